@@ -1,0 +1,114 @@
+// What a side has of a table, in 256 numbers: content alone, so that another controller computes the same.
+
+import type { Address } from '../state/address.ts';
+import type { Placement, VirtualIp } from '../state/virtual-ip.ts';
+import type { TableDigest } from './messages.ts';
+
+export const bucketCount = 256;
+
+/** SHA-256 of a UTF-8 text in lower-case hex; given by the caller, for this folder touches no machine. */
+export type Hash = (text: string) => string;
+
+type Resource = VirtualIp | Placement;
+
+/**
+ * The one JSON text of a resource: members in the order of docs/protocol.md, no white space, nothing else. It is what
+ * frames carry and what digests are made of.
+ */
+export function canonicalJson(resource: Resource): string {
+  if ('term' in resource) {
+    const { address, term } = resource;
+    return JSON.stringify({ address, term: { generation: term.generation, n: term.n } });
+  }
+  const ports = resource.ports.map(({ protocol, port, service, delivery, sources }) => {
+    return { protocol, port, service, delivery, sources };
+  });
+  const { address, filtered, egress } = resource;
+  return JSON.stringify({ address, filtered, egress, ports });
+}
+
+interface Entry {
+  readonly bucket: number;
+  readonly high: number;
+  readonly low: number;
+}
+
+/** Keeps the digests of one table as its resources come and go; each change costs one hash. */
+export class Digests {
+  readonly #hash: Hash;
+  readonly #entries = new Map<Address, Entry>();
+  readonly #high = new Uint32Array(bucketCount);
+  readonly #low = new Uint32Array(bucketCount);
+  readonly #counts = new Uint32Array(bucketCount);
+
+  constructor(hash: Hash) {
+    this.#hash = hash;
+  }
+
+  get count(): number {
+    return this.#entries.size;
+  }
+
+  /** `json` is the canonical text of the resource, where the caller has it already. */
+  set(resource: Resource, json: string = canonicalJson(resource)): void {
+    const known = this.#entries.get(resource.address);
+    if (known !== undefined) this.#toggle(known, -1);
+    const hash = this.#hash(json);
+    const entry = {
+      bucket: known?.bucket ?? this.bucketOf(resource.address),
+      high: Number.parseInt(hash.slice(0, 8), 16),
+      low: Number.parseInt(hash.slice(8, 16), 16),
+    };
+    this.#entries.set(resource.address, entry);
+    this.#toggle(entry, 1);
+  }
+
+  delete(key: Address): void {
+    const known = this.#entries.get(key);
+    if (known === undefined) return;
+    this.#entries.delete(key);
+    this.#toggle(known, -1);
+  }
+
+  /** The bucket of a key: the first byte of its hash. */
+  bucketOf(key: Address): number {
+    return Number.parseInt(this.#hash(key).slice(0, 2), 16);
+  }
+
+  /** The buckets that are not empty, by number, and how many resources there are. */
+  summary(): TableDigest {
+    const digests: Record<string, string> = {};
+    for (let bucket = 0; bucket < bucketCount; bucket++) {
+      if (this.#counts[bucket] !== 0) digests[bucket] = this.#bucketHex(bucket);
+    }
+    return { count: this.count, digests };
+  }
+
+  /** One text for the whole table: the hash of all bucket digests in order. */
+  total(): string {
+    let text = '';
+    for (let bucket = 0; bucket < bucketCount; bucket++) text += this.#bucketHex(bucket);
+    return this.#hash(text).slice(0, 16);
+  }
+
+  /** The buckets in which the other side has something else. */
+  differing(other: TableDigest): number[] {
+    const empty = '0'.repeat(16);
+    const buckets: number[] = [];
+    for (let bucket = 0; bucket < bucketCount; bucket++) {
+      if ((other.digests[bucket] ?? empty) !== this.#bucketHex(bucket)) buckets.push(bucket);
+    }
+    return buckets;
+  }
+
+  #bucketHex(bucket: number): string {
+    const hex = (value: number | undefined) => (value ?? 0).toString(16).padStart(8, '0');
+    return hex(this.#high[bucket]) + hex(this.#low[bucket]);
+  }
+
+  #toggle(entry: Entry, count: 1 | -1): void {
+    this.#high[entry.bucket] = (this.#high[entry.bucket] ?? 0) ^ entry.high;
+    this.#low[entry.bucket] = (this.#low[entry.bucket] ?? 0) ^ entry.low;
+    this.#counts[entry.bucket] = (this.#counts[entry.bucket] ?? 0) + count;
+  }
+}

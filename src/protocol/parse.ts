@@ -1,0 +1,153 @@
+// Frames from the other side: unknown -> typed message, or a FrameError that names the field. Nothing else is done here.
+
+import type {
+  AgentMessage,
+  ControllerMessage,
+  DeltaMessage,
+  HeldVip,
+  Page,
+  TableDigest,
+  TableName,
+  Tables,
+} from './messages.ts';
+import { RefusalCode } from './messages.ts';
+import { readAddress, readPlacement, readPrefix, readServiceKey, readTerm, readVirtualIp } from './resources.ts';
+import { type Fields, FrameError, fail, fields, flag, list, oneOf, type Path, text, whole } from './shape.ts';
+
+const tableNames: readonly TableName[] = ['rules', 'placements'];
+
+type Reader<T> = (value: unknown, path: Path) => T;
+
+const resourceReaders: { readonly [Name in TableName]: Reader<Tables[Name]> } = {
+  rules: readVirtualIp,
+  placements: readPlacement,
+};
+
+/** Parses a frame that an agent sent. Throws FrameError. */
+export function parseAgentMessage(frame: string): AgentMessage {
+  const { type, body } = open(frame);
+  switch (type) {
+    case 'hello':
+      return {
+        type,
+        version: text(body['version'], 'version', 64),
+        features: list(body['features'], 'features', text, 100),
+        node: text(body['node'], 'node', 253),
+        firewall: text(body['firewall'], 'firewall', 64),
+        allow: list(body['allow'], 'allow', readPrefix, 1000),
+        onLink: list(body['onLink'], 'onLink', readPrefix, 1000),
+        cluster: body['cluster'] === null ? null : text(body['cluster'], 'cluster', 64),
+        generation: whole(body['generation'], 'generation'),
+        rules: readDigest(body['rules'], 'rules'),
+        placements: readDigest(body['placements'], 'placements'),
+        held: list(body['held'], 'held', readHeld),
+      };
+    case 'ack':
+      return { type, table: readTable(body), seq: whole(body['seq'], 'seq'), commitUs: whole(body['commitUs'], 'commitUs') };
+    case 'refused':
+      return {
+        type,
+        table: readTable(body),
+        key: readAddress(body['key'], 'key'),
+        services: list(body['services'], 'services', readServiceKey),
+        code: oneOf(body['code'], 'code', Object.values(RefusalCode)),
+        reason: text(body['reason'], 'reason', 4096),
+      };
+    case 'accepted':
+      return { type, table: readTable(body), key: readAddress(body['key'], 'key') };
+    case 'held':
+      return { type, vips: list(body['vips'], 'vips', readHeld) };
+    case 'resync':
+      return { type, table: readTable(body), have: readDigest(body['have'], 'have') };
+    case 'tick':
+    case 'bye':
+      return { type };
+    default:
+      return fail('type', 'hello, ack, refused, accepted, held, resync, tick or bye', type);
+  }
+}
+
+/** Parses a frame that a controller sent. Throws FrameError. */
+export function parseControllerMessage(frame: string): ControllerMessage {
+  const { type, body } = open(frame);
+  switch (type) {
+    case 'welcome':
+      return {
+        type,
+        version: text(body['version'], 'version', 64),
+        features: list(body['features'], 'features', text, 100),
+        cluster: text(body['cluster'], 'cluster', 64),
+        generation: whole(body['generation'], 'generation'),
+        ruling: flag(body['ruling'], 'ruling'),
+      };
+    case 'page':
+      return readTable(body) === 'rules' ? readPage(body, 'rules') : readPage(body, 'placements');
+    case 'synced':
+      return {
+        type,
+        table: readTable(body),
+        seq: whole(body['seq'], 'seq'),
+        count: whole(body['count'], 'count'),
+        digest: text(body['digest'], 'digest', 16),
+      };
+    case 'delta':
+      return readTable(body) === 'rules' ? readDelta(body, 'rules') : readDelta(body, 'placements');
+    case 'tick':
+      return { type };
+    default:
+      return fail('type', 'welcome, page, synced, delta or tick', type);
+  }
+}
+
+function open(frame: string): { type: string; body: Fields } {
+  let value: unknown;
+  try {
+    value = JSON.parse(frame);
+  } catch (error) {
+    throw new FrameError(`not JSON: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+  const body = fields(value, 'frame');
+  return { type: text(body['type'], 'type', 32), body };
+}
+
+function readTable(body: Fields): TableName {
+  return oneOf(body['table'], 'table', tableNames);
+}
+
+function readPage<Name extends TableName>(body: Fields, table: Name): Page<Name> {
+  const bucket: Reader<number> = (value, path) => whole(value, path, 255);
+  return {
+    type: 'page',
+    table,
+    buckets: list(body['buckets'], 'buckets', bucket, 256),
+    set: list(body['set'], 'set', resourceReaders[table]),
+  };
+}
+
+function readDelta<Name extends TableName>(body: Fields, table: Name): DeltaMessage<Name> {
+  return {
+    type: 'delta',
+    table,
+    from: whole(body['from'], 'from'),
+    to: whole(body['to'], 'to'),
+    set: list(body['set'], 'set', resourceReaders[table]),
+    remove: list(body['remove'], 'remove', readAddress),
+  };
+}
+
+function readDigest(value: unknown, path: Path): TableDigest {
+  const body = fields(value, path);
+  const digests: Record<string, string> = {};
+  for (const [bucket, digest] of Object.entries(fields(body['digests'], `${path}.digests`))) {
+    const name = `${path}.digests.${bucket.slice(0, 8)}`;
+    if (!/^(0|[1-9]\d{0,2})$/.test(bucket) || Number(bucket) > 255) return fail(name, 'a bucket of 0-255', bucket);
+    if (!/^[0-9a-f]{16}$/.test(text(digest, name, 16))) return fail(name, '16 hexadecimal digits', digest);
+    digests[bucket] = text(digest, name, 16);
+  }
+  return { count: whole(body['count'], `${path}.count`), digests };
+}
+
+function readHeld(value: unknown, path: Path): HeldVip {
+  const body = fields(value, path);
+  return { address: readAddress(body['address'], `${path}.address`), term: readTerm(body['term'], `${path}.term`) };
+}

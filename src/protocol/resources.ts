@@ -1,0 +1,63 @@
+// Resources of the two tables, from unknown JSON to values that encoders may trust. Unknown fields are ignored.
+
+import { type Address, parseAddress, parsePrefix, type Prefix } from '../state/address.ts';
+import { parsePort, parseProtocol } from '../state/port.ts';
+import { Delivery, parseServiceKey, type ServiceKey } from '../state/service.ts';
+import type { Term } from '../state/term.ts';
+import { comparePorts, type Placement, type VipPort, type VirtualIp } from '../state/virtual-ip.ts';
+import { at, fail, fields, flag, list, oneOf, type Path, text, whole } from './shape.ts';
+
+export function readAddress(value: unknown, path: Path): Address {
+  const parsed = at(path, () => parseAddress(text(value, path, 64)));
+  return parsed === value ? parsed : fail(path, `canonical text (${parsed})`, value);
+}
+
+export function readPrefix(value: unknown, path: Path): Prefix {
+  const parsed = at(path, () => parsePrefix(text(value, path, 64)));
+  return parsed === value ? parsed : fail(path, `canonical text (${parsed})`, value);
+}
+
+export function readServiceKey(value: unknown, path: Path): ServiceKey {
+  return at(path, () => parseServiceKey(value));
+}
+
+export function readTerm(value: unknown, path: Path): Term {
+  const { generation, n } = fields(value, path);
+  return {
+    generation: whole(generation, `${path}.generation`),
+    n: whole(n, `${path}.n`),
+  };
+}
+
+export function readPlacement(value: unknown, path: Path): Placement {
+  const { address, term } = fields(value, path);
+  return { address: readAddress(address, `${path}.address`), term: readTerm(term, `${path}.term`) };
+}
+
+export function readVirtualIp(value: unknown, path: Path): VirtualIp {
+  const { address, filtered, egress, ports } = fields(value, path);
+  const vip = {
+    address: readAddress(address, `${path}.address`),
+    filtered: flag(filtered, `${path}.filtered`),
+    egress: flag(egress, `${path}.egress`),
+    ports: list(ports, `${path}.ports`, readVipPort, 65_535 * 3),
+  };
+  for (let index = 1; index < vip.ports.length; index++) {
+    const [before, after] = [vip.ports[index - 1], vip.ports[index]];
+    if (before !== undefined && after !== undefined && comparePorts(before, after) >= 0) {
+      return fail(`${path}.ports[${index}]`, 'ports in order of protocol and number, none twice', after);
+    }
+  }
+  return vip;
+}
+
+function readVipPort(value: unknown, path: Path): VipPort {
+  const { protocol, port, service, delivery, sources } = fields(value, path);
+  return {
+    protocol: at(`${path}.protocol`, () => parseProtocol(protocol)),
+    port: at(`${path}.port`, () => parsePort(port)),
+    service: readServiceKey(service, `${path}.service`),
+    delivery: oneOf(delivery, `${path}.delivery`, Object.values(Delivery)),
+    sources: sources === null ? null : list(sources, `${path}.sources`, readPrefix),
+  };
+}

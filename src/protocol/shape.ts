@@ -1,0 +1,55 @@
+// The small words that parse.ts is made of: each takes an unknown value and its path, and throws FrameError.
+
+/** A frame or state file that is not what it should be; the message begins with the path of the first bad field. */
+export class FrameError extends Error {
+  readonly code = 'BadFrame';
+}
+
+export type Fields = Readonly<Record<string, unknown>>;
+
+/** Where a value stands, for messages: `set[3].ports[0].port`. */
+export type Path = string;
+
+export function fail(path: Path, expected: string, got: unknown): never {
+  const text = JSON.stringify(got) ?? String(got);
+  throw new FrameError(`${path}: expected ${expected}, got ${text.length > 80 ? `${text.slice(0, 80)}…` : text}`);
+}
+
+export function fields(value: unknown, path: Path): Fields {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Fields;
+  return fail(path, 'an object', value);
+}
+
+export function list<T>(value: unknown, path: Path, item: (value: unknown, path: Path) => T, most = 100_000): T[] {
+  if (!Array.isArray(value)) return fail(path, 'a list', value);
+  if (value.length > most) return fail(path, `at most ${most} items`, value.length);
+  return value.map((entry, index) => item(entry, `${path}[${index}]`));
+}
+
+export function text(value: unknown, path: Path, most = 1024): string {
+  if (typeof value === 'string' && value.length <= most) return value;
+  return fail(path, `a text of at most ${most} characters`, value);
+}
+
+export function flag(value: unknown, path: Path): boolean {
+  return typeof value === 'boolean' ? value : fail(path, 'true or false', value);
+}
+
+export function whole(value: unknown, path: Path, most = Number.MAX_SAFE_INTEGER): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= most) return value;
+  return fail(path, `a whole number of 0-${most}`, value);
+}
+
+export function oneOf<T extends string>(value: unknown, path: Path, choices: readonly T[]): T {
+  const found = choices.find((choice) => choice === value);
+  return found ?? fail(path, choices.join(' or '), value);
+}
+
+/** Runs a parser of `state/` and puts the path before what it has to say. */
+export function at<T>(path: Path, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw new FrameError(`${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}

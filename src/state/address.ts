@@ -1,0 +1,152 @@
+// IP addresses and prefixes as values: parsed once, kept in one canonical text, turned into bytes where needed.
+
+declare const addressBrand: unique symbol;
+declare const prefixBrand: unique symbol;
+
+/** An IPv4 or IPv6 address in canonical text (dotted quad, or RFC 5952). Equal addresses are equal strings. */
+export type Address = string & { readonly [addressBrand]: true };
+
+/** A CIDR prefix in canonical text with host bits masked, such as `10.0.0.0/8` or `fd00::/64`. */
+export type Prefix = string & { readonly [prefixBrand]: true };
+
+export type Family = 4 | 6;
+
+/** Why a text is no address, prefix or range. The message says what was expected and what was found. */
+export class AddressError extends Error {
+  readonly code = 'BadAddress';
+}
+
+export function familyOf(value: Address | Prefix): Family {
+  return value.includes(':') ? 6 : 4;
+}
+
+/** Parses an IPv4 or IPv6 address. Zone identifiers and leading zeros are refused. Throws AddressError. */
+export function parseAddress(text: string): Address {
+  const bytes = text.includes(':') ? bytesOf6(text) : bytesOf4(text);
+  if (bytes === undefined) throw new AddressError(`expected an IPv4 or IPv6 address, got ${quote(text)}`);
+  return formatAddress(bytes);
+}
+
+/** Parses `ADDRESS/LENGTH`, or a bare address as its host prefix; host bits are masked. Throws AddressError. */
+export function parsePrefix(text: string): Prefix {
+  const slash = text.indexOf('/');
+  const address = parseAddress(slash < 0 ? text : text.slice(0, slash));
+  const most = familyOf(address) === 4 ? 32 : 128;
+  const suffix = slash < 0 ? String(most) : text.slice(slash + 1);
+  if (!/^(0|[1-9]\d{0,2})$/.test(suffix) || Number(suffix) > most) {
+    throw new AddressError(`expected a prefix length of 0-${most}, got ${quote(text)}`);
+  }
+  const length = Number(suffix);
+  return `${formatAddress(maskBytes(addressBytes(address), length))}/${length}` as Prefix;
+}
+
+export function prefixLength(prefix: Prefix): number {
+  return Number(prefix.slice(prefix.indexOf('/') + 1));
+}
+
+export function prefixAddress(prefix: Prefix): Address {
+  return prefix.slice(0, prefix.indexOf('/')) as Address;
+}
+
+/** True if the address lies in the prefix; addresses of the other family never do. */
+export function prefixContains(prefix: Prefix, address: Address): boolean {
+  if (familyOf(prefix) !== familyOf(address)) return false;
+  const masked = maskBytes(addressBytes(address), prefixLength(prefix));
+  return formatAddress(masked) === prefixAddress(prefix);
+}
+
+/** The 4 or 16 bytes of an address in network order. */
+export function addressBytes(address: Address): Uint8Array {
+  const bytes = familyOf(address) === 4 ? bytesOf4(address) : bytesOf6(address);
+  if (bytes === undefined) throw new AddressError(`not an address: ${quote(address)}`);
+  return bytes;
+}
+
+/** The canonical text of 4 or 16 bytes in network order. */
+export function formatAddress(bytes: Uint8Array): Address {
+  if (bytes.length === 4) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}` as Address;
+  return format6(bytes) as Address;
+}
+
+/** A copy of the bytes with everything behind the first `length` bits cleared. */
+export function maskBytes(bytes: Uint8Array, length: number): Uint8Array {
+  return bytes.map((byte, index) => byte & (0xff00 >> Math.min(8, Math.max(0, length - index * 8))) & 0xff);
+}
+
+/** Orders addresses of one family by value, and IPv4 before IPv6. */
+export function compareAddresses(a: Address, b: Address): number {
+  const left = addressBytes(a);
+  const right = addressBytes(b);
+  if (left.length !== right.length) return left.length - right.length;
+  for (let index = 0; index < left.length; index++) {
+    const difference = (left[index] ?? 0) - (right[index] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+function bytesOf4(text: string): Uint8Array | undefined {
+  const parts = text.split('.');
+  if (parts.length !== 4) return undefined;
+  const bytes = new Uint8Array(4);
+  for (let index = 0; index < 4; index++) {
+    const part = parts[index] ?? '';
+    if (!/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined;
+    bytes[index] = Number(part);
+  }
+  return bytes;
+}
+
+function bytesOf6(text: string): Uint8Array | undefined {
+  const halves = text.split('::');
+  if (halves.length > 2) return undefined;
+  const head = groupsOf(halves[0] ?? '', halves.length === 1);
+  const tail = halves.length === 2 ? groupsOf(halves[1] ?? '', true) : [];
+  if (head === undefined || tail === undefined) return undefined;
+  const gap = 8 - head.length - tail.length;
+  if (halves.length === 1 ? gap !== 0 : gap < 1) return undefined;
+  const groups = [...head, ...new Array<number>(gap).fill(0), ...tail];
+  const bytes = new Uint8Array(16);
+  for (const [index, group] of groups.entries()) {
+    bytes[index * 2] = group >> 8;
+    bytes[index * 2 + 1] = group & 0xff;
+  }
+  return bytes;
+}
+
+/** The 16-bit groups of one side of `::`; an embedded IPv4 tail counts as two. */
+function groupsOf(text: string, mayEndIn4: boolean): number[] | undefined {
+  if (text === '') return [];
+  const groups: number[] = [];
+  const parts = text.split(':');
+  for (const [index, part] of parts.entries()) {
+    if (part.includes('.')) {
+      const quad = mayEndIn4 && index === parts.length - 1 ? bytesOf4(part) : undefined;
+      if (quad === undefined) return undefined;
+      groups.push(((quad[0] ?? 0) << 8) | (quad[1] ?? 0), ((quad[2] ?? 0) << 8) | (quad[3] ?? 0));
+    } else {
+      if (!/^[0-9a-fA-F]{1,4}$/.test(part)) return undefined;
+      groups.push(Number.parseInt(part, 16));
+    }
+  }
+  return groups;
+}
+
+/** RFC 5952: lower case, the first longest run of two or more zero groups shortened. */
+function format6(bytes: Uint8Array): string {
+  const groups: number[] = [];
+  for (let index = 0; index < 16; index += 2) groups.push(((bytes[index] ?? 0) << 8) | (bytes[index + 1] ?? 0));
+  let best = { start: 0, length: 1 };
+  for (let start = 0; start < 8; start++) {
+    let length = 0;
+    while (start + length < 8 && groups[start + length] === 0) length++;
+    if (length > best.length) best = { start, length };
+  }
+  const hex = groups.map((group) => group.toString(16));
+  if (best.length < 2) return hex.join(':');
+  return `${hex.slice(0, best.start).join(':')}::${hex.slice(best.start + best.length).join(':')}`;
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+}

@@ -1,0 +1,31 @@
+// What a node should have, as its dialects are given it: some VIPs, and what holds for the table as a whole.
+
+import type { Address } from './address.ts';
+import type { VirtualIp } from './virtual-ip.ts';
+
+/** What the whole set of VIPs needs of the constant part of a firewall. Derived, and changed only when it differs. */
+export interface Needs {
+  /** Prefix lengths that some source range uses, ascending. */
+  readonly sourceLengths4: readonly number[];
+  readonly sourceLengths6: readonly number[];
+  /** Some VIP has egress. */
+  readonly egress: boolean;
+  /** Some port is delivered by somebody's DNAT, so that answers to the node itself come back through conntrack. */
+  readonly forward: boolean;
+  /** How many elements each set must be able to hold: a power of two. */
+  readonly capacity4: number;
+  readonly capacity6: number;
+}
+
+/** An address this node holds, and the interface it goes on. */
+export interface HeldAddress {
+  readonly address: Address;
+  readonly interfaceIndex: number;
+}
+
+/** A part or the whole of the desired state: render() is the same for both, so a change costs only what changed. */
+export interface DesiredState {
+  readonly needs: Needs;
+  readonly vips: Iterable<VirtualIp>;
+  readonly held: Iterable<HeldAddress>;
+}
