@@ -12,15 +12,18 @@ fi
 [ "${1:-}" != check ] || exit 0
 
 compile() {
+  name=$1
+  shift
+  # nodelete: a thread that the kernel holds may still be in the code when its environment is gone.
   cc -std=gnu11 -O2 -Wall -Wextra -Werror -fPIC -shared -pthread -Wl,-z,nodelete -DNAPI_VERSION=8 \
-    -I node_modules/node-api-headers/include -o "build/$1.node.new" "native/$1.c"
+    -I node_modules/node-api-headers/include -o "build/$name.node.new" "$@"
   # A running process has the old file mapped: replace the name, never the contents.
-  mv -f "build/$1.node.new" "build/$1.node"
+  mv -f "build/$name.node.new" "build/$name.node"
 }
 
 mkdir -p build
-compile syscalls
-compile namespaces
+compile syscalls native/syscalls.c native/threads.c
+compile namespaces native/namespaces.c
 
 # npm 9 and 10 leave these links out, npm 11 makes them: put them where every npm looks.
 if [ -d node_modules/.bin ]; then
