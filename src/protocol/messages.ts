@@ -8,7 +8,7 @@ import type { Placement, VirtualIp } from '../state/virtual-ip.ts';
 export const subprotocol = 'vipward.v1';
 
 /** The largest frame either side accepts, in bytes; a longer one closes the stream with 1009. */
-export const frameLimitBytes = 4 * 1024 * 1024;
+export const frameLimitBytes: number = 4 * 1024 * 1024;
 
 /** A page ends when it holds this many Services, counting each VIP as at least one. */
 export const pageServices = 500;

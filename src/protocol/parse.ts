@@ -11,7 +11,14 @@ import type {
   Tables,
 } from './messages.ts';
 import { RefusalCode } from './messages.ts';
-import { readAddress, readPlacement, readPrefix, readServiceKey, readTerm, readVirtualIp } from './resources.ts';
+import {
+  readAddress,
+  readPlacement,
+  readPrefix,
+  readServiceKey,
+  readTerm,
+  readVirtualIp,
+} from './resources.ts';
 import { type Fields, FrameError, fail, fields, flag, list, oneOf, type Path, text, whole } from './shape.ts';
 
 const tableNames: readonly TableName[] = ['rules', 'placements'];
@@ -43,7 +50,12 @@ export function parseAgentMessage(frame: string): AgentMessage {
         held: list(body['held'], 'held', readHeld),
       };
     case 'ack':
-      return { type, table: readTable(body), seq: whole(body['seq'], 'seq'), commitUs: whole(body['commitUs'], 'commitUs') };
+      return {
+        type,
+        table: readTable(body),
+        seq: whole(body['seq'], 'seq'),
+        commitUs: whole(body['commitUs'], 'commitUs'),
+      };
     case 'refused':
       return {
         type,
@@ -104,7 +116,9 @@ function open(frame: string): { type: string; body: Fields } {
   try {
     value = JSON.parse(frame);
   } catch (error) {
-    throw new FrameError(`not JSON: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new FrameError(`not JSON: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
   }
   const body = fields(value, 'frame');
   return { type: text(body['type'], 'type', 32), body };
@@ -140,7 +154,8 @@ function readDigest(value: unknown, path: Path): TableDigest {
   const digests: Record<string, string> = {};
   for (const [bucket, digest] of Object.entries(fields(body['digests'], `${path}.digests`))) {
     const name = `${path}.digests.${bucket.slice(0, 8)}`;
-    if (!/^(0|[1-9]\d{0,2})$/.test(bucket) || Number(bucket) > 255) return fail(name, 'a bucket of 0-255', bucket);
+    if (!/^(0|[1-9]\d{0,2})$/.test(bucket) || Number(bucket) > 255)
+      return fail(name, 'a bucket of 0-255', bucket);
     if (!/^[0-9a-f]{16}$/.test(text(digest, name, 16))) return fail(name, '16 hexadecimal digits', digest);
     digests[bucket] = text(digest, name, 16);
   }
@@ -149,5 +164,8 @@ function readDigest(value: unknown, path: Path): TableDigest {
 
 function readHeld(value: unknown, path: Path): HeldVip {
   const body = fields(value, path);
-  return { address: readAddress(body['address'], `${path}.address`), term: readTerm(body['term'], `${path}.term`) };
+  return {
+    address: readAddress(body['address'], `${path}.address`),
+    term: readTerm(body['term'], `${path}.term`),
+  };
 }

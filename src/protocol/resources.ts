@@ -1,6 +1,6 @@
 // Resources of the two tables, from unknown JSON to values that encoders may trust. Unknown fields are ignored.
 
-import { type Address, parseAddress, parsePrefix, type Prefix } from '../state/address.ts';
+import { type Address, type Prefix, parseAddress, parsePrefix } from '../state/address.ts';
 import { parsePort, parseProtocol } from '../state/port.ts';
 import { Delivery, parseServiceKey, type ServiceKey } from '../state/service.ts';
 import type { Term } from '../state/term.ts';

@@ -12,7 +12,9 @@ export type Path = string;
 
 export function fail(path: Path, expected: string, got: unknown): never {
   const text = JSON.stringify(got) ?? String(got);
-  throw new FrameError(`${path}: expected ${expected}, got ${text.length > 80 ? `${text.slice(0, 80)}…` : text}`);
+  throw new FrameError(
+    `${path}: expected ${expected}, got ${text.length > 80 ? `${text.slice(0, 80)}…` : text}`,
+  );
 }
 
 export function fields(value: unknown, path: Path): Fields {
@@ -20,7 +22,12 @@ export function fields(value: unknown, path: Path): Fields {
   return fail(path, 'an object', value);
 }
 
-export function list<T>(value: unknown, path: Path, item: (value: unknown, path: Path) => T, most = 100_000): T[] {
+export function list<T>(
+  value: unknown,
+  path: Path,
+  item: (value: unknown, path: Path) => T,
+  most = 100_000,
+): T[] {
   if (!Array.isArray(value)) return fail(path, 'a list', value);
   if (value.length > most) return fail(path, `at most ${most} items`, value.length);
   return value.map((entry, index) => item(entry, `${path}[${index}]`));
@@ -35,7 +42,7 @@ export function flag(value: unknown, path: Path): boolean {
   return typeof value === 'boolean' ? value : fail(path, 'true or false', value);
 }
 
-export function whole(value: unknown, path: Path, most = Number.MAX_SAFE_INTEGER): number {
+export function whole(value: unknown, path: Path, most: number = Number.MAX_SAFE_INTEGER): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= most) return value;
   return fail(path, `a whole number of 0-${most}`, value);
 }
@@ -50,6 +57,8 @@ export function at<T>(path: Path, parse: () => T): T {
   try {
     return parse();
   } catch (error) {
-    throw new FrameError(`${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new FrameError(`${path}: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
   }
 }

@@ -1,0 +1,24 @@
+// The config file of a running process: read again when it changes, and given to whoever can follow it.
+
+import { type OptionInput, type OptionSpec, type OptionValues, readOptions } from './options.ts';
+import { watchFile } from './watch.ts';
+
+export interface WatchedConfig<Specs extends readonly OptionSpec[]> {
+  readonly path: string;
+  readonly specs: Specs;
+  readonly input: OptionInput;
+  readonly onChange: (values: OptionValues<Specs>) => void;
+  /** A file that cannot be read any more: the values in force stay. */
+  readonly onError: (error: Error) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Calls `onChange` with all values, flags and environment still before the file, each time the file has changed. */
+export function watchConfig<const Specs extends readonly OptionSpec[]>(watched: WatchedConfig<Specs>): void {
+  const { path, specs, input, onChange, onError, signal } = watched;
+  const failed = (error: unknown) => onError(error instanceof Error ? error : new Error(String(error)));
+  const read = () => {
+    readOptions(specs, input).then(({ values }) => onChange(values), failed);
+  };
+  watchFile({ path, onChange: read, onError, signal });
+}

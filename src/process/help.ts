@@ -1,0 +1,34 @@
+// The text of --help, made from the same table that options.ts reads.
+
+import { envName, type OptionSpec } from './options.ts';
+
+export interface HelpHead {
+  /** Such as `vipward agent [flags]`. */
+  readonly usage: string;
+  readonly about: string;
+}
+
+const column = 34;
+
+/** The help of a command: usage, what it does, and a line or two a flag. */
+export function helpText(specs: readonly OptionSpec[], { usage, about }: HelpHead): string {
+  const lines = [`Usage: ${usage}`, '', about, '', 'Flags:'];
+  for (const spec of specs) lines.push(...helpLines(spec));
+  lines.push(
+    '',
+    `Each flag is also an environment variable (${envName(specs[0]?.name ?? 'config')} and so on);`,
+  );
+  lines.push(
+    'a flag comes before the environment, the environment before --config, where keys are in camelCase.',
+  );
+  return `${lines.join('\n')}\n`;
+}
+
+function helpLines(spec: OptionSpec): string[] {
+  const word =
+    spec.choices?.join('|') ?? spec.placeholder ?? (spec.kind === 'flag' ? '' : spec.kind.toUpperCase());
+  const left = `  ${spec.name.length === 1 ? '-' : '--'}${spec.name}${word === '' ? '' : ` ${word}`}`;
+  const right = spec.default === undefined ? spec.help : `${spec.help} (default ${spec.default})`;
+  if (left.length < column - 1) return [left.padEnd(column) + right];
+  return [left, ' '.repeat(column) + right];
+}

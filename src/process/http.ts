@@ -1,0 +1,167 @@
+// A small JSON server for status, health and metrics: routes as a table, errors as values, slow clients cut off.
+
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage, RequestListener, ServerOptions, ServerResponse } from 'node:http';
+
+/** What a handler answers: a value that becomes JSON, or text of a type. */
+export interface Reply {
+  readonly status: number;
+  readonly body: unknown;
+  readonly contentType?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface RouteRequest {
+  readonly url: URL;
+  readonly message: IncomingMessage;
+  /** Parsed JSON of a POST, undefined if there was none. */
+  readonly body: unknown;
+  /** Aborted when the client goes away before its answer. */
+  readonly signal: AbortSignal;
+}
+
+export interface Route {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  /** A refusal, or null: asked before the body is read. */
+  readonly authorize?: (message: IncomingMessage) => Reply | null;
+  readonly handle: (request: RouteRequest) => Reply | Promise<Reply>;
+}
+
+/** What an error answer says: a stable code, what is wrong, and what to do next. */
+export interface ErrorBody {
+  readonly code: string;
+  readonly message: string;
+  readonly next: string;
+}
+
+export const bodyLimitBytes: number = 64 * 1024;
+
+/** Options of node:http that bound what a client which never finishes can hold. */
+export const serverLimits: Pick<
+  ServerOptions,
+  'headersTimeout' | 'requestTimeout' | 'keepAliveTimeout' | 'connectionsCheckingInterval' | 'maxHeaderSize'
+> = {
+  headersTimeout: 5000,
+  requestTimeout: 10_000,
+  keepAliveTimeout: 5000,
+  connectionsCheckingInterval: 1000,
+  maxHeaderSize: 16 * 1024,
+};
+
+export function failure(status: number, error: ErrorBody): Reply {
+  return { status, body: { error } };
+}
+
+/** The listener of a node:http server for a table of routes. */
+export function routeListener(routes: readonly Route[], onError: (error: unknown) => void): RequestListener {
+  return (message, response) => {
+    answer(routes, message, response).then(
+      (reply) => send(reply, message, response),
+      (error) => {
+        onError(error);
+        send(failure(500, internalError), message, response);
+      },
+    );
+  };
+}
+
+/** The token of `Authorization: Bearer TOKEN`, or null. */
+export function bearerToken(message: IncomingMessage): string | null {
+  const match = /^Bearer +(\S+) *$/i.exec(message.headers.authorization ?? '');
+  return match?.[1] ?? null;
+}
+
+/** Compares two secrets in a time that says nothing about where they differ. */
+export function sameSecret(given: string, wanted: string): boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest();
+  return timingSafeEqual(digest(given), digest(wanted));
+}
+
+const internalError: ErrorBody = {
+  code: 'Internal',
+  message: 'the server failed to answer; this is a bug',
+  next: 'look for the event requestFailed in its log and report it',
+};
+
+async function answer(
+  routes: readonly Route[],
+  message: IncomingMessage,
+  response: ServerResponse,
+): Promise<Reply> {
+  const url = URL.parse(message.url ?? '/', 'http://localhost');
+  const here = routes.filter((route) => route.path === url?.pathname);
+  if (url === null || here.length === 0) {
+    const paths = [...new Set(routes.map((route) => route.path))].join(' ');
+    const next = `ask for one of ${paths}`;
+    return failure(404, {
+      code: 'NotFound',
+      message: `nothing is served at ${message.url?.slice(0, 200)}`,
+      next,
+    });
+  }
+  const method = message.method === 'HEAD' ? 'GET' : message.method;
+  const route = here.find((candidate) => candidate.method === method);
+  if (route === undefined) {
+    const allow = here
+      .flatMap((other) => (other.method === 'GET' ? ['GET', 'HEAD'] : [other.method]))
+      .join(', ');
+    const error = {
+      code: 'MethodNotAllowed',
+      message: `${message.method} is not served here`,
+      next: `use ${allow}`,
+    };
+    return { ...failure(405, error), headers: { allow } };
+  }
+  const refusal = route.authorize?.(message) ?? null;
+  if (refusal !== null) return refusal;
+  const body = route.method === 'POST' ? await readJson(message) : { value: undefined };
+  if ('refusal' in body) return body.refusal;
+  const gone = new AbortController();
+  response.once('close', () => gone.abort());
+  return await route.handle({ url, message, body: body.value, signal: gone.signal });
+}
+
+async function readJson(message: IncomingMessage): Promise<{ value: unknown } | { refusal: Reply }> {
+  const parts: Buffer[] = [];
+  let length = 0;
+  for await (const part of message as AsyncIterable<Buffer>) {
+    length += part.length;
+    if (length > bodyLimitBytes) {
+      const error = {
+        code: 'TooLarge',
+        message: `a body of more than ${bodyLimitBytes} bytes`,
+        next: 'send less',
+      };
+      return { refusal: { ...failure(413, error), headers: { connection: 'close' } } };
+    }
+    parts.push(part);
+  }
+  if (length === 0) return { value: undefined };
+  try {
+    return { value: JSON.parse(Buffer.concat(parts).toString('utf8')) };
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return {
+      refusal: failure(400, {
+        code: 'BadJson',
+        message: `body: not JSON: ${why}`,
+        next: 'send a JSON object',
+      }),
+    };
+  }
+}
+
+function send(reply: Reply, message: IncomingMessage, response: ServerResponse): void {
+  if (response.writableEnded || response.destroyed) return;
+  const isText = typeof reply.body === 'string';
+  const text = isText ? String(reply.body) : `${JSON.stringify(reply.body, null, 2)}\n`;
+  const bytes = Buffer.from(text);
+  response.writeHead(reply.status, {
+    'content-type': reply.contentType ?? (isText ? 'text/plain; charset=utf-8' : 'application/json'),
+    'content-length': bytes.length,
+    'cache-control': 'no-store',
+    ...reply.headers,
+  });
+  response.end(message.method === 'HEAD' ? undefined : bytes);
+}

@@ -1,0 +1,196 @@
+// Options as one table a command: flag, then VIPWARD_* of the environment, then the config file, then the default.
+// Called once by each composition root, and again when the config file changes.
+
+import { readFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { UsageError } from './usage.ts';
+import { parseCount, parseDuration, parseFlag, parseList } from './values.ts';
+
+export type OptionKind = 'text' | 'list' | 'flag' | 'duration' | 'count' | 'choice';
+
+export interface OptionSpec {
+  /** In kebab-case, as it is typed; `token-file` is VIPWARD_TOKEN_FILE and, in a config file, `tokenFile`. */
+  readonly name: string;
+  readonly kind: OptionKind;
+  /** As a person would type it. */
+  readonly default?: string;
+  readonly choices?: readonly string[];
+  readonly placeholder?: string;
+  readonly help: string;
+}
+
+type CamelCase<Name extends string> = Name extends `${infer Head}-${infer Tail}`
+  ? `${Head}${Capitalize<CamelCase<Tail>>}`
+  : Name;
+
+type TypeOf<Spec extends OptionSpec> = Spec['kind'] extends 'list'
+  ? readonly string[]
+  : Spec['kind'] extends 'flag'
+    ? boolean
+    : Spec['kind'] extends 'duration' | 'count'
+      ? number
+      : Spec extends { readonly choices: readonly (infer Choice)[] }
+        ? Choice
+        : string;
+
+type ValueOf<Spec extends OptionSpec> = Spec extends
+  | { readonly default: string }
+  | { readonly kind: 'list' | 'flag' }
+  ? TypeOf<Spec>
+  : TypeOf<Spec> | undefined;
+
+/** The values of a table by camelCase name; durations in milliseconds. Undefined only where there is no default. */
+export type OptionValues<Specs extends readonly OptionSpec[]> = {
+  readonly [Spec in Specs[number] as CamelCase<Spec['name']>]: ValueOf<Spec>;
+};
+
+export interface OptionInput {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** How many words without a flag the command takes. */
+  readonly words?: number;
+}
+
+export interface OptionResult<Specs extends readonly OptionSpec[]> {
+  readonly values: OptionValues<Specs>;
+  readonly words: readonly string[];
+  /** `--help` was asked for: nothing else has been checked. */
+  readonly help: boolean;
+  readonly configPath: string | undefined;
+}
+
+/** Where a value was found, its texts, and how to name that place in a message. */
+interface Found {
+  readonly texts: readonly string[];
+  readonly where: string;
+}
+
+/** Reads the values of a table. A spec named `config` makes its value be read as a YAML file. Throws UsageError. */
+export async function readOptions<const Specs extends readonly OptionSpec[]>(
+  specs: Specs,
+  input: OptionInput,
+): Promise<OptionResult<Specs>> {
+  const { flags, words, help } = parseFlags(specs, input);
+  const inFlags = (spec: OptionSpec) => foundInFlags(spec, flags);
+  const configSpec = specs.find((spec) => spec.name === 'config');
+  const configFound = configSpec && (inFlags(configSpec) ?? foundInEnv(configSpec, input.env));
+  const configPath = configFound?.texts[0];
+  const config = configPath === undefined || help ? {} : await readConfig(configPath, specs);
+  const values: Record<string, unknown> = {};
+  for (const spec of specs) {
+    const found =
+      inFlags(spec) ?? foundInEnv(spec, input.env) ?? foundInConfig(spec, config, configPath ?? '');
+    values[camelCase(spec.name)] = help ? undefined : valueOf(spec, found);
+  }
+  return { values: values as OptionValues<Specs>, words, help, configPath };
+}
+
+export function camelCase(name: string): string {
+  return name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+export function envName(name: string): string {
+  return `VIPWARD_${name.replaceAll('-', '_').toUpperCase()}`;
+}
+
+type Flags = Readonly<Record<string, string | boolean | readonly (string | boolean)[] | undefined>>;
+
+function parseFlags(specs: readonly OptionSpec[], { argv, words: most = 0 }: OptionInput) {
+  const options: Record<string, { type: 'string' | 'boolean'; multiple: boolean; short?: string }> = {
+    help: { type: 'boolean', multiple: false, short: 'h' },
+  };
+  for (const { name, kind } of specs) {
+    options[name] = { type: kind === 'flag' ? 'boolean' : 'string', multiple: kind === 'list' };
+    if (name.length === 1) options[name] = { ...options[name], short: name };
+  }
+  try {
+    const parsed = parseArgs({
+      args: [...argv],
+      options,
+      allowPositionals: true,
+      strict: true,
+      allowNegative: true,
+    });
+    const flags: Flags = parsed.values;
+    const help = flags['help'] === true;
+    const extra = parsed.positionals[most];
+    if (extra !== undefined && !help)
+      throw new UsageError(`${JSON.stringify(extra)} is not expected here; see --help`);
+    return { flags, words: parsed.positionals, help };
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw new UsageError(`${firstSentence(error)}; see --help for the flags`, { cause: error });
+  }
+}
+
+/** util.parseArgs adds advice about `--` that is wrong here. */
+function firstSentence(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.split('. ')[0]?.split('\n')[0] ?? text;
+}
+
+function foundInFlags({ name }: OptionSpec, flags: Flags): Found | undefined {
+  const value = flags[name];
+  if (value === undefined) return undefined;
+  return { texts: (Array.isArray(value) ? value : [value]).map(String), where: `--${name}` };
+}
+
+function foundInEnv({ name }: OptionSpec, env: OptionInput['env']): Found | undefined {
+  const value = env[envName(name)];
+  // An empty variable is how a container manifest says "not set".
+  return value === undefined || value === '' ? undefined : { texts: [value], where: envName(name) };
+}
+
+function foundInConfig({ name }: OptionSpec, config: Config, path: string): Found | undefined {
+  const value = config[camelCase(name)];
+  if (value === undefined || value === null) return undefined;
+  const texts = (Array.isArray(value) ? value : [value]).map(String);
+  return { texts, where: `${path}: ${camelCase(name)}` };
+}
+
+type Config = Readonly<Record<string, unknown>>;
+
+/** The keys of a config file. YAML is loaded only here: it is 8 MB that a command without a file need not carry. */
+async function readConfig(path: string, specs: readonly OptionSpec[]): Promise<Config> {
+  let value: unknown;
+  try {
+    const [{ parse }, text] = await Promise.all([import('yaml'), readFile(path, 'utf8')]);
+    value = parse(text) ?? {};
+  } catch (error) {
+    const why = error instanceof Error ? error.message.split('\n')[0] : String(error);
+    throw new UsageError(`--config ${path}: ${why}`, { cause: error });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new UsageError(`--config ${path}: expected lines of the form \`key: value\``);
+  }
+  const known = new Set(specs.map((spec) => camelCase(spec.name)));
+  const unknown = Object.keys(value).find((key) => !known.has(key));
+  if (unknown !== undefined) {
+    throw new UsageError(
+      `--config ${path}: unknown key ${JSON.stringify(unknown)}; known are ${[...known].join(', ')}`,
+    );
+  }
+  return value as Config;
+}
+
+function valueOf(spec: OptionSpec, found: Found | undefined): unknown {
+  if (spec.kind === 'list')
+    return parseList(found?.texts ?? (spec.default === undefined ? [] : [spec.default]));
+  const text = found?.texts[0] ?? spec.default;
+  const where = found?.where ?? `--${spec.name}`;
+  if (spec.kind === 'flag') return text === undefined ? false : parseFlag(text, where);
+  if (text === undefined) return undefined;
+  switch (spec.kind) {
+    case 'duration':
+      return parseDuration(text, where);
+    case 'count':
+      return parseCount(text, where);
+    case 'choice':
+      if (spec.choices?.includes(text)) return text;
+      throw new UsageError(`${where}: expected ${spec.choices?.join(' or ')}, got ${JSON.stringify(text)}`);
+    case 'text':
+      return text;
+    default:
+      return spec.kind satisfies never;
+  }
+}
