@@ -1,0 +1,157 @@
+// Network namespaces for tests: made in this process by the test-only addon, entered by the main thread, and left
+// again. Sockets belong to the namespace they are made in; child processes inherit the one current at the fork.
+import {
+  type ChildProcess,
+  type SpawnOptions,
+  type SpawnSyncReturns,
+  spawn,
+  spawnSync,
+} from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { loadNative, Operation } from '../src/host/native.ts';
+
+interface NamespaceCalls {
+  unshare(flags: number): number;
+  setns(fd: number, flags: number): number;
+}
+
+const CLONE_NEWNET = 0x40000000;
+const RTM_NEWLINK = 16;
+const NLM_F_REQUEST_ACK = 0x5;
+const IFF_UP = 1;
+
+/** Why this process may make no network namespace, or false: fits the `skip` option of node:test. */
+export function cannotUnshare(): string | false {
+  try {
+    Namespace.make({ loopback: 'down' })[Symbol.dispose]();
+    return false;
+  } catch (error) {
+    return String(error instanceof Error ? error.message : error);
+  }
+}
+
+/** Whether namespaces can be made here; where not, the reason is printed. */
+export function canUnshare(): boolean {
+  const reason = cannotUnshare();
+  if (reason) process.stderr.write(`no network namespaces here: ${reason}\n`);
+  return !reason;
+}
+
+/**
+ * A network namespace, alive while its descriptor is open or something lives in it. Only the main thread moves: make
+ * and enter namespaces before any thread-pool work (fs.promises, dns), and use sync fs for /proc/sys/net.
+ */
+export class Namespace implements Disposable {
+  /** An open descriptor of the namespace, for setns and IFLA_NET_NS_FD. */
+  readonly fd: number;
+
+  private constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  /** A new namespace, with its loopback up unless told otherwise. Throws where the kernel refuses. */
+  static make(options: { readonly loopback?: 'up' | 'down' } = {}): Namespace {
+    const home = openCurrent();
+    try {
+      check('unshare(CLONE_NEWNET)', calls().unshare(CLONE_NEWNET));
+      const made = new Namespace(openCurrent());
+      if (options.loopback !== 'down') setLinkUp(1);
+      return made;
+    } finally {
+      check('setns', calls().setns(home, CLONE_NEWNET));
+      closeSync(home);
+    }
+  }
+
+  /** The namespace the main thread is in now. */
+  static current(): Namespace {
+    return new Namespace(openCurrent());
+  }
+
+  /** Runs a synchronous function inside; calls may nest. A server or client socket needs `stay`. */
+  run<T>(body: () => T): T {
+    using _entered = this.#enter();
+    const result = body();
+    if (result instanceof Promise)
+      throw new TypeError('Namespace.run: the function is asynchronous; use stay()');
+    return result;
+  }
+
+  /**
+   * Stays inside until the promise settles: `listen(port, host)` and `connect` make their sockets a tick later. The
+   * whole main thread is inside meanwhile, so stays never overlap.
+   */
+  async stay<T>(body: () => Promise<T>): Promise<T> {
+    using _entered = this.#enter();
+    return await body();
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.fd);
+  }
+
+  #enter(): Disposable {
+    const before = openCurrent();
+    check('setns', calls().setns(this.fd, CLONE_NEWNET));
+    return {
+      [Symbol.dispose]: () => {
+        check('setns', calls().setns(before, CLONE_NEWNET));
+        closeSync(before);
+      },
+    };
+  }
+}
+
+/** Starts a program inside the namespace. */
+export function spawnIn(
+  namespace: Namespace,
+  argv: readonly [string, ...string[]],
+  options: SpawnOptions = {},
+): ChildProcess {
+  const [program, ...rest] = argv;
+  return namespace.run(() => spawn(program, rest, options));
+}
+
+/** Runs a program inside the namespace to its end, for the oracles (`nft`, `ip`, `conntrack`). */
+export function runIn(
+  namespace: Namespace,
+  argv: readonly [string, ...string[]],
+  input = '',
+): SpawnSyncReturns<string> {
+  const [program, ...rest] = argv;
+  return namespace.run(() => spawnSync(program, rest, { encoding: 'utf8', input }));
+}
+
+/** Sets IFF_UP on a link of the current namespace; the loopback is index 1. 32 bytes by hand, no codec under test. */
+export function setLinkUp(index: number): void {
+  const native = loadNative();
+  const message = new Uint8Array(32);
+  const view = new DataView(message.buffer);
+  view.setUint32(0, message.length, true);
+  view.setUint16(4, RTM_NEWLINK, true);
+  view.setUint16(6, NLM_F_REQUEST_ACK, true);
+  view.setInt32(20, index, true);
+  view.setUint32(24, IFF_UP, true);
+  view.setUint32(28, IFF_UP, true);
+  const fd = check('socket', native.socket(16, 3, 0));
+  const reply = native.submit(Operation.exchange, fd, message, 0, 0, 5_000_000);
+  native.close(fd);
+  if (!(reply instanceof Uint8Array)) throw new Error(`RTM_NEWLINK ${index}: no reply (${reply})`);
+  check(`RTM_NEWLINK ${index}`, new DataView(reply.buffer).getInt32(16, true));
+}
+
+function calls(): NamespaceCalls {
+  return createRequire(import.meta.url)('../build/namespaces.node') as NamespaceCalls;
+}
+
+function openCurrent(): number {
+  return openSync('/proc/thread-self/ns/net', 'r');
+}
+
+function check(what: string, result: number): number {
+  if (result >= 0) return result;
+  const hint =
+    result === -1 ? ' (run with sudo, or sysctl kernel.apparmor_restrict_unprivileged_userns=0)' : '';
+  throw new Error(`${what}: errno ${-result}${hint}`);
+}

@@ -1,0 +1,70 @@
+// `npm test`: one `node --test` of everything (or of the files and flags given), in a network and mount namespace of
+// its own, so that no test can need the network and none can reach the machine's firewall.
+import { spawn, spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { setLinkUp } from './namespaces.ts';
+
+const INSIDE = '--inside';
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+// Root's own /run holds the xtables lock and named namespaces; inside it is empty and writable for an ordinary user.
+const PREPARE = 'mount -t tmpfs tmpfs /run; exec "$@"';
+
+process.chdir(root);
+const given = process.argv.slice(2);
+if (given[0] === INSIDE) {
+  setLinkUp(1);
+  runTests(given.slice(1));
+} else {
+  const wrapper = findWrapper();
+  if (wrapper) {
+    const self = [process.execPath, fileURLToPath(import.meta.url), INSIDE, ...given];
+    follow([...wrapper, 'sh', '-c', PREPARE, 'sh', ...self]);
+  } else runTests(given);
+}
+
+/** The first form of unshare that works here; where none does, its words are printed and kernel tests skip. */
+function findWrapper(): readonly string[] | undefined {
+  const forms = process.getuid?.() === 0 ? ['-nm', '-Urnm'] : ['-Urnm'];
+  for (const form of forms) {
+    const tried = spawnSync('unshare', [form, 'true'], { encoding: 'utf8' });
+    if (tried.status === 0) return ['unshare', form];
+    const words = tried.error?.message ?? tried.stderr.trim();
+    process.stdout.write(`unshare ${form} is refused here: ${words}\n`);
+  }
+  process.stdout.write(
+    'kernel tests are skipped: run with sudo, or sysctl kernel.apparmor_restrict_unprivileged_userns=0\n',
+  );
+  return undefined;
+}
+
+function runTests(given: readonly string[]): void {
+  const files = given.filter((word) => !word.startsWith('-'));
+  const flags = given.filter((word) => word.startsWith('-'));
+  // The compile cache gives coverage the wrong lines.
+  if (flags.includes('--experimental-test-coverage')) delete process.env['NODE_COMPILE_CACHE'];
+  follow([
+    process.execPath,
+    '--test',
+    '--test-concurrency=2',
+    '--test-timeout=300000',
+    '--test-reporter=./test/reporter.ts',
+    '--test-reporter-destination=stdout',
+    ...flags,
+    ...(files.length > 0 ? files : ['test/**/*.test.ts']),
+  ]);
+}
+
+/** Runs a program in this one's place: its output is ours, signals are passed on, and its end is our end. */
+function follow(argv: readonly string[]): void {
+  const [program = '', ...rest] = argv;
+  const child = spawn(program, rest, { stdio: 'inherit' });
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
+  child.on('error', (error) => {
+    process.stderr.write(`${program}: ${error.message}\n`);
+    process.exitCode = 1;
+  });
+  child.on('exit', (code) => {
+    process.exitCode = code ?? 1;
+  });
+}
