@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { loadNative, Operation, type Outcome } from '../../src/host/native.ts';
+import { Gate, LOCK_EX } from './gate.ts';
+import {
+  AF_INET,
+  AF_NETLINK,
+  EAGAIN,
+  EBADF,
+  EINVAL,
+  EMSGSIZE,
+  ENOBUFS,
+  headers,
+  linkDump,
+  MSG_DONTWAIT,
+  NOTHING,
+  openRoute,
+  optionBytes,
+  RTM_NEWLINK,
+  SOCK_DGRAM,
+  SOCK_RAW,
+} from './kernel-bytes.ts';
+
+const NETLINK_USERSOCK = 2;
+const SOL_SOCKET = 1;
+const SO_TYPE = 3;
+const SO_RCVBUF = 8;
+const SO_ATTACH_FILTER = 26;
+const LONG_WAIT_MICROS = 5_000_000;
+const NO_FD = 987_654;
+const MOST_WAITING = 1024;
+const EXFULL = 54;
+
+const native = loadNative();
+
+// First in this file: the writer's buffer has not grown yet.
+test('a reply longer than the room for one is -EMSGSIZE, and the socket is empty afterwards', () => {
+  const fd = openSelfSocket([new Uint8Array(180_000), new Uint8Array(8)]);
+  assert.equal(native.submit(Operation.exchange, fd, NOTHING, 0, 0, LONG_WAIT_MICROS), -EMSGSIZE);
+  assert.equal(native.receive(fd, new Uint8Array(8), MSG_DONTWAIT), -EAGAIN);
+  native.close(fd);
+});
+
+test('datagrams stand one after the other, each padded with zeros to four bytes', () => {
+  const fd = openSelfSocket([new Uint8Array([1, 2, 3, 4, 5]), new Uint8Array([6, 7, 8])]);
+  const reply = native.submit(Operation.exchange, fd, NOTHING, 0, 0, LONG_WAIT_MICROS);
+  assert.deepEqual(reply, new Uint8Array([1, 2, 3, 4, 5, 0, 0, 0, 6, 7, 8, 0]));
+  native.close(fd);
+});
+
+test('an exchange without a reply yields no bytes rather than a number', () => {
+  const fd = openRoute(native);
+  assert.deepEqual(native.submit(Operation.exchange, fd, NOTHING, 0, 0, LONG_WAIT_MICROS), NOTHING);
+  native.close(fd);
+});
+
+test('a split exchange sends two messages and gathers the replies to both', () => {
+  const fd = openRoute(native);
+  const first = getLoopback(11);
+  const bytes = new Uint8Array([...first, ...linkDump(12)]);
+  const reply = native.submit(Operation.exchange, fd, bytes, first.length, 0, LONG_WAIT_MICROS);
+  assert.ok(reply instanceof Uint8Array);
+  const sequences = new Set(headers(reply).map((header) => header.sequence));
+  assert.deepEqual([...sequences], [11, 12]);
+  native.close(fd);
+});
+
+test('replies lost to a full socket surface as -ENOBUFS, and the next exchange is clean', () => {
+  const fd = openRoute(native);
+  native.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, new Uint8Array(4));
+  const request = getLoopback(1);
+  const many = new Uint8Array(request.length * 200);
+  for (let index = 0; index < 200; index++) many.set(request, index * request.length);
+  assert.equal(native.submit(Operation.exchange, fd, many, 0, 0, LONG_WAIT_MICROS), -ENOBUFS);
+  const reply = native.submit(Operation.exchange, fd, getLoopback(2), 0, 0, LONG_WAIT_MICROS);
+  assert.ok(reply instanceof Uint8Array);
+  assert.deepEqual(headers(reply), [{ type: RTM_NEWLINK, sequence: 2 }]);
+  native.close(fd);
+});
+
+test('an operation that does not come in time comes later, with its token', async () => {
+  using gate = new Gate(native);
+  const late = nextResults(1);
+  const before = performance.now();
+  assert.equal(native.submit(Operation.flock, gate.fd, NOTHING, LOCK_EX, 41, 2000), undefined);
+  const waitedMs = performance.now() - before;
+  assert.ok(waitedMs >= 2 && waitedMs < 500, `waited ${waitedMs} ms`);
+  gate.open();
+  assert.deepEqual(await late, [[41, 0]]);
+});
+
+test('operations behind a blocked one wait for it, and results keep the order of submission', async () => {
+  using gate = new Gate(native);
+  const fd = openRoute(native);
+  const late = nextResults(4);
+  native.submit(Operation.flock, gate.fd, NOTHING, LOCK_EX, 1, 0);
+  const request = linkDump(9);
+  native.submit(Operation.exchange, fd, request, 0, 2, 0);
+  request.fill(0xff); // The bytes were copied: the caller may reuse them.
+  native.submit(Operation.close, fd, NOTHING, 0, 3, 0);
+  native.submit(Operation.close, fd, NOTHING, 0, -4, 1000);
+  gate.open();
+  const results = await late;
+  assert.deepEqual(
+    results.map(([token]) => token),
+    [1, 2, 3, -4],
+  );
+  assert.ok(results[1]?.[1] instanceof Uint8Array);
+  assert.equal(headers(results[1][1])[0]?.sequence, 9);
+  assert.deepEqual([results[2]?.[1], results[3]?.[1]], [0, -EBADF]);
+});
+
+test('a result that is in time is returned although an earlier one came late', async () => {
+  using gate = new Gate(native);
+  const late = nextResults(1);
+  native.submit(Operation.flock, gate.fd, NOTHING, LOCK_EX, 7, 0);
+  gate.open();
+  assert.equal(native.submit(Operation.close, NO_FD, NOTHING, 0, 8, LONG_WAIT_MICROS), -EBADF);
+  assert.deepEqual(await late, [[7, 0]]);
+});
+
+test('the queue has a limit and says so', async () => {
+  using gate = new Gate(native);
+  const late = nextResults(MOST_WAITING + 1);
+  assert.equal(native.submit(Operation.flock, gate.fd, NOTHING, LOCK_EX, 0, 1000), undefined);
+  for (let token = 1; token <= MOST_WAITING; token++) {
+    assert.equal(native.submit(Operation.close, NO_FD, NOTHING, 0, token, 0), undefined);
+  }
+  assert.equal(native.submit(Operation.close, NO_FD, NOTHING, 0, 9999, 0), -EXFULL);
+  gate.open();
+  const tokens = (await late).map(([token]) => token);
+  assert.deepEqual(
+    tokens,
+    Array.from({ length: MOST_WAITING + 1 }, (_, index) => index),
+  );
+});
+
+test('socket options go through the writer, and a get yields the value', () => {
+  const fd = native.socket(AF_INET, SOCK_DGRAM, 0);
+  const submit = (operation: Operation, bytes: Uint8Array, split = 0) =>
+    native.submit(operation, fd, bytes, split, 0, LONG_WAIT_MICROS);
+  const type = submit(Operation.getsockopt, optionBytes(SOL_SOCKET, SO_TYPE, new Uint8Array(16)));
+  assert.deepEqual(type, new Uint8Array([SOCK_DGRAM, 0, 0, 0]));
+  const size = new Uint8Array([0, 0x40, 0, 0]);
+  assert.equal(submit(Operation.setsockopt, optionBytes(SOL_SOCKET, SO_RCVBUF, size)), 0);
+  const read = submit(Operation.getsockopt, optionBytes(SOL_SOCKET, SO_RCVBUF, new Uint8Array(4)));
+  assert.deepEqual(read, new Uint8Array([0, 0x80, 0, 0]));
+  assert.equal(submit(Operation.getsockopt, new Uint8Array(7)), -EINVAL);
+  native.close(fd);
+});
+
+test('a value that holds a pointer reaches the memory behind it', () => {
+  const fd = openSelfSocket([]);
+  // struct sock_fprog { u16 len; struct sock_filter *filter } and one instruction: return 0, which drops everything.
+  const value = new Uint8Array(24);
+  const view = new DataView(value.buffer);
+  view.setUint16(0, 1, true);
+  view.setBigUint64(8, 16n, true);
+  value.set([6, 0, 0, 0, 0, 0, 0, 0], 16);
+  const bytes = optionBytes(SOL_SOCKET, SO_ATTACH_FILTER, value);
+  const result = native.submit(Operation.setsockopt, fd, bytes, 8, 0, LONG_WAIT_MICROS);
+  assert.deepEqual(result, value.subarray(16));
+  sendToSelf(fd, new Uint8Array(8));
+  assert.equal(native.receive(fd, new Uint8Array(8), MSG_DONTWAIT), -EAGAIN);
+  for (const end of [15n, 25n, 2n ** 63n]) {
+    view.setBigUint64(8, end, true);
+    const wrong = optionBytes(SOL_SOCKET, SO_ATTACH_FILTER, value);
+    assert.equal(native.submit(Operation.setsockopt, fd, wrong, 8, 0, LONG_WAIT_MICROS), -EINVAL);
+  }
+  native.close(fd);
+});
+
+test('an unknown operation or descriptor is refused', () => {
+  const run = (operation: number) =>
+    native.submit(operation as Operation, NO_FD, new Uint8Array(16), 1, 0, LONG_WAIT_MICROS);
+  assert.deepEqual([-1, 0, 1, 2, 3, 4, 5].map(run), [-22, -9, -9, -22, -9, -9, -22]);
+});
+
+function nextResults(count: number): Promise<readonly (readonly [number, Outcome])[]> {
+  const results: [number, Outcome][] = [];
+  return new Promise((resolve) => {
+    native.onResult((token, result) => {
+      results.push([token, result]);
+      if (results.length === count) resolve(results);
+    });
+  });
+}
+
+/** RTM_GETLINK of index 1, one reply. */
+function getLoopback(sequence: number): Uint8Array {
+  const bytes = linkDump(sequence);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(6, 1, true);
+  view.setInt32(20, 1, true);
+  return bytes;
+}
+
+/** A netlink socket of user space that has been sent the datagrams by itself. */
+function openSelfSocket(datagrams: readonly Uint8Array[]): number {
+  const fd = native.socket(AF_NETLINK, SOCK_RAW, NETLINK_USERSOCK);
+  native.bind(fd, new Uint8Array([AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+  for (const datagram of datagrams) sendToSelf(fd, datagram);
+  return fd;
+}
+
+function sendToSelf(fd: number, datagram: Uint8Array): void {
+  const address = new Uint8Array(12);
+  native.getsockname(fd, address);
+  native.send(fd, datagram, 0, address);
+}

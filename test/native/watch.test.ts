@@ -1,0 +1,191 @@
+import assert from 'node:assert/strict';
+import { closeSync, openSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { loadNative, type Outcome } from '../../src/host/native.ts';
+import { cannotUnshare, Namespace } from '../namespaces.ts';
+import {
+  AF_INET,
+  EBADF,
+  ENOBUFS,
+  ENOTSOCK,
+  headers,
+  linkUp,
+  openRoute,
+  RTM_NEWLINK,
+  RTMGRP_LINK,
+  SOCK_DGRAM,
+} from './kernel-bytes.ts';
+
+const skip = cannotUnshare();
+const SOL_SOCKET = 1;
+const SO_RCVBUF = 8;
+const EEXIST = 17;
+const ENOENT = 2;
+const ENOSPC = 28;
+
+const native = loadNative();
+
+test('a link that comes up is an event on a watched socket', { skip }, async () => {
+  using namespace = Namespace.make({ loopback: 'down' });
+  const { listener, speaker } = namespace.run(() => ({
+    listener: openRoute(native, RTMGRP_LINK),
+    speaker: openRoute(native),
+  }));
+  const events = collect(listener);
+  native.send(speaker, linkUp(1, true), 0);
+  await until(() => events.length > 0);
+  assert.ok(events[0] instanceof Uint8Array);
+  assert.equal(headers(events[0])[0]?.type, RTM_NEWLINK);
+  end(listener, speaker);
+});
+
+test('none of 2,000 events is lost while JavaScript is busy, and their order is kept', { skip }, async () => {
+  using namespace = Namespace.make({ loopback: 'down' });
+  const { listener, speaker } = namespace.run(() => ({
+    listener: openRoute(native, RTMGRP_LINK),
+    speaker: openRoute(native),
+  }));
+  native.setsockopt(listener, SOL_SOCKET, SO_RCVBUF, new Uint8Array([0, 0, 0x10, 0]));
+  const events = collect(listener);
+  for (let turn = 0; turn < 2000; turn++) native.send(speaker, linkUp(1, turn % 2 === 0), 0);
+  await until(() => events.length >= 2000);
+  const flags = events.map((event) => (event instanceof Uint8Array ? (event[24] ?? 0) & 1 : event));
+  assert.deepEqual(
+    flags.slice(0, 2000),
+    Array.from({ length: 2000 }, (_, turn) => (turn + 1) % 2),
+  );
+  end(listener, speaker);
+});
+
+test('an overrun is one -ENOBUFS, and listening goes on', { skip }, async () => {
+  using namespace = Namespace.make({ loopback: 'down' });
+  const { listener, speaker } = namespace.run(() => ({
+    listener: openRoute(native, RTMGRP_LINK),
+    speaker: openRoute(native),
+  }));
+  native.setsockopt(listener, SOL_SOCKET, SO_RCVBUF, new Uint8Array(4));
+  for (let turn = 0; turn < 50; turn++) native.send(speaker, linkUp(1, turn % 2 === 0), 0);
+  const events = collect(listener);
+  await until(() => events.length > 0);
+  await sleep(20);
+  assert.equal(events.filter((event) => event === -ENOBUFS).length, 1);
+  const before = events.length;
+  native.send(speaker, linkUp(1, true), 0);
+  await until(() => events.length > before);
+  assert.ok(events.at(-1) instanceof Uint8Array);
+  end(listener, speaker);
+});
+
+test('after unwatch nothing more is delivered and the descriptor may be used again', async () => {
+  const { fd, address } = openUdp();
+  const events = collect(fd);
+  native.send(fd, new Uint8Array([1]), 0, address);
+  await until(() => events.length === 1);
+  native.send(fd, new Uint8Array([2]), 0, address);
+  assert.equal(native.unwatch(fd), 0);
+  assert.equal(native.unwatch(fd), -ENOENT);
+  await sleep(20);
+  assert.deepEqual(events, [new Uint8Array([1])]);
+  const again = collect(fd);
+  native.send(fd, new Uint8Array([3]), 0, address);
+  await until(() => again.some((event) => event instanceof Uint8Array && event[0] === 3));
+  assert.equal(events.length, 1);
+  end(fd);
+});
+
+test('an empty datagram is an event of no bytes', async () => {
+  const { fd, address } = openUdp();
+  const events = collect(fd);
+  native.send(fd, new Uint8Array(0), 0, address);
+  await until(() => events.length === 1);
+  assert.deepEqual(events, [new Uint8Array(0)]);
+  end(fd);
+});
+
+test('a dead descriptor is told once and does not spin', async () => {
+  const file = openSync('/dev/null', 'r');
+  const { fd: closed } = openUdp();
+  native.close(closed);
+  const cpuBefore = process.cpuUsage();
+  const told = [collect(file), collect(closed)];
+  await sleep(200);
+  const { user, system } = process.cpuUsage(cpuBefore);
+  assert.deepEqual(told, [[-ENOTSOCK], [-EBADF]]);
+  assert.ok(user + system < 100_000, `${user + system} us of CPU in 200 ms`);
+  native.unwatch(file);
+  native.unwatch(closed);
+  closeSync(file);
+});
+
+test('a peer that hangs up is told once and does not spin', async () => {
+  const server = createServer((socket) => socket.end());
+  const port = await new Promise<number>((resolve) => {
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port));
+  });
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  await new Promise((resolve) => socket.once('connect', resolve));
+  socket.pause();
+  const fd = (socket as unknown as { _handle: { fd: number } })._handle.fd;
+  const events = collect(fd);
+  await sleep(100);
+  assert.ok(events.length <= 1, `${events.length} events`);
+  native.unwatch(fd);
+  socket.destroy();
+  server.close();
+});
+
+test('a second watch of one descriptor, or a 65th watch, is refused', () => {
+  const { fd } = openUdp();
+  collect(fd);
+  assert.equal(
+    native.watch(fd, () => {}),
+    -EEXIST,
+  );
+  assert.equal(
+    native.watch(-1, () => {}),
+    -EBADF,
+  );
+  const more = Array.from({ length: 63 }, () => openUdp().fd);
+  for (const each of more) collect(each);
+  const { fd: last } = openUdp();
+  assert.equal(
+    native.watch(last, () => {}),
+    -ENOSPC,
+  );
+  native.close(last);
+  end(fd, ...more);
+});
+
+function collect(fd: number): Outcome[] {
+  const events: Outcome[] = [];
+  assert.equal(
+    native.watch(fd, (event) => events.push(event)),
+    0,
+  );
+  return events;
+}
+
+function end(...fds: readonly number[]): void {
+  for (const fd of fds) {
+    native.unwatch(fd);
+    native.close(fd);
+  }
+}
+
+function openUdp(): { readonly fd: number; readonly address: Uint8Array } {
+  const fd = native.socket(AF_INET, SOCK_DGRAM, 0);
+  const address = new Uint8Array([AF_INET, 0, 0, 0, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+  native.bind(fd, address);
+  native.getsockname(fd, address);
+  return { fd, address };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!condition()) {
+    assert.ok(performance.now() < deadline, 'not within 10 s');
+    await sleep(1);
+  }
+}
