@@ -1,0 +1,61 @@
+// The one interface that a firewall, or any other kernel subsystem we write, is told through: values in, bytes out.
+
+import type { Step } from '../netlink/ack.ts';
+import type { Address } from '../state/address.ts';
+import type { Capacities, DesiredState } from '../state/desired-state.ts';
+import type { ServiceKey } from '../state/service.ts';
+
+/**
+ * Something the kernel holds for us. Two objects are the same thing if their ids are equal, and the same in every
+ * respect if their contents are equal too.
+ */
+export interface KernelObject {
+  readonly id: string;
+  readonly content: string;
+  /** The VIP it exists for; null for the constant part. */
+  readonly owner: Address | null;
+  /** The Service that asked for it, where it is one Service's alone. */
+  readonly service: ServiceKey | null;
+  /** Not ours: carried so that it can be seen, never changed. */
+  readonly foreign: boolean;
+}
+
+/** `constants` is one and the same array as long as nothing in it changes, so that a diff need not look inside. */
+export interface KernelObjects<O extends KernelObject = KernelObject> {
+  readonly constants: readonly O[];
+  readonly elements: readonly O[];
+  /** What the sets found in the kernel can hold, so that a restart does not shrink them; null where nothing is. */
+  readonly capacities: Capacities | null;
+}
+
+/** Objects to take away and to put in. One that changes is in both. */
+export interface Delta<O extends KernelObject = KernelObject> {
+  readonly remove: readonly O[];
+  readonly add: readonly O[];
+}
+
+/** Which socket a transaction goes through. */
+export const Door = { nfnetlink: 'nfnetlink', rtnetlink: 'rtnetlink' } as const;
+export type Door = (typeof Door)[keyof typeof Door];
+
+/** A change of the kernel as data. Steps are committed in order; each is all or nothing where the kernel can do that. */
+export interface Transaction<O extends KernelObject = KernelObject> {
+  readonly door: Door;
+  readonly steps: readonly Step<O>[];
+}
+
+/** One dump to ask for; `bytes` is the whole request. */
+export interface DumpRequest {
+  readonly door: Door;
+  readonly bytes: Uint8Array;
+}
+
+export interface Dialect<O extends KernelObject = KernelObject> {
+  readonly name: 'nftables' | 'xtables' | 'addresses';
+  /** What the kernel should hold for a part or the whole of the state. Pure, and O(what it is given). */
+  render(state: DesiredState): KernelObjects<O>;
+  readonly dumps: readonly DumpRequest[];
+  /** What the kernel holds, from the replies to `dumps` in their order. Throws NetlinkError on bytes that lie. */
+  decode(replies: readonly Uint8Array[]): KernelObjects<O>;
+  encode(delta: Delta<O>): Transaction<O>;
+}

@@ -1,0 +1,199 @@
+// One nf_tables batch under construction: each message is remembered with the objects it is about.
+
+import type { MessageRecord, Step } from '../../netlink/ack.ts';
+import { beginBatch, endBatch, nfgenmsg } from '../../netlink/batch.ts';
+import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_NONREC, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { Writer } from '../../netlink/writer.ts';
+
+import {
+  ChainAttribute,
+  DATA_VALUE,
+  DescAttribute,
+  ElementAttribute,
+  ElementListAttribute,
+  EXPR_DATA,
+  EXPR_NAME,
+  HookAttribute,
+  LIST_ELEM,
+  layout,
+  Message,
+  NF_ACCEPT,
+  NFPROTO_INET,
+  NFT_SET_EXPR,
+  RuleAttribute,
+  SetAttribute,
+  TableAttribute,
+  tableName,
+} from './constants.ts';
+import type { ChainObject, ElementObject, NftObject, SetObject, TableObject } from './objects.ts';
+
+/** An attribute's length has 16 bits, so a list of elements is closed before it reaches them. */
+const listLimitBytes = 64_000;
+
+/** What must be known of the kernel to declare a set for it. */
+export interface SetOptions {
+  /** NFT_SET_EXPR is understood; without it the counter of a set is declared by its attribute alone (5.10). */
+  readonly setExpressionFlag: boolean;
+}
+
+export class Batch {
+  readonly #writer = new Writer(1024);
+  readonly #records: MessageRecord<NftObject>[] = [];
+  #sequence = 1;
+
+  constructor() {
+    beginBatch(this.#writer, this.#sequence);
+  }
+
+  /** Ends the batch and adds the barrier: a question whose answer the kernel gives after every error of the batch. */
+  close(): Step<NftObject> {
+    const writer = this.#writer;
+    endBatch(writer, ++this.#sequence);
+    const split = writer.length;
+    const barrier = ++this.#sequence;
+    const place = writer.beginMessage(Message.GETGEN, NLM_F_REQUEST, barrier);
+    nfgenmsg(writer, 0);
+    writer.endMessage(place);
+    return { bytes: writer.bytes.slice(), split, barrier, records: this.#records };
+  }
+
+  newTable(table: TableObject): void {
+    this.#message(Message.NEWTABLE, NLM_F_CREATE, table, () => {
+      this.#writer.attributeText(TableAttribute.NAME, tableName);
+      this.#writer.attributeU32Be(TableAttribute.FLAGS, table.flags);
+      this.#writer.attributeBytes(TableAttribute.USERDATA, layoutComment());
+    });
+  }
+
+  deleteTable(table: TableObject): void {
+    this.#message(Message.DELTABLE, 0, table, () =>
+      this.#writer.attributeText(TableAttribute.NAME, tableName),
+    );
+  }
+
+  newSet(set: SetObject, options: SetOptions): void {
+    const writer = this.#writer;
+    this.#message(Message.NEWSET, NLM_F_CREATE, set, () => {
+      writer.attributeText(SetAttribute.TABLE, tableName);
+      writer.attributeText(SetAttribute.NAME, set.name);
+      writer.attributeU32Be(SetAttribute.FLAGS, set.counter && options.setExpressionFlag ? NFT_SET_EXPR : 0);
+      writer.attributeU32Be(SetAttribute.KEY_TYPE, set.keyType);
+      writer.attributeU32Be(SetAttribute.KEY_LEN, set.keyLengthBytes);
+      writer.attributeU32Be(SetAttribute.ID, this.#sequence);
+      const description = writer.beginNest(SetAttribute.DESC);
+      writer.attributeU32Be(DescAttribute.SIZE, set.size);
+      writer.endNest(description);
+      if (set.counter) this.#counter(SetAttribute.EXPR);
+    });
+  }
+
+  deleteSet(set: SetObject): void {
+    this.#message(Message.DELSET, 0, set, () => {
+      this.#writer.attributeText(SetAttribute.TABLE, tableName);
+      this.#writer.attributeText(SetAttribute.NAME, set.name);
+    });
+  }
+
+  newChain(chain: ChainObject): void {
+    const writer = this.#writer;
+    this.#message(Message.NEWCHAIN, NLM_F_CREATE, chain, () => {
+      writer.attributeText(ChainAttribute.TABLE, tableName);
+      writer.attributeText(ChainAttribute.NAME, chain.name);
+      if (chain.hook === null) return;
+      const hook = writer.beginNest(ChainAttribute.HOOK);
+      writer.attributeU32Be(HookAttribute.HOOKNUM, chain.hook.number);
+      writer.attributeU32Be(HookAttribute.PRIORITY, chain.hook.priority);
+      writer.endNest(hook);
+      writer.attributeU32Be(ChainAttribute.POLICY, NF_ACCEPT);
+      writer.attributeText(ChainAttribute.TYPE, 'filter');
+    });
+  }
+
+  /** A deletion of rules that names no rule takes all of the chain's. */
+  flushChain(chain: ChainObject): void {
+    this.#message(Message.DELRULE, 0, chain, () => {
+      this.#writer.attributeText(RuleAttribute.TABLE, tableName);
+      this.#writer.attributeText(RuleAttribute.CHAIN, chain.name);
+    });
+  }
+
+  deleteChain(chain: ChainObject): void {
+    this.#message(Message.DELCHAIN, NLM_F_NONREC, chain, () => {
+      this.#writer.attributeText(ChainAttribute.TABLE, tableName);
+      this.#writer.attributeText(ChainAttribute.NAME, chain.name);
+    });
+  }
+
+  newRule(chain: ChainObject, rule: Uint8Array): void {
+    const writer = this.#writer;
+    this.#message(Message.NEWRULE, NLM_F_CREATE | NLM_F_APPEND, chain, () => {
+      writer.attributeText(RuleAttribute.TABLE, tableName);
+      writer.attributeText(RuleAttribute.CHAIN, chain.name);
+      const expressions = writer.beginNest(RuleAttribute.EXPRESSIONS);
+      writer.raw(rule);
+      writer.endNest(expressions);
+    });
+  }
+
+  /** One message a set, or several where the list grows too long. */
+  elements(type: number, elements: readonly ElementObject[]): void {
+    const bySet = new Map<string, ElementObject[]>();
+    for (const element of elements) {
+      const list = bySet.get(element.set);
+      if (list === undefined) bySet.set(element.set, [element]);
+      else list.push(element);
+    }
+    for (const [set, list] of bySet) {
+      const stride = 12 + (((list[0]?.key.length ?? 0) + 3) & ~3);
+      const most = Math.floor(listLimitBytes / stride);
+      for (let start = 0; start < list.length; start += most) {
+        this.#elementList(type, set, list.slice(start, start + most), stride);
+      }
+    }
+  }
+
+  #elementList(type: number, set: string, elements: readonly ElementObject[], stride: number): void {
+    const writer = this.#writer;
+    const message = this.#open(type, type === Message.NEWSETELEM ? NLM_F_CREATE : 0);
+    writer.attributeText(ElementListAttribute.TABLE, tableName);
+    writer.attributeText(ElementListAttribute.SET, set);
+    const list = writer.beginNest(ElementListAttribute.ELEMENTS);
+    const first = writer.length - message;
+    for (const element of elements) {
+      const item = writer.beginNest(LIST_ELEM);
+      const key = writer.beginNest(ElementAttribute.KEY);
+      writer.attributeBytes(DATA_VALUE, element.key);
+      writer.endNest(key);
+      writer.endNest(item);
+    }
+    writer.endNest(list);
+    writer.endMessage(message);
+    this.#records.push({ sequence: this.#sequence, objects: elements, first, stride });
+  }
+
+  #message(type: number, flags: number, object: NftObject, body: () => void): void {
+    const message = this.#open(type, flags);
+    body();
+    this.#writer.endMessage(message);
+    this.#records.push({ sequence: this.#sequence, objects: [object], first: 0, stride: 0 });
+  }
+
+  #open(type: number, flags: number): number {
+    const message = this.#writer.beginMessage(type, NLM_F_REQUEST | flags, ++this.#sequence);
+    nfgenmsg(this.#writer, NFPROTO_INET);
+    return message;
+  }
+
+  #counter(type: number): void {
+    const expression = this.#writer.beginNest(type);
+    this.#writer.attributeText(EXPR_NAME, 'counter');
+    this.#writer.endNest(this.#writer.beginNest(EXPR_DATA));
+    this.#writer.endNest(expression);
+  }
+}
+
+/** A comment in the form nft prints: type 0, length, text with its zero. It carries the number of the layout. */
+function layoutComment(): Uint8Array {
+  const text = new TextEncoder().encode(`vipward layout ${layout}\0`);
+  return Uint8Array.of(0, text.length, ...text);
+}

@@ -1,0 +1,92 @@
+// The numbers of linux/netfilter/nf_tables.h and of our own table.
+
+export const tableName = 'vipward';
+/** The layout of the table, kept in its comment; a table of another layout is replaced, never patched. */
+export const layout = 1;
+
+export const NFPROTO_INET = 1;
+export const NFPROTO_IPV4 = 2;
+export const NFPROTO_IPV6 = 10;
+
+/** Message types, with the subsystem (10) in the high byte. */
+export const Message = {
+  NEWTABLE: 0xa00,
+  GETTABLE: 0xa01,
+  DELTABLE: 0xa02,
+  NEWCHAIN: 0xa03,
+  GETCHAIN: 0xa04,
+  DELCHAIN: 0xa05,
+  NEWRULE: 0xa06,
+  GETRULE: 0xa07,
+  DELRULE: 0xa08,
+  NEWSET: 0xa09,
+  GETSET: 0xa0a,
+  DELSET: 0xa0b,
+  NEWSETELEM: 0xa0c,
+  GETSETELEM: 0xa0d,
+  DELSETELEM: 0xa0e,
+  NEWGEN: 0xa0f,
+  GETGEN: 0xa10,
+} as const;
+
+export const NFT_TABLE_F_OWNER = 2;
+export const NFT_TABLE_F_PERSIST = 4;
+
+export const TableAttribute = { NAME: 1, FLAGS: 2, HANDLE: 4, USERDATA: 6, OWNER: 7 } as const;
+export const ChainAttribute = { TABLE: 1, NAME: 3, HOOK: 4, POLICY: 5, USE: 6, TYPE: 7 } as const;
+export const HookAttribute = { HOOKNUM: 1, PRIORITY: 2 } as const;
+export const RuleAttribute = { TABLE: 1, CHAIN: 2, EXPRESSIONS: 4 } as const;
+export const SetAttribute = {
+  TABLE: 1,
+  NAME: 2,
+  FLAGS: 3,
+  KEY_TYPE: 4,
+  KEY_LEN: 5,
+  DESC: 9,
+  ID: 10,
+  EXPR: 17,
+} as const;
+export const DescAttribute = { SIZE: 1 } as const;
+export const ElementListAttribute = { TABLE: 1, SET: 2, ELEMENTS: 3 } as const;
+export const ElementAttribute = { KEY: 1, EXPR: 7 } as const;
+export const CounterAttribute = { BYTES: 1, PACKETS: 2 } as const;
+export const LIST_ELEM = 1;
+export const EXPR_NAME = 1;
+export const EXPR_DATA = 2;
+export const DATA_VALUE = 1;
+export const DATA_VERDICT = 2;
+
+export const NFT_SET_EXPR = 0x100;
+
+export const NF_INET_PRE_ROUTING = 0;
+export const NF_INET_LOCAL_IN = 1;
+
+export const NF_DROP = 0;
+export const NF_ACCEPT = 1;
+export const NFT_GOTO = -4;
+
+/**
+ * Key types of nft's display: six bits a field, the first field highest, made of ipv4_addr 7, ipv6_addr 8,
+ * inet_proto 12, inet_service 13, icmp_type 14 and icmpv6_type 29 (the datatypes of libnftables).
+ */
+export const KeyType = {
+  address4: 7,
+  address6: 8,
+  /** 7 << 12 | 12 << 6 | 13 */
+  port4: 29_453,
+  /** 8 << 12 | 12 << 6 | 13 */
+  port6: 33_549,
+  /** port4 << 6 | 7 */
+  source4: 1_884_999,
+  /** port6 << 6 | 8 */
+  source6: 2_147_144,
+  icmp4: 14,
+  icmp6: 29,
+} as const;
+
+/** Before conntrack (-200) and every DNAT (-100 and kube-proxy's -110), after defragmentation (-400) and the rest of raw. */
+export const PREROUTING_PRIORITY = -310;
+/** After conntrack, before every DNAT: where answers to connections from a VIP can be told from probes. */
+export const EGRESS_PRIORITY = -190;
+/** After every DNAT, and after IPVS, which takes its packets at LOCAL_IN priorities 98-100. */
+export const INPUT_PRIORITY = 150;

@@ -1,0 +1,18 @@
+// nftables as a dialect: one inet table of constant rules and plain hash sets.
+
+import type { Dialect } from '../dialect.ts';
+import { decode, dumpRequests } from './decode.ts';
+import { encode } from './encode.ts';
+import type { NftObject } from './objects.ts';
+import { renderer } from './render.ts';
+import type { NftOptions } from './ruleset.ts';
+
+export function nftables(options: NftOptions): Dialect<NftObject> {
+  return {
+    name: 'nftables',
+    render: renderer(options),
+    dumps: dumpRequests(),
+    decode: (replies) => decode(replies, options.tableFlags),
+    encode: (delta) => encode(delta, options),
+  };
+}

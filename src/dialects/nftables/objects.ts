@@ -1,0 +1,95 @@
+// What the nftables dialect deals in: tables, sets, chains with their rules, and elements, as comparable values.
+
+import type { Address } from '../../state/address.ts';
+import type { ServiceKey } from '../../state/service.ts';
+import type { KernelObject } from '../dialect.ts';
+
+export interface TableObject extends KernelObject {
+  readonly kind: 'table';
+  readonly flags: number;
+}
+
+export interface SetObject extends KernelObject {
+  readonly kind: 'set';
+  readonly name: string;
+  readonly keyType: number;
+  readonly keyLengthBytes: number;
+  readonly size: number;
+  readonly counter: boolean;
+}
+
+export interface Hook {
+  readonly number: number;
+  readonly priority: number;
+}
+
+/** A chain and its rules, which are compared and replaced as one. `hook` null for a chain that is only jumped to. */
+export interface ChainObject extends KernelObject {
+  readonly kind: 'chain';
+  readonly name: string;
+  readonly hook: Hook | null;
+  readonly rules: readonly Uint8Array[];
+}
+
+export interface ElementObject extends KernelObject {
+  readonly kind: 'element';
+  readonly set: string;
+  readonly key: Uint8Array;
+}
+
+export type NftObject = TableObject | SetObject | ChainObject | ElementObject;
+
+/** `adopted` false: the table was found without an owner, so that it has to be claimed though nothing in it differs. */
+export function tableObject(flags: number, layout: number, adopted: boolean): TableObject {
+  const content = adopted ? '' : 'without owner';
+  return { kind: 'table', id: `table ${flags} layout ${layout}`, content, flags, ...constant };
+}
+
+export type SetShape = Pick<SetObject, 'name' | 'keyType' | 'keyLengthBytes' | 'size' | 'counter'>;
+
+export function setObject(shape: SetShape): SetObject {
+  const { name, keyType, keyLengthBytes, size, counter } = shape;
+  return {
+    kind: 'set',
+    id: `set ${name}`,
+    content: `${keyType} ${keyLengthBytes} ${size} ${counter}`,
+    ...{ name, keyType, keyLengthBytes, size, counter },
+    ...constant,
+  };
+}
+
+/**
+ * `sizes` says how large the sets are that the rules look into. It is a part of the content, for a set that is replaced
+ * by a larger one must first be let go by every rule.
+ */
+export function chainObject(
+  name: string,
+  hook: Hook | null,
+  rules: readonly Uint8Array[],
+  sizes: string,
+): ChainObject {
+  const place = hook === null ? '' : `${hook.number} ${hook.priority}`;
+  const content = `${place}\n${sizes}\n${rules.map(latin1).join('\n')}`;
+  return { kind: 'chain', id: `chain ${name}`, content, name, hook, rules, ...constant };
+}
+
+/** `version` tells a set from a larger one of the same name, whose elements all have to be put in anew. */
+export function elementObject(
+  set: { readonly name: string; readonly version: string },
+  key: Uint8Array,
+  owner: Address | null,
+  service: ServiceKey | null = null,
+): ElementObject {
+  const id = `${set.version}:${latin1(key)}`;
+  return { kind: 'element', id, content: '', set: set.name, key, owner, service, foreign: false };
+}
+
+export function setVersion(name: string, size: number): string {
+  return `${name}#${size}`;
+}
+
+const constant = { owner: null, service: null, foreign: false } as const;
+
+function latin1(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
+}

@@ -1,0 +1,248 @@
+// The constant part of the table: which sets there are, and the dozen rules that look into them (docs/ruleset.md).
+
+import { maskBytes } from '../../state/address.ts';
+import type { Needs } from '../../state/desired-state.ts';
+import {
+  EGRESS_PRIORITY,
+  INPUT_PRIORITY,
+  KeyType,
+  layout,
+  NF_ACCEPT,
+  NF_DROP,
+  NF_INET_LOCAL_IN,
+  NF_INET_PRE_ROUTING,
+  NFPROTO_IPV4,
+  NFPROTO_IPV6,
+  NFT_GOTO,
+  PREROUTING_PRIORITY,
+} from './constants.ts';
+import { Rule } from './expressions.ts';
+import {
+  chainObject,
+  elementObject,
+  type Hook,
+  type NftObject,
+  type SetShape,
+  setObject,
+  setVersion,
+  tableObject,
+} from './objects.ts';
+
+/** What the agent was told and what its kernel can do; fixed for the life of a dialect. */
+export interface NftOptions {
+  /** Flags of the table: owner and persist where the kernel has both, else 0. */
+  readonly tableFlags: number;
+  /** NFT_SET_EXPR is understood; without it the counter of a set is declared by its attribute alone (5.10). */
+  readonly setExpressionFlag: boolean;
+  /** Per-port accept counters. */
+  readonly counters: boolean;
+  /** Echo requests to a VIP are answered. */
+  readonly echo: boolean;
+  /** Count what would be dropped, and drop nothing. */
+  readonly observe: boolean;
+}
+
+/** One address family: where its addresses stand in the header, and what its ICMP is called. */
+interface FamilyShape {
+  readonly family: 4 | 6;
+  readonly nfproto: number;
+  readonly addressBytes: 4 | 16;
+  readonly sourceOffset: number;
+  readonly destinationOffset: number;
+  readonly icmpProtocol: number;
+  readonly errorTypes: readonly number[];
+  readonly echoRequest: number;
+  readonly echoReply: number;
+}
+
+const families: readonly FamilyShape[] = [
+  {
+    family: 4,
+    nfproto: NFPROTO_IPV4,
+    addressBytes: 4,
+    sourceOffset: 12,
+    destinationOffset: 16,
+    icmpProtocol: 1,
+    // Destination unreachable (with fragmentation needed), time exceeded, parameter problem.
+    errorTypes: [3, 11, 12],
+    echoRequest: 8,
+    echoReply: 0,
+  },
+  {
+    family: 6,
+    nfproto: NFPROTO_IPV6,
+    addressBytes: 16,
+    sourceOffset: 8,
+    destinationOffset: 24,
+    icmpProtocol: 58,
+    // The errors, packet too big among them, and router and neighbour discovery.
+    errorTypes: [1, 2, 3, 4, 133, 134, 135, 136],
+    echoRequest: 128,
+    echoReply: 129,
+  },
+];
+
+/** Every constant object that these needs call for, sets before the chains that use them. */
+export function ruleset(needs: Needs, options: NftOptions): NftObject[] {
+  const sets = setShapes(needs, options);
+  const sizes = sets.map((set) => `${set.name} ${set.size}`).join(', ');
+  const chain = (name: string, hook: Hook | null, rules: readonly Rule[]): NftObject =>
+    chainObject(
+      name,
+      hook,
+      rules.map((rule) => rule.bytes),
+      sizes,
+    );
+  const objects: NftObject[] = [tableObject(options.tableFlags, layout, true), ...sets.map(setObject)];
+  for (const shape of families) {
+    objects.push(...icmpElements(shape, options));
+    objects.push(chain(`guard${shape.family}`, null, guardRules(shape, needs, options)));
+    objects.push(chain(`input${shape.family}`, null, inputRules(shape, needs, options)));
+    if (needs.egress) objects.push(chain(`egress${shape.family}`, null, egressRules(shape, needs, options)));
+  }
+  objects.push(
+    chain('input', { number: NF_INET_LOCAL_IN, priority: INPUT_PRIORITY }, entryRules('vip', 'input')),
+  );
+  if (needs.egress) {
+    const hook = { number: NF_INET_PRE_ROUTING, priority: EGRESS_PRIORITY };
+    objects.push(chain('egress', hook, entryRules('egress', 'egress')));
+  }
+  const hook = { number: NF_INET_PRE_ROUTING, priority: PREROUTING_PRIORITY };
+  objects.push(chain('prerouting', hook, entryRules('vip', 'guard')));
+  return objects;
+}
+
+/** Every set that these needs call for. */
+export function setShapes(needs: Needs, options: Pick<NftOptions, 'counters'>): SetShape[] {
+  const { capacities } = needs;
+  return families.flatMap(({ family, addressBytes }) => {
+    const of4 = family === 4;
+    const vips = of4 ? capacities.vips4 : capacities.vips6;
+    const ports = of4 ? capacities.ports4 : capacities.ports6;
+    const sources = of4 ? capacities.sources4 : capacities.sources6;
+    const address = { keyType: of4 ? KeyType.address4 : KeyType.address6, keyLengthBytes: addressBytes };
+    const port = { keyType: of4 ? KeyType.port4 : KeyType.port6, keyLengthBytes: addressBytes + 8 };
+    const source = { keyType: of4 ? KeyType.source4 : KeyType.source6, keyLengthBytes: addressBytes * 2 + 8 };
+    const icmp = { keyType: of4 ? KeyType.icmp4 : KeyType.icmp6, keyLengthBytes: 1 };
+    const lengths = of4 ? needs.sourceLengths4 : needs.sourceLengths6;
+    const shapes: SetShape[] = [
+      { name: `vip${family}`, ...address, size: vips, counter: false },
+      { name: `drop${family}`, ...address, size: vips, counter: true },
+      { name: `allow${family}`, ...port, size: ports, counter: options.counters },
+      { name: `host${family}`, ...port, size: ports, counter: false },
+      { name: `icmp${family}`, ...icmp, size: 16, counter: false },
+    ];
+    for (const length of lengths) {
+      shapes.push({ name: `src${family}_${length}`, ...source, size: sources, counter: options.counters });
+    }
+    if (needs.egress) shapes.push({ name: `egress${family}`, ...address, size: vips, counter: false });
+    return shapes;
+  });
+}
+
+/** Every rule says its family again: the kernel would do without, but nft names fields only where it is said. */
+function ruleOf({ nfproto }: FamilyShape): Rule {
+  return new Rule().metaNfproto(0).compareEqual(0, Uint8Array.of(nfproto));
+}
+
+/** `iif lo` passes; a packet to an address of the set is judged in the chain of its family. */
+function entryRules(set: string, chain: string): Rule[] {
+  const loopback = new Rule()
+    .metaIif(0)
+    .compareEqual(0, Uint8Array.of(1, 0, 0, 0))
+    .verdict(NF_ACCEPT);
+  return [
+    loopback,
+    ...families.map((shape) =>
+      address(shape, `${set}${shape.family}`).verdict(NFT_GOTO, `${chain}${shape.family}`),
+    ),
+  ];
+}
+
+function guardRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule[] {
+  const egress = needs.egress ? [address(shape, `egress${shape.family}`).verdict(NF_ACCEPT)] : [];
+  return [...portRules(shape, needs), icmpRule(shape), ...egress, ...dropRules(shape, options)];
+}
+
+/** What still has a VIP as its destination after every DNAT: only what the node itself is to answer goes on. */
+function inputRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule[] {
+  const { family } = shape;
+  const fragments = family === 6 ? [laterFragment(shape)] : [];
+  const host = portKey(shape).lookup(`host${family}`, 0).verdict(NF_ACCEPT);
+  const replies = needs.forward || needs.egress ? [new Rule().ctDirectionReply(0).verdict(NF_ACCEPT)] : [];
+  return [...fragments, host, icmpRule(shape), ...replies, ...dropRules(shape, options)];
+}
+
+/** A VIP with egress is judged here and not at -310, for only behind conntrack is an answer told from a probe. */
+function egressRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule[] {
+  const echoReply = ruleOf(shape)
+    .metaL4proto(0)
+    .compareEqual(0, Uint8Array.of(shape.icmpProtocol))
+    .payload(2, 0, 1, 0)
+    .compareEqual(0, Uint8Array.of(shape.echoReply))
+    .verdict(NF_ACCEPT);
+  const replies = new Rule().ctDirectionReply(0).verdict(NF_ACCEPT);
+  return [replies, ...portRules(shape, needs), icmpRule(shape), echoReply, ...dropRules(shape, options)];
+}
+
+function portRules(shape: FamilyShape, needs: Needs): Rule[] {
+  const { family, addressBytes } = shape;
+  const lengths = family === 4 ? needs.sourceLengths4 : needs.sourceLengths6;
+  const sourceIndex = addressBytes / 4 + 2;
+  return [
+    laterFragment(shape),
+    portKey(shape).lookup(`allow${family}`, 0).verdict(NF_ACCEPT),
+    ...lengths.map((length) => {
+      const mask = maskBytes(new Uint8Array(addressBytes).fill(0xff), length);
+      const key = portKey(shape).payload(1, shape.sourceOffset, addressBytes, sourceIndex);
+      const masked = length === addressBytes * 8 ? key : key.mask(sourceIndex, mask);
+      return masked.lookup(`src${family}_${length}`, 0).verdict(NF_ACCEPT);
+    }),
+  ];
+}
+
+/**
+ * A fragment behind the first has no ports to be judged by, and is nothing without the first. It is let through before
+ * any rule looks for ports, since kernels before 5.17 take its data for them.
+ */
+function laterFragment(shape: FamilyShape): Rule {
+  const rule = ruleOf(shape);
+  if (shape.family === 4) rule.payload(1, 6, 2, 0).mask(0, Uint8Array.of(0x1f, 0xff));
+  else rule.extensionHeader(44, 2, 2, 0).mask(0, Uint8Array.of(0xff, 0xf8));
+  return rule.compareNotEqual(0, Uint8Array.of(0, 0)).verdict(NF_ACCEPT);
+}
+
+function icmpRule(shape: FamilyShape): Rule {
+  return ruleOf(shape)
+    .metaL4proto(0)
+    .compareEqual(0, Uint8Array.of(shape.icmpProtocol))
+    .payload(2, 0, 1, 0)
+    .lookup(`icmp${shape.family}`, 0)
+    .verdict(NF_ACCEPT);
+}
+
+function icmpElements(shape: FamilyShape, options: NftOptions): NftObject[] {
+  const name = `icmp${shape.family}`;
+  const set = { name, version: setVersion(name, 16) };
+  const types = options.echo ? [...shape.errorTypes, shape.echoRequest] : shape.errorTypes;
+  return types.map((type) => elementObject(set, Uint8Array.of(type), null));
+}
+
+/** The first counts by VIP. The second is never met while both sets hold the same VIPs, and shuts if they should not. */
+function dropRules(shape: FamilyShape, options: NftOptions): Rule[] {
+  const verdict = options.observe ? NF_ACCEPT : NF_DROP;
+  return [address(shape, `drop${shape.family}`).verdict(verdict), new Rule().verdict(verdict)];
+}
+
+function address(shape: FamilyShape, set: string): Rule {
+  return ruleOf(shape).payload(1, shape.destinationOffset, shape.addressBytes, 0).lookup(set, 0);
+}
+
+/** daddr . l4proto . th dport in neighbouring registers. */
+function portKey(shape: FamilyShape): Rule {
+  const words = shape.addressBytes / 4;
+  return ruleOf(shape)
+    .payload(1, shape.destinationOffset, shape.addressBytes, 0)
+    .metaL4proto(words)
+    .payload(2, 2, 2, words + 1);
+}

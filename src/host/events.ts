@@ -1,0 +1,35 @@
+// What others do to the kernel, as it happens: multicast messages, and the word that some were lost.
+
+import { NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/message.ts';
+import { type Message, messagesOf } from '../netlink/reader.ts';
+import { type Native, Operation } from './native.ts';
+import { openNetlink } from './socket.ts';
+
+/** RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR of linux/rtnetlink.h. */
+export const networkGroups: readonly number[] = [1, 5, 9];
+/** NFNLGRP_NFTABLES of linux/netfilter/nfnetlink.h. */
+export const nftablesGroups: readonly number[] = [7];
+
+export interface Listener {
+  /** Called with each message of a multicast group. */
+  onMessage(message: Message): void;
+  /** Called when messages were lost: whatever was learned from them must be read anew. */
+  onLoss(): void;
+}
+
+/** Listens to the groups of one protocol until disposed of. Throws SystemCallError. */
+export function listen(native: Native, subject: 'network' | 'nftables', listener: Listener): Disposable {
+  const [protocol, groups] =
+    subject === 'network' ? [NETLINK_ROUTE, networkGroups] : [NETLINK_NETFILTER, nftablesGroups];
+  const { fd } = openNetlink(native, protocol, groups);
+  native.watch(fd, (result) => {
+    if (typeof result === 'number') listener.onLoss();
+    else for (const message of messagesOf(result)) listener.onMessage(message);
+  });
+  return {
+    [Symbol.dispose]() {
+      native.unwatch(fd);
+      native.submit(Operation.close, fd, new Uint8Array(0), 0, 0, 0);
+    },
+  };
+}

@@ -1,0 +1,120 @@
+// The only place that writes to the kernel: a transaction goes to the writer thread, a receipt comes back.
+
+import type { DumpRequest, KernelObject, Transaction } from '../dialects/dialect.ts';
+import { type Receipt, receiptOf } from '../netlink/ack.ts';
+import { NETLINK_NETFILTER, NETLINK_ROUTE, NLM_F_DUMP_INTR } from '../netlink/message.ts';
+import { messagesOf } from '../netlink/reader.ts';
+import { type Native, Operation, type Outcome } from './native.ts';
+import { checked, type NetlinkSocket, openNetlink, SystemCallError } from './socket.ts';
+
+/** A value that is there already, unless the kernel kept us waiting. */
+export type Soon<T> = T | Promise<T>;
+
+/** How long the JavaScript thread waits for a commit before it goes on with other work. */
+const patienceUs = 1000;
+/** How often a dump that others changed under our hands is asked for again. */
+const dumpTries = 4;
+
+type Door = Transaction['door'];
+
+/**
+ * Two sockets for the life of the process: the nfnetlink one owns our table, so it is never closed while that matters.
+ * Calls are not reentrant: the caller waits for one receipt before it commits again.
+ */
+export class Kernel implements Disposable {
+  readonly #native: Native;
+  readonly #sockets = new Map<Door, NetlinkSocket>();
+  readonly #waiting = new Map<number, (outcome: Outcome) => void>();
+  #token = 0;
+
+  constructor(native: Native) {
+    this.#native = native;
+    native.onResult((token, outcome) => {
+      const resolve = this.#waiting.get(token);
+      this.#waiting.delete(token);
+      resolve?.(outcome);
+    });
+  }
+
+  /** The port id under which the kernel knows our writes through a door. Throws SystemCallError. */
+  portId(door: Door): number {
+    return this.#socket(door).portId;
+  }
+
+  /** Commits the steps in order and stops behind the first that was refused. Throws SystemCallError. */
+  commit<O extends KernelObject>(transaction: Transaction<O>): Soon<Receipt<O>> {
+    const { fd } = this.#socket(transaction.door);
+    for (const [index, step] of transaction.steps.entries()) {
+      const outcome = this.#submit(fd, step.bytes, step.split);
+      if (outcome instanceof Promise) return this.#commitRest(transaction, index, outcome);
+      const receipt = receiptOf(step, replies(outcome));
+      if (receipt.length > 0) return receipt;
+    }
+    return [];
+  }
+
+  /** The replies to each request, asked again while somebody changed what was being read. Throws SystemCallError. */
+  async dump(requests: readonly DumpRequest[]): Promise<Uint8Array[]> {
+    const answers: Uint8Array[] = [];
+    for (const request of requests) {
+      let answer = await this.ask(request);
+      for (let tries = 1; tries < dumpTries && interrupted(answer); tries++) answer = await this.ask(request);
+      answers.push(answer);
+    }
+    return answers;
+  }
+
+  /** One request that changes nothing, and everything the kernel answers to it. Throws SystemCallError. */
+  async ask({ door, bytes }: DumpRequest): Promise<Uint8Array> {
+    return replies(await this.#submit(this.#socket(door).fd, bytes, bytes.length));
+  }
+
+  /** Closing may wait for the kernel as a commit does, so it is left to the writer thread. */
+  [Symbol.dispose](): void {
+    for (const { fd } of this.#sockets.values()) {
+      this.#native.submit(Operation.close, fd, new Uint8Array(0), 0, ++this.#token, 0);
+    }
+    this.#sockets.clear();
+  }
+
+  async #commitRest<O extends KernelObject>(
+    { door, steps }: Transaction<O>,
+    index: number,
+    pending: Promise<Outcome>,
+  ): Promise<Receipt<O>> {
+    const first = steps[index];
+    const receipt = first === undefined ? [] : receiptOf(first, replies(await pending));
+    return receipt.length > 0 ? receipt : await this.commit({ door, steps: steps.slice(index + 1) });
+  }
+
+  #submit(fd: number, bytes: Uint8Array, split: number): Soon<Outcome> {
+    this.#token = (this.#token + 1) & 0x3fffffff;
+    const token = this.#token;
+    const outcome = this.#native.submit(Operation.exchange, fd, bytes, split, token, patienceUs);
+    if (outcome !== undefined) return outcome;
+    return new Promise((resolve) => this.#waiting.set(token, resolve));
+  }
+
+  #socket(door: Door): NetlinkSocket {
+    let socket = this.#sockets.get(door);
+    if (socket === undefined) {
+      socket = openNetlink(this.#native, door === 'nfnetlink' ? NETLINK_NETFILTER : NETLINK_ROUTE);
+      this.#sockets.set(door, socket);
+    }
+    return socket;
+  }
+}
+
+function replies(outcome: Outcome): Uint8Array {
+  if (typeof outcome !== 'number') return outcome;
+  checked('netlink exchange', outcome);
+  throw new SystemCallError('netlink exchange', 0);
+}
+
+function interrupted(answer: Uint8Array): boolean {
+  for (const { flags, type } of messagesOf(answer)) {
+    // The flag is not one of an error or of a new object's message, where the same bit means something else.
+    if (type >= 16 && (flags & NLM_F_DUMP_INTR) !== 0) return true;
+  }
+  return false;
+}

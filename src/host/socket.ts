@@ -1,0 +1,104 @@
+// Sockets that carry netlink and link-layer frames: opened, sized and bound. Everything that may block is the caller's
+// to hand to the writer thread.
+
+import { describeErrno } from '../netlink/ack.ts';
+import {
+  AF_NETLINK,
+  NETLINK_ADD_MEMBERSHIP,
+  NETLINK_CAP_ACK,
+  NETLINK_EXT_ACK,
+  NETLINK_GET_STRICT_CHK,
+  SOCK_RAW,
+  SOL_NETLINK,
+} from '../netlink/message.ts';
+import { u32 } from '../netlink/reader.ts';
+import type { Native } from './native.ts';
+
+/** A system call that failed; `errno` is positive. */
+export class SystemCallError extends Error {
+  readonly code = 'SystemCall';
+  readonly errno: number;
+  readonly call: string;
+
+  constructor(call: string, errno: number) {
+    super(`${call}: ${describeErrno(errno)}`);
+    this.call = call;
+    this.errno = errno;
+  }
+}
+
+/** Passes a result that is no error on, and throws SystemCallError for one that is. */
+export function checked(call: string, result: number): number {
+  if (result < 0) throw new SystemCallError(call, -result);
+  return result;
+}
+
+export interface NetlinkSocket {
+  readonly fd: number;
+  /** Our address on the netlink bus, by which our own changes are told from others'. */
+  readonly portId: number;
+}
+
+const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
+const SO_RCVBUF = 8;
+const SO_SNDBUFFORCE = 32;
+const SO_RCVBUFFORCE = 33;
+const AF_PACKET = 17;
+
+/** One batch of 5,000 elements is 200 kB; a table that is replaced as a whole can take megabytes. */
+const sendBufferBytes = 64 * 1024 * 1024;
+const receiveBufferBytes = 8 * 1024 * 1024;
+
+/** Opens and binds a netlink socket of a protocol, a member of the given multicast groups. Throws SystemCallError. */
+export function openNetlink(native: Native, protocol: number, groups: readonly number[] = []): NetlinkSocket {
+  const fd = checked(`socket(AF_NETLINK, ${protocol})`, native.socket(AF_NETLINK, SOCK_RAW, protocol));
+  for (const option of [NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK]) {
+    native.setsockopt(fd, SOL_NETLINK, option, int32(1));
+  }
+  size(native, fd, { force: SO_SNDBUFFORCE, plain: SO_SNDBUF }, sendBufferBytes);
+  size(native, fd, { force: SO_RCVBUFFORCE, plain: SO_RCVBUF }, receiveBufferBytes);
+  // A socket must be bound before it joins a group, or it hears nothing in a user namespace.
+  const address = new Uint8Array(12);
+  address[0] = AF_NETLINK;
+  checked('bind(AF_NETLINK)', native.bind(fd, address));
+  for (const group of groups) {
+    checked(
+      `join netlink group ${group}`,
+      native.setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, int32(group)),
+    );
+  }
+  checked('getsockname(AF_NETLINK)', native.getsockname(fd, address));
+  return { fd, portId: u32(address, 4) };
+}
+
+/** Opens a socket that sends whole Ethernet frames and receives none. Throws SystemCallError. */
+export function openPacket(native: Native): number {
+  return checked('socket(AF_PACKET)', native.socket(AF_PACKET, SOCK_RAW, 0));
+}
+
+/** struct sockaddr_ll of an interface: where a frame goes out. */
+export function linkAddress(interfaceIndex: number): Uint8Array {
+  const address = new Uint8Array(20);
+  const view = new DataView(address.buffer);
+  view.setUint16(0, AF_PACKET, true);
+  view.setInt32(4, interfaceIndex, true);
+  return address;
+}
+
+/** Without the right to exceed net.core.*mem_max the plain option gives what there is. */
+function size(
+  native: Native,
+  fd: number,
+  { force, plain }: { force: number; plain: number },
+  bytes: number,
+): void {
+  if (native.setsockopt(fd, SOL_SOCKET, force, int32(bytes)) >= 0) return;
+  native.setsockopt(fd, SOL_SOCKET, plain, int32(bytes));
+}
+
+function int32(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setInt32(0, value, true);
+  return bytes;
+}

@@ -1,0 +1,149 @@
+// Netlink bytes, written front to back into one growing buffer. Integers are host-endian unless their name says Be.
+// All hosts we run on are little-endian (x86-64, arm64), and so is this file.
+
+/** Bit 15 of an attribute's type: it holds attributes. */
+export const NLA_F_NESTED = 0x8000;
+
+/** Writes messages and attributes (linux/netlink.h); lengths are patched when a message or nest is closed. */
+export class Writer {
+  #bytes: Uint8Array<ArrayBuffer>;
+  #view: DataView;
+  #length = 0;
+
+  constructor(capacityBytes = 4096) {
+    this.#bytes = new Uint8Array(capacityBytes);
+    this.#view = new DataView(this.#bytes.buffer);
+  }
+
+  /** Bytes written so far; also the place of whatever is written next. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** What was written, as a view that the next write or reset may change. */
+  get bytes(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  reset(): void {
+    this.#length = 0;
+  }
+
+  /** Opens a message (struct nlmsghdr) and returns its place for endMessage. */
+  beginMessage(type: number, flags: number, sequence: number): number {
+    const place = this.#claim(16);
+    this.#view.setUint16(place + 4, type, true);
+    this.#view.setUint16(place + 6, flags, true);
+    this.#view.setUint32(place + 8, sequence, true);
+    this.#view.setUint32(place + 12, 0, true);
+    return place;
+  }
+
+  endMessage(place: number): void {
+    this.#view.setUint32(place, this.#length - place, true);
+  }
+
+  /** Opens an attribute whose content follows, and returns its place for endNest. */
+  beginNest(type: number): number {
+    const place = this.#claim(4);
+    this.#view.setUint16(place + 2, type, true);
+    return place;
+  }
+
+  endNest(place: number): void {
+    this.#view.setUint16(place, this.#length - place, true);
+  }
+
+  attributeU8(type: number, value: number): void {
+    const place = this.#attribute(type, 1);
+    this.#bytes[place] = value;
+  }
+
+  attributeU16Be(type: number, value: number): void {
+    const place = this.#attribute(type, 2);
+    this.#view.setUint16(place, value, false);
+  }
+
+  attributeU32(type: number, value: number): void {
+    const place = this.#attribute(type, 4);
+    this.#view.setUint32(place, value, true);
+  }
+
+  attributeU32Be(type: number, value: number): void {
+    const place = this.#attribute(type, 4);
+    this.#view.setUint32(place, value, false);
+  }
+
+  attributeU64Be(type: number, value: bigint): void {
+    const place = this.#attribute(type, 8);
+    this.#view.setBigUint64(place, value, false);
+  }
+
+  attributeBytes(type: number, value: Uint8Array): void {
+    const place = this.#attribute(type, value.length);
+    this.#bytes.set(value, place);
+  }
+
+  /** A zero-terminated ASCII string. */
+  attributeText(type: number, value: string): void {
+    const place = this.#attribute(type, value.length + 1);
+    for (let index = 0; index < value.length; index++) this.#bytes[place + index] = value.charCodeAt(index);
+  }
+
+  u8(value: number): void {
+    const place = this.#claimRaw(1);
+    this.#bytes[place] = value;
+  }
+
+  u16(value: number): void {
+    const place = this.#claimRaw(2);
+    this.#view.setUint16(place, value, true);
+  }
+
+  u16Be(value: number): void {
+    const place = this.#claimRaw(2);
+    this.#view.setUint16(place, value, false);
+  }
+
+  u32(value: number): void {
+    const place = this.#claimRaw(4);
+    this.#view.setUint32(place, value, true);
+  }
+
+  /** Bytes as they are, such as attributes that were encoded before; the caller keeps to 4-byte alignment. */
+  raw(value: Uint8Array): void {
+    const place = this.#claimRaw(value.length);
+    this.#bytes.set(value, place);
+  }
+
+  #attribute(type: number, size: number): number {
+    const place = this.#claim(4 + size);
+    this.#view.setUint16(place, 4 + size, true);
+    this.#view.setUint16(place + 2, type, true);
+    return place + 4;
+  }
+
+  /** Room for `size` bytes and the zero padding to a multiple of four behind them (NLMSG_ALIGN, NLA_ALIGN). */
+  #claim(size: number): number {
+    const padded = (size + 3) & ~3;
+    const place = this.#claimRaw(padded);
+    if (padded !== size) this.#bytes.fill(0, place + size, place + padded);
+    return place;
+  }
+
+  /** Growing replaces the buffer, so a place is claimed before the buffer is named. */
+  #claimRaw(size: number): number {
+    const place = this.#length;
+    const end = place + size;
+    if (end > this.#bytes.length) this.#grow(end);
+    this.#length = end;
+    return place;
+  }
+
+  #grow(least: number): void {
+    const larger = new Uint8Array(Math.max(least, this.#bytes.length * 2));
+    larger.set(this.#bytes);
+    this.#bytes = larger;
+    this.#view = new DataView(larger.buffer);
+  }
+}
