@@ -2,9 +2,9 @@
 
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { type Logger, pino } from 'pino';
+import { pino } from 'pino';
 
-export type Log = Logger;
+export type Log = pino.Logger;
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];

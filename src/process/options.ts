@@ -80,7 +80,7 @@ export async function readOptions<const Specs extends readonly OptionSpec[]>(
   for (const spec of specs) {
     const found =
       inFlags(spec) ?? foundInEnv(spec, input.env) ?? foundInConfig(spec, config, configPath ?? '');
-    values[camelCase(spec.name)] = help ? undefined : valueOf(spec, found);
+    values[camelCase(spec.name)] = help ? undefined : typedValue(spec, found);
   }
   return { values: values as OptionValues<Specs>, words, help, configPath };
 }
@@ -173,7 +173,7 @@ async function readConfig(path: string, specs: readonly OptionSpec[]): Promise<C
   return value as Config;
 }
 
-function valueOf(spec: OptionSpec, found: Found | undefined): unknown {
+function typedValue(spec: OptionSpec, found: Found | undefined): unknown {
   if (spec.kind === 'list')
     return parseList(found?.texts ?? (spec.default === undefined ? [] : [spec.default]));
   const text = found?.texts[0] ?? spec.default;
