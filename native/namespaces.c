@@ -1,4 +1,5 @@
-/* For tests only: moves the calling thread between namespaces. The product never does; the agent lives in one. */
+/* For tests only: moves the calling thread between namespaces. The product never does; the agent lives in
+ * one. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <node_api.h>

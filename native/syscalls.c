@@ -1,6 +1,6 @@
-/* Generic system calls for src/host/native.ts: numbers and caller-owned bytes in, a result or -errno out. Nothing here
- * knows netlink, and nothing throws: an argument of the wrong type is -EINVAL. All checking and all errors' words live
- * in TypeScript. What may block runs in threads.c. */
+/* Generic system calls for src/host/native.ts: numbers and caller-owned bytes in, a result or -errno out.
+ * Nothing here knows netlink, and nothing throws: an argument of the wrong type is -EINVAL. All checking
+ * and all errors' words live in TypeScript. What may block runs in threads.c. */
 #define _GNU_SOURCE
 #include "threads.h"
 #include <errno.h>
@@ -182,11 +182,13 @@ static napi_value js_submit(napi_env env, napi_callback_info info) {
   struct addon *addon = addon_of(env);
   int32_t operation, fd, split, token, micros;
   struct span bytes;
-  if (!arguments(env, info, "iibiii", &operation, &fd, &bytes, &split, &token, &micros)) return number(env, -EINVAL);
+  if (!arguments(env, info, "iibiii", &operation, &fd, &bytes, &split, &token, &micros))
+    return number(env, -EINVAL);
   if (operation < 0 || operation >= OPERATIONS) return number(env, -EINVAL);
   struct job *job = malloc(sizeof *job + bytes.length);
   if (!job) return number(env, -ENOMEM);
-  *job = (struct job){.operation = operation, .fd = fd, .split = split, .token = token, .length = bytes.length};
+  *job = (struct job){.operation = operation, .fd = fd, .split = split, .token = token};
+  job->length = bytes.length;
   if (bytes.length) memcpy(job->bytes, bytes.data, bytes.length);
   if (threads_submit(addon->threads, job, micros)) return take_result(env, job);
   /* A process with an operation on its way stays alive until the result is in. */
@@ -260,7 +262,8 @@ static bool ring_doorbell(void *context) {
   return napi_call_threadsafe_function(addon->doorbell, NULL, napi_tsfn_nonblocking) == napi_ok;
 }
 
-/* Clean-up hooks run last to first, so this one, added after the doorbell was made, runs while it still hangs. */
+/* Clean-up hooks run last to first, so this one, added after the doorbell was made, runs while it still
+ * hangs. */
 static void stop(void *context) {
   struct addon *addon = context;
   threads_stop(addon->threads);

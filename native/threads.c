@@ -1,11 +1,13 @@
 /* Two threads, each started when it is first needed, keep what may block away from the JavaScript thread:
  *   the reader  polls the watched sockets and queues their datagrams,
  *   the writer  runs submitted operations strictly in order; the kernel may hold it for seconds (state D).
- * Both answer through lists with limits of ours, so a thread that outlives its environment touches nothing of Node's.
+ * Both answer through lists with limits of ours, so a thread that outlives its environment touches nothing
+ * of Node's.
  *
- * Sleeping and waking is done on futexes. A hand-over and its answer took, on 2 cores (p50 back to back / after a 2 ms
- * pause): futex 4 / 8 us, two eventfds 5 / 10 us, mutex and condition variables 14 / 13 us, because the woken thread
- * first runs into the mutex its waker still holds. Nothing spins: on 2 cores the spinner would take the writer's. */
+ * Sleeping and waking is done on futexes. A hand-over and its answer took, on 2 cores (p50 back to back /
+ * after a 2 ms pause): futex 4 / 8 us, two eventfds 5 / 10 us, mutex and condition variables 14 / 13 us,
+ * because the woken thread first runs into the mutex its waker still holds. Nothing spins: on 2 cores the
+ * spinner would take the writer's. */
 #define _GNU_SOURCE
 #include "threads.h"
 #include <errno.h>
@@ -39,7 +41,8 @@ enum {
 
 enum { WAITED_FOR, DONE, LATE };
 
-/* Counts what happened. A waiter reads the count, looks whether it must wait, and sleeps only while it stands. */
+/* Counts what happened. A waiter reads the count, looks whether it must wait, and sleeps only while it
+ * stands. */
 typedef _Atomic uint32_t event_count;
 
 struct watch {
@@ -61,7 +64,8 @@ struct threads {
   int jobs, events;
   size_t event_bytes;
 
-  /* Held around every recv() of the reader, so that after an unwatch the descriptor may be closed and reused. */
+  /* Held around every recv() of the reader, so that after an unwatch the descriptor may be closed and
+   * reused. */
   pthread_mutex_t watch_lock;
   struct watch watches[MAX_WATCHES];
   int watch_count, wake;
@@ -80,8 +84,9 @@ static void notify(event_count *count) {
 
 /* False only when the deadline (CLOCK_MONOTONIC, NULL for none) has passed. */
 static bool await(event_count *count, uint32_t seen, const struct timespec *deadline) {
-  return syscall(SYS_futex, count, FUTEX_WAIT_BITSET_PRIVATE, seen, deadline, NULL, FUTEX_BITSET_MATCH_ANY) == 0 ||
-         errno != ETIMEDOUT;
+  const int until = FUTEX_WAIT_BITSET_PRIVATE;
+  long slept = syscall(SYS_futex, count, until, seen, deadline, NULL, FUTEX_BITSET_MATCH_ANY);
+  return slept == 0 || errno != ETIMEDOUT;
 }
 
 static struct timespec after_micros(int64_t micros) {
@@ -107,11 +112,13 @@ static void leave(struct threads *threads) {
   if (left > 0) return;
   if (threads->wake >= 0) close(threads->wake);
   for (struct job *job = threads->first_result, *next; job; job = next) next = job->next, job_free(job);
-  for (struct event *event = threads->first_event, *next; event; event = next) next = event->next, free(event);
+  for (struct event *event = threads->first_event, *next; event; event = next)
+    next = event->next, free(event);
   free(threads);
 }
 
-/* Threads are detached: one that the kernel holds in state D cannot be joined. They take no signals from Node. */
+/* Threads are detached: one that the kernel holds in state D cannot be joined. They take no signals from
+ * Node. */
 static bool start(struct threads *threads, bool *started, void *(*body)(void *), const char *name) {
   if (*started) return true;
   pthread_attr_t attributes;
@@ -161,14 +168,15 @@ static void queue_event(struct threads *threads, uint64_t watch, const uint8_t *
   pthread_mutex_unlock(&threads->lock);
 }
 
-/* What one recv() on a watched socket means: a length, or -errno; -EAGAIN when there is nothing (more) to say. A
- * socket is given up where poll() would report the same thing for ever and recv() not clear it. */
+/* What one recv() on a watched socket means: a length, or -errno; -EAGAIN when there is nothing (more) to
+ * say. A socket is given up where poll() would report the same thing for ever and recv() not clear it. */
 static int32_t read_watched(struct watch *watch, short ready, uint8_t *buffer, bool first, int *errors) {
   ssize_t length = recv(watch->fd, buffer, EVENT_ROOM_BYTES, MSG_DONTWAIT | MSG_TRUNC);
   int32_t status = length < 0 ? -errno : length > EVENT_ROOM_BYTES ? -EMSGSIZE : (int32_t)length;
   if (status == -EAGAIN && first && (ready & (POLLERR | POLLHUP))) status = -EIO, watch->dead = true;
   if (status == 0 && (ready & (POLLHUP | POLLRDHUP))) status = -EPIPE, watch->dead = true;
-  if (status < 0 && status != -EAGAIN && status != -EINTR && ++*errors > MAX_ERRORS_A_TURN) watch->dead = true;
+  bool failed = status < 0 && status != -EAGAIN && status != -EINTR;
+  if (failed && ++*errors > MAX_ERRORS_A_TURN) watch->dead = true;
   if (status == -EBADF || status == -ENOTSOCK) watch->dead = true;
   return status;
 }
@@ -256,9 +264,9 @@ int threads_unwatch(struct threads *threads, int fd, uint64_t *id) {
 
 /* ---- The writer ---- */
 
-/* Reads until the socket is empty. Datagrams stand one after the other, each padded to 4 bytes as netlink pads its
- * messages. An overrun or a datagram too long is remembered while the rest is read: the next exchange must find an
- * empty socket. */
+/* Reads until the socket is empty. Datagrams stand one after the other, each padded to 4 bytes as netlink
+ * pads its messages. An overrun or a datagram too long is remembered while the rest is read: the next
+ * exchange must find an empty socket. */
 static int32_t drain(int fd, struct scratch *scratch) {
   size_t used = 0;
   int32_t failure = 0;
@@ -306,9 +314,9 @@ static void exchange(struct job *job, struct scratch *scratch) {
   *scratch = (struct scratch){NULL, 0};
 }
 
-/* `bytes` is int32 level, int32 name, value. For a set with split > 0 the value holds one pointer: the 8 bytes at
- * `split` in it are an offset, the value ends there, and what follows is the memory pointed to, given back as the
- * result after the kernel wrote it. */
+/* `bytes` is int32 level, int32 name, value. For a set with split > 0 the value holds one pointer: the 8
+ * bytes at `split` in it are an offset, the value ends there, and what follows is the memory pointed to,
+ * given back as the result after the kernel wrote it. */
 static int32_t option(struct job *job) {
   int32_t words[2];
   uint8_t *value = job->bytes + sizeof words;

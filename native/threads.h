@@ -1,5 +1,5 @@
-/* Between syscalls.c (what JavaScript calls) and threads.c (what runs beside it). No Node-API here: the one way back
- * is `ring`, a function that makes the JavaScript thread take both lists. */
+/* Between syscalls.c (what JavaScript calls) and threads.c (what runs beside it). No Node-API here: the one
+ * way back is `ring`, a function that makes the JavaScript thread take both lists. */
 #ifndef VIPWARD_THREADS_H
 #define VIPWARD_THREADS_H
 #include <stdbool.h>
@@ -16,9 +16,9 @@ struct job {
   int32_t operation, fd, split, token;
   int32_t status;         /* A result or -errno; the length of `reply` where there is one. */
   uint8_t *reply;
-  _Atomic uint32_t state; /* WAITED_FOR, then DONE by the writer or LATE by the one who waited, whoever is first. */
+  _Atomic uint32_t state; /* WAITED_FOR, then DONE by the writer or LATE by who waited: whoever is first. */
   size_t length;
-  _Alignas(8) uint8_t bytes[]; /* A copy: the caller may reuse its buffer at once, even when the result is late. */
+  _Alignas(8) uint8_t bytes[]; /* A copy: the caller may reuse its buffer even while the result is late. */
 };
 
 struct event {
@@ -42,8 +42,8 @@ int threads_watch(struct threads *threads, int fd, uint64_t *id);
 /* 0 and the ended watch's id, or -ENOENT. Once it returns, the reader no longer touches the descriptor. */
 int threads_unwatch(struct threads *threads, int fd, uint64_t *id);
 
-/* True: the job is done and the caller's again. False: it goes on, and comes back through threads_take(). A job that
- * cannot be queued is done with -EXFULL or -EAGAIN. */
+/* True: the job is done and the caller's again. False: it goes on, and comes back through threads_take(). A
+ * job that cannot be queued is done with -EXFULL or -EAGAIN. */
 bool threads_submit(struct threads *threads, struct job *job, int64_t wait_micros);
 
 /* Hands over both lists whole; whoever takes them frees them. */

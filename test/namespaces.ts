@@ -39,8 +39,9 @@ export function canUnshare(): boolean {
 }
 
 /**
- * A network namespace, alive while its descriptor is open or something lives in it. Only the main thread moves: make
- * and enter namespaces before any thread-pool work (fs.promises, dns), and use sync fs for /proc/sys/net.
+ * A network namespace, alive while its descriptor is open or something lives in it. Only the main thread
+ * moves: make and enter namespaces before any thread-pool work (fs.promises, dns), and use sync fs for
+ * /proc/sys/net.
  */
 export class Namespace implements Disposable {
   /** An open descriptor of the namespace, for setns and IFLA_NET_NS_FD. */
@@ -79,8 +80,8 @@ export class Namespace implements Disposable {
   }
 
   /**
-   * Stays inside until the promise settles: `listen(port, host)` and `connect` make their sockets a tick later. The
-   * whole main thread is inside meanwhile, so stays never overlap.
+   * Stays inside until the promise settles: `listen(port, host)` and `connect` make their sockets a tick
+   * later. The whole main thread is inside meanwhile, so stays never overlap.
    */
   async stay<T>(body: () => Promise<T>): Promise<T> {
     using _entered = this.#enter();
@@ -123,7 +124,10 @@ export function runIn(
   return namespace.run(() => spawnSync(program, rest, { encoding: 'utf8', input }));
 }
 
-/** Sets IFF_UP on a link of the current namespace; the loopback is index 1. 32 bytes by hand, no codec under test. */
+/**
+ * Sets IFF_UP on a link of the current namespace; the loopback is index 1. 32 bytes by hand, no codec under
+ * test.
+ */
 export function setLinkUp(index: number): void {
   const native = loadNative();
   const message = new Uint8Array(32);

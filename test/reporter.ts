@@ -69,7 +69,11 @@ function isFiltered(): boolean {
 
 function describeFailure(error: unknown): string {
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-  return typeof cause === 'string' ? cause : inspect(cause, { depth: 4 });
+  if (typeof cause === 'string') return cause;
+  // The stack of an assertion begins with its whole message; its fields would say everything twice.
+  return cause instanceof Error && cause.name === 'AssertionError'
+    ? `${cause.stack}`
+    : inspect(cause, { depth: 4 });
 }
 
 function fileLine(file: string, summary: Extract<TestEvent, { type: 'test:summary' }>['data']): string {

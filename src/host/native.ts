@@ -1,5 +1,5 @@
 // The only loader of the native addon (native/*.c) and its types: generic system calls on numbers and bytes.
-// Every call answers a result >= 0 or a negative errno; none throws. Errors get their words and classes above.
+// Every call answers a result >= 0 or a negative errno; none throws. Errors get words and classes above.
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -7,17 +7,17 @@ import { fileURLToPath } from 'node:url';
 /** What `submit` can run on the writer thread; mirrors `enum operation` in native/threads.h. */
 export const Operation = {
   /**
-   * `bytes[0..split)` in one send, the rest in a second, then every reply until the socket is empty. The result is one
-   * Uint8Array: the datagrams one after the other, each padded to 4 bytes. -ENOBUFS: replies were lost; -EMSGSIZE: one
-   * was longer than 128 KiB.
+   * `bytes[0..split)` in one send, the rest in a second, then every reply until the socket is empty. The
+   * result is one Uint8Array: the datagrams one after the other, each padded to 4 bytes. -ENOBUFS: replies
+   * were lost; -EMSGSIZE: one was longer than 128 KiB.
    */
   exchange: 0,
   /** close(fd), which on a netlink socket may wait for the subsystem's mutex. */
   close: 1,
   /**
-   * setsockopt: `bytes` is int32 level, int32 name, value. With `split` > 0 the value holds one pointer: the 8 bytes at
-   * offset `split` of the value say where the value ends; the memory after that end is what the pointer points to, and
-   * is given back as the result after the call.
+   * setsockopt: `bytes` is int32 level, int32 name, value. With `split` > 0 the value holds one pointer:
+   * the 8 bytes at offset `split` of the value say where the value ends; the memory after that end is what
+   * the pointer points to, and is given back as the result after the call.
    */
   setsockopt: 2,
   /** getsockopt: `bytes` is int32 level, int32 name, value (in and out). The result is the value. */
@@ -49,17 +49,22 @@ export interface Native {
   /** close(2) on the JavaScript thread: not for a netlink socket that a subsystem may hold. */
   close(fd: number): number;
   /**
-   * Calls back with each datagram, or with -errno (-ENOBUFS: some were lost, listening goes on). After -EBADF, -ENOTSOCK,
-   * -EPIPE, -EIO, or a fifth error in a row, the socket is dead and stays silent until `unwatch`. A watch does not keep
-   * the process alive. At most 64; a second watch of one descriptor is -EEXIST. Ask no dumps on a watched socket.
+   * Calls back with each datagram, or with -errno (-ENOBUFS: some were lost, listening goes on). After
+   * -EBADF, -ENOTSOCK, -EPIPE, -EIO, or a fifth error in a row, the socket is dead and stays silent until
+   * `unwatch`. A watch does not keep the process alive. At most 64; a second watch of one descriptor is
+   * -EEXIST. Ask no dumps on a watched socket.
    */
   watch(fd: number, callback: (result: Outcome) => void): number;
-  /** Ends a watch; once it returns nothing more is delivered and the descriptor may be closed. -ENOENT if none. */
+  /**
+   * Ends a watch; once it returns nothing more is delivered and the descriptor may be closed. -ENOENT if
+   * none.
+   */
   unwatch(fd: number): number;
   /**
-   * Hands one operation to the writer thread and waits at most `waitMicros` for it. Undefined: it goes on, and its
-   * result comes to the `onResult` callback with `token` (int32); until then the process stays alive. The bytes are
-   * copied. Operations run one at a time in the order submitted. -EXFULL (-54): 1,024 are waiting already.
+   * Hands one operation to the writer thread and waits at most `waitMicros` for it. Undefined: it goes on,
+   * and its result comes to the `onResult` callback with `token` (int32); until then the process stays
+   * alive. The bytes are copied. Operations run one at a time in the order submitted. -EXFULL (-54): 1,024
+   * are waiting already.
    */
   submit(
     operation: Operation,
