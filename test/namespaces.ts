@@ -1,5 +1,5 @@
-// Network namespaces for tests: made in this process by the test-only addon, entered by the main thread, and left
-// again. Sockets belong to the namespace they are made in; child processes inherit the one current at the fork.
+// Network namespaces for tests: made in this process by the test-only addon, entered by the main thread, and
+// left again. A socket belongs to the namespace it is made in, a child process to the one at its fork.
 import {
   type ChildProcess,
   type SpawnOptions,

@@ -78,5 +78,6 @@ function describeFailure(error: unknown): string {
 
 function fileLine(file: string, summary: Extract<TestEvent, { type: 'test:summary' }>['data']): string {
   const verdict = summary.success ? 'pass' : 'FAIL';
-  return `${verdict} ${relative('.', file)} (${summary.counts.tests} tests, ${Math.round(summary.duration_ms)} ms)\n`;
+  const tookMs = Math.round(summary.duration_ms);
+  return `${verdict} ${relative('.', file)} (${summary.counts.tests} tests, ${tookMs} ms)\n`;
 }

@@ -1,5 +1,5 @@
-// `npm test`: one `node --test` of everything (or of the files and flags given), in a network and mount namespace of
-// its own, so that no test can need the network and none can reach the machine's firewall.
+// `npm test`: one `node --test` of everything (or of the files and flags given), in a network and a mount
+// namespace of its own, so that no test can need the network and none can reach the machine's firewall.
 import { spawn, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { setLinkUp } from './namespaces.ts';
@@ -7,7 +7,7 @@ import { setLinkUp } from './namespaces.ts';
 const INSIDE = '--inside';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-// Root's own /run holds the xtables lock and named namespaces; inside it is empty and writable for an ordinary user.
+// The machine's /run holds the xtables lock and named namespaces; here it is empty and ours to write to.
 const PREPARE = 'mount -t tmpfs tmpfs /run; exec "$@"';
 
 process.chdir(root);
@@ -23,7 +23,7 @@ if (given[0] === INSIDE) {
   } else runTests(given);
 }
 
-/** The first form of unshare that works here; where none does, its words are printed and kernel tests skip. */
+/** The first form of unshare that works here; where none does, its words are printed. */
 function findWrapper(): readonly string[] | undefined {
   const forms = process.getuid?.() === 0 ? ['-nm', '-Urnm'] : ['-Urnm'];
   for (const form of forms) {

@@ -1,4 +1,4 @@
-// A gate for the writer thread: a lock that this side holds, so that a submitted flock waits until it is opened.
+// A gate for the writer thread: a lock held on this side, so that a submitted flock waits until it is opened.
 import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -151,7 +151,7 @@ test('socket options go through the writer, and a get yields the value', () => {
 
 test('a value that holds a pointer reaches the memory behind it', () => {
   const fd = openSelfSocket([]);
-  // struct sock_fprog { u16 len; struct sock_filter *filter } and one instruction: return 0, which drops everything.
+  // struct sock_fprog { u16 len; struct sock_filter *filter } and one instruction: return 0, drop everything.
   const value = new Uint8Array(24);
   const view = new DataView(value.buffer);
   view.setUint16(0, 1, true);
