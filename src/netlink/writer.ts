@@ -88,6 +88,7 @@ export class Writer {
   attributeText(type: number, value: string): void {
     const place = this.#attribute(type, value.length + 1);
     for (let index = 0; index < value.length; index++) this.#bytes[place + index] = value.charCodeAt(index);
+    this.#bytes[place + value.length] = 0;
   }
 
   u8(value: number): void {
