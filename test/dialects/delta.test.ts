@@ -1,0 +1,83 @@
+// The one diff: what it finds is exactly what turns one set of objects into the other.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { diff, isEmpty } from '../../src/dialects/delta.ts';
+import type { KernelObject, KernelObjects } from '../../src/dialects/dialect.ts';
+import { nothing } from './arbitraries.ts';
+
+test('nothing differs from itself', () => {
+  fc.assert(
+    fc.property(anyObjects(), (objects) => {
+      assert.ok(isEmpty(diff(objects, { ...objects })));
+      const copy = { ...objects, constants: [...objects.constants], elements: objects.elements.toReversed() };
+      assert.ok(isEmpty(diff(objects, copy)));
+    }),
+  );
+});
+
+test('what is had, less what is removed, and what is added, is what is wanted', () => {
+  fc.assert(
+    fc.property(anyObjects(), anyObjects(), (have, want) => {
+      const { remove, add } = diff(have, want);
+      const model = new Map([...have.constants, ...have.elements].map(({ id, content }) => [id, content]));
+      for (const { id, content } of remove) {
+        assert.equal(model.get(id), content);
+        model.delete(id);
+      }
+      for (const { id, content } of add) {
+        assert.ok(!model.has(id));
+        model.set(id, content);
+      }
+      const expected = new Map([...want.constants, ...want.elements].map(({ id, content }) => [id, content]));
+      assert.deepEqual(model, expected);
+    }),
+  );
+});
+
+test('an object that changes is taken away and put in', () => {
+  const before = { ...nothing, elements: [object('a', 'old'), object('b', 'same')] };
+  const after = { ...nothing, elements: [object('a', 'new'), object('b', 'same')] };
+  assert.deepEqual(diff(before, after), { remove: [object('a', 'old')], add: [object('a', 'new')] });
+});
+
+test('a foreign object is neither removed, nor taken for one of ours', () => {
+  const foreign = { ...object('a', ''), foreign: true };
+  const have = { ...nothing, elements: [foreign] };
+  assert.deepEqual(diff(have, nothing), { remove: [], add: [] });
+  assert.deepEqual(diff(have, { ...nothing, elements: [object('a', '')] }).add, [object('a', '')]);
+});
+
+test('additions keep the order of what is wanted', () => {
+  fc.assert(
+    fc.property(anyObjects(), anyObjects(), (have, want) => {
+      const { add } = diff(have, want);
+      const places = add.map((one) => [...want.constants, ...want.elements].indexOf(one));
+      assert.deepEqual(
+        places,
+        places.toSorted((a, b) => a - b),
+      );
+    }),
+  );
+});
+
+test('constants that are one and the same array are not looked into', () => {
+  const constants = new Proxy<readonly KernelObject[]>([], {
+    get: () => assert.fail('looked into'),
+  });
+  assert.ok(isEmpty(diff({ ...nothing, constants }, { ...nothing, constants })));
+});
+
+function object(id: string, content: string): KernelObject {
+  return { id, content, owner: null, service: null, foreign: false };
+}
+
+function anyObjects(): fc.Arbitrary<KernelObjects> {
+  const some = (prefix: string) =>
+    fc
+      .uniqueArray(fc.tuple(fc.integer({ min: 0, max: 9 }), fc.constantFrom('', 'x', 'y')), {
+        selector: ([id]) => id,
+      })
+      .map((list) => list.map(([id, content]) => object(`${prefix}${id}`, content)));
+  return fc.record({ constants: some('c'), elements: some('e'), needs: fc.constant(null) });
+}

@@ -1,0 +1,136 @@
+// Dumps -> objects: what is in the table and is not as it should be, what is not ours, and bytes that lie.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { isEmpty } from '../../../src/dialects/delta.ts';
+import { tableOwner } from '../../../src/dialects/nftables/decode.ts';
+import { describe } from '../../../src/dialects/nftables/describe.ts';
+import { nftables } from '../../../src/dialects/nftables/dialect.ts';
+import { NetlinkError } from '../../../src/netlink/reader.ts';
+import { fakePortId } from '../../fake-kernel/answers.ts';
+import { concat, message, put } from '../../fake-kernel/bytes.ts';
+import { type FakeKernel, fakeKernel } from '../../fake-kernel.ts';
+import { anyVips, deltaOf, nothing, stateOf } from '../arbitraries.ts';
+
+const plain = { tableFlags: 0, setExpressionFlag: true, counters: true, echo: true, observe: false };
+const dialect = nftables(plain);
+const [vips] = fc.sample(anyVips(20), { numRuns: 1, seed: 7 });
+const want = dialect.render(stateOf(vips ?? []));
+
+/** What a stranger does to the table, or to another. */
+type Meddling = readonly [type: number, flags: number, ...parts: Uint8Array[]];
+
+function meddled(...changes: readonly Meddling[]): FakeKernel {
+  const kernel = fakeKernel();
+  assert.deepEqual(kernel.commit(dialect.encode(deltaOf(nothing, want))), []);
+  const batch = concat([
+    message({ type: 0x10, flags: 1, sequence: 1, family: 0, resource: 10 }),
+    ...changes.map(([type, flags, ...parts], index) =>
+      message({ type: 0xa00 + type, flags: 1 | flags, sequence: index + 2 }, parts),
+    ),
+    message({ type: 0x11, flags: 1, sequence: 99, family: 0, resource: 10 }),
+  ]);
+  assert.equal(kernel.exchange(batch).length, 0, 'the stranger was refused');
+  return kernel;
+}
+
+const ours = put(1, 'vipward');
+const key = (...bytes: number[]) => put(3, [put(1, [put(1, [put(1, Uint8Array.from(bytes))])])]);
+
+const strangers: Readonly<Record<string, readonly Meddling[]>> = {
+  'an element too many': [[12, 0x400, ours, put(2, 'vip4'), key(9, 9, 9, 9)]],
+  'an element too few': [[14, 0, ours, put(2, 'icmp4'), key(3)]],
+  'a rule too many': [[6, 0xc00, ours, put(2, 'guard4'), put(4, [])]],
+  'rules that are gone': [[8, 0, ours, put(2, 'guard6')]],
+  'a chain that is not of ours': [[3, 0x400, ours, put(3, 'stranger')]],
+  'a set that is not of ours': [[9, 0x400, ours, put(2, 'stranger'), put(4, 7), put(5, 4), put(10, 1)]],
+  'a set of another size': [
+    [9, 0x400, ours, put(2, 'vip4'), put(4, 7), put(5, 4), put(10, 1), put(9, [put(1, 5000)])],
+  ],
+  'everything gone': [[2, 0, ours]],
+};
+
+for (const [name, changes] of Object.entries(strangers)) {
+  test(`drift is seen and repaired by one commit: ${name}`, () => {
+    const kernel = meddled(...changes);
+    const delta = deltaOf(dialect.decode(kernel.dump(dialect.dumps)), want);
+    assert.ok(!isEmpty(delta));
+    assert.deepEqual(kernel.commit(dialect.encode(delta)), []);
+    assert.equal(kernel.text(), meddled().text());
+  });
+}
+
+test('a table of somebody else is not seen, and stays as it is', () => {
+  const theirs = put(1, 'other');
+  const kernel = meddled(
+    [0, 0x400, theirs],
+    [9, 0x400, theirs, put(2, 'vip4'), put(4, 7), put(5, 4), put(10, 1)],
+    [12, 0x400, theirs, put(2, 'vip4'), key(1, 2, 3, 4)],
+    [3, 0x400, theirs, put(3, 'prerouting'), put(4, [put(1, 0), put(2, -310)]), put(5, 0), put(7, 'filter')],
+  );
+  const found = dialect.decode(kernel.dump(dialect.dumps));
+  assert.deepEqual(deltaOf(found, want), { remove: [], add: [] });
+  assert.deepEqual(kernel.commit(dialect.encode(deltaOf(found, nothing))), []);
+  assert.match(
+    kernel.text(),
+    /^table other flags 0\n {2}set vip4 key 4 size 0\n {4}1\.2\.3\.4\n {2}chain prerouting hook 0/,
+  );
+});
+
+test('no table is no object', () => {
+  assert.deepEqual(dialect.decode(fakeKernel().dump(dialect.dumps)), nothing);
+});
+
+test('a table without an owner is claimed, without losing anything in it', () => {
+  const owned = nftables({ ...plain, tableFlags: 6 });
+  const kernel = fakeKernel();
+  const wanted = owned.render(stateOf(vips ?? []));
+  kernel.commit(owned.encode(deltaOf(nothing, wanted)));
+  const replies = kernel.dump(owned.dumps);
+  assert.equal(tableOwner(replies[0] ?? new Uint8Array()), fakePortId);
+  const orphaned = [tableReply(6, 'vipward layout 1'), ...replies.slice(1)];
+  assert.equal(tableOwner(orphaned[0] ?? new Uint8Array()), 0);
+  const delta = deltaOf(owned.decode(orphaned), wanted);
+  assert.deepEqual(delta.add.map(describe), ['table inet vipward (flags 6)']);
+  const before = kernel.text();
+  assert.deepEqual(kernel.commit(owned.encode(delta)), []);
+  assert.equal(kernel.text(), before);
+});
+
+test('a table of an unknown layout, or without a comment, is none that we patch', () => {
+  for (const comment of ['vipward layout 2', 'vipward layout x', 'something', '']) {
+    const kernel = meddled();
+    const replies = [tableReply(0, comment), ...kernel.dump(dialect.dumps).slice(1)];
+    const delta = deltaOf(dialect.decode(replies), want);
+    assert.equal(delta.remove.length, 1);
+    assert.equal(delta.add.length, want.constants.length + want.elements.length);
+  }
+});
+
+test('bytes that lie are a NetlinkError or objects, and nothing else', () => {
+  const replies = meddled().dump(dialect.dumps);
+  const full = [...replies.keys()].filter((index) => (replies[index]?.length ?? 0) > 60);
+  const change = fc.tuple(fc.constantFrom(...full), fc.nat(), fc.constantFrom(0, 1, 4, 5, 0x7f, 0xff));
+  fc.assert(
+    fc.property(fc.array(change, { minLength: 1, maxLength: 4 }), (changes) => {
+      const lying = replies.map((reply) => reply.slice());
+      for (const [index, place, value] of changes) {
+        const reply = lying[index] ?? new Uint8Array(1);
+        reply[place % reply.length] = value;
+      }
+      try {
+        dialect.decode(lying);
+      } catch (error) {
+        assert.ok(error instanceof NetlinkError, String(error));
+      }
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+/** A table as GETTABLE tells of it, without NFTA_TABLE_OWNER. */
+function tableReply(flags: number, comment: string): Uint8Array {
+  const text = new TextEncoder().encode(`${comment}\0`);
+  const userdata = Uint8Array.of(0, text.length, ...text);
+  return message({ type: 0xa00, flags: 2, sequence: 1 }, [ours, put(2, flags), put(6, userdata)]);
+}

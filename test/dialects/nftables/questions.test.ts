@@ -1,0 +1,125 @@
+// What is asked of the kernel besides its tables: counters of single elements, and what it can do.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { counterQuestion, readCounters } from '../../../src/dialects/nftables/counters.ts';
+import { describe } from '../../../src/dialects/nftables/describe.ts';
+import {
+  chainObject,
+  elementObject,
+  setObject,
+  tableObject,
+} from '../../../src/dialects/nftables/objects.ts';
+import { probeStep, readCapabilities } from '../../../src/dialects/nftables/probe.ts';
+import { receiptOf } from '../../../src/netlink/ack.ts';
+import {
+  attributes,
+  concat,
+  find,
+  headerBytes,
+  inside,
+  message,
+  put,
+  split,
+} from '../../fake-kernel/bytes.ts';
+import { fakeKernel } from '../../fake-kernel.ts';
+import { hex } from '../../netlink/captured.ts';
+
+test('each key is asked for by a message of its own, which is no dump', () => {
+  const keys = [Uint8Array.of(10, 0, 0, 1), Uint8Array.of(10, 0, 0, 2)];
+  const { door, bytes } = counterQuestion('drop4', keys);
+  assert.equal(door, 'nfnetlink');
+  for (const [index, one] of split(bytes).entries()) {
+    assert.deepEqual([one.type, one.flags, one.sequence], [0xa0d, 1, index + 1]);
+    const list = attributes(one.bytes, headerBytes);
+    const [item] = inside(one.bytes, find(list, 3));
+    const key = find(inside(one.bytes, find(inside(one.bytes, item), 1)), 1)?.value;
+    assert.deepEqual(key, keys[index]);
+  }
+});
+
+test('packets are read by the position of their key; an error and an element without a counter have none', () => {
+  const counter = (packets: string) =>
+    put(7, [put(1, 'counter'), put(2, [put(1, new Uint8Array(8)), put(2, hex(packets))])]);
+  const answer = (sequence: number, ...more: Uint8Array[]) =>
+    message({ type: 0xa0c, sequence }, [
+      put(1, 'vipward'),
+      put(2, 'drop4'),
+      put(3, [put(1, [put(1, [put(1, Uint8Array.of(10, 0, 0, 1))]), ...more])]),
+    ]);
+  const error = hex('24000000 02000001 03000000 00000000 feffffff 40000000 0d0a0100 03000000 00000000');
+  const reply = concat([
+    answer(1, counter('0000000000000007')),
+    answer(2),
+    error,
+    answer(4, counter('0000000100000000')),
+  ]);
+  assert.deepEqual(
+    [...readCounters(reply)],
+    [
+      [0, 7],
+      [3, 2 ** 32],
+    ],
+  );
+});
+
+test('the probe has no end, so that a kernel keeps nothing of it', () => {
+  const step = probeStep();
+  const types = split(step.bytes).map(({ type }) => type);
+  assert.deepEqual(types, [0x10, 0xa00, 0xa00, 0xa09, 0xa10]);
+  const kernel = fakeKernel();
+  const receipt = receiptOf(step, kernel.exchange(step.bytes, step.split));
+  assert.deepEqual(readCapabilities(receipt), { refusal: 0, ownerAndPersist: true, setExpressionFlag: true });
+  assert.equal(kernel.text(), '\n');
+  assert.equal(kernel.generation, 1);
+});
+
+test('what a kernel refuses of the probe is what it cannot do', () => {
+  const probed = (refuse: (type: number, name: string) => number | undefined) => {
+    const step = probeStep();
+    const kernel = fakeKernel(({ type, name }) => refuse(type, name));
+    return readCapabilities(receiptOf(step, kernel.exchange(step.bytes, step.split)));
+  };
+  assert.deepEqual(
+    probed((_type, name) => (name === 'vipward-probe-owner' ? 95 : undefined)),
+    { refusal: 0, ownerAndPersist: false, setExpressionFlag: true },
+  );
+  assert.deepEqual(
+    probed((type) => (type === 0xa09 ? 22 : undefined)),
+    { refusal: 0, ownerAndPersist: true, setExpressionFlag: false },
+  );
+  assert.equal(probed((type) => (type === 0xa00 ? 1 : undefined)).refusal, 1);
+});
+
+test('a kernel without nf_tables answers to the beginning, or not at all, and is refused', () => {
+  const step = probeStep();
+  const begin = hex('24000000 02000001 01000000 00000000 eaffffff 14000000 10000100 01000000 00000000');
+  assert.equal(readCapabilities(receiptOf(step, begin)).refusal, 22);
+  assert.notEqual(readCapabilities(receiptOf(step, new Uint8Array())).refusal, 0);
+});
+
+test('every object has the words that nft has for it', () => {
+  const set = (name: string) => ({ name, version: name });
+  const element = (name: string, key: string) => describe(elementObject(set(name), hex(key), null));
+  assert.equal(element('vip4', '0a320001'), 'element vip4 { 10.50.0.1 }');
+  assert.equal(element('vip6', 'fd000000 00000000 00000000 00000001'), 'element vip6 { fd00::1 }');
+  assert.equal(element('allow4', '0a320001 06000000 01bb0000'), 'element allow4 { 10.50.0.1 . tcp . 443 }');
+  assert.equal(element('host4', '0a320001 84000000 ffff0000'), 'element host4 { 10.50.0.1 . sctp . 65535 }');
+  assert.equal(element('allow4', '0a320001 2f000000 00010000'), 'element allow4 { 10.50.0.1 . 47 . 1 }');
+  assert.equal(
+    element('src4_16', '0a320001 11000000 00350000 c0000000'),
+    'element src4_16 { 10.50.0.1 . udp . 53 . 192.0.0.0 }',
+  );
+  assert.equal(
+    element(
+      'src6_64',
+      'fd000000 00000000 00000000 00000001 06000000 00500000 fd010000 00000000 00000000 00000000',
+    ),
+    'element src6_64 { fd00::1 . tcp . 80 . fd01:: }',
+  );
+  assert.equal(element('icmp4', '0b'), 'element icmp4 { 11 }');
+  assert.equal(element('icmp6', '87'), 'element icmp6 { 135 }');
+  assert.equal(describe(tableObject(6, 1, true)), 'table inet vipward (flags 6)');
+  assert.equal(describe(chainObject('guard4', null, [new Uint8Array(4)], '')), 'chain guard4 (1 rules)');
+  const shape = { name: 'vip4', keyType: 7, keyLengthBytes: 4, size: 64, counter: false };
+  assert.equal(describe(setObject(shape)), 'set vip4 (size 64)');
+});

@@ -1,0 +1,196 @@
+// Desired state -> objects: each VIP its own elements, counted by a second way of working them out.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { describe } from '../../../src/dialects/nftables/describe.ts';
+import { nftables } from '../../../src/dialects/nftables/dialect.ts';
+import type { ElementObject, NftObject } from '../../../src/dialects/nftables/objects.ts';
+import {
+  addressBytes,
+  familyOf,
+  formatAddress,
+  parseAddress,
+  parsePrefix,
+  prefixAddress,
+  prefixLength,
+} from '../../../src/state/address.ts';
+import { parsePort } from '../../../src/state/port.ts';
+import { parseServiceKey } from '../../../src/state/service.ts';
+import type { VipPort, VirtualIp } from '../../../src/state/virtual-ip.ts';
+import { anyVip, anyVips, needsOf, stateOf } from '../arbitraries.ts';
+
+const plain = { tableFlags: 0, setExpressionFlag: true, counters: false, echo: true, observe: false };
+const service = parseServiceKey('default/web');
+
+function elementsOf(...vips: readonly VirtualIp[]): string[] {
+  return nftables(plain).render(stateOf(vips)).elements.map(describe);
+}
+
+function vip(address: string, ports: readonly VipPort[], more: Partial<VirtualIp> = {}): VirtualIp {
+  return { address: parseAddress(address), filtered: true, egress: false, ports, ...more };
+}
+
+function port(number: number, more: Partial<VipPort> = {}): VipPort {
+  return { protocol: 'TCP', port: parsePort(number), service, delivery: 'forward', sources: null, ...more };
+}
+
+function sources(...texts: readonly string[]) {
+  return { sources: texts.map(parsePrefix) };
+}
+
+test('a port of a VIP is an element of allow, and the VIP one of drop and of vip', () => {
+  assert.deepEqual(elementsOf(vip('10.50.0.1', [port(80)])), [
+    'element allow4 { 10.50.0.1 . tcp . 80 }',
+    'element drop4 { 10.50.0.1 }',
+    'element vip4 { 10.50.0.1 }',
+  ]);
+  assert.deepEqual(elementsOf(vip('fd00::1', [port(53, { protocol: 'UDP' })])), [
+    'element allow6 { fd00::1 . udp . 53 }',
+    'element drop6 { fd00::1 }',
+    'element vip6 { fd00::1 }',
+  ]);
+});
+
+test('a VIP without a port is guarded all the same', () => {
+  assert.deepEqual(elementsOf(vip('10.50.0.1', [])), [
+    'element drop4 { 10.50.0.1 }',
+    'element vip4 { 10.50.0.1 }',
+  ]);
+});
+
+test('a VIP that has opted out has no element at all', () => {
+  assert.deepEqual(elementsOf(vip('10.50.0.1', [port(80)], { filtered: false, egress: true })), []);
+});
+
+test('delivery to the host and egress are elements of their own', () => {
+  assert.deepEqual(
+    elementsOf(vip('10.50.0.1', [port(65535, { delivery: 'host', protocol: 'SCTP' })], { egress: true })),
+    [
+      'element allow4 { 10.50.0.1 . sctp . 65535 }',
+      'element host4 { 10.50.0.1 . sctp . 65535 }',
+      'element egress4 { 10.50.0.1 }',
+      'element drop4 { 10.50.0.1 }',
+      'element vip4 { 10.50.0.1 }',
+    ],
+  );
+});
+
+test('a source range goes into the set of its length, with its host bits masked', () => {
+  assert.deepEqual(elementsOf(vip('10.50.0.1', [port(80, sources('192.0.2.77/24', '10.1.2.3/32'))])), [
+    'element src4_24 { 10.50.0.1 . tcp . 80 . 192.0.2.0 }',
+    'element src4_32 { 10.50.0.1 . tcp . 80 . 10.1.2.3 }',
+    'element drop4 { 10.50.0.1 }',
+    'element vip4 { 10.50.0.1 }',
+  ]);
+});
+
+test('ranges that are the same once masked make one element', () => {
+  const doubled = sources('10.0.0.0/8', '10.9.9.9/8', '10.0.0.0/8');
+  assert.equal(elementsOf(vip('10.50.0.1', [port(80, doubled)])).length, 3);
+});
+
+test('a range of length 0 is the port for everybody', () => {
+  assert.deepEqual(elementsOf(vip('10.50.0.1', [port(80, sources('0.0.0.0/0', '10.0.0.0/8'))])).slice(0, 2), [
+    'element allow4 { 10.50.0.1 . tcp . 80 }',
+    'element src4_8 { 10.50.0.1 . tcp . 80 . 10.0.0.0 }',
+  ]);
+  assert.deepEqual(
+    elementsOf(vip('10.50.0.1', [port(80, sources('::/0'))])),
+    elementsOf(vip('10.50.0.1', [])),
+  );
+});
+
+test('a list that names no range of a family closes the port to that family', () => {
+  const only6 = sources('fd00::/8');
+  assert.deepEqual(elementsOf(vip('10.50.0.1', [port(80, only6)])), elementsOf(vip('10.50.0.1', [])));
+  assert.deepEqual(
+    elementsOf(vip('10.50.0.1', [port(80, { sources: [] })])),
+    elementsOf(vip('10.50.0.1', [])),
+  );
+});
+
+test('every VIP is rendered as a second reading of its declaration says, and belongs to itself', () => {
+  fc.assert(
+    fc.property(anyVips(), (vips) => {
+      const objects = nftables(plain).render(stateOf(vips)).elements;
+      for (const one of vips) {
+        const own = objects.filter(({ owner }) => owner === one.address);
+        assert.deepEqual(own.map(describe).sort(), expectedOf(one));
+      }
+      assert.equal(
+        objects.length,
+        vips.reduce((sum, one) => sum + expectedOf(one).length, 0),
+      );
+      assert.equal(new Set(objects.map(({ id }) => id)).size, objects.length);
+      for (const { kind, service: key, set } of objects as readonly ElementObject[]) {
+        assert.equal(kind, 'element');
+        assert.equal(key !== null, /^(allow|src|host)/.test(set));
+      }
+    }),
+  );
+});
+
+test('the gate is the last element of each VIP', () => {
+  fc.assert(
+    fc.property(anyVips(), (vips) => {
+      const objects = nftables(plain).render(stateOf(vips)).elements as readonly ElementObject[];
+      for (const [index, object] of objects.entries()) {
+        const last = objects[index + 1]?.owner !== object.owner;
+        assert.equal(/^vip/.test(object.set), last);
+      }
+    }),
+  );
+});
+
+test('a part of the state renders as it does in the whole', () => {
+  fc.assert(
+    fc.property(anyVip(), anyVips(), (one, others) => {
+      const rest = others.filter(({ address }) => address !== one.address);
+      const needs = needsOf([one, ...rest]);
+      const dialect = nftables(plain);
+      const whole = dialect.render(stateOf([...rest, one], needs)).elements;
+      const part = dialect.render(stateOf([one], needs)).elements;
+      assert.deepEqual(whole.slice(whole.length - part.length), part);
+    }),
+  );
+});
+
+test('constants are the same array while the needs are the same, and none is a foreign object', () => {
+  const dialect = nftables(plain);
+  const needs = needsOf([]);
+  const first = dialect.render(stateOf([], needs));
+  assert.equal(dialect.render(stateOf([vip('10.50.0.1', [port(80)])], needs)).constants, first.constants);
+  assert.notEqual(dialect.render(stateOf([], { ...needs, egress: true })).constants, first.constants);
+  assert.ok(first.constants.every(({ foreign }) => !foreign));
+});
+
+test('conntrack is looked into only where a VIP needs it', () => {
+  const ct = (needs: Partial<ReturnType<typeof needsOf>>): number => {
+    const constants = nftables(plain).render(stateOf([], { ...needsOf([]), ...needs })).constants;
+    const rules = constants.flatMap((object: NftObject) => (object.kind === 'chain' ? object.rules : []));
+    return rules.filter((rule) => Buffer.from(rule).includes('ct\0')).length;
+  };
+  assert.equal(ct({}), 0);
+  assert.equal(ct({ forward: true }), 2);
+  assert.equal(ct({ egress: true }), 4);
+});
+
+/** The elements of a VIP in words, worked out from the declaration without the code under test. */
+function expectedOf({ address, filtered, egress, ports }: VirtualIp): string[] {
+  if (!filtered) return [];
+  const family = familyOf(address);
+  const lines = [`element vip${family} { ${address} }`, `element drop${family} { ${address} }`];
+  if (egress) lines.push(`element egress${family} { ${address} }`);
+  for (const { protocol, port: number, sources: ranges, delivery } of ports) {
+    const key = `${address} . ${protocol.toLowerCase()} . ${number}`;
+    const own = (ranges ?? []).filter((range) => familyOf(range) === family);
+    if (ranges === null || own.some((range) => prefixLength(range) === 0))
+      lines.push(`element allow${family} { ${key} }`);
+    for (const range of own.filter((one) => prefixLength(one) > 0)) {
+      const network = formatAddress(addressBytes(prefixAddress(range)));
+      lines.push(`element src${family}_${prefixLength(range)} { ${key} . ${network} }`);
+    }
+    if (delivery === 'host') lines.push(`element host${family} { ${key} }`);
+  }
+  return [...new Set(lines)].sort();
+}
