@@ -1,0 +1,99 @@
+// Interfaces and gateways as rtnetlink tells them, from messages laid out by hand after linux/if_link.h.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { linkDump, readGateway, readLinks, routeQuestion } from '../../../src/dialects/addresses/links.ts';
+import { parseAddress } from '../../../src/state/address.ts';
+import { put } from '../../fake-kernel/bytes.ts';
+import { hex } from '../../netlink/captured.ts';
+
+/** RTM_NEWLINK: struct ifinfomsg with flags, IFLA_IFNAME, IFLA_ADDRESS, IFLA_LINKINFO { IFLA_INFO_KIND }. */
+function link(
+  index: number,
+  flags: number,
+  [name, kind]: readonly [string, string],
+  mac: string,
+): Uint8Array {
+  const header = new Uint8Array(16);
+  const view = new DataView(header.buffer);
+  view.setInt32(4, index, true);
+  view.setUint32(8, flags, true);
+  const info = kind === '' ? [] : [put(18, [put(1, kind)])];
+  return rtnetlink(16, [header, put(3, name), put(1, hex(mac)), ...info]);
+}
+
+function rtnetlink(type: number, parts: readonly Uint8Array[]): Uint8Array {
+  const body = Buffer.concat(parts);
+  const bytes = new Uint8Array(16 + body.length);
+  new DataView(bytes.buffer).setUint32(0, bytes.length, true);
+  new DataView(bytes.buffer).setUint16(4, type, true);
+  bytes.set(body, 16);
+  return bytes;
+}
+
+test('an interface is read with its name, hardware address, kind and state', () => {
+  const reply = Buffer.concat([
+    link(1, 0x10049, ['lo', ''], '000000000000'),
+    link(2, 0x11043, ['eth0', ''], '02005e100001'),
+    link(3, 0x1003, ['veth7', 'veth'], '02005e100002'),
+    link(4, 0x1002, ['dummy0', 'dummy'], '02005e100003'),
+  ]);
+  assert.deepEqual(
+    readLinks(reply).map(({ mac, ...rest }) => ({ ...rest, mac: Buffer.from(mac).toString('hex') })),
+    [
+      { index: 1, name: 'lo', up: true, carrier: true, loopback: true, kind: '', mac: '000000000000' },
+      { index: 2, name: 'eth0', up: true, carrier: true, loopback: false, kind: '', mac: '02005e100001' },
+      {
+        index: 3,
+        name: 'veth7',
+        up: true,
+        carrier: false,
+        loopback: false,
+        kind: 'veth',
+        mac: '02005e100002',
+      },
+      {
+        index: 4,
+        name: 'dummy0',
+        up: false,
+        carrier: false,
+        loopback: false,
+        kind: 'dummy',
+        mac: '02005e100003',
+      },
+    ],
+  );
+});
+
+test('what goes, and what is no interface, is not one', () => {
+  const gone = link(2, 1, ['eth0', ''], '02005e100001');
+  gone[4] = 17;
+  assert.deepEqual(readLinks(gone), []);
+  assert.deepEqual(readLinks(rtnetlink(16, [new Uint8Array(8)])), []);
+});
+
+test('the question for links is a dump, that for a way is for one address', () => {
+  const { bytes, door } = linkDump();
+  assert.deepEqual(
+    [door, bytes],
+    ['rtnetlink', hex(`20000000 12000103 01000000 00000000 ${'00'.repeat(16)}`)],
+  );
+  assert.deepEqual(
+    routeQuestion(parseAddress('10.0.0.1')).bytes,
+    hex('24000000 1a000100 01000000 00000000 02200000 00000000 00000000 08000100 0a000001'),
+  );
+  assert.deepEqual(
+    routeQuestion(parseAddress('fd00::1')).bytes,
+    hex(
+      '30000000 1a000100 01000000 00000000 0a800000 00000000 00000000 14000100 fd000000000000000000000000000001',
+    ),
+  );
+});
+
+test('a way has its gateway, one on the link has none, and no way is an error', () => {
+  const route = (...more: Uint8Array[]) => rtnetlink(24, [new Uint8Array(12), ...more]);
+  assert.equal(readGateway(route(put(5, hex('0a320001')))), '10.50.0.1');
+  assert.equal(readGateway(route(put(5, hex('fe80000000000000 0000000000000001')))), 'fe80::1');
+  assert.equal(readGateway(route(put(4, hex('02000000')))), undefined);
+  const unreachable = hex('24000000 02000001 01000000 00000000 9bffffff 24000000 1a000100 01000000 00000000');
+  assert.equal(readGateway(unreachable), undefined);
+});
