@@ -80,7 +80,11 @@ export function decode(replies: readonly Uint8Array[], tableFlags: number): Kern
     return { constants: objects, elements: [], capacities: null };
   }
   const found = (sets ?? []).map(({ attributes }) => readSet(attributes));
-  const sizes = found.map((set) => `${set.name} ${set.size}`).join(', ');
+  // The kernel dumps sets in the order in which they were made, which is not always that of ruleset().
+  const sizes = found
+    .map((set) => `${set.name} ${set.size}`)
+    .sort()
+    .join(', ');
   const byName = new Map(found.map((set) => [set.name, set]));
   objects.push(...found, ...readChains(chains ?? [], rules ?? [], sizes));
   const read = elements.flat().flatMap(({ attributes }) => readElements(attributes, byName));

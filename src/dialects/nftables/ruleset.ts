@@ -85,7 +85,10 @@ const families: readonly FamilyShape[] = [
 /** Every constant object that these needs call for, sets before the chains that use them. */
 export function ruleset(needs: Needs, options: NftOptions): NftObject[] {
   const sets = setShapes(needs, options);
-  const sizes = sets.map((set) => `${set.name} ${set.size}`).join(', ');
+  const sizes = sets
+    .map((set) => `${set.name} ${set.size}`)
+    .sort()
+    .join(', ');
   const chain = (name: string, hook: Hook | null, rules: readonly Rule[]): NftObject =>
     chainObject(
       name,
