@@ -56,6 +56,7 @@ export const EXPR_DATA = 2;
 export const DATA_VALUE = 1;
 export const DATA_VERDICT = 2;
 
+export const NFT_SET_ANONYMOUS = 0x1;
 export const NFT_SET_EXPR = 0x100;
 
 export const NF_INET_PRE_ROUTING = 0;

@@ -24,7 +24,9 @@ import {
   HookAttribute,
   layout,
   Message,
+  NF_ACCEPT,
   NFPROTO_INET,
+  NFT_SET_ANONYMOUS,
   RuleAttribute,
   SetAttribute,
   TableAttribute,
@@ -79,7 +81,7 @@ export function decode(replies: readonly Uint8Array[], tableFlags: number): Kern
   if (table === undefined || table.id !== tableObject(tableFlags, layout, true).id) {
     return { constants: objects, elements: [], capacities: null };
   }
-  const found = (sets ?? []).map(({ attributes }) => readSet(attributes));
+  const found = (sets ?? []).filter(isNamed).map(({ attributes }) => readSet(attributes));
   // The kernel dumps sets in the order in which they were made, which is not always that of ruleset().
   const sizes = found
     .map((set) => `${set.name} ${set.size}`)
@@ -135,6 +137,12 @@ function readTable(attributes: Attributes): NftObject {
   return tableObject(flags, found === undefined ? -1 : Number(found), adopted);
 }
 
+/** A set without a name lives and dies with the rule it stands in, so it is not for us to delete. */
+function isNamed({ attributes }: Entry): boolean {
+  const flags = u32Be(attributes.get(SetAttribute.FLAGS) ?? new Uint8Array(4));
+  return (flags & NFT_SET_ANONYMOUS) === 0;
+}
+
 function readSet(attributes: Attributes): SetObject {
   const number = (type: number): number => u32Be(attributes.get(type) ?? new Uint8Array(4));
   const description = attributesOf(attributes.get(SetAttribute.DESC) ?? new Uint8Array());
@@ -160,7 +168,10 @@ function readChains(chains: readonly Entry[], rules: readonly Entry[], sizes: st
     const hook = attributesOf(attributes.get(ChainAttribute.HOOK) ?? new Uint8Array());
     const number = hook.get(HookAttribute.HOOKNUM);
     const priority = hook.get(HookAttribute.PRIORITY);
-    const place = number && priority ? { number: u32Be(number), priority: u32Be(priority) | 0 } : null;
+    // A base chain whose policy is not ours has no place that we know, so that it is replaced.
+    const accepts = u32Be(attributes.get(ChainAttribute.POLICY) ?? new Uint8Array(4)) === NF_ACCEPT;
+    const place =
+      accepts && number && priority ? { number: u32Be(number), priority: u32Be(priority) | 0 } : null;
     return chainObject(name, place, byChain.get(name) ?? [], sizes);
   });
 }
