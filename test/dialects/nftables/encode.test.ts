@@ -37,6 +37,7 @@ test('from any state to any other, a kernel ends with what was wanted', () => {
       direct.commit(dialect.encode(deltaOf(nothing, want)));
       assert.equal(kernel.text(), direct.text());
       assert.equal(kernel.generation, 3);
+      assert.deepEqual(deltaOf(dialect.decode(kernel.dump(dialect.dumps)), want), { remove: [], add: [] });
     }),
   );
 });
