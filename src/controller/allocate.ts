@@ -1,0 +1,246 @@
+// Which Service has which VIPs. Pure: no clock, no machine; a change costs the Services it names, never all of them.
+
+import type { Address, Family } from '../state/address.ts';
+import { familyOf } from '../state/address.ts';
+import type { ServiceKey } from '../state/service.ts';
+import { exhausted, isNeverVip, type Outcome, wantedFamilies } from './families.ts';
+import { Free } from './free.ts';
+import { type Pool, poolOf } from './pools.ts';
+import { compareServices, RefusalReason, type ServiceManifest, type ServiceRefusal } from './service.ts';
+
+export interface ServiceChanges {
+  readonly set: readonly ServiceManifest[];
+  readonly remove: readonly ServiceKey[];
+}
+
+const nothing: readonly Address[] = [];
+
+/** Keeps the allocation as Services come, change and go. What it remembers is what store.ts writes down. */
+export class Allocator {
+  readonly services: ReadonlyMap<ServiceKey, ServiceManifest>;
+  readonly #services = new Map<ServiceKey, ServiceManifest>();
+  readonly #assigned: Map<ServiceKey, readonly Address[]>;
+  readonly #users = new Map<Address, Set<ServiceKey>>();
+  readonly #refusals = new Map<ServiceKey, ServiceRefusal>();
+  #pools: readonly Pool[];
+  #free: Free;
+
+  /** `remembered` are the addresses of an earlier run: a Service that comes back finds its own. */
+  constructor(pools: readonly Pool[], remembered: ReadonlyMap<ServiceKey, readonly Address[]>) {
+    this.services = this.#services;
+    this.#assigned = new Map(remembered);
+    this.#pools = pools;
+    this.#free = new Free(pools);
+  }
+
+  /** What each Service has or had, for the record. */
+  get assigned(): ReadonlyMap<ServiceKey, readonly Address[]> {
+    return this.#assigned;
+  }
+
+  get refusals(): ReadonlyMap<ServiceKey, ServiceRefusal> {
+    return this.#refusals;
+  }
+
+  addressesOf(key: ServiceKey): readonly Address[] {
+    return this.#services.has(key) ? (this.#assigned.get(key) ?? nothing) : nothing;
+  }
+
+  /** The Services on an address, first come first. */
+  usersOf(address: Address): readonly ServiceManifest[] {
+    const users: ServiceManifest[] = [];
+    for (const key of this.#users.get(address) ?? []) {
+      const service = this.#services.get(key);
+      if (service !== undefined) users.push(service);
+    }
+    return users.sort(compareServices);
+  }
+
+  isUsed(address: Address): boolean {
+    return this.#users.has(address);
+  }
+
+  /** How many addresses of a pool are taken, for the metrics. */
+  usedOf(pool: Pool): number {
+    let count = 0;
+    for (const address of this.#users.keys()) if (poolOf([pool], address) !== undefined) count++;
+    return count;
+  }
+
+  /** Applies a change and returns every address whose VIP may now be another, in use or not. */
+  apply({ set, remove }: ServiceChanges): ReadonlySet<Address> {
+    const touched = new Set<Address>();
+    for (const key of remove) this.#remove(key, touched);
+    // Those who have an address already choose first, or a newcomer could be given what is theirs.
+    const known = (service: ServiceManifest) => (this.#assigned.has(service.key) ? 0 : 1);
+    const ordered = [...set].sort((a, b) => known(a) - known(b) || compareServices(a, b));
+    for (const service of ordered) this.#set(service, touched);
+    this.#retry(touched);
+    return touched;
+  }
+
+  /** Other pools: who has an address keeps it if it still lies in one, and who was refused is asked again. */
+  setPools(pools: readonly Pool[]): ReadonlySet<Address> {
+    this.#pools = pools;
+    this.#free = new Free(pools);
+    return this.apply({ set: [...this.#services.values()], remove: [] });
+  }
+
+  #remove(key: ServiceKey, touched: Set<Address>): void {
+    this.#release(key, this.#assigned.get(key) ?? nothing, touched);
+    this.#services.delete(key);
+    this.#assigned.delete(key);
+    this.#refusals.delete(key);
+  }
+
+  #set(service: ServiceManifest, touched: Set<Address>): void {
+    const { key } = service;
+    const before = this.#assigned.get(key) ?? nothing;
+    this.#services.set(key, service);
+    const outcome = service.refusal === null ? this.#assign(service, before) : { refusal: service.refusal };
+    if ('refusal' in outcome) {
+      this.#refusals.set(key, outcome.refusal);
+      this.#release(key, before, touched);
+      this.#assigned.delete(key);
+      return;
+    }
+    this.#refusals.delete(key);
+    const kept = outcome.addresses;
+    this.#release(
+      key,
+      before.filter((address) => !kept.includes(address)),
+      touched,
+    );
+    this.#assigned.set(key, kept);
+    for (const address of kept) {
+      touched.add(address);
+      const users = this.#users.get(address);
+      if (users === undefined) this.#users.set(address, new Set([key]));
+      else users.add(key);
+      if (service.sharingKey !== null) this.#free.share(service.sharingKey, address);
+    }
+  }
+
+  #release(key: ServiceKey, addresses: readonly Address[], touched: Set<Address>): void {
+    for (const address of addresses) {
+      const users = this.#users.get(address);
+      if (users?.delete(key) !== true) continue;
+      touched.add(address);
+      if (users.size > 0) continue;
+      this.#users.delete(address);
+      this.#free.release(address);
+    }
+  }
+
+  /** Services that found no address ask again after one came free, the first come first. */
+  #retry(touched: Set<Address>): void {
+    if (!this.#free.takeReleased()) return;
+    const waiting: ServiceManifest[] = [];
+    for (const [key, { reason }] of this.#refusals) {
+      const service = this.#services.get(key);
+      const waits = reason === RefusalReason.PoolExhausted || reason === RefusalReason.AddressTaken;
+      if (waits && service !== undefined) waiting.push(service);
+    }
+    for (const service of waiting.sort(compareServices)) this.#set(service, touched);
+  }
+
+  #assign(service: ServiceManifest, before: readonly Address[]): Outcome {
+    const pools =
+      service.pool === null ? this.#pools : this.#pools.filter(({ name }) => name === service.pool);
+    if (pools.length === 0) return this.#noPool(service);
+    for (const address of service.addresses) {
+      const refusal = this.#whyNot(service, address, pools);
+      if (refusal !== null) return { refusal };
+    }
+    const { required, optional } = wantedFamilies(service, this.#free);
+    const foreign = service.addresses.find(
+      (address) => !required.includes(familyOf(address)) && !optional.includes(familyOf(address)),
+    );
+    if (foreign !== undefined) {
+      const message = `${foreign} is of a family that spec.ipFamilies does not name`;
+      return { refusal: { reason: RefusalReason.NotSupported, message } };
+    }
+    const addresses = [...service.addresses];
+    for (const family of [...required, ...optional]) {
+      if (addresses.some((address) => familyOf(address) === family)) continue;
+      const found = this.#find({ service, family, pools, before });
+      if (found !== undefined) addresses.push(found);
+      else if (required.includes(family)) return exhausted(family, pools);
+    }
+    return { addresses };
+  }
+
+  #noPool(service: ServiceManifest): Outcome {
+    const names = this.#pools.map(({ name }) => name).join(', ');
+    const message =
+      service.pool === null
+        ? 'no pool is configured: give --pool NAME=RANGE'
+        : `pool ${JSON.stringify(service.pool)} is not one of: ${names || 'none'}; add it with --pool`;
+    return { refusal: { reason: RefusalReason.OutsidePool, message } };
+  }
+
+  /** Why a Service may not have the address it asks for, or null. */
+  #whyNot(service: ServiceManifest, address: Address, pools: readonly Pool[]): ServiceRefusal | null {
+    if (isNeverVip(address)) {
+      return {
+        reason: RefusalReason.Forbidden,
+        message: `${address} is loopback, multicast or link-local: no VIP`,
+      };
+    }
+    if (poolOf(pools, address) === undefined) {
+      const names = pools.map(({ name }) => name).join(', ');
+      const message = `${address} is in no range of ${names}: widen --pool or ask for another`;
+      return { reason: RefusalReason.OutsidePool, message };
+    }
+    const holder = this.#objector(service, address);
+    if (holder === null) return null;
+    const message = `${address} belongs to ${holder.key}: share it by one vipward.io/sharing-key on both, or ask for another`;
+    return { reason: RefusalReason.AddressTaken, message };
+  }
+
+  /** The first Service on the address that has not agreed to share it with this one: neither one namespace nor one key. */
+  #objector(service: ServiceManifest, address: Address): ServiceManifest | null {
+    const others = this.usersOf(address).filter(({ key }) => key !== service.key);
+    if (others.every(({ namespace }) => namespace === service.namespace)) return null;
+    if (service.sharingKey !== null && others.every(({ sharingKey }) => sharingKey === service.sharingKey))
+      return null;
+    return others[0] ?? null;
+  }
+
+  #find({ service, family, pools, before }: Search): Address | undefined {
+    const fits = (address: Address) => {
+      return familyOf(address) === family && poolOf(pools, address) !== undefined;
+    };
+    const own = before.find((address) => fits(address) && this.#objector(service, address) === null);
+    if (own !== undefined) return own;
+    const shared = this.#free.sharedBy(service.sharingKey).find((address) => {
+      return (
+        fits(address) &&
+        this.isUsed(address) &&
+        this.#objector(service, address) === null &&
+        !this.#collides(service, address)
+      );
+    });
+    return shared ?? this.#free.find(family, pools, (address) => this.#users.has(address));
+  }
+
+  #collides(service: ServiceManifest, address: Address): boolean {
+    return this.usersOf(address).some((other) => {
+      return (
+        other.key !== service.key &&
+        other.ports.some((port) =>
+          service.ports.some((own) => {
+            return own.port === port.port && own.protocol === port.protocol;
+          }),
+        )
+      );
+    });
+  }
+}
+
+interface Search {
+  readonly service: ServiceManifest;
+  readonly family: Family;
+  readonly pools: readonly Pool[];
+  readonly before: readonly Address[];
+}

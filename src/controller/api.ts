@@ -1,0 +1,169 @@
+// The HTTP side of the controller: status, health, metrics, and the verbs that change something.
+
+import type { IncomingMessage } from 'node:http';
+import { failure, type Reply, type Route } from '../process/http.ts';
+import { type Address, AddressError, parseAddress } from '../state/address.ts';
+import type { Controller } from './controller.ts';
+import type { Principal } from './credentials.ts';
+import type { MoveResult } from './moves.ts';
+import type { Node } from './nodes.ts';
+import { chooseNode } from './place.ts';
+import type { Status } from './status.ts';
+
+export interface ApiInput {
+  readonly controller: Controller;
+  readonly status: () => Status;
+  readonly metrics: () => Promise<{ readonly text: string; readonly contentType: string }>;
+  readonly principalOf: (message: IncomingMessage) => Principal | null;
+}
+
+export function apiRoutes({ controller, status, metrics, principalOf }: ApiInput): readonly Route[] {
+  const authorize = (message: IncomingMessage) => operatorOnly(principalOf(message));
+  return [
+    { method: 'GET', path: '/api/v1/status', handle: () => ({ status: 200, body: status() }) },
+    { method: 'GET', path: '/healthz', handle: () => ({ status: 200, body: 'ok\n' }) },
+    { method: 'GET', path: '/readyz', handle: () => readiness(status()) },
+    {
+      method: 'GET',
+      path: '/metrics',
+      handle: async () => {
+        const { text, contentType } = await metrics();
+        return { status: 200, body: text, contentType };
+      },
+    },
+    { method: 'POST', path: '/api/v1/move', authorize, handle: ({ body }) => move(controller, body) },
+    { method: 'POST', path: '/api/v1/drain', authorize, handle: ({ body }) => drain(controller, body) },
+    { method: 'POST', path: '/api/v1/undrain', authorize, handle: ({ body }) => undrain(controller, body) },
+  ];
+}
+
+function operatorOnly(principal: Principal | null): Reply | null {
+  if (principal?.kind === 'anyone' || principal?.kind === 'operator') return null;
+  const next =
+    'give --token-file with the token of the line `operator TOKEN`, or a certificate for vipward://operator';
+  if (principal === null) {
+    const reply = failure(401, { code: 'Unauthorized', message: 'no credential, or a wrong one', next });
+    return { ...reply, headers: { 'www-authenticate': 'Bearer' } };
+  }
+  return failure(403, {
+    code: 'Forbidden',
+    message: `${principal.name} is a node: it may not change placements`,
+    next,
+  });
+}
+
+function readiness({ synced, reason, problems }: Status): Reply {
+  if (synced) return { status: 200, body: 'ok\n' };
+  const code = reason ?? 'NotSynced';
+  const [problem] = problems;
+  const message =
+    problem === undefined ? 'the Services were not read whole yet' : `${problem.file}: ${problem.message}`;
+  return failure(503, { code, message, next: 'see problems and massRemoval of /api/v1/status' });
+}
+
+/** The text of a field of a JSON body, or the refusal to send. */
+function textOf(body: unknown, name: string): string | Reply {
+  const value =
+    typeof body === 'object' && body !== null ? (body as Record<string, unknown>)[name] : undefined;
+  if (typeof value === 'string' && value !== '' && value.length <= 253) return value;
+  const message = `${name}: expected a text, got ${JSON.stringify(value) ?? 'nothing'}`;
+  return failure(400, { code: 'BadRequest', message, next: `send {"${name}": "..."}` });
+}
+
+async function move(controller: Controller, body: unknown): Promise<Reply> {
+  const [vip, name] = [textOf(body, 'vip'), textOf(body, 'node')];
+  if (typeof vip !== 'string') return vip;
+  if (typeof name !== 'string') return name;
+  let address: Address;
+  try {
+    address = parseAddress(vip);
+  } catch (error) {
+    if (!(error instanceof AddressError)) throw error;
+    return failure(400, { code: 'BadRequest', message: `vip: ${error.message}`, next: 'see vipward status' });
+  }
+  if (controller.rules.get(address) === undefined || controller.owners.isLeaving(address)) {
+    return failure(404, { code: 'NoSuchVip', message: `${address} is no VIP`, next: 'see vipward status' });
+  }
+  const node = controller.nodes.get(name);
+  const why = whyNot(controller, address, { name, node });
+  if (node === undefined || why !== null) {
+    const next = 'see nodes of vipward status for one that is connected and not drained';
+    return failure(409, { code: 'NotEligible', message: `${name}: ${why ?? 'unknown'}`, next });
+  }
+  const from = controller.owners.ownerOf(address)?.node ?? null;
+  const isThere = from === name && node.held.has(address) && !controller.owners.moves.has(address);
+  const result: MoveResult = isThere
+    ? { term: controller.owners.ownerOf(address)?.term ?? controller.nextTerm() }
+    : await controller.owners.moves.begin(address, node, controller.nextTerm);
+  if ('failed' in result) {
+    return failure(409, {
+      code: 'MoveFailed',
+      message: `${address}: ${result.failed}`,
+      next: 'see vipward status',
+    });
+  }
+  return { status: 200, body: { vip: address, node: name, from, term: result.term } };
+}
+
+/** Why a node may not be given a VIP, in words; null if it may. */
+function whyNot(
+  controller: Controller,
+  address: Address,
+  { name, node }: { name: string; node: Node | undefined },
+): string | null {
+  if (node === undefined || !node.isConnected) return 'not connected';
+  if (node.isDrained) return `drained: vipward undrain ${name} lets it have VIPs again`;
+  const refusal = node.refusalOf(address);
+  if (refusal !== undefined) return `refused ${address}: ${refusal.code}: ${refusal.reason}`;
+  if (!node.mayTake(address)) return `${address} is not on its link, or not in its --allow`;
+  const since = controller.rules.sinceSeq(address);
+  if (since === undefined || !node.hasAcked('rules', since))
+    return `has not committed the rules of ${address} yet`;
+  return null;
+}
+
+async function drain(controller: Controller, body: unknown): Promise<Reply> {
+  const name = textOf(body, 'node');
+  if (typeof name !== 'string') return name;
+  if (controller.nodes.get(name) === undefined) return noSuchNode(name);
+  controller.setDrained(name, true);
+  const results: Promise<{ readonly address: Address; readonly failed: string | null }>[] = [];
+  for (const [address, owner] of [...controller.owners.all]) {
+    if (owner.node === name) results.push(moveAway(controller, address, name));
+  }
+  const failed = (await Promise.all(results)).filter((result) => result.failed !== null);
+  const [first] = failed;
+  if (first === undefined) return { status: 200, body: { node: name, moved: results.length } };
+  const message = `${failed.length} of ${results.length} VIPs stay on ${name}; ${first.address}: ${first.failed}`;
+  const next = `start another agent that can have them and drain again, or vipward undrain ${name}`;
+  return failure(409, { code: 'NoEligibleNode', message, next });
+}
+
+async function moveAway(controller: Controller, address: Address, name: string) {
+  const { owners, nodes, rules } = controller;
+  const since = rules.sinceSeq(address) ?? 0;
+  const ready = owners
+    .candidates(address, name)
+    .filter((candidate) => nodes.at(candidate.name).hasAcked('rules', since));
+  const chosen = chooseNode(address, ready);
+  if (chosen === null) return { address, failed: 'no other node is eligible' };
+  const result = await owners.moves.begin(address, nodes.at(chosen), controller.nextTerm);
+  return { address, failed: 'failed' in result ? result.failed : null };
+}
+
+function undrain(controller: Controller, body: unknown): Reply {
+  const name = textOf(body, 'node');
+  if (typeof name !== 'string') return name;
+  if (controller.nodes.get(name) === undefined) return noSuchNode(name);
+  controller.setDrained(name, false);
+  return { status: 200, body: { node: name } };
+}
+
+function noSuchNode(name: string): Reply {
+  const next = 'see nodes of vipward status';
+  return failure(409, {
+    code: 'NoSuchNode',
+    message: `${name}: no node of that name has ever connected`,
+    next,
+  });
+}

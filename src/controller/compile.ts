@@ -1,0 +1,61 @@
+// The Services on one address -> the VIP that every node guards, and the ports that went to somebody else. Pure.
+
+import type { Address } from '../state/address.ts';
+import type { ServiceKey } from '../state/service.ts';
+import { comparePorts, type VipPort, type VirtualIp } from '../state/virtual-ip.ts';
+import { RefusalReason, type ServiceManifest, type ServicePort } from './service.ts';
+
+/** A port that a Service declares and another one has. */
+export interface PortRefusal extends ServicePort {
+  readonly service: ServiceKey;
+  readonly reason: RefusalReason;
+  readonly message: string;
+}
+
+export interface CompiledVip {
+  readonly vip: VirtualIp;
+  readonly refusedPorts: readonly PortRefusal[];
+}
+
+/** Ports times source ranges of one VIP: more would not fit into a frame of the stream. */
+export const vipSizeLimit = 40_000;
+
+/** `users` come in the order of compareServices: a port that two want goes to the first. */
+export function compileVip(
+  address: Address,
+  users: readonly ServiceManifest[],
+  filterByDefault: boolean,
+): CompiledVip {
+  const ports = new Map<string, VipPort>();
+  const refusedPorts: PortRefusal[] = [];
+  let size = 0;
+  for (const { key, ports: declared, sources, delivery } of users) {
+    for (const { protocol, port } of declared) {
+      const holder = ports.get(`${protocol} ${port}`);
+      size += Math.max(1, sources?.length ?? 0);
+      if (holder === undefined && size <= vipSizeLimit) {
+        ports.set(`${protocol} ${port}`, { protocol, port, service: key, delivery, sources });
+      } else {
+        refusedPorts.push({ protocol, port, service: key, ...whyRefused(address, holder) });
+      }
+    }
+  }
+  const vip: VirtualIp = {
+    address,
+    // One Service that wants the filter has it: opening a VIP is for all who share it to ask.
+    filtered: users.some(({ onlyServicePorts }) => onlyServicePorts ?? filterByDefault),
+    egress: users.some(({ egress }) => egress),
+    ports: [...ports.values()].sort(comparePorts),
+  };
+  return { vip, refusedPorts };
+}
+
+function whyRefused(address: Address, holder: VipPort | undefined): Pick<PortRefusal, 'reason' | 'message'> {
+  if (holder === undefined) {
+    const message = `${address} has more than ${vipSizeLimit} combinations of port and source range: use another VIP`;
+    return { reason: RefusalReason.NotSupported, message };
+  }
+  const { protocol, port, service } = holder;
+  const message = `${protocol} ${port} of ${address} belongs to ${service}, which came first: use another port or VIP`;
+  return { reason: RefusalReason.PortTaken, message };
+}

@@ -1,0 +1,144 @@
+// What the controller was told on its command line, checked once: main.ts is the only caller.
+
+import { readFileSync } from 'node:fs';
+import type { OptionValues } from '../process/options.ts';
+import { UsageError } from '../process/usage.ts';
+import { type HostPort, isLoopback, parseHostPort } from '../process/values.ts';
+import { type Pool, parsePools } from './pools.ts';
+
+export const controllerOptions = [
+  {
+    name: 'services',
+    kind: 'text',
+    placeholder: 'PATH',
+    help: 'file or folder of Service manifests, watched',
+  },
+  { name: 'kubernetes', kind: 'flag', help: 'read Services from a Kubernetes API server' },
+  {
+    name: 'pool',
+    kind: 'list',
+    placeholder: 'NAME=RANGE[,RANGE...]',
+    help: 'addresses to give; may be repeated',
+  },
+  {
+    name: 'listen',
+    kind: 'text',
+    default: '127.0.0.1:9470',
+    placeholder: 'HOST:PORT',
+    help: 'where to listen',
+  },
+  {
+    name: 'state',
+    kind: 'text',
+    default: '/var/lib/vipward',
+    placeholder: 'DIR',
+    help: 'where records are kept',
+  },
+  {
+    name: 'config',
+    kind: 'text',
+    placeholder: 'FILE',
+    help: 'YAML with these flags as keys, read again on change',
+  },
+  { name: 'token-file', kind: 'text', placeholder: 'FILE', help: 'lines `NODE TOKEN` and `operator TOKEN`' },
+  { name: 'tls-cert', kind: 'text', placeholder: 'FILE', help: 'certificate of this server, PEM' },
+  { name: 'tls-key', kind: 'text', placeholder: 'FILE', help: 'its key, PEM' },
+  {
+    name: 'client-ca',
+    kind: 'text',
+    placeholder: 'FILE',
+    help: 'CA of agents with URI SAN vipward://node/NAME',
+  },
+  { name: 'insecure', kind: 'flag', help: 'listen beyond loopback without TLS or tokens' },
+  {
+    name: 'mass-removal',
+    kind: 'choice',
+    choices: ['wait', 'now'],
+    default: 'wait',
+    help: 'what to do when more than half (and 10) of the VIPs go at once',
+  },
+  {
+    name: 'only-allow-traffic-service-ports',
+    kind: 'choice',
+    choices: ['true', 'false'],
+    default: 'true',
+    help: 'filter a VIP whose Services say nothing about it',
+  },
+  {
+    name: 'log-level',
+    kind: 'choice',
+    choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+    default: 'info',
+    help: 'least severe line that is logged',
+  },
+] as const;
+
+export type ControllerValues = OptionValues<typeof controllerOptions>;
+
+export interface TlsFiles {
+  readonly cert: string;
+  readonly key: string;
+  readonly clientCa: string | undefined;
+}
+
+export interface ControllerConfig {
+  readonly servicesPath: string;
+  readonly pools: readonly Pool[];
+  readonly listen: HostPort;
+  readonly stateDir: string;
+  readonly tokenFile: string | undefined;
+  readonly tls: TlsFiles | undefined;
+  readonly massRemoval: 'wait' | 'now';
+  readonly filterByDefault: boolean;
+}
+
+/** Checks the values against each other. Throws UsageError that says which flag to change. */
+export function controllerConfig(values: ControllerValues): ControllerConfig {
+  if (values.kubernetes) {
+    throw new UsageError('--kubernetes is not built yet: use --services with a file or folder of manifests');
+  }
+  if (values.services === undefined) {
+    throw new UsageError('--services PATH is missing: name a file or folder of Service manifests');
+  }
+  const listen = parseHostPort(values.listen, '--listen');
+  const tls = tlsFiles(values);
+  if (!isLoopback(listen.host) && tls === undefined && values.tokenFile === undefined && !values.insecure) {
+    throw new UsageError(
+      `--listen ${values.listen} is reachable from elsewhere: give --tls-cert and --tls-key, or --token-file, or say --insecure`,
+    );
+  }
+  return {
+    servicesPath: values.services,
+    pools: parsePools(values.pool),
+    listen,
+    stateDir: values.state,
+    tokenFile: values.tokenFile,
+    tls,
+    massRemoval: values.massRemoval,
+    filterByDefault: values.onlyAllowTrafficServicePorts === 'true',
+  };
+}
+
+/** The server options of node:https for the files that were named; read at start and when they change. */
+export function readTls({ cert, key, clientCa }: TlsFiles): { cert: Buffer; key: Buffer; ca?: Buffer } {
+  const read = (flag: string, path: string): Buffer => {
+    try {
+      return readFileSync(path);
+    } catch (error) {
+      throw new UsageError(`${flag} ${path}: ${(error as Error).message}`, { cause: error });
+    }
+  };
+  const pair = { cert: read('--tls-cert', cert), key: read('--tls-key', key) };
+  return clientCa === undefined ? pair : { ...pair, ca: read('--client-ca', clientCa) };
+}
+
+function tlsFiles({ tlsCert: cert, tlsKey: key, clientCa }: ControllerValues): TlsFiles | undefined {
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new UsageError('--tls-cert and --tls-key belong together: give both or neither');
+  }
+  if (cert === undefined || key === undefined) {
+    if (clientCa !== undefined) throw new UsageError('--client-ca needs --tls-cert and --tls-key');
+    return undefined;
+  }
+  return { cert, key, clientCa };
+}

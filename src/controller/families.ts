@@ -1,0 +1,39 @@
+// Which families of addresses a Service gets, and which addresses nobody gets; the rules that allocate.ts goes by.
+
+import { type Address, type Family, familyOf } from '../state/address.ts';
+import type { Free } from './free.ts';
+import type { Pool } from './pools.ts';
+import { RefusalReason, type ServiceManifest, type ServiceRefusal } from './service.ts';
+
+/** The addresses a Service has, or why it has none. */
+export type Outcome = { readonly addresses: readonly Address[] } | { readonly refusal: ServiceRefusal };
+
+export interface WantedFamilies {
+  readonly required: readonly Family[];
+  readonly optional: readonly Family[];
+}
+
+/** Families that must be had, and families that are taken if they can be. */
+export function wantedFamilies({ addresses, wish }: ServiceManifest, free: Free): WantedFamilies {
+  const asked = [...new Set([...wish.families, ...addresses.map(familyOf)])];
+  const both: readonly Family[] = [...new Set<Family>([...asked, 4, 6])];
+  if (wish.policy === 'RequireDualStack') return { required: both, optional: [] };
+  const usual: Family = free.has(4) || !free.has(6) ? 4 : 6;
+  const named = wish.families.length > 0 ? wish.families : asked;
+  const required: readonly Family[] = named.length > 0 ? named : [usual];
+  const optional =
+    wish.policy === 'PreferDualStack' ? both.filter((family) => !required.includes(family)) : [];
+  return { required, optional };
+}
+
+export function exhausted(family: Family, pools: readonly Pool[]): Outcome {
+  const names = pools.map(({ name }) => name).join(', ') || 'none';
+  const message = `no free IPv${family} address in ${names}: widen --pool or remove a Service`;
+  return { refusal: { reason: RefusalReason.PoolExhausted, message } };
+}
+
+/** Addresses that no network can deliver to one node: whatever the pools say, they are never held. */
+export function isNeverVip(address: Address): boolean {
+  if (familyOf(address) === 6) return /^(::1?$|ff|fe[89ab])/.test(address);
+  return /^(0|127|169\.254|22[4-9]|23\d|255)\./.test(address);
+}

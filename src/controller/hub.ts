@@ -1,0 +1,248 @@
+// The WebSocket server of `/agent`: the only file that knows ws. Handshakes, frames, heartbeats and closings; what a
+// message means is in sessions.ts, what is sent in stream.ts.
+
+import type { IncomingMessage, Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type WebSocket, WebSocketServer } from 'ws';
+import {
+  type AgentMessage,
+  type ControllerMessage,
+  features,
+  frameLimitBytes,
+  heartbeatMs,
+  subprotocol,
+} from '../protocol/messages.ts';
+import { parseAgentMessage } from '../protocol/parse.ts';
+import { FrameError } from '../protocol/shape.ts';
+import { type Refusal, refuse, shortReason } from './refuse.ts';
+import { type Closing, policyViolation, type Session, type Sessions } from './sessions.ts';
+import { bufferLimitBytes, silenceMs, type Wire } from './stream.ts';
+
+/** Who is on the other side, as its credential says; null where no credential is asked for. */
+export type Principal = { readonly node: string } | { readonly node: null };
+
+export interface HubInput {
+  readonly sessions: Sessions;
+  /** The principal of a request, or null if it has no credential or a wrong one. */
+  readonly authenticate: (request: IncomingMessage) => Principal | null;
+  /** False until the source was read whole once. */
+  readonly isOpen: () => boolean;
+  readonly version: string;
+  readonly cluster: string;
+  readonly generation: () => number;
+  readonly onEvent: (event: HubEvent) => void;
+  /** Connections that may be open at once, those that have not said hello included. */
+  readonly connectionLimit: number;
+  readonly helloTimeoutMs: number;
+}
+
+export interface HubEvent {
+  readonly event: 'agentConnected' | 'agentClosed' | 'agentRefused';
+  readonly node: string | null;
+  readonly code?: number;
+  readonly reason?: string;
+}
+
+/** How long an agent may take to answer our close before the socket is cut. */
+const closeTimeoutMs = 2000;
+const binaryFrame: Closing = { code: 1003, reason: 'binary frame: frames are JSON text' };
+const tickFrame = Buffer.from('{"type":"tick"}');
+
+interface Connection {
+  readonly socket: WebSocket;
+  readonly principal: Principal;
+  readonly wire: Wire;
+  session: Session | null;
+  lastHeardMs: number;
+  readonly openedMs: number;
+  /** A closing that we began: nothing that still arrives is listened to. */
+  closing: Closing | null;
+}
+
+export class Hub {
+  readonly #input: HubInput;
+  readonly #server: WebSocketServer;
+  readonly #connections = new Set<Connection>();
+  #tickedMs = performance.now();
+
+  constructor(input: HubInput) {
+    this.#input = input;
+    this.#server = new WebSocketServer({
+      noServer: true,
+      perMessageDeflate: false,
+      maxPayload: frameLimitBytes,
+      handleProtocols: (offered) => (offered.has(subprotocol) ? subprotocol : false),
+    });
+  }
+
+  /** Connections at this moment. */
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  /** Takes the upgrade requests of a server. */
+  attach(server: Server): void {
+    server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      socket.on('error', () => undefined);
+      const refusal = this.#whyNot(request);
+      if (refusal !== null) refuse(socket, refusal);
+      else {
+        const principal = this.#input.authenticate(request) ?? { node: null };
+        this.#server.handleUpgrade(request, socket, head, (webSocket) => this.#accept(webSocket, principal));
+      }
+    });
+  }
+
+  /** Called every heartbeatMs: says tick, and ends what has been silent for too long. */
+  tick(): void {
+    const now = performance.now();
+    // If we were stopped ourselves, silence means nothing: what the agents said is still in the sockets.
+    const wasOnTime = now - this.#tickedMs < heartbeatMs * 1.5;
+    this.#tickedMs = now;
+    for (const connection of this.#connections) {
+      if (!wasOnTime) connection.lastHeardMs = now;
+      if (connection.session === null) {
+        if (now - connection.openedMs > this.#input.helloTimeoutMs) {
+          this.#close(connection, {
+            code: policyViolation,
+            reason: `no hello within ${this.#input.helloTimeoutMs} ms`,
+          });
+        }
+      } else if (now - connection.lastHeardMs > silenceMs) {
+        this.#close(connection, { code: policyViolation, reason: `nothing heard for ${silenceMs} ms` });
+        connection.socket.terminate();
+      } else if (connection.socket.bufferedAmount < bufferLimitBytes) {
+        connection.wire.send(tickFrame);
+      }
+    }
+  }
+
+  /** The first believed reading is there: agents that were waiting are told. */
+  begin(): void {
+    for (const { session } of this.#connections) if (session !== null) this.#input.sessions.begin(session);
+  }
+
+  /** Closes all connections but one, so that they say hello again. */
+  closeAll(closing: Closing, exceptNode: string | null): void {
+    for (const connection of this.#connections) {
+      if (exceptNode === null || connection.session?.node.name !== exceptNode)
+        this.#close(connection, closing);
+    }
+  }
+
+  terminate(): void {
+    for (const { socket } of this.#connections) socket.terminate();
+    this.#server.close();
+  }
+
+  #whyNot(request: IncomingMessage): Refusal | null {
+    const path = URL.parse(request.url ?? '', 'http://localhost')?.pathname;
+    if (path !== '/agent') return { status: 404, reason: 'the stream is at /agent' };
+    if (this.#input.authenticate(request) === null) {
+      return {
+        status: 401,
+        reason: 'a client certificate or Authorization: Bearer TOKEN of a node is needed',
+      };
+    }
+    const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
+    if (!offered.includes(subprotocol))
+      return { status: 400, reason: `the subprotocol ${subprotocol} is needed` };
+    if (!this.#input.isOpen()) return { status: 503, reason: 'the Services have not been read whole yet' };
+    if (this.#connections.size >= this.#input.connectionLimit)
+      return { status: 503, reason: 'too many connections' };
+    return null;
+  }
+
+  #accept(socket: WebSocket, principal: Principal): void {
+    const now = performance.now();
+    let connection: Connection;
+    const sent = () => {
+      if (socket.bufferedAmount < bufferLimitBytes) connection.session?.stream.pump();
+    };
+    const wire: Wire = {
+      send: (frame) => socket.send(frame, sendOptions, sent),
+      get bufferedAmount() {
+        return socket.bufferedAmount;
+      },
+      close: (code, reason) => this.#close(connection, { code, reason }),
+    };
+    connection = { socket, principal, wire, session: null, lastHeardMs: now, openedMs: now, closing: null };
+    this.#connections.add(connection);
+    socket.on('message', (data: Buffer, isBinary: boolean) => this.#heard(connection, data, isBinary));
+    // ws closes with the right code by itself (1002, 1007, 1009); the reason is for our log.
+    socket.on('error', (error) => {
+      connection.closing ??= { code: 1002, reason: error.message };
+    });
+    socket.on('close', (code) => this.#closed(connection, code));
+  }
+
+  #heard(connection: Connection, data: Buffer, isBinary: boolean): void {
+    if (connection.closing !== null) return;
+    connection.lastHeardMs = performance.now();
+    const closing = isBinary ? binaryFrame : this.#follow(connection, data);
+    if (closing !== null) this.#close(connection, closing);
+  }
+
+  #follow(connection: Connection, data: Buffer): Closing | null {
+    try {
+      const message = parseAgentMessage(data.toString('utf8'));
+      if (connection.session === null) return this.#greet(connection, message);
+      return this.#input.sessions.message(connection.session, message);
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error;
+      return { code: policyViolation, reason: error.message };
+    }
+  }
+
+  #greet(connection: Connection, message: AgentMessage): Closing | null {
+    if (message.type !== 'hello') {
+      return { code: policyViolation, reason: `type: expected hello first, got ${message.type}` };
+    }
+    const allowed = connection.principal.node;
+    if (allowed !== null && allowed !== message.node) {
+      const reason = `node: the credential is that of ${allowed}, not of ${message.node}`;
+      return { code: policyViolation, reason };
+    }
+    const session = this.#input.sessions.open(message, connection.wire);
+    if (!('node' in session)) return session;
+    connection.session = session;
+    const { version, cluster, generation: current } = this.#input;
+    const generation = current();
+    const welcome: ControllerMessage = {
+      type: 'welcome',
+      version,
+      features,
+      cluster,
+      generation,
+      ruling: true,
+    };
+    connection.wire.send(Buffer.from(JSON.stringify(welcome)));
+    this.#input.sessions.begin(session);
+    this.#input.onEvent({ event: 'agentConnected', node: message.node });
+    return null;
+  }
+
+  #close(connection: Connection, closing: Closing): void {
+    if (connection.closing !== null) return;
+    connection.closing = closing;
+    connection.socket.close(closing.code, shortReason(closing.reason));
+    setTimeout(() => connection.socket.terminate(), closeTimeoutMs).unref();
+    if (connection.session !== null) this.#input.sessions.close(connection.session);
+  }
+
+  #closed(connection: Connection, code: number): void {
+    this.#connections.delete(connection);
+    const { session, closing } = connection;
+    if (session !== null) this.#input.sessions.close(session);
+    const reason = closing?.reason ?? (session?.isLeaving === true ? 'bye' : 'the connection ended');
+    const event = session === null ? 'agentRefused' : 'agentClosed';
+    this.#input.onEvent({
+      event,
+      node: session?.node.name ?? connection.principal.node,
+      code: closing?.code ?? code,
+      reason,
+    });
+  }
+}
+
+const sendOptions = { binary: false, compress: false, fin: true } as const;

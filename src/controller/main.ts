@@ -1,0 +1,69 @@
+// The composition root of `vipward controller`: options, records, source, server, and the timers that drive them.
+
+import { watchConfig } from '../process/config.ts';
+import { helpText } from '../process/help.ts';
+import { createLog, openLogDestination } from '../process/log.ts';
+import { readOptions } from '../process/options.ts';
+import { UsageError } from '../process/usage.ts';
+import { readVersion } from '../process/version.ts';
+import { controllerConfig, controllerOptions } from './config.ts';
+import { startController } from './run.ts';
+import { StateError } from './store.ts';
+
+const about = `Reads Services from manifests, gives each a VIP from a pool, places each VIP on a node, and
+streams the result to the agents.`;
+
+/**
+ * Runs a controller until the signal is aborted. Resolves to the exit code: 0 after a stop, 1 if it cannot start here,
+ * 2 for wrong usage; the reason is on stderr.
+ */
+export async function runController(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+  signal: AbortSignal,
+): Promise<number> {
+  try {
+    const input = { argv, env };
+    const { values, help, configPath } = await readOptions(controllerOptions, input);
+    if (help) {
+      process.stdout.write(helpText(controllerOptions, { usage: 'vipward controller [flags]', about }));
+      return 0;
+    }
+    const config = controllerConfig(values);
+    using destination = openLogDestination();
+    const log = createLog(values.logLevel, destination, { component: 'controller' });
+    const running = await startController(config, {
+      log,
+      signal,
+      version: readVersion(),
+      droppedLogLines: () => destination.dropped,
+    });
+    if (configPath !== undefined) {
+      const onError = (error: Error) => log.error({ reason: error.message }, 'configRefused');
+      const specs = controllerOptions;
+      const onChange = (changed: typeof values) => {
+        try {
+          running.follow(controllerConfig(changed));
+          log.level = changed.logLevel;
+          log.info('configRead');
+        } catch (error) {
+          onError(error as Error);
+        }
+      };
+      watchConfig({ path: configPath, specs, input, onChange, onError, signal });
+    }
+    await running.done;
+    return 0;
+  } catch (error) {
+    if (error instanceof UsageError) return say(error.message, error.exitCode);
+    if (error instanceof StateError || (error as NodeJS.ErrnoException).syscall !== undefined) {
+      return say((error as Error).message, 1);
+    }
+    throw error;
+  }
+}
+
+function say(message: string, exitCode: number): number {
+  process.stderr.write(`vipward controller: ${message}\n`);
+  return exitCode;
+}

@@ -1,0 +1,97 @@
+// The metrics of a controller, made at each scrape from its state; prom-client is loaded by the first one.
+
+import { familyOf } from '../state/address.ts';
+import type { Controller } from './controller.ts';
+import { latencyBuckets } from './latency.ts';
+import { type Pool, poolSize } from './pools.ts';
+import { VipState, vipState } from './status.ts';
+
+export interface MetricsInput {
+  readonly controller: Controller;
+  readonly pools: () => readonly Pool[];
+  readonly version: string;
+  readonly droppedLogLines: () => number;
+  readonly connections: () => number;
+}
+
+export interface Scrape {
+  readonly text: string;
+  readonly contentType: string;
+}
+
+/** One scrape. A registry of its own each time: nothing is kept between scrapes, and nothing costs before the first. */
+export async function scrape(input: MetricsInput): Promise<Scrape> {
+  const { Gauge, Registry } = await import('prom-client');
+  const registry = new Registry();
+  const gauge = (name: string, help: string, ...labelNames: string[]) => {
+    return new Gauge({ name, help, labelNames, registers: [registry] });
+  };
+  const { controller } = input;
+  const vips = gauge('vipward_vips', 'VIPs by state', 'state', 'filtered', 'ip_family');
+  for (const state of Object.values(VipState)) vips.set({ state, filtered: 'true', ip_family: 'IPv4' }, 0);
+  for (const address of controller.rules.keys()) {
+    const { state } = vipState(controller, address);
+    const filtered = String(controller.rules.get(address)?.filtered ?? true);
+    vips.inc({ state, filtered, ip_family: `IPv${familyOf(address)}` });
+  }
+  const nodes = gauge('vipward_nodes', 'Nodes by connection', 'connected');
+  const all = [...controller.nodes.all()];
+  nodes.set({ connected: 'true' }, all.filter((node) => node.isConnected).length);
+  nodes.set({ connected: 'false' }, all.filter((node) => !node.isConnected).length);
+  const refusals = gauge('vipward_refusals', 'Services and ports that are refused now', 'reason');
+  for (const { reason } of controller.allocator.refusals.values()) refusals.inc({ reason });
+  for (const list of controller.refusedPorts.values())
+    for (const { reason } of list) refusals.inc({ reason });
+  for (const node of all) for (const { code } of node.refusals.values()) refusals.inc({ reason: code });
+  const addresses = gauge('vipward_pool_addresses', 'Addresses of the pools', 'pool', 'state');
+  for (const pool of input.pools()) {
+    const used = controller.allocator.usedOf(pool);
+    addresses.set({ pool: pool.name, state: 'used' }, used);
+    addresses.set({ pool: pool.name, state: 'free' }, Math.max(0, poolSize(pool) - used));
+  }
+  gauge('vipward_ruling', '1 while this controller rules').set(1);
+  gauge('vipward_synced', '1 once the Services were read whole and believed').set(
+    controller.isPublished ? 1 : 0,
+  );
+  gauge('vipward_connections', 'Open connections of agents').set(input.connections());
+  gauge('vipward_build_info', 'The version', 'version', 'nodejs').set(
+    { version: input.version, nodejs: process.version },
+    1,
+  );
+  const text = `${await registry.metrics()}${counters(input)}${histogram(controller)}`;
+  return { text, contentType: registry.contentType };
+}
+
+/** What prom-client cannot be given: totals that were counted before it was loaded. */
+function counters({ controller, droppedLogLines }: MetricsInput): string {
+  return [
+    '\n# HELP vipward_moves_total VIPs that were moved to another node',
+    '# TYPE vipward_moves_total counter',
+    `vipward_moves_total{reason="Asked"} ${controller.owners.moves.completed}`,
+    '\n# HELP vipward_log_lines_dropped_total Log lines that found their reader stalled',
+    '# TYPE vipward_log_lines_dropped_total counter',
+    `vipward_log_lines_dropped_total ${droppedLogLines()}`,
+    '',
+  ].join('\n');
+}
+
+function histogram({ latency }: Controller): string {
+  const name = 'vipward_update_latency_seconds';
+  const lines = [
+    `\n# HELP ${name} From publication to the acknowledgement of a node's kernel`,
+    `# TYPE ${name} histogram`,
+  ];
+  let count = 0;
+  for (const [index, most] of latencyBuckets.entries()) {
+    count += latency.counts[index] ?? 0;
+    lines.push(`${name}_bucket{le="${most}"} ${count}`);
+  }
+  count += latency.counts.at(-1) ?? 0;
+  lines.push(
+    `${name}_bucket{le="+Inf"} ${count}`,
+    `${name}_sum ${latency.sumSeconds}`,
+    `${name}_count ${count}`,
+    '',
+  );
+  return lines.join('\n');
+}

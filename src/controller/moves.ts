@@ -1,0 +1,122 @@
+// Planned moves: the new owner announces first, then the old one lets go, and only then the caller is answered.
+
+import type { Address } from '../state/address.ts';
+import { compareTerms, type Term } from '../state/term.ts';
+import type { Node, Nodes } from './nodes.ts';
+import type { Outbox } from './outbox.ts';
+import type { Owner } from './store.ts';
+
+/** How a move ended: done, or why not. */
+export type MoveResult = { readonly term: Term } | { readonly failed: string };
+
+interface Move {
+  readonly address: Address;
+  readonly from: Owner | undefined;
+  readonly to: Node;
+  readonly term: Term;
+  /** Set once the new owner holds the VIP: the version by which the old one must have let go. */
+  letGoSeq: number | null;
+  readonly finished: (result: MoveResult) => void;
+}
+
+export interface MovesInput {
+  readonly nodes: Nodes;
+  readonly outbox: Outbox;
+  readonly own: (address: Address, owner: Owner) => void;
+  readonly ownerOf: (address: Address) => Owner | undefined;
+}
+
+export class Moves {
+  readonly #input: MovesInput;
+  readonly #moves = new Map<Address, Move>();
+  /** Moves that came to their end since the start. */
+  completed = 0;
+
+  constructor(input: MovesInput) {
+    this.#input = input;
+  }
+
+  has(address: Address): boolean {
+    return this.#moves.has(address);
+  }
+
+  /** Gives a VIP to another node. `terms` makes the term, and one more if the VIP has to go back. */
+  begin(address: Address, to: Node, nextTerm: () => Term): Promise<MoveResult> {
+    this.cancel(address, 'another move was asked for');
+    const { promise, resolve } = Promise.withResolvers<MoveResult>();
+    const from = this.#input.ownerOf(address);
+    const term = nextTerm();
+    const finished = (result: MoveResult) => {
+      this.#moves.delete(address);
+      if ('failed' in result && from !== undefined)
+        this.#giveBack(address, to, { node: from.node, term: nextTerm() });
+      else if ('term' in result) this.completed++;
+      resolve(result);
+    };
+    this.#moves.set(address, { address, from, to, term, letGoSeq: null, finished });
+    this.#input.own(address, { node: to.name, term });
+    this.#input.outbox.flush();
+    return promise;
+  }
+
+  /** Ends a move that something else made pointless; what stands, stands. */
+  cancel(address: Address, why: string): void {
+    const move = this.#moves.get(address);
+    if (move === undefined) return;
+    // Past this point the new owner holds the VIP, and the old one has been told already.
+    if (move.letGoSeq !== null) move.finished({ term: move.term });
+    else move.finished({ failed: why });
+  }
+
+  /** A node committed or holds something else now: moves that waited for that go on. */
+  check(node: Node): void {
+    for (const move of this.#moves.values()) this.#step(move, node);
+  }
+
+  /** The node could not take the VIP. True if that ended a move. */
+  refused(node: Node, address: Address): boolean {
+    const move = this.#moves.get(address);
+    if (move === undefined || move.to !== node || move.letGoSeq !== null) return false;
+    const refusal = node.refusalOf(address);
+    move.finished({
+      failed: `${node.name} refused it: ${refusal?.code ?? 'Forbidden'}: ${refusal?.reason ?? ''}`,
+    });
+    return true;
+  }
+
+  gone(node: Node): void {
+    for (const move of this.#moves.values()) {
+      if (move.to === node && move.letGoSeq === null) {
+        move.finished({ failed: `${node.name} went away before it held the VIP` });
+      } else if (move.from?.node === node.name && move.letGoSeq !== null) {
+        move.finished({ term: move.term });
+      }
+    }
+  }
+
+  #step(move: Move, node: Node): void {
+    const { address, from, to, term } = move;
+    if (node === to && move.letGoSeq === null) {
+      const held = to.held.get(address);
+      if (held === undefined || compareTerms(held, term) < 0) return;
+      const old = from === undefined ? undefined : this.#input.nodes.get(from.node);
+      if (old === undefined || old === to) {
+        move.finished({ term });
+        return;
+      }
+      this.#input.outbox.remove(old, address);
+      this.#input.outbox.flush();
+      move.letGoSeq = old.placements.seq;
+      // A node that is away cannot be waited for: it is told when it comes back.
+      if (!old.isConnected) move.finished({ term });
+    } else if (node.name === from?.node && move.letGoSeq !== null) {
+      if (node.hasAcked('placements', move.letGoSeq) && !node.held.has(address)) move.finished({ term });
+    }
+  }
+
+  #giveBack(address: Address, to: Node, owner: Owner): void {
+    this.#input.outbox.remove(to, address);
+    this.#input.own(address, owner);
+    this.#input.outbox.flush();
+  }
+}

@@ -1,0 +1,129 @@
+// Every node that has said hello or is named in the records: what it can, what it holds, and what it was told.
+
+import type { HeldVip, Hello, Refusal, TableName } from '../protocol/messages.ts';
+import { type Address, addressBytes } from '../state/address.ts';
+import { compareTerms, type Term } from '../state/term.ts';
+import { Reach } from './place.ts';
+import type { Owner } from './store.ts';
+import type { AgentStream } from './stream.ts';
+import { Table } from './table.ts';
+
+/** One node. It outlives its connections: an agent that comes back finds its placements. */
+export class Node {
+  readonly name: string;
+  readonly placements: Table<'placements'> = new Table('placements');
+  /** What the kernel of the node has committed, by table; null until it has said so on this connection. */
+  readonly acked: Record<TableName, number | null> = { rules: null, placements: null };
+  readonly held: Map<Address, Term> = new Map();
+  /** What the node could not put in force, by `TABLE KEY`. */
+  readonly refusals: Map<string, Refusal> = new Map();
+  /** VIPs it claimed by a term nobody can have issued: it is not given these. */
+  readonly impossible: Set<Address> = new Set();
+  isDrained = false;
+  /** Publication to acknowledgement of the last change of the rules. */
+  lagMs: number | null = null;
+  lastCommitUs: number | null = null;
+  #stream: AgentStream | null = null;
+  #hello: Hello | null = null;
+  #allow = new Reach([]);
+  #onLink = new Reach([]);
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  get stream(): AgentStream | null {
+    return this.#stream;
+  }
+
+  get hello(): Hello | null {
+    return this.#hello;
+  }
+
+  get isConnected(): boolean {
+    return this.#stream !== null;
+  }
+
+  connect(hello: Hello, stream: AgentStream): void {
+    this.#stream = stream;
+    this.#hello = hello;
+    this.#allow = new Reach(hello.allow);
+    this.#onLink = new Reach(hello.onLink);
+    this.acked.rules = null;
+    this.acked.placements = null;
+    this.lagMs = null;
+    this.refusals.clear();
+    this.impossible.clear();
+    this.setHeld(hello.held);
+  }
+
+  disconnect(): void {
+    this.#stream = null;
+    this.acked.rules = null;
+    this.acked.placements = null;
+    this.lagMs = null;
+  }
+
+  setHeld(vips: readonly HeldVip[]): void {
+    this.held.clear();
+    for (const { address, term } of vips) this.held.set(address, term);
+  }
+
+  /** True if the VIP is on a link of this node, its operator lets it be taken, and nothing speaks against it. */
+  mayTake(address: Address, bytes: Uint8Array = addressBytes(address)): boolean {
+    if (this.isDrained || this.impossible.has(address) || this.refusalOf(address) !== undefined) return false;
+    return this.#onLink.contains(bytes) && this.#allow.contains(bytes);
+  }
+
+  refusalOf(address: Address): Refusal | undefined {
+    return (
+      this.refusals.get(refusalKey('placements', address)) ?? this.refusals.get(refusalKey('rules', address))
+    );
+  }
+
+  /** True if everything up to `seq` of the table is in this node's kernel. */
+  hasAcked(table: TableName, seq: number): boolean {
+    const acked = this.acked[table];
+    return acked !== null && acked >= seq;
+  }
+}
+
+export function refusalKey(table: TableName, address: Address): string {
+  return `${table} ${address}`;
+}
+
+export class Nodes {
+  readonly #nodes = new Map<string, Node>();
+
+  /** The node of that name, made if it is new. */
+  at(name: string): Node {
+    const known = this.#nodes.get(name);
+    if (known !== undefined) return known;
+    const node = new Node(name);
+    this.#nodes.set(name, node);
+    return node;
+  }
+
+  get(name: string): Node | undefined {
+    return this.#nodes.get(name);
+  }
+
+  all(): IterableIterator<Node> {
+    return this.#nodes.values();
+  }
+
+  *connected(): Generator<Node, void> {
+    for (const node of this.#nodes.values()) if (node.isConnected) yield node;
+  }
+
+  /** The claim with the highest term among connected nodes, for a VIP that the records know nothing of. */
+  claimOf(address: Address): Owner | undefined {
+    let best: Owner | undefined;
+    for (const node of this.connected()) {
+      const term = node.held.get(address);
+      if (term === undefined || node.impossible.has(address)) continue;
+      if (best === undefined || compareTerms(term, best.term) > 0) best = { node: node.name, term };
+    }
+    return best;
+  }
+}

@@ -1,0 +1,49 @@
+// Placements that are decided and not yet published: gathered a node, so that many become few frames.
+
+import type { Address } from '../state/address.ts';
+import type { Placement } from '../state/virtual-ip.ts';
+import type { Node } from './nodes.ts';
+
+interface Pending {
+  readonly set: Map<Address, Placement>;
+  readonly remove: Set<Address>;
+}
+
+export class Outbox {
+  readonly #pending = new Map<Node, Pending>();
+
+  set(node: Node, placement: Placement): void {
+    const pending = this.#of(node);
+    pending.remove.delete(placement.address);
+    pending.set.set(placement.address, placement);
+  }
+
+  /** True if the node had been told of the VIP. */
+  remove(node: Node, address: Address): boolean {
+    if (this.#pending.get(node)?.set.has(address) !== true && node.placements.get(address) === undefined)
+      return false;
+    const pending = this.#of(node);
+    pending.set.delete(address);
+    pending.remove.add(address);
+    return true;
+  }
+
+  /** Changes the tables of the nodes and tells those that are connected. */
+  flush(): void {
+    if (this.#pending.size === 0) return;
+    for (const [node, { set, remove }] of this.#pending) {
+      for (const change of node.placements.put({ set: [...set.values()], remove: [...remove] })) {
+        node.stream?.publish('placements', change);
+      }
+    }
+    this.#pending.clear();
+  }
+
+  #of(node: Node): Pending {
+    const known = this.#pending.get(node);
+    if (known !== undefined) return known;
+    const pending = { set: new Map<Address, Placement>(), remove: new Set<Address>() };
+    this.#pending.set(node, pending);
+    return pending;
+  }
+}

@@ -1,0 +1,242 @@
+// Who holds each VIP: chosen once, by a term, and moved only when told to. The order of what nodes are told is here:
+// rules before a placement, the new owner before the old lets go, a placement's end before its rules' end.
+
+import { type Address, addressBytes } from '../state/address.ts';
+import { compareTerms, type Term } from '../state/term.ts';
+import { Leaving } from './leaving.ts';
+import { Moves } from './moves.ts';
+import type { Node, Nodes } from './nodes.ts';
+import { Outbox } from './outbox.ts';
+import { type Candidate, chooseNode } from './place.ts';
+import type { Owner } from './store.ts';
+import type { Table } from './table.ts';
+
+export interface OwnersInput {
+  readonly nodes: Nodes;
+  readonly rules: Table<'rules'>;
+  readonly owners: ReadonlyMap<Address, Owner>;
+  /** A term above all that were issued. */
+  readonly nextTerm: () => Term;
+  /** The highest term that was ever issued. */
+  readonly highestTerm: () => Term;
+  /** No node has these VIPs any more: their rules may go. */
+  readonly dropRules: (addresses: readonly Address[]) => void;
+  readonly onChange: () => void;
+}
+
+/** The placements of all VIPs. */
+export class Owners {
+  readonly moves: Moves;
+  readonly #input: OwnersInput;
+  readonly #owners: Map<Address, Owner>;
+  readonly #outbox: Outbox;
+  readonly #leaving: Leaving;
+  /** VIPs that nobody has, and the node that was chosen and has not committed their rules yet; null: none eligible. */
+  readonly #unplaced = new Map<Address, Node | null>();
+  readonly #chosenOn = new Map<Node, Set<Address>>();
+  readonly #loads = new Map<string, number>();
+  #isSettled = false;
+
+  constructor(input: OwnersInput) {
+    this.#input = input;
+    this.#owners = new Map(input.owners);
+    for (const { node } of this.#owners.values()) this.#count(input.nodes.at(node).name, 1);
+    this.#outbox = new Outbox();
+    this.#leaving = new Leaving(input.dropRules);
+    this.moves = new Moves({
+      nodes: input.nodes,
+      outbox: this.#outbox,
+      own: this.#own,
+      ownerOf: (vip) => this.#owners.get(vip),
+    });
+  }
+
+  get all(): ReadonlyMap<Address, Owner> {
+    return this.#owners;
+  }
+
+  ownerOf(address: Address): Owner | undefined {
+    return this.#owners.get(address);
+  }
+
+  /** True if the VIP is wanted no more, and its holder has not let go yet. */
+  isLeaving(address: Address): boolean {
+    return this.#leaving.has(address);
+  }
+
+  leavingFrom(address: Address): string | null {
+    return this.#leaving.firstHolder(address);
+  }
+
+  /** The node that was chosen for a VIP and has not committed its rules yet. */
+  chosenFor(address: Address): string | null {
+    return this.#unplaced.get(address)?.name ?? null;
+  }
+
+  /** These VIPs are in the rules, with everything they need. Those that have an owner already stay with it. */
+  appear(addresses: Iterable<Address>): void {
+    for (const address of addresses) {
+      const former = this.#leaving.cancel(address);
+      const owner = this.#owners.get(address) ?? this.#input.nodes.claimOf(address);
+      if (owner !== undefined) this.#own(address, owner);
+      else if (former?.isConnected === true && former.mayTake(address)) this.#place(address, former);
+      else this.#choose(address);
+    }
+    this.#outbox.flush();
+  }
+
+  /** These VIPs are wanted no more: first their holders let go, then dropRules is called. */
+  vanish(addresses: readonly Address[]): void {
+    const holders = new Map<Address, Node[]>();
+    for (const address of addresses) {
+      this.moves.cancel(address, 'its Services were removed');
+      this.#unchoose(address);
+      this.#disown(address);
+      const nodes: Node[] = [];
+      for (const node of this.#input.nodes.all()) {
+        const wasTold = this.#outbox.remove(node, address);
+        if (node.isConnected && (wasTold || node.held.has(address))) nodes.push(node);
+      }
+      holders.set(address, nodes);
+    }
+    this.#outbox.flush();
+    this.#leaving.begin(holders);
+  }
+
+  /** Lets VIPs be placed that nobody claimed: called once, when the nodes had time to say what they hold. */
+  settle(): void {
+    this.#isSettled = true;
+    this.retry();
+  }
+
+  /** Asks again for the VIPs that found no node. */
+  retry(): void {
+    for (const [address, chosen] of this.#unplaced) if (chosen === null) this.#choose(address);
+    this.#outbox.flush();
+  }
+
+  /** A node said hello: what it holds is believed where its term can be. Nothing moves by it. */
+  connected(node: Node): void {
+    for (const [address, term] of node.held) {
+      if (compareTerms(term, this.#input.highestTerm()) > 0) node.impossible.add(address);
+      else if (this.#input.rules.get(address) !== undefined && !this.#leaving.has(address))
+        this.#claim(node, address, term);
+    }
+    this.#outbox.flush();
+    this.retry();
+  }
+
+  /** A node's connection ended: it keeps what it holds, and what was only chosen for it is chosen again. */
+  gone(node: Node): void {
+    for (const address of [...(this.#chosenOn.get(node) ?? [])]) this.#choose(address);
+    this.moves.gone(node);
+    this.#leaving.check(node);
+    this.#outbox.flush();
+  }
+
+  /** A node committed something: what waited for that goes on. */
+  acked(node: Node): void {
+    const { rules } = this.#input;
+    for (const address of [...(this.#chosenOn.get(node) ?? [])]) {
+      const since = rules.sinceSeq(address);
+      if (since !== undefined && node.hasAcked('rules', since)) this.#place(address, node);
+    }
+    this.moves.check(node);
+    this.#leaving.check(node);
+    this.#outbox.flush();
+  }
+
+  /** The list of VIPs that a node holds has changed. */
+  heldChanged(node: Node): void {
+    for (const [address, term] of node.held) {
+      if (compareTerms(term, this.#input.highestTerm()) > 0) node.impossible.add(address);
+    }
+    this.moves.check(node);
+    this.#leaving.check(node);
+    this.#outbox.flush();
+  }
+
+  /** A node could not put a VIP in force. One that was never held there goes to a node that has not refused it. */
+  refused(node: Node, address: Address): void {
+    const owner = this.moves.refused(node, address) ? undefined : this.#owners.get(address);
+    if (this.#unplaced.get(address) === node) this.#choose(address);
+    if (owner?.node === node.name && !node.held.has(address) && this.candidates(address).length > 0) {
+      this.#outbox.remove(node, address);
+      this.#disown(address);
+      this.#choose(address);
+    }
+    this.#outbox.flush();
+  }
+
+  /** The connected nodes that may be given a VIP, with what they carry. */
+  candidates(address: Address, except: string | null = null): readonly Candidate[] {
+    const bytes = addressBytes(address);
+    const candidates: Candidate[] = [];
+    for (const node of this.#input.nodes.connected()) {
+      if (node.name === except || !node.mayTake(address, bytes)) continue;
+      candidates.push({ name: node.name, load: this.#loads.get(node.name) ?? 0 });
+    }
+    return candidates;
+  }
+
+  #choose(address: Address): void {
+    this.#unchoose(address);
+    const name = this.#isSettled ? chooseNode(address, this.candidates(address)) : null;
+    const node = name === null ? null : this.#input.nodes.at(name);
+    this.#unplaced.set(address, node);
+    if (node === null) return;
+    this.#count(node.name, 1);
+    const since = this.#input.rules.sinceSeq(address);
+    const chosen = this.#chosenOn.get(node) ?? new Set();
+    this.#chosenOn.set(node, chosen.add(address));
+    if (since !== undefined && node.hasAcked('rules', since)) this.#place(address, node);
+  }
+
+  #unchoose(address: Address): void {
+    const node = this.#unplaced.get(address);
+    this.#unplaced.delete(address);
+    if (node === undefined || node === null) return;
+    this.#count(node.name, -1);
+    this.#chosenOn.get(node)?.delete(address);
+  }
+
+  /** The node has the rules: it is given the VIP, by a new term. */
+  #place(address: Address, node: Node): void {
+    this.#unchoose(address);
+    this.#own(address, { node: node.name, term: this.#input.nextTerm() });
+  }
+
+  /** Writes an owner down and tells its node; the former owner is told nothing by this. */
+  readonly #own = (address: Address, owner: Owner): void => {
+    this.#unchoose(address);
+    this.#disown(address);
+    this.#owners.set(address, owner);
+    this.#count(owner.node, 1);
+    this.#outbox.set(this.#input.nodes.at(owner.node), { address, term: owner.term });
+    this.#input.onChange();
+  };
+
+  #disown(address: Address): void {
+    const owner = this.#owners.get(address);
+    if (owner === undefined) return;
+    this.#owners.delete(address);
+    this.#count(owner.node, -1);
+    this.#input.onChange();
+  }
+
+  #count(name: string, by: 1 | -1): void {
+    this.#loads.set(name, (this.#loads.get(name) ?? 0) + by);
+  }
+
+  #claim(node: Node, address: Address, term: Term): void {
+    const owner = this.#owners.get(address);
+    if (owner !== undefined) {
+      if (compareTerms(term, owner.term) <= 0) return;
+      // A VIP is never taken from a node that is here and holds it, whatever another one says of itself.
+      const present = this.#input.nodes.get(owner.node);
+      if (owner.node !== node.name && present?.isConnected === true && present.held.has(address)) return;
+      if (owner.node !== node.name && present !== undefined) this.#outbox.remove(present, address);
+    }
+    this.#own(address, { node: node.name, term });
+  }
+}

@@ -1,0 +1,63 @@
+// Which node a VIP goes to: bounded-load rendezvous, so evenly, and the same for the same nodes. Pure.
+
+import { type Address, addressBytes, type Prefix, prefixAddress, prefixLength } from '../state/address.ts';
+
+export interface Candidate {
+  readonly name: string;
+  /** How many VIPs it has, or has been chosen for. */
+  readonly load: number;
+}
+
+/**
+ * The candidate with the highest score among those that have not had their share; null if there is none at all. The
+ * share counts the VIP that is being placed, so no node gets more than the others by more than one.
+ */
+export function chooseNode(address: Address, candidates: readonly Candidate[]): string | null {
+  if (candidates.length === 0) return null;
+  const total = candidates.reduce((sum, { load }) => sum + load, 0);
+  const share = Math.ceil((total + 1) / candidates.length);
+  let best: { name: string; score: number } | null = null;
+  for (const { name, load } of candidates) {
+    if (load >= share) continue;
+    const value = score(name, address);
+    if (best === null || value > best.score || (value === best.score && name < best.name))
+      best = { name, score: value };
+  }
+  return best?.name ?? null;
+}
+
+/** The prefixes of a hello, made ready for many questions. */
+export class Reach {
+  readonly #prefixes: readonly { readonly bytes: Uint8Array; readonly length: number }[];
+
+  constructor(prefixes: readonly Prefix[]) {
+    this.#prefixes = prefixes.map((prefix) => {
+      return { bytes: addressBytes(prefixAddress(prefix)), length: prefixLength(prefix) };
+    });
+  }
+
+  contains(address: Uint8Array): boolean {
+    return this.#prefixes.some(
+      ({ bytes, length }) => bytes.length === address.length && agree(bytes, address, length),
+    );
+  }
+}
+
+function agree(a: Uint8Array, b: Uint8Array, length: number): boolean {
+  const whole = length >> 3;
+  for (let index = 0; index < whole; index++) if (a[index] !== b[index]) return false;
+  const rest = length & 7;
+  return rest === 0 || (((a[whole] ?? 0) ^ (b[whole] ?? 0)) & (0xff00 >> rest) & 0xff) === 0;
+}
+
+/** FNV-1a over both names, then the finisher of murmur3: neighbours in name must not be neighbours in score. */
+function score(node: string, address: Address): number {
+  let value = 0x811c9dc5;
+  for (const text of [node, ' ', address]) {
+    for (let index = 0; index < text.length; index++)
+      value = Math.imul(value ^ text.charCodeAt(index), 0x01000193);
+  }
+  value = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
+  value = Math.imul(value ^ (value >>> 13), 0xc2b2ae35);
+  return (value ^ (value >>> 16)) >>> 0;
+}

@@ -1,0 +1,31 @@
+// How a connection is turned away: an HTTP answer before the upgrade, a short reason in a close frame after it.
+
+import type { Duplex } from 'node:stream';
+
+export interface Refusal {
+  readonly status: number;
+  readonly reason: string;
+}
+
+const statusWords: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  404: 'Not Found',
+  503: 'Service Unavailable',
+};
+
+/** Answers an upgrade that is not taken, and ends the socket at once: nothing of it is kept. */
+export function refuse(socket: Duplex, { status, reason }: Refusal): void {
+  const body = `${reason}\n`;
+  const extra = status === 401 ? 'WWW-Authenticate: Bearer\r\n' : status === 503 ? 'Retry-After: 1\r\n' : '';
+  const head = `HTTP/1.1 ${status} ${statusWords[status]}\r\nConnection: close\r\nContent-Type: text/plain\r\n`;
+  socket.once('finish', () => socket.destroy());
+  socket.end(`${head}${extra}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+}
+
+/** A close frame has room for 123 bytes of reason. */
+export function shortReason(reason: string): string {
+  const bytes = Buffer.from(reason);
+  if (bytes.length <= 123) return reason;
+  return bytes.subarray(0, 120).toString('utf8').replace(/�+$/, '');
+}

@@ -1,0 +1,162 @@
+// A controller that runs: what main.ts and the tests start. Owns the server, the timers and the order of the start.
+
+import type { IncomingMessage } from 'node:http';
+import { routeListener } from '../process/http.ts';
+import type { Log } from '../process/log.ts';
+import { watchFile } from '../process/watch.ts';
+import { heartbeatMs } from '../protocol/messages.ts';
+import { apiRoutes } from './api.ts';
+import type { ControllerConfig } from './config.ts';
+import type { Controller } from './controller.ts';
+import { type Core, makeCore } from './core.ts';
+import { type Principal, principalOf, readTokens, type Tokens } from './credentials.ts';
+import { Hub } from './hub.ts';
+import { scrape } from './metrics.ts';
+import type { Pool } from './pools.ts';
+import { connectionLimit, listenOn, makeServer } from './server.ts';
+import { Sessions } from './sessions.ts';
+import type { Status } from './status.ts';
+
+/** Times that tests shorten. */
+export interface Timing {
+  /** How long after the first hello a VIP that nobody claims is placed: agents that start together share evenly. */
+  readonly settleMs: number;
+  readonly helloTimeoutMs: number;
+  readonly massRemovalWaitMs: number;
+}
+
+export const usualTiming: Timing = { settleMs: 1000, helloTimeoutMs: 5000, massRemovalWaitMs: 30_000 };
+
+export interface RunInput {
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  readonly version: string;
+  readonly droppedLogLines: () => number;
+  readonly timing?: Timing;
+}
+
+export interface Running {
+  readonly url: string;
+  readonly controller: Controller;
+  readonly status: () => Status;
+  /** Takes over what can change without a restart: pools and the guard against mass removal. */
+  readonly follow: (config: ControllerConfig) => void;
+  /** Resolves when everything is closed and written, after the signal was aborted. */
+  readonly done: Promise<void>;
+}
+
+/** Starts a controller; resolves once it listens and has read its source once. Throws UsageError, StateError. */
+export async function startController(config: ControllerConfig, input: RunInput): Promise<Running> {
+  const { log, signal, timing = usualTiming } = input;
+  const tokens = watchedTokens(config.tokenFile, input);
+  const onPublished = () => hub.begin();
+  const core = await makeCore(config, {
+    log,
+    signal,
+    massRemovalWaitMs: timing.massRemovalWaitMs,
+    onPublished,
+  });
+  const { controller, source, status } = core;
+  const takesCertificates = config.tls?.clientCa !== undefined;
+  const whoIs = (request: IncomingMessage) => principalOf(request, { tokens, takesCertificates });
+  const hub = makeHub(core, { ...input, timing, whoIs });
+  let { pools } = config;
+  const metrics = () => scrape({ ...input, controller, pools: () => pools, connections: () => hub.size });
+  const routes = apiRoutes({ controller, status, metrics, principalOf: whoIs });
+  const failed = (error: unknown) => log.error({ reason: String(error) }, 'requestFailed');
+  const onError = (error: Error) => log.error({ reason: error.message }, 'certificateRefused');
+  const server = makeServer(config, { listener: routeListener(routes, failed), signal, onError });
+  hub.attach(server);
+  const url = await listenOn(server, config);
+  const ticker = setInterval(() => hub.tick(), heartbeatMs);
+  log.info({ url, generation: controller.generation, cluster: controller.cluster }, 'listening');
+  const done = aborted(signal).then(async () => {
+    clearInterval(ticker);
+    core.readings.dispose();
+    hub.terminate();
+    server.closeAllConnections();
+    server.close();
+    await core.store.flush();
+    log.info('stopped');
+  });
+  await source.start();
+  const follow = (changed: ControllerConfig) => {
+    core.readings.mode = changed.massRemoval;
+    if (samePools(changed.pools, pools)) return;
+    pools = changed.pools;
+    controller.setPools(pools);
+  };
+  return { url, controller, status, done, follow };
+}
+
+interface HubParts extends RunInput {
+  readonly timing: Timing;
+  readonly whoIs: (request: IncomingMessage) => Principal | null;
+}
+
+function makeHub({ controller, readings }: Core, { log, timing, version, whoIs, signal }: HubParts): Hub {
+  const sessions = new Sessions(controller, {
+    generationRaised: (generation, node) => {
+      log.warn({ generation, node }, 'GenerationRaised');
+      // The others were told a generation that is no longer ours: they say hello again.
+      hub.closeAll({ code: 1012, reason: `GenerationRaised: ${generation}` }, node);
+    },
+    refused: (node, { table, key, code, reason }) => log.warn({ node, table, key, code, reason }, 'refused'),
+    impossibleTerm: (node, address) => log.warn({ node, address }, 'ImpossibleTerm'),
+  });
+  let settling: NodeJS.Timeout | undefined;
+  signal.addEventListener('abort', () => clearTimeout(settling), { once: true });
+  const hub: Hub = new Hub({
+    sessions,
+    authenticate: (request) => nodeOf(whoIs(request)),
+    isOpen: () => readings.wasReadWhole,
+    version,
+    cluster: controller.cluster,
+    generation: () => controller.generation,
+    onEvent: ({ event, ...rest }) => {
+      log.info(rest, event);
+      if (event === 'agentConnected')
+        settling ??= setTimeout(() => controller.owners.settle(), timing.settleMs);
+    },
+    connectionLimit,
+    helloTimeoutMs: timing.helloTimeoutMs,
+  });
+  return hub;
+}
+
+/** The operator's credential opens no stream: it names no node. */
+function nodeOf(principal: Principal | null): { readonly node: string | null } | null {
+  if (principal?.kind === 'anyone') return { node: null };
+  return principal?.kind === 'node' ? { node: principal.name } : null;
+}
+
+/** The tokens as the file has them now; one that cannot be read any more leaves the old ones in force. */
+function watchedTokens(path: string | undefined, { log, signal }: RunInput): () => Tokens | null {
+  if (path === undefined) return () => null;
+  let tokens = readTokens(path);
+  const onError = (error: Error) => log.error({ reason: error.message }, 'tokensRefused');
+  const onChange = () => {
+    try {
+      tokens = readTokens(path);
+      log.info({ tokens: tokens.size }, 'tokensRead');
+    } catch (error) {
+      onError(error as Error);
+    }
+  };
+  watchFile({ path, onChange, onError, signal });
+  return () => tokens;
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  if (signal.aborted) resolve();
+  signal.addEventListener('abort', () => resolve(), { once: true });
+  return promise;
+}
+
+function samePools(a: readonly Pool[], b: readonly Pool[]): boolean {
+  const text = (pools: readonly Pool[]) => {
+    return JSON.stringify(pools, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value));
+  };
+  return text(a) === text(b);
+}

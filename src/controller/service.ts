@@ -1,0 +1,71 @@
+// A Service as the controller needs it, whatever it was read from: the value between sources/ and allocate.ts.
+
+import type { Address, Family, Prefix } from '../state/address.ts';
+import type { Port, Protocol } from '../state/port.ts';
+import type { Delivery, ServiceKey } from '../state/service.ts';
+
+/** Why a Service, or one of its ports, is not served. The words are those of `status` and of Events. */
+export const RefusalReason = {
+  PoolExhausted: 'PoolExhausted',
+  OutsidePool: 'OutsidePool',
+  AddressTaken: 'AddressTaken',
+  PortTaken: 'PortTaken',
+  NoPorts: 'NoPorts',
+  NotSupported: 'NotSupported',
+  Forbidden: 'Forbidden',
+} as const;
+export type RefusalReason = (typeof RefusalReason)[keyof typeof RefusalReason];
+
+export interface ServiceRefusal {
+  readonly reason: RefusalReason;
+  /** What is wrong and what to do. */
+  readonly message: string;
+}
+
+export interface ServicePort {
+  readonly protocol: Protocol;
+  readonly port: Port;
+}
+
+/** How many addresses of which families: `ipFamilies` and `ipFamilyPolicy`. */
+export interface FamilyWish {
+  /** Empty if the Service names none. */
+  readonly families: readonly Family[];
+  readonly policy: 'SingleStack' | 'PreferDualStack' | 'RequireDualStack' | null;
+}
+
+export interface ServiceManifest {
+  readonly key: ServiceKey;
+  readonly namespace: string;
+  /** creationTimestamp in milliseconds; Infinity where there is none, so that a Service of known age comes first. */
+  readonly createdMs: number;
+  /** Addresses asked for; empty leaves the choice to the pool. */
+  readonly addresses: readonly Address[];
+  readonly pool: string | null;
+  readonly sharingKey: string | null;
+  readonly wish: FamilyWish;
+  readonly ports: readonly ServicePort[];
+  readonly sources: readonly Prefix[] | null;
+  readonly delivery: Delivery;
+  readonly egress: boolean;
+  /** Null where the Service does not say. */
+  readonly onlyServicePorts: boolean | null;
+  readonly trafficPolicy: 'Cluster' | 'Local';
+  /** Set if the Service can be read but not served. */
+  readonly refusal: ServiceRefusal | null;
+}
+
+/** The order in which Services come to what only one can have: creationTimestamp, then name. */
+export function compareServices(a: ServiceManifest, b: ServiceManifest): number {
+  if (a.createdMs !== b.createdMs) return a.createdMs < b.createdMs ? -1 : 1;
+  return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
+}
+
+/** A place in a source that cannot be used as it stands. */
+export interface Problem {
+  readonly file: string;
+  /** Counted from 0; null if the whole file is meant. */
+  readonly document: number | null;
+  readonly service: ServiceKey | null;
+  readonly message: string;
+}

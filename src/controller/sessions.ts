@@ -1,0 +1,133 @@
+// What each message of an agent means: from a parsed frame to the state of the controller. hub.ts calls this, and
+// closes the connection where it is told why.
+
+import type { AgentMessage, Hello } from '../protocol/messages.ts';
+import type { Controller } from './controller.ts';
+import { type Node, refusalKey } from './nodes.ts';
+import { AgentStream, type Wire } from './stream.ts';
+
+/** A connection that has said hello. */
+export interface Session {
+  readonly node: Node;
+  readonly stream: AgentStream;
+  /** The agent said bye: its going is no loss. */
+  isLeaving: boolean;
+}
+
+/** Why a connection is closed: the close code of the protocol, and words for whoever reads the agent's log. */
+export interface Closing {
+  readonly code: number;
+  readonly reason: string;
+}
+
+export const policyViolation = 1008;
+
+export interface SessionEvents {
+  /** Our generation was raised above one that was heard: every other agent must hear it. */
+  readonly generationRaised: (generation: number, node: string) => void;
+  readonly refused: (node: string, message: Extract<AgentMessage, { type: 'refused' }>) => void;
+  readonly impossibleTerm: (node: string, address: string) => void;
+}
+
+export class Sessions {
+  readonly #controller: Controller;
+  readonly #events: SessionEvents;
+
+  constructor(controller: Controller, events: SessionEvents) {
+    this.#controller = controller;
+    this.#events = events;
+  }
+
+  /** Takes a node in. The caller has checked its credential and says welcome before `begin`. */
+  open(hello: Hello, wire: Wire): Session | Closing {
+    const controller = this.#controller;
+    const heard = controller.hearGeneration(hello.generation);
+    if (heard === 'impossible') {
+      const reason = `generation: ImpossibleTerm: ${hello.generation} is far above ours, ${controller.generation}`;
+      return { code: policyViolation, reason };
+    }
+    if (heard === 'raised') this.#events.generationRaised(controller.generation, hello.node);
+    const node = controller.nodes.at(hello.node);
+    const former = node.stream;
+    if (former !== null) {
+      this.#disconnect(node);
+      former.wire.close(policyViolation, `another connection said hello as ${node.name}`);
+    }
+    const stream = new AgentStream(wire, controller.rules, node.placements);
+    node.connect(hello, stream);
+    return { node, stream, isLeaving: false };
+  }
+
+  /** Believes what the node holds, and starts to send what it lacks. */
+  begin({ node, stream }: Session): void {
+    if (!this.#controller.isPublished || node.hello === null) return;
+    this.#controller.owners.connected(node);
+    for (const address of node.impossible) this.#events.impossibleTerm(node.name, address);
+    // Whatever connected() placed is in the table now, so that what the node has already is not sent again.
+    stream.begin({ rules: node.hello.rules, placements: node.hello.placements });
+  }
+
+  close({ node, stream }: Session): void {
+    // A connection that was replaced by a newer one is not the node's any more.
+    if (node.stream === stream) this.#disconnect(node);
+  }
+
+  /** Follows one message; a Closing if the agent may not say this. */
+  message(session: Session, message: AgentMessage): Closing | null {
+    const { node } = session;
+    switch (message.type) {
+      case 'hello':
+        return { code: policyViolation, reason: 'type: hello was said on this connection already' };
+      case 'ack':
+        return this.#acked(session, message);
+      case 'refused':
+        node.refusals.set(refusalKey(message.table, message.key), message);
+        this.#events.refused(node.name, message);
+        this.#controller.owners.refused(node, message.key);
+        return null;
+      case 'accepted':
+        node.refusals.delete(refusalKey(message.table, message.key));
+        this.#controller.owners.retry();
+        return null;
+      case 'held':
+        node.setHeld(message.vips);
+        this.#controller.owners.heldChanged(node);
+        return null;
+      case 'resync':
+        if (this.#controller.isPublished) session.stream.resync(message.table, message.have);
+        return null;
+      case 'bye':
+        session.isLeaving = true;
+        return null;
+      case 'tick':
+        return null;
+      default:
+        return message satisfies never;
+    }
+  }
+
+  #acked({ node, stream }: Session, message: Extract<AgentMessage, { type: 'ack' }>): Closing | null {
+    const { table, seq, commitUs } = message;
+    const sent = stream.sentSeq(table);
+    if (sent === null || seq > sent) {
+      return {
+        code: policyViolation,
+        reason: `seq: ack of ${table} ${seq}, which was never sent; ${sent ?? 'nothing'} was`,
+      };
+    }
+    const before = node.acked[table];
+    if (before !== null && seq <= before) return null;
+    node.acked[table] = seq;
+    node.lastCommitUs = commitUs;
+    // The first ack of a connection says how long the agent was away, not how fast it is.
+    if (table === 'rules' && before !== null)
+      node.lagMs = this.#controller.latency.acknowledged(seq) ?? node.lagMs;
+    this.#controller.owners.acked(node);
+    return null;
+  }
+
+  #disconnect(node: Node): void {
+    node.disconnect();
+    this.#controller.owners.gone(node);
+  }
+}

@@ -1,0 +1,149 @@
+// The annotations that mean something to us, also those of other products; manifest.ts is the only caller.
+
+import { type Address, AddressError, parseAddress } from '../../state/address.ts';
+import { Delivery } from '../../state/service.ts';
+import type { ServiceRefusal } from '../service.ts';
+import { FieldError, mapping, textAt } from './fields.ts';
+
+const addressNames = [
+  'vipward.io/addresses',
+  'kube-vip.io/loadbalancerIPs',
+  'metallb.io/loadBalancerIPs',
+  'metallb.universe.tf/loadBalancerIPs',
+  'purelb.io/addresses',
+  'lbipam.cilium.io/ips',
+] as const;
+
+const poolNames = [
+  'vipward.io/pool',
+  'metallb.io/address-pool',
+  'metallb.universe.tf/address-pool',
+  'purelb.io/service-group',
+] as const;
+
+const sharingNames = [
+  'vipward.io/sharing-key',
+  'metallb.io/allow-shared-ip',
+  'metallb.universe.tf/allow-shared-ip',
+  'purelb.io/allow-shared-ip',
+  'lbipam.cilium.io/sharing-key',
+] as const;
+
+/** Asked for in another product's terms, and not to be had here: refused by name, since ignoring it would mislead. */
+const unsupported: readonly (readonly [prefix: string, why: string])[] = [
+  ['kube-vip.io/egress', 'vipward.io/egress: "true" lets answers to connections from the VIP come back'],
+  ['kube-vip.io/loadbalancerHostname', 'a VIP is an address: name it in vipward.io/addresses'],
+];
+
+export interface AnnotationFacts {
+  readonly addresses: readonly Address[];
+  readonly pool: string | null;
+  readonly sharingKey: string | null;
+  readonly delivery: Delivery | null;
+  readonly egress: boolean;
+  readonly onlyServicePorts: boolean | null;
+  readonly sourceRanges: string | null;
+  readonly refusal: ServiceRefusal | null;
+}
+
+type Annotations = ReadonlyMap<string, string>;
+
+/** Reads `metadata.annotations` and, where no annotation names an address, `spec.loadBalancerIP`. */
+export function readAnnotations(value: unknown, loadBalancerIP: unknown): AnnotationFacts {
+  const annotations = texts(value);
+  const asked = readAddresses(annotations, loadBalancerIP);
+  const delivery = annotations.get('vipward.io/delivery') ?? null;
+  if (delivery !== null && delivery !== 'host' && delivery !== 'forward') {
+    throw new FieldError(
+      path('vipward.io/delivery'),
+      `expected host or forward, got ${JSON.stringify(delivery)}`,
+    );
+  }
+  const ignore = readFlag(annotations, 'kube-vip.io/ignore-service-security');
+  return {
+    addresses: asked.addresses,
+    pool: first(annotations, poolNames)?.value ?? null,
+    sharingKey: first(annotations, sharingNames)?.value ?? null,
+    delivery: delivery === null ? null : Delivery[delivery],
+    egress: readFlag(annotations, 'vipward.io/egress') ?? false,
+    onlyServicePorts:
+      readFlag(annotations, 'vipward.io/only-service-ports') ?? (ignore === null ? null : !ignore),
+    sourceRanges: annotations.get('service.beta.kubernetes.io/load-balancer-source-ranges') ?? null,
+    refusal: asked.refusal ?? refusalOf(annotations),
+  };
+}
+
+function texts(value: unknown): Annotations {
+  const annotations = new Map<string, string>();
+  if (value === undefined || value === null) return annotations;
+  for (const [name, text] of Object.entries(mapping(value, 'metadata.annotations'))) {
+    if (typeof text !== 'string') {
+      throw new FieldError(path(name), `expected text, got ${JSON.stringify(text)}: put it in quotes`);
+    }
+    annotations.set(name, text);
+  }
+  return annotations;
+}
+
+function path(name: string): string {
+  return `metadata.annotations[${JSON.stringify(name)}]`;
+}
+
+function first(annotations: Annotations, names: readonly string[]) {
+  for (const name of names) {
+    const value = annotations.get(name)?.trim();
+    if (value !== undefined && value !== '') return { name, value };
+  }
+  return undefined;
+}
+
+function readFlag(annotations: Annotations, name: string): boolean | null {
+  const value = annotations.get(name);
+  if (value === undefined || value === '') return null;
+  if (value === 'true' || value === 'false') return value === 'true';
+  throw new FieldError(path(name), `expected "true" or "false", got ${JSON.stringify(value)}`);
+}
+
+interface Asked {
+  readonly addresses: readonly Address[];
+  readonly refusal: ServiceRefusal | null;
+}
+
+function readAddresses(annotations: Annotations, loadBalancerIP: unknown): Asked {
+  const named = first(annotations, addressNames);
+  const spec =
+    loadBalancerIP === undefined || loadBalancerIP === null
+      ? ''
+      : textAt(loadBalancerIP, 'spec.loadBalancerIP');
+  const where = named === undefined ? 'spec.loadBalancerIP' : path(named.name);
+  const list = (named?.value ?? spec).split(',').map((item) => item.trim());
+  const addresses: Address[] = [];
+  for (const item of list.filter((text) => text !== '')) {
+    const address = parsed(item);
+    // kube-vip takes 0.0.0.0 for "ask DHCP", and a host name for "ask DNS".
+    if (address === undefined || address === '0.0.0.0' || address === '::') {
+      const message = `${where}: ${JSON.stringify(item)} is no address to hold: name one, or leave it out for the pool`;
+      return { addresses: [], refusal: { reason: 'NotSupported', message } };
+    }
+    if (!addresses.includes(address)) addresses.push(address);
+  }
+  return { addresses, refusal: null };
+}
+
+function parsed(text: string): Address | undefined {
+  try {
+    return parseAddress(text);
+  } catch (error) {
+    if (error instanceof AddressError) return undefined;
+    throw error;
+  }
+}
+
+function refusalOf(annotations: Annotations): ServiceRefusal | null {
+  for (const [name, value] of annotations) {
+    const found = unsupported.find(([prefix]) => name.startsWith(prefix));
+    if (found === undefined || value === 'false' || value === '') continue;
+    return { reason: 'NotSupported', message: `${path(name)} is not supported; ${found[1]}` };
+  }
+  return null;
+}

@@ -1,0 +1,180 @@
+// What all files say together, kept as files come, change and go. Pure; a file that changed costs that file alone.
+
+import type { ServiceKey } from '../../state/service.ts';
+import type { Problem, ServiceManifest } from '../service.ts';
+import type { DocumentFacts } from './manifest.ts';
+
+/** The Services that are new or say something else, and those that are gone. */
+export interface ReadingChanges {
+  readonly set: readonly ServiceManifest[];
+  readonly remove: readonly ServiceKey[];
+}
+
+/** A Service as one file has it; `service` is null if it is wrong there, and `message` then says how. */
+interface Entry {
+  readonly document: number;
+  readonly service: ServiceManifest | null;
+  readonly message: string;
+}
+
+interface FileState {
+  readonly entries: ReadonlyMap<ServiceKey, Entry>;
+  /** The keys that one file has twice. */
+  readonly twice: readonly Problem[];
+  readonly ignored: readonly string[];
+  /** Why the file as it stands is not believed, or null. */
+  readonly problem: Problem | null;
+  readonly wasRead: boolean;
+}
+
+const unread: FileState = { entries: new Map(), twice: [], ignored: [], problem: null, wasRead: false };
+
+/** All Services by name; one that two files name is the first file's, in order of file name. */
+export class Catalog {
+  readonly services: ReadonlyMap<ServiceKey, ServiceManifest>;
+  /** Services that have a name and are wrong, and were never right since the start. */
+  readonly invalid: Map<ServiceKey, string> = new Map();
+  readonly #services = new Map<ServiceKey, ServiceManifest>();
+  readonly #files = new Map<string, FileState>();
+  readonly #holders = new Map<ServiceKey, readonly string[]>();
+
+  constructor() {
+    this.services = this.#services;
+  }
+
+  get files(): ReadonlySet<string> {
+    return new Set(this.#files.keys());
+  }
+
+  /** Every file that is known was read whole at least once. */
+  get isComplete(): boolean {
+    return this.#files.values().every(({ wasRead }) => wasRead);
+  }
+
+  /** How many Services a file had when it was last read. */
+  countOf(file: string): number {
+    return this.#files.get(file)?.entries.size ?? 0;
+  }
+
+  /** The keys that a new reading of a file would take away from it. */
+  loses(file: string, documents: readonly DocumentFacts[]): boolean {
+    const { entries } = this.#files.get(file) ?? unread;
+    let kept = 0;
+    for (const { services, invalid } of documents) {
+      for (const { key } of services) if (entries.has(key)) kept++;
+      for (const { key } of invalid) if (entries.has(key)) kept++;
+    }
+    return kept < entries.size;
+  }
+
+  /** A file was read whole. */
+  update(file: string, documents: readonly DocumentFacts[]): ReadingChanges {
+    const entries = new Map<ServiceKey, Entry>();
+    const twice: Problem[] = [];
+    const ignored: string[] = [];
+    const add = (key: ServiceKey, entry: Entry) => {
+      const other = entries.get(key);
+      if (other === undefined) entries.set(key, entry);
+      else
+        twice.push(
+          twiceProblem({ file, key, document: entry.document, other: `document ${other.document}` }),
+        );
+    };
+    for (const [document, facts] of documents.entries()) {
+      ignored.push(...facts.ignored);
+      for (const service of facts.services) add(service.key, { document, service, message: '' });
+      for (const { key, message } of facts.invalid) add(key, { document, service: null, message });
+    }
+    return this.#replace(file, { entries, twice, ignored, problem: null, wasRead: true });
+  }
+
+  /** A file is there and cannot be believed: what it said before stays. */
+  fail(file: string, problem: Problem): void {
+    this.#files.set(file, { ...(this.#files.get(file) ?? unread), problem });
+  }
+
+  /** A file is gone. */
+  remove(file: string): ReadingChanges {
+    const changes = this.#replace(file, unread);
+    this.#files.delete(file);
+    return changes;
+  }
+
+  problems(): Problem[] {
+    const problems: Problem[] = [];
+    for (const [file, { problem, twice, entries }] of this.#files) {
+      if (problem !== null) problems.push(problem);
+      problems.push(...twice);
+      for (const [key, { document, message }] of entries) {
+        const [first] = this.#holders.get(key) ?? [];
+        if (first !== undefined && first !== file)
+          problems.push(twiceProblem({ file, key, document, other: first }));
+        if (message !== '') problems.push({ file, document, service: key, message });
+      }
+    }
+    return problems;
+  }
+
+  /** Documents that are no Service of ours, by kind. */
+  ignored(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const { ignored } of this.#files.values())
+      for (const kind of ignored) counts[kind] = (counts[kind] ?? 0) + 1;
+    return counts;
+  }
+
+  #replace(file: string, state: FileState): ReadingChanges {
+    const { entries: before } = this.#files.get(file) ?? unread;
+    this.#files.set(file, state);
+    const changes: { set: ServiceManifest[]; remove: ServiceKey[] } = { set: [], remove: [] };
+    for (const key of before.keys()) {
+      if (state.entries.has(key)) continue;
+      this.#hold(key, file, false);
+      this.#settle(key, changes);
+    }
+    for (const [key, entry] of state.entries) {
+      const known = before.get(key);
+      if (known === undefined) this.#hold(key, file, true);
+      // Documents that did not change are the same objects: nearly every comparison ends here.
+      else if (known.service === entry.service && known.message === entry.message) continue;
+      this.#settle(key, changes);
+    }
+    return changes;
+  }
+
+  #hold(key: ServiceKey, file: string, isHeld: boolean): void {
+    const others = (this.#holders.get(key) ?? []).filter((name) => name !== file);
+    const holders = isHeld ? [...others, file].sort() : others;
+    if (holders.length === 0) this.#holders.delete(key);
+    else this.#holders.set(key, holders);
+  }
+
+  /** Decides what a Service is now. One that is wrong stays as it was when it was last right. */
+  #settle(key: ServiceKey, changes: { set: ServiceManifest[]; remove: ServiceKey[] }): void {
+    const [file] = this.#holders.get(key) ?? [];
+    const entry = file === undefined ? undefined : this.#files.get(file)?.entries.get(key);
+    const known = this.#services.get(key);
+    this.invalid.delete(key);
+    if (entry === undefined) {
+      if (this.#services.delete(key)) changes.remove.push(key);
+    } else if (entry.service === null) {
+      if (known === undefined) this.invalid.set(key, entry.message);
+    } else {
+      this.#services.set(key, entry.service);
+      if (known !== undefined && JSON.stringify(known) === JSON.stringify(entry.service)) return;
+      changes.set.push(entry.service);
+    }
+  }
+}
+
+interface Twice {
+  readonly file: string;
+  readonly document: number;
+  readonly key: ServiceKey;
+  readonly other: string;
+}
+
+function twiceProblem({ file, document, key, other }: Twice): Problem {
+  const message = `${key} is also in ${other}, which comes first: remove one of them`;
+  return { file, document, service: key, message };
+}

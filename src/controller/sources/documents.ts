@@ -1,0 +1,95 @@
+// The text of a manifest file -> its documents, parsed once: a file of 50,000 Services in which one changed costs one
+// parse. files.ts keeps a cache a file.
+
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { parseAllDocuments } from 'yaml';
+import { FieldError } from './fields.ts';
+import { type DocumentFacts, readDocument } from './manifest.ts';
+
+/** The largest file that is read. */
+export const fileLimitBytes: number = 16 * 1024 * 1024;
+
+/** How long documents are parsed before the event loop has its turn: a heartbeat must not wait for a large file. */
+const sliceMs = 8;
+
+/** A file that cannot be read as manifests. `document` is null if nobody can tell where it is wrong. */
+export class DocumentError extends Error {
+  readonly code = 'BadDocument';
+  readonly document: number | null;
+
+  constructor(document: number | null, message: string) {
+    super(message);
+    this.document = document;
+  }
+}
+
+/** Documents by their text, from the reading before. */
+export type DocumentCache = ReadonlyMap<string, DocumentFacts>;
+
+export interface ParsedFile {
+  readonly documents: readonly DocumentFacts[];
+  readonly cache: DocumentCache;
+}
+
+/** Parses the documents that are not in the cache. Throws DocumentError; nothing of the file is then believed. */
+export async function parseFile(text: string, isJson: boolean, cache: DocumentCache): Promise<ParsedFile> {
+  const parts = isJson ? [text] : splitDocuments(text);
+  const documents: DocumentFacts[] = [];
+  const parsed = new Map<string, DocumentFacts>();
+  let startedMs = performance.now();
+  for (const part of parts) {
+    let facts = parsed.get(part) ?? cache.get(part);
+    if (facts === undefined) {
+      facts = parsePart(part, isJson, documents.length);
+      if (performance.now() - startedMs > sliceMs) {
+        await nextTurn();
+        startedMs = performance.now();
+      }
+    }
+    parsed.set(part, facts);
+    documents.push(facts);
+  }
+  return { documents, cache: parsed };
+}
+
+/**
+ * `---` at the start of a line separates documents wherever it stands, even inside a block of text (YAML 1.2, 9.1.2),
+ * so the text may be cut there. With directives or `...` it may not, and then the whole is one part.
+ */
+export function splitDocuments(text: string): string[] {
+  if (/^(%|\.\.\.(\s|$))/m.test(text)) return [text];
+  const parts = text.split(/^---(?=\s|$)/m);
+  // What stands before the first marker is a document only if it is more than comments.
+  if (parts.length > 1 && /^\s*(#.*\s*)*$/.test(parts[0] ?? '')) parts.shift();
+  return parts;
+}
+
+function parsePart(part: string, isJson: boolean, index: number): DocumentFacts {
+  try {
+    const facts = (isJson ? [JSON.parse(part) as unknown] : yamlValues(part, index)).map(readDocument);
+    if (facts.length === 1 && facts[0] !== undefined) return facts[0];
+    return {
+      services: facts.flatMap(({ services }) => services),
+      invalid: facts.flatMap(({ invalid }) => invalid),
+      ignored: facts.flatMap(({ ignored }) => ignored),
+    };
+  } catch (error) {
+    if (error instanceof FieldError) throw new DocumentError(index, error.message);
+    if (error instanceof SyntaxError) throw new DocumentError(null, `not JSON: ${error.message}`);
+    throw error;
+  }
+}
+
+function yamlValues(part: string, index: number): unknown[] {
+  const documents = parseAllDocuments(part, { prettyErrors: true, logLevel: 'error' });
+  if (!Array.isArray(documents)) return [];
+  return documents.map((document) => {
+    const error = document.errors[0];
+    if (error !== undefined) throw new DocumentError(index, `not YAML: ${error.message.split('\n')[0]}`);
+    try {
+      return document.toJS({ maxAliasCount: 100 }) as unknown;
+    } catch (cause) {
+      throw new DocumentError(index, `not YAML: ${cause instanceof Error ? cause.message : String(cause)}`);
+    }
+  });
+}

@@ -1,0 +1,51 @@
+// Fields of a manifest: the few questions that manifest.ts asks of unknown values, each failing with the field's path.
+
+/** A field that is not what Kubernetes allows there. */
+export class FieldError extends Error {
+  readonly code = 'BadField';
+  readonly field: string;
+
+  constructor(field: string, message: string) {
+    super(`${field}: ${message}`);
+    this.field = field;
+  }
+}
+
+export type Mapping = Readonly<Record<string, unknown>>;
+
+export function mapping(value: unknown, field: string): Mapping {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Mapping;
+  throw new FieldError(field, `expected a mapping, got ${shown(value)}`);
+}
+
+/** A list; one that is absent is empty. */
+export function sequence(value: unknown, field: string): readonly unknown[] {
+  if (value === undefined || value === null) return [];
+  if (Array.isArray(value)) return value;
+  throw new FieldError(field, `expected a list, got ${shown(value)}`);
+}
+
+export function textAt(value: unknown, field: string): string {
+  if (typeof value === 'string') return value;
+  throw new FieldError(field, `expected text, got ${shown(value)}`);
+}
+
+export function choiceAt<T extends string>(value: unknown, field: string, choices: readonly T[]): T {
+  const found = choices.find((choice) => choice === value);
+  if (found !== undefined) return found;
+  throw new FieldError(field, `expected ${choices.join(' or ')}, got ${shown(value)}`);
+}
+
+/** Runs a parser of state/ and puts the field before what it has to say. */
+export function fieldAt<T>(field: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw new FieldError(field, error instanceof Error ? error.message : String(error));
+  }
+}
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'nothing';
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}

@@ -1,0 +1,234 @@
+// A file or a folder of manifests, watched: each change becomes a change of Services a few milliseconds later. A file
+// that cannot be believed leaves what it said before, and at the start leaves the reading incomplete.
+
+import { type FSWatcher, watch } from 'node:fs';
+import { open, readdir, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { Catalog, type ReadingChanges } from './catalog.ts';
+import { type DocumentCache, DocumentError, fileLimitBytes, parseFile } from './documents.ts';
+
+export interface FileSourceInput {
+  readonly path: string;
+  /** Something changed, or a reading ended: `isComplete` says whether everything was read whole at least once. */
+  readonly onReading: (changes: ReadingChanges, isComplete: boolean) => void;
+  readonly onError: (error: unknown) => void;
+  readonly signal: AbortSignal;
+}
+
+/** How long events of one file are gathered: a write in place is two or three of them. */
+const gatherMs = 2;
+
+/** How long a reading that takes Services away must stay the same before it is believed: a file may be half written. */
+const confirmMs = 100;
+
+/** inotify can lose events when very many come at once: everything is looked at again this often. */
+const rescanMs = 10_000;
+
+/** Time stamps of files are no finer than this on kernels before 6.13. */
+const clockTickMs = 20;
+
+const visible = /^[^.].*\.(ya?ml|json)$/;
+
+/** What a file looked like when it was last read; the same again means that nothing was written. */
+interface Known {
+  readonly stamp: string;
+  readonly cache: DocumentCache;
+}
+
+export class FileSource {
+  readonly catalog: Catalog = new Catalog();
+  readonly #input: FileSourceInput;
+  readonly #known = new Map<string, Known>();
+  readonly #due = new Set<string>();
+  /** Files that would take Services away, by the stamp they had when they were seen so. */
+  readonly #suspects = new Map<string, string>();
+  #rescanDue = true;
+  #running: Promise<void> | undefined;
+  #watcher: FSWatcher | undefined;
+  #isFolder = false;
+
+  constructor(input: FileSourceInput) {
+    this.#input = input;
+  }
+
+  /** Starts watching and reading; resolves after the first reading. */
+  async start(): Promise<void> {
+    const { signal } = this.#input;
+    await this.readAll();
+    const timer = setInterval(() => void this.readAll(), rescanMs).unref();
+    signal.addEventListener('abort', () => clearInterval(timer), { once: true });
+  }
+
+  /** Looks at everything again; what has not been written since is not read. */
+  readAll(): Promise<void> {
+    this.#rescanDue = true;
+    return this.#kick();
+  }
+
+  /** Reads every file again, written or not: the second opinion that a mass removal waits for. */
+  async readAgain(): Promise<void> {
+    await this.#running;
+    for (const [file, { cache }] of this.#known) this.#known.set(file, { stamp: '', cache });
+    await this.readAll();
+  }
+
+  #kick(): Promise<void> {
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#input.signal.aborted && (this.#rescanDue || this.#due.size > 0)) {
+      try {
+        if (this.#rescanDue) await this.#scan();
+        const files = [...this.#due];
+        this.#due.clear();
+        for (const file of files) await this.#read(file);
+        // After the first reading, and after each that changed nothing, the owner still learns that it is complete.
+        if (!this.#rescanDue && this.#due.size === 0) this.#report({ set: [], remove: [] });
+      } catch (error) {
+        this.#input.onError(error);
+      }
+    }
+  }
+
+  #report(changes: ReadingChanges): void {
+    this.#input.onReading(changes, this.#watcher !== undefined && this.catalog.isComplete);
+  }
+
+  /** Finds the files there are. A path that is missing is a problem, never an empty truth. */
+  async #scan(): Promise<void> {
+    this.#rescanDue = false;
+    const { path } = this.#input;
+    try {
+      this.#isFolder = (await stat(path)).isDirectory();
+      this.#watch();
+      const found = this.#isFolder
+        ? (await readdir(path)).filter((name) => visible.test(name))
+        : [basename(path)];
+      for (const name of found) this.#due.add(name);
+      for (const name of this.catalog.files) if (!found.includes(name)) this.#due.add(name);
+    } catch (error) {
+      const message = `${(error as Error).message}: create it, or correct --services`;
+      this.catalog.fail(basename(path), { file: path, document: null, service: null, message });
+      this.#watcher?.close();
+      this.#watcher = undefined;
+      setTimeout(() => void this.readAll(), 500).unref();
+    }
+  }
+
+  /** A file is watched through its folder, so that one renamed into its place is seen. */
+  #watch(): void {
+    if (this.#watcher !== undefined) return;
+    const { path, signal } = this.#input;
+    const folder = this.#isFolder ? path : dirname(path);
+    const watcher = watch(folder, { signal, persistent: false });
+    watcher.on('change', (_, name) => this.#changed(String(name)));
+    watcher.on('error', () => {
+      this.#watcher = undefined;
+      void this.readAll();
+    });
+    this.#watcher = watcher;
+  }
+
+  #changed(name: string): void {
+    const isOurs = this.#isFolder ? visible.test(name) : name === basename(this.#input.path);
+    if (isOurs) this.#due.add(name);
+    // Kubernetes swaps a link named `..data` under a mounted ConfigMap: every file may be another then.
+    else if (name.startsWith('..')) this.#rescanDue = true;
+    else return;
+    setTimeout(() => void this.#kick(), gatherMs).unref();
+  }
+
+  async #read(file: string): Promise<void> {
+    const path = this.#isFolder ? join(this.#input.path, file) : this.#input.path;
+    const known = this.#known.get(file);
+    try {
+      const reading = await readStable(path, known?.stamp);
+      if (reading === null) return;
+      const parsed = await parseFile(reading.text, file.endsWith('.json'), known?.cache ?? new Map());
+      const looksCut = this.catalog.loses(file, parsed.documents) || !/[\n}\]]\s*$/.test(reading.text);
+      if (known !== undefined && looksCut && !this.#isConfirmed(file, reading.stamp)) return;
+      this.#suspects.delete(file);
+      this.#known.set(file, { stamp: reading.stamp, cache: parsed.cache });
+      this.#report(this.catalog.update(file, parsed.documents));
+    } catch (error) {
+      this.#failed(file, path, error);
+    }
+  }
+
+  /** True the second time that a file looks like this; the first time it is only looked at again a little later. */
+  #isConfirmed(file: string, stamp: string): boolean {
+    if (this.#suspects.get(file) === stamp) return true;
+    this.#suspects.set(file, stamp);
+    setTimeout(() => {
+      this.#due.add(file);
+      void this.#kick();
+    }, confirmMs).unref();
+    return false;
+  }
+
+  #failed(file: string, path: string, error: unknown): void {
+    const isGone = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    if (isGone && this.#isFolder) {
+      // An editor removes a file before it writes the new one: only one that stays away is gone.
+      if (!this.#isConfirmed(file, 'gone')) return;
+      this.#suspects.delete(file);
+      this.#known.delete(file);
+      this.#report(this.catalog.remove(file));
+      return;
+    }
+    const document = error instanceof DocumentError ? error.document : null;
+    const message = error instanceof Error ? error.message : String(error);
+    this.catalog.fail(file, { file: path, document, service: null, message });
+    // The cache is kept for the next reading, the stamp is not: the same bytes are judged again.
+    const cache = this.#known.get(file)?.cache;
+    if (cache !== undefined) this.#known.set(file, { stamp: '', cache });
+  }
+}
+
+/** The text of a file and its stamp; null if it still has the stamp that is given. Read again if it changed meanwhile. */
+async function readStable(
+  path: string,
+  stamp: string | undefined,
+): Promise<{ text: string; stamp: string } | null> {
+  await using file = await open(path, 'r');
+  for (;;) {
+    const before = await file.stat();
+    // Within one tick of the file system's clock a second write leaves no other stamp: such a file is read again.
+    if (stampOf(before) === stamp && Date.now() - before.mtimeMs > clockTickMs) return null;
+    if (before.size > fileLimitBytes) {
+      const message = `${before.size} bytes; at most ${fileLimitBytes} are read: split it into several files`;
+      throw new DocumentError(null, message);
+    }
+    const buffer = Buffer.alloc(before.size);
+    const { bytesRead } = await file.read(buffer, 0, before.size, 0);
+    const after = stampOf(await file.stat());
+    if (after !== stampOf(before)) continue;
+    return { text: decode(buffer.subarray(0, bytesRead)), stamp: after };
+  }
+}
+
+function stampOf({
+  ino,
+  size,
+  mtimeMs,
+  ctimeMs,
+}: {
+  ino: number;
+  size: number;
+  mtimeMs: number;
+  ctimeMs: number;
+}): string {
+  return `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
+}
+
+function decode(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new DocumentError(null, `not UTF-8 text: ${(error as Error).message}`);
+  }
+}

@@ -1,0 +1,181 @@
+// One document of a manifest file -> the Services in it, or what is wrong with it, by field. Pure.
+
+import { type Family, type Prefix, parsePrefix } from '../../state/address.ts';
+import { parsePort, parseProtocol } from '../../state/port.ts';
+import { parseServiceKey, type ServiceKey } from '../../state/service.ts';
+import type { FamilyWish, ServiceManifest, ServicePort, ServiceRefusal } from '../service.ts';
+import { type AnnotationFacts, readAnnotations } from './annotations.ts';
+import { choiceAt, FieldError, fieldAt, type Mapping, mapping, sequence, textAt } from './fields.ts';
+
+/** The class of Services that are ours; one without a class is ours as well. */
+export const loadBalancerClass = 'vipward.io/vip';
+
+/** Ports times source ranges that one Service may have: what it becomes must fit into a frame of the stream. */
+export const portSourceLimit = 20_000;
+
+/** What a document holds. `invalid` are Services that have a name and are wrong; `ignored` counts other kinds. */
+export interface DocumentFacts {
+  readonly services: readonly ServiceManifest[];
+  readonly invalid: readonly { readonly key: ServiceKey; readonly message: string }[];
+  readonly ignored: readonly string[];
+}
+
+/** Reads one document. Throws FieldError if nobody can tell which Services it means. */
+export function readDocument(value: unknown): DocumentFacts {
+  const facts = {
+    services: [] as ServiceManifest[],
+    invalid: [] as DocumentFacts['invalid'][number][],
+    ignored: [] as string[],
+  };
+  for (const { object, at } of objectsOf(value)) {
+    const kind = textAt(object['kind'], `${at}kind`);
+    if (!isService(object, kind)) {
+      facts.ignored.push(kind);
+      continue;
+    }
+    const key = readKey(object, at);
+    try {
+      const service = readService(object, key);
+      if (typeof service === 'string') facts.ignored.push(service);
+      else facts.services.push(service);
+    } catch (error) {
+      if (!(error instanceof FieldError)) throw error;
+      facts.invalid.push({ key, message: `${at}${error.message}` });
+    }
+  }
+  return facts;
+}
+
+/** The object itself, or the items of a List, each with the path that leads to it. */
+function objectsOf(value: unknown): readonly { readonly object: Mapping; readonly at: string }[] {
+  if (value === null || value === undefined) return [];
+  const object = mapping(value, 'document');
+  const kind = object['kind'];
+  if (kind !== 'List' && kind !== 'ServiceList') return [{ object, at: '' }];
+  return sequence(object['items'], 'items').map((item, index) => {
+    const at = `items[${index}]`;
+    // The items of a ServiceList carry no kind of their own.
+    const defaults = kind === 'ServiceList' ? { kind: 'Service', apiVersion: 'v1' } : {};
+    return { object: { ...defaults, ...mapping(item, at) }, at: `${at}.` };
+  });
+}
+
+function isService(object: Mapping, kind: string): boolean {
+  const version = object['apiVersion'];
+  return kind === 'Service' && (version === undefined || version === 'v1');
+}
+
+function readKey(object: Mapping, at: string): ServiceKey {
+  const metadata = mapping(object['metadata'], `${at}metadata`);
+  const name = textAt(metadata['name'], `${at}metadata.name`);
+  const namespace = textAt(metadata['namespace'] ?? 'default', `${at}metadata.namespace`);
+  return fieldAt(`${at}metadata`, () => parseServiceKey(`${namespace}/${name}`));
+}
+
+/** A Service of ours, or why it is none, as the word it is counted under. */
+function readService(object: Mapping, key: ServiceKey): ServiceManifest | string {
+  const metadata = mapping(object['metadata'], 'metadata');
+  const spec = mapping(object['spec'] ?? {}, 'spec');
+  const type = textAt(spec['type'] ?? 'ClusterIP', 'spec.type');
+  if (type !== 'LoadBalancer') return `Service of type ${type}`;
+  const ofClass = textAt(spec['loadBalancerClass'] ?? loadBalancerClass, 'spec.loadBalancerClass');
+  if (ofClass !== loadBalancerClass) return `Service of class ${ofClass}`;
+  const facts = readAnnotations(metadata['annotations'], spec['loadBalancerIP']);
+  const ports = readPorts(spec['ports']);
+  const sources = readSources(spec['loadBalancerSourceRanges'], facts.sourceRanges);
+  return {
+    key,
+    namespace: key.slice(0, key.indexOf('/')),
+    createdMs: readCreated(metadata['creationTimestamp']),
+    addresses: facts.addresses,
+    pool: facts.pool,
+    sharingKey: facts.sharingKey,
+    wish: readWish(spec),
+    ports,
+    sources,
+    // From files, a port belongs to a listener of the node itself unless the manifest says otherwise.
+    delivery: facts.delivery ?? 'host',
+    egress: facts.egress,
+    onlyServicePorts: facts.onlyServicePorts,
+    trafficPolicy: choiceAt(spec['externalTrafficPolicy'] ?? 'Cluster', 'spec.externalTrafficPolicy', [
+      'Cluster',
+      'Local',
+    ]),
+    refusal: refusalOf(facts, ports, sources),
+  };
+}
+
+function refusalOf(
+  facts: AnnotationFacts,
+  ports: readonly ServicePort[],
+  sources: readonly Prefix[] | null,
+): ServiceRefusal | null {
+  if (facts.refusal !== null) return facts.refusal;
+  if (ports.length === 0)
+    return { reason: 'NoPorts', message: 'spec.ports is empty: declare at least one port' };
+  const size = ports.length * Math.max(1, sources?.length ?? 0);
+  if (size <= portSourceLimit) return null;
+  const message = `${size} combinations of port and source range; at most ${portSourceLimit}: split the Service`;
+  return { reason: 'NotSupported', message };
+}
+
+function readCreated(value: unknown): number {
+  const text = value instanceof Date ? value.toISOString() : value;
+  if (typeof text !== 'string') return Number.POSITIVE_INFINITY;
+  const ms = Date.parse(text);
+  if (Number.isNaN(ms))
+    throw new FieldError('metadata.creationTimestamp', `expected a time, got ${JSON.stringify(text)}`);
+  return ms;
+}
+
+function readPorts(value: unknown): ServicePort[] {
+  const ports: ServicePort[] = [];
+  const seen = new Set<string>();
+  for (const [index, item] of sequence(value, 'spec.ports').entries()) {
+    const field = `spec.ports[${index}]`;
+    const entry = mapping(item, field);
+    const port = fieldAt(`${field}.port`, () => parsePort(entry['port']));
+    const protocol = fieldAt(`${field}.protocol`, () => parseProtocol(entry['protocol'] ?? 'TCP'));
+    if (seen.has(`${protocol} ${port}`)) throw new FieldError(field, `${protocol} ${port} is declared twice`);
+    seen.add(`${protocol} ${port}`);
+    ports.push({ protocol, port });
+  }
+  return ports;
+}
+
+/** An empty list lets everybody in, as in Kubernetes. The older annotation counts where the field is absent. */
+function readSources(value: unknown, annotation: string | null): readonly Prefix[] | null {
+  const field = 'spec.loadBalancerSourceRanges';
+  const fromAnnotation = annotation?.split(',').filter((item) => item.trim() !== '') ?? [];
+  const listed = sequence(value, field);
+  const items = listed.length > 0 ? listed : fromAnnotation;
+  if (items.length === 0) return null;
+  const prefixes = items.map((item, index) => {
+    return fieldAt(`${field}[${index}]`, () => {
+      const text = textAt(item, 'range').trim();
+      if (!text.includes('/')) throw new Error(`expected ADDRESS/LENGTH, got ${JSON.stringify(text)}`);
+      return parsePrefix(text);
+    });
+  });
+  return [...new Set(prefixes)].sort();
+}
+
+function readWish(spec: Mapping): FamilyWish {
+  const families = sequence(spec['ipFamilies'], 'spec.ipFamilies').map((value, index): Family => {
+    return choiceAt(value, `spec.ipFamilies[${index}]`, ['IPv4', 'IPv6']) === 'IPv4' ? 4 : 6;
+  });
+  if (families.length > 2 || new Set(families).size !== families.length) {
+    throw new FieldError('spec.ipFamilies', 'expected at most one IPv4 and one IPv6');
+  }
+  const policies = ['SingleStack', 'PreferDualStack', 'RequireDualStack'] as const;
+  const value = spec['ipFamilyPolicy'];
+  const named =
+    value === undefined || value === null ? null : choiceAt(value, 'spec.ipFamilyPolicy', policies);
+  if (named === 'SingleStack' && families.length === 2) {
+    throw new FieldError(
+      'spec.ipFamilyPolicy',
+      'SingleStack takes one of spec.ipFamilies, and two are named',
+    );
+  }
+  return { families, policy: named ?? (families.length === 2 ? 'RequireDualStack' : null) };
+}

@@ -1,0 +1,186 @@
+// What must survive a restart: the cluster's name, the generation, who has which VIP and where. Written behind the
+// stream's back: in slices, coalesced, and never waited for once the controller rules.
+
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type Address, parseAddress } from '../state/address.ts';
+import { parseServiceKey, type ServiceKey } from '../state/service.ts';
+import type { Term } from '../state/term.ts';
+import { textAt } from './sources/fields.ts';
+
+/** The layout of controller.json; another number is not read, nor written over. */
+export const layout = 1;
+
+export interface Owner {
+  readonly node: string;
+  readonly term: Term;
+}
+
+export interface Records {
+  readonly cluster: string;
+  readonly generation: number;
+  readonly allocations: ReadonlyMap<ServiceKey, readonly Address[]>;
+  readonly owners: ReadonlyMap<Address, Owner>;
+  readonly drained: readonly string[];
+}
+
+/** A record that cannot be used. The controller does not start on it: guessing would move addresses. */
+export class StateError extends Error {
+  readonly code = 'BadState';
+}
+
+/** How long changes are gathered before they are written. */
+const coalesceMs = 200;
+const sliceEntries = 2000;
+
+export function stateFile(dir: string): string {
+  return join(dir, 'controller.json');
+}
+
+/** Reads the records, or makes those of a new cluster. Throws StateError. */
+export async function readRecords(dir: string): Promise<Records> {
+  const path = stateFile(dir);
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return newRecords();
+    throw new StateError(`${path}: ${(error as Error).message}; give --state a folder this process may read`);
+  }
+  try {
+    return parseRecords(JSON.parse(text));
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const next =
+      'restore it from a backup, or move it away to start a new cluster (agents then need `vipward cleanup`)';
+    throw new StateError(`${path}: ${why}; ${next}`, { cause: error });
+  }
+}
+
+function newRecords(): Records {
+  return { cluster: randomUUID(), generation: 0, allocations: new Map(), owners: new Map(), drained: [] };
+}
+
+function parseRecords(value: unknown): Records {
+  const body = value as Record<string, unknown>;
+  if (body['layout'] !== layout) throw new Error(`layout ${JSON.stringify(body['layout'])} is not ${layout}`);
+  const allocations = new Map<ServiceKey, readonly Address[]>();
+  for (const [key, list] of Object.entries(body['allocations'] as object)) {
+    allocations.set(parseServiceKey(key), (list as string[]).map(parseAddress));
+  }
+  const owners = new Map<Address, Owner>();
+  for (const [address, owner] of Object.entries(body['owners'] as object)) {
+    const { node, generation, n } = owner as Record<string, unknown>;
+    owners.set(parseAddress(address), {
+      node: textAt(node, `owners.${address}.node`),
+      term: { generation: wholeAt(generation, 'generation'), n: wholeAt(n, 'n') },
+    });
+  }
+  return {
+    cluster: textAt(body['cluster'], 'cluster'),
+    generation: wholeAt(body['generation'], 'generation'),
+    allocations,
+    owners,
+    drained: (body['drained'] as unknown[]).map((name) => textAt(name, 'drained')),
+  };
+}
+
+function wholeAt(value: unknown, field: string): number {
+  if (Number.isSafeInteger(value) && Number(value) >= 0) return Number(value);
+  throw new Error(`${field}: expected a whole number, got ${JSON.stringify(value)}`);
+}
+
+/** Writes the records whole, beside the old ones first: a crash leaves the one or the other. */
+export async function writeRecords(dir: string, records: Records): Promise<void> {
+  await mkdir(dir, { recursive: true, mode: 0o755 });
+  const path = stateFile(dir);
+  const file = await open(`${path}.new`, 'w', 0o600);
+  try {
+    for (const slice of slices(records)) {
+      await file.write(slice);
+      // 50,000 entries are 30 ms of JSON: between slices the stream has its turn.
+      await nextTurn();
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(`${path}.new`, path);
+  const folder = await open(dir, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/** The JSON text in pieces. Each entry is whole at the moment it is read; one that changes later is written again. */
+function* slices({ cluster, generation, allocations, owners, drained }: Records): Generator<string, void> {
+  yield `{"layout":${layout},"cluster":${JSON.stringify(cluster)},"generation":${generation},`;
+  yield `"drained":${JSON.stringify(drained)},"allocations":{`;
+  yield* entries(allocations, (addresses) => addresses);
+  yield '},"owners":{';
+  yield* entries(owners, ({ node, term }) => ({ node, ...term }));
+  yield '}}\n';
+}
+
+function* entries<T>(map: ReadonlyMap<string, T>, shape: (value: T) => unknown): Generator<string, void> {
+  let text = '';
+  let count = 0;
+  for (const [key, value] of map) {
+    text += `${count === 0 ? '\n' : ',\n'}${JSON.stringify(key)}:${JSON.stringify(shape(value))}`;
+    if (++count % sliceEntries !== 0) continue;
+    yield text;
+    text = '';
+  }
+  yield text;
+}
+
+export interface StoreInput {
+  readonly dir: string;
+  readonly records: () => Records;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Writes the records some time after each change, one write at a time. */
+export class Store {
+  readonly #input: StoreInput;
+  #timer: NodeJS.Timeout | undefined;
+  #writing: Promise<void> | undefined;
+  #isDirty = false;
+
+  constructor(input: StoreInput) {
+    this.#input = input;
+  }
+
+  /** Something changed: write soon. Costs nothing while a write is due already. */
+  touch(): void {
+    this.#isDirty = true;
+    this.#timer ??= setTimeout(() => void this.#run(), coalesceMs).unref();
+  }
+
+  /** Resolves when everything touched so far is on the disk, or its error was reported. */
+  async flush(): Promise<void> {
+    while (this.#isDirty || this.#writing !== undefined) {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      await (this.#writing ?? this.#run());
+    }
+  }
+
+  #run(): Promise<void> {
+    this.#timer = undefined;
+    if (this.#writing !== undefined) return this.#writing;
+    this.#isDirty = false;
+    const { dir, records, onError } = this.#input;
+    this.#writing = writeRecords(dir, records())
+      .catch(onError)
+      .finally(() => {
+        this.#writing = undefined;
+        if (this.#isDirty) this.touch();
+      });
+    return this.#writing;
+  }
+}

@@ -1,0 +1,183 @@
+// One table of the stream as the controller has it: versions, digests, and every resource as JSON exactly once.
+
+import { hash } from 'node:crypto';
+import { canonicalJson, Digests } from '../protocol/digest.ts';
+import { pageServices, type TableDigest, type TableName, type Tables } from '../protocol/messages.ts';
+import type { Address } from '../state/address.ts';
+import { Pages } from './pages.ts';
+
+/** A delta or a page ends when it has grown to this, far below the frame limit of the protocol. */
+export const frameTargetBytes: number = 1024 * 1024;
+
+/** One step of a table. `frame` is the delta, serialised once for everybody who is at `from`. */
+export interface Change {
+  readonly from: number;
+  readonly to: number;
+  readonly keys: readonly Address[];
+  readonly frame: Buffer;
+}
+
+interface Row<Resource> {
+  readonly resource: Resource;
+  readonly json: string;
+  readonly bucket: number;
+  /** The version in which this key came, and in which it last changed. */
+  readonly sinceSeq: number;
+  readonly changedSeq: number;
+}
+
+export interface TableChanges<Resource> {
+  readonly set: readonly Resource[];
+  readonly remove: readonly Address[];
+}
+
+export const sha256 = (text: string): string => hash('sha256', text);
+
+/** A versioned table; `put` is the only way it changes. */
+export class Table<Name extends TableName> {
+  readonly name: Name;
+  readonly #rows = new Map<Address, Row<Tables[Name]>>();
+  readonly #digests = new Digests(sha256);
+  #seq = 0;
+  #pages: Pages | undefined;
+
+  constructor(name: Name) {
+    this.name = name;
+  }
+
+  get seq(): number {
+    return this.#seq;
+  }
+
+  get size(): number {
+    return this.#rows.size;
+  }
+
+  get(key: Address): Tables[Name] | undefined {
+    return this.#rows.get(key)?.resource;
+  }
+
+  keys(): IterableIterator<Address> {
+    return this.#rows.keys();
+  }
+
+  /** The version that brought a key, or undefined. */
+  sinceSeq(key: Address): number | undefined {
+    return this.#rows.get(key)?.sinceSeq;
+  }
+
+  /** The version in which a key last changed, or undefined. */
+  changedSeq(key: Address): number | undefined {
+    return this.#rows.get(key)?.changedSeq;
+  }
+
+  /** Makes the changes that are any, in steps that each fit into one frame. Resources that are equal cost one JSON. */
+  *put({ set, remove }: TableChanges<Tables[Name]>): Generator<Change, void> {
+    let keys: Address[] = [];
+    let room = { services: pageServices, bytes: frameTargetBytes };
+    for (const resource of set) {
+      const json = canonicalJson(resource);
+      if (this.#rows.get(resource.address)?.json === json) continue;
+      if (keys.length > 0 && (room.services <= 0 || room.bytes < json.length)) {
+        yield this.#step(keys);
+        keys = [];
+        room = { services: pageServices, bytes: frameTargetBytes };
+      }
+      this.#set(resource, json);
+      keys.push(resource.address);
+      room = { services: room.services - weight(resource), bytes: room.bytes - json.length };
+    }
+    for (const key of remove) {
+      if (!this.#rows.delete(key)) continue;
+      this.#digests.delete(key);
+      keys.push(key);
+    }
+    if (keys.length > 0) yield this.#step(keys);
+  }
+
+  /** The delta that brings a receiver at `from` to now, if `keys` are all that changed since. */
+  delta(from: number, keys: Iterable<Address>, to: number = this.#seq): Buffer {
+    const set: string[] = [];
+    const remove: string[] = [];
+    for (const key of keys) {
+      const row = this.#rows.get(key);
+      if (row === undefined) remove.push(`"${key}"`);
+      else set.push(row.json);
+    }
+    return Buffer.from(
+      `{"type":"delta","table":"${this.name}","from":${from},"to":${to},"set":[${set.join(',')}],"remove":[${remove.join(',')}]}`,
+    );
+  }
+
+  /** How many bytes and Services a delta of these keys would carry: a large one is sent as pages instead. */
+  isLarge(keys: ReadonlySet<Address>): boolean {
+    if (keys.size > pageServices) return true;
+    let bytes = 0;
+    for (const key of keys) bytes += this.#rows.get(key)?.json.length ?? 0;
+    return bytes > frameTargetBytes;
+  }
+
+  differing(have: TableDigest): number[] {
+    return this.#digests.differing(have);
+  }
+
+  bucketOf(key: Address): number {
+    return this.#rows.get(key)?.bucket ?? this.#digests.bucketOf(key);
+  }
+
+  /** The pages of some buckets as they are now. Agents that come together are given the same ones. */
+  snapshot(buckets: readonly number[]): Pages {
+    const known = this.#pages;
+    if (known?.seq === this.#seq && known.isOf(buckets)) return known;
+    const wanted = new Set(buckets);
+    const items: { json: string; bucket: number; services: number }[] = [];
+    if (wanted.size > 0) {
+      for (const { bucket, json, resource } of this.#rows.values()) {
+        if (wanted.has(bucket)) items.push({ json, bucket, services: weight(resource) });
+      }
+    }
+    const { name: table } = this;
+    const synced = {
+      type: 'synced',
+      table,
+      seq: this.#seq,
+      count: this.#rows.size,
+      digest: this.#digests.total(),
+    };
+    this.#pages = new Pages({
+      table,
+      seq: this.#seq,
+      buckets,
+      items,
+      synced: Buffer.from(JSON.stringify(synced)),
+    });
+    return this.#pages;
+  }
+
+  #set(resource: Tables[Name], json: string): void {
+    const { address } = resource;
+    const known = this.#rows.get(address);
+    this.#digests.set(resource, json);
+    const bucket = known?.bucket ?? this.#digests.bucketOf(address);
+    const changedSeq = this.#seq + 1;
+    this.#rows.set(address, { resource, json, bucket, sinceSeq: known?.sinceSeq ?? changedSeq, changedSeq });
+  }
+
+  #step(keys: readonly Address[]): Change {
+    const from = this.#seq++;
+    this.#pages = undefined;
+    return { from, to: this.#seq, keys, frame: this.delta(from, keys) };
+  }
+}
+
+/** How much of a page a resource takes: its Services, at least one. */
+function weight(resource: Tables[TableName]): number {
+  if (!('ports' in resource)) return 1;
+  let services = 0;
+  let last = '';
+  for (const { service } of resource.ports) {
+    if (service !== last) services++;
+    last = service;
+  }
+  return Math.max(1, services);
+}

@@ -1,0 +1,10 @@
+// The version of this program, as package.json beside `src` or `dist` says it.
+
+import { readFileSync } from 'node:fs';
+
+/** Reads the version; called once by each composition root. */
+export function readVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const { version } = JSON.parse(text) as { version: string };
+  return version;
+}
