@@ -1,0 +1,72 @@
+// How sockets are opened: which options, in which order, and what a refusal becomes.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { checked, linkAddress, openNetlink, openPacket, SystemCallError } from '../../src/host/socket.ts';
+import { hex } from '../netlink/captured.ts';
+import { recordedNative } from './recorded-native.ts';
+
+test('a netlink socket has its options, is bound, and only then joins its groups', () => {
+  const native = recordedNative();
+  assert.deepEqual(openNetlink(native, 12, [7, 9]), { fd: 100, portId: 42 });
+  const [send, receive] = [64 << 20, 8 << 20];
+  assert.deepEqual(native.calls, [
+    'socket 16 3 12',
+    'setsockopt 100 270 11 1',
+    'setsockopt 100 270 10 1',
+    'setsockopt 100 270 12 1',
+    `setsockopt 100 1 32 ${send}`,
+    `setsockopt 100 1 33 ${receive}`,
+    `bind 100 ${'10000000'.padEnd(24, '0')}`,
+    'setsockopt 100 270 1 7',
+    'setsockopt 100 270 1 9',
+    'getsockname 100',
+  ]);
+});
+
+test('without the right to exceed the limits a socket takes what it may have', () => {
+  const native = recordedNative(undefined, { 'setsockopt 100 1 32': -1, 'setsockopt 100 1 33': -1 });
+  openNetlink(native, 0);
+  assert.ok(native.calls.includes(`setsockopt 100 1 7 ${64 << 20}`));
+  assert.ok(native.calls.includes(`setsockopt 100 1 8 ${8 << 20}`));
+});
+
+test('a call that fails names itself, its errno and the words for it', () => {
+  for (const [call, words] of [
+    ['socket', 'socket(AF_NETLINK, 12): EPERM: Operation not permitted'],
+    ['bind', 'bind(AF_NETLINK): EPERM: Operation not permitted'],
+    ['setsockopt 100 270 1 ', 'join netlink group 7: EPERM: Operation not permitted'],
+    ['getsockname', 'getsockname(AF_NETLINK): EPERM: Operation not permitted'],
+  ] as const) {
+    const native = recordedNative(undefined, { [call]: -1 });
+    assert.throws(
+      () => openNetlink(native, 12, [7]),
+      (error) => error instanceof SystemCallError && error.errno === 1 && error.message === words,
+    );
+  }
+});
+
+test('an option that an old kernel does not know is done without', () => {
+  const native = recordedNative(undefined, { 'setsockopt 100 270 1': -92 });
+  assert.equal(openNetlink(native, 12).fd, 100);
+});
+
+test('a socket that could not be opened in full is closed', { todo: 'its descriptor is left open' }, () => {
+  const native = recordedNative(undefined, { bind: -1 });
+  assert.throws(() => openNetlink(native, 12));
+  assert.ok(native.calls.some((call) => /^(submit )?close 100$/.test(call)));
+});
+
+test('a packet socket is asked for no protocol, so that it receives nothing', () => {
+  const native = recordedNative();
+  assert.equal(openPacket(native), 100);
+  assert.deepEqual(native.calls, ['socket 17 3 0']);
+});
+
+test('a link address has its EtherType in network order and its interface in ours', () => {
+  assert.deepEqual(linkAddress(0x0102, 0x0806), hex('1100 0806 02010000 000000000000000000000000'));
+});
+
+test('a result that is no error is passed on', () => {
+  assert.equal(checked('any', 0), 0);
+  assert.equal(checked('any', 7), 7);
+});
