@@ -77,6 +77,12 @@ test('a table of somebody else is not seen, and stays as it is', () => {
   );
 });
 
+test('a table of our name in another family is not ours', () => {
+  const reply = message({ type: 0xa00, flags: 2, sequence: 1, family: 2 }, [ours, put(2, 0)]);
+  assert.deepEqual(dialect.decode([reply]), nothing);
+  assert.equal(tableOwner(reply), undefined);
+});
+
 test('no table is no object', () => {
   assert.deepEqual(dialect.decode(fakeKernel().dump(dialect.dumps)), nothing);
 });
