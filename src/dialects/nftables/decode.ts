@@ -83,12 +83,9 @@ export function decode(replies: readonly Uint8Array[], tableFlags: number): Kern
   }
   const found = (sets ?? []).filter(isNamed).map(({ attributes }) => readSet(attributes));
   // The kernel dumps sets in the order in which they were made, which is not always that of ruleset().
-  const sizes = found
-    .map((set) => `${set.name} ${set.size}`)
-    .sort()
-    .join(', ');
+  const sizes = found.map((set) => `${set.name} ${set.size}`).sort();
   const byName = new Map(found.map((set) => [set.name, set]));
-  objects.push(...found, ...readChains(chains ?? [], rules ?? [], sizes));
+  objects.push(...found, ...readChains(chains ?? [], rules ?? [], sizes.join(', ')));
   const read = elements.flat().flatMap(({ attributes }) => readElements(attributes, byName));
   const isConstant = (object: NftObject) => object.owner === null;
   return {

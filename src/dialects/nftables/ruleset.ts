@@ -85,16 +85,13 @@ const families: readonly FamilyShape[] = [
 /** Every constant object that these needs call for, sets before the chains that use them. */
 export function ruleset(needs: Needs, options: NftOptions): NftObject[] {
   const sets = setShapes(needs, options);
-  const sizes = sets
-    .map((set) => `${set.name} ${set.size}`)
-    .sort()
-    .join(', ');
+  const sizes = sets.map((set) => `${set.name} ${set.size}`).sort();
   const chain = (name: string, hook: Hook | null, rules: readonly Rule[]): NftObject =>
     chainObject(
       name,
       hook,
       rules.map((rule) => rule.bytes),
-      sizes,
+      sizes.join(', '),
     );
   const objects: NftObject[] = [tableObject(options.tableFlags, layout, true), ...sets.map(setObject)];
   for (const shape of families) {
