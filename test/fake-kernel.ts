@@ -1,5 +1,5 @@
-// A kernel made of maps: a Transaction's bytes in, the kernel's bytes out. It knows nf_tables as far as the dialect uses
-// it, and test/kernel/fake-kernel.test.ts holds it against the real one.
+// A kernel made of maps: a Transaction's bytes in, the kernel's bytes out. It knows nf_tables as far as the
+// dialect uses it, and test/kernel/fake-kernel.test.ts holds it against the real one.
 import type { DumpRequest, KernelObject, Transaction } from '../src/dialects/dialect.ts';
 import { type Receipt, receiptOf } from '../src/netlink/ack.ts';
 import { ask } from './fake-kernel/answers.ts';
@@ -26,8 +26,8 @@ export interface FakeKernel {
 }
 
 /**
- * `refuse` may answer an errno to any object or element, such as 23 (ENFILE) to what it wants to be full. It is asked
- * in the order in which the kernel would look.
+ * `refuse` may answer an errno to any object or element, such as 23 (ENFILE) to what it wants to be full. It
+ * is asked in the order in which the kernel would look.
  */
 export function fakeKernel(refuse: Refuse = () => undefined): FakeKernel {
   let state: FakeState = new Map();
@@ -67,7 +67,10 @@ export function fakeKernel(refuse: Refuse = () => undefined): FakeKernel {
   return kernel;
 }
 
-/** All or nothing: `next` is undefined where anything was wrong, or the end is missing. What follows the end is lost. */
+/**
+ * All or nothing: `next` is undefined where anything was wrong, or the end is missing. What follows the end
+ * is lost.
+ */
 function runBatch(
   state: FakeState,
   messages: readonly FakeMessage[],

@@ -1,4 +1,5 @@
-// What the fake kernel says when it is asked: dumps of tables, sets, chains, rules and elements, single elements.
+// What the fake kernel says when it is asked: dumps of tables, sets, chains, rules and elements, single
+// elements.
 import {
   answer,
   attributes,

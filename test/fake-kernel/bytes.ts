@@ -1,4 +1,5 @@
-// Netlink bytes for the fake kernel, read and made without src/netlink, so that one does not agree with its own faults.
+// Netlink bytes for the fake kernel, read and made without src/netlink, so that one does not agree with its
+// own faults.
 
 export interface FakeMessage {
   readonly type: number;

@@ -1,4 +1,5 @@
-// The state of nf_tables as text, from the answers to dumps: the same words for the fake kernel and the real one.
+// The state of nf_tables as text, from the answers to dumps: the same words for the fake kernel and the real
+// one.
 import {
   attributes,
   type FakeAttribute,
@@ -54,10 +55,9 @@ function chainLines(ask: Ask, table: string): string[] {
     const name = text(find(list, 3));
     const nest = find(list, 4);
     const parts = inside(bytes, nest);
-    const hook =
-      nest === undefined
-        ? ''
-        : ` hook ${number(find(parts, 1))} priority ${number(find(parts, 2)) | 0} policy ${number(find(list, 5))}`;
+    const [at, priority] = [number(find(parts, 1)), number(find(parts, 2)) | 0];
+    const policy = number(find(list, 5));
+    const hook = nest === undefined ? '' : ` hook ${at} priority ${priority} policy ${policy}`;
     const own = rules.filter((rule) => text(find(rule.list, 2)) === name);
     return [
       `  chain ${name}${hook}`,

@@ -94,12 +94,11 @@ test('no steps are no commit', () => {
   assert.deepEqual(native.submitted, []);
 });
 
-test('each door has one socket, made when it is first used, and closed on the writer thread', () => {
+test('each door has one socket, made when it is first used, and closed on the writer thread', async () => {
   const native = recordedNative(() => generation);
   const kernel = new Kernel(native);
-  kernel.commit(steps(1));
-  kernel.commit(steps(1));
-  kernel.commit({ ...steps(1), door: 'rtnetlink' });
+  for (const door of ['nfnetlink', 'nfnetlink', 'rtnetlink'] as const)
+    await kernel.commit({ ...steps(1), door });
   assert.deepEqual(
     native.calls.filter((call) => call.startsWith('socket')),
     ['socket 16 3 12', 'socket 16 3 0'],

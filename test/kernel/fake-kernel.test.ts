@@ -1,4 +1,5 @@
-// The fake kernel beside the real one: the same batches, the same errors at the same places, the same state afterwards.
+// The fake kernel beside the real one: the same batches, the same errors at the same places, the same state
+// afterwards.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -103,7 +104,10 @@ function batchOf(changes: readonly Change[]): Uint8Array {
   ]);
 }
 
-/** A table with two sets and two chains to begin with, or most batches would end at a name that is not there. */
+/**
+ * A table with two sets and two chains to begin with, or most batches would end at a name that is not
+ * there.
+ */
 const furniture: readonly Change[] = [
   change(0, 0x400, put(1, 'a')),
   ...['s1', 's2'].map((name) => change(9, 0x400, ...setParts('a', name, 4))),
@@ -176,7 +180,10 @@ function chainParts(table: string, name: string, priority: number | null): Uint8
   return [put(1, table), put(3, name), ...(priority === null ? [] : hook)];
 }
 
-/** ip daddr @set, and a goto to a later chain only, since the kernel refuses loops and the fake does not look. */
+/**
+ * ip daddr @set, and a goto to a later chain only, since the kernel refuses loops and the fake does not
+ * look.
+ */
 function ruleParts(table: string, chain: string, set: string, target: string | null): Uint8Array[] {
   const expression = (name: string, ...data: Uint8Array[]) => put(1, [put(1, name), put(2, data)]);
   const payload = expression('payload', put(1, 1), put(2, 1), put(3, 16), put(4, 4));

@@ -1,4 +1,5 @@
-// A real kernel of its own for each test: a network namespace with our netlink sockets in it, and nft as the oracle.
+// A real kernel of its own for each test: a network namespace with our netlink sockets in it, and nft as the
+// oracle.
 import assert from 'node:assert/strict';
 import type { KernelObjects } from '../../src/dialects/dialect.ts';
 import { describe } from '../../src/dialects/nftables/describe.ts';
@@ -6,7 +7,7 @@ import { nftables } from '../../src/dialects/nftables/dialect.ts';
 import type { NftObject } from '../../src/dialects/nftables/objects.ts';
 import type { NftOptions } from '../../src/dialects/nftables/ruleset.ts';
 import { Kernel } from '../../src/host/kernel.ts';
-import { loadNative } from '../../src/host/native.ts';
+import { loadNative, type Native, type Outcome } from '../../src/host/native.ts';
 import { parseAddress, parsePrefix } from '../../src/state/address.ts';
 import { parsePort } from '../../src/state/port.ts';
 import { parseServiceKey } from '../../src/state/service.ts';
@@ -23,10 +24,10 @@ export interface OwnKernel extends Disposable {
   readonly kernel: Kernel;
 }
 
-/** Its sockets are made in the namespace at once; only the last one made hears of results that come late. */
+/** Its sockets are made in the namespace at once. */
 export function ownKernel(): OwnKernel {
   const namespace = Namespace.make();
-  const kernel = new Kernel(loadNative());
+  const kernel = new Kernel(sharedNative());
   namespace.run(() => [kernel.portId('nfnetlink'), kernel.portId('rtnetlink')]);
   return {
     namespace,
@@ -34,6 +35,35 @@ export function ownKernel(): OwnKernel {
     [Symbol.dispose]() {
       kernel[Symbol.dispose]();
       namespace[Symbol.dispose]();
+    },
+  };
+}
+
+const waiting = new Map<number, (outcome: Outcome) => void>();
+let lastToken = 0;
+
+/**
+ * The addon has one callback for late results, and each Kernel counts its tokens from 1: of several in a
+ * process, one would be given the results of another. Here tokens are told apart.
+ */
+function sharedNative(): Native {
+  const native = loadNative();
+  native.onResult((token, outcome) => {
+    waiting.get(token)?.(outcome);
+    waiting.delete(token);
+  });
+  let onResult: (token: number, outcome: Outcome) => void = () => {};
+  return {
+    ...native,
+    onResult(callback) {
+      onResult = callback;
+      return 0;
+    },
+    submit(operation, fd, bytes, ...[split, token, waitMicros]) {
+      const own = ++lastToken;
+      const outcome = native.submit(operation, fd, bytes, split, own, waitMicros);
+      if (outcome === undefined) waiting.set(own, (late) => onResult(token, late));
+      return outcome;
     },
   };
 }

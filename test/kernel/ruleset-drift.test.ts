@@ -9,35 +9,40 @@ import { commit, difference, everyFeature, found, hasTool, nft, ownKernel, plain
 const skip = cannotUnshare() || hasTool('nft', '--version');
 const want = nftables(plain).render(stateOf(everyFeature));
 
-const strangers: Readonly<Record<string, string>> = {
-  'an element added': 'add element inet vipward allow4 { 10.50.0.1 . tcp . 22 }',
-  'an element deleted': 'delete element inet vipward icmp6 { nd-neighbor-solicit }',
-  'a set flushed': 'flush set inet vipward vip4',
-  'a rule in front': 'insert rule inet vipward guard4 accept',
-  'a rule at the end': 'add rule inet vipward prerouting ip saddr 192.0.2.1 drop',
-  'a chain flushed': 'flush chain inet vipward guard4',
-  'a chain of theirs': 'add chain inet vipward theirs { type filter hook forward priority 0; policy drop; }',
-  'a chain of theirs that ours goes to':
-    'add chain inet vipward theirs; add rule inet vipward theirs counter; insert rule inet vipward guard6 goto theirs',
-  'a set of theirs with elements':
-    'add set inet vipward theirs { type ipv4_addr; }; add element inet vipward theirs { 192.0.2.1, 192.0.2.2 }',
-  'a rule with a set without a name': 'add rule inet vipward guard4 tcp dport { 22, 23 } accept',
-  'a policy that drops':
+/** What a stranger tells nft, line by line. */
+const strangers: Readonly<Record<string, readonly string[]>> = {
+  'an element added': ['add element inet vipward allow4 { 10.50.0.1 . tcp . 22 }'],
+  'an element deleted': ['delete element inet vipward icmp6 { nd-neighbor-solicit }'],
+  'a set flushed': ['flush set inet vipward vip4'],
+  'a rule in front': ['insert rule inet vipward guard4 accept'],
+  'a rule at the end': ['add rule inet vipward prerouting ip saddr 192.0.2.1 drop'],
+  'a chain flushed': ['flush chain inet vipward guard4'],
+  'a base chain of theirs': [
+    'add chain inet vipward theirs { type filter hook forward priority 0; policy drop; }',
+  ],
+  'a chain of theirs that ours goes to': [
+    'add chain inet vipward theirs',
+    'add rule inet vipward theirs counter',
+    'insert rule inet vipward guard6 goto theirs',
+  ],
+  'a set of theirs with elements': [
+    'add set inet vipward theirs { type ipv4_addr; }',
+    'add element inet vipward theirs { 192.0.2.1, 192.0.2.2 }',
+  ],
+  'a rule with a set without a name': ['add rule inet vipward guard4 tcp dport { 22, 23 } accept'],
+  'a policy that drops': [
     'add chain inet vipward prerouting { type filter hook prerouting priority -310; policy drop; }',
-  'a table asleep': 'add table inet vipward { flags dormant; }',
-  'a table gone': 'delete table inet vipward',
+  ],
+  'a table asleep': ['add table inet vipward { flags dormant; }'],
+  'a table gone': ['delete table inet vipward'],
 };
 
-for (const [name, words] of Object.entries(strangers)) {
+for (const [name, lines] of Object.entries(strangers)) {
   test(`drift is seen and repaired by one commit: ${name}`, { skip }, async () => {
     using own = ownKernel();
     await commit(own, plain, nothing, want);
     const before = nft(own, ['list', 'ruleset']);
-    nft(
-      own,
-      ['-f', '-'],
-      `${words.replaceAll('; add rule', '\nadd rule').replaceAll('; add element', '\nadd element').replaceAll('; insert', '\ninsert')}\n`,
-    );
+    nft(own, ['-f', '-'], `${lines.join('\n')}\n`);
     const have = await found(own, plain);
     assert.notDeepEqual(difference(have, want), []);
     await commit(own, plain, have, want);

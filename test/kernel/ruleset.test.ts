@@ -157,7 +157,8 @@ test('sets that have grown are read back with their new size, and keep what they
 
 async function capabilities({ kernel }: ReturnType<typeof ownKernel>) {
   const step = probeStep();
-  // Kernel.commit takes objects of a dialect; the probe's are questions, so the bytes go as two that are only asked.
+  // Kernel.commit takes objects of a dialect; the probe's are questions, so the bytes go as two that are
+  // only asked.
   const answers = await kernel.ask({ door: 'nfnetlink', bytes: step.bytes.subarray(0, step.split) });
   const barrier = await kernel.ask({ door: 'nfnetlink', bytes: step.bytes.subarray(step.split) });
   return readCapabilities(receiptOf(step, Buffer.concat([answers, barrier])));

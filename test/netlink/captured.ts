@@ -1,5 +1,6 @@
-// Bytes that other programs and the kernel wrote: caught with `strace -e write=3 -e read=3` from nft 1.0.6 and
-// iproute2 6.1 on Linux 6.18, and the example of the netfilter wire format that our own notes were checked by.
+// Bytes that other programs and the kernel wrote: caught with `strace -e write=3 -e read=3` from nft 1.0.6
+// and iproute2 6.1 on Linux 6.18, and the example of the netfilter wire format that our own notes were
+// checked by.
 
 /** Bytes from hex digits; spaces and line ends are for the reader. */
 export function hex(text: string): Uint8Array {

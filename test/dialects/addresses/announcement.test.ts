@@ -21,7 +21,8 @@ test('IPv4 is announced by a request and a reply (RFC 5227, RFC 5944 4.6), padde
 
 test('IPv6 is announced to all nodes, overriding, unsolicited, with the target link-layer address', () => {
   const frames = announcementFrames(parseAddress('fd00::1'), mac);
-  // The words of pseudo-header and message sum up to 0x40371; folded 0x0375, inverted 0xfc8a. tcpdump -vv: "icmp6 sum ok".
+  // The words of pseudo-header and message sum up to 0x40371; folded 0x0375, inverted 0xfc8a. tcpdump -vv:
+  // "icmp6 sum ok".
   assert.deepEqual(frames, [
     hex(`333300000001 02005e100001 86dd
       60000000 0020 3a ff
@@ -45,7 +46,10 @@ test('the checksum of an advertisement holds for every address and every hardwar
   );
 });
 
-/** RFC 1071 by division: pseudo-header and message as one number of 16-bit digits, modulo 65535, is 0 if it is right. */
+/**
+ * RFC 1071 by division: pseudo-header and message as one number of 16-bit digits, modulo 65535, is 0 if it
+ * is right.
+ */
 function ones(frame: Uint8Array): bigint {
   const hop = Buffer.from(frame);
   const pseudo = Buffer.concat([hop.subarray(22, 54), Buffer.from([0, 0, 0, 32, 0, 0, 0, 58])]);

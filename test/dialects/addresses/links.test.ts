@@ -84,7 +84,8 @@ test('the question for links is a dump, that for a way is for one address', () =
   assert.deepEqual(
     routeQuestion(parseAddress('fd00::1')).bytes,
     hex(
-      '30000000 1a000100 01000000 00000000 0a800000 00000000 00000000 14000100 fd000000000000000000000000000001',
+      `30000000 1a000100 01000000 00000000 0a800000 00000000 00000000
+      14000100 fd000000 00000000 00000000 00000001`,
     ),
   );
 });

@@ -1,4 +1,5 @@
-// A delta -> batches -> a kernel: what is committed is what was wanted, and no half of anything is ever in force.
+// A delta -> batches -> a kernel: what is committed is what was wanted, and no half of anything is ever in
+// force.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -213,7 +214,10 @@ test('a full set names the element that did not fit, and nothing of its step is 
   assert.equal(kernel.text(), '\n');
 });
 
-/** A set that is not there has no size to be read, and answers pass for a VIP with egress as for one that is forwarded. */
+/**
+ * A set that is not there has no size to be read, and answers pass for a VIP with egress as for one that is
+ * forwarded.
+ */
 function legible(needs: Needs): Needs {
   const sources4 = needs.sourceLengths4.length > 0 ? needs.capacities.sources4 : 0;
   const sources6 = needs.sourceLengths6.length > 0 ? needs.capacities.sources6 : 0;

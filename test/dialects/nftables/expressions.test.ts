@@ -30,8 +30,8 @@ test('a goto carries the name of its chain', () => {
 });
 
 /**
- * The kernel keeps no nested flag, and writes a lookup with set, register and flags, where nft writes the register first,
- * an id and no flags.
+ * The kernel keeps no nested flag, and writes a lookup with set, register and flags, where nft writes the
+ * register first, an id and no flags.
  */
 function canonical(bytes: Uint8Array): Uint8Array {
   const text = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');

@@ -37,7 +37,7 @@ test('each key is asked for by a message of its own, which is no dump', () => {
   }
 });
 
-test('packets are read by the position of their key; an error and an element without a counter have none', () => {
+test('packets are read by the position of their key, and what has no counter has none', () => {
   const counter = (packets: string) =>
     put(7, [put(1, 'counter'), put(2, [put(1, new Uint8Array(8)), put(2, hex(packets))])]);
   const answer = (sequence: number, ...more: Uint8Array[]) =>
