@@ -111,7 +111,8 @@ export class Owners {
 
   /** Asks again for the VIPs that found no node. */
   retry(): void {
-    for (const [address, chosen] of this.#unplaced) if (chosen === null) this.#choose(address);
+    // A copy: choosing again puts the VIP at the end of what is walked here.
+    for (const [address, chosen] of [...this.#unplaced]) if (chosen === null) this.#choose(address);
     this.#outbox.flush();
   }
 
