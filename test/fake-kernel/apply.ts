@@ -197,11 +197,12 @@ function changeElements(
   }
 }
 
+/** The one that does not fit stays in what is left of the batch, so that it is there already if it comes again. */
 function addElement(set: FakeSet, key: Uint8Array, at: FakeAttribute): void {
   const digits = hexOf(key);
   if (set.elements.has(digits)) return;
-  if (set.size > 0 && set.elements.size >= set.size) throw new Refusal(ENFILE, at);
   set.elements.set(digits, key);
+  if (set.size > 0 && set.elements.size > set.size) throw new Refusal(ENFILE, at);
 }
 
 function removeElement(set: FakeSet, key: Uint8Array, at: FakeAttribute): void {

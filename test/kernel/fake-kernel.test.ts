@@ -1,6 +1,7 @@
 // The fake kernel beside the real one: the same batches, the same errors at the same places, the same state
 // afterwards.
 import assert from 'node:assert/strict';
+import { release } from 'node:os';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { nftables } from '../../src/dialects/nftables/dialect.ts';
@@ -13,12 +14,15 @@ import { fakeKernel } from '../fake-kernel.ts';
 import { cannotUnshare, Namespace } from '../namespaces.ts';
 
 const skip = cannotUnshare();
+/** Older kernels do not acknowledge the end of a batch, and ignore a second declaration of a set. */
+const [major = 0, minor = 0] = release().split('.').map(Number);
+const old = major * 100 + minor < 610 && `the fake is like Linux 6.10 and later, here is ${release()}`;
 const NETLINK_NETFILTER = 12;
 const WAIT_MICROS = 10_000_000;
 
 type Exchange = (bytes: Uint8Array, splitAt?: number) => Uint8Array;
 
-test('random batches meet the same answers in both', { skip }, () => {
+test('random batches meet the same answers in both', { skip: skip || old }, () => {
   fc.assert(
     fc.property(fc.array(anyBatch(), { minLength: 1, maxLength: 12 }), (batches) => {
       const real = realKernel();
