@@ -1,0 +1,54 @@
+// `vipward move`, `drain` and `undrain`: what an operator tells a controller; each returns once it is done.
+
+import { UsageError } from '../process/usage.ts';
+import { ask } from './client.ts';
+import { addressOf } from './explain.ts';
+import { type Flags, outputOf, type Surroundings, serverOf } from './settings.ts';
+import { plain } from './table.ts';
+
+export async function runMove(
+  { vip, node }: { readonly vip: string; readonly node: string },
+  flags: Flags,
+  around: Surroundings,
+): Promise<number> {
+  const body = { vip: addressOf(vip, 'VIP'), node: nodeName(node) };
+  const { from } = (await post('move', body, flags, around)) as { readonly from?: string | null };
+  if (isJson(flags, around)) return 0;
+  around.out.write(
+    from === node
+      ? `${body.vip} is on ${node} already\n`
+      : `${body.vip} moved to ${node}${from === null || from === undefined ? '' : ` from ${plain(from)}`}\n`,
+  );
+  return 0;
+}
+
+export async function runDrain(
+  { verb, node }: { readonly verb: 'drain' | 'undrain'; readonly node: string },
+  flags: Flags,
+  around: Surroundings,
+): Promise<number> {
+  const answer = await post(verb, { node: nodeName(node) }, flags, around);
+  if (isJson(flags, around)) return 0;
+  const { moved = 0 } = answer as { readonly moved?: number };
+  around.out.write(
+    verb === 'drain' ? `${node} is drained: ${moved} VIPs moved\n` : `${node} may have VIPs again\n`,
+  );
+  return 0;
+}
+
+async function post(verb: string, body: object, flags: Flags, around: Surroundings): Promise<unknown> {
+  const isRaw = isJson(flags, around);
+  const server = serverOf('controller', flags, around.env);
+  const { text, json } = await ask(server, { method: 'POST', path: `/api/v1/${verb}`, body });
+  if (isRaw) around.out.write(text.endsWith('\n') ? text : `${text}\n`);
+  return json;
+}
+
+function isJson(flags: Flags, { env }: Surroundings): boolean {
+  return outputOf(flags, env) === 'json';
+}
+
+function nodeName(text: string): string {
+  if (text !== '' && text.length <= 253) return text;
+  throw new UsageError(`NODE: expected the name of a node, got ${JSON.stringify(text.slice(0, 40))}`);
+}

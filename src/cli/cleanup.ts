@@ -1,0 +1,20 @@
+// `vipward cleanup`: takes everything of ours out of this machine's kernel, while no agent runs.
+
+import type { Surroundings } from './settings.ts';
+
+const defaultStateDir = '/var/lib/vipward';
+
+export interface CleanupFlags {
+  readonly state?: string;
+  readonly interface?: string;
+}
+
+/** Exit code 1 if an agent runs here or something could not be taken away; each line says what. */
+export async function runCleanup({ state }: CleanupFlags, around: Surroundings): Promise<number> {
+  const { cleanup } = await import('../agent/cleanup.ts');
+  const stateDir = state ?? (around.env['VIPWARD_STATE'] || defaultStateDir);
+  const { code, lines } = await cleanup({ stateDir });
+  const stream = code === 0 ? around.out : around.err;
+  for (const line of lines) stream.write(`${line}\n`);
+  return code;
+}

@@ -1,0 +1,168 @@
+// How a verb talks to a controller or an agent: one request, a deadline, and errors that carry the exit code.
+
+import { readFileSync } from 'node:fs';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { UsageError } from '../process/usage.ts';
+
+/** The servers of one role, tried in order, and what is needed to speak to them. */
+export interface Server {
+  readonly role: 'controller' | 'agent';
+  readonly origins: readonly URL[];
+  readonly token: string | undefined;
+  readonly ca: Buffer | undefined;
+  readonly timeoutMs: number;
+}
+
+export interface Question {
+  readonly method: 'GET' | 'POST';
+  /** Path and query. */
+  readonly path: string;
+  readonly body?: unknown;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly text: string;
+  readonly json: unknown;
+}
+
+/** Nobody answered, or not in a way that could be read: exit code 3. */
+export class NoAnswerError extends Error {
+  readonly code = 'NoAnswer';
+  readonly exitCode = 3;
+}
+
+/** The server answered no: exit code 1, or 2 where the request itself was wrong. */
+export class RefusedError extends Error {
+  readonly code = 'Refused';
+  readonly exitCode: number;
+
+  constructor(message: string, exitCode: number) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+const defaultPorts = { controller: 9470, agent: 9471 } as const;
+/** More than the status of 100,000 VIPs; a server that sends more is not one of ours. */
+const answerLimitBytes = 256 * 1024 * 1024;
+
+/** Parses one URL or several behind commas; http, https, ws and wss name the same server. Throws UsageError. */
+export function parseOrigins(text: string, where: string): readonly URL[] {
+  const origins = text.split(',').map((part) => part.trim());
+  return origins.filter((part) => part !== '').map((part) => parseOrigin(part, where));
+}
+
+function parseOrigin(text: string, where: string): URL {
+  const url = URL.parse(text.replace(/^ws(s?):/i, 'http$1:'));
+  if (url === null || !/^https?:$/.test(url.protocol) || url.hostname === '') {
+    throw new UsageError(
+      `${where}: expected http://HOST:PORT (or https, ws, wss), got ${JSON.stringify(text)}`,
+    );
+  }
+  return url;
+}
+
+export function defaultOrigin(role: Server['role']): URL {
+  return new URL(`http://127.0.0.1:${defaultPorts[role]}`);
+}
+
+/** The token of a file with one word, or of its line `operator TOKEN`. Throws UsageError. */
+export function readToken(path: string): string {
+  const lines = readText('--token-file', path)
+    .toString('utf8')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([first]) => first !== undefined && first !== '' && !first.startsWith('#'));
+  const operator = lines.find((words) => words.length === 2 && words[0] === 'operator')?.[1];
+  const token = operator ?? (lines.length === 1 && lines[0]?.length === 1 ? lines[0][0] : undefined);
+  if (token === undefined) {
+    throw new UsageError(`--token-file ${path}: expected one token, or a line \`operator TOKEN\``);
+  }
+  return token;
+}
+
+export function readText(flag: string, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new UsageError(`${flag} ${path}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** Asks each server in turn until one answers. Throws NoAnswerError if none did, RefusedError for an answer of 4xx. */
+export async function ask(server: Server, question: Question): Promise<Answer> {
+  const failures: string[] = [];
+  for (const origin of server.origins) {
+    const url = new URL(question.path, origin);
+    try {
+      return checked(await exchange(url, server, question), url);
+    } catch (error) {
+      if (error instanceof RefusedError) throw error;
+      failures.push(`${origin.origin}: ${wordsOf(error)}`);
+    }
+  }
+  const flag = server.role;
+  const hint = `is a ${flag} running there? name it with --${flag} URL or VIPWARD_${flag.toUpperCase()}`;
+  throw new NoAnswerError(`no answer from the ${flag} at ${failures.join('; ')}; ${hint}`);
+}
+
+function checked(answer: Answer, url: URL): Answer {
+  if (answer.status < 300) {
+    if (answer.json !== undefined) return answer;
+    throw new Error(`answered ${url.pathname} with something that is not JSON: it is no vipward server`);
+  }
+  const error = (answer.json as { readonly error?: { message?: string; next?: string } } | undefined)?.error;
+  if (error?.message === undefined || answer.status >= 500) {
+    throw new Error(error?.message ?? `answered ${url.pathname} with status ${answer.status}`);
+  }
+  const next = error.next === undefined ? '' : `; ${error.next}`;
+  throw new RefusedError(`${url.host}: ${error.message}${next}`, answer.status === 400 ? 2 : 1);
+}
+
+function exchange(url: URL, { token, ca, timeoutMs }: Server, { method, body }: Question): Promise<Answer> {
+  const bytes = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+  const headers: Record<string, string> = { accept: 'application/json', connection: 'close' };
+  if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
+  if (bytes !== undefined) {
+    headers['content-type'] = 'application/json';
+    headers['content-length'] = String(bytes.length);
+  }
+  const signal = AbortSignal.timeout(timeoutMs);
+  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+  const fail = (error: unknown) => reject(signal.aborted ? new Error(`silent for ${timeoutMs} ms`) : error);
+  const options = { method, headers, signal, ...(ca === undefined ? {} : { ca }) };
+  const take = (message: IncomingMessage) => {
+    readAnswer(message).then(resolve, fail);
+  };
+  const outgoing =
+    url.protocol === 'https:' ? httpsRequest(url, options, take) : httpRequest(url, options, take);
+  outgoing.on('error', fail);
+  outgoing.end(bytes);
+  return promise;
+}
+
+async function readAnswer(message: IncomingMessage): Promise<Answer> {
+  const parts: Buffer[] = [];
+  let length = 0;
+  for await (const part of message as AsyncIterable<Buffer>) {
+    length += part.length;
+    if (length > answerLimitBytes) throw new Error(`sent more than ${answerLimitBytes} bytes`);
+    parts.push(part);
+  }
+  const text = Buffer.concat(parts).toString('utf8');
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    json = undefined;
+  }
+  return { status: message.statusCode ?? 0, text, json };
+}
+
+/** An error of several tries (a name with two addresses) has its words in its parts. */
+function wordsOf(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(wordsOf).join(', ');
+  return error instanceof Error ? error.message : String(error);
+}

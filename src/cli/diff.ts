@@ -1,0 +1,24 @@
+// `vipward diff`: what the kernel has against what it should have, as the agent of this node reads it.
+
+import { ask } from './client.ts';
+import { type Flags, outputOf, type Surroundings, serverOf } from './settings.ts';
+import { plain } from './table.ts';
+
+interface Difference {
+  readonly differs: boolean;
+  readonly remove: readonly string[];
+  readonly add: readonly string[];
+}
+
+/** Prints what would be taken away and put in. Exit code 1 if there is anything. */
+export async function runDiff(flags: Flags, around: Surroundings): Promise<number> {
+  const output = outputOf(flags, around.env);
+  const answer = await ask(serverOf('agent', flags, around.env), { method: 'GET', path: '/diff' });
+  const { differs, remove = [], add = [] } = answer.json as Difference;
+  if (output === 'json') around.out.write(answer.text.endsWith('\n') ? answer.text : `${answer.text}\n`);
+  else if (differs) {
+    const lines = [...remove.map((text) => `- ${plain(text)}`), ...add.map((text) => `+ ${plain(text)}`)];
+    around.out.write(`${lines.join('\n')}\n`);
+  } else around.out.write('the kernel has what it should have\n');
+  return differs ? 1 : 0;
+}

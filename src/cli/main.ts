@@ -1,0 +1,39 @@
+// The composition root of `vipward`: the only reader of argv, the environment and signals, and the only setter of the
+// exit code. Each command is imported when it is asked for, so that an agent carries nothing of the others.
+
+/** Aborts on the first SIGTERM or SIGINT; later ones find a stop under way and change nothing. */
+function rootSignal(): AbortSignal {
+  const root = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => root.abort());
+  return root.signal;
+}
+
+async function run(): Promise<number> {
+  const [verb = '', ...argv] = process.argv.slice(2);
+  const { env } = process;
+  switch (verb) {
+    case 'agent':
+      return await (await import('../agent/main.ts')).runAgent(argv, env, rootSignal());
+    case 'controller':
+      return await (await import('../controller/main.ts')).runController(argv, env, rootSignal());
+    default: {
+      const { runVerb } = await import('./verbs.ts');
+      return await runVerb(process.argv.slice(2), { env, out: process.stdout, err: process.stderr });
+    }
+  }
+}
+
+/** A reader that goes away, as `head` does, ends the output and is no error. */
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exitCode = error.code === 'EPIPE' ? 0 : 1;
+});
+
+run().then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    process.stderr.write(`vipward: ${error instanceof Error ? error.stack : String(error)}\n`);
+    process.exitCode = 1;
+  },
+);

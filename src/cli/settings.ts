@@ -1,0 +1,70 @@
+// Flags and environment of a verb, turned into the server it asks and the form of its answer.
+
+import { UsageError } from '../process/usage.ts';
+import { parseDuration } from '../process/values.ts';
+import { defaultOrigin, parseOrigins, readText, readToken, type Server } from './client.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Where a verb runs: everything it reads and writes. */
+export interface Surroundings {
+  readonly env: Environment;
+  readonly out: { write(text: string): unknown };
+  readonly err: { write(text: string): unknown };
+}
+
+/** The flags that commander read, as texts; `true` where one that may have a value has none. */
+export interface Flags {
+  readonly controller?: string;
+  readonly agent?: string | true;
+  readonly tokenFile?: string;
+  readonly caFile?: string;
+  readonly timeout?: string;
+  readonly output?: string;
+}
+
+export type Output = 'table' | 'wide' | 'json';
+
+/** The server of a role by flag, then environment, then default. Throws UsageError. */
+export function serverOf(role: Server['role'], flags: Flags, env: Environment): Server {
+  const flag = flags[role] === true ? undefined : flags[role];
+  const variable = `VIPWARD_${role.toUpperCase()}`;
+  const text = flag ?? valueIn(env, variable);
+  const where = flag === undefined ? variable : `--${role}`;
+  const origins = text === undefined ? [defaultOrigin(role)] : parseOrigins(text, where);
+  if (origins.length === 0) throw new UsageError(`${where}: expected a URL, got nothing`);
+  const tokenFile = flags.tokenFile ?? valueIn(env, 'VIPWARD_TOKEN_FILE');
+  const caFile = flags.caFile ?? valueIn(env, 'VIPWARD_CA_FILE');
+  return {
+    role,
+    origins,
+    token: tokenFile === undefined ? undefined : readToken(tokenFile),
+    ca: caFile === undefined ? undefined : readText('--ca-file', caFile),
+    timeoutMs: timeoutOf(flags, env),
+  };
+}
+
+/** Which of the two a status is asked of, if that was said: a flag counts more than any variable. */
+export function chosenRole(flags: Flags, env: Environment): Server['role'] | undefined {
+  if (flags.agent !== undefined) return 'agent';
+  if (flags.controller !== undefined || valueIn(env, 'VIPWARD_CONTROLLER') !== undefined) return 'controller';
+  return valueIn(env, 'VIPWARD_AGENT') === undefined ? undefined : 'agent';
+}
+
+export function outputOf({ output }: Flags, env: Environment): Output {
+  const text = output ?? valueIn(env, 'VIPWARD_OUTPUT') ?? 'table';
+  if (text === 'table' || text === 'wide' || text === 'json') return text;
+  throw new UsageError(`--output: expected table, wide or json, got ${JSON.stringify(text)}`);
+}
+
+function timeoutOf({ timeout }: Flags, env: Environment): number {
+  const text = timeout ?? valueIn(env, 'VIPWARD_TIMEOUT') ?? '10s';
+  const timeoutMs = parseDuration(text, timeout === undefined ? 'VIPWARD_TIMEOUT' : '--timeout');
+  if (timeoutMs > 0 && timeoutMs <= 2 ** 31 - 1) return timeoutMs;
+  throw new UsageError(`--timeout: expected more than 0 and at most 24 days, got ${text}`);
+}
+
+/** An empty variable is how a container manifest says "not set". */
+function valueIn(env: Environment, name: string): string | undefined {
+  return env[name] === '' ? undefined : env[name];
+}

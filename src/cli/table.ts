@@ -1,0 +1,21 @@
+// Text for people: columns that line up.
+
+/** Rows under a head, each column as wide as its widest cell; the last one is not padded. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const all = [head, ...rows];
+  const widths = head.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)));
+  const line = (row: readonly string[]) => {
+    return row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd();
+  };
+  return `${all.map(line).join('\n')}\n`;
+}
+
+/** Text of a server, made harmless for a terminal. */
+export function plain(value: unknown): string {
+  return (
+    [...String(value ?? '-')].map((char) => (char < ' ' || char === '\u007f' ? '?' : char)).join('') || '-'
+  );
+}

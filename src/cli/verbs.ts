@@ -1,0 +1,170 @@
+// The verbs as commander knows them: names, flags, help with examples. What each one does is in a file of its own.
+
+import { Command, CommanderError, Option } from 'commander';
+import { UsageError } from '../process/usage.ts';
+import { readVersion } from '../process/version.ts';
+import { NoAnswerError, RefusedError } from './client.ts';
+import { type Shell, shells } from './completion.ts';
+import type { Flags, Surroundings } from './settings.ts';
+
+const notYet = 2;
+
+/** Runs one verb and resolves to its exit code; the reason of any that is not 0 is on stderr. */
+export async function runVerb(argv: readonly string[], around: Surroundings): Promise<number> {
+  let code = 0;
+  const program = makeProgram(around, (result) => {
+    code = result;
+  });
+  try {
+    if (argv.length === 0) {
+      around.err.write(program.helpInformation());
+      return 2;
+    }
+    await program.parseAsync([...argv], { from: 'user' });
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof UsageError || error instanceof NoAnswerError || error instanceof RefusedError) {
+      around.err.write(`vipward ${argv[0]}: ${error.message}\n`);
+      return error.exitCode;
+    }
+    throw error;
+  }
+}
+
+/** All verbs; `done` is told the exit code of the one that ran. */
+export function makeProgram(around: Surroundings, done: (code: number) => void): Command {
+  const program = new Command('vipward')
+    .description('A small, fast distributed firewall for Kubernetes load balancer addresses.')
+    .version(readVersion(), '-V, --version')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => around.out.write(text),
+      writeErr: (text) => around.err.write(text),
+    })
+    .showHelpAfterError('(--help shows the usage)')
+    .addHelpText('after', '\nExit codes: 0 done, 1 the answer is no, 2 wrong usage, 3 no server answered.');
+  // These two read their own flags: they are listed here only for the help.
+  program.command('agent').description('run the agent of a node; see vipward agent --help');
+  program.command('controller').description('run the controller; see vipward controller --help');
+  addQuestions(program, around, done);
+  addChanges(program, around, done);
+  addLocal(program, around, done);
+  return program;
+}
+
+type Done = (code: number) => void;
+
+function addQuestions(program: Command, around: Surroundings, done: Done): void {
+  const status = verb(program, 'status', 'every VIP with its owner, state and why; every node with its lag', [
+    'vipward status',
+    'vipward status -o json | head',
+    'vipward status --agent http://127.0.0.1:9471 -o wide',
+    'vipward status --watch',
+  ]);
+  serverFlags(status, 'controller');
+  status.addOption(new Option('--agent [url]', 'ask an agent for the view of its node, with counters'));
+  status.option('-w, --watch', 'print again every second');
+  status.action(async (flags: Flags & { readonly watch?: boolean }) => {
+    done(await (await import('./status.ts')).runStatus(flags, around));
+  });
+  const explain = verb(program, 'explain', 'would this packet pass here, and which rule says so', [
+    'vipward explain 10.0.0.10:443',
+    'vipward explain 10.0.0.10:53/udp --from 192.0.2.7',
+    "vipward explain '[fd00::10]:80' -o json",
+  ]);
+  explain.argument('<ip:port[/udp|/sctp]>', 'where the packet goes; IPv6 in brackets');
+  explain.option('--from <ip>', 'where it comes from');
+  serverFlags(explain, 'agent');
+  explain.action(async (target: string, flags: Flags & { readonly from?: string }) => {
+    done(await (await import('./explain.ts')).runExplain(target, flags, around));
+  });
+  const diff = verb(
+    program,
+    'diff',
+    'what the kernel has against what it should have; exit 1 if they differ',
+    ['vipward diff', 'vipward diff --agent http://127.0.0.1:9471 -o json'],
+  );
+  serverFlags(diff, 'agent');
+  diff.action(async (flags: Flags) => {
+    done(await (await import('./diff.ts')).runDiff(flags, around));
+  });
+}
+
+function addChanges(program: Command, around: Surroundings, done: Done): void {
+  const move = verb(program, 'move', 'give a VIP to another node; returns once that node has announced it', [
+    'vipward move 10.0.0.10 node-b',
+    'vipward move fd00::10 node-b --timeout 30s',
+  ]);
+  move.argument('<vip>', 'one address').argument('<node>', 'the node that shall have it');
+  serverFlags(move, 'controller');
+  move.action(async (vip: string, node: string, flags: Flags) => {
+    done(await (await import('./changes.ts')).runMove({ vip, node }, flags, around));
+  });
+  for (const name of ['drain', 'undrain'] as const) {
+    const about =
+      name === 'drain' ? 'move every VIP off a node and give it no more' : 'let a node have VIPs again';
+    const command = verb(program, name, about, [`vipward ${name} node-a`]);
+    command.argument('<node>', 'the name of the node');
+    serverFlags(command, 'controller');
+    command.action(async (node: string, flags: Flags) => {
+      done(await (await import('./changes.ts')).runDrain({ verb: name, node }, flags, around));
+    });
+  }
+}
+
+function addLocal(program: Command, around: Surroundings, done: Done): void {
+  const cleanup = verb(
+    program,
+    'cleanup',
+    'take everything of ours out of this kernel, while no agent runs',
+    ['vipward cleanup', 'vipward cleanup --state /var/lib/vipward'],
+  );
+  cleanup.option('--state <dir>', 'where the agent keeps its records (default: /var/lib/vipward)');
+  cleanup.option('--interface <names>', 'look for addresses on these interfaces only');
+  cleanup.action(async (flags: { readonly state?: string; readonly interface?: string }) => {
+    done(await (await import('./cleanup.ts')).runCleanup(flags, around));
+  });
+  for (const name of ['doctor', 'manifests']) {
+    const command = verb(program, name, 'not there yet', [`vipward ${name}`]);
+    command.allowUnknownOption().allowExcessArguments();
+    command.action(() => {
+      around.err.write(`vipward ${name}: not there yet in this version\n`);
+      done(notYet);
+    });
+  }
+  verb(program, 'version', 'print the version', ['vipward version']).action(() => {
+    around.out.write(`${readVersion()}\n`);
+    done(0);
+  });
+  const completion = verb(program, 'completion', 'print a completion script for a shell', [
+    'source <(vipward completion bash)',
+    'vipward completion fish > ~/.config/fish/completions/vipward.fish',
+  ]);
+  completion.addArgument(completion.createArgument('<shell>', 'the shell').choices([...shells]));
+  completion.action(async (shell: Shell) => {
+    around.out.write((await import('./completion.ts')).completionScript(program, shell));
+    done(0);
+  });
+  verb(program, 'demo', 'the whole thing in namespaces of its own; npm start', ['vipward demo --once'])
+    .option('--once', 'probe, print, exit 0 only if every probe came out as declared')
+    .option('--services <path>', 'manifests to serve');
+}
+
+function verb(program: Command, name: string, about: string, examples: readonly string[]): Command {
+  const lines = examples.map((example) => `  ${example}`).join('\n');
+  return program.command(name).description(about).addHelpText('after', `\nExamples:\n${lines}`);
+}
+
+/** The flags of a verb that asks a server of that role. */
+function serverFlags(command: Command, role: 'controller' | 'agent'): void {
+  const port = role === 'controller' ? 9470 : 9471;
+  command.option(
+    `--${role} <url>`,
+    `http, https, ws or wss URL (VIPWARD_${role.toUpperCase()}; default: http://127.0.0.1:${port})`,
+  );
+  command.option('--token-file <file>', 'file with the token to show (VIPWARD_TOKEN_FILE)');
+  command.option('--ca-file <file>', 'CA that signed the certificate of the server, PEM (VIPWARD_CA_FILE)');
+  command.option('--timeout <duration>', 'how long to wait for an answer (default: 10s)');
+  command.option('-o, --output <form>', 'table, wide or json (default: table)');
+}

@@ -1,0 +1,61 @@
+// A stand-in for a controller or an agent: answers from a table, remembers what it was asked.
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { runVerb } from '../../src/cli/verbs.ts';
+
+export interface Asked {
+  readonly method: string;
+  readonly url: string;
+  readonly authorization: string | undefined;
+  readonly body: unknown;
+}
+
+export interface Stub extends AsyncDisposable {
+  readonly url: string;
+  readonly asked: readonly Asked[];
+}
+
+/** What a stub answers: a status and a body by `METHOD /path`; undefined never answers. */
+export type Answers = Readonly<Record<string, readonly [status: number, body: unknown] | undefined>>;
+
+export async function startStub(answers: Answers): Promise<Stub> {
+  const asked: Asked[] = [];
+  const server = createServer(async (request, response) => {
+    const parts: Buffer[] = [];
+    for await (const part of request) parts.push(part as Buffer);
+    const text = Buffer.concat(parts).toString();
+    const { method = '', url = '', headers } = request;
+    const body: unknown = text === '' ? undefined : JSON.parse(text);
+    asked.push({ method, url, authorization: headers.authorization, body });
+    const answer = answers[`${method} ${url.split('?')[0]}`];
+    if (answer === undefined) return;
+    const [status, value] = answer;
+    response.writeHead(status).end(typeof value === 'string' ? value : JSON.stringify(value));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    asked,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+export interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs a verb in this process. */
+export async function run(argv: readonly string[], env: Record<string, string> = {}): Promise<Ran> {
+  const texts = { out: '', err: '' };
+  const code = await runVerb(argv, {
+    env,
+    out: { write: (text) => (texts.out += text) },
+    err: { write: (text) => (texts.err += text) },
+  });
+  return { code, ...texts };
+}
