@@ -2,7 +2,7 @@
 
 import type { Step } from '../netlink/ack.ts';
 import type { Address } from '../state/address.ts';
-import type { Capacities, DesiredState } from '../state/desired-state.ts';
+import type { DesiredState, Needs } from '../state/desired-state.ts';
 import type { ServiceKey } from '../state/service.ts';
 
 /**
@@ -24,8 +24,8 @@ export interface KernelObject {
 export interface KernelObjects<O extends KernelObject = KernelObject> {
   readonly constants: readonly O[];
   readonly elements: readonly O[];
-  /** What the sets found in the kernel can hold, so that a restart does not shrink them; null where nothing is. */
-  readonly capacities: Capacities | null;
+  /** What was found in the kernel serves these needs, so that a restart takes nothing back; null where nothing is. */
+  readonly needs: Needs | null;
 }
 
 /** Objects to take away and to put in. One that changes is in both. */
@@ -39,7 +39,7 @@ export const Door = { nfnetlink: 'nfnetlink', rtnetlink: 'rtnetlink' } as const;
 export type Door = (typeof Door)[keyof typeof Door];
 
 /** A change of the kernel as data. Steps are committed in order; each is all or nothing where the kernel can do that. */
-export interface Transaction<O extends KernelObject = KernelObject> {
+export interface Transaction<O = KernelObject> {
   readonly door: Door;
   readonly steps: readonly Step<O>[];
 }

@@ -1,6 +1,6 @@
 // The only place that writes to the kernel: a transaction goes to the writer thread, a receipt comes back.
 
-import type { DumpRequest, KernelObject, Transaction } from '../dialects/dialect.ts';
+import type { DumpRequest, Transaction } from '../dialects/dialect.ts';
 import { type Receipt, receiptOf } from '../netlink/ack.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NLM_F_DUMP_INTR } from '../netlink/message.ts';
 import { messagesOf } from '../netlink/reader.ts';
@@ -42,7 +42,7 @@ export class Kernel implements Disposable {
   }
 
   /** Commits the steps in order and stops behind the first that was refused. Throws SystemCallError. */
-  commit<O extends KernelObject>(transaction: Transaction<O>): Soon<Receipt<O>> {
+  commit<O>(transaction: Transaction<O>): Soon<Receipt<O>> {
     const { fd } = this.#socket(transaction.door);
     for (const [index, step] of transaction.steps.entries()) {
       const outcome = this.#submit(fd, step.bytes, step.split);
@@ -77,7 +77,7 @@ export class Kernel implements Disposable {
     this.#sockets.clear();
   }
 
-  async #commitRest<O extends KernelObject>(
+  async #commitRest<O>(
     { door, steps }: Transaction<O>,
     index: number,
     pending: Promise<Outcome>,

@@ -77,11 +77,12 @@ export function openPacket(native: Native): number {
   return checked('socket(AF_PACKET)', native.socket(AF_PACKET, SOCK_RAW, 0));
 }
 
-/** struct sockaddr_ll of an interface: where a frame goes out. */
-export function linkAddress(interfaceIndex: number): Uint8Array {
+/** struct sockaddr_ll of an interface: where a frame of an EtherType goes out. */
+export function linkAddress(interfaceIndex: number, protocol: number): Uint8Array {
   const address = new Uint8Array(20);
   const view = new DataView(address.buffer);
   view.setUint16(0, AF_PACKET, true);
+  view.setUint16(2, protocol, false);
   view.setInt32(4, interfaceIndex, true);
   return address;
 }

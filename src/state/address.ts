@@ -135,7 +135,8 @@ function groupsOf(text: string, mayEndIn4: boolean): number[] | undefined {
 /** RFC 5952: lower case, the first longest run of two or more zero groups shortened. */
 function format6(bytes: Uint8Array): string {
   const groups: number[] = [];
-  for (let index = 0; index < 16; index += 2) groups.push(((bytes[index] ?? 0) << 8) | (bytes[index + 1] ?? 0));
+  for (let index = 0; index < 16; index += 2)
+    groups.push(((bytes[index] ?? 0) << 8) | (bytes[index + 1] ?? 0));
   let best = { start: 0, length: 1 };
   for (let start = 0; start < 8; start++) {
     let length = 0;

@@ -12,9 +12,17 @@ export interface Needs {
   readonly egress: boolean;
   /** Some port is delivered by somebody's DNAT, so that answers to the node itself come back through conntrack. */
   readonly forward: boolean;
-  /** How many elements each set must be able to hold: a power of two. */
-  readonly capacity4: number;
-  readonly capacity6: number;
+  readonly capacities: Capacities;
+}
+
+/** How many elements the sets of each kind must be able to hold: powers of two with headroom. */
+export interface Capacities {
+  readonly vips4: number;
+  readonly vips6: number;
+  readonly ports4: number;
+  readonly ports6: number;
+  readonly sources4: number;
+  readonly sources6: number;
 }
 
 /** An address this node holds, and the interface it goes on. */

@@ -13,7 +13,7 @@ import {
 } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
 import { formatAddress } from '../../state/address.ts';
-import type { Capacities } from '../../state/desired-state.ts';
+import type { Needs } from '../../state/desired-state.ts';
 import type { DumpRequest, KernelObjects } from '../dialect.ts';
 import {
   ChainAttribute,
@@ -21,6 +21,7 @@ import {
   DescAttribute,
   ElementAttribute,
   ElementListAttribute,
+  EXPR_NAME,
   HookAttribute,
   layout,
   Message,
@@ -33,6 +34,7 @@ import {
   tableName,
 } from './constants.ts';
 import {
+  addressLength,
   type ChainObject,
   chainObject,
   elementObject,
@@ -79,7 +81,7 @@ export function decode(replies: readonly Uint8Array[], tableFlags: number): Kern
   for (const { attributes } of tables ?? []) objects.push(readTable(attributes));
   const table = objects[0];
   if (table === undefined || table.id !== tableObject(tableFlags, layout, true).id) {
-    return { constants: objects, elements: [], capacities: null };
+    return { constants: objects, elements: [], needs: null };
   }
   const found = (sets ?? []).filter(isNamed).map(({ attributes }) => readSet(attributes));
   // The kernel dumps sets in the order in which they were made, which is not always that of ruleset().
@@ -91,7 +93,7 @@ export function decode(replies: readonly Uint8Array[], tableFlags: number): Kern
   return {
     constants: [...objects, ...read.filter(isConstant)],
     elements: read.filter((object) => !isConstant(object)),
-    capacities: capacitiesOf(byName),
+    needs: needsOf(byName, rules ?? []),
   };
 }
 
@@ -102,6 +104,12 @@ export function tableOwner(reply: Uint8Array): number | undefined {
   return undefined;
 }
 
+/** Whether a message, an event too, is about our table. */
+export function isOurs({ payload }: NetlinkMessage): boolean {
+  if (payload[0] !== NFPROTO_INET) return false;
+  return textOf(attributesOf(payload, headerBytes).get(1) ?? new Uint8Array()) === tableName;
+}
+
 interface Entry {
   readonly type: number;
   readonly attributes: Attributes;
@@ -110,9 +118,8 @@ interface Entry {
 /** Attribute 1 is the table's name in every message, but for a table, where it is its own. */
 function* ours(reply: Uint8Array): Generator<Entry, void, undefined> {
   for (const message of messagesOf(reply)) {
-    if (!isNew(message) || message.payload[0] !== NFPROTO_INET) continue;
-    const attributes = attributesOf(message.payload, headerBytes);
-    if (textOf(attributes.get(1) ?? new Uint8Array()) === tableName) yield { type: message.type, attributes };
+    if (!isNew(message) || !isOurs(message)) continue;
+    yield { type: message.type, attributes: attributesOf(message.payload, headerBytes) };
   }
 }
 
@@ -179,7 +186,7 @@ function readElements(attributes: Attributes, sets: ReadonlyMap<string, SetObjec
   const set = sets.get(name);
   if (set === undefined) return [];
   const handle = { name, version: setVersion(name, set.size) };
-  const ownerBytes = set.keyLengthBytes === 1 ? 0 : family(name) === 6 ? 16 : 4;
+  const ownerBytes = set.keyLengthBytes === 1 ? 0 : addressLength(name);
   const elements: NftObject[] = [];
   for (const [, item] of attributeList(attributes.get(ElementListAttribute.ELEMENTS) ?? new Uint8Array())) {
     const key = attributesOf(attributesOf(item).get(ElementAttribute.KEY) ?? new Uint8Array()).get(
@@ -192,22 +199,35 @@ function readElements(attributes: Attributes, sets: ReadonlyMap<string, SetObjec
   return elements;
 }
 
-/** `src4_26` belongs to family 4, `allow6` to 6: the first digit of the name. */
-function family(name: string): 4 | 6 {
-  return /\d/.exec(name)?.[0] === '6' ? 6 : 4;
-}
-
-function capacitiesOf(sets: ReadonlyMap<string, SetObject>): Capacities {
+/** Reads off the table what it was made for; the inverse of ruleset(). */
+function needsOf(sets: ReadonlyMap<string, SetObject>, rules: readonly Entry[]): Needs {
   const size = (...names: string[]): number => Math.max(0, ...names.map((name) => sets.get(name)?.size ?? 0));
   const sources = (of: 4 | 6): string[] => [...sets.keys()].filter((name) => name.startsWith(`src${of}_`));
+  const lengths = (of: 4 | 6): number[] =>
+    sources(of)
+      .map((name) => Number(name.slice(name.indexOf('_') + 1)))
+      .sort((a, b) => a - b);
   return {
-    vips4: size('vip4', 'drop4'),
-    vips6: size('vip6', 'drop6'),
-    ports4: size('allow4', 'host4'),
-    ports6: size('allow6', 'host6'),
-    sources4: size(...sources(4)),
-    sources6: size(...sources(6)),
+    sourceLengths4: lengths(4),
+    sourceLengths6: lengths(6),
+    egress: sets.has('egress4'),
+    forward: rules.some(({ attributes }) => usesConntrack(attributes)),
+    capacities: {
+      vips4: size('vip4', 'drop4'),
+      vips6: size('vip6', 'drop6'),
+      ports4: size('allow4', 'host4'),
+      ports6: size('allow6', 'host6'),
+      sources4: size(...sources(4)),
+      sources6: size(...sources(6)),
+    },
   };
+}
+
+function usesConntrack(rule: Attributes): boolean {
+  for (const [, item] of attributeList(rule.get(RuleAttribute.EXPRESSIONS) ?? new Uint8Array())) {
+    if (textOf(attributesOf(item).get(EXPR_NAME) ?? new Uint8Array()) === 'ct') return true;
+  }
+  return false;
 }
 
 function dump(type: number, body: (writer: Writer) => void): DumpRequest {

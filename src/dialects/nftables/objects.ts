@@ -88,6 +88,11 @@ export function setVersion(name: string, size: number): string {
   return `${name}#${size}`;
 }
 
+/** How long an address is in the keys of a set: `src4_26` belongs to family 4, `allow6` to 6. */
+export function addressLength(set: string): 4 | 16 {
+  return /\d/.exec(set)?.[0] === '6' ? 16 : 4;
+}
+
 const constant = { owner: null, service: null, foreign: false } as const;
 
 function latin1(bytes: Uint8Array): string {

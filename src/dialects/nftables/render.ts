@@ -16,7 +16,7 @@ export function renderer(options: NftOptions): (state: DesiredState) => KernelOb
       known = { needs: state.needs, constants: ruleset(state.needs, options) };
     const elements: ElementObject[] = [];
     for (const vip of state.vips) vipElements(vip, state.needs.capacities, elements);
-    return { constants: known.constants, elements, capacities: null };
+    return { constants: known.constants, elements, needs: null };
   };
 }
 

@@ -1,0 +1,105 @@
+// What an agent answers over HTTP: status, health, metrics, and the two questions of `explain` and `diff`.
+
+import { diff } from '../dialects/delta.ts';
+import { chainDump, readForeign } from '../dialects/nftables/foreign.ts';
+import { failure, type Reply, type Route } from '../process/http.ts';
+import { type Address, AddressError, parseAddress } from '../state/address.ts';
+import { PortError, parsePort, parseProtocol } from '../state/port.ts';
+import type { Agent } from './agent.ts';
+import { explain } from './explain.ts';
+import { readVipCounters, type VipCounters } from './firewall.ts';
+import { metricsText } from './metrics.ts';
+import { controllerReports, type NodeReport, vipReports } from './report.ts';
+
+/** A kernel that is busy with somebody else's commit answers late: then the report goes without counters. */
+const countersWithinMs = 300;
+
+/** `full` serves what is for this host alone; the other listener is for scrapers. */
+export function agentRoutes(agent: Agent, full: boolean): Route[] {
+  const open: Route[] = [
+    { method: 'GET', path: '/healthz', handle: () => text(200, 'ok\n') },
+    { method: 'GET', path: '/readyz', handle: () => ready(agent) },
+    { method: 'GET', path: '/metrics', handle: async () => metrics(agent) },
+  ];
+  if (!full) return open;
+  return [
+    ...open,
+    { method: 'GET', path: '/status', handle: async () => ({ status: 200, body: await nodeReport(agent) }) },
+    { method: 'GET', path: '/explain', handle: ({ url }) => explained(agent, url.searchParams) },
+    { method: 'GET', path: '/diff', handle: () => differences(agent) },
+  ];
+}
+
+/** Ready means in force since start, from disk or from a controller. */
+function ready({ loop, ledger }: Agent): Reply {
+  if (loop.inSync || ledger.committed.size > 0) return text(200, 'ok\n');
+  return failure(503, {
+    code: 'NotReady',
+    message: 'nothing is in force yet: no state on disk, and no controller has synced',
+    next: 'see /status for what the streams say',
+  });
+}
+
+export async function nodeReport(agent: Agent): Promise<NodeReport> {
+  const { config, firewall, ledger, loop, session, link, version } = agent;
+  return {
+    node: config.node,
+    version,
+    firewall: firewall.dialect.name,
+    filter: config.values.filter,
+    inSync: loop.settled,
+    cluster: session.cluster,
+    generation: session.generation,
+    controllers: controllerReports(link.streams),
+    problems: agent.problems(),
+    vips: vipReports(ledger, await counters(agent)),
+  };
+}
+
+export async function counters({ kernel, firewall, ledger }: Agent): Promise<Map<Address, VipCounters>> {
+  const nothing = new Promise<Map<Address, VipCounters>>((resolve) => {
+    setTimeout(() => resolve(new Map()), countersWithinMs).unref();
+  });
+  const read = readVipCounters(kernel, firewall, [...ledger.committed.values()]).catch(() => new Map());
+  return Promise.race([read, nothing]);
+}
+
+async function explained({ kernel, ledger, config }: Agent, query: URLSearchParams): Promise<Reply> {
+  try {
+    const address = parseAddress(query.get('address') ?? '');
+    const from = query.get('from');
+    const packet = {
+      address,
+      port: parsePort(Number(query.get('port'))),
+      protocol: parseProtocol(query.get('protocol') ?? 'TCP'),
+      from: from === null ? null : parseAddress(from),
+    };
+    const { chains } = readForeign(await kernel.ask(chainDump()));
+    const observe = config.values.filter === 'observe';
+    return {
+      status: 200,
+      body: explain(packet, { vip: ledger.committed.get(address), observe, foreign: chains }),
+    };
+  } catch (error) {
+    if (!(error instanceof AddressError) && !(error instanceof PortError)) throw error;
+    const next = 'ask for /explain?address=A&port=N&protocol=TCP|UDP|SCTP&from=B';
+    return failure(400, { code: error.code, message: error.message, next });
+  }
+}
+
+async function differences({ kernel, firewall, rules }: Agent): Promise<Reply> {
+  const { dialect, describe } = firewall;
+  const have = dialect.decode(await kernel.dump(dialect.dumps));
+  const { remove, add } = diff(have, rules.whole());
+  const differs = remove.length + add.length > 0;
+  return { status: 200, body: { differs, remove: remove.map(describe), add: add.map(describe) } };
+}
+
+async function metrics(agent: Agent): Promise<Reply> {
+  const { text: body, contentType } = await metricsText(agent, await counters(agent));
+  return { status: 200, body, contentType };
+}
+
+function text(status: number, body: string): Reply {
+  return { status, body, contentType: 'text/plain; charset=utf-8' };
+}

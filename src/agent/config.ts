@@ -1,0 +1,160 @@
+// What the agent was told on its command line, checked once: main.ts is the only caller.
+
+import { readFileSync } from 'node:fs';
+import { logLevels } from '../process/log.ts';
+import type { OptionValues } from '../process/options.ts';
+import { UsageError } from '../process/usage.ts';
+import { type HostPort, parseHostPort } from '../process/values.ts';
+import { type Prefix, parsePrefix } from '../state/address.ts';
+
+export const agentOptions = [
+  {
+    name: 'controller',
+    kind: 'list',
+    placeholder: 'ws[s]://HOST:PORT[,...]',
+    help: 'where controllers listen; a name stands for every address it has',
+  },
+  { name: 'node', kind: 'text', placeholder: 'NAME', help: 'what this node is called' },
+  { name: 'allow', kind: 'list', placeholder: 'CIDR[,CIDR...]', help: 'where VIPs may lie; may be repeated' },
+  {
+    name: 'state',
+    kind: 'text',
+    default: '/var/lib/vipward',
+    placeholder: 'DIR',
+    help: 'where the last state is kept',
+  },
+  {
+    name: 'interface',
+    kind: 'list',
+    default: 'auto',
+    placeholder: 'auto|IF[,IF...]',
+    help: 'where VIPs go; auto: on the link they belong to',
+  },
+  {
+    name: 'listen',
+    kind: 'text',
+    default: '127.0.0.1:9471',
+    placeholder: 'HOST:PORT',
+    help: 'status and metrics',
+  },
+  {
+    name: 'metrics-listen',
+    kind: 'text',
+    placeholder: 'HOST:PORT',
+    help: 'metrics and health, without status',
+  },
+  {
+    name: 'firewall',
+    kind: 'choice',
+    choices: ['auto', 'nftables', 'xtables'],
+    default: 'auto',
+    help: 'which firewall of the kernel is written',
+  },
+  {
+    name: 'filter',
+    kind: 'choice',
+    choices: ['enforce', 'observe'],
+    default: 'enforce',
+    help: 'drop what is not declared, or only count it',
+  },
+  { name: 'echo', kind: 'choice', choices: ['on', 'off'], default: 'on', help: 'whether a VIP answers ping' },
+  { name: 'counters', kind: 'flag', help: 'count accepted packets by port' },
+  {
+    name: 'table-owner',
+    kind: 'choice',
+    choices: ['on', 'off'],
+    default: 'on',
+    help: 'keep others from changing our table, where the kernel can (6.9)',
+  },
+  {
+    name: 'set-size',
+    kind: 'count',
+    placeholder: 'N',
+    help: 'size of every set, instead of growing with need',
+  },
+  {
+    name: 'commit-interval',
+    kind: 'duration',
+    placeholder: 'DURATION',
+    help: 'shortest time between commits after a burst; default 250ms, more beside many foreign rules',
+  },
+  { name: 'token-file', kind: 'text', placeholder: 'FILE', help: 'the token of this node' },
+  { name: 'ca-file', kind: 'text', placeholder: 'FILE', help: 'CA of the controller, PEM' },
+  { name: 'cert', kind: 'text', placeholder: 'FILE', help: 'certificate of this node, PEM' },
+  { name: 'key', kind: 'text', placeholder: 'FILE', help: 'its key, PEM' },
+  { name: 'config', kind: 'text', placeholder: 'FILE', help: 'YAML with these flags as keys' },
+  { name: 'log-level', kind: 'choice', choices: logLevels, default: 'info', help: 'how much is logged' },
+] as const;
+
+export type AgentValues = OptionValues<typeof agentOptions>;
+
+export interface AgentConfig {
+  readonly values: AgentValues;
+  readonly node: string;
+  readonly allow: readonly Prefix[];
+  readonly listen: HostPort;
+  readonly metricsListen: HostPort | undefined;
+  readonly tls: {
+    readonly ca: string | undefined;
+    readonly cert: string | undefined;
+    readonly key: string | undefined;
+  };
+}
+
+/** Throws UsageError, naming the flag and what it should be. */
+export function agentConfig(values: AgentValues): AgentConfig {
+  const { node, controller, allow } = values;
+  if (controller.length === 0)
+    throw new UsageError('--controller is missing: give ws://HOST:PORT of a controller');
+  for (const url of controller) checkUrl(url);
+  if (node === undefined || !/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(node)) {
+    throw new UsageError('--node: give the name of this node, in lower case as Kubernetes has it');
+  }
+  if (allow.length === 0) throw new UsageError('--allow is missing: give the prefixes in which VIPs may lie');
+  if (values.firewall === 'xtables') {
+    throw new UsageError('--firewall xtables is not there yet; this version writes nftables');
+  }
+  if ((values.cert === undefined) !== (values.key === undefined))
+    throw new UsageError('--cert and --key go together');
+  if (values.setSize !== undefined && values.setSize < 1) throw new UsageError('--set-size: give at least 1');
+  return {
+    values,
+    node,
+    allow: allow.map((text) => prefixOf(text)),
+    listen: parseHostPort(values.listen, '--listen'),
+    metricsListen:
+      values.metricsListen === undefined
+        ? undefined
+        : parseHostPort(values.metricsListen, '--metrics-listen'),
+    tls: {
+      ca: readOptional(values.caFile, '--ca-file'),
+      cert: readOptional(values.cert, '--cert'),
+      key: readOptional(values.key, '--key'),
+    },
+  };
+}
+
+function checkUrl(url: string): void {
+  if (!URL.canParse(url) || !/^wss?:$/.test(new URL(url).protocol)) {
+    throw new UsageError(
+      `--controller: expected ws://HOST:PORT or wss://HOST:PORT, got ${JSON.stringify(url)}`,
+    );
+  }
+}
+
+function prefixOf(text: string): Prefix {
+  try {
+    return parsePrefix(text);
+  } catch (error) {
+    throw new UsageError(`--allow: ${(error as Error).message}`);
+  }
+}
+
+function readOptional(path: string | undefined, flag: string): string | undefined {
+  if (path === undefined) return undefined;
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new UsageError(`${flag}: ${(error as Error).message}`);
+  }
+}

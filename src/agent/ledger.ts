@@ -1,0 +1,44 @@
+// What the agent knows: what it was told, what its kernel holds, and what could not be had, each by address.
+
+import type { Refusal, TableName } from '../protocol/messages.ts';
+import type { Address } from '../state/address.ts';
+import type { HeldAddress } from '../state/desired-state.ts';
+import type { Placement, VirtualIp } from '../state/virtual-ip.ts';
+
+/** `wanted` and `placed` are the controller's word, `committed` and `held` the kernel's. */
+export class Ledger {
+  readonly wanted: Map<Address, VirtualIp> = new Map();
+  readonly placed: Map<Address, Placement> = new Map();
+  readonly committed: Map<Address, VirtualIp> = new Map();
+  readonly held: Map<Address, HeldAddress> = new Map();
+  readonly #refusals: { readonly [Name in TableName]: Map<Address, Refusal> } = {
+    rules: new Map(),
+    placements: new Map(),
+  };
+
+  /** True if the refusal is news. */
+  refuse(refusal: Refusal): boolean {
+    const known = this.#refusals[refusal.table].get(refusal.key);
+    this.#refusals[refusal.table].set(refusal.key, refusal);
+    return known?.reason !== refusal.reason;
+  }
+
+  /** True if there was a refusal to take back. */
+  accept(table: TableName, key: Address): boolean {
+    return this.#refusals[table].delete(key);
+  }
+
+  refusal(table: TableName, key: Address): Refusal | undefined {
+    return this.#refusals[table].get(key);
+  }
+
+  get refusals(): Refusal[] {
+    return [...this.#refusals.rules.values(), ...this.#refusals.placements.values()];
+  }
+
+  /** Whether the kernel should carry the address: placed here, and behind a filter that is in force. */
+  shouldHold(key: Address): boolean {
+    const barred = this.refusal('placements', key) !== undefined;
+    return !barred && this.placed.has(key) && this.wanted.has(key) && this.committed.has(key);
+  }
+}

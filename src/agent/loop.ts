@@ -1,0 +1,244 @@
+// The straight path on a node. What was received marks VIPs as changed; a pass lets go of addresses, commits rules,
+// takes addresses, and only then says so. Passes never overlap.
+
+import type { Refusal, TableName } from '../protocol/messages.ts';
+import { type Address, type Prefix, prefixContains } from '../state/address.ts';
+import { type Placement, servicesOf, type VirtualIp } from '../state/virtual-ip.ts';
+import type { Acks } from './acks.ts';
+import type { Holder } from './holder.ts';
+import type { Ledger } from './ledger.ts';
+import type { Pace } from './pace.ts';
+import type { Change } from './received.ts';
+import type { Rules } from './rules.ts';
+
+export interface LoopParts {
+  readonly ledger: Ledger;
+  readonly rules: Rules;
+  readonly holder: Holder;
+  readonly pace: Pace;
+  readonly acks: Acks;
+  /** Prefixes outside which nothing is guarded and nothing held. */
+  readonly allow: readonly Prefix[];
+  readonly onRefused: (refusal: Refusal) => void;
+  readonly onAccepted: (table: TableName, key: Address) => void;
+  readonly onRepaired: (kind: string, objects: number) => void;
+  /** The kernel could not be told for a reason that is no VIP's; it is told again. */
+  readonly onTrouble: (error: unknown) => void;
+  /** The kernel was read and is as it should be. */
+  readonly onWell: () => void;
+}
+
+/** What is read anew from the kernel is retried after this, twice as long each time up to the limit. */
+const retryMs = 100;
+const retryLimitMs = 5000;
+
+export class Loop implements Disposable {
+  readonly #parts: LoopParts;
+  readonly #dirty = new Set<Address>();
+  /** Why the kernel has to be read as a whole; empty while it is known. */
+  readonly #doubts = new Set<string>();
+  #inSync = false;
+  #running = false;
+  #timer: NodeJS.Timeout | undefined;
+  #failures = 0;
+  #stopped = false;
+
+  constructor(parts: LoopParts) {
+    this.#parts = parts;
+  }
+
+  /** In sync with a controller whose own view is complete: from here on what is not wanted is taken away. */
+  get inSync(): boolean {
+    return this.#inSync;
+  }
+
+  /** Everything received is in the kernel, or refused by name. */
+  get settled(): boolean {
+    return this.#inSync && this.#dirty.size === 0 && this.#doubts.size === 0 && !this.#running;
+  }
+
+  /** Takes a change in and, unless a pass is under way, has it committed when this returns. */
+  receive(change: Change): void {
+    const { ledger, acks } = this.#parts;
+    if (change.table === 'rules') {
+      for (const vip of change.set as readonly VirtualIp[]) this.#want(vip);
+      for (const key of change.remove) ledger.wanted.delete(key);
+    } else {
+      for (const placement of change.set as readonly Placement[]) this.#place(placement);
+      for (const key of change.remove) ledger.placed.delete(key);
+    }
+    for (const key of change.remove) {
+      this.#accept(change.table, key);
+      this.#dirty.add(key);
+    }
+    acks.add(change);
+    this.#kick();
+  }
+
+  /** Takes what was kept on disk, for the first reading of the kernel to bring in force. */
+  restore(vips: readonly VirtualIp[], placements: readonly Placement[]): void {
+    for (const vip of vips) this.#want(vip);
+    for (const placement of placements) this.#place(placement);
+  }
+
+  /** Resolves when nothing is under way. */
+  async idle(): Promise<void> {
+    while (this.#running) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /** The last address has become usable, which is what placements are acknowledged for. */
+  wake(): void {
+    if (!this.#running && this.#dirty.size === 0 && this.#doubts.size === 0)
+      this.#parts.acks.settle('placements');
+  }
+
+  /** Both tables have been received whole, so that what nobody wants may go. */
+  synced(): void {
+    if (this.#inSync) return;
+    this.#inSync = true;
+    this.doubt('first-sync');
+  }
+
+  /** Reads the kernel and mends what is not right. */
+  doubt(reason: string): void {
+    this.#doubts.add(reason);
+    this.#kick();
+  }
+
+  [Symbol.dispose](): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  #want(vip: VirtualIp): void {
+    const { ledger, allow } = this.#parts;
+    const key = vip.address;
+    this.#dirty.add(key);
+    this.#accept('rules', key);
+    if (allow.some((prefix) => prefixContains(prefix, key))) {
+      ledger.wanted.set(key, vip);
+    } else {
+      ledger.wanted.delete(key);
+      const reason = `${key} is outside --allow ${allow.join(',')}; add its prefix there, or take it out of the pool`;
+      this.#refuse({ table: 'rules', key, services: servicesOf(vip), code: 'Forbidden', reason });
+    }
+  }
+
+  #place(placement: Placement): void {
+    this.#parts.ledger.placed.set(placement.address, placement);
+    this.#accept('placements', placement.address);
+    this.#dirty.add(placement.address);
+  }
+
+  #kick(): void {
+    if (this.#running || this.#stopped) return;
+    this.#running = true;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#run().then(
+      () => {
+        this.#running = false;
+      },
+      (error: unknown) => {
+        this.#running = false;
+        this.#doubts.add('trouble');
+        this.#again(Math.min(retryLimitMs, retryMs * 2 ** this.#failures++));
+        this.#parts.onTrouble(error);
+      },
+    );
+  }
+
+  /** Passes until nothing is left that could be done now. Runs to the end at once where the kernel does. */
+  async #run(): Promise<void> {
+    while (this.#doubts.size > 0 || this.#dirty.size > 0) {
+      if (this.#doubts.size > 0) await this.#reconcile();
+      const waitMs = this.#dirty.size === 0 ? 0 : await this.#pass();
+      if (waitMs > 0) {
+        this.#again(waitMs);
+        break;
+      }
+    }
+  }
+
+  /** One pass over the changed VIPs. Returns how long to wait if a commit is not due yet. */
+  #pass(): number | Promise<number> {
+    const { ledger, rules, holder, pace } = this.#parts;
+    const keys = new Set(this.#dirty);
+    let rulesChange = false;
+    for (const key of keys) rulesChange ||= rules.target(key) !== ledger.committed.get(key);
+    if (!rulesChange && !holder.concerns(keys)) return this.#finish(keys);
+    const waitMs = rulesChange ? pace.take() : 0;
+    if (waitMs > 0) return waitMs;
+    if (holder.concerns(keys)) return this.#passWithAddresses(keys);
+    const outcome = rules.commit(keys);
+    if (outcome instanceof Promise) return outcome.then((later) => this.#judge(later, keys));
+    return this.#judge(outcome, keys);
+  }
+
+  /** The order is the point: an address goes before its filter, and comes after it. */
+  async #passWithAddresses(keys: ReadonlySet<Address>): Promise<number> {
+    const { rules, holder } = this.#parts;
+    await holder.release(keys);
+    const outcome = await rules.commit(keys);
+    if (outcome === 'committed') await holder.claim(keys);
+    return this.#judge(outcome, keys);
+  }
+
+  #judge(outcome: 'committed' | 'unsure', keys: ReadonlySet<Address>): number {
+    if (outcome === 'unsure') {
+      this.#doubts.add('refused');
+      return 0;
+    }
+    return this.#finish(keys);
+  }
+
+  #finish(keys: ReadonlySet<Address>): number {
+    const { acks, holder } = this.#parts;
+    for (const key of keys) this.#dirty.delete(key);
+    if (this.#dirty.size > 0) return 0;
+    acks.settle('rules');
+    if (holder.usable) acks.settle('placements');
+    return 0;
+  }
+
+  /** The whole of it against a dump: the same path, only that `have` is what the kernel says. */
+  async #reconcile(): Promise<void> {
+    const { ledger, rules, holder, onRepaired, onWell } = this.#parts;
+    const reasons = [...this.#doubts];
+    this.#doubts.clear();
+    this.#dirty.clear();
+    const everything = new Set([
+      ...ledger.wanted.keys(),
+      ...ledger.committed.keys(),
+      ...ledger.placed.keys(),
+    ]);
+    const found = await holder.refresh(everything);
+    if (this.#inSync) await holder.sweep(found);
+    const { outcome, repaired } = await rules.reconcile(this.#inSync);
+    if (outcome === 'unsure') {
+      this.#doubts.add('refused');
+      throw new Error('the kernel was disturbed while it was being told; it is read again');
+    }
+    const restored = await holder.claim(everything);
+    this.#failures = 0;
+    onWell();
+    for (const reason of reasons) {
+      if (repaired + restored > 0) onRepaired(reason, repaired + restored);
+    }
+    this.#finish(everything);
+  }
+
+  #again(delayMs: number): void {
+    if (this.#stopped) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#kick(), delayMs);
+  }
+
+  #refuse(refusal: Refusal): void {
+    if (this.#parts.ledger.refuse(refusal)) this.#parts.onRefused(refusal);
+  }
+
+  #accept(table: TableName, key: Address): void {
+    if (this.#parts.ledger.accept(table, key)) this.#parts.onAccepted(table, key);
+  }
+}

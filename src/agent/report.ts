@@ -1,0 +1,75 @@
+// What the agent says of itself: every VIP with its state and why, as `status` prints it and `/status` serves it.
+
+import type { RefusalCode } from '../protocol/messages.ts';
+import { type Address, compareAddresses } from '../state/address.ts';
+import type { Term } from '../state/term.ts';
+import { servicesOf, type VipPort } from '../state/virtual-ip.ts';
+import type { VipCounters } from './firewall.ts';
+import type { Ledger } from './ledger.ts';
+import type { Stream } from './link.ts';
+
+export type VipState = 'pending' | 'serving' | 'refused' | 'released';
+
+export interface VipReport {
+  readonly address: Address;
+  readonly held: boolean;
+  readonly term: Term | null;
+  readonly state: VipState;
+  /** A stable word, or empty while there is nothing to explain. */
+  readonly reason: RefusalCode | '';
+  /** The reason in a sentence. */
+  readonly message: string;
+  readonly services: readonly string[];
+  readonly ports: readonly (Pick<VipPort, 'protocol' | 'port'> & { readonly packets: number | null })[];
+  readonly dropped: number | null;
+}
+
+export interface NodeReport {
+  readonly node: string;
+  readonly version: string;
+  readonly firewall: string;
+  readonly filter: string;
+  /** True only when everything received is committed. */
+  readonly inSync: boolean;
+  readonly cluster: string | null;
+  readonly generation: number;
+  readonly controllers: readonly { readonly url: string; readonly state: string; readonly reason: string }[];
+  /** What keeps the agent as a whole from its work; empty if nothing does. */
+  readonly problems: readonly string[];
+  readonly vips: readonly VipReport[];
+}
+
+/** The VIPs of a ledger in the order of their addresses; counters are null where they could not be read. */
+export function vipReports(ledger: Ledger, counters: ReadonlyMap<Address, VipCounters>): VipReport[] {
+  const keys = new Set([...ledger.wanted.keys(), ...ledger.committed.keys(), ...ledger.placed.keys()]);
+  for (const { key } of ledger.refusals) keys.add(key);
+  return [...keys].sort(compareAddresses).map((key) => vipReport(ledger, key, counters.get(key)));
+}
+
+export function controllerReports(streams: readonly Stream[]): NodeReport['controllers'] {
+  return streams.map(({ url, state, reason }) => ({ url, state, reason }));
+}
+
+function vipReport(ledger: Ledger, key: Address, counters: VipCounters | undefined): VipReport {
+  const vip = ledger.committed.get(key) ?? ledger.wanted.get(key);
+  const refusal = ledger.refusal('rules', key) ?? ledger.refusal('placements', key);
+  const held = ledger.held.has(key);
+  return {
+    address: key,
+    held,
+    term: ledger.placed.get(key)?.term ?? null,
+    state: refusal !== undefined ? 'refused' : stateOf(ledger, key, held),
+    reason: refusal?.code ?? '',
+    message: refusal?.reason ?? '',
+    services: [...new Set([...(vip === undefined ? [] : servicesOf(vip)), ...(refusal?.services ?? [])])],
+    ports: (vip?.ports ?? []).map(({ protocol, port }, index) => {
+      return { protocol, port, packets: counters?.ports[index] ?? null };
+    }),
+    dropped: counters?.dropped ?? null,
+  };
+}
+
+function stateOf(ledger: Ledger, key: Address, held: boolean): VipState {
+  if (held && ledger.committed.has(key)) return 'serving';
+  return ledger.placed.has(key) || !ledger.committed.has(key) ? 'pending' : 'released';
+}

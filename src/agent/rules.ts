@@ -1,0 +1,188 @@
+// Rules on their way into the kernel: the VIPs that changed, or all of them against a dump. Refused ones are left out
+// by name, and their last good state stays.
+
+import { diff, isEmpty } from '../dialects/delta.ts';
+import type { Delta, KernelObjects } from '../dialects/dialect.ts';
+import type { NftObject } from '../dialects/nftables/objects.ts';
+import type { Kernel, Soon } from '../host/kernel.ts';
+import { describeErrno, type Receipt } from '../netlink/ack.ts';
+import type { Address } from '../state/address.ts';
+import type { HeldAddress, Needs } from '../state/desired-state.ts';
+import type { ServiceKey } from '../state/service.ts';
+import { servicesOf, type VirtualIp } from '../state/virtual-ip.ts';
+import { type Census, sameCapacities } from './census.ts';
+import type { Firewall } from './firewall.ts';
+import type { Ledger } from './ledger.ts';
+
+/** How a commit ended: `unsure` means that what the kernel holds has to be read before anything else is written. */
+export type Outcome = 'committed' | 'unsure';
+
+/** A refused VIP is left out and the rest tried again, at most this often. */
+const tries = 8;
+
+/**
+ * Errors that say that the kernel does not hold what we thought it did, or that it was disturbed: ENOENT, EINTR, EAGAIN,
+ * ENOMEM, EBUSY, EEXIST, ERESTART, ENOBUFS. No object is to blame for them.
+ */
+const disturbances: ReadonlySet<number> = new Set([2, 4, 11, 12, 16, 17, 85, 105]);
+
+const noAddresses: readonly HeldAddress[] = [];
+
+export interface RulesParts {
+  readonly kernel: Pick<Kernel, 'commit' | 'dump'>;
+  readonly firewall: Firewall;
+  readonly ledger: Ledger;
+  readonly census: Census;
+  /** A VIP's new rules were refused, in the kernel's words. */
+  readonly refuse: (key: Address, services: readonly ServiceKey[], words: string) => void;
+  /** These VIPs are in the kernel as wanted now, or gone from it. */
+  readonly committed: (keys: Iterable<Address>) => void;
+  /** How long a commit took, in microseconds. */
+  readonly observe: (micros: number) => void;
+}
+
+export class Rules {
+  readonly #parts: RulesParts;
+  #needs: Needs;
+  /** Commits that were tried. */
+  commits = 0;
+
+  constructor(parts: RulesParts) {
+    this.#parts = parts;
+    this.#needs = parts.census.needs();
+  }
+
+  /** What the kernel should hold of a VIP. A refused one keeps its last good state until something else is wanted. */
+  target(key: Address): VirtualIp | undefined {
+    const { ledger } = this.#parts;
+    return ledger.refusal('rules', key) === undefined ? ledger.wanted.get(key) : ledger.committed.get(key);
+  }
+
+  /** Commits the VIPs of `keys`. Costs what they cost, whatever else is in the table. */
+  commit(keys: ReadonlySet<Address>): Soon<Outcome> {
+    return this.#attempt(keys, 1);
+  }
+
+  /**
+   * Brings the kernel from what a dump shows to what is wanted. Before the agent is in sync nothing is taken away that
+   * serves a VIP: the kernel may know more than the disk. Returns how many objects were not as they should have been.
+   */
+  async reconcile(inSync: boolean): Promise<{ outcome: Outcome; repaired: number }> {
+    const { kernel, firewall, ledger, census } = this.#parts;
+    const have = firewall.dialect.decode(await kernel.dump(firewall.dialect.dumps));
+    census.keep(have.needs);
+    if (inSync) census.release();
+    const keys = new Set([...ledger.wanted.keys(), ...ledger.committed.keys()]);
+    this.#count(keys);
+    const vips = [...keys].flatMap((key) => this.target(key) ?? []);
+    const delta = diff(have, this.#render(census.needs(), vips));
+    const replaced = delta.remove.some((object) => object.kind === 'table');
+    if (!inSync && replaced && have.needs === null && delta.remove.length > 0) {
+      // A table of another make is only replaced by somebody who knows everything that it has to hold.
+      const adopted = delta.add.every(
+        (object) => object.kind !== 'table' || object.id !== delta.remove[0]?.id,
+      );
+      if (adopted) return { outcome: 'committed', repaired: 0 };
+    }
+    const remove = inSync ? delta.remove : delta.remove.filter((object) => object.owner === null);
+    const allowed = { remove, add: delta.add };
+    if (!isEmpty(allowed)) {
+      const receipt = await this.#send(allowed);
+      if (receipt.length > 0) {
+        // Refused ones are known by name now; the rest is tried again against a new dump.
+        this.#blame(receipt, keys);
+        return { outcome: 'unsure', repaired: 0 };
+      }
+    }
+    this.#settle(keys, census.needs());
+    return { outcome: 'committed', repaired: remove.length + delta.add.length };
+  }
+
+  /** All that the kernel should hold now. */
+  whole(): KernelObjects<NftObject> {
+    return this.#render(this.#needs, this.#parts.ledger.committed.values());
+  }
+
+  #attempt(keys: ReadonlySet<Address>, attempt: number): Soon<Outcome> {
+    const { ledger, census } = this.#parts;
+    this.#count(keys);
+    const needs = census.needs();
+    // Larger sets are new sets: everything that was in the old ones has to be put into them.
+    const all = sameCapacities(needs.capacities, this.#needs.capacities)
+      ? keys
+      : new Set([...keys, ...ledger.committed.keys()]);
+    const have: VirtualIp[] = [];
+    const want: VirtualIp[] = [];
+    for (const key of all) {
+      const before = ledger.committed.get(key);
+      const after = this.target(key);
+      if (before !== undefined) have.push(before);
+      if (after !== undefined) want.push(after);
+    }
+    const delta = diff(this.#render(this.#needs, have), this.#render(needs, want));
+    const receipt = isEmpty(delta) ? [] : this.#send(delta);
+    const judge = (answer: Receipt<NftObject>): Soon<Outcome> => {
+      if (answer.length === 0) return this.#settle(keys, needs);
+      const outcome = this.#blame(answer, keys);
+      return outcome === 'unsure' || attempt === tries ? 'unsure' : this.#attempt(keys, attempt + 1);
+    };
+    return receipt instanceof Promise ? receipt.then(judge) : judge(receipt);
+  }
+
+  #send(delta: Delta<NftObject>): Soon<Receipt<NftObject>> {
+    const { kernel, firewall, observe } = this.#parts;
+    const beganAtMs = performance.now();
+    const done = (receipt: Receipt<NftObject>): Receipt<NftObject> => {
+      observe((performance.now() - beganAtMs) * 1000);
+      return receipt;
+    };
+    this.commits++;
+    const receipt = kernel.commit(firewall.dialect.encode(delta));
+    return receipt instanceof Promise ? receipt.then(done) : done(receipt);
+  }
+
+  /** The census counts what the kernel is about to hold. */
+  #count(keys: Iterable<Address>): void {
+    for (const key of keys) this.#parts.census.set(key, this.target(key));
+  }
+
+  #render(needs: Needs, vips: Iterable<VirtualIp>): KernelObjects<NftObject> {
+    return this.#parts.firewall.dialect.render({ needs, vips, held: noAddresses });
+  }
+
+  #settle(keys: Iterable<Address>, needs: Needs): Outcome {
+    const { ledger, committed } = this.#parts;
+    this.#needs = needs;
+    for (const key of keys) {
+      const vip = this.target(key);
+      if (vip === undefined) ledger.committed.delete(key);
+      else ledger.committed.set(key, vip);
+    }
+    committed(keys);
+    return 'committed';
+  }
+
+  /** Names the VIPs to blame. Where the kernel names none, all that were on their way are. */
+  #blame(receipt: Receipt<NftObject>, keys: ReadonlySet<Address>): Outcome {
+    const { firewall, refuse } = this.#parts;
+    if (receipt.some(({ errno }) => disturbances.has(errno))) return 'unsure';
+    let blamed = 0;
+    for (const { object, errno, words } of receipt) {
+      if (object === null || object.owner === null || !keys.has(object.owner)) continue;
+      const services = object.service === null ? this.#services(object.owner) : [object.service];
+      refuse(object.owner, services, `${describeErrno(errno, words)} (${firewall.describe(object)})`);
+      blamed++;
+    }
+    const [first] = receipt;
+    if (blamed > 0 || first === undefined) return 'committed';
+    const what = first.object === null ? 'the whole transaction' : firewall.describe(first.object);
+    for (const key of keys)
+      refuse(key, this.#services(key), `${describeErrno(first.errno, first.words)} (${what})`);
+    return 'committed';
+  }
+
+  #services(key: Address): ServiceKey[] {
+    const vip = this.#parts.ledger.wanted.get(key);
+    return vip === undefined ? [] : servicesOf(vip);
+  }
+}

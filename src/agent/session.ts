@@ -1,0 +1,170 @@
+// Which controller is obeyed, and what its frames mean: the ruling one of the highest generation, of the one cluster.
+
+import type { Hash } from '../protocol/digest.ts';
+import type {
+  AgentMessage,
+  ControllerMessage,
+  HeldVip,
+  Hello,
+  TableName,
+  Tick,
+  Welcome,
+} from '../protocol/messages.ts';
+import { features } from '../protocol/messages.ts';
+import type { Prefix } from '../state/address.ts';
+import type { Stream } from './link.ts';
+import type { Loop } from './loop.ts';
+import { type Change, ReceivedTable } from './received.ts';
+
+/** After as many pages that did not add up to what was announced, the stream is begun anew. */
+const resyncTries = 3;
+
+export interface SessionParts {
+  readonly node: string;
+  readonly version: string;
+  readonly firewall: string;
+  readonly allow: readonly Prefix[];
+  readonly hash: Hash;
+  readonly onLink: () => readonly Prefix[];
+  readonly held: () => readonly HeldVip[];
+  readonly loop: Loop;
+  readonly now: () => number;
+  /** The pin or the generation changed and has to be kept. */
+  readonly onIdentity: (cluster: string | null, generation: number) => void;
+  /** Something of a table changed, as received. */
+  readonly onChange: (change: Change) => void;
+}
+
+export class Session {
+  readonly rules: ReceivedTable<'rules'>;
+  readonly placements: ReceivedTable<'placements'>;
+  cluster: string | null;
+  generation: number;
+  readonly #parts: SessionParts;
+  readonly #synced = new Set<TableName>();
+  #ruler: Stream | undefined;
+  #tries = 0;
+  /** The ruling controller's cluster, to be pinned when both tables are in. */
+  #pendingCluster: string | null = null;
+
+  constructor(parts: SessionParts, identity: { cluster: string | null; generation: number }) {
+    this.#parts = parts;
+    this.rules = new ReceivedTable('rules', parts.hash);
+    this.placements = new ReceivedTable('placements', parts.hash);
+    this.cluster = identity.cluster;
+    this.generation = identity.generation;
+  }
+
+  /** Connected to a controller that rules. */
+  get ruled(): boolean {
+    return this.#ruler !== undefined;
+  }
+
+  hello(): Hello {
+    const { node, version, firewall, allow, onLink, held } = this.#parts;
+    return {
+      type: 'hello',
+      ...{ version, features, node, firewall, allow },
+      onLink: onLink(),
+      cluster: this.cluster,
+      generation: this.generation,
+      rules: this.rules.summary,
+      placements: this.placements.summary,
+      held: held(),
+    };
+  }
+
+  /** Says something to the controller that rules, if one does. */
+  send(message: AgentMessage): void {
+    this.#ruler?.send(message);
+  }
+
+  onClose(stream: Stream): void {
+    if (this.#ruler === stream) this.#ruler = undefined;
+  }
+
+  /** Throws FrameError for what a controller must not say; the stream is then closed with its message. */
+  onMessage(stream: Stream, message: ControllerMessage): void {
+    if (message.type === 'welcome') this.#welcome(stream, message);
+    else if (message.type !== 'tick' && stream === this.#ruler) this.#state(stream, message);
+  }
+
+  #state(stream: Stream, message: Exclude<ControllerMessage, Welcome | Tick>): void {
+    const receivedAtMs = this.#parts.now();
+    switch (message.type) {
+      case 'page':
+        if (message.table === 'rules') this.rules.page(message);
+        else this.placements.page(message);
+        break;
+      case 'synced': {
+        const change = this[message.table].synced(message, receivedAtMs);
+        if (change === undefined) {
+          this.#resync(stream, message.table);
+          break;
+        }
+        this.#tries = 0;
+        this.#apply(change);
+        this.#complete(message.table);
+        break;
+      }
+      case 'delta': {
+        const change =
+          message.table === 'rules'
+            ? this.rules.delta(message, receivedAtMs)
+            : this.placements.delta(message, receivedAtMs);
+        if (change === undefined) this.#resync(stream, message.table);
+        else this.#apply(change);
+        break;
+      }
+      default:
+        message satisfies never;
+    }
+  }
+
+  #welcome(stream: Stream, { cluster, generation, ruling }: Welcome): void {
+    if (this.cluster !== null && cluster !== this.cluster) {
+      const remedy = 'run "vipward cleanup" on the node to let it join another';
+      stream.refuse(`cluster: this node belongs to ${this.cluster}, the controller to ${cluster}; ${remedy}`);
+      return;
+    }
+    if (!ruling) return;
+    if (generation < this.generation) {
+      stream.refuse(`generation: ${generation} is older than ${this.generation}, which this node has obeyed`);
+      return;
+    }
+    this.#ruler = stream;
+    this.rules.restart();
+    this.placements.restart();
+    this.#synced.clear();
+    if (generation !== this.generation) {
+      this.generation = generation;
+      this.#parts.onIdentity(this.cluster, generation);
+    }
+    this.#pendingCluster = cluster;
+  }
+
+  #apply(change: Change): void {
+    this.#parts.onChange(change);
+    this.#parts.loop.receive(change);
+  }
+
+  /** The first sync of both tables pins the cluster. */
+  #complete(table: TableName): void {
+    this.#synced.add(table);
+    if (this.#synced.size < 2) return;
+    if (this.cluster === null) {
+      this.cluster = this.#pendingCluster;
+      this.#parts.onIdentity(this.cluster, this.generation);
+    }
+    this.#parts.loop.synced();
+  }
+
+  #resync(stream: Stream, table: TableName): void {
+    if (++this.#tries > resyncTries) {
+      stream.refuse(`${table}: what was sent does not add up to its digest`);
+      return;
+    }
+    this[table].restart();
+    stream.send({ type: 'resync', table, have: this[table].summary });
+  }
+}

@@ -1,0 +1,41 @@
+// What is counted while the agent runs, before anybody asks for metrics.
+
+/** Upper bounds in seconds, from 50 us on: the floor of a commit is 20 us. */
+export const latencyBuckets: readonly number[] = [
+  0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10,
+];
+
+export class Histogram {
+  readonly #counts = new Float64Array(latencyBuckets.length + 1);
+  #sum = 0;
+
+  observe(seconds: number): void {
+    let index = 0;
+    while (index < latencyBuckets.length && seconds > (latencyBuckets[index] ?? 0)) index++;
+    this.#counts[index] = (this.#counts[index] ?? 0) + 1;
+    this.#sum += seconds;
+  }
+
+  /** In the text format of Prometheus. */
+  text(name: string, help: string): string {
+    const lines = [`# HELP ${name} ${help}`, `# TYPE ${name} histogram`];
+    let total = 0;
+    for (const [index, count] of this.#counts.entries()) {
+      total += count;
+      lines.push(`${name}_bucket{le="${latencyBuckets[index] ?? '+Inf'}"} ${total}`);
+    }
+    return [...lines, `${name}_sum ${this.#sum}`, `${name}_count ${total}`, ''].join('\n');
+  }
+}
+
+export class Tallies {
+  readonly commit: Histogram = new Histogram();
+  readonly update: Histogram = new Histogram();
+  readonly repairs: Map<string, number> = new Map();
+
+  /** Start and first sync put in what is missing; only what others broke is drift. */
+  repair(kind: string, objects: number): void {
+    if (kind !== 'start' && kind !== 'first-sync')
+      this.repairs.set(kind, (this.repairs.get(kind) ?? 0) + objects);
+  }
+}

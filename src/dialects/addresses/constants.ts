@@ -1,0 +1,43 @@
+// The numbers of linux/rtnetlink.h, linux/if_addr.h and linux/if_link.h, and our own mark.
+
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+
+export const Message = {
+  NEWLINK: 16,
+  DELLINK: 17,
+  GETLINK: 18,
+  NEWADDR: 20,
+  DELADDR: 21,
+  GETADDR: 22,
+  NEWROUTE: 24,
+  GETROUTE: 26,
+} as const;
+
+export const AddressAttribute = {
+  ADDRESS: 1,
+  LOCAL: 2,
+  CACHEINFO: 6,
+  FLAGS: 8,
+  RT_PRIORITY: 9,
+  PROTO: 11,
+} as const;
+export const LinkAttribute = { ADDRESS: 1, IFNAME: 3, MASTER: 10, LINKINFO: 18 } as const;
+export const LinkInfoAttribute = { KIND: 1 } as const;
+export const RouteAttribute = { DST: 1, OIF: 4, GATEWAY: 5 } as const;
+
+export const IFA_F_NODAD = 0x02;
+export const IFA_F_TENTATIVE = 0x40;
+export const IFA_F_NOPREFIXROUTE = 0x200;
+export const IFF_UP = 0x1;
+export const IFF_LOOPBACK = 0x8;
+export const IFF_LOWER_UP = 0x10000;
+
+export const RT_SCOPE_UNIVERSE = 0;
+export const RT_SCOPE_HOST = 254;
+export const INFINITY_LIFE_TIME = 0xffffffff;
+
+/** Our IFA_PROTO, kept by kernels from 5.18 on. */
+export const addressProtocol = 0x76;
+/** Our IFA_RT_PRIORITY, kept by all: a metric that nothing uses, since the address has no prefix route. "vipw". */
+export const addressPriority = 0x76697077;

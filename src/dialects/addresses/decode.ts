@@ -1,0 +1,51 @@
+// Replies to an address dump -> addresses, ours and the node's own, in the shape that render() makes.
+
+import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { attributesOf, messagesOf, type Message as NetlinkMessage, u32 } from '../../netlink/reader.ts';
+import { Writer } from '../../netlink/writer.ts';
+import { formatAddress } from '../../state/address.ts';
+import type { DumpRequest, KernelObjects } from '../dialect.ts';
+import { AddressAttribute, addressPriority, addressProtocol, IFA_F_TENTATIVE, Message } from './constants.ts';
+import { type AddressObject, addressObject } from './objects.ts';
+
+const headerBytes = 8;
+
+export function addressDump(): DumpRequest {
+  const writer = new Writer(32);
+  const place = writer.beginMessage(Message.GETADDR, NLM_F_REQUEST | NLM_F_DUMP, 1);
+  writer.raw(new Uint8Array(headerBytes));
+  writer.endMessage(place);
+  return { door: 'rtnetlink', bytes: writer.bytes.slice() };
+}
+
+export function decode(replies: readonly Uint8Array[]): KernelObjects<AddressObject> {
+  const elements = replies.flatMap((reply) =>
+    [...messagesOf(reply)].flatMap((message) => readAddress(message) ?? []),
+  );
+  return { constants: [], elements, needs: null };
+}
+
+/** The address of an RTM_NEWADDR or RTM_DELADDR message; undefined of any other message. */
+export function readAddress({ type, payload }: NetlinkMessage): AddressObject | undefined {
+  if ((type !== Message.NEWADDR && type !== Message.DELADDR) || payload.length < headerBytes)
+    return undefined;
+  const attributes = attributesOf(payload, headerBytes);
+  // IPv4 keeps the address in LOCAL, and its peer in ADDRESS; IPv6 may have ADDRESS alone.
+  const bytes = attributes.get(AddressAttribute.LOCAL) ?? attributes.get(AddressAttribute.ADDRESS);
+  if (bytes === undefined || (bytes.length !== 4 && bytes.length !== 16)) return undefined;
+  const priority = attributes.get(AddressAttribute.RT_PRIORITY);
+  const ours =
+    attributes.get(AddressAttribute.PROTO)?.[0] === addressProtocol ||
+    (priority !== undefined && u32(priority) === addressPriority);
+  const [, prefixLength = 0, , scope = 0] = payload;
+  return addressObject(
+    { address: formatAddress(bytes), prefixLength, interfaceIndex: u32(payload, 4), scope },
+    !ours,
+  );
+}
+
+/** True while duplicate address detection keeps an IPv6 address from being used. */
+export function isTentative({ payload }: NetlinkMessage): boolean {
+  const flags = attributesOf(payload, headerBytes).get(AddressAttribute.FLAGS);
+  return flags !== undefined && (u32(flags) & IFA_F_TENTATIVE) !== 0;
+}

@@ -1,0 +1,55 @@
+// Counters of single elements: a question for a few keys instead of a dump of the set.
+
+import { nfgenmsg } from '../../netlink/batch.ts';
+import { NLM_F_REQUEST } from '../../netlink/message.ts';
+import { attributeList, attributesOf, messagesOf, u64Be } from '../../netlink/reader.ts';
+import { Writer } from '../../netlink/writer.ts';
+import type { DumpRequest } from '../dialect.ts';
+import {
+  CounterAttribute,
+  DATA_VALUE,
+  ElementAttribute,
+  ElementListAttribute,
+  EXPR_DATA,
+  LIST_ELEM,
+  Message,
+  NFPROTO_INET,
+  tableName,
+} from './constants.ts';
+
+/** The kernel answers each key with a message, and stops at the first that is not there. */
+export function counterQuestion(set: string, keys: readonly Uint8Array[]): DumpRequest {
+  const writer = new Writer(4096);
+  for (const [index, key] of keys.entries()) {
+    const place = writer.beginMessage(Message.GETSETELEM, NLM_F_REQUEST, index + 1);
+    nfgenmsg(writer, NFPROTO_INET);
+    writer.attributeText(ElementListAttribute.TABLE, tableName);
+    writer.attributeText(ElementListAttribute.SET, set);
+    const list = writer.beginNest(ElementListAttribute.ELEMENTS);
+    const item = writer.beginNest(LIST_ELEM);
+    const nest = writer.beginNest(ElementAttribute.KEY);
+    writer.attributeBytes(DATA_VALUE, key);
+    writer.endNest(nest);
+    writer.endNest(item);
+    writer.endNest(list);
+    writer.endMessage(place);
+  }
+  return { door: 'nfnetlink', bytes: writer.bytes.slice() };
+}
+
+/** Packets by the position of the key in the question; a key without an element or a counter has no entry. */
+export function readCounters(reply: Uint8Array): Map<number, number> {
+  const packets = new Map<number, number>();
+  for (const { type, sequence, payload } of messagesOf(reply)) {
+    if (type !== Message.NEWSETELEM) continue;
+    const list = attributesOf(payload, 4).get(ElementListAttribute.ELEMENTS) ?? new Uint8Array();
+    for (const [, item] of attributeList(list)) {
+      const expression = attributesOf(attributesOf(item).get(ElementAttribute.EXPR) ?? new Uint8Array());
+      const counter = attributesOf(expression.get(EXPR_DATA) ?? new Uint8Array()).get(
+        CounterAttribute.PACKETS,
+      );
+      if (counter !== undefined) packets.set(sequence - 1, u64Be(counter));
+    }
+  }
+  return packets;
+}

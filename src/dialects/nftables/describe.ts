@@ -1,0 +1,32 @@
+// An object of the table in the words that nft prints, for refusals and diffs.
+
+import { u16Be } from '../../netlink/reader.ts';
+import { formatAddress } from '../../state/address.ts';
+import { addressLength, type NftObject } from './objects.ts';
+
+const protocolNames: Readonly<Record<number, string>> = { 6: 'tcp', 17: 'udp', 132: 'sctp' };
+
+export function describe(object: NftObject): string {
+  switch (object.kind) {
+    case 'table':
+      return `table inet vipward (flags ${object.flags})`;
+    case 'set':
+      return `set ${object.name} (size ${object.size})`;
+    case 'chain':
+      return `chain ${object.name} (${object.rules.length} rules)`;
+    case 'element':
+      return `element ${object.set} { ${describeKey(object.key, addressLength(object.set))} }`;
+    default:
+      return object satisfies never;
+  }
+}
+
+/** An address, address . protocol . port, or that with a source behind it; an ICMP type is a single byte. */
+function describeKey(key: Uint8Array, size: 4 | 16): string {
+  if (key.length < size) return key.join(' ');
+  const address = formatAddress(key.subarray(0, size));
+  if (key.length === size) return address;
+  const protocol = protocolNames[key[size] ?? 0] ?? String(key[size]);
+  const text = `${address} . ${protocol} . ${u16Be(key, size + 4)}`;
+  return key.length === size + 8 ? text : `${text} . ${formatAddress(key.subarray(size + 8))}`;
+}

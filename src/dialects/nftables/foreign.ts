@@ -1,0 +1,68 @@
+// Base chains of others, and how many rules they have: what a packet still crosses, and how long others' commits take.
+
+import { nfgenmsg } from '../../netlink/batch.ts';
+import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { attributesOf, messagesOf, textOf, u32Be } from '../../netlink/reader.ts';
+import { Writer } from '../../netlink/writer.ts';
+import type { DumpRequest } from '../dialect.ts';
+import { ChainAttribute, HookAttribute, Message, NFPROTO_INET, tableName } from './constants.ts';
+
+export interface ForeignChain {
+  readonly family: string;
+  readonly table: string;
+  readonly chain: string;
+  readonly hook: string;
+  readonly priority: number;
+  readonly policy: 'accept' | 'drop';
+}
+
+const familyNames: Readonly<Record<number, string>> = {
+  1: 'inet',
+  2: 'ip',
+  3: 'arp',
+  5: 'netdev',
+  7: 'bridge',
+  10: 'ip6',
+};
+const hookNames: readonly string[] = ['prerouting', 'input', 'forward', 'output', 'postrouting'];
+
+/** Every chain of every table, without its rules. */
+export function chainDump(): DumpRequest {
+  const writer = new Writer(32);
+  const place = writer.beginMessage(Message.GETCHAIN, NLM_F_REQUEST | NLM_F_DUMP, 1);
+  nfgenmsg(writer, 0);
+  writer.endMessage(place);
+  return { door: 'nfnetlink', bytes: writer.bytes.slice() };
+}
+
+/**
+ * Base chains of filters at prerouting, input and forward that are not ours and can drop: by policy, or by a rule. The
+ * rules of all chains of others are counted by what the kernel says is in use of each chain.
+ */
+export function readForeign(reply: Uint8Array): { chains: ForeignChain[]; rules: number } {
+  const chains: ForeignChain[] = [];
+  let rules = 0;
+  for (const { type, payload } of messagesOf(reply)) {
+    if (type !== Message.NEWCHAIN) continue;
+    const attributes = attributesOf(payload, 4);
+    const text = (attribute: number): string => textOf(attributes.get(attribute) ?? new Uint8Array());
+    const table = text(ChainAttribute.TABLE);
+    if (payload[0] === NFPROTO_INET && table === tableName) continue;
+    const use = u32Be(attributes.get(ChainAttribute.USE) ?? new Uint8Array(4));
+    rules += use;
+    const hook = attributesOf(attributes.get(ChainAttribute.HOOK) ?? new Uint8Array());
+    const hookName = hookNames[u32Be(hook.get(HookAttribute.HOOKNUM) ?? Uint8Array.of(0, 0, 0, 9))];
+    const drops = u32Be(attributes.get(ChainAttribute.POLICY) ?? Uint8Array.of(0, 0, 0, 1)) === 0;
+    if (hookName === undefined || !['prerouting', 'input', 'forward'].includes(hookName)) continue;
+    if (text(ChainAttribute.TYPE) !== 'filter' || (!drops && use === 0)) continue;
+    chains.push({
+      family: familyNames[payload[0] ?? 0] ?? String(payload[0]),
+      table,
+      chain: text(ChainAttribute.NAME),
+      hook: hookName,
+      priority: u32Be(hook.get(HookAttribute.PRIORITY) ?? new Uint8Array(4)) | 0,
+      policy: drops ? 'drop' : 'accept',
+    });
+  }
+  return { chains, rules };
+}

@@ -1,0 +1,87 @@
+// What this kernel's nf_tables can do, asked by a batch without an end: the kernel judges every message and keeps none.
+
+import type { Receipt, Step } from '../../netlink/ack.ts';
+import { beginBatch, nfgenmsg } from '../../netlink/batch.ts';
+import { NLM_F_CREATE, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { Writer } from '../../netlink/writer.ts';
+import {
+  EXPR_DATA,
+  EXPR_NAME,
+  KeyType,
+  Message,
+  NFPROTO_INET,
+  NFT_SET_EXPR,
+  NFT_TABLE_F_OWNER,
+  NFT_TABLE_F_PERSIST,
+  SetAttribute,
+  TableAttribute,
+} from './constants.ts';
+
+const questions = ['nf_tables', 'table flags owner and persist', 'set flag expr'] as const;
+type Question = (typeof questions)[number];
+
+export interface Capabilities {
+  /** The errno with which nf_tables refuses everything; 0 where it works. */
+  readonly refusal: number;
+  readonly ownerAndPersist: boolean;
+  readonly setExpressionFlag: boolean;
+}
+
+export function probeStep(): Step<Question> {
+  const writer = new Writer(512);
+  beginBatch(writer, 1);
+  newTable(writer, { sequence: 2, name: 'vipward-probe', flags: 0 });
+  newTable(writer, {
+    sequence: 3,
+    name: 'vipward-probe-owner',
+    flags: NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST,
+  });
+  newCountingSet(writer, 4);
+  const split = writer.length;
+  const place = writer.beginMessage(Message.GETGEN, NLM_F_REQUEST, 5);
+  nfgenmsg(writer, 0);
+  writer.endMessage(place);
+  const records = questions.map((question, index) => ({
+    sequence: index + 2,
+    objects: [question],
+    first: 0,
+    stride: 0,
+  }));
+  return { bytes: writer.bytes.slice(), split, barrier: 5, records };
+}
+
+export function readCapabilities(receipt: Receipt<Question>): Capabilities {
+  const refused = (question: Question | null) => receipt.find(({ object }) => object === question);
+  return {
+    refusal: (refused('nf_tables') ?? refused(null))?.errno ?? 0,
+    ownerAndPersist: refused('table flags owner and persist') === undefined,
+    setExpressionFlag: refused('set flag expr') === undefined,
+  };
+}
+
+function newTable(
+  writer: Writer,
+  { sequence, name, flags }: { sequence: number; name: string; flags: number },
+): void {
+  const place = writer.beginMessage(Message.NEWTABLE, NLM_F_REQUEST | NLM_F_CREATE, sequence);
+  nfgenmsg(writer, NFPROTO_INET);
+  writer.attributeText(TableAttribute.NAME, name);
+  writer.attributeU32Be(TableAttribute.FLAGS, flags);
+  writer.endMessage(place);
+}
+
+function newCountingSet(writer: Writer, sequence: number): void {
+  const place = writer.beginMessage(Message.NEWSET, NLM_F_REQUEST | NLM_F_CREATE, sequence);
+  nfgenmsg(writer, NFPROTO_INET);
+  writer.attributeText(SetAttribute.TABLE, 'vipward-probe');
+  writer.attributeText(SetAttribute.NAME, 'probe');
+  writer.attributeU32Be(SetAttribute.FLAGS, NFT_SET_EXPR);
+  writer.attributeU32Be(SetAttribute.KEY_TYPE, KeyType.address4);
+  writer.attributeU32Be(SetAttribute.KEY_LEN, 4);
+  writer.attributeU32Be(SetAttribute.ID, 1);
+  const expression = writer.beginNest(SetAttribute.EXPR);
+  writer.attributeText(EXPR_NAME, 'counter');
+  writer.endNest(writer.beginNest(EXPR_DATA));
+  writer.endNest(expression);
+  writer.endMessage(place);
+}
