@@ -1,4 +1,5 @@
-// What the controller still waits to hear: the last number of each table, said once everything before it is in force.
+// What the controller still waits to hear: the last number of each table, said once everything before it is
+// in force.
 
 import type { Ack, TableName } from '../protocol/messages.ts';
 import type { Change } from './received.ts';

@@ -14,7 +14,10 @@ interface Tally {
   readonly lengths: Map<number, number>;
 }
 
-/** Gives one and the same Needs as long as nothing in it differs, for that is how a diff knows that nothing changed. */
+/**
+ * Gives one and the same Needs as long as nothing in it differs, for that is how a diff knows that nothing
+ * changed.
+ */
 export class Census {
   readonly #fixed: number | undefined;
   readonly #tallies = { 4: tally(), 6: tally() };
@@ -41,7 +44,10 @@ export class Census {
     }
   }
 
-  /** What the kernel serves already: sets are never made smaller, and until `release` nothing else is taken back. */
+  /**
+   * What the kernel serves already: sets are never made smaller, and until `release` nothing else is taken
+   * back.
+   */
   keep(found: Needs | null): void {
     this.#floor = found;
   }

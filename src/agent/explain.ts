@@ -1,4 +1,5 @@
-// Would this packet pass here, and which rule says so: the rules of the table, followed by hand over committed state.
+// Would this packet pass here, and which rule says so: the rules of the table, followed by hand over
+// committed state.
 
 import type { ForeignChain } from '../dialects/nftables/foreign.ts';
 import { type Address, familyOf, prefixContains } from '../state/address.ts';

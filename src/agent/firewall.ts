@@ -49,7 +49,8 @@ export class TableOwnedError extends Error {
 /** Asks the kernel what it can do. Throws NoFirewallError, TableOwnedError, SystemCallError. */
 export async function openFirewall(kernel: Kernel, options: FirewallOptions): Promise<Firewall> {
   const [tables] = nftables({ ...options, tableFlags: 0, setExpressionFlag: true }).dumps;
-  // Reading who owns the table takes no lock; trying to take it from an owner would disturb every other writer.
+  // Reading who owns the table takes no lock; trying to take it from an owner would disturb every other
+  // writer.
   const owner = tables === undefined ? undefined : tableOwner(await kernel.ask(tables));
   if (owner !== undefined && owner !== 0 && owner !== kernel.portId('nfnetlink'))
     throw new TableOwnedError(owner);

@@ -1,4 +1,5 @@
-// VIP addresses on their way onto and off an interface: claimed behind a filter, announced once usable, let go first.
+// VIP addresses on their way onto and off an interface: claimed behind a filter, announced once usable, let
+// go first.
 
 import { addresses } from '../dialects/addresses/dialect.ts';
 import type { AddressObject } from '../dialects/addresses/objects.ts';
@@ -57,7 +58,9 @@ export class Holder implements Disposable {
     return false;
   }
 
-  /** Reads interfaces and addresses anew, and takes what is there of ours for held. Throws SystemCallError. */
+  /**
+   * Reads interfaces and addresses anew, and takes what is there of ours for held. Throws SystemCallError.
+   */
   async refresh(keys: Iterable<Address>): Promise<KernelObjects<AddressObject>> {
     const { network, ledger, nameservers } = this.#parts;
     const found = await network.refresh(nameservers());

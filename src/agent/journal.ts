@@ -1,4 +1,5 @@
-// The last committed state on disk, as lines that are appended and now and then written anew. Nobody waits for it.
+// The last committed state on disk, as lines that are appended and now and then written anew. Nobody waits
+// for it.
 
 import { readFileSync } from 'node:fs';
 import { type FileHandle, open, rename } from 'node:fs/promises';

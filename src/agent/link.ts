@@ -1,4 +1,5 @@
-// Streams to controllers, and the only user of ws here: connects, says hello, hands frames on, comes back with jitter.
+// Streams to controllers, and the only user of ws here: connects, says hello, hands frames on, comes back
+// with jitter.
 
 import { lookup } from 'node:dns/promises';
 import { WebSocket } from 'ws';
@@ -9,7 +10,10 @@ import { parseControllerMessage } from '../protocol/parse.ts';
 
 /** The most streams an agent keeps to the addresses of one name. */
 const streamsPerName = 3;
-/** Backing off: the first ten seconds quickly, then slowly; always with full jitter, so that a fleet spreads out. */
+/**
+ * Backing off: the first ten seconds quickly, then slowly; always with full jitter, so that a fleet spreads
+ * out.
+ */
 const quickMs = 500;
 const quickForMs = 10_000;
 const slowMs = 5000;

@@ -1,4 +1,5 @@
-// One agent a host: an abstract socket, which the kernel binds once in a network namespace and frees with its process.
+// One agent a host: an abstract socket, which the kernel binds once in a network namespace and frees with its
+// process.
 
 import { connect, createServer, type Server } from 'node:net';
 
@@ -15,7 +16,10 @@ export class SecondAgentError extends Error {
   }
 }
 
-/** Takes the one place of an agent in this network namespace. Rejects with SecondAgentError, naming who has it. */
+/**
+ * Takes the one place of an agent in this network namespace. Rejects with SecondAgentError, naming who has
+ * it.
+ */
 export function takeLock(pid: number): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => {

@@ -1,5 +1,5 @@
-// The straight path on a node. What was received marks VIPs as changed; a pass lets go of addresses, commits rules,
-// takes addresses, and only then says so. Passes never overlap.
+// The straight path on a node. What was received marks VIPs as changed; a pass lets go of addresses, commits
+// rules, takes addresses, and only then says so. Passes never overlap.
 
 import type { Refusal, TableName } from '../protocol/messages.ts';
 import { type Address, type Prefix, prefixContains } from '../state/address.ts';
@@ -119,8 +119,8 @@ export class Loop implements Disposable {
       ledger.wanted.set(key, vip);
     } else {
       ledger.wanted.delete(key);
-      const reason = `${key} is outside --allow ${allow.join(',')}; add its prefix there, or take it out of the pool`;
-      this.#refuse({ table: 'rules', key, services: servicesOf(vip), code: 'Forbidden', reason });
+      const reason = `${key} is outside --allow ${allow.join(',')}; add its prefix there`;
+      this.#parts.onRefused({ table: 'rules', key, services: servicesOf(vip), code: 'Forbidden', reason });
     }
   }
 
@@ -232,10 +232,6 @@ export class Loop implements Disposable {
     if (this.#stopped) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#kick(), delayMs);
-  }
-
-  #refuse(refusal: Refusal): void {
-    if (this.#parts.ledger.refuse(refusal)) this.#parts.onRefused(refusal);
   }
 
   #accept(table: TableName, key: Address): void {

@@ -20,8 +20,8 @@ const about = `Holds this node's VIPs and the filter in front of them, as a cont
 CAP_NET_ADMIN and CAP_NET_RAW, in the host's network namespace.`;
 
 /**
- * Runs an agent until the signal is aborted, and leaves the kernel as it is then. Resolves to the exit code: 0 after a
- * stop, 1 if it cannot start here, 2 for wrong usage; the reason is on stderr.
+ * Runs an agent until the signal is aborted, and leaves the kernel as it is then. Resolves to the exit code:
+ * 0 after a stop, 1 if it cannot start here, 2 for wrong usage; the reason is on stderr.
  */
 export async function runAgent(
   argv: readonly string[],

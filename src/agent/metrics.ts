@@ -5,7 +5,9 @@ import type { Agent } from './agent.ts';
 import type { VipCounters } from './firewall.ts';
 import { vipReports } from './report.ts';
 
-/** One scrape, in a registry of its own: nothing is kept between scrapes, and nothing costs before the first. */
+/**
+ * One scrape, in a registry of its own: nothing is kept between scrapes, and nothing costs before the first.
+ */
 export async function metricsText(
   agent: Agent,
   counters: ReadonlyMap<Address, VipCounters>,

@@ -1,4 +1,5 @@
-// The node's interfaces and addresses as the kernel tells of them: where a VIP goes, and what must never become one.
+// The node's interfaces and addresses as the kernel tells of them: where a VIP goes, and what must never
+// become one.
 
 import { Message } from '../dialects/addresses/constants.ts';
 import { isTentative, readAddress } from '../dialects/addresses/decode.ts';
@@ -87,7 +88,10 @@ export class Network {
     return this.#links.get(index);
   }
 
-  /** The interface a VIP goes on: the one whose connected prefix holds it most closely, else the first that was named. */
+  /**
+   * The interface a VIP goes on: the one whose connected prefix holds it most closely, else the first that
+   * was named.
+   */
   interfaceFor(address: Address): Link | undefined {
     let best: { link: Link; length: number } | undefined;
     for (const { link, prefix } of this.#connected()) {
@@ -98,7 +102,10 @@ export class Network {
     return best?.link ?? this.#named()[0];
   }
 
-  /** Prefixes of the links a VIP could go on; with named interfaces `allow` too, for the user has said where to put it. */
+  /**
+   * Prefixes of the links a VIP could go on; with named interfaces `allow` too, for the user has said where
+   * to put it.
+   */
   onLink(allow: readonly Prefix[]): Prefix[] {
     const connected = [...this.#connected()].map(({ prefix }) => prefix);
     return [...new Set(this.#named().length > 0 ? [...connected, ...allow] : connected)];
@@ -116,7 +123,10 @@ export class Network {
     return undefined;
   }
 
-  /** An address on loopback or a dummy device, or a host address put there by another announcer, names no node. */
+  /**
+   * An address on loopback or a dummy device, or a host address put there by another announcer, names no
+   * node.
+   */
   #carriesNothing(object: AddressObject): boolean {
     const link = this.#links.get(object.interfaceIndex);
     if (link?.loopback === true || link?.kind === 'dummy') return true;

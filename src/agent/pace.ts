@@ -1,4 +1,5 @@
-// How often the agent may commit: at once, but not steadily, for every commit makes other writers of nf_tables start over.
+// How often the agent may commit: at once, but not steadily, for every commit makes other writers of
+// nf_tables start over.
 
 /** Commits in a row before the interval is kept. */
 const burst = 3;

@@ -1,4 +1,5 @@
-// The two tables as the controller has told them: pages put together, deltas checked for gaps, digests compared.
+// The two tables as the controller has told them: pages put together, deltas checked for gaps, digests
+// compared.
 
 import { canonicalJson, Digests, type Hash } from '../protocol/digest.ts';
 import type { DeltaMessage, Page, Synced, TableDigest, TableName, Tables } from '../protocol/messages.ts';
@@ -14,7 +15,10 @@ export interface Change<Name extends TableName = TableName> {
   readonly receivedAtMs: number;
 }
 
-/** One table. A frame either becomes a change, or shows that something is missing: then undefined, and a resync is due. */
+/**
+ * One table. A frame either becomes a change, or shows that something is missing: then undefined, and a
+ * resync is due.
+ */
 export class ReceivedTable<Name extends TableName> {
   readonly name: Name;
   readonly resources: Map<Address, Tables[Name]> = new Map();

@@ -1,4 +1,5 @@
-// What the agent says of itself: every VIP with its state and why, as `status` prints it and `/status` serves it.
+// What the agent says of itself: every VIP with its state and why, as `status` prints it and `/status` serves
+// it.
 
 import type { RefusalCode } from '../protocol/messages.ts';
 import { type Address, compareAddresses } from '../state/address.ts';

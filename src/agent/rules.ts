@@ -1,5 +1,5 @@
-// Rules on their way into the kernel: the VIPs that changed, or all of them against a dump. Refused ones are left out
-// by name, and their last good state stays.
+// Rules on their way into the kernel: the VIPs that changed, or all of them against a dump. Refused ones are
+// left out by name, and their last good state stays.
 
 import { diff, isEmpty } from '../dialects/delta.ts';
 import type { Delta, KernelObjects } from '../dialects/dialect.ts';
@@ -14,15 +14,18 @@ import { type Census, sameCapacities } from './census.ts';
 import type { Firewall } from './firewall.ts';
 import type { Ledger } from './ledger.ts';
 
-/** How a commit ended: `unsure` means that what the kernel holds has to be read before anything else is written. */
+/**
+ * How a commit ended: `unsure` means that what the kernel holds has to be read before anything else is
+ * written.
+ */
 export type Outcome = 'committed' | 'unsure';
 
 /** A refused VIP is left out and the rest tried again, at most this often. */
 const tries = 8;
 
 /**
- * Errors that say that the kernel does not hold what we thought it did, or that it was disturbed: ENOENT, EINTR, EAGAIN,
- * ENOMEM, EBUSY, EEXIST, ERESTART, ENOBUFS. No object is to blame for them.
+ * Errors that say that the kernel does not hold what we thought it did, or that it was disturbed: ENOENT,
+ * EINTR, EAGAIN, ENOMEM, EBUSY, EEXIST, ERESTART, ENOBUFS. No object is to blame for them.
  */
 const disturbances: ReadonlySet<number> = new Set([2, 4, 11, 12, 16, 17, 85, 105]);
 
@@ -52,7 +55,10 @@ export class Rules {
     this.#needs = parts.census.needs();
   }
 
-  /** What the kernel should hold of a VIP. A refused one keeps its last good state until something else is wanted. */
+  /**
+   * What the kernel should hold of a VIP. A refused one keeps its last good state until something else is
+   * wanted.
+   */
   target(key: Address): VirtualIp | undefined {
     const { ledger } = this.#parts;
     return ledger.refusal('rules', key) === undefined ? ledger.wanted.get(key) : ledger.committed.get(key);
@@ -64,8 +70,9 @@ export class Rules {
   }
 
   /**
-   * Brings the kernel from what a dump shows to what is wanted. Before the agent is in sync nothing is taken away that
-   * serves a VIP: the kernel may know more than the disk. Returns how many objects were not as they should have been.
+   * Brings the kernel from what a dump shows to what is wanted. Before the agent is in sync nothing is taken
+   * away that serves a VIP: the kernel may know more than the disk. Returns how many objects were not as they
+   * should have been.
    */
   async reconcile(inSync: boolean): Promise<{ outcome: Outcome; repaired: number }> {
     const { kernel, firewall, ledger, census } = this.#parts;

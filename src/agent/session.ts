@@ -1,4 +1,5 @@
-// Which controller is obeyed, and what its frames mean: the ruling one of the highest generation, of the one cluster.
+// Which controller is obeyed, and what its frames mean: the ruling one of the highest generation, of the one
+// cluster.
 
 import type { Hash } from '../protocol/digest.ts';
 import type {

@@ -1,5 +1,5 @@
-// The one diff of the project: what the kernel has against what it should have. Start-up, resync, repair and update
-// differ only in where `have` comes from.
+// The one diff of the project: what the kernel has against what it should have. Start-up, resync, repair and
+// update differ only in where `have` comes from.
 
 import type { Delta, KernelObject, KernelObjects } from './dialect.ts';
 

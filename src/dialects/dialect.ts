@@ -1,4 +1,5 @@
-// The one interface that a firewall, or any other kernel subsystem we write, is told through: values in, bytes out.
+// The one interface that a firewall, or any other kernel subsystem we write, is told through: values in,
+// bytes out.
 
 import type { Step } from '../netlink/ack.ts';
 import type { Address } from '../state/address.ts';
@@ -6,8 +7,8 @@ import type { DesiredState, Needs } from '../state/desired-state.ts';
 import type { ServiceKey } from '../state/service.ts';
 
 /**
- * Something the kernel holds for us. Two objects are the same thing if their ids are equal, and the same in every
- * respect if their contents are equal too.
+ * Something the kernel holds for us. Two objects are the same thing if their ids are equal, and the same in
+ * every respect if their contents are equal too.
  */
 export interface KernelObject {
   readonly id: string;
@@ -20,11 +21,17 @@ export interface KernelObject {
   readonly foreign: boolean;
 }
 
-/** `constants` is one and the same array as long as nothing in it changes, so that a diff need not look inside. */
+/**
+ * `constants` is one and the same array as long as nothing in it changes, so that a diff need not look
+ * inside.
+ */
 export interface KernelObjects<O extends KernelObject = KernelObject> {
   readonly constants: readonly O[];
   readonly elements: readonly O[];
-  /** What was found in the kernel serves these needs, so that a restart takes nothing back; null where nothing is. */
+  /**
+   * What was found in the kernel serves these needs, so that a restart takes nothing back; null where nothing
+   * is.
+   */
   readonly needs: Needs | null;
 }
 
@@ -38,7 +45,10 @@ export interface Delta<O extends KernelObject = KernelObject> {
 export const Door = { nfnetlink: 'nfnetlink', rtnetlink: 'rtnetlink' } as const;
 export type Door = (typeof Door)[keyof typeof Door];
 
-/** A change of the kernel as data. Steps are committed in order; each is all or nothing where the kernel can do that. */
+/**
+ * A change of the kernel as data. Steps are committed in order; each is all or nothing where the kernel can
+ * do that.
+ */
 export interface Transaction<O = KernelObject> {
   readonly door: Door;
   readonly steps: readonly Step<O>[];
@@ -55,7 +65,9 @@ export interface Dialect<O extends KernelObject = KernelObject> {
   /** What the kernel should hold for a part or the whole of the state. Pure, and O(what it is given). */
   render(state: DesiredState): KernelObjects<O>;
   readonly dumps: readonly DumpRequest[];
-  /** What the kernel holds, from the replies to `dumps` in their order. Throws NetlinkError on bytes that lie. */
+  /**
+   * What the kernel holds, from the replies to `dumps` in their order. Throws NetlinkError on bytes that lie.
+   */
   decode(replies: readonly Uint8Array[]): KernelObjects<O>;
   encode(delta: Delta<O>): Transaction<O>;
 }

@@ -18,8 +18,8 @@ const dumpTries = 4;
 type Door = Transaction['door'];
 
 /**
- * Two sockets for the life of the process: the nfnetlink one owns our table, so it is never closed while that matters.
- * Calls are not reentrant: the caller waits for one receipt before it commits again.
+ * Two sockets for the life of the process: the nfnetlink one owns our table, so it is never closed while that
+ * matters. Calls are not reentrant: the caller waits for one receipt before it commits again.
  */
 export class Kernel implements Disposable {
   readonly #native: Native;
@@ -53,7 +53,10 @@ export class Kernel implements Disposable {
     return [];
   }
 
-  /** The replies to each request, asked again while somebody changed what was being read. Throws SystemCallError. */
+  /**
+   * The replies to each request, asked again while somebody changed what was being read. Throws
+   * SystemCallError.
+   */
   async dump(requests: readonly DumpRequest[]): Promise<Uint8Array[]> {
     const answers: Uint8Array[] = [];
     for (const request of requests) {

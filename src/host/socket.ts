@@ -1,5 +1,5 @@
-// Sockets that carry netlink and link-layer frames: opened, sized and bound. Everything that may block is the caller's
-// to hand to the writer thread.
+// Sockets that carry netlink and link-layer frames: opened, sized and bound. Everything that may block is the
+// caller's to hand to the writer thread.
 
 import { describeErrno } from '../netlink/ack.ts';
 import {
@@ -50,7 +50,10 @@ const AF_PACKET = 17;
 const sendBufferBytes = 64 * 1024 * 1024;
 const receiveBufferBytes = 8 * 1024 * 1024;
 
-/** Opens and binds a netlink socket of a protocol, a member of the given multicast groups. Throws SystemCallError. */
+/**
+ * Opens and binds a netlink socket of a protocol, a member of the given multicast groups. Throws
+ * SystemCallError.
+ */
 export function openNetlink(native: Native, protocol: number, groups: readonly number[] = []): NetlinkSocket {
   const fd = checked(`socket(AF_NETLINK, ${protocol})`, native.socket(AF_NETLINK, SOCK_RAW, protocol));
   for (const option of [NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK]) {

@@ -1,11 +1,12 @@
-// What the kernel answered to a transaction: its errors, each with the object it is about, in the kernel's own words.
+// What the kernel answered to a transaction: its errors, each with the object it is about, in the kernel's
+// own words.
 
 import { errnoName, errnoWords, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_ERROR } from './message.ts';
 import { attributesOf, type Message, messagesOf, textOf, u32 } from './reader.ts';
 
 /**
- * One message of a step. If the kernel names a place in it, the object is the one at `(place - first) / stride`;
- * a message about one object has a stride of 0.
+ * One message of a step. If the kernel names a place in it, the object is the one at `(place - first) /
+ * stride`; a message about one object has a stride of 0.
  */
 export interface MessageRecord<O> {
   readonly sequence: number;
@@ -14,7 +15,10 @@ export interface MessageRecord<O> {
   readonly stride: number;
 }
 
-/** What is sent at once. Bytes behind `split` go out in a second send, as a barrier whose reply proves the first. */
+/**
+ * What is sent at once. Bytes behind `split` go out in a second send, as a barrier whose reply proves the
+ * first.
+ */
 export interface Step<O> {
   readonly bytes: Uint8Array;
   readonly split: number;
@@ -38,7 +42,10 @@ const attributeMessage = 1;
 const attributeOffset = 2;
 const ENOBUFS = 105;
 
-/** Reads the replies to one step. An acknowledgement is no commit: only the barrier's reply is. Throws NetlinkError. */
+/**
+ * Reads the replies to one step. An acknowledgement is no commit: only the barrier's reply is. Throws
+ * NetlinkError.
+ */
 export function receiptOf<O>(step: Step<O>, replies: Uint8Array): Receipt<O> {
   const refused: Refused<O>[] = [];
   let processed = false;
@@ -71,7 +78,10 @@ function objectAt<O>(record: MessageRecord<O> | undefined, offset: number): O | 
   return record.objects[index] ?? (record.objects.length === 1 ? (record.objects[0] ?? null) : null);
 }
 
-/** struct nlmsgerr: the negative errno, the header of the request, the request itself unless capped, then attributes. */
+/**
+ * struct nlmsgerr: the negative errno, the header of the request, the request itself unless capped, then
+ * attributes.
+ */
 function readError({ payload, flags }: Message): { errno: number; offset: number; words: string } {
   const errno = -(u32(payload) | 0);
   let offset = -1;

@@ -1,4 +1,5 @@
-// Netlink bytes, read without copying. Truncated or lying lengths are a NetlinkError, never a read past the end.
+// Netlink bytes, read without copying. Truncated or lying lengths are a NetlinkError, never a read past the
+// end.
 
 export class NetlinkError extends Error {
   readonly code = 'BadNetlink';
@@ -15,7 +16,10 @@ export interface Message {
 
 const headerBytes = 16;
 
-/** The messages of one or more datagrams laid behind each other, each padded to four bytes. Throws NetlinkError. */
+/**
+ * The messages of one or more datagrams laid behind each other, each padded to four bytes. Throws
+ * NetlinkError.
+ */
 export function* messagesOf(bytes: Uint8Array): Generator<Message, void, undefined> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let place = 0;
@@ -40,7 +44,10 @@ export function* messagesOf(bytes: Uint8Array): Generator<Message, void, undefin
 /** Attribute values by type; of a type that comes twice the last is kept. */
 export type Attributes = ReadonlyMap<number, Uint8Array>;
 
-/** The attributes behind `offset` bytes of a fixed header. The flag bits of a type are dropped. Throws NetlinkError. */
+/**
+ * The attributes behind `offset` bytes of a fixed header. The flag bits of a type are dropped. Throws
+ * NetlinkError.
+ */
 export function attributesOf(payload: Uint8Array, offset = 0): Attributes {
   const attributes = new Map<number, Uint8Array>();
   for (const [type, value] of attributeList(payload, offset)) attributes.set(type, value);

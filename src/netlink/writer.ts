@@ -1,5 +1,5 @@
-// Netlink bytes, written front to back into one growing buffer. Integers are host-endian unless their name says Be.
-// All hosts we run on are little-endian (x86-64, arm64), and so is this file.
+// Netlink bytes, written front to back into one growing buffer. Integers are host-endian unless their name
+// says Be. All hosts we run on are little-endian (x86-64, arm64), and so is this file.
 
 /** Bit 15 of an attribute's type: it holds attributes. */
 export const NLA_F_NESTED = 0x8000;
@@ -124,7 +124,9 @@ export class Writer {
     return place + 4;
   }
 
-  /** Room for `size` bytes and the zero padding to a multiple of four behind them (NLMSG_ALIGN, NLA_ALIGN). */
+  /**
+   * Room for `size` bytes and the zero padding to a multiple of four behind them (NLMSG_ALIGN, NLA_ALIGN).
+   */
   #claim(size: number): number {
     const padded = (size + 3) & ~3;
     const place = this.#claimRaw(padded);

@@ -12,8 +12,8 @@ export type Hash = (text: string) => string;
 type Resource = VirtualIp | Placement;
 
 /**
- * The one JSON text of a resource: members in the order of docs/protocol.md, no white space, nothing else. It is what
- * frames carry and what digests are made of.
+ * The one JSON text of a resource: members in the order of docs/protocol.md, no white space, nothing else. It
+ * is what frames carry and what digests are made of.
  */
 export function canonicalJson(resource: Resource): string {
   if ('term' in resource) {

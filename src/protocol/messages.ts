@@ -13,10 +13,14 @@ export const frameLimitBytes: number = 4 * 1024 * 1024;
 /** A page ends when it holds this many Services, counting each VIP as at least one. */
 export const pageServices = 500;
 
-/** Each side says `tick` this often, and takes the other for lost after three times as long without a frame. */
+/**
+ * Each side says `tick` this often, and takes the other for lost after three times as long without a frame.
+ */
 export const heartbeatMs = 1000;
 
-/** What a peer can do beyond the first version. A message that needs one is sent only to a peer that named it. */
+/**
+ * What a peer can do beyond the first version. A message that needs one is sent only to a peer that named it.
+ */
 export const features = ['moves'] as const;
 
 /** `rules` is the same for every node; `placements` is a node's own. */
@@ -27,7 +31,9 @@ export interface Tables {
   readonly placements: Placement;
 }
 
-/** What a side has of one table. `digests` names the buckets that are not empty (docs/protocol.md, Digests). */
+/**
+ * What a side has of one table. `digests` names the buckets that are not empty (docs/protocol.md, Digests).
+ */
 export interface TableDigest {
   readonly count: number;
   readonly digests: Readonly<Record<string, string>>;
@@ -76,7 +82,9 @@ export interface Hello {
   readonly held: readonly HeldVip[];
 }
 
-/** Everything of the table up to `seq` is committed in this node's kernel, but for what was refused by name. */
+/**
+ * Everything of the table up to `seq` is committed in this node's kernel, but for what was refused by name.
+ */
 export interface Ack {
   readonly type: 'ack';
   readonly table: TableName;

@@ -1,4 +1,5 @@
-// Frames from the other side: unknown -> typed message, or a FrameError that names the field. Nothing else is done here.
+// Frames from the other side: unknown -> typed message, or a FrameError that names the field. Nothing else is
+// done here.
 
 import type {
   AgentMessage,

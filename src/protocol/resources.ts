@@ -1,4 +1,5 @@
-// Resources of the two tables, from unknown JSON to values that encoders may trust. Unknown fields are ignored.
+// Resources of the two tables, from unknown JSON to values that encoders may trust. Unknown fields are
+// ignored.
 
 import { type Address, type Prefix, parseAddress, parsePrefix } from '../state/address.ts';
 import { parsePort, parseProtocol } from '../state/port.ts';

@@ -1,6 +1,9 @@
 // The small words that parse.ts is made of: each takes an unknown value and its path, and throws FrameError.
 
-/** A frame or state file that is not what it should be; the message begins with the path of the first bad field. */
+/**
+ * A frame or state file that is not what it should be; the message begins with the path of the first bad
+ * field.
+ */
 export class FrameError extends Error {
   readonly code = 'BadFrame';
 }

@@ -1,9 +1,12 @@
-// IP addresses and prefixes as values: parsed once, kept in one canonical text, turned into bytes where needed.
+// IP addresses and prefixes as values: parsed once, kept in one canonical text, turned into bytes where
+// needed.
 
 declare const addressBrand: unique symbol;
 declare const prefixBrand: unique symbol;
 
-/** An IPv4 or IPv6 address in canonical text (dotted quad, or RFC 5952). Equal addresses are equal strings. */
+/**
+ * An IPv4 or IPv6 address in canonical text (dotted quad, or RFC 5952). Equal addresses are equal strings.
+ */
 export type Address = string & { readonly [addressBrand]: true };
 
 /** A CIDR prefix in canonical text with host bits masked, such as `10.0.0.0/8` or `fd00::/64`. */
@@ -27,7 +30,9 @@ export function parseAddress(text: string): Address {
   return formatAddress(bytes);
 }
 
-/** Parses `ADDRESS/LENGTH`, or a bare address as its host prefix; host bits are masked. Throws AddressError. */
+/**
+ * Parses `ADDRESS/LENGTH`, or a bare address as its host prefix; host bits are masked. Throws AddressError.
+ */
 export function parsePrefix(text: string): Prefix {
   const slash = text.indexOf('/');
   const address = parseAddress(slash < 0 ? text : text.slice(0, slash));

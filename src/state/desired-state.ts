@@ -3,14 +3,20 @@
 import type { Address } from './address.ts';
 import type { VirtualIp } from './virtual-ip.ts';
 
-/** What the whole set of VIPs needs of the constant part of a firewall. Derived, and changed only when it differs. */
+/**
+ * What the whole set of VIPs needs of the constant part of a firewall. Derived, and changed only when it
+ * differs.
+ */
 export interface Needs {
   /** Prefix lengths that some source range uses, ascending. */
   readonly sourceLengths4: readonly number[];
   readonly sourceLengths6: readonly number[];
   /** Some VIP has egress. */
   readonly egress: boolean;
-  /** Some port is delivered by somebody's DNAT, so that answers to the node itself come back through conntrack. */
+  /**
+   * Some port is delivered by somebody's DNAT, so that answers to the node itself come back through
+   * conntrack.
+   */
   readonly forward: boolean;
   readonly capacities: Capacities;
 }
@@ -31,7 +37,10 @@ export interface HeldAddress {
   readonly interfaceIndex: number;
 }
 
-/** A part or the whole of the desired state: render() is the same for both, so a change costs only what changed. */
+/**
+ * A part or the whole of the desired state: render() is the same for both, so a change costs only what
+ * changed.
+ */
 export interface DesiredState {
   readonly needs: Needs;
   readonly vips: Iterable<VirtualIp>;

@@ -6,8 +6,8 @@ declare const serviceKeyBrand: unique symbol;
 export type ServiceKey = string & { readonly [serviceKeyBrand]: true };
 
 /**
- * Who answers a declared port. `forward`: a DNAT rule of somebody else takes the packet away, and one that is still
- * addressed to the VIP afterwards is dropped. `host`: a listener of the node itself.
+ * Who answers a declared port. `forward`: a DNAT rule of somebody else takes the packet away, and one that is
+ * still addressed to the VIP afterwards is dropped. `host`: a listener of the node itself.
  */
 export const Delivery = { host: 'host', forward: 'forward' } as const;
 export type Delivery = (typeof Delivery)[keyof typeof Delivery];

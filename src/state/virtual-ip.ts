@@ -5,7 +5,10 @@ import type { Port, Protocol } from './port.ts';
 import type { Delivery, ServiceKey } from './service.ts';
 import type { Term } from './term.ts';
 
-/** One declared port. `sources` null lets everybody in; a list that names no range of a family closes that family. */
+/**
+ * One declared port. `sources` null lets everybody in; a list that names no range of a family closes that
+ * family.
+ */
 export interface VipPort {
   readonly protocol: Protocol;
   readonly port: Port;

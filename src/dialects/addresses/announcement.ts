@@ -1,9 +1,12 @@
-// Announcement frames: gratuitous ARP in both forms (RFC 5227), and the unsolicited neighbour advertisement (RFC 4861).
+// Announcement frames: gratuitous ARP in both forms (RFC 5227), and the unsolicited neighbour advertisement
+// (RFC 4861).
 
 import { type Address, addressBytes, familyOf } from '../../state/address.ts';
 
 const broadcast = new Uint8Array(6).fill(0xff);
-/** A frame shorter than this is padded by the driver or the peer; padding it ourselves keeps the bytes zero. */
+/**
+ * A frame shorter than this is padded by the driver or the peer; padding it ourselves keeps the bytes zero.
+ */
 const leastFrameBytes = 60;
 
 /** The frames that tell everybody on a link that `address` is at `mac`. */

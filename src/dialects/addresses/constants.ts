@@ -39,5 +39,8 @@ export const INFINITY_LIFE_TIME = 0xffffffff;
 
 /** Our IFA_PROTO, kept by kernels from 5.18 on. */
 export const addressProtocol = 0x76;
-/** Our IFA_RT_PRIORITY, kept by all: a metric that nothing uses, since the address has no prefix route. "vipw". */
+/**
+ * Our IFA_RT_PRIORITY, kept by all: a metric that nothing uses, since the address has no prefix route.
+ * "vipw".
+ */
 export const addressPriority = 0x76697077;

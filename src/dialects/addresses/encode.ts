@@ -24,7 +24,8 @@ export function encode({ remove, add }: Delta<AddressObject>): Transaction<Addre
   let sequence = 0;
   const say = (type: number, flags: number, object: AddressObject): void => {
     const last = ++sequence === remove.length + add.length;
-    // Errors are always answered; the last message asks for an answer in any case, which proves that all were read.
+    // Errors are always answered; the last message asks for an answer in any case, which proves that all were
+    // read.
     const place = writer.beginMessage(type, NLM_F_REQUEST | flags | (last ? NLM_F_ACK : 0), sequence);
     body(writer, type, object);
     writer.endMessage(place);

@@ -1,4 +1,5 @@
-// Interfaces and gateways as rtnetlink tells them: where a VIP can go, and which addresses a node is known by.
+// Interfaces and gateways as rtnetlink tells them: where a VIP can go, and which addresses a node is known
+// by.
 
 import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
 import {

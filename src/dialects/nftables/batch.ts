@@ -32,7 +32,9 @@ const listLimitBytes = 64_000;
 
 /** What must be known of the kernel to declare a set for it. */
 export interface SetOptions {
-  /** NFT_SET_EXPR is understood; without it the counter of a set is declared by its attribute alone (5.10). */
+  /**
+   * NFT_SET_EXPR is understood; without it the counter of a set is declared by its attribute alone (5.10).
+   */
   readonly setExpressionFlag: boolean;
 }
 
@@ -45,7 +47,10 @@ export class Batch {
     beginBatch(this.#writer, this.#sequence);
   }
 
-  /** Ends the batch and adds the barrier: a question whose answer the kernel gives after every error of the batch. */
+  /**
+   * Ends the batch and adds the barrier: a question whose answer the kernel gives after every error of the
+   * batch.
+   */
   close(): Step<NftObject> {
     const writer = this.#writer;
     endBatch(writer, ++this.#sequence);
@@ -192,7 +197,9 @@ export class Batch {
   }
 }
 
-/** A comment in the form nft prints: type 0, length, text with its zero. It carries the number of the layout. */
+/**
+ * A comment in the form nft prints: type 0, length, text with its zero. It carries the number of the layout.
+ */
 function layoutComment(): Uint8Array {
   const text = new TextEncoder().encode(`vipward layout ${layout}\0`);
   return Uint8Array.of(0, text.length, ...text);

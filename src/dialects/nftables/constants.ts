@@ -85,7 +85,10 @@ export const KeyType = {
   icmp6: 29,
 } as const;
 
-/** Before conntrack (-200) and every DNAT (-100 and kube-proxy's -110), after defragmentation (-400) and the rest of raw. */
+/**
+ * Before conntrack (-200) and every DNAT (-100 and kube-proxy's -110), after defragmentation (-400) and the
+ * rest of raw.
+ */
 export const PREROUTING_PRIORITY = -310;
 /** After conntrack, before every DNAT: where answers to connections from a VIP can be told from probes. */
 export const EGRESS_PRIORITY = -190;

@@ -1,4 +1,5 @@
-// Replies to dumps -> the objects the table holds, in the same shape that render() makes, so that they compare.
+// Replies to dumps -> the objects the table holds, in the same shape that render() makes, so that they
+// compare.
 
 import { nfgenmsg } from '../../netlink/batch.ts';
 import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
@@ -48,7 +49,9 @@ import {
 /** struct nfgenmsg stands before the attributes of every message. */
 const headerBytes = 4;
 
-/** Every set a table of ours can have, by name: those of source ranges exist only while a length is in use. */
+/**
+ * Every set a table of ours can have, by name: those of source ranges exist only while a length is in use.
+ */
 const setNames: readonly string[] = [4, 6].flatMap((family) => [
   ...['vip', 'drop', 'allow', 'host', 'icmp', 'egress'].map((name) => `${name}${family}`),
   ...Array.from({ length: family === 4 ? 32 : 128 }, (_, index) => `src${family}_${index + 1}`),
@@ -72,8 +75,8 @@ export function dumpRequests(): DumpRequest[] {
 }
 
 /**
- * What is in the table. A table with other flags or of another layout is returned alone: it is replaced as a whole,
- * so nothing in it counts as being there.
+ * What is in the table. A table with other flags or of another layout is returned alone: it is replaced as a
+ * whole, so nothing in it counts as being there.
  */
 export function decode(replies: readonly Uint8Array[], tableFlags: number): KernelObjects<NftObject> {
   const [tables, sets, chains, rules, ...elements] = replies.map((reply) => [...ours(reply)]);
@@ -97,7 +100,10 @@ export function decode(replies: readonly Uint8Array[], tableFlags: number): Kern
   };
 }
 
-/** The owner of the table in a reply to the first dump: a netlink port id, 0 for none, undefined without a table. */
+/**
+ * The owner of the table in a reply to the first dump: a netlink port id, 0 for none, undefined without a
+ * table.
+ */
 export function tableOwner(reply: Uint8Array): number | undefined {
   for (const { attributes } of ours(reply))
     return u32Be(attributes.get(TableAttribute.OWNER) ?? new Uint8Array(4));

@@ -6,7 +6,10 @@ import { Batch, type SetOptions } from './batch.ts';
 import { Message } from './constants.ts';
 import type { ChainObject, ElementObject, NftObject, SetObject, TableObject } from './objects.ts';
 
-/** More elements than this go in several batches, since a listener makes the kernel queue 8 kB for each until commit. */
+/**
+ * More elements than this go in several batches, since a listener makes the kernel queue 8 kB for each until
+ * commit.
+ */
 export const batchElements = 5000;
 
 export function encode(delta: Delta<NftObject>, options: SetOptions): Transaction<NftObject> {
@@ -14,7 +17,8 @@ export function encode(delta: Delta<NftObject>, options: SetOptions): Transactio
   if (plan.whole || plan.dropped.length + plan.added.length <= batchElements) {
     return { door: 'nfnetlink', steps: [wholeStep(plan, options)] };
   }
-  // What opens nothing comes first: sets, and elements that no rule may use yet. The rules and base chains come last.
+  // What opens nothing comes first: sets, and elements that no rule may use yet. The rules and base chains
+  // come last.
   const steps = [oneStep((batch) => declareSets(batch, plan, options))];
   for (const part of parts(plan.dropped))
     steps.push(oneStep((batch) => batch.elements(Message.DELSETELEM, part)));

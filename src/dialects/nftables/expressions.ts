@@ -1,9 +1,13 @@
-// Rule expressions in canonical form: byte for byte as the kernel dumps them, so that `have` and `want` compare as bytes.
+// Rule expressions in canonical form: byte for byte as the kernel dumps them, so that `have` and `want`
+// compare as bytes.
 
 import { Writer } from '../../netlink/writer.ts';
 import { DATA_VALUE, DATA_VERDICT, EXPR_DATA, EXPR_NAME, LIST_ELEM } from './constants.ts';
 
-/** Four-byte registers by number: NFT_REG32_00 is written as register 1, NFT_REG32_04 as 2, as the kernel dumps them. */
+/**
+ * Four-byte registers by number: NFT_REG32_00 is written as register 1, NFT_REG32_04 as 2, as the kernel
+ * dumps them.
+ */
 function register(index: number): number {
   return index % 4 === 0 ? index / 4 + 1 : index + 8;
 }
@@ -79,7 +83,9 @@ export class Rule {
     });
   }
 
-  /** NFT_CT_DIRECTION is 1; IP_CT_DIR_REPLY is 1. Loading it switches conntrack on in the network namespace. */
+  /**
+   * NFT_CT_DIRECTION is 1; IP_CT_DIR_REPLY is 1. Loading it switches conntrack on in the network namespace.
+   */
   ctDirectionReply(index: number): this {
     this.#expression('ct', (writer) => {
       writer.attributeU32Be(1, register(index));

@@ -1,4 +1,5 @@
-// Base chains of others, and how many rules they have: what a packet still crosses, and how long others' commits take.
+// Base chains of others, and how many rules they have: what a packet still crosses, and how long others'
+// commits take.
 
 import { nfgenmsg } from '../../netlink/batch.ts';
 import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
@@ -36,8 +37,8 @@ export function chainDump(): DumpRequest {
 }
 
 /**
- * Base chains of filters at prerouting, input and forward that are not ours and can drop: by policy, or by a rule. The
- * rules of all chains of others are counted by what the kernel says is in use of each chain.
+ * Base chains of filters at prerouting, input and forward that are not ours and can drop: by policy, or by a
+ * rule. The rules of all chains of others are counted by what the kernel says is in use of each chain.
  */
 export function readForeign(reply: Uint8Array): { chains: ForeignChain[]; rules: number } {
   const chains: ForeignChain[] = [];

@@ -1,4 +1,5 @@
-// What the nftables dialect deals in: tables, sets, chains with their rules, and elements, as comparable values.
+// What the nftables dialect deals in: tables, sets, chains with their rules, and elements, as comparable
+// values.
 
 import type { Address } from '../../state/address.ts';
 import type { ServiceKey } from '../../state/service.ts';
@@ -23,7 +24,10 @@ export interface Hook {
   readonly priority: number;
 }
 
-/** A chain and its rules, which are compared and replaced as one. `hook` null for a chain that is only jumped to. */
+/**
+ * A chain and its rules, which are compared and replaced as one. `hook` null for a chain that is only jumped
+ * to.
+ */
 export interface ChainObject extends KernelObject {
   readonly kind: 'chain';
   readonly name: string;
@@ -39,7 +43,10 @@ export interface ElementObject extends KernelObject {
 
 export type NftObject = TableObject | SetObject | ChainObject | ElementObject;
 
-/** `adopted` false: the table was found without an owner, so that it has to be claimed though nothing in it differs. */
+/**
+ * `adopted` false: the table was found without an owner, so that it has to be claimed though nothing in it
+ * differs.
+ */
 export function tableObject(flags: number, layout: number, adopted: boolean): TableObject {
   const content = adopted ? '' : 'without owner';
   return { kind: 'table', id: `table ${flags} layout ${layout}`, content, flags, ...constant };
@@ -59,8 +66,8 @@ export function setObject(shape: SetShape): SetObject {
 }
 
 /**
- * `sizes` says how large the sets are that the rules look into. It is a part of the content, for a set that is replaced
- * by a larger one must first be let go by every rule.
+ * `sizes` says how large the sets are that the rules look into. It is a part of the content, for a set that
+ * is replaced by a larger one must first be let go by every rule.
  */
 export function chainObject(
   name: string,

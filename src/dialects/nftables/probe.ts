@@ -1,4 +1,5 @@
-// What this kernel's nf_tables can do, asked by a batch without an end: the kernel judges every message and keeps none.
+// What this kernel's nf_tables can do, asked by a batch without an end: the kernel judges every message and
+// keeps none.
 
 import type { Receipt, Step } from '../../netlink/ack.ts';
 import { beginBatch, nfgenmsg } from '../../netlink/batch.ts';

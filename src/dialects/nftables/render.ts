@@ -1,4 +1,5 @@
-// Desired state -> the objects the table should hold. A VIP's elements are its own alone, so a change costs one VIP.
+// Desired state -> the objects the table should hold. A VIP's elements are its own alone, so a change costs
+// one VIP.
 
 import { addressBytes, familyOf, prefixAddress, prefixLength } from '../../state/address.ts';
 import type { Capacities, DesiredState, Needs } from '../../state/desired-state.ts';
@@ -8,7 +9,10 @@ import type { KernelObjects } from '../dialect.ts';
 import { type ElementObject, elementObject, type NftObject, setVersion } from './objects.ts';
 import { type NftOptions, ruleset } from './ruleset.ts';
 
-/** A render() that keeps the constant part, and with it the identity by which a diff knows that nothing differs. */
+/**
+ * A render() that keeps the constant part, and with it the identity by which a diff knows that nothing
+ * differs.
+ */
 export function renderer(options: NftOptions): (state: DesiredState) => KernelObjects<NftObject> {
   let known: { needs: Needs; constants: readonly NftObject[] } | undefined;
   return (state) => {
@@ -22,7 +26,10 @@ export function renderer(options: NftOptions): (state: DesiredState) => KernelOb
 
 type SetName = { readonly name: string; readonly version: string };
 
-/** The gate comes last: where elements go in one after the other, a VIP is guarded only when its ports are known. */
+/**
+ * The gate comes last: where elements go in one after the other, a VIP is guarded only when its ports are
+ * known.
+ */
 function vipElements(vip: VirtualIp, capacities: Capacities, out: ElementObject[]): void {
   if (!vip.filtered) return;
   const family = familyOf(vip.address);

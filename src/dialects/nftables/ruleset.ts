@@ -1,4 +1,5 @@
-// The constant part of the table: which sets there are, and the dozen rules that look into them (docs/ruleset.md).
+// The constant part of the table: which sets there are, and the dozen rules that look into them
+// (docs/ruleset.md).
 
 import { maskBytes } from '../../state/address.ts';
 import type { Needs } from '../../state/desired-state.ts';
@@ -32,7 +33,9 @@ import {
 export interface NftOptions {
   /** Flags of the table: owner and persist where the kernel has both, else 0. */
   readonly tableFlags: number;
-  /** NFT_SET_EXPR is understood; without it the counter of a set is declared by its attribute alone (5.10). */
+  /**
+   * NFT_SET_EXPR is understood; without it the counter of a set is declared by its attribute alone (5.10).
+   */
   readonly setExpressionFlag: boolean;
   /** Per-port accept counters. */
   readonly counters: boolean;
@@ -140,7 +143,9 @@ export function setShapes(needs: Needs, options: Pick<NftOptions, 'counters'>): 
   });
 }
 
-/** Every rule says its family again: the kernel would do without, but nft names fields only where it is said. */
+/**
+ * Every rule says its family again: the kernel would do without, but nft names fields only where it is said.
+ */
 function ruleOf({ nfproto }: FamilyShape): Rule {
   return new Rule().metaNfproto(0).compareEqual(0, Uint8Array.of(nfproto));
 }
@@ -164,7 +169,9 @@ function guardRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule
   return [...portRules(shape, needs), icmpRule(shape), ...egress, ...dropRules(shape, options)];
 }
 
-/** What still has a VIP as its destination after every DNAT: only what the node itself is to answer goes on. */
+/**
+ * What still has a VIP as its destination after every DNAT: only what the node itself is to answer goes on.
+ */
 function inputRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule[] {
   const { family } = shape;
   const fragments = family === 6 ? [laterFragment(shape)] : [];
@@ -173,7 +180,9 @@ function inputRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule
   return [...fragments, host, icmpRule(shape), ...replies, ...dropRules(shape, options)];
 }
 
-/** A VIP with egress is judged here and not at -310, for only behind conntrack is an answer told from a probe. */
+/**
+ * A VIP with egress is judged here and not at -310, for only behind conntrack is an answer told from a probe.
+ */
 function egressRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule[] {
   const echoReply = ruleOf(shape)
     .metaL4proto(0)
@@ -202,8 +211,8 @@ function portRules(shape: FamilyShape, needs: Needs): Rule[] {
 }
 
 /**
- * A fragment behind the first has no ports to be judged by, and is nothing without the first. It is let through before
- * any rule looks for ports, since kernels before 5.17 take its data for them.
+ * A fragment behind the first has no ports to be judged by, and is nothing without the first. It is let
+ * through before any rule looks for ports, since kernels before 5.17 take its data for them.
  */
 function laterFragment(shape: FamilyShape): Rule {
   const rule = ruleOf(shape);
@@ -228,7 +237,10 @@ function icmpElements(shape: FamilyShape, options: NftOptions): NftObject[] {
   return types.map((type) => elementObject(set, Uint8Array.of(type), null));
 }
 
-/** The first counts by VIP. The second is never met while both sets hold the same VIPs, and shuts if they should not. */
+/**
+ * The first counts by VIP. The second is never met while both sets hold the same VIPs, and shuts if they
+ * should not.
+ */
 function dropRules(shape: FamilyShape, options: NftOptions): Rule[] {
   const verdict = options.observe ? NF_ACCEPT : NF_DROP;
   return [address(shape, `drop${shape.family}`).verdict(verdict), new Rule().verdict(verdict)];

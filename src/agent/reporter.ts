@@ -1,0 +1,97 @@
+// What happens in the agent, told to whom it concerns: the controller, the disk, the log, and the tallies.
+
+import type { Log } from '../process/log.ts';
+import type { Ack, HeldVip, Refusal } from '../protocol/messages.ts';
+import type { Journal } from './journal.ts';
+import type { Ledger } from './ledger.ts';
+import type { LoopParts } from './loop.ts';
+import type { RulesParts } from './rules.ts';
+import type { Session, SessionParts } from './session.ts';
+import type { Tallies } from './tallies.ts';
+
+export interface ReporterParts {
+  readonly ledger: Ledger;
+  readonly journal: Journal;
+  readonly tallies: Tallies;
+  readonly log: Log;
+}
+
+export class Reporter {
+  /** Set once there is one: what happens before is said in its hello. */
+  session: Session | undefined;
+  /** Why the kernel could not be told; empty while it can. */
+  trouble = '';
+  readonly #parts: ReporterParts;
+
+  constructor(parts: ReporterParts) {
+    this.#parts = parts;
+  }
+
+  readonly ack = (ack: Ack): void => {
+    this.#parts.tallies.update.observe(ack.commitUs / 1e6);
+    this.session?.send(ack);
+  };
+
+  readonly refuse = (refusal: Refusal): void => {
+    if (!this.#parts.ledger.refuse(refusal)) return;
+    this.#parts.log.warn({ ...refusal }, 'refused');
+    this.session?.send({ type: 'refused', ...refusal });
+  };
+
+  held(): void {
+    this.session?.send({ type: 'held', vips: this.heldVips() });
+  }
+
+  /** The VIPs that the kernel carries by the right of a placement. */
+  heldVips(): HeldVip[] {
+    const { ledger } = this.#parts;
+    return [...ledger.held.keys()].flatMap((address) => {
+      const term = ledger.placed.get(address)?.term;
+      return term === undefined ? [] : [{ address, term }];
+    });
+  }
+
+  get ofRules(): Pick<RulesParts, 'refuse' | 'committed' | 'observe'> {
+    const { journal, ledger, tallies } = this.#parts;
+    return {
+      refuse: (key, services, reason) =>
+        this.refuse({ table: 'rules', key, services, code: 'KernelRefused', reason }),
+      committed: (keys) => {
+        for (const key of keys) journal.rule(key, ledger.committed.get(key));
+      },
+      observe: (micros) => tallies.commit.observe(micros / 1e6),
+    };
+  }
+
+  get ofLoop(): Pick<LoopParts, 'onRefused' | 'onAccepted' | 'onRepaired' | 'onTrouble' | 'onWell'> {
+    const { log, tallies } = this.#parts;
+    return {
+      onRefused: this.refuse,
+      onAccepted: (table, key) => this.session?.send({ type: 'accepted', table, key }),
+      onRepaired: (kind, objects) => {
+        tallies.repair(kind, objects);
+        log.info({ kind, objects }, 'reconciled');
+      },
+      onTrouble: (error) => {
+        this.trouble = error instanceof Error ? error.message : String(error);
+        log.error({ reason: this.trouble }, 'kernel-trouble');
+      },
+      onWell: () => {
+        this.trouble = '';
+      },
+    };
+  }
+
+  get ofSession(): Pick<SessionParts, 'onIdentity' | 'onChange'> {
+    const { journal } = this.#parts;
+    return {
+      onIdentity: (cluster, generation) => journal.identity(cluster, generation),
+      onChange: (change) => {
+        if (change.table !== 'placements') return;
+        for (const placement of change.set)
+          if ('term' in placement) journal.placement(placement.address, placement);
+        for (const key of change.remove) journal.placement(key, undefined);
+      },
+    };
+  }
+}

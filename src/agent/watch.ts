@@ -1,0 +1,94 @@
+// What others do to the kernel while the agent runs, and what it makes the loop do: mend, announce, or commit
+// less often.
+
+import { Message } from '../dialects/nftables/constants.ts';
+import { isOurs } from '../dialects/nftables/decode.ts';
+import { chainDump, readForeign } from '../dialects/nftables/foreign.ts';
+import { listen } from '../host/events.ts';
+import type { Kernel } from '../host/kernel.ts';
+import type { Native } from '../host/native.ts';
+import type { Firewall } from './firewall.ts';
+import type { Holder } from './holder.ts';
+import type { Ledger } from './ledger.ts';
+import type { Loop } from './loop.ts';
+import type { Network } from './network.ts';
+import { commitIntervalMs, type Pace } from './pace.ts';
+
+export interface WatchParts {
+  readonly native: Native;
+  readonly kernel: Kernel;
+  readonly firewall: Firewall;
+  readonly ledger: Ledger;
+  readonly network: Network;
+  readonly holder: Holder;
+  readonly loop: Loop;
+}
+
+/**
+ * Addresses and interfaces are always watched; our table only where others can change it. Throws
+ * SystemCallError.
+ */
+export function watchKernel(parts: WatchParts): Disposable[] {
+  const onLoss = (): void => parts.loop.doubt('events-lost');
+  const watches = [
+    listen(parts.native, 'network', { onMessage: (message) => onNetwork(parts, message), onLoss }),
+  ];
+  if (!parts.firewall.owned) {
+    const ours = parts.kernel.portId('nfnetlink');
+    const onMessage: Parameters<typeof listen>[2]['onMessage'] = (message) => {
+      if (message.portId !== ours && message.type !== Message.NEWGEN && isOurs(message))
+        parts.loop.doubt('rules');
+    };
+    watches.push(listen(parts.native, 'nftables', { onMessage, onLoss }));
+  }
+  return watches;
+}
+
+function onNetwork(
+  { network, holder, ledger, loop }: WatchParts,
+  message: Parameters<Network['onMessage']>[0],
+): void {
+  const change = network.onMessage(message);
+  switch (change.kind) {
+    case 'address usable':
+      holder.onUsable(change.object);
+      break;
+    case 'carrier':
+      holder.announce(change.link.index);
+      loop.doubt('link');
+      break;
+    case 'address gone':
+      if (ledger.held.has(change.object.address)) loop.doubt('address');
+      break;
+    case 'other':
+      break;
+    default:
+      change satisfies never;
+  }
+}
+
+/**
+ * How often the rules of others are counted anew, and only while commits are made: an idle agent asks
+ * nothing.
+ */
+const recountMs = 60_000;
+
+/** Keeps the commit interval in proportion to what others have in nf_tables. Throws SystemCallError. */
+export async function watchForeignRules(
+  kernel: Kernel,
+  pace: Pace,
+  commits: () => number,
+): Promise<Disposable> {
+  const count = async (): Promise<void> => {
+    pace.intervalMs = commitIntervalMs(readForeign(await kernel.ask(chainDump())).rules);
+  };
+  await count();
+  let counted = commits();
+  const timer = setInterval(() => {
+    if (commits() === counted) return;
+    counted = commits();
+    // Without a new count the last one holds.
+    count().catch(() => undefined);
+  }, recountMs).unref();
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
