@@ -2,8 +2,13 @@
 
 import type { DumpRequest, Transaction } from '../dialects/dialect.ts';
 import { type Receipt, receiptOf } from '../netlink/ack.ts';
-import { NETLINK_NETFILTER, NETLINK_ROUTE, NLM_F_DUMP_INTR } from '../netlink/message.ts';
-import { messagesOf } from '../netlink/reader.ts';
+import {
+  NETLINK_NETFILTER,
+  NETLINK_ROUTE,
+  NFNL_SUBSYS_NFTABLES,
+  NLM_F_DUMP_INTR,
+} from '../netlink/message.ts';
+import { messagesOf, u16Be } from '../netlink/reader.ts';
 import { type Native, Operation, type Outcome } from './native.ts';
 import { checked, type NetlinkSocket, openNetlink, SystemCallError } from './socket.ts';
 
@@ -114,10 +119,20 @@ function replies(outcome: Outcome): Uint8Array {
   throw new SystemCallError('netlink exchange', 0);
 }
 
+/**
+ * Whether the kernel changed while it was read. Rules and chains say so by a flag, elements never do: but
+ * each message of nf_tables carries the low 16 bits of the generation it was read in.
+ */
 function interrupted(answer: Uint8Array): boolean {
-  for (const { flags, type } of messagesOf(answer)) {
-    // The flag is not one of an error or of a new object's message, where the same bit means something else.
-    if (type >= 16 && (flags & NLM_F_DUMP_INTR) !== 0) return true;
+  let generation: number | undefined;
+  for (const { flags, type, payload } of messagesOf(answer)) {
+    // Control messages have other flags in the same place.
+    if (type < 16) continue;
+    if ((flags & NLM_F_DUMP_INTR) !== 0) return true;
+    if (type >> 8 !== NFNL_SUBSYS_NFTABLES) continue;
+    const read = u16Be(payload, 2);
+    if (generation !== undefined && read !== generation) return true;
+    generation = read;
   }
   return false;
 }

@@ -56,6 +56,16 @@ const receiveBufferBytes = 8 * 1024 * 1024;
  */
 export function openNetlink(native: Native, protocol: number, groups: readonly number[] = []): NetlinkSocket {
   const fd = checked(`socket(AF_NETLINK, ${protocol})`, native.socket(AF_NETLINK, SOCK_RAW, protocol));
+  try {
+    return { fd, portId: prepare(native, fd, groups) };
+  } catch (error) {
+    native.close(fd);
+    throw error;
+  }
+}
+
+/** Sizes, binds and joins, and returns the port id the kernel gave. */
+function prepare(native: Native, fd: number, groups: readonly number[]): number {
   for (const option of [NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK]) {
     native.setsockopt(fd, SOL_NETLINK, option, int32(1));
   }
@@ -72,7 +82,7 @@ export function openNetlink(native: Native, protocol: number, groups: readonly n
     );
   }
   checked('getsockname(AF_NETLINK)', native.getsockname(fd, address));
-  return { fd, portId: u32(address, 4) };
+  return u32(address, 4);
 }
 
 /** Opens a socket that sends whole Ethernet frames and receives none. Throws SystemCallError. */

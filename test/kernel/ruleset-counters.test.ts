@@ -42,7 +42,6 @@ test('without --counters a port has no count, and not a count of 0', { skip }, a
 
 test('observe lets a packet in and counts it as one that would be dropped, once', {
   skip,
-  todo: 'twice: at -310 and at 150',
 }, async () => {
   using node = ownKernel();
   using client = clientOf(node);
@@ -55,7 +54,6 @@ test('observe lets a packet in and counts it as one that would be dropped, once'
 
 test('a packet to a declared port of a VIP with egress is counted once', {
   skip,
-  todo: 'twice: at -310 and at -190',
 }, async () => {
   using node = ownKernel();
   using client = clientOf(node);

@@ -17,7 +17,7 @@ import {
   tableName,
 } from './constants.ts';
 
-/** The kernel answers each key with a message, and stops at the first that is not there. */
+/** The kernel answers each key with a message: the element, or that there is none. */
 export function counterQuestion(set: string, keys: readonly Uint8Array[]): DumpRequest {
   const writer = new Writer(4096);
   for (const [index, key] of keys.entries()) {

@@ -13,6 +13,7 @@ import type { ChainObject, ElementObject, NftObject, SetObject, TableObject } fr
 export const batchElements = 5000;
 
 export function encode(delta: Delta<NftObject>, options: SetOptions): Transaction<NftObject> {
+  if (delta.remove.length + delta.add.length === 0) return { door: 'nfnetlink', steps: [] };
   const plan = planOf(delta);
   if (plan.whole || plan.dropped.length + plan.added.length <= batchElements) {
     return { door: 'nfnetlink', steps: [wholeStep(plan, options)] };
@@ -20,10 +21,14 @@ export function encode(delta: Delta<NftObject>, options: SetOptions): Transactio
   // What opens nothing comes first: sets, and elements that no rule may use yet. The rules and base chains
   // come last.
   const steps = [oneStep((batch) => declareSets(batch, plan, options))];
-  for (const part of parts(plan.dropped))
-    steps.push(oneStep((batch) => batch.elements(Message.DELSETELEM, part)));
-  for (const part of parts(plan.added))
-    steps.push(oneStep((batch) => batch.elements(Message.NEWSETELEM, part)));
+  for (const { dropped, added } of parts(plan)) {
+    steps.push(
+      oneStep((batch) => {
+        batch.elements(Message.DELSETELEM, dropped);
+        batch.elements(Message.NEWSETELEM, added);
+      }),
+    );
+  }
   steps.push(
     oneStep((batch) => {
       letGo(batch, plan);
@@ -109,16 +114,32 @@ function sameChain(a: ChainObject, b: ChainObject): boolean {
   return a.name === b.name && a.hook?.number === b.hook?.number && a.hook?.priority === b.hook?.priority;
 }
 
-/** Cuts between VIPs only, so that no VIP is half in. */
-function* parts(elements: readonly ElementObject[]): Generator<readonly ElementObject[]> {
-  let start = 0;
-  for (let index = 1; index <= elements.length; index++) {
-    const boundary = elements[index]?.owner !== elements[index - 1]?.owner;
-    if (index === elements.length || (boundary && index - start >= batchElements)) {
-      yield elements.slice(start, index);
-      start = index;
-    }
+interface Part {
+  readonly dropped: ElementObject[];
+  readonly added: ElementObject[];
+}
+
+/** Cuts between VIPs only: what a VIP loses and what it gets are in one batch, whatever order a dump had. */
+function* parts({ dropped, added }: Plan): Generator<Part> {
+  const byOwner = new Map<string | null, Part>();
+  const of = (element: ElementObject): Part => {
+    const known = byOwner.get(element.owner);
+    if (known !== undefined) return known;
+    const fresh = { dropped: [], added: [] };
+    byOwner.set(element.owner, fresh);
+    return fresh;
+  };
+  for (const element of dropped) of(element).dropped.push(element);
+  for (const element of added) of(element).added.push(element);
+  let part: Part = { dropped: [], added: [] };
+  for (const mine of byOwner.values()) {
+    part.dropped.push(...mine.dropped);
+    part.added.push(...mine.added);
+    if (part.dropped.length + part.added.length < batchElements) continue;
+    yield part;
+    part = { dropped: [], added: [] };
   }
+  if (part.dropped.length + part.added.length > 0) yield part;
 }
 
 function oneStep(write: (batch: Batch) => void): Step<NftObject> {

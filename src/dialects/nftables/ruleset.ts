@@ -12,12 +12,11 @@ import {
   NF_DROP,
   NF_INET_LOCAL_IN,
   NF_INET_PRE_ROUTING,
-  NFPROTO_IPV4,
-  NFPROTO_IPV6,
   NFT_GOTO,
   PREROUTING_PRIORITY,
 } from './constants.ts';
 import { Rule } from './expressions.ts';
+import { type FamilyShape, families } from './families.ts';
 import {
   chainObject,
   elementObject,
@@ -44,46 +43,6 @@ export interface NftOptions {
   /** Count what would be dropped, and drop nothing. */
   readonly observe: boolean;
 }
-
-/** One address family: where its addresses stand in the header, and what its ICMP is called. */
-interface FamilyShape {
-  readonly family: 4 | 6;
-  readonly nfproto: number;
-  readonly addressBytes: 4 | 16;
-  readonly sourceOffset: number;
-  readonly destinationOffset: number;
-  readonly icmpProtocol: number;
-  readonly errorTypes: readonly number[];
-  readonly echoRequest: number;
-  readonly echoReply: number;
-}
-
-const families: readonly FamilyShape[] = [
-  {
-    family: 4,
-    nfproto: NFPROTO_IPV4,
-    addressBytes: 4,
-    sourceOffset: 12,
-    destinationOffset: 16,
-    icmpProtocol: 1,
-    // Destination unreachable (with fragmentation needed), time exceeded, parameter problem.
-    errorTypes: [3, 11, 12],
-    echoRequest: 8,
-    echoReply: 0,
-  },
-  {
-    family: 6,
-    nfproto: NFPROTO_IPV6,
-    addressBytes: 16,
-    sourceOffset: 8,
-    destinationOffset: 24,
-    icmpProtocol: 58,
-    // The errors, packet too big among them, and router and neighbour discovery.
-    errorTypes: [1, 2, 3, 4, 133, 134, 135, 136],
-    echoRequest: 128,
-    echoReply: 129,
-  },
-];
 
 /** Every constant object that these needs call for, sets before the chains that use them. */
 export function ruleset(needs: Needs, options: NftOptions): NftObject[] {
@@ -165,8 +124,9 @@ function entryRules(set: string, chain: string): Rule[] {
 }
 
 function guardRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule[] {
+  // A VIP with egress is judged once, at -190, so that its counters count once.
   const egress = needs.egress ? [address(shape, `egress${shape.family}`).verdict(NF_ACCEPT)] : [];
-  return [...portRules(shape, needs), icmpRule(shape), ...egress, ...dropRules(shape, options)];
+  return [...egress, ...portRules(shape, needs), icmpRule(shape), ...dropRules(shape, options)];
 }
 
 /**
@@ -177,7 +137,21 @@ function inputRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule
   const fragments = family === 6 ? [laterFragment(shape)] : [];
   const host = portKey(shape).lookup(`host${family}`, 0).verdict(NF_ACCEPT);
   const replies = needs.forward || needs.egress ? [new Rule().ctDirectionReply(0).verdict(NF_ACCEPT)] : [];
-  return [...fragments, host, icmpRule(shape), ...replies, ...dropRules(shape, options)];
+  const drops = options.observe ? observedAtInput(shape, needs) : dropRules(shape, options);
+  return [...fragments, host, icmpRule(shape), ...replies, ...drops];
+}
+
+/**
+ * What prerouting let through and only this hook would drop: what it would have dropped itself is counted
+ * already.
+ */
+function observedAtInput(shape: FamilyShape, needs: Needs): Rule[] {
+  return passes(shape, needs).map((rule) =>
+    rule
+      .payload(1, shape.destinationOffset, shape.addressBytes, 0)
+      .lookup(`drop${shape.family}`, 0)
+      .verdict(NF_ACCEPT),
+  );
 }
 
 /**
@@ -195,17 +169,24 @@ function egressRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rul
 }
 
 function portRules(shape: FamilyShape, needs: Needs): Rule[] {
+  return [laterFragment(shape), ...passes(shape, needs).map((rule) => rule.verdict(NF_ACCEPT))];
+}
+
+/**
+ * What a declared port matches, without its verdict: open to all, or to the ranges of one length after the
+ * other.
+ */
+function passes(shape: FamilyShape, needs: Needs): Rule[] {
   const { family, addressBytes } = shape;
   const lengths = family === 4 ? needs.sourceLengths4 : needs.sourceLengths6;
   const sourceIndex = addressBytes / 4 + 2;
   return [
-    laterFragment(shape),
-    portKey(shape).lookup(`allow${family}`, 0).verdict(NF_ACCEPT),
+    portKey(shape).lookup(`allow${family}`, 0),
     ...lengths.map((length) => {
       const mask = maskBytes(new Uint8Array(addressBytes).fill(0xff), length);
       const key = portKey(shape).payload(1, shape.sourceOffset, addressBytes, sourceIndex);
       const masked = length === addressBytes * 8 ? key : key.mask(sourceIndex, mask);
-      return masked.lookup(`src${family}_${length}`, 0).verdict(NF_ACCEPT);
+      return masked.lookup(`src${family}_${length}`, 0);
     }),
   ];
 }
