@@ -66,9 +66,10 @@ export class Census {
 
   #compute(): Needs {
     const floor = this.#floor;
-    const known = this.#known?.capacities ?? floor?.capacities;
     const { 4: of4, 6: of6 } = this.#tallies;
-    const capacity = (count: number, of: keyof Capacities) => this.#capacity(count, known?.[of] ?? 0);
+    const known = this.#known?.capacities;
+    const capacity = (count: number, of: keyof Capacities) =>
+      this.#capacity(count, Math.max(known?.[of] ?? 0, floor?.capacities[of] ?? 0));
     return {
       sourceLengths4: union(of4.lengths, floor?.sourceLengths4),
       sourceLengths6: union(of6.lengths, floor?.sourceLengths6),
