@@ -1,0 +1,85 @@
+// Where a VIP goes, and what must never become one: rules over links, addresses and routes of a real kernel.
+import { equal, match } from 'node:assert/strict';
+import { test } from 'node:test';
+import { Network } from '../../src/agent/network.ts';
+import { parseAddress, parsePrefix } from '../../src/state/address.ts';
+import { hasTool, type OwnKernel, ownKernel } from '../kernel/own-kernel.ts';
+import { cannotUnshare, runIn } from '../namespaces.ts';
+
+const skip = cannotUnshare() || hasTool('ip', '-V');
+const nameserver = parseAddress('10.77.0.53');
+
+/** Two links: eth0 with a narrow and a wide prefix and the way to everywhere, eth1 with another. */
+const links = [
+  'link add eth0 type veth peer name peer0',
+  'link add eth1 type veth peer name peer1',
+  'address add 10.77.0.1/24 dev eth0',
+  'address add fd77::1/64 dev eth0 nodad',
+  'address add 10.88.0.1/16 dev eth1',
+  'address add 10.88.5.1/24 dev eth0',
+  ...['eth0', 'eth1', 'peer0', 'peer1'].map((name) => `link set ${name} up`),
+  'route add default via 10.77.0.254',
+  'route add default via fd77::fe',
+];
+
+function made(lines: readonly string[] = []): OwnKernel {
+  const own = ownKernel();
+  const { status, stderr } = runIn(own.namespace, ['ip', '-batch', '-'], [...links, ...lines].join('\n'));
+  equal(status, 0, stderr);
+  return own;
+}
+
+async function networkOf(own: OwnKernel, wanted: readonly string[] = ['auto']): Promise<Network> {
+  const network = new Network(own.kernel, wanted);
+  await network.refresh([nameserver]);
+  return network;
+}
+
+const conflicts: readonly (readonly [name: string, line: string, address: string, words: RegExp | null])[] = [
+  ['the gateway', '', '10.77.0.254', /gateway/],
+  ['the IPv6 gateway', '', 'fd77::fe', /gateway/],
+  ['a name server', '', '10.77.0.53', /name server/],
+  ['the own address', '', '10.77.0.1', /address of this node \(on eth0\)/],
+  ['the own IPv6 address', '', 'fd77::1', /address of this node/],
+  ['a free address', '', '10.77.0.100', null],
+  ['an address on lo', 'address add 10.77.0.100/32 dev lo', '10.77.0.100', null],
+  ['another announcer’s host address', 'address add 10.77.0.100/32 dev eth0', '10.77.0.100', null],
+  ['a host address alone on its link', 'address add 10.99.0.1/32 dev peer1', '10.99.0.1', /on peer1/],
+  ['an IPv6 host address', 'address add fd77::100/128 dev eth0 nodad', 'fd77::100', null],
+];
+
+for (const [name, line, address, words] of conflicts) {
+  test(`${name} is ${words === null ? 'no conflict' : 'a conflict, named'}`, { skip }, async () => {
+    using own = made(line === '' ? [] : [line]);
+    const conflict = (await networkOf(own)).conflict(parseAddress(address));
+    if (words === null) equal(conflict, undefined);
+    else match(conflict ?? 'none', words);
+  });
+}
+
+const places: readonly (readonly [name: string, wanted: readonly string[], address: string, link: string])[] =
+  [
+    ['the link whose prefix holds it', ['auto'], '10.88.9.9', 'eth1'],
+    ['the link that holds it most closely', ['auto'], '10.88.5.9', 'eth0'],
+    ['no link where none holds it', ['auto'], '192.0.2.9', 'none'],
+    ['the link that was named, though another holds it more closely', ['eth1'], '10.88.5.9', 'eth1'],
+    ['the first that was named where none holds it', ['eth1', 'eth0'], '192.0.2.9', 'eth1'],
+    ['the link of an IPv6 prefix', ['auto'], 'fd77::9', 'eth0'],
+  ];
+
+for (const [name, wanted, address, link] of places) {
+  test(`a VIP goes on ${name}`, { skip }, async () => {
+    using own = made();
+    const network = await networkOf(own, wanted);
+    equal(network.interfaceFor(parseAddress(address))?.name ?? 'none', link);
+  });
+}
+
+test('on-link are connected prefixes; with a named link all that is allowed too', { skip }, async () => {
+  using own = made();
+  const allow = [parsePrefix('192.0.2.0/24')];
+  const auto = await networkOf(own);
+  const texts = (network: Network) => network.onLink(allow).sort().join(' ');
+  equal(texts(auto), '10.77.0.0/24 10.88.0.0/16 10.88.5.0/24 fd77::/64');
+  equal(texts(await networkOf(own, ['eth1'])), '10.88.0.0/16 192.0.2.0/24');
+});
