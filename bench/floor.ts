@@ -1,0 +1,102 @@
+// Builds the floor's program and its file of batches, the very bytes that the agent sends, and talks to it.
+
+import { type ChildProcess, execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { diff } from '../src/dialects/delta.ts';
+import type { Dialect, KernelObjects } from '../src/dialects/dialect.ts';
+import type { NftObject } from '../src/dialects/nftables/objects.ts';
+import type { Step } from '../src/netlink/ack.ts';
+import type { Needs } from '../src/state/desired-state.ts';
+import type { VirtualIp } from '../src/state/virtual-ip.ts';
+import { Namespace, spawnIn } from '../test/namespaces.ts';
+import { operations, type Variant } from './services.ts';
+import type { Samples } from './statistics.ts';
+
+const source = fileURLToPath(new URL('floor.c', import.meta.url));
+const program = fileURLToPath(new URL('../build/bench-floor', import.meta.url));
+
+/** Compiles the program; the compiler's words are the failure. */
+export function buildFloor(): void {
+  execFileSync('cc', ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-o', program, source]);
+}
+
+export interface Batches {
+  readonly load: readonly Step<NftObject>[];
+  /** Add, change and remove of each variant. */
+  readonly cycles: readonly Step<NftObject>[];
+}
+
+const nothing: KernelObjects<NftObject> = { constants: [], elements: [], needs: null };
+
+export function batchesOf(
+  dialect: Dialect<NftObject>,
+  needs: Needs,
+  table: readonly VirtualIp[],
+  services: readonly Variant[],
+): Batches {
+  const render = (vips: readonly VirtualIp[]) => dialect.render({ needs, vips, held: [] });
+  const between = (before: readonly VirtualIp[], after: readonly VirtualIp[]) =>
+    dialect.encode(diff(render(before), render(after))).steps;
+  const load = dialect.encode(diff(nothing, render(table))).steps;
+  const cycles = services.flatMap(({ added, changed }) => [
+    ...between([], [added]),
+    ...between([added], [changed]),
+    ...between([changed], []),
+  ]);
+  return { load, cycles };
+}
+
+/** The floor's process in a namespace of its own, with a table of its own. */
+export class Floor implements Disposable {
+  readonly #namespace = Namespace.make();
+  readonly #child: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+
+  constructor({ load, cycles }: Batches, folder: string) {
+    const path = join(folder, 'batches');
+    const count = cycles.length / operations.length;
+    writeFileSync(path, Buffer.concat([u32(load.length), ...bytesOf(load), u32(count), ...bytesOf(cycles)]));
+    this.#child = spawnIn(this.#namespace, [program, path], { stdio: ['pipe', 'pipe', 'inherit'] });
+    if (this.#child.stdout === null) throw new Error('the floor has no standard output');
+    this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
+  }
+
+  /** Milliseconds that loading the table took. */
+  async loaded(): Promise<number> {
+    return Number(await this.#line()) / 1e6;
+  }
+
+  /** Replays cycles with a pause before each step; microseconds go to `samples`. */
+  async replay(cycles: number, pauseMicros: number, samples: Samples): Promise<void> {
+    this.#child.stdin?.write(`${cycles} ${pauseMicros}\n`);
+    const nanos = (await this.#line()).trim().split(' ');
+    for (const [index, text] of nanos.entries()) {
+      const operation = operations[index % operations.length];
+      if (operation !== undefined) samples[operation].push(Number(text) / 1000);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#child.stdin?.end();
+    this.#namespace[Symbol.dispose]();
+  }
+
+  async #line(): Promise<string> {
+    const { value, done } = await this.#lines.next();
+    if (done === true) throw new Error('the floor has ended; its reason is above');
+    return value;
+  }
+}
+
+function bytesOf(steps: readonly Step<NftObject>[]): Uint8Array[] {
+  return steps.flatMap(({ bytes, split }) => [u32(split), u32(bytes.length), bytes]);
+}
+
+function u32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}
