@@ -1,0 +1,235 @@
+// A node with a client and a backend, each a network namespace, and on it a real controller and a real agent:
+//   client 10.77.0.9 fd77::9 --- lan 10.77.0.1 fd77::1 [node] 10.88.0.1 fd88::1 --- backend 10.88.0.2 fd88::2
+import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { NodeReport } from '../../src/agent/report.ts';
+import type { Status } from '../../src/controller/status.ts';
+import { cannotUnshare, Namespace, runIn, spawnIn } from '../namespaces.ts';
+import { manifest, type Service } from './manifest.ts';
+import { hasTool } from './own-kernel.ts';
+import { dial, getJson, listenIn, type Probe, probe } from './traffic.ts';
+
+const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const deadlineMs = 30_000;
+
+/** Why no node can be made here, or false; printed once. */
+export const skip = cannotUnshare() || hasTool('ip', '-V');
+if (skip !== false) process.stderr.write(`no node to test with: ${skip}\n`);
+
+export interface NodeOptions {
+  readonly services: readonly Service[];
+  readonly agentArgs?: readonly string[];
+  readonly controllerArgs?: readonly string[];
+}
+
+export class Node implements AsyncDisposable {
+  readonly node = Namespace.make();
+  readonly client = Namespace.make();
+  readonly backend = Namespace.make();
+  readonly folder = mkdtempSync(join(tmpdir(), 'vipward-node-'));
+  readonly #options: NodeOptions;
+  readonly #closers: (() => void)[] = [];
+  #agent: ChildProcess | undefined;
+  #controller: ChildProcess | undefined;
+  /** What both programs wrote, for the message of a failure. */
+  log = '';
+
+  private constructor(options: NodeOptions) {
+    this.#options = options;
+  }
+
+  /** A node whose Services are all in force: every VIP is there, or refused. */
+  static async start(options: NodeOptions): Promise<Node> {
+    const made = new Node(options);
+    try {
+      made.#wire();
+      made.#write(options.services);
+      made.startController();
+      made.startAgent();
+      await made.settled(options.services);
+      return made;
+    } catch (error) {
+      await made.stop();
+      throw error;
+    }
+  }
+
+  get agentPid(): number {
+    return this.#agent?.pid ?? 0;
+  }
+
+  startAgent(): void {
+    const { agentArgs = [] } = this.#options;
+    const state = ['--state', join(this.folder, 'agent'), '--commit-interval', '0s', '--log-level', 'warn'];
+    const where = ['--controller', 'ws://127.0.0.1:9470', '--allow', '10.77.0.0/24,fd77::/64'];
+    this.#agent = this.#spawn('agent', ['--node', 'node1', ...where, ...state, ...agentArgs]);
+  }
+
+  startController(): void {
+    const { controllerArgs = [] } = this.#options;
+    const pool = 'lan=10.77.0.100-10.77.0.199,fd77::100-fd77::1ff';
+    const where = ['--services', join(this.folder, 'services'), '--state', join(this.folder, 'controller')];
+    this.#controller = this.#spawn('controller', [...where, '--pool', pool, ...controllerArgs]);
+  }
+
+  async killAgent(signal: NodeJS.Signals): Promise<void> {
+    await this.#end(this.#agent, signal);
+    this.#agent = undefined;
+  }
+
+  async killController(signal: NodeJS.Signals): Promise<void> {
+    await this.#end(this.#controller, signal);
+    this.#controller = undefined;
+  }
+
+  /** Writes the Services anew, as an editor does, and waits until they are in force. */
+  async setServices(services: readonly Service[]): Promise<void> {
+    const { seq } = await this.controllerStatus();
+    this.#write(services);
+    await this.settled(services, seq);
+  }
+
+  /** Writes the Services anew and does not wait. */
+  writeServices(services: readonly Service[]): void {
+    this.#write(services);
+  }
+
+  /** Waits until controller and agent agree on exactly these Services, by rules younger than `after`. */
+  async settled(services: readonly Service[], after = 0): Promise<void> {
+    const wanted = [...new Set(services.flatMap(({ addresses }) => addresses))].sort();
+    await this.until('controller and agent agree', async () => {
+      const { seq, nodes, vips } = await this.controllerStatus();
+      if (seq <= after || nodes[0]?.seq !== seq) return false;
+      const agent = await this.status();
+      const known = agent.vips.map(({ address }) => address as string).sort();
+      const served = agent.vips.every(({ state }) => state === 'serving' || state === 'refused');
+      return agent.inSync && served && vips.length === wanted.length && `${known}` === `${wanted}`;
+    });
+  }
+
+  async status(): Promise<NodeReport> {
+    return (await this.#get(9471, '/status')) as NodeReport;
+  }
+
+  async controllerStatus(): Promise<Status> {
+    return (await this.#get(9470, '/api/v1/status')) as Status;
+  }
+
+  /** What a packet of a client to this port meets. */
+  probe(
+    protocol: 'tcp' | 'udp',
+    address: string,
+    port: number,
+    from: Namespace = this.client,
+  ): Promise<Probe> {
+    return probe(from, protocol, { host: address, port });
+  }
+
+  /** A connection that is up, from the client unless told otherwise; data that comes is in its buffer. */
+  async connect(host: string, port: number, from: Namespace = this.client): Promise<Socket> {
+    const socket = await dial(from, { host, port });
+    this.#closers.push(() => socket.destroy());
+    await once(socket, 'connect');
+    return socket;
+  }
+
+  /** Answers on a port with what it is sent, on all addresses unless told otherwise. */
+  async listen(where: Namespace, protocol: 'tcp' | 'udp', port: number, host = '::'): Promise<void> {
+    this.#closers.push(await listenIn(where, protocol, port, host));
+  }
+
+  /** Runs a program on the node (or elsewhere) that must succeed. */
+  run(words: string, { where = this.node, input = '' } = {}): string {
+    const { status, stdout, stderr } = runIn(where, words.split(' ') as [string, ...string[]], input);
+    assert.equal(status, 0, `${words}: ${stderr}`);
+    return stdout;
+  }
+
+  /** Waits for something to become true. What does not within a long while fails, with the programs' own words. */
+  async until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
+    const end = performance.now() + deadlineMs;
+    for (;;) {
+      const isSo = await Promise.resolve(holds()).catch(() => false);
+      if (isSo) return;
+      if (performance.now() > end) break;
+      await sleep(20);
+    }
+    const status = await this.status().catch(String);
+    const controller = await this.controllerStatus().catch(String);
+    assert.fail(`waited for: ${what}\n${this.log}\n${JSON.stringify({ status, controller }, null, 1)}`);
+  }
+
+  async stop(): Promise<void> {
+    for (const close of this.#closers) close();
+    await this.#end(this.#agent, 'SIGTERM');
+    await this.#end(this.#controller, 'SIGTERM');
+    rmSync(this.folder, { recursive: true, force: true });
+    for (const namespace of [this.node, this.client, this.backend]) namespace[Symbol.dispose]();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  #wire(): void {
+    const settings = ['ipv4/ip_forward', 'ipv6/conf/all/forwarding'];
+    for (const namespace of [this.node, this.client, this.backend]) {
+      namespace.run(() => writeFileSync('/proc/sys/net/ipv6/conf/default/accept_dad', '0'));
+    }
+    for (const name of settings) this.node.run(() => writeFileSync(`/proc/sys/net/${name}`, '1'));
+    for (const [link, where, net, host] of [
+      ['lan', this.client, 77, 9],
+      ['pods', this.backend, 88, 2],
+    ] as const) {
+      const peer = `netns /proc/${process.pid}/fd/${where.fd}`;
+      this.run(`ip link add ${link} type veth peer name ${link}0 ${peer}`);
+      for (const [at, name, last] of [
+        [this.node, link, 1],
+        [where, `${link}0`, host],
+      ] as const) {
+        this.run(`ip address add 10.${net}.0.${last}/24 dev ${name}`, { where: at });
+        this.run(`ip address add fd${net}::${last}/64 dev ${name} nodad`, { where: at });
+        this.run(`ip link set ${name} up`, { where: at });
+      }
+      this.run(`ip route add default via 10.${net}.0.1`, { where });
+      this.run(`ip route add default via fd${net}::1`, { where });
+    }
+  }
+
+  #write(services: readonly Service[]): void {
+    const folder = join(this.folder, 'services');
+    mkdirSync(folder, { recursive: true });
+    const documents = services.map((service) => JSON.stringify(manifest(service)));
+    writeFileSync(join(this.folder, 'next'), documents.join('\n---\n'));
+    renameSync(join(this.folder, 'next'), join(folder, 'services.yaml'));
+  }
+
+  #spawn(verb: string, words: readonly string[]): ChildProcess {
+    const child = spawnIn(this.node, [process.execPath, program, verb, ...words], { stdio: 'pipe' });
+    const kill = (): boolean => child.kill('SIGKILL');
+    process.once('exit', kill);
+    child.once('exit', () => process.off('exit', kill));
+    for (const stream of [child.stdout, child.stderr])
+      stream?.on('data', (part: Buffer) => {
+        this.log += `${part}`;
+      });
+    return child;
+  }
+
+  async #end(child: ChildProcess | undefined, signal: NodeJS.Signals): Promise<void> {
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill(signal);
+    await once(child, 'exit');
+  }
+
+  async #get(port: number, path: string): Promise<unknown> {
+    return await getJson(this.node, `http://127.0.0.1:${port}${path}`);
+  }
+}

@@ -1,0 +1,137 @@
+// Packets of tests: connections and datagrams from a namespace, listeners in one, and raw packets.
+import { createSocket, type Socket as Datagrams } from 'node:dgram';
+import { once } from 'node:events';
+import { get, type IncomingMessage } from 'node:http';
+import { connect, createServer, type Socket, type TcpNetConnectOpts } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { setImmediate as turn } from 'node:timers/promises';
+import { loadNative } from '../../src/host/native.ts';
+import { addressBytes, parseAddress } from '../../src/state/address.ts';
+import type { Namespace } from '../namespaces.ts';
+
+/** `closed`: no answer at all. `refused`: the way was open, and nobody was there. */
+export type Probe = 'open' | 'closed' | 'refused';
+
+/** Far beyond what an answer takes between two namespaces. */
+const patienceMs = 400;
+let last: Promise<unknown> = Promise.resolve();
+
+/** The whole thread moves, so that one stay begins when the one before it has ended. */
+function stay<T>(namespace: Namespace, body: () => Promise<T>): Promise<T> {
+  const mine = last.then(() => namespace.stay(body));
+  last = mine.catch(() => {});
+  return mine;
+}
+
+/** A socket of the namespace that is on its way to a literal address. */
+export function dial(from: Namespace, options: TcpNetConnectOpts): Promise<Socket> {
+  return stay(from, async () => {
+    const socket = connect(options);
+    // The descriptor is made at the end of this turn.
+    await turn();
+    return socket;
+  });
+}
+
+/** What a server in the namespace answers, read as JSON. */
+export async function getJson(from: Namespace, url: string): Promise<unknown> {
+  const { answer } = await stay(from, async () => {
+    const made = once(get(url, { agent: false }), 'response') as Promise<[IncomingMessage]>;
+    made.catch(() => {});
+    await turn();
+    return { answer: made };
+  });
+  const [response] = await answer;
+  return JSON.parse(await text(response));
+}
+
+/** What a packet to this place meets; TCP may say where it comes from. */
+export function probe(from: Namespace, protocol: 'tcp' | 'udp', to: TcpNetConnectOpts): Promise<Probe> {
+  return protocol === 'tcp' ? probeTcp(from, to) : probeUdp(from, to.host ?? '', to.port);
+}
+
+async function probeTcp(from: Namespace, options: TcpNetConnectOpts): Promise<Probe> {
+  const { promise, resolve } = Promise.withResolvers<Probe>();
+  const socket = await stay(from, async () => {
+    const made = connect(options);
+    made.once('connect', () => resolve('open'));
+    made.once('error', (error: NodeJS.ErrnoException) =>
+      resolve(error.code === 'ECONNREFUSED' ? 'refused' : 'closed'),
+    );
+    await turn();
+    return made;
+  });
+  const result = await Promise.race([promise, silence()]);
+  socket.on('error', () => {});
+  socket.destroy();
+  return result;
+}
+
+async function probeUdp(from: Namespace, host: string, port: number): Promise<Probe> {
+  const socket = await bound(from, host.includes(':') ? '::' : '0.0.0.0', 0);
+  const answered = once(socket, 'message').then((): Probe => 'open');
+  answered.catch(() => {});
+  socket.send('probe', port, host);
+  const result = await Promise.race([answered, silence()]);
+  socket.close();
+  return result;
+}
+
+/** Resolves when an answer would long be there, and then looks once more: this thread may itself have been late. */
+async function silence(): Promise<Probe> {
+  await new Promise((resolve) => setTimeout(resolve, patienceMs));
+  for (let turns = 0; turns < 3; turns++) await turn();
+  return 'closed';
+}
+
+/** A listener that answers with what it is sent. The result closes it and its connections. */
+export async function listenIn(
+  where: Namespace,
+  protocol: 'tcp' | 'udp',
+  port: number,
+  host: string,
+): Promise<() => void> {
+  if (protocol === 'udp') {
+    const socket = await bound(where, host, port);
+    socket.on('message', (data, { port: to, address }) => socket.send(data, to, address));
+    return () => socket.close();
+  }
+  const open = new Set<Socket>();
+  const server = createServer((socket) => {
+    open.add(socket);
+    socket.on('error', () => {});
+    socket.pipe(socket);
+  });
+  await stay(where, async () => {
+    server.listen(port, host);
+    await once(server, 'listening');
+  });
+  return () => {
+    server.close();
+    for (const socket of open) socket.destroy();
+  };
+}
+
+/** A socket for datagrams, on a local address. */
+export function bound(where: Namespace, host: string, port: number): Promise<Datagrams> {
+  return stay(where, async () => {
+    const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+    socket.bind(port, host);
+    await once(socket, 'listening');
+    return socket;
+  });
+}
+
+/** Sends the payload of a packet of any protocol; the kernel writes the header of IP. */
+export function sendRaw(from: Namespace, protocol: number, to: string, bytes: Uint8Array): void {
+  const native = loadNative();
+  const address = addressBytes(parseAddress(to));
+  const family = address.length === 4 ? 2 : 10;
+  const where = new Uint8Array(family === 2 ? 16 : 28);
+  new DataView(where.buffer).setUint16(0, family, true);
+  where.set(address, family === 2 ? 4 : 8);
+  const fd = from.run(() => native.socket(family, 3, protocol));
+  const sent = native.send(fd, bytes, 0, where);
+  native.close(fd);
+  if (sent !== bytes.length) throw new Error(`raw packet to ${to}: ${fd} ${sent}`);
+}
