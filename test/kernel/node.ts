@@ -16,6 +16,8 @@ import { manifest, type Service } from './manifest.ts';
 import { hasTool } from './own-kernel.ts';
 import { dial, getJson, listenIn, type Probe, probe } from './traffic.ts';
 
+export type { Service } from './manifest.ts';
+
 const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const deadlineMs = 30_000;
 

@@ -45,9 +45,9 @@ export async function getJson(from: Namespace, url: string): Promise<unknown> {
   return JSON.parse(await text(response));
 }
 
-/** What a packet to this place meets; TCP may say where it comes from. */
+/** What a packet to this place meets. */
 export function probe(from: Namespace, protocol: 'tcp' | 'udp', to: TcpNetConnectOpts): Promise<Probe> {
-  return protocol === 'tcp' ? probeTcp(from, to) : probeUdp(from, to.host ?? '', to.port);
+  return protocol === 'tcp' ? probeTcp(from, to) : probeUdp(from, to);
 }
 
 async function probeTcp(from: Namespace, options: TcpNetConnectOpts): Promise<Probe> {
@@ -67,14 +67,30 @@ async function probeTcp(from: Namespace, options: TcpNetConnectOpts): Promise<Pr
   return result;
 }
 
-async function probeUdp(from: Namespace, host: string, port: number): Promise<Probe> {
-  const socket = await bound(from, host.includes(':') ? '::' : '0.0.0.0', 0);
+async function probeUdp(from: Namespace, to: TcpNetConnectOpts): Promise<Probe> {
+  const { host = '', port, localAddress = host.includes(':') ? '::' : '0.0.0.0', localPort = 0 } = to;
+  const socket = await bound(from, localAddress, localPort);
   const answered = once(socket, 'message').then((): Probe => 'open');
   answered.catch(() => {});
   socket.send('probe', port, host);
   const result = await Promise.race([answered, silence()]);
   socket.close();
   return result;
+}
+
+/** Whether what is sent on a connection comes back. */
+export async function echoes(socket: Socket, words: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<Probe>();
+  let came = '';
+  const onData = (part: Buffer): void => {
+    came += `${part}`;
+    if (came.includes(words)) resolve('open');
+  };
+  socket.on('data', onData);
+  socket.write(words);
+  const result = await Promise.race([promise, silence()]);
+  socket.off('data', onData);
+  return result === 'open';
 }
 
 /** Resolves when an answer would long be there, and then looks once more: this thread may itself have been late. */
