@@ -1,0 +1,60 @@
+// What a change does to traffic that is under way: a closed port cuts its flows, everything else goes on.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Node, type Service, skip } from './node.ts';
+import { hasTool } from './own-kernel.ts';
+import { echoes } from './traffic.ts';
+
+const vips = ['10.77.0.100', 'fd77::100'];
+const nft = skip || hasTool('nft', '--version');
+
+function web(ports: readonly string[], delivery: 'host' | 'forward'): Service {
+  return { name: 'web', addresses: vips, ports, annotations: { delivery } };
+}
+
+test('closing a port cuts its connections, and those of the port beside it go on', { skip }, async () => {
+  await using node = await Node.start({ services: [web(['TCP 80', 'TCP 81'], 'host')] });
+  for (const port of [80, 81]) await node.listen(node.node, 'tcp', port);
+  await cutOnly(node, 'host');
+});
+
+test('closing a port cuts connections that NAT carries on to a backend', { skip: nft }, async () => {
+  await using node = await Node.start({ services: [web(['TCP 80', 'TCP 81'], 'forward')] });
+  for (const port of [80, 81]) await node.listen(node.backend, 'tcp', port);
+  const lines = [
+    'add table inet kube',
+    'add chain inet kube pre { type nat hook prerouting priority dstnat; }',
+    'add rule inet kube pre ip daddr 10.77.0.100 dnat ip to 10.88.0.2',
+    'add rule inet kube pre ip6 daddr fd77::100 dnat ip6 to fd88::2',
+  ];
+  node.run('nft -f -', { input: `${lines.join('\n')}\n` });
+  await cutOnly(node, 'forward');
+});
+
+test('an open port stays open while its Service changes beside it', { skip }, async () => {
+  await using node = await Node.start({ services: [web(['TCP 80'], 'host')] });
+  await node.listen(node.node, 'tcp', 80);
+  const flow = await node.connect('10.77.0.100', 80);
+  for (const more of [['TCP 81'], ['UDP 80', 'TCP 443'], []]) {
+    await node.setServices([web(['TCP 80', ...more], 'host')]);
+    assert.ok(await echoes(flow, `with ${more}`));
+    assert.equal(await node.probe('tcp', '10.77.0.100', 80), 'open');
+  }
+});
+
+async function cutOnly(node: Node, delivery: 'host' | 'forward'): Promise<void> {
+  const flows = [];
+  for (const vip of vips) {
+    flows.push({ closed: await node.connect(vip, 80), open: await node.connect(vip, 81) });
+  }
+  for (const { closed, open } of flows) {
+    assert.ok(await echoes(closed, 'before'));
+    assert.ok(await echoes(open, 'before'));
+  }
+  await node.setServices([web(['TCP 81'], delivery)]);
+  for (const { closed, open } of flows) {
+    assert.equal(await echoes(closed, 'after'), false);
+    assert.ok(await echoes(open, 'after'));
+  }
+  for (const vip of vips) assert.equal(await node.probe('tcp', vip, 80), 'closed');
+}
