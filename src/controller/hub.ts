@@ -122,11 +122,10 @@ export class Hub {
     for (const { session } of this.#connections) if (session !== null) this.#input.sessions.begin(session);
   }
 
-  /** Closes all connections but one, so that they say hello again. */
-  closeAll(closing: Closing, exceptNode: string | null): void {
+  /** Closes the connections of all nodes, so that they say hello again. One that is saying it now is no node's yet. */
+  closeAll(closing: Closing): void {
     for (const connection of this.#connections) {
-      if (exceptNode === null || connection.session?.node.name !== exceptNode)
-        this.#close(connection, closing);
+      if (connection.session !== null) this.#close(connection, closing);
     }
   }
 

@@ -82,6 +82,7 @@ export class Readings {
     }
     for (const { key } of changes.set) this.#held.delete(key);
     if (changes.remove.length === 0 && this.#held.size === 0) {
+      this.#stopWaiting();
       if (changes.set.length > 0) controller.apply(changes);
       return;
     }

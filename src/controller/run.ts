@@ -99,7 +99,7 @@ function makeHub({ controller, readings }: Core, { log, timing, version, whoIs, 
     generationRaised: (generation, node) => {
       log.warn({ generation, node }, 'GenerationRaised');
       // The others were told a generation that is no longer ours: they say hello again.
-      hub.closeAll({ code: 1012, reason: `GenerationRaised: ${generation}` }, node);
+      hub.closeAll({ code: 1012, reason: `GenerationRaised: ${generation}` });
     },
     refused: (node, { table, key, code, reason }) => log.warn({ node, table, key, code, reason }, 'refused'),
     impossibleTerm: (node, address) => log.warn({ node, address }, 'ImpossibleTerm'),

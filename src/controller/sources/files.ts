@@ -46,6 +46,8 @@ export class FileSource {
   #running: Promise<void> | undefined;
   #watcher: FSWatcher | undefined;
   #isFolder = false;
+  /** All files that a scan found have been tried: before, what was read is a part, however well it was read. */
+  #wasScanned = false;
 
   constructor(input: FileSourceInput) {
     this.#input = input;
@@ -87,7 +89,10 @@ export class FileSource {
         this.#due.clear();
         for (const file of files) await this.#read(file);
         // After the first reading, and after each that changed nothing, the owner still learns that it is complete.
-        if (!this.#rescanDue && this.#due.size === 0) this.#report({ set: [], remove: [] });
+        if (!this.#rescanDue && this.#due.size === 0) {
+          this.#wasScanned = this.#watcher !== undefined;
+          this.#report({ set: [], remove: [] });
+        }
       } catch (error) {
         this.#input.onError(error);
       }
@@ -95,7 +100,7 @@ export class FileSource {
   }
 
   #report(changes: ReadingChanges): void {
-    this.#input.onReading(changes, this.#watcher !== undefined && this.catalog.isComplete);
+    this.#input.onReading(changes, this.#wasScanned && this.catalog.isComplete);
   }
 
   /** Finds the files there are. A path that is missing is a problem, never an empty truth. */

@@ -1,0 +1,247 @@
+// Frames and connections that are wrong: each ends its own connection, with a code and a reason, and changes nothing.
+
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { WebSocket } from 'ws';
+import { frameLimitBytes } from '../../src/protocol/messages.ts';
+import type { Address } from '../../src/state/address.ts';
+import {
+  agentOf,
+  folder,
+  runningController,
+  service,
+  TestAgent,
+  type TestController,
+  untilStatus,
+} from './fixture.ts';
+
+const first = '10.77.0.100' as Address;
+const limit = { timeout: 20_000 };
+
+/** A controller with one VIP, and an agent whose connection must outlive what another one does. */
+async function withWitness(t: TestContext, argv: readonly string[] = []) {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') }, argv });
+  return running;
+}
+
+async function openSocket(t: TestContext, running: TestController): Promise<WebSocket> {
+  const socket = new WebSocket(`${running.url.replace('http', 'ws')}/agent`, 'vipward.v1');
+  t.after(() => socket.terminate());
+  socket.on('error', () => undefined);
+  await once(socket, 'open');
+  return socket;
+}
+
+async function closing(socket: WebSocket): Promise<{ code: number; reason: string }> {
+  const [code, reason] = (await once(socket, 'close')) as [number, Buffer];
+  return { code, reason: String(reason) };
+}
+
+/** Status code of an upgrade that is refused. */
+async function refusal(
+  url: string,
+  protocols: string[],
+  headers: Record<string, string> = {},
+): Promise<number> {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/agent`, protocols, { headers });
+  socket.on('error', () => undefined);
+  const [, response] = (await once(socket, 'unexpected-response')) as [unknown, { statusCode: number }];
+  socket.terminate();
+  return response.statusCode;
+}
+
+const tick = '{"type":"tick"}';
+const badFrames: readonly (readonly [name: string, frame: string | Buffer, code: number, reason: RegExp])[] =
+  [
+    ['text that is not JSON', 'hello?', 1008, /^not JSON/],
+    ['a binary frame', Buffer.from([1, 2, 3]), 1003, /binary/],
+    ['an unknown type', '{"type":"goodnight"}', 1008, /^type: /],
+    ['no type', '{}', 1008, /^type: /],
+    ['a list', '[]', 1008, /^frame: expected an object/],
+    ['a message before hello', tick, 1008, /expected hello first/],
+    ['a hello without a field', '{"type":"hello"}', 1008, /^version: /],
+    ['a frame that is too long', `{"type":"${'x'.repeat(frameLimitBytes)}"}`, 1009, /^$/],
+  ];
+
+for (const [name, frame, code, reason] of badFrames) {
+  test(`${name} closes its connection with ${code} and no other`, limit, async (t) => {
+    const running = await withWitness(t);
+    const witness = agentOf(t, running, 'n1');
+    await witness.until(({ placements }) => placements.has(first));
+    const socket = await openSocket(t, running);
+    socket.send(frame);
+    const closed = await closing(socket);
+    equal(closed.code, code);
+    match(closed.reason, reason);
+    equal(witness.closed, null);
+    running.write('b.yaml', service('other'));
+    await witness.until(({ rules }) => rules.size === 2);
+  });
+}
+
+test('text that is not UTF-8 closes with 1007, and a reserved bit with 1002', limit, async (t) => {
+  const running = await withWitness(t);
+  for (const [code, bytes] of [
+    [1007, [0x81, 0x82, 0, 0, 0, 0, 0xc3, 0x28]],
+    [1002, [0xc1, 0x80, 0, 0, 0, 0]],
+  ] as const) {
+    const socket = await openSocket(t, running);
+    const raw = (socket as unknown as { _socket: Socket })._socket;
+    raw.write(Buffer.from(bytes));
+    equal((await closing(socket)).code, code);
+  }
+});
+
+test('an ack of what was never sent closes the connection', limit, async (t) => {
+  const running = await withWitness(t);
+  const agent = agentOf(t, running, 'n1');
+  await agent.synced();
+  agent.send({ type: 'ack', table: 'rules', seq: 99, commitUs: 1 });
+  const { code, reason } = await agent.untilClosed();
+  equal(code, 1008);
+  match(reason, /^seq: /);
+});
+
+test('a wrong digest or a gap is answered by what differs, and nothing is closed', limit, async (t) => {
+  const running = await withWitness(t);
+  const agent = agentOf(t, running, 'n1');
+  await agent.until(({ placements }) => placements.has(first));
+  const have = { count: 7, digests: { '3': '0123456789abcdef' } };
+  agent.rules.clear();
+  agent.send({ type: 'resync', table: 'rules', have });
+  await agent.until(({ rules }) => rules.has(first));
+  const page = agent.heard.findLast(({ type }) => type === 'page');
+  ok(
+    page?.type === 'page' && page.buckets.includes(3),
+    'the bucket that only the agent has is named, to be emptied',
+  );
+});
+
+test('a credential of one node does not say hello for another', limit, async (t) => {
+  const tokens = join(folder(t), 'tokens');
+  writeFileSync(tokens, '# who\nn1 secret-1\nn2 secret-2\noperator secret-0\n');
+  const running = await withWitness(t, ['--token-file', tokens]);
+  const liar = agentOf(t, running, 'n2', { token: 'secret-1' });
+  const { code, reason } = await liar.untilClosed();
+  equal(code, 1008);
+  match(reason, /^node: the credential is that of n1/);
+  const honest = agentOf(t, running, 'n2', { token: 'secret-2' });
+  await honest.synced();
+});
+
+test('without a credential, or with a wrong one, the upgrade is refused with 401', limit, async (t) => {
+  const tokens = join(folder(t), 'tokens');
+  writeFileSync(tokens, 'n1 secret-1\noperator secret-0\n');
+  const running = await withWitness(t, ['--token-file', tokens]);
+  equal(await refusal(running.url, ['vipward.v1']), 401);
+  equal(await refusal(running.url, ['vipward.v1'], { authorization: 'Bearer wrong' }), 401);
+  equal(await refusal(running.url, ['vipward.v1'], { authorization: 'Bearer secret-0' }), 401);
+  equal(await refusal(running.url, ['chat'], { authorization: 'Bearer secret-1' }), 400);
+});
+
+test('a stream without the subprotocol is refused with 400', limit, async (t) => {
+  const running = await withWitness(t);
+  equal(await refusal(running.url, ['vipward.v2']), 400);
+  equal(await refusal(running.url, []), 400);
+});
+
+test('a new hello of a node closes its older connection, with a reason', limit, async (t) => {
+  const running = await withWitness(t);
+  const older = agentOf(t, running, 'n1');
+  await older.until(({ placements }) => placements.has(first));
+  const newer = agentOf(t, running, 'n1');
+  await newer.synced();
+  match((await older.untilClosed()).reason, /another connection said hello as n1/);
+  running.write('b.yaml', service('other'));
+  await newer.until(({ placements }) => placements.size === 2);
+  equal(running.status().nodes.length, 1);
+});
+
+test('a term of 2^52 is not believed, and its node does not get the VIP', limit, async (t) => {
+  const running = await withWitness(t);
+  const held = [{ address: first, term: { generation: 2 ** 52, n: 1 } }];
+  const liar = agentOf(t, running, 'liar', { hello: { held } });
+  await liar.synced();
+  await untilStatus(running, ({ vips }) => vips[0]?.reason === 'ImpossibleTerm');
+  const honest = agentOf(t, running, 'n1');
+  await honest.until(({ placements }) => placements.has(first));
+  ok((honest.placements.get(first)?.term.generation ?? 0) < 100);
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving' && vips[0].node === 'n1');
+});
+
+test(
+  'a generation of 2^52 is refused with ImpossibleTerm, one a little above ours raises ours',
+  limit,
+  async (t) => {
+    const running = await withWitness(t);
+    const liar = agentOf(t, running, 'liar', { hello: { generation: 2 ** 52 } });
+    match((await liar.untilClosed()).reason, /ImpossibleTerm/);
+    equal(running.status().generation, 1);
+    const other = agentOf(t, running, 'n1');
+    await other.synced();
+    const restored = agentOf(t, running, 'n2', { hello: { generation: 41 } });
+    await restored.synced();
+    equal(running.status().generation, 42);
+    equal((await other.untilClosed()).code, 1012);
+  },
+);
+
+test('a claim does not take a VIP from a node that is there and holds it', limit, async (t) => {
+  const running = await withWitness(t);
+  const owner = agentOf(t, running, 'n1');
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+  running.write('b.yaml', service('other'));
+  await owner.until(({ placements }) => placements.size === 2);
+  const term = { generation: 1, n: 2 };
+  const liar = agentOf(t, running, 'n2', { hello: { held: [{ address: first, term }] } });
+  await liar.synced();
+  equal(running.status().vips.find(({ address }) => address === first)?.node, 'n1');
+});
+
+test('clients that never finish their handshake and 500 connections at once do no harm', limit, async (t) => {
+  const running = await withWitness(t);
+  const witness = agentOf(t, running, 'witness');
+  await witness.until(({ placements }) => placements.has(first));
+  const port = Number(new URL(running.url).port);
+  const half = Array.from({ length: 50 }, () => {
+    const socket = connect(port, '127.0.0.1', () =>
+      socket.write('GET /agent HTTP/1.1\r\nHost: x\r\nUpgrade: webs'),
+    );
+    socket.on('error', () => undefined);
+    t.after(() => socket.destroy());
+    return socket;
+  });
+  const silent = await Promise.all(Array.from({ length: 50 }, () => openSocket(t, running)));
+  const agents = Array.from({ length: 500 }, (_, index) => agentOf(t, running, `n${index}`));
+  await Promise.all(agents.map((agent) => agent.synced()));
+  running.write('b.yaml', service('other'));
+  await Promise.all([witness, ...agents].map((agent) => agent.until(({ rules }) => rules.size === 2)));
+  equal(witness.closed, null);
+  deepEqual([half.length, silent.length], [50, 50]);
+});
+
+test('a connection that says no hello is closed after its time', limit, async (t) => {
+  const running = await runningController(t, {
+    files: { 'a.yaml': service('web') },
+    timing: { helloTimeoutMs: 1 },
+  });
+  const socket = await openSocket(t, running);
+  const { code, reason } = await closing(socket);
+  equal(code, 1008);
+  match(reason, /no hello/);
+});
+
+test('an agent that says nothing any more is taken for lost, and keeps its VIP', limit, async (t) => {
+  const running = await withWitness(t);
+  const agent = new TestAgent(running.url, 'n1');
+  t.after(() => agent.socket.terminate());
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+  agent.ticks = false;
+  await untilStatus(running, ({ nodes }) => nodes[0]?.connected === false);
+  const [vip] = running.status().vips;
+  deepEqual([vip?.node, vip?.state], ['n1', 'unowned']);
+});

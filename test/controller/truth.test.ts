@@ -1,0 +1,224 @@
+// What is believed of a source: nothing before it was read whole, no mass removal before it was seen twice.
+
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Address } from '../../src/state/address.ts';
+import { agentOf, configOf, folder, runningController, service, untilStatus } from './fixture.ts';
+
+const first = '10.77.0.100' as Address;
+const limit = { timeout: 20_000 };
+
+async function get(url: string): Promise<{ status: number; text: string }> {
+  const response = await fetch(url);
+  return { status: response.status, text: await response.text() };
+}
+
+test(
+  'before the source was read whole nobody is ready, and agents are told to come back',
+  limit,
+  async (t) => {
+    const running = await runningController(t, {
+      files: { 'a.yaml': service('web'), 'b.yaml': 'kind: [Service\n' },
+    });
+    const ready = await get(`${running.url}/readyz`);
+    equal(ready.status, 503);
+    match(ready.text, /b\.yaml/);
+    const agent = agentOf(t, running, 'n1');
+    await agent.untilClosed();
+    equal(agent.heard.length, 0);
+    equal(running.status().problems[0]?.file.endsWith('b.yaml'), true);
+    running.write('b.yaml', service('other'));
+    await untilStatus(running, ({ synced }) => synced);
+    equal((await get(`${running.url}/readyz`)).status, 200);
+    const again = agentOf(t, running, 'n1');
+    await again.until(({ rules }) => rules.size === 2);
+  },
+);
+
+test('a file that breaks leaves what it said before, and its neighbours follow', limit, async (t) => {
+  const running = await runningController(t, {
+    files: { 'a.yaml': service('web'), 'b.yaml': service('api') },
+  });
+  const agent = agentOf(t, running, 'n1');
+  await agent.until(({ placements }) => placements.size === 2);
+  running.write('a.yaml', 'kind: Service\nspec: {ports: [\n');
+  await untilStatus(running, ({ problems }) => problems.length === 1);
+  running.write('b.yaml', service('api', { ports: [81] }));
+  await agent.until(({ rules }) => [...rules.values()].some(({ ports }) => ports[0]?.port === 81));
+  equal(agent.rules.size, 2);
+  running.write('a.yaml', service('web', { ports: [82] }));
+  await agent.until(({ rules }) => [...rules.values()].some(({ ports }) => ports[0]?.port === 82));
+  deepEqual(running.status().problems, []);
+});
+
+test('a Service that is wrong stays as it was, is named, and stops nobody else', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const agent = agentOf(t, running, 'n1');
+  await agent.until(({ placements }) => placements.has(first));
+  running.write('a.yaml', service('web', { ports: [70_000] }), service('api'));
+  await agent.until(({ rules }) => rules.size === 2);
+  equal(agent.rules.get(first)?.ports[0]?.port, 80);
+  const [problem] = running.status().problems;
+  match(problem?.message ?? '', /spec\.ports\[0\]\.port: expected 1-65535, got 70000/);
+  deepEqual([problem?.document, problem?.service], [0, 'demo/web']);
+});
+
+test(
+  'a Service that was served before the start and cannot be read now keeps the reading from being whole',
+  limit,
+  async (t) => {
+    const [services, stateDir] = [folder(t), folder(t)];
+    const running = await runningController(t, { services, stateDir, files: { 'a.yaml': service('web') } });
+    await running.stop();
+    const again = await runningController(t, {
+      services,
+      stateDir,
+      files: { 'a.yaml': service('web', { ports: [0] }) },
+    });
+    equal(again.status().synced, false);
+    again.write('a.yaml', service('web'));
+    await untilStatus(again, ({ synced, vips }) => synced && vips[0]?.address === first);
+  },
+);
+
+test('a file renamed into the folder is a change, and a hidden one is none', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const agent = agentOf(t, running, 'n1');
+  await agent.synced();
+  writeFileSync(join(running.services, '.b.yaml'), service('hidden'));
+  writeFileSync(join(running.services, 'c.txt'), service('text'));
+  writeFileSync(join(running.services, '.new'), service('web', { ports: [81] }));
+  renameSync(join(running.services, '.new'), join(running.services, 'a.yaml'));
+  await agent.until(({ rules }) => rules.get(first)?.ports[0]?.port === 81);
+  equal(agent.rules.size, 1);
+});
+
+test('a file that is removed takes its Services with it', limit, async (t) => {
+  const running = await runningController(t, {
+    files: { 'a.yaml': service('web'), 'b.yaml': service('api') },
+  });
+  const agent = agentOf(t, running, 'n1');
+  await agent.until(({ placements }) => placements.size === 2);
+  rmSync(join(running.services, 'b.yaml'));
+  await agent.until(({ rules }) => rules.size === 1);
+});
+
+test('a single file may be the source, and one that goes away leaves what it said', limit, async (t) => {
+  const path = join(folder(t), 'services.yaml');
+  const running = await runningController(t, { services: path, files: {}, timing: {} });
+  equal(running.status().synced, false);
+  writeFileSync(path, service('web'));
+  await untilStatus(running, ({ synced }) => synced);
+  rmSync(path);
+  await untilStatus(running, ({ problems }) => problems.length > 0);
+  equal(running.status().vips.length, 1);
+  writeFileSync(path, service('web', { ports: [81] }));
+  await untilStatus(running, ({ vips }) => vips[0]?.services[0]?.ports[0]?.port === 81);
+});
+
+test('a manifest of 20 MB is refused by its size, and what was there stays', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  running.write('a.yaml', `# ${'x'.repeat(20 * 1024 * 1024)}\n`);
+  await untilStatus(running, ({ problems }) => /at most 16777216/.test(problems[0]?.message ?? ''));
+  equal(running.status().vips.length, 1);
+});
+
+const twenty = Array.from({ length: 20 }, (_, index) => service(`s${index}`));
+
+test('a reading that takes most VIPs away waits for a second one', limit, async (t) => {
+  const timing = { massRemovalWaitMs: 400 };
+  const running = await runningController(t, { files: { 'a.yaml': twenty.join('---\n') }, timing });
+  const agent = agentOf(t, running, 'n1');
+  await agent.until(({ placements }) => placements.size === 20);
+  running.write('a.yaml', service('s0', { ports: [81] }));
+  await agent.until(({ rules }) => [...rules.values()].some(({ ports }) => ports[0]?.port === 81));
+  const { massRemoval, reason } = running.status();
+  deepEqual([massRemoval?.vips, reason], [19, 'MassRemoval']);
+  ok((massRemoval?.secondsLeft ?? 0) >= 0);
+  equal(agent.rules.size, 20);
+  await agent.until(({ rules }) => rules.size === 1);
+  equal(running.status().massRemoval, null);
+});
+
+test('a mass removal that was a mistake removes nothing', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': twenty.join('---\n') } });
+  const agent = agentOf(t, running, 'n1');
+  await agent.until(({ placements }) => placements.size === 20);
+  running.write('a.yaml', '# oops\n');
+  await untilStatus(running, ({ massRemoval }) => massRemoval?.vips === 20);
+  running.write('a.yaml', twenty.join('---\n'));
+  await untilStatus(running, ({ massRemoval }) => massRemoval === null);
+  equal(
+    agent.heard.some((message) => message.type === 'delta' && message.remove.length > 0),
+    false,
+  );
+});
+
+test('a restart with an emptied folder says no synced before a second reading agrees', limit, async (t) => {
+  const [services, stateDir] = [folder(t), folder(t)];
+  const running = await runningController(t, {
+    services,
+    stateDir,
+    files: { 'a.yaml': twenty.join('---\n') },
+  });
+  const agent = agentOf(t, running, 'n1');
+  await untilStatus(
+    running,
+    ({ vips }) => vips.length === 20 && vips.every(({ state }) => state === 'serving'),
+  );
+  await agent.close();
+  await running.stop();
+  rmSync(join(services, 'a.yaml'));
+  const timing = { massRemovalWaitMs: 400 };
+  const again = await runningController(t, { services, stateDir, timing });
+  const back = agentOf(t, again, 'n1', { hello: { rules: agent.digest('rules') } });
+  await back.until(({ heard }) => heard.some(({ type }) => type === 'welcome'));
+  deepEqual([again.status().massRemoval?.vips, again.status().synced, back.seq.rules], [20, false, null]);
+  equal((await get(`${again.url}/readyz`)).status, 503);
+  await back.synced();
+  equal(back.rules.size, 0);
+});
+
+test('--mass-removal now believes at once', limit, async (t) => {
+  const argv = ['--mass-removal', 'now'];
+  const running = await runningController(t, { files: { 'a.yaml': twenty.join('---\n') }, argv });
+  const agent = agentOf(t, running, 'n1');
+  await agent.until(({ placements }) => placements.size === 20);
+  running.write('a.yaml', '# all gone\n');
+  await agent.until(({ rules }) => rules.size === 0);
+});
+
+test(
+  'records of another layout, or no JSON, are a refusal to start that says what to do',
+  limit,
+  async (t) => {
+    for (const text of ['{"layout":99}', '{"layout":1', '']) {
+      const stateDir = folder(t);
+      writeFileSync(join(stateDir, 'controller.json'), text);
+      await rejects(runningController(t, { stateDir }), /controller\.json: .*restore it from a backup/);
+    }
+  },
+);
+
+test(
+  'a controller listens beyond loopback only with a credential, or when told --insecure',
+  limit,
+  async () => {
+    const argv = ['--services', '/x', '--listen', '0.0.0.0:1'];
+    await rejects(configOf(argv), /--token-file, or say --insecure/);
+    equal((await configOf([...argv, '--insecure'])).listen.host, '0.0.0.0');
+    await rejects(configOf(['--kubernetes']), /not built yet/);
+    await rejects(configOf([]), /--services PATH is missing/);
+  },
+);
+
+test('a folder that does not exist yet is waited for', limit, async (t) => {
+  const services = join(folder(t), 'later');
+  const running = await runningController(t, { services });
+  match(running.status().problems[0]?.message ?? '', /create it, or correct --services/);
+  mkdirSync(services);
+  writeFileSync(join(services, 'a.yaml'), service('web'));
+  await untilStatus(running, ({ synced, vips }) => synced && vips.length === 1);
+});
