@@ -22,7 +22,7 @@ const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 const deadlineMs = 30_000;
 
 /** Why no node can be made here, or false; printed once. */
-export const skip = cannotUnshare() || hasTool('ip', '-V');
+export const skip: string | false = cannotUnshare() || hasTool('ip', '-V');
 if (skip !== false) process.stderr.write(`no node to test with: ${skip}\n`);
 
 export interface NodeOptions {
@@ -31,11 +31,16 @@ export interface NodeOptions {
   readonly controllerArgs?: readonly string[];
 }
 
+export interface RunOptions {
+  readonly where?: Namespace;
+  readonly input?: string;
+}
+
 export class Node implements AsyncDisposable {
-  readonly node = Namespace.make();
-  readonly client = Namespace.make();
-  readonly backend = Namespace.make();
-  readonly folder = mkdtempSync(join(tmpdir(), 'vipward-node-'));
+  readonly node: Namespace = Namespace.make();
+  readonly client: Namespace = Namespace.make();
+  readonly backend: Namespace = Namespace.make();
+  readonly folder: string = mkdtempSync(join(tmpdir(), 'vipward-node-'));
   readonly #options: NodeOptions;
   readonly #closers: (() => void)[] = [];
   #agent: ChildProcess | undefined;
@@ -148,7 +153,7 @@ export class Node implements AsyncDisposable {
   }
 
   /** Runs a program on the node (or elsewhere) that must succeed. */
-  run(words: string, { where = this.node, input = '' } = {}): string {
+  run(words: string, { where = this.node, input = '' }: RunOptions = {}): string {
     const { status, stdout, stderr } = runIn(where, words.split(' ') as [string, ...string[]], input);
     assert.equal(status, 0, `${words}: ${stderr}`);
     return stdout;
