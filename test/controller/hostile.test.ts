@@ -9,15 +9,8 @@ import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { frameLimitBytes } from '../../src/protocol/messages.ts';
 import type { Address } from '../../src/state/address.ts';
-import {
-  agentOf,
-  folder,
-  runningController,
-  service,
-  TestAgent,
-  type TestController,
-  untilStatus,
-} from './fixture.ts';
+import { folder, runningController, service, type TestController, untilStatus } from './fixture.ts';
+import { agentOf, TestAgent } from './test-agent.ts';
 
 const first = '10.77.0.100' as Address;
 const limit = { timeout: 20_000 };

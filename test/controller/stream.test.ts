@@ -3,7 +3,8 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Address } from '../../src/state/address.ts';
-import { agentOf, folder, runningController, service, untilStatus } from './fixture.ts';
+import { folder, runningController, service, untilStatus } from './fixture.ts';
+import { agentOf } from './test-agent.ts';
 
 const first = '10.77.0.100' as Address;
 const limit = { timeout: 10_000 };

@@ -5,7 +5,8 @@ import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Address } from '../../src/state/address.ts';
-import { agentOf, configOf, folder, runningController, service, untilStatus } from './fixture.ts';
+import { configOf, folder, runningController, service, untilStatus } from './fixture.ts';
+import { agentOf } from './test-agent.ts';
 
 const first = '10.77.0.100' as Address;
 const limit = { timeout: 20_000 };

@@ -15,9 +15,6 @@ export interface FileSourceInput {
   readonly signal: AbortSignal;
 }
 
-/** How long events of one file are gathered: a write in place is two or three of them. */
-const gatherMs = 2;
-
 /** How long a reading that takes Services away must stay the same before it is believed: a file may be half written. */
 const confirmMs = 100;
 
@@ -144,7 +141,8 @@ export class FileSource {
     // Kubernetes swaps a link named `..data` under a mounted ConfigMap: every file may be another then.
     else if (name.startsWith('..')) this.#rescanDue = true;
     else return;
-    setTimeout(() => void this.#kick(), gatherMs).unref();
+    // A write in place is two or three events, which the kernel hands over together.
+    setImmediate(() => void this.#kick());
   }
 
   async #read(file: string): Promise<void> {
