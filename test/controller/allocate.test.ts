@@ -1,0 +1,233 @@
+// Who gets which address and which port: pools, sharing by consent, refusals, and what stays as it is.
+
+import { deepEqual, equal, match, ok, throws } from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Allocator } from '../../src/controller/allocate.ts';
+import { compileVip } from '../../src/controller/compile.ts';
+import { parsePools, poolSize } from '../../src/controller/pools.ts';
+import type { ServiceManifest } from '../../src/controller/service.ts';
+import { readDocument } from '../../src/controller/sources/manifest.ts';
+import type { Address } from '../../src/state/address.ts';
+import type { ServiceKey } from '../../src/state/service.ts';
+import { type ServiceText, serviceObject } from './fixture.ts';
+
+const pools = parsePools(['p=10.77.0.100-10.77.0.103', 'fd77::100-fd77::103']);
+
+function manifest(name: string, text: ServiceText = {}): ServiceManifest {
+  const [service] = readDocument(serviceObject(name, text)).services;
+  ok(service !== undefined);
+  return service;
+}
+
+function allocated(
+  services: readonly ServiceManifest[],
+  remembered = new Map<ServiceKey, readonly Address[]>(),
+) {
+  const allocator = new Allocator(pools, remembered);
+  allocator.apply({ set: services, remove: [] });
+  return allocator;
+}
+
+const at = (allocator: Allocator, name: string) => allocator.addressesOf(name as ServiceKey);
+const why = (allocator: Allocator, name: string) => allocator.refusals.get(name as ServiceKey);
+const wants = (address: string, more: Record<string, string> = {}) => ({
+  'vipward.io/addresses': address,
+  ...more,
+});
+
+test('addresses are given in order, and what is freed is given again', () => {
+  const allocator = allocated(['a', 'b', 'c'].map((name) => manifest(name)));
+  deepEqual(at(allocator, 'demo/b'), ['10.77.0.101']);
+  allocator.apply({ set: [], remove: ['demo/a' as ServiceKey] });
+  allocator.apply({ set: [manifest('d')], remove: [] });
+  deepEqual(at(allocator, 'demo/d'), ['10.77.0.100']);
+});
+
+test('an exhausted pool refuses the last, who gets the first address that comes free', () => {
+  const allocator = allocated(['a', 'b', 'c', 'd', 'e'].map((name) => manifest(name)));
+  equal(why(allocator, 'demo/e')?.reason, 'PoolExhausted');
+  const touched = allocator.apply({ set: [], remove: ['demo/b' as ServiceKey] });
+  deepEqual([at(allocator, 'demo/e'), [...touched]], [['10.77.0.101'], ['10.77.0.101']]);
+});
+
+test('an address that is asked for must lie in a pool, and be one that can be held', () => {
+  const allocator = allocated([
+    manifest('far', { annotations: wants('10.9.9.9') }),
+    manifest('lo', { annotations: wants('127.0.0.1') }),
+    manifest('other', { annotations: { 'vipward.io/pool': 'q' } }),
+  ]);
+  deepEqual(
+    ['far', 'lo', 'other'].map((name) => why(allocator, `demo/${name}`)?.reason),
+    ['OutsidePool', 'Forbidden', 'OutsidePool'],
+  );
+  match(why(allocator, 'demo/other')?.message ?? '', /pool "q" is not one of: p/);
+});
+
+test('one namespace shares an address without a word, two need one key', () => {
+  const x = '10.77.0.102';
+  const key = { 'vipward.io/sharing-key': 'k' };
+  const same = allocated([
+    manifest('a', { annotations: wants(x) }),
+    manifest('b', { annotations: wants(x), ports: [81] }),
+  ]);
+  deepEqual([at(same, 'demo/a'), at(same, 'demo/b')], [[x], [x]]);
+  const other = allocated([
+    manifest('a', { annotations: wants(x) }),
+    manifest('b', { annotations: wants(x, key), namespace: 'z' }),
+  ]);
+  equal(why(other, 'z/b')?.reason, 'AddressTaken');
+  match(why(other, 'z/b')?.message ?? '', /belongs to demo\/a/);
+  const agreed = allocated([
+    manifest('a', { annotations: wants(x, key) }),
+    manifest('b', { annotations: wants(x, key), namespace: 'z', ports: [81] }),
+  ]);
+  deepEqual(at(agreed, 'z/b'), [x]);
+});
+
+test('who was refused an address gets it when its holder goes', () => {
+  const x = '10.77.0.102';
+  const allocator = allocated([
+    manifest('a', { annotations: wants(x) }),
+    manifest('b', { annotations: wants(x), namespace: 'z' }),
+  ]);
+  allocator.apply({ set: [], remove: ['demo/a' as ServiceKey] });
+  deepEqual(at(allocator, 'z/b'), [x]);
+});
+
+test('a sharing key without an address finds the VIP of its key, unless a port collides', () => {
+  const key = { 'vipward.io/sharing-key': 'k' };
+  const allocator = allocated([
+    manifest('a', { annotations: key }),
+    manifest('b', { annotations: key, ports: [81], namespace: 'z' }),
+    manifest('c', { annotations: key, ports: [80] }),
+  ]);
+  deepEqual(
+    [at(allocator, 'demo/a'), at(allocator, 'z/b'), at(allocator, 'demo/c')],
+    [['10.77.0.100'], ['10.77.0.100'], ['10.77.0.101']],
+  );
+});
+
+test('a port that two want goes to the first by age, then by name, and the other is told', () => {
+  const x = '10.77.0.102' as Address;
+  const services = [
+    manifest('b', { annotations: wants(x), ports: [80, 81] }),
+    manifest('a', { annotations: wants(x), ports: [80] }),
+    manifest('z', { annotations: wants(x), ports: [81], created: '2020-01-01T00:00:00Z' }),
+  ];
+  const { vip, refusedPorts } = compileVip(x, allocated(services).usersOf(x), true);
+  deepEqual(
+    vip.ports.map(({ port, service }) => [port, service]),
+    [
+      [80, 'demo/a'],
+      [81, 'demo/z'],
+    ],
+  );
+  deepEqual(
+    refusedPorts.map(({ service, port, reason }) => [service, port, reason]),
+    [
+      ['demo/b', 80, 'PortTaken'],
+      ['demo/b', 81, 'PortTaken'],
+    ],
+  );
+});
+
+test('a VIP is open only if all who share it ask for that', () => {
+  const x = '10.77.0.102' as Address;
+  const open = wants(x, { 'vipward.io/only-service-ports': 'false' });
+  const filtered = (...services: ServiceManifest[]) => compileVip(x, services, true).vip.filtered;
+  equal(filtered(manifest('a', { annotations: open })), false);
+  equal(
+    filtered(manifest('a', { annotations: open }), manifest('b', { annotations: wants(x), ports: [81] })),
+    true,
+  );
+});
+
+test('families: one by default, both when asked, both or none when required', () => {
+  const families = (name: string, spec: object) => at(allocated([manifest(name, { spec })]), `demo/${name}`);
+  deepEqual(families('a', {}), ['10.77.0.100']);
+  deepEqual(families('b', { ipFamilies: ['IPv6'] }), ['fd77::100']);
+  deepEqual(families('c', { ipFamilyPolicy: 'PreferDualStack' }), ['10.77.0.100', 'fd77::100']);
+  deepEqual(families('d', { ipFamilies: ['IPv6', 'IPv4'] }), ['fd77::100', '10.77.0.100']);
+  const only4 = new Allocator(parsePools(['p=10.77.0.0/24']), new Map());
+  only4.apply({
+    set: [
+      manifest('e', { spec: { ipFamilyPolicy: 'RequireDualStack' } }),
+      manifest('f', { spec: { ipFamilyPolicy: 'PreferDualStack' } }),
+    ],
+    remove: [],
+  });
+  equal(why(only4, 'demo/e')?.reason, 'PoolExhausted');
+  deepEqual(at(only4, 'demo/f'), ['10.77.0.1']);
+  equal(
+    why(
+      allocated([manifest('g', { annotations: wants('fd77::101'), spec: { ipFamilies: ['IPv4'] } })]),
+      'demo/g',
+    )?.reason,
+    'NotSupported',
+  );
+});
+
+test('a Service keeps its address over every change that does not ask for another', () => {
+  const allocator = allocated(['a', 'b'].map((name) => manifest(name)));
+  allocator.apply({ set: [], remove: ['demo/a' as ServiceKey] });
+  const touched = allocator.apply({ set: [manifest('b', { ports: [81] })], remove: [] });
+  deepEqual([at(allocator, 'demo/b'), [...touched]], [['10.77.0.101'], ['10.77.0.101']]);
+  const moved = allocator.apply({ set: [manifest('b', { annotations: wants('10.77.0.103') })], remove: [] });
+  deepEqual([...moved].sort(), ['10.77.0.101', '10.77.0.103']);
+});
+
+test('pools that cannot be meant are refused', () => {
+  for (const items of [
+    ['x'],
+    ['p=10.0.0.0/33'],
+    ['p=10.0.0.9-10.0.0.1'],
+    ['p=10.0.0.1-fd00::1'],
+    ['p=10.0.0.0/24', 'q=10.0.0.9'],
+    ['=1.1.1.1'],
+  ]) {
+    throws(() => parsePools(items), { code: 'Usage' });
+  }
+  deepEqual(parsePools(['p=10.0.0.0/24', 'q=10.0.1.0/28', 'r=fd00::/64']).map(poolSize), [254, 16, 2 ** 64]);
+});
+
+test('whatever comes and goes, no address is given without consent, and a restart gives everybody the same', () => {
+  const text = fc.record({
+    name: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f', 'g'),
+    namespace: fc.constantFrom('x', 'y'),
+    address: fc.constantFrom('', '', '10.77.0.101', '10.77.0.102'),
+    key: fc.constantFrom('', 'k'),
+    port: fc.constantFrom(80, 81),
+    gone: fc.boolean(),
+  });
+  const property = fc.property(fc.array(text, { maxLength: 40 }), (steps) => {
+    const allocator = new Allocator(pools, new Map());
+    for (const { name, namespace, address, key, port, gone } of steps) {
+      const annotations = { ...(address && wants(address)), ...(key && { 'vipward.io/sharing-key': key }) };
+      const set = gone ? [] : [manifest(name, { namespace, annotations, ports: [port] })];
+      const remove = gone ? [`${namespace}/${name}` as ServiceKey] : [];
+      allocator.apply({ set, remove });
+      checkConsent(allocator);
+    }
+    const again = new Allocator(pools, new Map(allocator.assigned));
+    again.apply({ set: [...allocator.services.values()].reverse(), remove: [] });
+    for (const key of allocator.assigned.keys())
+      deepEqual(again.addressesOf(key), allocator.addressesOf(key));
+  });
+  fc.assert(property, { numRuns: 300 });
+});
+
+function checkConsent(allocator: Allocator): void {
+  for (const addresses of allocator.assigned.values()) {
+    for (const address of addresses) {
+      const users = allocator.usersOf(address);
+      const isOneNamespace = users.every(({ namespace }) => namespace === users[0]?.namespace);
+      const isOneKey = users.every(
+        ({ sharingKey }) => sharingKey !== null && sharingKey === users[0]?.sharingKey,
+      );
+      ok(users.length > 0 && (isOneNamespace || isOneKey), `${address}: ${users.map(({ key }) => key)}`);
+    }
+  }
+  for (const key of allocator.services.keys())
+    ok(allocator.refusals.has(key) !== allocator.assigned.has(key));
+}

@@ -1,0 +1,64 @@
+// Which node a VIP goes to, and what a hello's prefixes contain.
+
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { chooseNode, Reach } from '../../src/controller/place.ts';
+import {
+  type Address,
+  addressBytes,
+  parseAddress,
+  parsePrefix,
+  prefixContains,
+} from '../../src/state/address.ts';
+
+const address = fc.oneof(fc.ipV4(), fc.ipV6()).map((text) => parseAddress(text));
+
+test('no node gets more than the others by more than one, whatever the addresses', () => {
+  fc.assert(
+    fc.property(
+      fc.uniqueArray(address, { maxLength: 80 }),
+      fc.integer({ min: 1, max: 7 }),
+      (addresses, count) => {
+        const nodes = Array.from({ length: count }, (_, index) => ({ name: `node-${index}`, load: 0 }));
+        for (const vip of addresses) {
+          const chosen = nodes.find(({ name }) => name === chooseNode(vip, nodes));
+          ok(chosen !== undefined);
+          chosen.load++;
+        }
+        const loads = nodes.map(({ load }) => load);
+        ok(Math.max(...loads) - Math.min(...loads) <= 1, String(loads));
+      },
+    ),
+  );
+});
+
+test('the choice does not depend on the order in which nodes are named', () => {
+  const nodes = ['a', 'b', 'c', 'd'].map((name) => ({ name, load: 3 }));
+  fc.assert(
+    fc.property(address, (vip) => equal(chooseNode(vip, nodes), chooseNode(vip, [...nodes].reverse()))),
+  );
+});
+
+test('no candidate is no choice, and a node that is full is none while another is not', () => {
+  equal(chooseNode('10.0.0.1' as Address, []), null);
+  const chosen = Array.from({ length: 50 }, (_, index) => {
+    return chooseNode(`10.0.0.${index}` as Address, [
+      { name: 'full', load: 9 },
+      { name: 'free', load: 0 },
+    ]);
+  });
+  deepEqual(new Set(chosen), new Set(['free']));
+});
+
+test('a reach contains what its prefixes contain', () => {
+  const length = fc.integer({ min: 0, max: 32 });
+  fc.assert(
+    fc.property(address, address, length, (inside, other, bits) => {
+      const prefix = parsePrefix(`${inside}/${bits}`);
+      const reach = new Reach([prefix]);
+      equal(reach.contains(addressBytes(inside)), true);
+      equal(reach.contains(addressBytes(other)), prefixContains(prefix, other));
+    }),
+  );
+});

@@ -1,0 +1,77 @@
+// Files as text: several documents, JSON, what is parsed once only, and what is refused whole.
+
+import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { test } from 'node:test';
+import { Catalog } from '../../../src/controller/sources/catalog.ts';
+import { DocumentError, parseFile, splitDocuments } from '../../../src/controller/sources/documents.ts';
+import { service } from '../fixture.ts';
+
+const none = new Map();
+const keys = async (text: string, isJson = false) => {
+  const { documents } = await parseFile(text, isJson, none);
+  return documents.flatMap(({ services }) => services.map(({ key }) => key));
+};
+
+test('documents are cut where YAML cuts them', () => {
+  equal(splitDocuments('a: 1\n--- # two\nb: 2\n---\nc: 3\n').length, 3);
+  equal(splitDocuments('# a comment\n---\na: 1\n').length, 1);
+  equal(splitDocuments('a: "x --- y"\nb: ---z\n').length, 1);
+  equal(splitDocuments('%YAML 1.2\n---\na: 1\n').length, 1);
+});
+
+test('empty documents and comments are no Services and no mistakes', async () => {
+  deepEqual(await keys(`---\n---\n# only words\n---\n${service('web')}---\n`), ['demo/web']);
+  deepEqual(await keys(''), []);
+  deepEqual(await keys(`%YAML 1.2\n---\n${service('a')}...\n---\n${service('b')}`), ['demo/a', 'demo/b']);
+});
+
+test('a file that is no YAML, or no JSON, is refused whole, with the document that is wrong', async () => {
+  for (const text of [
+    `${service('web')}---\nkind: [\n`,
+    `${service('web')}---\na: b: c\n`,
+    'just text\n',
+    'a: &x [*x, *y]\n',
+  ]) {
+    await rejects(parseFile(text, false, none), DocumentError);
+  }
+  await rejects(parseFile('{"kind":', true, none), /not JSON/);
+  await rejects(parseFile(`${service('web')}---\n- 1\n`, false, none), { document: 1 });
+});
+
+test('an alias bomb is refused, not expanded', async () => {
+  const bomb = [
+    'a: &a [x,x,x,x,x,x,x,x,x]',
+    ...'bcdefgh'.split('').map((name, index) => {
+      const before = 'abcdefgh'[index];
+      return `${name}: &${name} [${`*${before},`.repeat(9)}]`;
+    }),
+  ].join('\n');
+  await rejects(parseFile(`kind: List\nitems: []\n${bomb}\n`, false, none), DocumentError);
+});
+
+test('a document that did not change is not parsed again', async () => {
+  const before = await parseFile([service('a'), service('b')].join('---\n'), false, none);
+  const after = await parseFile(
+    [service('a'), service('b', { ports: [81] })].join('---\n'),
+    false,
+    before.cache,
+  );
+  equal(after.documents[0], before.documents[0]);
+  equal(after.documents[1] === before.documents[1], false);
+});
+
+test('a Service in two files is that of the first name, and falls to the other when the first lets go', async () => {
+  const catalog = new Catalog();
+  const facts = async (port: number) =>
+    (await parseFile(service('web', { ports: [port] }), false, none)).documents;
+  catalog.update('b.yaml', await facts(81));
+  const { set } = catalog.update('a.yaml', await facts(80));
+  deepEqual(
+    set.map(({ ports }) => ports[0]?.port),
+    [80],
+  );
+  equal(catalog.problems()[0]?.message, 'demo/web is also in a.yaml, which comes first: remove one of them');
+  const changes = catalog.remove('a.yaml');
+  deepEqual([changes.set.map(({ ports }) => ports[0]?.port), changes.remove], [[81], []]);
+  deepEqual(catalog.remove('b.yaml').remove, ['demo/web']);
+});

@@ -1,0 +1,185 @@
+// Manifests as people write them, and as they should not: each mistake is named by its field.
+
+import { deepEqual, equal, match, ok, throws } from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { FieldError } from '../../../src/controller/sources/fields.ts';
+import { readDocument } from '../../../src/controller/sources/manifest.ts';
+import { serviceObject } from '../fixture.ts';
+
+const only = (value: unknown) => {
+  const { services } = readDocument(value);
+  ok(services[0] !== undefined && services.length === 1);
+  return services[0];
+};
+const complaint = (value: unknown) => readDocument(value).invalid[0]?.message ?? '';
+
+test('a Service without anything special has the defaults of Kubernetes and of files', () => {
+  const { key, addresses, ports, sources, delivery, egress, onlyServicePorts, refusal } = only(
+    serviceObject('web'),
+  );
+  deepEqual(
+    { key, addresses, ports, sources, delivery, egress, onlyServicePorts, refusal },
+    {
+      key: 'demo/web',
+      addresses: [],
+      ports: [{ protocol: 'TCP', port: 80 }],
+      sources: null,
+      delivery: 'host',
+      egress: false,
+      onlyServicePorts: null,
+      refusal: null,
+    },
+  );
+});
+
+test('every field that is wrong is named, with what was expected', () => {
+  const cases: readonly (readonly [spec: object, message: RegExp])[] = [
+    [{ ports: [{ port: 0 }] }, /^spec\.ports\[0\]\.port: expected 1-65535, got 0/],
+    [{ ports: [{ port: 80 }, { port: 70_000 }] }, /^spec\.ports\[1\]\.port: expected 1-65535, got 70000/],
+    [{ ports: [{ port: '80' }] }, /^spec\.ports\[0\]\.port: expected 1-65535, got "80"/],
+    [
+      { ports: [{ port: 80, protocol: 'ICMP' }] },
+      /^spec\.ports\[0\]\.protocol: expected TCP, UDP or SCTP, got "ICMP"/,
+    ],
+    [{ ports: [{ port: 80 }, { port: 80 }] }, /^spec\.ports\[1\]: TCP 80 is declared twice/],
+    [{ ports: 80 }, /^spec\.ports: expected a list, got 80/],
+    [
+      { loadBalancerSourceRanges: ['10.0.0.0/33'] },
+      /^spec\.loadBalancerSourceRanges\[0\]: expected a prefix length/,
+    ],
+    [
+      { loadBalancerSourceRanges: ['10.0.0.1'] },
+      /^spec\.loadBalancerSourceRanges\[0\]: expected ADDRESS\/LENGTH/,
+    ],
+    [{ ipFamilies: ['IPv5'] }, /^spec\.ipFamilies\[0\]: expected IPv4 or IPv6, got "IPv5"/],
+    [
+      { ipFamilies: ['IPv4', 'IPv6'], ipFamilyPolicy: 'SingleStack' },
+      /^spec\.ipFamilyPolicy: SingleStack takes one/,
+    ],
+    [{ externalTrafficPolicy: 'Here' }, /^spec\.externalTrafficPolicy: expected Cluster or Local/],
+    [{ loadBalancerClass: 7 }, /^spec\.loadBalancerClass: expected text, got 7/],
+  ];
+  for (const [spec, message] of cases) match(complaint(serviceObject('web', { spec })), message);
+});
+
+test('what another product means and cannot be had is refused by name', () => {
+  const reasons = (annotations: Record<string, string>) =>
+    only(serviceObject('web', { annotations })).refusal?.reason;
+  equal(reasons({ 'kube-vip.io/loadbalancerIPs': '0.0.0.0' }), 'NotSupported');
+  equal(reasons({ 'metallb.io/loadBalancerIPs': 'web.example.org' }), 'NotSupported');
+  equal(reasons({ 'kube-vip.io/egress': 'true' }), 'NotSupported');
+  equal(reasons({ 'kube-vip.io/egress': 'false' }), undefined);
+  equal(only(serviceObject('web', { spec: { loadBalancerIP: 'dhcp' } })).refusal?.reason, 'NotSupported');
+  equal(only(serviceObject('web', { ports: [] })).refusal?.reason, 'NoPorts');
+});
+
+test('the first annotation that names addresses wins, and spec.loadBalancerIP comes last', () => {
+  const spec = { loadBalancerIP: '10.77.0.9' };
+  const both = { 'metallb.io/loadBalancerIPs': '10.77.0.8', 'vipward.io/addresses': '10.77.0.7, fd77:0::7' };
+  deepEqual(only(serviceObject('web', { spec, annotations: both })).addresses, ['10.77.0.7', 'fd77::7']);
+  deepEqual(only(serviceObject('web', { spec })).addresses, ['10.77.0.9']);
+});
+
+test('the opt-out of kube-vip means what it means there, and our own word comes before it', () => {
+  const theirs = { 'kube-vip.io/ignore-service-security': 'true' };
+  equal(only(serviceObject('web', { annotations: theirs })).onlyServicePorts, false);
+  const both = { ...theirs, 'vipward.io/only-service-ports': 'true' };
+  equal(only(serviceObject('web', { annotations: both })).onlyServicePorts, true);
+  match(
+    complaint(serviceObject('web', { annotations: { 'vipward.io/egress': 'yes' } })),
+    /"vipward\.io\/egress"\]: expected/,
+  );
+  match(
+    complaint(serviceObject('web', { annotations: { 'vipward.io/delivery': 'nat' } })),
+    /expected host or forward/,
+  );
+});
+
+test('a source range is masked, an empty list lets everybody in', () => {
+  const ranges = (list: string[]) =>
+    only(serviceObject('web', { spec: { loadBalancerSourceRanges: list } })).sources;
+  deepEqual(ranges(['10.1.2.3/8', ' 10.0.0.0/8', 'fd00::1/16']), ['10.0.0.0/8', 'fd00::/16']);
+  equal(ranges([]), null);
+});
+
+test('other kinds, types and classes are counted and left alone', () => {
+  const other = (spec: object) => readDocument(serviceObject('web', { spec })).ignored;
+  deepEqual(readDocument({ kind: 'Deployment' }).ignored, ['Deployment']);
+  deepEqual(other({ type: 'NodePort' }), ['Service of type NodePort']);
+  deepEqual(other({ loadBalancerClass: 'kube-vip.io/class' }), ['Service of class kube-vip.io/class']);
+  equal(
+    readDocument(serviceObject('web', { spec: { loadBalancerClass: 'vipward.io/vip' } })).services.length,
+    1,
+  );
+  deepEqual(readDocument({ ...serviceObject('web'), apiVersion: 'serving.knative.dev/v1' }).ignored, [
+    'Service',
+  ]);
+});
+
+test('a List is its items, and a path leads through it', () => {
+  const items = [serviceObject('a'), { kind: 'ConfigMap' }, serviceObject('b', { ports: [0] })];
+  const { services, invalid, ignored } = readDocument({ kind: 'List', items });
+  deepEqual([services.map(({ key }) => key), ignored], [['demo/a'], ['ConfigMap']]);
+  match(invalid[0]?.message ?? '', /^items\[2\]\.spec\.ports\[0\]\.port/);
+});
+
+test('a document whose Services nobody can name is refused whole', () => {
+  for (const value of [
+    7,
+    'text',
+    [],
+    {},
+    { kind: 'Service' },
+    { kind: 'Service', metadata: { name: 'A_B' } },
+  ]) {
+    throws(() => readDocument(value), FieldError);
+  }
+  deepEqual(readDocument(null).services, []);
+});
+
+test('whatever a document holds, reading it ends in facts or in a FieldError', () => {
+  const word = fc.constantFrom(
+    'kind',
+    'Service',
+    'metadata',
+    'name',
+    'spec',
+    'ports',
+    'port',
+    'type',
+    'LoadBalancer',
+    'items',
+    'List',
+    'annotations',
+  );
+  const { tree } = fc.letrec((tie) => ({
+    tree: fc.oneof(
+      { depthSize: 'small' },
+      word,
+      fc.jsonValue({ maxDepth: 1 }),
+      fc.array(tie('tree'), { maxLength: 3 }),
+      tie('object'),
+    ),
+    object: fc.dictionary(word, tie('tree'), { maxKeys: 5 }),
+  }));
+  const mutated = fc
+    .record({ at: fc.constantFrom('kind', 'metadata', 'spec', 'apiVersion'), value: tree })
+    .map(({ at, value }) => {
+      return { ...serviceObject('web'), [at]: value };
+    });
+  const spec = tree.map((value) => ({
+    ...serviceObject('web'),
+    spec: { type: 'LoadBalancer', ports: value, ipFamilies: value },
+  }));
+  fc.assert(
+    fc.property(fc.oneof(tree, mutated, spec), (value) => {
+      try {
+        readDocument(value);
+      } catch (error) {
+        ok(error instanceof FieldError, String(error));
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
