@@ -1,7 +1,6 @@
 // What the agent was told on its command line, checked once: main.ts is the only caller.
 
 import { readFileSync } from 'node:fs';
-import { logLevels } from '../process/log.ts';
 import type { OptionValues } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
 import { type HostPort, parseHostPort } from '../process/values.ts';
@@ -83,7 +82,13 @@ export const agentOptions = [
   { name: 'cert', kind: 'text', placeholder: 'FILE', help: 'certificate of this node, PEM' },
   { name: 'key', kind: 'text', placeholder: 'FILE', help: 'its key, PEM' },
   { name: 'config', kind: 'text', placeholder: 'FILE', help: 'YAML with these flags as keys' },
-  { name: 'log-level', kind: 'choice', choices: logLevels, default: 'info', help: 'how much is logged' },
+  {
+    name: 'log-level',
+    kind: 'choice',
+    choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+    default: 'info',
+    help: 'how much is logged',
+  },
 ] as const;
 
 export type AgentValues = OptionValues<typeof agentOptions>;

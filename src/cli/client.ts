@@ -48,7 +48,9 @@ const defaultPorts = { controller: 9470, agent: 9471 } as const;
 /** More than the status of 100,000 VIPs; a server that sends more is not one of ours. */
 const answerLimitBytes = 256 * 1024 * 1024;
 
-/** Parses one URL or several behind commas; http, https, ws and wss name the same server. Throws UsageError. */
+/**
+ * Parses one URL or several behind commas; http, https, ws and wss name the same server. Throws UsageError.
+ */
 export function parseOrigins(text: string, where: string): readonly URL[] {
   const origins = text.split(',').map((part) => part.trim());
   return origins.filter((part) => part !== '').map((part) => parseOrigin(part, where));
@@ -91,7 +93,10 @@ export function readText(flag: string, path: string): Buffer {
   }
 }
 
-/** Asks each server in turn until one answers. Throws NoAnswerError if none did, RefusedError for an answer of 4xx. */
+/**
+ * Asks each server in turn until one answers. Throws NoAnswerError if none did, RefusedError for an answer of
+ * 4xx.
+ */
 export async function ask(server: Server, question: Question): Promise<Answer> {
   const failures: string[] = [];
   for (const origin of server.origins) {

@@ -75,9 +75,11 @@ compdef _vipward vipward
 function fish(verbs: readonly Verb[]): string {
   const lines = verbs.flatMap(({ name, about, flags }) => [
     `complete -c vipward -f -n __fish_use_subcommand -a ${name} -d '${quoted(about)}'`,
-    ...flags.map(
-      (flag) =>
-        `complete -c vipward -n '__fish_seen_subcommand_from ${name}' -l ${flag.name.slice(2)} -d '${quoted(flag.about)}'`,
+    ...flags.map((flag) =>
+      [
+        `complete -c vipward -n '__fish_seen_subcommand_from ${name}'`,
+        `-l ${flag.name.slice(2)} -d '${quoted(flag.about)}'`,
+      ].join(' '),
     ),
   ]);
   return `${lines.join('\n')}\n`;

@@ -60,7 +60,10 @@ export async function runExplain(
     if (services.length > 0) lines.push(`services: ${services.map(plain).join(', ')}`);
     for (const { family, table, chain, hook, priority, policy } of foreign) {
       lines.push(
-        `foreign: ${plain(family)} ${plain(table)} ${plain(chain)} (${plain(hook)} ${priority}, policy ${plain(policy)})`,
+        [
+          `foreign: ${plain(family)} ${plain(table)} ${plain(chain)}`,
+          `(${plain(hook)} ${priority}, policy ${plain(policy)})`,
+        ].join(' '),
       );
     }
     around.out.write(`${lines.join('\n')}\n`);
@@ -80,7 +83,7 @@ export function parseTarget(text: string): Target {
   const port = Number(match?.[3]);
   if (match === null || port < 1 || port > 65_535) {
     throw new UsageError(
-      `expected IP:PORT such as 10.0.0.10:443, 10.0.0.10:53/udp or [fd00::10]:80, got ${JSON.stringify(text)}`,
+      `expected IP:PORT as 10.0.0.10:443, 10.0.0.10:53/udp or [fd00::10]:80, got ${JSON.stringify(text)}`,
     );
   }
   const address = addressOf(match[1] ?? match[2] ?? '', text);

@@ -1,5 +1,6 @@
-// The composition root of `vipward`: the only reader of argv, the environment and signals, and the only setter of the
-// exit code. Each command is imported when it is asked for, so that an agent carries nothing of the others.
+// The composition root of `vipward`: the only reader of argv, the environment and signals, and the only
+// setter of the exit code. Each command is imported when it is asked for, so that an agent carries nothing of
+// the others.
 
 /** Aborts on the first SIGTERM or SIGINT; later ones find a stop under way and change nothing. */
 function rootSignal(): AbortSignal {
@@ -16,6 +17,14 @@ async function run(): Promise<number> {
       return await (await import('../agent/main.ts')).runAgent(argv, env, rootSignal());
     case 'controller':
       return await (await import('../controller/main.ts')).runController(argv, env, rootSignal());
+    case 'demo':
+      return await (await import('./demo.ts')).runDemo(argv, {
+        env,
+        signal: rootSignal(),
+        program: [process.execPath, process.argv[1] ?? ''],
+      });
+    case 'demo-peer':
+      return await (await import('./demo-peer.ts')).runPeer();
     default: {
       const { runVerb } = await import('./verbs.ts');
       return await runVerb(process.argv.slice(2), { env, out: process.stdout, err: process.stderr });

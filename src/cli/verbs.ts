@@ -1,4 +1,5 @@
-// The verbs as commander knows them: names, flags, help with examples. What each one does is in a file of its own.
+// The verbs as commander knows them: names, flags, help with examples. What each one does is in a file of its
+// own.
 
 import { Command, CommanderError, Option } from 'commander';
 import { UsageError } from '../process/usage.ts';

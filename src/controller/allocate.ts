@@ -1,4 +1,5 @@
-// Which Service has which VIPs. Pure: no clock, no machine; a change costs the Services it names, never all of them.
+// Which Service has which VIPs. Pure: no clock, no machine; a change costs the Services it names, never all
+// of them.
 
 import type { Address, Family } from '../state/address.ts';
 import { familyOf } from '../state/address.ts';
@@ -194,11 +195,14 @@ export class Allocator {
     }
     const holder = this.#objector(service, address);
     if (holder === null) return null;
-    const message = `${address} belongs to ${holder.key}: share it by one vipward.io/sharing-key on both, or ask for another`;
+    const message = `${address} belongs to ${holder.key}: give both one vipward.io/sharing-key`;
     return { reason: RefusalReason.AddressTaken, message };
   }
 
-  /** The first Service on the address that has not agreed to share it with this one: neither one namespace nor one key. */
+  /**
+   * The first Service on the address that has not agreed to share it with this one: neither one namespace nor
+   * one key.
+   */
   #objector(service: ServiceManifest, address: Address): ServiceManifest | null {
     const others = this.usersOf(address).filter(({ key }) => key !== service.key);
     if (others.every(({ namespace }) => namespace === service.namespace)) return null;

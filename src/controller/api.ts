@@ -134,7 +134,7 @@ async function drain(controller: Controller, body: unknown): Promise<Reply> {
   const failed = (await Promise.all(results)).filter((result) => result.failed !== null);
   const [first] = failed;
   if (first === undefined) return { status: 200, body: { node: name, moved: results.length } };
-  const message = `${failed.length} of ${results.length} VIPs stay on ${name}; ${first.address}: ${first.failed}`;
+  const message = `${failed.length} of ${results.length} stay on ${name}; ${first.address}: ${first.failed}`;
   const next = `start another agent that can have them and drain again, or vipward undrain ${name}`;
   return failure(409, { code: 'NoEligibleNode', message, next });
 }

@@ -1,4 +1,5 @@
-// The Services on one address -> the VIP that every node guards, and the ports that went to somebody else. Pure.
+// The Services on one address -> the VIP that every node guards, and the ports that went to somebody else.
+// Pure.
 
 import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
@@ -52,10 +53,10 @@ export function compileVip(
 
 function whyRefused(address: Address, holder: VipPort | undefined): Pick<PortRefusal, 'reason' | 'message'> {
   if (holder === undefined) {
-    const message = `${address} has more than ${vipSizeLimit} combinations of port and source range: use another VIP`;
+    const message = `${address} has over ${vipSizeLimit} combinations of port and source range: use another VIP`;
     return { reason: RefusalReason.NotSupported, message };
   }
   const { protocol, port, service } = holder;
-  const message = `${protocol} ${port} of ${address} belongs to ${service}, which came first: use another port or VIP`;
+  const message = `${protocol} ${port} of ${address} belongs to ${service}, which was first: use another port or VIP`;
   return { reason: RefusalReason.PortTaken, message };
 }

@@ -1,5 +1,5 @@
-// The state of a ruling controller: Services in, rules and placements out. Everything here is synchronous; files,
-// sockets and timers are with those who call it (main.ts).
+// The state of a ruling controller: Services in, rules and placements out. Everything here is synchronous;
+// files, sockets and timers are with those who call it (main.ts).
 
 import type { Hello } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';

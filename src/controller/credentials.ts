@@ -1,5 +1,5 @@
-// Who is speaking: a token of the token file, or a client certificate. A node's credential names the node; changing
-// verbs need the operator's.
+// Who is speaking: a token of the token file, or a client certificate. A node's credential names the node;
+// changing verbs need the operator's.
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -14,10 +14,14 @@ export type Principal =
   /** Nobody asks for credentials here. */
   | { readonly kind: 'anyone' };
 
-/** Tokens are kept by their hash: a lookup then says nothing, by its time, about a token that is nearly right. */
+/**
+ * Tokens are kept by their hash: a lookup then says nothing, by its time, about a token that is nearly right.
+ */
 export type Tokens = ReadonlyMap<string, Principal>;
 
-/** Reads lines `NODE TOKEN` and `operator TOKEN`; empty ones and those after # say nothing. Throws UsageError. */
+/**
+ * Reads lines `NODE TOKEN` and `operator TOKEN`; empty ones and those after # say nothing. Throws UsageError.
+ */
 export function readTokens(path: string): Tokens {
   let text: string;
   try {

@@ -1,4 +1,5 @@
-// Which families of addresses a Service gets, and which addresses nobody gets; the rules that allocate.ts goes by.
+// Which families of addresses a Service gets, and which addresses nobody gets; the rules that allocate.ts
+// goes by.
 
 import { type Address, type Family, familyOf } from '../state/address.ts';
 import type { Free } from './free.ts';

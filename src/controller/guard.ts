@@ -1,4 +1,5 @@
-// Empty truth: a reading that would take most VIPs away at once is not believed until a second one agrees. Pure.
+// Empty truth: a reading that would take most VIPs away at once is not believed until a second one agrees.
+// Pure.
 
 import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';

@@ -1,5 +1,5 @@
-// The WebSocket server of `/agent`: the only file that knows ws. Handshakes, frames, heartbeats and closings; what a
-// message means is in sessions.ts, what is sent in stream.ts.
+// The WebSocket server of `/agent`: the only file that knows ws. Handshakes, frames, heartbeats and closings;
+// what a message means is in sessions.ts, what is sent in stream.ts.
 
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -122,7 +122,10 @@ export class Hub {
     for (const { session } of this.#connections) if (session !== null) this.#input.sessions.begin(session);
   }
 
-  /** Closes the connections of all nodes, so that they say hello again. One that is saying it now is no node's yet. */
+  /**
+   * Closes the connections of all nodes, so that they say hello again. One that is saying it now is no node's
+   * yet.
+   */
   closeAll(closing: Closing): void {
     for (const connection of this.#connections) {
       if (connection.session !== null) this.#close(connection, closing);

@@ -1,4 +1,5 @@
-// From the publication of a rules version to its acknowledgement by each node: what lag and the histogram are made of.
+// From the publication of a rules version to its acknowledgement by each node: what lag and the histogram are
+// made of.
 
 /** Upper bounds of the histogram in seconds; the fastest updates take tens of microseconds. */
 export const latencyBuckets: readonly number[] = [

@@ -1,5 +1,5 @@
-// VIPs that are wanted no more, until nobody holds them: their rules stay that long, for the address goes before the
-// filter on the way down.
+// VIPs that are wanted no more, until nobody holds them: their rules stay that long, for the address goes
+// before the filter on the way down.
 
 import type { Address } from '../state/address.ts';
 import type { Node } from './nodes.ts';

@@ -1,4 +1,5 @@
-// The composition root of `vipward controller`: options, records, source, server, and the timers that drive them.
+// The composition root of `vipward controller`: options, records, source, server, and the timers that drive
+// them.
 
 import { watchConfig } from '../process/config.ts';
 import { helpText } from '../process/help.ts';
@@ -14,8 +15,8 @@ const about = `Reads Services from manifests, gives each a VIP from a pool, plac
 streams the result to the agents.`;
 
 /**
- * Runs a controller until the signal is aborted. Resolves to the exit code: 0 after a stop, 1 if it cannot start here,
- * 2 for wrong usage; the reason is on stderr.
+ * Runs a controller until the signal is aborted. Resolves to the exit code: 0 after a stop, 1 if it cannot
+ * start here, 2 for wrong usage; the reason is on stderr.
  */
 export async function runController(
   argv: readonly string[],

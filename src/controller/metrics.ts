@@ -19,7 +19,10 @@ export interface Scrape {
   readonly contentType: string;
 }
 
-/** One scrape. A registry of its own each time: nothing is kept between scrapes, and nothing costs before the first. */
+/**
+ * One scrape. A registry of its own each time: nothing is kept between scrapes, and nothing costs before the
+ * first.
+ */
 export async function scrape(input: MetricsInput): Promise<Scrape> {
   const { Gauge, Registry } = await import('prom-client');
   const registry = new Registry();

@@ -1,4 +1,5 @@
-// Planned moves: the new owner announces first, then the old one lets go, and only then the caller is answered.
+// Planned moves: the new owner announces first, then the old one lets go, and only then the caller is
+// answered.
 
 import type { Address } from '../state/address.ts';
 import { compareTerms, type Term } from '../state/term.ts';

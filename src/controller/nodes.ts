@@ -1,4 +1,5 @@
-// Every node that has said hello or is named in the records: what it can, what it holds, and what it was told.
+// Every node that has said hello or is named in the records: what it can, what it holds, and what it was
+// told.
 
 import type { HeldVip, Hello, Refusal, TableName } from '../protocol/messages.ts';
 import { type Address, addressBytes } from '../state/address.ts';
@@ -69,7 +70,9 @@ export class Node {
     for (const { address, term } of vips) this.held.set(address, term);
   }
 
-  /** True if the VIP is on a link of this node, its operator lets it be taken, and nothing speaks against it. */
+  /**
+   * True if the VIP is on a link of this node, its operator lets it be taken, and nothing speaks against it.
+   */
   mayTake(address: Address, bytes: Uint8Array = addressBytes(address)): boolean {
     if (this.isDrained || this.impossible.has(address) || this.refusalOf(address) !== undefined) return false;
     return this.#onLink.contains(bytes) && this.#allow.contains(bytes);

@@ -1,5 +1,6 @@
-// Who holds each VIP: chosen once, by a term, and moved only when told to. The order of what nodes are told is here:
-// rules before a placement, the new owner before the old lets go, a placement's end before its rules' end.
+// Who holds each VIP: chosen once, by a term, and moved only when told to. The order of what nodes are told
+// is here: rules before a placement, the new owner before the old lets go, a placement's end before its
+// rules' end.
 
 import { type Address, addressBytes } from '../state/address.ts';
 import { compareTerms, type Term } from '../state/term.ts';
@@ -31,7 +32,10 @@ export class Owners {
   readonly #owners: Map<Address, Owner>;
   readonly #outbox: Outbox;
   readonly #leaving: Leaving;
-  /** VIPs that nobody has, and the node that was chosen and has not committed their rules yet; null: none eligible. */
+  /**
+   * VIPs that nobody has, and the node that was chosen and has not committed their rules yet; null: none
+   * eligible.
+   */
   readonly #unplaced = new Map<Address, Node | null>();
   readonly #chosenOn = new Map<Node, Set<Address>>();
   readonly #loads = new Map<string, number>();
@@ -73,7 +77,9 @@ export class Owners {
     return this.#unplaced.get(address)?.name ?? null;
   }
 
-  /** These VIPs are in the rules, with everything they need. Those that have an owner already stay with it. */
+  /**
+   * These VIPs are in the rules, with everything they need. Those that have an owner already stay with it.
+   */
   appear(addresses: Iterable<Address>): void {
     for (const address of addresses) {
       const former = this.#leaving.cancel(address);
@@ -157,7 +163,10 @@ export class Owners {
     this.#outbox.flush();
   }
 
-  /** A node could not put a VIP in force. One that was never held there goes to a node that has not refused it. */
+  /**
+   * A node could not put a VIP in force. One that was never held there goes to a node that has not refused
+   * it.
+   */
   refused(node: Node, address: Address): void {
     const owner = this.moves.refused(node, address) ? undefined : this.#owners.get(address);
     if (this.#unplaced.get(address) === node) this.#choose(address);

@@ -1,4 +1,5 @@
-// The pages that bring a receiver up to date, made one at a time as its stream takes them, and shared by all who ask.
+// The pages that bring a receiver up to date, made one at a time as its stream takes them, and shared by all
+// who ask.
 
 import { pageServices, type TableName } from '../protocol/messages.ts';
 
@@ -49,7 +50,9 @@ export class Pages {
   }
 }
 
-/** Buckets stay whole where they can; one that does not fit goes on in the next page, which names it again. */
+/**
+ * Buckets stay whole where they can; one that does not fit goes on in the next page, which names it again.
+ */
 function* pagesOf(
   table: TableName,
   buckets: readonly number[],
@@ -62,7 +65,7 @@ function* pagesOf(
   let services = 0;
   let bytes = 0;
   const flush = () => {
-    const frame = `{"type":"page","table":"${table}","buckets":[${named.join(',')}],"set":[${set.join(',')}]}`;
+    const frame = `{"type":"page","table":"${table}","buckets":[${named}],"set":[${set.join(',')}]}`;
     [named, set, services, bytes] = [[], [], 0, 0];
     return Buffer.from(frame);
   };

@@ -9,8 +9,8 @@ export interface Candidate {
 }
 
 /**
- * The candidate with the highest score among those that have not had their share; null if there is none at all. The
- * share counts the VIP that is being placed, so no node gets more than the others by more than one.
+ * The candidate with the highest score among those that have not had their share; null if there is none at
+ * all. The share counts the VIP that is being placed, so no node gets more than the others by more than one.
  */
 export function chooseNode(address: Address, candidates: readonly Candidate[]): string | null {
   if (candidates.length === 0) return null;
@@ -50,7 +50,9 @@ function agree(a: Uint8Array, b: Uint8Array, length: number): boolean {
   return rest === 0 || (((a[whole] ?? 0) ^ (b[whole] ?? 0)) & (0xff00 >> rest) & 0xff) === 0;
 }
 
-/** FNV-1a over both names, then the finisher of murmur3: neighbours in name must not be neighbours in score. */
+/**
+ * FNV-1a over both names, then the finisher of murmur3: neighbours in name must not be neighbours in score.
+ */
 function score(node: string, address: Address): number {
   let value = 0x811c9dc5;
   for (const text of [node, ' ', address]) {

@@ -1,4 +1,5 @@
-// Pools of addresses to give, from `NAME=RANGE[,RANGE...]`; allocate.ts asks them what lies inside and what is free.
+// Pools of addresses to give, from `NAME=RANGE[,RANGE...]`; allocate.ts asks them what lies inside and what
+// is free.
 
 import { UsageError } from '../process/usage.ts';
 import {
@@ -29,8 +30,8 @@ export interface Pool {
 }
 
 /**
- * Parses the items of `--pool`: `NAME=RANGE`, then further RANGEs of the same pool until the next NAME=. Ranges that
- * overlap are refused, or an address would belong to two pools. Throws UsageError.
+ * Parses the items of `--pool`: `NAME=RANGE`, then further RANGEs of the same pool until the next NAME=.
+ * Ranges that overlap are refused, or an address would belong to two pools. Throws UsageError.
  */
 export function parsePools(items: readonly string[]): readonly Pool[] {
   const pools = new Map<string, Range[]>();
@@ -88,7 +89,9 @@ export function poolSize(pool: Pool): number {
   return pool.ranges.reduce((sum, range) => sum + Number(end(range) - start(range) + 1n), 0);
 }
 
-/** Finds free addresses of one range, lowest first, without asking again for those it has already seen taken. */
+/**
+ * Finds free addresses of one range, lowest first, without asking again for those it has already seen taken.
+ */
 export class Cursor {
   readonly #range: Range;
   #next: bigint;
@@ -147,8 +150,8 @@ function parseRange(text: string, item: string): Range {
 }
 
 /**
- * A whole link (IPv4 /24 or shorter, IPv6 /64 or shorter) has a network address, and IPv4 a broadcast address, which
- * no host answers for. A smaller CIDR is a slice of some link, and all of it can be given.
+ * A whole link (IPv4 /24 or shorter, IPv6 /64 or shorter) has a network address, and IPv4 a broadcast
+ * address, which no host answers for. A smaller CIDR is a slice of some link, and all of it can be given.
  */
 function prefixRange(text: string): Range {
   const prefix = parsePrefix(text);

@@ -1,5 +1,5 @@
-// Between what a source reads and what the controller believes: the first reading must be whole, and one that takes
-// most VIPs away must be seen twice.
+// Between what a source reads and what the controller believes: the first reading must be whole, and one that
+// takes most VIPs away must be seen twice.
 
 import type { ServiceKey } from '../state/service.ts';
 import type { ServiceChanges } from './allocate.ts';
@@ -61,7 +61,10 @@ export class Readings {
     return { vips: this.#lost, secondsLeft };
   }
 
-  /** Services that were served before this start and cannot be read now: they keep the first reading from being whole. */
+  /**
+   * Services that were served before this start and cannot be read now: they keep the first reading from
+   * being whole.
+   */
   unreadable(): ServiceKey[] {
     const { controller, truth } = this.#input;
     return [...truth.invalid.keys()].filter((key) => controller.allocator.assigned.has(key));

@@ -1,4 +1,5 @@
-// How a connection is turned away: an HTTP answer before the upgrade, a short reason in a close frame after it.
+// How a connection is turned away: an HTTP answer before the upgrade, a short reason in a close frame after
+// it.
 
 import type { Duplex } from 'node:stream';
 
@@ -18,7 +19,12 @@ const statusWords: Readonly<Record<number, string>> = {
 export function refuse(socket: Duplex, { status, reason }: Refusal): void {
   const body = `${reason}\n`;
   const extra = status === 401 ? 'WWW-Authenticate: Bearer\r\n' : status === 503 ? 'Retry-After: 1\r\n' : '';
-  const head = `HTTP/1.1 ${status} ${statusWords[status]}\r\nConnection: close\r\nContent-Type: text/plain\r\n`;
+  const head = [
+    `HTTP/1.1 ${status} ${statusWords[status]}`,
+    'Connection: close',
+    'Content-Type: text/plain',
+    '',
+  ].join('\r\n');
   socket.once('finish', () => socket.destroy());
   socket.end(`${head}${extra}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
 }

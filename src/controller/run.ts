@@ -1,4 +1,5 @@
-// A controller that runs: what main.ts and the tests start. Owns the server, the timers and the order of the start.
+// A controller that runs: what main.ts and the tests start. Owns the server, the timers and the order of the
+// start.
 
 import type { IncomingMessage } from 'node:http';
 import { routeListener } from '../process/http.ts';
@@ -19,7 +20,10 @@ import type { Status } from './status.ts';
 
 /** Times that tests shorten. */
 export interface Timing {
-  /** How long after the first hello a VIP that nobody claims is placed: agents that start together share evenly. */
+  /**
+   * How long after the first hello a VIP that nobody claims is placed: agents that start together share
+   * evenly.
+   */
   readonly settleMs: number;
   readonly helloTimeoutMs: number;
   readonly massRemovalWaitMs: number;
@@ -45,7 +49,9 @@ export interface Running {
   readonly done: Promise<void>;
 }
 
-/** Starts a controller; resolves once it listens and has read its source once. Throws UsageError, StateError. */
+/**
+ * Starts a controller; resolves once it listens and has read its source once. Throws UsageError, StateError.
+ */
 export async function startController(config: ControllerConfig, input: RunInput): Promise<Running> {
   const { log, signal, timing = usualTiming } = input;
   const tokens = watchedTokens(config.tokenFile, input);

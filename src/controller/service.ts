@@ -1,4 +1,5 @@
-// A Service as the controller needs it, whatever it was read from: the value between sources/ and allocate.ts.
+// A Service as the controller needs it, whatever it was read from: the value between sources/ and
+// allocate.ts.
 
 import type { Address, Family, Prefix } from '../state/address.ts';
 import type { Port, Protocol } from '../state/port.ts';
@@ -37,7 +38,10 @@ export interface FamilyWish {
 export interface ServiceManifest {
   readonly key: ServiceKey;
   readonly namespace: string;
-  /** creationTimestamp in milliseconds; Infinity where there is none, so that a Service of known age comes first. */
+  /**
+   * creationTimestamp in milliseconds; Infinity where there is none, so that a Service of known age comes
+   * first.
+   */
   readonly createdMs: number;
   /** Addresses asked for; empty leaves the choice to the pool. */
   readonly addresses: readonly Address[];

@@ -1,5 +1,5 @@
-// What each message of an agent means: from a parsed frame to the state of the controller. hub.ts calls this, and
-// closes the connection where it is told why.
+// What each message of an agent means: from a parsed frame to the state of the controller. hub.ts calls this,
+// and closes the connection where it is told why.
 
 import type { AgentMessage, Hello } from '../protocol/messages.ts';
 import type { Controller } from './controller.ts';
@@ -14,7 +14,9 @@ export interface Session {
   isLeaving: boolean;
 }
 
-/** Why a connection is closed: the close code of the protocol, and words for whoever reads the agent's log. */
+/**
+ * Why a connection is closed: the close code of the protocol, and words for whoever reads the agent's log.
+ */
 export interface Closing {
   readonly code: number;
   readonly reason: string;
@@ -43,7 +45,7 @@ export class Sessions {
     const controller = this.#controller;
     const heard = controller.hearGeneration(hello.generation);
     if (heard === 'impossible') {
-      const reason = `generation: ImpossibleTerm: ${hello.generation} is far above ours, ${controller.generation}`;
+      const reason = `generation: ImpossibleTerm: ${hello.generation}, far above ours, ${controller.generation}`;
       return { code: policyViolation, reason };
     }
     if (heard === 'raised') this.#events.generationRaised(controller.generation, hello.node);

@@ -1,4 +1,5 @@
-// What `/api/v1/status` says: every VIP with its owner, state and why, every Service on it, every node. Made when asked.
+// What `/api/v1/status` says: every VIP with its owner, state and why, every Service on it, every node. Made
+// when asked.
 
 import type { TableName } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
@@ -148,7 +149,7 @@ export function vipState(controller: Controller, address: Address): Standing {
     return { state: 'moving', reason: 'Moved', message: `${owner.node} is taking it over` };
   }
   if (!node.isConnected) {
-    const message = `${owner.node} is not connected and keeps it until it is told: vipward move ${address} NODE`;
+    const message = `${owner.node} is not connected and keeps it: vipward move ${address} NODE`;
     return { state: 'unowned', reason: 'NoEligibleNode', message };
   }
   const refusal = node.refusalOf(address);

@@ -1,5 +1,5 @@
-// What must survive a restart: the cluster's name, the generation, who has which VIP and where. Written behind the
-// stream's back: in slices, coalesced, and never waited for once the controller rules.
+// What must survive a restart: the cluster's name, the generation, who has which VIP and where. Written
+// behind the stream's back: in slices, coalesced, and never waited for once the controller rules.
 
 import { randomUUID } from 'node:crypto';
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
@@ -116,7 +116,10 @@ export async function writeRecords(dir: string, records: Records): Promise<void>
   }
 }
 
-/** The JSON text in pieces. Each entry is whole at the moment it is read; one that changes later is written again. */
+/**
+ * The JSON text in pieces. Each entry is whole at the moment it is read; one that changes later is written
+ * again.
+ */
 function* slices({ cluster, generation, allocations, owners, drained }: Records): Generator<string, void> {
   yield `{"layout":${layout},"cluster":${JSON.stringify(cluster)},"generation":${generation},`;
   yield `"drained":${JSON.stringify(drained)},"allocations":{`;

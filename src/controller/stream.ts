@@ -1,5 +1,5 @@
-// What one agent still has to be told: for each table a version, and the keys that changed since. Never a queue.
-// hub.ts gives it a socket; the tables give it frames that all agents share.
+// What one agent still has to be told: for each table a version, and the keys that changed since. Never a
+// queue. hub.ts gives it a socket; the tables give it frames that all agents share.
 
 import { heartbeatMs, type TableDigest, type TableName } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
@@ -85,7 +85,10 @@ export class AgentStream {
     return name === 'rules' ? this.#rules : this.#placements;
   }
 
-  /** Placements wait until the agent has been told every rule: the order on the wire is the order in the kernel. */
+  /**
+   * Placements wait until the agent has been told every rule: the order on the wire is the order in the
+   * kernel.
+   */
   #mayFlow(lane: Lane): boolean {
     return lane === this.#rules || (this.#rules.sending === null && this.#rules.sentSeq !== null);
   }

@@ -1,4 +1,5 @@
-// One table of the stream as the controller has it: versions, digests, and every resource as JSON exactly once.
+// One table of the stream as the controller has it: versions, digests, and every resource as JSON exactly
+// once.
 
 import { hash } from 'node:crypto';
 import { canonicalJson, Digests } from '../protocol/digest.ts';
@@ -71,7 +72,10 @@ export class Table<Name extends TableName> {
     return this.#rows.get(key)?.changedSeq;
   }
 
-  /** Makes the changes that are any, in steps that each fit into one frame. Resources that are equal cost one JSON. */
+  /**
+   * Makes the changes that are any, in steps that each fit into one frame. Resources that are equal cost one
+   * JSON.
+   */
   *put({ set, remove }: TableChanges<Tables[Name]>): Generator<Change, void> {
     let keys: Address[] = [];
     let room = { services: pageServices, bytes: frameTargetBytes };
@@ -105,7 +109,7 @@ export class Table<Name extends TableName> {
       else set.push(row.json);
     }
     return Buffer.from(
-      `{"type":"delta","table":"${this.name}","from":${from},"to":${to},"set":[${set.join(',')}],"remove":[${remove.join(',')}]}`,
+      `{"type":"delta","table":"${this.name}","from":${from},"to":${to},"set":[${set}],"remove":[${remove}]}`,
     );
   }
 

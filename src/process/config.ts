@@ -13,7 +13,10 @@ export interface WatchedConfig<Specs extends readonly OptionSpec[]> {
   readonly signal: AbortSignal;
 }
 
-/** Calls `onChange` with all values, flags and environment still before the file, each time the file has changed. */
+/**
+ * Calls `onChange` with all values, flags and environment still before the file, each time the file has
+ * changed.
+ */
 export function watchConfig<const Specs extends readonly OptionSpec[]>(watched: WatchedConfig<Specs>): void {
   const { path, specs, input, onChange, onError, signal } = watched;
   const failed = (error: unknown) => onError(error instanceof Error ? error : new Error(String(error)));

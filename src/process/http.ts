@@ -1,4 +1,5 @@
-// A small JSON server for status, health and metrics: routes as a table, errors as values, slow clients cut off.
+// A small JSON server for status, health and metrics: routes as a table, errors as values, slow clients cut
+// off.
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, RequestListener, ServerOptions, ServerResponse } from 'node:http';

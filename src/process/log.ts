@@ -1,4 +1,5 @@
-// The log: pino, on a destination that never makes anybody wait. A line that finds the pipe full is dropped, counted.
+// The log: pino, on a destination that never makes anybody wait. A line that finds the pipe full is dropped,
+// counted.
 
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
@@ -23,7 +24,9 @@ export function createLog(level: LogLevel, destination: LogDestination, bindings
   return pino(options, destination).child(bindings);
 }
 
-/** Opens a file descriptor, 1 by default, as a destination. Nothing of the shared file description is changed. */
+/**
+ * Opens a file descriptor, 1 by default, as a destination. Nothing of the shared file description is changed.
+ */
 export function openLogDestination(fd = 1): LogDestination {
   const stat = fstatSync(fd);
   if (stat.isSocket()) return socketDestination(fd);
@@ -31,15 +34,16 @@ export function openLogDestination(fd = 1): LogDestination {
 }
 
 /**
- * The same pipe, terminal or file with flags of its own. O_NONBLOCK set on the inherited description would be seen by
- * every process that shares it: a shell would find its own terminal non-blocking afterwards.
+ * The same pipe, terminal or file with flags of its own. O_NONBLOCK set on the inherited description would be
+ * seen by every process that shares it: a shell would find its own terminal non-blocking afterwards.
  */
 function reopen(fd: number): number | undefined {
   const { O_WRONLY, O_NONBLOCK, O_APPEND, O_NOCTTY } = constants;
   try {
     return openSync(`/proc/self/fd/${fd}`, O_WRONLY | O_NONBLOCK | O_APPEND | O_NOCTTY);
   } catch {
-    // A file of another user, or no /proc: regular files do not block for long, and a pipe is then as it was given.
+    // A file of another user, or no /proc: regular files do not block for long, and a pipe is then as it was
+    // given.
     return undefined;
   }
 }
@@ -77,7 +81,10 @@ function descriptorDestination(fd: number): LogDestination {
   };
 }
 
-/** A socket, as systemd gives it, cannot be opened again through /proc (ENXIO): libuv writes to it without blocking. */
+/**
+ * A socket, as systemd gives it, cannot be opened again through /proc (ENXIO): libuv writes to it without
+ * blocking.
+ */
 function socketDestination(fd: number): LogDestination {
   const socket = new Socket({ fd, readable: false, writable: true });
   socket.unref();

@@ -1,5 +1,5 @@
-// Options as one table a command: flag, then VIPWARD_* of the environment, then the config file, then the default.
-// Called once by each composition root, and again when the config file changes.
+// Options as one table a command: flag, then VIPWARD_* of the environment, then the config file, then the
+// default. Called once by each composition root, and again when the config file changes.
 
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
@@ -39,7 +39,10 @@ type ValueOf<Spec extends OptionSpec> = Spec extends
   ? TypeOf<Spec>
   : TypeOf<Spec> | undefined;
 
-/** The values of a table by camelCase name; durations in milliseconds. Undefined only where there is no default. */
+/**
+ * The values of a table by camelCase name; durations in milliseconds. Undefined only where there is no
+ * default.
+ */
 export type OptionValues<Specs extends readonly OptionSpec[]> = {
   readonly [Spec in Specs[number] as CamelCase<Spec['name']>]: ValueOf<Spec>;
 };
@@ -65,7 +68,10 @@ interface Found {
   readonly where: string;
 }
 
-/** Reads the values of a table. A spec named `config` makes its value be read as a YAML file. Throws UsageError. */
+/**
+ * Reads the values of a table. A spec named `config` makes its value be read as a YAML file. Throws
+ * UsageError.
+ */
 export async function readOptions<const Specs extends readonly OptionSpec[]>(
   specs: Specs,
   input: OptionInput,
@@ -150,7 +156,10 @@ function foundInConfig({ name }: OptionSpec, config: Config, path: string): Foun
 
 type Config = Readonly<Record<string, unknown>>;
 
-/** The keys of a config file. YAML is loaded only here: it is 8 MB that a command without a file need not carry. */
+/**
+ * The keys of a config file. YAML is loaded only here: it is 8 MB that a command without a file need not
+ * carry.
+ */
 async function readConfig(path: string, specs: readonly OptionSpec[]): Promise<Config> {
   let value: unknown;
   try {

@@ -1,10 +1,13 @@
-// The texts that flags, environment variables and config files carry, turned into values; options.ts calls these.
+// The texts that flags, environment variables and config files carry, turned into values; options.ts calls
+// these.
 
 import { UsageError } from './usage.ts';
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
-/** Parses `500ms`, `1.5s`, `2m`, `1h` or `0` to milliseconds. `where` begins the message of the UsageError. */
+/**
+ * Parses `500ms`, `1.5s`, `2m`, `1h` or `0` to milliseconds. `where` begins the message of the UsageError.
+ */
 export function parseDuration(text: string, where: string): number {
   if (text === '0') return 0;
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text);

@@ -1,4 +1,5 @@
-// A file that may change under a running process (config, tokens, certificates): says so once each time it has settled.
+// A file that may change under a running process (config, tokens, certificates): says so once each time it
+// has settled.
 
 import { watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
@@ -14,8 +15,9 @@ export interface WatchedFile {
 const settleMs = 50;
 
 /**
- * Watches the folder, not the file: an editor and a mounted Secret replace the file, and a watch of the file itself
- * would stay with the old one. Kubernetes swaps a `..data` link beside it, so names with two dots count as well.
+ * Watches the folder, not the file: an editor and a mounted Secret replace the file, and a watch of the file
+ * itself would stay with the old one. Kubernetes swaps a `..data` link beside it, so names with two dots
+ * count as well.
  */
 export function watchFile({ path, onChange, onError, signal }: WatchedFile): void {
   const name = basename(path);

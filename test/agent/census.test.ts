@@ -1,5 +1,5 @@
-// What the whole set of VIPs needs of the table: it grows before it is full, is never made smaller, and says nothing
-// new while nothing is.
+// What the whole set of VIPs needs of the table: it grows before it is full, is never made smaller, and says
+// nothing new while nothing is.
 import { deepEqual, equal, notEqual } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -55,7 +55,7 @@ test('a set that would be too small becomes twice as large as needed, and does n
   equal(census.needs().capacities.vips4, 4096);
 });
 
-test('sets that the kernel has already are not made smaller, also by one who asked before it was read', () => {
+test('sets that the kernel has already are not made smaller, whoever asked first', () => {
   for (const asksFirst of [false, true]) {
     const census = new Census();
     if (asksFirst) census.needs();

@@ -59,7 +59,7 @@ test('lines that are appended later take back and replace', async (t) => {
   deepEqual([problem, [...state.rules.values()], state.placements.size], [null, [more], 0]);
 });
 
-test('a last line that was cut off costs that line alone, is named, and the next write mends the file', async (t) => {
+test('a last line that was cut off costs that line alone, and the next write mends it', async (t) => {
   const directory = await written(t);
   const path = join(directory, journalFile);
   const whole = readFileSync(path, 'utf8').trimEnd();

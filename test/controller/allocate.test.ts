@@ -191,7 +191,7 @@ test('pools that cannot be meant are refused', () => {
   deepEqual(parsePools(['p=10.0.0.0/24', 'q=10.0.1.0/28', 'r=fd00::/64']).map(poolSize), [254, 16, 2 ** 64]);
 });
 
-test('whatever comes and goes, no address is given without consent, and a restart gives everybody the same', () => {
+test('no address is given without consent, and a restart gives everybody the same', () => {
   const text = fc.record({
     name: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f', 'g'),
     namespace: fc.constantFrom('x', 'y'),

@@ -1,4 +1,5 @@
-// Frames and connections that are wrong: each ends its own connection, with a code and a reason, and changes nothing.
+// Frames and connections that are wrong: each ends its own connection, with a code and a reason, and changes
+// nothing.
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { once } from 'node:events';

@@ -197,7 +197,10 @@ function changeElements(
   }
 }
 
-/** The one that does not fit stays in what is left of the batch, so that it is there already if it comes again. */
+/**
+ * The one that does not fit stays in what is left of the batch, so that it is there already if it comes
+ * again.
+ */
 function addElement(set: FakeSet, key: Uint8Array, at: FakeAttribute): void {
   const digits = hexOf(key);
   if (set.elements.has(digits)) return;

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import type { Socket } from 'node:net';
+import type { Socket, TcpNetConnectOpts } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -140,10 +140,15 @@ export class Node implements AsyncDisposable {
   }
 
   /** A connection that is up, from the client unless told otherwise; data that comes is in its buffer. */
-  async connect(host: string, port: number, from: Namespace = this.client): Promise<Socket> {
-    const socket = await dial(from, { host, port });
+  connect(host: string, port: number, from: Namespace = this.client): Promise<Socket> {
+    return this.connectFrom(from, { host, port });
+  }
+
+  async connectFrom(from: Namespace, to: TcpNetConnectOpts): Promise<Socket> {
+    const socket = await dial(from, to);
     this.#closers.push(() => socket.destroy());
     await once(socket, 'connect');
+    socket.on('error', () => {});
     return socket;
   }
 
@@ -159,7 +164,10 @@ export class Node implements AsyncDisposable {
     return stdout;
   }
 
-  /** Waits for something to become true. What does not within a long while fails, with the programs' own words. */
+  /**
+   * Waits for something to become true. What does not within a long while fails, with the programs' own
+   * words.
+   */
   async until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
     const end = performance.now() + deadlineMs;
     for (;;) {

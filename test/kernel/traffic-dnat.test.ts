@@ -1,5 +1,5 @@
-// Ports and the NAT of others: a NodePort is not reached through a VIP, and a declared port belongs to its Service,
-// never to a listener of the node, unless the Service says so.
+// Ports and the NAT of others: a NodePort is not reached through a VIP, and a declared port belongs to its
+// Service, never to a listener of the node, unless the Service says so.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Node, type Service, skip } from './node.ts';

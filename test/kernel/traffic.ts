@@ -93,7 +93,10 @@ export async function echoes(socket: Socket, words: string): Promise<boolean> {
   return result === 'open';
 }
 
-/** Resolves when an answer would long be there, and then looks once more: this thread may itself have been late. */
+/**
+ * Resolves when an answer would long be there, and then looks once more: this thread may itself have been
+ * late.
+ */
 async function silence(): Promise<Probe> {
   await new Promise((resolve) => setTimeout(resolve, patienceMs));
   for (let turns = 0; turns < 3; turns++) await turn();

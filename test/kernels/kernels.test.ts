@@ -1,4 +1,5 @@
-// The kernel tests on kernels that users run: Debian's 5.10, 6.1 and 6.12, each emulated (boot.sh). Nothing here is timed.
+// The kernel tests on kernels that users run: Debian's 5.10, 6.1 and 6.12, each emulated (boot.sh). Nothing
+// here is timed.
 
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
@@ -15,7 +16,9 @@ const files = globSync('test/kernel/ruleset*.test.ts');
 /** An emulated guest is ten to twenty times slower than this machine. */
 const guestSeconds = 600;
 
-/** What the guest gets: our code, the addon, every library, and what nft reads the names of protocols from. */
+/**
+ * What the guest gets: our code, the addon, every library, and what nft reads the names of protocols from.
+ */
 const brought = [
   ...['src', 'test', 'package.json', 'build/syscalls.node', 'build/namespaces.node', '/etc/protocols'],
   ...libraries(),
@@ -53,7 +56,10 @@ async function run(argv: readonly string[]): Promise<string> {
   }
 }
 
-/** Why a kernel is not tried here, or false. The run has no network, so a kernel must have been fetched before. */
+/**
+ * Why a kernel is not tried here, or false. The run has no network, so a kernel must have been fetched
+ * before.
+ */
 function cannotBoot(kernel: string): string | false {
   const tools = ['qemu-system-x86_64', 'busybox', 'cpio', 'xz'];
   const missing = tools.filter((tool) => spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0);

@@ -29,7 +29,10 @@ const sharingNames = [
   'lbipam.cilium.io/sharing-key',
 ] as const;
 
-/** Asked for in another product's terms, and not to be had here: refused by name, since ignoring it would mislead. */
+/**
+ * Asked for in another product's terms, and not to be had here: refused by name, since ignoring it would
+ * mislead.
+ */
 const unsupported: readonly (readonly [prefix: string, why: string])[] = [
   ['kube-vip.io/egress', 'vipward.io/egress: "true" lets answers to connections from the VIP come back'],
   ['kube-vip.io/loadbalancerHostname', 'a VIP is an address: name it in vipward.io/addresses'],
@@ -122,7 +125,7 @@ function readAddresses(annotations: Annotations, loadBalancerIP: unknown): Asked
     const address = parsed(item);
     // kube-vip takes 0.0.0.0 for "ask DHCP", and a host name for "ask DNS".
     if (address === undefined || address === '0.0.0.0' || address === '::') {
-      const message = `${where}: ${JSON.stringify(item)} is no address to hold: name one, or leave it out for the pool`;
+      const message = `${where}: ${JSON.stringify(item)} is no address: name one, or leave it out for the pool`;
       return { addresses: [], refusal: { reason: 'NotSupported', message } };
     }
     if (!addresses.includes(address)) addresses.push(address);

@@ -1,4 +1,5 @@
-// What all files say together, kept as files come, change and go. Pure; a file that changed costs that file alone.
+// What all files say together, kept as files come, change and go. Pure; a file that changed costs that file
+// alone.
 
 import type { ServiceKey } from '../../state/service.ts';
 import type { Problem, ServiceManifest } from '../service.ts';

@@ -1,5 +1,5 @@
-// The text of a manifest file -> its documents, parsed once: a file of 50,000 Services in which one changed costs one
-// parse. files.ts keeps a cache a file.
+// The text of a manifest file -> its documents, parsed once: a file of 50,000 Services in which one changed
+// costs one parse. files.ts keeps a cache a file.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parseAllDocuments } from 'yaml';
@@ -9,7 +9,10 @@ import { type DocumentFacts, readDocument } from './manifest.ts';
 /** The largest file that is read. */
 export const fileLimitBytes: number = 16 * 1024 * 1024;
 
-/** How long documents are parsed before the event loop has its turn: a heartbeat must not wait for a large file. */
+/**
+ * How long documents are parsed before the event loop has its turn: a heartbeat must not wait for a large
+ * file.
+ */
 const sliceMs = 8;
 
 /** A file that cannot be read as manifests. `document` is null if nobody can tell where it is wrong. */
@@ -31,7 +34,9 @@ export interface ParsedFile {
   readonly cache: DocumentCache;
 }
 
-/** Parses the documents that are not in the cache. Throws DocumentError; nothing of the file is then believed. */
+/**
+ * Parses the documents that are not in the cache. Throws DocumentError; nothing of the file is then believed.
+ */
 export async function parseFile(text: string, isJson: boolean, cache: DocumentCache): Promise<ParsedFile> {
   const parts = isJson ? [text] : splitDocuments(text);
   const documents: DocumentFacts[] = [];
@@ -53,8 +58,8 @@ export async function parseFile(text: string, isJson: boolean, cache: DocumentCa
 }
 
 /**
- * `---` at the start of a line separates documents wherever it stands, even inside a block of text (YAML 1.2, 9.1.2),
- * so the text may be cut there. With directives or `...` it may not, and then the whole is one part.
+ * `---` at the start of a line separates documents wherever it stands, even inside a block of text (YAML 1.2,
+ * 9.1.2), so the text may be cut there. With directives or `...` it may not, and then the whole is one part.
  */
 export function splitDocuments(text: string): string[] {
   if (/^(%|\.\.\.(\s|$))/m.test(text)) return [text];

@@ -1,5 +1,6 @@
-// A file or a folder of manifests, watched: each change becomes a change of Services a few milliseconds later. A file
-// that cannot be believed leaves what it said before, and at the start leaves the reading incomplete.
+// A file or a folder of manifests, watched: each change becomes a change of Services a few milliseconds
+// later. A file that cannot be believed leaves what it said before, and at the start leaves the reading
+// incomplete.
 
 import { type FSWatcher, watch } from 'node:fs';
 import { open, readdir, stat } from 'node:fs/promises';
@@ -9,13 +10,18 @@ import { type DocumentCache, DocumentError, fileLimitBytes, parseFile } from './
 
 export interface FileSourceInput {
   readonly path: string;
-  /** Something changed, or a reading ended: `isComplete` says whether everything was read whole at least once. */
+  /**
+   * Something changed, or a reading ended: `isComplete` says whether everything was read whole at least once.
+   */
   readonly onReading: (changes: ReadingChanges, isComplete: boolean) => void;
   readonly onError: (error: unknown) => void;
   readonly signal: AbortSignal;
 }
 
-/** How long a reading that takes Services away must stay the same before it is believed: a file may be half written. */
+/**
+ * How long a reading that takes Services away must stay the same before it is believed: a file may be half
+ * written.
+ */
 const confirmMs = 100;
 
 /** inotify can lose events when very many come at once: everything is looked at again this often. */
@@ -43,7 +49,9 @@ export class FileSource {
   #running: Promise<void> | undefined;
   #watcher: FSWatcher | undefined;
   #isFolder = false;
-  /** All files that a scan found have been tried: before, what was read is a part, however well it was read. */
+  /**
+   * All files that a scan found have been tried: before, what was read is a part, however well it was read.
+   */
   #wasScanned = false;
 
   constructor(input: FileSourceInput) {
@@ -85,7 +93,8 @@ export class FileSource {
         const files = [...this.#due];
         this.#due.clear();
         for (const file of files) await this.#read(file);
-        // After the first reading, and after each that changed nothing, the owner still learns that it is complete.
+        // After the first reading, and after each that changed nothing, the owner still learns that it is
+        // complete.
         if (!this.#rescanDue && this.#due.size === 0) {
           this.#wasScanned = this.#watcher !== undefined;
           this.#report({ set: [], remove: [] });
@@ -162,7 +171,10 @@ export class FileSource {
     }
   }
 
-  /** True the second time that a file looks like this; the first time it is only looked at again a little later. */
+  /**
+   * True the second time that a file looks like this; the first time it is only looked at again a little
+   * later.
+   */
   #isConfirmed(file: string, stamp: string): boolean {
     if (this.#suspects.get(file) === stamp) return true;
     this.#suspects.set(file, stamp);
@@ -192,7 +204,10 @@ export class FileSource {
   }
 }
 
-/** The text of a file and its stamp; null if it still has the stamp that is given. Read again if it changed meanwhile. */
+/**
+ * The text of a file and its stamp; null if it still has the stamp that is given. Read again if it changed
+ * meanwhile.
+ */
 async function readStable(
   path: string,
   stamp: string | undefined,
@@ -200,7 +215,8 @@ async function readStable(
   await using file = await open(path, 'r');
   for (;;) {
     const before = await file.stat();
-    // Within one tick of the file system's clock a second write leaves no other stamp: such a file is read again.
+    // Within one tick of the file system's clock a second write leaves no other stamp: such a file is read
+    // again.
     if (stampOf(before) === stamp && Date.now() - before.mtimeMs > clockTickMs) return null;
     if (before.size > fileLimitBytes) {
       const message = `${before.size} bytes; at most ${fileLimitBytes} are read: split it into several files`;

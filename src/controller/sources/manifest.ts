@@ -10,10 +10,14 @@ import { choiceAt, FieldError, fieldAt, type Mapping, mapping, sequence, textAt 
 /** The class of Services that are ours; one without a class is ours as well. */
 export const loadBalancerClass = 'vipward.io/vip';
 
-/** Ports times source ranges that one Service may have: what it becomes must fit into a frame of the stream. */
+/**
+ * Ports times source ranges that one Service may have: what it becomes must fit into a frame of the stream.
+ */
 export const portSourceLimit = 20_000;
 
-/** What a document holds. `invalid` are Services that have a name and are wrong; `ignored` counts other kinds. */
+/**
+ * What a document holds. `invalid` are Services that have a name and are wrong; `ignored` counts other kinds.
+ */
 export interface DocumentFacts {
   readonly services: readonly ServiceManifest[];
   readonly invalid: readonly { readonly key: ServiceKey; readonly message: string }[];
@@ -115,7 +119,7 @@ function refusalOf(
     return { reason: 'NoPorts', message: 'spec.ports is empty: declare at least one port' };
   const size = ports.length * Math.max(1, sources?.length ?? 0);
   if (size <= portSourceLimit) return null;
-  const message = `${size} combinations of port and source range; at most ${portSourceLimit}: split the Service`;
+  const message = `${size} pairs of port and source range; at most ${portSourceLimit}: split the Service`;
   return { reason: 'NotSupported', message };
 }
 
@@ -143,7 +147,9 @@ function readPorts(value: unknown): ServicePort[] {
   return ports;
 }
 
-/** An empty list lets everybody in, as in Kubernetes. The older annotation counts where the field is absent. */
+/**
+ * An empty list lets everybody in, as in Kubernetes. The older annotation counts where the field is absent.
+ */
 function readSources(value: unknown, annotation: string | null): readonly Prefix[] | null {
   const field = 'spec.loadBalancerSourceRanges';
   const fromAnnotation = annotation?.split(',').filter((item) => item.trim() !== '') ?? [];

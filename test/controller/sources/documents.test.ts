@@ -60,7 +60,7 @@ test('a document that did not change is not parsed again', async () => {
   equal(after.documents[1] === before.documents[1], false);
 });
 
-test('a Service in two files is that of the first name, and falls to the other when the first lets go', async () => {
+test('a Service in two files is that of the first name, then that of the other', async () => {
   const catalog = new Catalog();
   const facts = async (port: number) =>
     (await parseFile(service('web', { ports: [port] }), false, none)).documents;

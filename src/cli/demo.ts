@@ -1,0 +1,101 @@
+// `npm start`: the whole of vipward on this machine, in namespaces of its own. This is the half outside: it
+// starts the half inside under `unshare`, passes signals on, and takes over the exit code.
+
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, readlinkSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { helpText } from '../process/help.ts';
+import { readOptions } from '../process/options.ts';
+import { UsageError } from '../process/usage.ts';
+import type { DemoInput } from './demo-processes.ts';
+
+const demoOptions = [
+  {
+    name: 'once',
+    kind: 'flag',
+    help: 'probe, change, probe again, and exit 0 only if all came out as declared',
+  },
+  { name: 'services', kind: 'text', placeholder: 'FILE', help: 'manifests (default examples/services.yaml)' },
+  {
+    name: 'outside',
+    kind: 'text',
+    placeholder: 'NAME',
+    help: 'set by the demo itself: the namespace not to touch',
+  },
+] as const;
+
+const about = `Makes a node, a client and a backend in network namespaces, starts a controller and an
+agent on a copy of the manifests, and shows what the client can reach and which rule says so,
+until Ctrl-C removes everything. Needs no root where user namespaces are allowed.
+
+Examples:
+  npm start
+  npm start -- --once
+  vipward demo --services services.yaml`;
+
+/**
+ * Runs the demo. Exit code 0 after a stop or if all came out as declared, 1 if not or it cannot run here, 2
+ * usage.
+ */
+export async function runDemo(argv: readonly string[], input: DemoInput): Promise<number> {
+  try {
+    const { values, help } = await readOptions(demoOptions, { argv, env: {} });
+    if (help) {
+      process.stdout.write(helpText(demoOptions.slice(0, 2), { usage: 'vipward demo [flags]', about }));
+      return 0;
+    }
+    const services =
+      values.services ?? fileURLToPath(new URL('../../examples/services.yaml', import.meta.url));
+    if (!existsSync(services)) {
+      throw new UsageError(`--services ${services}: there is no such file; name one with Service manifests`);
+    }
+    if (values.outside === undefined) return await outside(['--services', services], values.once, input);
+    refuseOutside(values.outside);
+    const { runInside } = await import('./demo-inside.ts');
+    return await runInside({ ...input, services, once: values.once });
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    process.stderr.write(`vipward demo: ${error.message}\n`);
+    return error instanceof UsageError ? error.exitCode : 1;
+  }
+}
+
+async function outside(flags: readonly string[], once: boolean, input: DemoInput): Promise<number> {
+  const form = findForm();
+  if (form === undefined) return 1;
+  const words = ['demo', ...flags, ...(once ? ['--once'] : []), '--outside', ownNamespace()];
+  const child = spawn('unshare', [form, ...input.program, ...words], { stdio: 'inherit' });
+  // Ctrl-C reaches both halves by itself; a signal that only this one was sent has to be passed on.
+  input.signal.addEventListener('abort', () => child.kill('SIGTERM'), { once: true });
+  const { promise, resolve } = Promise.withResolvers<number>();
+  child.on('error', (error) => {
+    process.stderr.write(`vipward demo: unshare: ${error.message}\n`);
+    resolve(1);
+  });
+  child.on('exit', (code) => resolve(code ?? 1));
+  return await promise;
+}
+
+/** The form of unshare that works here; where none does, its words are printed, and what to do. */
+function findForm(): string | undefined {
+  for (const form of process.getuid?.() === 0 ? ['-nm', '-Urnm'] : ['-Urnm']) {
+    const tried = spawnSync('unshare', [form, 'true'], { encoding: 'utf8' });
+    if (tried.status === 0) return form;
+    const words = tried.error?.message ?? tried.stderr.trim();
+    process.stderr.write(`vipward demo: unshare ${form} is refused here: ${words}\n`);
+  }
+  process.stderr.write(
+    'vipward demo: run with sudo, or sysctl kernel.apparmor_restrict_unprivileged_userns=0\n',
+  );
+  return undefined;
+}
+
+/** The half inside changes the network: never that of whoever started the demo. */
+function refuseOutside(name: string): void {
+  if (ownNamespace() !== name) return;
+  throw new Error(`${name} is the network namespace the demo was started in: it changes only its own`);
+}
+
+function ownNamespace(): string {
+  return readlinkSync('/proc/self/ns/net');
+}
