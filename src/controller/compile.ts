@@ -53,10 +53,10 @@ export function compileVip(
 
 function whyRefused(address: Address, holder: VipPort | undefined): Pick<PortRefusal, 'reason' | 'message'> {
   if (holder === undefined) {
-    const message = `${address} has over ${vipSizeLimit} combinations of port and source range: use another VIP`;
+    const message = `${address} has over ${vipSizeLimit} pairs of port and range: use another VIP`;
     return { reason: RefusalReason.NotSupported, message };
   }
   const { protocol, port, service } = holder;
-  const message = `${protocol} ${port} of ${address} belongs to ${service}, which was first: use another port or VIP`;
+  const message = `${protocol} ${port} of ${address} belongs to ${service}, which was first: use another`;
   return { reason: RefusalReason.PortTaken, message };
 }

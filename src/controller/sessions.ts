@@ -45,7 +45,7 @@ export class Sessions {
     const controller = this.#controller;
     const heard = controller.hearGeneration(hello.generation);
     if (heard === 'impossible') {
-      const reason = `generation: ImpossibleTerm: ${hello.generation}, far above ours, ${controller.generation}`;
+      const reason = `generation: ImpossibleTerm: ${hello.generation}, ours is ${controller.generation}`;
       return { code: policyViolation, reason };
     }
     if (heard === 'raised') this.#events.generationRaised(controller.generation, hello.node);

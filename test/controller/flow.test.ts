@@ -132,7 +132,7 @@ test('pages hold at most 500 Services, and agents that come together share them'
   }
 });
 
-test('an agent that reads nothing costs its buffer and its keys, and is sent the latest when it reads again', () => {
+test('an agent that reads nothing costs its buffer, and is sent the latest when it reads again', () => {
   const rules = new Table('rules');
   const slow = receiver();
   const stream = new AgentStream(slow.wire, rules, new Table('placements'));

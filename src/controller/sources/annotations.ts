@@ -125,7 +125,7 @@ function readAddresses(annotations: Annotations, loadBalancerIP: unknown): Asked
     const address = parsed(item);
     // kube-vip takes 0.0.0.0 for "ask DHCP", and a host name for "ask DNS".
     if (address === undefined || address === '0.0.0.0' || address === '::') {
-      const message = `${where}: ${JSON.stringify(item)} is no address: name one, or leave it out for the pool`;
+      const message = `${where}: ${JSON.stringify(item)} is no address: name one, or leave it out`;
       return { addresses: [], refusal: { reason: 'NotSupported', message } };
     }
     if (!addresses.includes(address)) addresses.push(address);
