@@ -32,10 +32,7 @@ export class Owners {
   readonly #owners: Map<Address, Owner>;
   readonly #outbox: Outbox;
   readonly #leaving: Leaving;
-  /**
-   * VIPs that nobody has, and the node that was chosen and has not committed their rules yet; null: none
-   * eligible.
-   */
+  /** VIPs that nobody has, and the node chosen, whose commit is awaited; null: none is eligible. */
   readonly #unplaced = new Map<Address, Node | null>();
   readonly #chosenOn = new Map<Node, Set<Address>>();
   readonly #loads = new Map<string, number>();
@@ -77,9 +74,7 @@ export class Owners {
     return this.#unplaced.get(address)?.name ?? null;
   }
 
-  /**
-   * These VIPs are in the rules, with everything they need. Those that have an owner already stay with it.
-   */
+  /** These VIPs are in the rules. Those that have an owner already stay with it. */
   appear(addresses: Iterable<Address>): void {
     for (const address of addresses) {
       const former = this.#leaving.cancel(address);

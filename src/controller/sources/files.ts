@@ -10,9 +10,7 @@ import { type DocumentCache, DocumentError, fileLimitBytes, parseFile } from './
 
 export interface FileSourceInput {
   readonly path: string;
-  /**
-   * Something changed, or a reading ended: `isComplete` says whether everything was read whole at least once.
-   */
+  /** Something changed, or a reading ended: `isComplete` once everything was read whole. */
   readonly onReading: (changes: ReadingChanges, isComplete: boolean) => void;
   readonly onError: (error: unknown) => void;
   readonly signal: AbortSignal;
@@ -49,9 +47,7 @@ export class FileSource {
   #running: Promise<void> | undefined;
   #watcher: FSWatcher | undefined;
   #isFolder = false;
-  /**
-   * All files that a scan found have been tried: before, what was read is a part, however well it was read.
-   */
+  /** All files that a scan found have been tried: before, what was read is a part. */
   #wasScanned = false;
 
   constructor(input: FileSourceInput) {
@@ -171,10 +167,7 @@ export class FileSource {
     }
   }
 
-  /**
-   * True the second time that a file looks like this; the first time it is only looked at again a little
-   * later.
-   */
+  /** True the second time that a file looks like this; the first time it is looked at again later. */
   #isConfirmed(file: string, stamp: string): boolean {
     if (this.#suspects.get(file) === stamp) return true;
     this.#suspects.set(file, stamp);
