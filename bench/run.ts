@@ -1,5 +1,5 @@
-// `npm run bench [-- --quick] [SIZE...]`: each size in a process and in namespaces of its own, so that nothing of this
-// machine is read or changed. Prints a table, and writes the figures to bench/results/.
+// `npm run bench [-- --quick] [SIZE...]`: each size in a process and in namespaces of its own, so that
+// nothing of this machine is read or changed. Prints a table, and writes the figures to bench/results/.
 
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';

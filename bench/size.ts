@@ -1,5 +1,5 @@
-// One size of table, in a process and namespaces of its own: floor and agent take turns, so that what disturbs the
-// machine disturbs both. Writes what it found as JSON.
+// One size of table, in a process and namespaces of its own: floor and agent take turns, so that what
+// disturbs the machine disturbs both. Writes what it found as JSON.
 
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -4,28 +4,35 @@
 #   boot.sh [-a PATH]... [-w MODULE]... [-m MIB] [-c CPUS] [-t SECONDS] [-k] KERNEL COMMAND [ARGUMENT]...
 #   boot.sh -f KERNEL       only fetches the kernel, for a run without a network later
 #
-#   KERNEL      a suite (bookworm, trixie, sid) for the kernel it installs, or the beginning of a version (5.10, 6.1,
+#   KERNEL      a suite (bookworm, trixie, sid) for the kernel it installs, or the beginning of a version
+#   (5.10, 6.1,
 #               6.17.13) for the newest such kernel in any of $SUITES.
-#   -a PATH     copies a file or folder, and the shared libraries its programs need, to the same place in the guest.
+#   -a PATH     copies a file or folder, and the shared libraries its programs need, to the same place in the
+#   guest.
 #               The command's own program is always copied. The guest starts in the folder you are in.
 #   -w MODULE   leaves a kernel module out, so that the guest behaves like a kernel built without it.
 #   -k          prints the guest's kernel log after the run.
 #
-# The guest is an emulated machine with busybox, the modules below and what -a adds. It has no disk and no network card.
-# ACCEL=kvm uses hardware virtualisation. It is not the default: a /dev/kvm inside a virtual machine can open and then hang.
+# The guest is an emulated machine with busybox, the modules below and what -a adds. It has no disk and no
+# network card.
+# ACCEL=kvm uses hardware virtualisation. It is not the default: a /dev/kvm inside a virtual machine can open
+# and then hang.
 set -euo pipefail
 
 SUITES=${SUITES:-bullseye-security bookworm bookworm-security trixie trixie-backports sid}
 CACHE=${CACHE:-${TMPDIR:-/tmp}/kernels-$UID}
 
-# The guest gets these modules and whatever they depend on, and its kernel loads them on demand as a host's would.
+# The guest gets these modules and whatever they depend on, and its kernel loads them on demand as a host's
+# would.
 # A name that a kernel does not have (built in, not born yet, merged into another) is skipped.
-MODULES="nfnetlink nf_tables nft_counter nft_ct nft_log nft_limit nft_quota nft_objref nft_hash nft_numgen nft_reject_inet
-  nft_fib_inet nft_nat nft_masq nft_redir nft_chain_nat nft_compat nfnetlink_log nfnetlink_queue nf_log_syslog nf_conntrack_netlink
-  ip_tables ip6_tables arp_tables iptable_raw ip6table_raw iptable_filter ip6table_filter iptable_mangle ip6table_mangle
-  iptable_nat ip6table_nat ipt_REJECT ip6t_REJECT xt_tcpudp xt_multiport xt_set xt_comment xt_conntrack xt_mark xt_addrtype
-  xt_iprange xt_limit xt_CT xt_NFLOG xt_LOG xt_nat xt_MASQUERADE ip_set ip_set_hash_ip ip_set_hash_ipport
-  ip_set_hash_ipportnet ip_set_hash_net veth dummy bridge br_netfilter macvlan ipvlan 8021q"
+MODULES="nfnetlink nf_tables nft_counter nft_ct nft_log nft_limit nft_quota nft_objref nft_hash
+  nft_numgen nft_reject_inet nft_fib_inet nft_nat nft_masq nft_redir nft_chain_nat nft_compat
+  nfnetlink_log nfnetlink_queue nf_log_syslog nf_conntrack_netlink ip_tables ip6_tables
+  arp_tables iptable_raw ip6table_raw iptable_filter ip6table_filter iptable_mangle
+  ip6table_mangle iptable_nat ip6table_nat ipt_REJECT ip6t_REJECT xt_tcpudp xt_multiport xt_set
+  xt_comment xt_conntrack xt_mark xt_addrtype xt_iprange xt_limit xt_CT xt_NFLOG xt_LOG xt_nat
+  xt_MASQUERADE ip_set ip_set_hash_ip ip_set_hash_ipport ip_set_hash_ipportnet ip_set_hash_net
+  veth dummy bridge br_netfilter macvlan ipvlan 8021q"
 
 added=() without=() memory=1024 cpus=1 seconds=300 log= fetch=
 while getopts a:w:m:c:t:kf option; do
@@ -44,24 +51,33 @@ shift $((OPTIND - 1))
 [ $# -ge 2 ] || { [ "$fetch" ] && [ $# = 1 ]; } || { sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 kernel=$1; shift
 # Without a network a kernel that was fetched before is found by its files alone.
-local_release() { find "$CACHE" -maxdepth 1 -name "$kernel*-cloud-amd64" -printf '%f\n' 2>/dev/null | sort -V | tail -1; }
+local_release() {
+  find "$CACHE" -maxdepth 1 -name "$kernel[!0-9]*-cloud-amd64" -printf '%f\n' 2>/dev/null | sort -V | tail -1
+}
 
 die() { echo "boot.sh: $*" >&2; exit 125; }
 for tool in qemu-system-x86_64 busybox cpio xz flock dpkg-deb apt-get; do
-  command -v "$tool" >/dev/null || die "$tool is missing: install qemu-system-x86 busybox-static cpio xz-utils"
+  command -v "$tool" >/dev/null ||
+    die "$tool is missing: install qemu-system-x86 busybox-static cpio xz-utils"
 done
 ! ldd "$(command -v busybox)" >/dev/null 2>&1 || die "busybox is not static: install busybox-static"
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 
 # A private package state, one for each suite and one for all, leaves the machine's own package lists alone.
-case $kernel in [0-9]*) state=$CACHE/apt/all suites=$SUITES ;; *) state=$CACHE/apt/$kernel suites=$kernel ;; esac
+case $kernel in
+  [0-9]*) state=$CACHE/apt/all suites=$SUITES ;;
+  *) state=$CACHE/apt/$kernel suites=$kernel ;;
+esac
 private() { # TOOL ARGUMENT...: runs an apt tool on the private state.
   local tool=$1; shift
-  "$tool" -qq -o Dir::State="$state" -o Dir::State::status=/dev/null -o Dir::Cache="$state" -o Dir::Cache::pkgcache=pkg \
-    -o Dir::Cache::srcpkgcache=src -o Dir::Etc::sourcelist="$state/sources.list" -o Dir::Etc::sourceparts=/dev/null \
-    -o APT::Sandbox::User=root -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false "$@"
+  "$tool" -qq -o Dir::State="$state" -o Dir::State::status=/dev/null \
+    -o Dir::Cache="$state" -o Dir::Cache::pkgcache=pkg \
+    -o Dir::Cache::srcpkgcache=src \
+    -o Dir::Etc::sourcelist="$state/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+    -o APT::Sandbox::User=root -o Acquire::Languages=none \
+    -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false "$@"
 }
-refresh() { # Downloads the package lists, unless that was done within a day, from the mirror this machine's apt uses.
+refresh() { # Downloads the package lists, unless that was done within a day, from apt's own mirror.
   [ -z "$(find "$state/done" -mtime -1 2>/dev/null)" ] || return 0
   local targets suite label mirror
   targets=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' 'Origin: Debian')
@@ -77,7 +93,8 @@ refresh() { # Downloads the package lists, unless that was done within a day, fr
 }
 find_release() { # Prints the full name of the wanted kernel, such as 6.1.0-56-cloud-amd64.
   case $kernel in
-    [0-9]*) private apt-cache pkgnames linux-image- | grep -E "^linux-image-${kernel//[.+]/[&]}([^0-9].*)?-cloud-amd64$" ;;
+    [0-9]*) private apt-cache pkgnames linux-image- |
+      grep -E "^linux-image-${kernel//[.+]/[&]}([^0-9].*)?-cloud-amd64$" ;;
     *) private apt-cache depends linux-image-cloud-amd64 | grep -oE 'linux-image-[0-9].*' ;;
   esac | sed 's/^linux-image-//' | sort -V | tail -1
 }
@@ -106,7 +123,7 @@ for folder in bin sbin lib lib64; do ln -s usr/$folder "$root/$folder"; done
 cp "$(command -v busybox)" "$root/bin/busybox"
 
 find "$modules" -name '*.ko*' >"$work/modules"
-add_modules() { # NAME...: copies modules and what they need, uncompressed, which is the only form busybox reads.
+add_modules() { # NAME...: copies modules and what they need, uncompressed: busybox reads no other form.
   local name file target
   for name; do
     [[ " ${without[*]-} " != *" ${name//-/_} "* ]] || continue
@@ -120,12 +137,13 @@ add_modules() { # NAME...: copies modules and what they need, uncompressed, whic
 add_modules $MODULES
 busybox depmod -b "$root" "$release"
 
-add() { # PATH...: copies files and folders, and the libraries that the programs and libraries in them are linked with.
+add() { # PATH...: copies files and folders, and the libraries that what is in them is linked with.
   local path
   for path; do
     [ -e "$path" ] || die "$path does not exist"
     find "$path" "$(readlink -f "$path")" | cpio -pdu --quiet "$root"
-    { find -L "$path" -type f \( -perm /111 -o -name '*.so*' -o -name '*.node' \) -exec ldd {} + 2>/dev/null || true; } |
+    { find -L "$path" -type f \( -perm /111 -o -name '*.so*' -o -name '*.node' \) -exec ldd {} + \
+      2>/dev/null || true; } |
       sed -nE 's/.*[[:space:]](\/[^ ]+) \(0x.*/\1/p' | sort -u | cpio -pdLu --quiet "$root"
   done
 }
@@ -137,25 +155,33 @@ if [[ $1 == */* ]] || ! busybox --list | grep -qx -- "$1"; then
 fi
 [ ${#added[@]} = 0 ] || add "${added[@]}"
 
-# The first serial port carries the command's output, the second the kernel's log, the third "up" and then the exit status.
+# The first serial port carries the command's output, the second the kernel's log, the third "up" and then the
+# exit status.
 {
   echo '#!/bin/busybox sh'
-  echo '/bin/busybox --install -s /bin 2>/dev/null; export PATH=/usr/bin:/usr/sbin HOME=/root TERM=dumb LANG=C.UTF-8'
-  echo 'mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; mount -t tmpfs run /run'
+  echo '/bin/busybox --install -s /bin 2>/dev/null'
+  echo 'export PATH=/usr/bin:/usr/sbin HOME=/root TERM=dumb LANG=C.UTF-8'
+  echo 'mount -t proc proc /proc; mount -t sysfs sys /sys'
+  echo 'mount -t devtmpfs dev /dev; mount -t tmpfs run /run'
   echo 'ln -s /proc/self/fd /dev/fd; ln -s /bin/modprobe /sbin/modprobe; ip link set lo up'
   echo 'stty -opost </dev/ttyS0; echo up >/dev/ttyS2'
-  printf '{ cd %q; %s; echo $? >/run/status; } 2>&1 </dev/null | cat >/dev/ttyS0\n' "$PWD" "$(printf '%q ' "$@")"
+  printf '{ cd %q; %s; echo $? >/run/status; } 2>&1 </dev/null | cat >/dev/ttyS0\n' \
+    "$PWD" "$(printf '%q ' "$@")"
   echo 'cat /run/status >/dev/ttyS2; poweroff -f'
 } >"$root/init"
 chmod +x "$root/init"
 (cd "$root" && find . | cpio -o -H newc --quiet) >"$work/initramfs"
 
-# Emulating several processors in several threads breaks a kernel that patches its own code, so they share one thread.
+# Emulating several processors in several threads breaks a kernel that patches its own code, so they share one
+# thread.
 accel=${ACCEL:-tcg,thread=single}
 boot() {
-  timeout "$seconds" qemu-system-x86_64 -accel "$accel" -M q35 -cpu max -smp "$cpus" -m "$memory" -nodefaults -display none \
-    -no-reboot -kernel "$image" -initrd "$work/initramfs" -append "console=ttyS1 quiet panic=-1 mitigations=off" \
-    -chardev stdio,id=out,signal=off -serial chardev:out -serial file:"$work/log" -serial file:"$work/status" </dev/null ||
+  timeout "$seconds" qemu-system-x86_64 -accel "$accel" -M q35 -cpu max -smp "$cpus" -m "$memory" \
+    -nodefaults -display none \
+    -no-reboot -kernel "$image" -initrd "$work/initramfs" \
+    -append "console=ttyS1 quiet panic=-1 mitigations=off" \
+    -chardev stdio,id=out,signal=off -serial chardev:out \
+    -serial file:"$work/log" -serial file:"$work/status" </dev/null ||
     { [ $? != 124 ] || echo "boot.sh: stopped after $seconds s" >&2; }
 }
 # A kernel that dies before it starts the command says nothing about the command, so it gets a second try.
