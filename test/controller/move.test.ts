@@ -146,7 +146,7 @@ test('drain without another eligible node is refused, and outlives a restart', l
   await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
   const { status, body } = await post(running.url, 'drain', { node: 'n1' });
   equal(status, 409);
-  match(body.error?.message ?? '', /1 of 1 VIPs stay on n1/);
+  match(body.error?.message ?? '', /1 of 1 stay on n1/);
   equal(running.status().vips[0]?.node, 'n1');
   await running.stop();
   const again = await runningController(t, { services, stateDir });
