@@ -45,7 +45,7 @@ export class Program {
     const log = openSync(this.#logPath, 'a');
     const [node = '', ...rest] = program;
     this.#child = spawn(node, [...rest, ...words], {
-      stdio: ['ignore', log, log],
+      stdio: ['ignore', log, log, 'ipc'],
       detached: true,
       env: withoutOurs(env),
     });

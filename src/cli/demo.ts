@@ -64,7 +64,9 @@ async function outside(flags: readonly string[], once: boolean, input: DemoInput
   const form = findForm();
   if (form === undefined) return 1;
   const words = ['demo', ...flags, ...(once ? ['--once'] : []), '--outside', ownNamespace()];
-  const child = spawn('unshare', [form, ...input.program, ...words], { stdio: 'inherit' });
+  // The channel carries nothing: its end tells the half inside that this one is gone.
+  const stdio = ['inherit', 'inherit', 'inherit', 'ipc'] as const;
+  const child = spawn('unshare', [form, ...input.program, ...words], { stdio: [...stdio] });
   // Ctrl-C reaches both halves by itself; a signal that only this one was sent has to be passed on.
   input.signal.addEventListener('abort', () => child.kill('SIGTERM'), { once: true });
   const { promise, resolve } = Promise.withResolvers<number>();

@@ -2,10 +2,16 @@
 // setter of the exit code. Each command is imported when it is asked for, so that an agent carries nothing of
 // the others.
 
-/** Aborts on the first SIGTERM or SIGINT; later ones find a stop under way and change nothing. */
+/**
+ * Aborts on the first SIGTERM or SIGINT; later ones find a stop under way and change nothing. A process that
+ * the demo started has a channel to it for no other reason than to stop with the demo, however that ended.
+ */
 function rootSignal(): AbortSignal {
   const root = new AbortController();
-  for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => root.abort());
+  const stop = () => root.abort();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, stop);
+  process.on('disconnect', stop);
+  process.channel?.unref();
   return root.signal;
 }
 
@@ -18,6 +24,8 @@ async function run(): Promise<number> {
     case 'controller':
       return await (await import('../controller/main.ts')).runController(argv, env, rootSignal());
     case 'demo':
+      // A terminal that is closed ends the demo as Ctrl-C does.
+      process.on('SIGHUP', () => process.kill(process.pid, 'SIGTERM'));
       return await (await import('./demo.ts')).runDemo(argv, {
         env,
         signal: rootSignal(),

@@ -1,0 +1,135 @@
+// The demo as a user starts it: what it finds, and that nothing of it is left however it ends.
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const main = here('../../src/cli/main.ts');
+const services = here('services.yaml');
+const form = process.getuid?.() === 0 ? '-nm' : '-Urnm';
+const tried = spawnSync('unshare', [form, 'true'], { encoding: 'utf8' });
+const skip = tried.status !== 0 && `unshare ${form}: ${tried.error?.message ?? tried.stderr.trim()}`;
+if (skip) process.stderr.write(`the demo cannot run here: ${skip}\n`);
+const patienceMs = 60_000;
+
+interface Demo extends Disposable {
+  readonly child: ChildProcess;
+  readonly folder: string;
+  readonly output: () => string;
+  readonly ended: Promise<number | null>;
+}
+
+/** Starts the demo with a temporary folder of its own, by which all that it leaves can be found. */
+function startDemo(...flags: string[]): Demo {
+  const folder = mkdtempSync(join(tmpdir(), 'vipward-demo-test-'));
+  const child = spawn(process.execPath, [main, 'demo', '--services', services, ...flags], {
+    env: { ...process.env, TMPDIR: folder },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on('data', (part) => {
+      text += String(part);
+    });
+  }
+  const { promise: ended, resolve } = Promise.withResolvers<number | null>();
+  child.on('close', resolve);
+  const dispose = () => rmSync(folder, { recursive: true, force: true });
+  return { child, folder, output: () => text, ended, [Symbol.dispose]: dispose };
+}
+
+/** Processes whose environment names the folder: everything that a demo has started, in any namespace. */
+function processesOf(folder: string): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    if (!/^\d+$/.test(pid) || pid === String(process.pid)) return false;
+    try {
+      return readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`TMPDIR=${folder}\0`);
+    } catch {
+      return false;
+    }
+  });
+}
+
+async function waitFor(what: string, isTrue: () => boolean, demo: Demo): Promise<void> {
+  const deadline = performance.now() + patienceMs;
+  while (!isTrue()) {
+    assert.ok(performance.now() < deadline, `${what}:\n${demo.output()}`);
+    await sleep(20);
+  }
+}
+
+async function nothingIsLeft(demo: Demo): Promise<void> {
+  await waitFor('a process is left', () => processesOf(demo.folder).length === 0, demo);
+  await waitFor('a file is left', () => readdirSync(demo.folder).length === 0, demo);
+}
+
+test('demo --once finds every probe as declared, before, during and after a change', { skip }, async () => {
+  using demo = startDemo('--once');
+  assert.equal(await demo.ended, 0, demo.output());
+  const output = demo.output();
+  assert.equal(output.match(/^27 probes, all as declared$/gm)?.length, 3, output);
+  assert.match(output, /^ok {2}10\.87\.\S+ +443\/tcp +declared +backend +backend in /m);
+  assert.match(output, /^ok {2}fd87::16 +53\/udp +declared +node +node in /m);
+  assert.match(output, /^ok {2}10\.87\.\S+ +30080\/tcp +NodePort +nobody +no answer /m);
+  assert.match(output, /^ok {2}10\.87\.\S+ +80\/tcp +not from here +nobody +no answer /m);
+  assert.match(output, /^\w+ opens 8443\/tcp: in the kernel [\d.]+ ms after the file was written/m);
+  assert.doesNotMatch(output, /^NO /m);
+  await nothingIsLeft(demo);
+});
+
+test('Ctrl-C twice ends a live demo with nothing left and exit code 0', { skip }, async () => {
+  using demo = startDemo();
+  await waitFor('no probes', () => demo.output().includes('all as declared'), demo);
+  // As from a terminal: the whole group gets it, and again before the first one is through.
+  process.kill(-(demo.child.pid ?? 0), 'SIGINT');
+  await sleep(30);
+  process.kill(-(demo.child.pid ?? 0), 'SIGINT');
+  assert.equal(await demo.ended, 0, demo.output());
+  assert.match(demo.output(), /everything is removed\n$/);
+  await nothingIsLeft(demo);
+});
+
+test('a demo that is killed takes everything along', { skip }, async () => {
+  using demo = startDemo();
+  await waitFor('no probes', () => demo.output().includes('all as declared'), demo);
+  demo.child.kill('SIGKILL');
+  await demo.ended;
+  await nothingIsLeft(demo);
+});
+
+test('a demo that is stopped while it starts leaves nothing', { skip }, async () => {
+  using demo = startDemo();
+  await waitFor('no start', () => demo.output().includes('are starting'), demo);
+  demo.child.kill('SIGTERM');
+  assert.equal(await demo.ended, 0, demo.output());
+  await nothingIsLeft(demo);
+});
+
+test('the demo says which file is missing, and does not touch the namespace it was started in', () => {
+  const of = (...words: string[]) => {
+    return spawnSync(process.execPath, [main, 'demo', ...words], { encoding: 'utf8' });
+  };
+  const missing = of('--services', '/nonexistent.yaml');
+  assert.equal(missing.status, 2);
+  assert.match(missing.stderr, /--services \/nonexistent\.yaml: there is no such file/);
+  const link = spawnSync('readlink', ['/proc/self/ns/net'], { encoding: 'utf8' }).stdout.trim();
+  const refused = of('--services', services, '--outside', link);
+  assert.equal(refused.status, 1);
+  assert.match(refused.stderr, /it changes only its own/);
+});
+
+test('where unshare is refused the demo says so and what to do', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'vipward-demo-test-'));
+  const words = [main, 'demo', '--once', '--services', services];
+  const { status, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8', env: { PATH: folder } });
+  rmSync(folder, { recursive: true });
+  assert.equal(status, 1);
+  assert.match(stderr, /unshare -\w+ is refused here: .*ENOENT/);
+  assert.match(stderr, /run with sudo/);
+});
