@@ -104,7 +104,7 @@ export function controllerConfig(values: ControllerValues): ControllerConfig {
   const tls = tlsFiles(values);
   if (!isLoopback(listen.host) && tls === undefined && values.tokenFile === undefined && !values.insecure) {
     throw new UsageError(
-      `--listen ${values.listen} is reachable: give --tls-cert and --tls-key, or --token-file, or --insecure`,
+      `--listen ${values.listen} is open: give --tls-cert and --tls-key, or --token-file, or say --insecure`,
     );
   }
   return {
