@@ -31,12 +31,13 @@ export interface Batches {
 
 const nothing: KernelObjects<NftObject> = { constants: [], elements: [], needs: null };
 
-export function batchesOf(
-  dialect: Dialect<NftObject>,
-  needs: Needs,
-  table: readonly VirtualIp[],
-  services: readonly Variant[],
-): Batches {
+export interface BatchesInput {
+  readonly needs: Needs;
+  readonly table: readonly VirtualIp[];
+  readonly services: readonly Variant[];
+}
+
+export function batchesOf(dialect: Dialect<NftObject>, { needs, table, services }: BatchesInput): Batches {
   const render = (vips: readonly VirtualIp[]) => dialect.render({ needs, vips, held: [] });
   const between = (before: readonly VirtualIp[], after: readonly VirtualIp[]) =>
     dialect.encode(diff(render(before), render(after))).steps;

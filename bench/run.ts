@@ -6,9 +6,13 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { nodeFlags } from './compiled-agent.ts';
 import { buildFloor } from './floor.ts';
-import type { SizeResult } from './size.ts';
-import { tableOf } from './table.ts';
+import type { Effort } from './pair.ts';
+import type { PeersResult } from './peers.ts';
+import type { StraightResult } from './straight.ts';
+import type { StreamResult } from './stream.ts';
+import { type SizeResult, tableOf, verdictsOf } from './table.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const allSizes = [10, 1000, 10_000, 50_000];
@@ -16,8 +20,9 @@ const quickSizes = [10, 1000];
 
 // The machine's /run holds the xtables lock; here it is empty and ours to write to.
 const prepare = 'mount -t tmpfs tmpfs /run; exec "$@"';
-/** The product's own flag: a small nursery is most of what keeps an agent under its limit of memory. */
-const nodeFlags = ['--max-semi-space-size=1'];
+
+const fullEffort: Effort = { rounds: 15, cycles: 200, pauseMs: 1 };
+const quickEffort: Effort = { rounds: 4, cycles: 100, pauseMs: 1 };
 
 process.chdir(root);
 const words = process.argv.slice(2);
@@ -41,14 +46,19 @@ function bench(): void {
   const results: SizeResult[] = [];
   for (const size of sizes) {
     process.stderr.write(`bench: ${size} services\n`);
-    results.push(measureApart(wrapper, size));
+    results.push({
+      size,
+      ...measureApart<StraightResult>(wrapper, 'straight', size),
+      ...measureApart<StreamResult>(wrapper, 'stream', size),
+      ...measureApart<PeersResult>(wrapper, 'peers', size),
+    });
   }
   const machine = {
     ...{ date: new Date().toISOString().slice(0, 10), kernel: release(), node: process.version },
     ...{ cpus: cpus().length, cpu: cpus()[0]?.model ?? '' },
     quick,
   };
-  process.stdout.write(tableOf(results));
+  process.stdout.write(tableOf(results) + verdictsOf(results));
   mkdirSync('bench/results', { recursive: true });
   // A quick run is no result to keep.
   const path = join(quick ? 'build' : 'bench/results', `${machine.date}.json`);
@@ -62,13 +72,13 @@ function build(): void {
   run(process.execPath, [tsc, '-p', 'tsconfig.build.json']);
 }
 
-function measureApart(wrapper: readonly string[], size: number): SizeResult {
-  const output = join(root, 'build', 'bench-size.json');
-  const effort = quick ? ['4', '100'] : ['10', '200'];
-  const self = [process.execPath, ...nodeFlags, 'bench/size.ts', String(size), ...effort, output];
+function measureApart<T>(wrapper: readonly string[], part: string, size: number): T {
+  const output = join(root, 'build', 'bench-part.json');
+  const effort = JSON.stringify(quick ? quickEffort : fullEffort);
+  const self = [process.execPath, ...nodeFlags, 'bench/apart.ts', part, String(size), effort, output];
   const [program = '', ...rest] = [...wrapper, 'sh', '-c', prepare, 'sh', ...self];
   run(program, rest);
-  return JSON.parse(readFileSync(output, 'utf8')) as SizeResult;
+  return JSON.parse(readFileSync(output, 'utf8')) as T;
 }
 
 function findWrapper(): readonly string[] | undefined {

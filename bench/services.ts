@@ -1,11 +1,13 @@
 // The Services of a benchmark: one VIP each with two ports, and one more that comes, changes and goes.
 
+import { Census } from '../src/agent/census.ts';
 import { sha256 } from '../src/controller/table.ts';
 import { canonicalJson, Digests } from '../src/protocol/digest.ts';
 import type { ControllerMessage } from '../src/protocol/messages.ts';
 import { pageServices } from '../src/protocol/messages.ts';
 import { type Address, parseAddress } from '../src/state/address.ts';
-import { type Port, parsePort } from '../src/state/port.ts';
+import type { Needs } from '../src/state/desired-state.ts';
+import { parsePort } from '../src/state/port.ts';
 import { parseServiceKey } from '../src/state/service.ts';
 import type { VirtualIp } from '../src/state/virtual-ip.ts';
 
@@ -35,7 +37,7 @@ export function vipAt(index: number, ports: readonly number[] = [80, 443]): Virt
     ports: ports.map((port) => ({
       ...{
         protocol: 'TCP' as const,
-        port: portOf(port),
+        port: parsePort(port),
         service,
         delivery: 'forward' as const,
         sources: null,
@@ -56,6 +58,13 @@ export function variants(size: number): Variant[] {
   }));
 }
 
+/** What the agent's own census says of the table: the same sizes of sets. */
+export function needsOf(table: readonly VirtualIp[]): Needs {
+  const census = new Census();
+  for (const vip of table) census.set(vip.address, vip);
+  return census.needs();
+}
+
 /** The frames with which a controller brings an empty agent to a table. */
 export function firstSync(table: readonly VirtualIp[]): ControllerMessage[] {
   const digests = new Digests(sha256);
@@ -73,8 +82,4 @@ export function firstSync(table: readonly VirtualIp[]): ControllerMessage[] {
     { type: 'synced', table: 'rules', seq, count: table.length, digest: digests.total() },
     { type: 'synced', table: 'placements', seq, count: 0, digest: empty },
   ];
-}
-
-function portOf(number: number): Port {
-  return parsePort(number);
 }

@@ -12,6 +12,10 @@ export function spread(samples: readonly number[]): Spread {
   return { p50: quantile(sorted, 0.5), p99: quantile(sorted, 0.99), samples: sorted.length };
 }
 
+export function median(samples: readonly number[]): number {
+  return spread(samples).p50;
+}
+
 /** The smallest value that at least this part of them does not exceed. */
 function quantile(sorted: Float64Array, part: number): number {
   const value = sorted[Math.max(0, Math.ceil(sorted.length * part) - 1)] ?? Number.NaN;

@@ -1,25 +1,70 @@
-// The figures as text: one line for each way and size, the median and the 99th percentile of each operation.
+// The figures as text: one line for each way and size, and each aim beside what was measured.
 
+import type { PeersResult } from './peers.ts';
 import { operations } from './services.ts';
-import type { SizeResult } from './size.ts';
 import type { Spreads } from './statistics.ts';
+import type { StraightResult } from './straight.ts';
+import type { StreamResult } from './stream.ts';
+
+/** What is measured of one size; everything in microseconds but what says Ms or Mb. */
+export interface SizeResult extends StraightResult, StreamResult, PeersResult {
+  readonly size: number;
+}
 
 const micros = ' us, p50/p99';
 
 export function tableOf(results: readonly SizeResult[]): string {
-  const lines = [['services', 'way', ...operations.map((name) => name + micros)]];
+  const spreads = [['services', 'way', ...operations.map((name) => name + micros)]];
+  const costs = [
+    ['services', 'cold load ms', 'RSS MB started', 'loaded', 'idle', 'after updates', 'at most'],
+  ];
   for (const result of results) {
-    for (const [way, spreads] of waysOf(result)) lines.push([String(result.size), way, ...cells(spreads)]);
+    for (const [way, found] of waysOf(result)) spreads.push([String(result.size), way, ...cells(found)]);
+    const { started, loaded, idle, updated, most } = result.memoryMb;
+    const memory = [started, loaded, idle, updated, most].map(String);
+    costs.push([String(result.size), String(result.coldLoadMs), ...memory]);
   }
-  return `${align(lines)}\n`;
+  const leftOut = results[0]?.leftOut ?? '';
+  return `${align(spreads)}\n\nleft out: ${leftOut}\n\n${align(costs)}\n`;
 }
 
-function waysOf({ floor, inProcess }: SizeResult): [string, Spreads][] {
+/** Each aim at each size: the worst of the three operations, beside the most it may be. */
+export function verdictsOf(results: readonly SizeResult[]): string {
+  const lines = [['services', 'aim', 'found', 'at most']];
+  const put = (size: number, aim: string, found: number, most: number): void => {
+    const mark = found <= most ? '' : '  missed';
+    lines.push([String(size), aim, found.toFixed(1), most.toFixed(1) + mark]);
+  };
+  const [first] = results;
+  for (const result of results) {
+    const { size, floor, inProcess, coldLoadMs, memoryMb } = result;
+    for (const rhythm of ['hot', 'paced'] as const) {
+      for (const name of operations) {
+        const [ours, theirs] = [inProcess[rhythm][name], floor[rhythm][name]];
+        put(size, `${rhythm} ${name}: median us`, ours.p50, theirs.p50 + 30);
+        put(size, `${rhythm} ${name}: p99 us`, ours.p99, theirs.p99 * 3);
+        const least = first?.inProcess[rhythm][name].p50 ?? 0;
+        if (size === 50_000)
+          put(size, `${rhythm} ${name}: median us as with ${first?.size}`, ours.p50, least * 1.3);
+      }
+    }
+    put(size, 'RSS MB just started', memoryMb.started, 65);
+    if (size <= 10_000) put(size, 'RSS MB idle after load', memoryMb.idle, size === 10_000 ? 100 : 75);
+    if (size === 10_000) put(size, 'cold load ms', coldLoadMs, 250);
+  }
+  return `\n${align(lines)}\n`;
+}
+
+function waysOf({ floor, inProcess, overWebSocket, peers, emptyProcess }: SizeResult): [string, Spreads][] {
   return [
     ['floor, hot', floor.hot],
     ['agent in process, hot', inProcess.hot],
+    ['controller to ack, hot', overWebSocket.hot],
     ['floor, 1 ms apart', floor.paced],
     ['agent in process, 1 ms apart', inProcess.paced],
+    ['controller to ack, 1 ms apart', overWebSocket.paced],
+    ...Object.entries(peers),
+    ['an empty process', emptyProcess],
   ];
 }
 
@@ -28,16 +73,9 @@ function cells(spreads: Spreads): string[] {
 }
 
 function align(lines: readonly (readonly string[])[]): string {
-  const widths = (lines[0] ?? []).map((_, column) =>
-    Math.max(...lines.map((line) => line[column]?.length ?? 0)),
-  );
-  return lines
-    .map((line) =>
-      line
-        .map((cell, column) =>
-          column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0),
-        )
-        .join('  '),
-    )
-    .join('\n');
+  const widthOf = (column: number) => Math.max(...lines.map((line) => line[column]?.length ?? 0));
+  const widths = (lines[0] ?? []).map((_, column) => widthOf(column));
+  const pad = (cell: string, column: number) =>
+    column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0);
+  return lines.map((line) => line.map(pad).join('  ').trimEnd()).join('\n');
 }

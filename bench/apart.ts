@@ -1,0 +1,16 @@
+// One part of a benchmark at one size, in a process and namespaces of its own: `apart.ts PART SIZE EFFORT OUTPUT`,
+// where EFFORT is JSON. What it found is written to OUTPUT as JSON.
+
+import { writeFileSync } from 'node:fs';
+import { setLinkUp } from '../test/namespaces.ts';
+import type { Effort } from './pair.ts';
+import { measurePeers } from './peers.ts';
+import { measureStraight } from './straight.ts';
+import { measureStream } from './stream.ts';
+
+const measures = { straight: measureStraight, stream: measureStream, peers: measurePeers };
+
+const [part = '', size, effort = '', output = ''] = process.argv.slice(2);
+const measure = measures[part as keyof typeof measures];
+setLinkUp(1);
+writeFileSync(output, JSON.stringify(await measure(Number(size), JSON.parse(effort) as Effort)));

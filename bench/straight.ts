@@ -1,0 +1,46 @@
+// The agent in this process beside the floor: they take turns, so that what disturbs the machine disturbs both.
+
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { batchesOf, Floor } from './floor.ts';
+import { InProcess } from './in-process.ts';
+import type { Effort, Pair } from './pair.ts';
+import { needsOf, variants, vips } from './services.ts';
+import { noSamples, type Samples, spreads } from './statistics.ts';
+
+export interface StraightResult {
+  readonly floor: Pair;
+  readonly inProcess: Pair;
+  readonly floorLoadMs: number;
+  readonly inProcessLoadMs: number;
+}
+
+const warmUpCycles = 1000;
+
+export async function measureStraight(size: number, effort: Effort): Promise<StraightResult> {
+  const { rounds, cycles, pauseMs } = effort;
+  const folder = mkdtempSync(join(tmpdir(), 'vipward-bench-'));
+  const services = variants(size);
+  const table = vips(size);
+  const ours = await InProcess.start(folder);
+  const inProcessLoadMs = await ours.load(table);
+  const { dialect } = ours.agent.firewall;
+  using floor = new Floor(batchesOf(dialect, { needs: needsOf(table), table, services }), folder);
+  const floorLoadMs = await floor.loaded();
+  const [floorHot, floorPaced, oursHot, oursPaced] = [noSamples(), noSamples(), noSamples(), noSamples()];
+  await floor.replay(warmUpCycles, 0, noSamples());
+  await ours.replay(services, { cycles: warmUpCycles, pauseMs: 0 }, noSamples());
+  for (let round = 0; round < rounds; round++) {
+    await floor.replay(cycles, 0, floorHot);
+    await ours.replay(services, { cycles, pauseMs: 0 }, oursHot);
+    await floor.replay(cycles, pauseMs * 1000, floorPaced);
+    await ours.replay(services, { cycles, pauseMs }, oursPaced);
+  }
+  await ours.agent.stop();
+  const pair = (hot: Samples, paced: Samples): Pair => ({ hot: spreads(hot), paced: spreads(paced) });
+  return {
+    ...{ floor: pair(floorHot, floorPaced), inProcess: pair(oursHot, oursPaced) },
+    ...{ floorLoadMs, inProcessLoadMs },
+  };
+}
