@@ -1,4 +1,5 @@
-// The agent as it is shipped: compiled, a process of its own, with the flag of the image. Its memory is read in /proc.
+// The agent as it is shipped: compiled, a process of its own, with the flag of the image. Its memory is
+// read in /proc.
 
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';

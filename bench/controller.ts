@@ -1,4 +1,5 @@
-// A controller as run.ts makes it, but for its source: Services are given to it here, and acks are timed on arrival.
+// A controller as the product makes it, but for its source: Services are given to it here, and acks are
+// timed on arrival.
 
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';

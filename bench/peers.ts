@@ -1,5 +1,6 @@
-// What others start for the same change: nft and the iptables restores, each with a table of as many Services in a
-// namespace of its own. A Service of iptables is one multiport rule, which is less than it would need.
+// What others start for the same change: nft and the iptables restores, each with a table of as many
+// Services in a namespace of its own. A Service of iptables is one multiport rule, which is less than it
+// would need.
 
 import { nftables } from '../src/dialects/nftables/dialect.ts';
 import { Kernel } from '../src/host/kernel.ts';

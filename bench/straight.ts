@@ -1,6 +1,7 @@
-// The agent in this process beside the floor: they take turns, so that what disturbs the machine disturbs both.
+// The agent in this process beside the floor: they take turns, so that what disturbs the machine disturbs
+// both.
 
-import { mkdtempSync } from 'node:fs';
+import { mkdtempDisposableSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { batchesOf, Floor } from './floor.ts';
@@ -20,13 +21,13 @@ const warmUpCycles = 1000;
 
 export async function measureStraight(size: number, effort: Effort): Promise<StraightResult> {
   const { rounds, cycles, pauseMs } = effort;
-  const folder = mkdtempSync(join(tmpdir(), 'vipward-bench-'));
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-bench-'));
   const services = variants(size);
   const table = vips(size);
-  const ours = await InProcess.start(folder);
+  const ours = await InProcess.start(folder.path);
   const inProcessLoadMs = await ours.load(table);
   const { dialect } = ours.agent.firewall;
-  using floor = new Floor(batchesOf(dialect, { needs: needsOf(table), table, services }), folder);
+  using floor = new Floor(batchesOf(dialect, { needs: needsOf(table), table, services }), folder.path);
   const floorLoadMs = await floor.loaded();
   const [floorHot, floorPaced, oursHot, oursPaced] = [noSamples(), noSamples(), noSamples(), noSamples()];
   await floor.replay(warmUpCycles, 0, noSamples());
