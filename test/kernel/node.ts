@@ -14,7 +14,7 @@ import type { Status } from '../../src/controller/status.ts';
 import { cannotUnshare, Namespace, runIn, spawnIn } from '../namespaces.ts';
 import { manifest, type Service } from './manifest.ts';
 import { hasTool } from './own-kernel.ts';
-import { dial, getJson, listenIn, type Probe, probe } from './traffic.ts';
+import { connectIn, getJson, listenIn, type Probe, probe } from './traffic.ts';
 
 export type { Service } from './manifest.ts';
 
@@ -145,10 +145,8 @@ export class Node implements AsyncDisposable {
   }
 
   async connectFrom(from: Namespace, to: TcpNetConnectOpts): Promise<Socket> {
-    const socket = await dial(from, to);
+    const socket = await connectIn(from, to);
     this.#closers.push(() => socket.destroy());
-    await once(socket, 'connect');
-    socket.on('error', () => {});
     return socket;
   }
 

@@ -14,6 +14,7 @@ export type Probe = 'open' | 'closed' | 'refused';
 
 /** Far beyond what an answer takes between two namespaces. */
 const patienceMs = 400;
+const connectWithinMs = 30_000;
 let last: Promise<unknown> = Promise.resolve();
 
 /** The whole thread moves, so that one stay begins when the one before it has ended. */
@@ -23,14 +24,20 @@ function stay<T>(namespace: Namespace, body: () => Promise<T>): Promise<T> {
   return mine;
 }
 
-/** A socket of the namespace that is on its way to a literal address. */
-export function dial(from: Namespace, options: TcpNetConnectOpts): Promise<Socket> {
-  return stay(from, async () => {
-    const socket = connect(options);
+/** A connection from the namespace to a literal address, once it is up. Rejects if it does not come up. */
+export async function connectIn(from: Namespace, to: TcpNetConnectOpts): Promise<Socket> {
+  const { socket, isUp } = await stay(from, async () => {
+    const made = connect(to);
+    // At once: the connection may be up before this turn ends.
+    const up = once(made, 'connect', { signal: AbortSignal.timeout(connectWithinMs) });
+    up.catch(() => made.destroy());
+    made.on('error', () => {});
     // The descriptor is made at the end of this turn.
     await turn();
-    return socket;
+    return { socket: made, isUp: up };
   });
+  await isUp;
+  return socket;
 }
 
 /** What a server in the namespace answers, read as JSON. */
