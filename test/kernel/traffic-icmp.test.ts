@@ -1,0 +1,88 @@
+// What a network needs of an address beside its ports: an answer to ping, errors of a path, and neighbour
+// resolution.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { runIn } from '../namespaces.ts';
+import { Node, type Service, skip } from './node.ts';
+import { hasTool } from './own-kernel.ts';
+import { sendRaw } from './traffic.ts';
+
+const vips = ['10.77.0.100', 'fd77::100'];
+const web: Service = { name: 'web', addresses: vips, ports: ['TCP 80', 'UDP 53'] };
+const ping = skip || hasTool('ping', '-V');
+
+test('a VIP answers ping, unless the node was told otherwise', { skip: ping }, async () => {
+  await using node = await Node.start({ services: [web] });
+  for (const vip of vips) node.run(`ping -c 1 -W 5 ${vip}`, { where: node.client });
+  await using silent = await Node.start({ services: [web], agentArgs: ['--echo', 'off'] });
+  for (const vip of vips) {
+    const { status } = runIn(silent.client, ['ping', '-c', '1', '-W', '1', vip]);
+    assert.equal(status, 1, vip);
+  }
+});
+
+test('a path that is too narrow is heard of by the socket that sent', { skip }, async () => {
+  await using node = await Node.start({ services: [web] });
+  // A VIP's own socket: the error finds it only by the address and port it is bound to.
+  for (const vip of vips) await node.listen(node.node, 'udp', 53, vip);
+  sendRaw(node.client, 1, '10.77.0.100', tooBig4());
+  await node.until('the path of IPv4 is narrow', () =>
+    node.run('ip route get 10.77.0.9 from 10.77.0.100').includes('mtu 1000'),
+  );
+  sendRaw(node.client, 58, 'fd77::100', tooBig6());
+  await node.until('the path of IPv6 is narrow', () =>
+    node.run('ip -6 route get fd77::9 from fd77::100').includes('mtu 1400'),
+  );
+});
+
+test('a redirect to a VIP is dropped', { skip }, async () => {
+  await using node = await Node.start({ services: [web] });
+  const redirect4 = tooBig4();
+  redirect4.set([5, 1, 0, 0, 10, 77, 0, 9]);
+  sendRaw(node.client, 1, '10.77.0.100', withChecksum(redirect4));
+  const redirect6 = tooBig6();
+  redirect6.set([137, 0]);
+  sendRaw(node.client, 58, 'fd77::100', redirect6);
+  await node.until('the drops are counted', async () => {
+    return (await node.status()).vips.every(({ dropped }) => dropped === 1);
+  });
+});
+
+test('a client that has forgotten where a VIP is finds it again', { skip }, async () => {
+  await using node = await Node.start({ services: [web] });
+  await node.listen(node.node, 'tcp', 80);
+  for (const vip of vips) {
+    for (let times = 0; times < 3; times++) {
+      node.run('ip neighbour flush dev lan0', { where: node.client });
+      node.run('ip neighbour flush dev lan');
+      assert.equal(await node.probe('tcp', vip, 80), 'open', vip);
+    }
+    assert.match(node.run(`ip neighbour show ${vip}`, { where: node.client }), /lladdr/);
+  }
+});
+
+/** Fragmentation needed, MTU 1000, about a datagram from port 53 of the VIP to the client. */
+function tooBig4(): Uint8Array {
+  const ip = [0x45, 0, 5, 0xdc, 0, 1, 0x40, 0, 64, 17, 0, 0, 10, 77, 0, 100, 10, 77, 0, 9];
+  return withChecksum(Uint8Array.from([3, 4, 0, 0, 0, 0, 3, 0xe8, ...ip, ...datagram]));
+}
+
+/** Packet too big, MTU 1400; the kernel writes its checksum. */
+function tooBig6(): Uint8Array {
+  const address = (last: readonly number[]): number[] => [0xfd, 0x77, ...new Array(12).fill(0), ...last];
+  const ip = [0x60, 0, 0, 0, 5, 0xb4, 17, 64, ...address([1, 0]), ...address([0, 9])];
+  return Uint8Array.from([2, 0, 0, 0, 0, 0, 5, 0x78, ...ip, ...datagram]);
+}
+
+/** A header of UDP, from port 53 to 5353. */
+const datagram: readonly number[] = [0, 53, 0x14, 0xe9, 5, 0xb4, 0, 0];
+
+function withChecksum(packet: Uint8Array): Uint8Array {
+  packet.set([0, 0], 2);
+  const view = new DataView(packet.buffer);
+  let sum = 0;
+  for (let at = 0; at < packet.length; at += 2) sum += view.getUint16(at);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  view.setUint16(2, ~sum & 0xffff);
+  return packet;
+}
