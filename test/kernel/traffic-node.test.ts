@@ -1,0 +1,121 @@
+// The node's own traffic: it reaches its own VIPs, opens connections from them where allowed, and is never
+// mistaken for one of them, even when its own address goes and comes back.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Node, type Service, skip } from './node.ts';
+import { hasTool } from './own-kernel.ts';
+import { echoes, probe } from './traffic.ts';
+
+const v4 = '10.77.0.100';
+const v6 = 'fd77::100';
+const vips = [v4, v6];
+const outsiders = { [v4]: '10.77.0.9', [v6]: 'fd77::9' } as const;
+const nft = skip || hasTool('nft', '--version');
+
+function web(annotations: Readonly<Record<string, string>>): Service {
+  return { name: 'web', addresses: vips, ports: ['TCP 80'], annotations };
+}
+
+test('a node reaches its own VIP', { skip }, async () => {
+  await using node = await Node.start({ services: [web({ delivery: 'host' })] });
+  await node.listen(node.node, 'tcp', 80);
+  for (const vip of vips) assert.equal(await node.probe('tcp', vip, 80, node.node), 'open', vip);
+});
+
+test('a node and its pods reach their own VIP through the NAT of kube-proxy', { skip: nft }, async () => {
+  await using node = await Node.start({ services: [web({ delivery: 'forward' })] });
+  await node.listen(node.backend, 'tcp', 8080);
+  const lines = [
+    'add table inet kube',
+    'add chain inet kube post { type nat hook postrouting priority srcnat; }',
+  ];
+  lines.push('add rule inet kube post oif "pods" ct status dnat masquerade');
+  for (const [hook, chain] of [
+    ['output', 'out'],
+    ['prerouting', 'pre'],
+  ]) {
+    lines.push(`add chain inet kube ${chain} { type nat hook ${hook} priority -100; }`);
+    lines.push(`add rule inet kube ${chain} ip daddr ${v4} tcp dport 80 dnat ip to 10.88.0.2:8080`);
+    lines.push(`add rule inet kube ${chain} ip6 daddr ${v6} tcp dport 80 dnat ip6 to [fd88::2]:8080`);
+  }
+  node.run('nft -f -', { input: `${lines.join('\n')}\n` });
+  for (const vip of vips) {
+    for (const from of [node.node, node.client, node.backend]) {
+      assert.equal(await node.probe('tcp', vip, 80, from), 'open', vip);
+    }
+    assert.ok(await echoes(await node.connect(vip, 80, node.node), 'data goes both ways'));
+  }
+});
+
+test('with egress a connection from a VIP gets its answer, and nobody else its port', { skip }, async () => {
+  await using node = await Node.start({ services: [web({ egress: 'true' })] });
+  await node.listen(node.client, 'tcp', 9000);
+  await node.listen(node.node, 'tcp', 80);
+  for (const vip of [v4, v6] as const) {
+    const out = await node.connectFrom(node.node, { host: outsiders[vip], port: 9000, localAddress: vip });
+    assert.ok(await echoes(out, 'to and fro'));
+    assert.equal(await node.probe('tcp', vip, out.localPort ?? 0), 'closed');
+    assert.equal(await node.probe('tcp', vip, 22), 'closed');
+    assert.equal(await node.probe('tcp', vip, 80), 'open');
+  }
+});
+
+test('without egress a connection from a VIP gets no answer', { skip }, async () => {
+  await using node = await Node.start({ services: [web({})] });
+  await node.listen(node.client, 'tcp', 9000);
+  for (const vip of [v4, v6] as const) {
+    const to = { host: outsiders[vip], port: 9000 };
+    assert.equal(await probe(node.node, 'tcp', { ...to, localAddress: vip }), 'closed');
+    assert.equal(await probe(node.node, 'tcp', to), 'open');
+  }
+});
+
+/**
+ * How a node may be addressed: with its prefix, or by a host address and a gateway that is declared on-link.
+ */
+const addressings = {
+  'a prefix': {
+    addresses: ['10.77.0.1/24', 'fd77::1/64'],
+    routes: ['default via 10.77.0.9', 'default via fd77::9'],
+    agentArgs: [],
+  },
+  'a host address': {
+    addresses: ['10.77.0.1/32', 'fd77::1/128'],
+    routes: ['default via 10.77.0.9 dev lan onlink', 'default via fd77::9 dev lan onlink'],
+    agentArgs: ['--interface', 'lan'],
+  },
+} as const;
+
+for (const [name, { addresses, routes, agentArgs }] of Object.entries(addressings)) {
+  test(`a VIP is never a source: ${name} goes and comes back`, { skip: nft }, async () => {
+    await using node = await Node.start({ services: [web({})], agentArgs });
+    node.run('ip address add 192.0.2.1/32 dev lan0', { where: node.client });
+    node.run('ip address add 2001:db8::1/128 dev lan0 nodad', { where: node.client });
+    await node.listen(node.client, 'tcp', 9000);
+    await node.listen(node.node, 'tcp', 80);
+    node.run('nft -f -', { input: masquerade });
+    for (const address of ['10.77.0.1/24', 'fd77::1/64']) node.run(`ip address delete ${address} dev lan`);
+    for (const address of addresses) node.run(`ip address add ${address} dev lan`);
+    for (const route of routes) node.run(`ip route replace ${route}`);
+    for (const far of ['192.0.2.1', '2001:db8::1']) {
+      for (const [who, from] of [
+        ['node', node.node],
+        ['pod', node.backend],
+      ] as const) {
+        assert.equal(await probe(from, 'tcp', { host: far, port: 9000 }), 'open', `${who} to ${far}`);
+      }
+      assert.match(
+        node.run(`ip route get ${far}`),
+        far.includes(':') ? / src fd77::1 / : / src 10\.77\.0\.1 /,
+      );
+    }
+    for (const vip of vips) assert.equal(await node.probe('tcp', vip, 80), 'open', vip);
+    assert.ok((await node.status()).vips.every(({ state }) => state === 'serving'));
+  });
+}
+
+const masquerade = `
+add table inet kube
+add chain inet kube post { type nat hook postrouting priority srcnat; }
+add rule inet kube post oif "lan" iifname "pods" masquerade
+`;
