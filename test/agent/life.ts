@@ -1,0 +1,151 @@
+// What tests of a living agent look through: datagrams that must not be lost, monitors of other programs, and
+// our own sockets in the node's namespace.
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { addresses } from '../../src/dialects/addresses/dialect.ts';
+import { Kernel } from '../../src/host/kernel.ts';
+import { loadNative } from '../../src/host/native.ts';
+import { attributesOf, messagesOf, u32, u32Be } from '../../src/netlink/reader.ts';
+import { formatAddress } from '../../src/state/address.ts';
+import type { Node } from '../kernel/node.ts';
+import { bound } from '../kernel/traffic.ts';
+import { spawnIn } from '../namespaces.ts';
+
+/**
+ * An answer that is not there by then is lost; between two namespaces it takes a few hundred microseconds.
+ */
+const lostAfterMs = 3000;
+
+export interface Prober {
+  readonly sent: number;
+  /** Ends the sending, waits for late answers, and says how many never came. */
+  lost(): Promise<number>;
+}
+
+/**
+ * Sends a numbered datagram from the client about every millisecond to a port that answers with what it is
+ * sent.
+ */
+export async function prober(node: Node, host: string, port: number): Promise<Prober> {
+  const socket = await bound(node.client, host.includes(':') ? '::' : '0.0.0.0', 0);
+  const unanswered = new Set<number>();
+  let sent = 0;
+  socket.on('message', (data) => unanswered.delete(Number(data)));
+  const timer = setInterval(() => {
+    unanswered.add(++sent);
+    socket.send(String(sent), port, host);
+  }, 1);
+  return {
+    get sent() {
+      return sent;
+    },
+    async lost() {
+      clearInterval(timer);
+      const end = performance.now() + lostAfterMs;
+      while (unanswered.size > 0 && performance.now() < end) await sleep(5);
+      socket.close();
+      return unanswered.size;
+    },
+  };
+}
+
+export interface Monitor {
+  /** What was printed since the start. */
+  end(): Promise<string[]>;
+}
+
+/**
+ * `ip monitor` or `nft monitor` on the node. It is known to listen, and to have said all, by a sign of our
+ * own.
+ */
+export async function monitor(node: Node, kind: 'ip' | 'nft'): Promise<Monitor> {
+  const argv =
+    kind === 'ip' ? (['ip', 'monitor', 'address', 'link', 'route'] as const) : (['nft', 'monitor'] as const);
+  const child = spawnIn(node.node, [...argv], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let text = '';
+  child.stdout?.on('data', (part: Buffer) => {
+    text += `${part}`;
+  });
+  let signs = 0;
+  const sign = async (): Promise<void> => {
+    const before = text.length;
+    const [add, mark] =
+      kind === 'ip'
+        ? [`ip address add 192.0.2.${++signs}/32 dev lo`, `192.0.2.${signs}/32`]
+        : [`nft add table ip sign${++signs}`, `sign${signs}`];
+    node.run(add);
+    const end = performance.now() + 200;
+    while (!text.slice(before).includes(mark) && performance.now() < end) await sleep(5);
+    if (!text.slice(before).includes(mark)) return sign();
+    await sleep(50);
+  };
+  await sign();
+  text = '';
+  return {
+    async end() {
+      await sign();
+      child.kill();
+      await once(child, 'exit');
+      return text.split('\n').filter((line) => !/^$|192\.0\.2\.|sign\d|^# new generation/.test(line));
+    },
+  };
+}
+
+export interface Sockets extends Disposable {
+  readonly kernel: Kernel;
+  /** The number that each commit of anybody to nf_tables raises. */
+  generation(): Promise<number>;
+  /** When each address was made, in hundredths of a second since the machine started. */
+  made(): Promise<Map<string, number>>;
+}
+
+const IFA_ADDRESS = 1;
+const IFA_CACHEINFO = 6;
+const NFT_MSG_GETGEN = 0xa10;
+const NFTA_GEN_ID = 1;
+
+/**
+ * Our own netlink sockets in the node's namespace. One a process, for the addon has one place for late
+ * results.
+ */
+export function socketsOf(node: Node): Sockets {
+  const kernel = new Kernel(loadNative());
+  node.node.run(() => [kernel.portId('nfnetlink'), kernel.portId('rtnetlink')]);
+  return {
+    kernel,
+    async generation() {
+      const bytes = new Uint8Array(20);
+      const view = new DataView(bytes.buffer);
+      view.setUint32(0, bytes.length, true);
+      view.setUint16(4, NFT_MSG_GETGEN, true);
+      view.setUint16(6, 1, true);
+      view.setUint32(8, 7, true);
+      for (const { payload } of messagesOf(await kernel.ask({ door: 'nfnetlink', bytes }))) {
+        const id = attributesOf(payload, 4).get(NFTA_GEN_ID);
+        if (id !== undefined) return u32Be(id);
+      }
+      throw new Error('no generation in the answer');
+    },
+    async made() {
+      const stamps = new Map<string, number>();
+      for (const reply of await kernel.dump(addresses.dumps)) {
+        for (const { payload } of messagesOf(reply)) {
+          const attributes = attributesOf(payload, 8);
+          const [address, cache] = [attributes.get(IFA_ADDRESS), attributes.get(IFA_CACHEINFO)];
+          if (address !== undefined && cache !== undefined) stamps.set(formatAddress(address), u32(cache, 8));
+        }
+      }
+      return stamps;
+    },
+    [Symbol.dispose]() {
+      kernel[Symbol.dispose]();
+    },
+  };
+}
+
+/** Whether a program is there; false if so, as the `skip` option has it. */
+export function lacks(program: string, word = '--version'): string | false {
+  const { error } = spawnSync(program, [word]);
+  return error === undefined ? false : `${program} is not there to compare with`;
+}

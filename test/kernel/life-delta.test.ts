@@ -1,0 +1,68 @@
+// An agent that changes something: only that, in the order that keeps every port as it should be, and nothing
+// while there is nothing to do.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { prober, socketsOf } from '../agent/life.ts';
+import { Node, type Service, skip } from './node.ts';
+
+const first: Service = { name: 'first', addresses: ['10.77.0.100', 'fd77::100'], ports: ['UDP 53'] };
+const second: Service = { name: 'second', addresses: ['10.77.0.101'], ports: ['TCP 80'] };
+const changes = 300;
+
+test('a port change is a delta: no datagram to its neighbour is lost, no address is made anew', {
+  skip,
+}, async () => {
+  await using node = await Node.start({ services: [first] });
+  using sockets = socketsOf(node);
+  await node.listen(node.node, 'udp', 53);
+  await node.until('an answer', async () => (await node.probe('udp', '10.77.0.100', 53)) === 'open');
+  const before = await sockets.made();
+  const generation = await sockets.generation();
+  const probers = [await prober(node, '10.77.0.100', 53), await prober(node, 'fd77::100', 53)];
+  for (let n = 1; n <= changes; n++) {
+    await node.setServices([n % 2 === 1 ? { ...first, ports: ['UDP 53', 'UDP 54'] } : first]);
+  }
+  for (const { sent } of probers) assert.ok(sent > changes, `only ${sent} datagrams were sent`);
+  for (const one of probers) assert.equal(await one.lost(), 0);
+  assert.equal((await sockets.generation()) - generation, changes);
+  assert.deepEqual(await sockets.made(), before);
+});
+
+test('a VIP whose filter the kernel refuses is not on the node, is named, and its neighbour serves', {
+  skip,
+}, async () => {
+  await using node = await Node.start({ services: [first], agentArgs: ['--set-size', '1'] });
+  await node.listen(node.node, 'tcp', 80);
+  await node.listen(node.node, 'udp', 53);
+  await node.setServices([first, second]);
+  const { vips } = await node.status();
+  const refused = vips.find(({ address }) => address === '10.77.0.101');
+  assert.deepEqual(
+    [refused?.state, refused?.reason, refused?.held, refused?.services],
+    ['refused', 'KernelRefused', false, ['default/second']],
+  );
+  assert.match(refused?.message ?? '', /ENFILE/);
+  const theirs = (await node.controllerStatus()).vips.find(({ address }) => address === '10.77.0.101');
+  assert.deepEqual(
+    theirs?.services.map(({ key, state }) => [key, state]),
+    [['default/second', 'refused']],
+  );
+  assert.match(theirs?.services[0]?.message ?? '', /ENFILE/);
+  assert.doesNotMatch(node.run('ip address'), /10\.77\.0\.101/);
+  assert.equal(await node.probe('tcp', '10.77.0.101', 80), 'closed');
+  assert.equal(await node.probe('udp', '10.77.0.100', 53), 'open');
+  // A refused Service is tried again when it changes.
+  await node.setServices([second]);
+  await node.setServices([{ ...second, ports: ['TCP 81'] }]);
+  await node.listen(node.node, 'tcp', 81);
+  assert.equal(await node.probe('tcp', '10.77.0.101', 81), 'open');
+});
+
+test('an idle agent commits nothing', { skip }, async () => {
+  await using node = await Node.start({ services: [first, second] });
+  using sockets = socketsOf(node);
+  const before = await sockets.generation();
+  await sleep(10_000);
+  assert.equal(await sockets.generation(), before);
+});
