@@ -1,7 +1,7 @@
 // An agent put together: the kernel's state adopted, the last state from disk in force, and the streams
 // opened.
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { Kernel } from '../host/kernel.ts';
@@ -134,7 +134,7 @@ function assemble(
       ...{ node, version, allow, loop, now },
       firewall: firewall.dialect.name,
       held: () => reporter.heldVips(),
-      hash: (text) => createHash('sha256').update(text).digest('hex'),
+      hash: (text) => hash('sha256', text),
       onLink: () => network.onLink(allow),
       ...reporter.ofSession,
     },

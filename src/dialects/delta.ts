@@ -22,6 +22,10 @@ function compare<O extends KernelObject>(
   remove: O[],
   add: O[],
 ): void {
+  if (have.length === 0) {
+    for (const object of want) add.push(object);
+    return;
+  }
   const left = new Map<string, O>();
   for (const object of have) {
     if (!object.foreign) left.set(object.id, object);

@@ -90,17 +90,33 @@ export function compareAddresses(a: Address, b: Address): number {
   return 0;
 }
 
+/** Character by character, for this stands on the path of every change. */
 function bytesOf4(text: string): Uint8Array | undefined {
-  const parts = text.split('.');
-  if (parts.length !== 4) return undefined;
   const bytes = new Uint8Array(4);
-  for (let index = 0; index < 4; index++) {
-    const part = parts[index] ?? '';
-    if (!/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined;
-    bytes[index] = Number(part);
+  let part = 0;
+  let digits = 0;
+  let value = 0;
+  for (let index = 0; index <= text.length; index++) {
+    const code = index === text.length ? dot : text.charCodeAt(index);
+    if (code === dot) {
+      if (digits === 0 || part === 4) return undefined;
+      bytes[part++] = value;
+      digits = 0;
+      value = 0;
+      continue;
+    }
+    const digit = code - zero;
+    // A leading zero is octal to some and decimal to others, so it is neither here.
+    if (digit < 0 || digit > 9 || (digits > 0 && value === 0)) return undefined;
+    value = value * 10 + digit;
+    digits++;
+    if (value > 255) return undefined;
   }
-  return bytes;
+  return part === 4 ? bytes : undefined;
 }
+
+const dot = 46;
+const zero = 48;
 
 function bytesOf6(text: string): Uint8Array | undefined {
   const halves = text.split('::');
