@@ -135,28 +135,28 @@ export class Loop implements Disposable {
     this.#running = true;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#run().then(
-      () => {
-        this.#running = false;
-      },
-      (error: unknown) => {
-        this.#running = false;
-        this.#doubts.add('trouble');
-        this.#again(Math.min(retryLimitMs, retryMs * 2 ** this.#failures++));
-        this.#parts.onTrouble(error);
-      },
-    );
+    void this.#run();
   }
 
   /** Passes until nothing is left that could be done now. Runs to the end at once where the kernel does. */
   async #run(): Promise<void> {
-    while (this.#doubts.size > 0 || this.#dirty.size > 0) {
-      if (this.#doubts.size > 0) await this.#reconcile();
-      const waitMs = this.#dirty.size === 0 ? 0 : await this.#pass();
-      if (waitMs > 0) {
-        this.#again(waitMs);
-        break;
+    try {
+      if (this.#doubts.size === 0 && this.#dirty.size === 0) this.#finish([]);
+      while (this.#doubts.size > 0 || this.#dirty.size > 0) {
+        if (this.#doubts.size > 0) await this.#reconcile();
+        const waitMs = this.#dirty.size === 0 ? 0 : await this.#pass();
+        if (waitMs > 0) {
+          this.#again(waitMs);
+          break;
+        }
       }
+    } catch (error) {
+      this.#doubts.add('trouble');
+      this.#again(Math.min(retryLimitMs, retryMs * 2 ** this.#failures++));
+      this.#parts.onTrouble(error);
+    } finally {
+      // In the same turn as the last look at what is left: the next frame may be in this turn too.
+      this.#running = false;
     }
   }
 
@@ -192,7 +192,7 @@ export class Loop implements Disposable {
     return this.#finish(keys);
   }
 
-  #finish(keys: ReadonlySet<Address>): number {
+  #finish(keys: Iterable<Address>): number {
     const { acks, holder } = this.#parts;
     for (const key of keys) this.#dirty.delete(key);
     if (this.#dirty.size > 0) return 0;

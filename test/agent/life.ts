@@ -87,7 +87,8 @@ export async function monitor(node: Node, kind: 'ip' | 'nft'): Promise<Monitor> 
       await sign();
       child.kill();
       await once(child, 'exit');
-      return text.split('\n').filter((line) => !/^$|192\.0\.2\.|sign\d|^# new generation/.test(line));
+      // Lines that go on begin with white space.
+      return text.split('\n').filter((line) => !/^$|^\s|192\.0\.2\.|sign\d|^# new generation/.test(line));
     },
   };
 }
