@@ -3,7 +3,10 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { addresses } from '../dialects/addresses/dialect.ts';
+import { linkDump, readLinks } from '../dialects/addresses/links.ts';
+import type { AddressObject } from '../dialects/addresses/objects.ts';
 import { diff } from '../dialects/delta.ts';
+import type { KernelObjects } from '../dialects/dialect.ts';
 import { decode } from '../dialects/nftables/decode.ts';
 import { nftables } from '../dialects/nftables/dialect.ts';
 import { Kernel } from '../host/kernel.ts';
@@ -12,23 +15,54 @@ import { describeErrno } from '../netlink/ack.ts';
 import { journalFile } from './journal.ts';
 import { lockHolder } from './lock.ts';
 
-/** Exit code 0 with what was removed, or 1 with why nothing was. Addresses go first, then the filter. */
-export async function cleanup({
-  stateDir,
-}: {
-  stateDir: string;
-}): Promise<{ code: number; lines: string[] }> {
+export interface CleanupOptions {
+  readonly stateDir: string;
+  /** Addresses are taken off these interfaces alone; undefined means off all of them. */
+  readonly interfaces: readonly string[] | undefined;
+}
+
+interface Result {
+  readonly code: number;
+  readonly lines: string[];
+}
+
+/**
+ * Exit code 0 with what was removed, or 1 with why something was not. Addresses go first, then the filter; as
+ * long as an address of ours is left on another interface, the filter in front of it stays.
+ */
+export async function cleanup({ stateDir, interfaces }: CleanupOptions): Promise<Result> {
   const pid = await lockHolder();
   if (pid !== undefined) return { code: 1, lines: [`an agent runs here (pid ${pid}); end it first`] };
   using kernel = new Kernel(loadNative());
-  const lines: string[] = [];
-  const held = addresses.decode(await kernel.dump(addresses.dumps));
-  const none = { constants: [], elements: [], needs: null };
-  const stale = diff(held, none);
-  for (const { errno, words } of await kernel.commit(addresses.encode(stale)))
-    lines.push(describeErrno(errno, words));
-  if (lines.length > 0) return { code: 1, lines };
-  for (const { address } of stale.remove) lines.push(`removed address ${address}`);
+  const links = readLinks(await kernel.ask(linkDump()));
+  const unknown = interfaces?.filter((name) => !links.some((link) => link.name === name)) ?? [];
+  if (unknown.length > 0) {
+    const known = links.map(({ name }) => name).join(', ');
+    return { code: 1, lines: [`--interface: no ${unknown.join(', ')} here; name some of ${known}`] };
+  }
+  const nameOf = new Map(links.map(({ index, name }) => [index, name]));
+  const chosen = ({ interfaceIndex }: AddressObject): boolean =>
+    interfaces === undefined || interfaces.includes(nameOf.get(interfaceIndex) ?? '');
+  const found = addresses.decode(await kernel.dump(addresses.dumps));
+  const ours = found.elements.filter(({ foreign }) => !foreign);
+  const stale = diff(objects(ours.filter(chosen)), objects([]));
+  const refused = await kernel.commit(addresses.encode(stale));
+  if (refused.length > 0)
+    return { code: 1, lines: refused.map(({ errno, words }) => describeErrno(errno, words)) };
+  const lines = stale.remove.map(({ address }) => `removed address ${address}`);
+  const others = ours.filter((object) => !chosen(object));
+  if (others.length > 0) {
+    const names = [...new Set(others.map(({ interfaceIndex }) => nameOf.get(interfaceIndex)))].join(', ');
+    return { code: 0, lines: [...lines, `kept table inet vipward: there are VIPs on ${names}`] };
+  }
+  const filter = await removeFilter(kernel);
+  lines.push(...filter.lines);
+  if (filter.code !== 0) return { code: filter.code, lines };
+  rmSync(join(stateDir, journalFile), { force: true });
+  return { code: 0, lines: lines.length === 0 ? ['nothing of ours was here'] : lines };
+}
+
+async function removeFilter(kernel: Kernel): Promise<Result> {
   const dialect = nftables({
     tableFlags: 0,
     setExpressionFlag: true,
@@ -38,17 +72,12 @@ export async function cleanup({
   });
   const found = decode(await kernel.dump(dialect.dumps), 0);
   const table = found.constants.filter((object) => object.kind === 'table');
-  if (table.length > 0) {
-    const receipt = await kernel.commit(dialect.encode({ remove: table, add: [] }));
-    const [refused] = receipt;
-    if (refused !== undefined) {
-      return {
-        code: 1,
-        lines: [...lines, `table inet vipward: ${describeErrno(refused.errno, refused.words)}`],
-      };
-    }
-    lines.push('removed table inet vipward');
-  }
-  rmSync(join(stateDir, journalFile), { force: true });
-  return { code: 0, lines: lines.length === 0 ? ['nothing of ours was here'] : lines };
+  if (table.length === 0) return { code: 0, lines: [] };
+  const [refused] = await kernel.commit(dialect.encode({ remove: table, add: [] }));
+  if (refused === undefined) return { code: 0, lines: ['removed table inet vipward'] };
+  return { code: 1, lines: [`table inet vipward: ${describeErrno(refused.errno, refused.words)}`] };
+}
+
+function objects(elements: readonly AddressObject[]): KernelObjects<AddressObject> {
+  return { constants: [], elements, needs: null };
 }

@@ -10,11 +10,23 @@ export interface CleanupFlags {
 }
 
 /** Exit code 1 if an agent runs here or something could not be taken away; each line says what. */
-export async function runCleanup({ state }: CleanupFlags, around: Surroundings): Promise<number> {
+export async function runCleanup(
+  { state, interface: names }: CleanupFlags,
+  around: Surroundings,
+): Promise<number> {
   const { cleanup } = await import('../agent/cleanup.ts');
   const stateDir = state ?? (around.env['VIPWARD_STATE'] || defaultStateDir);
-  const { code, lines } = await cleanup({ stateDir });
+  const { code, lines } = await cleanup({ stateDir, interfaces: interfacesOf(names) });
   const stream = code === 0 ? around.out : around.err;
   for (const line of lines) stream.write(`${line}\n`);
   return code;
+}
+
+/** `auto` is what the agent calls all of them. */
+function interfacesOf(names: string | undefined): string[] | undefined {
+  const list = names
+    ?.split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+  return list === undefined || list.includes('auto') ? undefined : list;
 }

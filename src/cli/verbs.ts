@@ -122,7 +122,7 @@ function addLocal(program: Command, around: Surroundings, done: Done): void {
     ['vipward cleanup', 'vipward cleanup --state /var/lib/vipward'],
   );
   cleanup.option('--state <dir>', 'where the agent keeps its records (default: /var/lib/vipward)');
-  cleanup.option('--interface <names>', 'look for addresses on these interfaces only');
+  cleanup.option('--interface <names>', 'take addresses off these interfaces only (default: all)');
   cleanup.action(async (flags: { readonly state?: string; readonly interface?: string }) => {
     done(await (await import('./cleanup.ts')).runCleanup(flags, around));
   });
