@@ -116,7 +116,8 @@ function setParts(table: FakeTable, name: string): Uint8Array[] {
   const set = table.sets.get(name);
   if (set === undefined) return [];
   const parts = [put(1, table.name), put(2, name), put(4, set.keyType), put(5, set.keyLength)];
-  return [...parts, put(9, [put(1, set.size)]), ...(set.counter ? [counterParts(17)] : [])];
+  const timeout = set.timeout === undefined ? [] : [put(11, set.timeout)];
+  return [...parts, ...timeout, put(9, [put(1, set.size)]), ...(set.counter ? [counterParts(17)] : [])];
 }
 
 function chainParts(table: FakeTable, name: string): Uint8Array[] {

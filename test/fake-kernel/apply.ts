@@ -144,7 +144,7 @@ function newRule(context: Context): void {
     const parts = inside(request.bytes, item);
     const data = inside(request.bytes, find(parts, 2));
     const name = text(find(parts, 1));
-    if (name === 'lookup') {
+    if (name === 'lookup' || name === 'dynset') {
       const set = text(find(data, 1));
       if (!table.sets.has(set)) throw new Refusal(ENOENT, item);
       sets.push(set);
@@ -172,6 +172,7 @@ function newSet({ state, request, list }: Context): void {
   const size = number(find(inside(request.bytes, find(list, 9)), 1));
   const known = table.sets.get(name);
   const counter = find(list, 17) !== undefined;
+  const timeout = find(list, 11)?.value.slice();
   if (known !== undefined) {
     const same = known.keyLength === keyLength && known.counter === counter;
     if ((request.flags & NLM_F_EXCL) !== 0 || !same) throw new Refusal(EEXIST, nameAttribute);
@@ -179,7 +180,8 @@ function newSet({ state, request, list }: Context): void {
     return;
   }
   const keyType = number(find(list, 4));
-  table.sets.set(name, { name, keyType, keyLength, size, nextSize: size, counter, elements: new Map() });
+  const set = { name, keyType, keyLength, size, nextSize: size, counter, timeout };
+  table.sets.set(name, { ...set, elements: new Map() });
 }
 
 function changeElements(

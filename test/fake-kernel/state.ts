@@ -9,6 +9,8 @@ export interface FakeSet {
   /** What a second declaration asked for; in force once the batch is committed. */
   nextSize: number;
   readonly counter: boolean;
+  /** As it came. */
+  readonly timeout: Uint8Array | undefined;
   /** Keys by their hex digits. */
   readonly elements: Map<string, Uint8Array>;
 }

@@ -19,7 +19,9 @@ import {
   Message,
   NF_ACCEPT,
   NFPROTO_INET,
+  NFT_SET_EVAL,
   NFT_SET_EXPR,
+  NFT_SET_TIMEOUT,
   RuleAttribute,
   SetAttribute,
   TableAttribute,
@@ -81,13 +83,16 @@ export class Batch {
     this.#message(Message.NEWSET, NLM_F_CREATE, set, () => {
       writer.attributeText(SetAttribute.TABLE, tableName);
       writer.attributeText(SetAttribute.NAME, set.name);
-      writer.attributeU32Be(SetAttribute.FLAGS, set.counter && options.setExpressionFlag ? NFT_SET_EXPR : 0);
+      const counts = set.counter && options.setExpressionFlag ? NFT_SET_EXPR : 0;
+      const dynamic = set.timeoutMs > 0 ? NFT_SET_TIMEOUT | NFT_SET_EVAL : 0;
+      writer.attributeU32Be(SetAttribute.FLAGS, counts | dynamic);
       writer.attributeU32Be(SetAttribute.KEY_TYPE, set.keyType);
       writer.attributeU32Be(SetAttribute.KEY_LEN, set.keyLengthBytes);
       writer.attributeU32Be(SetAttribute.ID, this.#sequence);
       const description = writer.beginNest(SetAttribute.DESC);
       writer.attributeU32Be(DescAttribute.SIZE, set.size);
       writer.endNest(description);
+      if (set.timeoutMs > 0) writer.attributeU64Be(SetAttribute.TIMEOUT, BigInt(set.timeoutMs));
       if (set.counter) this.#counter(SetAttribute.EXPR);
     });
   }

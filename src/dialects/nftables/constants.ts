@@ -44,11 +44,12 @@ export const SetAttribute = {
   KEY_LEN: 5,
   DESC: 9,
   ID: 10,
+  TIMEOUT: 11,
   EXPR: 17,
 } as const;
 export const DescAttribute = { SIZE: 1 } as const;
 export const ElementListAttribute = { TABLE: 1, SET: 2, ELEMENTS: 3 } as const;
-export const ElementAttribute = { KEY: 1, EXPR: 7 } as const;
+export const ElementAttribute = { KEY: 1, TIMEOUT: 4, EXPIRATION: 5, EXPR: 7 } as const;
 export const CounterAttribute = { BYTES: 1, PACKETS: 2 } as const;
 export const LIST_ELEM = 1;
 export const EXPR_NAME = 1;
@@ -57,6 +58,9 @@ export const DATA_VALUE = 1;
 export const DATA_VERDICT = 2;
 
 export const NFT_SET_ANONYMOUS = 0x1;
+export const NFT_SET_TIMEOUT = 0x10;
+/** Rules may put elements in; `flags dynamic` in the words of nft. */
+export const NFT_SET_EVAL = 0x20;
 export const NFT_SET_EXPR = 0x100;
 
 export const NF_INET_PRE_ROUTING = 0;
@@ -81,6 +85,10 @@ export const KeyType = {
   source4: 1_884_999,
   /** port6 << 6 | 8 */
   source6: 2_147_144,
+  /** 7 << 18 | port4 */
+  seen4: 1_864_461,
+  /** 8 << 18 | port6 */
+  seen6: 2_130_701,
   icmp4: 14,
   icmp6: 29,
 } as const;

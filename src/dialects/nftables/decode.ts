@@ -11,6 +11,7 @@ import {
   type Message as NetlinkMessage,
   textOf,
   u32Be,
+  u64Be,
 } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
 import { formatAddress } from '../../state/address.ts';
@@ -29,6 +30,8 @@ import {
   NF_ACCEPT,
   NFPROTO_INET,
   NFT_SET_ANONYMOUS,
+  NFT_TABLE_F_OWNER,
+  NFT_TABLE_F_PERSIST,
   RuleAttribute,
   SetAttribute,
   TableAttribute,
@@ -140,11 +143,13 @@ function isNew({ type }: NetlinkMessage): boolean {
 }
 
 function readTable(attributes: Attributes): NftObject {
-  const flags = u32Be(attributes.get(TableAttribute.FLAGS) ?? new Uint8Array(4));
+  const found = u32Be(attributes.get(TableAttribute.FLAGS) ?? new Uint8Array(4));
+  // Where an owner died the kernel has taken its flag away, and left the one that kept the table.
+  const flags = (found & NFT_TABLE_F_PERSIST) === 0 ? found : found | NFT_TABLE_F_OWNER;
   const comment = textOf((attributes.get(TableAttribute.USERDATA) ?? new Uint8Array()).subarray(2));
-  const found = /^vipward layout (\d+)$/.exec(comment)?.[1];
+  const number = /^vipward layout (\d+)$/.exec(comment)?.[1];
   const adopted = flags === 0 || attributes.has(TableAttribute.OWNER);
-  return tableObject(flags, found === undefined ? -1 : Number(found), adopted);
+  return tableObject(flags, number === undefined ? -1 : Number(number), adopted);
 }
 
 /** A set without a name lives and dies with the rule it stands in, so it is not for us to delete. */
@@ -162,6 +167,7 @@ function readSet(attributes: Attributes): SetObject {
     keyLengthBytes: number(SetAttribute.KEY_LEN),
     size: u32Be(description.get(DescAttribute.SIZE) ?? new Uint8Array(4)),
     counter: attributes.has(SetAttribute.EXPR),
+    timeoutMs: u64Be(attributes.get(SetAttribute.TIMEOUT) ?? new Uint8Array(8)),
   });
 }
 

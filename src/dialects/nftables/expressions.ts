@@ -2,7 +2,7 @@
 // compare as bytes.
 
 import { Writer } from '../../netlink/writer.ts';
-import { DATA_VALUE, DATA_VERDICT, EXPR_DATA, EXPR_NAME, LIST_ELEM } from './constants.ts';
+import { CounterAttribute, DATA_VALUE, DATA_VERDICT, EXPR_DATA, EXPR_NAME, LIST_ELEM } from './constants.ts';
 
 /**
  * Four-byte registers by number: NFT_REG32_00 is written as register 1, NFT_REG32_04 as 2, as the kernel
@@ -80,6 +80,35 @@ export class Rule {
       writer.attributeText(1, set);
       writer.attributeU32Be(2, register(index));
       writer.attributeU32Be(5, 0);
+    });
+  }
+
+  /** A value in place of a field of the packet. */
+  value(index: number, value: Uint8Array): this {
+    return this.#expression('immediate', (writer) => {
+      writer.attributeU32Be(1, register(index));
+      this.#data(2, value);
+    });
+  }
+
+  /**
+   * NFT_DYNSET_OP_UPDATE: puts the key in a set, or renews the element, and counts the packet there. The rule
+   * ends here where the set is full.
+   */
+  update(set: string, index: number): this {
+    return this.#expression('dynset', (writer) => {
+      writer.attributeU32Be(4, register(index));
+      writer.attributeU32Be(3, 1);
+      writer.attributeText(1, set);
+      writer.attributeU64Be(6, 0n);
+      const expression = writer.beginNest(7);
+      writer.attributeText(EXPR_NAME, 'counter');
+      const counter = writer.beginNest(EXPR_DATA);
+      writer.attributeU64Be(CounterAttribute.BYTES, 0n);
+      writer.attributeU64Be(CounterAttribute.PACKETS, 0n);
+      writer.endNest(counter);
+      writer.endNest(expression);
+      writer.attributeU32Be(9, 0);
     });
   }
 

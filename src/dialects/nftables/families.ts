@@ -1,6 +1,7 @@
 // The two address families side by side: where addresses stand in a header, and what ICMP is called there.
 
 import { NFPROTO_IPV4, NFPROTO_IPV6 } from './constants.ts';
+import { Rule } from './expressions.ts';
 
 /** One address family: where its addresses stand in the header, and what its ICMP is called. */
 export interface FamilyShape {
@@ -41,3 +42,15 @@ export const families: readonly FamilyShape[] = [
     echoReply: 129,
   },
 ];
+
+/**
+ * Every rule says its family again: the kernel would do without, but nft names fields only where it is said.
+ */
+export function ruleOf({ nfproto }: FamilyShape): Rule {
+  return new Rule().metaNfproto(0).compareEqual(0, Uint8Array.of(nfproto));
+}
+
+/** The destination is in a set of addresses. */
+export function address(shape: FamilyShape, set: string): Rule {
+  return ruleOf(shape).payload(1, shape.destinationOffset, shape.addressBytes, 0).lookup(set, 0);
+}

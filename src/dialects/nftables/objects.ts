@@ -17,6 +17,11 @@ export interface SetObject extends KernelObject {
   readonly keyLengthBytes: number;
   readonly size: number;
   readonly counter: boolean;
+  /**
+   * 0 for a set of ours. Else the rules fill it, an element is forgotten this long after its last packet, and
+   * none of them is an object.
+   */
+  readonly timeoutMs: number;
 }
 
 export interface Hook {
@@ -52,15 +57,18 @@ export function tableObject(flags: number, layout: number, adopted: boolean): Ta
   return { kind: 'table', id: `table ${flags} layout ${layout}`, content, flags, ...constant };
 }
 
-export type SetShape = Pick<SetObject, 'name' | 'keyType' | 'keyLengthBytes' | 'size' | 'counter'>;
+export type SetShape = Pick<
+  SetObject,
+  'name' | 'keyType' | 'keyLengthBytes' | 'size' | 'counter' | 'timeoutMs'
+>;
 
 export function setObject(shape: SetShape): SetObject {
-  const { name, keyType, keyLengthBytes, size, counter } = shape;
+  const { name, keyType, keyLengthBytes, size, counter, timeoutMs } = shape;
   return {
     kind: 'set',
     id: `set ${name}`,
-    content: `${keyType} ${keyLengthBytes} ${size} ${counter}`,
-    ...{ name, keyType, keyLengthBytes, size, counter },
+    content: `${keyType} ${keyLengthBytes} ${size} ${counter} ${timeoutMs}`,
+    ...{ name, keyType, keyLengthBytes, size, counter, timeoutMs },
     ...constant,
   };
 }

@@ -16,7 +16,7 @@ import {
   PREROUTING_PRIORITY,
 } from './constants.ts';
 import { Rule } from './expressions.ts';
-import { type FamilyShape, families } from './families.ts';
+import { address, type FamilyShape, families, ruleOf } from './families.ts';
 import {
   chainObject,
   elementObject,
@@ -27,6 +27,7 @@ import {
   setVersion,
   tableObject,
 } from './objects.ts';
+import { observeRules, seenShape } from './observe.ts';
 
 /** What the agent was told and what its kernel can do; fixed for the life of a dialect. */
 export interface NftOptions {
@@ -58,6 +59,7 @@ export function ruleset(needs: Needs, options: NftOptions): NftObject[] {
   const objects: NftObject[] = [tableObject(options.tableFlags, layout, true), ...sets.map(setObject)];
   for (const shape of families) {
     objects.push(...icmpElements(shape, options));
+    if (options.observe) objects.push(chain(`observe${shape.family}`, null, observeRules(shape)));
     objects.push(chain(`guard${shape.family}`, null, guardRules(shape, needs, options)));
     objects.push(chain(`input${shape.family}`, null, inputRules(shape, needs, options)));
     if (needs.egress) objects.push(chain(`egress${shape.family}`, null, egressRules(shape, needs, options)));
@@ -75,17 +77,19 @@ export function ruleset(needs: Needs, options: NftOptions): NftObject[] {
 }
 
 /** Every set that these needs call for. */
-export function setShapes(needs: Needs, options: Pick<NftOptions, 'counters'>): SetShape[] {
+export function setShapes(needs: Needs, options: Pick<NftOptions, 'counters' | 'observe'>): SetShape[] {
   const { capacities } = needs;
-  return families.flatMap(({ family, addressBytes }) => {
+  return families.flatMap((shape) => {
+    const { family, addressBytes } = shape;
     const of4 = family === 4;
     const vips = of4 ? capacities.vips4 : capacities.vips6;
     const ports = of4 ? capacities.ports4 : capacities.ports6;
     const sources = of4 ? capacities.sources4 : capacities.sources6;
-    const address = { keyType: of4 ? KeyType.address4 : KeyType.address6, keyLengthBytes: addressBytes };
-    const port = { keyType: of4 ? KeyType.port4 : KeyType.port6, keyLengthBytes: addressBytes + 8 };
-    const source = { keyType: of4 ? KeyType.source4 : KeyType.source6, keyLengthBytes: addressBytes * 2 + 8 };
-    const icmp = { keyType: of4 ? KeyType.icmp4 : KeyType.icmp6, keyLengthBytes: 1 };
+    const key = (keyType: number, keyLengthBytes: number) => ({ keyType, keyLengthBytes, timeoutMs: 0 });
+    const address = key(of4 ? KeyType.address4 : KeyType.address6, addressBytes);
+    const port = key(of4 ? KeyType.port4 : KeyType.port6, addressBytes + 8);
+    const source = key(of4 ? KeyType.source4 : KeyType.source6, addressBytes * 2 + 8);
+    const icmp = key(of4 ? KeyType.icmp4 : KeyType.icmp6, 1);
     const lengths = of4 ? needs.sourceLengths4 : needs.sourceLengths6;
     const shapes: SetShape[] = [
       { name: `vip${family}`, ...address, size: vips, counter: false },
@@ -98,15 +102,9 @@ export function setShapes(needs: Needs, options: Pick<NftOptions, 'counters'>): 
       shapes.push({ name: `src${family}_${length}`, ...source, size: sources, counter: options.counters });
     }
     if (needs.egress) shapes.push({ name: `egress${family}`, ...address, size: vips, counter: false });
+    if (options.observe) shapes.push(seenShape(shape));
     return shapes;
   });
-}
-
-/**
- * Every rule says its family again: the kernel would do without, but nft names fields only where it is said.
- */
-function ruleOf({ nfproto }: FamilyShape): Rule {
-  return new Rule().metaNfproto(0).compareEqual(0, Uint8Array.of(nfproto));
 }
 
 /** `iif lo` passes; a packet to an address of the set is judged in the chain of its family. */
@@ -131,27 +129,17 @@ function guardRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule
 
 /**
  * What still has a VIP as its destination after every DNAT: only what the node itself is to answer goes on.
+ * Observing, only what prerouting lets through is counted here: what it would drop has been counted there.
  */
 function inputRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule[] {
   const { family } = shape;
   const fragments = family === 6 ? [laterFragment(shape)] : [];
   const host = portKey(shape).lookup(`host${family}`, 0).verdict(NF_ACCEPT);
   const replies = needs.forward || needs.egress ? [new Rule().ctDirectionReply(0).verdict(NF_ACCEPT)] : [];
-  const drops = options.observe ? observedAtInput(shape, needs) : dropRules(shape, options);
+  const drops = options.observe
+    ? passes(shape, needs).map((rule) => rule.verdict(NFT_GOTO, `observe${family}`))
+    : dropRules(shape, options);
   return [...fragments, host, icmpRule(shape), ...replies, ...drops];
-}
-
-/**
- * What prerouting let through and only this hook would drop: what it would have dropped itself is counted
- * already.
- */
-function observedAtInput(shape: FamilyShape, needs: Needs): Rule[] {
-  return passes(shape, needs).map((rule) =>
-    rule
-      .payload(1, shape.destinationOffset, shape.addressBytes, 0)
-      .lookup(`drop${shape.family}`, 0)
-      .verdict(NF_ACCEPT),
-  );
 }
 
 /**
@@ -223,12 +211,8 @@ function icmpElements(shape: FamilyShape, options: NftOptions): NftObject[] {
  * should not.
  */
 function dropRules(shape: FamilyShape, options: NftOptions): Rule[] {
-  const verdict = options.observe ? NF_ACCEPT : NF_DROP;
-  return [address(shape, `drop${shape.family}`).verdict(verdict), new Rule().verdict(verdict)];
-}
-
-function address(shape: FamilyShape, set: string): Rule {
-  return ruleOf(shape).payload(1, shape.destinationOffset, shape.addressBytes, 0).lookup(set, 0);
+  if (options.observe) return [new Rule().verdict(NFT_GOTO, `observe${shape.family}`)];
+  return [address(shape, `drop${shape.family}`).verdict(NF_DROP), new Rule().verdict(NF_DROP)];
 }
 
 /** daddr . l4proto . th dport in neighbouring registers. */
