@@ -57,7 +57,7 @@ export class Node implements AsyncDisposable {
     const made = new Node(options);
     try {
       made.#wire();
-      made.#write(options.services);
+      made.writeServices(options.services);
       made.startController();
       made.startAgent();
       await made.settled(options.services);
@@ -70,6 +70,10 @@ export class Node implements AsyncDisposable {
 
   get agentPid(): number {
     return this.#agent?.pid ?? 0;
+  }
+
+  get controllerPid(): number {
+    return this.#controller?.pid ?? 0;
   }
 
   startAgent(): void {
@@ -99,13 +103,17 @@ export class Node implements AsyncDisposable {
   /** Writes the Services anew, as an editor does, and waits until they are in force. */
   async setServices(services: readonly Service[]): Promise<void> {
     const { seq } = await this.controllerStatus();
-    this.#write(services);
+    this.writeServices(services);
     await this.settled(services, seq);
   }
 
   /** Writes the Services anew and does not wait. */
   writeServices(services: readonly Service[]): void {
-    this.#write(services);
+    const folder = join(this.folder, 'services');
+    mkdirSync(folder, { recursive: true });
+    const documents = services.map((service) => JSON.stringify(manifest(service)));
+    writeFileSync(join(this.folder, 'next'), documents.join('\n---\n'));
+    renameSync(join(this.folder, 'next'), join(folder, 'services.yaml'));
   }
 
   /** Waits until controller and agent agree on exactly these Services, by rules younger than `after`. */
@@ -214,14 +222,6 @@ export class Node implements AsyncDisposable {
       this.run(`ip route add default via 10.${net}.0.1`, { where });
       this.run(`ip route add default via fd${net}::1`, { where });
     }
-  }
-
-  #write(services: readonly Service[]): void {
-    const folder = join(this.folder, 'services');
-    mkdirSync(folder, { recursive: true });
-    const documents = services.map((service) => JSON.stringify(manifest(service)));
-    writeFileSync(join(this.folder, 'next'), documents.join('\n---\n'));
-    renameSync(join(this.folder, 'next'), join(folder, 'services.yaml'));
   }
 
   #spawn(verb: string, words: readonly string[]): ChildProcess {
