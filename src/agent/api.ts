@@ -10,6 +10,7 @@ import { explain } from './explain.ts';
 import { readVipCounters, type VipCounters } from './firewall.ts';
 import { metricsText } from './metrics.ts';
 import { controllerReports, type NodeReport, vipReports } from './report.ts';
+import { wouldDrop } from './would-drop.ts';
 
 /** A kernel that is busy with somebody else's commit answers late: then the report goes without counters. */
 const countersWithinMs = 300;
@@ -27,6 +28,7 @@ export function agentRoutes(agent: Agent, full: boolean): Route[] {
     { method: 'GET', path: '/status', handle: async () => ({ status: 200, body: await nodeReport(agent) }) },
     { method: 'GET', path: '/explain', handle: ({ url }) => explained(agent, url.searchParams) },
     { method: 'GET', path: '/diff', handle: () => differences(agent) },
+    { method: 'GET', path: '/would-drop', handle: () => observed(agent) },
   ];
 }
 
@@ -93,6 +95,11 @@ async function differences({ kernel, firewall, rules }: Agent): Promise<Reply> {
   const { remove, add } = diff(have, rules.whole());
   const differs = remove.length + add.length > 0;
   return { status: 200, body: { differs, remove: remove.map(describe), add: add.map(describe) } };
+}
+
+async function observed({ kernel, firewall, config }: Agent): Promise<Reply> {
+  const { filter } = config.values;
+  return { status: 200, body: await wouldDrop(kernel, firewall, { filter, nowMs: Date.now() }) };
 }
 
 async function metrics(agent: Agent): Promise<Reply> {

@@ -1,6 +1,6 @@
 // The firewall this agent writes: which dialect, with what the kernel can do, and how to read its counters.
 
-import type { Dialect } from '../dialects/dialect.ts';
+import type { Dialect, Sampler } from '../dialects/dialect.ts';
 import { NFT_TABLE_F_OWNER, NFT_TABLE_F_PERSIST } from '../dialects/nftables/constants.ts';
 import { counterQuestion, readCounters } from '../dialects/nftables/counters.ts';
 import { tableOwner } from '../dialects/nftables/decode.ts';
@@ -8,6 +8,7 @@ import { describe } from '../dialects/nftables/describe.ts';
 import { nftables } from '../dialects/nftables/dialect.ts';
 import type { NftObject } from '../dialects/nftables/objects.ts';
 import { probeStep, readCapabilities } from '../dialects/nftables/probe.ts';
+import { sampler } from '../dialects/nftables/samples.ts';
 import type { Kernel } from '../host/kernel.ts';
 import { describeErrno } from '../netlink/ack.ts';
 import { type Address, addressBytes, familyOf } from '../state/address.ts';
@@ -27,6 +28,7 @@ export interface Firewall {
   /** Nobody else can change the table while this process lives, so nobody needs to be listened to. */
   readonly owned: boolean;
   readonly countsPorts: boolean;
+  readonly sampler: Sampler;
   describe(object: NftObject): string;
 }
 
@@ -68,7 +70,7 @@ export async function openFirewall(kernel: Kernel, options: FirewallOptions): Pr
     tableFlags: owned ? NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST : 0,
     setExpressionFlag: probed.setExpressionFlag,
   });
-  return { dialect, owned, countsPorts: options.counters, describe };
+  return { dialect, owned, countsPorts: options.counters, sampler, describe };
 }
 
 /** Packets dropped at a VIP, and packets by port; null where the kernel does not count or did not answer. */

@@ -62,11 +62,15 @@ function addQuestions(program: Command, around: Surroundings, done: Done): void 
     'vipward status -o json | head',
     'vipward status --agent http://127.0.0.1:9471 -o wide',
     'vipward status --watch',
+    'vipward status --would-drop',
   ]);
   serverFlags(status, 'controller');
   status.addOption(new Option('--agent [url]', 'ask an agent for the view of its node, with counters'));
   status.option('-w, --watch', 'print again every second');
-  status.action(async (flags: Flags & { readonly watch?: boolean }) => {
+  status.option('--would-drop', 'what an agent with --filter observe lets in and would drop');
+  status.action(async (flags: Flags & { readonly watch?: boolean; readonly wouldDrop?: boolean }) => {
+    if (flags.wouldDrop === true)
+      return done(await (await import('./would-drop.ts')).runWouldDrop(flags, around));
     done(await (await import('./status.ts')).runStatus(flags, around));
   });
   const explain = verb(program, 'explain', 'would this packet pass here, and which rule says so', [

@@ -71,3 +71,25 @@ export interface Dialect<O extends KernelObject = KernelObject> {
   decode(replies: readonly Uint8Array[]): KernelObjects<O>;
   encode(delta: Delta<O>): Transaction<O>;
 }
+
+/** Packets of one source to one port of a VIP that `--filter observe` let through. */
+export interface Sample {
+  readonly vip: Address;
+  readonly source: Address;
+  /** IPPROTO_* of netinet/in.h. */
+  readonly protocol: number;
+  /** 0 where the protocol has no ports. */
+  readonly port: number;
+  readonly packets: number;
+  /** Since the last of them, in milliseconds. */
+  readonly idleMs: number;
+}
+
+/** How the samples of a dialect are read; the kernel takes them by itself, and forgets them. */
+export interface Sampler {
+  /** How many the kernel keeps of a family. */
+  readonly capacity: number;
+  readonly dumps: readonly DumpRequest[];
+  /** From the replies to `dumps` in their order; none where nothing is observed. Throws NetlinkError. */
+  read(replies: readonly Uint8Array[]): Sample[];
+}

@@ -5,15 +5,28 @@ import { counterQuestion, readCounters } from '../../src/dialects/nftables/count
 import { nftables } from '../../src/dialects/nftables/dialect.ts';
 import type { ElementObject } from '../../src/dialects/nftables/objects.ts';
 import type { NftOptions } from '../../src/dialects/nftables/ruleset.ts';
+import { sampler } from '../../src/dialects/nftables/samples.ts';
 import type { VirtualIp } from '../../src/state/virtual-ip.ts';
 import { needsOf, nothing, roomy, stateOf } from '../dialects/arbitraries.ts';
 import { cannotUnshare, Namespace, runIn } from '../namespaces.ts';
-import { commit, found, hasTool, type OwnKernel, ownKernel, plain, port, vip } from './own-kernel.ts';
+import {
+  commit,
+  difference,
+  found,
+  hasTool,
+  type OwnKernel,
+  ownKernel,
+  plain,
+  port,
+  vip,
+} from './own-kernel.ts';
+import { sendRaw } from './traffic.ts';
 
 const skip = cannotUnshare() || hasTool('ip', '-V') || hasTool('bash', '--version');
 const counting: NftOptions = { ...plain, counters: true };
 const address = '10.50.0.1';
 const address6 = 'fd00::1';
+const gre = 47;
 const host = { protocol: 'UDP', delivery: 'host' } as const;
 const guarded = [vip(address, [port(53, host)]), vip(address6, [port(53, host)])];
 
@@ -50,6 +63,56 @@ test('observe lets a packet in and counts it as one that would be dropped, once'
   send(client, address, 9, 3);
   const { 'drop4 10.50.0.1': drops } = await counts(node, options, guarded);
   assert.equal(drops, 3);
+});
+
+test('observe samples what would be dropped, by source, protocol and port', { skip }, async () => {
+  using node = ownKernel();
+  using client = clientOf(node);
+  const options = { ...plain, observe: true };
+  await load(node, options, guarded);
+  for (const to of [address, address6]) {
+    send(client, to, 53, 1);
+    send(client, to, 9, 3);
+    send(client, to, 65_535, 1);
+    sendRaw(client, gre, to, new Uint8Array(4));
+    sendRaw(client, 132, to, Uint8Array.of(0, 1, 0, 22, ...new Uint8Array(8)));
+  }
+  const ways = [`${address} 10.50.0.9`, `${address6} fd00::9`];
+  const want = ways.flatMap((way) => [
+    `${way} 17 9: 3`,
+    `${way} 17 65535: 1`,
+    `${way} 47 0: 1`,
+    `${way} 132 22: 1`,
+  ]);
+  assert.deepEqual(await sampled(node), want.sort());
+  const wanted = nftables(options).render(stateOf(guarded, needsOf(guarded, roomy)));
+  assert.deepEqual(difference(await found(node, options), wanted), [], 'samples are no drift');
+});
+
+test('observe counts once what only the second guard would drop', { skip }, async () => {
+  using node = ownKernel();
+  using client = clientOf(node);
+  const options = { ...plain, observe: true };
+  const vips = [vip(address, [port(53, { protocol: 'UDP', delivery: 'forward' })])];
+  await load(node, options, vips);
+  send(client, address, 53, 2);
+  send(client, address, 9, 1);
+  const { 'drop4 10.50.0.1': drops } = await counts(node, options, vips);
+  assert.equal(drops, 3);
+  assert.deepEqual(await sampled(node), ['10.50.0.1 10.50.0.9 17 53: 2', '10.50.0.1 10.50.0.9 17 9: 1']);
+});
+
+test('once the samples are full, packets go on and are counted by their VIP', { skip }, async () => {
+  using node = ownKernel();
+  using client = clientOf(node);
+  const options = { ...plain, observe: true };
+  await load(node, options, guarded);
+  const ports = sampler.capacity + 20;
+  const line = `for i in $(seq ${ports}); do echo x > /dev/udp/${address}/$((1000 + i)); done; sleep 0.05`;
+  runIn(client, ['bash', '-c', line]);
+  const { 'drop4 10.50.0.1': drops } = await counts(node, options, guarded);
+  assert.equal(drops, ports);
+  assert.equal((await sampled(node)).length, sampler.capacity);
 });
 
 test('a packet to a declared port of a VIP with egress is counted once', {
@@ -125,6 +188,14 @@ function send(client: Namespace, to: string, number: number, times: number): voi
   const line = `for i in $(seq ${times}); do echo x > /dev/udp/${to}/${number}; done; sleep 0.05`;
   const { stderr } = runIn(client, ['bash', '-c', line]);
   assert.equal(stderr, '');
+}
+
+/** `VIP SOURCE PROTOCOL PORT: PACKETS` of every sample. */
+async function sampled({ kernel }: OwnKernel): Promise<string[]> {
+  const samples = sampler.read(await kernel.dump(sampler.dumps));
+  return samples
+    .map(({ vip, source, protocol, port, packets }) => `${vip} ${source} ${protocol} ${port}: ${packets}`)
+    .sort();
 }
 
 /** Every element of allow and drop that has a counter, by its set and key. */

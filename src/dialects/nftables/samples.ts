@@ -1,0 +1,67 @@
+// Samples of what `--filter observe` let through, read from the sets that the rules of observe.ts fill.
+
+import { nfgenmsg } from '../../netlink/batch.ts';
+import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { attributeList, attributesOf, messagesOf, u16Be, u64Be } from '../../netlink/reader.ts';
+import { Writer } from '../../netlink/writer.ts';
+import { formatAddress } from '../../state/address.ts';
+import type { DumpRequest, Sample, Sampler } from '../dialect.ts';
+import {
+  CounterAttribute,
+  DATA_VALUE,
+  ElementAttribute,
+  ElementListAttribute,
+  EXPR_DATA,
+  Message,
+  NFPROTO_INET,
+  tableName,
+} from './constants.ts';
+import { families } from './families.ts';
+import { samples, sampleTimeoutMs } from './observe.ts';
+
+export const sampler: Sampler = {
+  capacity: samples,
+  dumps: families.map(({ family }) => sampleDump(`seen${family}`)),
+  read: (replies) => families.flatMap(({ addressBytes }, index) => readSamples(replies[index], addressBytes)),
+};
+
+function sampleDump(set: string): DumpRequest {
+  const writer = new Writer(64);
+  const place = writer.beginMessage(Message.GETSETELEM, NLM_F_REQUEST | NLM_F_DUMP, 1);
+  nfgenmsg(writer, NFPROTO_INET);
+  writer.attributeText(ElementListAttribute.TABLE, tableName);
+  writer.attributeText(ElementListAttribute.SET, set);
+  writer.endMessage(place);
+  return { door: 'nfnetlink', bytes: writer.bytes.slice() };
+}
+
+function readSamples(reply: Uint8Array | undefined, addressBytes: number): Sample[] {
+  const found: Sample[] = [];
+  for (const { type, payload } of messagesOf(reply ?? new Uint8Array())) {
+    if (type !== Message.NEWSETELEM) continue;
+    const list = attributesOf(payload, 4).get(ElementListAttribute.ELEMENTS) ?? new Uint8Array();
+    for (const [, item] of attributeList(list)) found.push(...readSample(item, addressBytes));
+  }
+  return found;
+}
+
+/** saddr . daddr . l4proto . dport, each padded to four bytes; the counter is that of the element. */
+function readSample(item: Uint8Array, addressBytes: number): Sample[] {
+  const element = attributesOf(item);
+  const key = attributesOf(element.get(ElementAttribute.KEY) ?? new Uint8Array()).get(DATA_VALUE);
+  if (key === undefined || key.length !== addressBytes * 2 + 8) return [];
+  const counter = attributesOf(
+    attributesOf(element.get(ElementAttribute.EXPR) ?? new Uint8Array()).get(EXPR_DATA) ?? new Uint8Array(),
+  );
+  const left = element.get(ElementAttribute.EXPIRATION);
+  return [
+    {
+      source: formatAddress(key.subarray(0, addressBytes)),
+      vip: formatAddress(key.subarray(addressBytes, addressBytes * 2)),
+      protocol: key[addressBytes * 2] ?? 0,
+      port: u16Be(key, addressBytes * 2 + 4),
+      packets: u64Be(counter.get(CounterAttribute.PACKETS) ?? new Uint8Array(8)),
+      idleMs: left === undefined ? 0 : Math.max(0, sampleTimeoutMs - u64Be(left)),
+    },
+  ];
+}
