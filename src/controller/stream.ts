@@ -25,6 +25,8 @@ interface Lane {
   sentSeq: number | null;
   readonly dirty: Set<Address>;
   sending: { readonly pages: Pages; next: number } | null;
+  /** What the agent said it has while pages were on their way: answered when they are through. */
+  asked: TableDigest | null;
 }
 
 /** The sending side of one connection. */
@@ -49,7 +51,9 @@ export class AgentStream {
   /** The agent saw a gap or a wrong digest in one table. */
   resync(name: TableName, have: TableDigest): void {
     const lane = this.#lane(name);
-    start(lane, lane.table.differing(have));
+    // Pages of two snapshots must not mix: the agent would keep what was removed between them.
+    if (lane.sending === null) answer(lane, have);
+    else lane.asked = have;
     this.pump();
   }
 
@@ -95,12 +99,26 @@ export class AgentStream {
 }
 
 function laneOf(table: Table<TableName>): Lane {
-  return { table, sentSeq: null, dirty: new Set(), sending: null };
+  return { table, sentSeq: null, dirty: new Set(), sending: null, asked: null };
 }
 
 function start(lane: Lane, buckets: readonly number[]): void {
+  const pages = lane.table.snapshot([...new Set(buckets)].sort((a, b) => a - b));
   lane.dirty.clear();
-  lane.sending = { pages: lane.table.snapshot(buckets), next: 0 };
+  lane.asked = null;
+  lane.sending = { pages, next: 0 };
+}
+
+/**
+ * Sends what differs from what the agent had when it asked, and what it does not know yet: frames that were
+ * on their way then may have brought it past what it said.
+ */
+function answer(lane: Lane, have: TableDigest): void {
+  start(lane, [...lane.table.differing(have), ...bucketsOf(lane)]);
+}
+
+function bucketsOf({ table, dirty }: Lane): number[] {
+  return [...dirty].map((key) => table.bucketOf(key));
 }
 
 /** Sends one frame of a lane; false if it has nothing to say. */
@@ -112,15 +130,13 @@ function advance(lane: Lane, wire: Wire): boolean {
     if (page === undefined) {
       lane.sentSeq = sending.pages.seq;
       lane.sending = null;
+      if (lane.asked !== null) answer(lane, lane.asked);
     }
     return true;
   }
   if (dirty.size === 0 || lane.sentSeq === null) return false;
   if (table.isLarge(dirty)) {
-    start(
-      lane,
-      [...new Set([...dirty].map((key) => table.bucketOf(key)))].sort((a, b) => a - b),
-    );
+    start(lane, bucketsOf(lane));
     return true;
   }
   wire.send(table.delta(lane.sentSeq, dirty));

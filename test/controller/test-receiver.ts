@@ -1,0 +1,80 @@
+// The far end of a stream without a socket: a wire that is read when the test says so, and a table behind it.
+
+import { equal } from 'node:assert/strict';
+import type { Wire } from '../../src/controller/stream.ts';
+import { sha256 } from '../../src/controller/table.ts';
+import { canonicalJson, Digests } from '../../src/protocol/digest.ts';
+import type { ControllerMessage, TableDigest } from '../../src/protocol/messages.ts';
+import type { Address } from '../../src/state/address.ts';
+import type { VirtualIp } from '../../src/state/virtual-ip.ts';
+
+export interface Receiver {
+  readonly wire: Wire;
+  /** The canonical JSON of what it has. */
+  readonly state: Map<Address, string>;
+  readonly frames: Buffer[];
+  readonly queue: Buffer[];
+  /** True if the last `synced` did not add up. */
+  readonly isWrong: () => boolean;
+  readonly have: () => TableDigest;
+  readonly drain: (most?: number) => void;
+  /** Says resync: what is staged is dropped, and deltas are of no use until `synced`. */
+  readonly forget: () => void;
+}
+
+/**
+ * A wire that keeps what it is given until it is drained, and a receiver of rules behind it. A frame takes at
+ * least `frameBytes` of the wire's buffer.
+ */
+export function receiver(frameBytes = 0): Receiver {
+  const [queue, frames]: [Buffer[], Buffer[]] = [[], []];
+  const state = new Map<Address, string>();
+  const digests = new Digests(sha256);
+  let seq: number | null = null;
+  let [buckets, set] = [new Set<number>(), new Map<Address, VirtualIp>()];
+  let isWrong = false;
+  const wire: Wire = {
+    send: (frame) => void queue.push(frame),
+    get bufferedAmount() {
+      return queue.reduce((sum, { length }) => sum + Math.max(frameBytes, length), 0);
+    },
+    close: () => undefined,
+  };
+  const put = (resource: VirtualIp) => {
+    const json = canonicalJson(resource);
+    state.set(resource.address, json);
+    digests.set(resource, json);
+  };
+  const drop = (key: Address) => {
+    state.delete(key);
+    digests.delete(key);
+  };
+  const take = (frame: Buffer) => {
+    frames.push(frame);
+    const message = JSON.parse(frame.toString()) as ControllerMessage;
+    if (message.type === 'page' && message.table === 'rules') {
+      for (const bucket of message.buckets) buckets.add(bucket);
+      for (const resource of message.set) set.set(resource.address, resource);
+    } else if (message.type === 'synced' && message.table === 'rules') {
+      for (const key of [...state.keys()]) if (buckets.has(digests.bucketOf(key))) drop(key);
+      for (const resource of set.values()) put(resource);
+      [buckets, set] = [new Set(), new Map()];
+      seq = message.seq;
+      isWrong = digests.total() !== message.digest || digests.count !== message.count;
+    } else if (message.type === 'delta' && message.table === 'rules' && seq !== null) {
+      equal(message.from, seq, 'no gap is ever sent');
+      for (const resource of message.set) put(resource);
+      for (const key of message.remove) drop(key);
+      seq = message.to;
+    }
+  };
+  const drain = (most = Number.POSITIVE_INFINITY) => {
+    for (let taken = 0; queue.length > 0 && taken < most; taken++) take(queue.shift() ?? Buffer.of());
+  };
+  const forget = () => {
+    seq = null;
+    [buckets, set] = [new Set(), new Map()];
+  };
+  const have = () => digests.summary();
+  return { wire, state, frames, queue, drain, forget, isWrong: () => isWrong, have };
+}
