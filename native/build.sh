@@ -22,7 +22,7 @@ compile() {
 }
 
 mkdir -p build
-compile syscalls native/syscalls.c native/threads.c
+compile syscalls native/syscalls.c native/threads.c native/operations.c
 compile namespaces native/namespaces.c
 
 # npm 9 and 10 leave these links out, npm 11 makes them: put them where every npm looks.

@@ -196,6 +196,12 @@ static napi_value js_submit(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+static napi_value js_prepare(napi_env env, napi_callback_info info) {
+  (void)info;
+  threads_prepare(addon_of(env)->threads);
+  return number(env, 0);
+}
+
 static napi_value js_on_result(napi_env env, napi_callback_info info) {
   struct addon *addon = addon_of(env);
   napi_value callback;
@@ -281,6 +287,7 @@ NAPI_MODULE_INIT() {
       {"setsockopt", js_setsockopt}, {"send", js_send},     {"getsockopt", js_getsockopt},
       {"receive", js_receive},       {"close", js_close},   {"watch", js_watch},
       {"unwatch", js_unwatch},       {"submit", js_submit}, {"onResult", js_on_result},
+      {"prepare", js_prepare},
   };
   napi_value name, function;
   struct addon *addon = calloc(1, sizeof *addon);

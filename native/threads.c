@@ -4,25 +4,23 @@
  * Both answer through lists with limits of ours, so a thread that outlives its environment touches nothing
  * of Node's.
  *
- * Sleeping and waking is done on futexes. A hand-over and its answer took, on 2 cores (p50 back to back /
- * after a 2 ms pause): futex 4 / 8 us, two eventfds 5 / 10 us, mutex and condition variables 14 / 13 us,
- * because the woken thread first runs into the mutex its waker still holds. Nothing spins: on 2 cores the
- * spinner would take the writer's. */
+ * Sleeping and waking is done on futexes. Waking a thread on a processor that has gone idle takes longer than
+ * most commits, so where there are two processors the writer is woken ahead of its work and looks out for it,
+ * and who waits for a result looks out for it too, each for a short time. An idle process does neither. */
 #define _GNU_SOURCE
+#include "event-count.h"
+#include "operations.h"
 #include "threads.h"
 #include <errno.h>
-#include <limits.h>
-#include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,18 +30,14 @@ enum {
   MAX_EVENTS_A_TURN = 64,       /* One busy socket cannot keep the reader from the others. */
   MAX_ERRORS_A_TURN = 4,        /* An error that recv() does not clear would otherwise spin for ever. */
   EVENT_ROOM_BYTES = 256 << 10,
-  REPLY_ROOM_BYTES = 128 << 10, /* Netlink's dump datagrams grow to 32 KiB; this leaves room for four. */
-  MAX_REPLY_BYTES = 256 << 20,
-  KEPT_SCRATCH_BYTES = 1 << 20,
-  COPIED_REPLY_BYTES = 64 << 10,
   STOP_WAIT_MICROS = 200000,
+  LOOK_OUT_MICROS = 200,        /* How long a writer that was told to be ready does not sleep. */
+  BUSY_MICROS = 20000,          /* How long nothing is prepared for after it was in vain, at first. */
+  MAX_BUSY_MICROS = 2000000,
+  ANSWER_MICROS = 60,           /* How long who waits for a result does not sleep: most commits take 10. */
 };
 
 enum { WAITED_FOR, DONE, LATE };
-
-/* Counts what happened. A waiter reads the count, looks whether it must wait, and sleeps only while it
- * stands. */
-typedef _Atomic uint32_t event_count;
 
 struct watch {
   uint64_t id;
@@ -54,9 +48,14 @@ struct watch {
 /* Freed by whoever leaves last: the environment or a thread. */
 struct threads {
   pthread_mutex_t lock;
-  event_count work, finished, room;
+  struct event_count work, finished, room;
+  _Atomic int64_t ready_until; /* Nanoseconds of CLOCK_MONOTONIC. */
   int holders;
-  bool stopping, rung, reader_started, writer_started;
+  pthread_t writer;
+  cpu_set_t processors; /* Those that this process may run on. */
+  int kept_from;
+  int64_t busy_until, busy_micros;
+  bool spins, stopping, rung, reader_started, writer_started;
   bool (*ring)(void *context);
   void *context;
   struct job *first_job, **last_job, *first_result, **last_result;
@@ -71,32 +70,6 @@ struct threads {
   int watch_count, wake;
   uint64_t last_watch;
 };
-
-struct scratch {
-  uint8_t *data;
-  size_t length;
-};
-
-static void notify(event_count *count) {
-  atomic_fetch_add(count, 1);
-  syscall(SYS_futex, count, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-}
-
-/* False only when the deadline (CLOCK_MONOTONIC, NULL for none) has passed. */
-static bool await(event_count *count, uint32_t seen, const struct timespec *deadline) {
-  const int until = FUTEX_WAIT_BITSET_PRIVATE;
-  long slept = syscall(SYS_futex, count, until, seen, deadline, NULL, FUTEX_BITSET_MATCH_ANY);
-  return slept == 0 || errno != ETIMEDOUT;
-}
-
-static struct timespec after_micros(int64_t micros) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  int64_t nanos = time.tv_nsec + micros * 1000;
-  time.tv_sec += nanos / 1000000000;
-  time.tv_nsec = nanos % 1000000000;
-  return time;
-}
 
 void job_free(struct job *job) {
   free(job->reply);
@@ -117,6 +90,8 @@ static void leave(struct threads *threads) {
   free(threads);
 }
 
+static void *write_jobs(void *argument);
+
 /* Threads are detached: one that the kernel holds in state D cannot be joined. They take no signals from
  * Node. */
 static bool start(struct threads *threads, bool *started, void *(*body)(void *), const char *name) {
@@ -134,6 +109,7 @@ static bool start(struct threads *threads, bool *started, void *(*body)(void *),
   *started = pthread_create(&thread, &attributes, body, threads) == 0;
   if (*started) threads->holders++;
   if (*started) pthread_setname_np(thread, name);
+  if (*started && body == write_jobs) threads->writer = thread;
   pthread_mutex_unlock(&threads->lock);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   pthread_attr_destroy(&attributes);
@@ -154,7 +130,7 @@ static void queue_event(struct threads *threads, uint64_t watch, const uint8_t *
   *event = (struct event){.watch = watch, .status = status};
   memcpy(event->bytes, bytes, length);
   for (;;) {
-    uint32_t seen = atomic_load(&threads->room);
+    uint32_t seen = atomic_load(&threads->room.value);
     pthread_mutex_lock(&threads->lock);
     if (threads->stopping || (threads->events < MAX_EVENTS && threads->event_bytes < MAX_EVENT_BYTES)) break;
     pthread_mutex_unlock(&threads->lock);
@@ -264,95 +240,6 @@ int threads_unwatch(struct threads *threads, int fd, uint64_t *id) {
 
 /* ---- The writer ---- */
 
-/* Reads until the socket is empty. Datagrams stand one after the other, each padded to 4 bytes as netlink
- * pads its messages. An overrun or a datagram too long is remembered while the rest is read: the next
- * exchange must find an empty socket. */
-static int32_t drain(int fd, struct scratch *scratch) {
-  size_t used = 0;
-  int32_t failure = 0;
-  for (;;) {
-    if (scratch->length < used + REPLY_ROOM_BYTES + 4) {
-      size_t length = used + scratch->length + REPLY_ROOM_BYTES + 4;
-      uint8_t *grown = length > MAX_REPLY_BYTES ? NULL : realloc(scratch->data, length);
-      if (!grown) return -ENOMEM;
-      *scratch = (struct scratch){grown, length};
-    }
-    size_t room = scratch->length - used - 4; /* Four bytes stay free for the padding. */
-    ssize_t length = recv(fd, scratch->data + used, room, MSG_DONTWAIT | MSG_TRUNC);
-    if (length < 0 && errno == EINTR) continue;
-    if (length == 0 || (length < 0 && errno == EAGAIN)) return failure ? failure : (int32_t)used;
-    if (length < 0 && errno != ENOBUFS) return -errno;
-    if (length < 0) failure = -ENOBUFS;
-    else if ((size_t)length > room) failure = failure ? failure : -EMSGSIZE;
-    else if (!failure)
-      for (used += length; used & 3;) scratch->data[used++] = 0;
-  }
-}
-
-static int32_t send_all(int fd, const uint8_t *bytes, size_t length) {
-  if (length == 0) return 0;
-  ssize_t sent = send(fd, bytes, length, MSG_NOSIGNAL);
-  return sent < 0 ? -errno : (size_t)sent < length ? -EIO : 0;
-}
-
-static void reply(struct job *job, const uint8_t *bytes, size_t length) {
-  job->reply = malloc(length ? length : 1);
-  job->status = job->reply ? (int32_t)length : -ENOMEM;
-  if (job->reply && length) memcpy(job->reply, bytes, length);
-}
-
-/* A failed send still drains: replies to the other half must not meet the next exchange. */
-static void exchange(struct job *job, struct scratch *scratch) {
-  size_t split = job->split < 0 ? 0 : (size_t)job->split < job->length ? (size_t)job->split : job->length;
-  int32_t failure = send_all(job->fd, job->bytes, split);
-  if (!failure) failure = send_all(job->fd, job->bytes + split, job->length - split);
-  int32_t drained = drain(job->fd, scratch);
-  job->status = failure ? failure : drained;
-  if (job->status < 0) return;
-  if (drained <= COPIED_REPLY_BYTES) return reply(job, scratch->data, drained);
-  job->reply = scratch->data; /* A dump: give the buffer itself away. */
-  *scratch = (struct scratch){NULL, 0};
-}
-
-/* `bytes` is int32 level, int32 name, value. For a set with split > 0 the value holds one pointer: the 8
- * bytes at `split` in it are an offset, the value ends there, and what follows is the memory pointed to,
- * given back as the result after the kernel wrote it. */
-static int32_t option(struct job *job) {
-  int32_t words[2];
-  uint8_t *value = job->bytes + sizeof words;
-  if (job->length < sizeof words) return -EINVAL;
-  memcpy(words, job->bytes, sizeof words);
-  size_t room = job->length - sizeof words, pointer = job->split > 0 ? (size_t)job->split : 0;
-  socklen_t length = room;
-  if (job->operation == GETSOCKOPT) {
-    if (getsockopt(job->fd, words[0], words[1], value, &length)) return -errno;
-    reply(job, value, length < room ? length : room);
-    return job->status;
-  }
-  if (!pointer) return setsockopt(job->fd, words[0], words[1], value, length) ? -errno : 0;
-  uint64_t end, address;
-  if (pointer + sizeof end > room) return -EINVAL;
-  memcpy(&end, value + pointer, sizeof end);
-  if (end > room || end < pointer + sizeof end) return -EINVAL;
-  address = (uintptr_t)(value + end);
-  memcpy(value + pointer, &address, sizeof address);
-  if (setsockopt(job->fd, words[0], words[1], value, end)) return -errno;
-  reply(job, value + end, room - end);
-  return job->status;
-}
-
-static void run_job(struct job *job, struct scratch *scratch) {
-  switch (job->operation) {
-    case EXCHANGE: exchange(job, scratch); break;
-    case CLOSE: job->status = close(job->fd) ? -errno : 0; break;
-    case FLOCK: job->status = flock(job->fd, job->split) ? -errno : 0; break;
-    default: job->status = option(job);
-  }
-  if (scratch->length <= KEPT_SCRATCH_BYTES) return;
-  free(scratch->data);
-  *scratch = (struct scratch){NULL, 0};
-}
-
 /* Gives a done job back: to whoever waits for it, else to the list of late results. */
 static void give_back(struct threads *threads, struct job *job) {
   uint32_t waited_for = WAITED_FOR;
@@ -372,7 +259,7 @@ static void *write_jobs(void *argument) {
   struct threads *threads = argument;
   struct scratch scratch = {NULL, 0};
   for (;;) {
-    uint32_t seen = atomic_load(&threads->work);
+    uint32_t seen = atomic_load(&threads->work.value);
     pthread_mutex_lock(&threads->lock);
     struct job *job = threads->first_job;
     bool stopping = threads->stopping;
@@ -381,20 +268,72 @@ static void *write_jobs(void *argument) {
       if (!job->next) threads->last_job = &threads->first_job;
       job->next = NULL;
       threads->jobs--;
+      atomic_store(&threads->ready_until, 0);
     }
     pthread_mutex_unlock(&threads->lock);
     if (job) {
-      run_job(job, &scratch);
+      operation_run(job, &scratch);
       give_back(threads, job);
     } else if (stopping) {
       break;
-    } else {
+    } else if (!look_out(&threads->work, seen, atomic_load(&threads->ready_until))) {
       await(&threads->work, seen, NULL);
     }
   }
   free(scratch.data);
   leave(threads);
   return NULL;
+}
+
+/* On the processor of who waits for it the writer could only take turns with it. */
+static void keep_away(struct threads *threads, int processor) {
+  cpu_set_t others = threads->processors;
+  if (threads->kept_from == processor) return;
+  CPU_CLR(processor, &others);
+  pthread_setaffinity_np(threads->writer, sizeof others, &others);
+  threads->kept_from = processor;
+}
+
+/* Moves a writer that waits for another processor to this one, which is about to be free. */
+static void pull(struct threads *threads) {
+  cpu_set_t here;
+  CPU_ZERO(&here);
+  CPU_SET(sched_getcpu(), &here);
+  pthread_setaffinity_np(threads->writer, sizeof here, &here);
+  pthread_setaffinity_np(threads->writer, sizeof threads->processors, &threads->processors);
+  threads->kept_from = -1;
+}
+
+void threads_prepare(struct threads *threads) {
+  int64_t now = now_nanos();
+  if (!threads->spins || now < threads->busy_until) return;
+  if (!start(threads, &threads->writer_started, write_jobs, "vipward-writer")) return;
+  keep_away(threads, sched_getcpu());
+  atomic_store(&threads->ready_until, now + LOOK_OUT_MICROS * 1000);
+  notify(&threads->work);
+}
+
+/* Waits awake for a job that was prepared for. Where the writer has not even begun it, the other processors
+ * are busy: for a while, longer each time, it is left to the scheduler. */
+static bool answered(struct threads *threads, const struct job *job) {
+  if (threads->kept_from < 0) return false;
+  int64_t until = now_nanos() + ANSWER_MICROS * 1000;
+  for (;;) {
+    uint32_t seen = atomic_load(&threads->finished.value);
+    if (atomic_load(&job->state) == DONE) {
+      threads->busy_micros -= (threads->busy_micros - BUSY_MICROS) / 16;
+      return true;
+    }
+    if (!look_out(&threads->finished, seen, until)) break;
+  }
+  pthread_mutex_lock(&threads->lock);
+  bool begun = threads->first_job != job;
+  pthread_mutex_unlock(&threads->lock);
+  if (begun) return false;
+  pull(threads);
+  threads->busy_until = until + threads->busy_micros * 1000;
+  threads->busy_micros *= threads->busy_micros < MAX_BUSY_MICROS ? 2 : 1;
+  return false;
 }
 
 bool threads_submit(struct threads *threads, struct job *job, int64_t wait_micros) {
@@ -417,8 +356,9 @@ bool threads_submit(struct threads *threads, struct job *job, int64_t wait_micro
   }
   notify(&threads->work);
   if (wait_micros <= 0) return false;
+  if (answered(threads, job)) return true;
   for (;;) {
-    uint32_t seen = atomic_load(&threads->finished);
+    uint32_t seen = atomic_load(&threads->finished.value);
     if (atomic_load(&job->state) == DONE) return true;
     if (!await(&threads->finished, seen, &deadline))
       return !atomic_compare_exchange_strong(&job->state, &waited_for, LATE);
@@ -446,6 +386,10 @@ struct threads *threads_make(bool (*ring)(void *context), void *context) {
   pthread_mutex_init(&threads->watch_lock, NULL);
   threads->holders = 1;
   threads->ring = ring;
+  threads->kept_from = -1;
+  threads->busy_micros = BUSY_MICROS;
+  bool known = sched_getaffinity(0, sizeof threads->processors, &threads->processors) == 0;
+  threads->spins = known && CPU_COUNT(&threads->processors) > 1;
   threads->context = context;
   threads->last_job = &threads->first_job;
   threads->last_result = &threads->first_result;
@@ -463,7 +407,7 @@ void threads_stop(struct threads *threads) {
   notify(&threads->room);
   wake_reader(threads);
   for (;;) {
-    uint32_t seen = atomic_load(&threads->finished);
+    uint32_t seen = atomic_load(&threads->finished.value);
     pthread_mutex_lock(&threads->lock);
     bool alone = threads->holders == 1;
     pthread_mutex_unlock(&threads->lock);

@@ -42,6 +42,9 @@ int threads_watch(struct threads *threads, int fd, uint64_t *id);
 /* 0 and the ended watch's id, or -ENOENT. Once it returns, the reader no longer touches the descriptor. */
 int threads_unwatch(struct threads *threads, int fd, uint64_t *id);
 
+/* A job is about to be submitted: wakes the writer, which for 0.2 ms does not go back to sleep. */
+void threads_prepare(struct threads *threads);
+
 /* True: the job is done and the caller's again. False: it goes on, and comes back through threads_take(). A
  * job that cannot be queued is done with -EXFULL or -EAGAIN. */
 bool threads_submit(struct threads *threads, struct job *job, int64_t wait_micros);

@@ -134,6 +134,7 @@ function assemble(
       ...{ node, version, allow, loop, now },
       firewall: firewall.dialect.name,
       held: () => reporter.heldVips(),
+      prepare: () => kernel.prepare(),
       hash: (text) => hash('sha256', text),
       onLink: () => network.onLink(allow),
       ...reporter.ofSession,

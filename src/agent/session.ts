@@ -30,6 +30,8 @@ export interface SessionParts {
   readonly held: () => readonly HeldVip[];
   readonly loop: Loop;
   readonly now: () => number;
+  /** A change has come that is likely to be a commit. */
+  readonly prepare: () => void;
   /** The pin or the generation changed and has to be kept. */
   readonly onIdentity: (cluster: string | null, generation: number) => void;
   /** Something of a table changed, as received. */
@@ -91,7 +93,9 @@ export class Session {
   }
 
   #state(stream: Stream, message: Exclude<ControllerMessage, Welcome | Tick>): void {
-    const receivedAtMs = this.#parts.now();
+    const { prepare, now } = this.#parts;
+    if (message.type === 'delta') prepare();
+    const receivedAtMs = now();
     switch (message.type) {
       case 'page':
         if (message.table === 'rules') this.rules.page(message);

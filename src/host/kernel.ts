@@ -46,6 +46,11 @@ export class Kernel implements Disposable {
     return this.#socket(door).portId;
   }
 
+  /** A commit follows at once: the writer thread need not be woken when it comes. */
+  prepare(): void {
+    this.#native.prepare();
+  }
+
   /** Commits the steps in order and stops behind the first that was refused. Throws SystemCallError. */
   commit<O>(transaction: Transaction<O>): Soon<Receipt<O>> {
     const { fd } = this.#socket(transaction.door);

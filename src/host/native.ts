@@ -74,6 +74,11 @@ export interface Native {
     token: number,
     waitMicros: number,
   ): Outcome | undefined;
+  /**
+   * Says that a `submit` follows at once: the writer thread is woken and for 200 us does not go back to
+   * sleep. Does nothing where this process has one processor only.
+   */
+  prepare(): number;
   /** Sets the one callback for results that did not come in time; without it they are dropped. */
   onResult(callback: (token: number, result: Outcome) => void): number;
 }

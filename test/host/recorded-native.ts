@@ -63,6 +63,7 @@ export function recordedNative(
       if (operation === 1) say(`submit close ${fd}`);
       return answers(one, submitted.length - 1);
     },
+    prepare: () => 0,
     onResult(callback) {
       onResult = callback;
       return 0;

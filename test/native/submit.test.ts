@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { loadNative, Operation, type Outcome } from '../../src/host/native.ts';
 import { Gate, LOCK_EX } from './gate.ts';
 import {
@@ -52,6 +53,24 @@ test('an exchange without a reply yields no bytes rather than a number', () => {
   const fd = openRoute(native);
   assert.deepEqual(native.submit(Operation.exchange, fd, NOTHING, 0, 0, LONG_WAIT_MICROS), NOTHING);
   native.close(fd);
+});
+
+test('preparing changes no answer, and ends by itself where nothing follows', async () => {
+  const fd = openRoute(native);
+  for (let sequence = 1; sequence <= 500; sequence++) {
+    if (sequence % 3 !== 0) assert.equal(native.prepare(), 0);
+    const reply = native.submit(Operation.exchange, fd, getLoopback(sequence), 0, 0, LONG_WAIT_MICROS);
+    assert.ok(reply instanceof Uint8Array);
+    assert.equal(headers(reply)[0]?.sequence, sequence);
+    if (sequence % 50 === 0) await pause(1);
+  }
+  native.close(fd);
+  native.prepare();
+  await pause(50);
+  const before = process.cpuUsage();
+  await pause(1000);
+  const { user, system } = process.cpuUsage(before);
+  assert.ok(user + system < 200_000, `${user + system} us of a processor in a second without work`);
 });
 
 test('a split exchange sends two messages and gathers the replies to both', () => {
