@@ -76,11 +76,12 @@ export class Node implements AsyncDisposable {
     return this.#controller?.pid ?? 0;
   }
 
-  startAgent(): void {
+  /** A flag that comes twice counts as the last says. */
+  startAgent(more: readonly string[] = []): void {
     const { agentArgs = [] } = this.#options;
     const state = ['--state', join(this.folder, 'agent'), '--commit-interval', '0s', '--log-level', 'warn'];
     const where = ['--controller', 'ws://127.0.0.1:9470', '--allow', '10.77.0.0/24,fd77::/64'];
-    this.#agent = this.#spawn('agent', ['--node', 'node1', ...where, ...state, ...agentArgs]);
+    this.#agent = this.#spawn('agent', ['--node', 'node1', ...where, ...state, ...agentArgs, ...more]);
   }
 
   startController(): void {
