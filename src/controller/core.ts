@@ -4,9 +4,10 @@ import type { Log } from '../process/log.ts';
 import type { ControllerConfig } from './config.ts';
 import { Controller } from './controller.ts';
 import { Readings } from './readings.ts';
+import type { Problem } from './service.ts';
 import { FileSource } from './sources/files.ts';
 import { type Status, statusOf } from './status.ts';
-import { readRecords, Store, writeRecords } from './store.ts';
+import { readRecords, Store, stateFile, writeRecords } from './store.ts';
 
 export interface CoreInput {
   readonly log: Log;
@@ -35,8 +36,14 @@ export async function makeCore(config: ControllerConfig, input: CoreInput): Prom
   const onChange = () => store.touch();
   const { pools, filterByDefault, massRemoval } = config;
   const controller = new Controller({ records, pools, filterByDefault, onChange, nowMs });
-  const onError = (error: unknown) => log.error({ reason: (error as Error).message }, 'recordsNotWritten');
-  const store = new Store({ dir: config.stateDir, records: () => controller.records(), onError });
+  const store = new Store({
+    dir: config.stateDir,
+    records: () => controller.records(),
+    onTrouble: (error) => {
+      if (error === null) log.info('recordsWritten');
+      else log.error({ reason: error.message }, 'recordsNotWritten');
+    },
+  });
   const source = new FileSource({
     path: config.servicesPath,
     signal,
@@ -58,10 +65,19 @@ export async function makeCore(config: ControllerConfig, input: CoreInput): Prom
     nowMs,
   });
   const status = () => {
-    const [problems, ignored] = [catalog.problems(), catalog.ignored()];
+    const [problems, ignored] = [
+      [...catalog.problems(), ...recordsProblem(config, store)],
+      catalog.ignored(),
+    ];
     const reason = controller.isPublished ? null : 'NotComplete';
     const { massRemoval: held } = readings;
     return statusOf({ controller, massRemoval: held, problems, invalid: catalog.invalid, ignored, reason });
   };
   return { controller, store, source, readings, status };
+}
+
+/** A controller whose records are not on its disk serves, and would know less after a restart. */
+function recordsProblem({ stateDir }: ControllerConfig, { trouble }: Store): Problem[] {
+  if (trouble === null) return [];
+  return [{ file: stateFile(stateDir), document: null, service: null, message: trouble.message }];
 }

@@ -3,7 +3,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Address, parseAddress } from '../state/address.ts';
 import { parseServiceKey, type ServiceKey } from '../state/service.ts';
@@ -33,11 +33,16 @@ export class StateError extends Error {
 
 /** How long changes are gathered before they are written. */
 const coalesceMs = 200;
+/** How soon a write that failed is tried again. */
+const retryMs = 5000;
 const sliceEntries = 2000;
 
 export function stateFile(dir: string): string {
   return join(dir, 'controller.json');
 }
+
+/** What to do about a disk that is full, read-only or somebody else's. */
+const remedy = 'give --state a folder this process may write, with room';
 
 /** Reads the records, or makes those of a new cluster. Throws StateError. */
 export async function readRecords(dir: string): Promise<Records> {
@@ -47,7 +52,7 @@ export async function readRecords(dir: string): Promise<Records> {
     text = await readFile(path, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return newRecords();
-    throw new StateError(`${path}: ${(error as Error).message}; give --state a folder this process may read`);
+    throw new StateError(`${path}: ${(error as Error).message}; ${remedy}`);
   }
   try {
     return parseRecords(JSON.parse(text));
@@ -92,9 +97,19 @@ function wholeAt(value: unknown, field: string): number {
   throw new Error(`${field}: expected a whole number, got ${JSON.stringify(value)}`);
 }
 
-/** Writes the records whole, beside the old ones first: a crash leaves the one or the other. */
+/**
+ * Writes the records whole, beside the old ones first: a crash leaves the one or the other. Throws StateError.
+ */
 export async function writeRecords(dir: string, records: Records): Promise<void> {
-  await mkdir(dir, { recursive: true, mode: 0o755 });
+  try {
+    await replaceFile(dir, records);
+  } catch (error) {
+    throw new StateError(`${stateFile(dir)}: ${(error as Error).message}; ${remedy}`, { cause: error });
+  }
+}
+
+async function replaceFile(dir: string, records: Records): Promise<void> {
+  await makeFolder(dir);
   const path = stateFile(dir);
   const file = await open(`${path}.new`, 'w', 0o600);
   try {
@@ -113,6 +128,19 @@ export async function writeRecords(dir: string, records: Records): Promise<void>
     await folder.sync();
   } finally {
     await folder.close();
+  }
+}
+
+/** Not mkdir with `recursive`: where a file system takes no folders at all, as /proc, that never ends. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, 0o755);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT' || dirname(path) === path) throw error;
+    await makeFolder(dirname(path));
+    await mkdir(path, 0o755);
   }
 }
 
@@ -144,11 +172,14 @@ function* entries<T>(map: ReadonlyMap<string, T>, shape: (value: T) => unknown):
 export interface StoreInput {
   readonly dir: string;
   readonly records: () => Records;
-  readonly onError: (error: unknown) => void;
+  /** A write failed, or, with null, one went through after that. Failures of one kind in a row are said once. */
+  readonly onTrouble: (error: StateError | null) => void;
 }
 
 /** Writes the records some time after each change, one write at a time. */
 export class Store {
+  /** Why the disk does not have what it should, null while it does. */
+  trouble: StateError | null = null;
   readonly #input: StoreInput;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> | undefined;
@@ -164,26 +195,40 @@ export class Store {
     this.#timer ??= setTimeout(() => void this.#run(), coalesceMs).unref();
   }
 
-  /** Resolves when everything touched so far is on the disk, or its error was reported. */
+  /** Resolves when everything touched so far is on the disk, or could not be written. */
   async flush(): Promise<void> {
-    while (this.#isDirty || this.#writing !== undefined) {
-      clearTimeout(this.#timer);
-      this.#timer = undefined;
-      await (this.#writing ?? this.#run());
-    }
+    await this.#writing;
+    if (this.#isDirty) await this.#run();
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   #run(): Promise<void> {
+    clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#writing !== undefined) return this.#writing;
-    this.#isDirty = false;
-    const { dir, records, onError } = this.#input;
-    this.#writing = writeRecords(dir, records())
-      .catch(onError)
-      .finally(() => {
-        this.#writing = undefined;
-        if (this.#isDirty) this.touch();
-      });
+    this.#writing ??= this.#write().finally(() => {
+      this.#writing = undefined;
+      if (this.#isDirty) this.#timer ??= setTimeout(() => void this.#run(), this.#pauseMs()).unref();
+    });
     return this.#writing;
+  }
+
+  async #write(): Promise<void> {
+    this.#isDirty = false;
+    const { dir, records, onTrouble } = this.#input;
+    const before = this.trouble;
+    try {
+      await writeRecords(dir, records());
+      this.trouble = null;
+    } catch (error) {
+      if (!(error instanceof StateError)) throw error;
+      this.trouble = error;
+      this.#isDirty = true;
+    }
+    if (before?.message !== this.trouble?.message) onTrouble(this.trouble);
+  }
+
+  #pauseMs(): number {
+    return this.trouble === null ? coalesceMs : retryMs;
   }
 }
