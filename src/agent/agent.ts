@@ -84,7 +84,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   link.start();
   return {
     ...{ config, version: parts.version, firewall, kernel, ledger, loop, rules, session, link, tallies },
-    problems: () => [problem ?? '', reporter.trouble].filter((text) => text !== ''),
+    problems: () => [problem ?? '', reporter.trouble, ...session.problems].filter((text) => text !== ''),
     async stop() {
       session.send({ type: 'bye' });
       for (const part of [loop, holder, announcer, link, ...watches]) part[Symbol.dispose]();

@@ -49,7 +49,7 @@ export async function nodeReport(agent: Agent): Promise<NodeReport> {
     version,
     firewall: firewall.dialect.name,
     filter: config.values.filter,
-    inSync: loop.settled,
+    inSync: loop.settled && session.problems.length === 0,
     cluster: session.cluster,
     generation: session.generation,
     controllers: controllerReports(link.streams),

@@ -3,10 +3,10 @@
 
 import { lookup } from 'node:dns/promises';
 import { WebSocket } from 'ws';
-import type { Log } from '../process/log.ts';
-import type { AgentMessage, ControllerMessage, Hello } from '../protocol/messages.ts';
+import type { AgentMessage, ControllerMessage } from '../protocol/messages.ts';
 import { frameLimitBytes, heartbeatMs, subprotocol } from '../protocol/messages.ts';
 import { parseControllerMessage } from '../protocol/parse.ts';
+import type { LinkParts, Stream } from './stream.ts';
 
 /** The most streams an agent keeps to the addresses of one name. */
 const streamsPerName = 3;
@@ -17,36 +17,15 @@ const streamsPerName = 3;
 const quickMs = 500;
 const quickForMs = 10_000;
 const slowMs = 5000;
+/** For the upgrade, and again for the welcome behind it. */
 const handshakeMs = 5000;
+/** A peer that does not answer a close frame is cut off after this. */
+const closeMs = 1000;
+/** A close frame has room for 123; a character that is cut becomes one of three bytes. */
+const reasonBytes = 120;
+const remedy = 'upgrade the older of agent and controller';
 /** What may wait for a controller that does not read: then the stream is not worth keeping. */
 const backlogBytes = 16 * 1024 * 1024;
-
-export interface LinkParts {
-  readonly urls: readonly string[];
-  readonly tls: {
-    readonly ca?: string | undefined;
-    readonly cert?: string | undefined;
-    readonly key?: string | undefined;
-  };
-  /** The credential, read anew at each attempt. */
-  readonly token: () => Promise<string | undefined>;
-  readonly hello: () => Hello;
-  /** A frame of a stream, in order. Throwing closes the stream with the error's message. */
-  readonly onMessage: (stream: Stream, message: ControllerMessage) => void;
-  readonly onClose: (stream: Stream) => void;
-  readonly log: Log;
-  readonly now: () => number;
-}
-
-/** One stream, or the attempt at one; `state` and `reason` are for `status`. */
-export interface Stream {
-  readonly url: string;
-  readonly state: 'connecting' | 'open' | 'refused';
-  readonly reason: string;
-  send(message: AgentMessage): void;
-  /** Closes with a reason that both sides can read; another attempt follows. */
-  refuse(reason: string): void;
-}
 
 export class Link implements Disposable {
   readonly #parts: LinkParts;
@@ -89,8 +68,13 @@ class Connection implements Stream {
   #socket: WebSocket | undefined;
   #retry: NodeJS.Timeout | undefined;
   #beat: NodeJS.Timeout | undefined;
+  #openedAtMs = 0;
   #heardAtMs = 0;
   #lostAtMs: number;
+  #isWelcomed = false;
+  #isRefused = false;
+  /** This connection has said what only a controller says, and nothing else. */
+  #isProven = false;
   #ended = false;
 
   constructor(parts: LinkParts, url: string, slot: number, onResolved: (addresses: number) => void) {
@@ -115,9 +99,7 @@ class Connection implements Stream {
   }
 
   refuse(reason: string): void {
-    this.state = 'refused';
-    this.reason = reason;
-    this.#socket?.close(1008, reason.slice(0, 120));
+    if (this.#socket !== undefined) this.#refuse(this.#socket, 1008, reason);
   }
 
   end(): void {
@@ -155,55 +137,107 @@ class Connection implements Stream {
 
   #listen(socket: WebSocket): void {
     let failure = '';
+    let advice = 'check --controller, and that a controller listens there';
+    socket.on('upgrade', ({ headers }) => {
+      const spoken = headers['sec-websocket-protocol'];
+      if (spoken === subprotocol) return;
+      failure = `the server speaks ${spoken ?? 'no subprotocol'}, not ${subprotocol}`;
+      advice = remedy;
+    });
     socket.on('open', () => {
-      this.state = 'open';
-      this.reason = '';
-      this.#heardAtMs = this.#parts.now();
-      socket.send(JSON.stringify(this.#parts.hello()));
-      this.#beat = setInterval(() => this.#tick(socket), heartbeatMs);
+      advice = '';
+      this.#opened(socket);
     });
     socket.on('message', (data, isBinary) => this.#receive(socket, data.toString(), isBinary));
-    socket.on('unexpected-response', (_request, response) => {
-      failure = `the controller answered ${response.statusCode}`;
-      response.resume();
+    socket.on('unexpected-response', (_request, { statusCode }) => {
+      failure = `the controller answered ${statusCode}`;
+      advice = statusCode === 401 ? 'check the token in --token-file' : '';
       socket.terminate();
     });
-    socket.on('error', (error) => {
+    socket.on('error', (error: NodeJS.ErrnoException) => {
       failure ||= error.message;
+      // A frame that ws itself does not take: too long, no UTF-8, or no frame at all. It has closed by then.
+      if (error.code?.startsWith('WS_ERR_')) this.#note(`${error.message}; ${remedy}`);
     });
-    socket.on('close', (code, reason) => this.#closed(failure || reason.toString() || `closed with ${code}`));
+    socket.on('close', (code, reason) => {
+      const what =
+        failure || reason.toString() || (code === 1006 ? 'cut off, or silent' : `closed with ${code}`);
+      this.#closed(advice === '' ? what : `${what}; ${advice}`);
+    });
+  }
+
+  #opened(socket: WebSocket): void {
+    if (this.state !== 'refused') {
+      this.state = 'open';
+      this.reason = '';
+    }
+    this.#isWelcomed = false;
+    this.#openedAtMs = this.#parts.now();
+    this.#heardAtMs = this.#openedAtMs;
+    socket.send(JSON.stringify(this.#parts.hello()));
+    this.#beat = setInterval(() => this.#tick(socket), heartbeatMs);
   }
 
   #receive(socket: WebSocket, frame: string, isBinary: boolean): void {
+    // What comes behind a frame that was refused changes nothing either.
+    if (socket.readyState !== WebSocket.OPEN) return;
     this.#heardAtMs = this.#parts.now();
     if (isBinary) {
-      socket.close(1003, 'binary frame');
+      this.#refuse(socket, 1003, `a binary frame, where text is spoken; ${remedy}`);
       return;
     }
     try {
-      this.#parts.onMessage(this, parseControllerMessage(frame));
+      const message = parseControllerMessage(frame);
+      this.#parts.onMessage(this, message);
+      if (message.type === 'welcome') this.#isWelcomed = true;
+      else if (this.#isWelcomed && socket.readyState === WebSocket.OPEN) this.#prove(message.type);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      this.#parts.log.warn({ url: this.url, reason }, 'frame-refused');
-      socket.close(1008, reason.slice(0, 120));
+      this.#refuse(socket, 1008, `${reason}; ${remedy}`);
     }
   }
 
+  /** A page or a delta may be the first half of what is then refused. */
+  #prove(type: ControllerMessage['type']): void {
+    if (type !== 'tick' && type !== 'synced') return;
+    this.#isProven = true;
+    this.state = 'open';
+    this.reason = '';
+  }
+
+  #refuse(socket: WebSocket, code: number, reason: string): void {
+    this.#note(reason);
+    socket.close(code, Buffer.from(reason).subarray(0, reasonBytes).toString());
+    setTimeout(() => socket.terminate(), closeMs).unref();
+  }
+
+  #note(reason: string): void {
+    if (this.state !== 'refused' || this.reason !== reason)
+      this.#parts.log.warn({ url: this.url, reason }, 'frame-refused');
+    this.#isRefused = true;
+    this.state = 'refused';
+    this.reason = reason;
+  }
+
   #tick(socket: WebSocket): void {
+    const now = this.#parts.now();
     // A late timer of our own says nothing about the other side: frames may lie unread behind it.
-    if (this.#parts.now() - this.#heardAtMs > 3 * heartbeatMs + quickMs) socket.terminate();
+    if (now - this.#heardAtMs > 3 * heartbeatMs + quickMs) socket.terminate();
+    else if (!this.#isWelcomed && now - this.#openedAtMs > handshakeMs)
+      this.refuse(`no welcome within ${handshakeMs} ms; check that --controller names a vipward controller`);
     else this.send({ type: 'tick' });
   }
 
   #closed(reason: string): void {
     if (this.#ended) return;
     clearInterval(this.#beat);
-    clearTimeout(this.#retry);
-    if (this.state === 'open') this.#lostAtMs = this.#parts.now();
-    if (this.state !== 'refused') {
+    if (this.#isProven) this.#lostAtMs = this.#parts.now();
+    if (!this.#isRefused) {
       this.state = 'connecting';
       this.reason = reason;
     }
+    this.#isRefused = false;
+    this.#isProven = false;
     this.#socket = undefined;
     this.#parts.onClose(this);
     const most = this.#parts.now() - this.#lostAtMs < quickForMs ? quickMs : slowMs;

@@ -16,7 +16,7 @@ export async function metricsText(
   const registry = new Registry();
   const gauge = (name: string, help: string, ...labelNames: string[]) =>
     new Gauge({ name, help, labelNames, registers: [registry] });
-  const { ledger, loop, version, tallies } = agent;
+  const { ledger, loop, session, version, tallies } = agent;
   const vips = gauge('vipward_vips', 'VIPs by state', 'state', 'filtered', 'ip_family');
   let dropped = 0;
   for (const { address, state, dropped: here } of vipReports(ledger, counters)) {
@@ -24,7 +24,9 @@ export async function metricsText(
     vips.inc({ state, filtered, ip_family: `IPv${familyOf(address)}` });
     dropped += here ?? 0;
   }
-  gauge('vipward_agent_in_sync', '1 while everything received is committed').set(loop.settled ? 1 : 0);
+  gauge('vipward_agent_in_sync', '1 while everything received is committed').set(
+    loop.settled && session.problems.length === 0 ? 1 : 0,
+  );
   const refusals = gauge('vipward_refusals', 'Resources that are refused now', 'reason');
   for (const { code } of ledger.refusals) refusals.inc({ reason: code });
   gauge('vipward_build_info', 'The version', 'version', 'nodejs').set(

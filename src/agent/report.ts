@@ -7,7 +7,7 @@ import type { Term } from '../state/term.ts';
 import { servicesOf, type VipPort } from '../state/virtual-ip.ts';
 import type { VipCounters } from './firewall.ts';
 import type { Ledger } from './ledger.ts';
-import type { Stream } from './link.ts';
+import type { Stream } from './stream.ts';
 
 export type VipState = 'pending' | 'serving' | 'refused' | 'released';
 

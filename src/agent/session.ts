@@ -12,10 +12,13 @@ import type {
   Welcome,
 } from '../protocol/messages.ts';
 import { features } from '../protocol/messages.ts';
+import { FrameError } from '../protocol/shape.ts';
 import type { Prefix } from '../state/address.ts';
-import type { Stream } from './link.ts';
+import { generationLeap } from '../state/term.ts';
+import type { Placement } from '../state/virtual-ip.ts';
 import type { Loop } from './loop.ts';
 import { type Change, ReceivedTable } from './received.ts';
+import type { Stream } from './stream.ts';
 
 /** After as many pages that did not add up to what was announced, the stream is begun anew. */
 const resyncTries = 3;
@@ -45,6 +48,8 @@ export class Session {
   generation: number;
   readonly #parts: SessionParts;
   readonly #synced = new Set<TableName>();
+  /** Tables of which a frame was missing, and that have been asked for. */
+  readonly #awaited = new Set<TableName>();
   #ruler: Stream | undefined;
   #tries = 0;
   /** The ruling controller's cluster, to be pinned when both tables are in. */
@@ -61,6 +66,14 @@ export class Session {
   /** Connected to a controller that rules. */
   get ruled(): boolean {
     return this.#ruler !== undefined;
+  }
+
+  /** What keeps the tables from being whole, in words; empty if nothing does. */
+  get problems(): string[] {
+    return [...this.#awaited].map(
+      (table) =>
+        `${table}: a frame was missing or did not add up; asked for what differs, serving what is known`,
+    );
   }
 
   hello(): Hello {
@@ -99,7 +112,10 @@ export class Session {
     switch (message.type) {
       case 'page':
         if (message.table === 'rules') this.rules.page(message);
-        else this.placements.page(message);
+        else {
+          this.#checkTerms(message.set);
+          this.placements.page(message);
+        }
         break;
       case 'synced': {
         const change = this[message.table].synced(message, receivedAtMs);
@@ -108,11 +124,13 @@ export class Session {
           break;
         }
         this.#tries = 0;
+        this.#awaited.delete(message.table);
         this.#apply(change);
         this.#complete(message.table);
         break;
       }
       case 'delta': {
+        if (message.table === 'placements') this.#checkTerms(message.set);
         const change =
           message.table === 'rules'
             ? this.rules.delta(message, receivedAtMs)
@@ -137,15 +155,32 @@ export class Session {
       stream.refuse(`generation: ${generation} is older than ${this.generation}, which this node has obeyed`);
       return;
     }
+    if (generation > this.generation + generationLeap) {
+      const known = `this node has obeyed ${this.generation}`;
+      stream.refuse(
+        `generation: ImpossibleTerm: ${generation}, and ${known}; look at the controller's --state`,
+      );
+      return;
+    }
     this.#ruler = stream;
     this.rules.restart();
     this.placements.restart();
     this.#synced.clear();
+    this.#awaited.clear();
     if (generation !== this.generation) {
       this.generation = generation;
       this.#parts.onIdentity(this.cluster, generation);
     }
     this.#pendingCluster = cluster;
+  }
+
+  /** A controller places by its own generation and by those before it. Throws FrameError. */
+  #checkTerms(placements: readonly Placement[]): void {
+    for (const [index, { term }] of placements.entries()) {
+      if (term.generation <= this.generation) continue;
+      const got = `${term.generation} is above the controller's own, ${this.generation}`;
+      throw new FrameError(`set[${index}].term.generation: ImpossibleTerm: ${got}`);
+    }
   }
 
   #apply(change: Change): void {
@@ -169,6 +204,7 @@ export class Session {
       stream.refuse(`${table}: what was sent does not add up to its digest`);
       return;
     }
+    this.#awaited.add(table);
     this[table].restart();
     stream.send({ type: 'resync', table, have: this[table].summary });
   }

@@ -3,7 +3,7 @@
 
 import type { Hello } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
-import type { Term } from '../state/term.ts';
+import { generationLeap, type Term } from '../state/term.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
 import { Allocator, type ServiceChanges } from './allocate.ts';
 import { compileVip, type PortRefusal } from './compile.ts';
@@ -13,9 +13,6 @@ import { Owners } from './owners.ts';
 import type { Pool } from './pools.ts';
 import type { Records } from './store.ts';
 import { Table } from './table.ts';
-
-/** How far above ours another controller's generation may be and still be believed. */
-export const generationLeap = 1_000_000;
 
 export interface ControllerInput {
   /** The records as they were read; the generation is already that of this run. */

@@ -10,3 +10,9 @@ export interface Term {
 export function compareTerms(a: Term, b: Term): number {
   return a.generation - b.generation || a.n - b.n;
 }
+
+/**
+ * How far a generation may be above the highest one known and still be believed: one is added whenever a
+ * controller begins to rule.
+ */
+export const generationLeap = 1_000_000;

@@ -1,0 +1,34 @@
+// A stream to a controller as the rooms of the agent see it, and what link.ts needs to make them.
+
+import type { Log } from '../process/log.ts';
+import type { AgentMessage, ControllerMessage, Hello } from '../protocol/messages.ts';
+
+/**
+ * One stream, or the attempt at one; `state` and `reason` are for `status`. A refusal stands there until the
+ * controller is found to speak as it should.
+ */
+export interface Stream {
+  readonly url: string;
+  readonly state: 'connecting' | 'open' | 'refused';
+  readonly reason: string;
+  send(message: AgentMessage): void;
+  /** Closes with a reason that both sides can read; another attempt follows. */
+  refuse(reason: string): void;
+}
+
+export interface LinkParts {
+  readonly urls: readonly string[];
+  readonly tls: {
+    readonly ca?: string | undefined;
+    readonly cert?: string | undefined;
+    readonly key?: string | undefined;
+  };
+  /** The credential, read anew at each attempt. */
+  readonly token: () => Promise<string | undefined>;
+  readonly hello: () => Hello;
+  /** A frame of a stream, in order. Throwing closes the stream with the error's message. */
+  readonly onMessage: (stream: Stream, message: ControllerMessage) => void;
+  readonly onClose: (stream: Stream) => void;
+  readonly log: Log;
+  readonly now: () => number;
+}

@@ -1,0 +1,105 @@
+// A controller that says what a test tells it to, right or wrong, to a real agent.
+import { hash } from 'node:crypto';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { type WebSocket, WebSocketServer } from 'ws';
+import type { AgentMessage, Hello, TableName } from '../../src/protocol/messages.ts';
+import type { Namespace } from '../namespaces.ts';
+
+export interface Closed {
+  readonly code: number;
+  readonly reason: string;
+}
+
+/** One connection of the agent. */
+export class Stream {
+  readonly hello: Hello;
+  readonly heard: AgentMessage[] = [];
+  readonly closed: Promise<Closed>;
+  readonly #socket: WebSocket;
+
+  constructor(socket: WebSocket, hello: Hello) {
+    this.#socket = socket;
+    this.hello = hello;
+    socket.on('message', (data) => this.heard.push(JSON.parse(String(data)) as AgentMessage));
+    this.closed = new Promise((resolve) =>
+      socket.once('close', (code, reason) => resolve({ code, reason: String(reason) })),
+    );
+  }
+
+  /** A text frame; what is not a text already is said as JSON. */
+  say(frame: object | string): void {
+    this.#socket.send(typeof frame === 'string' ? frame : JSON.stringify(frame));
+  }
+
+  binary(bytes: Uint8Array): void {
+    this.#socket.send(bytes);
+  }
+
+  /** Past the framing of WebSocket. */
+  raw(...bytes: readonly number[]): void {
+    (this.#socket as unknown as { _socket: Socket })._socket.write(Uint8Array.from(bytes));
+  }
+
+  welcome(more: object = {}): void {
+    const { cluster, generation } = this.hello;
+    this.say({ type: 'welcome', version: '0.0.0', features: [], cluster, generation, ruling: true, ...more });
+  }
+
+  /** That a table is what the agent said it has. */
+  synced(table: TableName, more: object = {}): void {
+    const { count, digests } = this.hello[table];
+    const buckets = Array.from({ length: 256 }, (_, bucket) => digests[bucket] ?? '0'.repeat(16));
+    const digest = hash('sha256', buckets.join('')).slice(0, 16);
+    this.say({ type: 'synced', table, seq: 7, count, digest, ...more });
+  }
+
+  /** All that a controller with nothing new says. */
+  begin(): void {
+    this.welcome();
+    this.synced('rules');
+    this.synced('placements');
+  }
+}
+
+/** Listens where a node's controller would; each connection that says hello goes to `onHello`. */
+export class FakeController implements Disposable {
+  onHello: (stream: Stream) => void = () => undefined;
+  subprotocol = 'vipward.v1';
+  readonly #server: WebSocketServer;
+
+  private constructor(server: WebSocketServer) {
+    this.#server = server;
+    server.on('connection', (socket) => {
+      socket.on('error', () => undefined);
+      socket.once('message', (data) => this.onHello(new Stream(socket, JSON.parse(String(data)) as Hello)));
+      const timer = setInterval(() => socket.send('{"type":"tick"}'), 1000);
+      socket.once('close', () => clearInterval(timer));
+    });
+  }
+
+  static async listen(where: Namespace, port: number): Promise<FakeController> {
+    return await where.stay(async () => {
+      const handleProtocols = (): string => controller.subprotocol;
+      const server = new WebSocketServer({ host: '127.0.0.1', port, handleProtocols });
+      const controller = new FakeController(server);
+      await once(server, 'listening');
+      return controller;
+    });
+  }
+
+  /** The next connection of the agent, once it has said hello. */
+  next(): Promise<Stream> {
+    return new Promise((resolve) => {
+      this.onHello = (stream) => {
+        this.onHello = () => undefined;
+        resolve(stream);
+      };
+    });
+  }
+
+  [Symbol.dispose](): void {
+    for (const client of this.#server.clients) client.terminate();
+    this.#server.close();
+  }
+}
