@@ -92,6 +92,8 @@ export class Session {
 
   /** Says something to the controller that rules, if one does. */
   send(message: AgentMessage): void {
+    // What was received on another stream is no number of this one's.
+    if (message.type === 'ack' && !this.#synced.has(message.table)) return;
     this.#ruler?.send(message);
   }
 
@@ -125,12 +127,15 @@ export class Session {
         }
         this.#tries = 0;
         this.#awaited.delete(message.table);
+        this.#synced.add(message.table);
         this.#apply(change);
-        this.#complete(message.table);
+        this.#complete();
         break;
       }
       case 'delta': {
         if (message.table === 'placements') this.#checkTerms(message.set);
+        // It was on its way when its table was asked for, and is in what will be sent.
+        if (this.#awaited.has(message.table)) break;
         const change =
           message.table === 'rules'
             ? this.rules.delta(message, receivedAtMs)
@@ -189,8 +194,7 @@ export class Session {
   }
 
   /** The first sync of both tables pins the cluster. */
-  #complete(table: TableName): void {
-    this.#synced.add(table);
+  #complete(): void {
     if (this.#synced.size < 2) return;
     if (this.cluster === null) {
       this.cluster = this.#pendingCluster;

@@ -1,0 +1,176 @@
+// One agent and several controllers: who is obeyed, and what the others hear. Link and session are the
+// agent's own, and there is no kernel behind them.
+
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { lookup } from 'node:dns/promises';
+import { type TestContext, test } from 'node:test';
+import { pino } from 'pino';
+import { Link } from '../../src/agent/link.ts';
+import type { Loop } from '../../src/agent/loop.ts';
+import type { Change } from '../../src/agent/received.ts';
+import { Session } from '../../src/agent/session.ts';
+import { Peer, sha } from './peer.ts';
+
+const limit = { timeout: 60_000 };
+
+interface TestedAgent {
+  readonly session: Session;
+  readonly link: Link;
+  readonly port: () => number | undefined;
+  readonly ack: (seq: number) => void;
+}
+
+function agentOf(t: TestContext, urls: readonly string[], acksAtOnce = true): TestedAgent {
+  const ack = (seq: number) => session.send({ type: 'ack', table: 'rules', seq, commitUs: 1 });
+  const receive = ({ table, seq }: Change) => {
+    if (acksAtOnce && table === 'rules') ack(seq);
+  };
+  const session: Session = new Session(
+    {
+      ...{ node: 'n1', version: '0', firewall: 'nftables', allow: [], hash: sha },
+      ...{ onLink: () => [], held: () => [], prepare: () => undefined, now: () => performance.now() },
+      loop: { receive, synced: () => undefined } as unknown as Loop,
+      onIdentity: () => undefined,
+      onChange: () => undefined,
+    },
+    { cluster: null, generation: 0 },
+  );
+  const link = new Link({
+    ...{ urls, tls: {}, token: async () => undefined, log: pino({ level: 'silent' }) },
+    hello: () => session.hello(),
+    onMessage: (stream, message) => session.onMessage(stream, message),
+    onClose: (stream) => session.onClose(stream),
+    now: () => performance.now(),
+  });
+  t.after(() => link[Symbol.dispose]());
+  link.start();
+  const port = () => [...session.rules.resources.values()][0]?.ports[0]?.port;
+  return { session, link, port, ack };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+test('the ruling controller is obeyed, and a standby hears hello and ticks alone', limit, async (t) => {
+  const [ruling, standby] = [await Peer.listen(t, 4), await Peer.listen(t, 4, false)];
+  const agent = agentOf(t, [ruling.url, standby.url]);
+  await until(() => ruling.heard.length > 0 && standby.heard.length > 0);
+  standby.state(81);
+  ruling.state(80);
+  await until(() => agent.port() === 80 && ruling.types().includes('ack'));
+  await until(() => standby.heard.some(({ type }) => type === 'tick'));
+  deepEqual(standby.types(), ['hello']);
+  equal(agent.port(), 80);
+  deepEqual(
+    agent.link.streams.map(({ state }) => state),
+    ['open', 'open'],
+  );
+});
+
+test('a standby that begins to rule is obeyed from then on, and the former one no more', limit, async (t) => {
+  const [former, next] = [await Peer.listen(t, 4), await Peer.listen(t, 4, false)];
+  const agent = agentOf(t, [former.url, next.url]);
+  await until(() => former.heard.length > 0 && next.heard.length > 0);
+  former.state(80);
+  await until(() => agent.port() === 80);
+  [next.generation, next.ruling] = [5, true];
+  next.welcome();
+  next.state(81);
+  await until(() => agent.port() === 81);
+  former.change(82, 9);
+  former.welcome();
+  await until(() => former.closed.length === 1);
+  deepEqual([former.closed[0]?.code, agent.port()], [1008, 81]);
+  match(former.closed[0]?.reason ?? '', /^generation: 4 is older than 5/);
+  ok(next.types().includes('ack'));
+});
+
+test(
+  'of two that rule, the one of the higher generation is obeyed, whoever comes first',
+  limit,
+  async (t) => {
+    for (const order of [
+      [7, 6],
+      [6, 7],
+    ] as const) {
+      const peers = [await Peer.listen(t, order[0], false), await Peer.listen(t, order[1], false)];
+      const agent = agentOf(
+        t,
+        peers.map(({ url }) => url),
+      );
+      await until(() => peers.every(({ heard }) => heard.length > 0));
+      for (const peer of peers) {
+        peer.ruling = true;
+        peer.welcome();
+        peer.state(peer.generation);
+        await until(() => agent.port() === peer.generation || peer.closed.length > 0);
+      }
+      equal(agent.port(), 7);
+      equal(agent.session.generation, 7);
+    }
+  },
+);
+
+test(
+  'when the ruling controller is gone the agent keeps what it has, and obeys the next',
+  limit,
+  async (t) => {
+    const [ruling, standby] = [await Peer.listen(t, 4), await Peer.listen(t, 4, false)];
+    const agent = agentOf(t, [ruling.url, standby.url]);
+    await until(() => ruling.heard.length > 0 && standby.heard.length > 0);
+    ruling.state(80);
+    await until(() => agent.port() === 80);
+    ruling.end();
+    await until(() => !agent.session.ruled);
+    equal(agent.port(), 80);
+    [standby.generation, standby.ruling] = [5, true];
+    standby.welcome();
+    standby.change(99, 9);
+    await until(() => standby.types().includes('resync'));
+    standby.state(81);
+    await until(() => agent.port() === 81);
+  },
+);
+
+test('what was received on another stream is not acknowledged on this one', limit, async (t) => {
+  const [former, next] = [await Peer.listen(t, 4), await Peer.listen(t, 4, false)];
+  const agent = agentOf(t, [former.url, next.url], false);
+  await until(() => former.heard.length > 0 && next.heard.length > 0);
+  former.state(80);
+  await until(() => agent.port() === 80);
+  [next.generation, next.ruling] = [5, true];
+  next.welcome();
+  await until(() => agent.session.generation === 5);
+  agent.ack(9);
+  next.state(81);
+  await until(() => agent.port() === 81);
+  agent.ack(10);
+  await until(() => next.types().includes('ack'));
+  deepEqual(
+    next.heard.filter(({ type }) => type === 'ack').map((ack) => 'seq' in ack && ack.seq),
+    [10],
+  );
+  deepEqual(former.types(), ['hello']);
+});
+
+test('deltas that were on their way ask once for what is missing', limit, async (t) => {
+  const peer = await Peer.listen(t, 1);
+  const agent = agentOf(t, [peer.url]);
+  await until(() => peer.heard.length > 0);
+  peer.state(80);
+  for (let seq = 20; seq < 30; seq++) peer.change(1000 + seq, seq);
+  await until(() => peer.types().includes('resync'));
+  peer.state(81);
+  await until(() => agent.port() === 81);
+  deepEqual(peer.types().filter((type) => type === 'resync').length, 1);
+  equal(peer.closed.length, 0);
+});
+
+test('a name that stands for two addresses has a stream to each', limit, async (t) => {
+  const addresses = await lookup('localhost', { all: true });
+  if (addresses.length < 2) return t.skip('localhost is one address here');
+  const peer = await Peer.listen(t, 1);
+  const agent = agentOf(t, [peer.url.replace('127.0.0.1', 'localhost')]);
+  await until(() => agent.link.streams.length === 2);
+});
