@@ -34,7 +34,7 @@ const retryLimitMs = 5000;
 
 export class Loop implements Disposable {
   readonly #parts: LoopParts;
-  readonly #dirty = new Set<Address>();
+  #dirty = new Set<Address>();
   /** Why the kernel has to be read as a whole; empty while it is known. */
   readonly #doubts = new Set<string>();
   #inSync = false;
@@ -141,7 +141,7 @@ export class Loop implements Disposable {
   /** Passes until nothing is left that could be done now. Runs to the end at once where the kernel does. */
   async #run(): Promise<void> {
     try {
-      if (this.#doubts.size === 0 && this.#dirty.size === 0) this.#finish([]);
+      if (this.#doubts.size === 0 && this.#dirty.size === 0) this.#finish();
       while (this.#doubts.size > 0 || this.#dirty.size > 0) {
         if (this.#doubts.size > 0) await this.#reconcile();
         const waitMs = this.#dirty.size === 0 ? 0 : await this.#pass();
@@ -163,16 +163,18 @@ export class Loop implements Disposable {
   /** One pass over the changed VIPs. Returns how long to wait if a commit is not due yet. */
   #pass(): number | Promise<number> {
     const { ledger, rules, holder, pace } = this.#parts;
-    const keys = new Set(this.#dirty);
+    const keys = this.#dirty;
     let rulesChange = false;
     for (const key of keys) rulesChange ||= rules.target(key) !== ledger.committed.get(key);
-    if (!rulesChange && !holder.concerns(keys)) return this.#finish(keys);
     const waitMs = rulesChange ? pace.take() : 0;
     if (waitMs > 0) return waitMs;
+    // What is received from here on is for the next pass, though it be about the same VIP.
+    this.#dirty = new Set();
+    if (!rulesChange && !holder.concerns(keys)) return this.#finish();
     if (holder.concerns(keys)) return this.#passWithAddresses(keys);
     const outcome = rules.commit(keys);
-    if (outcome instanceof Promise) return outcome.then((later) => this.#judge(later, keys));
-    return this.#judge(outcome, keys);
+    if (outcome instanceof Promise) return outcome.then((later) => this.#judge(later));
+    return this.#judge(outcome);
   }
 
   /** The order is the point: an address goes before its filter, and comes after it. */
@@ -181,20 +183,19 @@ export class Loop implements Disposable {
     await holder.release(keys);
     const outcome = await rules.commit(keys);
     if (outcome === 'committed') await holder.claim(keys);
-    return this.#judge(outcome, keys);
+    return this.#judge(outcome);
   }
 
-  #judge(outcome: 'committed' | 'unsure', keys: ReadonlySet<Address>): number {
+  #judge(outcome: 'committed' | 'unsure'): number {
     if (outcome === 'unsure') {
       this.#doubts.add('refused');
       return 0;
     }
-    return this.#finish(keys);
+    return this.#finish();
   }
 
-  #finish(keys: Iterable<Address>): number {
+  #finish(): number {
     const { acks, holder } = this.#parts;
-    for (const key of keys) this.#dirty.delete(key);
     if (this.#dirty.size > 0) return 0;
     acks.settle('rules');
     if (holder.usable) acks.settle('placements');
@@ -203,10 +204,10 @@ export class Loop implements Disposable {
 
   /** The whole of it against a dump: the same path, only that `have` is what the kernel says. */
   async #reconcile(): Promise<void> {
-    const { ledger, rules, holder, onRepaired, onWell } = this.#parts;
+    const { ledger, holder, onRepaired, onWell } = this.#parts;
     const reasons = [...this.#doubts];
     this.#doubts.clear();
-    this.#dirty.clear();
+    this.#dirty = new Set();
     const everything = new Set([
       ...ledger.wanted.keys(),
       ...ledger.committed.keys(),
@@ -214,18 +215,21 @@ export class Loop implements Disposable {
     ]);
     const found = await holder.refresh(everything);
     if (this.#inSync) await holder.sweep(found);
-    const { outcome, repaired } = await rules.reconcile(this.#inSync);
-    if (outcome === 'unsure') {
-      this.#doubts.add('refused');
-      throw new Error('the kernel was disturbed while it was being told; it is read again');
-    }
+    const repaired = await this.#mendRules();
     const restored = await holder.claim(everything);
     this.#failures = 0;
     onWell();
     for (const reason of reasons) {
       if (repaired + restored > 0) onRepaired(reason, repaired + restored);
     }
-    this.#finish(everything);
+    this.#finish();
+  }
+
+  async #mendRules(): Promise<number> {
+    const { outcome, repaired } = await this.#parts.rules.reconcile(this.#inSync);
+    if (outcome === 'committed') return repaired;
+    this.#doubts.add('refused');
+    throw new Error('the kernel was disturbed while it was being told; it is read again');
   }
 
   #again(delayMs: number): void {

@@ -29,6 +29,9 @@ const tries = 8;
  */
 const disturbances: ReadonlySet<number> = new Set([2, 4, 11, 12, 16, 17, 85, 105]);
 
+/** What the kernel was told of each VIP. */
+type Targets = ReadonlyMap<Address, VirtualIp | undefined>;
+
 const noAddresses: readonly HeldAddress[] = [];
 
 export interface RulesParts {
@@ -81,8 +84,10 @@ export class Rules {
     if (inSync) census.release();
     const keys = new Set([...ledger.wanted.keys(), ...ledger.committed.keys()]);
     this.#count(keys);
-    const vips = [...keys].flatMap((key) => this.target(key) ?? []);
-    const delta = diff(have, this.#render(census.needs(), vips));
+    const targets = new Map([...keys].map((key) => [key, this.target(key)]));
+    const needs = census.needs();
+    const vips = [...targets.values()].filter((vip) => vip !== undefined);
+    const delta = diff(have, this.#render(needs, vips));
     const replaced = delta.remove.some((object) => object.kind === 'table');
     if (!inSync && replaced && have.needs === null && delta.remove.length > 0) {
       // A table of another make is only replaced by somebody who knows everything that it has to hold.
@@ -97,11 +102,11 @@ export class Rules {
       const receipt = await this.#send(allowed);
       if (receipt.length > 0) {
         // Refused ones are known by name now; the rest is tried again against a new dump.
-        this.#blame(receipt, keys);
+        this.#blame(receipt, targets);
         return { outcome: 'unsure', repaired: 0 };
       }
     }
-    this.#settle(keys, census.needs());
+    this.#settle(targets, needs);
     return { outcome: 'committed', repaired: remove.length + delta.add.length };
   }
 
@@ -120,17 +125,19 @@ export class Rules {
       : new Set([...keys, ...ledger.committed.keys()]);
     const have: VirtualIp[] = [];
     const want: VirtualIp[] = [];
+    const targets = new Map<Address, VirtualIp | undefined>();
     for (const key of all) {
       const before = ledger.committed.get(key);
       const after = this.target(key);
+      targets.set(key, after);
       if (before !== undefined) have.push(before);
       if (after !== undefined) want.push(after);
     }
     const delta = diff(this.#render(this.#needs, have), this.#render(needs, want));
     const receipt = isEmpty(delta) ? [] : this.#send(delta);
     const judge = (answer: Receipt<NftObject>): Soon<Outcome> => {
-      if (answer.length === 0) return this.#settle(keys, needs);
-      const outcome = this.#blame(answer, keys);
+      if (answer.length === 0) return this.#settle(targets, needs);
+      const outcome = this.#blame(answer, targets);
       return outcome === 'unsure' || attempt === tries ? 'unsure' : this.#attempt(keys, attempt + 1);
     };
     return receipt instanceof Promise ? receipt.then(judge) : judge(receipt);
@@ -157,35 +164,41 @@ export class Rules {
     return this.#parts.firewall.dialect.render({ needs, vips, held: noAddresses });
   }
 
-  #settle(keys: Iterable<Address>, needs: Needs): Outcome {
+  /** While the kernel was busy other things may have come to be wanted than it was told. */
+  #settle(targets: Targets, needs: Needs): Outcome {
     const { ledger, committed } = this.#parts;
     this.#needs = needs;
-    for (const key of keys) {
-      const vip = this.target(key);
+    for (const [key, vip] of targets) {
       if (vip === undefined) ledger.committed.delete(key);
       else ledger.committed.set(key, vip);
     }
-    committed(keys);
+    committed(targets.keys());
     return 'committed';
   }
 
   /** Names the VIPs to blame. Where the kernel names none, all that were on their way are. */
-  #blame(receipt: Receipt<NftObject>, keys: ReadonlySet<Address>): Outcome {
-    const { firewall, refuse } = this.#parts;
+  #blame(receipt: Receipt<NftObject>, targets: Targets): Outcome {
+    const { firewall } = this.#parts;
     if (receipt.some(({ errno }) => disturbances.has(errno))) return 'unsure';
     let blamed = 0;
     for (const { object, errno, words } of receipt) {
-      if (object === null || object.owner === null || !keys.has(object.owner)) continue;
+      if (object === null || object.owner === null || !targets.has(object.owner)) continue;
       const services = object.service === null ? this.#services(object.owner) : [object.service];
-      refuse(object.owner, services, `${describeErrno(errno, words)} (${firewall.describe(object)})`);
+      const reason = `${describeErrno(errno, words)} (${firewall.describe(object)})`;
+      this.#refuse(object.owner, targets, services, reason);
       blamed++;
     }
     const [first] = receipt;
     if (blamed > 0 || first === undefined) return 'committed';
     const what = first.object === null ? 'the whole transaction' : firewall.describe(first.object);
-    for (const key of keys)
-      refuse(key, this.#services(key), `${describeErrno(first.errno, first.words)} (${what})`);
+    const reason = `${describeErrno(first.errno, first.words)} (${what})`;
+    for (const key of targets.keys()) this.#refuse(key, targets, this.#services(key), reason);
     return 'committed';
+  }
+
+  /** What has come to be wanted meanwhile is not what was refused. */
+  #refuse(key: Address, targets: Targets, services: readonly ServiceKey[], reason: string): void {
+    if (this.target(key) === targets.get(key)) this.#parts.refuse(key, services, reason);
   }
 
   #services(key: Address): ServiceKey[] {

@@ -1,0 +1,114 @@
+// A kernel that keeps the agent waiting, as it does beside a long commit of others: what is received meanwhile
+// is neither lost nor taken for committed.
+import { deepEqual, equal } from 'node:assert/strict';
+import { test } from 'node:test';
+import { Acks } from '../../src/agent/acks.ts';
+import { Census } from '../../src/agent/census.ts';
+import type { Firewall } from '../../src/agent/firewall.ts';
+import type { Holder } from '../../src/agent/holder.ts';
+import { Ledger } from '../../src/agent/ledger.ts';
+import { Loop } from '../../src/agent/loop.ts';
+import { Pace } from '../../src/agent/pace.ts';
+import { Rules } from '../../src/agent/rules.ts';
+import { describe } from '../../src/dialects/nftables/describe.ts';
+import { nftables } from '../../src/dialects/nftables/dialect.ts';
+import type { Receipt } from '../../src/netlink/ack.ts';
+import { parseAddress, parsePrefix } from '../../src/state/address.ts';
+import { parsePort } from '../../src/state/port.ts';
+import { parseServiceKey } from '../../src/state/service.ts';
+import type { VirtualIp } from '../../src/state/virtual-ip.ts';
+
+const key = parseAddress('10.77.0.100');
+
+function open(...ports: readonly number[]): VirtualIp {
+  const service = parseServiceKey('default/web');
+  const one = (port: number) =>
+    ({ port: parsePort(port), service, delivery: 'host', sources: null }) as const;
+  const tcp = ports.map((port) => ({ protocol: 'TCP', ...one(port) }) as const);
+  return { address: key, filtered: true, egress: false, ports: tcp };
+}
+
+/** A loop whose kernel answers when it is told to. Addresses are no part of it. */
+function fixture() {
+  const ledger = new Ledger();
+  const answers: ((refuse: boolean) => void)[] = [];
+  const acked: number[] = [];
+  const kernel: ConstructorParameters<typeof Rules>[0]['kernel'] = {
+    dump: async () => [],
+    commit: (transaction) =>
+      new Promise((resolve) => {
+        const [object] = transaction.steps.flatMap(({ records }) =>
+          records.flatMap(({ objects }) => objects),
+        );
+        const refusal = { object: object ?? null, errno: 23, words: '' };
+        answers.push((refuse) => resolve((refuse ? [refusal] : []) as Receipt<never>));
+      }),
+  };
+  const options = { tableFlags: 0, setExpressionFlag: true, counters: false, echo: true, observe: false };
+  const firewall = {
+    dialect: nftables(options),
+    owned: false,
+    countsPorts: false,
+    describe,
+  } as Partial<Firewall> as Firewall;
+  const ignore = (): void => {};
+  const refuse = (
+    of: typeof key,
+    services: VirtualIp['ports'][number]['service'][],
+    reason: string,
+  ): void => {
+    ledger.refuse({ table: 'rules', key: of, services, code: 'KernelRefused', reason });
+  };
+  const rules = new Rules({
+    ...{ kernel, firewall, ledger, census: new Census(), committed: ignore, observe: ignore },
+    refuse: (of, services, reason) => refuse(of, [...services], reason),
+  });
+  const holder = { usable: true, concerns: () => false } as unknown as Holder;
+  const loop = new Loop({
+    ...{ ledger, rules, holder, pace: new Pace(0, () => 0), allow: [parsePrefix('10.77.0.0/24')] },
+    acks: new Acks(
+      ({ seq }) => acked.push(seq),
+      () => 0,
+    ),
+    ...{ onRefused: ignore, onAccepted: ignore, onRepaired: ignore, onTrouble: ignore, onWell: ignore },
+  });
+  const receive = (seq: number, vip: VirtualIp | undefined): void =>
+    loop.receive({
+      ...{ table: 'rules', seq, receivedAtMs: 0 },
+      ...{ set: vip === undefined ? [] : [vip], remove: vip === undefined ? [key] : [] },
+    });
+  const answer = async (refuses = false): Promise<void> => {
+    answers.shift()?.(refuses);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  return { ledger, acked, answers, receive, answer };
+}
+
+for (const [name, second] of Object.entries({ changed: open(80, 443), removed: undefined })) {
+  test(`a VIP that is ${name} while the kernel is busy is told once more, and acknowledged then`, async () => {
+    const { ledger, acked, answers, receive, answer } = fixture();
+    const first = open(80);
+    receive(1, first);
+    receive(2, second);
+    equal(answers.length, 1);
+    await answer();
+    equal(ledger.committed.get(key), first);
+    deepEqual([acked, answers.length], [[], 1]);
+    await answer();
+    equal(ledger.committed.get(key), second);
+    deepEqual([acked, answers.length], [[2], 0]);
+  });
+}
+
+test('what came while the kernel was busy is not refused for what was', async () => {
+  const { ledger, acked, receive, answer } = fixture();
+  const second = open(443);
+  receive(1, open(80));
+  receive(2, second);
+  await answer(true);
+  equal(ledger.refusal('rules', key), undefined);
+  await answer();
+  await answer();
+  equal(ledger.committed.get(key), second);
+  deepEqual(acked, [2]);
+});
