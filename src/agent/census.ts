@@ -26,6 +26,8 @@ export class Census {
   #forward = 0;
   #floor: Needs | null = null;
   #known: Needs | undefined;
+  /** Something that is no size of addresses or ports may differ from what is known. */
+  #changed = true;
 
   /** With `fixedCapacity` every set has that size and none ever grows. */
   constructor(fixedCapacity?: number) {
@@ -50,18 +52,29 @@ export class Census {
    */
   keep(found: Needs | null): void {
     this.#floor = found;
+    this.#changed = true;
   }
 
   /** From here on only the sizes that were found are kept. */
   release(): void {
     if (this.#floor === null) return;
+    this.#changed = true;
     this.#floor = { ...this.#floor, sourceLengths4: [], sourceLengths6: [], egress: false, forward: false };
   }
 
   needs(): Needs {
+    if (this.#known !== undefined && !this.#changed && this.#fits(this.#known.capacities)) return this.#known;
+    this.#changed = false;
     const fresh = this.#compute();
     if (this.#known === undefined || !sameNeeds(this.#known, fresh)) this.#known = fresh;
     return this.#known;
+  }
+
+  /** Sets only grow, so sizes that suffice stay as they are. */
+  #fits({ vips4, vips6, ports4, ports6 }: Capacities): boolean {
+    const { 4: of4, 6: of6 } = this.#tallies;
+    if (this.#fixed !== undefined) return true;
+    return of4.vips <= vips4 && of6.vips <= vips6 && of4.ports <= ports4 && of6.ports <= ports6;
   }
 
   #compute(): Needs {
@@ -99,15 +112,20 @@ export class Census {
     const tallied = this.#tallies[family];
     tallied.vips += by;
     tallied.ports += by * vip.ports.length;
+    const forward = this.#forward;
     if (vip.egress) this.#egress += by;
+    this.#changed ||= vip.egress;
     for (const { delivery, sources } of vip.ports) {
       if (delivery === 'forward') this.#forward += by;
-      for (const prefix of sources ?? []) {
+      if (sources === null) continue;
+      this.#changed = true;
+      for (const prefix of sources) {
         const length = prefixLength(prefix);
         if (length === 0 || familyOf(prefix) !== family) continue;
         tallied.lengths.set(length, (tallied.lengths.get(length) ?? 0) + by);
       }
     }
+    this.#changed ||= forward > 0 !== this.#forward > 0;
   }
 }
 

@@ -2,7 +2,7 @@
 // rules, takes addresses, and only then says so. Passes never overlap.
 
 import type { Refusal, TableName } from '../protocol/messages.ts';
-import { type Address, type Prefix, prefixContains } from '../state/address.ts';
+import { type Address, type Prefix, prefixesContain } from '../state/address.ts';
 import { type Placement, servicesOf, type VirtualIp } from '../state/virtual-ip.ts';
 import type { Acks } from './acks.ts';
 import type { Holder } from './holder.ts';
@@ -34,7 +34,12 @@ const retryLimitMs = 5000;
 
 export class Loop implements Disposable {
   readonly #parts: LoopParts;
+<<<<<<< Updated upstream
   #dirty = new Set<Address>();
+=======
+  readonly #allowed: (address: Address) => boolean;
+  readonly #dirty = new Set<Address>();
+>>>>>>> Stashed changes
   /** Why the kernel has to be read as a whole; empty while it is known. */
   readonly #doubts = new Set<string>();
   #inSync = false;
@@ -45,6 +50,7 @@ export class Loop implements Disposable {
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
+    this.#allowed = prefixesContain(parts.allow);
   }
 
   /** In sync with a controller whose own view is complete: from here on what is not wanted is taken away. */
@@ -115,7 +121,7 @@ export class Loop implements Disposable {
     const key = vip.address;
     this.#dirty.add(key);
     this.#accept('rules', key);
-    if (allow.some((prefix) => prefixContains(prefix, key))) {
+    if (this.#allowed(key)) {
       ledger.wanted.set(key, vip);
     } else {
       ledger.wanted.delete(key);

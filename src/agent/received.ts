@@ -15,6 +15,9 @@ export interface Change<Name extends TableName = TableName> {
   readonly receivedAtMs: number;
 }
 
+/** With as many stale digests they are brought up to date in the next turn, which then takes about 1 ms. */
+const staleLimit = 256;
+
 /**
  * One table. A frame either becomes a change, or shows that something is missing: then undefined, and a
  * resync is due.
@@ -23,6 +26,8 @@ export class ReceivedTable<Name extends TableName> {
   readonly name: Name;
   readonly resources: Map<Address, Tables[Name]> = new Map();
   readonly #digests: Digests;
+  /** Keys whose digest is still that of before: changes come often, and digests are seldom asked for. */
+  readonly #stale = new Set<Address>();
   #seq = -1;
   /** Buckets that pages have begun to replace, with what they hold so far. */
   #staged = new Map<number, Tables[Name][]>();
@@ -33,7 +38,7 @@ export class ReceivedTable<Name extends TableName> {
   }
 
   get summary(): TableDigest {
-    return this.#digests.summary();
+    return this.#fresh().summary();
   }
 
   get seq(): number {
@@ -72,7 +77,8 @@ export class ReceivedTable<Name extends TableName> {
     );
     for (const key of remove) this.#delete(key);
     for (const resource of set) this.#set(resource);
-    if (this.#digests.count !== count || this.#digests.total() !== digest) {
+    const digests = this.#fresh();
+    if (digests.count !== count || digests.total() !== digest) {
       for (const [key, resource] of before) {
         if (resource === undefined) this.#delete(key);
         else this.#set(resource);
@@ -112,11 +118,26 @@ export class ReceivedTable<Name extends TableName> {
 
   #set(resource: Tables[Name]): void {
     this.resources.set(resource.address, resource);
-    this.#digests.set(resource);
+    this.#mark(resource.address);
   }
 
   #delete(key: Address): void {
     this.resources.delete(key);
-    this.#digests.delete(key);
+    this.#mark(key);
+  }
+
+  #mark(key: Address): void {
+    this.#stale.add(key);
+    if (this.#stale.size === staleLimit) setImmediate(() => this.#fresh());
+  }
+
+  #fresh(): Digests {
+    for (const key of this.#stale) {
+      const resource = this.resources.get(key);
+      if (resource === undefined) this.#digests.delete(key);
+      else this.#digests.set(resource);
+    }
+    this.#stale.clear();
+    return this.#digests;
   }
 }

@@ -26,6 +26,10 @@ function compare<O extends KernelObject>(
     for (const object of want) add.push(object);
     return;
   }
+  if (want.length === 0) {
+    for (const object of have) if (!object.foreign) remove.push(object);
+    return;
+  }
   const left = new Map<string, O>();
   for (const object of have) {
     if (!object.foreign) left.set(object.id, object);

@@ -2,7 +2,7 @@
 // own words.
 
 import { errnoName, errnoWords, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_ERROR } from './message.ts';
-import { attributesOf, type Message, messagesOf, textOf, u32 } from './reader.ts';
+import { attributesOf, type Message, messagesOf, textOf, u16, u32 } from './reader.ts';
 
 /**
  * One message of a step. If the kernel names a place in it, the object is the one at `(place - first) /
@@ -47,6 +47,7 @@ const ENOBUFS = 105;
  * NetlinkError.
  */
 export function receiptOf<O>(step: Step<O>, replies: Uint8Array): Receipt<O> {
+  if (isOnlyBarrier(step, replies)) return allCommitted;
   const refused: Refused<O>[] = [];
   let processed = false;
   for (const message of messagesOf(replies)) {
@@ -60,6 +61,18 @@ export function receiptOf<O>(step: Step<O>, replies: Uint8Array): Receipt<O> {
     refused.push({ object: null, errno: ENOBUFS, words: 'the kernel did not answer the whole transaction' });
   }
   return refused;
+}
+
+const allCommitted: Receipt<never> = [];
+
+/** Nearly every step is answered by nothing but the barrier's reply. */
+function isOnlyBarrier({ barrier }: Step<unknown>, replies: Uint8Array): boolean {
+  return (
+    u32(replies) === replies.length &&
+    u16(replies, 4) !== NLMSG_ERROR &&
+    u32(replies, 8) === barrier &&
+    replies.length >= 16
+  );
 }
 
 /** The errno of a reply that is an error, 0 of any other. */

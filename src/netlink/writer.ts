@@ -4,13 +4,18 @@
 /** Bit 15 of an attribute's type: it holds attributes. */
 export const NLA_F_NESTED = 0x8000;
 
+/** A piece that is longer than this is not worth sharing a buffer, nor is what is left shorter than this. */
+const leastRoomBytes = 1024;
+
 /** Writes messages and attributes (linux/netlink.h); lengths are patched when a message or nest is closed. */
 export class Writer {
   #bytes: Uint8Array<ArrayBuffer>;
   #view: DataView;
   #length = 0;
+  readonly #capacity: number;
 
   constructor(capacityBytes = 4096) {
+    this.#capacity = capacityBytes;
     this.#bytes = new Uint8Array(capacityBytes);
     this.#view = new DataView(this.#bytes.buffer);
   }
@@ -27,6 +32,25 @@ export class Writer {
 
   reset(): void {
     this.#length = 0;
+  }
+
+  /**
+   * What was written, as bytes that nothing changes any more: what comes next is written behind them. Many
+   * small pieces so share one buffer, which costs less than a buffer each.
+   */
+  take(): Uint8Array {
+    const taken = this.bytes;
+    const { buffer, byteOffset, byteLength } = this.#bytes;
+    const used = (this.#length + 7) & ~7;
+    const rest = byteLength - used;
+    // A large piece keeps its buffer for itself, so that a small one behind it does not hold on to it.
+    this.#bytes =
+      rest < leastRoomBytes || this.#length > leastRoomBytes
+        ? new Uint8Array(this.#capacity)
+        : new Uint8Array(buffer, byteOffset + used, rest);
+    this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset);
+    this.#length = 0;
+    return taken;
   }
 
   /** Opens a message (struct nlmsghdr) and returns its place for endMessage. */

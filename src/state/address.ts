@@ -55,9 +55,28 @@ export function prefixAddress(prefix: Prefix): Address {
 
 /** True if the address lies in the prefix; addresses of the other family never do. */
 export function prefixContains(prefix: Prefix, address: Address): boolean {
-  if (familyOf(prefix) !== familyOf(address)) return false;
-  const masked = maskBytes(addressBytes(address), prefixLength(prefix));
-  return formatAddress(masked) === prefixAddress(prefix);
+  return prefixesContain([prefix])(address);
+}
+
+/** A test for lying in any of some prefixes, which are parsed once. */
+export function prefixesContain(prefixes: readonly Prefix[]): (address: Address) => boolean {
+  const ranges = prefixes.map((prefix) => ({
+    first: addressBytes(prefixAddress(prefix)),
+    bits: prefixLength(prefix),
+  }));
+  return (address) => {
+    const bytes = addressBytes(address);
+    return ranges.some(({ first, bits }) => first.length === bytes.length && agree(first, bytes, bits));
+  };
+}
+
+/** Whether two addresses of one family have their first bits in common. */
+function agree(a: Uint8Array, b: Uint8Array, bits: number): boolean {
+  for (let index = 0; index * 8 < bits; index++) {
+    const differing = (a[index] ?? 0) ^ (b[index] ?? 0);
+    if (differing >> Math.max(0, 8 - (bits - index * 8)) !== 0) return false;
+  }
+  return true;
 }
 
 /** The 4 or 16 bytes of an address in network order. */

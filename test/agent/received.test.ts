@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { type Change, ReceivedTable } from '../../src/agent/received.ts';
 import { canonicalJson, Digests } from '../../src/protocol/digest.ts';
 import type { Page, Synced } from '../../src/protocol/messages.ts';
-import { type Address, compareAddresses } from '../../src/state/address.ts';
+import { type Address, compareAddresses, parseAddress } from '../../src/state/address.ts';
 import type { VirtualIp } from '../../src/state/virtual-ip.ts';
 import { anyVips } from '../dialects/arbitraries.ts';
 
@@ -142,3 +142,30 @@ test('deltas lead from one truth to the next; one with a gap, or from before, ch
     }),
   );
 });
+
+test('digests worked out late are those that are kept up with every change', async () => {
+  const change = fc.record({ set: anyVips(), remove: anyVips(), asked: fc.boolean() });
+  fc.assert(
+    fc.property(fc.array(change, { maxLength: 8 }), (changes) => {
+      const table = tableOf([]);
+      const eager = new Digests(hash);
+      table.synced(answer([], table, 5)[1], 0);
+      for (const [index, { set, remove, asked }] of changes.entries()) {
+        const keys = remove.map((vip) => vip.address);
+        table.delta({ type: 'delta', table: 'rules', from: index + 1, to: index + 2, set, remove: keys }, 0);
+        for (const key of keys) eager.delete(key);
+        for (const vip of set) eager.set(vip);
+        if (asked) deepEqual(table.summary, eager.summary());
+      }
+      deepEqual(table.summary, eager.summary());
+    }),
+  );
+  const many = Array.from({ length: 1000 }, (_, index) => {
+    return { address: parseAddress(`10.9.${index >> 8}.${index & 255}`), ...bare };
+  });
+  const table = tableOf(many);
+  await new Promise((resolve) => setImmediate(resolve));
+  deepEqual(table.summary, digestsOf(many).summary());
+});
+
+const bare = { filtered: true, egress: false, ports: [] };

@@ -99,6 +99,20 @@ test('a message begun anew after a reset has no sequence, flags or port id of th
   assert.deepEqual(writer.bytes, hex('10000000 1000 0100 02000000 00000000'));
 });
 
+test('what was taken stays as it is, however much is written behind it', () => {
+  fc.assert(
+    fc.property(fc.array(fc.uint8Array({ maxLength: 3000 })), fc.nat(8000), (pieces, capacity) => {
+      const writer = new Writer(capacity);
+      const taken = pieces.map((piece) => {
+        writer.raw(piece);
+        return writer.take();
+      });
+      assert.equal(writer.length, 0);
+      assert.deepEqual(taken, pieces);
+    }),
+  );
+});
+
 test('numbers of 64 bits are big-endian to the last bit', () => {
   const writer = new Writer(4);
   writer.attributeU64Be(1, 0x0102030405060708n);

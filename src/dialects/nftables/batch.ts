@@ -3,7 +3,7 @@
 import type { MessageRecord, Step } from '../../netlink/ack.ts';
 import { beginBatch, endBatch, nfgenmsg } from '../../netlink/batch.ts';
 import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_NONREC, NLM_F_REQUEST } from '../../netlink/message.ts';
-import { Writer } from '../../netlink/writer.ts';
+import type { Writer } from '../../netlink/writer.ts';
 
 import {
   ChainAttribute,
@@ -41,11 +41,13 @@ export interface SetOptions {
 }
 
 export class Batch {
-  readonly #writer = new Writer(1024);
+  readonly #writer: Writer;
   readonly #records: MessageRecord<NftObject>[] = [];
   #sequence = 1;
 
-  constructor() {
+  /** Nothing else may be written by `writer` until the batch is closed. */
+  constructor(writer: Writer) {
+    this.#writer = writer;
     beginBatch(this.#writer, this.#sequence);
   }
 
@@ -61,7 +63,7 @@ export class Batch {
     const place = writer.beginMessage(Message.GETGEN, NLM_F_REQUEST, barrier);
     nfgenmsg(writer, 0);
     writer.endMessage(place);
-    return { bytes: writer.bytes.slice(), split, barrier, records: this.#records };
+    return { bytes: writer.take(), split, barrier, records: this.#records };
   }
 
   newTable(table: TableObject): void {

@@ -2,7 +2,7 @@
 
 import type { Dialect } from '../dialect.ts';
 import { decode, dumpRequests } from './decode.ts';
-import { encode } from './encode.ts';
+import { encoder } from './encode.ts';
 import type { NftObject } from './objects.ts';
 import { renderer } from './render.ts';
 import type { NftOptions } from './ruleset.ts';
@@ -13,6 +13,6 @@ export function nftables(options: NftOptions): Dialect<NftObject> {
     render: renderer(options),
     dumps: dumpRequests(),
     decode: (replies) => decode(replies, options.tableFlags),
-    encode: (delta) => encode(delta, options),
+    encode: encoder(options),
   };
 }

@@ -1,6 +1,7 @@
 // A delta -> batches. One batch wherever that is possible, for the kernel commits a batch as a whole.
 
 import type { Step } from '../../netlink/ack.ts';
+import { Writer } from '../../netlink/writer.ts';
 import type { Delta, Transaction } from '../dialect.ts';
 import { Batch, type SetOptions } from './batch.ts';
 import { Message } from './constants.ts';
@@ -12,30 +13,60 @@ import type { ChainObject, ElementObject, NftObject, SetObject, TableObject } fr
  */
 export const batchElements = 5000;
 
-export function encode(delta: Delta<NftObject>, options: SetOptions): Transaction<NftObject> {
-  if (delta.remove.length + delta.add.length === 0) return { door: 'nfnetlink', steps: [] };
+/** Room for a hundred batches of one Service each. */
+const bufferBytes = 32 * 1024;
+
+/** An encode() with a buffer of its own. */
+export function encoder(options: SetOptions): (delta: Delta<NftObject>) => Transaction<NftObject> {
+  const writer = new Writer(bufferBytes);
+  return (delta) => encode(delta, options, writer);
+}
+
+function encode(delta: Delta<NftObject>, options: SetOptions, writer: Writer): Transaction<NftObject> {
+  const { remove, add } = delta;
+  if (remove.length + add.length === 0) return { door: 'nfnetlink', steps: [] };
+  if (remove.length + add.length <= batchElements && areElements(remove) && areElements(add)) {
+    return { door: 'nfnetlink', steps: [changeStep(remove, add, writer)] };
+  }
   const plan = planOf(delta);
   if (plan.whole || plan.dropped.length + plan.added.length <= batchElements) {
-    return { door: 'nfnetlink', steps: [wholeStep(plan, options)] };
+    return { door: 'nfnetlink', steps: [wholeStep(plan, options, writer)] };
   }
   // What opens nothing comes first: sets, and elements that no rule may use yet. The rules and base chains
   // come last.
-  const steps = [oneStep((batch) => declareSets(batch, plan, options))];
+  const steps = [oneStep(writer, (batch) => declareSets(batch, plan, options))];
   for (const { dropped, added } of parts(plan)) {
     steps.push(
-      oneStep((batch) => {
+      oneStep(writer, (batch) => {
         batch.elements(Message.DELSETELEM, dropped);
         batch.elements(Message.NEWSETELEM, added);
       }),
     );
   }
   steps.push(
-    oneStep((batch) => {
+    oneStep(writer, (batch) => {
       letGo(batch, plan);
       putChains(batch, plan);
     }),
   );
   return { door: 'nfnetlink', steps };
+}
+
+/** Nearly every delta: only elements, so that there is nothing to put in order. */
+function changeStep(
+  remove: readonly ElementObject[],
+  add: readonly ElementObject[],
+  writer: Writer,
+): Step<NftObject> {
+  const batch = new Batch(writer);
+  if (remove.length > 0) batch.elements(Message.DELSETELEM, remove);
+  if (add.length > 0) batch.elements(Message.NEWSETELEM, add);
+  return batch.close();
+}
+
+function areElements(objects: readonly NftObject[]): objects is readonly ElementObject[] {
+  for (const { kind } of objects) if (kind !== 'element') return false;
+  return true;
 }
 
 /** A delta, sorted by what has to be said of it. */
@@ -75,8 +106,8 @@ function planOf({ remove, add }: Delta<NftObject>): Plan {
   };
 }
 
-function wholeStep(plan: Plan, options: SetOptions): Step<NftObject> {
-  return oneStep((batch) => {
+function wholeStep(plan: Plan, options: SetOptions, writer: Writer): Step<NftObject> {
+  return oneStep(writer, (batch) => {
     for (const table of plan.goneTables) batch.deleteTable(table);
     letGo(batch, plan, plan.dropped);
     declareSets(batch, plan, options);
@@ -142,8 +173,8 @@ function* parts({ dropped, added }: Plan): Generator<Part> {
   if (part.dropped.length + part.added.length > 0) yield part;
 }
 
-function oneStep(write: (batch: Batch) => void): Step<NftObject> {
-  const batch = new Batch();
+function oneStep(writer: Writer, write: (batch: Batch) => void): Step<NftObject> {
+  const batch = new Batch(writer);
   write(batch);
   return batch.close();
 }

@@ -89,14 +89,46 @@ export function chainObject(
 }
 
 /** `version` tells a set from a larger one of the same name, whose elements all have to be put in anew. */
+export interface SetHandle {
+  readonly name: string;
+  readonly version: string;
+}
+
+export function setHandle(name: string, size: number): SetHandle {
+  return { name, version: setVersion(name, size) };
+}
+
 export function elementObject(
-  set: { readonly name: string; readonly version: string },
+  set: SetHandle,
   key: Uint8Array,
   owner: Address | null,
   service: ServiceKey | null = null,
 ): ElementObject {
-  const id = `${set.version}:${latin1(key)}`;
-  return { kind: 'element', id, content: '', set: set.name, key, owner, service, foreign: false };
+  return new Element(set, key, owner, service);
+}
+
+/** Only a change of what is there needs ids, so they are made when they are asked for. */
+class Element implements ElementObject {
+  readonly kind = 'element';
+  readonly content = '';
+  readonly foreign = false;
+  readonly set: string;
+  readonly version: string;
+  readonly key: Uint8Array;
+  readonly owner: Address | null;
+  readonly service: ServiceKey | null;
+
+  constructor(set: SetHandle, key: Uint8Array, owner: Address | null, service: ServiceKey | null) {
+    this.set = set.name;
+    this.version = set.version;
+    this.key = key;
+    this.owner = owner;
+    this.service = service;
+  }
+
+  get id(): string {
+    return `${this.version}:${latin1(this.key)}`;
+  }
 }
 
 export function setVersion(name: string, size: number): string {
@@ -111,5 +143,7 @@ export function addressLength(set: string): 4 | 16 {
 const constant = { owner: null, service: null, foreign: false } as const;
 
 function latin1(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes);
+  let text = '';
+  for (let index = 0; index < bytes.length; index++) text += String.fromCharCode(bytes[index] ?? 0);
+  return text;
 }

@@ -1,12 +1,20 @@
 // Desired state -> the objects the table should hold. A VIP's elements are its own alone, so a change costs
 // one VIP.
 
-import { addressBytes, familyOf, prefixAddress, prefixLength } from '../../state/address.ts';
+import {
+  type Address,
+  addressBytes,
+  type Family,
+  familyOf,
+  type Prefix,
+  prefixAddress,
+  prefixLength,
+} from '../../state/address.ts';
 import type { Capacities, DesiredState, Needs } from '../../state/desired-state.ts';
 import { protocolNumbers } from '../../state/port.ts';
 import type { VipPort, VirtualIp } from '../../state/virtual-ip.ts';
 import type { KernelObjects } from '../dialect.ts';
-import { type ElementObject, elementObject, type NftObject, setVersion } from './objects.ts';
+import { type ElementObject, elementObject, type NftObject, type SetHandle, setHandle } from './objects.ts';
 import { type NftOptions, ruleset } from './ruleset.ts';
 
 /**
@@ -14,67 +22,84 @@ import { type NftOptions, ruleset } from './ruleset.ts';
  * differs.
  */
 export function renderer(options: NftOptions): (state: DesiredState) => KernelObjects<NftObject> {
-  let known: { needs: Needs; constants: readonly NftObject[] } | undefined;
-  return (state) => {
-    if (known?.needs !== state.needs)
-      known = { needs: state.needs, constants: ruleset(state.needs, options) };
+  let known: { needs: Needs; constants: readonly NftObject[]; sets: Record<Family, FamilySets> } | undefined;
+  return ({ needs, vips }) => {
+    if (known?.needs !== needs)
+      known = { needs, constants: ruleset(needs, options), sets: setsOf(needs.capacities) };
     const elements: ElementObject[] = [];
-    for (const vip of state.vips) vipElements(vip, state.needs.capacities, elements);
+    for (const vip of vips) vipElements(vip, known.sets, elements);
     return { constants: known.constants, elements, needs: null };
   };
 }
 
-type SetName = { readonly name: string; readonly version: string };
+/** The sets of one family that elements go into; those of source ranges by their length. */
+interface FamilySets {
+  readonly vip: SetHandle;
+  readonly drop: SetHandle;
+  readonly egress: SetHandle;
+  readonly allow: SetHandle;
+  readonly host: SetHandle;
+  readonly sources: readonly SetHandle[];
+}
+
+function setsOf(capacities: Capacities): Record<Family, FamilySets> {
+  const { vips4, ports4, sources4, vips6, ports6, sources6 } = capacities;
+  return { 4: familySets(4, vips4, ports4, sources4), 6: familySets(6, vips6, ports6, sources6) };
+}
+
+function familySets(family: Family, vips: number, ports: number, sources: number): FamilySets {
+  return {
+    vip: setHandle(`vip${family}`, vips),
+    drop: setHandle(`drop${family}`, vips),
+    egress: setHandle(`egress${family}`, vips),
+    allow: setHandle(`allow${family}`, ports),
+    host: setHandle(`host${family}`, ports),
+    sources: Array.from({ length: family === 4 ? 33 : 129 }, (_, length) =>
+      setHandle(`src${family}_${length}`, sources),
+    ),
+  };
+}
 
 /**
  * The gate comes last: where elements go in one after the other, a VIP is guarded only when its ports are
  * known.
  */
-function vipElements(vip: VirtualIp, capacities: Capacities, out: ElementObject[]): void {
+function vipElements(vip: VirtualIp, families: Record<Family, FamilySets>, out: ElementObject[]): void {
   if (!vip.filtered) return;
-  const family = familyOf(vip.address);
+  const sets = families[familyOf(vip.address)];
   const bytes = addressBytes(vip.address);
-  const vips = family === 4 ? capacities.vips4 : capacities.vips6;
-  for (const port of vip.ports) {
-    const put = (set: SetName, key: Uint8Array): void => {
-      out.push(elementObject(set, key, vip.address, port.service));
-    };
-    portElements(port, bytes, capacities, put);
-  }
-  if (vip.egress) out.push(elementObject(named(`egress${family}`, vips), bytes, vip.address));
-  out.push(elementObject(named(`drop${family}`, vips), bytes, vip.address));
-  out.push(elementObject(named(`vip${family}`, vips), bytes, vip.address));
+  for (const port of vip.ports) portElements(port, { address: vip.address, bytes }, sets, out);
+  if (vip.egress) out.push(elementObject(sets.egress, bytes, vip.address));
+  out.push(elementObject(sets.drop, bytes, vip.address));
+  out.push(elementObject(sets.vip, bytes, vip.address));
 }
 
 function portElements(
-  { protocol, port, sources, delivery }: VipPort,
-  vip: Uint8Array,
-  capacities: Capacities,
-  put: (set: SetName, key: Uint8Array) => void,
+  { protocol, port, service, sources, delivery }: VipPort,
+  { address, bytes }: { readonly address: Address; readonly bytes: Uint8Array },
+  sets: FamilySets,
+  out: ElementObject[],
 ): void {
-  const family = vip.length === 4 ? 4 : 6;
-  const ports = family === 4 ? capacities.ports4 : capacities.ports6;
-  const key = new Uint8Array(vip.length + 8);
-  key.set(vip);
-  key[vip.length] = protocolNumbers[protocol];
-  key[vip.length + 4] = port >> 8;
-  key[vip.length + 5] = port & 0xff;
-  if (sources === null) put(named(`allow${family}`, ports), key);
-  for (const prefix of new Set(sources ?? [])) {
-    const length = prefixLength(prefix);
-    if (familyOf(prefix) !== family) continue;
-    if (length === 0) put(named(`allow${family}`, ports), key);
-    else {
-      const size = family === 4 ? capacities.sources4 : capacities.sources6;
-      const ranged = new Uint8Array(key.length + vip.length);
-      ranged.set(key);
-      ranged.set(addressBytes(prefixAddress(prefix)), key.length);
-      put(named(`src${family}_${length}`, size), ranged);
+  const key = new Uint8Array(bytes.length + 8);
+  key.set(bytes);
+  key[bytes.length] = protocolNumbers[protocol];
+  key[bytes.length + 4] = port >> 8;
+  key[bytes.length + 5] = port & 0xff;
+  if (sources === null) out.push(elementObject(sets.allow, key, address, service));
+  else
+    for (const prefix of new Set(sources)) {
+      const length = prefixLength(prefix);
+      const set = length === 0 ? sets.allow : sets.sources[length];
+      if (familyOf(prefix) !== familyOf(address) || set === undefined) continue;
+      out.push(elementObject(set, length === 0 ? key : rangedKey(key, prefix), address, service));
     }
-  }
-  if (delivery === 'host') put(named(`host${family}`, ports), key);
+  if (delivery === 'host') out.push(elementObject(sets.host, key, address, service));
 }
 
-function named(name: string, size: number): SetName {
-  return { name, version: setVersion(name, size) };
+function rangedKey(key: Uint8Array, prefix: Prefix): Uint8Array {
+  const source = addressBytes(prefixAddress(prefix));
+  const ranged = new Uint8Array(key.length + source.length);
+  ranged.set(key);
+  ranged.set(source, key.length);
+  return ranged;
 }
