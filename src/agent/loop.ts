@@ -34,12 +34,8 @@ const retryLimitMs = 5000;
 
 export class Loop implements Disposable {
   readonly #parts: LoopParts;
-<<<<<<< Updated upstream
-  #dirty = new Set<Address>();
-=======
   readonly #allowed: (address: Address) => boolean;
-  readonly #dirty = new Set<Address>();
->>>>>>> Stashed changes
+  #dirty = new Set<Address>();
   /** Why the kernel has to be read as a whole; empty while it is known. */
   readonly #doubts = new Set<string>();
   #inSync = false;
