@@ -57,6 +57,7 @@ function compare(a: Sample, b: Sample): number {
     compareAddresses(a.vip, b.vip) ||
     b.packets - a.packets ||
     compareAddresses(a.source, b.source) ||
+    a.protocol - b.protocol ||
     a.port - b.port
   );
 }
