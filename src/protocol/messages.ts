@@ -19,9 +19,10 @@ export const pageServices = 500;
 export const heartbeatMs = 1000;
 
 /**
- * What a peer can do beyond the first version. A message that needs one is sent only to a peer that named it.
+ * What this side can do beyond docs/protocol.md: nothing so far. A message that needs one is sent only to a
+ * peer that named it.
  */
-export const features = ['moves'] as const;
+export const features: readonly string[] = [];
 
 /** `rules` is the same for every node; `placements` is a node's own. */
 export type TableName = 'rules' | 'placements';

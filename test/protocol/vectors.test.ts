@@ -1,0 +1,96 @@
+// The vectors of docs/protocol.md against the code. They were made by other means than the code (Python's
+// json and hashlib).
+
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { hash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { canonicalJson, Digests } from '../../src/protocol/digest.ts';
+import type { TableDigest } from '../../src/protocol/messages.ts';
+import { parseControllerMessage } from '../../src/protocol/parse.ts';
+
+const page = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
+const sha256 = (text: string) => hash('sha256', text);
+
+interface Vector {
+  readonly text: string;
+  readonly bucket: number;
+  readonly hash: string;
+}
+
+interface TableVectors {
+  readonly table: string;
+  readonly resources: readonly Vector[];
+  readonly have: TableDigest;
+  readonly digest: string;
+}
+
+/** The blocks of the page, each a table: lines of a word and its value. */
+function vectors(): TableVectors[] {
+  const block = /```vectors\n([\s\S]*?)```/.exec(page)?.[1] ?? '';
+  return block.split('\n\n').map((part) => {
+    const lines = part.split('\n').map((line) => /^(\w+) +(.*)$/.exec(line));
+    const all = (word: string) => lines.flatMap((line) => (line?.[1] === word ? [line[2] ?? ''] : []));
+    const [buckets, hashes] = [all('bucket'), all('hash')];
+    const resources = all('text').map((text, index) => {
+      return { text, bucket: Number(buckets[index]), hash: hashes[index] ?? '' };
+    });
+    const have = JSON.parse(all('have')[0] ?? '') as TableDigest;
+    return { table: all('table')[0] ?? '', resources, have, digest: all('digest')[0] ?? '' };
+  });
+}
+
+function resourceOf(table: string, text: string) {
+  const message = parseControllerMessage(`{"type":"page","table":"${table}","buckets":[],"set":[${text}]}`);
+  if (message.type !== 'page') throw new Error(message.type);
+  const [resource] = message.set;
+  ok(resource !== undefined);
+  return resource;
+}
+
+test('the texts, buckets, hashes and digests of docs/protocol.md are those of the code', () => {
+  const tables = vectors();
+  deepEqual(
+    tables.map(({ table, resources }) => [table, resources.length]),
+    [
+      ['rules', 3],
+      ['placements', 2],
+      ['rules', 0],
+    ],
+  );
+  for (const { table, resources, have, digest } of tables) {
+    const digests = new Digests(sha256);
+    for (const vector of resources) {
+      const resource = resourceOf(table, vector.text);
+      equal(canonicalJson(resource), vector.text);
+      equal(digests.bucketOf(resource.address), vector.bucket);
+      const alone = new Digests(sha256);
+      alone.set(resource);
+      deepEqual(alone.summary().digests, { [vector.bucket]: vector.hash });
+      digests.set(resource);
+    }
+    deepEqual(digests.summary(), have);
+    equal(digests.total(), digest);
+    deepEqual(digests.differing(have), []);
+  }
+});
+
+test('members in another order, spaces and unknown members change nothing in the canonical text', () => {
+  const text = vectors()[0]?.resources[2]?.text ?? '';
+  const { address, ports, ...flags } = JSON.parse(text) as Record<string, unknown>;
+  const reversed = (ports as object[]).map((port) =>
+    Object.fromEntries([['later', 1], ...Object.entries(port).reverse()]),
+  );
+  const other = JSON.stringify({ ports: reversed, more: {}, ...flags, address }, null, 2);
+  equal(canonicalJson(resourceOf('rules', other)), text);
+});
+
+test('every type, close code and limit of the code stands in the page', async () => {
+  const source = readFileSync(new URL('../../src/protocol/parse.ts', import.meta.url), 'utf8');
+  const types = [...source.matchAll(/^ {4}case '(\w+)':/gm)].map(([, type]) => type);
+  equal(types.length, 13);
+  for (const type of types) ok(page.includes(`\`${type}\``), `${type} is not in docs/protocol.md`);
+  const { RefusalCode } = await import('../../src/protocol/messages.ts');
+  for (const code of Object.values(RefusalCode))
+    ok(page.includes(code), `${code} is not in docs/protocol.md`);
+});
