@@ -1,0 +1,189 @@
+// Requests to the API server over node:https. Knows connections, credentials and errors; nothing of what is
+// asked for.
+
+import {
+  type ClientRequest,
+  Agent as HttpAgent,
+  type IncomingMessage,
+  request as requestHttp,
+} from 'node:http';
+import { Agent, request as requestHttps } from 'node:https';
+import type { Socket } from 'node:net';
+import { retryAfterMs } from './backoff.ts';
+import type { Credentials, Identity } from './credentials.ts';
+import type { ClusterAccess } from './kubeconfig.ts';
+
+/** The API server said no. `code` is its HTTP status. */
+export class ApiError extends Error {
+  readonly code: number;
+  /** How long it wants to be left alone, or null. */
+  readonly retryAfterMs: number | null;
+
+  constructor(code: number, message: string, retryAfter: number | null) {
+    super(message);
+    this.code = code;
+    this.retryAfterMs = retryAfter;
+  }
+}
+
+export interface ApiRequest {
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** With its query. */
+  readonly path: string;
+  readonly body?: object;
+  readonly contentType?: string;
+  readonly signal: AbortSignal;
+  readonly timeoutMs?: number;
+}
+
+/** A server that takes no connection within this time is not there. */
+const connectTimeoutMs = 3000;
+/** Priority and fairness may hold a request for a while before it is answered. */
+const answerTimeoutMs = 30_000;
+/** A peer that vanished without a word is found out within this time and ten probes of a second each. */
+const keepAliveMs = 10_000;
+/** The largest answer that is read whole: 500 objects, each as large as one may be on average. */
+const bodyLimitBytes = 128 * 1024 * 1024;
+
+export class ApiClient implements Disposable {
+  readonly #access: ClusterAccess;
+  readonly #credentials: Credentials;
+  readonly #userAgent: string;
+  #agent: HttpAgent | undefined;
+  /** The material that `#agent` was made with: other material takes other connections. */
+  #madeWith = '';
+
+  constructor(access: ClusterAccess, credentials: Credentials, userAgent: string) {
+    this.#access = access;
+    this.#credentials = credentials;
+    this.#userAgent = userAgent;
+  }
+
+  get server(): string {
+    return this.#access.server.href;
+  }
+
+  /** Sends a request and resolves to the answer as JSON. Rejects with ApiError, or the error of the way. */
+  async json(request: ApiRequest): Promise<unknown> {
+    const response = await this.open(request);
+    return JSON.parse(await readWhole(response));
+  }
+
+  /** Sends a request and resolves to the answer, whose body is for the caller to read. */
+  async open({
+    method = 'GET',
+    path,
+    body,
+    contentType,
+    signal,
+    timeoutMs,
+  }: ApiRequest): Promise<IncomingMessage> {
+    const identity = await this.#credentials.current();
+    const { server } = this.#access;
+    const payload = body === undefined ? null : JSON.stringify(body);
+    const sent = (server.protocol === 'https:' ? requestHttps : requestHttp)(
+      new URL(server.pathname.replace(/\/$/, '') + path, server),
+      {
+        method,
+        signal,
+        agent: this.#agentFor(identity),
+        headers: this.#headers(identity, payload, contentType),
+      },
+    );
+    const response = await answerOf(sent, payload, timeoutMs ?? answerTimeoutMs);
+    const { statusCode: status = 0, headers } = response;
+    if (status >= 200 && status < 300) return response;
+    if (status === 401) this.#credentials.refused();
+    const said = messageOf(await readWhole(response).catch(() => ''));
+    const message = `${method} ${path.split('?')[0]}: ${status} ${said || (response.statusMessage ?? '')}`;
+    throw new ApiError(status, message, retryAfterMs(headers['retry-after'], Date.now()));
+  }
+
+  [Symbol.dispose](): void {
+    this.#agent?.destroy();
+  }
+
+  #headers({ authorization }: Identity, payload: string | null, contentType = 'application/json') {
+    return {
+      accept: 'application/json',
+      'user-agent': this.#userAgent,
+      ...(authorization === null ? {} : { authorization }),
+      ...(payload === null
+        ? {}
+        : { 'content-type': contentType, 'content-length': String(Buffer.byteLength(payload)) }),
+    };
+  }
+
+  /** Streams that run on the connections before are not cut: they go on until they end by themselves. */
+  #agentFor({ ca, cert, key }: Identity): HttpAgent {
+    const material = JSON.stringify([ca, cert, key]);
+    if (this.#agent !== undefined && this.#madeWith === material) return this.#agent;
+    const { serverName, isVerified, server } = this.#access;
+    const common = { keepAlive: true, keepAliveMsecs: keepAliveMs };
+    this.#madeWith = material;
+    this.#agent =
+      server.protocol === 'http:'
+        ? new HttpAgent(common)
+        : new Agent({
+            ...common,
+            ...(ca === null ? {} : { ca }),
+            ...(cert === null || key === null ? {} : { cert, key }),
+            ...(serverName === null ? {} : { servername: serverName }),
+            rejectUnauthorized: isVerified,
+          });
+    return this.#agent;
+  }
+}
+
+/** The answer to a request, once its head is there. Each step has its time. */
+function answerOf(sent: ClientRequest, payload: string | null, timeoutMs: number): Promise<IncomingMessage> {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  const late = (what: string, ms: number) => {
+    return setTimeout(() => sent.destroy(new Error(`${what} within ${ms} ms`)), ms);
+  };
+  const answer = late('no answer', timeoutMs);
+  let connecting: NodeJS.Timeout | undefined;
+  const done = () => {
+    clearTimeout(answer);
+    clearTimeout(connecting);
+  };
+  sent.on('socket', (socket: Socket) => {
+    socket.setKeepAlive(true, keepAliveMs);
+    if (!socket.connecting) return;
+    connecting = late('no connection', connectTimeoutMs);
+    socket.once('connect', () => clearTimeout(connecting));
+  });
+  sent.once('response', (response: IncomingMessage) => {
+    done();
+    resolve(response);
+  });
+  sent.once('error', (error) => {
+    done();
+    reject(error);
+  });
+  sent.end(payload ?? undefined);
+  return promise;
+}
+
+async function readWhole(response: IncomingMessage): Promise<string> {
+  const parts: Buffer[] = [];
+  let lengthBytes = 0;
+  for await (const part of response) {
+    const bytes = part as Buffer;
+    lengthBytes += bytes.length;
+    if (lengthBytes > bodyLimitBytes) throw new Error(`an answer of over ${bodyLimitBytes} bytes`);
+    parts.push(bytes);
+  }
+  return Buffer.concat(parts, lengthBytes).toString('utf8');
+}
+
+/** The message of a Status, or the beginning of whatever a proxy on the way has to say. */
+function messageOf(text: string): string {
+  try {
+    const { message } = JSON.parse(text) as { message?: unknown };
+    if (typeof message === 'string') return message;
+  } catch {
+    // What is no JSON is shown as it came.
+  }
+  return text.slice(0, 200).trim();
+}

@@ -1,0 +1,64 @@
+// Who we are to the API server at this moment: files are read again for each request, so that a rotated token
+// or CA is in use with the next one, and a plugin is asked when what it gave has expired or was refused.
+
+import { readFile } from 'node:fs/promises';
+import { type ExecCredential, runExecPlugin } from './exec-plugin.ts';
+import type { ClusterAccess, Material } from './kubeconfig.ts';
+
+export interface Identity {
+  /** The value of the Authorization header, or null. */
+  readonly authorization: string | null;
+  readonly ca: string | null;
+  readonly cert: string | null;
+  readonly key: string | null;
+}
+
+/** What a plugin gave is replaced this long before it expires. */
+const renewBeforeMs = 10_000;
+
+export class Credentials {
+  readonly #access: ClusterAccess;
+  readonly #env: Readonly<Record<string, string | undefined>>;
+  #given: ExecCredential | null = null;
+  #asking: Promise<ExecCredential> | null = null;
+
+  constructor(access: ClusterAccess, env: Readonly<Record<string, string | undefined>>) {
+    this.#access = access;
+    this.#env = env;
+  }
+
+  /** Rejects if a file cannot be read or the plugin fails. */
+  async current(): Promise<Identity> {
+    const { ca, token, certificate, basic, exec } = this.#access;
+    const given = exec === null ? null : await this.#give();
+    const bearer = given?.token ?? (token === null ? null : (await textOf(token)).trim());
+    const login = basic === null ? null : btoa(`${basic.username}:${basic.password}`);
+    return {
+      authorization: bearer !== null ? `Bearer ${bearer}` : login !== null ? `Basic ${login}` : null,
+      ca: ca === null ? null : await textOf(ca),
+      cert: given?.certificate?.cert ?? (certificate === null ? null : await textOf(certificate.cert)),
+      key: given?.certificate?.key ?? (certificate === null ? null : await textOf(certificate.key)),
+    };
+  }
+
+  /** The server did not take them (401): a plugin is asked again for the next request. */
+  refused(): void {
+    this.#given = null;
+  }
+
+  async #give(): Promise<ExecCredential> {
+    const { exec } = this.#access;
+    const given = this.#given;
+    if (given !== null && (given.expiresMs ?? Infinity) - renewBeforeMs > Date.now()) return given;
+    if (exec === null) throw new TypeError('no exec plugin is configured');
+    this.#asking ??= runExecPlugin(exec, this.#env).finally(() => {
+      this.#asking = null;
+    });
+    this.#given = await this.#asking;
+    return this.#given;
+  }
+}
+
+async function textOf(material: Material): Promise<string> {
+  return 'text' in material ? material.text : await readFile(material.file, 'utf8');
+}

@@ -1,0 +1,132 @@
+// What a kubeconfig says -> the server and how to show who we are. Pure: files it names are read elsewhere.
+
+import { FieldError, type Mapping, mapping, sequence, textAt } from '../fields.ts';
+
+/** A secret or certificate: given as such, or in a file that is read again whenever it is needed. */
+export type Material = { readonly text: string } | { readonly file: string };
+
+/** A program that prints an ExecCredential, as kubectl runs it. */
+export interface ExecPlugin {
+  readonly apiVersion: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env: readonly { readonly name: string; readonly value: string }[];
+}
+
+/** Where an API server is, and by what it knows us. Null where nothing is said. */
+export interface ClusterAccess {
+  readonly server: URL;
+  readonly ca: Material | null;
+  readonly serverName: string | null;
+  readonly isVerified: boolean;
+  readonly token: Material | null;
+  readonly certificate: { readonly cert: Material; readonly key: Material } | null;
+  readonly basic: { readonly username: string; readonly password: string } | null;
+  readonly exec: ExecPlugin | null;
+  readonly namespace: string | null;
+}
+
+export interface KubeconfigInput {
+  /** The parsed file. */
+  readonly value: unknown;
+  /** The context to take; null for the one that the file calls current. */
+  readonly context: string | null;
+  /** Resolves a path that is relative to the file. */
+  readonly resolve: (path: string) => string;
+}
+
+/** Reads one context. Throws FieldError that names the field. */
+export function readKubeconfig({ value, context, resolve }: KubeconfigInput): ClusterAccess {
+  const config = mapping(value, 'kubeconfig');
+  const name = context ?? textAt(config['current-context'], 'current-context');
+  const chosen = named(config, 'contexts', { name, key: 'context' });
+  const clusterName = textAt(chosen['cluster'], `contexts[${name}].cluster`);
+  const cluster = named(config, 'clusters', { name: clusterName, key: 'cluster' });
+  const userName = chosen['user'];
+  // A context without a user is an anonymous one, as behind `kubectl proxy`.
+  const user =
+    userName === undefined || userName === ''
+      ? {}
+      : named(config, 'users', { name: textAt(userName, `contexts[${name}].user`), key: 'user' });
+  refuseUnsupported(user);
+  const material = (from: Mapping, field: string) => materialAt(from, field, resolve);
+  const cert = material(user, 'client-certificate');
+  const key = material(user, 'client-key');
+  if ((cert === null) !== (key === null)) {
+    throw new FieldError('user', 'client-certificate and client-key belong together');
+  }
+  const tokenFile = optional(user, 'tokenFile');
+  const token = optional(user, 'token');
+  return {
+    server: serverAt(cluster),
+    ca: material(cluster, 'certificate-authority'),
+    serverName: optional(cluster, 'tls-server-name'),
+    isVerified: cluster['insecure-skip-tls-verify'] !== true,
+    token: tokenFile !== null ? { file: resolve(tokenFile) } : token === null ? null : { text: token },
+    certificate: cert === null || key === null ? null : { cert, key },
+    basic: basicAt(user),
+    exec: execAt(user),
+    namespace: optional(chosen, 'namespace'),
+  };
+}
+
+/** Reads a list of `{name, <key>: {...}}`, as kubeconfig has three. */
+function named(config: Mapping, list: string, { name, key }: { name: string; key: string }): Mapping {
+  const entries = sequence(config[list], list).map((entry, index) => mapping(entry, `${list}[${index}]`));
+  const found = entries.find((entry) => entry['name'] === name);
+  if (found !== undefined) return mapping(found[key] ?? {}, `${list}[${name}].${key}`);
+  const names = entries.map((entry) => String(entry['name'])).join(', ') || 'none';
+  throw new FieldError(list, `no ${key} is named ${JSON.stringify(name)}; there are: ${names}`);
+}
+
+function optional(from: Mapping, field: string): string | null {
+  const value = from[field];
+  return value === undefined || value === null || value === '' ? null : textAt(value, field);
+}
+
+function materialAt(from: Mapping, field: string, resolve: (path: string) => string): Material | null {
+  const data = optional(from, `${field}-data`);
+  if (data !== null) return { text: new TextDecoder().decode(Uint8Array.from(atob(data), code)) };
+  const file = optional(from, field);
+  return file === null ? null : { file: resolve(file) };
+}
+
+function code(letter: string): number {
+  return letter.charCodeAt(0);
+}
+
+function serverAt(cluster: Mapping): URL {
+  const text = textAt(cluster['server'], 'cluster.server');
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url !== null && (url.protocol === 'https:' || url.protocol === 'http:')) return url;
+  throw new FieldError('cluster.server', `expected a URL with https or http, got ${JSON.stringify(text)}`);
+}
+
+function basicAt(user: Mapping): ClusterAccess['basic'] {
+  const username = optional(user, 'username');
+  return username === null ? null : { username, password: optional(user, 'password') ?? '' };
+}
+
+function execAt(user: Mapping): ExecPlugin | null {
+  if (user['exec'] === undefined || user['exec'] === null) return null;
+  const exec = mapping(user['exec'], 'user.exec');
+  return {
+    apiVersion: textAt(exec['apiVersion'], 'user.exec.apiVersion'),
+    command: textAt(exec['command'], 'user.exec.command'),
+    args: sequence(exec['args'], 'user.exec.args').map((word, index) => {
+      return textAt(word, `user.exec.args[${index}]`);
+    }),
+    env: sequence(exec['env'], 'user.exec.env').map((entry, index) => {
+      const field = `user.exec.env[${index}]`;
+      const { name, value } = mapping(entry, field);
+      return { name: textAt(name, `${field}.name`), value: textAt(value, `${field}.value`) };
+    }),
+  };
+}
+
+function refuseUnsupported(user: Mapping): void {
+  const unsupported = ['auth-provider', 'as', 'as-uid', 'as-groups', 'as-user-extra'];
+  const found = unsupported.find((field) => user[field] !== undefined && user[field] !== null);
+  if (found === undefined) return;
+  throw new FieldError(`user.${found}`, 'not supported: use exec, a certificate, token or tokenFile');
+}

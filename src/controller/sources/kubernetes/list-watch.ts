@@ -1,0 +1,236 @@
+// One resource of the API server, kept up to date: listed in pages, then watched. What was listed last goes on
+// being served while anything is wrong, and a list that was not read to its end is never believed.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Mapping } from '../fields.ts';
+import { backoffMs } from './backoff.ts';
+import { type ApiClient, ApiError } from './client.ts';
+import { Lines } from './lines.ts';
+import { type ApiObject, type ListPage, parseListPage, parseWatchEvent } from './watch-event.ts';
+
+/** What is new or changed since the last call, and what is gone. */
+export interface ObjectChanges<Value> {
+  readonly set: ReadonlyMap<string, Value>;
+  readonly remove: readonly string[];
+}
+
+export interface ListWatchInput<Value> {
+  readonly client: ApiClient;
+  /** Such as `/api/v1/services`. */
+  readonly path: string;
+  readonly fieldSelector?: string;
+  /** Takes the few fields that are kept. Must not throw: what is wrong with an object is a value too. */
+  readonly cut: (object: Mapping, key: string) => Value;
+  readonly onChange: (changes: ObjectChanges<Value>) => void;
+  /** It became complete, or `problem` is another. */
+  readonly onState: () => void;
+  readonly signal: AbortSignal;
+  readonly random: () => number;
+  readonly pageItems?: number;
+}
+
+/** Objects in a page: a page is parsed in one go, and this bounds both its time and its memory. */
+const usualPageItems = 500;
+/** The server ends a watch after this time, so that watches spread over the servers there are. */
+const watchLeastS = 300;
+/** A bookmark comes every minute: a stream that is silent for longer is dead. */
+const silenceMs = 90_000;
+/** A watch that lived this long was a good one, whatever ended it. */
+const goodWatchMs = 1000;
+
+interface Held<Value> {
+  readonly version: string;
+  readonly value: Value;
+}
+
+export class ListWatch<Value> {
+  readonly #input: ListWatchInput<Value>;
+  #held = new Map<string, Held<Value>>();
+  /** Where the watch goes on; null: what is held may have gaps, so list first. */
+  #version: string | null = null;
+  #isComplete = false;
+  #problem: string | null = null;
+  #failures = 0;
+  #lists = 0;
+  /** Ends the list, the stream or the wait that is under way. */
+  #turn = new AbortController();
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(input: ListWatchInput<Value>) {
+    this.#input = input;
+  }
+
+  get path(): string {
+    return this.#input.path;
+  }
+
+  /** A list was read to its end once; from then on what is held is a truth, if perhaps an old one. */
+  get isComplete(): boolean {
+    return this.#isComplete;
+  }
+
+  /** What went wrong last, until it goes well again. */
+  get problem(): string | null {
+    return this.#problem;
+  }
+
+  /** How often everything was listed. */
+  get lists(): number {
+    return this.#lists;
+  }
+
+  /** Lists and watches until the signal is aborted. */
+  async run(): Promise<void> {
+    const { signal } = this.#input;
+    while (!signal.aborted) {
+      this.#turn = new AbortController();
+      const turn = AbortSignal.any([signal, this.#turn.signal]);
+      try {
+        if (this.#version === null) await this.#list(turn);
+        await this.#watch(turn);
+      } catch (error) {
+        if (!turn.aborted) await this.#failed(error as Error, turn);
+      }
+    }
+  }
+
+  /** Lists everything anew, and resolves when that was done; what was held is served meanwhile. */
+  listAgain(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiting.push(resolve);
+    this.#version = null;
+    this.#turn.abort();
+    return promise;
+  }
+
+  /** Reads all pages, and only then compares. */
+  async #list(turn: AbortSignal): Promise<void> {
+    const found = new Map<string, Held<Value>>();
+    const set = new Map<string, Value>();
+    let page: ListPage | null = null;
+    do {
+      page = parseListPage(await this.#input.client.json({ path: this.#pagePath(page), signal: turn }));
+      turn.throwIfAborted();
+      for (const item of page.items) {
+        const held = this.#held.get(item.key);
+        const isSame = held !== undefined && held.version === item.resourceVersion;
+        const now = isSame ? held : this.#cut(item);
+        found.set(item.key, now);
+        if (!isSame) set.set(item.key, now.value);
+      }
+    } while (page.next !== null);
+    const remove = [...this.#held.keys()].filter((key) => !found.has(key));
+    this.#held = found;
+    this.#version = page.resourceVersion;
+    this.#isComplete = true;
+    this.#lists++;
+    this.#input.onChange({ set, remove });
+    this.#problem = null;
+    this.#input.onState();
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  #pagePath(before: ListPage | null): string {
+    const { pageItems = usualPageItems } = this.#input;
+    const more = before === null || before.next === null ? {} : { continue: before.next };
+    return this.#query({ limit: String(pageItems), ...more });
+  }
+
+  #query(words: Readonly<Record<string, string>>): string {
+    const { path, fieldSelector } = this.#input;
+    const query = new URLSearchParams(words);
+    if (fieldSelector !== undefined) query.set('fieldSelector', fieldSelector);
+    return `${path}?${query}`;
+  }
+
+  /** Follows one stream to its end. The end that the server makes at the time we named is no failure. */
+  async #watch(turn: AbortSignal): Promise<void> {
+    const { client, random } = this.#input;
+    const timeoutSeconds = Math.round(watchLeastS * (1 + random()));
+    const path = this.#query({
+      watch: 'true',
+      allowWatchBookmarks: 'true',
+      resourceVersion: this.#version ?? '',
+      timeoutSeconds: String(timeoutSeconds),
+    });
+    const startedMs = performance.now();
+    const silence = new AbortController();
+    const body = await client.open({ path, signal: AbortSignal.any([turn, silence.signal]) });
+    if (this.#problem !== null) {
+      this.#problem = null;
+      this.#input.onState();
+    }
+    const onSilence = () => silence.abort(new Error(`nothing heard for ${silenceMs} ms`));
+    const timer = setTimeout(onSilence, silenceMs).unref();
+    const lines = new Lines();
+    try {
+      for await (const chunk of body) {
+        timer.refresh();
+        this.#follow(lines.push(chunk as Uint8Array));
+      }
+    } finally {
+      clearTimeout(timer);
+      if (performance.now() - startedMs > goodWatchMs) this.#failures = 0;
+    }
+    if (performance.now() - startedMs < goodWatchMs) throw new Error('the watch ended at once');
+  }
+
+  /** What one chunk brought is one change. */
+  #follow(lines: Iterable<string>): void {
+    const set = new Map<string, Value>();
+    const remove = new Set<string>();
+    try {
+      for (const line of lines) this.#event(line, set, remove);
+    } finally {
+      if (set.size > 0 || remove.size > 0) this.#input.onChange({ set, remove: [...remove] });
+    }
+  }
+
+  #event(line: string, set: Map<string, Value>, remove: Set<string>): void {
+    const event = parseWatchEvent(line);
+    switch (event.kind) {
+      case 'set': {
+        const held = this.#cut(event);
+        this.#held.set(event.key, held);
+        set.set(event.key, held.value);
+        remove.delete(event.key);
+        break;
+      }
+      case 'remove':
+        set.delete(event.key);
+        if (this.#held.delete(event.key)) remove.add(event.key);
+        break;
+      case 'bookmark':
+        break;
+      case 'error':
+        throw new ApiError(event.code, `${this.path}: ${event.code} ${event.message}`, null);
+      default:
+        event satisfies never;
+    }
+    this.#version = event.resourceVersion;
+    this.#failures = 0;
+  }
+
+  #cut({ key, resourceVersion: version, object }: ApiObject): Held<Value> {
+    return { version, value: this.#input.cut(object, key) };
+  }
+
+  /** Says what is wrong, and waits: as long as the server asks for, else longer with each failure. */
+  async #failed(error: Error, turn: AbortSignal): Promise<void> {
+    this.#failures++;
+    const isExpired = error instanceof ApiError && error.code === 410;
+    // What is held may have gaps now; the server has forgotten what we missed.
+    if (isExpired) this.#version = null;
+    else this.#complain(error);
+    const asked = error instanceof ApiError ? error.retryAfterMs : null;
+    const waitMs = asked ?? backoffMs(this.#failures, this.#input.random());
+    await sleep(waitMs, undefined, { signal: turn }).catch(() => undefined);
+  }
+
+  #complain({ message, cause }: Error): void {
+    const words = cause instanceof Error ? `${message}: ${cause.message}` : message;
+    if (this.#problem === words) return;
+    this.#problem = words;
+    this.#input.onState();
+  }
+}

@@ -1,0 +1,51 @@
+// A watch is cut into chunks anywhere: in a line, in a character, before a newline. What it says stays the
+// same.
+import { deepEqual, equal, throws } from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { LineError, Lines, lineLimitBytes } from '../../../../src/controller/sources/kubernetes/lines.ts';
+
+/** Texts with characters of one to four bytes, and no newline. */
+const line = fc.string({ unit: 'binary', maxLength: 20 }).map((text) => text.replaceAll('\n', 'é'));
+
+function read(chunks: readonly Uint8Array[]): { lines: string[]; restBytes: number } {
+  const reader = new Lines();
+  const lines = chunks.flatMap((chunk) => [...reader.push(chunk)]);
+  return { lines, restBytes: reader.restBytes };
+}
+
+test('lines are the same wherever the stream is cut, and a cut line is none', () => {
+  const stream = fc.record({ lines: fc.array(line), rest: line, cuts: fc.array(fc.nat()) });
+  fc.assert(
+    fc.property(stream, ({ lines, rest, cuts }) => {
+      const bytes = Buffer.from([...lines.map((text) => `${text}\n`), rest].join(''));
+      const places = [0, ...cuts.map((cut) => cut % (bytes.length + 1)), bytes.length].sort((a, b) => a - b);
+      const chunks = places.slice(1).map((place, index) => bytes.subarray(places[index], place));
+      const said = lines.map((text) => Buffer.from(text).toString()).filter((text) => text !== '');
+      deepEqual(read(chunks), { lines: said, restBytes: Buffer.byteLength(rest) });
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+test('a stream of single bytes is read as one chunk is', () => {
+  const bytes = Buffer.from('{"é":"🙂"}\n{"b":2}\n{"cut":');
+  const single = [...bytes].map((byte) => Uint8Array.of(byte));
+  deepEqual(read(single), { lines: ['{"é":"🙂"}', '{"b":2}'], restBytes: 7 });
+});
+
+test('a chunk may be written over once it was taken', () => {
+  const reader = new Lines();
+  const chunk = Buffer.from('one');
+  deepEqual([...reader.push(chunk)], []);
+  chunk.fill('x');
+  deepEqual([...reader.push(Buffer.from('\n'))], ['one']);
+});
+
+test('a line without an end, and one that is no UTF-8, end the stream', () => {
+  const reader = new Lines();
+  const chunk = new Uint8Array(1024 * 1024).fill(97);
+  for (let sent = 0; sent < lineLimitBytes; sent += chunk.length) equal([...reader.push(chunk)].length, 0);
+  throws(() => [...reader.push(chunk)], LineError);
+  throws(() => [...new Lines().push(Uint8Array.of(0xc3, 0x28, 0x0a))], LineError);
+});

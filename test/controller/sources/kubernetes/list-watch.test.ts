@@ -1,0 +1,219 @@
+// A resource is kept up to date through everything an API server and the network can do, and nothing is
+// believed that was not read to its end.
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ApiClient } from '../../../../src/controller/sources/kubernetes/client.ts';
+import { Credentials } from '../../../../src/controller/sources/kubernetes/credentials.ts';
+import { readKubeconfig } from '../../../../src/controller/sources/kubernetes/kubeconfig.ts';
+import { ListWatch } from '../../../../src/controller/sources/kubernetes/list-watch.ts';
+import { FakeApi, refuse } from './fake-api.ts';
+
+interface Watched {
+  readonly api: FakeApi;
+  readonly watch: ListWatch<string>;
+  /** What its owner knows from the changes it was told: name -> data. */
+  readonly known: Map<string, string>;
+  /** How many changes it was told. */
+  readonly told: () => number;
+}
+
+/** A ListWatch of a fake API server, in pages of two; both end with the test. */
+async function watched(
+  context: TestContext,
+  user: object = {},
+  names = ['a', 'b', 'c', 'd', 'e'],
+): Promise<Watched> {
+  const api = await new FakeApi().listen();
+  for (const name of names) api.set(name, '1');
+  const value = {
+    'current-context': 'x',
+    contexts: [{ name: 'x', context: { cluster: 'x', user: 'x' } }],
+    clusters: [{ name: 'x', cluster: { server: api.url } }],
+    users: [{ name: 'x', user }],
+  };
+  const access = readKubeconfig({ value, context: null, resolve: (path) => path });
+  const client = new ApiClient(access, new Credentials(access, process.env), 'test');
+  const stopping = new AbortController();
+  const known = new Map<string, string>();
+  let told = 0;
+  const watch = new ListWatch<string>({
+    ...{ client, path: '/api/v1/things', signal: stopping.signal, random: Math.random, pageItems: 2 },
+    cut: (object) => String(object['data']),
+    onChange: ({ set, remove }) => {
+      told++;
+      for (const key of remove) known.delete(key.replace('demo/', ''));
+      for (const [key, data] of set) known.set(key.replace('demo/', ''), data);
+    },
+    onState: () => undefined,
+  });
+  const ended = { done: Promise.resolve() };
+  context.after(async () => {
+    stopping.abort();
+    await ended.done;
+    client[Symbol.dispose]();
+    await api[Symbol.asyncDispose]();
+  });
+  // Faults that a test sets in its first turn are there before the first request.
+  setImmediate(() => {
+    ended.done = watch.run();
+  });
+  return { api, watch, known, told: () => told };
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await sleep(2);
+}
+
+/** Waits until the owner knows exactly what the API server has. */
+const converged = ({ api, known }: Watched) =>
+  until(
+    () =>
+      api.objects.size === known.size &&
+      [...api.objects].every(([name, { data }]) => known.get(name) === data),
+  );
+
+test('a list comes in pages and is told as one change, and then each event is', async (t) => {
+  const all = await watched(t);
+  await converged(all);
+  equal(all.told(), 1);
+  equal(all.api.count('limit=2'), 3);
+  await until(() => all.api.watches === 1);
+  all.api.set('b', '2');
+  all.api.remove('c');
+  all.api.set('f', '1');
+  await converged(all);
+  deepEqual([...all.known.keys()].sort(), ['a', 'b', 'd', 'e', 'f']);
+  equal(all.watch.lists, 1);
+});
+
+test('a list that is cut off, in the middle of it or of a page, is never told', async (t) => {
+  const all = await watched(t);
+  let faults = 0;
+  all.api.fault = (request, response) => {
+    if (request.url?.includes('continue=') !== true || ++faults > 6) return 'go on';
+    if (faults % 3 === 0) return refuse(response, 500);
+    response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' });
+    // Half a page: what there is of it parses as nothing.
+    response.write('{"metadata":{"resourceVersion":"1"},"items":[');
+    setTimeout(() => response.socket?.destroy(), 5);
+    return 'done';
+  };
+  await until(() => faults === 5);
+  deepEqual([all.told(), all.watch.isComplete], [0, false]);
+  await converged(all);
+  deepEqual([all.told(), all.watch.isComplete, all.watch.problem], [1, true, null]);
+});
+
+test('410 in the middle of a list begins it anew', async (t) => {
+  const all = await watched(t);
+  let faults = 0;
+  all.api.fault = (request, response) =>
+    request.url?.includes('continue=') === true && faults++ === 0 ? refuse(response, 410) : 'go on';
+  await converged(all);
+  deepEqual([all.told(), all.api.count('limit=2'), all.watch.problem], [1, 5, null]);
+});
+
+test('what was missed behind a 410 in the stream is found by a new list, also what is gone', async (t) => {
+  const all = await watched(t);
+  await until(() => all.api.watches === 1);
+  all.api.fault = (_, response) => refuse(response, 503);
+  all.api.cut('reset');
+  all.api.remove('a');
+  all.api.set('b', '2');
+  all.api.set('g', '1');
+  all.api.compact();
+  const before = all.api.requests.length;
+  await until(() => all.api.requests.length > before + 3);
+  deepEqual([all.known.get('a'), all.told()], ['1', 1], 'what was listed is served while the server is gone');
+  match(all.watch.problem ?? '', /503 made to say 503/);
+  all.api.fault = () => 'go on';
+  await converged(all);
+  deepEqual([all.watch.lists, all.told()], [2, 2]);
+});
+
+test('streams that are reset, ended, and full of nonsense lose no event', async (t) => {
+  const all = await watched(t);
+  const faults = [
+    () => all.api.cut('reset'),
+    () => all.api.cut('end'),
+    () => all.api.say('{"type":"ADDED","object":{"meta'),
+    () => all.api.say('no json\n'),
+    () => all.api.say('{"type":"ERROR","object":{"code":500,"message":"internal"}}\n'),
+    () => all.api.say(Uint8Array.of(0xff, 0x0a)),
+  ];
+  for (let round = 0; round < 24; round++) {
+    await until(() => all.api.watches === 1);
+    faults[round % faults.length]?.();
+    all.api.set(`n${round % 5}`, String(round));
+    if (round % 4 === 0) all.api.remove(`n${(round + 2) % 5}`);
+    if (round % faults.length === 2) all.api.cut('reset');
+  }
+  await converged(all);
+  equal(all.watch.lists, 1, 'every stream went on from where the one before was');
+});
+
+test('a server that asks for time is given it', async (t) => {
+  const all = await watched(t);
+  const atMs: number[] = [];
+  all.api.fault = (_, response) => {
+    atMs.push(performance.now());
+    return atMs.length === 1 ? refuse(response, 429, { 'retry-after': '1' }) : 'go on';
+  };
+  await converged(all);
+  const [first = 0, second = 0] = atMs;
+  t.diagnostic(`asked again after ${(second - first).toFixed(0)} ms`);
+  // A timer is never early, and the request before took a while as well.
+  ok(second - first >= 1000);
+});
+
+test('a bookmark moves the place from which the watch goes on', async (t) => {
+  const all = await watched(t);
+  await until(() => all.api.watches === 1);
+  all.api.say('{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"4711"}}}\n');
+  await sleep(20);
+  all.api.cut('end');
+  await until(() => all.api.count('resourceVersion=4711') > 0);
+  equal(all.watch.lists, 1);
+});
+
+test('listing again is done when it is said to be, and tells only what differs', async (t) => {
+  const all = await watched(t);
+  await until(() => all.api.watches === 1);
+  await all.watch.listAgain();
+  equal(all.watch.lists, 2);
+  equal(all.told(), 2);
+  await Promise.all([all.watch.listAgain(), all.watch.listAgain()]);
+  await converged(all);
+});
+
+test('a token that is rotated in its file is used with the next request', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'vipward-token-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const tokenFile = join(folder, 'token');
+  writeFileSync(tokenFile, 'first\n');
+  const all = await watched(t, { tokenFile });
+  await until(() => all.api.watches === 1);
+  writeFileSync(tokenFile, 'second\n');
+  all.api.cut('end');
+  await until(() => all.api.authorizations.includes('Bearer second'));
+  equal(all.api.authorizations[0], 'Bearer first');
+});
+
+test('a plugin is run for a token, and again when the server takes it no more', async (t) => {
+  const script = `printf '{"status":{"token":"%s"}}' "$(date +%s%N)"; cat > /dev/null`;
+  const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: 'sh', args: ['-c', script] };
+  const all = await watched(t, { exec });
+  await until(() => all.api.watches === 1);
+  const tokens = () => new Set(all.api.authorizations);
+  equal(tokens().size, 1);
+  all.api.fault = (_, response) => {
+    all.api.fault = () => 'go on';
+    return refuse(response, 401);
+  };
+  all.api.cut('end');
+  await until(() => all.api.watches === 1 && tokens().size === 2);
+});

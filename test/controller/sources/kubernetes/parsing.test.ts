@@ -1,0 +1,118 @@
+// What the API server and a kubeconfig say, and what is made of it: events, pages, waits, contexts.
+import { deepEqual, equal, match, ok, throws } from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { FieldError } from '../../../../src/controller/sources/fields.ts';
+import { backoffMs, retryAfterMs } from '../../../../src/controller/sources/kubernetes/backoff.ts';
+import { parseExecCredential } from '../../../../src/controller/sources/kubernetes/exec-plugin.ts';
+import { readKubeconfig } from '../../../../src/controller/sources/kubernetes/kubeconfig.ts';
+import { parseListPage, parseWatchEvent } from '../../../../src/controller/sources/kubernetes/watch-event.ts';
+
+const metadata = { name: 'web', namespace: 'demo', resourceVersion: '7' };
+const event = (type: string, object: object) => parseWatchEvent(JSON.stringify({ type, object }));
+
+test('each type of watch event is told apart, and another one is an error', () => {
+  deepEqual(event('ADDED', { metadata }), {
+    ...{ kind: 'set', key: 'demo/web', resourceVersion: '7', object: { metadata } },
+  });
+  equal(event('MODIFIED', { metadata }).kind, 'set');
+  equal(event('DELETED', { metadata: { name: 'node1', resourceVersion: '8' } }).kind, 'remove');
+  deepEqual(event('BOOKMARK', { metadata: { resourceVersion: '9' } }), {
+    kind: 'bookmark',
+    resourceVersion: '9',
+  });
+  deepEqual(event('ERROR', { kind: 'Status', code: 410, reason: 'Expired', message: 'too old' }), {
+    ...{ kind: 'error', code: 410, message: 'too old' },
+  });
+  throws(() => event('RENAMED', { metadata }), FieldError);
+});
+
+test('no text of any kind is taken for an event that it is not', () => {
+  fc.assert(
+    fc.property(fc.json(), (text) => {
+      try {
+        parseWatchEvent(text);
+      } catch (error) {
+        ok(error instanceof FieldError || error instanceof SyntaxError, String(error));
+      }
+    }),
+  );
+});
+
+test('a page without a list of items is no empty page', () => {
+  const page = { metadata: { resourceVersion: '5', continue: '' }, items: [{ metadata }] };
+  deepEqual(parseListPage(page).next, null);
+  equal(parseListPage({ ...page, metadata: { resourceVersion: '5', continue: 'x' } }).next, 'x');
+  throws(() => parseListPage({ metadata: page.metadata }), /items/);
+  throws(() => parseListPage({ ...page, metadata: {} }), /resourceVersion/);
+  throws(() => parseListPage({ kind: 'Status', status: 'Failure' }), FieldError);
+});
+
+test('waits grow to two seconds, are never the same for all, and follow Retry-After', () => {
+  equal(backoffMs(1, 0), 25);
+  equal(backoffMs(3, 0.5), 150);
+  fc.assert(
+    fc.property(fc.nat(), fc.double({ min: 0, max: 1, noNaN: true }), (failures, random) => {
+      const ms = backoffMs(failures, random);
+      ok(ms >= 25 && ms <= 2000);
+    }),
+  );
+  equal(retryAfterMs('3', 0), 3000);
+  equal(retryAfterMs('Thu, 01 Jan 1970 00:00:09 GMT', 4000), 5000);
+  equal(retryAfterMs('86400', 0), 60_000);
+  deepEqual([retryAfterMs(undefined, 0), retryAfterMs('soon', 0)], [null, null]);
+});
+
+const base = {
+  'current-context': 'a',
+  contexts: [
+    { name: 'a', context: { cluster: 'c', user: 'u', namespace: 'ns' } },
+    { name: 'b', context: { cluster: 'c' } },
+  ],
+  clusters: [{ name: 'c', cluster: { server: 'https://10.0.0.1:6443/k8s', 'tls-server-name': 'api' } }],
+  users: [{ name: 'u', user: { tokenFile: 'token' } }],
+};
+const read = (changes: object = {}, context: string | null = null) =>
+  readKubeconfig({ value: { ...base, ...changes }, context, resolve: (path) => `/etc/${path}` });
+const asUser = (user: object) => read({ users: [{ name: 'u', user }] });
+
+test('a kubeconfig gives the server and the credential of its context', () => {
+  const { server, token, serverName, namespace, isVerified } = read();
+  deepEqual([server.href, token, serverName], ['https://10.0.0.1:6443/k8s', { file: '/etc/token' }, 'api']);
+  deepEqual([namespace, isVerified], ['ns', true]);
+  equal(read({}, 'b').token, null);
+  deepEqual(asUser({ token: 't' }).token, { text: 't' });
+  deepEqual(asUser({ username: 'me', password: 'x' }).basic, { username: 'me', password: 'x' });
+  const pair = { 'client-certificate-data': btoa('CERT'), 'client-key': 'key.pem' };
+  deepEqual(asUser(pair).certificate, { cert: { text: 'CERT' }, key: { file: '/etc/key.pem' } });
+  const plugin = {
+    apiVersion: 'client.authentication.k8s.io/v1',
+    command: 'get-token',
+    args: ['-x'],
+    env: null,
+  };
+  deepEqual(asUser({ exec: plugin }).exec, { ...plugin, env: [] });
+});
+
+test('a kubeconfig that cannot be followed is refused by the field', () => {
+  throws(() => read({}, 'z'), /contexts: no context is named "z"; there are: a, b/);
+  throws(() => read({ users: [] }), /users: no user is named "u"; there are: none/);
+  throws(() => read({ clusters: [{ name: 'c', cluster: { server: 'ftp://x' } }] }), /cluster\.server/);
+  throws(() => asUser({ 'client-certificate': 'x' }), /client-key/);
+  throws(() => asUser({ 'auth-provider': { name: 'gcp' } }), /user\.auth-provider: not supported: use exec/);
+  throws(() => asUser({ as: 'root' }), /user\.as: not supported/);
+});
+
+test('an ExecCredential is read with its time', () => {
+  const status = { token: 'abc', expirationTimestamp: '2030-01-01T00:00:00Z' };
+  const expiresMs = Date.UTC(2030, 0, 1);
+  deepEqual(parseExecCredential({ status }), { token: 'abc', certificate: null, expiresMs });
+  throws(() => parseExecCredential({ status: { token: 5 } }), /status\.token/);
+  throws(
+    () => parseExecCredential({}),
+    (error: Error) => {
+      match(error.message, /status/);
+      return error instanceof FieldError;
+    },
+  );
+});
