@@ -17,7 +17,10 @@ import type { Network } from './network.ts';
 
 /** The kernel has it already, put there by somebody else (EEXIST), or no longer (EADDRNOTAVAIL, ENODEV). */
 const EEXIST = 17;
-const gone: ReadonlySet<number> = new Set([99, 19]);
+const ENODEV = 19;
+const gone: ReadonlySet<number> = new Set([99, ENODEV]);
+/** Refusals that end when the interfaces and addresses of the node are others. */
+const forWantOfPlace: ReadonlySet<string> = new Set(['NoInterface', 'AddressConflict']);
 /** An IPv6 address that is not heard to be usable by then is taken to be. */
 const usableWithinMs = 1000;
 
@@ -45,6 +48,19 @@ export class Holder implements Disposable {
   /** Every held address answers by now. */
   get usable(): boolean {
     return this.#coming.size === 0;
+  }
+
+  /** There are VIPs that this node should hold, and that it has no place for. */
+  get lacksPlaces(): boolean {
+    return this.#placeless().length > 0;
+  }
+
+  /** Those of them that there is a place for by now. */
+  get placeable(): Address[] {
+    const { network } = this.#parts;
+    return this.#placeless().filter(
+      (key) => network.conflict(key) === undefined && network.interfaceFor(key) !== undefined,
+    );
   }
 
   /** Whether any of these VIPs is held and should not be, or the other way round. */
@@ -127,6 +143,13 @@ export class Holder implements Disposable {
     for (const { timer } of this.#coming.values()) clearTimeout(timer);
   }
 
+  #placeless(): Address[] {
+    const waiting = this.#parts.ledger.refusals.filter(
+      ({ table, code }) => table === 'placements' && forWantOfPlace.has(code),
+    );
+    return waiting.map(({ key }) => key);
+  }
+
   #placeFor(key: Address): HeldAddress | undefined {
     const { network } = this.#parts;
     const conflict = network.conflict(key);
@@ -181,7 +204,8 @@ export class Holder implements Disposable {
       const refusal = refused.get(object.id);
       if (refusal !== undefined && refusal.errno !== EEXIST) {
         this.#forget(object.id);
-        this.#refuse(object.address, 'KernelRefused', describeErrno(refusal.errno, refusal.words));
+        const code = refusal.errno === ENODEV ? 'NoInterface' : 'KernelRefused';
+        this.#refuse(object.address, code, describeErrno(refusal.errno, refusal.words));
         continue;
       }
       const held = { address: object.address, interfaceIndex: object.interfaceIndex };

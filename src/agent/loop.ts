@@ -28,6 +28,9 @@ export interface LoopParts {
   readonly onWell: () => void;
 }
 
+/** Doubts about addresses alone, for which no rule has to be read. */
+const aboutAddresses: ReadonlySet<string> = new Set(['address', 'link', 'network']);
+
 /** What is read anew from the kernel is retried after this, twice as long each time up to the limit. */
 const retryMs = 100;
 const retryLimitMs = 5000;
@@ -208,8 +211,9 @@ export class Loop implements Disposable {
   async #reconcile(): Promise<void> {
     const { ledger, holder, onRepaired, onWell } = this.#parts;
     const reasons = [...this.#doubts];
+    const areRulesKnown = reasons.every((reason) => aboutAddresses.has(reason));
     this.#doubts.clear();
-    this.#dirty = new Set();
+    if (!areRulesKnown) this.#dirty = new Set();
     const everything = new Set([
       ...ledger.wanted.keys(),
       ...ledger.committed.keys(),
@@ -217,13 +221,13 @@ export class Loop implements Disposable {
     ]);
     const found = await holder.refresh(everything);
     if (this.#inSync) await holder.sweep(found);
-    const repaired = await this.#mendRules();
+    const repaired = areRulesKnown ? 0 : await this.#mendRules();
+    for (const key of holder.placeable) this.#accept('placements', key);
     const restored = await holder.claim(everything);
     this.#failures = 0;
     onWell();
-    for (const reason of reasons) {
-      if (repaired + restored > 0) onRepaired(reason, repaired + restored);
-    }
+    const mended = repaired + restored;
+    if (mended > 0) for (const reason of reasons) onRepaired(reason, mended);
     this.#finish();
   }
 

@@ -33,6 +33,8 @@ const elsewhere: readonly Address[] = [parseAddress('192.0.2.1'), parseAddress('
 export type NetworkChange =
   | { readonly kind: 'address gone' | 'address usable'; readonly object: AddressObject }
   | { readonly kind: 'carrier'; readonly link: Link }
+  /** An interface or an address of the node that was not there before. */
+  | { readonly kind: 'new' }
   | { readonly kind: 'other' };
 
 export class Network {
@@ -72,7 +74,8 @@ export class Network {
       const before = this.#links.get(link.index);
       this.#links.set(link.index, link);
       const risen = link.carrier && link.up && !(before?.carrier === true && before.up);
-      return risen ? { kind: 'carrier', link } : { kind: 'other' };
+      if (risen) return { kind: 'carrier', link };
+      return { kind: before?.name === link.name ? 'other' : 'new' };
     }
     const object = readAddress(message);
     if (object === undefined) return { kind: 'other' };
@@ -80,7 +83,9 @@ export class Network {
       this.#addresses.delete(object.id);
       return { kind: 'address gone', object };
     }
+    const isNew = !this.#addresses.has(object.id);
     this.#addresses.set(object.id, object);
+    if (object.foreign) return { kind: isNew ? 'new' : 'other' };
     return isTentative(message) ? { kind: 'other' } : { kind: 'address usable', object };
   }
 
