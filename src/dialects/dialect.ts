@@ -41,8 +41,8 @@ export interface Delta<O extends KernelObject = KernelObject> {
   readonly add: readonly O[];
 }
 
-/** Which socket a transaction goes through. */
-export const Door = { nfnetlink: 'nfnetlink', rtnetlink: 'rtnetlink' } as const;
+/** Which socket a transaction goes through, or a question: xtables takes the family and the name of a table. */
+export const Door = { nfnetlink: 'nfnetlink', rtnetlink: 'rtnetlink', xtables: 'xtables' } as const;
 export type Door = (typeof Door)[keyof typeof Door];
 
 /**
@@ -50,8 +50,38 @@ export type Door = (typeof Door)[keyof typeof Door];
  * do that.
  */
 export interface Transaction<O = KernelObject> {
-  readonly door: Door;
+  readonly door: Exclude<Door, 'xtables'>;
   readonly steps: readonly Step<O>[];
+  /** Tables to rewrite when the steps are committed, in this order. */
+  readonly tables?: readonly TableStep<O>[];
+  /** Steps that come behind the tables. */
+  readonly after?: readonly Step<O>[];
+}
+
+/** A table that can only be changed by writing it anew: it is read, edited and put back under its lock. */
+export interface TableStep<O> {
+  /** What a refusal is about. */
+  readonly object: O;
+  readonly family: 4 | 6;
+  readonly table: string;
+  /** What has to be known to edit it. */
+  readonly sets: DumpRequest;
+  /** Pure. Throws NetlinkError on bytes that lie. */
+  edit(read: TableRead): TableWrite;
+}
+
+/** struct ipt_getinfo, the entries behind each other, and the reply to `sets`. */
+export interface TableRead {
+  readonly info: Uint8Array;
+  readonly entries: Uint8Array;
+  readonly sets: Uint8Array;
+}
+
+export interface TableWrite {
+  /** struct ipt_replace and the entries. */
+  readonly replace: Uint8Array;
+  /** For every entry, which one of the old table has counted for it so far; -1 for none. */
+  readonly origins: readonly number[];
 }
 
 /** One dump to ask for; `bytes` is the whole request. */

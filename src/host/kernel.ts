@@ -11,6 +11,7 @@ import {
 import { messagesOf, u16Be } from '../netlink/reader.ts';
 import { type Native, Operation, type Outcome } from './native.ts';
 import { checked, type NetlinkSocket, openNetlink, SystemCallError } from './socket.ts';
+import { defaultLockFile, Tables } from './tables.ts';
 
 /** A value that is there already, unless the kernel kept us waiting. */
 export type Soon<T> = T | Promise<T>;
@@ -27,13 +28,20 @@ type Door = Transaction['door'];
  * matters. Calls are not reentrant: the caller waits for one receipt before it commits again.
  */
 export class Kernel implements Disposable {
+  /** Legacy tables, whose sockets are opened when they are first asked for. */
+  readonly tables: Tables;
   readonly #native: Native;
   readonly #sockets = new Map<Door, NetlinkSocket>();
   readonly #waiting = new Map<number, (outcome: Outcome) => void>();
   #token = 0;
 
-  constructor(native: Native) {
+  constructor(native: Native, { lockFile = defaultLockFile }: { readonly lockFile?: string } = {}) {
     this.#native = native;
+    this.tables = new Tables({
+      ...{ native, lockFile },
+      run: async (...job) => await this.#submit(...job),
+      ask: (request) => this.ask(request),
+    });
     native.onResult((token, outcome) => {
       const resolve = this.#waiting.get(token);
       this.#waiting.delete(token);
@@ -53,9 +61,10 @@ export class Kernel implements Disposable {
 
   /** Commits the steps in order and stops behind the first that was refused. Throws SystemCallError. */
   commit<O>(transaction: Transaction<O>): Soon<Receipt<O>> {
+    if (transaction.tables !== undefined) return this.#commitTables(transaction);
     const { fd } = this.#socket(transaction.door);
     for (const [index, step] of transaction.steps.entries()) {
-      const outcome = this.#submit(fd, step.bytes, step.split);
+      const outcome = this.#submit(Operation.exchange, fd, step.bytes, step.split);
       if (outcome instanceof Promise) return this.#commitRest(transaction, index, outcome);
       const receipt = receiptOf(step, replies(outcome));
       if (receipt.length > 0) return receipt;
@@ -71,7 +80,8 @@ export class Kernel implements Disposable {
     const answers: Uint8Array[] = [];
     for (const request of requests) {
       let answer = await this.ask(request);
-      for (let tries = 1; tries < dumpTries && interrupted(answer); tries++) answer = await this.ask(request);
+      const changed = (): boolean => request.door !== 'xtables' && interrupted(answer);
+      for (let tries = 1; tries < dumpTries && changed(); tries++) answer = await this.ask(request);
       answers.push(answer);
     }
     return answers;
@@ -79,7 +89,8 @@ export class Kernel implements Disposable {
 
   /** One request that changes nothing, and everything the kernel answers to it. Throws SystemCallError. */
   async ask({ door, bytes }: DumpRequest): Promise<Uint8Array> {
-    return replies(await this.#submit(this.#socket(door).fd, bytes, bytes.length));
+    if (door === 'xtables') return await this.tables.read(bytes);
+    return replies(await this.#submit(Operation.exchange, this.#socket(door).fd, bytes, bytes.length));
   }
 
   /** Closing may wait for the kernel as a commit does, so it is left to the writer thread. */
@@ -88,6 +99,7 @@ export class Kernel implements Disposable {
       this.#native.submit(Operation.close, fd, new Uint8Array(0), 0, ++this.#token, 0);
     }
     this.#sockets.clear();
+    this.tables[Symbol.dispose]();
   }
 
   async #commitRest<O>(
@@ -100,10 +112,20 @@ export class Kernel implements Disposable {
     return receipt.length > 0 ? receipt : await this.commit({ door, steps: steps.slice(index + 1) });
   }
 
-  #submit(fd: number, bytes: Uint8Array, split: number): Soon<Outcome> {
+  async #commitTables<O>({ door, steps, tables = [], after = [] }: Transaction<O>): Promise<Receipt<O>> {
+    const before = await this.commit({ door, steps });
+    if (before.length > 0) return before;
+    for (const table of tables) {
+      const receipt = await this.tables.rewrite(table);
+      if (receipt.length > 0) return receipt;
+    }
+    return await this.commit({ door, steps: after });
+  }
+
+  #submit(operation: Operation, fd: number, bytes: Uint8Array, split: number): Soon<Outcome> {
     this.#token = (this.#token + 1) & 0x3fffffff;
     const token = this.#token;
-    const outcome = this.#native.submit(Operation.exchange, fd, bytes, split, token, patienceUs);
+    const outcome = this.#native.submit(operation, fd, bytes, split, token, patienceUs);
     if (outcome !== undefined) return outcome;
     return new Promise((resolve) => this.#waiting.set(token, resolve));
   }

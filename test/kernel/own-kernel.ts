@@ -36,7 +36,7 @@ export interface OwnKernel extends Disposable {
 export function ownKernel(): OwnKernel {
   const namespace = Namespace.make();
   const kernel = new Kernel(sharedNative());
-  namespace.run(() => [kernel.portId('nfnetlink'), kernel.portId('rtnetlink')]);
+  namespace.run(() => [kernel.portId('nfnetlink'), kernel.portId('rtnetlink'), kernel.tables.open()]);
   return {
     namespace,
     kernel,

@@ -1,0 +1,59 @@
+// Messages of ipset on their way into one or more sends, each remembered with the object it is about.
+
+import type { MessageRecord, Step } from '../../netlink/ack.ts';
+import { Writer } from '../../netlink/writer.ts';
+import { Command } from './constants.ts';
+import { command, createSet, element, swapSets } from './ipset.ts';
+import type { ElementObject, SetObject, XtObject } from './objects.ts';
+
+/** A send of more messages is cut, so that the answers to it fit the socket and nobody waits long. */
+const mostMessages = 5000;
+
+export class Batch {
+  readonly #done: Step<XtObject>[] = [];
+  #writer = new Writer(1024);
+  #records: MessageRecord<XtObject>[] = [];
+  #sequence = 0;
+
+  /** Behind a cut nothing is sent unless everything before it was taken. */
+  cut(): void {
+    if (this.#records.length === 0) return;
+    // A question, whose answer comes when everything before it was done.
+    const barrier = ++this.#sequence;
+    command(this.#writer, Command.PROTOCOL, { sequence: barrier });
+    const bytes = this.#writer.bytes.slice();
+    this.#done.push({ bytes, split: bytes.length, barrier, records: this.#records });
+    this.#records = [];
+    this.#writer = new Writer(1024);
+    this.#sequence = 0;
+  }
+
+  steps(): readonly Step<XtObject>[] {
+    this.cut();
+    return this.#done;
+  }
+
+  create(set: SetObject, name: string = set.name): void {
+    createSet(this.#writer, this.#next(set), name, set);
+  }
+
+  destroy(set: SetObject, name: string = set.name): void {
+    command(this.#writer, Command.DESTROY, { sequence: this.#next(set), name });
+  }
+
+  swap(set: SetObject, other: string): void {
+    swapSets(this.#writer, this.#next(set), set.name, other);
+  }
+
+  /** An element goes into, or out of, its own set or one of another name. */
+  element(type: number, object: ElementObject, set: string = object.set): void {
+    element(this.#writer, type, this.#next(object), { set, key: object.key });
+  }
+
+  #next(object: XtObject): number {
+    if (this.#records.length === mostMessages) this.cut();
+    const sequence = ++this.#sequence;
+    this.#records.push({ sequence, objects: [object], first: 0, stride: 0 });
+    return sequence;
+  }
+}

@@ -1,0 +1,114 @@
+// The numbers of linux/netfilter/x_tables.h, xt_set.h and ipset/ip_set.h, and the names of what is ours.
+
+/** getsockopt and setsockopt, at level SOL_IP or SOL_IPV6. */
+export const SO_GET_INFO = 64;
+export const SO_GET_ENTRIES = 65;
+
+export const NF_INET_PRE_ROUTING = 0;
+export const NF_INET_LOCAL_IN = 1;
+export const NF_INET_NUMHOOKS = 5;
+
+/** Verdicts of a standard target; one that is not negative is the offset of the entry to go on with. */
+export const Verdict = { DROP: -1, ACCEPT: -2, RETURN: -5 } as const;
+export type Verdict = (typeof Verdict)[keyof typeof Verdict];
+
+/** struct xt_entry_match and xt_entry_target: u16 size, name, revision, and the data behind them. */
+export const MATCH_HEADER_BYTES = 32;
+export const MATCH_NAME = 2;
+export const MATCH_REVISION = 31;
+export const STANDARD_TARGET_BYTES = 40;
+/** The target that every user chain begins with, and the table ends with. */
+export const ERROR_TARGET = 'ERROR';
+export const ERROR_TARGET_BYTES = 64;
+/** struct ipt_getinfo: name, valid hooks, entries and underflows of the hooks, number of entries, size. */
+export const INFO_BYTES = 84;
+/** struct ipt_replace, the same for both families, in front of the entries. */
+export const REPLACE_BYTES = 96;
+
+/** Revisions that iptables itself would choose, so that its save and restore know what they read. */
+export const matchRevisions = { comment: 0, set: 4, icmp: 0, icmp6: 0, frag: 0, conntrack: 3 } as const;
+
+/** NFNL_SUBSYS_IPSET in the high byte. */
+export const Command = {
+  PROTOCOL: 0x601,
+  CREATE: 0x602,
+  DESTROY: 0x603,
+  SWAP: 0x606,
+  LIST: 0x607,
+  ADD: 0x609,
+  DEL: 0x60a,
+  TYPE: 0x60d,
+} as const;
+
+export const ipsetProtocol = 7;
+
+export const SetAttribute = {
+  PROTOCOL: 1,
+  SETNAME: 2,
+  /** In a SWAP the name of the other set. */
+  TYPENAME: 3,
+  REVISION: 4,
+  FAMILY: 5,
+  FLAGS: 6,
+  DATA: 7,
+  ADT: 8,
+  LINENO: 9,
+  INDEX: 11,
+} as const;
+
+export const DataAttribute = {
+  IP: 1,
+  CIDR: 3,
+  PORT: 4,
+  PROTO: 7,
+  CADT_FLAGS: 8,
+  HASHSIZE: 18,
+  MAXELEM: 19,
+  IP2: 20,
+  CIDR2: 21,
+  PACKETS: 25,
+} as const;
+
+export const IPADDR_IPV4 = 1;
+export const IPADDR_IPV6 = 2;
+/** On an attribute of ipset: what it holds is in network order. */
+export const NLA_F_NET_BYTEORDER = 0x4000;
+/** IPSET_FLAG_WITH_COUNTERS of a set, IPSET_FLAG_LIST_HEADER of a question. */
+export const WITH_COUNTERS = 1 << 3;
+export const LIST_HEADER = 1 << 2;
+export const NFPROTO_IPV4 = 2;
+export const NFPROTO_IPV6 = 10;
+
+/** Revisions that every kernel from 5.10 on has; a set of a later one is created in the same words. */
+export const setTypes = {
+  'hash:ip': { revision: 4 },
+  'hash:ip,port': { revision: 5 },
+  'hash:ip,port,net': { revision: 7 },
+} as const;
+export type SetType = keyof typeof setTypes;
+
+/**
+ * Our chains, in the order in which iptables sorts them, and in lower case, for they have to say vipward. Those
+ * for ports exist in IPv6 alone, where fragments are told apart before.
+ */
+export const chainNames = {
+  egress: 'vipward-egress',
+  egressPorts: 'vipward-egress-ports',
+  guard: 'vipward-guard',
+  guardPorts: 'vipward-guard-ports',
+  input: 'vipward-input',
+  inputPorts: 'vipward-input-ports',
+} as const;
+export type ChainName = (typeof chainNames)[keyof typeof chainNames];
+
+export const ourChains: ReadonlySet<string> = new Set(Object.values(chainNames));
+
+export const setKinds = ['allow', 'src', 'host', 'egress', 'drop', 'vip'] as const;
+export type SetKind = (typeof setKinds)[number];
+
+/** A set that is being filled to take another's place is called so until then. */
+export const swapSuffix = '-new';
+
+export function setName(kind: SetKind, family: 4 | 6): string {
+  return `vipward-${kind}${family}`;
+}

@@ -1,0 +1,51 @@
+// Replies to dumps -> the sets, elements and tables of ours, in the same shape that render() makes, so that
+// they compare.
+
+import type { Needs } from '../../state/desired-state.ts';
+import type { KernelObjects } from '../dialect.ts';
+import { matchesOf } from './blob.ts';
+import { chainNames, type SetKind, setName } from './constants.ts';
+import { setNames } from './dumps.ts';
+import { shapeOf } from './families.ts';
+import type { SetObject, TableObject, XtObject } from './objects.ts';
+import { readElements, readSets } from './read-sets.ts';
+import { readTables } from './read-table.ts';
+
+const nothing = new Uint8Array();
+
+export function decode(replies: readonly Uint8Array[]): KernelObjects<XtObject> {
+  const [heads = nothing, ...rest] = replies;
+  const sets = readSets(heads);
+  const elements = setNames.flatMap((_, index) => readElements(rest[index] ?? nothing, sets));
+  const tables = readTables(heads, rest.slice(setNames.length));
+  return { constants: [...sets.values(), ...tables], elements, needs: needsOf(sets, tables) };
+}
+
+/** What the sets and rules that were found serve; null without them. */
+function needsOf(sets: ReadonlyMap<string, SetObject>, tables: readonly TableObject[]): Needs | null {
+  const size = (kind: SetKind, family: 4 | 6): number => sets.get(setName(kind, family))?.size ?? 0;
+  if (size('vip', 4) === 0 && size('vip', 6) === 0) return null;
+  return {
+    sourceLengths4: [],
+    sourceLengths6: [],
+    egress: sets.has(setName('egress', 4)) || sets.has(setName('egress', 6)),
+    forward: tables.some(judgesReplies),
+    capacities: {
+      vips4: size('vip', 4),
+      vips6: size('vip', 6),
+      ports4: size('allow', 4),
+      ports6: size('allow', 6),
+      sources4: size('src', 4),
+      sources6: size('src', 6),
+    },
+  };
+}
+
+/** Whether an answer is told from a probe at input. */
+function judgesReplies({ family, chains }: TableObject): boolean {
+  const inputs = chains.filter(({ name }) => name === chainNames.input || name === chainNames.inputPorts);
+  const rules = inputs.flatMap((chain) => chain.rules);
+  return rules.some(({ bytes }) =>
+    matchesOf(shapeOf(family), bytes).some(({ name }) => name === 'conntrack'),
+  );
+}

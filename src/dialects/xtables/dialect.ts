@@ -1,0 +1,13 @@
+// xtables as a dialect: constant rules in legacy tables, and everything that varies in hash sets of ipset.
+
+import type { Dialect } from '../dialect.ts';
+import { decode } from './decode.ts';
+import { dumpRequests } from './dumps.ts';
+import { encode } from './encode.ts';
+import type { XtObject } from './objects.ts';
+import { renderer } from './render.ts';
+import type { XtOptions } from './ruleset.ts';
+
+export function xtables(options: XtOptions): Dialect<XtObject> {
+  return { name: 'xtables', render: renderer(options), dumps: dumpRequests(), decode, encode };
+}

@@ -1,0 +1,44 @@
+// The questions whose answers decode() reads.
+
+import { Writer } from '../../netlink/writer.ts';
+import type { DumpRequest } from '../dialect.ts';
+import { setKinds, setName } from './constants.ts';
+import { type FamilyShape, families } from './families.ts';
+import { list } from './ipset.ts';
+
+const tableNames = ['raw', 'mangle', 'filter'] as const;
+/** Where rules of ours can be, in the order of `tableDumps`. */
+export const places: readonly { readonly shape: FamilyShape; readonly table: string }[] = families.flatMap(
+  (shape) => tableNames.map((table) => ({ shape, table })),
+);
+/** Every set of ours, in the order of their dumps. */
+export const setNames: readonly string[] = families.flatMap(({ family }) =>
+  setKinds.map((kind) => setName(kind, family)),
+);
+
+/** The headers of all sets, the elements of ours, then the tables that are there. */
+export function dumpRequests(): DumpRequest[] {
+  return [headers(), ...setNames.map((name) => elementsDump(name)), ...tableDumps()];
+}
+
+/** Only our rules: what others can do to them is looked for more often than the whole. */
+export function tableDumps(): DumpRequest[] {
+  return places.map(({ shape, table }) => {
+    return {
+      door: 'xtables',
+      bytes: Uint8Array.of(shape.family, ...[...table].map((one) => one.charCodeAt(0))),
+    };
+  });
+}
+
+export function headers(): DumpRequest {
+  const writer = new Writer(64);
+  list(writer);
+  return { door: 'nfnetlink', bytes: writer.bytes.slice() };
+}
+
+export function elementsDump(name: string): DumpRequest {
+  const writer = new Writer(64);
+  list(writer, name);
+  return { door: 'nfnetlink', bytes: writer.bytes.slice() };
+}

@@ -1,0 +1,133 @@
+// A delta -> messages of ipset and rewritten tables, in an order in which no port is closed that stays open,
+// and none opened that stays closed: ipset has no transactions.
+
+import type { Delta, TableStep, Transaction } from '../dialect.ts';
+import { Batch } from './batch.ts';
+import { blobOf } from './blob.ts';
+import { Command, chainNames, setName, swapSuffix } from './constants.ts';
+import { headers } from './dumps.ts';
+import { edit } from './edit.ts';
+import { shapeOf } from './families.ts';
+import { type ElementObject, keyText, type SetObject, type TableObject, type XtObject } from './objects.ts';
+import { readIndexes } from './read-sets.ts';
+import { replaceBytes } from './replace.ts';
+
+/** The gates: a VIP is guarded while it is in one of these. */
+const gates: ReadonlySet<string> = new Set([setName('vip', 4), setName('vip', 6)]);
+
+export function encode({ remove, add }: Delta<XtObject>): Transaction<XtObject> {
+  const plan = planOf(remove, add);
+  const batch = new Batch();
+  // What a change of the same size cannot be refused for is told apart from what it can: only when there is
+  // room for all that is new may anything old go.
+  prepare(batch, plan);
+  if (plan.goneElements.length + plan.grown.length > 0) batch.cut();
+  switchOver(batch, plan);
+  const tables = plan.tables.map(([object, wanted]) => tableStep(object, wanted));
+  if (tables.length === 0) {
+    clear(batch, plan);
+    return { door: 'nfnetlink', steps: batch.steps() };
+  }
+  const after = new Batch();
+  clear(after, plan);
+  return { door: 'nfnetlink', steps: batch.steps(), tables, after: after.steps() };
+}
+
+interface Plan {
+  readonly goneSets: readonly SetObject[];
+  readonly newSets: readonly SetObject[];
+  /** Sets that others of the same name take the place of, when those hold everything. */
+  readonly grown: readonly SetObject[];
+  readonly newElements: readonly ElementObject[];
+  readonly goneElements: readonly ElementObject[];
+  /** Each with what is to be in it, null for nothing of ours. */
+  readonly tables: readonly (readonly [TableObject, TableObject | null])[];
+}
+
+function planOf(remove: readonly XtObject[], add: readonly XtObject[]): Plan {
+  const of = <K extends XtObject['kind']>(objects: readonly XtObject[], kind: K) =>
+    objects.filter((object): object is Extract<XtObject, { kind: K }> => object.kind === kind);
+  const [oldSets, sets] = [of(remove, 'set'), of(add, 'set')];
+  const old = new Set(oldSets.map(({ name }) => name));
+  const kept = new Set(sets.map(({ name }) => name));
+  const goneSets = oldSets.filter(({ name }) => !kept.has(name));
+  const grown = sets.filter(({ name }) => old.has(name));
+  const newElements = of(add, 'element');
+  // An element of a set that is replaced or goes has no need to be taken out, but for a VIP that is let go.
+  const emptied = new Set([...old].filter((name) => !gates.has(name)));
+  const again = new Set(newElements.map(({ set, key }) => `${set} ${keyText(key)}`));
+  const goneElements = of(remove, 'element').filter(
+    ({ set, key }) => !emptied.has(set) && !again.has(`${set} ${keyText(key)}`),
+  );
+  return {
+    goneSets,
+    grown,
+    newSets: sets.filter(({ name }) => !old.has(name)),
+    newElements,
+    goneElements,
+    tables: tablesOf(of(remove, 'table'), of(add, 'table')),
+  };
+}
+
+/**
+ * A guard that leaves some VIPs to the table behind conntrack comes after that table; one that takes them back
+ * comes before.
+ */
+function tablesOf(remove: readonly TableObject[], add: readonly TableObject[]): Plan['tables'] {
+  const ids = new Set(add.map(({ id }) => id));
+  const gone = remove.filter(({ id }) => !ids.has(id)).map((object) => [object, null] as const);
+  const guards = ({ chains }: TableObject): boolean => chains.some(({ name }) => name === chainNames.guard);
+  const egress = add.some(({ chains }) => chains.some(({ name }) => name === chainNames.egress));
+  const sorted = add.toSorted((a, b) => (Number(guards(a)) - Number(guards(b))) * (egress ? 1 : -1));
+  return [...sorted.map((object) => [object, object] as const), ...gone];
+}
+
+/** New sets, and every element but the gates of sets in force. */
+function prepare(batch: Batch, { goneSets, newSets, grown, newElements }: Plan): void {
+  const replaced = new Set(grown.map(({ name }) => name));
+  for (const set of goneSets) if (set.name.endsWith(swapSuffix)) batch.destroy(set);
+  for (const set of newSets) batch.create(set);
+  for (const set of grown) batch.create(set, set.name + swapSuffix);
+  for (const element of newElements) {
+    if (replaced.has(element.set)) batch.element(Command.ADD, element, element.set + swapSuffix);
+    else if (!gates.has(element.set)) batch.element(Command.ADD, element);
+  }
+}
+
+/** A VIP is let go before its ports are, and guarded when they are all there. */
+function switchOver(batch: Batch, { grown, newElements, goneElements }: Plan): void {
+  const replaced = new Set(grown.map(({ name }) => name));
+  for (const element of goneElements) if (gates.has(element.set)) batch.element(Command.DEL, element);
+  for (const set of grown.toSorted((a, b) => Number(gates.has(a.name)) - Number(gates.has(b.name)))) {
+    batch.swap(set, set.name + swapSuffix);
+    batch.destroy(set, set.name + swapSuffix);
+  }
+  for (const element of newElements) {
+    if (gates.has(element.set) && !replaced.has(element.set)) batch.element(Command.ADD, element);
+  }
+}
+
+/** What no rule looks for any more. */
+function clear(batch: Batch, { goneSets, goneElements }: Plan): void {
+  for (const element of goneElements) if (!gates.has(element.set)) batch.element(Command.DEL, element);
+  for (const set of goneSets) if (!set.name.endsWith(swapSuffix)) batch.destroy(set);
+}
+
+function tableStep(object: TableObject, wanted: TableObject | null): TableStep<XtObject> {
+  const { family, table } = object;
+  return {
+    object,
+    family,
+    table,
+    sets: headers(),
+    edit({ info, entries, sets }) {
+      const blob = blobOf(info, entries);
+      const indexes = readIndexes(sets);
+      const edited = edit(shapeOf(family), blob, wanted, (name) => indexes.get(name) ?? missingSet);
+      return { replace: replaceBytes(table, edited, blob.entryCount), origins: edited.origins };
+    },
+  };
+}
+
+/** An index that no set has, which the kernel refuses by ENOENT. */
+const missingSet = 0xffff;

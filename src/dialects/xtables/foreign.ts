@@ -1,0 +1,78 @@
+// Rules of others in a table of xtables, read for one question: which of its chains can drop a packet that
+// ours let through.
+
+import { textOf, u16 } from '../../netlink/reader.ts';
+import { type Blob, type Entry, layoutOf, matchesOf } from './blob.ts';
+import { MATCH_HEADER_BYTES, MATCH_NAME, ourChains, Verdict } from './constants.ts';
+import { jumpsToOurs, jumpTarget } from './edit.ts';
+import type { FamilyShape } from './families.ts';
+
+/** A chain that a hook calls, as a base chain of nftables would be told. */
+export interface LegacyChain {
+  readonly family: 'ip' | 'ip6';
+  readonly table: string;
+  readonly chain: string;
+  readonly hook: string;
+  readonly priority: number;
+  readonly policy: 'accept' | 'drop';
+  /** How many rules drop: its own, and those of the chains it jumps to. */
+  readonly drops: number;
+}
+
+export interface LegacyTable {
+  /** Those that can drop what comes in. */
+  readonly chains: readonly LegacyChain[];
+  /** Every chain that is not ours. */
+  readonly names: readonly string[];
+  /** Rules of others, without policies. */
+  readonly rules: number;
+}
+
+/** NF_IP_PRI_* of linux/netfilter_ipv4.h. */
+const priorities: Readonly<Record<string, number>> = { raw: -300, mangle: -150, nat: -100, security: 50 };
+const hookNames: readonly string[] = ['prerouting', 'input', 'forward'];
+const droppingTargets: ReadonlySet<string> = new Set(['REJECT', 'TARPIT', 'DELUDE']);
+
+/** Throws NetlinkError on bytes that lie. */
+export function readLegacy(shape: FamilyShape, table: string, blob: Blob): LegacyTable {
+  const layout = layoutOf(shape, blob);
+  const others = layout.chains.filter(({ name }) => !ourChains.has(name));
+  const found: LegacyChain[] = [];
+  for (const chain of others) {
+    const hook = hookNames[chain.hook ?? -1];
+    if (hook === undefined) continue;
+    const policy = chain.rules.at(-1)?.verdict === Verdict.DROP ? 'drop' : 'accept';
+    const seen = new Set([chain]);
+    let drops = 0;
+    for (const { rules } of seen) {
+      for (const entry of rules.slice(0, -1)) {
+        if (isDrop(shape, entry)) drops++;
+        const target = jumpTarget(layout, entry);
+        if (target !== undefined && !ourChains.has(target.name)) seen.add(target);
+      }
+    }
+    if (policy === 'accept' && drops === 0) continue;
+    const family = shape.family === 4 ? 'ip' : 'ip6';
+    found.push({ family, table, chain: chain.name, hook, priority: priorities[table] ?? 0, policy, drops });
+  }
+  const rules = others
+    .flatMap((chain) => chain.rules.slice(0, -1))
+    .filter((one) => !jumpsToOurs(layout, one));
+  return { chains: found, names: others.map(({ name }) => name), rules: rules.length };
+}
+
+function isDrop(shape: FamilyShape, { bytes, verdict }: Entry): boolean {
+  const target = u16(bytes, shape.entry.targetOffset);
+  const name = textOf(bytes.subarray(target + MATCH_NAME, target + MATCH_HEADER_BYTES - 1));
+  if (verdict !== Verdict.DROP && !droppingTargets.has(name)) return false;
+  return !matchesOf(shape, bytes).some((match) => match.name === 'conntrack' && isInvalid(bytes, match.data));
+}
+
+/**
+ * The rule takes only what conntrack calls invalid. struct xt_conntrack_mtinfo2 and 3: match and invert flags
+ * at 144, XT_CONNTRACK_STATE is 1; states at 148.
+ */
+function isInvalid(bytes: Uint8Array, data: number): boolean {
+  const state = (u16(bytes, data + 144) & 1) === 1 && (u16(bytes, data + 146) & 1) === 0;
+  return state && u16(bytes, data + 148) === 1;
+}

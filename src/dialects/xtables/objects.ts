@@ -1,0 +1,100 @@
+// What the xtables dialect deals in: sets of ipset, their elements, and all that is ours in one table, as
+// comparable values.
+
+import type { Address } from '../../state/address.ts';
+import type { ServiceKey } from '../../state/service.ts';
+import type { KernelObject } from '../dialect.ts';
+import type { SetType } from './constants.ts';
+import { type RuleSpec, ruleText } from './rule.ts';
+
+export interface SetObject extends KernelObject {
+  readonly kind: 'set';
+  readonly name: string;
+  readonly type: SetType;
+  readonly family: 4 | 6;
+  readonly size: number;
+  readonly counters: boolean;
+}
+
+/** What an element says, as far as the type of its set asks for it. */
+export interface Key {
+  readonly address: Address;
+  readonly protocol: number;
+  readonly port: number;
+  readonly source: Address | null;
+  readonly sourceLength: number;
+}
+
+export interface ElementObject extends KernelObject {
+  readonly kind: 'element';
+  readonly set: string;
+  readonly key: Key;
+}
+
+export interface Chain {
+  readonly name: string;
+  readonly rules: readonly RuleSpec[];
+}
+
+/** Everything of ours in one table: jumps in front of each hook's rules, and the chains they jump to. */
+export interface TableObject extends KernelObject {
+  readonly kind: 'table';
+  readonly family: 4 | 6;
+  readonly table: string;
+  readonly jumps: ReadonlyMap<number, readonly RuleSpec[]>;
+  readonly chains: readonly Chain[];
+}
+
+export type XtObject = SetObject | ElementObject | TableObject;
+
+export type SetShape = Pick<SetObject, 'name' | 'type' | 'family' | 'size' | 'counters'>;
+
+export function setObject(shape: SetShape): SetObject {
+  const { name, type, family, size, counters } = shape;
+  const content = `${type} ${family} ${size} ${counters}`;
+  return { kind: 'set', id: `set ${name}`, content, ...{ name, type, family, size, counters }, ...constant };
+}
+
+export type TableShape = Pick<TableObject, 'family' | 'table' | 'jumps' | 'chains'>;
+
+/** `stray` says what else was found that is ours and not where it belongs. */
+export function tableObject({ family, table, jumps, chains }: TableShape, stray = ''): TableObject {
+  const hooks = [...jumps].map(([hook, rules]) => `${hook}: ${rules.map(ruleText).join('\n')}`);
+  const bodies = chains.map(({ name, rules }) => `${name}: ${rules.map(ruleText).join('\n')}`);
+  const content = [...hooks, ...bodies.sort(), stray].join('\n');
+  return { kind: 'table', id: tableId(family, table), content, family, table, jumps, chains, ...constant };
+}
+
+export function tableId(family: 4 | 6, table: string): string {
+  return `table ip${family === 4 ? '' : '6'} ${table}`;
+}
+
+/** `version` tells a set from a larger one of the same name, whose elements all have to be put in anew. */
+export function elementObject(
+  set: { readonly name: string; readonly version: string },
+  key: Key,
+  service: ServiceKey | null = null,
+): ElementObject {
+  const id = `${set.version}:${keyText(key)}`;
+  const owner = key.address;
+  return { kind: 'element', id, content: '', set: set.name, key, owner, service, foreign: false };
+}
+
+export function setVersion(name: string, size: number): string {
+  return `${name}#${size}`;
+}
+
+/** In the words of ipset: `10.0.0.1,tcp:80,10.0.0.0/8`. */
+export function keyText({ address, protocol, port, source, sourceLength }: Key): string {
+  if (protocol === 0) return address;
+  const name = protocolNames[protocol] ?? String(protocol);
+  const text = `${address},${name}:${port}`;
+  return source === null ? text : `${text},${source}/${sourceLength}`;
+}
+
+export function addressKey(address: Address): Key {
+  return { address, protocol: 0, port: 0, source: null, sourceLength: 0 };
+}
+
+const protocolNames: Readonly<Record<number, string>> = { 6: 'tcp', 17: 'udp', 132: 'sctp' };
+const constant = { owner: null, service: null, foreign: false } as const;

@@ -1,0 +1,101 @@
+// Replies to LIST -> sets of ours and their elements, and the indexes by which rules know all sets.
+
+import { attributeList, attributesOf, messagesOf, textOf, u16Be, u32Be } from '../../netlink/reader.ts';
+import { formatAddress } from '../../state/address.ts';
+import {
+  Command,
+  DataAttribute,
+  NFPROTO_IPV6,
+  SetAttribute,
+  type SetType,
+  swapSuffix,
+  WITH_COUNTERS,
+} from './constants.ts';
+import { setNames } from './dumps.ts';
+import { type ElementObject, elementObject, type SetObject, setObject, setVersion } from './objects.ts';
+
+const known: ReadonlySet<string> = new Set([...setNames, ...setNames.map((name) => name + swapSuffix)]);
+const nothing = new Uint8Array();
+
+/** Every set's index, which is what rules know it by. */
+export function readIndexes(reply: Uint8Array): Map<string, number> {
+  const indexes = new Map<string, number>();
+  for (const attributes of listed(reply)) {
+    const index = attributes.get(SetAttribute.INDEX);
+    if (index !== undefined) indexes.set(nameOf(attributes), u16Be(index));
+  }
+  return indexes;
+}
+
+export function readSets(reply: Uint8Array): Map<string, SetObject> {
+  const sets = new Map<string, SetObject>();
+  for (const attributes of listed(reply)) {
+    const name = nameOf(attributes);
+    if (!known.has(name)) continue;
+    const data = attributesOf(attributes.get(SetAttribute.DATA) ?? nothing);
+    const flags = u32Be(data.get(DataAttribute.CADT_FLAGS) ?? new Uint8Array(4));
+    const shape = {
+      name,
+      type: textOf(attributes.get(SetAttribute.TYPENAME) ?? nothing) as SetType,
+      family: attributes.get(SetAttribute.FAMILY)?.[0] === NFPROTO_IPV6 ? (6 as const) : (4 as const),
+      size: u32Be(data.get(DataAttribute.MAXELEM) ?? new Uint8Array(4)),
+      counters: (flags & WITH_COUNTERS) !== 0,
+    };
+    sets.set(name, setObject(shape));
+  }
+  return sets;
+}
+
+/** Every element of a reply, with its attributes, for whoever wants more of them than what they say. */
+export function* listedElements(
+  reply: Uint8Array,
+): Generator<{ set: string; data: ReturnType<typeof attributesOf> }> {
+  for (const attributes of listed(reply)) {
+    const set = nameOf(attributes);
+    for (const [, item] of attributeList(attributes.get(SetAttribute.ADT) ?? nothing)) {
+      yield { set, data: attributesOf(item) };
+    }
+  }
+}
+
+export function readElements(reply: Uint8Array, sets: ReadonlyMap<string, SetObject>): ElementObject[] {
+  const elements: ElementObject[] = [];
+  for (const { set, data } of listedElements(reply)) {
+    const size = sets.get(set)?.size ?? 0;
+    const source = data.get(DataAttribute.IP2);
+    elements.push(
+      elementObject(
+        { name: set, version: setVersion(set, size) },
+        {
+          address: addressIn(data.get(DataAttribute.IP)),
+          protocol: data.get(DataAttribute.PROTO)?.[0] ?? 0,
+          port: u16Be(data.get(DataAttribute.PORT) ?? nothing),
+          source: source === undefined ? null : addressIn(source),
+          sourceLength:
+            data.get(DataAttribute.CIDR2)?.[0] ?? (source === undefined ? 0 : addressBits(source)),
+        },
+      ),
+    );
+  }
+  return elements;
+}
+
+/** An address stands in a nest of its own, as IPv4 or IPv6. */
+export function addressIn(nest: Uint8Array = nothing): ReturnType<typeof formatAddress> {
+  for (const [, value] of attributeList(nest)) return formatAddress(value);
+  return formatAddress(new Uint8Array(4));
+}
+
+function addressBits(nest: Uint8Array): number {
+  for (const [, value] of attributeList(nest)) return value.length * 8;
+  return 0;
+}
+
+function* listed(reply: Uint8Array): Generator<ReturnType<typeof attributesOf>> {
+  for (const { type, payload } of messagesOf(reply))
+    if (type === Command.LIST) yield attributesOf(payload, 4);
+}
+
+function nameOf(attributes: ReturnType<typeof attributesOf>): string {
+  return textOf(attributes.get(SetAttribute.SETNAME) ?? nothing);
+}

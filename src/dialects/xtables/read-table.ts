@@ -1,0 +1,74 @@
+// A table of the kernel -> what is ours in it, as render() would have it.
+
+import { u16 } from '../../netlink/reader.ts';
+import { blobOf, type Entry, type Layout, layoutOf, matchesOf, verdictPlace } from './blob.ts';
+import { INFO_BYTES, ourChains } from './constants.ts';
+import { places } from './dumps.ts';
+import { jumpsToOurs, jumpTarget } from './edit.ts';
+import type { FamilyShape } from './families.ts';
+import { type Chain, type TableObject, tableObject } from './objects.ts';
+import { readIndexes } from './read-sets.ts';
+import { type RuleSpec, ruleText } from './rule.ts';
+
+const nothing = new Uint8Array();
+
+/** Our tables alone, from the headers of the sets and the replies to `tableDumps`. */
+export function readTables(heads: Uint8Array, replies: readonly Uint8Array[]): TableObject[] {
+  const names = new Map([...readIndexes(heads)].map(([name, index]) => [index, name]));
+  return places.flatMap(({ shape, table }, index) => {
+    const reply = replies[index] ?? nothing;
+    if (reply.length === 0) return [];
+    const blob = blobOf(reply.subarray(0, INFO_BYTES), reply.subarray(INFO_BYTES));
+    const found = readTable(shape, table, { layout: layoutOf(shape, blob), names });
+    return found === undefined ? [] : [found];
+  });
+}
+
+interface Found {
+  readonly layout: Layout;
+  readonly names: ReadonlyMap<number, string>;
+}
+
+/** What is ours in a table; undefined where nothing is. */
+function readTable(shape: FamilyShape, table: string, found: Found): TableObject | undefined {
+  const { layout } = found;
+  const jumps = new Map<number, RuleSpec[]>();
+  const chains: Chain[] = [];
+  const stray: string[] = [];
+  for (const chain of layout.chains) {
+    if (ourChains.has(chain.name)) {
+      // The last rule is the return that every chain ends with.
+      const rules = chain.rules.slice(0, -1).map((entry) => specOf(shape, entry, found));
+      chains.push({ name: chain.name, rules });
+      continue;
+    }
+    for (const [index, entry] of chain.rules.entries()) {
+      if (!jumpsToOurs(layout, entry)) continue;
+      const spec = specOf(shape, entry, found);
+      const list = jumps.get(chain.hook ?? -1) ?? [];
+      if (chain.hook !== null && index === list.length) jumps.set(chain.hook, [...list, spec]);
+      else stray.push(`${chain.name} ${index}: ${ruleText(spec)}`);
+    }
+  }
+  if (chains.length === 0 && jumps.size === 0) return undefined;
+  return tableObject({ family: shape.family, table, jumps, chains }, stray.join('\n'));
+}
+
+/** A rule as RuleSpec has it: what the kernel numbers and counts is taken out, and sets and chains are named. */
+function specOf(shape: FamilyShape, entry: Entry, { layout, names }: Found): RuleSpec {
+  const bytes = entry.bytes.slice();
+  const { cache, comeFrom, counters } = shape.entry;
+  bytes.fill(0, cache, cache + 4);
+  bytes.fill(0, comeFrom, comeFrom + 4);
+  bytes.fill(0, counters, counters + 16);
+  const sets = matchesOf(shape, bytes)
+    .filter(({ name }) => name === 'set')
+    .map(({ data }) => {
+      const name = names.get(u16(bytes, data)) ?? '';
+      bytes.fill(0, data, data + 2);
+      return { place: data, name };
+    });
+  const target = jumpTarget(layout, entry);
+  if (target !== undefined) bytes.fill(0, verdictPlace(shape, bytes), verdictPlace(shape, bytes) + 4);
+  return { bytes, sets, chain: target?.name ?? null };
+}

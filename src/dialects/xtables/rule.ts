@@ -1,0 +1,181 @@
+// One rule under construction: an entry with its matches and its target, byte for byte as iptables would
+// write it.
+
+import {
+  ERROR_TARGET,
+  ERROR_TARGET_BYTES,
+  MATCH_HEADER_BYTES,
+  MATCH_NAME,
+  MATCH_REVISION,
+  matchRevisions,
+  STANDARD_TARGET_BYTES,
+  type Verdict,
+} from './constants.ts';
+import type { FamilyShape } from './families.ts';
+
+/**
+ * A rule whose bytes do not depend on the kernel yet: the index of a set and the offset of a chain are zero
+ * in them, and said by name.
+ */
+export interface RuleSpec {
+  readonly bytes: Uint8Array;
+  readonly sets: readonly { readonly place: number; readonly name: string }[];
+  /** The chain it goes on with, null for a verdict. */
+  readonly chain: string | null;
+}
+
+export type Direction = 'src' | 'dst';
+
+const encoder = new TextEncoder();
+const IPT_F_FRAG = 1;
+const IP6T_F_PROTO = 1;
+const IP6T_FRAG_FST = 8;
+const XT_CONNTRACK_DIRECTION = 0x1000;
+const SET_INVERT = 1;
+const SET_SKIP_COUNTER_UPDATE = 1 << 3;
+
+export class Rule {
+  readonly #shape: FamilyShape;
+  readonly #header: Uint8Array;
+  readonly #matches: Uint8Array[] = [];
+  readonly #sets: { place: number; name: string }[] = [];
+  #length: number;
+
+  constructor(shape: FamilyShape) {
+    this.#shape = shape;
+    this.#header = new Uint8Array(shape.entry.bytes);
+    this.#length = shape.entry.bytes;
+  }
+
+  /** `-i lo`. */
+  loopback(): this {
+    this.#header.set(encoder.encode('lo'), this.#shape.entry.inInterface);
+    this.#header.fill(0xff, this.#shape.entry.inMask, this.#shape.entry.inMask + 3);
+    return this;
+  }
+
+  /** `-f`: IPv4 fragments behind the first. */
+  laterFragment(): this {
+    this.#flag(IPT_F_FRAG);
+    return this;
+  }
+
+  /** `-m frag [--fragfirst]`: IPv6 packets with a fragment header, or the first of them only. */
+  fragment(first: boolean): this {
+    const data = new Uint8Array(16);
+    data.fill(0xff, 4, 8);
+    data[12] = first ? IP6T_FRAG_FST : 0;
+    return this.#match('frag', data);
+  }
+
+  /** `-m set [!] --match-set NAME DIRECTION,...`, and `! --update-counters` where it is not to count. */
+  set(
+    name: string,
+    directions: readonly Direction[],
+    { not = false, count = true }: { readonly not?: boolean; readonly count?: boolean } = {},
+  ): this {
+    const data = new Uint8Array(48);
+    data[2] = directions.length;
+    data[3] = not ? SET_INVERT : 0;
+    for (const [index, direction] of directions.entries())
+      if (direction === 'src') data[3] |= 1 << (index + 1);
+    if (!count) data[40] = SET_SKIP_COUNTER_UPDATE;
+    this.#sets.push({ place: this.#length + MATCH_HEADER_BYTES, name });
+    return this.#match('set', data);
+  }
+
+  /** `-p icmp -m icmp --icmp-type TYPE`, any code. */
+  icmp(type: number): this {
+    this.#header[this.#shape.entry.protocol] = this.#shape.icmpProtocol;
+    if (this.#shape.family === 6) this.#flag(IP6T_F_PROTO);
+    return this.#match(this.#shape.icmpMatch, Uint8Array.of(type, 0, 0xff, 0));
+  }
+
+  /** `-m conntrack --ctdir REPLY`. */
+  reply(): this {
+    const data = new Uint8Array(164);
+    const view = new DataView(data.buffer);
+    view.setUint16(146, XT_CONNTRACK_DIRECTION, true);
+    view.setUint16(148, XT_CONNTRACK_DIRECTION, true);
+    return this.#match('conntrack', data);
+  }
+
+  /** `-m comment --comment TEXT`. */
+  comment(text: string): this {
+    const data = new Uint8Array(256);
+    data.set(encoder.encode(text));
+    return this.#match('comment', data);
+  }
+
+  verdict(verdict: Verdict): RuleSpec {
+    return this.#close(verdict, null);
+  }
+
+  /** `-j CHAIN`: a return comes back behind this rule. */
+  jump(chain: string): RuleSpec {
+    return this.#close(0, chain);
+  }
+
+  /** `-g CHAIN`: a return comes back where this chain was jumped to from. */
+  goto(chain: string): RuleSpec {
+    this.#flag(this.#shape.gotoFlag);
+    return this.#close(0, chain);
+  }
+
+  #flag(flag: number): void {
+    const place = this.#shape.entry.flags;
+    this.#header[place] = (this.#header[place] ?? 0) | flag;
+  }
+
+  #match(name: keyof typeof matchRevisions, data: Uint8Array): this {
+    const match = header(name, MATCH_HEADER_BYTES + ((data.length + 7) & ~7), matchRevisions[name]);
+    match.set(data, MATCH_HEADER_BYTES);
+    this.#matches.push(match);
+    this.#length += match.length;
+    return this;
+  }
+
+  #close(verdict: number, chain: string | null): RuleSpec {
+    const target = header('', STANDARD_TARGET_BYTES, 0);
+    new DataView(target.buffer).setInt32(MATCH_HEADER_BYTES, verdict, true);
+    const bytes = entry(this.#shape, this.#header, [...this.#matches, target]);
+    return { bytes, sets: this.#sets, chain };
+  }
+}
+
+/** The entry that a user chain begins with. */
+export function chainHead(shape: FamilyShape, name: string): Uint8Array {
+  const target = header(ERROR_TARGET, ERROR_TARGET_BYTES, 0);
+  target.set(encoder.encode(name), MATCH_HEADER_BYTES);
+  return entry(shape, new Uint8Array(shape.entry.bytes), [target]);
+}
+
+/** What two rules have to have in common to be the same, whatever the kernel counts and numbers. */
+export function ruleText({ bytes, sets, chain }: RuleSpec): string {
+  const names = sets.map(({ place, name }) => `${place}=${name}`);
+  return `${String.fromCharCode(...bytes)} ${names.join(' ')} ${chain ?? ''}`;
+}
+
+function header(name: string, sizeBytes: number, revision: number): Uint8Array {
+  const bytes = new Uint8Array(sizeBytes);
+  new DataView(bytes.buffer).setUint16(0, sizeBytes, true);
+  bytes.set(encoder.encode(name), MATCH_NAME);
+  bytes[MATCH_REVISION] = revision;
+  return bytes;
+}
+
+/** The last part is the target. */
+function entry(shape: FamilyShape, head: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
+  const total = parts.reduce((sum, part) => sum + part.length, head.length);
+  const bytes = new Uint8Array(total);
+  bytes.set(head);
+  let place = head.length;
+  for (const part of parts) {
+    bytes.set(part, place);
+    place += part.length;
+  }
+  const view = new DataView(bytes.buffer);
+  view.setUint16(shape.entry.targetOffset, total - (parts.at(-1)?.length ?? 0), true);
+  view.setUint16(shape.entry.nextOffset, total, true);
+  return bytes;
+}

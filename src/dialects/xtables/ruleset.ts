@@ -1,0 +1,223 @@
+// The constant part: which sets there are, and the rules of each table that look into them (docs/ruleset.md).
+
+import type { Needs } from '../../state/desired-state.ts';
+import {
+  type ChainName,
+  chainNames,
+  NF_INET_LOCAL_IN,
+  NF_INET_PRE_ROUTING,
+  type SetKind,
+  setName,
+  Verdict,
+} from './constants.ts';
+import { type FamilyShape, families } from './families.ts';
+import {
+  type Chain,
+  type SetShape,
+  setObject,
+  type TableShape,
+  tableObject,
+  type XtObject,
+} from './objects.ts';
+import { type Direction, Rule, type RuleSpec } from './rule.ts';
+
+/** The tables that our rules go into, of those that this kernel has. */
+export interface Places {
+  /** Raw is ahead of conntrack; mangle is behind it, and still ahead of every DNAT. */
+  readonly guard: 'raw' | 'mangle';
+  readonly input: 'mangle' | 'filter';
+  /** Behind conntrack and ahead of DNAT; null: nobody's egress can be told from a probe here. */
+  readonly egress: 'mangle' | null;
+}
+
+/** What the agent was told and what its kernel can do; fixed for the life of a dialect. */
+export interface XtOptions {
+  readonly places: Places;
+  /** The match `frag` is there, by which later fragments of IPv6 are let through. */
+  readonly fragments: boolean;
+  /** Per-port accept counters. */
+  readonly counters: boolean;
+  /** Echo requests to a VIP are answered. */
+  readonly echo: boolean;
+  /** Count what would be dropped, and drop nothing. */
+  readonly observe: boolean;
+}
+
+/** Every constant object that these needs call for. */
+export function ruleset(needs: Needs, options: XtOptions): XtObject[] {
+  return [
+    ...setShapes(needs, options).map(setObject),
+    ...tableShapes(needs, options).map((shape) => tableObject(shape)),
+  ];
+}
+
+export function setShapes(needs: Needs, options: Pick<XtOptions, 'counters'>): SetShape[] {
+  const { capacities } = needs;
+  return families.flatMap(({ family }) => {
+    const of4 = family === 4;
+    const vips = of4 ? capacities.vips4 : capacities.vips6;
+    const ports = of4 ? capacities.ports4 : capacities.ports6;
+    const sources = of4 ? capacities.sources4 : capacities.sources6;
+    const shape = (kind: SetKind, type: SetShape['type'], size: number, counters = false): SetShape => {
+      return { name: setName(kind, family), family, type, size, counters };
+    };
+    return [
+      shape('allow', 'hash:ip,port', ports, options.counters),
+      shape('src', 'hash:ip,port,net', sources, options.counters),
+      shape('host', 'hash:ip,port', ports),
+      ...(needs.egress ? [shape('egress', 'hash:ip', vips)] : []),
+      shape('drop', 'hash:ip', vips, true),
+      shape('vip', 'hash:ip', vips),
+    ];
+  });
+}
+
+/** What goes into each table. Tables that need nothing are there all the same, so that nothing is left in them. */
+function tableShapes(needs: Needs, options: XtOptions): TableShape[] {
+  return families.flatMap((shape) => {
+    const parts = new Map<string, { jumps: Map<number, RuleSpec[]>; chains: Chain[] }>();
+    const put = (table: string, hook: number, chains: readonly Chain[]): void => {
+      const part = parts.get(table) ?? { jumps: new Map<number, RuleSpec[]>(), chains: [] as Chain[] };
+      const [entry] = chains;
+      if (entry === undefined) return;
+      const jump = new Rule(shape).comment(purposes[entry.name] ?? 'vipward').jump(entry.name);
+      part.jumps.set(hook, [...(part.jumps.get(hook) ?? []), jump]);
+      part.chains.push(...chains);
+      parts.set(table, part);
+    };
+    const { guard, input, egress } = options.places;
+    if (needs.egress && egress !== null) put(egress, NF_INET_PRE_ROUTING, egressChains(shape, options));
+    put(guard, NF_INET_PRE_ROUTING, guardChains(shape, needs, options));
+    put(input, NF_INET_LOCAL_IN, inputChains(shape, needs, options));
+    return [...parts].map(([table, { jumps, chains }]) => ({ family: shape.family, table, jumps, chains }));
+  });
+}
+
+const purposes: Readonly<Record<string, string>> = {
+  [chainNames.guard]: 'vipward: only declared ports of a VIP',
+  [chainNames.egress]: 'vipward: VIPs that open connections',
+  [chainNames.input]: 'vipward: what no DNAT took further',
+};
+
+function guardChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chain[] {
+  // A VIP with egress is judged once, behind conntrack, so that its counters count once.
+  const judged = needs.egress && options.places.egress !== null;
+  const egress = judged ? [addressed(shape, 'egress').comment('vipward: judged behind conntrack')] : [];
+  return chainsOf(shape, options, {
+    names: [chainNames.guard, chainNames.guardPorts],
+    gate: [...gate(shape, 'vip'), ...egress.map(returns)],
+    rules: [...portRules(shape), ...icmpRules(shape, options), ...dropRules(shape, options)],
+  });
+}
+
+/** A VIP with egress is judged here, for only behind conntrack is an answer told from a probe. */
+function egressChains(shape: FamilyShape, options: XtOptions): Chain[] {
+  const reply = returns(new Rule(shape).reply().comment('vipward: an answer'));
+  const echo = returns(new Rule(shape).icmp(shape.echoReply).comment('vipward: an answer to a ping'));
+  return chainsOf(shape, options, {
+    names: [chainNames.egress, chainNames.egressPorts],
+    gate: [...gate(shape, 'egress'), reply],
+    rules: [...portRules(shape), ...icmpRules(shape, options), echo, ...dropRules(shape, options)],
+  });
+}
+
+/** What still has a VIP as its destination after every DNAT: only what the node itself is to answer goes on. */
+function inputChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chain[] {
+  const host = returns(ported(shape, 'host').comment('vipward: the node answers'));
+  const reply = new Rule(shape).reply().comment('vipward: an answer to the node itself');
+  return chainsOf(shape, options, {
+    names: [chainNames.input, chainNames.inputPorts],
+    gate: gate(shape, 'vip'),
+    rules: [
+      host,
+      ...icmpRules(shape, options),
+      ...(needs.forward || needs.egress ? [returns(reply)] : []),
+      ...(options.observe ? observedAtInput(shape) : dropRules(shape, options)),
+    ],
+  });
+}
+
+interface Judgement {
+  readonly names: readonly [entry: ChainName, ports: ChainName];
+  readonly gate: readonly RuleSpec[];
+  readonly rules: readonly RuleSpec[];
+}
+
+/**
+ * A fragment behind the first has no ports to be judged by, and is nothing without the first, so it is let
+ * through before any rule looks for ports. IPv6 has no way to say "not the first" but to send the others on.
+ */
+function chainsOf(shape: FamilyShape, options: XtOptions, { names, gate: first, rules }: Judgement): Chain[] {
+  const [name, ports] = names;
+  if (shape.family === 4) {
+    const later = returns(new Rule(shape).laterFragment().comment('vipward: a later fragment'));
+    return [{ name, rules: [...first, later, ...rules] }];
+  }
+  if (!options.fragments) return [{ name, rules: [...first, ...rules] }];
+  const fragments = [
+    new Rule(shape).fragment(true).comment('vipward: a first fragment').goto(ports),
+    returns(new Rule(shape).fragment(false).comment('vipward: a later fragment')),
+    new Rule(shape).comment('vipward: no fragment').goto(ports),
+  ];
+  return [
+    { name, rules: [...first, ...fragments] },
+    { name: ports, rules },
+  ];
+}
+
+/** `-i lo` passes, and what is not addressed to a VIP of the set. */
+function gate(shape: FamilyShape, kind: SetKind): RuleSpec[] {
+  const stranger = new Rule(shape).set(setName(kind, shape.family), ['dst'], { not: true });
+  return [
+    returns(new Rule(shape).loopback().comment('vipward: the node to itself')),
+    returns(stranger.comment('vipward: to no VIP')),
+  ];
+}
+
+function portRules(shape: FamilyShape): RuleSpec[] {
+  const ranged = new Rule(shape).set(setName('src', shape.family), ['dst', 'dst', 'src']);
+  return [
+    returns(ported(shape, 'allow').comment('vipward: a declared port')),
+    returns(ranged.comment('vipward: a declared port, for this source')),
+  ];
+}
+
+function icmpRules(shape: FamilyShape, { echo }: XtOptions): RuleSpec[] {
+  const types = echo ? [...shape.errorTypes, shape.echoRequest] : shape.errorTypes;
+  return types.map((type) => returns(new Rule(shape).icmp(type).comment('vipward: ICMP of a VIP')));
+}
+
+/** The first counts by VIP. The second is never met while both sets hold the same VIPs, and shuts if not. */
+function dropRules(shape: FamilyShape, { observe }: XtOptions): RuleSpec[] {
+  const verdict = observe ? Verdict.RETURN : Verdict.DROP;
+  const words = observe ? 'would be dropped' : 'dropped';
+  return [
+    addressed(shape, 'drop').comment(`vipward: ${words}, counted by VIP`).verdict(verdict),
+    new Rule(shape).comment(`vipward: ${words}`).verdict(verdict),
+  ];
+}
+
+/** What prerouting let through and only this hook would drop: what it would have dropped is counted already. */
+function observedAtInput(shape: FamilyShape): RuleSpec[] {
+  const passed: readonly [SetKind, readonly Direction[]][] = [
+    ['allow', ['dst', 'dst']],
+    ['src', ['dst', 'dst', 'src']],
+  ];
+  return passed.map(([kind, directions]) => {
+    const rule = new Rule(shape).set(setName(kind, shape.family), directions, { count: false });
+    const counted = rule.set(setName('drop', shape.family), ['dst']);
+    return returns(counted.comment('vipward: would be dropped, counted by VIP'));
+  });
+}
+
+function addressed(shape: FamilyShape, kind: SetKind): Rule {
+  return new Rule(shape).set(setName(kind, shape.family), ['dst']);
+}
+
+function ported(shape: FamilyShape, kind: SetKind): Rule {
+  return new Rule(shape).set(setName(kind, shape.family), ['dst', 'dst']);
+}
+
+function returns(rule: Rule): RuleSpec {
+  return rule.verdict(Verdict.RETURN);
+}

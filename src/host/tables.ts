@@ -1,0 +1,229 @@
+// Tables of xtables, which are read and written as a whole: under the lock that iptables takes too, and on the
+// writer thread.
+
+import { closeSync, constants, openSync, readSync } from 'node:fs';
+import type { DumpRequest, TableStep } from '../dialects/dialect.ts';
+import type { Receipt } from '../netlink/ack.ts';
+import { errnoWords } from '../netlink/message.ts';
+import { u32 } from '../netlink/reader.ts';
+import { type Native, Operation, type Outcome } from './native.ts';
+import { checked } from './socket.ts';
+
+/** Who writes legacy tables holds this; `XTABLES_LOCKFILE` names another. */
+export const defaultLockFile = '/run/xtables.lock';
+
+export interface TablesParts {
+  readonly native: Native;
+  /** Runs an operation on the writer thread. */
+  readonly run: (operation: Operation, fd: number, bytes: Uint8Array, split: number) => Promise<Outcome>;
+  readonly ask: (request: DumpRequest) => Promise<Uint8Array>;
+  readonly lockFile: string;
+}
+
+type Family = 4 | 6;
+
+const families = {
+  4: { domain: 2, level: 0, names: '/proc/net/ip_tables_names' },
+  6: { domain: 10, level: 41, names: '/proc/net/ip6_tables_names' },
+} as const;
+const SOCK_RAW = 3;
+const IPPROTO_RAW = 255;
+/** IPT_SO_* and IP6T_SO_*; both families count from 64. */
+const GET_INFO = 64;
+const GET_ENTRIES = 65;
+const SET_REPLACE = 64;
+const SET_ADD_COUNTERS = 65;
+const infoBytes = 84;
+const namePlusSizeBytes = 40;
+const counterBytes = 16;
+/** Where struct ipt_replace has the pointer to the counters it gives back. */
+const countersPointer = 88;
+const LOCK_EX_NB = 6;
+const EAGAIN = 11;
+const EINTR = 4;
+/** The lock is tried this often, and for this long. */
+const lockRetryMs = 50;
+const lockPatienceMs = 10_000;
+/** How often a table is read again that somebody without the lock has changed meanwhile. */
+const rewriteTries = 4;
+
+export class Tables implements Disposable {
+  readonly #parts: TablesParts;
+  readonly #sockets = new Map<Family, number>();
+  /** Lists of the tables that are there, open since they are of the namespace they were opened in. */
+  readonly #names = new Map<Family, number>();
+
+  constructor(parts: TablesParts) {
+    this.#parts = parts;
+  }
+
+  /** Opens everything at once, in the network namespace that the thread is in. Throws SystemCallError. */
+  open(): void {
+    for (const family of [4, 6] as const) {
+      this.#socket(family);
+      this.#namesOf(family);
+    }
+  }
+
+  /**
+   * A table as struct ipt_getinfo and its entries behind it; empty where it is not there, for to ask for it would
+   * make it. The request is the family and the name. Throws SystemCallError.
+   */
+  async read(request: Uint8Array): Promise<Uint8Array> {
+    const family = request[0] === 6 ? 6 : 4;
+    const table = String.fromCharCode(...request.subarray(1));
+    if (!this.#exists(family, table)) return new Uint8Array(0);
+    for (let tries = 0; ; tries++) {
+      const found = await this.#get(family, table);
+      if (typeof found !== 'number') {
+        const bytes = new Uint8Array(found.info.length + found.entries.length);
+        bytes.set(found.info);
+        bytes.set(found.entries, found.info.length);
+        return bytes;
+      }
+      if (found !== -EAGAIN || tries === rewriteTries) checked(`read table ${table}`, found);
+    }
+  }
+
+  /** getsockopt of one family on the writer thread: the value, or a negative errno. Throws SystemCallError. */
+  async option(family: Family, name: number, value: Uint8Array): Promise<Outcome> {
+    const { level } = families[family];
+    return await this.#parts.run(
+      Operation.getsockopt,
+      this.#socket(family),
+      optionBytes(level, name, value),
+      0,
+    );
+  }
+
+  /** Reads, edits and writes one table under the lock. Throws SystemCallError, and what the edit throws. */
+  async rewrite<O>(step: TableStep<O>): Promise<Receipt<O>> {
+    const lock = await this.#lock();
+    if (lock < 0) return refusal(step, -lock, `the lock ${this.#parts.lockFile} is not to be had`);
+    try {
+      for (let tries = 1; ; tries++) {
+        const errno = -(await this.#writeOnce(step));
+        if (errno === 0) return [];
+        if (errno !== EAGAIN || tries === rewriteTries) return refusal(step, errno, `table ${step.table}`);
+      }
+    } finally {
+      closeSync(lock);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of this.#sockets.values()) this.#parts.native.close(fd);
+    for (const fd of this.#names.values()) closeSync(fd);
+    this.#sockets.clear();
+    this.#names.clear();
+  }
+
+  /** 0, or a negative errno with which nothing has changed. */
+  async #writeOnce<O>({ family, table, sets, edit }: TableStep<O>): Promise<number> {
+    const found = await this.#get(family, table);
+    if (typeof found === 'number') return found;
+    const { replace, origins } = edit({ ...found, sets: await this.#parts.ask(sets) });
+    const oldCounters = await this.#replace(family, replace, u32(found.info, 76));
+    if (typeof oldCounters === 'number') return oldCounters;
+    // What was counted while the table was being written is in the old counters, and added to the new.
+    const counters = new Uint8Array(namePlusSizeBytes + origins.length * counterBytes);
+    counters.set(replace.subarray(0, 32));
+    new DataView(counters.buffer).setUint32(32, origins.length, true);
+    for (const [index, origin] of origins.entries()) {
+      if (origin < 0) continue;
+      const old = oldCounters.subarray(origin * counterBytes, (origin + 1) * counterBytes);
+      counters.set(old, namePlusSizeBytes + index * counterBytes);
+    }
+    await this.#set(family, SET_ADD_COUNTERS, { value: counters, split: 0 });
+    return 0;
+  }
+
+  /** The counters of the table that was replaced, or a negative errno. */
+  async #replace(family: Family, replace: Uint8Array, oldEntries: number): Promise<Outcome> {
+    const value = new Uint8Array(replace.length + oldEntries * counterBytes);
+    value.set(replace);
+    new DataView(value.buffer).setBigUint64(countersPointer, BigInt(replace.length), true);
+    return await this.#set(family, SET_REPLACE, { value, split: countersPointer });
+  }
+
+  async #set(
+    family: Family,
+    name: number,
+    { value, split }: { value: Uint8Array; split: number },
+  ): Promise<Outcome> {
+    const bytes = optionBytes(families[family].level, name, value);
+    return await this.#parts.run(Operation.setsockopt, this.#socket(family), bytes, split);
+  }
+
+  async #get(family: Family, table: string): Promise<{ info: Uint8Array; entries: Uint8Array } | number> {
+    const question = new Uint8Array(infoBytes);
+    question.set(new TextEncoder().encode(table));
+    const info = await this.option(family, GET_INFO, question);
+    if (typeof info === 'number') return info;
+    const room = new Uint8Array(namePlusSizeBytes + u32(info, 80));
+    room.set(info.subarray(0, 32));
+    room.set(info.subarray(80, 84), 32);
+    const entries = await this.option(family, GET_ENTRIES, room);
+    return typeof entries === 'number' ? entries : { info, entries: entries.subarray(namePlusSizeBytes) };
+  }
+
+  /** A descriptor that holds the lock, or a negative errno. */
+  async #lock(): Promise<number> {
+    const fd = openSync(this.#parts.lockFile, constants.O_RDONLY | constants.O_CREAT, 0o600);
+    for (let waitedMs = 0; ; waitedMs += lockRetryMs) {
+      const outcome = await this.#parts.run(Operation.flock, fd, new Uint8Array(0), LOCK_EX_NB);
+      if (outcome === 0) return fd;
+      const again = outcome === -EAGAIN || outcome === -EINTR;
+      if (!again || waitedMs >= lockPatienceMs) {
+        closeSync(fd);
+        return typeof outcome === 'number' ? outcome : -EAGAIN;
+      }
+      await new Promise((resolve) => setTimeout(resolve, lockRetryMs));
+    }
+  }
+
+  /** Where the list cannot be read there is nothing for it but to ask. */
+  #exists(family: Family, table: string): boolean {
+    const fd = this.#namesOf(family);
+    if (typeof fd === 'string') return fd !== 'ENOENT';
+    const room = new Uint8Array(4096);
+    const length = readSync(fd, room, 0, room.length, 0);
+    return new TextDecoder().decode(room.subarray(0, length)).split('\n').includes(table);
+  }
+
+  #namesOf(family: Family): number | string {
+    const known = this.#names.get(family);
+    if (known !== undefined) return known;
+    try {
+      const fd = openSync(families[family].names, constants.O_RDONLY);
+      this.#names.set(family, fd);
+      return fd;
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code ?? '';
+    }
+  }
+
+  #socket(family: Family): number {
+    let fd = this.#sockets.get(family);
+    if (fd === undefined) {
+      const { domain } = families[family];
+      fd = checked(`socket(${domain}, SOCK_RAW)`, this.#parts.native.socket(domain, SOCK_RAW, IPPROTO_RAW));
+      this.#sockets.set(family, fd);
+    }
+    return fd;
+  }
+}
+
+function optionBytes(level: number, name: number, value: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(8 + value.length);
+  const view = new DataView(bytes.buffer);
+  view.setInt32(0, level, true);
+  view.setInt32(4, name, true);
+  bytes.set(value, 8);
+  return bytes;
+}
+
+function refusal<O>({ object }: TableStep<O>, errno: number, what: string): Receipt<O> {
+  const words = errnoWords[errno];
+  return [{ object, errno, words: words === undefined ? what : `${words} (${what})` }];
+}

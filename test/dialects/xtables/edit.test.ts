@@ -1,0 +1,153 @@
+// A table of others with ours in it: what is theirs stays, byte for byte, and ours is where it belongs.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { type Blob, layoutOf } from '../../../src/dialects/xtables/blob.ts';
+import { edit, jumpTarget } from '../../../src/dialects/xtables/edit.ts';
+import { shapeOf } from '../../../src/dialects/xtables/families.ts';
+import type { TableObject } from '../../../src/dialects/xtables/objects.ts';
+import { ruleset, type XtOptions } from '../../../src/dialects/xtables/ruleset.ts';
+import { NetlinkError } from '../../../src/netlink/reader.ts';
+import { needsOf } from '../arbitraries.ts';
+import { anyForeignTable, blobOfForeign, type ForeignTable } from './foreign-table.ts';
+
+const options: XtOptions = {
+  places: { guard: 'raw', input: 'mangle', egress: 'mangle' },
+  ...{ fragments: true, counters: false, echo: true, observe: false },
+};
+
+/** What is wanted of us in a table, with egress or without. */
+function wantedIn({ family, hooks }: ForeignTable, egress: boolean): TableObject {
+  const needs = { ...needsOf([]), egress };
+  const table = hooks.some(({ hook }) => hook === 1) ? 'mangle' : 'raw';
+  const found = ruleset(needs, options).find(
+    (object) => object.kind === 'table' && object.family === family && object.table === table,
+  );
+  return found as TableObject;
+}
+
+const index = (set: string): number => set.length;
+
+test('ours goes in and out again, and the table is what it was', () => {
+  fc.assert(
+    fc.property(anyForeignTable(), fc.boolean(), (table, egress) => {
+      const shape = shapeOf(table.family);
+      const before = blobOfForeign(table);
+      const within = edit(shape, before, wantedIn(table, egress), index);
+      assert.deepEqual(bare(edit(shape, within, null, index)), before);
+    }),
+  );
+});
+
+test('to put in what is there already changes nothing, whatever was there of ours', () => {
+  fc.assert(
+    fc.property(anyForeignTable(), fc.boolean(), fc.boolean(), (table, first, then) => {
+      const shape = shapeOf(table.family);
+      const before = blobOfForeign(table);
+      const direct = edit(shape, before, wantedIn(table, then), index);
+      const twice = edit(
+        shape,
+        edit(shape, before, wantedIn(table, first), index),
+        wantedIn(table, then),
+        index,
+      );
+      assert.deepEqual(bare(twice), bare(direct));
+    }),
+  );
+});
+
+test('every chain of others has the rules it had, in their order, with their counters and jumps', () => {
+  fc.assert(
+    fc.property(anyForeignTable(), fc.boolean(), (table, egress) => {
+      const before = blobOfForeign(table);
+      const within = edit(shapeOf(table.family), before, wantedIn(table, egress), index);
+      const ours = (line: string): boolean => /vipward-(guard|input|egress)/.test(line);
+      const left = described(table, within).filter((line) => !ours(line));
+      assert.deepEqual(left.toSorted(), described(table, before).toSorted());
+      assert.deepEqual(within.entryCount, layoutOf(shapeOf(table.family), within).all.length);
+    }),
+  );
+});
+
+test('the first rule of each hook is the jump to ours, and policies stay the last', () => {
+  fc.assert(
+    fc.property(anyForeignTable(), (table) => {
+      const shape = shapeOf(table.family);
+      const wanted = wantedIn(table, false);
+      const layout = layoutOf(shape, edit(shape, blobOfForeign(table), wanted, index));
+      for (const chain of layout.chains.filter(({ hook }) => hook !== null)) {
+        const [first] = chain.rules;
+        const target = first === undefined ? undefined : jumpTarget(layout, first);
+        const isWanted = wanted.jumps.has(chain.hook ?? -1);
+        assert.equal(/^vipward-(guard|input)$/.test(target?.name ?? ''), isWanted);
+        const policy = table.hooks.find(({ hook }) => hook === chain.hook)?.policy;
+        assert.equal(chain.rules.at(-1)?.verdict, policy);
+      }
+    }),
+  );
+});
+
+test('every entry knows which one of the old table has counted for it', () => {
+  fc.assert(
+    fc.property(anyForeignTable(), (table) => {
+      const shape = shapeOf(table.family);
+      const before = blobOfForeign(table);
+      const old = layoutOf(shape, before).all;
+      const within = edit(shape, before, wantedIn(table, false), index);
+      for (const [place, entry] of layoutOf(shape, within).all.entries()) {
+        const origin = within.origins[place] ?? -1;
+        const { counters } = shape.entry;
+        const expected = old[origin]?.bytes.subarray(counters, counters + 16) ?? new Uint8Array(16);
+        assert.deepEqual(entry.bytes.slice(counters, counters + 16), expected.slice());
+      }
+      assert.deepEqual(
+        within.origins.filter((origin) => origin >= 0),
+        [...old.keys()],
+      );
+    }),
+  );
+});
+
+test('a table whose offsets lie is an error, never a read past its end', () => {
+  const blob = fc.record({
+    validHooks: fc.nat(31),
+    hookEntry: fc.array(fc.nat(600), { minLength: 5, maxLength: 5 }),
+    underflow: fc.array(fc.nat(600), { minLength: 5, maxLength: 5 }),
+    entryCount: fc.nat(4),
+    entries: fc.uint8Array({ maxLength: 600 }),
+  });
+  const damaged = fc
+    .tuple(anyForeignTable().map(blobOfForeign), fc.nat(), fc.nat(255))
+    .map(([whole, at, byte]) => {
+      const entries = whole.entries.slice();
+      entries[at % entries.length] = byte;
+      return { ...whole, entries };
+    });
+  fc.assert(
+    fc.property(fc.oneof(blob, damaged), fc.constantFrom(4 as const, 6 as const), (one, family) => {
+      try {
+        edit(shapeOf(family), one, null, index);
+      } catch (error) {
+        assert.ok(error instanceof NetlinkError, String(error));
+      }
+    }),
+  );
+});
+
+function bare({ validHooks, hookEntry, underflow, entryCount, entries }: Blob): Blob {
+  return { validHooks, hookEntry, underflow, entryCount, entries };
+}
+
+/** Each entry in words that do not depend on where it stands: its bytes, and the name of where it goes. */
+function described(table: ForeignTable, blob: Blob): string[] {
+  const layout = layoutOf(shapeOf(table.family), blob);
+  return layout.chains.flatMap((chain) =>
+    [...(chain.head === null ? [] : [chain.head]), ...chain.rules].map((entry) => {
+      const bytes = Buffer.from(entry.bytes);
+      const target = jumpTarget(layout, entry);
+      const positive = entry.verdict !== undefined && entry.verdict >= 0;
+      if (positive) bytes.fill(0, bytes.length - 8, bytes.length - 4);
+      return `${chain.name} ${bytes.toString('hex')} ${target?.name ?? (positive ? 'through' : '')}`;
+    }),
+  );
+}

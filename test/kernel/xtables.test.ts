@@ -1,0 +1,172 @@
+// The xtables dialect and the real kernel, with iptables-legacy and ipset as oracles.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { xtables } from '../../src/dialects/xtables/dialect.ts';
+import type { XtOptions } from '../../src/dialects/xtables/ruleset.ts';
+import { deltaOf, needsOf, nothing, roomy, stateOf } from '../dialects/arbitraries.ts';
+import { runIn } from '../namespaces.ts';
+import { everyFeature, type OwnKernel, ownKernel, port, vip } from './own-kernel.ts';
+import { commit, difference, found, plain, run, saved, skip } from './own-xtables.ts';
+
+const want = xtables(plain).render(stateOf(everyFeature));
+
+/** Every feature of others that a table can have: chains, jumps into them, rules without a target, policies. */
+const foreign = `*raw
+:PREROUTING ACCEPT [0:0]
+:OUTPUT DROP [7:700]
+:aaa - [0:0]
+:zzz - [0:0]
+[5:500] -A PREROUTING -s 192.0.2.10/32 -m comment --comment "of another" -j DROP
+[6:600] -A PREROUTING -p tcp -m multiport --dports 1,2,3 -g zzz
+[7:700] -A aaa -s 192.0.2.11/32
+[8:800] -A aaa -j RETURN
+[9:900] -A zzz -m limit --limit 5/min -j aaa
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+[3:300] -A FORWARD -i lo -j REJECT --reject-with icmp-port-unreachable
+COMMIT
+`;
+
+function addForeign(own: OwnKernel): void {
+  run(own, 'iptables-legacy-restore -c', foreign);
+  run(
+    own,
+    'ip6tables-legacy-restore -c',
+    foreign.replaceAll(/192.0.2.(\d+)\/32/g, 'fd99::$1/128').replace('icmp-', 'icmp6-'),
+  );
+}
+
+test('what is committed is what is read back', { skip }, async () => {
+  for (const options of [
+    plain,
+    { ...plain, observe: true, counters: true, echo: false },
+    { ...plain, places: { guard: 'mangle', input: 'filter', egress: null } },
+    { ...plain, fragments: false, places: { guard: 'mangle', input: 'mangle', egress: 'mangle' } },
+  ] satisfies XtOptions[]) {
+    using own = ownKernel();
+    const wanted = xtables(options).render(stateOf(everyFeature));
+    await commit(own, nothing, wanted, options);
+    const have = await found(own);
+    assert.deepEqual(difference(have, wanted), []);
+    assert.deepEqual(have.needs, { ...needsOf(everyFeature), sourceLengths4: [], sourceLengths6: [] });
+  }
+});
+
+test('save and restore of iptables know every rule of ours, and write it as we do', { skip }, async () => {
+  using own = ownKernel();
+  for (const options of [plain, { ...plain, observe: true }]) {
+    const have = await found(own);
+    const wanted = xtables(options).render(stateOf(everyFeature));
+    await commit(own, have, wanted, options);
+    const before = saved(own);
+    for (const family of ['', '6']) {
+      const text = run(own, `ip${family}tables-legacy-save -c`);
+      run(own, `ip${family}tables-legacy -t raw -F`);
+      run(own, `ip${family}tables-legacy-restore -c`, text);
+    }
+    assert.equal(saved(own), before);
+    assert.deepEqual(difference(await found(own), wanted), []);
+  }
+});
+
+test('every line of ours says vipward, and the listing is readable', { skip }, async () => {
+  using own = ownKernel();
+  addForeign(own);
+  const before = saved(own).split('\n');
+  await commit(own, nothing, want);
+  const added = saved(own)
+    .split('\n')
+    .filter((line) => !before.includes(line) && !/^(\*|:[A-Z]+ |COMMIT)/.test(line));
+  assert.ok(added.length > 40);
+  assert.deepEqual(
+    added.filter((line) => !line.includes('vipward')),
+    [],
+  );
+  const listing = run(own, 'iptables-legacy -t raw -L -n -v');
+  assert.match(listing, /vipward-guard .* \/\* vipward: only declared ports of a VIP \*\//);
+  assert.match(listing, /DROP .* match-set vipward-drop4 dst \/\* vipward: dropped, counted by VIP \*\//);
+});
+
+test('tables of others keep their rules, policies and counters while ours come, change and go', {
+  skip,
+}, async () => {
+  using own = ownKernel();
+  addForeign(own);
+  const ours = (line: string): boolean => /vipward/.test(line);
+  const theirs = (): string[] =>
+    saved(own)
+      .split('\n')
+      .filter((line) => !ours(line));
+  run(own, 'iptables-legacy -t mangle -L');
+  run(own, 'ip6tables-legacy -t mangle -L');
+  const before = theirs();
+  await commit(own, nothing, want);
+  assert.deepEqual(theirs(), before);
+  const less = xtables(plain).render(stateOf(everyFeature.map((one) => ({ ...one, egress: false }))));
+  await commit(own, want, less);
+  assert.deepEqual(difference(await found(own), less), []);
+  assert.deepEqual(theirs(), before);
+  await commit(own, await found(own), nothing);
+  assert.deepEqual(theirs(), before);
+  assert.equal(run(own, 'ipset save'), '');
+});
+
+test('a set grows in place: rules look into the larger one, with every element', { skip }, async () => {
+  using own = ownKernel();
+  await commit(own, nothing, want);
+  const grown = { ...roomy, vips4: 4096, ports4: 16_384, sources6: 8192 };
+  const more = [...everyFeature, vip('10.50.0.9', [port(80)])];
+  const next = xtables(plain).render(stateOf(more, needsOf(more, grown)));
+  const rules = saved(own);
+  await commit(own, await found(own), next);
+  assert.deepEqual(difference(await found(own), next), []);
+  assert.match(run(own, 'ipset list vipward-vip4'), /maxelem 4096[\s\S]*References: 2[\s\S]*10\.50\.0\.9/);
+  assert.equal(saved(own), rules);
+});
+
+test('sets of others stay, those whose names begin as ours do among them', { skip }, async () => {
+  using own = ownKernel();
+  run(own, 'ipset create theirs hash:ip');
+  run(own, 'ipset create vipward-of-another hash:net counters');
+  run(own, 'ipset add vipward-of-another 192.0.2.0/24 packets 3 bytes 9');
+  const before = run(own, 'ipset save');
+  await commit(own, nothing, want);
+  await commit(own, await found(own), nothing);
+  assert.equal(run(own, 'ipset save'), before);
+});
+
+test('what an agent left half done is swept, and then done', { skip }, async () => {
+  using own = ownKernel();
+  run(own, 'ipset create vipward-vip4-new hash:ip');
+  run(own, 'ipset create vipward-allow4 hash:ip,port maxelem 8 hashsize 64');
+  run(own, 'ipset add vipward-allow4 10.9.9.9,tcp:1');
+  await commit(own, await found(own), want);
+  assert.deepEqual(difference(await found(own), want), []);
+  assert.doesNotMatch(run(own, 'ipset save'), /-new|10\.9\.9\.9/);
+});
+
+test('an element that the kernel refuses is named, and its neighbours go in', { skip }, async () => {
+  using own = ownKernel();
+  const tight = needsOf(everyFeature, { ...roomy, ports4: 2 });
+  const three = [vip('10.50.0.1', [port(80), port(81), port(82)])];
+  await commit(own, nothing, xtables(plain).render(stateOf([], tight)));
+  const delta = deltaOf(
+    xtables(plain).render(stateOf([], tight)),
+    xtables(plain).render(stateOf(three, tight)),
+  );
+  const receipt = await own.kernel.commit(xtables(plain).encode({ ...delta, remove: [] }));
+  assert.deepEqual(
+    receipt.map(({ object, errno }) => [object?.kind === 'element' && object.key.port, errno]),
+    [[82, 4352]],
+  );
+  assert.match(run(own, 'ipset list vipward-allow4'), /10\.50\.0\.1,tcp:80/);
+});
+
+test('a table that is not there is not made by looking', { skip }, async () => {
+  using own = ownKernel();
+  await found(own);
+  assert.equal(runIn(own.namespace, ['cat', '/proc/net/ip_tables_names']).stdout, '');
+});
