@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { AgentMessage, Hello, TableName } from '../../src/protocol/messages.ts';
+import type { Node } from '../kernel/node.ts';
 import type { Namespace } from '../namespaces.ts';
 
 export interface Closed {
@@ -39,6 +40,15 @@ export class Stream {
   /** Past the framing of WebSocket. */
   raw(...bytes: readonly number[]): void {
     (this.#socket as unknown as { _socket: Socket })._socket.write(Uint8Array.from(bytes));
+  }
+
+  /** Calls back at each answer to a ping. */
+  onPong(callback: () => void): void {
+    this.#socket.on('pong', callback);
+  }
+
+  ping(): void {
+    this.#socket.ping();
   }
 
   welcome(more: object = {}): void {
@@ -78,7 +88,7 @@ export class FakeController implements Disposable {
     });
   }
 
-  static async listen(where: Namespace, port: number): Promise<FakeController> {
+  private static async listen(where: Namespace, port: number): Promise<FakeController> {
     return await where.stay(async () => {
       const handleProtocols = (): string => controller.subprotocol;
       const server = new WebSocketServer({ host: '127.0.0.1', port, handleProtocols });
@@ -86,6 +96,12 @@ export class FakeController implements Disposable {
       await once(server, 'listening');
       return controller;
     });
+  }
+
+  /** Takes the place of a node's real controller, which is ended. */
+  static async instead(node: Node): Promise<FakeController> {
+    await node.killController('SIGTERM');
+    return FakeController.listen(node.node, 9470);
   }
 
   /** The next connection of the agent, once it has said hello. */

@@ -93,8 +93,7 @@ const badFrames: readonly Bad[] = [
 /** An agent in sync with a real controller, which then gives its place to a fake one. */
 async function hostileNode(): Promise<{ node: Node; controller: FakeController; kept: () => Promise<void> }> {
   const node = await Node.start({ services: [dns] });
-  await node.killController('SIGTERM');
-  const controller = await FakeController.listen(node.node, 9470);
+  const controller = await FakeController.instead(node);
   await node.listen(node.node, 'udp', 53);
   const kernel = (): string[] => [node.run('nft -s list table inet vipward'), node.run('ip -o address')];
   const before = kernel();

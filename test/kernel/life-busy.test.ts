@@ -1,0 +1,229 @@
+// A kernel that others keep busy: the agent waits for it without a word being lost, a question unanswered or
+// a change forgotten.
+import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FakeController, type Stream } from '../agent/fake-controller.ts';
+import { prober } from '../agent/life.ts';
+import { Namespace, runIn, spawnIn } from '../namespaces.ts';
+import { Node, type Service, skip } from './node.ts';
+import { hasTool } from './own-kernel.ts';
+
+const dns: Service = { name: 'dns', addresses: ['10.77.0.100', 'fd77::100'], ports: ['UDP 53'] };
+const busyMs = 10_000;
+/** Each of these holds the kernel for longer than this test lets an answer take. */
+const [iptablesRules, nftElements, hogElements] = [50_000, 200_000, 10_000];
+const answerWithinMs = 5000;
+const unprivileged = 'setpriv --reuid 65534 --regid 65534 --clear-groups';
+
+/** Addresses outside every network of the test. */
+function address(n: number): string {
+  return `198.${18 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}`;
+}
+
+function some(count: number, each: (n: number) => string, between: string): string {
+  return Array.from({ length: count }, (_, n) => each(n)).join(between);
+}
+
+/** A shell that does the same again and again with a file on descriptor 3, until it is killed. */
+function loop(
+  where: Namespace,
+  folder: string,
+  { name, input, words }: Record<'name' | 'input' | 'words', string>,
+) {
+  const path = join(folder, name);
+  writeFileSync(path, input);
+  const fd = openSync(path, 'r');
+  const argv = ['sh', '-c', `while :; do ${words}; echo done; done`] as const;
+  const child = spawnIn(where, argv, { stdio: ['ignore', 'pipe', 'pipe', fd], detached: true });
+  closeSync(fd);
+  return new Load(name, child);
+}
+
+class Load implements AsyncDisposable {
+  rounds = 0;
+  said = '';
+  readonly name: string;
+  readonly #child: ChildProcess;
+
+  constructor(name: string, child: ChildProcess) {
+    this.name = name;
+    this.#child = child;
+    child.stdout?.on('data', (part: Buffer) => {
+      this.rounds += `${part}`.split('done\n').length - 1;
+    });
+    child.stderr?.on('data', (part: Buffer) => {
+      this.said += `${part}`;
+    });
+  }
+
+  /** A process that waits in the kernel dies when the kernel lets it go. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    process.kill(-(this.#child.pid ?? 0), 'SIGKILL');
+    await once(this.#child, 'close');
+  }
+}
+
+/** How long the longest pause between two calls of `beat` was. */
+class Pauses {
+  longestMs = 0;
+  count = 0;
+  #lastMs = performance.now();
+
+  beat(): void {
+    const now = performance.now();
+    this.longestMs = Math.max(this.longestMs, now - this.#lastMs);
+    this.#lastMs = now;
+    this.count++;
+  }
+}
+
+/** Asks for /healthz on one connection as soon as the last question is answered. */
+async function health(node: Node): Promise<{ pauses: Pauses; end: () => void }> {
+  const socket = await node.connect('127.0.0.1', 9471, node.node);
+  const pauses = new Pauses();
+  let ended = false;
+  const ask = (): void => {
+    if (!ended) socket.write('GET /healthz HTTP/1.1\r\nHost: agent\r\n\r\n');
+  };
+  socket.on('data', (part: Buffer) => {
+    assert.match(`${part}`, /^HTTP\/1\.1 200 /);
+    pauses.beat();
+    setTimeout(ask, 20);
+  });
+  ask();
+  return {
+    pauses,
+    end: () => {
+      ended = true;
+      pauses.beat();
+    },
+  };
+}
+
+/** Every 200 ms a VIP comes, on the node, with a port of its own; those are returned. */
+async function change(stream: Stream, forMs: number): Promise<number> {
+  const { generation } = stream.hello;
+  const end = performance.now() + forMs;
+  let n = 0;
+  for (; performance.now() < end && n < 90; n++) {
+    const vip = `10.77.0.${110 + n}`;
+    const port = {
+      protocol: 'TCP',
+      port: 8000 + n,
+      service: `default/s${n}`,
+      delivery: 'host',
+      sources: null,
+    };
+    const rule = { address: vip, filtered: true, egress: false, ports: [port] };
+    const placement = { address: vip, term: { generation, n: 100 + n } };
+    for (const [table, set] of [
+      ['rules', [rule]],
+      ['placements', [placement]],
+    ] as const)
+      stream.say({ type: 'delta', table, from: 7 + n, to: 8 + n, set, remove: [] });
+    await sleep(200);
+  }
+  return n;
+}
+
+/** One flush that takes seconds, and behind it a waiter, who has the lock of all namespaces meanwhile. */
+const mutexHog = `while read -r line; do echo "$line" | nft -f -; done </proc/self/fd/3
+  nft flush set ip hog s & sleep 0.2; nft add table ip waits; wait`;
+const isRoot =
+  process.getuid?.() === 0 && runIn(Namespace.current(), ['sh', '-c', `${unprivileged} true`]).status === 0;
+const asNobody = isRoot ? `${unprivileged} ` : '';
+
+for (const [what, loads] of [
+  ['iptables-nft-restore and nft -f', ['iptables', 'nft']],
+  ['an unprivileged user with a namespace of its own', ['hog']],
+] as const) {
+  test(`a busy kernel does no harm: ${what}`, {
+    skip: skip || hasTool('nft', '--version') || hasTool('iptables-nft-restore', '--version'),
+  }, async () => {
+    await using node = await Node.start({ services: [dns] });
+    await node.listen(node.node, 'udp', 53);
+    using controller = await FakeController.instead(node);
+    const stream = await controller.next();
+    stream.begin();
+    await node.until('a stream in sync', async () => (await node.status()).controllers[0]?.state === 'open');
+    const packets = await prober(node, '10.77.0.100', 53);
+    await using stack = new AsyncDisposableStack();
+    const running = loads.map((name) => stack.use(startLoad(node, name)));
+    const [pongs, own] = [new Pauses(), new Pauses()];
+    stream.onPong(() => pongs.beat());
+    const timer = setInterval(() => {
+      own.beat();
+      stream.ping();
+    }, 20);
+    const { pauses: answers, end } = await health(node);
+    const changes = await change(stream, busyMs);
+    pongs.beat();
+    clearInterval(timer);
+    end();
+    const rounds = running.map(({ name, rounds: done }) => `${done} rounds of ${name}`).join(', ');
+    await stack.disposeAsync();
+    const lost = await packets.lost();
+    assert.equal(running.map(({ said }) => said.slice(0, 1000)).join(''), '');
+    await node.until('the last change is acknowledged', () =>
+      ['rules', 'placements'].every((table) =>
+        stream.heard.some((said) => said.type === 'ack' && said.table === table && said.seq === 7 + changes),
+      ),
+    );
+    const [filter, addresses] = [node.run('nft list table inet vipward'), node.run('ip -o address')];
+    for (let n = 0; n < changes; n++) {
+      assert.match(filter, new RegExp(`10\\.77\\.0\\.${110 + n} \\. (tcp|6) \\. ${8000 + n}\\b`));
+      assert.ok(addresses.includes(` 10.77.0.${110 + n}/32 `), `no address for change ${n}`);
+    }
+    assert.equal(lost, 0);
+    process.stdout.write(
+      `beside ${rounds}: longest silence on the stream ${Math.round(pongs.longestMs)} ms, of /healthz ` +
+        `${Math.round(answers.longestMs)} ms, of this test itself ${Math.round(own.longestMs)} ms; ` +
+        `${changes} changes in, 0 of ${packets.sent} datagrams lost\n`,
+    );
+    assert.ok(pongs.longestMs < answerWithinMs, `${pongs.longestMs} ms without a word`);
+    assert.ok(answers.longestMs < answerWithinMs, `${answers.longestMs} ms without an answer`);
+  });
+}
+
+function startLoad(node: Node, name: 'iptables' | 'nft' | 'hog'): Load {
+  const rules = Array.from({ length: iptablesRules }, (_, n) => `-A many -s ${address(n)}/32 -j DROP`);
+  switch (name) {
+    case 'iptables':
+      return loop(node.node, node.folder, {
+        name,
+        input: ['*filter', ':many - [0:0]', ...rules, 'COMMIT', ''].join('\n'),
+        words: 'iptables-nft-restore < /proc/self/fd/3',
+      });
+    case 'nft':
+      return loop(node.node, node.folder, {
+        name,
+        input: `table ip big {}\ndelete table ip big\ntable ip big { set s {
+          type ipv4_addr; size ${nftElements}; elements = { ${some(nftElements, address, ', ')} }; }; }\n`,
+        words: 'nft -f /proc/self/fd/3',
+      });
+    case 'hog':
+      return loop(node.node, node.folder, {
+        name,
+        input: hogLines(),
+        words: `${asNobody}unshare -Urn sh -c '${mutexHog}'`,
+      });
+    default:
+      return name satisfies never;
+  }
+}
+
+/** Who may not raise the buffer of a socket adds no more than so many elements at once. */
+function hogLines(): string {
+  const lines = ['table ip hog { set s { type ipv4_addr . inet_service; flags interval; }; }'];
+  for (let from = 0; from < hogElements; from += 1000) {
+    const element = (n: number): string => `${address(from + n)} . ${n + 1}-${n + 3}`;
+    lines.push(`add element ip hog s { ${some(1000, element, ', ')} }`);
+  }
+  return `${lines.join('\n')}\n`;
+}
