@@ -43,7 +43,7 @@ export class BenchController implements Disposable {
       sessions: this.#sessions,
       authenticate: () => ({ node: null }),
       isOpen: () => this.isOpen,
-      ...{ version: 'bench', cluster: 'bench', generation: () => 1 },
+      ...{ version: 'bench', cluster: () => 'bench', generation: () => 1 },
       onEvent: () => {},
       ...{ connectionLimit: 8, helloTimeoutMs: 5000 },
     });

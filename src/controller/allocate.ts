@@ -1,8 +1,7 @@
 // Which Service has which VIPs. Pure: no clock, no machine; a change costs the Services it names, never all
 // of them.
 
-import type { Address, Family } from '../state/address.ts';
-import { familyOf } from '../state/address.ts';
+import { type Address, type Family, familyOf } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
 import { exhausted, isNeverVip, type Outcome, wantedFamilies } from './families.ts';
 import { Free } from './free.ts';
@@ -73,7 +72,8 @@ export class Allocator {
     const touched = new Set<Address>();
     for (const key of remove) this.#remove(key, touched);
     // Those who have an address already choose first, or a newcomer could be given what is theirs.
-    const known = (service: ServiceManifest) => (this.#assigned.has(service.key) ? 0 : 1);
+    const known = ({ key, recorded }: ServiceManifest) =>
+      this.#assigned.has(key) || recorded?.length ? 0 : 1;
     const ordered = [...set].sort((a, b) => known(a) - known(b) || compareServices(a, b));
     for (const service of ordered) this.#set(service, touched);
     this.#retry(touched);
@@ -96,7 +96,7 @@ export class Allocator {
 
   #set(service: ServiceManifest, touched: Set<Address>): void {
     const { key } = service;
-    const before = this.#assigned.get(key) ?? nothing;
+    const before = this.#assigned.get(key) ?? service.recorded ?? nothing;
     this.#services.set(key, service);
     const outcome = service.refusal === null ? this.#assign(service, before) : { refusal: service.refusal };
     if ('refusal' in outcome) {

@@ -53,7 +53,8 @@ function operatorOnly(principal: Principal | null): Reply | null {
 }
 
 function readiness({ synced, reason, problems }: Status): Reply {
-  if (synced) return { status: 200, body: 'ok\n' };
+  const isReady = typeof synced === 'boolean' ? synced : Object.values(synced).every(Boolean);
+  if (isReady) return { status: 200, body: 'ok\n' };
   const code = reason ?? 'NotSynced';
   const [problem] = problems;
   const message =

@@ -5,15 +5,15 @@ import type { OptionValues } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
 import { type HostPort, isLoopback, parseHostPort } from '../process/values.ts';
 import { type Pool, parsePools } from './pools.ts';
+import { type KubernetesConfig, kubernetesConfig, kubernetesOptions } from './sources/kubernetes/config.ts';
 
-export const controllerOptions = [
+const ownOptions = [
   {
     name: 'services',
     kind: 'text',
     placeholder: 'PATH',
     help: 'file or folder of Service manifests, watched',
   },
-  { name: 'kubernetes', kind: 'flag', help: 'read Services from a Kubernetes API server' },
   {
     name: 'pool',
     kind: 'list',
@@ -30,9 +30,8 @@ export const controllerOptions = [
   {
     name: 'state',
     kind: 'text',
-    default: '/var/lib/vipward',
     placeholder: 'DIR',
-    help: 'where records are kept',
+    help: 'where records are kept, without --kubernetes (default: /var/lib/vipward)',
   },
   {
     name: 'config',
@@ -73,6 +72,11 @@ export const controllerOptions = [
   },
 ] as const;
 
+export const controllerOptions: readonly [...typeof ownOptions, ...typeof kubernetesOptions] = [
+  ...ownOptions,
+  ...kubernetesOptions,
+];
+
 export type ControllerValues = OptionValues<typeof controllerOptions>;
 
 export interface TlsFiles {
@@ -81,11 +85,15 @@ export interface TlsFiles {
   readonly clientCa: string | undefined;
 }
 
+/** Where Services come from, and where what must survive a restart is kept. */
+export type SourceConfig =
+  | { readonly kind: 'files'; readonly path: string; readonly stateDir: string }
+  | ({ readonly kind: 'kubernetes' } & KubernetesConfig);
+
 export interface ControllerConfig {
-  readonly servicesPath: string;
+  readonly source: SourceConfig;
   readonly pools: readonly Pool[];
   readonly listen: HostPort;
-  readonly stateDir: string;
   readonly tokenFile: string | undefined;
   readonly tls: TlsFiles | undefined;
   readonly massRemoval: 'wait' | 'now';
@@ -94,12 +102,6 @@ export interface ControllerConfig {
 
 /** Checks the values against each other. Throws UsageError that says which flag to change. */
 export function controllerConfig(values: ControllerValues): ControllerConfig {
-  if (values.kubernetes) {
-    throw new UsageError('--kubernetes is not built yet: use --services with a file or folder of manifests');
-  }
-  if (values.services === undefined) {
-    throw new UsageError('--services PATH is missing: name a file or folder of Service manifests');
-  }
   const listen = parseHostPort(values.listen, '--listen');
   const tls = tlsFiles(values);
   if (!isLoopback(listen.host) && tls === undefined && values.tokenFile === undefined && !values.insecure) {
@@ -108,15 +110,25 @@ export function controllerConfig(values: ControllerValues): ControllerConfig {
     );
   }
   return {
-    servicesPath: values.services,
+    source: sourceConfig(values),
     pools: parsePools(values.pool),
     listen,
-    stateDir: values.state,
     tokenFile: values.tokenFile,
     tls,
     massRemoval: values.massRemoval,
     filterByDefault: values.onlyAllowTrafficServicePorts === 'true',
   };
+}
+
+function sourceConfig(values: ControllerValues): SourceConfig {
+  const { services: path, state } = values;
+  if (values.kubernetes) {
+    if (path !== undefined) throw new UsageError('--services and --kubernetes: give one of them');
+    if (state !== undefined) throw new UsageError('--state: with --kubernetes the cluster keeps the records');
+    return { kind: 'kubernetes', ...kubernetesConfig(values) };
+  }
+  if (path !== undefined) return { kind: 'files', path, stateDir: state ?? '/var/lib/vipward' };
+  throw new UsageError('--services PATH is missing: name a file or folder of Service manifests');
 }
 
 /** The server options of node:https for the files that were named; read at start and when they change. */

@@ -25,7 +25,6 @@ export interface ControllerInput {
 }
 
 export class Controller {
-  readonly cluster: string;
   readonly allocator: Allocator;
   readonly rules: Table<'rules'> = new Table('rules');
   readonly nodes: Nodes = new Nodes();
@@ -36,13 +35,14 @@ export class Controller {
   /** True once a reading was believed: from then on agents are told what there is. */
   isPublished = false;
   readonly #input: ControllerInput;
+  #cluster: string;
   #generation: number;
   #n = 0;
 
   constructor(input: ControllerInput) {
     const { records, pools } = input;
     this.#input = input;
-    this.cluster = records.cluster;
+    this.#cluster = records.cluster;
     this.#generation = records.generation;
     this.drained = new Set(records.drained);
     for (const name of this.drained) this.nodes.at(name).isDrained = true;
@@ -59,8 +59,19 @@ export class Controller {
     });
   }
 
+  /** What agents pin: they obey no controller of another cluster. */
+  get cluster(): string {
+    return this.#cluster;
+  }
+
   get generation(): number {
     return this.#generation;
+  }
+
+  /** Takes on what a source knows only later than this was made; nothing was published before. */
+  rule(cluster: string, generation: number): void {
+    this.#cluster = cluster;
+    this.#generation = generation;
   }
 
   readonly nextTerm = (): Term => ({ generation: this.#generation, n: ++this.#n });

@@ -1,9 +1,9 @@
 // What a controller is without its server: records, source, and the state between them, wired together.
 
 import type { Log } from '../process/log.ts';
-import type { ControllerConfig } from './config.ts';
+import type { ControllerConfig, SourceConfig } from './config.ts';
 import { Controller } from './controller.ts';
-import { Readings } from './readings.ts';
+import { Readings, type ReadingsInput } from './readings.ts';
 import type { Problem } from './service.ts';
 import { FileSource } from './sources/files.ts';
 import { type Status, statusOf } from './status.ts';
@@ -12,32 +12,43 @@ import { readRecords, Store, stateFile, writeRecords } from './store.ts';
 export interface CoreInput {
   readonly log: Log;
   readonly signal: AbortSignal;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly version: string;
   readonly massRemovalWaitMs: number;
   /** The first reading was believed: agents that wait are to be told. */
   readonly onPublished: () => void;
+  /** This process must not go on; what is open is closed, and the message is its last word. */
+  readonly onFatal: (error: Error) => void;
 }
 
 export interface Core {
   readonly controller: Controller;
-  readonly store: Store;
-  readonly source: FileSource;
   readonly readings: Readings;
   readonly status: () => Status;
+  /** Begins to read the source. From files it resolves after the first reading. */
+  readonly start: () => Promise<void>;
+  /** Resolves when everything is written and ended, after the signal was aborted. */
+  readonly end: () => Promise<void>;
 }
 
+export type FileConfig = Extract<SourceConfig, { kind: 'files' }>;
+
 /** Reads the records and begins a new generation of terms. Throws StateError. */
-export async function makeCore(config: ControllerConfig, input: CoreInput): Promise<Core> {
-  const { log, signal, massRemovalWaitMs, onPublished } = input;
-  const read = await readRecords(config.stateDir);
+export async function makeFileCore(
+  config: ControllerConfig,
+  { path, stateDir }: FileConfig,
+  input: CoreInput,
+): Promise<Core> {
+  const { log, signal } = input;
+  const read = await readRecords(stateDir);
   const records = { ...read, generation: read.generation + 1 };
   // A term must never be issued twice: the generation is on the disk before anybody is told of it.
-  await writeRecords(config.stateDir, records);
-  const nowMs = () => performance.now();
+  await writeRecords(stateDir, records);
   const onChange = () => store.touch();
-  const { pools, filterByDefault, massRemoval } = config;
+  const { pools, filterByDefault } = config;
   const controller = new Controller({ records, pools, filterByDefault, onChange, nowMs });
   const store = new Store({
-    dir: config.stateDir,
+    dir: stateDir,
     records: () => controller.records(),
     onTrouble: (error) => {
       if (error === null) log.info('recordsWritten');
@@ -45,39 +56,52 @@ export async function makeCore(config: ControllerConfig, input: CoreInput): Prom
     },
   });
   const source = new FileSource({
-    path: config.servicesPath,
+    path,
     signal,
     onReading: (changes, isComplete) => readings.follow(changes, isComplete),
     onError: (error) => log.error({ reason: (error as Error).message }, 'sourceFailed'),
   });
   const { catalog } = source;
-  const readings = new Readings({
-    controller,
-    truth: catalog,
-    massRemoval,
-    massRemovalWaitMs,
-    readAgain: () => source.readAgain(),
-    onPublished: () => {
-      log.info({ services: controller.allocator.services.size, vips: controller.rules.size }, 'synced');
-      onPublished();
-    },
-    onMassRemoval: (held) => log.warn({ held }, held === null ? 'massRemovalOver' : 'massRemoval'),
-    nowMs,
-  });
+  const readAgain = () => source.readAgain();
+  const readings = makeReadings({ controller, truth: catalog, readAgain }, config, input);
   const status = () => {
     const [problems, ignored] = [
-      [...catalog.problems(), ...recordsProblem(config, store)],
+      [...catalog.problems(), ...recordsProblem(stateDir, store)],
       catalog.ignored(),
     ];
     const reason = controller.isPublished ? null : 'NotComplete';
     const { massRemoval: held } = readings;
     return statusOf({ controller, massRemoval: held, problems, invalid: catalog.invalid, ignored, reason });
   };
-  return { controller, store, source, readings, status };
+  return { controller, readings, status, start: () => source.start(), end: () => store.flush() };
+}
+
+/** The readings of any source, with what is logged of them. */
+export function makeReadings(
+  parts: Pick<ReadingsInput, 'controller' | 'truth' | 'readAgain'>,
+  { massRemoval }: ControllerConfig,
+  { log, massRemovalWaitMs, onPublished }: CoreInput,
+): Readings {
+  const { allocator, rules } = parts.controller;
+  return new Readings({
+    ...parts,
+    massRemoval,
+    massRemovalWaitMs,
+    onPublished: () => {
+      log.info({ services: allocator.services.size, vips: rules.size }, 'synced');
+      onPublished();
+    },
+    onMassRemoval: (held) => log.warn({ held }, held === null ? 'massRemovalOver' : 'massRemoval'),
+    nowMs,
+  });
+}
+
+export function nowMs(): number {
+  return performance.now();
 }
 
 /** A controller whose records are not on its disk serves, and would know less after a restart. */
-function recordsProblem({ stateDir }: ControllerConfig, { trouble }: Store): Problem[] {
+function recordsProblem(stateDir: string, { trouble }: Store): Problem[] {
   if (trouble === null) return [];
   return [{ file: stateFile(stateDir), document: null, service: null, message: trouble.message }];
 }

@@ -28,7 +28,7 @@ export interface HubInput {
   /** False until the source was read whole once. */
   readonly isOpen: () => boolean;
   readonly version: string;
-  readonly cluster: string;
+  readonly cluster: () => string;
   readonly generation: () => number;
   readonly onEvent: (event: HubEvent) => void;
   /** Connections that may be open at once, those that have not said hello included. */
@@ -214,7 +214,7 @@ export class Hub {
       type: 'welcome',
       version,
       features,
-      cluster,
+      cluster: cluster(),
       generation,
       ruling: true,
     };

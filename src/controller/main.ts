@@ -8,6 +8,7 @@ import { readOptions } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
 import { readVersion } from '../process/version.ts';
 import { controllerConfig, controllerOptions } from './config.ts';
+import { DeposedError } from './kubernetes-core.ts';
 import { startController } from './run.ts';
 import { StateError } from './store.ts';
 
@@ -35,6 +36,7 @@ export async function runController(
     const log = createLog(values.logLevel, destination, { component: 'controller' });
     const running = await startController(config, {
       log,
+      env,
       signal,
       version: readVersion(),
       droppedLogLines: () => destination.dropped,
@@ -57,7 +59,11 @@ export async function runController(
     return 0;
   } catch (error) {
     if (error instanceof UsageError) return say(error.message, error.exitCode);
-    if (error instanceof StateError || (error as NodeJS.ErrnoException).syscall !== undefined) {
+    if (
+      error instanceof DeposedError ||
+      error instanceof StateError ||
+      (error as NodeJS.ErrnoException).syscall !== undefined
+    ) {
       return say((error as Error).message, 1);
     }
     throw error;

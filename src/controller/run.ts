@@ -9,9 +9,10 @@ import { heartbeatMs } from '../protocol/messages.ts';
 import { apiRoutes } from './api.ts';
 import type { ControllerConfig } from './config.ts';
 import type { Controller } from './controller.ts';
-import { type Core, makeCore } from './core.ts';
+import { type Core, type CoreInput, makeFileCore } from './core.ts';
 import { type Principal, principalOf, readTokens, type Tokens } from './credentials.ts';
 import { Hub } from './hub.ts';
+import { makeKubernetesCore } from './kubernetes-core.ts';
 import { scrape } from './metrics.ts';
 import type { Pool } from './pools.ts';
 import { connectionLimit, listenOn, makeServer } from './server.ts';
@@ -37,6 +38,8 @@ export interface RunInput {
   readonly version: string;
   readonly droppedLogLines: () => number;
   readonly timing?: Timing;
+  /** Where kubeconfigs and the Pod are found; only a controller in a cluster needs it. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
 export interface Running {
@@ -45,24 +48,27 @@ export interface Running {
   readonly status: () => Status;
   /** Takes over what can change without a restart: pools and the guard against mass removal. */
   readonly follow: (config: ControllerConfig) => void;
-  /** Resolves when everything is closed and written, after the signal was aborted. */
+  /**
+   * Resolves when everything is closed and written, after the signal was aborted. Rejects, likewise closed,
+   * with DeposedError if another process rules.
+   */
   readonly done: Promise<void>;
 }
 
 /**
  * Starts a controller; resolves once it listens and has read its source once. Throws UsageError, StateError.
  */
-export async function startController(config: ControllerConfig, input: RunInput): Promise<Running> {
-  const { log, signal, timing = usualTiming } = input;
+export async function startController(config: ControllerConfig, given: RunInput): Promise<Running> {
+  const { log, timing = usualTiming, env = {}, version } = given;
+  const fatal = new AbortController();
+  const signal = AbortSignal.any([given.signal, fatal.signal]);
+  const input = { ...given, signal };
   const tokens = watchedTokens(config.tokenFile, input);
+  const { massRemovalWaitMs } = timing;
   const onPublished = () => hub.begin();
-  const core = await makeCore(config, {
-    log,
-    signal,
-    massRemovalWaitMs: timing.massRemovalWaitMs,
-    onPublished,
-  });
-  const { controller, source, status } = core;
+  const onFatal = (error: Error) => fatal.abort(error);
+  const core = await makeCore(config, { log, signal, env, version, massRemovalWaitMs, onPublished, onFatal });
+  const { controller, status } = core;
   const takesCertificates = config.tls?.clientCa !== undefined;
   const whoIs = (request: IncomingMessage) => principalOf(request, { tokens, takesCertificates });
   const hub = makeHub(core, { ...input, timing, whoIs });
@@ -82,10 +88,12 @@ export async function startController(config: ControllerConfig, input: RunInput)
     hub.terminate();
     server.closeAllConnections();
     server.close();
-    await core.store.flush();
+    await core.end();
     log.info('stopped');
+    fatal.signal.throwIfAborted();
   });
-  await source.start();
+  done.catch(() => undefined);
+  await core.start();
   const follow = (changed: ControllerConfig) => {
     core.readings.mode = changed.massRemoval;
     if (samePools(changed.pools, pools)) return;
@@ -93,6 +101,12 @@ export async function startController(config: ControllerConfig, input: RunInput)
     controller.setPools(pools);
   };
   return { url, controller, status, done, follow };
+}
+
+function makeCore(config: ControllerConfig, input: CoreInput): Promise<Core> | Core {
+  const { source } = config;
+  if (source.kind === 'files') return makeFileCore(config, source, input);
+  return makeKubernetesCore(config, source, input);
 }
 
 interface HubParts extends RunInput {
@@ -117,7 +131,7 @@ function makeHub({ controller, readings }: Core, { log, timing, version, whoIs, 
     authenticate: (request) => nodeOf(whoIs(request)),
     isOpen: () => readings.wasReadWhole,
     version,
-    cluster: controller.cluster,
+    cluster: () => controller.cluster,
     generation: () => controller.generation,
     onEvent: ({ event, ...rest }) => {
       log.info(rest, event);

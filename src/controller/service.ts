@@ -43,6 +43,8 @@ export interface ServiceManifest {
    * first.
    */
   readonly createdMs: number;
+  /** Addresses it had before this controller started, where the source keeps such a record. */
+  readonly recorded?: readonly Address[];
   /** Addresses asked for; empty leaves the choice to the pool. */
   readonly addresses: readonly Address[];
   readonly pool: string | null;

@@ -65,12 +65,22 @@ export interface RefusedService {
   readonly message: string;
 }
 
-export interface Status {
+/** What is said of a controller in a cluster, beside the rest. */
+export interface ClusterRole {
+  readonly role: 'active' | 'standby';
+  readonly identity: string;
+  /** Who holds the Lease and where agents reach it, as far as it is known. */
+  readonly leader: { readonly identity: string; readonly address: string | null } | null;
+  /** Which lists were read to their end once. */
+  readonly synced: Readonly<Record<string, boolean>>;
+}
+
+export interface Status extends Partial<Omit<ClusterRole, 'synced'>> {
   readonly cluster: string;
   readonly generation: number;
   readonly seq: number;
-  /** The source was read whole once, and believed. */
-  readonly synced: boolean;
+  /** The source was read whole once, and believed; from a cluster, which lists were read to their end. */
+  readonly synced: boolean | ClusterRole['synced'];
   readonly reason: string | null;
   readonly vips: readonly VipStatus[];
   readonly nodes: readonly NodeStatus[];
@@ -89,10 +99,11 @@ export interface StatusInput {
   readonly invalid: ReadonlyMap<ServiceKey, string>;
   readonly ignored: Readonly<Record<string, number>>;
   readonly reason: string | null;
+  readonly role?: ClusterRole;
 }
 
 export function statusOf(input: StatusInput): Status {
-  const { controller, massRemoval, problems, invalid, ignored, reason } = input;
+  const { controller, massRemoval, problems, invalid, ignored, reason, role } = input;
   const refused: RefusedService[] = [];
   for (const [key, refusal] of controller.allocator.refusals) refused.push({ key, ...refusal });
   for (const [key, message] of invalid) refused.push({ key, reason: 'NotSupported', message });
@@ -101,6 +112,7 @@ export function statusOf(input: StatusInput): Status {
     generation: controller.generation,
     seq: controller.rules.seq,
     synced: controller.isPublished,
+    ...role,
     reason: massRemoval === null ? reason : 'MassRemoval',
     vips: [...controller.rules.keys()].map((address) => vipStatus(controller, address)),
     nodes: [...controller.nodes.all()].map((node) => nodeStatus(controller, node)),

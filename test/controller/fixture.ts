@@ -114,7 +114,7 @@ export async function runningController(
 /** Asks the status until it is as it should be; a test that never gets there is ended by its runner. */
 export async function untilStatus(
   running: Running,
-  condition: (status: ReturnType<Running['status']>) => boolean,
+  condition: (status: ReturnType<Running['status']>) => unknown,
 ): Promise<void> {
   while (!condition(running.status())) await new Promise((resolve) => setTimeout(resolve, 5));
 }

@@ -210,7 +210,8 @@ test(
     const argv = ['--services', '/x', '--listen', '0.0.0.0:1'];
     await rejects(configOf(argv), /--token-file, or say --insecure/);
     equal((await configOf([...argv, '--insecure'])).listen.host, '0.0.0.0');
-    await rejects(configOf(['--kubernetes']), /not built yet/);
+    await rejects(configOf(['--kubernetes', '--state', '/x']), /--state: .*the cluster keeps the records/);
+    await rejects(configOf(['--kubernetes', '--services', '/x']), /give one of them/);
     await rejects(configOf([]), /--services PATH is missing/);
   },
 );

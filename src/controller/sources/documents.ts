@@ -71,7 +71,9 @@ export function splitDocuments(text: string): string[] {
 
 function parsePart(part: string, isJson: boolean, index: number): DocumentFacts {
   try {
-    const facts = (isJson ? [JSON.parse(part) as unknown] : yamlValues(part, index)).map(readDocument);
+    const facts = (isJson ? [JSON.parse(part) as unknown] : yamlValues(part, index)).map((value) =>
+      readDocument(value),
+    );
     if (facts.length === 1 && facts[0] !== undefined) return facts[0];
     return {
       services: facts.flatMap(({ services }) => services),

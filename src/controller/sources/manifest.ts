@@ -1,8 +1,15 @@
 // One document of a manifest file -> the Services in it, or what is wrong with it, by field. Pure.
 
-import { type Family, type Prefix, parsePrefix } from '../../state/address.ts';
+import {
+  type Address,
+  AddressError,
+  type Family,
+  type Prefix,
+  parseAddress,
+  parsePrefix,
+} from '../../state/address.ts';
 import { parsePort, parseProtocol } from '../../state/port.ts';
-import { parseServiceKey, type ServiceKey } from '../../state/service.ts';
+import { Delivery, parseServiceKey, type ServiceKey } from '../../state/service.ts';
 import type { FamilyWish, ServiceManifest, ServicePort, ServiceRefusal } from '../service.ts';
 import { type AnnotationFacts, readAnnotations } from './annotations.ts';
 import { choiceAt, FieldError, fieldAt, type Mapping, mapping, sequence, textAt } from './fields.ts';
@@ -24,8 +31,27 @@ export interface DocumentFacts {
   readonly ignored: readonly string[];
 }
 
+/** What differs between the sources of manifests. */
+export interface ManifestRules {
+  /** The classes of Services that are ours. */
+  readonly classes: readonly string[];
+  /** Whether Services without a class are ours as well. */
+  readonly takesUnclassed: boolean;
+  readonly delivery: Delivery;
+  /** Whether `status` is a record of ours, or something that was copied along. */
+  readonly readsStatus: boolean;
+}
+
+/** From files, a port belongs to a listener of the node itself unless the manifest says otherwise. */
+const fileRules: ManifestRules = {
+  classes: [loadBalancerClass],
+  takesUnclassed: true,
+  delivery: Delivery.host,
+  readsStatus: false,
+};
+
 /** Reads one document. Throws FieldError if nobody can tell which Services it means. */
-export function readDocument(value: unknown): DocumentFacts {
+export function readDocument(value: unknown, rules: ManifestRules = fileRules): DocumentFacts {
   const facts = {
     services: [] as ServiceManifest[],
     invalid: [] as DocumentFacts['invalid'][number][],
@@ -39,7 +65,7 @@ export function readDocument(value: unknown): DocumentFacts {
     }
     const key = readKey(object, at);
     try {
-      const service = readService(object, key);
+      const service = readService(object, key, rules);
       if (typeof service === 'string') facts.ignored.push(service);
       else facts.services.push(service);
     } catch (error) {
@@ -77,13 +103,15 @@ function readKey(object: Mapping, at: string): ServiceKey {
 }
 
 /** A Service of ours, or why it is none, as the word it is counted under. */
-function readService(object: Mapping, key: ServiceKey): ServiceManifest | string {
+function readService(object: Mapping, key: ServiceKey, rules: ManifestRules): ServiceManifest | string {
   const metadata = mapping(object['metadata'], 'metadata');
   const spec = mapping(object['spec'] ?? {}, 'spec');
   const type = textAt(spec['type'] ?? 'ClusterIP', 'spec.type');
   if (type !== 'LoadBalancer') return `Service of type ${type}`;
-  const ofClass = textAt(spec['loadBalancerClass'] ?? loadBalancerClass, 'spec.loadBalancerClass');
-  if (ofClass !== loadBalancerClass) return `Service of class ${ofClass}`;
+  const ofClass = spec['loadBalancerClass'] ?? null;
+  if (ofClass === null && !rules.takesUnclassed) return 'Service without a class';
+  if (ofClass !== null && !rules.classes.includes(textAt(ofClass, 'spec.loadBalancerClass')))
+    return `Service of class ${ofClass}`;
   const facts = readAnnotations(metadata['annotations'], spec['loadBalancerIP']);
   const ports = readPorts(spec['ports']);
   const sources = readSources(spec['loadBalancerSourceRanges'], facts.sourceRanges);
@@ -91,14 +119,14 @@ function readService(object: Mapping, key: ServiceKey): ServiceManifest | string
     key,
     namespace: key.slice(0, key.indexOf('/')),
     createdMs: readCreated(metadata['creationTimestamp']),
+    ...(rules.readsStatus ? { recorded: readIngress(object['status']) } : {}),
     addresses: facts.addresses,
     pool: facts.pool,
     sharingKey: facts.sharingKey,
     wish: readWish(spec),
     ports,
     sources,
-    // From files, a port belongs to a listener of the node itself unless the manifest says otherwise.
-    delivery: facts.delivery ?? 'host',
+    delivery: facts.delivery ?? rules.delivery,
     egress: facts.egress,
     onlyServicePorts: facts.onlyServicePorts,
     trafficPolicy: choiceAt(spec['externalTrafficPolicy'] ?? 'Cluster', 'spec.externalTrafficPolicy', [
@@ -130,6 +158,19 @@ function readCreated(value: unknown): number {
   if (Number.isNaN(ms))
     throw new FieldError('metadata.creationTimestamp', `expected a time, got ${JSON.stringify(text)}`);
   return ms;
+}
+
+/** The addresses that `status.loadBalancer` has; what is none is somebody else's, and left out. */
+function readIngress(value: unknown): Address[] {
+  const { loadBalancer } = (value ?? {}) as { loadBalancer?: { ingress?: readonly { ip?: string }[] } };
+  return (loadBalancer?.ingress ?? []).flatMap(({ ip }) => {
+    try {
+      return ip === undefined ? [] : [parseAddress(ip)];
+    } catch (error) {
+      if (error instanceof AddressError) return [];
+      throw error;
+    }
+  });
 }
 
 function readPorts(value: unknown): ServicePort[] {

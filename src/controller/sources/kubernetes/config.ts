@@ -1,0 +1,120 @@
+// The flags of `--kubernetes`, and what they say together. Pure; config.ts of the controller is the caller.
+
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { OptionValues } from '../../../process/options.ts';
+import { UsageError } from '../../../process/usage.ts';
+
+export const kubernetesOptions = [
+  { name: 'kubernetes', kind: 'flag', help: 'read Services from a Kubernetes API server' },
+  {
+    name: 'kubeconfig',
+    kind: 'text',
+    placeholder: 'FILE',
+    help: 'how to reach it (else KUBECONFIG, the Pod, ~/.kube/config)',
+  },
+  {
+    name: 'context',
+    kind: 'text',
+    placeholder: 'NAME',
+    help: 'context of the kubeconfig (else its current)',
+  },
+  { name: 'namespace', kind: 'text', placeholder: 'NS', help: 'where the Lease is (else vipward-system)' },
+  { name: 'identity', kind: 'text', placeholder: 'NAME', help: 'name of this process in the Lease' },
+  { name: 'advertise', kind: 'text', placeholder: 'HOST:PORT', help: 'where agents reach this process' },
+  {
+    name: 'load-balancer-class',
+    kind: 'list',
+    default: 'vipward.io/vip',
+    placeholder: 'NAME[,NAME...]',
+    help: 'classes of Services to serve',
+  },
+  {
+    name: 'default-class',
+    kind: 'choice',
+    choices: ['true', 'false'],
+    default: 'true',
+    help: 'serve Services without a class too',
+  },
+  {
+    name: 'watch-namespaces',
+    kind: 'list',
+    placeholder: 'NS[,NS...]',
+    help: 'only the Services of these namespaces',
+  },
+  {
+    name: 'leader-elect',
+    kind: 'choice',
+    choices: ['true', 'false'],
+    default: 'true',
+    help: 'wait for the Lease before ruling; false takes it',
+  },
+  {
+    name: 'leader-elect-lease-duration',
+    kind: 'duration',
+    default: '15s',
+    help: 'how long others wait for us',
+  },
+  {
+    name: 'leader-elect-renew-deadline',
+    kind: 'duration',
+    default: '10s',
+    help: 'how long we rule unrenewed',
+  },
+  { name: 'leader-elect-retry-period', kind: 'duration', default: '2s', help: 'time between renewals' },
+  {
+    name: 'leader-elect-resource-name',
+    kind: 'text',
+    default: 'vipward-controller',
+    placeholder: 'NAME',
+    help: 'name of the Lease',
+  },
+] as const;
+
+export interface KubernetesConfig {
+  readonly kubeconfig: string | undefined;
+  readonly context: string | undefined;
+  /** Undefined: the one of the Pod or of the context. */
+  readonly namespace: string | undefined;
+  readonly identity: string;
+  readonly advertise: string | null;
+  readonly classes: readonly string[];
+  readonly takesUnclassed: boolean;
+  /** Empty: all. */
+  readonly watchNamespaces: readonly string[];
+  readonly lease: LeaseConfig;
+}
+
+export interface LeaseConfig {
+  readonly name: string;
+  readonly waits: boolean;
+  readonly durationMs: number;
+  readonly renewDeadlineMs: number;
+  readonly retryPeriodMs: number;
+}
+
+/** Throws UsageError that says which flag to change. */
+export function kubernetesConfig(values: OptionValues<typeof kubernetesOptions>): KubernetesConfig {
+  const { kubeconfig, context, namespace, advertise = null } = values;
+  const lease = {
+    name: values.leaderElectResourceName,
+    waits: values.leaderElect === 'true',
+    durationMs: values.leaderElectLeaseDuration,
+    renewDeadlineMs: values.leaderElectRenewDeadline,
+    retryPeriodMs: values.leaderElectRetryPeriod,
+  };
+  if (lease.durationMs <= lease.renewDeadlineMs) {
+    throw new UsageError('--leader-elect-lease-duration must be longer than --leader-elect-renew-deadline');
+  }
+  if (lease.renewDeadlineMs <= lease.retryPeriodMs * 1.2) {
+    throw new UsageError('--leader-elect-renew-deadline must be over 1.2 times --leader-elect-retry-period');
+  }
+  return {
+    ...{ kubeconfig, context, namespace, advertise, lease },
+    // Two processes on one machine are two: each needs a name of its own.
+    identity: values.identity ?? `${hostname()}_${randomBytes(4).toString('hex')}`,
+    classes: values.loadBalancerClass,
+    takesUnclassed: values.defaultClass === 'true',
+    watchNamespaces: values.watchNamespaces,
+  };
+}

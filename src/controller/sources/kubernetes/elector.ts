@@ -1,0 +1,175 @@
+// Keeps the Lease, or waits for it: one loop on a connection of its own. Others ask `rules()` before they
+// decide or write anything.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type ApiClient, ApiError } from './client.ts';
+import {
+  type LeaseRecord,
+  type LeaseSelf,
+  leaseObject,
+  nextStep,
+  readLease,
+  type SeenLease,
+  seeLease,
+} from './lease-record.ts';
+
+export interface ElectorInput {
+  readonly client: ApiClient;
+  readonly namespace: string;
+  readonly name: string;
+  readonly identity: string;
+  /** Where agents reach this controller, or null. */
+  readonly address: string | null;
+  /** False: another one's Lease is taken at once. */
+  readonly waits: boolean;
+  readonly durationMs: number;
+  readonly renewDeadlineMs: number;
+  readonly retryPeriodMs: number;
+  readonly signal: AbortSignal;
+  readonly random: () => number;
+  /** This process rules, by a generation nobody had before; called once, and never again after onDeposed. */
+  readonly onRule: (generation: number) => void;
+  /** Renewed again after it had failed for longer than the deadline, and nobody else ruled meanwhile. */
+  readonly onResume: () => void;
+  /** Another one rules: this process must not decide anything any more. */
+  readonly onDeposed: () => void;
+  readonly onProblem: (message: string | null) => void;
+}
+
+export class Elector {
+  readonly #input: ElectorInput;
+  #seen: SeenLease | null = null;
+  #isKnown = false;
+  #generation: number | null = null;
+  #takenWallMs = 0;
+  #renewedMs = Number.NEGATIVE_INFINITY;
+  #isDeposed = false;
+  #wasLate = false;
+  #problem: string | null = null;
+
+  constructor(input: ElectorInput) {
+    this.#input = input;
+  }
+
+  /** The record as it was last seen, for the status. */
+  get record(): LeaseRecord | null {
+    return this.#seen?.record ?? null;
+  }
+
+  get problem(): string | null {
+    return this.#problem;
+  }
+
+  /** True while the Lease was renewed within the deadline: by the clock, not by what a timer has said. */
+  rules(): boolean {
+    const { renewDeadlineMs } = this.#input;
+    const isFresh = performance.now() - this.#renewedMs < renewDeadlineMs;
+    return this.#generation !== null && !this.#isDeposed && isFresh;
+  }
+
+  /** The generation was raised above one that an agent had heard of: the Lease says so with its next renewal. */
+  raise(generation: number): void {
+    if (this.#generation !== null) this.#generation = Math.max(this.#generation, generation);
+  }
+
+  /** Runs until the signal is aborted; then the Lease is given away, if it was ours. */
+  async run(): Promise<void> {
+    const { signal, retryPeriodMs, random } = this.#input;
+    while (!signal.aborted && !this.#isDeposed) {
+      try {
+        await this.#step(signal);
+        this.#complain(null);
+      } catch (error) {
+        if (!signal.aborted) this.#failed(error as Error);
+      }
+      const waitMs = retryPeriodMs * (1 + random() * 0.2);
+      await sleep(waitMs, undefined, { signal }).catch(() => undefined);
+    }
+    if (this.rules()) await this.#release();
+  }
+
+  async #step(signal: AbortSignal): Promise<void> {
+    // One that is ours is written by what we know of it; after a pause, or if it is not ours, look first.
+    if (!this.#isKnown || !this.rules()) await this.#look(signal);
+    const nowMs =
+      this.#input.waits || this.#generation !== null ? performance.now() : Number.POSITIVE_INFINITY;
+    const step = nextStep(this.#seen, this.#self(), nowMs);
+    switch (step.kind) {
+      case 'wait':
+        return;
+      case 'deposed':
+        this.#isDeposed = true;
+        this.#input.onDeposed();
+        return;
+      case 'take':
+        this.#takenWallMs = Date.now();
+        await this.#write(step.generation, this.#self(), signal);
+        this.#generation = step.generation;
+        this.#input.onRule(step.generation);
+        return;
+      case 'renew':
+        this.#wasLate ||= !this.rules();
+        await this.#write(step.generation, this.#self(), signal);
+        if (this.#wasLate) this.#input.onResume();
+        this.#wasLate = false;
+        return;
+      default:
+        step satisfies never;
+    }
+  }
+
+  #self(): LeaseSelf {
+    const { identity, address, durationMs } = this.#input;
+    return { identity, address, durationMs, generation: this.#generation };
+  }
+
+  get #path(): string {
+    return `/apis/coordination.k8s.io/v1/namespaces/${this.#input.namespace}/leases`;
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    const { client, name, renewDeadlineMs: timeoutMs } = this.#input;
+    try {
+      const found = await client.json({ path: `${this.#path}/${name}`, signal, timeoutMs });
+      this.#seen = seeLease(this.#seen, readLease(found), performance.now());
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.code !== 404) throw error;
+      this.#seen = null;
+    }
+    this.#isKnown = true;
+  }
+
+  /** Rejects with 409 if it is not what we last saw: somebody else wrote, or our own last answer was lost. */
+  async #write(generation: number, self: LeaseSelf, signal: AbortSignal): Promise<void> {
+    const { client, namespace, name, renewDeadlineMs: timeoutMs } = this.#input;
+    const resourceVersion = this.#seen?.record.resourceVersion ?? null;
+    const takenWallMs = this.#takenWallMs;
+    const wallMs = Date.now();
+    const text = { namespace, name, self, generation, wallMs, takenWallMs, resourceVersion };
+    const startedMs = performance.now();
+    const path = resourceVersion === null ? this.#path : `${this.#path}/${name}`;
+    const method = resourceVersion === null ? 'POST' : 'PUT';
+    const written = await client.json({ method, path, body: leaseObject(text), signal, timeoutMs });
+    this.#seen = seeLease(this.#seen, readLease(written), startedMs);
+    // It counts from when it was asked for: that is the earliest moment at which others may have seen it.
+    this.#renewedMs = startedMs;
+  }
+
+  #failed(error: Error): void {
+    // Whatever it was, the record may be another now.
+    this.#isKnown = false;
+    this.#complain(error.message);
+  }
+
+  #complain(problem: string | null): void {
+    if (this.#problem === problem) return;
+    this.#problem = problem;
+    this.#input.onProblem(problem);
+  }
+
+  async #release(): Promise<void> {
+    const nobody = { ...this.#self(), identity: '', durationMs: 1000 };
+    const signal = AbortSignal.timeout(2000);
+    await this.#write(this.#generation ?? 0, nobody, signal).catch((error: Error) => this.#failed(error));
+  }
+}

@@ -1,0 +1,117 @@
+// The Lease by which one controller rules: what its record means, and what to do about it. Pure; the clock is
+// a parameter. `leaseTransitions` is the generation of all terms.
+
+import { type Mapping, mapping } from '../fields.ts';
+
+/** Where others find the ruling controller, as --advertise has it. */
+export const addressAnnotation = 'vipward.io/address';
+
+export interface LeaseRecord {
+  readonly holder: string;
+  readonly generation: number;
+  readonly durationMs: number;
+  readonly renewTime: string;
+  readonly address: string | null;
+  readonly resourceVersion: string;
+}
+
+/** A record, and when by our own clock it was first seen like this: other machines' clocks are not trusted. */
+export interface SeenLease {
+  readonly record: LeaseRecord;
+  readonly sinceMs: number;
+}
+
+export interface LeaseSelf {
+  readonly identity: string;
+  readonly address: string | null;
+  readonly durationMs: number;
+  /** The generation this process rules by, or null while it does not. */
+  readonly generation: number | null;
+}
+
+export type LeaseStep =
+  | { readonly kind: 'take'; readonly generation: number }
+  | { readonly kind: 'renew'; readonly generation: number }
+  | { readonly kind: 'wait' }
+  /** Another one took it, or a second process of our name did: what we know is not the last word any more. */
+  | { readonly kind: 'deposed' };
+
+/** Reads a Lease of coordination.k8s.io/v1. Fields that are absent are those of a Lease nobody holds. */
+export function readLease(value: unknown): LeaseRecord {
+  const lease = mapping(value, 'lease');
+  const metadata = mapping(lease['metadata'] ?? {}, 'metadata');
+  const annotations = mapping(metadata['annotations'] ?? {}, 'metadata.annotations');
+  const spec: Mapping = mapping(lease['spec'] ?? {}, 'spec');
+  const address = annotations[addressAnnotation];
+  return {
+    holder: String(spec['holderIdentity'] ?? ''),
+    generation: Number(spec['leaseTransitions'] ?? 0),
+    durationMs: Number(spec['leaseDurationSeconds'] ?? 0) * 1000,
+    renewTime: String(spec['renewTime'] ?? ''),
+    address: typeof address === 'string' ? address : null,
+    resourceVersion: String(metadata['resourceVersion'] ?? ''),
+  };
+}
+
+/** What was seen before, brought up to date: the same record again keeps the time it was first seen. */
+export function seeLease(before: SeenLease | null, record: LeaseRecord, nowMs: number): SeenLease {
+  const isSame = before !== null && before.record.resourceVersion === record.resourceVersion;
+  return isSame ? before : { record, sinceMs: nowMs };
+}
+
+/** What to do about the Lease; `null` is a Lease that does not exist. */
+export function nextStep(seen: SeenLease | null, self: LeaseSelf, nowMs: number): LeaseStep {
+  const { generation } = self;
+  if (seen === null) {
+    // Somebody deleted it under us: we go on by our own generation, which nobody else can have now.
+    return generation === null ? { kind: 'take', generation: 1 } : { kind: 'renew', generation };
+  }
+  const { record, sinceMs } = seen;
+  if (generation !== null) {
+    const isOurs = record.holder === self.identity && record.generation <= generation;
+    const isFree = record.holder === '' && record.generation <= generation;
+    return isOurs || isFree ? { kind: 'renew', generation } : { kind: 'deposed' };
+  }
+  // A process that died under our name will not renew it; each process rules by a generation of its own.
+  const isFree = record.holder === '' || record.holder === self.identity;
+  const isOver = nowMs - sinceMs >= record.durationMs;
+  return isFree || isOver ? { kind: 'take', generation: record.generation + 1 } : { kind: 'wait' };
+}
+
+export interface LeaseText {
+  readonly namespace: string;
+  readonly name: string;
+  readonly self: LeaseSelf;
+  readonly generation: number;
+  readonly wallMs: number;
+  /** When this process took it, for `acquireTime`. */
+  readonly takenWallMs: number;
+  readonly resourceVersion: string | null;
+}
+
+/** The Lease to write. An empty identity gives it away. */
+export function leaseObject({ namespace, name, self, generation, ...more }: LeaseText): object {
+  const { wallMs, takenWallMs, resourceVersion } = more;
+  return {
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    metadata: {
+      ...{ namespace, name },
+      ...(resourceVersion === null ? {} : { resourceVersion }),
+      annotations: self.address === null ? {} : { [addressAnnotation]: self.address },
+    },
+    spec: {
+      holderIdentity: self.identity,
+      // Whole seconds is all the field takes: rounded up, so that nobody takes it early.
+      leaseDurationSeconds: Math.max(1, Math.ceil(self.durationMs / 1000)),
+      acquireTime: microTime(takenWallMs),
+      renewTime: microTime(wallMs),
+      leaseTransitions: generation,
+    },
+  };
+}
+
+/** A MicroTime: with exactly six digits of fraction, anything else is refused with 400. */
+export function microTime(wallMs: number): string {
+  return new Date(wallMs).toISOString().replace('Z', '000Z');
+}

@@ -1,0 +1,105 @@
+// The Services of a cluster as the controller believes them, kept as objects come, change and go. Pure; an
+// object that is wrong stays as it was when it was last right.
+
+import { parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../state/service.ts';
+import type { Problem, ServiceManifest } from '../../service.ts';
+import type { ReadingChanges } from '../catalog.ts';
+import { FieldError, type Mapping } from '../fields.ts';
+import { type ManifestRules, readDocument } from '../manifest.ts';
+import type { ObjectChanges } from './list-watch.ts';
+
+/** What is kept of a Service: what it asks of us, why it is wrong, or why it is none of ours. */
+export type ServiceEntry =
+  | { readonly kind: 'service'; readonly service: ServiceManifest }
+  | { readonly kind: 'invalid'; readonly message: string }
+  | { readonly kind: 'ignored'; readonly as: string };
+
+/** Cuts an object of the API to what is kept of it. */
+export function cutService(object: Mapping, rules: ManifestRules): ServiceEntry {
+  try {
+    // The items of a list carry no kind of their own.
+    const facts = readDocument({ ...object, kind: 'Service', apiVersion: 'v1' }, rules);
+    const [service] = facts.services;
+    if (service !== undefined) return { kind: 'service', service };
+    const [invalid] = facts.invalid;
+    if (invalid !== undefined) return { kind: 'invalid', message: invalid.message };
+    return { kind: 'ignored', as: facts.ignored[0] ?? 'Service' };
+  } catch (error) {
+    if (error instanceof FieldError || error instanceof ServiceKeyError) {
+      return { kind: 'invalid', message: error.message };
+    }
+    throw error;
+  }
+}
+
+export class ServiceObjects {
+  readonly services: ReadonlyMap<ServiceKey, ServiceManifest>;
+  /** Services that are wrong, and were never right since the start. */
+  readonly invalid: Map<ServiceKey, string> = new Map();
+  readonly #services = new Map<ServiceKey, ServiceManifest>();
+  readonly #wrong = new Map<ServiceKey, string>();
+  readonly #ignored = new Map<ServiceKey, string>();
+
+  constructor() {
+    this.services = this.#services;
+  }
+
+  /** Takes changes over, and returns those that mean something. */
+  apply({ set, remove }: ObjectChanges<ServiceEntry>): ReadingChanges {
+    const changes: { set: ServiceManifest[]; remove: ServiceKey[] } = { set: [], remove: [] };
+    for (const name of remove) this.#drop(parseServiceKey(name), changes);
+    for (const [name, entry] of set) this.#set(parseServiceKey(name), entry, changes);
+    return changes;
+  }
+
+  /** What is wrong, with the path under which each object is to be found. */
+  problems(): Problem[] {
+    return [...this.#wrong].map(([key, message]) => {
+      const [namespace, name] = key.split('/');
+      const file = `/api/v1/namespaces/${namespace}/services/${name}`;
+      return { file, document: null, service: key, message };
+    });
+  }
+
+  /** Services that are none of ours, by why they are not. */
+  ignored(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const as of this.#ignored.values()) counts[as] = (counts[as] ?? 0) + 1;
+    return counts;
+  }
+
+  #set(
+    key: ServiceKey,
+    entry: ServiceEntry,
+    changes: { set: ServiceManifest[]; remove: ServiceKey[] },
+  ): void {
+    if (entry.kind === 'ignored') {
+      this.#drop(key, changes);
+      this.#ignored.set(key, entry.as);
+      return;
+    }
+    this.#ignored.delete(key);
+    const known = this.#services.get(key);
+    if (entry.kind === 'invalid') {
+      this.#wrong.set(key, entry.message);
+      if (known === undefined) this.invalid.set(key, entry.message);
+      return;
+    }
+    this.#wrong.delete(key);
+    this.invalid.delete(key);
+    this.#services.set(key, entry.service);
+    if (known === undefined || !isSame(known, entry.service)) changes.set.push(entry.service);
+  }
+
+  #drop(key: ServiceKey, changes: { readonly remove: ServiceKey[] }): void {
+    this.#wrong.delete(key);
+    this.invalid.delete(key);
+    this.#ignored.delete(key);
+    if (this.#services.delete(key)) changes.remove.push(key);
+  }
+}
+
+/** What the status has to say is our own word come back: it changes nothing. */
+function isSame(a: ServiceManifest, b: ServiceManifest): boolean {
+  return JSON.stringify({ ...a, recorded: [] }) === JSON.stringify({ ...b, recorded: [] });
+}

@@ -1,0 +1,117 @@
+// A cluster as a source of Services: which lists are kept, when they are whole, and which cluster it is.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Problem } from '../../service.ts';
+import type { ReadingChanges } from '../catalog.ts';
+import { mapping, textAt } from '../fields.ts';
+import type { ManifestRules } from '../manifest.ts';
+import { backoffMs } from './backoff.ts';
+import type { ApiClient } from './client.ts';
+import { ListWatch } from './list-watch.ts';
+import { cutService, type ServiceEntry, ServiceObjects } from './service-objects.ts';
+
+export interface KubernetesSourceInput {
+  readonly client: ApiClient;
+  /** Empty: Services of all namespaces. */
+  readonly namespaces: readonly string[];
+  readonly rules: ManifestRules;
+  readonly signal: AbortSignal;
+  readonly random: () => number;
+  /** Something changed, or a list became complete. */
+  readonly onReading: (changes: ReadingChanges) => void;
+  /** A problem came or went. */
+  readonly onState: (problems: readonly Problem[]) => void;
+}
+
+/** Which lists were read to their end once. */
+export interface SyncedLists {
+  readonly services: boolean;
+}
+
+/** A change of type arrives as DELETED, so what is no LoadBalancer need never be sent. */
+const fieldSelector = 'spec.type=LoadBalancer';
+const identityPath = '/api/v1/namespaces/kube-system';
+const nothing: ReadingChanges = { set: [], remove: [] };
+
+export class KubernetesSource {
+  readonly catalog: ServiceObjects = new ServiceObjects();
+  readonly #input: KubernetesSourceInput;
+  readonly #services: readonly ListWatch<ServiceEntry>[];
+  #cluster: string | null = null;
+  #identityProblem: string | null = null;
+  #running: Promise<unknown> = Promise.resolve();
+
+  constructor(input: KubernetesSourceInput) {
+    this.#input = input;
+    const { client, namespaces, rules, signal, random } = input;
+    const paths = namespaces.map((namespace) => `/api/v1/namespaces/${namespace}/services`);
+    this.#services = (paths.length > 0 ? paths : ['/api/v1/services']).map((path) => {
+      return new ListWatch({
+        ...{ client, path, fieldSelector, signal, random },
+        cut: (object) => cutService(object, rules),
+        onChange: (changes) => input.onReading(this.catalog.apply(changes)),
+        onState: () => this.#state(),
+      });
+    });
+  }
+
+  /** The UID of namespace kube-system, which no two clusters share; null until it was read. */
+  get cluster(): string | null {
+    return this.#cluster;
+  }
+
+  get synced(): SyncedLists {
+    return { services: this.#services.every(({ isComplete }) => isComplete) };
+  }
+
+  /** Every list was read to its end, and it is known which cluster this is. */
+  get isComplete(): boolean {
+    return this.#cluster !== null && Object.values(this.synced).every(Boolean);
+  }
+
+  /** Begins; nothing here waits for an API server to be there. */
+  start(): void {
+    this.#running = Promise.all([this.#identify(), ...this.#services.map((list) => list.run())]);
+  }
+
+  /** Resolves when everything has ended after the signal was aborted. */
+  async ended(): Promise<void> {
+    await this.#running;
+  }
+
+  /** Lists everything once more. */
+  async readAgain(): Promise<void> {
+    await Promise.all(this.#services.map((list) => list.listAgain()));
+  }
+
+  problems(): Problem[] {
+    const problems = this.#services.flatMap(({ path, problem }) => problemAt(path, problem));
+    return [...problemAt(identityPath, this.#identityProblem), ...problems, ...this.catalog.problems()];
+  }
+
+  async #identify(): Promise<void> {
+    const { client, signal, random, onReading } = this.#input;
+    for (let failures = 1; !signal.aborted; failures++) {
+      try {
+        const { metadata } = mapping(await client.json({ path: identityPath, signal }), 'namespace');
+        this.#cluster = textAt(mapping(metadata, 'metadata')['uid'], 'metadata.uid');
+        this.#identityProblem = null;
+        onReading(nothing);
+        return;
+      } catch (error) {
+        this.#identityProblem = (error as Error).message;
+        if (!signal.aborted) this.#state();
+      }
+      await sleep(backoffMs(failures, random()), undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  #state(): void {
+    this.#input.onState(this.problems());
+    this.#input.onReading(nothing);
+  }
+}
+
+function problemAt(file: string, message: string | null): Problem[] {
+  return message === null ? [] : [{ file, document: null, service: null, message }];
+}
