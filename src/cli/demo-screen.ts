@@ -3,7 +3,7 @@
 
 import type { Sighting } from './demo-peer.ts';
 import type { Probe } from './demo-plan.ts';
-import { type AgentStatus, lagText } from './status.ts';
+import { type AgentStatus, lagText } from './status-text.ts';
 import { plain, table } from './table.ts';
 
 export interface Outcome {

@@ -14,7 +14,7 @@ const controllerStatus = {
     {
       address: '10.0.0.10',
       node: 'a',
-      term: 7,
+      term: { generation: 3, n: 7 },
       state: 'serving',
       reason: 'Announced',
       services: [{ key: 'web/site', ports: [{ protocol: 'TCP', port: 80 }], state: 'serving', reason: '' }],
@@ -30,7 +30,7 @@ const agentStatus = {
     {
       address: '10.0.0.10',
       held: true,
-      term: 7,
+      term: { generation: 3, n: 7 },
       state: 'serving',
       reason: 'Announced',
       ports: [{ protocol: 'TCP', port: 80, packets: 12 }],

@@ -1,0 +1,159 @@
+// The tables of `vipward status`, from the JSON that a controller or an agent sent.
+
+import type { Output } from './settings.ts';
+import { plain, table } from './table.ts';
+
+/** The fields that are printed; a server may send more. */
+export interface ControllerStatus {
+  readonly vips: readonly {
+    readonly address: string;
+    readonly node: string | null;
+    readonly term: TermStatus | null;
+    readonly state: string;
+    readonly reason: string;
+    readonly message?: string;
+    readonly filtered?: boolean;
+    readonly services: readonly {
+      readonly key: string;
+      readonly ports: readonly PortStatus[];
+      readonly state: string;
+      readonly reason: string;
+      readonly message?: string;
+    }[];
+  }[];
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly connected: boolean;
+    readonly drained?: boolean;
+    readonly firewall?: string | null;
+    readonly seq: number | null;
+    readonly lagMs: number | null;
+  }[];
+  readonly synced?: boolean;
+  readonly reason?: string | null;
+  readonly refused?: readonly { readonly key: string; readonly reason: string; readonly message: string }[];
+  readonly problems?: readonly {
+    readonly file: string;
+    readonly document: number | null;
+    readonly message: string;
+  }[];
+  readonly massRemoval?: { readonly vips: number; readonly secondsLeft: number } | null;
+}
+
+export interface TermStatus {
+  readonly generation: number;
+  readonly n: number;
+}
+
+export interface PortStatus {
+  readonly protocol: string;
+  readonly port: number;
+  readonly packets?: number | null;
+}
+
+export interface AgentStatus {
+  readonly node: string;
+  readonly firewall: string | null;
+  readonly inSync: boolean;
+  readonly controllers?: readonly { readonly url: string; readonly state: string; readonly reason: string }[];
+  readonly problems?: readonly string[];
+  readonly vips: readonly {
+    readonly address: string;
+    readonly held: boolean;
+    readonly term: TermStatus | null;
+    readonly state: string;
+    readonly reason: string;
+    readonly message?: string;
+    readonly ports: readonly PortStatus[];
+    readonly dropped: number | null;
+  }[];
+}
+
+export type AgentVips = ReadonlyMap<string, AgentStatus['vips'][number]>;
+
+/** What a controller says: VIPs and nodes, and below them whatever is not as somebody asked. */
+export function controllerText(status: ControllerStatus, output: Output, beside: AgentVips): string {
+  const { vips, nodes } = status;
+  const rows = vips.map((vip) => {
+    const counted = beside.get(vip.address);
+    const ports = vip.services.flatMap((service) => service.ports);
+    const cells = [vip.address, vip.node, vip.state, vip.reason, portsText(ports, counted?.ports)];
+    cells.push(counted?.dropped === undefined ? null : String(counted.dropped ?? '-'));
+    cells.push(vip.services.map((service) => service.key).join(','));
+    if (output === 'wide') cells.push(termText(vip.term), vip.message ?? null);
+    return cells.map(plain);
+  });
+  const wide = output === 'wide' ? ['TERM', 'MESSAGE'] : [];
+  const head = ['VIP', 'NODE', 'STATE', 'REASON', 'PORTS', 'DROPPED', 'SERVICES', ...wide];
+  const nodeRows = nodes.map((node) => {
+    const state = node.connected ? (node.drained === true ? 'drained' : 'connected') : 'gone';
+    return [node.name, state, node.firewall, node.seq, lagText(node.lagMs)].map(plain);
+  });
+  const parts = [table(head, rows), table(['NODE', 'STATE', 'FIREWALL', 'SEQ', 'LAG'], nodeRows)];
+  const standing = standingText(status);
+  if (standing !== '') parts.unshift(standing);
+  return [...parts, ...troubles(status)].join('\n');
+}
+
+/** One line on the whole; empty if the Services were read and are followed. */
+function standingText({ synced, reason, massRemoval }: ControllerStatus): string {
+  const held = massRemoval ?? null;
+  if (held !== null) {
+    const left = `believed in ${Math.ceil(held.secondsLeft)} s if a second reading agrees`;
+    return `MassRemoval: ${held.vips} VIPs would go at once; ${left}\n`;
+  }
+  return synced === false ? `not synced: ${plain(reason)}\n` : '';
+}
+
+function troubles({ vips, refused = [], problems = [] }: ControllerStatus): string[] {
+  const tables: string[] = [];
+  // A Service that has its VIP may still have lost a port of it to another.
+  const inPart = vips.flatMap(({ message = '', services }) =>
+    services.filter((service) => (service.message ?? '') !== '' && service.message !== message),
+  );
+  const lines = [...refused, ...inPart].map(({ key, reason, message }) => [key, reason, message].map(plain));
+  if (lines.length > 0) tables.push(table(['REFUSED', 'REASON', 'MESSAGE'], lines));
+  const places = problems.map(({ file, document, message }) => [file, document, message].map(plain));
+  if (places.length > 0) tables.push(table(['PROBLEM IN', 'DOCUMENT', 'MESSAGE'], places));
+  return tables;
+}
+
+/** What an agent says of its node. */
+export function agentText(status: AgentStatus, output: Output): string {
+  const { node, firewall, inSync, vips, controllers = [], problems = [] } = status;
+  const head = `node ${plain(node)}, firewall ${plain(firewall)}, ${inSync ? 'in sync' : 'not in sync'}\n`;
+  const rows = vips.map((vip) => {
+    const cells = [vip.address, vip.held ? 'yes' : 'no', vip.state, vip.reason];
+    cells.push(portsText(vip.ports, vip.ports), String(vip.dropped ?? '-'));
+    if (output === 'wide') cells.push(termText(vip.term), vip.message ?? '');
+    return cells.map(plain);
+  });
+  const wide = output === 'wide' ? ['TERM', 'MESSAGE'] : [];
+  const parts = [head, table(['VIP', 'HELD', 'STATE', 'REASON', 'PORTS', 'DROPPED', ...wide], rows)];
+  const streams = controllers.map(({ url, state, reason }) => [url, state, reason].map(plain));
+  if (streams.length > 0) parts.push(table(['CONTROLLER', 'STATE', 'REASON'], streams));
+  const refused = vips.filter(({ message = '' }) => message !== '');
+  const lines = refused.map(({ address, reason, message }) => [address, reason, message].map(plain));
+  if (lines.length > 0) parts.push(table(['REFUSED', 'REASON', 'MESSAGE'], lines));
+  if (problems.length > 0) parts.push(problems.map((problem) => `problem: ${plain(problem)}\n`).join(''));
+  return parts.join('\n');
+}
+
+function termText(term: TermStatus | null): string {
+  return term === null ? '-' : `${term.generation}.${term.n}`;
+}
+
+/** `80/tcp 53/udp=1200`: the number is of packets, where they are counted. */
+function portsText(ports: readonly PortStatus[], counted: readonly PortStatus[] = []): string {
+  const texts = ports.map(({ protocol, port }) => {
+    const found = counted.find((other) => other.protocol === protocol && other.port === port);
+    const name = `${port}/${protocol.toLowerCase()}`;
+    return typeof found?.packets === 'number' ? `${name}=${found.packets}` : name;
+  });
+  return texts.join(' ');
+}
+
+export function lagText(lagMs: number | null): string {
+  if (lagMs === null) return '-';
+  return lagMs < 10 ? `${lagMs.toFixed(2)} ms` : `${Math.round(lagMs)} ms`;
+}

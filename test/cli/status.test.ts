@@ -1,0 +1,99 @@
+// `vipward status` against a real controller, and what an agent says in the tables for people.
+
+import { deepEqual, equal, match } from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { runningController, service, untilStatus } from '../controller/fixture.ts';
+import { agentOf } from '../controller/test-agent.ts';
+import { run, startStub } from './stub.ts';
+
+const limit = { timeout: 60_000 };
+
+test('-o json has the members that others rely on, and the wide table the term', limit, async (t) => {
+  const running = await runningController(t, {
+    files: { 'a.yaml': service('web', { ports: [80, '53/UDP'] }) },
+  });
+  agentOf(t, running, 'n1');
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+  await untilStatus(running, ({ nodes, seq }) => nodes[0]?.seq === seq);
+  const where = ['--controller', running.url];
+  const { vips, nodes } = JSON.parse((await run(['status', '-o', 'json', ...where])).out);
+  const [{ address, node, term, state, reason, services }] = vips;
+  deepEqual(
+    [address, node, term, state, reason],
+    ['10.77.0.100', 'n1', { generation: 1, n: 1 }, 'serving', 'Announced'],
+  );
+  deepEqual(services, [
+    {
+      key: 'demo/web',
+      ports: [
+        { protocol: 'TCP', port: 80 },
+        { protocol: 'UDP', port: 53 },
+      ],
+      state: 'serving',
+      reason: 'Announced',
+      message: '',
+    },
+  ]);
+  deepEqual([nodes[0].name, nodes[0].connected, typeof nodes[0].seq], ['n1', true, 'number']);
+  equal('lagMs' in nodes[0], true);
+  const wide = await run(['status', '-o', 'wide', ...where]);
+  match(wide.out, /^10\.77\.0\.100 +n1 +serving +Announced +80\/tcp 53\/udp +- +demo\/web +1\.1 +-$/m);
+});
+
+test('the tables name every refusal, problem and delay, each with what to do', limit, async (t) => {
+  const running = await runningController(t, {
+    files: { 'a.yaml': service('web') },
+    timing: { massRemovalWaitMs: 3_600_000 },
+  });
+  const asked = { 'vipward.io/addresses': '10.77.0.100' };
+  running.write('b.yaml', service('zeta', { ports: [80, 81], annotations: asked }));
+  running.write('c.yaml', service('far', { annotations: { 'vipward.io/addresses': '192.0.2.1' } }));
+  running.write('d.yaml', 'kind: [Service\n');
+  await untilStatus(
+    running,
+    ({ refused, problems, vips }) =>
+      refused.length === 1 && problems.length === 1 && vips[0]?.services.length === 2,
+  );
+  const { out } = await run(['status', '--controller', running.url]);
+  match(out, /^demo\/far +OutsidePool +192\.0\.2\.1 is in no range of p: widen --pool or ask for another$/m);
+  match(out, /^demo\/zeta +PortTaken +TCP 80 of 10\.77\.0\.100 belongs to demo\/web, which was first/m);
+  match(out, /^\S+\/d\.yaml +0 +not YAML: /m);
+  for (let index = 0; index < 12; index++) running.write(`m${index}.yaml`, service(`m${index}`));
+  await untilStatus(running, ({ vips }) => vips.length === 13);
+  for (let index = 0; index < 12; index++) running.write(`m${index}.yaml`, '');
+  await untilStatus(running, ({ massRemoval }) => massRemoval !== null);
+  const held = await run(['status', '--controller', running.url]);
+  match(
+    held.out,
+    /^MassRemoval: 12 VIPs would go at once; believed in 3\d{3} s if a second reading agrees$/m,
+  );
+});
+
+test('a controller that could not read its Services says so first', limit, async (t) => {
+  const running = await runningController(t, { files: { 'd.yaml': 'kind: [Service\n' } });
+  match((await run(['status', '--controller', running.url])).out, /^not synced: NotComplete\n/);
+  writeFileSync(join(running.services, 'd.yaml'), service('web'));
+  await untilStatus(running, ({ synced }) => synced);
+});
+
+test('an agent names the controllers it hears, what it refuses, and what is wrong with itself', async () => {
+  const message = '10.0.0.10 is outside --allow 10.1.0.0/16; add its prefix there';
+  const answer = {
+    ...{ node: 'a', firewall: 'nftables', inSync: false, problems: ['journal: disk full'] },
+    controllers: [{ url: 'ws://c:9470', state: 'refused', reason: 'cluster: another' }],
+    vips: [
+      {
+        ...{ address: '10.0.0.10', held: false, term: { generation: 2, n: 9 }, state: 'refused' },
+        ...{ reason: 'Forbidden', message, ports: [], dropped: null },
+      },
+    ],
+  };
+  await using agent = await startStub({ 'GET /status': [200, answer] });
+  const { out } = await run(['status', '--agent', agent.url, '-o', 'wide']);
+  match(out, /^ws:\/\/c:9470 +refused +cluster: another$/m);
+  match(out, /^10\.0\.0\.10 +Forbidden +10\.0\.0\.10 is outside --allow/m);
+  match(out, /^problem: journal: disk full$/m);
+  match(out, / 2\.9 +10\.0\.0\.10 is outside/);
+});
