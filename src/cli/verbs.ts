@@ -130,7 +130,15 @@ function addLocal(program: Command, around: Surroundings, done: Done): void {
   cleanup.action(async (flags: { readonly state?: string; readonly interface?: string }) => {
     done(await (await import('./cleanup.ts')).runCleanup(flags, around));
   });
-  for (const name of ['doctor', 'manifests']) {
+  const doctor = verb(program, 'doctor', 'can this kernel do it, and what is missing', [
+    'vipward doctor',
+    'vipward doctor -o json',
+  ]);
+  doctor.option('-o, --output <form>', 'table, wide or json (default: table)');
+  doctor.action(async (flags: Flags) => {
+    done(await (await import('./doctor.ts')).runDoctor(flags, around));
+  });
+  for (const name of ['manifests']) {
     const command = verb(program, name, 'not there yet', [`vipward ${name}`]);
     command.allowUnknownOption().allowExcessArguments();
     command.action(() => {

@@ -68,6 +68,7 @@ export const NF_INET_LOCAL_IN = 1;
 
 export const NF_DROP = 0;
 export const NF_ACCEPT = 1;
+export const NFT_JUMP = -3;
 export const NFT_GOTO = -4;
 
 /**

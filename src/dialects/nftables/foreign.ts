@@ -3,12 +3,13 @@
 
 import { nfgenmsg } from '../../netlink/batch.ts';
 import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
-import { attributesOf, messagesOf, textOf, u32Be } from '../../netlink/reader.ts';
+import { type Attributes, attributesOf, messagesOf, textOf, u32Be } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
 import type { DumpRequest } from '../dialect.ts';
-import { ChainAttribute, HookAttribute, Message, NFPROTO_INET, tableName } from './constants.ts';
+import { ChainAttribute, HookAttribute, Message, tableName } from './constants.ts';
 
 export interface ForeignChain {
+  /** As nft names it; `ip` and `ip6` of a table of xtables too. */
   readonly family: string;
   readonly table: string;
   readonly chain: string;
@@ -25,7 +26,9 @@ const familyNames: Readonly<Record<number, string>> = {
   7: 'bridge',
   10: 'ip6',
 };
-const hookNames: readonly string[] = ['prerouting', 'input', 'forward', 'output', 'postrouting'];
+/** What a packet on its way to a VIP crosses, by the number of the hook; those of arp and netdev differ. */
+const hookNames: readonly string[] = ['prerouting', 'input', 'forward', '', '', 'ingress'];
+const otherHookNames: Readonly<Record<string, readonly string[]>> = { arp: ['input'], netdev: ['ingress'] };
 
 /** Every chain of every table, without its rules. */
 export function chainDump(): DumpRequest {
@@ -37,8 +40,8 @@ export function chainDump(): DumpRequest {
 }
 
 /**
- * Base chains of filters at prerouting, input and forward that are not ours and can drop: by policy, or by a
- * rule. The rules of all chains of others are counted by what the kernel says is in use of each chain.
+ * Base chains of filters at ingress, prerouting, input and forward that are not ours and can drop: by policy,
+ * or by a rule. The rules of all chains of others are counted by what the kernel says is in use of each chain.
  */
 export function readForeign(reply: Uint8Array): { chains: ForeignChain[]; rules: number } {
   const chains: ForeignChain[] = [];
@@ -46,24 +49,37 @@ export function readForeign(reply: Uint8Array): { chains: ForeignChain[]; rules:
   for (const { type, payload } of messagesOf(reply)) {
     if (type !== Message.NEWCHAIN) continue;
     const attributes = attributesOf(payload, 4);
-    const text = (attribute: number): string => textOf(attributes.get(attribute) ?? new Uint8Array());
-    const table = text(ChainAttribute.TABLE);
-    if (payload[0] === NFPROTO_INET && table === tableName) continue;
+    if (textAt(attributes, ChainAttribute.TABLE) === tableName) continue;
     const use = u32Be(attributes.get(ChainAttribute.USE) ?? new Uint8Array(4));
     rules += use;
-    const hook = attributesOf(attributes.get(ChainAttribute.HOOK) ?? new Uint8Array());
-    const hookName = hookNames[u32Be(hook.get(HookAttribute.HOOKNUM) ?? Uint8Array.of(0, 0, 0, 9))];
-    const drops = u32Be(attributes.get(ChainAttribute.POLICY) ?? Uint8Array.of(0, 0, 0, 1)) === 0;
-    if (hookName === undefined || !['prerouting', 'input', 'forward'].includes(hookName)) continue;
-    if (text(ChainAttribute.TYPE) !== 'filter' || (!drops && use === 0)) continue;
-    chains.push({
-      family: familyNames[payload[0] ?? 0] ?? String(payload[0]),
-      table,
-      chain: text(ChainAttribute.NAME),
-      hook: hookName,
-      priority: u32Be(hook.get(HookAttribute.PRIORITY) ?? new Uint8Array(4)) | 0,
-      policy: drops ? 'drop' : 'accept',
-    });
+    const chain = baseChain(familyName(payload), attributes);
+    if (chain !== undefined && (use > 0 || chain.policy === 'drop')) chains.push(chain);
   }
   return { chains, rules };
+}
+
+/** The family of a message of nf_tables, as nft names it. */
+export function familyName(payload: Uint8Array): string {
+  return familyNames[payload[0] ?? 0] ?? String(payload[0]);
+}
+
+function baseChain(family: string, attributes: Attributes): ForeignChain | undefined {
+  if (textAt(attributes, ChainAttribute.TYPE) !== 'filter') return undefined;
+  const hook = attributesOf(attributes.get(ChainAttribute.HOOK) ?? new Uint8Array());
+  const number = u32Be(hook.get(HookAttribute.HOOKNUM) ?? Uint8Array.of(0, 0, 0, 9));
+  const hookName = (otherHookNames[family] ?? hookNames)[number] ?? '';
+  if (hookName === '') return undefined;
+  const drops = u32Be(attributes.get(ChainAttribute.POLICY) ?? Uint8Array.of(0, 0, 0, 1)) === 0;
+  return {
+    family,
+    table: textAt(attributes, ChainAttribute.TABLE),
+    chain: textAt(attributes, ChainAttribute.NAME),
+    hook: hookName,
+    priority: u32Be(hook.get(HookAttribute.PRIORITY) ?? new Uint8Array(4)) | 0,
+    policy: drops ? 'drop' : 'accept',
+  };
+}
+
+function textAt(attributes: Attributes, attribute: number): string {
+  return textOf(attributes.get(attribute) ?? new Uint8Array());
 }

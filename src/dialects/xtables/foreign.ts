@@ -70,9 +70,9 @@ function isDrop(shape: FamilyShape, { bytes, verdict }: Entry): boolean {
 
 /**
  * The rule takes only what conntrack calls invalid. struct xt_conntrack_mtinfo2 and 3: match and invert flags
- * at 144, XT_CONNTRACK_STATE is 1; states at 148.
+ * at 146, XT_CONNTRACK_STATE is 1; states at 150.
  */
 function isInvalid(bytes: Uint8Array, data: number): boolean {
-  const state = (u16(bytes, data + 144) & 1) === 1 && (u16(bytes, data + 146) & 1) === 0;
-  return state && u16(bytes, data + 148) === 1;
+  const state = (u16(bytes, data + 146) & 1) === 1 && (u16(bytes, data + 148) & 1) === 0;
+  return state && u16(bytes, data + 150) === 1;
 }

@@ -1,0 +1,194 @@
+// Ways past our rules: eBPF programs in front of them, and packets that become a VIP's behind them.
+
+import {
+  LinkAttribute,
+  LinkInfoAttribute,
+  Message as RtMessage,
+} from '../../dialects/addresses/constants.ts';
+import { linkDump } from '../../dialects/addresses/links.ts';
+import type { DumpRequest } from '../../dialects/dialect.ts';
+import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { attributesOf, messagesOf, textOf, u32 } from '../../netlink/reader.ts';
+import { Writer } from '../../netlink/writer.ts';
+import { bytesOf, type Machine, type OrErrno, textAt } from './machine.ts';
+import { type Check, ok, warn } from './report.ts';
+
+interface Link {
+  readonly index: number;
+  readonly name: string;
+  /** `vrf`, `netkit`, `dummy` and so on; empty for hardware. */
+  readonly kind: string;
+  readonly xdp: boolean;
+}
+
+/** IFLA_XDP and IFLA_XDP_ATTACHED of linux/if_link.h. */
+const IFLA_XDP = 43;
+const IFLA_XDP_ATTACHED = 2;
+const RTM_NEWQDISC = 36;
+const RTM_GETQDISC = 38;
+const RTM_NEWTFILTER = 44;
+const RTM_GETTFILTER = 46;
+const TCA_KIND = 1;
+const TCA_OPTIONS = 2;
+const TCA_BPF_NAME = 7;
+/** Where filters see what comes in: of a clsact, and of an ingress qdisc (linux/pkt_sched.h). */
+const CLSACT_INGRESS = 0xfffffff2;
+const TC_H_INGRESS = 0xffff0000;
+const linkHeaderBytes = 16;
+/** struct tcmsg: family, interface at 4, handle, parent, info. */
+const tcHeaderBytes = 20;
+
+/** Interfaces that an eBPF data plane of a CNI makes. */
+const planes: readonly (readonly [name: string, pattern: RegExp])[] = [
+  ['Cilium', /^cilium_|^lxc_health$/],
+  ['Calico eBPF', /^bpf(in|out)\.cali$/],
+];
+
+export async function bypassChecks(machine: Machine): Promise<Check[]> {
+  const links = readLinks(bytesOf(await machine.ask(linkDump())));
+  return [
+    xdpCheck(links),
+    await tcCheck(machine, links),
+    planeCheck(links),
+    ipvsCheck(machine, links),
+    sourceRoutingCheck(machine),
+    segmentCheck(machine),
+    vrfCheck(links),
+  ];
+}
+
+function readLinks(reply: Uint8Array): Link[] {
+  const links: Link[] = [];
+  for (const { type, payload } of messagesOf(reply)) {
+    if (type !== RtMessage.NEWLINK) continue;
+    const attributes = attributesOf(payload, linkHeaderBytes);
+    const nest = (attribute: number) => attributesOf(attributes.get(attribute) ?? new Uint8Array());
+    links.push({
+      index: u32(payload, 4),
+      name: textOf(attributes.get(LinkAttribute.IFNAME) ?? new Uint8Array()),
+      kind: textOf(nest(LinkAttribute.LINKINFO).get(LinkInfoAttribute.KIND) ?? new Uint8Array()),
+      xdp: (nest(IFLA_XDP).get(IFLA_XDP_ATTACHED)?.[0] ?? 0) !== 0,
+    });
+  }
+  return links;
+}
+
+function xdpCheck(links: readonly Link[]): Check {
+  const part = { name: 'XDP', how: 'IFLA_XDP of RTM_GETLINK', option: null };
+  const names = links.filter(({ xdp }) => xdp).map(({ name }) => name);
+  if (names.length === 0) return ok({ ...part, found: 'no program on any interface' });
+  const next = 'see what it passes on or answers itself: it stands in front of every firewall of the kernel';
+  return warn({ ...part, found: `a program on ${names.join(', ')}`, next });
+}
+
+/** Programs attached by tcx or to a netkit are not told by rtnetlink: planeCheck() goes by names. */
+async function tcCheck(machine: Machine, links: readonly Link[]): Promise<Check> {
+  const how = 'RTM_GETQDISC, RTM_GETTFILTER; what is attached by tcx is not told there';
+  const part = { name: 'tc', how, option: null };
+  const found: string[] = [];
+  for (const { index, parent } of readIngress(await machine.ask(tcDump(RTM_GETQDISC, 0, 0)))) {
+    const name = links.find((link) => link.index === index)?.name ?? String(index);
+    const answer = await machine.ask(tcDump(RTM_GETTFILTER, index, parent));
+    const filters = new Set(readFilters(answer));
+    if (filters.size > 0) found.push(`${name}: ${[...filters].join(', ')}`);
+  }
+  if (found.length === 0) return ok({ ...part, found: 'no filter on anything that comes in' });
+  const next = 'see where it sends packets to: a redirect there passes netfilter by';
+  return warn({ ...part, found: found.join('; '), next });
+}
+
+function* readIngress(reply: OrErrno<Uint8Array>): Generator<{ index: number; parent: number }> {
+  for (const { type, payload } of messagesOf(bytesOf(reply))) {
+    if (type !== RTM_NEWQDISC) continue;
+    const kind = textOf(attributesOf(payload, tcHeaderBytes).get(TCA_KIND) ?? new Uint8Array());
+    if (kind === 'clsact') yield { index: u32(payload, 4), parent: CLSACT_INGRESS };
+    if (kind === 'ingress') yield { index: u32(payload, 4), parent: TC_H_INGRESS };
+  }
+}
+
+function* readFilters(reply: OrErrno<Uint8Array>): Generator<string> {
+  for (const { type, payload } of messagesOf(bytesOf(reply))) {
+    if (type !== RTM_NEWTFILTER) continue;
+    const attributes = attributesOf(payload, tcHeaderBytes);
+    const options = attributesOf(attributes.get(TCA_OPTIONS) ?? new Uint8Array());
+    const kind = textOf(attributes.get(TCA_KIND) ?? new Uint8Array());
+    const name = kind === 'bpf' ? textOf(options.get(TCA_BPF_NAME) ?? new Uint8Array()) : '';
+    yield name === '' ? kind : `${kind} ${name}`;
+  }
+}
+
+function tcDump(type: number, index: number, parent: number): DumpRequest {
+  const writer = new Writer(64);
+  const place = writer.beginMessage(type, NLM_F_REQUEST | NLM_F_DUMP, 1);
+  for (const word of [0, index, 0, parent, 0]) writer.u32(word);
+  writer.endMessage(place);
+  return { door: 'rtnetlink', bytes: writer.bytes.slice() };
+}
+
+function planeCheck(links: readonly Link[]): Check {
+  const part = { name: 'eBPF data plane', how: 'names and kinds of interfaces (RTM_GETLINK)', option: null };
+  const found = planes
+    .filter(([, pattern]) => links.some(({ name }) => pattern.test(name)))
+    .map(([name]) => name);
+  const netkits = links.filter(({ kind }) => kind === 'netkit').map(({ name }) => name);
+  if (netkits.length > 0) found.push(`netkit ${netkits.join(', ')}`);
+  if (found.length === 0) return ok({ ...part, found: 'none that shows' });
+  const next =
+    'if it takes the place of kube-proxy it answers for Services before netfilter sees them: let it leave VIPs alone';
+  return warn({ ...part, found: found.join('; '), next });
+}
+
+function ipvsCheck(machine: Machine, links: readonly Link[]): Check {
+  const part = { name: 'IPVS', how: 'kube-ipvs0, /proc/net/ip_vs', option: null };
+  const services = (textAt(machine, '/proc/net/ip_vs') ?? '').match(/^(TCP|UDP|SCTP|FWM) /gm) ?? [];
+  const isProxy = links.some(({ name }) => name === 'kube-ipvs0');
+  if (!isProxy && services.length === 0) return ok({ ...part, found: 'not in use' });
+  const found = `${services.length} services${isProxy ? ', kube-ipvs0' : ''}: taken at input 98, behind our first guard`;
+  return ok({ ...part, found });
+}
+
+/** IPv4 needs it of `all` and of the interface; IPv6 takes the greater one, and 0 means mobile hosts only. */
+function sourceRoutingCheck(machine: Machine): Check {
+  const name = 'accept_source_route';
+  const part = { name, how: `/proc/sys/net/{ipv4,ipv6}/conf/*/${name}`, option: null };
+  const of = (version: string) => settings(machine, version, name);
+  const four = of('ipv4');
+  const on4 = four.get('all') === 1 ? [...four].filter(([link, value]) => link !== 'all' && value === 1) : [];
+  const on6 = [...of('ipv6')].filter(([, value]) => value > 0);
+  const found = [
+    ...on4.filter(([link]) => link !== 'default').map(([link]) => `IPv4 on ${link}`),
+    ...on6.filter(([link]) => link !== 'default').map(([link]) => `IPv6 on ${link}`),
+  ];
+  if (found.length === 0) return ok({ ...part, found: 'off' });
+  const next = `sysctl -w net.ipv4.conf.all.${name}=0 net.ipv6.conf.all.${name}=0: a packet may name a VIP as a later hop`;
+  return warn({ ...part, found: found.join(', '), next });
+}
+
+function segmentCheck(machine: Machine): Check {
+  const name = 'seg6_enabled';
+  const part = { name, how: `/proc/sys/net/ipv6/conf/*/${name}`, option: null };
+  const values = settings(machine, 'ipv6', name);
+  const links = [...values]
+    .filter(([link, value]) => value === 1 && link !== 'default')
+    .map(([link]) => link);
+  if (links.length === 0 || values.get('all') !== 1) return ok({ ...part, found: 'off' });
+  const next = `sysctl -w net.ipv6.conf.all.${name}=0: the last segment may be a VIP, and is known behind our guard`;
+  return warn({ ...part, found: `on: ${links.join(', ')}`, next });
+}
+
+function vrfCheck(links: readonly Link[]): Check {
+  const part = { name: 'VRF', how: 'kinds of interfaces (RTM_GETLINK)', option: null };
+  const names = links.filter(({ kind }) => kind === 'vrf').map(({ name }) => name);
+  if (names.length === 0) return ok({ ...part, found: 'none' });
+  const found = `${names.join(', ')}: what comes in there is judged twice, and its accept counters count twice`;
+  return ok({ ...part, found });
+}
+
+function settings(machine: Machine, version: string, name: string): Map<string, number> {
+  const folder = `/proc/sys/net/${version}/conf`;
+  return new Map(
+    machine.names(folder).map((link) => {
+      return [link, Number(textAt(machine, `${folder}/${link}/${name}`) ?? '0')] as const;
+    }),
+  );
+}

@@ -1,0 +1,97 @@
+// Which firewall this kernel has: nf_tables, or xtables with its raw table, the set match and ipset. Asked of
+// the kernel, which loads what it has for whoever asks.
+
+import { probeStep, readCapabilities } from '../../dialects/nftables/probe.ts';
+import { describeErrno } from '../../netlink/ack.ts';
+import { type Machine, textAt } from './machine.ts';
+import { type Modules, moduleCheck, readModules, remedy } from './modules.ts';
+import { type Check, type DoctorReport, fail, nothingToDo, ok, warn } from './report.ts';
+import { askXtables, ipsetTypes, type Part } from './xtables.ts';
+
+/** What is known of one thing that a dialect needs. */
+interface Finding {
+  readonly works: boolean;
+  readonly part: Pick<Check, 'name' | 'found' | 'how' | 'option'>;
+  readonly next: string;
+}
+
+export interface Firewalls {
+  readonly firewall: DoctorReport['firewall'];
+  readonly checks: readonly Check[];
+}
+
+/** `mayAsk` false: the kernel answers EPERM, and nothing can be known. */
+export async function firewallChecks(machine: Machine, mayAsk: boolean): Promise<Firewalls> {
+  const modules = readModules(machine);
+  const nftables = await nftablesFinding(machine, modules);
+  const xtables = await xtablesFindings(machine, modules, nftables.works);
+  const all = [nftables, ...xtables];
+  if (!mayAsk) {
+    const next = 'see CAP_NET_ADMIN';
+    const unknown = all.map(({ part }) =>
+      warn({ ...part, found: 'not known: the kernel does not say', next }),
+    );
+    return { firewall: null, checks: [...unknown, moduleCheck(modules, true)] };
+  }
+  const hasXtables = xtables.every(({ works }) => works);
+  const firewall = nftables.works ? 'nftables' : hasXtables ? 'xtables' : null;
+  const checks = all.map(({ works, part, next }) => {
+    if (works) return ok(part);
+    return firewall === null ? fail({ ...part, next }) : warn({ ...part, next });
+  });
+  return { firewall, checks: [...checks, moduleCheck(modules, firewall !== null)] };
+}
+
+async function nftablesFinding(machine: Machine, modules: Modules): Promise<Finding> {
+  const step = probeStep();
+  const receipt = await machine.judge({ door: 'nfnetlink', steps: [step] });
+  const probed = typeof receipt === 'number' ? null : readCapabilities(receipt);
+  const errno = probed?.refusal ?? Number(receipt);
+  const option = 'CONFIG_NF_TABLES';
+  const how = 'a batch without an end: table inet, flags owner and persist, a counting set';
+  const part = { name: 'nf_tables', how, option };
+  if (errno !== 0) {
+    const next = remedy(modules, ['nf_tables'], `${option}, CONFIG_NF_TABLES_INET`);
+    return { works: false, part: { ...part, found: `missing: ${describeErrno(errno)}` }, next };
+  }
+  const guarded = probed?.ownerAndPersist === true;
+  const found = guarded
+    ? 'works; others can be kept from changing our table (flags owner, persist)'
+    : 'works; others can change our table, and what they change is put back (no flags owner, persist)';
+  return { works: true, part: { ...part, found }, next: nothingToDo };
+}
+
+async function xtablesFindings(machine: Machine, modules: Modules, spare: boolean): Promise<Finding[]> {
+  const families = textAt(machine, '/proc/net/if_inet6') === undefined ? ([4] as const) : ([4, 6] as const);
+  const asked = families.map((family) => askXtables(machine, modules, { family, spare }));
+  const types = await ipsetTypes(machine);
+  return [
+    finding(
+      asked.map(({ raw }) => raw),
+      { name: 'xtables raw', how: `${namesFiles}, GET_REVISION; GET_INFO where that makes no table` },
+      modules,
+    ),
+    finding(
+      asked.map(({ setMatch }) => setMatch),
+      { name: 'set match', how: 'IPT_SO_GET_REVISION_MATCH of set, revision 4' },
+      modules,
+    ),
+    finding([types], { name: 'ipset', how: 'IPSET_CMD_TYPE of each type that is used' }, modules),
+  ];
+}
+
+const namesFiles = '/proc/net/ip_tables_names and ip6_tables_names';
+
+/** What is missing of several parts, in one line; the first that is missing says what to do. */
+function finding(parts: readonly Part[], of: Pick<Check, 'name' | 'how'>, modules: Modules): Finding {
+  const missing = parts.filter(({ lacks }) => lacks !== null);
+  const [first] = missing;
+  if (first?.lacks == null) {
+    const found = [...new Set(parts.map((part) => part.found))].join('; ');
+    return { works: true, part: { ...of, found, option: parts[0]?.option ?? null }, next: nothingToDo };
+  }
+  const { option } = first;
+  const names = [...new Set(missing.flatMap(({ lacks }) => lacks ?? []))];
+  const found = missing.map((part) => part.found).join('; ');
+  return { works: false, part: { ...of, found, option }, next: remedy(modules, names, option) };
+}

@@ -1,0 +1,183 @@
+// What others have in this kernel: rules that would still drop what ours let through, the tool they are made
+// with, and flows that pass every rule by.
+
+import type { DumpRequest } from '../../dialects/dialect.ts';
+import { ChainAttribute, Message, tableName } from '../../dialects/nftables/constants.ts';
+import { chainDump, type ForeignChain, familyName } from '../../dialects/nftables/foreign.ts';
+import { type DroppingChain, readDropping, ruleDump } from '../../dialects/nftables/foreign-rules.ts';
+import { blobOf } from '../../dialects/xtables/blob.ts';
+import { INFO_BYTES, SO_GET_ENTRIES, SO_GET_INFO } from '../../dialects/xtables/constants.ts';
+import { shapeOf } from '../../dialects/xtables/families.ts';
+import { type LegacyTable, readLegacy } from '../../dialects/xtables/foreign.ts';
+import { nfgenmsg } from '../../netlink/batch.ts';
+import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { attributesOf, messagesOf, textOf, u32 } from '../../netlink/reader.ts';
+import { Writer } from '../../netlink/writer.ts';
+import { bytesOf, type Machine, type OrErrno } from './machine.ts';
+import { type Check, type DoctorReport, ok, warn } from './report.ts';
+import { EPERM, errnoIn } from './rights.ts';
+import { tableNames } from './xtables.ts';
+
+export interface Foreign {
+  readonly checks: readonly Check[];
+  readonly rules: DoctorReport['rules'];
+}
+
+/** struct ipt_get_entries: a name, a size, and the entries behind 40 bytes. */
+const entriesHeaderBytes = 40;
+/** What kubelet and kubeadm leave for others to see which tool a host uses (iptables-wrappers). */
+const hints = ['KUBE-IPTABLES-HINT', 'KUBE-KUBELET-CANARY'];
+const firstTables = ['filter', 'nat', 'mangle', 'raw', 'security'];
+const baseChains = ['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING'];
+const NFT_MSG_GETFLOWTABLE = 0xa17;
+const NFT_MSG_NEWFLOWTABLE = 0xa16;
+
+export async function foreignChecks(machine: Machine): Promise<Foreign> {
+  const [chains, rules] = [await machine.ask(chainDump()), await machine.ask(ruleDump())];
+  const nft =
+    isRefused(chains) || isRefused(rules) ? undefined : readDropping(bytesOf(chains), bytesOf(rules));
+  const legacy = readTables(machine);
+  const count = legacy?.reduce((sum, { table }) => sum + table.rules, 0);
+  const all = [
+    ...(nft?.chains ?? []).map((chain) => chainCheck(chain, 'nft')),
+    ...(legacy ?? []).flatMap(({ table }) =>
+      table.chains.map((chain) => chainCheck(chain, 'iptables-legacy')),
+    ),
+  ];
+  const how = 'NFT_MSG_GETCHAIN, NFT_MSG_GETRULE; GET_ENTRIES of the tables that are there';
+  const none = {
+    name: 'foreign chain',
+    found: 'no rule of others can drop what comes in',
+    how,
+    option: null,
+  };
+  return {
+    checks: [
+      ...(all.length > 0 ? all : [nft === undefined ? unknown(none) : ok(none)]),
+      toolCheck(bytesOf(chains), legacy ?? []),
+      await flowtableCheck(machine),
+    ],
+    rules: { legacy: count ?? null, nft: nft?.rules ?? null },
+  };
+}
+
+function chainCheck(chain: DroppingChain, tool: 'nft' | 'iptables-legacy'): Check {
+  const { family, table, hook, priority, policy, drops } = chain;
+  const does = [
+    ...(policy === 'drop' ? ['policy drop'] : []),
+    ...(drops > 0 ? [`${drops} ${drops === 1 ? 'rule drops' : 'rules drop'}`] : []),
+  ];
+  return warn({
+    name: 'foreign chain',
+    found: `${family} ${table} ${chain.chain} (${hook}, priority ${priority}, ${tool}): ${does.join(', ')}`,
+    how: tool === 'nft' ? 'NFT_MSG_GETCHAIN, NFT_MSG_GETRULE' : 'GET_ENTRIES',
+    option: null,
+    next: `see that it lets the ports of your VIPs in: ${listing(chain, tool)}; an accept of ours ends no other chain`,
+  });
+}
+
+function listing({ family, table, chain }: ForeignChain, tool: 'nft' | 'iptables-legacy'): string {
+  if (tool === 'nft') return `nft list chain ${family} ${table} ${chain}`;
+  return `${family === 'ip' ? 'iptables' : 'ip6tables'}-legacy -t ${table} -S ${chain}`;
+}
+
+type Table = { readonly name: string; readonly family: 4 | 6; readonly table: LegacyTable };
+
+/** Tables that are there already; undefined if even their names cannot be read. */
+function readTables(machine: Machine): Table[] | undefined {
+  const tables: Table[] = [];
+  for (const family of [4, 6] as const) {
+    const names = tableNames(machine, family);
+    if (names === undefined) return undefined;
+    for (const name of names) {
+      const table = readTable(machine, family, name);
+      if (table !== undefined) tables.push({ name, family, table });
+    }
+  }
+  return tables;
+}
+
+function readTable(machine: Machine, family: 4 | 6, name: string): LegacyTable | undefined {
+  const question = new Uint8Array(INFO_BYTES);
+  question.set(new TextEncoder().encode(name));
+  const info = machine.option(family, SO_GET_INFO, question);
+  if (typeof info === 'number') return undefined;
+  const size = u32(info, 80);
+  const entries = new Uint8Array(entriesHeaderBytes + size);
+  entries.set(new TextEncoder().encode(name));
+  new DataView(entries.buffer).setUint32(32, size, true);
+  const answer = machine.option(family, SO_GET_ENTRIES, entries);
+  if (typeof answer === 'number') return undefined;
+  return readLegacy(shapeOf(family), name, blobOf(info, answer.subarray(entriesHeaderBytes)));
+}
+
+/** Without nf_tables the kernel answers with another error, and there is nothing of others in it. */
+function isRefused(answer: OrErrno<Uint8Array>): boolean {
+  return errnoIn(answer) === EPERM;
+}
+
+function unknown(part: Pick<Check, 'name' | 'how' | 'option'>): Check {
+  return warn({ ...part, found: 'not known: the kernel does not say', next: 'see CAP_NET_ADMIN' });
+}
+
+/** Which tool the host's other software uses; both may be in use, and it makes no difference to ours. */
+function toolCheck(chains: Uint8Array, legacy: readonly Table[]): Check {
+  const nft = new Set<string>();
+  let hint: string | undefined;
+  for (const { type, payload } of messagesOf(chains)) {
+    if (type !== Message.NEWCHAIN) continue;
+    const attributes = attributesOf(payload, 4);
+    const text = (attribute: number): string => textOf(attributes.get(attribute) ?? new Uint8Array());
+    const [family, table, chain] = [
+      familyName(payload),
+      text(ChainAttribute.TABLE),
+      text(ChainAttribute.NAME),
+    ];
+    if (!/^ip6?$/.test(family) || !firstTables.includes(table)) continue;
+    if (baseChains.includes(chain)) nft.add(`${family} ${table}`);
+    if (table === 'mangle' && hints.includes(chain)) hint ??= `${chain} in ${family} mangle`;
+  }
+  const held = legacy.filter(({ table }) => table.rules > 0);
+  const legacyHint = legacy.find(({ name, table }) => name === 'mangle' && table.names.some(isHint));
+  const words = [
+    ...(nft.size > 0 || hint ? [`iptables-nft${hint === undefined ? '' : ` (${hint})`}`] : []),
+    ...(held.length > 0 || legacyHint
+      ? [`iptables-legacy${legacyHint === undefined ? '' : ' (a hint of Kubernetes in mangle)'}`]
+      : []),
+  ];
+  const tools = words.length === 0 ? 'neither iptables-nft nor iptables-legacy' : words.join(' and ');
+  return ok({
+    name: 'iptables',
+    found: `${tools}; no matter which: our table stands in front of theirs, and only restricts`,
+    how: `base chains and ${hints.join(', ')} in nf_tables and in the tables of xtables`,
+    option: null,
+  });
+}
+
+function isHint(name: string): boolean {
+  return hints.includes(name);
+}
+
+async function flowtableCheck(machine: Machine): Promise<Check> {
+  const part = { name: 'flowtable', how: 'NFT_MSG_GETFLOWTABLE', option: null };
+  const answer = await machine.ask(flowtableDump());
+  const found: string[] = [];
+  for (const { type, payload } of messagesOf(bytesOf(answer))) {
+    if (type !== NFT_MSG_NEWFLOWTABLE) continue;
+    const attributes = attributesOf(payload, 4);
+    const [table = '', name = ''] = [1, 2].map((at) => textOf(attributes.get(at) ?? new Uint8Array()));
+    if (table !== tableName) found.push(`${familyName(payload)} ${table} ${name}`);
+  }
+  if (isRefused(answer)) return unknown(part);
+  if (found.length === 0) return ok({ ...part, found: 'none' });
+  const next = 'an offloaded flow goes on after its port is closed: keep VIPs out of the `flow add` rules';
+  return warn({ ...part, found: found.join(', '), next });
+}
+
+function flowtableDump(): DumpRequest {
+  const writer = new Writer(32);
+  const place = writer.beginMessage(NFT_MSG_GETFLOWTABLE, NLM_F_REQUEST | NLM_F_DUMP, 1);
+  nfgenmsg(writer, 0);
+  writer.endMessage(place);
+  return { door: 'nfnetlink', bytes: writer.bytes.slice() };
+}

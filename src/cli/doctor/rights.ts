@@ -1,0 +1,80 @@
+// Whether this process may do what an agent does: by what the kernel answers, not by what the process was
+// given.
+
+import { AddressAttribute, AF_INET, Message as RtMessage } from '../../dialects/addresses/constants.ts';
+import type { DumpRequest } from '../../dialects/dialect.ts';
+import { Message } from '../../dialects/nftables/constants.ts';
+import { describeErrno, errnoOf } from '../../netlink/ack.ts';
+import { nfgenmsg } from '../../netlink/batch.ts';
+import { NLM_F_ACK, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { messagesOf } from '../../netlink/reader.ts';
+import { Writer } from '../../netlink/writer.ts';
+import { type Machine, type OrErrno, textAt } from './machine.ts';
+import { type Check, fail, ok } from './report.ts';
+
+export const EPERM = 1;
+const CAP_NET_ADMIN = 12n;
+const grant =
+  'run in the host network as root, or give the container NET_ADMIN and NET_RAW (capabilities.add)';
+
+export async function rightChecks(machine: Machine): Promise<Check[]> {
+  return [await adminCheck(machine), rawCheck(machine)];
+}
+
+/** The first errno in what the kernel answered, or that there was no answer. */
+export function errnoIn(answer: OrErrno<Uint8Array>): number {
+  if (typeof answer === 'number') return answer;
+  for (const message of messagesOf(answer)) {
+    const errno = errnoOf(message);
+    if (errno !== 0) return errno;
+  }
+  return 0;
+}
+
+async function adminCheck(machine: Machine): Promise<Check> {
+  const asked = [
+    ['RTM_DELADDR on an interface that is not there', errnoIn(await machine.ask(addressNowhere()))],
+    ['NFT_MSG_GETGEN', errnoIn(await machine.ask(generationQuestion()))],
+  ] as const;
+  const how = asked.map(([what]) => what).join(', ');
+  const part = { name: 'CAP_NET_ADMIN', how, option: null };
+  const refused = asked.find(([, errno]) => errno === EPERM);
+  if (refused === undefined) return ok({ ...part, found: 'the kernel takes changes from this process' });
+  const held = (effective(machine) & (1n << CAP_NET_ADMIN)) !== 0n;
+  const why = held
+    ? '; the effective set has it, but this network namespace belongs to another user namespace'
+    : '';
+  return fail({ ...part, found: `${refused[0]}: ${describeErrno(EPERM)}${why}`, next: grant });
+}
+
+function rawCheck(machine: Machine): Check {
+  const part = { name: 'CAP_NET_RAW', how: 'socket(AF_INET, SOCK_RAW)', option: null };
+  const errno = machine.rawSocket(4);
+  if (errno === 0) return ok({ ...part, found: 'raw sockets can be opened' });
+  return fail({ ...part, found: describeErrno(errno), next: grant });
+}
+
+/** CapEff of proc_pid_status(5). */
+function effective(machine: Machine): bigint {
+  const digits = /^CapEff:\s*([0-9a-f]+)$/m.exec(textAt(machine, '/proc/self/status') ?? '')?.[1];
+  return BigInt(`0x${digits ?? '0'}`);
+}
+
+/** With the right to change addresses this is ENODEV. */
+function addressNowhere(): DumpRequest {
+  const nowhere = [0xfe, 0xff, 0xff, 0x7f];
+  const writer = new Writer(64);
+  const place = writer.beginMessage(RtMessage.DELADDR, NLM_F_REQUEST | NLM_F_ACK, 1);
+  writer.raw(Uint8Array.of(AF_INET, 32, 0, 0, ...nowhere));
+  writer.attributeBytes(AddressAttribute.LOCAL, Uint8Array.of(192, 0, 2, 1));
+  writer.endMessage(place);
+  return { door: 'rtnetlink', bytes: writer.bytes.slice() };
+}
+
+function generationQuestion(): DumpRequest {
+  const writer = new Writer(32);
+  const place = writer.beginMessage(Message.GETGEN, NLM_F_REQUEST, 1);
+  nfgenmsg(writer, 0);
+  writer.endMessage(place);
+  return { door: 'nfnetlink', bytes: writer.bytes.slice() };
+}

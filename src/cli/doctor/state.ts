@@ -1,0 +1,77 @@
+// What this host is in the middle of: conntrack, what the kernel complained of, and an agent that runs or left
+// its table.
+
+import { dumpRequests, tableOwner } from '../../dialects/nftables/decode.ts';
+import { bytesOf, type Machine, textAt } from './machine.ts';
+import { type Check, ok, warn } from './report.ts';
+
+export async function stateChecks(machine: Machine): Promise<Check[]> {
+  return [conntrackCheck(machine), logCheck(machine), await agentCheck(machine)];
+}
+
+/** From here on a burst fills the table. */
+const nearlyFull = 0.9;
+
+function conntrackCheck(machine: Machine): Check {
+  const folder = '/proc/sys/net/netfilter/nf_conntrack_';
+  const part = { name: 'conntrack', how: `${folder}count and max`, option: 'CONFIG_NF_CONNTRACK' };
+  const [count, most] = ['count', 'max'].map((name) => textAt(machine, folder + name));
+  if (count === undefined || most === undefined)
+    return ok({ ...part, found: 'not in use; ours needs it only where a port is forwarded' });
+  const found = `${Number(count)} of ${Number(most)} entries`;
+  if (Number(count) < nearlyFull * Number(most)) return ok({ ...part, found });
+  const next = 'new connections are dropped once it is full: raise net.netfilter.nf_conntrack_max';
+  return warn({ ...part, found: `${found}: nearly full`, next });
+}
+
+const recentSeconds = 86_400;
+/** What a person would look for in dmesg, and what it means. */
+const complaints: readonly (readonly [RegExp, string])[] = [
+  [/nf_conntrack: .*table full/, 'raise net.netfilter.nf_conntrack_max'],
+  [
+    /neighbou?r(: \w+)?: .*overflow|[Nn]eighbour table overflow/,
+    'raise net.ipv4.neigh.default.gc_thresh3 (and ipv6)',
+  ],
+  [/Set \S+ is full, maxelem/, 'raise --set-size, or leave it out so that sets grow'],
+  [
+    /(x_tables|ip6?_tables|xt_\w+|ip_set\w*|nft?_\w+|nf_tables).*([Uu]nknown symbol|not found|cannot|[Ff]ailed|disagrees)/,
+    'a module of netfilter does not load: install the modules of the kernel that runs',
+  ],
+  [
+    /request_module: .*(nf|xt|ip_set|ipt|nft)[-_]/,
+    'the kernel wanted a module and got none: see module loading',
+  ],
+];
+
+function logCheck(machine: Machine): Check {
+  const part = { name: 'kernel log', how: '/dev/kmsg', option: null };
+  const lines = machine.log();
+  if ('code' in lines) return ok({ ...part, found: `not read: ${lines.code}` });
+  const nowSeconds = Number.parseFloat(textAt(machine, '/proc/uptime') ?? '0');
+  for (const { text, atSeconds } of lines.toReversed()) {
+    const agoSeconds = Math.max(0, Math.round(nowSeconds - atSeconds));
+    if (agoSeconds > recentSeconds) break;
+    const next = complaints.find(([pattern]) => pattern.test(text))?.[1];
+    if (next !== undefined) return warn({ ...part, found: `${text} (${agoSeconds} s ago)`, next });
+  }
+  return ok({ ...part, found: 'nothing of netfilter within a day' });
+}
+
+async function agentCheck(machine: Machine): Promise<Check> {
+  const part = { name: 'agent', how: 'the place of an agent, NFT_MSG_GETTABLE', option: null };
+  const pid = await machine.agentPid();
+  const [tables] = dumpRequests();
+  const owner = tableOwner(bytesOf(tables === undefined ? 0 : await machine.ask(tables)));
+  if (pid !== undefined) return ok({ ...part, found: `runs here (pid ${pid})` });
+  if (owner === undefined) return ok({ ...part, found: 'none runs here, and none has left a table' });
+  if (owner === 0) {
+    const next = 'start the agent, which takes it over; or `vipward cleanup`, which takes it away';
+    return warn({ ...part, found: 'none runs here, and table inet vipward of an earlier one goes on', next });
+  }
+  const next = `end the process that owns it, which usually is ${owner}: an agent of ours could not change it`;
+  return warn({
+    ...part,
+    found: `table inet vipward belongs to netlink port ${owner}, which is no agent`,
+    next,
+  });
+}

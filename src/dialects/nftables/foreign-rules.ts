@@ -1,0 +1,143 @@
+// Rules of others, read for one question: which of their base chains can drop a packet that ours let through.
+
+import { nfgenmsg } from '../../netlink/batch.ts';
+import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
+import {
+  type Attributes,
+  attributeList,
+  attributesOf,
+  messagesOf,
+  textOf,
+  u16,
+  u32,
+  u32Be,
+} from '../../netlink/reader.ts';
+import { Writer } from '../../netlink/writer.ts';
+import type { DumpRequest } from '../dialect.ts';
+import {
+  DATA_VALUE,
+  DATA_VERDICT,
+  EXPR_DATA,
+  EXPR_NAME,
+  Message,
+  NF_DROP,
+  NFT_GOTO,
+  NFT_JUMP,
+  RuleAttribute,
+  tableName,
+} from './constants.ts';
+import { type ForeignChain, familyName, readForeign } from './foreign.ts';
+
+/** A base chain that can drop, and by how many rules: its own, and those of the chains it jumps to. */
+export interface DroppingChain extends ForeignChain {
+  readonly drops: number;
+}
+
+interface RuleFacts {
+  drops: number;
+  readonly jumps: Set<string>;
+}
+
+/** Every rule of every table. Costs what others have: 31 ms for 10,000 rules, 0.7 s for 50,000. */
+export function ruleDump(): DumpRequest {
+  const writer = new Writer(32);
+  const place = writer.beginMessage(Message.GETRULE, NLM_F_REQUEST | NLM_F_DUMP, 1);
+  nfgenmsg(writer, 0);
+  writer.endMessage(place);
+  return { door: 'nfnetlink', bytes: writer.bytes.slice() };
+}
+
+/**
+ * From the replies to chainDump() and ruleDump(): the chains that drop by policy or have a rule that drops, and
+ * how many rules others have. A rule counts whatever it matches, unless it takes only what conntrack calls
+ * invalid. Where a verdict map leads is not followed.
+ */
+export function readDropping(
+  chains: Uint8Array,
+  rules: Uint8Array,
+): { chains: DroppingChain[]; rules: number } {
+  const byChain = new Map<string, RuleFacts>();
+  let count = 0;
+  for (const { type, payload } of messagesOf(rules)) {
+    if (type !== Message.NEWRULE) continue;
+    const attributes = attributesOf(payload, 4);
+    const table = textOf(attributes.get(RuleAttribute.TABLE) ?? new Uint8Array());
+    if (table === tableName) continue;
+    count++;
+    const place = `${familyName(payload)} ${table}`;
+    const key = `${place} ${textOf(attributes.get(RuleAttribute.CHAIN) ?? new Uint8Array())}`;
+    const facts = byChain.get(key) ?? { drops: 0, jumps: new Set() };
+    byChain.set(key, facts);
+    const { drops, jump } = readRule(attributes.get(RuleAttribute.EXPRESSIONS) ?? new Uint8Array());
+    if (drops) facts.drops++;
+    if (jump !== null) facts.jumps.add(`${place} ${jump}`);
+  }
+  const dropping = readForeign(chains).chains.map((chain) => {
+    return { ...chain, drops: dropsFrom(`${chain.family} ${chain.table} ${chain.chain}`, byChain) };
+  });
+  return { chains: dropping.filter(({ policy, drops }) => policy === 'drop' || drops > 0), rules: count };
+}
+
+function dropsFrom(start: string, byChain: ReadonlyMap<string, RuleFacts>): number {
+  const seen = new Set([start]);
+  let drops = 0;
+  for (const key of seen) {
+    const facts = byChain.get(key);
+    drops += facts?.drops ?? 0;
+    for (const next of facts?.jumps ?? []) seen.add(next);
+  }
+  return drops;
+}
+
+function readRule(expressions: Uint8Array): { drops: boolean; jump: string | null } {
+  let drops = false;
+  let jump: string | null = null;
+  let onlyInvalid = false;
+  let states = false;
+  for (const [, item] of attributeList(expressions)) {
+    const expression = attributesOf(item);
+    const data = attributesOf(expression.get(EXPR_DATA) ?? new Uint8Array());
+    switch (textOf(expression.get(EXPR_NAME) ?? new Uint8Array())) {
+      case 'immediate': {
+        const verdict = attributesOf(
+          attributesOf(data.get(2) ?? new Uint8Array()).get(DATA_VERDICT) ?? new Uint8Array(),
+        );
+        const code = verdict.get(1);
+        if (code === undefined) break;
+        if (u32Be(code) === NF_DROP) drops = true;
+        const name = textOf(verdict.get(2) ?? new Uint8Array());
+        if ((u32Be(code) | 0) === NFT_JUMP || (u32Be(code) | 0) === NFT_GOTO) jump = name;
+        break;
+      }
+      case 'reject':
+        drops = true;
+        break;
+      case 'target':
+        if (['DROP', 'REJECT', 'TARPIT'].includes(textOf(data.get(1) ?? new Uint8Array()))) drops = true;
+        break;
+      case 'ct':
+        states = u32Be(data.get(2) ?? Uint8Array.of(0, 0, 0, 9)) === 0;
+        break;
+      case 'bitwise':
+        if (states) onlyInvalid = isInvalid(data);
+        break;
+      case 'match':
+        if (isInvalidMatch(data)) onlyInvalid = true;
+        break;
+    }
+  }
+  return { drops: drops && !onlyInvalid, jump };
+}
+
+/** `ct state` is masked with NF_CT_STATE_INVALID_BIT alone. */
+function isInvalid(bitwise: Attributes): boolean {
+  const mask = attributesOf(bitwise.get(4) ?? new Uint8Array()).get(DATA_VALUE);
+  return mask !== undefined && u32(mask) === 1;
+}
+
+/** struct xt_conntrack_mtinfo2 and 3: match and invert flags at 146, XT_CONNTRACK_STATE is 1; states at 150. */
+function isInvalidMatch(match: Attributes): boolean {
+  const info = match.get(3);
+  if (textOf(match.get(1) ?? new Uint8Array()) !== 'conntrack' || info === undefined) return false;
+  return (u16(info, 146) & 1) === 1 && (u16(info, 148) & 1) === 0 && u16(info, 150) === 1;
+}

@@ -1,0 +1,76 @@
+// A machine whose answers are told, for the doctor: nothing of the real one is asked.
+import type { Machine } from '../../src/cli/doctor/machine.ts';
+import type { DumpRequest } from '../../src/dialects/dialect.ts';
+import { message, put } from '../fake-kernel/bytes.ts';
+
+export interface Told extends Partial<Omit<Machine, 'read' | 'names'>> {
+  /** The errno of each message type that is refused. */
+  readonly errnos?: Readonly<Record<number, number>>;
+  /** Whole answers by message type. */
+  readonly answers?: Readonly<Record<number, Uint8Array>>;
+  /** Files by path; `EACCES` and the like for one that cannot be read. */
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+export const messages = { deleteAddress: 21, links: 18, generation: 0xa10, ipsetType: 0x60d } as const;
+const EINVAL = 22;
+const ENODEV = 19;
+
+/** A host on which everything is as it should be, but for what is told otherwise. */
+export function machineOf({ errnos = {}, answers = {}, files = {}, ...rest }: Told = {}): Machine {
+  const known: Readonly<Record<string, string>> = {
+    '/proc/modules': 'nf_tables 1 0 - Live 0x0\niptable_raw 1 0 - Live 0x0\nip6table_raw 1 0 - Live 0x0\n',
+    '/proc/net/if_inet6': '',
+    '/proc/sys/kernel/modules_disabled': '0\n',
+    '/proc/sys/kernel/modprobe': '/sbin/modprobe\n',
+    '/proc/uptime': '1000.00 900.00\n',
+    ...files,
+  };
+  return {
+    release: '6.1.0-test',
+    ask: async (request) => {
+      const type = typeOf(request);
+      const errno = errnos[type] ?? (type === messages.deleteAddress ? ENODEV : 0);
+      if (errno !== 0) return errorAnswer(errno);
+      return (
+        answers[type] ??
+        (type === messages.ipsetType ? message({ type, sequence: 1 }, [put(4, 7)]) : new Uint8Array())
+      );
+    },
+    judge: async () => [],
+    option: (_family, _name, value) => value,
+    rawSocket: () => 0,
+    read: (path) => {
+      const text = known[path];
+      if (text === undefined) return { code: 'ENOENT' };
+      return /^E[A-Z]+$/.test(text) ? { code: text } : { text };
+    },
+    names: (path) =>
+      Object.keys(known).flatMap((file) =>
+        file.startsWith(`${path}/`) ? [file.slice(path.length + 1).split('/')[0] ?? ''] : [],
+      ),
+    log: () => [],
+    agentPid: async () => undefined,
+    ...rest,
+  };
+}
+
+/** What nf_tables refuses as a whole where it is missing. */
+export const withoutNftables: Told = {
+  judge: async () => [{ object: null, errno: 95, words: '' }],
+  errnos: { 2561: EINVAL, 2564: EINVAL, 2567: EINVAL, 2583: EINVAL, [messages.generation]: EINVAL },
+};
+
+function typeOf({ bytes }: DumpRequest): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint16(4, true);
+}
+
+/** struct nlmsghdr and struct nlmsgerr. */
+function errorAnswer(errno: number): Uint8Array {
+  const bytes = new Uint8Array(36);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, bytes.length, true);
+  view.setUint16(4, 2, true);
+  view.setInt32(16, -errno, true);
+  return bytes;
+}

@@ -1,0 +1,173 @@
+// What the doctor makes of what a machine answers; test/kernel/doctor.test.ts asks real ones.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Check } from '../../src/cli/doctor/report.ts';
+import { examine } from '../../src/cli/doctor.ts';
+import { machineOf, messages, type Told, withoutNftables } from './doctor-machine.ts';
+
+const EPERM = 1;
+const ENOENT = 2;
+const ENOPROTOOPT = 92;
+const IPSET_ERR_FIND_TYPE = 4098;
+const setMatchOptions = [66, 68];
+
+async function checked(told: Told) {
+  const report = await examine(machineOf(told));
+  const of = (name: string): Check => {
+    const found = report.checks.find((check) => check.name === name);
+    assert.ok(found, `no check ${name}`);
+    return found;
+  };
+  return { report, of };
+}
+
+test('where nothing is wrong every check is ok, nftables is chosen, and there is nothing to do', async () => {
+  const { report } = await checked({});
+  assert.deepEqual(
+    report.checks.filter(({ result }) => result !== 'ok'),
+    [],
+  );
+  assert.deepEqual(
+    [report.kernel, report.firewall, report.rules, report.next],
+    ['6.1.0-test', 'nftables', { legacy: 0, nft: 0 }, 'nothing to do'],
+  );
+  for (const name of [
+    'CAP_NET_ADMIN',
+    'nf_tables',
+    'xtables raw',
+    'ipset',
+    'module loading',
+    'foreign chain',
+  ])
+    assert.ok(
+      report.checks.some((check) => check.name === name),
+      name,
+    );
+});
+
+test('EPERM of the kernel fails CAP_NET_ADMIN, whatever the effective set says; nothing else is known', async () => {
+  const refused = [
+    messages.deleteAddress,
+    messages.generation,
+    messages.ipsetType,
+    0xa01,
+    0xa04,
+    0xa07,
+    0xa17,
+  ];
+  const { report, of } = await checked({
+    judge: async () => [{ object: null, errno: EPERM, words: '' }],
+    errnos: Object.fromEntries(refused.map((type) => [type, EPERM])),
+    files: { '/proc/self/status': 'CapEff:\t000001ffffffffff\n', '/proc/net/ip_tables_names': 'EACCES' },
+    option: () => EPERM,
+  });
+  assert.equal(of('CAP_NET_ADMIN').result, 'fail');
+  assert.match(of('CAP_NET_ADMIN').found, /EPERM.*another user namespace/);
+  assert.match(report.next, /NET_ADMIN/);
+  assert.equal(report.firewall, null);
+  for (const name of ['nf_tables', 'xtables raw', 'set match', 'ipset', 'foreign chain', 'flowtable'])
+    assert.deepEqual([of(name).result, of(name).next], ['warn', 'see CAP_NET_ADMIN'], name);
+  assert.deepEqual(report.rules, { legacy: null, nft: null });
+});
+
+test('without nf_tables xtables is chosen and the missing one is a warning', async () => {
+  const { report, of } = await checked(withoutNftables);
+  assert.equal(report.firewall, 'xtables');
+  const { result, option, next } = of('nf_tables');
+  assert.deepEqual([result, option], ['warn', 'CONFIG_NF_TABLES']);
+  assert.match(next, /modprobe nf_tables/);
+  assert.equal(report.next, 'nothing to do');
+});
+
+test('without the set match, ipset, a type of it, or ip_tables the other firewall serves and one step is said', async () => {
+  const noMatch = await checked({
+    option: (_, name, value) => (setMatchOptions.includes(name) ? ENOENT : value),
+  });
+  assert.equal(noMatch.report.firewall, 'nftables');
+  assert.deepEqual([noMatch.of('set match').result, noMatch.of('xtables raw').result], ['warn', 'ok']);
+  assert.match(noMatch.of('set match').next, /modprobe xt_set/);
+  const noSets = await checked({ errnos: { [messages.ipsetType]: 22 } });
+  assert.equal(noSets.of('ipset').result, 'warn');
+  assert.match(noSets.of('ipset').next, /modprobe ip_set\b.*CONFIG_IP_SET/);
+  const noType = await checked({ errnos: { [messages.ipsetType]: IPSET_ERR_FIND_TYPE } });
+  assert.match(noType.of('ipset').next, /modprobe ip_set_hash_ip && modprobe ip_set_hash_ipport/);
+  const noTables = await checked({ option: () => ENOPROTOOPT });
+  assert.equal(noTables.of('xtables raw').option, 'CONFIG_IP_NF_IPTABLES');
+  assert.match(noTables.of('xtables raw').next, /modprobe ip_tables && modprobe ip6_tables/);
+});
+
+test('with neither firewall both fail, and the first of them says what to do next', async () => {
+  const { report, of } = await checked({ ...withoutNftables, option: () => ENOPROTOOPT });
+  assert.equal(report.firewall, null);
+  assert.deepEqual([of('nf_tables').result, of('xtables raw').result], ['fail', 'fail']);
+  assert.equal(of('ipset').result, 'ok');
+  assert.equal(report.next, of('nf_tables').next);
+});
+
+test('a table is not made just to know that it could be, unless it would be used', async () => {
+  const asked: number[] = [];
+  const option: Told['option'] = (_, name, value) => {
+    asked.push(name);
+    return value;
+  };
+  const files = { '/proc/modules': 'x_tables 1 0 - Live 0x0\n' };
+  const { of } = await checked({ option, files });
+  assert.ok(!asked.includes(64));
+  assert.match(of('xtables raw').found, /not asked/);
+  const alone = await checked({ ...withoutNftables, option, files });
+  assert.ok(asked.includes(64));
+  assert.match(alone.of('xtables raw').found, /the table answers/);
+  const dep = { '/lib/modules/6.1.0-test/modules.dep': 'kernel/x/iptable_filter.ko.xz:\n' };
+  const absent = await checked({ option, files: { ...files, ...dep } });
+  assert.equal(absent.of('xtables raw').result, 'warn');
+  assert.match(absent.of('xtables raw').next, /comes without iptable_raw, ip6table_raw.*CONFIG_IP_NF_RAW/);
+});
+
+test('module loading that is impossible is a failure where something is missing, else a warning', async () => {
+  const disabled = { '/proc/sys/kernel/modules_disabled': '1\n' };
+  const served = await checked({ files: disabled });
+  assert.equal(served.of('module loading').result, 'warn');
+  assert.match(served.of('module loading').found, /impossible.*modules_disabled/);
+  const missing = await checked({ ...withoutNftables, option: () => ENOPROTOOPT, files: disabled });
+  assert.equal(missing.of('module loading').result, 'fail');
+  assert.match(missing.report.next, /name nf_tables in \/etc\/modules-load\.d.*boot again/);
+  const noHelper = await checked({ files: { '/proc/sys/kernel/modprobe': '\n' } });
+  assert.match(noHelper.of('module loading').found, /impossible: kernel\.modprobe is empty/);
+});
+
+test('a full table of conntrack and what the kernel complained of today are warnings', async () => {
+  const folder = '/proc/sys/net/netfilter/nf_conntrack_';
+  const full = await checked({ files: { [`${folder}count`]: '262000\n', [`${folder}max`]: '262144\n' } });
+  assert.equal(full.of('conntrack').result, 'warn');
+  assert.match(full.of('conntrack').next, /nf_conntrack_max/);
+  const said = async (text: string, atSeconds = 900) =>
+    (await checked({ log: () => [{ text, atSeconds }] })).of('kernel log');
+  const drops = await said('nf_conntrack: nf_conntrack: table full, dropping packet');
+  assert.deepEqual([drops.result, drops.next], ['warn', 'raise net.netfilter.nf_conntrack_max']);
+  assert.match(drops.found, /table full.*100 s ago/);
+  assert.equal((await said('xt_set: Unknown symbol ip_set_test (err -2)')).result, 'warn');
+  assert.equal((await said('eth0: link becomes ready')).result, 'ok');
+  assert.equal((await said('nf_conntrack: table full', -90_000)).result, 'ok');
+  assert.match((await checked({ log: () => ({ code: 'EPERM' }) })).of('kernel log').found, /EPERM/);
+});
+
+test('ways past the rules that are files of /proc are seen', async () => {
+  const folder = '/proc/sys/net';
+  const { of } = await checked({
+    files: {
+      [`${folder}/ipv4/conf/all/accept_source_route`]: '1\n',
+      [`${folder}/ipv4/conf/eth0/accept_source_route`]: '1\n',
+      [`${folder}/ipv6/conf/all/seg6_enabled`]: '1\n',
+      [`${folder}/ipv6/conf/eth0/seg6_enabled`]: '1\n',
+      '/proc/net/ip_vs': 'IP Virtual Server\nTCP  0A000001:0050 rr\n',
+    },
+  });
+  assert.deepEqual(
+    ['accept_source_route', 'seg6_enabled', 'IPVS'].map((name) => of(name).result),
+    ['warn', 'warn', 'ok'],
+  );
+  assert.match(of('accept_source_route').found, /IPv4 on eth0/);
+  assert.match(of('IPVS').found, /1 services/);
+  const off = await checked({ files: { [`${folder}/ipv4/conf/eth0/accept_source_route`]: '1\n' } });
+  assert.equal(off.of('accept_source_route').result, 'ok', 'of IPv4 both have to be on');
+});
