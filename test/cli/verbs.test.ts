@@ -161,7 +161,7 @@ for (const words of [
   ['move', '10.0.0.10'],
   ['move', '10.0.0.999', 'b'],
   ['completion', 'tcsh'],
-  ['doctor', '-o', 'json'],
+  ['doctor', '-o', 'yaml'],
   ['manifests'],
   [],
 ]) {
@@ -175,7 +175,17 @@ for (const words of [
 
 test('every verb has a help with examples, and is in each completion script', async () => {
   const scripts = await Promise.all(['bash', 'zsh', 'fish'].map((shell) => run(['completion', shell])));
-  for (const verb of ['status', 'explain', 'diff', 'move', 'drain', 'undrain', 'cleanup', 'version']) {
+  for (const verb of [
+    'status',
+    'explain',
+    'diff',
+    'move',
+    'drain',
+    'undrain',
+    'cleanup',
+    'doctor',
+    'version',
+  ]) {
     const { code, out } = await run([verb, '--help']);
     assert.equal(code, 0);
     assert.match(out, new RegExp(`Examples:\n  vipward ${verb}`));
