@@ -35,7 +35,8 @@ export async function prober(node: Node, host: string, port: number): Promise<Pr
   const timer = setInterval(() => {
     unanswered.add(++sent);
     socket.send(String(sent), port, host);
-  }, 1);
+  }, 1).unref();
+  socket.unref();
   return {
     get sent() {
       return sent;
@@ -93,10 +94,14 @@ export async function monitor(node: Node, kind: 'ip' | 'nft'): Promise<Monitor> 
   };
 }
 
+const commitWithinMs = 30_000;
+
 export interface Sockets extends Disposable {
   readonly kernel: Kernel;
   /** The number that each commit of anybody to nf_tables raises. */
   generation(): Promise<number>;
+  /** Waits for a commit, which is asked for often, since that costs no more than a few microseconds. */
+  reaches(generation: number): Promise<void>;
   /** When each address was made, in hundredths of a second since the machine started. */
   made(): Promise<Map<string, number>>;
 }
@@ -127,6 +132,13 @@ export function socketsOf(node: Node): Sockets {
         if (id !== undefined) return u32Be(id);
       }
       throw new Error('no generation in the answer');
+    },
+    async reaches(generation) {
+      const end = performance.now() + commitWithinMs;
+      while ((await this.generation()) < generation) {
+        if (performance.now() > end) throw new Error(`waited for generation ${generation}`);
+        await sleep(1);
+      }
     },
     async made() {
       const stamps = new Map<string, number>();

@@ -1,0 +1,122 @@
+// An agent that dies and comes back: the kernel serves on, and is told nothing that it knows.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { lacks, monitor, prober, socketsOf } from '../agent/life.ts';
+import { runIn, spawnIn } from '../namespaces.ts';
+import { Node, type Service, skip } from './node.ts';
+import { hasTool } from './own-kernel.ts';
+
+const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const dns: Service = { name: 'dns', addresses: ['10.77.0.100', 'fd77::100'], ports: ['UDP 53'] };
+const web: Service = { name: 'web', addresses: ['10.77.0.101'], ports: ['TCP 80'] };
+const toPrint = skip || hasTool('nft', '--version');
+
+/** However a test ends, what it started does not outlive it by long. */
+const life = { timeout: 60_000, killSignal: 'SIGKILL' } as const;
+
+async function dropped(node: Node, vip: string): Promise<number> {
+  return (await node.status()).vips.find(({ address }) => address === vip)?.dropped ?? -1;
+}
+
+for (const owner of ['on', 'off']) {
+  test(`kill -9 loses nothing, a restart changes nothing, counters go on (table owner ${owner})`, {
+    skip: toPrint,
+  }, async () => {
+    await using node = await Node.start({ services: [dns, web], agentArgs: ['--table-owner', owner] });
+    await node.listen(node.node, 'udp', 53);
+    await node.until('an answer', async () => (await node.probe('udp', 'fd77::100', 53)) === 'open');
+    await node.probe('udp', '10.77.0.100', 54);
+    const drops = await dropped(node, '10.77.0.100');
+    assert.equal(drops, 1);
+    const probers = [await prober(node, '10.77.0.100', 53), await prober(node, 'fd77::100', 53)];
+    const [addresses, rules] = [await monitor(node, 'ip'), await monitor(node, 'nft')];
+    await node.killAgent('SIGKILL');
+    await node.probe('udp', '10.77.0.100', 54);
+    node.startAgent();
+    await node.settled([dns, web]);
+    await node.probe('udp', '10.77.0.100', 54);
+    assert.equal(await dropped(node, '10.77.0.100'), 3);
+    assert.deepEqual(await addresses.end(), []);
+    // Taking the table that lost its owner is a message about the table, and about nothing in it.
+    const taken = owner === 'on' ? /^(add table inet vipward( \{.*\})?\n?)+$/ : /^$/;
+    assert.match((await rules.end()).join('\n'), taken);
+    for (const one of probers) assert.equal(await one.lost(), 0);
+    const { status } = runIn(node.node, ['nft', 'add', 'chain', 'inet', 'vipward', 'other']);
+    assert.equal(status === 0, owner === 'off', 'whether others can change the table again');
+  });
+}
+
+test('what went while the agent was down goes once a controller has synced, and not before', {
+  skip,
+}, async () => {
+  await using node = await Node.start({ services: [dns, web] });
+  await node.killAgent('SIGKILL');
+  await node.killController('SIGTERM');
+  node.writeServices([dns]);
+  for (const disk of ['kept', 'lost']) {
+    if (disk === 'lost') rmSync(join(node.folder, 'agent'), { recursive: true });
+    node.startAgent();
+    await node.until(
+      'an agent without a controller',
+      async () => (await node.status()).controllers.length > 0,
+    );
+    assert.equal((await node.status()).inSync, false);
+    assert.match(node.run('ip address'), /10\.77\.0\.101\/32/);
+    assert.match(node.run('nft list table inet vipward'), /10\.77\.0\.101/);
+    if (disk === 'kept') await node.killAgent('SIGKILL');
+  }
+  node.startController();
+  await node.settled([dns]);
+  assert.doesNotMatch(node.run('ip address'), /10\.77\.0\.101/);
+  assert.doesNotMatch(node.run('nft list table inet vipward'), /10\.77\.0\.101/);
+  assert.match(node.run('ip address'), /10\.77\.0\.100\/32/);
+});
+
+test('a second agent refuses to start, naming the first, and commits nothing', { skip }, async () => {
+  await using node = await Node.start({ services: [dns] });
+  using sockets = socketsOf(node);
+  const before = await sockets.generation();
+  const words = ['--node', 'node2', '--controller', 'ws://127.0.0.1:9470', '--allow', '10.77.0.0/24'];
+  const state = ['--state', join(node.folder, 'second'), '--listen', '127.0.0.1:9475'];
+  const second = spawnIn(node.node, [process.execPath, program, 'agent', ...words, ...state], life);
+  const [said] = await Promise.all([text(second.stderr as NodeJS.ReadableStream), once(second, 'exit')]);
+  assert.equal(second.exitCode, 1);
+  assert.match(said, new RegExp(`\\bpid ${node.agentPid}\\b`));
+  assert.equal((await node.status()).inSync, true);
+  assert.equal(await sockets.generation(), before);
+});
+
+test('no binary is run by an agent or a controller', { skip: skip || lacks('strace') }, async () => {
+  await using node = await Node.start({ services: [dns] });
+  const pids = [node.controllerPid, node.agentPid];
+  const commands = pids.map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1));
+  await node.killAgent('SIGTERM');
+  await node.killController('SIGTERM');
+  const traced = commands.map((command, index) => {
+    const file = join(node.folder, `${index}.trace`);
+    // With -D it is the tracer that is the child's child, so that signals reach the program.
+    const strace = ['strace', '-D', '-f', '-q', '-e', 'trace=execve,execveat', '-o', file] as const;
+    return { file, child: spawnIn(node.node, [...strace, ...command], { ...life, stdio: 'ignore' }) };
+  });
+  await node.settled([dns]);
+  await node.setServices([dns, web]);
+  node.run('nft add table ip other');
+  node.run('ip link set lan down');
+  node.run('ip link set lan up');
+  await node.setServices([web]);
+  for (const { child, file } of traced) {
+    child.kill('SIGTERM');
+    const trace = (): string => readFileSync(file, 'utf8');
+    const end = new RegExp(`^${child.pid} +\\+\\+\\+ exited with 0`, 'm');
+    await node.until('the end', () => end.test(trace()));
+    const calls = trace()
+      .split('\n')
+      .filter((line) => /\bexecve/.test(line));
+    assert.equal(calls.length, 1, calls.join('\n'));
+  }
+});

@@ -1,0 +1,153 @@
+// Others who take away what is ours: it is put back at once, or they are not let.
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Sockets, socketsOf } from '../agent/life.ts';
+import { runIn } from '../namespaces.ts';
+import { Node, type Service, skip } from './node.ts';
+import { hasTool } from './own-kernel.ts';
+
+const vips = ['10.77.0.100', 'fd77::100'] as const;
+const dns: Service = { name: 'dns', addresses: vips, ports: ['UDP 53'] };
+const web: Service = { name: 'web', addresses: ['10.77.0.101'], ports: ['TCP 80'] };
+const toPrint = skip || hasTool('nft', '--version');
+const deadlineMs = 30_000;
+
+/** Runs what harms, waits until all is well, and says how long that took. */
+async function mended(
+  t: TestContext,
+  node: Node,
+  { harm, isWell }: { harm: string; isWell: () => Promise<boolean> },
+): Promise<void> {
+  const beganAtMs = performance.now();
+  node.run(harm);
+  const doneAtMs = performance.now();
+  while (!(await isWell())) {
+    assert.ok(performance.now() - doneAtMs < deadlineMs, `${harm}: not mended\n${node.log}`);
+    await sleep(1);
+  }
+  const [all, since] = [beganAtMs, doneAtMs].map((atMs) => (performance.now() - atMs).toFixed(1));
+  t.diagnostic(`${harm}: right again ${since} ms after it had ended, ${all} ms after it began`);
+}
+
+async function hasAll(sockets: Sockets): Promise<boolean> {
+  const made = await sockets.made();
+  return vips.every((vip) => made.has(vip));
+}
+
+/** The words of the table, whatever the order of a set. */
+function words(node: Node): string[] {
+  return node
+    .run('nft --stateless list table inet vipward')
+    .split(/[\s,]+/)
+    .sort();
+}
+
+async function answersAsDeclared(node: Node): Promise<void> {
+  for (const vip of vips) {
+    assert.equal(await node.probe('udp', vip, 53), 'open', vip);
+    assert.equal(await node.probe('udp', vip, 54), 'closed', vip);
+  }
+}
+
+test('rules that others take away are put back, and the address stays', { skip: toPrint }, async (t) => {
+  await using node = await Node.start({ services: [dns, web], agentArgs: ['--table-owner', 'off'] });
+  using sockets = socketsOf(node);
+  for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
+  const [table, made] = [words(node), await sockets.made()];
+  for (const harm of [
+    'nft flush ruleset',
+    'nft delete table inet vipward',
+    'nft flush set inet vipward allow4',
+  ]) {
+    const before = await sockets.generation();
+    const isWell = async (): Promise<boolean> => (await sockets.generation()) >= before + 2;
+    await mended(t, node, { harm, isWell });
+    assert.deepEqual(words(node), table, harm);
+    await answersAsDeclared(node);
+  }
+  assert.deepEqual(await sockets.made(), made);
+  assert.equal((await node.status()).inSync, true);
+});
+
+test('a table with an owner is not taken away', { skip: toPrint }, async () => {
+  await using node = await Node.start({ services: [dns, web] });
+  using sockets = socketsOf(node);
+  for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
+  const [table, before] = [words(node), await sockets.generation()];
+  node.run('nft flush ruleset');
+  const { status, stderr } = runIn(node.node, ['nft', 'delete', 'table', 'inet', 'vipward']);
+  assert.equal(status, 1);
+  assert.match(stderr, /Operation not permitted/);
+  assert.deepEqual(words(node), table);
+  assert.equal(await sockets.generation(), before);
+  await answersAsDeclared(node);
+});
+
+test('an address that others take away is put back', { skip }, async (t) => {
+  await using node = await Node.start({ services: [dns] });
+  using sockets = socketsOf(node);
+  for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
+  const isWell = (): Promise<boolean> => hasAll(sockets);
+  for (const [index, vip] of vips.entries()) {
+    await mended(t, node, { harm: `ip address del ${vip}/${[32, 128][index]} dev lan`, isWell });
+  }
+  await answersAsDeclared(node);
+  await node.settled([dns]);
+});
+
+test('addresses come back with a link that went down', { skip }, async (t) => {
+  await using node = await Node.start({ services: [dns], agentArgs: ['--interface', 'lan'] });
+  using sockets = socketsOf(node);
+  for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
+  const isWell = (): Promise<boolean> => hasAll(sockets);
+  node.run('ip link set lan down');
+  await mended(t, node, { harm: 'ip link set lan up', isWell });
+  node.run('ip address add fd77::1/64 dev lan nodad');
+  await node.until('all answers', async () => (await node.probe('udp', 'fd77::100', 53)) === 'open');
+  await answersAsDeclared(node);
+  await node.settled([dns]);
+});
+
+test('a VIP without a place comes up with the prefix it belongs to', { skip }, async (t) => {
+  await using node = await Node.start({ services: [dns] });
+  using sockets = socketsOf(node);
+  for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
+  const isWell = (): Promise<boolean> => hasAll(sockets);
+  const isNamed = async (): Promise<boolean> =>
+    (await node.status()).vips.some(({ reason }) => reason === 'NoInterface');
+  node.run('ip link set lan down');
+  node.run('ip link set lan up');
+  await node.until('the VIP without a place is named', isNamed);
+  await mended(t, node, { harm: 'ip address add fd77::1/64 dev lan nodad', isWell });
+  await node.settled([dns]);
+  // As at a boot: no controller yet, and no address.
+  await node.killController('SIGTERM');
+  await node.killAgent('SIGTERM');
+  node.run('ip address flush dev lan');
+  node.startAgent();
+  await node.until('the VIPs without a place are named', isNamed);
+  node.run('ip address add 10.77.0.1/24 dev lan');
+  await mended(t, node, { harm: 'ip address add fd77::1/64 dev lan nodad', isWell });
+  await node.until('all answers', async () => (await node.probe('udp', 'fd77::100', 53)) === 'open');
+  await answersAsDeclared(node);
+});
+
+test('a VIP that is an address of the node comes up once it is none any more', { skip }, async (t) => {
+  await using node = await Node.start({ services: [web] });
+  using sockets = socketsOf(node);
+  for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
+  node.run('ip address add 10.77.0.100/24 dev lan');
+  await node.setServices([web, dns]);
+  const conflicts = (await node.status()).vips.filter(({ reason }) => reason === 'AddressConflict');
+  assert.deepEqual(
+    conflicts.map(({ address }) => address),
+    ['10.77.0.100'],
+  );
+  const isWell = (): Promise<boolean> => hasAll(sockets);
+  await mended(t, node, { harm: 'ip address del 10.77.0.100/24 dev lan', isWell });
+  await node.until('all is served', async () =>
+    (await node.status()).vips.every(({ state }) => state === 'serving'),
+  );
+  await answersAsDeclared(node);
+});
