@@ -10,17 +10,15 @@ import { describeErrno } from '../netlink/ack.ts';
 import type { Refusal } from '../protocol/messages.ts';
 import { type Address, familyOf } from '../state/address.ts';
 import type { HeldAddress, Needs } from '../state/desired-state.ts';
-import { servicesOf } from '../state/virtual-ip.ts';
 import type { Announcer } from './announce.ts';
 import type { Ledger } from './ledger.ts';
 import type { Network } from './network.ts';
+import { Places } from './places.ts';
 
 /** The kernel has it already, put there by somebody else (EEXIST), or no longer (EADDRNOTAVAIL, ENODEV). */
 const EEXIST = 17;
 const ENODEV = 19;
 const gone: ReadonlySet<number> = new Set([99, ENODEV]);
-/** Refusals that end when the interfaces and addresses of the node are others. */
-const forWantOfPlace: ReadonlySet<string> = new Set(['NoInterface', 'AddressConflict']);
 /** An IPv6 address that is not heard to be usable by then is taken to be. */
 const usableWithinMs = 1000;
 
@@ -37,30 +35,19 @@ export interface HolderParts {
 }
 
 export class Holder implements Disposable {
+  readonly places: Places;
   readonly #parts: HolderParts;
   /** IPv6 addresses whose RTM_NEWADDR event is still to come. */
   readonly #coming = new Map<string, { held: HeldAddress; timer: NodeJS.Timeout }>();
 
   constructor(parts: HolderParts) {
     this.#parts = parts;
+    this.places = new Places(parts);
   }
 
   /** Every held address answers by now. */
   get usable(): boolean {
     return this.#coming.size === 0;
-  }
-
-  /** There are VIPs that this node should hold, and that it has no place for. */
-  get lacksPlaces(): boolean {
-    return this.#placeless().length > 0;
-  }
-
-  /** Those of them that there is a place for by now. */
-  get placeable(): Address[] {
-    const { network } = this.#parts;
-    return this.#placeless().filter(
-      (key) => network.conflict(key) === undefined && network.interfaceFor(key) !== undefined,
-    );
   }
 
   /** Whether any of these VIPs is held and should not be, or the other way round. */
@@ -119,7 +106,7 @@ export class Holder implements Disposable {
     const coming: HeldAddress[] = [];
     for (const key of keys) {
       if (ledger.held.has(key) || !ledger.shouldHold(key)) continue;
-      const held = this.#placeFor(key);
+      const held = this.places.placeFor(key);
       if (held !== undefined) coming.push(held);
     }
     if (coming.length > 0) await this.#write([], this.#objects(coming));
@@ -141,43 +128,6 @@ export class Holder implements Disposable {
 
   [Symbol.dispose](): void {
     for (const { timer } of this.#coming.values()) clearTimeout(timer);
-  }
-
-  #placeless(): Address[] {
-    const waiting = this.#parts.ledger.refusals.filter(
-      ({ table, code }) => table === 'placements' && forWantOfPlace.has(code),
-    );
-    return waiting.map(({ key }) => key);
-  }
-
-  #placeFor(key: Address): HeldAddress | undefined {
-    const { network } = this.#parts;
-    const conflict = network.conflict(key);
-    if (conflict !== undefined) {
-      this.#refuse(key, 'AddressConflict', `${conflict}; choose another address for the Service`);
-      return undefined;
-    }
-    const link = network.interfaceFor(key);
-    if (link === undefined) {
-      this.#refuse(
-        key,
-        'NoInterface',
-        `no interface has a connected prefix with ${key}; name one with --interface`,
-      );
-      return undefined;
-    }
-    return { address: key, interfaceIndex: link.index };
-  }
-
-  #refuse(key: Address, code: Refusal['code'], reason: string): void {
-    const vip = this.#parts.ledger.wanted.get(key);
-    this.#parts.refuse({
-      table: 'placements',
-      key,
-      services: vip === undefined ? [] : servicesOf(vip),
-      code,
-      reason,
-    });
   }
 
   /** The same diff as everywhere, between nothing and what is added, or what is taken away and nothing. */
@@ -205,7 +155,7 @@ export class Holder implements Disposable {
       if (refusal !== undefined && refusal.errno !== EEXIST) {
         this.#forget(object.id);
         const code = refusal.errno === ENODEV ? 'NoInterface' : 'KernelRefused';
-        this.#refuse(object.address, code, describeErrno(refusal.errno, refusal.words));
+        this.places.refuse(object.address, code, describeErrno(refusal.errno, refusal.words));
         continue;
       }
       const held = { address: object.address, interfaceIndex: object.interfaceIndex };

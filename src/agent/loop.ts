@@ -2,14 +2,15 @@
 // rules, takes addresses, and only then says so. Passes never overlap.
 
 import type { Refusal, TableName } from '../protocol/messages.ts';
-import { type Address, type Prefix, prefixesContain } from '../state/address.ts';
-import { type Placement, servicesOf, type VirtualIp } from '../state/virtual-ip.ts';
+import type { Address, Prefix } from '../state/address.ts';
+import type { Placement, VirtualIp } from '../state/virtual-ip.ts';
 import type { Acks } from './acks.ts';
 import type { Holder } from './holder.ts';
 import type { Ledger } from './ledger.ts';
 import type { Pace } from './pace.ts';
 import type { Change } from './received.ts';
 import type { Rules } from './rules.ts';
+import { Wishes } from './wishes.ts';
 
 export interface LoopParts {
   readonly ledger: Ledger;
@@ -37,7 +38,7 @@ const retryLimitMs = 5000;
 
 export class Loop implements Disposable {
   readonly #parts: LoopParts;
-  readonly #allowed: (address: Address) => boolean;
+  readonly #wishes: Wishes;
   #dirty = new Set<Address>();
   /** Why the kernel has to be read as a whole; empty while it is known. */
   readonly #doubts = new Set<string>();
@@ -49,7 +50,7 @@ export class Loop implements Disposable {
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
-    this.#allowed = prefixesContain(parts.allow);
+    this.#wishes = new Wishes(parts);
   }
 
   /** In sync with a controller whose own view is complete: from here on what is not wanted is taken away. */
@@ -64,26 +65,15 @@ export class Loop implements Disposable {
 
   /** Takes a change in and, unless a pass is under way, has it committed when this returns. */
   receive(change: Change): void {
-    const { ledger, acks } = this.#parts;
-    if (change.table === 'rules') {
-      for (const vip of change.set as readonly VirtualIp[]) this.#want(vip);
-      for (const key of change.remove) ledger.wanted.delete(key);
-    } else {
-      for (const placement of change.set as readonly Placement[]) this.#place(placement);
-      for (const key of change.remove) ledger.placed.delete(key);
-    }
-    for (const key of change.remove) {
-      this.#accept(change.table, key);
-      this.#dirty.add(key);
-    }
-    acks.add(change);
+    this.#enter(change);
+    this.#parts.acks.add(change);
     this.#kick();
   }
 
   /** Takes what was kept on disk, for the first reading of the kernel to bring in force. */
   restore(vips: readonly VirtualIp[], placements: readonly Placement[]): void {
-    for (const vip of vips) this.#want(vip);
-    for (const placement of placements) this.#place(placement);
+    this.#enter({ table: 'rules', set: vips, remove: [] });
+    this.#enter({ table: 'placements', set: placements, remove: [] });
   }
 
   /** Resolves when nothing is under way. */
@@ -115,24 +105,10 @@ export class Loop implements Disposable {
     clearTimeout(this.#timer);
   }
 
-  #want(vip: VirtualIp): void {
-    const { ledger, allow } = this.#parts;
-    const key = vip.address;
-    this.#dirty.add(key);
-    this.#accept('rules', key);
-    if (this.#allowed(key)) {
-      ledger.wanted.set(key, vip);
-    } else {
-      ledger.wanted.delete(key);
-      const reason = `${key} is outside --allow ${allow.join(',')}; add its prefix there`;
-      this.#parts.onRefused({ table: 'rules', key, services: servicesOf(vip), code: 'Forbidden', reason });
-    }
-  }
-
-  #place(placement: Placement): void {
-    this.#parts.ledger.placed.set(placement.address, placement);
-    this.#accept('placements', placement.address);
-    this.#dirty.add(placement.address);
+  #enter(change: Pick<Change, 'table' | 'set' | 'remove'>): void {
+    this.#wishes.enter(change);
+    for (const { address } of change.set) this.#dirty.add(address);
+    for (const key of change.remove) this.#dirty.add(key);
   }
 
   #kick(): void {
@@ -222,7 +198,7 @@ export class Loop implements Disposable {
     const found = await holder.refresh(everything);
     if (this.#inSync) await holder.sweep(found);
     const repaired = areRulesKnown ? 0 : await this.#mendRules();
-    for (const key of holder.placeable) this.#accept('placements', key);
+    for (const key of holder.places.free) this.#wishes.accept('placements', key);
     const restored = await holder.claim(everything);
     this.#failures = 0;
     onWell();
@@ -242,9 +218,5 @@ export class Loop implements Disposable {
     if (this.#stopped) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#kick(), delayMs);
-  }
-
-  #accept(table: TableName, key: Address): void {
-    if (this.#parts.ledger.accept(table, key)) this.#parts.onAccepted(table, key);
   }
 }

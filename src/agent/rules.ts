@@ -5,11 +5,12 @@ import { diff, isEmpty } from '../dialects/delta.ts';
 import type { Delta, KernelObjects } from '../dialects/dialect.ts';
 import type { NftObject } from '../dialects/nftables/objects.ts';
 import type { Kernel, Soon } from '../host/kernel.ts';
-import { describeErrno, type Receipt } from '../netlink/ack.ts';
+import type { Receipt } from '../netlink/ack.ts';
 import type { Address } from '../state/address.ts';
 import type { HeldAddress, Needs } from '../state/desired-state.ts';
 import type { ServiceKey } from '../state/service.ts';
 import { servicesOf, type VirtualIp } from '../state/virtual-ip.ts';
+import { blameOf, isDisturbed } from './blame.ts';
 import { type Census, sameCapacities } from './census.ts';
 import type { Firewall } from './firewall.ts';
 import type { Ledger } from './ledger.ts';
@@ -22,12 +23,6 @@ export type Outcome = 'committed' | 'unsure';
 
 /** A refused VIP is left out and the rest tried again, at most this often. */
 const tries = 8;
-
-/**
- * Errors that say that the kernel does not hold what we thought it did, or that it was disturbed: ENOENT,
- * EINTR, EAGAIN, ENOMEM, EBUSY, EEXIST, ERESTART, ENOBUFS. No object is to blame for them.
- */
-const disturbances: ReadonlySet<number> = new Set([2, 4, 11, 12, 16, 17, 85, 105]);
 
 /** What the kernel was told of each VIP. */
 type Targets = ReadonlyMap<Address, VirtualIp | undefined>;
@@ -176,29 +171,16 @@ export class Rules {
     return 'committed';
   }
 
-  /** Names the VIPs to blame. Where the kernel names none, all that were on their way are. */
+  /** Names the VIPs to blame. */
   #blame(receipt: Receipt<NftObject>, targets: Targets): Outcome {
-    const { firewall } = this.#parts;
-    if (receipt.some(({ errno }) => disturbances.has(errno))) return 'unsure';
-    let blamed = 0;
-    for (const { object, errno, words } of receipt) {
-      if (object === null || object.owner === null || !targets.has(object.owner)) continue;
-      const services = object.service === null ? this.#services(object.owner) : [object.service];
-      const reason = `${describeErrno(errno, words)} (${firewall.describe(object)})`;
-      this.#refuse(object.owner, targets, services, reason);
-      blamed++;
+    if (isDisturbed(receipt)) return 'unsure';
+    const keys = new Set(targets.keys());
+    for (const { key, service, reason } of blameOf(receipt, keys, this.#parts.firewall.describe)) {
+      // What has come to be wanted meanwhile is not what was refused.
+      if (this.target(key) !== targets.get(key)) continue;
+      this.#parts.refuse(key, service === null ? this.#services(key) : [service], reason);
     }
-    const [first] = receipt;
-    if (blamed > 0 || first === undefined) return 'committed';
-    const what = first.object === null ? 'the whole transaction' : firewall.describe(first.object);
-    const reason = `${describeErrno(first.errno, first.words)} (${what})`;
-    for (const key of targets.keys()) this.#refuse(key, targets, this.#services(key), reason);
     return 'committed';
-  }
-
-  /** What has come to be wanted meanwhile is not what was refused. */
-  #refuse(key: Address, targets: Targets, services: readonly ServiceKey[], reason: string): void {
-    if (this.target(key) === targets.get(key)) this.#parts.refuse(key, services, reason);
   }
 
   #services(key: Address): ServiceKey[] {

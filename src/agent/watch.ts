@@ -59,10 +59,10 @@ function onNetwork(
       break;
     case 'address gone':
       if (ledger.held.has(change.object.address)) loop.doubt('address');
-      else if (change.object.foreign && holder.lacksPlaces) loop.doubt('network');
+      else if (change.object.foreign && holder.places.lacking.length > 0) loop.doubt('network');
       break;
     case 'new':
-      if (holder.lacksPlaces) loop.doubt('network');
+      if (holder.places.lacking.length > 0) loop.doubt('network');
       break;
     case 'other':
       break;

@@ -1,0 +1,60 @@
+// What the controller wishes, entered in the ledger as it is received.
+
+import type { Refusal, TableName } from '../protocol/messages.ts';
+import { type Address, type Prefix, prefixesContain } from '../state/address.ts';
+import { type Placement, servicesOf, type VirtualIp } from '../state/virtual-ip.ts';
+import type { Ledger } from './ledger.ts';
+import type { Change } from './received.ts';
+
+export interface WishesParts {
+  readonly ledger: Ledger;
+  /** Prefixes outside which nothing is guarded and nothing held. */
+  readonly allow: readonly Prefix[];
+  readonly onRefused: (refusal: Refusal) => void;
+  readonly onAccepted: (table: TableName, key: Address) => void;
+}
+
+export class Wishes {
+  readonly #parts: WishesParts;
+  readonly #allowed: (address: Address) => boolean;
+
+  constructor(parts: WishesParts) {
+    this.#parts = parts;
+    this.#allowed = prefixesContain(parts.allow);
+  }
+
+  enter(change: Pick<Change, 'table' | 'set' | 'remove'>): void {
+    const { ledger } = this.#parts;
+    if (change.table === 'rules') {
+      for (const vip of change.set as readonly VirtualIp[]) this.#want(vip);
+      for (const key of change.remove) ledger.wanted.delete(key);
+    } else {
+      for (const placement of change.set as readonly Placement[]) this.#place(placement);
+      for (const key of change.remove) ledger.placed.delete(key);
+    }
+    for (const key of change.remove) this.accept(change.table, key);
+  }
+
+  /** What was refused is no longer, whether it is in force by now or nobody's wish. */
+  accept(table: TableName, key: Address): void {
+    if (this.#parts.ledger.accept(table, key)) this.#parts.onAccepted(table, key);
+  }
+
+  #want(vip: VirtualIp): void {
+    const { ledger, allow, onRefused } = this.#parts;
+    const key = vip.address;
+    this.accept('rules', key);
+    if (this.#allowed(key)) {
+      ledger.wanted.set(key, vip);
+    } else {
+      ledger.wanted.delete(key);
+      const reason = `${key} is outside --allow ${allow.join(',')}; add its prefix there`;
+      onRefused({ table: 'rules', key, services: servicesOf(vip), code: 'Forbidden', reason });
+    }
+  }
+
+  #place(placement: Placement): void {
+    this.#parts.ledger.placed.set(placement.address, placement);
+    this.accept('placements', placement.address);
+  }
+}
