@@ -78,6 +78,8 @@ export class Reporter {
       },
       onWell: () => {
         this.trouble = '';
+        // What a reading has found is no news to its event any more.
+        this.session?.reintroduce();
       },
     };
   }

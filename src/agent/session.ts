@@ -50,6 +50,10 @@ export class Session {
   readonly #synced = new Set<TableName>();
   /** Tables of which a frame was missing, and that have been asked for. */
   readonly #awaited = new Set<TableName>();
+  /** Streams whose hello was answered. */
+  readonly #streams = new Set<Stream>();
+  /** The prefixes that the last hello told of. */
+  #toldOnLink: ReadonlySet<Prefix> = new Set();
   #ruler: Stream | undefined;
   #tries = 0;
   /** The ruling controller's cluster, to be pinned when both tables are in. */
@@ -77,17 +81,25 @@ export class Session {
   }
 
   hello(): Hello {
-    const { node, version, firewall, allow, onLink, held } = this.#parts;
+    const { node, version, firewall, allow, held } = this.#parts;
+    const onLink = this.#parts.onLink();
+    this.#toldOnLink = new Set(onLink);
     return {
       type: 'hello',
       ...{ version, features, node, firewall, allow },
-      onLink: onLink(),
+      onLink,
       cluster: this.cluster,
       generation: this.generation,
       rules: this.rules.summary,
       placements: this.placements.summary,
       held: held(),
     };
+  }
+
+  /** A node that has more prefixes on its links than it told of says hello anew. */
+  reintroduce(): void {
+    if (this.#parts.onLink().every((prefix) => this.#toldOnLink.has(prefix))) return;
+    for (const stream of this.#streams) stream.refuse('the node has another prefix on its links: hello anew');
   }
 
   /** Says something to the controller that rules, if one does. */
@@ -98,6 +110,7 @@ export class Session {
   }
 
   onClose(stream: Stream): void {
+    this.#streams.delete(stream);
     if (this.#ruler === stream) this.#ruler = undefined;
   }
 
@@ -155,6 +168,8 @@ export class Session {
       stream.refuse(`cluster: this node belongs to ${this.cluster}, the controller to ${cluster}; ${remedy}`);
       return;
     }
+    this.#streams.add(stream);
+    this.reintroduce();
     if (!ruling) return;
     if (generation < this.generation) {
       stream.refuse(`generation: ${generation} is older than ${this.generation}, which this node has obeyed`);

@@ -13,6 +13,7 @@ import type { Ledger } from './ledger.ts';
 import type { Loop } from './loop.ts';
 import type { Network } from './network.ts';
 import { commitIntervalMs, type Pace } from './pace.ts';
+import type { Session } from './session.ts';
 
 export interface WatchParts {
   readonly native: Native;
@@ -22,6 +23,7 @@ export interface WatchParts {
   readonly network: Network;
   readonly holder: Holder;
   readonly loop: Loop;
+  readonly session: Session;
 }
 
 /**
@@ -45,7 +47,7 @@ export function watchKernel(parts: WatchParts): Disposable[] {
 }
 
 function onNetwork(
-  { network, holder, ledger, loop }: WatchParts,
+  { network, holder, ledger, loop, session }: WatchParts,
   message: Parameters<Network['onMessage']>[0],
 ): void {
   const change = network.onMessage(message);
@@ -62,6 +64,7 @@ function onNetwork(
       else if (change.object.foreign && holder.places.lacking.length > 0) loop.doubt('network');
       break;
     case 'new':
+      session.reintroduce();
       if (holder.places.lacking.length > 0) loop.doubt('network');
       break;
     case 'other':

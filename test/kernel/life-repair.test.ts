@@ -133,6 +133,22 @@ test('a VIP without a place comes up with the prefix it belongs to', { skip }, a
   await answersAsDeclared(node);
 });
 
+test('a node that had no prefix when it said hello is given VIPs once it has one', { skip }, async () => {
+  await using node = await Node.start({ services: [web] });
+  for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
+  await node.killAgent('SIGTERM');
+  node.run('ip address flush dev lan');
+  node.startAgent();
+  node.writeServices([web, dns]);
+  await node.until('there is no node for them', async () => {
+    const { nodes, vips } = await node.controllerStatus();
+    return nodes[0]?.connected === true && vips.some(({ reason }) => reason === 'NoEligibleNode');
+  });
+  for (const address of ['10.77.0.1/24', 'fd77::1/64']) node.run(`ip address add ${address} dev lan`);
+  await node.settled([web, dns]);
+  await answersAsDeclared(node);
+});
+
 test('a VIP that is an address of the node comes up once it is none any more', { skip }, async (t) => {
   await using node = await Node.start({ services: [web] });
   using sockets = socketsOf(node);
