@@ -12,7 +12,13 @@ export interface Told extends Partial<Omit<Machine, 'read' | 'names'>> {
   readonly files?: Readonly<Record<string, string>>;
 }
 
-export const messages = { deleteAddress: 21, links: 18, generation: 0xa10, ipsetType: 0x60d } as const;
+export const messages = {
+  deleteAddress: 21,
+  links: 18,
+  generation: 0xa10,
+  ipsetType: 0x60d,
+  flowtables: 0xa17,
+} as const;
 const EINVAL = 22;
 const ENODEV = 19;
 
@@ -29,6 +35,7 @@ export function machineOf({ errnos = {}, answers = {}, files = {}, ...rest }: To
   return {
     release: '6.1.0-test',
     ask: async (request) => {
+      if (request.door === 'xtables') return new Uint8Array();
       const type = typeOf(request);
       const errno = errnos[type] ?? (type === messages.deleteAddress ? ENODEV : 0);
       if (errno !== 0) return errorAnswer(errno);
@@ -53,6 +60,23 @@ export function machineOf({ errnos = {}, answers = {}, files = {}, ...rest }: To
     agentPid: async () => undefined,
     ...rest,
   };
+}
+
+/** RTM_NEWLINK with the attributes that are looked at. */
+export function link(
+  index: number,
+  name: string,
+  { kind = '', xdp = false }: { readonly kind?: string; readonly xdp?: boolean } = {},
+): Uint8Array {
+  const header = new Uint8Array(32);
+  const [newLink, ifindexPlace] = [16, 20];
+  const parts = [put(3, name), put(18, [put(1, kind)]), put(43, [put(2, Uint8Array.of(xdp ? 1 : 0))])];
+  const bytes = Uint8Array.of(...header, ...parts.flatMap((part) => [...part]));
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, bytes.length, true);
+  view.setUint16(4, newLink, true);
+  view.setUint32(ifindexPlace, index, true);
+  return bytes;
 }
 
 /** What nf_tables refuses as a whole where it is missing. */

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Check } from '../../src/cli/doctor/report.ts';
 import { examine } from '../../src/cli/doctor.ts';
-import { machineOf, messages, type Told, withoutNftables } from './doctor-machine.ts';
+import { concat, message, put } from '../fake-kernel/bytes.ts';
+import { link, machineOf, messages, type Told, withoutNftables } from './doctor-machine.ts';
 
 const EPERM = 1;
 const ENOENT = 2;
@@ -102,6 +103,14 @@ test('with neither firewall both fail, and the first of them says what to do nex
   assert.deepEqual([of('nf_tables').result, of('xtables raw').result], ['fail', 'fail']);
   assert.equal(of('ipset').result, 'ok');
   assert.equal(report.next, of('nf_tables').next);
+  const dep = { '/lib/modules/6.1.0-test/modules.dep': 'kernel/x/ip_tables.ko:\nkernel/x/ip6_tables.ko:\n' };
+  const absent = await checked({ ...withoutNftables, option: () => ENOPROTOOPT, files: dep });
+  assert.match(absent.of('nf_tables').next, /comes without nf_tables/);
+  assert.match(
+    absent.report.next,
+    /^modprobe ip_tables/,
+    'what a command brings is nearer than another kernel',
+  );
 });
 
 test('a table is not made just to know that it could be, unless it would be used', async () => {
@@ -149,6 +158,30 @@ test('a full table of conntrack and what the kernel complained of today are warn
   assert.equal((await said('eth0: link becomes ready')).result, 'ok');
   assert.equal((await said('nf_conntrack: table full', -90_000)).result, 'ok');
   assert.match((await checked({ log: () => ({ code: 'EPERM' }) })).of('kernel log').found, /EPERM/);
+});
+
+test('programs and interfaces that carry packets past the rules are named', async () => {
+  const links = [
+    link(2, 'eth0', { xdp: true }),
+    link(3, 'cilium_host', { kind: 'veth' }),
+    link(4, 'pod1', { kind: 'netkit' }),
+    link(5, 'blue', { kind: 'vrf' }),
+    link(6, 'kube-ipvs0', { kind: 'dummy' }),
+  ];
+  const flowtable = message({ type: 0xa16, sequence: 1 }, [put(1, 'fw'), put(2, 'fast')]);
+  const { of } = await checked({
+    answers: { [messages.links]: concat(links), [messages.flowtables]: flowtable },
+  });
+  for (const [name, result, found] of [
+    ['XDP', 'warn', /eth0/],
+    ['eBPF data plane', 'warn', /Cilium; netkit pod1/],
+    ['VRF', 'ok', /blue/],
+    ['IPVS', 'ok', /kube-ipvs0/],
+    ['flowtable', 'warn', /inet fw fast/],
+  ] as const) {
+    assert.equal(of(name).result, result, name);
+    assert.match(of(name).found, found);
+  }
 });
 
 test('ways past the rules that are files of /proc are seen', async () => {

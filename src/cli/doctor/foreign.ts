@@ -5,13 +5,10 @@ import type { DumpRequest } from '../../dialects/dialect.ts';
 import { ChainAttribute, Message, tableName } from '../../dialects/nftables/constants.ts';
 import { chainDump, type ForeignChain, familyName } from '../../dialects/nftables/foreign.ts';
 import { type DroppingChain, readDropping, ruleDump } from '../../dialects/nftables/foreign-rules.ts';
-import { blobOf } from '../../dialects/xtables/blob.ts';
-import { INFO_BYTES, SO_GET_ENTRIES, SO_GET_INFO } from '../../dialects/xtables/constants.ts';
-import { shapeOf } from '../../dialects/xtables/families.ts';
-import { type LegacyTable, readLegacy } from '../../dialects/xtables/foreign.ts';
+import { type LegacyTable, legacyDumps, readLegacy } from '../../dialects/xtables/foreign.ts';
 import { nfgenmsg } from '../../netlink/batch.ts';
 import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
-import { attributesOf, messagesOf, textOf, u32 } from '../../netlink/reader.ts';
+import { attributesOf, messagesOf, textOf } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
 import { bytesOf, type Machine, type OrErrno } from './machine.ts';
 import { type Check, type DoctorReport, ok, warn } from './report.ts';
@@ -23,8 +20,6 @@ export interface Foreign {
   readonly rules: DoctorReport['rules'];
 }
 
-/** struct ipt_get_entries: a name, a size, and the entries behind 40 bytes. */
-const entriesHeaderBytes = 40;
 /** What kubelet and kubeadm leave for others to see which tool a host uses (iptables-wrappers). */
 const hints = ['KUBE-IPTABLES-HINT', 'KUBE-KUBELET-CANARY'];
 const firstTables = ['filter', 'nat', 'mangle', 'raw', 'security'];
@@ -36,13 +31,11 @@ export async function foreignChecks(machine: Machine): Promise<Foreign> {
   const [chains, rules] = [await machine.ask(chainDump()), await machine.ask(ruleDump())];
   const nft =
     isRefused(chains) || isRefused(rules) ? undefined : readDropping(bytesOf(chains), bytesOf(rules));
-  const legacy = readTables(machine);
-  const count = legacy?.reduce((sum, { table }) => sum + table.rules, 0);
+  const legacy = await readTables(machine);
+  const count = legacy?.reduce((sum, { rules: held }) => sum + held, 0);
   const all = [
     ...(nft?.chains ?? []).map((chain) => chainCheck(chain, 'nft')),
-    ...(legacy ?? []).flatMap(({ table }) =>
-      table.chains.map((chain) => chainCheck(chain, 'iptables-legacy')),
-    ),
+    ...(legacy ?? []).flatMap((table) => table.chains.map((chain) => chainCheck(chain, 'iptables-legacy'))),
   ];
   const how = 'NFT_MSG_GETCHAIN, NFT_MSG_GETRULE; GET_ENTRIES of the tables that are there';
   const none = {
@@ -81,34 +74,12 @@ function listing({ family, table, chain }: ForeignChain, tool: 'nft' | 'iptables
   return `${family === 'ip' ? 'iptables' : 'ip6tables'}-legacy -t ${table} -S ${chain}`;
 }
 
-type Table = { readonly name: string; readonly family: 4 | 6; readonly table: LegacyTable };
-
 /** Tables that are there already; undefined if even their names cannot be read. */
-function readTables(machine: Machine): Table[] | undefined {
-  const tables: Table[] = [];
-  for (const family of [4, 6] as const) {
-    const names = tableNames(machine, family);
-    if (names === undefined) return undefined;
-    for (const name of names) {
-      const table = readTable(machine, family, name);
-      if (table !== undefined) tables.push({ name, family, table });
-    }
-  }
-  return tables;
-}
-
-function readTable(machine: Machine, family: 4 | 6, name: string): LegacyTable | undefined {
-  const question = new Uint8Array(INFO_BYTES);
-  question.set(new TextEncoder().encode(name));
-  const info = machine.option(family, SO_GET_INFO, question);
-  if (typeof info === 'number') return undefined;
-  const size = u32(info, 80);
-  const entries = new Uint8Array(entriesHeaderBytes + size);
-  entries.set(new TextEncoder().encode(name));
-  new DataView(entries.buffer).setUint32(32, size, true);
-  const answer = machine.option(family, SO_GET_ENTRIES, entries);
-  if (typeof answer === 'number') return undefined;
-  return readLegacy(shapeOf(family), name, blobOf(info, answer.subarray(entriesHeaderBytes)));
+async function readTables(machine: Machine): Promise<LegacyTable[] | undefined> {
+  if (tableNames(machine, 4) === undefined) return undefined;
+  const replies: Uint8Array[] = [];
+  for (const request of legacyDumps()) replies.push(bytesOf(await machine.ask(request)));
+  return readLegacy(replies);
 }
 
 /** Without nf_tables the kernel answers with another error, and there is nothing of others in it. */
@@ -121,7 +92,7 @@ function unknown(part: Pick<Check, 'name' | 'how' | 'option'>): Check {
 }
 
 /** Which tool the host's other software uses; both may be in use, and it makes no difference to ours. */
-function toolCheck(chains: Uint8Array, legacy: readonly Table[]): Check {
+function toolCheck(chains: Uint8Array, legacy: readonly LegacyTable[]): Check {
   const nft = new Set<string>();
   let hint: string | undefined;
   for (const { type, payload } of messagesOf(chains)) {
@@ -137,8 +108,8 @@ function toolCheck(chains: Uint8Array, legacy: readonly Table[]): Check {
     if (baseChains.includes(chain)) nft.add(`${family} ${table}`);
     if (table === 'mangle' && hints.includes(chain)) hint ??= `${chain} in ${family} mangle`;
   }
-  const held = legacy.filter(({ table }) => table.rules > 0);
-  const legacyHint = legacy.find(({ name, table }) => name === 'mangle' && table.names.some(isHint));
+  const held = legacy.filter(({ rules }) => rules > 0);
+  const legacyHint = legacy.find(({ table, names }) => table === 'mangle' && names.some(isHint));
   const words = [
     ...(nft.size > 0 || hint ? [`iptables-nft${hint === undefined ? '' : ` (${hint})`}`] : []),
     ...(held.length > 0 || legacyHint

@@ -40,10 +40,16 @@ export function fail(part: Omit<Check, 'result'>): Check {
 /** Names of checks about a dialect: while the other one serves there is no need to follow their advice. */
 const alternatives: ReadonlySet<string> = new Set(['nf_tables', 'xtables raw', 'set match', 'ipset']);
 
-/** The step of the first failure, else of the first warning that is about what serves. */
+/**
+ * The step of the first failure, else of the first warning that is about what serves. Where both firewalls are
+ * missing, the one that a command brings is nearer than another kernel.
+ */
 export function nextStep(checks: readonly Check[]): string {
+  const failed = checks.filter(({ result }) => result === 'fail');
   const first =
-    checks.find(({ result }) => result === 'fail') ??
+    failed.find(({ name }) => !alternatives.has(name) && name !== 'module loading') ??
+    failed.find(({ next }) => next.startsWith('modprobe')) ??
+    failed[0] ??
     checks.find(({ result, name }) => result === 'warn' && !alternatives.has(name));
   return first?.next ?? nothingToDo;
 }

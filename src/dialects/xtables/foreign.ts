@@ -2,10 +2,11 @@
 // ours let through.
 
 import { textOf, u16 } from '../../netlink/reader.ts';
-import { type Blob, type Entry, layoutOf, matchesOf } from './blob.ts';
-import { MATCH_HEADER_BYTES, MATCH_NAME, ourChains, Verdict } from './constants.ts';
+import type { DumpRequest } from '../dialect.ts';
+import { blobOf, type Entry, layoutOf, matchesOf } from './blob.ts';
+import { INFO_BYTES, MATCH_HEADER_BYTES, MATCH_NAME, ourChains, Verdict } from './constants.ts';
 import { jumpsToOurs, jumpTarget } from './edit.ts';
-import type { FamilyShape } from './families.ts';
+import { type FamilyShape, families } from './families.ts';
 
 /** A chain that a hook calls, as a base chain of nftables would be told. */
 export interface LegacyChain {
@@ -20,6 +21,7 @@ export interface LegacyChain {
 }
 
 export interface LegacyTable {
+  readonly table: string;
   /** Those that can drop what comes in. */
   readonly chains: readonly LegacyChain[];
   /** Every chain that is not ours. */
@@ -33,9 +35,28 @@ const priorities: Readonly<Record<string, number>> = { raw: -300, mangle: -150, 
 const hookNames: readonly string[] = ['prerouting', 'input', 'forward'];
 const droppingTargets: ReadonlySet<string> = new Set(['REJECT', 'TARPIT', 'DELUDE']);
 
-/** Throws NetlinkError on bytes that lie. */
-export function readLegacy(shape: FamilyShape, table: string, blob: Blob): LegacyTable {
-  const layout = layoutOf(shape, blob);
+const places = families.flatMap((shape) =>
+  ['raw', 'mangle', 'nat', 'filter', 'security'].map((table) => ({ shape, table })),
+);
+
+/** Every table of both families. One that is not there answers with nothing, and is not made by being asked. */
+export function legacyDumps(): DumpRequest[] {
+  return places.map(({ shape, table }) => {
+    const name = [...table].map((one) => one.charCodeAt(0));
+    return { door: 'xtables', bytes: Uint8Array.of(shape.family, ...name) };
+  });
+}
+
+/** The tables that are there, from the replies to legacyDumps(). Throws NetlinkError on bytes that lie. */
+export function readLegacy(replies: readonly Uint8Array[]): LegacyTable[] {
+  return places.flatMap(({ shape, table }, index) => {
+    const reply = replies[index] ?? new Uint8Array();
+    return reply.length === 0 ? [] : [readTable(shape, table, reply)];
+  });
+}
+
+function readTable(shape: FamilyShape, table: string, reply: Uint8Array): LegacyTable {
+  const layout = layoutOf(shape, blobOf(reply.subarray(0, INFO_BYTES), reply.subarray(INFO_BYTES)));
   const others = layout.chains.filter(({ name }) => !ourChains.has(name));
   const found: LegacyChain[] = [];
   for (const chain of others) {
@@ -58,7 +79,7 @@ export function readLegacy(shape: FamilyShape, table: string, blob: Blob): Legac
   const rules = others
     .flatMap((chain) => chain.rules.slice(0, -1))
     .filter((one) => !jumpsToOurs(layout, one));
-  return { chains: found, names: others.map(({ name }) => name), rules: rules.length };
+  return { table, chains: found, names: others.map(({ name }) => name), rules: rules.length };
 }
 
 function isDrop(shape: FamilyShape, { bytes, verdict }: Entry): boolean {
