@@ -1,8 +1,7 @@
 // The half of the demo that lives in the namespace of its node: makes the network, runs controller and agent,
 // probes, changes the manifests, and takes everything away again.
 
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Kernel } from '../host/kernel.ts';
@@ -29,6 +28,8 @@ import { DemoServices } from './demo-services.ts';
 export interface InsideInput extends DemoInput {
   readonly services: string;
   readonly once: boolean;
+  /** Where files go; it is there already, and is removed. */
+  readonly folder: string;
 }
 
 /** Everything that has to go again, in the order it was made. */
@@ -70,7 +71,7 @@ export async function runInside(input: InsideInput): Promise<number> {
 
 async function setUp(input: InsideInput, screen: Screen, undo: Undo): Promise<Stage> {
   const { signal } = input;
-  const folder = mkdtempSync(join(tmpdir(), 'vipward-demo-'));
+  const { folder } = input;
   undo.push(() => rmSync(folder, { recursive: true, force: true }));
   const launcher: Launcher = { folder, program: input.program, env: input.env };
   const services = new DemoServices(input.services, join(folder, 'services.yaml'));

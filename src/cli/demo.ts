@@ -2,7 +2,9 @@
 // starts the half inside under `unshare`, passes signals on, and takes over the exit code.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readlinkSync } from 'node:fs';
+import { existsSync, mkdtempSync, readlinkSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { helpText } from '../process/help.ts';
 import { readOptions } from '../process/options.ts';
@@ -21,6 +23,13 @@ const demoOptions = [
     kind: 'text',
     placeholder: 'NAME',
     help: 'set by the demo itself: the namespace not to touch',
+  },
+  {
+    name: 'folder',
+    kind: 'text',
+    default: '',
+    placeholder: 'DIR',
+    help: 'set by the demo itself: its files',
   },
 ] as const;
 
@@ -52,7 +61,7 @@ export async function runDemo(argv: readonly string[], input: DemoInput): Promis
     if (values.outside === undefined) return await outside(['--services', services], values.once, input);
     refuseOutside(values.outside);
     const { runInside } = await import('./demo-inside.ts');
-    return await runInside({ ...input, services, once: values.once });
+    return await runInside({ ...input, services, once: values.once, folder: values.folder });
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     process.stderr.write(`vipward demo: ${error.message}\n`);
@@ -63,7 +72,9 @@ export async function runDemo(argv: readonly string[], input: DemoInput): Promis
 async function outside(flags: readonly string[], once: boolean, input: DemoInput): Promise<number> {
   const form = findForm();
   if (form === undefined) return 1;
-  const words = ['demo', ...flags, ...(once ? ['--once'] : []), '--outside', ownNamespace()];
+  const folder = mkdtempSync(join(tmpdir(), 'vipward-demo-'));
+  const ours = ['--outside', ownNamespace(), '--folder', folder];
+  const words = ['demo', ...flags, ...(once ? ['--once'] : []), ...ours];
   // The channel carries nothing: its end tells the half inside that this one is gone.
   const stdio = ['inherit', 'inherit', 'inherit', 'ipc'] as const;
   const child = spawn('unshare', [form, ...input.program, ...words], { stdio: [...stdio] });
@@ -75,7 +86,10 @@ async function outside(flags: readonly string[], once: boolean, input: DemoInput
     resolve(1);
   });
   child.on('exit', (code) => resolve(code ?? 1));
-  return await promise;
+  const exitCode = await promise;
+  // The half inside has done so, unless it was killed; its programs may still be writing then.
+  rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+  return exitCode;
 }
 
 /** The form of unshare that works here; where none does, its words are printed, and what to do. */

@@ -56,6 +56,10 @@ function processesOf(folder: string): string[] {
   });
 }
 
+function wordsOf(pid: string): string[] {
+  return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+}
+
 async function waitFor(what: string, isTrue: () => boolean, demo: Demo): Promise<void> {
   const deadline = performance.now() + patienceMs;
   while (!isTrue()) {
@@ -100,6 +104,15 @@ test('a demo that is killed takes everything along', { skip }, async () => {
   await waitFor('no probes', () => demo.output().includes('all as declared'), demo);
   demo.child.kill('SIGKILL');
   await demo.ended;
+  await nothingIsLeft(demo);
+});
+
+test('a demo whose half inside is killed leaves nothing either', { skip }, async () => {
+  using demo = startDemo();
+  await waitFor('no probes', () => demo.output().includes('all as declared'), demo);
+  const inside = processesOf(demo.folder).find((pid) => wordsOf(pid).includes('--outside'));
+  process.kill(Number(inside), 'SIGKILL');
+  assert.equal(await demo.ended, 1, demo.output());
   await nothingIsLeft(demo);
 });
 
