@@ -3,10 +3,12 @@
 // incomplete.
 
 import { type FSWatcher, watch } from 'node:fs';
-import { open, readdir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import type { ServiceKey } from '../../state/service.ts';
 import { Catalog, type ReadingChanges } from './catalog.ts';
-import { type DocumentCache, DocumentError, fileLimitBytes, parseFile } from './documents.ts';
+import { type DocumentCache, DocumentError, parseFile } from './documents.ts';
+import { readStable } from './stable-file.ts';
 
 export interface FileSourceInput {
   readonly path: string;
@@ -21,12 +23,11 @@ export interface FileSourceInput {
  * written.
  */
 const confirmMs = 100;
+/** Files that go one after another are waited for together, for at most as long as this. */
+const confirmMostMs = 1000;
 
 /** inotify can lose events when very many come at once: everything is looked at again this often. */
 const rescanMs = 10_000;
-
-/** Time stamps of files are no finer than this on kernels before 6.13. */
-const clockTickMs = 20;
 
 const visible = /^[^.].*\.(ya?ml|json)$/;
 
@@ -41,8 +42,11 @@ export class FileSource {
   readonly #input: FileSourceInput;
   readonly #known = new Map<string, Known>();
   readonly #due = new Set<string>();
-  /** Files that would take Services away, by the stamp they had when they were seen so. */
-  readonly #suspects = new Map<string, string>();
+  /** Files that would take Services away, the stamp they had when they were seen so, and since when. */
+  readonly #suspects = new Map<string, { readonly stamp: string; readonly sinceMs: number }>();
+  #confirmation: { readonly firstMs: number; timer: NodeJS.Timeout } | undefined;
+  /** Services that files of the reading under way no longer have: an emptied folder is one removal. */
+  #gone: ServiceKey[] = [];
   #rescanDue = true;
   #running: Promise<void> | undefined;
   #watcher: FSWatcher | undefined;
@@ -93,12 +97,21 @@ export class FileSource {
         // complete.
         if (!this.#rescanDue && this.#due.size === 0) {
           this.#wasScanned = this.#watcher !== undefined;
-          this.#report({ set: [], remove: [] });
+          const { services } = this.catalog;
+          // One that another file has by now has only moved.
+          const remove = this.#gone.filter((key) => !services.has(key));
+          this.#gone = [];
+          this.#report({ set: [], remove });
         }
       } catch (error) {
         this.#input.onError(error);
       }
     }
+  }
+
+  #follow({ set, remove }: ReadingChanges): void {
+    this.#gone.push(...remove);
+    if (set.length > 0) this.#report({ set, remove: [] });
   }
 
   #report(changes: ReadingChanges): void {
@@ -161,7 +174,7 @@ export class FileSource {
       if (known !== undefined && looksCut && !this.#isConfirmed(file, reading.stamp)) return;
       this.#suspects.delete(file);
       this.#known.set(file, { stamp: reading.stamp, cache: parsed.cache });
-      this.#report(this.catalog.update(file, parsed.documents));
+      this.#follow(this.catalog.update(file, parsed.documents));
     } catch (error) {
       this.#failed(file, path, error);
     }
@@ -169,13 +182,27 @@ export class FileSource {
 
   /** True the second time that a file looks like this; the first time it is looked at again later. */
   #isConfirmed(file: string, stamp: string): boolean {
-    if (this.#suspects.get(file) === stamp) return true;
-    this.#suspects.set(file, stamp);
-    setTimeout(() => {
-      this.#due.add(file);
-      void this.#kick();
-    }, confirmMs).unref();
+    if (this.#suspects.get(file)?.stamp === stamp) return true;
+    this.#suspects.set(file, { stamp, sinceMs: performance.now() });
+    this.#confirmLater();
     return false;
+  }
+
+  #confirmLater(): void {
+    const now = performance.now();
+    const firstMs = this.#confirmation?.firstMs ?? now;
+    clearTimeout(this.#confirmation?.timer);
+    const lookAgain = () => {
+      this.#confirmation = undefined;
+      const oldMs = performance.now() - confirmMs / 2;
+      for (const [file, { sinceMs }] of this.#suspects) {
+        if (sinceMs <= oldMs) this.#due.add(file);
+        else this.#confirmLater();
+      }
+      void this.#kick();
+    };
+    const waitMs = Math.max(0, Math.min(confirmMs, firstMs + confirmMostMs - now));
+    this.#confirmation = { firstMs, timer: setTimeout(lookAgain, waitMs).unref() };
   }
 
   #failed(file: string, path: string, error: unknown): void {
@@ -185,7 +212,7 @@ export class FileSource {
       if (!this.#isConfirmed(file, 'gone')) return;
       this.#suspects.delete(file);
       this.#known.delete(file);
-      this.#report(this.catalog.remove(file));
+      this.#follow(this.catalog.remove(file));
       return;
     }
     const document = error instanceof DocumentError ? error.document : null;
@@ -194,53 +221,5 @@ export class FileSource {
     // The cache is kept for the next reading, the stamp is not: the same bytes are judged again.
     const cache = this.#known.get(file)?.cache;
     if (cache !== undefined) this.#known.set(file, { stamp: '', cache });
-  }
-}
-
-/**
- * The text of a file and its stamp; null if it still has the stamp that is given. Read again if it changed
- * meanwhile.
- */
-async function readStable(
-  path: string,
-  stamp: string | undefined,
-): Promise<{ text: string; stamp: string } | null> {
-  await using file = await open(path, 'r');
-  for (;;) {
-    const before = await file.stat();
-    // Within one tick of the file system's clock a second write leaves no other stamp: such a file is read
-    // again.
-    if (stampOf(before) === stamp && Date.now() - before.mtimeMs > clockTickMs) return null;
-    if (before.size > fileLimitBytes) {
-      const message = `${before.size} bytes; at most ${fileLimitBytes} are read: split it into several files`;
-      throw new DocumentError(null, message);
-    }
-    const buffer = Buffer.alloc(before.size);
-    const { bytesRead } = await file.read(buffer, 0, before.size, 0);
-    const after = stampOf(await file.stat());
-    if (after !== stampOf(before)) continue;
-    return { text: decode(buffer.subarray(0, bytesRead)), stamp: after };
-  }
-}
-
-function stampOf({
-  ino,
-  size,
-  mtimeMs,
-  ctimeMs,
-}: {
-  ino: number;
-  size: number;
-  mtimeMs: number;
-  ctimeMs: number;
-}): string {
-  return `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
-}
-
-function decode(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (error) {
-    throw new DocumentError(null, `not UTF-8 text: ${(error as Error).message}`);
   }
 }
