@@ -167,3 +167,17 @@ test('a VIP that is an address of the node comes up once it is none any more', {
   );
   await answersAsDeclared(node);
 });
+
+test('addresses come back with an interface that was deleted and made anew', { skip }, async (t) => {
+  await using node = await Node.start({ services: [dns], agentArgs: ['--interface', 'lan'] });
+  using sockets = socketsOf(node);
+  const isWell = (): Promise<boolean> => hasAll(sockets);
+  node.run('ip link delete lan');
+  assert.equal(await isWell(), false);
+  await mended(t, node, { harm: 'ip link add lan type veth peer name lan1', isWell });
+  for (const link of ['lan', 'lan1']) node.run(`ip link set ${link} up`);
+  assert.equal(await isWell(), true);
+  await node.until('all is served', async () =>
+    (await node.status()).vips.every(({ state }) => state === 'serving'),
+  );
+});
