@@ -2,13 +2,10 @@
 
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
-import { type Address, familyOf } from '../state/address.ts';
-
-export interface Endpoint {
-  readonly address: Address;
-  readonly protocol: 'TCP' | 'UDP';
-  readonly port: number;
-}
+import { loadNative } from '../host/native.ts';
+import { familyOf } from '../state/address.ts';
+import type { Endpoint } from './demo-plan.ts';
+import { answerSctp } from './demo-sctp.ts';
 
 /**
  * Listeners that stay until the process ends. Each is bound to one address: an answer over UDP then comes
@@ -25,9 +22,12 @@ export class Listeners {
   /** Listens where nothing does yet. Rejects with the error of a bind that failed. */
   async ensure(endpoints: readonly Endpoint[]): Promise<void> {
     for (const endpoint of endpoints) {
-      const key = JSON.stringify(endpoint);
+      // A raw socket hears every port of its address.
+      const { protocol, address } = endpoint;
+      const key = protocol === 'SCTP' ? `${address} SCTP` : JSON.stringify(endpoint);
       if (this.#open.has(key)) continue;
-      await (endpoint.protocol === 'TCP' ? this.#tcp(endpoint) : this.#udp(endpoint));
+      if (protocol === 'SCTP') answerSctp(loadNative(), address, this.#name);
+      else await (protocol === 'TCP' ? this.#tcp(endpoint) : this.#udp(endpoint));
       this.#open.add(key);
     }
   }

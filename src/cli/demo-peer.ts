@@ -6,8 +6,10 @@ import { connect } from 'node:net';
 import { Kernel } from '../host/kernel.ts';
 import { loadNative } from '../host/native.ts';
 import { familyOf } from '../state/address.ts';
-import { type Endpoint, Listeners } from './demo-listeners.ts';
+import { Listeners } from './demo-listeners.ts';
 import { configure, type Interface, setLoopbackUp } from './demo-network.ts';
+import type { Endpoint } from './demo-plan.ts';
+import { probeSctp } from './demo-sctp.ts';
 
 export type PeerOrder =
   | { readonly kind: 'configure'; readonly interface: Interface }
@@ -65,11 +67,20 @@ async function carryOut(kernel: Kernel, order: PeerOrder): Promise<Sighting | un
 
 async function probe(endpoint: Endpoint): Promise<Sighting> {
   const started = performance.now();
-  const { by, words } = await (endpoint.protocol === 'TCP' ? probeTcp(endpoint) : probeUdp(endpoint));
+  const { by, words } = await probes[endpoint.protocol](endpoint);
   return { by, words, ms: performance.now() - started };
 }
 
 type Seen = Omit<Sighting, 'ms'>;
+
+const probes: Readonly<Record<Endpoint['protocol'], (endpoint: Endpoint) => Promise<Seen>>> = {
+  TCP: probeTcp,
+  UDP: probeUdp,
+  SCTP: async (endpoint) => {
+    const by = await probeSctp(loadNative(), endpoint, probeTimeoutMs);
+    return by === undefined ? { by: null, words: 'no answer' } : { by, words: '' };
+  },
+};
 
 function probeTcp({ address, port }: Endpoint): Promise<Seen> {
   const { promise, resolve } = Promise.withResolvers<Seen>();

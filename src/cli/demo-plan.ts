@@ -2,7 +2,6 @@
 // although something would answer there.
 
 import { type Address, familyOf, parseAddress } from '../state/address.ts';
-import type { Endpoint } from './demo-listeners.ts';
 import type { Forward } from './demo-nat.ts';
 import { admits, type Declared } from './demo-services.ts';
 import type { ControllerStatus } from './status-text.ts';
@@ -31,6 +30,12 @@ const nodePort = 30080;
 /** What the live demo opens and closes. */
 export const togglePort = 8443;
 const backendPort = 8080;
+
+export interface Endpoint {
+  readonly address: Address;
+  readonly protocol: 'TCP' | 'UDP' | 'SCTP';
+  readonly port: number;
+}
 
 export interface Probe {
   readonly endpoint: Endpoint;
@@ -71,14 +76,18 @@ export function planOf(status: ControllerStatus, declared: ReadonlyMap<string, D
     const open = services.flatMap(({ key, ports }) => declaredProbes(address, ports, declared.get(key)));
     probes.push(...open);
     for (const { endpoint, expected } of open) {
-      if (expected === 'backend') forwards.push(forward(address, endpoint.protocol, endpoint.port));
+      if (expected === 'backend' && endpoint.protocol !== 'SCTP')
+        forwards.push(forward(address, endpoint.protocol, endpoint.port));
       else listeners.push(endpoint);
     }
     forwards.push(forward(address, 'TCP', nodePort));
+    // A raw socket each, of which a process can have but so many.
+    const hasSctp = open.some(({ endpoint }) => endpoint.protocol === 'SCTP');
     for (const [protocol, port] of [
       ['TCP', strayPort],
       ['UDP', strayPort],
       ['TCP', togglePort],
+      ...(hasSctp ? [['SCTP', strayPort] as const] : []),
     ] as const) {
       const endpoint = { address, protocol, port };
       if (open.some((probe) => isSame(probe.endpoint, endpoint))) continue;
@@ -92,7 +101,7 @@ export function planOf(status: ControllerStatus, declared: ReadonlyMap<string, D
   return { probes, listeners, forwards };
 }
 
-/** Node has no SCTP: such ports are declared and not tried. */
+/** The demo forwards no SCTP: such ports behind a backend are declared and not tried. */
 function declaredProbes(
   address: Address,
   ports: ControllerStatus['vips'][number]['services'][number]['ports'],
@@ -100,7 +109,7 @@ function declaredProbes(
 ): Probe[] {
   const client = hosts.client[familyOf(address) === 4 ? 0 : 1];
   return ports.flatMap(({ protocol, port }): Probe[] => {
-    if (protocol !== 'TCP' && protocol !== 'UDP') return [];
+    if (protocol !== 'TCP' && protocol !== 'UDP' && (protocol !== 'SCTP' || isForwarded)) return [];
     const endpoint = { address, protocol, port } as const;
     if (!admits(ranges, client)) return [{ endpoint, expected: null, why: 'not from here' }];
     return [{ endpoint, expected: isForwarded ? 'backend' : 'node', why: 'declared' }];

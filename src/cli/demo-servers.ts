@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Address } from '../state/address.ts';
 import { ask, defaultOrigin, type Server } from './client.ts';
-import type { Endpoint } from './demo-listeners.ts';
+import type { Endpoint } from './demo-plan.ts';
 import type { Program } from './demo-processes.ts';
 import { type Explanation, explainPath } from './explain.ts';
 import type { AgentStatus, ControllerStatus } from './status-text.ts';

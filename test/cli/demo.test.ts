@@ -77,9 +77,11 @@ test('demo --once finds every probe as declared, before, during and after a chan
   using demo = startDemo('--once');
   assert.equal(await demo.ended, 0, demo.output());
   const output = demo.output();
-  assert.equal(output.match(/^27 probes, all as declared$/gm)?.length, 3, output);
+  assert.equal(output.match(/^31 probes, all as declared$/gm)?.length, 3, output);
   assert.match(output, /^ok {2}10\.87\.\S+ +443\/tcp +declared +backend +backend in /m);
   assert.match(output, /^ok {2}fd87::16 +53\/udp +declared +node +node in /m);
+  assert.match(output, /^ok {2}10\.87\.\S+ +3868\/sctp +declared +node +node in /m);
+  assert.match(output, /^ok {2}fd87::16 +9999\/sctp +undeclared +nobody +no answer /m);
   assert.match(output, /^ok {2}10\.87\.\S+ +30080\/tcp +NodePort +nobody +no answer /m);
   assert.match(output, /^ok {2}10\.87\.\S+ +80\/tcp +not from here +nobody +no answer /m);
   assert.match(output, /^\w+ opens 8443\/tcp: in the kernel [\d.]+ ms after the file was written/m);
