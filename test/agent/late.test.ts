@@ -1,5 +1,5 @@
-// A kernel that keeps the agent waiting, as it does beside a long commit of others: what is received meanwhile
-// is neither lost nor taken for committed.
+// A kernel that keeps the agent waiting, as it does beside a long commit of others: what is received
+// meanwhile is neither lost nor taken for committed.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Acks } from '../../src/agent/acks.ts';
@@ -85,7 +85,7 @@ function fixture() {
 }
 
 for (const [name, second] of Object.entries({ changed: open(80, 443), removed: undefined })) {
-  test(`a VIP that is ${name} while the kernel is busy is told once more, and acknowledged then`, async () => {
+  test(`a VIP that is ${name} while the kernel is busy is told again, and acknowledged then`, async () => {
     const { ledger, acked, answers, receive, answer } = fixture();
     const first = open(80);
     receive(1, first);

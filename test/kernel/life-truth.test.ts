@@ -1,5 +1,5 @@
-// A controller that does not know all there is takes nothing away: what agents serve goes on, and `status` says
-// why nothing else happens.
+// A controller that does not know all there is takes nothing away: what agents serve goes on, and `status`
+// says why nothing else happens.
 import assert from 'node:assert/strict';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

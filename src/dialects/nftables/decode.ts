@@ -49,6 +49,14 @@ import {
   tableObject,
 } from './objects.ts';
 
+/** What a dump is answered with. */
+const answers: ReadonlySet<number> = new Set([
+  Message.NEWTABLE,
+  Message.NEWSET,
+  Message.NEWCHAIN,
+  Message.NEWRULE,
+  Message.NEWSETELEM,
+]);
 /** struct nfgenmsg stands before the attributes of every message. */
 const headerBytes = 4;
 
@@ -127,19 +135,9 @@ interface Entry {
 /** Attribute 1 is the table's name in every message, but for a table, where it is its own. */
 function* ours(reply: Uint8Array): Generator<Entry, void, undefined> {
   for (const message of messagesOf(reply)) {
-    if (!isNew(message) || !isOurs(message)) continue;
+    if (!answers.has(message.type) || !isOurs(message)) continue;
     yield { type: message.type, attributes: attributesOf(message.payload, headerBytes) };
   }
-}
-
-function isNew({ type }: NetlinkMessage): boolean {
-  return (
-    type === Message.NEWTABLE ||
-    type === Message.NEWSET ||
-    type === Message.NEWCHAIN ||
-    type === Message.NEWRULE ||
-    type === Message.NEWSETELEM
-  );
 }
 
 function readTable(attributes: Attributes): NftObject {
