@@ -32,6 +32,11 @@ export class Ledger {
     return this.#refusals[table].get(key);
   }
 
+  /** Every VIP that is told of, or in the kernel. */
+  keys(): Set<Address> {
+    return new Set([...this.wanted.keys(), ...this.committed.keys(), ...this.placed.keys()]);
+  }
+
   get refusals(): Refusal[] {
     return [...this.#refusals.rules.values(), ...this.#refusals.placements.values()];
   }

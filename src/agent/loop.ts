@@ -32,6 +32,8 @@ export interface LoopParts {
 /** Doubts about addresses alone, for which no rule has to be read. */
 const aboutAddresses: ReadonlySet<string> = new Set(['address', 'link', 'network']);
 
+const firstSync = 'first-sync';
+
 /** What is read anew from the kernel is retried after this, twice as long each time up to the limit. */
 const retryMs = 100;
 const retryLimitMs = 5000;
@@ -91,7 +93,7 @@ export class Loop implements Disposable {
   synced(): void {
     if (this.#inSync) return;
     this.#inSync = true;
-    this.doubt('first-sync');
+    this.doubt(firstSync);
   }
 
   /** Reads the kernel and mends what is not right. */
@@ -190,25 +192,23 @@ export class Loop implements Disposable {
     const areRulesKnown = reasons.every((reason) => aboutAddresses.has(reason));
     this.#doubts.clear();
     if (!areRulesKnown) this.#dirty = new Set();
-    const everything = new Set([
-      ...ledger.wanted.keys(),
-      ...ledger.committed.keys(),
-      ...ledger.placed.keys(),
-    ]);
+    const everything = ledger.keys();
     const found = await holder.refresh(everything);
     if (this.#inSync) await holder.sweep(found);
-    const repaired = areRulesKnown ? 0 : await this.#mendRules();
+    const repaired = areRulesKnown ? 0 : await this.#mendRules(reasons);
     for (const key of holder.places.free) this.#wishes.accept('placements', key);
     const restored = await holder.claim(everything);
     this.#failures = 0;
     onWell();
-    const mended = repaired + restored;
-    if (mended > 0) for (const reason of reasons) onRepaired(reason, mended);
+    if (repaired + restored > 0) for (const reason of reasons) onRepaired(reason, repaired + restored);
     this.#finish();
   }
 
-  async #mendRules(): Promise<number> {
-    const { outcome, repaired } = await this.#parts.rules.reconcile(this.#inSync);
+  async #mendRules(reasons: readonly string[]): Promise<number> {
+    const { rules } = this.#parts;
+    // That others may no longer be wanted is no doubt about what is there.
+    if (reasons.every((reason) => reason === firstSync) && (await rules.release())) return 0;
+    const { outcome, repaired } = await rules.reconcile(this.#inSync);
     if (outcome === 'committed') return repaired;
     this.#doubts.add('refused');
     throw new Error('the kernel was disturbed while it was being told; it is read again');

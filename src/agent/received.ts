@@ -29,8 +29,9 @@ export class ReceivedTable<Name extends TableName> {
   /** Keys whose digest is still that of before: changes come often, and digests are seldom asked for. */
   readonly #stale = new Set<Address>();
   #seq = -1;
-  /** Buckets that pages have begun to replace, with what they hold so far. */
-  #staged = new Map<number, Tables[Name][]>();
+  /** Buckets that pages have begun to replace, and what they hold so far. */
+  readonly #buckets = new Set<number>();
+  #staged = new Map<Address, Tables[Name]>();
 
   constructor(name: Name, hash: Hash) {
     this.name = name;
@@ -53,28 +54,21 @@ export class ReceivedTable<Name extends TableName> {
   /** Another stream begins: its numbers have nothing to do with those before. */
   restart(): void {
     this.#seq = -1;
-    this.#staged.clear();
+    this.#forget();
   }
 
   page({ buckets, set }: Page<Name>): void {
-    for (const bucket of buckets) {
-      if (!this.#staged.has(bucket)) this.#staged.set(bucket, []);
-    }
-    for (const resource of set) {
-      const bucket = this.#digests.bucketOf(resource.address);
-      const staged = this.#staged.get(bucket);
-      if (staged === undefined) this.#staged.set(bucket, [resource]);
-      else staged.push(resource);
-    }
+    for (const bucket of buckets) this.#buckets.add(bucket);
+    for (const resource of set) this.#staged.set(resource.address, resource);
   }
 
   /** Replaces the staged buckets, unless the result is not what the controller has: undefined then. */
   synced({ seq, count, digest }: Synced, receivedAtMs: number): Change<Name> | undefined {
     const { set, remove } = this.#replaced();
-    this.#staged.clear();
-    const before = new Map(
-      [...set.map(({ address }) => address), ...remove].map((key) => [key, this.resources.get(key)]),
-    );
+    this.#forget();
+    const before = [...set.map(({ address }) => address), ...remove].map((key) => {
+      return [key, this.resources.get(key)] as const;
+    });
     for (const key of remove) this.#delete(key);
     for (const resource of set) this.#set(resource);
     const digests = this.#fresh();
@@ -99,21 +93,23 @@ export class ReceivedTable<Name extends TableName> {
 
   /** What really differs between the staged buckets and what is there. */
   #replaced(): { set: Tables[Name][]; remove: Address[] } {
-    const staged = new Map<Address, Tables[Name]>();
-    for (const resources of this.#staged.values()) {
-      for (const resource of resources) staged.set(resource.address, resource);
-    }
     const remove: Address[] = [];
-    if (this.#staged.size > 0) {
+    if (this.#buckets.size > 0) {
       for (const key of this.resources.keys()) {
-        if (!staged.has(key) && this.#staged.has(this.#digests.bucketOf(key))) remove.push(key);
+        if (!this.#staged.has(key) && this.#buckets.has(this.#digests.bucketOf(key))) remove.push(key);
       }
     }
-    const set = [...staged.values()].filter((resource) => {
+    const set: Tables[Name][] = [];
+    for (const resource of this.#staged.values()) {
       const known = this.resources.get(resource.address);
-      return known === undefined || canonicalJson(known) !== canonicalJson(resource);
-    });
+      if (known === undefined || canonicalJson(known) !== canonicalJson(resource)) set.push(resource);
+    }
     return { set, remove };
+  }
+
+  #forget(): void {
+    this.#buckets.clear();
+    this.#staged = new Map();
   }
 
   #set(resource: Tables[Name]): void {
@@ -128,7 +124,8 @@ export class ReceivedTable<Name extends TableName> {
 
   #mark(key: Address): void {
     this.#stale.add(key);
-    if (this.#stale.size === staleLimit) setImmediate(() => this.#fresh());
+    // A table that is being received whole is compared in this very turn.
+    if (this.#stale.size === staleLimit && this.#seq >= 0) setImmediate(() => this.#fresh());
   }
 
   #fresh(): Digests {

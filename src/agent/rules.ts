@@ -21,6 +21,9 @@ import type { Ledger } from './ledger.ts';
  */
 export type Outcome = 'committed' | 'unsure';
 
+/** How many VIPs are committed at once: with two ports each they are 4,000 elements. */
+const sliceVips = 1000;
+
 /** A refused VIP is left out and the rest tried again, at most this often. */
 const tries = 8;
 
@@ -45,6 +48,8 @@ export interface RulesParts {
 export class Rules {
   readonly #parts: RulesParts;
   #needs: Needs;
+  /** The kernel holds what the ledger says is committed, and nothing of ours beside it. */
+  #exact = false;
   /** Commits that were tried. */
   commits = 0;
 
@@ -64,7 +69,21 @@ export class Rules {
 
   /** Commits the VIPs of `keys`. Costs what they cost, whatever else is in the table. */
   commit(keys: ReadonlySet<Address>): Soon<Outcome> {
-    return this.#attempt(keys, 1);
+    return keys.size > sliceVips ? this.#commitMany(keys) : this.#attempt(keys, 1);
+  }
+
+  /**
+   * From here on what is not wanted may go. False where a reading has left something over, or there was none
+   * after the last disturbance: then everything has to be read.
+   */
+  async release(): Promise<boolean> {
+    const { ledger, census } = this.#parts;
+    if (!this.#exact) return false;
+    census.release();
+    const keys = new Set<Address>();
+    for (const key of ledger.wanted.keys()) if (this.target(key) !== ledger.committed.get(key)) keys.add(key);
+    for (const key of ledger.committed.keys()) if (!ledger.wanted.has(key)) keys.add(key);
+    return (await this.commit(keys)) === 'committed';
   }
 
   /**
@@ -74,6 +93,7 @@ export class Rules {
    */
   async reconcile(inSync: boolean): Promise<{ outcome: Outcome; repaired: number }> {
     const { kernel, firewall, ledger, census } = this.#parts;
+    this.#exact = false;
     const have = firewall.dialect.decode(await kernel.dump(firewall.dialect.dumps));
     census.keep(have.needs);
     if (inSync) census.release();
@@ -102,12 +122,25 @@ export class Rules {
       }
     }
     this.#settle(targets, needs);
+    this.#exact = remove.length === delta.remove.length;
     return { outcome: 'committed', repaired: remove.length + delta.add.length };
   }
 
   /** All that the kernel should hold now. */
   whole(): KernelObjects<NftObject> {
     return this.#render(this.#needs, this.#parts.ledger.committed.values());
+  }
+
+  /**
+   * A cold load, or nearly one: some VIPs after the other, so that never all of them are objects and bytes at
+   * once. Where sets have to be replaced, all that is in them goes with them.
+   */
+  async #commitMany(keys: ReadonlySet<Address>): Promise<Outcome> {
+    const { census, ledger } = this.#parts;
+    this.#count(keys);
+    if (census.needs() !== this.#needs && ledger.committed.size > 0) return this.#attempt(keys, 1);
+    for (const slice of slices(keys)) if ((await this.#attempt(slice, 1)) === 'unsure') return 'unsure';
+    return 'committed';
   }
 
   #attempt(keys: ReadonlySet<Address>, attempt: number): Soon<Outcome> {
@@ -133,6 +166,7 @@ export class Rules {
     const judge = (answer: Receipt<NftObject>): Soon<Outcome> => {
       if (answer.length === 0) return this.#settle(targets, needs);
       const outcome = this.#blame(answer, targets);
+      if (outcome === 'unsure') this.#exact = false;
       return outcome === 'unsure' || attempt === tries ? 'unsure' : this.#attempt(keys, attempt + 1);
     };
     return receipt instanceof Promise ? receipt.then(judge) : judge(receipt);
@@ -187,4 +221,15 @@ export class Rules {
     const vip = this.#parts.ledger.wanted.get(key);
     return vip === undefined ? [] : servicesOf(vip);
   }
+}
+
+function* slices(keys: Iterable<Address>): Generator<Set<Address>> {
+  let slice = new Set<Address>();
+  for (const key of keys) {
+    slice.add(key);
+    if (slice.size < sliceVips) continue;
+    yield slice;
+    slice = new Set();
+  }
+  if (slice.size > 0) yield slice;
 }

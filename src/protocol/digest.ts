@@ -1,7 +1,7 @@
 // What a side has of a table, in 256 numbers: content alone, so that another controller computes the same.
 
 import type { Address } from '../state/address.ts';
-import type { Placement, VirtualIp } from '../state/virtual-ip.ts';
+import type { Placement, VipPort, VirtualIp } from '../state/virtual-ip.ts';
 import type { TableDigest } from './messages.ts';
 
 export const bucketCount = 256;
@@ -20,11 +20,16 @@ export function canonicalJson(resource: Resource): string {
     const { address, term } = resource;
     return JSON.stringify({ address, term: { generation: term.generation, n: term.n } });
   }
-  const ports = resource.ports.map(({ protocol, port, service, delivery, sources }) => {
-    return { protocol, port, service, delivery, sources };
-  });
-  const { address, filtered, egress } = resource;
-  return JSON.stringify({ address, filtered, egress, ports });
+  const { address, filtered, egress, ports } = resource;
+  const start = `{"address":"${address}","filtered":${filtered},"egress":${egress},"ports":[`;
+  return `${start}${ports.map(portJson).join()}]}`;
+}
+
+/** Nothing in these values is ever escaped in JSON: their parsers let no such character through. */
+function portJson({ protocol, port, service, delivery, sources }: VipPort): string {
+  const ranges = sources === null ? 'null' : `[${sources.map((prefix) => `"${prefix}"`).join()}]`;
+  const names = `"service":"${service}","delivery":"${delivery}"`;
+  return `{"protocol":"${protocol}","port":${port},${names},"sources":${ranges}}`;
 }
 
 interface Entry {
@@ -54,10 +59,11 @@ export class Digests {
     const known = this.#entries.get(resource.address);
     if (known !== undefined) this.#toggle(known, -1);
     const hash = this.#hash(json);
+    // As signed numbers they are kept in place, not as objects of their own.
     const entry = {
       bucket: known?.bucket ?? this.bucketOf(resource.address),
-      high: Number.parseInt(hash.slice(0, 8), 16),
-      low: Number.parseInt(hash.slice(8, 16), 16),
+      high: Number.parseInt(hash.slice(0, 8), 16) | 0,
+      low: Number.parseInt(hash.slice(8, 16), 16) | 0,
     };
     this.#entries.set(resource.address, entry);
     this.#toggle(entry, 1);

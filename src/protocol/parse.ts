@@ -20,7 +20,19 @@ import {
   readTerm,
   readVirtualIp,
 } from './resources.ts';
-import { type Fields, FrameError, fail, fields, flag, list, oneOf, type Path, text, whole } from './shape.ts';
+import {
+  type Fields,
+  FrameError,
+  fail,
+  fields,
+  flag,
+  list,
+  longList,
+  oneOf,
+  type Path,
+  text,
+  whole,
+} from './shape.ts';
 
 const tableNames: readonly TableName[] = ['rules', 'placements'];
 
@@ -135,7 +147,7 @@ function readPage<Name extends TableName>(body: Fields, table: Name): Page<Name>
     type: 'page',
     table,
     buckets: list(body['buckets'], 'buckets', bucket, 256),
-    set: list(body['set'], 'set', resourceReaders[table]),
+    set: longList(body['set'], 'set', resourceReaders[table]),
   };
 }
 
@@ -145,7 +157,7 @@ function readDelta<Name extends TableName>(body: Fields, table: Name): DeltaMess
     table,
     from: whole(body['from'], 'from'),
     to: whole(body['to'], 'to'),
-    set: list(body['set'], 'set', resourceReaders[table]),
+    set: longList(body['set'], 'set', resourceReaders[table]),
     remove: list(body['remove'], 'remove', readAddress),
   };
 }

@@ -6,7 +6,7 @@ import { parsePort, parseProtocol } from '../state/port.ts';
 import { Delivery, parseServiceKey, type ServiceKey } from '../state/service.ts';
 import type { Term } from '../state/term.ts';
 import { comparePorts, type Placement, type VipPort, type VirtualIp } from '../state/virtual-ip.ts';
-import { at, fail, fields, flag, list, oneOf, type Path, text, whole } from './shape.ts';
+import { at, fail, fields, flag, list, oneOf, type Path, text, under, whole } from './shape.ts';
 
 export function readAddress(value: unknown, path: Path): Address {
   const parsed = at(path, () => parseAddress(text(value, path, 64)));
@@ -25,23 +25,26 @@ export function readServiceKey(value: unknown, path: Path): ServiceKey {
 export function readTerm(value: unknown, path: Path): Term {
   const { generation, n } = fields(value, path);
   return {
-    generation: whole(generation, `${path}.generation`),
-    n: whole(n, `${path}.n`),
+    generation: whole(generation, under(path, '.generation')),
+    n: whole(n, under(path, '.n')),
   };
 }
 
 export function readPlacement(value: unknown, path: Path): Placement {
   const { address, term } = fields(value, path);
-  return { address: readAddress(address, `${path}.address`), term: readTerm(term, `${path}.term`) };
+  return {
+    address: readAddress(address, under(path, '.address')),
+    term: readTerm(term, under(path, '.term')),
+  };
 }
 
 export function readVirtualIp(value: unknown, path: Path): VirtualIp {
   const { address, filtered, egress, ports } = fields(value, path);
   const vip = {
-    address: readAddress(address, `${path}.address`),
-    filtered: flag(filtered, `${path}.filtered`),
-    egress: flag(egress, `${path}.egress`),
-    ports: list(ports, `${path}.ports`, readVipPort, 65_535 * 3),
+    address: readAddress(address, under(path, '.address')),
+    filtered: flag(filtered, under(path, '.filtered')),
+    egress: flag(egress, under(path, '.egress')),
+    ports: list(ports, under(path, '.ports'), readVipPort, 65_535 * 3),
   };
   for (let index = 1; index < vip.ports.length; index++) {
     const [before, after] = [vip.ports[index - 1], vip.ports[index]];
@@ -55,10 +58,10 @@ export function readVirtualIp(value: unknown, path: Path): VirtualIp {
 function readVipPort(value: unknown, path: Path): VipPort {
   const { protocol, port, service, delivery, sources } = fields(value, path);
   return {
-    protocol: at(`${path}.protocol`, () => parseProtocol(protocol)),
-    port: at(`${path}.port`, () => parsePort(port)),
-    service: readServiceKey(service, `${path}.service`),
-    delivery: oneOf(delivery, `${path}.delivery`, Object.values(Delivery)),
-    sources: sources === null ? null : list(sources, `${path}.sources`, readPrefix),
+    protocol: at(under(path, '.protocol'), () => parseProtocol(protocol)),
+    port: at(under(path, '.port'), () => parsePort(port)),
+    service: readServiceKey(service, under(path, '.service')),
+    delivery: oneOf(delivery, under(path, '.delivery'), Object.values(Delivery)),
+    sources: sources === null ? null : list(sources, under(path, '.sources'), readPrefix),
   };
 }

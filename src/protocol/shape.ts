@@ -13,6 +13,13 @@ export type Fields = Readonly<Record<string, unknown>>;
 /** Where a value stands, for messages: `set[3].ports[0].port`. */
 export type Path = string;
 
+/** Instead of a path where none is worked out: long lists are read so first, and again if something is wrong. */
+export const unsaid: Path = '';
+
+export function under(path: Path, name: string): Path {
+  return path === unsaid ? unsaid : path + name;
+}
+
 export function fail(path: Path, expected: string, got: unknown): never {
   const text = JSON.stringify(got) ?? String(got);
   throw new FrameError(
@@ -33,7 +40,17 @@ export function list<T>(
 ): T[] {
   if (!Array.isArray(value)) return fail(path, 'a list', value);
   if (value.length > most) return fail(path, `at most ${most} items`, value.length);
+  if (path === unsaid) return value.map((entry) => item(entry, unsaid));
   return value.map((entry, index) => item(entry, `${path}[${index}]`));
+}
+
+/** A list that is long and nearly always right. */
+export function longList<T>(value: unknown, path: Path, item: (value: unknown, path: Path) => T): T[] {
+  try {
+    return list(value, unsaid, item);
+  } catch {
+    return list(value, path, item);
+  }
 }
 
 export function text(value: unknown, path: Path, most = 1024): string {

@@ -26,6 +26,6 @@ export function parsePort(value: unknown): Port {
 
 /** Takes `TCP`, `UDP` or `SCTP`. Throws PortError. */
 export function parseProtocol(value: unknown): Protocol {
-  if (typeof value === 'string' && Object.hasOwn(Protocol, value)) return value as Protocol;
+  if (typeof value === 'string' && Object.hasOwn(Protocol, value)) return Protocol[value as Protocol];
   throw new PortError(`expected TCP, UDP or SCTP, got ${JSON.stringify(value)}`);
 }

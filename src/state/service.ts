@@ -12,7 +12,7 @@ export type ServiceKey = string & { readonly [serviceKeyBrand]: true };
 export const Delivery = { host: 'host', forward: 'forward' } as const;
 export type Delivery = (typeof Delivery)[keyof typeof Delivery];
 
-const dnsLabel = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
+const twoNames = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 
 export class ServiceKeyError extends Error {
   readonly code = 'BadServiceKey';
@@ -20,7 +20,6 @@ export class ServiceKeyError extends Error {
 
 /** Takes `NAMESPACE/NAME`, both in the form that Kubernetes allows. Throws ServiceKeyError. */
 export function parseServiceKey(value: unknown): ServiceKey {
-  const parts = typeof value === 'string' ? value.split('/') : [];
-  if (parts.length === 2 && parts.every((part) => dnsLabel.test(part))) return value as ServiceKey;
+  if (typeof value === 'string' && twoNames.test(value)) return value as ServiceKey;
   throw new ServiceKeyError(`expected NAMESPACE/NAME, got ${JSON.stringify(value)}`);
 }

@@ -151,7 +151,11 @@ interface Part {
 }
 
 /** Cuts between VIPs only: what a VIP loses and what it gets are in one batch, whatever order a dump had. */
-function* parts({ dropped, added }: Plan): Generator<Part> {
+function* parts({ dropped, added }: Plan): Generator<Pick<Plan, 'dropped' | 'added'>> {
+  if (dropped.length === 0) {
+    yield* slices(added);
+    return;
+  }
   const byOwner = new Map<string | null, Part>();
   const of = (element: ElementObject): Part => {
     const known = byOwner.get(element.owner);
@@ -171,6 +175,16 @@ function* parts({ dropped, added }: Plan): Generator<Part> {
     part = { dropped: [], added: [] };
   }
   if (part.dropped.length + part.added.length > 0) yield part;
+}
+
+/** A cold load: the elements of one VIP stand together. */
+function* slices(added: readonly ElementObject[]): Generator<Pick<Plan, 'dropped' | 'added'>> {
+  for (let start = 0; start < added.length; ) {
+    let end = Math.min(added.length, start + batchElements);
+    while (end < added.length && added[end]?.owner === added[end - 1]?.owner) end++;
+    yield { dropped: [], added: added.slice(start, end) };
+    start = end;
+  }
 }
 
 function oneStep(writer: Writer, write: (batch: Batch) => void): Step<NftObject> {
