@@ -14,15 +14,13 @@ import { blameOf, isDisturbed } from './blame.ts';
 import { type Census, sameCapacities } from './census.ts';
 import type { Firewall } from './firewall.ts';
 import type { Ledger } from './ledger.ts';
+import { slices, sliceVips } from './slices.ts';
 
 /**
  * How a commit ended: `unsure` means that what the kernel holds has to be read before anything else is
  * written.
  */
 export type Outcome = 'committed' | 'unsure';
-
-/** How many VIPs are committed at once: with two ports each they are 4,000 elements. */
-const sliceVips = 1000;
 
 /** A refused VIP is left out and the rest tried again, at most this often. */
 const tries = 8;
@@ -221,15 +219,4 @@ export class Rules {
     const vip = this.#parts.ledger.wanted.get(key);
     return vip === undefined ? [] : servicesOf(vip);
   }
-}
-
-function* slices(keys: Iterable<Address>): Generator<Set<Address>> {
-  let slice = new Set<Address>();
-  for (const key of keys) {
-    slice.add(key);
-    if (slice.size < sliceVips) continue;
-    yield slice;
-    slice = new Set();
-  }
-  if (slice.size > 0) yield slice;
 }
