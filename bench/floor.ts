@@ -6,8 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { diff } from '../src/dialects/delta.ts';
-import type { Dialect, KernelObjects } from '../src/dialects/dialect.ts';
-import type { NftObject } from '../src/dialects/nftables/objects.ts';
+import type { Dialect, KernelObject, KernelObjects } from '../src/dialects/dialect.ts';
 import type { Step } from '../src/netlink/ack.ts';
 import type { Needs } from '../src/state/desired-state.ts';
 import type { VirtualIp } from '../src/state/virtual-ip.ts';
@@ -24,12 +23,12 @@ export function buildFloor(): void {
 }
 
 export interface Batches {
-  readonly load: readonly Step<NftObject>[];
+  readonly load: readonly Step<KernelObject>[];
   /** Add, change and remove of each variant. */
-  readonly cycles: readonly Step<NftObject>[];
+  readonly cycles: readonly Step<KernelObject>[];
 }
 
-const nothing: KernelObjects<NftObject> = { constants: [], elements: [], needs: null };
+const nothing: KernelObjects<KernelObject> = { constants: [], elements: [], needs: null };
 
 export interface BatchesInput {
   readonly needs: Needs;
@@ -37,7 +36,7 @@ export interface BatchesInput {
   readonly services: readonly Variant[];
 }
 
-export function batchesOf(dialect: Dialect<NftObject>, { needs, table, services }: BatchesInput): Batches {
+export function batchesOf(dialect: Dialect<KernelObject>, { needs, table, services }: BatchesInput): Batches {
   const render = (vips: readonly VirtualIp[]) => dialect.render({ needs, vips, held: [] });
   const between = (before: readonly VirtualIp[], after: readonly VirtualIp[]) =>
     dialect.encode(diff(render(before), render(after))).steps;
@@ -92,7 +91,7 @@ export class Floor implements Disposable {
   }
 }
 
-function bytesOf(steps: readonly Step<NftObject>[]): Uint8Array[] {
+function bytesOf(steps: readonly Step<KernelObject>[]): Uint8Array[] {
   return steps.flatMap(({ bytes, split }) => [u32(split), u32(bytes.length), bytes]);
 }
 

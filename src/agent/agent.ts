@@ -11,7 +11,7 @@ import { Acks } from './acks.ts';
 import { Announcer } from './announce.ts';
 import { Census } from './census.ts';
 import type { AgentConfig } from './config.ts';
-import { type Firewall, openFirewall } from './firewall.ts';
+import type { Firewall } from './firewall.ts';
 import { Holder } from './holder.ts';
 import { Journal, type KeptState, readJournal } from './journal.ts';
 import { Ledger } from './ledger.ts';
@@ -19,7 +19,9 @@ import { Link } from './link.ts';
 import { Loop } from './loop.ts';
 import { nameservers } from './nameservers.ts';
 import { Network } from './network.ts';
+import { openFirewall, retireOthers } from './open-firewall.ts';
 import { commitIntervalMs, Pace } from './pace.ts';
+import { pollKernel } from './poll.ts';
 import { Reporter } from './reporter.ts';
 import { Rules } from './rules.ts';
 import { Session } from './session.ts';
@@ -48,6 +50,8 @@ export interface AgentParts {
   readonly native: Native;
   readonly log: Log;
   readonly version: string;
+  /** The lock of legacy tables, where it is not the usual one. */
+  readonly lockFile?: string | undefined;
 }
 
 /** Throws NoFirewallError, TableOwnedError, SystemCallError, and what making the state folder throws. */
@@ -56,8 +60,9 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   mkdirSync(values.state, { recursive: true, mode: 0o700 });
   const { state, problem } = readJournal(values.state);
   if (problem !== null) parts.log.warn({ problem }, 'state-unreadable');
-  const kernel = new Kernel(parts.native);
+  const kernel = new Kernel(parts.native, parts.lockFile === undefined ? {} : { lockFile: parts.lockFile });
   const firewall = await openFirewall(kernel, {
+    wish: values.firewall,
     observe: values.filter === 'observe',
     counters: values.counters,
     echo: values.echo === 'on',
@@ -68,6 +73,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   const watches = watchKernel({ native: parts.native, ...rooms });
   if (values.commitInterval === undefined)
     watches.push(await watchForeignRules(kernel, pace, () => rules.commits));
+  watches.push(pollKernel(rooms));
   loop.doubt('start');
   await loop.idle();
   const link = new Link({
@@ -84,7 +90,10 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   link.start();
   return {
     ...{ config, version: parts.version, firewall, kernel, ledger, loop, rules, session, link, tallies },
-    problems: () => [problem ?? '', reporter.trouble, ...session.problems].filter((text) => text !== ''),
+    problems: () =>
+      [problem ?? '', reporter.trouble, ...session.problems, ...firewall.shortfalls].filter(
+        (text) => text !== '',
+      ),
     async stop() {
       session.send({ type: 'bye' });
       for (const part of [loop, holder, announcer, link, ...watches]) part[Symbol.dispose]();
@@ -111,7 +120,12 @@ function assemble(
   const reporter = new Reporter({ ledger, journal, tallies, log });
   const { refuse } = reporter;
   const acks = new Acks(reporter.ack, now);
-  const rules = new Rules({ kernel, firewall, ledger, census, ...reporter.ofRules });
+  const rules = new Rules({
+    ...{ kernel, firewall, ledger, census, ...reporter.ofRules },
+    retireOthers: async () => {
+      for (const words of await retireOthers(kernel, firewall.dialect.name)) log.info({ words }, 'retired');
+    },
+  });
   const onHeld = (): void => {
     reporter.held();
     if (holder.usable) loop.wake();

@@ -7,7 +7,7 @@ import { type Address, AddressError, parseAddress } from '../state/address.ts';
 import { PortError, parsePort, parseProtocol } from '../state/port.ts';
 import type { Agent } from './agent.ts';
 import { explain } from './explain.ts';
-import { readVipCounters, type VipCounters } from './firewall.ts';
+import type { VipCounters } from './firewall.ts';
 import { metricsText } from './metrics.ts';
 import { controllerReports, type NodeReport, vipReports } from './report.ts';
 import { wouldDrop } from './would-drop.ts';
@@ -62,7 +62,7 @@ export async function counters({ kernel, firewall, ledger }: Agent): Promise<Map
   const nothing = new Promise<Map<Address, VipCounters>>((resolve) => {
     setTimeout(() => resolve(new Map()), countersWithinMs).unref();
   });
-  const read = readVipCounters(kernel, firewall, [...ledger.committed.values()]).catch(() => new Map());
+  const read = firewall.counters(kernel, [...ledger.committed.values()]).catch(() => new Map());
   return Promise.race([read, nothing]);
 }
 

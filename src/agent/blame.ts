@@ -1,6 +1,6 @@
 // Whom a refusal of the kernel is about: VIPs, by name, or nobody.
 
-import type { NftObject } from '../dialects/nftables/objects.ts';
+import type { KernelObject } from '../dialects/dialect.ts';
 import { describeErrno, type Receipt } from '../netlink/ack.ts';
 import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
@@ -18,16 +18,17 @@ export interface Blame {
   readonly reason: string;
 }
 
-/** Whether no VIP is to blame, so that the kernel has to be read again. */
-export function isDisturbed(receipt: Receipt<NftObject>): boolean {
-  return receipt.some(({ errno }) => disturbances.has(errno));
+/** In the kernel's words, why no VIP is to blame, so that the kernel has to be read again; or undefined. */
+export function disturbanceIn(receipt: Receipt<KernelObject>): string | undefined {
+  const disturbed = receipt.find(({ errno }) => disturbances.has(errno));
+  return disturbed && describeErrno(disturbed.errno, disturbed.words);
 }
 
 /** The VIPs to blame of those that were on their way. Where the kernel names none, all of them are. */
 export function blameOf(
-  receipt: Receipt<NftObject>,
+  receipt: Receipt<KernelObject>,
   keys: ReadonlySet<Address>,
-  describe: (object: NftObject) => string,
+  describe: (object: KernelObject) => string,
 ): Blame[] {
   const named = receipt.flatMap(({ object, errno, words }) => {
     if (object === null || object.owner === null || !keys.has(object.owner)) return [];

@@ -116,9 +116,6 @@ export function agentConfig(values: AgentValues): AgentConfig {
     throw new UsageError('--node: give the name of this node, in lower case as Kubernetes has it');
   }
   if (allow.length === 0) throw new UsageError('--allow is missing: give the prefixes in which VIPs may lie');
-  if (values.firewall === 'xtables') {
-    throw new UsageError('--firewall xtables is not there yet; this version writes nftables');
-  }
   if ((values.cert === undefined) !== (values.key === undefined))
     throw new UsageError('--cert and --key go together');
   if (values.setSize !== undefined && values.setSize < 1) throw new UsageError('--set-size: give at least 1');

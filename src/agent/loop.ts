@@ -211,7 +211,7 @@ export class Loop implements Disposable {
     const { outcome, repaired } = await rules.reconcile(this.#inSync);
     if (outcome === 'committed') return repaired;
     this.#doubts.add('refused');
-    throw new Error('the kernel was disturbed while it was being told; it is read again');
+    throw new Error(`the kernel was disturbed and is read again: ${this.#parts.rules.disturbance}`);
   }
 
   #again(delayMs: number): void {

@@ -38,7 +38,10 @@ export async function runAgent(
     using destination = openLogDestination();
     const log = createLog(values.logLevel, destination, { component: 'agent', node: config.node });
     const lock = await takeLock(process.pid);
-    const agent = await startAgent(config, { native: loadNative(), log, version: readVersion() });
+    const agent = await startAgent(config, {
+      ...{ native: loadNative(), log, version: readVersion() },
+      lockFile: env['XTABLES_LOCKFILE'] || undefined,
+    });
     const servers = [await serve(agent, config.listen, { full: true, log })];
     if (config.metricsListen !== undefined)
       servers.push(await serve(agent, config.metricsListen, { full: false, log }));

@@ -2,15 +2,14 @@
 // left out by name, and their last good state stays.
 
 import { diff, isEmpty } from '../dialects/delta.ts';
-import type { Delta, KernelObjects } from '../dialects/dialect.ts';
-import type { NftObject } from '../dialects/nftables/objects.ts';
+import type { Delta, KernelObject, KernelObjects } from '../dialects/dialect.ts';
 import type { Kernel, Soon } from '../host/kernel.ts';
 import type { Receipt } from '../netlink/ack.ts';
 import type { Address } from '../state/address.ts';
 import type { HeldAddress, Needs } from '../state/desired-state.ts';
 import type { ServiceKey } from '../state/service.ts';
 import { servicesOf, type VirtualIp } from '../state/virtual-ip.ts';
-import { blameOf, isDisturbed } from './blame.ts';
+import { blameOf, disturbanceIn } from './blame.ts';
 import { type Census, sameCapacities } from './census.ts';
 import type { Firewall } from './firewall.ts';
 import type { Ledger } from './ledger.ts';
@@ -39,6 +38,8 @@ export interface RulesParts {
   readonly refuse: (key: Address, services: readonly ServiceKey[], words: string) => void;
   /** These VIPs are in the kernel as wanted now, or gone from it. */
   readonly committed: (keys: Iterable<Address>) => void;
+  /** Takes away what another firewall of ours has left in this kernel. */
+  readonly retireOthers: () => Promise<void>;
   /** How long a commit took, in microseconds. */
   readonly observe: (micros: number) => void;
 }
@@ -48,8 +49,11 @@ export class Rules {
   #needs: Needs;
   /** The kernel holds what the ledger says is committed, and nothing of ours beside it. */
   #exact = false;
+  #alone = false;
   /** Commits that were tried. */
   commits = 0;
+  /** In the kernel's words, what kept the last commit that was disturbed from being one. */
+  disturbance = '';
 
   constructor(parts: RulesParts) {
     this.#parts = parts;
@@ -81,7 +85,15 @@ export class Rules {
     const keys = new Set<Address>();
     for (const key of ledger.wanted.keys()) if (this.target(key) !== ledger.committed.get(key)) keys.add(key);
     for (const key of ledger.committed.keys()) if (!ledger.wanted.has(key)) keys.add(key);
-    return (await this.commit(keys)) === 'committed';
+    if ((await this.commit(keys)) === 'unsure') return false;
+    await this.#stayAlone();
+    return true;
+  }
+
+  /** Only once it is complete by the word of a controller does this firewall take the place of another. */
+  async #stayAlone(): Promise<void> {
+    if (!this.#alone) await this.#parts.retireOthers();
+    this.#alone = true;
   }
 
   /**
@@ -101,14 +113,9 @@ export class Rules {
     const needs = census.needs();
     const vips = [...targets.values()].filter((vip) => vip !== undefined);
     const delta = diff(have, this.#render(needs, vips));
-    const replaced = delta.remove.some((object) => object.kind === 'table');
-    if (!inSync && replaced && have.needs === null && delta.remove.length > 0) {
-      // A table of another make is only replaced by somebody who knows everything that it has to hold.
-      const adopted = delta.add.every(
-        (object) => object.kind !== 'table' || object.id !== delta.remove[0]?.id,
-      );
-      if (adopted) return { outcome: 'committed', repaired: 0 };
-    }
+    // A table of another make is only replaced by somebody who knows everything that it has to hold.
+    if (!inSync && have.needs === null && firewall.replaces(delta))
+      return { outcome: 'committed', repaired: 0 };
     const remove = inSync ? delta.remove : delta.remove.filter((object) => object.owner === null);
     const allowed = { remove, add: delta.add };
     if (!isEmpty(allowed)) {
@@ -121,11 +128,17 @@ export class Rules {
     }
     this.#settle(targets, needs);
     this.#exact = remove.length === delta.remove.length;
+    if (inSync) await this.#stayAlone();
     return { outcome: 'committed', repaired: remove.length + delta.add.length };
   }
 
+  /** What the kernel should hold whatever the VIPs are. */
+  constants(): readonly KernelObject[] {
+    return this.#render(this.#needs, []).constants;
+  }
+
   /** All that the kernel should hold now. */
-  whole(): KernelObjects<NftObject> {
+  whole(): KernelObjects {
     return this.#render(this.#needs, this.#parts.ledger.committed.values());
   }
 
@@ -161,7 +174,7 @@ export class Rules {
     }
     const delta = diff(this.#render(this.#needs, have), this.#render(needs, want));
     const receipt = isEmpty(delta) ? [] : this.#send(delta);
-    const judge = (answer: Receipt<NftObject>): Soon<Outcome> => {
+    const judge = (answer: Receipt<KernelObject>): Soon<Outcome> => {
       if (answer.length === 0) return this.#settle(targets, needs);
       const outcome = this.#blame(answer, targets);
       if (outcome === 'unsure') this.#exact = false;
@@ -170,10 +183,10 @@ export class Rules {
     return receipt instanceof Promise ? receipt.then(judge) : judge(receipt);
   }
 
-  #send(delta: Delta<NftObject>): Soon<Receipt<NftObject>> {
+  #send(delta: Delta): Soon<Receipt<KernelObject>> {
     const { kernel, firewall, observe } = this.#parts;
     const beganAtMs = performance.now();
-    const done = (receipt: Receipt<NftObject>): Receipt<NftObject> => {
+    const done = (receipt: Receipt<KernelObject>): Receipt<KernelObject> => {
       observe((performance.now() - beganAtMs) * 1000);
       return receipt;
     };
@@ -187,7 +200,7 @@ export class Rules {
     for (const key of keys) this.#parts.census.set(key, this.target(key));
   }
 
-  #render(needs: Needs, vips: Iterable<VirtualIp>): KernelObjects<NftObject> {
+  #render(needs: Needs, vips: Iterable<VirtualIp>): KernelObjects {
     return this.#parts.firewall.dialect.render({ needs, vips, held: noAddresses });
   }
 
@@ -204,15 +217,21 @@ export class Rules {
   }
 
   /** Names the VIPs to blame. */
-  #blame(receipt: Receipt<NftObject>, targets: Targets): Outcome {
-    if (isDisturbed(receipt)) return 'unsure';
+  #blame(receipt: Receipt<KernelObject>, targets: Targets): Outcome {
+    const { firewall, refuse } = this.#parts;
+    const disturbed = disturbanceIn(receipt);
+    if (disturbed !== undefined) {
+      this.disturbance = disturbed;
+      return 'unsure';
+    }
     const keys = new Set(targets.keys());
-    for (const { key, service, reason } of blameOf(receipt, keys, this.#parts.firewall.describe)) {
+    for (const { key, service, reason } of blameOf(receipt, keys, (object) => firewall.describe(object))) {
       // What has come to be wanted meanwhile is not what was refused.
       if (this.target(key) !== targets.get(key)) continue;
-      this.#parts.refuse(key, service === null ? this.#services(key) : [service], reason);
+      refuse(key, service === null ? this.#services(key) : [service], reason);
     }
-    return 'committed';
+    // What else was in the step may be in the kernel, or not.
+    return firewall.atomic ? 'committed' : 'unsure';
   }
 
   #services(key: Address): ServiceKey[] {

@@ -35,7 +35,7 @@ export function watchKernel(parts: WatchParts): Disposable[] {
   const watches = [
     listen(parts.native, 'network', { onMessage: (message) => onNetwork(parts, message), onLoss }),
   ];
-  if (!parts.firewall.owned) {
+  if (!parts.firewall.owned && parts.firewall.glance === null) {
     const ours = parts.kernel.portId('nfnetlink');
     const onMessage: Parameters<typeof listen>[2]['onMessage'] = (message) => {
       if (message.portId !== ours && message.type !== Message.NEWGEN && isOurs(message))

@@ -47,8 +47,7 @@ function fixture() {
   const options = { tableFlags: 0, setExpressionFlag: true, counters: false, echo: true, observe: false };
   const firewall = {
     dialect: nftables(options),
-    owned: false,
-    countsPorts: false,
+    ...{ owned: false, atomic: true, countsPorts: false, replaces: () => false },
     describe,
   } as Partial<Firewall> as Firewall;
   const ignore = (): void => {};
@@ -62,6 +61,7 @@ function fixture() {
   const rules = new Rules({
     ...{ kernel, firewall, ledger, census: new Census(), committed: ignore, observe: ignore },
     refuse: (of, services, reason) => refuse(of, [...services], reason),
+    retireOthers: async () => {},
   });
   const holder = { usable: true, concerns: () => false } as unknown as Holder;
   const loop = new Loop({

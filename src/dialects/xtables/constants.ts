@@ -74,8 +74,8 @@ export const IPADDR_IPV6 = 2;
 /** On an attribute of ipset: what it holds is in network order. */
 export const NLA_F_NET_BYTEORDER = 0x4000;
 /** IPSET_FLAG_WITH_COUNTERS of a set, IPSET_FLAG_LIST_HEADER of a question. */
-export const WITH_COUNTERS = 1 << 3;
-export const LIST_HEADER = 1 << 2;
+export const WITH_COUNTERS = 8;
+export const LIST_HEADER = 4;
 export const NFPROTO_IPV4 = 2;
 export const NFPROTO_IPV6 = 10;
 

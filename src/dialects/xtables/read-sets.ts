@@ -1,7 +1,15 @@
 // Replies to LIST -> sets of ours and their elements, and the indexes by which rules know all sets.
 
-import { attributeList, attributesOf, messagesOf, textOf, u16Be, u32Be } from '../../netlink/reader.ts';
-import { formatAddress } from '../../state/address.ts';
+import {
+  type Attributes,
+  attributeList,
+  attributesOf,
+  messagesOf,
+  textOf,
+  u16Be,
+  u32Be,
+} from '../../netlink/reader.ts';
+import { type Address, formatAddress } from '../../state/address.ts';
 import {
   Command,
   DataAttribute,
@@ -12,7 +20,14 @@ import {
   WITH_COUNTERS,
 } from './constants.ts';
 import { setNames } from './dumps.ts';
-import { type ElementObject, elementObject, type SetObject, setObject, setVersion } from './objects.ts';
+import {
+  type ElementObject,
+  elementObject,
+  type Key,
+  type SetObject,
+  setObject,
+  setVersion,
+} from './objects.ts';
 
 const known: ReadonlySet<string> = new Set([...setNames, ...setNames.map((name) => name + swapSuffix)]);
 const nothing = new Uint8Array();
@@ -47,9 +62,7 @@ export function readSets(reply: Uint8Array): Map<string, SetObject> {
 }
 
 /** Every element of a reply, with its attributes, for whoever wants more of them than what they say. */
-export function* listedElements(
-  reply: Uint8Array,
-): Generator<{ set: string; data: ReturnType<typeof attributesOf> }> {
+export function* listedElements(reply: Uint8Array): Generator<{ set: string; data: Attributes }> {
   for (const attributes of listed(reply)) {
     const set = nameOf(attributes);
     for (const [, item] of attributeList(attributes.get(SetAttribute.ADT) ?? nothing)) {
@@ -61,41 +74,40 @@ export function* listedElements(
 export function readElements(reply: Uint8Array, sets: ReadonlyMap<string, SetObject>): ElementObject[] {
   const elements: ElementObject[] = [];
   for (const { set, data } of listedElements(reply)) {
-    const size = sets.get(set)?.size ?? 0;
-    const source = data.get(DataAttribute.IP2);
-    elements.push(
-      elementObject(
-        { name: set, version: setVersion(set, size) },
-        {
-          address: addressIn(data.get(DataAttribute.IP)),
-          protocol: data.get(DataAttribute.PROTO)?.[0] ?? 0,
-          port: u16Be(data.get(DataAttribute.PORT) ?? nothing),
-          source: source === undefined ? null : addressIn(source),
-          sourceLength:
-            data.get(DataAttribute.CIDR2)?.[0] ?? (source === undefined ? 0 : addressBits(source)),
-        },
-      ),
-    );
+    const version = setVersion(set, sets.get(set)?.size ?? 0);
+    elements.push(elementObject({ name: set, version }, keyOf(data)));
   }
   return elements;
 }
 
+/** What an element says. A source without a length is a single host. */
+export function keyOf(data: Attributes): Key {
+  const source = data.get(DataAttribute.IP2);
+  return {
+    address: addressIn(data.get(DataAttribute.IP)),
+    protocol: data.get(DataAttribute.PROTO)?.[0] ?? 0,
+    port: u16Be(data.get(DataAttribute.PORT) ?? nothing),
+    source: source === undefined ? null : addressIn(source),
+    sourceLength: source === undefined ? 0 : (data.get(DataAttribute.CIDR2)?.[0] ?? bitsIn(source)),
+  };
+}
+
 /** An address stands in a nest of its own, as IPv4 or IPv6. */
-export function addressIn(nest: Uint8Array = nothing): ReturnType<typeof formatAddress> {
+function addressIn(nest: Uint8Array = nothing): Address {
   for (const [, value] of attributeList(nest)) return formatAddress(value);
   return formatAddress(new Uint8Array(4));
 }
 
-function addressBits(nest: Uint8Array): number {
+function bitsIn(nest: Uint8Array): number {
   for (const [, value] of attributeList(nest)) return value.length * 8;
   return 0;
 }
 
-function* listed(reply: Uint8Array): Generator<ReturnType<typeof attributesOf>> {
+function* listed(reply: Uint8Array): Generator<Attributes> {
   for (const { type, payload } of messagesOf(reply))
     if (type === Command.LIST) yield attributesOf(payload, 4);
 }
 
-function nameOf(attributes: ReturnType<typeof attributesOf>): string {
+function nameOf(attributes: Attributes): string {
   return textOf(attributes.get(SetAttribute.SETNAME) ?? nothing);
 }

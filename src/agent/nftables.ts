@@ -1,0 +1,113 @@
+// nftables as this agent's firewall: what the kernel can do of it, whose the table is, and its counters.
+
+import { NFT_TABLE_F_OWNER, NFT_TABLE_F_PERSIST } from '../dialects/nftables/constants.ts';
+import { counterQuestion, readCounters } from '../dialects/nftables/counters.ts';
+import { decode, dumpRequests, tableOwner } from '../dialects/nftables/decode.ts';
+import { describe } from '../dialects/nftables/describe.ts';
+import { nftables } from '../dialects/nftables/dialect.ts';
+import type { NftObject } from '../dialects/nftables/objects.ts';
+import { type Capabilities, probeStep, readCapabilities } from '../dialects/nftables/probe.ts';
+import { sampler } from '../dialects/nftables/samples.ts';
+import type { Kernel } from '../host/kernel.ts';
+import { type Address, addressBytes, familyOf } from '../state/address.ts';
+import { protocolNumbers } from '../state/port.ts';
+import type { VirtualIp } from '../state/virtual-ip.ts';
+import {
+  type Firewall,
+  type FirewallOptions,
+  type Remains,
+  TableOwnedError,
+  type VipCounters,
+} from './firewall.ts';
+
+/** Throws TableOwnedError, SystemCallError. */
+export async function probeNftables(kernel: Kernel): Promise<Capabilities> {
+  const [tables] = dumpRequests();
+  // Reading who owns the table takes no lock; trying to take it from an owner would disturb every other
+  // writer.
+  const owner = tables === undefined ? undefined : tableOwner(await kernel.ask(tables));
+  if (owner !== undefined && owner !== 0 && owner !== kernel.portId('nfnetlink'))
+    throw new TableOwnedError(owner);
+  return readCapabilities(await kernel.commit({ door: 'nfnetlink', steps: [probeStep()] }));
+}
+
+export function nftablesFirewall(probed: Capabilities | undefined, options: FirewallOptions): Firewall {
+  const owned = options.owner && probed?.ownerAndPersist === true;
+  const dialect = nftables({
+    ...options,
+    tableFlags: owned ? NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST : 0,
+    setExpressionFlag: probed?.setExpressionFlag === true,
+  });
+  return {
+    ...{ dialect, owned, atomic: true, countsPorts: options.counters, sampler, shortfalls: [], glance: null },
+    describe: (object) => describe(object as NftObject),
+    counters: (kernel, vips) => vipCounters(kernel, vips, options.counters),
+    replaces: ({ remove, add }) =>
+      remove.some((object) => (object as NftObject).kind === 'table') &&
+      add.every((object) => (object as NftObject).kind !== 'table' || object.id !== remove[0]?.id),
+  };
+}
+
+/** Throws SystemCallError. */
+export async function nftablesRemains(kernel: Kernel): Promise<Remains> {
+  const options = { ...plain, setExpressionFlag: true };
+  const dialect = nftables(options);
+  const found = decode(await kernel.dump(dialect.dumps.slice(0, 1)), options.tableFlags);
+  const table = found.constants.filter((object) => object.kind === 'table');
+  const transaction = table.length === 0 ? null : dialect.encode({ remove: table, add: [] });
+  return { name: 'nftables', transaction, words: 'table inet vipward' };
+}
+
+const plain = { tableFlags: 0, counters: false, echo: true, observe: false } as const;
+
+/** How many keys go in one question: their answers must fit the socket's buffer. */
+const questionKeys = 256;
+
+/** Reads the counters of some VIPs, key by key, which costs nothing that grows with the table. */
+async function vipCounters(
+  kernel: Kernel,
+  vips: readonly VirtualIp[],
+  countsPorts: boolean,
+): Promise<Map<Address, VipCounters>> {
+  const counters = new Map<Address, VipCounters>();
+  for (const family of [4, 6] as const) {
+    const ours = vips.filter((vip) => vip.filtered && familyOf(vip.address) === family);
+    const keys = ours.map((vip) => addressBytes(vip.address));
+    const dropped = await readKeys(kernel, `drop${family}`, keys);
+    const portKeys = countsPorts ? ours.flatMap((vip) => vip.ports.map((port) => portKey(vip, port))) : [];
+    const accepted = await readKeys(kernel, `allow${family}`, portKeys);
+    let place = 0;
+    for (const [index, vip] of ours.entries()) {
+      const ports = vip.ports.map(() => (countsPorts ? (accepted[place++] ?? null) : null));
+      counters.set(vip.address, { dropped: dropped[index] ?? null, ports });
+    }
+  }
+  return counters;
+}
+async function readKeys(
+  kernel: Kernel,
+  set: string,
+  keys: readonly Uint8Array[],
+): Promise<(number | null)[]> {
+  const packets: (number | null)[] = [];
+  for (let start = 0; start < keys.length; start += questionKeys) {
+    const part = keys.slice(start, start + questionKeys);
+    const found = readCounters(await kernel.ask(counterQuestion(set, part)));
+    for (const index of part.keys()) packets.push(found.get(index) ?? null);
+  }
+  return packets;
+}
+
+function portKey(vip: VirtualIp, { protocol, port }: VirtualIp['ports'][number]): Uint8Array {
+  return Uint8Array.of(
+    ...addressBytes(vip.address),
+    protocolNumbers[protocol],
+    0,
+    0,
+    0,
+    port >> 8,
+    port & 0xff,
+    0,
+    0,
+  );
+}

@@ -1,0 +1,99 @@
+// xtables and ipset as this agent's firewall: what the kernel can do of them, and their counters.
+
+import { existsSync } from 'node:fs';
+import type { Answer, Choice } from '../dialects/choose.ts';
+import type { Sampler } from '../dialects/dialect.ts';
+import { counterDumps, portText, readCounters } from '../dialects/xtables/counters.ts';
+import { describe } from '../dialects/xtables/describe.ts';
+import { xtables } from '../dialects/xtables/dialect.ts';
+import { headers, tableDumps } from '../dialects/xtables/dumps.ts';
+import { encode } from '../dialects/xtables/encode.ts';
+import type { XtObject } from '../dialects/xtables/objects.ts';
+import { errnoIn, type Question, questions, tableQuestions } from '../dialects/xtables/probe.ts';
+import { readSets } from '../dialects/xtables/read-sets.ts';
+import { readTables } from '../dialects/xtables/read-table.ts';
+import type { Kernel } from '../host/kernel.ts';
+import { type Address, familyOf } from '../state/address.ts';
+import { protocolNumbers } from '../state/port.ts';
+import type { VirtualIp } from '../state/virtual-ip.ts';
+import type { Firewall, FirewallOptions, Remains, VipCounters } from './firewall.ts';
+
+const ENOPROTOOPT = 92;
+
+/** Nothing is sampled here. */
+const sampler: Sampler = { capacity: 0, dumps: [], read: () => [] };
+
+/** What this kernel says to every question. Asks for tables, which makes them. Throws SystemCallError. */
+export async function askXtables(kernel: Kernel): Promise<Answer[]> {
+  const answers = await askAll(kernel, questions());
+  // Without ip_tables there is no table to ask for either.
+  if (answers.some(({ errno }) => errno === ENOPROTOOPT)) return answers;
+  answers.push(...(await askAll(kernel, [...tableQuestions('raw'), ...tableQuestions('mangle')])));
+  const mangle = answers.every(({ errno, subject }) => subject !== 'table mangle' || errno === 0);
+  if (!mangle) answers.push(...(await askAll(kernel, tableQuestions('filter'))));
+  return answers;
+}
+
+export function xtablesFirewall(
+  { places, fragments, shortfalls }: Extract<Choice, { name: 'xtables' }>,
+  options: FirewallOptions,
+): Firewall {
+  return {
+    dialect: xtables({ places, fragments, ...options }),
+    ...{ owned: false, atomic: false, countsPorts: options.counters, sampler, shortfalls },
+    describe: (object) => describe(object as XtObject),
+    counters: (kernel, vips) => vipCounters(kernel, vips, options.counters),
+    glance,
+    replaces: () => false,
+  };
+}
+
+/** Only where something of ours can be: to ask for sets loads their module. Throws SystemCallError. */
+export async function xtablesRemains(kernel: Kernel): Promise<Remains> {
+  const remains: Remains = { name: 'xtables', transaction: null, words: 'chains and sets vipward-*' };
+  if (!existsSync('/sys/module/ip_set')) return remains;
+  const constants = await glance(kernel);
+  return constants.length === 0
+    ? remains
+    : { ...remains, transaction: encode({ remove: constants, add: [] }) };
+}
+
+/** Sets and rules, without the elements. */
+async function glance(kernel: Kernel): Promise<XtObject[]> {
+  const [heads = new Uint8Array(), ...tables] = await kernel.dump([headers(), ...tableDumps()]);
+  return [...readSets(heads).values(), ...readTables(heads, tables)];
+}
+
+async function askAll(kernel: Kernel, list: readonly Question[]): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  for (const { family, subject, ask, config, module } of list) {
+    answers.push({ family, subject, errno: await errnoOf(kernel, family, ask), config, module });
+  }
+  return answers;
+}
+
+async function errnoOf(kernel: Kernel, family: 4 | 6, ask: Question['ask']): Promise<number> {
+  if ('message' in ask) return errnoIn(await kernel.ask({ door: 'nfnetlink', bytes: ask.message }));
+  const outcome = await kernel.tables.option(family, ask.option, ask.value);
+  return typeof outcome === 'number' ? Math.max(0, -outcome) : 0;
+}
+
+async function vipCounters(
+  kernel: Kernel,
+  vips: readonly VirtualIp[],
+  countsPorts: boolean,
+): Promise<Map<Address, VipCounters>> {
+  const counters = new Map<Address, VipCounters>();
+  for (const family of [4, 6] as const) {
+    const ours = vips.filter((vip) => vip.filtered && familyOf(vip.address) === family);
+    if (ours.length === 0) continue;
+    const counted = readCounters(await kernel.dump(counterDumps(family, countsPorts)));
+    for (const { address, ports } of ours) {
+      const packets = ports.map(({ protocol, port }) =>
+        countsPorts ? (counted.get(portText(address, protocolNumbers[protocol], port)) ?? null) : null,
+      );
+      counters.set(address, { dropped: counted.get(address) ?? null, ports: packets });
+    }
+  }
+  return counters;
+}

@@ -1,0 +1,95 @@
+// Which firewall fits this kernel: what was wished for, and what the kernel answered, and nothing else.
+
+import { describeErrno } from '../netlink/ack.ts';
+
+/** A question to xtables or ipset, and the errno it was answered with; 0 is yes. */
+export interface Answer {
+  readonly family: 4 | 6;
+  /** `match set`, `table raw`, or `type hash:ip`. */
+  readonly subject: string;
+  readonly errno: number;
+  /** What makes the kernel say yes: an option it is built with, and a module. */
+  readonly config: string;
+  readonly module: string;
+}
+
+export type Choice =
+  | { readonly name: 'nftables' }
+  | {
+      readonly name: 'xtables';
+      readonly places: {
+        readonly guard: 'raw' | 'mangle';
+        readonly input: 'mangle' | 'filter';
+        readonly egress: 'mangle' | null;
+      };
+      readonly fragments: boolean;
+      /** What works less well here than it could, and what would help. */
+      readonly shortfalls: readonly string[];
+    }
+  | { readonly name: null; readonly missing: readonly string[] };
+
+export type Wish = 'auto' | 'nftables' | 'xtables';
+
+const EPERM = 1;
+const ENOPROTOOPT = 92;
+
+/**
+ * `nftables` is the errno with which nf_tables refuses everything, 0 where it works. `xtables` is what there was
+ * no need to ask where nf_tables works and is not unwelcome.
+ */
+export function choose(wish: Wish, nftables: number, xtables: readonly Answer[]): Choice {
+  if (wish !== 'xtables' && nftables === 0) return { name: 'nftables' };
+  const missing = wish === 'xtables' ? [] : [nftablesMissing(nftables)];
+  if (wish === 'nftables') return { name: null, missing };
+  const lacks = xtablesMissing(xtables);
+  if (lacks.length > 0) return { name: null, missing: [...missing, ...lacks] };
+  const guard = has(xtables, 'table raw') ? 'raw' : 'mangle';
+  const input = has(xtables, 'table mangle') ? 'mangle' : 'filter';
+  const egress = has(xtables, 'table mangle') ? 'mangle' : null;
+  const fragments = has(xtables, 'match frag');
+  return { name: 'xtables', places: { guard, input, egress }, fragments, shortfalls: shortfallsOf(xtables) };
+}
+
+/** Whether both families said yes. */
+function has(answers: readonly Answer[], subject: string): boolean {
+  const found = answers.filter((answer) => answer.subject === subject);
+  return found.length > 0 && found.every(({ errno }) => errno === 0);
+}
+
+function nftablesMissing(errno: number): string {
+  if (errno === EPERM) return 'nf_tables: EPERM; the agent needs CAP_NET_ADMIN';
+  return `nf_tables: ${describeErrno(errno)}; needs CONFIG_NF_TABLES_INET (modprobe nf_tables)`;
+}
+
+/** What keeps xtables from serving at all, each with the command that brings it. */
+function xtablesMissing(answers: readonly Answer[]): string[] {
+  if (answers.some(({ errno }) => errno === EPERM)) return ['xtables: EPERM; the agent needs CAP_NET_ADMIN'];
+  if (answers.some(({ errno, subject }) => errno === ENOPROTOOPT && subject.startsWith('match'))) {
+    return ['ip_tables: ENOPROTOOPT; needs CONFIG_IP_NF_IPTABLES (modprobe ip_tables ip6_tables)'];
+  }
+  const tables = has(answers, 'table raw') || has(answers, 'table mangle');
+  const input = has(answers, 'table mangle') || has(answers, 'table filter');
+  const needed = answers.filter(({ subject, errno }) => {
+    if (errno === 0 || subject === 'match frag') return false;
+    if (subject === 'table raw' || subject === 'table mangle')
+      return !tables || (subject === 'table mangle' && !input);
+    return subject !== 'table filter' || !input;
+  });
+  return needed.map(inWords);
+}
+
+function shortfallsOf(answers: readonly Answer[]): string[] {
+  const words: Readonly<Record<string, string>> = {
+    'table raw': 'VIPs are guarded in mangle, behind conntrack',
+    'table mangle': 'the second guard is in filter, and no VIP can have egress',
+    'match frag': 'later fragments of IPv6 are dropped unless conntrack puts them together',
+  };
+  return answers.flatMap((answer) => {
+    const what = words[answer.subject];
+    return answer.errno === 0 || what === undefined ? [] : [`${inWords(answer)}: ${what}`];
+  });
+}
+
+function inWords({ family, subject, errno, config, module }: Answer): string {
+  return `${subject} of IPv${family}: ${describeErrno(errno)}; needs ${config} (modprobe ${module})`;
+}

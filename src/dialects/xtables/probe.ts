@@ -1,0 +1,107 @@
+// What this kernel's xtables and ipset can do: one question each, and an errno for an answer.
+
+import { errnoOf } from '../../netlink/ack.ts';
+import { NLM_F_REQUEST } from '../../netlink/message.ts';
+import { messagesOf } from '../../netlink/reader.ts';
+import { Writer } from '../../netlink/writer.ts';
+import {
+  Command,
+  INFO_BYTES,
+  matchRevisions,
+  SetAttribute,
+  type SetType,
+  SO_GET_INFO,
+  setTypes,
+} from './constants.ts';
+import { families, shapeOf } from './families.ts';
+import { command } from './ipset.ts';
+
+export interface Question {
+  readonly family: 4 | 6;
+  /** `match set`, `table raw`, or `type hash:ip`. */
+  readonly subject: string;
+  /** getsockopt of a raw socket, or a message of ipset. */
+  readonly ask: { readonly option: number; readonly value: Uint8Array } | { readonly message: Uint8Array };
+  /** What makes the kernel say yes: an option it is built with, and a module. */
+  readonly config: string;
+  readonly module: string;
+}
+
+/** IPT_SO_GET_REVISION_MATCH and IP6T_SO_GET_REVISION_MATCH. */
+const revisionOption = { 4: 66, 6: 68 } as const;
+/** struct xt_get_revision: 29 bytes of name, one of revision. */
+const revisionBytes = 30;
+
+/** Matches and types of sets. None of these questions makes anything. */
+export function questions(): Question[] {
+  return families.flatMap(({ family, icmpMatch }) => {
+    const of6 = family === 6 ? '6' : '';
+    const matches = [
+      matchQuestion(family, 'set', { config: 'CONFIG_NETFILTER_XT_SET', module: 'xt_set' }),
+      matchQuestion(family, 'comment', {
+        config: 'CONFIG_NETFILTER_XT_MATCH_COMMENT',
+        module: 'xt_comment',
+      }),
+      matchQuestion(family, icmpMatch, { config: `CONFIG_IP${of6}_NF_IPTABLES`, module: `ip${of6}_tables` }),
+      matchQuestion(family, 'conntrack', {
+        config: 'CONFIG_NETFILTER_XT_MATCH_CONNTRACK',
+        module: 'xt_conntrack',
+      }),
+    ];
+    const frag = { config: 'CONFIG_IP6_NF_MATCH_FRAG', module: 'ip6t_frag' };
+    const types = (Object.keys(setTypes) as SetType[]).map((type) => typeQuestion(family, type));
+    return [...matches, ...(family === 6 ? [matchQuestion(6, 'frag', frag)] : []), ...types];
+  });
+}
+
+/** Whether a table can be had. To ask makes it, so it is asked only where it is to be used. */
+export function tableQuestions(table: 'raw' | 'mangle' | 'filter'): Question[] {
+  return families.map(({ family }) => {
+    const value = new Uint8Array(INFO_BYTES);
+    value.set(new TextEncoder().encode(table));
+    const of6 = family === 6 ? '6' : '';
+    return {
+      family,
+      subject: `table ${table}`,
+      ask: { option: SO_GET_INFO, value },
+      config: `CONFIG_IP${of6}_NF_${table.toUpperCase()}`,
+      module: `ip${of6}table_${table}`,
+    };
+  });
+}
+
+/** The errno in the reply to a message of ipset, 0 for an answer. */
+export function errnoIn(reply: Uint8Array): number {
+  for (const message of messagesOf(reply)) {
+    const errno = errnoOf(message);
+    if (errno !== 0) return errno;
+  }
+  return 0;
+}
+
+function matchQuestion(
+  family: 4 | 6,
+  name: keyof typeof matchRevisions,
+  cure: Pick<Question, 'config' | 'module'>,
+): Question {
+  const value = new Uint8Array(revisionBytes);
+  value.set(new TextEncoder().encode(name));
+  value[revisionBytes - 1] = matchRevisions[name];
+  return { family, subject: `match ${name}`, ask: { option: revisionOption[family], value }, ...cure };
+}
+
+function typeQuestion(family: 4 | 6, type: SetType): Question {
+  const writer = new Writer(64);
+  command(writer, Command.TYPE, { sequence: 1, flags: NLM_F_REQUEST }, () => {
+    writer.attributeText(SetAttribute.TYPENAME, type);
+    writer.attributeU8(SetAttribute.FAMILY, shapeOf(family).nfproto);
+  });
+  const name = type.replace(':', '_').replaceAll(',', '');
+  return {
+    family,
+    subject: `type ${type}`,
+    ask: { message: writer.bytes.slice() },
+    config: `CONFIG_IP_SET_${name.toUpperCase()}`,
+    module: `ip_set_${name}`,
+  };
+}
