@@ -7,18 +7,19 @@ import { linkDump, readLinks } from '../dialects/addresses/links.ts';
 import type { AddressObject } from '../dialects/addresses/objects.ts';
 import { diff } from '../dialects/delta.ts';
 import type { KernelObjects } from '../dialects/dialect.ts';
-import { decode } from '../dialects/nftables/decode.ts';
-import { nftables } from '../dialects/nftables/dialect.ts';
 import { Kernel } from '../host/kernel.ts';
 import { loadNative } from '../host/native.ts';
 import { describeErrno } from '../netlink/ack.ts';
 import { journalFile } from './journal.ts';
 import { lockHolder } from './lock.ts';
+import { remainsBeside, retireOthers } from './open-firewall.ts';
 
 export interface CleanupOptions {
   readonly stateDir: string;
   /** Addresses are taken off these interfaces alone; undefined means off all of them. */
   readonly interfaces: readonly string[] | undefined;
+  /** The lock of legacy tables, where it is not the usual one. */
+  readonly lockFile?: string | undefined;
 }
 
 interface Result {
@@ -30,10 +31,10 @@ interface Result {
  * Exit code 0 with what was removed, or 1 with why something was not. Addresses go first, then the filter; as
  * long as an address of ours is left on another interface, the filter in front of it stays.
  */
-export async function cleanup({ stateDir, interfaces }: CleanupOptions): Promise<Result> {
+export async function cleanup({ stateDir, interfaces, lockFile }: CleanupOptions): Promise<Result> {
   const pid = await lockHolder();
   if (pid !== undefined) return { code: 1, lines: [`an agent runs here (pid ${pid}); end it first`] };
-  using kernel = new Kernel(loadNative());
+  using kernel = new Kernel(loadNative(), lockFile === undefined ? {} : { lockFile });
   const links = readLinks(await kernel.ask(linkDump()));
   const unknown = interfaces?.filter((name) => !links.some((link) => link.name === name)) ?? [];
   if (unknown.length > 0) {
@@ -53,29 +54,24 @@ export async function cleanup({ stateDir, interfaces }: CleanupOptions): Promise
   const others = ours.filter((object) => !chosen(object));
   if (others.length > 0) {
     const names = [...new Set(others.map(({ interfaceIndex }) => nameOf.get(interfaceIndex)))].join(', ');
-    return { code: 0, lines: [...lines, `kept table inet vipward: there are VIPs on ${names}`] };
+    const kept = (await remainsBeside(kernel, null)).map(({ words }) => words).join(', ') || 'no filter';
+    return { code: 0, lines: [...lines, `kept ${kept}: there are VIPs on ${names}`] };
   }
-  const filter = await removeFilter(kernel);
+  const filter = await removeFilters(kernel);
   lines.push(...filter.lines);
   if (filter.code !== 0) return { code: filter.code, lines };
   rmSync(join(stateDir, journalFile), { force: true });
   return { code: 0, lines: lines.length === 0 ? ['nothing of ours was here'] : lines };
 }
 
-async function removeFilter(kernel: Kernel): Promise<Result> {
-  const dialect = nftables({
-    tableFlags: 0,
-    setExpressionFlag: true,
-    counters: false,
-    echo: true,
-    observe: false,
-  });
-  const found = decode(await kernel.dump(dialect.dumps), 0);
-  const table = found.constants.filter((object) => object.kind === 'table');
-  if (table.length === 0) return { code: 0, lines: [] };
-  const [refused] = await kernel.commit(dialect.encode({ remove: table, add: [] }));
-  if (refused === undefined) return { code: 0, lines: ['removed table inet vipward'] };
-  return { code: 1, lines: [`table inet vipward: ${describeErrno(refused.errno, refused.words)}`] };
+/** What either dialect has here. A table that another process owns is not ours to take. */
+async function removeFilters(kernel: Kernel): Promise<Result> {
+  try {
+    const words = await retireOthers(kernel, null);
+    return { code: 0, lines: words.map((what) => `removed ${what}`) };
+  } catch (error) {
+    return { code: 1, lines: [error instanceof Error ? error.message : String(error)] };
+  }
 }
 
 function objects(elements: readonly AddressObject[]): KernelObjects<AddressObject> {

@@ -49,7 +49,6 @@ export class NoFirewallError extends Error {
 
 /** What of another dialect is in the kernel, and the transaction that takes it away; null for nothing. */
 export interface Remains {
-  readonly name: 'nftables' | 'xtables';
   readonly transaction: Transaction | null;
   readonly words: string;
 }

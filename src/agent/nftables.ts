@@ -55,7 +55,7 @@ export async function nftablesRemains(kernel: Kernel): Promise<Remains> {
   const found = decode(await kernel.dump(dialect.dumps.slice(0, 1)), options.tableFlags);
   const table = found.constants.filter((object) => object.kind === 'table');
   const transaction = table.length === 0 ? null : dialect.encode({ remove: table, add: [] });
-  return { name: 'nftables', transaction, words: 'table inet vipward' };
+  return { transaction, words: 'table inet vipward' };
 }
 
 const plain = { tableFlags: 0, counters: false, echo: true, observe: false } as const;

@@ -4,7 +4,7 @@ import { choose } from '../dialects/choose.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import type { Kernel } from '../host/kernel.ts';
 import { describeErrno } from '../netlink/ack.ts';
-import { type Firewall, type FirewallOptions, NoFirewallError } from './firewall.ts';
+import { type Firewall, type FirewallOptions, NoFirewallError, type Remains } from './firewall.ts';
 import { nftablesFirewall, nftablesRemains, probeNftables } from './nftables.ts';
 import { askXtables, xtablesFirewall, xtablesRemains } from './xtables.ts';
 
@@ -19,18 +19,23 @@ export async function openFirewall(kernel: Kernel, options: FirewallOptions): Pr
   return nftablesFirewall(probed, options);
 }
 
+/** What dialects other than the one in use have in this kernel; null where none is. Throws SystemCallError. */
+export async function remainsBeside(kernel: Kernel, inUse: Dialect['name'] | null): Promise<Remains[]> {
+  const found: Remains[] = [];
+  if (inUse !== 'nftables') found.push(await nftablesRemains(kernel));
+  if (inUse !== 'xtables') found.push(await xtablesRemains(kernel));
+  return found.filter(({ transaction }) => transaction !== null);
+}
+
 /**
- * Takes away what another dialect has in this kernel, when the one in use is complete. Returns in words what was
- * there. Throws SystemCallError, and an Error in the kernel's words.
+ * Takes those away, as is due when the one in use is complete. Returns in words what was there. Throws
+ * SystemCallError, and an Error in the kernel's words.
  */
-export async function retireOthers(kernel: Kernel, inUse: Dialect['name']): Promise<string[]> {
-  const removed: string[] = [];
-  for (const remains of [nftablesRemains, xtablesRemains]) {
-    const { name, transaction, words } = await remains(kernel);
-    if (name === inUse || transaction === null) continue;
-    const [refused] = await kernel.commit(transaction);
+export async function retireOthers(kernel: Kernel, inUse: Dialect['name'] | null): Promise<string[]> {
+  const remains = await remainsBeside(kernel, inUse);
+  for (const { transaction, words } of remains) {
+    const [refused] = transaction === null ? [] : await kernel.commit(transaction);
     if (refused !== undefined) throw new Error(`${words}: ${describeErrno(refused.errno, refused.words)}`);
-    removed.push(words);
   }
-  return removed;
+  return remains.map(({ words }) => words);
 }

@@ -50,7 +50,7 @@ export function xtablesFirewall(
 
 /** Only where something of ours can be: to ask for sets loads their module. Throws SystemCallError. */
 export async function xtablesRemains(kernel: Kernel): Promise<Remains> {
-  const remains: Remains = { name: 'xtables', transaction: null, words: 'chains and sets vipward-*' };
+  const remains: Remains = { transaction: null, words: 'chains and sets vipward-*' };
   if (!existsSync('/sys/module/ip_set')) return remains;
   const constants = await glance(kernel);
   return constants.length === 0

@@ -16,7 +16,10 @@ export async function runCleanup(
 ): Promise<number> {
   const { cleanup } = await import('../agent/cleanup.ts');
   const stateDir = state ?? (around.env['VIPWARD_STATE'] || defaultStateDir);
-  const { code, lines } = await cleanup({ stateDir, interfaces: interfacesOf(names) });
+  const { code, lines } = await cleanup({
+    ...{ stateDir, interfaces: interfacesOf(names) },
+    lockFile: around.env['XTABLES_LOCKFILE'] || undefined,
+  });
   const stream = code === 0 ? around.out : around.err;
   for (const line of lines) stream.write(`${line}\n`);
   return code;

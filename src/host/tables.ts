@@ -42,7 +42,7 @@ const LOCK_EX_NB = 6;
 const EAGAIN = 11;
 const EINTR = 4;
 /** The lock is tried this often, and for this long. */
-const lockRetryMs = 50;
+const lockRetryMs = 20;
 const lockPatienceMs = 10_000;
 /** How often a table is read again that somebody without the lock has changed meanwhile. */
 const rewriteTries = 4;

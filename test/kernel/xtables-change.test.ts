@@ -1,0 +1,8 @@
+// What a change does, who may come, what a network needs, and the node's own traffic, with xtables.
+process.env['VIPWARD_FIREWALL'] = 'xtables';
+await import('./traffic-change.test.ts');
+await import('./traffic-icmp.test.ts');
+await import('./traffic-node.test.ts');
+await import('./traffic-ranges.test.ts');
+
+export {};
