@@ -67,6 +67,9 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     counters: values.counters,
     echo: values.echo === 'on',
     owner: values.tableOwner === 'on',
+  }).catch((error: unknown) => {
+    kernel[Symbol.dispose]();
+    throw error;
   });
   const rooms = assemble(config, parts, { kernel, firewall, state });
   const { ledger, loop, rules, session, holder, pace, journal, reporter, announcer, tallies } = rooms;

@@ -1,20 +1,20 @@
 // The composition root of `vipward agent`: options, the one place on this host, the agent, its servers.
 
-import type { Server } from 'node:http';
 import { loadNative } from '../host/native.ts';
 import { SystemCallError } from '../host/socket.ts';
 import { helpText } from '../process/help.ts';
-import { routeListener, serverLimits } from '../process/http.ts';
+import { type Route, routeListener, serverLimits } from '../process/http.ts';
 import { createLog, type Log, openLogDestination } from '../process/log.ts';
 import { readOptions } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
 import type { HostPort } from '../process/values.ts';
 import { readVersion } from '../process/version.ts';
-import { type Agent, startAgent } from './agent.ts';
+import { startAgent } from './agent.ts';
 import { agentRoutes } from './api.ts';
 import { agentConfig, agentOptions } from './config.ts';
-import { NoFirewallError, TableOwnedError } from './firewall.ts';
+import { TableOwnedError } from './firewall.ts';
 import { SecondAgentError, takeLock } from './lock.ts';
+import { startWhenPossible } from './waiting.ts';
 
 const about = `Holds this node's VIPs and the filter in front of them, as a controller says. Needs
 CAP_NET_ADMIN and CAP_NET_RAW, in the host's network namespace.`;
@@ -38,22 +38,24 @@ export async function runAgent(
     using destination = openLogDestination();
     const log = createLog(values.logLevel, destination, { component: 'agent', node: config.node });
     const lock = await takeLock(process.pid);
-    const agent = await startAgent(config, {
-      ...{ native: loadNative(), log, version: readVersion() },
-      lockFile: env['XTABLES_LOCKFILE'] || undefined,
+    const version = readVersion();
+    const native = loadNative();
+    const lockFile = env['XTABLES_LOCKFILE'] || undefined;
+    const agent = await startWhenPossible({
+      ...{ config, version, log, signal },
+      start: () => startAgent(config, { native, log, version, lockFile }),
+      serve: (routes) => serve(routes, config.listen, log),
     });
-    const servers = [await serve(agent, config.listen, { full: true, log })];
+    if (agent === undefined) return 0;
+    const servers = [await serve(agentRoutes(agent, true), config.listen, log)];
     if (config.metricsListen !== undefined)
-      servers.push(await serve(agent, config.metricsListen, { full: false, log }));
+      servers.push(await serve(agentRoutes(agent, false), config.metricsListen, log));
     log.info({ firewall: agent.firewall.dialect.name, owned: agent.firewall.owned }, 'serving');
     await new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
       else signal.addEventListener('abort', () => resolve(), { once: true });
     });
-    for (const server of servers) {
-      server.close();
-      server.closeAllConnections();
-    }
+    for (const server of servers) server[Symbol.dispose]();
     await agent.stop();
     lock.close();
     log.info('stopped');
@@ -63,20 +65,21 @@ export async function runAgent(
   }
 }
 
-async function serve(
-  agent: Agent,
-  { host, port }: HostPort,
-  { full, log }: { full: boolean; log: Log },
-): Promise<Server> {
+async function serve(routes: Route[], { host, port }: HostPort, log: Log): Promise<Disposable> {
   const onError = (error: unknown): void => log.error({ reason: String(error) }, 'request-failed');
   // An import would load all that node:http lists, a second HTTP client among it: 3 MB resident.
   const { createServer } = process.getBuiltinModule('node:http');
-  const server = createServer(serverLimits, routeListener(agentRoutes(agent, full), onError));
+  const server = createServer(serverLimits, routeListener(routes, onError));
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
   server.listen(port, host, resolve);
   await promise;
-  return server;
+  return {
+    [Symbol.dispose]() {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
 }
 
 function say(error: unknown): number {
@@ -87,7 +90,6 @@ function say(error: unknown): number {
   const expected =
     error instanceof SecondAgentError ||
     error instanceof TableOwnedError ||
-    error instanceof NoFirewallError ||
     error instanceof SystemCallError ||
     (error as NodeJS.ErrnoException).syscall !== undefined;
   if (!expected) throw error;

@@ -30,7 +30,7 @@ MODULES="nfnetlink nf_tables nft_counter nft_ct nft_log nft_limit nft_quota nft_
   nfnetlink_log nfnetlink_queue nf_log_syslog nf_conntrack_netlink ip_tables ip6_tables
   arp_tables iptable_raw ip6table_raw iptable_filter ip6table_filter iptable_mangle
   ip6table_mangle iptable_nat ip6table_nat ipt_REJECT ip6t_REJECT xt_tcpudp xt_multiport xt_set
-  xt_comment xt_conntrack xt_mark xt_addrtype xt_iprange xt_limit xt_CT xt_NFLOG xt_LOG xt_nat
+  xt_comment ip6t_frag xt_conntrack xt_mark xt_addrtype xt_iprange xt_limit xt_CT xt_NFLOG xt_LOG xt_nat
   xt_MASQUERADE ip_set ip_set_hash_ip ip_set_hash_ipport ip_set_hash_ipportnet ip_set_hash_net
   veth dummy bridge br_netfilter macvlan ipvlan 8021q"
 

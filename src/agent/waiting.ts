@@ -1,0 +1,62 @@
+// An agent on a kernel without a firewall it could use: it stays up, says what is missing, and asks again. No
+// VIP is held meanwhile, for none could be guarded.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { failure, type Route } from '../process/http.ts';
+import type { Log } from '../process/log.ts';
+import type { Agent } from './agent.ts';
+import type { AgentConfig } from './config.ts';
+import { NoFirewallError } from './firewall.ts';
+import type { NodeReport } from './report.ts';
+
+export interface WaitingParts {
+  readonly config: AgentConfig;
+  readonly version: string;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  readonly start: () => Promise<Agent>;
+  readonly serve: (routes: Route[]) => Promise<Disposable>;
+}
+
+/** A module may be loaded by then. */
+const retryMs = 5000;
+
+/** The agent, as soon as there is a firewall for it; undefined if it is told to stop before. */
+export async function startWhenPossible(parts: WaitingParts): Promise<Agent | undefined> {
+  const { signal, log, start, serve } = parts;
+  let reason = '';
+  let server: Disposable | undefined;
+  try {
+    while (!signal.aborted) {
+      try {
+        return await start();
+      } catch (error) {
+        if (!(error instanceof NoFirewallError)) throw error;
+        if (error.message !== reason) log.error({ reason: error.message }, 'no-firewall');
+        reason = error.message;
+      }
+      server ??= await serve(waitingRoutes(parts, () => reason));
+      await sleep(retryMs, undefined, { signal }).catch(() => undefined);
+    }
+    return undefined;
+  } finally {
+    server?.[Symbol.dispose]();
+  }
+}
+
+function waitingRoutes({ config, version }: WaitingParts, reason: () => string): Route[] {
+  const report = (): NodeReport => ({
+    ...{ node: config.node, version, firewall: 'none', filter: config.values.filter, inSync: false },
+    ...{ cluster: null, generation: 0, controllers: [], problems: [reason()], vips: [] },
+  });
+  const notReady = { code: 'NoFirewall', message: 'no VIP can be guarded here', next: 'run vipward doctor' };
+  return [
+    {
+      method: 'GET',
+      path: '/healthz',
+      handle: () => ({ status: 200, body: 'ok\n', contentType: 'text/plain; charset=utf-8' }),
+    },
+    { method: 'GET', path: '/readyz', handle: () => failure(503, notReady) },
+    { method: 'GET', path: '/status', handle: () => ({ status: 200, body: report() }) },
+  ];
+}
