@@ -1,0 +1,103 @@
+// A table rewritten: under the lock, with the counters it had, and when a system call fails, not at all.
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempDisposableSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { TableStep, Transaction } from '../../src/dialects/dialect.ts';
+import { Kernel } from '../../src/host/kernel.ts';
+import { Operation, type Outcome } from '../../src/host/native.ts';
+import { recordedNative, type Submitted } from './recorded-native.ts';
+
+const [infoBytes, entries] = [84, 2];
+const object = {} as Transaction['steps'][number]['records'][number]['objects'][number];
+
+const step: TableStep<typeof object> = {
+  ...{ object, family: 4, table: 'raw' },
+  sets: { door: 'nfnetlink', bytes: new Uint8Array(4) },
+  edit: () => ({ replace: new Uint8Array(96 + 8), origins: [-1, 1, 0] }),
+};
+
+/** Answers as the kernel would, but for the call that fails. */
+async function rewriting(fails: (call: string, times: number) => number | undefined) {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-lock-'));
+  const lockFile = join(folder.path, 'lock');
+  const calls: string[] = [];
+  const native = recordedNative((one) => {
+    const call = nameOf(one);
+    calls.push(call);
+    return fails(call, calls.filter((other) => other === call).length) ?? answerTo(call, one);
+  });
+  const kernel = new Kernel(native, { lockFile });
+  const receipt = await kernel.commit({ door: 'nfnetlink', steps: [], tables: [step] });
+  assert.ok(existsSync(lockFile));
+  return { calls, native, receipt };
+}
+
+function nameOf({ operation, bytes }: Submitted): string {
+  const option = bytes.length < 8 ? 0 : new DataView(bytes.buffer).getInt32(4, true);
+  if (operation === Operation.getsockopt) return option === 64 ? 'GET_INFO' : 'GET_ENTRIES';
+  if (operation === Operation.setsockopt) return option === 64 ? 'REPLACE' : 'ADD_COUNTERS';
+  return operation === Operation.flock ? 'flock' : operation === Operation.exchange ? 'sets' : 'close';
+}
+
+function answerTo(call: string, { bytes }: Submitted): Outcome {
+  if (call === 'GET_INFO') {
+    const info = new Uint8Array(infoBytes);
+    new DataView(info.buffer).setUint32(76, entries, true);
+    new DataView(info.buffer).setUint32(80, 8, true);
+    return info;
+  }
+  if (call === 'GET_ENTRIES') return bytes.slice(8);
+  if (call === 'sets') return new Uint8Array();
+  if (call === 'REPLACE') return Uint8Array.from({ length: entries * 16 }, (_, index) => index + 1);
+  return 0;
+}
+
+test('a table is read, written and counted on under the lock', async () => {
+  const { calls, native, receipt } = await rewriting(() => undefined);
+  assert.deepEqual(receipt, []);
+  assert.deepEqual(calls, ['flock', 'GET_INFO', 'GET_ENTRIES', 'sets', 'REPLACE', 'ADD_COUNTERS']);
+  const counters = native.submitted.at(-1)?.bytes.subarray(8 + 40) ?? new Uint8Array();
+  const old = Array.from({ length: entries * 16 }, (_, index) => index + 1);
+  assert.deepEqual([...counters], [...new Array(16).fill(0), ...old.slice(16), ...old.slice(0, 16)]);
+});
+
+for (const [call, errno, words] of [
+  ['GET_INFO', 92, /^$|table raw/],
+  ['GET_INFO', 2, /No such file or directory \(table raw\)/],
+  ['GET_ENTRIES', 1, /Operation not permitted \(table raw\)/],
+  ['REPLACE', 2, /No such file or directory \(table raw\)/],
+  ['REPLACE', 1, /Operation not permitted/],
+  ['REPLACE', 22, /Invalid argument/],
+  ['REPLACE', 40, /table raw/],
+  ['flock', 38, /the lock .* is not to be had/],
+] as const) {
+  test(`errno ${errno} of ${call} is the receipt, and nothing is written behind it`, async () => {
+    const { calls, receipt } = await rewriting((at) => (at === call ? -errno : undefined));
+    const [refused, ...more] = receipt;
+    assert.deepEqual([refused?.object, refused?.errno, more], [object, errno, []]);
+    assert.match(refused?.words ?? '', words);
+    assert.equal(calls.at(-1), call);
+    assert.equal(calls.filter((one) => one === call).length, 1);
+  });
+}
+
+test('a table that somebody without the lock changed meanwhile is read again, and then given up', async () => {
+  const once = await rewriting((call, times) => (call === 'REPLACE' && times === 1 ? -11 : undefined));
+  assert.deepEqual(once.receipt, []);
+  assert.equal(once.calls.filter((call) => call === 'GET_INFO').length, 2);
+  const always = await rewriting((call) => (call === 'REPLACE' ? -11 : undefined));
+  assert.deepEqual(
+    always.receipt.map(({ errno }) => errno),
+    [11],
+  );
+});
+
+test('a lock that is held is tried again', async () => {
+  const { calls, receipt } = await rewriting((call, times) =>
+    call === 'flock' && times < 4 ? -11 : undefined,
+  );
+  assert.deepEqual(receipt, []);
+  assert.equal(calls.filter((call) => call === 'flock').length, 4);
+});
