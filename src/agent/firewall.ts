@@ -28,8 +28,8 @@ export interface Firewall {
   describe(object: KernelObject): string;
   counters(kernel: Kernel, vips: readonly VirtualIp[]): Promise<Map<Address, VipCounters>>;
   /**
-   * Reads the constant part alone, for a kernel that says nothing when it is changed; null where it does say so.
-   * Throws SystemCallError.
+   * Reads the constant part alone, for a kernel that says nothing when it is changed; null where it does
+   * say so. Throws SystemCallError.
    */
   readonly glance: ((kernel: Kernel) => Promise<readonly KernelObject[]>) | null;
   /** Whether what was found is a table of another make, which is replaced as a whole. */

@@ -19,7 +19,9 @@ export async function openFirewall(kernel: Kernel, options: FirewallOptions): Pr
   return nftablesFirewall(probed, options);
 }
 
-/** What dialects other than the one in use have in this kernel; null where none is. Throws SystemCallError. */
+/**
+ * What dialects other than the one in use have in this kernel; null where none is. Throws SystemCallError.
+ */
 export async function remainsBeside(kernel: Kernel, inUse: Dialect['name'] | null): Promise<Remains[]> {
   const found: Remains[] = [];
   if (inUse !== 'nftables') found.push(await nftablesRemains(kernel));

@@ -1,5 +1,5 @@
-// A firewall that says nothing when others change it is looked at again and again: its rules every second, and
-// the whole of it every ten.
+// A firewall that says nothing when others change it is looked at again and again: its rules every second,
+// and the whole of it every ten.
 
 import { diff, isEmpty } from '../dialects/delta.ts';
 import type { KernelObject } from '../dialects/dialect.ts';
@@ -19,7 +19,9 @@ const glanceMs = 1000;
 /** Every how many glances the elements are looked at too. */
 const wholeEvery = 10;
 
-/** What differs is a doubt, and a doubt is mended by the loop. A kernel that cannot be read is asked again. */
+/**
+ * What differs is a doubt, and a doubt is mended by the loop. A kernel that cannot be read is asked again.
+ */
 export function pollKernel(parts: PollParts): Disposable {
   const { firewall, loop, rules } = parts;
   if (firewall.glance === null) return { [Symbol.dispose]: () => {} };

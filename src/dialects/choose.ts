@@ -34,8 +34,8 @@ const EPERM = 1;
 const ENOPROTOOPT = 92;
 
 /**
- * `nftables` is the errno with which nf_tables refuses everything, 0 where it works. `xtables` is what there was
- * no need to ask where nf_tables works and is not unwelcome.
+ * `nftables` is the errno with which nf_tables refuses everything, 0 where it works. `xtables` is what
+ * there was no need to ask where nf_tables works and is not unwelcome.
  */
 export function choose(wish: Wish, nftables: number, xtables: readonly Answer[]): Choice {
   if (wish !== 'xtables' && nftables === 0) return { name: 'nftables' };

@@ -1,5 +1,5 @@
-// Tables of xtables, which are read and written as a whole: under the lock that iptables takes too, and on the
-// writer thread.
+// Tables of xtables, which are read and written as a whole: under the lock that iptables takes too, and on
+// the writer thread.
 
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import type { DumpRequest, TableStep } from '../dialects/dialect.ts';
@@ -66,8 +66,8 @@ export class Tables implements Disposable {
   }
 
   /**
-   * A table as struct ipt_getinfo and its entries behind it; empty where it is not there, for to ask for it would
-   * make it. The request is the family and the name. Throws SystemCallError.
+   * A table as struct ipt_getinfo and its entries behind it; empty where it is not there, for to ask for it
+   * would make it. The request is the family and the name. Throws SystemCallError.
    */
   async read(request: Uint8Array): Promise<Uint8Array> {
     const family = request[0] === 6 ? 6 : 4;
@@ -85,7 +85,9 @@ export class Tables implements Disposable {
     }
   }
 
-  /** getsockopt of one family on the writer thread: the value, or a negative errno. Throws SystemCallError. */
+  /**
+   * getsockopt of one family on the writer thread: the value, or a negative errno. Throws SystemCallError.
+   */
   async option(family: Family, name: number, value: Uint8Array): Promise<Outcome> {
     const { level } = families[family];
     return await this.#parts.run(

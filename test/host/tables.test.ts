@@ -83,7 +83,7 @@ for (const [call, errno, words] of [
   });
 }
 
-test('a table that somebody without the lock changed meanwhile is read again, and then given up', async () => {
+test('a table that was changed without the lock is read again, and then given up', async () => {
   const once = await rewriting((call, times) => (call === 'REPLACE' && times === 1 ? -11 : undefined));
   assert.deepEqual(once.receipt, []);
   assert.equal(once.calls.filter((call) => call === 'GET_INFO').length, 2);

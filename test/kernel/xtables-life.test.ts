@@ -1,5 +1,5 @@
-// An agent with xtables among others that write the same tables: what they break is mended, nobody's change is
-// lost, and a switch of firewalls is seen by no packet.
+// An agent with xtables among others that write the same tables: what they break is mended, nobody's change
+// is lost, and a switch of firewalls is seen by no packet.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { join } from 'node:path';

@@ -10,7 +10,9 @@ import { commit, difference, found, plain, run, saved, skip } from './own-xtable
 
 const want = xtables(plain).render(stateOf(everyFeature));
 
-/** Every feature of others that a table can have: chains, jumps into them, rules without a target, policies. */
+/**
+ * Every feature of others that a table can have: chains, jumps into them, rules without a target, policies.
+ */
 const foreign = `*raw
 :PREROUTING ACCEPT [0:0]
 :OUTPUT DROP [7:700]

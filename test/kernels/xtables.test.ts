@@ -1,5 +1,5 @@
-// Debian's 6.1 without nf_tables: xtables is chosen and serves, and where more is missing it is named. Each boot
-// is emulated (boot.sh), and nothing here is timed.
+// Debian's 6.1 without nf_tables: xtables is chosen and serves, and where more is missing it is named. Each
+// boot is emulated (boot.sh), and nothing here is timed.
 
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
@@ -68,7 +68,10 @@ async function run(argv: readonly string[]): Promise<string> {
   }
 }
 
-/** Why this is not tried here, or false. The run has no network, so the kernel must have been fetched before. */
+/**
+ * Why this is not tried here, or false. The run has no network, so the kernel must have been fetched
+ * before.
+ */
 function cannotBoot(): string | false {
   const needed = ['qemu-system-x86_64', 'busybox', 'cpio', 'xz', 'iptables-legacy', 'ipset'];
   const absent = needed.filter((tool) => spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0);

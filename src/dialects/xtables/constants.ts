@@ -88,8 +88,8 @@ export const setTypes = {
 export type SetType = keyof typeof setTypes;
 
 /**
- * Our chains, in the order in which iptables sorts them, and in lower case, for they have to say vipward. Those
- * for ports exist in IPv6 alone, where fragments are told apart before.
+ * Our chains, in the order in which iptables sorts them, and in lower case, for they have to say vipward.
+ * Those for ports exist in IPv6 alone, where fragments are told apart before.
  */
 export const chainNames = {
   egress: 'vipward-egress',

@@ -70,8 +70,8 @@ function planOf(remove: readonly XtObject[], add: readonly XtObject[]): Plan {
 }
 
 /**
- * A guard that leaves some VIPs to the table behind conntrack comes after that table; one that takes them back
- * comes before.
+ * A guard that leaves some VIPs to the table behind conntrack comes after that table; one that takes them
+ * back comes before.
  */
 function tablesOf(remove: readonly TableObject[], add: readonly TableObject[]): Plan['tables'] {
   const ids = new Set(add.map(({ id }) => id));

@@ -39,7 +39,9 @@ const places = families.flatMap((shape) =>
   ['raw', 'mangle', 'nat', 'filter', 'security'].map((table) => ({ shape, table })),
 );
 
-/** Every table of both families. One that is not there answers with nothing, and is not made by being asked. */
+/**
+ * Every table of both families. One that is not there answers with nothing, and is not made by being asked.
+ */
 export function legacyDumps(): DumpRequest[] {
   return places.map(({ shape, table }) => {
     const name = [...table].map((one) => one.charCodeAt(0));

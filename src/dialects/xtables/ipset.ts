@@ -37,7 +37,9 @@ export function command(
   writer.endMessage(place);
 }
 
-/** With as many buckets as it may hold elements, so that it is never made larger while packets look into it. */
+/**
+ * With as many buckets as it may hold elements, so that it is never made larger while packets look into it.
+ */
 export function createSet(writer: Writer, sequence: number, name: string, shape: SetShape): void {
   const { type, family, size, counters } = shape;
   command(writer, Command.CREATE, { sequence, name, flags: NLM_F_CREATE }, () => {

@@ -54,7 +54,10 @@ function readTable(shape: FamilyShape, table: string, found: Found): TableObject
   return tableObject({ family: shape.family, table, jumps, chains }, stray.join('\n'));
 }
 
-/** A rule as RuleSpec has it: what the kernel numbers and counts is taken out, and sets and chains are named. */
+/**
+ * A rule as RuleSpec has it: what the kernel numbers and counts is taken out, and sets and chains are
+ * named.
+ */
 function specOf(shape: FamilyShape, entry: Entry, { layout, names }: Found): RuleSpec {
   const bytes = entry.bytes.slice();
   const { cache, comeFrom, counters } = shape.entry;

@@ -4,8 +4,8 @@ import { REPLACE_BYTES } from './constants.ts';
 import type { Edited } from './edit.ts';
 
 /**
- * The number of counters is that of the table that is replaced: the kernel gives its counters back, and refuses
- * the table by EAGAIN where somebody else has changed that number.
+ * The number of counters is that of the table that is replaced: the kernel gives its counters back, and
+ * refuses the table by EAGAIN where somebody else has changed that number.
  */
 export function replaceBytes(table: string, edited: Edited, oldEntryCount: number): Uint8Array {
   const bytes = new Uint8Array(REPLACE_BYTES + edited.entries.length);

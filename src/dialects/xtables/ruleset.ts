@@ -72,7 +72,10 @@ export function setShapes(needs: Needs, options: Pick<XtOptions, 'counters'>): S
   });
 }
 
-/** What goes into each table. Tables that need nothing are there all the same, so that nothing is left in them. */
+/**
+ * What goes into each table. Tables that need nothing are there all the same, so that nothing is left in
+ * them.
+ */
 function tableShapes(needs: Needs, options: XtOptions): TableShape[] {
   return families.flatMap((shape) => {
     const parts = new Map<string, { jumps: Map<number, RuleSpec[]>; chains: Chain[] }>();
@@ -121,7 +124,9 @@ function egressChains(shape: FamilyShape, options: XtOptions): Chain[] {
   });
 }
 
-/** What still has a VIP as its destination after every DNAT: only what the node itself is to answer goes on. */
+/**
+ * What still has a VIP as its destination after every DNAT: only what the node itself is to answer goes on.
+ */
 function inputChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chain[] {
   const host = returns(ported(shape, 'host').comment('vipward: the node answers'));
   const reply = new Rule(shape).reply().comment('vipward: an answer to the node itself');
@@ -197,7 +202,9 @@ function dropRules(shape: FamilyShape, { observe }: XtOptions): RuleSpec[] {
   ];
 }
 
-/** What prerouting let through and only this hook would drop: what it would have dropped is counted already. */
+/**
+ * What prerouting let through and only this hook would drop: what it would have dropped is counted already.
+ */
 function observedAtInput(shape: FamilyShape): RuleSpec[] {
   const passed: readonly [SetKind, readonly Direction[]][] = [
     ['allow', ['dst', 'dst']],
