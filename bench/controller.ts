@@ -44,6 +44,7 @@ export class BenchController implements Disposable {
       authenticate: () => ({ node: null }),
       isOpen: () => this.isOpen,
       ...{ version: 'bench', cluster: () => 'bench', generation: () => 1 },
+      onError: () => undefined,
       onEvent: () => {},
       ...{ connectionLimit: 8, helloTimeoutMs: 5000 },
     });

@@ -117,6 +117,8 @@ function whyNot(
   const refusal = node.refusalOf(address);
   if (refusal !== undefined) return `refused ${address}: ${refusal.code}: ${refusal.reason}`;
   if (!node.mayTake(address)) return `${address} is not on its link, or not in its --allow`;
+  const objector = controller.nodes.objector(address);
+  if (objector !== undefined) return `${objector.name} knows ${address} as no VIP`;
   const since = controller.rules.sinceSeq(address);
   if (since === undefined || !node.hasAcked('rules', since))
     return `has not committed the rules of ${address} yet`;

@@ -104,9 +104,10 @@ export interface ControllerConfig {
 export function controllerConfig(values: ControllerValues): ControllerConfig {
   const listen = parseHostPort(values.listen, '--listen');
   const tls = tlsFiles(values);
-  if (!isLoopback(listen.host) && tls === undefined && values.tokenFile === undefined && !values.insecure) {
+  const asksWho = values.tokenFile !== undefined || tls?.clientCa !== undefined;
+  if (!isLoopback(listen.host) && !asksWho && !values.insecure) {
     throw new UsageError(
-      `--listen ${values.listen} is open: give --tls-cert and --tls-key, or --token-file, or say --insecure`,
+      `--listen ${values.listen} is open to anybody: give --client-ca or --token-file, or say --insecure`,
     );
   }
   return {

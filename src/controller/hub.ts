@@ -14,23 +14,23 @@ import {
 } from '../protocol/messages.ts';
 import { parseAgentMessage } from '../protocol/parse.ts';
 import { FrameError } from '../protocol/shape.ts';
-import { type Refusal, refuse, shortReason } from './refuse.ts';
+import { refuse, shortReason } from './refuse.ts';
 import { type Closing, policyViolation, type Session, type Sessions } from './sessions.ts';
 import { bufferLimitBytes, silenceMs, type Wire } from './stream.ts';
-
-/** Who is on the other side, as its credential says; null where no credential is asked for. */
-export type Principal = { readonly node: string } | { readonly node: null };
+import { type Speaker, whyNoStream, whyStranger } from './upgrade.ts';
 
 export interface HubInput {
   readonly sessions: Sessions;
-  /** The principal of a request, or null if it has no credential or a wrong one. */
-  readonly authenticate: (request: IncomingMessage) => Principal | null;
+  /** The speaker of a request, or null if it has no credential or a wrong one. */
+  readonly authenticate: (request: IncomingMessage) => Speaker | null;
   /** False until the source was read whole once. */
   readonly isOpen: () => boolean;
   readonly version: string;
   readonly cluster: () => string;
   readonly generation: () => number;
   readonly onEvent: (event: HubEvent) => void;
+  /** A frame that met a mistake of ours: it ends its connection, and no other. */
+  readonly onError: (error: unknown) => void;
   /** Connections that may be open at once, those that have not said hello included. */
   readonly connectionLimit: number;
   readonly helloTimeoutMs: number;
@@ -50,7 +50,8 @@ const tickFrame = Buffer.from('{"type":"tick"}');
 
 interface Connection {
   readonly socket: WebSocket;
-  readonly principal: Principal;
+  /** Its credential, to be looked at again when it is heard that credentials have changed. */
+  readonly request: IncomingMessage;
   readonly wire: Wire;
   session: Session | null;
   lastHeardMs: number;
@@ -84,12 +85,15 @@ export class Hub {
   attach(server: Server): void {
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       socket.on('error', () => undefined);
-      const refusal = this.#whyNot(request);
+      const { authenticate, isOpen, connectionLimit } = this.#input;
+      const isFull = this.#connections.size >= connectionLimit;
+      const refusal = whyNoStream(request, {
+        isKnown: authenticate(request) !== null,
+        isOpen: isOpen(),
+        isFull,
+      });
       if (refusal !== null) refuse(socket, refusal);
-      else {
-        const principal = this.#input.authenticate(request) ?? { node: null };
-        this.#server.handleUpgrade(request, socket, head, (webSocket) => this.#accept(webSocket, principal));
-      }
+      else this.#server.handleUpgrade(request, socket, head, (one) => this.#accept(one, request));
     });
   }
 
@@ -132,30 +136,21 @@ export class Hub {
     }
   }
 
+  /** Credentials have changed: closes the connections whose own is gone, or is another's now. */
+  recheck(): void {
+    for (const connection of this.#connections) {
+      const { session, request } = connection;
+      const stranger = session && whyStranger(this.#input.authenticate(request), session.node.name);
+      if (stranger !== null) this.#close(connection, stranger);
+    }
+  }
+
   terminate(): void {
     for (const { socket } of this.#connections) socket.terminate();
     this.#server.close();
   }
 
-  #whyNot(request: IncomingMessage): Refusal | null {
-    const path = URL.parse(request.url ?? '', 'http://localhost')?.pathname;
-    if (path !== '/agent') return { status: 404, reason: 'the stream is at /agent' };
-    if (this.#input.authenticate(request) === null) {
-      return {
-        status: 401,
-        reason: 'a client certificate or Authorization: Bearer TOKEN of a node is needed',
-      };
-    }
-    const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
-    if (!offered.includes(subprotocol))
-      return { status: 400, reason: `the subprotocol ${subprotocol} is needed` };
-    if (!this.#input.isOpen()) return { status: 503, reason: 'the Services have not been read whole yet' };
-    if (this.#connections.size >= this.#input.connectionLimit)
-      return { status: 503, reason: 'too many connections' };
-    return null;
-  }
-
-  #accept(socket: WebSocket, principal: Principal): void {
+  #accept(socket: WebSocket, request: IncomingMessage): void {
     const now = performance.now();
     let connection: Connection;
     const sent = () => {
@@ -168,7 +163,7 @@ export class Hub {
       },
       close: (code, reason) => this.#close(connection, { code, reason }),
     };
-    connection = { socket, principal, wire, session: null, lastHeardMs: now, openedMs: now, closing: null };
+    connection = { socket, request, wire, session: null, lastHeardMs: now, openedMs: now, closing: null };
     this.#connections.add(connection);
     socket.on('message', (data: Buffer, isBinary: boolean) => this.#heard(connection, data, isBinary));
     // ws closes with the right code by itself (1002, 1007, 1009); the reason is for our log.
@@ -191,8 +186,9 @@ export class Hub {
       if (connection.session === null) return this.#greet(connection, message);
       return this.#input.sessions.message(connection.session, message);
     } catch (error) {
-      if (!(error instanceof FrameError)) throw error;
-      return { code: policyViolation, reason: error.message };
+      if (error instanceof FrameError) return { code: policyViolation, reason: error.message };
+      this.#input.onError(error);
+      return { code: 1011, reason: 'the controller failed at this frame; its log says how' };
     }
   }
 
@@ -200,11 +196,8 @@ export class Hub {
     if (message.type !== 'hello') {
       return { code: policyViolation, reason: `type: expected hello first, got ${message.type}` };
     }
-    const allowed = connection.principal.node;
-    if (allowed !== null && allowed !== message.node) {
-      const reason = `node: the credential is that of ${allowed}, not of ${message.node}`;
-      return { code: policyViolation, reason };
-    }
+    const stranger = whyStranger(this.#input.authenticate(connection.request), message.node);
+    if (stranger !== null) return stranger;
     const session = this.#input.sessions.open(message, connection.wire);
     if (!('node' in session)) return session;
     connection.session = session;
@@ -240,7 +233,7 @@ export class Hub {
     const event = session === null ? 'agentRefused' : 'agentClosed';
     this.#input.onEvent({
       event,
-      node: session?.node.name ?? connection.principal.node,
+      node: session?.node.name ?? this.#input.authenticate(connection.request)?.node ?? null,
       code: closing?.code ?? code,
       reason,
     });

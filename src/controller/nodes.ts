@@ -119,6 +119,14 @@ export class Nodes {
     for (const node of this.#nodes.values()) if (node.isConnected) yield node;
   }
 
+  /** A connected node that has the address itself, or knows its gateway or name server by it. */
+  objector(address: Address): Node | undefined {
+    for (const node of this.connected()) {
+      if (node.refusalOf(address)?.code === 'AddressConflict') return node;
+    }
+    return undefined;
+  }
+
   /** The claim with the highest term among connected nodes, for a VIP that the records know nothing of. */
   claimOf(address: Address): Owner | undefined {
     let best: Owner | undefined;

@@ -63,7 +63,7 @@ export async function startController(config: ControllerConfig, given: RunInput)
   const fatal = new AbortController();
   const signal = AbortSignal.any([given.signal, fatal.signal]);
   const input = { ...given, signal };
-  const tokens = watchedTokens(config.tokenFile, input);
+  const tokens = watchedTokens(config.tokenFile, { log, signal, onRead: () => hub.recheck() });
   const { massRemovalWaitMs } = timing;
   const onPublished = () => hub.begin();
   const onFatal = (error: Error) => fatal.abort(error);
@@ -138,6 +138,7 @@ function makeHub({ controller, readings }: Core, { log, timing, version, whoIs, 
       if (event === 'agentConnected')
         settling ??= setTimeout(() => controller.owners.settle(), timing.settleMs);
     },
+    onError: (error) => log.error({ reason: String(error) }, 'frameFailed'),
     connectionLimit,
     helloTimeoutMs: timing.helloTimeoutMs,
   });
@@ -151,7 +152,10 @@ function nodeOf(principal: Principal | null): { readonly node: string | null } |
 }
 
 /** The tokens as the file has them now; one that cannot be read any more leaves the old ones in force. */
-function watchedTokens(path: string | undefined, { log, signal }: RunInput): () => Tokens | null {
+function watchedTokens(
+  path: string | undefined,
+  { log, signal, onRead }: Pick<RunInput, 'log' | 'signal'> & { readonly onRead: () => void },
+): () => Tokens | null {
   if (path === undefined) return () => null;
   let tokens = readTokens(path);
   const onError = (error: Error) => log.error({ reason: error.message }, 'tokensRefused');
@@ -159,6 +163,7 @@ function watchedTokens(path: string | undefined, { log, signal }: RunInput): () 
     try {
       tokens = readTokens(path);
       log.info({ tokens: tokens.size }, 'tokensRead');
+      onRead();
     } catch (error) {
       onError(error as Error);
     }

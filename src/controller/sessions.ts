@@ -2,6 +2,7 @@
 // and closes the connection where it is told why.
 
 import type { AgentMessage, Hello } from '../protocol/messages.ts';
+import type { Address } from '../state/address.ts';
 import type { Controller } from './controller.ts';
 import { type Node, refusalKey } from './nodes.ts';
 import { AgentStream, type Wire } from './stream.ts';
@@ -83,6 +84,8 @@ export class Sessions {
       case 'ack':
         return this.#acked(session, message);
       case 'refused':
+        // What is no VIP any more needs no refusal, and what never was one would be kept for nothing.
+        if (!this.#isTold(node, message.key)) return null;
         node.refusals.set(refusalKey(message.table, message.key), message);
         this.#events.refused(node.name, message);
         this.#controller.owners.refused(node, message.key);
@@ -106,6 +109,10 @@ export class Sessions {
       default:
         return message satisfies never;
     }
+  }
+
+  #isTold(node: Node, key: Address): boolean {
+    return this.#controller.rules.get(key) !== undefined || node.placements.get(key) !== undefined;
   }
 
   #acked({ node, stream }: Session, message: Extract<AgentMessage, { type: 'ack' }>): Closing | null {

@@ -85,6 +85,13 @@ const internalError: ErrorBody = {
   next: 'look for the event requestFailed in its log and report it',
 };
 
+/** A page of the web that a browser on this machine has open could speak to us as anybody here can. */
+const webPage: Reply = failure(403, {
+  code: 'WebPage',
+  message: 'no web page changes anything here',
+  next: 'use the verbs, or send no Origin header',
+});
+
 async function answer(
   routes: readonly Route[],
   message: IncomingMessage,
@@ -116,6 +123,7 @@ async function answer(
   }
   const refusal = route.authorize?.(message) ?? null;
   if (refusal !== null) return refusal;
+  if (route.method === 'POST' && message.headers.origin !== undefined) return webPage;
   const body = route.method === 'POST' ? await readJson(message) : { value: undefined };
   if ('refusal' in body) return body.refusal;
   const gone = new AbortController();

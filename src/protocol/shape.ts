@@ -21,10 +21,15 @@ export function under(path: Path, name: string): Path {
 }
 
 export function fail(path: Path, expected: string, got: unknown): never {
-  const text = JSON.stringify(got) ?? String(got);
-  throw new FrameError(
-    `${path}: expected ${expected}, got ${text.length > 80 ? `${text.slice(0, 80)}…` : text}`,
-  );
+  throw new FrameError(`${path}: expected ${expected}, got ${shown(got)}`);
+}
+
+/** A value in few words. What is inside a list or an object is not shown: it may be nested without end. */
+function shown(value: unknown): string {
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  if (typeof value === 'object' && value !== null) return 'an object';
+  const text = typeof value === 'string' ? JSON.stringify(value.slice(0, 81)) : String(value);
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }
 
 export function fields(value: unknown, path: Path): Fields {

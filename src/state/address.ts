@@ -27,7 +27,15 @@ export function familyOf(value: Address | Prefix): Family {
 export function parseAddress(text: string): Address {
   const bytes = text.includes(':') ? bytesOf6(text) : bytesOf4(text);
   if (bytes === undefined) throw new AddressError(`expected an IPv4 or IPv6 address, got ${quote(text)}`);
+  if (isMapped(bytes)) {
+    throw new AddressError(`expected an IPv4 address as such, got ${quote(text)}; drop the ::ffff:`);
+  }
   return formatAddress(bytes);
+}
+
+/** `::ffff:A.B.C.D` (RFC 4291 2.5.5.2): a packet of IPv4 by another name, which no rule for IPv6 ever sees. */
+function isMapped(bytes: Uint8Array): boolean {
+  return bytes.length === 16 && bytes.every((byte, index) => index > 11 || byte === (index > 9 ? 0xff : 0));
 }
 
 /**

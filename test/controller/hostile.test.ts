@@ -3,14 +3,12 @@
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
-import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { frameLimitBytes } from '../../src/protocol/messages.ts';
 import type { Address } from '../../src/state/address.ts';
-import { folder, runningController, service, type TestController, untilStatus } from './fixture.ts';
+import { runningController, service, type TestController, untilStatus } from './fixture.ts';
 import { agentOf, TestAgent } from './test-agent.ts';
 
 const first = '10.77.0.100' as Address;
@@ -35,19 +33,6 @@ async function closing(socket: WebSocket): Promise<{ code: number; reason: strin
   return { code, reason: String(reason) };
 }
 
-/** Status code of an upgrade that is refused. */
-async function refusal(
-  url: string,
-  protocols: string[],
-  headers: Record<string, string> = {},
-): Promise<number> {
-  const socket = new WebSocket(`${url.replace('http', 'ws')}/agent`, protocols, { headers });
-  socket.on('error', () => undefined);
-  const [, response] = (await once(socket, 'unexpected-response')) as [unknown, { statusCode: number }];
-  socket.terminate();
-  return response.statusCode;
-}
-
 const tick = '{"type":"tick"}';
 const badFrames: readonly (readonly [name: string, frame: string | Buffer, code: number, reason: RegExp])[] =
   [
@@ -56,6 +41,12 @@ const badFrames: readonly (readonly [name: string, frame: string | Buffer, code:
     ['an unknown type', '{"type":"goodnight"}', 1008, /^type: /],
     ['no type', '{}', 1008, /^type: /],
     ['a list', '[]', 1008, /^frame: expected an object/],
+    [
+      'a type nested without end',
+      `{"type":${'['.repeat(2e5)}${']'.repeat(2e5)}}`,
+      1008,
+      /^type: .*a list of 1/,
+    ],
     ['a message before hello', tick, 1008, /expected hello first/],
     ['a hello without a field', '{"type":"hello"}', 1008, /^version: /],
     ['a frame that is too long', `{"type":"${'x'.repeat(frameLimitBytes)}"}`, 1009, /^$/],
@@ -115,32 +106,18 @@ test('a wrong digest or a gap is answered by what differs, and nothing is closed
   );
 });
 
-test('a credential of one node does not say hello for another', limit, async (t) => {
-  const tokens = join(folder(t), 'tokens');
-  writeFileSync(tokens, '# who\nn1 secret-1\nn2 secret-2\noperator secret-0\n');
-  const running = await withWitness(t, ['--token-file', tokens]);
-  const liar = agentOf(t, running, 'n2', { token: 'secret-1' });
-  const { code, reason } = await liar.untilClosed();
-  equal(code, 1008);
-  match(reason, /^node: the credential is that of n1/);
-  const honest = agentOf(t, running, 'n2', { token: 'secret-2' });
-  await honest.synced();
-});
-
-test('without a credential, or with a wrong one, the upgrade is refused with 401', limit, async (t) => {
-  const tokens = join(folder(t), 'tokens');
-  writeFileSync(tokens, 'n1 secret-1\noperator secret-0\n');
-  const running = await withWitness(t, ['--token-file', tokens]);
-  equal(await refusal(running.url, ['vipward.v1']), 401);
-  equal(await refusal(running.url, ['vipward.v1'], { authorization: 'Bearer wrong' }), 401);
-  equal(await refusal(running.url, ['vipward.v1'], { authorization: 'Bearer secret-0' }), 401);
-  equal(await refusal(running.url, ['chat'], { authorization: 'Bearer secret-1' }), 400);
-});
-
-test('a stream without the subprotocol is refused with 400', limit, async (t) => {
+test('what a node refuses that is no VIP is not kept', limit, async (t) => {
   const running = await withWitness(t);
-  equal(await refusal(running.url, ['vipward.v2']), 400);
-  equal(await refusal(running.url, []), 400);
+  const agent = agentOf(t, running, 'n1');
+  await agent.until(({ placements }) => placements.has(first));
+  const refused = { type: 'refused', table: 'rules', services: [], code: 'KernelRefused', reason: 'x' };
+  for (let n = 1; n < 200; n++) agent.send({ ...refused, key: `10.99.0.${n}` });
+  agent.send({ ...refused, key: first });
+  await untilStatus(running, ({ nodes }) => (nodes[0]?.refusals.length ?? 0) > 0);
+  deepEqual(
+    running.status().nodes[0]?.refusals.map(({ key }) => key),
+    [first],
+  );
 });
 
 test('a new hello of a node closes its older connection, with a reason', limit, async (t) => {

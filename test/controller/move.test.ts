@@ -75,7 +75,7 @@ test('a VIP that its node refuses goes to one that has not', limit, async (t) =>
   await Promise.all(agents.map((agent) => agent.synced()));
   const [one, two] = agents;
   ok(one !== undefined && two !== undefined);
-  one.refuses = 'AddressConflict';
+  one.refuses = 'KernelRefused';
   running.write('a.yaml', service('a'), service('b'));
   await untilStatus(
     running,
@@ -86,8 +86,30 @@ test('a VIP that its node refuses goes to one that has not', limit, async (t) =>
       .status()
       .nodes.find(({ name }) => name === 'n1')
       ?.refusals.map(({ code }) => code),
-    ['AddressConflict'],
+    ['KernelRefused'],
   );
+});
+
+test("a VIP that is a node's own address is given to no other node", limit, async (t) => {
+  const running = await runningController(t);
+  const [one, two] = ['n1', 'n2'].map((name) => agentOf(t, running, name));
+  ok(one !== undefined && two !== undefined);
+  await Promise.all([one.synced(), two.synced()]);
+  one.refuses = 'AddressConflict';
+  two.refuses = 'AddressConflict';
+  running.write('a.yaml', service('a'));
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'refused');
+  const [owner, other] = one.placements.size > 0 ? [one, two] : [two, one];
+  other.refuses = null;
+  running.write('b.yaml', service('b'));
+  await untilStatus(running, ({ vips }) => vips.length === 2 && vips[1]?.reason !== 'Allocated');
+  deepEqual(
+    [running.status().vips[0]?.state, running.status().vips[0]?.reason, other.placements.has(first)],
+    ['refused', 'AddressConflict', false],
+  );
+  const asked = await post(running.url, 'move', { vip: first, node: other.name });
+  deepEqual([asked.status, asked.body.error?.code], [409, 'NotEligible']);
+  equal(owner.closed, null);
 });
 
 test('a move to a node that cannot have the VIP is refused, and says why', limit, async (t) => {

@@ -29,7 +29,7 @@ export class TestAgent {
   /** False for an agent that has fallen silent. */
   ticks = true;
   /** Placements are refused with this code, if set. */
-  refuses: 'AddressConflict' | null = null;
+  refuses: 'AddressConflict' | 'KernelRefused' | null = null;
   closed: { readonly code: number; readonly reason: string } | null = null;
   readonly #hello: Partial<Hello>;
   readonly #changed = new EventEmitter();

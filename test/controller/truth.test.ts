@@ -209,6 +209,9 @@ test(
   async () => {
     const argv = ['--services', '/x', '--listen', '0.0.0.0:1'];
     await rejects(configOf(argv), /--token-file, or say --insecure/);
+    const tls = ['--tls-cert', 'c', '--tls-key', 'k'];
+    await rejects(configOf([...argv, ...tls]), /--token-file, or say --insecure/);
+    equal((await configOf([...argv, ...tls, '--client-ca', 'ca'])).listen.host, '0.0.0.0');
     equal((await configOf([...argv, '--insecure'])).listen.host, '0.0.0.0');
     await rejects(configOf(['--kubernetes', '--state', '/x']), /--state: .*the cluster keeps the records/);
     await rejects(configOf(['--kubernetes', '--services', '/x']), /give one of them/);
