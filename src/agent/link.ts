@@ -70,6 +70,7 @@ class Connection implements Stream {
   #beat: NodeJS.Timeout | undefined;
   #openedAtMs = 0;
   #heardAtMs = 0;
+  #tickedAtMs = 0;
   #lostAtMs: number;
   #isWelcomed = false;
   #isRefused = false;
@@ -174,6 +175,7 @@ class Connection implements Stream {
     this.#isWelcomed = false;
     this.#openedAtMs = this.#parts.now();
     this.#heardAtMs = this.#openedAtMs;
+    this.#tickedAtMs = this.#openedAtMs;
     socket.send(JSON.stringify(this.#parts.hello()));
     this.#beat = setInterval(() => this.#tick(socket), heartbeatMs);
   }
@@ -192,8 +194,7 @@ class Connection implements Stream {
       if (message.type === 'welcome') this.#isWelcomed = true;
       else if (this.#isWelcomed && socket.readyState === WebSocket.OPEN) this.#prove(message.type);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#refuse(socket, 1008, `${reason}; ${remedy}`);
+      this.#refuse(socket, 1008, `${(error as Error).message}; ${remedy}`);
     }
   }
 
@@ -221,8 +222,11 @@ class Connection implements Stream {
 
   #tick(socket: WebSocket): void {
     const now = this.#parts.now();
+    const isLate = now - this.#tickedAtMs > heartbeatMs + quickMs;
+    this.#tickedAtMs = now;
     // A late timer of our own says nothing about the other side: frames may lie unread behind it.
-    if (now - this.#heardAtMs > 3 * heartbeatMs + quickMs) socket.terminate();
+    if (isLate) this.send({ type: 'tick' });
+    else if (now - this.#heardAtMs > 3 * heartbeatMs + quickMs) socket.terminate();
     else if (!this.#isWelcomed && now - this.#openedAtMs > handshakeMs)
       this.refuse(`no welcome within ${handshakeMs} ms; check that --controller names a vipward controller`);
     else this.send({ type: 'tick' });

@@ -42,15 +42,6 @@ export class Stream {
     (this.#socket as unknown as { _socket: Socket })._socket.write(Uint8Array.from(bytes));
   }
 
-  /** Calls back at each answer to a ping. */
-  onPong(callback: () => void): void {
-    this.#socket.on('pong', callback);
-  }
-
-  ping(): void {
-    this.#socket.ping();
-  }
-
   welcome(more: object = {}): void {
     const { cluster, generation } = this.hello;
     this.say({ type: 'welcome', version: '0.0.0', features: [], cluster, generation, ruling: true, ...more });
@@ -75,6 +66,7 @@ export class Stream {
 /** Listens where a node's controller would; each connection that says hello goes to `onHello`. */
 export class FakeController implements Disposable {
   onHello: (stream: Stream) => void = () => undefined;
+  onPong: () => void = () => undefined;
   subprotocol = 'vipward.v1';
   readonly #server: WebSocketServer;
 
@@ -82,6 +74,7 @@ export class FakeController implements Disposable {
     this.#server = server;
     server.on('connection', (socket) => {
       socket.on('error', () => undefined);
+      socket.on('pong', () => this.onPong());
       socket.once('message', (data) => this.onHello(new Stream(socket, JSON.parse(String(data)) as Hello)));
       const timer = setInterval(() => socket.send('{"type":"tick"}'), 1000);
       socket.once('close', () => clearInterval(timer));
@@ -96,6 +89,11 @@ export class FakeController implements Disposable {
       await once(server, 'listening');
       return controller;
     });
+  }
+
+  /** Whoever is connected is asked for a sign of life. */
+  ping(): void {
+    for (const client of this.#server.clients) client.ping();
   }
 
   /** Takes the place of a node's real controller, which is ended. */

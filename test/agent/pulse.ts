@@ -1,0 +1,154 @@
+// Whether an agent is alive while something is in its way: its stream and its /healthz are asked many times a
+// second, and it is told of changes.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { TableName } from '../../src/protocol/messages.ts';
+import type { Node } from '../kernel/node.ts';
+import type { FakeController, Stream } from './fake-controller.ts';
+
+const askEveryMs = 20;
+/** So many VIPs come, each with a port that changes. */
+const vips = 50;
+
+/** The longest pause between two beats, and the longest of what is left without waiting for a CPU. */
+class Pauses {
+  longestMs = 0;
+  longestOwnMs = 0;
+  readonly #waitedMs: () => number;
+  #lastMs: number = performance.now();
+  #lastWaitedMs: number;
+
+  constructor(waitedMs: () => number) {
+    this.#waitedMs = waitedMs;
+    this.#lastWaitedMs = waitedMs();
+  }
+
+  beat(): void {
+    const [now, waited] = [performance.now(), this.#waitedMs()];
+    const pauseMs = now - this.#lastMs;
+    this.longestMs = Math.max(this.longestMs, pauseMs);
+    this.longestOwnMs = Math.max(this.longestOwnMs, pauseMs - (waited - this.#lastWaitedMs));
+    this.#lastMs = now;
+    this.#lastWaitedMs = waited;
+  }
+}
+
+export interface Figures {
+  readonly words: string;
+  /** The longest pause of stream or /healthz, less what the scheduler let agent and test wait meanwhile. */
+  readonly ownSilenceMs: number;
+}
+
+/** Asks until `end`. An agent that answers anything but 200 on /healthz ends the test. */
+export async function takePulse(node: Node, controller: FakeController): Promise<{ end(): Figures }> {
+  const socket = await node.connect('127.0.0.1', 9471, node.node);
+  const waited = (): number => waitedMs(node.agentPid) + waitedMs(process.pid);
+  const [pongs, answers] = [new Pauses(waited), new Pauses(waited)];
+  controller.onPong = () => pongs.beat();
+  const pings = setInterval(() => controller.ping(), askEveryMs);
+  const ask = (): boolean => socket.write('GET /healthz HTTP/1.1\r\nHost: agent\r\n\r\n');
+  let next: NodeJS.Timeout | undefined;
+  socket.on('data', (part: Buffer) => {
+    assert.match(`${part}`, /^HTTP\/1\.1 200 /);
+    answers.beat();
+    next = setTimeout(ask, askEveryMs);
+  });
+  ask();
+  return {
+    end() {
+      clearInterval(pings);
+      clearTimeout(next);
+      socket.destroy();
+      pongs.beat();
+      answers.beat();
+      const ownSilenceMs = Math.max(pongs.longestOwnMs, answers.longestOwnMs);
+      const [silence, health, own] = [pongs.longestMs, answers.longestMs, ownSilenceMs].map(Math.round);
+      const words = `silence on the stream ${silence} ms, of /healthz ${health} ms, but for the CPU ${own} ms`;
+      return { words: `longest ${words}`, ownSilenceMs };
+    },
+  };
+}
+
+/** How long the main thread of a process could have run and was not let: the second word of schedstat, ns. */
+function waitedMs(pid: number): number {
+  const [, waitedNs] = readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ');
+  return Number(waitedNs) / 1e6;
+}
+
+export interface Changes {
+  readonly count: number;
+  areAcknowledged(): boolean;
+  /** Fails unless each VIP is on the node, behind a rule for its last port. */
+  checkKernel(node: Node): void;
+}
+
+/**
+ * Tells of VIPs on the node, and then of other ports of theirs, on a stream that has begun. A test that was not
+ * let run for seconds is rightly taken for lost: then all of it is told again on the next stream.
+ */
+export async function change(
+  controller: FakeController,
+  first: Stream,
+  { forMs, everyMs }: { forMs: number; everyMs: number },
+): Promise<Changes> {
+  const { generation } = first.hello;
+  const end = performance.now() + forMs;
+  const ports = new Map<string, number>();
+  let told = new Telling(first);
+  controller.onHello = (stream) => {
+    stream.begin();
+    told = new Telling(stream);
+    for (const [index, [address, number]] of [...ports].entries()) {
+      told.say('rules', rule(address, number));
+      told.say('placements', { address, term: { generation, n: 100 + index } });
+    }
+  };
+  let count = 0;
+  for (; performance.now() < end; count++) {
+    const [address, number] = [`10.77.0.${110 + (count % vips)}`, 8000 + (count % 1000)];
+    told.say('rules', rule(address, number));
+    if (!ports.has(address)) told.say('placements', { address, term: { generation, n: 100 + count } });
+    ports.set(address, number);
+    await sleep(everyMs);
+  }
+  return {
+    count,
+    areAcknowledged: () => told.isAcknowledged,
+    checkKernel(node) {
+      const [filter, addresses] = [node.run('nft list table inet vipward'), node.run('ip -o address')];
+      for (const [address, number] of ports) {
+        assert.match(filter, new RegExp(`\\b${address} \\. (tcp|6) \\. ${number}\\b`));
+        assert.ok(addresses.includes(` ${address}/32 `), `${address} is not on the node`);
+      }
+    },
+  };
+}
+
+/** Deltas of one stream behind its begin(). */
+class Telling {
+  readonly #stream: Stream;
+  readonly #seq: Record<TableName, number> = { rules: 7, placements: 7 };
+
+  constructor(stream: Stream) {
+    this.#stream = stream;
+  }
+
+  say(table: TableName, resource: object): void {
+    const from = this.#seq[table]++;
+    this.#stream.say({ type: 'delta', table, from, to: from + 1, set: [resource], remove: [] });
+  }
+
+  get isAcknowledged(): boolean {
+    const isSaid = (table: TableName): boolean =>
+      this.#stream.heard.some(
+        (said) => said.type === 'ack' && said.table === table && said.seq === this.#seq[table],
+      );
+    return isSaid('rules') && isSaid('placements');
+  }
+}
+
+function rule(address: string, number: number): object {
+  const port = { protocol: 'TCP', port: number, service: 'default/web', delivery: 'host', sources: null };
+  return { address, filtered: true, egress: false, ports: [port] };
+}
