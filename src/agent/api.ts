@@ -1,12 +1,11 @@
 // What an agent answers over HTTP: status, health, metrics, and the two questions of `explain` and `diff`.
 
 import { diff } from '../dialects/delta.ts';
-import { chainDump, readForeign } from '../dialects/nftables/foreign.ts';
 import { failure, type Reply, type Route } from '../process/http.ts';
-import { type Address, AddressError, parseAddress } from '../state/address.ts';
-import { PortError, parsePort, parseProtocol } from '../state/port.ts';
+import { type Address, AddressError, familyOf, parseAddress } from '../state/address.ts';
+import { PortError, parsePort, parseProtocol, protocolNumbers } from '../state/port.ts';
 import type { Agent } from './agent.ts';
-import { explain } from './explain.ts';
+import { explain, foreignChains, tracePacket } from './explain.ts';
 import type { VipCounters } from './firewall.ts';
 import { metricsText } from './metrics.ts';
 import { controllerReports, type NodeReport, vipReports } from './report.ts';
@@ -66,22 +65,24 @@ export async function counters({ kernel, firewall, ledger }: Agent): Promise<Map
   return Promise.race([read, nothing]);
 }
 
-async function explained({ kernel, ledger, config }: Agent, query: URLSearchParams): Promise<Reply> {
+async function explained(
+  { kernel, firewall, ledger, config }: Agent,
+  query: URLSearchParams,
+): Promise<Reply> {
   try {
     const address = parseAddress(query.get('address') ?? '');
     const from = query.get('from');
     const packet = {
       address,
       port: parsePort(Number(query.get('port'))),
-      protocol: parseProtocol(query.get('protocol') ?? 'TCP'),
+      protocol: protocolNumbers[parseProtocol(query.get('protocol') ?? 'TCP')],
       from: from === null ? null : parseAddress(from),
     };
-    const { chains } = readForeign(await kernel.ask(chainDump()));
     const observe = config.values.filter === 'observe';
-    return {
-      status: 200,
-      body: explain(packet, { vip: ledger.committed.get(address), observe, foreign: chains }),
-    };
+    const trace = await tracePacket(kernel, packet, { name: firewall.dialect.name, observe });
+    const foreign = await foreignChains(kernel, familyOf(address));
+    const vip = ledger.committed.get(address);
+    return { status: 200, body: explain(packet, { trace, vip, observe, foreign }) };
   } catch (error) {
     if (!(error instanceof AddressError) && !(error instanceof PortError)) throw error;
     const next = 'ask for /explain?address=A&port=N&protocol=TCP|UDP|SCTP&from=B';

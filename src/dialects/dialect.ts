@@ -102,6 +102,35 @@ export interface Dialect<O extends KernelObject = KernelObject> {
   encode(delta: Delta<O>): Transaction<O>;
 }
 
+/** A packet on its way in, as far as rules of ours look at it. */
+export interface Packet {
+  readonly address: Address;
+  /** IPPROTO_* of netinet/in.h. */
+  readonly protocol: number;
+  readonly port: number;
+  /** Null where its source is not said. */
+  readonly from: Address | null;
+}
+
+/** What the kernel holds of a packet now, whatever it should hold. */
+export interface Trace {
+  /** Its address is in the gate; without that no rule of ours looks at it. */
+  readonly guarded: boolean;
+  /** Its port is open to all, or to its source; null: it would be dropped. */
+  readonly open: 'to all' | 'to its source' | null;
+  /** The node itself may answer. */
+  readonly host: boolean;
+  /** The rule that decides, in the words of the dialect's own tool; null where none does. */
+  readonly rule: string | null;
+}
+
+/** How the kernel is asked what a dialect's rules would do with a packet. */
+export interface Tracer {
+  question(packet: Packet): DumpRequest;
+  /** Throws NetlinkError on bytes that lie. */
+  read(reply: Uint8Array, packet: Packet, observe: boolean): Trace;
+}
+
 /** Packets of one source to one port of a VIP that `--filter observe` let through. */
 export interface Sample {
   readonly vip: Address;

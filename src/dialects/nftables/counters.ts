@@ -17,10 +17,16 @@ import {
   tableName,
 } from './constants.ts';
 
-/** The kernel answers each key with a message: the element, or that there is none. */
 export function counterQuestion(set: string, keys: readonly Uint8Array[]): DumpRequest {
+  return elementQuestion(keys.map((key) => ({ set, key })));
+}
+
+/** The kernel answers each with a message: the element, or that there is none. */
+export function elementQuestion(
+  elements: readonly { readonly set: string; readonly key: Uint8Array }[],
+): DumpRequest {
   const writer = new Writer(4096);
-  for (const [index, key] of keys.entries()) {
+  for (const [index, { set, key }] of elements.entries()) {
     const place = writer.beginMessage(Message.GETSETELEM, NLM_F_REQUEST, index + 1);
     nfgenmsg(writer, NFPROTO_INET);
     writer.attributeText(ElementListAttribute.TABLE, tableName);
@@ -35,6 +41,15 @@ export function counterQuestion(set: string, keys: readonly Uint8Array[]): DumpR
     writer.endMessage(place);
   }
   return { door: 'nfnetlink', bytes: writer.bytes.slice() };
+}
+
+/** Positions in the question of the elements that are there. */
+export function readPresent(reply: Uint8Array): Set<number> {
+  const present = new Set<number>();
+  for (const { type, sequence } of messagesOf(reply)) {
+    if (type === Message.NEWSETELEM) present.add(sequence - 1);
+  }
+  return present;
 }
 
 /** Packets by the position of the key in the question; a key without an element or a counter has no entry. */

@@ -22,7 +22,7 @@ export function describe(object: NftObject): string {
 }
 
 /** An address, address . protocol . port, or that with a source behind it; an ICMP type is a single byte. */
-function describeKey(key: Uint8Array, size: 4 | 16): string {
+export function describeKey(key: Uint8Array, size: 4 | 16): string {
   if (key.length < size) return key.join(' ');
   const address = formatAddress(key.subarray(0, size));
   if (key.length === size) return address;
