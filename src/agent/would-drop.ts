@@ -10,7 +10,7 @@ import type { Firewall } from './firewall.ts';
 
 export interface WouldDropReport {
   readonly filter: AgentValues['filter'];
-  /** How many samples the kernel keeps of each address family. */
+  /** How many samples the kernel keeps of each address family; 0 where this firewall takes none. */
   readonly capacity: number;
   /** There may be more than are listed; `dropped` of `status` counts all of them. */
   readonly full: boolean;
@@ -44,7 +44,7 @@ export async function wouldDrop(
   return {
     filter,
     capacity: sampler.capacity,
-    full: of(4) >= sampler.capacity || of(6) >= sampler.capacity,
+    full: sampler.capacity > 0 && Math.max(of(4), of(6)) >= sampler.capacity,
     samples: found.sort(compare).map(({ vip, source, protocol, port, packets, idleMs }) => ({
       ...{ vip, source, protocol: names.get(protocol) ?? String(protocol), port, packets },
       lastSeen: new Date(nowMs - idleMs).toISOString(),

@@ -18,6 +18,7 @@ function samplesText({ filter, capacity, full, samples }: WouldDropReport): stri
   if (filter !== 'observe') {
     return 'this agent enforces: nothing is sampled; start it with --filter observe\n';
   }
+  if (capacity === 0) return 'this firewall takes no samples; DROPPED of status counts by VIP\n';
   const rows = samples.map(({ vip, source, protocol, port, packets, lastSeen }) =>
     [vip, source, protocol, port === 0 ? '-' : port, packets, lastSeen].map(plain),
   );

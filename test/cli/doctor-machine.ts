@@ -46,6 +46,12 @@ export function machineOf({ errnos = {}, answers = {}, files = {}, ...rest }: To
     },
     judge: async () => [],
     option: (_family, _name, value) => value,
+    askXtables: async () => {
+      const [setMatch, subject] = [66, 'match set'];
+      const answer = (rest.option ?? (() => 0))(4, setMatch, new Uint8Array(30));
+      const errno = typeof answer === 'number' ? answer : 0;
+      return [{ family: 4, subject, errno, config: 'CONFIG_NETFILTER_XT_SET', module: 'xt_set' }];
+    },
     rawSocket: () => 0,
     read: (path) => {
       const text = known[path];

@@ -113,6 +113,24 @@ test('with neither firewall both fail, and the first of them says what to do nex
   );
 });
 
+test('the firewall is the one that the agent would choose, by what the agent asks', async () => {
+  const answer = { family: 4, config: 'CONFIG_X', module: 'x', errno: ENOENT } as const;
+  const mangle = { ...answer, subject: 'table mangle', errno: 0 };
+  const noRaw = await checked({
+    ...withoutNftables,
+    askXtables: async () => [{ ...answer, subject: 'table raw' }, mangle],
+  });
+  assert.equal(noRaw.report.firewall, 'xtables');
+  assert.deepEqual([noRaw.of('xtables').result, noRaw.of('xtables raw').result], ['warn', 'ok']);
+  assert.match(noRaw.of('xtables').found, /guarded in mangle/);
+  const noMatch = await checked({
+    ...withoutNftables,
+    askXtables: async () => [mangle, { ...answer, subject: 'match conntrack' }],
+  });
+  assert.deepEqual([noMatch.report.firewall, noMatch.of('xtables').result], [null, 'fail']);
+  assert.match(noMatch.of('xtables').found, /match conntrack/);
+});
+
 test('a table is not made just to know that it could be, unless it would be used', async () => {
   const asked: number[] = [];
   const option: Told['option'] = (_, name, value) => {

@@ -25,5 +25,6 @@ test('status --would-drop says so where samples are missing, or nothing is sampl
     return (await run(['status', '--would-drop', '--agent', agent.url])).out;
   };
   assert.match(await said({ full: true }), /only 1024 samples of a family are kept/);
+  assert.match(await said({ capacity: 0, samples: [] }), /takes no samples/);
   assert.match(await said({ filter: 'enforce', samples: [] }), /start it with --filter observe/);
 });

@@ -1,6 +1,7 @@
 // Which firewall this kernel has: nf_tables, or xtables with its raw table, the set match and ipset. Asked of
 // the kernel, which loads what it has for whoever asks.
 
+import { choose } from '../../dialects/choose.ts';
 import { probeStep, readCapabilities } from '../../dialects/nftables/probe.ts';
 import { describeErrno } from '../../netlink/ack.ts';
 import { type Machine, textAt } from './machine.ts';
@@ -14,6 +15,9 @@ interface Finding {
   readonly part: Pick<Check, 'name' | 'found' | 'how' | 'option'>;
   readonly next: string;
 }
+
+const ENOENT = 2;
+const asAgent = { name: 'xtables', how: 'every question that the agent asks', option: null } as const;
 
 export interface Firewalls {
   readonly firewall: DoctorReport['firewall'];
@@ -33,12 +37,25 @@ export async function firewallChecks(machine: Machine, mayAsk: boolean): Promise
     );
     return { firewall: null, checks: [...unknown, moduleCheck(modules, true)] };
   }
-  const hasXtables = xtables.every(({ works }) => works);
-  const firewall = nftables.works ? 'nftables' : hasXtables ? 'xtables' : null;
+  // The agent's own choice, by the agent's own questions.
+  const choice = choose(
+    'auto',
+    nftables.works ? 0 : ENOENT,
+    nftables.works ? [] : await machine.askXtables(),
+  );
+  const firewall = choice.name;
   const checks = all.map(({ works, part, next }) => {
     if (works) return ok(part);
     return firewall === null ? fail({ ...part, next }) : warn({ ...part, next });
   });
+  if (choice.name === 'xtables' && choice.shortfalls.length > 0) {
+    const [found, next] = [choice.shortfalls.join('; '), 'load what it names, then start the agent again'];
+    checks.push(warn({ ...asAgent, found, next }));
+  }
+  if (choice.name === null && xtables.every(({ works }) => works)) {
+    const [found, next] = [choice.missing.join('; '), 'load what it names, or use a kernel that has it'];
+    checks.push(fail({ ...asAgent, found, next }));
+  }
   return { firewall, checks: [...checks, moduleCheck(modules, firewall !== null)] };
 }
 

@@ -4,6 +4,8 @@
 import { closeSync, constants, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import { release } from 'node:os';
 import { lockHolder } from '../../agent/lock.ts';
+import { askXtables } from '../../agent/xtables.ts';
+import type { Answer } from '../../dialects/choose.ts';
 import type { DumpRequest, Transaction } from '../../dialects/dialect.ts';
 import { Kernel } from '../../host/kernel.ts';
 import { loadNative } from '../../host/native.ts';
@@ -22,6 +24,8 @@ export interface Machine {
   judge<O>(transaction: Transaction<O>): Promise<OrErrno<Receipt<O>>>;
   /** getsockopt at the level of IPv4 or IPv6 of a raw socket; `value` is in and out. */
   option(family: 4 | 6, name: number, value: Uint8Array): OrErrno<Uint8Array>;
+  /** What xtables and ipset say to the questions of an agent. Makes the tables that it would use. */
+  askXtables(): Promise<readonly Answer[]>;
   /** 0, or the errno of a raw socket. */
   rawSocket(family: 4 | 6): number;
   /** The text of a file, or `ENOENT`, `EACCES` and so on. */
@@ -74,6 +78,7 @@ export function thisMachine(): Machine & Disposable {
       native.close(fd);
       return result < 0 ? -result : value.subarray(0, result);
     },
+    askXtables: () => askXtables(kernel),
     rawSocket(family) {
       const fd = open(family);
       if (fd < 0) return -fd;
