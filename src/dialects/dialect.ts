@@ -41,7 +41,7 @@ export interface Delta<O extends KernelObject = KernelObject> {
   readonly add: readonly O[];
 }
 
-/** Which socket a transaction goes through, or a question: xtables takes the family and the name of a table. */
+/** Which socket a transaction or a question goes through: xtables takes the family and name of a table. */
 export const Door = { nfnetlink: 'nfnetlink', rtnetlink: 'rtnetlink', xtables: 'xtables' } as const;
 export type Door = (typeof Door)[keyof typeof Door];
 

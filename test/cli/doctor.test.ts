@@ -46,7 +46,7 @@ test('where nothing is wrong every check is ok, nftables is chosen, and there is
     );
 });
 
-test('EPERM of the kernel fails CAP_NET_ADMIN, whatever the effective set says; nothing else is known', async () => {
+test('EPERM of the kernel fails CAP_NET_ADMIN, whatever the effective set says', async () => {
   const refused = [
     messages.deleteAddress,
     messages.generation,
@@ -80,7 +80,7 @@ test('without nf_tables xtables is chosen and the missing one is a warning', asy
   assert.equal(report.next, 'nothing to do');
 });
 
-test('without the set match, ipset, a type of it, or ip_tables the other firewall serves and one step is said', async () => {
+test('what xtables lacks is a warning while nftables serves, with one step each', async () => {
   const noMatch = await checked({
     option: (_, name, value) => (setMatchOptions.includes(name) ? ENOENT : value),
   });
@@ -150,7 +150,7 @@ test('a table is not made just to know that it could be, unless it would be used
   assert.match(absent.of('xtables raw').next, /comes without iptable_raw, ip6table_raw.*CONFIG_IP_NF_RAW/);
 });
 
-test('module loading that is impossible is a failure where something is missing, else a warning', async () => {
+test('impossible module loading fails where something is missing, else it warns', async () => {
   const disabled = { '/proc/sys/kernel/modules_disabled': '1\n' };
   const served = await checked({ files: disabled });
   assert.equal(served.of('module loading').result, 'warn');
@@ -174,6 +174,7 @@ test('a full table of conntrack and what the kernel complained of today are warn
   assert.match(drops.found, /table full.*100 s ago/);
   assert.equal((await said('xt_set: Unknown symbol ip_set_test (err -2)')).result, 'warn');
   assert.equal((await said('eth0: link becomes ready')).result, 'ok');
+  assert.equal((await said('nfs: server x failed')).result, 'ok');
   assert.equal((await said('nf_conntrack: table full', -90_000)).result, 'ok');
   assert.match((await checked({ log: () => ({ code: 'EPERM' }) })).of('kernel log').found, /EPERM/);
 });

@@ -8,7 +8,7 @@ const sample = { vip: '10.0.0.10', source: '192.0.2.7', protocol: 'TCP', port: 2
 const portless = { ...sample, protocol: 'ICMP', port: 0 };
 const report = { filter: 'observe', capacity: 1024, full: false, samples: [sample, portless] };
 
-test('status --would-drop prints source, port and packets of every sample, and what the agent sent', async () => {
+test('status --would-drop prints every sample, and with -o json what the agent sent', async () => {
   await using agent = await startStub({ 'GET /would-drop': [200, report] });
   const { code, out } = await run(['status', '--would-drop', '--agent', agent.url]);
   assert.equal(code, 0);

@@ -133,8 +133,7 @@ function planeCheck(links: readonly Link[]): Check {
   const netkits = links.filter(({ kind }) => kind === 'netkit').map(({ name }) => name);
   if (netkits.length > 0) found.push(`netkit ${netkits.join(', ')}`);
   if (found.length === 0) return ok({ ...part, found: 'none that shows' });
-  const next =
-    'if it takes the place of kube-proxy it answers for Services before netfilter sees them: let it leave VIPs alone';
+  const next = 'if it takes the place of kube-proxy it answers ahead of netfilter: let it leave VIPs alone';
   return warn({ ...part, found: found.join('; '), next });
 }
 
@@ -143,7 +142,8 @@ function ipvsCheck(machine: Machine, links: readonly Link[]): Check {
   const services = (textAt(machine, '/proc/net/ip_vs') ?? '').match(/^(TCP|UDP|SCTP|FWM) /gm) ?? [];
   const isProxy = links.some(({ name }) => name === 'kube-ipvs0');
   if (!isProxy && services.length === 0) return ok({ ...part, found: 'not in use' });
-  const found = `${services.length} services${isProxy ? ', kube-ipvs0' : ''}: taken at input 98, behind our first guard`;
+  const proxy = isProxy ? ', kube-ipvs0' : '';
+  const found = `${services.length} services${proxy}: taken at input 98, behind our first guard`;
   return ok({ ...part, found });
 }
 
@@ -160,7 +160,8 @@ function sourceRoutingCheck(machine: Machine): Check {
     ...on6.filter(([link]) => link !== 'default').map(([link]) => `IPv6 on ${link}`),
   ];
   if (found.length === 0) return ok({ ...part, found: 'off' });
-  const next = `sysctl -w net.ipv4.conf.all.${name}=0 net.ipv6.conf.all.${name}=0: a packet may name a VIP as a later hop`;
+  const command = `sysctl -w net.ipv4.conf.all.${name}=0 net.ipv6.conf.all.${name}=0`;
+  const next = `${command}: a packet may name a VIP as a later hop`;
   return warn({ ...part, found: found.join(', '), next });
 }
 
@@ -172,7 +173,7 @@ function segmentCheck(machine: Machine): Check {
     .filter(([link, value]) => value === 1 && link !== 'default')
     .map(([link]) => link);
   if (links.length === 0 || values.get('all') !== 1) return ok({ ...part, found: 'off' });
-  const next = `sysctl -w net.ipv6.conf.all.${name}=0: the last segment may be a VIP, and is known behind our guard`;
+  const next = `sysctl -w net.ipv6.conf.all.${name}=0: the last segment may be a VIP, known behind our guard`;
   return warn({ ...part, found: `on: ${links.join(', ')}`, next });
 }
 
@@ -180,7 +181,7 @@ function vrfCheck(links: readonly Link[]): Check {
   const part = { name: 'VRF', how: 'kinds of interfaces (RTM_GETLINK)', option: null };
   const names = links.filter(({ kind }) => kind === 'vrf').map(({ name }) => name);
   if (names.length === 0) return ok({ ...part, found: 'none' });
-  const found = `${names.join(', ')}: what comes in there is judged twice, and its accept counters count twice`;
+  const found = `${names.join(', ')}: what comes in there is judged and counted twice`;
   return ok({ ...part, found });
 }
 

@@ -65,7 +65,7 @@ function chainCheck(chain: DroppingChain, tool: 'nft' | 'iptables-legacy'): Chec
     found: `${family} ${table} ${chain.chain} (${hook}, priority ${priority}, ${tool}): ${does.join(', ')}`,
     how: tool === 'nft' ? 'NFT_MSG_GETCHAIN, NFT_MSG_GETRULE' : 'GET_ENTRIES',
     option: null,
-    next: `see that it lets the ports of your VIPs in: ${listing(chain, tool)}; an accept of ours ends no other chain`,
+    next: `see that it lets your VIPs in, for an accept of ours ends no other chain: ${listing(chain, tool)}`,
   });
 }
 

@@ -1,4 +1,5 @@
-// What `vipward doctor` says: one check after the other, the firewall that would be written, and one next step.
+// What `vipward doctor` says: one check after the other, the firewall that would be written, and one next
+// step.
 
 export interface Check {
   /** Stable; `foreign chain` comes once for each chain. */
@@ -41,8 +42,8 @@ export function fail(part: Omit<Check, 'result'>): Check {
 const alternatives: ReadonlySet<string> = new Set(['nf_tables', 'xtables raw', 'set match', 'ipset']);
 
 /**
- * The step of the first failure, else of the first warning that is about what serves. Where both firewalls are
- * missing, the one that a command brings is nearer than another kernel.
+ * The step of the first failure, else of the first warning that is about what serves. Where both firewalls
+ * are missing, the one that a command brings is nearer than another kernel.
  */
 export function nextStep(checks: readonly Check[]): string {
   const failed = checks.filter(({ result }) => result === 'fail');

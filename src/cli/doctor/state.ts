@@ -1,5 +1,5 @@
-// What this host is in the middle of: conntrack, what the kernel complained of, and an agent that runs or left
-// its table.
+// What this host is in the middle of: conntrack, what the kernel complained of, and an agent that runs or
+// left its table.
 
 import { dumpRequests, tableOwner } from '../../dialects/nftables/decode.ts';
 import { bytesOf, type Machine, textAt } from './machine.ts';
@@ -34,7 +34,7 @@ const complaints: readonly (readonly [RegExp, string])[] = [
   ],
   [/Set \S+ is full, maxelem/, 'raise --set-size, or leave it out so that sets grow'],
   [
-    /(x_tables|ip6?_tables|xt_\w+|ip_set\w*|nft?_\w+|nf_tables).*([Uu]nknown symbol|not found|cannot|[Ff]ailed|disagrees)/,
+    /\b(ip_set|\w+_tables|(xt|nft?)_\w+).*(nknown symbol|not found|cannot|ailed|disagrees)/,
     'a module of netfilter does not load: install the modules of the kernel that runs',
   ],
   [
@@ -68,7 +68,7 @@ async function agentCheck(machine: Machine): Promise<Check> {
     const next = 'start the agent, which takes it over; or `vipward cleanup`, which takes it away';
     return warn({ ...part, found: 'none runs here, and table inet vipward of an earlier one goes on', next });
   }
-  const next = `end the process that owns it, which usually is ${owner}: an agent of ours could not change it`;
+  const next = `end the process that owns it, which usually is ${owner}: an agent could not change it`;
   return warn({
     ...part,
     found: `table inet vipward belongs to netlink port ${owner}, which is no agent`,

@@ -48,9 +48,9 @@ export function ruleDump(): DumpRequest {
 }
 
 /**
- * From the replies to chainDump() and ruleDump(): the chains that drop by policy or have a rule that drops, and
- * how many rules others have. A rule counts whatever it matches, unless it takes only what conntrack calls
- * invalid. Where a verdict map leads is not followed.
+ * From the replies to chainDump() and ruleDump(): the chains that drop by policy or have a rule that drops,
+ * and how many rules others have. A rule counts whatever it matches, unless it takes only what conntrack
+ * calls invalid. Where a verdict map leads is not followed.
  */
 export function readDropping(
   chains: Uint8Array,
@@ -135,7 +135,7 @@ function isInvalid(bitwise: Attributes): boolean {
   return mask !== undefined && u32(mask) === 1;
 }
 
-/** struct xt_conntrack_mtinfo2 and 3: match and invert flags at 146, XT_CONNTRACK_STATE is 1; states at 150. */
+/** struct xt_conntrack_mtinfo2, 3: match and invert flags at 146, XT_CONNTRACK_STATE is 1; states at 150. */
 function isInvalidMatch(match: Attributes): boolean {
   const info = match.get(3);
   if (textOf(match.get(1) ?? new Uint8Array()) !== 'conntrack' || info === undefined) return false;

@@ -41,7 +41,7 @@ export function chainDump(): DumpRequest {
 
 /**
  * Base chains of filters at ingress, prerouting, input and forward that are not ours and can drop: by policy,
- * or by a rule. The rules of all chains of others are counted by what the kernel says is in use of each chain.
+ * or by a rule. The rules of all chains of others are counted by what the kernel says is in use of each.
  */
 export function readForeign(reply: Uint8Array): { chains: ForeignChain[]; rules: number } {
   const chains: ForeignChain[] = [];
