@@ -1,20 +1,28 @@
-// Whom a refusal of the kernel is about: VIPs, by name, or nobody.
+// What a refusal of the kernel means: which VIPs it is about, by name, and which of them have lost their
+// filter.
 
-import type { KernelObject } from '../dialects/dialect.ts';
+import { diff } from '../dialects/delta.ts';
+import type { KernelObject, KernelObjects } from '../dialects/dialect.ts';
 import { describeErrno, type Receipt } from '../netlink/ack.ts';
 import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
+import { servicesOf, type VirtualIp } from '../state/virtual-ip.ts';
+import type { Ledger } from './ledger.ts';
 
 /**
- * Errors that say that the kernel does not hold what we thought it did, or that it was disturbed: ENOENT,
- * EINTR, EAGAIN, ENOMEM, EBUSY, EEXIST, ERESTART, ENOBUFS. No object is to blame for them.
+ * Errors that say that the table is another's, that the kernel does not hold what we thought it did, or that
+ * it was disturbed: EPERM, ENOENT, EINTR, EAGAIN, ENOMEM, EBUSY, EEXIST, ERESTART, ENOBUFS. No object is to
+ * blame for them.
  */
-const disturbances: ReadonlySet<number> = new Set([2, 4, 11, 12, 16, 17, 85, 105]);
+const disturbances: ReadonlySet<number> = new Set([1, 2, 4, 11, 12, 16, 17, 85, 105]);
 
-/** Why the VIP is refused; `service` where it is one Service's doing alone. */
+/** What the kernel was told of each VIP. */
+export type Targets = ReadonlyMap<Address, VirtualIp | undefined>;
+
+/** Why the VIP is refused; of its Services only one where it is that one's doing alone. */
 export interface Blame {
   readonly key: Address;
-  readonly service: ServiceKey | null;
+  readonly services: readonly ServiceKey[];
   readonly reason: string;
 }
 
@@ -24,20 +32,42 @@ export function disturbanceIn(receipt: Receipt<KernelObject>): string | undefine
   return disturbed && describeErrno(disturbed.errno, disturbed.words);
 }
 
-/** The VIPs to blame of those that were on their way. Where the kernel names none, all of them are. */
+/**
+ * The VIPs to blame of those that were on their way, but for those of which something else is wanted by now.
+ * Where the kernel names none, all of them are.
+ */
 export function blameOf(
   receipt: Receipt<KernelObject>,
-  keys: ReadonlySet<Address>,
-  describe: (object: KernelObject) => string,
+  targets: Targets,
+  { ledger, describe }: { readonly ledger: Ledger; readonly describe: (object: KernelObject) => string },
 ): Blame[] {
+  const servicesAt = (key: Address): ServiceKey[] => {
+    const vip = ledger.wanted.get(key);
+    return vip === undefined ? [] : servicesOf(vip);
+  };
   const named = receipt.flatMap(({ object, errno, words }) => {
-    if (object === null || object.owner === null || !keys.has(object.owner)) return [];
+    if (object === null || object.owner === null || !targets.has(object.owner)) return [];
     const reason = `${describeErrno(errno, words)} (${describe(object)})`;
-    return [{ key: object.owner, service: object.service, reason }];
+    const services = object.service === null ? servicesAt(object.owner) : [object.service];
+    return [{ key: object.owner, services, reason }];
   });
   const [first] = receipt;
-  if (named.length > 0 || first === undefined) return named;
+  const isStill = ({ key }: Blame): boolean => ledger.target(key) === targets.get(key);
+  if (named.length > 0 || first === undefined) return named.filter(isStill);
   const what = first.object === null ? 'the whole transaction' : describe(first.object);
   const reason = `${describeErrno(first.errno, first.words)} (${what})`;
-  return [...keys].map((key) => ({ key, service: null, reason }));
+  return [...targets.keys()].map((key) => ({ key, services: servicesAt(key), reason })).filter(isStill);
+}
+
+/** The VIPs of which a dump shows anything but what is wanted, or that stand behind no constant part. */
+export function lostIn(have: KernelObjects, want: KernelObjects, vips: readonly VirtualIp[]): Set<Address> {
+  const wrong = new Set<Address | null>();
+  const { remove, add } = diff(have, want);
+  for (const { id, owner } of [...remove, ...add]) {
+    // A table of our make that nobody owns any more guards as before.
+    const isTable = id.startsWith('table ') && have.constants.some((object) => object.id === id);
+    if (!isTable) wrong.add(owner);
+  }
+  const lost = vips.filter(({ address }) => wrong.has(null) || wrong.has(address));
+  return new Set(lost.map(({ address }) => address));
 }

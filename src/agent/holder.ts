@@ -92,11 +92,12 @@ export class Holder implements Disposable {
   /** Lets go of those that should not be held any more. Throws SystemCallError. */
   async release(keys: Iterable<Address>): Promise<void> {
     const { ledger } = this.#parts;
-    const leaving: HeldAddress[] = [];
-    for (const key of keys) {
-      const held = ledger.held.get(key);
-      if (held !== undefined && !(ledger.placed.has(key) && ledger.wanted.has(key))) leaving.push(held);
-    }
+    await this.withdraw([...keys].filter((key) => !(ledger.placed.has(key) && ledger.wanted.has(key))));
+  }
+
+  /** Lets go of them, whatever is wanted. Throws SystemCallError. */
+  async withdraw(keys: Iterable<Address>): Promise<void> {
+    const leaving = [...keys].flatMap((key) => this.#parts.ledger.held.get(key) ?? []);
     if (leaving.length > 0) await this.#write(this.#objects(leaving), []);
   }
 

@@ -32,6 +32,14 @@ export class Ledger {
     return this.#refusals[table].get(key);
   }
 
+  /**
+   * What the kernel should hold of a VIP. A refused one keeps its last good state until something else is
+   * wanted.
+   */
+  target(key: Address): VirtualIp | undefined {
+    return this.#refusals.rules.has(key) ? this.committed.get(key) : this.wanted.get(key);
+  }
+
   /** Every VIP that is told of, or in the kernel. */
   keys(): Set<Address> {
     return new Set([...this.wanted.keys(), ...this.committed.keys(), ...this.placed.keys()]);

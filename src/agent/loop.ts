@@ -148,7 +148,7 @@ export class Loop implements Disposable {
     const { ledger, rules, holder, pace } = this.#parts;
     const keys = this.#dirty;
     let rulesChange = false;
-    for (const key of keys) rulesChange ||= rules.target(key) !== ledger.committed.get(key);
+    for (const key of keys) rulesChange ||= ledger.target(key) !== ledger.committed.get(key);
     const waitMs = rulesChange ? pace.take() : 0;
     if (waitMs > 0) return waitMs;
     // What is received from here on is for the next pass, though it be about the same VIP.
@@ -205,13 +205,18 @@ export class Loop implements Disposable {
   }
 
   async #mendRules(reasons: readonly string[]): Promise<number> {
-    const { rules } = this.#parts;
+    const { ledger, rules, holder } = this.#parts;
     // That others may no longer be wanted is no doubt about what is there.
     if (reasons.every((reason) => reason === firstSync) && (await rules.release())) return 0;
-    const { outcome, repaired } = await rules.reconcile(this.#inSync);
-    if (outcome === 'committed') return repaired;
-    this.#doubts.add('refused');
-    throw new Error(`the kernel was disturbed and is read again: ${this.#parts.rules.disturbance}`);
+    try {
+      const { outcome, repaired } = await rules.reconcile(this.#inSync);
+      if (outcome === 'committed') return repaired;
+      this.#doubts.add('refused');
+      throw new Error(`the kernel was disturbed and is read again: ${rules.disturbance}`);
+    } finally {
+      // Better no address than one without its filter.
+      await holder.withdraw([...rules.lost].filter((key) => !ledger.committed.has(key)));
+    }
   }
 
   #again(delayMs: number): void {

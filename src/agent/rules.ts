@@ -8,8 +8,8 @@ import type { Receipt } from '../netlink/ack.ts';
 import type { Address } from '../state/address.ts';
 import type { HeldAddress, Needs } from '../state/desired-state.ts';
 import type { ServiceKey } from '../state/service.ts';
-import { servicesOf, type VirtualIp } from '../state/virtual-ip.ts';
-import { blameOf, disturbanceIn } from './blame.ts';
+import type { VirtualIp } from '../state/virtual-ip.ts';
+import { blameOf, disturbanceIn, lostIn, type Targets } from './blame.ts';
 import { type Census, sameCapacities } from './census.ts';
 import type { Firewall } from './firewall.ts';
 import type { Ledger } from './ledger.ts';
@@ -23,9 +23,6 @@ export type Outcome = 'committed' | 'unsure';
 
 /** A refused VIP is left out and the rest tried again, at most this often. */
 const tries = 8;
-
-/** What the kernel was told of each VIP. */
-type Targets = ReadonlyMap<Address, VirtualIp | undefined>;
 
 const noAddresses: readonly HeldAddress[] = [];
 
@@ -54,19 +51,12 @@ export class Rules {
   commits = 0;
   /** In the kernel's words, what kept the last commit that was disturbed from being one. */
   disturbance = '';
+  /** VIPs of which the last dump did not show what it should, and whose repair failed. */
+  lost: ReadonlySet<Address> = new Set();
 
   constructor(parts: RulesParts) {
     this.#parts = parts;
     this.#needs = parts.census.needs();
-  }
-
-  /**
-   * What the kernel should hold of a VIP. A refused one keeps its last good state until something else is
-   * wanted.
-   */
-  target(key: Address): VirtualIp | undefined {
-    const { ledger } = this.#parts;
-    return ledger.refusal('rules', key) === undefined ? ledger.wanted.get(key) : ledger.committed.get(key);
   }
 
   /** Commits the VIPs of `keys`. Costs what they cost, whatever else is in the table. */
@@ -83,8 +73,7 @@ export class Rules {
     if (!this.#exact) return false;
     census.release();
     const keys = new Set<Address>();
-    for (const key of ledger.wanted.keys()) if (this.target(key) !== ledger.committed.get(key)) keys.add(key);
-    for (const key of ledger.committed.keys()) if (!ledger.wanted.has(key)) keys.add(key);
+    for (const key of ledger.keys()) if (ledger.target(key) !== ledger.committed.get(key)) keys.add(key);
     if ((await this.commit(keys)) === 'unsure') return false;
     await this.#stayAlone();
     return true;
@@ -104,12 +93,13 @@ export class Rules {
   async reconcile(inSync: boolean): Promise<{ outcome: Outcome; repaired: number }> {
     const { kernel, firewall, ledger, census } = this.#parts;
     this.#exact = false;
+    this.lost = new Set();
     const have = firewall.dialect.decode(await kernel.dump(firewall.dialect.dumps));
     census.keep(have.needs);
     if (inSync) census.release();
     const keys = new Set([...ledger.wanted.keys(), ...ledger.committed.keys()]);
     this.#count(keys);
-    const targets = new Map([...keys].map((key) => [key, this.target(key)]));
+    const targets = new Map([...keys].map((key) => [key, ledger.target(key)]));
     const needs = census.needs();
     const vips = [...targets.values()].filter((vip) => vip !== undefined);
     const delta = diff(have, this.#render(needs, vips));
@@ -119,7 +109,7 @@ export class Rules {
     const remove = inSync ? delta.remove : delta.remove.filter((object) => object.owner === null);
     const allowed = { remove, add: delta.add };
     if (!isEmpty(allowed)) {
-      const receipt = await this.#send(allowed);
+      const receipt = await this.#repair(allowed, have, targets);
       if (receipt.length > 0) {
         // Refused ones are known by name now; the rest is tried again against a new dump.
         this.#blame(receipt, targets);
@@ -167,7 +157,7 @@ export class Rules {
     const targets = new Map<Address, VirtualIp | undefined>();
     for (const key of all) {
       const before = ledger.committed.get(key);
-      const after = this.target(key);
+      const after = ledger.target(key);
       targets.set(key, after);
       if (before !== undefined) have.push(before);
       if (after !== undefined) want.push(after);
@@ -195,9 +185,27 @@ export class Rules {
     return receipt instanceof Promise ? receipt.then(done) : done(receipt);
   }
 
+  /** Where it fails, what the dump shows is what is committed, whatever was acknowledged. */
+  async #repair(delta: Delta, have: KernelObjects, targets: Targets): Promise<Receipt<KernelObject>> {
+    const { ledger } = this.#parts;
+    let receipt: Receipt<KernelObject> | undefined;
+    try {
+      receipt = await this.#send(delta);
+      return receipt;
+    } finally {
+      if (receipt?.length !== 0) {
+        const known = [...targets].flatMap(([key, target]) => ledger.committed.get(key) ?? target ?? []);
+        this.lost = lostIn(have, this.#render(have.needs ?? this.#needs, known), known);
+        for (const vip of known) ledger.committed.set(vip.address, vip);
+        for (const key of this.lost) ledger.committed.delete(key);
+      }
+    }
+  }
+
   /** The census counts what the kernel is about to hold. */
   #count(keys: Iterable<Address>): void {
-    for (const key of keys) this.#parts.census.set(key, this.target(key));
+    const { census, ledger } = this.#parts;
+    for (const key of keys) census.set(key, ledger.target(key));
   }
 
   #render(needs: Needs, vips: Iterable<VirtualIp>): KernelObjects {
@@ -218,24 +226,16 @@ export class Rules {
 
   /** Names the VIPs to blame. */
   #blame(receipt: Receipt<KernelObject>, targets: Targets): Outcome {
-    const { firewall, refuse } = this.#parts;
+    const { firewall, ledger, refuse } = this.#parts;
     const disturbed = disturbanceIn(receipt);
     if (disturbed !== undefined) {
       this.disturbance = disturbed;
       return 'unsure';
     }
-    const keys = new Set(targets.keys());
-    for (const { key, service, reason } of blameOf(receipt, keys, (object) => firewall.describe(object))) {
-      // What has come to be wanted meanwhile is not what was refused.
-      if (this.target(key) !== targets.get(key)) continue;
-      refuse(key, service === null ? this.#services(key) : [service], reason);
-    }
+    const describe = (object: KernelObject): string => firewall.describe(object);
+    for (const { key, services, reason } of blameOf(receipt, targets, { ledger, describe }))
+      refuse(key, services, reason);
     // What else was in the step may be in the kernel, or not.
     return firewall.atomic ? 'committed' : 'unsure';
-  }
-
-  #services(key: Address): ServiceKey[] {
-    const vip = this.#parts.ledger.wanted.get(key);
-    return vip === undefined ? [] : servicesOf(vip);
   }
 }
