@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Prints the folder that has etcd, kube-apiserver, kube-controller-manager, kube-proxy and kubectl, and builds
+# them there first where they are not: 4 to 6 minutes on two cores with Go 1.24 or later and a network, an
+# instant afterwards. `build.sh -n` builds nothing. The folder is $KUBEBUILDER_ASSETS where that is set.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")"
+
+die() { echo "build.sh: $*" >&2; exit 1; }
+
+if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
+  [ -x "$KUBEBUILDER_ASSETS/kube-apiserver" ] || die "KUBEBUILDER_ASSETS has no kube-apiserver"
+  echo "$KUBEBUILDER_ASSETS"; exit
+fi
+
+programs='etcd kube-apiserver kube-controller-manager kube-proxy kubectl'
+version=$(awk '$1 == "k8s.io/kubernetes" { print $2 }' go.mod)
+cache=${CACHE:-${TMPDIR:-/tmp}/kubernetes-$UID}
+out=$cache/$version-$(cat go.mod main.go | sha256sum | cut -c 1-8)
+
+build() {
+  mkdir -p "$out"
+  exec 9>"$cache/lock"; flock 9
+  [ ! -x "$out/kubernetes" ] || return 0
+  # Nothing is left in the user's own caches, and what was built once is not built again after a change here.
+  export GOPATH=$cache/go GOCACHE=$cache/go-build GOFLAGS='-modcacherw -buildvcs=false' GOTOOLCHAIN=local
+  local stamp=k8s.io/component-base/version minor
+  minor=$(cut -d. -f2 <<<"$version")
+  CGO_ENABLED=0 nice -n 19 go build -o "$out/kubernetes.new" -ldflags \
+    "-s -w -X $stamp.gitVersion=$version -X $stamp.gitMajor=1 -X $stamp.gitMinor=$minor" .
+  for program in $programs; do ln -sf kubernetes "$out/$program"; done
+  mv "$out/kubernetes.new" "$out/kubernetes"
+}
+
+if [ ! -x "$out/kubernetes" ]; then
+  [ "${1:-}" != -n ] || die "no control plane in $out: run $PWD/build.sh with a network first"
+  command -v go >/dev/null || die 'Go is missing: install Go 1.24 or later, or set KUBEBUILDER_ASSETS'
+  build
+fi
+echo "$out"
