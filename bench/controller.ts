@@ -38,6 +38,7 @@ export class BenchController implements Disposable {
         throw new Error(`refused: ${reason}`);
       },
       impossibleTerm: () => {},
+      progressed: () => {},
     });
     this.#hub = new Hub({
       sessions: this.#sessions,

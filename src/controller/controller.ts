@@ -21,11 +21,12 @@ export interface ControllerInput {
   readonly filterByDefault: boolean;
   /** Something that belongs in the records has changed. */
   readonly onChange: () => void;
+  /** The Services on these addresses are others now, or none. */
+  readonly onTouched?: (addresses: ReadonlySet<Address>) => void;
   readonly nowMs: () => number;
 }
 
 export class Controller {
-  readonly allocator: Allocator;
   readonly rules: Table<'rules'> = new Table('rules');
   readonly nodes: Nodes = new Nodes();
   readonly owners: Owners;
@@ -35,6 +36,8 @@ export class Controller {
   /** True once a reading was believed: from then on agents are told what there is. */
   isPublished = false;
   readonly #input: ControllerInput;
+  #allocator: Allocator;
+  #pools: readonly Pool[];
   #cluster: string;
   #generation: number;
   #n = 0;
@@ -47,7 +50,8 @@ export class Controller {
     this.drained = new Set(records.drained);
     for (const name of this.drained) this.nodes.at(name).isDrained = true;
     this.latency = new Latency(input.nowMs);
-    this.allocator = new Allocator(pools, records.allocations);
+    this.#pools = pools;
+    this.#allocator = new Allocator(pools, records.allocations);
     this.owners = new Owners({
       nodes: this.nodes,
       rules: this.rules,
@@ -57,6 +61,14 @@ export class Controller {
       dropRules: (addresses) => this.#publish([], addresses),
       onChange: input.onChange,
     });
+  }
+
+  get pools(): readonly Pool[] {
+    return this.#pools;
+  }
+
+  get allocator(): Allocator {
+    return this.#allocator;
   }
 
   /** What agents pin: they obey no controller of another cluster. */
@@ -69,9 +81,10 @@ export class Controller {
   }
 
   /** Takes on what a source knows only later than this was made; nothing was published before. */
-  rule(cluster: string, generation: number): void {
+  rule({ cluster, generation, allocations }: Pick<Records, 'cluster' | 'generation' | 'allocations'>): void {
     this.#cluster = cluster;
     this.#generation = generation;
+    this.#allocator = new Allocator(this.#pools, allocations);
   }
 
   readonly nextTerm = (): Term => ({ generation: this.#generation, n: ++this.#n });
@@ -93,6 +106,7 @@ export class Controller {
   }
 
   setPools(pools: readonly Pool[]): void {
+    this.#pools = pools;
     this.#follow(this.allocator.setPools(pools));
   }
 
@@ -146,6 +160,7 @@ export class Controller {
     if (fresh.length > 0) this.owners.appear(fresh);
     if (gone.length > 0) this.owners.vanish(gone);
     if (fresh.length > 0 || gone.length > 0) this.#input.onChange();
+    this.#input.onTouched?.(touched);
   }
 
   #publish(set: readonly VirtualIp[], remove: readonly Address[]): void {

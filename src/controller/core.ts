@@ -25,6 +25,8 @@ export interface Core {
   readonly controller: Controller;
   readonly readings: Readings;
   readonly status: () => Status;
+  /** A node has said something: what was awaited of it may be so now. */
+  readonly progressed: () => void;
   /** Begins to read the source. From files it resolves after the first reading. */
   readonly start: () => Promise<void>;
   /** Resolves when everything is written and ended, after the signal was aborted. */
@@ -73,7 +75,8 @@ export async function makeFileCore(
     const { massRemoval: held } = readings;
     return statusOf({ controller, massRemoval: held, problems, invalid: catalog.invalid, ignored, reason });
   };
-  return { controller, readings, status, start: () => source.start(), end: () => store.flush() };
+  const progressed = () => undefined;
+  return { controller, readings, status, progressed, start: () => source.start(), end: () => store.flush() };
 }
 
 /** The readings of any source, with what is logged of them. */
@@ -82,13 +85,13 @@ export function makeReadings(
   { massRemoval }: ControllerConfig,
   { log, massRemovalWaitMs, onPublished }: CoreInput,
 ): Readings {
-  const { allocator, rules } = parts.controller;
+  const { controller } = parts;
   return new Readings({
     ...parts,
     massRemoval,
     massRemovalWaitMs,
     onPublished: () => {
-      log.info({ services: allocator.services.size, vips: rules.size }, 'synced');
+      log.info({ services: controller.allocator.services.size, vips: controller.rules.size }, 'synced');
       onPublished();
     },
     onMassRemoval: (held) => log.warn({ held }, held === null ? 'massRemovalOver' : 'massRemoval'),

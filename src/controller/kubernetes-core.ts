@@ -1,6 +1,7 @@
-// What a controller is without its server, in a cluster: Services from the API server, the generation from the
-// Lease, and no file. core.ts has the same for files.
+// What a controller is without its server, in a cluster: Services from the API server, the generation from
+// the Lease, and no file. core.ts has the same for files.
 
+import type { Address } from '../state/address.ts';
 import type { ControllerConfig } from './config.ts';
 import { Controller } from './controller.ts';
 import { type Core, type CoreInput, makeReadings, nowMs } from './core.ts';
@@ -12,7 +13,11 @@ import { ApiClient } from './sources/kubernetes/client.ts';
 import type { KubernetesConfig } from './sources/kubernetes/config.ts';
 import { Credentials } from './sources/kubernetes/credentials.ts';
 import { Elector } from './sources/kubernetes/elector.ts';
+import { Publisher } from './sources/kubernetes/publisher.ts';
+import { Recorder } from './sources/kubernetes/recorder.ts';
 import { KubernetesSource } from './sources/kubernetes/source.ts';
+import { allocationsOf } from './sources/kubernetes/virtual-ip.ts';
+import { Writes } from './sources/kubernetes/writes.ts';
 import { type ClusterRole, type Status, statusOf } from './status.ts';
 import type { Records } from './store.ts';
 
@@ -39,9 +44,12 @@ export function makeKubernetesCore(
   const { pools, filterByDefault } = config;
   const access = findAccess({ kubeconfig: given.kubeconfig, context: given.context, env });
   const client = () => new ApiClient(access, new Credentials(access, env), `vipward/${version}`);
-  const [reader, keeper] = [client(), client()];
+  const [reader, writer, keeper] = [client(), client(), client()];
   const onChange = () => elector.raise(controller.generation);
-  const controller = new Controller({ records: noRecords, pools, filterByDefault, onChange, nowMs });
+  const onTouched = (addresses: ReadonlySet<Address>) => publisher.touched(addresses);
+  const controller = new Controller({
+    ...{ records: noRecords, pools, filterByDefault, onChange, onTouched, nowMs },
+  });
   const source = new KubernetesSource({
     ...{ client: reader, signal, random: Math.random, namespaces: given.watchNamespaces },
     rules: {
@@ -49,12 +57,37 @@ export function makeKubernetesCore(
       ...{ delivery: 'forward', readsStatus: true },
     },
     onReading: (changes) => gate.follow(changes),
+    onRecords: (changes) => recorder.changed(changes),
+    onSeen: (keys) => publisher.seen(keys),
     onState: (problems) => log.warn({ problems: problems.map(({ message }) => message) }, 'sourceState'),
   });
   const readAgain = () => source.readAgain();
   const readings = makeReadings({ controller, truth: source.catalog, readAgain }, config, input);
-  const gate = new Gate({ controller, source, readings, mayRule: () => elector.rules() });
-  const elector = makeElector({ given, namespace: access.namespace, client: keeper, gate, input });
+  const gate = new Gate({
+    controller,
+    source,
+    readings,
+    allocations: () => allocationsOf(recorder.records),
+    mayRule: () => elector.rules(),
+  });
+  const writes = new Writes({
+    ...{ signal, random: Math.random, mayWrite: () => elector.rules() },
+    onRefused: (kind, key, { message: reason }) => log.warn({ kind, key, reason }, 'writeRefused'),
+  });
+  const { catalog } = source;
+  const hasIpMode = () => source.hasIpMode;
+  const publisher = new Publisher({
+    ...{ controller, catalog, client: writer, writes, signal, hasIpMode },
+    onStanding: (addresses) => recorder.touched(addresses),
+  });
+  const recorder = new Recorder({
+    controller,
+    client: writer,
+    writes,
+    signal,
+    pools: () => controller.pools,
+  });
+  const elector = makeElector({ given, namespace: access.namespace, client: keeper, gate, writes, input });
   const status = () => statusIn({ controller, source, readings, elector, given });
   let running: Promise<void> = Promise.resolve();
   const start = async () => {
@@ -64,15 +97,17 @@ export function makeKubernetesCore(
   };
   const end = async () => {
     await Promise.all([running, source.ended()]);
-    for (const used of [reader, keeper]) used[Symbol.dispose]();
+    for (const used of [reader, writer, keeper]) used[Symbol.dispose]();
   };
-  return { controller, readings, status, start, end };
+  return { controller, readings, status, progressed: () => publisher.progressed(), start, end };
 }
 
 interface GateInput {
   readonly controller: Controller;
   readonly source: KubernetesSource;
   readonly readings: Readings;
+  /** What was given to whom by the records, once they were all read. */
+  readonly allocations: () => Records['allocations'];
   readonly mayRule: () => boolean;
 }
 
@@ -98,7 +133,13 @@ class Gate {
       this.#isBehind = true;
       return;
     }
-    if (controller.cluster === '') controller.rule(source.cluster, this.#generation);
+    if (!source.isComplete && !controller.isPublished) {
+      this.#isBehind = true;
+      return;
+    }
+    const { cluster } = source;
+    if (controller.cluster === '')
+      controller.rule({ cluster, generation: this.#generation, allocations: this.#input.allocations() });
     const all = this.#isBehind ? missed(controller, source) : changes;
     this.#isBehind = false;
     readings.follow(all, source.isComplete);
@@ -119,10 +160,11 @@ interface ElectorParts {
   readonly namespace: string | null;
   readonly client: ApiClient;
   readonly gate: Gate;
+  readonly writes: Writes;
   readonly input: CoreInput;
 }
 
-function makeElector({ given, namespace, client, gate, input }: ElectorParts): Elector {
+function makeElector({ given, namespace, client, gate, writes, input }: ElectorParts): Elector {
   const { log, signal, onFatal } = input;
   return new Elector({
     ...{ client, signal, random: Math.random, identity: given.identity, address: given.advertise },
@@ -132,7 +174,10 @@ function makeElector({ given, namespace, client, gate, input }: ElectorParts): E
       log.info({ generation }, 'ruling');
       gate.open(generation);
     },
-    onResume: () => gate.follow({ set: [], remove: [] }),
+    onResume: () => {
+      gate.follow({ set: [], remove: [] });
+      writes.wake();
+    },
     onDeposed: () => onFatal(new DeposedError('another controller holds the Lease: start again to stand by')),
     onProblem: (reason) => log.warn({ reason }, reason === null ? 'leaseRenewed' : 'leaseNotRenewed'),
   });

@@ -114,7 +114,10 @@ interface HubParts extends RunInput {
   readonly whoIs: (request: IncomingMessage) => Principal | null;
 }
 
-function makeHub({ controller, readings }: Core, { log, timing, version, whoIs, signal }: HubParts): Hub {
+function makeHub(
+  { controller, readings, progressed }: Core,
+  { log, timing, version, whoIs, signal }: HubParts,
+): Hub {
   const sessions = new Sessions(controller, {
     generationRaised: (generation, node) => {
       log.warn({ generation, node }, 'GenerationRaised');
@@ -123,6 +126,7 @@ function makeHub({ controller, readings }: Core, { log, timing, version, whoIs, 
     },
     refused: (node, { table, key, code, reason }) => log.warn({ node, table, key, code, reason }, 'refused'),
     impossibleTerm: (node, address) => log.warn({ node, address }, 'ImpossibleTerm'),
+    progressed,
   });
   let settling: NodeJS.Timeout | undefined;
   signal.addEventListener('abort', () => clearTimeout(settling), { once: true });

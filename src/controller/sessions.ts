@@ -30,6 +30,8 @@ export interface SessionEvents {
   readonly generationRaised: (generation: number, node: string) => void;
   readonly refused: (node: string, message: Extract<AgentMessage, { type: 'refused' }>) => void;
   readonly impossibleTerm: (node: string, address: string) => void;
+  /** A node has said something, and it was followed. */
+  readonly progressed: () => void;
 }
 
 export class Sessions {
@@ -68,6 +70,7 @@ export class Sessions {
     for (const address of node.impossible) this.#events.impossibleTerm(node.name, address);
     // Whatever connected() placed is in the table now, so that what the node has already is not sent again.
     stream.begin({ rules: node.hello.rules, placements: node.hello.placements });
+    this.#events.progressed();
   }
 
   close({ node, stream }: Session): void {
@@ -77,6 +80,12 @@ export class Sessions {
 
   /** Follows one message; a Closing if the agent may not say this. */
   message(session: Session, message: AgentMessage): Closing | null {
+    const closing = this.#follow(session, message);
+    if (message.type !== 'tick') this.#events.progressed();
+    return closing;
+  }
+
+  #follow(session: Session, message: AgentMessage): Closing | null {
     const { node } = session;
     switch (message.type) {
       case 'hello':

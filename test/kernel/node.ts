@@ -29,6 +29,7 @@ export interface NodeOptions {
   readonly services: readonly Service[];
   readonly agentArgs?: readonly string[];
   readonly controllerArgs?: readonly string[];
+  readonly source?: (node: Node) => readonly string[];
 }
 
 export interface RunOptions {
@@ -60,7 +61,7 @@ export class Node implements AsyncDisposable {
       made.writeServices(options.services);
       made.startController();
       made.startAgent();
-      await made.settled(options.services);
+      if (options.source === undefined) await made.settled(options.services);
       return made;
     } catch (error) {
       await made.stop();
@@ -85,10 +86,10 @@ export class Node implements AsyncDisposable {
   }
 
   startController(): void {
-    const { controllerArgs = [] } = this.#options;
     const pool = 'lan=10.77.0.100-10.77.0.199,fd77::100-fd77::1ff';
-    const where = ['--services', join(this.folder, 'services'), '--state', join(this.folder, 'controller')];
-    this.#controller = this.#spawn('controller', [...where, '--pool', pool, ...controllerArgs]);
+    const files = ['--services', join(this.folder, 'services'), '--state', join(this.folder, 'controller')];
+    const { controllerArgs = [], source = () => files } = this.#options;
+    this.#controller = this.#spawn('controller', [...source(this), '--pool', pool, ...controllerArgs]);
   }
 
   async killAgent(signal: NodeJS.Signals): Promise<void> {

@@ -67,7 +67,7 @@ export class Elector {
     return this.#generation !== null && !this.#isDeposed && isFresh;
   }
 
-  /** The generation was raised above one that an agent had heard of: the Lease says so with its next renewal. */
+  /** Ours was raised above a generation that an agent had heard of: the next renewal says so. */
   raise(generation: number): void {
     if (this.#generation !== null) this.#generation = Math.max(this.#generation, generation);
   }

@@ -15,7 +15,7 @@ export interface LeaseRecord {
   readonly resourceVersion: string;
 }
 
-/** A record, and when by our own clock it was first seen like this: other machines' clocks are not trusted. */
+/** A record, and when by our own clock it was first seen like this: no other clock is trusted. */
 export interface SeenLease {
   readonly record: LeaseRecord;
   readonly sinceMs: number;

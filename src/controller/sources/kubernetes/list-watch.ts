@@ -1,5 +1,5 @@
-// One resource of the API server, kept up to date: listed in pages, then watched. What was listed last goes on
-// being served while anything is wrong, and a list that was not read to its end is never believed.
+// One resource of the API server, kept up to date: listed in pages, then watched. What was listed last is
+// served while anything is wrong, and a list that was not read to its end is never believed.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Mapping } from '../fields.ts';

@@ -1,14 +1,16 @@
 // A cluster as a source of Services: which lists are kept, when they are whole, and which cluster it is.
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { parseServiceKey, type ServiceKey } from '../../../state/service.ts';
 import type { Problem } from '../../service.ts';
 import type { ReadingChanges } from '../catalog.ts';
 import { mapping, textAt } from '../fields.ts';
 import type { ManifestRules } from '../manifest.ts';
 import { backoffMs } from './backoff.ts';
 import type { ApiClient } from './client.ts';
-import { ListWatch } from './list-watch.ts';
+import { ListWatch, type ObjectChanges } from './list-watch.ts';
 import { cutService, type ServiceEntry, ServiceObjects } from './service-objects.ts';
+import { cutVirtualIp, type VirtualIpRecord, virtualIpsPath } from './virtual-ip.ts';
 
 export interface KubernetesSourceInput {
   readonly client: ApiClient;
@@ -19,6 +21,10 @@ export interface KubernetesSourceInput {
   readonly random: () => number;
   /** Something changed, or a list became complete. */
   readonly onReading: (changes: ReadingChanges) => void;
+  /** The records of allocations, as they are in the cluster. */
+  readonly onRecords: (changes: ObjectChanges<VirtualIpRecord | null>) => void;
+  /** These Services were sent by the API server, whether or not that meant anything to us. */
+  readonly onSeen: (keys: readonly ServiceKey[]) => void;
   /** A problem came or went. */
   readonly onState: (problems: readonly Problem[]) => void;
 }
@@ -26,6 +32,7 @@ export interface KubernetesSourceInput {
 /** Which lists were read to their end once. */
 export interface SyncedLists {
   readonly services: boolean;
+  readonly virtualIPs: boolean;
 }
 
 /** A change of type arrives as DELETED, so what is no LoadBalancer need never be sent. */
@@ -37,7 +44,9 @@ export class KubernetesSource {
   readonly catalog: ServiceObjects = new ServiceObjects();
   readonly #input: KubernetesSourceInput;
   readonly #services: readonly ListWatch<ServiceEntry>[];
+  readonly #virtualIps: ListWatch<VirtualIpRecord | null>;
   #cluster: string | null = null;
+  #hasIpMode = false;
   #identityProblem: string | null = null;
   #running: Promise<unknown> = Promise.resolve();
 
@@ -49,9 +58,14 @@ export class KubernetesSource {
       return new ListWatch({
         ...{ client, path, fieldSelector, signal, random },
         cut: (object) => cutService(object, rules),
-        onChange: (changes) => input.onReading(this.catalog.apply(changes)),
+        onChange: (changes) => this.#changed(changes),
         onState: () => this.#state(),
       });
+    });
+    this.#virtualIps = new ListWatch({
+      ...{ client, path: virtualIpsPath, signal, random, cut: cutVirtualIp },
+      onChange: (changes) => input.onRecords(changes),
+      onState: () => this.#state(),
     });
   }
 
@@ -60,8 +74,16 @@ export class KubernetesSource {
     return this.#cluster;
   }
 
+  /** From Kubernetes 1.30 a status may say that traffic comes with the VIP as its destination. */
+  get hasIpMode(): boolean {
+    return this.#hasIpMode;
+  }
+
   get synced(): SyncedLists {
-    return { services: this.#services.every(({ isComplete }) => isComplete) };
+    return {
+      services: this.#services.every(({ isComplete }) => isComplete),
+      virtualIPs: this.#virtualIps.isComplete,
+    };
   }
 
   /** Every list was read to its end, and it is known which cluster this is. */
@@ -71,7 +93,8 @@ export class KubernetesSource {
 
   /** Begins; nothing here waits for an API server to be there. */
   start(): void {
-    this.#running = Promise.all([this.#identify(), ...this.#services.map((list) => list.run())]);
+    const lists = [...this.#services, this.#virtualIps];
+    this.#running = Promise.all([this.#identify(), ...lists.map((list) => list.run())]);
   }
 
   /** Resolves when everything has ended after the signal was aborted. */
@@ -86,13 +109,23 @@ export class KubernetesSource {
 
   problems(): Problem[] {
     const problems = this.#services.flatMap(({ path, problem }) => problemAt(path, problem));
-    return [...problemAt(identityPath, this.#identityProblem), ...problems, ...this.catalog.problems()];
+    const { problem } = this.#virtualIps;
+    const next = 'apply the CRDs by `vipward manifests crds | kubectl apply -f -`';
+    const records = problem?.includes(': 404 ') === true ? `${problem}: ${next}` : problem;
+    return [
+      ...problemAt(identityPath, this.#identityProblem),
+      ...problemAt(virtualIpsPath, records),
+      ...[...problems, ...this.catalog.problems()],
+    ];
   }
 
   async #identify(): Promise<void> {
     const { client, signal, random, onReading } = this.#input;
     for (let failures = 1; !signal.aborted; failures++) {
       try {
+        const { major, minor } = mapping(await client.json({ path: '/version', signal }), 'version');
+        // Some distributions put a plus behind the minor version.
+        this.#hasIpMode = Number(major) > 1 || Number.parseInt(String(minor), 10) >= 30;
         const { metadata } = mapping(await client.json({ path: identityPath, signal }), 'namespace');
         this.#cluster = textAt(mapping(metadata, 'metadata')['uid'], 'metadata.uid');
         this.#identityProblem = null;
@@ -104,6 +137,11 @@ export class KubernetesSource {
       }
       await sleep(backoffMs(failures, random()), undefined, { signal }).catch(() => undefined);
     }
+  }
+
+  #changed(changes: ObjectChanges<ServiceEntry>): void {
+    this.#input.onReading(this.catalog.apply(changes));
+    this.#input.onSeen([...changes.set.keys(), ...changes.remove].map(parseServiceKey));
   }
 
   #state(): void {

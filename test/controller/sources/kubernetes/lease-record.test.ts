@@ -28,7 +28,7 @@ test('a Lease is waited for until it has not changed for its own duration, by ou
   equal(seeLease(again, record({ resourceVersion: '2' }), 3000).sinceMs, 3000);
 });
 
-test('a Lease that nobody holds, that is not there, or that our own name left behind is taken at once', () => {
+test('a Lease that nobody holds, that is not there, or is of our own name is taken at once', () => {
   deepEqual(nextStep(null, self, 0), { kind: 'take', generation: 1 });
   deepEqual(nextStep(seen({ holder: '' }), self, 1000), { kind: 'take', generation: 8 });
   deepEqual(nextStep(seen({ holder: 'c1' }), self, 1000), { kind: 'take', generation: 8 });

@@ -1,0 +1,122 @@
+// Says in the cluster what became of its Services: which of them to look at again, and what to write of each.
+// Everything is compared with what the API server has; what is right already costs no request.
+
+import type { Address } from '../../../state/address.ts';
+import type { ServiceKey } from '../../../state/service.ts';
+import type { Controller } from '../../controller.ts';
+import { vipState } from '../../status.ts';
+import { type ApiClient, ApiError } from './client.ts';
+import type { ServiceObjects } from './service-objects.ts';
+import { statusPatch, wantedIngress } from './service-status.ts';
+import type { Writes } from './writes.ts';
+
+export interface PublisherInput {
+  readonly controller: Controller;
+  readonly catalog: ServiceObjects;
+  readonly client: ApiClient;
+  readonly writes: Writes;
+  readonly signal: AbortSignal;
+  /** Whether the API server knows `ipMode`; asked when the first status is written. */
+  readonly hasIpMode: () => boolean;
+  /** The standing of these VIPs may be another. */
+  readonly onStanding: (addresses: Iterable<Address>) => void;
+}
+
+/** How long changes are gathered: an agent acknowledges many VIPs in one turn. */
+const gatherMs = 20;
+
+export class Publisher {
+  readonly #input: PublisherInput;
+  /** VIPs that were announced since they were allocated, by this controller's knowledge. */
+  readonly #announced = new Set<Address>();
+  /** VIPs of which something is awaited. */
+  readonly #open = new Set<Address>();
+  readonly #services = new Set<ServiceKey>();
+  /** What the status of a Service was last made to say; until its watch event comes, the catalog is older. */
+  readonly #said = new Map<ServiceKey, string>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(input: PublisherInput) {
+    this.#input = input;
+    input.signal.addEventListener('abort', () => clearTimeout(this.#timer), { once: true });
+  }
+
+  /** The VIPs of an allocation changed, or came, or went. */
+  touched(addresses: Iterable<Address>): void {
+    for (const address of addresses) this.#open.add(address);
+    this.progressed();
+  }
+
+  /** Services came, changed in any way, or went: their status may not be what it should be. */
+  seen(keys: Iterable<ServiceKey>): void {
+    for (const key of keys) {
+      const recorded = this.#input.catalog.services.get(key)?.recorded;
+      if (recorded?.join(' ') !== this.#said.get(key)) this.#said.delete(key);
+      this.#services.add(key);
+    }
+    this.progressed();
+  }
+
+  /** An agent has said something: what is awaited may have come. */
+  progressed(): void {
+    if (this.#open.size === 0 && this.#services.size === 0) return;
+    this.#timer ??= setTimeout(() => this.#look(), gatherMs).unref();
+  }
+
+  #look(): void {
+    this.#timer = undefined;
+    const { controller, onStanding } = this.#input;
+    if (!controller.isPublished) return;
+    onStanding(this.#open);
+    for (const address of this.#open) {
+      for (const { key } of controller.allocator.usersOf(address)) this.#services.add(key);
+      if (!this.#isAwaited(address)) this.#open.delete(address);
+    }
+    for (const key of this.#services) this.#check(key);
+    this.#services.clear();
+  }
+
+  #isAwaited(address: Address): boolean {
+    const { controller } = this.#input;
+    if (!controller.allocator.isUsed(address)) {
+      this.#announced.delete(address);
+      return false;
+    }
+    const { state } = vipState(controller, address);
+    if (state === 'serving') this.#announced.add(address);
+    return state !== 'serving';
+  }
+
+  #check(key: ServiceKey): void {
+    const { catalog, writes } = this.#input;
+    const service = catalog.services.get(key);
+    if (service === undefined) {
+      this.#said.delete(key);
+      return;
+    }
+    const wanted = this.#wanted(key).join(' ');
+    const has = this.#said.get(key) ?? service.recorded?.join(' ') ?? '';
+    if (wanted !== has) writes.put('status', key, (signal) => this.#writeStatus(key, signal));
+  }
+
+  #wanted(key: ServiceKey): readonly Address[] {
+    const { controller, catalog } = this.#input;
+    const recorded = catalog.services.get(key)?.recorded ?? [];
+    const allocated = controller.allocator.addressesOf(key);
+    return wantedIngress(allocated, recorded, (address) => this.#announced.has(address));
+  }
+
+  /** Writes what is wanted by now. A Service that is gone needs no status. */
+  async #writeStatus(key: ServiceKey, signal: AbortSignal): Promise<void> {
+    const { client, catalog, hasIpMode } = this.#input;
+    if (!catalog.services.has(key)) return;
+    const addresses = this.#wanted(key);
+    const { path, body } = statusPatch({ key, addresses, hasIpMode: hasIpMode() });
+    try {
+      await client.json({ method: 'PATCH', path, body, contentType: 'application/apply-patch+yaml', signal });
+      this.#said.set(key, addresses.join(' '));
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.code !== 404) throw error;
+    }
+  }
+}

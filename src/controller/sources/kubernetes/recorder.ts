@@ -1,0 +1,186 @@
+// Keeps a VirtualIP object for each address that is given to somebody, and deletes it when nobody has it any
+// more: neither a Service nor a node that has not let go yet.
+
+import type { Address } from '../../../state/address.ts';
+import type { Controller } from '../../controller.ts';
+import { type Pool, poolOf } from '../../pools.ts';
+import { vipStatus } from '../../status.ts';
+import { type ApiClient, ApiError, type ApiRequest } from './client.ts';
+import type { ObjectChanges } from './list-watch.ts';
+import { virtualIpName } from './service-status.ts';
+import {
+  saysAlready,
+  type VirtualIpRecord,
+  virtualIpSpec,
+  virtualIpStatus,
+  virtualIpsPath,
+} from './virtual-ip.ts';
+import type { Writes } from './writes.ts';
+
+export interface RecorderInput {
+  readonly controller: Controller;
+  readonly pools: () => readonly Pool[];
+  readonly client: ApiClient;
+  readonly writes: Writes;
+  readonly signal: AbortSignal;
+}
+
+/** How long what happens to a VIP is gathered before it is written: records are never in the way. */
+const gatherMs = 200;
+/** Nodes that come and go change VIPs that nobody names: some are looked at every second, in turn. */
+const sweepMs = 1000;
+const sweepVips = 500;
+const mergePatch = 'application/merge-patch+json';
+
+export class Recorder {
+  readonly #input: RecorderInput;
+  readonly #records = new Map<Address, VirtualIpRecord>();
+  readonly #dirty = new Set<Address>();
+  #timer: NodeJS.Timeout | undefined;
+  #sweep: Iterator<Address> | undefined;
+
+  constructor(input: RecorderInput) {
+    this.#input = input;
+    const sweeping = setInterval(() => this.#sweepOn(), sweepMs).unref();
+    const stop = () => {
+      clearTimeout(this.#timer);
+      clearInterval(sweeping);
+    };
+    input.signal.addEventListener('abort', stop, { once: true });
+  }
+
+  /** The records as the API server has them. */
+  get records(): Iterable<VirtualIpRecord> {
+    return this.#records.values();
+  }
+
+  /** Objects came, changed or went: by us, or by somebody who will find them put right. */
+  changed({ set, remove }: ObjectChanges<VirtualIpRecord | null>): void {
+    const gone = new Set(remove);
+    for (const [address] of this.#records) {
+      if (!gone.has(virtualIpName(address))) continue;
+      this.#records.delete(address);
+      this.#dirty.add(address);
+    }
+    for (const [name, record] of set) {
+      // One whose name is not that of its address is not ours.
+      if (record === null || virtualIpName(record.address) !== name) continue;
+      this.#records.set(record.address, record);
+      this.#dirty.add(record.address);
+    }
+    this.#arm();
+  }
+
+  /** Who uses these VIPs, or where they are, may be another now. */
+  touched(addresses: Iterable<Address>): void {
+    for (const address of addresses) this.#dirty.add(address);
+    this.#arm();
+  }
+
+  #sweepOn(): void {
+    for (let count = 0; count < sweepVips; count++) {
+      this.#sweep ??= this.#input.controller.rules.keys();
+      const { value, done } = this.#sweep.next();
+      if (done === true) {
+        this.#sweep = undefined;
+        break;
+      }
+      this.#dirty.add(value);
+    }
+    this.#arm();
+  }
+
+  #arm(): void {
+    if (this.#dirty.size > 0) this.#timer ??= setTimeout(() => this.#look(), gatherMs).unref();
+  }
+
+  #look(): void {
+    this.#timer = undefined;
+    if (!this.#input.controller.isPublished) return;
+    const dirty = [...this.#dirty];
+    this.#dirty.clear();
+    for (const address of dirty) this.#check(address);
+    this.#arm();
+  }
+
+  #check(address: Address): void {
+    const { controller } = this.#input;
+    const record = this.#records.get(address);
+    if (!controller.allocator.isUsed(address)) {
+      if (record === undefined) return;
+      // As long as a node has it, nobody else may be given it: the object says so to every controller.
+      if (controller.owners.isLeaving(address)) this.#dirty.add(address);
+      else this.#write(address, () => this.#remove(address));
+      return;
+    }
+    if (record === undefined) this.#write(address, () => this.#create(address));
+    else if (JSON.stringify(specOf(record)) !== JSON.stringify(this.#spec(address)))
+      this.#write(address, () => this.#change(address));
+    else if (!saysAlready(record, this.#status(address, record)))
+      this.#write(address, () => this.#say(address, record));
+  }
+
+  /** Each write compares once more: what was true when it was put in line may not be when it is its turn. */
+  #write(address: Address, request: () => Omit<ApiRequest, 'signal'> | null): void {
+    const { writes, client } = this.#input;
+    writes.put('record', address, async (signal) => {
+      const made = request();
+      if (made === null) return;
+      try {
+        await client.json({ ...made, signal });
+      } catch (error) {
+        // It is there already, or gone: the watch says so, and then it is looked at again.
+        if (!(error instanceof ApiError) || ![404, 409].includes(error.code)) throw error;
+      }
+    });
+  }
+
+  #create(address: Address): Omit<ApiRequest, 'signal'> | null {
+    const { controller } = this.#input;
+    if (!controller.allocator.isUsed(address) || this.#records.has(address)) return null;
+    const body = {
+      ...{ apiVersion: 'vipward.io/v1alpha1', kind: 'VirtualIP', metadata: { name: virtualIpName(address) } },
+      spec: this.#spec(address),
+    };
+    return { method: 'POST', path: virtualIpsPath, body };
+  }
+
+  #change(address: Address): Omit<ApiRequest, 'signal'> | null {
+    if (!this.#input.controller.allocator.isUsed(address)) return null;
+    const path = `${virtualIpsPath}/${virtualIpName(address)}`;
+    return { method: 'PATCH', path, body: { spec: this.#spec(address) }, contentType: mergePatch };
+  }
+
+  #say(address: Address, record: VirtualIpRecord): Omit<ApiRequest, 'signal'> | null {
+    if (!this.#input.controller.allocator.isUsed(address)) return null;
+    const path = `${virtualIpsPath}/${virtualIpName(address)}/status`;
+    const status = this.#status(address, record);
+    return { method: 'PATCH', path, body: { status }, contentType: mergePatch };
+  }
+
+  #remove(address: Address): Omit<ApiRequest, 'signal'> | null {
+    const { controller } = this.#input;
+    const record = this.#records.get(address);
+    const isHeld = controller.allocator.isUsed(address) || controller.owners.isLeaving(address);
+    if (record === undefined || isHeld) return null;
+    const body = { preconditions: { uid: record.uid } };
+    return { method: 'DELETE', path: `${virtualIpsPath}/${virtualIpName(address)}`, body };
+  }
+
+  #spec(address: Address): object {
+    const { controller, pools } = this.#input;
+    const services = controller.allocator.usersOf(address).map(({ key }) => ({ key, uid: '' }));
+    return virtualIpSpec({ address, pool: poolOf(pools(), address)?.name ?? '', services });
+  }
+
+  #status(address: Address, record: VirtualIpRecord) {
+    const { controller } = this.#input;
+    const keys = controller.allocator.usersOf(address).map(({ key }) => key);
+    const now = new Date().toISOString().replace(/\.\d+/, '');
+    return virtualIpStatus(vipStatus(controller, address), keys, record, now);
+  }
+}
+
+function specOf({ address, pool, services }: VirtualIpRecord): object {
+  return virtualIpSpec({ address, pool, services: services.map((key) => ({ key, uid: '' })) });
+}

@@ -1,0 +1,130 @@
+// A VirtualIP object, read and written: the record of which Services an address was given to. Pure.
+
+import { type Address, AddressError, parseAddress } from '../../../state/address.ts';
+import { parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../state/service.ts';
+import type { Term } from '../../../state/term.ts';
+import type { VipState } from '../../status.ts';
+import { FieldError, type Mapping, mapping, sequence, textAt } from '../fields.ts';
+
+export const virtualIpsPath = '/apis/vipward.io/v1alpha1/virtualips';
+
+export interface Condition {
+  readonly type: 'Ready' | 'Conflict';
+  readonly status: 'True' | 'False';
+  readonly observedGeneration: number;
+  readonly lastTransitionTime: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
+export interface VirtualIpStatus {
+  readonly node: string | null;
+  readonly term: Term | null;
+  readonly state: VipState;
+  readonly services: string;
+  readonly conditions: readonly Condition[];
+}
+
+/** What is kept of an object; `services` and `status` are compared as text with what they should be. */
+export interface VirtualIpRecord {
+  readonly address: Address;
+  readonly uid: string;
+  readonly generation: number;
+  readonly pool: string;
+  readonly services: readonly ServiceKey[];
+  readonly status: Mapping;
+}
+
+/** Reads an object; null for one that is none of ours, whoever made it. */
+export function cutVirtualIp(object: Mapping): VirtualIpRecord | null {
+  try {
+    const metadata = mapping(object['metadata'], 'metadata');
+    const spec = mapping(object['spec'], 'spec');
+    return {
+      address: parseAddress(textAt(spec['address'], 'spec.address')),
+      uid: textAt(metadata['uid'], 'metadata.uid'),
+      generation: Number(metadata['generation'] ?? 0),
+      pool: String(spec['pool'] ?? ''),
+      services: sequence(spec['services'], 'spec.services').map((item) => {
+        const { namespace, name } = mapping(item, 'spec.services[]');
+        return parseServiceKey(`${namespace}/${name}`);
+      }),
+      status: mapping(object['status'] ?? {}, 'status'),
+    };
+  } catch (error) {
+    const isForeign = [AddressError, FieldError, ServiceKeyError].some((known) => error instanceof known);
+    if (isForeign) return null;
+    throw error;
+  }
+}
+
+/** The addresses that records give to each Service, as the allocation of an earlier run. */
+export function allocationsOf(records: Iterable<VirtualIpRecord>): Map<ServiceKey, readonly Address[]> {
+  const allocations = new Map<ServiceKey, readonly Address[]>();
+  for (const { address, services } of records) {
+    for (const key of services) allocations.set(key, [...(allocations.get(key) ?? []), address]);
+  }
+  return allocations;
+}
+
+export interface VirtualIpSpec {
+  readonly address: Address;
+  readonly pool: string;
+  readonly services: readonly { readonly key: ServiceKey; readonly uid: string }[];
+}
+
+/** The part of the spec that is ours; `node` is the user's to set and is left out of every write. */
+export function virtualIpSpec({ address, pool, services }: VirtualIpSpec): object {
+  const named = services.map(({ key, uid }) => {
+    const [namespace, name] = key.split('/');
+    return uid === '' ? { namespace, name } : { namespace, name, uid };
+  });
+  return { address, pool, services: named };
+}
+
+export interface Standing {
+  readonly node: string | null;
+  readonly term: Term | null;
+  readonly state: VipState;
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** The status to write. A condition keeps the time of its last transition while its status stays. */
+export function virtualIpStatus(
+  { node, term, state, reason, message }: Standing,
+  services: readonly ServiceKey[],
+  before: VirtualIpRecord,
+  nowText: string,
+): VirtualIpStatus {
+  const conditionsBefore = sequence(before.status['conditions'] ?? [], 'status.conditions') as Condition[];
+  const condition = (type: Condition['type'], isTrue: boolean): Condition => {
+    const status = isTrue ? 'True' : 'False';
+    const known = conditionsBefore.find((other) => other.type === type && other.status === status);
+    return {
+      ...{ type, status, observedGeneration: before.generation },
+      lastTransitionTime: known?.lastTransitionTime ?? nowText,
+      ...{ reason, message },
+    };
+  };
+  const isConflict = reason === 'AddressConflict';
+  return {
+    ...{ node, term, state, services: services.join(', ') },
+    conditions: [condition('Ready', state === 'serving'), condition('Conflict', isConflict)],
+  };
+}
+
+/** True if the object says that already. What the server leaves out was null. */
+export function saysAlready({ status: before }: VirtualIpRecord, status: VirtualIpStatus): boolean {
+  const { node, term, state, services, conditions } = before;
+  return canonical({ node, term, state, services, conditions }) === canonical(status);
+}
+
+/** Field by field in one order, whoever wrote it. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, part: unknown) => {
+    if (part === null) return undefined;
+    if (typeof part !== 'object' || Array.isArray(part)) return part;
+    return Object.fromEntries(Object.entries(part as object).sort(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}

@@ -1,0 +1,163 @@
+// Writes to an API server: few at a time, the urgent first, the latest of each key, again after a failure.
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
+import { ApiError } from '../../../../src/controller/sources/kubernetes/client.ts';
+import {
+  statusPatch,
+  virtualIpName,
+  wantedIngress,
+} from '../../../../src/controller/sources/kubernetes/service-status.ts';
+import { mostInFlight, Writes } from '../../../../src/controller/sources/kubernetes/writes.ts';
+import { type Address, formatAddress, parseAddress } from '../../../../src/state/address.ts';
+import { parseServiceKey } from '../../../../src/state/service.ts';
+
+interface Rig {
+  readonly writes: Writes;
+  readonly refused: string[];
+  mayWrite: boolean;
+}
+
+function rig(context: TestContext): Rig {
+  const stopping = new AbortController();
+  context.after(() => stopping.abort());
+  const refused: string[] = [];
+  const made: Rig = {
+    ...{ refused, mayWrite: true },
+    writes: new Writes({
+      ...{ signal: stopping.signal, random: () => 0 },
+      mayWrite: () => made.mayWrite,
+      onRefused: (kind, key, error) => refused.push(`${kind} ${key}: ${error.message}`),
+    }),
+  };
+  return made;
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await sleep(2);
+}
+
+test('no more than sixteen are in flight, and the urgent kinds go first', async (t) => {
+  const { writes } = rig(t);
+  const order: string[] = [];
+  let [inFlight, most] = [0, 0];
+  const write = (name: string) => async () => {
+    order.push(name);
+    most = Math.max(most, ++inFlight);
+    await sleep(1);
+    inFlight--;
+  };
+  for (let index = 0; index < mostInFlight; index++) writes.put('event', `first ${index}`, write('first'));
+  for (let index = 0; index < 40; index++) {
+    writes.put('event', `e${index}`, write('event'));
+    writes.put('record', `r${index}`, write('record'));
+    writes.put('status', `s${index}`, write('status'));
+  }
+  await until(() => writes.waiting === 0);
+  equal(most, mostInFlight);
+  deepEqual([...new Set(order)], ['first', 'status', 'record', 'event']);
+  const rank = ['status', 'record', 'event'];
+  deepEqual(
+    order.slice(16),
+    [...order.slice(16)].sort((a, b) => rank.indexOf(a) - rank.indexOf(b)),
+  );
+});
+
+test('of what waits under one key the latest is written, and never two at once', async (t) => {
+  const { writes } = rig(t);
+  const written: number[] = [];
+  const gate = Promise.withResolvers<void>();
+  writes.put('status', 'a', async () => {
+    await gate.promise;
+    written.push(0);
+  });
+  for (let value = 1; value <= 5; value++) writes.put('status', 'a', async () => void written.push(value));
+  deepEqual(written, []);
+  gate.resolve();
+  await until(() => writes.waiting === 0);
+  deepEqual(written, [0, 5]);
+});
+
+test('a server that has too much is left alone for as long as it asks, and nothing is lost', async (t) => {
+  const { writes, refused } = rig(t);
+  const atMs: number[] = [];
+  writes.put('status', 'a', async () => {
+    atMs.push(performance.now());
+    if (atMs.length === 1) throw new ApiError(429, 'too many requests', 300);
+    if (atMs.length === 2) throw new Error('socket hang up');
+  });
+  await until(() => atMs.length === 1);
+  let other = 0;
+  writes.put('record', 'b', async () => void other++);
+  equal(other, 0);
+  await until(() => writes.waiting === 0);
+  const [first = 0, second = 0] = atMs;
+  ok(second - first >= 300);
+  deepEqual([atMs.length, other, refused], [3, 1, []]);
+});
+
+test('what the server refuses for good is told once, and does not hold up the rest', async (t) => {
+  const { writes, refused } = rig(t);
+  let other = 0;
+  writes.put('status', 'a', async () => {
+    throw new ApiError(403, 'forbidden', null);
+  });
+  writes.put('status', 'b', async () => void other++);
+  await until(() => writes.waiting === 0);
+  deepEqual([other, refused], [1, ['status a: forbidden']]);
+});
+
+test('one who does not rule writes nothing, and everything once he does', async (t) => {
+  const all = rig(t);
+  all.mayWrite = false;
+  let written = 0;
+  all.writes.put('status', 'a', async () => void written++);
+  all.writes.put('record', 'b', async () => void written++);
+  await sleep(30);
+  equal(written, 0);
+  all.mayWrite = true;
+  all.writes.wake();
+  await until(() => written === 2);
+});
+
+test('events beyond what can wait are dropped and counted', (t) => {
+  const all = rig(t);
+  all.mayWrite = false;
+  for (let index = 0; index < 1200; index++) all.writes.put('event', `e${index}`, async () => undefined);
+  deepEqual([all.writes.waiting, all.writes.dropped], [1000, 200]);
+});
+
+const addresses = (...texts: string[]): Address[] => texts.map(parseAddress);
+
+test('a status has what was announced and what it had, as long as that is allocated', () => {
+  const allocated = addresses('10.0.0.1', '10.0.0.2', 'fd00::1');
+  const isAnnounced = (address: Address) => address === '10.0.0.2';
+  deepEqual(wantedIngress(allocated, [], isAnnounced), ['10.0.0.2']);
+  deepEqual(wantedIngress(allocated, addresses('fd00::1', '10.0.0.9'), isAnnounced), ['10.0.0.2', 'fd00::1']);
+  deepEqual(wantedIngress([], addresses('10.0.0.2'), isAnnounced), []);
+});
+
+test('a status is applied as ours, with ipMode only where that is known', () => {
+  const key = parseServiceKey('demo/web');
+  const { path, body } = statusPatch({ key, addresses: addresses('10.0.0.1'), hasIpMode: true });
+  equal(path, '/api/v1/namespaces/demo/services/web/status?fieldManager=vipward');
+  deepEqual(body, {
+    ...{ apiVersion: 'v1', kind: 'Service', metadata: { namespace: 'demo', name: 'web' } },
+    status: { loadBalancer: { ingress: [{ ip: '10.0.0.1', ipMode: 'VIP' }] } },
+  });
+  const old = statusPatch({ key, addresses: addresses('10.0.0.1'), hasIpMode: false });
+  deepEqual(JSON.stringify(old.body).includes('ipMode'), false);
+});
+
+test('the name of a record is the address with every group written out, and no two are the same', () => {
+  equal(virtualIpName(parseAddress('fd77::100')), 'fd77-0-0-0-0-0-0-100');
+  equal(virtualIpName(parseAddress('::1')), '0-0-0-0-0-0-0-1');
+  equal(virtualIpName(parseAddress('10.77.0.100')), '10.77.0.100');
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 16, maxLength: 16 }), (bytes) => {
+      const name = virtualIpName(formatAddress(bytes));
+      equal(parseAddress(name.replaceAll('-', ':')), formatAddress(bytes));
+    }),
+  );
+});

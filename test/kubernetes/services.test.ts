@@ -1,0 +1,204 @@
+// Services of a real API server, in the kernel of a real node: made, changed, deleted, and left alone.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { skip as noNode } from '../kernel/node.ts';
+import { skip as noCluster } from './control-plane.ts';
+import { controllerUser, crds, NodeInCluster } from './node-in-cluster.ts';
+
+const skip = noCluster || noNode;
+
+let all: NodeInCluster;
+before(async () => {
+  if (skip === false) all = await NodeInCluster.start();
+});
+after(async () => {
+  if (skip === false) await all[Symbol.asyncDispose]();
+});
+
+async function seq(): Promise<number> {
+  return (await all.node.controllerStatus()).seq;
+}
+
+test('a Service that is made is served on the ports it declares, and on no other', { skip }, async () => {
+  await all.node.listen(all.node.node, 'tcp', 80);
+  await all.node.listen(all.node.node, 'tcp', 22);
+  await all.apply('web', { annotations: { 'vipward.io/delivery': 'host' } });
+  await all.serves('10.77.0.100: TCP 80');
+  assert.equal(await all.node.probe('tcp', '10.77.0.100', 80), 'open');
+  assert.equal(await all.node.probe('tcp', '10.77.0.100', 22), 'closed');
+  assert.equal(await all.node.probe('tcp', '10.77.0.1', 22), 'open');
+});
+
+test('a change of its ports is in the kernel, and says how long that took', { skip }, async (t) => {
+  const took: number[] = [];
+  for (let round = 0; round < 20; round++) {
+    const startedMs = performance.now();
+    await all.apply('web', { ports: ['TCP 80', `TCP ${1000 + round}`] });
+    await all.serves(`10.77.0.100: TCP 80, TCP ${1000 + round}`);
+    took.push(performance.now() - startedMs);
+  }
+  took.sort((a, b) => a - b);
+  t.diagnostic(`PATCH to committed, seen by polling: median ${took[10]?.toFixed(0)} ms of 20`);
+});
+
+test('delivery is forward unless a Service says host: no port falls on a listener', { skip }, async () => {
+  assert.equal(await all.node.probe('tcp', '10.77.0.100', 80), 'closed');
+});
+
+test('both families are served where the Service asks for them', { skip }, async () => {
+  const both = { ipFamilyPolicy: 'RequireDualStack', ipFamilies: ['IPv4', 'IPv6'] };
+  await all.apply('dual', { ports: ['UDP 53'], spec: both });
+  await all.serves('10.77.0.100: TCP 80, TCP 1019', '10.77.0.101: UDP 53', 'fd77::100: UDP 53');
+  await all.remove('dual');
+  await all.serves('10.77.0.100: TCP 80, TCP 1019');
+});
+
+test('labels and annotations that mean nothing to us send nothing to any agent', { skip }, async () => {
+  const before = await seq();
+  for (let round = 0; round < 10; round++) {
+    await all.apply('web', {
+      ports: ['TCP 80', 'TCP 1019'],
+      ...{ labels: { round: String(round) }, annotations: { 'example.com/round': String(round) } },
+    });
+  }
+  await all.apply('marker', {});
+  await all.serves('10.77.0.100: TCP 80, TCP 1019', '10.77.0.101: TCP 80');
+  assert.equal(await seq(), before + 1);
+  await all.remove('marker');
+  await all.serves('10.77.0.100: TCP 80, TCP 1019');
+});
+
+test('Services of other classes and types are left alone, also when they become so', { skip }, async () => {
+  await all.apply('other', { spec: { loadBalancerClass: 'example.com/lb' } });
+  await all.apply('internal', { spec: { type: 'ClusterIP' } });
+  await all.apply('classy', { spec: { loadBalancerClass: 'vipward.io/vip' } });
+  await all.serves('10.77.0.100: TCP 80, TCP 1019', '10.77.0.101: TCP 80');
+  const { ignored } = await all.node.controllerStatus();
+  assert.deepEqual(ignored, { 'Service of class example.com/lb': 1 });
+  await all.apply('internal', {});
+  await all.serves('10.77.0.100: TCP 80, TCP 1019', '10.77.0.101: TCP 80', '10.77.0.102: TCP 80');
+  await all.apply('internal', { spec: { type: 'ClusterIP' } });
+  await all.serves('10.77.0.100: TCP 80, TCP 1019', '10.77.0.101: TCP 80');
+  for (const name of ['other', 'internal', 'classy']) await all.remove(name);
+  await all.serves('10.77.0.100: TCP 80, TCP 1019');
+});
+
+test('what other products write is followed, or refused by name', { skip }, async () => {
+  await all.apply('metal', { annotations: { 'metallb.io/loadBalancerIPs': '10.77.0.150' } });
+  await all.apply('dhcp', { annotations: { 'kube-vip.io/loadbalancerIPs': '0.0.0.0' } });
+  await all.apply('outside', { annotations: { 'vipward.io/addresses': '192.0.2.1' } });
+  await all.serves('10.77.0.100: TCP 80, TCP 1019', '10.77.0.150: TCP 80');
+  const { refused } = await all.node.controllerStatus();
+  const reasons = refused.map(({ key, reason }) => `${key} ${reason}`).sort();
+  assert.deepEqual(reasons, ['default/dhcp NotSupported', 'default/outside OutsidePool']);
+  for (const name of ['metal', 'dhcp', 'outside']) await all.remove(name);
+  await all.serves('10.77.0.100: TCP 80, TCP 1019');
+});
+
+interface Told {
+  readonly ingress: readonly { readonly ip: string; readonly ipMode: string }[] | undefined;
+  readonly record: { readonly spec: object; readonly status?: { readonly state: string } } | null;
+}
+
+/** What the cluster says of `web`. */
+async function told(): Promise<Told> {
+  const service = await all.cluster.do('GET', '/api/v1/namespaces/default/services/web');
+  const found = await all.cluster.ask('GET', '/apis/vipward.io/v1alpha1/virtualips/10.77.0.100');
+  const record = found.status === 200 ? found.body : null;
+  return { ingress: service.status.loadBalancer.ingress, record };
+}
+
+/** Waits until there are VirtualIPs for exactly these. */
+async function records(...wanted: readonly string[]): Promise<void> {
+  await all.until(`records of ${wanted.join(', ')}`, async () => {
+    const { items } = await all.cluster.do('GET', '/apis/vipward.io/v1alpha1/virtualips');
+    const names = items.map((item: { metadata: { name: string } }) => item.metadata.name);
+    assert.deepEqual(names, wanted);
+    return true;
+  });
+}
+
+test('status and VirtualIP say what is announced', { skip }, async () => {
+  await all.until('both say so', async () => {
+    const { ingress, record } = await told();
+    assert.deepEqual(ingress, [{ ip: '10.77.0.100', ipMode: 'VIP' }]);
+    const spec = { address: '10.77.0.100', pool: 'lan', services: [{ namespace: 'default', name: 'web' }] };
+    assert.deepEqual(record?.spec, spec);
+    assert.equal(record?.status?.state, 'serving');
+    return true;
+  });
+  const shown = all.cluster.kubectl(['get', 'vips']);
+  assert.match(shown, /10\.77\.0\.100 +node1 +serving +default\/web/);
+});
+
+test('a controller that starts anew moves nothing and gives nobody another address', { skip }, async (t) => {
+  // Without what the cluster remembers, the first free address would be the one of the Service that is gone.
+  await all.apply('second');
+  await all.serves('10.77.0.100: TCP 80, TCP 1019', '10.77.0.101: TCP 80');
+  await all.apply('third');
+  await all.serves('10.77.0.100: TCP 80, TCP 1019', '10.77.0.101: TCP 80', '10.77.0.102: TCP 80');
+  await all.remove('second');
+  const wanted = ['10.77.0.100: TCP 80, TCP 1019', '10.77.0.102: TCP 80'];
+  await all.serves(...wanted);
+  const terms = async (): Promise<string[]> =>
+    (await all.node.status()).vips.map(({ address, term }) => `${address} ${JSON.stringify(term)}`).sort();
+  const before = await terms();
+  await records('10.77.0.100', '10.77.0.102');
+  await all.node.killController('SIGKILL');
+  all.node.startController();
+  await all.until('it rules', async () => (await all.node.controllerStatus()).vips.length === 2);
+  await all.serves(...wanted);
+  assert.deepEqual(await terms(), before);
+  t.diagnostic(`generation ${(await all.node.controllerStatus()).generation}, terms as before`);
+  await all.remove('third');
+  await all.serves('10.77.0.100: TCP 80, TCP 1019');
+  await records('10.77.0.100');
+});
+
+test('records that are lost, and the definition with them, come back, and nothing moves', {
+  skip,
+}, async () => {
+  const before = await seq();
+  await all.cluster.do('DELETE', '/apis/vipward.io/v1alpha1/virtualips/10.77.0.100');
+  await all.until('it is back', async () => (await told()).record?.status?.state === 'serving');
+  all.cluster.kubectl(['delete', '-f', crds]);
+  all.cluster.kubectl(['apply', '-f', crds]);
+  await all.until('all are back', async () => (await told()).record?.status?.state === 'serving');
+  assert.deepEqual(await all.served(), ['10.77.0.100: TCP 80, TCP 1019']);
+  assert.equal(await seq(), before);
+});
+
+test('a Service that is deleted leaves nothing behind', { skip }, async () => {
+  await all.remove('web');
+  await all.serves();
+  await records();
+  assert.doesNotMatch(all.node.run('ip address show'), /10\.77\.0\.1\d\d/);
+  assert.doesNotMatch(all.node.run('nft list ruleset'), /10\.77\.0\.1\d\d/);
+});
+
+test('by the audit log it wrote what it has to, and nothing else', { skip }, () => {
+  const writes = all.cluster
+    .audit(controllerUser)
+    .filter(({ verb }) => !['get', 'list', 'watch'].includes(verb))
+    .map(({ verb, requestURI }) => `${verb} ${requestURI.split('?')[0]}`)
+    .map((line) =>
+      line.replace(/services\/\w+\//, 'services/*/').replace(/virtualips\/[^/]+/, 'virtualips/*'),
+    );
+  const leases = '/apis/coordination.k8s.io/v1/namespaces/vipward-system/leases';
+  const records = '/apis/vipward.io/v1alpha1/virtualips';
+  const needed = [
+    ...[`create ${leases}`, `update ${leases}/vipward-controller`, `create ${records}`],
+    ...[`patch ${records}/*/status`, `delete ${records}/*`],
+    'patch /api/v1/namespaces/default/services/*/status',
+  ];
+  // An address that goes from one Service to another before its record is deleted has it changed instead.
+  const allowed = new Set([...needed, `patch ${records}/*`]);
+  assert.deepEqual(
+    [...new Set(writes)].filter((line) => !allowed.has(line)),
+    [],
+  );
+  assert.deepEqual(
+    needed.filter((line) => !writes.includes(line)),
+    [],
+  );
+});
