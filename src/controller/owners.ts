@@ -173,7 +173,7 @@ export class Owners {
     this.#outbox.flush();
   }
 
-  /** The connected nodes that may be given a VIP, with what they carry; none, if it belongs to one of them. */
+  /** The connected nodes that may be given a VIP, with their load; none, if it belongs to one of them. */
   candidates(address: Address, except: string | null = null): readonly Candidate[] {
     if (this.#input.nodes.objector(address) !== undefined) return [];
     const bytes = addressBytes(address);

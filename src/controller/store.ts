@@ -98,7 +98,8 @@ function wholeAt(value: unknown, field: string): number {
 }
 
 /**
- * Writes the records whole, beside the old ones first: a crash leaves the one or the other. Throws StateError.
+ * Writes the records whole, beside the old ones first: a crash leaves the one or the other.
+ * Throws StateError.
  */
 export async function writeRecords(dir: string, records: Records): Promise<void> {
   try {
@@ -172,7 +173,7 @@ function* entries<T>(map: ReadonlyMap<string, T>, shape: (value: T) => unknown):
 export interface StoreInput {
   readonly dir: string;
   readonly records: () => Records;
-  /** A write failed, or, with null, one went through after that. Failures of one kind in a row are said once. */
+  /** A write failed, or, with null, one went through again. Failures of one kind in a row are said once. */
   readonly onTrouble: (error: StateError | null) => void;
 }
 

@@ -13,7 +13,7 @@ export type Fields = Readonly<Record<string, unknown>>;
 /** Where a value stands, for messages: `set[3].ports[0].port`. */
 export type Path = string;
 
-/** Instead of a path where none is worked out: long lists are read so first, and again if something is wrong. */
+/** Instead of a path where none is worked out: lists are read so first, again if something is wrong. */
 export const unsaid: Path = '';
 
 export function under(path: Path, name: string): Path {

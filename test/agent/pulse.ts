@@ -64,7 +64,7 @@ export async function takePulse(node: Node, controller: FakeController): Promise
       answers.beat();
       const ownSilenceMs = Math.max(pongs.longestOwnMs, answers.longestOwnMs);
       const [silence, health, own] = [pongs.longestMs, answers.longestMs, ownSilenceMs].map(Math.round);
-      const words = `silence on the stream ${silence} ms, of /healthz ${health} ms, but for the CPU ${own} ms`;
+      const words = `silence on the stream ${silence} ms, of /healthz ${health}, but for the CPU ${own}`;
       return { words: `longest ${words}`, ownSilenceMs };
     },
   };
@@ -84,8 +84,8 @@ export interface Changes {
 }
 
 /**
- * Tells of VIPs on the node, and then of other ports of theirs, on a stream that has begun. A test that was not
- * let run for seconds is rightly taken for lost: then all of it is told again on the next stream.
+ * Tells of VIPs on the node, and then of other ports of theirs, on a stream that has begun. A test that
+ * was not let run for seconds is rightly taken for lost: then all is told again on the next stream.
  */
 export async function change(
   controller: FakeController,

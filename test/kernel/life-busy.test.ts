@@ -103,7 +103,7 @@ for (const [what, loads] of [
     changes.checkKernel(node);
     assert.equal(lost, 0);
     process.stdout.write(
-      `beside ${rounds}: ${figures.words}; ${changes.count} changes in, 0 of ${packets.sent} datagrams lost\n`,
+      `beside ${rounds}: ${figures.words}; ${changes.count} changes, 0 of ${packets.sent} packets lost\n`,
     );
     assert.ok(figures.ownSilenceMs < answerWithinMs, figures.words);
   });
