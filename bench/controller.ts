@@ -24,7 +24,8 @@ export class BenchController implements Disposable {
 
   constructor(table: readonly VirtualIp[]) {
     const records = {
-      ...{ cluster: 'bench', generation: 1, allocations: new Map(), owners: new Map(), drained: [] },
+      ...{ cluster: 'bench', generation: 1, drained: [] },
+      ...{ allocations: new Map(), former: new Map(), owners: new Map() },
     };
     this.#controller = new Controller({
       ...{ records, pools: parsePools(['bench=10.64.0.0/10']), filterByDefault: true },

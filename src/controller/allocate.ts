@@ -3,15 +3,24 @@
 
 import { type Address, type Family, familyOf } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
-import { exhausted, isNeverVip, type Outcome, wantedFamilies } from './families.ts';
+import { exhausted, type Outcome, wantedFamilies, whyNoPool, whyNoVip } from './families.ts';
 import { Free } from './free.ts';
 import { type Pool, poolOf } from './pools.ts';
-import { compareServices, RefusalReason, type ServiceManifest, type ServiceRefusal } from './service.ts';
+import {
+  compareServices,
+  haveOnePort,
+  RefusalReason,
+  type ServiceManifest,
+  type ServiceRefusal,
+} from './service.ts';
 
 export interface ServiceChanges {
   readonly set: readonly ServiceManifest[];
   readonly remove: readonly ServiceKey[];
 }
+
+/** Addresses by the Service that has them, or had them. */
+export type Allocations = ReadonlyMap<ServiceKey, readonly Address[]>;
 
 const nothing: readonly Address[] = [];
 
@@ -20,22 +29,29 @@ export class Allocator {
   readonly services: ReadonlyMap<ServiceKey, ServiceManifest>;
   readonly #services = new Map<ServiceKey, ServiceManifest>();
   readonly #assigned: Map<ServiceKey, readonly Address[]>;
+  readonly #former: Map<ServiceKey, readonly Address[]>;
   readonly #users = new Map<Address, Set<ServiceKey>>();
   readonly #refusals = new Map<ServiceKey, ServiceRefusal>();
+  readonly #free: Free;
   #pools: readonly Pool[];
-  #free: Free;
 
-  /** `remembered` are the addresses of an earlier run: a Service that comes back finds its own. */
-  constructor(pools: readonly Pool[], remembered: ReadonlyMap<ServiceKey, readonly Address[]>) {
+  /** `remembered` and `former` are those of an earlier run: a Service that comes back finds its own. */
+  constructor(pools: readonly Pool[], remembered: Allocations, former: Allocations = new Map()) {
     this.services = this.#services;
     this.#assigned = new Map(remembered);
+    this.#former = new Map(former);
     this.#pools = pools;
     this.#free = new Free(pools);
   }
 
-  /** What each Service has or had, for the record. */
-  get assigned(): ReadonlyMap<ServiceKey, readonly Address[]> {
+  /** What each Service has, or had before this start if it has not been read yet. */
+  get assigned(): Allocations {
     return this.#assigned;
+  }
+
+  /** What Services had that are refused now: theirs again, once they are not and if nobody else has it. */
+  get former(): Allocations {
+    return this.#former;
   }
 
   get refusals(): ReadonlyMap<ServiceKey, ServiceRefusal> {
@@ -72,40 +88,51 @@ export class Allocator {
     const touched = new Set<Address>();
     for (const key of remove) this.#remove(key, touched);
     // Those who have an address already choose first, or a newcomer could be given what is theirs.
-    const known = ({ key, recorded }: ServiceManifest) =>
-      this.#assigned.has(key) || recorded?.length ? 0 : 1;
+    const known = (service: ServiceManifest) => (this.#before(service).length > 0 ? 0 : 1);
     const ordered = [...set].sort((a, b) => known(a) - known(b) || compareServices(a, b));
     for (const service of ordered) this.#set(service, touched);
     this.#retry(touched);
     return touched;
   }
 
-  /** Other pools: who has an address keeps it if it still lies in one, and who was refused is asked again. */
-  setPools(pools: readonly Pool[]): ReadonlySet<Address> {
+  /** Other pools, from the next change on: until a Service is applied again it keeps what it has. */
+  usePools(pools: readonly Pool[]): void {
     this.#pools = pools;
-    this.#free = new Free(pools);
-    return this.apply({ set: [...this.#services.values()], remove: [] });
+    this.#free.usePools(pools);
+  }
+
+  /** What would become of a Service if it were applied now. Changes nothing. */
+  outcomeOf(service: ServiceManifest): Outcome {
+    if (service.refusal !== null) return { refusal: service.refusal };
+    return this.#assign(service, this.#before(service));
+  }
+
+  #before({ key, recorded }: ServiceManifest): readonly Address[] {
+    return this.#assigned.get(key) ?? this.#former.get(key) ?? recorded ?? nothing;
   }
 
   #remove(key: ServiceKey, touched: Set<Address>): void {
     this.#release(key, this.#assigned.get(key) ?? nothing, touched);
     this.#services.delete(key);
     this.#assigned.delete(key);
+    this.#former.delete(key);
     this.#refusals.delete(key);
   }
 
   #set(service: ServiceManifest, touched: Set<Address>): void {
     const { key } = service;
-    const before = this.#assigned.get(key) ?? service.recorded ?? nothing;
+    const before = this.#before(service);
+    const outcome = this.outcomeOf(service);
     this.#services.set(key, service);
-    const outcome = service.refusal === null ? this.#assign(service, before) : { refusal: service.refusal };
     if ('refusal' in outcome) {
       this.#refusals.set(key, outcome.refusal);
       this.#release(key, before, touched);
       this.#assigned.delete(key);
+      if (before.length > 0) this.#former.set(key, before);
       return;
     }
     this.#refusals.delete(key);
+    this.#former.delete(key);
     const kept = outcome.addresses;
     this.#release(
       key,
@@ -148,7 +175,7 @@ export class Allocator {
   #assign(service: ServiceManifest, before: readonly Address[]): Outcome {
     const pools =
       service.pool === null ? this.#pools : this.#pools.filter(({ name }) => name === service.pool);
-    if (pools.length === 0) return this.#noPool(service);
+    if (pools.length === 0) return { refusal: whyNoPool(service, this.#pools) };
     for (const address of service.addresses) {
       const refusal = this.#whyNot(service, address, pools);
       if (refusal !== null) return { refusal };
@@ -171,28 +198,10 @@ export class Allocator {
     return { addresses };
   }
 
-  #noPool(service: ServiceManifest): Outcome {
-    const names = this.#pools.map(({ name }) => name).join(', ');
-    const message =
-      service.pool === null
-        ? 'no pool is configured: give --pool NAME=RANGE'
-        : `pool ${JSON.stringify(service.pool)} is not one of: ${names || 'none'}; add it with --pool`;
-    return { refusal: { reason: RefusalReason.OutsidePool, message } };
-  }
-
   /** Why a Service may not have the address it asks for, or null. */
   #whyNot(service: ServiceManifest, address: Address, pools: readonly Pool[]): ServiceRefusal | null {
-    if (isNeverVip(address)) {
-      return {
-        reason: RefusalReason.Forbidden,
-        message: `${address} is loopback, multicast or link-local: no VIP`,
-      };
-    }
-    if (poolOf(pools, address) === undefined) {
-      const names = pools.map(({ name }) => name).join(', ');
-      const message = `${address} is in no range of ${names}: widen --pool or ask for another`;
-      return { reason: RefusalReason.OutsidePool, message };
-    }
+    const refusal = whyNoVip(address, pools);
+    if (refusal !== null) return refusal;
     const holder = this.#objector(service, address);
     if (holder === null) return null;
     const message = `${address} belongs to ${holder.key}: give both one vipward.io/sharing-key`;
@@ -222,23 +231,10 @@ export class Allocator {
         fits(address) &&
         this.isUsed(address) &&
         this.#objector(service, address) === null &&
-        !this.#collides(service, address)
+        !this.usersOf(address).some((other) => other.key !== service.key && haveOnePort(other, service))
       );
     });
     return shared ?? this.#free.find(family, pools, (address) => this.#users.has(address));
-  }
-
-  #collides(service: ServiceManifest, address: Address): boolean {
-    return this.usersOf(address).some((other) => {
-      return (
-        other.key !== service.key &&
-        other.ports.some((port) =>
-          service.ports.some((own) => {
-            return own.port === port.port && own.protocol === port.protocol;
-          }),
-        )
-      );
-    });
   }
 }
 

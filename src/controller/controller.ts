@@ -11,7 +11,7 @@ import { Latency } from './latency.ts';
 import { Nodes } from './nodes.ts';
 import { Owners } from './owners.ts';
 import type { Pool } from './pools.ts';
-import type { Records } from './store.ts';
+import type { Records } from './records.ts';
 import { Table } from './table.ts';
 
 export interface ControllerInput {
@@ -51,7 +51,7 @@ export class Controller {
     for (const name of this.drained) this.nodes.at(name).isDrained = true;
     this.latency = new Latency(input.nowMs);
     this.#pools = pools;
-    this.#allocator = new Allocator(pools, records.allocations);
+    this.#allocator = new Allocator(pools, records.allocations, records.former);
     this.owners = new Owners({
       nodes: this.nodes,
       rules: this.rules,
@@ -95,6 +95,7 @@ export class Controller {
       cluster: this.cluster,
       generation: this.#generation,
       allocations: this.allocator.assigned,
+      former: this.allocator.former,
       owners: this.owners.all,
       drained: [...this.drained],
     };
@@ -105,9 +106,10 @@ export class Controller {
     this.#follow(this.allocator.apply(changes));
   }
 
-  setPools(pools: readonly Pool[]): void {
+  /** Other pools, for what is applied from now on: Services that have addresses are to be applied again. */
+  usePools(pools: readonly Pool[]): void {
     this.#pools = pools;
-    this.#follow(this.allocator.setPools(pools));
+    this.#allocator.usePools(pools);
   }
 
   /** The first reading that is believed: VIPs of the records that nobody asks for any more go now. */

@@ -4,10 +4,11 @@ import type { Log } from '../process/log.ts';
 import type { ControllerConfig, SourceConfig } from './config.ts';
 import { Controller } from './controller.ts';
 import { Readings, type ReadingsInput } from './readings.ts';
+import { readRecords, stateFile, writeRecords } from './records.ts';
 import type { Problem } from './service.ts';
 import { FileSource } from './sources/files.ts';
 import { type Status, statusOf } from './status.ts';
-import { readRecords, Store, stateFile, writeRecords } from './store.ts';
+import { Store } from './store.ts';
 
 export interface CoreInput {
   readonly log: Log;

@@ -3,7 +3,7 @@
 
 import { type Address, type Family, familyOf } from '../state/address.ts';
 import type { Free } from './free.ts';
-import type { Pool } from './pools.ts';
+import { type Pool, poolOf } from './pools.ts';
 import { RefusalReason, type ServiceManifest, type ServiceRefusal } from './service.ts';
 
 /** The addresses a Service has, or why it has none. */
@@ -28,13 +28,36 @@ export function wantedFamilies({ addresses, wish }: ServiceManifest, free: Free)
 }
 
 export function exhausted(family: Family, pools: readonly Pool[]): Outcome {
-  const names = pools.map(({ name }) => name).join(', ') || 'none';
-  const message = `no free IPv${family} address in ${names}: widen --pool or remove a Service`;
+  const message = `no free IPv${family} address in ${namesOf(pools)}: widen --pool or remove a Service`;
   return { refusal: { reason: RefusalReason.PoolExhausted, message } };
 }
 
+/** Why a Service has no pool to choose from. */
+export function whyNoPool({ pool }: ServiceManifest, all: readonly Pool[]): ServiceRefusal {
+  const message =
+    pool === null
+      ? 'no pool is configured: give --pool NAME=RANGE'
+      : `pool ${JSON.stringify(pool)} is not one of: ${namesOf(all)}; add it with --pool`;
+  return { reason: RefusalReason.OutsidePool, message };
+}
+
+/** Why nobody may have the address from these pools, or null. */
+export function whyNoVip(address: Address, pools: readonly Pool[]): ServiceRefusal | null {
+  if (isNeverVip(address)) {
+    const message = `${address} is loopback, multicast or link-local: no VIP`;
+    return { reason: RefusalReason.Forbidden, message };
+  }
+  if (poolOf(pools, address) !== undefined) return null;
+  const message = `${address} is in no range of ${namesOf(pools)}: widen --pool or ask for another`;
+  return { reason: RefusalReason.OutsidePool, message };
+}
+
+function namesOf(pools: readonly Pool[]): string {
+  return pools.map(({ name }) => name).join(', ') || 'none';
+}
+
 /** Addresses that no network can deliver to one node: whatever the pools say, they are never held. */
-export function isNeverVip(address: Address): boolean {
+function isNeverVip(address: Address): boolean {
   if (familyOf(address) === 6) return /^(::1?$|ff|fe[89ab])/.test(address);
   return /^(0|127|169\.254|22[4-9]|23\d|255)\./.test(address);
 }

@@ -4,14 +4,17 @@ import type { Address, Family } from '../state/address.ts';
 import { Cursor, type Pool } from './pools.ts';
 
 export class Free {
-  readonly #cursors: ReadonlyMap<string, readonly Cursor[]>;
+  #cursors: ReadonlyMap<string, readonly Cursor[]>;
   readonly #shared = new Map<string, Set<Address>>();
   #released = false;
 
   constructor(pools: readonly Pool[]) {
-    this.#cursors = new Map(
-      pools.map(({ name, ranges }) => [name, ranges.map((range) => new Cursor(range))]),
-    );
+    this.#cursors = cursorsOf(pools);
+  }
+
+  /** Other pools: what is shared stays shared. */
+  usePools(pools: readonly Pool[]): void {
+    this.#cursors = cursorsOf(pools);
   }
 
   has(family: Family): boolean {
@@ -50,4 +53,8 @@ export class Free {
   sharedBy(key: string | null): readonly Address[] {
     return key === null ? [] : [...(this.#shared.get(key) ?? [])];
   }
+}
+
+function cursorsOf(pools: readonly Pool[]): ReadonlyMap<string, readonly Cursor[]> {
+  return new Map(pools.map(({ name, ranges }) => [name, ranges.map((range) => new Cursor(range))]));
 }

@@ -2,7 +2,7 @@
 // Pure.
 
 import type { Address } from '../state/address.ts';
-import type { ServiceKey } from '../state/service.ts';
+import type { Allocations } from './allocate.ts';
 
 /** How long a removal of most VIPs waits before it is looked at again. */
 export const massRemovalWaitMs = 30_000;
@@ -10,20 +10,19 @@ export const massRemovalWaitMs = 30_000;
 /** Removals up to this many VIPs are an everyday matter, however few there are. */
 export const massRemovalFew = 10;
 
-/** The VIPs that nobody would use any more without these Services. */
+/** How many VIPs nobody would use any more if these Services had what `after` says of them, and no other. */
 export function vipsLost(
-  removed: ReadonlySet<ServiceKey>,
-  assigned: ReadonlyMap<ServiceKey, readonly Address[]>,
+  after: Allocations,
+  assigned: Allocations,
 ): { readonly lost: number; readonly all: number } {
   const all = new Set<Address>();
   const kept = new Set<Address>();
   for (const [key, addresses] of assigned) {
-    for (const address of addresses) {
-      all.add(address);
-      if (!removed.has(key)) kept.add(address);
-    }
+    for (const address of addresses) all.add(address);
+    for (const address of after.get(key) ?? addresses) kept.add(address);
   }
-  return { lost: all.size - kept.size, all: all.size };
+  for (const addresses of after.values()) for (const address of addresses) kept.add(address);
+  return { lost: all.difference(kept).size, all: all.size };
 }
 
 export function isMassRemoval({ lost, all }: { readonly lost: number; readonly all: number }): boolean {

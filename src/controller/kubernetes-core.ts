@@ -6,6 +6,7 @@ import type { ControllerConfig } from './config.ts';
 import { Controller } from './controller.ts';
 import { type Core, type CoreInput, makeReadings, nowMs } from './core.ts';
 import type { Readings } from './readings.ts';
+import type { Records } from './records.ts';
 import type { Problem, ServiceManifest } from './service.ts';
 import type { ReadingChanges } from './sources/catalog.ts';
 import { findAccess } from './sources/kubernetes/access.ts';
@@ -19,7 +20,6 @@ import { KubernetesSource } from './sources/kubernetes/source.ts';
 import { allocationsOf } from './sources/kubernetes/virtual-ip.ts';
 import { Writes } from './sources/kubernetes/writes.ts';
 import { type ClusterRole, type Status, statusOf } from './status.ts';
-import type { Records } from './store.ts';
 
 /** Another process rules: this one has no state that could be trusted any more, and ends. */
 export class DeposedError extends Error {
@@ -30,6 +30,7 @@ const noRecords: Records = {
   cluster: '',
   generation: 0,
   allocations: new Map(),
+  former: new Map(),
   owners: new Map(),
   drained: [],
 };

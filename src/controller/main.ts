@@ -9,8 +9,8 @@ import { UsageError } from '../process/usage.ts';
 import { readVersion } from '../process/version.ts';
 import { controllerConfig, controllerOptions } from './config.ts';
 import { DeposedError } from './kubernetes-core.ts';
+import { StateError } from './records.ts';
 import { startController } from './run.ts';
-import { StateError } from './store.ts';
 
 const about = `Reads Services from manifests, gives each a VIP from a pool, places each VIP on a node, and
 streams the result to the agents.`;

@@ -5,7 +5,7 @@ import type { Address } from '../state/address.ts';
 import { compareTerms, type Term } from '../state/term.ts';
 import type { Node, Nodes } from './nodes.ts';
 import type { Outbox } from './outbox.ts';
-import type { Owner } from './store.ts';
+import type { Owner } from './records.ts';
 
 /** How a move ended: done, or why not. */
 export type MoveResult = { readonly term: Term } | { readonly failed: string };

@@ -5,7 +5,7 @@ import type { HeldVip, Hello, Refusal, TableName } from '../protocol/messages.ts
 import { type Address, addressBytes } from '../state/address.ts';
 import { compareTerms, type Term } from '../state/term.ts';
 import { Reach } from './place.ts';
-import type { Owner } from './store.ts';
+import type { Owner } from './records.ts';
 import type { AgentStream } from './stream.ts';
 import { Table } from './table.ts';
 

@@ -9,7 +9,7 @@ import { Moves } from './moves.ts';
 import type { Node, Nodes } from './nodes.ts';
 import { Outbox } from './outbox.ts';
 import { type Candidate, chooseNode } from './place.ts';
-import type { Owner } from './store.ts';
+import type { Owner } from './records.ts';
 import type { Table } from './table.ts';
 
 export interface OwnersInput {

@@ -1,10 +1,12 @@
 // Between what a source reads and what the controller believes: the first reading must be whole, and one that
 // takes most VIPs away must be seen twice.
 
+import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
 import type { ServiceChanges } from './allocate.ts';
 import type { Controller } from './controller.ts';
 import { isMassRemoval, massRemovalFew, massRemovalWaitMs, vipsLost } from './guard.ts';
+import type { Pool } from './pools.ts';
 import type { ServiceManifest } from './service.ts';
 
 /** What a source has read so far. */
@@ -31,11 +33,14 @@ export interface MassRemoval {
   readonly secondsLeft: number;
 }
 
+/** Services as they were read last, null for one that is gone. */
+type Pending = ReadonlyMap<ServiceKey, ServiceManifest | null>;
+
 export class Readings {
   readonly #input: ReadingsInput;
   readonly #waitMs: number;
-  /** Services that are gone and whose removal is not believed yet. */
-  readonly #held = new Set<ServiceKey>();
+  /** What is not believed yet: Services that would lose addresses by what they say now, null if gone. */
+  #held: Pending = new Map();
   #deadlineMs: number | null = null;
   #timer: NodeJS.Timeout | undefined;
   #mode: 'wait' | 'now';
@@ -76,28 +81,24 @@ export class Readings {
   }
 
   /** Follows a change of the source. */
-  follow(changes: ServiceChanges, isComplete: boolean): void {
-    const { controller } = this.#input;
+  follow({ set, remove }: ServiceChanges, isComplete: boolean): void {
     this.#isComplete = isComplete;
-    if (!controller.isPublished) {
+    if (!this.#input.controller.isPublished) {
       this.#first(isComplete);
       return;
     }
-    for (const { key } of changes.set) this.#held.delete(key);
-    if (changes.remove.length === 0 && this.#held.size === 0) {
-      this.#stopWaiting();
-      if (changes.set.length > 0) controller.apply(changes);
-      return;
-    }
-    for (const key of changes.remove) this.#held.add(key);
-    if (this.#mustWait()) {
-      if (changes.set.length > 0) controller.apply({ set: changes.set, remove: [] });
-      this.#wait();
-    } else {
-      const remove = [...this.#held];
-      this.#stopWaiting();
-      controller.apply({ set: changes.set, remove });
-    }
+    const pending = new Map(this.#held);
+    for (const key of remove) pending.set(key, null);
+    for (const service of set) pending.set(service.key, service);
+    this.#settle(pending);
+  }
+
+  /** Other pools: whoever has an address that lies in none of them any more would lose it. */
+  usePools(pools: readonly Pool[]): void {
+    const { controller } = this.#input;
+    controller.usePools(pools);
+    if (controller.isPublished) this.#settle(new Map([...controller.allocator.services, ...this.#held]));
+    else this.#first(this.#isComplete);
   }
 
   dispose(): void {
@@ -107,22 +108,41 @@ export class Readings {
   #first(isComplete: boolean): void {
     if (!isComplete || this.unreadable().length > 0) return;
     this.#wasReadWhole = true;
-    this.#held.clear();
     const { controller, truth } = this.#input;
-    for (const key of controller.allocator.assigned.keys()) if (!truth.services.has(key)) this.#held.add(key);
-    if (this.#mustWait()) this.#wait();
+    const gone = controller.allocator.assigned.keys().filter((key) => !truth.services.has(key));
+    const pending: Pending = new Map([...gone.map((key) => [key, null] as const), ...truth.services]);
+    this.#held = this.#losing(pending);
+    if (this.#held.size > 0) this.#wait();
     else this.#believe();
   }
 
-  #mustWait(): boolean {
-    if (this.#mode === 'now') return false;
-    const { assigned } = this.#input.controller.allocator;
+  /** Applies what may be believed at once, and keeps the rest for the second reading. */
+  #settle(pending: Pending): void {
+    const losing = this.#losing(pending);
+    this.#apply([...pending].filter(([key]) => !losing.has(key)));
+    if (losing.size === 0) this.#stopWaiting();
+    this.#held = losing;
+    if (losing.size > 0) this.#wait();
+  }
+
+  /** Those who would lose addresses, if most VIPs would go with them; else none. */
+  #losing(pending: Pending): Pending {
+    const { allocator } = this.#input.controller;
+    const { assigned } = allocator;
     let most = 0;
-    for (const key of this.#held) most += assigned.get(key)?.length ?? 0;
-    if (most <= massRemovalFew) return false;
-    const loss = vipsLost(this.#held, assigned);
+    for (const key of pending.keys()) most += assigned.get(key)?.length ?? 0;
+    if (this.#mode === 'now' || most <= massRemovalFew) return new Map();
+    const after = new Map<ServiceKey, readonly Address[]>();
+    for (const [key, service] of pending) {
+      const outcome = service === null ? noAddress : allocator.outcomeOf(service);
+      after.set(key, 'addresses' in outcome ? outcome.addresses : []);
+    }
+    const loss = vipsLost(after, assigned);
+    if (!isMassRemoval(loss)) return new Map();
     this.#lost = loss.lost;
-    return isMassRemoval(loss);
+    const loses = ([key]: readonly [ServiceKey, unknown]) =>
+      assigned.get(key)?.some((address) => after.get(key)?.includes(address) !== true) === true;
+    return new Map([...pending].filter(loses));
   }
 
   #wait(): void {
@@ -142,20 +162,31 @@ export class Readings {
 
   #believe(): void {
     const { controller, truth } = this.#input;
-    const remove = [...this.#held].filter((key) => !truth.services.has(key));
+    const held = [...this.#held];
     this.#stopWaiting();
-    if (controller.isPublished) controller.apply({ set: [], remove });
+    if (controller.isPublished) this.#apply(held);
     else {
+      const remove = held.flatMap(([key, service]) => (service === null ? [key] : []));
       controller.publish({ set: [...truth.services.values()], remove });
       this.#input.onPublished();
     }
   }
 
+  #apply(changes: readonly (readonly [ServiceKey, ServiceManifest | null])[]): void {
+    if (changes.length === 0) return;
+    this.#input.controller.apply({
+      set: changes.flatMap(([, service]) => (service === null ? [] : [service])),
+      remove: changes.flatMap(([key, service]) => (service === null ? [key] : [])),
+    });
+  }
+
   #stopWaiting(): void {
     clearTimeout(this.#timer);
-    this.#held.clear();
+    this.#held = new Map();
     if (this.#deadlineMs === null) return;
     this.#deadlineMs = null;
     this.#input.onMassRemoval(null);
   }
 }
+
+const noAddress = { addresses: [] as readonly Address[] };

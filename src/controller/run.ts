@@ -98,7 +98,7 @@ export async function startController(config: ControllerConfig, given: RunInput)
     core.readings.mode = changed.massRemoval;
     if (samePools(changed.pools, pools)) return;
     pools = changed.pools;
-    controller.setPools(pools);
+    core.readings.usePools(pools);
   };
   return { url, controller, status, done, follow };
 }

@@ -67,6 +67,20 @@ export function compareServices(a: ServiceManifest, b: ServiceManifest): number 
   return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
 }
 
+/** True if both declare one port: on one VIP only the first of them could have it. */
+export function haveOnePort(a: ServiceManifest, b: ServiceManifest): boolean {
+  return a.ports.some(({ port, protocol }) => {
+    return b.ports.some((other) => other.port === port && other.protocol === protocol);
+  });
+}
+
+/** True if a Service may be given other addresses, or none, because of what it says now. */
+export function asksOtherwise(before: ServiceManifest, now: ServiceManifest): boolean {
+  const asked = ({ addresses, pool, sharingKey, wish, refusal }: ServiceManifest) =>
+    JSON.stringify([addresses, pool, sharingKey, wish, refusal]);
+  return before !== now && asked(before) !== asked(now);
+}
+
 /** A place in a source that cannot be used as it stands. */
 export interface Problem {
   readonly file: string;

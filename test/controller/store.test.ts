@@ -8,10 +8,10 @@ import {
   type Records,
   readRecords,
   StateError,
-  Store,
   stateFile,
   writeRecords,
-} from '../../src/controller/store.ts';
+} from '../../src/controller/records.ts';
+import { Store } from '../../src/controller/store.ts';
 import type { Address } from '../../src/state/address.ts';
 import type { ServiceKey } from '../../src/state/service.ts';
 import { folder, runningController, service, untilStatus } from './fixture.ts';
@@ -25,6 +25,7 @@ function recordsOf(count: number): Records {
     cluster: 'a cluster',
     generation: 7,
     allocations: new Map(indexes.map((index) => [`demo/s${index}` as ServiceKey, [address(index)]])),
+    former: new Map([['demo/wrong' as ServiceKey, ['10.1.0.1' as Address]]]),
     owners: new Map(
       indexes.map((index) => [address(index), { node: 'n1', term: { generation: 7, n: index } }]),
     ),
@@ -39,6 +40,14 @@ test('records of any size are read as they were written', async (t) => {
     deepEqual(await readRecords(dir), recordsOf(count));
     deepEqual(readdirSync(dir), ['controller.json']);
   }
+});
+
+test('records of before there were former addresses are read, and have none', async (t) => {
+  const dir = folder(t);
+  await writeRecords(dir, recordsOf(1));
+  const text = readFileSync(stateFile(dir), 'utf8');
+  writeFileSync(stateFile(dir), text.replace(/"former":\{[^}]*\},/, ''));
+  deepEqual(await readRecords(dir), { ...recordsOf(1), former: new Map() });
 });
 
 test('a new folder is a new cluster, and two of them are two', async (t) => {

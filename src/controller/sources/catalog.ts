@@ -2,7 +2,7 @@
 // alone.
 
 import type { ServiceKey } from '../../state/service.ts';
-import type { Problem, ServiceManifest } from '../service.ts';
+import { asksOtherwise, type Problem, type ServiceManifest } from '../service.ts';
 import type { DocumentFacts } from './manifest.ts';
 
 /** The Services that are new or say something else, and those that are gone. */
@@ -52,17 +52,17 @@ export class Catalog {
     return this.#files.values().every(({ wasRead }) => wasRead);
   }
 
-  /** How many Services a file had when it was last read. */
-  countOf(file: string): number {
-    return this.#files.get(file)?.entries.size ?? 0;
-  }
-
-  /** The keys that a new reading of a file would take away from it. */
+  /** True if a new reading of a file may cost Services their addresses: they are gone, or ask for others. */
   loses(file: string, documents: readonly DocumentFacts[]): boolean {
     const { entries } = this.#files.get(file) ?? unread;
     let kept = 0;
     for (const { services, invalid } of documents) {
-      for (const { key } of services) if (entries.has(key)) kept++;
+      for (const service of services) {
+        const known = entries.get(service.key);
+        if (known === undefined) continue;
+        if (known.service !== null && asksOtherwise(known.service, service)) return true;
+        kept++;
+      }
       for (const { key } of invalid) if (entries.has(key)) kept++;
     }
     return kept < entries.size;

@@ -6,6 +6,7 @@ import { type FSWatcher, watch } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { ServiceKey } from '../../state/service.ts';
+import type { ServiceManifest } from '../service.ts';
 import { Catalog, type ReadingChanges } from './catalog.ts';
 import { type DocumentCache, DocumentError, parseFile } from './documents.ts';
 import { readStable } from './stable-file.ts';
@@ -19,8 +20,8 @@ export interface FileSourceInput {
 }
 
 /**
- * How long a reading that takes Services away must stay the same before it is believed: a file may be half
- * written.
+ * How long a reading that takes Services or their addresses away must stay the same before it is believed: a
+ * file may be half written, and the next one be about to say the same.
  */
 const confirmMs = 100;
 /** Files that go one after another are waited for together, for at most as long as this. */
@@ -45,8 +46,8 @@ export class FileSource {
   /** Files that would take Services away, the stamp they had when they were seen so, and since when. */
   readonly #suspects = new Map<string, { readonly stamp: string; readonly sinceMs: number }>();
   #confirmation: { readonly firstMs: number; timer: NodeJS.Timeout } | undefined;
-  /** Services that files of the reading under way no longer have: an emptied folder is one removal. */
-  #gone: ServiceKey[] = [];
+  /** What the reading under way has found: a folder that was emptied, or rewritten, is one change. */
+  #found: { readonly set: ServiceManifest[]; readonly remove: ServiceKey[] } = { set: [], remove: [] };
   #rescanDue = true;
   #running: Promise<void> | undefined;
   #watcher: FSWatcher | undefined;
@@ -97,11 +98,7 @@ export class FileSource {
         // complete.
         if (!this.#rescanDue && this.#due.size === 0) {
           this.#wasScanned = this.#watcher !== undefined;
-          const { services } = this.catalog;
-          // One that another file has by now has only moved.
-          const remove = this.#gone.filter((key) => !services.has(key));
-          this.#gone = [];
-          this.#report({ set: [], remove });
+          this.#report();
         }
       } catch (error) {
         this.#input.onError(error);
@@ -110,12 +107,17 @@ export class FileSource {
   }
 
   #follow({ set, remove }: ReadingChanges): void {
-    this.#gone.push(...remove);
-    if (set.length > 0) this.#report({ set, remove: [] });
+    this.#found.set.push(...set);
+    this.#found.remove.push(...remove);
   }
 
-  #report(changes: ReadingChanges): void {
-    this.#input.onReading(changes, this.#wasScanned && this.catalog.isComplete);
+  #report(): void {
+    const { services, isComplete } = this.catalog;
+    // One that another file has by now has only moved, and one that was found twice is what it is now.
+    const set = new Set(this.#found.set.flatMap(({ key }) => services.get(key) ?? []));
+    const remove = this.#found.remove.filter((key) => !services.has(key));
+    this.#found = { set: [], remove: [] };
+    this.#input.onReading({ set: [...set], remove }, this.#wasScanned && isComplete);
   }
 
   /** Finds the files there are. A path that is missing is a problem, never an empty truth. */

@@ -1,0 +1,204 @@
+// Empty truth: a reading, or a change of the pools, that takes most VIPs away is believed when it is seen
+// twice.
+
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import {
+  type ControllerSetup,
+  configOf,
+  folder,
+  runningController,
+  service,
+  type TestController,
+  untilStatus,
+} from './fixture.ts';
+import { agentOf, type TestAgent } from './test-agent.ts';
+
+const limit = { timeout: 20_000 };
+const twenty = Array.from({ length: 20 }, (_, index) => service(`s${index}`));
+
+test('a reading that takes most VIPs away waits for a second one', limit, async (t) => {
+  const timing = { massRemovalWaitMs: 400 };
+  const running = await runningController(t, { files: { 'a.yaml': twenty.join('---\n') }, timing });
+  const agent = agentOf(t, running, 'n1');
+  await agent.until(({ placements }) => placements.size === 20);
+  running.write('a.yaml', service('s0', { ports: [81] }));
+  await agent.until(({ rules }) => [...rules.values()].some(({ ports }) => ports[0]?.port === 81));
+  const { massRemoval, reason } = running.status();
+  deepEqual([massRemoval?.vips, reason], [19, 'MassRemoval']);
+  ok((massRemoval?.secondsLeft ?? 0) >= 0);
+  equal(agent.rules.size, 20);
+  await agent.until(({ rules }) => rules.size === 1);
+  equal(running.status().massRemoval, null);
+});
+
+test('a mass removal that was a mistake removes nothing', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': twenty.join('---\n') } });
+  const agent = agentOf(t, running, 'n1');
+  await agent.until(({ placements }) => placements.size === 20);
+  running.write('a.yaml', '# oops\n');
+  await untilStatus(running, ({ massRemoval }) => massRemoval?.vips === 20);
+  running.write('a.yaml', twenty.join('---\n'));
+  await untilStatus(running, ({ massRemoval }) => massRemoval === null);
+  equal(
+    agent.heard.some((message) => message.type === 'delta' && message.remove.length > 0),
+    false,
+  );
+});
+
+test('a restart with an emptied folder says no synced before a second reading agrees', limit, async (t) => {
+  const [services, stateDir] = [folder(t), folder(t)];
+  const running = await runningController(t, {
+    services,
+    stateDir,
+    files: { 'a.yaml': twenty.join('---\n') },
+  });
+  const agent = agentOf(t, running, 'n1');
+  await untilStatus(
+    running,
+    ({ vips }) => vips.length === 20 && vips.every(({ state }) => state === 'serving'),
+  );
+  await agent.close();
+  await running.stop();
+  rmSync(join(services, 'a.yaml'));
+  const timing = { massRemovalWaitMs: 400 };
+  const again = await runningController(t, { services, stateDir, timing });
+  const back = agentOf(t, again, 'n1', { hello: { rules: agent.digest('rules') } });
+  await back.until(({ heard }) => heard.some(({ type }) => type === 'welcome'));
+  deepEqual([again.status().massRemoval?.vips, again.status().synced, back.seq.rules], [20, false, null]);
+  equal((await fetch(`${again.url}/readyz`)).status, 503);
+  await back.synced();
+  equal(back.rules.size, 0);
+});
+
+test('--mass-removal now believes at once', limit, async (t) => {
+  const argv = ['--mass-removal', 'now'];
+  const running = await runningController(t, { files: { 'a.yaml': twenty.join('---\n') }, argv });
+  const agent = agentOf(t, running, 'n1');
+  await agent.until(({ placements }) => placements.size === 20);
+  running.write('a.yaml', '# all gone\n');
+  await agent.until(({ rules }) => rules.size === 0);
+});
+
+const elsewhere = { 'vipward.io/pool': 'nowhere' };
+const twentyElsewhere = Array.from({ length: 20 }, (_, index) =>
+  service(`s${index}`, { annotations: elsewhere }),
+);
+
+/** A controller whose twenty VIPs are served. */
+async function serving(
+  t: TestContext,
+  setup: ControllerSetup = {},
+): Promise<{ running: TestController; agent: TestAgent }> {
+  const running = await runningController(t, { files: { 'a.yaml': twenty.join('---\n') }, ...setup });
+  const agent = agentOf(t, running, 'n1');
+  await untilStatus(
+    running,
+    ({ vips }) => vips.length === 20 && vips.every(({ state }) => state === 'serving'),
+  );
+  return { running, agent };
+}
+
+function addressesOf({ controller }: TestController): Record<string, readonly string[]> {
+  return Object.fromEntries(controller.allocator.assigned);
+}
+
+/** Another --pool, as from a config file that changed. */
+async function repool(running: TestController, range: string): Promise<void> {
+  running.follow(await configOf(['--services', running.services, '--pool', `p=${range}`]));
+}
+
+function hasRemoved({ heard }: TestAgent): boolean {
+  return heard.some((message) => message.type === 'delta' && message.remove.length > 0);
+}
+
+test(
+  'annotations that would cost most Services their VIPs wait, and others do not wait with them',
+  limit,
+  async (t) => {
+    const { running, agent } = await serving(t, { timing: { massRemovalWaitMs: 700 } });
+    running.write('a.yaml', ...twentyElsewhere, service('new', { ports: [81] }));
+    await agent.until(({ rules }) => rules.size === 21);
+    deepEqual([running.status().massRemoval?.vips, running.status().reason], [20, 'MassRemoval']);
+    equal(hasRemoved(agent), false);
+    await agent.until(({ rules }) => rules.size === 1);
+    deepEqual([running.status().massRemoval, running.status().refused.length], [null, 20]);
+  },
+);
+
+test('files that change one after another are one change', limit, async (t) => {
+  const files = Object.fromEntries(twenty.map((text, index) => [`s${index}.yaml`, text]));
+  const { running, agent } = await serving(t, { files });
+  for (const [index, text] of twentyElsewhere.entries()) {
+    running.write(`s${index}.yaml`, text);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  await untilStatus(running, ({ massRemoval }) => massRemoval?.vips === 20);
+  equal(hasRemoved(agent), false);
+});
+
+test('annotations that were a mistake remove nothing', limit, async (t) => {
+  const { running, agent } = await serving(t);
+  const before = addressesOf(running);
+  running.write('a.yaml', ...twentyElsewhere);
+  await untilStatus(running, ({ massRemoval }) => massRemoval?.vips === 20);
+  running.write('a.yaml', ...twenty);
+  await untilStatus(running, ({ massRemoval }) => massRemoval === null);
+  deepEqual([hasRemoved(agent), running.status().refused, addressesOf(running)], [false, [], before]);
+});
+
+test(
+  'pools without most of the VIPs wait for a second reading, and pools put back remove nothing',
+  limit,
+  async (t) => {
+    const { running, agent } = await serving(t, { timing: { massRemovalWaitMs: 700 } });
+    const before = addressesOf(running);
+    await repool(running, '10.77.0.10-10.77.0.50');
+    equal(running.status().massRemoval?.vips, 20);
+    await repool(running, '10.77.0.100-10.77.0.199');
+    equal(running.status().massRemoval, null);
+    deepEqual([hasRemoved(agent), addressesOf(running)], [false, before]);
+    await repool(running, '10.77.0.10-10.77.0.50');
+    running.write('b.yaml', service('new'));
+    await agent.until(({ rules }) => rules.size === 21);
+    equal(running.status().massRemoval?.vips, 20);
+    await agent.until(
+      ({ rules }) => rules.size === 21 && [...rules.keys()].every((key) => /\.\d\d$/.test(key)),
+    );
+  },
+);
+
+test(
+  'a start with pools that have none of the VIPs says nothing before a second reading agrees',
+  limit,
+  async (t) => {
+    const [services, stateDir] = [folder(t), folder(t)];
+    const { running } = await serving(t, { services, stateDir });
+    const before = addressesOf(running);
+    await running.stop();
+    const argv = ['--pool', 'p=10.77.0.10-10.77.0.50'];
+    const again = await runningController(t, { services, stateDir, argv });
+    deepEqual([again.status().massRemoval?.vips, again.status().synced], [20, false]);
+    await repool(again, '10.77.0.100-10.77.0.199');
+    deepEqual([again.status().synced, addressesOf(again)], [true, before]);
+  },
+);
+
+test('a Service that was refused is given its address again, also after a restart', limit, async (t) => {
+  const [services, stateDir] = [folder(t), folder(t)];
+  const files = { 'a.yaml': service('a'), 'b.yaml': service('b') };
+  const running = await runningController(t, { services, stateDir, files });
+  const [one, two] = ['a', 'b'].map((name) => service(name, { annotations: elsewhere }));
+  running.write('a.yaml', one ?? '');
+  running.write('b.yaml', two ?? '');
+  await untilStatus(running, ({ refused, vips }) => refused.length === 2 && vips.length === 0);
+  running.write('b.yaml', service('b'));
+  await untilStatus(running, ({ vips }) => vips[0]?.address === '10.77.0.101');
+  await running.stop();
+  const again = await runningController(t, { services, stateDir });
+  again.write('a.yaml', service('a'));
+  await untilStatus(again, ({ vips }) => vips.length === 2);
+  deepEqual(addressesOf(again), { 'demo/a': ['10.77.0.100'], 'demo/b': ['10.77.0.101'] });
+});
