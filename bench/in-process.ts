@@ -42,7 +42,14 @@ export class InProcess {
     const log = createLog('error', openLogDestination(2), { component: 'agent' });
     // No controller is looked for: what it would say is said below.
     const alone = { ...config, values: { ...config.values, controller: [] } };
-    return new InProcess(await startAgent(alone, { native: loadNative(), log, version: 'bench' }));
+    return new InProcess(
+      await startAgent(alone, {
+        native: loadNative(),
+        log,
+        logDestination: { dropped: 0 },
+        version: 'bench',
+      }),
+    );
   }
 
   /** Milliseconds from the first typed message to the ack of the whole table. */

@@ -6,7 +6,7 @@ import { mkdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { Kernel } from '../host/kernel.ts';
 import type { Native } from '../host/native.ts';
-import type { Log } from '../process/log.ts';
+import type { Log, LogDestination } from '../process/log.ts';
 import { Acks } from './acks.ts';
 import { Announcer } from './announce.ts';
 import { Census } from './census.ts';
@@ -40,6 +40,7 @@ export interface Agent {
   readonly session: Session;
   readonly link: Link;
   readonly tallies: Tallies;
+  readonly logDestination: Pick<LogDestination, 'dropped'>;
   /** What keeps the agent as a whole from its work. */
   readonly problems: () => readonly string[];
   /** Ends the streams and leaves the kernel as it is. */
@@ -49,6 +50,7 @@ export interface Agent {
 export interface AgentParts {
   readonly native: Native;
   readonly log: Log;
+  readonly logDestination: Pick<LogDestination, 'dropped'>;
   readonly version: string;
   /** The lock of legacy tables, where it is not the usual one. */
   readonly lockFile?: string | undefined;
@@ -93,6 +95,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   link.start();
   return {
     ...{ config, version: parts.version, firewall, kernel, ledger, loop, rules, session, link, tallies },
+    logDestination: parts.logDestination,
     problems: () =>
       [problem ?? '', reporter.trouble, ...session.problems, ...firewall.shortfalls].filter(
         (text) => text !== '',

@@ -43,7 +43,7 @@ export async function runAgent(
     const lockFile = env['XTABLES_LOCKFILE'] || undefined;
     const agent = await startWhenPossible({
       ...{ config, version, log, signal },
-      start: () => startAgent(config, { native, log, version, lockFile }),
+      start: () => startAgent(config, { native, log, logDestination: destination, version, lockFile }),
       serve: (routes) => serve(routes, config.listen, log),
     });
     if (agent === undefined) return 0;

@@ -1,5 +1,6 @@
 // The metrics of an agent, made at each scrape from its state; prom-client is loaded by the first one.
 
+import { droppedLinesText } from '../process/log.ts';
 import { type Address, familyOf } from '../state/address.ts';
 import type { Agent } from './agent.ts';
 import type { VipCounters } from './firewall.ts';
@@ -16,7 +17,7 @@ export async function metricsText(
   const registry = new Registry();
   const gauge = (name: string, help: string, ...labelNames: string[]) =>
     new Gauge({ name, help, labelNames, registers: [registry] });
-  const { ledger, loop, session, version, tallies } = agent;
+  const { ledger, loop, session, version, tallies, logDestination } = agent;
   const vips = gauge('vipward_vips', 'VIPs by state', 'state', 'filtered', 'ip_family');
   let dropped = 0;
   for (const { address, state, dropped: here } of vipReports(ledger, counters)) {
@@ -45,6 +46,7 @@ export async function metricsText(
     `# TYPE vipward_dropped_packets_total counter\nvipward_dropped_packets_total ${dropped}\n`,
     tallies.commit.text('vipward_commit_duration_seconds', 'From a diff to its commit in the kernel'),
     tallies.update.text('vipward_update_latency_seconds', 'From a frame to everything in it committed'),
+    droppedLinesText(logDestination),
   ].join('');
   return { text, contentType: registry.contentType };
 }

@@ -30,6 +30,7 @@ export class Reporter {
   readonly ack = (ack: Ack): void => {
     this.#parts.tallies.update.observe(ack.commitUs / 1e6);
     this.session?.send(ack);
+    this.#parts.log.debug(ack, 'acknowledged');
   };
 
   readonly refuse = (refusal: Refusal): void => {

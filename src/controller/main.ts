@@ -39,7 +39,7 @@ export async function runController(
       env,
       signal,
       version: readVersion(),
-      droppedLogLines: () => destination.dropped,
+      logDestination: destination,
     });
     if (configPath !== undefined) {
       const onError = (error: Error) => log.error({ reason: error.message }, 'configRefused');

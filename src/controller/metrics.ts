@@ -1,5 +1,6 @@
 // The metrics of a controller, made at each scrape from its state; prom-client is loaded by the first one.
 
+import { droppedLinesText, type LogDestination } from '../process/log.ts';
 import { familyOf } from '../state/address.ts';
 import type { Controller } from './controller.ts';
 import { latencyBuckets } from './latency.ts';
@@ -10,7 +11,7 @@ export interface MetricsInput {
   readonly controller: Controller;
   readonly pools: () => readonly Pool[];
   readonly version: string;
-  readonly droppedLogLines: () => number;
+  readonly logDestination: Pick<LogDestination, 'dropped'>;
   readonly connections: () => number;
 }
 
@@ -66,15 +67,12 @@ export async function scrape(input: MetricsInput): Promise<Scrape> {
 }
 
 /** What prom-client cannot be given: totals that were counted before it was loaded. */
-function counters({ controller, droppedLogLines }: MetricsInput): string {
+function counters({ controller, logDestination }: MetricsInput): string {
   return [
     '\n# HELP vipward_moves_total VIPs that were moved to another node',
     '# TYPE vipward_moves_total counter',
     `vipward_moves_total{reason="Asked"} ${controller.owners.moves.completed}`,
-    '\n# HELP vipward_log_lines_dropped_total Log lines that found their reader stalled',
-    '# TYPE vipward_log_lines_dropped_total counter',
-    `vipward_log_lines_dropped_total ${droppedLogLines()}`,
-    '',
+    droppedLinesText(logDestination),
   ].join('\n');
 }
 

@@ -3,7 +3,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import { routeListener } from '../process/http.ts';
-import type { Log } from '../process/log.ts';
+import type { Log, LogDestination } from '../process/log.ts';
 import { watchFile } from '../process/watch.ts';
 import { heartbeatMs } from '../protocol/messages.ts';
 import { apiRoutes } from './api.ts';
@@ -36,7 +36,7 @@ export interface RunInput {
   readonly log: Log;
   readonly signal: AbortSignal;
   readonly version: string;
-  readonly droppedLogLines: () => number;
+  readonly logDestination: Pick<LogDestination, 'dropped'>;
   readonly timing?: Timing;
   /** Where kubeconfigs and the Pod are found; only a controller in a cluster needs it. */
   readonly env?: Readonly<Record<string, string | undefined>>;

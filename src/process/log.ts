@@ -16,12 +16,24 @@ export interface LogDestination extends Disposable {
   readonly dropped: number;
 }
 
-/** How much may wait for the reader of a socket, where each write cannot be asked whether it would block. */
-const socketLimitBytes = 256 * 1024;
+/**
+ * How much may wait for the reader of a socket, where each write cannot be asked whether it would block: as
+ * much as a pipe holds.
+ */
+const socketLimitBytes = 64 * 1024;
+/** How long the end of a program waits for such a reader. */
+const lastWordsMs = 500;
 
 export function createLog(level: LogLevel, destination: LogDestination, bindings: object = {}): Log {
   const options = { level, base: null, messageKey: 'event', timestamp: pino.stdTimeFunctions.isoTime };
   return pino(options, destination).child(bindings);
+}
+
+/** The count of lines that were given up, in the text format of Prometheus. */
+export function droppedLinesText({ dropped }: Pick<LogDestination, 'dropped'>): string {
+  const name = 'vipward_log_lines_dropped_total';
+  const help = 'Log lines that found their reader stalled';
+  return `# HELP ${name} ${help}\n# TYPE ${name} counter\n${name} ${dropped}\n`;
 }
 
 /**
@@ -99,7 +111,9 @@ function socketDestination(fd: number): LogDestination {
       return dropped;
     },
     [Symbol.dispose]() {
-      socket.end();
+      // Not its end, which would shut the socket for all who share it.
+      socket.write('', () => socket.destroy());
+      setTimeout(() => socket.destroy(), lastWordsMs).unref();
     },
   };
 }

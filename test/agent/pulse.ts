@@ -41,9 +41,13 @@ export interface Figures {
 }
 
 /** Asks until `end`. An agent that answers anything but 200 on /healthz ends the test. */
-export async function takePulse(node: Node, controller: FakeController): Promise<{ end(): Figures }> {
+export async function takePulse(
+  node: Node,
+  controller: FakeController,
+  pid: number = node.agentPid,
+): Promise<{ end(): Figures }> {
   const socket = await node.connect('127.0.0.1', 9471, node.node);
-  const waited = (): number => waitedMs(node.agentPid) + waitedMs(process.pid);
+  const waited = (): number => waitedMs(pid) + waitedMs(process.pid);
   const [pongs, answers] = [new Pauses(waited), new Pauses(waited)];
   controller.onPong = () => pongs.beat();
   const pings = setInterval(() => controller.ping(), askEveryMs);

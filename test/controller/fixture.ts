@@ -97,7 +97,7 @@ export async function runningController(
     log: pino({ level: 'silent' }),
     signal: stopping.signal,
     version: '0.0.0-test',
-    droppedLogLines: () => 0,
+    logDestination: { dropped: 0 },
     timing,
   });
   const stop = () => {

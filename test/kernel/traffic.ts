@@ -42,6 +42,10 @@ export async function connectIn(from: Namespace, to: TcpNetConnectOpts): Promise
 
 /** What a server in the namespace answers, read as JSON. */
 export async function getJson(from: Namespace, url: string): Promise<unknown> {
+  return JSON.parse(await getText(from, url));
+}
+
+export async function getText(from: Namespace, url: string): Promise<string> {
   const { answer } = await stay(from, async () => {
     const made = once(get(url, { agent: false }), 'response') as Promise<[IncomingMessage]>;
     made.catch(() => {});
@@ -49,7 +53,7 @@ export async function getJson(from: Namespace, url: string): Promise<unknown> {
     return { answer: made };
   });
   const [response] = await answer;
-  return JSON.parse(await text(response));
+  return text(response);
 }
 
 /** What a packet to this place meets. */

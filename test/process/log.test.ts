@@ -1,0 +1,27 @@
+// The log of a program whose reader has stopped: it is lost, and the program is not.
+import { equal, ok } from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const log = fileURLToPath(new URL('../../src/process/log.ts', import.meta.url));
+/** Fills the socket until its reader has taken all that it takes, and says how many lines were given up. */
+const program = `
+  import { setTimeout as sleep } from 'node:timers/promises';
+  const { openLogDestination } = await import(${JSON.stringify(log)});
+  using destination = openLogDestination();
+  for (let round = 0; round < 10; round++, await sleep(20))
+    for (let n = 0; n < 1000; n++) destination.write('x'.repeat(200) + '\\n');
+  process.stderr.write(String(destination.dropped));
+`;
+
+test('a program ends though nobody reads the socket of its log', { timeout: 60_000 }, async (t) => {
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: 'pipe' });
+  t.after(() => child.kill('SIGKILL'));
+  child.stdout.pause();
+  const exit = once(child, 'exit');
+  const [said] = await once(child.stderr, 'data');
+  ok(Number(`${said}`) > 5000, `${said} lines dropped`);
+  equal((await exit)[0], 0);
+});
