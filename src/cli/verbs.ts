@@ -6,9 +6,8 @@ import { UsageError } from '../process/usage.ts';
 import { readVersion } from '../process/version.ts';
 import { NoAnswerError, RefusedError } from './client.ts';
 import { type Shell, shells } from './completion.ts';
+import type { ManifestsFlags } from './manifests.ts';
 import type { Flags, Surroundings } from './settings.ts';
-
-const notYet = 2;
 
 /** Runs one verb and resolves to its exit code; the reason of any that is not 0 is on stderr. */
 export async function runVerb(argv: readonly string[], around: Surroundings): Promise<number> {
@@ -50,6 +49,7 @@ export function makeProgram(around: Surroundings, done: (code: number) => void):
   program.command('controller').description('run the controller; see vipward controller --help');
   addQuestions(program, around, done);
   addChanges(program, around, done);
+  addManifests(program, around, done);
   addLocal(program, around, done);
   return program;
 }
@@ -118,6 +118,23 @@ function addChanges(program: Command, around: Surroundings, done: Done): void {
   }
 }
 
+function addManifests(program: Command, around: Surroundings, done: Done): void {
+  const manifests = verb(program, 'manifests', 'print what a cluster is told to run vipward', [
+    'vipward manifests crds | kubectl apply --server-side -f -',
+    "vipward manifests --set 'pools.lan={10.0.0.100-10.0.0.199}' --set 'allow={10.0.0.0/24}'",
+    'vipward manifests agent --values mine.yaml -o json',
+  ]);
+  manifests.argument('[part]', 'crds, agent, controller or all', 'all');
+  manifests.option('-n, --namespace <name>', 'where it runs (default: vipward-system)');
+  manifests.option('-o, --output <form>', 'yaml or json (default: yaml)');
+  const collect = (text: string, before: readonly string[] = []) => [...before, text];
+  manifests.option('--set <name=value>', 'a value of the chart, as Helm takes it; may be repeated', collect);
+  manifests.option('-f, --values <file>', 'YAML with values of the chart; may be repeated', collect);
+  manifests.action(async (part: string, flags: ManifestsFlags) => {
+    done((await import('./manifests.ts')).runManifests(part, flags, around));
+  });
+}
+
 function addLocal(program: Command, around: Surroundings, done: Done): void {
   const cleanup = verb(
     program,
@@ -138,14 +155,6 @@ function addLocal(program: Command, around: Surroundings, done: Done): void {
   doctor.action(async (flags: Flags) => {
     done(await (await import('./doctor.ts')).runDoctor(flags, around));
   });
-  for (const name of ['manifests']) {
-    const command = verb(program, name, 'not there yet', [`vipward ${name}`]);
-    command.allowUnknownOption().allowExcessArguments();
-    command.action(() => {
-      around.err.write(`vipward ${name}: not there yet in this version\n`);
-      done(notYet);
-    });
-  }
   verb(program, 'version', 'print the version', ['vipward version']).action(() => {
     around.out.write(`${readVersion()}\n`);
     done(0);

@@ -162,7 +162,7 @@ for (const words of [
   ['move', '10.0.0.999', 'b'],
   ['completion', 'tcsh'],
   ['doctor', '-o', 'yaml'],
-  ['manifests'],
+  ['manifests', 'everything'],
   [],
 ]) {
   test(`wrong usage exits 2 and says so: ${JSON.stringify(words)}`, async () => {

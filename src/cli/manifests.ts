@@ -1,0 +1,75 @@
+// `vipward manifests`: what a cluster is told to run vipward, rendered from the chart without Helm.
+
+import { readFileSync } from 'node:fs';
+import { parseAllDocuments } from 'yaml';
+import { UsageError } from '../process/usage.ts';
+import { defaultValues, type Part, parts, renderChart } from './manifests/chart.ts';
+import {
+  assigned,
+  checkNames,
+  mergeValues,
+  parseAssignments,
+  parseValues,
+  type Values,
+} from './manifests/values.ts';
+import type { Surroundings } from './settings.ts';
+
+const usualNamespace = 'vipward-system';
+
+export interface ManifestsFlags {
+  readonly namespace?: string;
+  readonly output?: string;
+  readonly set?: readonly string[];
+  readonly values?: readonly string[];
+}
+
+/** Prints the manifests of a part. Throws UsageError. */
+export function runManifests(
+  part: string,
+  flags: ManifestsFlags,
+  { out }: Pick<Surroundings, 'out'>,
+): number {
+  const { namespace = usualNamespace, output = 'yaml' } = flags;
+  if (!isPart(part)) throw new UsageError(`${JSON.stringify(part)}: expected one of ${parts.join(', ')}`);
+  if (!/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(namespace))
+    throw new UsageError(
+      `--namespace: expected a name such as ${usualNamespace}, got ${JSON.stringify(namespace)}`,
+    );
+  if (output !== 'yaml' && output !== 'json')
+    throw new UsageError(`--output: expected yaml or json, got ${JSON.stringify(output)}`);
+  const text = renderChart({ part, namespace, values: valuesOf(flags) });
+  out.write(output === 'yaml' ? text : asList(text));
+  return 0;
+}
+
+/** The defaults, and over them what was given. Helm makes the namespace itself; kubectl does not. */
+function valuesOf({ set = [], values: files = [] }: ManifestsFlags): Values {
+  const known = defaultValues();
+  const given = [
+    ...files.map((path) => ({ where: `--values ${path}`, values: parseValues(readFile(path), path) })),
+    ...set.flatMap((text) =>
+      parseAssignments(text).map((one) => ({ where: `--set ${text}`, values: assigned(one) })),
+    ),
+  ];
+  for (const { where, values } of given) checkNames(values, known, where);
+  const usual: Values = { ...known, createNamespace: true };
+  return given.reduce((all, { values }) => mergeValues(all, values), usual);
+}
+
+/** One object that kubectl takes as it takes the documents. */
+function asList(text: string): string {
+  const items = parseAllDocuments(text).map((document) => document.toJS() as unknown);
+  return `${JSON.stringify({ apiVersion: 'v1', kind: 'List', items }, null, 2)}\n`;
+}
+
+function readFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new UsageError(`--values ${path}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function isPart(text: string): text is Part {
+  return (parts as readonly string[]).includes(text);
+}

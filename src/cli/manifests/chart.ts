@@ -1,0 +1,66 @@
+// The chart as it lies beside the program, rendered: which templates make up which part, and in what order
+// they are applied.
+
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { parse } from 'yaml';
+import { renderTemplate } from './render.ts';
+import { TemplateError } from './template.ts';
+import { parseValues, type Values } from './values.ts';
+
+const chart = new URL('../../../deploy/chart/', import.meta.url);
+
+export const parts = ['crds', 'agent', 'controller', 'all'] as const;
+export type Part = (typeof parts)[number];
+
+export interface RenderInput {
+  readonly part: Part;
+  readonly namespace: string;
+  readonly values: Values;
+}
+
+/** The defaults, as the chart has them. */
+export function defaultValues(): Values {
+  return parseValues(read('values.yaml'), 'values.yaml');
+}
+
+/** The manifests of a part, as YAML in the order in which they can be applied. Throws TemplateError. */
+export function renderChart({ part, namespace, values }: RenderInput): string {
+  const roots = { Values: values, Release: { Namespace: namespace }, Chart: chartRoot() };
+  const file = (path: string) => (existsSync(new URL(path, chart)) ? read(path) : undefined);
+  const texts = templatesOf(part).map((name) => {
+    try {
+      return renderTemplate(read(`templates/${name}`), { roots, file }).trim();
+    } catch (error) {
+      if (!(error instanceof TemplateError)) throw error;
+      throw new Error(`deploy/chart/templates/${name}: ${error.message}`, { cause: error });
+    }
+  });
+  const documents = texts.filter((text) => text !== '').map((text) => text.replace(/^---\n/, ''));
+  return `${documents.join('\n---\n')}\n`;
+}
+
+/** What others are made in comes first, then what they are made of. */
+function templatesOf(part: Part): readonly string[] {
+  const [namespace, crds] = ['namespace.yaml', 'crds.yaml'];
+  const others = readdirSync(new URL('templates/', chart))
+    .filter((name) => name.endsWith('.yaml') && name !== namespace && name !== crds)
+    .sort();
+  switch (part) {
+    case 'crds':
+      return [crds];
+    case 'all':
+      return [namespace, crds, ...others];
+    default:
+      return [namespace, ...others.filter((name) => name.startsWith(part))];
+  }
+}
+
+/** `.Chart`, in the names that Helm gives the keys of Chart.yaml. */
+function chartRoot(): object {
+  const { name, version, appVersion } = parse(read('Chart.yaml')) as Record<string, string>;
+  return { Name: name, Version: version, AppVersion: appVersion };
+}
+
+function read(path: string): string {
+  return readFileSync(new URL(path, chart), 'utf8');
+}

@@ -1,0 +1,92 @@
+// The values of the chart: its defaults, then files of the user's, then `--set`, as Helm merges them; but a
+// name that the chart does not have is an error here. Pure.
+
+import { parse } from 'yaml';
+import { UsageError } from '../../process/usage.ts';
+
+export type Values = Readonly<Record<string, unknown>>;
+
+/** One text of `--set`: `a.b=c`, several divided by commas, lists in braces. */
+export interface Assignment {
+  readonly path: readonly string[];
+  readonly value: unknown;
+}
+
+/** `over` laid on `under`: maps are merged, null takes a value away, anything else replaces. */
+export function mergeValues(under: Values, over: Values): Values {
+  const merged: Record<string, unknown> = { ...under };
+  for (const [key, value] of Object.entries(over)) {
+    const below = merged[key];
+    if (value === null) delete merged[key];
+    else merged[key] = isMap(value) && isMap(below) ? mergeValues(below, value) : value;
+  }
+  return merged;
+}
+
+/** A file of values. Throws UsageError. */
+export function parseValues(text: string, where: string): Values {
+  let value: unknown;
+  try {
+    value = parse(text) ?? {};
+  } catch (error) {
+    throw new UsageError(`${where}: ${(error as Error).message.split('\n')[0]}`, { cause: error });
+  }
+  if (!isMap(value)) throw new UsageError(`${where}: expected lines of the form \`name: value\``);
+  return value;
+}
+
+/** What `--set TEXT` sets. Throws UsageError. */
+export function parseAssignments(text: string): readonly Assignment[] {
+  return splitOutside(text).map((part) => {
+    const [, name = '', word = ''] = /^([\w.-]+)=(.*)$/s.exec(part) ?? [];
+    if (name === '') throw new UsageError(`--set ${text}: expected NAME=VALUE, got ${JSON.stringify(part)}`);
+    return { path: name.split('.'), value: parseWord(word) };
+  });
+}
+
+/** Values that hold one assignment. */
+export function assigned({ path, value }: Assignment): Values {
+  const [last = '', ...rest] = [...path].reverse();
+  return rest.reduce<Values>((inner, key) => ({ [key]: inner }), { [last]: value });
+}
+
+/** Values that go into objects as they are: the API server knows their names. */
+const ofKubernetes = new Set(['nodeSelector', 'resources', 'updateStrategy']);
+
+/**
+ * Throws UsageError for a name that `known` does not have. What is an empty map there is the user's to fill.
+ */
+export function checkNames(given: Values, known: Values, where: string, path = ''): void {
+  for (const [key, value] of Object.entries(given)) {
+    const below = known[key];
+    if (!Object.hasOwn(known, key)) {
+      const names = Object.keys(known).join(', ');
+      throw new UsageError(`${where}: the chart has no value ${path}${key}; here it has ${names}`);
+    }
+    if (!isMap(below) || Object.keys(below).length === 0 || ofKubernetes.has(key)) continue;
+    if (!isMap(value))
+      throw new UsageError(`${where}: ${path}${key} has values of its own, such as ${firstKey(below)}`);
+    checkNames(value, below, where, `${path}${key}.`);
+  }
+}
+
+/** Parts between commas, but not inside braces nor behind a backslash. */
+function splitOutside(text: string): readonly string[] {
+  return [...text.matchAll(/(?:\{[^}]*\}|\\.|[^,{\\])+/gs)].map(([part]) => part);
+}
+
+function parseWord(word: string): unknown {
+  const list = /^\{(.*)\}$/s.exec(word)?.[1];
+  if (list !== undefined) return list === '' ? [] : splitOutside(list).map(parseWord);
+  const plain = word.replace(/\\(.)/gs, '$1');
+  if (/^(?:true|false|null|0|-?[1-9]\d*)$/.test(plain)) return JSON.parse(plain) as unknown;
+  return plain;
+}
+
+function firstKey(map: Values): string {
+  return Object.keys(map)[0] ?? '';
+}
+
+function isMap(value: unknown): value is Values {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
