@@ -128,6 +128,7 @@ function assemble(
   const acks = new Acks(reporter.ack, now);
   const rules = new Rules({
     ...{ kernel, firewall, ledger, census, ...reporter.ofRules },
+    withdraw: (keys) => holder.withdraw(keys),
     retireOthers: async () => {
       for (const words of await retireOthers(kernel, firewall.dialect.name)) log.info({ words }, 'retired');
     },

@@ -34,7 +34,7 @@ export function disturbanceIn(receipt: Receipt<KernelObject>): string | undefine
 
 /**
  * The VIPs to blame of those that were on their way, but for those of which something else is wanted by now.
- * Where the kernel names none, all of them are.
+ * Where the kernel names none it is the one that was alone.
  */
 export function blameOf(
   receipt: Receipt<KernelObject>,
@@ -53,7 +53,7 @@ export function blameOf(
   });
   const [first] = receipt;
   const isStill = ({ key }: Blame): boolean => ledger.target(key) === targets.get(key);
-  if (named.length > 0 || first === undefined) return named.filter(isStill);
+  if (named.length > 0 || first === undefined || targets.size > 1) return named.filter(isStill);
   const what = first.object === null ? 'the whole transaction' : describe(first.object);
   const reason = `${describeErrno(first.errno, first.words)} (${what})`;
   return [...targets.keys()].map((key) => ({ key, services: servicesAt(key), reason })).filter(isStill);

@@ -11,6 +11,8 @@ export class Ledger {
   readonly placed: Map<Address, Placement> = new Map();
   readonly committed: Map<Address, VirtualIp> = new Map();
   readonly held: Map<Address, HeldAddress> = new Map();
+  /** What was committed of refused VIPs before the kernel lost it. */
+  readonly #lost = new Map<Address, VirtualIp>();
   readonly #refusals: { readonly [Name in TableName]: Map<Address, Refusal> } = {
     rules: new Map(),
     placements: new Map(),
@@ -25,6 +27,7 @@ export class Ledger {
 
   /** True if there was a refusal to take back. */
   accept(table: TableName, key: Address): boolean {
+    if (table === 'rules') this.#lost.delete(key);
     return this.#refusals[table].delete(key);
   }
 
@@ -37,7 +40,15 @@ export class Ledger {
    * wanted.
    */
   target(key: Address): VirtualIp | undefined {
-    return this.#refusals.rules.has(key) ? this.committed.get(key) : this.wanted.get(key);
+    if (!this.#refusals.rules.has(key)) return this.wanted.get(key);
+    return this.committed.get(key) ?? this.#lost.get(key);
+  }
+
+  /** The kernel no longer holds what was committed of a VIP. */
+  lose(key: Address): void {
+    const good = this.committed.get(key);
+    if (good !== undefined && this.#refusals.rules.has(key)) this.#lost.set(key, good);
+    this.committed.delete(key);
   }
 
   /** Every VIP that is told of, or in the kernel. */

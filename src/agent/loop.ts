@@ -205,18 +205,13 @@ export class Loop implements Disposable {
   }
 
   async #mendRules(reasons: readonly string[]): Promise<number> {
-    const { ledger, rules, holder } = this.#parts;
+    const { rules } = this.#parts;
     // That others may no longer be wanted is no doubt about what is there.
     if (reasons.every((reason) => reason === firstSync) && (await rules.release())) return 0;
-    try {
-      const { outcome, repaired } = await rules.reconcile(this.#inSync);
-      if (outcome === 'committed') return repaired;
-      this.#doubts.add('refused');
-      throw new Error(`the kernel was disturbed and is read again: ${rules.disturbance}`);
-    } finally {
-      // Better no address than one without its filter.
-      await holder.withdraw([...rules.lost].filter((key) => !ledger.committed.has(key)));
-    }
+    const { outcome, repaired } = await rules.reconcile(this.#inSync);
+    if (outcome === 'committed') return repaired;
+    this.#doubts.add('refused');
+    throw new Error(`the kernel was disturbed and is read again: ${rules.disturbance}`);
   }
 
   #again(delayMs: number): void {

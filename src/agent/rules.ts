@@ -1,67 +1,65 @@
-// Rules on their way into the kernel: the VIPs that changed, or all of them against a dump. Refused ones are
-// left out by name, and their last good state stays.
+// The filter of this node: the VIPs that changed are committed, and all of it is held against a dump where
+// there is doubt.
 
-import { diff, isEmpty } from '../dialects/delta.ts';
+import { diff } from '../dialects/delta.ts';
 import type { Delta, KernelObject, KernelObjects } from '../dialects/dialect.ts';
 import type { Kernel, Soon } from '../host/kernel.ts';
 import type { Receipt } from '../netlink/ack.ts';
 import type { Address } from '../state/address.ts';
-import type { HeldAddress, Needs } from '../state/desired-state.ts';
-import type { ServiceKey } from '../state/service.ts';
-import type { VirtualIp } from '../state/virtual-ip.ts';
-import { blameOf, disturbanceIn, lostIn, type Targets } from './blame.ts';
-import { type Census, sameCapacities } from './census.ts';
-import type { Firewall } from './firewall.ts';
-import type { Ledger } from './ledger.ts';
-import { slices, sliceVips } from './slices.ts';
+import { lostIn, type Targets } from './blame.ts';
+import { Commits, type CommitsParts, type Outcome } from './commits.ts';
 
-/**
- * How a commit ended: `unsure` means that what the kernel holds has to be read before anything else is
- * written.
- */
-export type Outcome = 'committed' | 'unsure';
-
-/** A refused VIP is left out and the rest tried again, at most this often. */
-const tries = 8;
-
-const noAddresses: readonly HeldAddress[] = [];
-
-export interface RulesParts {
+export interface RulesParts extends CommitsParts {
   readonly kernel: Pick<Kernel, 'commit' | 'dump'>;
-  readonly firewall: Firewall;
-  readonly ledger: Ledger;
-  readonly census: Census;
-  /** A VIP's new rules were refused, in the kernel's words. */
-  readonly refuse: (key: Address, services: readonly ServiceKey[], words: string) => void;
-  /** These VIPs are in the kernel as wanted now, or gone from it. */
-  readonly committed: (keys: Iterable<Address>) => void;
   /** Takes away what another firewall of ours has left in this kernel. */
   readonly retireOthers: () => Promise<void>;
-  /** How long a commit took, in microseconds. */
-  readonly observe: (micros: number) => void;
+  /** Lets go of addresses whose filter is lost, before anything else is written. */
+  readonly withdraw: (keys: Iterable<Address>) => Promise<void>;
+}
+
+interface Reading {
+  /** What the dump shows. */
+  readonly have: KernelObjects;
+  readonly targets: Targets;
+  readonly inSync: boolean;
+}
+
+interface Reconciled {
+  readonly outcome: Outcome;
+  /** How many objects were not as they should have been. */
+  readonly repaired: number;
 }
 
 export class Rules {
   readonly #parts: RulesParts;
-  #needs: Needs;
+  readonly #commits: Commits;
   /** The kernel holds what the ledger says is committed, and nothing of ours beside it. */
   #exact = false;
   #alone = false;
-  /** Commits that were tried. */
-  commits = 0;
-  /** In the kernel's words, what kept the last commit that was disturbed from being one. */
-  disturbance = '';
-  /** VIPs of which the last dump did not show what it should, and whose repair failed. */
-  lost: ReadonlySet<Address> = new Set();
 
   constructor(parts: RulesParts) {
     this.#parts = parts;
-    this.#needs = parts.census.needs();
+    this.#commits = new Commits(parts);
+  }
+
+  /** Commits that were tried. */
+  get commits(): number {
+    return this.#commits.tried;
+  }
+
+  /** In the kernel's words, what kept the last commit that was disturbed from being one. */
+  get disturbance(): string {
+    return this.#commits.disturbance;
   }
 
   /** Commits the VIPs of `keys`. Costs what they cost, whatever else is in the table. */
   commit(keys: ReadonlySet<Address>): Soon<Outcome> {
-    return keys.size > sliceVips ? this.#commitMany(keys) : this.#attempt(keys, 1);
+    const outcome = this.#commits.commit(keys);
+    const judge = (judged: Outcome): Outcome => {
+      if (judged === 'unsure') this.#exact = false;
+      return judged;
+    };
+    return outcome instanceof Promise ? outcome.then(judge) : judge(outcome);
   }
 
   /**
@@ -79,163 +77,94 @@ export class Rules {
     return true;
   }
 
+  /**
+   * Brings the kernel from what a dump shows to what is wanted. Before the agent is in sync nothing is taken
+   * away that serves a VIP: the kernel may know more than the disk.
+   */
+  async reconcile(inSync: boolean): Promise<Reconciled> {
+    const { kernel, firewall, ledger, census } = this.#parts;
+    this.#exact = false;
+    const have = firewall.dialect.decode(await kernel.dump(firewall.dialect.dumps));
+    census.keep(have.needs);
+    if (inSync) census.release();
+    const keys = new Set([...ledger.wanted.keys(), ...ledger.committed.keys()]);
+    this.#commits.count(keys);
+    const targets = new Map([...keys].map((key) => [key, ledger.target(key)]));
+    const needs = census.needs();
+    const vips = [...targets.values()].filter((vip) => vip !== undefined);
+    const delta = diff(have, this.#commits.render(needs, vips));
+    // A table of another make is only replaced by somebody who knows everything that it has to hold.
+    if (!inSync && have.needs === null && firewall.replaces(delta))
+      return { outcome: 'committed', repaired: 0 };
+    const reading = { have, targets, inSync };
+    const allowed = allowedOf(delta, inSync);
+    const receipt = await this.#mend(allowed, reading);
+    if (receipt.length > 0) return await this.#mendAround(receipt, reading);
+    this.#commits.settle(targets, needs);
+    this.#exact = allowed.remove.length === delta.remove.length;
+    if (inSync) await this.#stayAlone();
+    return { outcome: 'committed', repaired: allowed.remove.length + allowed.add.length };
+  }
+
+  /** What the kernel should hold whatever the VIPs are. */
+  constants(): readonly KernelObject[] {
+    return this.#commits.render(this.#commits.needs, []).constants;
+  }
+
+  /** All that the kernel should hold now. */
+  whole(): KernelObjects {
+    return this.#commits.render(this.#commits.needs, this.#parts.ledger.committed.values());
+  }
+
   /** Only once it is complete by the word of a controller does this firewall take the place of another. */
   async #stayAlone(): Promise<void> {
     if (!this.#alone) await this.#parts.retireOthers();
     this.#alone = true;
   }
 
-  /**
-   * Brings the kernel from what a dump shows to what is wanted. Before the agent is in sync nothing is taken
-   * away that serves a VIP: the kernel may know more than the disk. Returns how many objects were not as they
-   * should have been.
-   */
-  async reconcile(inSync: boolean): Promise<{ outcome: Outcome; repaired: number }> {
-    const { kernel, firewall, ledger, census } = this.#parts;
-    this.#exact = false;
-    this.lost = new Set();
-    const have = firewall.dialect.decode(await kernel.dump(firewall.dialect.dumps));
-    census.keep(have.needs);
-    if (inSync) census.release();
-    const keys = new Set([...ledger.wanted.keys(), ...ledger.committed.keys()]);
-    this.#count(keys);
-    const targets = new Map([...keys].map((key) => [key, ledger.target(key)]));
-    const needs = census.needs();
-    const vips = [...targets.values()].filter((vip) => vip !== undefined);
-    const delta = diff(have, this.#render(needs, vips));
-    // A table of another make is only replaced by somebody who knows everything that it has to hold.
-    if (!inSync && have.needs === null && firewall.replaces(delta))
-      return { outcome: 'committed', repaired: 0 };
-    const remove = inSync ? delta.remove : delta.remove.filter((object) => object.owner === null);
-    const allowed = { remove, add: delta.add };
-    if (!isEmpty(allowed)) {
-      const receipt = await this.#repair(allowed, have, targets);
-      if (receipt.length > 0) {
-        // Refused ones are known by name now; the rest is tried again against a new dump.
-        this.#blame(receipt, targets);
-        return { outcome: 'unsure', repaired: 0 };
-      }
-    }
-    this.#settle(targets, needs);
-    this.#exact = remove.length === delta.remove.length;
-    if (inSync) await this.#stayAlone();
-    return { outcome: 'committed', repaired: remove.length + delta.add.length };
-  }
-
-  /** What the kernel should hold whatever the VIPs are. */
-  constants(): readonly KernelObject[] {
-    return this.#render(this.#needs, []).constants;
-  }
-
-  /** All that the kernel should hold now. */
-  whole(): KernelObjects {
-    return this.#render(this.#needs, this.#parts.ledger.committed.values());
-  }
-
-  /**
-   * A cold load, or nearly one: some VIPs after the other, so that never all of them are objects and bytes at
-   * once. Where sets have to be replaced, all that is in them goes with them.
-   */
-  async #commitMany(keys: ReadonlySet<Address>): Promise<Outcome> {
-    const { census, ledger } = this.#parts;
-    this.#count(keys);
-    if (census.needs() !== this.#needs && ledger.committed.size > 0) return this.#attempt(keys, 1);
-    for (const slice of slices(keys)) if ((await this.#attempt(slice, 1)) === 'unsure') return 'unsure';
-    return 'committed';
-  }
-
-  #attempt(keys: ReadonlySet<Address>, attempt: number): Soon<Outcome> {
-    const { ledger, census } = this.#parts;
-    this.#count(keys);
-    const needs = census.needs();
-    // Larger sets are new sets: everything that was in the old ones has to be put into them.
-    const all = sameCapacities(needs.capacities, this.#needs.capacities)
-      ? keys
-      : new Set([...keys, ...ledger.committed.keys()]);
-    const have: VirtualIp[] = [];
-    const want: VirtualIp[] = [];
-    const targets = new Map<Address, VirtualIp | undefined>();
-    for (const key of all) {
-      const before = ledger.committed.get(key);
-      const after = ledger.target(key);
-      targets.set(key, after);
-      if (before !== undefined) have.push(before);
-      if (after !== undefined) want.push(after);
-    }
-    const delta = diff(this.#render(this.#needs, have), this.#render(needs, want));
-    const receipt = isEmpty(delta) ? [] : this.#send(delta);
-    const judge = (answer: Receipt<KernelObject>): Soon<Outcome> => {
-      if (answer.length === 0) return this.#settle(targets, needs);
-      const outcome = this.#blame(answer, targets);
-      if (outcome === 'unsure') this.#exact = false;
-      return outcome === 'unsure' || attempt === tries ? 'unsure' : this.#attempt(keys, attempt + 1);
-    };
-    return receipt instanceof Promise ? receipt.then(judge) : judge(receipt);
-  }
-
-  #send(delta: Delta): Soon<Receipt<KernelObject>> {
-    const { kernel, firewall, observe } = this.#parts;
-    const beganAtMs = performance.now();
-    const done = (receipt: Receipt<KernelObject>): Receipt<KernelObject> => {
-      observe((performance.now() - beganAtMs) * 1000);
-      return receipt;
-    };
-    this.commits++;
-    const receipt = kernel.commit(firewall.dialect.encode(delta));
-    return receipt instanceof Promise ? receipt.then(done) : done(receipt);
-  }
-
-  /** Where it fails, what the dump shows is what is committed, whatever was acknowledged. */
-  async #repair(delta: Delta, have: KernelObjects, targets: Targets): Promise<Receipt<KernelObject>> {
-    const { ledger } = this.#parts;
+  /** Where it fails, what the dump shows is what is committed. */
+  async #mend(delta: Delta, reading: Reading): Promise<Receipt<KernelObject>> {
     let receipt: Receipt<KernelObject> | undefined;
     try {
-      receipt = await this.#send(delta);
+      receipt = await this.#commits.send(delta);
       return receipt;
     } finally {
-      if (receipt?.length !== 0) {
-        const known = [...targets].flatMap(([key, target]) => ledger.committed.get(key) ?? target ?? []);
-        this.lost = lostIn(have, this.#render(have.needs ?? this.#needs, known), known);
-        for (const vip of known) ledger.committed.set(vip.address, vip);
-        for (const key of this.lost) ledger.committed.delete(key);
-      }
+      if (receipt?.length !== 0) await this.#believe(reading);
     }
   }
 
-  /** The census counts what the kernel is about to hold. */
-  #count(keys: Iterable<Address>): void {
-    const { census, ledger } = this.#parts;
-    for (const key of keys) census.set(key, ledger.target(key));
+  /**
+   * The table is first made what it would be without the VIPs that the dump does not show. Those are
+   * committed then as if they were new, so that each can be refused by itself.
+   */
+  async #mendAround(receipt: Receipt<KernelObject>, { have, targets, inSync }: Reading): Promise<Reconciled> {
+    const { ledger, census } = this.#parts;
+    const unsure = { outcome: 'unsure', repaired: 0 } as const;
+    if (this.#commits.blame(receipt, targets) === 'unsure') return unsure;
+    this.#commits.countBack(targets.keys());
+    const needs = census.needs();
+    const known = this.#commits.render(needs, ledger.committed.values());
+    const { remove, add } = allowedOf(diff(have, known), inSync);
+    if ((await this.#commits.send({ remove, add })).length > 0) return unsure;
+    this.#commits.needs = needs;
+    const rest = [...targets].filter(([, vip]) => inSync || vip !== undefined);
+    const outcome = await this.#commits.commit(new Set(rest.map(([key]) => key)));
+    if (outcome === 'committed' && inSync) await this.#stayAlone();
+    return { outcome, repaired: remove.length + add.length };
   }
 
-  #render(needs: Needs, vips: Iterable<VirtualIp>): KernelObjects {
-    return this.#parts.firewall.dialect.render({ needs, vips, held: noAddresses });
+  /** Better no address than one without its filter: where the dump does not show it, the address goes. */
+  async #believe({ have, targets }: Reading): Promise<void> {
+    const { ledger, withdraw } = this.#parts;
+    const known = [...targets].flatMap(([key, target]) => ledger.committed.get(key) ?? target ?? []);
+    const lost = lostIn(have, this.#commits.render(have.needs ?? this.#commits.needs, known), known);
+    for (const vip of known) ledger.committed.set(vip.address, vip);
+    for (const key of lost) ledger.lose(key);
+    await withdraw(lost);
   }
+}
 
-  /** While the kernel was busy other things may have come to be wanted than it was told. */
-  #settle(targets: Targets, needs: Needs): Outcome {
-    const { ledger, committed } = this.#parts;
-    this.#needs = needs;
-    for (const [key, vip] of targets) {
-      if (vip === undefined) ledger.committed.delete(key);
-      else ledger.committed.set(key, vip);
-    }
-    committed(targets.keys());
-    return 'committed';
-  }
-
-  /** Names the VIPs to blame. */
-  #blame(receipt: Receipt<KernelObject>, targets: Targets): Outcome {
-    const { firewall, ledger, refuse } = this.#parts;
-    const disturbed = disturbanceIn(receipt);
-    if (disturbed !== undefined) {
-      this.disturbance = disturbed;
-      return 'unsure';
-    }
-    const describe = (object: KernelObject): string => firewall.describe(object);
-    for (const { key, services, reason } of blameOf(receipt, targets, { ledger, describe }))
-      refuse(key, services, reason);
-    // What else was in the step may be in the kernel, or not.
-    return firewall.atomic ? 'committed' : 'unsure';
-  }
+/** Before the agent is in sync nothing is taken away that serves a VIP. */
+function allowedOf({ remove, add }: Delta, inSync: boolean): Delta {
+  return { remove: inSync ? remove : remove.filter(({ owner }) => owner === null), add };
 }

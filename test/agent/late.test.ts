@@ -61,7 +61,7 @@ function fixture() {
   const rules = new Rules({
     ...{ kernel, firewall, ledger, census: new Census(), committed: ignore, observe: ignore },
     refuse: (of, services, reason) => refuse(of, [...services], reason),
-    retireOthers: async () => {},
+    ...{ retireOthers: async () => {}, withdraw: async () => {} },
   });
   const holder = { usable: true, concerns: () => false } as unknown as Holder;
   const loop = new Loop({

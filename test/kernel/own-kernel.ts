@@ -20,7 +20,7 @@ const waiting = new Map<number, (outcome: Outcome) => void>();
 let lastToken = 0;
 
 /** What this kernel can do, asked as the agent asks it: 5.10 wants the counter of a set without its flag. */
-const capabilities = await probed();
+export const capabilities: Capabilities = await probed();
 
 export const plain: NftOptions = {
   ...{ tableFlags: 0, counters: false, echo: true, observe: false },

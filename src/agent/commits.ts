@@ -1,0 +1,183 @@
+// VIPs on their way into the kernel, some at a time. Refused ones are left out by name, and their last good
+// state stays.
+
+import { diff, isEmpty } from '../dialects/delta.ts';
+import type { Delta, KernelObject, KernelObjects } from '../dialects/dialect.ts';
+import type { Kernel, Soon } from '../host/kernel.ts';
+import { describeErrno, type Receipt } from '../netlink/ack.ts';
+import type { Address } from '../state/address.ts';
+import type { HeldAddress, Needs } from '../state/desired-state.ts';
+import type { ServiceKey } from '../state/service.ts';
+import type { VirtualIp } from '../state/virtual-ip.ts';
+import { blameOf, disturbanceIn, type Targets } from './blame.ts';
+import { type Census, sameCapacities } from './census.ts';
+import type { Firewall } from './firewall.ts';
+import type { Ledger } from './ledger.ts';
+import { slices, sliceVips } from './slices.ts';
+
+/**
+ * How a commit ended: `unsure` means that what the kernel holds has to be read before anything else is
+ * written.
+ */
+export type Outcome = 'committed' | 'unsure';
+
+const noAddresses: readonly HeldAddress[] = [];
+
+export interface CommitsParts {
+  readonly kernel: Pick<Kernel, 'commit'>;
+  readonly firewall: Firewall;
+  readonly ledger: Ledger;
+  readonly census: Census;
+  /** A VIP's new rules were refused, in the kernel's words. */
+  readonly refuse: (key: Address, services: readonly ServiceKey[], words: string) => void;
+  /** These VIPs are in the kernel as wanted now, or gone from it. */
+  readonly committed: (keys: Iterable<Address>) => void;
+  /** How long a commit took, in microseconds. */
+  readonly observe: (micros: number) => void;
+}
+
+export class Commits {
+  readonly #parts: CommitsParts;
+  /** What the constant part in the kernel serves. */
+  needs: Needs;
+  /** Commits that were tried. */
+  tried = 0;
+  /** In the kernel's words, what kept the last commit that was disturbed from being one. */
+  disturbance = '';
+
+  constructor(parts: CommitsParts) {
+    this.#parts = parts;
+    this.needs = parts.census.needs();
+  }
+
+  /** Commits the VIPs of `keys`. Costs what they cost, whatever else is in the table. */
+  commit(keys: ReadonlySet<Address>): Soon<Outcome> {
+    this.count(keys);
+    return keys.size > sliceVips || this.#isTooSmall() ? this.#commitMany(keys) : this.#attempt(keys);
+  }
+
+  /** The census counts what the kernel is about to hold. */
+  count(keys: Iterable<Address>): void {
+    const { census, ledger } = this.#parts;
+    for (const key of keys) census.set(key, ledger.target(key));
+  }
+
+  /** The census counts what the kernel holds. */
+  countBack(keys: Iterable<Address>): void {
+    const { census, ledger } = this.#parts;
+    for (const key of keys) census.set(key, ledger.committed.get(key));
+  }
+
+  render(needs: Needs, vips: Iterable<VirtualIp>): KernelObjects {
+    return this.#parts.firewall.dialect.render({ needs, vips, held: noAddresses });
+  }
+
+  send(delta: Delta): Soon<Receipt<KernelObject>> {
+    const { kernel, firewall, observe } = this.#parts;
+    if (isEmpty(delta)) return [];
+    const beganAtMs = performance.now();
+    const done = (receipt: Receipt<KernelObject>): Receipt<KernelObject> => {
+      observe((performance.now() - beganAtMs) * 1000);
+      return receipt;
+    };
+    this.tried++;
+    const receipt = kernel.commit(firewall.dialect.encode(delta));
+    return receipt instanceof Promise ? receipt.then(done) : done(receipt);
+  }
+
+  /** While the kernel was busy other things may have come to be wanted than it was told. */
+  settle(targets: Targets, needs: Needs): Outcome {
+    const { ledger, committed } = this.#parts;
+    this.needs = needs;
+    for (const [key, vip] of targets) {
+      if (vip === undefined) ledger.committed.delete(key);
+      else ledger.committed.set(key, vip);
+    }
+    committed(targets.keys());
+    return 'committed';
+  }
+
+  /** Names the VIPs to blame. */
+  blame(receipt: Receipt<KernelObject>, targets: Targets): Outcome {
+    const { firewall, ledger, refuse } = this.#parts;
+    const disturbed = disturbanceIn(receipt);
+    if (disturbed !== undefined) {
+      this.disturbance = disturbed;
+      return 'unsure';
+    }
+    const describe = (object: KernelObject): string => firewall.describe(object);
+    for (const { key, services, reason } of blameOf(receipt, targets, { ledger, describe }))
+      refuse(key, services, reason);
+    // What else was in the step may be in the kernel, or not.
+    this.disturbance = describeFirst(receipt);
+    return firewall.atomic ? 'committed' : 'unsure';
+  }
+
+  /** Full sets are made larger first, with all that is in them. Then some VIPs come after the other. */
+  async #commitMany(keys: ReadonlySet<Address>): Promise<Outcome> {
+    if (this.#isTooSmall() && (await this.#grow()) === 'unsure') return 'unsure';
+    // A cold load, or nearly one, must not have all of them as objects and bytes at once.
+    for (const slice of slices(keys)) if ((await this.#attempt(slice)) === 'unsure') return 'unsure';
+    return 'committed';
+  }
+
+  #isTooSmall(): boolean {
+    const { census, ledger } = this.#parts;
+    return ledger.committed.size > 0 && !sameCapacities(census.needs().capacities, this.needs.capacities);
+  }
+
+  /** Nothing changes meanwhile that a packet could tell. */
+  async #grow(): Promise<Outcome> {
+    const { census, ledger } = this.#parts;
+    const needs = { ...this.needs, capacities: census.needs().capacities };
+    const vips = [...ledger.committed.values()];
+    const receipt = await this.send(diff(this.render(this.needs, vips), this.render(needs, vips)));
+    this.disturbance = describeFirst(receipt);
+    if (receipt.length > 0) return 'unsure';
+    this.needs = needs;
+    return 'committed';
+  }
+
+  #attempt(keys: ReadonlySet<Address>): Soon<Outcome> {
+    const { ledger, census } = this.#parts;
+    this.count(keys);
+    const needs = census.needs();
+    const have: VirtualIp[] = [];
+    const want: VirtualIp[] = [];
+    const targets = new Map<Address, VirtualIp | undefined>();
+    for (const key of keys) {
+      const before = ledger.committed.get(key);
+      const after = ledger.target(key);
+      targets.set(key, after);
+      if (before !== undefined) have.push(before);
+      if (after !== undefined) want.push(after);
+    }
+    const receipt = this.send(diff(this.render(this.needs, have), this.render(needs, want)));
+    const judge = (answer: Receipt<KernelObject>): Soon<Outcome> =>
+      answer.length === 0 ? this.settle(targets, needs) : this.#attemptHalves(answer, targets);
+    return receipt instanceof Promise ? receipt.then(judge) : judge(receipt);
+  }
+
+  /**
+   * Who is to blame is left out by name, and the others go in by halves: of many that it would not take the
+   * kernel names few, and none of those may keep the rest out.
+   */
+  async #attemptHalves(receipt: Receipt<KernelObject>, targets: Targets): Promise<Outcome> {
+    const { ledger } = this.#parts;
+    if (this.blame(receipt, targets) === 'unsure') return 'unsure';
+    // What one VIP needs of the table must not be asked for on behalf of another.
+    this.countBack(targets.keys());
+    // Of one alone something else is wanted by now, and the next pass is for that.
+    if (targets.size === 1) return 'committed';
+    const left = [...targets.keys()].filter((key) => ledger.target(key) !== ledger.committed.get(key));
+    const middle = Math.ceil(left.length / 2);
+    for (const half of [left.slice(0, middle), left.slice(middle)]) {
+      if (half.length > 0 && (await this.#attempt(new Set(half))) === 'unsure') return 'unsure';
+    }
+    return 'committed';
+  }
+}
+
+function describeFirst([refused]: Receipt<KernelObject>): string {
+  return refused === undefined ? '' : describeErrno(refused.errno, refused.words);
+}

@@ -1,0 +1,124 @@
+// VIPs that the kernel refuses, among many that it would take: each is named, and none keeps the others out.
+import { deepEqual, equal, match } from 'node:assert/strict';
+import { test } from 'node:test';
+import { Census } from '../../src/agent/census.ts';
+import { Ledger } from '../../src/agent/ledger.ts';
+import { nftablesFirewall } from '../../src/agent/nftables.ts';
+import { Rules } from '../../src/agent/rules.ts';
+import { type Address, formatAddress } from '../../src/state/address.ts';
+import { servicesOf, type VirtualIp } from '../../src/state/virtual-ip.ts';
+import { cannotUnshare } from '../namespaces.ts';
+import {
+  capabilities,
+  difference,
+  found,
+  nft,
+  type OwnKernel,
+  ownKernel,
+  plain,
+  port,
+  vip,
+} from './own-kernel.ts';
+
+const skip = cannotUnshare();
+const setSize = 64;
+
+const nth = (n: number): Address => formatAddress(Uint8Array.of(10, 50, n >> 8, n & 255));
+
+/** More ports than any set has room for. */
+const tooLarge = (n: number): VirtualIp =>
+  vip(
+    nth(n),
+    Array.from({ length: setSize + 1 }, (_, index) => port(1000 + index)),
+  );
+
+function fixture(own: OwnKernel) {
+  const ledger = new Ledger();
+  const withdrawn: Address[] = [];
+  const ignore = (): void => {};
+  const rules = new Rules({
+    ...{ kernel: own.kernel, ledger, census: new Census(setSize), committed: ignore, observe: ignore },
+    firewall: nftablesFirewall(capabilities, { ...plain, wish: 'nftables', owner: false }),
+    refuse: (key, services, reason) =>
+      ledger.refuse({ table: 'rules', key, services, reason, code: 'KernelRefused' }),
+    retireOthers: async () => {},
+    withdraw: async (keys) => {
+      withdrawn.push(...keys);
+    },
+  });
+  const want = (vips: readonly VirtualIp[]): Set<Address> => {
+    for (const one of vips) ledger.wanted.set(one.address, one);
+    return new Set(vips.map(({ address }) => address));
+  };
+  /** The kernel holds what the ledger says, and that is all of these and nothing else. */
+  const holds = async (vips: readonly VirtualIp[]): Promise<void> => {
+    deepEqual([...ledger.committed.keys()].sort(), vips.map(({ address }) => address).sort());
+    deepEqual(difference(await found(own, plain), rules.whole() as Awaited<ReturnType<typeof found>>), []);
+  };
+  return { ledger, rules, want, holds, withdrawn };
+}
+
+const bad = Array.from({ length: 20 }, (_, index) => tooLarge(index * 2));
+const good = Array.from({ length: 20 }, (_, index) => vip(nth(index * 2 + 1), [port(80)]));
+const mixed = [...bad, ...good].toSorted((a, b) => (a.address < b.address ? -1 : 1));
+
+function allNamed(ledger: Ledger): void {
+  deepEqual(ledger.refusals.map(({ key }) => key).sort(), bad.map(({ address }) => address).sort());
+  for (const { reason, services, key } of ledger.refusals) {
+    match(reason, /ENFILE.*\(.*allow4/);
+    const wanted = ledger.wanted.get(key);
+    deepEqual(services, wanted && servicesOf(wanted));
+  }
+}
+
+test('of forty VIPs that come at once the twenty that can be are committed, the others named', {
+  skip,
+}, async () => {
+  using own = ownKernel();
+  const { ledger, rules, want, holds } = fixture(own);
+  await rules.reconcile(true);
+  equal(await rules.commit(want(mixed)), 'committed');
+  allNamed(ledger);
+  await holds(good);
+});
+
+test('of forty VIPs that a starting agent finds missing likewise', { skip }, async () => {
+  using own = ownKernel();
+  const { ledger, rules, want, holds } = fixture(own);
+  want(mixed);
+  equal((await rules.reconcile(true)).outcome, 'committed');
+  allNamed(ledger);
+  await holds(good);
+});
+
+test('the filter of a VIP that is mended beside refused ones is what was declared', { skip }, async () => {
+  using own = ownKernel();
+  const { ledger, rules, want, holds, withdrawn } = fixture(own);
+  await rules.reconcile(true);
+  await rules.commit(want(good));
+  nft(own, ['delete', 'element', 'inet', 'vipward', 'vip4', '{ 10.50.0.1 }']);
+  want(bad);
+  equal((await rules.reconcile(true)).outcome, 'committed');
+  allNamed(ledger);
+  await holds(good);
+  equal(withdrawn.includes(nth(1)), true, 'while it was not guarded it was no address of the node');
+  equal(withdrawn.includes(nth(3)), false, 'its neighbour was guarded all the time');
+});
+
+test('what is good of a refused VIP comes back though the kernel has lost it meanwhile', {
+  skip,
+}, async () => {
+  using own = ownKernel();
+  const { ledger, rules, want, holds } = fixture(own);
+  const [first] = good;
+  await rules.reconcile(true);
+  await rules.commit(want(good));
+  await rules.commit(want([{ ...tooLarge(1), address: nth(1) }]));
+  equal(ledger.refusal('rules', nth(1))?.code, 'KernelRefused');
+  equal(ledger.committed.get(nth(1)), first);
+  nft(own, ['flush', 'ruleset']);
+  want(bad);
+  equal((await rules.reconcile(true)).outcome, 'committed');
+  await holds(good);
+  equal(ledger.committed.get(nth(1)), first);
+});
