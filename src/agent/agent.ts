@@ -13,7 +13,8 @@ import { Census } from './census.ts';
 import type { AgentConfig } from './config.ts';
 import type { Firewall } from './firewall.ts';
 import { Holder } from './holder.ts';
-import { Journal, type KeptState, readJournal } from './journal.ts';
+import { Journal } from './journal.ts';
+import { type Kept, readJournal } from './kept.ts';
 import { Ledger } from './ledger.ts';
 import { Link } from './link.ts';
 import { Loop } from './loop.ts';
@@ -60,8 +61,8 @@ export interface AgentParts {
 export async function startAgent(config: AgentConfig, parts: AgentParts): Promise<Agent> {
   const { values } = config;
   mkdirSync(values.state, { recursive: true, mode: 0o700 });
-  const { state, problem } = readJournal(values.state);
-  if (problem !== null) parts.log.warn({ problem }, 'state-unreadable');
+  const kept = readJournal(values.state);
+  if (kept.problem !== null) parts.log.warn({ problem: kept.problem }, 'state-unreadable');
   const kernel = new Kernel(parts.native, parts.lockFile === undefined ? {} : { lockFile: parts.lockFile });
   const firewall = await openFirewall(kernel, {
     wish: values.firewall,
@@ -73,7 +74,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     kernel[Symbol.dispose]();
     throw error;
   });
-  const rooms = assemble(config, parts, { kernel, firewall, state });
+  const rooms = assemble(config, parts, { kernel, firewall, kept });
   const { ledger, loop, rules, session, holder, pace, journal, reporter, announcer, tallies } = rooms;
   const watches = watchKernel({ native: parts.native, ...rooms });
   if (values.commitInterval === undefined)
@@ -97,7 +98,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     ...{ config, version: parts.version, firewall, kernel, ledger, loop, rules, session, link, tallies },
     logDestination: parts.logDestination,
     problems: () =>
-      [problem ?? '', reporter.trouble, ...session.problems, ...firewall.shortfalls].filter(
+      [journal.trouble, reporter.trouble, ...session.problems, ...firewall.shortfalls].filter(
         (text) => text !== '',
       ),
     async stop() {
@@ -112,7 +113,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
 function assemble(
   { values, node, allow }: AgentConfig,
   { native, log, version }: AgentParts,
-  { kernel, firewall, state }: { kernel: Kernel; firewall: Firewall; state: KeptState },
+  { kernel, firewall, kept }: { kernel: Kernel; firewall: Firewall; kept: Kept },
 ) {
   const now = (): number => performance.now();
   const ledger = new Ledger();
@@ -120,8 +121,9 @@ function assemble(
   const census = new Census(values.setSize);
   const network = new Network(kernel, values.interface);
   const announcer = new Announcer(native, network);
-  const journal = new Journal(values.state, state, (error) =>
-    log.error({ reason: String(error) }, 'state-unwritable'),
+  const { state } = kept;
+  const journal = new Journal(values.state, kept, (reason) =>
+    reason === '' ? log.info('state-written') : log.error({ reason }, 'state-unwritable'),
   );
   const reporter = new Reporter({ ledger, journal, tallies, log });
   const { refuse } = reporter;
@@ -137,16 +139,9 @@ function assemble(
     reporter.held();
     if (holder.usable) loop.wake();
   };
-  const needs = () => census.needs();
   const holder: Holder = new Holder({
-    kernel,
-    ledger,
-    network,
-    announcer,
-    nameservers,
-    needs,
-    refuse,
-    onHeld,
+    ...{ kernel, ledger, network, announcer, nameservers, refuse, onHeld },
+    needs: () => census.needs(),
   });
   const pace = new Pace(values.commitInterval ?? commitIntervalMs(0), now);
   const loop: Loop = new Loop({ ledger, rules, holder, pace, acks, allow, ...reporter.ofLoop });

@@ -10,7 +10,7 @@ import type { KernelObjects } from '../dialects/dialect.ts';
 import { Kernel } from '../host/kernel.ts';
 import { loadNative } from '../host/native.ts';
 import { describeErrno } from '../netlink/ack.ts';
-import { journalFile } from './journal.ts';
+import { journalFile } from './kept.ts';
 import { lockHolder } from './lock.ts';
 import { remainsBeside, retireOthers } from './open-firewall.ts';
 

@@ -1,87 +1,45 @@
 // The last committed state on disk, as lines that are appended and now and then written anew. Nobody waits
 // for it.
 
-import { readFileSync } from 'node:fs';
-import { type FileHandle, open, rename } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readPlacement, readVirtualIp } from '../protocol/resources.ts';
-import { fields, whole } from '../protocol/shape.ts';
 import type { Address } from '../state/address.ts';
 import type { Placement, VirtualIp } from '../state/virtual-ip.ts';
+import { journalFile, type Kept, type KeptState, layout } from './kept.ts';
 
-/** The layout of the file; another one is not read. */
-const layout = 1;
-export const journalFile = 'agent.jsonl';
 /** Lines are collected for as long, so that a burst of changes is one write. */
 const collectMs = 50;
 /** The file is written anew when it has as many lines more than there are resources. */
 const slackLines = 1000;
+/** How soon a disk that took nothing is tried again. */
+const retryMs = 5000;
 /** How many resources are turned into text before other work gets its turn. */
 const sliceLines = 500;
-
-export interface KeptState {
-  cluster: string | null;
-  generation: number;
-  readonly rules: Map<Address, VirtualIp>;
-  readonly placements: Map<Address, Placement>;
-}
-
-/** What the disk knows. A file that cannot be read whole yields what stands before the first bad line. */
-export function readJournal(directory: string): { state: KeptState; problem: string | null } {
-  const state: KeptState = { cluster: null, generation: 0, rules: new Map(), placements: new Map() };
-  let lines: string[];
-  try {
-    lines = readFileSync(join(directory, journalFile), 'utf8').split('\n');
-  } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    return { state, problem: missing ? null : `${journalFile}: ${(error as Error).message}` };
-  }
-  for (const [index, line] of lines.entries()) {
-    if (line === '') continue;
-    try {
-      replay(state, JSON.parse(line), index === 0);
-    } catch (error) {
-      return { state, problem: `${journalFile}:${index + 1}: ${(error as Error).message}` };
-    }
-  }
-  return { state, problem: null };
-}
-
-function replay(state: KeptState, value: unknown, first: boolean): void {
-  const line = fields(value, 'line');
-  if (first && line['layout'] !== layout)
-    throw new Error(`layout ${String(line['layout'])} is not ${layout}`);
-  if ('cluster' in line) {
-    state.cluster = typeof line['cluster'] === 'string' ? line['cluster'] : null;
-    state.generation = whole(line['generation'], 'generation');
-  } else if ('rule' in line) {
-    const vip = readVirtualIp(line['rule'], 'rule');
-    state.rules.set(vip.address, vip);
-  } else if ('placement' in line) {
-    const placement = readPlacement(line['placement'], 'placement');
-    state.placements.set(placement.address, placement);
-  } else if (typeof line['noRule'] === 'string') {
-    state.rules.delete(line['noRule'] as Address);
-  } else if (typeof line['noPlacement'] === 'string') {
-    state.placements.delete(line['noPlacement'] as Address);
-  }
-}
 
 export class Journal {
   readonly #directory: string;
   readonly #state: KeptState;
-  readonly #onError: (error: unknown) => void;
+  readonly #onTrouble: (trouble: string) => void;
   /** By key, so that what waits for a slow disk never grows beyond the state itself. */
   #pending = new Map<string, () => string>();
   #lines = 0;
+  /** What is appended to; without it the file is written anew. */
   #file: FileHandle | undefined;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> | undefined;
+  #trouble: string;
 
-  constructor(directory: string, state: KeptState, onError: (error: unknown) => void) {
+  /** `onTrouble` is told of each trouble that is another one than before, and of its end as an empty text. */
+  constructor(directory: string, kept: Kept, onTrouble: (trouble: string) => void) {
     this.#directory = directory;
-    this.#state = state;
-    this.#onError = onError;
+    this.#state = kept.state;
+    this.#trouble = kept.problem ?? '';
+    this.#onTrouble = onTrouble;
+  }
+
+  /** Why the disk does not know what it should, and what to do; empty while it does. */
+  get trouble(): string {
+    return this.#trouble;
   }
 
   identity(cluster: string | null, generation: number): void {
@@ -109,72 +67,144 @@ export class Journal {
 
   /** Writes what is still waiting, for an orderly end. */
   async close(): Promise<void> {
-    clearTimeout(this.#timer);
     await this.#writing;
-    if (this.#pending.size > 0) await this.#flush().catch(this.#onError);
+    clearTimeout(this.#timer);
+    if (this.#pending.size > 0) await this.#write();
+    clearTimeout(this.#timer);
     await this.#file?.close();
   }
 
   #put(key: string, line: () => string): void {
     this.#pending.set(key, line);
-    this.#timer ??= setTimeout(() => this.#start(), collectMs).unref();
+    if (this.#writing === undefined) this.#schedule(collectMs);
   }
 
-  #start(): void {
-    this.#timer = undefined;
-    if (this.#writing !== undefined) return;
-    this.#writing = this.#flush()
-      .catch(this.#onError)
-      .finally(() => {
-        this.#writing = undefined;
-        if (this.#pending.size > 0) this.#timer ??= setTimeout(() => this.#start(), collectMs).unref();
-      });
+  #schedule(inMs: number): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#writing = this.#write();
+    }, inMs).unref();
+  }
+
+  async #write(): Promise<void> {
+    try {
+      await this.#flush();
+      this.#note('');
+      if (this.#pending.size > 0) this.#schedule(collectMs);
+    } catch (error) {
+      this.#note(`${journalFile}: ${(error as Error).message}; ${remedyFor(this.#directory)}`);
+      this.#schedule(retryMs);
+    }
+    this.#writing = undefined;
+  }
+
+  #note(trouble: string): void {
+    if (trouble === this.#trouble) return;
+    this.#trouble = trouble;
+    this.#onTrouble(trouble);
   }
 
   async #flush(): Promise<void> {
     const makers = [...this.#pending.values()];
     this.#pending.clear();
     const total = this.#state.rules.size + this.#state.placements.size;
-    if (this.#file === undefined || this.#lines > total * 2 + slackLines) return this.#rewrite();
+    const file = this.#lines > total * 2 + slackLines ? undefined : this.#file;
+    if (file === undefined || !(await this.#append(file, makers))) await this.#rewrite();
+  }
+
+  /** False if the file cannot be trusted any more: a part of what it should say may be missing. */
+  async #append(file: FileHandle, makers: readonly (() => string)[]): Promise<boolean> {
     const lines: string[] = [];
     for (const line of makers) {
       lines.push(line());
       if (lines.length % sliceLines === 0) await breath();
     }
     this.#lines += lines.length;
-    await this.#file.appendFile(`${lines.join('\n')}\n`);
-    await this.#file.datasync();
+    try {
+      await file.appendFile(`${lines.join('\n')}\n`);
+      await file.datasync();
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   async #rewrite(): Promise<void> {
-    await this.#file?.close();
+    const before = this.#file;
     this.#file = undefined;
+    await before?.close().catch(() => undefined);
+    try {
+      this.#file = await this.#replace(this.#everything()).catch(async () => {
+        // The old file would bring back at the next start what is gone, and its room may be what is missing.
+        await rm(join(this.#directory, journalFile), { force: true });
+        return this.#replace(this.#everything());
+      });
+    } catch (error) {
+      // Whom to obey is worth more than all else, and fits nearly everywhere.
+      const least = await this.#replace([this.#head()]).catch(() => undefined);
+      await least?.close();
+      throw error;
+    }
+  }
+
+  /** Writes a whole file in place of the one that is there: after a crash there is the one or the other. */
+  async #replace(texts: Iterable<string>): Promise<FileHandle> {
     const path = join(this.#directory, journalFile);
     const fresh = await open(`${path}.new`, 'w', 0o600);
-    let lines = [JSON.stringify({ layout }), this.#identityLine()];
-    let written = 0;
-    const say = async (): Promise<void> => {
-      written += lines.length;
-      await fresh.appendFile(`${lines.join('\n')}\n`);
-      lines = [];
-      await breath();
-    };
-    for (const rule of [...this.#state.rules.values()]) {
-      if (lines.push(JSON.stringify({ rule })) >= sliceLines) await say();
+    let lines = 0;
+    try {
+      for (const text of texts) {
+        lines += text.split('\n').length;
+        await fresh.appendFile(`${text}\n`);
+        await breath();
+      }
+      await fresh.datasync();
+      await rename(`${path}.new`, path);
+      await syncFolder(this.#directory);
+    } catch (error) {
+      await fresh.close();
+      await rm(`${path}.new`, { force: true });
+      throw error;
     }
-    for (const placement of [...this.#state.placements.values()]) {
-      if (lines.push(JSON.stringify({ placement })) >= sliceLines) await say();
-    }
-    if (lines.length > 0) await say();
-    await fresh.datasync();
-    await rename(`${path}.new`, path);
-    this.#file = fresh;
-    this.#lines = written;
+    this.#lines = lines;
+    return fresh;
+  }
+
+  /** The state as texts of many lines each. */
+  *#everything(): Generator<string> {
+    yield this.#head();
+    yield* slices(this.#state.rules.values(), (rule) => ({ rule }));
+    yield* slices(this.#state.placements.values(), (placement) => ({ placement }));
+  }
+
+  #head(): string {
+    return `${JSON.stringify({ layout })}\n${this.#identityLine()}`;
   }
 
   #identityLine(): string {
     return JSON.stringify({ cluster: this.#state.cluster, generation: this.#state.generation });
   }
+}
+
+function* slices<Resource>(
+  resources: Iterable<Resource>,
+  lineOf: (resource: Resource) => object,
+): Generator<string> {
+  const all = [...resources];
+  for (let at = 0; at < all.length; at += sliceLines) {
+    const some = all.slice(at, at + sliceLines);
+    yield some.map((resource) => JSON.stringify(lineOf(resource))).join('\n');
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path, 'r');
+  await folder.sync();
+}
+
+function remedyFor(directory: string): string {
+  const until = 'until then a start without a controller knows less';
+  return `make room in ${directory} and let the agent write there; tried every ${retryMs / 1000} s, ${until}`;
 }
 
 function breath(): Promise<void> {

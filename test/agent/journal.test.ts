@@ -4,7 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { Journal, journalFile, readJournal } from '../../src/agent/journal.ts';
+import { Journal } from '../../src/agent/journal.ts';
+import { journalFile, readJournal } from '../../src/agent/kept.ts';
 import type { Address } from '../../src/state/address.ts';
 import type { Placement } from '../../src/state/virtual-ip.ts';
 import { port, vip } from '../kernel/own-kernel.ts';
@@ -20,9 +21,7 @@ function folder(context: TestContext): string {
 }
 
 function open(directory: string): Journal {
-  return new Journal(directory, readJournal(directory).state, (error) => {
-    throw error;
-  });
+  return new Journal(directory, readJournal(directory), (trouble) => equal(trouble, ''));
 }
 
 /** A file with both VIPs, the placement and an identity. */

@@ -1,0 +1,114 @@
+// A disk that takes no more: what is gone does not come back at the next start, and all is written as soon as
+// there is room.
+import { deepEqual, equal, match } from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { appendFileSync, existsSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Journal } from '../../src/agent/journal.ts';
+import { journalFile, readJournal } from '../../src/agent/kept.ts';
+import { port, vip } from '../kernel/own-kernel.ts';
+
+const limit = { timeout: 60_000 };
+const nth = (n: number) => vip(`10.60.${n >> 8}.${n & 255}`, [port(80)]);
+
+/** A file system with room for 64 kB, or the reason why there is none. */
+function smallDisk(t: TestContext): string | undefined {
+  const path = mkdtempSync(join(tmpdir(), 'vipward-'));
+  const words = ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', path];
+  const { status, stderr } = spawnSync('mount', words, { encoding: 'utf8' });
+  t.after(() => {
+    if (status === 0) spawnSync('umount', [path]);
+    rmdirSync(path);
+  });
+  if (status === 0) return path;
+  t.skip(`no small file system here: ${stderr.trim()}`);
+  return undefined;
+}
+
+/** The words of the kernel once nothing more fits. */
+function fill(disk: string): string {
+  try {
+    for (;;) appendFileSync(join(disk, 'filler'), Buffer.alloc(1024));
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+interface Opened {
+  readonly journal: Journal;
+  readonly troubles: string[];
+}
+
+function open(disk: string): Opened {
+  const troubles: string[] = [];
+  return { journal: new Journal(disk, readJournal(disk), (trouble) => troubles.push(trouble)), troubles };
+}
+
+function put(journal: Journal, from: number, to: number, there = true): void {
+  for (let n = from; n < to; n++) journal.rule(nth(n).address, there ? nth(n) : undefined);
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(5);
+}
+
+/** What a start would know. */
+function known(disk: string): [number, string | null, string | null] {
+  const { state, problem } = readJournal(disk);
+  return [state.rules.size, state.cluster, problem];
+}
+
+test('deletions for which there is no room are in force at the next start', limit, async (t) => {
+  const disk = smallDisk(t);
+  if (disk === undefined) return;
+  const { journal, troubles } = open(disk);
+  journal.identity('c1', 3);
+  put(journal, 0, 200);
+  await until(() => known(disk)[0] === 200);
+  match(fill(disk), /ENOSPC/);
+  // Their lines need another page of memory, and so does a second file beside the first.
+  put(journal, 10, 200, false);
+  await until(() => known(disk)[0] !== 200);
+  await until(() => known(disk)[0] === 10);
+  deepEqual(known(disk), [10, 'c1', null]);
+  deepEqual(troubles, []);
+  await journal.close();
+  deepEqual(readdirSync(disk).sort(), [journalFile, 'filler']);
+});
+
+test('what does not fit at all is said, nothing stale is left, and room mends it', limit, async (t) => {
+  const disk = smallDisk(t);
+  if (disk === undefined) return;
+  const { journal, troubles } = open(disk);
+  journal.identity('c1', 3);
+  put(journal, 0, 20);
+  await until(() => known(disk)[0] === 20);
+  match(fill(disk), /ENOSPC/);
+  put(journal, 10, 20, false);
+  put(journal, 100, 400);
+  await until(() => journal.trouble !== '');
+  match(journal.trouble, /^agent\.jsonl: ENOSPC.*; make room in \/.*; tried every 5 s/);
+  deepEqual(known(disk), [0, 'c1', null]);
+  rmSync(join(disk, 'filler'));
+  put(journal, 150, 400, false);
+  await until(() => journal.trouble === '');
+  deepEqual(known(disk), [60, 'c1', null]);
+  equal(troubles.length, 2);
+  put(journal, 0, 1, false);
+  await journal.close();
+  deepEqual([known(disk)[0], existsSync(join(disk, `${journalFile}.new`))], [59, false]);
+});
+
+test('a file that could not be read is no trouble any more once it is written anew', limit, async (t) => {
+  const disk = smallDisk(t);
+  if (disk === undefined) return;
+  appendFileSync(join(disk, journalFile), '{"layout":1}\n{"cluster":"c1","generation":3}\n{"rule":');
+  const { journal, troubles } = open(disk);
+  match(journal.trouble, /^agent\.jsonl:3: /);
+  put(journal, 0, 1);
+  await journal.close();
+  deepEqual([journal.trouble, troubles, known(disk)], ['', [''], [1, 'c1', null]]);
+});
