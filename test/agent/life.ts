@@ -11,11 +11,12 @@ import { formatAddress } from '../../src/state/address.ts';
 import type { Node } from '../kernel/node.ts';
 import { bound } from '../kernel/traffic.ts';
 import { spawnIn } from '../namespaces.ts';
+import { patient } from '../patience.ts';
 
 /**
  * An answer that is not there by then is lost; between two namespaces it takes a few hundred microseconds.
  */
-const lostAfterMs = 3000;
+const lostAfterMs = patient(3000);
 
 export interface Prober {
   readonly sent: number;
@@ -94,7 +95,7 @@ export async function monitor(node: Node, kind: 'ip' | 'nft'): Promise<Monitor> 
   };
 }
 
-const commitWithinMs = 30_000;
+const commitWithinMs = patient(30_000);
 
 export interface Sockets extends Disposable {
   readonly kernel: Kernel;

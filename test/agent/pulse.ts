@@ -130,7 +130,7 @@ export async function change(
 }
 
 /** Deltas of one stream behind its begin(). */
-class Telling {
+export class Telling {
   readonly #stream: Stream;
   readonly #seq: Record<TableName, number> = { rules: 7, placements: 7 };
 
@@ -152,7 +152,8 @@ class Telling {
   }
 }
 
-function rule(address: string, number: number): object {
+/** A VIP with one port, as a delta tells of it. */
+export function rule(address: string, number: number): object {
   const port = { protocol: 'TCP', port: number, service: 'default/web', delivery: 'host', sources: null };
   return { address, filtered: true, egress: false, ports: [port] };
 }

@@ -1,5 +1,4 @@
-// A node with a client and a backend, each a network namespace, and on it a real controller and a real agent:
-//   client 10.77.0.9 fd77::9 --- lan 10.77.0.1 fd77::1 [node] 10.88.0.1 fd88::1 --- backend 10.88.0.2 fd88::2
+// A node with a client and a backend, wired as wires.ts says, and on it a real controller and a real agent.
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,15 +10,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { NodeReport } from '../../src/agent/report.ts';
 import type { Status } from '../../src/controller/status.ts';
-import { cannotUnshare, Namespace, runIn, spawnIn } from '../namespaces.ts';
+import { cannotUnshare, type Namespace, runIn, spawnIn } from '../namespaces.ts';
+import { patient } from '../patience.ts';
 import { manifest, type Service } from './manifest.ts';
 import { hasTool } from './own-kernel.ts';
 import { connectIn, getJson, listenIn, type Probe, probe } from './traffic.ts';
+import { wire } from './wires.ts';
 
 export type { Service } from './manifest.ts';
 
 const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-const deadlineMs = 30_000;
+const deadlineMs = patient(30_000);
 
 /** Why no node can be made here, or false; printed once. */
 export const skip: string | false = cannotUnshare() || hasTool('ip', '-V');
@@ -30,6 +31,8 @@ export interface NodeOptions {
   readonly agentArgs?: readonly string[];
   readonly controllerArgs?: readonly string[];
   readonly source?: (node: Node) => readonly string[];
+  /** Commits keep the distance that they keep on any node. */
+  readonly paced?: boolean;
 }
 
 export interface RunOptions {
@@ -38,9 +41,9 @@ export interface RunOptions {
 }
 
 export class Node implements AsyncDisposable {
-  readonly node: Namespace = Namespace.make();
-  readonly client: Namespace = Namespace.make();
-  readonly backend: Namespace = Namespace.make();
+  readonly node: Namespace;
+  readonly client: Namespace;
+  readonly backend: Namespace;
   readonly folder: string = mkdtempSync(join(tmpdir(), 'vipward-node-'));
   readonly #options: NodeOptions;
   readonly #closers: (() => void)[] = [];
@@ -51,13 +54,13 @@ export class Node implements AsyncDisposable {
 
   private constructor(options: NodeOptions) {
     this.#options = options;
+    ({ node: this.node, client: this.client, backend: this.backend } = wire());
   }
 
   /** A node whose Services are all in force: every VIP is there, or refused. */
   static async start(options: NodeOptions): Promise<Node> {
     const made = new Node(options);
     try {
-      made.#wire();
       made.writeServices(options.services);
       made.startController();
       made.startAgent();
@@ -79,8 +82,9 @@ export class Node implements AsyncDisposable {
 
   /** A flag that comes twice counts as the last says. */
   startAgent(more: readonly string[] = []): void {
-    const { agentArgs = [] } = this.#options;
-    const state = ['--state', join(this.folder, 'agent'), '--commit-interval', '0s', '--log-level', 'warn'];
+    const { agentArgs = [], paced = false } = this.#options;
+    const pace = paced ? [] : ['--commit-interval', '0s'];
+    const state = ['--state', join(this.folder, 'agent'), ...pace, '--log-level', 'warn'];
     const where = ['--controller', 'ws://127.0.0.1:9470', '--allow', '10.77.0.0/24,fd77::/64'];
     this.#agent = this.#spawn('agent', ['--node', 'node1', ...where, ...state, ...agentArgs, ...more]);
   }
@@ -199,31 +203,6 @@ export class Node implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
-  }
-
-  #wire(): void {
-    const settings = ['ipv4/ip_forward', 'ipv6/conf/all/forwarding'];
-    for (const namespace of [this.node, this.client, this.backend]) {
-      namespace.run(() => writeFileSync('/proc/sys/net/ipv6/conf/default/accept_dad', '0'));
-    }
-    for (const name of settings) this.node.run(() => writeFileSync(`/proc/sys/net/${name}`, '1'));
-    for (const [link, where, net, host] of [
-      ['lan', this.client, 77, 9],
-      ['pods', this.backend, 88, 2],
-    ] as const) {
-      const peer = `netns /proc/${process.pid}/fd/${where.fd}`;
-      this.run(`ip link add ${link} type veth peer name ${link}0 ${peer}`);
-      for (const [at, name, last] of [
-        [this.node, link, 1],
-        [where, `${link}0`, host],
-      ] as const) {
-        this.run(`ip address add 10.${net}.0.${last}/24 dev ${name}`, { where: at });
-        this.run(`ip address add fd${net}::${last}/64 dev ${name} nodad`, { where: at });
-        this.run(`ip link set ${name} up`, { where: at });
-      }
-      this.run(`ip route add default via 10.${net}.0.1`, { where });
-      this.run(`ip route add default via fd${net}::1`, { where });
-    }
   }
 
   #spawn(verb: string, words: readonly string[]): ChildProcess {

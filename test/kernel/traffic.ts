@@ -8,13 +8,14 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { loadNative } from '../../src/host/native.ts';
 import { addressBytes, parseAddress } from '../../src/state/address.ts';
 import type { Namespace } from '../namespaces.ts';
+import { patient } from '../patience.ts';
 
 /** `closed`: no answer at all. `refused`: the way was open, and nobody was there. */
 export type Probe = 'open' | 'closed' | 'refused';
 
 /** Far beyond what an answer takes between two namespaces. */
-const patienceMs = 400;
-const connectWithinMs = 30_000;
+const patienceMs = patient(400);
+const connectWithinMs = patient(30_000);
 let last: Promise<unknown> = Promise.resolve();
 
 /** The whole thread moves, so that one stay begins when the one before it has ended. */
