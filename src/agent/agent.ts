@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { Kernel } from '../host/kernel.ts';
 import type { Native } from '../host/native.ts';
 import type { Log, LogDestination } from '../process/log.ts';
+import type { Address } from '../state/address.ts';
 import { Acks } from './acks.ts';
 import { Announcer } from './announce.ts';
 import { Census } from './census.ts';
@@ -135,8 +136,8 @@ function assemble(
       for (const words of await retireOthers(kernel, firewall.dialect.name)) log.info({ words }, 'retired');
     },
   });
-  const onHeld = (): void => {
-    reporter.held();
+  const onHeld = (addresses: Iterable<Address>): void => {
+    reporter.held(addresses);
     if (holder.usable) loop.wake();
   };
   const holder: Holder = new Holder({

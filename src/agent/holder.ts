@@ -31,7 +31,7 @@ export interface HolderParts {
   readonly needs: () => Needs;
   readonly refuse: (refusal: Refusal) => void;
   /** The VIPs this node holds have changed; or the last of them has become usable. */
-  readonly onHeld: () => void;
+  readonly onHeld: (addresses: Iterable<Address>) => void;
 }
 
 export class Holder implements Disposable {
@@ -76,6 +76,7 @@ export class Holder implements Disposable {
         ledger.held.delete(key);
       else if (!object.foreign) ledger.held.set(key, { address: key, interfaceIndex: object.interfaceIndex });
     }
+    this.#parts.onHeld(keys);
     return found;
   }
 
@@ -169,7 +170,7 @@ export class Holder implements Disposable {
     );
     if (lost !== undefined)
       throw new Error(`an address could not be taken away: ${describeErrno(lost.errno, lost.words)}`);
-    this.#parts.onHeld();
+    this.#parts.onHeld([...delta.remove, ...delta.add].map(({ address }) => address));
   }
 
   #await(object: AddressObject): void {
@@ -181,7 +182,7 @@ export class Holder implements Disposable {
   #arrived(id: string, held: HeldAddress): void {
     this.#forget(id);
     if (this.#parts.ledger.held.has(held.address)) this.#parts.announcer.announce(held);
-    this.#parts.onHeld();
+    this.#parts.onHeld([held.address]);
   }
 
   #forget(id: string): void {

@@ -2,12 +2,15 @@
 
 import type { Log } from '../process/log.ts';
 import type { Ack, HeldVip, Refusal } from '../protocol/messages.ts';
+import type { Address } from '../state/address.ts';
+import type { Term } from '../state/term.ts';
 import type { Journal } from './journal.ts';
 import type { Ledger } from './ledger.ts';
 import type { LoopParts } from './loop.ts';
 import type { RulesParts } from './rules.ts';
 import type { Session, SessionParts } from './session.ts';
 import type { Tallies } from './tallies.ts';
+import { Told } from './told.ts';
 
 export interface ReporterParts {
   readonly ledger: Ledger;
@@ -22,13 +25,18 @@ export class Reporter {
   /** Why the kernel could not be told; empty while it can. */
   trouble = '';
   readonly #parts: ReporterParts;
+  readonly #told: Told;
 
   constructor(parts: ReporterParts) {
     this.#parts = parts;
+    const termOf = (address: Address) => this.#termOf(address);
+    this.#told = new Told({ held: () => this.heldVips(), termOf });
   }
 
   readonly ack = (ack: Ack): void => {
     this.#parts.tallies.update.observe(ack.commitUs / 1e6);
+    // A placement that changed its term alone moves no address, and is told of all the same.
+    if (ack.table === 'placements') this.held([]);
     this.session?.send(ack);
     this.#parts.log.debug(ack, 'acknowledged');
   };
@@ -39,17 +47,24 @@ export class Reporter {
     this.session?.send({ type: 'refused', ...refusal });
   };
 
-  held(): void {
-    this.session?.send({ type: 'held', vips: this.heldVips() });
+  /** These addresses came or went: whoever rules is told, if that is news. */
+  held(addresses: Iterable<Address>): void {
+    this.#told.doubt(addresses);
+    const message = this.#told.next();
+    if (message !== null) this.session?.send(message);
   }
 
   /** The VIPs that the kernel carries by the right of a placement. */
   heldVips(): HeldVip[] {
-    const { ledger } = this.#parts;
-    return [...ledger.held.keys()].flatMap((address) => {
-      const term = ledger.placed.get(address)?.term;
+    return [...this.#parts.ledger.held.keys()].flatMap((address) => {
+      const term = this.#termOf(address);
       return term === undefined ? [] : [{ address, term }];
     });
+  }
+
+  #termOf(address: Address): Term | undefined {
+    const { held, placed } = this.#parts.ledger;
+    return held.has(address) ? placed.get(address)?.term : undefined;
   }
 
   get ofRules(): Pick<RulesParts, 'refuse' | 'committed' | 'observe'> {
@@ -85,12 +100,14 @@ export class Reporter {
     };
   }
 
-  get ofSession(): Pick<SessionParts, 'onIdentity' | 'onChange'> {
+  get ofSession(): Pick<SessionParts, 'onIdentity' | 'onRuler' | 'onChange'> {
     const { journal } = this.#parts;
     return {
       onIdentity: (cluster, generation) => journal.identity(cluster, generation),
+      onRuler: (features) => this.#told.restart(features),
       onChange: (change) => {
         if (change.table !== 'placements') return;
+        this.#told.doubt([...change.set.map(({ address }) => address), ...change.remove]);
         for (const placement of change.set)
           if ('term' in placement) journal.placement(placement.address, placement);
         for (const key of change.remove) journal.placement(key, undefined);

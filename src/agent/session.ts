@@ -11,7 +11,7 @@ import type {
   Tick,
   Welcome,
 } from '../protocol/messages.ts';
-import { features } from '../protocol/messages.ts';
+import { features as ownFeatures } from '../protocol/messages.ts';
 import { FrameError } from '../protocol/shape.ts';
 import type { Prefix } from '../state/address.ts';
 import { generationLeap } from '../state/term.ts';
@@ -37,6 +37,8 @@ export interface SessionParts {
   readonly prepare: () => void;
   /** The pin or the generation changed and has to be kept. */
   readonly onIdentity: (cluster: string | null, generation: number) => void;
+  /** Another stream rules, or the same one anew: what its controller can do. */
+  readonly onRuler: (features: readonly string[]) => void;
   /** Something of a table changed, as received. */
   readonly onChange: (change: Change) => void;
 }
@@ -86,7 +88,7 @@ export class Session {
     this.#toldOnLink = new Set(onLink);
     return {
       type: 'hello',
-      ...{ version, features, node, firewall, allow },
+      ...{ version, features: ownFeatures, node, firewall, allow },
       onLink,
       cluster: this.cluster,
       generation: this.generation,
@@ -162,7 +164,7 @@ export class Session {
     }
   }
 
-  #welcome(stream: Stream, { cluster, generation, ruling }: Welcome): void {
+  #welcome(stream: Stream, { cluster, features, generation, ruling }: Welcome): void {
     if (this.cluster !== null && cluster !== this.cluster) {
       const remedy = 'run "vipward cleanup" on the node to let it join another';
       stream.refuse(`cluster: this node belongs to ${this.cluster}, the controller to ${cluster}; ${remedy}`);
@@ -183,6 +185,7 @@ export class Session {
       return;
     }
     this.#ruler = stream;
+    this.#parts.onRuler(features);
     this.rules.restart();
     this.placements.restart();
     this.#synced.clear();

@@ -1,7 +1,7 @@
 // Every node that has said hello or is named in the records: what it can, what it holds, and what it was
 // told.
 
-import type { HeldVip, Hello, Refusal, TableName } from '../protocol/messages.ts';
+import type { HeldDelta, HeldVip, Hello, Refusal, TableName } from '../protocol/messages.ts';
 import { type Address, addressBytes } from '../state/address.ts';
 import { compareTerms, type Term } from '../state/term.ts';
 import { Reach } from './place.ts';
@@ -68,6 +68,11 @@ export class Node {
   setHeld(vips: readonly HeldVip[]): void {
     this.held.clear();
     for (const { address, term } of vips) this.held.set(address, term);
+  }
+
+  changeHeld({ set, remove }: Omit<HeldDelta, 'type'>): void {
+    for (const address of remove) this.held.delete(address);
+    for (const { address, term } of set) this.held.set(address, term);
   }
 
   /**

@@ -2,6 +2,7 @@
 // is here: rules before a placement, the new owner before the old lets go, a placement's end before its
 // rules' end.
 
+import type { HeldVip } from '../protocol/messages.ts';
 import { type Address, addressBytes } from '../state/address.ts';
 import { compareTerms, type Term } from '../state/term.ts';
 import { Leaving } from './leaving.ts';
@@ -148,9 +149,9 @@ export class Owners {
     this.#outbox.flush();
   }
 
-  /** The list of VIPs that a node holds has changed. */
-  heldChanged(node: Node): void {
-    for (const [address, term] of node.held) {
+  /** What a node holds has changed; `set` is what it says for the first time, or anew. */
+  heldChanged(node: Node, set: readonly HeldVip[]): void {
+    for (const { address, term } of set) {
       if (compareTerms(term, this.#input.highestTerm()) > 0) node.impossible.add(address);
     }
     this.moves.check(node);

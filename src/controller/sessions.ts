@@ -105,7 +105,11 @@ export class Sessions {
         return null;
       case 'held':
         node.setHeld(message.vips);
-        this.#controller.owners.heldChanged(node);
+        this.#controller.owners.heldChanged(node, message.vips);
+        return null;
+      case 'heldDelta':
+        node.changeHeld(message);
+        this.#controller.owners.heldChanged(node, message.set);
         return null;
       case 'resync':
         if (this.#controller.isPublished) session.stream.resync(message.table, message.have);

@@ -18,11 +18,14 @@ export const pageServices = 500;
  */
 export const heartbeatMs = 1000;
 
+/** A controller that names it takes `heldDelta` for what changed since `held`. */
+export const heldDeltaFeature = 'held-delta';
+
 /**
- * What this side can do beyond docs/protocol.md: nothing so far. A message that needs one is sent only to a
- * peer that named it.
+ * What this side can do that a version before it could not. A message that needs one is sent only to a peer
+ * that named it.
  */
-export const features: readonly string[] = [];
+export const features: readonly string[] = [heldDeltaFeature];
 
 /** `rules` is the same for every node; `placements` is a node's own. */
 export type TableName = 'rules' | 'placements';
@@ -105,10 +108,17 @@ export interface Accepted {
   readonly key: Address;
 }
 
-/** The VIPs this node holds now, whole, after each change: usable and announced. */
+/** The VIPs this node holds now, whole: usable and announced. */
 export interface Held {
   readonly type: 'held';
   readonly vips: readonly HeldVip[];
+}
+
+/** What changed in that since it was last said. Needs `held-delta`. */
+export interface HeldDelta {
+  readonly type: 'heldDelta';
+  readonly set: readonly HeldVip[];
+  readonly remove: readonly Address[];
 }
 
 /** A gap or a wrong digest was seen: send what differs from this. */
@@ -127,7 +137,7 @@ export interface Bye {
   readonly type: 'bye';
 }
 
-export type AgentMessage = Hello | Ack | Refused | Accepted | Held | Resync | Tick | Bye;
+export type AgentMessage = Hello | Ack | Refused | Accepted | Held | HeldDelta | Resync | Tick | Bye;
 
 // Controller to agent.
 

@@ -82,13 +82,19 @@ export function parseAgentMessage(frame: string): AgentMessage {
       return { type, table: readTable(body), key: readAddress(body['key'], 'key') };
     case 'held':
       return { type, vips: list(body['vips'], 'vips', readHeld) };
+    case 'heldDelta':
+      return {
+        type,
+        set: list(body['set'], 'set', readHeld),
+        remove: list(body['remove'], 'remove', readAddress),
+      };
     case 'resync':
       return { type, table: readTable(body), have: readDigest(body['have'], 'have') };
     case 'tick':
     case 'bye':
       return { type };
     default:
-      return fail('type', 'hello, ack, refused, accepted, held, resync, tick or bye', type);
+      return fail('type', 'hello, ack, refused, accepted, held, heldDelta, resync, tick or bye', type);
   }
 }
 

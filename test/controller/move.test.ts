@@ -135,9 +135,10 @@ test('a move to a node that cannot have the VIP is refused, and says why', limit
 });
 
 test('drain moves every VIP away, undrain moves nothing back', limit, async (t) => {
-  const documents = Array.from({ length: 6 }, (_, index) => service(`s${index}`));
-  const running = await runningController(t, { files: { 'a.yaml': documents.join('---\n') } });
+  const running = await runningController(t);
   const agents = ['n1', 'n2', 'n3'].map((name) => agentOf(t, running, name));
+  await Promise.all(agents.map((agent) => agent.synced()));
+  running.write('a.yaml', ...Array.from({ length: 6 }, (_, index) => service(`s${index}`)));
   await untilStatus(
     running,
     ({ vips }) => vips.length === 6 && vips.every(({ state }) => state === 'serving'),

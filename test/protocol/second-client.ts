@@ -95,14 +95,23 @@ interface Message {
 
 type Tables = Record<Name, SecondTable>;
 
+interface Welcome {
+  readonly features: readonly string[];
+  readonly cluster: string;
+  readonly generation: number;
+  readonly ruling: boolean;
+}
+
 /** One connection; the tables outlive it. */
 export class SecondClient {
   readonly heard: string[] = [];
-  welcome: { readonly cluster: string; readonly generation: number; readonly ruling: boolean } | undefined;
+  welcome: Welcome | undefined;
   readonly tables: Tables;
   readonly #socket: WebSocket;
   readonly #changed = new EventEmitter();
   readonly #awaited = new Set<Name>();
+  /** What the controller knows to be held, as JSON, by address. */
+  #told = new Map<string, string>();
 
   constructor(url: string, node: string, tables?: Tables) {
     this.tables = tables ?? { rules: new SecondTable(), placements: new SecondTable() };
@@ -143,6 +152,8 @@ export class SecondClient {
 
   #hello(node: string): void {
     const { rules, placements } = this.tables;
+    const held = [...placements.resources.values()];
+    this.#told = new Map(held.map((vip) => [vip.address, JSON.stringify(vip)]));
     const range = ['10.77.0.0/24'];
     this.#say({
       ...{
@@ -155,7 +166,7 @@ export class SecondClient {
         onLink: range,
       },
       ...{ cluster: null, generation: 0, rules: rules.have(), placements: placements.have() },
-      held: [...placements.resources.values()],
+      held,
     });
   }
 
@@ -168,7 +179,7 @@ export class SecondClient {
     if (type === 'tick') return;
     this.heard.push(type);
     const table = this.tables[name];
-    if (type === 'welcome') this.welcome = message as unknown as Exclude<typeof this.welcome, undefined>;
+    if (type === 'welcome') this.welcome = message as unknown as Welcome;
     else if (type === 'page') table.page(buckets, set);
     else if (type === 'synced') this.#took(name, table.synced(seq, count, digest));
     else if (type === 'delta' && !this.#awaited.has(name))
@@ -183,7 +194,20 @@ export class SecondClient {
     }
     this.#awaited.delete(name);
     const table = this.tables[name];
-    if (name === 'placements') this.#say({ type: 'held', vips: [...table.resources.values()] });
+    if (name === 'placements') this.#sayHeld([...table.resources.values()]);
     this.#say({ type: 'ack', table: name, seq: table.seq, commitUs: 1 });
+  }
+
+  /** All of it, or what changed, where the controller takes that. */
+  #sayHeld(vips: readonly Resource[]): void {
+    const before = this.#told;
+    this.#told = new Map(vips.map((vip) => [vip.address, JSON.stringify(vip)]));
+    if (this.welcome?.features.includes('held-delta') !== true) {
+      this.#say({ type: 'held', vips });
+      return;
+    }
+    const set = vips.filter((vip) => before.get(vip.address) !== JSON.stringify(vip));
+    const remove = [...before.keys()].filter((address) => !this.#told.has(address));
+    this.#say({ type: 'heldDelta', set, remove });
   }
 }

@@ -31,6 +31,7 @@ function agentOf(t: TestContext, urls: readonly string[], acksAtOnce = true): Te
       ...{ onLink: () => [], held: () => [], prepare: () => undefined, now: () => performance.now() },
       loop: { receive, synced: () => undefined } as unknown as Loop,
       onIdentity: () => undefined,
+      onRuler: () => undefined,
       onChange: () => undefined,
     },
     { cluster: null, generation: 0 },

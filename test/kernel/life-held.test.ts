@@ -1,0 +1,49 @@
+// What a real agent says of the VIPs that it holds, to controllers that know the shorter form and to others.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { HeldVip } from '../../src/protocol/messages.ts';
+import { FakeController, type Stream } from '../agent/fake-controller.ts';
+import { Node, type Service, skip } from './node.ts';
+
+const services: readonly Service[] = [
+  { name: 'web', addresses: ['10.77.0.100', 'fd77::100'], ports: ['TCP 80'] },
+  { name: 'dns', addresses: ['10.77.0.101'], ports: ['UDP 53'] },
+];
+
+/** Waits for the acknowledgement of placements, and returns what was said of held VIPs until then. */
+async function heldUntilAck(stream: Stream, seq: number): Promise<object[]> {
+  const isAck = (message: Stream['heard'][number]) =>
+    message.type === 'ack' && message.table === 'placements' && message.seq === seq;
+  while (!stream.heard.some(isAck)) await new Promise((resolve) => setTimeout(resolve, 5));
+  const until = stream.heard.findIndex(isAck);
+  return stream.heard.splice(0, until + 1).filter(({ type }) => type === 'held' || type === 'heldDelta');
+}
+
+for (const features of [['held-delta'], []]) {
+  const form = features.length > 0 ? 'as what changed' : 'whole';
+  test(`what changed its term and what was let go is told ${form}, before the ack`, { skip }, async () => {
+    await using node = await Node.start({ services: [...services] });
+    using controller = await FakeController.instead(node);
+    const stream = await controller.next();
+    const [one, two, three] = stream.hello.held;
+    assert.ok(one !== undefined && two !== undefined && three !== undefined);
+    stream.welcome({ features });
+    stream.synced('rules');
+    stream.synced('placements');
+    assert.deepEqual(await heldUntilAck(stream, 7), []);
+    const later = (vip: HeldVip) => ({ ...vip, term: { ...vip.term, n: vip.term.n + 50 } });
+    const delta = { type: 'delta', table: 'placements', set: [], remove: [] };
+    const whole = (...vips: object[]) => ({ type: 'held', vips });
+    stream.say({ ...delta, from: 7, to: 8, set: [later(one)] });
+    assert.deepEqual(await heldUntilAck(stream, 8), [whole(later(one), two, three)]);
+    const isShort = features.length > 0;
+    stream.say({ ...delta, from: 8, to: 9, set: [later(two)] });
+    const ofTerm = { type: 'heldDelta', set: [later(two)], remove: [] };
+    assert.deepEqual(await heldUntilAck(stream, 9), [
+      isShort ? ofTerm : whole(later(one), later(two), three),
+    ]);
+    stream.say({ ...delta, from: 9, to: 10, remove: [one.address] });
+    const ofEnd = { type: 'heldDelta', set: [], remove: [one.address] };
+    assert.deepEqual(await heldUntilAck(stream, 10), [isShort ? ofEnd : whole(later(two), three)]);
+  });
+}
