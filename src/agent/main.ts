@@ -3,15 +3,15 @@
 import { loadNative } from '../host/native.ts';
 import { SystemCallError } from '../host/socket.ts';
 import { helpText } from '../process/help.ts';
-import { type Route, routeListener, serverLimits } from '../process/http.ts';
+import type { Route } from '../process/http.ts';
 import { createLog, type Log, openLogDestination } from '../process/log.ts';
 import { readOptions } from '../process/options.ts';
+import { ListenError, serve } from '../process/serve.ts';
 import { UsageError } from '../process/usage.ts';
-import type { HostPort } from '../process/values.ts';
 import { readVersion } from '../process/version.ts';
 import { startAgent } from './agent.ts';
 import { agentRoutes } from './api.ts';
-import { agentConfig, agentOptions } from './config.ts';
+import { type AgentConfig, agentConfig, agentOptions } from './config.ts';
 import { TableOwnedError } from './firewall.ts';
 import { SecondAgentError, takeLock } from './lock.ts';
 import { startWhenPossible } from './waiting.ts';
@@ -38,25 +38,23 @@ export async function runAgent(
     using destination = openLogDestination();
     const log = createLog(values.logLevel, destination, { component: 'agent', node: config.node });
     const lock = await takeLock(process.pid);
+    // Before the kernel is touched: an agent that cannot be asked is of no use to anybody.
+    const servers = await openServers(config, log);
     const version = readVersion();
     const native = loadNative();
     const lockFile = env['XTABLES_LOCKFILE'] || undefined;
     const agent = await startWhenPossible({
       ...{ config, version, log, signal },
       start: () => startAgent(config, { native, log, logDestination: destination, version, lockFile }),
-      serve: (routes) => serve(routes, config.listen, log),
+      show: (routes) => servers.show(routes, routes),
     });
-    if (agent === undefined) return 0;
-    const servers = [await serve(agentRoutes(agent, true), config.listen, log)];
-    if (config.metricsListen !== undefined)
-      servers.push(await serve(agentRoutes(agent, false), config.metricsListen, log));
-    log.info({ firewall: agent.firewall.dialect.name, owned: agent.firewall.owned }, 'serving');
-    await new Promise<void>((resolve) => {
-      if (signal.aborted) resolve();
-      else signal.addEventListener('abort', () => resolve(), { once: true });
-    });
-    for (const server of servers) server[Symbol.dispose]();
-    await agent.stop();
+    if (agent !== undefined) {
+      servers.show(agentRoutes(agent, true), agentRoutes(agent, false));
+      log.info({ firewall: agent.firewall.dialect.name, owned: agent.firewall.owned }, 'serving');
+      await aborted(signal);
+    }
+    servers[Symbol.dispose]();
+    await agent?.stop();
     lock.close();
     log.info('stopped');
     return 0;
@@ -65,21 +63,33 @@ export async function runAgent(
   }
 }
 
-async function serve(routes: Route[], { host, port }: HostPort, log: Log): Promise<Disposable> {
+interface Servers extends Disposable {
+  show(forThisHost: readonly Route[], forScrapers: readonly Route[]): void;
+}
+
+async function openServers({ listen, metricsListen }: AgentConfig, log: Log): Promise<Servers> {
   const onError = (error: unknown): void => log.error({ reason: String(error) }, 'request-failed');
-  // An import would load all that node:http lists, a second HTTP client among it: 3 MB resident.
-  const { createServer } = process.getBuiltinModule('node:http');
-  const server = createServer(serverLimits, routeListener(routes, onError));
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.once('error', reject);
-  server.listen(port, host, resolve);
-  await promise;
+  using opened = new DisposableStack();
+  const own = opened.use(await serve({ flag: '--listen', at: listen, onError }));
+  const open =
+    metricsListen === undefined
+      ? undefined
+      : opened.use(await serve({ flag: '--metrics-listen', at: metricsListen, onError }));
+  const servers = opened.move();
   return {
-    [Symbol.dispose]() {
-      server.close();
-      server.closeAllConnections();
+    show(forThisHost, forScrapers) {
+      own.show(forThisHost);
+      open?.show(forScrapers);
     },
+    [Symbol.dispose]: () => servers.dispose(),
   };
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  if (signal.aborted) resolve();
+  signal.addEventListener('abort', () => resolve(), { once: true });
+  await promise;
 }
 
 function say(error: unknown): number {
@@ -89,6 +99,7 @@ function say(error: unknown): number {
   }
   const expected =
     error instanceof SecondAgentError ||
+    error instanceof ListenError ||
     error instanceof TableOwnedError ||
     error instanceof SystemCallError ||
     (error as NodeJS.ErrnoException).syscall !== undefined;

@@ -1,5 +1,5 @@
-// An agent on a kernel without a firewall it could use: it stays up, says what is missing, and asks again. No
-// VIP is held meanwhile, for none could be guarded.
+// An agent that has not started yet. On a kernel without a firewall it could use it stays up, says what is
+// missing, and asks again: no VIP is held meanwhile, for none could be guarded.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failure, type Route } from '../process/http.ts';
@@ -15,7 +15,8 @@ export interface WaitingParts {
   readonly log: Log;
   readonly signal: AbortSignal;
   readonly start: () => Promise<Agent>;
-  readonly serve: (routes: Route[]) => Promise<Disposable>;
+  /** Answers by these routes until there is an agent. */
+  readonly show: (routes: Route[]) => void;
 }
 
 /** A module may be loaded by then. */
@@ -23,25 +24,20 @@ const retryMs = 5000;
 
 /** The agent, as soon as there is a firewall for it; undefined if it is told to stop before. */
 export async function startWhenPossible(parts: WaitingParts): Promise<Agent | undefined> {
-  const { signal, log, start, serve } = parts;
-  let reason = '';
-  let server: Disposable | undefined;
-  try {
-    while (!signal.aborted) {
-      try {
-        return await start();
-      } catch (error) {
-        if (!(error instanceof NoFirewallError)) throw error;
-        if (error.message !== reason) log.error({ reason: error.message }, 'no-firewall');
-        reason = error.message;
-      }
-      server ??= await serve(waitingRoutes(parts, () => reason));
-      await sleep(retryMs, undefined, { signal }).catch(() => undefined);
+  const { signal, log, start, show } = parts;
+  let reason = 'starting';
+  show(waitingRoutes(parts, () => reason));
+  while (!signal.aborted) {
+    try {
+      return await start();
+    } catch (error) {
+      if (!(error instanceof NoFirewallError)) throw error;
+      if (error.message !== reason) log.error({ reason: error.message }, 'no-firewall');
+      reason = error.message;
     }
-    return undefined;
-  } finally {
-    server?.[Symbol.dispose]();
+    await sleep(retryMs, undefined, { signal }).catch(() => undefined);
   }
+  return undefined;
 }
 
 function waitingRoutes({ config, version }: WaitingParts, reason: () => string): Route[] {
@@ -49,14 +45,14 @@ function waitingRoutes({ config, version }: WaitingParts, reason: () => string):
     ...{ node: config.node, version, firewall: 'none', filter: config.values.filter, inSync: false },
     ...{ cluster: null, generation: 0, controllers: [], problems: [reason()], vips: [] },
   });
-  const notReady = { code: 'NoFirewall', message: 'no VIP can be guarded here', next: 'run vipward doctor' };
+  const notReady = () => ({ code: 'NotStarted', message: reason(), next: 'run vipward doctor' });
   return [
     {
       method: 'GET',
       path: '/healthz',
       handle: () => ({ status: 200, body: 'ok\n', contentType: 'text/plain; charset=utf-8' }),
     },
-    { method: 'GET', path: '/readyz', handle: () => failure(503, notReady) },
+    { method: 'GET', path: '/readyz', handle: () => failure(503, notReady()) },
     { method: 'GET', path: '/status', handle: () => ({ status: 200, body: report() }) },
   ];
 }
