@@ -38,6 +38,12 @@ export interface ControllerStatus {
     readonly message: string;
   }[];
   readonly massRemoval?: { readonly vips: number; readonly secondsLeft: number } | null;
+  readonly generationRaised?: {
+    readonly from: number;
+    readonly to: number;
+    readonly node: string;
+    readonly secondsAgo: number;
+  } | null;
 }
 
 export interface TermStatus {
@@ -95,8 +101,19 @@ export function controllerText(status: ControllerStatus, output: Output, beside:
   return [...parts, ...troubles(status)].join('\n');
 }
 
-/** One line on the whole; empty if the Services were read and are followed. */
-function standingText({ synced, reason, massRemoval }: ControllerStatus): string {
+/** A line each on the whole; empty if the Services were read and are followed. */
+function standingText(status: ControllerStatus): string {
+  return `${followingText(status)}${raisedText(status)}`;
+}
+
+function raisedText({ generationRaised }: ControllerStatus): string {
+  if (generationRaised === undefined || generationRaised === null) return '';
+  const { from, to, node, secondsAgo } = generationRaised;
+  const how = `${plain(node)} had heard of ${to - 1}; are the records of this controller from a backup?`;
+  return `GenerationRaised: from ${from} to ${to}, ${secondsAgo} s ago, since ${how}\n`;
+}
+
+function followingText({ synced, reason, massRemoval }: ControllerStatus): string {
   const held = massRemoval ?? null;
   if (held !== null) {
     const left = `believed in ${Math.ceil(held.secondsLeft)} s if a second reading agrees`;

@@ -26,6 +26,20 @@ export interface ControllerInput {
   readonly nowMs: () => number;
 }
 
+/** What became of a generation that a node has heard. */
+export type Heard = 'known' | 'raised' | 'tooSoon' | 'impossible';
+
+/** Each raise ends the streams of all nodes: whatever a node says, they are left in peace this long. */
+export const raisePauseMs = 10_000;
+
+/** The last time that our generation was raised above one that a node had heard. */
+export interface Raise {
+  readonly from: number;
+  readonly to: number;
+  readonly node: string;
+  readonly atMs: number;
+}
+
 export class Controller {
   readonly rules: Table<'rules'> = new Table('rules');
   readonly nodes: Nodes = new Nodes();
@@ -35,6 +49,8 @@ export class Controller {
   readonly drained: Set<string>;
   /** True once a reading was believed: from then on agents are told what there is. */
   isPublished = false;
+  lastRaise: Raise | null = null;
+  readonly nowMs: () => number;
   readonly #input: ControllerInput;
   #allocator: Allocator;
   #pools: readonly Pool[];
@@ -45,6 +61,7 @@ export class Controller {
   constructor(input: ControllerInput) {
     const { records, pools } = input;
     this.#input = input;
+    this.nowMs = input.nowMs;
     this.#cluster = records.cluster;
     this.#generation = records.generation;
     this.drained = new Set(records.drained);
@@ -122,9 +139,12 @@ export class Controller {
   }
 
   /** A higher generation was heard of (our records are from a backup): ours is raised above it. */
-  hearGeneration(heard: Hello['generation']): 'known' | 'raised' | 'impossible' {
+  hearGeneration({ generation: heard, node }: Pick<Hello, 'generation' | 'node'>): Heard {
     if (heard <= this.#generation) return 'known';
     if (heard > this.#generation + generationLeap) return 'impossible';
+    const atMs = this.nowMs();
+    if (this.lastRaise !== null && atMs - this.lastRaise.atMs < raisePauseMs) return 'tooSoon';
+    this.lastRaise = { from: this.#generation, to: heard + 1, node, atMs };
     this.#generation = heard + 1;
     this.#n = 0;
     this.#input.onChange();

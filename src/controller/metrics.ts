@@ -5,7 +5,7 @@ import { familyOf } from '../state/address.ts';
 import type { Controller } from './controller.ts';
 import { latencyBuckets } from './latency.ts';
 import { type Pool, poolSize } from './pools.ts';
-import { VipState, vipState } from './status.ts';
+import { VipState, vipState } from './standing.ts';
 
 export interface MetricsInput {
   readonly controller: Controller;

@@ -3,7 +3,7 @@
 
 import type { AgentMessage, Hello } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
-import type { Controller } from './controller.ts';
+import { type Controller, raisePauseMs } from './controller.ts';
 import { type Node, refusalKey } from './nodes.ts';
 import { AgentStream, type Wire } from './stream.ts';
 
@@ -46,9 +46,13 @@ export class Sessions {
   /** Takes a node in. The caller has checked its credential and says welcome before `begin`. */
   open(hello: Hello, wire: Wire): Session | Closing {
     const controller = this.#controller;
-    const heard = controller.hearGeneration(hello.generation);
+    const heard = controller.hearGeneration(hello);
     if (heard === 'impossible') {
       const reason = `generation: ImpossibleTerm: ${hello.generation}, ours is ${controller.generation}`;
+      return { code: policyViolation, reason };
+    }
+    if (heard === 'tooSoon') {
+      const reason = `generation: ours was raised less than ${raisePauseMs / 1000} s ago: come again later`;
       return { code: policyViolation, reason };
     }
     if (heard === 'raised') this.#events.generationRaised(controller.generation, hello.node);

@@ -10,16 +10,7 @@ import type { Controller } from './controller.ts';
 import type { Node } from './nodes.ts';
 import type { MassRemoval } from './readings.ts';
 import type { Problem, ServiceManifest, ServicePort } from './service.ts';
-
-export const VipState = {
-  pending: 'pending',
-  serving: 'serving',
-  moving: 'moving',
-  unowned: 'unowned',
-  refused: 'refused',
-  released: 'released',
-} as const;
-export type VipState = (typeof VipState)[keyof typeof VipState];
+import { type Standing, type VipState, vipState } from './standing.ts';
 
 export interface ServiceStatus {
   readonly key: ServiceKey;
@@ -89,6 +80,16 @@ export interface Status extends Partial<Omit<ClusterRole, 'synced'>> {
   readonly problems: readonly Problem[];
   readonly ignored: Readonly<Record<string, number>>;
   readonly massRemoval: MassRemoval | null;
+  /** The last time that a node had heard a higher generation: our records may be from a backup. */
+  readonly generationRaised: RaiseStatus | null;
+}
+
+export interface RaiseStatus {
+  readonly from: number;
+  readonly to: number;
+  /** Which node had heard it. */
+  readonly node: string;
+  readonly secondsAgo: number;
 }
 
 /** What the status needs beside the controller. */
@@ -120,7 +121,14 @@ export function statusOf(input: StatusInput): Status {
     problems,
     ignored,
     massRemoval,
+    generationRaised: raiseStatus(controller),
   };
+}
+
+function raiseStatus({ lastRaise, nowMs }: Controller): RaiseStatus | null {
+  if (lastRaise === null) return null;
+  const { from, to, node, atMs } = lastRaise;
+  return { from, to, node, secondsAgo: Math.floor((nowMs() - atMs) / 1000) };
 }
 
 export function vipStatus(controller: Controller, address: Address): VipStatus {
@@ -140,58 +148,6 @@ export function vipStatus(controller: Controller, address: Address): VipStatus {
     filtered: vip?.filtered ?? true,
     services: users.map((service) => serviceStatus(service, refusals, { state, reason, message })),
   };
-}
-
-interface Standing {
-  readonly state: VipState;
-  readonly reason: string;
-  readonly message: string;
-}
-
-/** Where a VIP stands, from what its node has said. */
-export function vipState(controller: Controller, address: Address): Standing {
-  const { owners, nodes, rules } = controller;
-  if (owners.isLeaving(address)) {
-    return { state: 'released', reason: 'Released', message: 'no Service wants it; its node is letting go' };
-  }
-  const owner = owners.ownerOf(address);
-  if (owner === undefined) return unplaced(controller, address);
-  const node = nodes.at(owner.node);
-  if (owners.moves.has(address)) {
-    return { state: 'moving', reason: 'Moved', message: `${owner.node} is taking it over` };
-  }
-  if (!node.isConnected) {
-    const message = `${owner.node} is not connected and keeps it: vipward move ${address} NODE`;
-    return { state: 'unowned', reason: 'NoEligibleNode', message };
-  }
-  const refusal = node.refusalOf(address);
-  const isHeld = node.held.has(address);
-  if (refusal !== undefined && !isHeld)
-    return { state: 'refused', reason: refusal.code, message: refusal.reason };
-  const since = rules.sinceSeq(address);
-  if (isHeld && since !== undefined && node.hasAcked('rules', since)) {
-    const message =
-      refusal === undefined ? '' : `the last change was refused: ${refusal.code}: ${refusal.reason}`;
-    return { state: 'serving', reason: refusal === undefined ? 'Announced' : refusal.code, message };
-  }
-  return { state: 'pending', reason: 'Allocated', message: `${owner.node} has not announced it yet` };
-}
-
-function unplaced(controller: Controller, address: Address): Standing {
-  const chosen = controller.owners.chosenFor(address);
-  if (chosen !== null) {
-    return { state: 'pending', reason: 'Allocated', message: `${chosen} is committing its rules` };
-  }
-  for (const node of controller.nodes.connected()) {
-    if (node.impossible.has(address)) {
-      const message = `${node.name} claims it by a term that was never issued, and nobody else can have it`;
-      return { state: 'pending', reason: 'ImpossibleTerm', message };
-    }
-    const refusal = node.refusalOf(address);
-    if (refusal !== undefined) return { state: 'refused', reason: refusal.code, message: refusal.reason };
-  }
-  const message = 'no connected node has it on its link and in its --allow, and is not drained';
-  return { state: 'pending', reason: 'NoEligibleNode', message };
 }
 
 function serviceStatus(

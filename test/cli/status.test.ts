@@ -71,6 +71,13 @@ test('the tables name every refusal, problem and delay, each with what to do', l
   );
 });
 
+test('a generation that was raised is said, with the node that had heard a higher one', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  await agentOf(t, running, 'n2', { hello: { generation: 41 } }).synced();
+  const { out } = await run(['status', '--controller', running.url]);
+  match(out, /^GenerationRaised: from 1 to 42, \d+ s ago, since n2 had heard of 41; .* from a backup\?$/m);
+});
+
 test('a controller that could not read its Services says so first', limit, async (t) => {
   const running = await runningController(t, { files: { 'd.yaml': 'kind: [Service\n' } });
   match((await run(['status', '--controller', running.url])).out, /^not synced: NotComplete\n/);

@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
+import { Controller, raisePauseMs } from '../../src/controller/controller.ts';
 import { frameLimitBytes } from '../../src/protocol/messages.ts';
 import type { Address } from '../../src/state/address.ts';
 import { runningController, service, type TestController, untilStatus } from './fixture.ts';
@@ -158,8 +159,30 @@ test(
     await restored.synced();
     equal(running.status().generation, 42);
     equal((await other.untilClosed()).code, 1012);
+    const { from, to, node } = running.status().generationRaised ?? {};
+    deepEqual([from, to, node], [1, 42, 'n2']);
+    const flapper = agentOf(t, running, 'n3', { hello: { generation: 60 } });
+    match((await flapper.untilClosed()).reason, /^generation: ours was raised less than 10 s ago/);
+    deepEqual([running.status().generation, restored.closed], [42, null]);
   },
 );
+
+test('a generation is raised once in 10 s, whatever nodes say', () => {
+  let nowMs = 1000;
+  const records = { cluster: 'c', generation: 1, drained: [] };
+  const none = { allocations: new Map(), former: new Map(), owners: new Map() };
+  const controller = new Controller({
+    ...{ records: { ...records, ...none }, pools: [], filterByDefault: true },
+    ...{ onChange: () => undefined, nowMs: () => nowMs },
+  });
+  const hear = (generation: number) => controller.hearGeneration({ generation, node: 'n1' });
+  deepEqual(
+    [hear(1), hear(7), hear(8), hear(9), controller.generation],
+    ['known', 'raised', 'known', 'tooSoon', 8],
+  );
+  nowMs += raisePauseMs;
+  deepEqual([hear(9), controller.generation], ['raised', 10]);
+});
 
 test('a claim does not take a VIP from a node that is there and holds it', limit, async (t) => {
   const running = await withWitness(t);

@@ -4,7 +4,7 @@
 import type { Address } from '../../../state/address.ts';
 import type { ServiceKey } from '../../../state/service.ts';
 import type { Controller } from '../../controller.ts';
-import { vipState } from '../../status.ts';
+import { vipState } from '../../standing.ts';
 import { type ApiClient, ApiError } from './client.ts';
 import type { ServiceObjects } from './service-objects.ts';
 import { statusPatch, wantedIngress } from './service-status.ts';

@@ -3,7 +3,7 @@
 import { type Address, AddressError, parseAddress } from '../../../state/address.ts';
 import { parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../state/service.ts';
 import type { Term } from '../../../state/term.ts';
-import type { VipState } from '../../status.ts';
+import type { VipState } from '../../standing.ts';
 import { FieldError, type Mapping, mapping, sequence, textAt } from '../fields.ts';
 
 export const virtualIpsPath = '/apis/vipward.io/v1alpha1/virtualips';
