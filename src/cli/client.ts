@@ -136,7 +136,9 @@ function exchange(url: URL, { token, ca, timeoutMs }: Server, { method, body }: 
   }
   const signal = AbortSignal.timeout(timeoutMs);
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  const fail = (error: unknown) => reject(signal.aborted ? new Error(`silent for ${timeoutMs} ms`) : error);
+  const mayBeDone = method === 'POST' ? '; it may still be done: see vipward status' : '';
+  const late = `silent for ${timeoutMs} ms${mayBeDone}`;
+  const fail = (error: unknown) => reject(signal.aborted ? new Error(late) : error);
   const options = { method, headers, signal, ...(ca === undefined ? {} : { ca }) };
   const take = (message: IncomingMessage) => {
     readAnswer(message).then(resolve, fail);

@@ -15,9 +15,15 @@ export interface ApiInput {
   readonly status: () => Status;
   readonly metrics: () => Promise<{ readonly text: string; readonly contentType: string }>;
   readonly principalOf: (message: IncomingMessage) => Principal | null;
+  /** How long a move may take; what it waits for may never come. */
+  readonly moveDeadlineMs: number;
 }
 
-export function apiRoutes({ controller, status, metrics, principalOf }: ApiInput): readonly Route[] {
+/** What the verbs that change something work on. */
+type Changing = Pick<ApiInput, 'controller' | 'moveDeadlineMs'>;
+
+export function apiRoutes(input: ApiInput): readonly Route[] {
+  const { controller, status, metrics, principalOf } = input;
   const authorize = (message: IncomingMessage) => operatorOnly(principalOf(message));
   return [
     { method: 'GET', path: '/api/v1/status', handle: () => ({ status: 200, body: status() }) },
@@ -31,8 +37,8 @@ export function apiRoutes({ controller, status, metrics, principalOf }: ApiInput
         return { status: 200, body: text, contentType };
       },
     },
-    { method: 'POST', path: '/api/v1/move', authorize, handle: ({ body }) => move(controller, body) },
-    { method: 'POST', path: '/api/v1/drain', authorize, handle: ({ body }) => drain(controller, body) },
+    { method: 'POST', path: '/api/v1/move', authorize, handle: ({ body }) => move(input, body) },
+    { method: 'POST', path: '/api/v1/drain', authorize, handle: ({ body }) => drain(input, body) },
     { method: 'POST', path: '/api/v1/undrain', authorize, handle: ({ body }) => undrain(controller, body) },
   ];
 }
@@ -71,7 +77,8 @@ function textOf(body: unknown, name: string): string | Reply {
   return failure(400, { code: 'BadRequest', message, next: `send {"${name}": "..."}` });
 }
 
-async function move(controller: Controller, body: unknown): Promise<Reply> {
+async function move(input: Changing, body: unknown): Promise<Reply> {
+  const { controller } = input;
   const [vip, name] = [textOf(body, 'vip'), textOf(body, 'node')];
   if (typeof vip !== 'string') return vip;
   if (typeof name !== 'string') return name;
@@ -95,7 +102,7 @@ async function move(controller: Controller, body: unknown): Promise<Reply> {
   const isThere = from === name && node.held.has(address) && !controller.owners.moves.has(address);
   const result: MoveResult = isThere
     ? { term: controller.owners.ownerOf(address)?.term ?? controller.nextTerm() }
-    : await controller.owners.moves.begin(address, node, controller.nextTerm);
+    : await moved(input, address, node);
   if ('failed' in result) {
     return failure(409, {
       code: 'MoveFailed',
@@ -125,14 +132,15 @@ function whyNot(
   return null;
 }
 
-async function drain(controller: Controller, body: unknown): Promise<Reply> {
+async function drain(input: Changing, body: unknown): Promise<Reply> {
+  const { controller } = input;
   const name = textOf(body, 'node');
   if (typeof name !== 'string') return name;
   if (controller.nodes.get(name) === undefined) return noSuchNode(name);
   controller.setDrained(name, true);
   const results: Promise<{ readonly address: Address; readonly failed: string | null }>[] = [];
   for (const [address, owner] of [...controller.owners.all]) {
-    if (owner.node === name) results.push(moveAway(controller, address, name));
+    if (owner.node === name) results.push(moveAway(input, address, name));
   }
   const failed = (await Promise.all(results)).filter((result) => result.failed !== null);
   const [first] = failed;
@@ -142,16 +150,32 @@ async function drain(controller: Controller, body: unknown): Promise<Reply> {
   return failure(409, { code: 'NoEligibleNode', message, next });
 }
 
-async function moveAway(controller: Controller, address: Address, name: string) {
-  const { owners, nodes, rules } = controller;
+async function moveAway(input: Changing, address: Address, name: string) {
+  const { owners, nodes, rules } = input.controller;
   const since = rules.sinceSeq(address) ?? 0;
   const ready = owners
     .candidates(address, name)
     .filter((candidate) => nodes.at(candidate.name).hasAcked('rules', since));
   const chosen = chooseNode(address, ready);
   if (chosen === null) return { address, failed: 'no other node is eligible' };
-  const result = await owners.moves.begin(address, nodes.at(chosen), controller.nextTerm);
+  const result = await moved(input, address, nodes.at(chosen));
   return { address, failed: 'failed' in result ? result.failed : null };
+}
+
+/** Moves a VIP, and gives up when that takes too long. */
+async function moved(
+  { controller, moveDeadlineMs }: Changing,
+  address: Address,
+  node: Node,
+): Promise<MoveResult> {
+  const { moves } = controller.owners;
+  const result = moves.begin(address, node, controller.nextTerm);
+  const timer = setTimeout(() => moves.expire(address, `${moveDeadlineMs / 1000} s`), moveDeadlineMs);
+  try {
+    return await result;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function undrain(controller: Controller, body: unknown): Reply {

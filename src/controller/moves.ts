@@ -10,6 +10,9 @@ import type { Owner } from './records.ts';
 /** How a move ended: done, or why not. */
 export type MoveResult = { readonly term: Term } | { readonly failed: string };
 
+/** How long a move may take before it is given up. */
+export const moveDeadlineMs = 60_000;
+
 interface Move {
   readonly address: Address;
   readonly from: Owner | undefined;
@@ -17,7 +20,10 @@ interface Move {
   readonly term: Term;
   /** Set once the new owner holds the VIP: the version by which the old one must have let go. */
   letGoSeq: number | null;
+  /** Ends it: one that failed goes back to its owner. */
   readonly finished: (result: MoveResult) => void;
+  /** Says how it ended to whoever asked for it, and no more. */
+  readonly answer: (result: MoveResult) => void;
 }
 
 export interface MovesInput {
@@ -54,7 +60,7 @@ export class Moves {
       else if ('term' in result) this.completed++;
       resolve(result);
     };
-    this.#moves.set(address, { address, from, to, term, letGoSeq: null, finished });
+    this.#moves.set(address, { address, from, to, term, letGoSeq: null, finished, answer: resolve });
     this.#input.own(address, { node: to.name, term });
     this.#input.outbox.flush();
     return promise;
@@ -67,6 +73,22 @@ export class Moves {
     // Past this point the new owner holds the VIP, and the old one has been told already.
     if (move.letGoSeq !== null) move.finished({ term: move.term });
     else move.finished({ failed: why });
+  }
+
+  /** The move took too long. Before the new owner holds the VIP it goes back; after that it stays there. */
+  expire(address: Address, after: string): void {
+    const move = this.#moves.get(address);
+    if (move === undefined) return;
+    const { from, to, letGoSeq } = move;
+    if (letGoSeq === null) {
+      const stays = from === undefined ? '' : `, and ${from.node} keeps it`;
+      move.finished({ failed: `${to.name} has not announced it within ${after}${stays}` });
+    } else {
+      this.#moves.delete(address);
+      move.answer({
+        failed: `${to.name} has it, but ${from?.node} did not say within ${after} that it let go`,
+      });
+    }
   }
 
   /** A node committed or holds something else now: moves that waited for that go on. */

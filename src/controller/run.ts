@@ -14,6 +14,7 @@ import { type Principal, principalOf, readTokens, type Tokens } from './credenti
 import { Hub } from './hub.ts';
 import { makeKubernetesCore } from './kubernetes-core.ts';
 import { scrape } from './metrics.ts';
+import { moveDeadlineMs } from './moves.ts';
 import type { Pool } from './pools.ts';
 import { connectionLimit, listenOn, makeServer } from './server.ts';
 import { Sessions } from './sessions.ts';
@@ -28,9 +29,15 @@ export interface Timing {
   readonly settleMs: number;
   readonly helloTimeoutMs: number;
   readonly massRemovalWaitMs: number;
+  readonly moveDeadlineMs: number;
 }
 
-export const usualTiming: Timing = { settleMs: 1000, helloTimeoutMs: 5000, massRemovalWaitMs: 30_000 };
+export const usualTiming: Timing = {
+  settleMs: 1000,
+  helloTimeoutMs: 5000,
+  massRemovalWaitMs: 30_000,
+  moveDeadlineMs,
+};
 
 export interface RunInput {
   readonly log: Log;
@@ -64,7 +71,7 @@ export async function startController(config: ControllerConfig, given: RunInput)
   const signal = AbortSignal.any([given.signal, fatal.signal]);
   const input = { ...given, signal };
   const tokens = watchedTokens(config.tokenFile, { log, signal, onRead: () => hub.recheck() });
-  const { massRemovalWaitMs } = timing;
+  const { massRemovalWaitMs, moveDeadlineMs } = timing;
   const onPublished = () => hub.begin();
   const onFatal = (error: Error) => fatal.abort(error);
   const core = await makeCore(config, { log, signal, env, version, massRemovalWaitMs, onPublished, onFatal });
@@ -74,7 +81,7 @@ export async function startController(config: ControllerConfig, given: RunInput)
   const hub = makeHub(core, { ...input, timing, whoIs });
   let { pools } = config;
   const metrics = () => scrape({ ...input, controller, pools: () => pools, connections: () => hub.size });
-  const routes = apiRoutes({ controller, status, metrics, principalOf: whoIs });
+  const routes = apiRoutes({ controller, status, metrics, principalOf: whoIs, moveDeadlineMs });
   const failed = (error: unknown) => log.error({ reason: String(error) }, 'requestFailed');
   const onError = (error: Error) => log.error({ reason: error.message }, 'certificateRefused');
   const server = makeServer(config, { listener: routeListener(routes, failed), signal, onError });

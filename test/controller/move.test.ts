@@ -53,6 +53,37 @@ test('in a move the new owner holds the VIP before the old one is told to let go
   ok((terms[0] ?? 0) < (terms[1] ?? 0), 'the new owner has the higher term');
 });
 
+test('a move that the new owner never announces is given up, and the VIP stays', limit, async (t) => {
+  const timing = { moveDeadlineMs: 300 };
+  const running = await runningController(t, { files: { 'a.yaml': service('web') }, timing });
+  const old = agentOf(t, running, 'n1');
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+  const next = agentOf(t, running, 'n2');
+  await next.synced();
+  await untilStatus(running, ({ nodes }) => nodes.every(({ seq }) => seq === 1));
+  next.acks = false;
+  const { status, body } = await post(running.url, 'move', { vip: first, node: 'n2' });
+  equal(status, 409);
+  match(body.error?.message ?? '', /n2 has not announced it within 0\.3 s, and n1 keeps it/);
+  await next.until(({ placements }) => placements.size === 0);
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving' && vips[0].node === 'n1');
+  ok(old.placements.has(first));
+});
+
+test('a move whose old owner never lets go is answered, and stays where it went', limit, async (t) => {
+  const timing = { moveDeadlineMs: 500 };
+  const running = await runningController(t, { files: { 'a.yaml': service('web') }, timing });
+  const old = agentOf(t, running, 'n1');
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+  await agentOf(t, running, 'n2').synced();
+  await untilStatus(running, ({ nodes }) => nodes.every(({ seq }) => seq === 1));
+  old.acks = false;
+  const { status, body } = await post(running.url, 'move', { vip: first, node: 'n2' });
+  equal(status, 409);
+  match(body.error?.message ?? '', /n2 has it, but n1 did not say within 0\.5 s that it let go/);
+  deepEqual([running.status().vips[0]?.node, running.status().vips[0]?.state], ['n2', 'serving']);
+});
+
 test('a move that the new owner refuses leaves the VIP where it was', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const old = agentOf(t, running, 'n1');
