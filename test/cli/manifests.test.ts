@@ -167,13 +167,20 @@ const rendered: readonly (readonly [string, string])[] = [
   ['{{ range $v := .Values.list }}{{ $v | quote }},{{ end }}', '"x","y z",'],
   ['{{ .Values.none | default "d" }}{{ .Values.text | default "d" }}', 'dtext'],
   ['k: {{- .Values.map | toYaml | nindent 2 }}', 'k:\n  a: 1\n  b: 2'],
+  ['{{ .Values.yes | toYaml }}', 'a: "yes"\nb: true'],
   ['{{ join "," .Values.list }} {{ join "," .Values.text }}', 'x,y z text'],
   ['{{ if or .Values.none (not .Values.text) }}x{{ else }}y{{ end }}', 'y'],
 ];
 
 for (const [template, text] of rendered) {
   test(`the template ${JSON.stringify(template)} is rendered as Helm renders it`, () => {
-    const values = { text: 'text', map: { b: 2, a: 1 }, list: ['x', 'y z'], none: [] };
+    const values = {
+      text: 'text',
+      map: { b: 2, a: 1 },
+      list: ['x', 'y z'],
+      yes: { a: 'yes', b: true },
+      none: [],
+    };
     assert.equal(renderTemplate(template, { roots: { Values: values }, file: () => undefined }), text);
   });
 }

@@ -5,7 +5,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cannotUnshare } from '../namespaces.ts';
 
-export type Program = 'etcd' | 'kube-apiserver' | 'kube-controller-manager' | 'kube-proxy' | 'kubectl';
+export type Program =
+  | 'etcd'
+  | 'kube-apiserver'
+  | 'kube-controller-manager'
+  | 'kube-proxy'
+  | 'kubectl'
+  | 'helm-template';
 
 const found = spawnSync(fileURLToPath(new URL('build.sh', import.meta.url)), ['-n'], { encoding: 'utf8' });
 const folder = found.stdout?.trim() ?? '';

@@ -1,4 +1,4 @@
-// One binary, five programs, chosen by the name it is called by: a real control plane for tests, from Go
+// One binary, six programs, chosen by the name it is called by: a real control plane for tests, from Go
 // modules alone.
 package main
 
@@ -24,13 +24,17 @@ func main() {
 		"kubectl":                 kubectl.NewDefaultKubectlCommand,
 	}
 	name := filepath.Base(os.Args[0])
-	if name == "etcd" {
+	switch name {
+	case "etcd":
 		etcdmain.Main(os.Args)
+		return
+	case "helm-template":
+		renderChart(os.Args[1:])
 		return
 	}
 	program, known := programs[name]
 	if !known {
-		fmt.Fprintln(os.Stderr, "call it as etcd, kube-apiserver, kube-controller-manager, kube-proxy or kubectl")
+		fmt.Fprintln(os.Stderr, "call it as etcd, kube-apiserver, kube-controller-manager, kube-proxy, kubectl or helm-template")
 		os.Exit(2)
 	}
 	os.Exit(cli.Run(program()))

@@ -88,7 +88,8 @@ const functions: Readonly<Record<string, (...args: readonly unknown[]) => unknow
   not: (value) => !isTrue(value),
   or: (...values) => values.find(isTrue) ?? values.at(-1),
   join: (separator, list) => (Array.isArray(list) ? list : [list]).map(textOf).join(String(separator)),
-  toYaml: (value) => stringify(value, { lineWidth: 0, sortMapEntries: true }).trimEnd(),
+  // As kubectl reads it, by YAML 1.1, in which a bare `yes` is no text.
+  toYaml: (value) => stringify(value, { version: '1.1', lineWidth: 0, sortMapEntries: true }).trimEnd(),
   nindent: (width, text) => `\n${String(text).replace(/^/gm, ' '.repeat(Number(width)))}`,
 };
 

@@ -23,11 +23,11 @@ export function mergeValues(under: Values, over: Values): Values {
   return merged;
 }
 
-/** A file of values. Throws UsageError. */
+/** A file of values, read by YAML 1.1 as Helm does. Throws UsageError. */
 export function parseValues(text: string, where: string): Values {
   let value: unknown;
   try {
-    value = parse(text) ?? {};
+    value = parse(text, { version: '1.1' }) ?? {};
   } catch (error) {
     throw new UsageError(`${where}: ${(error as Error).message.split('\n')[0]}`, { cause: error });
   }

@@ -1,0 +1,121 @@
+// What `vipward manifests` prints, given to a real API server: all of it is accepted, and the Pods are too.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { parseAllDocuments } from 'yaml';
+import { defaultValues, type Part, renderChart } from '../../src/cli/manifests/chart.ts';
+import { mergeValues, type Values } from '../../src/cli/manifests/values.ts';
+import { Cluster } from './cluster.ts';
+import { programPath, skip, withoutProgram } from './control-plane.ts';
+
+const namespace = 'vipward-system';
+const everything = {
+  createNamespace: true,
+  pools: { lan: ['10.0.0.100-10.0.0.199', 'fd00::100-fd00::1ff'], office: ['192.168.0.0/28'] },
+  imagePullSecrets: [{ name: 'registry' }],
+  agent: { extraArgs: ['--echo=off'], podAnnotations: { a: 'b' }, nodeSelector: { vip: 'yes' } },
+  controller: { extraArgs: ['--mass-removal=now'], podAnnotations: { c: 'd' }, watchNamespaces: ['a', 'b'] },
+  monitoring: { podMonitor: true, prometheusRule: true, dashboard: true, labels: { release: 'x' } },
+};
+
+let cluster: Cluster;
+before(async () => {
+  if (skip !== false) return;
+  cluster = await Cluster.start();
+  cluster.kubectl(['create', 'namespace', namespace]);
+  const { items } = { items: ['PodMonitor', 'PrometheusRule'].map(definitionOf) };
+  cluster.kubectl(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
+  cluster.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=30s']);
+});
+after(async () => {
+  if (skip === false) await cluster.stop();
+});
+
+/** A stand-in for a definition of the Prometheus operator: it takes any spec. */
+function definitionOf(kind: string): object {
+  const plural = `${kind.toLowerCase()}s`;
+  const spec = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
+  return {
+    ...{ apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition' },
+    metadata: { name: `${plural}.monitoring.coreos.com` },
+    spec: {
+      ...{ group: 'monitoring.coreos.com', scope: 'Namespaced', names: { kind, plural } },
+      versions: [
+        {
+          ...{ name: 'v1', served: true, storage: true },
+          schema: { openAPIV3Schema: { type: 'object', properties: { spec } } },
+        },
+      ],
+    },
+  };
+}
+
+function render(given: Values = {}, part: Part = 'all'): string {
+  return renderChart({ part, namespace, values: mergeValues(defaultValues(), given) });
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: objects of the API, whose fields a test names as they are.
+function objectsOf(text: string): any[] {
+  return parseAllDocuments(text).flatMap((document) => document.toJS() ?? []);
+}
+
+for (const [what, given] of [
+  ['the defaults', { createNamespace: true }],
+  ['everything that can be set', everything],
+] as const) {
+  test(`the API server takes ${what}`, { skip }, () => {
+    const text = render(given);
+    const apply = ['apply', '--server-side', '--dry-run=server', '--validate=strict', '-f', '-'];
+    const lines = cluster.kubectl(apply, text).trim().split('\n');
+    assert.equal(lines.length, objectsOf(text).length, lines.join('\n'));
+  });
+}
+
+test('its Pods are let in where their namespace is labelled as ours, and baseline refuses the agent', {
+  skip,
+}, async () => {
+  cluster.kubectl(['apply', '--server-side', '-f', '-'], render({ createNamespace: true }));
+  const pods = `/api/v1/namespaces/${namespace}/pods?dryRun=All`;
+  for (const workload of objectsOf(render()).filter(({ spec }) => spec?.template !== undefined)) {
+    const pod = { ...workload.spec.template, metadata: { name: workload.metadata.name } };
+    assert.equal((await cluster.ask('POST', pods, pod)).status, 201);
+    const label = 'pod-security.kubernetes.io/enforce';
+    const isAgent = workload.kind === 'DaemonSet';
+    const level = isAgent ? 'baseline' : 'restricted';
+    cluster.kubectl(['label', 'namespace', namespace, '--overwrite', `${label}=${level}`]);
+    const { status, body } = await cluster.ask('POST', pods, pod);
+    assert.equal(status, isAgent ? 403 : 201, JSON.stringify(body));
+    cluster.kubectl(['label', 'namespace', namespace, '--overwrite', `${label}=privileged`]);
+  }
+});
+
+test('no right is given by a wildcard, and none to an agent', { skip }, async () => {
+  const objects = objectsOf(render(everything));
+  const rules = objects.filter(({ kind }) => kind.endsWith('Role')).flatMap(({ rules: all }) => all);
+  assert.ok(rules.length > 4);
+  assert.doesNotMatch(JSON.stringify(rules), /\*/);
+  const subjects = objects.flatMap(({ subjects: all = [] }) => all.map(({ name }: { name: string }) => name));
+  assert.deepEqual([...new Set(subjects)], ['vipward-controller']);
+});
+
+const noHelm = skip || withoutProgram('helm-template');
+
+for (const given of [{}, { createNamespace: true }, everything]) {
+  const what = Object.keys(given).join(', ') || 'no values';
+  test(`Helm's own engine renders the same objects, with ${what}`, { skip: noHelm }, () => {
+    const chart = fileURLToPath(new URL('../../deploy/chart', import.meta.url));
+    const input = JSON.stringify(given);
+    const argv = [chart, namespace];
+    const { status, stdout, stderr } = spawnSync(programPath('helm-template'), argv, {
+      input,
+      encoding: 'utf8',
+    });
+    assert.equal(status, 0, stderr);
+    const byName = (text: string): object => {
+      const named = objectsOf(text).map((item) => [`${item.kind} ${item.metadata.name}`, item]);
+      return Object.fromEntries(named.sort());
+    };
+    assert.deepEqual(byName(render(given)), byName(stdout));
+  });
+}
