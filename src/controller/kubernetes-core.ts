@@ -89,7 +89,7 @@ export function makeKubernetesCore(
     pools: () => controller.pools,
   });
   const elector = makeElector({ given, namespace: access.namespace, client: keeper, gate, writes, input });
-  const status = () => statusIn({ controller, source, readings, elector, given });
+  const status = () => statusIn({ controller, source, readings, elector, writes, given });
   let running: Promise<void> = Promise.resolve();
   const start = async () => {
     log.info({ server: reader.server, identity: given.identity }, 'reading');
@@ -189,10 +189,11 @@ interface StatusParts {
   readonly source: KubernetesSource;
   readonly readings: Readings;
   readonly elector: Elector;
+  readonly writes: Writes;
   readonly given: KubernetesConfig;
 }
 
-function statusIn({ controller, source, readings, elector, given }: StatusParts): Status {
+function statusIn({ controller, source, readings, elector, writes, given }: StatusParts): Status {
   const { catalog } = source;
   const { record } = elector;
   const isActive = elector.rules();
@@ -207,9 +208,12 @@ function statusIn({ controller, source, readings, elector, given }: StatusParts)
     elector.problem === null
       ? []
       : [{ file: given.lease.name, document: null, service: null, message: elector.problem }];
+  const refused = [...writes.refused].map(([file, message]) => {
+    return { file, document: null, service: null, message };
+  });
   return statusOf({
     ...{ controller, massRemoval: readings.massRemoval, role },
-    problems: [...lease, ...source.problems()],
+    problems: [...lease, ...source.problems(), ...refused],
     invalid: catalog.invalid,
     ignored: catalog.ignored(),
     reason: controller.isPublished ? null : source.isComplete && !isActive ? 'Standby' : 'NotComplete',

@@ -2,6 +2,7 @@
 // namespace of its own beside them.
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
+import { defaultValues, renderChart } from '../../src/cli/manifests/chart.ts';
 import { Node } from '../kernel/node.ts';
 import { Cluster } from './cluster.ts';
 import { until } from './processes.ts';
@@ -38,7 +39,6 @@ export class NodeInCluster implements AsyncDisposable {
   static async start(controllerArgs: readonly string[] = []): Promise<NodeInCluster> {
     const cluster = await Cluster.start();
     try {
-      cluster.kubectl(['apply', '-f', crds]);
       const config = cluster.kubeconfig('controller', await makeAccount(cluster));
       const flags = ['--kubernetes', '--kubeconfig', config, '--namespace', systemNamespace];
       let isJoined = false;
@@ -114,27 +114,11 @@ export class NodeInCluster implements AsyncDisposable {
   }
 }
 
-/** The controller's account with its rights, and a token of it. */
+/** A token of the controller's account, whose rights are those of deploy/. */
 async function makeAccount(cluster: Cluster): Promise<string> {
-  const metadata = { name: account, namespace: systemNamespace };
-  await cluster.do('POST', '/api/v1/namespaces', { metadata: { name: systemNamespace } });
-  await cluster.do('POST', `/api/v1/namespaces/${systemNamespace}/serviceaccounts`, { metadata });
-  const subjects = [{ kind: 'ServiceAccount', ...metadata }];
-  const rbac = '/apis/rbac.authorization.k8s.io/v1';
-  const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: account };
-  const rules = [
-    { apiGroups: [''], resources: ['services', 'nodes', 'namespaces'], verbs: ['get', 'list', 'watch'] },
-    { apiGroups: [''], resources: ['services/status'], verbs: ['patch'] },
-    {
-      apiGroups: ['vipward.io'],
-      resources: ['virtualips'],
-      verbs: ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'],
-    },
-    { apiGroups: ['vipward.io'], resources: ['virtualips/status'], verbs: ['patch'] },
-    { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'create', 'update'] },
-  ];
-  await cluster.do('POST', `${rbac}/clusterroles`, { metadata: { name: account }, rules });
-  await cluster.do('POST', `${rbac}/clusterrolebindings`, { metadata: { name: account }, roleRef, subjects });
+  const values = { ...defaultValues(), createNamespace: true };
+  const manifests = renderChart({ part: 'all', namespace: systemNamespace, values });
+  cluster.kubectl(['apply', '--server-side', '-f', '-'], manifests);
   const path = `/api/v1/namespaces/${systemNamespace}/serviceaccounts/${account}/token`;
   const { status } = await cluster.do('POST', path, { spec: { expirationSeconds: 3600 } });
   return String(status.token);

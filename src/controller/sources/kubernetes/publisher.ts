@@ -92,6 +92,7 @@ export class Publisher {
     const service = catalog.services.get(key);
     if (service === undefined) {
       this.#said.delete(key);
+      writes.drop('status', key);
       return;
     }
     const wanted = this.#wanted(key).join(' ');

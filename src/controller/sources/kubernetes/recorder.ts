@@ -107,7 +107,10 @@ export class Recorder {
     const { controller } = this.#input;
     const record = this.#records.get(address);
     if (!controller.allocator.isUsed(address)) {
-      if (record === undefined) return;
+      if (record === undefined) {
+        this.#input.writes.drop('record', address);
+        return;
+      }
       // As long as a node has it, nobody else may be given it: the object says so to every controller.
       if (controller.owners.isLeaving(address)) this.#dirty.add(address);
       else this.#write(address, () => this.#remove(address));

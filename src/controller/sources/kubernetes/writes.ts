@@ -12,9 +12,18 @@ export type WriteKind = (typeof kinds)[number];
 export const mostInFlight = 16;
 /** Events that wait: those beyond are dropped and counted, since the status says the same. */
 const mostEvents = 1000;
+const usualForbiddenMs = 10_000;
+/** Refusals that are kept to be told: a right that is missing refuses everything for the same reason. */
+const mostRefused = 20;
 
 /** Makes the request. Rejecting with 429, 5xx or without an answer means again; anything else is the end. */
 export type Write = (signal: AbortSignal) => Promise<void>;
+
+interface Entry {
+  readonly kind: WriteKind;
+  readonly key: string;
+  readonly write: Write;
+}
 
 export interface WritesInput {
   readonly signal: AbortSignal;
@@ -23,6 +32,8 @@ export interface WritesInput {
   readonly mayWrite: () => boolean;
   /** The server refused a write for good. */
   readonly onRefused: (kind: WriteKind, key: string, error: Error) => void;
+  /** After how long what was forbidden is tried again. */
+  readonly forbiddenMs?: number;
 }
 
 export class Writes {
@@ -31,6 +42,9 @@ export class Writes {
     ...{ status: new Map(), record: new Map(), event: new Map() },
   };
   readonly #inFlight = new Set<string>();
+  readonly #refused = new Map<string, string>();
+  readonly #forbidden = new Map<string, Entry>();
+  #forbiddenTimer: NodeJS.Timeout | undefined;
   #pausedUntilMs = 0;
   #failures = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -39,7 +53,11 @@ export class Writes {
 
   constructor(input: WritesInput) {
     this.#input = input;
-    input.signal.addEventListener('abort', () => clearTimeout(this.#timer), { once: true });
+    const stop = () => {
+      clearTimeout(this.#timer);
+      clearTimeout(this.#forbiddenTimer);
+    };
+    input.signal.addEventListener('abort', stop, { once: true });
   }
 
   /** Events that were not written because too many waited. */
@@ -52,6 +70,11 @@ export class Writes {
     return this.#done;
   }
 
+  /** What the server refused for good and has not taken since: kind and key, and its words. */
+  get refused(): ReadonlyMap<string, string> {
+    return this.#refused;
+  }
+
   get waiting(): number {
     return kinds.reduce((sum, kind) => sum + this.#waiting[kind].size, this.#inFlight.size);
   }
@@ -61,6 +84,13 @@ export class Writes {
     if (kind === 'event' && this.#waiting.event.size >= mostEvents) this.#dropped++;
     else this.#waiting[kind].set(key, write);
     this.wake();
+  }
+
+  /** What this key stands for is gone: nothing is to be written of it, and no refusal to be told. */
+  drop(kind: WriteKind, key: string): void {
+    this.#waiting[kind].delete(key);
+    this.#refused.delete(`${kind} ${key}`);
+    this.#forbidden.delete(`${kind} ${key}`);
   }
 
   /** Something may be possible now that was not before. */
@@ -78,7 +108,7 @@ export class Writes {
   }
 
   /** The most urgent write whose key has none in flight: two of one key could overtake each other. */
-  #next(): { readonly kind: WriteKind; readonly key: string; readonly write: Write } | null {
+  #next(): Entry | null {
     for (const kind of kinds) {
       for (const [key, write] of this.#waiting[kind]) {
         if (this.#inFlight.has(`${kind} ${key}`)) continue;
@@ -89,26 +119,49 @@ export class Writes {
     return null;
   }
 
-  async #run({ kind, key, write }: { kind: WriteKind; key: string; write: Write }): Promise<void> {
-    const { signal, onRefused } = this.#input;
-    this.#inFlight.add(`${kind} ${key}`);
+  async #run(entry: Entry): Promise<void> {
+    const { kind, key, write } = entry;
+    const name = `${kind} ${key}`;
+    this.#inFlight.add(name);
     try {
-      await write(signal);
+      await write(this.#input.signal);
       this.#failures = 0;
       this.#done++;
+      this.#refused.delete(name);
     } catch (error) {
-      if (!signal.aborted) {
-        if (isPassing(error)) this.#again({ kind, key, write }, error);
-        else onRefused(kind, key, error as Error);
-      }
+      if (isPassing(error)) this.#again(entry, error);
+      else this.#refuse(entry, error as Error);
     } finally {
-      this.#inFlight.delete(`${kind} ${key}`);
+      this.#inFlight.delete(name);
       this.wake();
     }
   }
 
+  #refuse(entry: Entry, error: Error): void {
+    if (this.#input.signal.aborted) return;
+    const { kind, key } = entry;
+    const name = `${kind} ${key}`;
+    if (this.#refused.size < mostRefused) this.#refused.set(name, error.message);
+    this.#input.onRefused(kind, key, error);
+    if (!(error instanceof ApiError) || error.code !== 403) return;
+    // A right that is missing may be given at any time, and nobody tells us.
+    this.#forbidden.set(name, entry);
+    const { forbiddenMs = usualForbiddenMs } = this.#input;
+    this.#forbiddenTimer ??= setTimeout(() => this.#tryForbidden(), forbiddenMs).unref();
+  }
+
+  #tryForbidden(): void {
+    this.#forbiddenTimer = undefined;
+    const entries = [...this.#forbidden.values()];
+    this.#forbidden.clear();
+    for (const { kind, key, write } of entries) {
+      if (!this.#waiting[kind].has(key)) this.put(kind, key, write);
+    }
+  }
+
   /** Puts it back, unless something newer waits under its key, and leaves the server alone for a while. */
-  #again({ kind, key, write }: { kind: WriteKind; key: string; write: Write }, error: unknown): void {
+  #again({ kind, key, write }: Entry, error: unknown): void {
+    if (this.#input.signal.aborted) return;
     if (!this.#waiting[kind].has(key)) this.#waiting[kind].set(key, write);
     this.#failures++;
     const asked = error instanceof ApiError ? error.retryAfterMs : null;

@@ -26,7 +26,7 @@ function rig(context: TestContext): Rig {
   const made: Rig = {
     ...{ refused, mayWrite: true },
     writes: new Writes({
-      ...{ signal: stopping.signal, random: () => 0 },
+      ...{ signal: stopping.signal, random: () => 0, forbiddenMs: 20 },
       mayWrite: () => made.mayWrite,
       onRefused: (kind, key, error) => refused.push(`${kind} ${key}: ${error.message}`),
     }),
@@ -101,11 +101,40 @@ test('what the server refuses for good is told once, and does not hold up the re
   const { writes, refused } = rig(t);
   let other = 0;
   writes.put('status', 'a', async () => {
-    throw new ApiError(403, 'forbidden', null);
+    throw new ApiError(422, 'invalid', null);
   });
   writes.put('status', 'b', async () => void other++);
   await until(() => writes.waiting === 0);
-  deepEqual([other, refused], [1, ['status a: forbidden']]);
+  await sleep(50);
+  deepEqual([other, refused], [1, ['status a: invalid']]);
+});
+
+test('what is forbidden is tried again later: a right may be given at any time', async (t) => {
+  const { writes, refused } = rig(t);
+  let isAllowed = false;
+  let written = 0;
+  writes.put('status', 'a', async () => {
+    if (!isAllowed) throw new ApiError(403, 'forbidden', null);
+    written++;
+  });
+  await until(() => refused.length === 2);
+  isAllowed = true;
+  await until(() => written === 1);
+  deepEqual([...writes.refused], []);
+});
+
+test('a refusal is told until the server takes such a write, or nothing is left to write', async (t) => {
+  const { writes } = rig(t);
+  const refusing = async (): Promise<void> => {
+    throw new ApiError(422, 'invalid', null);
+  };
+  for (const key of ['a', 'b']) writes.put('record', key, refusing);
+  await until(() => writes.waiting === 0);
+  deepEqual([...writes.refused.values()], ['invalid', 'invalid']);
+  writes.put('record', 'a', async () => undefined);
+  writes.drop('record', 'b');
+  await until(() => writes.waiting === 0);
+  deepEqual([...writes.refused], []);
 });
 
 test('one who does not rule writes nothing, and everything once he does', async (t) => {
