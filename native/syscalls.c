@@ -90,6 +90,13 @@ static napi_value js_bind(napi_env env, napi_callback_info info) {
   return outcome(env, bind(fd, (struct sockaddr *)address.data, address.length));
 }
 
+static napi_value js_connect(napi_env env, napi_callback_info info) {
+  int32_t fd;
+  struct span address;
+  if (!arguments(env, info, "ib", &fd, &address)) return number(env, -EINVAL);
+  return outcome(env, connect(fd, (struct sockaddr *)address.data, address.length));
+}
+
 static napi_value js_getsockname(napi_env env, napi_callback_info info) {
   int32_t fd;
   struct span out;
@@ -287,7 +294,7 @@ NAPI_MODULE_INIT() {
       {"setsockopt", js_setsockopt}, {"send", js_send},     {"getsockopt", js_getsockopt},
       {"receive", js_receive},       {"close", js_close},   {"watch", js_watch},
       {"unwatch", js_unwatch},       {"submit", js_submit}, {"onResult", js_on_result},
-      {"prepare", js_prepare},
+      {"prepare", js_prepare},       {"connect", js_connect},
   };
   napi_value name, function;
   struct addon *addon = calloc(1, sizeof *addon);

@@ -11,7 +11,7 @@ import { Kernel } from '../host/kernel.ts';
 import { loadNative } from '../host/native.ts';
 import { describeErrno } from '../netlink/ack.ts';
 import { journalFile } from './kept.ts';
-import { lockHolder } from './lock.ts';
+import { lockHolder, processOf } from './lock.ts';
 import { remainsBeside, retireOthers } from './open-firewall.ts';
 
 export interface CleanupOptions {
@@ -32,9 +32,11 @@ interface Result {
  * long as an address of ours is left on another interface, the filter in front of it stays.
  */
 export async function cleanup({ stateDir, interfaces, lockFile }: CleanupOptions): Promise<Result> {
-  const pid = await lockHolder();
-  if (pid !== undefined) return { code: 1, lines: [`an agent runs here (pid ${pid}); end it first`] };
-  using kernel = new Kernel(loadNative(), lockFile === undefined ? {} : { lockFile });
+  const native = loadNative();
+  const holder = lockHolder(native);
+  if (holder !== undefined)
+    return { code: 1, lines: [`an agent runs here (${processOf(holder)}); end it first`] };
+  using kernel = new Kernel(native, lockFile === undefined ? {} : { lockFile });
   const links = readLinks(await kernel.ask(linkDump()));
   const unknown = interfaces?.filter((name) => !links.some((link) => link.name === name)) ?? [];
   if (unknown.length > 0) {

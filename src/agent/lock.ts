@@ -1,52 +1,77 @@
 // One agent a host: an abstract socket, which the kernel binds once in a network namespace and frees with its
-// process.
+// process. Anybody may bind it, so that who has it is asked of the kernel, and there is more than one name.
 
-import { connect, createServer, type Server } from 'node:net';
+import { createServer, type Server } from 'node:net';
+import type { Native } from '../host/native.ts';
+import { listenerOf, type Peer } from '../host/peer.ts';
 
-const name = '\0vipward-agent';
-const answerWithinMs = 1000;
+/** An agent has one of these. Beyond the first they are for hosts where somebody else has taken it. */
+const names = ['', '.1', '.2', '.3', '.4', '.5', '.6', '.7'].map((suffix) => `vipward-agent${suffix}`);
 
 export class SecondAgentError extends Error {
   readonly code = 'SecondAgent';
-  readonly pid: number | undefined;
+  readonly holder: Peer;
 
-  constructor(pid: number | undefined) {
-    super(`another vipward agent runs here${pid === undefined ? '' : ` (pid ${pid})`}; end it first`);
-    this.pid = pid;
+  constructor(holder: Peer) {
+    super(`another vipward agent runs here (${processOf(holder)}); end it first`);
+    this.holder = holder;
   }
+}
+
+export interface Lock extends Disposable {
+  /** Who else has a name of ours and is no agent, with what to do; empty nearly everywhere. */
+  readonly squatters: readonly string[];
+}
+
+/** What a person needs to find a process. */
+export function processOf({ pid }: Peer): string {
+  return pid === 0 ? 'in another PID namespace' : `pid ${pid}`;
+}
+
+/** The agent of this network namespace: a listener that belongs to root or to our own user. */
+export function lockHolder(native: Native): Peer | undefined {
+  return names.map((name) => listenerOf(native, name)).find(isAgent);
 }
 
 /**
  * Takes the one place of an agent in this network namespace. Rejects with SecondAgentError, naming who has
- * it.
+ * it. A user without rights who holds every name keeps no agent from its work: what is left then against a
+ * second one is the kernel's owner of the table.
  */
-export function takeLock(pid: number): Promise<Server> {
-  return new Promise((resolve, reject) => {
-    const server = createServer((socket) => {
-      socket.on('error', () => socket.destroy());
-      socket.end(`${pid}\n`);
-    });
-    server.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EADDRINUSE') reject(error);
-      else lockHolder().then((holder) => reject(new SecondAgentError(holder)), reject);
-    });
-    server.listen(name, () => {
-      server.unref();
-      resolve(server);
-    });
-  });
+export async function takeLock(native: Native): Promise<Lock> {
+  const squatters: string[] = [];
+  const holder = lockHolder(native);
+  if (holder !== undefined) throw new SecondAgentError(holder);
+  for (const name of names) {
+    const server = await listenOn(name);
+    if (server !== undefined) return { squatters, [Symbol.dispose]: () => server.close() };
+    const other = listenerOf(native, name);
+    if (isAgent(other)) throw new SecondAgentError(other);
+    squatters.push(`@${name} is held by ${wordsFor(other)}: end it`);
+  }
+  return { squatters, [Symbol.dispose]: () => undefined };
 }
 
-/** The pid of the agent that runs in this network namespace; undefined if none answers. */
-export function lockHolder(): Promise<number | undefined> {
-  return new Promise((resolve) => {
-    let text = '';
-    const socket = connect(name);
-    socket.setTimeout(answerWithinMs, () => socket.destroy());
-    socket.on('data', (part) => {
-      text += part.toString('latin1');
-    });
-    socket.on('error', () => resolve(undefined));
-    socket.on('close', () => resolve(/^\d+\n$/.test(text) ? Number(text) : undefined));
+function isAgent(peer: ReturnType<typeof listenerOf>): peer is Peer {
+  return typeof peer === 'object' && (peer.uid === 0 || peer.uid === process.geteuid?.());
+}
+
+function wordsFor(peer: ReturnType<typeof listenerOf>): string {
+  if (typeof peer === 'object') return `${processOf(peer)} of uid ${peer.uid}, which is no agent`;
+  return 'a process that does not answer, whom "ss -xap" names';
+}
+
+/** Undefined if the name is taken. */
+async function listenOn(name: string): Promise<Server | undefined> {
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.destroy();
   });
+  const { promise, resolve, reject } = Promise.withResolvers<Server | undefined>();
+  server.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EADDRINUSE') resolve(undefined);
+    else reject(error);
+  });
+  server.listen(`\0${name}`, () => resolve(server.unref()));
+  return await promise;
 }

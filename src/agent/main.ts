@@ -37,11 +37,12 @@ export async function runAgent(
     const config = agentConfig(values);
     using destination = openLogDestination();
     const log = createLog(values.logLevel, destination, { component: 'agent', node: config.node });
-    const lock = await takeLock(process.pid);
+    const native = loadNative();
+    using lock = await takeLock(native);
+    for (const squatter of lock.squatters) log.warn({ reason: squatter }, 'lock-squatted');
     // Before the kernel is touched: an agent that cannot be asked is of no use to anybody.
     const servers = await openServers(config, log);
     const version = readVersion();
-    const native = loadNative();
     const lockFile = env['XTABLES_LOCKFILE'] || undefined;
     const agent = await startWhenPossible({
       ...{ config, version, log, signal },
@@ -55,7 +56,6 @@ export async function runAgent(
     }
     servers[Symbol.dispose]();
     await agent?.stop();
-    lock.close();
     log.info('stopped');
     return 0;
   } catch (error) {

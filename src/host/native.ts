@@ -36,6 +36,8 @@ export interface Native {
   socket(domain: number, type: number, protocol: number): number;
   /** bind(2) to a struct sockaddr in bytes. */
   bind(fd: number, address: Uint8Array): number;
+  /** connect(2) to a struct sockaddr in bytes: for sockets that do not block. */
+  connect(fd: number, address: Uint8Array): number;
   /** getsockname(2): the address's length. */
   getsockname(fd: number, addressOut: Uint8Array): number;
   /** setsockopt(2) on the JavaScript thread: for options that cannot block. */

@@ -2,28 +2,15 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { cannotUnshare, Namespace, runIn, spawnIn } from '../namespaces.ts';
+import { type Namespace, runIn } from '../namespaces.ts';
+import { Alone, limit } from './alone.ts';
 
-const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-const limit = { skip: cannotUnshare(), timeout: 60_000 };
-
-/** Starts an agent in a namespace, and resolves to its exit code and its last words. */
-async function start(where: Namespace, ...more: readonly string[]): Promise<{ code: number; words: string }> {
-  const words = ['--node', 'node1', '--controller', 'ws://127.0.0.1:9470', '--allow', '10.77.0.0/24'];
-  const state = ['--state', join(tmpdir(), `vipward-start-${process.pid}`)];
-  const child = spawnIn(where, [process.execPath, program, 'agent', ...words, ...state, ...more], {
-    ...{ timeout: 20_000, killSignal: 'SIGKILL' },
-  });
-  const [said, [code]] = await Promise.all([
-    text(child.stderr as NodeJS.ReadableStream),
-    once(child, 'exit') as Promise<[number]>,
-  ]);
-  return { code, words: said };
+/** The last words of an agent that does not start. */
+async function refused(alone: Alone, ...more: readonly string[]): Promise<string> {
+  const agent = alone.start(...more);
+  assert.equal(await agent.ended(), 1);
+  return agent.stderr;
 }
 
 /** Listens on a port of the namespace until the test ends. */
@@ -38,16 +25,15 @@ for (const [flag, port] of [
   ['--metrics-listen', 9472],
 ] as const) {
   test(
-    `a port of ${flag} that is in use is named with the remedy, and the kernel is left alone`,
+    `a port of ${flag} that is in use is named with the remedy, the kernel left alone`,
     limit,
     async (t) => {
-      using where = Namespace.make();
-      await occupy(t, where, port);
-      const { code, words } = await start(where, flag, `127.0.0.1:${port}`);
-      assert.equal(code, 1);
-      const reason = `vipward agent: ${flag} 127\\.0\\.0\\.1:${port}: listen EADDRINUSE.*; end what listens`;
-      assert.match(words, new RegExp(`^${reason}.*\n$`));
-      assert.doesNotMatch(runIn(where, ['nft', 'list', 'tables']).stdout ?? '', /vipward/);
+      await using alone = new Alone();
+      await occupy(t, alone.where, port);
+      const words = await refused(alone, flag, `127.0.0.1:${port}`);
+      const reason = `${flag} 127\\.0\\.0\\.1:${port}: listen EADDRINUSE.*; end what listens there`;
+      assert.match(words, new RegExp(`^vipward agent: ${reason}.*\n$`));
+      assert.doesNotMatch(runIn(alone.where, ['nft', 'list', 'tables']).stdout ?? '', /vipward/);
     },
   );
 }
@@ -56,12 +42,10 @@ test(
   'an address that is not of this host, and a name that is none, are refused likewise',
   limit,
   async () => {
-    using where = Namespace.make();
-    const far = await start(where, '--listen', '192.0.2.1:9471');
-    assert.equal(far.code, 1);
-    assert.match(far.words, /--listen 192\.0\.2\.1:9471: .*EADDRNOTAVAIL.*; give an address of this host\n$/);
-    const odd = await start(where, '--listen', 'no.such.invalid:9471');
-    assert.equal(odd.code, 1);
-    assert.match(odd.words, /--listen no\.such\.invalid:9471: .*; give HOST:PORT of this host\n$/);
+    await using alone = new Alone();
+    const far = await refused(alone, '--listen', '192.0.2.1:9471');
+    assert.match(far, /--listen 192\.0\.2\.1:9471: .*EADDRNOTAVAIL.*; give an address of this host\n$/);
+    const odd = await refused(alone, '--listen', 'no.such.invalid:9471');
+    assert.match(odd, /--listen no\.such\.invalid:9471: .*; give HOST:PORT of this host\n$/);
   },
 );

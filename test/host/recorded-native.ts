@@ -38,6 +38,7 @@ export function recordedNative(
     calls,
     submitted,
     socket: (domain, type, protocol) => say(`socket ${domain} ${type} ${protocol}`, ++lastFd),
+    connect: (fd, address) => say(`connect ${fd} ${Buffer.from(address).toString('hex')}`),
     bind: (fd, address) => say(`bind ${fd} ${Buffer.from(address).toString('hex')}`),
     getsockname(fd, out) {
       out[4] = 42;

@@ -86,6 +86,7 @@ test('what the kernel refuses comes back as -errno', () => {
   const bytes = new Uint8Array(64);
   assert.equal(native.socket(9999, 0, 0), -97);
   assert.equal(native.bind(NO_FD, bytes), -EBADF);
+  assert.equal(native.connect(NO_FD, bytes), -EBADF);
   assert.equal(native.getsockname(NO_FD, bytes), -EBADF);
   assert.equal(native.setsockopt(NO_FD, 1, 1, bytes), -EBADF);
   assert.equal(native.getsockopt(NO_FD, 1, 1, bytes), -EBADF);

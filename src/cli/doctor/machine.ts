@@ -9,6 +9,7 @@ import type { Answer } from '../../dialects/choose.ts';
 import type { DumpRequest, Transaction } from '../../dialects/dialect.ts';
 import { Kernel } from '../../host/kernel.ts';
 import { loadNative } from '../../host/native.ts';
+import type { Peer } from '../../host/peer.ts';
 import { SystemCallError } from '../../host/socket.ts';
 import type { Receipt } from '../../netlink/ack.ts';
 
@@ -34,8 +35,8 @@ export interface Machine {
   names(path: string): readonly string[];
   /** Records of the kernel's log, the youngest last, or why it cannot be read. */
   log(): readonly LogRecord[] | { readonly code: string };
-  /** The process id of the agent that runs here. */
-  agentPid(): Promise<number | undefined>;
+  /** The process of the agent that runs here. */
+  agent(): Peer | undefined;
 }
 
 export interface LogRecord {
@@ -94,7 +95,7 @@ export function thisMachine(): Machine & Disposable {
       const found = codeInstead(() => ({ lines: readLog() }));
       return 'lines' in found ? found.lines : found;
     },
-    agentPid: lockHolder,
+    agent: () => lockHolder(native),
     [Symbol.dispose]: () => kernel[Symbol.dispose](),
   };
 }

@@ -1,6 +1,7 @@
 // What this host is in the middle of: conntrack, what the kernel complained of, and an agent that runs or
 // left its table.
 
+import { processOf } from '../../agent/lock.ts';
 import { dumpRequests, tableOwner } from '../../dialects/nftables/decode.ts';
 import { bytesOf, type Machine, textAt } from './machine.ts';
 import { type Check, ok, warn } from './report.ts';
@@ -59,10 +60,10 @@ function logCheck(machine: Machine): Check {
 
 async function agentCheck(machine: Machine): Promise<Check> {
   const part = { name: 'agent', how: 'the place of an agent, NFT_MSG_GETTABLE', option: null };
-  const pid = await machine.agentPid();
+  const agent = machine.agent();
   const [tables] = dumpRequests();
   const owner = tableOwner(bytesOf(tables === undefined ? 0 : await machine.ask(tables)));
-  if (pid !== undefined) return ok({ ...part, found: `runs here (pid ${pid})` });
+  if (agent !== undefined) return ok({ ...part, found: `runs here (${processOf(agent)})` });
   if (owner === undefined) return ok({ ...part, found: 'none runs here, and none has left a table' });
   if (owner === 0) {
     const next = 'start the agent, which takes it over; or `vipward cleanup`, which takes it away';

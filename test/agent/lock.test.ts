@@ -1,0 +1,79 @@
+// One agent a host, whoever else takes its name: a process of root or of our own user is believed, and no
+// other one.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { Alone, cannotChangeUser, limit } from './alone.ts';
+
+const asAnother = { ...limit, skip: limit.skip || cannotChangeUser() };
+const allNames = ['', '.1', '.2', '.3', '.4', '.5', '.6', '.7'];
+
+/** A process of another user that listens on names of ours, and says that there is an agent. */
+async function squat(alone: Alone, suffixes: readonly string[]): Promise<number> {
+  const program = `
+    let left = ${suffixes.length};
+    for (const suffix of ${JSON.stringify(suffixes)})
+      require('node:net').createServer((socket) => socket.end('1\\n'))
+        .listen('\\0vipward-agent' + suffix, () => --left || console.log('there'));
+  `;
+  const child = alone.spawn('setpriv', '--reuid', '65534', '--clear-groups', process.execPath, '-e', program);
+  if (child.stdout !== null) await once(child.stdout, 'data');
+  return child.pid ?? 0;
+}
+
+test(
+  'a process of another user is no agent: it is named, and the place beside it is taken',
+  asAnother,
+  async () => {
+    await using alone = new Alone();
+    const pid = await squat(alone, ['']);
+    const agent = alone.start();
+    await agent.says('serving');
+    const reason = `@vipward-agent is held by pid ${pid} of uid 65534, which is no agent: end it`;
+    assert.deepEqual(
+      agent.events('lock-squatted').map((line) => line['reason']),
+      [reason],
+    );
+    const second = alone.start('--listen', '127.0.0.1:9475');
+    assert.equal(await second.ended(), 1);
+    assert.match(second.stderr, new RegExp(`another vipward agent runs here \\(pid ${agent.pid}\\)`));
+    const { code, stderr } = alone.verb('cleanup', '--state', alone.folder);
+    assert.equal(code, 1);
+    assert.match(stderr, new RegExp(`an agent runs here \\(pid ${agent.pid}\\)`));
+  },
+);
+
+test('who holds every name keeps no agent from its work', asAnother, async () => {
+  await using alone = new Alone();
+  await squat(alone, allNames);
+  const agent = alone.start();
+  await agent.says('serving');
+  assert.equal(agent.events('lock-squatted').length, allNames.length);
+  const { code, stdout } = alone.verb('doctor', '-o', 'json');
+  assert.notEqual(code, null);
+  assert.doesNotMatch(stdout, /runs here/);
+});
+
+test('cleanup is not kept from its work either', asAnother, async () => {
+  await using alone = new Alone();
+  await squat(alone, ['']);
+  const { code, stdout } = alone.verb('cleanup', '--state', alone.folder);
+  assert.deepEqual([code, stdout], [0, 'nothing of ours was here\n']);
+});
+
+test('a name that is taken and not listened on is passed over', limit, async () => {
+  await using alone = new Alone();
+  const program = `
+    import socket, time
+    held = socket.socket(socket.AF_UNIX)
+    held.bind(b'\\0vipward-agent')
+    print('there', flush=True)
+    time.sleep(60)
+  `.replaceAll('\n    ', '\n');
+  const child = alone.spawn('python3', '-c', program);
+  if (child.stdout !== null) await once(child.stdout, 'data');
+  const agent = alone.start();
+  await agent.says('serving');
+  const [line] = agent.events('lock-squatted');
+  assert.match(String(line?.['reason']), /^@vipward-agent is held by a process that does not answer/);
+});
