@@ -29,13 +29,28 @@ const sharingNames = [
   'lbipam.cilium.io/sharing-key',
 ] as const;
 
+interface Unsupported {
+  readonly prefix: string;
+  readonly why: string;
+  /** Ours for the same matter: a manifest that has it has been answered, and may keep the other one too. */
+  readonly ours: string;
+}
+
 /**
  * Asked for in another product's terms, and not to be had here: refused by name, since ignoring it would
  * mislead.
  */
-const unsupported: readonly (readonly [prefix: string, why: string])[] = [
-  ['kube-vip.io/egress', 'vipward.io/egress: "true" lets answers to connections from the VIP come back'],
-  ['kube-vip.io/loadbalancerHostname', 'a VIP is an address: name it in vipward.io/addresses'],
+const unsupported: readonly Unsupported[] = [
+  {
+    prefix: 'kube-vip.io/egress',
+    why: 'vipward.io/egress: "true" lets answers to connections from the VIP come back, "false" does not',
+    ours: 'vipward.io/egress',
+  },
+  {
+    prefix: 'kube-vip.io/loadbalancerHostname',
+    why: 'a VIP is an address: name it in vipward.io/addresses',
+    ours: 'vipward.io/addresses',
+  },
 ];
 
 export interface AnnotationFacts {
@@ -144,9 +159,9 @@ function parsed(text: string): Address | undefined {
 
 function refusalOf(annotations: Annotations): ServiceRefusal | null {
   for (const [name, value] of annotations) {
-    const found = unsupported.find(([prefix]) => name.startsWith(prefix));
-    if (found === undefined || value === 'false' || value === '') continue;
-    return { reason: 'NotSupported', message: `${path(name)} is not supported; ${found[1]}` };
+    const found = unsupported.find(({ prefix }) => name.startsWith(prefix));
+    if (found === undefined || value === 'false' || value === '' || annotations.has(found.ours)) continue;
+    return { reason: 'NotSupported', message: `${path(name)} is not supported; ${found.why}` };
   }
   return null;
 }

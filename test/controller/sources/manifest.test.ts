@@ -70,6 +70,8 @@ test('what another product means and cannot be had is refused by name', () => {
   equal(reasons({ 'metallb.io/loadBalancerIPs': 'web.example.org' }), 'NotSupported');
   equal(reasons({ 'kube-vip.io/egress': 'true' }), 'NotSupported');
   equal(reasons({ 'kube-vip.io/egress': 'false' }), undefined);
+  // Who has said it in our terms too is on the way from there to here.
+  equal(reasons({ 'kube-vip.io/egress': 'true', 'vipward.io/egress': 'false' }), undefined);
   equal(only(serviceObject('web', { spec: { loadBalancerIP: 'dhcp' } })).refusal?.reason, 'NotSupported');
   equal(only(serviceObject('web', { ports: [] })).refusal?.reason, 'NoPorts');
 });
