@@ -145,8 +145,10 @@ async function drain(input: Changing, body: unknown): Promise<Reply> {
   const failed = (await Promise.all(results)).filter((result) => result.failed !== null);
   const [first] = failed;
   if (first === undefined) return { status: 200, body: { node: name, moved: results.length } };
-  const message = `${failed.length} of ${results.length} stay on ${name}; ${first.address}: ${first.failed}`;
-  const next = `start another agent that can have them and drain again, or vipward undrain ${name}`;
+  const stay = `${failed.length} of its ${results.length} VIPs stay`;
+  const why = `${first.address}: ${first.failed}`;
+  const message = `${name} is drained and is given no VIP any more, but ${stay}; ${why}`;
+  const next = `vipward undrain ${name} undoes it; drain again once another node can have them`;
   return failure(409, { code: 'NoEligibleNode', message, next });
 }
 

@@ -14,7 +14,7 @@ const limit = { timeout: 10_000 };
 interface Answer {
   readonly status: number;
   readonly body: {
-    readonly error?: { readonly code: string; readonly message: string };
+    readonly error?: { readonly code: string; readonly message: string; readonly next: string };
     readonly moved?: number;
   };
 }
@@ -200,7 +200,10 @@ test('drain without another eligible node is refused, and outlives a restart', l
   await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
   const { status, body } = await post(running.url, 'drain', { node: 'n1' });
   equal(status, 409);
-  match(body.error?.message ?? '', /1 of 1 stay on n1/);
+  const said =
+    /^n1 is drained and is given no VIP any more, but 1 of its 1 VIPs stay; 10\.77\.0\.100: no other/;
+  match(body.error?.message ?? '', said);
+  match(body.error?.next ?? '', /^vipward undrain n1 undoes it/);
   equal(running.status().vips[0]?.node, 'n1');
   await running.stop();
   const again = await runningController(t, { services, stateDir });
