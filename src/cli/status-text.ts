@@ -35,6 +35,7 @@ export interface ControllerStatus {
   readonly problems?: readonly {
     readonly file: string;
     readonly document: number | null;
+    readonly service?: string | null;
     readonly message: string;
   }[];
   readonly massRemoval?: { readonly vips: number; readonly secondsLeft: number } | null;
@@ -130,8 +131,11 @@ function troubles({ vips, refused = [], problems = [] }: ControllerStatus): stri
   );
   const lines = [...refused, ...inPart].map(({ key, reason, message }) => [key, reason, message].map(plain));
   if (lines.length > 0) tables.push(table(['REFUSED', 'REASON', 'MESSAGE'], lines));
-  const places = problems.map(({ file, document, message }) => [file, document, message].map(plain));
-  if (places.length > 0) tables.push(table(['PROBLEM IN', 'DOCUMENT', 'MESSAGE'], places));
+  const places = problems.map((problem) => {
+    const { file, document, service, message } = problem;
+    return [file, document, service, message].map(plain);
+  });
+  if (places.length > 0) tables.push(table(['PROBLEM IN', 'DOCUMENT', 'SERVICE', 'MESSAGE'], places));
   return tables;
 }
 

@@ -59,7 +59,7 @@ test('the tables name every refusal, problem and delay, each with what to do', l
   const { out } = await run(['status', '--controller', running.url]);
   match(out, /^demo\/far +OutsidePool +192\.0\.2\.1 is in no range of p: widen --pool or ask for another$/m);
   match(out, /^demo\/zeta +PortTaken +TCP 80 of 10\.77\.0\.100 belongs to demo\/web, which was first/m);
-  match(out, /^\S+\/d\.yaml +0 +not YAML: /m);
+  match(out, /^\S+\/d\.yaml +0 +- +not YAML: /m);
   for (let index = 0; index < 12; index++) running.write(`m${index}.yaml`, service(`m${index}`));
   await untilStatus(running, ({ vips }) => vips.length === 13);
   for (let index = 0; index < 12; index++) running.write(`m${index}.yaml`, '');

@@ -84,6 +84,18 @@ test(
   },
 );
 
+test('a file that asks for local traffic is served, and told that it is not had', limit, async (t) => {
+  const spec = { externalTrafficPolicy: 'Local' };
+  const running = await runningController(t, { files: { 'a.yaml': service('web', { spec }) } });
+  const agent = agentOf(t, running, 'n1');
+  await agent.until(({ placements }) => placements.has(first));
+  const [problem] = running.status().problems;
+  deepEqual([problem?.service, problem?.document], ['demo/web', 0]);
+  match(problem?.message ?? '', /^NotSupported: spec\.externalTrafficPolicy: Local is not followed/);
+  running.write('a.yaml', service('web'));
+  await untilStatus(running, ({ problems }) => problems.length === 0);
+});
+
 test('a file renamed into the folder is a change, and a hidden one is none', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const agent = agentOf(t, running, 'n1');

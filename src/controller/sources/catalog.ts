@@ -11,7 +11,10 @@ export interface ReadingChanges {
   readonly remove: readonly ServiceKey[];
 }
 
-/** A Service as one file has it; `service` is null if it is wrong there, and `message` then says how. */
+/**
+ * A Service as one file has it; `service` is null if it is wrong there. `message` says what is wrong, or what
+ * of it is not followed.
+ */
 interface Entry {
   readonly document: number;
   readonly service: ServiceManifest | null;
@@ -83,7 +86,8 @@ export class Catalog {
     };
     for (const [document, facts] of documents.entries()) {
       ignored.push(...facts.ignored);
-      for (const service of facts.services) add(service.key, { document, service, message: '' });
+      for (const service of facts.services)
+        add(service.key, { document, service, message: unfollowed(service) });
       for (const { key, message } of facts.invalid) add(key, { document, service: null, message });
     }
     return this.#replace(file, { entries, twice, ignored, problem: null, wasRead: true });
@@ -166,6 +170,13 @@ export class Catalog {
       changes.set.push(entry.service);
     }
   }
+}
+
+/** What a Service asks for that takes a cluster: said, since it is served without it. */
+function unfollowed({ trafficPolicy }: ServiceManifest): string {
+  if (trafficPolicy !== 'Local') return '';
+  const why = 'files name no endpoints, so its VIP may be on any node';
+  return `NotSupported: spec.externalTrafficPolicy: Local is not followed: ${why}; see vipward move`;
 }
 
 interface Twice {
