@@ -45,7 +45,7 @@ export class BenchController implements Disposable {
       sessions: this.#sessions,
       authenticate: () => ({ node: null }),
       isOpen: () => this.isOpen,
-      ...{ version: 'bench', cluster: () => 'bench', generation: () => 1 },
+      self: () => ({ version: 'bench', cluster: 'bench', generation: 1, ruling: true }),
       onError: () => undefined,
       onEvent: () => {},
       ...{ connectionLimit: 8, helloTimeoutMs: 5000 },

@@ -52,8 +52,9 @@ export class Session {
   readonly #synced = new Set<TableName>();
   /** Tables of which a frame was missing, and that have been asked for. */
   readonly #awaited = new Set<TableName>();
-  /** Streams whose hello was answered. */
+  /** Streams whose hello was answered, and those of them whose controller stood by when it answered. */
   readonly #streams = new Set<Stream>();
+  readonly #standbys = new Set<Stream>();
   /** The prefixes that the last hello told of. */
   #toldOnLink: ReadonlySet<Prefix> = new Set();
   #ruler: Stream | undefined;
@@ -113,6 +114,7 @@ export class Session {
 
   onClose(stream: Stream): void {
     this.#streams.delete(stream);
+    this.#standbys.delete(stream);
     if (this.#ruler === stream) this.#ruler = undefined;
   }
 
@@ -170,9 +172,13 @@ export class Session {
       stream.refuse(`cluster: this node belongs to ${this.cluster}, the controller to ${cluster}; ${remedy}`);
       return;
     }
+    const isPromoted = this.#standbys.delete(stream);
     this.#streams.add(stream);
     this.reintroduce();
-    if (!ruling) return;
+    if (!ruling) {
+      this.#standbys.add(stream);
+      return;
+    }
     if (generation < this.generation) {
       stream.refuse(`generation: ${generation} is older than ${this.generation}, which this node has obeyed`);
       return;
@@ -184,6 +190,8 @@ export class Session {
       );
       return;
     }
+    // It has heard our hello, and begins to send what differs from that.
+    if (stream === this.#ruler && generation === this.generation) return;
     this.#ruler = stream;
     this.#parts.onRuler(features);
     this.rules.restart();
@@ -195,6 +203,8 @@ export class Session {
       this.#parts.onIdentity(this.cluster, generation);
     }
     this.#pendingCluster = cluster;
+    // What it was told while it stood by is long over.
+    if (isPromoted) stream.send(this.hello());
   }
 
   /** A controller places by its own generation and by those before it. Throws FrameError. */

@@ -17,14 +17,18 @@ export interface ApiInput {
   readonly principalOf: (message: IncomingMessage) => Principal | null;
   /** How long a move may take; what it waits for may never come. */
   readonly moveDeadlineMs: number;
+  /** False for one that stands by: it changes nothing. */
+  readonly rules: () => boolean;
 }
 
 /** What the verbs that change something work on. */
 type Changing = Pick<ApiInput, 'controller' | 'moveDeadlineMs'>;
 
 export function apiRoutes(input: ApiInput): readonly Route[] {
-  const { controller, status, metrics, principalOf } = input;
-  const authorize = (message: IncomingMessage) => operatorOnly(principalOf(message));
+  const { controller, status, metrics, principalOf, rules } = input;
+  const authorize = (message: IncomingMessage) => {
+    return operatorOnly(principalOf(message)) ?? (rules() ? null : misdirected(status()));
+  };
   return [
     { method: 'GET', path: '/api/v1/status', handle: () => ({ status: 200, body: status() }) },
     { method: 'GET', path: '/healthz', handle: () => ({ status: 200, body: 'ok\n' }) },
@@ -56,6 +60,14 @@ function operatorOnly(principal: Principal | null): Reply | null {
     message: `${principal.name} is a node: it may not change placements`,
     next,
   });
+}
+
+/** Who to ask instead of a controller that stands by. */
+function misdirected({ leader = null }: Status): Reply {
+  const who = leader === null ? 'nobody that is known' : `${leader.identity} at ${leader.address ?? '?'}`;
+  const next = 'ask the controller that rules: vipward status tells its address as leader';
+  const reply = failure(421, { code: 'Standby', message: `this controller stands by; ${who} rules`, next });
+  return { ...reply, body: { ...(reply.body as object), leader } };
 }
 
 function readiness({ synced, reason, problems }: Status): Reply {

@@ -23,6 +23,8 @@ export interface ControllerInput {
   readonly onChange: () => void;
   /** The Services on these addresses are others now, or none. */
   readonly onTouched?: (addresses: ReadonlySet<Address>) => void;
+  /** False while it is not known whether another controller rules by a higher generation: ours stays. */
+  readonly mayRaise?: () => boolean;
   readonly nowMs: () => number;
 }
 
@@ -43,7 +45,6 @@ export interface Raise {
 export class Controller {
   readonly rules: Table<'rules'> = new Table('rules');
   readonly nodes: Nodes = new Nodes();
-  readonly owners: Owners;
   readonly latency: Latency;
   readonly refusedPorts: Map<Address, readonly PortRefusal[]> = new Map();
   readonly drained: Set<string>;
@@ -53,9 +54,12 @@ export class Controller {
   readonly nowMs: () => number;
   readonly #input: ControllerInput;
   #allocator: Allocator;
+  #owners: Owners;
   #pools: readonly Pool[];
   #cluster: string;
   #generation: number;
+  /** The nodes that were welcomed by this generation. */
+  readonly #welcomed = new Set<string>();
   #n = 0;
 
   constructor(input: ControllerInput) {
@@ -69,15 +73,7 @@ export class Controller {
     this.latency = new Latency(input.nowMs);
     this.#pools = pools;
     this.#allocator = new Allocator(pools, records.allocations, records.former);
-    this.owners = new Owners({
-      nodes: this.nodes,
-      rules: this.rules,
-      owners: records.owners,
-      nextTerm: this.nextTerm,
-      highestTerm: () => ({ generation: this.#generation, n: this.#n }),
-      dropRules: (addresses) => this.#publish([], addresses),
-      onChange: input.onChange,
-    });
+    this.#owners = this.#makeOwners(records.owners);
   }
 
   get pools(): readonly Pool[] {
@@ -86,6 +82,10 @@ export class Controller {
 
   get allocator(): Allocator {
     return this.#allocator;
+  }
+
+  get owners(): Owners {
+    return this.#owners;
   }
 
   /** What agents pin: they obey no controller of another cluster. */
@@ -98,10 +98,17 @@ export class Controller {
   }
 
   /** Takes on what a source knows only later than this was made; nothing was published before. */
-  rule({ cluster, generation, allocations }: Pick<Records, 'cluster' | 'generation' | 'allocations'>): void {
+  rule({ cluster, generation, allocations, owners }: Omit<Records, 'drained' | 'former'>): void {
     this.#cluster = cluster;
-    this.#generation = generation;
+    // Terms that were kept are from before this generation, unless it came back with an older backup.
+    const possible = [...owners].filter(([, { term }]) => term.generation <= generation + generationLeap);
+    this.#generation = possible.reduce(
+      (most, [, { term }]) => Math.max(most, term.generation + 1),
+      generation,
+    );
     this.#allocator = new Allocator(this.#pools, allocations);
+    this.#owners = this.#makeOwners(new Map(possible));
+    if (this.#generation !== generation) this.#input.onChange();
   }
 
   readonly nextTerm = (): Term => ({ generation: this.#generation, n: ++this.#n });
@@ -138,17 +145,20 @@ export class Controller {
     this.#input.onChange();
   }
 
-  /** A higher generation was heard of (our records are from a backup): ours is raised above it. */
-  hearGeneration({ generation: heard, node }: Pick<Hello, 'generation' | 'node'>): Heard {
-    if (heard <= this.#generation) return 'known';
-    if (heard > this.#generation + generationLeap) return 'impossible';
-    const atMs = this.nowMs();
-    if (this.lastRaise !== null && atMs - this.lastRaise.atMs < raisePauseMs) return 'tooSoon';
-    this.lastRaise = { from: this.#generation, to: heard + 1, node, atMs };
-    this.#generation = heard + 1;
-    this.#n = 0;
-    this.#input.onChange();
-    return 'raised';
+  /** The node is told of our generation before it says hello: it will say that it has heard of it. */
+  welcomed(node: string): void {
+    this.#welcomed.add(node);
+  }
+
+  /**
+   * A node says which generation it has obeyed. One that is not ours, or ours before we welcomed the node by
+   * it, is of a controller that ruled after our records were made, from a backup then: ours is raised.
+   */
+  hearGeneration({ generation, node }: Pick<Hello, 'generation' | 'node'>): Heard {
+    const heard = this.#hear(generation, node);
+    if (heard === 'raised') this.#raise(generation + 1, node);
+    if (heard === 'raised' || heard === 'known') this.#welcomed.add(node);
+    return heard;
   }
 
   setDrained(name: string, isDrained: boolean): void {
@@ -157,6 +167,31 @@ export class Controller {
     else this.drained.delete(name);
     this.#input.onChange();
     if (!isDrained) this.owners.retry();
+  }
+
+  #hear(heard: number, node: string): Heard {
+    const isOurs = heard === this.#generation && this.#welcomed.has(node);
+    if (heard < this.#generation || isOurs || this.#input.mayRaise?.() === false) return 'known';
+    if (heard > this.#generation + generationLeap) return 'impossible';
+    const isSoon = this.lastRaise !== null && this.nowMs() - this.lastRaise.atMs < raisePauseMs;
+    return isSoon ? 'tooSoon' : 'raised';
+  }
+
+  #raise(to: number, node: string): void {
+    this.lastRaise = { from: this.#generation, to, node, atMs: this.nowMs() };
+    this.#generation = to;
+    this.#n = 0;
+    this.#welcomed.clear();
+    this.#input.onChange();
+  }
+
+  #makeOwners(owners: Records['owners']): Owners {
+    return new Owners({
+      ...{ nodes: this.nodes, rules: this.rules, owners, nextTerm: this.nextTerm },
+      highestTerm: () => ({ generation: this.#generation, n: this.#n }),
+      dropRules: (addresses) => this.#publish([], addresses),
+      onChange: this.#input.onChange,
+    });
   }
 
   #follow(touched: ReadonlySet<Address>): void {

@@ -9,6 +9,7 @@ import type { Problem } from './service.ts';
 import { FileSource } from './sources/files.ts';
 import { type Status, statusOf } from './status.ts';
 import { Store } from './store.ts';
+import type { Self } from './welcome.ts';
 
 export interface CoreInput {
   readonly log: Log;
@@ -26,6 +27,10 @@ export interface Core {
   readonly controller: Controller;
   readonly readings: Readings;
   readonly status: () => Status;
+  /** Agents may come: the source was read whole. */
+  readonly isOpen: () => boolean;
+  /** What agents are told of this controller when they come. */
+  readonly self: () => Omit<Self, 'version'>;
   /** A node has said something: what was awaited of it may be so now. */
   readonly progressed: () => void;
   /** Begins to read the source. From files it resolves after the first reading. */
@@ -77,7 +82,13 @@ export async function makeFileCore(
     return statusOf({ controller, massRemoval: held, problems, invalid: catalog.invalid, ignored, reason });
   };
   const progressed = () => undefined;
-  return { controller, readings, status, progressed, start: () => source.start(), end: () => store.flush() };
+  return {
+    ...{ controller, readings, status, progressed },
+    isOpen: () => readings.wasReadWhole,
+    self: () => ({ cluster: controller.cluster, generation: controller.generation, ruling: true }),
+    start: () => source.start(),
+    end: () => store.flush(),
+  };
 }
 
 /** The readings of any source, with what is logged of them. */

@@ -4,20 +4,14 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import {
-  type AgentMessage,
-  type ControllerMessage,
-  features,
-  frameLimitBytes,
-  heartbeatMs,
-  subprotocol,
-} from '../protocol/messages.ts';
+import { type AgentMessage, frameLimitBytes, heartbeatMs, subprotocol } from '../protocol/messages.ts';
 import { parseAgentMessage } from '../protocol/parse.ts';
 import { FrameError } from '../protocol/shape.ts';
 import { refuse, shortReason } from './refuse.ts';
-import { type Closing, policyViolation, type Session, type Sessions } from './sessions.ts';
+import { type Closing, type HubEvent, policyViolation, type Session, type Sessions } from './sessions.ts';
 import { bufferLimitBytes, silenceMs, type Wire } from './stream.ts';
 import { type Speaker, whyNoStream, whyStranger } from './upgrade.ts';
+import { type Self, welcomeFrame } from './welcome.ts';
 
 export interface HubInput {
   readonly sessions: Sessions;
@@ -25,22 +19,13 @@ export interface HubInput {
   readonly authenticate: (request: IncomingMessage) => Speaker | null;
   /** False until the source was read whole once. */
   readonly isOpen: () => boolean;
-  readonly version: string;
-  readonly cluster: () => string;
-  readonly generation: () => number;
+  readonly self: () => Self;
   readonly onEvent: (event: HubEvent) => void;
   /** A frame that met a mistake of ours: it ends its connection, and no other. */
   readonly onError: (error: unknown) => void;
   /** Connections that may be open at once, those that have not said hello included. */
   readonly connectionLimit: number;
   readonly helloTimeoutMs: number;
-}
-
-export interface HubEvent {
-  readonly event: 'agentConnected' | 'agentClosed' | 'agentRefused';
-  readonly node: string | null;
-  readonly code?: number;
-  readonly reason?: string;
 }
 
 /** How long an agent may take to answer our close before the socket is cut. */
@@ -54,8 +39,11 @@ interface Connection {
   readonly request: IncomingMessage;
   readonly wire: Wire;
   session: Session | null;
+  /** The node that said hello while this controller stood by: it has no session until it rules. */
+  standbyNode: string | null;
   lastHeardMs: number;
-  readonly openedMs: number;
+  /** By when a hello must have come; null once it has. */
+  helloDueMs: number | null;
   /** A closing that we began: nothing that still arrives is listened to. */
   closing: Closing | null;
 }
@@ -105,14 +93,11 @@ export class Hub {
     this.#tickedMs = now;
     for (const connection of this.#connections) {
       if (!wasOnTime) connection.lastHeardMs = now;
-      if (connection.session === null) {
-        if (now - connection.openedMs > this.#input.helloTimeoutMs) {
-          this.#close(connection, {
-            code: policyViolation,
-            reason: `no hello within ${this.#input.helloTimeoutMs} ms`,
-          });
-        }
-      } else if (now - connection.lastHeardMs > silenceMs) {
+      if (connection.helloDueMs !== null && now > connection.helloDueMs) {
+        const reason = `no hello within ${this.#input.helloTimeoutMs} ms`;
+        this.#close(connection, { code: policyViolation, reason });
+      } else if (nodeOf(connection) === null) continue;
+      else if (now - connection.lastHeardMs > silenceMs) {
         this.#close(connection, { code: policyViolation, reason: `nothing heard for ${silenceMs} ms` });
         connection.socket.terminate();
       } else if (connection.socket.bufferedAmount < bufferLimitBytes) {
@@ -121,9 +106,20 @@ export class Hub {
     }
   }
 
-  /** The first believed reading is there: agents that were waiting are told. */
+  /**
+   * The first believed reading is there: agents that were waiting are told. Those that were heard while this
+   * controller stood by are welcomed by one that rules, and say hello again with what they have by now.
+   */
   begin(): void {
-    for (const { session } of this.#connections) if (session !== null) this.#input.sessions.begin(session);
+    const { sessions, self, helloTimeoutMs } = this.#input;
+    for (const connection of this.#connections) {
+      const { session, standbyNode, wire } = connection;
+      if (session !== null) sessions.begin(session);
+      if (session !== null || standbyNode === null) continue;
+      sessions.promote(standbyNode);
+      connection.helloDueMs = performance.now() + helloTimeoutMs;
+      wire.send(welcomeFrame(self()));
+    }
   }
 
   /**
@@ -139,9 +135,9 @@ export class Hub {
   /** Credentials have changed: closes the connections whose own is gone, or is another's now. */
   recheck(): void {
     for (const connection of this.#connections) {
-      const { session, request } = connection;
-      const stranger = session && whyStranger(this.#input.authenticate(request), session.node.name);
-      if (stranger !== null) this.#close(connection, stranger);
+      const name = nodeOf(connection);
+      const stranger = name && whyStranger(this.#input.authenticate(connection.request), name);
+      if (stranger) this.#close(connection, stranger);
     }
   }
 
@@ -163,7 +159,10 @@ export class Hub {
       },
       close: (code, reason) => this.#close(connection, { code, reason }),
     };
-    connection = { socket, request, wire, session: null, lastHeardMs: now, openedMs: now, closing: null };
+    connection = {
+      ...{ socket, request, wire, session: null, standbyNode: null },
+      ...{ lastHeardMs: now, helloDueMs: now + this.#input.helloTimeoutMs, closing: null },
+    };
     this.#connections.add(connection);
     socket.on('message', (data: Buffer, isBinary: boolean) => this.#heard(connection, data, isBinary));
     // ws closes with the right code by itself (1002, 1007, 1009); the reason is for our log.
@@ -194,26 +193,26 @@ export class Hub {
 
   #greet(connection: Connection, message: AgentMessage): Closing | null {
     if (message.type !== 'hello') {
+      // All that an agent has to say to one that stands by is that it is there, or that it goes.
+      if (connection.standbyNode !== null && (message.type === 'tick' || message.type === 'bye')) return null;
       return { code: policyViolation, reason: `type: expected hello first, got ${message.type}` };
     }
     const stranger = whyStranger(this.#input.authenticate(connection.request), message.node);
     if (stranger !== null) return stranger;
-    const session = this.#input.sessions.open(message, connection.wire);
+    const { self, sessions, onEvent } = this.#input;
+    connection.helloDueMs = null;
+    if (!self().ruling) {
+      connection.standbyNode = message.node;
+      connection.wire.send(welcomeFrame(self()));
+      onEvent({ event: 'agentHeard', node: message.node });
+      return null;
+    }
+    const session = sessions.open(message, connection.wire);
     if (!('node' in session)) return session;
     connection.session = session;
-    const { version, cluster, generation: current } = this.#input;
-    const generation = current();
-    const welcome: ControllerMessage = {
-      type: 'welcome',
-      version,
-      features,
-      cluster: cluster(),
-      generation,
-      ruling: true,
-    };
-    connection.wire.send(Buffer.from(JSON.stringify(welcome)));
-    this.#input.sessions.begin(session);
-    this.#input.onEvent({ event: 'agentConnected', node: message.node });
+    connection.wire.send(welcomeFrame(self()));
+    sessions.begin(session);
+    onEvent({ event: 'agentConnected', node: message.node });
     return null;
   }
 
@@ -230,14 +229,19 @@ export class Hub {
     const { session, closing } = connection;
     if (session !== null) this.#input.sessions.close(session);
     const reason = closing?.reason ?? (session?.isLeaving === true ? 'bye' : 'the connection ended');
-    const event = session === null ? 'agentRefused' : 'agentClosed';
+    const name = nodeOf(connection);
     this.#input.onEvent({
-      event,
-      node: session?.node.name ?? this.#input.authenticate(connection.request)?.node ?? null,
+      event: name === null ? 'agentRefused' : 'agentClosed',
+      node: name ?? this.#input.authenticate(connection.request)?.node ?? null,
       code: closing?.code ?? code,
       reason,
     });
   }
+}
+
+/** The node that has said hello on a connection. */
+function nodeOf({ session, standbyNode }: Connection): string | null {
+  return session?.node.name ?? standbyNode;
 }
 
 const sendOptions = { binary: false, compress: false, fin: true } as const;

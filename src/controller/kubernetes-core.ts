@@ -17,7 +17,7 @@ import { Elector } from './sources/kubernetes/elector.ts';
 import { Publisher } from './sources/kubernetes/publisher.ts';
 import { Recorder } from './sources/kubernetes/recorder.ts';
 import { KubernetesSource } from './sources/kubernetes/source.ts';
-import { allocationsOf } from './sources/kubernetes/virtual-ip.ts';
+import { allocationsOf, ownersOf } from './sources/kubernetes/virtual-ip.ts';
 import { Writes } from './sources/kubernetes/writes.ts';
 import { type ClusterRole, type Status, statusOf } from './status.ts';
 
@@ -50,6 +50,7 @@ export function makeKubernetesCore(
   const onTouched = (addresses: ReadonlySet<Address>) => publisher.touched(addresses);
   const controller = new Controller({
     ...{ records: noRecords, pools, filterByDefault, onChange, onTouched, nowMs },
+    mayRaise: () => elector.rules(),
   });
   const source = new KubernetesSource({
     ...{ client: reader, signal, random: Math.random, namespaces: given.watchNamespaces },
@@ -68,7 +69,10 @@ export function makeKubernetesCore(
     controller,
     source,
     readings,
-    allocations: () => allocationsOf(recorder.records),
+    remembered: () => ({
+      allocations: allocationsOf(recorder.records),
+      owners: ownersOf(recorder.records),
+    }),
     mayRule: () => elector.rules(),
   });
   const writes = new Writes({
@@ -100,15 +104,18 @@ export function makeKubernetesCore(
     await Promise.all([running, source.ended()]);
     for (const used of [reader, writer, keeper]) used[Symbol.dispose]();
   };
-  return { controller, readings, status, progressed: () => publisher.progressed(), start, end };
+  const progressed = () => publisher.progressed();
+  const isOpen = () => source.isComplete || readings.wasReadWhole;
+  const self = () => selfOf({ controller, source, readings, elector });
+  return { controller, readings, status, progressed, isOpen, self, start, end };
 }
 
 interface GateInput {
   readonly controller: Controller;
   readonly source: KubernetesSource;
   readonly readings: Readings;
-  /** What was given to whom by the records, once they were all read. */
-  readonly allocations: () => Records['allocations'];
+  /** What was given to whom, and who had it, by the records; asked once they were all read. */
+  readonly remembered: () => Pick<Records, 'allocations' | 'owners'>;
   readonly mayRule: () => boolean;
 }
 
@@ -140,7 +147,7 @@ class Gate {
     }
     const { cluster } = source;
     if (controller.cluster === '')
-      controller.rule({ cluster, generation: this.#generation, allocations: this.#input.allocations() });
+      controller.rule({ cluster, generation: this.#generation, ...this.#input.remembered() });
     const all = this.#isBehind ? missed(controller, source) : changes;
     this.#isBehind = false;
     readings.follow(all, source.isComplete);
@@ -182,6 +189,20 @@ function makeElector({ given, namespace, client, gate, writes, input }: ElectorP
     onDeposed: () => onFatal(new DeposedError('another controller holds the Lease: start again to stand by')),
     onProblem: (reason) => log.warn({ reason }, reason === null ? 'leaseRenewed' : 'leaseNotRenewed'),
   });
+}
+
+/** A standby is known by its cluster, and by the generation of the one that rules as far as it has heard. */
+function selfOf({
+  controller,
+  source,
+  readings,
+  elector,
+}: Omit<StatusParts, 'given' | 'writes'>): ReturnType<Core['self']> {
+  const { wasReadWhole: ruling } = readings;
+  const { cluster, generation } = ruling
+    ? controller
+    : { cluster: source.cluster ?? '', generation: elector.record?.generation ?? 0 };
+  return { cluster, generation, ruling };
 }
 
 interface StatusParts {

@@ -81,7 +81,8 @@ export async function startController(config: ControllerConfig, given: RunInput)
   const hub = makeHub(core, { ...input, timing, whoIs });
   let { pools } = config;
   const metrics = () => scrape({ ...input, controller, pools: () => pools, connections: () => hub.size });
-  const routes = apiRoutes({ controller, status, metrics, principalOf: whoIs, moveDeadlineMs });
+  const rules = () => core.self().ruling;
+  const routes = apiRoutes({ controller, status, metrics, principalOf: whoIs, moveDeadlineMs, rules });
   const failed = (error: unknown) => log.error({ reason: String(error) }, 'requestFailed');
   const onError = (error: Error) => log.error({ reason: error.message }, 'certificateRefused');
   const server = makeServer(config, { listener: routeListener(routes, failed), signal, onError });
@@ -122,7 +123,7 @@ interface HubParts extends RunInput {
 }
 
 function makeHub(
-  { controller, readings, progressed }: Core,
+  { controller, progressed, isOpen, self }: Core,
   { log, timing, version, whoIs, signal }: HubParts,
 ): Hub {
   const sessions = new Sessions(controller, {
@@ -140,10 +141,8 @@ function makeHub(
   const hub: Hub = new Hub({
     sessions,
     authenticate: (request) => nodeOf(whoIs(request)),
-    isOpen: () => readings.wasReadWhole,
-    version,
-    cluster: () => controller.cluster,
-    generation: () => controller.generation,
+    isOpen,
+    self: () => ({ version, ...self() }),
     onEvent: ({ event, ...rest }) => {
       log.info(rest, event);
       if (event === 'agentConnected')

@@ -23,6 +23,14 @@ export interface Closing {
   readonly reason: string;
 }
 
+/** What became of a connection, for the log; `agentHeard` is a hello to a controller that stands by. */
+export interface HubEvent {
+  readonly event: 'agentConnected' | 'agentHeard' | 'agentClosed' | 'agentRefused';
+  readonly node: string | null;
+  readonly code?: number;
+  readonly reason?: string;
+}
+
 export const policyViolation = 1008;
 
 export interface SessionEvents {
@@ -65,6 +73,11 @@ export class Sessions {
     const stream = new AgentStream(wire, controller.rules, node.placements);
     node.connect(hello, stream);
     return { node, stream, isLeaving: false };
+  }
+
+  /** A node that was heard while this controller stood by is told that it rules now, and will say hello. */
+  promote(node: string): void {
+    this.#controller.welcomed(node);
   }
 
   /** Believes what the node holds, and starts to send what it lacks. */

@@ -177,7 +177,7 @@ test('a generation is raised once in 10 s, whatever nodes say', () => {
   });
   const hear = (generation: number) => controller.hearGeneration({ generation, node: 'n1' });
   deepEqual(
-    [hear(1), hear(7), hear(8), hear(9), controller.generation],
+    [hear(0), hear(7), hear(8), hear(9), controller.generation],
     ['known', 'raised', 'known', 'tooSoon', 8],
   );
   nowMs += raisePauseMs;

@@ -33,6 +33,8 @@ export interface NodeOptions {
   readonly source?: (node: Node) => readonly string[];
   /** Commits keep the distance that they keep on any node. */
   readonly paced?: boolean;
+  /** False where a test starts its controllers itself. */
+  readonly hasController?: boolean;
 }
 
 export interface RunOptions {
@@ -62,7 +64,7 @@ export class Node implements AsyncDisposable {
     const made = new Node(options);
     try {
       made.writeServices(options.services);
-      made.startController();
+      if (options.hasController !== false) made.startController();
       made.startAgent();
       if (options.source === undefined) await made.settled(options.services);
       return made;

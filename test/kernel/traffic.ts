@@ -19,7 +19,7 @@ const connectWithinMs = patient(30_000);
 let last: Promise<unknown> = Promise.resolve();
 
 /** The whole thread moves, so that one stay begins when the one before it has ended. */
-function stay<T>(namespace: Namespace, body: () => Promise<T>): Promise<T> {
+export function stay<T>(namespace: Namespace, body: () => Promise<T>): Promise<T> {
   const mine = last.then(() => namespace.stay(body));
   last = mine.catch(() => {});
   return mine;

@@ -14,6 +14,7 @@ import { type ConnectionOptions, connect } from 'node:tls';
 import { connectIn } from '../kernel/traffic.ts';
 import { Namespace, runIn } from '../namespaces.ts';
 import { programPath } from './control-plane.ts';
+import { Etcd } from './etcd.ts';
 import { Program, until } from './processes.ts';
 
 const host = '10.99.0.1';
@@ -36,23 +37,27 @@ export interface AuditEvent {
   readonly verb: string;
   readonly user: { readonly username: string };
   readonly requestURI: string;
+  readonly requestReceivedTimestamp: string;
   readonly responseStatus?: { readonly code: number };
 }
 
 export class Cluster implements AsyncDisposable {
   readonly namespace: Namespace = Namespace.make();
   readonly folder: string = mkdtempSync(join(tmpdir(), 'vipward-cluster-'));
+  readonly etcd: Etcd = new Etcd(this.namespace, this.folder);
   readonly #tokens = new Map<User, string>();
   readonly #agent: Agent;
-  #etcd: Program | undefined;
   #server: Program | undefined;
   #links = 0;
 
   private constructor() {
-    const made = { keepAlive: true, maxSockets: 16 };
-    this.#agent = new Agent(made);
-    // A socket belongs to the namespace in which it is made, and the API server's is another one than ours.
-    Object.assign(this.#agent, { createConnection: this.#connect });
+    this.#agent = this.newAgent(16);
+  }
+
+  /** For requests of this process: a socket belongs to the namespace it is made in, which is another one. */
+  newAgent(maxSockets: number = Number.POSITIVE_INFINITY): Agent {
+    const agent = new Agent({ keepAlive: true, maxSockets });
+    return Object.assign(agent, { createConnection: this.#connect });
   }
 
   /** A cluster that is ready. */
@@ -60,7 +65,7 @@ export class Cluster implements AsyncDisposable {
     const made = new Cluster();
     try {
       made.#prepare();
-      made.startEtcd();
+      made.etcd.start();
       await made.startServer();
       return made;
     } catch (error) {
@@ -95,17 +100,20 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** Writes a kubeconfig for a token and returns its path. */
-  kubeconfig(name: string, token: string): string {
+  kubeconfig(name: string, token: string, server: string = this.url): string {
     const path = join(this.folder, `${name}.kubeconfig`);
-    writeFileSync(path, JSON.stringify(this.kubeconfigObject({ token })), { mode: 0o600 });
+    writeFileSync(path, JSON.stringify(this.kubeconfigObject({ token }, server)), { mode: 0o600 });
     return path;
   }
 
-  kubeconfigObject(user: object): object {
+  /** At another place than its own the API server is known by a name of its certificate. */
+  kubeconfigObject(user: object, server: string = this.url): object {
     const data = Buffer.from(this.ca).toString('base64');
+    const name = server === this.url ? {} : { 'tls-server-name': 'kubernetes.default' };
+    const cluster = { server, 'certificate-authority-data': data, ...name };
     return {
       ...{ apiVersion: 'v1', kind: 'Config', 'current-context': 'test' },
-      clusters: [{ name: 'test', cluster: { server: this.url, 'certificate-authority-data': data } }],
+      clusters: [{ name: 'test', cluster }],
       users: [{ name: 'test', user }],
       contexts: [{ name: 'test', context: { cluster: 'test', user: 'test' } }],
     };
@@ -147,18 +155,11 @@ export class Cluster implements AsyncDisposable {
       .filter(({ user }) => user.username === username);
   }
 
-  startEtcd(): void {
-    const url = 'http://127.0.0.1:2379';
-    const argv = ['--data-dir', join(this.folder, 'etcd'), '--unsafe-no-fsync', '--logger', 'zap'];
-    const where = ['--listen-client-urls', url, '--advertise-client-urls', url];
-    this.#etcd = this.program('etcd', [...argv, ...where, '--listen-peer-urls', 'http://127.0.0.1:2380']);
-  }
-
   /** Starts the API server and waits until it is ready. */
   async startServer(): Promise<void> {
     const file = (name: string): string => join(this.folder, name);
     this.#server = this.program('kube-apiserver', [
-      ...['--etcd-servers', 'http://127.0.0.1:2379', '--service-cluster-ip-range', '10.96.0.0/16,fd96::/112'],
+      ...['--etcd-servers', this.etcd.url, '--service-cluster-ip-range', '10.96.0.0/16,fd96::/112'],
       ...['--secure-port', `${port}`, '--advertise-address', host, '--cert-dir', file('tls')],
       ...['--service-account-key-file', file('sa.pem'), '--service-account-signing-key-file', file('sa.pem')],
       ...['--service-account-issuer', 'https://kubernetes.default', '--authorization-mode', 'RBAC'],
@@ -190,7 +191,7 @@ export class Cluster implements AsyncDisposable {
   async stop(): Promise<void> {
     this.#agent.destroy();
     await this.#server?.end('SIGKILL');
-    await this.#etcd?.end('SIGKILL');
+    await this.etcd.kill();
     rmSync(this.folder, { recursive: true, force: true });
     this.namespace[Symbol.dispose]();
   }

@@ -10,13 +10,25 @@ import { until } from './processes.ts';
 export const systemNamespace = 'vipward-system';
 export const crds: string = fileURLToPath(new URL('../../deploy/chart/templates/crds.yaml', import.meta.url));
 const account = 'vipward-controller';
-export const controllerUser: string = `system:serviceaccount:${systemNamespace}:${account}`;
+export const controllerUser: string = userOf(account);
+
+/** By what name the API server knows a ServiceAccount of ours. */
+export function userOf(name: string): string {
+  return `system:serviceaccount:${systemNamespace}:${name}`;
+}
 
 /** Times of the Lease that a test can wait for. */
 const leaseFlags = [
   ...['--leader-elect-lease-duration', '4s', '--leader-elect-renew-deadline', '2500ms'],
   ...['--leader-elect-retry-period', '500ms'],
 ];
+
+export interface NodeInClusterOptions {
+  readonly controllerArgs?: readonly string[];
+  readonly agentArgs?: readonly string[];
+  /** False where a test starts its controllers itself. */
+  readonly hasController?: boolean;
+}
 
 export interface ServiceSpec {
   readonly namespace?: string;
@@ -36,19 +48,24 @@ export class NodeInCluster implements AsyncDisposable {
     this.node = node;
   }
 
-  static async start(controllerArgs: readonly string[] = []): Promise<NodeInCluster> {
+  static async start(options: NodeInClusterOptions = {}): Promise<NodeInCluster> {
     const cluster = await Cluster.start();
     try {
-      const config = cluster.kubeconfig('controller', await makeAccount(cluster));
-      const flags = ['--kubernetes', '--kubeconfig', config, '--namespace', systemNamespace];
+      applyChart(cluster);
+      const config = cluster.kubeconfig('controller', await tokenOf(cluster, account));
       let isJoined = false;
-      const source = (made: Node): readonly string[] => {
-        if (!isJoined) cluster.join(made.node);
+      const join = (node: Node): void => {
+        if (!isJoined) cluster.join(node.node);
         isJoined = true;
-        return [...flags, '--identity', 'c1', ...leaseFlags];
       };
-      const node = await Node.start({ services: [], source, controllerArgs });
+      const source = (node: Node): readonly string[] => {
+        join(node);
+        return controllerFlags('c1', config);
+      };
+      const node = await Node.start({ ...options, services: [], source });
       const made = new NodeInCluster(cluster, node);
+      join(node);
+      if (options.hasController === false) return made;
       await made.until('the controller has read the cluster', async () => {
         const { synced, role } = await node.controllerStatus();
         return role === 'active' && synced !== false && Object.values(synced).every(Boolean);
@@ -58,6 +75,12 @@ export class NodeInCluster implements AsyncDisposable {
       await cluster.stop();
       throw error;
     }
+  }
+
+  /** A kubeconfig of an account of its own that may do what a controller may. */
+  async account(name: string, server: string = this.cluster.url): Promise<string> {
+    await makeTwin(this.cluster, name);
+    return this.cluster.kubeconfig(name, await tokenOf(this.cluster, name), server);
   }
 
   /** Makes a Service, or replaces what is given of one that is there. */
@@ -114,12 +137,33 @@ export class NodeInCluster implements AsyncDisposable {
   }
 }
 
-/** A token of the controller's account, whose rights are those of deploy/. */
-async function makeAccount(cluster: Cluster): Promise<string> {
+/** How a controller is told of the cluster, with times of the Lease that a test can wait for. */
+export function controllerFlags(identity: string, kubeconfig: string): readonly string[] {
+  const flags = ['--kubernetes', '--kubeconfig', kubeconfig, '--namespace', systemNamespace];
+  return [...flags, '--identity', identity, ...leaseFlags];
+}
+
+/** What deploy/ has: definitions, accounts and their rights. */
+function applyChart(cluster: Cluster): void {
   const values = { ...defaultValues(), createNamespace: true };
   const manifests = renderChart({ part: 'all', namespace: systemNamespace, values });
   cluster.kubectl(['apply', '--server-side', '-f', '-'], manifests);
-  const path = `/api/v1/namespaces/${systemNamespace}/serviceaccounts/${account}/token`;
+}
+
+/** An account that has the same rights as the controller's. */
+async function makeTwin(cluster: Cluster, name: string): Promise<void> {
+  const metadata = { name, namespace: systemNamespace };
+  await cluster.do('POST', `/api/v1/namespaces/${systemNamespace}/serviceaccounts`, { metadata });
+  const rbac = '/apis/rbac.authorization.k8s.io/v1';
+  for (const path of [`${rbac}/clusterrolebindings`, `${rbac}/namespaces/${systemNamespace}/rolebindings`]) {
+    const { roleRef } = await cluster.do('GET', `${path}/${account}`);
+    const subjects = [{ kind: 'ServiceAccount', ...metadata }];
+    await cluster.do('POST', path, { metadata: { name }, roleRef, subjects });
+  }
+}
+
+async function tokenOf(cluster: Cluster, name: string): Promise<string> {
+  const path = `/api/v1/namespaces/${systemNamespace}/serviceaccounts/${name}/token`;
   const { status } = await cluster.do('POST', path, { spec: { expirationSeconds: 3600 } });
   return String(status.token);
 }

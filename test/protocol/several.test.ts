@@ -85,6 +85,8 @@ test('a standby that begins to rule is obeyed from then on, and the former one n
   deepEqual([former.closed[0]?.code, agent.port()], [1008, 81]);
   match(former.closed[0]?.reason ?? '', /^generation: 4 is older than 5/);
   ok(next.types().includes('ack'));
+  // What it holds by now is said once more, to one that was told of it while it stood by.
+  equal(next.types().filter((type) => type === 'hello').length, 2);
 });
 
 test(

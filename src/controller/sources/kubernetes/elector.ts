@@ -82,7 +82,7 @@ export class Elector {
       } catch (error) {
         if (!signal.aborted) this.#failed(error as Error);
       }
-      const waitMs = retryPeriodMs * (1 + random() * 0.2);
+      const waitMs = Math.min(retryPeriodMs * (1 + random() * 0.2), this.#leftMs());
       await sleep(waitMs, undefined, { signal }).catch(() => undefined);
     }
     if (this.rules()) await this.#release();
@@ -116,6 +116,15 @@ export class Elector {
       default:
         step satisfies never;
     }
+  }
+
+  /** Until another one's Lease is over: whoever waits for it asks at that moment, and not a period later. */
+  #leftMs(): number {
+    if (this.#generation !== null || this.#seen === null) return Number.POSITIVE_INFINITY;
+    const { record, sinceMs } = this.#seen;
+    const leftMs = sinceMs + record.durationMs - performance.now();
+    // A timer may come a little before its time. Once it is over, there is nothing to be early for.
+    return leftMs > 0 ? leftMs + 1 : Number.POSITIVE_INFINITY;
   }
 
   #self(): LeaseSelf {

@@ -3,6 +3,7 @@
 import { type Address, AddressError, parseAddress } from '../../../state/address.ts';
 import { parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../state/service.ts';
 import type { Term } from '../../../state/term.ts';
+import type { Owner } from '../../records.ts';
 import type { VipState } from '../../standing.ts';
 import { FieldError, type Mapping, mapping, sequence, textAt } from '../fields.ts';
 
@@ -65,6 +66,19 @@ export function allocationsOf(records: Iterable<VirtualIpRecord>): Map<ServiceKe
     for (const key of services) allocations.set(key, [...(allocations.get(key) ?? []), address]);
   }
   return allocations;
+}
+
+/** Who had each address by the records. An agent that holds it by a later term knows better. */
+export function ownersOf(records: Iterable<VirtualIpRecord>): Map<Address, Owner> {
+  const owners = new Map<Address, Owner>();
+  for (const { address, status } of records) {
+    const { node, term } = status;
+    const { generation, n } = (term ?? {}) as Partial<Term>;
+    const isTerm = [generation, n].every((number) => Number.isSafeInteger(number) && Number(number) >= 0);
+    if (typeof node !== 'string' || node === '' || !isTerm) continue;
+    owners.set(address, { node, term: { generation: Number(generation), n: Number(n) } });
+  }
+  return owners;
 }
 
 export interface VirtualIpSpec {

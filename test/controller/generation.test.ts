@@ -1,0 +1,26 @@
+// Whose generation it is that a node has obeyed: a controller that was restored from a backup may be given
+// the number of one that ruled after the backup was made.
+import { equal } from 'node:assert/strict';
+import { test } from 'node:test';
+import { runningController, service } from './fixture.ts';
+import { agentOf } from './test-agent.ts';
+
+const limit = { timeout: 20_000 };
+
+test(
+  'a generation that a node has obeyed before we welcomed it by that is of another: ours is raised',
+  limit,
+  async (t) => {
+    const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+    const { generation } = running.status();
+    const first = agentOf(t, running, 'n1');
+    await first.synced();
+    const again = agentOf(t, running, 'n1', { hello: { generation } });
+    await again.synced();
+    equal(running.status().generation, generation);
+    const restored = agentOf(t, running, 'n2', { hello: { generation } });
+    await restored.synced();
+    equal(running.status().generation, generation + 1);
+    equal((await again.untilClosed()).code, 1012);
+  },
+);
