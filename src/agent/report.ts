@@ -9,7 +9,13 @@ import type { VipCounters } from './firewall.ts';
 import type { Ledger } from './ledger.ts';
 import type { Stream } from './stream.ts';
 
-export type VipState = 'pending' | 'serving' | 'refused' | 'released';
+export const VipState = {
+  pending: 'pending',
+  serving: 'serving',
+  refused: 'refused',
+  released: 'released',
+} as const;
+export type VipState = (typeof VipState)[keyof typeof VipState];
 
 export interface VipReport {
   readonly address: Address;

@@ -43,6 +43,7 @@ export class Reporter {
 
   readonly refuse = (refusal: Refusal): void => {
     if (!this.#parts.ledger.refuse(refusal)) return;
+    if (refusal.code === 'AddressConflict') this.#parts.tallies.conflicts++;
     this.#parts.log.warn({ ...refusal }, 'refused');
     this.session?.send({ type: 'refused', ...refusal });
   };

@@ -1,5 +1,7 @@
 // What is counted while the agent runs, before anybody asks for metrics.
 
+import type { Address } from '../state/address.ts';
+
 /** Upper bounds in seconds, from 50 us on: the floor of a commit is 20 us. */
 export const latencyBuckets: readonly number[] = [
   0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10,
@@ -28,10 +30,35 @@ export class Histogram {
   }
 }
 
+/** The sum of counters that come, go and begin anew, by key: it never falls. */
+export class Total<Key> {
+  #sum = 0;
+  #last: ReadonlyMap<Key, number> = new Map();
+
+  get sum(): number {
+    return this.#sum;
+  }
+
+  /** Takes what all counters say now. One that says less than before was made anew. */
+  follow(now: ReadonlyMap<Key, number>): void {
+    for (const [key, value] of now) {
+      const before = this.#last.get(key) ?? 0;
+      this.#sum += value >= before ? value - before : value;
+    }
+    this.#last = now;
+  }
+}
+
+/** What can lead to something being put right, other than a start and the first sync. */
+const driftKinds = ['address', 'events-lost', 'link', 'network', 'refused', 'rules', 'trouble'] as const;
+
 export class Tallies {
   readonly commit: Histogram = new Histogram();
   readonly update: Histogram = new Histogram();
-  readonly repairs: Map<string, number> = new Map();
+  readonly dropped: Total<Address> = new Total();
+  readonly repairs: Map<string, number> = new Map(driftKinds.map((kind) => [kind, 0]));
+  /** VIPs that were found to be a node's own address, or that of its gateway or name server. */
+  conflicts = 0;
 
   /** Start and first sync put in what is missing; only what others broke is drift. */
   repair(kind: string, objects: number): void {

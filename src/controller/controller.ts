@@ -51,6 +51,8 @@ export class Controller {
   /** True once a reading was believed: from then on agents are told what there is. */
   isPublished = false;
   lastRaise: Raise | null = null;
+  /** How often a node has said that a VIP is an address which somebody has. */
+  conflicts = 0;
   readonly nowMs: () => number;
   readonly #input: ControllerInput;
   #allocator: Allocator;

@@ -1,10 +1,12 @@
 // The metrics of a controller, made at each scrape from its state; prom-client is loaded by the first one.
 
 import { droppedLinesText, type LogDestination } from '../process/log.ts';
+import { RefusalCode } from '../protocol/messages.ts';
 import { familyOf } from '../state/address.ts';
 import type { Controller } from './controller.ts';
 import { latencyBuckets } from './latency.ts';
 import { type Pool, poolSize } from './pools.ts';
+import { RefusalReason } from './service.ts';
 import { VipState, vipState } from './standing.ts';
 
 export interface MetricsInput {
@@ -32,7 +34,10 @@ export async function scrape(input: MetricsInput): Promise<Scrape> {
   };
   const { controller } = input;
   const vips = gauge('vipward_vips', 'VIPs by state', 'state', 'filtered', 'ip_family');
-  for (const state of Object.values(VipState)) vips.set({ state, filtered: 'true', ip_family: 'IPv4' }, 0);
+  for (const state of Object.values(VipState)) {
+    for (const filtered of ['true', 'false'])
+      for (const ipFamily of ['IPv4', 'IPv6']) vips.set({ state, filtered, ip_family: ipFamily }, 0);
+  }
   for (const address of controller.rules.keys()) {
     const { state } = vipState(controller, address);
     const filtered = String(controller.rules.get(address)?.filtered ?? true);
@@ -43,6 +48,8 @@ export async function scrape(input: MetricsInput): Promise<Scrape> {
   nodes.set({ connected: 'true' }, all.filter((node) => node.isConnected).length);
   nodes.set({ connected: 'false' }, all.filter((node) => !node.isConnected).length);
   const refusals = gauge('vipward_refusals', 'Services and ports that are refused now', 'reason');
+  for (const reason of [...Object.values(RefusalReason), ...Object.values(RefusalCode)])
+    refusals.set({ reason }, 0);
   for (const { reason } of controller.allocator.refusals.values()) refusals.inc({ reason });
   for (const list of controller.refusedPorts.values())
     for (const { reason } of list) refusals.inc({ reason });
@@ -72,6 +79,9 @@ function counters({ controller, logDestination }: MetricsInput): string {
     '\n# HELP vipward_moves_total VIPs that were moved to another node',
     '# TYPE vipward_moves_total counter',
     `vipward_moves_total{reason="Asked"} ${controller.owners.moves.completed}`,
+    '# HELP vipward_address_conflicts_total VIPs found to be an address that somebody has',
+    '# TYPE vipward_address_conflicts_total counter',
+    `vipward_address_conflicts_total ${controller.conflicts}`,
     droppedLinesText(logDestination),
   ].join('\n');
 }

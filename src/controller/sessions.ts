@@ -113,6 +113,7 @@ export class Sessions {
         // What is no VIP any more needs no refusal, and what never was one would be kept for nothing.
         if (!this.#isTold(node, message.key)) return null;
         node.refusals.set(refusalKey(message.table, message.key), message);
+        if (message.code === 'AddressConflict') this.#controller.conflicts++;
         this.#events.refused(node.name, message);
         this.#controller.owners.refused(node, message.key);
         return null;

@@ -1,0 +1,36 @@
+// The metrics of a real agent: those that docs/operating.md promises, and a counter that never falls.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { checkMetrics, seriesValue } from '../metrics-page.ts';
+import { Node, type Service, skip } from './node.ts';
+import { getText } from './traffic.ts';
+
+const web: Service = { name: 'web', addresses: ['10.77.0.100'], ports: ['TCP 80'] };
+const dropped = 'vipward_dropped_packets_total';
+
+test('an agent has the metrics of the page, and forgets no packet with its VIP', { skip }, async () => {
+  await using node = await Node.start({ services: [web] });
+  const scrape = () => getText(node.node, 'http://127.0.0.1:9471/metrics');
+  const text = await scrape();
+  checkMetrics(text, 'agent');
+  assert.equal(seriesValue(text, 'vipward_drift_repairs_total{kind="rules"}'), 0);
+  assert.equal(seriesValue(text, 'vipward_refusals{reason="KernelRefused"}'), 0);
+  assert.equal(seriesValue(text, dropped), 0);
+  assert.equal(await node.probe('tcp', '10.77.0.100', 22), 'closed');
+  const before = seriesValue(await scrape(), dropped);
+  assert.ok(before > 0);
+  await node.setServices([{ ...web, name: 'other', addresses: ['10.77.0.101'] }]);
+  assert.equal(seriesValue(await scrape(), dropped), before);
+  await node.setServices([web]);
+  assert.equal(await node.probe('tcp', '10.77.0.100', 22), 'closed');
+  assert.ok(seriesValue(await scrape(), dropped) > before);
+});
+
+test('an address that the node has is a conflict, and counted', { skip }, async () => {
+  await using node = await Node.start({ services: [web] });
+  node.run('ip address add 10.77.0.120/24 dev lan');
+  await node.setServices([web, { ...web, name: 'own', addresses: ['10.77.0.120'] }]);
+  const text = await getText(node.node, 'http://127.0.0.1:9471/metrics');
+  assert.equal(seriesValue(text, 'vipward_address_conflicts_total'), 1);
+  assert.equal(seriesValue(text, 'vipward_refusals{reason="AddressConflict"}'), 1);
+});
