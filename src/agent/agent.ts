@@ -140,9 +140,12 @@ function assemble(
     reporter.held(addresses);
     if (holder.usable) loop.wake();
   };
+  const needs = () => census.needs();
+  const accept = (key: Address): void => {
+    if (ledger.accept('placements', key)) reporter.ofLoop.onAccepted('placements', key);
+  };
   const holder: Holder = new Holder({
-    ...{ kernel, ledger, network, announcer, nameservers, refuse, onHeld },
-    needs: () => census.needs(),
+    ...{ kernel, ledger, network, announcer, nameservers, needs, refuse, accept, onHeld },
   });
   const pace = new Pace(values.commitInterval ?? commitIntervalMs(0), now);
   const loop: Loop = new Loop({ ledger, rules, holder, pace, acks, allow, ...reporter.ofLoop });

@@ -6,21 +6,20 @@ import type { AddressObject } from '../dialects/addresses/objects.ts';
 import { diff } from '../dialects/delta.ts';
 import type { KernelObjects } from '../dialects/dialect.ts';
 import type { Kernel } from '../host/kernel.ts';
-import { describeErrno } from '../netlink/ack.ts';
+import { describeErrno, type Refused } from '../netlink/ack.ts';
 import type { Refusal } from '../protocol/messages.ts';
 import { type Address, familyOf } from '../state/address.ts';
 import type { HeldAddress, Needs } from '../state/desired-state.ts';
 import type { Announcer } from './announce.ts';
+import { Arrivals } from './arrivals.ts';
 import type { Ledger } from './ledger.ts';
-import type { Network } from './network.ts';
-import { Places } from './places.ts';
+import { hostLength, type Network } from './network.ts';
+import { candidates, Places } from './places.ts';
 
 /** The kernel has it already, put there by somebody else (EEXIST), or no longer (EADDRNOTAVAIL, ENODEV). */
 const EEXIST = 17;
 const ENODEV = 19;
 const gone: ReadonlySet<number> = new Set([99, ENODEV]);
-/** An IPv6 address that is not heard to be usable by then is taken to be. */
-const usableWithinMs = 1000;
 
 export interface HolderParts {
   readonly kernel: Kernel;
@@ -30,6 +29,8 @@ export interface HolderParts {
   readonly nameservers: () => readonly Address[];
   readonly needs: () => Needs;
   readonly refuse: (refusal: Refusal) => void;
+  /** A VIP that was refused is held. */
+  readonly accept: (key: Address) => void;
   /** The VIPs this node holds have changed; or the last of them has become usable. */
   readonly onHeld: (addresses: Iterable<Address>) => void;
 }
@@ -37,88 +38,130 @@ export interface HolderParts {
 export class Holder implements Disposable {
   readonly places: Places;
   readonly #parts: HolderParts;
-  /** IPv6 addresses whose RTM_NEWADDR event is still to come. */
-  readonly #coming = new Map<string, { held: HeldAddress; timer: NodeJS.Timeout }>();
+  readonly #arrivals: Arrivals;
+  /** Held VIPs that somebody else has put where they should be: they are not ours to take away. */
+  readonly #borrowed = new Set<Address>();
+  /** Some VIP was moved, and may still be where it was too. */
+  #hasMoved = false;
 
   constructor(parts: HolderParts) {
     this.#parts = parts;
     this.places = new Places(parts);
+    this.#arrivals = new Arrivals((held) => {
+      if (parts.ledger.held.has(held.address)) parts.announcer.announce(held);
+      parts.onHeld([held.address]);
+    });
   }
 
   /** Every held address answers by now. */
   get usable(): boolean {
-    return this.#coming.size === 0;
+    return this.#arrivals.areOver;
   }
 
-  /** Whether any of these VIPs is held and should not be, or the other way round. */
-  concerns(keys: Iterable<Address>): boolean {
+  /** Some VIP is at its new place, and still to be let go at the old one. */
+  get isLeaving(): boolean {
+    return this.#hasMoved && this.usable;
+  }
+
+  /** Whether any of these VIPs is to be taken now. */
+  lacks(keys: Iterable<Address>): boolean {
     const { ledger } = this.#parts;
-    for (const key of keys) {
-      if (ledger.held.has(key) || ledger.placed.has(key)) {
-        if (ledger.held.has(key) !== (ledger.placed.has(key) && ledger.wanted.has(key))) return true;
-      }
-    }
+    for (const key of keys) if (ledger.isPlaced(key) && !ledger.held.has(key)) return true;
     return false;
+  }
+
+  /** Those of these VIPs that are held and should not be. */
+  excess(keys: Iterable<Address>): Address[] {
+    const { ledger } = this.#parts;
+    return [...keys].filter((key) => ledger.held.has(key) && !ledger.isPlaced(key));
   }
 
   /**
    * Reads interfaces and addresses anew, and takes what is there of ours for held. Throws SystemCallError.
    */
-  async refresh(keys: Iterable<Address>): Promise<KernelObjects<AddressObject>> {
-    const { network, ledger, nameservers } = this.#parts;
-    const found = await network.refresh(nameservers());
-
-    const present = new Map(found.elements.map((object) => [object.address, object]));
+  async refresh(keys: Iterable<Address>): Promise<void> {
+    const { network, ledger, nameservers, onHeld } = this.#parts;
+    await network.refresh(nameservers());
+    const found = Map.groupBy(network.addresses, ({ address }) => address);
     for (const key of keys) {
-      const object = present.get(key);
-      const at = ledger.held.get(key);
-      if (object === undefined || (object.foreign && at?.interfaceIndex !== object.interfaceIndex))
-        ledger.held.delete(key);
-      else if (!object.foreign) ledger.held.set(key, { address: key, interfaceIndex: object.interfaceIndex });
+      const [object, second] = candidates(found.get(key) ?? [], ledger.held.get(key));
+      this.#hasMoved ||= second?.foreign === false;
+      if (object === undefined) ledger.held.delete(key);
+      else ledger.held.set(key, { address: key, interfaceIndex: object.interfaceIndex });
+      if (object?.foreign === true) this.#borrowed.add(key);
+      else this.#borrowed.delete(key);
     }
-    this.#parts.onHeld(keys);
-    return found;
+    onHeld(keys);
   }
 
   /** Takes away what is ours in the kernel and no longer wanted. Throws SystemCallError. */
-  async sweep(found: KernelObjects<AddressObject>): Promise<void> {
-    const { ledger } = this.#parts;
-    const stale = found.elements.filter((object) => {
-      if (object.foreign) return false;
-      return !(ledger.placed.has(object.address) && ledger.wanted.has(object.address));
-    });
-    await this.#write(stale, []);
+  async sweep(): Promise<void> {
+    const { ledger, network } = this.#parts;
+    await this.withdraw(this.excess(ledger.held.keys()));
+    const isStale = ({ address, foreign }: AddressObject): boolean => !foreign && !ledger.isPlaced(address);
+    await this.#write([...network.addresses].filter(isStale), []);
   }
 
-  /** Lets go of those that should not be held any more. Throws SystemCallError. */
-  async release(keys: Iterable<Address>): Promise<void> {
-    const { ledger } = this.#parts;
-    await this.withdraw([...keys].filter((key) => !(ledger.placed.has(key) && ledger.wanted.has(key))));
+  /** Lets go of VIPs where they were before they moved, once they answer where they are. */
+  async leave(): Promise<void> {
+    if (!this.isLeaving) return;
+    const { ledger, network } = this.#parts;
+    const left = [...network.addresses].filter(({ address, interfaceIndex, foreign }) => {
+      const at = ledger.held.get(address);
+      return !foreign && at !== undefined && at.interfaceIndex !== interfaceIndex;
+    });
+    await this.#write(left, []);
+    this.#hasMoved = false;
   }
 
   /** Lets go of them, whatever is wanted. Throws SystemCallError. */
   async withdraw(keys: Iterable<Address>): Promise<void> {
-    const leaving = [...keys].flatMap((key) => this.#parts.ledger.held.get(key) ?? []);
-    if (leaving.length > 0) await this.#write(this.#objects(leaving), []);
+    const { ledger, announcer, onHeld } = this.#parts;
+    const held = [...keys].flatMap((key) => ledger.held.get(key) ?? []);
+    const [borrowed, own] = [true, false].map((is) =>
+      held.filter(({ address }) => this.#borrowed.has(address) === is),
+    );
+    for (const { address } of borrowed ?? []) {
+      ledger.held.delete(address);
+      this.#borrowed.delete(address);
+      announcer.stop(address);
+    }
+    await this.#write(this.#objects(own ?? []), []);
+    onHeld((borrowed ?? []).map(({ address }) => address));
   }
 
-  /** Takes those that should be held and are not. Returns how many. Throws SystemCallError. */
+  /**
+   * Takes those that should be held and are not, or are elsewhere than they should be. Returns how many.
+   * Throws SystemCallError.
+   */
   async claim(keys: Iterable<Address>): Promise<number> {
-    const { ledger } = this.#parts;
+    const { ledger, network, accept } = this.#parts;
+    const claimed = [...keys].filter((key) => ledger.shouldHold(key));
+    if (claimed.some((key) => !ledger.held.has(key))) await network.readGateways();
     const coming: HeldAddress[] = [];
-    for (const key of keys) {
-      if (ledger.held.has(key) || !ledger.shouldHold(key)) continue;
+    const leaving: Address[] = [];
+    for (const key of claimed) {
       const held = this.places.placeFor(key);
-      if (held !== undefined) coming.push(held);
+      if (held === undefined) leaving.push(key);
+      else if (ledger.held.get(key)?.interfaceIndex !== held.interfaceIndex) coming.push(held);
+      else accept(key);
     }
-    if (coming.length > 0) await this.#write([], this.#objects(coming));
-    return coming.length;
+    await this.withdraw(leaving);
+    this.#hasMoved ||= coming.some(({ address }) => ledger.held.has(address));
+    const count = await this.#write([], this.#objects(coming));
+    await this.leave();
+    return count;
   }
 
   /** An address became usable, by its event. */
   onUsable(object: AddressObject): void {
-    const coming = this.#coming.get(object.id);
-    if (coming !== undefined) this.#arrived(object.id, coming.held);
+    this.#arrivals.arrived(object.id);
+  }
+
+  /** Whether this is where a VIP is held, so that it is missed if it goes. */
+  isHeldAt({ address, prefixLength, interfaceIndex }: AddressObject): boolean {
+    const at = this.#parts.ledger.held.get(address);
+    return at?.interfaceIndex === interfaceIndex && prefixLength === hostLength(address);
   }
 
   /** Announces what is held on an interface, whose carrier came back. */
@@ -129,70 +172,68 @@ export class Holder implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const { timer } of this.#coming.values()) clearTimeout(timer);
+    this.#arrivals[Symbol.dispose]();
   }
 
-  /** The same diff as everywhere, between nothing and what is added, or what is taken away and nothing. */
-  async #write(remove: readonly AddressObject[], add: readonly AddressObject[]): Promise<void> {
-    if (remove.length === 0 && add.length === 0) return;
-    const { kernel, ledger, announcer } = this.#parts;
+  /**
+   * The same diff as everywhere, between nothing and what is added, or what is taken away and nothing.
+   * Returns how many were added.
+   */
+  async #write(remove: readonly AddressObject[], add: readonly AddressObject[]): Promise<number> {
+    if (remove.length === 0 && add.length === 0) return 0;
+    const { kernel, onHeld } = this.#parts;
     const delta = diff(asObjects(remove), asObjects(add));
-    for (const { address, id } of delta.remove) {
-      // Forgotten before it is gone, so that its event is not taken for somebody else's doing.
-      ledger.held.delete(address);
-      clearTimeout(this.#coming.get(id)?.timer);
-      this.#coming.delete(id);
-      announcer.stop(address);
-    }
+    for (const object of delta.remove) this.#let(object);
     // The event of an IPv6 address may come before the acknowledgement, so it is waited for beforehand.
-    for (const object of delta.add) if (familyOf(object.address) === 6) this.#await(object);
+    for (const object of delta.add)
+      if (familyOf(object.address) === 6) this.#arrivals.expect(object.id, placeOf(object));
     const receipt = await kernel.commit(addresses.encode(delta));
-    const refused = new Map(
-      receipt.flatMap(({ object, errno, words }) =>
-        object === null ? [] : [[object.id, { errno, words }] as const],
-      ),
-    );
-    for (const object of delta.add) {
-      const refusal = refused.get(object.id);
-      if (refusal !== undefined && refusal.errno !== EEXIST) {
-        this.#forget(object.id);
-        const code = refusal.errno === ENODEV ? 'NoInterface' : 'KernelRefused';
-        this.places.refuse(object.address, code, describeErrno(refusal.errno, refusal.words));
-        continue;
-      }
-      const held = { address: object.address, interfaceIndex: object.interfaceIndex };
-      ledger.held.set(object.address, held);
-      if (refusal !== undefined) this.#forget(object.id);
-      if (!this.#coming.has(object.id)) announcer.announce(held);
-    }
     const lost = receipt.find(
       ({ object, errno }) => object === null || (delta.remove.includes(object) && !gone.has(errno)),
     );
     if (lost !== undefined)
-      throw new Error(`an address could not be taken away: ${describeErrno(lost.errno, lost.words)}`);
-    this.#parts.onHeld([...delta.remove, ...delta.add].map(({ address }) => address));
+      throw new Error(`addresses could not be changed: ${describeErrno(lost.errno, lost.words)}`);
+    const refused = new Map(receipt.map((refusal) => [refusal.object, refusal]));
+    const taken = delta.add.filter((object) => this.#took(object, refused.get(object)));
+    onHeld([...delta.remove, ...delta.add].map(({ address }) => address));
+    return taken.length;
   }
 
-  #await(object: AddressObject): void {
-    const held = { address: object.address, interfaceIndex: object.interfaceIndex };
-    const timer = setTimeout(() => this.#arrived(object.id, held), usableWithinMs);
-    this.#coming.set(object.id, { held, timer });
+  /** Forgotten before it is gone, so that its event is not taken for somebody else's doing. */
+  #let(object: AddressObject): void {
+    const { ledger, announcer } = this.#parts;
+    this.#arrivals.forget(object.id);
+    if (!this.isHeldAt(object)) return;
+    ledger.held.delete(object.address);
+    announcer.stop(object.address);
   }
 
-  #arrived(id: string, held: HeldAddress): void {
-    this.#forget(id);
-    if (this.#parts.ledger.held.has(held.address)) this.#parts.announcer.announce(held);
-    this.#parts.onHeld([held.address]);
-  }
-
-  #forget(id: string): void {
-    clearTimeout(this.#coming.get(id)?.timer);
-    this.#coming.delete(id);
+  /** What the kernel said to an address that was to be added; false: it was refused. */
+  #took(object: AddressObject, refusal: Refused<AddressObject> | undefined): boolean {
+    const { ledger, network, announcer, accept } = this.#parts;
+    if (refusal !== undefined) this.#arrivals.forget(object.id);
+    if (refusal !== undefined && refusal.errno !== EEXIST) {
+      const code = refusal.errno === ENODEV ? 'NoInterface' : 'KernelRefused';
+      this.places.refuse(object.address, { code, reason: describeErrno(refusal.errno, refusal.words) });
+      return false;
+    }
+    const held = placeOf(object);
+    ledger.held.set(object.address, held);
+    if (refusal !== undefined && network.find(object.id)?.foreign !== false)
+      this.#borrowed.add(object.address);
+    else this.#borrowed.delete(object.address);
+    accept(object.address);
+    if (!this.#arrivals.has(object.id)) announcer.announce(held);
+    return true;
   }
 
   #objects(held: Iterable<HeldAddress>): AddressObject[] {
     return [...addresses.render({ needs: this.#parts.needs(), vips: [], held }).elements];
   }
+}
+
+function placeOf({ address, interfaceIndex }: AddressObject): HeldAddress {
+  return { address, interfaceIndex };
 }
 
 function asObjects(elements: readonly AddressObject[]): KernelObjects<AddressObject> {

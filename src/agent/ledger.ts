@@ -60,9 +60,17 @@ export class Ledger {
     return [...this.#refusals.rules.values(), ...this.#refusals.placements.values()];
   }
 
+  hasRefusals(table: TableName): boolean {
+    return this.#refusals[table].size > 0;
+  }
+
+  /** Whether this node is the one to hold the VIP. */
+  isPlaced(key: Address): boolean {
+    return this.placed.has(key) && this.wanted.has(key);
+  }
+
   /** Whether the kernel should carry the address: placed here, and behind a filter that is in force. */
   shouldHold(key: Address): boolean {
-    const barred = this.refusal('placements', key) !== undefined;
-    return !barred && this.placed.has(key) && this.wanted.has(key) && this.committed.has(key);
+    return this.isPlaced(key) && this.committed.has(key);
   }
 }

@@ -5,6 +5,7 @@ import type { Refusal, TableName } from '../protocol/messages.ts';
 import type { Address, Prefix } from '../state/address.ts';
 import type { Placement, VirtualIp } from '../state/virtual-ip.ts';
 import type { Acks } from './acks.ts';
+import { Backoff } from './backoff.ts';
 import type { Holder } from './holder.ts';
 import type { Ledger } from './ledger.ts';
 import type { Pace } from './pace.ts';
@@ -48,6 +49,10 @@ export class Loop implements Disposable {
   #running = false;
   #timer: NodeJS.Timeout | undefined;
   #failures = 0;
+  /** Something that is no longer wanted is still in the kernel until the agent is in sync. */
+  #isPutOff = false;
+  /** Not everything that gives a VIP a place on this node is an event. */
+  readonly #looks = new Backoff({ firstMs: 1000, limitMs: 60_000 }, () => this.doubt('network'));
   #stopped = false;
 
   constructor(parts: LoopParts) {
@@ -85,8 +90,9 @@ export class Loop implements Disposable {
 
   /** The last address has become usable, which is what placements are acknowledged for. */
   wake(): void {
-    if (!this.#running && this.#dirty.size === 0 && this.#doubts.size === 0)
-      this.#parts.acks.settle('placements');
+    if (this.#running || this.#dirty.size > 0 || this.#doubts.size > 0) return;
+    if (!this.#isPutOff) this.#parts.acks.settle('placements');
+    if (this.#parts.holder.isLeaving) this.doubt('address');
   }
 
   /** Both tables have been received whole, so that what nobody wants may go. */
@@ -105,6 +111,7 @@ export class Loop implements Disposable {
   [Symbol.dispose](): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    this.#looks[Symbol.dispose]();
   }
 
   #enter(change: Pick<Change, 'table' | 'set' | 'remove'>): void {
@@ -143,30 +150,44 @@ export class Loop implements Disposable {
     }
   }
 
-  /** One pass over the changed VIPs. Returns how long to wait if a commit is not due yet. */
+  /**
+   * One pass over the changed VIPs, in the order that is the point: an address goes before its filter, and
+   * comes after it. Returns how long to wait if a commit is not due yet, which holds up no address on its way
+   * out.
+   */
   #pass(): number | Promise<number> {
     const { ledger, rules, holder, pace } = this.#parts;
+    if (!this.#inSync) this.#putOff();
     const keys = this.#dirty;
+    const excess = this.#inSync ? holder.excess(keys) : [];
+    if (excess.length > 0) return holder.withdraw(excess).then(() => this.#pass());
     let rulesChange = false;
     for (const key of keys) rulesChange ||= ledger.target(key) !== ledger.committed.get(key);
     const waitMs = rulesChange ? pace.take() : 0;
     if (waitMs > 0) return waitMs;
     // What is received from here on is for the next pass, though it be about the same VIP.
     this.#dirty = new Set();
-    if (!rulesChange && !holder.concerns(keys)) return this.#finish();
-    if (holder.concerns(keys)) return this.#passWithAddresses(keys);
+    if (holder.lacks(keys)) return this.#passWithAddresses(keys);
+    if (!rulesChange) return this.#finish();
     const outcome = rules.commit(keys);
     if (outcome instanceof Promise) return outcome.then((later) => this.#judge(later));
     return this.#judge(outcome);
   }
 
-  /** The order is the point: an address goes before its filter, and comes after it. */
   async #passWithAddresses(keys: ReadonlySet<Address>): Promise<number> {
     const { rules, holder } = this.#parts;
-    await holder.release(keys);
     const outcome = await rules.commit(keys);
     if (outcome === 'committed') await holder.claim(keys);
     return this.#judge(outcome);
+  }
+
+  /** What is not wanted keeps its rules until it is known where its address belongs. */
+  #putOff(): void {
+    for (const key of this.#dirty) {
+      if (this.#parts.ledger.wanted.has(key)) continue;
+      this.#dirty.delete(key);
+      this.#isPutOff = true;
+    }
   }
 
   #judge(outcome: 'committed' | 'unsure'): number {
@@ -179,9 +200,12 @@ export class Loop implements Disposable {
 
   #finish(): number {
     const { acks, holder } = this.#parts;
-    if (this.#dirty.size > 0) return 0;
+    if (holder.places.areLacking) this.#looks.wait();
+    else this.#looks.reset();
+    if (this.#dirty.size > 0 || this.#isPutOff) return 0;
     acks.settle('rules');
     if (holder.usable) acks.settle('placements');
+    if (holder.isLeaving) this.#doubts.add('address');
     return 0;
   }
 
@@ -193,11 +217,11 @@ export class Loop implements Disposable {
     this.#doubts.clear();
     if (!areRulesKnown) this.#dirty = new Set();
     const everything = ledger.keys();
-    const found = await holder.refresh(everything);
-    if (this.#inSync) await holder.sweep(found);
+    await holder.refresh(everything);
+    if (this.#inSync) await holder.sweep();
     const repaired = areRulesKnown ? 0 : await this.#mendRules(reasons);
-    for (const key of holder.places.free) this.#wishes.accept('placements', key);
     const restored = await holder.claim(everything);
+    if (this.#inSync) this.#isPutOff = false;
     this.#failures = 0;
     onWell();
     if (repaired + restored > 0) for (const reason of reasons) onRepaired(reason, repaired + restored);

@@ -4,30 +4,19 @@
 import { Message } from '../dialects/addresses/constants.ts';
 import { isTentative, readAddress } from '../dialects/addresses/decode.ts';
 import { addresses } from '../dialects/addresses/dialect.ts';
-import {
-  type Link,
-  linkDump,
-  readGateway,
-  readLink,
-  readLinks,
-  routeQuestion,
-} from '../dialects/addresses/links.ts';
+import { type Link, linkDump, readLink, readLinks } from '../dialects/addresses/links.ts';
 import type { AddressObject } from '../dialects/addresses/objects.ts';
-import type { KernelObjects } from '../dialects/dialect.ts';
+import { gatewayQuestions, readGateways } from '../dialects/addresses/routes.ts';
 import type { Kernel } from '../host/kernel.ts';
 import type { Message as NetlinkMessage } from '../netlink/reader.ts';
 import {
   type Address,
   familyOf,
   type Prefix,
-  parseAddress,
   parsePrefix,
   prefixContains,
   prefixLength,
 } from '../state/address.ts';
-
-/** Documentation addresses, which no node has a special way to: the way to them is the way to everywhere. */
-const elsewhere: readonly Address[] = [parseAddress('192.0.2.1'), parseAddress('2001:db8::1')];
 
 /** What an event meant for us. */
 export type NetworkChange =
@@ -37,12 +26,22 @@ export type NetworkChange =
   | { readonly kind: 'new' }
   | { readonly kind: 'other' };
 
+interface Connected {
+  readonly link: Link;
+  readonly prefix: Prefix;
+}
+
 export class Network {
   readonly #kernel: Kernel;
   readonly #wanted: readonly string[];
-  readonly #links = new Map<number, Link>();
+  #links = new Map<number, Link>();
   #addresses = new Map<string, AddressObject>();
-  #gateways: readonly Address[] = [];
+  /** Made of both when they are asked for, since thousands of VIPs ask after one event. */
+  #connected: readonly Connected[] | undefined;
+  #foreign: ReadonlyMap<Address, readonly AddressObject[]> | undefined;
+  /** Events that came while everything was being read, which a dump may be older than. */
+  #heard: NetlinkMessage[] | undefined;
+  #gateways: ReadonlySet<Address> = new Set();
   #nameservers: readonly Address[] = [];
 
   /** `wanted` are the interfaces of `--interface`, in order of preference; `auto` means every one. */
@@ -51,34 +50,44 @@ export class Network {
     this.#wanted = wanted;
   }
 
-  /** Reads everything anew, and returns what addresses there are. Throws SystemCallError. */
-  async refresh(nameservers: readonly Address[]): Promise<KernelObjects<AddressObject>> {
-    this.#links.clear();
-    for (const link of readLinks(await this.#kernel.ask(linkDump()))) this.#links.set(link.index, link);
-    const found = addresses.decode(await this.#kernel.dump(addresses.dumps));
-    this.#addresses = new Map(found.elements.map((object) => [object.id, object]));
-    const gateways: Address[] = [];
-    for (const destination of elsewhere) {
-      const gateway = readGateway(await this.#kernel.ask(routeQuestion(destination)));
-      if (gateway !== undefined) gateways.push(gateway);
+  /** Reads everything anew. What was known holds until all of it is read. Throws SystemCallError. */
+  async refresh(nameservers: readonly Address[]): Promise<void> {
+    const heard: NetlinkMessage[] = [];
+    this.#heard = heard;
+    try {
+      const replies = await this.#kernel.dump([linkDump(), ...addresses.dumps]);
+      const [links = new Uint8Array(), ...rest] = replies;
+      await this.readGateways();
+      this.#links = new Map(readLinks(links).map((link) => [link.index, link]));
+      this.#addresses = new Map(addresses.decode(rest).elements.map((object) => [object.id, object]));
+      this.#forget();
+      for (const message of heard) this.#take(message);
+      this.#nameservers = nameservers;
+    } finally {
+      this.#heard = undefined;
     }
+  }
+
+  /** Asks for the gateways anew, of whose changes there is no event. Throws SystemCallError. */
+  async readGateways(): Promise<void> {
+    const gateways = new Set<Address>();
+    for (const question of gatewayQuestions())
+      for (const gateway of readGateways(await this.#kernel.ask(question))) gateways.add(gateway);
     this.#gateways = gateways;
-    this.#nameservers = nameservers;
-    return found;
   }
 
   /** Takes an event in, and says what it meant. */
   onMessage(message: NetlinkMessage): NetworkChange {
+    this.#heard?.push(message);
+    return this.#take(message);
+  }
+
+  #take(message: NetlinkMessage): NetworkChange {
     const link = readLink(message);
-    if (link !== undefined) {
-      const before = this.#links.get(link.index);
-      this.#links.set(link.index, link);
-      const risen = link.carrier && link.up && !(before?.carrier === true && before.up);
-      if (risen) return { kind: 'carrier', link };
-      return { kind: before?.name === link.name ? 'other' : 'new' };
-    }
+    if (link !== undefined) return this.#takeLink(link, message.type === Message.DELLINK);
     const object = readAddress(message);
     if (object === undefined) return { kind: 'other' };
+    if (object.foreign) this.#forget();
     if (message.type === Message.DELADDR) {
       this.#addresses.delete(object.id);
       return { kind: 'address gone', object };
@@ -89,20 +98,49 @@ export class Network {
     return isTentative(message) ? { kind: 'other' } : { kind: 'address usable', object };
   }
 
+  #takeLink(link: Link, isGone: boolean): NetworkChange {
+    const before = this.#links.get(link.index);
+    this.#forget();
+    if (isGone) {
+      this.#links.delete(link.index);
+      return { kind: 'other' };
+    }
+    this.#links.set(link.index, link);
+    const risen = link.carrier && link.up && !(before?.carrier === true && before.up);
+    if (risen) return { kind: 'carrier', link };
+    return { kind: before?.name === link.name ? 'other' : 'new' };
+  }
+
+  #forget(): void {
+    this.#connected = undefined;
+    this.#foreign = undefined;
+  }
+
+  /** Every address there is, ours and others'. */
+  get addresses(): Iterable<AddressObject> {
+    return this.#addresses.values();
+  }
+
+  /** What is known of an address on an interface. */
+  find(id: string): AddressObject | undefined {
+    return this.#addresses.get(id);
+  }
+
   link(index: number): Link | undefined {
     return this.#links.get(index);
   }
 
   /**
    * The interface a VIP goes on: the one whose connected prefix holds it most closely, else the first that
-   * was named.
+   * was named. Of several that are as good it is the one that has it, by the index `at`.
    */
-  interfaceFor(address: Address): Link | undefined {
+  interfaceFor(address: Address, at?: number): Link | undefined {
     let best: { link: Link; length: number } | undefined;
-    for (const { link, prefix } of this.#connected()) {
+    for (const { link, prefix } of this.#onLink()) {
       if (!prefixContains(prefix, address)) continue;
       const length = prefixLength(prefix);
-      if (best === undefined || length > best.length) best = { link, length };
+      const isBetter = best === undefined || length > best.length;
+      if (isBetter || (length === best?.length && link.index === at)) best = { link, length };
     }
     return best?.link ?? this.#named()[0];
   }
@@ -112,16 +150,16 @@ export class Network {
    * to put it.
    */
   onLink(allow: readonly Prefix[]): Prefix[] {
-    const connected = [...this.#connected()].map(({ prefix }) => prefix);
+    const connected = this.#onLink().map(({ prefix }) => prefix);
     return [...new Set(this.#named().length > 0 ? [...connected, ...allow] : connected)];
   }
 
   /** Why an address must not become a VIP of this node; undefined where nothing speaks against it. */
   conflict(address: Address): string | undefined {
-    if (this.#gateways.includes(address)) return `${address} is the gateway of this node`;
+    if (this.#gateways.has(address)) return `${address} is the gateway of this node`;
     if (this.#nameservers.includes(address)) return `${address} is a name server of this node`;
-    for (const object of this.#addresses.values()) {
-      if (object.address !== address || !object.foreign || this.#carriesNothing(object)) continue;
+    for (const object of this.#strangers().get(address) ?? []) {
+      if (this.#carriesNothing(object)) continue;
       const name = this.#links.get(object.interfaceIndex)?.name ?? `interface ${object.interfaceIndex}`;
       return `${address}/${object.prefixLength} is an address of this node (on ${name})`;
     }
@@ -135,7 +173,7 @@ export class Network {
   #carriesNothing(object: AddressObject): boolean {
     const link = this.#links.get(object.interfaceIndex);
     if (link?.loopback === true || link?.kind === 'dummy') return true;
-    if (object.prefixLength !== (familyOf(object.address) === 4 ? 32 : 128)) return false;
+    if (object.prefixLength !== hostLength(object.address)) return false;
     // A node may have nothing but a host address, and is then known by it.
     for (const other of this.#addresses.values()) {
       if (other.interfaceIndex !== object.interfaceIndex || other.id === object.id || !other.foreign)
@@ -145,26 +183,34 @@ export class Network {
     return false;
   }
 
-  *#connected(): Generator<{ link: Link; prefix: Prefix }> {
-    const auto = this.#wanted.includes('auto');
-    for (const object of this.#addresses.values()) {
-      const link = this.#links.get(object.interfaceIndex);
-      const host = familyOf(object.address) === 4 ? 32 : 128;
-      if (
-        link === undefined ||
-        !object.foreign ||
-        object.prefixLength === host ||
-        isLinkLocal(object.address)
-      )
-        continue;
-      if (auto ? link.loopback : !this.#wanted.includes(link.name)) continue;
-      yield { link, prefix: parsePrefix(`${object.address}/${object.prefixLength}`) };
-    }
+  #strangers(): ReadonlyMap<Address, readonly AddressObject[]> {
+    this.#foreign ??= Map.groupBy(
+      [...this.#addresses.values()].filter(({ foreign }) => foreign),
+      ({ address }) => address,
+    );
+    return this.#foreign;
+  }
+
+  #onLink(): readonly Connected[] {
+    this.#connected ??= [...this.#addresses.values()].flatMap((object) => this.#connectedBy(object));
+    return this.#connected;
+  }
+
+  #connectedBy({ address, prefixLength: length, interfaceIndex, foreign }: AddressObject): Connected[] {
+    const link = this.#links.get(interfaceIndex);
+    if (link === undefined || !foreign || length === hostLength(address) || isLinkLocal(address)) return [];
+    const isWanted = this.#wanted.includes('auto') ? !link.loopback : this.#wanted.includes(link.name);
+    return isWanted ? [{ link, prefix: parsePrefix(`${address}/${length}`) }] : [];
   }
 
   #named(): Link[] {
     return this.#wanted.flatMap((name) => [...this.#links.values()].filter((link) => link.name === name));
   }
+}
+
+/** How long the prefix of an address is that stands for itself alone. */
+export function hostLength(address: Address): number {
+  return familyOf(address) === 4 ? 32 : 128;
 }
 
 function isLinkLocal(address: Address): boolean {

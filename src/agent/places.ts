@@ -1,19 +1,23 @@
 // Where a VIP goes on this node, and which VIPs have no place here for now.
 
+import type { AddressObject } from '../dialects/addresses/objects.ts';
 import type { Refusal } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import type { HeldAddress } from '../state/desired-state.ts';
 import { servicesOf } from '../state/virtual-ip.ts';
 import type { Ledger } from './ledger.ts';
-import type { Network } from './network.ts';
-
-/** Refusals that end when the interfaces and addresses of the node are others. */
-const forWantOfPlace: ReadonlySet<string> = new Set(['NoInterface', 'AddressConflict']);
+import { hostLength, type Network } from './network.ts';
 
 export interface PlacesParts {
   readonly ledger: Ledger;
   readonly network: Network;
   readonly refuse: (refusal: Refusal) => void;
+}
+
+/** Why a VIP has no place: this ends when the interfaces and addresses of the node are others. */
+interface Obstacle {
+  readonly code: Refusal['code'];
+  readonly reason: string;
 }
 
 export class Places {
@@ -23,43 +27,32 @@ export class Places {
     this.#parts = parts;
   }
 
-  /** VIPs that this node should hold, and that it has no place for. */
-  get lacking(): Address[] {
-    const waiting = this.#parts.ledger.refusals.filter(
-      ({ table, code }) => table === 'placements' && forWantOfPlace.has(code),
-    );
-    return waiting.map(({ key }) => key);
+  /** Some VIP has no place, or is where it should not be: what changes on the node may change that. */
+  get areUnsettled(): boolean {
+    const { ledger } = this.#parts;
+    if (this.areLacking) return true;
+    for (const held of ledger.held.values())
+      if (this.#judge(held.address) !== held.interfaceIndex) return true;
+    return false;
   }
 
-  /** Those of them that there is a place for by now. */
-  get free(): Address[] {
-    const { network } = this.#parts;
-    return this.lacking.filter(
-      (key) => network.conflict(key) === undefined && network.interfaceFor(key) !== undefined,
-    );
+  /** This node should hold some VIP, and cannot. */
+  get areLacking(): boolean {
+    return this.#parts.ledger.hasRefusals('placements');
   }
 
-  /** Where a VIP goes; undefined if there is no place, which is then refused by name. */
+  /**
+   * Where a VIP goes. Where it cannot be it is refused by name: undefined then. One that is held stays where
+   * it is while no interface is the right one.
+   */
   placeFor(key: Address): HeldAddress | undefined {
-    const { network } = this.#parts;
-    const conflict = network.conflict(key);
-    if (conflict !== undefined) {
-      this.refuse(key, 'AddressConflict', `${conflict}; choose another address for the Service`);
-      return undefined;
-    }
-    const link = network.interfaceFor(key);
-    if (link === undefined) {
-      this.refuse(
-        key,
-        'NoInterface',
-        `no interface has a connected prefix with ${key}; name one with --interface`,
-      );
-      return undefined;
-    }
-    return { address: key, interfaceIndex: link.index };
+    const place = this.#judge(key);
+    if (typeof place === 'number') return { address: key, interfaceIndex: place };
+    this.refuse(key, place);
+    return undefined;
   }
 
-  refuse(key: Address, code: Refusal['code'], reason: string): void {
+  refuse(key: Address, { code, reason }: Obstacle): void {
     const { ledger, refuse } = this.#parts;
     const vip = ledger.wanted.get(key);
     refuse({
@@ -67,4 +60,33 @@ export class Places {
       services: vip === undefined ? [] : servicesOf(vip),
     });
   }
+
+  /** The index of an interface, or why there is none. */
+  #judge(key: Address): number | Obstacle {
+    const { network, ledger } = this.#parts;
+    const conflict = network.conflict(key);
+    if (conflict !== undefined)
+      return { code: 'AddressConflict', reason: `${conflict}; choose another address for the Service` };
+    const at = ledger.held.get(key)?.interfaceIndex;
+    const index = network.interfaceFor(key, at)?.index ?? at;
+    if (index !== undefined) return index;
+    const reason = `no interface has a connected prefix with ${key}; name one with --interface`;
+    return { code: 'NoInterface', reason };
+  }
+}
+
+/**
+ * Which of the addresses that are one VIP's to take for the one that is held, the first for choice: ours come
+ * before a stranger's, which only is where we have found it when we came.
+ */
+export function candidates(
+  found: readonly AddressObject[],
+  at: HeldAddress | undefined,
+): readonly AddressObject[] {
+  const isHere = ({ interfaceIndex }: AddressObject): boolean => interfaceIndex === at?.interfaceIndex;
+  const ours = found.filter(({ foreign }) => !foreign);
+  const theirs = found.filter(
+    (object) => object.foreign && isHere(object) && object.prefixLength === hostLength(object.address),
+  );
+  return [...ours.filter(isHere), ...ours.filter((object) => !isHere(object)), ...theirs];
 }

@@ -9,7 +9,6 @@ import type { Kernel } from '../host/kernel.ts';
 import type { Native } from '../host/native.ts';
 import type { Firewall } from './firewall.ts';
 import type { Holder } from './holder.ts';
-import type { Ledger } from './ledger.ts';
 import type { Loop } from './loop.ts';
 import type { Network } from './network.ts';
 import { commitIntervalMs, type Pace } from './pace.ts';
@@ -19,7 +18,6 @@ export interface WatchParts {
   readonly native: Native;
   readonly kernel: Kernel;
   readonly firewall: Firewall;
-  readonly ledger: Ledger;
   readonly network: Network;
   readonly holder: Holder;
   readonly loop: Loop;
@@ -47,7 +45,7 @@ export function watchKernel(parts: WatchParts): Disposable[] {
 }
 
 function onNetwork(
-  { network, holder, ledger, loop, session }: WatchParts,
+  { network, holder, loop, session }: WatchParts,
   message: Parameters<Network['onMessage']>[0],
 ): void {
   const change = network.onMessage(message);
@@ -60,12 +58,12 @@ function onNetwork(
       loop.doubt('link');
       break;
     case 'address gone':
-      if (ledger.held.has(change.object.address)) loop.doubt('address');
-      else if (change.object.foreign && holder.places.lacking.length > 0) loop.doubt('network');
+      if (holder.isHeldAt(change.object)) loop.doubt('address');
+      else if (change.object.foreign && holder.places.areUnsettled) loop.doubt('network');
       break;
     case 'new':
       session.reintroduce();
-      if (holder.places.lacking.length > 0) loop.doubt('network');
+      if (holder.places.areUnsettled) loop.doubt('network');
       break;
     case 'other':
       break;

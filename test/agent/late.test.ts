@@ -28,8 +28,8 @@ function open(...ports: readonly number[]): VirtualIp {
   return { address: key, filtered: true, egress: false, ports: tcp };
 }
 
-/** A loop whose kernel answers when it is told to. Addresses are no part of it. */
-function fixture() {
+/** A loop in sync whose kernel answers when it is told to. Addresses are no part of it. */
+async function fixture() {
   const ledger = new Ledger();
   const answers: ((refuse: boolean) => void)[] = [];
   const acked: number[] = [];
@@ -63,7 +63,12 @@ function fixture() {
     refuse: (of, services, reason) => refuse(of, [...services], reason),
     ...{ retireOthers: async () => {}, withdraw: async () => {} },
   });
-  const holder = { usable: true, concerns: () => false } as unknown as Holder;
+  const places = { areLacking: false };
+  const nothing = { refresh: async () => {}, sweep: async () => {}, claim: async () => 0 };
+  const holder = {
+    ...{ usable: true, lacks: () => false, excess: () => [], places },
+    ...nothing,
+  } as unknown as Holder;
   const loop = new Loop({
     ...{ ledger, rules, holder, pace: new Pace(0, () => 0), allow: [parsePrefix('10.77.0.0/24')] },
     acks: new Acks(
@@ -81,12 +86,15 @@ function fixture() {
     answers.shift()?.(refuses);
     await new Promise((resolve) => setImmediate(resolve));
   };
+  loop.synced();
+  await answer();
+  await answer();
   return { ledger, acked, answers, receive, answer };
 }
 
 for (const [name, second] of Object.entries({ changed: open(80, 443), removed: undefined })) {
   test(`a VIP that is ${name} while the kernel is busy is told again, and acknowledged then`, async () => {
-    const { ledger, acked, answers, receive, answer } = fixture();
+    const { ledger, acked, answers, receive, answer } = await fixture();
     const first = open(80);
     receive(1, first);
     receive(2, second);
@@ -101,7 +109,7 @@ for (const [name, second] of Object.entries({ changed: open(80, 443), removed: u
 }
 
 test('what came while the kernel was busy is not refused for what was', async () => {
-  const { ledger, acked, receive, answer } = fixture();
+  const { ledger, acked, receive, answer } = await fixture();
   const second = open(443);
   receive(1, open(80));
   receive(2, second);

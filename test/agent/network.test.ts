@@ -1,7 +1,10 @@
 // Where a VIP goes, and what must never become one: rules over links, addresses and routes of a real kernel.
-import { equal, match } from 'node:assert/strict';
+import { equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Network } from '../../src/agent/network.ts';
+import { readAddress } from '../../src/dialects/addresses/decode.ts';
+import { addresses } from '../../src/dialects/addresses/dialect.ts';
+import { messagesOf } from '../../src/netlink/reader.ts';
 import { parseAddress, parsePrefix } from '../../src/state/address.ts';
 import { hasTool, type OwnKernel, ownKernel } from '../kernel/own-kernel.ts';
 import { cannotUnshare, runIn } from '../namespaces.ts';
@@ -82,4 +85,56 @@ test('on-link are connected prefixes; with a named link all that is allowed too'
   const texts = (network: Network) => network.onLink(allow).sort().join(' ');
   equal(texts(auto), '10.77.0.0/24 10.88.0.0/16 10.88.5.0/24 fd77::/64');
   equal(texts(await networkOf(own, ['eth1'])), '10.88.0.0/16 192.0.2.0/24');
+});
+
+const nextHops: readonly (readonly [name: string, line: string, addresses: readonly string[]])[] = [
+  ['a default gateway', 'route replace default via 10.88.0.254', ['10.88.0.254']],
+  [
+    'each of several next hops',
+    'route replace default nexthop via 10.88.0.253 dev eth1 nexthop via 10.77.0.253 dev eth0',
+    ['10.88.0.253', '10.77.0.253'],
+  ],
+  ['a next hop of the other family', 'route replace default via inet6 fd77::fd dev eth0', ['fd77::fd']],
+  [
+    'each of several IPv6 next hops',
+    'route add default metric 1 nexthop via fd77::fc dev eth0 nexthop via fd77::fb dev eth0',
+    ['fd77::fc', 'fd77::fb'],
+  ],
+];
+
+for (const [name, line, addresses] of nextHops) {
+  test(`${name} that comes later is a conflict once it is asked for`, { skip }, async () => {
+    using own = made();
+    const network = await networkOf(own);
+    const conflicts = () => addresses.map((address) => network.conflict(parseAddress(address)));
+    equal(conflicts().join(), ','.repeat(addresses.length - 1));
+    const { status, stderr } = runIn(own.namespace, ['ip', ...line.split(' ')]);
+    equal(status, 0, stderr);
+    await network.readGateways();
+    for (const conflict of conflicts()) match(conflict ?? 'none', /gateway of this node/);
+  });
+}
+
+test('while it is read anew what was known holds, and what is heard meanwhile counts', { skip }, async () => {
+  using own = made(['address add 10.88.0.9/16 dev eth1']);
+  const heard = [...messagesOf((await own.kernel.dump(addresses.dumps))[0] ?? new Uint8Array())].find(
+    (message) => readAddress(message)?.address === '10.88.0.9',
+  );
+  ok(heard !== undefined);
+  equal(runIn(own.namespace, ['ip', 'address', 'delete', '10.88.0.9/16', 'dev', 'eth1']).status, 0);
+  const network = await networkOf(own);
+  equal(network.conflict(parseAddress('10.88.0.9')), undefined);
+  const reading = network.refresh([nameserver]);
+  await Promise.resolve();
+  equal(network.interfaceFor(parseAddress('10.77.0.100'))?.name, 'eth0');
+  network.onMessage(heard);
+  await reading;
+  match(network.conflict(parseAddress('10.88.0.9')) ?? 'none', /address of this node/);
+});
+
+test('of two links that are as good a VIP stays where it is', { skip }, async () => {
+  using own = made(['address add 10.77.0.2/24 dev eth1']);
+  const network = await networkOf(own);
+  for (const index of [1, 2, 3, 4, 5].filter((one) => /^eth/.test(network.link(one)?.name ?? '')))
+    equal(network.interfaceFor(parseAddress('10.77.0.100'), index)?.index, index);
 });

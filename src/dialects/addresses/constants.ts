@@ -1,5 +1,6 @@
 // The numbers of linux/rtnetlink.h, linux/if_addr.h and linux/if_link.h, and our own mark.
 
+export const AF_UNSPEC = 0;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 
@@ -24,7 +25,9 @@ export const AddressAttribute = {
 } as const;
 export const LinkAttribute = { ADDRESS: 1, IFNAME: 3, MASTER: 10, LINKINFO: 18 } as const;
 export const LinkInfoAttribute = { KIND: 1 } as const;
-export const RouteAttribute = { DST: 1, OIF: 4, GATEWAY: 5 } as const;
+export const RouteAttribute = { DST: 1, OIF: 4, GATEWAY: 5, MULTIPATH: 9, VIA: 18 } as const;
+/** The answer is the route as it was made, with all its next hops. */
+export const RTM_F_FIB_MATCH = 0x2000;
 
 export const IFA_F_NODAD = 0x02;
 export const IFA_F_TENTATIVE = 0x40;

@@ -1,5 +1,4 @@
-// Interfaces and gateways as rtnetlink tells them: where a VIP can go, and which addresses a node is known
-// by.
+// Interfaces as rtnetlink tells them: where a VIP can go.
 
 import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
 import {
@@ -10,18 +9,15 @@ import {
   u32,
 } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
-import { type Address, addressBytes, familyOf, formatAddress } from '../../state/address.ts';
 import type { DumpRequest } from '../dialect.ts';
 import {
-  AF_INET,
-  AF_INET6,
+  AF_UNSPEC,
   IFF_LOOPBACK,
   IFF_LOWER_UP,
   IFF_UP,
   LinkAttribute,
   LinkInfoAttribute,
   Message,
-  RouteAttribute,
 } from './constants.ts';
 
 export interface Link {
@@ -37,7 +33,6 @@ export interface Link {
 }
 
 const linkHeaderBytes = 16;
-const routeHeaderBytes = 12;
 
 export function linkDump(): DumpRequest {
   const writer = new Writer(64);
@@ -47,24 +42,19 @@ export function linkDump(): DumpRequest {
   return { door: 'rtnetlink', bytes: writer.bytes.slice() };
 }
 
-/** Asks which way a packet to an address would take, without a dump of what may be a million routes. */
-export function routeQuestion(destination: Address): DumpRequest {
-  const writer = new Writer(64);
-  const of4 = familyOf(destination) === 4;
-  const place = writer.beginMessage(Message.GETROUTE, NLM_F_REQUEST, 1);
-  writer.raw(Uint8Array.of(of4 ? AF_INET : AF_INET6, of4 ? 32 : 128, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
-  writer.attributeBytes(RouteAttribute.DST, addressBytes(destination));
-  writer.endMessage(place);
-  return { door: 'rtnetlink', bytes: writer.bytes.slice() };
-}
-
 export function readLinks(reply: Uint8Array): Link[] {
-  return [...messagesOf(reply)].flatMap((message) => readLink(message) ?? []);
+  const links = [...messagesOf(reply)].filter(({ type }) => type === Message.NEWLINK);
+  return links.flatMap((message) => readLink(message) ?? []);
 }
 
-/** The interface of an RTM_NEWLINK message; undefined of any other message. */
+/**
+ * The interface of an RTM_NEWLINK or RTM_DELLINK message; undefined of any other message, and of one that is
+ * about a port of a bridge.
+ */
 export function readLink({ type, payload }: NetlinkMessage): Link | undefined {
-  if (type !== Message.NEWLINK || payload.length < linkHeaderBytes) return undefined;
+  if ((type !== Message.NEWLINK && type !== Message.DELLINK) || payload.length < linkHeaderBytes)
+    return undefined;
+  if (payload[0] !== AF_UNSPEC) return undefined;
   const attributes = attributesOf(payload, linkHeaderBytes);
   const flags = u32(payload, 8);
   const info = attributesOf(attributes.get(LinkAttribute.LINKINFO) ?? new Uint8Array());
@@ -77,14 +67,4 @@ export function readLink({ type, payload }: NetlinkMessage): Link | undefined {
     loopback: (flags & IFF_LOOPBACK) !== 0,
     kind: textOf(info.get(LinkInfoAttribute.KIND) ?? new Uint8Array()),
   };
-}
-
-/** The gateway in the answer to a route question; undefined where there is none on the way, or no way. */
-export function readGateway(reply: Uint8Array): Address | undefined {
-  for (const { type, payload } of messagesOf(reply)) {
-    if (type !== Message.NEWROUTE) continue;
-    const gateway = attributesOf(payload, routeHeaderBytes).get(RouteAttribute.GATEWAY);
-    if (gateway !== undefined) return formatAddress(gateway);
-  }
-  return undefined;
 }

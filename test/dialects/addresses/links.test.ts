@@ -1,8 +1,7 @@
-// Interfaces and gateways as rtnetlink tells them, from messages laid out by hand after linux/if_link.h.
+// Interfaces as rtnetlink tells them, from messages laid out by hand after linux/if_link.h.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { linkDump, readGateway, readLinks, routeQuestion } from '../../../src/dialects/addresses/links.ts';
-import { parseAddress } from '../../../src/state/address.ts';
+import { linkDump, readLinks } from '../../../src/dialects/addresses/links.ts';
 import { put } from '../../fake-kernel/bytes.ts';
 import { hex } from '../../netlink/captured.ts';
 
@@ -64,37 +63,20 @@ test('an interface is read with its name, hardware address, kind and state', () 
   );
 });
 
-test('what goes, and what is no interface, is not one', () => {
+test('what goes, what is a port of a bridge, and what is no interface, is not one', () => {
   const gone = link(2, 1, ['eth0', ''], '02005e100001');
   gone[4] = 17;
   assert.deepEqual(readLinks(gone), []);
+  const port = link(2, 1, ['eth0', ''], '02005e100001');
+  port[16] = 7;
+  assert.deepEqual(readLinks(port), []);
   assert.deepEqual(readLinks(rtnetlink(16, [new Uint8Array(8)])), []);
 });
 
-test('the question for links is a dump, that for a way is for one address', () => {
+test('the question for links is a dump', () => {
   const { bytes, door } = linkDump();
   assert.deepEqual(
     [door, bytes],
     ['rtnetlink', hex(`20000000 12000103 01000000 00000000 ${'00'.repeat(16)}`)],
   );
-  assert.deepEqual(
-    routeQuestion(parseAddress('10.0.0.1')).bytes,
-    hex('24000000 1a000100 01000000 00000000 02200000 00000000 00000000 08000100 0a000001'),
-  );
-  assert.deepEqual(
-    routeQuestion(parseAddress('fd00::1')).bytes,
-    hex(
-      `30000000 1a000100 01000000 00000000 0a800000 00000000 00000000
-      14000100 fd000000 00000000 00000000 00000001`,
-    ),
-  );
-});
-
-test('a way has its gateway, one on the link has none, and no way is an error', () => {
-  const route = (...more: Uint8Array[]) => rtnetlink(24, [new Uint8Array(12), ...more]);
-  assert.equal(readGateway(route(put(5, hex('0a320001')))), '10.50.0.1');
-  assert.equal(readGateway(route(put(5, hex('fe80000000000000 0000000000000001')))), 'fe80::1');
-  assert.equal(readGateway(route(put(4, hex('02000000')))), undefined);
-  const unreachable = hex('24000000 02000001 01000000 00000000 9bffffff 24000000 1a000100 01000000 00000000');
-  assert.equal(readGateway(unreachable), undefined);
 });

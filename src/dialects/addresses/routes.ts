@@ -1,0 +1,62 @@
+// The gateways of a node, by the way that packets to everywhere would take.
+
+import { NLM_F_REQUEST } from '../../netlink/message.ts';
+import { type Attributes, attributesOf, messagesOf, u16 } from '../../netlink/reader.ts';
+import { Writer } from '../../netlink/writer.ts';
+import { type Address, addressBytes, familyOf, formatAddress, parseAddress } from '../../state/address.ts';
+import type { DumpRequest } from '../dialect.ts';
+import { AF_INET, AF_INET6, Message, RouteAttribute, RTM_F_FIB_MATCH } from './constants.ts';
+
+/** Documentation addresses, which no node has a special way to: the way to them is the way to everywhere. */
+const elsewhere: readonly Address[] = [parseAddress('192.0.2.1'), parseAddress('2001:db8::1')];
+
+const routeHeaderBytes = 12;
+/** struct rtnexthop. */
+const nextHopHeaderBytes = 8;
+
+/**
+ * Questions for the way that a packet would take, and for the whole route behind it with all its next hops;
+ * without a dump of what may be a million routes.
+ */
+export function gatewayQuestions(): DumpRequest[] {
+  return elsewhere.flatMap((destination) =>
+    [0, RTM_F_FIB_MATCH].map((flags) => routeQuestion(destination, flags)),
+  );
+}
+
+/** Every gateway in the answer to one of them; none where there is no way. Throws NetlinkError. */
+export function readGateways(reply: Uint8Array): Address[] {
+  const gateways: Address[] = [];
+  for (const { type, payload } of messagesOf(reply)) {
+    if (type !== Message.NEWROUTE) continue;
+    const attributes = attributesOf(payload, routeHeaderBytes);
+    gateways.push(...gatewayOf(attributes));
+    const hops = attributes.get(RouteAttribute.MULTIPATH) ?? new Uint8Array();
+    for (let place = 0; hops.length - place >= nextHopHeaderBytes; ) {
+      const length = Math.max(nextHopHeaderBytes, u16(hops, place));
+      gateways.push(...gatewayOf(attributesOf(hops.subarray(place, place + length), nextHopHeaderBytes)));
+      place += (length + 3) & ~3;
+    }
+  }
+  return gateways;
+}
+
+/** RTA_VIA is a gateway of the other family: struct rtvia has its family before its bytes. */
+function gatewayOf(attributes: Attributes): Address[] {
+  const gateway = attributes.get(RouteAttribute.GATEWAY);
+  const via = attributes.get(RouteAttribute.VIA)?.subarray(2);
+  return [gateway, via].flatMap((bytes) =>
+    bytes?.length === 4 || bytes?.length === 16 ? [formatAddress(bytes)] : [],
+  );
+}
+
+function routeQuestion(destination: Address, flags: number): DumpRequest {
+  const writer = new Writer(64);
+  const of4 = familyOf(destination) === 4;
+  const place = writer.beginMessage(Message.GETROUTE, NLM_F_REQUEST, 1);
+  writer.raw(Uint8Array.of(of4 ? AF_INET : AF_INET6, of4 ? 32 : 128, 0, 0, 0, 0, 0, 0));
+  writer.u32(flags);
+  writer.attributeBytes(RouteAttribute.DST, addressBytes(destination));
+  writer.endMessage(place);
+  return { door: 'rtnetlink', bytes: writer.bytes.slice() };
+}

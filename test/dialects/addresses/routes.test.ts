@@ -1,0 +1,49 @@
+// The gateways in answers about a way, from messages laid out by hand after linux/rtnetlink.h.
+import { deepEqual } from 'node:assert/strict';
+import { test } from 'node:test';
+import { gatewayQuestions, readGateways } from '../../../src/dialects/addresses/routes.ts';
+import { put } from '../../fake-kernel/bytes.ts';
+import { hex } from '../../netlink/captured.ts';
+
+function route(...more: readonly Uint8Array[]): Uint8Array {
+  const body = Buffer.concat([new Uint8Array(12), ...more]);
+  const bytes = new Uint8Array(16 + body.length);
+  new DataView(bytes.buffer).setUint32(0, bytes.length, true);
+  new DataView(bytes.buffer).setUint16(4, 24, true);
+  bytes.set(body, 16);
+  return bytes;
+}
+
+test('of each family it is asked for the way, and for the route that is behind it', () => {
+  const questions = gatewayQuestions().map(({ bytes }) => Buffer.from(bytes).toString('hex'));
+  const of4 = (flags: string) =>
+    hex(`24000000 1a000100 01000000 00000000 02200000 00000000 ${flags} 08000100 c0000201`);
+  const of6 = (flags: string) =>
+    hex(`30000000 1a000100 01000000 00000000 0a800000 00000000 ${flags}
+    14000100 20010db8 00000000 00000000 00000001`);
+  deepEqual(
+    questions,
+    [of4('00000000'), of4('00200000'), of6('00000000'), of6('00200000')].map((bytes) =>
+      Buffer.from(bytes).toString('hex'),
+    ),
+  );
+});
+
+test('a way has its gateway, one on the link has none, and no way is an error', () => {
+  deepEqual(readGateways(route(put(5, hex('0a320001')))), ['10.50.0.1']);
+  deepEqual(readGateways(route(put(5, hex('fe80000000000000 0000000000000001')))), ['fe80::1']);
+  deepEqual(readGateways(route(put(4, hex('02000000')))), []);
+  const unreachable = hex('24000000 02000001 01000000 00000000 9bffffff 24000000 1a000100 01000000 00000000');
+  deepEqual(readGateways(unreachable), []);
+});
+
+test('a gateway of the other family, and each of several next hops, is one', () => {
+  deepEqual(readGateways(route(put(18, hex('0a00 fe80000000000000 0000000000000002')))), ['fe80::2']);
+  const hops = [
+    '1000 00 00 02000000 0800 0500 0a320001',
+    '1000 00 00 03000000 0800 0500 0a320002',
+    '1e00 00 00 03000000 1600 1200 0a00 fe80000000000000 0000000000000003 0000',
+  ];
+  deepEqual(readGateways(route(put(9, hex(hops.join(' '))))), ['10.50.0.1', '10.50.0.2', 'fe80::3']);
+  deepEqual(readGateways(route(put(9, hex('0000 00 00 02000000')))), []);
+});

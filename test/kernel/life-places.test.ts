@@ -1,0 +1,160 @@
+// Where VIPs are on a node, and whose they are: others put the same addresses there, interfaces and gateways
+// change, and the kernel refuses.
+import { deepEqual, doesNotMatch, equal, match, ok } from 'node:assert/strict';
+import { hash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { FakeController } from '../agent/fake-controller.ts';
+import { monitor } from '../agent/life.ts';
+import { Node, type Service, skip } from './node.ts';
+
+const web: Service = { name: 'web', addresses: ['10.77.0.100', 'fd77::100'], ports: ['TCP 80'] };
+const other: Service = { name: 'other', addresses: ['10.77.0.101'], ports: ['TCP 80'] };
+
+function addressesOn(node: Node, link: string): string[] {
+  const found = node.run(`ip address show dev ${link}`).matchAll(/inet6? (10\.77\.0\.1\d\d|fd77::1\d\d)\//g);
+  return [...found].map(([, address = '']) => address).sort();
+}
+
+async function reasonOf(node: Node, address: string): Promise<string> {
+  const { vips } = await node.status();
+  const vip = vips.find((one) => one.address === address);
+  return vip === undefined ? 'unknown' : `${vip.reason} ${vip.message}`;
+}
+
+test('an address that a stranger has put there is served, and left where it is when the VIP goes', {
+  skip,
+}, async () => {
+  await using node = await Node.start({ services: [other] });
+  node.run('ip address add 10.77.0.100/32 dev lan');
+  node.run('ip address add fd77::100/128 dev lan nodad');
+  const theirs = (): string[] =>
+    node
+      .run('ip -oneline address show dev lan')
+      .split('\n')
+      .filter((line) => /\.100\/|::100\//.test(line));
+  const before = theirs();
+  await node.setServices([other, web]);
+  for (const { held, state } of (await node.status()).vips) deepEqual([held, state], [true, 'serving']);
+  deepEqual(theirs(), before);
+  await node.setServices([other]);
+  deepEqual(theirs(), before);
+  await node.setServices([other, web]);
+  for (const address of ['10.77.0.100/32', 'fd77::100/128']) node.run(`ip address del ${address} dev lan`);
+  await node.until('what the stranger took away is ours now', () => addressesOn(node, 'lan').length === 3);
+  await node.setServices([other]);
+  deepEqual(addressesOn(node, 'lan'), other.addresses);
+});
+
+test('a gateway that is there later is no VIP, and may be one when it is none any more', {
+  skip,
+}, async () => {
+  await using node = await Node.start({ services: [other] });
+  node.run('ip route add default via 10.77.0.150');
+  const gateway: Service = { name: 'gateway', addresses: ['10.77.0.150'], ports: ['TCP 80'] };
+  await node.setServices([other, gateway]);
+  match(await reasonOf(node, '10.77.0.150'), /^AddressConflict .*gateway of this node/);
+  deepEqual(addressesOn(node, 'lan'), other.addresses);
+  node.run('ip route delete default');
+  await node.until('it is served', () => addressesOn(node, 'lan').includes('10.77.0.150'));
+});
+
+test('a VIP that has become an address of the node is let go', { skip }, async () => {
+  await using node = await Node.start({ services: [web] });
+  node.run('ip address add 10.77.0.100/24 dev lan');
+  const isLetGo = (): boolean => !/10\.77\.0\.100\/32/.test(node.run('ip address show dev lan'));
+  await node.until('only the node’s is left', isLetGo);
+  match(await reasonOf(node, '10.77.0.100'), /^AddressConflict/);
+  match(node.run('ip address show dev lan'), /10\.77\.0\.100\/24/);
+});
+
+test('the controller hears that an address is gone that has no place any more', { skip }, async () => {
+  await using node = await Node.start({ services: [web, other] });
+  using controller = await FakeController.instead(node);
+  const stream = await controller.next();
+  equal(stream.hello.held.length, 3);
+  stream.begin();
+  node.run('ip address flush dev lan');
+  await node.until('none is held by its word', () => {
+    const last = stream.heard.findLast((message) => message.type === 'held');
+    return last?.type === 'held' && last.vips.length === 0;
+  });
+});
+
+test('an address goes at once, though its rules wait until a commit is due', { skip }, async () => {
+  await using node = await Node.start({ services: [web, other], agentArgs: ['--commit-interval', '100s'] });
+  for (let port = 81; port <= 83; port++) {
+    const { seq } = await node.controllerStatus();
+    node.writeServices([{ ...web, ports: [`TCP ${port}`] }, other]);
+    await node.until('it was said', async () => (await node.controllerStatus()).seq > seq);
+  }
+  node.writeServices([other]);
+  await node.until('the address is gone', () => `${addressesOn(node, 'lan')}` === `${other.addresses}`);
+  match(node.run('nft list set inet vipward vip4'), /10\.77\.0\.100/);
+});
+
+test('VIPs move to the interface that is named now, and are there before they leave', { skip }, async () => {
+  await using node = await Node.start({ services: [web, other] });
+  const vips = [...other.addresses, ...web.addresses].sort();
+  deepEqual(addressesOn(node, 'lan'), vips);
+  await node.killAgent('SIGTERM');
+  const heard = await monitor(node, 'ip');
+  node.startAgent(['--interface', 'pods']);
+  await node.until('they are on the other', () => `${addressesOn(node, 'pods')}` === `${vips}`);
+  await node.until('they are on no other', () => addressesOn(node, 'lan').length === 0);
+  await node.settled([web, other]);
+  const lines = await heard.end();
+  for (const vip of vips) {
+    const about = lines.filter((line) => line.includes(` ${vip}/`));
+    const [came, went] = [/^\d.* pods /, /^Deleted.* lan /].map((what) =>
+      about.findIndex((line) => what.test(line)),
+    );
+    ok(came !== undefined && went !== undefined && came >= 0 && came < went, about.join('\n'));
+  }
+});
+
+test('VIPs follow the prefix they belong to', { skip }, async () => {
+  await using node = await Node.start({ services: [other] });
+  node.run('ip address add 10.77.0.2/24 dev pods');
+  node.run('ip address del 10.77.0.1/24 dev lan');
+  await node.until('it is there', () => `${addressesOn(node, 'pods')}` === `${other.addresses}`);
+  await node.until('it is not here', () => addressesOn(node, 'lan').length === 0);
+  await node.settled([other]);
+});
+
+test('an address that the kernel refuses is named, and taken as soon as it lets us', { skip }, async () => {
+  await using node = await Node.start({ services: [other], agentArgs: ['--interface', 'lan'] });
+  const disable = (value: string): void =>
+    node.node.run(() => writeFileSync('/proc/sys/net/ipv6/conf/lan/disable_ipv6', value));
+  disable('1');
+  await node.setServices([other, web]);
+  match(await reasonOf(node, 'fd77::100'), /^KernelRefused EACCES/);
+  deepEqual(addressesOn(node, 'lan'), ['10.77.0.100', '10.77.0.101']);
+  disable('0');
+  await node.until('it is taken', () => addressesOn(node, 'lan').includes('fd77::100'));
+  await node.until('nothing is refused', async () => (await reasonOf(node, 'fd77::100')) === ' ');
+});
+
+test('what goes from the rules stays with its address until it is known what is placed here', {
+  skip,
+}, async () => {
+  await using node = await Node.start({ services: [web] });
+  await node.killAgent('SIGKILL');
+  using controller = await FakeController.instead(node);
+  const coming = controller.next();
+  node.startAgent();
+  const stream = await coming;
+  stream.welcome();
+  stream.say({ type: 'page', table: 'rules', buckets: Array.from({ length: 256 }, (_, n) => n), set: [] });
+  stream.synced('rules', { count: 0, digest: hash('sha256', '0'.repeat(16 * 256)).slice(0, 16) });
+  // A table that does not follow is asked for, when all before it has been dealt with.
+  stream.say({ type: 'delta', table: 'rules', from: 99, to: 100, set: [], remove: [] });
+  await node.until('all is read', () => stream.heard.some(({ type }) => type === 'resync'));
+  deepEqual(addressesOn(node, 'lan'), web.addresses);
+  match(node.run('nft list table inet vipward'), /10\.77\.0\.100/);
+  ok(stream.heard.every(({ type }) => type !== 'ack'));
+  stream.synced('placements');
+  await node.until('both are gone', () => addressesOn(node, 'lan').length === 0);
+  await node.until('it is said', () => stream.heard.some(({ type }) => type === 'ack'));
+  doesNotMatch(node.run('nft list table inet vipward'), /10\.77\.0\.100/);
+});
