@@ -9,7 +9,7 @@ import { type Address, parseAddress } from '../state/address.ts';
 import { parseServiceKey } from '../state/service.ts';
 import type { Term } from '../state/term.ts';
 import type { Allocations } from './allocate.ts';
-import { textAt } from './sources/fields.ts';
+import { textAt, wholeAt } from './sources/fields.ts';
 
 /** The layout of controller.json; another number is not read, nor written over. */
 export const layout = 1;
@@ -99,11 +99,6 @@ function parseRecords(value: unknown): Records {
 function parseAllocations(value: unknown): Allocations {
   const lists = Object.entries(value as object) as [string, string[]][];
   return new Map(lists.map(([key, list]) => [parseServiceKey(key), list.map(parseAddress)]));
-}
-
-function wholeAt(value: unknown, field: string): number {
-  if (Number.isSafeInteger(value) && Number(value) >= 0) return Number(value);
-  throw new Error(`${field}: expected a whole number, got ${JSON.stringify(value)}`);
 }
 
 /**

@@ -150,8 +150,11 @@ function foundInEnv({ name }: OptionSpec, env: OptionInput['env']): Found | unde
 function foundInConfig({ name }: OptionSpec, config: Config, path: string): Found | undefined {
   const value = config[camelCase(name)];
   if (value === undefined || value === null) return undefined;
-  const texts = (Array.isArray(value) ? value : [value]).map(String);
-  return { texts, where: `${path}: ${camelCase(name)}` };
+  const where = `${path}: ${camelCase(name)}`;
+  const items: readonly unknown[] = Array.isArray(value) ? value : [value];
+  const odd = items.find((item) => typeof item === 'object');
+  if (odd === undefined) return { texts: items.map(String), where };
+  throw new UsageError(`${where}: expected a value or a list of values, got ${JSON.stringify(odd)}`);
 }
 
 type Config = Readonly<Record<string, unknown>>;

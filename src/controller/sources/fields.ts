@@ -31,6 +31,12 @@ export function textAt(value: unknown, field: string): string {
   throw new FieldError(field, `expected text, got ${shown(value)}`);
 }
 
+/** A whole number of 0 or more. */
+export function wholeAt(value: unknown, field: string): number {
+  if (Number.isSafeInteger(value) && Number(value) >= 0) return Number(value);
+  throw new FieldError(field, `expected a whole number, got ${shown(value)}`);
+}
+
 export function choiceAt<T extends string>(value: unknown, field: string, choices: readonly T[]): T {
   const found = choices.find((choice) => choice === value);
   if (found !== undefined) return found;

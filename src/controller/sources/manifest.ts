@@ -162,15 +162,20 @@ function readCreated(value: unknown): number {
 
 /** The addresses that `status.loadBalancer` has; what is none is somebody else's, and left out. */
 function readIngress(value: unknown): Address[] {
-  const { loadBalancer } = (value ?? {}) as { loadBalancer?: { ingress?: readonly { ip?: string }[] } };
-  return (loadBalancer?.ingress ?? []).flatMap(({ ip }) => {
+  const ingress = memberOf(memberOf(value, 'loadBalancer'), 'ingress');
+  return (Array.isArray(ingress) ? ingress : []).flatMap((entry: unknown) => {
+    const ip = memberOf(entry, 'ip');
     try {
-      return ip === undefined ? [] : [parseAddress(ip)];
+      return typeof ip === 'string' ? [parseAddress(ip)] : [];
     } catch (error) {
       if (error instanceof AddressError) return [];
       throw error;
     }
   });
+}
+
+function memberOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? (value as Mapping)[name] : undefined;
 }
 
 function readPorts(value: unknown): ServicePort[] {

@@ -1,7 +1,7 @@
 // The Lease by which one controller rules: what its record means, and what to do about it. Pure; the clock is
 // a parameter. `leaseTransitions` is the generation of all terms.
 
-import { type Mapping, mapping } from '../fields.ts';
+import { type Mapping, mapping, textAt, wholeAt } from '../fields.ts';
 
 /** Where others find the ruling controller, as --advertise has it. */
 export const addressAnnotation = 'vipward.io/address';
@@ -44,12 +44,12 @@ export function readLease(value: unknown): LeaseRecord {
   const spec: Mapping = mapping(lease['spec'] ?? {}, 'spec');
   const address = annotations[addressAnnotation];
   return {
-    holder: String(spec['holderIdentity'] ?? ''),
-    generation: Number(spec['leaseTransitions'] ?? 0),
-    durationMs: Number(spec['leaseDurationSeconds'] ?? 0) * 1000,
-    renewTime: String(spec['renewTime'] ?? ''),
+    holder: textAt(spec['holderIdentity'] ?? '', 'spec.holderIdentity'),
+    generation: wholeAt(spec['leaseTransitions'] ?? 0, 'spec.leaseTransitions'),
+    durationMs: wholeAt(spec['leaseDurationSeconds'] ?? 0, 'spec.leaseDurationSeconds') * 1000,
+    renewTime: textAt(spec['renewTime'] ?? '', 'spec.renewTime'),
     address: typeof address === 'string' ? address : null,
-    resourceVersion: String(metadata['resourceVersion'] ?? ''),
+    resourceVersion: textAt(metadata['resourceVersion'] ?? '', 'metadata.resourceVersion'),
   };
 }
 

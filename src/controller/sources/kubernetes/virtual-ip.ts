@@ -5,7 +5,7 @@ import { parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../stat
 import type { Term } from '../../../state/term.ts';
 import type { Owner } from '../../records.ts';
 import type { VipState } from '../../standing.ts';
-import { FieldError, type Mapping, mapping, sequence, textAt } from '../fields.ts';
+import { FieldError, type Mapping, mapping, sequence, textAt, wholeAt } from '../fields.ts';
 
 export const virtualIpsPath = '/apis/vipward.io/v1alpha1/virtualips';
 
@@ -44,11 +44,11 @@ export function cutVirtualIp(object: Mapping): VirtualIpRecord | null {
     return {
       address: parseAddress(textAt(spec['address'], 'spec.address')),
       uid: textAt(metadata['uid'], 'metadata.uid'),
-      generation: Number(metadata['generation'] ?? 0),
-      pool: String(spec['pool'] ?? ''),
+      generation: wholeAt(metadata['generation'] ?? 0, 'metadata.generation'),
+      pool: textAt(spec['pool'] ?? '', 'spec.pool'),
       services: sequence(spec['services'], 'spec.services').map((item) => {
         const { namespace, name } = mapping(item, 'spec.services[]');
-        return parseServiceKey(`${namespace}/${name}`);
+        return parseServiceKey(`${textAt(namespace, 'namespace')}/${textAt(name, 'name')}`);
       }),
       status: mapping(object['status'] ?? {}, 'status'),
     };

@@ -1,6 +1,6 @@
 // A line of a watch, or a page of a list -> what it says. Pure; list-watch.ts is the only caller.
 
-import { FieldError, type Mapping, mapping, sequence, textAt } from '../fields.ts';
+import { FieldError, type Mapping, mapping, sequence, textAt, wholeAt } from '../fields.ts';
 
 /** An object with what identifies it; `key` is NAMESPACE/NAME, or NAME where it has no namespace. */
 export interface ApiObject {
@@ -36,7 +36,11 @@ export function parseWatchEvent(line: string): WatchEvent {
       return { kind: 'bookmark', resourceVersion: versionOf(mapping(object['metadata'], 'metadata'), '') };
     case 'ERROR': {
       const { code, message } = object;
-      return { kind: 'error', code: Number(code ?? 500), message: String(message ?? object['reason'] ?? '') };
+      return {
+        kind: 'error',
+        code: wholeAt(code ?? 500, 'object.code'),
+        message: textAt(message ?? object['reason'] ?? '', 'object.message'),
+      };
     }
     default:
       throw new FieldError('type', `expected a type of watch event, got ${JSON.stringify(type)}`);
