@@ -17,7 +17,7 @@ import { Holder } from './holder.ts';
 import { Journal } from './journal.ts';
 import { type Kept, readJournal } from './kept.ts';
 import { Ledger } from './ledger.ts';
-import { Link } from './link.ts';
+import { Links } from './links.ts';
 import { Loop } from './loop.ts';
 import { nameservers } from './nameservers.ts';
 import { Network } from './network.ts';
@@ -40,7 +40,7 @@ export interface Agent {
   readonly loop: Loop;
   readonly rules: Rules;
   readonly session: Session;
-  readonly link: Link;
+  readonly link: Links;
   readonly tallies: Tallies;
   readonly logDestination: Pick<LogDestination, 'dropped'>;
   /** What keeps the agent as a whole from its work. */
@@ -83,7 +83,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   watches.push(pollKernel(rooms));
   loop.doubt('start');
   await loop.idle();
-  const link = new Link({
+  const link = new Links({
     urls: values.controller,
     tls: config.tls,
     token: async () =>

@@ -1,15 +1,14 @@
-// Streams to controllers, and the only user of ws here: connects, says hello, hands frames on, comes back
+// A stream to a controller, and the only user of ws here: connects, says hello, hands frames on, comes back
 // with jitter.
 
 import { lookup } from 'node:dns/promises';
 import { WebSocket } from 'ws';
-import type { AgentMessage, ControllerMessage } from '../protocol/messages.ts';
-import { frameLimitBytes, heartbeatMs, subprotocol } from '../protocol/messages.ts';
+import type { AgentMessage, ControllerMessage, Welcome } from '../protocol/messages.ts';
+import { frameLimitBytes, heartbeatMs, replacedReason, subprotocol } from '../protocol/messages.ts';
 import { parseControllerMessage } from '../protocol/parse.ts';
+import { adviceForError, readAnswer, upgrade } from './advice.ts';
 import type { LinkParts, Stream } from './stream.ts';
 
-/** The most streams an agent keeps to the addresses of one name. */
-const streamsPerName = 3;
 /**
  * Backing off: the first ten seconds quickly, then slowly; always with full jitter, so that a fleet spreads
  * out.
@@ -23,48 +22,29 @@ const handshakeMs = 5000;
 const closeMs = 1000;
 /** A close frame has room for 123; a character that is cut becomes one of three bytes. */
 const reasonBytes = 120;
-const remedy = 'upgrade the older of agent and controller';
 /** What may wait for a controller that does not read: then the stream is not worth keeping. */
 const backlogBytes = 16 * 1024 * 1024;
 
-export class Link implements Disposable {
-  readonly #parts: LinkParts;
-  readonly #streams: Connection[] = [];
-
-  constructor(parts: LinkParts) {
-    this.#parts = parts;
-  }
-
-  get streams(): readonly Stream[] {
-    return this.#streams;
-  }
-
-  start(): void {
-    for (const url of this.#parts.urls) this.#open(url, 0);
-  }
-
-  [Symbol.dispose](): void {
-    for (const stream of this.#streams) stream.end();
-  }
-
-  /** A name that stands for more addresses than there are streams gets more of them. */
-  #open(url: string, slot: number): void {
-    const connection = new Connection(this.#parts, url, slot, (addresses) => {
-      const mine = this.#streams.filter((stream) => stream.url === url).length;
-      for (let next = mine; next < Math.min(addresses, streamsPerName); next++) this.#open(url, next);
-    });
-    this.#streams.push(connection);
-    connection.start();
-  }
+/** The other streams of this agent, as one of them sees them. */
+export interface Siblings {
+  /** The name in its URL stands for so many addresses. */
+  resolved(stream: Connection, addresses: number): void;
+  /** Another stream that is open to this controller. */
+  reaching(controller: string, except: Connection): Connection | undefined;
+  closed(stream: Connection): void;
 }
 
-class Connection implements Stream {
+export class Connection implements Stream {
   readonly url: string;
-  state: 'connecting' | 'open' | 'refused' = 'connecting';
+  state: Stream['state'] = 'connecting';
   reason = 'not connected yet';
+  /** What tells the controller that has welcomed this stream from others; undefined without one. */
+  controller: string | undefined;
   readonly #parts: LinkParts;
   readonly #slot: number;
-  readonly #onResolved: (addresses: number) => void;
+  readonly #siblings: Siblings;
+  /** The stream whose end this one waits for: both reach one controller, which keeps one a node. */
+  #waitsFor: Connection | undefined;
   #socket: WebSocket | undefined;
   #retry: NodeJS.Timeout | undefined;
   #beat: NodeJS.Timeout | undefined;
@@ -78,18 +58,26 @@ class Connection implements Stream {
   #isProven = false;
   #ended = false;
 
-  constructor(parts: LinkParts, url: string, slot: number, onResolved: (addresses: number) => void) {
+  constructor(parts: LinkParts, url: string, slot: number, siblings: Siblings) {
     this.#parts = parts;
     this.url = url;
     this.#slot = slot;
-    this.#onResolved = onResolved;
+    this.#siblings = siblings;
     this.#lostAtMs = parts.now();
   }
 
   start(): void {
-    this.#connect().catch((error: unknown) =>
-      this.#closed(error instanceof Error ? error.message : String(error)),
+    this.#connect().catch((error: NodeJS.ErrnoException) =>
+      this.#closed(`${error.message}; ${adviceForError(error)}`),
     );
+  }
+
+  /** Another stream has ended, which this one may have waited for. */
+  wake(ended: Connection): void {
+    if (this.#waitsFor !== ended) return;
+    this.#waitsFor = undefined;
+    this.state = 'connecting';
+    this.#retry = setTimeout(() => this.start(), Math.random() * quickMs);
   }
 
   send(message: AgentMessage): void {
@@ -116,7 +104,7 @@ class Connection implements Stream {
     const url = new URL(this.url);
     const host = url.hostname.replace(/^\[|\]$/g, '');
     const addresses = await lookup(host, { all: true });
-    this.#onResolved(addresses.length);
+    this.#siblings.resolved(this, addresses.length);
     const chosen = addresses[this.#slot % addresses.length] ?? { address: host, family: 4 };
     const credential = await token();
     if (this.#ended) return;
@@ -138,40 +126,34 @@ class Connection implements Stream {
 
   #listen(socket: WebSocket): void {
     let failure = '';
-    let advice = 'check --controller, and that a controller listens there';
     socket.on('upgrade', ({ headers }) => {
       const spoken = headers['sec-websocket-protocol'];
       if (spoken === subprotocol) return;
-      failure = `the server speaks ${spoken ?? 'no subprotocol'}, not ${subprotocol}`;
-      advice = remedy;
+      failure = `the server speaks ${spoken ?? 'no subprotocol'}, not ${subprotocol}; ${upgrade}`;
     });
-    socket.on('open', () => {
-      advice = '';
-      this.#opened(socket);
-    });
+    socket.on('open', () => this.#opened(socket));
     socket.on('message', (data, isBinary) => this.#receive(socket, data.toString(), isBinary));
-    socket.on('unexpected-response', (_request, { statusCode }) => {
-      failure = `the controller answered ${statusCode}`;
-      advice = statusCode === 401 ? 'check the token in --token-file' : '';
-      socket.terminate();
+    socket.on('unexpected-response', (_request, response) => {
+      readAnswer(response, (words) => {
+        failure = words;
+        socket.terminate();
+      });
     });
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      failure ||= error.message;
+      failure ||= `${error.message}; ${adviceForError(error)}`;
       // A frame that ws itself does not take: too long, no UTF-8, or no frame at all. It has closed by then.
-      if (error.code?.startsWith('WS_ERR_')) this.#note(`${error.message}; ${remedy}`);
+      if (error.code?.startsWith('WS_ERR_')) this.#note(`${error.message}; ${upgrade}`);
     });
     socket.on('close', (code, reason) => {
-      const what =
-        failure || reason.toString() || (code === 1006 ? 'cut off, or silent' : `closed with ${code}`);
-      this.#closed(advice === '' ? what : `${what}; ${advice}`);
+      const said = reason.toString();
+      const isReplaced = code === 1008 && said.startsWith(replacedReason);
+      const what = code === 1006 ? 'cut off, or silent' : `closed with ${code}`;
+      this.#closed(failure || said || what, isReplaced);
     });
   }
 
   #opened(socket: WebSocket): void {
-    if (this.state !== 'refused') {
-      this.state = 'open';
-      this.reason = '';
-    }
+    if (this.state !== 'refused') [this.state, this.reason] = ['open', ''];
     this.#isWelcomed = false;
     this.#openedAtMs = this.#parts.now();
     this.#heardAtMs = this.#openedAtMs;
@@ -185,17 +167,22 @@ class Connection implements Stream {
     if (socket.readyState !== WebSocket.OPEN) return;
     this.#heardAtMs = this.#parts.now();
     if (isBinary) {
-      this.#refuse(socket, 1003, `a binary frame, where text is spoken; ${remedy}`);
+      this.#refuse(socket, 1003, `a binary frame, where text is spoken; ${upgrade}`);
       return;
     }
     try {
       const message = parseControllerMessage(frame);
       this.#parts.onMessage(this, message);
-      if (message.type === 'welcome') this.#isWelcomed = true;
+      if (message.type === 'welcome') this.#welcomed(message);
       else if (this.#isWelcomed && socket.readyState === WebSocket.OPEN) this.#prove(message.type);
     } catch (error) {
-      this.#refuse(socket, 1008, `${(error as Error).message}; ${remedy}`);
+      this.#refuse(socket, 1008, `${(error as Error).message}; ${upgrade}`);
     }
+  }
+
+  #welcomed({ cluster, generation, ruling }: Welcome): void {
+    this.#isWelcomed = true;
+    this.controller = `${cluster} ${generation} ${ruling}`;
   }
 
   /** A page or a delta may be the first half of what is then refused. */
@@ -232,19 +219,30 @@ class Connection implements Stream {
     else this.send({ type: 'tick' });
   }
 
-  #closed(reason: string): void {
+  #closed(reason: string, isReplaced = false): void {
     if (this.#ended) return;
     clearInterval(this.#beat);
     if (this.#isProven) this.#lostAtMs = this.#parts.now();
-    if (!this.#isRefused) {
-      this.state = 'connecting';
-      this.reason = reason;
-    }
+    if (!this.#isRefused) [this.state, this.reason] = ['connecting', reason];
     this.#isRefused = false;
     this.#isProven = false;
     this.#socket = undefined;
+    const { controller } = this;
+    this.controller = undefined;
     this.#parts.onClose(this);
+    this.#siblings.closed(this);
     const most = this.#parts.now() - this.#lostAtMs < quickForMs ? quickMs : slowMs;
-    this.#retry = setTimeout(() => this.start(), Math.random() * most);
+    this.#retry = setTimeout(() => this.#again(isReplaced ? controller : undefined), Math.random() * most);
+  }
+
+  /** Two streams of ours to one controller would end each other for ever. */
+  #again(replacedAt: string | undefined): void {
+    const other = replacedAt === undefined ? undefined : this.#siblings.reaching(replacedAt, this);
+    this.#waitsFor = other;
+    if (other === undefined) this.start();
+    else {
+      this.state = 'dormant';
+      this.reason = `reaches the controller of ${other.url}; takes over when that stream ends`;
+    }
   }
 }

@@ -1,15 +1,15 @@
-// A stream to a controller as the rooms of the agent see it, and what link.ts needs to make them.
+// A stream to a controller as the rooms of the agent see it, and what links.ts needs to make them.
 
 import type { Log } from '../process/log.ts';
 import type { AgentMessage, ControllerMessage, Hello } from '../protocol/messages.ts';
 
 /**
  * One stream, or the attempt at one; `state` and `reason` are for `status`. A refusal stands there until the
- * controller is found to speak as it should.
+ * controller is found to speak as it should. A dormant one reaches a controller to which another is open.
  */
 export interface Stream {
   readonly url: string;
-  readonly state: 'connecting' | 'open' | 'refused';
+  readonly state: 'connecting' | 'open' | 'refused' | 'dormant';
   readonly reason: string;
   send(message: AgentMessage): void;
   /** Closes with a reason that both sides can read; another attempt follows. */

@@ -1,7 +1,7 @@
 // What each message of an agent means: from a parsed frame to the state of the controller. hub.ts calls this,
 // and closes the connection where it is told why.
 
-import type { AgentMessage, Hello } from '../protocol/messages.ts';
+import { type AgentMessage, type Hello, replacedReason } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import { type Controller, raisePauseMs } from './controller.ts';
 import { type Node, refusalKey } from './nodes.ts';
@@ -68,7 +68,7 @@ export class Sessions {
     const former = node.stream;
     if (former !== null) {
       this.#disconnect(node);
-      former.wire.close(policyViolation, `another connection said hello as ${node.name}`);
+      former.wire.close(policyViolation, `${replacedReason} as ${node.name}`);
     }
     const stream = new AgentStream(wire, controller.rules, node.placements);
     node.connect(hello, stream);

@@ -46,6 +46,10 @@ export class Peer {
     this.#socket?.send(JSON.stringify(frame));
   }
 
+  close(code: number, reason: string): void {
+    this.#socket?.close(code, reason);
+  }
+
   welcome(): void {
     const { generation, ruling } = this;
     this.say({ type: 'welcome', version: '0', features: [], cluster: 'c', generation, ruling });

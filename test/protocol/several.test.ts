@@ -3,55 +3,11 @@
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { lookup } from 'node:dns/promises';
-import { type TestContext, test } from 'node:test';
-import { pino } from 'pino';
-import { Link } from '../../src/agent/link.ts';
-import type { Loop } from '../../src/agent/loop.ts';
-import type { Change } from '../../src/agent/received.ts';
-import { Session } from '../../src/agent/session.ts';
-import { Peer, sha } from './peer.ts';
+import { test } from 'node:test';
+import { agentOf, until } from './agent-side.ts';
+import { Peer } from './peer.ts';
 
 const limit = { timeout: 60_000 };
-
-interface TestedAgent {
-  readonly session: Session;
-  readonly link: Link;
-  readonly port: () => number | undefined;
-  readonly ack: (seq: number) => void;
-}
-
-function agentOf(t: TestContext, urls: readonly string[], acksAtOnce = true): TestedAgent {
-  const ack = (seq: number) => session.send({ type: 'ack', table: 'rules', seq, commitUs: 1 });
-  const receive = ({ table, seq }: Change) => {
-    if (acksAtOnce && table === 'rules') ack(seq);
-  };
-  const session: Session = new Session(
-    {
-      ...{ node: 'n1', version: '0', firewall: 'nftables', allow: [], hash: sha },
-      ...{ onLink: () => [], held: () => [], prepare: () => undefined, now: () => performance.now() },
-      loop: { receive, synced: () => undefined } as unknown as Loop,
-      onIdentity: () => undefined,
-      onRuler: () => undefined,
-      onChange: () => undefined,
-    },
-    { cluster: null, generation: 0 },
-  );
-  const link = new Link({
-    ...{ urls, tls: {}, token: async () => undefined, log: pino({ level: 'silent' }) },
-    hello: () => session.hello(),
-    onMessage: (stream, message) => session.onMessage(stream, message),
-    onClose: (stream) => session.onClose(stream),
-    now: () => performance.now(),
-  });
-  t.after(() => link[Symbol.dispose]());
-  link.start();
-  const port = () => [...session.rules.resources.values()][0]?.ports[0]?.port;
-  return { session, link, port, ack };
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
-}
 
 test('the ruling controller is obeyed, and a standby hears hello and ticks alone', limit, async (t) => {
   const [ruling, standby] = [await Peer.listen(t, 4), await Peer.listen(t, 4, false)];
@@ -138,7 +94,7 @@ test(
 
 test('what was received on another stream is not acknowledged on this one', limit, async (t) => {
   const [former, next] = [await Peer.listen(t, 4), await Peer.listen(t, 4, false)];
-  const agent = agentOf(t, [former.url, next.url], false);
+  const agent = agentOf(t, [former.url, next.url], { acksAtOnce: false });
   await until(() => former.heard.length > 0 && next.heard.length > 0);
   former.state(80);
   await until(() => agent.port() === 80);

@@ -1,0 +1,103 @@
+// What an agent says of a controller that it cannot reach: the other side's own words, and what to do.
+import { equal, match } from 'node:assert/strict';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { type Refusal, refuse } from '../../src/controller/refuse.ts';
+import { certificate, noCertificates } from '../certificates.ts';
+import { folder, runningController, service, type TestController } from '../controller/fixture.ts';
+import { type AgentSide, agentOf, until } from '../protocol/agent-side.ts';
+
+const limit = { timeout: 60_000 };
+const tlsLimit = { ...limit, skip: noCertificates };
+
+/** The reason of a stream that was not let in. */
+async function reasonAt(t: TestContext, url: string, side: AgentSide = {}): Promise<string> {
+  const { link } = agentOf(t, [url], side);
+  const reason = () => link.streams[0]?.reason ?? '';
+  await until(() => !['not connected yet', ''].includes(reason()));
+  return reason();
+}
+
+/** A server that answers an upgrade by this alone. */
+async function answering(t: TestContext, answer: Refusal | string): Promise<string> {
+  const server = createServer().on('upgrade', (_request, socket) => {
+    if (typeof answer === 'string') socket.end(answer);
+    else refuse(socket, answer);
+  });
+  t.after(() => server.close());
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return `ws://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+for (const [status, reason, advice] of [
+  [403, 'no web page opens a stream', /^speak to the controller itself/],
+  [404, 'the stream is at /agent', /^give --controller as ws\[s\]:/],
+  [503, 'the Services have not been read whole yet', /^it is tried again by itself/],
+  [418, 'short and stout', /^check that --controller names a controller/],
+] as const) {
+  test(`an answer of ${status} is told in the controller's words`, limit, async (t) => {
+    const said = await reasonAt(t, await answering(t, { status, reason }));
+    const [words, next] = said.split('; ');
+    equal(words, `the controller answered ${status}: ${reason}`);
+    match(next ?? '', advice);
+  });
+}
+
+test('a controller that knows no such credential says which one it wants', limit, async (t) => {
+  const tokens = join(folder(t), 'tokens');
+  writeFileSync(tokens, 'n1 secret\n');
+  const { url } = await runningController(t, { argv: ['--token-file', tokens] });
+  const said = await reasonAt(t, url.replace('http', 'ws'));
+  match(
+    said,
+    /^the controller answered 401: a client certificate or .* of a node is needed; let --token-file/,
+  );
+});
+
+test('a page for browsers is not told, and what never ends is not waited for', limit, async (t) => {
+  const head = 'HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\n';
+  const page = await reasonAt(t, await answering(t, `${head}\r\n<html>`));
+  match(page, /^the controller answered 502; check that/);
+  const text = 'HTTP/1.1 503 No\r\nContent-Type: text/plain\r\nContent-Length: 99\r\n\r\n';
+  const server = createServer().on('upgrade', (_request, socket) =>
+    socket.write(`${text}\u001b[31mred\nand`),
+  );
+  t.after(() => server.closeAllConnections());
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const never = await reasonAt(t, `ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  server.close();
+  match(never, /^the controller answered 503: \[31mred; it is tried again/);
+});
+
+test('a name that does not resolve, and a port that nobody listens on, are said so', limit, async (t) => {
+  match(await reasonAt(t, 'ws://no.such.invalid:9470'), /no\.such\.invalid; check the name in --controller/);
+  match(await reasonAt(t, 'ws://127.0.0.1:1'), /ECONNREFUSED.*; check --controller, and that a controller/);
+});
+
+async function withTls(t: TestContext, ...names: readonly string[]) {
+  const made = certificate(folder(t), names);
+  const argv = ['--tls-cert', made.certFile, '--tls-key', made.keyFile];
+  const running: TestController = await runningController(t, { files: { 'a.yaml': service('web') }, argv });
+  return { ...made, url: running.url.replace('https', 'wss') };
+}
+
+test('an unknown CA, another name and a port without TLS are told apart', tlsLimit, async (t) => {
+  const { url, pem } = await withTls(t, 'DNS:elsewhere');
+  match(await reasonAt(t, url), /; give the CA that signed the certificate .* as --ca-file$/);
+  const other = await reasonAt(t, url, { tls: { ca: pem } });
+  match(other, /; name the controller in --controller by a name that is in its certificate$/);
+  const mixed = /; check --controller: wss:\/\/ is for a controller with TLS, ws:\/\/ for one without$/;
+  match(await reasonAt(t, url.replace('wss', 'ws')), mixed);
+  const plain = await runningController(t);
+  match(await reasonAt(t, plain.url.replace('http', 'wss')), mixed);
+});
+
+test('with its CA and its name a controller with TLS is spoken to', tlsLimit, async (t) => {
+  const { url, pem } = await withTls(t, 'DNS:localhost', 'IP:127.0.0.1');
+  const { link } = agentOf(t, [url], { tls: { ca: pem } });
+  await until(() => link.streams[0]?.state === 'open');
+});

@@ -1,0 +1,60 @@
+// The agent's side of the stream without a kernel behind it: link and session are the agent's own.
+
+import type { TestContext } from 'node:test';
+import { pino } from 'pino';
+import { Links } from '../../src/agent/links.ts';
+import type { Loop } from '../../src/agent/loop.ts';
+import type { Change } from '../../src/agent/received.ts';
+import { Session } from '../../src/agent/session.ts';
+import type { LinkParts } from '../../src/agent/stream.ts';
+import { sha } from './peer.ts';
+
+export interface TestedAgent {
+  readonly session: Session;
+  readonly link: Links;
+  readonly port: () => number | undefined;
+  readonly ack: (seq: number) => void;
+}
+
+export interface AgentSide {
+  readonly acksAtOnce?: boolean;
+  readonly tls?: LinkParts['tls'];
+}
+
+export function agentOf(
+  t: TestContext,
+  urls: readonly string[],
+  { acksAtOnce = true, tls = {} }: AgentSide = {},
+): TestedAgent {
+  const ack = (seq: number) => session.send({ type: 'ack', table: 'rules', seq, commitUs: 1 });
+  const receive = ({ table, seq }: Change) => {
+    if (acksAtOnce && table === 'rules') ack(seq);
+  };
+  const session: Session = new Session(
+    {
+      ...{ node: 'n1', version: '0', firewall: 'nftables', allow: [], hash: sha },
+      ...{ onLink: () => [], held: () => [], prepare: () => undefined, now: () => performance.now() },
+      loop: { receive, synced: () => undefined } as unknown as Loop,
+      onIdentity: () => undefined,
+      onRuler: () => undefined,
+      onChange: () => undefined,
+    },
+    { cluster: null, generation: 0 },
+  );
+  const link = new Links({
+    ...{ urls, tls, token: async () => undefined, log: pino({ level: 'silent' }) },
+    hello: () => session.hello(),
+    onMessage: (stream, message) => session.onMessage(stream, message),
+    onClose: (stream) => session.onClose(stream),
+    now: () => performance.now(),
+  });
+  t.after(() => link[Symbol.dispose]());
+  link.start();
+  const port = () => [...session.rules.resources.values()][0]?.ports[0]?.port;
+  return { session, link, port, ack };
+}
+
+/** The runner ends a test that waits for ever. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
