@@ -68,9 +68,10 @@ export function nextStep(seen: SeenLease | null, self: LeaseSelf, nowMs: number)
   }
   const { record, sinceMs } = seen;
   if (generation !== null) {
-    const isOurs = record.holder === self.identity && record.generation <= generation;
-    const isFree = record.holder === '' && record.generation <= generation;
-    return isOurs || isFree ? { kind: 'renew', generation } : { kind: 'deposed' };
+    // Whoever rules after us does so by a higher generation: one below ours came back with a backup of etcd.
+    const isOlder = record.generation < generation;
+    const isOurs = record.generation === generation && ['', self.identity].includes(record.holder);
+    return isOlder || isOurs ? { kind: 'renew', generation } : { kind: 'deposed' };
   }
   // A process that died under our name will not renew it; each process rules by a generation of its own.
   const isFree = record.holder === '' || record.holder === self.identity;

@@ -37,6 +37,8 @@ const watchLeastS = 300;
 const silenceMs = 90_000;
 /** A watch that lived this long was a good one, whatever ended it. */
 const goodWatchMs = 1000;
+/** After as many requests without an answer, a server that comes back may be one of an older backup. */
+const absentRequests = 4;
 
 interface Held<Value> {
   readonly version: string;
@@ -51,6 +53,8 @@ export class ListWatch<Value> {
   #isComplete = false;
   #problem: string | null = null;
   #failures = 0;
+  /** Requests in a row that nobody answered. */
+  #unanswered = 0;
   #lists = 0;
   /** Ends the list, the stream or the wait that is under way. */
   #turn = new AbortController();
@@ -156,6 +160,7 @@ export class ListWatch<Value> {
     const startedMs = performance.now();
     const silence = new AbortController();
     const body = await client.open({ path, signal: AbortSignal.any([turn, silence.signal]) });
+    this.#unanswered = 0;
     if (this.#problem !== null) {
       this.#problem = null;
       this.#input.onState();
@@ -218,10 +223,12 @@ export class ListWatch<Value> {
   /** Says what is wrong, and waits: as long as the server asks for, else longer with each failure. */
   async #failed(error: Error, turn: AbortSignal): Promise<void> {
     this.#failures++;
-    const isExpired = error instanceof ApiError && error.code === 410;
-    // What is held may have gaps now; the server has forgotten what we missed.
-    if (isExpired) this.#version = null;
-    else this.#complain(error);
+    const code = error instanceof ApiError ? error.code : null;
+    this.#unanswered = code === null ? this.#unanswered + 1 : 0;
+    // 410: the server has forgotten what we missed. 504: it has not come as far as we have, which is what one
+    // says that was restored from a backup. What is held may have gaps then.
+    if (code === 410 || code === 504 || this.#unanswered >= absentRequests) this.#version = null;
+    if (code !== 410) this.#complain(error);
     const asked = error instanceof ApiError ? error.retryAfterMs : null;
     const waitMs = asked ?? backoffMs(this.#failures, this.#input.random());
     await sleep(waitMs, undefined, { signal: turn }).catch(() => undefined);

@@ -44,6 +44,12 @@ test('a holder goes on while the Lease is its own, and is deposed by any other g
   deepEqual(nextStep(seen({ holder: '', generation: 8 }), holder, 0), { kind: 'deposed' });
 });
 
+test('a holder goes on where an older Lease has come back with a backup, whoever held it', () => {
+  const holder = { ...self, generation: 7 };
+  deepEqual(nextStep(seen({ generation: 6 }), holder, 0), { kind: 'renew', generation: 7 });
+  deepEqual(nextStep(seen({ generation: 6, holder: '' }), holder, 0), { kind: 'renew', generation: 7 });
+});
+
 test('whoever takes the Lease rules by a generation above every one before', () => {
   const identities = fc.constantFrom('c1', 'c2', 'c3');
   const moves = fc.array(fc.record({ identity: identities, restarts: fc.boolean(), waitMs: fc.nat(9000) }));

@@ -156,6 +156,23 @@ test('streams that are reset, ended, and full of nonsense lose no event', async 
   equal(all.watch.lists, 1, 'every stream went on from where the one before was');
 });
 
+test('a server that was away is listed anew: it may have come back with an older backup', async (t) => {
+  const all = await watched(t);
+  await until(() => all.api.watches === 1);
+  const before = all.api.requests.length;
+  all.api.fault = (_, response) => {
+    response.socket?.resetAndDestroy();
+    return 'done';
+  };
+  all.api.cut('reset');
+  await until(() => all.api.requests.length > before + 3);
+  // No event will ever tell of this one.
+  all.api.objects.delete('a');
+  all.api.fault = () => 'go on';
+  await converged(all);
+  equal(all.watch.lists, 2);
+});
+
 test('a server that asks for time is given it', async (t) => {
   const all = await watched(t);
   const atMs: number[] = [];

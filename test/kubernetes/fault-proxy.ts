@@ -1,0 +1,100 @@
+// Between a controller and a real API server: hands requests on, unless a test wants something to go wrong.
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { type Agent, request } from 'node:https';
+import { stay } from '../kernel/traffic.ts';
+import type { Cluster } from './cluster.ts';
+import type { Place } from './relay.ts';
+
+/** What becomes of a request instead of an answer. */
+export type Fault =
+  | { readonly kind: 'reset' }
+  | { readonly kind: 'answer'; readonly status: number; readonly headers?: Readonly<Record<string, string>> }
+  /** The answer, but the connection is cut in the middle of it. */
+  | { readonly kind: 'cut'; readonly afterBytes: number };
+
+export const reset: Fault = { kind: 'reset' };
+
+export function answer(status: number, headers: Readonly<Record<string, string>> = {}): Fault {
+  return { kind: 'answer', status, headers };
+}
+
+export interface Asked {
+  readonly method: string;
+  /** With its query. */
+  readonly path: string;
+}
+
+export class FaultProxy implements Disposable {
+  /** Asked of each request; null hands it on. */
+  fault: (asked: Asked) => Fault | null = () => null;
+  /** The path that is asked for instead. */
+  rewrite: (path: string) => string = (path) => path;
+  /** What was answered, as far as it may be of interest: the beginnings of pieces. */
+  said = '';
+  readonly #agent: Agent;
+  readonly #server: Server;
+  readonly #cluster: Cluster;
+
+  private constructor(cluster: Cluster) {
+    this.#cluster = cluster;
+    this.#agent = cluster.newAgent();
+    this.#server = createServer((incoming, answer) => this.#handle(incoming, answer));
+    this.#server.keepAliveTimeout = 0;
+  }
+
+  static async open(at: Place, cluster: Cluster): Promise<FaultProxy> {
+    const proxy = new FaultProxy(cluster);
+    await stay(at.where, async () => {
+      proxy.#server.listen(at.port, at.host);
+      await once(proxy.#server, 'listening');
+    });
+    return proxy;
+  }
+
+  /** Ends everything that is under way, streams above all. */
+  reset(): void {
+    this.#server.closeAllConnections();
+  }
+
+  [Symbol.dispose](): void {
+    this.reset();
+    this.#server.close();
+    this.#agent.destroy();
+  }
+
+  #handle(incoming: IncomingMessage, answer: ServerResponse): void {
+    const asked = { method: incoming.method ?? '', path: incoming.url ?? '' };
+    const fault = this.fault(asked);
+    if (fault?.kind === 'reset') answer.socket?.resetAndDestroy();
+    else if (fault?.kind === 'answer') {
+      const { status: code, headers = {} } = fault;
+      answer.writeHead(code, { 'content-type': 'application/json', ...headers });
+      answer.end(JSON.stringify({ kind: 'Status', code, message: `made to say ${code}` }));
+    } else this.#forward(incoming, answer, fault?.afterBytes ?? Number.POSITIVE_INFINITY);
+  }
+
+  #forward(incoming: IncomingMessage, answer: ServerResponse, mostBytes: number): void {
+    const { method, headers } = incoming;
+    const { host, port } = new URL(this.#cluster.url);
+    const path = this.rewrite(incoming.url ?? '');
+    const sent = request({ host: host.split(':')[0], port, method, path, headers, agent: this.#agent });
+    const drop = (): void => void answer.socket?.resetAndDestroy();
+    answer.once('close', () => sent.destroy());
+    sent.once('error', drop);
+    sent.once('response', (response: IncomingMessage) => {
+      answer.writeHead(response.statusCode ?? 500, response.headers);
+      answer.flushHeaders();
+      let left = mostBytes;
+      response.on('data', (part: Buffer) => {
+        left -= part.length;
+        this.said += part.toString('latin1', 0, 500);
+        answer.write(left < 0 ? part.subarray(0, part.length + left) : part);
+        if (left < 0) setTimeout(drop, 20);
+      });
+      response.once('end', () => answer.end());
+      response.once('error', drop);
+    });
+    incoming.pipe(sent);
+  }
+}
