@@ -115,7 +115,11 @@ export class Session {
   onClose(stream: Stream): void {
     this.#streams.delete(stream);
     this.#standbys.delete(stream);
-    if (this.#ruler === stream) this.#ruler = undefined;
+    if (this.#ruler !== stream) return;
+    this.#ruler = undefined;
+    // Others that rule were passed over: a new hello tells them of the generation that they must be above.
+    for (const other of this.#streams.difference(this.#standbys))
+      other.refuse('the controller that was obeyed is gone: hello anew');
   }
 
   /** Throws FrameError for what a controller must not say; the stream is then closed with its message. */

@@ -15,6 +15,13 @@ function rootSignal(): AbortSignal {
   return root.signal;
 }
 
+/** Says `reload` at each SIGHUP: what can change without a restart is to be read again. */
+function hangUps(): EventTarget {
+  const reloads = new EventTarget();
+  process.on('SIGHUP', () => reloads.dispatchEvent(new Event('reload')));
+  return reloads;
+}
+
 async function run(): Promise<number> {
   const [verb = '', ...argv] = process.argv.slice(2);
   const { env } = process;
@@ -22,7 +29,11 @@ async function run(): Promise<number> {
     case 'agent':
       return await (await import('../agent/main.ts')).runAgent(argv, env, rootSignal());
     case 'controller':
-      return await (await import('../controller/main.ts')).runController(argv, env, rootSignal());
+      return await (await import('../controller/main.ts')).runController(argv, {
+        env,
+        signal: rootSignal(),
+        reloads: hangUps(),
+      });
     case 'demo':
       // A terminal that is closed ends the demo as Ctrl-C does.
       process.on('SIGHUP', () => process.kill(process.pid, 'SIGTERM'));

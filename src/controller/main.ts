@@ -15,14 +15,21 @@ import { startController } from './run.ts';
 const about = `Reads Services from manifests, gives each a VIP from a pool, places each VIP on a node, and
 streams the result to the agents.`;
 
+/** What the process has that runs a controller. */
+export interface ControllerProcess {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly signal: AbortSignal;
+  /** Says `reload` when the config file and the Services are to be read again, changed or not. */
+  readonly reloads: EventTarget;
+}
+
 /**
  * Runs a controller until the signal is aborted. Resolves to the exit code: 0 after a stop, 1 if it cannot
  * start here, 2 for wrong usage; the reason is on stderr.
  */
 export async function runController(
   argv: readonly string[],
-  env: Readonly<Record<string, string | undefined>>,
-  signal: AbortSignal,
+  { env, signal, reloads }: ControllerProcess,
 ): Promise<number> {
   try {
     const input = { argv, env };
@@ -53,8 +60,9 @@ export async function runController(
           onError(error as Error);
         }
       };
-      watchConfig({ path: configPath, specs, input, onChange, onError, signal });
+      watchConfig({ path: configPath, specs, input, reloads, onChange, onError, signal });
     }
+    reloads.addEventListener('reload', () => void running.readAgain(), { signal });
     await running.done;
     return 0;
   } catch (error) {

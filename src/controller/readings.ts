@@ -101,6 +101,11 @@ export class Readings {
     else this.#first(this.#isComplete);
   }
 
+  /** Reads the source once more, changed or not. */
+  readAgain(): Promise<void> {
+    return this.#input.readAgain();
+  }
+
   dispose(): void {
     clearTimeout(this.#timer);
   }

@@ -55,6 +55,8 @@ export interface Running {
   readonly status: () => Status;
   /** Takes over what can change without a restart: pools and the guard against mass removal. */
   readonly follow: (config: ControllerConfig) => void;
+  /** Reads the source again, changed or not. */
+  readonly readAgain: () => Promise<void>;
   /**
    * Resolves when everything is closed and written, after the signal was aborted. Rejects, likewise closed,
    * with DeposedError if another process rules.
@@ -108,7 +110,11 @@ export async function startController(config: ControllerConfig, given: RunInput)
     pools = changed.pools;
     core.readings.usePools(pools);
   };
-  return { url, controller, status, done, follow };
+  const readAgain = async () => {
+    await core.readings.readAgain();
+    log.info('sourceRead');
+  };
+  return { url, controller, status, done, follow, readAgain };
 }
 
 function makeCore(config: ControllerConfig, input: CoreInput): Promise<Core> | Core {

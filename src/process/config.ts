@@ -7,6 +7,8 @@ export interface WatchedConfig<Specs extends readonly OptionSpec[]> {
   readonly path: string;
   readonly specs: Specs;
   readonly input: OptionInput;
+  /** Says `reload` when the file is to be read again, changed or not. */
+  readonly reloads: EventTarget;
   readonly onChange: (values: OptionValues<Specs>) => void;
   /** A file that cannot be read any more: the values in force stay. */
   readonly onError: (error: Error) => void;
@@ -18,10 +20,11 @@ export interface WatchedConfig<Specs extends readonly OptionSpec[]> {
  * changed.
  */
 export function watchConfig<const Specs extends readonly OptionSpec[]>(watched: WatchedConfig<Specs>): void {
-  const { path, specs, input, onChange, onError, signal } = watched;
+  const { path, specs, input, reloads, onChange, onError, signal } = watched;
   const failed = (error: unknown) => onError(error instanceof Error ? error : new Error(String(error)));
   const read = () => {
     readOptions(specs, input).then(({ values }) => onChange(values), failed);
   };
   watchFile({ path, onChange: read, onError, signal });
+  reloads.addEventListener('reload', read, { signal });
 }

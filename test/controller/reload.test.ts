@@ -1,0 +1,68 @@
+// SIGHUP, to a real process: what can change without a restart is read again.
+
+import { deepEqual, equal } from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { folder, service } from './fixture.ts';
+
+const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const limit = { timeout: 60_000 };
+
+interface Line {
+  readonly event: string;
+  readonly url?: string;
+  readonly reason?: string;
+}
+
+/** A controller's process and its log, line by line. */
+function startProcess(
+  t: TestContext,
+  argv: readonly string[],
+): { child: ChildProcess; next: (...events: string[]) => Promise<Line> } {
+  const child = spawn(process.execPath, [program, 'controller', ...argv], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => child.kill('SIGKILL'));
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const next = async (...events: string[]): Promise<Line> => {
+    for (;;) {
+      const { value, done } = await lines.next();
+      if (done === true) throw new Error(`the controller ended before it said ${events.join(' or ')}`);
+      const line = JSON.parse(String(value)) as Line;
+      if (events.includes(line.event)) return line;
+    }
+  };
+  return { child, next };
+}
+
+test('SIGHUP reads the config file and the Services again, and ends nothing', limit, async (t) => {
+  const [services, state] = [folder(t), folder(t)];
+  const config = join(folder(t), 'config.yaml');
+  writeFileSync(join(services, 'a.yaml'), service('web'));
+  writeFileSync(config, 'pool: p=10.77.0.100\n');
+  const where = ['--services', services, '--state', state, '--listen', '127.0.0.1:0', '--config', config];
+  const { child, next } = startProcess(t, where);
+  const { url } = await next('listening');
+  await next('synced');
+  child.kill('SIGHUP');
+  const read = [
+    (await next('configRead', 'sourceRead')).event,
+    (await next('configRead', 'sourceRead')).event,
+  ];
+  deepEqual(read.toSorted(), ['configRead', 'sourceRead']);
+  writeFileSync(config, 'pool: nothing\n');
+  child.kill('SIGHUP');
+  equal((await next('configRefused')).reason?.startsWith('--pool nothing: expected NAME=RANGE'), true);
+  const status = (await (await fetch(`${url}/api/v1/status`)).json()) as { vips: { address: string }[] };
+  deepEqual(
+    status.vips.map(({ address }) => address),
+    ['10.77.0.100'],
+  );
+  child.kill('SIGTERM');
+  deepEqual(await once(child, 'exit'), [0, null]);
+});
