@@ -7,15 +7,9 @@ import type { AgentMessage, ControllerMessage, Welcome } from '../protocol/messa
 import { frameLimitBytes, heartbeatMs, replacedReason, subprotocol } from '../protocol/messages.ts';
 import { parseControllerMessage } from '../protocol/parse.ts';
 import { adviceForError, readAnswer, upgrade } from './advice.ts';
+import { longestPauseMs, quickMs } from './reconnect.ts';
 import type { LinkParts, Stream } from './stream.ts';
 
-/**
- * Backing off: the first ten seconds quickly, then slowly; always with full jitter, so that a fleet spreads
- * out.
- */
-const quickMs = 500;
-const quickForMs = 10_000;
-const slowMs = 5000;
 /** For the upgrade, and again for the welcome behind it. */
 const handshakeMs = 5000;
 /** A peer that does not answer a close frame is cut off after this. */
@@ -56,6 +50,8 @@ export class Connection implements Stream {
   #isRefused = false;
   /** This connection has said what only a controller says, and nothing else. */
   #isProven = false;
+  /** Frames in a row that had to be refused, since a table was whole. */
+  #faults = 0;
   #ended = false;
 
   constructor(parts: LinkParts, url: string, slot: number, siblings: Siblings) {
@@ -176,6 +172,7 @@ export class Connection implements Stream {
       if (message.type === 'welcome') this.#welcomed(message);
       else if (this.#isWelcomed && socket.readyState === WebSocket.OPEN) this.#prove(message.type);
     } catch (error) {
+      this.#faults++;
       this.#refuse(socket, 1008, `${(error as Error).message}; ${upgrade}`);
     }
   }
@@ -188,6 +185,7 @@ export class Connection implements Stream {
   /** A page or a delta may be the first half of what is then refused. */
   #prove(type: ControllerMessage['type']): void {
     if (type !== 'tick' && type !== 'synced') return;
+    if (type === 'synced') this.#faults = 0;
     this.#isProven = true;
     this.state = 'open';
     this.reason = '';
@@ -231,7 +229,8 @@ export class Connection implements Stream {
     this.controller = undefined;
     this.#parts.onClose(this);
     this.#siblings.closed(this);
-    const most = this.#parts.now() - this.#lostAtMs < quickForMs ? quickMs : slowMs;
+    const lostForMs = this.#parts.now() - this.#lostAtMs;
+    const most = longestPauseMs({ lostForMs, faults: this.#faults });
     this.#retry = setTimeout(() => this.#again(isReplaced ? controller : undefined), Math.random() * most);
   }
 

@@ -2,7 +2,16 @@
 // compared.
 
 import { canonicalJson, Digests, type Hash } from '../protocol/digest.ts';
-import type { DeltaMessage, Page, Synced, TableDigest, TableName, Tables } from '../protocol/messages.ts';
+import {
+  type DeltaMessage,
+  type Page,
+  type Synced,
+  stagedLimit,
+  type TableDigest,
+  type TableName,
+  type Tables,
+} from '../protocol/messages.ts';
+import { FrameError } from '../protocol/shape.ts';
 import type { Address } from '../state/address.ts';
 
 /** What a frame changed in a table, for the loop; `seq` is what to acknowledge once it is in the kernel. */
@@ -32,6 +41,7 @@ export class ReceivedTable<Name extends TableName> {
   /** Buckets that pages have begun to replace, and what they hold so far. */
   readonly #buckets = new Set<number>();
   #staged = new Map<Address, Tables[Name]>();
+  #stagedItems = 0;
 
   constructor(name: Name, hash: Hash) {
     this.name = name;
@@ -57,7 +67,16 @@ export class ReceivedTable<Name extends TableName> {
     this.#forget();
   }
 
+  /** Throws FrameError for what would be more than any table of a controller. */
   page({ buckets, set }: Page<Name>): void {
+    for (const resource of set) this.#stagedItems += itemsOf(resource);
+    if (this.#stagedItems > stagedLimit) {
+      this.#forget();
+      const most = `${stagedLimit} resources, ports and sources`;
+      throw new FrameError(
+        `page: the pages of ${this.name} hold more than ${most}, and no synced among them`,
+      );
+    }
     for (const bucket of buckets) this.#buckets.add(bucket);
     for (const resource of set) this.#staged.set(resource.address, resource);
   }
@@ -110,6 +129,7 @@ export class ReceivedTable<Name extends TableName> {
   #forget(): void {
     this.#buckets.clear();
     this.#staged = new Map();
+    this.#stagedItems = 0;
   }
 
   #set(resource: Tables[Name]): void {
@@ -137,4 +157,9 @@ export class ReceivedTable<Name extends TableName> {
     this.#stale.clear();
     return this.#digests;
   }
+}
+
+function itemsOf(resource: Tables[TableName]): number {
+  if (!('ports' in resource)) return 1;
+  return resource.ports.reduce((sum, { sources }) => sum + 1 + (sources?.length ?? 0), 1);
 }

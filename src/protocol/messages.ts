@@ -16,6 +16,9 @@ export const replacedReason = 'another connection said hello';
 /** A page ends when it holds this many Services, counting each VIP as at least one. */
 export const pageServices = 500;
 
+/** So many resources, ports and sources may come in pages of one table before its `synced`. */
+export const stagedLimit = 500_000;
+
 /**
  * Each side says `tick` this often, and takes the other for lost after three times as long without a frame.
  */

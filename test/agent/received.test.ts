@@ -1,11 +1,12 @@
 // A table as it is received: whatever happens on the way, it ends as the controller's, or is left as it was.
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, throws } from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { type Change, ReceivedTable } from '../../src/agent/received.ts';
 import { canonicalJson, Digests } from '../../src/protocol/digest.ts';
 import type { Page, Synced } from '../../src/protocol/messages.ts';
+import { FrameError } from '../../src/protocol/shape.ts';
 import { type Address, compareAddresses, parseAddress } from '../../src/state/address.ts';
 import type { VirtualIp } from '../../src/state/virtual-ip.ts';
 import { anyVips } from '../dialects/arbitraries.ts';
@@ -169,3 +170,18 @@ test('digests worked out late are those that are kept up with every change', asy
 });
 
 const bare = { filtered: true, egress: false, ports: [] };
+
+test('pages without a synced are bounded, whatever they repeat, and a synced begins anew', () => {
+  const table = tableOf([]);
+  const bare = { address: parseAddress('10.9.0.1'), term: { generation: 1, n: 1 } };
+  const placements = new ReceivedTable('placements', hash);
+  const page = { type: 'page', table: 'placements', buckets: [1], set: Array(100_000).fill(bare) } as const;
+  for (let n = 0; n < 5; n++) placements.page(page);
+  throws(() => placements.page(page), FrameError);
+  // What was refused is not kept either.
+  for (let n = 0; n < 5; n++) placements.page(page);
+  const [pages, synced] = answer([], table, 5);
+  for (const one of pages) table.page(one);
+  placements.synced({ ...synced, table: 'placements' }, 0);
+  for (let n = 0; n < 5; n++) placements.page(page);
+});

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { FakeController, type Stream } from '../agent/fake-controller.ts';
 import { Node, type Service, skip } from './node.ts';
 import { hasTool } from './own-kernel.ts';
@@ -160,6 +161,33 @@ test('a gap, and a digest that is not met, ask for what differs and serve on', {
   assert.equal(code, 1008);
   assert.match(reason, /^rules: what was sent does not add up to its digest/);
   assert.equal(resyncs(first), 4);
+  await kept();
+});
+
+test('pages that do not end are refused by name, and nothing of them is kept', {
+  skip: toPrint,
+}, async () => {
+  const { node, controller, kept } = await hostileNode();
+  await using _node = node;
+  using _controller = controller;
+  const stream = await controller.next();
+  stream.begin();
+  const ports = Array.from({ length: 40_000 }, (_, n) => ({ ...port, port: n + 1 }));
+  let isClosed = false;
+  const closed = stream.closed.finally(() => {
+    isClosed = true;
+  });
+  for (let n = 0; !isClosed; n++) {
+    const set = [{ ...rule, address: `10.77.1.${n % 256}`, ports }];
+    stream.say({ type: 'page', table: 'rules', buckets: [n % 256], set });
+    await sleep(50);
+  }
+  const { code, reason } = await closed;
+  assert.equal(code, 1008);
+  assert.match(reason, /^page: the pages of rules hold more than 500000 resources, ports and sources/);
+  await kept();
+  (await controller.next()).begin();
+  await node.until('a stream in sync', async () => (await node.status()).inSync);
   await kept();
 });
 
