@@ -1,0 +1,161 @@
+// The pages for users against the code: what they name exists, and what exists is named.
+
+import { deepEqual, ok } from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { agentOptions } from '../src/agent/config.ts';
+import { makeProgram } from '../src/cli/verbs.ts';
+import { controllerOptions } from '../src/controller/config.ts';
+import { RefusalReason } from '../src/controller/service.ts';
+import { VipState } from '../src/controller/standing.ts';
+import { RefusalCode } from '../src/protocol/messages.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const read = (path: string) => readFileSync(`${root}/${path}`, 'utf8');
+const [readme, operating, kubernetes] = ['README.md', 'docs/operating.md', 'docs/kubernetes.md'].map(
+  read,
+) as [string, string, string];
+
+/** A section of the page, from its heading to the next. */
+function section(name: string): string {
+  const start = operating.indexOf(`## ${name}\n`);
+  ok(start >= 0, name);
+  return operating.slice(start, operating.indexOf('\n## ', start + 1));
+}
+
+/** The words in backticks of the first column of a section's tables. */
+function firstColumn(name: string): string[] {
+  const cells = [...section(name).matchAll(/^\| (`.*?) +\| /gm)].map(([, cell]) => cell ?? '');
+  return cells.flatMap((cell) => [...cell.matchAll(/`(\w+)`/g)].map(([, word]) => word ?? ''));
+}
+
+/** The text of all sources of a folder. */
+function sources(folder: string): string {
+  const names = readdirSync(`${root}/src/${folder}`, { recursive: true, encoding: 'utf8' });
+  return names
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => read(`src/${folder}/${name}`))
+    .join('\n');
+}
+
+const program = makeProgram(
+  { env: {}, out: { write: () => undefined }, err: { write: () => undefined } },
+  () => undefined,
+);
+const verbs = program.commands.filter(
+  (command) => !['agent', 'controller', 'help', 'demo-peer'].includes(command.name()),
+);
+
+test('every verb, and every flag of the controller, is in the page, and no other', () => {
+  const commands = section('Commands');
+  for (const verb of verbs) ok(commands.includes(verb.name()), `${verb.name()} is not in the page`);
+  const named = [...commands.matchAll(/`vipward (\w+)/g)].map(([, verb]) => verb);
+  for (const verb of named)
+    ok(
+      verbs.some((one) => one.name() === verb),
+      `vipward ${verb} is no verb`,
+    );
+  const controller = section('The controller');
+  for (const { name } of controllerOptions) {
+    ok(controller.includes(`--${name}`) || kubernetes.includes(`--${name}`), `--${name} is in no page`);
+  }
+});
+
+test('every flag that a page names is one of ours', () => {
+  const known = new Set<string>([
+    'help',
+    'version',
+    ...agentOptions.map(({ name }) => name),
+    ...controllerOptions.map(({ name }) => name),
+  ]);
+  for (const verb of verbs) for (const { long } of verb.options) known.add(long?.slice(2) ?? '');
+  // The flags of other programs stand in blocks of their own, or after the program's name.
+  const foreign = /^.*(?:npm|kubectl|helm|openssl|podman).*$/gm;
+  for (const [page, text] of [
+    ['README.md', readme],
+    ['docs/operating.md', operating],
+  ] as const) {
+    const flags = [...text.replaceAll(foreign, '').matchAll(/(?<![-\w])--([a-z][-a-z]+)/g)].map(
+      ([, flag]) => flag ?? '',
+    );
+    deepEqual(
+      flags.filter((flag) => !known.has(flag)),
+      [],
+      page,
+    );
+  }
+});
+
+test('every state and reason of the code is in the page, and no other', () => {
+  const states = firstColumn('States of a VIP');
+  deepEqual(states.toSorted(), Object.values(VipState).toSorted());
+  const code = sources('controller');
+  const reasons = firstColumn('Reasons');
+  const said = [...code.matchAll(/reason: '([A-Z]\w+)'/g)].map(([, reason]) => reason ?? '');
+  for (const reason of [...said, ...Object.values(RefusalReason), ...Object.values(RefusalCode)])
+    ok(reasons.includes(reason), `${reason} is not in the page`);
+  for (const reason of reasons)
+    ok(new RegExp(`['\`]${reason}['\`:]`).test(code) || reason in RefusalCode, `${reason} is in no source`);
+});
+
+test('every log event of the controller is in the page, and no other', () => {
+  const code = sources('controller');
+  const events = [
+    ...code.matchAll(/log\.\w+\([^;]*?'(\w+)'\)/g),
+    ...code.matchAll(/event: '(\w+)'/g),
+    ...code.matchAll(/\? '(\w+)' : '(\w+)'\)/g),
+  ];
+  const names = new Set(events.flatMap(([, ...found]) => found).filter((name) => name !== undefined));
+  const page = firstColumn('Log events of the controller');
+  for (const name of names) ok(page.includes(name), `${name} is not in the page`);
+  for (const name of page) ok(code.includes(`'${name}'`), `${name} is in no source`);
+});
+
+test('the figures of the README are those of the run that it names', () => {
+  const [file = ''] = /bench\/results\/[-\d]+\.json/.exec(readme) ?? [];
+  const { results } = JSON.parse(read(file)) as { results: readonly Result[] };
+  for (const { size, floor, inProcess, overWebSocket, coldLoadMs, memoryMb } of results) {
+    const spreads = [floor, inProcess, overWebSocket].map(
+      ({ hot }) => `${Math.round(hot.add.p50)} / ${Math.round(hot.add.p99)}`,
+    );
+    const memory = `${Math.round(memoryMb.started)} / ${Math.round(memoryMb.idle)} MB`;
+    const cells = [size.toLocaleString('en'), ...spreads, `${Math.round(coldLoadMs)} ms`, memory];
+    const row = new RegExp(`^\\| ${cells.join(' +\\| ')} +\\|$`, 'm');
+    ok(row.test(readme), `not in the README: ${cells.join(' | ')}`);
+  }
+  for (const { size, overWebSocket, peers } of results) {
+    const ours = [overWebSocket.hot.add, overWebSocket.hot.change]
+      .map(({ p50 }) => (p50 / 1000).toFixed(2))
+      .join(' / ');
+    const theirs = Object.values(peers).map(({ add, change }) => `${inMs(add.p50)} / ${inMs(change.p50)}`);
+    const row = new RegExp(`^\\| ${[size.toLocaleString('en'), ours, ...theirs].join(' +\\| ')} +\\|$`, 'm');
+    ok(row.test(readme), `not in the README: ${[size, ours, ...theirs].join(' | ')}`);
+  }
+});
+
+interface Spread {
+  readonly p50: number;
+  readonly p99: number;
+}
+
+interface Spreads {
+  readonly add: Spread;
+  readonly change: Spread;
+}
+
+interface Result {
+  readonly size: number;
+  readonly floor: { readonly hot: Spreads };
+  readonly inProcess: { readonly hot: Spreads };
+  readonly overWebSocket: { readonly hot: Spreads };
+  readonly coldLoadMs: number;
+  readonly memoryMb: { readonly started: number; readonly idle: number };
+  readonly peers: Readonly<Record<string, Spreads>>;
+}
+
+/** Milliseconds with two digits that mean something. */
+function inMs(us: number): string {
+  const ms = us / 1000;
+  return ms < 10 ? ms.toFixed(1) : String(Math.round(ms));
+}
