@@ -23,6 +23,11 @@ export interface CoreInput {
   readonly onFatal: (error: Error) => void;
 }
 
+/** What agents have made known that is not in order. */
+export type Happening =
+  | { readonly kind: 'generationRaised'; readonly generation: number; readonly node: string }
+  | { readonly kind: 'impossibleTerm'; readonly node: string; readonly address: string };
+
 export interface Core {
   readonly controller: Controller;
   readonly readings: Readings;
@@ -31,6 +36,8 @@ export interface Core {
   readonly isOpen: () => boolean;
   /** What agents are told of this controller when they come. */
   readonly self: () => Omit<Self, 'version'>;
+  /** Something that an operator should hear of; it is in the log already. */
+  readonly happened: (what: Happening) => void;
   /** A node has said something: what was awaited of it may be so now. */
   readonly progressed: () => void;
   /** Begins to read the source. From files it resolves after the first reading. */
@@ -81,9 +88,9 @@ export async function makeFileCore(
     const { massRemoval: held } = readings;
     return statusOf({ controller, massRemoval: held, problems, invalid: catalog.invalid, ignored, reason });
   };
-  const progressed = () => undefined;
+  const [progressed, happened] = [() => undefined, () => undefined];
   return {
-    ...{ controller, readings, status, progressed },
+    ...{ controller, readings, status, progressed, happened },
     isOpen: () => readings.wasReadWhole,
     self: () => ({ cluster: controller.cluster, generation: controller.generation, ruling: true }),
     start: () => source.start(),
@@ -93,7 +100,7 @@ export async function makeFileCore(
 
 /** The readings of any source, with what is logged of them. */
 export function makeReadings(
-  parts: Pick<ReadingsInput, 'controller' | 'truth' | 'readAgain'>,
+  parts: Pick<ReadingsInput, 'controller' | 'truth' | 'readAgain'> & Partial<ReadingsInput>,
   { massRemoval }: ControllerConfig,
   { log, massRemovalWaitMs, onPublished }: CoreInput,
 ): Readings {
@@ -106,7 +113,10 @@ export function makeReadings(
       log.info({ services: controller.allocator.services.size, vips: controller.rules.size }, 'synced');
       onPublished();
     },
-    onMassRemoval: (held) => log.warn({ held }, held === null ? 'massRemovalOver' : 'massRemoval'),
+    onMassRemoval: (held) => {
+      log.warn({ held }, held === null ? 'massRemovalOver' : 'massRemoval');
+      parts.onMassRemoval?.(held);
+    },
     nowMs,
   });
 }

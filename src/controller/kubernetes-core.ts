@@ -4,22 +4,22 @@
 import type { Address } from '../state/address.ts';
 import type { ControllerConfig } from './config.ts';
 import { Controller } from './controller.ts';
-import { type Core, type CoreInput, makeReadings, nowMs } from './core.ts';
-import type { Readings } from './readings.ts';
+import { type Core, type CoreInput, type Happening, makeReadings, nowMs } from './core.ts';
+import { Gate } from './gate.ts';
+import { selfOf, statusIn } from './kubernetes-status.ts';
+import type { MassRemoval } from './readings.ts';
 import type { Records } from './records.ts';
-import type { Problem, ServiceManifest } from './service.ts';
-import type { ReadingChanges } from './sources/catalog.ts';
 import { findAccess } from './sources/kubernetes/access.ts';
 import { ApiClient } from './sources/kubernetes/client.ts';
+import { clusterNews, massRemovalNews } from './sources/kubernetes/cluster-news.ts';
 import type { KubernetesConfig } from './sources/kubernetes/config.ts';
 import { Credentials } from './sources/kubernetes/credentials.ts';
 import { Elector } from './sources/kubernetes/elector.ts';
-import { Publisher } from './sources/kubernetes/publisher.ts';
-import { Recorder } from './sources/kubernetes/recorder.ts';
+import { leaseReference } from './sources/kubernetes/event-object.ts';
+import { makeScribe } from './sources/kubernetes/scribe.ts';
 import { KubernetesSource } from './sources/kubernetes/source.ts';
 import { allocationsOf, ownersOf } from './sources/kubernetes/virtual-ip.ts';
-import { Writes } from './sources/kubernetes/writes.ts';
-import { type ClusterRole, type Status, statusOf } from './status.ts';
+import type { Writes } from './sources/kubernetes/writes.ts';
 
 /** Another process rules: this one has no state that could be trusted any more, and ends. */
 export class DeposedError extends Error {
@@ -45,6 +45,7 @@ export function makeKubernetesCore(
   const { pools, filterByDefault } = config;
   const access = findAccess({ kubeconfig: given.kubeconfig, context: given.context, env });
   const client = () => new ApiClient(access, new Credentials(access, env), `vipward/${version}`);
+  const namespace = given.namespace ?? access.namespace ?? 'vipward-system';
   const [reader, writer, keeper] = [client(), client(), client()];
   const onChange = () => elector.raise(controller.generation);
   const onTouched = (addresses: ReadonlySet<Address>) => publisher.touched(addresses);
@@ -64,7 +65,13 @@ export function makeKubernetesCore(
     onState: (problems) => log.warn({ problems: problems.map(({ message }) => message) }, 'sourceState'),
   });
   const readAgain = () => source.readAgain();
-  const readings = makeReadings({ controller, truth: source.catalog, readAgain }, config, input);
+  const lease = leaseReference(namespace, given.lease.name);
+  const onMassRemoval = (held: MassRemoval | null) => held !== null && say(massRemovalNews(lease, held));
+  const readings = makeReadings(
+    { controller, truth: source.catalog, readAgain, onMassRemoval },
+    config,
+    input,
+  );
   const gate = new Gate({
     controller,
     source,
@@ -75,25 +82,12 @@ export function makeKubernetesCore(
     }),
     mayRule: () => elector.rules(),
   });
-  const writes = new Writes({
-    ...{ signal, random: Math.random, mayWrite: () => elector.rules() },
-    onRefused: (kind, key, { message: reason }) => log.warn({ kind, key, reason }, 'writeRefused'),
+  const mayWrite = () => elector.rules();
+  const { writes, publisher, recorder, say } = makeScribe({
+    ...{ controller, source, client: writer, identity: given.identity, mayWrite, log, signal },
   });
-  const { catalog } = source;
-  const hasIpMode = () => source.hasIpMode;
-  const publisher = new Publisher({
-    ...{ controller, catalog, client: writer, writes, signal, hasIpMode },
-    onStanding: (addresses) => recorder.touched(addresses),
-  });
-  const recorder = new Recorder({
-    controller,
-    client: writer,
-    writes,
-    signal,
-    pools: () => controller.pools,
-  });
-  const elector = makeElector({ given, namespace: access.namespace, client: keeper, gate, writes, input });
-  const status = () => statusIn({ controller, source, readings, elector, writes, given });
+  const elector = makeElector({ given, namespace, client: keeper, gate, writes, input });
+  const status = () => statusIn({ controller, source, readings, elector, publisher, writes, given });
   let running: Promise<void> = Promise.resolve();
   const start = async () => {
     log.info({ server: reader.server, identity: given.identity }, 'reading');
@@ -107,65 +101,13 @@ export function makeKubernetesCore(
   const progressed = () => publisher.progressed();
   const isOpen = () => source.isComplete || readings.wasReadWhole;
   const self = () => selfOf({ controller, source, readings, elector });
-  return { controller, readings, status, progressed, isOpen, self, start, end };
-}
-
-interface GateInput {
-  readonly controller: Controller;
-  readonly source: KubernetesSource;
-  readonly readings: Readings;
-  /** What was given to whom, and who had it, by the records; asked once they were all read. */
-  readonly remembered: () => Pick<Records, 'allocations' | 'owners'>;
-  readonly mayRule: () => boolean;
-}
-
-/** Lets changes through while this process rules, and afterwards whatever was missed as one change. */
-class Gate {
-  readonly #input: GateInput;
-  #generation: number | null = null;
-  #isBehind = false;
-
-  constructor(input: GateInput) {
-    this.#input = input;
-  }
-
-  /** This process rules now, by that generation. */
-  open(generation: number): void {
-    this.#generation = generation;
-    this.follow({ set: [], remove: [] });
-  }
-
-  follow(changes: ReadingChanges): void {
-    const { controller, source, readings, mayRule } = this.#input;
-    if (this.#generation === null || source.cluster === null || !mayRule()) {
-      this.#isBehind = true;
-      return;
-    }
-    if (!source.isComplete && !controller.isPublished) {
-      this.#isBehind = true;
-      return;
-    }
-    const { cluster } = source;
-    if (controller.cluster === '')
-      controller.rule({ cluster, generation: this.#generation, ...this.#input.remembered() });
-    const all = this.#isBehind ? missed(controller, source) : changes;
-    this.#isBehind = false;
-    readings.follow(all, source.isComplete);
-  }
-}
-
-/** Everything in which the controller differs from the cluster. */
-function missed({ allocator }: Controller, { catalog }: KubernetesSource): ReadingChanges {
-  const isNew = (service: ServiceManifest) => allocator.services.get(service.key) !== service;
-  return {
-    set: [...catalog.services.values()].filter(isNew),
-    remove: [...allocator.services.keys()].filter((key) => !catalog.services.has(key)),
-  };
+  const happened = (what: Happening) => say(clusterNews(lease, what));
+  return { controller, readings, status, progressed, happened, isOpen, self, start, end };
 }
 
 interface ElectorParts {
   readonly given: KubernetesConfig;
-  readonly namespace: string | null;
+  readonly namespace: string;
   readonly client: ApiClient;
   readonly gate: Gate;
   readonly writes: Writes;
@@ -177,7 +119,7 @@ function makeElector({ given, namespace, client, gate, writes, input }: ElectorP
   return new Elector({
     ...{ client, signal, random: Math.random, identity: given.identity, address: given.advertise },
     ...given.lease,
-    namespace: given.namespace ?? namespace ?? 'vipward-system',
+    namespace,
     onRule: (generation) => {
       log.info({ generation }, 'ruling');
       gate.open(generation);
@@ -188,55 +130,5 @@ function makeElector({ given, namespace, client, gate, writes, input }: ElectorP
     },
     onDeposed: () => onFatal(new DeposedError('another controller holds the Lease: start again to stand by')),
     onProblem: (reason) => log.warn({ reason }, reason === null ? 'leaseRenewed' : 'leaseNotRenewed'),
-  });
-}
-
-/** A standby is known by its cluster, and by the generation of the one that rules as far as it has heard. */
-function selfOf({
-  controller,
-  source,
-  readings,
-  elector,
-}: Omit<StatusParts, 'given' | 'writes'>): ReturnType<Core['self']> {
-  const { wasReadWhole: ruling } = readings;
-  const { cluster, generation } = ruling
-    ? controller
-    : { cluster: source.cluster ?? '', generation: elector.record?.generation ?? 0 };
-  return { cluster, generation, ruling };
-}
-
-interface StatusParts {
-  readonly controller: Controller;
-  readonly source: KubernetesSource;
-  readonly readings: Readings;
-  readonly elector: Elector;
-  readonly writes: Writes;
-  readonly given: KubernetesConfig;
-}
-
-function statusIn({ controller, source, readings, elector, writes, given }: StatusParts): Status {
-  const { catalog } = source;
-  const { record } = elector;
-  const isActive = elector.rules();
-  const role: ClusterRole = {
-    role: isActive ? 'active' : 'standby',
-    identity: given.identity,
-    leader:
-      record === null || record.holder === '' ? null : { identity: record.holder, address: record.address },
-    synced: { ...source.synced },
-  };
-  const lease: Problem[] =
-    elector.problem === null
-      ? []
-      : [{ file: given.lease.name, document: null, service: null, message: elector.problem }];
-  const refused = [...writes.refused].map(([file, message]) => {
-    return { file, document: null, service: null, message };
-  });
-  return statusOf({
-    ...{ controller, massRemoval: readings.massRemoval, role },
-    problems: [...lease, ...source.problems(), ...refused],
-    invalid: catalog.invalid,
-    ignored: catalog.ignored(),
-    reason: controller.isPublished ? null : source.isComplete && !isActive ? 'Standby' : 'NotComplete',
   });
 }

@@ -37,7 +37,7 @@ export class Owners {
   readonly #unplaced = new Map<Address, Node | null>();
   readonly #chosenOn = new Map<Node, Set<Address>>();
   readonly #loads = new Map<string, number>();
-  #isSettled = false;
+  isSettled = false;
 
   constructor(input: OwnersInput) {
     this.#input = input;
@@ -107,7 +107,7 @@ export class Owners {
 
   /** Lets VIPs be placed that nobody claimed: called once, when the nodes had time to say what they hold. */
   settle(): void {
-    this.#isSettled = true;
+    this.isSettled = true;
     this.retry();
   }
 
@@ -188,7 +188,7 @@ export class Owners {
 
   #choose(address: Address): void {
     this.#unchoose(address);
-    const name = this.#isSettled ? chooseNode(address, this.candidates(address)) : null;
+    const name = this.isSettled ? chooseNode(address, this.candidates(address)) : null;
     const node = name === null ? null : this.#input.nodes.at(name);
     this.#unplaced.set(address, node);
     if (node === null) return;

@@ -129,17 +129,21 @@ interface HubParts extends RunInput {
 }
 
 function makeHub(
-  { controller, progressed, isOpen, self }: Core,
+  { controller, progressed, happened, isOpen, self }: Core,
   { log, timing, version, whoIs, signal }: HubParts,
 ): Hub {
   const sessions = new Sessions(controller, {
     generationRaised: (generation, node) => {
       log.warn({ generation, node }, 'GenerationRaised');
+      happened({ kind: 'generationRaised', generation, node });
       // The others were told a generation that is no longer ours: they say hello again.
       hub.closeAll({ code: 1012, reason: `GenerationRaised: ${generation}` });
     },
     refused: (node, { table, key, code, reason }) => log.warn({ node, table, key, code, reason }, 'refused'),
-    impossibleTerm: (node, address) => log.warn({ node, address }, 'ImpossibleTerm'),
+    impossibleTerm: (node, address) => {
+      log.warn({ node, address }, 'ImpossibleTerm');
+      happened({ kind: 'impossibleTerm', node, address });
+    },
     progressed,
   });
   let settling: NodeJS.Timeout | undefined;

@@ -54,7 +54,11 @@ function unplaced(controller: Controller, address: Address): Standing {
   if (chosen !== null) {
     return { state: 'pending', reason: 'Allocated', message: `${chosen} is committing its rules` };
   }
-  for (const node of controller.nodes.connected()) {
+  const connected = [...controller.nodes.connected()];
+  if (!controller.owners.isSettled && connected.length > 0) {
+    return { state: 'pending', reason: 'Allocated', message: 'nodes are asked first what they have' };
+  }
+  for (const node of connected) {
     if (node.impossible.has(address)) {
       const message = `${node.name} claims it by a term that was never issued, and nobody else can have it`;
       return { state: 'pending', reason: 'ImpossibleTerm', message };

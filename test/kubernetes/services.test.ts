@@ -96,6 +96,7 @@ test('what other products write is followed, or refused by name', { skip }, asyn
 });
 
 interface Told {
+  readonly uid: string;
   readonly ingress: readonly { readonly ip: string; readonly ipMode: string }[] | undefined;
   readonly record: { readonly spec: object; readonly status?: { readonly state: string } } | null;
 }
@@ -105,7 +106,7 @@ async function told(): Promise<Told> {
   const service = await all.cluster.do('GET', '/api/v1/namespaces/default/services/web');
   const found = await all.cluster.ask('GET', '/apis/vipward.io/v1alpha1/virtualips/10.77.0.100');
   const record = found.status === 200 ? found.body : null;
-  return { ingress: service.status.loadBalancer.ingress, record };
+  return { ingress: service.status.loadBalancer.ingress, record, uid: service.metadata.uid };
 }
 
 /** Waits until there are VirtualIPs for exactly these. */
@@ -120,10 +121,10 @@ async function records(...wanted: readonly string[]): Promise<void> {
 
 test('status and VirtualIP say what is announced', { skip }, async () => {
   await all.until('both say so', async () => {
-    const { ingress, record } = await told();
+    const { ingress, record, uid } = await told();
     assert.deepEqual(ingress, [{ ip: '10.77.0.100', ipMode: 'VIP' }]);
-    const spec = { address: '10.77.0.100', pool: 'lan', services: [{ namespace: 'default', name: 'web' }] };
-    assert.deepEqual(record?.spec, spec);
+    const services = [{ namespace: 'default', name: 'web', uid }];
+    assert.deepEqual(record?.spec, { address: '10.77.0.100', pool: 'lan', services });
     assert.equal(record?.status?.state, 'serving');
     return true;
   });
@@ -190,6 +191,7 @@ test('by the audit log it wrote what it has to, and nothing else', { skip }, () 
     ...[`create ${leases}`, `update ${leases}/vipward-controller`, `create ${records}`],
     ...[`patch ${records}/*/status`, `delete ${records}/*`],
     'patch /api/v1/namespaces/default/services/*/status',
+    'create /apis/events.k8s.io/v1/namespaces/default/events',
   ];
   // An address that goes from one Service to another before its record is deleted has it changed instead.
   const allowed = new Set([...needed, `patch ${records}/*`]);

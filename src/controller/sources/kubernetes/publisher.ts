@@ -4,8 +4,10 @@
 import type { Address } from '../../../state/address.ts';
 import type { ServiceKey } from '../../../state/service.ts';
 import type { Controller } from '../../controller.ts';
+import type { Problem } from '../../service.ts';
 import { vipState } from '../../standing.ts';
 import { type ApiClient, ApiError } from './client.ts';
+import type { ServiceNews } from './service-news.ts';
 import type { ServiceObjects } from './service-objects.ts';
 import { statusPatch, wantedIngress } from './service-status.ts';
 import type { Writes } from './writes.ts';
@@ -18,6 +20,7 @@ export interface PublisherInput {
   readonly signal: AbortSignal;
   /** Whether the API server knows `ipMode`; asked when the first status is written. */
   readonly hasIpMode: () => boolean;
+  readonly news: ServiceNews;
   /** The standing of these VIPs may be another. */
   readonly onStanding: (addresses: Iterable<Address>) => void;
 }
@@ -34,6 +37,8 @@ export class Publisher {
   readonly #services = new Set<ServiceKey>();
   /** What the status of a Service was last made to say; until its watch event comes, the catalog is older. */
   readonly #said = new Map<ServiceKey, string>();
+  /** Services whose status somebody else has written, and what is to be said of that. */
+  readonly #conflicts = new Map<ServiceKey, string>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(input: PublisherInput) {
@@ -57,6 +62,15 @@ export class Publisher {
     this.progressed();
   }
 
+  /** Services whose status is not ours to write. */
+  problems(): Problem[] {
+    return [...this.#conflicts].map(([service, message]) => {
+      const [namespace, name] = service.split('/');
+      const file = `/api/v1/namespaces/${namespace}/services/${name}/status`;
+      return { file, document: null, service, message };
+    });
+  }
+
   /** An agent has said something: what is awaited may have come. */
   progressed(): void {
     if (this.#open.size === 0 && this.#services.size === 0) return;
@@ -72,7 +86,10 @@ export class Publisher {
       for (const { key } of controller.allocator.usersOf(address)) this.#services.add(key);
       if (!this.#isAwaited(address)) this.#open.delete(address);
     }
-    for (const key of this.#services) this.#check(key);
+    for (const key of this.#services) {
+      this.#input.news.look(key);
+      this.#check(key);
+    }
     this.#services.clear();
   }
 
@@ -92,6 +109,7 @@ export class Publisher {
     const service = catalog.services.get(key);
     if (service === undefined) {
       this.#said.delete(key);
+      this.#conflicts.delete(key);
       writes.drop('status', key);
       return;
     }
@@ -109,15 +127,30 @@ export class Publisher {
 
   /** Writes what is wanted by now. A Service that is gone needs no status. */
   async #writeStatus(key: ServiceKey, signal: AbortSignal): Promise<void> {
-    const { client, catalog, hasIpMode } = this.#input;
-    if (!catalog.services.has(key)) return;
+    const { client, catalog, hasIpMode, news } = this.#input;
+    const service = catalog.services.get(key);
+    if (service === undefined) return;
     const addresses = this.#wanted(key);
     const { path, body } = statusPatch({ key, addresses, hasIpMode: hasIpMode() });
     try {
       await client.json({ method: 'PATCH', path, body, contentType: 'application/apply-patch+yaml', signal });
       this.#said.set(key, addresses.join(' '));
+      this.#conflicts.delete(key);
+      if (addresses.some((address) => service.recorded?.includes(address) !== true))
+        news.announced(key, addresses);
     } catch (error) {
-      if (!(error instanceof ApiError) || error.code !== 404) throw error;
+      if (error instanceof ApiError && error.code === 409) this.#conflict(key, error);
+      else if (!(error instanceof ApiError) || error.code !== 404) throw error;
     }
+  }
+
+  /** Never forced: what another manager has written stays, and is told. */
+  #conflict(key: ServiceKey, { message }: ApiError): void {
+    const managers = [...new Set([...message.matchAll(/conflict with "([^"]+)"/g)].map(([, name]) => name))];
+    const who = managers.length === 0 ? 'another field manager' : managers.join(', ');
+    const ours = this.#wanted(key).join(', ') || 'nothing';
+    const note = `StatusOwnedByAnother: ${who} has written its status, where we would write ${ours}`;
+    this.#conflicts.set(key, note);
+    this.#input.news.statusOwned(key, note);
   }
 }

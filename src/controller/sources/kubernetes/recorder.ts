@@ -2,12 +2,15 @@
 // more: neither a Service nor a node that has not let go yet.
 
 import type { Address } from '../../../state/address.ts';
+import type { ServiceKey } from '../../../state/service.ts';
 import type { Controller } from '../../controller.ts';
 import { type Pool, poolOf } from '../../pools.ts';
 import { vipStatus } from '../../status.ts';
 import { type ApiClient, ApiError, type ApiRequest } from './client.ts';
+import type { News } from './event-object.ts';
 import type { ObjectChanges } from './list-watch.ts';
 import { virtualIpName } from './service-status.ts';
+import { newsOf, releasedNews } from './vip-news.ts';
 import {
   saysAlready,
   type VirtualIpRecord,
@@ -20,13 +23,20 @@ import type { Writes } from './writes.ts';
 export interface RecorderInput {
   readonly controller: Controller;
   readonly pools: () => readonly Pool[];
+  readonly uidOf: (key: ServiceKey) => string;
+  readonly say: (news: News) => void;
   readonly client: ApiClient;
   readonly writes: Writes;
   readonly signal: AbortSignal;
 }
 
+/** A request, and what there is to say once it went through. */
+type Write = Omit<ApiRequest, 'signal'> & { readonly news: readonly News[] };
+
 /** How long what happens to a VIP is gathered before it is written: records are never in the way. */
 const gatherMs = 200;
+/** How long owners may take to say hello to a controller that begins to rule. */
+const hearMs = 5000;
 /** Nodes that come and go change VIPs that nobody names: some are looked at every second, in turn. */
 const sweepMs = 1000;
 const sweepVips = 500;
@@ -38,6 +48,8 @@ export class Recorder {
   readonly #dirty = new Set<Address>();
   #timer: NodeJS.Timeout | undefined;
   #sweep: Iterator<Address> | undefined;
+  #publishedMs: number | null = null;
+  #isHeard = false;
 
   constructor(input: RecorderInput) {
     this.#input = input;
@@ -52,6 +64,11 @@ export class Recorder {
   /** The records as the API server has them. */
   get records(): Iterable<VirtualIpRecord> {
     return this.#records.values();
+  }
+
+  /** True if the API server has it on record that the address is that Service's. */
+  has(address: Address, key: ServiceKey): boolean {
+    return this.#records.get(address)?.services.some((service) => service.key === key) === true;
   }
 
   /** Objects came, changed or went: by us, or by somebody who will find them put right. */
@@ -97,10 +114,24 @@ export class Recorder {
   #look(): void {
     this.#timer = undefined;
     if (!this.#input.controller.isPublished) return;
+    if (!this.#hears()) {
+      this.#arm();
+      return;
+    }
     const dirty = [...this.#dirty];
     this.#dirty.clear();
     for (const address of dirty) this.#check(address);
     this.#arm();
+  }
+
+  /** Whoever begins to rule hears its owners first: until then it knows less than the records do. */
+  #hears(): boolean {
+    const { owners, nodes } = this.#input.controller;
+    this.#publishedMs ??= performance.now();
+    const isOver = performance.now() - this.#publishedMs > hearMs;
+    this.#isHeard ||=
+      isOver || owners.all.values().every(({ node }) => nodes.at(node).acked.placements !== null);
+    return this.#isHeard;
   }
 
   #check(address: Address): void {
@@ -117,20 +148,22 @@ export class Recorder {
       return;
     }
     if (record === undefined) this.#write(address, () => this.#create(address));
-    else if (JSON.stringify(specOf(record)) !== JSON.stringify(this.#spec(address)))
+    else if (JSON.stringify(virtualIpSpec(record)) !== JSON.stringify(this.#spec(address)))
       this.#write(address, () => this.#change(address));
     else if (!saysAlready(record, this.#status(address, record)))
       this.#write(address, () => this.#say(address, record));
   }
 
   /** Each write compares once more: what was true when it was put in line may not be when it is its turn. */
-  #write(address: Address, request: () => Omit<ApiRequest, 'signal'> | null): void {
-    const { writes, client } = this.#input;
+  #write(address: Address, request: () => Write | null): void {
+    const { writes, client, say } = this.#input;
     writes.put('record', address, async (signal) => {
       const made = request();
       if (made === null) return;
+      const { news, ...asked } = made;
       try {
-        await client.json({ ...made, signal });
+        await client.json({ ...asked, signal });
+        for (const one of news) say(one);
       } catch (error) {
         // It is there already, or gone: the watch says so, and then it is looked at again.
         if (!(error instanceof ApiError) || ![404, 409].includes(error.code)) throw error;
@@ -138,41 +171,46 @@ export class Recorder {
     });
   }
 
-  #create(address: Address): Omit<ApiRequest, 'signal'> | null {
+  #create(address: Address): Write | null {
     const { controller } = this.#input;
     if (!controller.allocator.isUsed(address) || this.#records.has(address)) return null;
     const body = {
       ...{ apiVersion: 'vipward.io/v1alpha1', kind: 'VirtualIP', metadata: { name: virtualIpName(address) } },
       spec: this.#spec(address),
     };
-    return { method: 'POST', path: virtualIpsPath, body };
+    return { method: 'POST', path: virtualIpsPath, body, news: [] };
   }
 
-  #change(address: Address): Omit<ApiRequest, 'signal'> | null {
+  #change(address: Address): Write | null {
     if (!this.#input.controller.allocator.isUsed(address)) return null;
     const path = `${virtualIpsPath}/${virtualIpName(address)}`;
-    return { method: 'PATCH', path, body: { spec: this.#spec(address) }, contentType: mergePatch };
+    const body = { spec: this.#spec(address) };
+    return { method: 'PATCH', path, body, contentType: mergePatch, news: [] };
   }
 
-  #say(address: Address, record: VirtualIpRecord): Omit<ApiRequest, 'signal'> | null {
-    if (!this.#input.controller.allocator.isUsed(address)) return null;
+  #say(address: Address, before: VirtualIpRecord): Write | null {
+    const { controller, uidOf } = this.#input;
+    if (!controller.allocator.isUsed(address)) return null;
     const path = `${virtualIpsPath}/${virtualIpName(address)}/status`;
-    const status = this.#status(address, record);
-    return { method: 'PATCH', path, body: { status }, contentType: mergePatch };
+    const status = this.#status(address, before);
+    const services = controller.allocator.usersOf(address).map(({ key }) => key);
+    const news = newsOf({ before, status, services, uidOf });
+    return { method: 'PATCH', path, body: { status }, contentType: mergePatch, news };
   }
 
-  #remove(address: Address): Omit<ApiRequest, 'signal'> | null {
+  #remove(address: Address): Write | null {
     const { controller } = this.#input;
     const record = this.#records.get(address);
     const isHeld = controller.allocator.isUsed(address) || controller.owners.isLeaving(address);
     if (record === undefined || isHeld) return null;
     const body = { preconditions: { uid: record.uid } };
-    return { method: 'DELETE', path: `${virtualIpsPath}/${virtualIpName(address)}`, body };
+    const news = [releasedNews(address, record.uid)];
+    return { method: 'DELETE', path: `${virtualIpsPath}/${virtualIpName(address)}`, body, news };
   }
 
   #spec(address: Address): object {
-    const { controller, pools } = this.#input;
-    const services = controller.allocator.usersOf(address).map(({ key }) => ({ key, uid: '' }));
+    const { controller, pools, uidOf } = this.#input;
+    const services = controller.allocator.usersOf(address).map(({ key }) => ({ key, uid: uidOf(key) }));
     return virtualIpSpec({ address, pool: poolOf(pools(), address)?.name ?? '', services });
   }
 
@@ -182,8 +220,4 @@ export class Recorder {
     const now = new Date().toISOString().replace(/\.\d+/, '');
     return virtualIpStatus(vipStatus(controller, address), keys, record, now);
   }
-}
-
-function specOf({ address, pool, services }: VirtualIpRecord): object {
-  return virtualIpSpec({ address, pool, services: services.map((key) => ({ key, uid: '' })) });
 }

@@ -4,13 +4,13 @@
 import { parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../state/service.ts';
 import type { Problem, ServiceManifest } from '../../service.ts';
 import type { ReadingChanges } from '../catalog.ts';
-import { FieldError, type Mapping } from '../fields.ts';
+import { FieldError, type Mapping, mapping } from '../fields.ts';
 import { type ManifestRules, readDocument } from '../manifest.ts';
 import type { ObjectChanges } from './list-watch.ts';
 
 /** What is kept of a Service: what it asks of us, why it is wrong, or why it is none of ours. */
 export type ServiceEntry =
-  | { readonly kind: 'service'; readonly service: ServiceManifest }
+  | { readonly kind: 'service'; readonly service: ServiceManifest; readonly uid: string }
   | { readonly kind: 'invalid'; readonly message: string }
   | { readonly kind: 'ignored'; readonly as: string };
 
@@ -20,7 +20,8 @@ export function cutService(object: Mapping, rules: ManifestRules): ServiceEntry 
     // The items of a list carry no kind of their own.
     const facts = readDocument({ ...object, kind: 'Service', apiVersion: 'v1' }, rules);
     const [service] = facts.services;
-    if (service !== undefined) return { kind: 'service', service };
+    const { uid } = mapping(object['metadata'], 'metadata');
+    if (service !== undefined) return { kind: 'service', service, uid: String(uid ?? '') };
     const [invalid] = facts.invalid;
     if (invalid !== undefined) return { kind: 'invalid', message: invalid.message };
     return { kind: 'ignored', as: facts.ignored[0] ?? 'Service' };
@@ -39,9 +40,15 @@ export class ServiceObjects {
   readonly #services = new Map<ServiceKey, ServiceManifest>();
   readonly #wrong = new Map<ServiceKey, string>();
   readonly #ignored = new Map<ServiceKey, string>();
+  readonly #uids = new Map<ServiceKey, string>();
 
   constructor() {
     this.services = this.#services;
+  }
+
+  /** What tells a Service from one of the same name before it; empty if it is not known. */
+  uidOf(key: ServiceKey): string {
+    return this.#uids.get(key) ?? '';
   }
 
   /** Takes changes over, and returns those that mean something. */
@@ -88,6 +95,7 @@ export class ServiceObjects {
     this.#wrong.delete(key);
     this.invalid.delete(key);
     this.#services.set(key, entry.service);
+    this.#uids.set(key, entry.uid);
     if (known === undefined || !isSame(known, entry.service)) changes.set.push(entry.service);
   }
 
@@ -95,6 +103,7 @@ export class ServiceObjects {
     this.#wrong.delete(key);
     this.invalid.delete(key);
     this.#ignored.delete(key);
+    this.#uids.delete(key);
     if (this.#services.delete(key)) changes.remove.push(key);
   }
 }

@@ -32,8 +32,14 @@ export interface VirtualIpRecord {
   readonly uid: string;
   readonly generation: number;
   readonly pool: string;
-  readonly services: readonly ServiceKey[];
+  readonly services: readonly RecordedService[];
   readonly status: Mapping;
+}
+
+export interface RecordedService {
+  readonly key: ServiceKey;
+  /** Empty where it is not known. */
+  readonly uid: string;
 }
 
 /** Reads an object; null for one that is none of ours, whoever made it. */
@@ -47,8 +53,9 @@ export function cutVirtualIp(object: Mapping): VirtualIpRecord | null {
       generation: wholeAt(metadata['generation'] ?? 0, 'metadata.generation'),
       pool: textAt(spec['pool'] ?? '', 'spec.pool'),
       services: sequence(spec['services'], 'spec.services').map((item) => {
-        const { namespace, name } = mapping(item, 'spec.services[]');
-        return parseServiceKey(`${textAt(namespace, 'namespace')}/${textAt(name, 'name')}`);
+        const { namespace, name, uid } = mapping(item, 'spec.services[]');
+        const key = parseServiceKey(`${textAt(namespace, 'namespace')}/${textAt(name, 'name')}`);
+        return { key, uid: textAt(uid ?? '', 'uid') };
       }),
       status: mapping(object['status'] ?? {}, 'status'),
     };
@@ -63,7 +70,7 @@ export function cutVirtualIp(object: Mapping): VirtualIpRecord | null {
 export function allocationsOf(records: Iterable<VirtualIpRecord>): Map<ServiceKey, readonly Address[]> {
   const allocations = new Map<ServiceKey, readonly Address[]>();
   for (const { address, services } of records) {
-    for (const key of services) allocations.set(key, [...(allocations.get(key) ?? []), address]);
+    for (const { key } of services) allocations.set(key, [...(allocations.get(key) ?? []), address]);
   }
   return allocations;
 }
@@ -84,7 +91,7 @@ export function ownersOf(records: Iterable<VirtualIpRecord>): Map<Address, Owner
 export interface VirtualIpSpec {
   readonly address: Address;
   readonly pool: string;
-  readonly services: readonly { readonly key: ServiceKey; readonly uid: string }[];
+  readonly services: readonly RecordedService[];
 }
 
 /** The part of the spec that is ours; `node` is the user's to set and is left out of every write. */

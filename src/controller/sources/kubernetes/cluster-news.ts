@@ -1,0 +1,27 @@
+// What concerns the controller as a whole, as Events about its Lease, or about the node that said so. Pure.
+
+import type { Happening } from '../../core.ts';
+import type { MassRemoval } from '../../readings.ts';
+import { type News, nodeReference, type ObjectReference } from './event-object.ts';
+
+export function clusterNews(lease: ObjectReference, what: Happening): News {
+  switch (what.kind) {
+    case 'generationRaised': {
+      const who = `${what.node} has obeyed a generation that was not ours`;
+      const note = `${who}: raised to ${what.generation}; was etcd restored?`;
+      return { regarding: lease, type: 'Warning', reason: 'GenerationRaised', action: 'Rule', note };
+    }
+    case 'impossibleTerm': {
+      const note = `${what.node} claims ${what.address} by a term that was never issued, and is not given it`;
+      const regarding = nodeReference(what.node);
+      return { regarding, type: 'Warning', reason: 'ImpossibleTerm', action: 'Serve', note };
+    }
+    default:
+      return what satisfies never;
+  }
+}
+
+export function massRemovalNews(lease: ObjectReference, { vips, secondsLeft }: MassRemoval): News {
+  const note = `${vips} VIPs would go at once: believed if a second reading in ${secondsLeft} s agrees`;
+  return { regarding: lease, type: 'Warning', reason: 'MassRemoval', action: 'Release', note };
+}

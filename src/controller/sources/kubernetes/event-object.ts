@@ -1,0 +1,93 @@
+// An Event of events.k8s.io/v1: the object that is made when something is said first, and the patch that
+// counts it from then on. Pure.
+
+import type { Address } from '../../../state/address.ts';
+import type { ServiceKey } from '../../../state/service.ts';
+import { microTime } from './lease-record.ts';
+import { virtualIpName } from './service-status.ts';
+
+/** What an Event is about. */
+export interface ObjectReference {
+  readonly apiVersion: string;
+  readonly kind: string;
+  /** Absent for what belongs to no namespace; its Events are in `default`. */
+  readonly namespace?: string;
+  readonly name: string;
+  readonly uid?: string;
+}
+
+export interface News {
+  readonly regarding: ObjectReference;
+  readonly related?: ObjectReference;
+  readonly type: 'Normal' | 'Warning';
+  /** One of the reasons of `status`. */
+  readonly reason: string;
+  /** What was done, or tried. */
+  readonly action: 'Allocate' | 'Announce' | 'Move' | 'Release' | 'Rule' | 'Serve' | 'WriteStatus';
+  readonly note: string;
+}
+
+export const reportingController = 'vipward.io/controller';
+const noteLimit = 1024;
+const instanceLimit = 128;
+
+export const eventsGroup = '/apis/events.k8s.io/v1';
+
+/** The path of the Events about an object. */
+export function eventsPath({ namespace = 'default' }: ObjectReference): string {
+  return `${eventsGroup}/namespaces/${namespace}/events`;
+}
+
+/** What must be the same for two pieces of news to be one Event. */
+export function newsKey({ regarding, reason }: News): string {
+  const { kind, namespace = '', name, uid = '' } = regarding;
+  return [kind, namespace, name, uid, reason].join(' ');
+}
+
+export interface EventText {
+  readonly news: News;
+  readonly name: string;
+  readonly identity: string;
+  readonly wallMs: number;
+}
+
+export function eventObject({ news, name, identity, wallMs }: EventText): object {
+  const { regarding, related, type, reason, action, note } = news;
+  return {
+    apiVersion: 'events.k8s.io/v1',
+    kind: 'Event',
+    metadata: { name, namespace: regarding.namespace ?? 'default' },
+    eventTime: microTime(wallMs),
+    ...{ reportingController, reportingInstance: identity.slice(0, instanceLimit) },
+    ...{ type, reason, action, note: shortened(note), regarding },
+    ...(related === undefined ? {} : { related }),
+  };
+}
+
+/** A merge patch: how often it was said by now, and when last. */
+export function seriesPatch(count: number, wallMs: number): object {
+  return { series: { count, lastObservedTime: microTime(wallMs) } };
+}
+
+export function serviceReference(key: ServiceKey, uid: string): ObjectReference {
+  const [namespace = '', name = ''] = key.split('/');
+  return { apiVersion: 'v1', kind: 'Service', namespace, name, ...(uid === '' ? {} : { uid }) };
+}
+
+export function virtualIpReference(address: Address, uid: string): ObjectReference {
+  const name = virtualIpName(address);
+  return { apiVersion: 'vipward.io/v1alpha1', kind: 'VirtualIP', name, ...(uid === '' ? {} : { uid }) };
+}
+
+export function nodeReference(name: string): ObjectReference {
+  return { apiVersion: 'v1', kind: 'Node', name };
+}
+
+export function leaseReference(namespace: string, name: string): ObjectReference {
+  return { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace, name };
+}
+
+/** The API server refuses a longer one. */
+function shortened(note: string): string {
+  return note.length <= noteLimit ? note : `${note.slice(0, noteLimit - 1)}…`;
+}

@@ -1,0 +1,89 @@
+// What happened to a Service, said as Events when it is another thing than was said last.
+
+import type { Address } from '../../../state/address.ts';
+import type { ServiceKey } from '../../../state/service.ts';
+import type { Controller } from '../../controller.ts';
+import { type News, serviceReference } from './event-object.ts';
+import type { ServiceObjects } from './service-objects.ts';
+
+export interface ServiceNewsInput {
+  readonly controller: Controller;
+  readonly catalog: ServiceObjects;
+  /** True if the cluster has it on record that the address is that Service's. */
+  readonly isRecorded: (address: Address, key: ServiceKey) => boolean;
+  readonly say: (news: News) => void;
+}
+
+/** What one Service was last said to be. */
+interface Said {
+  readonly allocation: string;
+  readonly ports: string;
+}
+
+const unsaid: Said = { allocation: '', ports: '' };
+
+export class ServiceNews {
+  readonly #input: ServiceNewsInput;
+  readonly #said = new Map<ServiceKey, Said>();
+
+  constructor(input: ServiceNewsInput) {
+    this.#input = input;
+  }
+
+  /** Looks at a Service that may be another than before. */
+  look(key: ServiceKey): void {
+    const { controller, catalog } = this.#input;
+    if (!catalog.services.has(key)) {
+      this.#said.delete(key);
+      return;
+    }
+    const before = this.#said.get(key) ?? unsaid;
+    const refusal = controller.allocator.refusals.get(key);
+    const addresses = controller.allocator.addressesOf(key);
+    const allocation = refusal === undefined ? addresses.join(', ') : `${refusal.reason}: ${refusal.message}`;
+    const lost = addresses.flatMap((address) => {
+      return (controller.refusedPorts.get(address) ?? []).filter(({ service }) => service === key);
+    });
+    const ports = lost.map(({ message }) => message).join('; ');
+    this.#said.set(key, { allocation, ports });
+    if (allocation !== before.allocation) {
+      if (refusal === undefined) this.#allocated(key, addresses);
+      else
+        this.#say(key, {
+          type: 'Warning',
+          reason: refusal.reason,
+          action: 'Allocate',
+          note: refusal.message,
+        });
+    }
+    const [first] = lost;
+    if (first !== undefined && ports !== before.ports)
+      this.#say(key, { type: 'Warning', reason: first.reason, action: 'Serve', note: ports });
+  }
+
+  /** The status says these now: their owners answer for them. */
+  announced(key: ServiceKey, addresses: readonly Address[]): void {
+    const { owners } = this.#input.controller;
+    const words = addresses.map((address) => `${address} by ${owners.ownerOf(address)?.node ?? 'nobody'}`);
+    this.#say(key, { type: 'Normal', reason: 'Announced', action: 'Announce', note: words.join(', ') });
+  }
+
+  /** Another field manager has written the status. */
+  statusOwned(key: ServiceKey, note: string): void {
+    this.#say(key, { type: 'Warning', reason: 'StatusOwnedByAnother', action: 'WriteStatus', note });
+  }
+
+  /** What the cluster knew already, from a controller before this one, is no news. */
+  #allocated(key: ServiceKey, addresses: readonly Address[]): void {
+    const { catalog, isRecorded } = this.#input;
+    const recorded = catalog.services.get(key)?.recorded ?? [];
+    const fresh = addresses.filter((address) => !recorded.includes(address) && !isRecorded(address, key));
+    if (fresh.length === 0) return;
+    this.#say(key, { type: 'Normal', reason: 'Allocated', action: 'Allocate', note: fresh.join(', ') });
+  }
+
+  #say(key: ServiceKey, news: Omit<News, 'regarding'>): void {
+    const { catalog, say } = this.#input;
+    say({ regarding: serviceReference(key, catalog.uidOf(key)), ...news });
+  }
+}

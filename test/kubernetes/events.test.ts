@@ -1,0 +1,125 @@
+// What a cluster is told of its Services: Events, one for each reason, and a status that is somebody else's.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { skip as noNode } from '../kernel/node.ts';
+import { skip as noCluster } from './control-plane.ts';
+import { NodeInCluster } from './node-in-cluster.ts';
+
+const skip = noCluster || noNode;
+
+let all: NodeInCluster;
+before(async () => {
+  if (skip === false) all = await NodeInCluster.start({ controllerArgs: ['--pool', 'own=10.77.0.1'] });
+});
+after(async () => {
+  if (skip === false) await all[Symbol.asyncDispose]();
+});
+
+interface EventObject {
+  readonly type: string;
+  readonly reason: string;
+  readonly note: string;
+  readonly reportingController: string;
+  readonly reportingInstance: string;
+  readonly regarding: { readonly kind: string; readonly name: string; readonly uid: string };
+}
+
+async function events(kind: string, name: string): Promise<EventObject[]> {
+  const { items } = await all.cluster.do('GET', '/apis/events.k8s.io/v1/namespaces/default/events');
+  return (items as EventObject[]).filter(
+    ({ regarding }) => regarding.kind === kind && regarding.name === name,
+  );
+}
+
+/** Waits until exactly these Events are there, as `type reason`. */
+async function told(name: string, ...wanted: readonly string[]): Promise<void> {
+  await all.until(`Events of ${name}`, async () => {
+    const found = (await events('Service', name)).map(({ type, reason }) => `${type} ${reason}`);
+    assert.deepEqual(found.sort(), [...wanted].sort());
+    return true;
+  });
+}
+
+test('a Service is told of once when it has an address, and once when that is announced', {
+  skip,
+}, async () => {
+  await all.apply('web');
+  await told('web', 'Normal Allocated', 'Normal Announced');
+  const { metadata } = await all.cluster.do('GET', '/api/v1/namespaces/default/services/web');
+  const [first, second] = await events('Service', 'web');
+  assert.equal(first?.regarding.uid, metadata.uid);
+  assert.equal(first?.reportingController, 'vipward.io/controller');
+  assert.equal(first?.reportingInstance, 'c1');
+  assert.deepEqual([first?.note, second?.note].sort(), ['10.77.0.100', '10.77.0.100 by node1']);
+  const described = all.cluster.kubectl(['describe', 'service', 'web']);
+  assert.match(described, /Normal +Announced .* vipward\.io\/controller.* 10\.77\.0\.100 by node1/);
+});
+
+test('why a Service is not served is said once, by its reason', { skip }, async () => {
+  await all.apply('outside', { annotations: { 'vipward.io/addresses': '192.0.2.1' } });
+  await all.apply('second', { annotations: { 'vipward.io/addresses': '10.77.0.100' } });
+  await told('outside', 'Warning OutsidePool');
+  await told('second', 'Normal Allocated', 'Normal Announced', 'Warning PortTaken');
+  for (let round = 0; round < 5; round++) {
+    const labels = { round: String(round) };
+    await all.apply('outside', { labels, annotations: { 'vipward.io/addresses': '192.0.2.1' } });
+  }
+  await all.apply('marker');
+  await told('marker', 'Normal Allocated', 'Normal Announced');
+  await told('outside', 'Warning OutsidePool');
+  const [event] = await events('Service', 'outside');
+  assert.match(event?.note ?? '', /192\.0\.2\.1 is in no range of lan/);
+});
+
+test('an address that its node cannot take is said so', { skip }, async () => {
+  await all.apply('taken', { annotations: { 'vipward.io/addresses': '10.77.0.1' } });
+  await told('taken', 'Normal Allocated', 'Warning AddressConflict');
+  await all.remove('taken');
+});
+
+/** Writes the status of a Service as another field manager. */
+async function writeAsAnother(name: string, status: object): Promise<void> {
+  const path = `/api/v1/namespaces/default/services/${name}/status?fieldManager=other-lb&force=true`;
+  const metadata = { name, namespace: 'default' };
+  const body = { apiVersion: 'v1', kind: 'Service', metadata, status };
+  await all.cluster.do('PATCH', path, body, { type: 'application/apply-patch+yaml' });
+}
+
+async function ingress(name: string): Promise<string[]> {
+  const { status } = await all.cluster.do('GET', `/api/v1/namespaces/default/services/${name}`);
+  return (status.loadBalancer.ingress ?? []).map(({ ip }: { ip: string }) => ip);
+}
+
+test('a status that another manager has written stays, and is told by its name', { skip }, async () => {
+  await writeAsAnother('web', { loadBalancer: { ingress: [{ ip: '192.0.2.7' }] } });
+  await told('web', 'Normal Allocated', 'Normal Announced', 'Warning StatusOwnedByAnother');
+  assert.deepEqual(await ingress('web'), ['192.0.2.7']);
+  const { problems } = await all.node.controllerStatus();
+  const [problem] = problems.filter(({ service }) => service === 'default/web');
+  assert.match(problem?.message ?? '', /^StatusOwnedByAnother: other-lb has written its status/);
+  await writeAsAnother('web', {});
+  await all.until('it is ours again', async () => (await ingress('web')).join() === '10.77.0.100');
+  await all.until('the problem is over', async () => {
+    return (await all.node.controllerStatus()).problems.length === 0;
+  });
+});
+
+test('the status says an address when its node has announced it, and not before', { skip }, async () => {
+  process.kill(all.node.agentPid, 'SIGSTOP');
+  await all.apply('late');
+  await told('late', 'Normal Allocated');
+  await sleep(500);
+  assert.deepEqual(await ingress('late'), []);
+  process.kill(all.node.agentPid, 'SIGCONT');
+  await told('late', 'Normal Allocated', 'Normal Announced');
+  assert.deepEqual(await ingress('late'), ['10.77.0.102']);
+});
+
+test('an address that nobody has any more is said to be released, by its own name', { skip }, async () => {
+  await all.remove('late');
+  await all.until('it is said', async () => {
+    const found = await events('VirtualIP', '10.77.0.102');
+    return found.map(({ reason }) => reason).join() === 'Released';
+  });
+});
