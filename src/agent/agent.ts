@@ -9,10 +9,12 @@ import type { Native } from '../host/native.ts';
 import type { Log, LogDestination } from '../process/log.ts';
 import type { Address } from '../state/address.ts';
 import { Acks } from './acks.ts';
+import { Allowed } from './allowed.ts';
 import { Announcer } from './announce.ts';
 import { Census } from './census.ts';
-import type { AgentConfig } from './config.ts';
+import { type AgentConfig, firewallOptions } from './config.ts';
 import type { Firewall } from './firewall.ts';
+import { bringInForce, type Followed, followable } from './follow.ts';
 import { Holder } from './holder.ts';
 import { Journal } from './journal.ts';
 import { type Kept, readJournal } from './kept.ts';
@@ -45,6 +47,8 @@ export interface Agent {
   readonly logDestination: Pick<LogDestination, 'dropped'>;
   /** What keeps the agent as a whole from its work. */
   readonly problems: () => readonly string[];
+  /** Takes over what can change while it runs; not to be called again before it is done. */
+  follow(next: AgentConfig): Promise<Followed>;
   /** Ends the streams and leaves the kernel as it is. */
   stop(): Promise<void>;
 }
@@ -65,13 +69,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   const kept = readJournal(values.state);
   if (kept.problem !== null) parts.log.warn({ problem: kept.problem }, 'state-unreadable');
   const kernel = new Kernel(parts.native, parts.lockFile === undefined ? {} : { lockFile: parts.lockFile });
-  const firewall = await openFirewall(kernel, {
-    wish: values.firewall,
-    observe: values.filter === 'observe',
-    counters: values.counters,
-    echo: values.echo === 'on',
-    owner: values.tableOwner === 'on',
-  }).catch((error: unknown) => {
+  const firewall = await openFirewall(kernel, firewallOptions(values)).catch((error: unknown) => {
     kernel[Symbol.dispose]();
     throw error;
   });
@@ -95,8 +93,18 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     now: () => performance.now(),
   });
   link.start();
+  let inForce = config;
   return {
-    ...{ config, version: parts.version, firewall, kernel, ledger, loop, rules, session, link, tallies },
+    get config() {
+      return inForce;
+    },
+    async follow(next) {
+      const followed = followable(inForce, next);
+      await bringInForce(rooms, followed);
+      inForce = followed.config;
+      return followed;
+    },
+    ...{ version: parts.version, firewall, kernel, ledger, loop, rules, session, link, tallies },
     logDestination: parts.logDestination,
     problems: () =>
       [journal.trouble, reporter.trouble, ...session.problems, ...firewall.shortfalls].filter(
@@ -117,6 +125,7 @@ function assemble(
   { kernel, firewall, kept }: { kernel: Kernel; firewall: Firewall; kept: Kept },
 ) {
   const now = (): number => performance.now();
+  const allowed = new Allowed(allow);
   const ledger = new Ledger();
   const tallies = new Tallies();
   const census = new Census(values.setSize);
@@ -148,15 +157,15 @@ function assemble(
     ...{ kernel, ledger, network, announcer, nameservers, needs, refuse, accept, onHeld },
   });
   const pace = new Pace(values.commitInterval ?? commitIntervalMs(0), now);
-  const loop: Loop = new Loop({ ledger, rules, holder, pace, acks, allow, ...reporter.ofLoop });
+  const loop: Loop = new Loop({ ledger, rules, holder, pace, acks, allow: allowed, ...reporter.ofLoop });
   const session = new Session(
     {
-      ...{ node, version, allow, loop, now },
+      ...{ node, version, allow: allowed, loop, now },
       firewall: firewall.dialect.name,
       held: () => reporter.heldVips(),
       prepare: () => kernel.prepare(),
       hash: (text) => hash('sha256', text),
-      onLink: () => network.onLink(allow),
+      onLink: () => network.onLink(allowed.prefixes),
       ...reporter.ofSession,
     },
     state,
@@ -171,6 +180,7 @@ function assemble(
     ledger,
     tallies,
     network,
+    allowed,
     announcer,
     journal,
     reporter,

@@ -5,6 +5,7 @@ import type { OptionValues } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
 import { type HostPort, parseHostPort } from '../process/values.ts';
 import { type Prefix, parsePrefix } from '../state/address.ts';
+import type { FirewallOptions } from './firewall.ts';
 
 export const agentOptions = [
   {
@@ -81,7 +82,12 @@ export const agentOptions = [
   { name: 'ca-file', kind: 'text', placeholder: 'FILE', help: 'CA of the controller, PEM' },
   { name: 'cert', kind: 'text', placeholder: 'FILE', help: 'certificate of this node, PEM' },
   { name: 'key', kind: 'text', placeholder: 'FILE', help: 'its key, PEM' },
-  { name: 'config', kind: 'text', placeholder: 'FILE', help: 'YAML with these flags as keys' },
+  {
+    name: 'config',
+    kind: 'text',
+    placeholder: 'FILE',
+    help: 'YAML with these flags as keys, read again on change and on SIGHUP',
+  },
   {
     name: 'log-level',
     kind: 'choice',
@@ -133,6 +139,17 @@ export function agentConfig(values: AgentValues): AgentConfig {
       cert: readOptional(values.cert, '--cert'),
       key: readOptional(values.key, '--key'),
     },
+  };
+}
+
+/** What the firewall is asked to be. */
+export function firewallOptions(values: AgentValues): FirewallOptions {
+  return {
+    wish: values.firewall,
+    observe: values.filter === 'observe',
+    counters: values.counters,
+    echo: values.echo === 'on',
+    owner: values.tableOwner === 'on',
   };
 }
 

@@ -2,9 +2,10 @@
 // rules, takes addresses, and only then says so. Passes never overlap.
 
 import type { Refusal, TableName } from '../protocol/messages.ts';
-import type { Address, Prefix } from '../state/address.ts';
+import type { Address } from '../state/address.ts';
 import type { Placement, VirtualIp } from '../state/virtual-ip.ts';
 import type { Acks } from './acks.ts';
+import type { Allowed } from './allowed.ts';
 import { Backoff } from './backoff.ts';
 import type { Holder } from './holder.ts';
 import type { Ledger } from './ledger.ts';
@@ -20,7 +21,7 @@ export interface LoopParts {
   readonly pace: Pace;
   readonly acks: Acks;
   /** Prefixes outside which nothing is guarded and nothing held. */
-  readonly allow: readonly Prefix[];
+  readonly allow: Allowed;
   readonly onRefused: (refusal: Refusal) => void;
   readonly onAccepted: (table: TableName, key: Address) => void;
   readonly onRepaired: (kind: string, objects: number) => void;

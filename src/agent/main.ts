@@ -2,16 +2,17 @@
 
 import { loadNative } from '../host/native.ts';
 import { SystemCallError } from '../host/socket.ts';
+import { watchConfig } from '../process/config.ts';
 import { helpText } from '../process/help.ts';
 import type { Route } from '../process/http.ts';
 import { createLog, type Log, openLogDestination } from '../process/log.ts';
-import { readOptions } from '../process/options.ts';
+import { type OptionInput, readOptions } from '../process/options.ts';
 import { ListenError, serve } from '../process/serve.ts';
 import { UsageError } from '../process/usage.ts';
 import { readVersion } from '../process/version.ts';
-import { startAgent } from './agent.ts';
+import { type Agent, startAgent } from './agent.ts';
 import { agentRoutes } from './api.ts';
-import { type AgentConfig, agentConfig, agentOptions } from './config.ts';
+import { type AgentConfig, type AgentValues, agentConfig, agentOptions } from './config.ts';
 import { TableOwnedError } from './firewall.ts';
 import { SecondAgentError, takeLock } from './lock.ts';
 import { startWhenPossible } from './waiting.ts';
@@ -19,17 +20,24 @@ import { startWhenPossible } from './waiting.ts';
 const about = `Holds this node's VIPs and the filter in front of them, as a controller says. Needs
 CAP_NET_ADMIN and CAP_NET_RAW, in the host's network namespace.`;
 
+/** What the process gives to the agent. */
+export interface AgentProcess {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly signal: AbortSignal;
+  /** Says `reload` when the config file is to be read again, changed or not. */
+  readonly reloads: EventTarget;
+}
+
 /**
- * Runs an agent until the signal is aborted, and leaves the kernel as it is then. Resolves to the exit code:
+ * Runs an agent until its signal is aborted, and leaves the kernel as it is then. Resolves to the exit code:
  * 0 after a stop, 1 if it cannot start here, 2 for wrong usage; the reason is on stderr.
  */
 export async function runAgent(
   argv: readonly string[],
-  env: Readonly<Record<string, string | undefined>>,
-  signal: AbortSignal,
+  { env, signal, reloads }: AgentProcess,
 ): Promise<number> {
   try {
-    const { values, help } = await readOptions(agentOptions, { argv, env });
+    const { values, help, configPath } = await readOptions(agentOptions, { argv, env });
     if (help) {
       process.stdout.write(helpText(agentOptions, { usage: 'vipward agent [flags]', about }));
       return 0;
@@ -52,6 +60,7 @@ export async function runAgent(
     if (agent !== undefined) {
       servers.show(agentRoutes(agent, true), agentRoutes(agent, false));
       log.info({ firewall: agent.firewall.dialect.name, owned: agent.firewall.owned }, 'serving');
+      followConfig(agent, { path: configPath, input: { argv, env }, log, signal, reloads });
       await aborted(signal);
     }
     servers[Symbol.dispose]();
@@ -61,6 +70,29 @@ export async function runAgent(
   } catch (error) {
     return say(error);
   }
+}
+
+interface FollowInput extends Pick<AgentProcess, 'signal' | 'reloads'> {
+  readonly path: string | undefined;
+  readonly input: OptionInput;
+  readonly log: Log;
+}
+
+/** Reads the config file again when it changes and when it is asked for; a broken one changes nothing. */
+function followConfig(agent: Agent, { path, input, log, signal, reloads }: FollowInput): void {
+  if (path === undefined) return;
+  const onError = (error: Error): void => log.error({ reason: error.message }, 'config-refused');
+  const follow = async (values: AgentValues): Promise<void> => {
+    const { changed, waiting } = await agent.follow(agentConfig(values));
+    log.level = values.logLevel;
+    log.info({ changed }, 'config-read');
+    if (waiting.length > 0) log.warn({ waiting, next: 'start the agent again' }, 'config-waiting');
+  };
+  let last = Promise.resolve();
+  const onChange = (values: AgentValues): void => {
+    last = last.then(() => follow(values)).catch(onError);
+  };
+  watchConfig({ path, specs: agentOptions, input, reloads, onChange, onError, signal });
 }
 
 interface Servers extends Disposable {

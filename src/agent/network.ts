@@ -33,7 +33,7 @@ interface Connected {
 
 export class Network {
   readonly #kernel: Kernel;
-  readonly #wanted: readonly string[];
+  #wanted: readonly string[];
   #links = new Map<number, Link>();
   #addresses = new Map<string, AddressObject>();
   /** Made of both when they are asked for, since thousands of VIPs ask after one event. */
@@ -48,6 +48,12 @@ export class Network {
   constructor(kernel: Kernel, wanted: readonly string[]) {
     this.#kernel = kernel;
     this.#wanted = wanted;
+  }
+
+  /** Other interfaces, from the next pass on. */
+  set wanted(names: readonly string[]) {
+    this.#wanted = names;
+    this.#connected = undefined;
   }
 
   /** Reads everything anew. What was known holds until all of it is read. Throws SystemCallError. */

@@ -16,6 +16,7 @@ import { FrameError } from '../protocol/shape.ts';
 import type { Prefix } from '../state/address.ts';
 import { generationLeap } from '../state/term.ts';
 import type { Placement } from '../state/virtual-ip.ts';
+import type { Allowed } from './allowed.ts';
 import type { Loop } from './loop.ts';
 import { type Change, ReceivedTable } from './received.ts';
 import type { Stream } from './stream.ts';
@@ -27,7 +28,7 @@ export interface SessionParts {
   readonly node: string;
   readonly version: string;
   readonly firewall: string;
-  readonly allow: readonly Prefix[];
+  readonly allow: Allowed;
   readonly hash: Hash;
   readonly onLink: () => readonly Prefix[];
   readonly held: () => readonly HeldVip[];
@@ -77,10 +78,8 @@ export class Session {
 
   /** What keeps the tables from being whole, in words; empty if nothing does. */
   get problems(): string[] {
-    return [...this.#awaited].map(
-      (table) =>
-        `${table}: a frame was missing or did not add up; asked for what differs, serving what is known`,
-    );
+    const why = 'a frame was missing or did not add up; asked for what differs, serving what is known';
+    return [...this.#awaited].map((table) => `${table}: ${why}`);
   }
 
   hello(): Hello {
@@ -89,7 +88,7 @@ export class Session {
     this.#toldOnLink = new Set(onLink);
     return {
       type: 'hello',
-      ...{ version, features: ownFeatures, node, firewall, allow },
+      ...{ version, features: ownFeatures, node, firewall, allow: allow.prefixes },
       onLink,
       cluster: this.cluster,
       generation: this.generation,
@@ -101,8 +100,13 @@ export class Session {
 
   /** A node that has more prefixes on its links than it told of says hello anew. */
   reintroduce(): void {
-    if (this.#parts.onLink().every((prefix) => this.#toldOnLink.has(prefix))) return;
-    for (const stream of this.#streams) stream.refuse('the node has another prefix on its links: hello anew');
+    const isKnown = this.#parts.onLink().every((prefix) => this.#toldOnLink.has(prefix));
+    if (!isKnown) this.beginAnew('the node has another prefix on its links');
+  }
+
+  /** What the last hello told is true no more. */
+  beginAnew(why: string): void {
+    for (const stream of this.#streams) stream.refuse(`${why}: hello anew`);
   }
 
   /** Says something to the controller that rules, if one does. */
@@ -188,10 +192,8 @@ export class Session {
       return;
     }
     if (generation > this.generation + generationLeap) {
-      const known = `this node has obeyed ${this.generation}`;
-      stream.refuse(
-        `generation: ImpossibleTerm: ${generation}, and ${known}; look at the controller's --state`,
-      );
+      const why = `ImpossibleTerm: ${generation}, and this node has obeyed ${this.generation}`;
+      stream.refuse(`generation: ${why}; look at the controller's --state`);
       return;
     }
     // It has heard our hello, and begins to send what differs from that.

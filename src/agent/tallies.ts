@@ -60,9 +60,9 @@ export class Tallies {
   /** VIPs that were found to be a node's own address, or that of its gateway or name server. */
   conflicts = 0;
 
-  /** Start and first sync put in what is missing; only what others broke is drift. */
+  /** Start, first sync and a config put in what is missing; only what others broke is drift. */
   repair(kind: string, objects: number): void {
-    if (kind !== 'start' && kind !== 'first-sync')
+    if (kind !== 'start' && kind !== 'first-sync' && kind !== 'config')
       this.repairs.set(kind, (this.repairs.get(kind) ?? 0) + objects);
   }
 }

@@ -1,26 +1,25 @@
 // What the controller wishes, entered in the ledger as it is received.
 
 import type { Refusal, TableName } from '../protocol/messages.ts';
-import { type Address, type Prefix, prefixesContain } from '../state/address.ts';
+import type { Address } from '../state/address.ts';
 import { type Placement, servicesOf, type VirtualIp } from '../state/virtual-ip.ts';
+import type { Allowed } from './allowed.ts';
 import type { Ledger } from './ledger.ts';
 import type { Change } from './received.ts';
 
 export interface WishesParts {
   readonly ledger: Ledger;
   /** Prefixes outside which nothing is guarded and nothing held. */
-  readonly allow: readonly Prefix[];
+  readonly allow: Allowed;
   readonly onRefused: (refusal: Refusal) => void;
   readonly onAccepted: (table: TableName, key: Address) => void;
 }
 
 export class Wishes {
   readonly #parts: WishesParts;
-  readonly #allowed: (address: Address) => boolean;
 
   constructor(parts: WishesParts) {
     this.#parts = parts;
-    this.#allowed = prefixesContain(parts.allow);
   }
 
   enter(change: Pick<Change, 'table' | 'set' | 'remove'>): void {
@@ -44,11 +43,11 @@ export class Wishes {
     const { ledger, allow, onRefused } = this.#parts;
     const key = vip.address;
     this.accept('rules', key);
-    if (this.#allowed(key)) {
+    if (allow.contains(key)) {
       ledger.wanted.set(key, vip);
     } else {
       ledger.wanted.delete(key);
-      const reason = `${key} is outside --allow ${allow.join(',')}; add its prefix there`;
+      const reason = `${key} is outside --allow ${allow.prefixes.join(',')}; add its prefix there`;
       onRefused({ table: 'rules', key, services: servicesOf(vip), code: 'Forbidden', reason });
     }
   }

@@ -27,7 +27,11 @@ async function run(): Promise<number> {
   const { env } = process;
   switch (verb) {
     case 'agent':
-      return await (await import('../agent/main.ts')).runAgent(argv, env, rootSignal());
+      return await (await import('../agent/main.ts')).runAgent(argv, {
+        env,
+        signal: rootSignal(),
+        reloads: hangUps(),
+      });
     case 'controller':
       return await (await import('../controller/main.ts')).runController(argv, {
         env,

@@ -3,6 +3,7 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Acks } from '../../src/agent/acks.ts';
+import { Allowed } from '../../src/agent/allowed.ts';
 import { Census } from '../../src/agent/census.ts';
 import type { Firewall } from '../../src/agent/firewall.ts';
 import type { Holder } from '../../src/agent/holder.ts';
@@ -70,7 +71,13 @@ async function fixture() {
     ...nothing,
   } as unknown as Holder;
   const loop = new Loop({
-    ...{ ledger, rules, holder, pace: new Pace(0, () => 0), allow: [parsePrefix('10.77.0.0/24')] },
+    ...{
+      ledger,
+      rules,
+      holder,
+      pace: new Pace(0, () => 0),
+      allow: new Allowed([parsePrefix('10.77.0.0/24')]),
+    },
     acks: new Acks(
       ({ seq }) => acked.push(seq),
       () => 0,

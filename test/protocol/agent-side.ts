@@ -2,6 +2,7 @@
 
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
+import { Allowed } from '../../src/agent/allowed.ts';
 import { Links } from '../../src/agent/links.ts';
 import type { Loop } from '../../src/agent/loop.ts';
 import type { Change } from '../../src/agent/received.ts';
@@ -32,7 +33,7 @@ export function agentOf(
   };
   const session: Session = new Session(
     {
-      ...{ node: 'n1', version: '0', firewall: 'nftables', allow: [], hash: sha },
+      ...{ node: 'n1', version: '0', firewall: 'nftables', allow: new Allowed([]), hash: sha },
       ...{ onLink: () => [], held: () => [], prepare: () => undefined, now: () => performance.now() },
       loop: { receive, synced: () => undefined } as unknown as Loop,
       onIdentity: () => undefined,
