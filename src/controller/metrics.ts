@@ -15,6 +15,7 @@ export interface MetricsInput {
   readonly version: string;
   readonly logDestination: Pick<LogDestination, 'dropped'>;
   readonly connections: () => number;
+  readonly isRuling: () => boolean;
 }
 
 export interface Scrape {
@@ -60,7 +61,7 @@ export async function scrape(input: MetricsInput): Promise<Scrape> {
     addresses.set({ pool: pool.name, state: 'used' }, used);
     addresses.set({ pool: pool.name, state: 'free' }, Math.max(0, poolSize(pool) - used));
   }
-  gauge('vipward_ruling', '1 while this controller rules').set(1);
+  gauge('vipward_ruling', '1 while this controller rules').set(input.isRuling() ? 1 : 0);
   gauge('vipward_synced', '1 once the Services were read whole and believed').set(
     controller.isPublished ? 1 : 0,
   );

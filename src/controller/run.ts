@@ -82,9 +82,11 @@ export async function startController(config: ControllerConfig, given: RunInput)
   const whoIs = (request: IncomingMessage) => principalOf(request, { tokens, takesCertificates });
   const hub = makeHub(core, { ...input, timing, whoIs });
   let { pools } = config;
-  const metrics = () => scrape({ ...input, controller, pools: () => pools, connections: () => hub.size });
-  const rules = () => core.self().ruling;
-  const routes = apiRoutes({ controller, status, metrics, principalOf: whoIs, moveDeadlineMs, rules });
+  const isRuling = () => core.self().ruling;
+  const connections = () => hub.size;
+  const metrics = () => scrape({ ...input, controller, pools: () => pools, connections, isRuling });
+  const api = { controller, status, metrics, principalOf: whoIs, moveDeadlineMs, rules: isRuling };
+  const routes = apiRoutes(api);
   const failed = (error: unknown) => log.error({ reason: String(error) }, 'requestFailed');
   const onError = (error: Error) => log.error({ reason: error.message }, 'certificateRefused');
   const server = makeServer(config, { listener: routeListener(routes, failed), signal, onError });

@@ -1,9 +1,13 @@
 // The metrics of a controller: those that docs/operating.md promises, and each from its first scrape on.
 
 import { deepEqual, equal } from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { pino } from 'pino';
+import { startController } from '../../src/controller/run.ts';
 import { checkMetrics, seriesValue } from '../metrics-page.ts';
-import { runningController, service, untilStatus } from './fixture.ts';
+import { configOf, folder, runningController, service, untilStatus } from './fixture.ts';
 import { agentOf } from './test-agent.ts';
 
 const limit = { timeout: 20_000 };
@@ -16,6 +20,39 @@ test('a controller has the metrics of the page, before anything has happened', l
   for (const reason of ['PoolExhausted', 'PortTaken', 'KernelRefused', 'AddressConflict'])
     equal(seriesValue(text, `vipward_refusals{reason="${reason}"}`), 0);
   equal(seriesValue(text, 'vipward_vips{state="serving",filtered="false",ip_family="IPv6"}'), 0);
+});
+
+test('a controller that does not rule says so', limit, async (t) => {
+  const kubeconfig = join(folder(t), 'kubeconfig');
+  const cluster = { server: 'http://127.0.0.1:1' };
+  const named = { contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }], 'current-context': 'x' };
+  const rest = { clusters: [{ name: 'c', cluster }], users: [{ name: 'u', user: {} }] };
+  writeFileSync(kubeconfig, JSON.stringify({ apiVersion: 'v1', kind: 'Config', ...named, ...rest }));
+  const stopping = new AbortController();
+  const where = [
+    '--kubernetes',
+    '--kubeconfig',
+    kubeconfig,
+    '--listen',
+    '127.0.0.1:0',
+    '--pool',
+    'p=10.0.0.1',
+  ];
+  const running = await startController(await configOf(where), {
+    ...{
+      log: pino({ level: 'silent' }),
+      signal: stopping.signal,
+      version: '0',
+      logDestination: { dropped: 0 },
+    },
+  });
+  t.after(() => {
+    stopping.abort();
+    return running.done;
+  });
+  const text = await scrape(running.url);
+  checkMetrics(text, 'controller');
+  equal(seriesValue(text, 'vipward_ruling'), 0);
 });
 
 test('what happens is counted where it belongs', limit, async (t) => {
