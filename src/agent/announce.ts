@@ -19,13 +19,15 @@ export class Announcer implements Disposable {
   readonly #timers = new Map<Address, NodeJS.Timeout[]>();
   #waiting: HeldAddress[] = [];
   #drain: NodeJS.Timeout | undefined;
-  #fd: number | undefined;
+  readonly #fd: number;
   /** Frames that the kernel would not take: the interface is down, or gone. */
   failed = 0;
 
+  /** Throws SystemCallError where the process may send no frames. */
   constructor(native: Native, network: Network) {
     this.#native = native;
     this.#network = network;
+    this.#fd = openPacket(native);
   }
 
   /** Announces a VIP now and a few times more. */
@@ -46,7 +48,7 @@ export class Announcer implements Disposable {
   [Symbol.dispose](): void {
     for (const address of [...this.#timers.keys()]) this.stop(address);
     clearTimeout(this.#drain);
-    if (this.#fd !== undefined) this.#native.close(this.#fd);
+    this.#native.close(this.#fd);
   }
 
   #enqueue(held: HeldAddress): void {
@@ -62,7 +64,6 @@ export class Announcer implements Disposable {
   #sendOne({ address, interfaceIndex }: HeldAddress): void {
     const link = this.#network.link(interfaceIndex);
     if (link === undefined || link.loopback || link.mac.length !== 6) return;
-    this.#fd ??= openPacket(this.#native);
     for (const frame of announcementFrames(address, link.mac)) {
       const protocol = ((frame[12] ?? 0) << 8) | (frame[13] ?? 0);
       if (this.#native.send(this.#fd, frame, MSG_DONTWAIT, linkAddress(interfaceIndex, protocol)) < 0)

@@ -49,7 +49,7 @@ export async function runAgent(
     using lock = await takeLock(native);
     for (const squatter of lock.squatters) log.warn({ reason: squatter }, 'lock-squatted');
     // Before the kernel is touched: an agent that cannot be asked is of no use to anybody.
-    const servers = await openServers(config, log);
+    using servers = await openServers(config, log);
     const version = readVersion();
     const lockFile = env['XTABLES_LOCKFILE'] || undefined;
     const agent = await startWhenPossible({

@@ -9,6 +9,7 @@ import type { NftObject } from '../dialects/nftables/objects.ts';
 import { type Capabilities, probeStep, readCapabilities } from '../dialects/nftables/probe.ts';
 import { sampler } from '../dialects/nftables/samples.ts';
 import type { Kernel } from '../host/kernel.ts';
+import { SystemCallError } from '../host/socket.ts';
 import { type Address, addressBytes, familyOf } from '../state/address.ts';
 import { protocolNumbers } from '../state/port.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
@@ -52,12 +53,19 @@ export function nftablesFirewall(probed: Capabilities | undefined, options: Fire
 export async function nftablesRemains(kernel: Kernel): Promise<Remains> {
   const options = { ...plain, setExpressionFlag: true };
   const dialect = nftables(options);
-  const found = decode(await kernel.dump(dialect.dumps.slice(0, 1)), options.tableFlags);
-  const table = found.constants.filter((object) => object.kind === 'table');
+  const tables = await kernel.dump(dialect.dumps.slice(0, 1)).catch(noneWithoutNftables);
+  const table = decode(tables, options.tableFlags).constants.filter((object) => object.kind === 'table');
   const transaction = table.length === 0 ? null : dialect.encode({ remove: table, add: [] });
   return { transaction, words: 'table inet vipward' };
 }
 
+/** A kernel has no tables of a subsystem that it does not know (EINVAL). */
+function noneWithoutNftables(error: unknown): Uint8Array[] {
+  if (error instanceof SystemCallError && error.errno === EINVAL) return [];
+  throw error;
+}
+
+const EINVAL = 22;
 const plain = { tableFlags: 0, counters: false, echo: true, observe: false } as const;
 
 /** How many keys go in one question: their answers must fit the socket's buffer. */

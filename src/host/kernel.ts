@@ -2,13 +2,8 @@
 
 import type { DumpRequest, Transaction } from '../dialects/dialect.ts';
 import { type Receipt, receiptOf } from '../netlink/ack.ts';
-import {
-  NETLINK_NETFILTER,
-  NETLINK_ROUTE,
-  NFNL_SUBSYS_NFTABLES,
-  NLM_F_DUMP_INTR,
-} from '../netlink/message.ts';
-import { messagesOf, u16Be } from '../netlink/reader.ts';
+import { NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/message.ts';
+import { endOfDump } from './dump.ts';
 import { type Native, Operation, type Outcome } from './native.ts';
 import { checked, type NetlinkSocket, openNetlink, SystemCallError } from './socket.ts';
 import { defaultLockFile, Tables } from './tables.ts';
@@ -20,6 +15,7 @@ export type Soon<T> = T | Promise<T>;
 const patienceUs = 1000;
 /** How often a dump that others changed under our hands is asked for again. */
 const dumpTries = 4;
+const EINTR = 4;
 
 type Door = Transaction['door'];
 
@@ -73,17 +69,13 @@ export class Kernel implements Disposable {
   }
 
   /**
-   * The replies to each request, asked again while somebody changed what was being read. Throws
-   * SystemCallError.
+   * The replies to each request, each read whole. Throws SystemCallError where one is refused, or was changed
+   * each time while it was being read: then nothing is known.
    */
   async dump(requests: readonly DumpRequest[]): Promise<Uint8Array[]> {
     const answers: Uint8Array[] = [];
-    for (const request of requests) {
-      let answer = await this.ask(request);
-      const changed = (): boolean => request.door !== 'xtables' && interrupted(answer);
-      for (let tries = 1; tries < dumpTries && changed(); tries++) answer = await this.ask(request);
-      answers.push(answer);
-    }
+    for (const request of requests)
+      answers.push(request.door === 'xtables' ? await this.ask(request) : await this.#dumpWhole(request));
     return answers;
   }
 
@@ -100,6 +92,17 @@ export class Kernel implements Disposable {
     }
     this.#sockets.clear();
     this.tables[Symbol.dispose]();
+  }
+
+  async #dumpWhole(request: DumpRequest): Promise<Uint8Array> {
+    const call = `${request.door} dump`;
+    for (let tries = 0; tries < dumpTries; tries++) {
+      const answer = await this.ask(request);
+      const end = endOfDump(answer);
+      if (end === 'whole') return answer;
+      if (end !== 'torn') throw new SystemCallError(call, end);
+    }
+    throw new SystemCallError(call, EINTR, ` (others changed it ${dumpTries} times while it was read)`);
   }
 
   async #commitRest<O>(
@@ -144,22 +147,4 @@ function replies(outcome: Outcome): Uint8Array {
   if (typeof outcome !== 'number') return outcome;
   checked('netlink exchange', outcome);
   throw new SystemCallError('netlink exchange', 0);
-}
-
-/**
- * Whether the kernel changed while it was read. Rules and chains say so by a flag, elements never do: but
- * each message of nf_tables carries the low 16 bits of the generation it was read in.
- */
-function interrupted(answer: Uint8Array): boolean {
-  let generation: number | undefined;
-  for (const { flags, type, payload } of messagesOf(answer)) {
-    // Control messages have other flags in the same place.
-    if (type < 16) continue;
-    if ((flags & NLM_F_DUMP_INTR) !== 0) return true;
-    if (type >> 8 !== NFNL_SUBSYS_NFTABLES) continue;
-    const read = u16Be(payload, 2);
-    if (generation !== undefined && read !== generation) return true;
-    generation = read;
-  }
-  return false;
 }

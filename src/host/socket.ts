@@ -20,8 +20,8 @@ export class SystemCallError extends Error {
   readonly errno: number;
   readonly call: string;
 
-  constructor(call: string, errno: number) {
-    super(`${call}: ${describeErrno(errno)}`);
+  constructor(call: string, errno: number, remedy = '') {
+    super(`${call}: ${describeErrno(errno)}${remedy}`);
     this.call = call;
     this.errno = errno;
   }
@@ -45,6 +45,7 @@ const SO_RCVBUF = 8;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const AF_PACKET = 17;
+const EPERM = 1;
 
 /** One batch of 5,000 elements is 200 kB; a table that is replaced as a whole can take megabytes. */
 const sendBufferBytes = 64 * 1024 * 1024;
@@ -85,9 +86,15 @@ function prepare(native: Native, fd: number, groups: readonly number[]): number 
   return u32(address, 4);
 }
 
+const withoutRaw =
+  ': no VIP can be announced without CAP_NET_RAW; run as root in the host network, ' +
+  'in a container with capabilities.add: [NET_ADMIN, NET_RAW]';
+
 /** Opens a socket that sends whole Ethernet frames and receives none. Throws SystemCallError. */
 export function openPacket(native: Native): number {
-  return checked('socket(AF_PACKET)', native.socket(AF_PACKET, SOCK_RAW, 0));
+  const fd = native.socket(AF_PACKET, SOCK_RAW, 0);
+  if (fd === -EPERM) throw new SystemCallError('socket(AF_PACKET)', EPERM, withoutRaw);
+  return checked('socket(AF_PACKET)', fd);
 }
 
 /** struct sockaddr_ll of an interface: where a frame of an EtherType goes out. */

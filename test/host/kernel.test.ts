@@ -112,31 +112,53 @@ test('each door has one socket, made when it is first used, and closed on the wr
   );
 });
 
-test('a dump that was interrupted is asked for again, four times at most', async () => {
-  const interrupted = message({ type: 0xa06, flags: 0x12, sequence: 1 });
-  for (const [answers, expected] of [
-    [[interrupted, generation], 2],
-    [[interrupted, interrupted, interrupted, interrupted, interrupted], 4],
-    [[generation], 1],
-  ] as const) {
-    const native = recordedNative((_, index) => answers[index] ?? new Uint8Array());
-    const [answer] = await new Kernel(native).dump([dumpRequest]);
-    assert.equal(native.submitted.length, expected);
-    assert.equal(answer, answers[expected - 1]);
+/** A message of netlink's own, NLMSG_ERROR or NLMSG_DONE, with what it begins with. */
+function control(type: 2 | 3, flags: number, value: number): Uint8Array {
+  const bytes = new Uint8Array(36);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, bytes.length, true);
+  view.setUint16(4, type, true);
+  view.setUint16(6, flags, true);
+  view.setInt32(16, value, true);
+  return bytes;
+}
+
+const done = control(3, 2, 0);
+const interrupted = concat([message({ type: 0xa06, flags: 0x12, sequence: 1 }), done]);
+
+test('a dump that was torn is asked for again, and is an error if it is torn four times', async () => {
+  const unfinished = message({ type: 0xa06, flags: 2, sequence: 1 });
+  const late = control(3, 0x12, 0);
+  for (const torn of [interrupted, unfinished, late, new Uint8Array()]) {
+    const native = recordedNative((_, index) => (index < 3 ? torn : done));
+    assert.deepEqual(await new Kernel(native).dump([dumpRequest]), [done]);
+    assert.equal(native.submitted.length, 4);
+    const never = recordedNative(() => torn);
+    await assert.rejects(new Kernel(never).dump([dumpRequest, dumpRequest]), (error) => {
+      assert.ok(error instanceof SystemCallError);
+      assert.match(error.message, /^nfnetlink dump: EINTR: .*changed it 4 times/);
+      return true;
+    });
+    assert.equal(never.submitted.length, 4);
   }
 });
 
-test('an error whose flags have the same bit is no interruption', async () => {
-  const error = message({ type: 2, flags: 0x110, sequence: 1 });
-  const native = recordedNative(() => error);
-  await new Kernel(native).dump([dumpRequest]);
-  assert.equal(native.submitted.length, 1);
+test('a dump that is refused is an error, and one of what is not there is empty', async () => {
+  for (const type of [2, 3] as const) {
+    const native = recordedNative(() => control(type, type === 2 ? 0x110 : 2, -1));
+    await assert.rejects(new Kernel(native).dump([dumpRequest]), /nfnetlink dump: EPERM/);
+    assert.equal(native.submitted.length, 1);
+    const absent = control(type, type === 2 ? 0x110 : 2, -2);
+    const empty = recordedNative(() => absent);
+    assert.deepEqual(await new Kernel(empty).dump([dumpRequest]), [absent]);
+    assert.equal(empty.submitted.length, 1);
+  }
 });
 
 test('a dump of elements in which the generation changed is asked for again', async () => {
   const elements = (resource: number) => message({ type: 0xa0c, flags: 2, sequence: 1, resource });
-  const torn = concat([elements(7), elements(8)]);
-  const whole = concat([elements(8), elements(8)]);
+  const torn = concat([elements(7), elements(8), done]);
+  const whole = concat([elements(8), elements(8), done]);
   const native = recordedNative((_, index) => (index === 0 ? torn : whole));
   const [answer] = await new Kernel(native).dump([dumpRequest]);
   assert.equal(answer, whole);

@@ -1,0 +1,72 @@
+// A process that lacks a right says so, and takes what it may not read for nothing that it knows.
+import { deepEqual, equal, match, rejects } from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Census } from '../../src/agent/census.ts';
+import { Ledger } from '../../src/agent/ledger.ts';
+import { nftablesFirewall } from '../../src/agent/nftables.ts';
+import { Rules } from '../../src/agent/rules.ts';
+import { cannotUnshare, runIn } from '../namespaces.ts';
+import { capabilities, hasTool, nft, ownKernel, plain, port, vip } from './own-kernel.ts';
+
+const skip = cannotUnshare() || hasTool('nft', '--version') || hasTool('setpriv', '--version');
+const source = (path: string): string => fileURLToPath(new URL(`../../src/${path}`, import.meta.url));
+const without = (right: string, ...words: readonly string[]) =>
+  ['setpriv', '--bounding-set', `-${right}`, process.execPath, ...words] as const;
+
+test('an agent that may send no frames does not start, and says which right it lacks', { skip }, () => {
+  using own = ownKernel();
+  const state = mkdtempSync(join(tmpdir(), 'vipward-rights-'));
+  const flags = ['--node', 'node1', '--allow', '10.77.0.0/24', '--controller', 'ws://127.0.0.1:9470'];
+  const argv = [source('cli/main.ts'), 'agent', ...flags, '--state', state];
+  const { status, stderr } = runIn(own.namespace, without('net_raw', ...argv));
+  rmSync(state, { recursive: true });
+  equal(status, 1);
+  match(stderr, /^vipward agent: .*EPERM.*CAP_NET_RAW; .*capabilities\.add: \[NET_ADMIN, NET_RAW\]$/m);
+  equal(nft(own, ['list', 'ruleset']), '');
+});
+
+test('a table that may not be read is no table that is empty', { skip }, () => {
+  using own = ownKernel();
+  const read = [
+    `import { Kernel } from '${source('host/kernel.ts')}';`,
+    `import { loadNative } from '${source('host/native.ts')}';`,
+    `import { dumpRequests } from '${source('dialects/nftables/decode.ts')}';`,
+    "await new Kernel(loadNative()).dump(dumpRequests()).then(() => console.log('read'), String)",
+    '  .then((words) => console.log(words));',
+  ];
+  const { stdout } = runIn(own.namespace, without('net_admin', '--input-type=module', '-e', read.join('\n')));
+  match(stdout, /^Error: nfnetlink dump: EPERM/);
+});
+
+test('a reading that fails changes neither the kernel nor what is known', { skip }, async () => {
+  using own = ownKernel();
+  const ledger = new Ledger();
+  const web = vip('10.50.0.1', [port(80)]);
+  const failures: Error[] = [];
+  const withdrawn: string[] = [];
+  const ignore = (): void => {};
+  const rules = new Rules({
+    kernel: {
+      commit: (transaction) => own.kernel.commit(transaction),
+      dump: (requests) => (failures[0] ? Promise.reject(failures[0]) : own.kernel.dump(requests)),
+    },
+    ...{ ledger, census: new Census(), refuse: ignore, committed: ignore, observe: ignore },
+    firewall: nftablesFirewall(capabilities, { ...plain, wish: 'nftables', owner: false }),
+    retireOthers: async () => {},
+    withdraw: async (keys) => {
+      withdrawn.push(...keys);
+    },
+  });
+  ledger.wanted.set(web.address, web);
+  await rules.reconcile(true);
+  const before = nft(own, ['list', 'ruleset']);
+  failures.push(new Error('torn'));
+  ledger.wanted.clear();
+  await rejects(rules.reconcile(true), /torn/);
+  equal(nft(own, ['list', 'ruleset']), before);
+  deepEqual([withdrawn, ledger.committed.get(web.address)], [[], web]);
+});
