@@ -1,6 +1,7 @@
 // What a person should do about a controller that cannot be reached, or that lets this node not in.
 
 import type { IncomingMessage } from 'node:http';
+import { tlsAdvice } from '../process/tls-advice.ts';
 
 /** Of a body no more than this is read, and of that less is told on. */
 const bodyBytes = 2048;
@@ -67,33 +68,5 @@ export const upgrade = 'upgrade the older of agent and controller';
 export function adviceForError({ code = '', syscall = '' }: NodeJS.ErrnoException): string {
   if (syscall === 'getaddrinfo') return 'check the name in --controller, and the name servers of this node';
   if (syscall === 'open') return 'check --token-file';
-  if (unknownIssuer.has(code))
-    return 'give the CA that signed the certificate of the controller as --ca-file';
-  switch (code) {
-    case 'ERR_TLS_CERT_ALTNAME_INVALID':
-      return 'name the controller in --controller by a name that is in its certificate';
-    case 'CERT_HAS_EXPIRED':
-      return 'renew the certificate of the controller';
-    case 'CERT_NOT_YET_VALID':
-      return 'set the clocks of this node and of the controller';
-    case 'ERR_SSL_WRONG_VERSION_NUMBER':
-    case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':
-    case 'EPROTO':
-    case 'ECONNRESET':
-    case 'HPE_INVALID_CONSTANT':
-      return 'check --controller: wss:// is for a controller with TLS, ws:// for one without';
-    default:
-      return code.includes('_ALERT_')
-        ? 'give a certificate that the CA of the controller has signed as --cert and --key'
-        : 'check --controller, and that a controller listens there';
-  }
+  return tlsAdvice(code) ?? 'check --controller, and that a controller listens there';
 }
-
-const unknownIssuer: ReadonlySet<string> = new Set([
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'CERT_SIGNATURE_FAILURE',
-]);

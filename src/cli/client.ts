@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import { tlsAdvice } from '../process/tls-advice.ts';
 import { UsageError } from '../process/usage.ts';
 
 /** The servers of one role, tried in order, and what is needed to speak to them. */
@@ -171,5 +172,7 @@ async function readAnswer(message: IncomingMessage): Promise<Answer> {
 /** An error of several tries (a name with two addresses) has its words in its parts. */
 function wordsOf(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(wordsOf).join(', ');
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  const advice = tlsAdvice((error as NodeJS.ErrnoException).code ?? '');
+  return advice === undefined ? error.message : `${error.message} (${advice})`;
 }

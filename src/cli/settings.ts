@@ -23,7 +23,8 @@ export interface Flags {
   readonly output?: string;
 }
 
-export type Output = 'table' | 'wide' | 'json';
+export const outputs = ['table', 'wide', 'json'] as const;
+export type Output = (typeof outputs)[number];
 
 /** The server of a role by flag, then environment, then default. Throws UsageError. */
 export function serverOf(role: Server['role'], flags: Flags, env: Environment): Server {

@@ -7,7 +7,7 @@ import { readVersion } from '../process/version.ts';
 import { NoAnswerError, RefusedError } from './client.ts';
 import { type Shell, shells } from './completion.ts';
 import type { ManifestsFlags } from './manifests.ts';
-import type { Flags, Surroundings } from './settings.ts';
+import { type Flags, outputs, type Surroundings } from './settings.ts';
 
 /** Runs one verb and resolves to its exit code; the reason of any that is not 0 is on stderr. */
 export async function runVerb(argv: readonly string[], around: Surroundings): Promise<number> {
@@ -140,7 +140,7 @@ function addLocal(program: Command, around: Surroundings, done: Done): void {
     program,
     'cleanup',
     'take everything of ours out of this kernel, while no agent runs',
-    ['vipward cleanup', 'vipward cleanup --state /var/lib/vipward'],
+    ['vipward cleanup', 'vipward cleanup --interface eth0,eth1'],
   );
   cleanup.option('--state <dir>', 'where the agent keeps its records (default: /var/lib/vipward)');
   cleanup.option('--interface <names>', 'take addresses off these interfaces only (default: all)');
@@ -151,7 +151,7 @@ function addLocal(program: Command, around: Surroundings, done: Done): void {
     'vipward doctor',
     'vipward doctor -o json',
   ]);
-  doctor.option('-o, --output <form>', 'table, wide or json (default: table)');
+  doctor.addOption(tableOutput());
   doctor.action(async (flags: Flags) => {
     done(await (await import('./doctor.ts')).runDoctor(flags, around));
   });
@@ -161,6 +161,7 @@ function addLocal(program: Command, around: Surroundings, done: Done): void {
   });
   const completion = verb(program, 'completion', 'print a completion script for a shell', [
     'source <(vipward completion bash)',
+    'source <(vipward completion zsh)',
     'vipward completion fish > ~/.config/fish/completions/vipward.fish',
   ]);
   completion.addArgument(completion.createArgument('<shell>', 'the shell').choices([...shells]));
@@ -188,5 +189,9 @@ function serverFlags(command: Command, role: 'controller' | 'agent'): void {
   command.option('--token-file <file>', 'file with the token to show (VIPWARD_TOKEN_FILE)');
   command.option('--ca-file <file>', 'CA that signed the certificate of the server, PEM (VIPWARD_CA_FILE)');
   command.option('--timeout <duration>', 'how long to wait for an answer (default: 10s)');
-  command.option('-o, --output <form>', 'table, wide or json (default: table)');
+  command.addOption(tableOutput());
+}
+
+function tableOutput(): Option {
+  return new Option('-o, --output <form>', 'how it is printed (default: table)').choices(outputs);
 }

@@ -87,10 +87,10 @@ async function withTls(t: TestContext, ...names: readonly string[]) {
 
 test('an unknown CA, another name and a port without TLS are told apart', tlsLimit, async (t) => {
   const { url, pem } = await withTls(t, 'DNS:elsewhere');
-  match(await reasonAt(t, url), /; give the CA that signed the certificate .* as --ca-file$/);
+  match(await reasonAt(t, url), /; give the CA that signed the certificate of the server as --ca-file$/);
   const other = await reasonAt(t, url, { tls: { ca: pem } });
-  match(other, /; name the controller in --controller by a name that is in its certificate$/);
-  const mixed = /; check --controller: wss:\/\/ is for a controller with TLS, ws:\/\/ for one without$/;
+  match(other, /; call the server by a name that is in its certificate$/);
+  const mixed = /; wss and https are for a server with TLS, ws and http for one without$/;
   match(await reasonAt(t, url.replace('wss', 'ws')), mixed);
   const plain = await runningController(t);
   match(await reasonAt(t, plain.url.replace('http', 'wss')), mixed);

@@ -1,0 +1,31 @@
+// What to do about an error of TLS, on whichever side of a connection a person stands. Pure.
+
+const unknownIssuer: ReadonlySet<string> = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'CERT_SIGNATURE_FAILURE',
+]);
+
+/** By the code of the error; undefined if it is none of TLS. */
+export function tlsAdvice(code: string): string | undefined {
+  if (unknownIssuer.has(code)) return 'give the CA that signed the certificate of the server as --ca-file';
+  switch (code) {
+    case 'ERR_TLS_CERT_ALTNAME_INVALID':
+      return 'call the server by a name that is in its certificate';
+    case 'CERT_HAS_EXPIRED':
+      return 'renew the certificate of the server';
+    case 'CERT_NOT_YET_VALID':
+      return 'set the clocks of both hosts';
+    case 'ERR_SSL_WRONG_VERSION_NUMBER':
+    case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':
+    case 'EPROTO':
+    case 'ECONNRESET':
+    case 'HPE_INVALID_CONSTANT':
+      return 'wss and https are for a server with TLS, ws and http for one without';
+    default:
+      return code.includes('_ALERT_') ? 'give a certificate that the server takes' : undefined;
+  }
+}

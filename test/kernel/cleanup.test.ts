@@ -1,0 +1,48 @@
+// `vipward cleanup` on a node with VIPs on two of its interfaces.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { runIn } from '../namespaces.ts';
+import { Node, type Service, skip } from './node.ts';
+import { hasTool } from './own-kernel.ts';
+
+const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const onLan: Service = { name: 'dns', addresses: ['10.77.0.100', 'fd77::100'], ports: ['UDP 53'] };
+const onPods: Service = { name: 'web', addresses: ['10.88.0.100'], ports: ['TCP 80'] };
+
+test('--interface takes the VIPs of one interface, and the filter stays in front of the others', {
+  skip: skip || hasTool('nft', '--version'),
+}, async () => {
+  await using node = await Node.start({
+    services: [onLan, onPods],
+    agentArgs: ['--allow', '10.88.0.0/24'],
+    controllerArgs: ['--pool', 'pods=10.88.0.100-10.88.0.110'],
+  });
+  const state = join(node.folder, 'agent');
+  const cleanup = (...words: readonly string[]) =>
+    runIn(node.node, [process.execPath, program, 'cleanup', '--state', state, ...words]);
+  const vips = (link: string): number =>
+    node.run(`ip -o address show dev ${link}`).match(/ (10\.\d+\.0\.100|fd77::100)\//g)?.length ?? 0;
+  const busy = cleanup();
+  assert.equal(busy.status, 1);
+  assert.match(busy.stderr, new RegExp(`an agent runs here \\(pid ${node.agentPid}\\)`));
+  await node.killAgent('SIGTERM');
+  const unknown = cleanup('--interface', 'lan,lam');
+  assert.equal(unknown.status, 1);
+  assert.match(unknown.stderr, /^--interface: no lam here; name some of .*lan/);
+  assert.deepEqual([vips('lan'), vips('pods')], [2, 1]);
+  const some = cleanup('--interface', 'lan');
+  assert.equal(some.status, 0, some.stderr);
+  assert.match(some.stdout, /^removed address 10\.77\.0\.100$/m);
+  assert.match(some.stdout, /^kept table inet vipward: there are VIPs on pods$/m);
+  assert.deepEqual([vips('lan'), vips('pods')], [0, 1]);
+  assert.match(node.run('nft list table inet vipward'), /10\.88\.0\.100/);
+  assert.ok(existsSync(join(state, 'agent.jsonl')));
+  const rest = cleanup('--interface', 'pods');
+  assert.equal(rest.status, 0, rest.stderr);
+  assert.deepEqual([vips('lan'), vips('pods')], [0, 0]);
+  assert.equal(node.run('nft list tables'), '');
+  assert.ok(!existsSync(join(state, 'agent.jsonl')));
+});
