@@ -2,7 +2,6 @@
 
 import { existsSync } from 'node:fs';
 import type { Answer, Choice } from '../dialects/choose.ts';
-import type { Sampler } from '../dialects/dialect.ts';
 import { counterDumps, portText, readCounters } from '../dialects/xtables/counters.ts';
 import { describe } from '../dialects/xtables/describe.ts';
 import { xtables } from '../dialects/xtables/dialect.ts';
@@ -12,6 +11,7 @@ import type { XtObject } from '../dialects/xtables/objects.ts';
 import { errnoIn, type Question, questions, tableQuestions } from '../dialects/xtables/probe.ts';
 import { readSets } from '../dialects/xtables/read-sets.ts';
 import { readTables } from '../dialects/xtables/read-table.ts';
+import { sampler } from '../dialects/xtables/samples.ts';
 import type { Kernel } from '../host/kernel.ts';
 import { type Address, familyOf } from '../state/address.ts';
 import { protocolNumbers } from '../state/port.ts';
@@ -19,9 +19,6 @@ import type { VirtualIp } from '../state/virtual-ip.ts';
 import type { Firewall, FirewallOptions, Remains, VipCounters } from './firewall.ts';
 
 const ENOPROTOOPT = 92;
-
-/** Nothing is sampled here. */
-const sampler: Sampler = { capacity: 0, dumps: [], read: () => [] };
 
 /** What this kernel says to every question. Asks for tables, which makes them. Throws SystemCallError. */
 export async function askXtables(kernel: Kernel): Promise<Answer[]> {

@@ -56,6 +56,10 @@ export const errnoNames: Readonly<Record<number, string>> = {
   97: 'EAFNOSUPPORT',
   99: 'EADDRNOTAVAIL',
   105: 'ENOBUFS',
+  // Of ipset alone (linux/netfilter/ipset/ip_set.h, ip_set_hash.h).
+  4098: 'IPSET_ERR_FIND_TYPE',
+  4102: 'IPSET_ERR_TYPE_MISMATCH',
+  4352: 'IPSET_ERR_HASH_FULL',
 };
 
 /** What an errno means in the words of libc, for kernels that send no words of their own. */
@@ -78,6 +82,9 @@ export const errnoWords: Readonly<Record<number, string>> = {
   97: 'Address family not supported',
   99: 'Cannot assign requested address',
   105: 'No buffer space available',
+  4098: 'No such type of set, or no such revision of it',
+  4102: 'The sets are not of one type',
+  4352: 'The set is full',
 };
 
 export function errnoName(errno: number): string {

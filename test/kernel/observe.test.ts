@@ -7,6 +7,8 @@ import { prober, socketsOf } from '../agent/life.ts';
 import { Node, type Service, skip } from './node.ts';
 import { getJson, type Probe, sendRaw } from './traffic.ts';
 
+/** Another file runs these with xtables, which has no transactions that could be counted. */
+const isXtables = process.env['VIPWARD_FIREWALL'] === 'xtables';
 const vips = ['10.77.0.100', 'fd77::100'];
 const dns: Service = {
   name: 'dns',
@@ -60,16 +62,21 @@ test('observe samples ICMP and protocols without ports, and what only the second
   skip,
 }, async () => {
   await using node = await Node.start(observing);
-  const [timestamp, gre, icmp, icmp6] = [13, 47, 1, 58];
-  sendRaw(node.client, icmp, vips[0] ?? '', Uint8Array.of(timestamp, 0, 0xf2, 0xff, ...new Uint8Array(16)));
-  sendRaw(node.client, icmp6, vips[1] ?? '', Uint8Array.of(200, 0, 0, 0));
+  const [gre, icmp, icmp6] = [47, 1, 58];
+  const [timestamp, information] = [Uint8Array.of(13, 0, 0xf2, 0xff), Uint8Array.of(15, 0, 0xf0, 0xff)];
+  for (const head of [timestamp, information])
+    sendRaw(node.client, icmp, vips[0] ?? '', Uint8Array.of(...head, ...new Uint8Array(16)));
+  sendRaw(node.client, icmp6, vips[1] ?? '', Uint8Array.of(200, ...new Uint8Array(7)));
   sendRaw(node.client, gre, vips[1] ?? '', new Uint8Array(4));
   assert.equal(await node.probe('tcp', '10.77.0.101', 80), 'refused');
-  await node.until('the samples', async () => (await wouldDrop(node)).samples.length === 4);
+  await node.until('the samples', async () => {
+    const { samples } = await wouldDrop(node);
+    return samples.reduce((sum, { packets }) => sum + packets, 0) === 5;
+  });
   assert.deepEqual(
     (await wouldDrop(node)).samples.map(({ vip, protocol, port, packets }) => [vip, protocol, port, packets]),
     [
-      ['10.77.0.100', 'ICMP', 0, 1],
+      ['10.77.0.100', 'ICMP', 0, 2],
       ['10.77.0.101', 'TCP', 80, 1],
       ['fd77::100', '47', 0, 1],
       ['fd77::100', 'ICMPv6', 0, 1],
@@ -94,7 +101,7 @@ test('from observe to enforce and back is one transaction each, and no declared 
     await node.killAgent('SIGTERM');
     node.startAgent(['--filter', filter]);
     await node.settled(observing.services);
-    assert.equal(await sockets.generation(), before + 1, `to ${filter}`);
+    if (!isXtables) assert.equal(await sockets.generation(), before + 1, `to ${filter}`);
     assert.deepEqual(await probeAll(node, vips), want, filter);
     assert.equal((await wouldDrop(node)).samples.length, filter === 'observe' ? 60 : 0);
     assert.equal(await differs(node), false, filter);

@@ -103,6 +103,13 @@ export function matchesOf(shape: FamilyShape, bytes: Uint8Array): { name: string
   return matches;
 }
 
+/** Where the target SET says which set it adds to; undefined in a rule with another target. */
+export function setTargetPlace(shape: FamilyShape, bytes: Uint8Array): number | undefined {
+  const target = u16(bytes, shape.entry.targetOffset);
+  const name = textOf(bytes.subarray(target + MATCH_NAME, target + MATCH_HEADER_BYTES - 1));
+  return name === 'SET' ? target + MATCH_HEADER_BYTES : undefined;
+}
+
 /** Where the verdict of a standard target stands in its entry. */
 export function verdictPlace(shape: FamilyShape, bytes: Uint8Array): number {
   return u16(bytes, shape.entry.targetOffset) + MATCH_HEADER_BYTES;

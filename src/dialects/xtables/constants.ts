@@ -26,6 +26,7 @@ export const INFO_BYTES = 84;
 export const REPLACE_BYTES = 96;
 
 /** Revisions that iptables itself would choose, so that its save and restore know what they read. */
+export const setTargetRevision = 3;
 export const matchRevisions = { comment: 0, set: 4, icmp: 0, icmp6: 0, frag: 0, conntrack: 3 } as const;
 
 /** NFNL_SUBSYS_IPSET in the high byte. */
@@ -60,6 +61,7 @@ export const DataAttribute = {
   IP: 1,
   CIDR: 3,
   PORT: 4,
+  TIMEOUT: 6,
   PROTO: 7,
   CADT_FLAGS: 8,
   HASHSIZE: 18,
@@ -103,8 +105,11 @@ export type ChainName = (typeof chainNames)[keyof typeof chainNames];
 
 export const ourChains: ReadonlySet<string> = new Set(Object.values(chainNames));
 
+/** Sets that hold what is wanted. */
 export const setKinds = ['allow', 'src', 'host', 'egress', 'drop', 'vip'] as const;
-export type SetKind = (typeof setKinds)[number];
+/** Sets that rules fill with what they see, and that nobody compares. */
+export const sampleKinds = ['seen', 'last'] as const;
+export type SetKind = (typeof setKinds)[number] | (typeof sampleKinds)[number];
 
 /** A set that is being filled to take another's place is called so until then. */
 export const swapSuffix = '-new';

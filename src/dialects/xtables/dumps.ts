@@ -2,7 +2,7 @@
 
 import { Writer } from '../../netlink/writer.ts';
 import type { DumpRequest } from '../dialect.ts';
-import { setKinds, setName } from './constants.ts';
+import { sampleKinds, setKinds, setName } from './constants.ts';
 import { type FamilyShape, families } from './families.ts';
 import { list } from './ipset.ts';
 
@@ -11,9 +11,13 @@ const tableNames = ['raw', 'mangle', 'filter'] as const;
 export const places: readonly { readonly shape: FamilyShape; readonly table: string }[] = families.flatMap(
   (shape) => tableNames.map((table) => ({ shape, table })),
 );
-/** Every set of ours, in the order of their dumps. */
+/** The sets whose elements are compared, in the order of their dumps. */
 export const setNames: readonly string[] = families.flatMap(({ family }) =>
   setKinds.map((kind) => setName(kind, family)),
+);
+/** The sets of samples, in the order of their dumps. */
+export const sampleSetNames: readonly string[] = families.flatMap(({ family }) =>
+  sampleKinds.map((kind) => setName(kind, family)),
 );
 
 /** The headers of all sets, the elements of ours, then the tables that are there. */

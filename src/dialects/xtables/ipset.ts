@@ -41,7 +41,7 @@ export function command(
  * With as many buckets as it may hold elements, so that it is never made larger while packets look into it.
  */
 export function createSet(writer: Writer, sequence: number, name: string, shape: SetShape): void {
-  const { type, family, size, counters } = shape;
+  const { type, family, size, counters, timeoutSeconds } = shape;
   command(writer, Command.CREATE, { sequence, name, flags: NLM_F_CREATE }, () => {
     writer.attributeText(SetAttribute.TYPENAME, type);
     writer.attributeU8(SetAttribute.REVISION, setTypes[type].revision);
@@ -51,6 +51,8 @@ export function createSet(writer: Writer, sequence: number, name: string, shape:
     writer.attributeU32Be(DataAttribute.HASHSIZE | NLA_F_NET_BYTEORDER, buckets);
     writer.attributeU32Be(DataAttribute.MAXELEM | NLA_F_NET_BYTEORDER, size);
     if (counters) writer.attributeU32Be(DataAttribute.CADT_FLAGS | NLA_F_NET_BYTEORDER, WITH_COUNTERS);
+    if (timeoutSeconds > 0)
+      writer.attributeU32Be(DataAttribute.TIMEOUT | NLA_F_NET_BYTEORDER, timeoutSeconds);
     writer.endNest(data);
   });
 }

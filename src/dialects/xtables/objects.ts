@@ -14,6 +14,8 @@ export interface SetObject extends KernelObject {
   readonly family: 4 | 6;
   readonly size: number;
   readonly counters: boolean;
+  /** How long an element stays that nobody adds again; 0: for ever. */
+  readonly timeoutSeconds: number;
 }
 
 /** What an element says, as far as the type of its set asks for it. */
@@ -47,12 +49,13 @@ export interface TableObject extends KernelObject {
 
 export type XtObject = SetObject | ElementObject | TableObject;
 
-export type SetShape = Pick<SetObject, 'name' | 'type' | 'family' | 'size' | 'counters'>;
+export type SetShape = Pick<SetObject, 'name' | 'type' | 'family' | 'size' | 'counters' | 'timeoutSeconds'>;
 
 export function setObject(shape: SetShape): SetObject {
-  const { name, type, family, size, counters } = shape;
-  const content = `${type} ${family} ${size} ${counters}`;
-  return { kind: 'set', id: `set ${name}`, content, ...{ name, type, family, size, counters }, ...constant };
+  const { name, type, family, size, counters, timeoutSeconds } = shape;
+  const content = `${type} ${family} ${size} ${counters} ${timeoutSeconds}`;
+  const own = { name, type, family, size, counters, timeoutSeconds };
+  return { kind: 'set', id: `set ${name}`, content, ...own, ...constant };
 }
 
 export type TableShape = Pick<TableObject, 'family' | 'table' | 'jumps' | 'chains'>;

@@ -19,7 +19,7 @@ import {
   swapSuffix,
   WITH_COUNTERS,
 } from './constants.ts';
-import { setNames } from './dumps.ts';
+import { sampleSetNames, setNames } from './dumps.ts';
 import {
   type ElementObject,
   elementObject,
@@ -29,7 +29,9 @@ import {
   setVersion,
 } from './objects.ts';
 
-const known: ReadonlySet<string> = new Set([...setNames, ...setNames.map((name) => name + swapSuffix)]);
+const known: ReadonlySet<string> = new Set(
+  [...setNames, ...sampleSetNames].flatMap((name) => [name, name + swapSuffix]),
+);
 const nothing = new Uint8Array();
 
 /** Every set's index, which is what rules know it by. */
@@ -55,6 +57,7 @@ export function readSets(reply: Uint8Array): Map<string, SetObject> {
       family: attributes.get(SetAttribute.FAMILY)?.[0] === NFPROTO_IPV6 ? (6 as const) : (4 as const),
       size: u32Be(data.get(DataAttribute.MAXELEM) ?? new Uint8Array(4)),
       counters: (flags & WITH_COUNTERS) !== 0,
+      timeoutSeconds: u32Be(data.get(DataAttribute.TIMEOUT) ?? new Uint8Array(4)),
     };
     sets.set(name, setObject(shape));
   }

@@ -1,7 +1,15 @@
 // A table of the kernel -> what is ours in it, as render() would have it.
 
 import { u16 } from '../../netlink/reader.ts';
-import { blobOf, type Entry, type Layout, layoutOf, matchesOf, verdictPlace } from './blob.ts';
+import {
+  blobOf,
+  type Entry,
+  type Layout,
+  layoutOf,
+  matchesOf,
+  setTargetPlace,
+  verdictPlace,
+} from './blob.ts';
 import { INFO_BYTES, ourChains } from './constants.ts';
 import { places } from './dumps.ts';
 import { jumpsToOurs, jumpTarget } from './edit.ts';
@@ -64,13 +72,16 @@ function specOf(shape: FamilyShape, entry: Entry, { layout, names }: Found): Rul
   bytes.fill(0, cache, cache + 4);
   bytes.fill(0, comeFrom, comeFrom + 4);
   bytes.fill(0, counters, counters + 16);
+  const named = (place: number): { place: number; name: string } => {
+    const name = names.get(u16(bytes, place)) ?? '';
+    bytes.fill(0, place, place + 2);
+    return { place, name };
+  };
   const sets = matchesOf(shape, bytes)
     .filter(({ name }) => name === 'set')
-    .map(({ data }) => {
-      const name = names.get(u16(bytes, data)) ?? '';
-      bytes.fill(0, data, data + 2);
-      return { place: data, name };
-    });
+    .map(({ data }) => named(data));
+  const place = setTargetPlace(shape, bytes);
+  if (place !== undefined) sets.push(named(place));
   const target = jumpTarget(layout, entry);
   if (target !== undefined) bytes.fill(0, verdictPlace(shape, bytes), verdictPlace(shape, bytes) + 4);
   return { bytes, sets, chain: target?.name ?? null };

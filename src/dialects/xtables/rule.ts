@@ -9,6 +9,7 @@ import {
   MATCH_REVISION,
   matchRevisions,
   STANDARD_TARGET_BYTES,
+  setTargetRevision,
   type Verdict,
 } from './constants.ts';
 import type { FamilyShape } from './families.ts';
@@ -33,6 +34,9 @@ const IP6T_FRAG_FST = 8;
 const XT_CONNTRACK_DIRECTION = 0x1000;
 const SET_INVERT = 1;
 const SET_SKIP_COUNTER_UPDATE = 1 << 3;
+const IPSET_FLAG_EXIST = 1;
+/** IPSET_INVALID_ID. */
+const NO_SET = 0xffff;
 
 export class Rule {
   readonly #shape: FamilyShape;
@@ -76,9 +80,7 @@ export class Rule {
   ): this {
     const data = new Uint8Array(48);
     data[2] = directions.length;
-    data[3] = not ? SET_INVERT : 0;
-    for (const [index, direction] of directions.entries())
-      if (direction === 'src') data[3] |= 1 << (index + 1);
+    data[3] = sourceFlags(directions) | (not ? SET_INVERT : 0);
     if (!count) data[40] = SET_SKIP_COUNTER_UPDATE;
     this.#sets.push({ place: this.#length + MATCH_HEADER_BYTES, name });
     return this.#match('set', data);
@@ -109,6 +111,22 @@ export class Rule {
 
   verdict(verdict: Verdict): RuleSpec {
     return this.#close(verdict, null);
+  }
+
+  /** `-j SET --add-set NAME DIRECTION,... --exist`: one that is there is added anew, and lives on. */
+  adds(name: string, directions: readonly Direction[]): RuleSpec {
+    const data = new Uint8Array(24);
+    const view = new DataView(data.buffer);
+    data.set([directions.length, sourceFlags(directions)], 2);
+    // Nothing is taken from a set, and none maps anything.
+    for (const place of [4, 8]) view.setUint16(place, NO_SET, true);
+    view.setUint32(12, IPSET_FLAG_EXIST, true);
+    // As long as the set says.
+    view.setUint32(16, 0xffffffff, true);
+    const target = header('SET', MATCH_HEADER_BYTES + data.length, setTargetRevision);
+    target.set(data, MATCH_HEADER_BYTES);
+    const sets = [...this.#sets, { place: this.#length + MATCH_HEADER_BYTES, name }];
+    return { bytes: entry(this.#shape, this.#header, [...this.#matches, target]), sets, chain: null };
   }
 
   /** `-j CHAIN`: a return comes back behind this rule. */
@@ -154,6 +172,11 @@ export function chainHead(shape: FamilyShape, name: string): Uint8Array {
 export function ruleText({ bytes, sets, chain }: RuleSpec): string {
   const names = sets.map(({ place, name }) => `${place}=${name}`);
   return `${String.fromCharCode(...bytes)} ${names.join(' ')} ${chain ?? ''}`;
+}
+
+/** A bit for each dimension that is the source; bit 0 is for something else. */
+function sourceFlags(directions: readonly Direction[]): number {
+  return directions.reduce((flags, one, index) => flags | (one === 'src' ? 1 << (index + 1) : 0), 0);
 }
 
 function header(name: string, sizeBytes: number, revision: number): Uint8Array {

@@ -19,7 +19,8 @@ import {
   tableObject,
   type XtObject,
 } from './objects.ts';
-import { type Direction, Rule, type RuleSpec } from './rule.ts';
+import { observedAtInput, sampleRules, sampleShapes } from './observe.ts';
+import { Rule, type RuleSpec } from './rule.ts';
 
 /** The tables that our rules go into, of those that this kernel has. */
 export interface Places {
@@ -51,7 +52,7 @@ export function ruleset(needs: Needs, options: XtOptions): XtObject[] {
   ];
 }
 
-export function setShapes(needs: Needs, options: Pick<XtOptions, 'counters'>): SetShape[] {
+export function setShapes(needs: Needs, options: Pick<XtOptions, 'counters' | 'observe'>): SetShape[] {
   const { capacities } = needs;
   return families.flatMap(({ family }) => {
     const of4 = family === 4;
@@ -59,7 +60,7 @@ export function setShapes(needs: Needs, options: Pick<XtOptions, 'counters'>): S
     const ports = of4 ? capacities.ports4 : capacities.ports6;
     const sources = of4 ? capacities.sources4 : capacities.sources6;
     const shape = (kind: SetKind, type: SetShape['type'], size: number, counters = false): SetShape => {
-      return { name: setName(kind, family), family, type, size, counters };
+      return { name: setName(kind, family), family, type, size, counters, timeoutSeconds: 0 };
     };
     return [
       shape('allow', 'hash:ip,port', ports, options.counters),
@@ -68,6 +69,7 @@ export function setShapes(needs: Needs, options: Pick<XtOptions, 'counters'>): S
       ...(needs.egress ? [shape('egress', 'hash:ip', vips)] : []),
       shape('drop', 'hash:ip', vips, true),
       shape('vip', 'hash:ip', vips),
+      ...(options.observe ? sampleShapes(family) : []),
     ];
   });
 }
@@ -197,24 +199,10 @@ function dropRules(shape: FamilyShape, { observe }: XtOptions): RuleSpec[] {
   const verdict = observe ? Verdict.RETURN : Verdict.DROP;
   const words = observe ? 'would be dropped' : 'dropped';
   return [
+    ...(observe ? sampleRules(shape, () => new Rule(shape)) : []),
     addressed(shape, 'drop').comment(`vipward: ${words}, counted by VIP`).verdict(verdict),
     new Rule(shape).comment(`vipward: ${words}`).verdict(verdict),
   ];
-}
-
-/**
- * What prerouting let through and only this hook would drop: what it would have dropped is counted already.
- */
-function observedAtInput(shape: FamilyShape): RuleSpec[] {
-  const passed: readonly [SetKind, readonly Direction[]][] = [
-    ['allow', ['dst', 'dst']],
-    ['src', ['dst', 'dst', 'src']],
-  ];
-  return passed.map(([kind, directions]) => {
-    const rule = new Rule(shape).set(setName(kind, shape.family), directions, { count: false });
-    const counted = rule.set(setName('drop', shape.family), ['dst']);
-    return returns(counted.comment('vipward: would be dropped, counted by VIP'));
-  });
 }
 
 function addressed(shape: FamilyShape, kind: SetKind): Rule {

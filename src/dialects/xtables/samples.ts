@@ -1,0 +1,53 @@
+// Samples of what `--filter observe` let through, read from the sets that the rules of observe.ts fill.
+
+import { u32Be, u64Be } from '../../netlink/reader.ts';
+import type { Sample, Sampler } from '../dialect.ts';
+import { DataAttribute } from './constants.ts';
+import { elementsDump, sampleSetNames } from './dumps.ts';
+import { families } from './families.ts';
+import { type Key, keyText } from './objects.ts';
+import { samples, sampleTimeoutSeconds } from './observe.ts';
+import { keyOf, listedElements } from './read-sets.ts';
+
+const nothing = new Uint8Array();
+
+export const sampler: Sampler = {
+  capacity: samples,
+  dumps: sampleSetNames.map(elementsDump),
+  read(replies) {
+    return families.flatMap((_, index) => readSamples(replies[index * 2], replies[index * 2 + 1]));
+  },
+};
+
+/** One for each that was heard of within the time; what both sets know of it is put together. */
+function readSamples(seen: Uint8Array = nothing, last: Uint8Array = nothing): Sample[] {
+  const packets = new Map<string, number>();
+  for (const { data } of listedElements(seen)) {
+    const counted = data.get(DataAttribute.PACKETS);
+    packets.set(keyText(keyOf(data)), counted === undefined ? 0 : u64Be(counted));
+  }
+  const found = new Map<string, Sample>();
+  for (const { data } of listedElements(last)) {
+    const key = keyOf(data);
+    const left = u32Be(data.get(DataAttribute.TIMEOUT) ?? new Uint8Array(4));
+    const idleMs = Math.max(0, sampleTimeoutSeconds - left) * 1000;
+    const sample = sampleOf(key, packets.get(keyText(key)) ?? 1, idleMs);
+    const text = `${sample.vip} ${sample.source} ${sample.protocol} ${sample.port}`;
+    const other = found.get(text);
+    found.set(text, other === undefined ? sample : together(sample, other));
+  }
+  return [...found.values()];
+}
+
+const icmp: ReadonlySet<number> = new Set([1, 58]);
+
+/** The port of ICMP is its type and code to ipset, and no port to anybody else. */
+function sampleOf({ address, protocol, port, source }: Key, packets: number, idleMs: number): Sample {
+  const of = { vip: address, source: source ?? address, protocol };
+  return { ...of, port: icmp.has(protocol) ? 0 : port, packets, idleMs };
+}
+
+function together(one: Sample, other: Sample): Sample {
+  const idleMs = Math.min(one.idleMs, other.idleMs);
+  return { ...one, packets: one.packets + other.packets, idleMs };
+}
