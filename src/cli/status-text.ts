@@ -28,7 +28,9 @@ export interface ControllerStatus {
     readonly firewall?: string | null;
     readonly seq: number | null;
     readonly lagMs: number | null;
+    readonly lastClosed?: EndedStatus | null;
   }[];
+  readonly refusedStreams?: readonly EndedStatus[];
   readonly synced?: boolean;
   readonly reason?: string | null;
   readonly refused?: readonly { readonly key: string; readonly reason: string; readonly message: string }[];
@@ -45,6 +47,14 @@ export interface ControllerStatus {
     readonly node: string;
     readonly secondsAgo: number;
   } | null;
+}
+
+/** How a stream ended. */
+export interface EndedStatus {
+  readonly node: string | null;
+  readonly code: number;
+  readonly reason: string;
+  readonly secondsAgo: number;
 }
 
 export interface TermStatus {
@@ -94,9 +104,12 @@ export function controllerText(status: ControllerStatus, output: Output, beside:
   const head = ['VIP', 'NODE', 'STATE', 'REASON', 'PORTS', 'DROPPED', 'SERVICES', ...wide];
   const nodeRows = nodes.map((node) => {
     const state = node.connected ? (node.drained === true ? 'drained' : 'connected') : 'gone';
-    return [node.name, state, node.firewall, node.seq, lagText(node.lagMs)].map(plain);
+    const cells = [node.name, state, node.firewall, node.seq, lagText(node.lagMs)];
+    if (output === 'wide') cells.push(endedText(node.lastClosed ?? null));
+    return cells.map(plain);
   });
-  const parts = [table(head, rows), table(['NODE', 'STATE', 'FIREWALL', 'SEQ', 'LAG'], nodeRows)];
+  const nodeHead = ['NODE', 'STATE', 'FIREWALL', 'SEQ', 'LAG', ...(output === 'wide' ? ['LAST CLOSED'] : [])];
+  const parts = [table(head, rows), table(nodeHead, nodeRows)];
   const standing = standingText(status);
   if (standing !== '') parts.unshift(standing);
   return [...parts, ...troubles(status)].join('\n');
@@ -123,7 +136,13 @@ function followingText({ synced, reason, massRemoval }: ControllerStatus): strin
   return synced === false ? `not synced: ${plain(reason)}\n` : '';
 }
 
-function troubles({ vips, refused = [], problems = [] }: ControllerStatus): string[] {
+/** `1008 not JSON: ..., 3 s ago` */
+function endedText(ended: EndedStatus | null): string | null {
+  return ended === null ? null : `${ended.code} ${ended.reason}, ${ended.secondsAgo} s ago`;
+}
+
+function troubles(status: ControllerStatus): string[] {
+  const { vips, refused = [], problems = [], refusedStreams = [] } = status;
   const tables: string[] = [];
   // A Service that has its VIP may still have lost a port of it to another.
   const inPart = vips.flatMap(({ message = '', services }) =>
@@ -135,6 +154,8 @@ function troubles({ vips, refused = [], problems = [] }: ControllerStatus): stri
     const { file, document, service, message } = problem;
     return [file, document, service, message].map(plain);
   });
+  const streams = refusedStreams.map((ended) => [ended.node, endedText(ended)].map(plain));
+  if (streams.length > 0) tables.push(table(['REFUSED STREAM OF', 'CLOSED'], streams));
   if (places.length > 0) tables.push(table(['PROBLEM IN', 'DOCUMENT', 'SERVICE', 'MESSAGE'], places));
   return tables;
 }

@@ -6,6 +6,7 @@ import type { Address } from '../state/address.ts';
 import { generationLeap, type Term } from '../state/term.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
 import { Allocator, type ServiceChanges } from './allocate.ts';
+import { Closings } from './closings.ts';
 import { compileVip, type PortRefusal } from './compile.ts';
 import { Latency } from './latency.ts';
 import { Nodes } from './nodes.ts';
@@ -46,6 +47,7 @@ export class Controller {
   readonly rules: Table<'rules'> = new Table('rules');
   readonly nodes: Nodes = new Nodes();
   readonly latency: Latency;
+  readonly closings: Closings;
   readonly refusedPorts: Map<Address, readonly PortRefusal[]> = new Map();
   readonly drained: Set<string>;
   /** True once a reading was believed: from then on agents are told what there is. */
@@ -73,6 +75,7 @@ export class Controller {
     this.drained = new Set(records.drained);
     for (const name of this.drained) this.nodes.at(name).isDrained = true;
     this.latency = new Latency(input.nowMs);
+    this.closings = new Closings(input.nowMs);
     this.#pools = pools;
     this.#allocator = new Allocator(pools, records.allocations, records.former);
     this.#owners = this.#makeOwners(records.owners);

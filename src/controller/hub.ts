@@ -7,7 +7,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { type AgentMessage, frameLimitBytes, heartbeatMs, subprotocol } from '../protocol/messages.ts';
 import { parseAgentMessage } from '../protocol/parse.ts';
 import { FrameError } from '../protocol/shape.ts';
-import { refuse, shortReason } from './refuse.ts';
+import { codeOfFraming, refuse, shortReason } from './refuse.ts';
 import { type Closing, type HubEvent, policyViolation, type Session, type Sessions } from './sessions.ts';
 import { bufferLimitBytes, silenceMs, type Wire } from './stream.ts';
 import { type Speaker, whyNoStream, whyStranger } from './upgrade.ts';
@@ -165,9 +165,9 @@ export class Hub {
     };
     this.#connections.add(connection);
     socket.on('message', (data: Buffer, isBinary: boolean) => this.#heard(connection, data, isBinary));
-    // ws closes with the right code by itself (1002, 1007, 1009); the reason is for our log.
+    // ws closes by itself for these; code and reason are for our log.
     socket.on('error', (error) => {
-      connection.closing ??= { code: 1002, reason: error.message };
+      connection.closing ??= { code: codeOfFraming(error), reason: error.message };
     });
     socket.on('close', (code) => this.#closed(connection, code));
   }

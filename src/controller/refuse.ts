@@ -30,6 +30,12 @@ export function refuse(socket: Duplex, { status, reason }: Refusal): void {
   socket.end(`${head}${extra}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
 }
 
+/** The code by which ws closes for an error that it finds: no UTF-8, a frame too long, or bad framing. */
+export function codeOfFraming({ code }: NodeJS.ErrnoException): number {
+  if (code === 'WS_ERR_INVALID_UTF8') return 1007;
+  return code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH' ? 1009 : 1002;
+}
+
 /** A close frame has room for 123 bytes of reason. */
 export function shortReason(reason: string): string {
   const bytes = Buffer.from(reason);

@@ -157,6 +157,9 @@ function makeHub(
     self: () => ({ version, ...self() }),
     onEvent: ({ event, ...rest }) => {
       log.info(rest, event);
+      const { node, code = 1000, reason = '' } = rest;
+      if (event === 'agentClosed' && node !== null) controller.closings.ended(node, { node, code, reason });
+      if (event === 'agentRefused') controller.closings.turnedAway({ node, code, reason });
       if (event === 'agentConnected')
         settling ??= setTimeout(() => controller.owners.settle(), timing.settleMs);
     },

@@ -5,6 +5,7 @@ import type { TableName } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
 import type { Term } from '../state/term.ts';
+import type { EndedStatus } from './closings.ts';
 import type { PortRefusal } from './compile.ts';
 import type { Controller } from './controller.ts';
 import type { Node } from './nodes.ts';
@@ -42,6 +43,8 @@ export interface NodeStatus {
   /** The version of the rules that its kernel has; null if it has not said so on this connection. */
   readonly seq: number | null;
   readonly lagMs: number | null;
+  /** How the last stream that it had ended; it may have another one by now. */
+  readonly lastClosed: EndedStatus | null;
   readonly refusals: readonly {
     readonly table: TableName;
     readonly key: Address;
@@ -82,6 +85,8 @@ export interface Status extends Partial<Omit<ClusterRole, 'synced'>> {
   readonly massRemoval: MassRemoval | null;
   /** The last time that a node had heard a higher generation: our records may be from a backup. */
   readonly generationRaised: RaiseStatus | null;
+  /** The last connections that became no stream of a node, the latest last. */
+  readonly refusedStreams: readonly EndedStatus[];
 }
 
 export interface RaiseStatus {
@@ -122,6 +127,7 @@ export function statusOf(input: StatusInput): Status {
     ignored,
     massRemoval,
     generationRaised: raiseStatus(controller),
+    refusedStreams: controller.closings.recent,
   };
 }
 
@@ -171,7 +177,7 @@ function serviceStatus(
   return { key, ports, state, reason: first?.reason ?? vip.reason, message: first?.message ?? vip.message };
 }
 
-function nodeStatus({ latency, owners, rules }: Controller, node: Node): NodeStatus {
+function nodeStatus({ closings, latency, owners, rules }: Controller, node: Node): NodeStatus {
   const { name, acked, hello, refusals } = node;
   let vips = 0;
   for (const owner of owners.all.values()) if (owner.node === name) vips++;
@@ -186,6 +192,7 @@ function nodeStatus({ latency, owners, rules }: Controller, node: Node): NodeSta
     vips,
     seq: acked.rules,
     lagMs: behindMs ?? node.lagMs,
+    lastClosed: closings.lastOf(name),
     refusals: [...refusals.values()].map(({ table, key, code, reason }) => ({ table, key, code, reason })),
   };
 }

@@ -78,6 +78,23 @@ test('a generation that was raised is said, with the node that had heard a highe
   match(out, /^GenerationRaised: from 1 to 42, \d+ s ago, since n2 had heard of 41; .* from a backup\?$/m);
 });
 
+test('streams that ended, and connections that were turned away, are said with why', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const agent = agentOf(t, running, 'n1');
+  await agent.synced();
+  agent.send({ type: 'goodnight' });
+  await agent.untilClosed();
+  const stranger = agentOf(t, running, 'n2', { hello: { generation: 2 ** 52 } });
+  await stranger.untilClosed();
+  await untilStatus(
+    running,
+    ({ nodes, refusedStreams }) => nodes[0]?.lastClosed && refusedStreams.length === 1,
+  );
+  const { out } = await run(['status', '-o', 'wide', '--controller', running.url]);
+  match(out, /^n1 +gone +nftables +.* +1008 type: expected hello, .*, got "goodnight", \d+ s ago$/m);
+  match(out, /^- +1008 generation: ImpossibleTerm: \d+, ours is 1, \d+ s ago$/m);
+});
+
 test('a controller that could not read its Services says so first', limit, async (t) => {
   const running = await runningController(t, { files: { 'd.yaml': 'kind: [Service\n' } });
   match((await run(['status', '--controller', running.url])).out, /^not synced: NotComplete\n/);

@@ -1,0 +1,74 @@
+// Terms and generations that nodes claim: what can be is followed, once in a while; a liar wedges nothing.
+
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { test } from 'node:test';
+import { Controller, raisePauseMs } from '../../src/controller/controller.ts';
+import type { Address } from '../../src/state/address.ts';
+import { runningController, service, untilStatus } from './fixture.ts';
+import { agentOf } from './test-agent.ts';
+
+const first = '10.77.0.100' as Address;
+const limit = { timeout: 20_000 };
+
+test('a term of 2^52 is not believed, and its node does not get the VIP', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const held = [{ address: first, term: { generation: 2 ** 52, n: 1 } }];
+  const liar = agentOf(t, running, 'liar', { hello: { held } });
+  await liar.synced();
+  await untilStatus(running, ({ vips }) => vips[0]?.reason === 'ImpossibleTerm');
+  const honest = agentOf(t, running, 'n1');
+  await honest.until(({ placements }) => placements.has(first));
+  ok((honest.placements.get(first)?.term.generation ?? 0) < 100);
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving' && vips[0].node === 'n1');
+});
+
+test(
+  'a generation of 2^52 is refused with ImpossibleTerm, one a little above ours raises ours',
+  limit,
+  async (t) => {
+    const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+    const liar = agentOf(t, running, 'liar', { hello: { generation: 2 ** 52 } });
+    match((await liar.untilClosed()).reason, /ImpossibleTerm/);
+    equal(running.status().generation, 1);
+    const other = agentOf(t, running, 'n1');
+    await other.synced();
+    const restored = agentOf(t, running, 'n2', { hello: { generation: 41 } });
+    await restored.synced();
+    equal(running.status().generation, 42);
+    equal((await other.untilClosed()).code, 1012);
+    const { from, to, node } = running.status().generationRaised ?? {};
+    deepEqual([from, to, node], [1, 42, 'n2']);
+    const flapper = agentOf(t, running, 'n3', { hello: { generation: 60 } });
+    match((await flapper.untilClosed()).reason, /^generation: ours was raised less than 10 s ago/);
+    deepEqual([running.status().generation, restored.closed], [42, null]);
+  },
+);
+
+test('a generation is raised once in 10 s, whatever nodes say', () => {
+  let nowMs = 1000;
+  const records = { cluster: 'c', generation: 1, drained: [] };
+  const none = { allocations: new Map(), former: new Map(), owners: new Map() };
+  const controller = new Controller({
+    ...{ records: { ...records, ...none }, pools: [], filterByDefault: true },
+    ...{ onChange: () => undefined, nowMs: () => nowMs },
+  });
+  const hear = (generation: number) => controller.hearGeneration({ generation, node: 'n1' });
+  deepEqual(
+    [hear(0), hear(7), hear(8), hear(9), controller.generation],
+    ['known', 'raised', 'known', 'tooSoon', 8],
+  );
+  nowMs += raisePauseMs;
+  deepEqual([hear(9), controller.generation], ['raised', 10]);
+});
+
+test('a claim does not take a VIP from a node that is there and holds it', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const owner = agentOf(t, running, 'n1');
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+  running.write('b.yaml', service('other'));
+  await owner.until(({ placements }) => placements.size === 2);
+  const term = { generation: 1, n: 2 };
+  const liar = agentOf(t, running, 'n2', { hello: { held: [{ address: first, term }] } });
+  await liar.synced();
+  equal(running.status().vips.find(({ address }) => address === first)?.node, 'n1');
+});
