@@ -167,7 +167,7 @@ async function readConfig(path: string, specs: readonly OptionSpec[]): Promise<C
   let value: unknown;
   try {
     const [{ parse }, text] = await Promise.all([import('yaml'), readFile(path, 'utf8')]);
-    value = parse(text) ?? {};
+    value = parse(text, { logLevel: 'error' }) ?? {};
   } catch (error) {
     const why = error instanceof Error ? error.message.split('\n')[0] : String(error);
     throw new UsageError(`--config ${path}: ${why}`, { cause: error });

@@ -27,7 +27,7 @@ export function mergeValues(under: Values, over: Values): Values {
 export function parseValues(text: string, where: string): Values {
   let value: unknown;
   try {
-    value = parse(text, { version: '1.1' }) ?? {};
+    value = parse(text, { version: '1.1', logLevel: 'error' }) ?? {};
   } catch (error) {
     throw new UsageError(`${where}: ${(error as Error).message.split('\n')[0]}`, { cause: error });
   }

@@ -39,7 +39,7 @@ function fromFile(path: string, context: string | undefined): ClusterAccess {
   const folder = dirname(resolve(path));
   try {
     return readKubeconfig({
-      value: parse(readFileSync(path, 'utf8')),
+      value: parse(readFileSync(path, 'utf8'), { logLevel: 'error' }),
       context: context ?? null,
       resolve: (file) => resolve(folder, file),
     });
