@@ -135,6 +135,8 @@ function whyNot(
   if (node.isDrained) return `drained: vipward undrain ${name} lets it have VIPs again`;
   const refusal = node.refusalOf(address);
   if (refusal !== undefined) return `refused ${address}: ${refusal.code}: ${refusal.reason}`;
+  const bar = node.bar(address);
+  if (bar !== null) return `${bar.reason}: ${bar.message}`;
   if (!node.mayTake(address)) return `${address} is not on its link, or not in its --allow`;
   const objector = controller.nodes.objector(address);
   if (objector !== undefined) return `${objector.name} knows ${address} as no VIP`;

@@ -2,23 +2,26 @@
 // the Lease, and no file. core.ts has the same for files.
 
 import type { Address } from '../state/address.ts';
+import { parseServiceKey } from '../state/service.ts';
 import type { ControllerConfig } from './config.ts';
 import { Controller } from './controller.ts';
 import { type Core, type CoreInput, type Happening, makeReadings, nowMs } from './core.ts';
+import { Eligibility, type EndpointNodes } from './eligibility.ts';
 import { Gate } from './gate.ts';
 import { selfOf, statusIn } from './kubernetes-status.ts';
 import type { MassRemoval } from './readings.ts';
 import type { Records } from './records.ts';
 import { findAccess } from './sources/kubernetes/access.ts';
 import { ApiClient } from './sources/kubernetes/client.ts';
-import { clusterNews, massRemovalNews } from './sources/kubernetes/cluster-news.ts';
+import { barredNews, clusterNews, massRemovalNews } from './sources/kubernetes/cluster-news.ts';
 import type { KubernetesConfig } from './sources/kubernetes/config.ts';
 import { Credentials } from './sources/kubernetes/credentials.ts';
 import { Elector } from './sources/kubernetes/elector.ts';
 import { leaseReference } from './sources/kubernetes/event-object.ts';
 import { makeScribe } from './sources/kubernetes/scribe.ts';
 import { KubernetesSource } from './sources/kubernetes/source.ts';
-import { allocationsOf, ownersOf } from './sources/kubernetes/virtual-ip.ts';
+import { Surroundings } from './sources/kubernetes/surroundings.ts';
+import { recordsOf } from './sources/kubernetes/virtual-ip.ts';
 import type { Writes } from './sources/kubernetes/writes.ts';
 
 /** Another process rules: this one has no state that could be trusted any more, and ends. */
@@ -48,13 +51,21 @@ export function makeKubernetesCore(
   const namespace = given.namespace ?? access.namespace ?? 'vipward-system';
   const [reader, writer, keeper] = [client(), client(), client()];
   const onChange = () => elector.raise(controller.generation);
-  const onTouched = (addresses: ReadonlySet<Address>) => publisher.touched(addresses);
+  const onTouched = (addresses: ReadonlySet<Address>) => {
+    eligibility.review(addresses);
+    publisher.touched(addresses);
+  };
   const controller = new Controller({
     ...{ records: noRecords, pools, filterByDefault, onChange, onTouched, nowMs },
-    mayRaise: () => elector.rules(),
+    mayRaise: () => mayWrite(),
+  });
+  const onState = () => source.surroundingsChanged();
+  const onBarred = (barred: ReadonlyMap<string, string>) => say(barredNews(lease, barred));
+  const { surroundings, eligibility } = makeSurroundings({
+    ...{ controller, client: reader, ignoresExclude: given.ignoresExclude, onState, onBarred, signal },
   });
   const source = new KubernetesSource({
-    ...{ client: reader, signal, random: Math.random, namespaces: given.watchNamespaces },
+    ...{ client: reader, signal, random: Math.random, surroundings, namespaces: given.watchNamespaces },
     rules: {
       ...{ classes: given.classes, takesUnclassed: given.takesUnclassed },
       ...{ delivery: 'forward', readsStatus: true },
@@ -72,17 +83,9 @@ export function makeKubernetesCore(
     config,
     input,
   );
-  const gate = new Gate({
-    controller,
-    source,
-    readings,
-    remembered: () => ({
-      allocations: allocationsOf(recorder.records),
-      owners: ownersOf(recorder.records),
-    }),
-    mayRule: () => elector.rules(),
-  });
   const mayWrite = () => elector.rules();
+  const remembered = () => recordsOf([...recorder.records]);
+  const gate = new Gate({ controller, source, readings, remembered, mayRule: mayWrite });
   const { writes, publisher, recorder, say } = makeScribe({
     ...{ controller, source, client: writer, identity: given.identity, mayWrite, log, signal },
   });
@@ -98,11 +101,44 @@ export function makeKubernetesCore(
     await Promise.all([running, source.ended()]);
     for (const used of [reader, writer, keeper]) used[Symbol.dispose]();
   };
-  const progressed = () => publisher.progressed();
+  const progressed = () => {
+    eligibility.progressed();
+    publisher.progressed();
+  };
   const isOpen = () => source.isComplete || readings.wasReadWhole;
   const self = () => selfOf({ controller, source, readings, elector });
   const happened = (what: Happening) => say(clusterNews(lease, what));
   return { controller, readings, status, progressed, happened, isOpen, self, start, end };
+}
+
+interface SurroundingsParts {
+  readonly controller: Controller;
+  readonly client: ApiClient;
+  readonly ignoresExclude: boolean;
+  readonly onState: () => void;
+  readonly onBarred: (barred: ReadonlyMap<string, string>) => void;
+  readonly signal: AbortSignal;
+}
+
+/** What the cluster says of nodes and endpoints, and what follows from it for the VIPs. */
+function makeSurroundings({ controller, onBarred, ...more }: SurroundingsParts) {
+  const surroundings: Surroundings = new Surroundings({
+    ...{ ...more, random: Math.random },
+    onNodes: (barred) => {
+      eligibility.barred = barred;
+      if (barred.size > 0) onBarred(barred);
+    },
+    onEndpoints: (services) => eligibility.review(addressesOf(controller, services)),
+  });
+  const endpointNodes: EndpointNodes = (key, family) => surroundings.nodesOf(key, family);
+  const eligibility = new Eligibility({ controller, endpointNodes });
+  return { surroundings, eligibility };
+}
+
+/** The VIPs of some Services, or all. */
+function addressesOf({ allocator, rules }: Controller, services: ReadonlySet<string> | null): Address[] {
+  if (services === null) return [...rules.keys()];
+  return [...services].flatMap((key) => allocator.addressesOf(parseServiceKey(key)));
 }
 
 interface ElectorParts {

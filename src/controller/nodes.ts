@@ -9,6 +9,11 @@ import type { Owner } from './records.ts';
 import type { AgentStream } from './stream.ts';
 import { Table } from './table.ts';
 
+export interface Bar {
+  readonly reason: 'NoEligibleNode' | 'NoLocalEndpoints';
+  readonly message: string;
+}
+
 /** One node. It outlives its connections: an agent that comes back finds its placements. */
 export class Node {
   readonly name: string;
@@ -28,9 +33,12 @@ export class Node {
   #hello: Hello | null = null;
   #allow = new Reach([]);
   #onLink = new Reach([]);
+  /** Why the cluster wants no VIP, or not this one, on the node. */
+  readonly bar: (address: Address) => Bar | null;
 
-  constructor(name: string) {
+  constructor(name: string, bar: Node['bar'] = () => null) {
     this.name = name;
+    this.bar = bar;
   }
 
   get stream(): AgentStream | null {
@@ -80,7 +88,7 @@ export class Node {
    */
   mayTake(address: Address, bytes: Uint8Array = addressBytes(address)): boolean {
     if (this.isDrained || this.impossible.has(address) || this.refusalOf(address) !== undefined) return false;
-    return this.#onLink.contains(bytes) && this.#allow.contains(bytes);
+    return this.#onLink.contains(bytes) && this.#allow.contains(bytes) && this.bar(address) === null;
   }
 
   refusalOf(address: Address): Refusal | undefined {
@@ -101,13 +109,15 @@ export function refusalKey(table: TableName, address: Address): string {
 }
 
 export class Nodes {
+  /** Why a node may not have a VIP, where the source has a say in that. */
+  bar: (name: string, address: Address) => Bar | null = () => null;
   readonly #nodes = new Map<string, Node>();
 
   /** The node of that name, made if it is new. */
   at(name: string): Node {
     const known = this.#nodes.get(name);
     if (known !== undefined) return known;
-    const node = new Node(name);
+    const node = new Node(name, (address) => this.bar(name, address));
     this.#nodes.set(name, node);
     return node;
   }

@@ -1,6 +1,5 @@
-// Who holds each VIP: chosen once, by a term, and moved only when told to. The order of what nodes are told
-// is here: rules before a placement, the new owner before the old lets go, a placement's end before its
-// rules' end.
+// Who holds each VIP: chosen once, by a term, and moved only when told to; and the order of what nodes are
+// told: rules before a placement, the new owner before the old lets go, a placement's end before its rules'.
 
 import type { HeldVip } from '../protocol/messages.ts';
 import { type Address, addressBytes } from '../state/address.ts';
@@ -151,26 +150,28 @@ export class Owners {
 
   /** What a node holds has changed; `set` is what it says for the first time, or anew. */
   heldChanged(node: Node, set: readonly HeldVip[]): void {
-    for (const { address, term } of set) {
+    for (const { address, term } of set)
       if (compareTerms(term, this.#input.highestTerm()) > 0) node.impossible.add(address);
-    }
     this.moves.check(node);
     this.#leaving.check(node);
     this.#outbox.flush();
   }
 
-  /**
-   * A node could not put a VIP in force. One that was never held there goes to a node that has not refused
-   * it.
-   */
+  /** A node could not put a VIP in force. One that it never held goes to a node that has not refused it. */
   refused(node: Node, address: Address): void {
     const owner = this.moves.refused(node, address) ? undefined : this.#owners.get(address);
     if (this.#unplaced.get(address) === node) this.#choose(address);
-    if (owner?.node === node.name && !node.held.has(address) && this.candidates(address).length > 0) {
-      this.#outbox.remove(node, address);
-      this.#disown(address);
-      this.#choose(address);
-    }
+    const isElsewhere = owner?.node === node.name && !node.held.has(address);
+    if (isElsewhere && this.candidates(address).length > 0) this.withdraw(address);
+    this.#outbox.flush();
+  }
+
+  /** Its node has to let go of a VIP, whoever may have it then: another one, or nobody. */
+  withdraw(address: Address): void {
+    const owner = this.#owners.get(address);
+    if (owner !== undefined) this.#outbox.remove(this.#input.nodes.at(owner.node), address);
+    this.#disown(address);
+    this.#choose(address);
     this.#outbox.flush();
   }
 

@@ -66,6 +66,8 @@ function unplaced(controller: Controller, address: Address): Standing {
     const refusal = node.refusalOf(address);
     if (refusal !== undefined) return { state: 'refused', reason: refusal.code, message: refusal.reason };
   }
+  const [bar] = connected.map((node) => node.bar(address)).filter((found) => found !== null);
+  if (bar !== undefined) return { state: 'pending', ...bar };
   const message = 'no connected node has it on its link and in its --allow, and is not drained';
   return { state: 'pending', reason: 'NoEligibleNode', message };
 }

@@ -15,7 +15,7 @@ import type { Mapping } from '../../src/controller/sources/fields.ts';
 import { FieldError } from '../../src/controller/sources/fields.ts';
 import { readLease } from '../../src/controller/sources/kubernetes/lease-record.ts';
 import { cutService } from '../../src/controller/sources/kubernetes/service-objects.ts';
-import { allocationsOf, cutVirtualIp, ownersOf } from '../../src/controller/sources/kubernetes/virtual-ip.ts';
+import { cutVirtualIp, recordsOf } from '../../src/controller/sources/kubernetes/virtual-ip.ts';
 import { parseListPage, parseWatchEvent } from '../../src/controller/sources/kubernetes/watch-event.ts';
 import { UsageError } from '../../src/process/usage.ts';
 import type { Address } from '../../src/state/address.ts';
@@ -161,7 +161,7 @@ test('objects of an API server', async () => {
     if (!isObject(value)) return;
     await endsWell(() => cutService(value, rules), FieldError);
     const record = cutVirtualIp(value);
-    if (record !== null) await endsWell(() => [allocationsOf([record]), ownersOf([record])]);
+    if (record !== null) await endsWell(() => recordsOf([record]));
   });
   await fc.assert(property, { numRuns: 3000 });
   const statuses = fc.asyncProperty(changed(full.status), async (status) => {

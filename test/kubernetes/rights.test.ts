@@ -82,6 +82,8 @@ async function stir(round: number): Promise<void> {
   const at = (last: number) => ({ 'vipward.io/addresses': `10.77.0.${last}` });
   await all.apply(`own-${round}`, { annotations: at(100 + round) });
   await all.apply(`shared-${round}`, { ports: [`TCP ${1000 + round}`], annotations: at(199) });
+  const more = { annotations: at(198), spec: { externalTrafficPolicy: 'Local' } };
+  if (round === 0) await all.apply('local', { ports: ['TCP 81'], ...more });
   if (round === 0) return;
   await all.remove(`own-${round - 1}`);
   await all.remove(`shared-${round - 1}`);
@@ -128,7 +130,7 @@ test('once all of them are back, everything is said', { skip }, async () => {
     assert.equal(served.length, 2);
     assert.ok(served.includes(wanted), String(served));
     const { items } = await all.cluster.do('GET', '/apis/vipward.io/v1alpha1/virtualips');
-    assert.equal(items.length, 2);
+    assert.equal(items.length, 3);
     assert.equal(await problems(), '');
     return true;
   });

@@ -21,6 +21,13 @@ export function clusterNews(lease: ObjectReference, what: Happening): News {
   }
 }
 
+/** Nodes that may have no VIP by the cluster's own word. */
+export function barredNews(lease: ObjectReference, barred: ReadonlyMap<string, string>): News {
+  const words = [...barred].map(([node, why]) => `${node}: ${why}`);
+  const note = `${barred.size} nodes may have no VIP: ${words.join('; ')}`;
+  return { regarding: lease, type: 'Normal', reason: 'NoEligibleNode', action: 'Serve', note };
+}
+
 export function massRemovalNews(lease: ObjectReference, { vips, secondsLeft }: MassRemoval): News {
   const note = `${vips} VIPs would go at once: believed if a second reading in ${secondsLeft} s agrees`;
   return { regarding: lease, type: 'Warning', reason: 'MassRemoval', action: 'Release', note };

@@ -43,6 +43,11 @@ export const kubernetesOptions = [
     help: 'only the Services of these namespaces',
   },
   {
+    name: 'ignore-exclude-label',
+    kind: 'flag',
+    help: 'let nodes have VIPs that are excluded from external load balancers',
+  },
+  {
     name: 'leader-elect',
     kind: 'choice',
     choices: ['true', 'false'],
@@ -82,6 +87,7 @@ export interface KubernetesConfig {
   readonly takesUnclassed: boolean;
   /** Empty: all. */
   readonly watchNamespaces: readonly string[];
+  readonly ignoresExclude: boolean;
   readonly lease: LeaseConfig;
 }
 
@@ -114,6 +120,7 @@ export function kubernetesConfig(values: OptionValues<typeof kubernetesOptions>)
     // Two processes on one machine are two: each needs a name of its own.
     identity: values.identity ?? `${hostname()}_${randomBytes(4).toString('hex')}`,
     classes: values.loadBalancerClass,
+    ignoresExclude: values.ignoreExcludeLabel,
     takesUnclassed: values.defaultClass === 'true',
     watchNamespaces: values.watchNamespaces,
   };

@@ -10,6 +10,7 @@ import { backoffMs } from './backoff.ts';
 import type { ApiClient } from './client.ts';
 import { ListWatch, type ObjectChanges } from './list-watch.ts';
 import { cutService, type ServiceEntry, ServiceObjects } from './service-objects.ts';
+import type { Surroundings } from './surroundings.ts';
 import { cutVirtualIp, type VirtualIpRecord, virtualIpsPath } from './virtual-ip.ts';
 
 export interface KubernetesSourceInput {
@@ -25,6 +26,7 @@ export interface KubernetesSourceInput {
   readonly onRecords: (changes: ObjectChanges<VirtualIpRecord | null>) => void;
   /** These Services were sent by the API server, whether or not that meant anything to us. */
   readonly onSeen: (keys: readonly ServiceKey[]) => void;
+  readonly surroundings: Surroundings;
   /** A problem came or went. */
   readonly onState: (problems: readonly Problem[]) => void;
 }
@@ -32,6 +34,8 @@ export interface KubernetesSourceInput {
 /** Which lists were read to their end once. */
 export interface SyncedLists {
   readonly services: boolean;
+  readonly nodes: boolean;
+  readonly endpointSlices: boolean;
   readonly virtualIPs: boolean;
 }
 
@@ -82,24 +86,28 @@ export class KubernetesSource {
   get synced(): SyncedLists {
     return {
       services: this.#services.every(({ isComplete }) => isComplete),
+      ...this.#input.surroundings.synced,
       virtualIPs: this.#virtualIps.isComplete,
     };
   }
 
   /** Every list was read to its end, and it is known which cluster this is. */
   get isComplete(): boolean {
-    return this.#cluster !== null && Object.values(this.synced).every(Boolean);
+    const { services, nodes, virtualIPs } = this.synced;
+    // Endpoints that were not read yet keep their own VIPs waiting, and nothing else.
+    return this.#cluster !== null && services && nodes && virtualIPs;
   }
 
   /** Begins; nothing here waits for an API server to be there. */
   start(): void {
     const lists = [...this.#services, this.#virtualIps];
+    this.#input.surroundings.start();
     this.#running = Promise.all([this.#identify(), ...lists.map((list) => list.run())]);
   }
 
   /** Resolves when everything has ended after the signal was aborted. */
   async ended(): Promise<void> {
-    await this.#running;
+    await Promise.all([this.#running, this.#input.surroundings.ended()]);
   }
 
   /** Lists everything once more. */
@@ -115,7 +123,7 @@ export class KubernetesSource {
     return [
       ...problemAt(identityPath, this.#identityProblem),
       ...problemAt(virtualIpsPath, records),
-      ...[...problems, ...this.catalog.problems()],
+      ...[...problems, ...this.#input.surroundings.problems(), ...this.catalog.problems()],
     ];
   }
 
@@ -139,7 +147,11 @@ export class KubernetesSource {
     }
   }
 
+  /** A list of nodes or slices is complete, or there is something wrong with it. */
+  readonly surroundingsChanged = (): void => this.#state();
+
   #changed(changes: ObjectChanges<ServiceEntry>): void {
+    if (changes.set.values().some(isLocal)) this.#input.surroundings.needSlices();
     this.#input.onReading(this.catalog.apply(changes));
     this.#input.onSeen([...changes.set.keys(), ...changes.remove].map(parseServiceKey));
   }
@@ -148,6 +160,10 @@ export class KubernetesSource {
     this.#input.onState(this.problems());
     this.#input.onReading(nothing);
   }
+}
+
+function isLocal(entry: ServiceEntry): boolean {
+  return entry.kind === 'service' && entry.service.trafficPolicy === 'Local';
 }
 
 function problemAt(file: string, message: string | null): Problem[] {

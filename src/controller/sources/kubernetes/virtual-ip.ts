@@ -3,7 +3,7 @@
 import { type Address, AddressError, parseAddress } from '../../../state/address.ts';
 import { parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../state/service.ts';
 import type { Term } from '../../../state/term.ts';
-import type { Owner } from '../../records.ts';
+import type { Owner, Records } from '../../records.ts';
 import type { VipState } from '../../standing.ts';
 import { FieldError, type Mapping, mapping, sequence, textAt, wholeAt } from '../fields.ts';
 
@@ -66,8 +66,13 @@ export function cutVirtualIp(object: Mapping): VirtualIpRecord | null {
   }
 }
 
+/** What the records remember: to whom addresses were given, and where they were. */
+export function recordsOf(records: readonly VirtualIpRecord[]): Pick<Records, 'allocations' | 'owners'> {
+  return { allocations: allocationsOf(records), owners: ownersOf(records) };
+}
+
 /** The addresses that records give to each Service, as the allocation of an earlier run. */
-export function allocationsOf(records: Iterable<VirtualIpRecord>): Map<ServiceKey, readonly Address[]> {
+function allocationsOf(records: Iterable<VirtualIpRecord>): Map<ServiceKey, readonly Address[]> {
   const allocations = new Map<ServiceKey, readonly Address[]>();
   for (const { address, services } of records) {
     for (const { key } of services) allocations.set(key, [...(allocations.get(key) ?? []), address]);
@@ -76,7 +81,7 @@ export function allocationsOf(records: Iterable<VirtualIpRecord>): Map<ServiceKe
 }
 
 /** Who had each address by the records. An agent that holds it by a later term knows better. */
-export function ownersOf(records: Iterable<VirtualIpRecord>): Map<Address, Owner> {
+function ownersOf(records: Iterable<VirtualIpRecord>): Map<Address, Owner> {
   const owners = new Map<Address, Owner>();
   for (const { address, status } of records) {
     const { node, term } = status;

@@ -1,0 +1,106 @@
+// Which nodes a VIP may be on by what the cluster says of nodes and endpoints, and what follows when that
+// changes: a VIP whose node may not have it any more is moved, or withdrawn where nobody may.
+
+import { type Address, type Family, familyOf } from '../state/address.ts';
+import type { ServiceKey } from '../state/service.ts';
+import type { Controller } from './controller.ts';
+import type { Bar } from './nodes.ts';
+import { chooseNode } from './place.ts';
+
+/** The nodes that have an endpoint to serve from; null while that is not known. */
+export type EndpointNodes = (key: ServiceKey, family: Family) => ReadonlySet<string> | null;
+
+export interface EligibilityInput {
+  readonly controller: Controller;
+  readonly endpointNodes: EndpointNodes;
+}
+
+/** A move whose new owner does not answer for the VIP by then is given up, and tried again. */
+const moveDeadlineMs = 10_000;
+
+export class Eligibility {
+  readonly #input: EligibilityInput;
+  /** Nodes that may have no VIP, and why. */
+  #barred: ReadonlyMap<string, string> = new Map();
+  /** VIPs whose node may not have them, while nobody else could take them. */
+  readonly #waiting = new Set<Address>();
+
+  constructor(input: EligibilityInput) {
+    this.#input = input;
+    input.controller.nodes.bar = this.bar;
+  }
+
+  /** Nodes that may have no VIP, and why; those that are not named any more may have them again. */
+  set barred(barred: ReadonlyMap<string, string>) {
+    this.#barred = barred;
+    const { owners } = this.#input.controller;
+    this.review([...owners.all].filter(([, { node }]) => barred.has(node)).map(([address]) => address));
+  }
+
+  /** Why the cluster does not want the VIP on that node, or null. */
+  readonly bar = (node: string, address: Address): Bar | null => {
+    const message = this.#barred.get(node);
+    if (message !== undefined) return { reason: 'NoEligibleNode', message: `${node}: ${message}` };
+    for (const { key, trafficPolicy } of this.#input.controller.allocator.usersOf(address)) {
+      if (trafficPolicy !== 'Local') continue;
+      const nodes = this.#input.endpointNodes(key, familyOf(address));
+      if (nodes?.has(node) === true) continue;
+      const what = nodes === null ? 'its endpoints were not read yet' : 'no ready endpoint of it is there';
+      return { reason: 'NoLocalEndpoints', message: `${node}: ${key} is Local, and ${what}` };
+    }
+    return null;
+  };
+
+  /** Looks at VIPs that may have to go elsewhere, and at all that wait for a node. */
+  review(addresses: Iterable<Address>): void {
+    const { controller } = this.#input;
+    if (!controller.isPublished || !controller.owners.isSettled) return;
+    for (const address of addresses) this.#look(address);
+    controller.owners.retry();
+  }
+
+  /** A node has come or committed something: what found no other node may find one now. */
+  progressed(): void {
+    if (this.#waiting.size > 0) this.review([...this.#waiting]);
+  }
+
+  #look(address: Address): void {
+    const { owners } = this.#input.controller;
+    this.#waiting.delete(address);
+    const owner = owners.ownerOf(address);
+    const bar = owner === undefined ? null : this.bar(owner.node, address);
+    if (owner === undefined || bar === null || owners.moves.has(address)) return;
+    // A list that was not read to its end takes nothing from anybody.
+    if (bar.reason === 'NoLocalEndpoints' && !this.#areEndpointsKnown(address)) return;
+    const to = this.#ready(address, owner.node);
+    if (to !== null) void this.#move(address, to);
+    else if (bar.reason === 'NoLocalEndpoints') owners.withdraw(address);
+    else this.#waiting.add(address);
+  }
+
+  #areEndpointsKnown(address: Address): boolean {
+    const { controller, endpointNodes } = this.#input;
+    return controller.allocator.usersOf(address).every(({ key, trafficPolicy }) => {
+      return trafficPolicy !== 'Local' || endpointNodes(key, familyOf(address)) !== null;
+    });
+  }
+
+  #ready(address: Address, except: string): string | null {
+    const { owners, nodes, rules } = this.#input.controller;
+    const since = rules.sinceSeq(address) ?? 0;
+    const candidates = owners.candidates(address, except);
+    return chooseNode(
+      address,
+      candidates.filter(({ name }) => nodes.at(name).hasAcked('rules', since)),
+    );
+  }
+
+  async #move(address: Address, to: string): Promise<void> {
+    const { owners, nodes, nextTerm } = this.#input.controller;
+    const late = () => owners.moves.cancel(address, `${to} has not announced it in time`);
+    const timer = setTimeout(late, moveDeadlineMs).unref();
+    const result = await owners.moves.begin(address, nodes.at(to), nextTerm);
+    clearTimeout(timer);
+    if ('failed' in result) this.#waiting.add(address);
+  }
+}

@@ -1,0 +1,33 @@
+// What a cluster says of its nodes: which of them may have no VIP, and why. Pure.
+
+import { type Mapping, mapping, sequence } from '../fields.ts';
+
+export const nodesPath = '/api/v1/nodes';
+
+/** Why a node may have no VIP, or null. */
+export type NodeEntry = string | null;
+
+const excludeLabel = 'node.kubernetes.io/exclude-from-external-load-balancers';
+const drainLabel = 'vipward.io/drain';
+/** Taints of nodes that are gone, or on their way: a cordon is none of them. */
+const leavingTaints: ReadonlySet<string> = new Set([
+  'node.kubernetes.io/out-of-service',
+  'node.cloudprovider.kubernetes.io/shutdown',
+  'ToBeDeletedByClusterAutoscaler',
+]);
+
+/** Cuts a Node to what is kept of it. What is wrong with one is no reason to take its VIPs away. */
+export function cutNode(object: Mapping, { ignoresExclude }: { ignoresExclude: boolean }): NodeEntry {
+  const { labels } = mapping(object['metadata'] ?? {}, 'metadata');
+  const { taints } = mapping(object['spec'] ?? {}, 'spec');
+  const names = Object.keys(mapping(labels ?? {}, 'metadata.labels'));
+  if (!ignoresExclude && names.includes(excludeLabel)) {
+    return `label ${excludeLabel} excludes it; --ignore-exclude-label lifts that`;
+  }
+  if (names.includes(drainLabel)) return `label ${drainLabel} drains it`;
+  for (const taint of sequence(taints, 'spec.taints')) {
+    const { key } = mapping(taint, 'spec.taints[]');
+    if (typeof key === 'string' && leavingTaints.has(key)) return `taint ${key}`;
+  }
+  return null;
+}

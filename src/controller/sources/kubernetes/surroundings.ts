@@ -1,0 +1,97 @@
+// What a cluster says of where VIPs may be: its nodes, and the endpoints of Services that are Local. Slices
+// are watched from the first such Service on.
+
+import type { Family } from '../../../state/address.ts';
+import type { ServiceKey } from '../../../state/service.ts';
+import type { Problem } from '../../service.ts';
+import type { ApiClient } from './client.ts';
+import { cutSlice, Endpoints, endpointSlicesPath, type SliceEntry } from './endpoints.ts';
+import { ListWatch, type ObjectChanges } from './list-watch.ts';
+import { cutNode, type NodeEntry, nodesPath } from './node-facts.ts';
+
+export interface SurroundingsInput {
+  readonly client: ApiClient;
+  readonly ignoresExclude: boolean;
+  readonly signal: AbortSignal;
+  readonly random: () => number;
+  /** The nodes that may have no VIP now, and why. */
+  readonly onNodes: (barred: ReadonlyMap<string, string>) => void;
+  /** The endpoints of these Services are others; null: of all. */
+  readonly onEndpoints: (services: ReadonlySet<string> | null) => void;
+  readonly onState: () => void;
+}
+
+export class Surroundings {
+  readonly #nodes: ListWatch<NodeEntry>;
+  readonly #slices: ListWatch<SliceEntry | null>;
+  readonly #endpoints = new Endpoints();
+  readonly #barred = new Map<string, string>();
+  readonly #onNodes: SurroundingsInput['onNodes'];
+  #isSliceNeeded = false;
+  #running: Promise<unknown> = Promise.resolve();
+
+  constructor({ client, ignoresExclude, signal, random, ...told }: SurroundingsInput) {
+    const { onEndpoints, onState } = told;
+    this.#onNodes = told.onNodes;
+    this.#nodes = new ListWatch({
+      ...{ client, path: nodesPath, signal, random, onState },
+      cut: (object) => cutNode(object, { ignoresExclude }),
+      onChange: (changes) => this.#nodesChanged(changes),
+    });
+    this.#slices = new ListWatch({
+      ...{ client, path: endpointSlicesPath, signal, random, cut: cutSlice },
+      onChange: (changes) => {
+        const touched = this.#endpoints.apply(changes);
+        // With the first list even those are known now that have no slice at all.
+        onEndpoints(this.#slices.lists === 1 ? null : touched);
+      },
+      onState,
+    });
+  }
+
+  /** Which lists were read to their end, or need not be read. */
+  get synced(): { readonly nodes: boolean; readonly endpointSlices: boolean } {
+    const endpointSlices = !this.#isSliceNeeded || this.#slices.isComplete;
+    return { nodes: this.#nodes.isComplete, endpointSlices };
+  }
+
+  get barred(): ReadonlyMap<string, string> {
+    return this.#barred;
+  }
+
+  start(): void {
+    this.#running = this.#nodes.run();
+  }
+
+  /** A Service is Local: from now on its endpoints count. */
+  needSlices(): void {
+    if (this.#isSliceNeeded) return;
+    this.#isSliceNeeded = true;
+    this.#running = Promise.all([this.#running, this.#slices.run()]);
+  }
+
+  /** The nodes that have an endpoint of the Service to serve from; null while that is not known. */
+  nodesOf(key: ServiceKey, family: Family): ReadonlySet<string> | null {
+    return this.#slices.isComplete ? this.#endpoints.nodesOf(key, family) : null;
+  }
+
+  problems(): Problem[] {
+    return [this.#nodes, this.#slices].flatMap(({ path, problem }) => {
+      return problem === null ? [] : [{ file: path, document: null, service: null, message: problem }];
+    });
+  }
+
+  /** Resolves when everything has ended after the signal was aborted. */
+  async ended(): Promise<void> {
+    await this.#running;
+  }
+
+  #nodesChanged({ set, remove }: ObjectChanges<NodeEntry>): void {
+    for (const name of remove) this.#barred.set(name, 'its Node was deleted');
+    for (const [name, why] of set) {
+      if (why === null) this.#barred.delete(name);
+      else this.#barred.set(name, why);
+    }
+    this.#onNodes(this.#barred);
+  }
+}

@@ -1,0 +1,159 @@
+// Where a VIP may be by what the cluster says of nodes and endpoints: a node with a real agent, and a second
+// one that does as it is told.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { TestAgent } from '../controller/test-agent.ts';
+import { skip as noNode } from '../kernel/node.ts';
+import { stay } from '../kernel/traffic.ts';
+import { skip as noCluster } from './control-plane.ts';
+import { NodeInCluster, systemNamespace } from './node-in-cluster.ts';
+
+const skip = noCluster || noNode;
+const nodes = '/api/v1/nodes';
+const slices = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices';
+const excludeLabel = 'node.kubernetes.io/exclude-from-external-load-balancers';
+const mergePatch = { type: 'application/merge-patch+json' };
+
+let all: NodeInCluster;
+let second: TestAgent;
+before(async () => {
+  if (skip !== false) return;
+  all = await NodeInCluster.start();
+  for (const name of ['node1', 'node2']) await all.cluster.do('POST', nodes, { metadata: { name } });
+});
+after(async () => {
+  if (skip !== false) return;
+  second?.socket.terminate();
+  await all[Symbol.asyncDispose]();
+});
+
+/** Sets a label of a node, or takes it away. */
+async function label(node: string, name: string, value: string | null): Promise<void> {
+  const metadata = { labels: { [name]: value } };
+  await all.cluster.do('PATCH', `${nodes}/${node}`, { metadata }, mergePatch);
+}
+
+/** The reasons of the Events about an object. */
+async function reasons(namespace: string, name: string): Promise<string[]> {
+  const path = `/apis/events.k8s.io/v1/namespaces/${namespace}/events`;
+  const { items } = await all.cluster.do('GET', path);
+  return (items as { regarding: { name: string }; reason: string }[])
+    .filter(({ regarding }) => regarding.name === name)
+    .map(({ reason }) => reason);
+}
+
+/** Waits until a VIP is on that node, or has that reason not to be on any. */
+async function isAt(address: string, wanted: string): Promise<void> {
+  await all.until(`${address} at ${wanted}`, async () => {
+    const { vips } = await all.node.controllerStatus();
+    const vip = vips.find((one) => one.address === address);
+    assert.equal(vip?.state === 'serving' ? vip.node : vip?.reason, wanted);
+    return true;
+  });
+}
+
+async function ingress(name: string): Promise<string[]> {
+  const { status } = await all.cluster.do('GET', `/api/v1/namespaces/default/services/${name}`);
+  return (status.loadBalancer.ingress ?? []).map(({ ip }: { ip: string }) => ip);
+}
+
+interface Endpoint {
+  readonly nodeName: string;
+  readonly conditions?: object;
+}
+
+/** Writes an EndpointSlice of a Service. */
+async function slice(name: string, service: string, endpoints: readonly Endpoint[]): Promise<void> {
+  const body = {
+    ...{ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', addressType: 'IPv4' },
+    metadata: { name, labels: { 'kubernetes.io/service-name': service } },
+    endpoints: endpoints.map((endpoint, index) => ({ addresses: [`10.244.0.${index + 1}`], ...endpoint })),
+    ports: [{ port: 80 }],
+  };
+  const type = 'application/apply-patch+yaml';
+  await all.cluster.do('PATCH', `${slices}/${name}?fieldManager=test&force=true`, body, { type });
+}
+
+test('an excluded node is given no VIP, and one that has some keeps them while nobody else can', {
+  skip,
+}, async () => {
+  await all.apply('web');
+  await isAt('10.77.0.100', 'node1');
+  await label('node1', excludeLabel, '');
+  await all.apply('other');
+  await isAt('10.77.0.101', 'NoEligibleNode');
+  await isAt('10.77.0.100', 'node1');
+  const { vips } = await all.node.controllerStatus();
+  assert.match(vips[1]?.message ?? '', /node1: label .* excludes it; --ignore-exclude-label lifts that/);
+  await all.until('who is excluded is told', async () => {
+    return (await reasons(systemNamespace, 'vipward-controller')).includes('NoEligibleNode');
+  });
+  await label('node1', excludeLabel, null);
+  await isAt('10.77.0.101', 'node1');
+});
+
+test('another node takes the VIPs of one that is excluded, and nothing comes back by itself', {
+  skip,
+}, async () => {
+  second = await stay(all.node.node, async () => {
+    const agent = new TestAgent('http://127.0.0.1:9470', 'node2');
+    await turn();
+    return agent;
+  });
+  await second.synced();
+  await label('node1', excludeLabel, '');
+  await isAt('10.77.0.100', 'node2');
+  await isAt('10.77.0.101', 'node2');
+  await all.until('it is told', async () => (await reasons('default', 'web')).includes('Moved'));
+  await all.until('node1 let go', async () => !all.node.run('ip address show').includes('10.77.0.10'));
+  await label('node1', excludeLabel, null);
+  await all.apply('third');
+  await isAt('10.77.0.102', 'node1');
+  await isAt('10.77.0.100', 'node2');
+});
+
+test('a label drains a node, a cordon does not', { skip }, async () => {
+  await all.cluster.do('PATCH', `${nodes}/node2`, { spec: { unschedulable: true } }, mergePatch);
+  await all.apply('fourth');
+  await isAt('10.77.0.103', 'node1');
+  await isAt('10.77.0.100', 'node2');
+  await label('node2', 'vipward.io/drain', '');
+  await isAt('10.77.0.100', 'node1');
+  await isAt('10.77.0.101', 'node1');
+  await label('node2', 'vipward.io/drain', null);
+});
+
+test('a Local Service is where a ready endpoint is, or one that still serves, and else nowhere', {
+  skip,
+}, async () => {
+  await all.apply('local', { spec: { externalTrafficPolicy: 'Local' } });
+  await isAt('10.77.0.104', 'NoLocalEndpoints');
+  await slice('local-a', 'local', [{ nodeName: 'node1' }]);
+  await isAt('10.77.0.104', 'node1');
+  await slice('local-a', 'local', [{ nodeName: 'node2' }]);
+  await isAt('10.77.0.104', 'node2');
+  await slice('local-b', 'local', [{ nodeName: 'node1' }]);
+  await isAt('10.77.0.104', 'node2');
+  const ending = { ready: false, serving: true, terminating: true };
+  await slice('local-a', 'local', [{ nodeName: 'node2', conditions: ending }]);
+  await isAt('10.77.0.104', 'node1');
+  await slice('local-b', 'local', [{ nodeName: 'node1', conditions: ending }]);
+  await slice('local-a', 'local', []);
+  await isAt('10.77.0.104', 'node1');
+  await slice('local-b', 'local', [{ nodeName: 'node1', conditions: { ready: false } }]);
+  await isAt('10.77.0.104', 'NoLocalEndpoints');
+  await all.until('withdrawn', async () => !all.node.run('ip address show').includes('10.77.0.104'));
+  assert.deepEqual(await ingress('local'), ['10.77.0.104']);
+  await all.until('it is told', async () => (await reasons('default', 'local')).includes('NoLocalEndpoints'));
+});
+
+test('the VIPs of a node that is out of service, or deleted, go at once', { skip }, async () => {
+  await label('node1', excludeLabel, '');
+  await isAt('10.77.0.103', 'node2');
+  await label('node1', excludeLabel, null);
+  await second.close();
+  const taints = [{ key: 'node.kubernetes.io/out-of-service', value: 'nodeshutdown', effect: 'NoExecute' }];
+  await all.cluster.do('PATCH', `${nodes}/node2`, { spec: { taints } }, mergePatch);
+  for (const last of [100, 101, 102, 103]) await isAt(`10.77.0.${last}`, 'node1');
+});
