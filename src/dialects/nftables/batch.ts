@@ -147,8 +147,15 @@ export class Batch {
     });
   }
 
-  /** One message a set, or several where the list grows too long. */
-  elements(type: number, elements: readonly ElementObject[]): void {
+  /**
+   * One message a set, or several where the list grows too long. `nameOf` says where elements go instead of
+   * the set they belong to.
+   */
+  elements(
+    type: number,
+    elements: readonly ElementObject[],
+    nameOf: (set: string) => string = (set) => set,
+  ): void {
     const bySet = new Map<string, ElementObject[]>();
     for (const element of elements) {
       const list = bySet.get(element.set);
@@ -159,7 +166,7 @@ export class Batch {
       const stride = 12 + (((list[0]?.key.length ?? 0) + 3) & ~3);
       const most = Math.floor(listLimitBytes / stride);
       for (let start = 0; start < list.length; start += most) {
-        this.#elementList(type, set, list.slice(start, start + most), stride);
+        this.#elementList(type, nameOf(set), list.slice(start, start + most), stride);
       }
     }
   }

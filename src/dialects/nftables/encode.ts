@@ -5,13 +5,11 @@ import { Writer } from '../../netlink/writer.ts';
 import type { Delta, Transaction } from '../dialect.ts';
 import { Batch, type SetOptions } from './batch.ts';
 import { Message } from './constants.ts';
-import type { ChainObject, ElementObject, NftObject, SetObject, TableObject } from './objects.ts';
-
-/**
- * More elements than this go in several batches, since a listener makes the kernel queue 8 kB for each until
- * commit.
- */
-export const batchElements = 5000;
+import { lookingInto } from './expressions.ts';
+import type { ElementObject, NftObject } from './objects.ts';
+import { setObject } from './objects.ts';
+import { type Plan, planOf, sameChain } from './plan.ts';
+import { batchElements, portions } from './portions.ts';
 
 /** Room for a hundred batches of one Service each. */
 const bufferBytes = 32 * 1024;
@@ -25,43 +23,28 @@ export function encoder(options: SetOptions): (delta: Delta<NftObject>) => Trans
 function encode(delta: Delta<NftObject>, options: SetOptions, writer: Writer): Transaction<NftObject> {
   const { remove, add } = delta;
   if (remove.length + add.length === 0) return { door: 'nfnetlink', steps: [] };
+  const step = (write: (batch: Batch) => void): Step<NftObject> => {
+    const batch = new Batch(writer);
+    write(batch);
+    return batch.close();
+  };
   if (remove.length + add.length <= batchElements && areElements(remove) && areElements(add)) {
-    return { door: 'nfnetlink', steps: [changeStep(remove, add, writer)] };
+    return { door: 'nfnetlink', steps: [step((batch) => changeElements(batch, remove, add))] };
   }
   const plan = planOf(delta);
-  if (plan.whole || plan.dropped.length + plan.added.length <= batchElements) {
-    return { door: 'nfnetlink', steps: [wholeStep(plan, options, writer)] };
-  }
-  // What opens nothing comes first: sets, and elements that no rule may use yet. The rules and base chains
-  // come last.
-  const steps = [oneStep(writer, (batch) => declareSets(batch, plan, options))];
-  for (const { dropped, added } of parts(plan)) {
-    steps.push(
-      oneStep(writer, (batch) => {
-        batch.elements(Message.DELSETELEM, dropped);
-        batch.elements(Message.NEWSETELEM, added);
-      }),
-    );
-  }
-  steps.push(
-    oneStep(writer, (batch) => {
-      letGo(batch, plan);
-      putChains(batch, plan);
-    }),
-  );
-  return { door: 'nfnetlink', steps };
+  const isSmall = plan.dropped.length + plan.added.length <= batchElements;
+  if (isSmall || plan.goneTables.length > 0 || plan.goneSets.some(({ name }) => isStandIn(name)))
+    return { door: 'nfnetlink', steps: [step((batch) => changeWhole(batch, plan, options))] };
+  const writes = plan.replaced.size > 0 ? growing(plan, options) : loading(plan, options);
+  return { door: 'nfnetlink', steps: writes.map(step) };
 }
 
+type Write = (batch: Batch) => void;
+
 /** Nearly every delta: only elements, so that there is nothing to put in order. */
-function changeStep(
-  remove: readonly ElementObject[],
-  add: readonly ElementObject[],
-  writer: Writer,
-): Step<NftObject> {
-  const batch = new Batch(writer);
+function changeElements(batch: Batch, remove: readonly ElementObject[], add: readonly ElementObject[]): void {
   if (remove.length > 0) batch.elements(Message.DELSETELEM, remove);
   if (add.length > 0) batch.elements(Message.NEWSETELEM, add);
-  return batch.close();
 }
 
 function areElements(objects: readonly NftObject[]): objects is readonly ElementObject[] {
@@ -69,55 +52,88 @@ function areElements(objects: readonly NftObject[]): objects is readonly Element
   return true;
 }
 
-/** A delta, sorted by what has to be said of it. */
-interface Plan {
-  /** The old table goes, and everything with it. */
-  readonly goneTables: readonly TableObject[];
-  readonly newTables: readonly TableObject[];
-  readonly goneSets: readonly SetObject[];
-  readonly newSets: readonly SetObject[];
-  readonly goneChains: readonly ChainObject[];
-  readonly newChains: readonly ChainObject[];
-  readonly dropped: readonly ElementObject[];
-  readonly added: readonly ElementObject[];
-  /** Something is replaced under its own name, which only a single batch can do. */
-  readonly whole: boolean;
+function changeWhole(batch: Batch, plan: Plan, options: SetOptions): void {
+  for (const table of plan.goneTables) batch.deleteTable(table);
+  letGo(batch, plan, plan.dropped);
+  declareSets(batch, plan, options);
+  batch.elements(Message.NEWSETELEM, plan.added);
+  putChains(batch, plan);
 }
 
-function planOf({ remove, add }: Delta<NftObject>): Plan {
-  const of = <K extends NftObject['kind']>(objects: readonly NftObject[], kind: K) =>
-    objects.filter((object): object is Extract<NftObject, { kind: K }> => object.kind === kind);
-  const newTables = of(add, 'table');
-  const goneTables = of(remove, 'table').filter((table) => newTables.every((other) => other.id !== table.id));
-  const replaced = goneTables.length > 0;
-  const goneSets = replaced ? [] : of(remove, 'set');
-  const newSets = of(add, 'set');
-  const names = new Set(goneSets.map((set) => set.name));
-  return {
-    goneTables,
-    newTables,
-    goneSets,
-    newSets,
-    goneChains: replaced ? [] : of(remove, 'chain'),
-    newChains: of(add, 'chain'),
-    dropped: replaced ? [] : of(remove, 'element').filter((element) => !names.has(element.set)),
-    added: of(add, 'element'),
-    whole: replaced || newSets.some((set) => names.has(set.name)),
-  };
+/**
+ * What opens nothing comes first: sets, and elements that no rule may use yet. The rules and base chains come
+ * last.
+ */
+function loading(plan: Plan, options: SetOptions): Write[] {
+  return [
+    (batch) => declareSets(batch, plan, options),
+    ...[...portions(plan)].map(
+      ({ dropped, added }): Write =>
+        (batch) =>
+          changeElements(batch, dropped, added),
+    ),
+    (batch) => {
+      letGo(batch, plan);
+      putChains(batch, plan);
+    },
+  ];
 }
 
-function wholeStep(plan: Plan, options: SetOptions, writer: Writer): Step<NftObject> {
-  return oneStep(writer, (batch) => {
-    for (const table of plan.goneTables) batch.deleteTable(table);
-    letGo(batch, plan, plan.dropped);
-    declareSets(batch, plan, options);
-    batch.elements(Message.NEWSETELEM, plan.added);
-    putChains(batch, plan);
-  });
+/**
+ * Sets that are replaced under their own names: others stand in for them, which are filled before the rules
+ * look into them, while the new ones are made and filled. What a packet meets is whole at any moment.
+ */
+function growing(plan: Plan, options: SetOptions): Write[] {
+  const { newSets, newChains, replaced } = plan;
+  const larger = newSets.filter(({ name }) => replaced.has(name));
+  const standIns = larger.map((set) => setObject({ ...set, name: standInFor(set.name) }));
+  const nameOf = (set: string): string => (replaced.has(set) ? standInFor(set) : set);
+  const moved = plan.added.filter(({ set }) => replaced.has(set));
+  const fresh = newSets.filter(({ name }) => !replaced.has(name));
+  return [
+    (batch) => declareSets(batch, { ...plan, newSets: [...fresh, ...standIns] }, options),
+    ...filling(plan.added, nameOf),
+    (batch) => {
+      letGo(batch, plan);
+      putChains(batch, plan, nameOf);
+    },
+    (batch) => declareSets(batch, { newTables: [], newSets: larger }, options),
+    ...filling(moved),
+    (batch) => {
+      letGo(batch, { goneChains: newChains, newChains, goneSets: standIns });
+      putChains(batch, { goneChains: newChains, newChains });
+    },
+    ...[...portions({ dropped: plan.dropped, added: [] })].map(
+      ({ dropped }): Write =>
+        (batch) =>
+          changeElements(batch, dropped, []),
+    ),
+  ];
+}
+
+function filling(added: readonly ElementObject[], nameOf?: (set: string) => string): Write[] {
+  return [...portions({ dropped: [], added })].map(
+    (portion): Write =>
+      (batch) =>
+        batch.elements(Message.NEWSETELEM, portion.added, nameOf),
+  );
+}
+
+/** As long as the name of the set itself, so that a rule keeps its length. */
+function standInFor(set: string): string {
+  return set.toUpperCase();
+}
+
+function isStandIn(set: string): boolean {
+  return /^[A-Z]/.test(set);
 }
 
 /** Rules before the chains they jump to, both before the sets they look into. */
-function letGo(batch: Batch, plan: Plan, dropped: readonly ElementObject[] = []): void {
+function letGo(
+  batch: Batch,
+  plan: Pick<Plan, 'goneChains' | 'newChains' | 'goneSets'>,
+  dropped: readonly ElementObject[] = [],
+): void {
   for (const chain of plan.goneChains) batch.flushChain(chain);
   batch.elements(Message.DELSETELEM, dropped);
   for (const chain of plan.goneChains) {
@@ -126,69 +142,21 @@ function letGo(batch: Batch, plan: Plan, dropped: readonly ElementObject[] = [])
   for (const set of plan.goneSets) batch.deleteSet(set);
 }
 
-function declareSets(batch: Batch, plan: Plan, options: SetOptions): void {
+function declareSets(batch: Batch, plan: Pick<Plan, 'newTables' | 'newSets'>, options: SetOptions): void {
   for (const table of plan.newTables) batch.newTable(table);
   for (const set of plan.newSets) batch.newSet(set, options);
 }
 
 /** All chains first, since rules jump between them. Base chains come last, so that nothing is judged half. */
-function putChains(batch: Batch, plan: Plan): void {
+function putChains(
+  batch: Batch,
+  plan: Pick<Plan, 'goneChains' | 'newChains'>,
+  nameOf?: (set: string) => string,
+): void {
   for (const chain of plan.newChains) {
     if (!plan.goneChains.some((other) => sameChain(chain, other))) batch.newChain(chain);
   }
   for (const chain of plan.newChains) {
-    for (const rule of chain.rules) batch.newRule(chain, rule);
+    for (const rule of chain.rules) batch.newRule(chain, nameOf ? lookingInto(rule, nameOf) : rule);
   }
-}
-
-function sameChain(a: ChainObject, b: ChainObject): boolean {
-  return a.name === b.name && a.hook?.number === b.hook?.number && a.hook?.priority === b.hook?.priority;
-}
-
-interface Part {
-  readonly dropped: ElementObject[];
-  readonly added: ElementObject[];
-}
-
-/** Cuts between VIPs only: what a VIP loses and what it gets are in one batch, whatever order a dump had. */
-function* parts({ dropped, added }: Plan): Generator<Pick<Plan, 'dropped' | 'added'>> {
-  if (dropped.length === 0) {
-    yield* slices(added);
-    return;
-  }
-  const byOwner = new Map<string | null, Part>();
-  const of = (element: ElementObject): Part => {
-    const known = byOwner.get(element.owner);
-    if (known !== undefined) return known;
-    const fresh = { dropped: [], added: [] };
-    byOwner.set(element.owner, fresh);
-    return fresh;
-  };
-  for (const element of dropped) of(element).dropped.push(element);
-  for (const element of added) of(element).added.push(element);
-  let part: Part = { dropped: [], added: [] };
-  for (const mine of byOwner.values()) {
-    part.dropped.push(...mine.dropped);
-    part.added.push(...mine.added);
-    if (part.dropped.length + part.added.length < batchElements) continue;
-    yield part;
-    part = { dropped: [], added: [] };
-  }
-  if (part.dropped.length + part.added.length > 0) yield part;
-}
-
-/** A cold load: the elements of one VIP stand together. */
-function* slices(added: readonly ElementObject[]): Generator<Pick<Plan, 'dropped' | 'added'>> {
-  for (let start = 0; start < added.length; ) {
-    let end = Math.min(added.length, start + batchElements);
-    while (end < added.length && added[end]?.owner === added[end - 1]?.owner) end++;
-    yield { dropped: [], added: added.slice(start, end) };
-    start = end;
-  }
-}
-
-function oneStep(writer: Writer, write: (batch: Batch) => void): Step<NftObject> {
-  const batch = new Batch(writer);
-  write(batch);
-  return batch.close();
 }

@@ -1,6 +1,7 @@
 // Rule expressions in canonical form: byte for byte as the kernel dumps them, so that `have` and `want`
 // compare as bytes.
 
+import { attributeList, attributesOf, textOf } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
 import { CounterAttribute, DATA_VALUE, DATA_VERDICT, EXPR_DATA, EXPR_NAME, LIST_ELEM } from './constants.ts';
 
@@ -166,4 +167,25 @@ export class Rule {
     this.#writer.endNest(item);
     return this;
   }
+}
+
+/** A rule that looks into other sets, whose names are as long as those it has. Throws NetlinkError. */
+export function lookingInto(rule: Uint8Array, nameOf: (set: string) => string): Uint8Array {
+  const other = rule.slice();
+  for (const [, expression] of attributeList(other)) {
+    const { name = '', set } = setIn(expression);
+    if (set === undefined || (name !== 'lookup' && name !== 'dynset')) continue;
+    const text = nameOf(textOf(set));
+    for (let index = 0; index < text.length; index++) set[index] = text.charCodeAt(index);
+  }
+  return other;
+}
+
+/** Both expressions that look into a set have its name first. */
+function setIn(expression: Uint8Array): { name?: string; set?: Uint8Array | undefined } {
+  const attributes = attributesOf(expression);
+  const name = attributes.get(EXPR_NAME);
+  const data = attributes.get(EXPR_DATA);
+  if (name === undefined || data === undefined) return {};
+  return { name: textOf(name), set: attributesOf(data).get(1) };
 }

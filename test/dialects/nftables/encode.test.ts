@@ -4,17 +4,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { nftables } from '../../../src/dialects/nftables/dialect.ts';
-import { batchElements } from '../../../src/dialects/nftables/encode.ts';
 import type { ElementObject } from '../../../src/dialects/nftables/objects.ts';
+import { batchElements } from '../../../src/dialects/nftables/portions.ts';
 import type { NftOptions } from '../../../src/dialects/nftables/ruleset.ts';
-import { formatAddress } from '../../../src/state/address.ts';
 import type { Needs } from '../../../src/state/desired-state.ts';
 import { parsePort } from '../../../src/state/port.ts';
-import { parseServiceKey } from '../../../src/state/service.ts';
-import type { VirtualIp } from '../../../src/state/virtual-ip.ts';
 import { split } from '../../fake-kernel/bytes.ts';
 import { fakeKernel } from '../../fake-kernel.ts';
-import { anyOptions, anyVips, deltaOf, needsOf, nothing, roomy, stateOf } from '../arbitraries.ts';
+import { anyOptions, anyVips, deltaOf, needsOf, nothing, stateOf } from '../arbitraries.ts';
+import { large, manyVips } from './many.ts';
 
 const plain: NftOptions = {
   tableFlags: 0,
@@ -23,7 +21,6 @@ const plain: NftOptions = {
   echo: true,
   observe: false,
 };
-const large = { ...roomy, vips4: 16_384, vips6: 16_384, ports4: 32_768, ports6: 32_768 };
 
 test('from any state to any other, a kernel ends with what was wanted', () => {
   fc.assert(
@@ -135,21 +132,6 @@ test('no list of elements reaches the 16 bits of its length, and no message is l
   assert.equal(lines.filter((line) => /^ {4}10\./.test(line)).length, 3 * vips.length);
 });
 
-test('a set that is replaced by a larger one is one batch with all of its elements', () => {
-  const dialect = nftables(plain);
-  const vips = manyVips(2000, 3);
-  const kernel = fakeKernel();
-  const small = dialect.render(stateOf(vips, needsOf(vips, { ...large, ports4: 8192 })));
-  const grown = dialect.render(stateOf(vips, needsOf(vips, { ...large, ports4: 16_384 })));
-  kernel.commit(dialect.encode(deltaOf(nothing, small)));
-  const { steps } = dialect.encode(deltaOf(small, grown));
-  assert.equal(steps.length, 1);
-  assert.deepEqual(kernel.commit(dialect.encode(deltaOf(small, grown))), []);
-  const fresh = fakeKernel();
-  fresh.commit(dialect.encode(deltaOf(nothing, grown)));
-  assert.equal(kernel.text(), fresh.text());
-});
-
 test('a table of other flags or of another layout is replaced in one batch', () => {
   const vips = manyVips(1500, 3);
   const old = nftables({ ...plain, tableFlags: 0 });
@@ -223,21 +205,4 @@ function legible(needs: Needs): Needs {
   const sources6 = needs.sourceLengths6.length > 0 ? needs.capacities.sources6 : 0;
   const capacities = { ...needs.capacities, sources4, sources6 };
   return { ...needs, forward: needs.forward || needs.egress, capacities };
-}
-
-/** 10.0.0.0 and up, each with some ports open to everybody. */
-function manyVips(count: number, ports: number): VirtualIp[] {
-  const service = parseServiceKey('default/many');
-  return Array.from({ length: count }, (_, index) => ({
-    address: formatAddress(Uint8Array.of(10, index >> 16, (index >> 8) & 0xff, index & 0xff)),
-    filtered: true,
-    egress: false,
-    ports: Array.from({ length: ports }, (_unused, number) => ({
-      protocol: 'TCP' as const,
-      port: parsePort(8000 + number),
-      service,
-      delivery: 'forward' as const,
-      sources: null,
-    })),
-  }));
 }

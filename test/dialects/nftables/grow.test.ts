@@ -1,0 +1,54 @@
+// Sets that are replaced by larger ones of their name: by others that stand in for them, portion by portion.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { nftables } from '../../../src/dialects/nftables/dialect.ts';
+import { batchElements } from '../../../src/dialects/nftables/portions.ts';
+import { fakeKernel } from '../../fake-kernel.ts';
+import { deltaOf, needsOf, nothing, stateOf } from '../arbitraries.ts';
+import { large, manyVips } from './many.ts';
+
+const plain = {
+  ...{ tableFlags: 0, setExpressionFlag: true, counters: false, echo: true, observe: false },
+} as const;
+
+test('sets that are replaced by larger ones are filled in portions, others standing in for them', () => {
+  const dialect = nftables(plain);
+  for (const [count, least] of [
+    [500, 1],
+    [2000, 6],
+  ] as const) {
+    const vips = manyVips(count, 3);
+    const kernel = fakeKernel();
+    const small = dialect.render(stateOf(vips, needsOf(vips, { ...large, ports4: 8192 })));
+    const grown = dialect.render(stateOf(vips, needsOf(vips, { ...large, ports4: 16_384 })));
+    kernel.commit(dialect.encode(deltaOf(nothing, small)));
+    const { steps } = dialect.encode(deltaOf(small, grown));
+    assert.ok(steps.length >= least, `${steps.length} steps`);
+    for (const { records } of steps) {
+      const elements = records.flatMap(({ objects }) => objects.filter(({ kind }) => kind === 'element'));
+      assert.ok(elements.length < batchElements + 5, `${elements.length} elements in one batch`);
+    }
+    assert.deepEqual(kernel.commit(dialect.encode(deltaOf(small, grown))), []);
+    const fresh = fakeKernel();
+    fresh.commit(dialect.encode(deltaOf(nothing, grown)));
+    assert.equal(kernel.text(), fresh.text());
+  }
+});
+
+test('whichever step of it is the last, what is found next is brought to the same end', () => {
+  const dialect = nftables(plain);
+  const vips = manyVips(2000, 3);
+  const small = dialect.render(stateOf(vips, needsOf(vips, { ...large, ports4: 8192 })));
+  const grown = dialect.render(stateOf(vips, needsOf(vips, { ...large, ports4: 16_384 })));
+  const fresh = fakeKernel();
+  fresh.commit(dialect.encode(deltaOf(nothing, grown)));
+  const { door, steps } = dialect.encode(deltaOf(small, grown));
+  for (const last of steps.keys()) {
+    const kernel = fakeKernel();
+    kernel.commit(dialect.encode(deltaOf(nothing, small)));
+    assert.deepEqual(kernel.commit({ door, steps: steps.slice(0, last) }), []);
+    const found = dialect.decode(kernel.dump(dialect.dumps));
+    assert.deepEqual(kernel.commit(dialect.encode(deltaOf(found, grown))), [], `after ${last} steps`);
+    assert.equal(kernel.text(), fresh.text(), `after ${last} steps`);
+  }
+});

@@ -1,0 +1,86 @@
+// Sets that become too small while many VIPs are served: no batch is large, and what a packet meets is whole
+// at any moment.
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { test } from 'node:test';
+import { Census } from '../../src/agent/census.ts';
+import { Ledger } from '../../src/agent/ledger.ts';
+import { nftablesFirewall } from '../../src/agent/nftables.ts';
+import { Rules } from '../../src/agent/rules.ts';
+import type { Transaction } from '../../src/dialects/dialect.ts';
+import { batchElements } from '../../src/dialects/nftables/portions.ts';
+import type { Receipt } from '../../src/netlink/ack.ts';
+import { type Address, formatAddress } from '../../src/state/address.ts';
+import type { VirtualIp } from '../../src/state/virtual-ip.ts';
+import { cannotUnshare } from '../namespaces.ts';
+import { capabilities, difference, found, hasTool, nft, ownKernel, plain, port, vip } from './own-kernel.ts';
+
+const skip = cannotUnshare() || hasTool('nft', '--version');
+const nth = (n: number): Address => formatAddress(Uint8Array.of(10, 50, n >> 8, n & 255));
+const withPorts = (n: number, count: number): VirtualIp =>
+  vip(
+    nth(n),
+    Array.from({ length: count }, (_, index) => port(80 + index, { delivery: 'host' })),
+  );
+
+/** How many elements the sets have that the rules of these chains look into. */
+function lookedInto(own: ReturnType<typeof ownKernel>): number[] {
+  const chains = ['prerouting', 'guard4', 'input4'].map((name) =>
+    nft(own, ['list', 'chain', 'inet', 'vipward', name]),
+  );
+  const names = new Set(
+    [...chains.join('').matchAll(/@((?:vip|drop|allow|host)4)/gi)].map(([, name]) => name),
+  );
+  equal(names.size, 4);
+  return [...names]
+    .map(
+      (name) => [`${name}`.toLowerCase(), nft(own, ['list', 'set', 'inet', 'vipward', `${name}`])] as const,
+    )
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, text]) => [...text.matchAll(/10\.50\./g)].length);
+}
+
+test('a table that grows is filled in portions, and lets neither more nor less in meanwhile', {
+  skip,
+}, async () => {
+  using own = ownKernel();
+  const ledger = new Ledger();
+  const ignore = (): void => {};
+  const seen: number[][] = [];
+  let largest = 0;
+  const commit = async <O>(transaction: Transaction<O>): Promise<Receipt<O>> => {
+    const records = transaction.steps.flatMap((step) => step.records);
+    const kinds = new Set(
+      records.flatMap(({ objects }) => objects.map((one) => (one as { kind: string }).kind)),
+    );
+    for (const step of transaction.steps) {
+      const elements = step.records.filter(({ stride }) => stride > 0);
+      largest = Math.max(
+        largest,
+        elements.reduce((sum, { objects }) => sum + objects.length, 0),
+      );
+      const receipt = await own.kernel.commit({ ...transaction, steps: [step] });
+      if (receipt.length > 0) return receipt;
+      if (kinds.has('set') && ledger.committed.size > 0) seen.push(lookedInto(own));
+    }
+    return [];
+  };
+  const rules = new Rules({
+    kernel: { commit, dump: (requests) => own.kernel.dump(requests) },
+    ...{ ledger, census: new Census(), refuse: ignore, committed: ignore, observe: ignore },
+    firewall: nftablesFirewall(capabilities, { ...plain, wish: 'nftables', owner: false }),
+    ...{ retireOthers: async () => {}, withdraw: async () => {} },
+  });
+  const put = async (count: number, ports: number): Promise<void> => {
+    for (let n = 0; n < count; n++) ledger.wanted.set(nth(n), withPorts(n, ports));
+    equal(await rules.commit(new Set(ledger.wanted.keys())), 'committed');
+  };
+  await rules.reconcile(true);
+  await put(1000, 4);
+  deepEqual(seen, []);
+  await put(600, 11);
+  ok(seen.length > 6, `${seen.length} steps`);
+  for (const counts of seen) deepEqual(counts, [4000, 1000, 4000, 1000]);
+  ok(largest < batchElements + 22, `${largest} elements in one batch`);
+  deepEqual(lookedInto(own), [8200, 1000, 8200, 1000]);
+  deepEqual(difference(await found(own, plain), rules.whole() as Awaited<ReturnType<typeof found>>), []);
+});
