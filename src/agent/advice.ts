@@ -67,6 +67,7 @@ export const upgrade = 'upgrade the older of agent and controller';
 /** What to do about an attempt that did not come as far as an answer. */
 export function adviceForError({ code = '', syscall = '' }: NodeJS.ErrnoException): string {
   if (syscall === 'getaddrinfo') return 'check the name in --controller, and the name servers of this node';
-  if (syscall === 'open') return 'check --token-file';
+  if (syscall === 'open') return 'check --token-file, --ca-file, --cert and --key';
+  if (code.startsWith('ERR_OSSL_')) return 'let --ca-file, --cert and --key be PEM, the key that of --cert';
   return tlsAdvice(code) ?? 'check --controller, and that a controller listens there';
 }

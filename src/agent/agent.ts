@@ -3,7 +3,6 @@
 
 import { hash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { Kernel } from '../host/kernel.ts';
 import type { Native } from '../host/native.ts';
 import type { Log, LogDestination } from '../process/log.ts';
@@ -13,6 +12,7 @@ import { Allowed } from './allowed.ts';
 import { Announcer } from './announce.ts';
 import { Census } from './census.ts';
 import { type AgentConfig, firewallOptions } from './config.ts';
+import { readCredentials } from './credentials.ts';
 import type { Firewall } from './firewall.ts';
 import { bringInForce, type Followed, followable } from './follow.ts';
 import { Holder } from './holder.ts';
@@ -83,9 +83,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   await loop.idle();
   const link = new Links({
     urls: values.controller,
-    tls: config.tls,
-    token: async () =>
-      values.tokenFile === undefined ? undefined : (await readFile(values.tokenFile, 'utf8')).trim(),
+    credentials: () => readCredentials(values),
     hello: () => session.hello(),
     onMessage: (stream, message) => session.onMessage(stream, message),
     onClose: (stream) => session.onClose(stream),

@@ -1,6 +1,6 @@
 // What the agent was told on its command line, checked once: main.ts is the only caller.
 
-import { readFileSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import type { OptionValues } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
 import { type HostPort, parseHostPort } from '../process/values.ts';
@@ -105,11 +105,6 @@ export interface AgentConfig {
   readonly allow: readonly Prefix[];
   readonly listen: HostPort;
   readonly metricsListen: HostPort | undefined;
-  readonly tls: {
-    readonly ca: string | undefined;
-    readonly cert: string | undefined;
-    readonly key: string | undefined;
-  };
 }
 
 /** Throws UsageError, naming the flag and what it should be. */
@@ -124,6 +119,9 @@ export function agentConfig(values: AgentValues): AgentConfig {
   if (allow.length === 0) throw new UsageError('--allow is missing: give the prefixes in which VIPs may lie');
   if ((values.cert === undefined) !== (values.key === undefined))
     throw new UsageError('--cert and --key go together');
+  checkReadable(values.caFile, '--ca-file');
+  checkReadable(values.cert, '--cert');
+  checkReadable(values.key, '--key');
   if (values.setSize !== undefined && values.setSize < 1) throw new UsageError('--set-size: give at least 1');
   return {
     values,
@@ -134,11 +132,6 @@ export function agentConfig(values: AgentValues): AgentConfig {
       values.metricsListen === undefined
         ? undefined
         : parseHostPort(values.metricsListen, '--metrics-listen'),
-    tls: {
-      ca: readOptional(values.caFile, '--ca-file'),
-      cert: readOptional(values.cert, '--cert'),
-      key: readOptional(values.key, '--key'),
-    },
   };
 }
 
@@ -169,10 +162,10 @@ function prefixOf(text: string): Prefix {
   }
 }
 
-function readOptional(path: string | undefined, flag: string): string | undefined {
-  if (path === undefined) return undefined;
+function checkReadable(path: string | undefined, flag: string): void {
+  if (path === undefined) return;
   try {
-    return readFileSync(path, 'utf8');
+    accessSync(path, constants.R_OK);
   } catch (error) {
     throw new UsageError(`${flag}: ${(error as Error).message}`);
   }

@@ -96,25 +96,24 @@ export class Connection implements Stream {
   }
 
   async #connect(): Promise<void> {
-    const { token, tls } = this.#parts;
     const url = new URL(this.url);
     const host = url.hostname.replace(/^\[|\]$/g, '');
     const addresses = await lookup(host, { all: true });
     this.#siblings.resolved(this, addresses.length);
     const chosen = addresses[this.#slot % addresses.length] ?? { address: host, family: 4 };
-    const credential = await token();
+    const { token, ca, cert, key } = await this.#parts.credentials();
     if (this.#ended) return;
     url.pathname = '/agent';
     const socket = new WebSocket(url, subprotocol, {
       perMessageDeflate: false,
       maxPayload: frameLimitBytes,
       handshakeTimeout: handshakeMs,
-      headers: credential === undefined ? {} : { authorization: `Bearer ${credential}` },
+      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
       // The name stays in the URL, for certificates are checked against it; the address is this stream's own.
       lookup: (_host, options, found) =>
         options.all ? found(null, [chosen]) : found(null, chosen.address, chosen.family),
-      ...(tls.ca === undefined ? {} : { ca: tls.ca }),
-      ...(tls.cert === undefined ? {} : { cert: tls.cert, key: tls.key }),
+      ...(ca === undefined ? {} : { ca }),
+      ...(cert === undefined ? {} : { cert, key }),
     });
     this.#socket = socket;
     this.#listen(socket);

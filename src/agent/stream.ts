@@ -2,6 +2,7 @@
 
 import type { Log } from '../process/log.ts';
 import type { AgentMessage, ControllerMessage, Hello } from '../protocol/messages.ts';
+import type { Credentials } from './credentials.ts';
 
 /**
  * One stream, or the attempt at one; `state` and `reason` are for `status`. A refusal stands there until the
@@ -18,13 +19,8 @@ export interface Stream {
 
 export interface LinkParts {
   readonly urls: readonly string[];
-  readonly tls: {
-    readonly ca?: string | undefined;
-    readonly cert?: string | undefined;
-    readonly key?: string | undefined;
-  };
-  /** The credential, read anew at each attempt. */
-  readonly token: () => Promise<string | undefined>;
+  /** Asked at each attempt. */
+  readonly credentials: () => Promise<Credentials>;
   readonly hello: () => Hello;
   /** A frame of a stream, in order. Throwing closes the stream with the error's message. */
   readonly onMessage: (stream: Stream, message: ControllerMessage) => void;

@@ -1,11 +1,12 @@
 // What an agent says of a controller that it cannot reach: the other side's own words, and what to do.
 import { equal, match } from 'node:assert/strict';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { readCredentials } from '../../src/agent/credentials.ts';
 import { type Refusal, refuse } from '../../src/controller/refuse.ts';
 import { certificate, noCertificates } from '../certificates.ts';
 import { folder, runningController, service, type TestController } from '../controller/fixture.ts';
@@ -78,6 +79,11 @@ test('a name that does not resolve, and a port that nobody listens on, are said 
   match(await reasonAt(t, 'ws://127.0.0.1:1'), /ECONNREFUSED.*; check --controller, and that a controller/);
 });
 
+const files = { tokenFile: undefined, cert: undefined, key: undefined };
+const trusting = (caFile: string): AgentSide => ({
+  credentials: () => readCredentials({ ...files, caFile }),
+});
+
 async function withTls(t: TestContext, ...names: readonly string[]) {
   const made = certificate(folder(t), names);
   const argv = ['--tls-cert', made.certFile, '--tls-key', made.keyFile];
@@ -86,9 +92,9 @@ async function withTls(t: TestContext, ...names: readonly string[]) {
 }
 
 test('an unknown CA, another name and a port without TLS are told apart', tlsLimit, async (t) => {
-  const { url, pem } = await withTls(t, 'DNS:elsewhere');
+  const { url, certFile } = await withTls(t, 'DNS:elsewhere');
   match(await reasonAt(t, url), /; give the CA that signed the certificate of the server as --ca-file$/);
-  const other = await reasonAt(t, url, { tls: { ca: pem } });
+  const other = await reasonAt(t, url, trusting(certFile));
   match(other, /; call the server by a name that is in its certificate$/);
   const mixed = /; wss and https are for a server with TLS, ws and http for one without$/;
   match(await reasonAt(t, url.replace('wss', 'ws')), mixed);
@@ -97,7 +103,25 @@ test('an unknown CA, another name and a port without TLS are told apart', tlsLim
 });
 
 test('with its CA and its name a controller with TLS is spoken to', tlsLimit, async (t) => {
-  const { url, pem } = await withTls(t, 'DNS:localhost', 'IP:127.0.0.1');
-  const { link } = agentOf(t, [url], { tls: { ca: pem } });
+  const { url, certFile } = await withTls(t, 'DNS:localhost', 'IP:127.0.0.1');
+  const { link } = agentOf(t, [url], trusting(certFile));
   await until(() => link.streams[0]?.state === 'open');
+});
+
+test('a CA that is replaced is believed at the next attempt', tlsLimit, async (t) => {
+  const { url, certFile } = await withTls(t, 'IP:127.0.0.1');
+  const other = certificate(folder(t), ['IP:127.0.0.1']);
+  const { link } = agentOf(t, [url], trusting(other.certFile));
+  await until(() => /--ca-file$/.test(link.streams[0]?.reason ?? ''));
+  writeFileSync(other.certFile, readFileSync(certFile));
+  await until(() => link.streams[0]?.state === 'open');
+  rmSync(other.certFile);
+  link.streams[0]?.refuse('to see the file missing');
+  await until(() => /ENOENT.*; check --token-file, --ca-file/.test(link.streams[0]?.reason ?? ''));
+});
+
+test('a certificate that is none is said so', tlsLimit, async (t) => {
+  const { url } = await withTls(t, 'IP:127.0.0.1');
+  const credentials = async () => ({ token: undefined, ca: undefined, cert: 'none', key: 'none' });
+  match(await reasonAt(t, url, { credentials }), /; let --ca-file, --cert and --key be PEM/);
 });

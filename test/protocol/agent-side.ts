@@ -3,11 +3,11 @@
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
 import { Allowed } from '../../src/agent/allowed.ts';
+import type { Credentials } from '../../src/agent/credentials.ts';
 import { Links } from '../../src/agent/links.ts';
 import type { Loop } from '../../src/agent/loop.ts';
 import type { Change } from '../../src/agent/received.ts';
 import { Session } from '../../src/agent/session.ts';
-import type { LinkParts } from '../../src/agent/stream.ts';
 import { sha } from './peer.ts';
 
 export interface TestedAgent {
@@ -19,13 +19,15 @@ export interface TestedAgent {
 
 export interface AgentSide {
   readonly acksAtOnce?: boolean;
-  readonly tls?: LinkParts['tls'];
+  readonly credentials?: () => Promise<Credentials>;
 }
+
+const none: Credentials = { token: undefined, ca: undefined, cert: undefined, key: undefined };
 
 export function agentOf(
   t: TestContext,
   urls: readonly string[],
-  { acksAtOnce = true, tls = {} }: AgentSide = {},
+  { acksAtOnce = true, credentials = async () => none }: AgentSide = {},
 ): TestedAgent {
   const ack = (seq: number) => session.send({ type: 'ack', table: 'rules', seq, commitUs: 1 });
   const receive = ({ table, seq }: Change) => {
@@ -43,7 +45,7 @@ export function agentOf(
     { cluster: null, generation: 0 },
   );
   const link = new Links({
-    ...{ urls, tls, token: async () => undefined, log: pino({ level: 'silent' }) },
+    ...{ urls, credentials, log: pino({ level: 'silent' }) },
     hello: () => session.hello(),
     onMessage: (stream, message) => session.onMessage(stream, message),
     onClose: (stream) => session.onClose(stream),

@@ -1,0 +1,26 @@
+// What a node shows to controllers and believes them by: files, read anew at each attempt, so that none of
+// them needs a restart when it changes.
+
+import { readFile } from 'node:fs/promises';
+import type { AgentValues } from './config.ts';
+
+/** The texts of files; undefined where none was named. */
+export interface Credentials {
+  readonly token: string | undefined;
+  /** Three in PEM. */
+  readonly ca: string | undefined;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+}
+
+type Files = Pick<AgentValues, 'tokenFile' | 'caFile' | 'cert' | 'key'>;
+
+/** Rejects with the error of the first file that cannot be read. */
+export async function readCredentials(files: Files): Promise<Credentials> {
+  const [token, ca, cert, key] = await Promise.all(
+    [files.tokenFile, files.caFile, files.cert, files.key].map((path) => {
+      return path === undefined ? undefined : readFile(path, 'utf8');
+    }),
+  );
+  return { token: token?.trim(), ca, cert, key };
+}
