@@ -1,27 +1,20 @@
 # One image for the agent and the controller: the compiled program, the pinned Node and the libraries it needs,
 # and nothing else (no shell, no package manager). The command line chooses: `agent ...` or `controller ...`.
+# Behind a proxy with a CA of its own: --build-arg NODE_EXTRA_CA_CERTS=/run/ca.crt --volume FILE:/run/ca.crt:ro
 FROM debian:bookworm-slim AS build
 RUN apt-get update -qq \
  && apt-get install -qq -y --no-install-recommends nodejs npm gcc libc6-dev binutils ca-certificates >/dev/null
 WORKDIR /src
+ARG NODE_EXTRA_CA_CERTS
 COPY package.json package-lock.json .npmrc ./
 COPY native native
 COPY bin bin
 RUN npm ci --ignore-scripts --include=optional --engine-strict=false --audit=false --fund=false --loglevel=error \
  && sh native/build.sh
 COPY tsconfig.json tsconfig.build.json ./
+COPY deploy deploy
 COPY src src
-# The native compiler of TypeScript needs the pinned Node, not Debian's.
-RUN PATH="$(echo /src/node_modules/node-linux-*/bin):$PATH" node node_modules/typescript/bin/tsc -p tsconfig.build.json
-# Node by itself with its libraries, at the paths the loader looks in.
-RUN mkdir -p /out/app/build /out/usr/bin /out/tmp && chmod 1777 /out/tmp \
- && cp node_modules/node-linux-*/bin/node /out/usr/bin/node && strip /out/usr/bin/node \
- && for library in $(ldd /out/usr/bin/node | grep -o '/[^ ]*'); do cp -L --parents "$library" /out; done \
- && cp build/syscalls.node /out/app/build/ && cp -r dist package.json /out/app/
-# Only what runs: no compilers, no types, no second Node.
-RUN npm ci --ignore-scripts --omit=dev --omit=optional --engine-strict=false --audit=false --fund=false --loglevel=error \
- && rm -rf node_modules/.bin node_modules/node-api-headers && find node_modules -type d -empty -delete \
- && cp -r node_modules /out/app/
+RUN sh deploy/image.sh /out
 
 FROM scratch
 COPY --from=build /out /

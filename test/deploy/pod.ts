@@ -1,0 +1,157 @@
+// A container as a kubelet would start it from the Pod template of deploy/, by podman in the namespace of a
+// node.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseAllDocuments } from 'yaml';
+import { defaultValues, renderChart } from '../../src/cli/manifests/chart.ts';
+import { Program } from '../kubernetes/processes.ts';
+import type { Namespace } from '../namespaces.ts';
+
+interface Container {
+  readonly args: readonly string[];
+  readonly env: readonly {
+    readonly name: string;
+    readonly valueFrom: { readonly fieldRef: { fieldPath: string } };
+  }[];
+  readonly volumeMounts: readonly {
+    readonly name: string;
+    readonly mountPath: string;
+    readonly readOnly?: boolean;
+  }[];
+  readonly securityContext: {
+    readonly runAsUser: number;
+    readonly readOnlyRootFilesystem: boolean;
+    readonly allowPrivilegeEscalation: boolean;
+    readonly capabilities: { readonly drop: readonly string[]; readonly add: readonly string[] };
+  };
+}
+
+/** The one container of the DaemonSet. */
+export function agentContainer(): Container {
+  const text = renderChart({ part: 'agent', namespace: 'vipward-system', values: defaultValues() });
+  const objects = parseAllDocuments(text).map((document) => document.toJS());
+  return objects.find(({ kind }) => kind === 'DaemonSet').spec.template.spec.containers[0];
+}
+
+/**
+ * What a test wants of every container: nothing of it stays, there is no network beyond ours, and no limit is
+ * raised, which a root without CAP_SYS_RESOURCE may not do.
+ */
+const bare = [
+  ...['--rm', '--pull', 'never', '--cgroups', 'disabled'],
+  ...['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024'],
+];
+
+/** OVERLAYFS_SUPER_MAGIC of linux/magic.h: an overlay cannot lie on another one. */
+const overlayMagic = 0x794c7630;
+
+/** crun refuses a machine that mixes both versions of cgroups; podman sees one of them here. */
+const oneVersion = 'mount -t cgroup2 none /sys/fs/cgroup; exec podman "$@"';
+const program = ['unshare', '-m', 'sh', '-c', oneVersion, 'podman'];
+
+/** Images and containers of a test, apart from any other of this machine. */
+export class Podman implements Disposable {
+  readonly #flags: readonly string[];
+  readonly #folder: string;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+    mkdirSync(join(folder, 'podman'), { recursive: true });
+    const at = (name: string): string => join(folder, 'podman', name);
+    const driver = statfsSync(folder).type === overlayMagic ? 'vfs' : 'overlay';
+    this.#flags = [
+      ...['--root', at('root'), '--runroot', at('run'), '--tmpdir', at('tmp'), '--storage-driver', driver],
+      ...['--events-backend', 'none', '--cgroup-manager', 'cgroupfs'],
+    ];
+  }
+
+  /** Runs podman to its end, which must be a good one. */
+  do(words: readonly string[]): string {
+    const [name = '', ...argv] = [...program, ...this.#flags, ...words];
+    const { status, stdout, stderr } = spawnSync(name, argv, { encoding: 'utf8' });
+    assert.equal(status, 0, `podman ${words.join(' ')}: ${stderr}`);
+    return stdout;
+  }
+
+  /** Ends what still runs, as a test that failed leaves it, and lets go of the storage. */
+  [Symbol.dispose](): void {
+    this.do(['rm', '--all', '--force', '--time', '1']);
+    this.do(['rmi', '--all', '--force']);
+  }
+
+  /** Makes an image of a folder, with the settings that the last stage of the Dockerfile gives it. */
+  importFolder(folder: string, image: string): void {
+    const dockerfile = readFileSync(fileURLToPath(new URL('../../Dockerfile', import.meta.url)), 'utf8');
+    const settings = dockerfile
+      .split('FROM scratch')[1]
+      ?.split('\n')
+      .filter((line) => /^(ENV|WORKDIR|ENTRYPOINT|CMD) /.test(line))
+      .flatMap((line) => ['--change', line]);
+    const archive = join(this.#folder, 'image.tar');
+    assert.equal(spawnSync('tar', ['-C', folder, '-cf', archive, '.']).status, 0);
+    this.do(['import', ...(settings ?? []), archive, image]);
+  }
+
+  /** Runs the image to its end, without a network, and returns what it prints. */
+  say(image: string, ...words: readonly string[]): string {
+    return this.do(['run', ...bare, '--network', 'none', image, ...words]);
+  }
+
+  /** Starts a container in a network namespace; its output is in a file. */
+  start(where: Namespace, flags: readonly string[], name: string): Program {
+    const usual = ['run', ...bare, '--name', name, '--network', 'host'];
+    const [first = '', ...argv] = [...program, ...this.#flags, ...usual, ...flags];
+    return new Program(where, [first, ...argv], join(this.#folder, `${name}.log`));
+  }
+}
+
+export interface PodInput {
+  readonly image: string;
+  /** What the template takes from fields of the Pod, by their path. */
+  readonly fields: Readonly<Record<string, string>>;
+  /** Where its volumes are on this machine, by their names. */
+  readonly volumes: Readonly<Record<string, string>>;
+  /** Names that a cluster's DNS would have. */
+  readonly hosts: Readonly<Record<string, string>>;
+}
+
+/** What `podman run` is told of a container: its mounts, rights, environment and arguments, and no others. */
+export function containerFlags(container: Container, input: PodInput): readonly string[] {
+  const { runAsUser, readOnlyRootFilesystem, allowPrivilegeEscalation, capabilities } =
+    container.securityContext;
+  assert.deepEqual([readOnlyRootFilesystem, allowPrivilegeEscalation], [true, false]);
+  const env = container.env.map(({ name, valueFrom }) => [
+    name,
+    input.fields[valueFrom.fieldRef.fieldPath] ?? '',
+  ]);
+  const values = new Map(env as [string, string][]);
+  const expand = (text: string): string => text.replace(/\$\((\w+)\)/g, (_, name) => values.get(name) ?? '');
+  return [
+    ...['--user', String(runAsUser), '--read-only', '--read-only-tmpfs=false'],
+    ...['--security-opt', 'no-new-privileges'],
+    ...capabilities.drop.flatMap((name) => ['--cap-drop', name]),
+    ...capabilities.add.flatMap((name) => ['--cap-add', name]),
+    ...[...values].flatMap(([name, value]) => ['--env', `${name}=${value}`]),
+    ...Object.entries(input.hosts).flatMap(([name, address]) => ['--add-host', `${name}:${address}`]),
+    ...container.volumeMounts.flatMap(({ name, mountPath, readOnly }) => {
+      return ['--volume', `${input.volumes[name]}:${mountPath}${readOnly === true ? ':ro' : ''}`];
+    }),
+    ...[input.image, ...container.args.map(expand)],
+  ];
+}
+
+/** Writes what the Secrets and the ConfigMap of deploy/ would have, and says where. */
+export function writeVolumes(
+  folder: string,
+  given: { readonly node: string; readonly ca: string },
+): PodInput['volumes'] {
+  const at = (name: string): string => join(folder, name);
+  for (const name of ['state', 'tokens', 'ca']) mkdirSync(at(name), { recursive: true });
+  writeFileSync(at('xtables.lock'), '');
+  writeFileSync(join(at('tokens'), given.node), 'token-of-the-node\n');
+  writeFileSync(join(at('ca'), 'ca.crt'), given.ca);
+  return { state: at('state'), 'xtables-lock': at('xtables.lock'), tokens: at('tokens'), ca: at('ca') };
+}
