@@ -1,11 +1,12 @@
 // nftables as this agent's firewall: what the kernel can do of it, whose the table is, and its counters.
 
+import type { KernelObject } from '../dialects/dialect.ts';
 import { NFT_TABLE_F_OWNER, NFT_TABLE_F_PERSIST } from '../dialects/nftables/constants.ts';
 import { counterQuestion, readCounters } from '../dialects/nftables/counters.ts';
 import { decode, dumpRequests, tableOwner } from '../dialects/nftables/decode.ts';
 import { describe } from '../dialects/nftables/describe.ts';
 import { nftables } from '../dialects/nftables/dialect.ts';
-import type { NftObject } from '../dialects/nftables/objects.ts';
+import type { NftObject, TableObject } from '../dialects/nftables/objects.ts';
 import { type Capabilities, probeStep, readCapabilities } from '../dialects/nftables/probe.ts';
 import { sampler } from '../dialects/nftables/samples.ts';
 import type { Kernel } from '../host/kernel.ts';
@@ -43,10 +44,17 @@ export function nftablesFirewall(probed: Capabilities | undefined, options: Fire
     ...{ dialect, owned, atomic: true, countsPorts: options.counters, sampler, shortfalls: [], glance: null },
     describe: (object) => describe(object as NftObject),
     counters: (kernel, vips) => vipCounters(kernel, vips, options.counters),
-    replaces: ({ remove, add }) =>
-      remove.some((object) => (object as NftObject).kind === 'table') &&
-      add.every((object) => (object as NftObject).kind !== 'table' || object.id !== remove[0]?.id),
+    replaces: ({ remove, add }) => tableIn(remove)?.id !== tableIn(add)?.id && isOfOurMake(tableIn(remove)),
   };
+}
+
+function tableIn(objects: readonly KernelObject[]): TableObject | undefined {
+  return (objects as readonly NftObject[]).find((object) => object.kind === 'table');
+}
+
+/** A table that strangers made under our name guards nothing, so that it has not to be waited with. */
+function isOfOurMake(table: TableObject | undefined): boolean {
+  return table !== undefined && table.layout >= 0;
 }
 
 /** Throws SystemCallError. */

@@ -56,3 +56,23 @@ for (const [what, taking] of Object.entries(takings)) {
     await node.settled([web]);
   });
 }
+
+test('a stranger’s table in the place of ours gives way before any controller is heard', {
+  skip: toPrint,
+}, async () => {
+  await using node = await Node.start({ services: [web], agentArgs: ['--table-owner', 'off'] });
+  const sets = (): string[] => ['vip4', 'vip6'].map((set) => node.run(`nft list set inet vipward ${set}`));
+  const before = sets();
+  await node.killController('SIGTERM');
+  await node.killAgent('SIGTERM');
+  node.run('nft -f -', {
+    input: 'delete table inet vipward\ntable inet vipward {\nset vip4 { type mark; }\n}\n',
+  });
+  node.startAgent();
+  await node.until('both are served', async () => {
+    const { vips } = await node.status();
+    return vips.length === 2 && vips.every(({ state }) => state === 'serving');
+  });
+  deepEqual(sets(), before);
+  equal(holds(node).length, 2);
+});

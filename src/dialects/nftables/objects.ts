@@ -8,6 +8,8 @@ import type { KernelObject } from '../dialect.ts';
 export interface TableObject extends KernelObject {
   readonly kind: 'table';
   readonly flags: number;
+  /** -1 for a table that is not of our make, though it has our name. */
+  readonly layout: number;
 }
 
 export interface SetObject extends KernelObject {
@@ -54,7 +56,7 @@ export type NftObject = TableObject | SetObject | ChainObject | ElementObject;
  */
 export function tableObject(flags: number, layout: number, adopted: boolean): TableObject {
   const content = adopted ? '' : 'without owner';
-  return { kind: 'table', id: `table ${flags} layout ${layout}`, content, flags, ...constant };
+  return { kind: 'table', id: `table ${flags} layout ${layout}`, content, flags, layout, ...constant };
 }
 
 export type SetShape = Pick<

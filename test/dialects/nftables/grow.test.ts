@@ -37,7 +37,7 @@ test('sets that are replaced by larger ones are filled in portions, others stand
 
 test('whichever step of it is the last, what is found next is brought to the same end', () => {
   const dialect = nftables(plain);
-  const vips = manyVips(2000, 3);
+  const vips = manyVips(100, 52);
   const small = dialect.render(stateOf(vips, needsOf(vips, { ...large, ports4: 8192 })));
   const grown = dialect.render(stateOf(vips, needsOf(vips, { ...large, ports4: 16_384 })));
   const fresh = fakeKernel();
