@@ -59,9 +59,10 @@ export function parsePools(items: readonly string[]): readonly Pool[] {
 }
 
 export function numberOf(address: Address): bigint {
-  let value = 0n;
-  for (const byte of addressBytes(address)) value = (value << 8n) | BigInt(byte);
-  return value;
+  const { buffer, byteOffset, length } = addressBytes(address);
+  const view = new DataView(buffer, byteOffset, length);
+  if (length === 4) return BigInt(view.getUint32(0));
+  return (view.getBigUint64(0) << 64n) | view.getBigUint64(8);
 }
 
 export function addressOf(value: bigint, family: Family): Address {

@@ -7,7 +7,7 @@ import type { ServiceChanges } from './allocate.ts';
 import type { Controller } from './controller.ts';
 import { isMassRemoval, massRemovalFew, massRemovalWaitMs, vipsLost } from './guard.ts';
 import type { Pool } from './pools.ts';
-import type { ServiceManifest } from './service.ts';
+import { asksOtherwise, type ServiceManifest } from './service.ts';
 
 /** What a source has read so far. */
 export interface Truth {
@@ -90,14 +90,15 @@ export class Readings {
     const pending = new Map(this.#held);
     for (const key of remove) pending.set(key, null);
     for (const service of set) pending.set(service.key, service);
-    this.#settle(pending);
+    this.#settle(pending, this.#held);
   }
 
   /** Other pools: whoever has an address that lies in none of them any more would lose it. */
   usePools(pools: readonly Pool[]): void {
     const { controller } = this.#input;
     controller.usePools(pools);
-    if (controller.isPublished) this.#settle(new Map([...controller.allocator.services, ...this.#held]));
+    const everybody = new Map([...controller.allocator.services, ...this.#held]);
+    if (controller.isPublished) this.#settle(everybody, everybody);
     else this.#first(this.#isComplete);
   }
 
@@ -116,22 +117,25 @@ export class Readings {
     const { controller, truth } = this.#input;
     const gone = controller.allocator.assigned.keys().filter((key) => !truth.services.has(key));
     const pending: Pending = new Map([...gone.map((key) => [key, null] as const), ...truth.services]);
-    this.#held = this.#losing(pending);
+    this.#held = this.#losing(pending, pending);
     if (this.#held.size > 0) this.#wait();
     else this.#believe();
   }
 
   /** Applies what may be believed at once, and keeps the rest for the second reading. */
-  #settle(pending: Pending): void {
-    const losing = this.#losing(pending);
+  #settle(pending: Pending, doubtful: Pending): void {
+    const losing = this.#losing(pending, doubtful);
     this.#apply([...pending].filter(([key]) => !losing.has(key)));
     if (losing.size === 0) this.#stopWaiting();
     this.#held = losing;
     if (losing.size > 0) this.#wait();
   }
 
-  /** Those who would lose addresses, if most VIPs would go with them; else none. */
-  #losing(pending: Pending): Pending {
+  /**
+   * Those who would lose addresses, if most VIPs would go with them; else none. Who asks for what it asked
+   * for and is not doubtful has what it would get.
+   */
+  #losing(pending: Pending, doubtful: Pending): Pending {
     const { allocator } = this.#input.controller;
     const { assigned } = allocator;
     let most = 0;
@@ -139,6 +143,9 @@ export class Readings {
     if (this.#mode === 'now' || most <= massRemovalFew) return new Map();
     const after = new Map<ServiceKey, readonly Address[]>();
     for (const [key, service] of pending) {
+      const known = allocator.services.get(key);
+      const isSame = known !== undefined && service !== null && !asksOtherwise(known, service);
+      if (isSame && !doubtful.has(key)) continue;
       const outcome = service === null ? noAddress : allocator.outcomeOf(service);
       after.set(key, 'addresses' in outcome ? outcome.addresses : []);
     }
@@ -146,7 +153,7 @@ export class Readings {
     if (!isMassRemoval(loss)) return new Map();
     this.#lost = loss.lost;
     const loses = ([key]: readonly [ServiceKey, unknown]) =>
-      assigned.get(key)?.some((address) => after.get(key)?.includes(address) !== true) === true;
+      after.has(key) && assigned.get(key)?.some((address) => after.get(key)?.includes(address) !== true);
     return new Map([...pending].filter(loses));
   }
 
