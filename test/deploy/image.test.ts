@@ -137,7 +137,7 @@ test('the Dockerfile, built by buildah, gives an image of the same files', { ski
   assert.deepEqual(files, filesOf(image));
 });
 
-for (const name of ['NET_ADMIN']) {
+for (const name of ['NET_ADMIN', 'NET_RAW']) {
   test(`without CAP_${name} the agent says that it is missing`, { skip }, async () => {
     await using agent = startPod(name);
     const isNamed = () => agent.words.includes(`CAP_${name}`);
