@@ -104,7 +104,8 @@ export interface ControllerConfig {
 export function controllerConfig(values: ControllerValues): ControllerConfig {
   const listen = parseHostPort(values.listen, '--listen');
   const tls = tlsFiles(values);
-  const asksWho = values.tokenFile !== undefined || tls?.clientCa !== undefined;
+  const takesTokens = values.tokenFile !== undefined || values.agentServiceAccount !== undefined;
+  const asksWho = takesTokens || tls?.clientCa !== undefined;
   if (!isLoopback(listen.host) && !asksWho && !values.insecure) {
     throw new UsageError(
       `--listen ${values.listen} is open to anybody: give --client-ca or --token-file, or say --insecure`,

@@ -40,6 +40,8 @@ export interface Core {
   readonly happened: (what: Happening) => void;
   /** A node has said something: what was awaited of it may be so now. */
   readonly progressed: () => void;
+  /** The node of an agent's ServiceAccount token, or null; null itself where none are taken. */
+  readonly nodeOfToken: ((token: string) => string | null) | null;
   /** Begins to read the source. From files it resolves after the first reading. */
   readonly start: () => Promise<void>;
   /** Resolves when everything is written and ended, after the signal was aborted. */
@@ -90,7 +92,7 @@ export async function makeFileCore(
   };
   const [progressed, happened] = [() => undefined, () => undefined];
   return {
-    ...{ controller, readings, status, progressed, happened },
+    ...{ nodeOfToken: null, controller, readings, status, progressed, happened },
     isOpen: () => readings.wasReadWhole,
     self: () => ({ cluster: controller.cluster, generation: controller.generation, ruling: true }),
     start: () => source.start(),

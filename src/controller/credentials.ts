@@ -51,18 +51,24 @@ export interface CredentialsInput {
   /** Null if there is no token file. */
   readonly tokens: () => Tokens | null;
   readonly takesCertificates: boolean;
+  /** The node of a ServiceAccount token, where the cluster's are taken. */
+  readonly nodeOfToken: ((token: string) => string | null) | null;
 }
 
 /** The principal of a request, or null if credentials are asked for and it has none that is right. */
 export function principalOf(
   request: IncomingMessage,
-  { tokens, takesCertificates }: CredentialsInput,
+  { tokens, takesCertificates, nodeOfToken }: CredentialsInput,
 ): Principal | null {
   const known = tokens();
-  if (known === null && !takesCertificates) return { kind: 'anyone' };
+  if (known === null && !takesCertificates && nodeOfToken === null) return { kind: 'anyone' };
   const token = bearerToken(request);
-  if (token !== null) return known?.get(hashOf(token)) ?? null;
+  if (token !== null) return known?.get(hashOf(token)) ?? ofServiceAccount(nodeOfToken?.(token) ?? null);
   return takesCertificates ? ofCertificate(request.socket as TLSSocket) : null;
+}
+
+function ofServiceAccount(name: string | null): Principal | null {
+  return name === null ? null : { kind: 'node', name };
 }
 
 function ofCertificate(socket: TLSSocket): Principal | null {

@@ -197,8 +197,10 @@ export class Hub {
       if (connection.standbyNode !== null && (message.type === 'tick' || message.type === 'bye')) return null;
       return { code: policyViolation, reason: `type: expected hello first, got ${message.type}` };
     }
+    // Who was heard before is still the same; a token that was good then may have expired since.
+    const isKnown = connection.standbyNode === message.node;
     const stranger = whyStranger(this.#input.authenticate(connection.request), message.node);
-    if (stranger !== null) return stranger;
+    if (stranger !== null && !isKnown) return stranger;
     const { self, sessions, onEvent } = this.#input;
     connection.helloDueMs = null;
     if (!self().ruling) {

@@ -3,6 +3,7 @@
 import type { Controller } from './controller.ts';
 import type { Readings } from './readings.ts';
 import type { Problem } from './service.ts';
+import type { AgentTokens } from './sources/kubernetes/agent-tokens.ts';
 import type { KubernetesConfig } from './sources/kubernetes/config.ts';
 import type { Elector } from './sources/kubernetes/elector.ts';
 import type { Publisher } from './sources/kubernetes/publisher.ts';
@@ -18,6 +19,7 @@ export interface StatusParts {
   readonly elector: Elector;
   readonly publisher: Publisher;
   readonly writes: Writes;
+  readonly agentTokens: AgentTokens | null;
   readonly given: KubernetesConfig;
 }
 
@@ -27,7 +29,7 @@ export function selfOf({
   source,
   readings,
   elector,
-}: Omit<StatusParts, 'given' | 'writes' | 'publisher'>): Omit<Self, 'version'> {
+}: Omit<StatusParts, 'given' | 'writes' | 'publisher' | 'agentTokens'>): Omit<Self, 'version'> {
   const { wasReadWhole: ruling } = readings;
   const { cluster, generation } = ruling
     ? controller
@@ -42,6 +44,7 @@ export function statusIn({
   elector,
   publisher,
   writes,
+  agentTokens,
   given,
 }: StatusParts): Status {
   const { catalog } = source;
@@ -61,9 +64,10 @@ export function statusIn({
   const refused = [...writes.refused].map(([file, message]) => {
     return { file, document: null, service: null, message };
   });
+  const tokens = agentTokens?.problems() ?? [];
   return statusOf({
     ...{ controller, massRemoval: readings.massRemoval, role },
-    problems: [...lease, ...source.problems(), ...publisher.problems(), ...refused],
+    problems: [...lease, ...source.problems(), ...publisher.problems(), ...refused, ...tokens],
     invalid: catalog.invalid,
     ignored: catalog.ignored(),
     reason: controller.isPublished ? null : source.isComplete && !isActive ? 'Standby' : 'NotComplete',

@@ -77,9 +77,10 @@ export async function startController(config: ControllerConfig, given: RunInput)
   const onPublished = () => hub.begin();
   const onFatal = (error: Error) => fatal.abort(error);
   const core = await makeCore(config, { log, signal, env, version, massRemovalWaitMs, onPublished, onFatal });
-  const { controller, status } = core;
+  const { controller, status, nodeOfToken } = core;
   const takesCertificates = config.tls?.clientCa !== undefined;
-  const whoIs = (request: IncomingMessage) => principalOf(request, { tokens, takesCertificates });
+  const credentials = { tokens, takesCertificates, nodeOfToken };
+  const whoIs = (request: IncomingMessage) => principalOf(request, credentials);
   const hub = makeHub(core, { ...input, timing, whoIs });
   let { pools } = config;
   const isRuling = () => core.self().ruling;

@@ -32,6 +32,8 @@ export interface ApiRequest {
   readonly path: string;
   readonly body?: object;
   readonly contentType?: string;
+  /** What the answer is to be, where it is no object of the API. */
+  readonly accept?: string;
   readonly signal: AbortSignal;
   readonly timeoutMs?: number;
 }
@@ -75,6 +77,7 @@ export class ApiClient implements Disposable {
     path,
     body,
     contentType,
+    accept = 'application/json',
     signal,
     timeoutMs,
   }: ApiRequest): Promise<IncomingMessage> {
@@ -87,7 +90,7 @@ export class ApiClient implements Disposable {
         method,
         signal,
         agent: this.#agentFor(identity),
-        headers: this.#headers(identity, payload, contentType),
+        headers: { accept, ...this.#headers(identity, payload, contentType) },
       },
     );
     const response = await answerOf(sent, payload, timeoutMs ?? answerTimeoutMs);
@@ -105,7 +108,6 @@ export class ApiClient implements Disposable {
 
   #headers({ authorization }: Identity, payload: string | null, contentType = 'application/json') {
     return {
-      accept: 'application/json',
       'user-agent': this.#userAgent,
       ...(authorization === null ? {} : { authorization }),
       ...(payload === null

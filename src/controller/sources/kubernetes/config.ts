@@ -43,6 +43,19 @@ export const kubernetesOptions = [
     help: 'only the Services of these namespaces',
   },
   {
+    name: 'agent-service-account',
+    kind: 'text',
+    placeholder: 'NS/NAME',
+    help: 'let agents in by projected tokens of this ServiceAccount',
+  },
+  {
+    name: 'agent-audience',
+    kind: 'text',
+    default: 'vipward',
+    placeholder: 'NAME',
+    help: 'audience that such a token must have',
+  },
+  {
     name: 'ignore-exclude-label',
     kind: 'flag',
     help: 'let nodes have VIPs that are excluded from external load balancers',
@@ -88,6 +101,9 @@ export interface KubernetesConfig {
   /** Empty: all. */
   readonly watchNamespaces: readonly string[];
   readonly ignoresExclude: boolean;
+  /** Whose projected tokens are taken, NAMESPACE/NAME; null: nobody's. */
+  readonly agentAccount: string | null;
+  readonly agentAudience: string;
   readonly lease: LeaseConfig;
 }
 
@@ -120,8 +136,14 @@ export function kubernetesConfig(values: OptionValues<typeof kubernetesOptions>)
     // Two processes on one machine are two: each needs a name of its own.
     identity: values.identity ?? `${hostname()}_${randomBytes(4).toString('hex')}`,
     classes: values.loadBalancerClass,
+    ...{ agentAccount: agentAccountOf(values.agentServiceAccount), agentAudience: values.agentAudience },
     ignoresExclude: values.ignoreExcludeLabel,
     takesUnclassed: values.defaultClass === 'true',
     watchNamespaces: values.watchNamespaces,
   };
+}
+
+function agentAccountOf(text: string | undefined): string | null {
+  if (text === undefined || /^[^/]+\/[^/]+$/.test(text)) return text ?? null;
+  throw new UsageError(`--agent-service-account ${text}: expected NAMESPACE/NAME`);
 }
