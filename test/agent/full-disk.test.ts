@@ -9,6 +9,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Journal } from '../../src/agent/journal.ts';
 import { journalFile, readJournal } from '../../src/agent/kept.ts';
+import { Node, skip } from '../kernel/node.ts';
 import { port, vip } from '../kernel/own-kernel.ts';
 
 const limit = { timeout: 60_000 };
@@ -111,4 +112,19 @@ test('a file that could not be read is no trouble any more once it is written an
   put(journal, 0, 1);
   await journal.close();
   deepEqual([journal.trouble, troubles, known(disk)], ['', [''], [1, 'c1', null]]);
+});
+
+test('an agent with a full disk serves and says so until there is room', { ...limit, skip }, async (t) => {
+  const disk = smallDisk(t);
+  if (disk === undefined) return;
+  match(fill(disk), /ENOSPC/);
+  const dns = { name: 'dns', addresses: ['10.77.0.100'], ports: ['UDP 53'] };
+  await using node = await Node.start({ services: [dns], agentArgs: ['--state', disk] });
+  await node.until('the trouble in status', async () => {
+    const { problems, inSync, vips } = await node.status();
+    return inSync && vips[0]?.state === 'serving' && /ENOSPC.*make room in/.test(problems[0] ?? '');
+  });
+  rmSync(join(disk, 'filler'));
+  await node.until('no trouble', async () => (await node.status()).problems.length === 0);
+  equal(known(disk)[0], 1);
 });
