@@ -118,7 +118,7 @@ test(
   'annotations that would cost most Services their VIPs wait, and others do not wait with them',
   limit,
   async (t) => {
-    const { running, agent } = await serving(t, { timing: { massRemovalWaitMs: 700 } });
+    const { running, agent } = await serving(t, { timing: { massRemovalWaitMs: 3000 } });
     running.write('a.yaml', ...twentyElsewhere, service('new', { ports: [81] }));
     await agent.until(({ rules }) => rules.size === 21);
     deepEqual([running.status().massRemoval?.vips, running.status().reason], [20, 'MassRemoval']);
@@ -133,7 +133,8 @@ test('files that change one after another are one change', limit, async (t) => {
   const { running, agent } = await serving(t, { files });
   for (const [index, text] of twentyElsewhere.entries()) {
     running.write(`s${index}.yaml`, text);
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    // The first one is read before the second one is written.
+    await new Promise((resolve) => setTimeout(resolve, index === 0 ? 20 : 0));
   }
   await untilStatus(running, ({ massRemoval }) => massRemoval?.vips === 20);
   equal(hasRemoved(agent), false);
@@ -153,7 +154,7 @@ test(
   'pools without most of the VIPs wait for a second reading, and pools put back remove nothing',
   limit,
   async (t) => {
-    const { running, agent } = await serving(t, { timing: { massRemovalWaitMs: 700 } });
+    const { running, agent } = await serving(t, { timing: { massRemovalWaitMs: 3000 } });
     const before = addressesOf(running);
     await repool(running, '10.77.0.10-10.77.0.50');
     equal(running.status().massRemoval?.vips, 20);
