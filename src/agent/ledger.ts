@@ -37,11 +37,12 @@ export class Ledger {
 
   /**
    * What the kernel should hold of a VIP. A refused one keeps its last good state until something else is
-   * wanted.
+   * wanted, and one that is wanted no more keeps it as long as its address is held.
    */
   target(key: Address): VirtualIp | undefined {
-    if (!this.#refusals.rules.has(key)) return this.wanted.get(key);
-    return this.committed.get(key) ?? this.#lost.get(key);
+    const committed = this.committed.get(key);
+    if (this.#refusals.rules.has(key)) return committed ?? this.#lost.get(key);
+    return this.wanted.get(key) ?? (this.held.has(key) ? committed : undefined);
   }
 
   /** The kernel no longer holds what was committed of a VIP. */

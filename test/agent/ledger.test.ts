@@ -1,0 +1,38 @@
+// What the kernel should hold of a VIP, by what is wanted, refused and held.
+import { equal } from 'node:assert/strict';
+import { test } from 'node:test';
+import { Ledger } from '../../src/agent/ledger.ts';
+import { port, vip } from '../kernel/own-kernel.ts';
+
+const before = vip('10.77.0.100', [port(80)]);
+const after = vip('10.77.0.100', [port(443)]);
+const key = before.address;
+
+function committed(): Ledger {
+  const ledger = new Ledger();
+  ledger.committed.set(key, before);
+  return ledger;
+}
+
+test('rules that nobody wants any more stay until their address is let go', () => {
+  const ledger = committed();
+  ledger.held.set(key, { address: key, interfaceIndex: 2 });
+  equal(ledger.target(key), before);
+  ledger.wanted.set(key, after);
+  equal(ledger.target(key), after);
+  ledger.wanted.delete(key);
+  ledger.held.delete(key);
+  equal(ledger.target(key), undefined);
+});
+
+test('a refused VIP keeps its last good state until it is accepted, though the kernel lose it', () => {
+  const ledger = committed();
+  ledger.wanted.set(key, after);
+  ledger.refuse({ table: 'rules', key, services: [], code: 'KernelRefused', reason: 'ENFILE' });
+  equal(ledger.target(key), before);
+  ledger.lose(key);
+  equal(ledger.committed.has(key), false);
+  equal(ledger.target(key), before);
+  ledger.accept('rules', key);
+  equal(ledger.target(key), after);
+});
