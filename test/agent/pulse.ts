@@ -87,6 +87,16 @@ export interface Changes {
   checkKernel(node: Node): void;
 }
 
+export interface ChangeOptions {
+  readonly forMs: number;
+  readonly everyMs: number;
+  /** Goes on behind `forMs` until this holds, as long as that is not hopeless. */
+  readonly until?: () => Promise<boolean>;
+}
+
+const hopelessMs = 60_000;
+const always = async (): Promise<boolean> => true;
+
 /**
  * Tells of VIPs on the node, and then of other ports of theirs, on a stream that has begun. A test that
  * was not let run for seconds is rightly taken for lost: then all is told again on the next stream.
@@ -94,7 +104,7 @@ export interface Changes {
 export async function change(
   controller: FakeController,
   first: Stream,
-  { forMs, everyMs }: { forMs: number; everyMs: number },
+  { forMs, everyMs, until = always }: ChangeOptions,
 ): Promise<Changes> {
   const { generation } = first.hello;
   const end = performance.now() + forMs;
@@ -109,7 +119,11 @@ export async function change(
     }
   };
   let count = 0;
-  for (; performance.now() < end; count++) {
+  const isOver = async (): Promise<boolean> => {
+    const now = performance.now();
+    return now >= end && (now >= end + hopelessMs || (await until()));
+  };
+  for (; !(await isOver()); count++) {
     const [address, number] = [`10.77.0.${110 + (count % vips)}`, 8000 + (count % 1000)];
     told.say('rules', rule(address, number));
     if (!ports.has(address)) told.say('placements', { address, term: { generation, n: 100 + count } });
