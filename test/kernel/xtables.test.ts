@@ -116,6 +116,17 @@ test('tables of others keep their rules, policies and counters while ours come, 
   assert.equal(run(own, 'ipset save'), '');
 });
 
+test('more elements than one send takes are all there', { skip }, async () => {
+  using own = ownKernel();
+  const many = Array.from({ length: 2000 }, (_, n) =>
+    vip(`10.60.${n >> 8}.${n & 255}`, [port(80), port(81)]),
+  );
+  const all = xtables(plain).render(stateOf(many, needsOf(many, { ...roomy, vips4: 2048 })));
+  assert.ok(all.elements.length > 5000);
+  await commit(own, nothing, all);
+  assert.deepEqual(difference(await found(own), all), []);
+});
+
 test('a set grows in place: rules look into the larger one, with every element', { skip }, async () => {
   using own = ownKernel();
   await commit(own, nothing, want);

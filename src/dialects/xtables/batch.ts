@@ -34,26 +34,31 @@ export class Batch {
   }
 
   create(set: SetObject, name: string = set.name): void {
-    createSet(this.#writer, this.#next(set), name, set);
+    const { writer, sequence } = this.#next(set);
+    createSet(writer, sequence, name, set);
   }
 
   destroy(set: SetObject, name: string = set.name): void {
-    command(this.#writer, Command.DESTROY, { sequence: this.#next(set), name });
+    const { writer, sequence } = this.#next(set);
+    command(writer, Command.DESTROY, { sequence, name });
   }
 
   swap(set: SetObject, other: string): void {
-    swapSets(this.#writer, this.#next(set), set.name, other);
+    const { writer, sequence } = this.#next(set);
+    swapSets(writer, sequence, set.name, other);
   }
 
   /** An element goes into, or out of, its own set or one of another name. */
   element(type: number, object: ElementObject, set: string = object.set): void {
-    element(this.#writer, type, this.#next(object), { set, key: object.key });
+    const { writer, sequence } = this.#next(object);
+    element(writer, type, sequence, { set, key: object.key });
   }
 
-  #next(object: XtObject): number {
+  /** Where the next message goes, which is behind a cut if the send is full. */
+  #next(object: XtObject): { writer: Writer; sequence: number } {
     if (this.#records.length === mostMessages) this.cut();
     const sequence = ++this.#sequence;
     this.#records.push({ sequence, objects: [object], first: 0, stride: 0 });
-    return sequence;
+    return { writer: this.#writer, sequence };
   }
 }
