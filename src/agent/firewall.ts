@@ -27,13 +27,17 @@ export interface Firewall {
   readonly shortfalls: readonly string[];
   describe(object: KernelObject): string;
   counters(kernel: Kernel, vips: readonly VirtualIp[]): Promise<Map<Address, VipCounters>>;
-  /**
-   * Reads the constant part alone, for a kernel that says nothing when it is changed; null where it does
-   * say so. Throws SystemCallError.
-   */
-  readonly glance: ((kernel: Kernel) => Promise<readonly KernelObject[]>) | null;
+  /** For a kernel that says nothing when it is changed; null where it does say so. */
+  readonly glance: Glance | null;
   /** Whether what was found is a table of another make, which is replaced as a whole. */
   replaces(delta: Delta): boolean;
+}
+
+/** The two parts of what is there, each by itself. Both throw SystemCallError. */
+export interface Glance {
+  constants(kernel: Kernel): Promise<readonly KernelObject[]>;
+  /** The ids of all elements; each is decoded when it is asked for. */
+  elementIds(kernel: Kernel): Promise<Iterable<string>>;
 }
 
 /** Packets dropped at a VIP, and packets by port; null where the kernel does not count or did not answer. */

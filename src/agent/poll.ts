@@ -18,6 +18,8 @@ export interface PollParts {
 const glanceMs = 1000;
 /** Every how many glances the elements are looked at too. */
 const wholeEvery = 10;
+/** For so long nothing else gets its turn. */
+const pieceMs = 1;
 
 /**
  * What differs is a doubt, and a doubt is mended by the loop. A kernel that cannot be read is asked again.
@@ -45,14 +47,38 @@ export function pollKernel(parts: PollParts): Disposable {
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
-async function rulesDiffer({ kernel, firewall, rules }: PollParts): Promise<boolean> {
-  const found = (await firewall.glance?.(kernel)) ?? [];
+type Looked = Pick<PollParts, 'kernel' | 'firewall'> & {
+  readonly rules: Pick<Rules, 'constants' | 'elementIds'>;
+};
+
+async function rulesDiffer({ kernel, firewall, rules }: Looked): Promise<boolean> {
+  const found = (await firewall.glance?.constants(kernel)) ?? [];
   return !isEmpty(diff(constantsOf(found), constantsOf(rules.constants())));
 }
 
-async function wholeDiffers({ kernel, firewall, rules }: PollParts): Promise<boolean> {
-  const found = firewall.dialect.decode(await kernel.dump(firewall.dialect.dumps));
-  return !isEmpty(diff(found, rules.whole()));
+/** In pieces: at ten thousand Services it is tens of milliseconds of work, and nobody is in a hurry. */
+export async function wholeDiffers(parts: Looked): Promise<boolean> {
+  const { kernel, firewall, rules } = parts;
+  if (firewall.glance === null) return false;
+  if (await rulesDiffer(parts)) return true;
+  const found = new Set<string>();
+  await inPieces(await firewall.glance.elementIds(kernel), (id) => found.add(id));
+  let areThere = true;
+  await inPieces(rules.elementIds(), (id) => {
+    areThere = found.delete(id) && areThere;
+  });
+  return !areThere || found.size > 0;
+}
+
+/** Lets other work of this thread come between, whenever it had to wait for a while. */
+async function inPieces<T>(items: Iterable<T>, take: (item: T) => void): Promise<void> {
+  let beganAtMs = performance.now();
+  for (const item of items) {
+    take(item);
+    if (performance.now() - beganAtMs < pieceMs) continue;
+    await new Promise((resolve) => setImmediate(resolve));
+    beganAtMs = performance.now();
+  }
 }
 
 function constantsOf(constants: readonly KernelObject[]): Parameters<typeof diff>[0] {

@@ -111,6 +111,12 @@ export class Rules {
     return this.#commits.render(this.#commits.needs, []).constants;
   }
 
+  /** The ids of all elements that it should hold now; a few VIPs are rendered when they are asked for. */
+  *elementIds(): Iterable<string> {
+    for (const vip of this.#parts.ledger.committed.values())
+      for (const { id } of this.#commits.render(this.#commits.needs, [vip]).elements) yield id;
+  }
+
   /** All that the kernel should hold now. */
   whole(): KernelObjects {
     return this.#commits.render(this.#commits.needs, this.#parts.ledger.committed.values());

@@ -5,11 +5,11 @@ import type { Answer, Choice } from '../dialects/choose.ts';
 import { counterDumps, portText, readCounters } from '../dialects/xtables/counters.ts';
 import { describe } from '../dialects/xtables/describe.ts';
 import { xtables } from '../dialects/xtables/dialect.ts';
-import { headers, tableDumps } from '../dialects/xtables/dumps.ts';
+import { elementsDump, headers, setNames, tableDumps } from '../dialects/xtables/dumps.ts';
 import { encode } from '../dialects/xtables/encode.ts';
-import type { XtObject } from '../dialects/xtables/objects.ts';
+import type { SetObject, XtObject } from '../dialects/xtables/objects.ts';
 import { errnoIn, type Question, questions, tableQuestions } from '../dialects/xtables/probe.ts';
-import { readSets } from '../dialects/xtables/read-sets.ts';
+import { readElements, readSets } from '../dialects/xtables/read-sets.ts';
 import { readTables } from '../dialects/xtables/read-table.ts';
 import { sampler } from '../dialects/xtables/samples.ts';
 import type { Kernel } from '../host/kernel.ts';
@@ -40,7 +40,7 @@ export function xtablesFirewall(
     ...{ owned: false, atomic: false, countsPorts: options.counters, sampler, shortfalls },
     describe: (object) => describe(object as XtObject),
     counters: (kernel, vips) => vipCounters(kernel, vips, options.counters),
-    glance,
+    glance: { constants, elementIds },
     replaces: () => false,
   };
 }
@@ -49,16 +49,26 @@ export function xtablesFirewall(
 export async function xtablesRemains(kernel: Kernel): Promise<Remains> {
   const remains: Remains = { transaction: null, words: 'chains and sets vipward-*' };
   if (!existsSync('/sys/module/ip_set')) return remains;
-  const constants = await glance(kernel);
-  return constants.length === 0
-    ? remains
-    : { ...remains, transaction: encode({ remove: constants, add: [] }) };
+  const found = await constants(kernel);
+  return found.length === 0 ? remains : { ...remains, transaction: encode({ remove: found, add: [] }) };
 }
 
 /** Sets and rules, without the elements. */
-async function glance(kernel: Kernel): Promise<XtObject[]> {
+async function constants(kernel: Kernel): Promise<XtObject[]> {
   const [heads = new Uint8Array(), ...tables] = await kernel.dump([headers(), ...tableDumps()]);
   return [...readSets(heads).values(), ...readTables(heads, tables)];
+}
+
+async function elementIds(kernel: Kernel): Promise<Iterable<string>> {
+  const [heads = new Uint8Array(), ...replies] = await kernel.dump([
+    headers(),
+    ...setNames.map((name) => elementsDump(name)),
+  ]);
+  return idsIn(replies, readSets(heads));
+}
+
+function* idsIn(replies: readonly Uint8Array[], sets: ReadonlyMap<string, SetObject>): Generator<string> {
+  for (const reply of replies) for (const { id } of readElements(reply, sets)) yield id;
 }
 
 async function askAll(kernel: Kernel, list: readonly Question[]): Promise<Answer[]> {

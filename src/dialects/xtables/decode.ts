@@ -16,7 +16,7 @@ const nothing = new Uint8Array();
 export function decode(replies: readonly Uint8Array[]): KernelObjects<XtObject> {
   const [heads = nothing, ...rest] = replies;
   const sets = readSets(heads);
-  const elements = setNames.flatMap((_, index) => readElements(rest[index] ?? nothing, sets));
+  const elements = setNames.flatMap((_, index) => [...readElements(rest[index] ?? nothing, sets)]);
   const tables = readTables(heads, rest.slice(setNames.length));
   return { constants: [...sets.values(), ...tables], elements, needs: needsOf(sets, tables) };
 }

@@ -74,13 +74,15 @@ export function* listedElements(reply: Uint8Array): Generator<{ set: string; dat
   }
 }
 
-export function readElements(reply: Uint8Array, sets: ReadonlyMap<string, SetObject>): ElementObject[] {
-  const elements: ElementObject[] = [];
+/** One after the other, so that who reads many can pause between them. */
+export function* readElements(
+  reply: Uint8Array,
+  sets: ReadonlyMap<string, SetObject>,
+): Generator<ElementObject> {
   for (const { set, data } of listedElements(reply)) {
     const version = setVersion(set, sets.get(set)?.size ?? 0);
-    elements.push(elementObject({ name: set, version }, keyOf(data)));
+    yield elementObject({ name: set, version }, keyOf(data));
   }
-  return elements;
 }
 
 /** What an element says. A source without a length is a single host. */

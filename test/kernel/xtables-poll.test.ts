@@ -1,0 +1,59 @@
+// The look at everything, which kernels without nf_tables make necessary: it sees what a stranger did to any
+// element, and other work of the thread gets its turn meanwhile.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openFirewall } from '../../src/agent/open-firewall.ts';
+import { wholeDiffers } from '../../src/agent/poll.ts';
+import { needsOf, roomy, stateOf } from '../dialects/arbitraries.ts';
+import { ownKernel, port, vip } from './own-kernel.ts';
+import { run, skip } from './own-xtables.ts';
+
+const size = 10_000;
+const table = Array.from({ length: size }, (_, n) =>
+  vip(`10.50.${n >> 8}.${n & 255}`, [port(80), port(443, { delivery: 'host' })]),
+);
+
+test(`at ${size} Services a look at the whole takes turns with other work, and misses nothing`, {
+  skip,
+}, async (t) => {
+  using own = ownKernel();
+  const options = { wish: 'xtables', observe: false, counters: false, echo: true, owner: false } as const;
+  const firewall = await openFirewall(own.kernel, options);
+  const needs = needsOf(table, { ...roomy, vips4: 16_384, ports4: 32_768 });
+  const want = firewall.dialect.render(stateOf(table, needs));
+  let turns = 0;
+  /** Turns that others had while all of these were taken. */
+  let between = 0;
+  function* counted(ids: Iterable<string>): Generator<string> {
+    const before = turns;
+    yield* ids;
+    between = turns - before;
+  }
+  const rules = {
+    constants: () => want.constants,
+    elementIds: () => counted(want.elements.map(({ id }) => id)),
+  };
+  await own.kernel.commit(
+    firewall.dialect.encode({ remove: [], add: [...want.constants, ...want.elements] }),
+  );
+  const look = (): Promise<boolean> => wholeDiffers({ kernel: own.kernel, firewall, rules });
+  assert.equal(await look(), false);
+  const count = (): void => {
+    turns++;
+    timer = setImmediate(count);
+  };
+  let timer = setImmediate(count);
+  assert.equal(await look(), false);
+  clearImmediate(timer);
+  t.diagnostic(`${between} turns of others between the ${want.elements.length} elements`);
+  assert.ok(between > 2, `${between} turns`);
+  for (const [harm, cure] of [
+    ['ipset del vipward-host4 10.50.39.15,tcp:443', 'ipset add vipward-host4 10.50.39.15,tcp:443'],
+    ['ipset add vipward-allow4 10.50.0.1,tcp:22', 'ipset del vipward-allow4 10.50.0.1,tcp:22'],
+    ['iptables-legacy -t raw -D PREROUTING 1', 'iptables-legacy -t raw -I PREROUTING -j vipward-guard'],
+  ] as const) {
+    run(own, harm);
+    assert.equal(await look(), true, harm);
+    run(own, cure);
+  }
+});
