@@ -3,12 +3,18 @@
 
 import { writeFileSync } from 'node:fs';
 import { setLinkUp } from '../test/namespaces.ts';
+import { measureLegacy } from './legacy.ts';
 import type { Effort } from './pair.ts';
 import { measurePeers } from './peers.ts';
 import { measureStraight } from './straight.ts';
 import { measureStream } from './stream.ts';
 
-const measures = { straight: measureStraight, stream: measureStream, peers: measurePeers };
+const measures = {
+  straight: (size: number, effort: Effort) => measureStraight(size, effort),
+  legacy: measureLegacy,
+  stream: measureStream,
+  peers: measurePeers,
+};
 
 const [part = '', size, effort = '', output = ''] = process.argv.slice(2);
 const measure = measures[part as keyof typeof measures];

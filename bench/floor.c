@@ -1,4 +1,4 @@
-/* The floor: prebuilt nfnetlink batches, sent and answered by nothing but system calls.
+/* The floor: prebuilt nfnetlink batches, or messages of ipset, sent and answered by nothing but system calls.
  *
  * floor FILE reads "u32 steps, steps, u32 cycles, cycles of three steps", each step "u32 split, u32 length,
  * bytes". It sends the first steps once. Then each line "CYCLES PAUSE_MICROS" on standard input replays as
@@ -56,10 +56,11 @@ static void open_socket(void) {
   if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) die("bind");
 }
 
-/* Sends the batch and the question behind it, and reads until nothing is left. */
+/* Sends the batch and, where it is not in it, the question behind it, and reads until nothing is left. */
 static void exchange(const struct step *step) {
   if (send(fd, step->bytes, step->split, 0) < 0) die("send");
-  if (send(fd, step->bytes + step->split, step->length - step->split, 0) < 0) die("send of the barrier");
+  uint32_t rest = step->length - step->split;
+  if (rest > 0 && send(fd, step->bytes + step->split, rest, 0) < 0) die("send of the barrier");
   for (;;) {
     ssize_t got = recv(fd, reply, sizeof reply, MSG_DONTWAIT);
     if (got < 0 && errno == EAGAIN) return;

@@ -38,8 +38,9 @@ export interface BatchesInput {
 
 export function batchesOf(dialect: Dialect<KernelObject>, { needs, table, services }: BatchesInput): Batches {
   const render = (vips: readonly VirtualIp[]) => dialect.render({ needs, vips, held: [] });
-  const between = (before: readonly VirtualIp[], after: readonly VirtualIp[]) =>
-    dialect.encode(diff(render(before), render(after))).steps;
+  const between = (before: readonly VirtualIp[], after: readonly VirtualIp[]) => [
+    joined(dialect.encode(diff(render(before), render(after))).steps),
+  ];
   const load = dialect.encode(diff(nothing, render(table))).steps;
   const cycles = services.flatMap(({ added, changed }) => [
     ...between([], [added]),
@@ -47,6 +48,15 @@ export function batchesOf(dialect: Dialect<KernelObject>, { needs, table, servic
     ...between([changed], []),
   ]);
   return { load, cycles };
+}
+
+/** A change in one send, though the agent may wait for an answer in between: the floor need not. */
+function joined(steps: readonly Step<KernelObject>[]): Step<KernelObject> {
+  const [first] = steps;
+  if (first === undefined) throw new Error('a change of nothing');
+  if (steps.length === 1) return first;
+  const bytes = Buffer.concat(steps.map((step) => step.bytes));
+  return { ...first, bytes, split: bytes.length };
 }
 
 /** The floor's process in a namespace of its own, with a table of its own. */

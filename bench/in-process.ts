@@ -34,9 +34,9 @@ export class InProcess {
     };
   }
 
-  static async start(folder: string): Promise<InProcess> {
+  static async start(folder: string, firewall: 'nftables' | 'xtables'): Promise<InProcess> {
     const argv = ['--node', 'bench', '--allow', '10.64.0.0/10', '--commit-interval', '0'];
-    argv.push('--controller', 'ws://127.0.0.1:1', '--state', join(folder, 'agent'));
+    argv.push('--controller', 'ws://127.0.0.1:1', '--state', join(folder, 'agent'), '--firewall', firewall);
     const { values } = await readOptions(agentOptions, { argv, env: {} });
     const config = agentConfig(values);
     const log = createLog('error', openLogDestination(2), { component: 'agent' });

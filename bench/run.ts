@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { nodeFlags } from './compiled-agent.ts';
 import { buildFloor } from './floor.ts';
+import type { LegacyResult } from './legacy.ts';
 import type { Effort } from './pair.ts';
 import type { PeersResult } from './peers.ts';
 import type { StraightResult } from './straight.ts';
@@ -49,6 +50,7 @@ function bench(): void {
     results.push({
       size,
       ...measureApart<StraightResult>(wrapper, 'straight', size),
+      ...measureApart<LegacyResult>(wrapper, 'legacy', size),
       ...measureApart<StreamResult>(wrapper, 'stream', size),
       ...measureApart<PeersResult>(wrapper, 'peers', size),
     });

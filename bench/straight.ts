@@ -19,12 +19,16 @@ export interface StraightResult {
 
 const warmUpCycles = 1000;
 
-export async function measureStraight(size: number, effort: Effort): Promise<StraightResult> {
+export async function measureStraight(
+  size: number,
+  effort: Effort,
+  firewall: 'nftables' | 'xtables' = 'nftables',
+): Promise<StraightResult> {
   const { rounds, cycles, pauseMs } = effort;
   using folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-bench-'));
   const services = variants(size);
   const table = vips(size);
-  const ours = await InProcess.start(folder.path);
+  const ours = await InProcess.start(folder.path, firewall);
   const inProcessLoadMs = await ours.load(table);
   const { dialect } = ours.agent.firewall;
   using floor = new Floor(batchesOf(dialect, { needs: needsOf(table), table, services }), folder.path);

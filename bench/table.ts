@@ -1,5 +1,6 @@
 // The figures as text: one line for each way and size, and each aim beside what was measured.
 
+import type { LegacyResult } from './legacy.ts';
 import type { PeersResult } from './peers.ts';
 import { operations } from './services.ts';
 import type { Spreads } from './statistics.ts';
@@ -7,7 +8,7 @@ import type { StraightResult } from './straight.ts';
 import type { StreamResult } from './stream.ts';
 
 /** What is measured of one size; everything in microseconds but what says Ms or Mb. */
-export interface SizeResult extends StraightResult, StreamResult, PeersResult {
+export interface SizeResult extends StraightResult, LegacyResult, StreamResult, PeersResult {
   readonly size: number;
 }
 
@@ -16,13 +17,22 @@ const micros = ' us, p50/p99';
 export function tableOf(results: readonly SizeResult[]): string {
   const spreads = [['services', 'way', ...operations.map((name) => name + micros)]];
   const costs = [
-    ['services', 'cold load ms', 'RSS MB started', 'loaded', 'idle', 'after updates', 'at most'],
+    [
+      'services',
+      'cold load ms',
+      'RSS MB started',
+      'loaded',
+      'idle',
+      'after updates',
+      'at most',
+      'first xtables install ms',
+    ],
   ];
   for (const result of results) {
     for (const [way, found] of waysOf(result)) spreads.push([String(result.size), way, ...cells(found)]);
     const { started, loaded, idle, updated, most } = result.memoryMb;
-    const memory = [started, loaded, idle, updated, most].map(String);
-    costs.push([String(result.size), String(result.coldLoadMs), ...memory]);
+    const figures = [result.coldLoadMs, started, loaded, idle, updated, most, result.legacy.firstInstallMs];
+    costs.push([result.size, ...figures].map(String));
   }
   const leftOut = results[0]?.leftOut ?? '';
   return `${align(spreads)}\n\nleft out: ${leftOut}\n\n${align(costs)}\n`;
@@ -48,6 +58,10 @@ export function verdictsOf(results: readonly SizeResult[]): string {
           put(size, `${rhythm} ${name}: median us as with ${first?.size}`, ours.p50, least * 1.3);
       }
     }
+    for (const name of operations) {
+      const [ours, theirs] = [result.legacy.inProcess.hot[name].p50, result.legacy.floor.hot[name].p50];
+      put(size, `xtables, hot ${name}: median us`, ours, theirs * 3);
+    }
     put(size, 'RSS MB just started', memoryMb.started, 65);
     if (size <= 10_000) put(size, 'RSS MB idle after load', memoryMb.idle, size === 10_000 ? 100 : 75);
     if (size === 10_000) put(size, 'cold load ms', coldLoadMs, 250);
@@ -55,7 +69,8 @@ export function verdictsOf(results: readonly SizeResult[]): string {
   return `\n${align(lines)}\n`;
 }
 
-function waysOf({ floor, inProcess, overWebSocket, peers, emptyProcess }: SizeResult): [string, Spreads][] {
+function waysOf(result: SizeResult): [string, Spreads][] {
+  const { floor, inProcess, legacy, overWebSocket, peers, emptyProcess } = result;
   return [
     ['floor, hot', floor.hot],
     ['agent in process, hot', inProcess.hot],
@@ -63,6 +78,10 @@ function waysOf({ floor, inProcess, overWebSocket, peers, emptyProcess }: SizeRe
     ['floor, 1 ms apart', floor.paced],
     ['agent in process, 1 ms apart', inProcess.paced],
     ['controller to ack, 1 ms apart', overWebSocket.paced],
+    ['floor of ipset, hot', legacy.floor.hot],
+    ['agent with xtables, hot', legacy.inProcess.hot],
+    ['floor of ipset, 1 ms apart', legacy.floor.paced],
+    ['agent with xtables, 1 ms apart', legacy.inProcess.paced],
     ...Object.entries(peers),
     ['an empty process', emptyProcess],
   ];

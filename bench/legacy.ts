@@ -1,0 +1,46 @@
+// The same with xtables: the agent beside a floor of bare ipset messages, and what the first rules cost
+// beside a table of others, which has to be written anew with them in it.
+
+import { mkdtempDisposableSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Namespace, runIn } from '../test/namespaces.ts';
+import { InProcess } from './in-process.ts';
+import type { Effort } from './pair.ts';
+import { vips } from './services.ts';
+import { measureStraight, type StraightResult } from './straight.ts';
+
+export interface LegacyResult {
+  readonly legacy: Omit<StraightResult, 'inProcessLoadMs'> & {
+    /** One Service, its sets and all rules, beside as many rules of others in `raw` as the size says. */
+    readonly firstInstallMs: number;
+  };
+}
+
+export async function measureLegacy(size: number, effort: Effort): Promise<LegacyResult> {
+  const rules = Array.from({ length: size }, (_, n) => `-A PREROUTING -s ${foreign(n)} -j RETURN\n`).join('');
+  run(['iptables-legacy-restore'], `*raw\n${rules}COMMIT\n`);
+  const firstInstallMs = await firstInstall();
+  run(['iptables-legacy', '-t', 'raw', '-F', 'PREROUTING']);
+  const { inProcessLoadMs: _, ...straight } = await measureStraight(size, effort, 'xtables');
+  return { legacy: { ...straight, firstInstallMs } };
+}
+
+async function firstInstall(): Promise<number> {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-bench-'));
+  const ours = await InProcess.start(folder.path, 'xtables');
+  const tookMs = await ours.load(vips(1));
+  await ours.agent.stop();
+  return Math.round(tookMs * 10) / 10;
+}
+
+function run(argv: readonly [string, ...string[]], input = ''): void {
+  using here = Namespace.current();
+  const { status, stderr, error } = runIn(here, argv, input);
+  if (status !== 0) throw error ?? new Error(`${argv.join(' ')}: ${stderr}`);
+}
+
+/** Addresses of nobody. */
+function foreign(n: number): string {
+  return `198.${18 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}`;
+}
