@@ -95,14 +95,10 @@ export async function monitor(node: Node, kind: 'ip' | 'nft'): Promise<Monitor> 
   };
 }
 
-const commitWithinMs = patient(30_000);
-
 export interface Sockets extends Disposable {
   readonly kernel: Kernel;
   /** The number that each commit of anybody to nf_tables raises. */
   generation(): Promise<number>;
-  /** Waits for a commit, which is asked for often, since that costs no more than a few microseconds. */
-  reaches(generation: number): Promise<void>;
   /** When each address was made, in hundredths of a second since the machine started. */
   made(): Promise<Map<string, number>>;
 }
@@ -133,13 +129,6 @@ export function socketsOf(node: Node): Sockets {
         if (id !== undefined) return u32Be(id);
       }
       throw new Error('no generation in the answer');
-    },
-    async reaches(generation) {
-      const end = performance.now() + commitWithinMs;
-      while ((await this.generation()) < generation) {
-        if (performance.now() > end) throw new Error(`waited for generation ${generation}`);
-        await sleep(1);
-      }
     },
     async made() {
       const stamps = new Map<string, number>();

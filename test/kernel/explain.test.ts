@@ -11,6 +11,7 @@ import { parseAddress } from '../../src/state/address.ts';
 import { lacks } from '../agent/life.ts';
 import { nothing, stateOf } from '../dialects/arbitraries.ts';
 import { cannotUnshare, runIn } from '../namespaces.ts';
+import { isXtables } from './firewall.ts';
 import { Node, skip as noNode } from './node.ts';
 import { commit, everyFeature, hasTool, nft, ownKernel, plain, port, sources, vip } from './own-kernel.ts';
 import { getJson } from './traffic.ts';
@@ -160,11 +161,11 @@ test('an agent explains what it guards, and what others would still do', {
   });
   const of = async (query: string): Promise<Explanation> =>
     (await getJson(node.node, `http://127.0.0.1:9471/explain?${query}`)) as Explanation;
+  const rule = isXtables
+    ? 'vipward-guard: match-set vipward-src4 dst,dst,src'
+    : 'guard4: { 10.77.0.100 . tcp . 80 . 10.77.0.0 } in @src4_24';
   const inside = await of('address=10.77.0.100&port=80&from=10.77.0.9');
-  assert.deepEqual(
-    [inside.verdict, inside.rule, inside.services],
-    ['accept', 'guard4: { 10.77.0.100 . tcp . 80 . 10.77.0.0 } in @src4_24', ['default/web']],
-  );
+  assert.deepEqual([inside.verdict, inside.rule, inside.services], ['accept', rule, ['default/web']]);
   assert.deepEqual(inside.foreign, [
     { family: 'ip', table: 'fw', chain: 'in', hook: 'input', priority: 0, policy: 'drop' },
   ]);

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { lacks } from '../agent/life.ts';
 import { runIn } from '../namespaces.ts';
+import { harms, isXtables, ours, owners, rulesOf, wordsOf } from './firewall.ts';
 import { Node, type Service, skip } from './node.ts';
 import { hasTool } from './own-kernel.ts';
 
@@ -84,7 +85,7 @@ function surroundings(node: Node): Surroundings {
   const routes = [4, 6].map((family) => node.run(`ip -${family} -details route show table all`)).join('');
   const legacy = ['', '6'].map((family) =>
     lacks(`ip${family}tables-legacy`) === false
-      ? node.run(`ip${family}tables-legacy-save -c`).replaceAll(/^#.*$|(?<=^:.*)\[.*\]$/gm, '')
+      ? node.run(`ip${family}tables-legacy-save -c`).replaceAll(/^#.*$|(?<=^:.*)\[.*\]$|^.*vipward.*\n/gm, '')
       : '',
   );
   return {
@@ -110,7 +111,7 @@ function cleanup(node: Node, ...words: readonly string[]): ReturnType<typeof run
   return runIn(node.node, [process.execPath, program, 'cleanup', ...state, ...words]);
 }
 
-for (const owner of ['on', 'off']) {
+for (const owner of owners) {
   test(`nothing foreign changes by life, repair and cleanup (table owner ${owner})`, {
     skip: skip || hasTool('nft', '--version'),
   }, async () => {
@@ -128,8 +129,9 @@ for (const owner of ['on', 'off']) {
     node.run('ip address del 10.77.0.100/32 dev lan');
     await node.until('the address is back', absent);
     if (owner === 'off') {
-      node.run('nft delete table inet vipward');
-      await node.until('the table is back', () => /inet vipward$/m.test(node.run('nft list tables')));
+      const words = `${wordsOf(node)}`;
+      node.run(harms[1] ?? '');
+      await node.until('the rules are back', () => `${wordsOf(node)}` === words);
     }
     await node.until('the agent is well', async () => (await node.status()).inSync);
     unchanged();
@@ -146,9 +148,10 @@ for (const owner of ['on', 'off']) {
     assert.equal(gone.status, 0, gone.stderr);
     assert.deepEqual(gone.stdout.trim().split('\n').sort(), [
       ...['10.77.0.100', '10.77.0.101', 'fd77::100', 'fd77::101'].map((vip) => `removed address ${vip}`),
-      'removed table inet vipward',
+      `removed ${ours}`,
     ]);
     unchanged();
+    if (isXtables) assert.equal(rulesOf(node), '');
     assert.doesNotMatch(node.run('nft list tables'), /inet vipward$/m);
     assert.doesNotMatch(node.run('ip address'), /10\.77\.0\.10\d|fd77::10\d/);
   });
@@ -171,15 +174,12 @@ test('cleanup takes addresses off the interfaces it is told, and keeps the filte
   assert.match(node.run('ip address show dev lan'), /10\.77\.0\.100\/32/);
   const some = cleanup(node, '--interface', 'lan');
   assert.equal(some.status, 0, some.stderr);
-  assert.match(some.stdout, /^kept table inet vipward: there are VIPs on pods$/m);
+  assert.match(some.stdout, new RegExp(`^kept ${RegExp.escape(ours)}: there are VIPs on pods$`, 'm'));
   assert.doesNotMatch(node.run('ip address show dev lan'), /10\.77\.0\.100|fd77::100/);
   assert.match(node.run('ip address show dev pods'), /10\.88\.0\.100\/32/);
-  assert.match(node.run('nft list table inet vipward'), /10\.88\.0\.100/);
+  assert.match(rulesOf(node), /10\.88\.0\.100/);
   const rest = cleanup(node, '--interface', 'pods');
   assert.equal(rest.status, 0, rest.stderr);
-  assert.deepEqual(rest.stdout.trim().split('\n'), [
-    'removed address 10.88.0.100',
-    'removed table inet vipward',
-  ]);
+  assert.deepEqual(rest.stdout.trim().split('\n'), ['removed address 10.88.0.100', `removed ${ours}`]);
   assert.equal(cleanup(node).stdout, 'nothing of ours was here\n');
 });

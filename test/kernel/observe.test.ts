@@ -4,11 +4,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { WouldDropReport } from '../../src/agent/would-drop.ts';
 import { prober, socketsOf } from '../agent/life.ts';
+import { isXtables } from './firewall.ts';
 import { Node, type Service, skip } from './node.ts';
 import { getJson, type Probe, sendRaw } from './traffic.ts';
 
-/** Another file runs these with xtables, which has no transactions that could be counted. */
-const isXtables = process.env['VIPWARD_FIREWALL'] === 'xtables';
 const vips = ['10.77.0.100', 'fd77::100'];
 const dns: Service = {
   name: 'dns',

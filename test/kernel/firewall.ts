@@ -1,0 +1,35 @@
+// The firewall that tests of a node run with, VIPWARD_FIREWALL as agents take it, and what is said of it.
+import type { Node } from './node.ts';
+
+export const isXtables: boolean = process.env['VIPWARD_FIREWALL'] === 'xtables';
+
+/** Whether the table belongs to the agent makes a difference where a table can belong to somebody. */
+export const owners: readonly string[] = isXtables ? ['off'] : ['on', 'off'];
+
+/** Why nothing is to be seen of owners here, or false. */
+export const ownerless: string | false = isXtables && 'no legacy table belongs to anybody';
+
+/** What `cleanup` calls all that is ours. */
+export const ours: string = isXtables ? 'chains and sets vipward-*' : 'table inet vipward';
+
+/** What strangers do to it, each with one program. */
+export const harms: readonly string[] = isXtables
+  ? ['iptables-legacy -t raw -F', 'ip6tables-legacy -t mangle -F', 'ipset flush vipward-allow4']
+  : ['nft flush ruleset', 'nft delete table inet vipward', 'nft flush set inet vipward allow4'];
+
+/** All that is ours in the kernel, without counters, as the firewall's own tools print it. */
+export function rulesOf(node: Node): string {
+  if (!isXtables) return node.run('nft --stateless list table inet vipward');
+  return ['iptables-legacy-save', 'ip6tables-legacy-save', 'ipset save']
+    .flatMap((program) => node.run(program).split('\n'))
+    .filter((line) => line.includes('vipward'))
+    .map((line) => line.replaceAll(/\[\d+:\d+\]| packets \d+ bytes \d+/g, ''))
+    .join('\n');
+}
+
+/** Their words, whatever the order of a set. */
+export function wordsOf(node: Node): string[] {
+  return rulesOf(node)
+    .split(/[\s,]+/)
+    .sort();
+}
