@@ -2,7 +2,7 @@
 // state stays.
 
 import { diff, isEmpty } from '../dialects/delta.ts';
-import type { Delta, KernelObject, KernelObjects } from '../dialects/dialect.ts';
+import type { Delta, KernelObject, KernelObjects, Transaction } from '../dialects/dialect.ts';
 import type { Kernel, Soon } from '../host/kernel.ts';
 import { describeErrno, type Receipt } from '../netlink/ack.ts';
 import type { Address } from '../state/address.ts';
@@ -36,6 +36,16 @@ export interface CommitsParts {
   readonly observe: (micros: number) => void;
 }
 
+/** Some VIPs on their way: what is wanted of them, and what the kernel is to be told. */
+interface Portion {
+  readonly targets: Targets;
+  /** What the constant part serves before it, and behind it. */
+  readonly from: Needs;
+  readonly needs: Needs;
+  /** Null where the kernel has it all. */
+  readonly transaction: Transaction<KernelObject> | null;
+}
+
 export class Commits {
   readonly #parts: CommitsParts;
   /** What the constant part in the kernel serves. */
@@ -53,7 +63,8 @@ export class Commits {
   /** Commits the VIPs of `keys`. Costs what they cost, whatever else is in the table. */
   commit(keys: ReadonlySet<Address>): Soon<Outcome> {
     this.count(keys);
-    return keys.size > sliceVips || this.#isTooSmall() ? this.#commitMany(keys) : this.#attempt(keys);
+    if (keys.size > sliceVips || this.#isTooSmall()) return this.#commitMany(keys);
+    return this.#carryOut(this.#prepare(keys));
   }
 
   /** The census counts what the kernel is about to hold. */
@@ -73,15 +84,23 @@ export class Commits {
   }
 
   send(delta: Delta): Soon<Receipt<KernelObject>> {
-    const { kernel, firewall, observe } = this.#parts;
-    if (isEmpty(delta)) return [];
+    return this.#transmit(this.#encode(delta));
+  }
+
+  #encode(delta: Delta): Transaction<KernelObject> | null {
+    return isEmpty(delta) ? null : this.#parts.firewall.dialect.encode(delta);
+  }
+
+  #transmit(transaction: Transaction<KernelObject> | null): Soon<Receipt<KernelObject>> {
+    const { kernel, observe } = this.#parts;
+    if (transaction === null) return [];
     const beganAtMs = performance.now();
     const done = (receipt: Receipt<KernelObject>): Receipt<KernelObject> => {
       observe((performance.now() - beganAtMs) * 1000);
       return receipt;
     };
     this.tried++;
-    const receipt = kernel.commit(firewall.dialect.encode(delta));
+    const receipt = kernel.commit(transaction);
     return receipt instanceof Promise ? receipt.then(done) : done(receipt);
   }
 
@@ -106,7 +125,8 @@ export class Commits {
       return 'unsure';
     }
     const describe = (object: KernelObject): string => firewall.describe(object);
-    for (const { key, services, reason } of blameOf(receipt, targets, { ledger, describe }))
+    // Those behind it may have been refused for what the first had filled.
+    for (const { key, services, reason } of blameOf(receipt.slice(0, 1), targets, { ledger, describe }))
       refuse(key, services, reason);
     // What else was in the step may be in the kernel, or not.
     this.disturbance = describeFirst(receipt);
@@ -117,8 +137,21 @@ export class Commits {
   async #commitMany(keys: ReadonlySet<Address>): Promise<Outcome> {
     if (this.#isTooSmall() && (await this.#grow()) === 'unsure') return 'unsure';
     // A cold load, or nearly one, must not have all of them as objects and bytes at once.
-    for (const slice of slices(keys)) if ((await this.#attempt(slice)) === 'unsure') return 'unsure';
+    const portions = [...slices(keys)];
+    let ready: Portion | undefined;
+    for (const [index, portion] of portions.entries()) {
+      const outcome = this.#carryOut(this.#isAsReady(ready) ? ready : this.#prepare(portion));
+      // The kernel and this thread are at work at the same time.
+      const next = portions[index + 1];
+      ready = next !== undefined && outcome instanceof Promise ? this.#prepare(next) : undefined;
+      if ((await outcome) === 'unsure') return 'unsure';
+    }
     return 'committed';
+  }
+
+  /** Made ready while the kernel was at work, and the constant part is still what it was then. */
+  #isAsReady(portion: Portion | undefined): portion is Portion {
+    return portion !== undefined && portion.from === this.needs && portion.needs === this.needs;
   }
 
   #isTooSmall(): boolean {
@@ -138,7 +171,7 @@ export class Commits {
     return 'committed';
   }
 
-  #attempt(keys: ReadonlySet<Address>): Soon<Outcome> {
+  #prepare(keys: ReadonlySet<Address>): Portion {
     const { ledger, census } = this.#parts;
     this.count(keys);
     const needs = census.needs();
@@ -152,7 +185,12 @@ export class Commits {
       if (before !== undefined) have.push(before);
       if (after !== undefined) want.push(after);
     }
-    const receipt = this.send(diff(this.render(this.needs, have), this.render(needs, want)));
+    const delta = diff(this.render(this.needs, have), this.render(needs, want));
+    return { targets, from: this.needs, needs, transaction: this.#encode(delta) };
+  }
+
+  #carryOut({ targets, needs, transaction }: Portion): Soon<Outcome> {
+    const receipt = this.#transmit(transaction);
     const judge = (answer: Receipt<KernelObject>): Soon<Outcome> =>
       answer.length === 0 ? this.settle(targets, needs) : this.#attemptHalves(answer, targets);
     return receipt instanceof Promise ? receipt.then(judge) : judge(receipt);
@@ -172,7 +210,8 @@ export class Commits {
     const left = [...targets.keys()].filter((key) => ledger.target(key) !== ledger.committed.get(key));
     const middle = Math.ceil(left.length / 2);
     for (const half of [left.slice(0, middle), left.slice(middle)]) {
-      if (half.length > 0 && (await this.#attempt(new Set(half))) === 'unsure') return 'unsure';
+      if (half.length > 0 && (await this.#carryOut(this.#prepare(new Set(half)))) === 'unsure')
+        return 'unsure';
     }
     return 'committed';
   }
