@@ -72,11 +72,10 @@ function onNetwork(
   }
 }
 
-/**
- * How often the rules of others are counted anew, and only while commits are made: an idle agent asks
- * nothing.
- */
-const recountMs = 60_000;
+/** Rules of others are counted anew this soon behind a commit: an idle agent asks nothing. */
+const recountMs = 2000;
+/** Many chains take long to read: no more than one part of the time in so many goes into it. */
+const countingShare = 500;
 
 /** Keeps the commit interval in proportion to what others have in nf_tables. Throws SystemCallError. */
 export async function watchForeignRules(
@@ -84,13 +83,17 @@ export async function watchForeignRules(
   pace: Pace,
   commits: () => number,
 ): Promise<Disposable> {
+  let restUntilMs = 0;
   const count = async (): Promise<void> => {
+    const beganAtMs = performance.now();
     pace.intervalMs = commitIntervalMs(readForeign(await kernel.ask(chainDump())).rules);
+    const endedAtMs = performance.now();
+    restUntilMs = endedAtMs + countingShare * (endedAtMs - beganAtMs);
   };
   await count();
   let counted = commits();
   const timer = setInterval(() => {
-    if (commits() === counted) return;
+    if (commits() === counted || performance.now() < restUntilMs) return;
     counted = commits();
     // Without a new count the last one holds.
     count().catch(() => undefined);
