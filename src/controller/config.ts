@@ -96,6 +96,8 @@ export interface ControllerConfig {
   readonly listen: HostPort;
   readonly tokenFile: string | undefined;
   readonly tls: TlsFiles | undefined;
+  /** Without files, where others can reach it: controllers of a cluster make themselves a certificate. */
+  readonly keepsCertificate: boolean;
   readonly massRemoval: 'wait' | 'now';
   readonly filterByDefault: boolean;
 }
@@ -108,7 +110,8 @@ export function controllerConfig(values: ControllerValues): ControllerConfig {
   const asksWho = takesTokens || tls?.clientCa !== undefined;
   if (!isLoopback(listen.host) && !asksWho && !values.insecure) {
     throw new UsageError(
-      `--listen ${values.listen} is open to anybody: give --client-ca or --token-file, or say --insecure`,
+      `--listen ${values.listen} is open to anybody: ` +
+        'give --agent-service-account, --client-ca or --token-file, or say --insecure',
     );
   }
   return {
@@ -117,6 +120,7 @@ export function controllerConfig(values: ControllerValues): ControllerConfig {
     listen,
     tokenFile: values.tokenFile,
     tls,
+    keepsCertificate: values.kubernetes && !isLoopback(listen.host) && tls === undefined && !values.insecure,
     massRemoval: values.massRemoval,
     filterByDefault: values.onlyAllowTrafficServicePorts === 'true',
   };

@@ -5,6 +5,7 @@ import type { ControllerConfig, SourceConfig } from './config.ts';
 import { Controller } from './controller.ts';
 import { Readings, type ReadingsInput } from './readings.ts';
 import { readRecords, stateFile, writeRecords } from './records.ts';
+import type { ChangingPair } from './server.ts';
 import type { Problem } from './service.ts';
 import { FileSource } from './sources/files.ts';
 import { type Status, statusOf } from './status.ts';
@@ -32,6 +33,8 @@ export interface Core {
   readonly controller: Controller;
   readonly readings: Readings;
   readonly status: () => Status;
+  /** The certificate that controllers of a cluster share, where the server shows it. */
+  readonly certificate: ChangingPair | null;
   /** Agents may come: the source was read whole. */
   readonly isOpen: () => boolean;
   /** What agents are told of this controller when they come. */
@@ -92,7 +95,7 @@ export async function makeFileCore(
   };
   const [progressed, happened] = [() => undefined, () => undefined];
   return {
-    ...{ nodeOfToken: null, controller, readings, status, progressed, happened },
+    ...{ nodeOfToken: null, certificate: null, controller, readings, status, progressed, happened },
     isOpen: () => readings.wasReadWhole,
     self: () => ({ cluster: controller.cluster, generation: controller.generation, ruling: true }),
     start: () => source.start(),

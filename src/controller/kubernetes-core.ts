@@ -1,7 +1,6 @@
 // What a controller is without its server, in a cluster: Services from the API server, the generation from
 // the Lease, and no file. core.ts has the same for files.
 
-import type { Log } from '../process/log.ts';
 import type { Address } from '../state/address.ts';
 import { parseServiceKey } from '../state/service.ts';
 import type { ControllerConfig } from './config.ts';
@@ -9,11 +8,11 @@ import { Controller } from './controller.ts';
 import { type Core, type CoreInput, type Happening, makeReadings, nowMs } from './core.ts';
 import { Eligibility, type EndpointNodes } from './eligibility.ts';
 import { Gate } from './gate.ts';
+import { makeIdentity } from './kubernetes-identity.ts';
 import { selfOf, statusIn } from './kubernetes-status.ts';
 import type { MassRemoval } from './readings.ts';
 import type { Records } from './records.ts';
 import { findAccess } from './sources/kubernetes/access.ts';
-import { AgentTokens, type AgentTokensInput } from './sources/kubernetes/agent-tokens.ts';
 import { ApiClient } from './sources/kubernetes/client.ts';
 import { barredNews, clusterNews, massRemovalNews } from './sources/kubernetes/cluster-news.ts';
 import type { KubernetesConfig } from './sources/kubernetes/config.ts';
@@ -92,14 +91,14 @@ export function makeKubernetesCore(
     ...{ controller, source, client: writer, identity: given.identity, mayWrite, log, signal },
   });
   const elector = makeElector({ given, namespace, client: keeper, gate, writes, input });
-  const agentTokens = makeAgentTokens(given, { client: reader, log, signal });
-  const parts = { controller, source, readings, elector, publisher, writes, agentTokens, given };
+  const identity = makeIdentity(config, given, { client: reader, namespace, mayWrite, log, signal });
+  const parts = { controller, source, readings, elector, publisher, writes, given, identity };
   const status = () => statusIn(parts);
   let running: Promise<unknown> = Promise.resolve();
   const start = async () => {
     log.info({ server: reader.server, identity: given.identity }, 'reading');
     source.start();
-    running = Promise.all([elector.run(), agentTokens?.run()]);
+    running = Promise.all([elector.run(), identity.run()]);
   };
   const end = async () => {
     await Promise.all([running, source.ended()]);
@@ -112,19 +111,9 @@ export function makeKubernetesCore(
   const isOpen = () => source.isComplete || readings.wasReadWhole;
   const self = () => selfOf({ controller, source, readings, elector });
   const happened = (what: Happening) => say(clusterNews(lease, what));
-  const nodeOfToken = agentTokens?.nodeOf ?? null;
-  return { nodeOfToken, controller, readings, status, progressed, happened, isOpen, self, start, end };
-}
-
-function makeAgentTokens(
-  { agentAccount: account, agentAudience: audience }: KubernetesConfig,
-  { log, ...more }: Pick<AgentTokensInput, 'client' | 'signal'> & { readonly log: Log },
-): AgentTokens | null {
-  if (account === null) return null;
-  return new AgentTokens({
-    ...{ ...more, account, audience, random: Math.random },
-    onRefused: (reason) => log.warn({ reason }, 'agentTokenRefused'),
-  });
+  const { nodeOfToken, certificate } = identity;
+  const doors = { nodeOfToken, certificate, isOpen, self };
+  return { ...doors, controller, readings, status, progressed, happened, start, end };
 }
 
 interface SurroundingsParts {

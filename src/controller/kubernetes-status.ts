@@ -1,9 +1,9 @@
 // What a controller in a cluster says of itself: in its status, and to the agents that come.
 
 import type { Controller } from './controller.ts';
+import type { ClusterIdentity } from './kubernetes-identity.ts';
 import type { Readings } from './readings.ts';
 import type { Problem } from './service.ts';
-import type { AgentTokens } from './sources/kubernetes/agent-tokens.ts';
 import type { KubernetesConfig } from './sources/kubernetes/config.ts';
 import type { Elector } from './sources/kubernetes/elector.ts';
 import type { Publisher } from './sources/kubernetes/publisher.ts';
@@ -19,7 +19,7 @@ export interface StatusParts {
   readonly elector: Elector;
   readonly publisher: Publisher;
   readonly writes: Writes;
-  readonly agentTokens: AgentTokens | null;
+  readonly identity: ClusterIdentity;
   readonly given: KubernetesConfig;
 }
 
@@ -29,7 +29,7 @@ export function selfOf({
   source,
   readings,
   elector,
-}: Omit<StatusParts, 'given' | 'writes' | 'publisher' | 'agentTokens'>): Omit<Self, 'version'> {
+}: Omit<StatusParts, 'given' | 'writes' | 'publisher' | 'identity'>): Omit<Self, 'version'> {
   const { wasReadWhole: ruling } = readings;
   const { cluster, generation } = ruling
     ? controller
@@ -44,7 +44,7 @@ export function statusIn({
   elector,
   publisher,
   writes,
-  agentTokens,
+  identity,
   given,
 }: StatusParts): Status {
   const { catalog } = source;
@@ -64,10 +64,9 @@ export function statusIn({
   const refused = [...writes.refused].map(([file, message]) => {
     return { file, document: null, service: null, message };
   });
-  const tokens = agentTokens?.problems() ?? [];
   return statusOf({
     ...{ controller, massRemoval: readings.massRemoval, role },
-    problems: [...lease, ...source.problems(), ...publisher.problems(), ...refused, ...tokens],
+    problems: [...lease, ...source.problems(), ...publisher.problems(), ...refused, ...identity.problems()],
     invalid: catalog.invalid,
     ignored: catalog.ignored(),
     reason: controller.isPublished ? null : source.isComplete && !isActive ? 'Standby' : 'NotComplete',

@@ -90,7 +90,13 @@ export async function startController(config: ControllerConfig, given: RunInput)
   const routes = apiRoutes(api);
   const failed = (error: unknown) => log.error({ reason: String(error) }, 'requestFailed');
   const onError = (error: Error) => log.error({ reason: error.message }, 'certificateRefused');
-  const server = makeServer(config, { listener: routeListener(routes, failed), signal, onError });
+  const { certificate } = core;
+  const server = makeServer(config, {
+    listener: routeListener(routes, failed),
+    signal,
+    onError,
+    certificate,
+  });
   hub.attach(server);
   const url = await listenOn(server, config);
   const ticker = setInterval(() => hub.tick(), heartbeatMs);

@@ -5,28 +5,50 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { serverLimits } from '../process/http.ts';
 import { watchFile } from '../process/watch.ts';
+import type { Pair } from './certificate.ts';
 import { type ControllerConfig, readTls, type TlsFiles } from './config.ts';
 
 /** Connections that may be open at once, HTTP clients and unfinished handshakes included. */
 export const connectionLimit = 2000;
 
+const handshake = { handshakeTimeout: 5000 };
+
 export interface ServerInput {
   readonly listener: RequestListener;
   readonly signal: AbortSignal;
   readonly onError: (error: Error) => void;
+  /** The one that a cluster keeps, or null. */
+  readonly certificate: ChangingPair | null;
+}
+
+/** A certificate and its key, and whom to tell when there are others. */
+export interface ChangingPair {
+  readonly pair: Pair;
+  onChange: () => void;
 }
 
 /** Makes the server; certificates are read again when their files change. Throws UsageError. */
-export function makeServer({ tls }: ControllerConfig, { listener, signal, onError }: ServerInput): Server {
-  const server =
-    tls === undefined ? createServer(serverLimits, listener) : tlsServer(tls, { listener, signal, onError });
+export function makeServer({ tls }: ControllerConfig, input: ServerInput): Server {
+  const server = serverFor(tls, input);
   server.maxConnections = connectionLimit;
   server.on('clientError', (_, socket) => socket.destroy());
   return server;
 }
 
+function serverFor(tls: TlsFiles | undefined, input: ServerInput): Server {
+  if (tls !== undefined) return tlsServer(tls, input);
+  const { certificate, listener } = input;
+  if (certificate === null) return createServer(serverLimits, listener);
+  const server = createTlsServer({ ...serverLimits, ...handshake, ...certificate.pair }, listener);
+  certificate.onChange = () => server.setSecureContext(certificate.pair);
+  return server as unknown as Server;
+}
+
 /** Resolves to the URL that is listened on. Rejects with the kernel's error. */
-export async function listenOn(server: Server, { listen, tls }: ControllerConfig): Promise<string> {
+export async function listenOn(
+  server: Server,
+  { listen, tls, keepsCertificate }: ControllerConfig,
+): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
   server.listen(listen.port, listen.host, resolve);
@@ -34,16 +56,13 @@ export async function listenOn(server: Server, { listen, tls }: ControllerConfig
   server.off('error', reject);
   const { port } = server.address() as AddressInfo;
   const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host;
-  return `${tls === undefined ? 'http' : 'https'}://${host}:${port}`;
+  const isPlain = tls === undefined && !keepsCertificate;
+  return `${isPlain ? 'http' : 'https'}://${host}:${port}`;
 }
 
 function tlsServer(files: TlsFiles, { listener, signal, onError }: ServerInput): Server {
   // Clients without a certificate may still have a token: who is let in is decided a request at a time.
-  const asks = {
-    requestCert: files.clientCa !== undefined,
-    rejectUnauthorized: false,
-    handshakeTimeout: 5000,
-  };
+  const asks = { requestCert: files.clientCa !== undefined, rejectUnauthorized: false, ...handshake };
   const server = createTlsServer({ ...serverLimits, ...asks, ...readTls(files) }, listener);
   const reread = () => {
     try {

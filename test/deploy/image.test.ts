@@ -52,7 +52,7 @@ before(async () => {
   pod = {
     image,
     fields: { 'spec.nodeName': 'node1', 'status.hostIP': '10.77.0.1' },
-    volumes: writeVolumes(join(folder, 'volumes'), { node: 'node1', ca: certificate }),
+    volumes: writeVolumes(join(folder, 'volumes'), { ca: certificate }),
     hosts: { [serviceName]: '127.0.0.1' },
   };
   await node.listen(node.node, 'tcp', 80);

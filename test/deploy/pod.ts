@@ -144,14 +144,11 @@ export function containerFlags(container: Container, input: PodInput): readonly 
 }
 
 /** Writes what the Secrets and the ConfigMap of deploy/ would have, and says where. */
-export function writeVolumes(
-  folder: string,
-  given: { readonly node: string; readonly ca: string },
-): PodInput['volumes'] {
+export function writeVolumes(folder: string, given: { readonly ca: string }): PodInput['volumes'] {
   const at = (name: string): string => join(folder, name);
-  for (const name of ['state', 'tokens', 'ca']) mkdirSync(at(name), { recursive: true });
+  for (const name of ['state', 'token', 'ca']) mkdirSync(at(name), { recursive: true });
   writeFileSync(at('xtables.lock'), '');
-  writeFileSync(join(at('tokens'), given.node), 'token-of-the-node\n');
+  writeFileSync(join(at('token'), 'token'), 'token-of-the-node\n');
   writeFileSync(join(at('ca'), 'ca.crt'), given.ca);
-  return { state: at('state'), 'xtables-lock': at('xtables.lock'), tokens: at('tokens'), ca: at('ca') };
+  return { state: at('state'), 'xtables-lock': at('xtables.lock'), token: at('token'), ca: at('ca') };
 }

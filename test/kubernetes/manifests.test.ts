@@ -15,7 +15,12 @@ const everything = {
   pools: { lan: ['10.0.0.100-10.0.0.199', 'fd00::100-fd00::1ff'], office: ['192.168.0.0/28'] },
   imagePullSecrets: [{ name: 'registry' }],
   agent: { extraArgs: ['--echo=off'], podAnnotations: { a: 'b' }, nodeSelector: { vip: 'yes' } },
-  controller: { extraArgs: ['--mass-removal=now'], podAnnotations: { c: 'd' }, watchNamespaces: ['a', 'b'] },
+  controller: {
+    extraArgs: ['--mass-removal=now'],
+    podAnnotations: { c: 'd' },
+    watchNamespaces: ['a', 'b'],
+    tokenSecret: 't',
+  },
   monitoring: { podMonitor: true, prometheusRule: true, dashboard: true, labels: { release: 'x' } },
 };
 

@@ -9,7 +9,7 @@ import { until } from './processes.ts';
 
 export const systemNamespace = 'vipward-system';
 export const crds: string = fileURLToPath(new URL('../../deploy/chart/templates/crds.yaml', import.meta.url));
-const account = 'vipward-controller';
+export const account = 'vipward-controller';
 export const controllerUser: string = userOf(account);
 
 /** By what name the API server knows a ServiceAccount of ours. */
@@ -144,7 +144,7 @@ export function controllerFlags(identity: string, kubeconfig: string): readonly 
 }
 
 /** What deploy/ has: definitions, accounts and their rights. */
-function applyChart(cluster: Cluster): void {
+export function applyChart(cluster: Cluster): void {
   const values = { ...defaultValues(), createNamespace: true };
   const manifests = renderChart({ part: 'all', namespace: systemNamespace, values });
   cluster.kubectl(['apply', '--server-side', '-f', '-'], manifests);
@@ -162,7 +162,8 @@ async function makeTwin(cluster: Cluster, name: string): Promise<void> {
   }
 }
 
-async function tokenOf(cluster: Cluster, name: string): Promise<string> {
+/** A token of a ServiceAccount of ours. */
+export async function tokenOf(cluster: Cluster, name: string): Promise<string> {
   const path = `/api/v1/namespaces/${systemNamespace}/serviceaccounts/${name}/token`;
   const { status } = await cluster.do('POST', path, { spec: { expirationSeconds: 3600 } });
   return String(status.token);

@@ -2,42 +2,18 @@
 // the status, with the words of the API server.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { parseAllDocuments } from 'yaml';
-import { defaultValues, renderChart } from '../../src/cli/manifests/chart.ts';
 import { skip as noNode } from '../kernel/node.ts';
 import { skip as noCluster } from './control-plane.ts';
-import { controllerUser, NodeInCluster, systemNamespace } from './node-in-cluster.ts';
+import { NodeInCluster, systemNamespace } from './node-in-cluster.ts';
+import { grant, type Right, refusalOf, rights, wordsOf } from './rights.ts';
 
 const skip = noCluster || noNode;
 
-interface Rule {
-  readonly apiGroups: readonly string[];
-  readonly resources: readonly string[];
-  readonly resourceNames?: readonly string[];
-  readonly verbs: readonly string[];
-}
-
-interface Role {
-  readonly kind: 'ClusterRole' | 'Role';
-  readonly rules: readonly Rule[];
-}
-
-interface Right {
-  readonly role: Role;
-  readonly rule: Rule;
-  readonly verb: string;
-}
-
-const roles = parseAllDocuments(
-  renderChart({ part: 'controller', namespace: systemNamespace, values: defaultValues() }),
-)
-  .map((document) => document.toJS() as Role)
-  .filter(({ kind }) => kind.endsWith('Role'));
+/** What only a server that others can reach asks for is in certificate.test.ts. */
+const others = new Set(['secrets', 'configmaps']);
 /** An Event is counted five minutes after it was said: for that no test waits. */
-const late = ({ rule, verb }: Right): boolean => rule.resources[0] === 'events' && verb === 'patch';
-const rights: readonly Right[] = roles
-  .flatMap((role) => role.rules.flatMap((rule) => rule.verbs.map((verb) => ({ role, rule, verb }))))
-  .filter((right) => !late(right));
+const late = ({ resource, verb }: Right): boolean => resource === 'events' && verb === 'patch';
+const tried = rights.filter((right) => !others.has(right.resource) && !late(right));
 
 let all: NodeInCluster;
 before(async () => {
@@ -46,36 +22,6 @@ before(async () => {
 after(async () => {
   if (skip === false) await all[Symbol.asyncDispose]();
 });
-
-/** Writes a role without one right, or whole, and waits until the API server goes by it. */
-async function grant(role: Role, without?: Right): Promise<void> {
-  const space = role.kind === 'Role' ? `namespaces/${systemNamespace}/roles` : 'clusterroles';
-  const path = `/apis/rbac.authorization.k8s.io/v1/${space}/vipward-controller`;
-  const less = (rule: Rule): Rule => ({
-    ...rule,
-    verbs: rule.verbs.filter((verb) => verb !== without?.verb),
-  });
-  const rules = role.rules
-    .map((rule) => (rule === without?.rule ? less(rule) : rule))
-    .filter(({ verbs }) => verbs.length > 0);
-  await all.cluster.do('PATCH', path, { rules }, { type: 'application/merge-patch+json' });
-  if (without !== undefined) await all.until('it is gone', async () => !(await isAllowed(without)));
-}
-
-async function isAllowed({ role, rule, verb }: Right): Promise<boolean> {
-  const [resource, subresource] = rule.resources[0]?.split('/') ?? [];
-  const resourceAttributes = {
-    ...{ group: rule.apiGroups[0], resource, subresource, verb, name: rule.resourceNames?.[0] },
-    ...(role.kind === 'Role' ? { namespace: systemNamespace } : {}),
-  };
-  const review = { spec: { user: controllerUser, resourceAttributes } };
-  const { status } = await all.cluster.do(
-    'POST',
-    '/apis/authorization.k8s.io/v1/subjectaccessreviews',
-    review,
-  );
-  return status.allowed;
-}
 
 /** Gives the controller something of every kind to write: what comes, what changes, and what goes. */
 async function stir(round: number): Promise<void> {
@@ -100,12 +46,10 @@ test('with all of them nothing is refused', { skip }, async () => {
   assert.equal(await problems(), '');
 });
 
-for (const [index, right] of rights.entries()) {
-  const { role, rule, verb } = right;
-  const [resource = ''] = rule.resources;
-  const what = `${verb} ${resource}${rule.apiGroups[0] === '' ? '' : `.${rule.apiGroups[0]}`}`;
-  test(`without the right to ${what} its refusal is named in the status`, { skip }, async () => {
-    await grant(role, right);
+for (const [index, right] of tried.entries()) {
+  const { role, resource, verb } = right;
+  test(`without the right to ${wordsOf(right)} its refusal is named in the status`, { skip }, async () => {
+    await grant(all.cluster, role, right);
     if (verb === 'create' && resource === 'leases')
       await all.cluster.do(
         'DELETE',
@@ -115,15 +59,15 @@ for (const [index, right] of rights.entries()) {
     all.node.startController();
     await stir(index + 1);
     await all.until('it is named', async () => {
-      assert.match(await problems(), new RegExp(`403.*cannot ${verb} resource "${resource}"`));
+      assert.match(await problems(), refusalOf(right));
       return true;
     });
-    await grant(role);
+    await grant(all.cluster, role);
   });
 }
 
 test('once all of them are back, everything is said', { skip }, async () => {
-  const last = rights.length;
+  const last = tried.length;
   const wanted = ['10.77.0.199: ', `TCP ${1000 + last}`].join('');
   await all.until('all is served and written', async () => {
     const served = await all.served();

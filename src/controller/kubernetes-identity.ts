@@ -1,0 +1,42 @@
+// Who is who in a cluster: agents by the tokens of their Pods, controllers by the certificate they share.
+
+import type { Log } from '../process/log.ts';
+import type { ControllerConfig } from './config.ts';
+import type { Problem } from './service.ts';
+import { AgentTokens } from './sources/kubernetes/agent-tokens.ts';
+import type { KubernetesConfig } from './sources/kubernetes/config.ts';
+import { KeptCertificate, type KeptCertificateInput } from './sources/kubernetes/kept-certificate.ts';
+
+export interface ClusterIdentity {
+  /** Null where no tokens of the cluster are taken. */
+  readonly nodeOfToken: ((token: string) => string | null) | null;
+  /** Null where the server shows one from files, or none. */
+  readonly certificate: KeptCertificate | null;
+  readonly problems: () => readonly Problem[];
+  /** Keeps both until the signal is aborted. */
+  readonly run: () => Promise<unknown>;
+}
+
+type IdentityParts = Omit<KeptCertificateInput, 'random' | 'onProblem'> & { readonly log: Log };
+
+export function makeIdentity(
+  { keepsCertificate }: ControllerConfig,
+  { agentAccount: account, agentAudience: audience }: KubernetesConfig,
+  { log, ...parts }: IdentityParts,
+): ClusterIdentity {
+  const { client, signal } = parts;
+  const onRefused = (reason: string) => log.warn({ reason }, 'agentTokenRefused');
+  const onProblem = (reason: string | null) => {
+    log.warn({ reason }, reason === null ? 'certificateKept' : 'certificateNotKept');
+  };
+  const random = Math.random;
+  const tokens =
+    account === null ? null : new AgentTokens({ client, signal, account, audience, random, onRefused });
+  const certificate = keepsCertificate ? new KeptCertificate({ ...parts, random, onProblem }) : null;
+  return {
+    nodeOfToken: tokens?.nodeOf ?? null,
+    certificate,
+    problems: () => [...(tokens?.problems() ?? []), ...(certificate?.problems() ?? [])],
+    run: () => Promise.all([tokens?.run(), certificate?.run()]),
+  };
+}

@@ -1,0 +1,192 @@
+// The certificate that controllers of a cluster share: made once, kept in Secret vipward-tls, renewed by the
+// one that rules; its authority is in ConfigMap vipward-ca, where agents read it.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ageOf, makeAuthority, makeServerPair, type Pair } from '../../certificate.ts';
+import type { Problem } from '../../service.ts';
+import { type Mapping, mapping, textAt } from '../fields.ts';
+import { backoffMs } from './backoff.ts';
+import { type ApiClient, ApiError } from './client.ts';
+
+export interface KeptCertificateInput {
+  readonly client: ApiClient;
+  readonly namespace: string;
+  readonly signal: AbortSignal;
+  readonly random: () => number;
+  /** This process rules: nobody else renews meanwhile. */
+  readonly mayWrite: () => boolean;
+  readonly onProblem: (message: string | null) => void;
+}
+
+/** How often it is looked at: one of another controller, or of an administrator, is taken by then. */
+const lookMs = 60_000;
+/** The same while something is to be written, by whoever rules then. */
+const dueMs = 2000;
+const authorityDays = 3650;
+const serverDays = 90;
+const renewAtAge = 2 / 3;
+const secretName = 'vipward-tls';
+const configMapName = 'vipward-ca';
+
+/** What the Secret holds; without the key of the authority it is somebody else's, to be left alone. */
+interface Kept {
+  readonly server: Pair;
+  readonly authority: { readonly cert: string; readonly key: string | null };
+  readonly resourceVersion: string;
+}
+
+export class KeptCertificate {
+  readonly #input: KeptCertificateInput;
+  readonly #names: readonly string[];
+  #pair: Pair;
+  #problem: string | null = null;
+  /** Something was found to be written, which was not for this process to do. */
+  #isDue = false;
+  /** Another certificate is in force. */
+  onChange: () => void = () => undefined;
+
+  constructor(input: KeptCertificateInput) {
+    this.#input = input;
+    const name = `vipward-controller.${input.namespace}`;
+    this.#names = [`${name}.svc`, `${name}.svc.cluster.local`, name, 'vipward-controller', 'localhost'];
+    // The API server may be away: probes are answered meanwhile, and no agent believes this one.
+    this.#pair = makeAuthority({ subject: 'vipward: not read yet', fromMs: Date.now(), days: 1 });
+  }
+
+  /** What the server shows now. */
+  get pair(): Pair {
+    return this.#pair;
+  }
+
+  problems(): readonly Problem[] {
+    const message = this.#problem;
+    return message === null ? [] : [{ file: secretName, document: null, service: null, message }];
+  }
+
+  /** Keeps it until the signal is aborted. */
+  async run(): Promise<void> {
+    const { signal, random } = this.#input;
+    let failures = 0;
+    while (!signal.aborted) {
+      this.#isDue = false;
+      try {
+        await this.#look();
+        failures = 0;
+        this.#complain(null);
+      } catch (error) {
+        failures++;
+        if (!signal.aborted) this.#complain((error as Error).message);
+      }
+      const usualMs = this.#isDue ? dueMs : lookMs;
+      const waitMs = failures === 0 ? usualMs : backoffMs(failures, random());
+      await sleep(waitMs, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  async #look(): Promise<void> {
+    const found = await this.#read('secrets', secretName);
+    const kept = found === null ? await this.#make() : keptIn(found);
+    const { server, authority } = await this.#renewed(kept);
+    await this.#tell(authority.cert);
+    if (server.cert === this.#pair.cert) return;
+    this.#pair = server;
+    this.onChange();
+  }
+
+  /** Of several that start at once one makes it: the others are told 409, and read it the next time. */
+  async #make(): Promise<Kept> {
+    const authority = makeAuthority({ subject: 'vipward', fromMs: Date.now(), days: authorityDays });
+    const body = this.#secret(authority, this.#signedBy(authority));
+    return keptIn(await this.#send('POST', 'secrets', body));
+  }
+
+  async #renewed(kept: Kept): Promise<Kept> {
+    const { cert, key } = kept.authority;
+    const isDue = key !== null && ageOf(kept.server.cert, Date.now()) > renewAtAge;
+    if (!isDue || !this.#mayWrite()) return kept;
+    const body = this.#secret({ cert, key }, this.#signedBy({ cert, key }), kept.resourceVersion);
+    return keptIn(await this.#send('PUT', 'secrets', body));
+  }
+
+  /** Agents read the authority where the kubelet puts it: they have no rights of their own. */
+  async #tell(cert: string): Promise<void> {
+    const found = await this.#read('configmaps', configMapName);
+    const told = found === null ? undefined : mapping(found['data'] ?? {}, 'data')['ca.crt'];
+    if (told === cert || (found !== null && !this.#mayWrite())) return;
+    const version = found === null ? {} : { resourceVersion: versionOf(found) };
+    const { namespace } = this.#input;
+    const metadata = { name: configMapName, namespace, ...version };
+    const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata, data: { 'ca.crt': cert } };
+    await this.#send(found === null ? 'POST' : 'PUT', 'configmaps', body);
+  }
+
+  #mayWrite(): boolean {
+    const may = this.#input.mayWrite();
+    this.#isDue ||= !may;
+    return may;
+  }
+
+  #signedBy(authority: Pair): Pair {
+    const input = { subject: 'vipward-controller', fromMs: Date.now(), days: serverDays };
+    return makeServerPair(authority, this.#names, input);
+  }
+
+  #secret(authority: Pair, server: Pair, resourceVersion?: string): NamedBody {
+    const { namespace } = this.#input;
+    const version = resourceVersion === undefined ? {} : { resourceVersion };
+    return {
+      ...{ apiVersion: 'v1', kind: 'Secret', type: 'kubernetes.io/tls' },
+      metadata: { name: secretName, namespace, ...version },
+      stringData: {
+        ...{ 'ca.crt': authority.cert, 'ca.key': authority.key },
+        ...{ 'tls.crt': server.cert, 'tls.key': server.key },
+      },
+    };
+  }
+
+  async #read(resource: string, name: string): Promise<Mapping | null> {
+    const { client, namespace, signal } = this.#input;
+    try {
+      const path = `/api/v1/namespaces/${namespace}/${resource}/${name}`;
+      return mapping(await client.json({ path, signal }), name);
+    } catch (error) {
+      if (error instanceof ApiError && error.code === 404) return null;
+      throw error;
+    }
+  }
+
+  async #send(method: 'POST' | 'PUT', resource: string, body: NamedBody): Promise<Mapping> {
+    const { client, namespace, signal } = this.#input;
+    const path = `/api/v1/namespaces/${namespace}/${resource}`;
+    const { name } = body.metadata;
+    const sent = { method, path: method === 'PUT' ? `${path}/${name}` : path, body, signal };
+    return mapping(await client.json(sent), name);
+  }
+
+  #complain(problem: string | null): void {
+    if (this.#problem === problem) return;
+    this.#problem = problem;
+    this.#input.onProblem(problem);
+  }
+}
+
+interface NamedBody {
+  readonly metadata: { readonly name: string; readonly namespace: string; readonly resourceVersion?: string };
+  readonly [field: string]: unknown;
+}
+
+/** Throws if there is no certificate in it. */
+function keptIn(secret: Mapping): Kept {
+  const data = mapping(secret['data'] ?? {}, `${secretName}: data`);
+  const textIn = (key: string) =>
+    Buffer.from(textAt(data[key], `${secretName}: ${key}`), 'base64').toString();
+  const server = { cert: textIn('tls.crt'), key: textIn('tls.key') };
+  // One that signed itself is its own authority.
+  const cert = data['ca.crt'] === undefined ? server.cert : textIn('ca.crt');
+  const key = data['ca.key'] === undefined ? null : textIn('ca.key');
+  return { server, authority: { cert, key }, resourceVersion: versionOf(secret) };
+}
+
+function versionOf(object: Mapping): string {
+  return textAt(mapping(object['metadata'], 'metadata')['resourceVersion'], 'metadata.resourceVersion');
+}
