@@ -13,12 +13,11 @@ import { readElements, readSets } from '../dialects/xtables/read-sets.ts';
 import { readTables } from '../dialects/xtables/read-table.ts';
 import { sampler } from '../dialects/xtables/samples.ts';
 import type { Kernel } from '../host/kernel.ts';
+import { ENOPROTOOPT } from '../netlink/message.ts';
 import { type Address, familyOf } from '../state/address.ts';
 import { protocolNumbers } from '../state/port.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
 import type { Firewall, FirewallOptions, Remains, VipCounters } from './firewall.ts';
-
-const ENOPROTOOPT = 92;
 
 /** What this kernel says to every question. Asks for tables, which makes them. Throws SystemCallError. */
 export async function askXtables(kernel: Kernel): Promise<Answer[]> {

@@ -3,8 +3,6 @@
 
 import {
   AddressAttribute,
-  AF_INET,
-  AF_INET6,
   IFA_F_NODAD,
   IFF_UP,
   LinkAttribute,
@@ -15,7 +13,7 @@ import {
 import { linkDump, readLinks } from '../dialects/addresses/links.ts';
 import type { Kernel } from '../host/kernel.ts';
 import { describeErrno, type Step } from '../netlink/ack.ts';
-import { NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST } from '../netlink/message.ts';
+import { AF_INET, AF_INET6, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST } from '../netlink/message.ts';
 import { NLA_F_NESTED, Writer } from '../netlink/writer.ts';
 import { type Address, addressBytes, familyOf } from '../state/address.ts';
 

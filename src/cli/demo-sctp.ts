@@ -3,12 +3,10 @@
 
 import type { Native, Outcome } from '../host/native.ts';
 import { checked } from '../host/socket.ts';
+import { AF_INET, AF_INET6, SOCK_RAW } from '../netlink/message.ts';
 import { type Address, addressBytes, familyOf } from '../state/address.ts';
 import { hosts } from './demo-plan.ts';
 
-const AF_INET = 2;
-const AF_INET6 = 10;
-const SOCK_RAW = 3;
 const IPPROTO_SCTP = 132;
 const Chunk = { INIT: 1, INIT_ACK: 2 } as const;
 /** The common header, and the header of a chunk behind it (RFC 9260, 3). */

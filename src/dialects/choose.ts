@@ -1,6 +1,7 @@
 // Which firewall fits this kernel: what was wished for, and what the kernel answered, and nothing else.
 
 import { describeErrno } from '../netlink/ack.ts';
+import { ENOPROTOOPT } from '../netlink/message.ts';
 
 /** A question to xtables or ipset, and the errno it was answered with; 0 is yes. */
 export interface Answer {
@@ -31,7 +32,6 @@ export type Choice =
 export type Wish = 'auto' | 'nftables' | 'xtables';
 
 const EPERM = 1;
-const ENOPROTOOPT = 92;
 
 /**
  * `nftables` is the errno with which nf_tables refuses everything, 0 where it works. `xtables` is what

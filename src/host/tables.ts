@@ -4,7 +4,7 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import type { DumpRequest, TableStep } from '../dialects/dialect.ts';
 import type { Receipt } from '../netlink/ack.ts';
-import { errnoWords } from '../netlink/message.ts';
+import { errnoWords, SOCK_RAW } from '../netlink/message.ts';
 import { u32 } from '../netlink/reader.ts';
 import { type Native, Operation, type Outcome } from './native.ts';
 import { checked } from './socket.ts';
@@ -26,7 +26,6 @@ const families = {
   4: { domain: 2, level: 0, names: '/proc/net/ip_tables_names' },
   6: { domain: 10, level: 41, names: '/proc/net/ip6_tables_names' },
 } as const;
-const SOCK_RAW = 3;
 const IPPROTO_RAW = 255;
 /** IPT_SO_* and IP6T_SO_*; both families count from 64. */
 const GET_INFO = 64;

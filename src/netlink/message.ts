@@ -17,6 +17,8 @@ export const NLM_F_ACK_TLVS = 0x200;
 export const NLMSG_ERROR = 2;
 export const NLMSG_DONE = 3;
 
+export const AF_INET = 2;
+export const AF_INET6 = 10;
 export const AF_NETLINK = 16;
 export const SOCK_RAW = 3;
 export const NETLINK_ROUTE = 0;
@@ -31,6 +33,9 @@ export const NETLINK_GET_STRICT_CHK = 12;
 export const NFNL_SUBSYS_NFTABLES = 10;
 export const NFNL_MSG_BATCH_BEGIN = 0x10;
 export const NFNL_MSG_BATCH_END = 0x11;
+
+/** What get- and setsockopt answer where nobody serves the option. */
+export const ENOPROTOOPT = 92;
 
 /** Errors by number (asm-generic/errno.h) that this project names to its users. */
 export const errnoNames: Readonly<Record<number, string>> = {

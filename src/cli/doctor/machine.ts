@@ -12,6 +12,7 @@ import { loadNative } from '../../host/native.ts';
 import type { Peer } from '../../host/peer.ts';
 import { SystemCallError } from '../../host/socket.ts';
 import type { Receipt } from '../../netlink/ack.ts';
+import { AF_INET, AF_INET6, SOCK_RAW } from '../../netlink/message.ts';
 
 /** A positive errno where there is no answer. */
 export type OrErrno<T> = T | number;
@@ -45,9 +46,6 @@ export interface LogRecord {
   readonly atSeconds: number;
 }
 
-const AF_INET = 2;
-const AF_INET6 = 10;
-const SOCK_RAW = 3;
 const IPPROTO_RAW = 255;
 const SOL_IP = 0;
 const SOL_IPV6 = 41;

@@ -1,12 +1,12 @@
 // Whether this process may do what an agent does: by what the kernel answers, not by what the process was
 // given.
 
-import { AddressAttribute, AF_INET, Message as RtMessage } from '../../dialects/addresses/constants.ts';
+import { AddressAttribute, Message as RtMessage } from '../../dialects/addresses/constants.ts';
 import type { DumpRequest } from '../../dialects/dialect.ts';
 import { Message } from '../../dialects/nftables/constants.ts';
 import { describeErrno, errnoOf } from '../../netlink/ack.ts';
 import { nfgenmsg } from '../../netlink/batch.ts';
-import { NLM_F_ACK, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { AF_INET, NLM_F_ACK, NLM_F_REQUEST } from '../../netlink/message.ts';
 import { messagesOf } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
 import { type Machine, type OrErrno, textAt } from './machine.ts';

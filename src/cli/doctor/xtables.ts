@@ -11,7 +11,7 @@ import {
 } from '../../dialects/xtables/constants.ts';
 import { describeErrno } from '../../netlink/ack.ts';
 import { nfgenmsg } from '../../netlink/batch.ts';
-import { NLM_F_REQUEST } from '../../netlink/message.ts';
+import { ENOPROTOOPT, NLM_F_REQUEST } from '../../netlink/message.ts';
 import { Writer } from '../../netlink/writer.ts';
 import type { Machine } from './machine.ts';
 import type { Modules } from './modules.ts';
@@ -30,7 +30,6 @@ const revisionOption = { 4: 66, 6: 68 } as const;
 /** struct xt_get_revision: 29 bytes of name, one of revision. */
 const revisionBytes = 30;
 const setRevision = 4;
-const ENOPROTOOPT = 92;
 
 /** The names of tables that are there now; undefined where they cannot be read. */
 export function tableNames(machine: Machine, family: 4 | 6): readonly string[] | undefined {

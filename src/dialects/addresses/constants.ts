@@ -1,8 +1,6 @@
 // The numbers of linux/rtnetlink.h, linux/if_addr.h and linux/if_link.h, and our own mark.
 
 export const AF_UNSPEC = 0;
-export const AF_INET = 2;
-export const AF_INET6 = 10;
 
 export const Message = {
   NEWLINK: 16,

@@ -1,14 +1,19 @@
 // A delta -> rtnetlink messages. Each stands for itself: an error does not stop those behind it.
 
 import type { MessageRecord } from '../../netlink/ack.ts';
-import { NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST } from '../../netlink/message.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  NLM_F_ACK,
+  NLM_F_CREATE,
+  NLM_F_EXCL,
+  NLM_F_REQUEST,
+} from '../../netlink/message.ts';
 import { Writer } from '../../netlink/writer.ts';
 import { addressBytes, familyOf } from '../../state/address.ts';
 import type { Delta, Transaction } from '../dialect.ts';
 import {
   AddressAttribute,
-  AF_INET,
-  AF_INET6,
   addressPriority,
   addressProtocol,
   IFA_F_NODAD,

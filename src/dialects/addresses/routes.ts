@@ -1,11 +1,11 @@
 // The gateways of a node, by the way that packets to everywhere would take.
 
-import { NLM_F_REQUEST } from '../../netlink/message.ts';
+import { AF_INET, AF_INET6, NLM_F_REQUEST } from '../../netlink/message.ts';
 import { type Attributes, attributesOf, messagesOf, u16 } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
 import { type Address, addressBytes, familyOf, formatAddress, parseAddress } from '../../state/address.ts';
 import type { DumpRequest } from '../dialect.ts';
-import { AF_INET, AF_INET6, Message, RouteAttribute, RTM_F_FIB_MATCH } from './constants.ts';
+import { Message, RouteAttribute, RTM_F_FIB_MATCH } from './constants.ts';
 
 /** Documentation addresses, which no node has a special way to: the way to them is the way to everywhere. */
 const elsewhere: readonly Address[] = [parseAddress('192.0.2.1'), parseAddress('2001:db8::1')];
