@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseAllDocuments } from 'yaml';
 import { defaultValues, renderChart } from '../../src/cli/manifests/chart.ts';
+import { hasTool } from '../kernel/own-kernel.ts';
 import { Program } from '../kubernetes/processes.ts';
 import type { Namespace } from '../namespaces.ts';
 
@@ -25,15 +26,17 @@ interface Container {
     readonly runAsUser: number;
     readonly readOnlyRootFilesystem: boolean;
     readonly allowPrivilegeEscalation: boolean;
-    readonly capabilities: { readonly drop: readonly string[]; readonly add: readonly string[] };
+    readonly capabilities: { readonly drop: readonly string[]; readonly add?: readonly string[] };
   };
 }
 
-/** The one container of the DaemonSet. */
-export function agentContainer(): Container {
-  const text = renderChart({ part: 'agent', namespace: 'vipward-system', values: defaultValues() });
+/** The one container of the DaemonSet or of the Deployment, with what its Pod says of its user. */
+export function containerOf(part: 'agent' | 'controller'): Container {
+  const text = renderChart({ part, namespace: 'vipward-system', values: defaultValues() });
   const objects = parseAllDocuments(text).map((document) => document.toJS());
-  return objects.find(({ kind }) => kind === 'DaemonSet').spec.template.spec.containers[0];
+  const { spec } = objects.find(({ kind }) => kind === 'DaemonSet' || kind === 'Deployment').spec.template;
+  const [container] = spec.containers;
+  return { ...container, securityContext: { ...spec.securityContext, ...container.securityContext } };
 }
 
 /**
@@ -51,6 +54,12 @@ const overlayMagic = 0x794c7630;
 /** crun refuses a machine that mixes both versions of cgroups; podman sees one of them here. */
 const oneVersion = 'mount -t cgroup2 none /sys/fs/cgroup; exec podman "$@"';
 const program = ['unshare', '-m', 'sh', '-c', oneVersion, 'podman'];
+
+const notRoot = process.getuid?.() === 0 ? false : 'podman is run as root here, and this is no root';
+const missing = ['podman', 'crun', 'strip'].map((tool) => hasTool(tool, '--version'));
+
+/** Why there are no containers here, or false. */
+export const noPodman: string | false = notRoot || missing.find((reason) => reason !== false) || false;
 
 /** Images and containers of a test, apart from any other of this machine. */
 export class Podman implements Disposable {
@@ -95,6 +104,15 @@ export class Podman implements Disposable {
     this.do(['import', ...(settings ?? []), archive, image]);
   }
 
+  /** Makes the image as deploy/image.sh puts it together. */
+  makeImage(image: string): void {
+    const script = fileURLToPath(new URL('../../deploy/image.sh', import.meta.url));
+    const root = join(this.#folder, 'root');
+    const { status, stderr } = spawnSync('sh', [script, root], { encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+    this.importFolder(root, image);
+  }
+
   /** Runs the image to its end, without a network, and returns what it prints. */
   say(image: string, ...words: readonly string[]): string {
     return this.do(['run', ...bare, '--network', 'none', image, ...words]);
@@ -118,8 +136,15 @@ export interface PodInput {
   readonly hosts: Readonly<Record<string, string>>;
 }
 
-/** What `podman run` is told of a container: its mounts, rights, environment and arguments, and no others. */
-export function containerFlags(container: Container, input: PodInput): readonly string[] {
+/**
+ * What `podman run` is told of a container: its mounts, rights, environment and arguments, and none but those
+ * that a kubelet adds by itself.
+ */
+export function containerFlags(
+  container: Container,
+  input: PodInput,
+  more: readonly string[] = [],
+): readonly string[] {
   const { runAsUser, readOnlyRootFilesystem, allowPrivilegeEscalation, capabilities } =
     container.securityContext;
   assert.deepEqual([readOnlyRootFilesystem, allowPrivilegeEscalation], [true, false]);
@@ -133,22 +158,25 @@ export function containerFlags(container: Container, input: PodInput): readonly 
     ...['--user', String(runAsUser), '--read-only', '--read-only-tmpfs=false'],
     ...['--security-opt', 'no-new-privileges'],
     ...capabilities.drop.flatMap((name) => ['--cap-drop', name]),
-    ...capabilities.add.flatMap((name) => ['--cap-add', name]),
+    ...(capabilities.add ?? []).flatMap((name) => ['--cap-add', name]),
     ...[...values].flatMap(([name, value]) => ['--env', `${name}=${value}`]),
     ...Object.entries(input.hosts).flatMap(([name, address]) => ['--add-host', `${name}:${address}`]),
     ...container.volumeMounts.flatMap(({ name, mountPath, readOnly }) => {
       return ['--volume', `${input.volumes[name]}:${mountPath}${readOnly === true ? ':ro' : ''}`];
     }),
-    ...[input.image, ...container.args.map(expand)],
+    ...[...more, input.image, ...container.args.map(expand)],
   ];
 }
 
 /** Writes what the Secrets and the ConfigMap of deploy/ would have, and says where. */
-export function writeVolumes(folder: string, given: { readonly ca: string }): PodInput['volumes'] {
+export function writeVolumes(
+  folder: string,
+  given: { readonly ca: string; readonly token: string },
+): PodInput['volumes'] {
   const at = (name: string): string => join(folder, name);
   for (const name of ['state', 'token', 'ca']) mkdirSync(at(name), { recursive: true });
   writeFileSync(at('xtables.lock'), '');
-  writeFileSync(join(at('token'), 'token'), 'token-of-the-node\n');
+  writeFileSync(join(at('token'), 'token'), given.token);
   writeFileSync(join(at('ca'), 'ca.crt'), given.ca);
   return { state: at('state'), 'xtables-lock': at('xtables.lock'), token: at('token'), ca: at('ca') };
 }
