@@ -27,6 +27,8 @@ const nothing: readonly Address[] = [];
 /** Keeps the allocation as Services come, change and go. What it remembers is what store.ts writes down. */
 export class Allocator {
   readonly services: ReadonlyMap<ServiceKey, ServiceManifest>;
+  /** True for an address that a node may still have, which cannot be told to let it go. */
+  isHeld: (address: Address) => boolean = () => false;
   readonly #services = new Map<ServiceKey, ServiceManifest>();
   readonly #assigned: Map<ServiceKey, readonly Address[]>;
   readonly #former: Map<ServiceKey, readonly Address[]>;
@@ -41,7 +43,7 @@ export class Allocator {
     this.#assigned = new Map(remembered);
     this.#former = new Map(former);
     this.#pools = pools;
-    this.#free = new Free(pools);
+    this.#free = new Free(pools, (address) => this.isHeld(address));
   }
 
   /** What each Service has, or had before this start if it has not been read yet. */

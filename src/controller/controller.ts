@@ -78,6 +78,7 @@ export class Controller {
     this.closings = new Closings(input.nowMs);
     this.#pools = pools;
     this.#allocator = new Allocator(pools, records.allocations, records.former);
+    this.#allocator.isHeld = this.#isHeld;
     this.#owners = this.#makeOwners(records.owners);
   }
 
@@ -112,6 +113,7 @@ export class Controller {
       generation,
     );
     this.#allocator = new Allocator(this.#pools, allocations);
+    this.#allocator.isHeld = this.#isHeld;
     this.#owners = this.#makeOwners(new Map(possible));
     if (this.#generation !== generation) this.#input.onChange();
   }
@@ -190,7 +192,11 @@ export class Controller {
     this.#input.onChange();
   }
 
+  /** What a node had when it was last heard of, it has until it says something else. */
+  readonly #isHeld = (address: Address): boolean => this.nodes.isHeldByAbsent(address);
+
   #makeOwners(owners: Records['owners']): Owners {
+    for (const [address, { node, term }] of owners) this.nodes.at(node).held.set(address, term);
     return new Owners({
       ...{ nodes: this.nodes, rules: this.rules, owners, nextTerm: this.nextTerm },
       highestTerm: () => ({ generation: this.#generation, n: this.#n }),

@@ -6,9 +6,12 @@ import { Cursor, type Pool } from './pools.ts';
 export class Free {
   #cursors: ReadonlyMap<string, readonly Cursor[]>;
   readonly #shared = new Map<string, Set<Address>>();
+  /** True for an address that a node may still have, which cannot be told to let it go. */
+  readonly #isHeld: (address: Address) => boolean;
   #released = false;
 
-  constructor(pools: readonly Pool[]) {
+  constructor(pools: readonly Pool[], isHeld: (address: Address) => boolean) {
+    this.#isHeld = isHeld;
     this.#cursors = cursorsOf(pools);
   }
 
@@ -21,14 +24,21 @@ export class Free {
     return this.#cursors.values().some((cursors) => cursors.some((cursor) => cursor.family === family));
   }
 
+  /** The first address that is neither taken nor held by somebody who was not told yet to let it go. */
   find(family: Family, pools: readonly Pool[], isTaken: (address: Address) => boolean): Address | undefined {
-    for (const { name } of pools) {
-      for (const cursor of this.#cursors.get(name) ?? []) {
-        const found = cursor.family === family ? cursor.find(isTaken) : undefined;
-        if (found !== undefined) return found;
-      }
-    }
-    return undefined;
+    const held: Address[] = [];
+    const isGone = (address: Address): boolean => {
+      if (isTaken(address)) return true;
+      if (!this.#isHeld(address)) return false;
+      held.push(address);
+      return true;
+    };
+    const cursors = pools.flatMap(({ name }) => this.#cursors.get(name) ?? []);
+    let found: Address | undefined;
+    for (const cursor of cursors) if (cursor.family === family) found ??= cursor.find(isGone);
+    // They come free without a word to us: whoever asks next looks at them again.
+    for (const address of held) for (const cursor of cursors) cursor.release(address);
+    return found;
   }
 
   release(address: Address): void {

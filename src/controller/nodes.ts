@@ -134,6 +134,22 @@ export class Nodes {
     for (const node of this.#nodes.values()) if (node.isConnected) yield node;
   }
 
+  /** A node that has the VIP, as far as is known, or had it when it was last heard of. */
+  holderOf(address: Address): Node | undefined {
+    return this.#nodes.values().find(({ held }) => held.has(address));
+  }
+
+  /** True if a node had the VIP when it was last heard of, and cannot be told anything now. */
+  isHeldByAbsent(address: Address): boolean {
+    return this.#nodes.values().some((node) => !node.isConnected && node.held.has(address));
+  }
+
+  /** A node will not come back: what it had is nobody's. */
+  forget(name: string): void {
+    const node = this.#nodes.get(name);
+    if (node?.isConnected === false) node.held.clear();
+  }
+
   /** A connected node that has the address itself, or knows its gateway or name server by it. */
   objector(address: Address): Node | undefined {
     for (const node of this.connected()) {

@@ -143,8 +143,12 @@ export class Recorder {
         return;
       }
       // As long as a node has it, nobody else may be given it: the object says so to every controller.
-      if (controller.owners.isLeaving(address)) this.#dirty.add(address);
-      else this.#write(address, () => this.#remove(address));
+      if (!this.#isHeld(address)) {
+        this.#write(address, () => this.#remove(address));
+        return;
+      }
+      this.#dirty.add(address);
+      if (record.status['state'] !== 'released') this.#write(address, () => this.#keep(address));
       return;
     }
     if (record === undefined) this.#write(address, () => this.#create(address));
@@ -198,14 +202,28 @@ export class Recorder {
     return { method: 'PATCH', path, body: { status }, contentType: mergePatch, news };
   }
 
+  /** Says who has to let go: whoever rules next is to know. */
+  #keep(address: Address): Write | null {
+    const { allocator, nodes } = this.#input.controller;
+    const holder = nodes.holderOf(address);
+    if (allocator.isUsed(address) || holder === undefined) return null;
+    const status = { node: holder.name, term: holder.held.get(address), state: 'released' };
+    const path = `${virtualIpsPath}/${virtualIpName(address)}/status`;
+    return { method: 'PATCH', path, body: { status }, contentType: mergePatch, news: [] };
+  }
+
   #remove(address: Address): Write | null {
     const { controller } = this.#input;
     const record = this.#records.get(address);
-    const isHeld = controller.allocator.isUsed(address) || controller.owners.isLeaving(address);
-    if (record === undefined || isHeld) return null;
+    if (record === undefined || controller.allocator.isUsed(address) || this.#isHeld(address)) return null;
     const body = { preconditions: { uid: record.uid } };
     const news = [releasedNews(address, record.uid)];
     return { method: 'DELETE', path: `${virtualIpsPath}/${virtualIpName(address)}`, body, news };
+  }
+
+  #isHeld(address: Address): boolean {
+    const { owners, nodes } = this.#input.controller;
+    return owners.isLeaving(address) || nodes.holderOf(address) !== undefined;
   }
 
   #spec(address: Address): object {

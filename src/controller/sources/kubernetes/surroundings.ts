@@ -16,6 +16,7 @@ export interface SurroundingsInput {
   readonly random: () => number;
   /** The nodes that may have no VIP now, and why. */
   readonly onNodes: (barred: ReadonlyMap<string, string>) => void;
+  readonly onDeleted: (name: string) => void;
   /** The endpoints of these Services are others; null: of all. */
   readonly onEndpoints: (services: ReadonlySet<string> | null) => void;
   readonly onState: () => void;
@@ -27,12 +28,14 @@ export class Surroundings {
   readonly #endpoints = new Endpoints();
   readonly #barred = new Map<string, string>();
   readonly #onNodes: SurroundingsInput['onNodes'];
+  readonly #onDeleted: SurroundingsInput['onDeleted'];
   #isSliceNeeded = false;
   #running: Promise<unknown> = Promise.resolve();
 
   constructor({ client, ignoresExclude, signal, random, ...told }: SurroundingsInput) {
     const { onEndpoints, onState } = told;
     this.#onNodes = told.onNodes;
+    this.#onDeleted = told.onDeleted;
     this.#nodes = new ListWatch({
       ...{ client, path: nodesPath, signal, random, onState },
       cut: (object) => cutNode(object, { ignoresExclude }),
@@ -87,7 +90,10 @@ export class Surroundings {
   }
 
   #nodesChanged({ set, remove }: ObjectChanges<NodeEntry>): void {
-    for (const name of remove) this.#barred.set(name, 'its Node was deleted');
+    for (const name of remove) {
+      this.#barred.set(name, 'its Node was deleted');
+      this.#onDeleted(name);
+    }
     for (const [name, why] of set) {
       if (why === null) this.#barred.delete(name);
       else this.#barred.set(name, why);
