@@ -7,7 +7,9 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parseAllDocuments } from 'yaml';
 import { agentOptions } from '../../src/agent/config.ts';
+import { defaultValues } from '../../src/cli/manifests/chart.ts';
 import { renderTemplate } from '../../src/cli/manifests/render.ts';
+import type { Values } from '../../src/cli/manifests/values.ts';
 import { controllerOptions } from '../../src/controller/config.ts';
 import { readVersion } from '../../src/process/version.ts';
 import { run } from './stub.ts';
@@ -110,6 +112,30 @@ test('what the chart does not have is refused by name', async () => {
     assert.match(err, message);
   }
 });
+
+interface Schema {
+  readonly properties?: Readonly<Record<string, Schema>>;
+}
+
+test('the schema by which Helm refuses values names what the chart has, and nothing else', () => {
+  const { global: ofHelm, ...schemas } = propertiesOf(JSON.parse(readChart('values.schema.json')));
+  assert.ok(ofHelm, 'Helm itself adds `global`');
+  const compare = (values: Values, properties: Readonly<Record<string, Schema>>): void => {
+    assert.deepEqual(Object.keys(properties), Object.keys(values));
+    for (const [key, schema] of Object.entries(properties)) {
+      if (schema.properties !== undefined) compare(values[key] as Values, schema.properties);
+    }
+  };
+  compare(defaultValues(), schemas);
+});
+
+function propertiesOf({ properties = {} }: Schema): Readonly<Record<string, Schema>> {
+  return properties;
+}
+
+function readChart(name: string): string {
+  return readFileSync(fileURLToPath(new URL(`../../deploy/chart/${name}`, import.meta.url)), 'utf8');
+}
 
 test('every flag of the manifests is one that the programs take', async () => {
   for (const [workload, options] of [

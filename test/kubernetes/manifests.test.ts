@@ -106,16 +106,21 @@ test('no right is given by a wildcard, and none to an agent', { skip }, async ()
 
 const noHelm = skip || withoutProgram('helm-template');
 
+/** What Helm makes of the chart with these values. */
+function helm(given: object): {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+} {
+  const chart = fileURLToPath(new URL('../../deploy/chart', import.meta.url));
+  const input = JSON.stringify(given);
+  return spawnSync(programPath('helm-template'), [chart, namespace], { input, encoding: 'utf8' });
+}
+
 for (const given of [{}, { createNamespace: true }, everything]) {
   const what = Object.keys(given).join(', ') || 'no values';
   test(`Helm's own engine renders the same objects, with ${what}`, { skip: noHelm }, () => {
-    const chart = fileURLToPath(new URL('../../deploy/chart', import.meta.url));
-    const input = JSON.stringify(given);
-    const argv = [chart, namespace];
-    const { status, stdout, stderr } = spawnSync(programPath('helm-template'), argv, {
-      input,
-      encoding: 'utf8',
-    });
+    const { status, stdout, stderr } = helm(given);
     assert.equal(status, 0, stderr);
     const byName = (text: string): object => {
       const named = objectsOf(text).map((item) => [`${item.kind} ${item.metadata.name}`, item]);
@@ -124,3 +129,9 @@ for (const given of [{}, { createNamespace: true }, everything]) {
     assert.deepEqual(byName(render(given)), byName(stdout));
   });
 }
+
+test('Helm too refuses a value that the chart does not have', { skip: noHelm }, () => {
+  const { status, stderr } = helm({ agent: { filtre: 'observe' } });
+  assert.equal(status, 1);
+  assert.match(stderr, /Additional property filtre is not allowed/);
+});
