@@ -67,6 +67,7 @@ export function makeKubernetesCore(
   });
   const source = new KubernetesSource({
     ...{ client: reader, signal, random: Math.random, surroundings, namespaces: given.watchNamespaces },
+    mayOptOut: given.mayOptOut,
     rules: {
       ...{ classes: given.classes, takesUnclassed: given.takesUnclassed },
       ...{ delivery: 'forward', readsStatus: true },

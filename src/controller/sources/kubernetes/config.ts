@@ -43,6 +43,13 @@ export const kubernetesOptions = [
     help: 'only the Services of these namespaces',
   },
   {
+    name: 'allow-opt-out',
+    kind: 'list',
+    default: 'any',
+    placeholder: 'any|none|NS[,NS...]',
+    help: 'namespaces whose Services may open their VIP to every port',
+  },
+  {
     name: 'agent-service-account',
     kind: 'text',
     placeholder: 'NS/NAME',
@@ -101,6 +108,8 @@ export interface KubernetesConfig {
   /** Empty: all. */
   readonly watchNamespaces: readonly string[];
   readonly ignoresExclude: boolean;
+  /** Whether Services of a namespace may open their VIP to every port. */
+  readonly mayOptOut: (namespace: string) => boolean;
   /** Whose projected tokens are taken, NAMESPACE/NAME; null: nobody's. */
   readonly agentAccount: string | null;
   readonly agentAudience: string;
@@ -137,6 +146,7 @@ export function kubernetesConfig(values: OptionValues<typeof kubernetesOptions>)
     identity: values.identity ?? `${hostname()}_${randomBytes(4).toString('hex')}`,
     classes: values.loadBalancerClass,
     ...{ agentAccount: agentAccountOf(values.agentServiceAccount), agentAudience: values.agentAudience },
+    mayOptOut: optOutOf(values.allowOptOut),
     ignoresExclude: values.ignoreExcludeLabel,
     takesUnclassed: values.defaultClass === 'true',
     watchNamespaces: values.watchNamespaces,
@@ -146,4 +156,13 @@ export function kubernetesConfig(values: OptionValues<typeof kubernetesOptions>)
 function agentAccountOf(text: string | undefined): string | null {
   if (text === undefined || /^[^/]+\/[^/]+$/.test(text)) return text ?? null;
   throw new UsageError(`--agent-service-account ${text}: expected NAMESPACE/NAME`);
+}
+
+function optOutOf(list: readonly string[]): (namespace: string) => boolean {
+  const [word] = list;
+  if (list.length === 1 && (word === 'any' || word === 'none')) return () => word === 'any';
+  const wrong = list.find((name) => !/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(name));
+  if (wrong === undefined && !list.includes('any') && !list.includes('none'))
+    return (namespace) => list.includes(namespace);
+  throw new UsageError(`--allow-opt-out ${list}: expected any, none, or names of namespaces`);
 }

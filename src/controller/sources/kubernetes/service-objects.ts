@@ -2,7 +2,7 @@
 // object that is wrong stays as it was when it was last right.
 
 import { parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../state/service.ts';
-import type { Problem, ServiceManifest } from '../../service.ts';
+import type { Problem, ServiceManifest, ServiceRefusal } from '../../service.ts';
 import type { ReadingChanges } from '../catalog.ts';
 import { FieldError, type Mapping, mapping } from '../fields.ts';
 import { type ManifestRules, readDocument } from '../manifest.ts';
@@ -15,13 +15,21 @@ export type ServiceEntry =
   | { readonly kind: 'ignored'; readonly as: string };
 
 /** Cuts an object of the API to what is kept of it. */
-export function cutService(object: Mapping, rules: ManifestRules): ServiceEntry {
+export function cutService(
+  object: Mapping,
+  rules: ManifestRules,
+  mayOptOut: (namespace: string) => boolean = () => true,
+): ServiceEntry {
   try {
     // The items of a list carry no kind of their own.
     const facts = readDocument({ ...object, kind: 'Service', apiVersion: 'v1' }, rules);
     const [service] = facts.services;
     const { uid } = mapping(object['metadata'], 'metadata');
-    if (service !== undefined) return { kind: 'service', service, uid: String(uid ?? '') };
+    if (service !== undefined) {
+      const isOut = service.onlyServicePorts === false && !mayOptOut(service.namespace);
+      const kept = isOut ? { ...service, refusal: service.refusal ?? mayNotOptOut(service) } : service;
+      return { kind: 'service', service: kept, uid: String(uid ?? '') };
+    }
     const [invalid] = facts.invalid;
     if (invalid !== undefined) return { kind: 'invalid', message: invalid.message };
     return { kind: 'ignored', as: facts.ignored[0] ?? 'Service' };
@@ -31,6 +39,12 @@ export function cutService(object: Mapping, rules: ManifestRules): ServiceEntry 
     }
     throw error;
   }
+}
+
+/** A VIP that everybody in the cluster could open would be no filter. */
+function mayNotOptOut({ namespace }: ServiceManifest): ServiceRefusal {
+  const message = `it opts out of the filter, which --allow-opt-out does not let namespace ${namespace} do`;
+  return { reason: 'Forbidden', message };
 }
 
 export class ServiceObjects {

@@ -18,6 +18,7 @@ export interface KubernetesSourceInput {
   /** Empty: Services of all namespaces. */
   readonly namespaces: readonly string[];
   readonly rules: ManifestRules;
+  readonly mayOptOut: (namespace: string) => boolean;
   readonly signal: AbortSignal;
   readonly random: () => number;
   /** Something changed, or a list became complete. */
@@ -56,12 +57,12 @@ export class KubernetesSource {
 
   constructor(input: KubernetesSourceInput) {
     this.#input = input;
-    const { client, namespaces, rules, signal, random } = input;
+    const { client, namespaces, rules, mayOptOut, signal, random } = input;
     const paths = namespaces.map((namespace) => `/api/v1/namespaces/${namespace}/services`);
     this.#services = (paths.length > 0 ? paths : ['/api/v1/services']).map((path) => {
       return new ListWatch({
         ...{ client, path, fieldSelector, signal, random },
-        cut: (object) => cutService(object, rules),
+        cut: (object) => cutService(object, rules, mayOptOut),
         onChange: (changes) => this.#changed(changes),
         onState: () => this.#state(),
       });

@@ -1,15 +1,36 @@
 // What the API server and a kubeconfig say, and what is made of it: events, pages, waits, contexts.
-import { deepEqual, equal, match, ok, throws } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects, throws } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { FieldError } from '../../../../src/controller/sources/fields.ts';
 import { backoffMs, retryAfterMs } from '../../../../src/controller/sources/kubernetes/backoff.ts';
 import { parseExecCredential } from '../../../../src/controller/sources/kubernetes/exec-plugin.ts';
 import { readKubeconfig } from '../../../../src/controller/sources/kubernetes/kubeconfig.ts';
+import { cutService } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
 import { parseListPage, parseWatchEvent } from '../../../../src/controller/sources/kubernetes/watch-event.ts';
+import { configOf } from '../../fixture.ts';
 
 const metadata = { name: 'web', namespace: 'demo', resourceVersion: '7' };
 const event = (type: string, object: object) => parseWatchEvent(JSON.stringify({ type, object }));
+
+test('who may open a VIP to every port is for --allow-opt-out to say', async () => {
+  const rules = { classes: [], takesUnclassed: true, delivery: 'forward', readsStatus: true } as const;
+  const annotations = { 'vipward.io/only-service-ports': 'false' };
+  const spec = { type: 'LoadBalancer', ports: [{ port: 80 }] };
+  const refusalIn = async (namespace: string, allowed: string) => {
+    const flags = ['--kubernetes', '--pool', 'p=10.0.0.0/24', '--allow-opt-out', allowed];
+    const { source } = await configOf(flags);
+    if (source.kind !== 'kubernetes') throw new TypeError(source.kind);
+    const object = { metadata: { name: 'web', namespace, annotations }, spec };
+    const entry = cutService(object, rules, source.mayOptOut);
+    return entry.kind === 'service' ? (entry.service.refusal?.reason ?? 'served') : entry.kind;
+  };
+  deepEqual(
+    await Promise.all(['any', 'none', 'demo,other', 'other'].map((allowed) => refusalIn('demo', allowed))),
+    ['served', 'Forbidden', 'served', 'Forbidden'],
+  );
+  await rejects(refusalIn('demo', 'any,other'), /--allow-opt-out any,other: expected any, none, or names/);
+});
 
 test('each type of watch event is told apart, and another one is an error', () => {
   deepEqual(event('ADDED', { metadata }), {
