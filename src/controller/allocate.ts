@@ -13,6 +13,7 @@ import {
   type ServiceManifest,
   type ServiceRefusal,
 } from './service.ts';
+import { Users } from './users.ts';
 
 export interface ServiceChanges {
   readonly set: readonly ServiceManifest[];
@@ -32,7 +33,7 @@ export class Allocator {
   readonly #services = new Map<ServiceKey, ServiceManifest>();
   readonly #assigned: Map<ServiceKey, readonly Address[]>;
   readonly #former: Map<ServiceKey, readonly Address[]>;
-  readonly #users = new Map<Address, Set<ServiceKey>>();
+  readonly #users = new Users();
   readonly #refusals = new Map<ServiceKey, ServiceRefusal>();
   readonly #free: Free;
   #pools: readonly Pool[];
@@ -44,6 +45,8 @@ export class Allocator {
     this.#former = new Map(former);
     this.#pools = pools;
     this.#free = new Free(pools, (address) => this.isHeld(address));
+    // What is remembered is taken before its Service is read: nobody else finds it free meanwhile.
+    for (const [key, addresses] of remembered) for (const address of addresses) this.#users.add(address, key);
   }
 
   /** What each Service has, or had before this start if it has not been read yet. */
@@ -67,7 +70,7 @@ export class Allocator {
   /** The Services on an address, first come first. */
   usersOf(address: Address): readonly ServiceManifest[] {
     const users: ServiceManifest[] = [];
-    for (const key of this.#users.get(address) ?? []) {
+    for (const key of this.#users.of(address)) {
       const service = this.#services.get(key);
       if (service !== undefined) users.push(service);
     }
@@ -81,7 +84,7 @@ export class Allocator {
   /** How many addresses of a pool are taken, for the metrics. */
   usedOf(pool: Pool): number {
     let count = 0;
-    for (const address of this.#users.keys()) if (poolOf([pool], address) !== undefined) count++;
+    for (const address of this.#users.addresses()) if (poolOf([pool], address) !== undefined) count++;
     return count;
   }
 
@@ -89,6 +92,8 @@ export class Allocator {
   apply({ set, remove }: ServiceChanges): ReadonlySet<Address> {
     const touched = new Set<Address>();
     for (const key of remove) this.#remove(key, touched);
+    // Whoever has an address may speak against sharing it, though its own turn comes later.
+    for (const service of set) this.#services.set(service.key, service);
     // Those who have an address already choose first, or a newcomer could be given what is theirs.
     const known = (service: ServiceManifest) => (this.#before(service).length > 0 ? 0 : 1);
     const ordered = [...set].sort((a, b) => known(a) - known(b) || compareServices(a, b));
@@ -125,7 +130,6 @@ export class Allocator {
     const { key } = service;
     const before = this.#before(service);
     const outcome = this.outcomeOf(service);
-    this.#services.set(key, service);
     if ('refusal' in outcome) {
       this.#refusals.set(key, outcome.refusal);
       this.#release(key, before, touched);
@@ -144,21 +148,16 @@ export class Allocator {
     this.#assigned.set(key, kept);
     for (const address of kept) {
       touched.add(address);
-      const users = this.#users.get(address);
-      if (users === undefined) this.#users.set(address, new Set([key]));
-      else users.add(key);
+      this.#users.add(address, key);
       if (service.sharingKey !== null) this.#free.share(service.sharingKey, address);
     }
   }
 
   #release(key: ServiceKey, addresses: readonly Address[], touched: Set<Address>): void {
     for (const address of addresses) {
-      const users = this.#users.get(address);
-      if (users?.delete(key) !== true) continue;
+      if (!this.#users.remove(address, key)) continue;
       touched.add(address);
-      if (users.size > 0) continue;
-      this.#users.delete(address);
-      this.#free.release(address);
+      if (!this.#users.has(address)) this.#free.release(address);
     }
   }
 

@@ -114,12 +114,18 @@ export class Readings {
   #first(isComplete: boolean): void {
     if (!isComplete || this.unreadable().length > 0) return;
     this.#wasReadWhole = true;
-    const { controller, truth } = this.#input;
-    const gone = controller.allocator.assigned.keys().filter((key) => !truth.services.has(key));
-    const pending: Pending = new Map([...gone.map((key) => [key, null] as const), ...truth.services]);
+    const { truth } = this.#input;
+    const gone = this.#gone().map((key) => [key, null] as const);
+    const pending: Pending = new Map([...gone, ...truth.services]);
     this.#held = this.#losing(pending, pending);
     if (this.#held.size > 0) this.#wait();
     else this.#believe();
+  }
+
+  /** Services that had addresses before this start and are no more. */
+  #gone(): ServiceKey[] {
+    const { controller, truth } = this.#input;
+    return [...controller.allocator.assigned.keys()].filter((key) => !truth.services.has(key));
   }
 
   /** Applies what may be believed at once, and keeps the rest for the second reading. */
@@ -178,8 +184,7 @@ export class Readings {
     this.#stopWaiting();
     if (controller.isPublished) this.#apply(held);
     else {
-      const remove = held.flatMap(([key, service]) => (service === null ? [key] : []));
-      controller.publish({ set: [...truth.services.values()], remove });
+      controller.publish({ set: [...truth.services.values()], remove: this.#gone() });
       this.#input.onPublished();
     }
   }

@@ -1,0 +1,77 @@
+// What a start makes of what was given before it: nobody loses what is his, and what is gone is forgotten.
+
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Allocator } from '../../src/controller/allocate.ts';
+import { parsePools } from '../../src/controller/pools.ts';
+import type { ServiceManifest } from '../../src/controller/service.ts';
+import { readDocument } from '../../src/controller/sources/manifest.ts';
+import type { Address } from '../../src/state/address.ts';
+import type { ServiceKey } from '../../src/state/service.ts';
+import { folder, runningController, service, serviceObject, untilStatus } from './fixture.ts';
+import { agentOf } from './test-agent.ts';
+
+const pools = parsePools(['p=10.77.0.100-10.77.0.103']);
+const limit = { timeout: 20_000 };
+
+/** `a/old` is older than `b/young`, and would be the first to choose. */
+function manifest(namespace: 'a' | 'b', annotations: Record<string, string> = {}): ServiceManifest {
+  const [name, year] = namespace === 'a' ? ['old', 2020] : ['young', 2021];
+  const created = `${year}-01-01T00:00:00Z`;
+  const [read] = readDocument(serviceObject(name, { namespace, created, annotations })).services;
+  ok(read !== undefined);
+  return read;
+}
+
+const had = (lists: Record<string, string>) =>
+  new Map(Object.entries(lists).map(([key, address]) => [key as ServiceKey, [address as Address]]));
+
+/** What both have after a start, and why the older one has nothing. */
+function started(old: ServiceManifest, assigned: Record<string, string>, former = {}) {
+  const allocator = new Allocator(pools, had(assigned), had(former));
+  allocator.apply({ set: [old, manifest('b')], remove: [] });
+  const [mine, other] = ['a/old', 'b/young'].map((key) => allocator.addressesOf(key as ServiceKey));
+  return { mine, other, why: allocator.refusals.get('a/old' as ServiceKey)?.message };
+}
+
+const x = '10.77.0.100';
+
+test('an older Service that asks for the address of another by a start does not get it', () => {
+  const asks = manifest('a', { 'vipward.io/addresses': x });
+  const { mine, other, why } = started(asks, { 'a/old': '10.77.0.103', 'b/young': x });
+  deepEqual([mine, other], [[], [x]]);
+  match(why ?? '', /belongs to b\/young/);
+});
+
+test('an older Service whose pool is gone by a start takes what is free, not what is remembered', () => {
+  const { mine, other } = started(manifest('a'), { 'a/old': '10.9.9.9', 'b/young': x });
+  deepEqual([mine, other], [['10.77.0.101'], [x]]);
+});
+
+test('an address that an older Service once had stays with who was given it since', () => {
+  const { mine, other } = started(manifest('a'), { 'b/young': x }, { 'a/old': x });
+  deepEqual([mine, other], [['10.77.0.101'], [x]]);
+});
+
+test(
+  'Services that went before a start are forgotten, and make no mass removal look small',
+  limit,
+  async (t) => {
+    const [services, stateDir] = [folder(t), folder(t)];
+    const twelve = (name: string) =>
+      Array.from({ length: 12 }, (_, index) => service(`${name}${index}`)).join('---\n');
+    const files = { 'a.yaml': twelve('a'), 'b.yaml': twelve('b') };
+    const running = await runningController(t, { services, stateDir, files });
+    await running.stop();
+    rmSync(join(services, 'b.yaml'));
+    const again = await runningController(t, { services, stateDir });
+    equal(again.controller.allocator.assigned.size, 12);
+    const agent = agentOf(t, again, 'n1');
+    await agent.until(({ placements }) => placements.size === 12);
+    again.write('a.yaml', '# oops\n');
+    await untilStatus(again, ({ massRemoval }) => massRemoval?.vips === 12);
+    equal(agent.rules.size, 12);
+  },
+);
