@@ -97,6 +97,13 @@ static napi_value js_connect(napi_env env, napi_callback_info info) {
   return outcome(env, connect(fd, (struct sockaddr *)address.data, address.length));
 }
 
+/* Ends the process at once, whatever other threads of it are waiting for. */
+static napi_value js_exit(napi_env env, napi_callback_info info) {
+  int32_t code;
+  if (!arguments(env, info, "i", &code)) return number(env, -EINVAL);
+  _exit(code);
+}
+
 static napi_value js_getsockname(napi_env env, napi_callback_info info) {
   int32_t fd;
   struct span out;
@@ -294,7 +301,7 @@ NAPI_MODULE_INIT() {
       {"setsockopt", js_setsockopt}, {"send", js_send},     {"getsockopt", js_getsockopt},
       {"receive", js_receive},       {"close", js_close},   {"watch", js_watch},
       {"unwatch", js_unwatch},       {"submit", js_submit}, {"onResult", js_on_result},
-      {"prepare", js_prepare},       {"connect", js_connect},
+      {"prepare", js_prepare},       {"connect", js_connect}, {"exit", js_exit},
   };
   napi_value name, function;
   struct addon *addon = calloc(1, sizeof *addon);

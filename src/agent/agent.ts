@@ -49,8 +49,8 @@ export interface Agent {
   readonly problems: () => readonly string[];
   /** Takes over what can change while it runs; not to be called again before it is done. */
   follow(next: AgentConfig): Promise<Followed>;
-  /** Ends the streams and leaves the kernel as it is. */
-  stop(): Promise<void>;
+  /** Ends the streams and leaves the kernel as it is. False if the disk does not take the last state. */
+  stop(): Promise<boolean>;
 }
 
 export interface AgentParts {
@@ -111,7 +111,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     async stop() {
       session.send({ type: 'bye' });
       for (const part of [loop, holder, announcer, link, ...watches]) part[Symbol.dispose]();
-      await journal.close();
+      return await journal.close();
     },
   };
 }

@@ -3,6 +3,7 @@
 
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Address } from '../state/address.ts';
 import type { Placement, VirtualIp } from '../state/virtual-ip.ts';
 import { journalFile, type Kept, type KeptState, layout } from './kept.ts';
@@ -13,6 +14,8 @@ const collectMs = 50;
 const slackLines = 1000;
 /** How soon a disk that took nothing is tried again. */
 const retryMs = 5000;
+/** How long an end waits for a disk that does not answer. */
+const closeMs = 5000;
 /** How many resources are turned into text before other work gets its turn. */
 const sliceLines = 500;
 
@@ -65,8 +68,13 @@ export class Journal {
     );
   }
 
-  /** Writes what is still waiting, for an orderly end. */
-  async close(): Promise<void> {
+  /** Writes what is still waiting, for an orderly end. False if the disk does not answer. */
+  async close(): Promise<boolean> {
+    const finished = this.#finish().then(() => true);
+    return await Promise.race([finished, sleep(closeMs, false, { ref: false })]);
+  }
+
+  async #finish(): Promise<void> {
     await this.#writing;
     clearTimeout(this.#timer);
     if (this.#pending.size > 0) await this.#write();

@@ -64,9 +64,12 @@ export async function runAgent(
       await aborted(signal);
     }
     servers[Symbol.dispose]();
-    await agent?.stop();
+    const isWritten = (await agent?.stop()) ?? true;
     log.info('stopped');
-    return 0;
+    if (isWritten) return 0;
+    log.error({ reason: `the disk of ${values.state} does not answer` }, 'state-unwritable');
+    // A thread of ours waits for that disk, and an end in good order would wait for the thread.
+    return native.exit(0);
   } catch (error) {
     return say(error);
   }

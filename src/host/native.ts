@@ -48,6 +48,8 @@ export interface Native {
   send(fd: number, bytes: Uint8Array, flags: number, address?: Uint8Array): number;
   /** recv(2): the number of bytes received; with MSG_TRUNC in `flags` the datagram's real length. */
   receive(fd: number, bytesOut: Uint8Array, flags: number): number;
+  /** _exit(2): for a process of which a thread hangs in the kernel, for which process.exit() would wait. */
+  exit(code: number): number;
   /** close(2) on the JavaScript thread: not for a netlink socket that a subsystem may hold. */
   close(fd: number): number;
   /**

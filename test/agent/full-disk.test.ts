@@ -128,3 +128,18 @@ test('an agent with a full disk serves and says so until there is room', { ...li
   await node.until('no trouble', async () => (await node.status()).problems.length === 0);
   equal(known(disk)[0], 1);
 });
+
+test('an agent whose disk never answers ends all the same, and leaves the kernel as it is', {
+  ...limit,
+  skip,
+}, async (t) => {
+  const disk = mkdtempSync(join(tmpdir(), 'vipward-'));
+  t.after(() => rmSync(disk, { recursive: true }));
+  // To open a pipe that nobody reads takes for ever, as a server of files that is gone does.
+  equal(spawnSync('mkfifo', [join(disk, `${journalFile}.new`)]).status, 0);
+  const dns = { name: 'dns', addresses: ['10.77.0.100'], ports: ['UDP 53'] };
+  await using node = await Node.start({ services: [dns], agentArgs: ['--state', disk] });
+  equal(await node.killAgent('SIGTERM'), 0);
+  match(node.log, /the disk of .* does not answer/);
+  match(node.run('ip address show dev lan'), /10\.77\.0\.100\/32/);
+});

@@ -49,6 +49,7 @@ export function recordedNative(
     getsockopt: (fd, level, name) => say(`getsockopt ${fd} ${level} ${name}`),
     send: (fd) => say(`send ${fd}`),
     receive: (fd) => say(`receive ${fd}`),
+    exit: (code) => say(`exit ${code}`),
     close: (fd) => say(`close ${fd}`),
     watch(fd, callback) {
       watchers.set(fd, callback);

@@ -98,9 +98,12 @@ export class Node implements AsyncDisposable {
     this.#controller = this.#spawn('controller', [...source(this), '--pool', pool, ...controllerArgs]);
   }
 
-  async killAgent(signal: NodeJS.Signals): Promise<void> {
-    await this.#end(this.#agent, signal);
+  /** Its exit code. */
+  async killAgent(signal: NodeJS.Signals): Promise<number | null> {
+    const agent = this.#agent;
+    await this.#end(agent, signal);
     this.#agent = undefined;
+    return agent?.exitCode ?? null;
   }
 
   async killController(signal: NodeJS.Signals): Promise<void> {
