@@ -13,7 +13,7 @@ import { Announcer } from './announce.ts';
 import { Census } from './census.ts';
 import { type AgentConfig, firewallOptions } from './config.ts';
 import { readCredentials } from './credentials.ts';
-import type { Firewall } from './firewall.ts';
+import { type Firewall, TableOwnedError } from './firewall.ts';
 import { bringInForce, type Followed, followable } from './follow.ts';
 import { Holder } from './holder.ts';
 import { Journal } from './journal.ts';
@@ -24,6 +24,7 @@ import { Loop } from './loop.ts';
 import { nameservers } from './nameservers.ts';
 import { Network } from './network.ts';
 import { openFirewall, retireOthers } from './open-firewall.ts';
+import { ownAddresses, takeAway } from './own-addresses.ts';
 import { commitIntervalMs, Pace } from './pace.ts';
 import { pollKernel } from './poll.ts';
 import { Reporter } from './reporter.ts';
@@ -69,8 +70,9 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   const kept = readJournal(values.state);
   if (kept.problem !== null) parts.log.warn({ problem: kept.problem }, 'state-unreadable');
   const kernel = new Kernel(parts.native, parts.lockFile === undefined ? {} : { lockFile: parts.lockFile });
-  const firewall = await openFirewall(kernel, firewallOptions(values)).catch((error: unknown) => {
-    kernel[Symbol.dispose]();
+  const firewall = await openFirewall(kernel, firewallOptions(values)).catch(async (error: unknown) => {
+    using _ = kernel;
+    if (error instanceof TableOwnedError) await letGo(kernel, parts.log);
     throw error;
   });
   const rooms = assemble(config, parts, { kernel, firewall, kept });
@@ -116,6 +118,16 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   };
 }
 
+/**
+ * No other agent runs here, so that whoever has our table does not guard our VIPs: better no address than one
+ * without its filter.
+ */
+async function letGo(kernel: Kernel, log: Log): Promise<void> {
+  const left = await ownAddresses(kernel);
+  const refused = await takeAway(kernel, left);
+  if (left.length > 0) log.error({ addresses: left.length, refused: refused.length }, 'unguarded-let-go');
+}
+
 /** The rooms of an agent and the doors between them; nothing runs yet. */
 function assemble(
   { values, node, allow }: AgentConfig,
@@ -139,6 +151,7 @@ function assemble(
   const rules = new Rules({
     ...{ kernel, firewall, ledger, census, ...reporter.ofRules },
     withdraw: (keys) => holder.withdraw(keys),
+    retain: (isGuarded) => holder.retain(isGuarded),
     retireOthers: async () => {
       for (const words of await retireOthers(kernel, firewall.dialect.name)) log.info({ words }, 'retired');
     },

@@ -2,17 +2,15 @@
 
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { addresses } from '../dialects/addresses/dialect.ts';
 import { linkDump, readLinks } from '../dialects/addresses/links.ts';
 import type { AddressObject } from '../dialects/addresses/objects.ts';
-import { diff } from '../dialects/delta.ts';
-import type { KernelObjects } from '../dialects/dialect.ts';
 import { Kernel } from '../host/kernel.ts';
 import { loadNative } from '../host/native.ts';
 import { describeErrno } from '../netlink/ack.ts';
 import { journalFile } from './kept.ts';
 import { lockHolder, processOf } from './lock.ts';
 import { remainsBeside, retireOthers } from './open-firewall.ts';
+import { ownAddresses, takeAway } from './own-addresses.ts';
 
 export interface CleanupOptions {
   readonly stateDir: string;
@@ -46,13 +44,12 @@ export async function cleanup({ stateDir, interfaces, lockFile }: CleanupOptions
   const nameOf = new Map(links.map(({ index, name }) => [index, name]));
   const chosen = ({ interfaceIndex }: AddressObject): boolean =>
     interfaces === undefined || interfaces.includes(nameOf.get(interfaceIndex) ?? '');
-  const found = addresses.decode(await kernel.dump(addresses.dumps));
-  const ours = found.elements.filter(({ foreign }) => !foreign);
-  const stale = diff(objects(ours.filter(chosen)), objects([]));
-  const refused = await kernel.commit(addresses.encode(stale));
+  const ours = await ownAddresses(kernel);
+  const stale = ours.filter(chosen);
+  const refused = await takeAway(kernel, stale);
   if (refused.length > 0)
     return { code: 1, lines: refused.map(({ errno, words }) => describeErrno(errno, words)) };
-  const lines = stale.remove.map(({ address }) => `removed address ${address}`);
+  const lines = stale.map(({ address }) => `removed address ${address}`);
   const others = ours.filter((object) => !chosen(object));
   if (others.length > 0) {
     const names = [...new Set(others.map(({ interfaceIndex }) => nameOf.get(interfaceIndex)))].join(', ');
@@ -74,8 +71,4 @@ async function removeFilters(kernel: Kernel): Promise<Result> {
   } catch (error) {
     return { code: 1, lines: [error instanceof Error ? error.message : String(error)] };
   }
-}
-
-function objects(elements: readonly AddressObject[]): KernelObjects<AddressObject> {
-  return { constants: [], elements, needs: null };
 }

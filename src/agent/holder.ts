@@ -96,10 +96,15 @@ export class Holder implements Disposable {
 
   /** Takes away what is ours in the kernel and no longer wanted. Throws SystemCallError. */
   async sweep(): Promise<void> {
-    const { ledger, network } = this.#parts;
+    const { ledger } = this.#parts;
     await this.withdraw(this.excess(ledger.held.keys()));
-    const isStale = ({ address, foreign }: AddressObject): boolean => !foreign && !ledger.isPlaced(address);
-    await this.#write([...network.addresses].filter(isStale), []);
+    await this.retain((key) => ledger.isPlaced(key));
+  }
+
+  /** Takes away what is ours in the kernel, but for these. Throws SystemCallError. */
+  async retain(isToStay: (key: Address) => boolean): Promise<void> {
+    const isLeft = ({ address, foreign }: AddressObject): boolean => !foreign && !isToStay(address);
+    await this.#write([...this.#parts.network.addresses].filter(isLeft), []);
   }
 
   /** Lets go of VIPs where they were before they moved, once they answer where they are. */

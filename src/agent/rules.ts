@@ -15,6 +15,8 @@ export interface RulesParts extends CommitsParts {
   readonly retireOthers: () => Promise<void>;
   /** Lets go of addresses whose filter is lost, before anything else is written. */
   readonly withdraw: (keys: Iterable<Address>) => Promise<void>;
+  /** Lets go of all addresses of ours but these, whether anybody knows of them or not. */
+  readonly retain: (isGuarded: (key: Address) => boolean) => Promise<void>;
 }
 
 interface Reading {
@@ -96,6 +98,8 @@ export class Rules {
     // A table of another make is only replaced by somebody who knows everything that it has to hold.
     if (!inSync && have.needs === null && firewall.replaces(delta))
       return { outcome: 'committed', repaired: 0 };
+    // There was nothing of ours in front of what only the kernel knows, and nobody who could put it back.
+    if (have.needs === null) await this.#parts.retain((key) => targets.get(key) !== undefined);
     const reading = { have, targets, inSync };
     const allowed = allowedOf(delta, inSync);
     const receipt = await this.#mend(allowed, reading);

@@ -62,7 +62,7 @@ async function fixture() {
   const rules = new Rules({
     ...{ kernel, firewall, ledger, census: new Census(), committed: ignore, observe: ignore },
     refuse: (of, services, reason) => refuse(of, [...services], reason),
-    ...{ retireOthers: async () => {}, withdraw: async () => {} },
+    ...{ retireOthers: async () => {}, withdraw: async () => {}, retain: async () => {} },
   });
   const places = { areLacking: false };
   const nothing = { refresh: async () => {}, sweep: async () => {}, claim: async () => 0 };

@@ -1,6 +1,8 @@
 // A filter that is gone and cannot be put back: then the address goes too, and comes back behind it.
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { spawnIn } from '../namespaces.ts';
 import { Node, type Service, skip } from './node.ts';
@@ -75,4 +77,45 @@ test('a stranger’s table in the place of ours gives way before any controller 
   });
   deepEqual(sets(), before);
   equal(holds(node).length, 2);
+});
+
+test('an agent that finds its table to be another’s lets go of what it would leave open, and ends', {
+  skip: toPrint,
+}, async () => {
+  await using node = await Node.start({ services: [web], agentArgs: ['--table-owner', 'off'] });
+  await node.killAgent('SIGKILL');
+  node.run('ip address add 10.77.0.101/32 dev lan');
+  const owner = spawnIn(node.node, ['nft', '-i'], { stdio: ['pipe', 'ignore', 'inherit'] });
+  owner.stdin?.write('delete table inet vipward; table inet vipward { flags owner; }\n');
+  await node.until('the table is another’s', () => /owner/.test(node.run('nft list table inet vipward')));
+  node.startAgent();
+  await node.until('it has ended', () => /vipward agent: table inet vipward belongs to/.test(node.log));
+  deepEqual(holds(node), ['10.77.0.101']);
+  match(node.log, /unguarded-let-go/);
+  owner.stdin?.end();
+  await once(owner, 'exit');
+  node.startAgent();
+  await node.until('both are back', () => holds(node).length === 3);
+  await node.settled([web]);
+});
+
+test('without its records an agent keeps what is guarded, and lets go of what is not', {
+  skip: toPrint,
+}, async () => {
+  await using node = await Node.start({ services: [web], agentArgs: ['--table-owner', 'off'] });
+  await node.killController('SIGTERM');
+  const startWithout = async (more: () => void): Promise<void> => {
+    await node.killAgent('SIGTERM');
+    rmSync(join(node.folder, 'agent'), { recursive: true });
+    more();
+    node.startAgent();
+    await node.until('it has looked', async () => (await node.status()).firewall === 'nftables');
+  };
+  await startWithout(() => {});
+  equal(holds(node).length, 2);
+  await startWithout(() => node.run('nft delete table inet vipward'));
+  equal(holds(node).length, 0);
+  node.startController();
+  await node.until('both are back', () => holds(node).length === 2);
+  await node.settled([web]);
 });

@@ -40,6 +40,7 @@ function fixture(own: OwnKernel, size = setSize) {
     refuse: (key, services, reason) =>
       ledger.refuse({ table: 'rules', key, services, reason, code: 'KernelRefused' }),
     retireOthers: async () => {},
+    retain: async () => {},
     withdraw: async (keys) => {
       withdrawn.push(...keys);
     },
