@@ -22,7 +22,7 @@ export class Eligibility {
   readonly #input: EligibilityInput;
   /** Nodes that may have no VIP, and why. */
   #barred: ReadonlyMap<string, string> = new Map();
-  /** VIPs whose node may not have them, while nobody else could take them. */
+  /** VIPs to be looked at again: nobody else could take them, or nodes were still saying what they have. */
   readonly #waiting = new Set<Address>();
 
   constructor(input: EligibilityInput) {
@@ -53,15 +53,22 @@ export class Eligibility {
 
   /** Looks at VIPs that may have to go elsewhere, and at all that wait for a node. */
   review(addresses: Iterable<Address>): void {
-    const { controller } = this.#input;
-    if (!controller.isPublished || !controller.owners.isSettled) return;
+    if (this.#isEarly()) {
+      for (const address of addresses) this.#waiting.add(address);
+      return;
+    }
     for (const address of addresses) this.#look(address);
-    controller.owners.retry();
+    this.#input.controller.owners.retry();
   }
 
-  /** A node has come or committed something: what found no other node may find one now. */
+  /** A node has come or committed something, or all had their time: what found no other node may find one. */
   progressed(): void {
-    if (this.#waiting.size > 0) this.review([...this.#waiting]);
+    if (this.#waiting.size > 0 && !this.#isEarly()) this.review([...this.#waiting]);
+  }
+
+  #isEarly(): boolean {
+    const { isPublished, owners } = this.#input.controller;
+    return !isPublished || !owners.isSettled;
   }
 
   #look(address: Address): void {

@@ -156,6 +156,10 @@ function makeHub(
     progressed,
   });
   let settling: NodeJS.Timeout | undefined;
+  const settle = () => {
+    controller.owners.settle();
+    progressed();
+  };
   signal.addEventListener('abort', () => clearTimeout(settling), { once: true });
   const hub: Hub = new Hub({
     sessions,
@@ -167,8 +171,7 @@ function makeHub(
       const { node, code = 1000, reason = '' } = rest;
       if (event === 'agentClosed' && node !== null) controller.closings.ended(node, { node, code, reason });
       if (event === 'agentRefused') controller.closings.turnedAway({ node, code, reason });
-      if (event === 'agentConnected')
-        settling ??= setTimeout(() => controller.owners.settle(), timing.settleMs);
+      if (event === 'agentConnected') settling ??= setTimeout(settle, timing.settleMs);
     },
     onError: (error) => log.error({ reason: String(error) }, 'frameFailed'),
     connectionLimit,
