@@ -173,7 +173,7 @@ export class Controller {
     if (isDrained) this.drained.add(name);
     else this.drained.delete(name);
     this.#input.onChange();
-    if (!isDrained) this.owners.retry();
+    this.owners.retry();
   }
 
   #hear(heard: number, node: string): Heard {

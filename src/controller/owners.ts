@@ -4,6 +4,7 @@
 import type { HeldVip } from '../protocol/messages.ts';
 import { type Address, addressBytes } from '../state/address.ts';
 import { compareTerms, type Term } from '../state/term.ts';
+import { Choices } from './choices.ts';
 import { Leaving } from './leaving.ts';
 import { Moves } from './moves.ts';
 import type { Node, Nodes } from './nodes.ts';
@@ -32,9 +33,7 @@ export class Owners {
   readonly #owners: Map<Address, Owner>;
   readonly #outbox: Outbox;
   readonly #leaving: Leaving;
-  /** VIPs that nobody has, and the node chosen, whose commit is awaited; null: none is eligible. */
-  readonly #unplaced = new Map<Address, Node | null>();
-  readonly #chosenOn = new Map<Node, Set<Address>>();
+  readonly #choices = new Choices();
   readonly #loads = new Map<string, number>();
   isSettled = false;
 
@@ -71,7 +70,7 @@ export class Owners {
 
   /** The node that was chosen for a VIP and has not committed its rules yet. */
   chosenFor(address: Address): string | null {
-    return this.#unplaced.get(address)?.name ?? null;
+    return this.#choices.get(address)?.name ?? null;
   }
 
   /** These VIPs are in the rules. Those that have an owner already stay with it. */
@@ -110,10 +109,10 @@ export class Owners {
     this.retry();
   }
 
-  /** Asks again for the VIPs that found no node. */
+  /** Asks again for the VIPs that found no node, or one that may not have them any more. */
   retry(): void {
-    // A copy: choosing again puts the VIP at the end of what is walked here.
-    for (const [address, chosen] of [...this.#unplaced]) if (chosen === null) this.#choose(address);
+    for (const [address, chosen] of this.#choices.all())
+      if (chosen?.mayTake(address) !== true) this.#choose(address);
     this.#outbox.flush();
   }
 
@@ -130,7 +129,7 @@ export class Owners {
 
   /** A node's connection ended: it keeps what it holds, and what was only chosen for it is chosen again. */
   gone(node: Node): void {
-    for (const address of [...(this.#chosenOn.get(node) ?? [])]) this.#choose(address);
+    for (const address of this.#choices.on(node)) this.#choose(address);
     this.moves.gone(node);
     this.#leaving.check(node);
     this.#outbox.flush();
@@ -139,7 +138,7 @@ export class Owners {
   /** A node committed something: what waited for that goes on. */
   acked(node: Node): void {
     const { rules } = this.#input;
-    for (const address of [...(this.#chosenOn.get(node) ?? [])]) {
+    for (const address of this.#choices.on(node)) {
       const since = rules.sinceSeq(address);
       if (since !== undefined && node.hasAcked('rules', since)) this.#place(address, node);
     }
@@ -160,9 +159,15 @@ export class Owners {
   /** A node could not put a VIP in force. One that it never held goes to a node that has not refused it. */
   refused(node: Node, address: Address): void {
     const owner = this.moves.refused(node, address) ? undefined : this.#owners.get(address);
-    if (this.#unplaced.get(address) === node) this.#choose(address);
+    if (this.#choices.get(address) === node) this.#choose(address);
     const isElsewhere = owner?.node === node.name && !node.held.has(address);
     if (isElsewhere && this.candidates(address).length > 0) this.withdraw(address);
+    this.#outbox.flush();
+  }
+
+  /** What kept a VIP from a node, and perhaps from all, is over. */
+  accepted(address: Address): void {
+    if (this.#choices.get(address) === null) this.#choose(address);
     this.#outbox.flush();
   }
 
@@ -191,21 +196,16 @@ export class Owners {
     this.#unchoose(address);
     const name = this.isSettled ? chooseNode(address, this.candidates(address)) : null;
     const node = name === null ? null : this.#input.nodes.at(name);
-    this.#unplaced.set(address, node);
+    this.#choices.set(address, node);
     if (node === null) return;
     this.#count(node.name, 1);
     const since = this.#input.rules.sinceSeq(address);
-    const chosen = this.#chosenOn.get(node) ?? new Set();
-    this.#chosenOn.set(node, chosen.add(address));
     if (since !== undefined && node.hasAcked('rules', since)) this.#place(address, node);
   }
 
   #unchoose(address: Address): void {
-    const node = this.#unplaced.get(address);
-    this.#unplaced.delete(address);
-    if (node === undefined || node === null) return;
-    this.#count(node.name, -1);
-    this.#chosenOn.get(node)?.delete(address);
+    const node = this.#choices.delete(address);
+    if (node !== null) this.#count(node.name, -1);
   }
 
   /** The node has the rules: it is given the VIP, by a new term. */

@@ -119,7 +119,7 @@ export class Sessions {
         return null;
       case 'accepted':
         node.refusals.delete(refusalKey(message.table, message.key));
-        this.#controller.owners.retry();
+        this.#controller.owners.accepted(message.key);
         return null;
       case 'held':
         node.setHeld(message.vips);

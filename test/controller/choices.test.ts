@@ -1,0 +1,58 @@
+// VIPs that wait for a node: which one they wait for, and what makes them be asked again.
+
+import { equal, ok } from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Address } from '../../src/state/address.ts';
+import { runningController, service, untilStatus } from './fixture.ts';
+import { agentOf, type TestAgent } from './test-agent.ts';
+
+const first = '10.77.0.100' as Address;
+const limit = { timeout: 20_000 };
+
+test(
+  'a VIP that waits for the rules of a node goes elsewhere when that node is drained',
+  limit,
+  async (t) => {
+    const running = await runningController(t, { files: {} });
+    const agents = [agentOf(t, running, 'n1', { acks: false }), agentOf(t, running, 'n2', { acks: false })];
+    await Promise.all(agents.map((agent) => agent.synced()));
+    await untilStatus(running, () => running.controller.owners.isSettled);
+    running.write('a.yaml', service('web'));
+    await Promise.all(agents.map((agent) => agent.until(({ rules }) => rules.size === 1)));
+    const chosen = running.controller.owners.chosenFor(first);
+    const of = (isChosen: boolean) => agents.find(({ name }) => (name === chosen) === isChosen) as TestAgent;
+    const body = JSON.stringify({ node: chosen });
+    equal((await fetch(`${running.url}/api/v1/drain`, { method: 'POST', body })).status, 200);
+    for (const agent of agents) agent.acks = true;
+    of(true).commit('rules');
+    of(false).commit('rules');
+    await of(false).until(({ placements }) => placements.has(first));
+    equal(of(true).placements.size, 0);
+  },
+);
+
+test('a node that takes back one refusal has that VIP asked again, and no other', limit, async (t) => {
+  const running = await runningController(t, {
+    files: { 'a.yaml': service('web') },
+    timing: { settleMs: 1 },
+  });
+  const agent = agentOf(t, running, 'n1', { acks: false });
+  await agent.synced();
+  const key = first;
+  const refusal = { table: 'rules', key, services: [], code: 'KernelRefused', reason: 'ENOSPC' };
+  agent.send({ type: 'refused', ...refusal });
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'refused');
+  equal(running.controller.owners.chosenFor(first), null);
+  const { owners } = running.controller;
+  let asked = 0;
+  const { candidates } = owners;
+  owners.candidates = (...more) => {
+    asked++;
+    return candidates.apply(owners, more);
+  };
+  for (let count = 0; count < 10; count++)
+    agent.send({ type: 'accepted', table: 'rules', key: '10.77.0.199' as Address });
+  agent.send({ type: 'accepted', table: 'rules', key });
+  await untilStatus(running, () => owners.chosenFor(first) === 'n1');
+  ok(asked <= 2, `${asked}`);
+});
