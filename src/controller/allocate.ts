@@ -161,9 +161,9 @@ export class Allocator {
     }
   }
 
-  /** Services that found no address ask again after one came free, the first come first. */
+  /** Services that found no address ask again after one came free or is shared, the first come first. */
   #retry(touched: Set<Address>): void {
-    if (!this.#free.takeReleased()) return;
+    if (!this.#free.takeBetter()) return;
     const waiting: ServiceManifest[] = [];
     for (const [key, { reason }] of this.#refusals) {
       const service = this.#services.get(key);

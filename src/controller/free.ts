@@ -8,7 +8,7 @@ export class Free {
   readonly #shared = new Map<string, Set<Address>>();
   /** True for an address that a node may still have, which cannot be told to let it go. */
   readonly #isHeld: (address: Address) => boolean;
-  #released = false;
+  #isBetter = false;
 
   constructor(pools: readonly Pool[], isHeld: (address: Address) => boolean) {
     this.#isHeld = isHeld;
@@ -42,21 +42,22 @@ export class Free {
   }
 
   release(address: Address): void {
-    this.#released = true;
+    this.#isBetter = true;
     for (const cursors of this.#cursors.values()) for (const cursor of cursors) cursor.release(address);
   }
 
-  /** True once after something was released. */
-  takeReleased(): boolean {
-    const released = this.#released;
-    this.#released = false;
-    return released;
+  /** True once after something was released, or shared under one more key. */
+  takeBetter(): boolean {
+    const isBetter = this.#isBetter;
+    this.#isBetter = false;
+    return isBetter;
   }
 
   share(key: string, address: Address): void {
-    const addresses = this.#shared.get(key);
-    if (addresses === undefined) this.#shared.set(key, new Set([address]));
-    else addresses.add(address);
+    const addresses = this.#shared.get(key) ?? new Set();
+    if (addresses.has(address)) return;
+    this.#isBetter = true;
+    this.#shared.set(key, addresses.add(address));
   }
 
   /** Addresses that were shared under the key; some may not be in use any more. */

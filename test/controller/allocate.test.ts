@@ -95,6 +95,18 @@ test('who was refused an address gets it when its holder goes', () => {
   deepEqual(at(allocator, 'z/b'), [x]);
 });
 
+test('who was refused an address gets it when its holder gives the key to share it', () => {
+  const x = '10.77.0.102';
+  const key = { 'vipward.io/sharing-key': 'k' };
+  const allocator = allocated([
+    manifest('a', { annotations: wants(x) }),
+    manifest('b', { annotations: wants(x, key), namespace: 'z', ports: [81] }),
+  ]);
+  match(why(allocator, 'z/b')?.message ?? '', /give both one vipward\.io\/sharing-key/);
+  const touched = allocator.apply({ set: [manifest('a', { annotations: wants(x, key) })], remove: [] });
+  deepEqual([at(allocator, 'z/b'), [...touched]], [[x], [x]]);
+});
+
 test('a sharing key without an address finds the VIP of its key, unless a port collides', () => {
   const key = { 'vipward.io/sharing-key': 'k' };
   const allocator = allocated([
