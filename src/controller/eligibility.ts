@@ -17,6 +17,8 @@ export interface EligibilityInput {
 
 /** A move whose new owner does not answer for the VIP by then is given up, and tried again. */
 const moveDeadlineMs = 10_000;
+/** How long what nodes say is gathered: all VIPs that wait are looked at for it. */
+const gatherMs = 200;
 
 export class Eligibility {
   readonly #input: EligibilityInput;
@@ -24,6 +26,7 @@ export class Eligibility {
   #barred: ReadonlyMap<string, string> = new Map();
   /** VIPs to be looked at again: nobody else could take them, or nodes were still saying what they have. */
   readonly #waiting = new Set<Address>();
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(input: EligibilityInput) {
     this.#input = input;
@@ -63,13 +66,19 @@ export class Eligibility {
 
   /** A node has come or committed something, or all had their time: what found no other node may find one. */
   progressed(): void {
-    if (this.#waiting.size > 0 && !this.#isEarly()) this.review([...this.#waiting]);
+    if (this.#waiting.size === 0 || this.#isEarly()) return;
+    this.#timer ??= setTimeout(this.#again, gatherMs).unref();
   }
 
   #isEarly(): boolean {
     const { isPublished, owners } = this.#input.controller;
     return !isPublished || !owners.isSettled;
   }
+
+  readonly #again = (): void => {
+    this.#timer = undefined;
+    this.review([...this.#waiting]);
+  };
 
   #look(address: Address): void {
     const { owners } = this.#input.controller;

@@ -102,6 +102,11 @@ test('another node takes the VIPs of one that is excluded, and nothing comes bac
     return agent;
   });
   await second.synced();
+  // What was never on record has not moved for anybody.
+  await all.until('its record says where it is', async () => {
+    const { status } = await all.cluster.do('GET', '/apis/vipward.io/v1alpha1/virtualips/10.77.0.100');
+    return status?.node === 'node1' && status.state === 'serving';
+  });
   await label('node1', excludeLabel, '');
   await isAt('10.77.0.100', 'node2');
   await isAt('10.77.0.101', 'node2');
