@@ -145,7 +145,8 @@ function assemble(
   const journal = new Journal(values.state, kept, (reason) =>
     reason === '' ? log.info('state-written') : log.error({ reason }, 'state-unwritable'),
   );
-  const reporter = new Reporter({ ledger, journal, tallies, log });
+  const isUsable = (address: Address): boolean => holder.isUsable(address);
+  const reporter = new Reporter({ ledger, journal, tallies, log, isUsable });
   const { refuse } = reporter;
   const acks = new Acks(reporter.ack, now);
   const rules = new Rules({

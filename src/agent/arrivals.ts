@@ -1,6 +1,7 @@
 // IPv6 addresses on their way: one is no address of the node yet when the kernel has acknowledged it, only at
 // its RTM_NEWADDR event.
 
+import type { Address } from '../state/address.ts';
 import type { HeldAddress } from '../state/desired-state.ts';
 
 /** An address that is not heard to be usable by then is taken to be. */
@@ -8,6 +9,8 @@ const usableWithinMs = 1000;
 
 export class Arrivals implements Disposable {
   readonly #onUsable: (held: HeldAddress) => void;
+  /** VIPs on their way that are nowhere else meanwhile. */
+  readonly #absent = new Set<Address>();
   readonly #coming = new Map<string, { readonly held: HeldAddress; readonly timer: NodeJS.Timeout }>();
 
   constructor(onUsable: (held: HeldAddress) => void) {
@@ -23,7 +26,13 @@ export class Arrivals implements Disposable {
     return this.#coming.has(id);
   }
 
-  expect(id: string, held: HeldAddress): void {
+  isAbsent(address: Address): boolean {
+    return this.#absent.has(address);
+  }
+
+  /** `isMoving`: the VIP is held at another place too, until it has arrived. */
+  expect(id: string, held: HeldAddress, isMoving: boolean): void {
+    if (!isMoving) this.#absent.add(held.address);
     const timer = setTimeout(() => this.arrived(id), usableWithinMs);
     this.#coming.set(id, { held, timer });
   }
@@ -36,7 +45,10 @@ export class Arrivals implements Disposable {
   }
 
   forget(id: string): void {
-    clearTimeout(this.#coming.get(id)?.timer);
+    const coming = this.#coming.get(id);
+    if (coming === undefined) return;
+    clearTimeout(coming.timer);
+    this.#absent.delete(coming.held.address);
     this.#coming.delete(id);
   }
 

@@ -3,8 +3,6 @@
 
 import { addresses } from '../dialects/addresses/dialect.ts';
 import type { AddressObject } from '../dialects/addresses/objects.ts';
-import { diff } from '../dialects/delta.ts';
-import type { KernelObjects } from '../dialects/dialect.ts';
 import type { Kernel } from '../host/kernel.ts';
 import { describeErrno, type Refused } from '../netlink/ack.ts';
 import type { Refusal } from '../protocol/messages.ts';
@@ -61,6 +59,11 @@ export class Holder implements Disposable {
   /** Some VIP is at its new place, and still to be let go at the old one. */
   get isLeaving(): boolean {
     return this.#hasMoved && this.usable;
+  }
+
+  /** Whether a held address answers by now, here or where it is moved from. */
+  isUsable(key: Address): boolean {
+    return !this.#arrivals.isAbsent(key);
   }
 
   /** Whether any of these VIPs is to be taken now. */
@@ -180,27 +183,24 @@ export class Holder implements Disposable {
     this.#arrivals[Symbol.dispose]();
   }
 
-  /**
-   * The same diff as everywhere, between nothing and what is added, or what is taken away and nothing.
-   * Returns how many were added.
-   */
+  /** Returns how many were added. */
   async #write(remove: readonly AddressObject[], add: readonly AddressObject[]): Promise<number> {
     if (remove.length === 0 && add.length === 0) return 0;
-    const { kernel, onHeld } = this.#parts;
-    const delta = diff(asObjects(remove), asObjects(add));
-    for (const object of delta.remove) this.#let(object);
+    const { kernel, ledger, onHeld } = this.#parts;
+    for (const object of remove) this.#let(object);
     // The event of an IPv6 address may come before the acknowledgement, so it is waited for beforehand.
-    for (const object of delta.add)
-      if (familyOf(object.address) === 6) this.#arrivals.expect(object.id, placeOf(object));
-    const receipt = await kernel.commit(addresses.encode(delta));
+    for (const object of add)
+      if (familyOf(object.address) === 6)
+        this.#arrivals.expect(object.id, placeOf(object), ledger.held.has(object.address));
+    const receipt = await kernel.commit(addresses.encode({ remove, add }));
     const lost = receipt.find(
-      ({ object, errno }) => object === null || (delta.remove.includes(object) && !gone.has(errno)),
+      ({ object, errno }) => object === null || (remove.includes(object) && !gone.has(errno)),
     );
     if (lost !== undefined)
       throw new Error(`addresses could not be changed: ${describeErrno(lost.errno, lost.words)}`);
     const refused = new Map(receipt.map((refusal) => [refusal.object, refusal]));
-    const taken = delta.add.filter((object) => this.#took(object, refused.get(object)));
-    onHeld([...delta.remove, ...delta.add].map(({ address }) => address));
+    const taken = add.filter((object) => this.#took(object, refused.get(object)));
+    onHeld([...remove, ...add].map(({ address }) => address));
     return taken.length;
   }
 
@@ -240,9 +240,3 @@ export class Holder implements Disposable {
 function placeOf({ address, interfaceIndex }: AddressObject): HeldAddress {
   return { address, interfaceIndex };
 }
-
-function asObjects(elements: readonly AddressObject[]): KernelObjects<AddressObject> {
-  return { constants: noConstants, elements, needs: null };
-}
-
-const noConstants: readonly AddressObject[] = [];

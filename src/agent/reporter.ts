@@ -17,6 +17,8 @@ export interface ReporterParts {
   readonly journal: Journal;
   readonly tallies: Tallies;
   readonly log: Log;
+  /** Whether the kernel answers for an address that is held. */
+  readonly isUsable: (address: Address) => boolean;
 }
 
 export class Reporter {
@@ -51,11 +53,12 @@ export class Reporter {
   /** These addresses came or went: whoever rules is told, if that is news. */
   held(addresses: Iterable<Address>): void {
     this.#told.doubt(addresses);
-    const message = this.#told.next();
+    // What nobody hears is kept for who rules next: its hello may have been said before.
+    const message = this.session?.ruled === true ? this.#told.next() : null;
     if (message !== null) this.session?.send(message);
   }
 
-  /** The VIPs that the kernel carries by the right of a placement. */
+  /** The VIPs that the kernel answers for by the right of a placement. */
   heldVips(): HeldVip[] {
     return [...this.#parts.ledger.held.keys()].flatMap((address) => {
       const term = this.#termOf(address);
@@ -65,7 +68,7 @@ export class Reporter {
 
   #termOf(address: Address): Term | undefined {
     const { held, placed } = this.#parts.ledger;
-    return held.has(address) ? placed.get(address)?.term : undefined;
+    return held.has(address) && this.#parts.isUsable(address) ? placed.get(address)?.term : undefined;
   }
 
   get ofRules(): Pick<RulesParts, 'refuse' | 'committed' | 'observe'> {
@@ -102,10 +105,15 @@ export class Reporter {
   }
 
   get ofSession(): Pick<SessionParts, 'onIdentity' | 'onRuler' | 'onChange'> {
-    const { journal } = this.#parts;
+    const { journal, ledger } = this.#parts;
     return {
       onIdentity: (cluster, generation) => journal.identity(cluster, generation),
-      onRuler: (features) => this.#told.restart(features),
+      onRuler: (features) => {
+        this.#told.restart(features);
+        this.held([]);
+        // It knows of no refusal that another was told of, and takes what it is not told of for in force.
+        for (const refusal of ledger.refusals) this.session?.send({ type: 'refused', ...refusal });
+      },
       onChange: (change) => {
         if (change.table !== 'placements') return;
         this.#told.doubt([...change.set.map(({ address }) => address), ...change.remove]);

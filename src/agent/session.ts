@@ -199,7 +199,6 @@ export class Session {
     // It has heard our hello, and begins to send what differs from that.
     if (stream === this.#ruler && generation === this.generation) return;
     this.#ruler = stream;
-    this.#parts.onRuler(features);
     this.rules.restart();
     this.placements.restart();
     this.#synced.clear();
@@ -211,6 +210,7 @@ export class Session {
     this.#pendingCluster = cluster;
     // What it was told while it stood by is long over.
     if (isPromoted) stream.send(this.hello());
+    this.#parts.onRuler(features);
   }
 
   /** A controller places by its own generation and by those before it. Throws FrameError. */

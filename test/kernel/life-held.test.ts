@@ -47,3 +47,18 @@ for (const features of [['held-delta'], []]) {
     assert.deepEqual(await heldUntilAck(stream, 10), [isShort ? ofEnd : whole(later(two), three)]);
   });
 }
+
+test('a controller that comes later hears what is refused, and stands by it', { skip }, async () => {
+  const own: Service = { name: 'own', addresses: ['10.77.0.150'], ports: ['TCP 80'] };
+  await using node = await Node.start({ services: [...services] });
+  node.run('ip address add 10.77.0.150/24 dev lan');
+  await node.setServices([...services, own]);
+  const refused = async (): Promise<boolean> => {
+    const [status] = (await node.controllerStatus()).nodes;
+    return status?.refusals.some(({ code }) => code === 'AddressConflict') === true;
+  };
+  await node.until('it is refused', refused);
+  await node.killController('SIGTERM');
+  node.startController();
+  await node.until('it is known again', refused);
+});

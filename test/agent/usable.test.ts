@@ -1,0 +1,119 @@
+// When a controller hears that a VIP is held: not before the node answers for it, and never not at all.
+import { deepEqual } from 'node:assert/strict';
+import { test } from 'node:test';
+import { Announcer } from '../../src/agent/announce.ts';
+import { Census } from '../../src/agent/census.ts';
+import { Holder } from '../../src/agent/holder.ts';
+import { Journal } from '../../src/agent/journal.ts';
+import { Ledger } from '../../src/agent/ledger.ts';
+import { Network } from '../../src/agent/network.ts';
+import { Reporter } from '../../src/agent/reporter.ts';
+import type { Session } from '../../src/agent/session.ts';
+import { Tallies } from '../../src/agent/tallies.ts';
+import { addresses } from '../../src/dialects/addresses/dialect.ts';
+import { Kernel } from '../../src/host/kernel.ts';
+import { createLog } from '../../src/process/log.ts';
+import { type AgentMessage, heldDeltaFeature } from '../../src/protocol/messages.ts';
+import type { Address } from '../../src/state/address.ts';
+import { recordedNative } from '../host/recorded-native.ts';
+import { port, vip } from '../kernel/own-kernel.ts';
+
+const needs = new Census().needs();
+const term = { generation: 1, n: 1 };
+const [one, other] = ['fd77::100', 'fd77::101'] as Address[] as [Address, Address];
+
+/** A holder whose kernel takes everything, and what its reporter says. */
+class Room implements Disposable {
+  readonly said: AgentMessage[] = [];
+  readonly ledger = new Ledger();
+  readonly holder: Holder;
+  readonly reporter: Reporter;
+  readonly #kernel = new Kernel(recordedNative());
+  isRuled = true;
+
+  constructor() {
+    const { ledger } = this;
+    const kernel = Object.assign(this.#kernel, { commit: () => [] });
+    const native = recordedNative();
+    const network = new Network(kernel, ['auto']);
+    Object.assign(network, { readGateways: async () => {}, interfaceFor: () => ({ index: 7 }) });
+    const log = createLog('silent', { write: () => {}, dropped: 0, [Symbol.dispose]: () => {} });
+    const kept = { state: { cluster: null, generation: 0, rules: new Map(), placements: new Map() } };
+    const journal = new Journal('/nonexistent', { ...kept, problem: null }, () => {});
+    const isUsable = (key: Address): boolean => this.holder.isUsable(key);
+    this.reporter = new Reporter({ ledger, journal, log, isUsable, tallies: new Tallies() });
+    const isRuled = (): boolean => this.isRuled;
+    const session = {
+      get ruled() {
+        return isRuled();
+      },
+      send: (message: AgentMessage) => isRuled() && this.said.push(message),
+    };
+    this.reporter.session = session as Partial<Session> as Session;
+    this.holder = new Holder({
+      ...{ kernel, ledger, network, announcer: new Announcer(native, network), nameservers: () => [] },
+      needs: () => needs,
+      refuse: this.reporter.refuse,
+      accept: () => {},
+      onHeld: (keys) => this.reporter.held(keys),
+    });
+  }
+
+  /** As if its rules were committed. */
+  async claim(address: Address): Promise<void> {
+    const rule = vip(address, [port(80)]);
+    this.ledger.wanted.set(address, rule);
+    this.ledger.committed.set(address, rule);
+    this.ledger.placed.set(address, { address, term });
+    await this.holder.claim([address]);
+  }
+
+  arrives(address: Address): void {
+    const held = [{ address, interfaceIndex: 7 }];
+    const objects = addresses.render({ needs, vips: [], held }).elements;
+    for (const object of objects) this.holder.onUsable(object);
+  }
+
+  [Symbol.dispose](): void {
+    this.holder[Symbol.dispose]();
+  }
+}
+
+const set = (address: Address) => ({ type: 'heldDelta', set: [{ address, term }], remove: [] });
+
+test('an address is told of when it answers, and not while the kernel still looks at it', async () => {
+  using room = new Room();
+  room.reporter.ofSession.onRuler([heldDeltaFeature]);
+  await room.claim(one);
+  deepEqual(room.said.splice(0), [{ type: 'held', vips: [] }]);
+  deepEqual(room.reporter.heldVips(), []);
+  room.arrives(one);
+  deepEqual(room.said.splice(0), [set(one)]);
+  await room.claim(other);
+  deepEqual(room.said, []);
+  room.arrives(other);
+  deepEqual(room.said, [set(other)]);
+});
+
+test('what changes between a hello and its welcome is told behind the welcome', async () => {
+  using room = new Room();
+  room.isRuled = false;
+  await room.claim(one);
+  deepEqual(room.reporter.heldVips(), []);
+  room.arrives(one);
+  room.isRuled = true;
+  room.reporter.ofSession.onRuler([heldDeltaFeature]);
+  deepEqual(room.said.splice(0), [{ type: 'held', vips: [{ address: one, term }] }]);
+  room.reporter.ofSession.onRuler([heldDeltaFeature]);
+  deepEqual(room.said, []);
+});
+
+test('each controller is told of what is refused, though another has heard it before', () => {
+  using room = new Room();
+  const refusal = { table: 'rules', key: one, services: [], code: 'Forbidden', reason: 'no' } as const;
+  room.reporter.refuse(refusal);
+  room.reporter.refuse(refusal);
+  deepEqual(room.said.splice(0), [{ type: 'refused', ...refusal }]);
+  room.reporter.ofSession.onRuler([]);
+  deepEqual(room.said, [{ type: 'refused', ...refusal }]);
+});
