@@ -18,7 +18,7 @@ export interface EligibilityInput {
 /** A move whose new owner does not answer for the VIP by then is given up, and tried again. */
 const moveDeadlineMs = 10_000;
 /** How long what nodes say is gathered: all VIPs that wait are looked at for it. */
-const gatherMs = 200;
+export const gatherMs = 200;
 
 export class Eligibility {
   readonly #input: EligibilityInput;

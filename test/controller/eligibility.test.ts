@@ -2,8 +2,9 @@
 
 import { equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Controller } from '../../src/controller/controller.ts';
-import { Eligibility } from '../../src/controller/eligibility.ts';
+import { Eligibility, gatherMs } from '../../src/controller/eligibility.ts';
 import { parsePools } from '../../src/controller/pools.ts';
 import type { Owner } from '../../src/controller/records.ts';
 import { type Session, Sessions } from '../../src/controller/sessions.ts';
@@ -57,27 +58,32 @@ function joined({ controller, sessions }: Ruling, said: Hello): Session {
   return session;
 }
 
+/** Placement begins, and what nodes said before is gathered and looked at. */
+async function settled({ controller, eligibility }: Ruling): Promise<void> {
+  controller.owners.settle();
+  eligibility.progressed();
+  await sleep(2 * gatherMs);
+}
+
 const [service] = readDocument(serviceObject('web')).services;
 const [local] = readDocument(serviceObject('web', { spec: { externalTrafficPolicy: 'Local' } })).services;
 ok(service !== undefined && local !== undefined);
 
-test('a node that was barred before its VIPs were published loses them once all had their time', () => {
+test('a node that was barred before its VIPs were published loses them once all had their time', async () => {
   const one = ruling(null);
   one.eligibility.barred = new Map([['a', 'its Node was deleted']]);
   one.controller.publish({ set: [service], remove: [] });
   joined(one, hello('b'));
   equal(one.controller.owners.ownerOf(vip)?.node, 'a');
-  one.controller.owners.settle();
-  one.eligibility.progressed();
+  await settled(one);
   equal(one.controller.owners.ownerOf(vip)?.node, 'b');
 });
 
-test('a VIP whose last local endpoint went while nobody ruled does not stay on its node', () => {
+test('a VIP whose last local endpoint went while nobody ruled does not stay on its node', async () => {
   const one = ruling(new Set(['b']));
   one.controller.publish({ set: [local], remove: [] });
   const [a] = [joined(one, hello('a', [{ address: vip, term }])), joined(one, hello('b'))];
   equal(a.node.placements.get(vip)?.term, term);
-  one.controller.owners.settle();
-  one.eligibility.progressed();
+  await settled(one);
   equal(one.controller.owners.ownerOf(vip)?.node, 'b');
 });
