@@ -8,11 +8,13 @@ import type { Principal } from './credentials.ts';
 import type { MoveResult } from './moves.ts';
 import type { Node } from './nodes.ts';
 import { chooseNode } from './place.ts';
-import type { Status } from './status.ts';
+import type { Status, StatusHead } from './status.ts';
 
 export interface ApiInput {
   readonly controller: Controller;
   readonly status: () => Status;
+  /** The same without VIPs, nodes and Services. */
+  readonly head: () => StatusHead;
   readonly metrics: () => Promise<{ readonly text: string; readonly contentType: string }>;
   readonly principalOf: (message: IncomingMessage) => Principal | null;
   /** How long a move may take; what it waits for may never come. */
@@ -25,14 +27,14 @@ export interface ApiInput {
 type Changing = Pick<ApiInput, 'controller' | 'moveDeadlineMs'>;
 
 export function apiRoutes(input: ApiInput): readonly Route[] {
-  const { controller, status, metrics, principalOf, rules } = input;
+  const { controller, status, head, metrics, principalOf, rules } = input;
   const authorize = (message: IncomingMessage) => {
-    return operatorOnly(principalOf(message)) ?? (rules() ? null : misdirected(status()));
+    return operatorOnly(principalOf(message)) ?? (rules() ? null : misdirected(head()));
   };
   return [
     { method: 'GET', path: '/api/v1/status', handle: () => ({ status: 200, body: status() }) },
     { method: 'GET', path: '/healthz', handle: () => ({ status: 200, body: 'ok\n' }) },
-    { method: 'GET', path: '/readyz', handle: () => readiness(status()) },
+    { method: 'GET', path: '/readyz', handle: () => readiness(head()) },
     {
       method: 'GET',
       path: '/metrics',
@@ -63,14 +65,14 @@ function operatorOnly(principal: Principal | null): Reply | null {
 }
 
 /** Who to ask instead of a controller that stands by. */
-function misdirected({ leader = null }: Status): Reply {
+function misdirected({ leader = null }: StatusHead): Reply {
   const who = leader === null ? 'nobody that is known' : `${leader.identity} at ${leader.address ?? '?'}`;
   const next = 'ask the controller that rules: vipward status tells its address as leader';
   const reply = failure(421, { code: 'Standby', message: `this controller stands by; ${who} rules`, next });
   return { ...reply, body: { ...(reply.body as object), leader } };
 }
 
-function readiness({ synced, reason, problems }: Status): Reply {
+function readiness({ synced, reason, problems }: StatusHead): Reply {
   const isReady = typeof synced === 'boolean' ? synced : Object.values(synced).every(Boolean);
   if (isReady) return { status: 200, body: 'ok\n' };
   const code = reason ?? 'NotSynced';

@@ -8,7 +8,7 @@ import { readRecords, stateFile, writeRecords } from './records.ts';
 import type { ChangingPair } from './server.ts';
 import type { Problem } from './service.ts';
 import { FileSource } from './sources/files.ts';
-import { type Status, statusOf } from './status.ts';
+import type { StatusInput } from './status.ts';
 import { Store } from './store.ts';
 import type { Self } from './welcome.ts';
 
@@ -32,7 +32,8 @@ export type Happening =
 export interface Core {
   readonly controller: Controller;
   readonly readings: Readings;
-  readonly status: () => Status;
+  /** What the status is made of. */
+  readonly standing: () => StatusInput;
   /** The certificate that controllers of a cluster share, where the server shows it. */
   readonly certificate: ChangingPair | null;
   /** Agents may come: the source was read whole. */
@@ -84,18 +85,18 @@ export async function makeFileCore(
   const { catalog } = source;
   const readAgain = () => source.readAgain();
   const readings = makeReadings({ controller, truth: catalog, readAgain }, config, input);
-  const status = () => {
+  const standing = () => {
     const [problems, ignored] = [
       [...catalog.problems(), ...recordsProblem(stateDir, store)],
       catalog.ignored(),
     ];
     const reason = controller.isPublished ? null : 'NotComplete';
     const { massRemoval: held } = readings;
-    return statusOf({ controller, massRemoval: held, problems, invalid: catalog.invalid, ignored, reason });
+    return { controller, massRemoval: held, problems, invalid: catalog.invalid, ignored, reason };
   };
   const [progressed, happened] = [() => undefined, () => undefined];
   return {
-    ...{ nodeOfToken: null, certificate: null, controller, readings, status, progressed, happened },
+    ...{ nodeOfToken: null, certificate: null, controller, readings, standing, progressed, happened },
     isOpen: () => readings.wasReadWhole,
     self: () => ({ cluster: controller.cluster, generation: controller.generation, ruling: true }),
     start: () => source.start(),

@@ -9,7 +9,7 @@ import { type Core, type CoreInput, type Happening, makeReadings, nowMs } from '
 import { Eligibility, type EndpointNodes } from './eligibility.ts';
 import { Gate } from './gate.ts';
 import { makeIdentity } from './kubernetes-identity.ts';
-import { selfOf, statusIn } from './kubernetes-status.ts';
+import { selfOf, standingIn } from './kubernetes-status.ts';
 import type { MassRemoval } from './readings.ts';
 import type { Records } from './records.ts';
 import { findAccess } from './sources/kubernetes/access.ts';
@@ -94,7 +94,7 @@ export function makeKubernetesCore(
   const elector = makeElector({ given, namespace, client: keeper, gate, writes, input });
   const identity = makeIdentity(config, given, { client: reader, namespace, mayWrite, log, signal });
   const parts = { controller, source, readings, elector, publisher, writes, given, identity };
-  const status = () => statusIn(parts);
+  const standing = () => standingIn(parts);
   let running: Promise<unknown> = Promise.resolve();
   const start = async () => {
     log.info({ server: reader.server, identity: given.identity }, 'reading');
@@ -114,7 +114,7 @@ export function makeKubernetesCore(
   const happened = (what: Happening) => say(clusterNews(lease, what));
   const { nodeOfToken, certificate } = identity;
   const doors = { nodeOfToken, certificate, isOpen, self };
-  return { ...doors, controller, readings, status, progressed, happened, start, end };
+  return { ...doors, controller, readings, standing, progressed, happened, start, end };
 }
 
 interface SurroundingsParts {

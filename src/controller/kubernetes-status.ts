@@ -9,7 +9,7 @@ import type { Elector } from './sources/kubernetes/elector.ts';
 import type { Publisher } from './sources/kubernetes/publisher.ts';
 import type { KubernetesSource } from './sources/kubernetes/source.ts';
 import type { Writes } from './sources/kubernetes/writes.ts';
-import { type ClusterRole, type Status, statusOf } from './status.ts';
+import type { ClusterRole, StatusInput } from './status.ts';
 import type { Self } from './welcome.ts';
 
 export interface StatusParts {
@@ -37,7 +37,7 @@ export function selfOf({
   return { cluster, generation, ruling };
 }
 
-export function statusIn({
+export function standingIn({
   controller,
   source,
   readings,
@@ -46,7 +46,7 @@ export function statusIn({
   writes,
   identity,
   given,
-}: StatusParts): Status {
+}: StatusParts): StatusInput {
   const { catalog } = source;
   const { record } = elector;
   const isActive = elector.rules();
@@ -64,11 +64,11 @@ export function statusIn({
   const refused = [...writes.refused].map(([file, message]) => {
     return { file, document: null, service: null, message };
   });
-  return statusOf({
+  return {
     ...{ controller, massRemoval: readings.massRemoval, role },
     problems: [...lease, ...source.problems(), ...publisher.problems(), ...refused, ...identity.problems()],
     invalid: catalog.invalid,
     ignored: catalog.ignored(),
     reason: controller.isPublished ? null : source.isComplete && !isActive ? 'Standby' : 'NotComplete',
-  });
+  };
 }

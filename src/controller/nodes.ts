@@ -92,6 +92,8 @@ export class Node {
   }
 
   refusalOf(address: Address): Refusal | undefined {
+    // Asked of every node for every VIP that is placed: as a rule there is nothing to look for.
+    if (this.refusals.size === 0) return undefined;
     return (
       this.refusals.get(refusalKey('placements', address)) ?? this.refusals.get(refusalKey('rules', address))
     );

@@ -31,7 +31,7 @@ export class Owners {
   readonly moves: Moves;
   readonly #input: OwnersInput;
   readonly #owners: Map<Address, Owner>;
-  readonly #outbox: Outbox;
+  readonly #outbox: Outbox = new Outbox();
   readonly #leaving: Leaving;
   readonly #choices = new Choices();
   readonly #loads = new Map<string, number>();
@@ -41,7 +41,6 @@ export class Owners {
     this.#input = input;
     this.#owners = new Map(input.owners);
     for (const { node } of this.#owners.values()) this.#count(input.nodes.at(node).name, 1);
-    this.#outbox = new Outbox();
     this.#leaving = new Leaving(input.dropRules);
     this.moves = new Moves({
       nodes: input.nodes,
@@ -111,6 +110,7 @@ export class Owners {
 
   /** Asks again for the VIPs that found no node, or one that may not have them any more. */
   retry(): void {
+    if (!this.isSettled) return;
     for (const [address, chosen] of this.#choices.all())
       if (chosen?.mayTake(address) !== true) this.#choose(address);
     this.#outbox.flush();

@@ -18,7 +18,7 @@ import { moveDeadlineMs } from './moves.ts';
 import type { Pool } from './pools.ts';
 import { connectionLimit, listenOn, makeServer } from './server.ts';
 import { Sessions } from './sessions.ts';
-import type { Status } from './status.ts';
+import { headOf, type Status, statusOf } from './status.ts';
 
 /** Times that tests shorten. */
 export interface Timing {
@@ -77,7 +77,9 @@ export async function startController(config: ControllerConfig, given: RunInput)
   const onPublished = () => hub.begin();
   const onFatal = (error: Error) => fatal.abort(error);
   const core = await makeCore(config, { log, signal, env, version, massRemovalWaitMs, onPublished, onFatal });
-  const { controller, status, nodeOfToken } = core;
+  const { controller, nodeOfToken } = core;
+  const status = () => statusOf(core.standing());
+  const head = () => headOf(core.standing());
   const takesCertificates = config.tls?.clientCa !== undefined;
   const credentials = { tokens, takesCertificates, nodeOfToken };
   const whoIs = (request: IncomingMessage) => principalOf(request, credentials);
@@ -86,7 +88,7 @@ export async function startController(config: ControllerConfig, given: RunInput)
   const isRuling = () => core.self().ruling;
   const connections = () => hub.size;
   const metrics = () => scrape({ ...input, controller, pools: () => pools, connections, isRuling });
-  const api = { controller, status, metrics, principalOf: whoIs, moveDeadlineMs, rules: isRuling };
+  const api = { controller, status, head, metrics, principalOf: whoIs, moveDeadlineMs, rules: isRuling };
   const routes = apiRoutes(api);
   const failed = (error: unknown) => log.error({ reason: String(error) }, 'requestFailed');
   const onError = (error: Error) => log.error({ reason: error.message }, 'certificateRefused');

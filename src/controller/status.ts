@@ -89,6 +89,9 @@ export interface Status extends Partial<Omit<ClusterRole, 'synced'>> {
   readonly refusedStreams: readonly EndedStatus[];
 }
 
+/** What costs no look at VIPs, nodes or Services. */
+export type StatusHead = Omit<Status, 'vips' | 'nodes' | 'refused'>;
+
 export interface RaiseStatus {
   readonly from: number;
   readonly to: number;
@@ -108,11 +111,9 @@ export interface StatusInput {
   readonly role?: ClusterRole;
 }
 
-export function statusOf(input: StatusInput): Status {
-  const { controller, massRemoval, problems, invalid, ignored, reason, role } = input;
-  const refused: RefusedService[] = [];
-  for (const [key, refusal] of controller.allocator.refusals) refused.push({ key, ...refusal });
-  for (const [key, message] of invalid) refused.push({ key, reason: 'NotSupported', message });
+/** Asked by every probe of a kubelet, however many VIPs there are. */
+export function headOf(input: StatusInput): StatusHead {
+  const { controller, massRemoval, problems, ignored, reason, role } = input;
   return {
     cluster: controller.cluster,
     generation: controller.generation,
@@ -120,14 +121,26 @@ export function statusOf(input: StatusInput): Status {
     synced: controller.isPublished,
     ...role,
     reason: massRemoval === null ? reason : 'MassRemoval',
-    vips: [...controller.rules.keys()].map((address) => vipStatus(controller, address)),
-    nodes: [...controller.nodes.all()].map((node) => nodeStatus(controller, node)),
-    refused,
     problems,
     ignored,
     massRemoval,
     generationRaised: raiseStatus(controller),
     refusedStreams: controller.closings.recent,
+  };
+}
+
+export function statusOf(input: StatusInput): Status {
+  const { controller, invalid } = input;
+  const refused: RefusedService[] = [];
+  for (const [key, refusal] of controller.allocator.refusals) refused.push({ key, ...refusal });
+  for (const [key, message] of invalid) refused.push({ key, reason: 'NotSupported', message });
+  const owned = new Map<string, number>();
+  for (const { node } of controller.owners.all.values()) owned.set(node, (owned.get(node) ?? 0) + 1);
+  return {
+    ...headOf(input),
+    vips: [...controller.rules.keys()].map((address) => vipStatus(controller, address)),
+    nodes: [...controller.nodes.all()].map((node) => nodeStatus(controller, node, owned.get(node.name) ?? 0)),
+    refused,
   };
 }
 
@@ -177,10 +190,8 @@ function serviceStatus(
   return { key, ports, state, reason: first?.reason ?? vip.reason, message: first?.message ?? vip.message };
 }
 
-function nodeStatus({ closings, latency, owners, rules }: Controller, node: Node): NodeStatus {
+function nodeStatus({ closings, latency, rules }: Controller, node: Node, vips: number): NodeStatus {
   const { name, acked, hello, refusals } = node;
-  let vips = 0;
-  for (const owner of owners.all.values()) if (owner.node === name) vips++;
   // A node that is behind lags by the age of what it lacks, not by what it last took.
   const behindMs = acked.rules !== null && acked.rules < rules.seq ? latency.sinceMs(acked.rules + 1) : null;
   return {

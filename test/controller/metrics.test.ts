@@ -74,3 +74,18 @@ test('what happens is counted where it belongs', limit, async (t) => {
     [1, 1, 1, 1, 1, 1],
   );
 });
+
+test('a probe for readiness looks at no VIP, however many there are', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const { allocator } = running.controller;
+  const { usersOf } = allocator;
+  let looks = 0;
+  allocator.usersOf = (address) => {
+    looks++;
+    return usersOf.call(allocator, address);
+  };
+  equal((await fetch(`${running.url}/readyz`)).status, 200);
+  equal(looks, 0);
+  equal((await fetch(`${running.url}/api/v1/status`)).status, 200);
+  equal(looks, 1);
+});
