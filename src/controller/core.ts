@@ -3,6 +3,7 @@
 import type { Log } from '../process/log.ts';
 import type { ControllerConfig, SourceConfig } from './config.ts';
 import { Controller } from './controller.ts';
+import type { Pool } from './pools.ts';
 import { Readings, type ReadingsInput } from './readings.ts';
 import { readRecords, stateFile, writeRecords } from './records.ts';
 import type { ChangingPair } from './server.ts';
@@ -36,6 +37,8 @@ export interface Core {
   readonly standing: () => StatusInput;
   /** The certificate that controllers of a cluster share, where the server shows it. */
   readonly certificate: ChangingPair | null;
+  /** Takes over other pools, as soon as that may be done. */
+  readonly usePools: (pools: readonly Pool[]) => void;
   /** Agents may come: the source was read whole. */
   readonly isOpen: () => boolean;
   /** What agents are told of this controller when they come. */
@@ -84,7 +87,8 @@ export async function makeFileCore(
   });
   const { catalog } = source;
   const readAgain = () => source.readAgain();
-  const readings = makeReadings({ controller, truth: catalog, readAgain }, config, input);
+  const mayBelieve = () => true;
+  const readings = makeReadings({ controller, truth: catalog, readAgain, mayBelieve }, config, input);
   const standing = () => {
     const [problems, ignored] = [
       [...catalog.problems(), ...recordsProblem(stateDir, store)],
@@ -97,6 +101,7 @@ export async function makeFileCore(
   const [progressed, happened] = [() => undefined, () => undefined];
   return {
     ...{ nodeOfToken: null, certificate: null, controller, readings, standing, progressed, happened },
+    usePools: (changed) => readings.usePools(changed),
     isOpen: () => readings.wasReadWhole,
     self: () => ({ cluster: controller.cluster, generation: controller.generation, ruling: true }),
     start: () => source.start(),
@@ -106,7 +111,7 @@ export async function makeFileCore(
 
 /** The readings of any source, with what is logged of them. */
 export function makeReadings(
-  parts: Pick<ReadingsInput, 'controller' | 'truth' | 'readAgain'> & Partial<ReadingsInput>,
+  parts: Pick<ReadingsInput, 'controller' | 'truth' | 'readAgain' | 'mayBelieve'> & Partial<ReadingsInput>,
   { massRemoval }: ControllerConfig,
   { log, massRemovalWaitMs, onPublished }: CoreInput,
 ): Readings {

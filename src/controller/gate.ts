@@ -1,15 +1,22 @@
 // Between a cluster and the controller that reads it: nothing is followed before this process rules.
 
 import type { Controller } from './controller.ts';
-import type { Readings } from './readings.ts';
+import type { Pool } from './pools.ts';
+import type { Readings, Truth } from './readings.ts';
 import type { Records } from './records.ts';
 import type { ServiceManifest } from './service.ts';
 import type { ReadingChanges } from './sources/catalog.ts';
-import type { KubernetesSource } from './sources/kubernetes/source.ts';
+
+/** A cluster as it was read so far; its name is null before that is known. */
+export interface Source {
+  readonly catalog: Pick<Truth, 'services'>;
+  readonly cluster: string | null;
+  readonly isComplete: boolean;
+}
 
 export interface GateInput {
   readonly controller: Controller;
-  readonly source: KubernetesSource;
+  readonly source: Source;
   readonly readings: Readings;
   /** What was given to whom, and who had it, by the records; asked once they were all read. */
   readonly remembered: () => Pick<Records, 'allocations' | 'owners'>;
@@ -21,6 +28,8 @@ export class Gate {
   readonly #input: GateInput;
   #generation: number | null = null;
   #isBehind = false;
+  /** Pools that are to be used from the next change on. */
+  #pools: readonly Pool[] | null = null;
 
   constructor(input: GateInput) {
     this.#input = input;
@@ -31,6 +40,12 @@ export class Gate {
     this.#generation = generation;
     this.follow({ set: [], remove: [] });
   }
+
+  /** Other pools take addresses away and give new ones: that is for whoever rules. */
+  readonly usePools = (pools: readonly Pool[]): void => {
+    this.#pools = pools;
+    this.follow({ set: [], remove: [] });
+  };
 
   follow(changes: ReadingChanges): void {
     const { controller, source, readings, mayRule } = this.#input;
@@ -45,6 +60,8 @@ export class Gate {
     const { cluster } = source;
     if (controller.cluster === '')
       controller.rule({ cluster, generation: this.#generation, ...this.#input.remembered() });
+    if (this.#pools !== null) readings.usePools(this.#pools);
+    this.#pools = null;
     const all = this.#isBehind ? missed(controller, source) : changes;
     this.#isBehind = false;
     readings.follow(all, source.isComplete);
@@ -52,7 +69,7 @@ export class Gate {
 }
 
 /** Everything in which the controller differs from the cluster. */
-function missed({ allocator }: Controller, { catalog }: KubernetesSource): ReadingChanges {
+function missed({ allocator }: Controller, { catalog }: Source): ReadingChanges {
   const isNew = (service: ServiceManifest) => allocator.services.get(service.key) !== service;
   return {
     set: [...catalog.services.values()].filter(isNew),

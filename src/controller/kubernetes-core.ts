@@ -80,12 +80,12 @@ export function makeKubernetesCore(
   const readAgain = () => source.readAgain();
   const lease = leaseReference(namespace, given.lease.name);
   const onMassRemoval = (held: MassRemoval | null) => held !== null && say(massRemovalNews(lease, held));
+  const mayWrite = () => elector.rules();
   const readings = makeReadings(
-    { controller, truth: source.catalog, readAgain, onMassRemoval },
+    { controller, truth: source.catalog, readAgain, onMassRemoval, mayBelieve: mayWrite },
     config,
     input,
   );
-  const mayWrite = () => elector.rules();
   const remembered = () => recordsOf([...recorder.records]);
   const gate = new Gate({ controller, source, readings, remembered, mayRule: mayWrite });
   const { writes, publisher, recorder, say } = makeScribe({
@@ -113,7 +113,7 @@ export function makeKubernetesCore(
   const self = () => selfOf({ controller, source, readings, elector });
   const happened = (what: Happening) => say(clusterNews(lease, what));
   const { nodeOfToken, certificate } = identity;
-  const doors = { nodeOfToken, certificate, isOpen, self };
+  const doors = { nodeOfToken, certificate, isOpen, self, usePools: gate.usePools };
   return { ...doors, controller, readings, standing, progressed, happened, start, end };
 }
 

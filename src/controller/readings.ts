@@ -20,6 +20,8 @@ export interface ReadingsInput {
   readonly truth: Truth;
   readonly massRemoval: 'wait' | 'now';
   readonly massRemovalWaitMs?: number;
+  /** False while it is not known whether this process rules: what waits goes on waiting. */
+  readonly mayBelieve: () => boolean;
   /** Reads everything once more. */
   readonly readAgain: () => Promise<void>;
   /** Called once, when the first reading is believed. */
@@ -77,7 +79,7 @@ export class Readings {
 
   set mode(mode: 'wait' | 'now') {
     this.#mode = mode;
-    if (mode === 'now' && this.#deadlineMs !== null) this.#believe();
+    if (mode === 'now' && this.#deadlineMs !== null && this.#input.mayBelieve()) this.#believe();
   }
 
   /** Follows a change of the source. */
@@ -174,7 +176,8 @@ export class Readings {
   async #askAgain(): Promise<void> {
     await this.#input.readAgain();
     if (this.#deadlineMs === null) return;
-    if (this.#isComplete && this.unreadable().length === 0) this.#believe();
+    const isGood = this.#isComplete && this.unreadable().length === 0;
+    if (isGood && this.#input.mayBelieve()) this.#believe();
     else this.#timer = setTimeout(() => void this.#askAgain(), this.#waitMs).unref();
   }
 

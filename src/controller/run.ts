@@ -119,7 +119,7 @@ export async function startController(config: ControllerConfig, given: RunInput)
     core.readings.mode = changed.massRemoval;
     if (samePools(changed.pools, pools)) return;
     pools = changed.pools;
-    core.readings.usePools(pools);
+    core.usePools(pools);
   };
   const readAgain = async () => {
     await core.readings.readAgain();
