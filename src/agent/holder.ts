@@ -113,16 +113,11 @@ export class Holder implements Disposable {
   /** Lets go of VIPs where they were before they moved, once they answer where they are. */
   async leave(): Promise<void> {
     if (!this.isLeaving) return;
-    const { ledger, network } = this.#parts;
-    const left = [...network.addresses].filter(({ address, interfaceIndex, foreign }) => {
-      const at = ledger.held.get(address);
-      return !foreign && at !== undefined && at.interfaceIndex !== interfaceIndex;
-    });
-    await this.#write(left, []);
+    await this.#write(this.#otherPlaces(this.#parts.ledger.held.values()), []);
     this.#hasMoved = false;
   }
 
-  /** Lets go of them, whatever is wanted. Throws SystemCallError. */
+  /** Lets go of them wherever they are, whatever is wanted. Throws SystemCallError. */
   async withdraw(keys: Iterable<Address>): Promise<void> {
     const { ledger, announcer, onHeld } = this.#parts;
     const held = [...keys].flatMap((key) => ledger.held.get(key) ?? []);
@@ -134,7 +129,8 @@ export class Holder implements Disposable {
       this.#borrowed.delete(address);
       announcer.stop(address);
     }
-    await this.#write(this.#objects(own ?? []), []);
+    const others = this.#hasMoved ? this.#otherPlaces(own ?? []) : [];
+    await this.#write([...this.#objects(own ?? []), ...others], []);
     onHeld((borrowed ?? []).map(({ address }) => address));
   }
 
@@ -230,6 +226,15 @@ export class Holder implements Disposable {
     accept(object.address);
     if (!this.#arrivals.has(object.id)) announcer.announce(held);
     return true;
+  }
+
+  /** Where else the kernel has VIPs, which we put there before they moved. */
+  #otherPlaces(held: Iterable<HeldAddress>): AddressObject[] {
+    const places = new Map([...held].map(({ address, interfaceIndex }) => [address, interfaceIndex]));
+    return [...this.#parts.network.addresses].filter(({ address, interfaceIndex, foreign }) => {
+      const at = places.get(address);
+      return !foreign && at !== undefined && at !== interfaceIndex;
+    });
   }
 
   #objects(held: Iterable<HeldAddress>): AddressObject[] {

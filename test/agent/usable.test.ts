@@ -11,6 +11,8 @@ import { Reporter } from '../../src/agent/reporter.ts';
 import type { Session } from '../../src/agent/session.ts';
 import { Tallies } from '../../src/agent/tallies.ts';
 import { addresses } from '../../src/dialects/addresses/dialect.ts';
+import type { AddressObject } from '../../src/dialects/addresses/objects.ts';
+import type { Transaction } from '../../src/dialects/dialect.ts';
 import { Kernel } from '../../src/host/kernel.ts';
 import { createLog } from '../../src/process/log.ts';
 import { type AgentMessage, heldDeltaFeature } from '../../src/protocol/messages.ts';
@@ -30,13 +32,26 @@ class Room implements Disposable {
   readonly reporter: Reporter;
   readonly #kernel = new Kernel(recordedNative());
   isRuled = true;
+  /** The interface that VIPs go on. */
+  index = 7;
+  /** What the kernel was told of, by interface. */
+  readonly written: string[] = [];
+  /** What is known to be there. */
+  readonly there: AddressObject[] = [];
 
   constructor() {
     const { ledger } = this;
-    const kernel = Object.assign(this.#kernel, { commit: () => [] });
+    const kernel = Object.assign(this.#kernel, {
+      commit: ({ steps }: Transaction<AddressObject>) => {
+        const objects = steps.flatMap(({ records }) => records.flatMap((record) => record.objects));
+        this.written.push(...objects.map(({ address, interfaceIndex }) => `${address} ${interfaceIndex}`));
+        return [];
+      },
+    });
     const native = recordedNative();
     const network = new Network(kernel, ['auto']);
-    Object.assign(network, { readGateways: async () => {}, interfaceFor: () => ({ index: 7 }) });
+    Object.assign(network, { readGateways: async () => {}, interfaceFor: () => ({ index: this.index }) });
+    Object.defineProperty(network, 'addresses', { value: this.there });
     const log = createLog('silent', { write: () => {}, dropped: 0, [Symbol.dispose]: () => {} });
     const kept = { state: { cluster: null, generation: 0, rules: new Map(), placements: new Map() } };
     const journal = new Journal('/nonexistent', { ...kept, problem: null }, () => {});
@@ -70,8 +85,10 @@ class Room implements Disposable {
 
   arrives(address: Address): void {
     const held = [{ address, interfaceIndex: 7 }];
-    const objects = addresses.render({ needs, vips: [], held }).elements;
-    for (const object of objects) this.holder.onUsable(object);
+    for (const object of addresses.render({ needs, vips: [], held }).elements) {
+      this.there.push(object);
+      this.holder.onUsable(object);
+    }
   }
 
   [Symbol.dispose](): void {
@@ -116,4 +133,19 @@ test('each controller is told of what is refused, though another has heard it be
   deepEqual(room.said.splice(0), [{ type: 'refused', ...refusal }]);
   room.reporter.ofSession.onRuler([]);
   deepEqual(room.said, [{ type: 'refused', ...refusal }]);
+});
+
+test('a VIP that goes while it moves goes from both places, and is held until then', async () => {
+  using room = new Room();
+  room.reporter.ofSession.onRuler([heldDeltaFeature]);
+  await room.claim(one);
+  room.arrives(one);
+  room.index = 8;
+  room.said.length = 0;
+  await room.claim(one);
+  deepEqual(room.said, []);
+  room.written.length = 0;
+  await room.holder.withdraw([one]);
+  deepEqual(room.written, [`${one} 8`, `${one} 7`]);
+  deepEqual(room.said, [{ type: 'heldDelta', set: [], remove: [one] }]);
 });
