@@ -48,6 +48,8 @@ interface Portion {
 
 export class Commits {
   readonly #parts: CommitsParts;
+  /** Elements that the kernel alone knows of: they stay until somebody knows all that is wanted. */
+  #kept: readonly KernelObject[] = [];
   /** What the constant part in the kernel serves. */
   needs: Needs;
   /** Commits that were tried. */
@@ -81,6 +83,22 @@ export class Commits {
 
   render(needs: Needs, vips: Iterable<VirtualIp>): KernelObjects {
     return this.#parts.firewall.dialect.render({ needs, vips, held: noAddresses });
+  }
+
+  get keepsAny(): boolean {
+    return this.#kept.length > 0;
+  }
+
+  /** Rendered, with those that were found beside it kept from now on, and put in again where a set grows. */
+  renderBeside(found: readonly KernelObject[], needs: Needs, vips: Iterable<VirtualIp>): KernelObjects {
+    const rendered = this.render(needs, vips);
+    this.#kept = found.length === 0 ? [] : this.#besides(rendered, found);
+    return this.keepsAny ? { ...rendered, elements: [...rendered.elements, ...this.#kept] } : rendered;
+  }
+
+  #besides({ constants, elements }: KernelObjects, found: readonly KernelObject[]): KernelObject[] {
+    const ids = new Set(elements.map(({ id }) => id));
+    return this.#parts.firewall.inSetsOf(constants, found).filter(({ id }) => !ids.has(id));
   }
 
   send(delta: Delta): Soon<Receipt<KernelObject>> {
@@ -156,7 +174,10 @@ export class Commits {
 
   #isTooSmall(): boolean {
     const { census, ledger } = this.#parts;
-    return ledger.committed.size > 0 && !sameCapacities(census.needs().capacities, this.needs.capacities);
+    return (
+      (this.keepsAny || ledger.committed.size > 0) &&
+      !sameCapacities(census.needs().capacities, this.needs.capacities)
+    );
   }
 
   /** Nothing changes meanwhile that a packet could tell. */
@@ -164,7 +185,8 @@ export class Commits {
     const { census, ledger } = this.#parts;
     const needs = { ...this.needs, capacities: census.needs().capacities };
     const vips = [...ledger.committed.values()];
-    const receipt = await this.send(diff(this.render(this.needs, vips), this.render(needs, vips)));
+    const have = this.renderBeside(this.#kept, this.needs, vips);
+    const receipt = await this.send(diff(have, this.renderBeside(this.#kept, needs, vips)));
     this.disturbance = describeFirst(receipt);
     if (receipt.length > 0) return 'unsure';
     this.needs = needs;

@@ -29,6 +29,8 @@ export interface Firewall {
   counters(kernel: Kernel, vips: readonly VirtualIp[]): Promise<Map<Address, VipCounters>>;
   /** For a kernel that says nothing when it is changed; null where it does say so. */
   readonly glance: Glance | null;
+  /** Elements as they are in the sets among these constants, which may be larger than those they were in. */
+  inSetsOf(constants: readonly KernelObject[], elements: readonly KernelObject[]): readonly KernelObject[];
   /** Whether what was found is a table of another make, which is replaced as a whole. */
   replaces(delta: Delta): boolean;
 }

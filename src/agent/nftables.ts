@@ -6,7 +6,12 @@ import { counterQuestion, readCounters } from '../dialects/nftables/counters.ts'
 import { decode, dumpRequests, tableOwner } from '../dialects/nftables/decode.ts';
 import { describe } from '../dialects/nftables/describe.ts';
 import { nftables } from '../dialects/nftables/dialect.ts';
-import type { NftObject, TableObject } from '../dialects/nftables/objects.ts';
+import {
+  type ElementObject,
+  inSetsOf,
+  type NftObject,
+  type TableObject,
+} from '../dialects/nftables/objects.ts';
 import { type Capabilities, probeStep, readCapabilities } from '../dialects/nftables/probe.ts';
 import { sampler } from '../dialects/nftables/samples.ts';
 import type { Kernel } from '../host/kernel.ts';
@@ -43,6 +48,8 @@ export function nftablesFirewall(probed: Capabilities | undefined, options: Fire
   return {
     ...{ dialect, owned, atomic: true, countsPorts: options.counters, sampler, shortfalls: [], glance: null },
     describe: (object) => describe(object as NftObject),
+    inSetsOf: (constants, elements) =>
+      inSetsOf(constants as readonly NftObject[], elements as readonly ElementObject[]),
     counters: (kernel, vips) => vipCounters(kernel, vips, options.counters),
     replaces: ({ remove, add }) => tableIn(remove)?.id !== tableIn(add)?.id && isOfOurMake(tableIn(remove)),
   };

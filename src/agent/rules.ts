@@ -22,6 +22,8 @@ export interface RulesParts extends CommitsParts {
 interface Reading {
   /** What the dump shows. */
   readonly have: KernelObjects;
+  /** What of it stays, though nobody knows whose it is. */
+  readonly found: readonly KernelObject[];
   readonly targets: Targets;
   readonly inSync: boolean;
 }
@@ -94,20 +96,21 @@ export class Rules {
     const targets = new Map([...keys].map((key) => [key, ledger.target(key)]));
     const needs = census.needs();
     const vips = [...targets.values()].filter((vip) => vip !== undefined);
-    const delta = diff(have, this.#commits.render(needs, vips));
+    // What is not wanted stays until the agent is in sync, also where a set is replaced by a larger one.
+    const found = inSync ? [] : have.elements;
+    const delta = diff(have, this.#commits.renderBeside(found, needs, vips));
     // A table of another make is only replaced by somebody who knows everything that it has to hold.
     if (!inSync && have.needs === null && firewall.replaces(delta))
       return { outcome: 'committed', repaired: 0 };
     // There was nothing of ours in front of what only the kernel knows, and nobody who could put it back.
     if (have.needs === null) await this.#parts.retain((key) => targets.get(key) !== undefined);
-    const reading = { have, targets, inSync };
-    const allowed = allowedOf(delta, inSync);
-    const receipt = await this.#mend(allowed, reading);
+    const reading = { have, found, targets, inSync };
+    const receipt = await this.#mend(delta, reading);
     if (receipt.length > 0) return await this.#mendAround(receipt, reading);
     this.#commits.settle(targets, needs);
-    this.#exact = allowed.remove.length === delta.remove.length;
+    this.#exact = !this.#commits.keepsAny;
     if (inSync) await this.#stayAlone();
-    return { outcome: 'committed', repaired: allowed.remove.length + allowed.add.length };
+    return { outcome: 'committed', repaired: delta.remove.length + delta.add.length };
   }
 
   /** What the kernel should hold whatever the VIPs are. */
@@ -147,14 +150,17 @@ export class Rules {
    * The table is first made what it would be without the VIPs that the dump does not show. Those are
    * committed then as if they were new, so that each can be refused by itself.
    */
-  async #mendAround(receipt: Receipt<KernelObject>, { have, targets, inSync }: Reading): Promise<Reconciled> {
+  async #mendAround(
+    receipt: Receipt<KernelObject>,
+    { have, found, targets, inSync }: Reading,
+  ): Promise<Reconciled> {
     const { ledger, census } = this.#parts;
     const unsure = { outcome: 'unsure', repaired: 0 } as const;
     if (this.#commits.blame(receipt, targets) === 'unsure') return unsure;
     this.#commits.countBack(targets.keys());
     const needs = census.needs();
-    const known = this.#commits.render(needs, ledger.committed.values());
-    const { remove, add } = allowedOf(diff(have, known), inSync);
+    const known = this.#commits.renderBeside(found, needs, ledger.committed.values());
+    const { remove, add } = diff(have, known);
     if ((await this.#commits.send({ remove, add })).length > 0) return unsure;
     this.#commits.needs = needs;
     const rest = [...targets].filter(([, vip]) => inSync || vip !== undefined);
@@ -172,9 +178,4 @@ export class Rules {
     for (const key of lost) ledger.lose(key);
     await withdraw(lost);
   }
-}
-
-/** Before the agent is in sync nothing is taken away that serves a VIP. */
-function allowedOf({ remove, add }: Delta, inSync: boolean): Delta {
-  return { remove: inSync ? remove : remove.filter(({ owner }) => owner === null), add };
 }

@@ -3,9 +3,12 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Census } from '../../src/agent/census.ts';
+import type { Firewall } from '../../src/agent/firewall.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
 import { nftablesFirewall } from '../../src/agent/nftables.ts';
 import { Rules } from '../../src/agent/rules.ts';
+import { xtablesFirewall } from '../../src/agent/xtables.ts';
+import { diff } from '../../src/dialects/delta.ts';
 import type { Transaction } from '../../src/dialects/dialect.ts';
 import { batchElements } from '../../src/dialects/nftables/portions.ts';
 import type { Receipt } from '../../src/netlink/ack.ts';
@@ -13,6 +16,7 @@ import { type Address, formatAddress } from '../../src/state/address.ts';
 import type { VirtualIp } from '../../src/state/virtual-ip.ts';
 import { cannotUnshare } from '../namespaces.ts';
 import { capabilities, difference, found, hasTool, nft, ownKernel, plain, port, vip } from './own-kernel.ts';
+import { run, plain as xtPlain, skip as xtSkip } from './own-xtables.ts';
 
 const skip = cannotUnshare() || hasTool('nft', '--version');
 const nth = (n: number): Address => formatAddress(Uint8Array.of(10, 50, n >> 8, n & 255));
@@ -37,6 +41,44 @@ function lookedInto(own: ReturnType<typeof ownKernel>): number[] {
     )
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([, text]) => [...text.matchAll(/10\.50\./g)].length);
+}
+
+const options = { ...plain, owner: false };
+const { places, fragments } = xtPlain;
+
+/** Both dialects, and how many elements the sets allow4, drop4, host4 and vip4 have. */
+const dialects = [
+  {
+    firewall: nftablesFirewall(capabilities, { ...options, wish: 'nftables' }),
+    skip,
+    counts: lookedInto,
+  },
+  {
+    firewall: xtablesFirewall(
+      { name: 'xtables', places, fragments, shortfalls: [] },
+      { ...options, wish: 'xtables' },
+    ),
+    skip: skip || xtSkip,
+    counts: (own: ReturnType<typeof ownKernel>): number[] =>
+      ['allow4', 'drop4', 'host4', 'vip4'].map(
+        (set) => run(own, `ipset save vipward-${set}`).split('\nadd ').length - 1,
+      ),
+  },
+] as const;
+
+/** Rules that know of nothing but what is wanted. */
+function rulesOn(
+  { kernel }: ReturnType<typeof ownKernel>,
+  firewall: Firewall,
+  vips: readonly VirtualIp[],
+  ledger = new Ledger(),
+): Rules {
+  for (const one of vips) ledger.wanted.set(one.address, one);
+  const ignore = (): void => {};
+  return new Rules({
+    ...{ kernel, firewall, ledger, census: new Census(), refuse: ignore, committed: ignore, observe: ignore },
+    ...{ retireOthers: async () => {}, withdraw: async () => {}, retain: async () => {} },
+  });
 }
 
 test('a table that grows is filled in portions, and lets neither more nor less in meanwhile', {
@@ -84,3 +126,25 @@ test('a table that grows is filled in portions, and lets neither more nor less i
   deepEqual(lookedInto(own), [8200, 1000, 8200, 1000]);
   deepEqual(difference(await found(own, plain), rules.whole() as Awaited<ReturnType<typeof found>>), []);
 });
+
+for (const { firewall, counts, skip: without } of dialects)
+  for (const when of ['at a start', 'before the first sync'])
+    test(`${firewall.dialect.name} that grows ${when} keeps what only the kernel knows until then`, {
+      skip: without,
+    }, async () => {
+      using own = ownKernel();
+      const kept = Array.from({ length: 50 }, (_, n) => withPorts(n, 2));
+      const coming = Array.from({ length: 1100 }, (_, n) => withPorts(1000 + n, 1));
+      await rulesOn(own, firewall, kept).reconcile(true);
+      deepEqual(counts(own), [100, 50, 100, 50]);
+      const ledger = new Ledger();
+      const rules = rulesOn(own, firewall, when === 'at a start' ? coming : [], ledger);
+      await rules.reconcile(false);
+      for (const one of coming) ledger.wanted.set(one.address, one);
+      equal(await rules.commit(new Set(ledger.wanted.keys())), 'committed');
+      deepEqual(counts(own), [1200, 1150, 1200, 1150]);
+      await rules.reconcile(true);
+      deepEqual(counts(own), [1100, 1100, 1100, 1100]);
+      const have = firewall.dialect.decode(await own.kernel.dump(firewall.dialect.dumps));
+      deepEqual(diff(have, rules.whole()), { remove: [], add: [] });
+    });

@@ -133,6 +133,19 @@ class Element implements ElementObject {
   }
 }
 
+/** The same elements as they are in the sets among these constants, which may be larger ones. */
+export function inSetsOf(
+  constants: readonly NftObject[],
+  elements: readonly ElementObject[],
+): ElementObject[] {
+  const sets = constants.filter((one) => one.kind === 'set');
+  const sizes = new Map(sets.map(({ name, size }) => [name, size]));
+  return elements.flatMap(({ set, key, owner, service }) => {
+    const size = sizes.get(set);
+    return size === undefined ? [] : [elementObject(setHandle(set, size), key, owner, service)];
+  });
+}
+
 export function setVersion(name: string, size: number): string {
   return `${name}#${size}`;
 }

@@ -83,6 +83,21 @@ export function elementObject(
   return { kind: 'element', id, content: '', set: set.name, key, owner, service, foreign: false };
 }
 
+/** The same elements as they are in the sets among these constants, which may be larger ones. */
+export function inSetsOf(
+  constants: readonly XtObject[],
+  elements: readonly ElementObject[],
+): ElementObject[] {
+  const sets = constants.filter((one) => one.kind === 'set');
+  const sizes = new Map(sets.map(({ name, size }) => [name, size]));
+  return elements.flatMap(({ set, key, service }) => {
+    const size = sizes.get(set);
+    return size === undefined
+      ? []
+      : [elementObject({ name: set, version: setVersion(set, size) }, key, service)];
+  });
+}
+
 export function setVersion(name: string, size: number): string {
   return `${name}#${size}`;
 }
