@@ -47,6 +47,7 @@ export class BenchController implements Disposable {
       isOpen: () => this.isOpen,
       self: () => ({ version: 'bench', cluster: 'bench', generation: 1, ruling: true }),
       onError: () => undefined,
+      onTurnedAway: () => undefined,
       onEvent: () => {},
       ...{ connectionLimit: 8, helloTimeoutMs: 5000 },
     });

@@ -1,6 +1,7 @@
-// Streams that ended and connections that never became one, for the status: whose, by which code, and why.
+// Streams that ended and connections that never became one, for the status and the metrics: whose, by which
+// code, and why.
 
-/** A stream that ended, or a connection that was turned away after the upgrade. */
+/** A stream that ended, or a connection that was turned away: the code is HTTP's before the upgrade. */
 export interface Ended {
   /** Null if it had not said which node it is. */
   readonly node: string | null;
@@ -14,11 +15,18 @@ export interface EndedStatus extends Ended {
 
 type Remembered = Ended & { readonly atMs: number };
 
+/** Codes that are counted by themselves: those of HTTP, and those by which we close. */
+const countedCodes: readonly number[] = [400, 401, 403, 404, 503, 1002, 1003, 1007, 1008, 1009, 1011];
+
 /** Connections without a stream that are remembered: enough to see what somebody does wrong. */
 const mostTurnedAway = 10;
 
 export class Closings {
   readonly #nowMs: () => number;
+  /** How many were turned away, by code; what a peer made up itself is `other`. */
+  readonly turnedAwayBy: Map<string, number> = new Map(
+    [...countedCodes, 'other'].map((code) => [String(code), 0]),
+  );
   readonly #ofNodes = new Map<string, Remembered>();
   #turnedAway: readonly Remembered[] = [];
 
@@ -31,9 +39,12 @@ export class Closings {
     this.#ofNodes.set(node, { ...ended, atMs: this.#nowMs() });
   }
 
-  /** A connection was closed before it was anybody's stream. */
+  /** A connection ended before it was anybody's stream. One that comes again and again hides no other. */
   turnedAway(ended: Ended): void {
-    this.#turnedAway = [...this.#turnedAway, { ...ended, atMs: this.#nowMs() }].slice(-mostTurnedAway);
+    const code = countedCodes.includes(ended.code) ? String(ended.code) : 'other';
+    this.turnedAwayBy.set(code, (this.turnedAwayBy.get(code) ?? 0) + 1);
+    const others = this.#turnedAway.filter((one) => !isSame(one, ended));
+    this.#turnedAway = [...others, { ...ended, atMs: this.#nowMs() }].slice(-mostTurnedAway);
   }
 
   /** How the last stream of a node that ended did so. */
@@ -50,4 +61,8 @@ export class Closings {
   #aged({ atMs, ...ended }: Remembered): EndedStatus {
     return { ...ended, secondsAgo: Math.floor((this.#nowMs() - atMs) / 1000) };
   }
+}
+
+function isSame(a: Ended, b: Ended): boolean {
+  return a.node === b.node && a.code === b.code && a.reason === b.reason;
 }

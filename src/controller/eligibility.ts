@@ -89,7 +89,7 @@ export class Eligibility {
     // A list that was not read to its end takes nothing from anybody.
     if (bar.reason === 'NoLocalEndpoints' && !this.#areEndpointsKnown(address)) return;
     const to = this.#ready(address, owner.node);
-    if (to !== null) void this.#move(address, to);
+    if (to !== null) void this.#move(address, to, bar.reason);
     else if (bar.reason === 'NoLocalEndpoints') owners.withdraw(address);
     else this.#waiting.add(address);
   }
@@ -111,11 +111,11 @@ export class Eligibility {
     );
   }
 
-  async #move(address: Address, to: string): Promise<void> {
+  async #move(address: Address, to: string, reason: Bar['reason']): Promise<void> {
     const { owners, nodes, nextTerm } = this.#input.controller;
     const late = () => owners.moves.cancel(address, `${to} has not announced it in time`);
     const timer = setTimeout(late, moveDeadlineMs).unref();
-    const result = await owners.moves.begin(address, nodes.at(to), nextTerm);
+    const result = await owners.moves.begin(address, { to: nodes.at(to), nextTerm, reason });
     clearTimeout(timer);
     if ('failed' in result) this.#waiting.add(address);
   }

@@ -7,7 +7,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { type AgentMessage, frameLimitBytes, heartbeatMs, subprotocol } from '../protocol/messages.ts';
 import { parseAgentMessage } from '../protocol/parse.ts';
 import { FrameError } from '../protocol/shape.ts';
-import { codeOfFraming, refuse, shortReason } from './refuse.ts';
+import { codeOfFraming, type Refusal, refuse, shortReason } from './refuse.ts';
 import { type Closing, type HubEvent, policyViolation, type Session, type Sessions } from './sessions.ts';
 import { bufferLimitBytes, silenceMs, type Wire } from './stream.ts';
 import { type Speaker, whyNoStream, whyStranger } from './upgrade.ts';
@@ -21,6 +21,8 @@ export interface HubInput {
   readonly isOpen: () => boolean;
   readonly self: () => Self;
   readonly onEvent: (event: HubEvent) => void;
+  /** A request that opened no stream; not for the log, which strangers could fill. */
+  readonly onTurnedAway: (refusal: Refusal, node: string | null) => void;
   /** A frame that met a mistake of ours: it ends its connection, and no other. */
   readonly onError: (error: unknown) => void;
   /** Connections that may be open at once, those that have not said hello included. */
@@ -31,6 +33,7 @@ export interface HubInput {
 /** How long an agent may take to answer our close before the socket is cut. */
 const closeTimeoutMs = 2000;
 const binaryFrame: Closing = { code: 1003, reason: 'binary frame: frames are JSON text' };
+const sendOptions = { binary: false, compress: false, fin: true } as const;
 const tickFrame = Buffer.from('{"type":"tick"}');
 
 interface Connection {
@@ -73,15 +76,14 @@ export class Hub {
   attach(server: Server): void {
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       socket.on('error', () => undefined);
-      const { authenticate, isOpen, connectionLimit } = this.#input;
+      const { authenticate, isOpen, connectionLimit, onTurnedAway } = this.#input;
       const isFull = this.#connections.size >= connectionLimit;
-      const refusal = whyNoStream(request, {
-        isKnown: authenticate(request) !== null,
-        isOpen: isOpen(),
-        isFull,
-      });
-      if (refusal !== null) refuse(socket, refusal);
-      else this.#server.handleUpgrade(request, socket, head, (one) => this.#accept(one, request));
+      const speaker = authenticate(request);
+      const refusal = whyNoStream(request, { isKnown: speaker !== null, isOpen: isOpen(), isFull });
+      if (refusal === null)
+        return this.#server.handleUpgrade(request, socket, head, (one) => this.#accept(one, request));
+      onTurnedAway(refusal, speaker?.node ?? null);
+      return refuse(socket, refusal);
     });
   }
 
@@ -245,5 +247,3 @@ export class Hub {
 function nodeOf({ session, standbyNode }: Connection): string | null {
   return session?.node.name ?? standbyNode;
 }
-
-const sendOptions = { binary: false, compress: false, fin: true } as const;

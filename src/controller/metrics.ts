@@ -79,7 +79,14 @@ function counters({ controller, logDestination }: MetricsInput): string {
   return [
     '\n# HELP vipward_moves_total VIPs that were moved to another node',
     '# TYPE vipward_moves_total counter',
-    `vipward_moves_total{reason="Asked"} ${controller.owners.moves.completed}`,
+    ...Object.entries(controller.owners.moves.completed).map(
+      ([reason, count]) => `vipward_moves_total{reason="${reason}"} ${count}`,
+    ),
+    '# HELP vipward_refused_streams_total Connections that became no stream of a node',
+    '# TYPE vipward_refused_streams_total counter',
+    ...[...controller.closings.turnedAwayBy].map(
+      ([code, count]) => `vipward_refused_streams_total{code="${code}"} ${count}`,
+    ),
     '# HELP vipward_address_conflicts_total VIPs found to be an address that somebody has',
     '# TYPE vipward_address_conflicts_total counter',
     `vipward_address_conflicts_total ${controller.conflicts}`,

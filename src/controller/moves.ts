@@ -7,11 +7,27 @@ import type { Node, Nodes } from './nodes.ts';
 import type { Outbox } from './outbox.ts';
 import type { Owner } from './records.ts';
 
+/** What moves were made for: the verbs, a node that may have no VIP, endpoints that are elsewhere. */
+export const MoveReason = {
+  Asked: 'Asked',
+  Drained: 'Drained',
+  NoEligibleNode: 'NoEligibleNode',
+  NoLocalEndpoints: 'NoLocalEndpoints',
+} as const;
+export type MoveReason = (typeof MoveReason)[keyof typeof MoveReason];
+
 /** How a move ended: done, or why not. */
 export type MoveResult = { readonly term: Term } | { readonly failed: string };
 
 /** How long a move may take before it is given up. */
 export const moveDeadlineMs = 60_000;
+
+/** A move that is wanted. */
+export interface MoveOrder {
+  readonly to: Node;
+  readonly nextTerm: () => Term;
+  readonly reason: MoveReason;
+}
 
 interface Move {
   readonly address: Address;
@@ -36,8 +52,10 @@ export interface MovesInput {
 export class Moves {
   readonly #input: MovesInput;
   readonly #moves = new Map<Address, Move>();
-  /** Moves that came to their end since the start. */
-  completed = 0;
+  /** Moves since the start that gave a VIP to another node. */
+  readonly completed: Record<MoveReason, number> = {
+    ...{ Asked: 0, Drained: 0, NoEligibleNode: 0, NoLocalEndpoints: 0 },
+  };
 
   constructor(input: MovesInput) {
     this.#input = input;
@@ -47,8 +65,8 @@ export class Moves {
     return this.#moves.has(address);
   }
 
-  /** Gives a VIP to another node. `terms` makes the term, and one more if the VIP has to go back. */
-  begin(address: Address, to: Node, nextTerm: () => Term): Promise<MoveResult> {
+  /** Gives a VIP to another node. `nextTerm` makes the term, and one more if the VIP has to go back. */
+  begin(address: Address, { to, nextTerm, reason }: MoveOrder): Promise<MoveResult> {
     this.cancel(address, 'another move was asked for');
     const { promise, resolve } = Promise.withResolvers<MoveResult>();
     const from = this.#input.ownerOf(address);
@@ -57,7 +75,7 @@ export class Moves {
       this.#moves.delete(address);
       if ('failed' in result && from !== undefined)
         this.#giveBack(address, to, { node: from.node, term: nextTerm() });
-      else if ('term' in result) this.completed++;
+      else if ('term' in result) this.completed[reason]++;
       resolve(result);
     };
     this.#moves.set(address, { address, from, to, term, letGoSeq: null, finished, answer: resolve });

@@ -175,6 +175,8 @@ function makeHub(
       if (event === 'agentRefused') controller.closings.turnedAway({ node, code, reason });
       if (event === 'agentConnected') settling ??= setTimeout(settle, timing.settleMs);
     },
+    onTurnedAway: ({ status, reason }, node) =>
+      controller.closings.turnedAway({ node, code: status, reason }),
     onError: (error) => log.error({ reason: String(error) }, 'frameFailed'),
     connectionLimit,
     helloTimeoutMs: timing.helloTimeoutMs,

@@ -73,10 +73,13 @@ test('a node that was barred before its VIPs were published loses them once all 
   const one = ruling(null);
   one.eligibility.barred = new Map([['a', 'its Node was deleted']]);
   one.controller.publish({ set: [service], remove: [] });
-  joined(one, hello('b'));
+  const b = joined(one, hello('b'));
   equal(one.controller.owners.ownerOf(vip)?.node, 'a');
   await settled(one);
-  equal(one.controller.owners.ownerOf(vip)?.node, 'b');
+  const owner = one.controller.owners.ownerOf(vip);
+  equal(owner?.node, 'b');
+  one.sessions.message(b, { type: 'held', vips: [{ address: vip, term: owner.term }] });
+  equal(one.controller.owners.moves.completed.NoEligibleNode, 1);
 });
 
 test('a VIP whose last local endpoint went while nobody ruled does not stay on its node', async () => {

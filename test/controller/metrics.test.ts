@@ -1,10 +1,12 @@
 // The metrics of a controller: those that docs/operating.md promises, and each from its first scrape on.
 
 import { deepEqual, equal } from 'node:assert/strict';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { pino } from 'pino';
+import { WebSocket } from 'ws';
 import { startController } from '../../src/controller/run.ts';
 import { checkMetrics, seriesValue } from '../metrics-page.ts';
 import { configOf, folder, runningController, service, untilStatus } from './fixture.ts';
@@ -88,4 +90,26 @@ test('a probe for readiness looks at no VIP, however many there are', limit, asy
   equal(looks, 0);
   equal((await fetch(`${running.url}/api/v1/status`)).status, 200);
   equal(looks, 1);
+});
+
+test('whoever is turned away before the upgrade is counted and named, each kind once', limit, async (t) => {
+  const tokenFile = join(folder(t), 'tokens');
+  writeFileSync(tokenFile, 'n1 secret\n');
+  const running = await runningController(t, { argv: ['--token-file', tokenFile] });
+  for (const token of ['wrong', 'secret', 'wrong']) {
+    const headers = { authorization: `Bearer ${token}` };
+    const one = new WebSocket(`${running.url.replace('http', 'ws')}/agent`, 'another', { headers });
+    await once(one, 'error');
+  }
+  const { refusedStreams } = running.status();
+  deepEqual(
+    refusedStreams.map(({ node, code }) => [node, code]),
+    [
+      ['n1', 400],
+      [null, 401],
+    ],
+  );
+  const text = await scrape(running.url);
+  equal(seriesValue(text, 'vipward_refused_streams_total{code="401"}'), 2);
+  equal(seriesValue(text, 'vipward_refused_streams_total{code="400"}'), 1);
 });
