@@ -2,6 +2,7 @@
 // opened.
 
 import { hash } from 'node:crypto';
+import { lookup } from 'node:dns/promises';
 import { mkdirSync } from 'node:fs';
 import { Kernel } from '../host/kernel.ts';
 import type { Native } from '../host/native.ts';
@@ -85,6 +86,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   await loop.idle();
   const link = new Links({
     urls: values.controller,
+    lookup: (host) => lookup(host, { all: true }),
     credentials: () => readCredentials(values),
     hello: () => session.hello(),
     onMessage: (stream, message) => session.onMessage(stream, message),

@@ -1,7 +1,7 @@
 // A stream to a controller, and the only user of ws here: connects, says hello, hands frames on, comes back
 // with jitter.
 
-import { lookup } from 'node:dns/promises';
+import type { LookupAddress } from 'node:dns';
 import { WebSocket } from 'ws';
 import type { AgentMessage, ControllerMessage, Welcome } from '../protocol/messages.ts';
 import { frameLimitBytes, heartbeatMs, replacedReason, subprotocol } from '../protocol/messages.ts';
@@ -21,8 +21,8 @@ const backlogBytes = 16 * 1024 * 1024;
 
 /** The other streams of this agent, as one of them sees them. */
 export interface Siblings {
-  /** The name in its URL stands for so many addresses. */
-  resolved(stream: Connection, addresses: number): void;
+  /** Which of the addresses that its name stands for is this stream's to reach. */
+  addressFor(stream: Connection, addresses: readonly LookupAddress[]): LookupAddress | undefined;
   /** Another stream that is open to this controller. */
   reaching(controller: string, except: Connection): Connection | undefined;
   closed(stream: Connection): void;
@@ -34,8 +34,9 @@ export class Connection implements Stream {
   reason = 'not connected yet';
   /** What tells the controller that has welcomed this stream from others; undefined without one. */
   controller: string | undefined;
+  /** Where it is open or on its way to. */
+  address: string | undefined;
   readonly #parts: LinkParts;
-  readonly #slot: number;
   readonly #siblings: Siblings;
   /** The stream whose end this one waits for: both reach one controller, which keeps one a node. */
   #waitsFor: Connection | undefined;
@@ -54,10 +55,9 @@ export class Connection implements Stream {
   #faults = 0;
   #ended = false;
 
-  constructor(parts: LinkParts, url: string, slot: number, siblings: Siblings) {
+  constructor(parts: LinkParts, url: string, siblings: Siblings) {
     this.#parts = parts;
     this.url = url;
-    this.#slot = slot;
     this.#siblings = siblings;
     this.#lostAtMs = parts.now();
   }
@@ -98,9 +98,9 @@ export class Connection implements Stream {
   async #connect(): Promise<void> {
     const url = new URL(this.url);
     const host = url.hostname.replace(/^\[|\]$/g, '');
-    const addresses = await lookup(host, { all: true });
-    this.#siblings.resolved(this, addresses.length);
-    const chosen = addresses[this.#slot % addresses.length] ?? { address: host, family: 4 };
+    const addresses = await this.#parts.lookup(host);
+    const chosen = this.#siblings.addressFor(this, addresses) ?? { address: host, family: 4 };
+    this.address = chosen.address;
     const { token, ca, cert, key } = await this.#parts.credentials();
     if (this.#ended) return;
     url.pathname = '/agent';
@@ -226,6 +226,7 @@ export class Connection implements Stream {
     this.#socket = undefined;
     const { controller } = this;
     this.controller = undefined;
+    this.address = undefined;
     this.#parts.onClose(this);
     this.#siblings.closed(this);
     const lostForMs = this.#parts.now() - this.#lostAtMs;

@@ -1,6 +1,7 @@
 // The streams of an agent: one to every address of every name in --controller, and who of them reaches the
 // same controller.
 
+import type { LookupAddress } from 'node:dns';
 import { Connection, type Siblings } from './link.ts';
 import type { LinkParts, Stream } from './stream.ts';
 
@@ -20,13 +21,21 @@ export class Links implements Disposable, Siblings {
   }
 
   start(): void {
-    for (const url of new Set(this.#parts.urls)) this.#open(url, 0);
+    for (const url of new Set(this.#parts.urls)) this.#open(url);
   }
 
-  /** A name that stands for more addresses than there are streams gets more of them. */
-  resolved({ url }: Connection, addresses: number): void {
-    const mine = this.#streams.filter((stream) => stream.url === url).length;
-    for (let next = mine; next < Math.min(addresses, streamsPerName); next++) this.#open(url, next);
+  /**
+   * One where no other stream of its name is, whatever order the name server gives them in. A name that
+   * stands for more addresses than there are streams gets more of them.
+   */
+  addressFor(stream: Connection, addresses: readonly LookupAddress[]): LookupAddress | undefined {
+    const { url } = stream;
+    const others = this.#streams.filter((other) => other.url === url && other !== stream);
+    const wanted = Math.min(addresses.length, streamsPerName);
+    for (let mine = others.length + 1; mine < wanted; mine++) this.#open(url);
+    return (
+      addresses.find(({ address }) => others.every((other) => other.address !== address)) ?? addresses[0]
+    );
   }
 
   reaching(controller: string, except: Connection): Connection | undefined {
@@ -41,8 +50,8 @@ export class Links implements Disposable, Siblings {
     for (const stream of this.#streams) stream.end();
   }
 
-  #open(url: string, slot: number): void {
-    const connection = new Connection(this.#parts, url, slot, this);
+  #open(url: string): void {
+    const connection = new Connection(this.#parts, url, this);
     this.#streams.push(connection);
     connection.start();
   }

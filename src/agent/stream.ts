@@ -1,5 +1,6 @@
 // A stream to a controller as the rooms of the agent see it, and what links.ts needs to make them.
 
+import type { LookupAddress } from 'node:dns';
 import type { Log } from '../process/log.ts';
 import type { AgentMessage, ControllerMessage, Hello } from '../protocol/messages.ts';
 import type { Credentials } from './credentials.ts';
@@ -19,6 +20,8 @@ export interface Stream {
 
 export interface LinkParts {
   readonly urls: readonly string[];
+  /** What a name stands for, asked at each attempt. */
+  readonly lookup: (host: string) => Promise<readonly LookupAddress[]>;
   /** Asked at each attempt. */
   readonly credentials: () => Promise<Credentials>;
   readonly hello: () => Hello;

@@ -1,5 +1,6 @@
 // The agent's side of the stream without a kernel behind it: link and session are the agent's own.
 
+import { lookup as dnsLookup } from 'node:dns/promises';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
 import { Allowed } from '../../src/agent/allowed.ts';
@@ -8,6 +9,7 @@ import { Links } from '../../src/agent/links.ts';
 import type { Loop } from '../../src/agent/loop.ts';
 import type { Change } from '../../src/agent/received.ts';
 import { Session } from '../../src/agent/session.ts';
+import type { LinkParts } from '../../src/agent/stream.ts';
 import { sha } from './peer.ts';
 
 export interface TestedAgent {
@@ -20,14 +22,16 @@ export interface TestedAgent {
 export interface AgentSide {
   readonly acksAtOnce?: boolean;
   readonly credentials?: () => Promise<Credentials>;
+  readonly lookup?: LinkParts['lookup'];
 }
 
+const everyAddress = (host: string) => dnsLookup(host, { all: true });
 const none: Credentials = { token: undefined, ca: undefined, cert: undefined, key: undefined };
 
 export function agentOf(
   t: TestContext,
   urls: readonly string[],
-  { acksAtOnce = true, credentials = async () => none }: AgentSide = {},
+  { acksAtOnce = true, credentials = async () => none, lookup = everyAddress }: AgentSide = {},
 ): TestedAgent {
   const ack = (seq: number) => session.send({ type: 'ack', table: 'rules', seq, commitUs: 1 });
   const receive = ({ table, seq }: Change) => {
@@ -45,7 +49,7 @@ export function agentOf(
     { cluster: null, generation: 0 },
   );
   const link = new Links({
-    ...{ urls, credentials, log: pino({ level: 'silent' }) },
+    ...{ urls, credentials, lookup, log: pino({ level: 'silent' }) },
     hello: () => session.hello(),
     onMessage: (stream, message) => session.onMessage(stream, message),
     onClose: (stream) => session.onClose(stream),

@@ -34,8 +34,13 @@ export class Peer {
     server.on('connection', (socket) => this.#accept(socket));
   }
 
-  static async listen(t: TestContext, generation: number, ruling = true): Promise<Peer> {
-    const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
+  static async listen(
+    t: TestContext,
+    generation: number,
+    ruling = true,
+    at = { host: '127.0.0.1', port: 0 },
+  ): Promise<Peer> {
+    const server = new WebSocketServer(at);
     await once(server, 'listening');
     const peer = new Peer(server, generation, ruling);
     t.after(() => peer.end());

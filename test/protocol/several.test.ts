@@ -133,3 +133,24 @@ test('a name that stands for two addresses has a stream to each', limit, async (
   const agent = agentOf(t, [peer.url.replace('127.0.0.1', 'localhost')]);
   await until(() => agent.link.streams.length === 2);
 });
+
+test(
+  'a name server that shuffles its answers keeps no stream from the controller that rules',
+  limit,
+  async (t) => {
+    const standby = await Peer.listen(t, 4, false);
+    const { port, origin } = new URL(standby.url);
+    const ruling = await Peer.listen(t, 4, true, { host: '127.0.0.2', port: Number(port) });
+    const answer = ['127.0.0.1', '127.0.0.2'].map((address) => ({ address, family: 4 }));
+    let asked = 0;
+    const lookup = async () => (asked++ % 2 === 0 ? answer : answer.toReversed());
+    const agent = agentOf(t, [origin.replace('127.0.0.1', 'controllers.invalid')], { lookup });
+    await until(() => ruling.heard.length > 0 && standby.heard.length > 0);
+    ruling.state(80);
+    await until(() => agent.port() === 80);
+    // Whichever ends comes back where no other is.
+    standby.close(1001, 'for a while');
+    await until(() => standby.types().filter((type) => type === 'hello').length === 2);
+    deepEqual([ruling.closed, agent.port()], [[], 80]);
+  },
+);
