@@ -39,6 +39,11 @@ export class Closings {
     this.#ofNodes.set(node, { ...ended, atMs: this.#nowMs() });
   }
 
+  /** The node is gone for good. */
+  forget(node: string): void {
+    this.#ofNodes.delete(node);
+  }
+
   /** A connection ended before it was anybody's stream. One that comes again and again hides no other. */
   turnedAway(ended: Ended): void {
     const code = countedCodes.includes(ended.code) ? String(ended.code) : 'other';

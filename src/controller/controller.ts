@@ -176,6 +176,13 @@ export class Controller {
     this.owners.retry();
   }
 
+  /** A node that is gone for good is kept in no list: where nodes come and go they would grow for ever. */
+  forget(name: string): void {
+    if (!this.nodes.forget(name)) return;
+    this.closings.forget(name);
+    this.drained.delete(name);
+  }
+
   #hear(heard: number, node: string): Heard {
     const isOurs = heard === this.#generation && this.#welcomed.has(node);
     if (heard < this.#generation || isOurs || this.#input.mayRaise?.() === false) return 'known';

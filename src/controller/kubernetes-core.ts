@@ -134,7 +134,7 @@ function makeSurroundings({ controller, onBarred, ...more }: SurroundingsParts) 
       eligibility.barred = barred;
       if (barred.size > 0) onBarred(barred);
     },
-    onDeleted: (name) => controller.nodes.forget(name),
+    onDeleted: (name) => controller.forget(name),
     onEndpoints: (services) => eligibility.review(addressesOf(controller, services)),
   });
   const endpointNodes: EndpointNodes = (key, family) => surroundings.nodesOf(key, family);

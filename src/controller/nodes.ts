@@ -146,10 +146,11 @@ export class Nodes {
     return this.#nodes.values().some((node) => !node.isConnected && node.held.has(address));
   }
 
-  /** A node will not come back: what it had is nobody's. */
-  forget(name: string): void {
-    const node = this.#nodes.get(name);
-    if (node?.isConnected === false) node.held.clear();
+  /** A node will not come back: what it had is nobody's. False if it is here all the same. */
+  forget(name: string): boolean {
+    if (this.#nodes.get(name)?.isConnected === true) return false;
+    this.#nodes.delete(name);
+    return true;
   }
 
   /** A connected node that has the address itself, or knows its gateway or name server by it. */

@@ -90,3 +90,20 @@ test('a VIP whose last local endpoint went while nobody ruled does not stay on i
   await settled(one);
   equal(one.controller.owners.ownerOf(vip)?.node, 'b');
 });
+
+test('a Node that was deleted is in no list any more, once its agent is gone, and its VIPs move', async () => {
+  const one = ruling(null);
+  one.controller.publish({ set: [service], remove: [] });
+  const a = joined(one, hello('a', [{ address: vip, term }]));
+  joined(one, hello('b'));
+  await settled(one);
+  one.controller.closings.ended('a', { node: 'a', code: 1006, reason: 'the connection ended' });
+  one.controller.forget('a');
+  equal(one.controller.nodes.get('a'), a.node);
+  one.sessions.close(a);
+  one.controller.forget('a');
+  one.eligibility.barred = new Map([['a', 'its Node was deleted']]);
+  equal(one.controller.nodes.get('a'), undefined);
+  equal(one.controller.closings.lastOf('a'), null);
+  equal(one.controller.owners.ownerOf(vip)?.node, 'b');
+});
