@@ -110,7 +110,7 @@ export async function ask(server: Server, question: Question): Promise<Answer> {
     }
   }
   const flag = server.role;
-  const hint = `is a ${flag} running there? name it with --${flag} URL or VIPWARD_${flag.toUpperCase()}`;
+  const hint = `is one running there? name it with --${flag} URL or VIPWARD_${flag.toUpperCase()}`;
   throw new NoAnswerError(`no answer from the ${flag} at ${failures.join('; ')}; ${hint}`);
 }
 

@@ -136,6 +136,7 @@ test('no server, a silent one and one that is not ours exit 3 and name the place
   const gone = await run(['status', '--controller', nobody]);
   assert.equal(gone.code, 3);
   assert.match(gone.err, /no answer from the controller at http:\/\/127\.0\.0\.1:1: .*ECONNREFUSED/);
+  assert.match(gone.err, /is one running there\? name it with --controller URL or VIPWARD_CONTROLLER/);
   await using silent = await startStub({});
   const waited = await run(['diff', '--agent', silent.url, '--timeout', '50ms']);
   assert.equal(waited.code, 3);

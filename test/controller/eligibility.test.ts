@@ -91,7 +91,7 @@ test('a VIP whose last local endpoint went while nobody ruled does not stay on i
   equal(one.controller.owners.ownerOf(vip)?.node, 'b');
 });
 
-test('a Node that was deleted is in no list any more, once its agent is gone, and its VIPs move', async () => {
+test('a deleted Node is in no list any more once its agent is gone, and its VIPs move', async () => {
   const one = ruling(null);
   one.controller.publish({ set: [service], remove: [] });
   const a = joined(one, hello('a', [{ address: vip, term }]));
