@@ -8,15 +8,16 @@ import { cannotBoot, compileCache, libraries, run } from './guest.ts';
 
 const kernels = ['5.10', '6.1', '6.12'];
 /**
- * Kernel tests that take nothing but a kernel, node, and the oracles that are brought along. Those of a whole
- * node start two programs for every test, which takes an emulated machine a minute.
+ * Kernel tests that take nothing but a kernel, node, and the oracles that are brought along. A whole node is
+ * two programs, which an emulated machine takes a minute to start: there is one, for its whole life.
  */
-const files = globSync('test/kernel/{ruleset*,refused,xtables,xtables-auto}.test.ts');
+const files = globSync('test/kernel/{ruleset*,refused,xtables,xtables-auto,life-whole}.test.ts');
 const legacy = ['iptables-legacy', 'ip6tables-legacy'].flatMap((name) =>
   ['', '-save', '-restore'].map((verb) => `/usr/sbin/${name}${verb}`),
 );
 /** An emulated guest is ten to twenty times slower than this machine. */
-const guestSeconds = 600;
+const guestSeconds = 900;
+const timeoutMs = (guestSeconds + 60) * 1000;
 
 /**
  * What the guest gets: our code, the addon, every library, and what nft reads the names of protocols from.
@@ -30,11 +31,11 @@ const brought = [
 ].filter((path) => existsSync(path));
 
 // One core a guest is all that a small machine has to give.
-describe('on older kernels', { concurrency: 2 }, () => {
+describe('on older kernels', { concurrency: 2, timeout: 3 * timeoutMs }, () => {
   const compiled = compileCache();
   const settings = `export VIPWARD_TEST_PATIENCE=8 NODE_COMPILE_CACHE=${compiled ?? ''};`;
   for (const kernel of kernels) {
-    test(`the kernel tests pass on ${kernel}`, { skip: cannotBoot(kernel) }, async () => {
+    test(`the kernel tests pass on ${kernel}`, { skip: cannotBoot(kernel), timeout: timeoutMs }, async () => {
       const argv = [
         '-m',
         '2048',
