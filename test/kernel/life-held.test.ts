@@ -30,13 +30,18 @@ for (const features of [['held-delta'], []]) {
     stream.welcome({ features });
     stream.synced('rules');
     stream.synced('placements');
-    assert.deepEqual(await heldUntilAck(stream, 7), []);
+    const whole = (...vips: object[]) => ({ type: 'held', vips });
+    const isShort = features.length > 0;
+    // A look at the kernel may have come between hello and here, after which all of it is told once more.
+    const first = await heldUntilAck(stream, 7);
+    for (const said of first) assert.deepEqual(said, whole(one, two, three));
     const later = (vip: HeldVip) => ({ ...vip, term: { ...vip.term, n: vip.term.n + 50 } });
     const delta = { type: 'delta', table: 'placements', set: [], remove: [] };
-    const whole = (...vips: object[]) => ({ type: 'held', vips });
     stream.say({ ...delta, from: 7, to: 8, set: [later(one)] });
-    assert.deepEqual(await heldUntilAck(stream, 8), [whole(later(one), two, three)]);
-    const isShort = features.length > 0;
+    const ofFirst = { type: 'heldDelta', set: [later(one)], remove: [] };
+    assert.deepEqual(await heldUntilAck(stream, 8), [
+      isShort && first.length > 0 ? ofFirst : whole(later(one), two, three),
+    ]);
     stream.say({ ...delta, from: 8, to: 9, set: [later(two)] });
     const ofTerm = { type: 'heldDelta', set: [later(two)], remove: [] };
     assert.deepEqual(await heldUntilAck(stream, 9), [
