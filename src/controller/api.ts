@@ -5,7 +5,7 @@ import { failure, type Reply, type Route } from '../process/http.ts';
 import { type Address, AddressError, parseAddress } from '../state/address.ts';
 import type { Controller } from './controller.ts';
 import type { Principal } from './credentials.ts';
-import type { MoveReason, MoveResult } from './moves.ts';
+import { MoveReason, type MoveResult } from './moves.ts';
 import type { Node } from './nodes.ts';
 import { chooseNode } from './place.ts';
 import type { Status, StatusHead } from './status.ts';
@@ -116,7 +116,7 @@ async function move(input: Changing, body: unknown): Promise<Reply> {
   const isThere = from === name && node.held.has(address) && !controller.owners.moves.has(address);
   const result: MoveResult = isThere
     ? { term: controller.owners.ownerOf(address)?.term ?? controller.nextTerm() }
-    : await moved(input, address, { node, reason: 'Asked' });
+    : await moved(input, address, { node, reason: MoveReason.Asked });
   if ('failed' in result) {
     return failure(409, {
       code: 'MoveFailed',
@@ -176,7 +176,7 @@ async function moveAway(input: Changing, address: Address, name: string) {
     .filter((candidate) => nodes.at(candidate.name).hasAcked('rules', since));
   const chosen = chooseNode(address, ready);
   if (chosen === null) return { address, failed: 'no other node is eligible' };
-  const result = await moved(input, address, { node: nodes.at(chosen), reason: 'Drained' });
+  const result = await moved(input, address, { node: nodes.at(chosen), reason: MoveReason.Drained });
   return { address, failed: 'failed' in result ? result.failed : null };
 }
 
