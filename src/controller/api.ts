@@ -5,7 +5,7 @@ import { failure, type Reply, type Route } from '../process/http.ts';
 import { type Address, AddressError, parseAddress } from '../state/address.ts';
 import type { Controller } from './controller.ts';
 import type { Principal } from './credentials.ts';
-import { MoveReason, type MoveResult } from './moves.ts';
+import { type MoveOrder, MoveReason, type MoveResult } from './moves.ts';
 import type { Node } from './nodes.ts';
 import { chooseNode } from './place.ts';
 import type { Status, StatusHead } from './status.ts';
@@ -116,7 +116,7 @@ async function move(input: Changing, body: unknown): Promise<Reply> {
   const isThere = from === name && node.held.has(address) && !controller.owners.moves.has(address);
   const result: MoveResult = isThere
     ? { term: controller.owners.ownerOf(address)?.term ?? controller.nextTerm() }
-    : await moved(input, address, { node, reason: MoveReason.Asked });
+    : await controller.owners.moves.begin(address, orderOf(input, node, MoveReason.Asked));
   if ('failed' in result) {
     return failure(409, {
       code: 'MoveFailed',
@@ -176,24 +176,13 @@ async function moveAway(input: Changing, address: Address, name: string) {
     .filter((candidate) => nodes.at(candidate.name).hasAcked('rules', since));
   const chosen = chooseNode(address, ready);
   if (chosen === null) return { address, failed: 'no other node is eligible' };
-  const result = await moved(input, address, { node: nodes.at(chosen), reason: MoveReason.Drained });
+  const order = orderOf(input, nodes.at(chosen), MoveReason.Drained);
+  const result = await owners.moves.begin(address, order);
   return { address, failed: 'failed' in result ? result.failed : null };
 }
 
-/** Moves a VIP, and gives up when that takes too long. */
-async function moved(
-  { controller, moveDeadlineMs }: Changing,
-  address: Address,
-  { node, reason }: { readonly node: Node; readonly reason: MoveReason },
-): Promise<MoveResult> {
-  const { moves } = controller.owners;
-  const result = moves.begin(address, { to: node, nextTerm: controller.nextTerm, reason });
-  const timer = setTimeout(() => moves.expire(address, `${moveDeadlineMs / 1000} s`), moveDeadlineMs);
-  try {
-    return await result;
-  } finally {
-    clearTimeout(timer);
-  }
+function orderOf({ controller, moveDeadlineMs }: Changing, to: Node, reason: MoveReason): MoveOrder {
+  return { to, nextTerm: controller.nextTerm, reason, deadlineMs: moveDeadlineMs };
 }
 
 function undrain(controller: Controller, body: unknown): Reply {

@@ -113,10 +113,8 @@ export class Eligibility {
 
   async #move(address: Address, to: string, reason: Bar['reason']): Promise<void> {
     const { owners, nodes, nextTerm } = this.#input.controller;
-    const late = () => owners.moves.cancel(address, `${to} has not announced it in time`);
-    const timer = setTimeout(late, moveDeadlineMs).unref();
-    const result = await owners.moves.begin(address, { to: nodes.at(to), nextTerm, reason });
-    clearTimeout(timer);
+    const order = { to: nodes.at(to), nextTerm, reason, deadlineMs: moveDeadlineMs };
+    const result = await owners.moves.begin(address, order);
     if ('failed' in result) this.#waiting.add(address);
   }
 }

@@ -27,6 +27,8 @@ export interface MoveOrder {
   readonly to: Node;
   readonly nextTerm: () => Term;
   readonly reason: MoveReason;
+  /** After which it is given up: what it waits for may never come. */
+  readonly deadlineMs: number;
 }
 
 interface Move {
@@ -66,19 +68,24 @@ export class Moves {
   }
 
   /** Gives a VIP to another node. `nextTerm` makes the term, and one more if the VIP has to go back. */
-  begin(address: Address, { to, nextTerm, reason }: MoveOrder): Promise<MoveResult> {
+  begin(address: Address, { to, nextTerm, reason, deadlineMs }: MoveOrder): Promise<MoveResult> {
     this.cancel(address, 'another move was asked for');
     const { promise, resolve } = Promise.withResolvers<MoveResult>();
     const from = this.#input.ownerOf(address);
     const term = nextTerm();
+    const timer = setTimeout(() => this.#expire(address, `${deadlineMs / 1000} s`), deadlineMs).unref();
+    const answer = (result: MoveResult) => {
+      clearTimeout(timer);
+      resolve(result);
+    };
     const finished = (result: MoveResult) => {
       this.#moves.delete(address);
       if ('failed' in result && from !== undefined)
         this.#giveBack(address, to, { node: from.node, term: nextTerm() });
       else if ('term' in result) this.completed[reason]++;
-      resolve(result);
+      answer(result);
     };
-    this.#moves.set(address, { address, from, to, term, letGoSeq: null, finished, answer: resolve });
+    this.#moves.set(address, { address, from, to, term, letGoSeq: null, finished, answer });
     this.#input.own(address, { node: to.name, term });
     this.#input.outbox.flush();
     return promise;
@@ -91,22 +98,6 @@ export class Moves {
     // Past this point the new owner holds the VIP, and the old one has been told already.
     if (move.letGoSeq !== null) move.finished({ term: move.term });
     else move.finished({ failed: why });
-  }
-
-  /** The move took too long. Before the new owner holds the VIP it goes back; after that it stays there. */
-  expire(address: Address, after: string): void {
-    const move = this.#moves.get(address);
-    if (move === undefined) return;
-    const { from, to, letGoSeq } = move;
-    if (letGoSeq === null) {
-      const stays = from === undefined ? '' : `, and ${from.node} keeps it`;
-      move.finished({ failed: `${to.name} has not announced it within ${after}${stays}` });
-    } else {
-      this.#moves.delete(address);
-      move.answer({
-        failed: `${to.name} has it, but ${from?.node} did not say within ${after} that it let go`,
-      });
-    }
   }
 
   /** A node committed or holds something else now: moves that waited for that go on. */
@@ -152,6 +143,22 @@ export class Moves {
       if (!old.isConnected) move.finished({ term });
     } else if (node.name === from?.node && move.letGoSeq !== null) {
       if (node.hasAcked('placements', move.letGoSeq) && !node.held.has(address)) move.finished({ term });
+    }
+  }
+
+  /** The move took too long. Before the new owner holds the VIP it goes back; after that it stays there. */
+  #expire(address: Address, after: string): void {
+    const move = this.#moves.get(address);
+    if (move === undefined) return;
+    const { from, to, letGoSeq } = move;
+    if (letGoSeq === null) {
+      const stays = from === undefined ? '' : `, and ${from.node} keeps it`;
+      move.finished({ failed: `${to.name} has not announced it within ${after}${stays}` });
+    } else {
+      this.#moves.delete(address);
+      move.answer({
+        failed: `${to.name} has it, but ${from?.node} did not say within ${after} that it let go`,
+      });
     }
   }
 
