@@ -1,7 +1,7 @@
 // Which firewall fits this kernel: what was wished for, and what the kernel answered, and nothing else.
 
 import { describeErrno } from '../netlink/ack.ts';
-import { ENOPROTOOPT } from '../netlink/message.ts';
+import { ENOPROTOOPT, EPERM } from '../netlink/message.ts';
 
 /** A question to xtables or ipset, and the errno it was answered with; 0 is yes. */
 export interface Answer {
@@ -30,8 +30,6 @@ export type Choice =
   | { readonly name: null; readonly missing: readonly string[] };
 
 export type Wish = 'auto' | 'nftables' | 'xtables';
-
-const EPERM = 1;
 
 /**
  * `nftables` is the errno with which nf_tables refuses everything, 0 where it works. `xtables` is what

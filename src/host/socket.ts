@@ -4,6 +4,7 @@
 import { describeErrno } from '../netlink/ack.ts';
 import {
   AF_NETLINK,
+  EPERM,
   NETLINK_ADD_MEMBERSHIP,
   NETLINK_CAP_ACK,
   NETLINK_EXT_ACK,
@@ -45,7 +46,6 @@ const SO_RCVBUF = 8;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const AF_PACKET = 17;
-const EPERM = 1;
 
 /** One batch of 5,000 elements is 200 kB; a table that is replaced as a whole can take megabytes. */
 const sendBufferBytes = 64 * 1024 * 1024;

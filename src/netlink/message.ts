@@ -34,6 +34,7 @@ export const NFNL_SUBSYS_NFTABLES = 10;
 export const NFNL_MSG_BATCH_BEGIN = 0x10;
 export const NFNL_MSG_BATCH_END = 0x11;
 
+export const EPERM = 1;
 /** What get- and setsockopt answer where nobody serves the option. */
 export const ENOPROTOOPT = 92;
 

@@ -7,12 +7,12 @@ import { chainDump, type ForeignChain, familyName } from '../../dialects/nftable
 import { type DroppingChain, readDropping, ruleDump } from '../../dialects/nftables/foreign-rules.ts';
 import { type LegacyTable, legacyDumps, readLegacy } from '../../dialects/xtables/foreign.ts';
 import { nfgenmsg } from '../../netlink/batch.ts';
-import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { EPERM, NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
 import { attributesOf, messagesOf, textOf } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
 import { bytesOf, type Machine, type OrErrno } from './machine.ts';
 import { type Check, type DoctorReport, ok, warn } from './report.ts';
-import { EPERM, errnoIn } from './rights.ts';
+import { errnoIn } from './rights.ts';
 import { tableNames } from './xtables.ts';
 
 export interface Foreign {

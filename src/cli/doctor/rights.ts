@@ -6,13 +6,12 @@ import type { DumpRequest } from '../../dialects/dialect.ts';
 import { Message } from '../../dialects/nftables/constants.ts';
 import { describeErrno, errnoOf } from '../../netlink/ack.ts';
 import { nfgenmsg } from '../../netlink/batch.ts';
-import { AF_INET, NLM_F_ACK, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { AF_INET, EPERM, NLM_F_ACK, NLM_F_REQUEST } from '../../netlink/message.ts';
 import { messagesOf } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
 import { type Machine, type OrErrno, textAt } from './machine.ts';
 import { type Check, fail, ok } from './report.ts';
 
-export const EPERM = 1;
 const CAP_NET_ADMIN = 12n;
 const grant =
   'run in the host network as root, or give the container NET_ADMIN and NET_RAW (capabilities.add)';
