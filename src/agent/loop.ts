@@ -231,6 +231,7 @@ export class Loop implements Disposable {
 
   async #mendRules(reasons: readonly string[]): Promise<number> {
     const { rules } = this.#parts;
+    if (reasons.includes(firstSync)) this.#wishes.retry();
     // That others may no longer be wanted is no doubt about what is there.
     if (reasons.every((reason) => reason === firstSync) && (await rules.release())) return 0;
     const { outcome, repaired } = await rules.reconcile(this.#inSync);

@@ -39,6 +39,12 @@ export class Wishes {
     if (this.#parts.ledger.accept(table, key)) this.#parts.onAccepted(table, key);
   }
 
+  /** What the kernel had no room for beside what nobody wants any more may fit now. */
+  retry(): void {
+    for (const { table, key, code } of this.#parts.ledger.refusals)
+      if (table === 'rules' && code === 'KernelRefused') this.accept(table, key);
+  }
+
   #want(vip: VirtualIp): void {
     const { ledger, allow, onRefused } = this.#parts;
     const key = vip.address;
