@@ -1,34 +1,12 @@
 // What is counted while the agent runs, before anybody asks for metrics.
 
+import { Histogram } from '../process/histogram.ts';
 import type { Address } from '../state/address.ts';
 
 /** Upper bounds in seconds, from 50 us on: the floor of a commit is 20 us. */
-export const latencyBuckets: readonly number[] = [
+const latencyBuckets: readonly number[] = [
   0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10,
 ];
-
-export class Histogram {
-  readonly #counts = new Float64Array(latencyBuckets.length + 1);
-  #sum = 0;
-
-  observe(seconds: number): void {
-    let index = 0;
-    while (index < latencyBuckets.length && seconds > (latencyBuckets[index] ?? 0)) index++;
-    this.#counts[index] = (this.#counts[index] ?? 0) + 1;
-    this.#sum += seconds;
-  }
-
-  /** In the text format of Prometheus. */
-  text(name: string, help: string): string {
-    const lines = [`# HELP ${name} ${help}`, `# TYPE ${name} histogram`];
-    let total = 0;
-    for (const [index, count] of this.#counts.entries()) {
-      total += count;
-      lines.push(`${name}_bucket{le="${latencyBuckets[index] ?? '+Inf'}"} ${total}`);
-    }
-    return [...lines, `${name}_sum ${this.#sum}`, `${name}_count ${total}`, ''].join('\n');
-  }
-}
 
 /** The sum of counters that come, go and begin anew, by key: it never falls. */
 export class Total<Key> {
@@ -53,8 +31,8 @@ export class Total<Key> {
 const driftKinds = ['address', 'events-lost', 'link', 'network', 'refused', 'rules', 'trouble'] as const;
 
 export class Tallies {
-  readonly commit: Histogram = new Histogram();
-  readonly update: Histogram = new Histogram();
+  readonly commit: Histogram = new Histogram(latencyBuckets);
+  readonly update: Histogram = new Histogram(latencyBuckets);
   readonly dropped: Total<Address> = new Total();
   readonly repairs: Map<string, number> = new Map(driftKinds.map((kind) => [kind, 0]));
   /** VIPs that were found to be a node's own address, or that of its gateway or name server. */

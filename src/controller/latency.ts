@@ -1,8 +1,10 @@
 // From the publication of a rules version to its acknowledgement by each node: what lag and the histogram are
 // made of.
 
+import { Histogram } from '../process/histogram.ts';
+
 /** Upper bounds of the histogram in seconds; the fastest updates take tens of microseconds. */
-export const latencyBuckets: readonly number[] = [
+const latencyBuckets: readonly number[] = [
   0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ];
 
@@ -10,8 +12,7 @@ export const latencyBuckets: readonly number[] = [
 const rememberedPublications = 4096;
 
 export class Latency {
-  readonly counts: number[] = new Array<number>(latencyBuckets.length + 1).fill(0);
-  sumSeconds = 0;
+  readonly seconds: Histogram = new Histogram(latencyBuckets);
   readonly #nowMs: () => number;
   readonly #atMs: Float64Array = new Float64Array(rememberedPublications);
   #newest = 0;
@@ -35,10 +36,7 @@ export class Latency {
   acknowledged(seq: number): number | null {
     const ms = this.sinceMs(seq);
     if (ms === null) return null;
-    const bucket = latencyBuckets.findIndex((most) => ms / 1000 <= most);
-    const index = bucket < 0 ? latencyBuckets.length : bucket;
-    this.counts[index] = (this.counts[index] ?? 0) + 1;
-    this.sumSeconds += ms / 1000;
+    this.seconds.observe(ms / 1000);
     return ms;
   }
 }

@@ -4,7 +4,7 @@ import { droppedLinesText, type LogDestination } from '../process/log.ts';
 import { RefusalCode } from '../protocol/messages.ts';
 import { familyOf } from '../state/address.ts';
 import type { Controller } from './controller.ts';
-import { latencyBuckets } from './latency.ts';
+import type { LoopLag } from './loop-lag.ts';
 import { type Pool, poolSize } from './pools.ts';
 import { RefusalReason } from './service.ts';
 import { VipState, vipState } from './standing.ts';
@@ -16,6 +16,7 @@ export interface MetricsInput {
   readonly logDestination: Pick<LogDestination, 'dropped'>;
   readonly connections: () => number;
   readonly isRuling: () => boolean;
+  readonly loopLag: LoopLag;
 }
 
 export interface Scrape {
@@ -70,14 +71,14 @@ export async function scrape(input: MetricsInput): Promise<Scrape> {
     { version: input.version, nodejs: process.version },
     1,
   );
-  const text = `${await registry.metrics()}${counters(input)}${histogram(controller)}`;
+  const text = `${await registry.metrics()}\n${counters(input)}${histograms(input)}`;
   return { text, contentType: registry.contentType };
 }
 
 /** What prom-client cannot be given: totals that were counted before it was loaded. */
 function counters({ controller, logDestination }: MetricsInput): string {
   return [
-    '\n# HELP vipward_moves_total VIPs that were moved to another node',
+    '# HELP vipward_moves_total VIPs that were moved to another node',
     '# TYPE vipward_moves_total counter',
     ...Object.entries(controller.owners.moves.completed).map(
       ([reason, count]) => `vipward_moves_total{reason="${reason}"} ${count}`,
@@ -94,23 +95,11 @@ function counters({ controller, logDestination }: MetricsInput): string {
   ].join('\n');
 }
 
-function histogram({ latency }: Controller): string {
-  const name = 'vipward_update_latency_seconds';
-  const lines = [
-    `\n# HELP ${name} From publication to the acknowledgement of a node's kernel`,
-    `# TYPE ${name} histogram`,
-  ];
-  let count = 0;
-  for (const [index, most] of latencyBuckets.entries()) {
-    count += latency.counts[index] ?? 0;
-    lines.push(`${name}_bucket{le="${most}"} ${count}`);
-  }
-  count += latency.counts.at(-1) ?? 0;
-  lines.push(
-    `${name}_bucket{le="+Inf"} ${count}`,
-    `${name}_sum ${latency.sumSeconds}`,
-    `${name}_count ${count}`,
-    '',
-  );
-  return lines.join('\n');
+function histograms({ controller, loopLag }: MetricsInput): string {
+  const update = "From publication to the acknowledgement of a node's kernel";
+  const lag = 'How late the event loop was with what was due';
+  return [
+    controller.latency.seconds.text('vipward_update_latency_seconds', update),
+    loopLag.seconds.text('vipward_event_loop_lag_seconds', lag),
+  ].join('');
 }

@@ -13,6 +13,7 @@ import { type Core, type CoreInput, makeFileCore } from './core.ts';
 import { type Principal, principalOf, readTokens, type Tokens } from './credentials.ts';
 import { Hub } from './hub.ts';
 import { makeKubernetesCore } from './kubernetes-core.ts';
+import { LoopLag } from './loop-lag.ts';
 import { scrape } from './metrics.ts';
 import { moveDeadlineMs } from './moves.ts';
 import type { Pool } from './pools.ts';
@@ -87,7 +88,8 @@ export async function startController(config: ControllerConfig, given: RunInput)
   let { pools } = config;
   const isRuling = () => core.self().ruling;
   const connections = () => hub.size;
-  const metrics = () => scrape({ ...input, controller, pools: () => pools, connections, isRuling });
+  const loopLag = new LoopLag();
+  const metrics = () => scrape({ ...input, controller, pools: () => pools, connections, isRuling, loopLag });
   const api = { controller, status, head, metrics, principalOf: whoIs, moveDeadlineMs, rules: isRuling };
   const routes = apiRoutes(api);
   const failed = (error: unknown) => log.error({ reason: String(error) }, 'requestFailed');
@@ -105,6 +107,7 @@ export async function startController(config: ControllerConfig, given: RunInput)
   log.info({ url, generation: controller.generation, cluster: controller.cluster }, 'listening');
   const done = aborted(signal).then(async () => {
     clearInterval(ticker);
+    loopLag[Symbol.dispose]();
     core.readings.dispose();
     hub.terminate();
     server.closeAllConnections();

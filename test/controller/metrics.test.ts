@@ -1,10 +1,11 @@
 // The metrics of a controller: those that docs/operating.md promises, and each from its first scrape on.
 
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, ok } from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { pino } from 'pino';
 import { WebSocket } from 'ws';
 import { startController } from '../../src/controller/run.ts';
@@ -112,4 +113,20 @@ test('whoever is turned away before the upgrade is counted and named, each kind 
   const text = await scrape(running.url);
   equal(seriesValue(text, 'vipward_refused_streams_total{code="401"}'), 2);
   equal(seriesValue(text, 'vipward_refused_streams_total{code="400"}'), 1);
+});
+
+test('an event loop that was busy is told of, by how long it heard nobody', limit, async (t) => {
+  const running = await runningController(t);
+  const late = async () => {
+    const text = await scrape(running.url);
+    const [all, within] = ['+Inf', '0.1'].map((most) =>
+      seriesValue(text, `vipward_event_loop_lag_seconds_bucket{le="${most}"}`),
+    );
+    return (all ?? 0) - (within ?? 0);
+  };
+  const before = await late();
+  const endMs = performance.now() + 150;
+  while (performance.now() < endMs);
+  await setTimeout(40);
+  ok((await late()) > before);
 });
