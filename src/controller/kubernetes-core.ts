@@ -91,7 +91,7 @@ export function makeKubernetesCore(
   const { writes, publisher, recorder, say } = makeScribe({
     ...{ controller, source, client: writer, identity: given.identity, mayWrite, log, signal },
   });
-  const elector = makeElector({ given, namespace, client: keeper, gate, writes, input });
+  const elector = makeElector({ given, namespace, client: keeper, source, gate, writes, input });
   const identity = makeIdentity(config, given, { client: reader, namespace, mayWrite, log, signal });
   const parts = { controller, source, readings, elector, publisher, writes, given, identity };
   const standing = () => standingIn(parts);
@@ -152,12 +152,13 @@ interface ElectorParts {
   readonly given: KubernetesConfig;
   readonly namespace: string;
   readonly client: ApiClient;
+  readonly source: KubernetesSource;
   readonly gate: Gate;
   readonly writes: Writes;
   readonly input: CoreInput;
 }
 
-function makeElector({ given, namespace, client, gate, writes, input }: ElectorParts): Elector {
+function makeElector({ given, namespace, client, source, gate, writes, input }: ElectorParts): Elector {
   const { log, signal, onFatal } = input;
   return new Elector({
     ...{ client, signal, random: Math.random, identity: given.identity, address: given.advertise },
@@ -170,6 +171,10 @@ function makeElector({ given, namespace, client, gate, writes, input }: ElectorP
     onResume: () => {
       gate.follow({ set: [], remove: [] });
       writes.wake();
+    },
+    onRestored: () => {
+      log.warn({}, 'restoredFromBackup');
+      source.restored();
     },
     onDeposed: () => onFatal(new DeposedError('another controller holds the Lease: start again to stand by')),
     onProblem: (reason) => log.warn({ reason }, reason === null ? 'leaseRenewed' : 'leaseNotRenewed'),

@@ -226,6 +226,7 @@ test('etcd is restored from a backup: the generation is above every one before, 
     await restore(backup);
     await agree(all);
     assert.equal((await replica.status).generation, generation, 'it ruled all along');
+    assert.match(replica.words, /restoredFromBackup/);
     const lease = '/apis/coordination.k8s.io/v1/namespaces/vipward-system/leases/vipward-controller';
     await all.until('the Lease says so', async () => {
       return (await all.cluster.do('GET', lease)).spec.leaseTransitions === generation;

@@ -11,6 +11,7 @@ import {
   readLease,
   type SeenLease,
   seeLease,
+  wentBack,
 } from './lease-record.ts';
 
 export interface ElectorInput {
@@ -31,6 +32,8 @@ export interface ElectorInput {
   readonly onRule: (generation: number) => void;
   /** Renewed again after it had failed for longer than the deadline, and nobody else ruled meanwhile. */
   readonly onResume: () => void;
+  /** The Lease is older than it was, or gone: etcd was restored, and what was read from it is no more. */
+  readonly onRestored: () => void;
   /** Another one rules: this process must not decide anything any more. */
   readonly onDeposed: () => void;
   readonly onProblem: (message: string | null) => void;
@@ -140,12 +143,18 @@ export class Elector {
     const { client, name, renewDeadlineMs: timeoutMs } = this.#input;
     try {
       const found = await client.json({ path: `${this.#path}/${name}`, signal, timeoutMs });
-      this.#seen = seeLease(this.#seen, readLease(found), performance.now());
+      this.#saw(seeLease(this.#seen, readLease(found), performance.now()));
     } catch (error) {
       if (!(error instanceof ApiError) || error.code !== 404) throw error;
-      this.#seen = null;
+      this.#saw(null);
     }
     this.#isKnown = true;
+  }
+
+  #saw(now: SeenLease | null): void {
+    const before = this.#seen;
+    this.#seen = now;
+    if (before !== null && (now === null || wentBack(before.record, now.record))) this.#input.onRestored();
   }
 
   /** Rejects with 409 if it is not what we last saw: somebody else wrote, or our own last answer was lost. */

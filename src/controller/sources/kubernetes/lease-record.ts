@@ -59,6 +59,15 @@ export function seeLease(before: SeenLease | null, record: LeaseRecord, nowMs: n
   return isSame ? before : { record, sinceMs: nowMs };
 }
 
+/**
+ * True if a Lease is older than it was before, which only a backup of etcd makes it. The clock of whoever
+ * writes it may have been put back too: to be wrong about that costs a list and no more.
+ */
+export function wentBack(before: LeaseRecord, now: LeaseRecord): boolean {
+  if (now.generation !== before.generation) return now.generation < before.generation;
+  return now.holder === before.holder && Date.parse(now.renewTime) < Date.parse(before.renewTime);
+}
+
 /** What to do about the Lease; `null` is a Lease that does not exist. */
 export function nextStep(seen: SeenLease | null, self: LeaseSelf, nowMs: number): LeaseStep {
   const { generation } = self;

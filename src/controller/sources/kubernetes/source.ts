@@ -111,7 +111,14 @@ export class KubernetesSource {
     await Promise.all([this.#running, this.#input.surroundings.ended()]);
   }
 
-  /** Lists everything once more. */
+  /** What all lists hold is of a time that never was: they are listed anew, and watched from there on. */
+  restored(): void {
+    void this.readAgain();
+    void this.#virtualIps.listAgain();
+    void this.#input.surroundings.readAgain();
+  }
+
+  /** Lists all Services once more. */
   async readAgain(): Promise<void> {
     await Promise.all(this.#services.map((list) => list.listAgain()));
   }

@@ -66,6 +66,12 @@ export class Surroundings {
     this.#running = this.#nodes.run();
   }
 
+  /** Lists everything anew that is kept up to date. */
+  async readAgain(): Promise<void> {
+    const lists = this.#isSliceNeeded ? [this.#nodes, this.#slices] : [this.#nodes];
+    await Promise.all(lists.map((list) => list.listAgain()));
+  }
+
   /** A Service is Local: from now on its endpoints count. */
   needSlices(): void {
     if (this.#isSliceNeeded) return;

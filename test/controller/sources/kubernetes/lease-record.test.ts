@@ -10,6 +10,7 @@ import {
   nextStep,
   readLease,
   seeLease,
+  wentBack,
 } from '../../../../src/controller/sources/kubernetes/lease-record.ts';
 
 const self: LeaseSelf = { identity: 'c1', address: '10.0.0.1:9470', durationMs: 4000, generation: null };
@@ -48,6 +49,18 @@ test('a holder goes on where an older Lease has come back with a backup, whoever
   const holder = { ...self, generation: 7 };
   deepEqual(nextStep(seen({ generation: 6 }), holder, 0), { kind: 'renew', generation: 7 });
   deepEqual(nextStep(seen({ generation: 6, holder: '' }), holder, 0), { kind: 'renew', generation: 7 });
+});
+
+test('a Lease that is older than it was came back with a backup, and one of a new holder did not', () => {
+  const at = (second: number, changes: Partial<LeaseRecord> = {}) =>
+    record({ renewTime: `2026-11-28T06:00:${second}.000000Z`, ...changes });
+  ok(wentBack(at(20), at(18)));
+  ok(wentBack(at(20), at(30, { generation: 6 })), 'whenever it was renewed');
+  ok(!wentBack(at(20), at(20)));
+  ok(!wentBack(at(20), at(22)));
+  ok(!wentBack(at(20), at(18, { holder: 'c1', generation: 8 })), 'its clock is behind');
+  ok(!wentBack(at(20), at(18, { holder: '' })), 'it was given away');
+  ok(!wentBack(record(), record({ resourceVersion: '2' })), 'it was never renewed');
 });
 
 test('whoever takes the Lease rules by a generation above every one before', () => {
