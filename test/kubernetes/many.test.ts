@@ -2,7 +2,9 @@
 // takes, beside what the API server itself takes to tell of it.
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { type Agent, request } from 'node:https';
+import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { skip as noNode } from '../kernel/node.ts';
 import { hasTool } from '../kernel/own-kernel.ts';
@@ -126,11 +128,31 @@ test('the ports of all of them change', { skip }, async (t) => {
   t.diagnostic(`in force ${await settles((index) => 1000 + index)} after the last`);
 });
 
+interface Line {
+  readonly text: string;
+  readonly atMs: number;
+}
+
 /** The lines of a program or a stream, each with when it came. */
-function linesOf(stream: NodeJS.ReadableStream): { readonly text: string; readonly atMs: number }[] {
-  const lines: { readonly text: string; readonly atMs: number }[] = [];
-  stream.on('data', (part: Buffer) => lines.push({ text: `${part}`, atMs: performance.now() }));
+function linesOf(input: NodeJS.ReadableStream): readonly Line[] {
+  const lines: Line[] = [];
+  createInterface({ input })
+    .on('line', (text) => lines.push({ text, atMs: performance.now() }))
+    .on('error', () => {});
   return lines;
+}
+
+/** What the API server tells of one Service: of a thousand it would rather end the watch than wait for us. */
+async function watchOf(agent: Agent, name: string): Promise<readonly Line[]> {
+  const { hostname: host, port } = new URL(all.cluster.url);
+  const headers = { authorization: `Bearer ${all.cluster.token('admin')}` };
+  const path = `${services}?watch=true&fieldSelector=metadata.name=${name}`;
+  const watch = request({ host, port, path, headers, agent }).on('error', () => {});
+  watch.end();
+  const [response] = await once(watch, 'response');
+  const seen = linesOf(response);
+  await all.until('the watch is open', async () => seen.length > 0);
+  return seen;
 }
 
 test('a change is in the kernel soon after the API server tells of it', { skip }, async (t) => {
@@ -140,23 +162,15 @@ test('a change is in the kernel soon after the API server tells of it', { skip }
   const kernel = linesOf(monitor.stdout);
   const agent: Agent = all.cluster.newAgent();
   t.after(() => agent.destroy());
-  const { hostname: host, port } = new URL(all.cluster.url);
-  const headers = { authorization: `Bearer ${all.cluster.token('admin')}` };
-  const watch = request({ host, port, path: `${services}?watch=true`, headers, agent });
-  const seen: { readonly text: string; readonly atMs: number }[] = [];
-  watch.on('response', (response) => {
-    response.on('data', (part: Buffer) => seen.push({ text: `${part}`, atMs: performance.now() }));
-  });
-  watch.on('error', () => {});
-  watch.end();
-  await all.until('the watch is open', async () => seen.length > 0);
+  const seen = await watchOf(agent, 'many-0');
   const took = { watch: [] as number[], kernel: [] as number[] };
   for (let round = 0; round < 100; round++) {
     const number = 20_000 + round;
     const patch = { spec: { ports: [{ name: 'p', port: number }] } };
     const startedMs = performance.now();
     await all.cluster.do('PATCH', `${services}/many-0`, patch, mergePatch);
-    const at = (lines: typeof seen, words: string) => lines.find(({ text }) => text.includes(words))?.atMs;
+    const at = (lines: readonly Line[], words: string) =>
+      lines.find(({ text }) => text.includes(words))?.atMs;
     await all.until('it is in the kernel', async () => {
       return at(kernel, `. ${number}`) !== undefined && at(seen, `"port":${number}`) !== undefined;
     });

@@ -23,8 +23,11 @@ after(async () => {
   if (skip === false) await all[Symbol.asyncDispose]();
 });
 
+let round = -1;
+
 /** Gives the controller something of every kind to write: what comes, what changes, and what goes. */
-async function stir(round: number): Promise<void> {
+async function stir(): Promise<void> {
+  round++;
   const at = (last: number) => ({ 'vipward.io/addresses': `10.77.0.${last}` });
   await all.apply(`own-${round}`, { annotations: at(100 + round) });
   await all.apply(`shared-${round}`, { ports: [`TCP ${1000 + round}`], annotations: at(199) });
@@ -41,12 +44,12 @@ async function problems(): Promise<string> {
 }
 
 test('with all of them nothing is refused', { skip }, async () => {
-  await stir(0);
+  await stir();
   await all.serves('10.77.0.100: TCP 80', '10.77.0.199: TCP 1000');
   assert.equal(await problems(), '');
 });
 
-for (const [index, right] of tried.entries()) {
+for (const right of tried) {
   const { role, resource, verb } = right;
   test(`without the right to ${wordsOf(right)} its refusal is named in the status`, { skip }, async () => {
     await grant(all.cluster, role, right);
@@ -57,8 +60,10 @@ for (const [index, right] of tried.entries()) {
       );
     await all.node.killController('SIGKILL');
     all.node.startController();
-    await stir(index + 1);
+    let tries = 0;
     await all.until('it is named', async () => {
+      // What the last controller had not written is made by this one as it is now: then nothing is to change.
+      if (tries++ % 100 === 0) await stir();
       assert.match(await problems(), refusalOf(right));
       return true;
     });
@@ -67,8 +72,7 @@ for (const [index, right] of tried.entries()) {
 }
 
 test('once all of them are back, everything is said', { skip }, async () => {
-  const last = tried.length;
-  const wanted = ['10.77.0.199: ', `TCP ${1000 + last}`].join('');
+  const wanted = `10.77.0.199: TCP ${1000 + round}`;
   await all.until('all is served and written', async () => {
     const served = await all.served();
     assert.equal(served.length, 2);
