@@ -1,15 +1,20 @@
-// The WebSocket server of `/agent`: the only file that knows ws. Handshakes, frames, heartbeats and closings;
-// what a message means is in sessions.ts, what is sent in stream.ts.
+// The WebSocket server of `/agent`: the only file that knows ws. Who is let in, and which connection is a
+// node's. The life of one is in connection.ts, what it says in sessions.ts, what it is sent in stream.ts.
 
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { type AgentMessage, frameLimitBytes, heartbeatMs, subprotocol } from '../protocol/messages.ts';
-import { parseAgentMessage } from '../protocol/parse.ts';
-import { FrameError } from '../protocol/shape.ts';
-import { codeOfFraming, type Refusal, refuse, shortReason } from './refuse.ts';
-import { type Closing, type HubEvent, policyViolation, type Session, type Sessions } from './sessions.ts';
-import { bufferLimitBytes, silenceMs, type Wire } from './stream.ts';
+import {
+  type AgentMessage,
+  frameLimitBytes,
+  type Hello,
+  heartbeatMs,
+  replacedReason,
+  subprotocol,
+} from '../protocol/messages.ts';
+import { Connection, type Socket } from './connection.ts';
+import { type Refusal, refuse } from './refuse.ts';
+import { type Closing, type HubEvent, policyViolation, type Sessions } from './sessions.ts';
 import { type Speaker, whyNoStream, whyStranger } from './upgrade.ts';
 import { type Self, welcomeFrame } from './welcome.ts';
 
@@ -30,26 +35,7 @@ export interface HubInput {
   readonly helloTimeoutMs: number;
 }
 
-/** How long an agent may take to answer our close before the socket is cut. */
-const closeTimeoutMs = 2000;
-const binaryFrame: Closing = { code: 1003, reason: 'binary frame: frames are JSON text' };
 const sendOptions = { binary: false, compress: false, fin: true } as const;
-const tickFrame = Buffer.from('{"type":"tick"}');
-
-interface Connection {
-  readonly socket: WebSocket;
-  /** Its credential, to be looked at again when it is heard that credentials have changed. */
-  readonly request: IncomingMessage;
-  readonly wire: Wire;
-  session: Session | null;
-  /** The node that said hello while this controller stood by: it has no session until it rules. */
-  standbyNode: string | null;
-  lastHeardMs: number;
-  /** By when a hello must have come; null once it has. */
-  helloDueMs: number | null;
-  /** A closing that we began: nothing that still arrives is listened to. */
-  closing: Closing | null;
-}
 
 export class Hub {
   readonly #input: HubInput;
@@ -93,19 +79,7 @@ export class Hub {
     // If we were stopped ourselves, silence means nothing: what the agents said is still in the sockets.
     const wasOnTime = now - this.#tickedMs < heartbeatMs * 1.5;
     this.#tickedMs = now;
-    for (const connection of this.#connections) {
-      if (!wasOnTime) connection.lastHeardMs = now;
-      if (connection.helloDueMs !== null && now > connection.helloDueMs) {
-        const reason = `no hello within ${this.#input.helloTimeoutMs} ms`;
-        this.#close(connection, { code: policyViolation, reason });
-      } else if (nodeOf(connection) === null) continue;
-      else if (now - connection.lastHeardMs > silenceMs) {
-        this.#close(connection, { code: policyViolation, reason: `nothing heard for ${silenceMs} ms` });
-        connection.socket.terminate();
-      } else if (connection.socket.bufferedAmount < bufferLimitBytes) {
-        connection.wire.send(tickFrame);
-      }
-    }
+    for (const connection of this.#connections) connection.tick(now, wasOnTime);
   }
 
   /**
@@ -113,14 +87,14 @@ export class Hub {
    * controller stood by are welcomed by one that rules, and say hello again with what they have by now.
    */
   begin(): void {
-    const { sessions, self, helloTimeoutMs } = this.#input;
+    const { sessions, self } = this.#input;
     for (const connection of this.#connections) {
-      const { session, standbyNode, wire } = connection;
+      const { session, standbyNode } = connection;
       if (session !== null) sessions.begin(session);
       if (session !== null || standbyNode === null) continue;
       sessions.promote(standbyNode);
-      connection.helloDueMs = performance.now() + helloTimeoutMs;
-      wire.send(welcomeFrame(self()));
+      connection.awaitHello();
+      connection.send(welcomeFrame(self()));
     }
   }
 
@@ -129,121 +103,92 @@ export class Hub {
    * yet.
    */
   closeAll(closing: Closing): void {
-    for (const connection of this.#connections) {
-      if (connection.session !== null) this.#close(connection, closing);
-    }
+    for (const connection of this.#connections) if (connection.session !== null) connection.close(closing);
   }
 
   /** Credentials have changed: closes the connections whose own is gone, or is another's now. */
   recheck(): void {
     for (const connection of this.#connections) {
-      const name = nodeOf(connection);
-      const stranger = name && whyStranger(this.#input.authenticate(connection.request), name);
-      if (stranger) this.#close(connection, stranger);
+      const { node, request } = connection;
+      const stranger = node && whyStranger(this.#input.authenticate(request), node);
+      if (stranger) connection.close(stranger);
     }
   }
 
   terminate(): void {
-    for (const { socket } of this.#connections) socket.terminate();
+    for (const connection of this.#connections) connection.terminate();
     this.#server.close();
   }
 
   #accept(socket: WebSocket, request: IncomingMessage): void {
-    const now = performance.now();
-    let connection: Connection;
-    const sent = () => {
-      if (socket.bufferedAmount < bufferLimitBytes) connection.session?.stream.pump();
-    };
-    const wire: Wire = {
-      send: (frame) => socket.send(frame, sendOptions, sent),
-      get bufferedAmount() {
-        return socket.bufferedAmount;
-      },
-      close: (code, reason) => this.#close(connection, { code, reason }),
-    };
-    connection = {
-      ...{ socket, request, wire, session: null, standbyNode: null },
-      ...{ lastHeardMs: now, helloDueMs: now + this.#input.helloTimeoutMs, closing: null },
-    };
-    this.#connections.add(connection);
-    socket.on('message', (data: Buffer, isBinary: boolean) => this.#heard(connection, data, isBinary));
-    // ws closes by itself for these; code and reason are for our log.
-    socket.on('error', (error) => {
-      connection.closing ??= { code: codeOfFraming(error), reason: error.message };
+    const { sessions, helloTimeoutMs, onError } = this.#input;
+    const connection: Connection = new Connection({
+      ...{ socket: socketOf(socket), request, helloTimeoutMs, onError },
+      follow: (message) => this.#follow(connection, message),
+      onEnding: () => connection.session !== null && sessions.close(connection.session),
     });
+    this.#connections.add(connection);
+    socket.on('message', (data: Buffer, isBinary: boolean) => connection.heard(data, isBinary));
+    socket.on('error', (error) => connection.broke(error));
     socket.on('close', (code) => this.#closed(connection, code));
   }
 
-  #heard(connection: Connection, data: Buffer, isBinary: boolean): void {
-    if (connection.closing !== null) return;
-    connection.lastHeardMs = performance.now();
-    const closing = isBinary ? binaryFrame : this.#follow(connection, data);
-    if (closing !== null) this.#close(connection, closing);
+  #follow(connection: Connection, message: AgentMessage): Closing | null {
+    if (connection.session !== null) return this.#input.sessions.message(connection.session, message);
+    if (message.type === 'hello') return this.#greet(connection, message);
+    // All that an agent has to say to one that stands by is that it is there, or that it goes.
+    const isIdle = message.type === 'tick' || message.type === 'bye';
+    if (isIdle && connection.standbyNode !== null) return null;
+    return { code: policyViolation, reason: `type: expected hello first, got ${message.type}` };
   }
 
-  #follow(connection: Connection, data: Buffer): Closing | null {
-    try {
-      const message = parseAgentMessage(data.toString('utf8'));
-      if (connection.session === null) return this.#greet(connection, message);
-      return this.#input.sessions.message(connection.session, message);
-    } catch (error) {
-      if (error instanceof FrameError) return { code: policyViolation, reason: error.message };
-      this.#input.onError(error);
-      return { code: 1011, reason: 'the controller failed at this frame; its log says how' };
-    }
-  }
-
-  #greet(connection: Connection, message: AgentMessage): Closing | null {
-    if (message.type !== 'hello') {
-      // All that an agent has to say to one that stands by is that it is there, or that it goes.
-      if (connection.standbyNode !== null && (message.type === 'tick' || message.type === 'bye')) return null;
-      return { code: policyViolation, reason: `type: expected hello first, got ${message.type}` };
-    }
+  #greet(connection: Connection, hello: Hello): Closing | null {
+    const { self, sessions, onEvent, authenticate } = this.#input;
     // Who was heard before is still the same; a token that was good then may have expired since.
-    const isKnown = connection.standbyNode === message.node;
-    const stranger = whyStranger(this.#input.authenticate(connection.request), message.node);
+    const isKnown = connection.standbyNode === hello.node;
+    const stranger = whyStranger(authenticate(connection.request), hello.node);
     if (stranger !== null && !isKnown) return stranger;
-    const { self, sessions, onEvent } = this.#input;
-    connection.helloDueMs = null;
-    if (!self().ruling) {
-      connection.standbyNode = message.node;
-      connection.wire.send(welcomeFrame(self()));
-      onEvent({ event: 'agentHeard', node: message.node });
-      return null;
-    }
-    const session = sessions.open(message, connection.wire);
-    if (!('node' in session)) return session;
-    connection.session = session;
-    connection.wire.send(welcomeFrame(self()));
-    sessions.begin(session);
-    onEvent({ event: 'agentConnected', node: message.node });
+    const { ruling } = self();
+    const refusal = ruling ? sessions.hear(hello) : null;
+    if (refusal !== null) return refusal;
+    connection.greeted();
+    this.#replace(connection, hello.node);
+    if (ruling) connection.session = sessions.open(hello, connection);
+    else connection.standbyNode = hello.node;
+    connection.send(welcomeFrame(self()));
+    if (connection.session !== null) sessions.begin(connection.session);
+    onEvent({ event: ruling ? 'agentConnected' : 'agentHeard', node: hello.node });
     return null;
   }
 
-  #close(connection: Connection, closing: Closing): void {
-    if (connection.closing !== null) return;
-    connection.closing = closing;
-    connection.socket.close(closing.code, shortReason(closing.reason));
-    setTimeout(() => connection.socket.terminate(), closeTimeoutMs).unref();
-    if (connection.session !== null) this.#input.sessions.close(connection.session);
+  /** One connection a node, whether this controller rules or stands by: the one that said hello last. */
+  #replace(connection: Connection, node: string): void {
+    const closing = { code: policyViolation, reason: `${replacedReason} as ${node}` };
+    for (const other of this.#connections)
+      if (other !== connection && other.node === node) other.close(closing);
   }
 
   #closed(connection: Connection, code: number): void {
     this.#connections.delete(connection);
-    const { session, closing } = connection;
+    const { session, closing, node, request } = connection;
     if (session !== null) this.#input.sessions.close(session);
     const reason = closing?.reason ?? (session?.isLeaving === true ? 'bye' : 'the connection ended');
-    const name = nodeOf(connection);
     this.#input.onEvent({
-      event: name === null ? 'agentRefused' : 'agentClosed',
-      node: name ?? this.#input.authenticate(connection.request)?.node ?? null,
+      event: node === null ? 'agentRefused' : 'agentClosed',
+      node: node ?? this.#input.authenticate(request)?.node ?? null,
       code: closing?.code ?? code,
       reason,
     });
   }
 }
 
-/** The node that has said hello on a connection. */
-function nodeOf({ session, standbyNode }: Connection): string | null {
-  return session?.node.name ?? standbyNode;
+function socketOf(socket: WebSocket): Socket {
+  return {
+    get bufferedAmount() {
+      return socket.bufferedAmount;
+    },
+    send: (frame, sent) => socket.send(frame, sendOptions, sent),
+    close: (code, reason) => socket.close(code, reason),
+    terminate: () => socket.terminate(),
+  };
 }

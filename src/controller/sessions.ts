@@ -1,7 +1,7 @@
 // What each message of an agent means: from a parsed frame to the state of the controller. hub.ts calls this,
 // and closes the connection where it is told why.
 
-import { type AgentMessage, type Hello, replacedReason } from '../protocol/messages.ts';
+import type { AgentMessage, Hello } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import { type Controller, raisePauseMs } from './controller.ts';
 import { type Node, refusalKey } from './nodes.ts';
@@ -51,8 +51,8 @@ export class Sessions {
     this.#events = events;
   }
 
-  /** Takes a node in. The caller has checked its credential and says welcome before `begin`. */
-  open(hello: Hello, wire: Wire): Session | Closing {
+  /** The generation of a hello counts, and may raise ours; or why the hello is not taken. */
+  hear(hello: Hello): Closing | null {
     const controller = this.#controller;
     const heard = controller.hearGeneration(hello);
     if (heard === 'impossible') {
@@ -64,13 +64,17 @@ export class Sessions {
       return { code: policyViolation, reason };
     }
     if (heard === 'raised') this.#events.generationRaised(controller.generation, hello.node);
-    const node = controller.nodes.at(hello.node);
-    const former = node.stream;
-    if (former !== null) {
-      this.#disconnect(node);
-      former.wire.close(policyViolation, `${replacedReason} as ${node.name}`);
-    }
-    const stream = new AgentStream(wire, controller.rules, node.placements);
+    return null;
+  }
+
+  /**
+   * Takes a node in that has no other connection. The caller has checked its credential and says welcome
+   * before `begin`.
+   */
+  open(hello: Hello, wire: Wire): Session {
+    const { nodes, rules } = this.#controller;
+    const node = nodes.at(hello.node);
+    const stream = new AgentStream(wire, rules, node.placements);
     node.connect(hello, stream);
     return { node, stream, isLeaving: false };
   }

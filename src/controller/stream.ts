@@ -1,7 +1,7 @@
 // What one agent still has to be told: for each table a version, and the keys that changed since. Never a
 // queue. hub.ts gives it a socket; the tables give it frames that all agents share.
 
-import { heartbeatMs, type TableDigest, type TableName } from '../protocol/messages.ts';
+import type { TableDigest, TableName } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import type { Pages } from './pages.ts';
 import type { Change, Table } from './table.ts';
@@ -10,14 +10,10 @@ import type { Change, Table } from './table.ts';
 export interface Wire {
   send(frame: Buffer): void;
   readonly bufferedAmount: number;
-  close(code: number, reason: string): void;
 }
 
 /** Above this nothing more is written to an agent; what changes meanwhile is remembered by key alone. */
 export const bufferLimitBytes: number = 1024 * 1024;
-
-/** An agent that takes nothing for this long is closed by the hub's timers as any other that is silent. */
-export const silenceMs: number = 3 * heartbeatMs;
 
 interface Lane {
   readonly table: Table<TableName>;

@@ -38,7 +38,6 @@ export function receiver(frameBytes = 0): Receiver {
     get bufferedAmount() {
       return queue.reduce((sum, { length }) => sum + Math.max(frameBytes, length), 0);
     },
-    close: () => undefined,
   };
   const put = (resource: VirtualIp) => {
     const json = canonicalJson(resource);

@@ -1,0 +1,84 @@
+// Which connection is a node's: one, whether the controller rules or stands by, and the one that came last.
+
+import { deepEqual, equal } from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { Controller } from '../../src/controller/controller.ts';
+import { Hub } from '../../src/controller/hub.ts';
+import { type HubEvent, Sessions } from '../../src/controller/sessions.ts';
+import { agentOf } from './test-agent.ts';
+
+const limit = { timeout: 20_000 };
+
+/** A hub on a free port; it stands by until it is told to rule. */
+async function hubOf(context: TestContext) {
+  const records = { cluster: 'c', generation: 1, drained: [] };
+  const none = { allocations: new Map(), former: new Map(), owners: new Map() };
+  const quiet = () => undefined;
+  const controller = new Controller({
+    ...{ records: { ...records, ...none }, pools: [], filterByDefault: true },
+    ...{ onChange: quiet, nowMs: () => performance.now() },
+  });
+  const quietly = { generationRaised: quiet, refused: quiet, impossibleTerm: quiet, progressed: quiet };
+  const [events, role] = [[] as HubEvent[], { ruling: false }];
+  const hub = new Hub({
+    sessions: new Sessions(controller, quietly),
+    ...{ authenticate: () => ({ node: null }), isOpen: () => true, onTurnedAway: quiet, onError: quiet },
+    self: () => ({ version: '0', cluster: 'c', generation: 1, ruling: role.ruling }),
+    onEvent: (event) => events.push(event),
+    ...{ connectionLimit: 8, helloTimeoutMs: 5000 },
+  });
+  const server = createServer();
+  hub.attach(server);
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  context.after(() => {
+    hub.terminate();
+    server.close();
+  });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const rule = () => {
+    role.ruling = true;
+    controller.publish({ set: [], remove: [] });
+    hub.begin();
+  };
+  return { url, hub, controller, events, rule };
+}
+
+for (const isRuling of [false, true]) {
+  const who = isRuling ? 'that rules' : 'that stands by';
+  test(`a controller ${who} keeps one connection a node, the one that said hello last`, limit, async (t) => {
+    const { rule, ...one } = await hubOf(t);
+    if (isRuling) rule();
+    const welcomed = ({ heard }: { readonly heard: readonly unknown[] }) => heard.length > 0;
+    const [older, other] = [agentOf(t, one, 'n1'), agentOf(t, one, 'n2')];
+    await Promise.all([older.until(welcomed), other.until(welcomed)]);
+    const newer = agentOf(t, one, 'n1');
+    await newer.until(welcomed);
+    deepEqual(await older.untilClosed(), { code: 1008, reason: 'another connection said hello as n1' });
+    while (one.hub.size > 2) await new Promise((resolve) => setTimeout(resolve, 5));
+    deepEqual([newer.closed, other.closed], [null, null]);
+    deepEqual(one.events.at(-1), {
+      ...{ event: 'agentClosed', node: 'n1' },
+      ...{ code: 1008, reason: 'another connection said hello as n1' },
+    });
+    equal(one.controller.nodes.get('n1')?.isConnected ?? false, isRuling);
+  });
+}
+
+test(
+  'a node that comes again while a standby takes over is welcomed on its last connection',
+  limit,
+  async (t) => {
+    const { rule, ...one } = await hubOf(t);
+    const older = agentOf(t, one, 'n1');
+    await older.until(({ heard }) => heard.length > 0);
+    // It is told of the new rule on the connection it has, and answers on one of its own making.
+    rule();
+    const newer = agentOf(t, one, 'n1');
+    await newer.synced();
+    deepEqual(await older.untilClosed(), { code: 1008, reason: 'another connection said hello as n1' });
+    equal(one.controller.nodes.get('n1')?.isConnected, true);
+  },
+);
