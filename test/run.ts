@@ -46,7 +46,7 @@ function runTests(given: readonly string[]): void {
   follow([
     process.execPath,
     '--test',
-    '--test-concurrency=2',
+    '--test-concurrency=3',
     '--test-timeout=300000',
     '--test-reporter=./test/reporter.ts',
     '--test-reporter-destination=stdout',

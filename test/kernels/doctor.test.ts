@@ -3,13 +3,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { DoctorReport } from '../../src/cli/doctor/report.ts';
-import { cannotBoot, run } from './guest.ts';
+import { cannotBoot, runInGuest } from './guest.ts';
 
 const kernel = '6.1';
-const guestSeconds = 280;
-const brought = [
-  ...['src', 'package.json', 'build/syscalls.node', 'node_modules/commander', process.execPath],
-].flatMap((path) => ['-a', path]);
+const seconds = 280;
 
 interface Examined extends DoctorReport {
   readonly code: number;
@@ -19,8 +16,7 @@ interface Examined extends DoctorReport {
 async function examine(without: readonly string[], commands: readonly string[]): Promise<Examined[]> {
   const doctor = `${process.execPath} src/cli/main.ts doctor -o json; echo "code $?"`;
   const script = [doctor, ...commands.flatMap((command) => [command, doctor])].join('; ');
-  const options = ['-t', String(guestSeconds), ...without.flatMap((module) => ['-w', module])];
-  const output = await run([...options, ...brought, kernel, 'sh', '-c', script]);
+  const output = await runInGuest({ kernel, seconds, without, script });
   const reports = output.split(/^code (\d+)$/m);
   assert.equal(reports.length, 2 * commands.length + 3, output);
   return commands.concat('').map((_, index) => {

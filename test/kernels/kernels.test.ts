@@ -2,9 +2,9 @@
 // here is timed.
 
 import assert from 'node:assert/strict';
-import { existsSync, globSync } from 'node:fs';
+import { globSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { cannotBoot, compileCache, libraries, run } from './guest.ts';
+import { cannotBoot, runInGuest } from './guest.ts';
 
 const kernels = ['5.10', '6.1', '6.12'];
 /**
@@ -12,35 +12,19 @@ const kernels = ['5.10', '6.1', '6.12'];
  * two programs, which an emulated machine takes a minute to start: there is one, for its whole life.
  */
 const files = globSync('test/kernel/{ruleset*,life-whole}.test.ts');
-/** An emulated guest is ten to twenty times slower than this machine. */
-const guestSeconds = 900;
-const timeoutMs = (guestSeconds + 60) * 1000;
+const seconds = 900;
+const timeoutMs = (seconds + 60) * 1000;
 
-/**
- * What the guest gets: our code, the addon, every library, and what nft reads the names of protocols from.
- */
-const brought = [
-  ...['src', 'test', 'package.json', 'build/syscalls.node', 'build/namespaces.node', '/etc/protocols'],
-  ...[process.execPath, ...libraries()],
-  ...['/usr/bin/bash', '/usr/sbin/nft', '/usr/sbin/ip'],
-].filter((path) => existsSync(path));
+/** The oracles, and what nft reads the names of protocols from. */
+const paths = ['test', '/etc/protocols', '/usr/bin/bash', '/usr/sbin/nft', '/usr/sbin/ip'];
 
-// One core a guest is all that a small machine has to give.
-describe('on older kernels', { concurrency: 2, timeout: 3 * timeoutMs }, () => {
-  const compiled = compileCache();
-  const settings = `export VIPWARD_TEST_PATIENCE=8 NODE_COMPILE_CACHE=${compiled ?? ''};`;
+// One after another: a guest takes a whole core, and other files run meanwhile.
+describe('on older kernels', { timeout: 3 * timeoutMs }, () => {
   for (const kernel of kernels) {
     test(`the kernel tests pass on ${kernel}`, { skip: cannotBoot(kernel), timeout: timeoutMs }, async () => {
-      const argv = [
-        '-m',
-        '2048',
-        '-t',
-        String(guestSeconds),
-        ...[...brought, ...(compiled === null ? [] : [compiled])].flatMap((path) => ['-a', path]),
-        kernel,
-      ];
       const node = `exec ${process.execPath} --test --test-isolation=none ${files.join(' ')}`;
-      const output = await run([...argv, 'sh', '-c', `${settings} ${node}`]);
+      const script = `export VIPWARD_TEST_PATIENCE=8; ${node}`;
+      const output = await runInGuest({ kernel, seconds, paths, script });
       const passed = Number(/^ℹ pass (\d+)$/m.exec(output)?.[1] ?? 0);
       assert.ok(passed > 30, `only ${passed} tests ran:\n${output}`);
       assert.match(output, /^ℹ fail 0$/m, output);

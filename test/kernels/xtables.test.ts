@@ -2,29 +2,19 @@
 // boot is emulated (boot.sh), and nothing here is timed.
 
 import assert from 'node:assert/strict';
-import { execFile, spawnSync } from 'node:child_process';
-import { existsSync, globSync, readdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { globSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { promisify } from 'node:util';
+import { cannotBoot, runInGuest } from './guest.ts';
 
 const kernel = '6.1';
-const boot = 'test/kernels/boot.sh';
-const guestSeconds = 600;
+const seconds = 600;
 const load = 'modprobe ip_tables; modprobe ip6_tables; ';
 const tools = ['iptables-legacy', 'iptables-legacy-save', 'iptables-legacy-restore', 'xtables-legacy-multi'];
-const brought = [
-  ...['src', 'test', 'package.json', 'build/syscalls.node', 'build/namespaces.node', '/etc/protocols'],
-  ...readdirSync('node_modules')
-    .filter((name) => !/^(\.|@|node-|typescript$)/.test(name))
-    .map((name) => join('node_modules', name)),
-  ...[...tools, ...tools.map((name) => name.replace('ip', 'ip6')), 'ipset', 'ip'].map(
-    (name) => `/usr/sbin/${name}`,
-  ),
-  ...globSync('/usr/lib/*/xtables'),
-  process.execPath,
-].filter((path) => existsSync(path));
+const programs = [...tools, ...tools.map((name) => name.replace('ip', 'ip6')), 'ipset', 'ip'];
+const paths = [
+  ...['test', '/etc/protocols', ...globSync('/usr/lib/*/xtables')],
+  ...programs.map((name) => `/usr/sbin/${name}`),
+];
 
 /** What a guest lacks, what is loaded in it, and what the agent says is missing; null where it serves. */
 const guests = [
@@ -38,45 +28,19 @@ const guests = [
   },
 ] as const;
 
-describe('on a kernel without nf_tables', { concurrency: 2 }, () => {
+describe('on a kernel without nf_tables', () => {
   for (const { without, before, missing } of guests) {
     const name = missing === null ? 'xtables serves' : `what is missing is named: ${missing}`;
-    test(`${name} (without ${without}; ${before})`, { skip: cannotBoot() }, async () => {
+    const skip = cannotBoot(kernel, ['iptables-legacy', 'ipset']);
+    test(`${name} (without ${without}; ${before})`, { skip }, async () => {
       const files = missing === null ? ['xtables', 'xtables-auto'] : ['xtables-auto'];
-      const paths = files.map((file) => `test/kernel/${file}.test.ts`).join(' ');
       const said = missing === null ? '' : `export VIPWARD_EXPECT_MISSING='${missing}'; `;
-      const command = `${before}${said}exec ${process.execPath} --test --test-isolation=none ${paths}`;
-      const output = await run([
-        ...['-m', '2048', '-t', String(guestSeconds)],
-        ...without.flatMap((module) => ['-w', module]),
-        ...brought.flatMap((path) => ['-a', path]),
-        ...[kernel, 'sh', '-c', `mkdir -p /run; ${command}`],
-      ]);
+      const tests = files.map((file) => `test/kernel/${file}.test.ts`).join(' ');
+      const node = `exec ${process.execPath} --test --test-isolation=none ${tests}`;
+      const script = `mkdir -p /run; ${before}${said}${node}`;
+      const output = await runInGuest({ kernel, seconds, without, paths, script });
       assert.match(output, /^ℹ fail 0$/m, output);
       assert.match(output, missing === null ? /auto: xtables/ : /^ℹ pass 1$/m, output);
     });
   }
 });
-
-async function run(argv: readonly string[]): Promise<string> {
-  try {
-    const { stdout } = await promisify(execFile)(boot, [...argv], { maxBuffer: 64 * 1024 * 1024 });
-    return stdout;
-  } catch (error) {
-    const { stdout, stderr } = error as { stdout?: string; stderr?: string };
-    return `${stdout ?? ''}${stderr ?? String(error)}`;
-  }
-}
-
-/**
- * Why this is not tried here, or false. The run has no network, so the kernel must have been fetched
- * before.
- */
-function cannotBoot(): string | false {
-  const needed = ['qemu-system-x86_64', 'busybox', 'cpio', 'xz', 'iptables-legacy', 'ipset'];
-  const absent = needed.filter((tool) => spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0);
-  if (absent.length > 0) return `${absent.join(', ')} missing: apt install qemu-system-x86 iptables ipset`;
-  const cache = process.env['CACHE'] ?? join(tmpdir(), `kernels-${process.getuid?.() ?? 0}`);
-  const fetched = existsSync(cache) && readdirSync(cache).some((name) => name.startsWith(`${kernel}.`));
-  return fetched ? false : `kernel ${kernel} is not fetched: run ${boot} -f ${kernel}`;
-}
