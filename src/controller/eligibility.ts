@@ -24,6 +24,7 @@ export class Eligibility {
   readonly #input: EligibilityInput;
   /** Nodes that may have no VIP, and why. */
   #barred: ReadonlyMap<string, string> = new Map();
+  #gone: ReadonlySet<string> = new Set();
   /** VIPs to be looked at again: nobody else could take them, or nodes were still saying what they have. */
   readonly #waiting = new Set<Address>();
   #timer: NodeJS.Timeout | undefined;
@@ -36,13 +37,18 @@ export class Eligibility {
   /** Nodes that may have no VIP, and why; those that are not named any more may have them again. */
   set barred(barred: ReadonlyMap<string, string>) {
     this.#barred = barred;
-    const { owners } = this.#input.controller;
-    this.review([...owners.all].filter(([, { node }]) => barred.has(node)).map(([address]) => address));
+    this.#reviewOf(barred);
+  }
+
+  /** Nodes that were deleted before this controller ruled: they may have no VIP until they say something. */
+  set gone(nodes: ReadonlySet<string>) {
+    this.#gone = nodes;
+    this.#reviewOf(nodes);
   }
 
   /** Why the cluster does not want the VIP on that node, or null. */
   readonly bar = (node: string, address: Address): Bar | null => {
-    const message = this.#barred.get(node);
+    const message = this.#barred.get(node) ?? this.#whyGone(node);
     if (message !== undefined) return { reason: 'NoEligibleNode', message: `${node}: ${message}` };
     for (const { key, trafficPolicy } of this.#input.controller.allocator.usersOf(address)) {
       if (trafficPolicy !== 'Local') continue;
@@ -68,6 +74,17 @@ export class Eligibility {
   progressed(): void {
     if (this.#waiting.size === 0 || this.#isEarly()) return;
     this.#timer ??= setTimeout(this.#again, gatherMs).unref();
+  }
+
+  #whyGone(node: string): string | undefined {
+    const isSilent = (this.#input.controller.nodes.get(node)?.hello ?? null) === null;
+    return isSilent && this.#gone.has(node) ? 'the cluster has no Node of that name' : undefined;
+  }
+
+  /** Looks at the VIPs of some nodes. */
+  #reviewOf(nodes: { has(name: string): boolean }): void {
+    const { owners } = this.#input.controller;
+    this.review([...owners.all].filter(([, { node }]) => nodes.has(node)).map(([address]) => address));
   }
 
   #isEarly(): boolean {

@@ -8,6 +8,7 @@ import { Controller } from './controller.ts';
 import { type Core, type CoreInput, type Happening, makeReadings, nowMs } from './core.ts';
 import { Eligibility, type EndpointNodes } from './eligibility.ts';
 import { Gate } from './gate.ts';
+import { GoneNodes, usualReturnMs } from './gone-nodes.ts';
 import { makeIdentity } from './kubernetes-identity.ts';
 import { selfOf, standingIn } from './kubernetes-status.ts';
 import type { MassRemoval } from './readings.ts';
@@ -62,8 +63,8 @@ export function makeKubernetesCore(
   });
   const onState = () => source.surroundingsChanged();
   const onBarred = (barred: ReadonlyMap<string, string>) => say(barredNews(lease, barred));
-  const { surroundings, eligibility } = makeSurroundings({
-    ...{ controller, client: reader, ignoresExclude: given.ignoresExclude, onState, onBarred, signal },
+  const { surroundings, eligibility, lookAgain } = makeSurroundings({
+    ...{ controller, client: reader, ignoresExclude: given.ignoresExclude, onState, onBarred, input },
   });
   const source = new KubernetesSource({
     ...{ client: reader, signal, random: Math.random, surroundings, namespaces: given.watchNamespaces },
@@ -106,7 +107,7 @@ export function makeKubernetesCore(
     for (const used of [reader, writer, keeper]) used[Symbol.dispose]();
   };
   const progressed = () => {
-    eligibility.progressed();
+    lookAgain();
     publisher.progressed();
   };
   const isOpen = () => source.isComplete || readings.wasReadWhole;
@@ -123,13 +124,14 @@ interface SurroundingsParts {
   readonly ignoresExclude: boolean;
   readonly onState: () => void;
   readonly onBarred: (barred: ReadonlyMap<string, string>) => void;
-  readonly signal: AbortSignal;
+  readonly input: CoreInput;
 }
 
 /** What the cluster says of nodes and endpoints, and what follows from it for the VIPs. */
-function makeSurroundings({ controller, onBarred, ...more }: SurroundingsParts) {
+function makeSurroundings({ controller, onBarred, input, ...more }: SurroundingsParts) {
+  const { log, signal, massRemovalWaitMs } = input;
   const surroundings: Surroundings = new Surroundings({
-    ...{ ...more, random: Math.random },
+    ...{ ...more, signal, random: Math.random },
     onNodes: (barred) => {
       eligibility.barred = barred;
       if (barred.size > 0) onBarred(barred);
@@ -139,7 +141,20 @@ function makeSurroundings({ controller, onBarred, ...more }: SurroundingsParts) 
   });
   const endpointNodes: EndpointNodes = (key, family) => surroundings.nodesOf(key, family);
   const eligibility = new Eligibility({ controller, endpointNodes });
-  return { surroundings, eligibility };
+  const goneNodes = new GoneNodes({
+    ...{ controller, list: surroundings, returnMs: usualReturnMs, massRemovalWaitMs },
+    onMass: (vips) => log.warn({ vips }, 'mostNodesMissing'),
+    onGone: (gone) => {
+      log.warn({ nodes: [...gone] }, 'nodesGone');
+      for (const name of gone) controller.forget(name);
+      eligibility.gone = gone;
+    },
+  });
+  const lookAgain = () => {
+    goneNodes.progressed();
+    eligibility.progressed();
+  };
+  return { surroundings, eligibility, lookAgain };
 }
 
 /** The VIPs of some Services, or all. */

@@ -162,3 +162,28 @@ test('the VIPs of a node that is out of service, or deleted, go at once', { skip
   await all.cluster.do('PATCH', `${nodes}/node2`, { spec: { taints } }, mergePatch);
   for (const last of [100, 101, 102, 103]) await isAt(`10.77.0.${last}`, 'node1');
 });
+
+test('a Node that was deleted while no controller ran loses its VIPs, by a list that names others', {
+  skip,
+}, async () => {
+  await all.cluster.do('PATCH', `${nodes}/node2`, { spec: { taints: null } }, mergePatch);
+  await all.cluster.do('POST', nodes, { metadata: { name: 'node3' } });
+  const third = await stay(all.node.node, async () => {
+    const agent = new TestAgent('http://127.0.0.1:9470', 'node3');
+    await turn();
+    return agent;
+  });
+  await third.synced();
+  await label('node1', excludeLabel, '');
+  for (const last of [100, 101, 102, 103]) await isAt(`10.77.0.${last}`, 'node3');
+  await label('node1', excludeLabel, null);
+  await all.until('its records say where they are', async () => {
+    const { items } = await all.cluster.do('GET', '/apis/vipward.io/v1alpha1/virtualips');
+    return items.filter(({ status }: { status: { node: string } }) => status.node === 'node3').length === 4;
+  });
+  await all.node.killController('SIGKILL');
+  await third.untilClosed();
+  await all.cluster.do('DELETE', `${nodes}/node3`);
+  all.node.startController();
+  await isAt('10.77.0.100', 'node1');
+});

@@ -78,6 +78,11 @@ export class ListWatch<Value> {
     return this.#problem;
   }
 
+  /** The objects there are, as far as was read. */
+  get objects(): Pick<ReadonlyMap<string, unknown>, 'size' | 'has'> {
+    return this.#held;
+  }
+
   /** How often everything was listed. */
   get lists(): number {
     return this.#lists;

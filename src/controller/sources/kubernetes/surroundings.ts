@@ -62,6 +62,15 @@ export class Surroundings {
     return this.#barred;
   }
 
+  /** The Nodes there are, by name. */
+  get nodes(): Pick<ReadonlyMap<string, unknown>, 'size' | 'has'> {
+    return this.#nodes.objects;
+  }
+
+  listNodesAgain(): Promise<void> {
+    return this.#nodes.listAgain();
+  }
+
   start(): void {
     this.#running = this.#nodes.run();
   }

@@ -1,0 +1,89 @@
+// A controller that begins to rule over one VIP with what a cluster says of its nodes, and agents without a
+// socket.
+
+import { equal } from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Controller } from '../../src/controller/controller.ts';
+import { Eligibility, gatherMs } from '../../src/controller/eligibility.ts';
+import { parsePools } from '../../src/controller/pools.ts';
+import type { Owner } from '../../src/controller/records.ts';
+import type { ServiceManifest } from '../../src/controller/service.ts';
+import { type Session, Sessions } from '../../src/controller/sessions.ts';
+import { readDocument } from '../../src/controller/sources/manifest.ts';
+import type { Hello } from '../../src/protocol/messages.ts';
+import { type Address, parsePrefix } from '../../src/state/address.ts';
+import type { ServiceKey } from '../../src/state/service.ts';
+import type { Term } from '../../src/state/term.ts';
+import { serviceObject } from './fixture.ts';
+
+export const vip = '10.77.0.100' as Address;
+/** By what term `a` has them all. */
+export const term: Term = { generation: 1, n: 1 };
+
+/** The Services that have the VIPs, in the order of these: the first one has `vip`. */
+export function servicesOf(count: number, spec: object = {}): readonly ServiceManifest[] {
+  const objects = Array.from({ length: count }, (_, index) => serviceObject(nameOf(index), { spec }));
+  return objects.flatMap((object) => readDocument(object).services);
+}
+
+function nameOf(index: number): string {
+  return `web-${index}`;
+}
+
+export interface RulingSetup {
+  /** The nodes that have endpoints; null while that is not known. */
+  readonly endpoints?: ReadonlySet<string> | null;
+  /** How many VIPs there are. */
+  readonly count?: number;
+}
+
+export interface Ruling {
+  readonly controller: Controller;
+  readonly eligibility: Eligibility;
+  readonly sessions: Sessions;
+}
+
+/** A controller that begins to rule over VIPs which `a` has by the records. */
+export function ruling({ endpoints = null, count = 1 }: RulingSetup = {}): Ruling {
+  const vips = Array.from({ length: count }, (_, index) => `10.77.0.${100 + index}` as Address);
+  const controller: Controller = new Controller({
+    records: {
+      ...{ cluster: 'c', generation: 2, former: new Map(), drained: [] },
+      allocations: new Map(vips.map((address, index) => [`demo/${nameOf(index)}` as ServiceKey, [address]])),
+      owners: new Map<Address, Owner>(vips.map((address) => [address, { node: 'a', term }])),
+    },
+    ...{ pools: parsePools(['p=10.77.0.100-10.77.0.199']), filterByDefault: true, nowMs: () => 0 },
+    onChange: () => undefined,
+    onTouched: (addresses) => eligibility.review(addresses),
+  });
+  const eligibility: Eligibility = new Eligibility({ controller, endpointNodes: () => endpoints });
+  const quiet = () => undefined;
+  const sessions = new Sessions(controller, {
+    ...{ generationRaised: quiet, refused: quiet, impossibleTerm: quiet },
+    progressed: () => eligibility.progressed(),
+  });
+  return { controller, eligibility, sessions };
+}
+
+/** The hello of a node that is on the link of the VIPs. */
+export const hello = (node: string, held: Hello['held'] = []): Hello => ({
+  ...{ type: 'hello', version: '0', features: [], node, firewall: 'nftables', cluster: 'c', generation: 1 },
+  ...{ allow: [parsePrefix('10.77.0.0/24')], onLink: [parsePrefix('10.77.0.0/24')], held },
+  ...{ rules: { count: 0, digests: {} }, placements: { count: 0, digests: {} } },
+});
+
+/** Connects a node, which commits the rules that there are. */
+export function joined({ controller, sessions }: Ruling, said: Hello): Session {
+  const session = sessions.open(said, { send: () => undefined, bufferedAmount: 0 });
+  sessions.begin(session);
+  const { seq } = controller.rules;
+  equal(sessions.message(session, { type: 'ack', table: 'rules', seq, commitUs: 1 }), null);
+  return session;
+}
+
+/** Placement begins, and what nodes said before is gathered and looked at. */
+export async function settled({ controller, eligibility }: Ruling): Promise<void> {
+  controller.owners.settle();
+  eligibility.progressed();
+  await sleep(2 * gatherMs);
+}
