@@ -120,6 +120,7 @@ export class Allocator {
 
   #remove(key: ServiceKey, touched: Set<Address>): void {
     this.#release(key, this.#assigned.get(key) ?? nothing, touched);
+    this.#free.share(key, null, nothing);
     this.#services.delete(key);
     this.#assigned.delete(key);
     this.#former.delete(key);
@@ -133,6 +134,7 @@ export class Allocator {
     if ('refusal' in outcome) {
       this.#refusals.set(key, outcome.refusal);
       this.#release(key, before, touched);
+      this.#free.share(key, null, nothing);
       this.#assigned.delete(key);
       if (before.length > 0) this.#former.set(key, before);
       return;
@@ -149,8 +151,8 @@ export class Allocator {
     for (const address of kept) {
       touched.add(address);
       this.#users.add(address, key);
-      if (service.sharingKey !== null) this.#free.share(service.sharingKey, address);
     }
+    this.#free.share(key, service.sharingKey, kept);
   }
 
   #release(key: ServiceKey, addresses: readonly Address[], touched: Set<Address>): void {

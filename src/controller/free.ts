@@ -1,11 +1,13 @@
 // What is free in the pools, and what is shared under a key: the memory that makes allocate.ts cheap.
 
 import type { Address, Family } from '../state/address.ts';
+import type { ServiceKey } from '../state/service.ts';
 import { Cursor, type Pool } from './pools.ts';
+import { Shared } from './shared.ts';
 
 export class Free {
   #cursors: ReadonlyMap<string, readonly Cursor[]>;
-  readonly #shared = new Map<string, Set<Address>>();
+  readonly #shared = new Shared();
   /** True for an address that a node may still have, which cannot be told to let it go. */
   readonly #isHeld: (address: Address) => boolean;
   #isBetter = false;
@@ -53,16 +55,14 @@ export class Free {
     return isBetter;
   }
 
-  share(key: string, address: Address): void {
-    const addresses = this.#shared.get(key) ?? new Set();
-    if (addresses.has(address)) return;
-    this.#isBetter = true;
-    this.#shared.set(key, addresses.add(address));
+  /** A Service has these addresses, and shares them under its key if it has one. */
+  share(service: ServiceKey, key: string | null, addresses: readonly Address[]): void {
+    if (this.#shared.put(service, key, addresses)) this.#isBetter = true;
   }
 
-  /** Addresses that were shared under the key; some may not be in use any more. */
+  /** Addresses that are shared under the key. */
   sharedBy(key: string | null): readonly Address[] {
-    return key === null ? [] : [...(this.#shared.get(key) ?? [])];
+    return this.#shared.under(key);
   }
 }
 

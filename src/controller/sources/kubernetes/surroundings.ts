@@ -22,11 +22,16 @@ export interface SurroundingsInput {
   readonly onState: () => void;
 }
 
+/** Deleted Nodes that are remembered: the agent of an older one is gone with it. */
+export const mostDeleted = 1000;
+
 export class Surroundings {
   readonly #nodes: ListWatch<NodeEntry>;
   readonly #slices: ListWatch<SliceEntry | null>;
   readonly #endpoints = new Endpoints();
   readonly #barred = new Map<string, string>();
+  /** Those of them that were deleted, the oldest first. */
+  readonly #deleted = new Set<string>();
   readonly #onNodes: SurroundingsInput['onNodes'];
   readonly #onDeleted: SurroundingsInput['onDeleted'];
   #isSliceNeeded = false;
@@ -107,12 +112,24 @@ export class Surroundings {
   #nodesChanged({ set, remove }: ObjectChanges<NodeEntry>): void {
     for (const name of remove) {
       this.#barred.set(name, 'its Node was deleted');
+      this.#deleted.add(name);
       this.#onDeleted(name);
     }
     for (const [name, why] of set) {
+      this.#deleted.delete(name);
       if (why === null) this.#barred.delete(name);
       else this.#barred.set(name, why);
     }
+    this.#forgetOldest();
     this.#onNodes(this.#barred);
+  }
+
+  /** Where nodes come and go by the hour, those that were deleted are soon more than those that are there. */
+  #forgetOldest(): void {
+    for (const name of this.#deleted) {
+      if (this.#deleted.size <= mostDeleted) return;
+      this.#deleted.delete(name);
+      this.#barred.delete(name);
+    }
   }
 }
