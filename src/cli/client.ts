@@ -3,8 +3,11 @@
 import { readFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { tlsAdvice } from '../process/tls-advice.ts';
 import { UsageError } from '../process/usage.ts';
+import { leaderOf, standsBy } from './leader.ts';
+import { plain } from './table.ts';
 
 /** The servers of one role, tried in order, and what is needed to speak to them. */
 export interface Server {
@@ -13,6 +16,8 @@ export interface Server {
   readonly token: string | undefined;
   readonly ca: Buffer | undefined;
   readonly timeoutMs: number;
+  /** Tells the person at the terminal what is done beside what was asked for. */
+  readonly say: (text: string) => void;
 }
 
 export interface Question {
@@ -48,6 +53,14 @@ export class RefusedError extends Error {
 const defaultPorts = { controller: 9470, agent: 9471 } as const;
 /** More than the status of 100,000 VIPs; a server that sends more is not one of ours. */
 const answerLimitBytes = 256 * 1024 * 1024;
+/** So often one controller may name another that rules: each of them may have been deposed meanwhile. */
+const mostLeaders = 3;
+
+/** A server to ask. One that another has named may show a certificate for the name of that other. */
+interface Place {
+  readonly origin: URL;
+  readonly namedBy: URL | null;
+}
 
 /**
  * Parses one URL or several behind commas; http, https, ws and wss name the same server. Throws UsageError.
@@ -95,19 +108,36 @@ export function readText(flag: string, path: string): Buffer {
 }
 
 /**
- * Asks each server in turn until one answers. Throws NoAnswerError if none did, RefusedError for an answer of
- * 4xx.
+ * Asks each server in turn until one answers, and instead of a controller that stands by the one it names.
+ * Throws NoAnswerError if none did, RefusedError for an answer of 4xx.
  */
 export async function ask(server: Server, question: Question): Promise<Answer> {
-  const failures: string[] = [];
-  for (const origin of server.origins) {
+  const [failures, asked] = [[] as string[], new Set<string>()];
+  const places: Place[] = server.origins.map((origin) => ({ origin, namedBy: null }));
+  let standby: { readonly answer: Answer; readonly url: URL } | undefined;
+  let leaders = 0;
+  for (let place = places.shift(); place !== undefined; place = places.shift()) {
+    const { origin } = place;
+    if (asked.has(origin.origin)) continue;
+    asked.add(origin.origin);
     const url = new URL(question.path, origin);
     try {
-      return checked(await exchange(url, server, question), url);
+      const answer = await exchange(url, place, server, question);
+      if (!standsBy(answer)) return checked(answer, url);
+      standby ??= { answer, url };
+      const leader = leaderOf(answer, origin);
+      if (leader === null || asked.has(leader.origin.origin) || leaders++ >= mostLeaders) continue;
+      const who = `${plain(leader.identity)} at ${leader.origin.host}`;
+      server.say(`${origin.host} stands by: asking ${who}, which rules`);
+      places.unshift({ origin: leader.origin, namedBy: origin });
     } catch (error) {
       if (error instanceof RefusedError) throw error;
       failures.push(`${origin.origin}: ${wordsOf(error)}`);
     }
+  }
+  if (standby !== undefined) {
+    if (failures.length > 0) server.say(`none that rules has answered: ${failures.join('; ')}`);
+    return checked(standby.answer, standby.url);
   }
   const flag = server.role;
   const hint = `is one running there? name it with --${flag} URL or VIPWARD_${flag.toUpperCase()}`;
@@ -127,7 +157,12 @@ function checked(answer: Answer, url: URL): Answer {
   throw new RefusedError(`${url.host}: ${error.message}${next}`, answer.status === 400 ? 2 : 1);
 }
 
-function exchange(url: URL, { token, ca, timeoutMs }: Server, { method, body }: Question): Promise<Answer> {
+function exchange(
+  url: URL,
+  { namedBy }: Place,
+  { token, ca, timeoutMs }: Server,
+  { method, body }: Question,
+): Promise<Answer> {
   const bytes = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
   const headers: Record<string, string> = { accept: 'application/json', connection: 'close' };
   if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
@@ -140,7 +175,8 @@ function exchange(url: URL, { token, ca, timeoutMs }: Server, { method, body }: 
   const mayBeDone = method === 'POST' ? '; it may still be done: see vipward status' : '';
   const late = `silent for ${timeoutMs} ms${mayBeDone}`;
   const fail = (error: unknown) => reject(signal.aborted ? new Error(late) : error);
-  const options = { method, headers, signal, ...(ca === undefined ? {} : { ca }) };
+  const alias = namedBy === null ? {} : { checkServerIdentity: eitherIdentity(namedBy.hostname) };
+  const options = { method, headers, signal, ...alias, ...(ca === undefined ? {} : { ca }) };
   const take = (message: IncomingMessage) => {
     readAnswer(message).then(resolve, fail);
   };
@@ -149,6 +185,14 @@ function exchange(url: URL, { token, ca, timeoutMs }: Server, { method, body }: 
   outgoing.on('error', fail);
   outgoing.end(bytes);
   return promise;
+}
+
+/** A certificate is good for the host that was asked, or for this other name. */
+function eitherIdentity(name: string): typeof checkServerIdentity {
+  return (host: string, certificate: PeerCertificate) => {
+    const why = checkServerIdentity(host, certificate);
+    return checkServerIdentity(name, certificate) === undefined ? undefined : why;
+  };
 }
 
 async function readAnswer(message: IncomingMessage): Promise<Answer> {

@@ -14,7 +14,8 @@ const timeoutMs = 2000;
 const startMs = 20_000;
 
 function server(role: Server['role']): Server {
-  return { role, origins: [defaultOrigin(role)], token: undefined, ca: undefined, timeoutMs };
+  const say = () => undefined;
+  return { role, origins: [defaultOrigin(role)], token: undefined, ca: undefined, timeoutMs, say };
 }
 
 export async function controllerStatus(): Promise<DemoStatus> {

@@ -13,7 +13,7 @@ interface Difference {
 /** Prints what would be taken away and put in. Exit code 1 if there is anything. */
 export async function runDiff(flags: Flags, around: Surroundings): Promise<number> {
   const output = outputOf(flags, around.env);
-  const answer = await ask(serverOf('agent', flags, around.env), { method: 'GET', path: '/diff' });
+  const answer = await ask(serverOf('agent', flags, around), { method: 'GET', path: '/diff' });
   const { differs, remove = [], add = [] } = answer.json as Difference;
   if (output === 'json') around.out.write(answer.text.endsWith('\n') ? answer.text : `${answer.text}\n`);
   else if (differs) {

@@ -44,7 +44,7 @@ export async function runExplain(
   const path = explainPath(target, from);
   let answer: Awaited<ReturnType<typeof ask>>;
   try {
-    answer = await ask(serverOf('agent', flags, around.env), { method: 'GET', path });
+    answer = await ask(serverOf('agent', flags, around), { method: 'GET', path });
   } catch (error) {
     // Whatever an agent says no to here, it is not the packet.
     if (error instanceof RefusedError) throw new RefusedError(error.message, cannotTell);

@@ -27,7 +27,11 @@ export const outputs = ['table', 'wide', 'json'] as const;
 export type Output = (typeof outputs)[number];
 
 /** The server of a role by flag, then environment, then default. Throws UsageError. */
-export function serverOf(role: Server['role'], flags: Flags, env: Environment): Server {
+export function serverOf(
+  role: Server['role'],
+  flags: Flags,
+  { env, err }: Pick<Surroundings, 'env' | 'err'>,
+): Server {
   const flag = flags[role] === true ? undefined : flags[role];
   const variable = `VIPWARD_${role.toUpperCase()}`;
   const text = flag ?? valueIn(env, variable);
@@ -42,6 +46,7 @@ export function serverOf(role: Server['role'], flags: Flags, env: Environment): 
     token: tokenFile === undefined ? undefined : readToken(tokenFile),
     ca: caFile === undefined ? undefined : readText('--ca-file', caFile),
     timeoutMs: timeoutOf(flags, env),
+    say: (text) => err.write(`vipward: ${text}\n`),
   };
 }
 

@@ -40,9 +40,9 @@ async function statusText(flags: Flags, output: Output, around: Surroundings): P
 }
 
 /** The server that was named; where none was, the controller of this machine, else its agent. */
-async function find(flags: Flags, { env }: Surroundings): Promise<{ role: Server['role']; answer: Answer }> {
-  const role = chosenRole(flags, env);
-  const of = (chosen: Server['role']) => askStatus(serverOf(chosen, flags, env));
+async function find(flags: Flags, around: Surroundings): Promise<{ role: Server['role']; answer: Answer }> {
+  const role = chosenRole(flags, around.env);
+  const of = (chosen: Server['role']) => askStatus(serverOf(chosen, flags, around));
   if (role !== undefined) return { role, answer: await of(role) };
   try {
     return { role: 'controller', answer: await of('controller') };
@@ -66,9 +66,9 @@ async function askStatus(server: Server): Promise<Answer> {
   throw new NoAnswerError(`${where} answered ${path}, but without vips: it is no vipward ${server.role}`);
 }
 
-async function vipsBeside(flags: Flags, { env }: Surroundings): Promise<AgentVips> {
+async function vipsBeside(flags: Flags, around: Surroundings): Promise<AgentVips> {
   try {
-    const server = serverOf('agent', { ...flags, timeout: `${besideTimeoutMs}ms` }, env);
+    const server = serverOf('agent', { ...flags, timeout: `${besideTimeoutMs}ms` }, around);
     const { vips } = (await askStatus(server)).json as AgentStatus;
     return new Map(vips.map((vip) => [vip.address, vip]));
   } catch {

@@ -7,7 +7,7 @@ import { plain, table } from './table.ts';
 
 export async function runWouldDrop(flags: Flags, around: Surroundings): Promise<number> {
   const output = outputOf(flags, around.env);
-  const server = serverOf('agent', flags, around.env);
+  const server = serverOf('agent', flags, around);
   const answer = await ask(server, { method: 'GET', path: '/would-drop' });
   if (output === 'json') around.out.write(answer.text.endsWith('\n') ? answer.text : `${answer.text}\n`);
   else around.out.write(samplesText(answer.json as WouldDropReport));

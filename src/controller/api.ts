@@ -67,7 +67,7 @@ function operatorOnly(principal: Principal | null): Reply | null {
 /** Who to ask instead of a controller that stands by. */
 function misdirected({ leader = null }: StatusHead): Reply {
   const who = leader === null ? 'nobody that is known' : `${leader.identity} at ${leader.address ?? '?'}`;
-  const next = 'ask the controller that rules: vipward status tells its address as leader';
+  const next = 'ask the controller that rules, at the address of `leader`';
   const reply = failure(421, { code: 'Standby', message: `this controller stands by; ${who} rules`, next });
   return { ...reply, body: { ...(reply.body as object), leader } };
 }

@@ -1,5 +1,6 @@
 // A stand-in for a controller or an agent: answers from a table, remembers what it was asked.
-import { createServer } from 'node:http';
+import { createServer, type RequestListener } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { runVerb } from '../../src/cli/verbs.ts';
 
@@ -18,9 +19,10 @@ export interface Stub extends AsyncDisposable {
 /** What a stub answers: a status and a body by `METHOD /path`; undefined never answers. */
 export type Answers = Readonly<Record<string, readonly [status: number, body: unknown] | undefined>>;
 
-export async function startStub(answers: Answers): Promise<Stub> {
+/** With a certificate and its key it speaks TLS. */
+export async function startStub(answers: Answers, tls?: { cert: Buffer; key: Buffer }): Promise<Stub> {
   const asked: Asked[] = [];
-  const server = createServer(async (request, response) => {
+  const listener: RequestListener = async (request, response) => {
     const parts: Buffer[] = [];
     for await (const part of request) parts.push(part as Buffer);
     const text = Buffer.concat(parts).toString();
@@ -31,10 +33,11 @@ export async function startStub(answers: Answers): Promise<Stub> {
     if (answer === undefined) return;
     const [status, value] = answer;
     response.writeHead(status).end(typeof value === 'string' ? value : JSON.stringify(value));
-  });
+  };
+  const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${(server.address() as AddressInfo).port}`,
     asked,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();

@@ -101,15 +101,15 @@ function figures({ tookMs, sent, lost }: TakeOver): string {
   return `the other rules and has heard of every VIP after ${tookMs.toFixed(0)} ms; ${lost} of ${sent} lost`;
 }
 
-test('a standby hears agents, says who rules, and changes nothing', { skip }, async () => {
+test('a standby hears agents, says who rules, and verbs go on to that one', { skip }, async () => {
   const { role, leader, reason, generation } = await replicas.c2.status;
   assert.deepEqual([role, reason, generation], ['standby', 'Standby', 0]);
   assert.deepEqual(leader, { identity: 'c1', address: '127.0.0.1:9470' });
   assert.match(relays.c2.said, /"generation":1,"ruling":false/);
-  const verb = ['drain', 'node1', '--controller', 'http://127.0.0.1:9472'];
-  const drain = runIn(all.node.node, [process.execPath, program, ...verb]);
-  assert.equal(drain.status, 1);
-  assert.match(drain.stderr, /stands by; c1 at 127\.0\.0\.1:9470 rules/);
+  const verb = ['undrain', 'node1', '--controller', 'http://127.0.0.1:9472'];
+  const undrain = runIn(all.node.node, [process.execPath, program, ...verb]);
+  assert.equal(undrain.status, 0);
+  assert.match(undrain.stderr, /127\.0\.0\.1:9472 stands by: asking c1 at 127\.0\.0\.1:9470, which rules/);
 });
 
 test('the active is killed: the other rules in its place, and nothing moves', { skip }, async (t) => {

@@ -1,0 +1,115 @@
+// A controller that stands by names the one that rules, and the verbs ask that one instead.
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { certificate, noCertificates } from '../certificates.ts';
+import { folder } from '../controller/fixture.ts';
+import { type Answers, run, startStub } from './stub.ts';
+
+const limit = { timeout: 20_000 };
+const moved = { vip: '10.0.0.10', node: 'b', from: 'a', term: { generation: 1, n: 2 } };
+const active = { role: 'active', vips: [], nodes: [{ name: 'a', connected: true, seq: 4, lagMs: 0.25 }] };
+const move = ['move', '10.0.0.10', 'b', '--controller'];
+
+/** What one answers that stands by; the address is HOST:PORT, as --advertise has it. */
+function standby(address: string | null, identity = 'c2'): Answers {
+  const leader = { identity, address };
+  const error = { code: 'Standby', message: `this controller stands by; ${identity} rules`, next: 'ask it' };
+  return {
+    'POST /api/v1/move': [421, { error, leader }],
+    'GET /api/v1/status': [200, { role: 'standby', leader, vips: [], nodes: [] }],
+  };
+}
+
+test('a move is asked of the leader that the standby names, and said so', limit, async () => {
+  await using ruling = await startStub({ 'POST /api/v1/move': [200, moved] });
+  const { host } = new URL(ruling.url);
+  await using aside = await startStub(standby(host));
+  const { code, out, err } = await run([...move, aside.url]);
+  assert.deepEqual([code, out], [0, '10.0.0.10 moved to b from a\n']);
+  const { host: asked } = new URL(aside.url);
+  assert.equal(err, `vipward: ${asked} stands by: asking c2 at ${host}, which rules\n`);
+  assert.deepEqual(ruling.asked[0]?.body, { vip: '10.0.0.10', node: 'b' });
+});
+
+test('what the leader refuses is the answer', limit, async () => {
+  const error = { code: 'NotEligible', message: 'b: drained', next: 'vipward undrain b' };
+  await using ruling = await startStub({ 'POST /api/v1/move': [409, { error }] });
+  await using aside = await startStub(standby(new URL(ruling.url).host));
+  const { code, err } = await run([...move, aside.url]);
+  assert.equal(code, 1);
+  assert.match(err, /b: drained; vipward undrain b/);
+});
+
+test('a status is that of the leader, in every form', limit, async () => {
+  await using ruling = await startStub({ 'GET /api/v1/status': [200, active] });
+  await using aside = await startStub(standby(new URL(ruling.url).host));
+  const { out, err } = await run(['status', '-o', 'json', '--controller', aside.url]);
+  assert.deepEqual(JSON.parse(out), active);
+  assert.match(err, /stands by: asking c2/);
+});
+
+test('a leader that cannot be reached is named, and the standby answers for itself', limit, async () => {
+  await using aside = await startStub(standby('127.0.0.1:1'));
+  const refused = await run([...move, aside.url]);
+  assert.equal(refused.code, 1);
+  assert.match(refused.err, /none that rules has answered: http:\/\/127\.0\.0\.1:1: .*ECONNREFUSED/);
+  assert.match(refused.err, /this controller stands by; c2 rules; ask it/);
+  const { code, out } = await run(['status', '-o', 'json', '--controller', aside.url]);
+  assert.deepEqual([code, JSON.parse(out).role], [0, 'standby']);
+});
+
+test(
+  'another one that was given rules, where the standby names nobody that can be asked',
+  limit,
+  async () => {
+    await using ruling = await startStub({ 'POST /api/v1/move': [200, moved] });
+    for (const address of [null, '127.0.0.1:1', 'user@127.0.0.1:80/path', ' ']) {
+      await using aside = await startStub(standby(address));
+      assert.equal((await run([...move, `${aside.url},${ruling.url}`])).code, 0);
+    }
+  },
+);
+
+test('controllers that name each other, or ever another one, are asked a few times', limit, async (t) => {
+  const answers: Record<string, readonly [number, unknown]> = {};
+  await using first = await startStub(answers);
+  await using second = await startStub(standby(new URL(first.url).host, 'c1'));
+  Object.assign(answers, standby(new URL(second.url).host));
+  assert.equal((await run([...move, first.url])).code, 1);
+  assert.deepEqual([first.asked.length, second.asked.length], [1, 1]);
+  const chain = [await startStub({})];
+  for (let length = 0; length < 9; length++)
+    chain.unshift(await startStub(standby(new URL(chain[0]?.url ?? '').host)));
+  t.after(() => Promise.all(chain.map((one) => one[Symbol.asyncDispose]())));
+  assert.equal((await run([...move, chain[0]?.url ?? ''])).code, 1);
+  assert.deepEqual(
+    chain.map(({ asked }) => asked.length),
+    [1, 1, 1, 1, 0, 0, 0, 0, 0, 0],
+  );
+});
+
+test('through TLS the leader may show the certificate of the name that was asked, and nobody else may', {
+  ...limit,
+  skip: noCertificates,
+}, async (t) => {
+  const [tokenFile, made] = [join(folder(t), 'token'), certificate(folder(t), ['DNS:localhost'])];
+  writeFileSync(tokenFile, 'secret\n');
+  const tls = { cert: readFileSync(made.certFile), key: readFileSync(made.keyFile) };
+  const flags = ['--ca-file', made.certFile, '--token-file', tokenFile];
+  await using ruling = await startStub({ 'POST /api/v1/move': [200, moved] }, tls);
+  await using aside = await startStub(standby(new URL(ruling.url).host), tls);
+  const ran = await run([...move, aside.url.replace('127.0.0.1', 'localhost'), ...flags]);
+  assert.equal(ran.code, 0, ran.err);
+  assert.equal(ruling.asked[0]?.authorization, 'Bearer secret');
+  await using plain = await startStub({ 'POST /api/v1/move': [200, moved] });
+  await using astray = await startStub(standby(new URL(plain.url).host), tls);
+  const other = certificate(folder(t), ['DNS:elsewhere']);
+  const strange = { cert: readFileSync(other.certFile), key: readFileSync(other.keyFile) };
+  await using stranger = await startStub({ 'POST /api/v1/move': [200, moved] }, strange);
+  await using misled = await startStub(standby(new URL(stranger.url).host), tls);
+  for (const { url } of [astray, misled])
+    assert.equal((await run([...move, url.replace('127.0.0.1', 'localhost'), ...flags])).code, 1);
+  assert.deepEqual([plain.asked, stranger.asked], [[], []]);
+});
