@@ -1,20 +1,17 @@
-// The agent as it is shipped: compiled, a process of its own, with the flag of the image. Its memory is
-// read in /proc.
+// The agent as it is shipped: compiled, a process of its own, with the flag of the image.
 
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { type Namespace, spawnIn } from '../test/namespaces.ts';
+import { type Memory, memoryMb } from './memory.ts';
 
-const program = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
+/** The product as it is built. */
+export const compiled: string = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 
 /** The ENTRYPOINT's flag: a small nursery is most of what keeps an agent under its limit of memory. */
 export const nodeFlags: readonly string[] = ['--max-semi-space-size=1'];
-
-/** What it has now, or the most it ever had. */
-export type Memory = 'VmRSS' | 'VmHWM';
 
 export class CompiledAgent implements AsyncDisposable {
   readonly #child: ChildProcess;
@@ -27,7 +24,7 @@ export class CompiledAgent implements AsyncDisposable {
   static async start(namespace: Namespace, url: string, state: string): Promise<CompiledAgent> {
     const argv = ['--controller', url, '--node', 'bench', '--allow', '10.64.0.0/10', '--state', state];
     argv.push('--commit-interval', '0', '--listen', '127.0.0.1:0');
-    const child = spawnIn(namespace, [process.execPath, ...nodeFlags, program, 'agent', ...argv], {
+    const child = spawnIn(namespace, [process.execPath, ...nodeFlags, compiled, 'agent', ...argv], {
       stdio: ['ignore', 'pipe', 'inherit'],
       // As in the image, without the checkout's cache of compiled code.
       env: {},
@@ -44,11 +41,8 @@ export class CompiledAgent implements AsyncDisposable {
     return new CompiledAgent(child);
   }
 
-  /** Megabytes, of 1,000,000 bytes. */
   memoryMb(which: Memory): number {
-    const status = readFileSync(`/proc/${this.#child.pid}/status`, 'utf8');
-    const kib = new RegExp(`${which}:\\s*(\\d+) kB`).exec(status)?.[1];
-    return Math.round((Number(kib) * 1024) / 100_000) / 10;
+    return memoryMb(this.#child.pid ?? 0, which);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

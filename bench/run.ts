@@ -1,26 +1,20 @@
 // `npm run bench [-- --quick] [SIZE...]`: each size in a process and in namespaces of its own, so that
 // nothing of this machine is read or changed. Prints a table, and writes the figures to bench/results/.
 
-import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus, release } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { nodeFlags } from './compiled-agent.ts';
 import { buildFloor } from './floor.ts';
 import type { LegacyResult } from './legacy.ts';
 import type { Effort } from './pair.ts';
 import type { PeersResult } from './peers.ts';
+import { buildProduct, findWrapper, root, run, thisMachine } from './programs.ts';
 import type { StraightResult } from './straight.ts';
 import type { StreamResult } from './stream.ts';
 import { type SizeResult, tableOf, verdictsOf } from './table.ts';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
 const allSizes = [10, 1000, 10_000, 50_000];
 const quickSizes = [10, 1000];
-
-// The machine's /run holds the xtables lock; here it is empty and ours to write to.
-const prepare = 'mount -t tmpfs tmpfs /run; exec "$@"';
 
 const fullEffort: Effort = { rounds: 15, cycles: 200, pauseMs: 1 };
 const quickEffort: Effort = { rounds: 4, cycles: 100, pauseMs: 1 };
@@ -43,7 +37,7 @@ function bench(): void {
     return;
   }
   buildFloor();
-  build();
+  buildProduct();
   const results: SizeResult[] = [];
   for (const size of sizes) {
     process.stderr.write(`bench: ${size} services\n`);
@@ -55,11 +49,7 @@ function bench(): void {
       ...measureApart<PeersResult>(wrapper, 'peers', size),
     });
   }
-  const machine = {
-    ...{ date: new Date().toISOString().slice(0, 10), kernel: release(), node: process.version },
-    ...{ cpus: cpus().length, cpu: cpus()[0]?.model ?? '' },
-    quick,
-  };
+  const machine = { ...thisMachine(), quick };
   process.stdout.write(tableOf(results) + verdictsOf(results));
   mkdirSync('bench/results', { recursive: true });
   // A quick run is no result to keep.
@@ -68,33 +58,11 @@ function bench(): void {
   process.stdout.write(`\n${path}\n`);
 }
 
-/** The agent is measured as it is shipped: compiled. */
-function build(): void {
-  const tsc = 'node_modules/typescript/bin/tsc';
-  run(process.execPath, [tsc, '-p', 'tsconfig.build.json']);
-}
-
 function measureApart<T>(wrapper: readonly string[], part: string, size: number): T {
   const output = join(root, 'build', 'bench-part.json');
   const effort = JSON.stringify(quick ? quickEffort : fullEffort);
   const self = [process.execPath, ...nodeFlags, 'bench/apart.ts', part, String(size), effort, output];
-  const [program = '', ...rest] = [...wrapper, 'sh', '-c', prepare, 'sh', ...self];
+  const [program = '', ...rest] = [...wrapper, ...self];
   run(program, rest);
   return JSON.parse(readFileSync(output, 'utf8')) as T;
-}
-
-function findWrapper(): readonly string[] | undefined {
-  const forms = process.getuid?.() === 0 ? ['-nm', '-Urnm'] : ['-Urnm'];
-  for (const form of forms) {
-    if (spawnSync('unshare', [form, 'true']).status === 0) return ['unshare', form];
-  }
-  process.stderr.write(
-    'bench: no namespaces here: run with sudo, or sysctl kernel.apparmor_restrict_unprivileged_userns=0\n',
-  );
-  return undefined;
-}
-
-function run(program: string, argv: readonly string[]): void {
-  const { status, error } = spawnSync(program, argv, { stdio: ['ignore', 'inherit', 'inherit'] });
-  if (status !== 0) throw error ?? new Error(`${program} ${argv.join(' ')}: exit code ${status}`);
 }

@@ -91,7 +91,7 @@ function cells(spreads: Spreads): string[] {
   return operations.map((name) => `${spreads[name].p50} / ${spreads[name].p99}`);
 }
 
-function align(lines: readonly (readonly string[])[]): string {
+export function align(lines: readonly (readonly string[])[]): string {
   const widthOf = (column: number) => Math.max(...lines.map((line) => line[column]?.length ?? 0));
   const widths = (lines[0] ?? []).map((_, column) => widthOf(column));
   const pad = (cell: string, column: number) =>

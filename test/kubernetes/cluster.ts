@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -38,6 +38,8 @@ export interface AuditEvent {
   readonly user: { readonly username: string };
   readonly requestURI: string;
   readonly requestReceivedTimestamp: string;
+  /** When it was answered. */
+  readonly stageTimestamp: string;
   readonly responseStatus?: { readonly code: number };
 }
 
@@ -149,8 +151,11 @@ export class Cluster implements AsyncDisposable {
 
   /** What the API server was asked so far by some user, finished requests only. */
   audit(username: string): AuditEvent[] {
-    const lines = readFileSync(join(this.folder, 'audit.log'), 'utf8').split('\n').slice(0, -1);
-    return lines
+    // The server begins another file when one has become large, and names the older ones by their time.
+    const files = readdirSync(this.folder).filter((name) => /^audit(-.+)?\.log$/.test(name));
+    return files
+      .sort()
+      .flatMap((name) => readFileSync(join(this.folder, name), 'utf8').split('\n').slice(0, -1))
       .map((line) => JSON.parse(line) as AuditEvent)
       .filter(({ user }) => user.username === username);
   }

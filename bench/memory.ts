@@ -1,0 +1,12 @@
+// The resident memory of a process, as /proc has it.
+
+import { readFileSync } from 'node:fs';
+
+/** What it has now, or the most it ever had. */
+export type Memory = 'VmRSS' | 'VmHWM';
+
+/** Megabytes, of 1,000,000 bytes. */
+export function memoryMb(pid: number, which: Memory): number {
+  const kib = new RegExp(`${which}:\\s*(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return Math.round((Number(kib) * 1024) / 100_000) / 10;
+}

@@ -1,0 +1,50 @@
+// What every benchmark does first: builds the product as it is shipped, and finds how to have namespaces.
+
+import { spawnSync } from 'node:child_process';
+import { cpus, release } from 'node:os';
+import { fileURLToPath } from 'node:url';
+
+export const root: string = fileURLToPath(new URL('..', import.meta.url));
+
+// The machine's /run holds the xtables lock; here it is empty and ours to write to.
+const prepare = 'mount -t tmpfs tmpfs /run; exec "$@"';
+
+/** Where and when something was measured. */
+export interface Machine {
+  readonly date: string;
+  readonly kernel: string;
+  readonly node: string;
+  readonly cpus: number;
+  readonly cpu: string;
+}
+
+export function thisMachine(): Machine {
+  return {
+    ...{ date: new Date().toISOString().slice(0, 10), kernel: release(), node: process.version },
+    ...{ cpus: cpus().length, cpu: cpus()[0]?.model ?? '' },
+  };
+}
+
+/** Both programs are measured as they are shipped: compiled. */
+export function buildProduct(): void {
+  run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json']);
+}
+
+/** How a program is started in namespaces of its own; undefined, with the remedy said, where it cannot be. */
+export function findWrapper(): readonly string[] | undefined {
+  const forms = process.getuid?.() === 0 ? ['-nm', '-Urnm'] : ['-Urnm'];
+  for (const form of forms) {
+    if (spawnSync('unshare', [form, 'true']).status === 0)
+      return ['unshare', form, 'sh', '-c', prepare, 'sh'];
+  }
+  process.stderr.write(
+    'bench: no namespaces here: run with sudo, or sysctl kernel.apparmor_restrict_unprivileged_userns=0\n',
+  );
+  return undefined;
+}
+
+/** Runs a program to its end; anything but 0 is thrown. */
+export function run(program: string, argv: readonly string[]): void {
+  const { status, error } = spawnSync(program, argv, { stdio: ['ignore', 'inherit', 'inherit'] });
+  if (status !== 0) throw error ?? new Error(`${program} ${argv.join(' ')}: exit code ${status}`);
+}

@@ -1,0 +1,101 @@
+// A cluster with many Services, and a node in it whose link has room for their VIPs.
+
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { Cluster } from '../../test/kubernetes/cluster.ts';
+import { account, applyChart, systemNamespace, tokenOf } from '../../test/kubernetes/node-in-cluster.ts';
+import { Program } from '../../test/kubernetes/processes.ts';
+import { Namespace, runIn } from '../../test/namespaces.ts';
+import { compiled, nodeFlags } from '../compiled-agent.ts';
+
+/** On the link of the node; the pool is the lower half, where the node's own address is not. */
+export const range = '10.64.0.0/16';
+const pool = 'scale=10.64.0.0/17';
+const nodeAddress = '10.64.255.254/16';
+
+/** As many as the controller itself has in flight. */
+const mostInFlight = 16;
+const services = '/api/v1/namespaces/default/services';
+
+export class ScaleCluster implements AsyncDisposable {
+  readonly cluster: Cluster;
+  readonly node: Namespace = Namespace.make();
+
+  private constructor(cluster: Cluster) {
+    this.cluster = cluster;
+    const links = ['link add lan type veth peer name far', `address add ${nodeAddress} dev lan`];
+    const up = ['link set far up', 'link set lan up'];
+    const made = runIn(this.node, ['ip', '-batch', '-'], [...links, ...up].join('\n'));
+    assert.equal(made.status, 0, made.stderr);
+    cluster.join(this.node);
+  }
+
+  static async start(): Promise<ScaleCluster> {
+    const cluster = await Cluster.start();
+    applyChart(cluster);
+    return new ScaleCluster(cluster);
+  }
+
+  /** Makes the Services; returns how many a second. */
+  async makeServices(count: number): Promise<number> {
+    const startedMs = performance.now();
+    let next = 0;
+    const work = async (): Promise<void> => {
+      for (let index = next++; index < count; index = next++)
+        await this.cluster.do('POST', services, manifest(index));
+    };
+    await Promise.all(Array.from({ length: mostInFlight }, work));
+    return Math.round(count / ((performance.now() - startedMs) / 1000));
+  }
+
+  async setPort(service: number, port: number): Promise<void> {
+    const body = { spec: { ports: [{ name: 'web', port }] } };
+    const type = 'application/merge-patch+json';
+    await this.cluster.do('PATCH', `${services}/${nameOf(service)}`, body, { type });
+  }
+
+  /** The controller as the image runs it, under its own ServiceAccount. */
+  async startController(): Promise<Program> {
+    const config = this.cluster.kubeconfig('controller', await tokenOf(this.cluster, account));
+    const where = ['--kubeconfig', config, '--namespace', systemNamespace, '--identity', 'scale'];
+    return this.#program('controller', ['--kubernetes', ...where, '--pool', pool]);
+  }
+
+  /** A real agent, into the kernel of the node. */
+  startAgent(url: string): Program {
+    const state = ['--state', join(this.cluster.folder, 'agent'), '--log-level', 'warn'];
+    return this.#program('agent', ['--node', 'real', '--controller', url, '--allow', range, ...state]);
+  }
+
+  logOf(verb: 'controller' | 'agent'): string {
+    return join(this.cluster.folder, `${verb}.log`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.cluster.stop();
+    this.node[Symbol.dispose]();
+  }
+
+  #program(verb: 'controller' | 'agent', words: readonly string[]): Program {
+    return new Program(
+      this.node,
+      [process.execPath, ...nodeFlags, compiled, verb, ...words],
+      this.logOf(verb),
+    );
+  }
+}
+
+function nameOf(service: number): string {
+  return `service-${service}`;
+}
+
+function manifest(service: number): object {
+  const families = { ipFamilies: ['IPv4'], ipFamilyPolicy: 'SingleStack' };
+  return {
+    metadata: { name: nameOf(service) },
+    spec: {
+      ...{ type: 'LoadBalancer', allocateLoadBalancerNodePorts: false, ...families },
+      ports: [{ name: 'web', port: 80 }],
+    },
+  };
+}

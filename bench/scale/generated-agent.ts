@@ -1,0 +1,126 @@
+// One agent of the load generator: it says hello, takes everything, acknowledges at once what is new, and
+// holds the VIPs that it is given.
+
+import { WebSocket } from 'ws';
+import {
+  type ControllerMessage,
+  features,
+  type HeldVip,
+  type Hello,
+  subprotocol,
+  type TableDigest,
+  type TableName,
+} from '../../src/protocol/messages.ts';
+import type { Address, Prefix } from '../../src/state/address.ts';
+
+export interface GeneratedAgentInput {
+  readonly url: string;
+  readonly name: string;
+  readonly range: string;
+  /** Addresses of the rules, where they are kept: a thousand agents would keep them a thousand times. */
+  readonly table: Set<Address> | null;
+  /** A delta of the rules was acknowledged. */
+  readonly onDelta: (frame: Buffer) => void;
+  readonly onClosed: (reason: string) => void;
+}
+
+const tick = '{"type":"tick"}';
+const nothing: TableDigest = { count: 0, digests: {} };
+/** So much of a frame says which it is. */
+const headBytes = 80;
+const retryMs = 500;
+const rulesPage = '{"type":"page","table":"rules"';
+const rulesDelta = /^\{"type":"delta","table":"rules","from":\d+,"to":(\d+),/;
+
+export class GeneratedAgent {
+  /** The version of the rules that was acknowledged; null before the first on a connection. */
+  seq: number | null = null;
+  readonly held: Map<Address, HeldVip> = new Map();
+  readonly #input: GeneratedAgentInput;
+  #socket: WebSocket | undefined;
+  #isHeard = false;
+  #isStandby = false;
+
+  constructor(input: GeneratedAgentInput) {
+    this.#input = input;
+    this.#connect();
+  }
+
+  tick(): void {
+    if (this.#isHeard) this.#socket?.send(tick);
+  }
+
+  #connect(): void {
+    const socket = new WebSocket(`${this.#input.url}/agent`, subprotocol, { perMessageDeflate: false });
+    this.#socket = socket;
+    socket.on('open', () => this.#hello());
+    socket.on('message', (data: Buffer) => this.#heard(data));
+    socket.on('error', () => {});
+    socket.on('close', (_, reason) => {
+      if (this.#isHeard) this.#input.onClosed(String(reason));
+      this.#isHeard = false;
+      this.seq = null;
+      this.#input.table?.clear();
+      setTimeout(() => this.#connect(), Math.random() * retryMs);
+    });
+  }
+
+  #hello(): void {
+    const range = [this.#input.range] as Prefix[];
+    const hello: Hello = {
+      ...{ type: 'hello', version: 'bench', features, node: this.#input.name, firewall: 'nftables' },
+      ...{ allow: range, onLink: range, cluster: null, generation: 0 },
+      ...{ rules: nothing, placements: nothing, held: [...this.held.values()] },
+    };
+    this.#send(hello);
+  }
+
+  #heard(data: Buffer): void {
+    const head = data.subarray(0, headBytes).toString('latin1');
+    if (head === tick || (head.startsWith(rulesPage) && this.#input.table === null)) return;
+    const to = rulesDelta.exec(head)?.[1];
+    if (to !== undefined) {
+      this.#acknowledge('rules', Number(to));
+      this.#input.onDelta(data);
+      if (this.#input.table === null) return;
+    }
+    this.#follow(JSON.parse(String(data)) as ControllerMessage);
+  }
+
+  #follow(message: ControllerMessage): void {
+    if (message.type === 'welcome') {
+      // One that begins to rule welcomes again those that it heard while it stood by.
+      if (message.ruling && this.#isStandby) this.#hello();
+      this.#isStandby = !message.ruling;
+      this.#isHeard = true;
+    } else if (message.type === 'synced') {
+      this.#acknowledge(message.table, message.seq);
+    } else if (message.type === 'page' || message.type === 'delta') {
+      const remove = message.type === 'delta' ? message.remove : [];
+      if (message.table === 'placements') this.#hold(message.set, remove);
+      else this.#keep(message.set, remove);
+      if (message.type === 'delta' && message.table === 'placements')
+        this.#acknowledge('placements', message.to);
+    }
+  }
+
+  #acknowledge(table: TableName, seq: number): void {
+    this.#send({ type: 'ack', table, seq, commitUs: 20 });
+    if (table === 'rules') this.seq = seq;
+  }
+
+  #keep(set: readonly { readonly address: Address }[], remove: readonly Address[]): void {
+    for (const { address } of set) this.#input.table?.add(address);
+    for (const address of remove) this.#input.table?.delete(address);
+  }
+
+  #hold(set: readonly HeldVip[], remove: readonly Address[]): void {
+    for (const vip of set) this.held.set(vip.address, vip);
+    for (const address of remove) this.held.delete(address);
+    this.#send({ type: 'heldDelta', set, remove });
+  }
+
+  #send(message: object): void {
+    this.#socket?.send(JSON.stringify(message));
+  }
+}

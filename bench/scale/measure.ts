@@ -1,0 +1,136 @@
+// One measurement at scale, in a process and namespaces of its own: a cluster, its Services, a real agent and
+// generated ones. Its arguments are SIZE, which is JSON, and OUTPUT.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { getText } from '../../test/kernel/traffic.ts';
+import type { Program } from '../../test/kubernetes/processes.ts';
+import { runIn, setLinkUp } from '../../test/namespaces.ts';
+import { memoryMb } from '../memory.ts';
+import { type LeaseResult, leaseIn, sinceLastWriteMs, type WritesResult, writesIn } from './audit.ts';
+import type { Bare } from './bare.ts';
+import { type ChangesResult, measureChanges } from './changes.ts';
+import { range, ScaleCluster } from './cluster.ts';
+import type { Generator } from './generator.ts';
+import { type LagResult, lagBetween, lagCounts } from './lag.ts';
+import { Asked } from './questions.ts';
+import type { ScaleSize } from './size.ts';
+
+export interface ScaleResult extends ScaleSize {
+  /** How fast the API server took the Services, one by one. */
+  readonly servicesMadeRate: number;
+  /** From the start of the controller: every list was read; and all of it committed by every agent. */
+  readonly toSyncedMs: number;
+  readonly toCommittedMs: number;
+  /** Elements of the set of allowed ports, and addresses, in the kernel of the node with the real agent. */
+  readonly kernel: { readonly ports: number; readonly addresses: number };
+  /** Resident, of the controller: once everything was written, and the most it ever was. */
+  readonly memoryMb: { readonly written: number; readonly most: number };
+  readonly lag: { readonly load: LagResult; readonly changes: LagResult | null };
+  readonly writes: WritesResult;
+  readonly lease: LeaseResult;
+  readonly changes: ChangesResult | null;
+  /** Why streams of generated agents ended. */
+  readonly closed: readonly string[];
+}
+
+const controllerUrl = 'http://127.0.0.1:9470';
+const agentUrl = 'http://127.0.0.1:9471';
+const pollMs = 200;
+/** Nothing more is to be written once nothing was for this long. */
+const quietMs = 3000;
+const deadlineMs = 15 * 60_000;
+
+async function measure(size: ScaleSize): Promise<ScaleResult> {
+  const { services, agents, rounds } = size;
+  await using scale = await ScaleCluster.start();
+  const servicesMadeRate = await scale.makeServices(services);
+  using generator = new Asked<Generator>(scale.node, 'generator.ts');
+  using bare = new Asked<Bare>(scale.node, 'bare.ts');
+  const url = controllerUrl.replace('http', 'ws');
+  await generator.ask('start', { url, count: agents, range });
+  await using agent = scale.startAgent(url);
+  const startedMs = Date.now();
+  await using controller = await scale.startController();
+  const programs = { scale, generator, agent, controller };
+  await until('everything is committed', programs, () => isCommitted(programs, size));
+  const toCommittedMs = Date.now() - startedMs;
+  const toSyncedMs = eventMs(scale.logOf('controller'), 'synced') - startedMs;
+  await until('everything is written', programs, () => (sinceLastWriteMs(scale.cluster) ?? 0) > quietMs);
+  const written = memoryMb(controller.pid, 'VmRSS');
+  const scrape = async () => lagCounts(await getText(scale.node, `${controllerUrl}/metrics`));
+  const loaded = await scrape();
+  const input = { scale, generator, bare, controllerUrl, rounds };
+  const changes = agents === 0 ? null : await measureChanges(input);
+  return {
+    ...{ services, agents, rounds, servicesMadeRate, toSyncedMs, toCommittedMs },
+    kernel: kernelOf(scale),
+    memoryMb: { written, most: memoryMb(controller.pid, 'VmHWM') },
+    lag: {
+      load: lagBetween(new Map(), loaded),
+      changes: changes === null ? null : lagBetween(loaded, await scrape()),
+    },
+    ...{ writes: writesIn(scale.cluster), lease: await leaseIn(scale.cluster), changes },
+    closed: (await generator.ask('state')).closed,
+  };
+}
+
+interface Programs {
+  readonly scale: ScaleCluster;
+  readonly generator: Asked<Generator>;
+  readonly agent: Program;
+  readonly controller: Program;
+}
+
+/** All rules are in the real kernel and with every generated agent, and each VIP is held by one of them. */
+async function isCommitted(
+  { scale, generator }: Programs,
+  { services, agents }: ScaleSize,
+): Promise<boolean> {
+  const { vips, level, held } = await generator.ask('state');
+  if (agents > 0 && (vips !== services || level !== agents)) return false;
+  const metrics = await getText(scale.node, `${agentUrl}/metrics`);
+  const states = [...metrics.matchAll(/^vipward_vips\{state="(\w+)",.*\} (\d+)$/gm)];
+  const sum = (wanted?: string): number =>
+    states
+      .filter(([, state]) => wanted === undefined || state === wanted)
+      .reduce((total, [, , count]) => total + Number(count), 0);
+  const isInSync = /^vipward_agent_in_sync 1$/m.test(metrics);
+  return isInSync && sum() === services && sum('serving') + held === services;
+}
+
+function kernelOf({ node }: ScaleCluster): ScaleResult['kernel'] {
+  const set = runIn(node, ['nft', 'list', 'set', 'inet', 'vipward', 'allow4']).stdout;
+  const addresses = runIn(node, ['ip', '-4', '-o', 'address', 'show', 'dev', 'lan']).stdout;
+  const count = (text: string, pattern: RegExp): number => [...text.matchAll(pattern)].length;
+  return { ports: count(set, / \. tcp \. /g), addresses: count(addresses, /\/32 /g) };
+}
+
+/** When the log first has an event. */
+function eventMs(log: string, event: string): number {
+  const lines = readFileSync(log, 'utf8').split('\n').slice(0, -1);
+  const line = lines.find((one) => one.includes(`"event":"${event}"`));
+  return line === undefined ? Number.NaN : Date.parse((JSON.parse(line) as { time: string }).time);
+}
+
+async function until(
+  what: string,
+  { agent, controller }: Programs,
+  holds: () => Promise<boolean> | boolean,
+): Promise<void> {
+  const endMs = performance.now() + deadlineMs;
+  while (
+    !(await Promise.resolve()
+      .then(holds)
+      .catch(() => false))
+  ) {
+    const isOver = performance.now() > endMs || !controller.isRunning || !agent.isRunning;
+    if (isOver) throw new Error(`waited for: ${what}\n${controller.words}\n${agent.words}`);
+    await sleep(pollMs);
+  }
+}
+
+const [size = '', output = ''] = process.argv.slice(2);
+setLinkUp(1);
+writeFileSync(output, JSON.stringify(await measure(JSON.parse(size) as ScaleSize)));
+process.exit();
