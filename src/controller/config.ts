@@ -115,7 +115,7 @@ export function controllerConfig(values: ControllerValues): ControllerConfig {
     );
   }
   return {
-    source: sourceConfig(values),
+    source: sourceConfig(values, listen.port),
     pools: parsePools(values.pool),
     listen,
     tokenFile: values.tokenFile,
@@ -126,12 +126,12 @@ export function controllerConfig(values: ControllerValues): ControllerConfig {
   };
 }
 
-function sourceConfig(values: ControllerValues): SourceConfig {
+function sourceConfig(values: ControllerValues, listenPort: number): SourceConfig {
   const { services: path, state } = values;
   if (values.kubernetes) {
     if (path !== undefined) throw new UsageError('--services and --kubernetes: give one of them');
     if (state !== undefined) throw new UsageError('--state: with --kubernetes the cluster keeps the records');
-    return { kind: 'kubernetes', ...kubernetesConfig(values) };
+    return { kind: 'kubernetes', ...kubernetesConfig(values, listenPort) };
   }
   if (path !== undefined) return { kind: 'files', path, stateDir: state ?? '/var/lib/vipward' };
   throw new UsageError('--services PATH is missing: name a file or folder of Service manifests');

@@ -12,6 +12,7 @@ import { renderTemplate } from '../../src/cli/manifests/render.ts';
 import type { Values } from '../../src/cli/manifests/values.ts';
 import { controllerOptions } from '../../src/controller/config.ts';
 import { readVersion } from '../../src/process/version.ts';
+import { configOf } from '../controller/fixture.ts';
 import { run } from './stub.ts';
 
 interface Manifest {
@@ -151,6 +152,22 @@ test('every flag of the manifests is one that the programs take', async () => {
       flags.filter((flag) => !known.includes(flag)),
       [],
     );
+  }
+});
+
+test('the controller tells where it is by the address of its Pod, of either family', async () => {
+  const args = argsOf(await one('Deployment', 'vipward-controller'));
+  const named = /^--(kubernetes$|listen=|advertise=|namespace=|agent-service-account=)/;
+  const argv = args.filter((flag) => named.test(flag));
+  for (const [podIp, advertised] of [
+    ['10.244.0.7', '10.244.0.7:9470'],
+    ['fd77::7', '[fd77::7]:9470'],
+  ] as const) {
+    const { source } = await configOf([
+      ...argv.map((flag) => flag.replace('$(POD_IP)', podIp)),
+      ...['--pool', 'p=10.0.0.0/24'],
+    ]);
+    assert.equal(source.kind === 'kubernetes' && source.advertise, advertised);
   }
 });
 

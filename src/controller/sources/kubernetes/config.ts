@@ -1,9 +1,11 @@
 // The flags of `--kubernetes`, and what they say together. Pure; config.ts of the controller is the caller.
 
 import { randomBytes } from 'node:crypto';
+import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import type { OptionValues } from '../../../process/options.ts';
 import { UsageError } from '../../../process/usage.ts';
+import { parseHostPort } from '../../../process/values.ts';
 
 export const kubernetesOptions = [
   { name: 'kubernetes', kind: 'flag', help: 'read Services from a Kubernetes API server' },
@@ -21,7 +23,12 @@ export const kubernetesOptions = [
   },
   { name: 'namespace', kind: 'text', placeholder: 'NS', help: 'where the Lease is (else vipward-system)' },
   { name: 'identity', kind: 'text', placeholder: 'NAME', help: 'name of this process in the Lease' },
-  { name: 'advertise', kind: 'text', placeholder: 'HOST:PORT', help: 'where agents reach this process' },
+  {
+    name: 'advertise',
+    kind: 'text',
+    placeholder: 'HOST[:PORT]',
+    help: 'where others reach this process; without a port at that of --listen',
+  },
   {
     name: 'load-balancer-class',
     kind: 'list',
@@ -124,9 +131,13 @@ export interface LeaseConfig {
   readonly retryPeriodMs: number;
 }
 
-/** Throws UsageError that says which flag to change. */
-export function kubernetesConfig(values: OptionValues<typeof kubernetesOptions>): KubernetesConfig {
-  const { kubeconfig, context, namespace, advertise = null } = values;
+/** `listenPort` is that of --listen. Throws UsageError that says which flag to change. */
+export function kubernetesConfig(
+  values: OptionValues<typeof kubernetesOptions>,
+  listenPort: number,
+): KubernetesConfig {
+  const { kubeconfig, context, namespace } = values;
+  const advertise = values.advertise === undefined ? null : advertisedAt(values.advertise, listenPort);
   const lease = {
     name: values.leaderElectResourceName,
     waits: values.leaderElect === 'true',
@@ -151,6 +162,17 @@ export function kubernetesConfig(values: OptionValues<typeof kubernetesOptions>)
     takesUnclassed: values.defaultClass === 'true',
     watchNamespaces: values.watchNamespaces,
   };
+}
+
+/** HOST:PORT as a URL has it. An IPv6 address alone is what a Pod knows of itself, and needs no brackets. */
+function advertisedAt(text: string, listenPort: number): string {
+  const isAlone = isIP(text) === 6;
+  const hasPort = !isAlone && /:\d*$/.test(text);
+  const given = isAlone ? `[${text}]:${listenPort}` : hasPort ? text : `${text}:${listenPort}`;
+  const { host } = parseHostPort(given, '--advertise');
+  if (!given.startsWith(':') && (isIP(host) > 0 || /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/i.test(host)))
+    return given;
+  throw new UsageError(`--advertise ${text}: expected an address or a name, and a port if it is another`);
 }
 
 function agentAccountOf(text: string | undefined): string | null {

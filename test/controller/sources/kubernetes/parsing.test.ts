@@ -32,6 +32,21 @@ test('who may open a VIP to every port is for --allow-opt-out to say', async () 
   await rejects(refusalIn('demo', 'any,other'), /--allow-opt-out any,other: expected any, none, or names/);
 });
 
+test('where others reach a controller is told as a URL has it, by an address of either family', async () => {
+  const told = async (advertise: string, listen = '127.0.0.1:9470') => {
+    const flags = ['--kubernetes', '--pool', 'p=10.0.0.0/24', '--listen', listen];
+    const { source } = await configOf([...flags, `--advertise=${advertise}`]);
+    return source.kind === 'kubernetes' ? source.advertise : null;
+  };
+  equal(await told('10.0.0.1'), '10.0.0.1:9470');
+  equal(await told('fd77::5'), '[fd77::5]:9470');
+  equal(await told('[fd77::5]', '127.0.0.1:9000'), '[fd77::5]:9000');
+  equal(await told('[fd77::5]:9443'), '[fd77::5]:9443');
+  equal(await told('c1.example:9443'), 'c1.example:9443');
+  for (const wrong of ['', ':9470', '$(POD_IP)', 'fd77::x:9470', '10.0.0.1:70000', 'http://10.0.0.1:9470'])
+    await rejects(told(wrong), /--advertise/);
+});
+
 test('each type of watch event is told apart, and another one is an error', () => {
   deepEqual(event('ADDED', { metadata }), {
     ...{ kind: 'set', key: 'demo/web', resourceVersion: '7', object: { metadata } },
