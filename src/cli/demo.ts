@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { helpText } from '../process/help.ts';
+import { home } from '../process/home.ts';
 import { readOptions } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
 import type { DemoInput } from './demo-processes.ts';
@@ -53,8 +54,7 @@ export async function runDemo(argv: readonly string[], input: DemoInput): Promis
       process.stdout.write(helpText(demoOptions.slice(0, 2), { usage: 'vipward demo [flags]', about }));
       return 0;
     }
-    const services =
-      values.services ?? fileURLToPath(new URL('../../examples/services.yaml', import.meta.url));
+    const services = values.services ?? fileURLToPath(new URL('examples/services.yaml', home));
     if (!existsSync(services)) {
       throw new UsageError(`--services ${services}: there is no such file; name one with Service manifests`);
     }

@@ -89,7 +89,7 @@ export interface Native {
 
 /** Loads the addon, once per thread. Throws, naming the command that builds it, where it is missing. */
 export function loadNative(): Native {
-  // The same depth from src/host and from dist/host.
+  // As deep as the files that it is bundled into.
   const path = fileURLToPath(new URL('../../build/syscalls.node', import.meta.url));
   if (!existsSync(path)) {
     throw new Error(`native addon: ${path} is missing; run "sh native/build.sh" in the checkout`);

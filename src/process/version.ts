@@ -1,10 +1,11 @@
 // The version of this program, as package.json beside `src` or `dist` says it.
 
 import { readFileSync } from 'node:fs';
+import { home } from './home.ts';
 
 /** Reads the version; called once by each composition root. */
 export function readVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const text = readFileSync(new URL('package.json', home), 'utf8');
   const { version } = JSON.parse(text) as { version: string };
   return version;
 }

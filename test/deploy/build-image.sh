@@ -9,7 +9,7 @@ die() { echo "build-image.sh: $*" >&2; exit 1; }
 
 cache=${CACHE:-${TMPDIR:-/tmp}/vipward-image-$UID}
 base=localhost/debian:bookworm-slim
-inputs=(Dockerfile .dockerignore package.json package-lock.json .npmrc tsconfig.json tsconfig.build.json
+inputs=(Dockerfile .dockerignore package.json package-lock.json .npmrc tsconfig.json
   native bin src deploy)
 sum=$(find "${inputs[@]}" -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-16)
 archive=$cache/$sum.tar
