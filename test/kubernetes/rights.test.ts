@@ -2,16 +2,20 @@
 // the status, with the words of the API server.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { type ApiClient, ApiError, type ApiRequest } from '../../src/controller/sources/kubernetes/client.ts';
+import { leaseReference } from '../../src/controller/sources/kubernetes/event-object.ts';
+import { Events, seriesMs } from '../../src/controller/sources/kubernetes/events.ts';
+import { Writes } from '../../src/controller/sources/kubernetes/writes.ts';
 import { skip as noNode } from '../kernel/node.ts';
 import { skip as noCluster } from './control-plane.ts';
-import { NodeInCluster, systemNamespace } from './node-in-cluster.ts';
+import { account, NodeInCluster, systemNamespace, tokenOf } from './node-in-cluster.ts';
 import { grant, type Right, refusalOf, rights, wordsOf } from './rights.ts';
 
 const skip = noCluster || noNode;
 
 /** What only a server that others can reach asks for is in certificate.test.ts. */
 const others = new Set(['secrets', 'configmaps']);
-/** An Event is counted five minutes after it was said: for that no test waits. */
+/** An Event is counted five minutes after it was said: a clock of its own tells that by itself, below. */
 const late = ({ resource, verb }: Right): boolean => resource === 'events' && verb === 'patch';
 const tried = rights.filter((right) => !others.has(right.resource) && !late(right));
 
@@ -83,3 +87,45 @@ test('once all of them are back, everything is said', { skip }, async () => {
     return true;
   });
 });
+
+/** What the controller does with news, by its own account and by a clock that a test moves. */
+async function newsDesk(): Promise<{ nowMs: number; readonly writes: Writes; readonly say: () => void }> {
+  const token = await tokenOf(all.cluster, account);
+  const json = async ({ method = 'GET', path, body, contentType: type }: ApiRequest): Promise<unknown> => {
+    const more = type === undefined ? { token } : { token, type };
+    const { status, body: said } = await all.cluster.ask(method, path, body, more);
+    if (status >= 300) throw new ApiError(status, `${path}: ${status} ${said.message}`, null);
+    return said;
+  };
+  const signal = new AbortController().signal;
+  const often = { forbiddenMs: 100, onRefused: () => undefined };
+  const writes = new Writes({ signal, random: () => 0, mayWrite: () => true, ...often });
+  const desk = { nowMs: 0, writes, say: () => events.say(news) };
+  const client = { json } as unknown as ApiClient;
+  const events = new Events({ client, writes, identity: 'late', nowMs: () => desk.nowMs });
+  const regarding = leaseReference(systemNamespace, 'late');
+  const news = { regarding, type: 'Normal', reason: 'Moved', action: 'Move', note: 'said' } as const;
+  return desk;
+}
+
+for (const right of rights.filter(late)) {
+  test(`without the right to ${wordsOf(right)} what is said again is not counted`, { skip }, async () => {
+    const desk = await newsDesk();
+    desk.say();
+    await all.until('it is said', async () => desk.writes.done === 1);
+    await grant(all.cluster, right.role, right);
+    desk.nowMs += seriesMs;
+    desk.say();
+    const { writes } = desk;
+    const path = `/apis/events.k8s.io/v1/namespaces/${systemNamespace}/events`;
+    await all.until('it is named', async () =>
+      refusalOf(right).test(writes.refused.values().next().value ?? ''),
+    );
+    await grant(all.cluster, right.role);
+    await all.until('it is counted', async () => {
+      const { items } = await all.cluster.do('GET', path);
+      const found = items.find(({ reportingInstance: by }: { reportingInstance: string }) => by === 'late');
+      return found?.series?.count === 2;
+    });
+  });
+}
