@@ -37,8 +37,7 @@ const aboutAddresses: ReadonlySet<string> = new Set(['address', 'link', 'network
 const firstSync = 'first-sync';
 
 /** What is read anew from the kernel is retried after this, twice as long each time up to the limit. */
-const retryMs = 100;
-const retryLimitMs = 5000;
+const [retryMs, retryLimitMs] = [100, 5000];
 
 export class Loop implements Disposable {
   readonly #parts: LoopParts;
@@ -68,7 +67,12 @@ export class Loop implements Disposable {
 
   /** Everything received is in the kernel, or refused by name. */
   get settled(): boolean {
-    return this.#inSync && this.#dirty.size === 0 && this.#doubts.size === 0 && !this.#running;
+    return this.#inSync && this.#dirty.size === 0 && this.isAtRest;
+  }
+
+  /** What the kernel holds is known, and nothing is on its way there. */
+  get isAtRest(): boolean {
+    return this.#doubts.size === 0 && !this.#running;
   }
 
   /** Takes a change in and, unless a pass is under way, has it committed when this returns. */
@@ -91,7 +95,7 @@ export class Loop implements Disposable {
 
   /** The last address has become usable, which is what placements are acknowledged for. */
   wake(): void {
-    if (this.#running || this.#dirty.size > 0 || this.#doubts.size > 0) return;
+    if (!this.isAtRest || this.#dirty.size > 0) return;
     if (!this.#isPutOff) this.#parts.acks.settle('placements');
     if (this.#parts.holder.isLeaving) this.doubt('address');
   }
@@ -125,7 +129,6 @@ export class Loop implements Disposable {
     if (this.#running || this.#stopped) return;
     this.#running = true;
     clearTimeout(this.#timer);
-    this.#timer = undefined;
     void this.#run();
   }
 
@@ -192,11 +195,9 @@ export class Loop implements Disposable {
   }
 
   #judge(outcome: 'committed' | 'unsure'): number {
-    if (outcome === 'unsure') {
-      this.#doubts.add('refused');
-      return 0;
-    }
-    return this.#finish();
+    if (outcome === 'committed') return this.#finish();
+    this.#doubts.add('refused');
+    return 0;
   }
 
   #finish(): number {

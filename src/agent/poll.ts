@@ -20,6 +20,10 @@ const glanceMs = 1000;
 const wholeEvery = 10;
 /** For so long nothing else gets its turn. */
 const pieceMs = 1;
+/** A look that is not over after so many glances is given up, for while it lasts nobody looks. */
+const longestLook = 30;
+/** Differences that may have been committed meanwhile; the one behind them is a doubt all the same. */
+const mostExcuses = 2;
 
 /**
  * What differs is a doubt, and a doubt is mended by the loop. A kernel that cannot be read is asked again.
@@ -28,20 +32,31 @@ export function pollKernel(parts: PollParts): Disposable {
   const { firewall, loop, rules } = parts;
   if (firewall.glance === null) return { [Symbol.dispose]: () => {} };
   let glances = 0;
-  let isLooking = false;
+  let looks = 0;
+  let excuses = 0;
+  /** The glance at which a look that is still under way is given up; 0 while there is none. */
+  let endsAt = 0;
   const look = async (): Promise<void> => {
     const { commits } = rules;
-    const differs = ++glances % wholeEvery === 0 ? await wholeDiffers(parts) : await rulesDiffer(parts);
-    // What was committed meanwhile may be the difference.
-    if (differs && loop.settled && rules.commits === commits) loop.doubt('rules');
+    const differs = looks % wholeEvery === 0 ? await wholeDiffers(parts) : await rulesDiffer(parts);
+    const isSure = loop.isAtRest && rules.commits === commits;
+    const isExcused = differs && !isSure && excuses < mostExcuses;
+    excuses = isExcused ? excuses + 1 : 0;
+    // What could not be told is looked at again, as closely.
+    if (isExcused) looks--;
+    else if (differs) loop.doubt('rules');
   };
   const timer = setInterval(() => {
-    if (isLooking || !loop.settled) return;
-    isLooking = true;
+    if (++glances < endsAt || !loop.isAtRest) return;
+    looks++;
+    const until = glances + longestLook;
+    endsAt = until;
     look()
-      .catch(() => undefined)
+      .catch(() => {
+        looks--;
+      })
       .finally(() => {
-        isLooking = false;
+        if (endsAt === until) endsAt = 0;
       });
   }, glanceMs).unref();
   return { [Symbol.dispose]: () => clearInterval(timer) };

@@ -116,7 +116,10 @@ for (const owner of owners) {
     skip: skip || hasTool('nft', '--version'),
   }, async () => {
     await using node = await Node.start({ services: [bystander], agentArgs: ['--table-owner', owner] });
+    const mine = `${wordsOf(node)}`;
     addForeign(node);
+    // iptables-legacy-restore takes out of its table whatever it is not told of, and what is ours with it.
+    await node.until('what it took is back', () => `${wordsOf(node)}` === mine);
     const before = surroundings(node);
     assert.match(before.nft, /vipward-of-another/);
     const unchanged = (): void => assert.deepEqual(surroundings(node), before);

@@ -60,6 +60,27 @@ test('rules that others take away are put back, and the address stays', { skip: 
   assert.equal((await node.status()).inSync, true);
 });
 
+test('rules are put back though no controller has been heard since the start', {
+  skip: toPrint,
+}, async () => {
+  await using node = await Node.start({ services: [dns, web], agentArgs: ['--table-owner', 'off'] });
+  for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
+  await node.killController('SIGTERM');
+  await node.killAgent('SIGTERM');
+  const table = `${wordsOf(node)}`;
+  node.startAgent();
+  await node.until('all is served', async () => {
+    const { vips: known } = await node.status();
+    return known.length === 3 && known.every(({ state }) => state === 'serving');
+  });
+  for (const harm of [harms[0], harms[2]]) {
+    node.run(`${harm}`);
+    await node.until(`it is mended: ${harm}`, () => `${wordsOf(node)}` === table);
+    await answersAsDeclared(node);
+  }
+  assert.equal((await node.status()).inSync, false);
+});
+
 test('a table with an owner is not taken away', { skip: toPrint || ownerless }, async () => {
   await using node = await Node.start({ services: [dns, web] });
   using sockets = socketsOf(node);
