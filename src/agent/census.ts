@@ -3,6 +3,7 @@
 import { type Address, familyOf, prefixLength } from '../state/address.ts';
 import type { Capacities, Needs } from '../state/desired-state.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
+import { noRoom, together } from './room.ts';
 
 const leastCapacity = 1024;
 
@@ -22,6 +23,10 @@ export class Census {
   readonly #fixed: number | undefined;
   readonly #tallies = { 4: tally(), 6: tally() };
   readonly #counted = new Map<Address, VirtualIp>();
+  /** What is counted no more, and in the kernel until it is settled. */
+  #leaving = noRoom;
+  /** What the kernel holds, and no VIP stands for. */
+  #reserved = noRoom;
   #egress = 0;
   #forward = 0;
   #floor: Needs | null = null;
@@ -34,16 +39,30 @@ export class Census {
     this.#fixed = fixedCapacity;
   }
 
-  /** Counts a VIP as it will be, instead of as it was. */
+  /** Counts a VIP as it will be. Until that is settled there must be room for what it was, too. */
   set(key: Address, vip: VirtualIp | undefined): void {
     const before = this.#counted.get(key);
     if (before === vip) return;
-    if (before !== undefined) this.#count(before, -1);
+    if (before !== undefined) {
+      this.#count(before, -1);
+      this.#leave(before, vip?.filtered === true);
+    }
     if (vip === undefined) this.#counted.delete(key);
     else {
       this.#counted.set(key, vip);
       this.#count(vip, 1);
     }
+  }
+
+  /** The kernel holds of the VIPs what is counted, and no more. */
+  settle(): void {
+    this.#leaving = noRoom;
+  }
+
+  /** So much must find room beside the VIPs, until something else is said. */
+  reserve(room: Capacities): void {
+    this.#changed ||= room !== this.#reserved;
+    this.#reserved = room;
   }
 
   /**
@@ -72,17 +91,25 @@ export class Census {
 
   /** Sets only grow, so sizes that suffice stay as they are. */
   #fits({ vips4, vips6, ports4, ports6 }: Capacities): boolean {
-    const { 4: of4, 6: of6 } = this.#tallies;
     if (this.#fixed !== undefined) return true;
-    return of4.vips <= vips4 && of6.vips <= vips6 && of4.ports <= ports4 && of6.ports <= ports6;
+    const { 4: of4, 6: of6 } = this.#tallies;
+    const beside = this.#beside();
+    if (of4.vips + beside.vips4 > vips4 || of6.vips + beside.vips6 > vips6) return false;
+    return of4.ports + beside.ports4 <= ports4 && of6.ports + beside.ports6 <= ports6;
+  }
+
+  #beside(): Capacities {
+    if (this.#leaving === noRoom) return this.#reserved;
+    return this.#reserved === noRoom ? this.#leaving : together(this.#leaving, this.#reserved);
   }
 
   #compute(): Needs {
     const floor = this.#floor;
     const { 4: of4, 6: of6 } = this.#tallies;
     const known = this.#known?.capacities;
+    const beside = this.#beside();
     const capacity = (count: number, of: keyof Capacities) =>
-      this.#capacity(count, Math.max(known?.[of] ?? 0, floor?.capacities[of] ?? 0));
+      this.#capacity(count + beside[of], Math.max(known?.[of] ?? 0, floor?.capacities[of] ?? 0));
     return {
       sourceLengths4: union(of4.lengths, floor?.sourceLengths4),
       sourceLengths6: union(of6.lengths, floor?.sourceLengths6),
@@ -104,6 +131,18 @@ export class Census {
     if (this.#fixed !== undefined) return this.#fixed;
     const least = Math.max(known, leastCapacity);
     return count <= least ? least : 2 ** Math.ceil(Math.log2(count * 2));
+  }
+
+  /** A VIP that stays is the same address in the kernel before and after. */
+  #leave({ address, filtered, ports }: VirtualIp, stays: boolean): void {
+    if (!filtered) return;
+    const vips = stays ? 0 : 1;
+    const sources = ports.reduce((sum, port) => sum + (port.sources?.length ?? 0), 0);
+    const room =
+      familyOf(address) === 4
+        ? { ...noRoom, vips4: vips, ports4: ports.length, sources4: sources }
+        : { ...noRoom, vips6: vips, ports6: ports.length, sources6: sources };
+    this.#leaving = together(this.#leaving, room);
   }
 
   #count(vip: VirtualIp, by: 1 | -1): void {

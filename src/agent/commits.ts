@@ -1,19 +1,22 @@
 // VIPs on their way into the kernel, some at a time. Refused ones are left out by name, and their last good
 // state stays.
 
-import { diff, isEmpty } from '../dialects/delta.ts';
-import type { Delta, KernelObject, KernelObjects, Transaction } from '../dialects/dialect.ts';
-import type { Kernel, Soon } from '../host/kernel.ts';
+import { diff } from '../dialects/delta.ts';
+import type { KernelObject, KernelObjects, Transaction } from '../dialects/dialect.ts';
+import type { Soon } from '../host/kernel.ts';
 import { describeErrno, type Receipt } from '../netlink/ack.ts';
 import type { Address } from '../state/address.ts';
-import type { HeldAddress, Needs } from '../state/desired-state.ts';
+import type { Capacities, HeldAddress, Needs } from '../state/desired-state.ts';
 import type { ServiceKey } from '../state/service.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
 import { blameOf, disturbanceIn, type Targets } from './blame.ts';
 import { type Census, sameCapacities } from './census.ts';
 import type { Firewall } from './firewall.ts';
 import type { Ledger } from './ledger.ts';
+import { noRoom } from './room.ts';
+import type { Sending } from './sending.ts';
 import { slices, sliceVips } from './slices.ts';
+import { Unclaimed } from './unclaimed.ts';
 
 /**
  * How a commit ended: `unsure` means that what the kernel holds has to be read before anything else is
@@ -24,7 +27,6 @@ export type Outcome = 'committed' | 'unsure';
 const noAddresses: readonly HeldAddress[] = [];
 
 export interface CommitsParts {
-  readonly kernel: Pick<Kernel, 'commit'>;
   readonly firewall: Firewall;
   readonly ledger: Ledger;
   readonly census: Census;
@@ -32,8 +34,6 @@ export interface CommitsParts {
   readonly refuse: (key: Address, services: readonly ServiceKey[], words: string) => void;
   /** These VIPs are in the kernel as wanted now, or gone from it. */
   readonly committed: (keys: Iterable<Address>) => void;
-  /** How long a commit took, in microseconds. */
-  readonly observe: (micros: number) => void;
 }
 
 /** Some VIPs on their way: what is wanted of them, and what the kernel is to be told. */
@@ -48,23 +48,26 @@ interface Portion {
 
 export class Commits {
   readonly #parts: CommitsParts;
-  /** Elements that the kernel alone knows of: they stay until somebody knows all that is wanted. */
-  #kept: readonly KernelObject[] = [];
+  readonly #unclaimed: Unclaimed;
+  readonly #sending: Sending;
   /** What the constant part in the kernel serves. */
   needs: Needs;
-  /** Commits that were tried. */
-  tried = 0;
   /** In the kernel's words, what kept the last commit that was disturbed from being one. */
   disturbance = '';
 
-  constructor(parts: CommitsParts) {
+  constructor(parts: CommitsParts, sending: Sending) {
     this.#parts = parts;
     this.needs = parts.census.needs();
+    this.#unclaimed = new Unclaimed(parts.firewall);
+    this.#sending = sending;
   }
 
   /** Commits the VIPs of `keys`. Costs what they cost, whatever else is in the table. */
   commit(keys: ReadonlySet<Address>): Soon<Outcome> {
+    const { census, ledger } = this.#parts;
     this.count(keys);
+    const coming = this.keepsAny ? [...keys].flatMap((key) => ledger.target(key) ?? []) : [];
+    census.reserve(this.keptRoom(coming));
     if (keys.size > sliceVips || this.#isTooSmall()) return this.#commitMany(keys);
     return this.#carryOut(this.#prepare(keys));
   }
@@ -79,56 +82,41 @@ export class Commits {
   countBack(keys: Iterable<Address>): void {
     const { census, ledger } = this.#parts;
     for (const key of keys) census.set(key, ledger.committed.get(key));
+    census.settle();
   }
 
   render(needs: Needs, vips: Iterable<VirtualIp>): KernelObjects {
     return this.#parts.firewall.dialect.render({ needs, vips, held: noAddresses });
   }
 
+  /** Elements that the kernel alone knows of are among what it holds. */
   get keepsAny(): boolean {
-    return this.#kept.length > 0;
+    return !this.#unclaimed.isEmpty;
+  }
+
+  keptIds(): Iterable<string> {
+    return this.#unclaimed.ids();
+  }
+
+  /** What they take beside these VIPs, who may have some of them. */
+  keptRoom(vips: readonly VirtualIp[] = []): Capacities {
+    return this.keepsAny ? this.#unclaimed.roomBeside(this.render(this.needs, vips).elements) : noRoom;
   }
 
   /** Rendered, with those that were found beside it kept from now on, and put in again where a set grows. */
-  renderBeside(found: readonly KernelObject[], needs: Needs, vips: Iterable<VirtualIp>): KernelObjects {
-    const rendered = this.render(needs, vips);
-    this.#kept = found.length === 0 ? [] : this.#besides(rendered, found);
-    return this.keepsAny ? { ...rendered, elements: [...rendered.elements, ...this.#kept] } : rendered;
-  }
-
-  #besides({ constants, elements }: KernelObjects, found: readonly KernelObject[]): KernelObject[] {
-    const ids = new Set(elements.map(({ id }) => id));
-    return this.#parts.firewall.inSetsOf(constants, found).filter(({ id }) => !ids.has(id));
-  }
-
-  send(delta: Delta): Soon<Receipt<KernelObject>> {
-    return this.#transmit(this.#encode(delta));
-  }
-
-  #encode(delta: Delta): Transaction<KernelObject> | null {
-    return isEmpty(delta) ? null : this.#parts.firewall.dialect.encode(delta);
-  }
-
-  #transmit(transaction: Transaction<KernelObject> | null): Soon<Receipt<KernelObject>> {
-    const { kernel, observe } = this.#parts;
-    if (transaction === null) return [];
-    const beganAtMs = performance.now();
-    const done = (receipt: Receipt<KernelObject>): Receipt<KernelObject> => {
-      observe((performance.now() - beganAtMs) * 1000);
-      return receipt;
-    };
-    this.tried++;
-    const receipt = kernel.commit(transaction);
-    return receipt instanceof Promise ? receipt.then(done) : done(receipt);
+  renderBeside(found: Iterable<KernelObject>, needs: Needs, vips: Iterable<VirtualIp>): KernelObjects {
+    return this.#unclaimed.take(found, this.render(needs, vips));
   }
 
   /** While the kernel was busy other things may have come to be wanted than it was told. */
   settle(targets: Targets, needs: Needs): Outcome {
-    const { ledger, committed } = this.#parts;
+    const { ledger, census, committed } = this.#parts;
     this.needs = needs;
+    census.settle();
     for (const [key, vip] of targets) {
       if (vip === undefined) ledger.committed.delete(key);
       else ledger.committed.set(key, vip);
+      if (vip !== undefined && this.keepsAny) this.#unclaimed.claim(this.render(needs, [vip]).elements);
     }
     committed(targets.keys());
     return 'committed';
@@ -185,8 +173,9 @@ export class Commits {
     const { census, ledger } = this.#parts;
     const needs = { ...this.needs, capacities: census.needs().capacities };
     const vips = [...ledger.committed.values()];
-    const have = this.renderBeside(this.#kept, this.needs, vips);
-    const receipt = await this.send(diff(have, this.renderBeside(this.#kept, needs, vips)));
+    const have = this.renderBeside(this.#unclaimed.elements, this.needs, vips);
+    const want = this.renderBeside(this.#unclaimed.elements, needs, vips);
+    const receipt = await this.#sending.send(diff(have, want));
     this.disturbance = describeFirst(receipt);
     if (receipt.length > 0) return 'unsure';
     this.needs = needs;
@@ -208,11 +197,11 @@ export class Commits {
       if (after !== undefined) want.push(after);
     }
     const delta = diff(this.render(this.needs, have), this.render(needs, want));
-    return { targets, from: this.needs, needs, transaction: this.#encode(delta) };
+    return { targets, from: this.needs, needs, transaction: this.#sending.encode(delta) };
   }
 
   #carryOut({ targets, needs, transaction }: Portion): Soon<Outcome> {
-    const receipt = this.#transmit(transaction);
+    const receipt = this.#sending.transmit(transaction);
     const judge = (answer: Receipt<KernelObject>): Soon<Outcome> =>
       answer.length === 0 ? this.settle(targets, needs) : this.#attemptHalves(answer, targets);
     return receipt instanceof Promise ? receipt.then(judge) : judge(receipt);

@@ -31,6 +31,8 @@ export interface Firewall {
   readonly glance: Glance | null;
   /** Elements as they are in the sets among these constants, which may be larger than those they were in. */
   inSetsOf(constants: readonly KernelObject[], elements: readonly KernelObject[]): readonly KernelObject[];
+  /** The name of a set, or of the one that an element is in; empty for what is neither. */
+  setOf(object: KernelObject): string;
   /** Whether what was found is a table of another make, which is replaced as a whole. */
   replaces(delta: Delta): boolean;
 }

@@ -10,6 +10,7 @@ import {
   type ElementObject,
   inSetsOf,
   type NftObject,
+  setOf,
   type TableObject,
 } from '../dialects/nftables/objects.ts';
 import { type Capabilities, probeStep, readCapabilities } from '../dialects/nftables/probe.ts';
@@ -48,6 +49,7 @@ export function nftablesFirewall(probed: Capabilities | undefined, options: Fire
   return {
     ...{ dialect, owned, atomic: true, countsPorts: options.counters, sampler, shortfalls: [], glance: null },
     describe: (object) => describe(object as NftObject),
+    setOf: (object) => setOf(object as NftObject),
     inSetsOf: (constants, elements) =>
       inSetsOf(constants as readonly NftObject[], elements as readonly ElementObject[]),
     counters: (kernel, vips) => vipCounters(kernel, vips, options.counters),

@@ -6,10 +6,14 @@ import type { Delta, KernelObject, KernelObjects } from '../dialects/dialect.ts'
 import type { Kernel, Soon } from '../host/kernel.ts';
 import type { Receipt } from '../netlink/ack.ts';
 import type { Address } from '../state/address.ts';
+import type { Needs } from '../state/desired-state.ts';
+import type { VirtualIp } from '../state/virtual-ip.ts';
 import { lostIn, type Targets } from './blame.ts';
 import { Commits, type CommitsParts, type Outcome } from './commits.ts';
+import { noRoom, roomOfLeaving, together } from './room.ts';
+import { Sending, type SendingParts } from './sending.ts';
 
-export interface RulesParts extends CommitsParts {
+export interface RulesParts extends CommitsParts, SendingParts {
   readonly kernel: Pick<Kernel, 'commit' | 'dump'>;
   /** Takes away what another firewall of ours has left in this kernel. */
   readonly retireOthers: () => Promise<void>;
@@ -36,6 +40,7 @@ interface Reconciled {
 
 export class Rules {
   readonly #parts: RulesParts;
+  readonly #sending: Sending;
   readonly #commits: Commits;
   /** The kernel holds what the ledger says is committed, and nothing of ours beside it. */
   #exact = false;
@@ -43,12 +48,13 @@ export class Rules {
 
   constructor(parts: RulesParts) {
     this.#parts = parts;
-    this.#commits = new Commits(parts);
+    this.#sending = new Sending(parts, parts.firewall.dialect);
+    this.#commits = new Commits(parts, this.#sending);
   }
 
   /** Commits that were tried. */
   get commits(): number {
-    return this.#commits.tried;
+    return this.#sending.tried;
   }
 
   /** In the kernel's words, what kept the last commit that was disturbed from being one. */
@@ -94,11 +100,10 @@ export class Rules {
     const keys = new Set([...ledger.wanted.keys(), ...ledger.committed.keys()]);
     this.#commits.count(keys);
     const targets = new Map([...keys].map((key) => [key, ledger.target(key)]));
-    const needs = census.needs();
     const vips = [...targets.values()].filter((vip) => vip !== undefined);
     // What is not wanted stays until the agent is in sync, also where a set is replaced by a larger one.
     const found = inSync ? [] : have.elements;
-    const delta = diff(have, this.#commits.renderBeside(found, needs, vips));
+    const { needs, delta } = this.#way(have, found, vips);
     // A table of another make is only replaced by somebody who knows everything that it has to hold.
     if (!inSync && have.needs === null && firewall.replaces(delta))
       return { outcome: 'committed', repaired: 0 };
@@ -122,6 +127,7 @@ export class Rules {
   *elementIds(): Iterable<string> {
     for (const vip of this.#parts.ledger.committed.values())
       for (const { id } of this.#commits.render(this.#commits.needs, [vip]).elements) yield id;
+    yield* this.#commits.keptIds();
   }
 
   /** All that the kernel should hold now. */
@@ -135,11 +141,24 @@ export class Rules {
     this.#alone = true;
   }
 
+  /** From what a dump shows to these VIPs and what of it stays, in sets with room for both at once. */
+  #way(have: KernelObjects, found: readonly KernelObject[], vips: readonly VirtualIp[]) {
+    const { census, firewall } = this.#parts;
+    const direct = (needs: Needs) => {
+      return { needs, delta: diff(have, this.#commits.renderBeside(found, needs, vips)) };
+    };
+    census.settle();
+    census.reserve(noRoom);
+    const way = direct(census.needs());
+    census.reserve(together(roomOfLeaving(way.delta, firewall), this.#commits.keptRoom()));
+    return census.needs() === way.needs ? way : direct(census.needs());
+  }
+
   /** Where it fails, what the dump shows is what is committed. */
   async #mend(delta: Delta, reading: Reading): Promise<Receipt<KernelObject>> {
     let receipt: Receipt<KernelObject> | undefined;
     try {
-      receipt = await this.#commits.send(delta);
+      receipt = await this.#sending.send(delta);
       return receipt;
     } finally {
       if (receipt?.length !== 0) await this.#believe(reading);
@@ -161,7 +180,7 @@ export class Rules {
     const needs = census.needs();
     const known = this.#commits.renderBeside(found, needs, ledger.committed.values());
     const { remove, add } = diff(have, known);
-    if ((await this.#commits.send({ remove, add })).length > 0) return unsure;
+    if ((await this.#sending.send({ remove, add })).length > 0) return unsure;
     this.#commits.needs = needs;
     const rest = [...targets].filter(([, vip]) => inSync || vip !== undefined);
     const outcome = await this.#commits.commit(new Set(rest.map(([key]) => key)));

@@ -7,7 +7,13 @@ import { describe } from '../dialects/xtables/describe.ts';
 import { xtables } from '../dialects/xtables/dialect.ts';
 import { elementsDump, headers, setNames, tableDumps } from '../dialects/xtables/dumps.ts';
 import { encode } from '../dialects/xtables/encode.ts';
-import { type ElementObject, inSetsOf, type SetObject, type XtObject } from '../dialects/xtables/objects.ts';
+import {
+  type ElementObject,
+  inSetsOf,
+  type SetObject,
+  setOf,
+  type XtObject,
+} from '../dialects/xtables/objects.ts';
 import { errnoIn, type Question, questions, tableQuestions } from '../dialects/xtables/probe.ts';
 import { readElements, readSets } from '../dialects/xtables/read-sets.ts';
 import { readTables } from '../dialects/xtables/read-table.ts';
@@ -38,6 +44,7 @@ export function xtablesFirewall(
     dialect: xtables({ places, fragments, ...options }),
     ...{ owned: false, atomic: false, countsPorts: options.counters, sampler, shortfalls },
     describe: (object) => describe(object as XtObject),
+    setOf: (object) => setOf(object as XtObject),
     inSetsOf: (constants, elements) =>
       inSetsOf(constants as readonly XtObject[], elements as readonly ElementObject[]),
     counters: (kernel, vips) => vipCounters(kernel, vips, options.counters),

@@ -3,84 +3,19 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Census } from '../../src/agent/census.ts';
-import type { Firewall } from '../../src/agent/firewall.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
 import { nftablesFirewall } from '../../src/agent/nftables.ts';
+import { wholeDiffers } from '../../src/agent/poll.ts';
 import { Rules } from '../../src/agent/rules.ts';
-import { xtablesFirewall } from '../../src/agent/xtables.ts';
 import { diff } from '../../src/dialects/delta.ts';
 import type { Transaction } from '../../src/dialects/dialect.ts';
 import { batchElements } from '../../src/dialects/nftables/portions.ts';
 import type { Receipt } from '../../src/netlink/ack.ts';
-import { type Address, formatAddress } from '../../src/state/address.ts';
-import type { VirtualIp } from '../../src/state/virtual-ip.ts';
 import { cannotUnshare } from '../namespaces.ts';
-import { capabilities, difference, found, hasTool, nft, ownKernel, plain, port, vip } from './own-kernel.ts';
-import { run, plain as xtPlain, skip as xtSkip } from './own-xtables.ts';
+import { bothFirewalls, lookedInto, nth, rulesOn, withPorts } from './both-firewalls.ts';
+import { capabilities, difference, found, hasTool, ownKernel, plain } from './own-kernel.ts';
 
 const skip = cannotUnshare() || hasTool('nft', '--version');
-const nth = (n: number): Address => formatAddress(Uint8Array.of(10, 50, n >> 8, n & 255));
-const withPorts = (n: number, count: number): VirtualIp =>
-  vip(
-    nth(n),
-    Array.from({ length: count }, (_, index) => port(80 + index, { delivery: 'host' })),
-  );
-
-/** How many elements the sets have that the rules of these chains look into. */
-function lookedInto(own: ReturnType<typeof ownKernel>): number[] {
-  const chains = ['prerouting', 'guard4', 'input4'].map((name) =>
-    nft(own, ['list', 'chain', 'inet', 'vipward', name]),
-  );
-  const names = new Set(
-    [...chains.join('').matchAll(/@((?:vip|drop|allow|host)4)/gi)].map(([, name]) => name),
-  );
-  equal(names.size, 4);
-  return [...names]
-    .map(
-      (name) => [`${name}`.toLowerCase(), nft(own, ['list', 'set', 'inet', 'vipward', `${name}`])] as const,
-    )
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([, text]) => [...text.matchAll(/10\.50\./g)].length);
-}
-
-const options = { ...plain, owner: false };
-const { places, fragments } = xtPlain;
-
-/** Both dialects, and how many elements the sets allow4, drop4, host4 and vip4 have. */
-const dialects = [
-  {
-    firewall: nftablesFirewall(capabilities, { ...options, wish: 'nftables' }),
-    skip,
-    counts: lookedInto,
-  },
-  {
-    firewall: xtablesFirewall(
-      { name: 'xtables', places, fragments, shortfalls: [] },
-      { ...options, wish: 'xtables' },
-    ),
-    skip: skip || xtSkip,
-    counts: (own: ReturnType<typeof ownKernel>): number[] =>
-      ['allow4', 'drop4', 'host4', 'vip4'].map(
-        (set) => run(own, `ipset save vipward-${set}`).split('\nadd ').length - 1,
-      ),
-  },
-] as const;
-
-/** Rules that know of nothing but what is wanted. */
-function rulesOn(
-  { kernel }: ReturnType<typeof ownKernel>,
-  firewall: Firewall,
-  vips: readonly VirtualIp[],
-  ledger = new Ledger(),
-): Rules {
-  for (const one of vips) ledger.wanted.set(one.address, one);
-  const ignore = (): void => {};
-  return new Rules({
-    ...{ kernel, firewall, ledger, census: new Census(), refuse: ignore, committed: ignore, observe: ignore },
-    ...{ retireOthers: async () => {}, withdraw: async () => {}, retain: async () => {} },
-  });
-}
-
 test('a table that grows is filled in portions, and lets neither more nor less in meanwhile', {
   skip,
 }, async () => {
@@ -127,7 +62,7 @@ test('a table that grows is filled in portions, and lets neither more nor less i
   deepEqual(difference(await found(own, plain), rules.whole() as Awaited<ReturnType<typeof found>>), []);
 });
 
-for (const { firewall, counts, skip: without } of dialects)
+for (const { firewall, counts, skip: without } of bothFirewalls)
   for (const when of ['at a start', 'before the first sync'])
     test(`${firewall.dialect.name} that grows ${when} keeps what only the kernel knows until then`, {
       skip: without,
@@ -143,6 +78,7 @@ for (const { firewall, counts, skip: without } of dialects)
       for (const one of coming) ledger.wanted.set(one.address, one);
       equal(await rules.commit(new Set(ledger.wanted.keys())), 'committed');
       deepEqual(counts(own), [1200, 1150, 1200, 1150]);
+      equal(await wholeDiffers({ kernel: own.kernel, firewall, rules }), false);
       await rules.reconcile(true);
       deepEqual(counts(own), [1100, 1100, 1100, 1100]);
       const have = firewall.dialect.decode(await own.kernel.dump(firewall.dialect.dumps));

@@ -98,6 +98,12 @@ export function inSetsOf(
   });
 }
 
+/** The name of a set, or of the one that an element is in; empty for what is neither. */
+export function setOf(object: XtObject): string {
+  if (object.kind === 'element') return object.set;
+  return object.kind === 'set' ? object.name : '';
+}
+
 export function setVersion(name: string, size: number): string {
   return `${name}#${size}`;
 }

@@ -1,0 +1,88 @@
+// Both firewalls on a kernel of a test's own, in the hands of rules that know of nothing but what is wanted,
+// and how many elements their sets have.
+import { equal } from 'node:assert/strict';
+import { Census } from '../../src/agent/census.ts';
+import type { Firewall } from '../../src/agent/firewall.ts';
+import { Ledger } from '../../src/agent/ledger.ts';
+import { nftablesFirewall } from '../../src/agent/nftables.ts';
+import { Rules } from '../../src/agent/rules.ts';
+import { xtablesFirewall } from '../../src/agent/xtables.ts';
+import { type Address, formatAddress } from '../../src/state/address.ts';
+import type { VirtualIp } from '../../src/state/virtual-ip.ts';
+import { cannotUnshare } from '../namespaces.ts';
+import { capabilities, hasTool, nft, type OwnKernel, plain, port, vip } from './own-kernel.ts';
+import { run, plain as xtPlain, skip as xtSkip } from './own-xtables.ts';
+
+const skip = cannotUnshare() || hasTool('nft', '--version');
+
+export function nth(n: number): Address {
+  return formatAddress(Uint8Array.of(10, 50, n >> 8, n & 255));
+}
+
+export function withPorts(n: number, count: number, first = 80): VirtualIp {
+  return vip(
+    nth(n),
+    Array.from({ length: count }, (_, index) => port(first + index, { delivery: 'host' })),
+  );
+}
+
+/** How many elements the sets have that the rules of these chains look into. */
+export function lookedInto(own: OwnKernel): number[] {
+  const chains = ['prerouting', 'guard4', 'input4'].map((name) =>
+    nft(own, ['list', 'chain', 'inet', 'vipward', name]),
+  );
+  const names = new Set(
+    [...chains.join('').matchAll(/@((?:vip|drop|allow|host)4)/gi)].map(([, name]) => name),
+  );
+  equal(names.size, 4);
+  return [...names]
+    .map(
+      (name) => [`${name}`.toLowerCase(), nft(own, ['list', 'set', 'inet', 'vipward', `${name}`])] as const,
+    )
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, text]) => [...text.matchAll(/10\.50\./g)].length);
+}
+
+const options = { ...plain, owner: false };
+const { places, fragments } = xtPlain;
+
+export interface OfBoth {
+  readonly firewall: Firewall;
+  readonly skip: string | false;
+  /** How many elements the sets allow4, drop4, host4 and vip4 have. */
+  readonly counts: (own: OwnKernel) => number[];
+}
+
+export const bothFirewalls: readonly OfBoth[] = [
+  {
+    firewall: nftablesFirewall(capabilities, { ...options, wish: 'nftables' }),
+    skip,
+    counts: lookedInto,
+  },
+  {
+    firewall: xtablesFirewall(
+      { name: 'xtables', places, fragments, shortfalls: [] },
+      { ...options, wish: 'xtables' },
+    ),
+    skip: skip || xtSkip,
+    counts: (own) =>
+      ['allow4', 'drop4', 'host4', 'vip4'].map(
+        (set) => run(own, `ipset save vipward-${set}`).split('\nadd ').length - 1,
+      ),
+  },
+];
+
+/** Rules that know of nothing but what is wanted. */
+export function rulesOn(
+  { kernel }: OwnKernel,
+  firewall: Firewall,
+  vips: readonly VirtualIp[],
+  ledger: Ledger = new Ledger(),
+): Rules {
+  for (const one of vips) ledger.wanted.set(one.address, one);
+  const ignore = (): void => {};
+  return new Rules({
+    ...{ kernel, firewall, ledger, census: new Census(), refuse: ignore, committed: ignore, observe: ignore },
+    ...{ retireOthers: async () => {}, withdraw: async () => {}, retain: async () => {} },
+  });
+}
