@@ -126,7 +126,8 @@ test('the Dockerfile, built by buildah, gives an image of the same files', { ski
       .sort();
   };
   const files = filesOf('localhost/vipward:built');
-  assert.ok(files.includes('usr/bin/node') && files.length > 100);
+  for (const path of ['usr/bin/node', 'app/dist/cli/main.js', 'app/licenses/ws/LICENSE'])
+    assert.ok(files.includes(path), path);
   assert.deepEqual(files, filesOf(image));
 });
 
