@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "threads.h"
 #include <errno.h>
+#include <linux/filter.h>
 #include <node_api.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -117,6 +118,18 @@ static napi_value js_setsockopt(napi_env env, napi_callback_info info) {
   struct span value;
   if (!arguments(env, info, "iiib", &fd, &level, &name, &value)) return number(env, -EINVAL);
   return outcome(env, setsockopt(fd, level, name, value.data, value.length));
+}
+
+/* Packets that the program of struct sock_filter does not let through never reach the socket. */
+static napi_value js_attach_filter(napi_env env, napi_callback_info info) {
+  int32_t fd;
+  struct span program;
+  if (!arguments(env, info, "ib", &fd, &program)) return number(env, -EINVAL);
+  struct sock_fprog filter = {
+      .len = program.length / sizeof(struct sock_filter),
+      .filter = (struct sock_filter *)program.data,
+  };
+  return outcome(env, setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter));
 }
 
 static napi_value js_getsockopt(napi_env env, napi_callback_info info) {
@@ -302,6 +315,7 @@ NAPI_MODULE_INIT() {
       {"receive", js_receive},       {"close", js_close},   {"watch", js_watch},
       {"unwatch", js_unwatch},       {"submit", js_submit}, {"onResult", js_on_result},
       {"prepare", js_prepare},       {"connect", js_connect}, {"exit", js_exit},
+      {"attachFilter", js_attach_filter},
   };
   napi_value name, function;
   struct addon *addon = calloc(1, sizeof *addon);

@@ -28,6 +28,7 @@ import { openFirewall, retireOthers } from './open-firewall.ts';
 import { ownAddresses, takeAway } from './own-addresses.ts';
 import { commitIntervalMs, Pace } from './pace.ts';
 import { pollKernel } from './poll.ts';
+import { Prober } from './prober.ts';
 import { Reporter } from './reporter.ts';
 import { Rules } from './rules.ts';
 import { Session } from './session.ts';
@@ -77,7 +78,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     throw error;
   });
   const rooms = assemble(config, parts, { kernel, firewall, kept });
-  const { ledger, loop, rules, session, holder, pace, journal, reporter, announcer, tallies } = rooms;
+  const { ledger, loop, rules, session, holder, pace, journal, reporter, tallies } = rooms;
   const watches = watchKernel({ native: parts.native, ...rooms });
   if (values.commitInterval === undefined)
     watches.push(await watchForeignRules(kernel, pace, () => rules.commits));
@@ -114,7 +115,8 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
       ),
     async stop() {
       session.send({ type: 'bye' });
-      for (const part of [loop, holder, announcer, link, ...watches]) part[Symbol.dispose]();
+      const { announcer, prober } = rooms;
+      for (const part of [loop, holder, announcer, prober, link, ...watches]) part[Symbol.dispose]();
       return await journal.close();
     },
   };
@@ -143,6 +145,7 @@ function assemble(
   const census = new Census(values.setSize);
   const network = new Network(kernel, values.interface);
   const announcer = new Announcer(native, network);
+  const prober = new Prober(native, network, (address) => loop.revisit(address));
   const { state } = kept;
   const journal = new Journal(values.state, kept, (reason) =>
     reason === '' ? log.info('state-written') : log.error({ reason }, 'state-unwritable'),
@@ -168,7 +171,7 @@ function assemble(
     if (ledger.accept('placements', key)) reporter.ofLoop.onAccepted('placements', key);
   };
   const holder: Holder = new Holder({
-    ...{ kernel, ledger, network, announcer, nameservers, needs, refuse, accept, onHeld },
+    ...{ kernel, ledger, network, announcer, prober, nameservers, needs, refuse, accept, onHeld },
   });
   const pace = new Pace(values.commitInterval ?? commitIntervalMs(0), now);
   const loop: Loop = new Loop({ ledger, rules, holder, pace, acks, allow: allowed, ...reporter.ofLoop });
@@ -187,21 +190,12 @@ function assemble(
   reporter.session = session;
   session.rules.restore(state.rules.values());
   session.placements.restore(state.placements.values());
-  loop.restore([...state.rules.values()], [...state.placements.values()]);
+  loop.enter({ table: 'rules', set: [...state.rules.values()], remove: [], first: [] });
+  // Nobody has said yet that these are still ours.
+  const first = [...state.placements.keys()];
+  loop.enter({ table: 'placements', set: [...state.placements.values()], remove: [], first });
   return {
-    kernel,
-    firewall,
-    ledger,
-    tallies,
-    network,
-    allowed,
-    announcer,
-    journal,
-    reporter,
-    rules,
-    holder,
-    pace,
-    loop,
-    session,
+    ...{ kernel, firewall, ledger, tallies, network, allowed, announcer, prober },
+    ...{ journal, reporter, rules, holder, pace, loop, session },
   };
 }

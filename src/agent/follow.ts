@@ -55,7 +55,8 @@ export async function bringInForce(parts: FollowParts, { config, changed }: Foll
   if (has('interface')) network.wanted = config.values.interface;
   if (has('allow')) {
     allowed.prefixes = config.allow;
-    loop.restore([...session.rules.resources.values()], [...session.placements.resources.values()]);
+    for (const { name: table, resources } of [session.rules, session.placements])
+      loop.enter({ table, set: [...resources.values()], remove: [], first: [] });
   }
   if (has('filter', 'echo', 'interface', 'allow')) loop.doubt('config');
   if (has('interface', 'allow')) session.beginAnew('--allow or --interface of the node has changed');

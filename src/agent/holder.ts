@@ -13,6 +13,7 @@ import { Arrivals } from './arrivals.ts';
 import type { Ledger } from './ledger.ts';
 import { hostLength, type Network } from './network.ts';
 import { candidates, Places } from './places.ts';
+import type { Prober } from './prober.ts';
 
 /** The kernel has it already, put there by somebody else (EEXIST), or no longer (EADDRNOTAVAIL, ENODEV). */
 const EEXIST = 17;
@@ -24,6 +25,7 @@ export interface HolderParts {
   readonly ledger: Ledger;
   readonly network: Network;
   readonly announcer: Announcer;
+  readonly prober: Prober;
   readonly nameservers: () => readonly Address[];
   readonly needs: () => Needs;
   readonly refuse: (refusal: Refusal) => void;
@@ -90,7 +92,7 @@ export class Holder implements Disposable {
       const [object, second] = candidates(found.get(key) ?? [], ledger.held.get(key));
       this.#hasMoved ||= second?.foreign === false;
       if (object === undefined) ledger.held.delete(key);
-      else ledger.held.set(key, { address: key, interfaceIndex: object.interfaceIndex });
+      else ledger.hold(placeOf(object));
       if (object?.foreign === true) this.#borrowed.add(key);
       else this.#borrowed.delete(key);
     }
@@ -219,7 +221,7 @@ export class Holder implements Disposable {
       return false;
     }
     const held = placeOf(object);
-    ledger.held.set(object.address, held);
+    ledger.hold(held);
     if (refusal !== undefined && network.find(object.id)?.foreign !== false)
       this.#borrowed.add(object.address);
     else this.#borrowed.delete(object.address);

@@ -3,6 +3,7 @@
 import type { Refusal, TableName } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import type { HeldAddress } from '../state/desired-state.ts';
+import { compareTerms } from '../state/term.ts';
 import type { Placement, VirtualIp } from '../state/virtual-ip.ts';
 
 /** `wanted` and `placed` are the controller's word, `committed` and `held` the kernel's. */
@@ -11,6 +12,8 @@ export class Ledger {
   readonly placed: Map<Address, Placement> = new Map();
   readonly committed: Map<Address, VirtualIp> = new Map();
   readonly held: Map<Address, HeldAddress> = new Map();
+  /** Placed VIPs that no node is known to have held: somebody else may have the address. */
+  readonly firstClaims: Set<Address> = new Set();
   /** What was committed of refused VIPs before the kernel lost it. */
   readonly #lost = new Map<Address, VirtualIp>();
   readonly #refusals: { readonly [Name in TableName]: Map<Address, Refusal> } = {
@@ -43,6 +46,26 @@ export class Ledger {
     const committed = this.committed.get(key);
     if (this.#refusals.rules.has(key)) return committed ?? this.#lost.get(key);
     return this.wanted.get(key) ?? (this.held.has(key) ? committed : undefined);
+  }
+
+  /** By the same term it stays a first claim until the kernel carries the address. */
+  place(placement: Placement, isFirst: boolean): void {
+    const { address, term } = placement;
+    const known = this.placed.get(address);
+    this.placed.set(address, placement);
+    if (isFirst && !this.held.has(address)) this.firstClaims.add(address);
+    else if (known === undefined || compareTerms(known.term, term) !== 0) this.firstClaims.delete(address);
+  }
+
+  unplace(address: Address): void {
+    this.placed.delete(address);
+    this.firstClaims.delete(address);
+  }
+
+  /** The kernel carries the address for us. */
+  hold(held: HeldAddress): void {
+    this.held.set(held.address, held);
+    this.firstClaims.delete(held.address);
   }
 
   /** The kernel no longer holds what was committed of a VIP. */

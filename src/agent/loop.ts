@@ -1,29 +1,20 @@
 // The straight path on a node. What was received marks VIPs as changed; a pass lets go of addresses, commits
 // rules, takes addresses, and only then says so. Passes never overlap.
 
-import type { Refusal, TableName } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
-import type { Placement, VirtualIp } from '../state/virtual-ip.ts';
 import type { Acks } from './acks.ts';
-import type { Allowed } from './allowed.ts';
 import { Backoff } from './backoff.ts';
 import type { Holder } from './holder.ts';
-import type { Ledger } from './ledger.ts';
 import type { Pace } from './pace.ts';
 import type { Change } from './received.ts';
 import type { Rules } from './rules.ts';
-import { Wishes } from './wishes.ts';
+import { type Entry, Wishes, type WishesParts } from './wishes.ts';
 
-export interface LoopParts {
-  readonly ledger: Ledger;
+export interface LoopParts extends WishesParts {
   readonly rules: Rules;
   readonly holder: Holder;
   readonly pace: Pace;
   readonly acks: Acks;
-  /** Prefixes outside which nothing is guarded and nothing held. */
-  readonly allow: Allowed;
-  readonly onRefused: (refusal: Refusal) => void;
-  readonly onAccepted: (table: TableName, key: Address) => void;
   readonly onRepaired: (kind: string, objects: number) => void;
   /** The kernel could not be told for a reason that is no VIP's; it is told again. */
   readonly onTrouble: (error: unknown) => void;
@@ -67,7 +58,8 @@ export class Loop implements Disposable {
 
   /** Everything received is in the kernel, or refused by name. */
   get settled(): boolean {
-    return this.#inSync && this.#dirty.size === 0 && this.isAtRest;
+    const isDone = this.#inSync && this.#dirty.size === 0 && this.isAtRest;
+    return isDone && !this.#parts.holder.places.areAsked;
   }
 
   /** What the kernel holds is known, and nothing is on its way there. */
@@ -77,15 +69,22 @@ export class Loop implements Disposable {
 
   /** Takes a change in and, unless a pass is under way, has it committed when this returns. */
   receive(change: Change): void {
-    this.#enter(change);
+    this.enter(change);
     this.#parts.acks.add(change);
     this.#kick();
   }
 
-  /** Takes what was kept on disk, for the first reading of the kernel to bring in force. */
-  restore(vips: readonly VirtualIp[], placements: readonly Placement[]): void {
-    this.#enter({ table: 'rules', set: vips, remove: [] });
-    this.#enter({ table: 'placements', set: placements, remove: [] });
+  /** Takes something in, for the next pass or reading of the kernel to bring in force. */
+  enter(change: Entry): void {
+    this.#wishes.enter(change);
+    for (const { address } of change.set) this.#dirty.add(address);
+    for (const key of change.remove) this.#dirty.add(key);
+  }
+
+  /** Something that a VIP had to wait for has come. */
+  revisit(key: Address): void {
+    this.#dirty.add(key);
+    this.#kick();
   }
 
   /** Resolves when nothing is under way. */
@@ -117,12 +116,6 @@ export class Loop implements Disposable {
     this.#stopped = true;
     clearTimeout(this.#timer);
     this.#looks[Symbol.dispose]();
-  }
-
-  #enter(change: Pick<Change, 'table' | 'set' | 'remove'>): void {
-    this.#wishes.enter(change);
-    for (const { address } of change.set) this.#dirty.add(address);
-    for (const key of change.remove) this.#dirty.add(key);
   }
 
   #kick(): void {

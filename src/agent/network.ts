@@ -6,6 +6,7 @@ import { isTentative, readAddress } from '../dialects/addresses/decode.ts';
 import { addresses } from '../dialects/addresses/dialect.ts';
 import { type Link, linkDump, readLink, readLinks } from '../dialects/addresses/links.ts';
 import type { AddressObject } from '../dialects/addresses/objects.ts';
+import { macText } from '../dialects/addresses/probe.ts';
 import { gatewayQuestions, readGateways } from '../dialects/addresses/routes.ts';
 import type { Kernel } from '../host/kernel.ts';
 import type { Message as NetlinkMessage } from '../netlink/reader.ts';
@@ -134,6 +135,11 @@ export class Network {
 
   link(index: number): Link | undefined {
     return this.#links.get(index);
+  }
+
+  /** Whether a hardware address is one of this node's, written as in `02:00:5e:10:00:01`. */
+  hasMac(mac: string): boolean {
+    return this.#links.values().some((link) => macText(link.mac) === mac);
   }
 
   /**

@@ -7,10 +7,12 @@ import type { HeldAddress } from '../state/desired-state.ts';
 import { servicesOf } from '../state/virtual-ip.ts';
 import type { Ledger } from './ledger.ts';
 import { hostLength, type Network } from './network.ts';
+import type { Prober } from './prober.ts';
 
 export interface PlacesParts {
   readonly ledger: Ledger;
   readonly network: Network;
+  readonly prober: Prober;
   readonly refuse: (refusal: Refusal) => void;
 }
 
@@ -41,15 +43,27 @@ export class Places {
     return this.#parts.ledger.hasRefusals('placements');
   }
 
+  /** Of some VIP it is being asked whether somebody has its address. */
+  get areAsked(): boolean {
+    const { ledger, prober } = this.#parts;
+    return prober.asked.some((key) => ledger.refusal('placements', key) === undefined);
+  }
+
   /**
-   * Where a VIP goes. Where it cannot be it is refused by name: undefined then. One that is held stays where
-   * it is while no interface is the right one.
+   * Where a VIP goes; undefined while it is not known whether somebody has the address. Where it cannot be it
+   * is refused by name: undefined too. One that is held stays where it is while no interface is the right
+   * one.
    */
   placeFor(key: Address): HeldAddress | undefined {
     const place = this.#judge(key);
-    if (typeof place === 'number') return { address: key, interfaceIndex: place };
-    this.refuse(key, place);
-    return undefined;
+    if (typeof place !== 'number') {
+      this.refuse(key, place);
+      return undefined;
+    }
+    const held = { address: key, interfaceIndex: place };
+    const finding = this.#parts.ledger.firstClaims.has(key) ? this.#parts.prober.find(held) : 'free';
+    if (typeof finding !== 'string') this.refuse(key, this.#stranger(held, finding));
+    return finding === 'free' ? held : undefined;
   }
 
   refuse(key: Address, { code, reason }: Obstacle): void {
@@ -59,6 +73,12 @@ export class Places {
       ...{ table: 'placements', key, code, reason },
       services: vip === undefined ? [] : servicesOf(vip),
     });
+  }
+
+  #stranger({ address, interfaceIndex }: HeldAddress, { mac }: { readonly mac: string }): Obstacle {
+    const name = this.#parts.network.link(interfaceIndex)?.name ?? `interface ${interfaceIndex}`;
+    const remedy = 'take the address from whoever that is, or choose another for the Service';
+    return { code: 'AddressConflict', reason: `${mac} answers for ${address} on ${name}; ${remedy}` };
   }
 
   /** The index of an interface, or why there is none. */

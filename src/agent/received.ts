@@ -4,6 +4,7 @@
 import { canonicalJson, Digests, type Hash } from '../protocol/digest.ts';
 import {
   type DeltaMessage,
+  type FirstClaims,
   type Page,
   type Synced,
   stagedLimit,
@@ -20,6 +21,7 @@ export interface Change<Name extends TableName = TableName> {
   readonly seq: number;
   readonly set: readonly Tables[Name][];
   readonly remove: readonly Address[];
+  readonly first: FirstClaims;
   /** When the frame came, in milliseconds of performance.now(). */
   readonly receivedAtMs: number;
 }
@@ -42,6 +44,7 @@ export class ReceivedTable<Name extends TableName> {
   readonly #buckets = new Set<number>();
   #staged = new Map<Address, Tables[Name]>();
   #stagedItems = 0;
+  #stagedFirst: Address[] = [];
 
   constructor(name: Name, hash: Hash) {
     this.name = name;
@@ -68,7 +71,7 @@ export class ReceivedTable<Name extends TableName> {
   }
 
   /** Throws FrameError for what would be more than any table of a controller. */
-  page({ buckets, set }: Page<Name>): void {
+  page({ buckets, set, first }: Page<Name>): void {
     for (const resource of set) this.#stagedItems += itemsOf(resource);
     if (this.#stagedItems > stagedLimit) {
       this.#forget();
@@ -79,11 +82,13 @@ export class ReceivedTable<Name extends TableName> {
     }
     for (const bucket of buckets) this.#buckets.add(bucket);
     for (const resource of set) this.#staged.set(resource.address, resource);
+    this.#stagedFirst.push(...firstOf(set, first));
   }
 
   /** Replaces the staged buckets, unless the result is not what the controller has: undefined then. */
   synced({ seq, count, digest }: Synced, receivedAtMs: number): Change<Name> | undefined {
     const { set, remove } = this.#replaced();
+    const first = this.#stagedFirst;
     this.#forget();
     const before = [...set.map(({ address }) => address), ...remove].map((key) => {
       return [key, this.resources.get(key)] as const;
@@ -99,15 +104,17 @@ export class ReceivedTable<Name extends TableName> {
       return undefined;
     }
     this.#seq = seq;
-    return { table: this.name, seq, set, remove, receivedAtMs };
+    return { table: this.name, seq, set, remove, first, receivedAtMs };
   }
 
-  delta({ from, to, set, remove }: DeltaMessage<Name>, receivedAtMs: number): Change<Name> | undefined {
+  delta(delta: DeltaMessage<Name>, receivedAtMs: number): Change<Name> | undefined {
+    const { from, to, set, remove } = delta;
+    const first = firstOf(set, delta.first);
     if (from !== this.#seq || to < from) return undefined;
     for (const key of remove) this.#delete(key);
     for (const resource of set) this.#set(resource);
     this.#seq = to;
-    return { table: this.name, seq: to, set, remove, receivedAtMs };
+    return { table: this.name, seq: to, set, remove, first, receivedAtMs };
   }
 
   /** What really differs between the staged buckets and what is there. */
@@ -130,6 +137,7 @@ export class ReceivedTable<Name extends TableName> {
     this.#buckets.clear();
     this.#staged = new Map();
     this.#stagedItems = 0;
+    this.#stagedFirst = [];
   }
 
   #set(resource: Tables[Name]): void {
@@ -157,6 +165,12 @@ export class ReceivedTable<Name extends TableName> {
     this.#stale.clear();
     return this.#digests;
   }
+}
+
+/** Who is no part of what is set is nobody's first claim. */
+function firstOf(set: readonly Tables[TableName][], first: FirstClaims = []): Address[] {
+  const named = new Set(first);
+  return set.flatMap(({ address }) => (named.has(address) ? [address] : []));
 }
 
 function itemsOf(resource: Tables[TableName]): number {

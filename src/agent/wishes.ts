@@ -7,6 +7,9 @@ import type { Allowed } from './allowed.ts';
 import type { Ledger } from './ledger.ts';
 import type { Change } from './received.ts';
 
+/** A change, whoever it is from. */
+export type Entry = Pick<Change, 'table' | 'set' | 'remove' | 'first'>;
+
 export interface WishesParts {
   readonly ledger: Ledger;
   /** Prefixes outside which nothing is guarded and nothing held. */
@@ -22,14 +25,16 @@ export class Wishes {
     this.#parts = parts;
   }
 
-  enter(change: Pick<Change, 'table' | 'set' | 'remove'>): void {
+  enter(change: Entry): void {
     const { ledger } = this.#parts;
     if (change.table === 'rules') {
       for (const vip of change.set as readonly VirtualIp[]) this.#want(vip);
       for (const key of change.remove) ledger.wanted.delete(key);
     } else {
-      for (const placement of change.set as readonly Placement[]) this.#place(placement);
-      for (const key of change.remove) ledger.placed.delete(key);
+      const first = new Set(change.first);
+      for (const placement of change.set as readonly Placement[])
+        this.#place(placement, first.has(placement.address));
+      for (const key of change.remove) ledger.unplace(key);
     }
     for (const key of change.remove) this.accept(change.table, key);
   }
@@ -58,8 +63,8 @@ export class Wishes {
     }
   }
 
-  #place(placement: Placement): void {
-    this.#parts.ledger.placed.set(placement.address, placement);
+  #place(placement: Placement, isFirst: boolean): void {
+    this.#parts.ledger.place(placement, isFirst);
     this.accept('placements', placement.address);
   }
 }

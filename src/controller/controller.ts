@@ -203,11 +203,14 @@ export class Controller {
   readonly #isHeld = (address: Address): boolean => this.nodes.isHeldByAbsent(address);
 
   #makeOwners(owners: Records['owners']): Owners {
-    for (const [address, { node, term }] of owners) this.nodes.at(node).held.set(address, term);
+    for (const [address, { node, term }] of owners) this.nodes.believe(node, { address, term });
     return new Owners({
       ...{ nodes: this.nodes, rules: this.rules, owners, nextTerm: this.nextTerm },
       highestTerm: () => ({ generation: this.#generation, n: this.#n }),
-      dropRules: (addresses) => this.#publish([], addresses),
+      dropRules: (addresses) => {
+        for (const address of addresses) this.nodes.served.delete(address);
+        this.#publish([], addresses);
+      },
       onChange: this.#input.onChange,
     });
   }

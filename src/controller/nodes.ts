@@ -17,7 +17,7 @@ export interface Bar {
 /** One node. It outlives its connections: an agent that comes back finds its placements. */
 export class Node {
   readonly name: string;
-  readonly placements: Table<'placements'> = new Table('placements');
+  readonly placements: Table<'placements'>;
   /** What the kernel of the node has committed, by table; null until it has said so on this connection. */
   readonly acked: Record<TableName, number | null> = { rules: null, placements: null };
   readonly held: Map<Address, Term> = new Map();
@@ -36,9 +36,11 @@ export class Node {
   /** Why the cluster wants no VIP, or not this one, on the node. */
   readonly bar: (address: Address) => Bar | null;
 
-  constructor(name: string, bar: Node['bar'] = () => null) {
+  /** `served`: VIPs that some node is known to have held, whose placements are no first claims. */
+  constructor(name: string, bar: Node['bar'] = () => null, served: ReadonlySet<Address> = new Set()) {
     this.name = name;
     this.bar = bar;
+    this.placements = new Table('placements', (address) => !served.has(address));
   }
 
   get stream(): AgentStream | null {
@@ -113,13 +115,15 @@ export function refusalKey(table: TableName, address: Address): string {
 export class Nodes {
   /** Why a node may not have a VIP, where the source has a say in that. */
   bar: (name: string, address: Address) => Bar | null = () => null;
+  /** VIPs that some node holds, or held. */
+  readonly served: Set<Address> = new Set();
   readonly #nodes = new Map<string, Node>();
 
   /** The node of that name, made if it is new. */
   at(name: string): Node {
     const known = this.#nodes.get(name);
     if (known !== undefined) return known;
-    const node = new Node(name, (address) => this.bar(name, address));
+    const node = new Node(name, (address) => this.bar(name, address), this.served);
     this.#nodes.set(name, node);
     return node;
   }
@@ -134,6 +138,12 @@ export class Nodes {
 
   *connected(): Generator<Node, void> {
     for (const node of this.#nodes.values()) if (node.isConnected) yield node;
+  }
+
+  /** By the records a node has the VIP, until it says something else. */
+  believe(name: string, { address, term }: HeldVip): void {
+    this.at(name).held.set(address, term);
+    this.served.add(address);
   }
 
   /** A node that has the VIP, as far as is known, or had it when it was last heard of. */
@@ -159,6 +169,13 @@ export class Nodes {
       if (node.refusalOf(address)?.code === 'AddressConflict') return node;
     }
     return undefined;
+  }
+
+  /** The connected nodes that may be given a VIP; none, if it belongs to one of them. */
+  able(address: Address): Node[] {
+    if (this.objector(address) !== undefined) return [];
+    const bytes = addressBytes(address);
+    return [...this.connected()].filter((node) => node.mayTake(address, bytes));
   }
 
   /** The claim with the highest term among connected nodes, for a VIP that the records know nothing of. */

@@ -2,7 +2,7 @@
 // told: rules before a placement, the new owner before the old lets go, a placement's end before its rules'.
 
 import type { HeldVip } from '../protocol/messages.ts';
-import { type Address, addressBytes } from '../state/address.ts';
+import type { Address } from '../state/address.ts';
 import { compareTerms, type Term } from '../state/term.ts';
 import { Choices } from './choices.ts';
 import { Leaving } from './leaving.ts';
@@ -43,9 +43,7 @@ export class Owners {
     for (const { node } of this.#owners.values()) this.#count(input.nodes.at(node).name, 1);
     this.#leaving = new Leaving(input.dropRules);
     this.moves = new Moves({
-      nodes: input.nodes,
-      outbox: this.#outbox,
-      own: this.#own,
+      ...{ nodes: input.nodes, outbox: this.#outbox, own: this.#own },
       ownerOf: (vip) => this.#owners.get(vip),
     });
   }
@@ -118,11 +116,9 @@ export class Owners {
 
   /** A node said hello: what it holds is believed where its term can be. Nothing moves by it. */
   connected(node: Node): void {
-    for (const [address, term] of node.held) {
-      if (compareTerms(term, this.#input.highestTerm()) > 0) node.impossible.add(address);
-      else if (this.#input.rules.get(address) !== undefined && !this.#leaving.has(address))
+    for (const [address, term] of node.held)
+      if (this.#believes(node, { address, term }) && !this.#leaving.has(address))
         this.#claim(node, address, term);
-    }
     this.#outbox.flush();
     this.retry();
   }
@@ -149,8 +145,7 @@ export class Owners {
 
   /** What a node holds has changed; `set` is what it says for the first time, or anew. */
   heldChanged(node: Node, set: readonly HeldVip[]): void {
-    for (const { address, term } of set)
-      if (compareTerms(term, this.#input.highestTerm()) > 0) node.impossible.add(address);
+    for (const held of set) this.#believes(node, held);
     this.moves.check(node);
     this.#leaving.check(node);
     this.#outbox.flush();
@@ -182,14 +177,8 @@ export class Owners {
 
   /** The connected nodes that may be given a VIP, with their load; none, if it belongs to one of them. */
   candidates(address: Address, except: string | null = null): readonly Candidate[] {
-    if (this.#input.nodes.objector(address) !== undefined) return [];
-    const bytes = addressBytes(address);
-    const candidates: Candidate[] = [];
-    for (const node of this.#input.nodes.connected()) {
-      if (node.name === except || !node.mayTake(address, bytes)) continue;
-      candidates.push({ name: node.name, load: this.#loads.get(node.name) ?? 0 });
-    }
-    return candidates;
+    const able = this.#input.nodes.able(address).filter(({ name }) => name !== except);
+    return able.map(({ name }) => ({ name, load: this.#loads.get(name) ?? 0 }));
   }
 
   #choose(address: Address): void {
@@ -234,6 +223,15 @@ export class Owners {
 
   #count(name: string, by: 1 | -1): void {
     this.#loads.set(name, (this.#loads.get(name) ?? 0) + by);
+  }
+
+  /** Whether a node may well hold a VIP that is wanted: from then on nobody's claim of it is the first. */
+  #believes(node: Node, { address, term }: HeldVip): boolean {
+    const isPossible = compareTerms(term, this.#input.highestTerm()) <= 0;
+    if (!isPossible) node.impossible.add(address);
+    if (!isPossible || this.#input.rules.get(address) === undefined) return false;
+    this.#input.nodes.served.add(address);
+    return true;
   }
 
   #claim(node: Node, address: Address, term: Term): void {

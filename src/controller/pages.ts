@@ -4,9 +4,17 @@
 import { pageServices, type TableName } from '../protocol/messages.ts';
 
 export interface PageItem {
+  readonly key: string;
   readonly json: string;
   readonly bucket: number;
   readonly services: number;
+  /** The frame says of it that it is a first claim. */
+  readonly isFirst: boolean;
+}
+
+/** The member of a frame that names first claims, given as JSON; nothing where there are none. */
+export function firstMember(first: readonly string[]): string {
+  return first.length === 0 ? '' : `,"first":[${first}]`;
 }
 
 export interface PagesInput {
@@ -62,12 +70,13 @@ function* pagesOf(
   for (const item of items) byBucket.get(item.bucket)?.push(item);
   let named: number[] = [];
   let set: string[] = [];
+  let first: string[] = [];
   let services = 0;
   let bytes = 0;
   const flush = () => {
-    const frame = `{"type":"page","table":"${table}","buckets":[${named}],"set":[${set.join(',')}]}`;
-    [named, set, services, bytes] = [[], [], 0, 0];
-    return Buffer.from(frame);
+    const what = `"buckets":[${named}],"set":[${set.join(',')}]${firstMember(first)}`;
+    [named, set, first, services, bytes] = [[], [], [], 0, 0];
+    return Buffer.from(`{"type":"page","table":"${table}",${what}}`);
   };
   for (const [bucket, content] of byBucket) {
     named.push(bucket);
@@ -80,6 +89,7 @@ function* pagesOf(
         named.push(bucket);
       }
       set.push(item.json);
+      if (item.isFirst) first.push(`"${item.key}"`);
       services += item.services;
       bytes += item.json.length;
     }

@@ -5,7 +5,7 @@ import { hash } from 'node:crypto';
 import { canonicalJson, Digests } from '../protocol/digest.ts';
 import { pageServices, type TableDigest, type TableName, type Tables } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
-import { Pages } from './pages.ts';
+import { firstMember, type PageItem, Pages } from './pages.ts';
 
 /** A delta or a page ends when it has grown to this, far below the frame limit of the protocol. */
 export const frameTargetBytes: number = 1024 * 1024;
@@ -39,11 +39,14 @@ export class Table<Name extends TableName> {
   readonly name: Name;
   readonly #rows = new Map<Address, Row<Tables[Name]>>();
   readonly #digests = new Digests(sha256);
+  readonly #isFirst: (key: Address) => boolean;
   #seq = 0;
   #pages: Pages | undefined;
 
-  constructor(name: Name) {
+  /** `isFirst`: whether a frame says of a resource that it is a first claim. */
+  constructor(name: Name, isFirst: (key: Address) => boolean = () => false) {
     this.name = name;
+    this.#isFirst = isFirst;
   }
 
   get seq(): number {
@@ -103,14 +106,15 @@ export class Table<Name extends TableName> {
   delta(from: number, keys: Iterable<Address>, to: number = this.#seq): Buffer {
     const set: string[] = [];
     const remove: string[] = [];
+    const first: string[] = [];
     for (const key of keys) {
       const row = this.#rows.get(key);
       if (row === undefined) remove.push(`"${key}"`);
       else set.push(row.json);
+      if (row !== undefined && this.#isFirst(key)) first.push(`"${key}"`);
     }
-    return Buffer.from(
-      `{"type":"delta","table":"${this.name}","from":${from},"to":${to},"set":[${set}],"remove":[${remove}]}`,
-    );
+    const what = `"set":[${set}],"remove":[${remove}]${firstMember(first)}`;
+    return Buffer.from(`{"type":"delta","table":"${this.name}","from":${from},"to":${to},${what}}`);
   }
 
   /** How many bytes and Services a delta of these keys would carry: a large one is sent as pages instead. */
@@ -134,10 +138,11 @@ export class Table<Name extends TableName> {
     const known = this.#pages;
     if (known?.seq === this.#seq && known.isOf(buckets)) return known;
     const wanted = new Set(buckets);
-    const items: { json: string; bucket: number; services: number }[] = [];
+    const items: PageItem[] = [];
     if (wanted.size > 0) {
-      for (const { bucket, json, resource } of this.#rows.values()) {
-        if (wanted.has(bucket)) items.push({ json, bucket, services: weight(resource) });
+      for (const [key, { bucket, json, resource }] of this.#rows) {
+        if (!wanted.has(bucket)) continue;
+        items.push({ key, json, bucket, services: weight(resource), isFirst: this.#isFirst(key) });
       }
     }
     const { name: table } = this;

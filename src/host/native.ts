@@ -42,6 +42,8 @@ export interface Native {
   getsockname(fd: number, addressOut: Uint8Array): number;
   /** setsockopt(2) on the JavaScript thread: for options that cannot block. */
   setsockopt(fd: number, level: number, name: number, value: Uint8Array): number;
+  /** setsockopt(2) of SO_ATTACH_FILTER: a classic BPF program, as an array of struct sock_filter in bytes. */
+  attachFilter(fd: number, program: Uint8Array): number;
   /** getsockopt(2): the value's length. */
   getsockopt(fd: number, level: number, name: number, valueOut: Uint8Array): number;
   /** sendto(2) with MSG_NOSIGNAL: the number of bytes sent. */

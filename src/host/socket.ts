@@ -3,6 +3,7 @@
 
 import { describeErrno } from '../netlink/ack.ts';
 import {
+  AF_INET6,
   AF_NETLINK,
   EPERM,
   NETLINK_ADD_MEMBERSHIP,
@@ -46,6 +47,7 @@ const SO_RCVBUF = 8;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const AF_PACKET = 17;
+const EAFNOSUPPORT = 97;
 
 /** One batch of 5,000 elements is 200 kB; a table that is replaced as a whole can take megabytes. */
 const sendBufferBytes = 64 * 1024 * 1024;
@@ -97,6 +99,29 @@ export function openPacket(native: Native): number {
   return checked('socket(AF_PACKET)', fd);
 }
 
+/** What a socket hears: whole frames of an EtherType, or messages of a protocol above IPv6. */
+export interface Hearing {
+  readonly of: 'frames' | 'ipv6';
+  readonly protocol: number;
+  /** A classic BPF program that lets through what is wanted. */
+  readonly filter: Uint8Array;
+}
+
+/** Opens a socket that hears on every interface, and can send. Null where the kernel has no such family. */
+export function openHearing(native: Native, { of, protocol, filter }: Hearing): number | null {
+  const [domain, number] = of === 'frames' ? [AF_PACKET, bigEndian16(protocol)] : [AF_INET6, protocol];
+  const fd = native.socket(domain, SOCK_RAW, number);
+  if (fd === -EAFNOSUPPORT) return null;
+  checked(`socket(${of}, ${protocol})`, fd);
+  try {
+    checked('setsockopt(SO_ATTACH_FILTER)', native.attachFilter(fd, filter));
+    return fd;
+  } catch (error) {
+    native.close(fd);
+    throw error;
+  }
+}
+
 /** struct sockaddr_ll of an interface: where a frame of an EtherType goes out. */
 export function linkAddress(interfaceIndex: number, protocol: number): Uint8Array {
   const address = new Uint8Array(20);
@@ -122,4 +147,8 @@ function int32(value: number): Uint8Array {
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setInt32(0, value, true);
   return bytes;
+}
+
+function bigEndian16(value: number): number {
+  return ((value & 0xff) << 8) | (value >> 8);
 }

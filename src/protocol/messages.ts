@@ -157,12 +157,19 @@ export interface Welcome {
   readonly ruling: boolean;
 }
 
+/**
+ * Those of the placements of a frame that no node is known to have held: a stranger may have the address, so
+ * it is asked for before it is taken. No part of any digest.
+ */
+export type FirstClaims = readonly Address[];
+
 /** A part of a table: `buckets` are replaced by `set`, once `synced` has come. */
 export interface Page<Name extends TableName = TableName> {
   readonly type: 'page';
   readonly table: Name;
   readonly buckets: readonly number[];
   readonly set: readonly Tables[Name][];
+  readonly first?: FirstClaims;
 }
 
 /** All pages of the table have been sent: what the receiver must now have. */
@@ -182,6 +189,7 @@ export interface DeltaMessage<Name extends TableName = TableName> {
   readonly to: number;
   readonly set: readonly Tables[Name][];
   readonly remove: readonly Address[];
+  readonly first?: FirstClaims;
 }
 
 export type ControllerMessage =

@@ -5,6 +5,7 @@ import type {
   AgentMessage,
   ControllerMessage,
   DeltaMessage,
+  FirstClaims,
   HeldVip,
   Page,
   TableDigest,
@@ -154,6 +155,7 @@ function readPage<Name extends TableName>(body: Fields, table: Name): Page<Name>
     table,
     buckets: list(body['buckets'], 'buckets', bucket, 256),
     set: longList(body['set'], 'set', resourceReaders[table]),
+    ...readFirst(body),
   };
 }
 
@@ -165,7 +167,12 @@ function readDelta<Name extends TableName>(body: Fields, table: Name): DeltaMess
     to: whole(body['to'], 'to'),
     set: longList(body['set'], 'set', resourceReaders[table]),
     remove: list(body['remove'], 'remove', readAddress),
+    ...readFirst(body),
   };
+}
+
+function readFirst({ first }: Fields): { first?: FirstClaims } {
+  return first === undefined ? {} : { first: list(first, 'first', readAddress) };
 }
 
 function readDigest(value: unknown, path: Path): TableDigest {

@@ -87,7 +87,7 @@ async function fixture() {
   const receive = (seq: number, vip: VirtualIp | undefined): void =>
     loop.receive({
       ...{ table: 'rules', seq, receivedAtMs: 0 },
-      ...{ set: vip === undefined ? [] : [vip], remove: vip === undefined ? [key] : [] },
+      ...{ set: vip === undefined ? [] : [vip], remove: vip === undefined ? [key] : [], first: [] },
     });
   const answer = async (refuses = false): Promise<void> => {
     answers.shift()?.(refuses);

@@ -7,6 +7,7 @@ import { Holder } from '../../src/agent/holder.ts';
 import { Journal } from '../../src/agent/journal.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
 import { Network } from '../../src/agent/network.ts';
+import { Prober } from '../../src/agent/prober.ts';
 import { Reporter } from '../../src/agent/reporter.ts';
 import type { Session } from '../../src/agent/session.ts';
 import { Tallies } from '../../src/agent/tallies.ts';
@@ -67,6 +68,7 @@ class Room implements Disposable {
     this.reporter.session = session as Partial<Session> as Session;
     this.holder = new Holder({
       ...{ kernel, ledger, network, announcer: new Announcer(native, network), nameservers: () => [] },
+      prober: new Prober(native, network, () => {}),
       needs: () => needs,
       refuse: this.reporter.refuse,
       accept: () => {},

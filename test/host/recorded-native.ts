@@ -46,6 +46,7 @@ export function recordedNative(
     },
     setsockopt: (fd, level, name, value) =>
       say(`setsockopt ${fd} ${level} ${name} ${new DataView(value.buffer).getInt32(0, true)}`),
+    attachFilter: (fd, program) => say(`attachFilter ${fd} ${Buffer.from(program).toString('hex')}`),
     getsockopt: (fd, level, name) => say(`getsockopt ${fd} ${level} ${name}`),
     send: (fd) => say(`send ${fd}`),
     receive: (fd) => say(`receive ${fd}`),

@@ -132,6 +132,8 @@ for (const owner of owners) {
     node.run('ip address del 10.77.0.100/32 dev lan');
     await node.until('the address is back', absent);
     if (owner === 'off') {
+      const differs = (): boolean => runIn(node.node, [process.execPath, program, 'diff']).status !== 0;
+      await node.until('what the others flushed is back', () => !differs());
       const words = `${wordsOf(node)}`;
       node.run(harms[1] ?? '');
       await node.until('the rules are back', () => `${wordsOf(node)}` === words);

@@ -1,4 +1,5 @@
-// The numbers of linux/rtnetlink.h, linux/if_addr.h and linux/if_link.h, and our own mark.
+// The numbers of rtnetlink (linux/rtnetlink.h, if_addr.h, if_link.h) and of address resolution, and our own
+// mark.
 
 export const AF_UNSPEC = 0;
 
@@ -37,6 +38,13 @@ export const IFF_LOWER_UP = 0x10000;
 export const RT_SCOPE_UNIVERSE = 0;
 export const RT_SCOPE_HOST = 254;
 export const INFINITY_LIFE_TIME = 0xffffffff;
+
+/** linux/if_ether.h, linux/in6.h and RFC 4861. */
+export const ETH_P_ARP = 0x0806;
+export const IPPROTO_ICMPV6 = 58;
+export const NEIGHBOR_SOLICITATION = 135;
+export const NEIGHBOR_ADVERTISEMENT = 136;
+export const TARGET_LINK_LAYER_ADDRESS = 2;
 
 /** Our IFA_PROTO, kept by kernels from 5.18 on. */
 export const addressProtocol = 0x76;

@@ -1,0 +1,69 @@
+// Frames of address resolution as they go onto a link: ARP (RFC 826), and ICMPv6 to a group (RFC 4861).
+
+const broadcast = new Uint8Array(6).fill(0xff);
+/**
+ * A frame shorter than this is padded by the driver or the peer; padding it ourselves keeps the bytes zero.
+ */
+const leastFrameBytes = 60;
+
+export const ARPOP_REQUEST = 1;
+export const ARPOP_REPLY = 2;
+
+export interface ArpFrame {
+  readonly operation: typeof ARPOP_REQUEST | typeof ARPOP_REPLY;
+  /** Who sends it. */
+  readonly mac: Uint8Array;
+  /** Four bytes each. */
+  readonly sender: Uint8Array;
+  readonly target: Uint8Array;
+}
+
+/** To everybody. A request names no target hardware, a reply names everybody's. */
+export function arpFrame({ operation, mac, sender, target }: ArpFrame): Uint8Array {
+  const frame = new Uint8Array(leastFrameBytes);
+  frame.set(broadcast, 0);
+  frame.set(mac, 6);
+  frame.set([0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, operation], 12);
+  frame.set(mac, 22);
+  frame.set(sender, 28);
+  if (operation === ARPOP_REPLY) frame.set(broadcast, 32);
+  frame.set(target, 38);
+  return frame;
+}
+
+export interface Icmp6Frame {
+  readonly mac: Uint8Array;
+  readonly source: Uint8Array;
+  /** The multicast address that it goes to. */
+  readonly group: Uint8Array;
+  /** With a checksum of zero, which is reckoned here. */
+  readonly message: Uint8Array;
+}
+
+/** With hop limit 255, without which neighbour discovery is not believed. */
+export function icmp6Frame({ mac, source, group, message }: Icmp6Frame): Uint8Array {
+  const frame = new Uint8Array(54 + message.length);
+  frame.set([0x33, 0x33, ...group.subarray(12)], 0);
+  frame.set(mac, 6);
+  frame.set([0x86, 0xdd, 0x60, 0, 0, 0, 0, message.length, 58, 255], 12);
+  frame.set(source, 22);
+  frame.set(group, 38);
+  frame.set(message, 54);
+  const sum = checksum(frame);
+  frame.set([sum >> 8, sum & 0xff], 56);
+  return frame;
+}
+
+/** What a frame carries, by linux/if_ether.h. */
+export function etherTypeOf(frame: Uint8Array): number {
+  return ((frame[12] ?? 0) << 8) | (frame[13] ?? 0);
+}
+
+/** The ICMPv6 checksum over the pseudo-header: both addresses, the length and the protocol. */
+function checksum(frame: Uint8Array): number {
+  let sum = frame.length - 54 + 58;
+  for (let place = 22; place < frame.length; place += 2)
+    sum += ((frame[place] ?? 0) << 8) | (frame[place + 1] ?? 0);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
+  return ~sum & 0xffff;
+}

@@ -1,0 +1,38 @@
+// How many frames go out at once.
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Bursts } from '../../src/agent/bursts.ts';
+
+test('one goes at once, and of many no more than 64 in one go, however they are added', async () => {
+  const sent: number[] = [];
+  using bursts = new Bursts<number>((item) => sent.push(item));
+  const all = Array.from({ length: 200 }, (_, index) => index);
+  bursts.add(0);
+  deepEqual(sent, [0]);
+  for (const item of all.slice(1)) bursts.add(item);
+  equal(sent.length, 64);
+  const steps: number[] = [];
+  while (sent.length < all.length) {
+    const before = sent.length;
+    await sleep(1);
+    if (sent.length > before) steps.push(sent.length - before);
+  }
+  deepEqual(sent, all);
+  ok(
+    steps.every((step) => step <= 64),
+    `${steps}`,
+  );
+});
+
+test('what waits and is not wanted any more is not sent', async () => {
+  const sent: number[] = [];
+  using bursts = new Bursts<number>((item) => sent.push(item));
+  for (let item = 0; item < 100; item++) bursts.add(item);
+  bursts.remove((item) => item % 2 === 0);
+  while (sent.length < 64 + 18) await sleep(1);
+  deepEqual(
+    sent.slice(64),
+    Array.from({ length: 18 }, (_, index) => 65 + 2 * index),
+  );
+});

@@ -1,0 +1,93 @@
+// What a controller says of a placement that no node is known to have held before.
+
+import { deepEqual, equal } from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ControllerMessage } from '../../src/protocol/messages.ts';
+import type { Address } from '../../src/state/address.ts';
+import { folder, runningController, service, type TestController, untilStatus } from './fixture.ts';
+import { agentOf, type TestAgent } from './test-agent.ts';
+
+const vip = '10.77.0.100' as Address;
+const limit = { timeout: 10_000 };
+
+/** What was said of the placements: of each frame that sets any, those that are first claims. */
+function said(agent: TestAgent): (readonly Address[])[] {
+  const sets = (message: ControllerMessage): (readonly Address[])[] => {
+    if (message.type !== 'page' && message.type !== 'delta') return [];
+    return message.table === 'placements' && message.set.length > 0 ? [message.first ?? []] : [];
+  };
+  return agent.heard.flatMap(sets);
+}
+
+async function move(running: TestController, node: string): Promise<number> {
+  const body = JSON.stringify({ vip, node });
+  return (await fetch(`${running.url}/api/v1/move`, { method: 'POST', body })).status;
+}
+
+test('the first placement of a VIP is a first claim, and that after a move is none', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const old = agentOf(t, running, 'n1');
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+  const next = agentOf(t, running, 'n2');
+  await next.synced();
+  await untilStatus(running, ({ nodes }) => nodes.every(({ seq }) => seq === 1));
+  equal(await move(running, 'n2'), 200);
+  deepEqual([said(old), said(next)], [[[vip]], [[]]]);
+});
+
+test(
+  'a placement that was never held is a first claim on any node, and on the next stream',
+  limit,
+  async (t) => {
+    const running = await runningController(t);
+    const one = agentOf(t, running, 'n1');
+    await one.synced();
+    one.refuses = 'AddressConflict';
+    running.write('a.yaml', service('web'));
+    await untilStatus(running, ({ vips }) => vips[0]?.state === 'refused');
+    const two = agentOf(t, running, 'n2', { acks: true });
+    await two.synced();
+    await one.close();
+    const again = agentOf(t, running, 'n1');
+    await again.synced();
+    deepEqual([said(one), said(again)], [[[vip]], [[vip]]]);
+  },
+);
+
+test('a VIP that is given up and comes again is a first claim again', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const agent = agentOf(t, running, 'n1');
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+  running.write('a.yaml', '');
+  await agent.until(({ rules }) => rules.size === 0);
+  running.write('a.yaml', service('web'));
+  await agent.until(({ placements }) => placements.size === 1);
+  deepEqual(said(agent), [[vip], [vip]]);
+});
+
+test('what a node held by the records is no first claim after a restart', limit, async (t) => {
+  const stateDir = folder(t);
+  const setup = { stateDir, files: { 'a.yaml': service('web') } };
+  const before = await runningController(t, setup);
+  await agentOf(t, before, 'n1').synced();
+  await untilStatus(before, ({ vips }) => vips[0]?.state === 'serving');
+  await before.stop();
+  const after = await runningController(t, setup);
+  const agent = agentOf(t, after, 'n1');
+  await agent.until(({ placements }) => placements.size === 1);
+  deepEqual(said(agent), [[]]);
+});
+
+test('of many at once each is named in the page that brings it', limit, async (t) => {
+  const names = Array.from({ length: 600 }, (_, index) => `s${index}`);
+  const running = await runningController(t, { argv: ['--pool', 'p=10.77.0.0/22'] });
+  const range = ['10.77.0.0/22'] as const;
+  const agent = agentOf(t, running, 'n1', {
+    hello: { allow: [...range] as never, onLink: [...range] as never },
+  });
+  await agent.synced();
+  running.write('a.yaml', ...names.map((name) => service(name)));
+  await agent.until(({ placements }) => placements.size === names.length);
+  const first = said(agent).flat();
+  deepEqual(first.toSorted(), [...agent.placements.keys()].toSorted());
+});

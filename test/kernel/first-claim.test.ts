@@ -1,0 +1,125 @@
+// An address that nobody of ours has had: whoever answers for it on the link keeps it, and is named.
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { test } from 'node:test';
+import { FakeController } from '../agent/fake-controller.ts';
+import { Node, type Service, skip } from './node.ts';
+import { Stranger } from './stranger.ts';
+
+const web: Service = { name: 'web', addresses: ['10.77.0.100', 'fd77::100'], ports: ['TCP 80'] };
+const other: Service = { name: 'other', addresses: ['10.77.0.101', 'fd77::101'], ports: ['TCP 80'] };
+
+const base: Service = { name: 'base', addresses: ['10.77.0.110'], ports: ['TCP 80'] };
+
+/** The VIPs that the kernel of the node has. */
+function vipsOf(node: Node): string[] {
+  const found = node.run('ip address show dev lan').matchAll(/inet6? (10\.77\.0\.1\d\d|fd77::1\d\d)\//g);
+  return [...found].map(([, address = '']) => address).sort();
+}
+
+function vips(...services: readonly Service[]): string[] {
+  return services.flatMap(({ addresses }) => addresses).sort();
+}
+
+async function refusalOf(node: Node, address: string): Promise<string> {
+  const vip = (await node.status()).vips.find((one) => one.address === address);
+  return vip?.state === 'refused' ? `${vip.reason} ${vip.message}` : `${vip?.state}`;
+}
+
+/** Gives the client a VIP as an address of its own, or takes it away. */
+function stranger(node: Node, what: 'add' | 'del', addresses: readonly string[]): void {
+  for (const address of addresses) {
+    const host = address.includes(':') ? `${address}/128 dev lan0` : `${address}/32 dev lan0`;
+    const nodad = what === 'add' && address.includes(':') ? ' nodad' : '';
+    node.run(`ip address ${what} ${host}${nodad}`, { where: node.client });
+  }
+}
+
+function macOf(node: Node): string {
+  const [, mac = ''] = /link\/ether (\S+)/.exec(node.run('ip link show lan0', { where: node.client })) ?? [];
+  return mac;
+}
+
+test('who answers for a VIP keeps it and is named, the others are served, and it comes when he goes', {
+  skip,
+}, async () => {
+  await using node = await Node.start({ services: [base] });
+  stranger(node, 'add', web.addresses);
+  await node.setServices([base, web, other]);
+  deepEqual(vipsOf(node), vips(base, other));
+  for (const address of web.addresses) {
+    match(
+      await refusalOf(node, address),
+      new RegExp(`^AddressConflict ${macOf(node)} answers for ${address} on lan; `),
+    );
+    const vip = (await node.controllerStatus()).vips.find((one) => one.address === address);
+    deepEqual([vip?.state, vip?.reason, vip?.node], ['refused', 'AddressConflict', 'node1']);
+    ok(vip?.message.startsWith(macOf(node)));
+  }
+  stranger(node, 'del', web.addresses);
+  await node.until('all are served', () => `${vipsOf(node)}` === `${vips(base, web, other)}`);
+  await node.settled([base, web, other]);
+  for (const address of web.addresses) equal(await refusalOf(node, address), 'serving');
+});
+
+test('one answer is none: it has to come again', { skip }, async () => {
+  await using node = await Node.start({ services: [base] });
+  using once = new Stranger(node.client, 'lan0', web.addresses, (times) => times === 2);
+  await node.setServices([base, web]);
+  deepEqual(vipsOf(node), vips(base, web));
+  deepEqual(once.asked, { '10.77.0.100': 3, 'fd77::100': 3 });
+});
+
+test('two answers of three are a stranger', { skip }, async () => {
+  await using node = await Node.start({ services: [base] });
+  using twice = new Stranger(node.client, 'lan0', web.addresses, (times) => times !== 2);
+  await node.setServices([base, web]);
+  deepEqual(vipsOf(node), base.addresses);
+  for (const address of web.addresses)
+    match(await refusalOf(node, address), new RegExp(`^AddressConflict ${twice.mac} answers for`));
+});
+
+test('by the word of a controller that a node had it, an address is taken whoever answers', {
+  skip,
+}, async () => {
+  await using node = await Node.start({ services: [web] });
+  using controller = await FakeController.instead(node);
+  const stream = await controller.next();
+  stream.begin();
+  using all = new Stranger(node.client, 'lan0', other.addresses, () => true);
+  const [moved, first] = other.addresses;
+  const { generation } = stream.hello;
+  const rule = (address: string | undefined) => ({ address, filtered: true, egress: false, ports: [] });
+  const placement = (address: string | undefined, n: number) => ({ address, term: { generation, n } });
+  const tables = [
+    ['rules', [rule(moved), rule(first)], undefined],
+    ['placements', [placement(moved, 1), placement(first, 2)], [first]],
+  ] as const;
+  for (const [table, set, named] of tables)
+    stream.say({ type: 'delta', table, from: 7, to: 8, set, remove: [], ...(named && { first: named }) });
+  await node.until('it is taken', () => vipsOf(node).includes(`${moved}`));
+  equal(all.asked[`${moved}`], undefined);
+  await node.until('the other is refused', async () =>
+    /^AddressConflict/.test(await refusalOf(node, `${first}`)),
+  );
+  ok(!vipsOf(node).includes(`${first}`));
+  stream.say({ type: 'delta', table: 'placements', from: 8, to: 9, set: [placement(first, 3)], remove: [] });
+  await node.until('it is taken too', () => vipsOf(node).includes(`${first}`));
+});
+
+test('what a node finds on its disk it takes only where nobody answers', { skip }, async () => {
+  await using node = await Node.start({ services: [web, other] });
+  await node.killController('SIGTERM');
+  await node.killAgent('SIGTERM');
+  for (const address of [...web.addresses, ...other.addresses])
+    node.run(`ip address del ${address}/${address.includes(':') ? 128 : 32} dev lan`);
+  stranger(node, 'add', web.addresses);
+  node.startAgent();
+  await node.until('nobody’s are taken', () => `${vipsOf(node)}` === `${other.addresses}`);
+  for (const address of web.addresses)
+    await node.until('the others are refused', async () =>
+      /^AddressConflict/.test(await refusalOf(node, address)),
+    );
+  node.startController();
+  await node.settled([web, other]);
+  deepEqual(vipsOf(node), other.addresses);
+});
