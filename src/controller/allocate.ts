@@ -1,18 +1,13 @@
 // Which Service has which VIPs. Pure: no clock, no machine; a change costs the Services it names, never all
 // of them.
 
-import { type Address, type Family, familyOf } from '../state/address.ts';
+import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
-import { exhausted, type Outcome, wantedFamilies, whyNoPool, whyNoVip } from './families.ts';
+import { assign, type Ground } from './assign.ts';
+import type { Outcome } from './families.ts';
 import { Free } from './free.ts';
 import { type Pool, poolOf } from './pools.ts';
-import {
-  compareServices,
-  haveOnePort,
-  RefusalReason,
-  type ServiceManifest,
-  type ServiceRefusal,
-} from './service.ts';
+import { compareServices, RefusalReason, type ServiceManifest, type ServiceRefusal } from './service.ts';
 import { Users } from './users.ts';
 
 export interface ServiceChanges {
@@ -24,6 +19,8 @@ export interface ServiceChanges {
 export type Allocations = ReadonlyMap<ServiceKey, readonly Address[]>;
 
 const nothing: readonly Address[] = [];
+/** Services that are applied in one step. */
+const stepServices = 1000;
 
 /** Keeps the allocation as Services come, change and go. What it remembers is what store.ts writes down. */
 export class Allocator {
@@ -36,15 +33,16 @@ export class Allocator {
   readonly #users = new Users();
   readonly #refusals = new Map<ServiceKey, ServiceRefusal>();
   readonly #free: Free;
-  #pools: readonly Pool[];
+  readonly #ground: Ground;
 
   /** `remembered` and `former` are those of an earlier run: a Service that comes back finds its own. */
   constructor(pools: readonly Pool[], remembered: Allocations, former: Allocations = new Map()) {
     this.services = this.#services;
     this.#assigned = new Map(remembered);
     this.#former = new Map(former);
-    this.#pools = pools;
     this.#free = new Free(pools, (address) => this.isHeld(address));
+    const usersOf = (address: Address) => this.usersOf(address);
+    this.#ground = { pools, users: this.#users, free: this.#free, usersOf };
     // What is remembered is taken before its Service is read: nobody else finds it free meanwhile.
     for (const [key, addresses] of remembered) for (const address of addresses) this.#users.add(address, key);
   }
@@ -89,29 +87,44 @@ export class Allocator {
   }
 
   /** Applies a change and returns every address whose VIP may now be another, in use or not. */
-  apply({ set, remove }: ServiceChanges): ReadonlySet<Address> {
+  apply(changes: ServiceChanges): ReadonlySet<Address> {
+    const steps = this.applying(changes);
+    for (;;) {
+      const step = steps.next();
+      if (step.done === true) return step.value;
+    }
+  }
+
+  /** The same in steps: nothing else may be applied before the last. */
+  *applying({ set, remove }: ServiceChanges): Generator<void, ReadonlySet<Address>> {
     const touched = new Set<Address>();
     for (const key of remove) this.#remove(key, touched);
     // Whoever has an address may speak against sharing it, though its own turn comes later.
     for (const service of set) this.#services.set(service.key, service);
     // Those who have an address already choose first, or a newcomer could be given what is theirs.
-    const known = (service: ServiceManifest) => (this.#before(service).length > 0 ? 0 : 1);
-    const ordered = [...set].sort((a, b) => known(a) - known(b) || compareServices(a, b));
-    for (const service of ordered) this.#set(service, touched);
-    this.#retry(touched);
+    const [known, fresh]: [ServiceManifest[], ServiceManifest[]] = [[], []];
+    for (const service of set) (this.#before(service).length > 0 ? known : fresh).push(service);
+    for (const list of [known, fresh]) yield* this.#setAll(list, touched);
+    if (this.#free.takeBetter()) yield* this.#setAll(this.#waiting(), touched);
     return touched;
   }
 
   /** Other pools, from the next change on: until a Service is applied again it keeps what it has. */
   usePools(pools: readonly Pool[]): void {
-    this.#pools = pools;
+    this.#ground.pools = pools;
     this.#free.usePools(pools);
   }
 
   /** What would become of a Service if it were applied now. Changes nothing. */
   outcomeOf(service: ServiceManifest): Outcome {
     if (service.refusal !== null) return { refusal: service.refusal };
-    return this.#assign(service, this.#before(service));
+    return assign(service, this.#before(service), this.#ground);
+  }
+
+  /** True if a Service has just these addresses. */
+  hasExactly(key: ServiceKey, addresses: readonly Address[]): boolean {
+    const has = this.addressesOf(key);
+    return has.length === addresses.length && addresses.every((address, index) => address === has[index]);
   }
 
   #before({ key, recorded }: ServiceManifest): readonly Address[] {
@@ -163,87 +176,22 @@ export class Allocator {
     }
   }
 
-  /** Services that found no address ask again after one came free or is shared, the first come first. */
-  #retry(touched: Set<Address>): void {
-    if (!this.#free.takeBetter()) return;
+  /** The first come first. */
+  *#setAll(services: ServiceManifest[], touched: Set<Address>): Generator<void, void> {
+    for (const [index, service] of services.sort(compareServices).entries()) {
+      this.#set(service, touched);
+      if ((index + 1) % stepServices === 0) yield;
+    }
+  }
+
+  /** Services that found no address: they ask again after one came free or is shared. */
+  #waiting(): ServiceManifest[] {
     const waiting: ServiceManifest[] = [];
     for (const [key, { reason }] of this.#refusals) {
       const service = this.#services.get(key);
       const waits = reason === RefusalReason.PoolExhausted || reason === RefusalReason.AddressTaken;
       if (waits && service !== undefined) waiting.push(service);
     }
-    for (const service of waiting.sort(compareServices)) this.#set(service, touched);
+    return waiting;
   }
-
-  #assign(service: ServiceManifest, before: readonly Address[]): Outcome {
-    const pools =
-      service.pool === null ? this.#pools : this.#pools.filter(({ name }) => name === service.pool);
-    if (pools.length === 0) return { refusal: whyNoPool(service, this.#pools) };
-    for (const address of service.addresses) {
-      const refusal = this.#whyNot(service, address, pools);
-      if (refusal !== null) return { refusal };
-    }
-    const { required, optional } = wantedFamilies(service, this.#free);
-    const foreign = service.addresses.find(
-      (address) => !required.includes(familyOf(address)) && !optional.includes(familyOf(address)),
-    );
-    if (foreign !== undefined) {
-      const message = `${foreign} is of a family that spec.ipFamilies does not name`;
-      return { refusal: { reason: RefusalReason.NotSupported, message } };
-    }
-    const addresses = [...service.addresses];
-    for (const family of [...required, ...optional]) {
-      if (addresses.some((address) => familyOf(address) === family)) continue;
-      const found = this.#find({ service, family, pools, before });
-      if (found !== undefined) addresses.push(found);
-      else if (required.includes(family)) return exhausted(family, pools);
-    }
-    return { addresses };
-  }
-
-  /** Why a Service may not have the address it asks for, or null. */
-  #whyNot(service: ServiceManifest, address: Address, pools: readonly Pool[]): ServiceRefusal | null {
-    const refusal = whyNoVip(address, pools);
-    if (refusal !== null) return refusal;
-    const holder = this.#objector(service, address);
-    if (holder === null) return null;
-    const message = `${address} belongs to ${holder.key}: give both one vipward.io/sharing-key`;
-    return { reason: RefusalReason.AddressTaken, message };
-  }
-
-  /**
-   * The first Service on the address that has not agreed to share it with this one: neither one namespace nor
-   * one key.
-   */
-  #objector(service: ServiceManifest, address: Address): ServiceManifest | null {
-    const others = this.usersOf(address).filter(({ key }) => key !== service.key);
-    if (others.every(({ namespace }) => namespace === service.namespace)) return null;
-    if (service.sharingKey !== null && others.every(({ sharingKey }) => sharingKey === service.sharingKey))
-      return null;
-    return others[0] ?? null;
-  }
-
-  #find({ service, family, pools, before }: Search): Address | undefined {
-    const fits = (address: Address) => {
-      return familyOf(address) === family && poolOf(pools, address) !== undefined;
-    };
-    const own = before.find((address) => fits(address) && this.#objector(service, address) === null);
-    if (own !== undefined) return own;
-    const shared = this.#free.sharedBy(service.sharingKey).find((address) => {
-      return (
-        fits(address) &&
-        this.isUsed(address) &&
-        this.#objector(service, address) === null &&
-        !this.usersOf(address).some((other) => other.key !== service.key && haveOnePort(other, service))
-      );
-    });
-    return shared ?? this.#free.find(family, pools, (address) => this.#users.has(address));
-  }
-}
-
-interface Search {
-  readonly service: ServiceManifest;
-  readonly family: Family;
-  readonly pools: readonly Pool[];
-  readonly before: readonly Address[];
 }

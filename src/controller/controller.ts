@@ -1,13 +1,15 @@
 // The state of a ruling controller: Services in, rules and placements out. Everything here is synchronous;
 // files, sockets and timers are with those who call it (main.ts).
 
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Hello } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import { generationLeap, type Term } from '../state/term.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
 import { Allocator, type ServiceChanges } from './allocate.ts';
 import { Closings } from './closings.ts';
-import { compileVip, type PortRefusal } from './compile.ts';
+import { Compilation } from './compilation.ts';
+import type { PortRefusal } from './compile.ts';
 import { Latency } from './latency.ts';
 import { Nodes } from './nodes.ts';
 import { Owners } from './owners.ts';
@@ -48,7 +50,6 @@ export class Controller {
   readonly nodes: Nodes = new Nodes();
   readonly latency: Latency;
   readonly closings: Closings;
-  readonly refusedPorts: Map<Address, readonly PortRefusal[]> = new Map();
   readonly drained: Set<string>;
   /** True once a reading was believed: from then on agents are told what there is. */
   isPublished = false;
@@ -57,6 +58,7 @@ export class Controller {
   conflicts = 0;
   readonly nowMs: () => number;
   readonly #input: ControllerInput;
+  readonly #compilation: Compilation;
   #allocator: Allocator;
   #owners: Owners;
   #pools: readonly Pool[];
@@ -80,6 +82,16 @@ export class Controller {
     this.#allocator = new Allocator(pools, records.allocations, records.former);
     this.#allocator.isHeld = this.#isHeld;
     this.#owners = this.#makeOwners(records.owners);
+    this.#compilation = new Compilation({
+      ...{ controller: this, filterByDefault: input.filterByDefault, onChange: input.onChange },
+      publish: (vips) => this.#publish(vips, []),
+      onTouched: (touched) => input.onTouched?.(touched),
+    });
+  }
+
+  /** Ports that a Service declares on a VIP and another one has. */
+  get refusedPorts(): ReadonlyMap<Address, readonly PortRefusal[]> {
+    return this.#compilation.refusedPorts;
   }
 
   get pools(): readonly Pool[] {
@@ -134,7 +146,17 @@ export class Controller {
 
   /** Follows a change of the Services: its cost is that of the Services it names. */
   apply(changes: ServiceChanges): void {
-    this.#follow(this.allocator.apply(changes));
+    this.#compilation.follow(this.allocator.apply(changes));
+  }
+
+  /** Follows a large change, a piece in each turn of the loop. Nothing may be applied before it resolves. */
+  async applyInTurns(changes: ServiceChanges): Promise<void> {
+    const steps = this.allocator.applying(changes);
+    for (;;) {
+      const step = steps.next();
+      if (step.done === true) return this.#compilation.follow(step.value);
+      await nextTurn();
+    }
   }
 
   /** Other pools, for what is applied from now on: Services that have addresses are to be applied again. */
@@ -146,7 +168,7 @@ export class Controller {
   /** The first reading that is believed: VIPs of the records that nobody asks for any more go now. */
   publish(changes: ServiceChanges): void {
     this.isPublished = true;
-    this.apply(changes);
+    this.#compilation.followAtOnce(this.allocator.apply(changes));
     const unasked = [...this.owners.all.keys()].filter((address) => this.rules.get(address) === undefined);
     this.owners.vanish(unasked);
     this.#input.onChange();
@@ -213,32 +235,6 @@ export class Controller {
       },
       onChange: this.#input.onChange,
     });
-  }
-
-  #follow(touched: ReadonlySet<Address>): void {
-    const set: VirtualIp[] = [];
-    const fresh: Address[] = [];
-    const gone: Address[] = [];
-    for (const address of touched) {
-      const users = this.allocator.usersOf(address);
-      const isKnown = this.rules.get(address) !== undefined;
-      if (users.length === 0) {
-        this.refusedPorts.delete(address);
-        if (isKnown && !this.owners.isLeaving(address)) gone.push(address);
-        continue;
-      }
-      const { vip, refusedPorts } = compileVip(address, users, this.#input.filterByDefault);
-      if (refusedPorts.length > 0) this.refusedPorts.set(address, refusedPorts);
-      else this.refusedPorts.delete(address);
-      set.push(vip);
-      if (!isKnown || this.owners.isLeaving(address)) fresh.push(address);
-    }
-    // Rules go out before anything is decided about placement: they are what an open port waits for.
-    this.#publish(set, []);
-    if (fresh.length > 0) this.owners.appear(fresh);
-    if (gone.length > 0) this.owners.vanish(gone);
-    if (fresh.length > 0 || gone.length > 0) this.#input.onChange();
-    this.#input.onTouched?.(touched);
   }
 
   #publish(set: readonly VirtualIp[], remove: readonly Address[]): void {

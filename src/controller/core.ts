@@ -101,7 +101,7 @@ export async function makeFileCore(
   const [progressed, happened] = [() => undefined, () => undefined];
   return {
     ...{ nodeOfToken: null, certificate: null, controller, readings, standing, progressed, happened },
-    usePools: (changed) => readings.usePools(changed),
+    usePools: (changed) => void readings.usePools(changed),
     isOpen: () => readings.wasReadWhole,
     self: () => ({ cluster: controller.cluster, generation: controller.generation, ruling: true }),
     start: () => source.start(),

@@ -7,6 +7,7 @@ import { Shared } from './shared.ts';
 
 export class Free {
   #cursors: ReadonlyMap<string, readonly Cursor[]>;
+  #families: ReadonlySet<Family>;
   readonly #shared = new Shared();
   /** True for an address that a node may still have, which cannot be told to let it go. */
   readonly #isHeld: (address: Address) => boolean;
@@ -15,15 +16,17 @@ export class Free {
   constructor(pools: readonly Pool[], isHeld: (address: Address) => boolean) {
     this.#isHeld = isHeld;
     this.#cursors = cursorsOf(pools);
+    this.#families = familiesOf(pools);
   }
 
   /** Other pools: what is shared stays shared. */
   usePools(pools: readonly Pool[]): void {
     this.#cursors = cursorsOf(pools);
+    this.#families = familiesOf(pools);
   }
 
   has(family: Family): boolean {
-    return this.#cursors.values().some((cursors) => cursors.some((cursor) => cursor.family === family));
+    return this.#families.has(family);
   }
 
   /** The first address that is neither taken nor held by somebody who was not told yet to let it go. */
@@ -64,6 +67,10 @@ export class Free {
   sharedBy(key: string | null): readonly Address[] {
     return this.#shared.under(key);
   }
+}
+
+function familiesOf(pools: readonly Pool[]): ReadonlySet<Family> {
+  return new Set(pools.flatMap(({ ranges }) => ranges.map(({ family }) => family)));
 }
 
 function cursorsOf(pools: readonly Pool[]): ReadonlyMap<string, readonly Cursor[]> {

@@ -60,7 +60,7 @@ export class Gate {
     const { cluster } = source;
     if (controller.cluster === '')
       controller.rule({ cluster, generation: this.#generation, ...this.#input.remembered() });
-    if (this.#pools !== null) readings.usePools(this.#pools);
+    if (this.#pools !== null) void readings.usePools(this.#pools);
     this.#pools = null;
     const all = this.#isBehind ? missed(controller, source) : changes;
     this.#isBehind = false;

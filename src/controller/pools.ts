@@ -75,14 +75,13 @@ export function addressOf(value: bigint, family: Family): Address {
   return formatAddress(bytes);
 }
 
-export function rangeContains(range: Range, address: Address): boolean {
-  if (range.family !== familyOf(address)) return false;
-  const value = numberOf(address);
-  return value >= range.first && value <= range.last;
+export function poolOf(pools: readonly Pool[], address: Address): Pool | undefined {
+  const [family, value] = [familyOf(address), numberOf(address)];
+  return pools.find(({ ranges }) => ranges.some((range) => holds(range, family, value)));
 }
 
-export function poolOf(pools: readonly Pool[], address: Address): Pool | undefined {
-  return pools.find((pool) => pool.ranges.some((range) => rangeContains(range, address)));
+function holds({ family, first, last }: Range, wanted: Family, value: bigint): boolean {
+  return family === wanted && value >= first && value <= last;
 }
 
 /** How many addresses a pool gives unasked; at most 2^53 is told exactly. */
@@ -117,8 +116,8 @@ export class Cursor {
 
   /** An address has come free: look at it again. */
   release(address: Address): void {
-    if (!rangeContains(this.#range, address)) return;
     const value = numberOf(address);
+    if (!holds(this.#range, familyOf(address), value)) return;
     if (value < this.#next && value >= start(this.#range)) this.#next = value;
   }
 }

@@ -5,8 +5,10 @@ import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
 import type { ServiceChanges } from './allocate.ts';
 import type { Controller } from './controller.ts';
+import type { Outcome } from './families.ts';
 import { isMassRemoval, massRemovalFew, massRemovalWaitMs, vipsLost } from './guard.ts';
 import type { Pool } from './pools.ts';
+import { Repool } from './repool.ts';
 import { asksOtherwise, type ServiceManifest } from './service.ts';
 
 /** What a source has read so far. */
@@ -35,14 +37,24 @@ export interface MassRemoval {
   readonly secondsLeft: number;
 }
 
+/** A change of more Services has its turns: agents and probes wait for the loop too. */
+const atOnceServices = 1000;
+
 /** Services as they were read last, null for one that is gone. */
 type Pending = ReadonlyMap<ServiceKey, ServiceManifest | null>;
+/** What would become of Services, as far as it was found out already. */
+type Outcomes = ReadonlyMap<ServiceManifest, Outcome>;
 
 export class Readings {
   readonly #input: ReadingsInput;
   readonly #waitMs: number;
   /** What is not believed yet: Services that would lose addresses by what they say now, null if gone. */
   #held: Pending = new Map();
+  readonly #repool: Repool;
+  /** What was read and not looked at yet: something large is under way. */
+  #queued = new Map<ServiceKey, ServiceManifest | null>();
+  /** Resolves when a large change is through. */
+  #applying: Promise<void> | null = null;
   #deadlineMs: number | null = null;
   #timer: NodeJS.Timeout | undefined;
   #mode: 'wait' | 'now';
@@ -52,6 +64,7 @@ export class Readings {
 
   constructor(input: ReadingsInput) {
     this.#input = input;
+    this.#repool = new Repool(input.controller);
     this.#mode = input.massRemoval;
     this.#waitMs = input.massRemovalWaitMs ?? massRemovalWaitMs;
   }
@@ -79,7 +92,8 @@ export class Readings {
 
   set mode(mode: 'wait' | 'now') {
     this.#mode = mode;
-    if (mode === 'now' && this.#deadlineMs !== null && this.#input.mayBelieve()) this.#believe();
+    const waits = this.#deadlineMs !== null && !this.#isBusy;
+    if (mode === 'now' && waits && this.#input.mayBelieve()) this.#believe();
   }
 
   /** Follows a change of the source. */
@@ -89,19 +103,24 @@ export class Readings {
       this.#first(isComplete);
       return;
     }
-    const pending = new Map(this.#held);
-    for (const key of remove) pending.set(key, null);
-    for (const service of set) pending.set(service.key, service);
-    this.#settle(pending, this.#held);
+    for (const key of remove) this.#queued.set(key, null);
+    for (const service of set) this.#queued.set(service.key, service);
+    if (!this.#isBusy) this.#settle(new Map(), this.#held);
   }
 
   /** Other pools: whoever has an address that lies in none of them any more would lose it. */
-  usePools(pools: readonly Pool[]): void {
+  async usePools(pools: readonly Pool[]): Promise<void> {
     const { controller } = this.#input;
-    controller.usePools(pools);
-    const everybody = new Map([...controller.allocator.services, ...this.#held]);
-    if (controller.isPublished) this.#settle(everybody, everybody);
-    else this.#first(this.#isComplete);
+    if (!controller.isPublished) {
+      controller.usePools(pools);
+      this.#first(this.#isComplete);
+      return;
+    }
+    while (this.#applying !== null) await this.#applying;
+    const outcomes = await this.#repool.use(pools);
+    if (outcomes === null) return;
+    const others: Pending = new Map([...outcomes.keys()].map((service) => [service.key, service]));
+    this.#settle(others, new Map([...others, ...this.#held]), outcomes);
   }
 
   /** Reads the source once more, changed or not. */
@@ -111,6 +130,7 @@ export class Readings {
 
   dispose(): void {
     clearTimeout(this.#timer);
+    this.#repool.stop();
   }
 
   #first(isComplete: boolean): void {
@@ -130,9 +150,16 @@ export class Readings {
     return [...controller.allocator.assigned.keys()].filter((key) => !truth.services.has(key));
   }
 
-  /** Applies what may be believed at once, and keeps the rest for the second reading. */
-  #settle(pending: Pending, doubtful: Pending): void {
-    const losing = this.#losing(pending, doubtful);
+  /** Nothing else is decided before what is under way is through. */
+  get #isBusy(): boolean {
+    return this.#applying !== null || this.#repool.isUnderWay;
+  }
+
+  /** Applies what may be believed at once, of what is held and was read too, and keeps the rest. */
+  #settle(others: Pending, doubtful: Pending, outcomes: Outcomes = new Map()): void {
+    const pending = new Map([...others, ...this.#held, ...this.#queued]);
+    this.#queued = new Map();
+    const losing = this.#losing(pending, doubtful, outcomes);
     this.#apply([...pending].filter(([key]) => !losing.has(key)));
     if (losing.size === 0) this.#stopWaiting();
     this.#held = losing;
@@ -143,7 +170,7 @@ export class Readings {
    * Those who would lose addresses, if most VIPs would go with them; else none. Who asks for what it asked
    * for and is not doubtful has what it would get.
    */
-  #losing(pending: Pending, doubtful: Pending): Pending {
+  #losing(pending: Pending, doubtful: Pending, outcomes: Outcomes = new Map()): Pending {
     const { allocator } = this.#input.controller;
     const { assigned } = allocator;
     let most = 0;
@@ -154,7 +181,7 @@ export class Readings {
       const known = allocator.services.get(key);
       const isSame = known !== undefined && service !== null && !asksOtherwise(known, service);
       if (isSame && !doubtful.has(key)) continue;
-      const outcome = service === null ? noAddress : allocator.outcomeOf(service);
+      const outcome = service === null ? noAddress : (outcomes.get(service) ?? allocator.outcomeOf(service));
       after.set(key, 'addresses' in outcome ? outcome.addresses : []);
     }
     const loss = vipsLost(after, assigned);
@@ -176,7 +203,8 @@ export class Readings {
   async #askAgain(): Promise<void> {
     await this.#input.readAgain();
     if (this.#deadlineMs === null) return;
-    const isGood = this.#isComplete && this.unreadable().length === 0;
+    const isWhole = this.#isComplete && !this.#isBusy;
+    const isGood = isWhole && this.unreadable().length === 0;
     if (isGood && this.#input.mayBelieve()) this.#believe();
     else this.#timer = setTimeout(() => void this.#askAgain(), this.#waitMs).unref();
   }
@@ -194,10 +222,18 @@ export class Readings {
 
   #apply(changes: readonly (readonly [ServiceKey, ServiceManifest | null])[]): void {
     if (changes.length === 0) return;
-    this.#input.controller.apply({
+    const what = {
       set: changes.flatMap(([, service]) => (service === null ? [] : [service])),
       remove: changes.flatMap(([key, service]) => (service === null ? [key] : [])),
-    });
+    };
+    if (changes.length > atOnceServices) this.#applying = this.#applyInTurns(what);
+    else this.#input.controller.apply(what);
+  }
+
+  async #applyInTurns(changes: ServiceChanges): Promise<void> {
+    await this.#input.controller.applyInTurns(changes);
+    this.#applying = null;
+    this.#settle(new Map(), this.#held);
   }
 
   #stopWaiting(): void {

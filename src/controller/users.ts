@@ -24,6 +24,12 @@ export class Users {
     return this.#users.has(address);
   }
 
+  /** True if no other Service is on the address: the answer nearly always, and a cheap one. */
+  hasNoneBut(address: Address, key: ServiceKey): boolean {
+    const users = this.#users.get(address);
+    return users === undefined || (users.size === 1 && users.has(key));
+  }
+
   of(address: Address): Iterable<ServiceKey> {
     return this.#users.get(address) ?? [];
   }

@@ -46,13 +46,14 @@ function ruling(t: TestContext, count: number) {
 
 const s0 = 'demo/s0' as ServiceKey;
 
-test('other pools take no address from anybody before the Lease is held again', (t) => {
+test('other pools take no address from anybody before the Lease is held again', async (t) => {
   const { controller, gate, lease } = ruling(t, 1);
   lease.isHeld = false;
   gate.usePools(parsePools(['q=10.88.0.1']));
   deepEqual(controller.allocator.addressesOf(s0), ['10.77.0.100']);
   lease.isHeld = true;
   gate.follow(nothing);
+  while (controller.allocator.addressesOf(s0)[0] === '10.77.0.100') await sleep(1);
   deepEqual(controller.allocator.addressesOf(s0), ['10.88.0.1']);
 });
 

@@ -1,0 +1,73 @@
+// How long a controller of many Services keeps the loop to itself while its pools change, in CPU time:
+// `sh native/run.sh bench/pools.ts [SERVICES]`. Nothing of it needs a kernel.
+
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Controller } from '../src/controller/controller.ts';
+import { parsePools } from '../src/controller/pools.ts';
+import { Readings } from '../src/controller/readings.ts';
+import type { ServiceManifest } from '../src/controller/service.ts';
+import { readDocument } from '../src/controller/sources/manifest.ts';
+
+const count = Number(process.argv[2] ?? 50_000);
+/** As many turns in which next to nothing is done are the end of a change. */
+const quietTurns = 300;
+const quietMs = 1.5;
+
+const quiet = (): void => undefined;
+const records = { allocations: new Map(), former: new Map(), owners: new Map(), drained: [] };
+const controller = new Controller({
+  records: { cluster: 'bench', generation: 1, ...records },
+  ...{ pools: parsePools(['p=10.64.0.0/14']), filterByDefault: true },
+  ...{ onChange: quiet, nowMs: () => performance.now() },
+});
+const services = Array.from({ length: count }, (_, index) => serviceOf(index));
+const readings = new Readings({
+  controller,
+  truth: { services: new Map(services.map((service) => [service.key, service])), invalid: new Map() },
+  ...{ massRemoval: 'now', mayBelieve: () => true, readAgain: async () => undefined },
+  ...{ onPublished: quiet, onMassRemoval: quiet, nowMs: () => performance.now() },
+});
+
+await measure('the first reading', () => readings.follow({ set: services, remove: [] }, true));
+await measure('a pool more', () => usePools('p=10.64.0.0/14', 'q=10.0.0.0/16'));
+await measure('a pool less', () => usePools('p=10.64.0.0/14'));
+readings.mode = 'wait';
+await measure('another pool, which waits', () => usePools('p=10.128.0.0/14'));
+readings.mode = 'now';
+await measure('another pool', () => usePools('p=10.128.0.0/14'));
+
+function usePools(...items: readonly string[]): void {
+  void readings.usePools(parsePools(items));
+}
+
+function serviceOf(index: number): ServiceManifest {
+  const created = new Date(1e12 + index * 1000).toISOString();
+  const [service] = readDocument({
+    ...{ apiVersion: 'v1', kind: 'Service' },
+    metadata: { name: `s${index}`, namespace: 'bench', creationTimestamp: created },
+    spec: { type: 'LoadBalancer', ports: [{ port: 80, protocol: 'TCP' }] },
+  }).services;
+  if (service === undefined) throw new TypeError(`no Service ${index}`);
+  return service;
+}
+
+/** Begins a change, and follows the turns of the loop until it is quiet again. */
+async function measure(what: string, begin: () => void): Promise<void> {
+  const startedMs = cpuMs();
+  let [lastMs, longestMs, quietFor] = [startedMs, 0, 0];
+  begin();
+  while (quietFor < quietTurns) {
+    const tookMs = cpuMs() - lastMs;
+    lastMs += tookMs;
+    longestMs = Math.max(longestMs, tookMs);
+    quietFor = tookMs < quietMs ? quietFor + 1 : 0;
+    await nextTurn();
+  }
+  const figures = `longest turn ${longestMs.toFixed(0)} ms, all ${(lastMs - startedMs).toFixed(0)} ms`;
+  process.stdout.write(`${what.padEnd(28)}${figures}\n`);
+}
+
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}

@@ -1,0 +1,84 @@
+// From the allocation to the rules: the VIPs of addresses whose Services are others now are compiled and
+// published. Many of them take several turns of the loop, for agents and probes wait for it too.
+
+import type { Address } from '../state/address.ts';
+import type { VirtualIp } from '../state/virtual-ip.ts';
+import type { Allocator } from './allocate.ts';
+import { compileVip, type PortRefusal } from './compile.ts';
+import type { Owners } from './owners.ts';
+import type { Table } from './table.ts';
+
+/** What a controller has: others of them from the moment that it rules. */
+export interface Ruled {
+  readonly allocator: Allocator;
+  readonly owners: Owners;
+  readonly rules: Table<'rules'>;
+}
+
+export interface CompilationInput {
+  readonly controller: Ruled;
+  readonly filterByDefault: boolean;
+  readonly publish: (vips: readonly VirtualIp[]) => void;
+  /** Something that belongs in the records has changed. */
+  readonly onChange: () => void;
+  readonly onTouched: (addresses: ReadonlySet<Address>) => void;
+}
+
+/** Addresses that are followed in one turn: with a hundred nodes to choose from some ten milliseconds. */
+export const turnAddresses = 500;
+
+export class Compilation {
+  readonly refusedPorts: Map<Address, readonly PortRefusal[]> = new Map();
+  readonly #input: CompilationInput;
+  /** Addresses that have their turn later. What they are by then counts. */
+  readonly #later = new Set<Address>();
+
+  constructor(input: CompilationInput) {
+    this.#input = input;
+  }
+
+  /** Follows few addresses at once, and many a turn after the other: a small change overtakes a large one. */
+  follow(touched: ReadonlySet<Address>): void {
+    if (touched.size <= turnAddresses) {
+      this.followAtOnce(touched);
+      return;
+    }
+    const isUnderWay = this.#later.size > 0;
+    for (const address of touched) this.#later.add(address);
+    if (!isUnderWay) this.#turn();
+  }
+
+  followAtOnce(touched: ReadonlySet<Address>): void {
+    const { controller, filterByDefault, publish, onChange, onTouched } = this.#input;
+    const { allocator, owners, rules } = controller;
+    const set: VirtualIp[] = [];
+    const fresh: Address[] = [];
+    const gone: Address[] = [];
+    for (const address of touched) {
+      this.#later.delete(address);
+      const users = allocator.usersOf(address);
+      const isKnown = rules.get(address) !== undefined;
+      if (users.length === 0) {
+        this.refusedPorts.delete(address);
+        if (isKnown && !owners.isLeaving(address)) gone.push(address);
+        continue;
+      }
+      const { vip, refusedPorts } = compileVip(address, users, filterByDefault);
+      if (refusedPorts.length > 0) this.refusedPorts.set(address, refusedPorts);
+      else this.refusedPorts.delete(address);
+      set.push(vip);
+      if (!isKnown || owners.isLeaving(address)) fresh.push(address);
+    }
+    // Rules go out before anything is decided about placement: they are what an open port waits for.
+    publish(set);
+    if (fresh.length > 0) owners.appear(fresh);
+    if (gone.length > 0) owners.vanish(gone);
+    if (fresh.length > 0 || gone.length > 0) onChange();
+    onTouched(touched);
+  }
+
+  readonly #turn = (): void => {
+    this.followAtOnce(new Set(this.#later.values().take(turnAddresses)));
+    if (this.#later.size > 0) setImmediate(this.#turn).unref();
+  };
+}
