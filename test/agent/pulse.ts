@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TableName } from '../../src/protocol/messages.ts';
+import { openPort, rulesOf } from '../kernel/firewall.ts';
 import type { Node } from '../kernel/node.ts';
 import type { FakeController, Stream } from './fake-controller.ts';
 
@@ -134,9 +135,9 @@ export async function change(
     count,
     areAcknowledged: () => told.isAcknowledged,
     checkKernel(node) {
-      const [filter, addresses] = [node.run('nft list table inet vipward'), node.run('ip -o address')];
+      const [filter, addresses] = [rulesOf(node), node.run('ip -o address')];
       for (const [address, number] of ports) {
-        assert.match(filter, new RegExp(`\\b${address} \\. (tcp|6) \\. ${number}\\b`));
+        assert.match(filter, openPort(address, 'tcp', number));
         assert.ok(addresses.includes(` ${address}/32 `), `${address} is not on the node`);
       }
     },

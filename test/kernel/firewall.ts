@@ -27,6 +27,14 @@ export function rulesOf(node: Node): string {
     .join('\n');
 }
 
+/** A port that is open, as those tools print it. */
+export function openPort(address: string, protocol: 'tcp' | 'udp', port: number): RegExp {
+  const number = protocol === 'tcp' ? 6 : 17;
+  return isXtables
+    ? new RegExp(`^add vipward-allow[46] ${RegExp.escape(address)},${protocol}:${port}$`, 'm')
+    : new RegExp(`\\b${RegExp.escape(address)} \\. (${protocol}|${number}) \\. ${port}\\b`);
+}
+
 /** Their words, whatever the order of a set. */
 export function wordsOf(node: Node): string[] {
   return rulesOf(node)

@@ -6,6 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { FakeController } from '../agent/fake-controller.ts';
 import { monitor } from '../agent/life.ts';
+import { rulesOf } from './firewall.ts';
 import { Node, type Service, skip } from './node.ts';
 
 const web: Service = { name: 'web', addresses: ['10.77.0.100', 'fd77::100'], ports: ['TCP 80'] };
@@ -90,7 +91,7 @@ test('an address goes at once, though its rules wait until a commit is due', { s
   }
   node.writeServices([other]);
   await node.until('the address is gone', () => `${addressesOn(node, 'lan')}` === `${other.addresses}`);
-  match(node.run('nft list set inet vipward vip4'), /10\.77\.0\.100/);
+  match(rulesOf(node), /10\.77\.0\.100/);
 });
 
 test('VIPs move to the interface that is named now, and are there before they leave', { skip }, async () => {
@@ -151,10 +152,10 @@ test('what goes from the rules stays with its address until it is known what is 
   stream.say({ type: 'delta', table: 'rules', from: 99, to: 100, set: [], remove: [] });
   await node.until('all is read', () => stream.heard.some(({ type }) => type === 'resync'));
   deepEqual(addressesOn(node, 'lan'), web.addresses);
-  match(node.run('nft list table inet vipward'), /10\.77\.0\.100/);
+  match(rulesOf(node), /10\.77\.0\.100/);
   ok(stream.heard.every(({ type }) => type !== 'ack'));
   stream.synced('placements');
   await node.until('both are gone', () => addressesOn(node, 'lan').length === 0);
   await node.until('it is said', () => stream.heard.some(({ type }) => type === 'ack'));
-  doesNotMatch(node.run('nft list table inet vipward'), /10\.77\.0\.100/);
+  doesNotMatch(rulesOf(node), /10\.77\.0\.100/);
 });

@@ -12,6 +12,7 @@ import { FakeController } from '../agent/fake-controller.ts';
 import { lacks } from '../agent/life.ts';
 import { change, takePulse } from '../agent/pulse.ts';
 import { spawnIn } from '../namespaces.ts';
+import { openPort, rulesOf } from './firewall.ts';
 import { Node, type Service, skip } from './node.ts';
 import { getText } from './traffic.ts';
 
@@ -165,7 +166,7 @@ for (const verb of ['agent', 'controller'] as const) {
     await using disk = await stopDisk(node, verb === 'agent' ? node.agentPid : node.controllerPid);
     const ports = [81, 82, 83, 84, 85];
     for (const port of ports) await node.setServices([dns, { ...web, ports: [`TCP ${port}`] }]);
-    assert.match(node.run('nft list table inet vipward'), /10\.77\.0\.101 \. (tcp|6) \. 85\b/);
+    assert.match(rulesOf(node), openPort('10.77.0.101', 'tcp', 85));
     assert.equal(await getText(node.node, `http://127.0.0.1:${portOf[verb]}/healthz`), 'ok\n');
     // The first write waits still, and nothing has waited for it.
     assert.deepEqual(disk.calls(), { begun: 1, ended: 0 });

@@ -18,8 +18,9 @@ const gates: ReadonlySet<string> = new Set([setName('vip', 4), setName('vip', 6)
 export function encode({ remove, add }: Delta<XtObject>): Transaction<XtObject> {
   const plan = planOf(remove, add);
   const batch = new Batch();
+  letGo(batch, plan.freed);
   // What a change of the same size cannot be refused for is told apart from what it can: only when there is
-  // room for all that is new may anything old go.
+  // room for all that is new may anything old of the same VIP go.
   prepare(batch, plan);
   if (plan.goneElements.length + plan.grown.length > 0) batch.cut();
   switchOver(batch, plan);
@@ -40,6 +41,8 @@ interface Plan {
   readonly grown: readonly SetObject[];
   readonly newElements: readonly ElementObject[];
   readonly goneElements: readonly ElementObject[];
+  /** Elements that go, of VIPs to which nothing comes: what comes to others may need their room. */
+  readonly freed: readonly ElementObject[];
   /** Each with what is to be in it, null for nothing of ours. */
   readonly tables: readonly (readonly [TableObject, TableObject | null])[];
 }
@@ -56,15 +59,17 @@ function planOf(remove: readonly XtObject[], add: readonly XtObject[]): Plan {
   // An element of a set that is replaced or goes has no need to be taken out, but for a VIP that is let go.
   const emptied = new Set([...old].filter((name) => !gates.has(name)));
   const again = new Set(newElements.map(({ set, key }) => `${set} ${keyText(key)}`));
-  const goneElements = of(remove, 'element').filter(
+  const leaving = of(remove, 'element').filter(
     ({ set, key }) => !emptied.has(set) && !again.has(`${set} ${keyText(key)}`),
   );
+  const changed = new Set(newElements.map(({ owner }) => owner));
   return {
     goneSets,
     grown,
     newSets: sets.filter(({ name }) => !old.has(name)),
     newElements,
-    goneElements,
+    goneElements: leaving.filter(({ owner }) => changed.has(owner)),
+    freed: leaving.filter(({ owner }) => !changed.has(owner)),
     tables: tablesOf(of(remove, 'table'), of(add, 'table')),
   };
 }
@@ -80,6 +85,12 @@ function tablesOf(remove: readonly TableObject[], add: readonly TableObject[]): 
   const egress = add.some(({ chains }) => chains.some(({ name }) => name === chainNames.egress));
   const sorted = add.toSorted((a, b) => (Number(guards(a)) - Number(guards(b))) * (egress ? 1 : -1));
   return [...sorted.map((object) => [object, object] as const), ...gone];
+}
+
+/** A VIP is let go before its ports are. */
+function letGo(batch: Batch, elements: readonly ElementObject[]): void {
+  for (const element of elements) if (gates.has(element.set)) batch.element(Command.DEL, element);
+  for (const element of elements) if (!gates.has(element.set)) batch.element(Command.DEL, element);
 }
 
 /** New sets, and every element but the gates of sets in force. */

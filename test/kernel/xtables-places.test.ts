@@ -1,0 +1,8 @@
+// Where VIPs are, what is said of them, and what is followed of a config file, with xtables.
+process.env['VIPWARD_FIREWALL'] = 'xtables';
+await import('./life-config.test.ts');
+await import('./life-held.test.ts');
+await import('./life-places.test.ts');
+await import('./life-refused.test.ts');
+
+export {};
