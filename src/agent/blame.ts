@@ -59,14 +59,20 @@ export function blameOf(
   return [...targets.keys()].map((key) => ({ key, services: servicesAt(key), reason })).filter(isStill);
 }
 
-/** The VIPs of which a dump shows anything but what is wanted, or that stand behind no constant part. */
-export function lostIn(have: KernelObjects, want: KernelObjects, vips: readonly VirtualIp[]): Set<Address> {
+/**
+ * The VIPs of which a dump shows anything but what is wanted, or that stand behind no constant part, but for
+ * objects that guard as before where they differ.
+ */
+export function lostIn(
+  have: KernelObjects,
+  want: KernelObjects,
+  { vips, guards }: { readonly vips: readonly VirtualIp[]; guards(object: KernelObject): boolean },
+): Set<Address> {
   const wrong = new Set<Address | null>();
   const { remove, add } = diff(have, want);
-  for (const { id, owner } of [...remove, ...add]) {
-    // A table of our make that nobody owns any more guards as before.
-    const isTable = id.startsWith('table ') && have.constants.some((object) => object.id === id);
-    if (!isTable) wrong.add(owner);
+  for (const object of [...remove, ...add]) {
+    const isThere = have.constants.some(({ id }) => id === object.id);
+    if (!(isThere && guards(object))) wrong.add(object.owner);
   }
   const lost = vips.filter(({ address }) => wrong.has(null) || wrong.has(address));
   return new Set(lost.map(({ address }) => address));

@@ -33,6 +33,8 @@ export interface Firewall {
   inSetsOf(constants: readonly KernelObject[], elements: readonly KernelObject[]): readonly KernelObject[];
   /** The name of a set, or of the one that an element is in; empty for what is neither. */
   setOf(object: KernelObject): string;
+  /** Where such an object is there, and other than it should be, every VIP is guarded all the same. */
+  guardsAnyway(object: KernelObject): boolean;
   /** Whether what was found is a table of another make, which is replaced as a whole. */
   replaces(delta: Delta): boolean;
 }

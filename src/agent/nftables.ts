@@ -53,6 +53,8 @@ export function nftablesFirewall(probed: Capabilities | undefined, options: Fire
     inSetsOf: (constants, elements) =>
       inSetsOf(constants as readonly NftObject[], elements as readonly ElementObject[]),
     counters: (kernel, vips) => vipCounters(kernel, vips, options.counters),
+    // It differs in whose it is.
+    guardsAnyway: (object) => (object as NftObject).kind === 'table',
     replaces: ({ remove, add }) => tableIn(remove)?.id !== tableIn(add)?.id && isOfOurMake(tableIn(remove)),
   };
 }

@@ -190,9 +190,11 @@ export class Rules {
 
   /** Better no address than one without its filter: where the dump does not show it, the address goes. */
   async #believe({ have, targets }: Reading): Promise<void> {
-    const { ledger, withdraw } = this.#parts;
+    const { ledger, firewall, withdraw } = this.#parts;
     const known = [...targets].flatMap(([key, target]) => ledger.committed.get(key) ?? target ?? []);
-    const lost = lostIn(have, this.#commits.render(have.needs ?? this.#commits.needs, known), known);
+    const want = this.#commits.render(have.needs ?? this.#commits.needs, known);
+    const guards = (object: KernelObject): boolean => firewall.guardsAnyway(object);
+    const lost = lostIn(have, want, { vips: known, guards });
     for (const vip of known) ledger.committed.set(vip.address, vip);
     for (const key of lost) ledger.lose(key);
     await withdraw(lost);

@@ -49,6 +49,7 @@ export function xtablesFirewall(
       inSetsOf(constants as readonly XtObject[], elements as readonly ElementObject[]),
     counters: (kernel, vips) => vipCounters(kernel, vips, options.counters),
     glance: { constants, elementIds },
+    guardsAnyway: () => false,
     replaces: () => false,
   };
 }

@@ -17,6 +17,15 @@ export const harms: readonly string[] = isXtables
   ? ['iptables-legacy -t raw -F', 'ip6tables-legacy -t mangle -F', 'ipset flush vipward-allow4']
   : ['nft flush ruleset', 'nft delete table inet vipward', 'nft flush set inet vipward allow4'];
 
+/** Takes away all that is ours. */
+export function takeAll(node: Node): void {
+  if (!isXtables) node.run('nft delete table inet vipward');
+  for (const program of isXtables ? ['iptables-legacy', 'ip6tables-legacy'] : [])
+    for (const table of ['raw', 'mangle'])
+      for (const what of ['-F', '-X']) node.run(`${program} -t ${table} ${what}`);
+  if (isXtables) node.run('ipset destroy');
+}
+
 /** All that is ours in the kernel, without counters, as the firewall's own tools print it. */
 export function rulesOf(node: Node): string {
   if (!isXtables) return node.run('nft --stateless list table inet vipward');

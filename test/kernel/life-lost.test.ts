@@ -1,10 +1,12 @@
 // A filter that is gone and cannot be put back: then the address goes too, and comes back behind it.
 import { deepEqual, equal, match } from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { spawnIn } from '../namespaces.ts';
+import { isXtables, ownerless, takeAll, wordsOf } from './firewall.ts';
 import { Node, type Service, skip } from './node.ts';
 import { hasTool } from './own-kernel.ts';
 
@@ -16,10 +18,34 @@ function holds(node: Node): string[] {
   );
 }
 
+const firewallName = isXtables ? 'xtables' : 'nftables';
 const toPrint = skip || hasTool('nft', '--version');
 
+/** Another process that keeps our rules from us, until it is ended. */
+class Taker implements AsyncDisposable {
+  readonly #child: ChildProcess;
+
+  constructor(child: ChildProcess) {
+    this.#child = child;
+  }
+
+  async end(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    this.#child.kill('SIGKILL');
+    await once(this.#child, 'exit');
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.end();
+  }
+}
+
+/** Of this file alone, for it is held for long. */
+const lockFile = '/run/lost.lock';
+if (isXtables) process.env['XTABLES_LOCKFILE'] = lockFile;
+
 /** What the owner makes of our table, and how `nft` is told. */
-const takings: Readonly<Record<string, (words: string) => string>> = {
+const owned: Readonly<Record<string, (words: string) => string>> = {
   'an empty table': () => 'table inet vipward { flags owner; }',
   'our table with an empty gate': (words) =>
     words
@@ -29,15 +55,34 @@ const takings: Readonly<Record<string, (words: string) => string>> = {
       .replaceAll('\n', '; '),
 };
 
-for (const [what, taking] of Object.entries(takings)) {
+async function own(node: Node, what: string): Promise<Taker> {
+  const table = owned[what]?.(node.run('nft list table inet vipward'));
+  const owner = spawnIn(node.node, ['nft', '-i'], { stdio: ['pipe', 'ignore', 'inherit'] });
+  owner.stdin?.write(`delete table inet vipward; ${table}\n`);
+  await node.until('the table is another’s', () => /owner/.test(node.run('nft list table inet vipward')));
+  return new Taker(owner);
+}
+
+/** Legacy tables have no owner, but a lock: whoever holds it keeps everybody else from writing them. */
+async function lock(node: Node): Promise<Taker> {
+  const flush = 'XTABLES_LOCKFILE=/run/another.lock iptables-legacy -t raw -F PREROUTING';
+  const argv = ['flock', '-F', lockFile, 'sh', '-c', `${flush} && exec sleep 120`] as const;
+  const taker = new Taker(spawnIn(node.node, argv, { stdio: 'inherit' }));
+  await node.until(
+    'our jump is gone',
+    () => !/-j vipward-guard/.test(node.run('iptables-legacy-save -t raw')),
+  );
+  return taker;
+}
+
+const takings = isXtables ? ['a lock'] : Object.keys(owned);
+
+for (const what of takings) {
   test(`behind ${what} that another process keeps from us no address is held, and it comes back`, {
     skip: toPrint,
   }, async () => {
     await using node = await Node.start({ services: [web], agentArgs: ['--table-owner', 'off'] });
-    const table = taking(node.run('nft list table inet vipward'));
-    const owner = spawnIn(node.node, ['nft', '-i'], { stdio: ['pipe', 'ignore', 'inherit'] });
-    owner.stdin?.write(`delete table inet vipward; ${table}\n`);
-    await node.until('the table is another’s', () => /owner/.test(node.run('nft list table inet vipward')));
+    await using taker = await (isXtables ? lock(node) : own(node, what));
     await node.until('nothing is held without its filter', () => holds(node).length === 0);
     const told = async (): Promise<boolean> =>
       (await node.controllerStatus()).vips.every(({ state }) => state !== 'serving');
@@ -51,9 +96,8 @@ for (const [what, taking] of Object.entries(takings)) {
       ],
     );
     equal(inSync, false);
-    match(problems.join(), /EPERM/);
-    owner.stdin?.end();
-    await once(owner, 'exit');
+    match(problems.join(), isXtables ? /EAGAIN: the lock \/run\/lost\.lock/ : /EPERM/);
+    await taker.end();
     await node.until('both are back', () => holds(node).length === 2);
     await node.settled([web]);
   });
@@ -63,24 +107,23 @@ test('a stranger’s table in the place of ours gives way before any controller 
   skip: toPrint,
 }, async () => {
   await using node = await Node.start({ services: [web], agentArgs: ['--table-owner', 'off'] });
-  const sets = (): string[] => ['vip4', 'vip6'].map((set) => node.run(`nft list set inet vipward ${set}`));
-  const before = sets();
+  const before = wordsOf(node);
   await node.killController('SIGTERM');
   await node.killAgent('SIGTERM');
-  node.run('nft -f -', {
-    input: 'delete table inet vipward\ntable inet vipward {\nset vip4 { type mark; }\n}\n',
-  });
+  takeAll(node);
+  if (isXtables) node.run('ipset create vipward-vip4 hash:net maxelem 8');
+  else node.run('nft -f -', { input: 'table inet vipward {\nset vip4 { type mark; }\n}\n' });
   node.startAgent();
   await node.until('both are served', async () => {
     const { vips } = await node.status();
     return vips.length === 2 && vips.every(({ state }) => state === 'serving');
   });
-  deepEqual(sets(), before);
+  deepEqual(wordsOf(node), before);
   equal(holds(node).length, 2);
 });
 
 test('an agent that finds its table to be another’s lets go of what it would leave open, and ends', {
-  skip: toPrint,
+  skip: toPrint || ownerless,
 }, async () => {
   await using node = await Node.start({ services: [web], agentArgs: ['--table-owner', 'off'] });
   await node.killAgent('SIGKILL');
@@ -109,11 +152,11 @@ test('without its records an agent keeps what is guarded, and lets go of what is
     rmSync(join(node.folder, 'agent'), { recursive: true });
     more();
     node.startAgent();
-    await node.until('it has looked', async () => (await node.status()).firewall === 'nftables');
+    await node.until('it has looked', async () => (await node.status()).firewall === firewallName);
   };
   await startWithout(() => {});
   equal(holds(node).length, 2);
-  await startWithout(() => node.run('nft delete table inet vipward'));
+  await startWithout(() => takeAll(node));
   equal(holds(node).length, 0);
   node.startController();
   await node.until('both are back', () => holds(node).length === 2);

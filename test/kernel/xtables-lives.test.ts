@@ -5,5 +5,6 @@ await import('./life-delta.test.ts');
 await import('./life-foreign.test.ts');
 await import('./life-kill.test.ts');
 await import('./life-repair.test.ts');
+await import('./life-whole.test.ts');
 
 export {};

@@ -36,6 +36,8 @@ export function encode({ remove, add }: Delta<XtObject>): Transaction<XtObject> 
 
 interface Plan {
   readonly goneSets: readonly SetObject[];
+  /** Sets of others by the names of ours, which cannot be swapped for them. */
+  readonly misfits: readonly SetObject[];
   readonly newSets: readonly SetObject[];
   /** Sets that others of the same name take the place of, when those hold everything. */
   readonly grown: readonly SetObject[];
@@ -51,13 +53,16 @@ function planOf(remove: readonly XtObject[], add: readonly XtObject[]): Plan {
   const of = <K extends XtObject['kind']>(objects: readonly XtObject[], kind: K) =>
     objects.filter((object): object is Extract<XtObject, { kind: K }> => object.kind === kind);
   const [oldSets, sets] = [of(remove, 'set'), of(add, 'set')];
-  const old = new Set(oldSets.map(({ name }) => name));
-  const kept = new Set(sets.map(({ name }) => name));
-  const goneSets = oldSets.filter(({ name }) => !kept.has(name));
-  const grown = sets.filter(({ name }) => old.has(name));
+  const old = new Map(oldSets.map((set) => [set.name, set]));
+  const wanted = new Map(sets.map((set) => [set.name, set]));
+  const goneSets = oldSets.filter(({ name }) => !wanted.has(name));
+  const grown = sets.filter((set) => isOfOneKind(old.get(set.name), set));
+  const misfits = oldSets.filter((set) => wanted.has(set.name) && !isOfOneKind(set, wanted.get(set.name)));
   const newElements = of(add, 'element');
   // An element of a set that is replaced or goes has no need to be taken out, but for a VIP that is let go.
-  const emptied = new Set([...old].filter((name) => !gates.has(name)));
+  const emptied = new Set(
+    oldSets.filter((set) => !gates.has(set.name) || misfits.includes(set)).map(({ name }) => name),
+  );
   const again = new Set(newElements.map(({ set, key }) => `${set} ${keyText(key)}`));
   const leaving = of(remove, 'element').filter(
     ({ set, key }) => !emptied.has(set) && !again.has(`${set} ${keyText(key)}`),
@@ -66,12 +71,17 @@ function planOf(remove: readonly XtObject[], add: readonly XtObject[]): Plan {
   return {
     goneSets,
     grown,
-    newSets: sets.filter(({ name }) => !old.has(name)),
+    misfits,
+    newSets: sets.filter((set) => !grown.includes(set)),
     newElements,
     goneElements: leaving.filter(({ owner }) => changed.has(owner)),
     freed: leaving.filter(({ owner }) => !changed.has(owner)),
     tables: tablesOf(of(remove, 'table'), of(add, 'table')),
   };
+}
+
+function isOfOneKind(one: SetObject | undefined, other: SetObject | undefined): boolean {
+  return one?.type === other?.type && one?.family === other?.family;
 }
 
 /**
@@ -94,9 +104,10 @@ function letGo(batch: Batch, elements: readonly ElementObject[]): void {
 }
 
 /** New sets, and every element but the gates of sets in force. */
-function prepare(batch: Batch, { goneSets, newSets, grown, newElements }: Plan): void {
+function prepare(batch: Batch, { goneSets, misfits, newSets, grown, newElements }: Plan): void {
   const replaced = new Set(grown.map(({ name }) => name));
   for (const set of goneSets) if (set.name.endsWith(swapSuffix)) batch.destroy(set);
+  for (const set of misfits) batch.destroy(set);
   for (const set of newSets) batch.create(set);
   for (const set of grown) batch.create(set, set.name + swapSuffix);
   for (const element of newElements) {

@@ -1,0 +1,5 @@
+// A filter that is gone and cannot be put back, with xtables.
+process.env['VIPWARD_FIREWALL'] = 'xtables';
+await import('./life-lost.test.ts');
+
+export {};
