@@ -10,7 +10,7 @@ import { xtablesFirewall } from '../../src/agent/xtables.ts';
 import { type Address, formatAddress } from '../../src/state/address.ts';
 import type { VirtualIp } from '../../src/state/virtual-ip.ts';
 import { cannotUnshare } from '../namespaces.ts';
-import { capabilities, hasTool, nft, type OwnKernel, plain, port, vip } from './own-kernel.ts';
+import { capabilities, hasTool, nft, type OwnKernel, port, vip } from './own-kernel.ts';
 import { run, plain as xtPlain, skip as xtSkip } from './own-xtables.ts';
 
 const skip = cannotUnshare() || hasTool('nft', '--version');
@@ -43,8 +43,8 @@ export function lookedInto(own: OwnKernel): number[] {
     .map(([, text]) => [...text.matchAll(/10\.50\./g)].length);
 }
 
-const options = { ...plain, owner: false };
 const { places, fragments } = xtPlain;
+const ordinary = { counters: false, echo: true, observe: false };
 
 export interface OfBoth {
   readonly firewall: Firewall;
@@ -53,24 +53,27 @@ export interface OfBoth {
   readonly counts: (own: OwnKernel) => number[];
 }
 
-export const bothFirewalls: readonly OfBoth[] = [
-  {
-    firewall: nftablesFirewall(capabilities, { ...options, wish: 'nftables' }),
-    skip,
-    counts: lookedInto,
-  },
-  {
-    firewall: xtablesFirewall(
-      { name: 'xtables', places, fragments, shortfalls: [] },
-      { ...options, wish: 'xtables' },
-    ),
-    skip: skip || xtSkip,
-    counts: (own) =>
-      ['allow4', 'drop4', 'host4', 'vip4'].map(
-        (set) => run(own, `ipset save vipward-${set}`).split('\nadd ').length - 1,
-      ),
-  },
-];
+/** One of each, told what an agent can be told. */
+export function firewallsWith(more: Partial<typeof ordinary>): OfBoth[] {
+  const options = { ...ordinary, ...more, owner: false };
+  const choice = { name: 'xtables', places, fragments, shortfalls: [] } as const;
+  return [
+    {
+      firewall: nftablesFirewall(capabilities, { ...options, wish: 'nftables' }),
+      ...{ skip, counts: lookedInto },
+    },
+    {
+      firewall: xtablesFirewall(choice, { ...options, wish: 'xtables' }),
+      skip: skip || xtSkip,
+      counts: (own) =>
+        ['allow4', 'drop4', 'host4', 'vip4'].map(
+          (set) => run(own, `ipset save vipward-${set}`).split('\nadd ').length - 1,
+        ),
+    },
+  ];
+}
+
+export const bothFirewalls: readonly OfBoth[] = firewallsWith({});
 
 /** Rules that know of nothing but what is wanted. */
 export function rulesOn(

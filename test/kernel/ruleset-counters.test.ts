@@ -1,164 +1,194 @@
-// What packets of a real client count, read by counters.ts: drops by VIP, accepts by port, each packet once.
+// What packets of a real client count: drops by VIP, accepts by port, each packet once.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { counterQuestion, readCounters } from '../../src/dialects/nftables/counters.ts';
-import { nftables } from '../../src/dialects/nftables/dialect.ts';
-import type { ElementObject } from '../../src/dialects/nftables/objects.ts';
-import type { NftOptions } from '../../src/dialects/nftables/ruleset.ts';
-import { sampler } from '../../src/dialects/nftables/samples.ts';
+import type { VipCounters } from '../../src/agent/firewall.ts';
+import { diff } from '../../src/dialects/delta.ts';
+import type { KernelObjects } from '../../src/dialects/dialect.ts';
+import type { Address } from '../../src/state/address.ts';
 import type { VirtualIp } from '../../src/state/virtual-ip.ts';
 import { needsOf, nothing, roomy, stateOf } from '../dialects/arbitraries.ts';
-import { cannotUnshare, Namespace, runIn } from '../namespaces.ts';
-import {
-  commit,
-  difference,
-  found,
-  hasTool,
-  type OwnKernel,
-  ownKernel,
-  plain,
-  port,
-  vip,
-} from './own-kernel.ts';
+import { Namespace, runIn } from '../namespaces.ts';
+import { firewallsWith, type OfBoth } from './both-firewalls.ts';
+import { hasTool, type OwnKernel, ownKernel, port, vip } from './own-kernel.ts';
 import { sendRaw } from './traffic.ts';
 
-const skip = cannotUnshare() || hasTool('ip', '-V') || hasTool('bash', '--version');
-const counting: NftOptions = { ...plain, counters: true };
+const without = hasTool('ip', '-V') || hasTool('bash', '--version');
 const address = '10.50.0.1';
 const address6 = 'fd00::1';
 const gre = 47;
 const host = { protocol: 'UDP', delivery: 'host' } as const;
 const guarded = [vip(address, [port(53, host)]), vip(address6, [port(53, host)])];
+const noObjects: KernelObjects = nothing;
 
-test('dropped and accepted packets are counted by VIP and by port', { skip }, async () => {
-  using node = ownKernel();
-  using client = clientOf(node);
-  await load(node, counting, guarded);
-  for (const to of [address, address6]) {
-    send(client, to, 53, 2);
-    send(client, to, 9, 3);
-  }
-  assert.deepEqual(await counts(node, counting, guarded), {
-    'allow4 10.50.0.1 17 53': 2,
-    'allow6 fd000000000000000000000000000001 17 53': 2,
-    'drop4 10.50.0.1': 3,
-    'drop6 fd000000000000000000000000000001': 3,
+interface Fixture extends Disposable {
+  readonly node: OwnKernel;
+  readonly client: Namespace;
+}
+
+/** A node that guards these VIPs, and a client that finds it at the addresses of `guarded`. */
+async function fixture({ firewall }: OfBoth, vips: readonly VirtualIp[] = guarded): Promise<Fixture> {
+  const node = ownKernel();
+  const client = clientOf(node);
+  await put(node, firewall, noObjects, wantedOf(firewall, vips));
+  return {
+    ...{ node, client },
+    [Symbol.dispose]() {
+      client[Symbol.dispose]();
+      node[Symbol.dispose]();
+    },
+  };
+}
+
+function wantedOf({ dialect }: OfBoth['firewall'], vips: readonly VirtualIp[]): KernelObjects {
+  return dialect.render(stateOf(vips, needsOf(vips, roomy)));
+}
+
+async function put(
+  { kernel }: OwnKernel,
+  { dialect }: OfBoth['firewall'],
+  have: KernelObjects,
+  want: KernelObjects,
+): Promise<void> {
+  assert.deepEqual(await kernel.commit(dialect.encode(diff(have, want))), []);
+}
+
+async function found({ kernel }: OwnKernel, { dialect }: OfBoth['firewall']): Promise<KernelObjects> {
+  return dialect.decode(await kernel.dump(dialect.dumps));
+}
+
+async function counts(
+  { node }: Fixture,
+  { firewall }: OfBoth,
+  vips: readonly VirtualIp[] = guarded,
+): Promise<Record<Address, VipCounters>> {
+  return Object.fromEntries(await firewall.counters(node.kernel, vips));
+}
+
+for (const both of firewallsWith({ counters: true })) {
+  const { firewall } = both;
+  const skip = both.skip || without;
+
+  test(`${firewall.dialect.name}: dropped and accepted packets are counted by VIP and by port`, {
+    skip,
+  }, async () => {
+    using its = await fixture(both);
+    for (const to of [address, address6]) {
+      send(its.client, to, 53, 2);
+      send(its.client, to, 9, 3);
+    }
+    const counted = { dropped: 3, ports: [2] };
+    assert.deepEqual(await counts(its, both), { [address]: counted, [address6]: counted });
   });
-});
 
-test('without --counters a port has no count, and not a count of 0', { skip }, async () => {
-  using node = ownKernel();
-  await load(node, plain, guarded);
-  const keys = Object.keys(await counts(node, plain, guarded));
-  assert.deepEqual(keys, ['drop4 10.50.0.1', 'drop6 fd000000000000000000000000000001']);
-});
+  test(`${firewall.dialect.name}: a packet to a declared port of a VIP with egress is counted once`, {
+    skip,
+  }, async () => {
+    const vips = [vip(address, [port(53, host)], { egress: true })];
+    using its = await fixture(both, vips);
+    send(its.client, address, 53, 2);
+    assert.deepEqual(await counts(its, both, vips), { [address]: { dropped: 0, ports: [2] } });
+  });
 
-test('observe lets a packet in and counts it as one that would be dropped, once', {
-  skip,
-}, async () => {
-  using node = ownKernel();
-  using client = clientOf(node);
-  const options = { ...plain, observe: true };
-  await load(node, options, guarded);
-  send(client, address, 9, 3);
-  const { 'drop4 10.50.0.1': drops } = await counts(node, options, guarded);
-  assert.equal(drops, 3);
-});
+  test(`${firewall.dialect.name}: counters survive a repair, and a change of another VIP`, {
+    skip,
+  }, async () => {
+    using its = await fixture(both);
+    send(its.client, address, 9, 3);
+    const more = [...guarded, vip('10.50.0.2', [port(80)])];
+    await put(its.node, firewall, await found(its.node, firewall), wantedOf(firewall, more));
+    assert.equal((await counts(its, both))[guarded[0]?.address ?? ('' as Address)]?.dropped, 3);
+  });
 
-test('observe samples what would be dropped, by source, protocol and port', { skip }, async () => {
-  using node = ownKernel();
-  using client = clientOf(node);
-  const options = { ...plain, observe: true };
-  await load(node, options, guarded);
-  for (const to of [address, address6]) {
-    send(client, to, 53, 1);
-    send(client, to, 9, 3);
-    send(client, to, 65_535, 1);
-    sendRaw(client, gre, to, new Uint8Array(4));
-    sendRaw(client, 132, to, Uint8Array.of(0, 1, 0, 22, ...new Uint8Array(8)));
-  }
-  const ways = [`${address} 10.50.0.9`, `${address6} fd00::9`];
-  const want = ways.flatMap((way) => [
-    `${way} 17 9: 3`,
-    `${way} 17 65535: 1`,
-    `${way} 47 0: 1`,
-    `${way} 132 22: 1`,
-  ]);
-  assert.deepEqual(await sampled(node), want.sort());
-  const wanted = nftables(options).render(stateOf(guarded, needsOf(guarded, roomy)));
-  assert.deepEqual(difference(await found(node, options), wanted), [], 'samples are no drift');
-});
+  test(`${firewall.dialect.name}: what is not there has no count, and those behind it have theirs`, {
+    skip,
+  }, async () => {
+    using its = await fixture(both);
+    const stranger = vip('10.9.9.9', [port(53, host)]);
+    const [first, last] = [...guarded.slice(0, 1), vip(address6, [port(54, host), port(53, host)])];
+    assert.ok(first !== undefined && last !== undefined);
+    assert.deepEqual(await counts(its, both, [first, stranger, last]), {
+      [address]: { dropped: 0, ports: [0] },
+      '10.9.9.9': { dropped: null, ports: [null] },
+      [address6]: { dropped: 0, ports: [null, 0] },
+    });
+  });
+}
 
-test('observe counts once what only the second guard would drop', { skip }, async () => {
-  using node = ownKernel();
-  using client = clientOf(node);
-  const options = { ...plain, observe: true };
-  const vips = [vip(address, [port(53, { protocol: 'UDP', delivery: 'forward' })])];
-  await load(node, options, vips);
-  send(client, address, 53, 2);
-  send(client, address, 9, 1);
-  const { 'drop4 10.50.0.1': drops } = await counts(node, options, vips);
-  assert.equal(drops, 3);
-  assert.deepEqual(await sampled(node), ['10.50.0.1 10.50.0.9 17 53: 2', '10.50.0.1 10.50.0.9 17 9: 1']);
-});
+for (const both of firewallsWith({})) {
+  test(`${both.firewall.dialect.name}: without --counters a port has no count, and not a count of 0`, {
+    skip: both.skip || without,
+  }, async () => {
+    using its = await fixture(both);
+    const counted = { dropped: 0, ports: [null] };
+    assert.deepEqual(await counts(its, both), { [address]: counted, [address6]: counted });
+  });
+}
 
-test('once the samples are full, packets go on and are counted by their VIP', { skip }, async () => {
-  using node = ownKernel();
-  using client = clientOf(node);
-  const options = { ...plain, observe: true };
-  await load(node, options, guarded);
-  const ports = sampler.capacity + 20;
-  const line = `for i in $(seq ${ports}); do echo x > /dev/udp/${address}/$((1000 + i)); done; sleep 0.05`;
-  runIn(client, ['bash', '-c', line]);
-  const { 'drop4 10.50.0.1': drops } = await counts(node, options, guarded);
-  assert.equal(drops, ports);
-  assert.equal((await sampled(node)).length, sampler.capacity);
-});
+for (const both of firewallsWith({ observe: true })) {
+  const { firewall } = both;
+  const { sampler } = firewall;
+  const skip = both.skip || without;
+  const dropped = async (its: Fixture, vips?: readonly VirtualIp[]): Promise<number | null | undefined> =>
+    Object.values(await counts(its, both, vips))[0]?.dropped;
+  /** `VIP SOURCE PROTOCOL PORT: PACKETS` of every sample. */
+  const sampled = async ({ node }: Fixture): Promise<string[]> =>
+    sampler
+      .read(await node.kernel.dump(sampler.dumps))
+      .map((one) => `${one.vip} ${one.source} ${one.protocol} ${one.port}: ${one.packets}`)
+      .sort();
 
-test('a packet to a declared port of a VIP with egress is counted once', {
-  skip,
-}, async () => {
-  using node = ownKernel();
-  using client = clientOf(node);
-  const vips = [vip(address, [port(53, host)], { egress: true })];
-  await load(node, counting, vips);
-  send(client, address, 53, 2);
-  const { 'allow4 10.50.0.1 17 53': accepts } = await counts(node, counting, vips);
-  assert.equal(accepts, 2);
-});
+  test(`${firewall.dialect.name}: observe lets a packet in and counts it once as one it would drop`, {
+    skip,
+  }, async () => {
+    using its = await fixture(both);
+    send(its.client, address, 9, 3);
+    assert.equal(await dropped(its), 3);
+  });
 
-test('counters survive a repair, and a change of another VIP', { skip }, async () => {
-  using node = ownKernel();
-  using client = clientOf(node);
-  await load(node, counting, guarded);
-  send(client, address, 9, 3);
-  const more = [...guarded, vip('10.50.0.2', [port(80)])];
-  const want = nftables(counting).render(stateOf(more, needsOf(more)));
-  await commit(node, counting, await found(node, counting), want);
-  const { 'drop4 10.50.0.1': drops } = await counts(node, counting, guarded);
-  assert.equal(drops, 3);
-});
+  test(`${firewall.dialect.name}: observe samples what would be dropped, by source, protocol and port`, {
+    skip,
+  }, async () => {
+    using its = await fixture(both);
+    for (const to of [address, address6]) {
+      send(its.client, to, 53, 1);
+      send(its.client, to, 9, 3);
+      send(its.client, to, 65_535, 1);
+      sendRaw(its.client, gre, to, new Uint8Array(4));
+      sendRaw(its.client, 132, to, Uint8Array.of(0, 1, 0, 22, ...new Uint8Array(8)));
+    }
+    const ways = [`${address} 10.50.0.9`, `${address6} fd00::9`];
+    const want = ways.flatMap((way) => [
+      `${way} 17 9: 3`,
+      `${way} 17 65535: 1`,
+      `${way} 47 0: 1`,
+      `${way} 132 22: 1`,
+    ]);
+    assert.deepEqual(await sampled(its), want.sort());
+    const drift = diff(await found(its.node, firewall), wantedOf(firewall, guarded));
+    assert.deepEqual(drift, { remove: [], add: [] }, 'samples are no drift');
+  });
 
-test('a key that is not there has no count, and those behind it have theirs', { skip }, async () => {
-  using node = ownKernel();
-  await load(node, counting, guarded);
-  const keys = [
-    [10, 50, 0, 1],
-    [10, 9, 9, 9],
-    [10, 50, 0, 1],
-  ].map((bytes) => Uint8Array.from(bytes));
-  const answer = await node.kernel.ask(counterQuestion('drop4', keys));
-  assert.deepEqual(
-    [...readCounters(answer)],
-    [
-      [0, 0],
-      [2, 0],
-    ],
-  );
-});
+  test(`${firewall.dialect.name}: observe counts once what only the second guard would drop`, {
+    skip,
+  }, async () => {
+    const vips = [vip(address, [port(53, { protocol: 'UDP', delivery: 'forward' })])];
+    using its = await fixture(both, vips);
+    send(its.client, address, 53, 2);
+    send(its.client, address, 9, 1);
+    assert.equal(await dropped(its, vips), 3);
+    assert.deepEqual(await sampled(its), ['10.50.0.1 10.50.0.9 17 53: 2', '10.50.0.1 10.50.0.9 17 9: 1']);
+  });
 
-async function load(node: OwnKernel, options: NftOptions, vips: readonly VirtualIp[]): Promise<void> {
-  await commit(node, options, nothing, nftables(options).render(stateOf(vips, needsOf(vips, roomy))));
+  test(`${firewall.dialect.name}: once the samples are full, packets go on and are counted by their VIP`, {
+    skip,
+  }, async () => {
+    using its = await fixture(both);
+    const ports = sampler.capacity + 20;
+    const line = `for i in $(seq ${ports}); do echo x > /dev/udp/${address}/$((1000 + i)); done; sleep 0.05`;
+    runIn(its.client, ['bash', '-c', line]);
+    assert.equal(await dropped(its), ports);
+    assert.equal((await sampled(its)).length, sampler.capacity);
+  });
 }
 
 /** A namespace with a cable to the node, which has the VIPs as addresses so that a client finds it. */
@@ -188,35 +218,4 @@ function send(client: Namespace, to: string, number: number, times: number): voi
   const line = `for i in $(seq ${times}); do echo x > /dev/udp/${to}/${number}; done; sleep 0.05`;
   const { stderr } = runIn(client, ['bash', '-c', line]);
   assert.equal(stderr, '');
-}
-
-/** `VIP SOURCE PROTOCOL PORT: PACKETS` of every sample. */
-async function sampled({ kernel }: OwnKernel): Promise<string[]> {
-  const samples = sampler.read(await kernel.dump(sampler.dumps));
-  return samples
-    .map(({ vip, source, protocol, port, packets }) => `${vip} ${source} ${protocol} ${port}: ${packets}`)
-    .sort();
-}
-
-/** Every element of allow and drop that has a counter, by its set and key. */
-async function counts(
-  { kernel }: OwnKernel,
-  options: NftOptions,
-  vips: readonly VirtualIp[],
-): Promise<Record<string, number>> {
-  const found: [string, number][] = [];
-  const elements = nftables(options).render(stateOf(vips)).elements as readonly ElementObject[];
-  for (const { set, key } of elements.filter((element) => /^(allow|drop)/.test(element.set))) {
-    const packets = readCounters(await kernel.ask(counterQuestion(set, [key]))).get(0);
-    if (packets !== undefined) found.push([`${set} ${keyText(key)}`, packets]);
-  }
-  return Object.fromEntries(found.sort());
-}
-
-/** The key of a port or a VIP, without the code under test. */
-function keyText(key: Uint8Array): string {
-  const of4 = key.length % 16 === 4 || key.length === 12;
-  const address = of4 ? key.subarray(0, 4).join('.') : Buffer.from(key.subarray(0, 16)).toString('hex');
-  const rest = key.subarray(of4 ? 4 : 16);
-  return rest.length === 0 ? address : `${address} ${rest[0]} ${((rest[4] ?? 0) << 8) | (rest[5] ?? 0)}`;
 }

@@ -1,16 +1,15 @@
-// What a stranger can do to the table with nft where it has no owner, and one commit that puts it right.
+// What a stranger can do to our rules with the tools of the firewall where nobody owns them, and one commit
+// that puts it right.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { nftables } from '../../src/dialects/nftables/dialect.ts';
-import { deltaOf, nothing, stateOf } from '../dialects/arbitraries.ts';
-import { cannotUnshare } from '../namespaces.ts';
-import { commit, difference, everyFeature, found, hasTool, nft, ownKernel, plain } from './own-kernel.ts';
-
-const skip = cannotUnshare() || hasTool('nft', '--version');
-const want = nftables(plain).render(stateOf(everyFeature));
+import { diff } from '../../src/dialects/delta.ts';
+import { stateOf } from '../dialects/arbitraries.ts';
+import { bothFirewalls, type OfBoth } from './both-firewalls.ts';
+import { everyFeature, nft, type OwnKernel, ownKernel } from './own-kernel.ts';
+import { run } from './own-xtables.ts';
 
 /** What a stranger tells nft, line by line. */
-const strangers: Readonly<Record<string, readonly string[]>> = {
+const toNft: Readonly<Record<string, readonly string[]>> = {
   'an element added': ['add element inet vipward allow4 { 10.50.0.1 . tcp . 22 }'],
   'an element deleted': ['delete element inet vipward icmp6 { nd-neighbor-solicit }'],
   'a set flushed': ['flush set inet vipward vip4'],
@@ -37,31 +36,117 @@ const strangers: Readonly<Record<string, readonly string[]>> = {
   'a table gone': ['delete table inet vipward'],
 };
 
-for (const [name, lines] of Object.entries(strangers)) {
-  test(`drift is seen and repaired by one commit: ${name}`, { skip }, async () => {
-    using own = ownKernel();
-    await commit(own, plain, nothing, want);
-    const before = nft(own, ['list', 'ruleset']);
-    nft(own, ['-f', '-'], `${lines.join('\n')}\n`);
-    const have = await found(own, plain);
-    assert.notDeepEqual(difference(have, want), []);
-    await commit(own, plain, have, want);
-    assert.deepEqual(difference(await found(own, plain), want), []);
-    const sorted = (text: string) => text.split(/\n\n|\n(?=\tchain|\tset)/).sort();
-    assert.deepEqual(sorted(nft(own, ['list', 'ruleset'])), sorted(before));
-  });
+/** The programs that a stranger runs one after the other. */
+const toLegacy: Readonly<Record<string, readonly string[]>> = {
+  'an element added': ['ipset add vipward-allow4 10.50.0.1,tcp:22'],
+  'an element deleted': ['ipset del vipward-src6 fd00::1,tcp:443,fd01::/64'],
+  'a set flushed': ['ipset flush vipward-vip4'],
+  'a set in the place of ours': [
+    'ipset create theirs hash:ip maxelem 8 hashsize 64',
+    'ipset swap theirs vipward-vip4',
+  ],
+  'a set of another kind in the place of ours': [
+    ...['-t raw -F', '-t raw -X', '-t mangle -F', '-t mangle -X'].map((words) => `iptables-legacy ${words}`),
+    'ipset destroy vipward-vip4',
+    'ipset create vipward-vip4 hash:ip,port',
+    'ipset add vipward-vip4 192.0.2.1,tcp:80',
+  ],
+  'a rule in front': ['iptables-legacy -t raw -I vipward-guard -j ACCEPT'],
+  'a rule at the end': ['ip6tables-legacy -t raw -A vipward-guard -s fd99::1 -j DROP'],
+  'a rule in front of our jump': ['iptables-legacy -t raw -I PREROUTING -s 192.0.2.1 -j ACCEPT'],
+  'our jump a second time': ['iptables-legacy -t mangle -A FORWARD -j vipward-input'],
+  'our jump gone': ['ip6tables-legacy -t mangle -D INPUT 1'],
+  'a chain flushed': ['iptables-legacy -t mangle -F vipward-egress'],
+  'a chain of theirs that ours goes to': [
+    'iptables-legacy -t raw -N theirs',
+    'iptables-legacy -t raw -A theirs',
+    'iptables-legacy -t raw -I vipward-guard -g theirs',
+  ],
+  'a rule of ours as it was before': ['iptables-legacy -t raw -R vipward-guard 1 -i eth0 -j RETURN'],
+  'everything gone': [
+    ...['iptables-legacy', 'ip6tables-legacy'].flatMap((program) =>
+      ['raw', 'mangle'].flatMap((table) => [`${program} -t ${table} -F`, `${program} -t ${table} -X`]),
+    ),
+    'ipset destroy',
+  ],
+};
+
+interface Strangers {
+  readonly harms: Readonly<Record<string, readonly string[]>>;
+  tell(own: OwnKernel, lines: readonly string[]): void;
+  /** All that is ours, whatever the order of chains and sets. */
+  listing(own: OwnKernel): string[];
 }
 
-test('tables of others stay as they are when everything of ours goes', { skip }, async () => {
-  using own = ownKernel();
-  const theirs =
-    'table inet other {\n\tset vip4 {\n\t\ttype ipv4_addr\n\t\telements = { 192.0.2.1 }\n\t}\n}\n';
-  nft(own, ['-f', '-'], theirs);
-  nft(own, ['-f', '-'], 'table ip vipward {\n\tchain input {\n\t}\n}\n');
-  const before = nft(own, ['list', 'ruleset']);
-  await commit(own, plain, nothing, want);
-  const have = await found(own, plain);
-  assert.deepEqual(difference(have, want), []);
-  assert.deepEqual(await own.kernel.commit(nftables(plain).encode(deltaOf(have, nothing))), []);
-  assert.equal(nft(own, ['list', 'ruleset']), before);
-});
+const strangers: Readonly<Record<string, Strangers>> = {
+  nftables: {
+    harms: toNft,
+    tell: (own, lines) => nft(own, ['-f', '-'], `${lines.join('\n')}\n`),
+    listing: (own) =>
+      nft(own, ['list', 'ruleset'])
+        .split(/\n\n|\n(?=\tchain|\tset)/)
+        .sort(),
+  },
+  xtables: {
+    harms: toLegacy,
+    tell(own, lines) {
+      for (const line of lines) run(own, line);
+    },
+    listing: (own) =>
+      ['iptables-legacy-save', 'ip6tables-legacy-save', 'ipset save']
+        .flatMap((program) => run(own, program).split('\n'))
+        .filter((line) => line.includes('vipward'))
+        .map((line) => line.replaceAll(/\[\d+:\d+\]| packets \d+ bytes \d+/g, ''))
+        .sort(),
+  },
+};
+
+async function found({ firewall }: OfBoth, { kernel }: OwnKernel) {
+  return firewall.dialect.decode(await kernel.dump(firewall.dialect.dumps));
+}
+
+for (const both of bothFirewalls) {
+  const { dialect } = both.firewall;
+  const of = strangers[dialect.name];
+  assert.ok(of !== undefined);
+  const { harms, tell, listing } = of;
+  const want = dialect.render(stateOf(everyFeature));
+  const put = async (own: OwnKernel, have: Awaited<ReturnType<typeof found>>, then = want): Promise<void> =>
+    assert.deepEqual(await own.kernel.commit(dialect.encode(diff(have, then))), []);
+  const nothing = { constants: [], elements: [], needs: null };
+
+  for (const [name, lines] of Object.entries(harms)) {
+    test(`${dialect.name}: drift is seen and repaired by one commit: ${name}`, {
+      skip: both.skip,
+    }, async () => {
+      using own = ownKernel();
+      await put(own, nothing);
+      const before = listing(own);
+      tell(own, lines);
+      const have = await found(both, own);
+      assert.notDeepEqual(diff(have, want), { remove: [], add: [] });
+      await put(own, have);
+      assert.deepEqual(diff(await found(both, own), want), { remove: [], add: [] });
+      assert.deepEqual(listing(own), before);
+    });
+  }
+
+  test(`${dialect.name}: what others have stays as it is when everything of ours goes`, {
+    skip: both.skip,
+  }, async () => {
+    using own = ownKernel();
+    if (dialect.name === 'nftables') {
+      const set = '\tset vip4 {\n\t\ttype ipv4_addr\n\t\telements = { 192.0.2.1 }\n\t}\n';
+      tell(own, [`table inet other {\n${set}}`, 'table ip vipward {\n\tchain input {\n\t}\n}']);
+    } else {
+      tell(own, ['ipset create vip4 hash:ip', 'ipset add vip4 192.0.2.1']);
+      tell(own, ['iptables-legacy -t raw -N vipward', 'iptables-legacy -t raw -A PREROUTING -j vipward']);
+    }
+    const before = listing(own);
+    await put(own, nothing);
+    const have = await found(both, own);
+    assert.deepEqual(diff(have, want), { remove: [], add: [] });
+    await put(own, have, nothing as typeof want);
+    assert.deepEqual(listing(own), before);
+  });
+}
