@@ -17,7 +17,7 @@ import type { Term } from '../../src/state/term.ts';
 import { serviceObject } from './fixture.ts';
 
 export const vip = '10.77.0.100' as Address;
-/** By what term `a` has them all. */
+/** By what term `a` has them all, where a test does not say. */
 export const term: Term = { generation: 1, n: 1 };
 
 /** The Services that have the VIPs, in the order of these: the first one has `vip`. */
@@ -35,6 +35,8 @@ export interface RulingSetup {
   readonly endpoints?: ReadonlySet<string> | null;
   /** How many VIPs there are. */
   readonly count?: number;
+  /** By what term `a` has them; the controller rules in the generation after it. */
+  readonly term?: Term;
 }
 
 export interface Ruling {
@@ -44,13 +46,14 @@ export interface Ruling {
 }
 
 /** A controller that begins to rule over VIPs which `a` has by the records. */
-export function ruling({ endpoints = null, count = 1 }: RulingSetup = {}): Ruling {
+export function ruling({ endpoints = null, count = 1, ...more }: RulingSetup = {}): Ruling {
+  const held = more.term ?? term;
   const vips = Array.from({ length: count }, (_, index) => `10.77.0.${100 + index}` as Address);
   const controller: Controller = new Controller({
     records: {
-      ...{ cluster: 'c', generation: 2, former: new Map(), drained: [] },
+      ...{ cluster: 'c', generation: held.generation + 1, former: new Map(), drained: [] },
       allocations: new Map(vips.map((address, index) => [`demo/${nameOf(index)}` as ServiceKey, [address]])),
-      owners: new Map<Address, Owner>(vips.map((address) => [address, { node: 'a', term }])),
+      owners: new Map<Address, Owner>(vips.map((address) => [address, { node: 'a', term: held }])),
     },
     ...{ pools: parsePools(['p=10.77.0.100-10.77.0.199']), filterByDefault: true, nowMs: () => 0 },
     onChange: () => undefined,
