@@ -19,7 +19,6 @@ const mostSeries = 10_000;
 const mergePatch = 'application/merge-patch+json';
 
 interface Series {
-  readonly news: News;
   /** The name of the Event; null until one is there. */
   name: string | null;
   count: number;
@@ -43,19 +42,18 @@ export class Events {
       known.count++;
       if (nowMs() - known.writtenMs < seriesMs) return;
       known.writtenMs = nowMs();
-      writes.put('event', key, (signal) => this.#count(known, signal));
+      writes.put('event', key, (signal) => this.#count(known, news, signal));
       return;
     }
     const [oldest] = this.#series.size >= mostSeries ? this.#series.keys() : [];
     if (oldest !== undefined) this.#series.delete(oldest);
-    const series: Series = { news, name: null, count: 1, writtenMs: nowMs() };
+    const series: Series = { name: null, count: 1, writtenMs: nowMs() };
     this.#series.set(key, series);
-    writes.put('event', key, (signal) => this.#make(series, signal));
+    writes.put('event', key, (signal) => this.#make(series, news, signal));
   }
 
-  async #make(series: Series, signal: AbortSignal): Promise<void> {
+  async #make(series: Series, news: News, signal: AbortSignal): Promise<void> {
     const { client, identity } = this.#input;
-    const { news } = series;
     const name = `${news.regarding.name.slice(0, 200)}.${randomBytes(8).toString('hex')}`;
     const body = eventObject({ news, name, identity, wallMs: Date.now() });
     await client.json({ method: 'POST', path: eventsPath(news.regarding), body, signal });
@@ -63,16 +61,16 @@ export class Events {
   }
 
   /** An Event lives for an hour: where it is gone, it is made anew. */
-  async #count(series: Series, signal: AbortSignal): Promise<void> {
-    const { news, name, count } = series;
-    if (name === null) return await this.#make(series, signal);
+  async #count(series: Series, news: News, signal: AbortSignal): Promise<void> {
+    const { name, count } = series;
+    if (name === null) return await this.#make(series, news, signal);
     const path = `${eventsPath(news.regarding)}/${name}`;
     const body = seriesPatch(count, Date.now());
     try {
       await this.#input.client.json({ method: 'PATCH', path, body, contentType: mergePatch, signal });
     } catch (error) {
       if (!(error instanceof ApiError) || error.code !== 404) throw error;
-      await this.#make(series, signal);
+      await this.#make(series, news, signal);
     }
   }
 }

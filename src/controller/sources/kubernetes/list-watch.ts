@@ -6,7 +6,7 @@ import type { Mapping } from '../fields.ts';
 import { backoffMs } from './backoff.ts';
 import { type ApiClient, ApiError } from './client.ts';
 import { Lines } from './lines.ts';
-import { type ApiObject, type ListPage, parseListPage, parseWatchEvent } from './watch-event.ts';
+import { type ListPage, parseListPage, parseWatchEvent } from './watch-event.ts';
 
 /** What is new or changed since the last call, and what is gone. */
 export interface ObjectChanges<Value> {
@@ -40,14 +40,10 @@ const goodWatchMs = 1000;
 /** After as many requests without an answer, a server that comes back may be one of an older backup. */
 const absentRequests = 4;
 
-interface Held<Value> {
-  readonly version: string;
-  readonly value: Value;
-}
-
 export class ListWatch<Value> {
   readonly #input: ListWatchInput<Value>;
-  #held = new Map<string, Held<Value>>();
+  /** Versions by key: who keeps the objects is told of them once. */
+  #held = new Map<string, string>();
   /** Where the watch goes on; null: what is held may have gaps, so list first. */
   #version: string | null = null;
   #isComplete = false;
@@ -114,18 +110,15 @@ export class ListWatch<Value> {
 
   /** Reads all pages, and only then compares. */
   async #list(turn: AbortSignal): Promise<void> {
-    const found = new Map<string, Held<Value>>();
+    const found = new Map<string, string>();
     const set = new Map<string, Value>();
     let page: ListPage | null = null;
     do {
       page = parseListPage(await this.#input.client.json({ path: this.#pagePath(page), signal: turn }));
       turn.throwIfAborted();
-      for (const item of page.items) {
-        const held = this.#held.get(item.key);
-        const isSame = held !== undefined && held.version === item.resourceVersion;
-        const now = isSame ? held : this.#cut(item);
-        found.set(item.key, now);
-        if (!isSame) set.set(item.key, now.value);
+      for (const { key, resourceVersion, object } of page.items) {
+        found.set(key, resourceVersion);
+        if (this.#held.get(key) !== resourceVersion) set.set(key, this.#input.cut(object, key));
       }
     } while (page.next !== null);
     const remove = [...this.#held.keys()].filter((key) => !found.has(key));
@@ -200,9 +193,8 @@ export class ListWatch<Value> {
     const event = parseWatchEvent(line);
     switch (event.kind) {
       case 'set': {
-        const held = this.#cut(event);
-        this.#held.set(event.key, held);
-        set.set(event.key, held.value);
+        this.#held.set(event.key, event.resourceVersion);
+        set.set(event.key, this.#input.cut(event.object, event.key));
         remove.delete(event.key);
         break;
       }
@@ -219,10 +211,6 @@ export class ListWatch<Value> {
     }
     this.#version = event.resourceVersion;
     this.#failures = 0;
-  }
-
-  #cut({ key, resourceVersion: version, object }: ApiObject): Held<Value> {
-    return { version, value: this.#input.cut(object, key) };
   }
 
   /** Says what is wrong, and waits: as long as the server asks for, else longer with each failure. */

@@ -108,9 +108,15 @@ export class ServiceObjects {
     }
     this.#wrong.delete(key);
     this.invalid.delete(key);
-    this.#services.set(key, entry.service);
     this.#uids.set(key, entry.uid);
-    if (known === undefined || !isSame(known, entry.service)) changes.set.push(entry.service);
+    if (known !== undefined && isSame(known, entry.service)) {
+      // All but what the status has to say is kept once, by us and by those who were told of it.
+      const { recorded = [] } = entry.service;
+      if (`${recorded}` !== `${known.recorded ?? []}`) this.#services.set(key, { ...known, recorded });
+      return;
+    }
+    this.#services.set(key, entry.service);
+    changes.set.push(entry.service);
   }
 
   #drop(key: ServiceKey, changes: { readonly remove: ServiceKey[] }): void {
