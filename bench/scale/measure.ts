@@ -38,7 +38,7 @@ const controllerUrl = 'http://127.0.0.1:9470';
 const agentUrl = 'http://127.0.0.1:9471';
 const pollMs = 200;
 /** Nothing more is to be written once nothing was for this long. */
-const quietMs = 3000;
+const quietMs = 10_000;
 const deadlineMs = 15 * 60_000;
 
 async function measure(size: ScaleSize): Promise<ScaleResult> {
@@ -101,9 +101,9 @@ async function isCommitted(
 
 function kernelOf({ node }: ScaleCluster): ScaleResult['kernel'] {
   const set = runIn(node, ['nft', 'list', 'set', 'inet', 'vipward', 'allow4']).stdout;
-  const addresses = runIn(node, ['ip', '-4', '-o', 'address', 'show', 'dev', 'lan']).stdout;
+  const addresses = runIn(node, ['ip', '-4', '-br', 'address', 'show', 'dev', 'lan']).stdout;
   const count = (text: string, pattern: RegExp): number => [...text.matchAll(pattern)].length;
-  return { ports: count(set, / \. tcp \. /g), addresses: count(addresses, /\/32 /g) };
+  return { ports: count(set, / \. tcp \. /g), addresses: count(addresses, /\/32\b/g) };
 }
 
 /** When the log first has an event. */

@@ -171,8 +171,8 @@ async function drain(input: Changing, body: unknown): Promise<Reply> {
 async function moveAway(input: Changing, address: Address, name: string) {
   const { owners, nodes, rules } = input.controller;
   const since = rules.sinceSeq(address) ?? 0;
-  const ready = owners
-    .candidates(address, name)
+  const ready = owners.candidates
+    .for(address, name)
     .filter((candidate) => nodes.at(candidate.name).hasAcked('rules', since));
   const chosen = chooseNode(address, ready);
   if (chosen === null) return { address, failed: 'no other node is eligible' };

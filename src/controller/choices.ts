@@ -32,7 +32,7 @@ export class Choices {
   }
 
   /** All of them, as they are now: choosing again puts a VIP at the end. */
-  all(): readonly (readonly [Address, Node | null])[] {
-    return [...this.#chosen];
+  all(): readonly Address[] {
+    return [...this.#chosen.keys()];
   }
 }

@@ -1,6 +1,7 @@
 // From the allocation to the rules: the VIPs of addresses whose Services are others now are compiled and
 // published. Many of them take several turns of the loop, for agents and probes wait for it too.
 
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Address } from '../state/address.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
 import type { Allocator } from './allocate.ts';
@@ -24,8 +25,8 @@ export interface CompilationInput {
   readonly onTouched: (addresses: ReadonlySet<Address>) => void;
 }
 
-/** Addresses that are followed in one turn: with a hundred nodes to choose from some ten milliseconds. */
-export const turnAddresses = 500;
+/** Addresses that are followed in one turn: with a thousand nodes some ten milliseconds. */
+export const turnAddresses = 200;
 
 export class Compilation {
   readonly refusedPorts: Map<Address, readonly PortRefusal[]> = new Map();
@@ -75,6 +76,11 @@ export class Compilation {
     if (gone.length > 0) owners.vanish(gone);
     if (fresh.length > 0 || gone.length > 0) onChange();
     onTouched(touched);
+  }
+
+  /** Resolves when no address waits for its turn. */
+  async done(): Promise<void> {
+    while (this.#later.size > 0) await nextTurn();
   }
 
   readonly #turn = (): void => {

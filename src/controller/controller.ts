@@ -50,6 +50,7 @@ export class Controller {
   readonly nodes: Nodes = new Nodes();
   readonly latency: Latency;
   readonly closings: Closings;
+  readonly compilation: Compilation;
   readonly drained: Set<string>;
   /** True once a reading was believed: from then on agents are told what there is. */
   isPublished = false;
@@ -58,7 +59,6 @@ export class Controller {
   conflicts = 0;
   readonly nowMs: () => number;
   readonly #input: ControllerInput;
-  readonly #compilation: Compilation;
   #allocator: Allocator;
   #owners: Owners;
   #pools: readonly Pool[];
@@ -82,7 +82,7 @@ export class Controller {
     this.#allocator = new Allocator(pools, records.allocations, records.former);
     this.#allocator.isHeld = this.#isHeld;
     this.#owners = this.#makeOwners(records.owners);
-    this.#compilation = new Compilation({
+    this.compilation = new Compilation({
       ...{ controller: this, filterByDefault: input.filterByDefault, onChange: input.onChange },
       publish: (vips) => this.#publish(vips, []),
       onTouched: (touched) => input.onTouched?.(touched),
@@ -91,7 +91,7 @@ export class Controller {
 
   /** Ports that a Service declares on a VIP and another one has. */
   get refusedPorts(): ReadonlyMap<Address, readonly PortRefusal[]> {
-    return this.#compilation.refusedPorts;
+    return this.compilation.refusedPorts;
   }
 
   get pools(): readonly Pool[] {
@@ -146,7 +146,7 @@ export class Controller {
 
   /** Follows a change of the Services: its cost is that of the Services it names. */
   apply(changes: ServiceChanges): void {
-    this.#compilation.follow(this.allocator.apply(changes));
+    this.compilation.follow(this.allocator.apply(changes));
   }
 
   /** Follows a large change, a piece in each turn of the loop. Nothing may be applied before it resolves. */
@@ -154,7 +154,7 @@ export class Controller {
     const steps = this.allocator.applying(changes);
     for (;;) {
       const step = steps.next();
-      if (step.done === true) return this.#compilation.follow(step.value);
+      if (step.done === true) return this.compilation.follow(step.value);
       await nextTurn();
     }
   }
@@ -168,7 +168,7 @@ export class Controller {
   /** The first reading that is believed: VIPs of the records that nobody asks for any more go now. */
   publish(changes: ServiceChanges): void {
     this.isPublished = true;
-    this.#compilation.followAtOnce(this.allocator.apply(changes));
+    this.compilation.followAtOnce(this.allocator.apply(changes));
     const unasked = [...this.owners.all.keys()].filter((address) => this.rules.get(address) === undefined);
     this.owners.vanish(unasked);
     this.#input.onChange();

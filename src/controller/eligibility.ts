@@ -38,36 +38,43 @@ export class Eligibility {
   set barred(barred: ReadonlyMap<string, string>) {
     this.#barred = barred;
     this.#reviewOf(barred);
+    // Those that are not named any more may be what a VIP waits for.
+    this.#input.controller.owners.retry();
   }
 
   /** Nodes that were deleted before this controller ruled: they may have no VIP until they say something. */
   set gone(nodes: ReadonlySet<string>) {
     this.#gone = nodes;
     this.#reviewOf(nodes);
+    this.#input.controller.owners.retry();
   }
 
-  /** Why the cluster does not want the VIP on that node, or null. */
-  readonly bar = (node: string, address: Address): Bar | null => {
-    const message = this.#barred.get(node) ?? this.#whyGone(node);
-    if (message !== undefined) return { reason: 'NoEligibleNode', message: `${node}: ${message}` };
-    for (const { key, trafficPolicy } of this.#input.controller.allocator.usersOf(address)) {
-      if (trafficPolicy !== 'Local') continue;
-      const nodes = this.#input.endpointNodes(key, familyOf(address));
-      if (nodes?.has(node) === true) continue;
+  /** Why the cluster does not want the VIP on a node, or null. */
+  readonly bar = (address: Address): ((node: string) => Bar | null) => {
+    const users = this.#input.controller.allocator.usersOf(address);
+    const endpoints = users
+      .filter(({ trafficPolicy }) => trafficPolicy === 'Local')
+      .map(({ key }) => ({ key, nodes: this.#input.endpointNodes(key, familyOf(address)) }));
+    return (node) => {
+      const message = this.#barred.get(node) ?? this.#whyGone(node);
+      if (message !== undefined) return { reason: 'NoEligibleNode', message: `${node}: ${message}` };
+      const missing = endpoints.find(({ nodes }) => nodes?.has(node) !== true);
+      if (missing === undefined) return null;
+      const { key, nodes } = missing;
       const what = nodes === null ? 'its endpoints were not read yet' : 'no ready endpoint of it is there';
       return { reason: 'NoLocalEndpoints', message: `${node}: ${key} is Local, and ${what}` };
-    }
-    return null;
+    };
   };
 
-  /** Looks at VIPs that may have to go elsewhere, and at all that wait for a node. */
+  /** Looks at VIPs that may have to go elsewhere, or may now find a node. */
   review(addresses: Iterable<Address>): void {
     if (this.#isEarly()) {
       for (const address of addresses) this.#waiting.add(address);
       return;
     }
-    for (const address of addresses) this.#look(address);
-    this.#input.controller.owners.retry();
+    const reviewed = [...addresses];
+    for (const address of reviewed) this.#look(address);
+    this.#input.controller.owners.retry(reviewed);
   }
 
   /** A node has come or committed something, or all had their time: what found no other node may find one. */
@@ -101,7 +108,7 @@ export class Eligibility {
     const { owners } = this.#input.controller;
     this.#waiting.delete(address);
     const owner = owners.ownerOf(address);
-    const bar = owner === undefined ? null : this.bar(owner.node, address);
+    const bar = owner === undefined ? null : this.bar(address)(owner.node);
     if (owner === undefined || bar === null || owners.moves.has(address)) return;
     // A list that was not read to its end takes nothing from anybody.
     if (bar.reason === 'NoLocalEndpoints' && !this.#areEndpointsKnown(address)) return;
@@ -121,7 +128,7 @@ export class Eligibility {
   #ready(address: Address, except: string): string | null {
     const { owners, nodes, rules } = this.#input.controller;
     const since = rules.sinceSeq(address) ?? 0;
-    const candidates = owners.candidates(address, except);
+    const candidates = owners.candidates.for(address, except);
     return chooseNode(
       address,
       candidates.filter(({ name }) => nodes.at(name).hasAcked('rules', since)),

@@ -2,9 +2,9 @@
 
 import type { Controller } from './controller.ts';
 import type { Pool } from './pools.ts';
-import type { Readings, Truth } from './readings.ts';
+import type { Readings } from './readings.ts';
 import type { Records } from './records.ts';
-import type { ServiceManifest } from './service.ts';
+import type { ServiceManifest, Truth } from './service.ts';
 import type { ReadingChanges } from './sources/catalog.ts';
 
 /** A cluster as it was read so far; its name is null before that is known. */

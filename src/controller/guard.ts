@@ -4,6 +4,12 @@
 import type { Address } from '../state/address.ts';
 import type { Allocations } from './allocate.ts';
 
+/** A removal that waits. */
+export interface MassRemoval {
+  readonly vips: number;
+  readonly secondsLeft: number;
+}
+
 /** How long a removal of most VIPs waits before it is looked at again. */
 export const massRemovalWaitMs = 30_000;
 

@@ -15,6 +15,7 @@ import {
 import { Connection, type Socket } from './connection.ts';
 import { type Refusal, refuse } from './refuse.ts';
 import { type Closing, type HubEvent, policyViolation, type Sessions } from './sessions.ts';
+import { inTurns } from './turns.ts';
 import { type Speaker, whyNoStream, whyStranger } from './upgrade.ts';
 import { type Self, welcomeFrame } from './welcome.ts';
 
@@ -87,15 +88,9 @@ export class Hub {
    * controller stood by are welcomed by one that rules, and say hello again with what they have by now.
    */
   begin(): void {
-    const { sessions, self } = this.#input;
-    for (const connection of this.#connections) {
-      const { session, standbyNode } = connection;
-      if (session !== null) sessions.begin(session);
-      if (session !== null || standbyNode === null) continue;
-      sessions.promote(standbyNode);
-      connection.awaitHello();
-      connection.send(welcomeFrame(self()));
-    }
+    // Whoever says hello from now on is told at once.
+    const waiting = [...this.#connections].filter(({ session, standbyNode }) => session ?? standbyNode);
+    inTurns(this.#beginEach(waiting));
   }
 
   /**
@@ -118,6 +113,21 @@ export class Hub {
   terminate(): void {
     for (const connection of this.#connections) connection.terminate();
     this.#server.close();
+  }
+
+  *#beginEach(waiting: readonly Connection[]): Generator<void, void> {
+    const { sessions, self } = this.#input;
+    for (const connection of waiting) {
+      const { session, standbyNode } = connection;
+      if (!this.#connections.has(connection)) continue;
+      if (session !== null) sessions.begin(session);
+      else if (standbyNode !== null) {
+        sessions.promote(standbyNode);
+        connection.awaitHello();
+        connection.send(welcomeFrame(self()));
+      }
+      yield;
+    }
   }
 
   #accept(socket: WebSocket, request: IncomingMessage): void {

@@ -9,9 +9,9 @@ import { type Core, type CoreInput, type Happening, makeReadings, nowMs } from '
 import { Eligibility, type EndpointNodes } from './eligibility.ts';
 import { Gate } from './gate.ts';
 import { GoneNodes, usualReturnMs } from './gone-nodes.ts';
+import type { MassRemoval } from './guard.ts';
 import { makeIdentity } from './kubernetes-identity.ts';
 import { selfOf, standingIn } from './kubernetes-status.ts';
-import type { MassRemoval } from './readings.ts';
 import type { Records } from './records.ts';
 import { findAccess } from './sources/kubernetes/access.ts';
 import { ApiClient } from './sources/kubernetes/client.ts';

@@ -33,6 +33,7 @@ export class Node {
   #hello: Hello | null = null;
   #allow = new Reach([]);
   #onLink = new Reach([]);
+  #range = '';
   /** Why the cluster wants no VIP, or not this one, on the node. */
   readonly bar: (address: Address) => Bar | null;
 
@@ -60,6 +61,7 @@ export class Node {
     this.#hello = hello;
     this.#allow = new Reach(hello.allow);
     this.#onLink = new Reach(hello.onLink);
+    this.#range = `${hello.onLink} ${hello.allow}`;
     this.acked.rules = null;
     this.acked.placements = null;
     this.lagMs = null;
@@ -88,9 +90,23 @@ export class Node {
   /**
    * True if the VIP is on a link of this node, its operator lets it be taken, and nothing speaks against it.
    */
-  mayTake(address: Address, bytes: Uint8Array = addressBytes(address)): boolean {
-    if (this.isDrained || this.impossible.has(address) || this.refusalOf(address) !== undefined) return false;
-    return this.#onLink.contains(bytes) && this.#allow.contains(bytes) && this.bar(address) === null;
+  mayTake(address: Address): boolean {
+    return this.isOpenTo(address) && this.reaches(addressBytes(address)) && this.bar(address) === null;
+  }
+
+  /** True if nothing that this node has said or was told speaks against the VIP. */
+  isOpenTo(address: Address): boolean {
+    return !this.isDrained && !this.impossible.has(address) && this.refusalOf(address) === undefined;
+  }
+
+  /** What is on its links and in its --allow, as a text: nodes that have the same reach the same. */
+  get range(): string {
+    return this.#range;
+  }
+
+  /** True if the address is on a link of this node, and its operator lets it be taken. */
+  reaches(address: Uint8Array): boolean {
+    return this.#onLink.contains(address) && this.#allow.contains(address);
   }
 
   refusalOf(address: Address): Refusal | undefined {
@@ -114,7 +130,7 @@ export function refusalKey(table: TableName, address: Address): string {
 
 export class Nodes {
   /** Why a node may not have a VIP, where the source has a say in that. */
-  bar: (name: string, address: Address) => Bar | null = () => null;
+  bar: (address: Address) => (node: string) => Bar | null = () => () => null;
   /** VIPs that some node holds, or held. */
   readonly served: Set<Address> = new Set();
   readonly #nodes = new Map<string, Node>();
@@ -123,7 +139,7 @@ export class Nodes {
   at(name: string): Node {
     const known = this.#nodes.get(name);
     if (known !== undefined) return known;
-    const node = new Node(name, (address) => this.bar(name, address), this.served);
+    const node = new Node(name, (address) => this.bar(address)(name), this.served);
     this.#nodes.set(name, node);
     return node;
   }
@@ -169,13 +185,6 @@ export class Nodes {
       if (node.refusalOf(address)?.code === 'AddressConflict') return node;
     }
     return undefined;
-  }
-
-  /** The connected nodes that may be given a VIP; none, if it belongs to one of them. */
-  able(address: Address): Node[] {
-    if (this.objector(address) !== undefined) return [];
-    const bytes = addressBytes(address);
-    return [...this.connected()].filter((node) => node.mayTake(address, bytes));
   }
 
   /** The claim with the highest term among connected nodes, for a VIP that the records know nothing of. */

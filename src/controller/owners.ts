@@ -4,14 +4,16 @@
 import type { HeldVip } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import { compareTerms, type Term } from '../state/term.ts';
+import { Candidates } from './candidates.ts';
 import { Choices } from './choices.ts';
 import { Leaving } from './leaving.ts';
 import { Moves } from './moves.ts';
 import type { Node, Nodes } from './nodes.ts';
 import { Outbox } from './outbox.ts';
-import { type Candidate, chooseNode } from './place.ts';
+import { chooseNode } from './place.ts';
 import type { Owner } from './records.ts';
 import type { Table } from './table.ts';
+import { TurnQueue } from './turns.ts';
 
 export interface OwnersInput {
   readonly nodes: Nodes;
@@ -29,18 +31,23 @@ export interface OwnersInput {
 /** The placements of all VIPs. */
 export class Owners {
   readonly moves: Moves;
+  readonly candidates: Candidates;
   readonly #input: OwnersInput;
   readonly #owners: Map<Address, Owner>;
   readonly #outbox: Outbox = new Outbox();
   readonly #leaving: Leaving;
   readonly #choices = new Choices();
-  readonly #loads = new Map<string, number>();
+  /** Choices that are looked at in turns: there may be many, and many nodes to ask for each. */
+  readonly #asked: TurnQueue<Address>;
   isSettled = false;
 
   constructor(input: OwnersInput) {
     this.#input = input;
     this.#owners = new Map(input.owners);
-    for (const { node } of this.#owners.values()) this.#count(input.nodes.at(node).name, 1);
+    this.candidates = new Candidates(input.nodes);
+    const flush = () => this.#outbox.flush();
+    this.#asked = new TurnQueue(this.#answer, flush);
+    for (const { node } of this.#owners.values()) this.candidates.count(input.nodes.at(node).name, 1);
     this.#leaving = new Leaving(input.dropRules);
     this.moves = new Moves({
       ...{ nodes: input.nodes, outbox: this.#outbox, own: this.#own },
@@ -72,14 +79,17 @@ export class Owners {
 
   /** These VIPs are in the rules. Those that have an owner already stay with it. */
   appear(addresses: Iterable<Address>): void {
+    const fresh: Address[] = [];
     for (const address of addresses) {
       const former = this.#leaving.cancel(address);
       const owner = this.#owners.get(address) ?? this.#input.nodes.claimOf(address);
       if (owner !== undefined) this.#own(address, owner);
       else if (former?.isConnected === true && former.mayTake(address)) this.#place(address, former);
-      else this.#choose(address);
+      else fresh.push(address);
     }
+    for (const address of fresh) this.#choices.set(address, null);
     this.#outbox.flush();
+    this.retry(fresh);
   }
 
   /** These VIPs are wanted no more: first their holders let go, then dropRules is called. */
@@ -106,12 +116,9 @@ export class Owners {
     this.retry();
   }
 
-  /** Asks again for the VIPs that found no node, or one that may not have them any more. */
-  retry(): void {
-    if (!this.isSettled) return;
-    for (const [address, chosen] of this.#choices.all())
-      if (chosen?.mayTake(address) !== true) this.#choose(address);
-    this.#outbox.flush();
+  /** Asks again for those of the VIPs that found no node, or one that may not have them any more. */
+  retry(addresses: Iterable<Address> = this.#choices.all()): void {
+    if (this.isSettled) this.#asked.add(addresses);
   }
 
   /** A node said hello: what it holds is believed where its term can be. Nothing moves by it. */
@@ -156,7 +163,7 @@ export class Owners {
     const owner = this.moves.refused(node, address) ? undefined : this.#owners.get(address);
     if (this.#choices.get(address) === node) this.#choose(address);
     const isElsewhere = owner?.node === node.name && !node.held.has(address);
-    if (isElsewhere && this.candidates(address).length > 0) this.withdraw(address);
+    if (isElsewhere && this.candidates.for(address).length > 0) this.withdraw(address);
     this.#outbox.flush();
   }
 
@@ -175,26 +182,25 @@ export class Owners {
     this.#outbox.flush();
   }
 
-  /** The connected nodes that may be given a VIP, with their load; none, if it belongs to one of them. */
-  candidates(address: Address, except: string | null = null): readonly Candidate[] {
-    const able = this.#input.nodes.able(address).filter(({ name }) => name !== except);
-    return able.map(({ name }) => ({ name, load: this.#loads.get(name) ?? 0 }));
-  }
+  readonly #answer = (address: Address): void => {
+    const chosen = this.#choices.get(address);
+    if (chosen !== undefined && chosen?.mayTake(address) !== true) this.#choose(address);
+  };
 
   #choose(address: Address): void {
     this.#unchoose(address);
-    const name = this.isSettled ? chooseNode(address, this.candidates(address)) : null;
+    const name = this.isSettled ? chooseNode(address, this.candidates.for(address)) : null;
     const node = name === null ? null : this.#input.nodes.at(name);
     this.#choices.set(address, node);
     if (node === null) return;
-    this.#count(node.name, 1);
+    this.candidates.count(node.name, 1);
     const since = this.#input.rules.sinceSeq(address);
     if (since !== undefined && node.hasAcked('rules', since)) this.#place(address, node);
   }
 
   #unchoose(address: Address): void {
     const node = this.#choices.delete(address);
-    if (node !== null) this.#count(node.name, -1);
+    if (node !== null) this.candidates.count(node.name, -1);
   }
 
   /** The node has the rules: it is given the VIP, by a new term. */
@@ -208,7 +214,7 @@ export class Owners {
     this.#unchoose(address);
     this.#disown(address);
     this.#owners.set(address, owner);
-    this.#count(owner.node, 1);
+    this.candidates.count(owner.node, 1);
     this.#outbox.set(this.#input.nodes.at(owner.node), { address, term: owner.term });
     this.#input.onChange();
   };
@@ -217,12 +223,8 @@ export class Owners {
     const owner = this.#owners.get(address);
     if (owner === undefined) return;
     this.#owners.delete(address);
-    this.#count(owner.node, -1);
+    this.candidates.count(owner.node, -1);
     this.#input.onChange();
-  }
-
-  #count(name: string, by: 1 | -1): void {
-    this.#loads.set(name, (this.#loads.get(name) ?? 0) + by);
   }
 
   /** Whether a node may well hold a VIP that is wanted: from then on nobody's claim of it is the first. */

@@ -6,16 +6,10 @@ import type { ServiceKey } from '../state/service.ts';
 import type { ServiceChanges } from './allocate.ts';
 import type { Controller } from './controller.ts';
 import type { Outcome } from './families.ts';
-import { isMassRemoval, massRemovalFew, massRemovalWaitMs, vipsLost } from './guard.ts';
+import { isMassRemoval, type MassRemoval, massRemovalFew, massRemovalWaitMs, vipsLost } from './guard.ts';
 import type { Pool } from './pools.ts';
 import { Repool } from './repool.ts';
-import { asksOtherwise, type ServiceManifest } from './service.ts';
-
-/** What a source has read so far. */
-export interface Truth {
-  readonly services: ReadonlyMap<ServiceKey, ServiceManifest>;
-  readonly invalid: ReadonlyMap<ServiceKey, string>;
-}
+import { asksOtherwise, type ServiceManifest, type Truth } from './service.ts';
 
 export interface ReadingsInput {
   readonly controller: Controller;
@@ -30,11 +24,6 @@ export interface ReadingsInput {
   readonly onPublished: () => void;
   readonly onMassRemoval: (held: MassRemoval | null) => void;
   readonly nowMs: () => number;
-}
-
-export interface MassRemoval {
-  readonly vips: number;
-  readonly secondsLeft: number;
 }
 
 /** A change of more Services has its turns: agents and probes wait for the loop too. */
@@ -99,19 +88,17 @@ export class Readings {
   /** Follows a change of the source. */
   follow({ set, remove }: ServiceChanges, isComplete: boolean): void {
     this.#isComplete = isComplete;
-    if (!this.#input.controller.isPublished) {
-      this.#first(isComplete);
-      return;
-    }
     for (const key of remove) this.#queued.set(key, null);
     for (const service of set) this.#queued.set(service.key, service);
-    if (!this.#isBusy) this.#settle(new Map(), this.#held);
+    if (this.#isBusy) return;
+    if (this.#input.controller.isPublished) this.#settle(new Map(), this.#held);
+    else this.#first(isComplete);
   }
 
   /** Other pools: whoever has an address that lies in none of them any more would lose it. */
   async usePools(pools: readonly Pool[]): Promise<void> {
     const { controller } = this.#input;
-    if (!controller.isPublished) {
+    if (!controller.isPublished && !this.#isBusy) {
       controller.usePools(pools);
       this.#first(this.#isComplete);
       return;
@@ -134,6 +121,8 @@ export class Readings {
   }
 
   #first(isComplete: boolean): void {
+    // All that there is comes with the first reading.
+    this.#queued.clear();
     if (!isComplete || this.unreadable().length > 0) return;
     this.#wasReadWhole = true;
     const { truth } = this.#input;
@@ -181,7 +170,8 @@ export class Readings {
       const known = allocator.services.get(key);
       const isSame = known !== undefined && service !== null && !asksOtherwise(known, service);
       if (isSame && !doubtful.has(key)) continue;
-      const outcome = service === null ? noAddress : (outcomes.get(service) ?? allocator.outcomeOf(service));
+      const outcome =
+        service === null ? { addresses: [] } : (outcomes.get(service) ?? allocator.outcomeOf(service));
       after.set(key, 'addresses' in outcome ? outcome.addresses : []);
     }
     const loss = vipsLost(after, assigned);
@@ -203,8 +193,7 @@ export class Readings {
   async #askAgain(): Promise<void> {
     await this.#input.readAgain();
     if (this.#deadlineMs === null) return;
-    const isWhole = this.#isComplete && !this.#isBusy;
-    const isGood = isWhole && this.unreadable().length === 0;
+    const isGood = this.#isComplete && !this.#isBusy && this.unreadable().length === 0;
     if (isGood && this.#input.mayBelieve()) this.#believe();
     else this.#timer = setTimeout(() => void this.#askAgain(), this.#waitMs).unref();
   }
@@ -213,11 +202,26 @@ export class Readings {
     const { controller, truth } = this.#input;
     const held = [...this.#held];
     this.#stopWaiting();
-    if (controller.isPublished) this.#apply(held);
-    else {
-      controller.publish({ set: [...truth.services.values()], remove: this.#gone() });
-      this.#input.onPublished();
+    if (controller.isPublished) {
+      this.#apply(held);
+      return;
     }
+    const first = { set: [...truth.services.values()], remove: this.#gone() };
+    if (first.set.length > atOnceServices) this.#applying = this.#publishInTurns(first);
+    else this.#publish(first);
+  }
+
+  #publish(first: ServiceChanges): void {
+    this.#input.controller.publish(first);
+    this.#input.onPublished();
+  }
+
+  async #publishInTurns(first: ServiceChanges): Promise<void> {
+    await this.#input.controller.applyInTurns(first);
+    await this.#input.controller.compilation.done();
+    this.#applying = null;
+    this.#publish({ set: [], remove: [] });
+    this.#settle(new Map(), this.#held);
   }
 
   #apply(changes: readonly (readonly [ServiceKey, ServiceManifest | null])[]): void {
@@ -244,5 +248,3 @@ export class Readings {
     this.#input.onMassRemoval(null);
   }
 }
-
-const noAddress = { addresses: [] as readonly Address[] };

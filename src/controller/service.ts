@@ -89,3 +89,9 @@ export interface Problem {
   readonly service: ServiceKey | null;
   readonly message: string;
 }
+
+/** What a source has read so far. */
+export interface Truth {
+  readonly services: ReadonlyMap<ServiceKey, ServiceManifest>;
+  readonly invalid: ReadonlyMap<ServiceKey, string>;
+}

@@ -8,8 +8,8 @@ import type { Term } from '../state/term.ts';
 import type { EndedStatus } from './closings.ts';
 import type { PortRefusal } from './compile.ts';
 import type { Controller } from './controller.ts';
+import type { MassRemoval } from './guard.ts';
 import type { Node } from './nodes.ts';
-import type { MassRemoval } from './readings.ts';
 import type { Problem, ServiceManifest, ServicePort } from './service.ts';
 import { type Standing, type VipState, vipState } from './standing.ts';
 

@@ -24,7 +24,7 @@ function manifest(name: string, text: ServiceText = {}): ServiceManifest {
 }
 
 /** A controller that has published these Services, and what it touched since, a call after the other. */
-function published(services: readonly ServiceManifest[], pools: readonly Pool[]) {
+async function published(services: readonly ServiceManifest[], pools: readonly Pool[]) {
   const touched: ReadonlySet<Address>[] = [];
   const controller = new Controller({
     ...{ records: { ...none, cluster: 'c', generation: 1 }, pools, filterByDefault: true, nowMs: () => 0 },
@@ -38,6 +38,7 @@ function published(services: readonly ServiceManifest[], pools: readonly Pool[])
     ...{ onPublished: quiet, onMassRemoval: quiet, nowMs: () => 0 },
   });
   readings.follow({ set: services, remove: [] }, true);
+  while (!controller.isPublished) await nextTurn();
   touched.length = 0;
   return { controller, readings, touched };
 }
@@ -78,7 +79,7 @@ test('other pools leave everybody with what they had if all were applied anew at
       const spec = policy === undefined ? {} : { ipFamilyPolicy: policy };
       return manifest(`s${index}`, { annotations, spec, namespace, ports: [port] });
     });
-    const one = published(services, former);
+    const one = await published(services, former);
     await one.readings.usePools(pools);
     const reference = new Allocator(former, new Map());
     reference.apply({ set: services, remove: [] });
@@ -106,13 +107,13 @@ function isAllAt({ rules }: Controller, count: number, start: string): boolean {
 }
 
 test('pools that change nothing for anybody touch nothing', async () => {
-  const { readings, touched } = published(many, wide);
+  const { readings, touched } = await published(many, wide);
   await readings.usePools(parsePools(['p=10.64.0.0/14', 'q=10.128.0.0/14']));
   deepEqual(touched, []);
 });
 
 test('a pool that has another name is told of, though nobody moves', async () => {
-  const { readings, touched } = published(many.slice(0, 3), wide);
+  const { readings, touched } = await published(many.slice(0, 3), wide);
   await readings.usePools(parsePools(['other=10.64.0.0/14']));
   deepEqual(
     touched.map((addresses) => [...addresses]),
@@ -121,7 +122,7 @@ test('a pool that has another name is told of, though nobody moves', async () =>
 });
 
 test('where everybody moves the loop is free in between, and all end up as at once', async () => {
-  const { controller, readings, touched } = published(many, wide);
+  const { controller, readings, touched } = await published(many, wide);
   const moved = readings.usePools(elsewhere);
   const turns = await turnsUntil(() => isAllAt(controller, many.length, '10.128.'));
   await moved;
@@ -133,7 +134,7 @@ test('where everybody moves the loop is free in between, and all end up as at on
 });
 
 test('what is read meanwhile waits, and is decided by the pools that came', async () => {
-  const { controller, readings } = published(many, wide);
+  const { controller, readings } = await published(many, wide);
   const first = readings.usePools(parsePools(['p=10.200.0.0/16']));
   readings.follow({ set: [manifest('new')], remove: ['demo/s0000' as ServiceKey] }, true);
   const second = readings.usePools(elsewhere);
@@ -145,7 +146,7 @@ test('what is read meanwhile waits, and is decided by the pools that came', asyn
 });
 
 test('a small change is followed at once, while a large one is under way', async () => {
-  const { controller, touched } = published([], wide);
+  const { controller, touched } = await published([], wide);
   controller.apply({ set: many, remove: [] });
   const last = controller.allocator.addressesOf('demo/s2999' as ServiceKey)[0] as Address;
   equal(controller.rules.get(last), undefined);

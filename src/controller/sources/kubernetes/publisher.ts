@@ -6,6 +6,7 @@ import type { ServiceKey } from '../../../state/service.ts';
 import type { Controller } from '../../controller.ts';
 import type { Problem } from '../../service.ts';
 import { vipState } from '../../standing.ts';
+import { inTurns } from '../../turns.ts';
 import { type ApiClient, ApiError } from './client.ts';
 import type { ServiceNews } from './service-news.ts';
 import type { ServiceObjects } from './service-objects.ts';
@@ -40,6 +41,8 @@ export class Publisher {
   /** Services whose status somebody else has written, and what is to be said of that. */
   readonly #conflicts = new Map<ServiceKey, string>();
   #timer: NodeJS.Timeout | undefined;
+  #isLooking = false;
+  #isAsked = false;
 
   constructor(input: PublisherInput) {
     this.#input = input;
@@ -55,8 +58,7 @@ export class Publisher {
   /** Services came, changed in any way, or went: their status may not be what it should be. */
   seen(keys: Iterable<ServiceKey>): void {
     for (const key of keys) {
-      const recorded = this.#input.catalog.services.get(key)?.recorded;
-      if (recorded?.join(' ') !== this.#said.get(key)) this.#said.delete(key);
+      this.#said.delete(key);
       this.#services.add(key);
     }
     this.progressed();
@@ -74,23 +76,36 @@ export class Publisher {
   /** An agent has said something: what is awaited may have come. */
   progressed(): void {
     if (this.#open.size === 0 && this.#services.size === 0) return;
-    this.#timer ??= setTimeout(() => this.#look(), gatherMs).unref();
+    if (this.#isLooking) this.#isAsked = true;
+    else this.#timer ??= setTimeout(() => this.#look(), gatherMs).unref();
   }
 
   #look(): void {
     this.#timer = undefined;
+    if (!this.#input.controller.isPublished) return;
+    this.#isLooking = true;
+    inTurns(this.#steps(), () => {
+      this.#isLooking = false;
+      if (this.#isAsked) this.progressed();
+      this.#isAsked = false;
+    });
+  }
+
+  *#steps(): Generator<void, void> {
     const { controller, onStanding } = this.#input;
-    if (!controller.isPublished) return;
-    onStanding(this.#open);
-    for (const address of this.#open) {
+    const open = [...this.#open];
+    onStanding(open);
+    for (const address of open) {
       for (const { key } of controller.allocator.usersOf(address)) this.#services.add(key);
       if (!this.#isAwaited(address)) this.#open.delete(address);
+      yield;
     }
     for (const key of this.#services) {
+      this.#services.delete(key);
       this.#input.news.look(key);
       this.#check(key);
+      yield;
     }
-    this.#services.clear();
   }
 
   #isAwaited(address: Address): boolean {

@@ -6,6 +6,7 @@ import type { ServiceKey } from '../../../state/service.ts';
 import type { Controller } from '../../controller.ts';
 import { type Pool, poolOf } from '../../pools.ts';
 import { vipStatus } from '../../status.ts';
+import { TurnQueue } from '../../turns.ts';
 import { type ApiClient, ApiError, type ApiRequest } from './client.ts';
 import type { News } from './event-object.ts';
 import type { ObjectChanges } from './list-watch.ts';
@@ -46,6 +47,10 @@ export class Recorder {
   readonly #input: RecorderInput;
   readonly #records = new Map<Address, VirtualIpRecord>();
   readonly #dirty = new Set<Address>();
+  readonly #looks = new TurnQueue<Address>(
+    (address) => this.#check(address),
+    () => this.#arm(),
+  );
   #timer: NodeJS.Timeout | undefined;
   #sweep: Iterator<Address> | undefined;
   #publishedMs: number | null = null;
@@ -120,8 +125,7 @@ export class Recorder {
     }
     const dirty = [...this.#dirty];
     this.#dirty.clear();
-    for (const address of dirty) this.#check(address);
-    this.#arm();
+    this.#looks.add(dirty);
   }
 
   /** Whoever begins to rule hears its owners first: until then it knows less than the records do. */

@@ -1,0 +1,116 @@
+// Long work lets others have their turn, and what comes meanwhile is neither lost nor done too early.
+
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { Controller } from '../../src/controller/controller.ts';
+import { parsePools } from '../../src/controller/pools.ts';
+import { Readings } from '../../src/controller/readings.ts';
+import { Catalog } from '../../src/controller/sources/catalog.ts';
+import { readDocument } from '../../src/controller/sources/manifest.ts';
+import { inTurns, TurnQueue } from '../../src/controller/turns.ts';
+import type { ServiceKey } from '../../src/state/service.ts';
+import { serviceObject } from './fixture.ts';
+
+const busy = (ms: number): void => {
+  const endMs = performance.now() + ms;
+  while (performance.now() < endMs);
+};
+
+test('work that is done soon is done at once', () => {
+  const done: string[] = [];
+  inTurns([undefined, undefined].values(), () => done.push('all'));
+  deepEqual(done, ['all']);
+});
+
+test('long work is left for others again and again', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let isDone = false;
+  function* steps(): Generator<void, void> {
+    for (let step = 0; step < 200; step++) yield busy(1);
+  }
+  inTurns(steps(), () => {
+    isDone = true;
+    resolve();
+  });
+  let turns = 0;
+  for (; !isDone; turns++) await turn();
+  await promise;
+  ok(turns >= 5, `${turns} turns`);
+});
+
+test('what is added to a queue while it is worked off is looked at once, and last', async () => {
+  const looks: number[] = [];
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const queue = new TurnQueue<number>((key) => {
+    busy(1);
+    looks.push(key);
+  }, resolve);
+  const keys = Array.from({ length: 100 }, (_, index) => index);
+  queue.add(keys);
+  queue.add([99, 100]);
+  ok(looks.length < 100, 'others had their turn');
+  await promise;
+  deepEqual(looks, [...keys, 100]);
+});
+
+const many = 4000;
+const keyOf = (index: number): ServiceKey => `demo/s${index}` as ServiceKey;
+
+/** A controller that reads so many Services that it takes turns. */
+function reading(t: TestContext) {
+  const records = { cluster: 'c', generation: 1, drained: [] };
+  const remembered = { allocations: new Map(), former: new Map(), owners: new Map() };
+  const [quiet, nowMs] = [() => undefined, () => performance.now()];
+  const pools = parsePools(['p=10.64.0.0/16']);
+  const controller = new Controller({
+    ...{ records: { ...records, ...remembered }, pools, filterByDefault: true, onChange: quiet, nowMs },
+  });
+  const catalog = new Catalog();
+  const read = (count: number, ports: readonly number[] = [80]) => {
+    const names = Array.from({ length: count }, (_, index) => `s${index}`);
+    return catalog.update(
+      'all',
+      names.map((name) => readDocument(serviceObject(name, { ports }))),
+    );
+  };
+  const published = Promise.withResolvers<void>();
+  const readings = new Readings({
+    ...{ controller, truth: catalog, massRemoval: 'wait', mayBelieve: () => true, nowMs },
+    ...{ readAgain: async () => undefined, onPublished: published.resolve, onMassRemoval: quiet },
+  });
+  t.after(() => readings.dispose());
+  return { controller, readings, read, published: published.promise };
+}
+
+test('what is read while a change is being applied is applied after it', async (t) => {
+  const { controller, readings, read, published } = reading(t);
+  readings.follow(read(many), true);
+  equal(controller.isPublished, false, 'others had their turn');
+  const last = keyOf(many - 1);
+  readings.follow({ set: [], remove: [last, keyOf(0)] }, true);
+  readings.follow({ set: read(many).set, remove: [] }, true);
+  await published;
+  equal(controller.allocator.services.has(last), false);
+  equal(controller.rules.size, many - 2);
+});
+
+test('a mass removal that is read while a change is being applied is seen for what it is', async (t) => {
+  const { controller, readings, read, published } = reading(t);
+  readings.follow(read(many), true);
+  readings.follow(read(1), true);
+  equal(controller.isPublished, false, 'others had their turn');
+  await published;
+  equal(controller.rules.size, many);
+  equal(readings.massRemoval?.vips, many - 1);
+});
+
+test('other pools that come while a change is being applied are used after it', async (t) => {
+  const { controller, readings, read, published } = reading(t);
+  readings.follow(read(many), true);
+  const used = readings.usePools(parsePools(['p=10.64.0.0/16', 'q=10.80.0.0/16']));
+  equal(controller.pools.length, 1);
+  await published;
+  await used;
+  equal(controller.pools.length, 2);
+});
