@@ -1,0 +1,130 @@
+// Planned moves between two nodes of a real cluster on one link, under steady traffic: the client learns
+// where the VIP is by its announcement alone, and nothing is lost.
+import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { skip as noNode } from '../kernel/node.ts';
+import { type Namespace, spawnIn } from '../namespaces.ts';
+import { skip as noCluster } from './control-plane.ts';
+import { NodeInCluster } from './node-in-cluster.ts';
+import { program } from './replica.ts';
+import { SecondNode } from './second-node.ts';
+import type { Failure, Fate } from './steady-client.ts';
+
+const skip = noCluster || noNode;
+const vips = ['10.77.0.100', 'fd77::100'];
+const moves = 8;
+
+let all: NodeInCluster;
+let second: SecondNode;
+const children: ChildProcess[] = [];
+
+function start(where: Namespace, file: string, ...words: readonly string[]): ChildProcess {
+  const path = file === program ? file : fileURLToPath(new URL(file, import.meta.url));
+  const child = spawnIn(where, [process.execPath, path, ...words], { stdio: 'pipe' });
+  children.push(child);
+  return child;
+}
+
+before(async () => {
+  if (skip !== false) return;
+  all = await NodeInCluster.start();
+  second = await SecondNode.start(all);
+  for (const where of [all.node.node, second.node]) {
+    const echo = start(where, 'echo-server.ts', '80');
+    await once(echo.stdout ?? echo, 'data');
+  }
+  const both = { ipFamilyPolicy: 'RequireDualStack', ipFamilies: ['IPv4', 'IPv6'] };
+  const annotations = { 'vipward.io/delivery': 'host' };
+  await all.apply('echo', { ports: ['TCP 80', 'UDP 80'], spec: both, annotations });
+  await all.until(`two nodes, and both VIPs served\n${second.words}`, async () => {
+    const { nodes, vips: known } = await all.node.controllerStatus();
+    return nodes.length === 2 && known.length === 2 && known.every(({ state }) => state === 'serving');
+  });
+});
+after(async () => {
+  if (skip !== false) return;
+  for (const child of children) child.kill('SIGKILL');
+  await second[Symbol.asyncDispose]();
+  await all[Symbol.asyncDispose]();
+});
+
+async function move(vip: string, to: string): Promise<number> {
+  const beganMs = performance.now();
+  const verb = start(all.node.node, program, 'move', vip, to);
+  const said = text(verb.stderr as NodeJS.ReadableStream);
+  await once(verb, 'exit');
+  assert.equal(verb.exitCode, 0, await said);
+  return performance.now() - beganMs;
+}
+
+async function nodeOf(vip: string): Promise<string | null | undefined> {
+  return (await all.node.controllerStatus()).vips.find(({ address }) => address === vip)?.node;
+}
+
+/** Datagrams that a program which was held up has let overflow, on both nodes and the client. */
+function overflowed(): number {
+  const places = [all.node.node, second.node, all.node.client];
+  const texts = places.flatMap((where) =>
+    ['snmp', 'snmp6'].map((name) => where.run(() => readFileSync(`/proc/thread-self/net/${name}`, 'utf8'))),
+  );
+  return texts.reduce((sum, words) => sum + receiveErrors(words), 0);
+}
+
+/** RcvbufErrors of UDP: a table of two lines for IPv4, a line for IPv6. */
+function receiveErrors(words: string): number {
+  const [, six] = /^Udp6RcvbufErrors\s+(\d+)/m.exec(words) ?? [];
+  const [names = [], counts = []] = [...words.matchAll(/^Udp: (.*)$/gm)].map(([, row = '']) =>
+    row.split(' '),
+  );
+  return Number(six ?? counts[names.indexOf('RcvbufErrors')] ?? 0);
+}
+
+/** How many of these were begun at each move, or before the next. */
+function perMove(failed: readonly Failure[], begunMs: readonly number[]): number[] {
+  return begunMs.map((from, index) => {
+    const to = begunMs[index + 1] ?? Number.POSITIVE_INFINITY;
+    return failed.filter((failure) => failure.begunMs >= from && failure.begunMs < to).length;
+  });
+}
+
+for (const vip of vips) {
+  test(`${moves} moves of ${vip} there and back lose no datagram, and a handshake each at most`, {
+    skip,
+  }, async (t) => {
+    const before = overflowed();
+    const client = start(all.node.client, 'steady-client.ts', '80', vip);
+    const told = text(client.stdout as NodeJS.ReadableStream);
+    await sleep(1000);
+    const begunMs: number[] = [];
+    const took: number[] = [];
+    for (let count = 0; count < moves; count++) {
+      begunMs.push(Date.now());
+      took.push(await move(vip, (await nodeOf(vip)) === 'node1' ? 'node2' : 'node1'));
+      await sleep(700);
+    }
+    client.stdin?.end();
+    const fate = (JSON.parse(await told) as Record<string, Fate>)[vip];
+    assert.ok(fate !== undefined);
+    const { datagrams, perSecond, lost, answeredBy, connections, failed, slowestMs } = fate;
+    const by = JSON.stringify(answeredBy);
+    const overflows = overflowed() - before;
+    const what = `${lost.length} of ${datagrams} datagrams lost, ${overflows} of them in full buffers`;
+    t.diagnostic(`${what}; ${perSecond} a second, answered by ${by}`);
+    t.diagnostic(`${failed.length} of ${connections} connections lost, the slowest took ${slowestMs} ms`);
+    t.diagnostic(`the verb took ${took.map((ms) => ms.toFixed(0)).join(', ')} ms`);
+    assert.equal(lost.length, overflows, what);
+    assert.equal(Object.keys(answeredBy).length, 2, by);
+    const reasons = JSON.stringify(failed);
+    assert.ok(
+      perMove(failed, begunMs).every((count) => count <= 1),
+      reasons,
+    );
+    assert.ok(failed.length <= moves, reasons);
+  });
+}
