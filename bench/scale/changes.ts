@@ -40,14 +40,13 @@ export interface ChangesInput {
   readonly rounds: number;
 }
 
-const answer = '{"type":"ack","table":"rules","seq":10000,"commitUs":20}';
 /** What a round leaves behind is over by then. */
 const pauseMs = 150;
 const firstPort = 1000;
 
 export async function measureChanges(input: ChangesInput): Promise<ChangesResult> {
   const { generator, bare, rounds } = input;
-  await generator.ask('startBare', { url: await bare.ask('listen'), answer });
+  await generator.ask('startBare', await bare.ask('listen'));
   const [ours, theirs]: [Samples, Samples] = [
     { given: [], taken: [], whole: [] },
     { given: [], taken: [], whole: [] },

@@ -3,6 +3,7 @@
 
 import { WebSocket } from 'ws';
 import {
+  type Ack,
   type ControllerMessage,
   features,
   type HeldVip,
@@ -76,11 +77,11 @@ export class GeneratedAgent {
   }
 
   #heard(data: Buffer): void {
-    const head = data.subarray(0, headBytes).toString('latin1');
+    const head = headOf(data);
     if (head === tick || (head.startsWith(rulesPage) && this.#input.table === null)) return;
-    const to = rulesDelta.exec(head)?.[1];
-    if (to !== undefined) {
-      this.#acknowledge('rules', Number(to));
+    const seq = seqOf(head);
+    if (seq !== null) {
+      this.#acknowledge('rules', seq);
       this.#input.onDelta(data);
       if (this.#input.table === null) return;
     }
@@ -105,7 +106,7 @@ export class GeneratedAgent {
   }
 
   #acknowledge(table: TableName, seq: number): void {
-    this.#send({ type: 'ack', table, seq, commitUs: 20 });
+    this.#socket?.send(ackOf(table, seq));
     if (table === 'rules') this.seq = seq;
   }
 
@@ -123,4 +124,23 @@ export class GeneratedAgent {
   #send(message: object): void {
     this.#socket?.send(JSON.stringify(message));
   }
+}
+
+/** What a connection to the bare server does with the same bytes: as much as an agent does. */
+export function answerTo(data: Buffer): string {
+  return ackOf('rules', seqOf(headOf(data)) ?? 0);
+}
+
+function headOf(data: Buffer): string {
+  return data.subarray(0, headBytes).toString('latin1');
+}
+
+/** The version that a delta of the rules brings, or null. */
+function seqOf(head: string): number | null {
+  const to = rulesDelta.exec(head)?.[1];
+  return to === undefined ? null : Number(to);
+}
+
+function ackOf(table: TableName, seq: number): string {
+  return JSON.stringify({ type: 'ack', table, seq, commitUs: 20 } satisfies Ack);
 }

@@ -3,19 +3,19 @@
 
 import { type Address, addressBytes } from '../state/address.ts';
 import type { Node, Nodes } from './nodes.ts';
-import type { Candidate } from './place.ts';
+import { type Candidate, seedOf } from './place.ts';
 
 export class Candidates {
   readonly #nodes: Nodes;
-  /** VIPs that a node has, or was chosen for. */
-  readonly #loads = new Map<string, number>();
+  /** Those that were ever asked for, with what they have by now. */
+  readonly #known = new Map<string, { readonly name: string; readonly seed: number; load: number }>();
 
   constructor(nodes: Nodes) {
     this.#nodes = nodes;
   }
 
   count(name: string, by: 1 | -1): void {
-    this.#loads.set(name, (this.#loads.get(name) ?? 0) + by);
+    this.#at(name).load += by;
   }
 
   /** The connected nodes that may have the VIP; none, if it belongs to one of them. */
@@ -24,12 +24,20 @@ export class Candidates {
     const isReached = this.#reachOf(address);
     const bar = this.#nodes.bar(address);
     const candidates: Candidate[] = [];
-    for (const node of this.#nodes.connected()) {
+    for (const node of this.#nodes.all()) {
       const { name } = node;
-      if (name === except || !node.isOpenTo(address) || !isReached(node) || bar(name) !== null) continue;
-      candidates.push({ name, load: this.#loads.get(name) ?? 0 });
+      if (!node.isConnected || name === except || !node.isOpenTo(address)) continue;
+      if (isReached(node) && bar(name) === null) candidates.push(this.#at(name));
     }
     return candidates;
+  }
+
+  #at(name: string) {
+    const known = this.#known.get(name);
+    if (known !== undefined) return known;
+    const made = { name, seed: seedOf(name), load: 0 };
+    this.#known.set(name, made);
+    return made;
   }
 
   /** Most nodes have the same links and the same --allow as others. */

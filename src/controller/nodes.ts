@@ -181,8 +181,8 @@ export class Nodes {
 
   /** A connected node that has the address itself, or knows its gateway or name server by it. */
   objector(address: Address): Node | undefined {
-    for (const node of this.connected()) {
-      if (node.refusalOf(address)?.code === 'AddressConflict') return node;
+    for (const node of this.#nodes.values()) {
+      if (node.refusalOf(address)?.code === 'AddressConflict' && node.isConnected) return node;
     }
     return undefined;
   }

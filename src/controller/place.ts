@@ -6,6 +6,8 @@ export interface Candidate {
   readonly name: string;
   /** How many VIPs it has, or has been chosen for. */
   readonly load: number;
+  /** What its name alone does to its scores: seedOf(name). */
+  readonly seed: number;
 }
 
 /**
@@ -14,12 +16,13 @@ export interface Candidate {
  */
 export function chooseNode(address: Address, candidates: readonly Candidate[]): string | null {
   if (candidates.length === 0) return null;
-  const total = candidates.reduce((sum, { load }) => sum + load, 0);
+  let total = 0;
+  for (const { load } of candidates) total += load;
   const share = Math.ceil((total + 1) / candidates.length);
   let best: { name: string; score: number } | null = null;
-  for (const { name, load } of candidates) {
+  for (const { name, load, seed } of candidates) {
     if (load >= share) continue;
-    const value = score(name, address);
+    const value = score(seed, address);
     if (best === null || value > best.score || (value === best.score && name < best.name))
       best = { name, score: value };
   }
@@ -50,16 +53,24 @@ function agree(a: Uint8Array, b: Uint8Array, length: number): boolean {
   return rest === 0 || (((a[whole] ?? 0) ^ (b[whole] ?? 0)) & (0xff00 >> rest) & 0xff) === 0;
 }
 
+/** The first half of a score: with many nodes and VIPs it is asked for once a node. */
+export function seedOf(node: string): number {
+  return fnv(0x811c9dc5, `${node} `);
+}
+
 /**
  * FNV-1a over both names, then the finisher of murmur3: neighbours in name must not be neighbours in score.
  */
-function score(node: string, address: Address): number {
-  let value = 0x811c9dc5;
-  for (const text of [node, ' ', address]) {
-    for (let index = 0; index < text.length; index++)
-      value = Math.imul(value ^ text.charCodeAt(index), 0x01000193);
-  }
+function score(seed: number, address: Address): number {
+  let value = fnv(seed, address);
   value = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
   value = Math.imul(value ^ (value >>> 13), 0xc2b2ae35);
   return (value ^ (value >>> 16)) >>> 0;
+}
+
+function fnv(seed: number, text: string): number {
+  let value = seed;
+  for (let index = 0; index < text.length; index++)
+    value = Math.imul(value ^ text.charCodeAt(index), 0x01000193);
+  return value;
 }

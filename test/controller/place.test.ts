@@ -3,7 +3,7 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { chooseNode, Reach } from '../../src/controller/place.ts';
+import { type Candidate, chooseNode, Reach, seedOf } from '../../src/controller/place.ts';
 import {
   type Address,
   addressBytes,
@@ -12,6 +12,7 @@ import {
   prefixContains,
 } from '../../src/state/address.ts';
 
+const candidate = (name: string, load: number): Candidate => ({ name, load, seed: seedOf(name) });
 const address = fc.oneof(fc.ipV4(), fc.ipV6()).map((text) => parseAddress(text));
 
 test('no node gets more than the others by more than one, whatever the addresses', () => {
@@ -20,7 +21,9 @@ test('no node gets more than the others by more than one, whatever the addresses
       fc.uniqueArray(address, { maxLength: 80 }),
       fc.integer({ min: 1, max: 7 }),
       (addresses, count) => {
-        const nodes = Array.from({ length: count }, (_, index) => ({ name: `node-${index}`, load: 0 }));
+        const nodes = Array.from({ length: count }, (_, index) => {
+          return { ...candidate(`node-${index}`, 0), load: 0 };
+        });
         for (const vip of addresses) {
           const chosen = nodes.find(({ name }) => name === chooseNode(vip, nodes));
           ok(chosen !== undefined);
@@ -34,7 +37,7 @@ test('no node gets more than the others by more than one, whatever the addresses
 });
 
 test('the choice does not depend on the order in which nodes are named', () => {
-  const nodes = ['a', 'b', 'c', 'd'].map((name) => ({ name, load: 3 }));
+  const nodes = ['a', 'b', 'c', 'd'].map((name) => candidate(name, 3));
   fc.assert(
     fc.property(address, (vip) => equal(chooseNode(vip, nodes), chooseNode(vip, [...nodes].reverse()))),
   );
@@ -43,10 +46,7 @@ test('the choice does not depend on the order in which nodes are named', () => {
 test('no candidate is no choice, and a node that is full is none while another is not', () => {
   equal(chooseNode('10.0.0.1' as Address, []), null);
   const chosen = Array.from({ length: 50 }, (_, index) => {
-    return chooseNode(`10.0.0.${index}` as Address, [
-      { name: 'full', load: 9 },
-      { name: 'free', load: 0 },
-    ]);
+    return chooseNode(`10.0.0.${index}` as Address, [candidate('full', 9), candidate('free', 0)]);
   });
   deepEqual(new Set(chosen), new Set(['free']));
 });
