@@ -71,3 +71,8 @@ export function adviceForError({ code = '', syscall = '' }: NodeJS.ErrnoExceptio
   if (code.startsWith('ERR_OSSL_')) return 'let --ca-file, --cert and --key be PEM, the key that of --cert';
   return tlsAdvice(code) ?? 'check --controller, and that a controller listens there';
 }
+
+/** A close frame has room for 123 bytes; a character that is cut becomes one of three. */
+export function shortReason(reason: string): string {
+  return Buffer.from(reason).subarray(0, 120).toString();
+}

@@ -29,6 +29,7 @@ import { ownAddresses, takeAway } from './own-addresses.ts';
 import { commitIntervalMs, Pace } from './pace.ts';
 import { pollKernel } from './poll.ts';
 import { Prober } from './prober.ts';
+import { usualLookAgainMs } from './reconnect.ts';
 import { Reporter } from './reporter.ts';
 import { Rules } from './rules.ts';
 import { Session } from './session.ts';
@@ -88,6 +89,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   const link = new Links({
     urls: values.controller,
     lookup: (host) => lookup(host, { all: true }),
+    lookAgainMs: usualLookAgainMs,
     credentials: () => readCredentials(values),
     hello: () => session.hello(),
     onMessage: (stream, message) => session.onMessage(stream, message),

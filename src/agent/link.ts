@@ -4,18 +4,17 @@
 import type { LookupAddress } from 'node:dns';
 import { WebSocket } from 'ws';
 import type { AgentMessage, ControllerMessage, Welcome } from '../protocol/messages.ts';
-import { frameLimitBytes, heartbeatMs, replacedReason, subprotocol } from '../protocol/messages.ts';
+import { frameLimitBytes, replacedReason, subprotocol } from '../protocol/messages.ts';
 import { parseControllerMessage } from '../protocol/parse.ts';
-import { adviceForError, readAnswer, upgrade } from './advice.ts';
+import { adviceForError, readAnswer, shortReason, upgrade } from './advice.ts';
+import { Heartbeat } from './heartbeat.ts';
 import { longestPauseMs, quickMs } from './reconnect.ts';
-import type { LinkParts, Stream } from './stream.ts';
+import { hostOf, type LinkParts, type Stream } from './stream.ts';
 
 /** For the upgrade, and again for the welcome behind it. */
 const handshakeMs = 5000;
 /** A peer that does not answer a close frame is cut off after this. */
 const closeMs = 1000;
-/** A close frame has room for 123; a character that is cut becomes one of three bytes. */
-const reasonBytes = 120;
 /** What may wait for a controller that does not read: then the stream is not worth keeping. */
 const backlogBytes = 16 * 1024 * 1024;
 
@@ -36,16 +35,15 @@ export class Connection implements Stream {
   controller: string | undefined;
   /** Where it is open or on its way to. */
   address: string | undefined;
+  /** Where it reaches the controller of another stream, as long as that one is there. */
+  avoids: string | undefined;
   readonly #parts: LinkParts;
   readonly #siblings: Siblings;
-  /** The stream whose end this one waits for: both reach one controller, which keeps one a node. */
+  /** The stream that reaches the controller of where this one was last: one controller keeps one a node. */
   #waitsFor: Connection | undefined;
   #socket: WebSocket | undefined;
   #retry: NodeJS.Timeout | undefined;
-  #beat: NodeJS.Timeout | undefined;
-  #openedAtMs = 0;
-  #heardAtMs = 0;
-  #tickedAtMs = 0;
+  #heartbeat: Heartbeat | undefined;
   #lostAtMs: number;
   #isWelcomed = false;
   #isRefused = false;
@@ -71,7 +69,12 @@ export class Connection implements Stream {
   /** Another stream has ended, which this one may have waited for. */
   wake(ended: Connection): void {
     if (this.#waitsFor !== ended) return;
-    this.#waitsFor = undefined;
+    [this.#waitsFor, this.avoids] = [undefined, undefined];
+    if (this.state === 'dormant') this.rouse();
+  }
+
+  /** A dormant one tries again: its name has another address, or nobody reaches what it reached. */
+  rouse(): void {
     this.state = 'connecting';
     this.#retry = setTimeout(() => this.start(), Math.random() * quickMs);
   }
@@ -90,16 +93,20 @@ export class Connection implements Stream {
   end(): void {
     this.#ended = true;
     clearTimeout(this.#retry);
-    clearInterval(this.#beat);
+    this.#heartbeat?.stop();
     this.#socket?.close(1000, 'agent ends');
     this.#socket?.terminate();
   }
 
   async #connect(): Promise<void> {
     const url = new URL(this.url);
-    const host = url.hostname.replace(/^\[|\]$/g, '');
+    const host = hostOf(this.url);
     const addresses = await this.#parts.lookup(host);
     const chosen = this.#siblings.addressFor(this, addresses) ?? { address: host, family: 4 };
+    if (this.#waitsFor !== undefined && chosen.address === this.avoids) {
+      this.#sleep(this.#waitsFor, this.avoids);
+      return;
+    }
     this.address = chosen.address;
     const { token, ca, cert, key } = await this.#parts.credentials();
     if (this.#ended) return;
@@ -150,17 +157,19 @@ export class Connection implements Stream {
   #opened(socket: WebSocket): void {
     if (this.state !== 'refused') [this.state, this.reason] = ['open', ''];
     this.#isWelcomed = false;
-    this.#openedAtMs = this.#parts.now();
-    this.#heardAtMs = this.#openedAtMs;
-    this.#tickedAtMs = this.#openedAtMs;
     socket.send(JSON.stringify(this.#parts.hello()));
-    this.#beat = setInterval(() => this.#tick(socket), heartbeatMs);
+    this.#heartbeat = new Heartbeat({
+      now: this.#parts.now,
+      tick: () => this.send({ type: 'tick' }),
+      lost: () => socket.terminate(),
+      openFor: (ms) => this.#openFor(ms),
+    });
   }
 
   #receive(socket: WebSocket, frame: string, isBinary: boolean): void {
     // What comes behind a frame that was refused changes nothing either.
     if (socket.readyState !== WebSocket.OPEN) return;
-    this.#heardAtMs = this.#parts.now();
+    this.#heartbeat?.heard();
     if (isBinary) {
       this.#refuse(socket, 1003, `a binary frame, where text is spoken; ${upgrade}`);
       return;
@@ -186,13 +195,12 @@ export class Connection implements Stream {
     if (type !== 'tick' && type !== 'synced') return;
     if (type === 'synced') this.#faults = 0;
     this.#isProven = true;
-    this.state = 'open';
-    this.reason = '';
+    [this.state, this.reason] = ['open', ''];
   }
 
   #refuse(socket: WebSocket, code: number, reason: string): void {
     this.#note(reason);
-    socket.close(code, Buffer.from(reason).subarray(0, reasonBytes).toString());
+    socket.close(code, shortReason(reason));
     setTimeout(() => socket.terminate(), closeMs).unref();
   }
 
@@ -204,44 +212,39 @@ export class Connection implements Stream {
     this.reason = reason;
   }
 
-  #tick(socket: WebSocket): void {
-    const now = this.#parts.now();
-    const isLate = now - this.#tickedAtMs > heartbeatMs + quickMs;
-    this.#tickedAtMs = now;
-    // A late timer of our own says nothing about the other side: frames may lie unread behind it.
-    if (isLate) this.send({ type: 'tick' });
-    else if (now - this.#heardAtMs > 3 * heartbeatMs + quickMs) socket.terminate();
-    else if (!this.#isWelcomed && now - this.#openedAtMs > handshakeMs)
-      this.refuse(`no welcome within ${handshakeMs} ms; check that --controller names a vipward controller`);
-    else this.send({ type: 'tick' });
+  #openFor(ms: number): void {
+    if (this.#isWelcomed || ms <= handshakeMs) return;
+    this.refuse(`no welcome within ${handshakeMs} ms; check that --controller names a vipward controller`);
   }
 
   #closed(reason: string, isReplaced = false): void {
     if (this.#ended) return;
-    clearInterval(this.#beat);
+    this.#heartbeat?.stop();
     if (this.#isProven) this.#lostAtMs = this.#parts.now();
     if (!this.#isRefused) [this.state, this.reason] = ['connecting', reason];
     this.#isRefused = false;
     this.#isProven = false;
     this.#socket = undefined;
-    const { controller } = this;
+    const { controller, address } = this;
     this.controller = undefined;
     this.address = undefined;
     this.#parts.onClose(this);
     this.#siblings.closed(this);
     const lostForMs = this.#parts.now() - this.#lostAtMs;
     const most = longestPauseMs({ lostForMs, faults: this.#faults });
-    this.#retry = setTimeout(() => this.#again(isReplaced ? controller : undefined), Math.random() * most);
+    const replacedAt = isReplaced ? controller : undefined;
+    this.#retry = setTimeout(() => this.#again(replacedAt, address), Math.random() * most);
   }
 
   /** Two streams of ours to one controller would end each other for ever. */
-  #again(replacedAt: string | undefined): void {
+  #again(replacedAt: string | undefined, address: string | undefined): void {
     const other = replacedAt === undefined ? undefined : this.#siblings.reaching(replacedAt, this);
-    this.#waitsFor = other;
     if (other === undefined) this.start();
-    else {
-      this.state = 'dormant';
-      this.reason = `reaches the controller of ${other.url}; takes over when that stream ends`;
-    }
+    else this.#sleep(other, address);
+  }
+
+  #sleep(other: Connection, address: string | undefined): void {
+    [this.#waitsFor, this.avoids, this.state] = [other, address, 'dormant'];
+    this.reason = `reaches the controller of ${other.url}; takes over when that stream ends`;
   }
 }

@@ -10,6 +10,9 @@ const slowMs = 5000;
 /** After as many frames in a row that had to be refused: twice as long each time, up to this. */
 const faultyMs = 60_000;
 
+/** A controller that has come since is found within this time, also by streams that do not end. */
+export const usualLookAgainMs = 30_000;
+
 /** The longest pause; the next attempt comes at a random moment of it. */
 export function longestPauseMs({ lostForMs, faults }: { lostForMs: number; faults: number }): number {
   const usualMs = lostForMs < quickForMs ? quickMs : slowMs;

@@ -29,5 +29,12 @@ export interface LinkParts {
   readonly onMessage: (stream: Stream, message: ControllerMessage) => void;
   readonly onClose: (stream: Stream) => void;
   readonly log: Log;
+  /** After how long at most a name is asked again for addresses at which no stream is. */
+  readonly lookAgainMs: number;
   readonly now: () => number;
+}
+
+/** The name or address in a URL. */
+export function hostOf(url: string): string {
+  return new URL(url).hostname.replace(/^\[|\]$/g, '');
 }

@@ -8,6 +8,7 @@ import type { Credentials } from '../../src/agent/credentials.ts';
 import { Links } from '../../src/agent/links.ts';
 import type { Loop } from '../../src/agent/loop.ts';
 import type { Change } from '../../src/agent/received.ts';
+import { usualLookAgainMs } from '../../src/agent/reconnect.ts';
 import { Session } from '../../src/agent/session.ts';
 import type { LinkParts } from '../../src/agent/stream.ts';
 import { sha } from './peer.ts';
@@ -23,6 +24,7 @@ export interface AgentSide {
   readonly acksAtOnce?: boolean;
   readonly credentials?: () => Promise<Credentials>;
   readonly lookup?: LinkParts['lookup'];
+  readonly lookAgainMs?: number;
 }
 
 const everyAddress = (host: string) => dnsLookup(host, { all: true });
@@ -31,7 +33,7 @@ const none: Credentials = { token: undefined, ca: undefined, cert: undefined, ke
 export function agentOf(
   t: TestContext,
   urls: readonly string[],
-  { acksAtOnce = true, credentials = async () => none, lookup = everyAddress }: AgentSide = {},
+  { acksAtOnce = true, credentials = async () => none, lookup = everyAddress, ...more }: AgentSide = {},
 ): TestedAgent {
   const ack = (seq: number) => session.send({ type: 'ack', table: 'rules', seq, commitUs: 1 });
   const receive = ({ table, seq }: Change) => {
@@ -50,6 +52,7 @@ export function agentOf(
   );
   const link = new Links({
     ...{ urls, credentials, lookup, log: pino({ level: 'silent' }) },
+    lookAgainMs: more.lookAgainMs ?? usualLookAgainMs,
     hello: () => session.hello(),
     onMessage: (stream, message) => session.onMessage(stream, message),
     onClose: (stream) => session.onClose(stream),

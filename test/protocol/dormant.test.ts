@@ -1,7 +1,9 @@
 // Two streams of one agent to one controller, which keeps one a node: they do not end each other for ever.
 
-import { deepEqual, equal, match } from 'node:assert/strict';
-import { test } from 'node:test';
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import { type TestContext, test } from 'node:test';
 import { runningController, service } from '../controller/fixture.ts';
 import { agentOf, until } from './agent-side.ts';
 import { Peer } from './peer.ts';
@@ -40,4 +42,61 @@ test('who is replaced at one controller comes back, whatever others reach', limi
   replacing.close(1008, 'another connection said hello as n1');
   await until(() => replacing.types().filter((type) => type === 'hello').length === 2);
   equal(other.types().length, 1);
+});
+
+/** Another address of the controller at 127.0.0.1, as one of a second family is. */
+async function alsoAt(t: TestContext, host: string, port: number): Promise<void> {
+  const server = createServer((socket) => {
+    const onward = connect({ host: '127.0.0.1', port });
+    for (const [from, to] of [
+      [socket, onward],
+      [onward, socket],
+    ] as const)
+      from.on('error', () => to.destroy()).pipe(to);
+  });
+  await once(server.listen(port, host), 'listening');
+  t.after(() => server.close());
+}
+
+test('a dormant stream goes where its name leads by now, and the open one stays', limit, async (t) => {
+  const { url, controller } = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const { port } = new URL(url);
+  await alsoAt(t, '127.0.0.2', Number(port));
+  const at = { host: '127.0.0.3', port: Number(port), cluster: controller.cluster };
+  const standby = await Peer.listen(t, 1, false, at);
+  let addresses = ['127.0.0.1', '127.0.0.2'];
+  const lookup = async () => addresses.map((address) => ({ address, family: 4 }));
+  const { link } = agentOf(t, [`ws://controllers.invalid:${port}`], { lookup, lookAgainMs: 200 });
+  const states = () => link.streams.map(({ state }) => state).sort();
+  await until(() => `${states()}` === 'dormant,open');
+  const [open, dormant] = ['open', 'dormant'].map((wanted) =>
+    link.streams.find(({ state }) => state === wanted),
+  );
+  // A name that leads where it did rouses nobody.
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  deepEqual([states(), dormant?.state], [['dormant', 'open'], 'dormant']);
+  addresses = ['127.0.0.2', '127.0.0.1', '127.0.0.3'];
+  await until(() => standby.types().includes('hello'));
+  await until(() => dormant?.state === 'open');
+  // Of three addresses one reaches what another reaches: nobody goes there, however often it is looked at.
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  deepEqual([open?.state, states(), standby.types()], ['open', ['open', 'open'], ['hello']]);
+  // Where the name leads as before, the stream that comes back from there is dormant as before.
+  addresses = ['127.0.0.2', '127.0.0.1'];
+  standby.end();
+  await until(() => dormant?.state === 'dormant');
+  equal(open?.state, 'open');
+});
+
+test('a controller that comes is reached though no stream ends', limit, async (t) => {
+  const ruling = await Peer.listen(t, 4);
+  const { port } = new URL(ruling.url);
+  let addresses = ['127.0.0.1'];
+  const lookup = async () => addresses.map((address) => ({ address, family: 4 }));
+  const { link } = agentOf(t, [`ws://controllers.invalid:${port}`], { lookup, lookAgainMs: 50 });
+  await until(() => ruling.types().includes('hello'));
+  const standby = await Peer.listen(t, 4, false, { host: '127.0.0.2', port: Number(port) });
+  addresses = ['127.0.0.2', '127.0.0.1'];
+  await until(() => standby.types().includes('hello'));
+  ok(link.streams.length === 2 && ruling.closed.length === 0);
 });

@@ -16,6 +16,13 @@ const vip = (port: number) => ({
   ports: [{ protocol: 'TCP', port, service: 'a/b', delivery: 'host', sources: null }],
 });
 
+/** What a welcome says of a controller. */
+interface Said {
+  readonly generation: number;
+  readonly ruling: boolean;
+  readonly cluster: string;
+}
+
 /** A controller that says what it is told to. */
 export class Peer {
   readonly url: string;
@@ -23,11 +30,13 @@ export class Peer {
   readonly closed: { readonly code: number; readonly reason: string }[] = [];
   generation: number;
   ruling: boolean;
+  readonly #cluster: string;
   readonly #server: WebSocketServer;
   #socket: WebSocket | undefined;
 
-  private constructor(server: WebSocketServer, generation: number, ruling: boolean) {
+  private constructor(server: WebSocketServer, { generation, ruling, cluster }: Said) {
     this.#server = server;
+    this.#cluster = cluster;
     this.generation = generation;
     this.ruling = ruling;
     this.url = `ws://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -38,11 +47,14 @@ export class Peer {
     t: TestContext,
     generation: number,
     ruling = true,
-    at = { host: '127.0.0.1', port: 0 },
+    { cluster = 'c', ...at }: { host: string; port: number; cluster?: string } = {
+      host: '127.0.0.1',
+      port: 0,
+    },
   ): Promise<Peer> {
     const server = new WebSocketServer(at);
     await once(server, 'listening');
-    const peer = new Peer(server, generation, ruling);
+    const peer = new Peer(server, { generation, ruling, cluster });
     t.after(() => peer.end());
     return peer;
   }
@@ -57,7 +69,7 @@ export class Peer {
 
   welcome(): void {
     const { generation, ruling } = this;
-    this.say({ type: 'welcome', version: '0', features: [], cluster: 'c', generation, ruling });
+    this.say({ type: 'welcome', version: '0', features: [], cluster: this.#cluster, generation, ruling });
   }
 
   /** Both tables whole: one VIP with this port. */
