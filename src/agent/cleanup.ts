@@ -31,7 +31,7 @@ interface Result {
  */
 export async function cleanup({ stateDir, interfaces, lockFile }: CleanupOptions): Promise<Result> {
   const native = loadNative();
-  const holder = lockHolder(native);
+  const holder = await lockHolder(native);
   if (holder !== undefined)
     return { code: 1, lines: [`an agent runs here (${processOf(holder)}); end it first`] };
   using kernel = new Kernel(native, lockFile === undefined ? {} : { lockFile });

@@ -1,8 +1,10 @@
 // One agent a host, whoever else takes its name: a process of root or of our own user is believed, and no
 // other one.
 import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Alone, cannotChangeUser, limit } from './alone.ts';
 
 const asAnother = { ...limit, skip: limit.skip || cannotChangeUser() };
@@ -59,6 +61,47 @@ test('cleanup is not kept from its work either', asAnother, async () => {
   await squat(alone, ['']);
   const { code, stdout } = alone.verb('cleanup', '--state', alone.folder);
   assert.deepEqual([code, stdout], [0, 'nothing of ours was here\n']);
+});
+
+/** A process of our own user that has the name of an agent, and takes few callers at a time. */
+async function keeper(alone: Alone): Promise<ChildProcess> {
+  const program = `
+    require('node:net').createServer((socket) => socket.destroy())
+      .listen({ path: '\\0vipward-agent', backlog: 1 }, () => console.log('there'));
+  `;
+  const child = alone.spawn(process.execPath, '-e', program);
+  if (child.stdout !== null) await once(child.stdout, 'data');
+  return child;
+}
+
+/** Calls at the name until nobody else can. */
+async function crowd(alone: Alone): Promise<void> {
+  const program = `
+    import socket, time
+    calls = []
+    try:
+        while True:
+            calls.append(socket.socket(socket.AF_UNIX))
+            calls[-1].setblocking(False)
+            calls[-1].connect(b'\\0vipward-agent')
+    except BlockingIOError:
+        print('full', flush=True)
+    time.sleep(60)
+  `.replaceAll('\n    ', '\n');
+  const child = alone.spawn('python3', '-c', program);
+  if (child.stdout !== null) await once(child.stdout, 'data');
+}
+
+test('an agent that is too busy to answer for a moment is an agent all the same', limit, async () => {
+  await using alone = new Alone();
+  const first = await keeper(alone);
+  first.kill('SIGSTOP');
+  await crowd(alone);
+  const second = alone.start();
+  await sleep(1000);
+  first.kill('SIGCONT');
+  assert.equal(await second.ended(), 1);
+  assert.match(second.stderr, new RegExp(`another vipward agent runs here \\(pid ${first.pid}\\)`));
 });
 
 test('a name that is taken and not listened on is passed over', limit, async () => {

@@ -63,7 +63,7 @@ export function machineOf({ errnos = {}, answers = {}, files = {}, ...rest }: To
         file.startsWith(`${path}/`) ? [file.slice(path.length + 1).split('/')[0] ?? ''] : [],
       ),
     log: () => [],
-    agent: () => undefined,
+    agent: async () => undefined,
     ...rest,
   };
 }

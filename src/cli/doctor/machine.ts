@@ -37,7 +37,7 @@ export interface Machine {
   /** Records of the kernel's log, the youngest last, or why it cannot be read. */
   log(): readonly LogRecord[] | { readonly code: string };
   /** The process of the agent that runs here. */
-  agent(): Peer | undefined;
+  agent(): Promise<Peer | undefined>;
 }
 
 export interface LogRecord {

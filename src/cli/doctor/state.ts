@@ -60,7 +60,7 @@ function logCheck(machine: Machine): Check {
 
 async function agentCheck(machine: Machine): Promise<Check> {
   const part = { name: 'agent', how: 'the place of an agent, NFT_MSG_GETTABLE', option: null };
-  const agent = machine.agent();
+  const agent = await machine.agent();
   const [tables] = dumpRequests();
   const owner = tableOwner(bytesOf(tables === undefined ? 0 : await machine.ask(tables)));
   if (agent !== undefined) return ok({ ...part, found: `runs here (${processOf(agent)})` });
