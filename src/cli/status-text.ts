@@ -25,6 +25,7 @@ export interface ControllerStatus {
     readonly name: string;
     readonly connected: boolean;
     readonly drained?: boolean;
+    readonly late?: boolean;
     readonly firewall?: string | null;
     readonly seq: number | null;
     readonly lagMs: number | null;
@@ -103,7 +104,8 @@ export function controllerText(status: ControllerStatus, output: Output, beside:
   const wide = output === 'wide' ? ['TERM', 'MESSAGE'] : [];
   const head = ['VIP', 'NODE', 'STATE', 'REASON', 'PORTS', 'DROPPED', 'SERVICES', ...wide];
   const nodeRows = nodes.map((node) => {
-    const state = node.connected ? (node.drained === true ? 'drained' : 'connected') : 'gone';
+    const here = node.drained === true ? 'drained' : node.late === true ? 'late' : 'connected';
+    const state = node.connected ? here : 'gone';
     const cells = [node.name, state, node.firewall, node.seq, lagText(node.lagMs)];
     if (output === 'wide') cells.push(endedText(node.lastClosed ?? null));
     return cells.map(plain);

@@ -8,6 +8,7 @@ import type { Principal } from './credentials.ts';
 import { type MoveOrder, MoveReason, type MoveResult } from './moves.ts';
 import type { Node } from './nodes.ts';
 import { chooseNode } from './place.ts';
+import { latenessOf } from './standing.ts';
 import type { Status, StatusHead } from './status.ts';
 
 export interface ApiInput {
@@ -103,7 +104,7 @@ async function move(input: Changing, body: unknown): Promise<Reply> {
     if (!(error instanceof AddressError)) throw error;
     return failure(400, { code: 'BadRequest', message: `vip: ${error.message}`, next: 'see vipward status' });
   }
-  if (controller.rules.get(address) === undefined || controller.owners.isLeaving(address)) {
+  if (controller.rules.get(address) === undefined || controller.owners.leaving.has(address)) {
     return failure(404, { code: 'NoSuchVip', message: `${address} is no VIP`, next: 'see vipward status' });
   }
   const node = controller.nodes.get(name);
@@ -135,6 +136,7 @@ function whyNot(
 ): string | null {
   if (node === undefined || !node.isConnected) return 'not connected';
   if (node.isDrained) return `drained: vipward undrain ${name} lets it have VIPs again`;
+  if (node.isLate) return latenessOf(node);
   const refusal = node.refusalOf(address);
   if (refusal !== undefined) return `refused ${address}: ${refusal.code}: ${refusal.reason}`;
   const bar = node.bar(address);

@@ -3,10 +3,15 @@
 import type { Address } from '../state/address.ts';
 import type { Node } from './nodes.ts';
 
+/** After so many seconds without an acknowledgement a node is late. */
+export const lateAfterTicks = 10;
+
 export class Choices {
   /** Null where no node is eligible. */
   readonly #chosen = new Map<Address, Node | null>();
   readonly #on = new Map<Node, Set<Address>>();
+  /** How often each node was found waited for since it last committed something. */
+  readonly #ticks = new Map<Node, number>();
 
   set(address: Address, node: Node | null): void {
     this.#chosen.set(address, node);
@@ -19,6 +24,22 @@ export class Choices {
     this.#chosen.delete(address);
     if (node !== null) this.#on.get(node)?.delete(address);
     return node;
+  }
+
+  /**
+   * Another second has passed, by the count of this process, so that one that was stopped blames nobody.
+   * Returns the nodes that are late by it.
+   */
+  tick(): Node[] {
+    for (const [node, addresses] of this.#on)
+      if (addresses.size === 0) this.#ticks.delete(node);
+      else this.#ticks.set(node, (this.#ticks.get(node) ?? 0) + 1);
+    return [...this.#ticks].filter(([, ticks]) => ticks === lateAfterTicks).map(([node]) => node);
+  }
+
+  /** The node has committed something. */
+  progressed(node: Node): void {
+    this.#ticks.delete(node);
   }
 
   /** The node chosen for a VIP, null if none was; undefined if it needs none. */

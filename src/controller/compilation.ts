@@ -61,14 +61,14 @@ export class Compilation {
       const isKnown = rules.get(address) !== undefined;
       if (users.length === 0) {
         this.refusedPorts.delete(address);
-        if (isKnown && !owners.isLeaving(address)) gone.push(address);
+        if (isKnown && !owners.leaving.has(address)) gone.push(address);
         continue;
       }
       const { vip, refusedPorts } = compileVip(address, users, filterByDefault);
       if (refusedPorts.length > 0) this.refusedPorts.set(address, refusedPorts);
       else this.refusedPorts.delete(address);
       set.push(vip);
-      if (!isKnown || owners.isLeaving(address)) fresh.push(address);
+      if (!isKnown || owners.leaving.has(address)) fresh.push(address);
     }
     // Rules go out before anything is decided about placement: they are what an open port waits for.
     publish(set);

@@ -26,6 +26,8 @@ export class Node {
   /** VIPs it claimed by a term nobody can have issued: it is not given these. */
   readonly impossible: Set<Address> = new Set();
   isDrained = false;
+  /** It was waited for to commit rules, in vain: until it has it is given nothing. */
+  isLate = false;
   /** Publication to acknowledgement of the last change of the rules. */
   lagMs: number | null = null;
   lastCommitUs: number | null = null;
@@ -65,6 +67,7 @@ export class Node {
     this.acked.rules = null;
     this.acked.placements = null;
     this.lagMs = null;
+    this.isLate = false;
     this.refusals.clear();
     this.impossible.clear();
     this.setHeld(hello.held);
@@ -96,7 +99,8 @@ export class Node {
 
   /** True if nothing that this node has said or was told speaks against the VIP. */
   isOpenTo(address: Address): boolean {
-    return !this.isDrained && !this.impossible.has(address) && this.refusalOf(address) === undefined;
+    const isAble = !this.isDrained && !this.isLate;
+    return isAble && !this.impossible.has(address) && this.refusalOf(address) === undefined;
   }
 
   /** What is on its links and in its --allow, as a text: nodes that have the same reach the same. */

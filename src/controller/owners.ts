@@ -32,11 +32,13 @@ export interface OwnersInput {
 export class Owners {
   readonly moves: Moves;
   readonly candidates: Candidates;
+  /** VIPs that are wanted no more, and whose holders have not let go yet. */
+  readonly leaving: Leaving;
+  /** VIPs that have no owner, and the nodes that commit their rules first. */
+  readonly choices: Choices = new Choices();
   readonly #input: OwnersInput;
   readonly #owners: Map<Address, Owner>;
   readonly #outbox: Outbox = new Outbox();
-  readonly #leaving: Leaving;
-  readonly #choices = new Choices();
   /** Choices that are looked at in turns: there may be many, and many nodes to ask for each. */
   readonly #asked: TurnQueue<Address>;
   isSettled = false;
@@ -48,7 +50,7 @@ export class Owners {
     const flush = () => this.#outbox.flush();
     this.#asked = new TurnQueue(this.#answer, flush);
     for (const { node } of this.#owners.values()) this.candidates.count(input.nodes.at(node).name, 1);
-    this.#leaving = new Leaving(input.dropRules);
+    this.leaving = new Leaving(input.dropRules);
     this.moves = new Moves({
       ...{ nodes: input.nodes, outbox: this.#outbox, own: this.#own },
       ownerOf: (vip) => this.#owners.get(vip),
@@ -63,31 +65,17 @@ export class Owners {
     return this.#owners.get(address);
   }
 
-  /** True if the VIP is wanted no more, and its holder has not let go yet. */
-  isLeaving(address: Address): boolean {
-    return this.#leaving.has(address);
-  }
-
-  leavingFrom(address: Address): string | null {
-    return this.#leaving.firstHolder(address);
-  }
-
-  /** The node that was chosen for a VIP and has not committed its rules yet. */
-  chosenFor(address: Address): string | null {
-    return this.#choices.get(address)?.name ?? null;
-  }
-
   /** These VIPs are in the rules. Those that have an owner already stay with it. */
   appear(addresses: Iterable<Address>): void {
     const fresh: Address[] = [];
     for (const address of addresses) {
-      const former = this.#leaving.cancel(address);
+      const former = this.leaving.cancel(address);
       const owner = this.#owners.get(address) ?? this.#input.nodes.claimOf(address);
       if (owner !== undefined) this.#own(address, owner);
       else if (former?.isConnected === true && former.mayTake(address)) this.#place(address, former);
       else fresh.push(address);
     }
-    for (const address of fresh) this.#choices.set(address, null);
+    for (const address of fresh) this.choices.set(address, null);
     this.#outbox.flush();
     this.retry(fresh);
   }
@@ -107,7 +95,7 @@ export class Owners {
       holders.set(address, nodes);
     }
     this.#outbox.flush();
-    this.#leaving.begin(holders);
+    this.leaving.begin(holders);
   }
 
   /** Lets VIPs be placed that nobody claimed: called once, when the nodes had time to say what they hold. */
@@ -117,14 +105,14 @@ export class Owners {
   }
 
   /** Asks again for those of the VIPs that found no node, or one that may not have them any more. */
-  retry(addresses: Iterable<Address> = this.#choices.all()): void {
+  retry(addresses: Iterable<Address> = this.choices.all()): void {
     if (this.isSettled) this.#asked.add(addresses);
   }
 
   /** A node said hello: what it holds is believed where its term can be. Nothing moves by it. */
   connected(node: Node): void {
     for (const [address, term] of node.held)
-      if (this.#believes(node, { address, term }) && !this.#leaving.has(address))
+      if (this.#believes(node, { address, term }) && !this.leaving.has(address))
         this.#claim(node, address, term);
     this.#outbox.flush();
     this.retry();
@@ -132,21 +120,33 @@ export class Owners {
 
   /** A node's connection ended: it keeps what it holds, and what was only chosen for it is chosen again. */
   gone(node: Node): void {
-    for (const address of this.#choices.on(node)) this.#choose(address);
+    for (const address of this.choices.on(node)) this.#choose(address);
     this.moves.gone(node);
-    this.#leaving.check(node);
+    this.leaving.check(node);
     this.#outbox.flush();
+  }
+
+  /** Called every second: a node that commits nothing keeps no VIP waiting for longer than that is usual. */
+  tick(): void {
+    for (const node of this.choices.tick()) {
+      node.isLate = true;
+      this.retry(this.choices.on(node));
+    }
   }
 
   /** A node committed something: what waited for that goes on. */
   acked(node: Node): void {
     const { rules } = this.#input;
-    for (const address of this.#choices.on(node)) {
+    this.choices.progressed(node);
+    const wasLate = node.isLate;
+    node.isLate = false;
+    if (wasLate) this.retry();
+    for (const address of this.choices.on(node)) {
       const since = rules.sinceSeq(address);
       if (since !== undefined && node.hasAcked('rules', since)) this.#place(address, node);
     }
     this.moves.check(node);
-    this.#leaving.check(node);
+    this.leaving.check(node);
     this.#outbox.flush();
   }
 
@@ -154,14 +154,14 @@ export class Owners {
   heldChanged(node: Node, set: readonly HeldVip[]): void {
     for (const held of set) this.#believes(node, held);
     this.moves.check(node);
-    this.#leaving.check(node);
+    this.leaving.check(node);
     this.#outbox.flush();
   }
 
   /** A node could not put a VIP in force. One that it never held goes to a node that has not refused it. */
   refused(node: Node, address: Address): void {
     const owner = this.moves.refused(node, address) ? undefined : this.#owners.get(address);
-    if (this.#choices.get(address) === node) this.#choose(address);
+    if (this.choices.get(address) === node) this.#choose(address);
     const isElsewhere = owner?.node === node.name && !node.held.has(address);
     if (isElsewhere && this.candidates.for(address).length > 0) this.withdraw(address);
     this.#outbox.flush();
@@ -169,7 +169,7 @@ export class Owners {
 
   /** What kept a VIP from a node, and perhaps from all, is over. */
   accepted(address: Address): void {
-    if (this.#choices.get(address) === null) this.#choose(address);
+    if (this.choices.get(address) === null) this.#choose(address);
     this.#outbox.flush();
   }
 
@@ -183,7 +183,7 @@ export class Owners {
   }
 
   readonly #answer = (address: Address): void => {
-    const chosen = this.#choices.get(address);
+    const chosen = this.choices.get(address);
     if (chosen !== undefined && chosen?.mayTake(address) !== true) this.#choose(address);
   };
 
@@ -191,7 +191,7 @@ export class Owners {
     this.#unchoose(address);
     const name = this.isSettled ? chooseNode(address, this.candidates.for(address)) : null;
     const node = name === null ? null : this.#input.nodes.at(name);
-    this.#choices.set(address, node);
+    this.choices.set(address, node);
     if (node === null) return;
     this.candidates.count(node.name, 1);
     const since = this.#input.rules.sinceSeq(address);
@@ -199,7 +199,7 @@ export class Owners {
   }
 
   #unchoose(address: Address): void {
-    const node = this.#choices.delete(address);
+    const node = this.choices.delete(address);
     if (node !== null) this.candidates.count(node.name, -1);
   }
 

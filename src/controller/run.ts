@@ -103,7 +103,10 @@ export async function startController(config: ControllerConfig, given: RunInput)
   });
   hub.attach(server);
   const url = await listenOn(server, config);
-  const ticker = setInterval(() => hub.tick(), heartbeatMs);
+  const ticker = setInterval(() => {
+    hub.tick();
+    controller.owners.tick();
+  }, heartbeatMs);
   log.info({ url, generation: controller.generation, cluster: controller.cluster }, 'listening');
   const done = aborted(signal).then(async () => {
     clearInterval(ticker);

@@ -1,7 +1,9 @@
 // Where a VIP stands and why, from what the controller has decided and its nodes have said.
 
 import type { Address } from '../state/address.ts';
+import { lateAfterTicks } from './choices.ts';
 import type { Controller } from './controller.ts';
+import type { Node } from './nodes.ts';
 
 export const VipState = {
   pending: 'pending',
@@ -23,7 +25,7 @@ export interface Standing {
 /** Where a VIP stands, from what its node has said. */
 export function vipState(controller: Controller, address: Address): Standing {
   const { owners, nodes, rules } = controller;
-  if (owners.isLeaving(address)) {
+  if (owners.leaving.has(address)) {
     return { state: 'released', reason: 'Released', message: 'no Service wants it; its node is letting go' };
   }
   const owner = owners.ownerOf(address);
@@ -49,10 +51,16 @@ export function vipState(controller: Controller, address: Address): Standing {
   return { state: 'pending', reason: 'Allocated', message: `${owner.node} has not announced it yet` };
 }
 
+/** Why a node that was waited for in vain is given no VIP. */
+export function latenessOf({ name }: Node): string {
+  const remedy = `look at what its agent says: "vipward status" on ${name}`;
+  return `${name} has committed nothing for ${lateAfterTicks} s, though it is connected; ${remedy}`;
+}
+
 function unplaced(controller: Controller, address: Address): Standing {
-  const chosen = controller.owners.chosenFor(address);
-  if (chosen !== null) {
-    return { state: 'pending', reason: 'Allocated', message: `${chosen} is committing its rules` };
+  const chosen = controller.owners.choices.get(address);
+  if (chosen) {
+    return { state: 'pending', reason: 'Allocated', message: `${chosen.name} is committing its rules` };
   }
   const connected = [...controller.nodes.connected()];
   if (!controller.owners.isSettled && connected.length > 0) {
@@ -68,6 +76,8 @@ function unplaced(controller: Controller, address: Address): Standing {
   }
   const [bar] = connected.map((node) => node.bar(address)).filter((found) => found !== null);
   if (bar !== undefined) return { state: 'pending', ...bar };
+  const late = connected.find((node) => node.isLate);
+  if (late !== undefined) return { state: 'pending', reason: 'NoEligibleNode', message: latenessOf(late) };
   const message = 'no connected node has it on its link and in its --allow, and is not drained';
   return { state: 'pending', reason: 'NoEligibleNode', message };
 }

@@ -37,6 +37,8 @@ export interface NodeStatus {
   readonly name: string;
   readonly connected: boolean;
   readonly drained: boolean;
+  /** It was waited for to commit rules, in vain, and is given no VIP until it has. */
+  readonly late: boolean;
   readonly firewall: string | null;
   readonly version: string | null;
   readonly vips: number;
@@ -154,7 +156,7 @@ export function vipStatus(controller: Controller, address: Address): VipStatus {
   const vip = controller.rules.get(address);
   const owner = controller.owners.ownerOf(address);
   const { state, reason, message } = vipState(controller, address);
-  const node = owner?.node ?? controller.owners.leavingFrom(address);
+  const node = owner?.node ?? controller.owners.leaving.firstHolder(address);
   const users = controller.allocator.usersOf(address);
   const refusals = controller.refusedPorts.get(address) ?? [];
   return {
@@ -198,6 +200,7 @@ function nodeStatus({ closings, latency, rules }: Controller, node: Node, vips: 
     name,
     connected: node.isConnected,
     drained: node.isDrained,
+    late: node.isLate,
     firewall: hello?.firewall ?? null,
     version: hello?.version ?? null,
     vips,

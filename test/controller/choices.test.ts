@@ -19,7 +19,7 @@ test(
     await untilStatus(running, () => running.controller.owners.isSettled);
     running.write('a.yaml', service('web'));
     await Promise.all(agents.map((agent) => agent.until(({ rules }) => rules.size === 1)));
-    const chosen = running.controller.owners.chosenFor(first);
+    const chosen = running.controller.owners.choices.get(first)?.name;
     const of = (isChosen: boolean) => agents.find(({ name }) => (name === chosen) === isChosen) as TestAgent;
     const body = JSON.stringify({ node: chosen });
     equal((await fetch(`${running.url}/api/v1/drain`, { method: 'POST', body })).status, 200);
@@ -42,7 +42,7 @@ test('a node that takes back one refusal has that VIP asked again, and no other'
   const refusal = { table: 'rules', key, services: [], code: 'KernelRefused', reason: 'ENOSPC' };
   agent.send({ type: 'refused', ...refusal });
   await untilStatus(running, ({ vips }) => vips[0]?.state === 'refused');
-  equal(running.controller.owners.chosenFor(first), null);
+  equal(running.controller.owners.choices.get(first), null);
   const { owners } = running.controller;
   let asked = 0;
   const { candidates } = owners;
@@ -54,6 +54,6 @@ test('a node that takes back one refusal has that VIP asked again, and no other'
   for (let count = 0; count < 10; count++)
     agent.send({ type: 'accepted', table: 'rules', key: '10.77.0.199' as Address });
   agent.send({ type: 'accepted', table: 'rules', key });
-  await untilStatus(running, () => owners.chosenFor(first) === 'n1');
+  await untilStatus(running, () => owners.choices.get(first)?.name === 'n1');
   ok(asked <= 2, `${asked}`);
 });

@@ -227,7 +227,7 @@ export class Recorder {
 
   #isHeld(address: Address): boolean {
     const { owners, nodes } = this.#input.controller;
-    return owners.isLeaving(address) || nodes.holderOf(address) !== undefined;
+    return owners.leaving.has(address) || nodes.holderOf(address) !== undefined;
   }
 
   #spec(address: Address): object {

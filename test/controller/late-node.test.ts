@@ -1,0 +1,74 @@
+// A node that is connected, says so every second, and commits nothing.
+
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { test } from 'node:test';
+import { lateAfterTicks } from '../../src/controller/choices.ts';
+import type { Address } from '../../src/state/address.ts';
+import { runningController, service, type TestController, untilStatus } from './fixture.ts';
+import { agentOf, type TestAgent } from './test-agent.ts';
+
+const vip = '10.77.0.100' as Address;
+const limit = { timeout: 20_000 };
+
+/** As if so many seconds had passed; the controller counts those of the clock too. */
+function pass(running: TestController, seconds: number): void {
+  for (let count = 0; count < seconds; count++) running.controller.owners.tick();
+}
+
+test('a VIP goes elsewhere when the node that was chosen for it commits nothing', limit, async (t) => {
+  const running = await runningController(t);
+  const agents = ['n1', 'n2'].map((name) => agentOf(t, running, name, { acks: false }));
+  await Promise.all(agents.map((agent) => agent.synced()));
+  await untilStatus(running, () => running.controller.owners.isSettled);
+  running.write('a.yaml', service('web'));
+  await Promise.all(agents.map((agent) => agent.until(({ rules }) => rules.size === 1)));
+  const chosen = running.controller.owners.choices.get(vip)?.name;
+  const of = (isChosen: boolean) => agents.find(({ name }) => (name === chosen) === isChosen) as TestAgent;
+  of(false).acks = true;
+  of(false).commit('rules');
+  await untilStatus(running, ({ nodes }) => nodes.some(({ seq }) => seq === 1));
+  pass(running, lateAfterTicks / 2 - 1);
+  equal(running.controller.owners.choices.get(vip)?.name, chosen);
+  pass(running, lateAfterTicks / 2 + 1);
+  await of(false).until(({ placements }) => placements.has(vip));
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+  const lateOf = (name: string | undefined) =>
+    running.status().nodes.find((node) => node.name === name)?.late;
+  deepEqual([lateOf(of(true).name), lateOf(of(false).name)], [true, false]);
+  const move = () =>
+    fetch(`${running.url}/api/v1/move`, { method: 'POST', body: JSON.stringify({ vip, node: chosen }) });
+  match(await (await move()).text(), /has committed nothing for 10 s, though it is connected/);
+  of(true).acks = true;
+  of(true).commit('rules');
+  await untilStatus(running, () => lateOf(of(true).name) === false);
+  equal((await move()).status, 200);
+});
+
+test('without another node it waits for the late one, and says so', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const agent = agentOf(t, running, 'n1', { acks: false });
+  await agent.synced();
+  await untilStatus(running, ({ vips }) => vips[0]?.message === 'n1 is committing its rules');
+  pass(running, lateAfterTicks);
+  await untilStatus(running, ({ vips }) => vips[0]?.reason === 'NoEligibleNode');
+  match(running.status().vips[0]?.message ?? '', /^n1 has committed nothing for 10 s/);
+  agent.acks = true;
+  agent.commit('rules');
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+});
+
+test(
+  'a node that commits now and then is not late, however long the last of its VIPs takes',
+  limit,
+  async (t) => {
+    const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+    const agent = agentOf(t, running, 'n1', { acks: false });
+    await agent.synced();
+    await untilStatus(running, () => running.controller.owners.choices.get(vip)?.name === 'n1');
+    for (let count = 0; count < 3; count++) {
+      pass(running, lateAfterTicks - 3);
+      ok(running.status().nodes.every(({ late }) => !late));
+      running.controller.owners.acked(running.controller.nodes.at('n1'));
+    }
+  },
+);
