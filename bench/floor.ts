@@ -54,7 +54,7 @@ export function batchesOf(dialect: Dialect<KernelObject>, { needs, table, servic
 function joined(steps: readonly Step<KernelObject>[]): Step<KernelObject> {
   const [first] = steps;
   if (first === undefined) throw new Error('a change of nothing');
-  if (steps.length === 1) return first;
+  if (steps.length === 1 && first.halved !== true) return first;
   const bytes = Buffer.concat(steps.map((step) => step.bytes));
   return { ...first, bytes, split: bytes.length };
 }

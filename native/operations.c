@@ -52,12 +52,16 @@ static void reply(struct job *job, const uint8_t *bytes, size_t length) {
   if (job->reply && length) memcpy(job->reply, bytes, length);
 }
 
-/* A failed send still drains: replies to the other half must not meet the next exchange. */
+/* A failed send still drains: replies to the other half must not meet the next exchange. With a negative
+ * split any reply to the first half keeps the second back. */
 static void exchange(struct job *job, struct scratch *scratch) {
-  size_t split = job->split < 0 ? 0 : (size_t)job->split < job->length ? (size_t)job->split : job->length;
-  int32_t failure = send_all(job->fd, job->bytes, split);
-  if (!failure) failure = send_all(job->fd, job->bytes + split, job->length - split);
-  int32_t drained = drain(job->fd, scratch);
+  size_t wanted = job->split < 0 ? -(size_t)job->split : (size_t)job->split;
+  size_t split = wanted < job->length ? wanted : job->length;
+  int32_t failure = send_all(job->fd, job->bytes, split), drained = 0;
+  if (!failure && job->split < 0) drained = drain(job->fd, scratch);
+  bool answered = drained != 0;
+  if (!failure && !answered) failure = send_all(job->fd, job->bytes + split, job->length - split);
+  if (!answered) drained = drain(job->fd, scratch);
   job->status = failure ? failure : drained;
   if (failure || drained < 0) return;
   if (drained <= COPIED_REPLY_BYTES) return reply(job, scratch->data, drained);

@@ -6,7 +6,7 @@ import { counterDumps, portText, readCounters } from '../dialects/xtables/counte
 import { describe } from '../dialects/xtables/describe.ts';
 import { xtables } from '../dialects/xtables/dialect.ts';
 import { elementsDump, headers, setNames, tableDumps } from '../dialects/xtables/dumps.ts';
-import { encode } from '../dialects/xtables/encode.ts';
+import { encoder } from '../dialects/xtables/encode.ts';
 import {
   type ElementObject,
   inSetsOf,
@@ -59,7 +59,7 @@ export async function xtablesRemains(kernel: Kernel): Promise<Remains> {
   const remains: Remains = { transaction: null, words: 'chains and sets vipward-*' };
   if (!existsSync('/sys/module/ip_set')) return remains;
   const found = await constants(kernel);
-  return found.length === 0 ? remains : { ...remains, transaction: encode({ remove: found, add: [] }) };
+  return found.length === 0 ? remains : { ...remains, transaction: encoder()({ remove: found, add: [] }) };
 }
 
 /** Sets and rules, without the elements. */

@@ -60,7 +60,8 @@ export class Kernel implements Disposable {
     if (transaction.tables !== undefined) return this.#commitTables(transaction);
     const { fd } = this.#socket(transaction.door);
     for (const [index, step] of transaction.steps.entries()) {
-      const outcome = this.#submit(Operation.exchange, fd, step.bytes, step.split);
+      const split = step.halved === true ? -step.split : step.split;
+      const outcome = this.#submit(Operation.exchange, fd, step.bytes, split);
       if (outcome instanceof Promise) return this.#commitRest(transaction, index, outcome);
       const receipt = receiptOf(step, replies(outcome));
       if (receipt.length > 0) return receipt;

@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
 /** What `submit` can run on the writer thread; mirrors `enum operation` in native/threads.h. */
 export const Operation = {
   /**
-   * `bytes[0..split)` in one send, the rest in a second, then every reply until the socket is empty. The
+   * `bytes[0..split)` in one send, the rest in a second, then every reply until the socket is empty. With
+   * `split` < 0 it is -split, and the second send only follows if the first drew no reply. The
    * result is one Uint8Array: the datagrams one after the other, each padded to 4 bytes. -ENOBUFS: replies
    * were lost; -EMSGSIZE: one was longer than 128 KiB.
    */

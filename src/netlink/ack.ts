@@ -22,6 +22,8 @@ export interface MessageRecord<O> {
 export interface Step<O> {
   readonly bytes: Uint8Array;
   readonly split: number;
+  /** The second send only follows if the first drew no answer: of what answers nothing but errors. */
+  readonly halved?: boolean;
   /** The sequence number of the message whose reply proves that the whole step was processed. */
   readonly barrier: number;
   readonly records: readonly MessageRecord<O>[];

@@ -178,6 +178,22 @@ test('an element that the kernel refuses is named, and its neighbours go in', { 
   assert.match(run(own, 'ipset list vipward-allow4'), /10\.50\.0\.1,tcp:80/);
 });
 
+test('a port that is refused leaves the one whose place it was to take', { skip }, async () => {
+  using own = ownKernel();
+  const tight = needsOf(everyFeature, { ...roomy, ports4: 1 });
+  const dialect = xtables(plain);
+  const of = (number: number) => dialect.render(stateOf([vip('10.50.0.1', [port(number)])], tight));
+  const before = of(80);
+  await commit(own, nothing, before);
+  const after = { ...of(81), constants: before.constants };
+  const receipt = await own.kernel.commit(dialect.encode(deltaOf(before, after)));
+  assert.deepEqual(
+    receipt.map(({ object, errno }) => [object?.kind === 'element' && object.key.port, errno]),
+    [[81, 4352]],
+  );
+  assert.match(run(own, 'ipset list vipward-allow4'), /10\.50\.0\.1,tcp:80/);
+});
+
 test('a table that is not there is not made by looking', { skip }, async () => {
   using own = ownKernel();
   await found(own);

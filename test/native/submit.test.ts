@@ -23,6 +23,7 @@ import {
 } from './kernel-bytes.ts';
 
 const NETLINK_USERSOCK = 2;
+const NLMSG_NOOP = 1;
 const SOL_SOCKET = 1;
 const SO_TYPE = 3;
 const SO_RCVBUF = 8;
@@ -81,6 +82,26 @@ test('a split exchange sends two messages and gathers the replies to both', () =
   assert.ok(reply instanceof Uint8Array);
   const sequences = new Set(headers(reply).map((header) => header.sequence));
   assert.deepEqual([...sequences], [11, 12]);
+  native.close(fd);
+});
+
+test('with a negative split a reply to the first message keeps the second back', () => {
+  const fd = openRoute(native);
+  const noop = new Uint8Array(16);
+  new DataView(noop.buffer).setUint32(0, noop.length, true);
+  new DataView(noop.buffer).setUint16(4, NLMSG_NOOP, true);
+  for (const [first, expected] of [
+    [getLoopback(11), [11]],
+    [noop, [12]],
+  ] as const) {
+    const bytes = new Uint8Array([...first, ...getLoopback(12)]);
+    const reply = native.submit(Operation.exchange, fd, bytes, -first.length, 0, LONG_WAIT_MICROS);
+    assert.ok(reply instanceof Uint8Array);
+    assert.deepEqual(
+      headers(reply).map(({ sequence }) => sequence),
+      expected,
+    );
+  }
   native.close(fd);
 });
 

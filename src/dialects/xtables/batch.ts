@@ -1,7 +1,8 @@
 // Messages of ipset on their way into one or more sends, each remembered with the object it is about.
 
 import type { MessageRecord, Step } from '../../netlink/ack.ts';
-import { Writer } from '../../netlink/writer.ts';
+import type { Writer } from '../../netlink/writer.ts';
+import { type Address, addressBytes } from '../../state/address.ts';
 import { Command } from './constants.ts';
 import { command, createSet, element, swapSets } from './ipset.ts';
 import type { ElementObject, SetObject, XtObject } from './objects.ts';
@@ -11,9 +12,18 @@ const mostMessages = 5000;
 
 export class Batch {
   readonly #done: Step<XtObject>[] = [];
-  #writer = new Writer(1024);
+  readonly #writer: Writer;
   #records: MessageRecord<XtObject>[] = [];
   #sequence = 0;
+  /** Where the second half begins, which is sent if the first draws no answer; 0 while there is one part. */
+  #half = 0;
+  #address: Address | undefined;
+  #addressBytes: Uint8Array = new Uint8Array();
+
+  /** Nothing else may be written by `writer` until the steps were taken. */
+  constructor(writer: Writer) {
+    this.#writer = writer;
+  }
 
   /** Behind a cut nothing is sent unless everything before it was taken. */
   cut(): void {
@@ -21,11 +31,18 @@ export class Batch {
     // A question, whose answer comes when everything before it was done.
     const barrier = ++this.#sequence;
     command(this.#writer, Command.PROTOCOL, { sequence: barrier });
-    const bytes = this.#writer.bytes.slice();
-    this.#done.push({ bytes, split: bytes.length, barrier, records: this.#records });
+    const bytes = this.#writer.take();
+    const halved = this.#half > 0;
+    const split = halved ? this.#half : bytes.length;
+    this.#done.push({ bytes, split, halved, barrier, records: this.#records });
     this.#records = [];
-    this.#writer = new Writer(1024);
     this.#sequence = 0;
+    this.#half = 0;
+  }
+
+  /** The same within a step of few messages: to what is no question ipset answers nothing but errors. */
+  halve(): void {
+    this.#half = this.#writer.length;
   }
 
   steps(): readonly Step<XtObject>[] {
@@ -51,7 +68,11 @@ export class Batch {
   /** An element goes into, or out of, its own set or one of another name. */
   element(type: number, object: ElementObject, set: string = object.set): void {
     const { writer, sequence } = this.#next(object);
-    element(writer, type, sequence, { set, key: object.key });
+    if (object.key.address !== this.#address) {
+      this.#address = object.key.address;
+      this.#addressBytes = addressBytes(object.key.address);
+    }
+    element(writer, type, sequence, { set, key: object.key, address: this.#addressBytes });
   }
 
   /** Where the next message goes, which is behind a cut if the send is full. */

@@ -1,6 +1,7 @@
 // A delta -> messages of ipset and rewritten tables, in an order in which no port is closed that stays open,
 // and none opened that stays closed: ipset has no transactions.
 
+import { Writer } from '../../netlink/writer.ts';
 import type { Delta, TableStep, Transaction } from '../dialect.ts';
 import { Batch } from './batch.ts';
 import { blobOf } from './blob.ts';
@@ -15,9 +16,40 @@ import { replaceBytes } from './replace.ts';
 /** The gates: a VIP is guarded while it is in one of these. */
 const gates: ReadonlySet<string> = new Set([setName('vip', 4), setName('vip', 6)]);
 
-export function encode({ remove, add }: Delta<XtObject>): Transaction<XtObject> {
-  const plan = planOf(remove, add);
-  const batch = new Batch();
+/** Room for a hundred changes of one Service each. */
+const bufferBytes = 32 * 1024;
+/** With more elements than this a change is planned, for it may be many VIPs'. */
+const mostOfFew = 64;
+
+/** An encode() with a buffer of its own. */
+export function encoder(): (delta: Delta<XtObject>) => Transaction<XtObject> {
+  const writer = new Writer(bufferBytes);
+  return ({ remove, add }) => {
+    const isSmall = remove.length + add.length <= mostOfFew;
+    if (!(isSmall && areElements(remove) && areElements(add))) return encode(planOf(remove, add), writer);
+    const batch = new Batch(writer);
+    changeFew(batch, remove, add);
+    return { door: 'nfnetlink', steps: batch.steps() };
+  };
+}
+
+/** Nearly every delta: few elements alone, so that there are no sets to put in order. */
+function changeFew(batch: Batch, remove: readonly ElementObject[], add: readonly ElementObject[]): void {
+  const isChanged = ({ owner }: ElementObject): boolean => add.some((other) => other.owner === owner);
+  const old = remove.filter(isChanged);
+  letGo(batch, old.length === 0 ? remove : remove.filter((element) => !isChanged(element)));
+  for (const element of add) if (!gates.has(element.set)) batch.element(Command.ADD, element);
+  if (old.length > 0) batch.halve();
+  for (const element of add) if (gates.has(element.set)) batch.element(Command.ADD, element);
+  letGo(batch, old);
+}
+
+function areElements(objects: readonly XtObject[]): objects is readonly ElementObject[] {
+  return objects.every(({ kind }) => kind === 'element');
+}
+
+function encode(plan: Plan, writer: Writer): Transaction<XtObject> {
+  const batch = new Batch(writer);
   letGo(batch, plan.freed);
   // What a change of the same size cannot be refused for is told apart from what it can: only when there is
   // room for all that is new may anything old of the same VIP go.
@@ -29,9 +61,10 @@ export function encode({ remove, add }: Delta<XtObject>): Transaction<XtObject> 
     clear(batch, plan);
     return { door: 'nfnetlink', steps: batch.steps() };
   }
-  const after = new Batch();
+  const steps = batch.steps();
+  const after = new Batch(writer);
   clear(after, plan);
-  return { door: 'nfnetlink', steps: batch.steps(), tables, after: after.steps() };
+  return { door: 'nfnetlink', steps, tables, after: after.steps() };
 }
 
 interface Plan {

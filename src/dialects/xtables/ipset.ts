@@ -22,19 +22,26 @@ import type { Key, SetShape } from './objects.ts';
 /** The kernel makes no table of fewer buckets. */
 const leastBuckets = 64;
 
+interface Head {
+  readonly sequence: number;
+  readonly name?: string;
+  readonly flags?: number;
+}
+
 /** A message that says the protocol and, where one is given, the name of a set. */
-export function command(
-  writer: Writer,
-  type: number,
-  { sequence, name, flags = 0 }: { sequence: number; name?: string; flags?: number },
-  body: () => void = () => {},
-): void {
+export function command(writer: Writer, type: number, head: Head, body: () => void = () => {}): void {
+  const place = beginCommand(writer, type, head);
+  body();
+  writer.endMessage(place);
+}
+
+/** Opens such a message and returns its place for endMessage. */
+function beginCommand(writer: Writer, type: number, { sequence, name, flags = 0 }: Head): number {
   const place = writer.beginMessage(type, NLM_F_REQUEST | flags, sequence);
   nfgenmsg(writer, 0);
   writer.attributeU8(SetAttribute.PROTOCOL, ipsetProtocol);
   if (name !== undefined) writer.attributeText(SetAttribute.SETNAME, name);
-  body();
-  writer.endMessage(place);
+  return place;
 }
 
 /**
@@ -63,26 +70,29 @@ export function swapSets(writer: Writer, sequence: number, name: string, other: 
   });
 }
 
-/** ADD or DEL. Without NLM_F_EXCL an element that is, or is not, there already is no error. */
+/**
+ * ADD or DEL of a key whose address has these bytes. Without NLM_F_EXCL an element that is, or is not, there
+ * already is no error.
+ */
 export function element(
   writer: Writer,
   type: number,
   sequence: number,
-  { set, key }: { readonly set: string; readonly key: Key },
+  { set, key, address }: { readonly set: string; readonly key: Key; readonly address: Uint8Array },
 ): void {
-  command(writer, type, { sequence, name: set }, () => {
-    const data = writer.beginNest(SetAttribute.DATA | NLA_F_NESTED);
-    address(writer, DataAttribute.IP, addressBytes(key.address));
-    if (key.protocol !== 0) {
-      writer.attributeU16Be(DataAttribute.PORT | NLA_F_NET_BYTEORDER, key.port);
-      writer.attributeU8(DataAttribute.PROTO, key.protocol);
-    }
-    if (key.source !== null) {
-      address(writer, DataAttribute.IP2, addressBytes(key.source));
-      writer.attributeU8(DataAttribute.CIDR2, key.sourceLength);
-    }
-    writer.endNest(data);
-  });
+  const place = beginCommand(writer, type, { sequence, name: set });
+  const data = writer.beginNest(SetAttribute.DATA | NLA_F_NESTED);
+  addressNest(writer, DataAttribute.IP, address);
+  if (key.protocol !== 0) {
+    writer.attributeU16Be(DataAttribute.PORT | NLA_F_NET_BYTEORDER, key.port);
+    writer.attributeU8(DataAttribute.PROTO, key.protocol);
+  }
+  if (key.source !== null) {
+    addressNest(writer, DataAttribute.IP2, addressBytes(key.source));
+    writer.attributeU8(DataAttribute.CIDR2, key.sourceLength);
+  }
+  writer.endNest(data);
+  writer.endMessage(place);
 }
 
 /** Everything about one set; about all sets, their headers alone. */
@@ -93,7 +103,7 @@ export function list(writer: Writer, name?: string): void {
   });
 }
 
-function address(writer: Writer, type: number, bytes: Uint8Array): void {
+function addressNest(writer: Writer, type: number, bytes: Uint8Array): void {
   const nest = writer.beginNest(type | NLA_F_NESTED);
   writer.attributeBytes((bytes.length === 4 ? IPADDR_IPV4 : IPADDR_IPV6) | NLA_F_NET_BYTEORDER, bytes);
   writer.endNest(nest);

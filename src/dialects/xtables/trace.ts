@@ -4,7 +4,7 @@ import { errnoOf } from '../../netlink/ack.ts';
 import { NLMSG_ERROR } from '../../netlink/message.ts';
 import { messagesOf } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
-import { familyOf } from '../../state/address.ts';
+import { addressBytes, familyOf } from '../../state/address.ts';
 import type { Packet, Tracer } from '../dialect.ts';
 import { chainNames, type SetKind, setName } from './constants.ts';
 import { element } from './ipset.ts';
@@ -20,7 +20,12 @@ export const tracer: Tracer = {
     const family = familyOf(packet.address);
     for (const [index, kind] of kinds.entries()) {
       const key = keyOf(packet, kind);
-      if (key !== null) element(writer, TEST, index + 1, { set: setName(kind, family), key });
+      if (key !== null)
+        element(writer, TEST, index + 1, {
+          set: setName(kind, family),
+          key,
+          address: addressBytes(key.address),
+        });
     }
     return { door: 'nfnetlink', bytes: writer.bytes.slice() };
   },
