@@ -185,6 +185,7 @@ function assemble(
       prepare: () => kernel.prepare(),
       hash: (text) => hash('sha256', text),
       onLink: () => network.onLink(allowed.prefixes),
+      macs: () => network.macs(),
       ...reporter.ofSession,
     },
     state,

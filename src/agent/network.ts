@@ -166,6 +166,12 @@ export class Network {
     return [...new Set(this.#named().length > 0 ? [...connected, ...allow] : connected)];
   }
 
+  /** The hardware addresses of those links, by which others on them know this node. */
+  macs(): string[] {
+    const links = [...this.#onLink().map(({ link }) => link), ...this.#named()];
+    return [...new Set(links.map(({ mac }) => macText(mac)))].filter((mac) => mac.length === 17);
+  }
+
   /** Why an address must not become a VIP of this node; undefined where nothing speaks against it. */
   conflict(address: Address): string | undefined {
     if (this.#gateways.has(address)) return `${address} is the gateway of this node`;

@@ -20,6 +20,8 @@ export interface PlacesParts {
 interface Obstacle {
   readonly code: Refusal['code'];
   readonly reason: string;
+  /** Who has the address. */
+  readonly mac?: string;
 }
 
 export class Places {
@@ -66,11 +68,11 @@ export class Places {
     return finding === 'free' ? held : undefined;
   }
 
-  refuse(key: Address, { code, reason }: Obstacle): void {
+  refuse(key: Address, obstacle: Obstacle): void {
     const { ledger, refuse } = this.#parts;
     const vip = ledger.wanted.get(key);
     refuse({
-      ...{ table: 'placements', key, code, reason },
+      ...{ table: 'placements', key, ...obstacle },
       services: vip === undefined ? [] : servicesOf(vip),
     });
   }
@@ -78,7 +80,7 @@ export class Places {
   #stranger({ address, interfaceIndex }: HeldAddress, { mac }: { readonly mac: string }): Obstacle {
     const name = this.#parts.network.link(interfaceIndex)?.name ?? `interface ${interfaceIndex}`;
     const remedy = 'take the address from whoever that is, or choose another for the Service';
-    return { code: 'AddressConflict', reason: `${mac} answers for ${address} on ${name}; ${remedy}` };
+    return { code: 'AddressConflict', mac, reason: `${mac} answers for ${address} on ${name}; ${remedy}` };
   }
 
   /** The index of an interface, or why there is none. */

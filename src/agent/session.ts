@@ -31,6 +31,7 @@ export interface SessionParts {
   readonly allow: Allowed;
   readonly hash: Hash;
   readonly onLink: () => readonly Prefix[];
+  readonly macs: () => readonly string[];
   readonly held: () => readonly HeldVip[];
   readonly loop: Loop;
   readonly now: () => number;
@@ -83,13 +84,13 @@ export class Session {
   }
 
   hello(): Hello {
-    const { node, version, firewall, allow, held } = this.#parts;
+    const { node, version, firewall, allow, held, macs } = this.#parts;
     const onLink = this.#parts.onLink();
     this.#toldOnLink = new Set(onLink);
     return {
       type: 'hello',
       ...{ version, features: ownFeatures, node, firewall, allow: allow.prefixes },
-      onLink,
+      ...{ onLink, macs: macs() },
       cluster: this.cluster,
       generation: this.generation,
       rules: this.rules.summary,

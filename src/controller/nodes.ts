@@ -166,6 +166,11 @@ export class Nodes {
     this.served.add(address);
   }
 
+  /** The node that a hardware address belongs to, by its last hello. */
+  nodeOfMac(mac: string): Node | undefined {
+    return this.#nodes.values().find(({ hello }) => hello?.macs?.includes(mac));
+  }
+
   /** A node that has the VIP, as far as is known, or had it when it was last heard of. */
   holderOf(address: Address): Node | undefined {
     return this.#nodes.values().find(({ held }) => held.has(address));

@@ -115,7 +115,7 @@ export class Sessions {
         return this.#acked(session, message);
       case 'refused':
         // What is no VIP any more needs no refusal, and what never was one would be kept for nothing.
-        if (!this.#isTold(node, message.key)) return null;
+        if (!this.#isTold(node, message.key) || this.#isOurOwn(node, message)) return null;
         node.refusals.set(refusalKey(message.table, message.key), message);
         if (message.code === 'AddressConflict') this.#controller.conflicts++;
         this.#events.refused(node.name, message);
@@ -148,6 +148,19 @@ export class Sessions {
 
   #isTold(node: Node, key: Address): boolean {
     return this.#controller.rules.get(key) !== undefined || node.placements.get(key) !== undefined;
+  }
+
+  /**
+   * One of our nodes answers for the VIP, and is not known to hold it: that is no stranger. From then on it
+   * is no first claim, and placed anew it is taken without a question.
+   */
+  #isOurOwn({ name }: Node, { key, mac }: Extract<AgentMessage, { type: 'refused' }>): boolean {
+    const { nodes, owners } = this.#controller;
+    if (mac === undefined || nodes.nodeOfMac(mac) === undefined) return false;
+    if (owners.ownerOf(key)?.node !== name || owners.moves.has(key)) return false;
+    nodes.served.add(key);
+    owners.withdraw(key);
+    return true;
   }
 
   #acked({ node, stream }: Session, message: Extract<AgentMessage, { type: 'ack' }>): Closing | null {

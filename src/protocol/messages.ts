@@ -71,6 +71,8 @@ export interface Refusal {
   readonly services: readonly ServiceKey[];
   readonly code: RefusalCode;
   readonly reason: string;
+  /** Who answers for the address on its link, as `02:00:5e:10:00:01`, where somebody does. */
+  readonly mac?: string;
 }
 
 // Agent to controller.
@@ -83,6 +85,8 @@ export interface Hello {
   readonly firewall: string;
   readonly allow: readonly Prefix[];
   readonly onLink: readonly Prefix[];
+  /** The hardware addresses of the interfaces that a VIP could go on. */
+  readonly macs?: readonly string[];
   /** The cluster this agent is pinned to, null before its first sync. */
   readonly cluster: string | null;
   /** The highest generation this agent has obeyed. */

@@ -57,6 +57,7 @@ export function parseAgentMessage(frame: string): AgentMessage {
         firewall: text(body['firewall'], 'firewall', 64),
         allow: list(body['allow'], 'allow', readPrefix, 1000),
         onLink: list(body['onLink'], 'onLink', readPrefix, 1000),
+        ...(body['macs'] === undefined ? {} : { macs: list(body['macs'], 'macs', readMac, 1000) }),
         cluster: body['cluster'] === null ? null : text(body['cluster'], 'cluster', 64),
         generation: whole(body['generation'], 'generation'),
         rules: readDigest(body['rules'], 'rules'),
@@ -78,6 +79,7 @@ export function parseAgentMessage(frame: string): AgentMessage {
         services: list(body['services'], 'services', readServiceKey),
         code: oneOf(body['code'], 'code', Object.values(RefusalCode)),
         reason: text(body['reason'], 'reason', 4096),
+        ...(body['mac'] === undefined ? {} : { mac: readMac(body['mac'], 'mac') }),
       };
     case 'accepted':
       return { type, table: readTable(body), key: readAddress(body['key'], 'key') };
@@ -173,6 +175,11 @@ function readDelta<Name extends TableName>(body: Fields, table: Name): DeltaMess
 
 function readFirst({ first }: Fields): { first?: FirstClaims } {
   return first === undefined ? {} : { first: list(first, 'first', readAddress) };
+}
+
+function readMac(value: unknown, path: Path): string {
+  const mac = text(value, path, 17);
+  return /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac) ? mac : fail(path, 'six bytes as 02:00:5e:10:00:01', mac);
 }
 
 function readDigest(value: unknown, path: Path): TableDigest {

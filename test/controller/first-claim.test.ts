@@ -91,3 +91,33 @@ test('of many at once each is named in the page that brings it', limit, async (t
   const first = said(agent).flat();
   deepEqual(first.toSorted(), [...agent.placements.keys()].toSorted());
 });
+
+test(
+  'an answer of one of our own nodes is no stranger’s: the VIP is taken all the same',
+  limit,
+  async (t) => {
+    const running = await runningController(t);
+    const mac = '02:00:5e:10:00:02';
+    const one = agentOf(t, running, 'n1');
+    const two = agentOf(t, running, 'n2', { hello: { macs: [mac], onLink: [] } });
+    await Promise.all([one.synced(), two.synced()]);
+    one.refuses = 'AddressConflict';
+    one.answeredBy = mac;
+    running.write('a.yaml', service('web'));
+    await one.until(({ placements }) => placements.has(vip));
+    one.refuses = null;
+    await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+    deepEqual(said(one), [[vip], []]);
+  },
+);
+
+test('an answer of nobody we know is a stranger’s, and stays refused', limit, async (t) => {
+  const running = await runningController(t);
+  const one = agentOf(t, running, 'n1', { hello: { macs: ['02:00:5e:10:00:01'] } });
+  await one.synced();
+  one.refuses = 'AddressConflict';
+  one.answeredBy = '02:00:5e:10:57:12';
+  running.write('a.yaml', service('web'));
+  await untilStatus(running, ({ vips }) => vips[0]?.reason === 'AddressConflict');
+  deepEqual(said(one), [[vip]]);
+});

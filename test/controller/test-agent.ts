@@ -30,6 +30,8 @@ export class TestAgent {
   ticks = true;
   /** Placements are refused with this code, if set. */
   refuses: 'AddressConflict' | 'KernelRefused' | null = null;
+  /** Whose hardware address such a refusal names. */
+  answeredBy: string | null = null;
   closed: { readonly code: number; readonly reason: string } | null = null;
   readonly #hello: Partial<Hello>;
   readonly #changed = new EventEmitter();
@@ -162,6 +164,7 @@ export class TestAgent {
           services: [],
           code: this.refuses,
           reason: 'it is the gateway',
+          ...(this.answeredBy === null ? {} : { mac: this.answeredBy }),
         });
       }
       this.send({ type: 'ack', table, seq, commitUs: 20 });

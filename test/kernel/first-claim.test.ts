@@ -2,6 +2,7 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeController } from '../agent/fake-controller.ts';
+import type { Namespace } from '../namespaces.ts';
 import { Node, type Service, skip } from './node.ts';
 import { Stranger } from './stranger.ts';
 
@@ -34,8 +35,8 @@ function stranger(node: Node, what: 'add' | 'del', addresses: readonly string[])
   }
 }
 
-function macOf(node: Node): string {
-  const [, mac = ''] = /link\/ether (\S+)/.exec(node.run('ip link show lan0', { where: node.client })) ?? [];
+function macOf(node: Node, where: Namespace = node.client, link = 'lan0'): string {
+  const [, mac = ''] = /link\/ether (\S+)/.exec(node.run(`ip link show ${link}`, { where })) ?? [];
   return mac;
 }
 
@@ -102,6 +103,12 @@ test('by the word of a controller that a node had it, an address is taken whoeve
     /^AddressConflict/.test(await refusalOf(node, `${first}`)),
   );
   ok(!vipsOf(node).includes(`${first}`));
+  const refused = stream.heard.find((message) => message.type === 'refused');
+  equal(refused?.type === 'refused' && refused.mac, all.mac);
+  deepEqual(
+    stream.hello.macs,
+    ['lan', 'pods'].map((link) => macOf(node, node.node, link)),
+  );
   stream.say({ type: 'delta', table: 'placements', from: 8, to: 9, set: [placement(first, 3)], remove: [] });
   await node.until('it is taken too', () => vipsOf(node).includes(`${first}`));
 });

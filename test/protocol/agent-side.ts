@@ -42,7 +42,13 @@ export function agentOf(
   const session: Session = new Session(
     {
       ...{ node: 'n1', version: '0', firewall: 'nftables', allow: new Allowed([]), hash: sha },
-      ...{ onLink: () => [], held: () => [], prepare: () => undefined, now: () => performance.now() },
+      ...{
+        onLink: () => [],
+        macs: () => [],
+        held: () => [],
+        prepare: () => undefined,
+        now: () => performance.now(),
+      },
       loop: { receive, synced: () => undefined } as unknown as Loop,
       onIdentity: () => undefined,
       onRuler: () => undefined,

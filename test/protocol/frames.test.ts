@@ -26,6 +26,7 @@ const ofAgent = [
     },
     ...{
       onLink: ['fd77::/64'],
+      macs: ['02:00:5e:10:00:01'],
       cluster: null,
       generation: 1,
       rules: have,
@@ -35,6 +36,7 @@ const ofAgent = [
   },
   { type: 'ack', table: 'rules', seq: 1, commitUs: 2 },
   { type: 'refused', table: 'placements', ...refused },
+  { type: 'refused', table: 'placements', ...refused, mac: '02:00:5e:10:00:01' },
   { type: 'accepted', table: 'rules', key: '10.0.0.1' },
   { type: 'held', vips: [placement] },
   { type: 'heldDelta', set: [placement], remove: ['10.0.0.1'] },
@@ -45,10 +47,18 @@ const ofAgent = [
 const ofController = [
   { type: 'welcome', version: '0', features: [], cluster: 'c', generation: 1, ruling: true },
   { type: 'page', table: 'rules', buckets: [96], set: [rule] },
-  { type: 'page', table: 'placements', buckets: [0], set: [placement] },
+  { type: 'page', table: 'placements', buckets: [0], set: [placement], first: ['10.77.0.100'] },
   { type: 'synced', table: 'rules', seq: 1, count: 1, digest: '03cab92429bcd23b' },
   { type: 'delta', table: 'rules', from: 1, to: 2, set: [rule], remove: ['10.0.0.1'] },
-  { type: 'delta', table: 'placements', from: 1, to: 2, set: [placement], remove: [] },
+  {
+    type: 'delta',
+    table: 'placements',
+    from: 1,
+    to: 2,
+    set: [placement],
+    remove: [],
+    first: ['10.77.0.100'],
+  },
   { type: 'tick' },
 ];
 
