@@ -114,6 +114,9 @@ export function spawnIn(
   return namespace.run(() => spawn(program, rest, options));
 }
 
+/** A table of 200,000 elements, as the oracles print it, is a tenth of this. */
+const mostOutputBytes = 64 << 20;
+
 /** Runs a program inside the namespace to its end, for the oracles (`nft`, `ip`, `conntrack`). */
 export function runIn(
   namespace: Namespace,
@@ -121,7 +124,9 @@ export function runIn(
   input = '',
 ): SpawnSyncReturns<string> {
   const [program, ...rest] = argv;
-  return namespace.run(() => spawnSync(program, rest, { encoding: 'utf8', input }));
+  return namespace.run(() =>
+    spawnSync(program, rest, { encoding: 'utf8', input, maxBuffer: mostOutputBytes }),
+  );
 }
 
 /**

@@ -9,6 +9,9 @@ export const owners: readonly string[] = isXtables ? ['off'] : ['on', 'off'];
 /** Why nothing is to be seen of owners here, or false. */
 export const ownerless: string | false = isXtables && 'no legacy table belongs to anybody';
 
+/** Why what no firewall has a part in is not looked at twice, or false. */
+export const alike: string | false = isXtables && 'no firewall has a part in it';
+
 /** What `cleanup` calls all that is ours. */
 export const ours: string = isXtables ? 'chains and sets vipward-*' : 'table inet vipward';
 

@@ -10,13 +10,14 @@ import { FakeController } from '../agent/fake-controller.ts';
 import { prober } from '../agent/life.ts';
 import { change, takePulse } from '../agent/pulse.ts';
 import { Namespace, runIn, spawnIn } from '../namespaces.ts';
+import { isXtables } from './firewall.ts';
 import { Node, type Service, skip } from './node.ts';
 import { hasTool } from './own-kernel.ts';
 
 const dns: Service = { name: 'dns', addresses: ['10.77.0.100', 'fd77::100'], ports: ['UDP 53'] };
 const busyMs = 10_000;
 /** Each of these holds the kernel for longer than this test lets an answer take. */
-const [iptablesRules, nftElements, hogElements] = [50_000, 200_000, 10_000];
+const [iptablesRules, setElements, hogElements] = [50_000, 200_000, 10_000];
 const answerWithinMs = 2500;
 const unprivileged = 'setpriv --reuid 65534 --regid 65534 --clear-groups';
 
@@ -76,12 +77,20 @@ const isRoot =
   process.getuid?.() === 0 && runIn(Namespace.current(), ['sh', '-c', `${unprivileged} true`]).status === 0;
 const asNobody = isRoot ? `${unprivileged} ` : '';
 
-for (const [what, loads] of [
-  ['iptables-nft-restore and nft -f', ['iptables', 'nft']],
-  ['an unprivileged user with a namespace of its own', ['hog']],
-] as const) {
+const loads: Readonly<Record<string, readonly LoadName[]>> = isXtables
+  ? { 'iptables-legacy-restore and ipset restore': ['legacy', 'ipset'] }
+  : {
+      'iptables-nft-restore and nft -f': ['iptables', 'nft'],
+      'an unprivileged user with a namespace of its own': ['hog'],
+    };
+
+for (const [what, names] of Object.entries(loads)) {
   test(`a busy kernel does no harm: ${what}`, {
-    skip: skip || hasTool('nft', '--version') || hasTool('iptables-nft-restore', '--version'),
+    skip:
+      skip ||
+      hasTool('nft', '--version') ||
+      hasTool('iptables-nft-restore', '--version') ||
+      (isXtables && (hasTool('iptables-legacy-restore', '--version') || hasTool('ipset', '-v'))),
   }, async () => {
     await using node = await Node.start({ services: [dns] });
     await node.listen(node.node, 'udp', 53);
@@ -91,7 +100,7 @@ for (const [what, loads] of [
     await node.until('a stream in sync', async () => (await node.status()).controllers[0]?.state === 'open');
     const packets = await prober(node, '10.77.0.100', 53);
     await using stack = new AsyncDisposableStack();
-    const running = loads.map((name) => stack.use(startLoad(node, name)));
+    const running = names.map((name) => stack.use(startLoad(node, name)));
     const pulse = await takePulse(node, controller);
     const changes = await change(controller, stream, { forMs: busyMs, everyMs: 200 });
     const figures = pulse.end();
@@ -109,20 +118,31 @@ for (const [what, loads] of [
   });
 }
 
-function startLoad(node: Node, name: 'iptables' | 'nft' | 'hog'): Load {
+type LoadName = 'iptables' | 'nft' | 'hog' | 'legacy' | 'ipset';
+
+const addLine = (n: number): string => `add big ${address(n)}\n`;
+
+function startLoad(node: Node, name: LoadName): Load {
   const rules = Array.from({ length: iptablesRules }, (_, n) => `-A many -s ${address(n)}/32 -j DROP`);
   switch (name) {
     case 'iptables':
+    case 'legacy':
       return loop(node.node, node.folder, {
         name,
         input: ['*filter', ':many - [0:0]', ...rules, 'COMMIT', ''].join('\n'),
-        words: 'iptables-nft-restore < /proc/self/fd/3',
+        words: `iptables-${name === 'legacy' ? 'legacy' : 'nft'}-restore < /proc/self/fd/3`,
+      });
+    case 'ipset':
+      return loop(node.node, node.folder, {
+        name,
+        input: `create big hash:ip maxelem ${setElements}\n${some(setElements, addLine, '')}`,
+        words: 'ipset restore < /proc/self/fd/3 && ipset destroy big',
       });
     case 'nft':
       return loop(node.node, node.folder, {
         name,
         input: `table ip big {}\ndelete table ip big\ntable ip big { set s {
-          type ipv4_addr; size ${nftElements}; elements = { ${some(nftElements, address, ', ')} }; }; }\n`,
+          type ipv4_addr; size ${setElements}; elements = { ${some(setElements, address, ', ')} }; }; }\n`,
         words: 'nft -f /proc/self/fd/3',
       });
     case 'hog':
