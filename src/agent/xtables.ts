@@ -5,7 +5,7 @@ import type { Answer, Choice } from '../dialects/choose.ts';
 import { counterDumps, portText, readCounters } from '../dialects/xtables/counters.ts';
 import { describe } from '../dialects/xtables/describe.ts';
 import { xtables } from '../dialects/xtables/dialect.ts';
-import { elementsDump, headers, setNames, tableDumps } from '../dialects/xtables/dumps.ts';
+import { elementsDump, headers, setNames, tableDumps, tableNames } from '../dialects/xtables/dumps.ts';
 import { encoder } from '../dialects/xtables/encode.ts';
 import {
   type ElementObject,
@@ -40,6 +40,7 @@ export function xtablesFirewall(
   { places, fragments, shortfalls }: Extract<Choice, { name: 'xtables' }>,
   options: FirewallOptions,
 ): Firewall {
+  const { guard, input, egress } = places;
   return {
     dialect: xtables({ places, fragments, ...options }),
     ...{ owned: false, atomic: false, countsPorts: options.counters, sampler, shortfalls },
@@ -48,7 +49,7 @@ export function xtablesFirewall(
     inSetsOf: (constants, elements) =>
       inSetsOf(constants as readonly XtObject[], elements as readonly ElementObject[]),
     counters: (kernel, vips) => vipCounters(kernel, vips, options.counters),
-    glance: { constants, elementIds },
+    glance: { constants: (kernel) => constants(kernel, [guard, input, egress ?? guard]), elementIds },
     guardsAnyway: () => false,
     replaces: () => false,
   };
@@ -62,10 +63,13 @@ export async function xtablesRemains(kernel: Kernel): Promise<Remains> {
   return found.length === 0 ? remains : { ...remains, transaction: encoder()({ remove: found, add: [] }) };
 }
 
-/** Sets and rules, without the elements. */
-async function constants(kernel: Kernel): Promise<XtObject[]> {
-  const [heads = new Uint8Array(), ...tables] = await kernel.dump([headers(), ...tableDumps()]);
-  return [...readSets(heads).values(), ...readTables(heads, tables)];
+/** Sets and rules, without the elements; others may have very many rules in a table that has none of ours. */
+async function constants(
+  kernel: Pick<Kernel, 'dump'>,
+  tables: readonly string[] = tableNames,
+): Promise<XtObject[]> {
+  const [heads = new Uint8Array(), ...replies] = await kernel.dump([headers(), ...tableDumps(tables)]);
+  return [...readSets(heads).values(), ...readTables(heads, replies, tables)];
 }
 
 async function elementIds(kernel: Kernel): Promise<Iterable<string>> {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openFirewall } from '../../src/agent/open-firewall.ts';
 import { wholeDiffers } from '../../src/agent/poll.ts';
+import type { Kernel } from '../../src/host/kernel.ts';
 import { needsOf, roomy, stateOf } from '../dialects/arbitraries.ts';
 import { ownKernel, port, vip } from './own-kernel.ts';
 import { run, skip } from './own-xtables.ts';
@@ -12,6 +13,20 @@ const size = 10_000;
 const table = Array.from({ length: size }, (_, n) =>
   vip(`10.50.${n >> 8}.${n & 255}`, [port(80), port(443, { delivery: 'host' })]),
 );
+
+test('of tables that have no rule of ours a look asks nothing, however long they are', { skip }, async () => {
+  using own = ownKernel();
+  const options = { wish: 'xtables', observe: false, counters: false, echo: true, owner: false } as const;
+  const firewall = await openFirewall(own.kernel, options);
+  const asked: string[] = [];
+  const dump: Kernel['dump'] = (requests) => {
+    for (const { door, bytes } of requests)
+      if (door === 'xtables') asked.push(`${bytes[0]} ${String.fromCharCode(...bytes.subarray(1))}`);
+    return own.kernel.dump(requests);
+  };
+  await firewall.glance?.constants({ dump } as Kernel);
+  assert.deepEqual(asked.sort(), ['4 mangle', '4 raw', '6 mangle', '6 raw']);
+});
 
 test(`at ${size} Services a look at the whole takes turns with other work, and misses nothing`, {
   skip,

@@ -6,11 +6,15 @@ import { sampleKinds, setKinds, setName } from './constants.ts';
 import { type FamilyShape, families } from './families.ts';
 import { list } from './ipset.ts';
 
-const tableNames = ['raw', 'mangle', 'filter'] as const;
-/** Where rules of ours can be, in the order of `tableDumps`. */
-export const places: readonly { readonly shape: FamilyShape; readonly table: string }[] = families.flatMap(
-  (shape) => tableNames.map((table) => ({ shape, table })),
-);
+/** The tables that rules of ours can be in. */
+export const tableNames: readonly string[] = ['raw', 'mangle', 'filter'];
+
+/** Those of these that rules of ours can be in, of both families, in the order of `tableDumps`. */
+export function placesIn(tables: readonly string[]): { shape: FamilyShape; table: string }[] {
+  const all = families.flatMap((shape) => tableNames.map((table) => ({ shape, table })));
+  return all.filter(({ table }) => tables.includes(table));
+}
+
 /** The sets whose elements are compared, in the order of their dumps. */
 export const setNames: readonly string[] = families.flatMap(({ family }) =>
   setKinds.map((kind) => setName(kind, family)),
@@ -26,8 +30,8 @@ export function dumpRequests(): DumpRequest[] {
 }
 
 /** Only our rules: what others can do to them is looked for more often than the whole. */
-export function tableDumps(): DumpRequest[] {
-  return places.map(({ shape, table }) => {
+export function tableDumps(tables: readonly string[] = tableNames): DumpRequest[] {
+  return placesIn(tables).map(({ shape, table }) => {
     return {
       door: 'xtables',
       bytes: Uint8Array.of(shape.family, ...[...table].map((one) => one.charCodeAt(0))),

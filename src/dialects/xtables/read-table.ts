@@ -11,7 +11,7 @@ import {
   verdictPlace,
 } from './blob.ts';
 import { INFO_BYTES, ourChains } from './constants.ts';
-import { places } from './dumps.ts';
+import { placesIn, tableNames } from './dumps.ts';
 import { jumpsToOurs, jumpTarget } from './edit.ts';
 import type { FamilyShape } from './families.ts';
 import { type Chain, type TableObject, tableObject } from './objects.ts';
@@ -20,10 +20,14 @@ import { type RuleSpec, ruleText } from './rule.ts';
 
 const nothing = new Uint8Array();
 
-/** Our tables alone, from the headers of the sets and the replies to `tableDumps`. */
-export function readTables(heads: Uint8Array, replies: readonly Uint8Array[]): TableObject[] {
+/** Our tables alone, from the headers of the sets and the replies to `tableDumps` of these. */
+export function readTables(
+  heads: Uint8Array,
+  replies: readonly Uint8Array[],
+  tables: readonly string[] = tableNames,
+): TableObject[] {
   const names = new Map([...readIndexes(heads)].map(([name, index]) => [index, name]));
-  return places.flatMap(({ shape, table }, index) => {
+  return placesIn(tables).flatMap(({ shape, table }, index) => {
     const reply = replies[index] ?? nothing;
     if (reply.length === 0) return [];
     const blob = blobOf(reply.subarray(0, INFO_BYTES), reply.subarray(INFO_BYTES));
