@@ -9,10 +9,13 @@ import { cannotBoot, runInGuest } from './guest.ts';
 const kernels = ['5.10', '6.1', '6.12'];
 /**
  * Kernel tests that take nothing but a kernel, node, and the oracles that are brought along. A whole node is
- * two programs, which an emulated machine takes a minute to start: there is one, for its whole life.
+ * two programs, which an emulated machine takes a minute to start: there is one, for its whole life. All
+ * others can be had by their names, as `VIPWARD_GUEST_TESTS='traffic-*'`: each kernel takes half an hour.
  */
-const files = globSync('test/kernel/{ruleset*,life-whole}.test.ts');
-const seconds = 900;
+const usual = '{ruleset*,life-whole}';
+const chosen = process.env['VIPWARD_GUEST_TESTS'] ?? usual;
+const files = globSync(`test/kernel/${chosen}.test.ts`);
+const seconds = chosen === usual ? 900 : 3600;
 const timeoutMs = (seconds + 60) * 1000;
 
 /** The oracles, and what nft reads the names of protocols from. */
@@ -26,9 +29,9 @@ describe('on older kernels', { timeout: 3 * timeoutMs }, () => {
       const script = `export VIPWARD_TEST_PATIENCE=8; ${node}`;
       const output = await runInGuest({ kernel, seconds, paths, script });
       const passed = Number(/^ℹ pass (\d+)$/m.exec(output)?.[1] ?? 0);
-      assert.ok(passed > 30, `only ${passed} tests ran:\n${output}`);
       assert.match(output, /^ℹ fail 0$/m, output);
-      assert.match(output, /^✔ a node from its first VIP to its clean-up /m, output);
+      assert.ok(passed >= (chosen === usual ? 30 : 1), `only ${passed} tests ran:\n${output}`);
+      if (chosen === usual) assert.match(output, /^✔ a node from its first VIP to its clean-up /m, output);
     });
   }
 });
