@@ -14,10 +14,10 @@ export async function metricsText(
   agent: Agent,
   counters: ReadonlyMap<Address, VipCounters>,
 ): Promise<{ text: string; contentType: string }> {
-  const { Gauge, Registry } = await import('prom-client');
-  const registry = new Registry();
+  const { default: prom } = await import('prom-client');
+  const registry = new prom.Registry();
   const gauge = (name: string, help: string, ...labelNames: string[]) =>
-    new Gauge({ name, help, labelNames, registers: [registry] });
+    new prom.Gauge({ name, help, labelNames, registers: [registry] });
   const { ledger, loop, session, version, tallies, logDestination } = agent;
   const vips = gauge('vipward_vips', 'VIPs by state', 'state', 'filtered', 'ip_family');
   for (const state of Object.values(VipState)) {

@@ -29,10 +29,10 @@ export interface Scrape {
  * first.
  */
 export async function scrape(input: MetricsInput): Promise<Scrape> {
-  const { Gauge, Registry } = await import('prom-client');
-  const registry = new Registry();
+  const { default: prom } = await import('prom-client');
+  const registry = new prom.Registry();
   const gauge = (name: string, help: string, ...labelNames: string[]) => {
-    return new Gauge({ name, help, labelNames, registers: [registry] });
+    return new prom.Gauge({ name, help, labelNames, registers: [registry] });
   };
   const { controller } = input;
   const vips = gauge('vipward_vips', 'VIPs by state', 'state', 'filtered', 'ip_family');

@@ -166,8 +166,8 @@ type Config = Readonly<Record<string, unknown>>;
 async function readConfig(path: string, specs: readonly OptionSpec[]): Promise<Config> {
   let value: unknown;
   try {
-    const [{ parse }, text] = await Promise.all([import('yaml'), readFile(path, 'utf8')]);
-    value = parse(text, { logLevel: 'error' }) ?? {};
+    const [{ default: yaml }, text] = await Promise.all([import('yaml'), readFile(path, 'utf8')]);
+    value = yaml.parse(text, { logLevel: 'error' }) ?? {};
   } catch (error) {
     const why = error instanceof Error ? error.message.split('\n')[0] : String(error);
     throw new UsageError(`--config ${path}: ${why}`, { cause: error });

@@ -1,0 +1,49 @@
+// The bundle of the image as a process: what is loaded on demand is there by the names it is asked for.
+
+import { equal } from 'node:assert/strict';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempDisposableSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { checkMetrics } from '../metrics-page.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+let bundle = '';
+
+before(() => {
+  // Two levels below the checkout, where the bundle looks for what it does not contain.
+  mkdirSync(join(root, 'build'), { recursive: true });
+  bundle = mkdtempSync(join(root, 'build', 'bundle-'));
+  execFileSync(process.execPath, ['deploy/bundle.ts', bundle], { cwd: root });
+});
+after(() => rmSync(bundle, { recursive: true }));
+
+/** Starts a command; resolves to the URL at which it listens by its log. */
+async function urlOf(child: ChildProcess): Promise<string> {
+  if (child.stdout === null) throw new Error('no standard output');
+  for await (const line of createInterface({ input: child.stdout })) {
+    const { event, url } = JSON.parse(line) as { event: string; url?: string };
+    if (event === 'listening' && url !== undefined) return url;
+  }
+  throw new Error('it ended');
+}
+
+test('the controller of the bundle reads its config file and has its metrics', async (t) => {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-bundle-'));
+  const config = join(folder.path, 'config.yaml');
+  writeFileSync(config, 'pool: [p=10.77.0.100]\nlisten: 127.0.0.1:0\n');
+  const argv = ['controller', '--services', folder.path, '--state', join(folder.path, 'state')];
+  const child = spawn(process.execPath, [join(bundle, 'main.js'), ...argv, '--config', config], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => child.kill('SIGKILL'));
+  const answer = await fetch(`${await urlOf(child)}/metrics`);
+  equal(answer.status, 200);
+  checkMetrics(await answer.text(), 'controller');
+  child.kill('SIGTERM');
+  equal((await once(child, 'exit'))[0], 0);
+});
