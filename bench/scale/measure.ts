@@ -27,6 +27,8 @@ export interface ScaleResult extends ScaleSize {
   /** Resident, of the controller: once everything was written, and the most it ever was. */
   readonly memoryMb: { readonly written: number; readonly most: number };
   readonly lag: { readonly load: LagResult; readonly changes: LagResult | null };
+  /** Seconds until everything was written, and how many of them the controller waited for a processor. */
+  readonly loadSeconds: { readonly all: number; readonly waited: number };
   readonly writes: WritesResult;
   readonly lease: LeaseResult;
   readonly changes: ChangesResult | null;
@@ -57,6 +59,7 @@ async function measure(size: ScaleSize): Promise<ScaleResult> {
   const toCommittedMs = Date.now() - startedMs;
   const toSyncedMs = eventMs(scale.logOf('controller'), 'synced') - startedMs;
   await until('everything is written', programs, () => (sinceLastWriteMs(scale.cluster) ?? 0) > quietMs);
+  const loadSeconds = { all: (Date.now() - startedMs) / 1000, waited: waitedSeconds(controller.pid) };
   const written = memoryMb(controller.pid, 'VmRSS');
   const scrape = async () => lagCounts(await getText(scale.node, `${controllerUrl}/metrics`));
   const loaded = await scrape();
@@ -64,7 +67,7 @@ async function measure(size: ScaleSize): Promise<ScaleResult> {
   const changes = agents === 0 ? null : await measureChanges(input);
   return {
     ...{ services, agents, rounds, servicesMadeRate, toSyncedMs, toCommittedMs },
-    kernel: kernelOf(scale),
+    ...{ kernel: kernelOf(scale), loadSeconds },
     memoryMb: { written, most: memoryMb(controller.pid, 'VmHWM') },
     lag: {
       load: lagBetween(new Map(), loaded),
@@ -106,6 +109,12 @@ function kernelOf({ node }: ScaleCluster): ScaleResult['kernel'] {
   return { ports: count(set, / \. tcp \. /g), addresses: count(addresses, /\/32\b/g) };
 }
 
+/** How long the main thread was ready to run and others ran: how late it was then says nothing of it. */
+function waitedSeconds(pid: number): number {
+  const [, waitedNs] = readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ');
+  return Math.round(Number(waitedNs) / 1e8) / 10;
+}
+
 /** When the log first has an event. */
 function eventMs(log: string, event: string): number {
   const lines = readFileSync(log, 'utf8').split('\n').slice(0, -1);
@@ -119,13 +128,15 @@ async function until(
   holds: () => Promise<boolean> | boolean,
 ): Promise<void> {
   const endMs = performance.now() + deadlineMs;
-  while (
-    !(await Promise.resolve()
-      .then(holds)
-      .catch(() => false))
-  ) {
+  let failure = '';
+  for (;;) {
+    try {
+      if (await holds()) return;
+    } catch (error) {
+      failure = String(error);
+    }
     const isOver = performance.now() > endMs || !controller.isRunning || !agent.isRunning;
-    if (isOver) throw new Error(`waited for: ${what}\n${controller.words}\n${agent.words}`);
+    if (isOver) throw new Error(`waited for: ${what}\n${failure}\n${controller.words}\n${agent.words}`);
     await sleep(pollMs);
   }
 }

@@ -32,6 +32,7 @@ function factsOf({ services, agents, changes, memoryMb, lag, lease, writes, ...r
     `read whole after ${rest.toSyncedMs} ms; RSS ${memoryMb.written} MB, at most ${memoryMb.most}`,
     `kernel of the real node: ${rest.kernel.ports} ports, ${rest.kernel.addresses} addresses`,
     `event loop over 50 ms late: ${lag.load.over50ms} times of ${lag.load.looks}`,
+    `it waited ${rest.loadSeconds.waited} s for a processor in ${rest.loadSeconds.all} s`,
     `API writes: ${writes.count}, ${writes.rate} a second; failed ${JSON.stringify(writes.failed)}`,
     `Lease: ${lease.renewals} renewals, at most ${lease.longestGapMs} ms apart, held by ${lease.holder}`,
   ];
