@@ -4,14 +4,17 @@
 import { type Address, addressBytes } from '../state/address.ts';
 import type { Node, Nodes } from './nodes.ts';
 import { type Candidate, seedOf } from './place.ts';
+import type { Table } from './table.ts';
 
 export class Candidates {
   readonly #nodes: Nodes;
+  readonly #rules: Table<'rules'>;
   /** Those that were ever asked for, with what they have by now. */
   readonly #known = new Map<string, { readonly name: string; readonly seed: number; load: number }>();
 
-  constructor(nodes: Nodes) {
+  constructor(nodes: Nodes, rules: Table<'rules'>) {
     this.#nodes = nodes;
+    this.#rules = rules;
   }
 
   count(name: string, by: 1 | -1): void {
@@ -30,6 +33,24 @@ export class Candidates {
       if (isReached(node) && bar(name) === null) candidates.push(this.#at(name));
     }
     return candidates;
+  }
+
+  /** Those that are worth waiting for: not the ones that are behind, if there are others. */
+  awaited(address: Address): readonly Candidate[] {
+    const all = this.for(address);
+    const prompt = all.filter(({ name }) => !this.#nodes.at(name).isBehind);
+    return prompt.length > 0 ? prompt : all;
+  }
+
+  /** Those that have the rules of the VIP in their kernels, so that nothing is waited for. */
+  ready(address: Address, except: string | null = null): readonly Candidate[] {
+    return this.for(address, except).filter(({ name }) => this.hasRules(this.#nodes.at(name), address));
+  }
+
+  /** True if the rules of a VIP are in the kernel of a node. */
+  hasRules(node: Node, address: Address): boolean {
+    const since = this.#rules.sinceSeq(address);
+    return since !== undefined && node.hasAcked('rules', since);
   }
 
   #at(name: string) {

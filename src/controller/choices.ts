@@ -6,12 +6,18 @@ import type { Node } from './nodes.ts';
 /** After so many seconds without an acknowledgement a node is late. */
 export const lateAfterTicks = 10;
 
+/** The seconds that a node was waited for since it last committed something. */
+interface Wait {
+  ticks: number;
+  /** Those of them in which another node had committed the rules that it was waited for. */
+  ticksBehind: number;
+}
+
 export class Choices {
   /** Null where no node is eligible. */
   readonly #chosen = new Map<Address, Node | null>();
   readonly #on = new Map<Node, Set<Address>>();
-  /** How often each node was found waited for since it last committed something. */
-  readonly #ticks = new Map<Node, number>();
+  readonly #waits = new Map<Node, Wait>();
 
   set(address: Address, node: Node | null): void {
     this.#chosen.set(address, node);
@@ -28,18 +34,22 @@ export class Choices {
 
   /**
    * Another second has passed, by the count of this process, so that one that was stopped blames nobody.
-   * Returns the nodes that are late by it.
+   * `isCommitted` says of a VIP whether any node has its rules. Returns the nodes that are behind.
    */
-  tick(): Node[] {
-    for (const [node, addresses] of this.#on)
-      if (addresses.size === 0) this.#ticks.delete(node);
-      else this.#ticks.set(node, (this.#ticks.get(node) ?? 0) + 1);
-    return [...this.#ticks].filter(([, ticks]) => ticks === lateAfterTicks).map(([node]) => node);
+  tick(isCommitted: (address: Address) => boolean): readonly Node[] {
+    for (const [node, addresses] of this.#on) {
+      const [address] = addresses;
+      if (address === undefined) this.#waits.delete(node);
+      else this.#waited(node, isCommitted(address));
+    }
+    return [...this.#waits.keys()].filter((node) => node.isBehind);
   }
 
   /** The node has committed something. */
   progressed(node: Node): void {
-    this.#ticks.delete(node);
+    this.#waits.delete(node);
+    node.isLate = false;
+    node.isBehind = false;
   }
 
   /** The node chosen for a VIP, null if none was; undefined if it needs none. */
@@ -55,5 +65,13 @@ export class Choices {
   /** All of them, as they are now: choosing again puts a VIP at the end. */
   all(): readonly Address[] {
     return [...this.#chosen.keys()];
+  }
+
+  #waited(node: Node, isBehind: boolean): void {
+    const { ticks, ticksBehind } = this.#waits.get(node) ?? { ticks: 0, ticksBehind: 0 };
+    const wait = { ticks: ticks + 1, ticksBehind: ticksBehind + (isBehind ? 1 : 0) };
+    this.#waits.set(node, wait);
+    node.isLate ||= wait.ticks >= lateAfterTicks;
+    node.isBehind ||= wait.ticksBehind >= lateAfterTicks;
   }
 }

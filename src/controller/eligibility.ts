@@ -126,13 +126,7 @@ export class Eligibility {
   }
 
   #ready(address: Address, except: string): string | null {
-    const { owners, nodes, rules } = this.#input.controller;
-    const since = rules.sinceSeq(address) ?? 0;
-    const candidates = owners.candidates.for(address, except);
-    return chooseNode(
-      address,
-      candidates.filter(({ name }) => nodes.at(name).hasAcked('rules', since)),
-    );
+    return chooseNode(address, this.#input.controller.owners.candidates.ready(address, except));
   }
 
   async #move(address: Address, to: string, reason: Bar['reason']): Promise<void> {

@@ -26,8 +26,10 @@ export class Node {
   /** VIPs it claimed by a term nobody can have issued: it is not given these. */
   readonly impossible: Set<Address> = new Set();
   isDrained = false;
-  /** It was waited for to commit rules, in vain: until it has it is given nothing. */
+  /** It was waited for to commit rules, in vain, for longer than is usual. */
   isLate = false;
+  /** So it was while others had committed them: where one of these may have a VIP, it is not given it. */
+  isBehind = false;
   /** Publication to acknowledgement of the last change of the rules. */
   lagMs: number | null = null;
   lastCommitUs: number | null = null;
@@ -68,6 +70,7 @@ export class Node {
     this.acked.placements = null;
     this.lagMs = null;
     this.isLate = false;
+    this.isBehind = false;
     this.refusals.clear();
     this.impossible.clear();
     this.setHeld(hello.held);
@@ -99,8 +102,7 @@ export class Node {
 
   /** True if nothing that this node has said or was told speaks against the VIP. */
   isOpenTo(address: Address): boolean {
-    const isAble = !this.isDrained && !this.isLate;
-    return isAble && !this.impossible.has(address) && this.refusalOf(address) === undefined;
+    return !this.isDrained && !this.impossible.has(address) && this.refusalOf(address) === undefined;
   }
 
   /** What is on its links and in its --allow, as a text: nodes that have the same reach the same. */

@@ -46,7 +46,7 @@ export class Owners {
   constructor(input: OwnersInput) {
     this.#input = input;
     this.#owners = new Map(input.owners);
-    this.candidates = new Candidates(input.nodes);
+    this.candidates = new Candidates(input.nodes, input.rules);
     const flush = () => this.#outbox.flush();
     this.#asked = new TurnQueue(this.#answer, flush);
     for (const { node } of this.#owners.values()) this.candidates.count(input.nodes.at(node).name, 1);
@@ -126,25 +126,19 @@ export class Owners {
     this.#outbox.flush();
   }
 
-  /** Called every second: a node that commits nothing keeps no VIP waiting for longer than that is usual. */
+  /** Called every second: a node that is behind others keeps no VIP waiting that one of them may have. */
   tick(): void {
-    for (const node of this.choices.tick()) {
-      node.isLate = true;
-      this.retry(this.choices.on(node));
-    }
+    const connected = [...this.#input.nodes.connected()];
+    const isCommitted = (address: Address) =>
+      connected.some((node) => this.candidates.hasRules(node, address));
+    for (const node of this.choices.tick(isCommitted)) this.retry(this.choices.on(node));
   }
 
   /** A node committed something: what waited for that goes on. */
   acked(node: Node): void {
-    const { rules } = this.#input;
     this.choices.progressed(node);
-    const wasLate = node.isLate;
-    node.isLate = false;
-    if (wasLate) this.retry();
-    for (const address of this.choices.on(node)) {
-      const since = rules.sinceSeq(address);
-      if (since !== undefined && node.hasAcked('rules', since)) this.#place(address, node);
-    }
+    for (const address of this.choices.on(node))
+      if (this.candidates.hasRules(node, address)) this.#place(address, node);
     this.moves.check(node);
     this.leaving.check(node);
     this.#outbox.flush();
@@ -184,18 +178,22 @@ export class Owners {
 
   readonly #answer = (address: Address): void => {
     const chosen = this.choices.get(address);
-    if (chosen !== undefined && chosen?.mayTake(address) !== true) this.#choose(address);
+    if (chosen === undefined) return;
+    if (chosen?.mayTake(address) !== true) this.#choose(address);
+    else if (chosen.isBehind) {
+      const ready = this.candidates.ready(address);
+      if (ready.length > 0) this.#choose(address, ready);
+    }
   };
 
-  #choose(address: Address): void {
+  #choose(address: Address, among = this.candidates.awaited(address)): void {
     this.#unchoose(address);
-    const name = this.isSettled ? chooseNode(address, this.candidates.for(address)) : null;
+    const name = this.isSettled ? chooseNode(address, among) : null;
     const node = name === null ? null : this.#input.nodes.at(name);
     this.choices.set(address, node);
     if (node === null) return;
     this.candidates.count(node.name, 1);
-    const since = this.#input.rules.sinceSeq(address);
-    if (since !== undefined && node.hasAcked('rules', since)) this.#place(address, node);
+    if (this.candidates.hasRules(node, address)) this.#place(address, node);
   }
 
   #unchoose(address: Address): void {

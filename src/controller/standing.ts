@@ -51,7 +51,7 @@ export function vipState(controller: Controller, address: Address): Standing {
   return { state: 'pending', reason: 'Allocated', message: `${owner.node} has not announced it yet` };
 }
 
-/** Why a node that was waited for in vain is given no VIP. */
+/** Why no VIP is moved to a node that was waited for in vain. */
 export function latenessOf({ name }: Node): string {
   const remedy = `look at what its agent says: "vipward status" on ${name}`;
   return `${name} has committed nothing for ${lateAfterTicks} s, though it is connected; ${remedy}`;
@@ -59,6 +59,7 @@ export function latenessOf({ name }: Node): string {
 
 function unplaced(controller: Controller, address: Address): Standing {
   const chosen = controller.owners.choices.get(address);
+  if (chosen?.isLate) return { state: 'pending', reason: 'NoEligibleNode', message: latenessOf(chosen) };
   if (chosen) {
     return { state: 'pending', reason: 'Allocated', message: `${chosen.name} is committing its rules` };
   }
@@ -76,8 +77,6 @@ function unplaced(controller: Controller, address: Address): Standing {
   }
   const [bar] = connected.map((node) => node.bar(address)).filter((found) => found !== null);
   if (bar !== undefined) return { state: 'pending', ...bar };
-  const late = connected.find((node) => node.isLate);
-  if (late !== undefined) return { state: 'pending', reason: 'NoEligibleNode', message: latenessOf(late) };
   const message = 'no connected node has it on its link and in its --allow, and is not drained';
   return { state: 'pending', reason: 'NoEligibleNode', message };
 }

@@ -44,6 +44,62 @@ test('a VIP goes elsewhere when the node that was chosen for it commits nothing'
   equal((await move()).status, 200);
 });
 
+test('nodes that are all late share evenly, whoever is the first to commit', limit, async (t) => {
+  const files = Object.fromEntries(
+    Array.from({ length: 30 }, (_, index) => [`s${index}.yaml`, service(`s${index}`)]),
+  );
+  const running = await runningController(t, { files });
+  const { owners } = running.controller;
+  const agents = ['n1', 'n2', 'n3'].map((name) => agentOf(t, running, name, { acks: false }));
+  await Promise.all(agents.map((agent) => agent.synced()));
+  await untilStatus(running, () => owners.isSettled);
+  pass(running, 2 * lateAfterTicks);
+  ok(running.status().nodes.every(({ late }) => late));
+  const [first, ...others] = agents as [TestAgent, ...TestAgent[]];
+  first.acks = true;
+  first.commit('rules');
+  await first.until(({ placements }) => placements.size === 10);
+  owners.retry();
+  pass(running, lateAfterTicks / 2);
+  for (const agent of others) {
+    agent.acks = true;
+    agent.commit('rules');
+  }
+  await untilStatus(running, ({ vips }) => vips.every(({ state }) => state === 'serving'));
+  deepEqual(
+    agents.map(({ placements }) => placements.size),
+    [10, 10, 10],
+  );
+});
+
+test('a node that is behind is given what no other may have, and nothing else', limit, async (t) => {
+  const running = await runningController(t);
+  const { owners, nodes } = running.controller;
+  const agents = ['n1', 'n2'].map((name) => agentOf(t, running, name, { acks: false }));
+  await Promise.all(agents.map((agent) => agent.synced()));
+  await untilStatus(running, () => owners.isSettled);
+  running.write('a.yaml', service('web'));
+  await untilStatus(running, () => owners.choices.get(vip));
+  const stuck = nodes.at(owners.choices.get(vip)?.name ?? '');
+  const other = agents.find(({ name }) => name !== stuck.name) as TestAgent;
+  await other.until(({ rules }) => rules.size === 1);
+  other.acks = true;
+  other.commit('rules');
+  await untilStatus(running, () => nodes.at(other.name).acked.rules === 1);
+  pass(running, lateAfterTicks);
+  await other.until(({ placements }) => placements.has(vip));
+  const names = Array.from({ length: 10 }, (_, index) => `more-${index}`);
+  running.write('b.yaml', ...names.map((name) => service(name)));
+  await untilStatus(running, ({ vips }) => vips.length === 11);
+  equal(owners.choices.on(stuck).length, 0);
+  await other.until(({ placements }) => placements.size === 11);
+  equal(owners.choices.all().length, 0);
+  await other.close();
+  running.write('c.yaml', service('last'));
+  const last = '10.77.0.111' as Address;
+  await untilStatus(running, () => owners.choices.get(last)?.name === stuck.name);
+});
+
 test('without another node it waits for the late one, and says so', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const agent = agentOf(t, running, 'n1', { acks: false });
