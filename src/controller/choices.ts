@@ -16,11 +16,13 @@ interface Wait {
 export class Choices {
   /** Null where no node is eligible. */
   readonly #chosen = new Map<Address, Node | null>();
+  readonly #open = new Set<Address>();
   readonly #on = new Map<Node, Set<Address>>();
   readonly #waits = new Map<Node, Wait>();
 
   set(address: Address, node: Node | null): void {
     this.#chosen.set(address, node);
+    if (node === null) this.#open.add(address);
     if (node !== null) this.#on.set(node, (this.#on.get(node) ?? new Set()).add(address));
   }
 
@@ -28,6 +30,7 @@ export class Choices {
   delete(address: Address): Node | null {
     const node = this.#chosen.get(address) ?? null;
     this.#chosen.delete(address);
+    this.#open.delete(address);
     if (node !== null) this.#on.get(node)?.delete(address);
     return node;
   }
@@ -60,6 +63,11 @@ export class Choices {
   /** The VIPs that wait for one node, as they are now. */
   on(node: Node): readonly Address[] {
     return [...(this.#on.get(node) ?? [])];
+  }
+
+  /** What may be chosen otherwise because a node has come: what found none, or that one. */
+  for(node: Node): readonly Address[] {
+    return [...this.#open, ...this.on(node)];
   }
 
   /** All of them, as they are now: choosing again puts a VIP at the end. */

@@ -115,7 +115,7 @@ export class Owners {
       if (this.#believes(node, { address, term }) && !this.leaving.has(address))
         this.#claim(node, address, term);
     this.#outbox.flush();
-    this.retry();
+    this.retry(this.choices.for(node));
   }
 
   /** A node's connection ended: it keeps what it holds, and what was only chosen for it is chosen again. */

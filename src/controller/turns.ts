@@ -6,15 +6,23 @@ const turnMs = 10;
 /** A turn takes as many steps, however slow the machine: what a few Services ask for is done at once. */
 const leastSteps = 32;
 
-/** Takes the steps of a generator to their end, then calls `done`: at once where one turn is enough. */
-export function inTurns(steps: Iterator<void, void>, done: () => void = () => undefined): void {
+/**
+ * Takes the steps of a generator to their end, then calls `done`: at once where one turn is enough. Each
+ * other turn ends with `pause`.
+ */
+export function inTurns(
+  steps: Iterator<void, void>,
+  done: () => void = () => undefined,
+  pause: () => void = () => undefined,
+): void {
   const endMs = performance.now() + turnMs;
   for (let step = 0; step < leastSteps || performance.now() < endMs; step++) {
     if (steps.next().done !== true) continue;
     done();
     return;
   }
-  setImmediate(() => inTurns(steps, done));
+  pause();
+  setImmediate(() => inTurns(steps, done, pause));
 }
 
 /** What is to be looked at, each once, in turns; what is added meanwhile comes last. */
@@ -24,7 +32,7 @@ export class TurnQueue<Key> {
   readonly #waiting = new Set<Key>();
   #isRunning = false;
 
-  /** `done` is called whenever nothing is left. */
+  /** `done` is called at the end of each turn: what was decided in it goes on. */
   constructor(look: (key: Key) => void, done: () => void) {
     this.#look = look;
     this.#done = done;
@@ -34,10 +42,11 @@ export class TurnQueue<Key> {
     for (const key of keys) this.#waiting.add(key);
     if (this.#isRunning) return;
     this.#isRunning = true;
-    inTurns(this.#steps(), () => {
+    const end = () => {
       this.#isRunning = false;
       this.#done();
-    });
+    };
+    inTurns(this.#steps(), end, this.#done);
   }
 
   *#steps(): Generator<void, void> {

@@ -1,6 +1,6 @@
 // VIPs that wait for a node: which one they wait for, and what makes them be asked again.
 
-import { equal, ok } from 'node:assert/strict';
+import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Address } from '../../src/state/address.ts';
 import { runningController, service, untilStatus } from './fixture.ts';
@@ -56,4 +56,20 @@ test('a node that takes back one refusal has that VIP asked again, and no other'
   agent.send({ type: 'accepted', table: 'rules', key });
   await untilStatus(running, () => owners.choices.get(first)?.name === 'n1');
   ok(asked <= 2, `${asked}`);
+});
+
+test('a node that comes has those VIPs asked again that found none, and no other', limit, async (t) => {
+  const running = await runningController(t, {
+    files: { 'a.yaml': service('web') },
+    timing: { settleMs: 1 },
+  });
+  const { owners, nodes } = running.controller;
+  const away = { onLink: [], allow: [] };
+  await agentOf(t, running, 'n1', { acks: false, hello: away }).synced();
+  await untilStatus(running, () => owners.isSettled && owners.choices.get(first) === null);
+  deepEqual(owners.choices.for(nodes.at('n1')), [first]);
+  await agentOf(t, running, 'n2', { acks: false }).synced();
+  await untilStatus(running, () => owners.choices.get(first)?.name === 'n2');
+  deepEqual(owners.choices.for(nodes.at('n1')), []);
+  deepEqual(owners.choices.for(nodes.at('n2')), [first]);
 });

@@ -42,16 +42,22 @@ test('long work is left for others again and again', async () => {
 test('what is added to a queue while it is worked off is looked at once, and last', async () => {
   const looks: number[] = [];
   const { promise, resolve } = Promise.withResolvers<void>();
-  const queue = new TurnQueue<number>((key) => {
+  const turns: number[] = [];
+  const look = (key: number) => {
     busy(1);
     looks.push(key);
-  }, resolve);
+  };
+  const queue = new TurnQueue(look, () => {
+    turns.push(looks.length);
+    if (looks.length > 100) resolve();
+  });
   const keys = Array.from({ length: 100 }, (_, index) => index);
   queue.add(keys);
   queue.add([99, 100]);
   ok(looks.length < 100, 'others had their turn');
   await promise;
   deepEqual(looks, [...keys, 100]);
+  ok((turns[0] ?? 101) < 100, 'each turn ends with what follows from it');
 });
 
 const many = 4000;
