@@ -188,7 +188,7 @@ export class Node implements AsyncDisposable {
   async until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
     const end = performance.now() + deadlineMs;
     for (;;) {
-      const isSo = await Promise.resolve(holds()).catch(() => false);
+      const isSo = await Promise.try(holds).catch(() => false);
       if (isSo) return;
       if (performance.now() > end) break;
       await sleep(20);
