@@ -44,6 +44,7 @@ export interface Agent {
   readonly kernel: Kernel;
   readonly ledger: Ledger;
   readonly loop: Loop;
+  readonly prober: Prober;
   readonly rules: Rules;
   readonly session: Session;
   readonly link: Links;
@@ -79,7 +80,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     throw error;
   });
   const rooms = assemble(config, parts, { kernel, firewall, kept });
-  const { ledger, loop, rules, session, holder, pace, journal, reporter, tallies } = rooms;
+  const { ledger, loop, rules, session, holder, pace, prober, journal, reporter, tallies } = rooms;
   const watches = watchKernel({ native: parts.native, ...rooms });
   if (values.commitInterval === undefined)
     watches.push(await watchForeignRules(kernel, pace, () => rules.commits));
@@ -109,7 +110,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
       inForce = followed.config;
       return followed;
     },
-    ...{ version: parts.version, firewall, kernel, ledger, loop, rules, session, link, tallies },
+    ...{ version: parts.version, firewall, kernel, ledger, loop, prober, rules, session, link, tallies },
     logDestination: parts.logDestination,
     problems: () =>
       [journal.trouble, reporter.trouble, ...session.problems, ...firewall.shortfalls].filter(
@@ -117,7 +118,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
       ),
     async stop() {
       session.send({ type: 'bye' });
-      const { announcer, prober } = rooms;
+      const { announcer } = rooms;
       for (const part of [loop, holder, announcer, prober, link, ...watches]) part[Symbol.dispose]();
       return await journal.close();
     },

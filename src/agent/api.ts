@@ -42,7 +42,7 @@ function ready({ loop, ledger }: Agent): Reply {
 }
 
 export async function nodeReport(agent: Agent): Promise<NodeReport> {
-  const { config, firewall, ledger, loop, session, link, version } = agent;
+  const { config, firewall, ledger, loop, prober, session, link, version } = agent;
   return {
     node: config.node,
     version,
@@ -53,7 +53,7 @@ export async function nodeReport(agent: Agent): Promise<NodeReport> {
     generation: session.generation,
     controllers: controllerReports(link.streams),
     problems: agent.problems(),
-    vips: vipReports(ledger, await counters(agent)),
+    vips: vipReports(ledger, await counters(agent), (key) => prober.obstacle(key)),
   };
 }
 

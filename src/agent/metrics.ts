@@ -25,7 +25,7 @@ export async function metricsText(
       for (const ipFamily of ['IPv4', 'IPv6']) vips.set({ state, filtered, ip_family: ipFamily }, 0);
   }
   const dropped = new Map<Address, number>();
-  for (const { address, state, dropped: here } of vipReports(ledger, counters)) {
+  for (const { address, state, dropped: here } of vipReports(ledger, counters, () => '')) {
     const filtered = String(ledger.committed.get(address)?.filtered ?? true);
     vips.inc({ state, filtered, ip_family: `IPv${familyOf(address)}` });
     if (here !== null) dropped.set(address, here);

@@ -1,21 +1,24 @@
 // First claims: whether somebody answers for an address already, asked on its link before it is taken. What
 // is asked for is not usable yet; nothing waits for it.
 
-import { advertisementFilter, arpAnswerFilter } from '../dialects/addresses/answer-filter.ts';
-import { ETH_P_ARP, IPPROTO_ICMPV6 } from '../dialects/addresses/constants.ts';
 import { etherTypeOf } from '../dialects/addresses/frames.ts';
-import { type Answer, probeFrame, readAdvertisement, readArpAnswer } from '../dialects/addresses/probe.ts';
+import type { Link } from '../dialects/addresses/links.ts';
+import { type Answer, probeFrame } from '../dialects/addresses/probe.ts';
 import type { Native } from '../host/native.ts';
-import { type Hearing, linkAddress, openHearing } from '../host/socket.ts';
-import type { Address } from '../state/address.ts';
+import { closeLater, linkAddress, openPacket } from '../host/socket.ts';
+import { describeErrno } from '../netlink/ack.ts';
+import { type Address, familyOf } from '../state/address.ts';
 import type { HeldAddress } from '../state/desired-state.ts';
 import { Bursts } from './bursts.ts';
+import { Ears } from './ears.ts';
 import type { Network } from './network.ts';
 
 /** A question is answered within this, or not at all. */
 const answerWithinMs = 300;
 /** So many answered questions are a stranger, as many unanswered ones are nobody: at most three are asked. */
 const decisive = 2;
+/** What nobody can hear is asked again after this. */
+const askAgainMs = 1000;
 /** So long a finding may be used; after that the address is asked for anew. */
 const findingMs = 1000;
 const MSG_DONTWAIT = 0x40;
@@ -30,6 +33,8 @@ interface Inquiry {
   unanswered: number;
   /** Who answered the question that was asked last. */
   mac: string | null;
+  /** Why silence after that question says nothing; empty where it does. */
+  obstacle: string;
   timer: NodeJS.Timeout | undefined;
 }
 
@@ -39,16 +44,16 @@ export class Prober implements Disposable {
   readonly #onFound: (address: Address) => void;
   readonly #inquiries = new Map<Address, Inquiry>();
   readonly #questions = new Bursts<Inquiry>((inquiry) => this.#ask(inquiry));
-  readonly #fds: readonly number[];
+  readonly #ears: Ears;
+  readonly #fd: number;
 
   /** `onFound` is called when more is known of an address that was asked for. Throws SystemCallError. */
   constructor(native: Native, network: Network, onFound: (address: Address) => void) {
     this.#native = native;
     this.#network = network;
     this.#onFound = onFound;
-    const arp = { of: 'frames', protocol: ETH_P_ARP, filter: arpAnswerFilter } as const;
-    const icmp6 = { of: 'ipv6', protocol: IPPROTO_ICMPV6, filter: advertisementFilter } as const;
-    this.#fds = [...this.#hear(arp, readArpAnswer), ...this.#hear(icmp6, readAdvertisement)];
+    this.#ears = new Ears(native, (answer, interfaceIndex) => this.#onAnswer(answer, interfaceIndex));
+    this.#fd = openPacket(native);
   }
 
   /** The addresses that are asked for now. */
@@ -56,6 +61,12 @@ export class Prober implements Disposable {
     return [...this.#inquiries.values()]
       .filter(({ finding }) => finding === 'asking')
       .map(({ held }) => held.address);
+  }
+
+  /** Why it cannot be found out whether somebody has an address; empty while nothing speaks against it. */
+  obstacle(address: Address): string {
+    const { obstacle = '' } = this.#inquiries.get(address) ?? {};
+    return obstacle && `${obstacle}: it is not known whether somebody has ${address}, so it waits`;
   }
 
   /** What is known of an address, which is asked for if nothing is. A finding is given once. */
@@ -66,9 +77,10 @@ export class Prober implements Disposable {
       return known.finding;
     }
     if (known !== undefined) this.#end(known);
-    if (this.#macOf(held) === undefined) return 'free';
+    if (isAlone(this.#network.link(held.interfaceIndex))) return 'free';
     const inquiry: Inquiry = {
-      ...{ held, finding: 'asking', answered: 0, unanswered: 0, mac: null, timer: undefined },
+      ...{ held, finding: 'asking', answered: 0, unanswered: 0 },
+      ...{ mac: null, obstacle: '', timer: undefined },
     };
     this.#inquiries.set(held.address, inquiry);
     this.#questions.add(inquiry);
@@ -78,47 +90,44 @@ export class Prober implements Disposable {
   [Symbol.dispose](): void {
     this.#questions[Symbol.dispose]();
     for (const inquiry of [...this.#inquiries.values()]) this.#end(inquiry);
-    for (const fd of this.#fds) {
-      this.#native.unwatch(fd);
-      this.#native.close(fd);
-    }
+    this.#ears[Symbol.dispose]();
+    closeLater(this.#native, this.#fd);
   }
 
-  #hear(hearing: Hearing, read: (bytes: Uint8Array) => Answer | undefined): number[] {
-    const fd = openHearing(this.#native, hearing);
-    if (fd === null) return [];
-    this.#native.watch(fd, (result) => {
-      const answer = typeof result === 'number' ? undefined : read(result);
-      if (answer !== undefined) this.#onAnswer(answer);
-    });
-    return [fd];
-  }
-
-  #onAnswer({ address, mac }: Answer): void {
+  #onAnswer({ address, mac }: Answer, interfaceIndex: number): void {
     const inquiry = this.#inquiries.get(address);
-    if (inquiry !== undefined && !this.#network.hasMac(mac)) inquiry.mac = mac;
+    if (inquiry?.held.interfaceIndex === interfaceIndex && !this.#network.hasMac(mac)) inquiry.mac = mac;
   }
 
-  /** A frame that does not go out is a question that nobody answers. */
   #ask(inquiry: Inquiry): void {
     if (this.#inquiries.get(inquiry.held.address) !== inquiry) return;
-    const { address, interfaceIndex } = inquiry.held;
-    const [fd] = this.#fds;
-    const mac = this.#macOf(inquiry.held);
     inquiry.mac = null;
-    if (fd !== undefined && mac !== undefined) {
-      const frame = probeFrame(address, mac);
-      this.#native.send(fd, frame, MSG_DONTWAIT, linkAddress(interfaceIndex, etherTypeOf(frame)));
-    }
+    inquiry.obstacle = this.#send(inquiry.held);
+    const waitMs = inquiry.obstacle === '' ? answerWithinMs : askAgainMs;
     // An answer that came while this thread was held up is heard before its question is judged.
-    inquiry.timer = setTimeout(() => setImmediate(() => this.#judge(inquiry)), answerWithinMs).unref();
+    inquiry.timer = setTimeout(() => setImmediate(() => this.#judge(inquiry)), waitMs).unref();
   }
 
+  /** Why the question did not go out, or nobody would hear the answer; empty if neither is so. */
+  #send({ address, interfaceIndex }: HeldAddress): string {
+    const link = this.#network.link(interfaceIndex);
+    const obstacle = obstacleOf(link);
+    if (link === undefined || obstacle !== '') return obstacle;
+    const deafness = this.#ears.listen(link, familyOf(address));
+    if (deafness !== '') return deafness;
+    const frame = probeFrame(address, link.mac);
+    const to = linkAddress(interfaceIndex, etherTypeOf(frame));
+    const sent = this.#native.send(this.#fd, frame, MSG_DONTWAIT, to);
+    return sent < 0 ? `${link.name} takes no frames (${describeErrno(-sent)})` : '';
+  }
+
+  /** Silence counts where others could hear the question to the end, and be heard. */
   #judge(inquiry: Inquiry): void {
     if (this.#inquiries.get(inquiry.held.address) !== inquiry) return;
-    const { mac } = inquiry;
-    if (mac === null) inquiry.unanswered++;
-    else inquiry.answered++;
+    const { mac, held } = inquiry;
+    inquiry.obstacle ||= obstacleOf(this.#network.link(held.interfaceIndex));
+    if (mac !== null) inquiry.answered++;
+    else if (inquiry.obstacle === '') inquiry.unanswered++;
     if (mac !== null && inquiry.answered === decisive) this.#decide(inquiry, { mac });
     else if (inquiry.unanswered === decisive) this.#decide(inquiry, 'free');
     else this.#questions.add(inquiry);
@@ -134,10 +143,16 @@ export class Prober implements Disposable {
     clearTimeout(inquiry.timer);
     this.#inquiries.delete(inquiry.held.address);
   }
+}
 
-  /** Undefined where there is no link with others on it. */
-  #macOf({ interfaceIndex }: HeldAddress): Uint8Array | undefined {
-    const link = this.#network.link(interfaceIndex);
-    return link === undefined || link.loopback || link.mac.length !== 6 ? undefined : link.mac;
-  }
+/** There is no link with others on it. */
+function isAlone(link: Link | undefined): boolean {
+  return link === undefined || link.loopback || link.kind === 'dummy' || link.mac.length !== 6;
+}
+
+/** Why a link carries no question; empty if it does. */
+function obstacleOf(link: Link | undefined): string {
+  if (link === undefined) return 'its interface is gone';
+  if (!link.up) return `${link.name} is down`;
+  return link.carrier ? '' : `${link.name} has no carrier`;
 }

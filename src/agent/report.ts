@@ -46,11 +46,21 @@ export interface NodeReport {
   readonly vips: readonly VipReport[];
 }
 
-/** The VIPs of a ledger in the order of their addresses; counters are null where they could not be read. */
-export function vipReports(ledger: Ledger, counters: ReadonlyMap<Address, VipCounters>): VipReport[] {
+/**
+ * The VIPs of a ledger in the order of their addresses; counters are null where they could not be read.
+ * `obstacle` says what one that is pending waits for, if it is known.
+ */
+export function vipReports(
+  ledger: Ledger,
+  counters: ReadonlyMap<Address, VipCounters>,
+  obstacle: (key: Address) => string,
+): VipReport[] {
   const keys = new Set([...ledger.wanted.keys(), ...ledger.committed.keys(), ...ledger.placed.keys()]);
   for (const { key } of ledger.refusals) keys.add(key);
-  return [...keys].sort(compareAddresses).map((key) => vipReport(ledger, key, counters.get(key)));
+  return [...keys].sort(compareAddresses).map((key) => {
+    const report = vipReport(ledger, key, counters.get(key));
+    return report.state === 'pending' ? { ...report, message: obstacle(key) } : report;
+  });
 }
 
 export function controllerReports(streams: readonly Stream[]): NodeReport['controllers'] {

@@ -14,7 +14,7 @@ import {
   SOL_NETLINK,
 } from '../netlink/message.ts';
 import { u32 } from '../netlink/reader.ts';
-import type { Native } from './native.ts';
+import { type Native, Operation } from './native.ts';
 
 /** A system call that failed; `errno` is positive. */
 export class SystemCallError extends Error {
@@ -44,10 +44,10 @@ export interface NetlinkSocket {
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
+const SO_BINDTODEVICE = 25;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const AF_PACKET = 17;
-const EAFNOSUPPORT = 97;
 
 /** One batch of 5,000 elements is 200 kB; a table that is replaced as a whole can take megabytes. */
 const sendBufferBytes = 64 * 1024 * 1024;
@@ -107,19 +107,33 @@ export interface Hearing {
   readonly filter: Uint8Array;
 }
 
-/** Opens a socket that hears on every interface, and can send. Null where the kernel has no such family. */
-export function openHearing(native: Native, { of, protocol, filter }: Hearing): number | null {
-  const [domain, number] = of === 'frames' ? [AF_PACKET, bigEndian16(protocol)] : [AF_INET6, protocol];
-  const fd = native.socket(domain, SOCK_RAW, number);
-  if (fd === -EAFNOSUPPORT) return null;
-  checked(`socket(${of}, ${protocol})`, fd);
+/** Opens a socket that hears what comes in on one interface. Throws SystemCallError. */
+export function openHearing(
+  native: Native,
+  { of, protocol, filter }: Hearing,
+  { index, name }: { readonly index: number; readonly name: string },
+): number {
+  // Without a protocol a packet socket hears nothing until it is bound to one, and to the interface.
+  const [domain, number] = of === 'frames' ? [AF_PACKET, 0] : [AF_INET6, protocol];
+  const fd = checked(`socket(${of}, ${protocol})`, native.socket(domain, SOCK_RAW, number));
   try {
     checked('setsockopt(SO_ATTACH_FILTER)', native.attachFilter(fd, filter));
+    if (of === 'frames') checked(`bind(${name})`, native.bind(fd, linkAddress(index, protocol)));
+    else
+      checked(
+        `setsockopt(SO_BINDTODEVICE, ${name})`,
+        native.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interfaceName(name)),
+      );
     return fd;
   } catch (error) {
-    native.close(fd);
+    closeLater(native, fd);
     throw error;
   }
+}
+
+/** Closes a socket on the writer thread: a packet socket waits until no processor delivers to it (RCU). */
+export function closeLater(native: Native, fd: number): void {
+  native.submit(Operation.close, fd, new Uint8Array(0), 0, 0, 0);
 }
 
 /** struct sockaddr_ll of an interface: where a frame of an EtherType goes out. */
@@ -149,6 +163,9 @@ function int32(value: number): Uint8Array {
   return bytes;
 }
 
-function bigEndian16(value: number): number {
-  return ((value & 0xff) << 8) | (value >> 8);
+/** IFNAMSIZ bytes, the last of them zero. */
+function interfaceName(name: string): Uint8Array {
+  const bytes = new Uint8Array(16);
+  new TextEncoder().encodeInto(name, bytes.subarray(0, 15));
+  return bytes;
 }

@@ -1,8 +1,10 @@
 // An address that nobody of ours has had: whoever answers for it on the link keeps it, and is named.
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { FakeController } from '../agent/fake-controller.ts';
 import type { Namespace } from '../namespaces.ts';
+import { Liar } from './liar.ts';
 import { Node, type Service, skip } from './node.ts';
 import { Stranger } from './stranger.ts';
 
@@ -77,6 +79,45 @@ test('two answers of three are a stranger', { skip }, async () => {
   deepEqual(vipsOf(node), base.addresses);
   for (const address of web.addresses)
     match(await refusalOf(node, address), new RegExp(`^AddressConflict ${twice.mac} answers for`));
+});
+
+test('who is not on the link of a VIP keeps nobody from it', { skip }, async () => {
+  await using node = await Node.start({ services: [base] });
+  const [four = '', six = ''] = web.addresses;
+  using pod = new Liar(node.backend, 'pods0', [four, six]);
+  using behindRouter = new Liar(node.client, 'lan0', [six], 64);
+  await node.setServices([base, web]);
+  deepEqual(vipsOf(node), vips(base, web));
+  ok(pod.said > 50 && behindRouter.said > 25);
+});
+
+test('who is on the link of a VIP keeps it, whatever he was asked', { skip }, async () => {
+  await using node = await Node.start({ services: [base] });
+  using neighbour = new Liar(node.client, 'lan0', web.addresses);
+  await node.setServices([base, web]);
+  deepEqual(vipsOf(node), base.addresses);
+  ok(neighbour.said > 50);
+});
+
+test('a link without carrier answers no question: the VIP waits, and says why', { skip }, async () => {
+  await using node = await Node.start({ services: [base] });
+  stranger(node, 'add', web.addresses);
+  node.run('ip link set lan0 down', { where: node.client });
+  node.writeServices([base, web, other]);
+  const waiting = async (address: string) =>
+    (await node.status()).vips.find((vip) => vip.address === address)?.message;
+  for (const address of vips(web, other))
+    await node.until(`${address} waits`, async () =>
+      /^lan has no carrier: .* so it waits$/.test((await waiting(address)) ?? ''),
+    );
+  await sleep(1500);
+  deepEqual(vipsOf(node), base.addresses);
+  node.run('ip link set lan0 up', { where: node.client });
+  for (const address of web.addresses)
+    if (address.includes(':'))
+      node.run(`ip address replace ${address}/128 dev lan0 nodad`, { where: node.client });
+  await node.settled([base, web, other]);
+  deepEqual(vipsOf(node), vips(base, other));
 });
 
 test('by the word of a controller that a node had it, an address is taken whoever answers', {

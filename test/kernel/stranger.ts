@@ -29,10 +29,7 @@ export class Stranger implements Disposable {
   ) {
     this.#addresses = addresses;
     this.#answers = answers;
-    // sysfs shows the interfaces of the namespace it was mounted in, /proc/net those of whoever reads.
-    const rows = where.run(() => readFileSync('/proc/thread-self/net/dev_mcast', 'utf8'));
-    const [, index = '0'] = new RegExp(`^(\\d+)\\s+${link}\\s`, 'm').exec(rows) ?? [];
-    this.#index = Number(index);
+    this.#index = indexOf(where, link);
     this.#hardware = Buffer.from('02005e105712', 'hex');
     this.mac = '02:00:5e:10:57:12';
     this.#fds = [ARP, IPV6].map((protocol) => this.#listen(where, protocol));
@@ -94,4 +91,12 @@ export class Stranger implements Disposable {
     const head = Buffer.from(`86dd6000000000${body.length.toString(16)}3aff`, 'hex');
     return Buffer.concat([Buffer.from('333300000001', 'hex'), this.#hardware, head, target, allNodes, body]);
   }
+}
+
+/** The number of an interface. */
+export function indexOf(where: Namespace, link: string): number {
+  // sysfs shows the interfaces of the namespace it was mounted in, /proc/net those of whoever reads.
+  const rows = where.run(() => readFileSync('/proc/thread-self/net/dev_mcast', 'utf8'));
+  const [, index = '0'] = new RegExp(`^(\\d+)\\s+${link}\\s`, 'm').exec(rows) ?? [];
+  return Number(index);
 }
