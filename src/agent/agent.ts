@@ -194,10 +194,10 @@ function assemble(
   reporter.session = session;
   session.rules.restore(state.rules.values());
   session.placements.restore(state.placements.values());
-  loop.enter({ table: 'rules', set: [...state.rules.values()], remove: [], first: [] });
+  loop.enter({ table: 'rules', set: [...state.rules.values()], remove: [], first: [], isWhole: false });
   // Nobody has said yet that these are still ours.
   const first = [...state.placements.keys()];
-  loop.enter({ table: 'placements', set: [...state.placements.values()], remove: [], first });
+  loop.enter({ table: 'placements', set: [...state.placements.values()], remove: [], first, isWhole: false });
   return {
     ...{ kernel, firewall, ledger, tallies, network, allowed, announcer, prober },
     ...{ journal, reporter, rules, holder, pace, loop, session },

@@ -56,7 +56,7 @@ export async function bringInForce(parts: FollowParts, { config, changed }: Foll
   if (has('allow')) {
     allowed.prefixes = config.allow;
     for (const { name: table, resources } of [session.rules, session.placements])
-      loop.enter({ table, set: [...resources.values()], remove: [], first: [] });
+      loop.enter({ table, set: [...resources.values()], remove: [], first: [], isWhole: false });
   }
   if (has('filter', 'echo', 'interface', 'allow')) loop.doubt('config');
   if (has('interface', 'allow')) session.beginAnew('--allow or --interface of the node has changed');

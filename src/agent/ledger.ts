@@ -57,6 +57,15 @@ export class Ledger {
     else if (known === undefined || compareTerms(known.term, term) !== 0) this.firstClaims.delete(address);
   }
 
+  /** Of all that is placed these are the first claims. Returns which of those before are none any more. */
+  claimFirst(first: ReadonlySet<Address>): Address[] {
+    const former = this.firstClaims.difference(first);
+    for (const address of former) this.firstClaims.delete(address);
+    for (const address of first)
+      if (this.placed.has(address) && !this.held.has(address)) this.firstClaims.add(address);
+    return [...former];
+  }
+
   unplace(address: Address): void {
     this.placed.delete(address);
     this.firstClaims.delete(address);

@@ -76,7 +76,7 @@ export class Loop implements Disposable {
 
   /** Takes something in, for the next pass or reading of the kernel to bring in force. */
   enter(change: Entry): void {
-    this.#wishes.enter(change);
+    for (const key of this.#wishes.enter(change)) this.#dirty.add(key);
     for (const { address } of change.set) this.#dirty.add(address);
     for (const key of change.remove) this.#dirty.add(key);
   }

@@ -22,6 +22,8 @@ export interface Change<Name extends TableName = TableName> {
   readonly set: readonly Tables[Name][];
   readonly remove: readonly Address[];
   readonly first: FirstClaims;
+  /** The frame was about the whole table: there are no other first claims than these. */
+  readonly isWhole: boolean;
   /** When the frame came, in milliseconds of performance.now(). */
   readonly receivedAtMs: number;
 }
@@ -44,7 +46,6 @@ export class ReceivedTable<Name extends TableName> {
   readonly #buckets = new Set<number>();
   #staged = new Map<Address, Tables[Name]>();
   #stagedItems = 0;
-  #stagedFirst: Address[] = [];
 
   constructor(name: Name, hash: Hash) {
     this.name = name;
@@ -71,7 +72,7 @@ export class ReceivedTable<Name extends TableName> {
   }
 
   /** Throws FrameError for what would be more than any table of a controller. */
-  page({ buckets, set, first }: Page<Name>): void {
+  page({ buckets, set }: Page<Name>): void {
     for (const resource of set) this.#stagedItems += itemsOf(resource);
     if (this.#stagedItems > stagedLimit) {
       this.#forget();
@@ -82,13 +83,11 @@ export class ReceivedTable<Name extends TableName> {
     }
     for (const bucket of buckets) this.#buckets.add(bucket);
     for (const resource of set) this.#staged.set(resource.address, resource);
-    this.#stagedFirst.push(...firstOf(set, first));
   }
 
   /** Replaces the staged buckets, unless the result is not what the controller has: undefined then. */
-  synced({ seq, count, digest }: Synced, receivedAtMs: number): Change<Name> | undefined {
+  synced({ seq, count, digest, first = [] }: Synced, receivedAtMs: number): Change<Name> | undefined {
     const { set, remove } = this.#replaced();
-    const first = this.#stagedFirst;
     this.#forget();
     const before = [...set.map(({ address }) => address), ...remove].map((key) => {
       return [key, this.resources.get(key)] as const;
@@ -104,17 +103,16 @@ export class ReceivedTable<Name extends TableName> {
       return undefined;
     }
     this.#seq = seq;
-    return { table: this.name, seq, set, remove, first, receivedAtMs };
+    return { table: this.name, seq, set, remove, first, isWhole: true, receivedAtMs };
   }
 
   delta(delta: DeltaMessage<Name>, receivedAtMs: number): Change<Name> | undefined {
-    const { from, to, set, remove } = delta;
-    const first = firstOf(set, delta.first);
+    const { from, to, set, remove, first = [] } = delta;
     if (from !== this.#seq || to < from) return undefined;
     for (const key of remove) this.#delete(key);
     for (const resource of set) this.#set(resource);
     this.#seq = to;
-    return { table: this.name, seq: to, set, remove, first, receivedAtMs };
+    return { table: this.name, seq: to, set, remove, first, isWhole: false, receivedAtMs };
   }
 
   /** What really differs between the staged buckets and what is there. */
@@ -137,7 +135,6 @@ export class ReceivedTable<Name extends TableName> {
     this.#buckets.clear();
     this.#staged = new Map();
     this.#stagedItems = 0;
-    this.#stagedFirst = [];
   }
 
   #set(resource: Tables[Name]): void {
@@ -165,12 +162,6 @@ export class ReceivedTable<Name extends TableName> {
     this.#stale.clear();
     return this.#digests;
   }
-}
-
-/** Who is no part of what is set is nobody's first claim. */
-function firstOf(set: readonly Tables[TableName][], first: FirstClaims = []): Address[] {
-  const named = new Set(first);
-  return set.flatMap(({ address }) => (named.has(address) ? [address] : []));
 }
 
 function itemsOf(resource: Tables[TableName]): number {

@@ -8,7 +8,7 @@ import type { Ledger } from './ledger.ts';
 import type { Change } from './received.ts';
 
 /** A change, whoever it is from. */
-export type Entry = Pick<Change, 'table' | 'set' | 'remove' | 'first'>;
+export type Entry = Pick<Change, 'table' | 'set' | 'remove' | 'first' | 'isWhole'>;
 
 export interface WishesParts {
   readonly ledger: Ledger;
@@ -25,7 +25,8 @@ export class Wishes {
     this.#parts = parts;
   }
 
-  enter(change: Entry): void {
+  /** Returns what else there is to do something about now than what is set or removed. */
+  enter(change: Entry): Address[] {
     const { ledger } = this.#parts;
     if (change.table === 'rules') {
       for (const vip of change.set as readonly VirtualIp[]) this.#want(vip);
@@ -37,6 +38,10 @@ export class Wishes {
       for (const key of change.remove) ledger.unplace(key);
     }
     for (const key of change.remove) this.accept(change.table, key);
+    if (change.table === 'rules' || !change.isWhole) return [];
+    const former = ledger.claimFirst(new Set(change.first));
+    for (const key of former) this.#forgive(key);
+    return former;
   }
 
   /** What was refused is no longer, whether it is in force by now or nobody's wish. */
@@ -48,6 +53,12 @@ export class Wishes {
   retry(): void {
     for (const { table, key, code } of this.#parts.ledger.refusals)
       if (table === 'rules' && code === 'KernelRefused') this.accept(table, key);
+  }
+
+  /** Whoever answers for an address that one of our nodes has had is no stranger to it. */
+  #forgive(key: Address): void {
+    const isStranger = this.#parts.ledger.refusal('placements', key)?.mac !== undefined;
+    if (isStranger) this.accept('placements', key);
   }
 
   #want(vip: VirtualIp): void {

@@ -8,13 +8,6 @@ export interface PageItem {
   readonly json: string;
   readonly bucket: number;
   readonly services: number;
-  /** The frame says of it that it is a first claim. */
-  readonly isFirst: boolean;
-}
-
-/** The member of a frame that names first claims, given as JSON; nothing where there are none. */
-export function firstMember(first: readonly string[]): string {
-  return first.length === 0 ? '' : `,"first":[${first}]`;
 }
 
 export interface PagesInput {
@@ -22,7 +15,6 @@ export interface PagesInput {
   readonly seq: number;
   readonly buckets: readonly number[];
   readonly items: readonly PageItem[];
-  readonly synced: Buffer;
 }
 
 const pageTargetBytes = 1024 * 1024;
@@ -30,15 +22,12 @@ const pageTargetBytes = 1024 * 1024;
 /** A consistent picture of some buckets at version `seq`; the table may go on changing meanwhile. */
 export class Pages {
   readonly seq: number;
-  /** The frame that follows the last page. */
-  readonly synced: Buffer;
   readonly #buckets: string;
   readonly #made: Buffer[] = [];
   readonly #rest: Generator<Buffer, void>;
 
-  constructor({ table, seq, buckets, items, synced }: PagesInput) {
+  constructor({ table, seq, buckets, items }: PagesInput) {
     this.seq = seq;
-    this.synced = synced;
     this.#buckets = buckets.join(',');
     this.#rest = pagesOf(table, buckets, items);
   }
@@ -70,12 +59,11 @@ function* pagesOf(
   for (const item of items) byBucket.get(item.bucket)?.push(item);
   let named: number[] = [];
   let set: string[] = [];
-  let first: string[] = [];
   let services = 0;
   let bytes = 0;
   const flush = () => {
-    const what = `"buckets":[${named}],"set":[${set.join(',')}]${firstMember(first)}`;
-    [named, set, first, services, bytes] = [[], [], [], 0, 0];
+    const what = `"buckets":[${named}],"set":[${set.join(',')}]`;
+    [named, set, services, bytes] = [[], [], 0, 0];
     return Buffer.from(`{"type":"page","table":"${table}",${what}}`);
   };
   for (const [bucket, content] of byBucket) {
@@ -89,7 +77,6 @@ function* pagesOf(
         named.push(bucket);
       }
       set.push(item.json);
-      if (item.isFirst) first.push(`"${item.key}"`);
       services += item.services;
       bytes += item.json.length;
     }

@@ -20,7 +20,7 @@ interface Lane {
   /** The version the agent has been brought to, null before its first `synced`. */
   sentSeq: number | null;
   readonly dirty: Set<Address>;
-  sending: { readonly pages: Pages; next: number } | null;
+  sending: { readonly pages: Pages; readonly synced: Buffer; next: number } | null;
   /** What the agent said it has while pages were on their way: answered when they are through. */
   asked: TableDigest | null;
 }
@@ -102,7 +102,7 @@ function start(lane: Lane, buckets: readonly number[]): void {
   const pages = lane.table.snapshot([...new Set(buckets)].sort((a, b) => a - b));
   lane.dirty.clear();
   lane.asked = null;
-  lane.sending = { pages, next: 0 };
+  lane.sending = { pages, synced: lane.table.synced(), next: 0 };
 }
 
 /**
@@ -122,7 +122,7 @@ function advance(lane: Lane, wire: Wire): boolean {
   const { table, sending, dirty } = lane;
   if (sending !== null) {
     const page = sending.pages.page(sending.next++);
-    wire.send(page ?? sending.pages.synced);
+    wire.send(page ?? sending.synced);
     if (page === undefined) {
       lane.sentSeq = sending.pages.seq;
       lane.sending = null;

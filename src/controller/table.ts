@@ -5,7 +5,7 @@ import { hash } from 'node:crypto';
 import { canonicalJson, Digests } from '../protocol/digest.ts';
 import { pageServices, type TableDigest, type TableName, type Tables } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
-import { firstMember, type PageItem, Pages } from './pages.ts';
+import { type PageItem, Pages } from './pages.ts';
 
 /** A delta or a page ends when it has grown to this, far below the frame limit of the protocol. */
 export const frameTargetBytes: number = 1024 * 1024;
@@ -39,12 +39,12 @@ export class Table<Name extends TableName> {
   readonly name: Name;
   readonly #rows = new Map<Address, Row<Tables[Name]>>();
   readonly #digests = new Digests(sha256);
-  readonly #isFirst: (key: Address) => boolean;
+  readonly #isFirst: ((key: Address) => boolean) | undefined;
   #seq = 0;
   #pages: Pages | undefined;
 
   /** `isFirst`: whether a frame says of a resource that it is a first claim. */
-  constructor(name: Name, isFirst: (key: Address) => boolean = () => false) {
+  constructor(name: Name, isFirst?: (key: Address) => boolean) {
     this.name = name;
     this.#isFirst = isFirst;
   }
@@ -106,14 +106,13 @@ export class Table<Name extends TableName> {
   delta(from: number, keys: Iterable<Address>, to: number = this.#seq): Buffer {
     const set: string[] = [];
     const remove: string[] = [];
-    const first: string[] = [];
-    for (const key of keys) {
+    const asked = [...keys];
+    for (const key of asked) {
       const row = this.#rows.get(key);
       if (row === undefined) remove.push(`"${key}"`);
       else set.push(row.json);
-      if (row !== undefined && this.#isFirst(key)) first.push(`"${key}"`);
     }
-    const what = `"set":[${set}],"remove":[${remove}]${firstMember(first)}`;
+    const what = `"set":[${set}],"remove":[${remove}]${this.#firstMember(asked)}`;
     return Buffer.from(`{"type":"delta","table":"${this.name}","from":${from},"to":${to},${what}}`);
   }
 
@@ -142,25 +141,27 @@ export class Table<Name extends TableName> {
     if (wanted.size > 0) {
       for (const [key, { bucket, json, resource }] of this.#rows) {
         if (!wanted.has(bucket)) continue;
-        items.push({ key, json, bucket, services: weight(resource), isFirst: this.#isFirst(key) });
+        items.push({ key, json, bucket, services: weight(resource) });
       }
     }
-    const { name: table } = this;
-    const synced = {
-      type: 'synced',
-      table,
-      seq: this.#seq,
-      count: this.#rows.size,
-      digest: this.#digests.total(),
-    };
-    this.#pages = new Pages({
-      table,
-      seq: this.#seq,
-      buckets,
-      items,
-      synced: Buffer.from(JSON.stringify(synced)),
-    });
+    this.#pages = new Pages({ table: this.name, seq: this.#seq, buckets, items });
     return this.#pages;
+  }
+
+  /** The frame that follows the last page of a snapshot: what there is, and what of it nobody has had. */
+  synced(): Buffer {
+    const { name: table, size: count } = this;
+    const digest = this.#digests.total();
+    const whole = JSON.stringify({ type: 'synced', table, seq: this.#seq, count, digest });
+    return Buffer.from(`${whole.slice(0, -1)}${this.#firstMember(this.#rows.keys())}}`);
+  }
+
+  /** The member of a frame that names first claims; nothing where there are none. */
+  #firstMember(keys: Iterable<Address>): string {
+    const isFirst = this.#isFirst;
+    if (isFirst === undefined) return '';
+    const first = [...keys].filter((key) => this.#rows.has(key) && isFirst(key));
+    return first.length === 0 ? '' : `,"first":${JSON.stringify(first)}`;
   }
 
   #set(resource: Tables[Name], json: string): void {

@@ -162,8 +162,8 @@ export interface Welcome {
 }
 
 /**
- * Those of the placements of a frame that no node is known to have held: a stranger may have the address, so
- * it is asked for before it is taken. No part of any digest.
+ * Placements that no node is known to have held: a stranger may have the address, so it is asked for before
+ * it is taken. No part of any digest.
  */
 export type FirstClaims = readonly Address[];
 
@@ -173,7 +173,6 @@ export interface Page<Name extends TableName = TableName> {
   readonly table: Name;
   readonly buckets: readonly number[];
   readonly set: readonly Tables[Name][];
-  readonly first?: FirstClaims;
 }
 
 /** All pages of the table have been sent: what the receiver must now have. */
@@ -183,6 +182,8 @@ export interface Synced {
   readonly seq: number;
   readonly count: number;
   readonly digest: string;
+  /** Of the whole table. */
+  readonly first?: FirstClaims;
 }
 
 /** What changed from `from` to `to`. A receiver that is not at `from` asks for a resync. */
@@ -193,6 +194,7 @@ export interface DeltaMessage<Name extends TableName = TableName> {
   readonly to: number;
   readonly set: readonly Tables[Name][];
   readonly remove: readonly Address[];
+  /** Of those that are set. */
   readonly first?: FirstClaims;
 }
 

@@ -123,6 +123,7 @@ export function parseControllerMessage(frame: string): ControllerMessage {
         seq: whole(body['seq'], 'seq'),
         count: whole(body['count'], 'count'),
         digest: text(body['digest'], 'digest', 16),
+        ...readFirst(body),
       };
     case 'delta':
       return readTable(body) === 'rules' ? readDelta(body, 'rules') : readDelta(body, 'placements');
@@ -157,7 +158,6 @@ function readPage<Name extends TableName>(body: Fields, table: Name): Page<Name>
     table,
     buckets: list(body['buckets'], 'buckets', bucket, 256),
     set: longList(body['set'], 'set', resourceReaders[table]),
-    ...readFirst(body),
   };
 }
 

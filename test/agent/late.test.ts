@@ -86,7 +86,7 @@ async function fixture() {
   });
   const receive = (seq: number, vip: VirtualIp | undefined): void =>
     loop.receive({
-      ...{ table: 'rules', seq, receivedAtMs: 0 },
+      ...{ table: 'rules', seq, isWhole: false, receivedAtMs: 0 },
       ...{ set: vip === undefined ? [] : [vip], remove: vip === undefined ? [key] : [], first: [] },
     });
   const answer = async (refuses = false): Promise<void> => {

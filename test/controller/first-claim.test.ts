@@ -1,6 +1,6 @@
 // What a controller says of a placement that no node is known to have held before.
 
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ControllerMessage } from '../../src/protocol/messages.ts';
 import type { Address } from '../../src/state/address.ts';
@@ -10,11 +10,12 @@ import { agentOf, type TestAgent } from './test-agent.ts';
 const vip = '10.77.0.100' as Address;
 const limit = { timeout: 10_000 };
 
-/** What was said of the placements: of each frame that sets any, those that are first claims. */
+/** Which placements were said to be first claims, by each frame that says so of any that there are. */
 function said(agent: TestAgent): (readonly Address[])[] {
   const sets = (message: ControllerMessage): (readonly Address[])[] => {
-    if (message.type !== 'page' && message.type !== 'delta') return [];
-    return message.table === 'placements' && message.set.length > 0 ? [message.first ?? []] : [];
+    if ((message.type !== 'synced' && message.type !== 'delta') || message.table !== 'placements') return [];
+    const count = message.type === 'synced' ? message.count : message.set.length;
+    return count > 0 ? [message.first ?? []] : [];
   };
   return agent.heard.flatMap(sets);
 }
@@ -78,7 +79,22 @@ test('what a node held by the records is no first claim after a restart', limit,
   deepEqual(said(agent), [[]]);
 });
 
-test('of many at once each is named in the page that brings it', limit, async (t) => {
+test('a table that an agent has already is said to be of first claims, or of none', limit, async (t) => {
+  const running = await runningController(t);
+  const one = agentOf(t, running, 'n1');
+  await one.synced();
+  one.refuses = 'AddressConflict';
+  running.write('a.yaml', service('web'));
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'refused');
+  const placements = one.digest('placements');
+  await one.close();
+  const again = agentOf(t, running, 'n1', { hello: { placements } });
+  await again.synced();
+  ok(!again.heard.some((message) => message.type === 'page' && message.table === 'placements'));
+  deepEqual(said(again), [[vip]]);
+});
+
+test('of many at once each is named', limit, async (t) => {
   const names = Array.from({ length: 600 }, (_, index) => `s${index}`);
   const running = await runningController(t, { argv: ['--pool', 'p=10.77.0.0/22'] });
   const range = ['10.77.0.0/22'] as const;

@@ -167,7 +167,23 @@ test('what a node finds on its disk it takes only where nobody answers', { skip 
     await node.until('the others are refused', async () =>
       /^AddressConflict/.test(await refusalOf(node, address)),
     );
+  // It had them, by the records of the controller.
   node.startController();
   await node.settled([web, other]);
-  deepEqual(vipsOf(node), other.addresses);
+  deepEqual(vipsOf(node), vips(web, other));
+  for (const address of web.addresses) equal(await refusalOf(node, address), 'serving');
+});
+
+test('what a controller says of a first claim holds across a restart of the node', { skip }, async () => {
+  await using node = await Node.start({ services: [web] });
+  using _all = new Stranger(node.client, 'lan0', [...web.addresses, ...other.addresses], () => true);
+  await node.setServices([web, other]);
+  deepEqual(vipsOf(node), web.addresses);
+  await node.killAgent('SIGTERM');
+  for (const address of web.addresses)
+    node.run(`ip address del ${address}/${address.includes(':') ? 128 : 32} dev lan`);
+  node.startAgent();
+  await node.settled([web, other]);
+  deepEqual(vipsOf(node), web.addresses);
+  for (const address of other.addresses) match(await refusalOf(node, address), /^AddressConflict /);
 });

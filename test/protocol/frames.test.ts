@@ -47,8 +47,12 @@ const ofAgent = [
 const ofController = [
   { type: 'welcome', version: '0', features: [], cluster: 'c', generation: 1, ruling: true },
   { type: 'page', table: 'rules', buckets: [96], set: [rule] },
-  { type: 'page', table: 'placements', buckets: [0], set: [placement], first: ['10.77.0.100'] },
+  { type: 'page', table: 'placements', buckets: [0], set: [placement] },
   { type: 'synced', table: 'rules', seq: 1, count: 1, digest: '03cab92429bcd23b' },
+  {
+    ...{ type: 'synced', table: 'placements', seq: 1, count: 1, digest: '03cab92429bcd23b' },
+    first: ['10.77.0.100'],
+  },
   { type: 'delta', table: 'rules', from: 1, to: 2, set: [rule], remove: ['10.0.0.1'] },
   {
     type: 'delta',
