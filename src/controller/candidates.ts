@@ -47,6 +47,22 @@ export class Candidates {
     return this.for(address, except).filter(({ name }) => this.hasRules(this.#nodes.at(name), address));
   }
 
+  /**
+   * Those to choose from where another node was chosen already, or none; null if that one stays: a node that
+   * is behind keeps what nobody can have at once.
+   */
+  insteadOf(chosen: Node | null, address: Address): readonly Candidate[] | null {
+    if (chosen?.mayTake(address) !== true) return this.awaited(address);
+    if (!chosen.isBehind) return null;
+    const ready = this.ready(address);
+    return ready.length > 0 ? ready : null;
+  }
+
+  /** True if the rules of a VIP are in the kernel of any node. */
+  readonly isCommitted = (address: Address): boolean => {
+    return this.#nodes.connected().some((node) => this.hasRules(node, address));
+  };
+
   /** True if the rules of a VIP are in the kernel of a node. */
   hasRules(node: Node, address: Address): boolean {
     const since = this.#rules.sinceSeq(address);

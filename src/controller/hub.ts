@@ -117,10 +117,14 @@ export class Hub {
 
   *#beginEach(waiting: readonly Connection[]): Generator<void, void> {
     const { sessions, self } = this.#input;
-    for (const connection of waiting) {
+    const open = () => waiting.filter((connection) => this.#connections.has(connection));
+    for (const { session } of open()) {
+      if (session !== null) sessions.believe(session);
+      yield;
+    }
+    for (const connection of open()) {
       const { session, standbyNode } = connection;
-      if (!this.#connections.has(connection)) continue;
-      if (session !== null) sessions.begin(session);
+      if (session !== null) sessions.start(session);
       else if (standbyNode !== null) {
         sessions.promote(standbyNode);
         connection.awaitHello();

@@ -83,6 +83,11 @@ export class Node {
     this.lagMs = null;
   }
 
+  /** Sends what its placements lack, and from then on each change of them. */
+  startPlacements(): void {
+    if (this.#hello !== null) this.#stream?.begin({ placements: this.#hello.placements });
+  }
+
   setHeld(vips: readonly HeldVip[]): void {
     this.held.clear();
     for (const { address, term } of vips) this.held.set(address, term);

@@ -2,7 +2,7 @@
 
 import type { Address } from '../state/address.ts';
 import type { Placement } from '../state/virtual-ip.ts';
-import type { Node } from './nodes.ts';
+import type { Node, Nodes } from './nodes.ts';
 
 interface Pending {
   readonly set: Map<Address, Placement>;
@@ -26,6 +26,16 @@ export class Outbox {
     pending.set.delete(address);
     pending.remove.add(address);
     return true;
+  }
+
+  /** Takes a VIP from all nodes. Returns those that are here, and have to let go of it. */
+  removeFromAll(nodes: Nodes, address: Address): readonly Node[] {
+    const holders: Node[] = [];
+    for (const node of nodes.all()) {
+      const wasTold = this.remove(node, address);
+      if (node.isConnected && (wasTold || node.held.has(address))) holders.push(node);
+    }
+    return holders;
   }
 
   /** Changes the tables of the nodes and tells those that are connected. */

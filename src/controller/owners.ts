@@ -3,9 +3,10 @@
 
 import type { HeldVip } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
-import { compareTerms, type Term } from '../state/term.ts';
+import type { Term } from '../state/term.ts';
 import { Candidates } from './candidates.ts';
 import { Choices } from './choices.ts';
+import { Claims } from './claims.ts';
 import { Leaving } from './leaving.ts';
 import { Moves } from './moves.ts';
 import type { Node, Nodes } from './nodes.ts';
@@ -38,14 +39,14 @@ export class Owners {
   readonly choices: Choices = new Choices();
   readonly #input: OwnersInput;
   readonly #owners: Map<Address, Owner>;
+  readonly claims: Claims;
   readonly #outbox: Outbox = new Outbox();
   /** Choices that are looked at in turns: there may be many, and many nodes to ask for each. */
   readonly #asked: TurnQueue<Address>;
-  isSettled = false;
-
   constructor(input: OwnersInput) {
     this.#input = input;
     this.#owners = new Map(input.owners);
+    this.claims = new Claims(input, input.owners);
     this.candidates = new Candidates(input.nodes, input.rules);
     const flush = () => this.#outbox.flush();
     this.#asked = new TurnQueue(this.#answer, flush);
@@ -65,11 +66,16 @@ export class Owners {
     return this.#owners.get(address);
   }
 
-  /** These VIPs are in the rules. Those that have an owner already stay with it. */
+  get isSettled(): boolean {
+    return this.claims.isSettled;
+  }
+
+  /** These VIPs are in the rules. Those that have an owner stay with it: once it claims them it is told. */
   appear(addresses: Iterable<Address>): void {
     const fresh: Address[] = [];
     for (const address of addresses) {
       const former = this.leaving.cancel(address);
+      if (this.claims.isAwaited(address)) continue;
       const owner = this.#owners.get(address) ?? this.#input.nodes.claimOf(address);
       if (owner !== undefined) this.#own(address, owner);
       else if (former?.isConnected === true && former.mayTake(address)) this.#place(address, former);
@@ -82,25 +88,26 @@ export class Owners {
 
   /** These VIPs are wanted no more: first their holders let go, then dropRules is called. */
   vanish(addresses: readonly Address[]): void {
-    const holders = new Map<Address, Node[]>();
+    const holders = new Map<Address, readonly Node[]>();
     for (const address of addresses) {
       this.moves.cancel(address, 'its Services were removed');
       this.#unchoose(address);
       this.#disown(address);
-      const nodes: Node[] = [];
-      for (const node of this.#input.nodes.all()) {
-        const wasTold = this.#outbox.remove(node, address);
-        if (node.isConnected && (wasTold || node.held.has(address))) nodes.push(node);
-      }
-      holders.set(address, nodes);
+      holders.set(address, this.#outbox.removeFromAll(this.#input.nodes, address));
     }
     this.#outbox.flush();
     this.leaving.begin(holders);
   }
 
-  /** Lets VIPs be placed that nobody claimed: called once, when the nodes had time to say what they hold. */
+  /**
+   * Lets VIPs be placed that nobody claimed, by the records where these know of them: called once, when the
+   * nodes had time to say what they hold.
+   */
   settle(): void {
-    this.isSettled = true;
+    this.claims.isSettled = true;
+    for (const address of this.claims.unclaimed) this.#tell(address);
+    this.#outbox.flush();
+    for (const node of this.#input.nodes.connected()) node.startPlacements();
     this.retry();
   }
 
@@ -112,8 +119,8 @@ export class Owners {
   /** A node said hello: what it holds is believed where its term can be. Nothing moves by it. */
   connected(node: Node): void {
     for (const [address, term] of node.held)
-      if (this.#believes(node, { address, term }) && !this.leaving.has(address))
-        this.#claim(node, address, term);
+      if (this.claims.believes(node, { address, term }) && !this.leaving.has(address))
+        this.#claim(node, { address, term });
     this.#outbox.flush();
     this.retry(this.choices.for(node));
   }
@@ -128,10 +135,7 @@ export class Owners {
 
   /** Called every second: a node that is behind others keeps no VIP waiting that one of them may have. */
   tick(): void {
-    const connected = [...this.#input.nodes.connected()];
-    const isCommitted = (address: Address) =>
-      connected.some((node) => this.candidates.hasRules(node, address));
-    for (const node of this.choices.tick(isCommitted)) this.retry(this.choices.on(node));
+    for (const node of this.choices.tick(this.candidates.isCommitted)) this.retry(this.choices.on(node));
   }
 
   /** A node committed something: what waited for that goes on. */
@@ -146,7 +150,7 @@ export class Owners {
 
   /** What a node holds has changed; `set` is what it says for the first time, or anew. */
   heldChanged(node: Node, set: readonly HeldVip[]): void {
-    for (const held of set) this.#believes(node, held);
+    for (const held of set) this.claims.believes(node, held);
     this.moves.check(node);
     this.leaving.check(node);
     this.#outbox.flush();
@@ -179,11 +183,8 @@ export class Owners {
   readonly #answer = (address: Address): void => {
     const chosen = this.choices.get(address);
     if (chosen === undefined) return;
-    if (chosen?.mayTake(address) !== true) this.#choose(address);
-    else if (chosen.isBehind) {
-      const ready = this.candidates.ready(address);
-      if (ready.length > 0) this.#choose(address, ready);
-    }
+    const among = this.candidates.insteadOf(chosen, address);
+    if (among !== null) this.#choose(address, among);
   };
 
   #choose(address: Address, among = this.candidates.awaited(address)): void {
@@ -213,36 +214,33 @@ export class Owners {
     this.#disown(address);
     this.#owners.set(address, owner);
     this.candidates.count(owner.node, 1);
-    this.#outbox.set(this.#input.nodes.at(owner.node), { address, term: owner.term });
+    this.#tell(address);
     this.#input.onChange();
   };
+
+  #tell(address: Address): void {
+    const owner = this.#owners.get(address);
+    if (owner !== undefined)
+      this.#outbox.set(this.#input.nodes.at(owner.node), { address, term: owner.term });
+  }
 
   #disown(address: Address): void {
     const owner = this.#owners.get(address);
     if (owner === undefined) return;
     this.#owners.delete(address);
+    this.claims.confirm(address);
     this.candidates.count(owner.node, -1);
     this.#input.onChange();
   }
 
-  /** Whether a node may well hold a VIP that is wanted: from then on nobody's claim of it is the first. */
-  #believes(node: Node, { address, term }: HeldVip): boolean {
-    const isPossible = compareTerms(term, this.#input.highestTerm()) <= 0;
-    if (!isPossible) node.impossible.add(address);
-    if (!isPossible || this.#input.rules.get(address) === undefined) return false;
-    this.#input.nodes.served.add(address);
-    return true;
-  }
-
-  #claim(node: Node, address: Address, term: Term): void {
+  #claim(node: Node, held: HeldVip): void {
+    const { address, term } = held;
     const owner = this.#owners.get(address);
-    if (owner !== undefined) {
-      if (compareTerms(term, owner.term) <= 0) return;
-      // A VIP is never taken from a node that is here and holds it, whatever another one says of itself.
-      const present = this.#input.nodes.get(owner.node);
-      if (owner.node !== node.name && present?.isConnected === true && present.held.has(address)) return;
-      if (owner.node !== node.name && present !== undefined) this.#outbox.remove(present, address);
-    }
+    const verdict = this.claims.judge(node, held, owner);
+    if (verdict === 'confirmed') this.#tell(address);
+    if (verdict !== 'owns') return;
+    const former = owner === undefined ? node : this.#input.nodes.at(owner.node);
+    if (former !== node) this.#outbox.remove(former, address);
     this.#own(address, { node: node.name, term });
   }
 }

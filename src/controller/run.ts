@@ -19,6 +19,7 @@ import { moveDeadlineMs } from './moves.ts';
 import type { Pool } from './pools.ts';
 import { connectionLimit, listenOn, makeServer } from './server.ts';
 import { Sessions } from './sessions.ts';
+import { Settling } from './settling.ts';
 import { headOf, type Status, statusOf } from './status.ts';
 
 /** Times that tests shorten. */
@@ -28,6 +29,8 @@ export interface Timing {
    * evenly.
    */
   readonly settleMs: number;
+  /** How long a VIP that has an owner by the records waits to be claimed: a hold, and three seconds. */
+  readonly claimMs: number;
   readonly helloTimeoutMs: number;
   readonly massRemovalWaitMs: number;
   readonly moveDeadlineMs: number;
@@ -35,6 +38,7 @@ export interface Timing {
 
 export const usualTiming: Timing = {
   settleMs: 1000,
+  claimMs: 4500,
   helloTimeoutMs: 5000,
   massRemovalWaitMs: 30_000,
   moveDeadlineMs,
@@ -161,14 +165,13 @@ function makeHub(
       log.warn({ node, address }, 'ImpossibleTerm');
       happened({ kind: 'impossibleTerm', node, address });
     },
-    progressed,
+    progressed: () => {
+      settling.progressed();
+      progressed();
+    },
   });
-  let settling: NodeJS.Timeout | undefined;
-  const settle = () => {
-    controller.owners.settle();
-    progressed();
-  };
-  signal.addEventListener('abort', () => clearTimeout(settling), { once: true });
+  const settling = new Settling({ ...timing, controller, onSettled: progressed });
+  signal.addEventListener('abort', () => settling.dispose(), { once: true });
   const hub: Hub = new Hub({
     sessions,
     authenticate: (request) => nodeOf(whoIs(request)),
@@ -179,7 +182,6 @@ function makeHub(
       const { node, code = 1000, reason = '' } = rest;
       if (event === 'agentClosed' && node !== null) controller.closings.ended(node, { node, code, reason });
       if (event === 'agentRefused') controller.closings.turnedAway({ node, code, reason });
-      if (event === 'agentConnected') settling ??= setTimeout(settle, timing.settleMs);
     },
     onTurnedAway: ({ status, reason }, node) =>
       controller.closings.turnedAway({ node, code: status, reason }),

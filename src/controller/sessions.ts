@@ -85,12 +85,26 @@ export class Sessions {
   }
 
   /** Believes what the node holds, and starts to send what it lacks. */
-  begin({ node, stream }: Session): void {
+  begin(session: Session): void {
+    this.believe(session);
+    this.start(session);
+  }
+
+  /** Follows what a node says that it holds. Of many nodes all are believed before any starts. */
+  believe({ node }: Session): void {
     if (!this.#controller.isPublished || node.hello === null) return;
     this.#controller.owners.connected(node);
     for (const address of node.impossible) this.#events.impossibleTerm(node.name, address);
-    // Whatever connected() placed is in the table now, so that what the node has already is not sent again.
-    stream.begin({ rules: node.hello.rules, placements: node.hello.placements });
+  }
+
+  /**
+   * Starts to send what the node lacks. What it was found to hold is in the table, and not sent again. While
+   * it is not known what else it is to hold, it keeps the placements that it has.
+   */
+  start({ node, stream }: Session): void {
+    if (!this.#controller.isPublished || node.hello === null) return;
+    stream.begin({ rules: node.hello.rules });
+    if (!this.#controller.owners.claims.isSilentTo(node)) node.startPlacements();
     this.#events.progressed();
   }
 

@@ -37,10 +37,15 @@ export class AgentStream {
     this.#placements = laneOf(placements);
   }
 
-  /** Starts both tables from what the agent said it has. Rules come first: an address needs its filter. */
-  begin(have: Readonly<Record<TableName, TableDigest>>): void {
-    for (const lane of [this.#rules, this.#placements])
-      start(lane, lane.table.differing(have[lane.table.name]));
+  /**
+   * Starts tables that were not, from what the agent said it has of them. Rules come first: an address needs
+   * its filter.
+   */
+  begin(have: { readonly [Name in TableName]?: TableDigest }): void {
+    for (const lane of [this.#rules, this.#placements]) {
+      const digest = have[lane.table.name];
+      if (digest !== undefined && !hasBegun(lane)) start(lane, lane.table.differing(digest));
+    }
     this.pump();
   }
 
@@ -56,7 +61,7 @@ export class AgentStream {
   /** A table took a step: sent at once if the agent is up to date and takes it, else remembered by key. */
   publish(name: TableName, change: Change): void {
     const lane = this.#lane(name);
-    if (lane.sentSeq === null && lane.sending === null) return;
+    if (!hasBegun(lane)) return;
     const isAhead = lane.sending === null && lane.sentSeq === change.from && lane.dirty.size === 0;
     if (isAhead && this.#mayFlow(lane) && this.wire.bufferedAmount < bufferLimitBytes) {
       this.wire.send(change.frame);
@@ -96,6 +101,10 @@ export class AgentStream {
 
 function laneOf(table: Table<TableName>): Lane {
   return { table, sentSeq: null, dirty: new Set(), sending: null, asked: null };
+}
+
+function hasBegun({ sentSeq, sending }: Lane): boolean {
+  return sentSeq !== null || sending !== null;
 }
 
 function start(lane: Lane, buckets: readonly number[]): void {

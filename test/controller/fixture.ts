@@ -92,7 +92,7 @@ export async function runningController(
   ];
   const config = await configOf(argv);
   const stopping = new AbortController();
-  const timing = { ...usualTiming, settleMs: 20, ...setup.timing };
+  const timing = { ...usualTiming, settleMs: 20, claimMs: 200, ...setup.timing };
   const running = await startController(config, {
     log: pino({ level: 'silent' }),
     signal: stopping.signal,

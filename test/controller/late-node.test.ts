@@ -45,14 +45,14 @@ test('a VIP goes elsewhere when the node that was chosen for it commits nothing'
 });
 
 test('nodes that are all late share evenly, whoever is the first to commit', limit, async (t) => {
-  const files = Object.fromEntries(
-    Array.from({ length: 30 }, (_, index) => [`s${index}.yaml`, service(`s${index}`)]),
-  );
-  const running = await runningController(t, { files });
+  const running = await runningController(t);
   const { owners } = running.controller;
   const agents = ['n1', 'n2', 'n3'].map((name) => agentOf(t, running, name, { acks: false }));
   await Promise.all(agents.map((agent) => agent.synced()));
   await untilStatus(running, () => owners.isSettled);
+  running.write('a.yaml', ...Array.from({ length: 30 }, (_, index) => service(`s${index}`)));
+  await untilStatus(running, () => owners.choices.all().length === 30);
+  await Promise.all(agents.map((agent) => agent.until(({ rules }) => rules.size === 30)));
   pass(running, 2 * lateAfterTicks);
   ok(running.status().nodes.every(({ late }) => late));
   const [first, ...others] = agents as [TestAgent, ...TestAgent[]];

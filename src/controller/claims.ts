@@ -1,0 +1,95 @@
+// What nodes say they hold, against what the records say: which claim counts, and who waits to be claimed.
+
+import type { HeldVip } from '../protocol/messages.ts';
+import type { Address } from '../state/address.ts';
+import { compareTerms, type Term } from '../state/term.ts';
+import type { Node, Nodes } from './nodes.ts';
+import type { Owner } from './records.ts';
+import type { Table } from './table.ts';
+
+export interface ClaimsInput {
+  readonly nodes: Nodes;
+  readonly rules: Table<'rules'>;
+  /** The highest term that was ever issued. */
+  readonly highestTerm: () => Term;
+}
+
+/** What a claim does: its node is the owner from now on, or is confirmed as the one of the records. */
+export type Verdict = 'owns' | 'confirmed' | 'nothing';
+
+export class Claims {
+  readonly #input: ClaimsInput;
+  /** VIPs whose owners are known by the records alone, with these. */
+  readonly #unclaimed = new Map<Address, string>();
+  /** How many of them each node has. */
+  readonly #counts = new Map<string, number>();
+  /** True once the nodes had time to say what they hold. */
+  isSettled = false;
+
+  constructor(input: ClaimsInput, recorded: ReadonlyMap<Address, Owner>) {
+    this.#input = input;
+    for (const [address, { node }] of recorded) {
+      this.#unclaimed.set(address, node);
+      this.#counts.set(node, (this.#counts.get(node) ?? 0) + 1);
+    }
+  }
+
+  /** What nobody has claimed so far. */
+  get unclaimed(): Iterable<Address> {
+    return this.#unclaimed.keys();
+  }
+
+  get areAll(): boolean {
+    return this.#unclaimed.size === 0;
+  }
+
+  /** True while the owner of a VIP is told nothing of it: who has it really may not have said so yet. */
+  isAwaited(address: Address): boolean {
+    return !this.isSettled && this.#unclaimed.has(address);
+  }
+
+  /** True while a node may be told of no placement: by the records it has one that it has not claimed. */
+  isSilentTo(node: Node): boolean {
+    return !this.isSettled && (this.#counts.get(node.name) ?? 0) > 0;
+  }
+
+  /** The owner of a VIP is known by more than the records. False if it was so before. */
+  confirm(address: Address): boolean {
+    const node = this.#unclaimed.get(address);
+    if (node === undefined) return false;
+    this.#counts.set(node, (this.#counts.get(node) ?? 0) - 1);
+    return this.#unclaimed.delete(address);
+  }
+
+  /** Whether a node may well hold a VIP that is wanted: from then on nobody's claim of it is the first. */
+  believes(node: Node, { address, term }: HeldVip): boolean {
+    const { highestTerm, rules, nodes } = this.#input;
+    const isPossible = compareTerms(term, highestTerm()) <= 0;
+    if (!isPossible) node.impossible.add(address);
+    if (!isPossible || rules.get(address) === undefined) return false;
+    nodes.served.add(address);
+    return true;
+  }
+
+  /** Judges what a node says in its hello, against the owner that there is. */
+  judge({ name }: Node, { address, term }: HeldVip, owner: Owner | undefined): Verdict {
+    if (owner === undefined) return 'owns';
+    const isLater = compareTerms(term, owner.term) > 0;
+    if (owner.node === name) return this.confirm(address) && !isLater ? 'confirmed' : owns(isLater);
+    return owns(isLater && !this.#isKept(address, owner));
+  }
+
+  /**
+   * Once all had time to say what they hold, a VIP is never taken from a node that is here and holds it,
+   * whatever another one says of itself; but from one that was told of it by the records, which may be old.
+   */
+  #isKept(address: Address, { node }: Owner): boolean {
+    const present = this.#input.nodes.get(node);
+    const isHeld = present?.isConnected === true && present.held.has(address);
+    return isHeld && this.isSettled && !this.#unclaimed.has(address);
+  }
+}
+
+function owns(isSo: boolean): Verdict {
+  return isSo ? 'owns' : 'nothing';
+}
