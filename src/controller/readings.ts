@@ -39,16 +39,19 @@ export class Readings {
   readonly #waitMs: number;
   /** What is not believed yet: Services that would lose addresses by what they say now, null if gone. */
   #held: Pending = new Map();
+  /** Services that have something else by other pools. */
+  readonly #others = new Map<ServiceKey, ServiceManifest>();
   readonly #repool: Repool;
   /** What was read and not looked at yet: something large is under way. */
-  #queued = new Map<ServiceKey, ServiceManifest | null>();
+  readonly #queued = new Map<ServiceKey, ServiceManifest | null>();
   /** Resolves when a large change is through. */
   #applying: Promise<void> | null = null;
   #deadlineMs: number | null = null;
   #timer: NodeJS.Timeout | undefined;
   #mode: 'wait' | 'now';
   #lost = 0;
-  #wasReadWhole = false;
+  /** The source was read whole once; agents may come, and are told nothing before it is believed as well. */
+  wasReadWhole = false;
   #isComplete = false;
 
   constructor(input: ReadingsInput) {
@@ -56,11 +59,6 @@ export class Readings {
     this.#repool = new Repool(input.controller);
     this.#mode = input.massRemoval;
     this.#waitMs = input.massRemovalWaitMs ?? massRemovalWaitMs;
-  }
-
-  /** The source was read whole once; agents may come, and are told nothing before it is believed as well. */
-  get wasReadWhole(): boolean {
-    return this.#wasReadWhole;
   }
 
   /** The removal that waits, for the status. */
@@ -91,7 +89,7 @@ export class Readings {
     for (const key of remove) this.#queued.set(key, null);
     for (const service of set) this.#queued.set(service.key, service);
     if (this.#isBusy) return;
-    if (this.#input.controller.isPublished) this.#settle(new Map(), this.#held);
+    if (this.#input.controller.isPublished) this.#settle();
     else this.#first(isComplete);
   }
 
@@ -106,8 +104,8 @@ export class Readings {
     while (this.#applying !== null) await this.#applying;
     const outcomes = await this.#repool.use(pools);
     if (outcomes === null) return;
-    const others: Pending = new Map([...outcomes.keys()].map((service) => [service.key, service]));
-    this.#settle(others, new Map([...others, ...this.#held]), outcomes);
+    for (const service of outcomes.keys()) this.#others.set(service.key, service);
+    this.#settle(outcomes);
   }
 
   /** Reads the source once more, changed or not. */
@@ -124,7 +122,7 @@ export class Readings {
     // All that there is comes with the first reading.
     this.#queued.clear();
     if (!isComplete || this.unreadable().length > 0) return;
-    this.#wasReadWhole = true;
+    this.wasReadWhole = true;
     const { truth } = this.#input;
     const gone = this.#gone().map((key) => [key, null] as const);
     const pending: Pending = new Map([...gone, ...truth.services]);
@@ -145,14 +143,21 @@ export class Readings {
   }
 
   /** Applies what may be believed at once, of what is held and was read too, and keeps the rest. */
-  #settle(others: Pending, doubtful: Pending, outcomes: Outcomes = new Map()): void {
-    const pending = new Map([...others, ...this.#held, ...this.#queued]);
-    this.#queued = new Map();
+  #settle(outcomes: Outcomes = new Map()): void {
+    // All of it is found again by the next change, which comes as soon as it may be believed.
+    if (!this.#input.mayBelieve()) return;
+    const { services } = this.#input.controller.allocator;
+    // One that has changed since its pools did was decided by the new ones.
+    const others = [...this.#others].filter(([key, service]) => services.get(key) === service);
+    const doubtful: Pending = new Map([...others, ...this.#held]);
+    const pending = new Map([...doubtful, ...this.#queued]);
+    this.#others.clear();
+    this.#queued.clear();
     const losing = this.#losing(pending, doubtful, outcomes);
     this.#apply([...pending].filter(([key]) => !losing.has(key)));
-    if (losing.size === 0) this.#stopWaiting();
     this.#held = losing;
     if (losing.size > 0) this.#wait();
+    else this.#stopWaiting();
   }
 
   /**
@@ -207,21 +212,13 @@ export class Readings {
       return;
     }
     const first = { set: [...truth.services.values()], remove: this.#gone() };
-    if (first.set.length > atOnceServices) this.#applying = this.#publishInTurns(first);
+    if (first.set.length > atOnceServices) this.#applying = this.#applyInTurns(first);
     else this.#publish(first);
   }
 
   #publish(first: ServiceChanges): void {
     this.#input.controller.publish(first);
     this.#input.onPublished();
-  }
-
-  async #publishInTurns(first: ServiceChanges): Promise<void> {
-    await this.#input.controller.applyInTurns(first);
-    await this.#input.controller.compilation.done();
-    this.#applying = null;
-    this.#publish({ set: [], remove: [] });
-    this.#settle(new Map(), this.#held);
   }
 
   #apply(changes: readonly (readonly [ServiceKey, ServiceManifest | null])[]): void {
@@ -235,9 +232,12 @@ export class Readings {
   }
 
   async #applyInTurns(changes: ServiceChanges): Promise<void> {
-    await this.#input.controller.applyInTurns(changes);
+    const { controller, mayBelieve } = this.#input;
+    await controller.applyInTurns(changes);
+    if (!controller.isPublished) await controller.compilation.done();
     this.#applying = null;
-    this.#settle(new Map(), this.#held);
+    if (!controller.isPublished && mayBelieve()) this.#publish({ set: [], remove: [] });
+    this.#settle();
   }
 
   #stopWaiting(): void {

@@ -2,7 +2,7 @@
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { Controller } from '../../src/controller/controller.ts';
 import { Gate } from '../../src/controller/gate.ts';
 import { parsePools } from '../../src/controller/pools.ts';
@@ -21,7 +21,7 @@ function ruling(t: TestContext, count: number) {
   const lease = { isHeld: true };
   const [quiet, nowMs] = [() => undefined, () => performance.now()];
   const records = { cluster: '', generation: 0, drained: [], ...none };
-  const pools = parsePools(['p=10.77.0.100-10.77.0.199']);
+  const pools = parsePools(['p=10.77.0.100-10.77.9.199']);
   const controller = new Controller({ records, pools, filterByDefault: true, onChange: quiet, nowMs });
   const catalog = new Catalog();
   const read = (total: number) => {
@@ -68,4 +68,45 @@ test('a mass removal that was seen twice is not believed before the Lease is hel
   lease.isHeld = true;
   while (controller.rules.size > 0) await sleep(massRemovalWaitMs);
   equal(readings.massRemoval, null);
+});
+
+test('a Service that was deleted meanwhile is not given anything by other pools', async (t) => {
+  const { controller, gate, lease, read } = ruling(t, 3);
+  lease.isHeld = false;
+  gate.usePools(parsePools(['q=10.88.0.1-10.88.0.9']));
+  gate.follow(read(1));
+  lease.isHeld = true;
+  gate.follow(nothing);
+  await nextTurn();
+  deepEqual([...controller.allocator.services.keys()], [s0]);
+  deepEqual([...controller.rules.keys()], ['10.88.0.1']);
+});
+
+/** So many that they are taken in turns of the loop. */
+const many = 1500;
+
+test('a first reading whose turns outlast the Lease is published once it is held again', async (t) => {
+  const { controller, gate, lease } = ruling(t, many);
+  lease.isHeld = false;
+  for (let turn = 0; turn < 1000; turn++) await nextTurn();
+  deepEqual([controller.rules.size, controller.isPublished], [many, false]);
+  lease.isHeld = true;
+  gate.follow(nothing);
+  while (!controller.isPublished) await nextTurn();
+  equal(controller.rules.size, many);
+});
+
+test('what was read during a large change waits for the Lease too, and so do other pools', async (t) => {
+  const { controller, gate, lease, read } = ruling(t, 1);
+  gate.follow(read(many));
+  gate.follow(read(many + 1));
+  gate.usePools(parsePools(['q=10.88.0.0-10.88.9.199']));
+  lease.isHeld = false;
+  for (let turn = 0; turn < 1000; turn++) await nextTurn();
+  deepEqual(controller.allocator.addressesOf(s0), ['10.77.0.100']);
+  equal(controller.allocator.services.size, many);
+  lease.isHeld = true;
+  gate.follow(nothing);
+  while (controller.allocator.services.size === many) await nextTurn();
+  while (controller.allocator.addressesOf(s0)[0] === '10.77.0.100') await nextTurn();
 });
