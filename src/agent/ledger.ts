@@ -48,6 +48,11 @@ export class Ledger {
     return this.wanted.get(key) ?? (this.held.has(key) ? committed : undefined);
   }
 
+  /** Whether the kernel holds of a VIP what it should. */
+  isCommitted(key: Address): boolean {
+    return this.target(key) === this.committed.get(key);
+  }
+
   /** By the same term it stays a first claim until the kernel carries the address. */
   place(placement: Placement, isFirst: boolean): void {
     const { address, term } = placement;

@@ -10,7 +10,7 @@ import type { Change } from './received.ts';
 import type { Rules } from './rules.ts';
 import { type Entry, Wishes, type WishesParts } from './wishes.ts';
 
-export interface LoopParts extends WishesParts {
+export interface LoopParts extends Omit<WishesParts, 'onUnplaced'> {
   readonly rules: Rules;
   readonly holder: Holder;
   readonly pace: Pace;
@@ -48,7 +48,7 @@ export class Loop implements Disposable {
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
-    this.#wishes = new Wishes(parts);
+    this.#wishes = new Wishes({ ...parts, onUnplaced: (key) => parts.holder.places.forget(key) });
   }
 
   /** In sync with a controller whose own view is complete: from here on what is not wanted is taken away. */
@@ -58,8 +58,7 @@ export class Loop implements Disposable {
 
   /** Everything received is in the kernel, or refused by name. */
   get settled(): boolean {
-    const isDone = this.#inSync && this.#dirty.size === 0 && this.isAtRest;
-    return isDone && !this.#parts.holder.places.areAsked;
+    return this.#inSync && this.#dirty.size === 0 && this.isAtRest;
   }
 
   /** What the kernel holds is known, and nothing is on its way there. */
@@ -159,9 +158,9 @@ export class Loop implements Disposable {
     const excess = this.#inSync ? holder.excess(keys) : [];
     if (excess.length > 0) return holder.withdraw(excess).then(() => this.#pass());
     let rulesChange = false;
-    for (const key of keys) rulesChange ||= ledger.target(key) !== ledger.committed.get(key);
+    for (const key of keys) rulesChange ||= !ledger.isCommitted(key);
     const waitMs = rulesChange ? pace.take() : 0;
-    if (waitMs > 0) return waitMs;
+    if (waitMs > 0) return this.#passWithoutRules(waitMs);
     // What is received from here on is for the next pass, though it be about the same VIP.
     this.#dirty = new Set();
     if (holder.lacks(keys)) return this.#passWithAddresses(keys);
@@ -169,6 +168,15 @@ export class Loop implements Disposable {
     const outcome = rules.commit(keys);
     if (outcome instanceof Promise) return outcome.then((later) => this.#judge(later));
     return this.#judge(outcome);
+  }
+
+  /** Who has waited for an answer behind rules that are in force waits for no commit of others. */
+  #passWithoutRules(waitMs: number): number | Promise<number> {
+    const { ledger, holder } = this.#parts;
+    const keys = [...this.#dirty].filter((key) => ledger.isCommitted(key) && holder.lacks([key]));
+    if (keys.length === 0) return waitMs;
+    this.#dirty = this.#dirty.difference(new Set(keys));
+    return holder.claim(keys).then(() => waitMs);
   }
 
   async #passWithAddresses(keys: ReadonlySet<Address>): Promise<number> {

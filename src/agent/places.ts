@@ -45,12 +45,6 @@ export class Places {
     return this.#parts.ledger.hasRefusals('placements');
   }
 
-  /** Of some VIP it is being asked whether somebody has its address. */
-  get areAsked(): boolean {
-    const { ledger, prober } = this.#parts;
-    return prober.asked.some((key) => ledger.refusal('placements', key) === undefined);
-  }
-
   /**
    * Where a VIP goes; undefined while it is not known whether somebody has the address. Where it cannot be it
    * is refused by name: undefined too. One that is held stays where it is while no interface is the right
@@ -66,6 +60,11 @@ export class Places {
     const finding = this.#parts.ledger.firstClaims.has(key) ? this.#parts.prober.find(held) : 'free';
     if (typeof finding !== 'string') this.refuse(key, this.#stranger(held, finding));
     return finding === 'free' ? held : undefined;
+  }
+
+  /** The VIP is no longer to go anywhere here. */
+  forget(key: Address): void {
+    this.#parts.prober.forget(key);
   }
 
   refuse(key: Address, obstacle: Obstacle): void {

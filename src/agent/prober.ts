@@ -19,8 +19,8 @@ const answerWithinMs = 300;
 const decisive = 2;
 /** What nobody can hear is asked again after this. */
 const askAgainMs = 1000;
-/** So long a finding may be used; after that the address is asked for anew. */
-const findingMs = 1000;
+/** So long a stranger is believed to be there; after that he may be asked again. */
+const strangerMs = 3000;
 const MSG_DONTWAIT = 0x40;
 
 /** What is known of an address on its link: nothing yet, that it is free, or the hardware of who has it. */
@@ -69,11 +69,14 @@ export class Prober implements Disposable {
     return obstacle && `${obstacle}: it is not known whether somebody has ${address}, so it waits`;
   }
 
-  /** What is known of an address, which is asked for if nothing is. A finding is given once. */
+  /**
+   * What is known of an address, which is asked for if nothing is. That it is free is told once, and a
+   * stranger for some time.
+   */
   find(held: HeldAddress): Finding {
     const known = this.#inquiries.get(held.address);
     if (known?.held.interfaceIndex === held.interfaceIndex) {
-      if (known.finding !== 'asking') this.#end(known);
+      if (known.finding === 'free') this.#end(known);
       return known.finding;
     }
     if (known !== undefined) this.#end(known);
@@ -85,6 +88,12 @@ export class Prober implements Disposable {
     this.#inquiries.set(held.address, inquiry);
     this.#questions.add(inquiry);
     return 'asking';
+  }
+
+  /** Nobody is to take the address here: what was found is of no use later. */
+  forget(address: Address): void {
+    const known = this.#inquiries.get(address);
+    if (known !== undefined) this.#end(known);
   }
 
   [Symbol.dispose](): void {
@@ -135,7 +144,7 @@ export class Prober implements Disposable {
 
   #decide(inquiry: Inquiry, finding: Finding): void {
     inquiry.finding = finding;
-    inquiry.timer = setTimeout(() => this.#end(inquiry), findingMs).unref();
+    if (finding !== 'free') inquiry.timer = setTimeout(() => this.#end(inquiry), strangerMs).unref();
     this.#onFound(inquiry.held.address);
   }
 

@@ -81,7 +81,7 @@ export class Rules {
     if (!this.#exact) return false;
     census.release();
     const keys = new Set<Address>();
-    for (const key of ledger.keys()) if (ledger.target(key) !== ledger.committed.get(key)) keys.add(key);
+    for (const key of ledger.keys()) if (!ledger.isCommitted(key)) keys.add(key);
     if ((await this.commit(keys)) === 'unsure') return false;
     await this.#stayAlone();
     return true;

@@ -16,6 +16,8 @@ export interface WishesParts {
   readonly allow: Allowed;
   readonly onRefused: (refusal: Refusal) => void;
   readonly onAccepted: (table: TableName, key: Address) => void;
+  /** The VIP is no longer this node's to take. */
+  readonly onUnplaced: (key: Address) => void;
 }
 
 export class Wishes {
@@ -35,7 +37,7 @@ export class Wishes {
       const first = new Set(change.first);
       for (const placement of change.set as readonly Placement[])
         this.#place(placement, first.has(placement.address));
-      for (const key of change.remove) ledger.unplace(key);
+      for (const key of change.remove) this.#unplace(key);
     }
     for (const key of change.remove) this.accept(change.table, key);
     if (change.table === 'rules' || !change.isWhole) return [];
@@ -53,6 +55,11 @@ export class Wishes {
   retry(): void {
     for (const { table, key, code } of this.#parts.ledger.refusals)
       if (table === 'rules' && code === 'KernelRefused') this.accept(table, key);
+  }
+
+  #unplace(key: Address): void {
+    this.#parts.ledger.unplace(key);
+    this.#parts.onUnplaced(key);
   }
 
   /** Whoever answers for an address that one of our nodes has had is no stranger to it. */

@@ -106,10 +106,30 @@ for (const { what, answers, finding, asked } of cases) {
   });
 }
 
-test('a finding is given once, and asked for anew after that', async () => {
+test('that an address is free is told once, whenever that is, and asked for anew after that', async () => {
+  using room = new Room([]);
+  equal(room.prober.find(held), 'asking');
+  while (room.prober.asked.length > 0) await sleep(50);
+  await sleep(1200);
+  equal(room.prober.find(held), 'free');
+  equal(room.prober.find(held), 'asking');
+  equal(room.sent, 3);
+});
+
+test('what was found is of no use to who gets the address later', async () => {
+  using room = new Room([]);
+  equal(room.prober.find(held), 'asking');
+  while (room.prober.asked.length > 0) await sleep(50);
+  room.prober.forget(address);
+  equal(room.prober.find(held), 'asking');
+});
+
+test('a stranger is not asked again at once', async () => {
   using room = new Room([stranger, stranger]);
-  deepEqual(await room.finds(), foreign);
-  equal(await room.finds(), 'free');
+  for (let n = 0; n < 3; n++) deepEqual(n === 0 ? await room.finds() : room.prober.find(held), foreign);
+  equal(room.sent, 2);
+  while (room.prober.find(held) !== 'asking') await sleep(50);
+  equal(room.sent, 3);
 });
 
 test('a VIP that goes to another interface is asked for there', () => {
