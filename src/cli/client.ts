@@ -109,7 +109,8 @@ export function readText(flag: string, path: string): Buffer {
 
 /**
  * Asks each server in turn until one answers, and instead of a controller that stands by the one it names.
- * Throws NoAnswerError if none did, RefusedError for an answer of 4xx.
+ * A change that was sent and not answered is asked of nobody else: it may be done. Throws NoAnswerError if
+ * none did answer, RefusedError for an answer of 4xx.
  */
 export async function ask(server: Server, question: Question): Promise<Answer> {
   const [failures, asked] = [[] as string[], new Set<string>()];
@@ -123,7 +124,7 @@ export async function ask(server: Server, question: Question): Promise<Answer> {
     const url = new URL(question.path, origin);
     try {
       const answer = await exchange(url, place, server, question);
-      if (!standsBy(answer)) return checked(answer, url);
+      if (!standsBy(answer)) return checked(answer, url, question);
       standby ??= { answer, url };
       const leader = leaderOf(answer, origin);
       if (leader === null || asked.has(leader.origin.origin) || leaders++ >= mostLeaders) continue;
@@ -131,38 +132,48 @@ export async function ask(server: Server, question: Question): Promise<Answer> {
       server.say(`${origin.host} stands by: asking ${who}, which rules`);
       places.unshift({ origin: leader.origin, namedBy: origin });
     } catch (error) {
-      if (error instanceof RefusedError) throw error;
+      if (error instanceof RefusedError || error instanceof NoAnswerError) throw error;
       failures.push(`${origin.origin}: ${wordsOf(error)}`);
     }
   }
   if (standby !== undefined) {
     if (failures.length > 0) server.say(`none that rules has answered: ${failures.join('; ')}`);
-    return checked(standby.answer, standby.url);
+    return checked(standby.answer, standby.url, question);
   }
   const flag = server.role;
   const hint = `is one running there? name it with --${flag} URL or VIPWARD_${flag.toUpperCase()}`;
   throw new NoAnswerError(`no answer from the ${flag} at ${failures.join('; ')}; ${hint}`);
 }
 
-function checked(answer: Answer, url: URL): Answer {
+function checked(answer: Answer, url: URL, question: Question): Answer {
   if (answer.status < 300) {
     if (answer.json !== undefined) return answer;
-    throw new Error(`answered ${url.pathname} with something that is not JSON: it is no vipward server`);
+    const why = `answered ${url.pathname} with something that is not JSON: it is no vipward server`;
+    throw unanswered(new Error(why), url, question);
   }
   const error = (answer.json as { readonly error?: { message?: string; next?: string } } | undefined)?.error;
   if (error?.message === undefined || answer.status >= 500) {
-    throw new Error(error?.message ?? `answered ${url.pathname} with status ${answer.status}`);
+    const why = error?.message ?? `answered ${url.pathname} with status ${answer.status}`;
+    throw unanswered(new Error(why), url, question);
   }
   const next = error.next === undefined ? '' : `; ${error.next}`;
   throw new RefusedError(`${url.host}: ${error.message}${next}`, answer.status === 400 ? 2 : 1);
+}
+
+/** What went wrong with a question that was sent: a change is asked once, for it may be done. */
+function unanswered(error: unknown, url: URL, { method }: Question): unknown {
+  if (method === 'GET') return error;
+  const next = 'it may still be done: see vipward status';
+  return new NoAnswerError(`${url.origin}: ${wordsOf(error)}; ${next}`, { cause: error });
 }
 
 function exchange(
   url: URL,
   { namedBy }: Place,
   { token, ca, timeoutMs }: Server,
-  { method, body }: Question,
+  question: Question,
 ): Promise<Answer> {
+  const { method, body } = question;
   const bytes = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
   const headers: Record<string, string> = { accept: 'application/json', connection: 'close' };
   if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
@@ -172,10 +183,12 @@ function exchange(
   }
   const signal = AbortSignal.timeout(timeoutMs);
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  const mayBeDone = method === 'POST' ? '; it may still be done: see vipward status' : '';
-  const late = `silent for ${timeoutMs} ms${mayBeDone}`;
-  const fail = (error: unknown) => reject(signal.aborted ? new Error(late) : error);
-  const alias = namedBy === null ? {} : { checkServerIdentity: eitherIdentity(namedBy.hostname) };
+  let isSent = false;
+  const fail = (error: unknown) => {
+    const why = signal.aborted ? new Error(`silent for ${timeoutMs} ms`) : error;
+    reject(isSent ? unanswered(why, url, question) : why);
+  };
+  const alias = namedBy === null ? {} : { checkServerIdentity: identityOf(namedBy, ca !== undefined) };
   const options = { method, headers, signal, ...alias, ...(ca === undefined ? {} : { ca }) };
   const take = (message: IncomingMessage) => {
     readAnswer(message).then(resolve, fail);
@@ -183,15 +196,24 @@ function exchange(
   const outgoing =
     url.protocol === 'https:' ? httpsRequest(url, options, take) : httpRequest(url, options, take);
   outgoing.on('error', fail);
+  outgoing.on('socket', (socket) => {
+    socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
+      isSent = true;
+    });
+  });
   outgoing.end(bytes);
   return promise;
 }
 
-/** A certificate is good for the host that was asked, or for this other name. */
-function eitherIdentity(name: string): typeof checkServerIdentity {
+/**
+ * A certificate is good for the server that was asked, or, if so wanted, for the one it has named itself: any
+ * host may have one that everybody trusts, and a token is sent to none that was not meant.
+ */
+function identityOf({ hostname }: URL, mayBeItself: boolean): typeof checkServerIdentity {
+  const asked = hostname.replace(/^\[(.*)\]$/, '$1');
   return (host: string, certificate: PeerCertificate) => {
-    const why = checkServerIdentity(host, certificate);
-    return checkServerIdentity(name, certificate) === undefined ? undefined : why;
+    const why = checkServerIdentity(asked, certificate);
+    return mayBeItself && checkServerIdentity(host, certificate) === undefined ? undefined : why;
   };
 }
 

@@ -1,8 +1,11 @@
 // A controller that stands by names the one that rules, and the verbs ask that one instead.
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { certificate, noCertificates } from '../certificates.ts';
 import { folder } from '../controller/fixture.ts';
 import { type Answers, run, startStub } from './stub.ts';
@@ -112,4 +115,63 @@ test('through TLS the leader may show the certificate of the name that was asked
   for (const { url } of [astray, misled])
     assert.equal((await run([...move, url.replace('127.0.0.1', 'localhost'), ...flags])).code, 1);
   assert.deepEqual([plain.asked, stranger.asked], [[], []]);
+});
+
+test('a change that was sent and not answered is sent to nobody else', limit, async (t) => {
+  await using silent = await startStub({});
+  const { port } = new URL(silent.url);
+  await using aside = await startStub(standby(`127.0.0.1:${port}`));
+  const urls = `${aside.url},http://localhost:${port}`;
+  const waited = await run([...move, urls, '--timeout', '100ms']);
+  assert.deepEqual([waited.code, silent.asked.length], [3, 1]);
+  assert.match(waited.err, /silent for 100 ms; it may still be done: see vipward status/);
+  let posts = 0;
+  const resetting = createServer(({ socket }) => {
+    posts++;
+    socket.resetAndDestroy();
+  });
+  await new Promise<void>((resolve) => resetting.listen(0, '127.0.0.1', resolve));
+  t.after(() => resetting.close());
+  const { port: other } = resetting.address() as AddressInfo;
+  const reset = await run([...move, `http://127.0.0.1:${other},http://localhost:${other}`]);
+  assert.deepEqual([reset.code, posts], [3, 1]);
+  assert.match(reset.err, /it may still be done/);
+  await using ruling = await startStub({ 'POST /api/v1/move': [200, moved] });
+  assert.equal((await run([...move, `http://127.0.0.1:1,${ruling.url}`])).code, 0);
+});
+
+/** A certificate for some names, as a server of TLS takes it. */
+function pairOf(folder: string, names: readonly string[]) {
+  const { certFile, keyFile, pem } = certificate(folder, names);
+  return { certFile, pem, tls: { cert: readFileSync(certFile), key: readFileSync(keyFile) } };
+}
+
+test('the server that was asked may have been named by an IPv6 address', {
+  ...limit,
+  skip: noCertificates,
+}, async (t) => {
+  const { certFile, tls } = pairOf(folder(t), ['IP:::1']);
+  await using ruling = await startStub({ 'POST /api/v1/move': [200, moved] }, tls);
+  await using aside = await startStub(standby(new URL(ruling.url).host), tls, '::1');
+  const ran = await run([...move, aside.url, '--ca-file', certFile]);
+  assert.equal(ran.code, 0, ran.err);
+});
+
+test('of certificates that everybody trusts only one of the server that was asked gets a token', {
+  ...limit,
+  skip: noCertificates,
+}, async (t) => {
+  const [meant, other] = [pairOf(folder(t), ['DNS:localhost']), pairOf(folder(t), ['IP:127.0.0.1'])];
+  const trusted = getCACertificates('default');
+  t.after(() => setDefaultCACertificates(trusted));
+  setDefaultCACertificates([...trusted, meant.pem, other.pem]);
+  for (const [{ tls }, code] of [
+    [meant, 0],
+    [other, 1],
+  ] as const) {
+    await using ruling = await startStub({ 'POST /api/v1/move': [200, moved] }, tls);
+    await using aside = await startStub(standby(new URL(ruling.url).host), meant.tls);
+    const ran = await run([...move, aside.url.replace('127.0.0.1', 'localhost')]);
+    assert.deepEqual([ran.code, ruling.asked.length], [code, 1 - code], ran.err);
+  }
 });

@@ -20,7 +20,11 @@ export interface Stub extends AsyncDisposable {
 export type Answers = Readonly<Record<string, readonly [status: number, body: unknown] | undefined>>;
 
 /** With a certificate and its key it speaks TLS. */
-export async function startStub(answers: Answers, tls?: { cert: Buffer; key: Buffer }): Promise<Stub> {
+export async function startStub(
+  answers: Answers,
+  tls?: { cert: Buffer; key: Buffer },
+  host = '127.0.0.1',
+): Promise<Stub> {
   const asked: Asked[] = [];
   const listener: RequestListener = async (request, response) => {
     const parts: Buffer[] = [];
@@ -35,9 +39,11 @@ export async function startStub(answers: Answers, tls?: { cert: Buffer; key: Buf
     response.writeHead(status).end(typeof value === 'string' ? value : JSON.stringify(value));
   };
   const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
+  const { port } = server.address() as AddressInfo;
+  const scheme = tls === undefined ? 'http' : 'https';
   return {
-    url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`,
     asked,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
