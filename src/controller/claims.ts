@@ -12,6 +12,8 @@ export interface ClaimsInput {
   readonly rules: Table<'rules'>;
   /** The highest term that was ever issued. */
   readonly highestTerm: () => Term;
+  /** Something that belongs in the records has changed. */
+  readonly onChange: () => void;
 }
 
 /** What a claim does: its node is the owner from now on, or is confirmed as the one of the records. */
@@ -63,10 +65,11 @@ export class Claims {
 
   /** Whether a node may well hold a VIP that is wanted: from then on nobody's claim of it is the first. */
   believes(node: Node, { address, term }: HeldVip): boolean {
-    const { highestTerm, rules, nodes } = this.#input;
+    const { highestTerm, rules, nodes, onChange } = this.#input;
     const isPossible = compareTerms(term, highestTerm()) <= 0;
     if (!isPossible) node.impossible.add(address);
     if (!isPossible || rules.get(address) === undefined) return false;
+    if (!nodes.served.has(address)) onChange();
     nodes.served.add(address);
     return true;
   }

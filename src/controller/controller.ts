@@ -81,7 +81,7 @@ export class Controller {
     this.#pools = pools;
     this.#allocator = new Allocator(pools, records.allocations, records.former);
     this.#allocator.isHeld = this.#isHeld;
-    this.#owners = this.#makeOwners(records.owners);
+    this.#owners = this.#makeOwners(records.owners, records.unheld);
     this.compilation = new Compilation({
       ...{ controller: this, filterByDefault: input.filterByDefault, onChange: input.onChange },
       publish: (vips) => this.#publish(vips, []),
@@ -116,7 +116,7 @@ export class Controller {
   }
 
   /** Takes on what a source knows only later than this was made; nothing was published before. */
-  rule({ cluster, generation, allocations, owners }: Omit<Records, 'drained' | 'former'>): void {
+  rule({ cluster, generation, allocations, owners, unheld }: Omit<Records, 'drained' | 'former'>): void {
     this.#cluster = cluster;
     // Terms that were kept are from before this generation, unless it came back with an older backup.
     const possible = [...owners].filter(([, { term }]) => term.generation <= generation + generationLeap);
@@ -126,7 +126,7 @@ export class Controller {
     );
     this.#allocator = new Allocator(this.#pools, allocations);
     this.#allocator.isHeld = this.#isHeld;
-    this.#owners = this.#makeOwners(new Map(possible));
+    this.#owners = this.#makeOwners(new Map(possible), unheld);
     if (this.#generation !== generation) this.#input.onChange();
   }
 
@@ -140,6 +140,7 @@ export class Controller {
       allocations: this.allocator.assigned,
       former: this.allocator.former,
       owners: this.owners.all,
+      unheld: new Set(this.owners.all.keys().filter((address) => !this.nodes.served.has(address))),
       drained: [...this.drained],
     };
   }
@@ -224,8 +225,11 @@ export class Controller {
   /** What a node had when it was last heard of, it has until it says something else. */
   readonly #isHeld = (address: Address): boolean => this.nodes.isHeldByAbsent(address);
 
-  #makeOwners(owners: Records['owners']): Owners {
-    for (const [address, { node, term }] of owners) this.nodes.believe(node, { address, term });
+  #makeOwners(owners: Records['owners'], unheld: Records['unheld']): Owners {
+    for (const [address, { node, term }] of owners) {
+      this.nodes.at(node).held.set(address, term);
+      if (unheld?.has(address) !== true) this.nodes.served.add(address);
+    }
     return new Owners({
       ...{ nodes: this.nodes, rules: this.rules, owners, nextTerm: this.nextTerm },
       highestTerm: () => ({ generation: this.#generation, n: this.#n }),

@@ -19,7 +19,7 @@ export interface GateInput {
   readonly source: Source;
   readonly readings: Readings;
   /** What was given to whom, and who had it, by the records; asked once they were all read. */
-  readonly remembered: () => Pick<Records, 'allocations' | 'owners'>;
+  readonly remembered: () => Pick<Records, 'allocations' | 'owners' | 'unheld'>;
   readonly mayRule: () => boolean;
 }
 

@@ -167,12 +167,6 @@ export class Nodes {
     for (const node of this.#nodes.values()) if (node.isConnected) yield node;
   }
 
-  /** By the records a node has the VIP, until it says something else. */
-  believe(name: string, { address, term }: HeldVip): void {
-    this.at(name).held.set(address, term);
-    this.served.add(address);
-  }
-
   /** The node that a hardware address belongs to, by its last hello. */
   nodeOfMac(mac: string): Node | undefined {
     return this.#nodes.values().find(({ hello }) => hello?.macs?.includes(mac));

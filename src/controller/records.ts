@@ -26,6 +26,8 @@ export interface Records {
   /** What Services had that are refused now. */
   readonly former: Allocations;
   readonly owners: ReadonlyMap<Address, Owner>;
+  /** Of those that have an owner, which nobody is known to have held. */
+  readonly unheld?: ReadonlySet<Address>;
   readonly drained: readonly string[];
 }
 
@@ -70,6 +72,7 @@ function newRecords(): Records {
     allocations: new Map(),
     former: new Map(),
     owners: new Map(),
+    unheld: new Set(),
     drained: [],
   };
 }
@@ -92,6 +95,7 @@ function parseRecords(value: unknown): Records {
     // Records of before there were any have none.
     former: parseAllocations(body['former'] ?? {}),
     owners,
+    unheld: new Set(((body['unheld'] ?? []) as string[]).map(parseAddress)),
     drained: (body['drained'] as unknown[]).map((name) => textAt(name, 'drained')),
   };
 }
@@ -159,10 +163,11 @@ function* slices({
   allocations,
   former,
   owners,
+  unheld = new Set(),
   drained,
 }: Records): Generator<string, void> {
   yield `{"layout":${layout},"cluster":${JSON.stringify(cluster)},"generation":${generation},`;
-  yield `"drained":${JSON.stringify(drained)},"allocations":{`;
+  yield `"drained":${JSON.stringify(drained)},"unheld":${JSON.stringify([...unheld])},"allocations":{`;
   yield* entries(allocations, (addresses) => addresses);
   yield '},"former":{';
   yield* entries(former, (addresses) => addresses);

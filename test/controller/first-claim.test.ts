@@ -2,6 +2,7 @@
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
+import { recordsOf } from '../../src/controller/sources/kubernetes/virtual-ip.ts';
 import type { ControllerMessage } from '../../src/protocol/messages.ts';
 import type { Address } from '../../src/state/address.ts';
 import { folder, runningController, service, type TestController, untilStatus } from './fixture.ts';
@@ -77,6 +78,35 @@ test('what a node held by the records is no first claim after a restart', limit,
   const agent = agentOf(t, after, 'n1');
   await agent.until(({ placements }) => placements.size === 1);
   deepEqual(said(agent), [[]]);
+});
+
+test('what nobody held by the records is a first claim after a restart too', limit, async (t) => {
+  const stateDir = folder(t);
+  const setup = { stateDir, files: { 'a.yaml': service('web') } };
+  const before = await runningController(t, setup);
+  const refusing = agentOf(t, before, 'n1');
+  refusing.refuses = 'AddressConflict';
+  await untilStatus(before, ({ vips }) => vips[0]?.state === 'refused');
+  await before.stop();
+  const after = await runningController(t, setup);
+  const agent = agentOf(t, after, 'n1');
+  await agent.until(({ placements }) => placements.size === 1);
+  deepEqual(said(agent), [[vip]]);
+  // It holds it by now, which the next restart knows.
+  await untilStatus(after, ({ vips }) => vips[0]?.state === 'serving');
+  await after.stop();
+  const last = agentOf(t, await runningController(t, setup), 'n1');
+  await last.until(({ placements }) => placements.size === 1);
+  deepEqual(said(last), [[]]);
+});
+
+test('of the records of a cluster those are first claims that did not serve', () => {
+  const states = ['serving', 'pending', 'moving', 'refused'];
+  const records = states.map((state, n) => ({
+    ...{ address: `10.77.0.${n}` as Address, uid: '', generation: 1, pool: '', services: [] },
+    status: { state, node: 'n1', term: { generation: 1, n } },
+  }));
+  deepEqual([...(recordsOf(records).unheld ?? [])], ['10.77.0.1', '10.77.0.3']);
 });
 
 test('a table that an agent has already is said to be of first claims, or of none', limit, async (t) => {

@@ -29,6 +29,7 @@ function recordsOf(count: number): Records {
     owners: new Map(
       indexes.map((index) => [address(index), { node: 'n1', term: { generation: 7, n: index } }]),
     ),
+    unheld: new Set(count > 0 ? [address(0)] : []),
     drained: ['n2'],
   };
 }
@@ -48,6 +49,8 @@ test('records of before there were former addresses are read, and have none', as
   const text = readFileSync(stateFile(dir), 'utf8');
   writeFileSync(stateFile(dir), text.replace(/"former":\{[^}]*\},/, ''));
   deepEqual(await readRecords(dir), { ...recordsOf(1), former: new Map() });
+  writeFileSync(stateFile(dir), text.replace(/"unheld":\[[^\]]*\],/, ''));
+  deepEqual(await readRecords(dir), { ...recordsOf(1), unheld: new Set() });
 });
 
 test('a new folder is a new cluster, and two of them are two', async (t) => {

@@ -67,8 +67,18 @@ export function cutVirtualIp(object: Mapping): VirtualIpRecord | null {
 }
 
 /** What the records remember: to whom addresses were given, and where they were. */
-export function recordsOf(records: readonly VirtualIpRecord[]): Pick<Records, 'allocations' | 'owners'> {
-  return { allocations: allocationsOf(records), owners: ownersOf(records) };
+export function recordsOf(
+  records: readonly VirtualIpRecord[],
+): Pick<Records, 'allocations' | 'owners' | 'unheld'> {
+  const unheld = records.filter(
+    ({ status }) => status['state'] === 'pending' || status['state'] === 'refused',
+  );
+  return {
+    allocations: allocationsOf(records),
+    owners: ownersOf(records),
+    // One that was refused may be held all the same: its node says so before anybody is told of it.
+    unheld: new Set(unheld.map(({ address }) => address)),
+  };
 }
 
 /** The addresses that records give to each Service, as the allocation of an earlier run. */
