@@ -102,14 +102,14 @@ export class Connection implements Stream {
     const url = new URL(this.url);
     const host = hostOf(this.url);
     const addresses = await this.#parts.lookup(host);
+    const { token, ca, cert, key } = await this.#parts.credentials();
+    if (this.#ended) return;
     const chosen = this.#siblings.addressFor(this, addresses) ?? { address: host, family: 4 };
     if (this.#waitsFor !== undefined && chosen.address === this.avoids) {
       this.#sleep(this.#waitsFor, this.avoids);
       return;
     }
     this.address = chosen.address;
-    const { token, ca, cert, key } = await this.#parts.credentials();
-    if (this.#ended) return;
     url.pathname = '/agent';
     const socket = new WebSocket(url, subprotocol, {
       perMessageDeflate: false,

@@ -12,6 +12,7 @@ export class Links implements Disposable, Siblings {
   readonly #parts: LinkParts;
   readonly #streams: Connection[] = [];
   #timer: NodeJS.Timeout | undefined;
+  #ended = false;
 
   constructor(parts: LinkParts) {
     this.#parts = parts;
@@ -47,6 +48,7 @@ export class Links implements Disposable, Siblings {
   }
 
   [Symbol.dispose](): void {
+    this.#ended = true;
     clearTimeout(this.#timer);
     for (const stream of this.#streams) stream.end();
   }
@@ -56,7 +58,7 @@ export class Links implements Disposable, Siblings {
     const { lookAgainMs } = this.#parts;
     const look = async () => {
       await Promise.all([...new Set(this.#parts.urls)].map((url) => this.#lookAgain(url)));
-      this.#arm();
+      if (!this.#ended) this.#arm();
     };
     // Agents that began together do not ask together.
     this.#timer = setTimeout(() => void look(), lookAgainMs * (0.5 + Math.random() / 2)).unref();
@@ -66,6 +68,7 @@ export class Links implements Disposable, Siblings {
   async #lookAgain(url: string): Promise<void> {
     const host = hostOf(url);
     const addresses = await this.#parts.lookup(host).catch(() => []);
+    if (this.#ended) return;
     const dormant = this.#of(url).find(({ state }) => state === 'dormant');
     if (this.#spare(url, addresses) <= 0) return;
     if (dormant === undefined) this.#openFor(url, addresses);
