@@ -58,6 +58,13 @@ export const agentOptions = [
     help: 'drop what is not declared, or only count it',
   },
   { name: 'echo', kind: 'choice', choices: ['on', 'off'], default: 'on', help: 'whether a VIP answers ping' },
+  {
+    name: 'first-claim',
+    kind: 'choice',
+    choices: ['ask', 'take'],
+    default: 'ask',
+    help: 'ask the link who has an address that no node has had, or take it',
+  },
   { name: 'counters', kind: 'flag', help: 'count accepted packets by port' },
   {
     name: 'table-owner',

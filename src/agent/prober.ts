@@ -41,16 +41,21 @@ interface Inquiry {
 export class Prober implements Disposable {
   readonly #native: Native;
   readonly #network: Network;
+  readonly #policy: 'ask' | 'take';
   readonly #onFound: (address: Address) => void;
   readonly #inquiries = new Map<Address, Inquiry>();
   readonly #questions = new Bursts<Inquiry>((inquiry) => this.#ask(inquiry));
   readonly #ears: Ears;
   readonly #fd: number;
 
-  /** `onFound` is called when more is known of an address that was asked for. Throws SystemCallError. */
-  constructor(native: Native, network: Network, onFound: (address: Address) => void) {
+  /**
+   * By `take` every address counts as free. `onFound` is called when more is known of one that was asked for.
+   * Throws SystemCallError.
+   */
+  constructor(native: Native, network: Network, policy: 'ask' | 'take', onFound: (address: Address) => void) {
     this.#native = native;
     this.#network = network;
+    this.#policy = policy;
     this.#onFound = onFound;
     this.#ears = new Ears(native, (answer, interfaceIndex) => this.#onAnswer(answer, interfaceIndex));
     this.#fd = openPacket(native);
@@ -80,7 +85,7 @@ export class Prober implements Disposable {
       return known.finding;
     }
     if (known !== undefined) this.#end(known);
-    if (isAlone(this.#network.link(held.interfaceIndex))) return 'free';
+    if (this.#policy === 'take' || isAlone(this.#network.link(held.interfaceIndex))) return 'free';
     const inquiry: Inquiry = {
       ...{ held, finding: 'asking', answered: 0, unanswered: 0 },
       ...{ mac: null, obstacle: '', timer: undefined },

@@ -51,7 +51,7 @@ class Room implements Disposable {
       link: (index: number) => ({ ...this.link, index }),
       hasMac: (mac: string) => mac.replaceAll(':', '') === own,
     };
-    this.prober = new Prober(this.native, network as Partial<Network> as Network, () =>
+    this.prober = new Prober(this.native, network as Partial<Network> as Network, 'ask', () =>
       this.#found.emit('found'),
     );
     const { send } = this.native;

@@ -68,7 +68,7 @@ class Room implements Disposable {
     this.reporter.session = session as Partial<Session> as Session;
     this.holder = new Holder({
       ...{ kernel, ledger, network, announcer: new Announcer(native, network), nameservers: () => [] },
-      prober: new Prober(native, network, () => {}),
+      prober: new Prober(native, network, 'ask', () => {}),
       needs: () => needs,
       refuse: this.reporter.refuse,
       accept: () => {},

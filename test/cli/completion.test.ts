@@ -90,7 +90,7 @@ for (const shell of ['bash', 'zsh', 'fish'] as const) {
     assert.deepEqual(complete('status', '--output', ''), ['json', 'table', 'wide']);
     assert.deepEqual(complete('status', '-o', 'j'), ['json']);
     assert.deepEqual(complete('doctor', '-o', 'w'), ['wide']);
-    assert.deepEqual(complete('agent', '--fi'), ['--filter', '--firewall']);
+    assert.deepEqual(complete('agent', '--fi'), ['--filter', '--firewall', '--first-claim']);
     assert.deepEqual(complete('agent', '--firewall', ''), ['auto', 'nftables', 'xtables']);
     assert.deepEqual(complete('controller', '--ser'), ['--services']);
     assert.deepEqual(complete('completion', 'b'), ['bash']);

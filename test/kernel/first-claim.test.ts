@@ -130,6 +130,14 @@ test('a VIP that is free is taken though others’ rules wait for their commit',
   clearInterval(timer);
 });
 
+test('a node that is told to take its first claims asks nobody', { skip }, async () => {
+  await using node = await Node.start({ services: [base], agentArgs: ['--first-claim', 'take'] });
+  using all = new Stranger(node.client, 'lan0', web.addresses, () => true);
+  await node.setServices([base, web]);
+  deepEqual(vipsOf(node), vips(base, web));
+  deepEqual(all.asked, {});
+});
+
 test('by the word of a controller that a node had it, an address is taken whoever answers', {
   skip,
 }, async () => {
