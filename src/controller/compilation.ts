@@ -84,7 +84,11 @@ export class Compilation {
   }
 
   readonly #turn = (): void => {
-    this.followAtOnce(new Set(this.#later.values().take(turnAddresses)));
-    if (this.#later.size > 0) setImmediate(this.#turn).unref();
+    try {
+      this.followAtOnce(new Set(this.#later.values().take(turnAddresses)));
+    } finally {
+      // One that cannot be followed waits no more by now, and keeps no other from its turn.
+      if (this.#later.size > 0) setImmediate(this.#turn).unref();
+    }
   };
 }

@@ -21,8 +21,8 @@ export function inTurns(
     done();
     return;
   }
-  pause();
   setImmediate(() => inTurns(steps, done, pause));
+  pause();
 }
 
 /** What is to be looked at, each once, in turns; what is added meanwhile comes last. */
@@ -42,18 +42,19 @@ export class TurnQueue<Key> {
     for (const key of keys) this.#waiting.add(key);
     if (this.#isRunning) return;
     this.#isRunning = true;
-    const end = () => {
-      this.#isRunning = false;
-      this.#done();
-    };
-    inTurns(this.#steps(), end, this.#done);
+    inTurns(this.#steps(), this.#done, this.#done);
   }
 
   *#steps(): Generator<void, void> {
-    for (const key of this.#waiting) {
-      this.#waiting.delete(key);
-      this.#look(key);
-      yield;
+    // A look that throws ends these steps; what is left waits for whatever is added next.
+    try {
+      for (const key of this.#waiting) {
+        this.#waiting.delete(key);
+        this.#look(key);
+        yield;
+      }
+    } finally {
+      this.#isRunning = false;
     }
   }
 }

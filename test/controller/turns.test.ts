@@ -1,6 +1,6 @@
 // Long work lets others have their turn, and what comes meanwhile is neither lost nor done too early.
 
-import { deepEqual, equal, ok } from 'node:assert/strict';
+import { deepEqual, equal, ok, throws } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Controller } from '../../src/controller/controller.ts';
@@ -60,6 +60,33 @@ test('what is added to a queue while it is worked off is looked at once, and las
   ok((turns[0] ?? 101) < 100, 'each turn ends with what follows from it');
 });
 
+test('a look that throws keeps a queue from nothing that comes after it', async () => {
+  const looks: number[] = [];
+  const look = (key: number) => {
+    if (key === 1) throw new RangeError('no such key');
+    looks.push(key);
+  };
+  const queue = new TurnQueue(look, () => undefined);
+  throws(() => queue.add([0, 1, 2]), RangeError);
+  queue.add([3]);
+  deepEqual(looks, [0, 2, 3]);
+});
+
+test('what the end of a turn throws does not end the work', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let isFirst = true;
+  const pause = () => {
+    if (!isFirst) return;
+    isFirst = false;
+    throw new RangeError('once');
+  };
+  const slow = (function* () {
+    for (let step = 0; step < 100; step++) yield busy(1);
+  })();
+  throws(() => inTurns(slow, resolve, pause), RangeError);
+  await promise;
+});
+
 const many = 4000;
 const keyOf = (index: number): ServiceKey => `demo/s${index}` as ServiceKey;
 
@@ -99,6 +126,23 @@ test('what is read while a change is being applied is applied after it', async (
   await published;
   equal(controller.allocator.services.has(last), false);
   equal(controller.rules.size, many - 2);
+});
+
+test('addresses that wait for their turn have it though the turn before them has thrown', async (t) => {
+  const { controller, read } = reading(t);
+  const { compilation } = controller;
+  const follow = compilation.followAtOnce;
+  let isFirst = true;
+  compilation.followAtOnce = (touched) => {
+    follow.call(compilation, touched);
+    if (!isFirst) return;
+    isFirst = false;
+    throw new RangeError('once');
+  };
+  throws(() => controller.apply({ set: read(1000).set, remove: [] }), RangeError);
+  equal(controller.rules.size, 200);
+  await compilation.done();
+  equal(controller.rules.size, 1000);
 });
 
 test('a mass removal that is read while a change is being applied is seen for what it is', async (t) => {
