@@ -137,6 +137,7 @@ function makeSurroundings({ controller, onBarred, input, ...more }: Surroundings
       if (barred.size > 0) onBarred(barred);
     },
     onDeleted: (name) => controller.forget(name),
+    onReturned: (name) => controller.nodes.returned(name),
     onEndpoints: (services) => eligibility.review(addressesOf(controller, services)),
   });
   const endpointNodes: EndpointNodes = (key, family) => surroundings.nodesOf(key, family);

@@ -26,6 +26,8 @@ export class Node {
   /** VIPs it claimed by a term nobody can have issued: it is not given these. */
   readonly impossible: Set<Address> = new Set();
   isDrained = false;
+  /** Its Node was deleted while its agent was here: it is forgotten with the end of its stream. */
+  isDeleted = false;
   /** It was waited for to commit rules, in vain, for longer than is usual. */
   isLate = false;
   /** So it was while others had committed them: where one of these may have a VIP, it is not given it. */
@@ -182,11 +184,21 @@ export class Nodes {
     return this.#nodes.values().some((node) => !node.isConnected && node.held.has(address));
   }
 
-  /** A node will not come back: what it had is nobody's. False if it is here all the same. */
+  /** A node will not come back: what it had is nobody's. False if it is here all the same, and so far. */
   forget(name: string): boolean {
-    if (this.#nodes.get(name)?.isConnected === true) return false;
+    const node = this.#nodes.get(name);
+    if (node?.isConnected === true) {
+      node.isDeleted = true;
+      return false;
+    }
     this.#nodes.delete(name);
     return true;
+  }
+
+  /** There is a Node again of the name of one that was to be forgotten. */
+  returned(name: string): void {
+    const node = this.#nodes.get(name);
+    if (node !== undefined) node.isDeleted = false;
   }
 
   /** A connected node that has the address itself, or knows its gateway or name server by it. */

@@ -200,5 +200,6 @@ export class Sessions {
   #disconnect(node: Node): void {
     node.disconnect();
     this.#controller.owners.gone(node);
+    if (node.isDeleted) this.#controller.forget(node.name);
   }
 }

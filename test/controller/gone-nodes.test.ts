@@ -99,3 +99,27 @@ test('where most VIPs would move the second list is waited for', async () => {
   while (!list.wasAskedAgain) await sleep(5);
   equal(at(), 'a');
 });
+
+/** Node `a` has the VIP, its agent is here, and its Node is deleted. */
+async function deletedWhileHere() {
+  const one = ruling();
+  one.controller.publish({ set: servicesOf(1), remove: [] });
+  const session = joined(one, hello('a', [{ address: vip, term }]));
+  await settled(one);
+  one.controller.forget('a');
+  equal(one.controller.nodes.get('a'), session.node);
+  return { ...one, session };
+}
+
+test('a Node that is deleted while its agent is here is forgotten when that goes', async () => {
+  const { controller, sessions, session } = await deletedWhileHere();
+  sessions.close(session);
+  deepEqual([controller.nodes.get('a'), controller.nodes.isHeldByAbsent(vip)], [undefined, false]);
+});
+
+test('a Node that has come again by then is not', async () => {
+  const { controller, sessions, session } = await deletedWhileHere();
+  controller.nodes.returned('a');
+  sessions.close(session);
+  deepEqual([controller.nodes.get('a'), controller.nodes.isHeldByAbsent(vip)], [session.node, true]);
+});

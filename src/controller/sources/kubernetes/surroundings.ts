@@ -17,6 +17,8 @@ export interface SurroundingsInput {
   /** The nodes that may have no VIP now, and why. */
   readonly onNodes: (barred: ReadonlyMap<string, string>) => void;
   readonly onDeleted: (name: string) => void;
+  /** There is a Node again of the name of one that was deleted. */
+  readonly onReturned: (name: string) => void;
   /** The endpoints of these Services are others; null: of all. */
   readonly onEndpoints: (services: ReadonlySet<string> | null) => void;
   readonly onState: () => void;
@@ -34,6 +36,7 @@ export class Surroundings {
   readonly #deleted = new Set<string>();
   readonly #onNodes: SurroundingsInput['onNodes'];
   readonly #onDeleted: SurroundingsInput['onDeleted'];
+  readonly #onReturned: SurroundingsInput['onReturned'];
   #isSliceNeeded = false;
   #running: Promise<unknown> = Promise.resolve();
 
@@ -41,6 +44,7 @@ export class Surroundings {
     const { onEndpoints, onState } = told;
     this.#onNodes = told.onNodes;
     this.#onDeleted = told.onDeleted;
+    this.#onReturned = told.onReturned;
     this.#nodes = new ListWatch({
       ...{ client, path: nodesPath, signal, random, onState },
       cut: (object) => cutNode(object, { ignoresExclude }),
@@ -116,7 +120,7 @@ export class Surroundings {
       this.#onDeleted(name);
     }
     for (const [name, why] of set) {
-      this.#deleted.delete(name);
+      if (this.#deleted.delete(name)) this.#onReturned(name);
       if (why === null) this.#barred.delete(name);
       else this.#barred.set(name, why);
     }

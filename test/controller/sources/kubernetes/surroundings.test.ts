@@ -24,11 +24,12 @@ test(
     const access = readKubeconfig({ value, context: null, resolve: (path) => path });
     using client = new ApiClient(access, new Credentials(access, {}), 'test');
     const stopping = new AbortController();
-    const deleted: string[] = [];
+    const [deleted, returned]: [string[], string[]] = [[], []];
     const surroundings = new Surroundings({
       ...{ client, ignoresExclude: false, signal: stopping.signal, random: Math.random },
       ...{ onNodes: () => undefined, onEndpoints: () => undefined, onState: () => undefined },
       onDeleted: (name) => deleted.push(name),
+      onReturned: (name) => returned.push(name),
     });
     const names = Array.from({ length: mostDeleted + 2 }, (_, index) => `node-${index}`);
     const [oldest = '', next = '', third = ''] = names.map((name) => `demo/${name}`);
@@ -45,6 +46,7 @@ test(
     api.set('node-2');
     while (surroundings.barred.has(third)) await sleep(5);
     equal(surroundings.barred.size, mostDeleted - 1);
+    deepEqual(returned, [third]);
     stopping.abort();
     await surroundings.ended();
   },
