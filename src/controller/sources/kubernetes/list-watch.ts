@@ -37,6 +37,8 @@ const watchLeastS = 300;
 const silenceMs = 90_000;
 /** A watch that lived this long was a good one, whatever ended it. */
 const goodWatchMs = 1000;
+/** The version of an object that may be another one by now: no server gives it out. */
+const unknownVersion = '';
 /** After as many requests without an answer, a server that comes back may be one of an older backup. */
 const absentRequests = 4;
 
@@ -106,6 +108,15 @@ export class ListWatch<Value> {
     this.#version = null;
     this.#turn.abort();
     return promise;
+  }
+
+  /**
+   * The server was restored from a backup: it gives numbers out that it gave out before, to other objects.
+   * Everything is listed anew, and told anew.
+   */
+  restored(): Promise<void> {
+    for (const key of this.#held.keys()) this.#held.set(key, unknownVersion);
+    return this.listAgain();
   }
 
   /** Reads all pages, and only then compares. */

@@ -113,9 +113,8 @@ export class KubernetesSource {
 
   /** What all lists hold is of a time that never was: they are listed anew, and watched from there on. */
   restored(): void {
-    void this.readAgain();
-    void this.#virtualIps.listAgain();
-    void this.#input.surroundings.readAgain();
+    for (const list of [...this.#services, this.#virtualIps]) void list.restored();
+    this.#input.surroundings.restored();
   }
 
   /** Lists all Services once more. */

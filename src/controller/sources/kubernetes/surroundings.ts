@@ -97,6 +97,12 @@ export class Surroundings {
     this.#running = Promise.all([this.#running, this.#slices.run()]);
   }
 
+  /** What is kept up to date is of a time that never was. */
+  restored(): void {
+    void this.#nodes.restored();
+    if (this.#isSliceNeeded) void this.#slices.restored();
+  }
+
   /** The nodes that have an endpoint of the Service to serve from; null while that is not known. */
   nodesOf(key: ServiceKey, family: Family): ReadonlySet<string> | null {
     return this.#slices.isComplete ? this.#endpoints.nodesOf(key, family) : null;

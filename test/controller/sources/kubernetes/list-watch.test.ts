@@ -207,6 +207,17 @@ test('listing again is done when it is said to be, and tells only what differs',
   await converged(all);
 });
 
+test('of a server that was restored no object is taken for a known one by its number', async (t) => {
+  const all = await watched(t);
+  await until(() => all.api.watches === 1);
+  const before = all.api.objects.get('a');
+  ok(before !== undefined);
+  all.api.objects.set('a', { ...before, data: 'restored' });
+  await all.watch.restored();
+  equal(all.known.get('a'), 'restored');
+  await converged(all);
+});
+
 test('a token that is rotated in its file is used with the next request', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'vipward-token-'));
   t.after(() => rmSync(folder, { recursive: true }));
