@@ -12,10 +12,16 @@ import type { Network } from './network.ts';
 const repeatAtMs: readonly number[] = [1000, 2000, 4000];
 const MSG_DONTWAIT = 0x40;
 
+/** What is said of a VIP until it is held elsewhere, or nowhere. */
+interface Announcement {
+  readonly held: HeldAddress;
+  readonly timers: readonly NodeJS.Timeout[];
+}
+
 export class Announcer implements Disposable {
   readonly #native: Native;
   readonly #network: Network;
-  readonly #timers = new Map<Address, NodeJS.Timeout[]>();
+  readonly #announced = new Map<Address, Announcement>();
   readonly #frames = new Bursts<HeldAddress>((held) => this.#send(held));
   readonly #fd: number;
   /** Frames that the kernel would not take: the interface is down, or gone. */
@@ -31,25 +37,27 @@ export class Announcer implements Disposable {
   /** Announces a VIP now and a few times more. */
   announce(held: HeldAddress): void {
     this.stop(held.address);
-    this.#frames.add(held);
     const timers = repeatAtMs.map((delayMs) => setTimeout(() => this.#frames.add(held), delayMs).unref());
-    this.#timers.set(held.address, timers);
+    this.#announced.set(held.address, { held, timers });
+    this.#frames.add(held);
   }
 
   /** No more of what was still to be said of a VIP. */
   stop(address: Address): void {
-    for (const timer of this.#timers.get(address) ?? []) clearTimeout(timer);
-    this.#timers.delete(address);
-    this.#frames.remove((held) => held.address === address);
+    for (const timer of this.#announced.get(address)?.timers ?? []) clearTimeout(timer);
+    this.#announced.delete(address);
   }
 
   [Symbol.dispose](): void {
-    for (const address of [...this.#timers.keys()]) this.stop(address);
+    for (const address of [...this.#announced.keys()]) this.stop(address);
     this.#frames[Symbol.dispose]();
     this.#native.close(this.#fd);
   }
 
-  #send({ address, interfaceIndex }: HeldAddress): void {
+  #send(held: HeldAddress): void {
+    const { address, interfaceIndex } = held;
+    // It has waited for its turn: by now something else may be true.
+    if (this.#announced.get(address)?.held !== held) return;
     const link = this.#network.link(interfaceIndex);
     if (link === undefined || link.loopback || link.mac.length !== 6) return;
     for (const frame of announcementFrames(address, link.mac)) {

@@ -21,11 +21,6 @@ export class Bursts<Item> implements Disposable {
     this.#burst();
   }
 
-  /** What still waits of these is not sent. */
-  remove(isToGo: (item: Item) => boolean): void {
-    this.#waiting = this.#waiting.filter((item) => !isToGo(item));
-  }
-
   [Symbol.dispose](): void {
     clearTimeout(this.#gap);
     this.#waiting = [];

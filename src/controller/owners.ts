@@ -43,6 +43,7 @@ export class Owners {
   readonly #outbox: Outbox = new Outbox();
   /** Choices that are looked at in turns: there may be many, and many nodes to ask for each. */
   readonly #asked: TurnQueue<Address>;
+
   constructor(input: OwnersInput) {
     this.#input = input;
     this.#owners = new Map(input.owners);

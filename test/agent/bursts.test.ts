@@ -24,15 +24,3 @@ test('one goes at once, and of many no more than 64 in one go, however they are 
     `${steps}`,
   );
 });
-
-test('what waits and is not wanted any more is not sent', async () => {
-  const sent: number[] = [];
-  using bursts = new Bursts<number>((item) => sent.push(item));
-  for (let item = 0; item < 100; item++) bursts.add(item);
-  bursts.remove((item) => item % 2 === 0);
-  while (sent.length < 64 + 18) await sleep(1);
-  deepEqual(
-    sent.slice(64),
-    Array.from({ length: 18 }, (_, index) => 65 + 2 * index),
-  );
-});

@@ -1,0 +1,55 @@
+// What is said of VIPs that are many, and of those that are gone or elsewhere before it is said.
+import { deepEqual, equal } from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Announcer } from '../../src/agent/announce.ts';
+import type { Network } from '../../src/agent/network.ts';
+import { linkAddress } from '../../src/host/socket.ts';
+import { parseAddress } from '../../src/state/address.ts';
+import { recordedNative } from '../host/recorded-native.ts';
+
+const all = Array.from({ length: 100 }, (_, last) => parseAddress(`10.77.0.${last}`));
+const on = (interfaceIndex: number) => (address: (typeof all)[number]) => ({ address, interfaceIndex });
+
+/** An announcer, and whom it has spoken of by ARP on each interface. */
+function announcerOf(t: TestContext) {
+  const native = recordedNative();
+  const sent: string[] = [];
+  native.send = (_fd, frame, _flags, to) => {
+    const index = [7, 8].find((one) => Buffer.compare(linkAddress(one, 0x0806), to ?? frame) === 0);
+    sent.push(`${frame.subarray(28, 32).join('.')} on ${index}`);
+    return frame.length;
+  };
+  const link = (index: number) => ({ index, loopback: false, mac: new Uint8Array(6) });
+  const announcer = new Announcer(native, { link } as Partial<Network> as Network);
+  t.after(() => announcer[Symbol.dispose]());
+  return { announcer, sent };
+}
+
+test('each is spoken of in both forms, and nobody who was let go meanwhile', async (t) => {
+  const { announcer, sent } = announcerOf(t);
+  for (const held of all.map(on(7))) announcer.announce(held);
+  // The first burst is out.
+  equal(sent.length, 128);
+  for (const address of all.filter((_, last) => last % 2 === 0)) announcer.stop(address);
+  while (sent.length < 128 + 36) await sleep(1);
+  await sleep(20);
+  const rest = all.slice(64).filter((_, index) => index % 2 === 1);
+  deepEqual(
+    sent.slice(128),
+    rest.flatMap((address) => [`${address} on 7`, `${address} on 7`]),
+  );
+});
+
+test('who is on another interface by its turn is spoken of there alone', async (t) => {
+  const { announcer, sent } = announcerOf(t);
+  for (const held of all.map(on(7))) announcer.announce(held);
+  const last = all.slice(-1);
+  for (const held of last.map(on(8))) announcer.announce(held);
+  while (!sent.includes(`${last} on 8`)) await sleep(1);
+  await sleep(20);
+  deepEqual(
+    sent.filter((words) => words.startsWith(`${last} `)),
+    [`${last} on 8`, `${last} on 8`],
+  );
+});
