@@ -8,11 +8,24 @@ import { pino } from 'pino';
 import { type ControllerConfig, controllerConfig, controllerOptions } from '../../src/controller/config.ts';
 import { type Running, startController, type Timing, usualTiming } from '../../src/controller/run.ts';
 import { readOptions } from '../../src/process/options.ts';
+import { patient } from '../patience.ts';
+
+const endings = new WeakMap<TestContext, AsyncDisposableStack>();
+
+/** What a test began last is ended first: nobody writes to a folder any more when that goes. */
+function ending(context: TestContext): AsyncDisposableStack {
+  const known = endings.get(context);
+  if (known !== undefined) return known;
+  const made = new AsyncDisposableStack();
+  endings.set(context, made);
+  context.after(() => made.disposeAsync());
+  return made;
+}
 
 /** A folder that goes with the test. */
 export function folder(context: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), 'vipward-'));
-  context.after(() => rmSync(path, { recursive: true, force: true }));
+  ending(context).defer(() => rmSync(path, { recursive: true, force: true }));
   return path;
 }
 
@@ -104,17 +117,21 @@ export async function runningController(
     stopping.abort();
     return running.done;
   };
-  context.after(stop);
+  ending(context).defer(stop);
   const write = (file: string, ...documents: string[]) => {
     writeFileSync(join(services, file), documents.join('---\n'));
   };
   return { ...running, services, stateDir, write, stop };
 }
 
-/** Asks the status until it is as it should be; a test that never gets there is ended by its runner. */
+/** Asks the status until it is as it should be. Rejects with the last one if that takes very long. */
 export async function untilStatus(
   running: Running,
   condition: (status: ReturnType<Running['status']>) => unknown,
 ): Promise<void> {
-  while (!condition(running.status())) await new Promise((resolve) => setTimeout(resolve, 5));
+  const endMs = performance.now() + patient(60_000);
+  while (!condition(running.status())) {
+    if (performance.now() > endMs) throw new Error(`it stays so: ${JSON.stringify(running.status())}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 }
