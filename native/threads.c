@@ -32,8 +32,12 @@ enum {
   EVENT_ROOM_BYTES = 256 << 10,
   STOP_WAIT_MICROS = 200000,
   LOOK_OUT_MICROS = 200,        /* How long a writer that was told to be ready does not sleep. */
-  BUSY_MICROS = 20000,          /* How long nothing is prepared for after it was in vain, at first. */
-  MAX_BUSY_MICROS = 2000000,
+  LINGER_MICROS = 80,           /* The same behind a job, if it came as soon behind the one before. */
+  GRACE_MICROS = 8,             /* How much later than it is submitted a job may be begun. */
+  VAIN_WEIGHT = 4,              /* A preparation in vain outweighs as many others, */
+  MAX_VAIN = 24,                /* and so much is too much. */
+  BUSY_MICROS = 2000,           /* How long nothing is prepared for then, at first. */
+  MAX_BUSY_MICROS = 100000,
   ANSWER_MICROS = 60,           /* How long who waits for a result does not sleep: most commits take 10. */
 };
 
@@ -50,11 +54,13 @@ struct threads {
   pthread_mutex_t lock;
   struct event_count work, finished, room;
   _Atomic int64_t ready_until; /* Nanoseconds of CLOCK_MONOTONIC. */
+  _Atomic uint32_t taken;      /* Jobs, since the start. */
+  uint32_t submitted;
   int holders;
   pthread_t writer;
   cpu_set_t processors; /* Those that this process may run on. */
   int kept_from;
-  int64_t busy_until, busy_micros;
+  int64_t busy_until, busy_micros, vain;
   bool spins, stopping, rung, reader_started, writer_started;
   bool (*ring)(void *context);
   void *context;
@@ -258,6 +264,7 @@ static void give_back(struct threads *threads, struct job *job) {
 static void *write_jobs(void *argument) {
   struct threads *threads = argument;
   struct scratch scratch = {NULL, 0};
+  int64_t done_at = 0;
   for (;;) {
     uint32_t seen = atomic_load(&threads->work.value);
     pthread_mutex_lock(&threads->lock);
@@ -268,11 +275,15 @@ static void *write_jobs(void *argument) {
       if (!job->next) threads->last_job = &threads->first_job;
       job->next = NULL;
       threads->jobs--;
+      atomic_fetch_add(&threads->taken, 1);
       atomic_store(&threads->ready_until, 0);
     }
     pthread_mutex_unlock(&threads->lock);
     if (job) {
+      bool follows = threads->spins && now_nanos() - done_at < LINGER_MICROS * 1000;
       operation_run(job, &scratch);
+      done_at = now_nanos();
+      if (follows) atomic_store(&threads->ready_until, done_at + LINGER_MICROS * 1000);
       give_back(threads, job);
     } else if (stopping) {
       break;
@@ -313,32 +324,45 @@ void threads_prepare(struct threads *threads) {
   notify(&threads->work);
 }
 
-/* Waits awake for a job that was prepared for. Where the writer has not even begun it, the other processors
- * are busy: for a while, longer each time, it is left to the scheduler. */
-static bool answered(struct threads *threads, const struct job *job) {
-  if (threads->kept_from < 0) return false;
-  int64_t until = now_nanos() + ANSWER_MICROS * 1000;
-  for (;;) {
-    uint32_t seen = atomic_load(&threads->finished.value);
-    if (atomic_load(&job->state) == DONE) {
-      threads->busy_micros -= (threads->busy_micros - BUSY_MICROS) / 16;
-      return true;
+/* Whether the writer has taken as many jobs, or does so in a moment. */
+static bool begun(const struct threads *threads, uint32_t number) {
+  int64_t until = now_nanos() + GRACE_MICROS * 1000;
+  do {
+    for (int turn = 0; turn < 16; turn++) {
+      if ((int32_t)(atomic_load_explicit(&threads->taken, memory_order_acquire) - number) >= 0) return true;
+      pause_processor();
     }
-    if (!look_out(&threads->finished, seen, until)) break;
+  } while (now_nanos() < until);
+  return false;
+}
+
+/* Waits awake for a job that was prepared for. Where the writer does not even begin it, the other processors
+ * are busy or fast asleep: it comes to this one. Where that happens often nothing is prepared for a while,
+ * longer each time. */
+static bool answered(struct threads *threads, const struct job *job, uint32_t number) {
+  if (threads->kept_from < 0) return false;
+  if (begun(threads, number)) {
+    threads->busy_micros -= (threads->busy_micros - BUSY_MICROS) / 16;
+    threads->vain -= threads->vain > 0;
+    int64_t until = now_nanos() + ANSWER_MICROS * 1000;
+    for (;;) {
+      uint32_t seen = atomic_load(&threads->finished.value);
+      if (atomic_load(&job->state) == DONE) return true;
+      if (!look_out(&threads->finished, seen, until)) return false;
+    }
   }
-  pthread_mutex_lock(&threads->lock);
-  bool begun = threads->first_job != job;
-  pthread_mutex_unlock(&threads->lock);
-  if (begun) return false;
   pull(threads);
-  threads->busy_until = until + threads->busy_micros * 1000;
+  threads->vain += VAIN_WEIGHT;
+  if (threads->vain < MAX_VAIN) return false;
+  threads->vain = MAX_VAIN;
+  threads->busy_until = now_nanos() + threads->busy_micros * 1000;
   threads->busy_micros *= threads->busy_micros < MAX_BUSY_MICROS ? 2 : 1;
   return false;
 }
 
 bool threads_submit(struct threads *threads, struct job *job, int64_t wait_micros) {
   struct timespec deadline = after_micros(wait_micros > 0 ? wait_micros : 0);
-  uint32_t waited_for = WAITED_FOR;
+  uint32_t waited_for = WAITED_FOR, number = 0;
   job->status = -EAGAIN;
   if (!start(threads, &threads->writer_started, write_jobs, "vipward-writer")) return true;
   atomic_store(&job->state, wait_micros > 0 ? WAITED_FOR : LATE);
@@ -348,6 +372,7 @@ bool threads_submit(struct threads *threads, struct job *job, int64_t wait_micro
     *threads->last_job = job;
     threads->last_job = &job->next;
     threads->jobs++;
+    number = ++threads->submitted;
   }
   pthread_mutex_unlock(&threads->lock);
   if (full) {
@@ -356,7 +381,7 @@ bool threads_submit(struct threads *threads, struct job *job, int64_t wait_micro
   }
   notify(&threads->work);
   if (wait_micros <= 0) return false;
-  if (answered(threads, job)) return true;
+  if (answered(threads, job, number)) return true;
   for (;;) {
     uint32_t seen = atomic_load(&threads->finished.value);
     if (atomic_load(&job->state) == DONE) return true;
