@@ -19,12 +19,19 @@ const closeMs = 5000;
 /** How many resources are turned into text before other work gets its turn. */
 const sliceLines = 500;
 
+/** What the disk does not know yet. */
+interface Pending {
+  identity: boolean;
+  readonly rules: Set<Address>;
+  readonly placements: Set<Address>;
+}
+
 export class Journal {
   readonly #directory: string;
   readonly #state: KeptState;
   readonly #onTrouble: (trouble: string) => void;
-  /** By key, so that what waits for a slow disk never grows beyond the state itself. */
-  #pending = new Map<string, () => string>();
+  /** What waits for the disk; by address, so that it never grows beyond the state itself. */
+  #pending = nothing();
   #lines = 0;
   /** What is appended to; without it the file is written anew. */
   #file: FileHandle | undefined;
@@ -48,7 +55,8 @@ export class Journal {
   identity(cluster: string | null, generation: number): void {
     this.#state.cluster = cluster;
     this.#state.generation = generation;
-    this.#put('identity', () => this.#identityLine());
+    this.#pending.identity = true;
+    this.#schedule(collectMs);
   }
 
   /** A VIP as it is committed now; undefined if it is gone. */
@@ -56,16 +64,16 @@ export class Journal {
     if (this.#state.rules.get(key) === vip) return;
     if (vip === undefined) this.#state.rules.delete(key);
     else this.#state.rules.set(key, vip);
-    this.#put(`rule ${key}`, () => JSON.stringify(vip === undefined ? { noRule: key } : { rule: vip }));
+    this.#pending.rules.add(key);
+    this.#schedule(collectMs);
   }
 
   placement(key: Address, placement: Placement | undefined): void {
     if (this.#state.placements.get(key) === placement) return;
     if (placement === undefined) this.#state.placements.delete(key);
     else this.#state.placements.set(key, placement);
-    this.#put(`placement ${key}`, () =>
-      JSON.stringify(placement === undefined ? { noPlacement: key } : { placement }),
-    );
+    this.#pending.placements.add(key);
+    this.#schedule(collectMs);
   }
 
   /** Writes what is still waiting, for an orderly end. False if the disk does not answer. */
@@ -77,17 +85,19 @@ export class Journal {
   async #finish(): Promise<void> {
     await this.#writing;
     clearTimeout(this.#timer);
-    if (this.#pending.size > 0) await this.#write();
+    if (this.#isPending) await this.#write();
     clearTimeout(this.#timer);
     await this.#file?.close();
   }
 
-  #put(key: string, line: () => string): void {
-    this.#pending.set(key, line);
-    if (this.#writing === undefined) this.#schedule(collectMs);
+  get #isPending(): boolean {
+    const { identity, rules, placements } = this.#pending;
+    return identity || rules.size > 0 || placements.size > 0;
   }
 
+  /** What comes while the disk is written to is written after that. */
   #schedule(inMs: number): void {
+    if (this.#writing !== undefined) return;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       this.#writing = this.#write();
@@ -98,12 +108,13 @@ export class Journal {
     try {
       await this.#flush();
       this.#note('');
-      if (this.#pending.size > 0) this.#schedule(collectMs);
+      this.#writing = undefined;
+      if (this.#isPending) this.#schedule(collectMs);
     } catch (error) {
       this.#note(`${journalFile}: ${(error as Error).message}; ${remedyFor(this.#directory)}`);
+      this.#writing = undefined;
       this.#schedule(retryMs);
     }
-    this.#writing = undefined;
   }
 
   #note(trouble: string): void {
@@ -113,18 +124,18 @@ export class Journal {
   }
 
   async #flush(): Promise<void> {
-    const makers = [...this.#pending.values()];
-    this.#pending.clear();
+    const changed = this.#pending;
+    this.#pending = nothing();
     const total = this.#state.rules.size + this.#state.placements.size;
     const file = this.#lines > total * 2 + slackLines ? undefined : this.#file;
-    if (file === undefined || !(await this.#append(file, makers))) await this.#rewrite();
+    if (file === undefined || !(await this.#append(file, this.#linesOf(changed)))) await this.#rewrite();
   }
 
   /** False if the file cannot be trusted any more: a part of what it should say may be missing. */
-  async #append(file: FileHandle, makers: readonly (() => string)[]): Promise<boolean> {
+  async #append(file: FileHandle, texts: Iterable<string>): Promise<boolean> {
     const lines: string[] = [];
-    for (const line of makers) {
-      lines.push(line());
+    for (const line of texts) {
+      lines.push(line);
       if (lines.length % sliceLines === 0) await breath();
     }
     this.#lines += lines.length;
@@ -178,6 +189,19 @@ export class Journal {
     return fresh;
   }
 
+  /** As it is by the time each line is made. */
+  *#linesOf({ identity, rules, placements }: Pending): Generator<string> {
+    if (identity) yield this.#identityLine();
+    for (const key of rules) {
+      const rule = this.#state.rules.get(key);
+      yield JSON.stringify(rule === undefined ? { noRule: key } : { rule });
+    }
+    for (const key of placements) {
+      const placement = this.#state.placements.get(key);
+      yield JSON.stringify(placement === undefined ? { noPlacement: key } : { placement });
+    }
+  }
+
   /** The state as texts of many lines each. */
   *#everything(): Generator<string> {
     yield this.#head();
@@ -203,6 +227,10 @@ function* slices<Resource>(
     const some = all.slice(at, at + sliceLines);
     yield some.map((resource) => JSON.stringify(lineOf(resource))).join('\n');
   }
+}
+
+function nothing(): Pending {
+  return { identity: false, rules: new Set(), placements: new Set() };
 }
 
 async function syncFolder(path: string): Promise<void> {
