@@ -1,5 +1,6 @@
 #!/bin/sh
-# Compiles the two addons into build/ with one cc line each, and stamps the checkout as ready, last.
+# Compiles the addon, and that of the tests, into build/ with one cc line each, and stamps the checkout as
+# ready, last.
 # `build.sh check` only says whether a compiler with the kernel's headers is here.
 set -eu
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
@@ -22,8 +23,9 @@ compile() {
 }
 
 mkdir -p build
-compile syscalls native/syscalls.c native/threads.c native/operations.c
-compile namespaces native/namespaces.c
+compile syscalls native/syscalls.c
+# An image has no tests.
+[ ! -f test/native/namespaces.c ] || compile namespaces test/native/namespaces.c
 
 # npm 9 and 10 leave these links out, npm 11 makes them: put them where every npm looks.
 if [ -d node_modules/.bin ]; then

@@ -35,7 +35,9 @@ install() {
   "$node" -e 0 || { say "the pinned Node ($package) is missing or does not run here"; exit 1; }
 }
 
-if stale "$root/package-lock.json" "$root/native"; then
+stale_addons() { stale "$root/native" "$root/test/native/namespaces.c"; }
+
+if stale "$root/package-lock.json" || stale_addons; then
   # Two first runs at once would install into each other's tree.
   exec 9>"$root/.ready.lock"
   flock 9 2>/dev/null || true
@@ -43,7 +45,7 @@ if stale "$root/package-lock.json" "$root/native"; then
     rm -f "$stamp"
     install
   fi
-  if stale "$root/native"; then sh "$root/native/build.sh" 9>&-; fi
+  if stale_addons; then sh "$root/native/build.sh" 9>&-; fi
   exec 9>&-
 fi
 
