@@ -54,7 +54,7 @@ function bench(): void {
   mkdirSync('bench/results', { recursive: true });
   // A quick run is no result to keep.
   const path = join(quick ? 'build' : 'bench/results', `${machine.date}.json`);
-  writeFileSync(path, `${JSON.stringify({ machine, results }, null, 1)}\n`);
+  writeFileSync(path, `${JSON.stringify({ machine, results }, null, 2)}\n`);
   process.stdout.write(`\n${path}\n`);
 }
 

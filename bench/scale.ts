@@ -42,7 +42,7 @@ function bench(): void {
   const isWhole = values.output === undefined && services === whole.services && agents === whole.agents;
   const path = values.output ?? join(isWhole ? 'bench/results' : 'build', `${machine.date}-scale.json`);
   mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, `${JSON.stringify({ machine, results }, null, 1)}\n`);
+  writeFileSync(path, `${JSON.stringify({ machine, results }, null, 2)}\n`);
   process.stdout.write(`\n${path}\n`);
 }
 

@@ -1,4 +1,4 @@
-// The only loader of the native addon (native/syscalls.c) and its types: generic system calls on numbers and bytes.
+// The only loader of the addon (native/syscalls.c) and its types: generic system calls on numbers and bytes.
 // Every call answers a result >= 0 or a negative errno; none throws. Errors get words and classes above.
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
