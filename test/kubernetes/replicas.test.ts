@@ -10,11 +10,14 @@ import { EchoTraffic } from './echo-traffic.ts';
 import { NodeInCluster, userOf } from './node-in-cluster.ts';
 import { Relay } from './relay.ts';
 import { program, Replica } from './replica.ts';
+import { unmoved } from './steady.ts';
 
 const skip = noCluster || noNode;
 /** The ports of each controller: its own, and that of the relay by which the agent comes to it. */
 const places = { c1: { port: 9470, relayPort: 9480 }, c2: { port: 9472, relayPort: 9482 } } as const;
 type Name = keyof typeof places;
+/** How long the active is stopped: many times its Lease. */
+const stoppedForMs = 60_000;
 
 let all: NodeInCluster;
 /** The way of c1 to the API server. */
@@ -76,8 +79,11 @@ interface TakeOver {
   readonly sent: number;
 }
 
-/** Does something to the one that rules, waits for the other, and looks at what the node has seen of it. */
-async function takeOver(next: Name, end: () => void): Promise<TakeOver> {
+/**
+ * Does something to the one that rules, waits for the other, and looks at what the node has seen of it by the
+ * end of what goes on meanwhile.
+ */
+async function takeOver(next: Name, end: () => void, meanwhile = async () => {}): Promise<TakeOver> {
   const { connections, said } = relays[next];
   const before = await term();
   const target = { address: '10.77.0.100', port: 53, everyMs: 5 };
@@ -90,6 +96,7 @@ async function takeOver(next: Name, end: () => void): Promise<TakeOver> {
     return role === 'active' && nodes[0]?.connected === true && vips[0]?.state === 'serving';
   });
   const tookMs = performance.now() - startedMs;
+  await meanwhile();
   const { sent, lost } = await traffic.stop();
   assert.deepEqual(await term(), before);
   assert.equal(relays[next].connections, connections, 'the agent came again');
@@ -139,11 +146,19 @@ test('the active is stopped for longer than its Lease: it wakes to write nothing
   await start('c2').becomes('standby');
   await agentIsAt('c2');
   const stoppedMs = Date.now();
-  const found = await takeOver('c2', () => replicas.c1.signal('SIGSTOP'));
+  const endMs = performance.now() + stoppedForMs;
+  const served = ['10.77.0.100: UDP 53, UDP 55', '10.77.0.101: TCP 81'];
+  const found = await takeOver(
+    'c2',
+    () => replicas.c1.signal('SIGSTOP'),
+    async () => {
+      await all.apply('late', { ports: ['TCP 81'] });
+      await all.serves(...served);
+      await unmoved(all, endMs);
+    },
+  );
   assert.equal(found.lost, 0);
   t.diagnostic(`SIGSTOP: ${figures(found)}`);
-  await all.apply('late', { ports: ['TCP 81'] });
-  await all.serves('10.77.0.100: UDP 53, UDP 55', '10.77.0.101: TCP 81');
   const since = writes('c2').find(({ atMs }) => atMs > stoppedMs)?.atMs ?? Number.POSITIVE_INFINITY;
   // It wakes without a way to learn that it was deposed: the agent tells by its generation.
   toServer.cut();
@@ -159,7 +174,7 @@ test('the active is stopped for longer than its Lease: it wakes to write nothing
   assert.ok(since > stoppedMs && since < Date.now());
   const later = writes('c1').filter(({ atMs }) => atMs > since);
   assert.deepEqual(later, []);
-  assert.deepEqual(await all.served(), ['10.77.0.100: UDP 53, UDP 55', '10.77.0.101: TCP 81']);
+  assert.deepEqual(await all.served(), served);
 });
 
 function writes(name: Name): { readonly what: string; readonly atMs: number }[] {

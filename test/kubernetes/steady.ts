@@ -1,6 +1,7 @@
 // What must hold whatever becomes of the API server: no datagram lost, no VIP moved, and afterwards the
 // cluster says what the node does.
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { EchoTraffic } from './echo-traffic.ts';
 import type { NodeInCluster } from './node-in-cluster.ts';
 
@@ -34,6 +35,13 @@ export async function steady(all: NodeInCluster, body: () => Promise<void>): Pro
   const after = await terms(all);
   for (const address of kept) assert.equal(after.get(address), before.get(address), `${address} has moved`);
   return sent;
+}
+
+/** Looks each second until a time of performance.now(): the node serves the same, by the same terms. */
+export async function unmoved(all: NodeInCluster, endMs: number): Promise<void> {
+  const look = async () => [await all.served(), await terms(all)];
+  const before = await look();
+  for (; performance.now() < endMs; await sleep(1000)) assert.deepEqual(await look(), before);
 }
 
 /** Milliseconds until they agree. */
