@@ -19,7 +19,9 @@ RUN sh deploy/image.sh /out
 FROM scratch
 COPY --from=build /out /
 ENV NODE_ENV=production
+ENV MALLOC_ARENA_MAX=1
 WORKDIR /app
-# A small young generation costs nothing measurable here and saves 14 MB under churn.
-ENTRYPOINT ["/usr/bin/node", "--max-semi-space-size=1", "/app/dist/cli/main.js"]
+# Node keeps the heap it once needed, and glibc a pool of memory for each thread. So it is half as much with
+# many VIPs, and nothing measurable slower: docs/decisions/0008-a-bundle.md.
+ENTRYPOINT ["/usr/bin/node", "--optimize-for-size", "/app/dist/cli/main.js"]
 CMD ["--help"]

@@ -1,17 +1,15 @@
-// The agent as it is shipped: compiled, a process of its own, with the flag of the image.
+// The agent as it is shipped: compiled, a process of its own, started as in the image.
 
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { type Namespace, spawnIn } from '../test/namespaces.ts';
+import { environment, nodeFlags } from './image.ts';
 import { type Memory, memoryMb } from './memory.ts';
 
 /** The product as it is built. */
 export const compiled: string = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
-
-/** The ENTRYPOINT's flag: a small nursery is most of what keeps an agent under its limit of memory. */
-export const nodeFlags: readonly string[] = ['--max-semi-space-size=1'];
 
 export class CompiledAgent implements AsyncDisposable {
   readonly #child: ChildProcess;
@@ -27,7 +25,7 @@ export class CompiledAgent implements AsyncDisposable {
     const child = spawnIn(namespace, [process.execPath, ...nodeFlags, compiled, 'agent', ...argv], {
       stdio: ['ignore', 'pipe', 'inherit'],
       // As in the image, without the checkout's cache of compiled code.
-      env: {},
+      env: environment,
     });
     if (child.stdout === null) throw new Error('the agent has no standard output');
     const lines = createInterface({ input: child.stdout });

@@ -3,8 +3,8 @@
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { nodeFlags } from './compiled-agent.ts';
 import { buildFloor } from './floor.ts';
+import { nodeFlags } from './image.ts';
 import type { LegacyResult } from './legacy.ts';
 import type { Effort } from './pair.ts';
 import type { PeersResult } from './peers.ts';

@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { skip } from '../test/kubernetes/control-plane.ts';
-import { nodeFlags } from './compiled-agent.ts';
+import { nodeFlags } from './image.ts';
 import { buildProduct, findWrapper, root, run, thisMachine } from './programs.ts';
 import type { ScaleResult } from './scale/measure.ts';
 import type { ScaleSize } from './scale/size.ts';

@@ -6,7 +6,8 @@ import { Cluster } from '../../test/kubernetes/cluster.ts';
 import { account, applyChart, systemNamespace, tokenOf } from '../../test/kubernetes/node-in-cluster.ts';
 import { Program } from '../../test/kubernetes/processes.ts';
 import { Namespace, runIn } from '../../test/namespaces.ts';
-import { compiled, nodeFlags } from '../compiled-agent.ts';
+import { compiled } from '../compiled-agent.ts';
+import { environment, nodeFlags } from '../image.ts';
 
 /** On the link of the node; the pool is the lower half, where the node's own address is not. */
 export const range = '10.64.0.0/16';
@@ -77,11 +78,9 @@ export class ScaleCluster implements AsyncDisposable {
   }
 
   #program(verb: 'controller' | 'agent', words: readonly string[]): Program {
-    return new Program(
-      this.node,
-      [process.execPath, ...nodeFlags, compiled, verb, ...words],
-      this.logOf(verb),
-    );
+    const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+    const argv = [process.execPath, ...nodeFlags, compiled, verb, ...words];
+    return new Program(this.node, ['env', ...variables, ...argv], this.logOf(verb));
   }
 }
 
