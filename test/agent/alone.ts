@@ -5,10 +5,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { cannotUnshare, Namespace, runIn, spawnIn } from '../namespaces.ts';
-
-const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+import { program } from '../program.ts';
 
 /** For tests that start agents. */
 export const limit: { readonly skip: string | false; readonly timeout: number } = {

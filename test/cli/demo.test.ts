@@ -7,10 +7,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { program } from '../program.ts';
 
-const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-const main = here('../../src/cli/main.ts');
-const services = here('services.yaml');
+const services = fileURLToPath(new URL('services.yaml', import.meta.url));
 const form = process.getuid?.() === 0 ? '-nm' : '-Urnm';
 const tried = spawnSync('unshare', [form, 'true'], { encoding: 'utf8' });
 const skip = tried.status !== 0 && `unshare ${form}: ${tried.error?.message ?? tried.stderr.trim()}`;
@@ -27,7 +26,7 @@ interface Demo extends Disposable {
 /** Starts the demo with a temporary folder of its own, by which all that it leaves can be found. */
 function startDemo(...flags: string[]): Demo {
   const folder = mkdtempSync(join(tmpdir(), 'vipward-demo-test-'));
-  const child = spawn(process.execPath, [main, 'demo', '--services', services, ...flags], {
+  const child = spawn(process.execPath, [program, 'demo', '--services', services, ...flags], {
     env: { ...process.env, TMPDIR: folder },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
@@ -128,7 +127,7 @@ test('a demo that is stopped while it starts leaves nothing', { skip }, async ()
 
 test('the demo says which file is missing, and does not touch the namespace it was started in', () => {
   const of = (...words: string[]) => {
-    return spawnSync(process.execPath, [main, 'demo', ...words], { encoding: 'utf8' });
+    return spawnSync(process.execPath, [program, 'demo', ...words], { encoding: 'utf8' });
   };
   const missing = of('--services', '/nonexistent.yaml');
   assert.equal(missing.status, 2);
@@ -141,7 +140,7 @@ test('the demo says which file is missing, and does not touch the namespace it w
 
 test('where unshare is refused the demo says so and what to do', () => {
   const folder = mkdtempSync(join(tmpdir(), 'vipward-demo-test-'));
-  const words = [main, 'demo', '--once', '--services', services];
+  const words = [program, 'demo', '--once', '--services', services];
   const { status, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8', env: { PATH: folder } });
   rmSync(folder, { recursive: true });
   assert.equal(status, 1);

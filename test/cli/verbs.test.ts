@@ -5,8 +5,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { parseTarget } from '../../src/cli/explain.ts';
+import { program } from '../program.ts';
 import { run, startStub } from './stub.ts';
 
 const controllerStatus = {
@@ -205,8 +205,7 @@ test('a target is an address, a port and a protocol', () => {
 });
 
 test('the program itself passes the exit code on', () => {
-  const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-  const of = (...words: string[]) => spawnSync(process.execPath, [main, ...words], { encoding: 'utf8' });
+  const of = (...words: string[]) => spawnSync(process.execPath, [program, ...words], { encoding: 'utf8' });
   assert.equal(of('status', '--controller', nobody).status, 3);
   assert.match(of('version').stdout, /^\d+\.\d+\.\d+\n$/);
   assert.equal(of('controller', '--nonsense').status, 2);

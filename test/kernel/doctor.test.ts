@@ -3,14 +3,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import type { Check, DoctorReport } from '../../src/cli/doctor/report.ts';
 import { lacks } from '../agent/life.ts';
 import { cannotUnshare, Namespace, runIn } from '../namespaces.ts';
+import { program } from '../program.ts';
 import { Node, skip as noNode } from './node.ts';
 import { hasTool } from './own-kernel.ts';
 
-const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const skip = cannotUnshare();
 const withNft = { skip: skip || hasTool('nft', '--version') };
 const withBoth = { skip: withNft.skip || lacks('iptables-legacy') || lacks('iptables-nft') };

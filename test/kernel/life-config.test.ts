@@ -3,13 +3,12 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { Started } from '../agent/alone.ts';
 import { prober } from '../agent/life.ts';
 import { spawnIn } from '../namespaces.ts';
+import { program } from '../program.ts';
 import { Node, type Service, skip } from './node.ts';
 
-const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const dns: Service = { name: 'dns', addresses: ['10.77.0.100', 'fd77::100'], ports: ['UDP 53'] };
 
 /** A node whose agent has nothing but a config file. */

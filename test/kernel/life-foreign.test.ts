@@ -2,14 +2,13 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { lacks } from '../agent/life.ts';
 import { runIn } from '../namespaces.ts';
+import { program } from '../program.ts';
 import { harms, isXtables, ours, owners, rulesOf, wordsOf } from './firewall.ts';
 import { Node, type Service, skip } from './node.ts';
 import { hasTool } from './own-kernel.ts';
 
-const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const web: Service = { name: 'web', addresses: ['10.77.0.100', 'fd77::100'], ports: ['TCP 80'] };
 const dns: Service = { name: 'dns', addresses: ['10.77.0.101', 'fd77::101'], ports: ['UDP 53'] };
 const bystander: Service = { name: 'bystander', addresses: ['10.77.0.102'], ports: ['TCP 81'] };

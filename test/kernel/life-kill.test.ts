@@ -5,14 +5,13 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { lacks, monitor, prober, socketsOf } from '../agent/life.ts';
 import { runIn, spawnIn } from '../namespaces.ts';
+import { program } from '../program.ts';
 import { isXtables, owners, rulesOf } from './firewall.ts';
 import { Node, type Service, skip } from './node.ts';
 import { hasTool } from './own-kernel.ts';
 
-const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const dns: Service = { name: 'dns', addresses: ['10.77.0.100', 'fd77::100'], ports: ['UDP 53'] };
 const web: Service = { name: 'web', addresses: ['10.77.0.101'], ports: ['TCP 80'] };
 const toPrint = skip || hasTool('nft', '--version');

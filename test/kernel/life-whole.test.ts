@@ -3,14 +3,13 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { runIn } from '../namespaces.ts';
+import { program } from '../program.ts';
 import { harms, isXtables, rulesOf, wordsOf } from './firewall.ts';
 import { Node, type Service, skip } from './node.ts';
 import { hasTool } from './own-kernel.ts';
 import { echoes, type Probe } from './traffic.ts';
 
-const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const vips = ['10.77.0.100', 'fd77::100'];
 const shell = '10.77.0.101';
 const web: Service = { name: 'web', addresses: vips, ports: ['TCP 80', 'UDP 53'] };

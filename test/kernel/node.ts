@@ -7,11 +7,11 @@ import type { Socket, TcpNetConnectOpts } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import type { NodeReport } from '../../src/agent/report.ts';
 import type { Status } from '../../src/controller/status.ts';
 import { cannotUnshare, type Namespace, runIn, spawnIn } from '../namespaces.ts';
 import { patient } from '../patience.ts';
+import { program } from '../program.ts';
 import { manifest, type Service } from './manifest.ts';
 import { hasTool } from './own-kernel.ts';
 import { connectIn, getJson, listenIn, type Probe, probe } from './traffic.ts';
@@ -19,7 +19,6 @@ import { wire } from './wires.ts';
 
 export type { Service } from './manifest.ts';
 
-const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const deadlineMs = patient(30_000);
 
 /** Why no node can be made here, or false; printed once. */

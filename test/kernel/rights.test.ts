@@ -10,6 +10,7 @@ import { Ledger } from '../../src/agent/ledger.ts';
 import { nftablesFirewall } from '../../src/agent/nftables.ts';
 import { Rules } from '../../src/agent/rules.ts';
 import { cannotUnshare, runIn } from '../namespaces.ts';
+import { program } from '../program.ts';
 import { capabilities, hasTool, nft, ownKernel, plain, port, vip } from './own-kernel.ts';
 
 const skip = cannotUnshare() || hasTool('nft', '--version') || hasTool('setpriv', '--version');
@@ -21,7 +22,7 @@ test('an agent that may send no frames does not start, and says which right it l
   using own = ownKernel();
   const state = mkdtempSync(join(tmpdir(), 'vipward-rights-'));
   const flags = ['--node', 'node1', '--allow', '10.77.0.0/24', '--controller', 'ws://127.0.0.1:9470'];
-  const argv = [source('cli/main.ts'), 'agent', ...flags, '--state', state];
+  const argv = [program, 'agent', ...flags, '--state', state];
   const { status, stderr } = runIn(own.namespace, without('net_raw', ...argv));
   rmSync(state, { recursive: true });
   equal(status, 1);

@@ -5,13 +5,12 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { type Namespace, runIn, spawnIn } from '../namespaces.ts';
+import { program } from '../program.ts';
 import { Node, type Service } from './node.ts';
 import { skip } from './own-xtables.ts';
 import { bound } from './traffic.ts';
 
-const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const vips = ['10.77.0.100', 'fd77::100'];
 const web: Service = { name: 'web', addresses: vips, ports: ['TCP 80', 'UDP 53'] };
 const agentArgs = ['--firewall', 'xtables'];

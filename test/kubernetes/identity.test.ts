@@ -11,9 +11,9 @@ import { type AgentSetup, TestAgent } from '../controller/test-agent.ts';
 import { skip as noNode } from '../kernel/node.ts';
 import { connectIn, stay } from '../kernel/traffic.ts';
 import { runIn } from '../namespaces.ts';
+import { program } from '../program.ts';
 import { skip as noCluster } from './control-plane.ts';
 import { NodeInCluster, systemNamespace } from './node-in-cluster.ts';
-import { program } from './replica.ts';
 
 const skip = noCluster || noNode;
 const account = 'vipward-agent';

@@ -10,9 +10,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { skip as noNode } from '../kernel/node.ts';
 import { type Namespace, spawnIn } from '../namespaces.ts';
+import { program } from '../program.ts';
 import { skip as noCluster } from './control-plane.ts';
 import { NodeInCluster } from './node-in-cluster.ts';
-import { program } from './replica.ts';
 import { SecondNode } from './second-node.ts';
 import type { Failure, Fate } from './steady-client.ts';
 

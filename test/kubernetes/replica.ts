@@ -1,12 +1,10 @@
 // A controller of a real cluster among several: one process, that is stopped, continued and killed.
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Status } from '../../src/controller/status.ts';
 import { getJson } from '../kernel/traffic.ts';
+import { program } from '../program.ts';
 import { controllerFlags, type NodeInCluster } from './node-in-cluster.ts';
 import { Program } from './processes.ts';
-
-export const program: string = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
 export interface ReplicaPlace {
   readonly identity: string;

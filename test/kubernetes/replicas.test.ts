@@ -5,11 +5,12 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { skip as noNode } from '../kernel/node.ts';
 import { runIn } from '../namespaces.ts';
+import { program } from '../program.ts';
 import { skip as noCluster } from './control-plane.ts';
 import { EchoTraffic } from './echo-traffic.ts';
 import { NodeInCluster, userOf } from './node-in-cluster.ts';
 import { Relay } from './relay.ts';
-import { program, Replica } from './replica.ts';
+import { Replica } from './replica.ts';
 import { unmoved } from './steady.ts';
 
 const skip = noCluster || noNode;

@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Namespace, runIn } from '../namespaces.ts';
+import { program } from '../program.ts';
 import type { NodeInCluster } from './node-in-cluster.ts';
 import { Program } from './processes.ts';
 import { Relay } from './relay.ts';
-import { program } from './replica.ts';
 
 const controller = { host: '127.0.0.1', port: 9470 };
 
