@@ -1,10 +1,10 @@
-// Where answers to questions about addresses are heard: on the interface that is asked on, as long as
+// Where rivals for addresses that are asked for are heard: on the interface that is asked on, as long as
 // something is asked there.
 
-import { advertisementFilter, arpAnswerFilter } from '../dialects/addresses/answer-filter.ts';
-import { ETH_P_ARP, IPPROTO_ICMPV6 } from '../dialects/addresses/constants.ts';
+import { ETH_P_ARP, ETH_P_IPV6 } from '../dialects/addresses/constants.ts';
 import type { Link } from '../dialects/addresses/links.ts';
-import { type Answer, readAdvertisement, readArpAnswer } from '../dialects/addresses/probe.ts';
+import { type Rival, readArpRival, readNeighborRival } from '../dialects/addresses/probe.ts';
+import { arpFilter, neighborFilter } from '../dialects/addresses/rival-filter.ts';
 import type { Native } from '../host/native.ts';
 import { checked, closeLater, openHearing, SystemCallError } from '../host/socket.ts';
 import type { Family } from '../state/address.ts';
@@ -19,16 +19,16 @@ interface Ear {
 
 export class Ears implements Disposable {
   readonly #native: Native;
-  readonly #onAnswer: (answer: Answer, interfaceIndex: number) => void;
+  readonly #onRival: (rival: Rival, interfaceIndex: number) => void;
   /** By family and interface. */
   readonly #ears = new Map<string, Ear>();
 
-  constructor(native: Native, onAnswer: (answer: Answer, interfaceIndex: number) => void) {
+  constructor(native: Native, onRival: (rival: Rival, interfaceIndex: number) => void) {
     this.#native = native;
-    this.#onAnswer = onAnswer;
+    this.#onRival = onRival;
   }
 
-  /** Hears who answers on a link for a while. Why nobody can be heard there; empty if they can. */
+  /** Hears who answers or asks on a link for a while. Why nobody can be heard there; empty if they can. */
   listen(link: Link, family: Family): string {
     const key = `${family} ${link.index}`;
     const known = this.#ears.get(key);
@@ -51,12 +51,12 @@ export class Ears implements Disposable {
   #open(link: Link, family: Family): number {
     const [hearing, read] =
       family === 4
-        ? [{ of: 'frames', protocol: ETH_P_ARP, filter: arpAnswerFilter(link.index) } as const, readArpAnswer]
-        : [{ of: 'ipv6', protocol: IPPROTO_ICMPV6, filter: advertisementFilter } as const, readAdvertisement];
+        ? [{ protocol: ETH_P_ARP, filter: arpFilter(link.index) }, readArpRival]
+        : [{ protocol: ETH_P_IPV6, filter: neighborFilter(link.index) }, readNeighborRival];
     const fd = openHearing(this.#native, hearing, link);
     const watched = this.#native.watch(fd, (result) => {
-      const answer = typeof result === 'number' ? undefined : read(result);
-      if (answer !== undefined) this.#onAnswer(answer, link.index);
+      const rival = typeof result === 'number' ? undefined : read(result);
+      if (rival !== undefined) this.#onRival(rival, link.index);
     });
     if (watched < 0) closeLater(this.#native, fd);
     checked('watch', watched);

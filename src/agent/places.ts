@@ -1,6 +1,7 @@
 // Where a VIP goes on this node, and which VIPs have no place here for now.
 
 import type { AddressObject } from '../dialects/addresses/objects.ts';
+import type { Rival } from '../dialects/addresses/probe.ts';
 import type { Refusal } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import type { HeldAddress } from '../state/desired-state.ts';
@@ -20,7 +21,7 @@ export interface PlacesParts {
 interface Obstacle {
   readonly code: Refusal['code'];
   readonly reason: string;
-  /** Who has the address. */
+  /** Who has the address, or is about to. */
   readonly mac?: string;
 }
 
@@ -58,7 +59,7 @@ export class Places {
     }
     const held = { address: key, interfaceIndex: place };
     const finding = this.#parts.ledger.firstClaims.has(key) ? this.#parts.prober.find(held) : 'free';
-    if (typeof finding !== 'string') this.refuse(key, this.#stranger(held, finding));
+    if (typeof finding !== 'string') this.refuse(key, this.#conflict(held, finding));
     return finding === 'free' ? held : undefined;
   }
 
@@ -76,10 +77,11 @@ export class Places {
     });
   }
 
-  #stranger({ address, interfaceIndex }: HeldAddress, { mac }: { readonly mac: string }): Obstacle {
+  #conflict({ address, interfaceIndex }: HeldAddress, { mac, does }: Rival): Obstacle {
     const name = this.#parts.network.link(interfaceIndex)?.name ?? `interface ${interfaceIndex}`;
+    const what = does === 'answer' ? 'answers for' : 'is about to take';
     const remedy = 'take the address from whoever that is, or choose another for the Service';
-    return { code: 'AddressConflict', mac, reason: `${mac} answers for ${address} on ${name}; ${remedy}` };
+    return { code: 'AddressConflict', mac, reason: `${mac} ${what} ${address} on ${name}; ${remedy}` };
   }
 
   /** The index of an interface, or why there is none. */

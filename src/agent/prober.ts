@@ -1,9 +1,9 @@
-// First claims: whether somebody answers for an address already, asked on its link before it is taken. What
-// is asked for is not usable yet; nothing waits for it.
+// First claims: whether somebody answers for an address already, or is about to take it too, asked on its
+// link before it is taken. What is asked for is not usable yet; nothing waits for it.
 
 import { etherTypeOf } from '../dialects/addresses/frames.ts';
 import type { Link } from '../dialects/addresses/links.ts';
-import { type Answer, probeFrame } from '../dialects/addresses/probe.ts';
+import { probeFrame, type Rival } from '../dialects/addresses/probe.ts';
 import type { Native } from '../host/native.ts';
 import { closeLater, linkAddress, openPacket } from '../host/socket.ts';
 import { describeErrno } from '../netlink/ack.ts';
@@ -23,8 +23,8 @@ const askAgainMs = 1000;
 const strangerMs = 3000;
 const MSG_DONTWAIT = 0x40;
 
-/** What is known of an address on its link: nothing yet, that it is free, or the hardware of who has it. */
-export type Finding = 'asking' | 'free' | { readonly mac: string };
+/** What is known of an address on its link: nothing yet, that it is free, or who has it or wants it. */
+export type Finding = 'asking' | 'free' | Rival;
 
 interface Inquiry {
   readonly held: HeldAddress;
@@ -32,7 +32,9 @@ interface Inquiry {
   answered: number;
   unanswered: number;
   /** Who answered the question that was asked last. */
-  mac: string | null;
+  answer: Rival | null;
+  /** Who has asked for it since we do: by RFC 5227 2.1.1 and RFC 4862 5.4.3 once is enough. */
+  probe: Rival | null;
   /** Why silence after that question says nothing; empty where it does. */
   obstacle: string;
   timer: NodeJS.Timeout | undefined;
@@ -57,7 +59,7 @@ export class Prober implements Disposable {
     this.#network = network;
     this.#policy = policy;
     this.#onFound = onFound;
-    this.#ears = new Ears(native, (answer, interfaceIndex) => this.#onAnswer(answer, interfaceIndex));
+    this.#ears = new Ears(native, (rival, interfaceIndex) => this.#onRival(rival, interfaceIndex));
     this.#fd = openPacket(native);
   }
 
@@ -88,7 +90,7 @@ export class Prober implements Disposable {
     if (this.#policy === 'take' || isAlone(this.#network.link(held.interfaceIndex))) return 'free';
     const inquiry: Inquiry = {
       ...{ held, finding: 'asking', answered: 0, unanswered: 0 },
-      ...{ mac: null, obstacle: '', timer: undefined },
+      ...{ answer: null, probe: null, obstacle: '', timer: undefined },
     };
     this.#inquiries.set(held.address, inquiry);
     this.#questions.add(inquiry);
@@ -108,14 +110,16 @@ export class Prober implements Disposable {
     closeLater(this.#native, this.#fd);
   }
 
-  #onAnswer({ address, mac }: Answer, interfaceIndex: number): void {
-    const inquiry = this.#inquiries.get(address);
-    if (inquiry?.held.interfaceIndex === interfaceIndex && !this.#network.hasMac(mac)) inquiry.mac = mac;
+  #onRival(rival: Rival, interfaceIndex: number): void {
+    const inquiry = this.#inquiries.get(rival.address);
+    if (inquiry?.held.interfaceIndex !== interfaceIndex || this.#network.hasMac(rival.mac)) return;
+    if (rival.does === 'answer') inquiry.answer = rival;
+    else inquiry.probe = rival;
   }
 
   #ask(inquiry: Inquiry): void {
     if (this.#inquiries.get(inquiry.held.address) !== inquiry) return;
-    inquiry.mac = null;
+    inquiry.answer = null;
     inquiry.obstacle = this.#send(inquiry.held);
     const waitMs = inquiry.obstacle === '' ? answerWithinMs : askAgainMs;
     // An answer that came while this thread was held up is heard before its question is judged.
@@ -135,14 +139,18 @@ export class Prober implements Disposable {
     return sent < 0 ? `${link.name} takes no frames (${describeErrno(-sent)})` : '';
   }
 
-  /** Silence counts where others could hear the question to the end, and be heard. */
+  /**
+   * Silence counts where others could hear the question to the end, and be heard. Who asks too is named only
+   * where nobody answers, since he may be one of our nodes.
+   */
   #judge(inquiry: Inquiry): void {
     if (this.#inquiries.get(inquiry.held.address) !== inquiry) return;
-    const { mac, held } = inquiry;
+    const { answer, probe, held } = inquiry;
     inquiry.obstacle ||= obstacleOf(this.#network.link(held.interfaceIndex));
-    if (mac !== null) inquiry.answered++;
+    if (answer !== null) inquiry.answered++;
     else if (inquiry.obstacle === '') inquiry.unanswered++;
-    if (mac !== null && inquiry.answered === decisive) this.#decide(inquiry, { mac });
+    if (answer !== null && inquiry.answered === decisive) this.#decide(inquiry, answer);
+    else if (answer === null && probe !== null) this.#decide(inquiry, probe);
     else if (inquiry.unanswered === decisive) this.#decide(inquiry, 'free');
     else this.#questions.add(inquiry);
   }

@@ -3,7 +3,6 @@
 
 import { describeErrno } from '../netlink/ack.ts';
 import {
-  AF_INET6,
   AF_NETLINK,
   EPERM,
   NETLINK_ADD_MEMBERSHIP,
@@ -44,10 +43,12 @@ export interface NetlinkSocket {
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
-const SO_BINDTODEVICE = 25;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const AF_PACKET = 17;
+const SOL_PACKET = 263;
+const PACKET_ADD_MEMBERSHIP = 1;
+const PACKET_MR_ALLMULTI = 2;
 
 /** One batch of 5,000 elements is 200 kB; a table that is replaced as a whole can take megabytes. */
 const sendBufferBytes = 64 * 1024 * 1024;
@@ -99,36 +100,35 @@ export function openPacket(native: Native): number {
   return checked('socket(AF_PACKET)', fd);
 }
 
-/** What a socket hears: whole frames of an EtherType, or messages of a protocol above IPv6. */
+/** Which frames a socket hears. */
 export interface Hearing {
-  readonly of: 'frames' | 'ipv6';
+  /** Their EtherType. */
   readonly protocol: number;
   /** A classic BPF program that lets through what is wanted. */
   readonly filter: Uint8Array;
 }
 
-/** Opens a socket that hears what comes in on one interface. Throws SystemCallError. */
+/**
+ * Opens a socket that hears frames that come in on one interface, and has the interface let those of every
+ * group in. Throws SystemCallError.
+ */
 export function openHearing(
   native: Native,
-  { of, protocol, filter }: Hearing,
+  { protocol, filter }: Hearing,
   { index, name }: { readonly index: number; readonly name: string },
 ): number {
   // Without a protocol a packet socket hears nothing until it is bound to one, and to the interface.
-  const [domain, number] = of === 'frames' ? [AF_PACKET, 0] : [AF_INET6, protocol];
-  const fd = checked(`socket(${of}, ${protocol})`, native.socket(domain, SOCK_RAW, number));
+  const fd = checked('socket(AF_PACKET)', native.socket(AF_PACKET, SOCK_RAW, 0));
   try {
     checked('setsockopt(SO_ATTACH_FILTER)', native.attachFilter(fd, filter));
-    if (of === 'frames') checked(`bind(${name})`, native.bind(fd, linkAddress(index, protocol)));
-    else
-      checked(
-        `setsockopt(SO_BINDTODEVICE, ${name})`,
-        native.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interfaceName(name)),
-      );
-    return fd;
+    checked(`bind(${name})`, native.bind(fd, linkAddress(index, protocol)));
   } catch (error) {
     closeLater(native, fd);
     throw error;
   }
+  // What no program here has joined a card may not let through. The kernel may wait for its lock (rtnl).
+  native.submit(Operation.setsockopt, fd, everyGroup(index), 0, 0, 0);
+  return fd;
 }
 
 /** Closes a socket on the writer thread: a packet socket waits until no processor delivers to it (RCU). */
@@ -163,9 +163,13 @@ function int32(value: number): Uint8Array {
   return bytes;
 }
 
-/** IFNAMSIZ bytes, the last of them zero. */
-function interfaceName(name: string): Uint8Array {
-  const bytes = new Uint8Array(16);
-  new TextEncoder().encodeInto(name, bytes.subarray(0, 15));
+/** The level, the name and struct packet_mreq of PACKET_ADD_MEMBERSHIP. */
+function everyGroup(interfaceIndex: number): Uint8Array {
+  const bytes = new Uint8Array(24);
+  const view = new DataView(bytes.buffer);
+  view.setInt32(0, SOL_PACKET, true);
+  view.setInt32(4, PACKET_ADD_MEMBERSHIP, true);
+  view.setInt32(8, interfaceIndex, true);
+  view.setUint16(12, PACKET_MR_ALLMULTI, true);
   return bytes;
 }

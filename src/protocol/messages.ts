@@ -71,7 +71,7 @@ export interface Refusal {
   readonly services: readonly ServiceKey[];
   readonly code: RefusalCode;
   readonly reason: string;
-  /** Who answers for the address on its link, as `02:00:5e:10:00:01`, where somebody does. */
+  /** Who has the address on its link, or is about to take it, as `02:00:5e:10:00:01`, where somebody does. */
   readonly mac?: string;
 }
 

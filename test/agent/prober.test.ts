@@ -1,106 +1,63 @@
 // What an agent makes of the answers to its questions, and of a link that gives none.
 import { deepEqual, equal, ok, throws } from 'node:assert/strict';
-import { EventEmitter, once } from 'node:events';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Network } from '../../src/agent/network.ts';
-import { type Finding, Prober } from '../../src/agent/prober.ts';
 import type { Link } from '../../src/dialects/addresses/links.ts';
 import { linkAddress } from '../../src/host/socket.ts';
 import { parseAddress } from '../../src/state/address.ts';
-import { recordedNative } from '../host/recorded-native.ts';
-import { hex } from '../netlink/captured.ts';
-
-const address = parseAddress('10.50.0.1');
-const held = { address, interfaceIndex: 7 };
-const stranger = '02005e105712';
-const own = '02005e100002';
-/** The descriptor that sends, and the first that hears. */
-const [sending, arp] = [100, 101];
-
-const link: Link = {
-  ...{ index: 7, name: 'lan', mac: hex('02005e100001'), kind: '' },
-  ...{ up: true, carrier: true, loopback: false },
-};
-
-function answerOf(mac: string): Uint8Array {
-  return hex(`02005e100001 ${mac} 0806 0001 0800 06 04 0002 ${mac} 0a320001 02005e100001 00000000`);
-}
-
-interface RoomOptions {
-  readonly failing?: Record<string, number>;
-  readonly on?: Link;
-}
+import { address, answerOf, arp, held, link, own, probeOf, Room, stranger } from './prober-room.ts';
 
 /** struct sockaddr_ll of ARP on an interface. */
 function lanAddress(index: number): string {
   return Buffer.from(linkAddress(index, 0x0806)).toString('hex');
 }
 
-class Room implements Disposable {
-  readonly native;
-  link: Link;
-  readonly prober: Prober;
-  readonly #found = new EventEmitter();
-
-  /** `answers` is who answers each question, in order; nobody where it is empty. */
-  constructor(answers: readonly string[], { failing = {}, on = link }: RoomOptions = {}) {
-    this.link = on;
-    this.native = recordedNative(undefined, failing);
-    const network = {
-      link: (index: number) => ({ ...this.link, index }),
-      hasMac: (mac: string) => mac.replaceAll(':', '') === own,
-    };
-    this.prober = new Prober(this.native, network as Partial<Network> as Network, 'ask', () =>
-      this.#found.emit('found'),
-    );
-    const { send } = this.native;
-    let asked = 0;
-    this.native.send = (fd, bytes, flags, to) => {
-      const mac = answers[asked++] ?? '';
-      if (mac !== '') this.native.deliver(arp, answerOf(mac));
-      return send(fd, bytes, flags, to);
-    };
-  }
-
-  /** What is found in the end. */
-  async finds(): Promise<Finding> {
-    const found = once(this.#found, 'found');
-    equal(this.prober.find(held), 'asking');
-    ok(this.prober.asked.includes(address));
-    equal(this.prober.find(held), 'asking');
-    await found;
-    ok(!this.prober.asked.includes(address));
-    return this.prober.find(held);
-  }
-
-  get sent(): number {
-    return this.native.calls.filter((call) => call === `send ${sending}`).length;
-  }
-
-  [Symbol.dispose](): void {
-    this.prober[Symbol.dispose]();
-  }
-}
-
-const foreign = { mac: '02:00:5e:10:57:12' };
+const answer = [answerOf(stranger)];
+const foreign = { address, mac: '02:00:5e:10:57:12', does: 'answer' } as const;
+const asking = { ...foreign, does: 'ask' } as const;
+const other = { ...asking, mac: '02:00:5e:10:57:13' };
 const cases = [
-  { what: 'silence', answers: [], finding: 'free', asked: 2 },
-  { what: 'two answers', answers: [stranger, stranger], finding: foreign, asked: 2 },
+  { what: 'silence', heard: [], finding: 'free', asked: 2 },
+  { what: 'two answers', heard: [answer, answer], finding: foreign, asked: 2 },
   {
     what: 'one answer, lost on its way before',
-    answers: ['', stranger, stranger],
+    heard: [[], answer, answer],
     finding: foreign,
     asked: 3,
   },
-  { what: 'an answer that does not come again', answers: [stranger], finding: 'free', asked: 3 },
-  { what: 'what another interface of the node answers', answers: [own, own], finding: 'free', asked: 2 },
+  { what: 'an answer that does not come again', heard: [answer], finding: 'free', asked: 3 },
+  {
+    what: 'what another interface of the node answers',
+    heard: [[answerOf(own)], [answerOf(own)]],
+    finding: 'free',
+    asked: 2,
+  },
+  { what: 'one who asks too', heard: [[probeOf(stranger)]], finding: asking, asked: 1 },
+  { what: 'one who asks too, later', heard: [[], [probeOf(stranger)]], finding: asking, asked: 2 },
+  {
+    what: 'the question of the node itself, come round',
+    heard: [[probeOf(own)], [probeOf(own)]],
+    finding: 'free',
+    asked: 2,
+  },
+  {
+    what: 'two answers, and another who asks',
+    heard: [[answerOf(stranger), probeOf('02005e105713')], answer],
+    finding: foreign,
+    asked: 2,
+  },
+  {
+    what: 'one answer, and another who asks',
+    heard: [[probeOf('02005e105713'), answerOf(stranger)]],
+    finding: other,
+    asked: 2,
+  },
 ] as const;
 
-for (const { what, answers, finding, asked } of cases) {
+for (const { what, heard, finding, asked } of cases) {
   const outcome = typeof finding === 'string' ? finding : 'a stranger';
   test(`${what}: ${outcome} after ${asked} questions`, async () => {
-    using room = new Room(answers);
+    using room = new Room(heard);
     deepEqual(await room.finds(), finding);
     equal(room.sent, asked);
   });
@@ -125,7 +82,7 @@ test('what was found is of no use to who gets the address later', async () => {
 });
 
 test('a stranger is not asked again at once', async () => {
-  using room = new Room([stranger, stranger]);
+  using room = new Room([answer, answer]);
   for (let n = 0; n < 3; n++) deepEqual(n === 0 ? await room.finds() : room.prober.find(held), foreign);
   equal(room.sent, 2);
   while (room.prober.find(held) !== 'asking') await sleep(50);
@@ -168,7 +125,7 @@ const silent: { what: string; reason: string; failing?: Record<string, number>; 
   {
     what: 'for which no socket is to be had',
     failing: { 'socket 17 3 0': -12 },
-    reason: `${deaf} (socket(frames, 2054): ENOMEM: Out of memory)`,
+    reason: `${deaf} (socket(AF_PACKET): ENOMEM: Out of memory)`,
   },
   {
     what: 'whose socket takes no filter',

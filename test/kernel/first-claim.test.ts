@@ -66,7 +66,9 @@ test('who answers for a VIP keeps it and is named, the others are served, and it
 
 test('one answer is none: it has to come again', { skip }, async () => {
   await using node = await Node.start({ services: [base] });
-  using once = new Stranger(node.client, 'lan0', web.addresses, (times) => times === 2);
+  using once = new Stranger(node.client, 'lan0', web.addresses, (times) =>
+    times === 2 ? 'answers' : 'is silent',
+  );
   await node.setServices([base, web]);
   deepEqual(vipsOf(node), vips(base, web));
   deepEqual(once.asked, { '10.77.0.100': 3, 'fd77::100': 3 });
@@ -74,11 +76,51 @@ test('one answer is none: it has to come again', { skip }, async () => {
 
 test('two answers of three are a stranger', { skip }, async () => {
   await using node = await Node.start({ services: [base] });
-  using twice = new Stranger(node.client, 'lan0', web.addresses, (times) => times !== 2);
+  using twice = new Stranger(node.client, 'lan0', web.addresses, (times) =>
+    times === 2 ? 'is silent' : 'answers',
+  );
   await node.setServices([base, web]);
   deepEqual(vipsOf(node), base.addresses);
   for (const address of web.addresses)
     match(await refusalOf(node, address), new RegExp(`^AddressConflict ${twice.mac} answers for`));
+});
+
+test('two who ask for a VIP at one moment do not both get it: he is named, and the node asks again', {
+  skip,
+}, async () => {
+  await using node = await Node.start({ services: [base] });
+  const reaction = (times: number) => (times === 1 ? 'asks' : 'is silent');
+  using rival = new Stranger(node.client, 'lan0', web.addresses, reaction);
+  await node.setServices([base, web, other]);
+  deepEqual(vipsOf(node), vips(base, other));
+  for (const address of web.addresses)
+    match(
+      await refusalOf(node, address),
+      new RegExp(`^AddressConflict ${rival.mac} is about to take ${address} on lan; `),
+    );
+  await node.until('they come', () => `${vipsOf(node)}` === `${vips(base, web, other)}`);
+});
+
+test('neither the question of the node, come back to it, nor who wants to talk to a VIP is a rival', {
+  skip,
+}, async () => {
+  await using node = await Node.start({ services: [base] });
+  const reaction = (times: number) => (times === 1 ? 'echoes' : 'calls');
+  using harmless = new Stranger(node.client, 'lan0', web.addresses, reaction);
+  await node.setServices([base, web]);
+  deepEqual(vipsOf(node), vips(base, web));
+  deepEqual(harmless.asked, { '10.77.0.100': 2, 'fd77::100': 2 });
+});
+
+test('what goes to groups that nobody has joined is let in as long as something is asked', {
+  skip,
+}, async () => {
+  await using node = await Node.start({ services: [base] });
+  const allGroups = () => /allmulti (\d+)/.exec(node.run('ip -d link show lan'))?.[1];
+  await node.until('nothing is asked', () => allGroups() === '0');
+  node.writeServices([base, web]);
+  await node.until('they are let in for both families', () => allGroups() === '2');
+  await node.until('no longer', () => allGroups() === '0');
 });
 
 test('who is not on the link of a VIP keeps nobody from it', { skip }, async () => {
@@ -132,7 +174,7 @@ test('a VIP that is free is taken though others’ rules wait for their commit',
 
 test('a node that is told to take its first claims asks nobody', { skip }, async () => {
   await using node = await Node.start({ services: [base], agentArgs: ['--first-claim', 'take'] });
-  using all = new Stranger(node.client, 'lan0', web.addresses, () => true);
+  using all = new Stranger(node.client, 'lan0', web.addresses, () => 'answers');
   await node.setServices([base, web]);
   deepEqual(vipsOf(node), vips(base, web));
   deepEqual(all.asked, {});
@@ -145,7 +187,7 @@ test('by the word of a controller that a node had it, an address is taken whoeve
   using controller = await FakeController.instead(node);
   const stream = await controller.next();
   stream.begin();
-  using all = new Stranger(node.client, 'lan0', other.addresses, () => true);
+  using all = new Stranger(node.client, 'lan0', other.addresses, () => 'answers');
   const [moved, first] = other.addresses;
   const { generation } = stream.hello;
   const rule = (address: string | undefined) => ({ address, filtered: true, egress: false, ports: [] });
@@ -194,7 +236,7 @@ test('what a node finds on its disk it takes only where nobody answers', { skip 
 
 test('what a controller says of a first claim holds across a restart of the node', { skip }, async () => {
   await using node = await Node.start({ services: [web] });
-  using _all = new Stranger(node.client, 'lan0', [...web.addresses, ...other.addresses], () => true);
+  using _all = new Stranger(node.client, 'lan0', [...web.addresses, ...other.addresses], () => 'answers');
   await node.setServices([web, other]);
   deepEqual(vipsOf(node), web.addresses);
   await node.killAgent('SIGTERM');

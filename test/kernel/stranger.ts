@@ -1,13 +1,27 @@
-// Somebody on a link who answers for addresses by frames of his own, as often as a test says.
+// Somebody on a link who answers or asks for addresses by frames of his own, as often as a test says.
 import { readFileSync } from 'node:fs';
+import { arpFrame, icmp6Frame } from '../../src/dialects/addresses/frames.ts';
+import { probeFrame } from '../../src/dialects/addresses/probe.ts';
 import { loadNative } from '../../src/host/native.ts';
 import { linkAddress } from '../../src/host/socket.ts';
-import { addressBytes, formatAddress, parseAddress } from '../../src/state/address.ts';
+import {
+  type Address,
+  addressBytes,
+  familyOf,
+  formatAddress,
+  parseAddress,
+} from '../../src/state/address.ts';
 import type { Namespace } from '../namespaces.ts';
 
 const AF_PACKET = 17;
 const SOCK_RAW = 3;
 const [ARP, IPV6] = [0x0806, 0x86dd];
+
+/**
+ * What he does when he is asked: he may ask as well, send the question back as it came, or call for who has
+ * the address as one who wants to talk to it.
+ */
+export type Reaction = 'answers' | 'asks' | 'echoes' | 'calls' | 'is silent';
 
 export class Stranger implements Disposable {
   readonly mac: string;
@@ -18,17 +32,17 @@ export class Stranger implements Disposable {
   readonly #index: number;
   readonly #hardware: Buffer;
   readonly #addresses: readonly string[];
-  readonly #answers: (times: number) => boolean;
+  readonly #reaction: (times: number) => Reaction;
 
-  /** `answers` says of the first, second and each later question whether it is answered. */
+  /** `reaction` says what becomes of the first, second and each later question for an address. */
   constructor(
     where: Namespace,
     link: string,
     addresses: readonly string[],
-    answers: (times: number) => boolean,
+    reaction: (times: number) => Reaction,
   ) {
     this.#addresses = addresses;
-    this.#answers = answers;
+    this.#reaction = reaction;
     this.#index = indexOf(where, link);
     this.#hardware = Buffer.from('02005e105712', 'hex');
     this.mac = '02:00:5e:10:57:12';
@@ -49,36 +63,53 @@ export class Stranger implements Disposable {
     this.#native.watch(fd, (bytes) => {
       if (typeof bytes === 'number') return;
       const frame = Buffer.from(bytes);
-      const answer = protocol === ARP ? this.#arp(frame) : this.#solicitation(frame);
-      if (answer !== undefined) this.#native.send(fd, answer, 0, linkAddress(this.#index, protocol));
+      const said = protocol === ARP ? this.#arp(frame) : this.#solicitation(frame);
+      if (said !== undefined) this.#native.send(fd, said, 0, linkAddress(this.#index, protocol));
     });
     return fd;
   }
 
-  #isAnswered(address: string): boolean {
-    if (!this.#addresses.includes(address)) return false;
+  /** What he says to a question. */
+  #said(frame: Buffer, target: Uint8Array, answer: () => Buffer): Uint8Array | undefined {
+    const address = formatAddress(target);
+    if (!this.#addresses.includes(address)) return undefined;
     const times = (this.asked[address] ?? 0) + 1;
     this.asked[address] = times;
-    return this.#answers(times);
+    switch (this.#reaction(times)) {
+      case 'answers':
+        return answer();
+      case 'asks':
+        return probeFrame(address, this.#hardware);
+      case 'echoes':
+        return frame;
+      case 'calls':
+        return call(address, this.#hardware);
+      case 'is silent':
+        return undefined;
+    }
   }
 
-  #arp(frame: Buffer): Buffer | undefined {
+  #arp(frame: Buffer): Uint8Array | undefined {
     const [operation, sender, target] = [
       frame.readUInt16BE(20),
       frame.readUInt32BE(28),
       frame.subarray(38, 42),
     ];
-    if (operation !== 1 || sender !== 0 || !this.#isAnswered(formatAddress(target))) return undefined;
+    if (operation !== 1 || sender !== 0) return undefined;
     const asker = frame.subarray(22, 28);
     const head = Buffer.from('08060001080006040002', 'hex');
-    return Buffer.concat([asker, this.#hardware, head, this.#hardware, target, asker, Buffer.alloc(4)]);
+    const answer = [asker, this.#hardware, head, this.#hardware, target, asker, Buffer.alloc(4)];
+    return this.#said(frame, target, () => Buffer.concat(answer));
   }
 
-  #solicitation(frame: Buffer): Buffer | undefined {
+  #solicitation(frame: Buffer): Uint8Array | undefined {
     if (frame[20] !== 58 || frame[54] !== 135 || !frame.subarray(22, 38).equals(Buffer.alloc(16)))
       return undefined;
     const target = frame.subarray(62, 78);
-    if (!this.#isAnswered(formatAddress(target))) return undefined;
+    return this.#said(frame, target, () => this.#advertisement(target));
+  }
+
+  #advertisement(target: Buffer): Buffer {
     const allNodes = addressBytes(parseAddress('ff02::1'));
     const body = Buffer.concat([
       Buffer.from('8800000020000000', 'hex'),
@@ -91,6 +122,16 @@ export class Stranger implements Disposable {
     const head = Buffer.from(`86dd6000000000${body.length.toString(16)}3aff`, 'hex');
     return Buffer.concat([Buffer.from('333300000001', 'hex'), this.#hardware, head, target, allNodes, body]);
   }
+}
+
+/** From an address of his own, and not from nobody's. */
+function call(address: Address, mac: Uint8Array): Uint8Array {
+  const target = addressBytes(address);
+  if (familyOf(address) === 4)
+    return arpFrame({ operation: 1, mac, sender: addressBytes(parseAddress('10.77.0.3')), target });
+  const message = Uint8Array.of(135, 0, 0, 0, 0, 0, 0, 0, ...target, 1, 1, ...mac);
+  const group = addressBytes(parseAddress('ff02::1:ff00:100'));
+  return icmp6Frame({ mac, source: addressBytes(parseAddress('fe80::3')), group, message });
 }
 
 /** The number of an interface. */

@@ -41,6 +41,7 @@ export const INFINITY_LIFE_TIME = 0xffffffff;
 
 /** linux/if_ether.h, linux/in6.h and RFC 4861. */
 export const ETH_P_ARP = 0x0806;
+export const ETH_P_IPV6 = 0x86dd;
 export const IPPROTO_ICMPV6 = 58;
 export const NEIGHBOR_SOLICITATION = 135;
 export const NEIGHBOR_ADVERTISEMENT = 136;

@@ -1,5 +1,7 @@
 // Frames of address resolution as they go onto a link: ARP (RFC 826), and ICMPv6 to a group (RFC 4861).
 
+import { ETH_P_IPV6, IPPROTO_ICMPV6 } from './constants.ts';
+
 const broadcast = new Uint8Array(6).fill(0xff);
 /**
  * A frame shorter than this is padded by the driver or the peer; padding it ourselves keeps the bytes zero.
@@ -54,12 +56,24 @@ export function icmp6Frame({ mac, source, group, message }: Icmp6Frame): Uint8Ar
   return frame;
 }
 
+/** The ICMPv6 message of a whole frame; undefined where there is none, or it is damaged. */
+export function readIcmp6(frame: Uint8Array): Uint8Array | undefined {
+  if (frame.length < 58 || etherTypeOf(frame) !== ETH_P_IPV6 || frame[20] !== IPPROTO_ICMPV6)
+    return undefined;
+  const end = 54 + (((frame[18] ?? 0) << 8) | (frame[19] ?? 0));
+  if (end > frame.length || checksum(frame.subarray(0, end)) !== 0) return undefined;
+  return frame.subarray(54, end);
+}
+
 /** What a frame carries, by linux/if_ether.h. */
 export function etherTypeOf(frame: Uint8Array): number {
   return ((frame[12] ?? 0) << 8) | (frame[13] ?? 0);
 }
 
-/** The ICMPv6 checksum over the pseudo-header: both addresses, the length and the protocol. */
+/**
+ * The ICMPv6 checksum over the pseudo-header: both addresses, the length and the protocol. It is zero over a
+ * message that has the right one.
+ */
 function checksum(frame: Uint8Array): number {
   let sum = frame.length - 54 + 58;
   for (let place = 22; place < frame.length; place += 2)

@@ -1,5 +1,5 @@
 // Asking a link for an address before it is taken: the ARP probe (RFC 5227 2.1.1), the solicitation of
-// duplicate address detection (RFC 4862 5.4.2), and who answers.
+// duplicate address detection (RFC 4862 5.4.2), and who answers or asks as well.
 
 import { type Address, addressBytes, familyOf, formatAddress } from '../../state/address.ts';
 import {
@@ -8,13 +8,14 @@ import {
   NEIGHBOR_SOLICITATION,
   TARGET_LINK_LAYER_ADDRESS,
 } from './constants.ts';
-import { ARPOP_REPLY, ARPOP_REQUEST, arpFrame, icmp6Frame } from './frames.ts';
+import { ARPOP_REPLY, ARPOP_REQUEST, arpFrame, icmp6Frame, readIcmp6 } from './frames.ts';
 
-/** Somebody who answers for an address. */
-export interface Answer {
+/** Somebody else who answers for an address, or asks for it himself to take it. */
+export interface Rival {
   readonly address: Address;
   /** Six bytes in lower-case hexadecimal digits, with colons. */
   readonly mac: string;
+  readonly does: 'answer' | 'ask';
 }
 
 const solicitedFlag = 0x40;
@@ -29,33 +30,52 @@ export function probeFrame(address: Address, mac: Uint8Array): Uint8Array {
   return icmp6Frame({ mac, source: nobody, group, message });
 }
 
-/** Who answers an ARP probe, of a whole frame; undefined for any other frame. */
-export function readArpAnswer(frame: Uint8Array): Answer | undefined {
+/** Who answers an ARP probe, or sends one, of a whole frame; undefined for any other frame. */
+export function readArpRival(frame: Uint8Array): Rival | undefined {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
   if (frame.length < 42 || view.getUint16(12) !== ETH_P_ARP) return undefined;
   // Ethernet and IPv4, with the lengths of their addresses.
   if (view.getUint32(14) !== 0x0001_0800 || view.getUint16(18) !== 0x0604) return undefined;
-  if (view.getUint16(20) !== ARPOP_REPLY || view.getUint32(38) !== 0) return undefined;
-  return { address: formatAddress(frame.subarray(28, 32)), mac: macText(frame.subarray(22, 28)) };
+  const operation = view.getUint16(20);
+  const mac = macText(frame.subarray(22, 28));
+  const [sender, target] = [frame.subarray(28, 32), frame.subarray(38, 42)];
+  if (operation === ARPOP_REPLY && isNobodys(target))
+    return { address: formatAddress(sender), mac, does: 'answer' };
+  if (operation === ARPOP_REQUEST && isNobodys(sender))
+    return { address: formatAddress(target), mac, does: 'ask' };
+  return undefined;
 }
 
-/**
- * Who answers the solicitation, of an ICMPv6 message; undefined for any other message. As nobody has asked,
- * the answer goes to all nodes, and has to name the hardware (RFC 4861 7.2.4).
- */
-export function readAdvertisement(message: Uint8Array): Answer | undefined {
-  if (message.length < 24 || message[0] !== NEIGHBOR_ADVERTISEMENT || message[1] !== 0) return undefined;
+/** Who answers nobody's solicitation, or sends one himself, of a whole frame; undefined for any other. */
+export function readNeighborRival(frame: Uint8Array): Rival | undefined {
+  const message = readIcmp6(frame);
+  if (message === undefined || message.length < 24 || message[1] !== 0) return undefined;
+  const address = formatAddress(message.subarray(8, 24));
+  if (message[0] === NEIGHBOR_ADVERTISEMENT) {
+    const mac = advertisedMac(message);
+    return mac === undefined ? undefined : { address, mac, does: 'answer' };
+  }
+  // It names no hardware, so that nobody learns anything by it (RFC 4862 5.4.2).
+  if (message[0] === NEIGHBOR_SOLICITATION && isNobodys(frame.subarray(22, 38)))
+    return { address, mac: macText(frame.subarray(6, 12)), does: 'ask' };
+  return undefined;
+}
+
+/** As nobody has asked, the answer goes to all nodes, and has to name the hardware (RFC 4861 7.2.4). */
+function advertisedMac(message: Uint8Array): string | undefined {
   if (((message[4] ?? 0) & solicitedFlag) !== 0) return undefined;
   for (let place = 24; message.length - place >= 8; ) {
     const [type, units = 0] = message.subarray(place, place + 2);
     if (units === 0) return undefined;
-    if (type === TARGET_LINK_LAYER_ADDRESS && units === 1) {
-      const mac = macText(message.subarray(place + 2, place + 8));
-      return { address: formatAddress(message.subarray(8, 24)), mac };
-    }
+    if (type === TARGET_LINK_LAYER_ADDRESS && units === 1)
+      return macText(message.subarray(place + 2, place + 8));
     place += units * 8;
   }
   return undefined;
+}
+
+function isNobodys(address: Uint8Array): boolean {
+  return address.every((byte) => byte === 0);
 }
 
 /** A hardware address as it is written. */

@@ -1,4 +1,4 @@
-// Probes and their answers against bytes written down by the RFCs, and whatever else may come.
+// Probes and what rivals say against bytes written down by the RFCs, and whatever else may come.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -6,8 +6,8 @@ import { announcementFrames } from '../../../src/dialects/addresses/announcement
 import {
   macText,
   probeFrame,
-  readAdvertisement,
-  readArpAnswer,
+  readArpRival,
+  readNeighborRival,
 } from '../../../src/dialects/addresses/probe.ts';
 import { formatAddress, parseAddress } from '../../../src/state/address.ts';
 import { hex } from '../../netlink/captured.ts';
@@ -18,8 +18,24 @@ const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: 
 /** The reply to a probe, by RFC 826: to the hardware and the address of who asked, which was nobody's. */
 const reply = hex(`02005e100001 02005e105712 0806
   0001 0800 06 04 0002 02005e105712 0a320001 02005e100001 00000000`);
-/** The answer by RFC 4861, from behind the IPv6 header on; its checksum is the kernel's to judge. */
-const advertisement = hex('88 00 0000 20000000 fd000000000000000000000000000001 02 01 02005e105712');
+/** The answer by RFC 4861, to all nodes. Its words sum up to 0x45a82; folded 0x5a86, inverted 0xa579. */
+const advertisement = hex(`333300000001 02005e105712 86dd
+  60000000 0020 3a ff
+  fd000000000000000000000000000001 ff020000000000000000000000000001
+  88 00 a579 20000000 fd000000000000000000000000000001 02 01 02005e105712`);
+const icmpAt = 54;
+
+/** With a checksum that is right again: only what was changed is wrong. */
+function summed(frame: Uint8Array): Uint8Array {
+  const summed = Buffer.from(frame);
+  summed.writeUInt16BE(0, icmpAt + 2);
+  let sum = 58 + frame.length - icmpAt;
+  for (let place = 22; place < frame.length; place += 2)
+    sum += ((summed[place] ?? 0) << 8) | (summed[place + 1] ?? 0);
+  while (sum > 0xffff) sum = (sum >> 16) + (sum & 0xffff);
+  summed.writeUInt16BE(0xffff - sum, icmpAt + 2);
+  return Uint8Array.from(summed);
+}
 
 test('IPv4 is asked for by a request of nobody’s address (RFC 5227 2.1.1)', () => {
   assert.deepEqual(
@@ -40,34 +56,58 @@ test('IPv6 is asked for from nobody’s address, at its solicited-node group (RF
   );
 });
 
+const stranger = '02:00:5e:10:57:12';
+const asker = hex('02005e105712');
+
 test('who answers is named by the hardware that the answer names', () => {
-  const stranger = '02:00:5e:10:57:12';
-  assert.deepEqual(readArpAnswer(reply), { address: '10.50.0.1', mac: stranger });
-  assert.deepEqual(readAdvertisement(advertisement), { address: 'fd00::1', mac: stranger });
+  assert.deepEqual(readArpRival(reply), { address: '10.50.0.1', mac: stranger, does: 'answer' });
+  assert.deepEqual(readNeighborRival(advertisement), { address: 'fd00::1', mac: stranger, does: 'answer' });
 });
 
-test('what is no answer to a probe is none', () => {
-  for (const frame of [
-    ...announcementFrames(parseAddress('10.50.0.1'), mac),
-    probeFrame(parseAddress('10.50.0.1'), mac),
-  ])
-    assert.equal(readArpAnswer(frame), undefined);
-  const changed = (from: Uint8Array, place: number, value: number) => from.with(place, value);
-  for (const place of [12, 15, 17, 18, 19, 21, 41])
-    assert.equal(readArpAnswer(changed(reply, place, 7)), undefined, `byte ${place}`);
-  for (const length of [0, 13, 41]) assert.equal(readArpAnswer(reply.subarray(0, length)), undefined);
-  // Another type, a code, an answer to somebody's own question, no option, and options that do not add up.
-  for (const [place, value] of [
-    [0, 135],
-    [1, 1],
-    [4, 0x60],
-    [24, 1],
-    [25, 0],
-    [25, 2],
+test('who asks is named by his hardware, whatever the link has put behind his frame', () => {
+  const four = probeFrame(parseAddress('10.50.0.1'), asker);
+  assert.deepEqual(readArpRival(four), { address: '10.50.0.1', mac: stranger, does: 'ask' });
+  const six = probeFrame(parseAddress('fd00::1'), asker);
+  const rival = { address: 'fd00::1', mac: stranger, does: 'ask' } as const;
+  assert.deepEqual(readNeighborRival(six), rival);
+  assert.deepEqual(readNeighborRival(Uint8Array.of(...six, 7, 7)), rival);
+  // A nonce (RFC 7527), as the kernel sends one.
+  const nonced = Uint8Array.of(...six, 14, 1, 1, 2, 3, 4, 5, 6).with(19, 32);
+  assert.deepEqual(readNeighborRival(summed(nonced)), rival);
+});
+
+test('what tells of no rival is passed over', () => {
+  const [four, six] = ['10.50.0.1', 'fd00::1'].map((address) => probeFrame(parseAddress(address), asker));
+  assert.ok(four !== undefined && six !== undefined);
+  for (const frame of announcementFrames(parseAddress('10.50.0.1'), mac))
+    assert.equal(readArpRival(frame), undefined);
+  // Byte 28 is of the sender: one who has an address asks for another's, to talk to it.
+  for (const [frame, places] of [
+    [reply, [12, 15, 17, 18, 19, 21, 41]],
+    [four, [12, 15, 17, 18, 19, 21, 28]],
   ] as const)
-    assert.equal(readAdvertisement(changed(advertisement, place, value)), undefined, `byte ${place}`);
-  for (const length of [0, 23, 24, 31])
-    assert.equal(readAdvertisement(advertisement.subarray(0, length)), undefined);
+    for (const place of places) assert.equal(readArpRival(frame.with(place, 7)), undefined, `byte ${place}`);
+  for (const length of [0, 13, 41]) assert.equal(readArpRival(reply.subarray(0, length)), undefined);
+  // Another type, a code, an answer to somebody's own question, no option, and options that do not add up.
+  for (const [frame, place, value] of [
+    [advertisement, icmpAt, 135],
+    [advertisement, icmpAt + 1, 1],
+    [advertisement, icmpAt + 4, 0x60],
+    [advertisement, icmpAt + 24, 1],
+    [advertisement, icmpAt + 25, 0],
+    [advertisement, icmpAt + 25, 2],
+    [advertisement, 12, 8],
+    [advertisement, 20, 6],
+    [six, icmpAt, 136],
+    [six, icmpAt + 1, 1],
+    [six, 22, 0xfd],
+  ] as const) {
+    const changed = summed(frame.with(place, value));
+    assert.equal(readNeighborRival(changed), undefined, `byte ${place} as ${value}`);
+  }
+  assert.equal(readNeighborRival(advertisement.with(icmpAt + 2, 0)), undefined, 'damaged');
+  for (const length of [0, 53, 57, icmpAt + 23, icmpAt + 31])
+    assert.equal(readNeighborRival(advertisement.subarray(0, length)), undefined);
 });
 
 test('an answer is read whatever its address, its hardware and the options before', () => {
@@ -77,11 +117,13 @@ test('an answer is read whatever its address, its hardware and the options befor
       const arp = Uint8Array.from(reply);
       arp.set(hardware, 22);
       arp.set(four, 28);
-      assert.deepEqual(readArpAnswer(arp), { address: formatAddress(four), mac: macText(hardware) });
+      const answer = { mac: macText(hardware), does: 'answer' } as const;
+      assert.deepEqual(readArpRival(arp), { address: formatAddress(four), ...answer });
       const filler = before.flatMap(([type, units]) => [type, units, ...new Uint8Array(units * 8 - 2)]);
-      const message = [...advertisement.subarray(0, 8), ...six, ...filler, 2, 1, ...hardware];
-      const expected = { address: formatAddress(six), mac: macText(hardware) };
-      assert.deepEqual(readAdvertisement(Uint8Array.from(message)), expected);
+      const message = [...advertisement.subarray(icmpAt, icmpAt + 8), ...six, ...filler, 2, 1, ...hardware];
+      const frame = Buffer.from([...advertisement.subarray(0, icmpAt), ...message]);
+      frame.writeUInt16BE(message.length, 18);
+      assert.deepEqual(readNeighborRival(summed(frame)), { address: formatAddress(six), ...answer });
     }),
   );
 });
@@ -93,7 +135,7 @@ test('no bytes of a link make a reader throw or go round for ever', () => {
     });
   fc.assert(
     fc.property(fc.oneof(fc.uint8Array({ maxLength: 200 }), near(reply), near(advertisement)), (any) => {
-      for (const read of [readArpAnswer, readAdvertisement]) {
+      for (const read of [readArpRival, readNeighborRival]) {
         const answer = read(any);
         if (answer !== undefined) assert.equal(parseAddress(answer.address), answer.address);
       }
