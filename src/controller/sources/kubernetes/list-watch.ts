@@ -110,13 +110,15 @@ export class ListWatch<Value> {
     return promise;
   }
 
-  /**
-   * The server was restored from a backup: it gives numbers out that it gave out before, to other objects.
-   * Everything is listed anew, and told anew.
-   */
+  /** The server was restored from a backup, and gives its numbers out again: everything is told anew. */
   restored(): Promise<void> {
-    for (const key of this.#held.keys()) this.#held.set(key, unknownVersion);
+    this.#distrust();
     return this.listAgain();
+  }
+
+  #distrust(): void {
+    this.#version = null;
+    for (const key of this.#held.keys()) this.#held.set(key, unknownVersion);
   }
 
   /** Reads all pages, and only then compares. */
@@ -159,12 +161,11 @@ export class ListWatch<Value> {
   /** Follows one stream to its end. The end that the server makes at the time we named is no failure. */
   async #watch(turn: AbortSignal): Promise<void> {
     const { client, random } = this.#input;
-    const timeoutSeconds = Math.round(watchLeastS * (1 + random()));
     const path = this.#query({
       watch: 'true',
       allowWatchBookmarks: 'true',
       resourceVersion: this.#version ?? '',
-      timeoutSeconds: String(timeoutSeconds),
+      timeoutSeconds: String(Math.round(watchLeastS * (1 + random()))),
     });
     const startedMs = performance.now();
     const silence = new AbortController();
@@ -227,14 +228,14 @@ export class ListWatch<Value> {
   /** Says what is wrong, and waits: as long as the server asks for, else longer with each failure. */
   async #failed(error: Error, turn: AbortSignal): Promise<void> {
     this.#failures++;
-    const code = error instanceof ApiError ? error.code : null;
+    const { code, retryAfterMs } = error instanceof ApiError ? error : { code: null, retryAfterMs: null };
     this.#unanswered = code === null ? this.#unanswered + 1 : 0;
-    // 410: the server has forgotten what we missed. 504: it has not come as far as we have, which is what one
-    // says that was restored from a backup. What is held may have gaps then.
-    if (code === 410 || code === 504 || this.#unanswered >= absentRequests) this.#version = null;
+    // 410: the server has forgotten what we missed, and what is held may have gaps.
+    if (code === 410 || this.#unanswered >= absentRequests) this.#version = null;
+    // It has not come as far as we have, which is what one says that was restored from a backup.
+    if (code === 504) this.#distrust();
     if (code !== 410) this.#complain(error);
-    const asked = error instanceof ApiError ? error.retryAfterMs : null;
-    const waitMs = asked ?? backoffMs(this.#failures, this.#input.random());
+    const waitMs = retryAfterMs ?? backoffMs(this.#failures, this.#input.random());
     await sleep(waitMs, undefined, { signal: turn }).catch(() => undefined);
   }
 

@@ -4,77 +4,10 @@ import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ApiClient } from '../../../../src/controller/sources/kubernetes/client.ts';
-import { Credentials } from '../../../../src/controller/sources/kubernetes/credentials.ts';
-import { readKubeconfig } from '../../../../src/controller/sources/kubernetes/kubeconfig.ts';
-import { ListWatch } from '../../../../src/controller/sources/kubernetes/list-watch.ts';
-import { FakeApi, refuse } from './fake-api.ts';
-
-interface Watched {
-  readonly api: FakeApi;
-  readonly watch: ListWatch<string>;
-  /** What its owner knows from the changes it was told: name -> data. */
-  readonly known: Map<string, string>;
-  /** How many changes it was told. */
-  readonly told: () => number;
-}
-
-/** A ListWatch of a fake API server, in pages of two; both end with the test. */
-async function watched(
-  context: TestContext,
-  user: object = {},
-  names = ['a', 'b', 'c', 'd', 'e'],
-): Promise<Watched> {
-  const api = await new FakeApi().listen();
-  for (const name of names) api.set(name, '1');
-  const value = {
-    'current-context': 'x',
-    contexts: [{ name: 'x', context: { cluster: 'x', user: 'x' } }],
-    clusters: [{ name: 'x', cluster: { server: api.url } }],
-    users: [{ name: 'x', user }],
-  };
-  const access = readKubeconfig({ value, context: null, resolve: (path) => path });
-  const client = new ApiClient(access, new Credentials(access, process.env), 'test');
-  const stopping = new AbortController();
-  const known = new Map<string, string>();
-  let told = 0;
-  const watch = new ListWatch<string>({
-    ...{ client, path: '/api/v1/things', signal: stopping.signal, random: Math.random, pageItems: 2 },
-    cut: (object) => String(object['data']),
-    onChange: ({ set, remove }) => {
-      told++;
-      for (const key of remove) known.delete(key.replace('demo/', ''));
-      for (const [key, data] of set) known.set(key.replace('demo/', ''), data);
-    },
-    onState: () => undefined,
-  });
-  const ended = { done: Promise.resolve() };
-  context.after(async () => {
-    stopping.abort();
-    await ended.done;
-    client[Symbol.dispose]();
-    await api[Symbol.asyncDispose]();
-  });
-  // Faults that a test sets in its first turn are there before the first request.
-  setImmediate(() => {
-    ended.done = watch.run();
-  });
-  return { api, watch, known, told: () => told };
-}
-
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await sleep(2);
-}
-
-/** Waits until the owner knows exactly what the API server has. */
-const converged = ({ api, known }: Watched) =>
-  until(
-    () =>
-      api.objects.size === known.size &&
-      [...api.objects].every(([name, { data }]) => known.get(name) === data),
-  );
+import { refuse } from './fake-api.ts';
+import { converged, until, type Watched, watched } from './watched.ts';
 
 test('a list comes in pages and is told as one change, and then each event is', async (t) => {
   const all = await watched(t);
@@ -207,16 +140,27 @@ test('listing again is done when it is said to be, and tells only what differs',
   await converged(all);
 });
 
-test('of a server that was restored no object is taken for a known one by its number', async (t) => {
-  const all = await watched(t);
-  await until(() => all.api.watches === 1);
-  const before = all.api.objects.get('a');
-  ok(before !== undefined);
-  all.api.objects.set('a', { ...before, data: 'restored' });
-  await all.watch.restored();
-  equal(all.known.get('a'), 'restored');
-  await converged(all);
-});
+const restorations: Readonly<Record<string, (all: Watched) => void>> = {
+  'is said to be restored': ({ watch }) => void watch.restored(),
+  'has not come as far as it had': ({ api }) => {
+    api.fault = (_, response) => {
+      api.fault = () => 'go on';
+      return refuse(response, 504);
+    };
+    api.cut('end');
+  },
+};
+for (const [what, restore] of Object.entries(restorations))
+  test(`of a server that ${what} no object is taken for a known one by its number`, async (t) => {
+    const all = await watched(t);
+    await until(() => all.api.watches === 1);
+    const before = all.api.objects.get('a');
+    ok(before !== undefined);
+    all.api.objects.set('a', { ...before, data: 'restored' });
+    restore(all);
+    await converged(all);
+    deepEqual([all.known.get('a'), all.watch.lists], ['restored', 2]);
+  });
 
 test('a token that is rotated in its file is used with the next request', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'vipward-token-'));

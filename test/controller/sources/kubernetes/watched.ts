@@ -1,0 +1,72 @@
+// A ListWatch of a fake API server, and what its owner knows from it.
+import type { TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ApiClient } from '../../../../src/controller/sources/kubernetes/client.ts';
+import { Credentials } from '../../../../src/controller/sources/kubernetes/credentials.ts';
+import { readKubeconfig } from '../../../../src/controller/sources/kubernetes/kubeconfig.ts';
+import { ListWatch } from '../../../../src/controller/sources/kubernetes/list-watch.ts';
+import { FakeApi } from './fake-api.ts';
+
+export interface Watched {
+  readonly api: FakeApi;
+  readonly watch: ListWatch<string>;
+  /** What its owner knows from the changes it was told: name -> data. */
+  readonly known: Map<string, string>;
+  /** How many changes it was told. */
+  readonly told: () => number;
+}
+
+/** A ListWatch of a fake API server, in pages of two; both end with the test. */
+export async function watched(
+  context: TestContext,
+  user: object = {},
+  names: readonly string[] = ['a', 'b', 'c', 'd', 'e'],
+): Promise<Watched> {
+  const api = await new FakeApi().listen();
+  for (const name of names) api.set(name, '1');
+  const value = {
+    'current-context': 'x',
+    contexts: [{ name: 'x', context: { cluster: 'x', user: 'x' } }],
+    clusters: [{ name: 'x', cluster: { server: api.url } }],
+    users: [{ name: 'x', user }],
+  };
+  const access = readKubeconfig({ value, context: null, resolve: (path) => path });
+  const client = new ApiClient(access, new Credentials(access, process.env), 'test');
+  const stopping = new AbortController();
+  const known = new Map<string, string>();
+  let told = 0;
+  const watch = new ListWatch<string>({
+    ...{ client, path: '/api/v1/things', signal: stopping.signal, random: Math.random, pageItems: 2 },
+    cut: (object) => String(object['data']),
+    onChange: ({ set, remove }) => {
+      told++;
+      for (const key of remove) known.delete(key.replace('demo/', ''));
+      for (const [key, data] of set) known.set(key.replace('demo/', ''), data);
+    },
+    onState: () => undefined,
+  });
+  const ended = { done: Promise.resolve() };
+  context.after(async () => {
+    stopping.abort();
+    await ended.done;
+    client[Symbol.dispose]();
+    await api[Symbol.asyncDispose]();
+  });
+  // Faults that a test sets in its first turn are there before the first request.
+  setImmediate(() => {
+    ended.done = watch.run();
+  });
+  return { api, watch, known, told: () => told };
+}
+
+export async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await sleep(2);
+}
+
+/** Waits until the owner knows exactly what the API server has. */
+export const converged = ({ api, known }: Watched): Promise<void> =>
+  until(
+    () =>
+      api.objects.size === known.size &&
+      [...api.objects].every(([name, { data }]) => known.get(name) === data),
+  );
