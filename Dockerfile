@@ -23,5 +23,5 @@ ENV MALLOC_ARENA_MAX=1
 WORKDIR /app
 # Node keeps the heap it once needed, and glibc a pool of memory for each thread. So it is half as much with
 # many VIPs, and nothing measurable slower: docs/decisions/0008-a-bundle.md.
-ENTRYPOINT ["/usr/bin/node", "--optimize-for-size", "/app/dist/cli/main.js"]
+ENTRYPOINT ["/usr/bin/node", "--optimize-for-size", "--no-sparkplug", "/app/dist/cli/main.js"]
 CMD ["--help"]
