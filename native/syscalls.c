@@ -539,11 +539,10 @@ static bool begun(const struct threads *threads, uint32_t number) {
   return false;
 }
 
-/* Waits awake for a job that was prepared for. Where the writer does not even begin it, the other processors
+/* Waits awake for a job that the writer looks out for. Where it does not even begin it, the other processors
  * are busy or fast asleep: it comes to this one. Where that happens often nothing is prepared for a while,
  * longer each time. */
 static bool answered(struct threads *threads, const struct job *job, uint32_t number) {
-  if (threads->kept_from < 0) return false;
   if (begun(threads, number)) {
     threads->busy_micros -= (threads->busy_micros - BUSY_MICROS) / 16;
     threads->vain -= threads->vain > 0;
@@ -567,6 +566,7 @@ static bool answered(struct threads *threads, const struct job *job, uint32_t nu
  * job that cannot be queued is done with -EXFULL or -EAGAIN. */
 static bool threads_submit(struct threads *threads, struct job *job, int64_t wait_micros) {
   struct timespec deadline = after_micros(wait_micros > 0 ? wait_micros : 0);
+  bool expected = threads->kept_from >= 0 && now_nanos() < atomic_load(&threads->ready_until);
   uint32_t waited_for = WAITED_FOR, number = 0;
   job->status = -EAGAIN;
   if (!start(threads, &threads->writer_started, write_jobs, "vipward-writer")) return true;
@@ -586,7 +586,7 @@ static bool threads_submit(struct threads *threads, struct job *job, int64_t wai
   }
   notify(&threads->work);
   if (wait_micros <= 0) return false;
-  if (answered(threads, job, number)) return true;
+  if (expected && answered(threads, job, number)) return true;
   for (;;) {
     uint32_t seen = atomic_load(&threads->finished.value);
     if (atomic_load(&job->state) == DONE) return true;
