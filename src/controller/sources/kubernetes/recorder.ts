@@ -45,7 +45,8 @@ const mergePatch = 'application/merge-patch+json';
 
 export class Recorder {
   readonly #input: RecorderInput;
-  readonly #records = new Map<Address, VirtualIpRecord>();
+  /** By the names of the objects. */
+  readonly #records = new Map<string, VirtualIpRecord>();
   readonly #dirty = new Set<Address>();
   readonly #looks = new TurnQueue<Address>(
     (address) => this.#check(address),
@@ -73,21 +74,21 @@ export class Recorder {
 
   /** True if the API server has it on record that the address is that Service's. */
   has(address: Address, key: ServiceKey): boolean {
-    return this.#records.get(address)?.services.some((service) => service.key === key) === true;
+    return this.#recordOf(address)?.services.some((service) => service.key === key) === true;
   }
 
   /** Objects came, changed or went: by us, or by somebody who will find them put right. */
   changed({ set, remove }: ObjectChanges<VirtualIpRecord | null>): void {
-    const gone = new Set(remove);
-    for (const [address] of this.#records) {
-      if (!gone.has(virtualIpName(address))) continue;
-      this.#records.delete(address);
-      this.#dirty.add(address);
+    for (const name of remove) {
+      const record = this.#records.get(name);
+      if (record === undefined) continue;
+      this.#records.delete(name);
+      this.#dirty.add(record.address);
     }
     for (const [name, record] of set) {
       // One whose name is not that of its address is not ours.
       if (record === null || virtualIpName(record.address) !== name) continue;
-      this.#records.set(record.address, record);
+      this.#records.set(name, record);
       this.#dirty.add(record.address);
     }
     this.#arm();
@@ -97,6 +98,10 @@ export class Recorder {
   touched(addresses: Iterable<Address>): void {
     for (const address of addresses) this.#dirty.add(address);
     this.#arm();
+  }
+
+  #recordOf(address: Address): VirtualIpRecord | undefined {
+    return this.#records.get(virtualIpName(address));
   }
 
   #sweepOn(): void {
@@ -140,7 +145,7 @@ export class Recorder {
 
   #check(address: Address): void {
     const { controller } = this.#input;
-    const record = this.#records.get(address);
+    const record = this.#recordOf(address);
     if (!controller.allocator.isUsed(address)) {
       if (record === undefined) {
         this.#input.writes.drop('record', address);
@@ -181,7 +186,7 @@ export class Recorder {
 
   #create(address: Address): Write | null {
     const { controller } = this.#input;
-    if (!controller.allocator.isUsed(address) || this.#records.has(address)) return null;
+    if (!controller.allocator.isUsed(address) || this.#recordOf(address) !== undefined) return null;
     const body = {
       ...{ apiVersion: 'vipward.io/v1alpha1', kind: 'VirtualIP', metadata: { name: virtualIpName(address) } },
       spec: this.#spec(address),
@@ -218,7 +223,7 @@ export class Recorder {
 
   #remove(address: Address): Write | null {
     const { controller } = this.#input;
-    const record = this.#records.get(address);
+    const record = this.#recordOf(address);
     if (record === undefined || controller.allocator.isUsed(address) || this.#isHeld(address)) return null;
     const body = { preconditions: { uid: record.uid } };
     const news = [releasedNews(address, record.uid)];
