@@ -34,11 +34,11 @@ export function assign(service: ServiceManifest, before: readonly Address[], gro
     const message = `${foreign} is of a family that spec.ipFamilies does not name`;
     return { refusal: { reason: RefusalReason.NotSupported, message } };
   }
-  const addresses = [...service.addresses];
+  let { addresses } = service;
   for (const family of [...required, ...optional]) {
     if (addresses.some((address) => familyOf(address) === family)) continue;
     const found = find({ service, family, pools, before }, ground);
-    if (found !== undefined) addresses.push(found);
+    if (found !== undefined) addresses = addresses.concat(found);
     else if (required.includes(family)) return exhausted(family, pools);
   }
   return { addresses };

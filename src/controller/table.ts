@@ -41,7 +41,8 @@ export class Table<Name extends TableName> {
   readonly #digests = new Digests(sha256);
   readonly #isFirst: ((key: Address) => boolean) | undefined;
   #seq = 0;
-  #pages: Pages | undefined;
+  /** The last snapshot, as long as some stream sends it: between agents nothing is kept of it. */
+  #pages: WeakRef<Pages> | undefined;
 
   /** `isFirst`: whether a frame says of a resource that it is a first claim. */
   constructor(name: Name, isFirst?: (key: Address) => boolean) {
@@ -134,7 +135,7 @@ export class Table<Name extends TableName> {
 
   /** The pages of some buckets as they are now. Agents that come together are given the same ones. */
   snapshot(buckets: readonly number[]): Pages {
-    const known = this.#pages;
+    const known = this.#pages?.deref();
     if (known?.seq === this.#seq && known.isOf(buckets)) return known;
     const wanted = new Set(buckets);
     const items: PageItem[] = [];
@@ -144,8 +145,9 @@ export class Table<Name extends TableName> {
         items.push({ key, json, bucket, services: weight(resource) });
       }
     }
-    this.#pages = new Pages({ table: this.name, seq: this.#seq, buckets, items });
-    return this.#pages;
+    const pages = new Pages({ table: this.name, seq: this.#seq, buckets, items });
+    this.#pages = new WeakRef(pages);
+    return pages;
   }
 
   /** The frame that follows the last page of a snapshot: what there is, and what of it nobody has had. */

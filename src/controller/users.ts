@@ -4,18 +4,21 @@ import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
 
 export class Users {
-  readonly #users = new Map<Address, Set<ServiceKey>>();
+  /** Nearly every address has one Service: a set for each would be most of what is kept here. */
+  readonly #users = new Map<Address, ServiceKey | Set<ServiceKey>>();
 
   add(address: Address, key: ServiceKey): void {
     const users = this.#users.get(address);
-    if (users === undefined) this.#users.set(address, new Set([key]));
-    else users.add(key);
+    if (users === undefined) this.#users.set(address, key);
+    else if (typeof users !== 'string') users.add(key);
+    else if (users !== key) this.#users.set(address, new Set([users, key]));
   }
 
   /** False if the Service was not on the address. */
   remove(address: Address, key: ServiceKey): boolean {
     const users = this.#users.get(address);
-    if (users?.delete(key) !== true) return false;
+    if (users === key) return this.#users.delete(address);
+    if (users === undefined || typeof users === 'string' || !users.delete(key)) return false;
     if (users.size === 0) this.#users.delete(address);
     return true;
   }
@@ -27,11 +30,13 @@ export class Users {
   /** True if no other Service is on the address: the answer nearly always, and a cheap one. */
   hasNoneBut(address: Address, key: ServiceKey): boolean {
     const users = this.#users.get(address);
-    return users === undefined || (users.size === 1 && users.has(key));
+    if (users === undefined || users === key) return true;
+    return typeof users !== 'string' && users.size === 1 && users.has(key);
   }
 
   of(address: Address): Iterable<ServiceKey> {
-    return this.#users.get(address) ?? [];
+    const users = this.#users.get(address) ?? [];
+    return typeof users === 'string' ? [users] : users;
   }
 
   addresses(): IterableIterator<Address> {

@@ -50,6 +50,8 @@ const fileRules: ManifestRules = {
   readsStatus: false,
 };
 
+const nothing: readonly Address[] = [];
+
 /** Reads one document. Throws FieldError if nobody can tell which Services it means. */
 export function readDocument(value: unknown, rules: ManifestRules = fileRules): DocumentFacts {
   const facts = {
@@ -161,17 +163,24 @@ function readCreated(value: unknown): number {
 }
 
 /** The addresses that `status.loadBalancer` has; what is none is somebody else's, and left out. */
-function readIngress(value: unknown): Address[] {
+function readIngress(value: unknown): readonly Address[] {
   const ingress = memberOf(memberOf(value, 'loadBalancer'), 'ingress');
-  return (Array.isArray(ingress) ? ingress : []).flatMap((entry: unknown) => {
-    const ip = memberOf(entry, 'ip');
-    try {
-      return typeof ip === 'string' ? [parseAddress(ip)] : [];
-    } catch (error) {
-      if (error instanceof AddressError) return [];
-      throw error;
-    }
-  });
+  if (!Array.isArray(ingress)) return nothing;
+  // A copy is as long as it must be; a list that grew has room for sixteen more.
+  return ingress
+    .map(readIngressAddress)
+    .filter((address) => address !== null)
+    .slice();
+}
+
+function readIngressAddress(entry: unknown): Address | null {
+  const ip = memberOf(entry, 'ip');
+  try {
+    return typeof ip === 'string' ? parseAddress(ip) : null;
+  } catch (error) {
+    if (error instanceof AddressError) return null;
+    throw error;
+  }
 }
 
 function memberOf(value: unknown, name: string): unknown {
@@ -179,18 +188,16 @@ function memberOf(value: unknown, name: string): unknown {
 }
 
 function readPorts(value: unknown): ServicePort[] {
-  const ports: ServicePort[] = [];
   const seen = new Set<string>();
-  for (const [index, item] of sequence(value, 'spec.ports').entries()) {
+  return sequence(value, 'spec.ports').map((item, index) => {
     const field = `spec.ports[${index}]`;
     const entry = mapping(item, field);
     const port = fieldAt(`${field}.port`, () => parsePort(entry['port']));
     const protocol = fieldAt(`${field}.protocol`, () => parseProtocol(entry['protocol'] ?? 'TCP'));
     if (seen.has(`${protocol} ${port}`)) throw new FieldError(field, `${protocol} ${port} is declared twice`);
     seen.add(`${protocol} ${port}`);
-    ports.push({ protocol, port });
-  }
-  return ports;
+    return { protocol, port };
+  });
 }
 
 /**

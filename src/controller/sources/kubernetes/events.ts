@@ -36,18 +36,20 @@ export class Events {
   /** Says it: at once if it is new, else with the others of its kind when their time is over. */
   say(news: News): void {
     const key = newsKey(news);
-    const { nowMs, writes } = this.#input;
+    const { writes } = this.#input;
+    // A whole number is kept in its place, any other as an object of its own.
+    const nowMs = Math.floor(this.#input.nowMs());
     const known = this.#series.get(key);
     if (known !== undefined) {
       known.count++;
-      if (nowMs() - known.writtenMs < seriesMs) return;
-      known.writtenMs = nowMs();
+      if (nowMs - known.writtenMs < seriesMs) return;
+      known.writtenMs = nowMs;
       writes.put('event', key, (signal) => this.#count(known, news, signal));
       return;
     }
     const [oldest] = this.#series.size >= mostSeries ? this.#series.keys() : [];
     if (oldest !== undefined) this.#series.delete(oldest);
-    const series: Series = { name: null, count: 1, writtenMs: nowMs() };
+    const series: Series = { name: null, count: 1, writtenMs: nowMs };
     this.#series.set(key, series);
     writes.put('event', key, (signal) => this.#make(series, news, signal));
   }

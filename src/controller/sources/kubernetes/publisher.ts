@@ -121,38 +121,35 @@ export class Publisher {
 
   #check(key: ServiceKey): void {
     const { catalog, writes } = this.#input;
-    const service = catalog.services.get(key);
-    if (service === undefined) {
+    if (!catalog.services.has(key)) {
       this.#said.delete(key);
       this.#conflicts.delete(key);
       writes.drop('status', key);
       return;
     }
     const wanted = this.#wanted(key).join(' ');
-    const has = this.#said.get(key) ?? service.recorded?.join(' ') ?? '';
+    const has = this.#said.get(key) ?? catalog.recordedOf(key).join(' ');
     if (wanted !== has) writes.put('status', key, (signal) => this.#writeStatus(key, signal));
   }
 
   #wanted(key: ServiceKey): readonly Address[] {
     const { controller, catalog } = this.#input;
-    const recorded = catalog.services.get(key)?.recorded ?? [];
     const allocated = controller.allocator.addressesOf(key);
-    return wantedIngress(allocated, recorded, (address) => this.#announced.has(address));
+    return wantedIngress(allocated, catalog.recordedOf(key), (address) => this.#announced.has(address));
   }
 
   /** Writes what is wanted by now. A Service that is gone needs no status. */
   async #writeStatus(key: ServiceKey, signal: AbortSignal): Promise<void> {
     const { client, catalog, hasIpMode, news } = this.#input;
-    const service = catalog.services.get(key);
-    if (service === undefined) return;
+    if (!catalog.services.has(key)) return;
+    const recorded = catalog.recordedOf(key);
     const addresses = this.#wanted(key);
     const { path, body } = statusPatch({ key, addresses, hasIpMode: hasIpMode() });
     try {
       await client.json({ method: 'PATCH', path, body, contentType: 'application/apply-patch+yaml', signal });
       this.#said.set(key, addresses.join(' '));
       this.#conflicts.delete(key);
-      if (addresses.some((address) => service.recorded?.includes(address) !== true))
-        news.announced(key, addresses);
+      if (addresses.some((address) => !recorded.includes(address))) news.announced(key, addresses);
     } catch (error) {
       if (error instanceof ApiError && error.code === 409) this.#conflict(key, error);
       else if (!(error instanceof ApiError) || error.code !== 404) throw error;

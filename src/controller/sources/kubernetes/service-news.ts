@@ -14,17 +14,12 @@ export interface ServiceNewsInput {
   readonly say: (news: News) => void;
 }
 
-/** What one Service was last said to be. */
-interface Said {
-  readonly allocation: string;
-  readonly ports: string;
-}
-
-const unsaid: Said = { allocation: '', ports: '' };
-
 export class ServiceNews {
   readonly #input: ServiceNewsInput;
-  readonly #said = new Map<ServiceKey, Said>();
+  /** What each Service was last said to be: where it is, or why it is nowhere. */
+  readonly #allocations = new Map<ServiceKey, string>();
+  /** And what it was said to have lost to others, of the few that have. */
+  readonly #lost = new Map<ServiceKey, string>();
 
   constructor(input: ServiceNewsInput) {
     this.#input = input;
@@ -34,10 +29,10 @@ export class ServiceNews {
   look(key: ServiceKey): void {
     const { controller, catalog } = this.#input;
     if (!catalog.services.has(key)) {
-      this.#said.delete(key);
+      this.#allocations.delete(key);
+      this.#lost.delete(key);
       return;
     }
-    const before = this.#said.get(key) ?? unsaid;
     const refusal = controller.allocator.refusals.get(key);
     const addresses = controller.allocator.addressesOf(key);
     const allocation = refusal === undefined ? addresses.join(', ') : `${refusal.reason}: ${refusal.message}`;
@@ -45,7 +40,10 @@ export class ServiceNews {
       return (controller.refusedPorts.get(address) ?? []).filter(({ service }) => service === key);
     });
     const ports = lost.map(({ message }) => message).join('; ');
-    this.#said.set(key, { allocation, ports });
+    const before = { allocation: this.#allocations.get(key) ?? '', ports: this.#lost.get(key) ?? '' };
+    this.#allocations.set(key, allocation);
+    if (ports === '') this.#lost.delete(key);
+    else this.#lost.set(key, ports);
     if (allocation !== before.allocation) {
       if (refusal === undefined) this.#allocated(key, addresses);
       else
@@ -76,7 +74,7 @@ export class ServiceNews {
   /** What the cluster knew already, from a controller before this one, is no news. */
   #allocated(key: ServiceKey, addresses: readonly Address[]): void {
     const { catalog, isRecorded } = this.#input;
-    const recorded = catalog.services.get(key)?.recorded ?? [];
+    const recorded = catalog.recordedOf(key);
     const fresh = addresses.filter((address) => !recorded.includes(address) && !isRecorded(address, key));
     if (fresh.length === 0) return;
     this.#say(key, { type: 'Normal', reason: 'Allocated', action: 'Allocate', note: fresh.join(', ') });

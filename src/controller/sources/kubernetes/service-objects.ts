@@ -1,6 +1,7 @@
 // The Services of a cluster as the controller believes them, kept as objects come, change and go. Pure; an
 // object that is wrong stays as it was when it was last right.
 
+import type { Address } from '../../../state/address.ts';
 import { parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../state/service.ts';
 import type { Problem, ServiceManifest, ServiceRefusal } from '../../service.ts';
 import type { ReadingChanges } from '../catalog.ts';
@@ -55,6 +56,8 @@ export class ServiceObjects {
   readonly #wrong = new Map<ServiceKey, string>();
   readonly #ignored = new Map<ServiceKey, string>();
   readonly #uids = new Map<ServiceKey, string>();
+  /** What a status has come to say since its Service was read. */
+  readonly #recorded = new Map<ServiceKey, readonly Address[]>();
 
   constructor() {
     this.services = this.#services;
@@ -63,6 +66,11 @@ export class ServiceObjects {
   /** What tells a Service from one of the same name before it; empty if it is not known. */
   uidOf(key: ServiceKey): string {
     return this.#uids.get(key) ?? '';
+  }
+
+  /** The addresses that the status of a Service says. */
+  recordedOf(key: ServiceKey): readonly Address[] {
+    return this.#recorded.get(key) ?? this.#services.get(key)?.recorded ?? [];
   }
 
   /** Takes changes over, and returns those that mean something. */
@@ -112,10 +120,11 @@ export class ServiceObjects {
     if (known !== undefined && isSame(known, entry.service)) {
       // All but what the status has to say is kept once, by us and by those who were told of it.
       const { recorded = [] } = entry.service;
-      if (`${recorded}` !== `${known.recorded ?? []}`) this.#services.set(key, { ...known, recorded });
+      if (`${recorded}` !== `${this.recordedOf(key)}`) this.#recorded.set(key, recorded);
       return;
     }
     this.#services.set(key, entry.service);
+    this.#recorded.delete(key);
     changes.set.push(entry.service);
   }
 
@@ -124,6 +133,7 @@ export class ServiceObjects {
     this.invalid.delete(key);
     this.#ignored.delete(key);
     this.#uids.delete(key);
+    this.#recorded.delete(key);
     if (this.#services.delete(key)) changes.remove.push(key);
   }
 }

@@ -11,7 +11,7 @@ import type { ApiClient } from './client.ts';
 import { ListWatch, type ObjectChanges } from './list-watch.ts';
 import { cutService, type ServiceEntry, ServiceObjects } from './service-objects.ts';
 import type { Surroundings } from './surroundings.ts';
-import { cutVirtualIp, type VirtualIpRecord, virtualIpsPath } from './virtual-ip.ts';
+import { sharingCut, type VirtualIpRecord, virtualIpsPath } from './virtual-ip.ts';
 
 export interface KubernetesSourceInput {
   readonly client: ApiClient;
@@ -68,7 +68,7 @@ export class KubernetesSource {
       });
     });
     this.#virtualIps = new ListWatch({
-      ...{ client, path: virtualIpsPath, signal, random, cut: cutVirtualIp },
+      ...{ client, path: virtualIpsPath, signal, random, cut: sharingCut() },
       onChange: (changes) => input.onRecords(changes),
       onState: () => this.#state(),
     });

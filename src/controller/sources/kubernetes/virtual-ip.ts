@@ -9,6 +9,9 @@ import { FieldError, type Mapping, mapping, sequence, textAt, wholeAt } from '..
 
 export const virtualIpsPath = '/apis/vipward.io/v1alpha1/virtualips';
 
+/** Different conditions that are remembered at a time: objects say what others said shortly before them. */
+const mostShared = 64;
+
 export interface Condition {
   readonly type: 'Ready' | 'Conflict';
   readonly status: 'True' | 'False';
@@ -64,6 +67,22 @@ export function cutVirtualIp(object: Mapping): VirtualIpRecord | null {
     if (isForeign) return null;
     throw error;
   }
+}
+
+/** Cuts objects as cutVirtualIp does, and keeps once what many of them say, for the memory of it. */
+export function sharingCut(): (object: Mapping) => VirtualIpRecord | null {
+  const shared = new Map<string, unknown>();
+  return (object) => {
+    const record = cutVirtualIp(object);
+    const { conditions } = record?.status ?? {};
+    if (record === null || conditions === undefined) return record;
+    const text = JSON.stringify(conditions);
+    if (!shared.has(text)) {
+      if (shared.size >= mostShared) shared.clear();
+      shared.set(text, conditions);
+    }
+    return { ...record, status: { ...record.status, conditions: shared.get(text) } };
+  };
 }
 
 /** What the records remember: to whom addresses were given, and where they were. */

@@ -1,0 +1,70 @@
+// What is kept of many objects is kept once, and what a status says is told apart from what was asked for.
+import { deepEqual, equal, notEqual } from 'node:assert/strict';
+import { test } from 'node:test';
+import { cutService, ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
+import { sharingCut } from '../../../../src/controller/sources/kubernetes/virtual-ip.ts';
+import { Users } from '../../../../src/controller/users.ts';
+import type { Address } from '../../../../src/state/address.ts';
+import type { ServiceKey } from '../../../../src/state/service.ts';
+
+const rules = { classes: [], takesUnclassed: true, delivery: 'forward', readsStatus: true } as const;
+const [web, api, dns] = ['demo/web', 'demo/api', 'demo/dns'] as ServiceKey[];
+if (web === undefined || api === undefined || dns === undefined) throw new TypeError('three Services');
+
+function serviceEntry(port: number, ...addresses: readonly string[]) {
+  const metadata = { name: 'web', namespace: 'demo', uid: 'u' };
+  const status = { loadBalancer: { ingress: addresses.map((ip) => ({ ip })) } };
+  return cutService({ metadata, spec: { type: 'LoadBalancer', ports: [{ port }] }, status }, rules);
+}
+
+test('a status that says another address leaves its Service the same object', () => {
+  const objects = new ServiceObjects();
+  const follow = (...given: Parameters<typeof serviceEntry>) => {
+    return objects.apply({ set: new Map([[web, serviceEntry(...given)]]), remove: [] }).set.length;
+  };
+  equal(follow(80), 1);
+  const before = objects.services.get(web);
+  equal(follow(80, '10.0.0.1'), 0);
+  equal(objects.services.get(web), before);
+  deepEqual(objects.recordedOf(web), ['10.0.0.1']);
+  equal(follow(81, '10.0.0.2'), 1);
+  deepEqual(objects.recordedOf(web), ['10.0.0.2']);
+  equal(follow(81), 0);
+  deepEqual(objects.recordedOf(web), []);
+  objects.apply({ set: new Map(), remove: [web] });
+  deepEqual(objects.recordedOf(web), []);
+});
+
+test('conditions that many records have are one object', () => {
+  const cut = sharingCut();
+  const object = (name: string, reason: string) => ({
+    metadata: { name, uid: name, generation: 1 },
+    spec: { address: name, pool: 'p', services: [] },
+    status: { node: name, state: 'serving', conditions: [{ type: 'Ready', status: 'True', reason }] },
+  });
+  const reasons = ['Announced', 'Announced', 'Moved'];
+  const [first, second, third] = reasons.map((reason, index) => cut(object(`10.0.0.${index}`, reason)));
+  equal(second?.status['conditions'], first?.status['conditions']);
+  deepEqual([first?.status['node'], second?.status['node']], ['10.0.0.0', '10.0.0.1']);
+  notEqual(third?.status['conditions'], first?.status['conditions']);
+  deepEqual(third?.status['conditions'], [{ type: 'Ready', status: 'True', reason: 'Moved' }]);
+});
+
+test('the Services on an address are known, whether one or many', () => {
+  const users = new Users();
+  const vip = '10.0.0.1' as Address;
+  users.add(vip, web);
+  users.add(vip, web);
+  deepEqual([...users.of(vip)], [web]);
+  equal(users.hasNoneBut(vip, web), true);
+  equal(users.hasNoneBut(vip, api), false);
+  users.add(vip, api);
+  users.add(vip, dns);
+  deepEqual([...users.of(vip)], [web, api, dns]);
+  equal(users.remove(vip, web), true);
+  equal(users.remove(vip, web), false);
+  users.remove(vip, api);
+  deepEqual([users.hasNoneBut(vip, dns), users.hasNoneBut(vip, api)], [true, false]);
+  equal(users.remove(vip, dns), true);
+  deepEqual([users.has(vip), [...users.of(vip)]], [false, []]);
+});
