@@ -170,9 +170,7 @@ function assemble(
     if (holder.usable) loop.wake();
   };
   const needs = () => census.needs();
-  const accept = (key: Address): void => {
-    if (ledger.accept('placements', key)) reporter.ofLoop.onAccepted('placements', key);
-  };
+  const accept = (key: Address): void => reporter.accept('placements', key);
   const holder: Holder = new Holder({
     ...{ kernel, ledger, network, announcer, prober, nameservers, needs, refuse, accept, onHeld },
   });

@@ -20,18 +20,31 @@ export class Ledger {
     rules: new Map(),
     placements: new Map(),
   };
+  /** What was refused, and is tried anew. */
+  readonly #retried: { readonly [Name in TableName]: Set<Address> } = {
+    rules: new Set(),
+    placements: new Set(),
+  };
 
   /** True if the refusal is news. */
   refuse(refusal: Refusal): boolean {
-    const known = this.#refusals[refusal.table].get(refusal.key);
-    this.#refusals[refusal.table].set(refusal.key, refusal);
+    const { table, key } = refusal;
+    const known = this.#refusals[table].get(key);
+    this.#refusals[table].set(key, refusal);
+    this.#retried[table].delete(key);
     return known?.reason !== refusal.reason;
+  }
+
+  /** What was refused is to be tried anew, if anything was. */
+  retry(table: TableName, key: Address): void {
+    if (table === 'rules') this.#lost.delete(key);
+    if (this.#refusals[table].delete(key)) this.#retried[table].add(key);
   }
 
   /** True if there was a refusal to take back. */
   accept(table: TableName, key: Address): boolean {
-    if (table === 'rules') this.#lost.delete(key);
-    return this.#refusals[table].delete(key);
+    this.retry(table, key);
+    return this.#retried[table].delete(key);
   }
 
   refusal(table: TableName, key: Address): Refusal | undefined {
@@ -51,6 +64,12 @@ export class Ledger {
   /** Whether the kernel holds of a VIP what it should. */
   isCommitted(key: Address): boolean {
     return this.target(key) === this.committed.get(key);
+  }
+
+  /** Whether the kernel holds of a VIP what is wanted, and not just what was good of it before. */
+  isInForce(key: Address): boolean {
+    const wanted = this.wanted.get(key);
+    return wanted !== undefined && wanted === this.committed.get(key);
   }
 
   /** By the same term it stays a first claim until the kernel carries the address. */

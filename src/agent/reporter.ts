@@ -1,7 +1,7 @@
 // What happens in the agent, told to whom it concerns: the controller, the disk, the log, and the tallies.
 
 import type { Log } from '../process/log.ts';
-import type { Ack, HeldVip, Refusal } from '../protocol/messages.ts';
+import type { Ack, HeldVip, Refusal, TableName } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import type { Term } from '../state/term.ts';
 import type { Journal } from './journal.ts';
@@ -50,6 +50,11 @@ export class Reporter {
     this.session?.send({ type: 'refused', ...refusal });
   };
 
+  /** What was refused is in force, or nobody's wish; said where anything was. */
+  readonly accept = (table: TableName, key: Address): void => {
+    if (this.#parts.ledger.accept(table, key)) this.session?.send({ type: 'accepted', table, key });
+  };
+
   /** These addresses came or went: whoever rules is told, if that is news. */
   held(addresses: Iterable<Address>): void {
     this.#told.doubt(addresses);
@@ -77,17 +82,20 @@ export class Reporter {
       refuse: (key, services, reason) =>
         this.refuse({ table: 'rules', key, services, code: 'KernelRefused', reason }),
       committed: (keys) => {
-        for (const key of keys) journal.rule(key, ledger.committed.get(key));
+        for (const key of keys) {
+          journal.rule(key, ledger.committed.get(key));
+          if (ledger.isInForce(key)) this.accept('rules', key);
+        }
       },
       observe: (micros) => tallies.commit.observe(micros / 1e6),
     };
   }
 
-  get ofLoop(): Pick<LoopParts, 'onRefused' | 'onAccepted' | 'onRepaired' | 'onTrouble' | 'onWell'> {
+  get ofLoop(): Pick<LoopParts, 'onRefused' | 'accept' | 'onRepaired' | 'onTrouble' | 'onWell'> {
     const { log, tallies } = this.#parts;
     return {
       onRefused: this.refuse,
-      onAccepted: (table, key) => this.session?.send({ type: 'accepted', table, key }),
+      accept: this.accept,
       onRepaired: (kind, objects) => {
         tallies.repair(kind, objects);
         log.info({ kind, objects }, 'reconciled');

@@ -15,7 +15,8 @@ export interface WishesParts {
   /** Prefixes outside which nothing is guarded and nothing held. */
   readonly allow: Allowed;
   readonly onRefused: (refusal: Refusal) => void;
-  readonly onAccepted: (table: TableName, key: Address) => void;
+  /** What was refused is no longer, if anything was: it is in force, or nobody's wish. */
+  readonly accept: (table: TableName, key: Address) => void;
   /** The VIP is no longer this node's to take. */
   readonly onUnplaced: (key: Address) => void;
 }
@@ -29,7 +30,7 @@ export class Wishes {
 
   /** Returns what else there is to do something about now than what is set or removed. */
   enter(change: Entry): Address[] {
-    const { ledger } = this.#parts;
+    const { ledger, accept } = this.#parts;
     if (change.table === 'rules') {
       for (const vip of change.set as readonly VirtualIp[]) this.#want(vip);
       for (const key of change.remove) ledger.wanted.delete(key);
@@ -39,22 +40,18 @@ export class Wishes {
         this.#place(placement, first.has(placement.address));
       for (const key of change.remove) this.#unplace(key);
     }
-    for (const key of change.remove) this.accept(change.table, key);
+    for (const key of change.remove) accept(change.table, key);
     if (change.table === 'rules' || !change.isWhole) return [];
     const former = ledger.claimFirst(new Set(change.first));
     for (const key of former) this.#forgive(key);
     return former;
   }
 
-  /** What was refused is no longer, whether it is in force by now or nobody's wish. */
-  accept(table: TableName, key: Address): void {
-    if (this.#parts.ledger.accept(table, key)) this.#parts.onAccepted(table, key);
-  }
-
   /** What the kernel had no room for beside what nobody wants any more may fit now. */
   retry(): void {
-    for (const { table, key, code } of this.#parts.ledger.refusals)
-      if (table === 'rules' && code === 'KernelRefused') this.accept(table, key);
+    const { ledger } = this.#parts;
+    for (const { table, key, code } of ledger.refusals)
+      if (table === 'rules' && code === 'KernelRefused') ledger.retry(table, key);
   }
 
   #unplace(key: Address): void {
@@ -64,14 +61,14 @@ export class Wishes {
 
   /** Whoever answers for an address that one of our nodes has had is no stranger to it. */
   #forgive(key: Address): void {
-    const isStranger = this.#parts.ledger.refusal('placements', key)?.mac !== undefined;
-    if (isStranger) this.accept('placements', key);
+    const { ledger } = this.#parts;
+    if (ledger.refusal('placements', key)?.mac !== undefined) ledger.retry('placements', key);
   }
 
   #want(vip: VirtualIp): void {
     const { ledger, allow, onRefused } = this.#parts;
     const key = vip.address;
-    this.accept('rules', key);
+    ledger.retry('rules', key);
     if (allow.contains(key)) {
       ledger.wanted.set(key, vip);
     } else {
@@ -82,7 +79,8 @@ export class Wishes {
   }
 
   #place(placement: Placement, isFirst: boolean): void {
-    this.#parts.ledger.place(placement, isFirst);
-    this.accept('placements', placement.address);
+    const { ledger } = this.#parts;
+    ledger.place(placement, isFirst);
+    ledger.retry('placements', placement.address);
   }
 }

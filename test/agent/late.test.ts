@@ -7,13 +7,19 @@ import { Allowed } from '../../src/agent/allowed.ts';
 import { Census } from '../../src/agent/census.ts';
 import type { Firewall } from '../../src/agent/firewall.ts';
 import type { Holder } from '../../src/agent/holder.ts';
+import type { Journal } from '../../src/agent/journal.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
 import { Loop } from '../../src/agent/loop.ts';
 import { Pace } from '../../src/agent/pace.ts';
+import { Reporter } from '../../src/agent/reporter.ts';
 import { Rules } from '../../src/agent/rules.ts';
+import type { Session } from '../../src/agent/session.ts';
+import type { Tallies } from '../../src/agent/tallies.ts';
 import { describe } from '../../src/dialects/nftables/describe.ts';
 import { nftables } from '../../src/dialects/nftables/dialect.ts';
 import type { Receipt } from '../../src/netlink/ack.ts';
+import type { Log } from '../../src/process/log.ts';
+import type { Ack, AgentMessage } from '../../src/protocol/messages.ts';
 import { parseAddress, parsePrefix } from '../../src/state/address.ts';
 import { parsePort } from '../../src/state/port.ts';
 import { parseServiceKey } from '../../src/state/service.ts';
@@ -29,11 +35,11 @@ function open(...ports: readonly number[]): VirtualIp {
   return { address: key, filtered: true, egress: false, ports: tcp };
 }
 
-/** A loop in sync whose kernel answers when it is told to. Addresses are no part of it. */
-async function fixture() {
-  const ledger = new Ledger();
+const ignore = (): void => {};
+
+/** A kernel that answers a commit when it is told to. */
+function lateKernel() {
   const answers: ((refuse: boolean) => void)[] = [];
-  const acked: number[] = [];
   const kernel: ConstructorParameters<typeof Rules>[0]['kernel'] = {
     dump: async () => [],
     commit: (transaction) =>
@@ -45,23 +51,41 @@ async function fixture() {
         answers.push((refuse) => resolve((refuse ? [refusal] : []) as Receipt<never>));
       }),
   };
+  const answer = async (refuses = false): Promise<void> => {
+    answers.shift()?.(refuses);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  return { kernel, answers, answer };
+}
+
+/** What the controller is told is put down in `said`, in order. */
+function reporterOf(ledger: Ledger, said: string[]): Reporter {
+  const reporter = new Reporter({
+    ...{ ledger, isUsable: () => true },
+    journal: { rule: ignore } as Partial<Journal> as Journal,
+    tallies: { commit: { observe: ignore }, update: { observe: ignore } } as unknown as Tallies,
+    log: { warn: ignore, debug: ignore } as unknown as Log,
+  });
+  const send = ({ type }: AgentMessage): number => said.push(type);
+  reporter.session = { send } as unknown as Session;
+  return reporter;
+}
+
+/** A loop in sync whose kernel answers when it is told to. Addresses are no part of it. */
+async function fixture() {
+  const ledger = new Ledger();
+  const { kernel, answers, answer } = lateKernel();
+  const acked: number[] = [];
+  const said: string[] = [];
+  const reporter = reporterOf(ledger, said);
   const options = { tableFlags: 0, setExpressionFlag: true, counters: false, echo: true, observe: false };
   const firewall = {
     dialect: nftables(options),
     ...{ owned: false, atomic: true, countsPorts: false, replaces: () => false },
     describe,
   } as Partial<Firewall> as Firewall;
-  const ignore = (): void => {};
-  const refuse = (
-    of: typeof key,
-    services: VirtualIp['ports'][number]['service'][],
-    reason: string,
-  ): void => {
-    ledger.refuse({ table: 'rules', key: of, services, code: 'KernelRefused', reason });
-  };
   const rules = new Rules({
-    ...{ kernel, firewall, ledger, census: new Census(), committed: ignore, observe: ignore },
-    refuse: (of, services, reason) => refuse(of, [...services], reason),
+    ...{ kernel, firewall, ledger, census: new Census(), ...reporter.ofRules },
     ...{ retireOthers: async () => {}, withdraw: async () => {}, retain: async () => {} },
   });
   const places = { areLacking: false };
@@ -70,33 +94,25 @@ async function fixture() {
     ...{ usable: true, lacks: () => false, excess: () => [], places },
     ...nothing,
   } as unknown as Holder;
+  const onAck = (ack: Ack): void => {
+    acked.push(ack.seq);
+    reporter.ack(ack);
+  };
+  const allow = new Allowed([parsePrefix('10.77.0.0/24')]);
   const loop = new Loop({
-    ...{
-      ledger,
-      rules,
-      holder,
-      pace: new Pace(0, () => 0),
-      allow: new Allowed([parsePrefix('10.77.0.0/24')]),
-    },
-    acks: new Acks(
-      ({ seq }) => acked.push(seq),
-      () => 0,
-    ),
-    ...{ onRefused: ignore, onAccepted: ignore, onRepaired: ignore, onTrouble: ignore, onWell: ignore },
+    ...{ ledger, rules, holder, allow, pace: new Pace(0, () => 0), acks: new Acks(onAck, () => 0) },
+    ...{ onRefused: reporter.refuse, accept: reporter.accept },
+    ...{ onRepaired: ignore, onTrouble: ignore, onWell: ignore },
   });
   const receive = (seq: number, vip: VirtualIp | undefined): void =>
     loop.receive({
       ...{ table: 'rules', seq, isWhole: false, receivedAtMs: 0 },
       ...{ set: vip === undefined ? [] : [vip], remove: vip === undefined ? [key] : [], first: [] },
     });
-  const answer = async (refuses = false): Promise<void> => {
-    answers.shift()?.(refuses);
-    await new Promise((resolve) => setImmediate(resolve));
-  };
   loop.synced();
   await answer();
   await answer();
-  return { ledger, acked, answers, receive, answer };
+  return { ledger, acked, said, answers, receive, answer };
 }
 
 for (const [name, second] of Object.entries({ changed: open(80, 443), removed: undefined })) {
@@ -126,4 +142,31 @@ test('what came while the kernel was busy is not refused for what was', async ()
   await answer();
   equal(ledger.committed.get(key), second);
   deepEqual(acked, [2]);
+});
+
+test('what was refused is accepted when it is in force, and not when it is tried anew', async () => {
+  const { said, receive, answer } = await fixture();
+  receive(1, open(80));
+  await answer(true);
+  const refused = ['refused', 'ack'];
+  deepEqual(said.splice(0), refused);
+  receive(2, open(443));
+  deepEqual(said, []);
+  await answer(true);
+  deepEqual(said.splice(0), refused);
+  receive(3, open(8443));
+  await answer();
+  deepEqual(said.splice(0), ['accepted', 'ack']);
+  receive(4, open(8444));
+  await answer();
+  deepEqual(said, ['ack']);
+});
+
+test('what was refused is accepted when it is nobody’s wish any more', async () => {
+  const { said, receive, answer } = await fixture();
+  receive(1, open(80));
+  await answer(true);
+  receive(2, undefined);
+  await answer();
+  deepEqual(said, ['refused', 'ack', 'accepted', 'ack']);
 });
