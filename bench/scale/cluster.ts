@@ -1,6 +1,8 @@
 // A cluster with many Services, and a node in it whose link has room for their VIPs.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
 import { Cluster } from '../../test/kubernetes/cluster.ts';
 import { account, applyChart, systemNamespace, tokenOf } from '../../test/kubernetes/node-in-cluster.ts';
@@ -59,13 +61,18 @@ export class ScaleCluster implements AsyncDisposable {
   async startController(): Promise<Program> {
     const config = this.cluster.kubeconfig('controller', await tokenOf(this.cluster, account));
     const where = ['--kubeconfig', config, '--namespace', systemNamespace, '--identity', 'scale'];
-    return this.#program('controller', ['--kubernetes', ...where, '--pool', pool]);
+    return this.#program('controller', ['--kubernetes', ...where, '--pool', pool], watching(this.lateLooks));
   }
 
   /** A real agent, into the kernel of the node. */
   startAgent(url: string): Program {
     const state = ['--state', join(this.cluster.folder, 'agent'), '--log-level', 'warn'];
     return this.#program('agent', ['--node', 'real', '--controller', url, '--allow', range, ...state]);
+  }
+
+  /** Where the looks are that the controller was late for. */
+  get lateLooks(): string {
+    return join(this.cluster.folder, 'late-looks');
   }
 
   logOf(verb: 'controller' | 'agent'): string {
@@ -77,11 +84,28 @@ export class ScaleCluster implements AsyncDisposable {
     this.node[Symbol.dispose]();
   }
 
-  #program(verb: 'controller' | 'agent', words: readonly string[]): Program {
-    const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
-    const argv = [process.execPath, ...nodeFlags, compiled, verb, ...words];
+  #program(verb: 'controller' | 'agent', words: readonly string[], more: Start = asIs): Program {
+    const given = { ...environment, ...more.variables };
+    const variables = Object.entries(given).map(([name, value]) => `${name}=${value}`);
+    const argv = [process.execPath, ...nodeFlags, ...more.flags, compiled, verb, ...words];
     return new Program(this.node, ['env', ...variables, ...argv], this.logOf(verb));
   }
+}
+
+/** Node's own flags, and what is in the environment, beside those of the image. */
+interface Start {
+  readonly flags: readonly string[];
+  readonly variables: Readonly<Record<string, string>>;
+}
+
+const asIs: Start = { flags: [], variables: {} };
+
+/** With late-looks.ts in it: without its types, for what reads types takes memory that is to be measured. */
+function watching(file: string): Start {
+  const source = readFileSync(new URL('late-looks.ts', import.meta.url), 'utf8');
+  const code = Buffer.from(stripTypeScriptTypes(source)).toString('base64');
+  const flags = [`--import=data:text/javascript;base64,${code}`];
+  return { flags, variables: { LATE_LOOKS: file } };
 }
 
 function nameOf(service: number): string {

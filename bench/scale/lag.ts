@@ -1,4 +1,7 @@
-// How late the event loop of the controller was, by the histogram of its metrics page.
+// How late the event loop of the controller was, by the histogram of its metrics page; and how much of that
+// was its own doing, by late-looks.ts.
+
+import { existsSync, readFileSync } from 'node:fs';
 
 export interface LagResult {
   /** Looks at the clock, and those that were over the bound. */
@@ -6,6 +9,41 @@ export interface LagResult {
   readonly over50ms: number;
   /** The smallest bound of the histogram that none was over. */
   readonly worstAtMostMs: number;
+}
+
+/** A look that was late, and what the main thread did since the one before it. */
+export interface LateLook {
+  /** By the clock on the wall. */
+  readonly atMs: number;
+  readonly lateMs: number;
+  readonly ranMs: number;
+  /** Ready to run, while others ran. */
+  readonly waitedMs: number;
+}
+
+/** What is late is ours as far as the thread was not waiting for a processor. */
+export interface OwnLag {
+  /** Looks that were over the bound without what was waited. */
+  readonly over50ms: number;
+  readonly worstMs: number;
+  /** The latest, worst first. */
+  readonly worst: readonly LateLook[];
+}
+
+const toldLooks = 5;
+
+/** Reads what late-looks.ts has written, between two moments. */
+export function ownLag(file: string, fromMs: number, toMs: number): OwnLag {
+  const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1) : [];
+  const looks = lines
+    .map((line) => JSON.parse(line) as LateLook)
+    .filter(({ atMs }) => atMs > fromMs && atMs <= toMs);
+  const own = looks.map(({ lateMs, waitedMs }) => lateMs - waitedMs);
+  return {
+    over50ms: own.filter((ms) => ms > boundSeconds * 1000).length,
+    worstMs: Math.round(Math.max(0, ...own)),
+    worst: looks.sort((a, b) => b.lateMs - a.lateMs).slice(0, toldLooks),
+  };
 }
 
 /** How many looks were at most so late, by the bound in seconds. */

@@ -12,7 +12,7 @@ import type { Bare } from './bare.ts';
 import { type ChangesResult, measureChanges } from './changes.ts';
 import { range, ScaleCluster } from './cluster.ts';
 import type { Generator } from './generator.ts';
-import { type LagResult, lagBetween, lagCounts } from './lag.ts';
+import { type LagResult, lagBetween, lagCounts, type OwnLag, ownLag } from './lag.ts';
 import { Asked } from './questions.ts';
 import type { ScaleSize } from './size.ts';
 
@@ -27,6 +27,8 @@ export interface ScaleResult extends ScaleSize {
   /** Resident, of the controller: once everything was written, and the most it ever was. */
   readonly memoryMb: { readonly written: number; readonly most: number };
   readonly lag: { readonly load: LagResult; readonly changes: LagResult | null };
+  /** The same without what the controller waited for a processor. */
+  readonly own: { readonly load: OwnLag; readonly changes: OwnLag | null };
   /** Seconds until everything was written, and how many of them the controller waited for a processor. */
   readonly loadSeconds: { readonly all: number; readonly waited: number };
   readonly writes: WritesResult;
@@ -59,7 +61,8 @@ async function measure(size: ScaleSize): Promise<ScaleResult> {
   const toCommittedMs = Date.now() - startedMs;
   const toSyncedMs = eventMs(scale.logOf('controller'), 'synced') - startedMs;
   await until('everything is written', programs, () => (sinceLastWriteMs(scale.cluster) ?? 0) > quietMs);
-  const loadSeconds = { all: (Date.now() - startedMs) / 1000, waited: waitedSeconds(controller.pid) };
+  const loadedMs = Date.now();
+  const loadSeconds = { all: (loadedMs - startedMs) / 1000, waited: waitedSeconds(controller.pid) };
   const written = memoryMb(controller.pid, 'VmRSS');
   const scrape = async () => lagCounts(await getText(scale.node, `${controllerUrl}/metrics`));
   const loaded = await scrape();
@@ -72,6 +75,10 @@ async function measure(size: ScaleSize): Promise<ScaleResult> {
     lag: {
       load: lagBetween(new Map(), loaded),
       changes: changes === null ? null : lagBetween(loaded, await scrape()),
+    },
+    own: {
+      load: ownLag(scale.lateLooks, startedMs, loadedMs),
+      changes: changes === null ? null : ownLag(scale.lateLooks, loadedMs, Date.now()),
     },
     ...{ writes: writesIn(scale.cluster), lease: await leaseIn(scale.cluster), changes },
     closed: (await generator.ask('state')).closed,

@@ -1,6 +1,7 @@
 // What was measured at scale, as text: each aim beside what was found.
 
 import { align } from '../table.ts';
+import type { OwnLag } from './lag.ts';
 import type { ScaleResult } from './measure.ts';
 
 /** The first result is with few agents, the last with all. */
@@ -26,12 +27,23 @@ export function scaleTable(results: readonly ScaleResult[]): string {
   return `${align(lines)}\n\n${results.map(factsOf).join('\n')}`;
 }
 
-function factsOf({ services, agents, changes, memoryMb, lag, lease, writes, ...rest }: ScaleResult): string {
+function factsOf({
+  services,
+  agents,
+  changes,
+  memoryMb,
+  lag,
+  own,
+  lease,
+  writes,
+  ...rest
+}: ScaleResult): string {
   const facts = [
     `${services} Services, ${agents + 1} agents: made ${rest.servicesMadeRate} a second`,
     `read whole after ${rest.toSyncedMs} ms; RSS ${memoryMb.written} MB, at most ${memoryMb.most}`,
     `kernel of the real node: ${rest.kernel.ports} ports, ${rest.kernel.addresses} addresses`,
     `event loop over 50 ms late: ${lag.load.over50ms} times of ${lag.load.looks}`,
+    `without what it waited for a processor: ${ownFacts(own.load)}`,
     `it waited ${rest.loadSeconds.waited} s for a processor in ${rest.loadSeconds.all} s`,
     `API writes: ${writes.count}, ${writes.rate} a second; failed ${JSON.stringify(writes.failed)}`,
     `Lease: ${lease.renewals} renewals, at most ${lease.longestGapMs} ms apart, held by ${lease.holder}`,
@@ -39,10 +51,19 @@ function factsOf({ services, agents, changes, memoryMb, lag, lease, writes, ...r
   if (changes !== null) {
     const { controller, bare, rounds, frameBytes } = changes;
     facts.push(
+      ...(own.changes === null ? [] : [`lag of our own at changes and status: ${ownFacts(own.changes)}`]),
       `a change of ${frameBytes} bytes, median ms of ${rounds}: first send to last ack ${controller.whole}`,
       `first to last ack ${controller.taken} by the server, ${controller.given} by the agents`,
       `bare ws: first send to last ack ${bare.whole}; first to last ${bare.taken}, ${bare.given}`,
     );
   }
   return `${facts.join('\n  ')}\n`;
+}
+
+function ownFacts({ over50ms, worstMs, worst }: OwnLag): string {
+  const looks = worst.map(({ lateMs, waitedMs, ranMs }) => {
+    const [late, waited, ran] = [lateMs, waitedMs, ranMs].map(Math.round);
+    return `${late} (waited ${waited}, ran ${ran})`;
+  });
+  return `${over50ms} times over 50 ms, at most ${worstMs}; the latest, ms: ${looks.join(', ') || 'none'}`;
 }
