@@ -9,11 +9,12 @@ import { type MoveOrder, MoveReason, type MoveResult } from './moves.ts';
 import type { Node } from './nodes.ts';
 import { chooseNode } from './place.ts';
 import { latenessOf } from './standing.ts';
-import type { Status, StatusHead } from './status.ts';
+import type { StatusHead } from './status.ts';
 
 export interface ApiInput {
   readonly controller: Controller;
-  readonly status: () => Status;
+  /** The status as JSON. */
+  readonly status: () => Promise<string>;
   /** The same without VIPs, nodes and Services. */
   readonly head: () => StatusHead;
   readonly metrics: () => Promise<{ readonly text: string; readonly contentType: string }>;
@@ -33,7 +34,11 @@ export function apiRoutes(input: ApiInput): readonly Route[] {
     return operatorOnly(principalOf(message)) ?? (rules() ? null : misdirected(head()));
   };
   return [
-    { method: 'GET', path: '/api/v1/status', handle: () => ({ status: 200, body: status() }) },
+    {
+      method: 'GET',
+      path: '/api/v1/status',
+      handle: async () => ({ status: 200, body: await status(), contentType: 'application/json' }),
+    },
     { method: 'GET', path: '/healthz', handle: () => ({ status: 200, body: 'ok\n' }) },
     { method: 'GET', path: '/readyz', handle: () => readiness(head()) },
     {

@@ -14,8 +14,8 @@ import {
 } from '../protocol/messages.ts';
 import { Connection, type Socket } from './connection.ts';
 import { type Refusal, refuse } from './refuse.ts';
-import { type Closing, type HubEvent, policyViolation, type Sessions } from './sessions.ts';
-import { inTurns } from './turns.ts';
+import { type Closing, type HubEvent, policyViolation, type Session, type Sessions } from './sessions.ts';
+import { inTurns, TurnQueue } from './turns.ts';
 import { type Speaker, whyNoStream, whyStranger } from './upgrade.ts';
 import { type Self, welcomeFrame } from './welcome.ts';
 
@@ -42,10 +42,19 @@ export class Hub {
   readonly #input: HubInput;
   readonly #server: WebSocketServer;
   readonly #connections = new Set<Connection>();
+  /** The connection that said hello last, by node. */
+  readonly #speakers = new Map<string, Connection>();
+  /** Who has said hello and waits for what it lacks: one is given its megabyte, then others are heard. */
+  readonly #beginners: TurnQueue<Session>;
   #tickedMs = performance.now();
 
   constructor(input: HubInput) {
     this.#input = input;
+    const { sessions } = input;
+    const begin = (session: Session) => {
+      if (session.node.stream === session.stream) sessions.begin(session);
+    };
+    this.#beginners = new TurnQueue(begin, () => undefined, 1);
     this.#server = new WebSocketServer({
       noServer: true,
       perMessageDeflate: false,
@@ -80,7 +89,7 @@ export class Hub {
     // If we were stopped ourselves, silence means nothing: what the agents said is still in the sockets.
     const wasOnTime = now - this.#tickedMs < heartbeatMs * 1.5;
     this.#tickedMs = now;
-    for (const connection of this.#connections) connection.tick(now, wasOnTime);
+    inTurns(this.#tickEach(now, wasOnTime));
   }
 
   /**
@@ -90,7 +99,7 @@ export class Hub {
   begin(): void {
     // Whoever says hello from now on is told at once.
     const waiting = [...this.#connections].filter(({ session, standbyNode }) => session ?? standbyNode);
-    inTurns(this.#beginEach(waiting));
+    inTurns(this.#beginEach(waiting), { leastSteps: 1 });
   }
 
   /**
@@ -113,6 +122,13 @@ export class Hub {
   terminate(): void {
     for (const connection of this.#connections) connection.terminate();
     this.#server.close();
+  }
+
+  *#tickEach(now: number, wasOnTime: boolean): Generator<void, void> {
+    for (const connection of this.#connections) {
+      connection.tick(now, wasOnTime);
+      yield;
+    }
   }
 
   *#beginEach(waiting: readonly Connection[]): Generator<void, void> {
@@ -170,21 +186,28 @@ export class Hub {
     if (ruling) connection.session = sessions.open(hello, connection);
     else connection.standbyNode = hello.node;
     connection.send(welcomeFrame(self()));
-    if (connection.session !== null) sessions.begin(connection.session);
+    if (connection.session !== null) this.#beginners.add([connection.session]);
     onEvent({ event: ruling ? 'agentConnected' : 'agentHeard', node: hello.node });
     return null;
   }
 
   /** One connection a node, whether this controller rules or stands by: the one that said hello last. */
   #replace(connection: Connection, node: string): void {
-    const closing = { code: policyViolation, reason: `${replacedReason} as ${node}` };
-    for (const other of this.#connections)
-      if (other !== connection && other.node === node) other.close(closing);
+    this.#unname(connection);
+    const before = this.#speakers.get(node);
+    this.#speakers.set(node, connection);
+    before?.close({ code: policyViolation, reason: `${replacedReason} as ${node}` });
+  }
+
+  #unname(connection: Connection): void {
+    const { node } = connection;
+    if (node !== null && this.#speakers.get(node) === connection) this.#speakers.delete(node);
   }
 
   #closed(connection: Connection, code: number): void {
     this.#connections.delete(connection);
     const { session, closing, node, request } = connection;
+    this.#unname(connection);
     if (session !== null) this.#input.sessions.close(session);
     const reason = closing?.reason ?? (session?.isLeaving === true ? 'bye' : 'the connection ended');
     this.#input.onEvent({

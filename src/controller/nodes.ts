@@ -161,12 +161,20 @@ export class Nodes {
     return this.#nodes.get(name);
   }
 
-  all(): IterableIterator<Node> {
+  all(): MapIterator<Node> {
     return this.#nodes.values();
   }
 
   *connected(): Generator<Node, void> {
     for (const node of this.#nodes.values()) if (node.isConnected) yield node;
+  }
+
+  /** Sends to each node that is here what its placements lack: a step a node. */
+  *startPlacements(): Generator<void, void> {
+    for (const node of this.connected()) {
+      node.startPlacements();
+      yield;
+    }
   }
 
   /** The node that a hardware address belongs to, by its last hello. */

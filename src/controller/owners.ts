@@ -14,7 +14,7 @@ import { Outbox } from './outbox.ts';
 import { chooseNode } from './place.ts';
 import type { Owner } from './records.ts';
 import type { Table } from './table.ts';
-import { TurnQueue } from './turns.ts';
+import { inTurns, TurnQueue } from './turns.ts';
 
 export interface OwnersInput {
   readonly nodes: Nodes;
@@ -108,7 +108,7 @@ export class Owners {
     this.claims.isSettled = true;
     for (const address of this.claims.unclaimed) this.#tell(address);
     this.#outbox.flush();
-    for (const node of this.#input.nodes.connected()) node.startPlacements();
+    inTurns(this.#input.nodes.startPlacements());
     this.retry();
   }
 

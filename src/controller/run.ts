@@ -21,6 +21,7 @@ import { connectionLimit, listenOn, makeServer } from './server.ts';
 import { Sessions } from './sessions.ts';
 import { Settling } from './settling.ts';
 import { headOf, type Status, statusOf } from './status.ts';
+import { statusText } from './status-text.ts';
 
 /** Times that tests shorten. */
 export interface Timing {
@@ -94,8 +95,9 @@ export async function startController(config: ControllerConfig, given: RunInput)
   const connections = () => hub.size;
   const loopLag = new LoopLag();
   const metrics = () => scrape({ ...input, controller, pools: () => pools, connections, isRuling, loopLag });
-  const api = { controller, status, head, metrics, principalOf: whoIs, moveDeadlineMs, rules: isRuling };
-  const routes = apiRoutes(api);
+  const text = () => statusText(core.standing());
+  const said = { status: text, head, metrics };
+  const routes = apiRoutes({ controller, ...said, principalOf: whoIs, moveDeadlineMs, rules: isRuling });
   const failed = (error: unknown) => log.error({ reason: String(error) }, 'requestFailed');
   const onError = (error: Error) => log.error({ reason: error.message }, 'certificateRefused');
   const { certificate } = core;

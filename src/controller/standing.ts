@@ -3,7 +3,7 @@
 import type { Address } from '../state/address.ts';
 import { lateAfterTicks } from './choices.ts';
 import type { Controller } from './controller.ts';
-import type { Node } from './nodes.ts';
+import type { Bar, Node } from './nodes.ts';
 
 export const VipState = {
   pending: 'pending',
@@ -63,20 +63,21 @@ function unplaced(controller: Controller, address: Address): Standing {
   if (chosen) {
     return { state: 'pending', reason: 'Allocated', message: `${chosen.name} is committing its rules` };
   }
-  const connected = [...controller.nodes.connected()];
-  if (!controller.owners.isSettled && connected.length > 0) {
+  const { nodes, owners } = controller;
+  if (!owners.isSettled && nodes.connected().next().done === false) {
     return { state: 'pending', reason: 'Allocated', message: 'nodes are asked first what they have' };
   }
-  for (const node of connected) {
+  let bar: Bar | null = null;
+  for (const node of nodes.connected()) {
     if (node.impossible.has(address)) {
       const message = `${node.name} claims it by a term that was never issued, and nobody else can have it`;
       return { state: 'pending', reason: 'ImpossibleTerm', message };
     }
     const refusal = node.refusalOf(address);
     if (refusal !== undefined) return { state: 'refused', reason: refusal.code, message: refusal.reason };
+    bar ??= node.bar(address);
   }
-  const [bar] = connected.map((node) => node.bar(address)).filter((found) => found !== null);
-  if (bar !== undefined) return { state: 'pending', ...bar };
+  if (bar !== null) return { state: 'pending', ...bar };
   const message = 'no connected node has it on its link and in its --allow, and is not drained';
   return { state: 'pending', reason: 'NoEligibleNode', message };
 }

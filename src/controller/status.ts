@@ -132,16 +132,25 @@ export function headOf(input: StatusInput): StatusHead {
 }
 
 export function statusOf(input: StatusInput): Status {
-  const { controller, invalid } = input;
-  const refused: RefusedService[] = [];
-  for (const [key, refusal] of controller.allocator.refusals) refused.push({ key, ...refusal });
-  for (const [key, message] of invalid) refused.push({ key, reason: 'NotSupported', message });
+  const { vips, nodes, refused } = statusLists(input);
+  return { ...headOf(input), vips: [...vips], nodes: [...nodes], refused: [...refused] };
+}
+
+/** What there may be many of, each made when it is taken. */
+export function statusLists({ controller, invalid }: StatusInput): {
+  readonly vips: Iterable<VipStatus>;
+  readonly nodes: Iterable<NodeStatus>;
+  readonly refused: readonly RefusedService[];
+} {
+  const { rules, nodes, owners, allocator } = controller;
   const owned = new Map<string, number>();
-  for (const { node } of controller.owners.all.values()) owned.set(node, (owned.get(node) ?? 0) + 1);
+  for (const { node } of owners.all.values()) owned.set(node, (owned.get(node) ?? 0) + 1);
+  const refused: RefusedService[] = [];
+  for (const [key, refusal] of allocator.refusals) refused.push({ key, ...refusal });
+  for (const [key, message] of invalid) refused.push({ key, reason: 'NotSupported', message });
   return {
-    ...headOf(input),
-    vips: [...controller.rules.keys()].map((address) => vipStatus(controller, address)),
-    nodes: [...controller.nodes.all()].map((node) => nodeStatus(controller, node, owned.get(node.name) ?? 0)),
+    vips: rules.keys().map((address) => vipStatus(controller, address)),
+    nodes: nodes.all().map((node) => nodeStatus(controller, node, owned.get(node.name) ?? 0)),
     refused,
   };
 }

@@ -62,7 +62,7 @@ export class Table<Name extends TableName> {
     return this.#rows.get(key)?.resource;
   }
 
-  keys(): IterableIterator<Address> {
+  keys(): MapIterator<Address> {
     return this.#rows.keys();
   }
 

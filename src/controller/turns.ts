@@ -4,45 +4,50 @@
 /** How long one turn takes, but for the step that is the last of it. */
 const turnMs = 10;
 /** A turn takes as many steps, however slow the machine: what a few Services ask for is done at once. */
-const leastSteps = 32;
+const usualSteps = 32;
 
-/**
- * Takes the steps of a generator to their end, then calls `done`: at once where one turn is enough. Each
- * other turn ends with `pause`.
- */
-export function inTurns(
-  steps: Iterator<void, void>,
-  done: () => void = () => undefined,
-  pause: () => void = () => undefined,
-): void {
+export interface TurnsInput {
+  /** Called after the last step. */
+  readonly done?: () => void;
+  /** Called at the end of each other turn. */
+  readonly pause?: () => void;
+  /** Steps that a turn has at least: few where each is long. */
+  readonly leastSteps?: number;
+}
+
+const nothing = () => undefined;
+
+/** Takes the steps of a generator to their end: at once where one turn is enough. */
+export function inTurns(steps: Iterator<void, void>, input: TurnsInput = {}): void {
+  const { done = nothing, pause = nothing, leastSteps = usualSteps } = input;
   const endMs = performance.now() + turnMs;
   for (let step = 0; step < leastSteps || performance.now() < endMs; step++) {
     if (steps.next().done !== true) continue;
     done();
     return;
   }
-  setImmediate(() => inTurns(steps, done, pause));
+  setImmediate(() => inTurns(steps, input));
   pause();
 }
 
 /** What is to be looked at, each once, in turns; what is added meanwhile comes last. */
 export class TurnQueue<Key> {
   readonly #look: (key: Key) => void;
-  readonly #done: () => void;
+  readonly #turns: TurnsInput;
   readonly #waiting = new Set<Key>();
   #isRunning = false;
 
   /** `done` is called at the end of each turn: what was decided in it goes on. */
-  constructor(look: (key: Key) => void, done: () => void) {
+  constructor(look: (key: Key) => void, done: () => void, leastSteps: number = usualSteps) {
     this.#look = look;
-    this.#done = done;
+    this.#turns = { done, pause: done, leastSteps };
   }
 
   add(keys: Iterable<Key>): void {
     for (const key of keys) this.#waiting.add(key);
     if (this.#isRunning) return;
     this.#isRunning = true;
-    inTurns(this.#steps(), this.#done, this.#done);
+    inTurns(this.#steps(), this.#turns);
   }
 
   *#steps(): Generator<void, void> {

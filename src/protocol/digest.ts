@@ -32,6 +32,8 @@ function portJson({ protocol, port, service, delivery, sources }: VipPort): stri
   return `{"protocol":"${protocol}","port":${port},${names},"sources":${ranges}}`;
 }
 
+const emptyHex = '0'.repeat(16);
+
 interface Entry {
   readonly bucket: number;
   readonly high: number;
@@ -45,6 +47,8 @@ export class Digests {
   readonly #high = new Uint32Array(bucketCount);
   readonly #low = new Uint32Array(bucketCount);
   readonly #counts = new Uint32Array(bucketCount);
+  /** The digests of buckets that were asked for since they changed. */
+  readonly #hex = new Map<number, string>();
 
   constructor(hash: Hash) {
     this.#hash = hash;
@@ -99,20 +103,26 @@ export class Digests {
 
   /** The buckets in which the other side has something else. */
   differing(other: TableDigest): number[] {
-    const empty = '0'.repeat(16);
     const buckets: number[] = [];
     for (let bucket = 0; bucket < bucketCount; bucket++) {
-      if ((other.digests[bucket] ?? empty) !== this.#bucketHex(bucket)) buckets.push(bucket);
+      if ((other.digests[bucket] ?? emptyHex) !== this.#bucketHex(bucket)) buckets.push(bucket);
     }
     return buckets;
   }
 
   #bucketHex(bucket: number): string {
-    const hex = (value: number | undefined) => (value ?? 0).toString(16).padStart(8, '0');
-    return hex(this.#high[bucket]) + hex(this.#low[bucket]);
+    const [high = 0, low = 0] = [this.#high[bucket], this.#low[bucket]];
+    if (high === 0 && low === 0) return emptyHex;
+    const known = this.#hex.get(bucket);
+    if (known !== undefined) return known;
+    const hex = (value: number) => value.toString(16).padStart(8, '0');
+    const made = hex(high) + hex(low);
+    this.#hex.set(bucket, made);
+    return made;
   }
 
   #toggle(entry: Entry, count: 1 | -1): void {
+    this.#hex.delete(entry.bucket);
     this.#high[entry.bucket] = (this.#high[entry.bucket] ?? 0) ^ entry.high;
     this.#low[entry.bucket] = (this.#low[entry.bucket] ?? 0) ^ entry.low;
     this.#counts[entry.bucket] = (this.#counts[entry.bucket] ?? 0) + count;

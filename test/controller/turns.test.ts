@@ -19,7 +19,7 @@ const busy = (ms: number): void => {
 
 test('work that is done soon is done at once', () => {
   const done: string[] = [];
-  inTurns([undefined, undefined].values(), () => done.push('all'));
+  inTurns([undefined, undefined].values(), { done: () => done.push('all') });
   deepEqual(done, ['all']);
 });
 
@@ -29,14 +29,27 @@ test('long work is left for others again and again', async () => {
   function* steps(): Generator<void, void> {
     for (let step = 0; step < 200; step++) yield busy(1);
   }
-  inTurns(steps(), () => {
+  const done = () => {
     isDone = true;
     resolve();
-  });
+  };
+  inTurns(steps(), { done });
   let turns = 0;
   for (; !isDone; turns++) await turn();
   await promise;
   ok(turns >= 5, `${turns} turns`);
+});
+
+test('of long steps a turn takes one, where that is asked for', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let steps = 0;
+  const stepsByTurn: number[] = [];
+  const long = (function* () {
+    for (; steps < 4; steps++) yield busy(20);
+  })();
+  inTurns(long, { leastSteps: 1, done: resolve, pause: () => stepsByTurn.push(steps) });
+  await promise;
+  deepEqual(stepsByTurn, [0, 1, 2, 3]);
 });
 
 test('what is added to a queue while it is worked off is looked at once, and last', async () => {
@@ -83,7 +96,7 @@ test('what the end of a turn throws does not end the work', async () => {
   const slow = (function* () {
     for (let step = 0; step < 100; step++) yield busy(1);
   })();
-  throws(() => inTurns(slow, resolve, pause), RangeError);
+  throws(() => inTurns(slow, { done: resolve, pause }), RangeError);
   await promise;
 });
 

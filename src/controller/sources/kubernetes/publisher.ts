@@ -84,11 +84,12 @@ export class Publisher {
     this.#timer = undefined;
     if (!this.#input.controller.isPublished) return;
     this.#isLooking = true;
-    inTurns(this.#steps(), () => {
+    const done = () => {
       this.#isLooking = false;
       if (this.#isAsked) this.progressed();
       this.#isAsked = false;
-    });
+    };
+    inTurns(this.#steps(), { done });
   }
 
   *#steps(): Generator<void, void> {
