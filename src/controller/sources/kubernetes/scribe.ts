@@ -5,6 +5,7 @@ import type { Controller } from '../../controller.ts';
 import type { ApiClient } from './client.ts';
 import type { News } from './event-object.ts';
 import { Events } from './events.ts';
+import { Precedence } from './precedence.ts';
 import { Publisher } from './publisher.ts';
 import { Recorder } from './recorder.ts';
 import { ServiceNews } from './service-news.ts';
@@ -31,11 +32,13 @@ export interface Scribe {
 export function makeScribe({ controller, source, client, identity, ...more }: ScribeInput): Scribe {
   const { mayWrite, log, signal } = more;
   const { catalog } = source;
-  const writes = new Writes({
-    ...{ signal, random: Math.random, mayWrite },
+  const nowMs = () => performance.now();
+  const precedence = new Precedence({ controller, signal, nowMs, onOver: () => writes.wake() });
+  const writes: Writes = new Writes({
+    ...{ signal, random: Math.random, mayWrite: () => mayWrite() && precedence.isOver },
     onRefused: (kind, key, { message: reason }) => log.warn({ kind, key, reason }, 'writeRefused'),
   });
-  const events = new Events({ client, writes, identity, nowMs: () => performance.now() });
+  const events = new Events({ client, writes, identity, nowMs });
   const say = (news: News): void => events.say(news);
   const recorder = new Recorder({
     ...{ controller, client, writes, signal, say },

@@ -1,0 +1,103 @@
+// Whoever begins to rule over many VIPs writes once agents hold them, or have had their time.
+import { equal } from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { Controller } from '../../../../src/controller/controller.ts';
+import { parsePools } from '../../../../src/controller/pools.ts';
+import { Sessions } from '../../../../src/controller/sessions.ts';
+import { fewVips, mostWaitMs, Precedence } from '../../../../src/controller/sources/kubernetes/precedence.ts';
+import type { Hello } from '../../../../src/protocol/messages.ts';
+import { parsePrefix } from '../../../../src/state/address.ts';
+import { servicesOf } from '../../ruling.ts';
+
+const quiet = () => undefined;
+
+/** A controller that has read its Services, and one node that has committed the rules. */
+function ruling(t: TestContext, count: number) {
+  const abort = new AbortController();
+  t.after(() => abort.abort());
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const clock = { nowMs: 0, overs: 0 };
+  const records = { cluster: 'c', generation: 1, drained: [], allocations: new Map(), former: new Map() };
+  const controller = new Controller({
+    ...{ records: { ...records, owners: new Map() }, pools: parsePools(['p=10.64.0.0/16']) },
+    ...{ filterByDefault: true, onChange: quiet, nowMs: () => clock.nowMs },
+  });
+  const onOver = () => clock.overs++;
+  const precedence = new Precedence({
+    ...{ controller, signal: abort.signal, nowMs: () => clock.nowMs, onOver },
+  });
+  const pass = (ms: number) => {
+    clock.nowMs += ms;
+    t.mock.timers.tick(ms);
+  };
+  const publish = () => controller.publish({ set: servicesOf(count), remove: [] });
+  const connect = (node = 'a') => {
+    const quietly = { generationRaised: quiet, refused: quiet, impossibleTerm: quiet, progressed: quiet };
+    const sessions = new Sessions(controller, quietly);
+    const session = sessions.open({ ...hello, node }, { send: quiet, bufferedAmount: 0 });
+    sessions.begin(session);
+    const commit = () => {
+      const { seq } = controller.rules;
+      equal(sessions.message(session, { type: 'ack', table: 'rules', seq, commitUs: 1 }), null);
+    };
+    return { sessions, session, commit };
+  };
+  const join = () => {
+    const { sessions, session, commit } = connect();
+    commit();
+    controller.owners.settle();
+    return (vips: number) => {
+      const set = [...controller.owners.all].slice(0, vips).map(([address, { term }]) => ({ address, term }));
+      equal(sessions.message(session, { type: 'heldDelta', set, remove: [] }), null);
+    };
+  };
+  return { controller, precedence, clock, pass, publish, connect, join };
+}
+
+const hello: Hello = {
+  ...{ type: 'hello', version: '0', features: [], node: 'a', firewall: 'nftables', cluster: 'c' },
+  ...{ allow: [parsePrefix('10.64.0.0/16')], onLink: [parsePrefix('10.64.0.0/16')], held: [], generation: 0 },
+  ...{ rules: { count: 0, digests: {} }, placements: { count: 0, digests: {} } },
+};
+
+test('a few VIPs keep nothing waiting', (t) => {
+  const { precedence, publish } = ruling(t, fewVips);
+  publish();
+  equal(precedence.isOver, true);
+});
+
+test('many VIPs are held before anything is written, and then it is said once', async (t) => {
+  const { controller, precedence, clock, pass, publish, connect, join } = ruling(t, fewVips + 1);
+  equal(precedence.isOver, false, 'nothing was published');
+  publish();
+  equal(precedence.isOver, false, 'nobody was asked yet');
+  const hold = join();
+  while (controller.owners.all.size <= fewVips) await turn();
+  equal(precedence.isOver, false);
+  hold(fewVips);
+  pass(1000);
+  equal(precedence.isOver, false, 'one is still to be held');
+  hold(fewVips + 1);
+  const { commit } = connect('late');
+  pass(1000);
+  equal(precedence.isOver, false, 'one node is still given the rules');
+  commit();
+  equal(clock.overs, 0);
+  pass(200);
+  equal(precedence.isOver, true);
+  pass(1000);
+  equal(clock.overs, 1);
+});
+
+test('a node that does not take its VIPs keeps the writes waiting for a while only', (t) => {
+  const { precedence, clock, pass, publish, join } = ruling(t, fewVips + 1);
+  publish();
+  equal(precedence.isOver, false);
+  join();
+  pass(mostWaitMs - 1);
+  equal(precedence.isOver, false);
+  pass(201);
+  equal(precedence.isOver, true);
+  equal(clock.overs, 1);
+});
