@@ -19,8 +19,8 @@ export interface ServiceChanges {
 export type Allocations = ReadonlyMap<ServiceKey, readonly Address[]>;
 
 const nothing: readonly Address[] = [];
-/** Services that are applied in one step. */
-const stepServices = 1000;
+/** Services that are applied in one step: a few milliseconds. */
+const stepServices = 200;
 
 /** Keeps the allocation as Services come, change and go. What it remembers is what store.ts writes down. */
 export class Allocator {
@@ -101,9 +101,11 @@ export class Allocator {
     for (const key of remove) this.#remove(key, touched);
     // Whoever has an address may speak against sharing it, though its own turn comes later.
     for (const service of set) this.#services.set(service.key, service);
+    yield;
     // Those who have an address already choose first, or a newcomer could be given what is theirs.
     const [known, fresh]: [ServiceManifest[], ServiceManifest[]] = [[], []];
     for (const service of set) (this.#before(service).length > 0 ? known : fresh).push(service);
+    yield;
     for (const list of [known, fresh]) yield* this.#setAll(list, touched);
     if (this.#free.takeBetter()) yield* this.#setAll(this.#waiting(), touched);
     return touched;

@@ -150,13 +150,13 @@ export class Controller {
     this.compilation.follow(this.allocator.apply(changes));
   }
 
-  /** Follows a large change, a piece in each turn of the loop. Nothing may be applied before it resolves. */
+  /** Follows a large change, a piece in each of the next turns. Nothing may be applied before it resolves. */
   async applyInTurns(changes: ServiceChanges): Promise<void> {
     const steps = this.allocator.applying(changes);
     for (;;) {
+      await nextTurn();
       const step = steps.next();
       if (step.done === true) return this.compilation.follow(step.value);
-      await nextTurn();
     }
   }
 

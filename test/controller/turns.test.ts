@@ -141,6 +141,22 @@ test('what is read while a change is being applied is applied after it', async (
   equal(controller.rules.size, many - 2);
 });
 
+test('a large change begins in the next turn, and each has a few hundred Services of it', async (t) => {
+  const { controller, read } = reading(t);
+  const { allocator } = controller;
+  let isApplied = false;
+  const applied = controller.applyInTurns({ set: read(many).set, remove: [] }).then(() => {
+    isApplied = true;
+  });
+  equal(allocator.services.size, 0);
+  const sizes: number[] = [];
+  for (; !isApplied; await turn()) sizes.push(allocator.assigned.size);
+  await applied;
+  const steps = sizes.slice(1).map((size, index) => size - (sizes[index] ?? 0));
+  ok(Math.max(...steps) <= 400, `${Math.max(...steps)} Services in a turn`);
+  equal(allocator.assigned.size, many);
+});
+
 test('addresses that wait for their turn have it though the turn before them has thrown', async (t) => {
   const { controller, read } = reading(t);
   const { compilation } = controller;
