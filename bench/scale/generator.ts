@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { WebSocket } from 'ws';
 import { heartbeatMs } from '../../src/protocol/messages.ts';
 import type { Address } from '../../src/state/address.ts';
-import { answerTo, GeneratedAgent } from './generated-agent.ts';
+import { answerTo, GeneratedAgent, socketOptions } from './generated-agent.ts';
 import { answerParent } from './questions.ts';
 import { type Span, SpanOf } from './span.ts';
 
@@ -69,7 +69,7 @@ const answers = {
   /** As many connections to a server that only sends. Each answers as an agent does. */
   async startBare(url: string): Promise<void> {
     for (const _ of agents) {
-      const socket = new WebSocket(url, { perMessageDeflate: false });
+      const socket = new WebSocket(url, socketOptions);
       socket.on('message', (data: Buffer) => {
         socket.send(answerTo(data));
         bareRound?.arrived();
