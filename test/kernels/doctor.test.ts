@@ -14,7 +14,7 @@ interface Examined extends DoctorReport {
 
 /** What the doctor says in a guest without some modules, before and after each of the commands. */
 async function examine(without: readonly string[], commands: readonly string[]): Promise<Examined[]> {
-  const doctor = `${process.execPath} src/cli/main.ts doctor -o json; echo "code $?"`;
+  const doctor = `${process.execPath} $VIPWARD_TEST_PROGRAM doctor -o json; echo "code $?"`;
   const script = [doctor, ...commands.flatMap((command) => [command, doctor])].join('; ');
   const output = await runInGuest({ kernel, seconds, without, script });
   const reports = output.split(/^code (\d+)$/m);
