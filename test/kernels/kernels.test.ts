@@ -8,12 +8,12 @@ import { cannotBoot, runInGuest } from './guest.ts';
 
 const kernels = ['5.10', '6.1', '6.12'];
 /**
- * What looks closest at the kernel: rules and what others do to them, refusals, rights, clean-up, and a
- * node's whole life. An emulated machine takes fifteen to thirty times the processor time of this one, five
- * and a half minutes for these; all others, an hour and a half, can be had by name, as
+ * What looks closest at the kernel: rules and what others do to them, refusals, rights, and a node's whole
+ * life. An emulated machine takes fifteen to thirty times the processor time of this one, three to four
+ * minutes for these; all others, an hour and a half, can be had by name, as
  * `VIPWARD_GUEST_TESTS='traffic-*'`.
  */
-const usual = '{cleanup,explain,fake-kernel,life-refused,life-whole,refused,rights,ruleset*}';
+const usual = '{fake-kernel,life-whole,refused,rights,ruleset*}';
 const chosen = process.env['VIPWARD_GUEST_TESTS'] ?? usual;
 const files = globSync(`test/kernel/${chosen}.test.ts`).sort();
 const seconds = chosen === usual ? 1800 : 7200;
@@ -36,7 +36,7 @@ describe('on older kernels', { concurrency: 2, timeout: 3 * timeoutMs }, () => {
       const output = await runInGuest({ kernel, seconds, paths, script });
       const passed = Number(/^ℹ pass (\d+)$/m.exec(output)?.[1] ?? 0);
       assert.match(output, /^ℹ fail 0$/m, output);
-      assert.ok(passed >= (chosen === usual ? 50 : 1), `only ${passed} tests ran:\n${output}`);
+      assert.ok(passed >= (chosen === usual ? 45 : 1), `only ${passed} tests ran:\n${output}`);
       if (chosen === usual) assert.match(output, /^✔ a node from its first VIP to its clean-up /m, output);
     });
   }
