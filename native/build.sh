@@ -23,7 +23,7 @@ compile() {
 }
 
 mkdir -p build
-compile syscalls native/syscalls.c
+compile syscalls native/syscalls.c native/threads.c native/operations.c
 # An image has no tests.
 [ ! -f test/native/namespaces.c ] || compile namespaces test/native/namespaces.c
 

@@ -10,8 +10,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const NOT_OURS = new Set(['.git', 'node_modules', 'build', 'dist', 'coverage']);
 const MOST_COLUMNS = 110;
 const MOST_LINES = 250;
-// All C is one file by design, so that it stays little.
-const MOST_LINES_OF_C = 1000;
+const MOST_LINES_OF_C = 500;
 const MOST_HEADER_LINES = 3;
 
 // Put together from halves, so that this file does not hold what it looks for.
@@ -48,7 +47,7 @@ test('no line is wider than 110 columns', () => {
   none(placesWhere(source, (line) => line.length > MOST_COLUMNS));
 });
 
-test('a file of TypeScript has at most 250 lines, one of C 1000', () => {
+test('a file of TypeScript has at most 250 lines, one of C 500', () => {
   const tooLong = source.filter(
     ({ path, lines }) => lines.length > (/\.[ch]$/.test(path) ? MOST_LINES_OF_C : MOST_LINES),
   );

@@ -1,10 +1,10 @@
-// The only loader of the addon (native/syscalls.c) and its types: generic system calls on numbers and bytes.
+// The only loader of the addon (native/*.c) and its types: generic system calls on numbers and bytes.
 // Every call answers a result >= 0 or a negative errno; none throws. Errors get words and classes above.
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
-/** What `submit` can run on the writer thread; mirrors `enum operation` in native/syscalls.c. */
+/** What `submit` can run on the writer thread; mirrors `enum operation` in native/threads.h. */
 export const Operation = {
   /**
    * `bytes[0..split)` in one send, the rest in a second, then every reply until the socket is empty. With

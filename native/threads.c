@@ -1,0 +1,442 @@
+/* Two threads, each started when it is first needed, keep what may block away from the JavaScript thread:
+ *   the reader  polls the watched sockets and queues their datagrams,
+ *   the writer  runs submitted operations strictly in order; the kernel may hold it for seconds (state D).
+ * Both answer through lists with limits of ours, so a thread that outlives its environment touches nothing
+ * of Node's.
+ *
+ * Sleeping and waking is done on futexes. Waking a thread on a processor that has gone idle takes longer than
+ * most commits, so where there are two processors the writer is woken ahead of its work and looks out for it,
+ * and who waits for a result looks out for it too, each for a short time. An idle process does neither. */
+#define _GNU_SOURCE
+#include "event-count.h"
+#include "operations.h"
+#include "threads.h"
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+  MAX_EVENTS = 4096,            /* The reader then waits, and the kernel's queue overflows: ENOBUFS tells. */
+  MAX_EVENT_BYTES = 16 << 20,
+  MAX_EVENTS_A_TURN = 64,       /* One busy socket cannot keep the reader from the others. */
+  MAX_ERRORS_A_TURN = 4,        /* An error that recv() does not clear would otherwise spin for ever. */
+  EVENT_ROOM_BYTES = 256 << 10,
+  STOP_WAIT_MICROS = 200000,
+  LOOK_OUT_MICROS = 200,        /* How long a writer that was told to be ready does not sleep. */
+  LINGER_MICROS = 80,           /* The same behind a job, if it came as soon behind the one before. */
+  GRACE_MICROS = 8,             /* How much later than it is submitted a job may be begun. */
+  VAIN_WEIGHT = 4,              /* A preparation in vain outweighs as many others, */
+  MAX_VAIN = 24,                /* and so much is too much. */
+  BUSY_MICROS = 2000,           /* How long nothing is prepared for then, at first. */
+  MAX_BUSY_MICROS = 100000,
+  ANSWER_MICROS = 60,           /* How long who waits for a result does not sleep: most commits take 10. */
+};
+
+enum { WAITED_FOR, DONE, LATE };
+
+struct watch {
+  uint64_t id;
+  int fd;
+  bool dead;
+};
+
+/* Freed by whoever leaves last: the environment or a thread. */
+struct threads {
+  pthread_mutex_t lock;
+  struct event_count work, finished, room;
+  _Atomic int64_t ready_until; /* Nanoseconds of CLOCK_MONOTONIC. */
+  _Atomic uint32_t taken;      /* Jobs, since the start. */
+  uint32_t submitted;
+  int holders;
+  pthread_t writer;
+  cpu_set_t processors; /* Those that this process may run on. */
+  int kept_from;
+  int64_t busy_until, busy_micros, vain;
+  bool spins, stopping, rung, reader_started, writer_started;
+  bool (*ring)(void *context);
+  void *context;
+  struct job *first_job, **last_job, *first_result, **last_result;
+  struct event *first_event, **last_event;
+  int jobs, events;
+  size_t event_bytes;
+
+  /* Held around every recv() of the reader, so that after an unwatch the descriptor may be closed and
+   * reused. */
+  pthread_mutex_t watch_lock;
+  struct watch watches[MAX_WATCHES];
+  int watch_count, wake;
+  uint64_t last_watch;
+};
+
+void job_free(struct job *job) {
+  free(job->reply);
+  free(job);
+}
+
+static void leave(struct threads *threads) {
+  pthread_mutex_lock(&threads->lock);
+  int left = --threads->holders;
+  /* Under the lock: once it is released, whoever leaves last may free the count. */
+  notify(&threads->finished);
+  pthread_mutex_unlock(&threads->lock);
+  if (left > 0) return;
+  if (threads->wake >= 0) close(threads->wake);
+  for (struct job *job = threads->first_result, *next; job; job = next) next = job->next, job_free(job);
+  for (struct event *event = threads->first_event, *next; event; event = next)
+    next = event->next, free(event);
+  free(threads);
+}
+
+static void *write_jobs(void *argument);
+
+/* Threads are detached: one that the kernel holds in state D cannot be joined. They take no signals from
+ * Node. */
+static bool start(struct threads *threads, bool *started, void *(*body)(void *), const char *name) {
+  if (*started) return true;
+  pthread_attr_t attributes;
+  pthread_t thread;
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_attr_init(&attributes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setstacksize(&attributes, 256 << 10);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  /* Under the lock that a thread needs to leave: a detached thread that has ended has no name to set. */
+  pthread_mutex_lock(&threads->lock);
+  *started = pthread_create(&thread, &attributes, body, threads) == 0;
+  if (*started) threads->holders++;
+  if (*started) pthread_setname_np(thread, name);
+  if (*started && body == write_jobs) threads->writer = thread;
+  pthread_mutex_unlock(&threads->lock);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  pthread_attr_destroy(&attributes);
+  return *started;
+}
+
+/* With the lock held. Rings once for all that is queued until the lists are taken. */
+static void ring(struct threads *threads) {
+  if (!threads->rung && !threads->stopping) threads->rung = threads->ring(threads->context);
+}
+
+/* ---- The reader ---- */
+
+static void queue_event(struct threads *threads, uint64_t watch, const uint8_t *bytes, int32_t status) {
+  size_t length = status > 0 ? (size_t)status : 0;
+  struct event *event = malloc(sizeof *event + length);
+  if (!event) return;
+  *event = (struct event){.watch = watch, .status = status};
+  memcpy(event->bytes, bytes, length);
+  for (;;) {
+    uint32_t seen = atomic_load(&threads->room.value);
+    pthread_mutex_lock(&threads->lock);
+    if (threads->stopping || (threads->events < MAX_EVENTS && threads->event_bytes < MAX_EVENT_BYTES)) break;
+    pthread_mutex_unlock(&threads->lock);
+    await(&threads->room, seen, NULL);
+  }
+  *threads->last_event = event;
+  threads->last_event = &event->next;
+  threads->events++;
+  threads->event_bytes += length;
+  ring(threads);
+  pthread_mutex_unlock(&threads->lock);
+}
+
+/* What one recv() on a watched socket means: a length, or -errno; -EAGAIN when there is nothing (more) to
+ * say. A socket is given up where poll() would report the same thing for ever and recv() not clear it. */
+static int32_t read_watched(struct watch *watch, short ready, uint8_t *buffer, bool first, int *errors) {
+  ssize_t length = recv(watch->fd, buffer, EVENT_ROOM_BYTES, MSG_DONTWAIT | MSG_TRUNC);
+  int32_t status = length < 0 ? -errno : length > EVENT_ROOM_BYTES ? -EMSGSIZE : (int32_t)length;
+  if (status == -EAGAIN && first && (ready & (POLLERR | POLLHUP))) status = -EIO, watch->dead = true;
+  if (status == 0 && (ready & (POLLHUP | POLLRDHUP))) status = -EPIPE, watch->dead = true;
+  bool failed = status < 0 && status != -EAGAIN && status != -EINTR;
+  if (failed && ++*errors > MAX_ERRORS_A_TURN) watch->dead = true;
+  if (status == -EBADF || status == -ENOTSOCK) watch->dead = true;
+  return status;
+}
+
+static void read_turn(struct threads *threads, uint64_t id, short ready, uint8_t *buffer) {
+  int errors = 0;
+  for (int turn = 0; turn < MAX_EVENTS_A_TURN; turn++) {
+    int32_t status = -EAGAIN;
+    bool dead = false;
+    pthread_mutex_lock(&threads->watch_lock);
+    for (int i = 0; i < threads->watch_count; i++) {
+      if (threads->watches[i].id != id) continue;
+      status = read_watched(&threads->watches[i], ready, buffer, turn == 0, &errors);
+      dead = threads->watches[i].dead;
+    }
+    pthread_mutex_unlock(&threads->watch_lock);
+    if (status == -EAGAIN) return;
+    if (status != -EINTR) queue_event(threads, id, buffer, status);
+    if (dead) return;
+  }
+}
+
+static void *read_events(void *argument) {
+  struct threads *threads = argument;
+  struct pollfd polled[MAX_WATCHES + 1];
+  uint64_t ids[MAX_WATCHES + 1], count;
+  uint8_t *buffer = malloc(EVENT_ROOM_BYTES);
+  while (buffer) {
+    nfds_t length = 0;
+    polled[length++] = (struct pollfd){.fd = threads->wake, .events = POLLIN};
+    pthread_mutex_lock(&threads->watch_lock);
+    for (int i = 0; i < threads->watch_count; i++) {
+      if (threads->watches[i].dead) continue;
+      ids[length] = threads->watches[i].id;
+      polled[length++] = (struct pollfd){.fd = threads->watches[i].fd, .events = POLLIN | POLLRDHUP};
+    }
+    pthread_mutex_unlock(&threads->watch_lock);
+    poll(polled, length, -1);
+    if (polled[0].revents && read(threads->wake, &count, sizeof count) < 0 && errno != EAGAIN) break;
+    pthread_mutex_lock(&threads->lock);
+    bool stopping = threads->stopping;
+    pthread_mutex_unlock(&threads->lock);
+    if (stopping) break;
+    for (nfds_t i = 1; i < length; i++)
+      if (polled[i].revents) read_turn(threads, ids[i], polled[i].revents, buffer);
+  }
+  free(buffer);
+  leave(threads);
+  return NULL;
+}
+
+static void wake_reader(struct threads *threads) {
+  uint64_t one = 1;
+  ssize_t written = write(threads->wake, &one, sizeof one);
+  (void)written; /* A full counter is a wake-up already. */
+}
+
+int threads_watch(struct threads *threads, int fd, uint64_t *id) {
+  if (fd < 0) return -EBADF;
+  for (int i = 0; i < threads->watch_count; i++)
+    if (threads->watches[i].fd == fd) return -EEXIST;
+  if (threads->watch_count == MAX_WATCHES) return -ENOSPC;
+  if (!start(threads, &threads->reader_started, read_events, "vipward-reader")) return -EAGAIN;
+  pthread_mutex_lock(&threads->watch_lock);
+  *id = ++threads->last_watch;
+  threads->watches[threads->watch_count++] = (struct watch){.id = *id, .fd = fd};
+  pthread_mutex_unlock(&threads->watch_lock);
+  wake_reader(threads);
+  return 0;
+}
+
+int threads_unwatch(struct threads *threads, int fd, uint64_t *id) {
+  int status = -ENOENT;
+  pthread_mutex_lock(&threads->watch_lock);
+  for (int i = 0; i < threads->watch_count && status; i++) {
+    if (threads->watches[i].fd != fd) continue;
+    *id = threads->watches[i].id;
+    threads->watches[i] = threads->watches[--threads->watch_count];
+    status = 0;
+  }
+  pthread_mutex_unlock(&threads->watch_lock);
+  wake_reader(threads);
+  return status;
+}
+
+/* ---- The writer ---- */
+
+/* Gives a done job back: to whoever waits for it, else to the list of late results. */
+static void give_back(struct threads *threads, struct job *job) {
+  uint32_t waited_for = WAITED_FOR;
+  if (atomic_compare_exchange_strong(&job->state, &waited_for, DONE)) {
+    notify(&threads->finished); /* The job itself may be freed already. */
+    return;
+  }
+  pthread_mutex_lock(&threads->lock);
+  *threads->last_result = job;
+  threads->last_result = &job->next;
+  ring(threads);
+  pthread_mutex_unlock(&threads->lock);
+}
+
+/* When told to stop it still finishes its queue: a queued close must not be lost. */
+static void *write_jobs(void *argument) {
+  struct threads *threads = argument;
+  struct scratch scratch = {NULL, 0};
+  int64_t done_at = 0;
+  for (;;) {
+    uint32_t seen = atomic_load(&threads->work.value);
+    pthread_mutex_lock(&threads->lock);
+    struct job *job = threads->first_job;
+    bool stopping = threads->stopping;
+    if (job) {
+      threads->first_job = job->next;
+      if (!job->next) threads->last_job = &threads->first_job;
+      job->next = NULL;
+      threads->jobs--;
+      atomic_fetch_add(&threads->taken, 1);
+      atomic_store(&threads->ready_until, 0);
+    }
+    pthread_mutex_unlock(&threads->lock);
+    if (job) {
+      bool follows = threads->spins && now_nanos() - done_at < LINGER_MICROS * 1000;
+      operation_run(job, &scratch);
+      done_at = now_nanos();
+      if (follows) atomic_store(&threads->ready_until, done_at + LINGER_MICROS * 1000);
+      give_back(threads, job);
+    } else if (stopping) {
+      break;
+    } else if (!look_out(&threads->work, seen, atomic_load(&threads->ready_until))) {
+      await(&threads->work, seen, NULL);
+    }
+  }
+  free(scratch.data);
+  leave(threads);
+  return NULL;
+}
+
+/* On the processor of who waits for it the writer could only take turns with it. */
+static void keep_away(struct threads *threads, int processor) {
+  cpu_set_t others = threads->processors;
+  if (threads->kept_from == processor) return;
+  CPU_CLR(processor, &others);
+  pthread_setaffinity_np(threads->writer, sizeof others, &others);
+  threads->kept_from = processor;
+}
+
+/* Moves a writer that waits for another processor to this one, which is about to be free. */
+static void pull(struct threads *threads) {
+  cpu_set_t here;
+  CPU_ZERO(&here);
+  CPU_SET(sched_getcpu(), &here);
+  pthread_setaffinity_np(threads->writer, sizeof here, &here);
+  pthread_setaffinity_np(threads->writer, sizeof threads->processors, &threads->processors);
+  threads->kept_from = -1;
+}
+
+void threads_prepare(struct threads *threads) {
+  int64_t now = now_nanos();
+  if (!threads->spins || now < threads->busy_until) return;
+  if (!start(threads, &threads->writer_started, write_jobs, "vipward-writer")) return;
+  keep_away(threads, sched_getcpu());
+  atomic_store(&threads->ready_until, now + LOOK_OUT_MICROS * 1000);
+  notify(&threads->work);
+}
+
+/* Whether the writer has taken as many jobs, or does so in a moment. */
+static bool begun(const struct threads *threads, uint32_t number) {
+  int64_t until = now_nanos() + GRACE_MICROS * 1000;
+  do {
+    for (int turn = 0; turn < 16; turn++) {
+      if ((int32_t)(atomic_load_explicit(&threads->taken, memory_order_acquire) - number) >= 0) return true;
+      pause_processor();
+    }
+  } while (now_nanos() < until);
+  return false;
+}
+
+/* Waits awake for a job that the writer looks out for. Where it does not even begin it, the other processors
+ * are busy or fast asleep: it comes to this one. Where that happens often nothing is prepared for a while,
+ * longer each time. */
+static bool answered(struct threads *threads, const struct job *job, uint32_t number) {
+  if (begun(threads, number)) {
+    threads->busy_micros -= (threads->busy_micros - BUSY_MICROS) / 16;
+    threads->vain -= threads->vain > 0;
+    int64_t until = now_nanos() + ANSWER_MICROS * 1000;
+    for (;;) {
+      uint32_t seen = atomic_load(&threads->finished.value);
+      if (atomic_load(&job->state) == DONE) return true;
+      if (!look_out(&threads->finished, seen, until)) return false;
+    }
+  }
+  pull(threads);
+  threads->vain += VAIN_WEIGHT;
+  if (threads->vain < MAX_VAIN) return false;
+  threads->vain = MAX_VAIN;
+  threads->busy_until = now_nanos() + threads->busy_micros * 1000;
+  threads->busy_micros *= threads->busy_micros < MAX_BUSY_MICROS ? 2 : 1;
+  return false;
+}
+
+bool threads_submit(struct threads *threads, struct job *job, int64_t wait_micros) {
+  struct timespec deadline = after_micros(wait_micros > 0 ? wait_micros : 0);
+  bool expected = threads->kept_from >= 0 && now_nanos() < atomic_load(&threads->ready_until);
+  uint32_t waited_for = WAITED_FOR, number = 0;
+  job->status = -EAGAIN;
+  if (!start(threads, &threads->writer_started, write_jobs, "vipward-writer")) return true;
+  atomic_store(&job->state, wait_micros > 0 ? WAITED_FOR : LATE);
+  pthread_mutex_lock(&threads->lock);
+  bool full = threads->jobs == MAX_JOBS;
+  if (!full) {
+    *threads->last_job = job;
+    threads->last_job = &job->next;
+    threads->jobs++;
+    number = ++threads->submitted;
+  }
+  pthread_mutex_unlock(&threads->lock);
+  if (full) {
+    job->status = -EXFULL;
+    return true;
+  }
+  notify(&threads->work);
+  if (wait_micros <= 0) return false;
+  if (expected && answered(threads, job, number)) return true;
+  for (;;) {
+    uint32_t seen = atomic_load(&threads->finished.value);
+    if (atomic_load(&job->state) == DONE) return true;
+    if (!await(&threads->finished, seen, &deadline))
+      return !atomic_compare_exchange_strong(&job->state, &waited_for, LATE);
+  }
+}
+
+/* ---- Both ---- */
+
+void threads_take(struct threads *threads, struct job **results, struct event **events) {
+  pthread_mutex_lock(&threads->lock);
+  *results = threads->first_result;
+  *events = threads->first_event;
+  threads->first_result = NULL, threads->last_result = &threads->first_result;
+  threads->first_event = NULL, threads->last_event = &threads->first_event;
+  threads->events = 0, threads->event_bytes = 0;
+  threads->rung = false;
+  pthread_mutex_unlock(&threads->lock);
+  if (*events) notify(&threads->room);
+}
+
+struct threads *threads_make(bool (*ring)(void *context), void *context) {
+  struct threads *threads = calloc(1, sizeof *threads);
+  if (!threads) return NULL;
+  pthread_mutex_init(&threads->lock, NULL);
+  pthread_mutex_init(&threads->watch_lock, NULL);
+  threads->holders = 1;
+  threads->ring = ring;
+  threads->kept_from = -1;
+  threads->busy_micros = BUSY_MICROS;
+  bool known = sched_getaffinity(0, sizeof threads->processors, &threads->processors) == 0;
+  threads->spins = known && CPU_COUNT(&threads->processors) > 1;
+  threads->context = context;
+  threads->last_job = &threads->first_job;
+  threads->last_result = &threads->first_result;
+  threads->last_event = &threads->first_event;
+  threads->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return threads;
+}
+
+void threads_stop(struct threads *threads) {
+  struct timespec deadline = after_micros(STOP_WAIT_MICROS);
+  pthread_mutex_lock(&threads->lock);
+  threads->stopping = true;
+  pthread_mutex_unlock(&threads->lock);
+  notify(&threads->work);
+  notify(&threads->room);
+  wake_reader(threads);
+  for (;;) {
+    uint32_t seen = atomic_load(&threads->finished.value);
+    pthread_mutex_lock(&threads->lock);
+    bool alone = threads->holders == 1;
+    pthread_mutex_unlock(&threads->lock);
+    if (alone || !await(&threads->finished, seen, &deadline)) break;
+  }
+  leave(threads);
+}
