@@ -28,15 +28,15 @@ export class Precedence {
     input.signal.addEventListener('abort', () => clearTimeout(this.#timer), { once: true });
   }
 
-  /** Asked before each write; once over it stays so. */
-  get isOver(): boolean {
+  /** Asked before each write. What is said before agents are given anything is in nobody's way. */
+  get mayWrite(): boolean {
+    if (!this.#input.controller.isPublished) return true;
     if (!this.#isOver && this.#timer === undefined) this.#look();
     return this.#isOver;
   }
 
   #look(): void {
     const { controller, nowMs } = this.#input;
-    if (!controller.isPublished) return;
     this.#sinceMs ??= nowMs();
     const isLong = nowMs() - this.#sinceMs >= mostWaitMs;
     this.#isOver = isLong || controller.rules.size <= fewVips || this.#areHeld();

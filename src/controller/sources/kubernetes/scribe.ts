@@ -35,7 +35,7 @@ export function makeScribe({ controller, source, client, identity, ...more }: Sc
   const nowMs = () => performance.now();
   const precedence = new Precedence({ controller, signal, nowMs, onOver: () => writes.wake() });
   const writes: Writes = new Writes({
-    ...{ signal, random: Math.random, mayWrite: () => mayWrite() && precedence.isOver },
+    ...{ signal, random: Math.random, mayWrite: () => mayWrite() && precedence.mayWrite },
     onRefused: (kind, key, { message: reason }) => log.warn({ kind, key, reason }, 'writeRefused'),
   });
   const events = new Events({ client, writes, identity, nowMs });
