@@ -181,7 +181,9 @@ function readWhole(response: IncomingMessage): Promise<string> {
   });
   response.once('end', () => resolve(Buffer.concat(parts, lengthBytes).toString('utf8')));
   response.once('error', reject);
-  response.once('close', () => reject(new Error('the answer was cut short')));
+  response.once('close', () => {
+    if (!response.complete) reject(new Error('the answer was cut short'));
+  });
   return promise;
 }
 
