@@ -10,6 +10,7 @@ import {
 import { closeSync, openSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { loadNative, Operation } from '../src/host/native.ts';
+import { patient } from './patience.ts';
 
 interface NamespaceCalls {
   unshare(flags: number): number;
@@ -116,6 +117,8 @@ export function spawnIn(
 
 /** A table of 200,000 elements, as the oracles print it, is a tenth of this. */
 const mostOutputBytes = 64 << 20;
+/** Far beyond what an oracle takes; nothing of this process goes on meanwhile, its own limits included. */
+const limits = { maxBuffer: mostOutputBytes, timeout: patient(120_000) } as const;
 
 /** Runs a program inside the namespace to its end, for the oracles (`nft`, `ip`, `conntrack`). */
 export function runIn(
@@ -124,9 +127,7 @@ export function runIn(
   input = '',
 ): SpawnSyncReturns<string> {
   const [program, ...rest] = argv;
-  return namespace.run(() =>
-    spawnSync(program, rest, { encoding: 'utf8', input, maxBuffer: mostOutputBytes }),
-  );
+  return namespace.run(() => spawnSync(program, rest, { ...limits, encoding: 'utf8', input }));
 }
 
 /**

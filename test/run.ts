@@ -3,8 +3,11 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { setLinkUp } from './namespaces.ts';
+import { endOverdue } from './overdue.ts';
 
 const INSIDE = '--inside';
+/** Longer than any file of a whole run takes, on a machine half as fast. */
+const longestFileMs = 30 * 60_000;
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 // The machine's /run holds the xtables lock and named namespaces; here it is empty and ours to write to.
@@ -43,7 +46,7 @@ function runTests(given: readonly string[]): void {
   const flags = given.filter((word) => word.startsWith('-'));
   // The compile cache gives coverage the wrong lines.
   if (flags.includes('--experimental-test-coverage')) delete process.env['NODE_COMPILE_CACHE'];
-  follow([
+  const runner = follow([
     process.execPath,
     '--test',
     '--test-concurrency=3',
@@ -53,10 +56,14 @@ function runTests(given: readonly string[]): void {
     ...flags,
     ...(files.length > 0 ? files : ['test/**/*.test.ts']),
   ]);
+  if (files.length === 0) endOverdue(runner, longestFileMs, (text) => process.stderr.write(text));
 }
 
-/** Runs a program in this one's place: its output is ours, signals are passed on, and its end is our end. */
-function follow(argv: readonly string[]): void {
+/**
+ * Runs a program in this one’s place: its output is ours, signals are passed on, and its end is our end.
+ * Returns its id.
+ */
+function follow(argv: readonly string[]): number {
   const [program = '', ...rest] = argv;
   const child = spawn(program, rest, { stdio: 'inherit' });
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
@@ -67,4 +74,5 @@ function follow(argv: readonly string[]): void {
   child.on('exit', (code) => {
     process.exitCode = code ?? 1;
   });
+  return child.pid ?? 0;
 }

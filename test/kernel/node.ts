@@ -223,8 +223,12 @@ export class Node implements AsyncDisposable {
 
   async #end(child: ChildProcess | undefined, signal: NodeJS.Signals): Promise<void> {
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit', { signal: AbortSignal.timeout(deadlineMs) });
     child.kill(signal);
-    await once(child, 'exit');
+    await ended.catch(() => {
+      child.kill('SIGKILL');
+      assert.fail(`${child.spawnargs.slice(2, 3)} has not ended by ${signal}\n${this.log}`);
+    });
   }
 
   async #get(port: number, path: string): Promise<unknown> {

@@ -16,6 +16,7 @@ export type Probe = 'open' | 'closed' | 'refused';
 /** Far beyond what an answer takes between two namespaces. */
 const patienceMs = patient(400);
 const connectWithinMs = patient(30_000);
+const answerWithinMs = patient(30_000);
 let last: Promise<unknown> = Promise.resolve();
 
 /** The whole thread moves, so that one stay begins when the one before it has ended. */
@@ -48,7 +49,8 @@ export async function getJson(from: Namespace, url: string): Promise<unknown> {
 
 export async function getText(from: Namespace, url: string): Promise<string> {
   const { answer } = await stay(from, async () => {
-    const made = once(get(url, { agent: false }), 'response') as Promise<[IncomingMessage]>;
+    const asked = get(url, { agent: false, signal: AbortSignal.timeout(answerWithinMs) });
+    const made = once(asked, 'response') as Promise<[IncomingMessage]>;
     made.catch(() => {});
     await turn();
     return { answer: made };

@@ -6,7 +6,8 @@ import type { DoctorReport } from '../../src/cli/doctor/report.ts';
 import { cannotBoot, runInGuest } from './guest.ts';
 
 const kernel = '6.1';
-const seconds = 280;
+const seconds = 600;
+const timeout = (seconds + 60) * 1000;
 
 interface Examined extends DoctorReport {
   readonly code: number;
@@ -36,7 +37,10 @@ function nextOf(report: DoctorReport | undefined, name: string): string {
 describe('doctor', () => {
   const skip = cannotBoot(kernel);
 
-  test('without nf_tables it says how xtables comes about, and then chooses it', { skip }, async () => {
+  test('without nf_tables it says how xtables comes about, and then chooses it', {
+    skip,
+    timeout,
+  }, async () => {
     const [bare, loaded, locked] = await examine(
       ['nf_tables'],
       ['modprobe ip_tables && modprobe ip6_tables', 'echo 1 > /proc/sys/kernel/modules_disabled'],
@@ -50,7 +54,7 @@ describe('doctor', () => {
     assert.equal(resultOf(locked, 'module loading'), 'warn');
   });
 
-  test('without the raw table nftables serves, and that is a warning', { skip }, async () => {
+  test('without the raw table nftables serves, and that is a warning', { skip, timeout }, async () => {
     const [, loaded] = await examine(['iptable_raw'], ['modprobe ip_tables && modprobe ip6_tables']);
     assert.deepEqual(
       [loaded?.code, loaded?.firewall, resultOf(loaded, 'xtables raw')],
@@ -60,7 +64,10 @@ describe('doctor', () => {
     assert.equal(resultOf(loaded, 'set match'), 'ok');
   });
 
-  test('without nf_tables and ipset, and with nothing loaded on demand, it fails', { skip }, async () => {
+  test('without nf_tables and ipset, and with nothing loaded on demand, it fails', {
+    skip,
+    timeout,
+  }, async () => {
     const [bare, locked] = await examine(
       ['nf_tables', 'ip_set'],
       ['modprobe ip_tables && modprobe ip6_tables; echo > /proc/sys/kernel/modprobe'],

@@ -8,6 +8,7 @@ import { cannotBoot, runInGuest } from './guest.ts';
 
 const kernel = '6.1';
 const seconds = 600;
+const timeoutMs = (seconds + 60) * 1000;
 const load = 'modprobe ip_tables; modprobe ip6_tables; ';
 const tools = ['iptables-legacy', 'iptables-legacy-save', 'iptables-legacy-restore', 'xtables-legacy-multi'];
 const programs = [...tools, ...tools.map((name) => name.replace('ip', 'ip6')), 'ipset', 'ip'];
@@ -32,7 +33,7 @@ describe('on a kernel without nf_tables', () => {
   for (const { without, before, missing } of guests) {
     const name = missing === null ? 'xtables serves' : `what is missing is named: ${missing}`;
     const skip = cannotBoot(kernel, ['iptables-legacy', 'ipset']);
-    test(`${name} (without ${without}; ${before})`, { skip }, async () => {
+    test(`${name} (without ${without}; ${before})`, { skip, timeout: timeoutMs }, async () => {
       const files = missing === null ? ['xtables', 'xtables-auto'] : ['xtables-auto'];
       const said = missing === null ? '' : `export VIPWARD_EXPECT_MISSING='${missing}'; `;
       const tests = files.map((file) => `test/kernel/${file}.test.ts`).join(' ');

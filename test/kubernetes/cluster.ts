@@ -19,6 +19,8 @@ import { Program, until } from './processes.ts';
 
 const host = '10.99.0.1';
 const port = 6443;
+/** What the API server itself takes at most for what is no watch (--request-timeout), and a little. */
+const answerWithinMs = 70_000;
 
 /** A user of the token file: `admin` may do everything, and what others may do is for RBAC to say. */
 export type User = 'admin' | 'proxy' | 'stranger';
@@ -125,7 +127,8 @@ export class Cluster implements AsyncDisposable {
   async ask(method: string, path: string, body?: object, more: AskOptions = {}): Promise<Answer> {
     const { type = 'application/json', token = this.token('admin') } = more;
     const headers = { authorization: `Bearer ${token}`, 'content-type': type, accept: 'application/json' };
-    const sent = request({ method, host, port, path, headers, agent: this.#agent });
+    const signal = AbortSignal.timeout(answerWithinMs);
+    const sent = request({ method, host, port, path, headers, agent: this.#agent, signal });
     sent.end(body === undefined ? undefined : JSON.stringify(body));
     const [response] = (await once(sent, 'response')) as [IncomingMessage];
     const words = await text(response);

@@ -5,9 +5,10 @@ import type { Namespace } from '../namespaces.ts';
 /** How long an answer may take that is not lost. */
 const patienceMs = 1000;
 
-export class EchoTraffic {
+export class EchoTraffic implements Disposable {
   #sent = 0;
   #answered = 0;
+  #isEnded = false;
   readonly #socket: Awaited<ReturnType<typeof bound>>;
   readonly #timer: NodeJS.Timeout;
 
@@ -30,8 +31,15 @@ export class EchoTraffic {
     const end = performance.now() + patienceMs;
     while (this.#answered < this.#sent && performance.now() < end)
       await new Promise((resolve) => setTimeout(resolve, 5));
-    this.#socket.close();
+    this[Symbol.dispose]();
     return { sent: this.#sent, lost: this.#sent - this.#answered };
+  }
+
+  /** Also where a test has failed: no process ends that has a timer. */
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+    if (!this.#isEnded) this.#socket.close();
+    this.#isEnded = true;
   }
 }
 

@@ -88,7 +88,7 @@ async function takeOver(next: Name, end: () => void, meanwhile = async () => {})
   const { connections, said } = relays[next];
   const before = await term();
   const target = { address: '10.77.0.100', port: 53, everyMs: 5 };
-  const traffic = await EchoTraffic.start(all.node.client, target);
+  using traffic = await EchoTraffic.start(all.node.client, target);
   await sleep(100);
   const startedMs = performance.now();
   end();

@@ -24,13 +24,9 @@ const kept = ['10.77.0.100', '10.77.0.101', '10.77.0.102', '10.77.0.103', '10.77
 export async function steady(all: NodeInCluster, body: () => Promise<void>): Promise<number> {
   const before = await terms(all);
   const target = { address: '10.77.0.100', port: 53, everyMs: 5 };
-  const traffic = await EchoTraffic.start(all.node.client, target);
-  const failed = await body().then(
-    () => null,
-    (error: unknown) => ({ error }),
-  );
+  using traffic = await EchoTraffic.start(all.node.client, target);
+  await body();
   const { sent, lost } = await traffic.stop();
-  if (failed !== null) throw failed.error;
   assert.equal(lost, 0, `${lost} of ${sent} datagrams lost`);
   const after = await terms(all);
   for (const address of kept) assert.equal(after.get(address), before.get(address), `${address} has moved`);
