@@ -8,16 +8,21 @@ import { batchesOf, Floor } from './floor.ts';
 import { InProcess } from './in-process.ts';
 import type { Effort, Pair } from './pair.ts';
 import { needsOf, variants, vips } from './services.ts';
-import { noSamples, type Samples, spreads } from './statistics.ts';
+import { noSamples, type Samples, type Spreads, spreads } from './statistics.ts';
 
 export interface StraightResult {
+  /** The first changes of an agent that has just started, before its code is warm. */
+  readonly fresh: Spreads;
   readonly floor: Pair;
   readonly inProcess: Pair;
   readonly floorLoadMs: number;
   readonly inProcessLoadMs: number;
 }
 
-const warmUpCycles = 1000;
+/** The first changes of a process, of which each operation is one. */
+const freshCycles = 100;
+/** After as many the optimizing compilers have nothing left to do, or nearly so. */
+const warmUpCycles = 10_000;
 
 export async function measureStraight(
   size: number,
@@ -34,6 +39,8 @@ export async function measureStraight(
   using floor = new Floor(batchesOf(dialect, { needs: needsOf(table), table, services }), folder.path);
   const floorLoadMs = await floor.loaded();
   const [floorHot, floorPaced, oursHot, oursPaced] = [noSamples(), noSamples(), noSamples(), noSamples()];
+  const fresh = noSamples();
+  await ours.replay(services, { cycles: freshCycles, pauseMs: 0 }, fresh);
   await floor.replay(warmUpCycles, 0, noSamples());
   await ours.replay(services, { cycles: warmUpCycles, pauseMs: 0 }, noSamples());
   for (let round = 0; round < rounds; round++) {
@@ -45,6 +52,7 @@ export async function measureStraight(
   await ours.agent.stop();
   const pair = (hot: Samples, paced: Samples): Pair => ({ hot: spreads(hot), paced: spreads(paced) });
   return {
+    fresh: spreads(fresh),
     ...{ floor: pair(floorHot, floorPaced), inProcess: pair(oursHot, oursPaced) },
     ...{ floorLoadMs, inProcessLoadMs },
   };

@@ -70,9 +70,10 @@ export function verdictsOf(results: readonly SizeResult[]): string {
 }
 
 function waysOf(result: SizeResult): [string, Spreads][] {
-  const { floor, inProcess, legacy, overWebSocket, peers, emptyProcess } = result;
+  const { fresh, floor, inProcess, legacy, overWebSocket, peers, emptyProcess } = result;
   return [
     ['floor, hot', floor.hot],
+    ['agent just started, hot', fresh],
     ['agent in process, hot', inProcess.hot],
     ['controller to ack, hot', overWebSocket.hot],
     ['floor, 1 ms apart', floor.paced],

@@ -2,6 +2,7 @@
 
 import { type Address, familyOf, prefixLength } from '../state/address.ts';
 import type { Capacities, Needs } from '../state/desired-state.ts';
+import { SteadyMap } from '../state/steady-map.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
 import { noRoom, together } from './room.ts';
 
@@ -22,7 +23,7 @@ interface Tally {
 export class Census {
   readonly #fixed: number | undefined;
   readonly #tallies = { 4: tally(), 6: tally() };
-  readonly #counted = new Map<Address, VirtualIp>();
+  readonly #counted = new SteadyMap<Address, VirtualIp>();
   /** What is counted no more, and in the kernel until it is settled. */
   #leaving = noRoom;
   /** What the kernel holds, and no VIP stands for. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { readPlacement, readVirtualIp } from '../protocol/resources.ts';
 import { fields, whole } from '../protocol/shape.ts';
 import type { Address } from '../state/address.ts';
+import { SteadyMap } from '../state/steady-map.ts';
 import type { Placement, VirtualIp } from '../state/virtual-ip.ts';
 
 export const journalFile = 'agent.jsonl';
@@ -25,7 +26,12 @@ export interface Kept {
 
 /** What the disk knows. A file that cannot be read whole yields what stands before the first bad line. */
 export function readJournal(directory: string): Kept {
-  const state: KeptState = { cluster: null, generation: 0, rules: new Map(), placements: new Map() };
+  const state: KeptState = {
+    cluster: null,
+    generation: 0,
+    rules: new SteadyMap(),
+    placements: new SteadyMap(),
+  };
   let lines: string[];
   try {
     lines = readFileSync(join(directory, journalFile), 'utf8').split('\n');

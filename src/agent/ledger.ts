@@ -3,14 +3,15 @@
 import type { Refusal, TableName } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import type { HeldAddress } from '../state/desired-state.ts';
+import { SteadyMap } from '../state/steady-map.ts';
 import { compareTerms } from '../state/term.ts';
 import type { Placement, VirtualIp } from '../state/virtual-ip.ts';
 
 /** `wanted` and `placed` are the controller's word, `committed` and `held` the kernel's. */
 export class Ledger {
-  readonly wanted: Map<Address, VirtualIp> = new Map();
+  readonly wanted: Map<Address, VirtualIp> = new SteadyMap();
   readonly placed: Map<Address, Placement> = new Map();
-  readonly committed: Map<Address, VirtualIp> = new Map();
+  readonly committed: Map<Address, VirtualIp> = new SteadyMap();
   readonly held: Map<Address, HeldAddress> = new Map();
   /** Placed VIPs that no node is known to have held: somebody else may have the address. */
   readonly firstClaims: Set<Address> = new Set();

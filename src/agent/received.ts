@@ -14,6 +14,7 @@ import {
 } from '../protocol/messages.ts';
 import { FrameError } from '../protocol/shape.ts';
 import type { Address } from '../state/address.ts';
+import { SteadyMap } from '../state/steady-map.ts';
 
 /** What a frame changed in a table, for the loop; `seq` is what to acknowledge once it is in the kernel. */
 export interface Change<Name extends TableName = TableName> {
@@ -37,7 +38,7 @@ const staleLimit = 256;
  */
 export class ReceivedTable<Name extends TableName> {
   readonly name: Name;
-  readonly resources: Map<Address, Tables[Name]> = new Map();
+  readonly resources: Map<Address, Tables[Name]> = new SteadyMap();
   readonly #digests: Digests;
   /** Keys whose digest is still that of before: changes come often, and digests are seldom asked for. */
   readonly #stale = new Set<Address>();

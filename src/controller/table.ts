@@ -5,6 +5,7 @@ import { hash } from 'node:crypto';
 import { canonicalJson, Digests } from '../protocol/digest.ts';
 import { pageServices, type TableDigest, type TableName, type Tables } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
+import { SteadyMap } from '../state/steady-map.ts';
 import { type PageItem, Pages } from './pages.ts';
 
 /** A delta or a page ends when it has grown to this, far below the frame limit of the protocol. */
@@ -37,7 +38,7 @@ export const sha256 = (text: string): string => hash('sha256', text);
 /** A versioned table; `put` is the only way it changes. */
 export class Table<Name extends TableName> {
   readonly name: Name;
-  readonly #rows = new Map<Address, Row<Tables[Name]>>();
+  readonly #rows = new SteadyMap<Address, Row<Tables[Name]>>();
   readonly #digests = new Digests(sha256);
   readonly #isFirst: ((key: Address) => boolean) | undefined;
   #seq = 0;

@@ -1,6 +1,7 @@
 // What a side has of a table, in 256 numbers: content alone, so that another controller computes the same.
 
 import type { Address } from '../state/address.ts';
+import { SteadyMap } from '../state/steady-map.ts';
 import type { Placement, VipPort, VirtualIp } from '../state/virtual-ip.ts';
 import type { TableDigest } from './messages.ts';
 
@@ -43,7 +44,7 @@ interface Entry {
 /** Keeps the digests of one table as its resources come and go; each change costs one hash. */
 export class Digests {
   readonly #hash: Hash;
-  readonly #entries = new Map<Address, Entry>();
+  readonly #entries = new SteadyMap<Address, Entry>();
   readonly #high = new Uint32Array(bucketCount);
   readonly #low = new Uint32Array(bucketCount);
   readonly #counts = new Uint32Array(bucketCount);
