@@ -5,7 +5,8 @@ import { RefusalCode } from '../protocol/messages.ts';
 import { type Address, familyOf } from '../state/address.ts';
 import type { Agent } from './agent.ts';
 import type { VipCounters } from './firewall.ts';
-import { VipState, vipReports } from './report.ts';
+import type { Ledger } from './ledger.ts';
+import { stateOf, VipState, vipKeys } from './report.ts';
 
 /**
  * One scrape, in a registry of its own: nothing is kept between scrapes, and nothing costs before the first.
@@ -20,16 +21,17 @@ export async function metricsText(
     new prom.Gauge({ name, help, labelNames, registers: [registry] });
   const { ledger, loop, session, version, tallies, logDestination } = agent;
   const vips = gauge('vipward_vips', 'VIPs by state', 'state', 'filtered', 'ip_family');
+  const counts = countVips(ledger);
   for (const state of Object.values(VipState)) {
     for (const filtered of ['true', 'false'])
-      for (const ipFamily of ['IPv4', 'IPv6']) vips.set({ state, filtered, ip_family: ipFamily }, 0);
+      for (const ipFamily of ['IPv4', 'IPv6'])
+        vips.set(
+          { state, filtered, ip_family: ipFamily },
+          counts.get(`${state} ${filtered} ${ipFamily}`) ?? 0,
+        );
   }
   const dropped = new Map<Address, number>();
-  for (const { address, state, dropped: here } of vipReports(ledger, counters, () => '')) {
-    const filtered = String(ledger.committed.get(address)?.filtered ?? true);
-    vips.inc({ state, filtered, ip_family: `IPv${familyOf(address)}` });
-    if (here !== null) dropped.set(address, here);
-  }
+  for (const [address, { dropped: here }] of counters) if (here !== null) dropped.set(address, here);
   // Counters that could not be read this time are no counters that are gone.
   if (counters.size > 0) tallies.dropped.follow(dropped);
   gauge('vipward_agent_in_sync', '1 while everything received is committed').set(
@@ -57,6 +59,17 @@ export async function metricsText(
     droppedLinesText(logDestination),
   ].join('');
   return { text, contentType: registry.contentType };
+}
+
+/** How many VIPs there are by state, guard and family, in one walk that makes nothing for each of them. */
+function countVips(ledger: Ledger): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const key of vipKeys(ledger)) {
+    const filtered = ledger.committed.get(key)?.filtered ?? true;
+    const kind = `${stateOf(ledger, key)} ${filtered} IPv${familyOf(key)}`;
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
+  return counts;
 }
 
 /** What prom-client cannot be given: totals that were counted before it was loaded. */

@@ -55,12 +55,17 @@ export function vipReports(
   counters: ReadonlyMap<Address, VipCounters>,
   obstacle: (key: Address) => string,
 ): VipReport[] {
-  const keys = new Set([...ledger.wanted.keys(), ...ledger.committed.keys(), ...ledger.placed.keys()]);
-  for (const { key } of ledger.refusals) keys.add(key);
-  return [...keys].sort(compareAddresses).map((key) => {
+  return [...vipKeys(ledger)].sort(compareAddresses).map((key) => {
     const report = vipReport(ledger, key, counters.get(key));
     return report.state === 'pending' ? { ...report, message: obstacle(key) } : report;
   });
+}
+
+/** Every VIP that there is something to say of. */
+export function vipKeys(ledger: Ledger): Set<Address> {
+  const keys = ledger.keys();
+  for (const { key } of ledger.refusals) keys.add(key);
+  return keys;
 }
 
 export function controllerReports(streams: readonly Stream[]): NodeReport['controllers'] {
@@ -70,12 +75,11 @@ export function controllerReports(streams: readonly Stream[]): NodeReport['contr
 function vipReport(ledger: Ledger, key: Address, counters: VipCounters | undefined): VipReport {
   const vip = ledger.committed.get(key) ?? ledger.wanted.get(key);
   const refusal = ledger.refusal('rules', key) ?? ledger.refusal('placements', key);
-  const held = ledger.held.has(key);
   return {
     address: key,
-    held,
+    held: ledger.held.has(key),
     term: ledger.placed.get(key)?.term ?? null,
-    state: refusal !== undefined ? 'refused' : stateOf(ledger, key, held),
+    state: stateOf(ledger, key),
     reason: refusal?.code ?? '',
     message: refusal?.reason ?? '',
     services: [...new Set([...(vip === undefined ? [] : servicesOf(vip)), ...(refusal?.services ?? [])])],
@@ -86,7 +90,9 @@ function vipReport(ledger: Ledger, key: Address, counters: VipCounters | undefin
   };
 }
 
-function stateOf(ledger: Ledger, key: Address, held: boolean): VipState {
-  if (held && ledger.committed.has(key)) return 'serving';
+export function stateOf(ledger: Ledger, key: Address): VipState {
+  if (ledger.refusal('rules', key) !== undefined || ledger.refusal('placements', key) !== undefined)
+    return 'refused';
+  if (ledger.held.has(key) && ledger.committed.has(key)) return 'serving';
   return ledger.placed.has(key) || !ledger.committed.has(key) ? 'pending' : 'released';
 }
