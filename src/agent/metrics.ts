@@ -61,7 +61,7 @@ export async function metricsText(
   return { text, contentType: registry.contentType };
 }
 
-/** How many VIPs there are by state, guard and family, in one walk that makes nothing for each of them. */
+/** How many VIPs there are, by state, guard and family. */
 function countVips(ledger: Ledger): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   for (const key of vipKeys(ledger)) {
