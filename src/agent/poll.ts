@@ -76,13 +76,42 @@ export async function wholeDiffers(parts: Looked): Promise<boolean> {
   const { kernel, firewall, rules } = parts;
   if (firewall.glance === null) return false;
   if (await rulesDiffer(parts)) return true;
-  const found = new Set<string>();
+  const [found, wanted] = [new Hash(), new Hash()];
   await inPieces(await firewall.glance.elementIds(kernel), (id) => found.add(id));
-  let areThere = true;
-  await inPieces(rules.elementIds(), (id) => {
-    areThere = found.delete(id) && areThere;
-  });
-  return !areThere || found.size > 0;
+  await inPieces(rules.elementIds(), (id) => wanted.add(id));
+  return !found.equals(wanted);
+}
+
+/**
+ * Which texts there are, in whatever order: how many, and the sum of their hashes in 64 bits (FNV-1a with two
+ * primes, mixed as MurmurHash3 does at its end). A set of 200,000 of them would cost ten times as much.
+ */
+class Hash {
+  #count = 0;
+  #first = 0;
+  #second = 0;
+
+  add(text: string): void {
+    let [one, two] = [0x811c9dc5, 0x9747b28c];
+    for (let index = 0; index < text.length; index++) {
+      const code = text.charCodeAt(index);
+      one = Math.imul(one ^ code, 0x01000193);
+      two = Math.imul(two ^ code, 0x5bd1e995);
+    }
+    this.#count++;
+    this.#first = (this.#first + mixed(one)) | 0;
+    this.#second = (this.#second + mixed(two)) | 0;
+  }
+
+  equals(other: Hash): boolean {
+    return this.#count === other.#count && this.#first === other.#first && this.#second === other.#second;
+  }
+}
+
+function mixed(bits: number): number {
+  const half = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
+  const whole = Math.imul(half ^ (half >>> 13), 0xc2b2ae35);
+  return whole ^ (whole >>> 16);
 }
 
 /** Lets other work of this thread come between, whenever it had to wait for a while. */

@@ -2,8 +2,9 @@
 // clear answer.
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import fc from 'fast-check';
 import type { Firewall } from '../../src/agent/firewall.ts';
-import { pollKernel } from '../../src/agent/poll.ts';
+import { pollKernel, wholeDiffers } from '../../src/agent/poll.ts';
 import type { KernelObject } from '../../src/dialects/dialect.ts';
 
 const rule: KernelObject = {
@@ -96,4 +97,24 @@ test('while the loop is at work nobody looks', async (t) => {
   state.isAtRest = false;
   await pass(5);
   assert.equal(state.looks, 0);
+});
+
+test('elements may come in any order; one that is another, too many or missing differs', async () => {
+  const id = fc.tuple(fc.ipV4(), fc.nat(65_535)).map(([address, port]) => `${address},tcp:${port}`);
+  const differ = (found: readonly string[], wanted: readonly string[]): Promise<boolean> =>
+    wholeDiffers({
+      kernel: {} as never,
+      firewall: { glance: { constants: async () => [], elementIds: async () => found } } as never,
+      rules: { constants: () => [], elementIds: () => wanted },
+    });
+  await fc.assert(
+    fc.asyncProperty(fc.uniqueArray(id, { minLength: 2, maxLength: 50 }), async (ids) => {
+      const [first = '', ...rest] = ids;
+      assert.equal(await differ(ids, ids.toReversed()), false);
+      assert.equal(await differ(ids, rest), true);
+      assert.equal(await differ(rest, ids), true);
+      assert.equal(await differ([`${first}0`, ...rest], ids), true);
+      assert.equal(await differ([...rest, rest[0] ?? ''], ids), true);
+    }),
+  );
 });
