@@ -6,7 +6,7 @@ import type { Capacities, DesiredState, Needs } from '../../state/desired-state.
 import { protocolNumbers } from '../../state/port.ts';
 import type { VipPort, VirtualIp } from '../../state/virtual-ip.ts';
 import type { KernelObjects } from '../dialect.ts';
-import { type SetKind, setName } from './constants.ts';
+import { type setKinds, setName } from './constants.ts';
 import {
   addressKey,
   type ElementObject,
@@ -22,52 +22,69 @@ import { ruleset, type XtOptions } from './ruleset.ts';
  * differs.
  */
 export function renderer(options: XtOptions): (state: DesiredState) => KernelObjects<XtObject> {
-  let known: { needs: Needs; constants: readonly XtObject[] } | undefined;
+  let known: { needs: Needs; constants: readonly XtObject[]; sets: Sets } | undefined;
   return (state) => {
-    if (known?.needs !== state.needs)
-      known = { needs: state.needs, constants: ruleset(state.needs, options) };
+    const { needs } = state;
+    if (known?.needs !== needs)
+      known = { needs, constants: ruleset(needs, options), sets: setsOf(needs.capacities) };
     const elements: ElementObject[] = [];
-    for (const vip of state.vips) vipElements(vip, state.needs.capacities, elements);
+    for (const vip of state.vips) vipElements(vip, known.sets, elements);
     return { constants: known.constants, elements, needs: null };
   };
 }
 
+interface NamedSet {
+  readonly name: string;
+  readonly version: string;
+}
+
+type Kind = (typeof setKinds)[number];
+
+/** The sets that elements go into, by family and by what they are for. */
+type Sets = Readonly<Record<4 | 6, Readonly<Record<Kind, NamedSet>>>>;
+
+function setsOf({ vips4, vips6, ports4, ports6, sources4, sources6 }: Capacities): Sets {
+  const of = (family: 4 | 6, [vips, ports, sources]: readonly [number, number, number]) => {
+    const named = (kind: Kind, size: number): NamedSet => {
+      const name = setName(kind, family);
+      return { name, version: setVersion(name, size) };
+    };
+    return {
+      ...{ egress: named('egress', vips), drop: named('drop', vips), vip: named('vip', vips) },
+      ...{ allow: named('allow', ports), host: named('host', ports), src: named('src', sources) },
+    };
+  };
+  return { 4: of(4, [vips4, ports4, sources4]), 6: of(6, [vips6, ports6, sources6]) };
+}
+
 /** The gate comes last: a VIP is guarded only when its ports are known. */
-function vipElements(vip: VirtualIp, capacities: Capacities, out: ElementObject[]): void {
+function vipElements(vip: VirtualIp, sets: Sets, out: ElementObject[]): void {
   if (!vip.filtered) return;
-  const family = familyOf(vip.address);
-  const vips = family === 4 ? capacities.vips4 : capacities.vips6;
+  const { egress, drop, vip: gate } = sets[familyOf(vip.address)];
   const key = addressKey(vip.address);
-  for (const port of vip.ports) portElements(vip.address, port, capacities, out);
-  if (vip.egress) out.push(elementObject(named('egress', family, vips), key));
-  out.push(elementObject(named('drop', family, vips), key));
-  out.push(elementObject(named('vip', family, vips), key));
+  for (const port of vip.ports) portElements(vip.address, port, sets, out);
+  if (vip.egress) out.push(elementObject(egress, key));
+  out.push(elementObject(drop, key));
+  out.push(elementObject(gate, key));
 }
 
 function portElements(
   address: Address,
   { protocol, port, sources, delivery, service }: VipPort,
-  capacities: Capacities,
+  sets: Sets,
   out: ElementObject[],
 ): void {
   const family = familyOf(address);
-  const [ports, ranges] =
-    family === 4 ? [capacities.ports4, capacities.sources4] : [capacities.ports6, capacities.sources6];
+  const { allow, src, host } = sets[family];
   const key: Key = { address, protocol: protocolNumbers[protocol], port, source: null, sourceLength: 0 };
-  const prefixes = new Set(sources ?? []);
-  const open =
-    sources === null || [...prefixes].some((one) => familyOf(one) === family && prefixLength(one) === 0);
-  if (open) out.push(elementObject(named('allow', family, ports), key, service));
-  for (const prefix of prefixes) {
+  const ranges = sources === null ? [] : [...new Set(sources)].filter((one) => familyOf(one) === family);
+  if (sources === null || ranges.some((one) => prefixLength(one) === 0))
+    out.push(elementObject(allow, key, service));
+  for (const prefix of ranges) {
     const sourceLength = prefixLength(prefix);
-    if (familyOf(prefix) !== family || sourceLength === 0) continue;
+    if (sourceLength === 0) continue;
     const ranged = { ...key, source: prefixAddress(prefix), sourceLength };
-    out.push(elementObject(named('src', family, ranges), ranged, service));
+    out.push(elementObject(src, ranged, service));
   }
-  if (delivery === 'host') out.push(elementObject(named('host', family, ports), key, service));
-}
-
-function named(kind: SetKind, family: 4 | 6, size: number): { name: string; version: string } {
-  const name = setName(kind, family);
-  return { name, version: setVersion(name, size) };
+  if (delivery === 'host') out.push(elementObject(host, key, service));
 }
