@@ -57,8 +57,13 @@ function readProcess(pid: number): Running {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   // The name stands in parentheses and may hold any character.
   const [state = '', parent = ''] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').slice(0, 300);
-  return { pid, parent: Number(parent), state, words };
+  const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+  return { pid, parent: Number(parent), state, words: shortened(words) };
+}
+
+/** Node names the file of a test behind fifty flags. */
+function shortened(words: string): string {
+  return words.length <= 300 ? words : `${words.slice(0, 150)} ... ${words.slice(-150)}`;
 }
 
 function kill(pid: number): void {
