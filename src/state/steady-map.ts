@@ -6,7 +6,7 @@ const mostGone = 1024;
 /**
  * V8 leaves a removed entry in the chain of its hash bucket until the map is built anew, which a map of
  * 50,000 does after 15,000 removals: until then each look for a key walks over all its former entries. Here a
- * key that goes leaves its entry to itself, for when it comes back.
+ * key that goes leaves its entry to itself, for when it comes back: to its old place in the order.
  */
 export class SteadyMap<Key, Value extends object> extends Map<Key, Value> {
   /** Entries without a value. */
@@ -42,15 +42,15 @@ export class SteadyMap<Key, Value extends object> extends Map<Key, Value> {
   }
 
   override keys(): MapIterator<Key> {
-    return this.#gone === 0 ? super.keys() : this.entries().map(([key]) => key);
+    return this.entries().map(([key]) => key);
   }
 
   override values(): MapIterator<Value> {
-    return this.#gone === 0 ? super.values() : super.values().filter(isThere);
+    return super.values().filter(isThere);
   }
 
   override entries(): MapIterator<[Key, Value]> {
-    return this.#gone === 0 ? super.entries() : super.entries().filter(([, value]) => isThere(value));
+    return super.entries().filter(([, value]) => isThere(value));
   }
 
   override [Symbol.iterator](): MapIterator<[Key, Value]> {

@@ -66,3 +66,19 @@ test('a key that comes and goes keeps its entry, and of many that go few entries
   assert.equal(map.size, 0);
   assert.ok(entries(map) <= 2049, `${entries(map)} entries stay`);
 });
+
+test('what is deleted while somebody walks over it is not met any more', () => {
+  const walks = [
+    (map: Map<string, object>) => map.keys(),
+    (map: Map<string, object>) => map.values(),
+    (map: Map<string, object>) => map.entries(),
+  ];
+  for (const walk of walks) {
+    const map = new SteadyMap<string, object>();
+    for (const one of ['a', 'b', 'c']) map.set(one, { one });
+    const found = walk(map);
+    found.next();
+    map.delete('b');
+    assert.equal([...found].length, 1);
+  }
+});
