@@ -19,7 +19,7 @@ export interface StraightResult {
   readonly inProcessLoadMs: number;
 }
 
-/** The first changes of a process, of which each operation is one. */
+/** Of each operation, as many are the first that a process does. */
 const freshCycles = 100;
 /** After as many the optimizing compilers have nothing left to do, or nearly so. */
 const warmUpCycles = 10_000;

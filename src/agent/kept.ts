@@ -26,12 +26,7 @@ export interface Kept {
 
 /** What the disk knows. A file that cannot be read whole yields what stands before the first bad line. */
 export function readJournal(directory: string): Kept {
-  const state: KeptState = {
-    cluster: null,
-    generation: 0,
-    rules: new SteadyMap(),
-    placements: new SteadyMap(),
-  };
+  const state: KeptState = { cluster: null, generation: 0, rules: new SteadyMap(), placements: new Map() };
   let lines: string[];
   try {
     lines = readFileSync(join(directory, journalFile), 'utf8').split('\n');

@@ -6,8 +6,7 @@ import type { DoctorReport } from '../../src/cli/doctor/report.ts';
 import { cannotBoot, runInGuest } from './guest.ts';
 
 const kernel = '6.1';
-const seconds = 600;
-const timeout = (seconds + 60) * 1000;
+const seconds = 280;
 
 interface Examined extends DoctorReport {
   readonly code: number;
@@ -37,10 +36,7 @@ function nextOf(report: DoctorReport | undefined, name: string): string {
 describe('doctor', () => {
   const skip = cannotBoot(kernel);
 
-  test('without nf_tables it says how xtables comes about, and then chooses it', {
-    skip,
-    timeout,
-  }, async () => {
+  test('without nf_tables it says how xtables comes about, and then chooses it', { skip }, async () => {
     const [bare, loaded, locked] = await examine(
       ['nf_tables'],
       ['modprobe ip_tables && modprobe ip6_tables', 'echo 1 > /proc/sys/kernel/modules_disabled'],
@@ -54,7 +50,7 @@ describe('doctor', () => {
     assert.equal(resultOf(locked, 'module loading'), 'warn');
   });
 
-  test('without the raw table nftables serves, and that is a warning', { skip, timeout }, async () => {
+  test('without the raw table nftables serves, and that is a warning', { skip }, async () => {
     const [, loaded] = await examine(['iptable_raw'], ['modprobe ip_tables && modprobe ip6_tables']);
     assert.deepEqual(
       [loaded?.code, loaded?.firewall, resultOf(loaded, 'xtables raw')],
@@ -64,10 +60,7 @@ describe('doctor', () => {
     assert.equal(resultOf(loaded, 'set match'), 'ok');
   });
 
-  test('without nf_tables and ipset, and with nothing loaded on demand, it fails', {
-    skip,
-    timeout,
-  }, async () => {
+  test('without nf_tables and ipset, and with nothing loaded on demand, it fails', { skip }, async () => {
     const [bare, locked] = await examine(
       ['nf_tables', 'ip_set'],
       ['modprobe ip_tables && modprobe ip6_tables; echo > /proc/sys/kernel/modprobe'],
