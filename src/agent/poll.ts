@@ -4,6 +4,7 @@
 import { diff, isEmpty } from '../dialects/delta.ts';
 import type { KernelObject } from '../dialects/dialect.ts';
 import type { Kernel } from '../host/kernel.ts';
+import { finished, fnv, fnvBasis } from '../state/hash.ts';
 import type { Firewall } from './firewall.ts';
 import type { Loop } from './loop.ts';
 import type { Rules } from './rules.ts';
@@ -82,9 +83,11 @@ export async function wholeDiffers(parts: Looked): Promise<boolean> {
   return !found.equals(wanted);
 }
 
+const secondBasis = 0x9747b28c;
+
 /**
- * Which texts there are, in whatever order: how many, and the sum of their hashes in 64 bits (FNV-1a with two
- * primes, mixed as MurmurHash3 does at its end). A set of 200,000 of them costs more than all else in a look.
+ * Which texts there are, in whatever order: how many, and the sums of two hashes of each. A set of 200,000
+ * texts costs more than all else in a look.
  */
 class Hash {
   #count = 0;
@@ -92,26 +95,14 @@ class Hash {
   #second = 0;
 
   add(text: string): void {
-    let [one, two] = [0x811c9dc5, 0x9747b28c];
-    for (let index = 0; index < text.length; index++) {
-      const code = text.charCodeAt(index);
-      one = Math.imul(one ^ code, 0x01000193);
-      two = Math.imul(two ^ code, 0x5bd1e995);
-    }
     this.#count++;
-    this.#first = (this.#first + mixed(one)) | 0;
-    this.#second = (this.#second + mixed(two)) | 0;
+    this.#first = (this.#first + finished(fnv(fnvBasis, text))) | 0;
+    this.#second = (this.#second + finished(fnv(secondBasis, text))) | 0;
   }
 
   equals(other: Hash): boolean {
     return this.#count === other.#count && this.#first === other.#first && this.#second === other.#second;
   }
-}
-
-function mixed(bits: number): number {
-  const half = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
-  const whole = Math.imul(half ^ (half >>> 13), 0xc2b2ae35);
-  return whole ^ (whole >>> 16);
 }
 
 /** Lets other work of this thread come between, whenever it had to wait for a while. */

@@ -1,6 +1,7 @@
 // Which node a VIP goes to: bounded-load rendezvous, so evenly, and the same for the same nodes. Pure.
 
 import { type Address, addressBytes, type Prefix, prefixAddress, prefixLength } from '../state/address.ts';
+import { finished, fnv, fnvBasis } from '../state/hash.ts';
 
 export interface Candidate {
   readonly name: string;
@@ -55,22 +56,10 @@ function agree(a: Uint8Array, b: Uint8Array, length: number): boolean {
 
 /** The first half of a score: with many nodes and VIPs it is asked for once a node. */
 export function seedOf(node: string): number {
-  return fnv(0x811c9dc5, `${node} `);
+  return fnv(fnvBasis, `${node} `);
 }
 
-/**
- * FNV-1a over both names, then the finisher of murmur3: neighbours in name must not be neighbours in score.
- */
+/** Neighbours in name are no neighbours in score. */
 function score(seed: number, address: Address): number {
-  let value = fnv(seed, address);
-  value = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
-  value = Math.imul(value ^ (value >>> 13), 0xc2b2ae35);
-  return (value ^ (value >>> 16)) >>> 0;
-}
-
-function fnv(seed: number, text: string): number {
-  let value = seed;
-  for (let index = 0; index < text.length; index++)
-    value = Math.imul(value ^ text.charCodeAt(index), 0x01000193);
-  return value;
+  return finished(fnv(seed, address)) >>> 0;
 }
