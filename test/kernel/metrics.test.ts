@@ -26,11 +26,19 @@ test('an agent has the metrics of the page, and forgets no packet with its VIP',
   assert.ok(seriesValue(await scrape(), dropped) > before);
 });
 
-test('an address that the node has is a conflict, and counted', { skip }, async () => {
+test('VIPs are counted by state and family, and an address that the node has as a conflict', {
+  skip,
+}, async () => {
   await using node = await Node.start({ services: [web] });
   node.run('ip address add 10.77.0.120/24 dev lan');
-  await node.setServices([web, { ...web, name: 'own', addresses: ['10.77.0.120'] }]);
+  const six = { ...web, name: 'six', addresses: ['fd77::100'] };
+  await node.setServices([web, six, { ...web, name: 'own', addresses: ['10.77.0.120'] }]);
   const text = await getText(node.node, 'http://127.0.0.1:9471/metrics');
   assert.equal(seriesValue(text, 'vipward_address_conflicts_total'), 1);
   assert.equal(seriesValue(text, 'vipward_refusals{reason="AddressConflict"}'), 1);
+  const vips = (state: string, family: string): number =>
+    seriesValue(text, `vipward_vips{state="${state}",filtered="true",ip_family="${family}"}`);
+  assert.deepEqual([vips('serving', 'IPv4'), vips('refused', 'IPv4')], [1, 1]);
+  assert.deepEqual([vips('serving', 'IPv6'), vips('refused', 'IPv6')], [1, 0]);
+  assert.deepEqual([vips('pending', 'IPv4'), vips('released', 'IPv4')], [0, 0]);
 });
