@@ -140,13 +140,17 @@ for (const mode of ['nftables', 'iptables'] as const) {
       await setEndpoints(all, 'ssh', [{ name: 'tcp-22', protocol: 'TCP', port: 8080 }]);
       await all.serves(...vips.map((vip) => [`${vip}: TCP 22`, ...more].join(', ')));
     };
-    const proxies: Program[] = [];
+    const start = async (): Promise<Program> => {
+      const proxy = await startKubeProxy(all, mode);
+      t.after(() => proxy.end('SIGKILL'));
+      return proxy;
+    };
     const knocks = await whileKnocking([`${vips[0]}:22`, `[${vips[1]}]:22`], async () => {
       await make();
-      proxies.push(await startKubeProxy(all, mode));
-      for (const vip of vips) await reached(vip, 22, proxies[0] as Program);
+      const proxy = await start();
+      for (const vip of vips) await reached(vip, 22, proxy);
       await make('TCP 2222');
-      await proxies[0]?.end('SIGKILL');
+      await proxy.end('SIGKILL');
       flushKubeProxy(all, mode);
       await sleep(300);
       await node.killController('SIGKILL');
@@ -156,13 +160,13 @@ for (const mode of ['nftables', 'iptables'] as const) {
       await all.serves(...vips.map((vip) => `${vip}: TCP 22, TCP 2222`));
       node.startController();
       await all.until('the controller rules', async () => (await node.controllerStatus()).vips.length === 2);
-      proxies.push(await startKubeProxy(all, mode));
-      for (const vip of vips) await reached(vip, 22, proxies[1] as Program);
+      const successor = await start();
+      for (const vip of vips) await reached(vip, 22, successor);
       await all.remove('ssh');
       await all.serves();
       await sleep(300);
+      await successor.end('SIGKILL');
     });
-    await proxies[1]?.end('SIGKILL');
     flushKubeProxy(all, mode);
     t.diagnostic(`${mode}: ${JSON.stringify(knocks)}`);
     assert.ok(knocks.opened > 0, 'some of them went through kube-proxy to the Pod');
