@@ -154,7 +154,7 @@ function assemble(
     reason === '' ? log.info('state-written') : log.error({ reason }, 'state-unwritable'),
   );
   const isUsable = (address: Address): boolean => holder.isUsable(address);
-  const reporter = new Reporter({ ledger, journal, tallies, log, isUsable });
+  const reporter = new Reporter({ ledger, journal, tallies, log, announcer, isUsable });
   const { refuse } = reporter;
   const acks = new Acks(reporter.ack, now);
   const rules = new Rules({

@@ -7,7 +7,9 @@ import { linkAddress, openPacket } from '../host/socket.ts';
 import type { Address } from '../state/address.ts';
 import type { HeldAddress } from '../state/desired-state.ts';
 import { Bursts } from './bursts.ts';
+import type { Ledger } from './ledger.ts';
 import type { Network } from './network.ts';
+import type { Change } from './received.ts';
 
 const repeatAtMs: readonly number[] = [1000, 2000, 4000];
 const MSG_DONTWAIT = 0x40;
@@ -40,6 +42,19 @@ export class Announcer implements Disposable {
     const timers = repeatAtMs.map((delayMs) => setTimeout(() => this.#frames.add(held), delayMs).unref());
     this.#announced.set(held.address, { held, timers });
     this.#frames.add(held);
+  }
+
+  /**
+   * What is held and placed anew is announced anew: somebody may have heard another node meanwhile. A VIP
+   * that is about to go is announced no more, or this node could be heard after the one that takes it.
+   */
+  hear({ set, quiet }: Pick<Change, 'set' | 'quiet'>, held: Ledger['held']): void {
+    const leaving = new Set(quiet);
+    for (const { address } of set) {
+      const at = held.get(address);
+      if (leaving.has(address)) this.stop(address);
+      else if (at !== undefined) this.announce(at);
+    }
   }
 
   /** No more of what was still to be said of a VIP. */

@@ -23,6 +23,8 @@ export interface Change<Name extends TableName = TableName> {
   readonly set: readonly Tables[Name][];
   readonly remove: readonly Address[];
   readonly first: FirstClaims;
+  /** Placements that are about to go to another node. */
+  readonly quiet: readonly Address[];
   /** The frame was about the whole table: there are no other first claims than these. */
   readonly isWhole: boolean;
   /** When the frame came, in milliseconds of performance.now(). */
@@ -104,16 +106,16 @@ export class ReceivedTable<Name extends TableName> {
       return undefined;
     }
     this.#seq = seq;
-    return { table: this.name, seq, set, remove, first, isWhole: true, receivedAtMs };
+    return { table: this.name, seq, set, remove, first, quiet: [], isWhole: true, receivedAtMs };
   }
 
   delta(delta: DeltaMessage<Name>, receivedAtMs: number): Change<Name> | undefined {
-    const { from, to, set, remove, first = [] } = delta;
+    const { from, to, set, remove, first = [], quiet = [] } = delta;
     if (from !== this.#seq || to < from) return undefined;
     for (const key of remove) this.#delete(key);
     for (const resource of set) this.#set(resource);
     this.#seq = to;
-    return { table: this.name, seq: to, set, remove, first, isWhole: false, receivedAtMs };
+    return { table: this.name, seq: to, set, remove, first, quiet, isWhole: false, receivedAtMs };
   }
 
   /** What really differs between the staged buckets and what is there. */

@@ -4,6 +4,7 @@ import type { Log } from '../process/log.ts';
 import type { Ack, HeldVip, Refusal, TableName } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import type { Term } from '../state/term.ts';
+import type { Announcer } from './announce.ts';
 import type { Journal } from './journal.ts';
 import type { Ledger } from './ledger.ts';
 import type { LoopParts } from './loop.ts';
@@ -17,6 +18,7 @@ export interface ReporterParts {
   readonly journal: Journal;
   readonly tallies: Tallies;
   readonly log: Log;
+  readonly announcer: Announcer;
   /** Whether the kernel answers for an address that is held. */
   readonly isUsable: (address: Address) => boolean;
 }
@@ -113,7 +115,7 @@ export class Reporter {
   }
 
   get ofSession(): Pick<SessionParts, 'onIdentity' | 'onRuler' | 'onChange'> {
-    const { journal, ledger } = this.#parts;
+    const { journal, ledger, announcer } = this.#parts;
     return {
       onIdentity: (cluster, generation) => journal.identity(cluster, generation),
       onRuler: (features) => {
@@ -124,6 +126,7 @@ export class Reporter {
       },
       onChange: (change) => {
         if (change.table !== 'placements') return;
+        announcer.hear(change, ledger.held);
         this.#told.doubt([...change.set.map(({ address }) => address), ...change.remove]);
         for (const placement of change.set)
           if ('term' in placement) journal.placement(placement.address, placement);

@@ -1,5 +1,5 @@
-// Planned moves: the new owner announces first, then the old one lets go, and only then the caller is
-// answered.
+// Planned moves: the old owner falls silent, the new one announces, the old one lets go, and the new one
+// announces once more, for whoever has asked meanwhile and heard the old one. Then the caller is answered.
 
 import type { Address } from '../state/address.ts';
 import { compareTerms, type Term } from '../state/term.ts';
@@ -78,16 +78,25 @@ export class Moves {
       clearTimeout(timer);
       resolve(result);
     };
+    const { nodes, outbox, own } = this.#input;
+    const old = from === undefined ? undefined : nodes.get(from.node);
     const finished = (result: MoveResult) => {
-      this.#moves.delete(address);
+      this.#forget(address);
       if ('failed' in result && from !== undefined)
         this.#giveBack(address, to, { node: from.node, term: nextTerm() });
-      else if ('term' in result) this.completed[reason]++;
+      else if ('term' in result) {
+        this.completed[reason]++;
+        if (old !== undefined) outbox.repeat(to, address);
+      }
       answer(result);
     };
     this.#moves.set(address, { address, from, to, term, letGoSeq: null, finished, answer });
-    this.#input.own(address, { node: to.name, term });
-    this.#input.outbox.flush();
+    if (old !== undefined) {
+      old.moving.add(address);
+      outbox.repeat(old, address);
+    }
+    own(address, { node: to.name, term });
+    outbox.flush();
     return promise;
   }
 
@@ -155,11 +164,17 @@ export class Moves {
       const stays = from === undefined ? '' : `, and ${from.node} keeps it`;
       move.finished({ failed: `${to.name} has not announced it within ${after}${stays}` });
     } else {
-      this.#moves.delete(address);
+      this.#forget(address);
       move.answer({
         failed: `${to.name} has it, but ${from?.node} did not say within ${after} that it let go`,
       });
     }
+  }
+
+  #forget(address: Address): void {
+    const { from } = this.#moves.get(address) ?? {};
+    if (from !== undefined) this.#input.nodes.get(from.node)?.moving.delete(address);
+    this.#moves.delete(address);
   }
 
   #giveBack(address: Address, to: Node, owner: Owner): void {

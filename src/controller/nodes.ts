@@ -28,6 +28,8 @@ export class Node {
   isDrained = false;
   /** Its Node was deleted while its agent was here: it is forgotten with the end of its stream. */
   isDeleted = false;
+  /** VIPs that it still has, and another node is about to announce. */
+  readonly moving: Set<Address> = new Set();
   /** It was waited for to commit rules, in vain, for longer than is usual. */
   isLate = false;
   /** So it was while others had committed them: where one of these may have a VIP, it is not given it. */
@@ -47,7 +49,8 @@ export class Node {
   constructor(name: string, bar: Node['bar'] = () => null, served: ReadonlySet<Address> = new Set()) {
     this.name = name;
     this.bar = bar;
-    this.placements = new Table('placements', (address) => !served.has(address));
+    const first = (address: Address): boolean => !served.has(address);
+    this.placements = new Table('placements', { first, quiet: (address) => this.moving.has(address) });
   }
 
   get stream(): AgentStream | null {

@@ -7,6 +7,7 @@ import type { Node, Nodes } from './nodes.ts';
 interface Pending {
   readonly set: Map<Address, Placement>;
   readonly remove: Set<Address>;
+  readonly again: Set<Address>;
 }
 
 export class Outbox {
@@ -16,6 +17,15 @@ export class Outbox {
     const pending = this.#of(node);
     pending.remove.delete(placement.address);
     pending.set.set(placement.address, placement);
+  }
+
+  /** Tells a node again of a VIP that it has: to announce it anew, or no more if it is about to go. */
+  repeat(node: Node, address: Address): void {
+    const placement = node.placements.get(address);
+    const pending = this.#of(node);
+    if (placement === undefined || pending.set.has(address) || pending.remove.has(address)) return;
+    pending.set.set(address, placement);
+    pending.again.add(address);
   }
 
   /** True if the node had been told of the VIP. */
@@ -41,10 +51,9 @@ export class Outbox {
   /** Changes the tables of the nodes and tells those that are connected. */
   flush(): void {
     if (this.#pending.size === 0) return;
-    for (const [node, { set, remove }] of this.#pending) {
-      for (const change of node.placements.put({ set: [...set.values()], remove: [...remove] })) {
-        node.stream?.publish('placements', change);
-      }
+    for (const [node, { set, remove, again }] of this.#pending) {
+      const changes = { set: [...set.values()], remove: [...remove], again };
+      for (const change of node.placements.put(changes)) node.stream?.publish('placements', change);
     }
     this.#pending.clear();
   }
@@ -52,7 +61,8 @@ export class Outbox {
   #of(node: Node): Pending {
     const known = this.#pending.get(node);
     if (known !== undefined) return known;
-    const pending = { set: new Map<Address, Placement>(), remove: new Set<Address>() };
+    const remove = new Set<Address>();
+    const pending = { set: new Map<Address, Placement>(), remove, again: new Set<Address>() };
     this.#pending.set(node, pending);
     return pending;
   }

@@ -31,6 +31,16 @@ interface Row<Resource> {
 export interface TableChanges<Resource> {
   readonly set: readonly Resource[];
   readonly remove: readonly Address[];
+  /** Of those that are set: told again though they be what they were. */
+  readonly again?: ReadonlySet<Address>;
+}
+
+/** What frames say beside the resources, and no digest has in it. */
+export interface Remarks {
+  /** Whether a resource is a first claim. */
+  readonly first: (key: Address) => boolean;
+  /** Whether a resource is about to go to another node. */
+  readonly quiet: (key: Address) => boolean;
 }
 
 export const sha256 = (text: string): string => hash('sha256', text);
@@ -40,15 +50,14 @@ export class Table<Name extends TableName> {
   readonly name: Name;
   readonly #rows = new SteadyMap<Address, Row<Tables[Name]>>();
   readonly #digests = new Digests(sha256);
-  readonly #isFirst: ((key: Address) => boolean) | undefined;
+  readonly #remarks: Remarks | undefined;
   #seq = 0;
   /** The last snapshot, as long as some stream sends it: between agents nothing is kept of it. */
   #pages: WeakRef<Pages> | undefined;
 
-  /** `isFirst`: whether a frame says of a resource that it is a first claim. */
-  constructor(name: Name, isFirst?: (key: Address) => boolean) {
+  constructor(name: Name, remarks?: Remarks) {
     this.name = name;
-    this.#isFirst = isFirst;
+    this.#remarks = remarks;
   }
 
   get seq(): number {
@@ -81,18 +90,19 @@ export class Table<Name extends TableName> {
    * Makes the changes that are any, in steps that each fit into one frame. Resources that are equal cost one
    * JSON.
    */
-  *put({ set, remove }: TableChanges<Tables[Name]>): Generator<Change, void> {
+  *put({ set, remove, again }: TableChanges<Tables[Name]>): Generator<Change, void> {
     let keys: Address[] = [];
     let room = { services: pageServices, bytes: frameTargetBytes };
     for (const resource of set) {
       const json = canonicalJson(resource);
-      if (this.#rows.get(resource.address)?.json === json) continue;
+      const isNews = this.#rows.get(resource.address)?.json !== json;
+      if (!isNews && again?.has(resource.address) !== true) continue;
       if (keys.length > 0 && (room.services <= 0 || room.bytes < json.length)) {
         yield this.#step(keys);
         keys = [];
         room = { services: pageServices, bytes: frameTargetBytes };
       }
-      this.#set(resource, json);
+      if (isNews) this.#set(resource, json);
       keys.push(resource.address);
       room = { services: room.services - weight(resource), bytes: room.bytes - json.length };
     }
@@ -114,7 +124,8 @@ export class Table<Name extends TableName> {
       if (row === undefined) remove.push(`"${key}"`);
       else set.push(row.json);
     }
-    const what = `"set":[${set}],"remove":[${remove}]${this.#firstMember(asked)}`;
+    const remarks = `${this.#remark('first', asked)}${this.#remark('quiet', asked)}`;
+    const what = `"set":[${set}],"remove":[${remove}]${remarks}`;
     return Buffer.from(`{"type":"delta","table":"${this.name}","from":${from},"to":${to},${what}}`);
   }
 
@@ -156,15 +167,15 @@ export class Table<Name extends TableName> {
     const { name: table, size: count } = this;
     const digest = this.#digests.total();
     const whole = JSON.stringify({ type: 'synced', table, seq: this.#seq, count, digest });
-    return Buffer.from(`${whole.slice(0, -1)}${this.#firstMember(this.#rows.keys())}}`);
+    return Buffer.from(`${whole.slice(0, -1)}${this.#remark('first', this.#rows.keys())}}`);
   }
 
-  /** The member of a frame that names first claims; nothing where there are none. */
-  #firstMember(keys: Iterable<Address>): string {
-    const isFirst = this.#isFirst;
-    if (isFirst === undefined) return '';
-    const first = [...keys].filter((key) => this.#rows.has(key) && isFirst(key));
-    return first.length === 0 ? '' : `,"first":${JSON.stringify(first)}`;
+  /** The member of a frame that names those of which this is true; nothing where there are none. */
+  #remark(name: keyof Remarks, keys: Iterable<Address>): string {
+    const isTrueOf = this.#remarks?.[name];
+    if (isTrueOf === undefined) return '';
+    const named = [...keys].filter((key) => this.#rows.has(key) && isTrueOf(key));
+    return named.length === 0 ? '' : `,"${name}":${JSON.stringify(named)}`;
   }
 
   #set(resource: Tables[Name], json: string): void {

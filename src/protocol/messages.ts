@@ -196,6 +196,8 @@ export interface DeltaMessage<Name extends TableName = TableName> {
   readonly remove: readonly Address[];
   /** Of those that are set. */
   readonly first?: FirstClaims;
+  /** Placements of those that are set which are about to go to another node: they are announced no more. */
+  readonly quiet?: readonly Address[];
 }
 
 export type ControllerMessage =

@@ -1,11 +1,11 @@
 // Frames from the other side: unknown -> typed message, or a FrameError that names the field. Nothing else is
 // done here.
 
+import type { Address } from '../state/address.ts';
 import type {
   AgentMessage,
   ControllerMessage,
   DeltaMessage,
-  FirstClaims,
   HeldVip,
   Page,
   TableDigest,
@@ -123,7 +123,7 @@ export function parseControllerMessage(frame: string): ControllerMessage {
         seq: whole(body['seq'], 'seq'),
         count: whole(body['count'], 'count'),
         digest: text(body['digest'], 'digest', 16),
-        ...readFirst(body),
+        ...readRemark(body, 'first'),
       };
     case 'delta':
       return readTable(body) === 'rules' ? readDelta(body, 'rules') : readDelta(body, 'placements');
@@ -169,12 +169,16 @@ function readDelta<Name extends TableName>(body: Fields, table: Name): DeltaMess
     to: whole(body['to'], 'to'),
     set: longList(body['set'], 'set', resourceReaders[table]),
     remove: list(body['remove'], 'remove', readAddress),
-    ...readFirst(body),
+    ...readRemark(body, 'first'),
+    ...readRemark(body, 'quiet'),
   };
 }
 
-function readFirst({ first }: Fields): { first?: FirstClaims } {
-  return first === undefined ? {} : { first: list(first, 'first', readAddress) };
+/** A list of addresses that a frame may leave out. */
+function readRemark<Name extends string>(body: Fields, name: Name): Partial<Record<Name, Address[]>> {
+  const value = body[name];
+  if (value === undefined) return {};
+  return { [name]: list(value, name, readAddress) } as Record<Name, Address[]>;
 }
 
 function readMac(value: unknown, path: Path): string {

@@ -53,3 +53,21 @@ test('who is on another interface by its turn is spoken of there alone', async (
     [`${last} on 8`, `${last} on 8`],
   );
 });
+
+test('what is placed anew is spoken of anew where it is held, and what is about to go no more', async (t) => {
+  const { announcer, sent } = announcerOf(t);
+  const [staying, going, elsewhere] = all.map(on(7));
+  if (staying === undefined || going === undefined || elsewhere === undefined) throw new Error('three');
+  const held = new Map([staying, going].map((one) => [one.address, one]));
+  for (const one of held.values()) announcer.announce(one);
+  const set = [staying, going, elsewhere].map(({ address }) => ({ address, term: { generation: 1, n: 1 } }));
+  announcer.hear({ set, quiet: [going.address] }, held);
+  const twice = ({ address }: typeof staying) => Array(2).fill(`${address} on 7`);
+  deepEqual(sent, [...twice(staying), ...twice(going), ...twice(staying)]);
+  // Both would have been repeated after a second.
+  while (sent.length < 8) await sleep(20);
+  await sleep(100);
+  deepEqual(sent.slice(6), twice(staying));
+  announcer.hear({ set, quiet: [] }, held);
+  deepEqual(sent.slice(8), [...twice(staying), ...twice(going)]);
+});

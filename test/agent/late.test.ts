@@ -4,6 +4,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Acks } from '../../src/agent/acks.ts';
 import { Allowed } from '../../src/agent/allowed.ts';
+import type { Announcer } from '../../src/agent/announce.ts';
 import { Census } from '../../src/agent/census.ts';
 import type { Firewall } from '../../src/agent/firewall.ts';
 import type { Holder } from '../../src/agent/holder.ts';
@@ -65,6 +66,7 @@ function reporterOf(ledger: Ledger, said: string[]): Reporter {
     journal: { rule: ignore } as Partial<Journal> as Journal,
     tallies: { commit: { observe: ignore }, update: { observe: ignore } } as unknown as Tallies,
     log: { warn: ignore, debug: ignore } as unknown as Log,
+    announcer: { hear: ignore } as Partial<Announcer> as Announcer,
   });
   const send = ({ type }: AgentMessage): number => said.push(type);
   reporter.session = { send } as unknown as Session;
@@ -106,8 +108,8 @@ async function fixture() {
   });
   const receive = (seq: number, vip: VirtualIp | undefined): void =>
     loop.receive({
-      ...{ table: 'rules', seq, isWhole: false, receivedAtMs: 0 },
-      ...{ set: vip === undefined ? [] : [vip], remove: vip === undefined ? [key] : [], first: [] },
+      ...{ table: 'rules', seq, isWhole: false, receivedAtMs: 0, first: [], quiet: [] },
+      ...{ set: vip === undefined ? [] : [vip], remove: vip === undefined ? [key] : [] },
     });
   loop.synced();
   await answer();

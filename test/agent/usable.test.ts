@@ -57,7 +57,8 @@ class Room implements Disposable {
     const kept = { state: { cluster: null, generation: 0, rules: new Map(), placements: new Map() } };
     const journal = new Journal('/nonexistent', { ...kept, problem: null }, () => {});
     const isUsable = (key: Address): boolean => this.holder.isUsable(key);
-    this.reporter = new Reporter({ ledger, journal, log, isUsable, tallies: new Tallies() });
+    const announcer = new Announcer(native, network);
+    this.reporter = new Reporter({ ledger, journal, log, announcer, isUsable, tallies: new Tallies() });
     const isRuled = (): boolean => this.isRuled;
     const session = {
       get ruled() {
@@ -67,7 +68,7 @@ class Room implements Disposable {
     };
     this.reporter.session = session as Partial<Session> as Session;
     this.holder = new Holder({
-      ...{ kernel, ledger, network, announcer: new Announcer(native, network), nameservers: () => [] },
+      ...{ kernel, ledger, network, announcer, nameservers: () => [] },
       prober: new Prober(native, network, 'ask', () => {}),
       needs: () => needs,
       refuse: this.reporter.refuse,

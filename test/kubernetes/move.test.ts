@@ -106,7 +106,8 @@ for (const vip of vips) {
     for (let count = 0; count < moves; count++) {
       begunMs.push(Date.now());
       took.push(await move(vip, (await nodeOf(vip)) === 'node1' ? 'node2' : 'node1'));
-      await sleep(700);
+      // The old owner is about to announce once more, a second after its first time, when the new one does.
+      await sleep(Math.max(700, 1000 - (took.at(-1) ?? 0)));
     }
     client.stdin?.end();
     const fate = (JSON.parse(await told) as Record<string, Fate>)[vip];

@@ -62,6 +62,7 @@ const ofController = [
     set: [placement],
     remove: [],
     first: ['10.77.0.100'],
+    quiet: ['10.77.0.100'],
   },
   { type: 'tick' },
 ];

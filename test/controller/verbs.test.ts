@@ -1,0 +1,109 @@
+// The verbs that change something: who may ask, what is refused and why, and what drained nodes keep.
+
+import { deepEqual, equal, match } from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Address } from '../../src/state/address.ts';
+import { folder, runningController, service, untilStatus } from './fixture.ts';
+import { post } from './post.ts';
+import { agentOf } from './test-agent.ts';
+
+const first = '10.77.0.100' as Address;
+const limit = { timeout: 10_000 };
+
+test('a move to a node that cannot have the VIP is refused, and says why', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  agentOf(t, running, 'n1');
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+  const elsewhere = agentOf(t, running, 'far', { hello: { onLink: [] } });
+  await elsewhere.synced();
+  const cases = [
+    [{ vip: first, node: 'nobody' }, 409, /not connected/],
+    [{ vip: first, node: 'far' }, 409, /not on its link/],
+    [{ vip: '10.77.0.250', node: 'n1' }, 404, /is no VIP/],
+    [{ vip: 'x', node: 'n1' }, 400, /expected an IPv4 or IPv6 address/],
+    [{ vip: first }, 400, /node: expected a text/],
+    ['{', 400, /not JSON/],
+  ] as const;
+  for (const [body, status, message] of cases) {
+    const answer = await post(running.url, 'move', body);
+    equal(answer.status, status);
+    match(answer.body.error?.message ?? '', message);
+  }
+  equal((await post(running.url, 'move', { vip: first, node: 'n1' })).status, 200);
+});
+
+test('drain moves every VIP away, undrain moves nothing back', limit, async (t) => {
+  const running = await runningController(t);
+  const agents = ['n1', 'n2', 'n3'].map((name) => agentOf(t, running, name));
+  await Promise.all(agents.map((agent) => agent.synced()));
+  running.write('a.yaml', ...Array.from({ length: 6 }, (_, index) => service(`s${index}`)));
+  await untilStatus(
+    running,
+    ({ vips }) => vips.length === 6 && vips.every(({ state }) => state === 'serving'),
+  );
+  deepEqual(await post(running.url, 'drain', { node: 'n1' }), {
+    status: 200,
+    body: { node: 'n1', moved: 2 },
+  });
+  deepEqual(
+    agents.map(({ placements }) => placements.size),
+    [0, 3, 3],
+  );
+  equal((await post(running.url, 'move', { vip: first, node: 'n1' })).status, 409);
+  const before = running.status().vips.map(({ term }) => term);
+  equal((await post(running.url, 'undrain', { node: 'n1' })).status, 200);
+  deepEqual(
+    running.status().vips.map(({ term }) => term),
+    before,
+  );
+  running.write('b.yaml', service('new'));
+  await untilStatus(running, ({ vips }) => vips.some(({ node }) => node === 'n1'));
+});
+
+test('drain without another eligible node is refused, and outlives a restart', limit, async (t) => {
+  const [services, stateDir] = [folder(t), folder(t)];
+  const running = await runningController(t, { services, stateDir, files: { 'a.yaml': service('web') } });
+  agentOf(t, running, 'n1');
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+  const { status, body } = await post(running.url, 'drain', { node: 'n1' });
+  equal(status, 409);
+  const said =
+    /^n1 is drained and is given no VIP any more, but 1 of its 1 VIPs stay; 10\.77\.0\.100: no other/;
+  match(body.error?.message ?? '', said);
+  match(body.error?.next ?? '', /^vipward undrain n1 undoes it/);
+  equal(running.status().vips[0]?.node, 'n1');
+  await running.stop();
+  const again = await runningController(t, { services, stateDir });
+  equal(again.status().nodes[0]?.drained, true);
+});
+
+test('changing verbs need the operator, never a node', limit, async (t) => {
+  const tokens = join(folder(t), 'tokens');
+  writeFileSync(tokens, 'n1 secret-1\noperator secret-0\n');
+  const argv = ['--token-file', tokens];
+  const running = await runningController(t, { files: { 'a.yaml': service('web') }, argv });
+  agentOf(t, running, 'n1', { token: 'secret-1' });
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+  const ask = async (token?: string) => (await post(running.url, 'undrain', { node: 'n1' }, token)).status;
+  deepEqual(
+    [await ask(), await ask('wrong'), await ask('secret-1'), await ask('secret-0')],
+    [401, 401, 403, 200],
+  );
+});
+
+test('HTTP answers by method and path, and says what to do', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const ask = async (path: string, method: string) =>
+    (await fetch(`${running.url}${path}`, { method })).status;
+  equal(await ask('/healthz', 'GET'), 200);
+  equal(await ask('/healthz', 'HEAD'), 200);
+  equal(await ask('/healthz', 'DELETE'), 405);
+  equal(await ask('/api/v1/move', 'GET'), 405);
+  equal(await ask('/nothing', 'GET'), 404);
+  const metrics = await (await fetch(`${running.url}/metrics`)).text();
+  match(metrics, /vipward_vips\{state="pending",filtered="true",ip_family="IPv4"\} 1/);
+  match(metrics, /vipward_update_latency_seconds_bucket\{le="0.00005"\} 0/);
+  match(metrics, /vipward_pool_addresses\{pool="p",state="used"\} 1/);
+});
