@@ -3,17 +3,23 @@
 
 const burstItems = 64;
 const burstGapMs = 5;
+/** A thread that was held up makes up for no more than this. */
+const makeUpMs = 20;
 
 export class Bursts<Item> implements Disposable {
   readonly #send: (item: Item) => void;
+  readonly #now: () => number;
   #waiting: Item[] = [];
   /** How many may still be sent before the gap is over. */
   #room = burstItems;
   #gap: NodeJS.Timeout | undefined;
+  /** When the gap is over: timers come late, the pace stays. */
+  #dueMs = 0;
 
-  /** `send` is called with each item, at once where there is room. */
-  constructor(send: (item: Item) => void) {
+  /** `send` is called with each item, at once where there is room; `now` is a clock of milliseconds. */
+  constructor(send: (item: Item) => void, now: () => number = () => performance.now()) {
     this.#send = send;
+    this.#now = now;
   }
 
   add(item: Item): void {
@@ -30,12 +36,20 @@ export class Bursts<Item> implements Disposable {
     const items = this.#waiting.splice(0, this.#room);
     this.#room -= items.length;
     for (const item of items) this.#send(item);
-    if (items.length > 0) this.#gap ??= setTimeout(() => this.#refill(), burstGapMs).unref();
+    if (items.length > 0 && this.#gap === undefined) this.#wait(this.#now() + burstGapMs);
+  }
+
+  #wait(dueMs: number): void {
+    this.#dueMs = dueMs;
+    const waitMs = Math.max(1, dueMs - this.#now());
+    this.#gap = setTimeout(() => this.#refill(), waitMs).unref();
   }
 
   #refill(): void {
     this.#gap = undefined;
     this.#room = burstItems;
+    const earliestMs = this.#now() - makeUpMs;
+    if (this.#waiting.length > 0) this.#wait(Math.max(this.#dueMs, earliestMs) + burstGapMs);
     this.#burst();
   }
 }

@@ -24,3 +24,31 @@ test('one goes at once, and of many no more than 64 in one go, however they are 
     `${steps}`,
   );
 });
+
+for (const { heldUpMs, made } of [
+  { heldUpMs: 17, made: [1, 1, 1, 5, 5] },
+  { heldUpMs: 1000, made: [1, 1, 1, 1, 1, 5, 5] },
+]) {
+  test(`after ${heldUpMs} ms in which nothing could be sent the pace is made up for, one by one`, (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    let now = 0;
+    const sent: number[] = [];
+    using bursts = new Bursts<number>(
+      (item) => sent.push(item),
+      () => now,
+    );
+    for (let item = 0; item < 1000; item++) bursts.add(item);
+    now += heldUpMs;
+    t.mock.timers.tick(5);
+    const gaps: number[] = [];
+    for (let gap = 1, before = sent.length; gaps.length < made.length; gap++) {
+      now++;
+      t.mock.timers.tick(1);
+      if (sent.length === before) continue;
+      equal(sent.length - before, 64);
+      gaps.push(gap);
+      [gap, before] = [0, sent.length];
+    }
+    deepEqual(gaps, made);
+  });
+}
