@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { skip as noNode } from '../kernel/node.ts';
 import { hasTool } from '../kernel/own-kernel.ts';
 import { echoes } from '../kernel/traffic.ts';
-import { spawnIn } from '../namespaces.ts';
+import { runIn, spawnIn } from '../namespaces.ts';
 import { skip as noCluster, withoutProgram } from './control-plane.ts';
 import { flushKubeProxy, type Mode, setEndpoints, startKubeProxy } from './kube-proxy.ts';
 import { NodeInCluster } from './node-in-cluster.ts';
@@ -51,9 +51,14 @@ async function nodePorts(name: string): Promise<readonly Port[]> {
 
 /** Waits until a connection to it is answered by the backend. */
 async function reached(host: string, port: number, proxy: Program): Promise<void> {
-  await all.node.until(`${host} port ${port} reached\n${proxy.words}`, async () => {
-    return await echoes(await all.node.connect(host, port), 'through kube-proxy');
-  });
+  const isReached = async () => echoes(await all.node.connect(host, port), 'through kube-proxy');
+  try {
+    await all.node.until(`${host} port ${port} reached`, isReached);
+  } catch (error) {
+    const { items } = await all.cluster.do('GET', '/api/v1/namespaces/default/services');
+    const { stdout } = runIn(all.node.node, ['nft', 'list', 'ruleset']);
+    throw new Error(`${proxy.words}\n${JSON.stringify(items, null, 1)}\n${stdout}`, { cause: error });
+  }
 }
 
 for (const mode of ['nftables', 'iptables'] as const) {
