@@ -41,17 +41,48 @@ export function* messagesOf(bytes: Uint8Array): Generator<Message, void, undefin
   }
 }
 
-/** Attribute values by type; of a type that comes twice the last is kept. */
-export type Attributes = ReadonlyMap<number, Uint8Array>;
+/** The flag bits of a type are dropped. */
+const typeMask = 0x3fff;
 
 /**
- * The attributes behind `offset` bytes of a fixed header. The flag bits of a type are dropped. Throws
- * NetlinkError.
+ * Attribute values by type; of a type that comes twice the last is kept. Looked for when asked: most are
+ * asked for one or two of many, and what reads a table has many thousands of these.
  */
+export class Attributes {
+  readonly #bytes: Uint8Array;
+  readonly #offset: number;
+
+  /** Throws NetlinkError. */
+  constructor(bytes: Uint8Array, offset: number) {
+    this.#bytes = bytes;
+    this.#offset = offset;
+    for (let place = offset; bytes.length - place >= 4; ) place += paddedLength(bytes, place);
+  }
+
+  get(type: number): Uint8Array | undefined {
+    const bytes = this.#bytes;
+    let found = -1;
+    for (let place = this.#offset; bytes.length - place >= 4; place += (u16(bytes, place) + 3) & ~3)
+      if ((u16(bytes, place + 2) & typeMask) === type) found = place;
+    return found < 0 ? undefined : bytes.subarray(found + 4, found + u16(bytes, found));
+  }
+
+  has(type: number): boolean {
+    return this.get(type) !== undefined;
+  }
+}
+
+/** The attributes behind `offset` bytes of a fixed header. Throws NetlinkError. */
 export function attributesOf(payload: Uint8Array, offset = 0): Attributes {
-  const attributes = new Map<number, Uint8Array>();
-  for (const [type, value] of attributeList(payload, offset)) attributes.set(type, value);
-  return attributes;
+  return new Attributes(payload, offset);
+}
+
+/** How far it is from an attribute to the next. Throws NetlinkError. */
+function paddedLength(bytes: Uint8Array, place: number): number {
+  const length = u16(bytes, place);
+  if (length < 4 || length > bytes.length - place)
+    throw new NetlinkError(`an attribute of ${length} bytes in ${bytes.length - place}`);
+  return (length + 3) & ~3;
 }
 
 /** The attributes in order, where one type comes several times as in a list of elements or rules. */
@@ -61,12 +92,9 @@ export function* attributeList(
 ): Generator<readonly [number, Uint8Array], void, undefined> {
   let place = offset;
   while (payload.length - place >= 4) {
-    const length = u16(payload, place);
-    if (length < 4 || length > payload.length - place) {
-      throw new NetlinkError(`an attribute of ${length} bytes in ${payload.length - place}`);
-    }
-    yield [u16(payload, place + 2) & 0x3fff, payload.subarray(place + 4, place + length)];
-    place += (length + 3) & ~3;
+    const next = place + paddedLength(payload, place);
+    yield [u16(payload, place + 2) & typeMask, payload.subarray(place + 4, place + u16(payload, place))];
+    place = next;
   }
 }
 
