@@ -148,7 +148,7 @@ function assemble(
   const census = new Census(values.setSize);
   const network = new Network(kernel, values.interface);
   const announcer = new Announcer(native, network);
-  const prober = new Prober(native, network, values.firstClaim, (address) => loop.revisit(address));
+  const prober = new Prober(native, network, values.firstClaim, (found) => loop.revisit(found));
   const { state } = kept;
   const journal = new Journal(values.state, kept, (reason) =>
     reason === '' ? log.info('state-written') : log.error({ reason }, 'state-unwritable'),

@@ -10,6 +10,7 @@ export class Bursts<Item> implements Disposable {
   readonly #send: (item: Item) => void;
   readonly #now: () => number;
   #waiting: Item[] = [];
+  #urgent: Item[] = [];
   /** How many may still be sent before the gap is over. */
   #room = burstItems;
   #gap: NodeJS.Timeout | undefined;
@@ -22,18 +23,22 @@ export class Bursts<Item> implements Disposable {
     this.#now = now;
   }
 
-  add(item: Item): void {
-    this.#waiting.push(item);
+  /** What is urgent goes before all that is not. */
+  add(item: Item, isUrgent = false): void {
+    if (isUrgent) this.#urgent.push(item);
+    else this.#waiting.push(item);
     this.#burst();
   }
 
   [Symbol.dispose](): void {
     clearTimeout(this.#gap);
     this.#waiting = [];
+    this.#urgent = [];
   }
 
   #burst(): void {
-    const items = this.#waiting.splice(0, this.#room);
+    const items = this.#urgent.splice(0, this.#room);
+    items.push(...this.#waiting.splice(0, this.#room - items.length));
     this.#room -= items.length;
     for (const item of items) this.#send(item);
     if (items.length > 0 && this.#gap === undefined) this.#wait(this.#now() + burstGapMs);
@@ -49,7 +54,8 @@ export class Bursts<Item> implements Disposable {
     this.#gap = undefined;
     this.#room = burstItems;
     const earliestMs = this.#now() - makeUpMs;
-    if (this.#waiting.length > 0) this.#wait(Math.max(this.#dueMs, earliestMs) + burstGapMs);
+    if (this.#waiting.length + this.#urgent.length > 0)
+      this.#wait(Math.max(this.#dueMs, earliestMs) + burstGapMs);
     this.#burst();
   }
 }

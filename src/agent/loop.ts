@@ -4,6 +4,7 @@
 import type { Address } from '../state/address.ts';
 import type { Acks } from './acks.ts';
 import { Backoff } from './backoff.ts';
+import type { Outcome } from './commits.ts';
 import type { Holder } from './holder.ts';
 import type { Pace } from './pace.ts';
 import type { Change } from './received.ts';
@@ -80,9 +81,9 @@ export class Loop implements Disposable {
     for (const key of change.remove) this.#dirty.add(key);
   }
 
-  /** Something that a VIP had to wait for has come. */
-  revisit(key: Address): void {
-    this.#dirty.add(key);
+  /** Something that VIPs had to wait for has come. */
+  revisit(keys: Iterable<Address>): void {
+    for (const key of keys) this.#dirty.add(key);
     this.#kick();
   }
 
@@ -163,9 +164,8 @@ export class Loop implements Disposable {
     if (waitMs > 0) return this.#passWithoutRules(waitMs);
     // What is received from here on is for the next pass, though it be about the same VIP.
     this.#dirty = new Set();
-    if (holder.lacks(keys)) return this.#passWithAddresses(keys);
-    if (!rulesChange) return this.#finish();
-    const outcome = rules.commit(keys);
+    const outcome = rulesChange ? rules.commit(keys) : 'committed';
+    if (holder.lacks(keys)) return this.#takeAddresses(keys, outcome);
     if (outcome instanceof Promise) return outcome.then((later) => this.#judge(later));
     return this.#judge(outcome);
   }
@@ -179,10 +179,9 @@ export class Loop implements Disposable {
     return holder.claim(keys).then(() => waitMs);
   }
 
-  async #passWithAddresses(keys: ReadonlySet<Address>): Promise<number> {
-    const { rules, holder } = this.#parts;
-    const outcome = await rules.commit(keys);
-    if (outcome === 'committed') await holder.claim(keys);
+  async #takeAddresses(keys: ReadonlySet<Address>, committing: Outcome | Promise<Outcome>): Promise<number> {
+    const outcome = await committing;
+    if (outcome === 'committed') await this.#parts.holder.claim(keys);
     return this.#judge(outcome);
   }
 
@@ -195,7 +194,7 @@ export class Loop implements Disposable {
     }
   }
 
-  #judge(outcome: 'committed' | 'unsure'): number {
+  #judge(outcome: Outcome): number {
     if (outcome === 'committed') return this.#finish();
     this.#doubts.add('refused');
     return 0;

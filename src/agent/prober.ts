@@ -26,6 +26,8 @@ const MSG_DONTWAIT = 0x40;
 /** What is known of an address on its link: nothing yet, that it is free, or who has it or wants it. */
 export type Finding = 'asking' | 'free' | Rival;
 
+type OnFound = (addresses: readonly Address[]) => void;
+
 interface Inquiry {
   readonly held: HeldAddress;
   finding: Finding;
@@ -44,17 +46,19 @@ export class Prober implements Disposable {
   readonly #native: Native;
   readonly #network: Network;
   readonly #policy: 'ask' | 'take';
-  readonly #onFound: (address: Address) => void;
+  readonly #onFound: OnFound;
   readonly #inquiries = new Map<Address, Inquiry>();
   readonly #questions = new Bursts<Inquiry>((inquiry) => this.#ask(inquiry));
+  /** Inquiries whose question has had its time. */
+  #due: Inquiry[] = [];
   readonly #ears: Ears;
   readonly #fd: number;
 
   /**
-   * By `take` every address counts as free. `onFound` is called when more is known of one that was asked for.
-   * Throws SystemCallError.
+   * By `take` every address counts as free. `onFound` is called when more is known of some that were asked
+   * for. Throws SystemCallError.
    */
-  constructor(native: Native, network: Network, policy: 'ask' | 'take', onFound: (address: Address) => void) {
+  constructor(native: Native, network: Network, policy: 'ask' | 'take', onFound: OnFound) {
     this.#native = native;
     this.#network = network;
     this.#policy = policy;
@@ -122,8 +126,18 @@ export class Prober implements Disposable {
     inquiry.answer = null;
     inquiry.obstacle = this.#send(inquiry.held);
     const waitMs = inquiry.obstacle === '' ? answerWithinMs : askAgainMs;
-    // An answer that came while this thread was held up is heard before its question is judged.
-    inquiry.timer = setTimeout(() => setImmediate(() => this.#judge(inquiry)), waitMs).unref();
+    inquiry.timer = setTimeout(() => this.#expire(inquiry), waitMs).unref();
+  }
+
+  /** An answer that came while this thread was held up is heard before its question is judged. */
+  #expire(inquiry: Inquiry): void {
+    if (this.#due.push(inquiry) > 1) return;
+    setImmediate(() => {
+      const due = this.#due;
+      this.#due = [];
+      const found = due.filter((one) => this.#judge(one));
+      if (found.length > 0) this.#onFound(found.map(({ held }) => held.address));
+    });
   }
 
   /** Why the question did not go out, or nobody would hear the answer; empty if neither is so. */
@@ -141,24 +155,24 @@ export class Prober implements Disposable {
 
   /**
    * Silence counts where others could hear the question to the end, and be heard. Who asks too is named only
-   * where nobody answers, since he may be one of our nodes.
+   * where nobody answers, since he may be one of our nodes. True if it is decided.
    */
-  #judge(inquiry: Inquiry): void {
-    if (this.#inquiries.get(inquiry.held.address) !== inquiry) return;
+  #judge(inquiry: Inquiry): boolean {
+    if (this.#inquiries.get(inquiry.held.address) !== inquiry) return false;
     const { answer, probe, held } = inquiry;
     inquiry.obstacle ||= obstacleOf(this.#network.link(held.interfaceIndex));
     if (answer !== null) inquiry.answered++;
     else if (inquiry.obstacle === '') inquiry.unanswered++;
-    if (answer !== null && inquiry.answered === decisive) this.#decide(inquiry, answer);
-    else if (answer === null && probe !== null) this.#decide(inquiry, probe);
-    else if (inquiry.unanswered === decisive) this.#decide(inquiry, 'free');
-    else this.#questions.add(inquiry);
-  }
-
-  #decide(inquiry: Inquiry, finding: Finding): void {
-    inquiry.finding = finding;
-    if (finding !== 'free') inquiry.timer = setTimeout(() => this.#end(inquiry), strangerMs).unref();
-    this.#onFound(inquiry.held.address);
+    if (answer !== null && inquiry.answered === decisive) inquiry.finding = answer;
+    else if (answer === null && probe !== null) inquiry.finding = probe;
+    else if (inquiry.unanswered === decisive) inquiry.finding = 'free';
+    if (inquiry.finding === 'asking') {
+      // The sooner it is decided, the sooner its address is taken: others have not even been asked for.
+      this.#questions.add(inquiry, inquiry.obstacle === '');
+      return false;
+    }
+    if (inquiry.finding !== 'free') inquiry.timer = setTimeout(() => this.#end(inquiry), strangerMs).unref();
+    return true;
   }
 
   #end(inquiry: Inquiry): void {

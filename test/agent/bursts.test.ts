@@ -25,6 +25,25 @@ test('one goes at once, and of many no more than 64 in one go, however they are 
   );
 });
 
+test('what is urgent goes before what has waited longer, in its order', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const sent: number[] = [];
+  let now = 0;
+  using bursts = new Bursts<number>(
+    (item) => sent.push(item),
+    () => now,
+  );
+  for (let item = 0; item < 128; item++) bursts.add(item);
+  for (const item of [-1, -2]) bursts.add(item, true);
+  now += 5;
+  t.mock.timers.tick(5);
+  deepEqual(sent.slice(64, 68), [-1, -2, 64, 65]);
+  equal(sent.length, 128);
+  now += 5;
+  t.mock.timers.tick(5);
+  deepEqual(sent.slice(128), [126, 127]);
+});
+
 for (const { heldUpMs, made } of [
   { heldUpMs: 17, made: [1, 1, 1, 5, 5] },
   { heldUpMs: 1000, made: [1, 1, 1, 1, 1, 5, 5] },
