@@ -9,13 +9,13 @@ import type { VirtualIp } from '../state/virtual-ip.ts';
 import { Allocator, type ServiceChanges } from './allocate.ts';
 import { Closings } from './closings.ts';
 import { Compilation } from './compilation.ts';
+import type { PortRefusal } from './compile.ts';
 import { Latency } from './latency.ts';
 import { Nodes } from './nodes.ts';
 import { Owners } from './owners.ts';
 import type { Pool } from './pools.ts';
 import type { Records } from './records.ts';
 import { Table } from './table.ts';
-import { Telling } from './telling.ts';
 
 export interface ControllerInput {
   /** The records as they were read; the generation is already that of this run. */
@@ -59,7 +59,6 @@ export class Controller {
   conflicts = 0;
   readonly nowMs: () => number;
   readonly #input: ControllerInput;
-  readonly #telling = new Telling(this.nodes);
   #allocator: Allocator;
   #owners: Owners;
   #pools: readonly Pool[];
@@ -86,9 +85,13 @@ export class Controller {
     this.compilation = new Compilation({
       ...{ controller: this, filterByDefault: input.filterByDefault, onChange: input.onChange },
       publish: (vips) => this.#publish(vips, []),
-      isTelling: () => this.#telling.isUnderWay,
       onTouched: (touched) => input.onTouched?.(touched),
     });
+  }
+
+  /** Ports that a Service declares on a VIP and another one has. */
+  get refusedPorts(): ReadonlyMap<Address, readonly PortRefusal[]> {
+    return this.compilation.refusedPorts;
   }
 
   get pools(): readonly Pool[] {
@@ -241,7 +244,7 @@ export class Controller {
   #publish(set: readonly VirtualIp[], remove: readonly Address[]): void {
     for (const change of this.rules.put({ set, remove })) {
       this.latency.published(change.to);
-      this.#telling.tell(change);
+      for (const node of this.nodes.connected()) node.stream?.publish('rules', change);
     }
   }
 }

@@ -54,7 +54,7 @@ export class Hub {
     const begin = (session: Session) => {
       if (session.node.stream === session.stream) sessions.begin(session);
     };
-    this.#beginners = new TurnQueue(begin, undefined, 1);
+    this.#beginners = new TurnQueue(begin, () => undefined, 1);
     this.#server = new WebSocketServer({
       noServer: true,
       perMessageDeflate: false,

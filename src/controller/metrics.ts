@@ -53,7 +53,7 @@ export async function scrape(input: MetricsInput): Promise<Scrape> {
   for (const reason of [...Object.values(RefusalReason), ...Object.values(RefusalCode)])
     refusals.set({ reason }, 0);
   for (const { reason } of controller.allocator.refusals.values()) refusals.inc({ reason });
-  for (const list of controller.compilation.refusedPorts.values())
+  for (const list of controller.refusedPorts.values())
     for (const { reason } of list) refusals.inc({ reason });
   for (const node of all) for (const { code } of node.refusals.values()) refusals.inc({ reason: code });
   const addresses = gauge('vipward_pool_addresses', 'Addresses of the pools', 'pool', 'state');

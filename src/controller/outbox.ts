@@ -53,10 +53,7 @@ export class Outbox {
     if (this.#pending.size === 0) return;
     for (const [node, { set, remove, again }] of this.#pending) {
       const changes = { set: [...set.values()], remove: [...remove], again };
-      for (const change of node.placements.put(changes)) {
-        node.stream?.note('placements', change);
-        node.stream?.pump();
-      }
+      for (const change of node.placements.put(changes)) node.stream?.publish('placements', change);
     }
     this.#pending.clear();
   }

@@ -167,7 +167,7 @@ export function vipStatus(controller: Controller, address: Address): VipStatus {
   const { state, reason, message } = vipState(controller, address);
   const node = owner?.node ?? controller.owners.leaving.firstHolder(address);
   const users = controller.allocator.usersOf(address);
-  const refusals = controller.compilation.refusedPorts.get(address) ?? [];
+  const refusals = controller.refusedPorts.get(address) ?? [];
   return {
     address,
     node,

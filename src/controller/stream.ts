@@ -20,8 +20,6 @@ interface Lane {
   /** The version the agent has been brought to, null before its first `synced`. */
   sentSeq: number | null;
   readonly dirty: Set<Address>;
-  /** What alone is still to be sent, while `dirty` is empty: its frame is the same for all who lack it. */
-  due: Change | null;
   sending: { readonly pages: Pages; readonly synced: Buffer; next: number } | null;
   /** What the agent said it has while pages were on their way: answered when they are through. */
   asked: TableDigest | null;
@@ -60,18 +58,18 @@ export class AgentStream {
     this.pump();
   }
 
-  /** A table took a step: pump() sends it, and what the agent does not take yet is remembered by key. */
-  note(name: TableName, change: Change): void {
+  /** A table took a step: sent at once if the agent is up to date and takes it, else remembered by key. */
+  publish(name: TableName, change: Change): void {
     const lane = this.#lane(name);
     if (!hasBegun(lane)) return;
-    const isUpToDate = lane.sentSeq === change.from && lane.dirty.size === 0 && lane.due === null;
-    if (lane.sending === null && isUpToDate) {
-      lane.due = change;
+    const isAhead = lane.sending === null && lane.sentSeq === change.from && lane.dirty.size === 0;
+    if (isAhead && this.#mayFlow(lane) && this.wire.bufferedAmount < bufferLimitBytes) {
+      this.wire.send(change.frame);
+      lane.sentSeq = change.to;
       return;
     }
-    for (const key of lane.due?.keys ?? []) lane.dirty.add(key);
     for (const key of change.keys) lane.dirty.add(key);
-    lane.due = null;
+    this.pump();
   }
 
   /** Writes what is due until the socket has enough; called again when it has drained. */
@@ -102,7 +100,7 @@ export class AgentStream {
 }
 
 function laneOf(table: Table<TableName>): Lane {
-  return { table, sentSeq: null, dirty: new Set(), due: null, sending: null, asked: null };
+  return { table, sentSeq: null, dirty: new Set(), sending: null, asked: null };
 }
 
 function hasBegun({ sentSeq, sending }: Lane): boolean {
@@ -112,7 +110,6 @@ function hasBegun({ sentSeq, sending }: Lane): boolean {
 function start(lane: Lane, buckets: readonly number[]): void {
   const pages = lane.table.snapshot([...new Set(buckets)].sort((a, b) => a - b));
   lane.dirty.clear();
-  lane.due = null;
   lane.asked = null;
   lane.sending = { pages, synced: lane.table.synced(), next: 0 };
 }
@@ -125,13 +122,13 @@ function answer(lane: Lane, have: TableDigest): void {
   start(lane, [...lane.table.differing(have), ...bucketsOf(lane)]);
 }
 
-function bucketsOf({ table, dirty, due }: Lane): number[] {
-  return [...dirty, ...(due?.keys ?? [])].map((key) => table.bucketOf(key));
+function bucketsOf({ table, dirty }: Lane): number[] {
+  return [...dirty].map((key) => table.bucketOf(key));
 }
 
 /** Sends one frame of a lane; false if it has nothing to say. */
 function advance(lane: Lane, wire: Wire): boolean {
-  const { table, sending, dirty, due } = lane;
+  const { table, sending, dirty } = lane;
   if (sending !== null) {
     const page = sending.pages.page(sending.next++);
     wire.send(page ?? sending.synced);
@@ -140,12 +137,6 @@ function advance(lane: Lane, wire: Wire): boolean {
       lane.sending = null;
       if (lane.asked !== null) answer(lane, lane.asked);
     }
-    return true;
-  }
-  if (due !== null) {
-    wire.send(due.frame);
-    lane.sentSeq = due.to;
-    lane.due = null;
     return true;
   }
   if (dirty.size === 0 || lane.sentSeq === null) return false;

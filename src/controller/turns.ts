@@ -35,19 +35,18 @@ export class TurnQueue<Key> {
   readonly #look: (key: Key) => void;
   readonly #turns: TurnsInput;
   readonly #waiting = new Set<Key>();
-  /** Something waits for its turn. */
-  isRunning = false;
+  #isRunning = false;
 
   /** `done` is called at the end of each turn: what was decided in it goes on. */
-  constructor(look: (key: Key) => void, done: () => void = nothing, leastSteps: number = usualSteps) {
+  constructor(look: (key: Key) => void, done: () => void, leastSteps: number = usualSteps) {
     this.#look = look;
     this.#turns = { done, pause: done, leastSteps };
   }
 
   add(keys: Iterable<Key>): void {
     for (const key of keys) this.#waiting.add(key);
-    if (this.isRunning) return;
-    this.isRunning = true;
+    if (this.#isRunning) return;
+    this.#isRunning = true;
     inTurns(this.#steps(), this.#turns);
   }
 
@@ -60,7 +59,7 @@ export class TurnQueue<Key> {
         yield;
       }
     } finally {
-      this.isRunning = false;
+      this.#isRunning = false;
     }
   }
 }

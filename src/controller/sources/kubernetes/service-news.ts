@@ -37,9 +37,7 @@ export class ServiceNews {
     const addresses = controller.allocator.addressesOf(key);
     const allocation = refusal === undefined ? addresses.join(', ') : `${refusal.reason}: ${refusal.message}`;
     const lost = addresses.flatMap((address) => {
-      return (controller.compilation.refusedPorts.get(address) ?? []).filter(
-        ({ service }) => service === key,
-      );
+      return (controller.refusedPorts.get(address) ?? []).filter(({ service }) => service === key);
     });
     const ports = lost.map(({ message }) => message).join('; ');
     const before = { allocation: this.#allocations.get(key) ?? '', ports: this.#lost.get(key) ?? '' };
