@@ -147,7 +147,7 @@ function whyNot(
   const bar = node.bar(address);
   if (bar !== null) return `${bar.reason}: ${bar.message}`;
   if (!node.mayTake(address)) return `${address} is not on its link, or not in its --allow`;
-  const objector = controller.nodes.objector(address);
+  const objector = controller.nodes.connected().find((other) => other.objectsTo(address));
   if (objector !== undefined) return `${objector.name} knows ${address} as no VIP`;
   const since = controller.rules.sinceSeq(address);
   if (since === undefined || !node.hasAcked('rules', since))
@@ -176,12 +176,8 @@ async function drain(input: Changing, body: unknown): Promise<Reply> {
 }
 
 async function moveAway(input: Changing, address: Address, name: string) {
-  const { owners, nodes, rules } = input.controller;
-  const since = rules.sinceSeq(address) ?? 0;
-  const ready = owners.candidates
-    .for(address, name)
-    .filter((candidate) => nodes.at(candidate.name).hasAcked('rules', since));
-  const chosen = chooseNode(address, ready);
+  const { owners, nodes } = input.controller;
+  const chosen = chooseNode(address, owners.candidates.ready(address, name));
   if (chosen === null) return { address, failed: 'no other node is eligible' };
   const order = orderOf(input, nodes.at(chosen), MoveReason.Drained);
   const result = await owners.moves.begin(address, order);

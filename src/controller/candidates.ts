@@ -6,6 +6,9 @@ import type { Node, Nodes } from './nodes.ts';
 import { type Candidate, seedOf } from './place.ts';
 import type { Table } from './table.ts';
 
+const anyNode = () => true;
+const isPrompt = ({ isBehind }: Node) => !isBehind;
+
 export class Candidates {
   readonly #nodes: Nodes;
   readonly #rules: Table<'rules'>;
@@ -21,30 +24,33 @@ export class Candidates {
     this.#at(name).load += by;
   }
 
-  /** The connected nodes that may have the VIP; none, if it belongs to one of them. */
-  for(address: Address, except: string | null = null): readonly Candidate[] {
-    if (this.#nodes.objector(address) !== undefined) return [];
+  /**
+   * The connected nodes that may have the VIP, and of which `isMeant` is true; none, if it belongs to one of
+   * them.
+   */
+  for(address: Address, isMeant: (node: Node) => boolean = anyNode): readonly Candidate[] {
     const isReached = this.#reachOf(address);
     const bar = this.#nodes.bar(address);
     const candidates: Candidate[] = [];
     for (const node of this.#nodes.all()) {
-      const { name } = node;
-      if (!node.isConnected || name === except || !node.isOpenTo(address)) continue;
-      if (isReached(node) && bar(name) === null) candidates.push(this.#at(name));
+      if (!node.isConnected) continue;
+      if (node.objectsTo(address)) return [];
+      if (!isMeant(node) || !node.isOpenTo(address)) continue;
+      if (isReached(node) && bar(node.name) === null)
+        candidates.push((node.candidate ??= this.#at(node.name)));
     }
     return candidates;
   }
 
   /** Those that are worth waiting for: not the ones that are behind, if there are others. */
   awaited(address: Address): readonly Candidate[] {
-    const all = this.for(address);
-    const prompt = all.filter(({ name }) => !this.#nodes.at(name).isBehind);
-    return prompt.length > 0 ? prompt : all;
+    const prompt = this.for(address, isPrompt);
+    return prompt.length > 0 ? prompt : this.for(address);
   }
 
   /** Those that have the rules of the VIP in their kernels, so that nothing is waited for. */
   ready(address: Address, except: string | null = null): readonly Candidate[] {
-    return this.for(address, except).filter(({ name }) => this.hasRules(this.#nodes.at(name), address));
+    return this.for(address, (node) => node.name !== except && this.hasRules(node, address));
   }
 
   /**

@@ -4,7 +4,7 @@
 import type { HeldDelta, HeldVip, Hello, Refusal, TableName } from '../protocol/messages.ts';
 import { type Address, addressBytes } from '../state/address.ts';
 import { compareTerms, type Term } from '../state/term.ts';
-import { Reach } from './place.ts';
+import { type Candidate, Reach } from './place.ts';
 import type { Owner } from './records.ts';
 import type { AgentStream } from './stream.ts';
 import { Table } from './table.ts';
@@ -34,6 +34,8 @@ export class Node {
   isLate = false;
   /** So it was while others had committed them: where one of these may have a VIP, it is not given it. */
   isBehind = false;
+  /** What is known of it where VIPs are placed: it is looked up once a node, and asked for once a VIP. */
+  candidate: Candidate | null = null;
   /** Publication to acknowledgement of the last change of the rules. */
   lagMs: number | null = null;
   lastCommitUs: number | null = null;
@@ -133,6 +135,11 @@ export class Node {
     );
   }
 
+  /** It has the address itself, or knows its gateway or name server by it. */
+  objectsTo(address: Address): boolean {
+    return this.refusalOf(address)?.code === 'AddressConflict';
+  }
+
   /** True if everything up to `seq` of the table is in this node's kernel. */
   hasAcked(table: TableName, seq: number): boolean {
     const acked = this.acked[table];
@@ -212,18 +219,11 @@ export class Nodes {
     if (node !== undefined) node.isDeleted = false;
   }
 
-  /** A connected node that has the address itself, or knows its gateway or name server by it. */
-  objector(address: Address): Node | undefined {
-    for (const node of this.#nodes.values()) {
-      if (node.refusalOf(address)?.code === 'AddressConflict' && node.isConnected) return node;
-    }
-    return undefined;
-  }
-
   /** The claim with the highest term among connected nodes, for a VIP that the records know nothing of. */
   claimOf(address: Address): Owner | undefined {
     let best: Owner | undefined;
-    for (const node of this.connected()) {
+    for (const node of this.#nodes.values()) {
+      if (node.held.size === 0 || !node.isConnected) continue;
       const term = node.held.get(address);
       if (term === undefined || node.impossible.has(address)) continue;
       if (best === undefined || compareTerms(term, best.term) > 0) best = { node: node.name, term };

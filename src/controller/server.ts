@@ -51,7 +51,9 @@ export async function listenOn(
 ): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
-  server.listen(listen.port, listen.host, resolve);
+  // All agents come at once after a start. Whom the kernel has no place for in its queue asks again a second
+  // later, then three.
+  server.listen(listen.port, listen.host, connectionLimit, resolve);
   await promise;
   server.off('error', reject);
   const { port } = server.address() as AddressInfo;
