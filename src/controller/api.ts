@@ -13,8 +13,8 @@ import type { StatusHead } from './status.ts';
 
 export interface ApiInput {
   readonly controller: Controller;
-  /** The status as JSON. */
-  readonly status: () => Promise<string>;
+  /** The status as JSON, in pieces. */
+  readonly status: () => AsyncIterable<string>;
   /** The same without VIPs, nodes and Services. */
   readonly head: () => StatusHead;
   readonly metrics: () => Promise<{ readonly text: string; readonly contentType: string }>;
@@ -37,7 +37,7 @@ export function apiRoutes(input: ApiInput): readonly Route[] {
     {
       method: 'GET',
       path: '/api/v1/status',
-      handle: async () => ({ status: 200, body: await status(), contentType: 'application/json' }),
+      handle: () => ({ status: 200, body: status(), contentType: 'application/json' }),
     },
     { method: 'GET', path: '/healthz', handle: () => ({ status: 200, body: 'ok\n' }) },
     { method: 'GET', path: '/readyz', handle: () => readiness(head()) },

@@ -36,8 +36,9 @@ export class Candidates {
       if (!node.isConnected) continue;
       if (node.objectsTo(address)) return [];
       if (!isMeant(node) || !node.isOpenTo(address)) continue;
-      if (isReached(node) && bar(node.name) === null)
-        candidates.push((node.candidate ??= this.#at(node.name)));
+      if (!isReached(node) || bar(node.name) !== null) continue;
+      node.candidate ??= this.#at(node.name);
+      candidates.push(node.candidate);
     }
     return candidates;
   }

@@ -1,30 +1,27 @@
-// The status as text, made in turns: with many VIPs it is megabytes, and agents are not to wait for it.
+// The status as text, made as it is sent: with many VIPs it is megabytes, and agents are not to wait for it.
 
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { headOf, type StatusInput, statusLists } from './status.ts';
-import { inTurns } from './turns.ts';
+
+/** A piece of so many characters takes about a millisecond. */
+const pieceLength = 32 * 1024;
 
 /** What JSON.stringify would make of `statusOf`, two spaces a level. Each entry is as it is in its turn. */
-export async function statusText(input: StatusInput): Promise<string> {
-  const parts = [membersOf(headOf(input))];
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  function* steps(): Generator<void, void> {
-    try {
-      for (const [name, entries] of Object.entries(statusLists(input))) {
-        let before = `,\n  "${name}": [`;
-        for (const entry of entries) {
-          parts.push(`${before}\n    ${JSON.stringify(entry, null, 2).replaceAll('\n', '\n    ')}`);
-          before = ',';
-          yield;
-        }
-        parts.push(before === ',' ? '\n  ]' : `${before}]`);
-      }
-    } catch (error) {
-      reject(error);
+export async function* statusText(input: StatusInput): AsyncGenerator<string, void> {
+  let piece = membersOf(headOf(input));
+  for (const [name, entries] of Object.entries(statusLists(input))) {
+    let before = `,\n  "${name}": [`;
+    for (const entry of entries) {
+      piece += `${before}\n    ${JSON.stringify(entry, null, 2).replaceAll('\n', '\n    ')}`;
+      before = ',';
+      if (piece.length < pieceLength) continue;
+      yield piece;
+      piece = '';
+      await nextTurn();
     }
+    piece += before === ',' ? '\n  ]' : `${before}]`;
   }
-  inTurns(steps(), { done: resolve });
-  await promise;
-  return `${parts.join('')}\n}\n`;
+  yield `${piece}\n}\n`;
 }
 
 /** An object as text, still open for more members. */

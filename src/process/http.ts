@@ -3,10 +3,12 @@
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, RequestListener, ServerOptions, ServerResponse } from 'node:http';
+import { pipeline } from 'node:stream/promises';
 
 /** What a handler answers: a value that becomes JSON, or text of a type. */
 export interface Reply {
   readonly status: number;
+  /** Text that is long may come in pieces, each made when the one before it is on its way. */
   readonly body: unknown;
   readonly contentType?: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -57,13 +59,14 @@ export function failure(status: number, error: ErrorBody): Reply {
 /** The listener of a node:http server for a table of routes. */
 export function routeListener(routes: readonly Route[], onError: (error: unknown) => void): RequestListener {
   return (message, response) => {
-    answer(routes, message, response).then(
-      (reply) => send(reply, message, response),
-      (error) => {
+    answer(routes, message, response)
+      .then((reply) => send(reply, message, response))
+      .catch(async (error) => {
         onError(error);
-        send(failure(500, internalError), message, response);
-      },
-    );
+        // Of an answer that has begun there is no other end than that of its connection.
+        if (response.headersSent) response.destroy();
+        else await send(failure(500, internalError), message, response);
+      });
   };
 }
 
@@ -161,16 +164,29 @@ async function readJson(message: IncomingMessage): Promise<{ value: unknown } | 
   }
 }
 
-function send(reply: Reply, message: IncomingMessage, response: ServerResponse): void {
+/** Rejects where the pieces of a body cannot be made to the end. */
+async function send(reply: Reply, message: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { status, body, contentType } = reply;
   if (response.writableEnded || response.destroyed) return;
-  const isText = typeof reply.body === 'string';
-  const text = isText ? String(reply.body) : `${JSON.stringify(reply.body, null, 2)}\n`;
-  const bytes = Buffer.from(text);
-  response.writeHead(reply.status, {
-    'content-type': reply.contentType ?? (isText ? 'text/plain; charset=utf-8' : 'application/json'),
-    'content-length': bytes.length,
+  const isText = typeof body === 'string';
+  const headers = {
+    'content-type': contentType ?? (isText ? 'text/plain; charset=utf-8' : 'application/json'),
     'cache-control': 'no-store',
     ...reply.headers,
-  });
-  response.end(message.method === 'HEAD' ? undefined : bytes);
+  };
+  const isHead = message.method === 'HEAD';
+  if (areParts(body)) {
+    response.writeHead(status, headers);
+    return await pipeline(isHead ? [] : body, response).catch((error: NodeJS.ErrnoException) => {
+      // Who has gone away misses nothing.
+      if (error.code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
+    });
+  }
+  const bytes = Buffer.from(isText ? body : `${JSON.stringify(body, null, 2)}\n`);
+  response.writeHead(status, { ...headers, 'content-length': bytes.length });
+  response.end(isHead ? undefined : bytes);
+}
+
+function areParts(body: unknown): body is AsyncIterable<string> {
+  return typeof body === 'object' && body !== null && Symbol.asyncIterator in body;
 }

@@ -26,17 +26,23 @@ function standing(services: number, invalid: readonly string[] = []): StatusInpu
   };
 }
 
+async function whole(input: StatusInput): Promise<string> {
+  let text = '';
+  for await (const piece of statusText(input)) text += piece;
+  return text;
+}
+
 test('the status as text is that of JSON.stringify, whatever is in it', async () => {
   for (const input of [standing(0), standing(3), standing(2, ['demo/a', 'demo/b'])]) {
     const value = statusOf(input);
-    equal(await statusText(input), `${JSON.stringify(value, null, 2)}\n`);
+    equal(await whole(input), `${JSON.stringify(value, null, 2)}\n`);
   }
 });
 
 test('others have their turn while a long status is made', async () => {
   const input = standing(5000);
   let isMade = false;
-  const made = statusText(input).finally(() => {
+  const made = whole(input).finally(() => {
     isMade = true;
   });
   let turns = 0;
@@ -52,7 +58,7 @@ test('a status that cannot be made is an error, and no text', async () => {
   input.controller.allocator.usersOf = () => {
     throw new RangeError('no such VIP');
   };
-  const failed = await statusText(input).catch((error: Error) => error.message);
+  const failed = await whole(input).catch((error: Error) => error.message);
   input.controller.allocator.usersOf = usersOf;
   deepEqual(failed, 'no such VIP');
 });
