@@ -123,14 +123,27 @@ export class Connection implements Wire {
     this.#input.onEnding();
   }
 
+  /** Does something for this connection that ends it, and no other, if it fails by a mistake of ours. */
+  safely(something: () => void): void {
+    try {
+      something();
+    } catch (error) {
+      this.close(this.#failed(error));
+    }
+  }
+
   #follow(data: Buffer): Closing | null {
     try {
       return this.#input.follow(parseAgentMessage(data.toString('utf8')));
     } catch (error) {
       if (error instanceof FrameError) return { code: policyViolation, reason: error.message };
-      this.#input.onError(error);
-      return { code: 1011, reason: 'the controller failed at this frame; its log says how' };
+      return this.#failed(error);
     }
+  }
+
+  #failed(error: unknown): Closing {
+    this.#input.onError(error);
+    return { code: 1011, reason: 'the controller failed at this frame; its log says how' };
   }
 
   readonly #sent = (): void => {

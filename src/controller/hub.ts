@@ -52,9 +52,10 @@ export class Hub {
     this.#input = input;
     const { sessions } = input;
     const begin = (session: Session) => {
-      if (session.node.stream === session.stream) sessions.begin(session);
+      const { node, stream } = session;
+      if (node.stream === stream) this.#speakers.get(node.name)?.safely(() => sessions.begin(session));
     };
-    this.#beginners = new TurnQueue(begin, () => undefined, 1);
+    this.#beginners = new TurnQueue(begin, { leastSteps: 1, isLater: true });
     this.#server = new WebSocketServer({
       noServer: true,
       perMessageDeflate: false,

@@ -50,7 +50,7 @@ export class Owners {
     this.claims = new Claims(input, input.owners);
     this.candidates = new Candidates(input.nodes, input.rules);
     const flush = () => this.#outbox.flush();
-    this.#asked = new TurnQueue(this.#answer, flush);
+    this.#asked = new TurnQueue(this.#answer, { done: flush });
     for (const { node } of this.#owners.values()) this.candidates.count(input.nodes.at(node).name, 1);
     this.leaving = new Leaving(input.dropRules);
     this.moves = new Moves({

@@ -30,24 +30,38 @@ export function inTurns(steps: Iterator<void, void>, input: TurnsInput = {}): vo
   pause();
 }
 
+export interface QueueInput extends Pick<TurnsInput, 'done' | 'leastSteps'> {
+  readonly isLater?: boolean;
+}
+
 /** What is to be looked at, each once, in turns; what is added meanwhile comes last. */
 export class TurnQueue<Key> {
   readonly #look: (key: Key) => void;
   readonly #turns: TurnsInput;
   readonly #waiting = new Set<Key>();
+  readonly #isLater: boolean;
   #isRunning = false;
 
-  /** `done` is called at the end of each turn: what was decided in it goes on. */
-  constructor(look: (key: Key) => void, done: () => void, leastSteps: number = usualSteps) {
+  /**
+   * `done` is called at the end of each turn: what was decided in it goes on. `isLater`: nothing is looked at
+   * in the turn in which it is added. Where looks are long and many who add are heard in one turn, each of
+   * these would begin a turn of its own in it.
+   */
+  constructor(
+    look: (key: Key) => void,
+    { done = nothing, leastSteps = usualSteps, isLater = false }: QueueInput,
+  ) {
     this.#look = look;
     this.#turns = { done, pause: done, leastSteps };
+    this.#isLater = isLater;
   }
 
   add(keys: Iterable<Key>): void {
     for (const key of keys) this.#waiting.add(key);
     if (this.#isRunning) return;
     this.#isRunning = true;
-    inTurns(this.#steps(), this.#turns);
+    if (this.#isLater) setImmediate(() => inTurns(this.#steps(), this.#turns));
+    else inTurns(this.#steps(), this.#turns);
   }
 
   *#steps(): Generator<void, void> {

@@ -22,10 +22,11 @@ async function hubOf(context: TestContext) {
     ...{ onChange: quiet, nowMs: () => performance.now() },
   });
   const quietly = { generationRaised: quiet, refused: quiet, impossibleTerm: quiet, progressed: quiet };
-  const [events, role] = [[] as HubEvent[], { ruling: false }];
+  const [events, errors, role] = [[] as HubEvent[], [] as string[], { ruling: false }];
   const hub = new Hub({
     sessions: new Sessions(controller, quietly),
-    ...{ authenticate: () => ({ node: null }), isOpen: () => true, onTurnedAway: quiet, onError: quiet },
+    ...{ authenticate: () => ({ node: null }), isOpen: () => true, onTurnedAway: quiet },
+    onError: (error) => errors.push(String(error)),
     self: () => ({ version: '0', cluster: 'c', generation: 1, ruling: role.ruling }),
     onEvent: (event) => events.push(event),
     ...{ connectionLimit: 8, helloTimeoutMs: 5000 },
@@ -43,7 +44,7 @@ async function hubOf(context: TestContext) {
     controller.publish({ set: [], remove: [] });
     hub.begin();
   };
-  return { url, hub, controller, events, rule };
+  return { url, hub, controller, events, errors, rule };
 }
 
 for (const isRuling of [false, true]) {
@@ -82,3 +83,20 @@ test(
     equal(one.controller.nodes.get('n1')?.isConnected, true);
   },
 );
+
+test('a mistake of ours at the beginning of a stream ends that one alone', limit, async (t) => {
+  const { rule, ...one } = await hubOf(t);
+  rule();
+  const other = agentOf(t, one, 'n2');
+  await other.synced();
+  const { differing } = one.controller.rules;
+  one.controller.rules.differing = () => {
+    throw new RangeError('a mistake');
+  };
+  const unlucky = agentOf(t, one, 'n1');
+  equal((await unlucky.untilClosed()).code, 1011);
+  deepEqual(one.errors, ['RangeError: a mistake']);
+  one.controller.rules.differing = differing;
+  await agentOf(t, one, 'n1').synced();
+  equal(other.closed, null);
+});

@@ -60,10 +60,11 @@ test('what is added to a queue while it is worked off is looked at once, and las
     busy(1);
     looks.push(key);
   };
-  const queue = new TurnQueue(look, () => {
+  const done = () => {
     turns.push(looks.length);
     if (looks.length > 100) resolve();
-  });
+  };
+  const queue = new TurnQueue(look, { done });
   const keys = Array.from({ length: 100 }, (_, index) => index);
   queue.add(keys);
   queue.add([99, 100]);
@@ -73,13 +74,22 @@ test('what is added to a queue while it is worked off is looked at once, and las
   ok((turns[0] ?? 101) < 100, 'each turn ends with what follows from it');
 });
 
+test('of a queue that begins later nothing is looked at in the turn in which it is added', async () => {
+  const looks: number[] = [];
+  const queue = new TurnQueue((key: number) => looks.push(key), { isLater: true });
+  for (const key of [1, 2, 3]) queue.add([key]);
+  deepEqual(looks, []);
+  await turn();
+  deepEqual(looks, [1, 2, 3]);
+});
+
 test('a look that throws keeps a queue from nothing that comes after it', async () => {
   const looks: number[] = [];
   const look = (key: number) => {
     if (key === 1) throw new RangeError('no such key');
     looks.push(key);
   };
-  const queue = new TurnQueue(look, () => undefined);
+  const queue = new TurnQueue(look, {});
   throws(() => queue.add([0, 1, 2]), RangeError);
   queue.add([3]);
   deepEqual(looks, [0, 2, 3]);

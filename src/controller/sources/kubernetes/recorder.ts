@@ -48,10 +48,7 @@ export class Recorder {
   /** By the names of the objects. */
   readonly #records = new Map<string, VirtualIpRecord>();
   readonly #dirty = new Set<Address>();
-  readonly #looks = new TurnQueue<Address>(
-    (address) => this.#check(address),
-    () => this.#arm(),
-  );
+  readonly #looks = new TurnQueue<Address>((address) => this.#check(address), { done: () => this.#arm() });
   #timer: NodeJS.Timeout | undefined;
   #sweep: Iterator<Address> | undefined;
   #publishedMs: number | null = null;
