@@ -32,12 +32,12 @@ export interface OwnLag {
 
 const toldLooks = 5;
 
-/** Reads what late-looks.ts has written, between two moments. */
+/** Reads what late-looks.ts has written of looks that were due between two moments. */
 export function ownLag(file: string, fromMs: number, toMs: number): OwnLag {
   const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1) : [];
   const looks = lines
     .map((line) => JSON.parse(line) as LateLook)
-    .filter(({ atMs }) => atMs > fromMs && atMs <= toMs);
+    .filter(({ atMs, lateMs }) => atMs - lateMs > fromMs && atMs <= toMs);
   const own = looks.map(({ lateMs, waitedMs }) => lateMs - waitedMs);
   return {
     over50ms: own.filter((ms) => ms > boundSeconds * 1000).length,

@@ -16,9 +16,15 @@ interface Wait {
 export class Choices {
   /** Null where no node is eligible. */
   readonly #chosen = new Map<Address, Node | null>();
+  /** Those for which all nodes were asked, in vain: with each node that comes they are asked for again. */
   readonly #open = new Set<Address>();
   readonly #on = new Map<Node, Set<Address>>();
   readonly #waits = new Map<Node, Wait>();
+
+  /** No node was asked for it yet. */
+  expect(address: Address): void {
+    this.#chosen.set(address, null);
+  }
 
   set(address: Address, node: Node | null): void {
     this.#chosen.set(address, node);

@@ -58,6 +58,7 @@ export class Eligibility {
     return (node) => {
       const message = this.#barred.get(node) ?? this.#whyGone(node);
       if (message !== undefined) return { reason: 'NoEligibleNode', message: `${node}: ${message}` };
+      if (endpoints.length === 0) return null;
       const missing = endpoints.find(({ nodes }) => nodes?.has(node) !== true);
       if (missing === undefined) return null;
       const { key, nodes } = missing;
@@ -84,8 +85,10 @@ export class Eligibility {
   }
 
   #whyGone(node: string): string | undefined {
+    // Asked of every node for every VIP that is placed: as a rule none is gone.
+    if (!this.#gone.has(node)) return undefined;
     const isSilent = (this.#input.controller.nodes.get(node)?.hello ?? null) === null;
-    return isSilent && this.#gone.has(node) ? 'the cluster has no Node of that name' : undefined;
+    return isSilent ? 'the cluster has no Node of that name' : undefined;
   }
 
   /** Looks at the VIPs of some nodes. */

@@ -82,7 +82,7 @@ export class Owners {
       else if (former?.isConnected === true && former.mayTake(address)) this.#place(address, former);
       else fresh.push(address);
     }
-    for (const address of fresh) this.choices.set(address, null);
+    for (const address of fresh) this.choices.expect(address);
     this.#outbox.flush();
     this.retry(fresh);
   }

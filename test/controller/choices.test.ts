@@ -2,6 +2,8 @@
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
+import { Choices } from '../../src/controller/choices.ts';
+import { Node } from '../../src/controller/nodes.ts';
 import type { Address } from '../../src/state/address.ts';
 import { runningController, service, untilStatus } from './fixture.ts';
 import { agentOf, type TestAgent } from './test-agent.ts';
@@ -72,4 +74,13 @@ test('a node that comes has those VIPs asked again that found none, and no other
   await untilStatus(running, () => owners.choices.get(first)?.name === 'n2');
   deepEqual(owners.choices.for(nodes.at('n1')), []);
   deepEqual(owners.choices.for(nodes.at('n2')), [first]);
+});
+
+test('what no node was asked for yet is among all, and a node that comes asks for it no second time', () => {
+  const choices = new Choices();
+  const node = new Node('n1');
+  choices.expect(first);
+  deepEqual([choices.get(first), choices.all(), choices.for(node)], [null, [first], []]);
+  choices.set(first, null);
+  deepEqual([choices.all(), choices.for(node)], [[first], [first]]);
 });
