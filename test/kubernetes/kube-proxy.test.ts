@@ -14,7 +14,7 @@ import { runIn, spawnIn } from '../namespaces.ts';
 import { skip as noCluster, withoutProgram } from './control-plane.ts';
 import { flushKubeProxy, type Mode, setEndpoints, startKubeProxy } from './kube-proxy.ts';
 import { NodeInCluster } from './node-in-cluster.ts';
-import type { Program } from './processes.ts';
+import { Program } from './processes.ts';
 
 const skip = noCluster || noNode || withoutProgram('kube-proxy');
 const skips: Readonly<Record<Mode, string | false>> = {
@@ -27,16 +27,27 @@ const own = ['10.77.0.1', 'fd77::1'];
 const both = { ipFamilyPolicy: 'RequireDualStack', ipFamilies: ['IPv4', 'IPv6'] };
 
 let all: NodeInCluster;
+/** A Pod of its own: in this process it would take 500 connections a second beside everything else. */
+let pod: Program | undefined;
 before(async () => {
   if (skip !== false) return;
   all = await NodeInCluster.start();
   const { node } = all;
-  await node.listen(node.backend, 'tcp', 8080);
+  const echo = fileURLToPath(new URL('echo-server.ts', import.meta.url));
+  const started = new Program(
+    node.backend,
+    [process.execPath, echo, '8080'],
+    `${all.cluster.folder}/pod.log`,
+  );
+  pod = started;
+  await all.until('the Pod listens', async () => started.words.includes('listening'));
   await node.listen(node.backend, 'udp', 5353);
   await node.listen(node.node, 'tcp', 9999);
 });
 after(async () => {
-  if (skip === false) await all[Symbol.asyncDispose]();
+  if (skip !== false) return;
+  await pod?.end('SIGKILL');
+  await all[Symbol.asyncDispose]();
 });
 
 interface Port {
