@@ -6,7 +6,9 @@ import { recordsOf } from '../../src/controller/sources/kubernetes/virtual-ip.ts
 import type { ControllerMessage } from '../../src/protocol/messages.ts';
 import type { Address } from '../../src/state/address.ts';
 import { folder, runningController, service, type TestController, untilStatus } from './fixture.ts';
+import { post } from './post.ts';
 import { agentOf, type TestAgent } from './test-agent.ts';
+import { twoNodes } from './two-nodes.ts';
 
 const vip = '10.77.0.100' as Address;
 const limit = { timeout: 10_000 };
@@ -22,17 +24,11 @@ function said(agent: TestAgent): (readonly Address[])[] {
 }
 
 async function move(running: TestController, node: string): Promise<number> {
-  const body = JSON.stringify({ vip, node });
-  return (await fetch(`${running.url}/api/v1/move`, { method: 'POST', body })).status;
+  return (await post(running.url, 'move', { vip, node })).status;
 }
 
 test('the first placement of a VIP is a first claim, and that after a move is none', limit, async (t) => {
-  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
-  const old = agentOf(t, running, 'n1');
-  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
-  const next = agentOf(t, running, 'n2');
-  await next.synced();
-  await untilStatus(running, ({ nodes }) => nodes.every(({ seq }) => seq === 1));
+  const { running, old, next } = await twoNodes(t);
   equal(await move(running, 'n2'), 200);
   // Either is told twice: the old one to be silent, the new one to announce again.
   deepEqual(

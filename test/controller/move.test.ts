@@ -6,6 +6,7 @@ import type { Address } from '../../src/state/address.ts';
 import { runningController, service, untilStatus } from './fixture.ts';
 import { post } from './post.ts';
 import { agentOf, type TestAgent } from './test-agent.ts';
+import { twoNodes } from './two-nodes.ts';
 
 const first = '10.77.0.100' as Address;
 const limit = { timeout: 10_000 };
@@ -20,12 +21,7 @@ function told(agent: TestAgent) {
 }
 
 test('in a move the new owner holds the VIP before the old one is told to let go', limit, async (t) => {
-  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
-  const old = agentOf(t, running, 'n1');
-  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
-  const next = agentOf(t, running, 'n2');
-  await next.synced();
-  await untilStatus(running, ({ nodes }) => nodes.every(({ seq }) => seq === 1));
+  const { running, old, next } = await twoNodes(t);
   next.acks = false;
   const asked = post(running.url, 'move', { vip: first, node: 'n2' });
   await next.until(({ placements }) => placements.has(first));
@@ -46,12 +42,7 @@ test('in a move the new owner holds the VIP before the old one is told to let go
 });
 
 test('in a move the old owner is muted, and the new one announces again at last', limit, async (t) => {
-  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
-  const old = agentOf(t, running, 'n1');
-  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
-  const next = agentOf(t, running, 'n2');
-  await next.synced();
-  await untilStatus(running, ({ nodes }) => nodes.every(({ seq }) => seq === 1));
+  const { running, old, next } = await twoNodes(t);
   const asked = post(running.url, 'move', { vip: first, node: 'n2' });
   await next.until((agent) => told(agent).length === 2);
   equal((await asked).status, 200);
@@ -66,13 +57,7 @@ test('in a move the old owner is muted, and the new one announces again at last'
 });
 
 test('a move that the new owner never announces is given up, and the VIP stays', limit, async (t) => {
-  const timing = { moveDeadlineMs: 300 };
-  const running = await runningController(t, { files: { 'a.yaml': service('web') }, timing });
-  const old = agentOf(t, running, 'n1');
-  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
-  const next = agentOf(t, running, 'n2');
-  await next.synced();
-  await untilStatus(running, ({ nodes }) => nodes.every(({ seq }) => seq === 1));
+  const { running, old, next } = await twoNodes(t, { moveDeadlineMs: 300 });
   next.acks = false;
   const { status, body } = await post(running.url, 'move', { vip: first, node: 'n2' });
   equal(status, 409);
@@ -88,12 +73,7 @@ test('a move that the new owner never announces is given up, and the VIP stays',
 });
 
 test('a move whose old owner never lets go is answered, and stays where it went', limit, async (t) => {
-  const timing = { moveDeadlineMs: 3000 };
-  const running = await runningController(t, { files: { 'a.yaml': service('web') }, timing });
-  const old = agentOf(t, running, 'n1');
-  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
-  await agentOf(t, running, 'n2').synced();
-  await untilStatus(running, ({ nodes }) => nodes.every(({ seq }) => seq === 1));
+  const { running, old } = await twoNodes(t, { moveDeadlineMs: 3000 });
   old.acks = false;
   const { status, body } = await post(running.url, 'move', { vip: first, node: 'n2' });
   equal(status, 409);
@@ -102,12 +82,7 @@ test('a move whose old owner never lets go is answered, and stays where it went'
 });
 
 test('a move that the new owner refuses leaves the VIP where it was', limit, async (t) => {
-  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
-  const old = agentOf(t, running, 'n1');
-  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
-  const next = agentOf(t, running, 'n2');
-  await next.synced();
-  await untilStatus(running, ({ nodes }) => nodes.every(({ seq }) => seq === 1));
+  const { running, old, next } = await twoNodes(t);
   next.refuses = 'AddressConflict';
   const { status, body } = await post(running.url, 'move', { vip: first, node: 'n2' });
   equal(status, 409);
