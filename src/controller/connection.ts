@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import { type AgentMessage, heartbeatMs } from '../protocol/messages.ts';
 import { parseAgentMessage } from '../protocol/parse.ts';
 import { FrameError } from '../protocol/shape.ts';
+import { frameOf } from './frame.ts';
 import { codeOfFraming, shortReason } from './refuse.ts';
 import { type Closing, policyViolation, type Session } from './sessions.ts';
 import { bufferLimitBytes, type Wire } from './stream.ts';
@@ -35,7 +36,7 @@ const silenceMs = 3 * heartbeatMs;
 /** How long an agent may take to answer our close before the socket is cut. */
 const closeTimeoutMs = 2000;
 const binaryFrame: Closing = { code: 1003, reason: 'binary frame: frames are JSON text' };
-const tickFrame = Buffer.from('{"type":"tick"}');
+const tickFrame = frameOf('{"type":"tick"}');
 
 export class Connection implements Wire {
   readonly request: IncomingMessage;

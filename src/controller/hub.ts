@@ -36,8 +36,6 @@ export interface HubInput {
   readonly helloTimeoutMs: number;
 }
 
-const sendOptions = { binary: false, compress: false, fin: true } as const;
-
 export class Hub {
   readonly #input: HubInput;
   readonly #server: WebSocketServer;
@@ -78,7 +76,7 @@ export class Hub {
       const speaker = authenticate(request);
       const refusal = whyNoStream(request, { isKnown: speaker !== null, isOpen: isOpen(), isFull });
       if (refusal === null)
-        return this.#server.handleUpgrade(request, socket, head, (one) => this.#accept(one, request));
+        return this.#server.handleUpgrade(request, socket, head, (one) => this.#accept(one, socket, request));
       onTurnedAway(refusal, speaker?.node ?? null);
       return refuse(socket, refusal);
     });
@@ -151,10 +149,10 @@ export class Hub {
     }
   }
 
-  #accept(socket: WebSocket, request: IncomingMessage): void {
+  #accept(socket: WebSocket, wire: Duplex, request: IncomingMessage): void {
     const { sessions, helloTimeoutMs, onError } = this.#input;
     const connection: Connection = new Connection({
-      ...{ socket: socketOf(socket), request, helloTimeoutMs, onError },
+      ...{ socket: socketOf(socket, wire), request, helloTimeoutMs, onError },
       follow: (message) => this.#follow(connection, message),
       onEnding: () => connection.session !== null && sessions.close(connection.session),
     });
@@ -220,12 +218,15 @@ export class Hub {
   }
 }
 
-function socketOf(socket: WebSocket): Socket {
+/** ws reads, and closes; frames are whole when they come here, and are written past it. */
+function socketOf(socket: WebSocket, wire: Duplex): Socket {
   return {
     get bufferedAmount() {
       return socket.bufferedAmount;
     },
-    send: (frame, sent) => socket.send(frame, sendOptions, sent),
+    send: (frame, sent) => {
+      if (socket.readyState === socket.OPEN) wire.write(frame, sent);
+    },
     close: (code, reason) => socket.close(code, reason),
     terminate: () => socket.terminate(),
   };

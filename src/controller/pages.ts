@@ -2,6 +2,7 @@
 // who ask.
 
 import { pageServices, type TableName } from '../protocol/messages.ts';
+import { frameOf } from './frame.ts';
 
 export interface PageItem {
   readonly key: string;
@@ -64,7 +65,7 @@ function* pagesOf(
   const flush = () => {
     const what = `"buckets":[${named}],"set":[${set.join(',')}]`;
     [named, set, services, bytes] = [[], [], 0, 0];
-    return Buffer.from(`{"type":"page","table":"${table}",${what}}`);
+    return frameOf(`{"type":"page","table":"${table}",${what}}`);
   };
   for (const [bucket, content] of byBucket) {
     named.push(bucket);

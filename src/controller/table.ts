@@ -6,6 +6,7 @@ import { canonicalJson, Digests } from '../protocol/digest.ts';
 import { pageServices, type TableDigest, type TableName, type Tables } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import { SteadyMap } from '../state/steady-map.ts';
+import { frameOf } from './frame.ts';
 import { type PageItem, Pages } from './pages.ts';
 
 /** A delta or a page ends when it has grown to this, far below the frame limit of the protocol. */
@@ -126,7 +127,7 @@ export class Table<Name extends TableName> {
     }
     const remarks = `${this.#remark('first', asked)}${this.#remark('quiet', asked)}`;
     const what = `"set":[${set}],"remove":[${remove}]${remarks}`;
-    return Buffer.from(`{"type":"delta","table":"${this.name}","from":${from},"to":${to},${what}}`);
+    return frameOf(`{"type":"delta","table":"${this.name}","from":${from},"to":${to},${what}}`);
   }
 
   /** How many bytes and Services a delta of these keys would carry: a large one is sent as pages instead. */
@@ -167,7 +168,7 @@ export class Table<Name extends TableName> {
     const { name: table, size: count } = this;
     const digest = this.#digests.total();
     const whole = JSON.stringify({ type: 'synced', table, seq: this.#seq, count, digest });
-    return Buffer.from(`${whole.slice(0, -1)}${this.#remark('first', this.#rows.keys())}}`);
+    return frameOf(`${whole.slice(0, -1)}${this.#remark('first', this.#rows.keys())}}`);
   }
 
   /** The member of a frame that names those of which this is true; nothing where there are none. */

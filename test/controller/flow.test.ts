@@ -11,7 +11,7 @@ import type { Address } from '../../src/state/address.ts';
 import { type Port, Protocol } from '../../src/state/port.ts';
 import type { ServiceKey } from '../../src/state/service.ts';
 import type { VirtualIp } from '../../src/state/virtual-ip.ts';
-import { receiver } from './test-receiver.ts';
+import { messageIn, receiver } from './test-receiver.ts';
 
 const nothing: TableDigest = { count: 0, digests: {} };
 const nothingAtAll = { rules: nothing, placements: nothing };
@@ -80,7 +80,7 @@ test('pages hold at most 500 Services, and agents that come together share them'
   one.drain();
   equal(one.state.size, 2000);
   for (const frame of one.frames) {
-    const message = parseControllerMessage(frame.toString());
+    const message = parseControllerMessage(messageIn(frame));
     if (message.type === 'page') ok(message.set.length <= pageServices);
   }
 });

@@ -50,7 +50,7 @@ export function receiver(frameBytes = 0): Receiver {
   };
   const take = (frame: Buffer) => {
     frames.push(frame);
-    const message = JSON.parse(frame.toString()) as ControllerMessage;
+    const message = JSON.parse(messageIn(frame)) as ControllerMessage;
     if (message.type === 'page' && message.table === 'rules') {
       for (const bucket of message.buckets) buckets.add(bucket);
       for (const resource of message.set) set.set(resource.address, resource);
@@ -76,4 +76,10 @@ export function receiver(frameBytes = 0): Receiver {
   };
   const have = () => digests.summary();
   return { wire, state, frames, queue, drain, forget, isWrong: () => isWrong, have };
+}
+
+/** What is behind the head of a frame. */
+export function messageIn(frame: Buffer): string {
+  const length = frame.readUInt8(1);
+  return frame.toString('utf8', length < 126 ? 2 : length === 126 ? 4 : 10);
 }
