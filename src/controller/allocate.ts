@@ -6,7 +6,7 @@ import type { ServiceKey } from '../state/service.ts';
 import { assign, type Ground } from './assign.ts';
 import type { Outcome } from './families.ts';
 import { Free } from './free.ts';
-import { type Pool, poolOf } from './pools.ts';
+import type { Pool } from './pools.ts';
 import { compareServices, RefusalReason, type ServiceManifest, type ServiceRefusal } from './service.ts';
 import { Users } from './users.ts';
 
@@ -79,11 +79,9 @@ export class Allocator {
     return this.#users.has(address);
   }
 
-  /** How many addresses of a pool are taken, for the metrics. */
-  usedOf(pool: Pool): number {
-    let count = 0;
-    for (const address of this.#users.addresses()) if (poolOf([pool], address) !== undefined) count++;
-    return count;
+  /** The addresses that Services have, for the metrics. */
+  taken(): IterableIterator<Address> {
+    return this.#users.addresses();
   }
 
   /** Applies a change and returns every address whose VIP may now be another, in use or not. */

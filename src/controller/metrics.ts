@@ -5,9 +5,10 @@ import { RefusalCode } from '../protocol/messages.ts';
 import { familyOf } from '../state/address.ts';
 import type { Controller } from './controller.ts';
 import type { LoopLag } from './loop-lag.ts';
-import { type Pool, poolSize } from './pools.ts';
+import { type Pool, poolOf, poolSize } from './pools.ts';
 import { RefusalReason } from './service.ts';
 import { VipState, vipState } from './standing.ts';
+import { inTurns } from './turns.ts';
 
 export interface MetricsInput {
   readonly controller: Controller;
@@ -40,10 +41,11 @@ export async function scrape(input: MetricsInput): Promise<Scrape> {
     for (const filtered of ['true', 'false'])
       for (const ipFamily of ['IPv4', 'IPv6']) vips.set({ state, filtered, ip_family: ipFamily }, 0);
   }
-  for (const address of controller.rules.keys()) {
-    const { state } = vipState(controller, address);
-    const filtered = String(controller.rules.get(address)?.filtered ?? true);
-    vips.inc({ state, filtered, ip_family: `IPv${familyOf(address)}` });
+  const counts = new Map<string, number>();
+  await allOf(countVips(controller, counts));
+  for (const [words, count] of counts) {
+    const [state = '', filtered = '', ipFamily = ''] = words.split(' ');
+    vips.set({ state, filtered, ip_family: ipFamily }, count);
   }
   const nodes = gauge('vipward_nodes', 'Nodes by connection', 'connected');
   const all = [...controller.nodes.all()];
@@ -57,8 +59,11 @@ export async function scrape(input: MetricsInput): Promise<Scrape> {
     for (const { reason } of list) refusals.inc({ reason });
   for (const node of all) for (const { code } of node.refusals.values()) refusals.inc({ reason: code });
   const addresses = gauge('vipward_pool_addresses', 'Addresses of the pools', 'pool', 'state');
-  for (const pool of input.pools()) {
-    const used = controller.allocator.usedOf(pool);
+  const pools = input.pools();
+  const taken = new Map<string, number>();
+  await allOf(countTaken(controller, pools, taken));
+  for (const pool of pools) {
+    const used = taken.get(pool.name) ?? 0;
     addresses.set({ pool: pool.name, state: 'used' }, used);
     addresses.set({ pool: pool.name, state: 'free' }, Math.max(0, poolSize(pool) - used));
   }
@@ -73,6 +78,38 @@ export async function scrape(input: MetricsInput): Promise<Scrape> {
   );
   const text = `${await registry.metrics()}\n${counters(input)}${histograms(input)}`;
   return { text, contentType: registry.contentType };
+}
+
+/** Resolves after the last step. */
+function allOf(steps: Iterator<void, void>): Promise<void> {
+  return new Promise((done) => inTurns(steps, { done }));
+}
+
+/** By state, whether filtered, and family: in words with blanks between them. */
+function* countVips(controller: Controller, counts: Map<string, number>): Generator<void, void> {
+  for (const address of controller.rules.keys()) {
+    const { state } = vipState(controller, address);
+    const filtered = controller.rules.get(address)?.filtered ?? true;
+    countOne(counts, `${state} ${filtered} IPv${familyOf(address)}`);
+    yield;
+  }
+}
+
+/** How many addresses are taken, by the name of their pool. */
+function* countTaken(
+  { allocator }: Controller,
+  pools: readonly Pool[],
+  counts: Map<string, number>,
+): Generator<void, void> {
+  for (const address of allocator.taken()) {
+    const pool = poolOf(pools, address);
+    if (pool !== undefined) countOne(counts, pool.name);
+    yield;
+  }
+}
+
+function countOne(counts: Map<string, number>, key: string): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
 }
 
 /** What prom-client cannot be given: totals that were counted before it was loaded. */
