@@ -30,6 +30,12 @@ const tailBytes = 256 * 1024;
 const firstTransition = 1;
 const writing = new Set(['create', 'update', 'patch', 'delete']);
 
+/** When the controller first asked for a list. */
+export function firstListMs(cluster: Cluster): number {
+  const lists = cluster.audit(controllerUser).filter(({ verb }) => verb === 'list');
+  return Math.min(...lists.map(({ requestReceivedTimestamp }) => Date.parse(requestReceivedTimestamp)));
+}
+
 export function writesIn(cluster: Cluster): WritesResult {
   const events = eventsOf(cluster).filter(isWrite);
   const [kinds, failed]: [Record<string, number>, Record<string, number>] = [{}, {}];

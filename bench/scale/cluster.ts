@@ -10,6 +10,7 @@ import { Program } from '../../test/kubernetes/processes.ts';
 import { Namespace, runIn } from '../../test/namespaces.ts';
 import { compiled } from '../compiled-agent.ts';
 import { environment, nodeFlags } from '../image.ts';
+import { lowerPrograms } from './priority.ts';
 
 /** On the link of the node; the pool is the lower half, where the node's own address is not. */
 export const range = '10.64.0.0/16';
@@ -35,6 +36,7 @@ export class ScaleCluster implements AsyncDisposable {
 
   static async start(): Promise<ScaleCluster> {
     const cluster = await Cluster.start();
+    lowerPrograms();
     applyChart(cluster);
     return new ScaleCluster(cluster);
   }

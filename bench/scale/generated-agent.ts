@@ -1,7 +1,6 @@
 // One agent of the load generator: it says hello, takes everything, acknowledges at once what is new, and
 // holds the VIPs that it is given.
 
-import { WebSocket } from 'ws';
 import {
   type Ack,
   type ControllerMessage,
@@ -13,6 +12,7 @@ import {
   type TableName,
 } from '../../src/protocol/messages.ts';
 import type { Address, Prefix } from '../../src/state/address.ts';
+import { Client, headBytes } from './client.ts';
 
 export interface GeneratedAgentInput {
   readonly url: string;
@@ -25,12 +25,8 @@ export interface GeneratedAgentInput {
   readonly onClosed: (reason: string) => void;
 }
 
-/** A thousand agents would have the same text looked through a thousand times. */
-export const socketOptions = { perMessageDeflate: false, skipUTF8Validation: true } as const;
 const tick = '{"type":"tick"}';
 const nothing: TableDigest = { count: 0, digests: {} };
-/** So much of a frame says which it is. */
-const headBytes = 80;
 const retryMs = 500;
 const rulesPage = '{"type":"page","table":"rules"';
 const rulesDelta = /^\{"type":"delta","table":"rules","from":\d+,"to":(\d+),/;
@@ -40,7 +36,7 @@ export class GeneratedAgent {
   seq: number | null = null;
   readonly held: Map<Address, HeldVip> = new Map();
   readonly #input: GeneratedAgentInput;
-  #socket: WebSocket | undefined;
+  #client: Client | undefined;
   #isHeard = false;
   #isStandby = false;
 
@@ -50,22 +46,25 @@ export class GeneratedAgent {
   }
 
   tick(): void {
-    if (this.#isHeard) this.#socket?.send(tick);
+    if (this.#isHeard) this.#client?.send(tick);
   }
 
   #connect(): void {
-    const socket = new WebSocket(`${this.#input.url}/agent`, subprotocol, socketOptions);
-    this.#socket = socket;
-    socket.on('open', () => this.#hello());
-    socket.on('message', (data: Buffer) => this.#heard(data));
-    socket.on('error', () => {});
-    socket.on('close', (_, reason) => {
-      if (this.#isHeard) this.#input.onClosed(String(reason));
-      this.#isHeard = false;
-      this.seq = null;
-      this.#input.table?.clear();
-      setTimeout(() => this.#connect(), Math.random() * retryMs);
+    this.#client = new Client({
+      ...{ url: `${this.#input.url}/agent`, subprotocol },
+      onOpen: () => this.#hello(),
+      isWanted: (head) => head !== tick && (this.#input.table !== null || !head.startsWith(rulesPage)),
+      onMessage: (data) => this.#heard(data),
+      onClosed: (reason) => this.#closed(reason),
     });
+  }
+
+  #closed(reason: string): void {
+    if (this.#isHeard) this.#input.onClosed(reason);
+    this.#isHeard = false;
+    this.seq = null;
+    this.#input.table?.clear();
+    setTimeout(() => this.#connect(), Math.random() * retryMs);
   }
 
   #hello(): void {
@@ -79,9 +78,7 @@ export class GeneratedAgent {
   }
 
   #heard(data: Buffer): void {
-    const head = headOf(data);
-    if (head === tick || (head.startsWith(rulesPage) && this.#input.table === null)) return;
-    const seq = seqOf(head);
+    const seq = seqOf(headOf(data));
     if (seq !== null) {
       this.#acknowledge('rules', seq);
       this.#input.onDelta(data);
@@ -108,7 +105,7 @@ export class GeneratedAgent {
   }
 
   #acknowledge(table: TableName, seq: number): void {
-    this.#socket?.send(ackOf(table, seq));
+    this.#client?.send(ackOf(table, seq));
     if (table === 'rules') this.seq = seq;
   }
 
@@ -124,7 +121,7 @@ export class GeneratedAgent {
   }
 
   #send(message: object): void {
-    this.#socket?.send(JSON.stringify(message));
+    this.#client?.send(JSON.stringify(message));
   }
 }
 

@@ -1,10 +1,9 @@
 // The load generator: a process with many agents, and as many connections to the bare server.
 
-import { once } from 'node:events';
-import { WebSocket } from 'ws';
 import { heartbeatMs } from '../../src/protocol/messages.ts';
 import type { Address } from '../../src/state/address.ts';
-import { answerTo, GeneratedAgent, socketOptions } from './generated-agent.ts';
+import { Client } from './client.ts';
+import { answerTo, GeneratedAgent } from './generated-agent.ts';
 import { answerParent } from './questions.ts';
 import { type Span, SpanOf } from './span.ts';
 
@@ -12,7 +11,7 @@ import { type Span, SpanOf } from './span.ts';
 const tickGroups = 20;
 
 const agents: GeneratedAgent[] = [];
-const bare: WebSocket[] = [];
+const bare: Client[] = [];
 const table = new Set<Address>();
 const closed: string[] = [];
 let round: { readonly span: SpanOf; frame: string } | null = null;
@@ -69,13 +68,16 @@ const answers = {
   /** As many connections to a server that only sends. Each answers as an agent does. */
   async startBare(url: string): Promise<void> {
     for (const _ of agents) {
-      const socket = new WebSocket(url, socketOptions);
-      socket.on('message', (data: Buffer) => {
-        socket.send(answerTo(data));
-        bareRound?.arrived();
+      const { promise: opened, resolve: onOpen } = Promise.withResolvers<void>();
+      const client: Client = new Client({
+        ...{ url, onOpen, isWanted: () => true, onClosed: () => undefined },
+        onMessage: (data) => {
+          client.send(answerTo(data));
+          bareRound?.arrived();
+        },
       });
-      bare.push(socket);
-      await once(socket, 'open');
+      bare.push(client);
+      await opened;
     }
   },
 

@@ -7,7 +7,14 @@ import { getText } from '../../test/kernel/traffic.ts';
 import type { Program } from '../../test/kubernetes/processes.ts';
 import { runIn, setLinkUp } from '../../test/namespaces.ts';
 import { memoryMb } from '../memory.ts';
-import { type LeaseResult, leaseIn, sinceLastWriteMs, type WritesResult, writesIn } from './audit.ts';
+import {
+  firstListMs,
+  type LeaseResult,
+  leaseIn,
+  sinceLastWriteMs,
+  type WritesResult,
+  writesIn,
+} from './audit.ts';
 import type { Bare } from './bare.ts';
 import { type ChangesResult, measureChanges } from './changes.ts';
 import { range, ScaleCluster } from './cluster.ts';
@@ -19,7 +26,9 @@ import type { ScaleSize } from './size.ts';
 export interface ScaleResult extends ScaleSize {
   /** How fast the API server took the Services, one by one. */
   readonly servicesMadeRate: number;
-  /** From the start of the controller: every list was read; and all of it committed by every agent. */
+  /** From the start of the controller to its first list. */
+  readonly toListMs: number;
+  /** From its first list: every list was read; and all of it committed by every agent. */
   readonly toSyncedMs: number;
   readonly toCommittedMs: number;
   /** Elements of the set of allowed ports, and addresses, in the kernel of the node with the real agent. */
@@ -58,8 +67,9 @@ async function measure(size: ScaleSize): Promise<ScaleResult> {
   await using controller = await scale.startController();
   const programs = { scale, generator, agent, controller };
   await until('everything is committed', programs, () => isCommitted(programs, size));
-  const toCommittedMs = Date.now() - startedMs;
-  const toSyncedMs = eventMs(scale.logOf('controller'), 'synced') - startedMs;
+  const committedMs = Date.now();
+  const listedMs = firstListMs(scale.cluster);
+  const syncedMs = eventMs(scale.logOf('controller'), 'synced');
   // Before it listens it reads its own code, and there is nobody to be late for.
   const listeningMs = eventMs(scale.logOf('controller'), 'listening');
   await until('everything is written', programs, () => (sinceLastWriteMs(scale.cluster) ?? 0) > quietMs);
@@ -71,7 +81,8 @@ async function measure(size: ScaleSize): Promise<ScaleResult> {
   const input = { scale, generator, bare, controllerUrl, rounds };
   const changes = agents === 0 ? null : await measureChanges(input);
   return {
-    ...{ services, agents, rounds, servicesMadeRate, toSyncedMs, toCommittedMs },
+    ...{ services, agents, rounds, servicesMadeRate, toListMs: listedMs - startedMs },
+    ...{ toSyncedMs: syncedMs - listedMs, toCommittedMs: committedMs - listedMs },
     ...{ kernel: kernelOf(scale), loadSeconds },
     memoryMb: { written, most: memoryMb(controller.pid, 'VmHWM') },
     lag: {

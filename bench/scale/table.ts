@@ -11,7 +11,7 @@ export function scaleTable(results: readonly ScaleResult[]): string {
     lines.push([String(agents + 1), aim, String(found), `${most}${found <= most ? '' : '  missed'}`]);
   };
   for (const { agents, lag, lease, writes, memoryMb, changes, ...rest } of results) {
-    put(agents, 'start to all committed, ms', rest.toCommittedMs, 10_000);
+    put(agents, 'list to all committed, ms', rest.toCommittedMs, 10_000);
     if (agents === 0) put(agents, 'RSS at most, MB', memoryMb.most, 150);
     put(agents, 'event loop late at load, ms', lag.load.worstAtMostMs, 50);
     put(agents, 'API writes in flight', writes.mostInFlight, 16);
@@ -40,7 +40,8 @@ function factsOf({
 }: ScaleResult): string {
   const facts = [
     `${services} Services, ${agents + 1} agents: made ${rest.servicesMadeRate} a second`,
-    `read whole after ${rest.toSyncedMs} ms; RSS ${memoryMb.written} MB, at most ${memoryMb.most}`,
+    `first list ${rest.toListMs} ms after the start, all read ${rest.toSyncedMs} ms after that`,
+    `RSS ${memoryMb.written} MB, at most ${memoryMb.most}`,
     `kernel of the real node: ${rest.kernel.ports} ports, ${rest.kernel.addresses} addresses`,
     `event loop over 50 ms late: ${lag.load.over50ms} times of ${lag.load.looks}`,
     `without what it waited for a processor: ${ownFacts(own.load)}`,
