@@ -22,9 +22,18 @@ export interface Standing {
   readonly message: string;
 }
 
+/** True if its node announces the VIP, and has its rules in the kernel. */
+export function isServing({ owners, nodes, rules }: Controller, address: Address): boolean {
+  const owner = owners.ownerOf(address);
+  if (owner === undefined || owners.leaving.has(address) || owners.moves.has(address)) return false;
+  const node = nodes.at(owner.node);
+  const since = rules.sinceSeq(address);
+  return node.isConnected && node.held.has(address) && since !== undefined && node.hasAcked('rules', since);
+}
+
 /** Where a VIP stands, from what its node has said. */
 export function vipState(controller: Controller, address: Address): Standing {
-  const { owners, nodes, rules } = controller;
+  const { owners, nodes } = controller;
   if (owners.leaving.has(address)) {
     return { state: 'released', reason: 'Released', message: 'no Service wants it; its node is letting go' };
   }
@@ -39,11 +48,9 @@ export function vipState(controller: Controller, address: Address): Standing {
     return { state: 'unowned', reason: 'NoEligibleNode', message };
   }
   const refusal = node.refusalOf(address);
-  const isHeld = node.held.has(address);
-  if (refusal !== undefined && !isHeld)
+  if (refusal !== undefined && !node.held.has(address))
     return { state: 'refused', reason: refusal.code, message: refusal.reason };
-  const since = rules.sinceSeq(address);
-  if (isHeld && since !== undefined && node.hasAcked('rules', since)) {
+  if (isServing(controller, address)) {
     const message =
       refusal === undefined ? '' : `the last change was refused: ${refusal.code}: ${refusal.reason}`;
     return { state: 'serving', reason: refusal === undefined ? 'Announced' : refusal.code, message };

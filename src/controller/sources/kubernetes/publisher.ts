@@ -5,7 +5,7 @@ import type { Address } from '../../../state/address.ts';
 import type { ServiceKey } from '../../../state/service.ts';
 import type { Controller } from '../../controller.ts';
 import type { Problem } from '../../service.ts';
-import { vipState } from '../../standing.ts';
+import { isServing } from '../../standing.ts';
 import { inTurns } from '../../turns.ts';
 import { type ApiClient, ApiError } from './client.ts';
 import type { ServiceNews } from './service-news.ts';
@@ -115,9 +115,10 @@ export class Publisher {
       this.#announced.delete(address);
       return false;
     }
-    const { state } = vipState(controller, address);
-    if (state === 'serving') this.#announced.add(address);
-    return state !== 'serving';
+    // Asked of all that is awaited, whenever an agent has said something.
+    const isThere = isServing(controller, address);
+    if (isThere) this.#announced.add(address);
+    return !isThere;
   }
 
   #check(key: ServiceKey): void {
