@@ -6,6 +6,7 @@ import type { ServiceKey } from '../state/service.ts';
 import type { Controller } from './controller.ts';
 import type { Bar } from './nodes.ts';
 import { chooseNode } from './place.ts';
+import { TurnQueue } from './turns.ts';
 
 /** The nodes that have an endpoint to serve from; null while that is not known. */
 export type EndpointNodes = (key: ServiceKey, family: Family) => ReadonlySet<string> | null;
@@ -27,6 +28,7 @@ export class Eligibility {
   #gone: ReadonlySet<string> = new Set();
   /** VIPs to be looked at again: nobody else could take them, or nodes were still saying what they have. */
   readonly #waiting = new Set<Address>();
+  readonly #reviews = new TurnQueue<Address>((address) => this.#look(address), {});
   #timer: NodeJS.Timeout | undefined;
 
   constructor(input: EligibilityInput) {
@@ -74,7 +76,7 @@ export class Eligibility {
       return;
     }
     const reviewed = [...addresses];
-    for (const address of reviewed) this.#look(address);
+    this.#reviews.add(reviewed);
     this.#input.controller.owners.retry(reviewed);
   }
 

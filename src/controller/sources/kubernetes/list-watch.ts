@@ -134,6 +134,8 @@ export class ListWatch<Value> {
         if (this.#held.get(key) !== resourceVersion) set.set(key, this.#input.cut(object, key));
       }
     } while (page.next !== null);
+    // To follow all of it is long where there is much: others have their turn first.
+    await sleep(0, undefined, { signal: turn });
     const remove = [...this.#held.keys()].filter((key) => !found.has(key));
     this.#held = found;
     this.#version = page.resourceVersion;
