@@ -80,9 +80,17 @@ export async function scrape(input: MetricsInput): Promise<Scrape> {
   return { text, contentType: registry.contentType };
 }
 
-/** Resolves after the last step. */
+/** Resolves after the last step; rejects where one fails: a scrape that does is no end of the controller. */
 function allOf(steps: Iterator<void, void>): Promise<void> {
-  return new Promise((done) => inTurns(steps, { done }));
+  const next = (failed: (error: unknown) => void): IteratorResult<void, void> => {
+    try {
+      return steps.next();
+    } catch (error) {
+      failed(error);
+      return { done: true, value: undefined };
+    }
+  };
+  return new Promise((done, failed) => inTurns({ next: () => next(failed) }, { done }));
 }
 
 /** By state, whether filtered, and family: in words with blanks between them. */
