@@ -59,7 +59,7 @@ export class Candidates {
    * is behind keeps what nobody can have at once.
    */
   insteadOf(chosen: Node | null, address: Address): readonly Candidate[] | null {
-    if (chosen?.mayTake(address) !== true) return this.awaited(address);
+    if (!chosen?.isConnected || !chosen.mayTake(address)) return this.awaited(address);
     if (!chosen.isBehind) return null;
     const ready = this.ready(address);
     return ready.length > 0 ? ready : null;

@@ -28,7 +28,7 @@ export class Eligibility {
   #gone: ReadonlySet<string> = new Set();
   /** VIPs to be looked at again: nobody else could take them, or nodes were still saying what they have. */
   readonly #waiting = new Set<Address>();
-  readonly #reviews = new TurnQueue<Address>((address) => this.#look(address), {});
+  readonly #reviews = new TurnQueue<Address>((address) => this.#look(address));
   #timer: NodeJS.Timeout | undefined;
 
   constructor(input: EligibilityInput) {

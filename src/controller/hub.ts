@@ -16,7 +16,8 @@ import { Connection, type Socket } from './connection.ts';
 import { type Refusal, refuse } from './refuse.ts';
 import { type Closing, type HubEvent, policyViolation, type Session, type Sessions } from './sessions.ts';
 import { inTurns, TurnQueue } from './turns.ts';
-import { type Speaker, whyNoStream, whyStranger } from './upgrade.ts';
+import { notReadYet, type Speaker, whyNoStream, whyStranger } from './upgrade.ts';
+import { WaitingRoom } from './waiting-room.ts';
 import { type Self, welcomeFrame } from './welcome.ts';
 
 export interface HubInput {
@@ -44,6 +45,7 @@ export class Hub {
   readonly #speakers = new Map<string, Connection>();
   /** Who has said hello and waits for what it lacks: one is given its megabyte, then others are heard. */
   readonly #beginners: TurnQueue<Session>;
+  readonly #early: WaitingRoom;
   #tickedMs = performance.now();
 
   constructor(input: HubInput) {
@@ -54,6 +56,7 @@ export class Hub {
       if (node.stream === stream) this.#speakers.get(node.name)?.safely(() => sessions.begin(session));
     };
     this.#beginners = new TurnQueue(begin, { leastSteps: 1, isLater: true });
+    this.#early = new WaitingRoom(input.isOpen);
     this.#server = new WebSocketServer({
       noServer: true,
       perMessageDeflate: false,
@@ -71,14 +74,10 @@ export class Hub {
   attach(server: Server): void {
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       socket.on('error', () => undefined);
-      const { authenticate, isOpen, connectionLimit, onTurnedAway } = this.#input;
-      const isFull = this.#connections.size >= connectionLimit;
-      const speaker = authenticate(request);
-      const refusal = whyNoStream(request, { isKnown: speaker !== null, isOpen: isOpen(), isFull });
-      if (refusal === null)
-        return this.#server.handleUpgrade(request, socket, head, (one) => this.#accept(one, socket, request));
-      onTurnedAway(refusal, speaker?.node ?? null);
-      return refuse(socket, refusal);
+      const refusal = this.#whyNot(request);
+      const answer = () => this.#answer(request, socket, head);
+      if (refusal === notReadYet) this.#early.add({ socket, answer });
+      else answer();
     });
   }
 
@@ -119,6 +118,7 @@ export class Hub {
   }
 
   terminate(): void {
+    this.#early.terminate();
     for (const connection of this.#connections) connection.terminate();
     this.#server.close();
   }
@@ -147,6 +147,23 @@ export class Hub {
       }
       yield;
     }
+  }
+
+  #answer(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const refusal = this.#whyNot(request);
+    if (refusal === null) {
+      this.#server.handleUpgrade(request, socket, head, (one) => this.#accept(one, socket, request));
+    } else {
+      this.#input.onTurnedAway(refusal, this.#input.authenticate(request)?.node ?? null);
+      refuse(socket, refusal);
+    }
+  }
+
+  #whyNot(request: IncomingMessage): Refusal | null {
+    const { authenticate, isOpen, connectionLimit } = this.#input;
+    const isKnown = authenticate(request) !== null;
+    const isFull = this.#connections.size + this.#early.size >= connectionLimit;
+    return whyNoStream(request, { isKnown, isOpen: isOpen(), isFull });
   }
 
   #accept(socket: WebSocket, wire: Duplex, request: IncomingMessage): void {

@@ -5,16 +5,16 @@ import type { HeldVip } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import type { Term } from '../state/term.ts';
 import { Candidates } from './candidates.ts';
-import { Choices } from './choices.ts';
+import type { Choices } from './choices.ts';
+import { Choosing } from './choosing.ts';
 import { Claims } from './claims.ts';
 import { Leaving } from './leaving.ts';
 import { Moves } from './moves.ts';
 import type { Node, Nodes } from './nodes.ts';
 import { Outbox } from './outbox.ts';
-import { chooseNode } from './place.ts';
 import type { Owner } from './records.ts';
 import type { Table } from './table.ts';
-import { inTurns, TurnQueue } from './turns.ts';
+import { inTurns } from './turns.ts';
 
 export interface OwnersInput {
   readonly nodes: Nodes;
@@ -35,22 +35,23 @@ export class Owners {
   readonly candidates: Candidates;
   /** VIPs that are wanted no more, and whose holders have not let go yet. */
   readonly leaving: Leaving;
-  /** VIPs that have no owner, and the nodes that commit their rules first. */
-  readonly choices: Choices = new Choices();
   readonly #input: OwnersInput;
   readonly #owners: Map<Address, Owner>;
   readonly claims: Claims;
   readonly #outbox: Outbox = new Outbox();
-  /** Choices that are looked at in turns: there may be many, and many nodes to ask for each. */
-  readonly #asked: TurnQueue<Address>;
+  readonly #choosing: Choosing;
 
   constructor(input: OwnersInput) {
     this.#input = input;
     this.#owners = new Map(input.owners);
     this.claims = new Claims(input, input.owners);
     this.candidates = new Candidates(input.nodes, input.rules);
-    const flush = () => this.#outbox.flush();
-    this.#asked = new TurnQueue(this.#answer, { done: flush });
+    this.#choosing = new Choosing({
+      ...{ nodes: input.nodes, candidates: this.candidates },
+      isSettled: () => this.isSettled,
+      place: this.#place,
+      flush: () => this.#outbox.flush(),
+    });
     for (const { node } of this.#owners.values()) this.candidates.count(input.nodes.at(node).name, 1);
     this.leaving = new Leaving(input.dropRules);
     this.moves = new Moves({
@@ -65,6 +66,11 @@ export class Owners {
 
   ownerOf(address: Address): Owner | undefined {
     return this.#owners.get(address);
+  }
+
+  /** VIPs that have no owner, and the nodes that commit their rules first. */
+  get choices(): Choices {
+    return this.#choosing.choices;
   }
 
   get isSettled(): boolean {
@@ -82,9 +88,8 @@ export class Owners {
       else if (former?.isConnected === true && former.mayTake(address)) this.#place(address, former);
       else fresh.push(address);
     }
-    for (const address of fresh) this.choices.expect(address);
     this.#outbox.flush();
-    this.retry(fresh);
+    this.#choosing.begin(fresh);
   }
 
   /** These VIPs are wanted no more: first their holders let go, then dropRules is called. */
@@ -92,7 +97,7 @@ export class Owners {
     const holders = new Map<Address, readonly Node[]>();
     for (const address of addresses) {
       this.moves.cancel(address, 'its Services were removed');
-      this.#unchoose(address);
+      this.#choosing.end(address);
       this.#disown(address);
       holders.set(address, this.#outbox.removeFromAll(this.#input.nodes, address));
     }
@@ -113,8 +118,8 @@ export class Owners {
   }
 
   /** Asks again for those of the VIPs that found no node, or one that may not have them any more. */
-  retry(addresses: Iterable<Address> = this.choices.all()): void {
-    if (this.isSettled) this.#asked.add(addresses);
+  retry(addresses?: Iterable<Address>): void {
+    this.#choosing.retry(addresses);
   }
 
   /** A node said hello: what it holds is believed where its term can be. Nothing moves by it. */
@@ -128,7 +133,7 @@ export class Owners {
 
   /** A node's connection ended: it keeps what it holds, and what was only chosen for it is chosen again. */
   gone(node: Node): void {
-    for (const address of this.choices.on(node)) this.#choose(address);
+    this.retry(this.choices.on(node));
     this.moves.gone(node);
     this.leaving.check(node);
     this.#outbox.flush();
@@ -136,14 +141,12 @@ export class Owners {
 
   /** Called every second: a node that is behind others keeps no VIP waiting that one of them may have. */
   tick(): void {
-    for (const node of this.choices.tick(this.candidates.isCommitted)) this.retry(this.choices.on(node));
+    this.#choosing.tick();
   }
 
   /** A node committed something: what waited for that goes on. */
   acked(node: Node): void {
-    this.choices.progressed(node);
-    for (const address of this.choices.on(node))
-      if (this.candidates.hasRules(node, address)) this.#place(address, node);
+    this.#choosing.acked(node);
     this.moves.check(node);
     this.leaving.check(node);
     this.#outbox.flush();
@@ -160,7 +163,7 @@ export class Owners {
   /** A node could not put a VIP in force. One that it never held goes to a node that has not refused it. */
   refused(node: Node, address: Address): void {
     const owner = this.moves.refused(node, address) ? undefined : this.#owners.get(address);
-    if (this.choices.get(address) === node) this.#choose(address);
+    if (this.choices.get(address) === node) this.retry([address]);
     const isElsewhere = owner?.node === node.name && !node.held.has(address);
     if (isElsewhere && this.candidates.for(address).length > 0) this.withdraw(address);
     this.#outbox.flush();
@@ -168,8 +171,7 @@ export class Owners {
 
   /** What kept a VIP from a node, and perhaps from all, is over. */
   accepted(address: Address): void {
-    if (this.choices.get(address) === null) this.#choose(address);
-    this.#outbox.flush();
+    if (this.choices.get(address) === null) this.retry([address]);
   }
 
   /** Its node has to let go of a VIP, whoever may have it then: another one, or nobody. */
@@ -177,41 +179,18 @@ export class Owners {
     const owner = this.#owners.get(address);
     if (owner !== undefined) this.#outbox.remove(this.#input.nodes.at(owner.node), address);
     this.#disown(address);
-    this.#choose(address);
+    this.#choosing.begin([address]);
     this.#outbox.flush();
   }
 
-  readonly #answer = (address: Address): void => {
-    const chosen = this.choices.get(address);
-    if (chosen === undefined) return;
-    const among = this.candidates.insteadOf(chosen, address);
-    if (among !== null) this.#choose(address, among);
-  };
-
-  #choose(address: Address, among = this.candidates.awaited(address)): void {
-    this.#unchoose(address);
-    const name = this.isSettled ? chooseNode(address, among) : null;
-    const node = name === null ? null : this.#input.nodes.at(name);
-    this.choices.set(address, node);
-    if (node === null) return;
-    this.candidates.count(node.name, 1);
-    if (this.candidates.hasRules(node, address)) this.#place(address, node);
-  }
-
-  #unchoose(address: Address): void {
-    const node = this.choices.delete(address);
-    if (node !== null) this.candidates.count(node.name, -1);
-  }
-
   /** The node has the rules: it is given the VIP, by a new term. */
-  #place(address: Address, node: Node): void {
-    this.#unchoose(address);
+  readonly #place = (address: Address, node: Node): void => {
     this.#own(address, { node: node.name, term: this.#input.nextTerm() });
-  }
+  };
 
   /** Writes an owner down and tells its node; the former owner is told nothing by this. */
   readonly #own = (address: Address, owner: Owner): void => {
-    this.#unchoose(address);
+    this.#choosing.end(address);
     this.#disown(address);
     this.#owners.set(address, owner);
     this.candidates.count(owner.node, 1);

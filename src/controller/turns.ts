@@ -30,7 +30,11 @@ export function inTurns(steps: Iterator<void, void>, input: TurnsInput = {}): vo
   pause();
 }
 
-export interface QueueInput extends Pick<TurnsInput, 'done' | 'leastSteps'> {
+export interface QueueInput extends TurnsInput {
+  /**
+   * Nothing is looked at in the turn in which it is added. Where looks are long and many who add are heard in
+   * one turn, each of these would begin a turn of its own in it.
+   */
   readonly isLater?: boolean;
 }
 
@@ -42,17 +46,10 @@ export class TurnQueue<Key> {
   readonly #isLater: boolean;
   #isRunning = false;
 
-  /**
-   * `done` is called at the end of each turn: what was decided in it goes on. `isLater`: nothing is looked at
-   * in the turn in which it is added. Where looks are long and many who add are heard in one turn, each of
-   * these would begin a turn of its own in it.
-   */
-  constructor(
-    look: (key: Key) => void,
-    { done = nothing, leastSteps = usualSteps, isLater = false }: QueueInput,
-  ) {
+  /** `done` is called whenever nothing is left to be looked at. */
+  constructor(look: (key: Key) => void, { isLater = false, ...turns }: QueueInput = {}) {
     this.#look = look;
-    this.#turns = { done, pause: done, leastSteps };
+    this.#turns = turns;
     this.#isLater = isLater;
   }
 

@@ -20,6 +20,9 @@ export interface Gate {
   readonly isFull: boolean;
 }
 
+/** The only refusal that is over by itself. */
+export const notReadYet: Refusal = { status: 503, reason: 'the Services have not been read whole yet' };
+
 /** Why a request opens no stream, or null. */
 export function whyNoStream({ url, headers }: IncomingMessage, gate: Gate): Refusal | null {
   if (URL.parse(url ?? '', 'http://localhost')?.pathname !== '/agent') {
@@ -36,8 +39,8 @@ export function whyNoStream({ url, headers }: IncomingMessage, gate: Gate): Refu
   const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
   if (!offered.includes(subprotocol))
     return { status: 400, reason: `the subprotocol ${subprotocol} is needed` };
-  if (!gate.isOpen) return { status: 503, reason: 'the Services have not been read whole yet' };
-  return gate.isFull ? { status: 503, reason: 'too many connections' } : null;
+  if (gate.isFull) return { status: 503, reason: 'too many connections' };
+  return gate.isOpen ? null : notReadYet;
 }
 
 /** A node speaks only of itself, and only while its credential is good. Why not, or null. */

@@ -1,0 +1,51 @@
+// Many VIPs that find their nodes at once: each node is told of all of its own together, and what was chosen
+// for one that is gone by then goes elsewhere.
+
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { runningController, service, untilStatus } from './fixture.ts';
+import { agentOf, type TestAgent } from './test-agent.ts';
+
+const limit = { timeout: 20_000 };
+const count = 100;
+
+/** A controller that takes a while to choose, with two agents that have the rules of all VIPs. */
+async function beforeChoosing(t: TestContext) {
+  const names = Array.from({ length: count }, (_, index) => `web-${index}`);
+  const files = { 'a.yaml': names.map((name) => service(name)).join('---\n') };
+  const running = await runningController(t, { files, timing: { settleMs: 500 } });
+  const { owners } = running.controller;
+  const ask = owners.candidates.for;
+  owners.candidates.for = (...more) => {
+    const endMs = performance.now() + 1;
+    while (performance.now() < endMs);
+    return ask.apply(owners.candidates, more);
+  };
+  const agents = ['n1', 'n2'].map((name) => agentOf(t, running, name));
+  await Promise.all(agents.map((agent) => agent.until(({ rules }) => rules.size === count)));
+  equal(owners.isSettled, false);
+  return { running, agents };
+}
+
+function placedBy({ heard }: TestAgent): readonly number[] {
+  return heard.flatMap((message) =>
+    message.type === 'delta' && message.table === 'placements' ? [message.set.length] : [],
+  );
+}
+
+test('each node is told in one message of all that it was chosen for', limit, async (t) => {
+  const { running, agents } = await beforeChoosing(t);
+  await untilStatus(running, ({ vips }) => vips.every(({ state }) => state === 'serving'));
+  deepEqual(agents.map(placedBy), [[count / 2], [count / 2]]);
+});
+
+test('what was chosen for a node that went meanwhile goes to another', limit, async (t) => {
+  const { running, agents } = await beforeChoosing(t);
+  const [stays, goes] = agents as [TestAgent, TestAgent];
+  const { owners } = running.controller;
+  const isBegun = () => owners.choices.all().some((vip) => owners.choices.get(vip)?.name === goes.name);
+  await untilStatus(running, isBegun);
+  ok(owners.all.size < count, 'not all are placed yet');
+  goes.socket.terminate();
+  await stays.until(({ placements }) => placements.size === count);
+});
