@@ -13,27 +13,16 @@ import {
   subprotocol,
 } from '../protocol/messages.ts';
 import { Connection, type Socket } from './connection.ts';
-import { type Refusal, refuse } from './refuse.ts';
+import { Reception, type ReceptionInput } from './reception.ts';
 import { type Closing, type HubEvent, policyViolation, type Session, type Sessions } from './sessions.ts';
 import { inTurns, TurnQueue } from './turns.ts';
-import { notReadYet, type Speaker, whyNoStream, whyStranger } from './upgrade.ts';
-import { WaitingRoom } from './waiting-room.ts';
+import { whyStranger } from './upgrade.ts';
 import { type Self, welcomeFrame } from './welcome.ts';
 
-export interface HubInput {
+export interface HubInput extends ReceptionInput {
   readonly sessions: Sessions;
-  /** The speaker of a request, or null if it has no credential or a wrong one. */
-  readonly authenticate: (request: IncomingMessage) => Speaker | null;
-  /** False until the source was read whole once. */
-  readonly isOpen: () => boolean;
   readonly self: () => Self;
   readonly onEvent: (event: HubEvent) => void;
-  /** A request that opened no stream; not for the log, which strangers could fill. */
-  readonly onTurnedAway: (refusal: Refusal, node: string | null) => void;
-  /** A frame that met a mistake of ours: it ends its connection, and no other. */
-  readonly onError: (error: unknown) => void;
-  /** Connections that may be open at once, those that have not said hello included. */
-  readonly connectionLimit: number;
   readonly helloTimeoutMs: number;
 }
 
@@ -45,7 +34,7 @@ export class Hub {
   readonly #speakers = new Map<string, Connection>();
   /** Who has said hello and waits for what it lacks: one is given its megabyte, then others are heard. */
   readonly #beginners: TurnQueue<Session>;
-  readonly #early: WaitingRoom;
+  readonly #reception: Reception;
   #tickedMs = performance.now();
 
   constructor(input: HubInput) {
@@ -56,7 +45,7 @@ export class Hub {
       if (node.stream === stream) this.#speakers.get(node.name)?.safely(() => sessions.begin(session));
     };
     this.#beginners = new TurnQueue(begin, { leastSteps: 1, isLater: true });
-    this.#early = new WaitingRoom(input.isOpen);
+    this.#reception = new Reception(input, this);
     this.#server = new WebSocketServer({
       noServer: true,
       perMessageDeflate: false,
@@ -70,14 +59,15 @@ export class Hub {
     return this.#connections.size;
   }
 
+  /** Opens the stream of a request that was let in. */
+  open(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.#server.handleUpgrade(request, socket, head, (one) => this.#accept(one, socket, request));
+  }
+
   /** Takes the upgrade requests of a server. */
   attach(server: Server): void {
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-      socket.on('error', () => undefined);
-      const refusal = this.#whyNot(request);
-      const answer = () => this.#answer(request, socket, head);
-      if (refusal === notReadYet) this.#early.add({ socket, answer });
-      else answer();
+      this.#reception.meet(request, socket, head);
     });
   }
 
@@ -118,7 +108,7 @@ export class Hub {
   }
 
   terminate(): void {
-    this.#early.terminate();
+    this.#reception.terminate();
     for (const connection of this.#connections) connection.terminate();
     this.#server.close();
   }
@@ -147,23 +137,6 @@ export class Hub {
       }
       yield;
     }
-  }
-
-  #answer(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const refusal = this.#whyNot(request);
-    if (refusal === null) {
-      this.#server.handleUpgrade(request, socket, head, (one) => this.#accept(one, socket, request));
-    } else {
-      this.#input.onTurnedAway(refusal, this.#input.authenticate(request)?.node ?? null);
-      refuse(socket, refusal);
-    }
-  }
-
-  #whyNot(request: IncomingMessage): Refusal | null {
-    const { authenticate, isOpen, connectionLimit } = this.#input;
-    const isKnown = authenticate(request) !== null;
-    const isFull = this.#connections.size + this.#early.size >= connectionLimit;
-    return whyNoStream(request, { isKnown, isOpen: isOpen(), isFull });
   }
 
   #accept(socket: WebSocket, wire: Duplex, request: IncomingMessage): void {

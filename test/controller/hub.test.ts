@@ -1,19 +1,20 @@
 // Which connection is a node's: one, whether the controller rules or stands by, and the one that came last.
 
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, match } from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { WebSocket } from 'ws';
 import { Controller } from '../../src/controller/controller.ts';
-import { Hub } from '../../src/controller/hub.ts';
+import { Hub, type HubInput } from '../../src/controller/hub.ts';
 import { type HubEvent, Sessions } from '../../src/controller/sessions.ts';
 import { agentOf } from './test-agent.ts';
 
 const limit = { timeout: 20_000 };
 
 /** A hub on a free port; it stands by until it is told to rule. */
-async function hubOf(context: TestContext) {
+async function hubOf(context: TestContext, authenticate: HubInput['authenticate'] = () => ({ node: null })) {
   const records = { cluster: 'c', generation: 1, drained: [] };
   const none = { allocations: new Map(), former: new Map(), owners: new Map() };
   const quiet = () => undefined;
@@ -25,7 +26,7 @@ async function hubOf(context: TestContext) {
   const [events, errors, role] = [[] as HubEvent[], [] as string[], { ruling: false }];
   const hub = new Hub({
     sessions: new Sessions(controller, quietly),
-    ...{ authenticate: () => ({ node: null }), isOpen: () => true, onTurnedAway: quiet },
+    ...{ authenticate, isOpen: () => true, onTurnedAway: quiet },
     onError: (error) => errors.push(String(error)),
     self: () => ({ version: '0', cluster: 'c', generation: 1, ruling: role.ruling }),
     onEvent: (event) => events.push(event),
@@ -99,4 +100,18 @@ test('a mistake of ours at the beginning of a stream ends that one alone', limit
   one.controller.rules.differing = differing;
   await agentOf(t, one, 'n1').synced();
   equal(other.closed, null);
+});
+
+test('a request that meets a mistake of ours is refused, and others are heard', limit, async (t) => {
+  let asked = 0;
+  const { url, errors } = await hubOf(t, () => {
+    if (asked++ === 0) throw new TypeError('of no known kind');
+    return { node: null };
+  });
+  const unlucky = new WebSocket(`${url.replace('http', 'ws')}/agent`, 'vipward.v1');
+  const [error] = await once(unlucky, 'error');
+  match(String(error), /500/);
+  deepEqual(errors, ['TypeError: of no known kind']);
+  const agent = agentOf(t, { url }, 'n1');
+  await agent.until(({ heard }) => heard.length > 0);
 });

@@ -24,10 +24,12 @@ export type TokenAnswer =
 /** By how much the clocks of the cluster and of this machine may differ. */
 const skewMs = 30_000;
 /** What the API server may sign with; `none` and shared secrets are none of these. */
-const algorithms: Readonly<Record<string, string>> = {
-  ...{ RS256: 'sha256', RS384: 'sha384', RS512: 'sha512' },
-  ...{ ES256: 'sha256', ES384: 'sha384', ES512: 'sha512' },
-};
+const hashes: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    ...{ RS256: 'sha256', RS384: 'sha384', RS512: 'sha512' },
+    ...{ ES256: 'sha256', ES384: 'sha384', ES512: 'sha512' },
+  }),
+);
 
 /** Says which node a token speaks for, or why it speaks for none. */
 export function nodeOfToken(token: string, rules: TokenRules): TokenAnswer {
@@ -36,7 +38,7 @@ export function nodeOfToken(token: string, rules: TokenRules): TokenAnswer {
     const [head = '', body = '', signature = ''] = parts;
     if (parts.length !== 3) return refused('it is no token of a ServiceAccount');
     const { alg, kid } = decoded(head, 'header');
-    const hash = algorithms[textAt(alg, 'alg')];
+    const hash = hashes.get(textAt(alg, 'alg'));
     if (hash === undefined) return refused(`it is signed by ${alg}`);
     const key = rules.keys.get(textAt(kid, 'kid'));
     if (key === undefined) return { kind: 'unknownKey' };

@@ -61,6 +61,11 @@ test('a signature by another key, of another kind, or by nobody is none', () => 
   equal(why(token(claims, { alg: 'RS256', kid: 'new' }, other.privateKey)), 'unknownKey');
 });
 
+test('an algorithm is one that was meant, whatever every object has', () => {
+  for (const alg of [...Object.getOwnPropertyNames(Object.prototype), 'rs256', ''])
+    equal(nodeOfToken(token(claims, { alg, kid: 'rsa' }, rsa.privateKey), rules).kind, 'refused', alg);
+});
+
 test('what is no token speaks for nobody, whatever it is', () => {
   fc.assert(
     fc.property(fc.string(), fc.string(), fc.string(), (a, b, c) => {

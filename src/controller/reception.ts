@@ -1,0 +1,82 @@
+// Where requests for a stream come in: they are turned away, let in, or asked to wait.
+
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type Refusal, refuse } from './refuse.ts';
+import { notReadYet, type Speaker, whyNoStream } from './upgrade.ts';
+import { WaitingRoom } from './waiting-room.ts';
+
+export interface ReceptionInput {
+  /** The speaker of a request, or null if it has no credential or a wrong one. */
+  readonly authenticate: (request: IncomingMessage) => Speaker | null;
+  /** False until the source was read whole once. */
+  readonly isOpen: () => boolean;
+  /** A request that opened no stream; not for the log, which strangers could fill. */
+  readonly onTurnedAway: (refusal: Refusal, node: string | null) => void;
+  /** A request or a frame that met a mistake of ours: it ends its connection, and no other. */
+  readonly onError: (error: unknown) => void;
+  /** Connections that may be open at once, those that have not said hello included. */
+  readonly connectionLimit: number;
+}
+
+/** What becomes of a request that was let in. */
+export interface Inside {
+  readonly size: number;
+  open(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+}
+
+export class Reception {
+  readonly #input: ReceptionInput;
+  readonly #inside: Inside;
+  readonly #early: WaitingRoom;
+
+  constructor(input: ReceptionInput, inside: Inside) {
+    this.#input = input;
+    this.#inside = inside;
+    this.#early = new WaitingRoom(input.isOpen);
+  }
+
+  /** Takes an upgrade request of a server. */
+  meet(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => undefined);
+    this.#safely(socket, () => {
+      const speaker = this.#input.authenticate(request);
+      const refusal = this.#whyNot(request, speaker);
+      const answer = (refusal: Refusal | null): void => {
+        if (refusal === null) this.#inside.open(request, socket, head);
+        else this.#turnAway(socket, refusal, speaker);
+      };
+      if (refusal !== notReadYet) answer(refusal);
+      else this.#wait(socket, () => answer(this.#whyNot(request, speaker)));
+    });
+  }
+
+  terminate(): void {
+    this.#early.terminate();
+  }
+
+  #wait(socket: Duplex, answer: () => void): void {
+    this.#early.add({ socket, answer: () => this.#safely(socket, answer) });
+  }
+
+  #turnAway(socket: Duplex, refusal: Refusal, speaker: Speaker | null): void {
+    this.#input.onTurnedAway(refusal, speaker?.node ?? null);
+    refuse(socket, refusal);
+  }
+
+  /** Whatever a stranger sends, the process goes on. */
+  #safely(socket: Duplex, act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#input.onError(error);
+      refuse(socket, { status: 500, reason: 'a mistake of the controller: its log says which' });
+    }
+  }
+
+  #whyNot(request: IncomingMessage, speaker: Speaker | null): Refusal | null {
+    const { isOpen, connectionLimit } = this.#input;
+    const isFull = this.#inside.size + this.#early.size >= connectionLimit;
+    return whyNoStream(request, { isKnown: speaker !== null, isOpen: isOpen(), isFull });
+  }
+}
