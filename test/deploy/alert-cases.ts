@@ -1,5 +1,6 @@
-// Histories for `promtool test rules`: a cluster in which all is well, and for each alert one in which it
-// alone fires. Series are given as they are scraped, values in the notation of promtool.
+// Histories for `promtool test rules`: a cluster in which all is well, for each alert one in which it alone
+// fires, and what the dashboard makes of one. Series are given as they are scraped, values in the notation of
+// promtool. c1 rules, c2 stands by, and the agents of n1 and n2 count in their own way what c1 counts.
 
 type Series = Readonly<Record<string, string>>;
 
@@ -13,9 +14,16 @@ const well: Series = {
   'vipward_synced{instance="c2"}': '0x90',
   'vipward_vips{instance="c1",state="serving"}': '9x90',
   'vipward_vips{instance="c1",state="pending"}': '0x90',
+  'vipward_vips{instance="c2",state="serving"}': '0x90',
+  'vipward_vips{instance="c2",state="pending"}': '9x90',
+  'vipward_vips{instance="n1",state="serving"}': '5x90',
+  'vipward_vips{instance="n1",state="released"}': '4x90',
+  'vipward_vips{instance="n2",state="serving"}': '4x90',
+  'vipward_vips{instance="n2",state="refused"}': '0x90',
   'vipward_nodes{instance="c1",connected="false"}': '0x90',
   'vipward_agent_in_sync{instance="n1"}': '1x90',
   'vipward_refusals{instance="c1",reason="PortTaken"}': '0x90',
+  'vipward_refusals{instance="n1",reason="Forbidden"}': '0x90',
   [pool('free')]: '91x90',
   [pool('used')]: '9x90',
   'vipward_drift_repairs_total{instance="n1",kind="rule"}': '3x90',
@@ -36,23 +44,67 @@ export const illnesses: Readonly<Record<string, Series>> = {
   VipwardUpdatesSlow: { [update('0.01')]: '0+9x90', [update('5')]: '0+10x90' },
 };
 
+/** What is told of an agent alone, and is no illness of the cluster. */
+const harmless: Readonly<Record<string, Series>> = {
+  'a node is refused what another has': {
+    'vipward_vips{instance="n2",state="refused"}': '1x90',
+    'vipward_refusals{instance="n1",reason="Forbidden"}': '1x90',
+  },
+};
+
+/** By the title of a panel: what it shows of the cluster in which all is well, by labels. */
+const shown: Readonly<Record<string, Series>> = {
+  'VIPs served': { '{}': '9' },
+  Refused: { '{}': '0' },
+  'VIPs by state': { '{state="serving"}': '9', '{state="pending"}': '0' },
+  'Refusals by reason': { '{reason="PortTaken"}': '0' },
+};
+
+export interface Panel {
+  readonly title: string;
+  readonly targets: readonly { readonly expr: string }[];
+}
+
 /** The file that promtool reads; YAML takes JSON. */
-export function ruleTests(rulesPath: string): string {
-  const cases = [['nothing', {}] as const, ...Object.entries(illnesses)];
+export function ruleTests(rulesPath: string, panels: readonly Panel[]): string {
+  const firing = (name: string, alerts: readonly string[], ill: Series) => {
+    const samples = Object.fromEntries(alerts.map((alert) => [`{alertname="${alert}"}`, '1']));
+    return historyOf(name, ill, [{ expr: 'count by (alertname) (ALERTS{alertstate="firing"})', samples }]);
+  };
+  const questions = Object.keys(shown).flatMap((title) => questionsOf(panels, title));
   return JSON.stringify({
     rule_files: [rulesPath],
     evaluation_interval: '1m',
-    tests: cases.map(([name, ill]) => ({
-      name,
-      interval: '1m',
-      input_series: Object.entries({ ...well, ...ill }).map(([series, values]) => ({ series, values })),
-      promql_expr_test: [
-        {
-          expr: 'count by (alertname) (ALERTS{alertstate="firing"})',
-          eval_time: '89m',
-          exp_samples: name === 'nothing' ? [] : [{ labels: `{alertname="${name}"}`, value: 1 }],
-        },
-      ],
+    tests: [
+      firing('all is well', [], {}),
+      ...Object.entries(harmless).map(([name, ill]) => firing(name, [], ill)),
+      ...Object.entries(illnesses).map(([name, ill]) => firing(name, [name], ill)),
+      historyOf('the dashboard', {}, questions),
+    ],
+  });
+}
+
+/** A query, and what it has to find. */
+interface Question {
+  readonly expr: string;
+  readonly samples: Series;
+}
+
+function historyOf(name: string, ill: Series, questions: readonly Question[]) {
+  return {
+    ...{ name, interval: '1m' },
+    input_series: Object.entries({ ...well, ...ill }).map(([series, values]) => ({ series, values })),
+    promql_expr_test: questions.map(({ expr, samples }) => ({
+      ...{ expr, eval_time: '89m' },
+      exp_samples: Object.entries(samples).map(([labels, value]) => ({ labels, value: Number(value) })),
     })),
+  };
+}
+
+function questionsOf(panels: readonly Panel[], title: string): Question[] {
+  const panel = panels.find((one) => one.title === title);
+  if (panel === undefined) throw new Error(`no panel ${title}`);
+  return panel.targets.map(({ expr }) => {
+    return { expr: expr.replaceAll('$__rate_interval', '5m'), samples: shown[title] ?? {} };
   });
 }
