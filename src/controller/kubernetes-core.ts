@@ -2,7 +2,7 @@
 // the Lease, and no file. core.ts has the same for files.
 
 import type { Address } from '../state/address.ts';
-import { parseServiceKey } from '../state/service.ts';
+import type { ServiceKey } from '../state/service.ts';
 import type { ControllerConfig } from './config.ts';
 import { Controller } from './controller.ts';
 import { type Core, type CoreInput, type Happening, makeReadings, nowMs } from './core.ts';
@@ -159,9 +159,9 @@ function makeSurroundings({ controller, onBarred, input, ...more }: Surroundings
 }
 
 /** The VIPs of some Services, or all. */
-function addressesOf({ allocator, rules }: Controller, services: ReadonlySet<string> | null): Address[] {
+function addressesOf({ allocator, rules }: Controller, services: ReadonlySet<ServiceKey> | null): Address[] {
   if (services === null) return [...rules.keys()];
-  return [...services].flatMap((key) => allocator.addressesOf(parseServiceKey(key)));
+  return [...services].flatMap((key) => allocator.addressesOf(key));
 }
 
 interface ElectorParts {

@@ -20,7 +20,7 @@ export interface SurroundingsInput {
   /** There is a Node again of the name of one that was deleted. */
   readonly onReturned: (name: string) => void;
   /** The endpoints of these Services are others; null: of all. */
-  readonly onEndpoints: (services: ReadonlySet<string> | null) => void;
+  readonly onEndpoints: (services: ReadonlySet<ServiceKey> | null) => void;
   readonly onState: () => void;
 }
 
@@ -38,6 +38,7 @@ export class Surroundings {
   readonly #onDeleted: SurroundingsInput['onDeleted'];
   readonly #onReturned: SurroundingsInput['onReturned'];
   #isSliceNeeded = false;
+  #areSlicesKnown = false;
   #running: Promise<unknown> = Promise.resolve();
 
   constructor({ client, ignoresExclude, signal, random, ...told }: SurroundingsInput) {
@@ -55,7 +56,8 @@ export class Surroundings {
       onChange: (changes) => {
         const touched = this.#endpoints.apply(changes);
         // With the first list even those are known now that have no slice at all.
-        onEndpoints(this.#slices.lists === 1 ? null : touched);
+        onEndpoints(this.#areSlicesKnown ? touched : null);
+        this.#areSlicesKnown = true;
       },
       onState,
     });

@@ -9,6 +9,12 @@ export interface FakeObject {
   readonly data?: string;
 }
 
+/** What an object has beside its name, as a Node or a slice has it. */
+export interface MoreFields {
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly [field: string]: unknown;
+}
+
 /** What becomes of a request: it goes on, or this was its end. */
 export type Fault = (request: IncomingMessage, response: ServerResponse) => 'go on' | 'done';
 
@@ -46,10 +52,10 @@ export class FakeApi implements AsyncDisposable {
     return this.requests.filter((url) => url.includes(word)).length;
   }
 
-  set(name: string, data = ''): void {
+  set(name: string, data = '', { labels = {}, ...fields }: MoreFields = {}): void {
     const type = this.objects.has(name) ? 'MODIFIED' : 'ADDED';
-    const metadata = { name, namespace: 'demo', resourceVersion: String(++this.#version) };
-    const object = { metadata, data };
+    const metadata = { name, namespace: 'demo', labels, resourceVersion: String(++this.#version) };
+    const object = { metadata, data, ...fields };
     this.objects.set(name, object);
     this.#tell(type, object);
   }

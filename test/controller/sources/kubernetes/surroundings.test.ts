@@ -1,4 +1,4 @@
-// What is remembered of the nodes of a cluster, of an API server that speaks as the real one does.
+// What is known of nodes and endpoints, and told of them, with an API server that speaks as the real one.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,34 +10,57 @@ import { FakeApi } from './fake-api.ts';
 
 const limit = { timeout: 20_000 };
 
+/** The surroundings of a cluster, with what they told of, until the end of the test. */
+async function rig(): Promise<Rig> {
+  await using stack = new AsyncDisposableStack();
+  const api = stack.use(await new FakeApi().listen());
+  const value = {
+    'current-context': 'x',
+    contexts: [{ name: 'x', context: { cluster: 'x', user: 'x' } }],
+    clusters: [{ name: 'x', cluster: { server: api.url } }],
+    users: [{ name: 'x', user: {} }],
+  };
+  const access = readKubeconfig({ value, context: null, resolve: (path) => path });
+  const client = stack.use(new ApiClient(access, new Credentials(access, {}), 'test'));
+  const stopping = new AbortController();
+  const [deleted, returned]: [string[], string[]] = [[], []];
+  const endpoints: (readonly string[] | null)[] = [];
+  const surroundings = new Surroundings({
+    ...{ client, ignoresExclude: false, signal: stopping.signal, random: Math.random },
+    ...{ onNodes: () => undefined, onState: () => undefined },
+    onDeleted: (name) => deleted.push(name),
+    onReturned: (name) => returned.push(name),
+    onEndpoints: (services) => endpoints.push(services === null ? null : [...services]),
+  });
+  stack.defer(() => surroundings.ended());
+  stack.defer(() => stopping.abort());
+  const [end, told] = [stack.move(), { deleted, returned, endpoints }];
+  return { api, surroundings, told, [Symbol.asyncDispose]: () => end.disposeAsync() };
+}
+
+interface Rig extends AsyncDisposable {
+  readonly api: FakeApi;
+  readonly surroundings: Surroundings;
+  readonly told: {
+    readonly deleted: readonly string[];
+    readonly returned: readonly string[];
+    readonly endpoints: readonly (readonly string[] | null)[];
+  };
+}
+
 test(
   'of Nodes that were deleted the latest are remembered, and none that is there again',
   limit,
   async () => {
-    await using api = await new FakeApi().listen();
-    const value = {
-      'current-context': 'x',
-      contexts: [{ name: 'x', context: { cluster: 'x', user: 'x' } }],
-      clusters: [{ name: 'x', cluster: { server: api.url } }],
-      users: [{ name: 'x', user: {} }],
-    };
-    const access = readKubeconfig({ value, context: null, resolve: (path) => path });
-    using client = new ApiClient(access, new Credentials(access, {}), 'test');
-    const stopping = new AbortController();
-    const [deleted, returned]: [string[], string[]] = [[], []];
-    const surroundings = new Surroundings({
-      ...{ client, ignoresExclude: false, signal: stopping.signal, random: Math.random },
-      ...{ onNodes: () => undefined, onEndpoints: () => undefined, onState: () => undefined },
-      onDeleted: (name) => deleted.push(name),
-      onReturned: (name) => returned.push(name),
-    });
+    await using all = await rig();
+    const { api, surroundings, told } = all;
     const names = Array.from({ length: mostDeleted + 2 }, (_, index) => `node-${index}`);
     const [oldest = '', next = '', third = ''] = names.map((name) => `demo/${name}`);
     for (const name of names) api.set(name);
     surroundings.start();
     while (!surroundings.synced.nodes || api.watches === 0) await sleep(5);
     for (const name of names) api.remove(name);
-    while (deleted.length < names.length) await sleep(5);
+    while (told.deleted.length < names.length) await sleep(5);
     equal(surroundings.barred.size, mostDeleted);
     deepEqual(
       [oldest, next, third].map((name) => surroundings.barred.get(name)),
@@ -46,8 +69,39 @@ test(
     api.set('node-2');
     while (surroundings.barred.has(third)) await sleep(5);
     equal(surroundings.barred.size, mostDeleted - 1);
-    deepEqual(returned, [third]);
-    stopping.abort();
-    await surroundings.ended();
+    deepEqual(told.returned, [third]);
   },
 );
+
+function setSlice(api: FakeApi, name: string, service: string): void {
+  const endpoints = [{ nodeName: 'node1', conditions: { ready: true } }];
+  const labels = { 'kubernetes.io/service-name': service };
+  api.set(name, '', { labels, addressType: 'IPv4', endpoints });
+}
+
+test('the first list of slices is about every Service, and a change about its own alone', limit, async () => {
+  await using all = await rig();
+  const { api, surroundings, told } = all;
+  setSlice(api, 'web-1', 'web');
+  surroundings.start();
+  surroundings.needSlices();
+  while (!surroundings.synced.endpointSlices || api.watches < 2) await sleep(5);
+  deepEqual(told.endpoints, [null]);
+  setSlice(api, 'web-2', 'web');
+  while (told.endpoints.length < 2) await sleep(5);
+  deepEqual(told.endpoints, [null, ['demo/web']]);
+});
+
+test('a slice that names no Service belongs to nobody, and the others are heard of', limit, async () => {
+  await using all = await rig();
+  const { api, surroundings, told } = all;
+  surroundings.start();
+  surroundings.needSlices();
+  while (!surroundings.synced.endpointSlices || api.watches < 2) await sleep(5);
+  setSlice(api, 'odd-1', 'Foo_1');
+  setSlice(api, 'web-1', 'web');
+  const heard = () => told.endpoints.flatMap((services) => services ?? []);
+  while (heard().length === 0) await sleep(5);
+  deepEqual(heard(), ['demo/web']);
+  equal(api.count('endpointslices?watch'), 1);
+});
