@@ -5,7 +5,9 @@
 type Series = Readonly<Record<string, string>>;
 
 const pool = (state: string): string => `vipward_pool_addresses{instance="c1",pool="lan",state="${state}"}`;
-const update = (most: string): string => `vipward_update_latency_seconds_bucket{instance="n1",le="${most}"}`;
+const update = (instance: string, most: string): string => {
+  return `vipward_update_latency_seconds_bucket{instance="${instance}",le="${most}"}`;
+};
 
 const well: Series = {
   'vipward_ruling{instance="c1"}': '1x90',
@@ -27,8 +29,10 @@ const well: Series = {
   [pool('free')]: '91x90',
   [pool('used')]: '9x90',
   'vipward_drift_repairs_total{instance="n1",kind="rule"}': '3x90',
-  [update('0.01')]: '0+10x90',
-  [update('+Inf')]: '0+10x90',
+  [update('c1', '0.01')]: '0+10x90',
+  [update('c1', '+Inf')]: '0+10x90',
+  [update('n1', '0.0005')]: '0+1000x90',
+  [update('n1', '+Inf')]: '0+1000x90',
 };
 
 /** By the alert that each of them makes fire: what differs from the cluster in which all is well. */
@@ -41,7 +45,7 @@ export const illnesses: Readonly<Record<string, Series>> = {
   VipwardRefused: { 'vipward_refusals{instance="c1",reason="PortTaken"}': '1x90' },
   VipwardPoolNearlyEmpty: { [pool('free')]: '9x90', [pool('used')]: '91x90' },
   VipwardRepairsGoOn: { 'vipward_drift_repairs_total{instance="n1",kind="rule"}': '0+1x90' },
-  VipwardUpdatesSlow: { [update('0.01')]: '0+9x90', [update('5')]: '0+10x90' },
+  VipwardUpdatesSlow: { [update('c1', '0.01')]: '0+9x90', [update('c1', '5')]: '0+10x90' },
 };
 
 /** What is told of an agent alone, and is no illness of the cluster. */
@@ -50,14 +54,19 @@ const harmless: Readonly<Record<string, Series>> = {
     'vipward_vips{instance="n2",state="refused"}': '1x90',
     'vipward_refusals{instance="n1",reason="Forbidden"}': '1x90',
   },
+  'a node commits late what it waited for in one frame': {
+    [update('n1', '0.0005')]: '0x90',
+    [update('n1', '10')]: '0+1000x90',
+  },
 };
 
-/** By the title of a panel: what it shows of the cluster in which all is well, by labels. */
-const shown: Readonly<Record<string, Series>> = {
-  'VIPs served': { '{}': '9' },
-  Refused: { '{}': '0' },
-  'VIPs by state': { '{state="serving"}': '9', '{state="pending"}': '0' },
-  'Refusals by reason': { '{reason="PortTaken"}': '0' },
+/** By the title of a panel: what each query of it finds in the cluster in which all is well, by labels. */
+const shown: Readonly<Record<string, readonly Series[]>> = {
+  'VIPs served': [{ '{}': '9' }],
+  Refused: [{ '{}': '0' }],
+  'VIPs by state': [{ '{state="serving"}': '9', '{state="pending"}': '0' }],
+  'From publication to the kernel of a node': [{ '{}': '0.005' }, { '{}': '0.0099' }],
+  'Refusals by reason': [{ '{reason="PortTaken"}': '0' }],
 };
 
 export interface Panel {
@@ -104,7 +113,7 @@ function historyOf(name: string, ill: Series, questions: readonly Question[]) {
 function questionsOf(panels: readonly Panel[], title: string): Question[] {
   const panel = panels.find((one) => one.title === title);
   if (panel === undefined) throw new Error(`no panel ${title}`);
-  return panel.targets.map(({ expr }) => {
-    return { expr: expr.replaceAll('$__rate_interval', '5m'), samples: shown[title] ?? {} };
+  return panel.targets.map(({ expr }, index) => {
+    return { expr: expr.replaceAll('$__rate_interval', '5m'), samples: shown[title]?.[index] ?? {} };
   });
 }
