@@ -14,7 +14,7 @@ export interface SurroundingsInput {
   readonly ignoresExclude: boolean;
   readonly signal: AbortSignal;
   readonly random: () => number;
-  /** The nodes that may have no VIP now, and why. */
+  /** The nodes that may have no VIP now, and why: others than before. */
   readonly onNodes: (barred: ReadonlyMap<string, string>) => void;
   readonly onDeleted: (name: string) => void;
   /** There is a Node again of the name of one that was deleted. */
@@ -34,6 +34,8 @@ export class Surroundings {
   readonly #barred = new Map<string, string>();
   /** Those of them that were deleted, the oldest first. */
   readonly #deleted = new Set<string>();
+  /** False while `barred` is another than what was told. */
+  #isTold = true;
   readonly #onNodes: SurroundingsInput['onNodes'];
   readonly #onDeleted: SurroundingsInput['onDeleted'];
   readonly #onReturned: SurroundingsInput['onReturned'];
@@ -123,17 +125,26 @@ export class Surroundings {
 
   #nodesChanged({ set, remove }: ObjectChanges<NodeEntry>): void {
     for (const name of remove) {
-      this.#barred.set(name, 'its Node was deleted');
+      this.#bar(name, 'its Node was deleted');
       this.#deleted.add(name);
       this.#onDeleted(name);
     }
     for (const [name, why] of set) {
       if (this.#deleted.delete(name)) this.#onReturned(name);
-      if (why === null) this.#barred.delete(name);
-      else this.#barred.set(name, why);
+      this.#bar(name, why);
     }
     this.#forgetOldest();
+    // A Node is sent at each heartbeat of its kubelet, as a rule with nothing in it that is kept.
+    if (this.#isTold) return;
+    this.#isTold = true;
     this.#onNodes(this.#barred);
+  }
+
+  #bar(name: string, why: NodeEntry): void {
+    if ((this.#barred.get(name) ?? null) === why) return;
+    this.#isTold = false;
+    if (why === null) this.#barred.delete(name);
+    else this.#barred.set(name, why);
   }
 
   /** Where nodes come and go by the hour, those that were deleted are soon more than those that are there. */
@@ -141,7 +152,7 @@ export class Surroundings {
     for (const name of this.#deleted) {
       if (this.#deleted.size <= mostDeleted) return;
       this.#deleted.delete(name);
-      this.#barred.delete(name);
+      this.#bar(name, null);
     }
   }
 }

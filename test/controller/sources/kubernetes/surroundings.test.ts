@@ -24,17 +24,19 @@ async function rig(): Promise<Rig> {
   const client = stack.use(new ApiClient(access, new Credentials(access, {}), 'test'));
   const stopping = new AbortController();
   const [deleted, returned]: [string[], string[]] = [[], []];
+  const nodes: string[][] = [];
   const endpoints: (readonly string[] | null)[] = [];
   const surroundings = new Surroundings({
     ...{ client, ignoresExclude: false, signal: stopping.signal, random: Math.random },
-    ...{ onNodes: () => undefined, onState: () => undefined },
+    onNodes: (barred) => nodes.push([...barred.keys()]),
+    onState: () => undefined,
     onDeleted: (name) => deleted.push(name),
     onReturned: (name) => returned.push(name),
     onEndpoints: (services) => endpoints.push(services === null ? null : [...services]),
   });
   stack.defer(() => surroundings.ended());
   stack.defer(() => stopping.abort());
-  const [end, told] = [stack.move(), { deleted, returned, endpoints }];
+  const [end, told] = [stack.move(), { deleted, returned, nodes, endpoints }];
   return { api, surroundings, told, [Symbol.asyncDispose]: () => end.disposeAsync() };
 }
 
@@ -44,6 +46,7 @@ interface Rig extends AsyncDisposable {
   readonly told: {
     readonly deleted: readonly string[];
     readonly returned: readonly string[];
+    readonly nodes: readonly (readonly string[])[];
     readonly endpoints: readonly (readonly string[] | null)[];
   };
 }
@@ -72,6 +75,22 @@ test(
     deepEqual(told.returned, [third]);
   },
 );
+
+test('a Node that only lives is no news, and one that is barred or free again is', limit, async () => {
+  await using all = await rig();
+  const { api, surroundings, told } = all;
+  const drained = { labels: { 'vipward.io/drain': '' } };
+  api.set('n1');
+  surroundings.start();
+  while (api.watches === 0) await sleep(5);
+  const steps = [{}, drained, drained, {}, {}, drained];
+  for (const [step, more] of steps.entries()) {
+    api.set('n1', '', more);
+    api.set(`after-${step}`);
+    while (!surroundings.nodes.has(`demo/after-${step}`)) await sleep(1);
+  }
+  deepEqual(told.nodes, [['demo/n1'], [], ['demo/n1']]);
+});
 
 function setSlice(api: FakeApi, name: string, service: string): void {
   const endpoints = [{ nodeName: 'node1', conditions: { ready: true } }];
