@@ -1,6 +1,5 @@
 // What the agent was told on its command line, checked once: main.ts is the only caller.
 
-import { accessSync, constants } from 'node:fs';
 import type { OptionValues } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
 import { type HostPort, parseHostPort } from '../process/values.ts';
@@ -126,9 +125,6 @@ export function agentConfig(values: AgentValues): AgentConfig {
   if (allow.length === 0) throw new UsageError('--allow is missing: give the prefixes in which VIPs may lie');
   if ((values.cert === undefined) !== (values.key === undefined))
     throw new UsageError('--cert and --key go together');
-  checkReadable(values.caFile, '--ca-file');
-  checkReadable(values.cert, '--cert');
-  checkReadable(values.key, '--key');
   if (values.setSize !== undefined && values.setSize < 1) throw new UsageError('--set-size: give at least 1');
   return {
     values,
@@ -166,14 +162,5 @@ function prefixOf(text: string): Prefix {
     return parsePrefix(text);
   } catch (error) {
     throw new UsageError(`--allow: ${(error as Error).message}`);
-  }
-}
-
-function checkReadable(path: string | undefined, flag: string): void {
-  if (path === undefined) return;
-  try {
-    accessSync(path, constants.R_OK);
-  } catch (error) {
-    throw new UsageError(`${flag}: ${(error as Error).message}`);
   }
 }
