@@ -10,6 +10,11 @@ mkdir -p "$out/app/build" "$out/app/deploy" "$out/usr/bin" "$out/etc" "$out/tmp"
 chmod 1777 "$out/tmp"
 
 "$node" deploy/bundle.ts "$out/app/dist/cli"
+# For `kubectl exec`: there is no shell in the image that could start it.
+main=$out/app/dist/cli/main.js
+printf '#!/usr/bin/node\n%s\n' "$(cat "$main")" > "$main"
+chmod 755 "$main"
+ln -s /app/dist/cli/main.js "$out/usr/bin/vipward"
 cp build/syscalls.node "$out/app/build/"
 cp package.json "$out/app/"
 cp -R deploy/chart "$out/app/deploy/"

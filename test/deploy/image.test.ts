@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
 import { prober } from '../agent/life.ts';
 import { Node, skip as noNode } from '../kernel/node.ts';
 import { hasTool } from '../kernel/own-kernel.ts';
@@ -101,6 +102,8 @@ async function serves(agent: Program): Promise<void> {
 test('the image runs both programs, and prints its manifests', { skip }, async (t) => {
   assert.match(podman.say(image, 'version'), /^\d+\.\d+\.\d+\n$/);
   assert.match(podman.say(image, 'controller', '--help'), /--kubernetes/);
+  // As `kubectl exec` starts it.
+  assert.match(podman.say('--entrypoint=vipward', image, 'version'), /^\d+\.\d+\.\d+\n$/);
   assert.match(podman.say(image, 'manifests', 'agent'), /kind: DaemonSet/);
   const [{ Size: bytes }] = JSON.parse(podman.do(['image', 'inspect', image]));
   t.diagnostic(`${Math.round(bytes / 1e6)} MB`);
@@ -155,7 +158,16 @@ test('a Pod that ends and one that starts 20 s later lose nothing and change no 
   await first.end('SIGTERM');
   await sleep(pauseMs);
   assert.ok(await echoes(connection, 'meanwhile'));
+  // The first controller of a cluster makes this file: until then an agent has what its disk knows.
+  const authority = join(pod.volumes['ca'] ?? '', 'ca.crt');
+  const certificate = readFileSync(authority);
+  rmSync(authority);
   await using second = startPod();
+  const reasons = async () => (await node.status()).controllers.map(({ reason }) => reason);
+  const says = () => second.words;
+  await until('it misses the file', async () => /ENOENT.*--ca-file/.test(String(await reasons())), says);
+  assert.ok(await echoes(connection, 'from disk'));
+  writeFileSync(authority, certificate);
   await serves(second);
   await sleep(1000);
   assert.equal(await sending.lost(), 0);
@@ -163,4 +175,21 @@ test('a Pod that ends and one that starts 20 s later lose nothing and change no 
   assert.equal(neighbour(), before);
   t.diagnostic(`${sending.sent} datagrams, 0 lost`);
   await second.end('SIGTERM');
+});
+
+test('the Pod of examples/cleanup.yaml leaves nothing of it in the kernel', { skip }, async () => {
+  const example = readFileSync(new URL('../../examples/cleanup.yaml', import.meta.url), 'utf8');
+  const { securityContext, initContainers } = parse(example).spec.template.spec;
+  const [container] = initContainers;
+  const rights = { ...securityContext, ...container.securityContext };
+  const flags = containerFlags({ env: [], ...container, securityContext: rights }, pod);
+  assert.match(node.run('ip -4 address show', { where: node.node }), new RegExp(vip));
+  await using cleanup = podman.start(node.node, flags, 'cleanup');
+  await until(
+    'it ends',
+    () => !cleanup.isRunning,
+    () => cleanup.words,
+  );
+  assert.doesNotMatch(node.run('ip -4 address show', { where: node.node }), new RegExp(vip));
+  assert.equal(node.run('nft list ruleset', { where: node.node }), '');
 });

@@ -1,6 +1,7 @@
 // What `vipward manifests` prints, given to a real API server: all of it is accepted, and the Pods are too.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parseAllDocuments } from 'yaml';
@@ -76,6 +77,14 @@ for (const [what, given] of [
     assert.equal(lines.length, objectsOf(text).length, lines.join('\n'));
   });
 }
+
+test('the API server takes the examples that are for a cluster', { skip }, () => {
+  for (const name of ['cleanup', 'network-policy']) {
+    const text = readFileSync(new URL(`../../examples/${name}.yaml`, import.meta.url), 'utf8');
+    const apply = ['apply', '--server-side', '--dry-run=server', '--validate=strict', '-f', '-'];
+    assert.match(cluster.kubectl(apply, text), /serverside-applied/);
+  }
+});
 
 test('its Pods are let in where their namespace is labelled as ours, and baseline refuses the agent', {
   skip,
