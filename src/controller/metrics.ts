@@ -5,7 +5,7 @@ import { RefusalCode } from '../protocol/messages.ts';
 import { familyOf } from '../state/address.ts';
 import type { Controller } from './controller.ts';
 import type { LoopLag } from './loop-lag.ts';
-import { type Pool, poolOf, poolSize } from './pools.ts';
+import { type Pool, poolOf, poolSizes } from './pools.ts';
 import { RefusalReason } from './service.ts';
 import { VipState, vipState } from './standing.ts';
 import { inTurns } from './turns.ts';
@@ -58,14 +58,17 @@ export async function scrape(input: MetricsInput): Promise<Scrape> {
   for (const list of controller.refusedPorts.values())
     for (const { reason } of list) refusals.inc({ reason });
   for (const node of all) for (const { code } of node.refusals.values()) refusals.inc({ reason: code });
-  const addresses = gauge('vipward_pool_addresses', 'Addresses of the pools', 'pool', 'state');
+  const addresses = gauge('vipward_pool_addresses', 'Addresses of the pools', 'pool', 'state', 'ip_family');
   const pools = input.pools();
   const taken = new Map<string, number>();
   await allOf(countTaken(controller, pools, taken));
   for (const pool of pools) {
-    const used = taken.get(pool.name) ?? 0;
-    addresses.set({ pool: pool.name, state: 'used' }, used);
-    addresses.set({ pool: pool.name, state: 'free' }, Math.max(0, poolSize(pool) - used));
+    for (const [family, size] of poolSizes(pool)) {
+      const used = taken.get(`${pool.name} ${family}`) ?? 0;
+      const labels = { pool: pool.name, ip_family: `IPv${family}` };
+      addresses.set({ ...labels, state: 'used' }, used);
+      addresses.set({ ...labels, state: 'free' }, Math.max(0, size - used));
+    }
   }
   gauge('vipward_ruling', '1 while this controller rules').set(input.isRuling() ? 1 : 0);
   gauge('vipward_synced', '1 once the Services were read whole and believed').set(
@@ -103,7 +106,7 @@ function* countVips(controller: Controller, counts: Map<string, number>): Genera
   }
 }
 
-/** How many addresses are taken, by the name of their pool. */
+/** How many addresses are taken, by the name of their pool and their family: with a blank between them. */
 function* countTaken(
   { allocator }: Controller,
   pools: readonly Pool[],
@@ -111,7 +114,7 @@ function* countTaken(
 ): Generator<void, void> {
   for (const address of allocator.taken()) {
     const pool = poolOf(pools, address);
-    if (pool !== undefined) countOne(counts, pool.name);
+    if (pool !== undefined) countOne(counts, `${pool.name} ${familyOf(address)}`);
     yield;
   }
 }

@@ -84,9 +84,14 @@ function holds({ family, first, last }: Range, wanted: Family, value: bigint): b
   return family === wanted && value >= first && value <= last;
 }
 
-/** How many addresses a pool gives unasked; at most 2^53 is told exactly. */
-export function poolSize(pool: Pool): number {
-  return pool.ranges.reduce((sum, range) => sum + Number(end(range) - start(range) + 1n), 0);
+/** How many addresses a pool gives unasked, by the families it has; at most 2^53 is told exactly. */
+export function poolSizes({ ranges }: Pool): ReadonlyMap<Family, number> {
+  const sizes = new Map<Family, number>();
+  for (const range of ranges) {
+    const size = Number(end(range) - start(range) + 1n);
+    sizes.set(range.family, (sizes.get(range.family) ?? 0) + size);
+  }
+  return sizes;
 }
 
 /**

@@ -1,11 +1,11 @@
 // Who gets which address and which port: pools, sharing by consent, refusals, and what stays as it is.
 
-import { deepEqual, equal, match, ok, throws } from 'node:assert/strict';
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Allocator } from '../../src/controller/allocate.ts';
 import { compileVip } from '../../src/controller/compile.ts';
-import { parsePools, poolSize } from '../../src/controller/pools.ts';
+import { parsePools } from '../../src/controller/pools.ts';
 import type { ServiceManifest } from '../../src/controller/service.ts';
 import { readDocument } from '../../src/controller/sources/manifest.ts';
 import type { Address } from '../../src/state/address.ts';
@@ -187,20 +187,6 @@ test('a Service keeps its address over every change that does not ask for anothe
   deepEqual([at(allocator, 'demo/b'), [...touched]], [['10.77.0.101'], ['10.77.0.101']]);
   const moved = allocator.apply({ set: [manifest('b', { annotations: wants('10.77.0.103') })], remove: [] });
   deepEqual([...moved].sort(), ['10.77.0.101', '10.77.0.103']);
-});
-
-test('pools that cannot be meant are refused', () => {
-  for (const items of [
-    ['x'],
-    ['p=10.0.0.0/33'],
-    ['p=10.0.0.9-10.0.0.1'],
-    ['p=10.0.0.1-fd00::1'],
-    ['p=10.0.0.0/24', 'q=10.0.0.9'],
-    ['=1.1.1.1'],
-  ]) {
-    throws(() => parsePools(items), { code: 'Usage' });
-  }
-  deepEqual(parsePools(['p=10.0.0.0/24', 'q=10.0.1.0/28', 'r=fd00::/64']).map(poolSize), [254, 16, 2 ** 64]);
 });
 
 test('no address is given without consent, and a restart gives everybody the same', () => {

@@ -72,11 +72,30 @@ test('what happens is counted where it belongs', limit, async (t) => {
       'vipward_refusals{reason="AddressConflict"}',
       'vipward_address_conflicts_total',
       'vipward_nodes{connected="true"}',
-      'vipward_pool_addresses{pool="p",state="used"}',
+      'vipward_pool_addresses{pool="p",ip_family="IPv4",state="used"}',
     ].map((series) => seriesValue(text, series)),
     [1, 1, 1, 1, 1, 1],
   );
 });
+
+test(
+  'an exhausted family of a pool is not hidden by the other, and one it has not is not told',
+  limit,
+  async (t) => {
+    const argv = ['--pool', 'both=10.77.0.100,fd77::/64', '--pool', 'four=10.77.1.0/28'];
+    const running = await runningController(t, { argv, files: { 'a.yaml': service('web') } });
+    const text = await scrape(running.url);
+    const counted = [...text.matchAll(/^vipward_pool_addresses\{(.*)\} (.+)$/gm)];
+    deepEqual(Object.fromEntries(counted.map(([, labels, value]) => [labels, Number(value)])), {
+      'pool="both",ip_family="IPv4",state="used"': 1,
+      'pool="both",ip_family="IPv4",state="free"': 0,
+      'pool="both",ip_family="IPv6",state="used"': 0,
+      'pool="both",ip_family="IPv6",state="free"': 2 ** 64,
+      'pool="four",ip_family="IPv4",state="used"': 0,
+      'pool="four",ip_family="IPv4",state="free"': 16,
+    });
+  },
+);
 
 test('a probe for readiness looks at no VIP, however many there are', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });

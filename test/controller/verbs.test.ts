@@ -105,5 +105,5 @@ test('HTTP answers by method and path, and says what to do', limit, async (t) =>
   const metrics = await (await fetch(`${running.url}/metrics`)).text();
   match(metrics, /vipward_vips\{state="pending",filtered="true",ip_family="IPv4"\} 1/);
   match(metrics, /vipward_update_latency_seconds_bucket\{le="0.00005"\} 0/);
-  match(metrics, /vipward_pool_addresses\{pool="p",state="used"\} 1/);
+  match(metrics, /vipward_pool_addresses\{pool="p",ip_family="IPv4",state="used"\} 1/);
 });

@@ -4,7 +4,9 @@
 
 type Series = Readonly<Record<string, string>>;
 
-const pool = (state: string): string => `vipward_pool_addresses{instance="c1",pool="lan",state="${state}"}`;
+const pool = (instance: string, family: string, state: string): string => {
+  return `vipward_pool_addresses{instance="${instance}",pool="lan",ip_family="${family}",state="${state}"}`;
+};
 const update = (instance: string, most: string): string => {
   return `vipward_update_latency_seconds_bucket{instance="${instance}",le="${most}"}`;
 };
@@ -26,8 +28,12 @@ const well: Series = {
   'vipward_agent_in_sync{instance="n1"}': '1x90',
   'vipward_refusals{instance="c1",reason="PortTaken"}': '0x90',
   'vipward_refusals{instance="n1",reason="Forbidden"}': '0x90',
-  [pool('free')]: '91x90',
-  [pool('used')]: '9x90',
+  [pool('c1', 'IPv4', 'free')]: '91x90',
+  [pool('c1', 'IPv4', 'used')]: '9x90',
+  [pool('c1', 'IPv6', 'free')]: '65536x90',
+  [pool('c1', 'IPv6', 'used')]: '0x90',
+  [pool('c2', 'IPv4', 'free')]: '100x90',
+  [pool('c2', 'IPv4', 'used')]: '0x90',
   'vipward_drift_repairs_total{instance="n1",kind="rule"}': '3x90',
   [update('c1', '0.01')]: '0+10x90',
   [update('c1', '+Inf')]: '0+10x90',
@@ -43,7 +49,7 @@ export const illnesses: Readonly<Record<string, Series>> = {
   VipwardNodeNotConnected: { 'vipward_nodes{instance="c1",connected="false"}': '2x90' },
   VipwardNodeNotInSync: { 'vipward_agent_in_sync{instance="n1"}': '0x90' },
   VipwardRefused: { 'vipward_refusals{instance="c1",reason="PortTaken"}': '1x90' },
-  VipwardPoolNearlyEmpty: { [pool('free')]: '9x90', [pool('used')]: '91x90' },
+  VipwardPoolNearlyEmpty: { [pool('c1', 'IPv4', 'free')]: '9x90', [pool('c1', 'IPv4', 'used')]: '91x90' },
   VipwardRepairsGoOn: { 'vipward_drift_repairs_total{instance="n1",kind="rule"}': '0+1x90' },
   VipwardUpdatesSlow: { [update('c1', '0.01')]: '0+9x90', [update('c1', '5')]: '0+10x90' },
 };
@@ -53,6 +59,10 @@ const harmless: Readonly<Record<string, Series>> = {
   'a node is refused what another has': {
     'vipward_vips{instance="n2",state="refused"}': '1x90',
     'vipward_refusals{instance="n1",reason="Forbidden"}': '1x90',
+  },
+  'a standby was the last to count a pool that was full': {
+    [pool('c2', 'IPv4', 'free')]: '0x90',
+    [pool('c2', 'IPv4', 'used')]: '100x90',
   },
   'a node commits late what it waited for in one frame': {
     [update('n1', '0.0005')]: '0x90',
@@ -67,6 +77,9 @@ const shown: Readonly<Record<string, readonly Series[]>> = {
   'VIPs by state': [{ '{state="serving"}': '9', '{state="pending"}': '0' }],
   'From publication to the kernel of a node': [{ '{}': '0.005' }, { '{}': '0.0099' }],
   'Refusals by reason': [{ '{reason="PortTaken"}': '0' }],
+  'Addresses of the pools': [
+    { '{pool="lan",ip_family="IPv4"}': '0.91', '{pool="lan",ip_family="IPv6"}': '1' },
+  ],
 };
 
 export interface Panel {
