@@ -27,7 +27,7 @@ function section(name: string): string {
 /** The words in backticks of the first column of a section's tables. */
 function firstColumn(name: string): string[] {
   const cells = [...section(name).matchAll(/^\| (`.*?) +\| /gm)].map(([, cell]) => cell ?? '');
-  return cells.flatMap((cell) => [...cell.matchAll(/`(\w+)`/g)].map(([, word]) => word ?? ''));
+  return cells.flatMap((cell) => [...cell.matchAll(/`([-\w]+)`/g)].map(([, word]) => word ?? ''));
 }
 
 /** The text of all sources of a folder. */
@@ -99,18 +99,30 @@ test('every state and reason of the code is in the page, and no other', () => {
     ok(new RegExp(`['\`]${reason}['\`:]`).test(code) || reason in RefusalCode, `${reason} is in no source`);
 });
 
-test('every log event of the controller is in the page, and no other', () => {
-  const code = sources('controller');
+/** The names of what the sources of a folder log. */
+function logEvents(code: string): Set<string> {
   const events = [
-    ...code.matchAll(/log\.\w+\([^;]*?'(\w+)'\)/g),
+    ...code.matchAll(/log\.\w+\([^;]*?'([-\w]+)'\)/g),
     ...code.matchAll(/event: '(\w+)'/g),
     ...code.matchAll(/\? '(\w+)' : '(\w+)'\)/g),
   ];
-  const names = new Set(events.flatMap(([, ...found]) => found).filter((name) => name !== undefined));
-  const page = firstColumn('Log events of the controller');
-  for (const name of names)
-    ok(page.includes(name) || kubernetes.includes(`\`${name}\``), `${name} is in no page`);
-  for (const name of page) ok(code.includes(`'${name}'`), `${name} is in no source`);
+  return new Set(events.flatMap(([, ...found]) => found).filter((name) => name !== undefined));
+}
+
+for (const program of ['agent', 'controller'])
+  test(`every log event of the ${program} is in the page, and no other`, () => {
+    const code = sources(program);
+    const page = firstColumn(`Log events of the ${program}`);
+    for (const name of logEvents(code))
+      ok(page.includes(name) || kubernetes.includes(`\`${name}\``), `${name} is in no page`);
+    for (const name of page) ok(code.includes(`'${name}'`), `${name} is in no source`);
+  });
+
+test('a log event that an alert names is one of the agent or the controller', () => {
+  const known = ['agent', 'controller'].flatMap((program) => [...logEvents(sources(program))]);
+  const named = [...read('deploy/chart/files/alerts.yaml').matchAll(/log\s+event\s+`([^`]+)`/g)];
+  ok(named.length > 0);
+  for (const [, name = ''] of named) ok(known.includes(name), `${name} is in no source`);
 });
 
 test('the figures of the README are those of the run that it names', () => {
