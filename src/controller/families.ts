@@ -21,10 +21,10 @@ export function wantedFamilies({ addresses, wish }: ServiceManifest, free: Free)
   if (wish.policy === 'RequireDualStack') return { required: both, optional: [] };
   const usual: Family = free.has(4) || !free.has(6) ? 4 : 6;
   const named = wish.families.length > 0 ? wish.families : asked;
-  const required: readonly Family[] = named.length > 0 ? named : [usual];
-  const optional =
-    wish.policy === 'PreferDualStack' ? both.filter((family) => !required.includes(family)) : [];
-  return { required, optional };
+  const wanted: readonly Family[] = named.length > 0 ? named : [usual];
+  if (wish.policy !== 'PreferDualStack') return { required: wanted, optional: [] };
+  const required = wanted.slice(0, 1);
+  return { required, optional: both.filter((family) => !required.includes(family)) };
 }
 
 export function exhausted(family: Family, pools: readonly Pool[]): Outcome {

@@ -71,7 +71,7 @@ export function makeKubernetesCore(
     mayOptOut: given.mayOptOut,
     rules: {
       ...{ classes: given.classes, takesUnclassed: given.takesUnclassed },
-      ...{ delivery: 'forward', readsStatus: true },
+      ...{ delivery: 'forward', isOfCluster: true },
     },
     onReading: (changes) => gate.follow(changes),
     onRecords: (changes) => recorder.changed(changes),

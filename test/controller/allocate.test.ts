@@ -166,11 +166,15 @@ test('families: one by default, both when asked, both or none when required', ()
     set: [
       manifest('e', { spec: { ipFamilyPolicy: 'RequireDualStack' } }),
       manifest('f', { spec: { ipFamilyPolicy: 'PreferDualStack' } }),
+      manifest('h', { spec: { ipFamilyPolicy: 'PreferDualStack', ipFamilies: ['IPv4', 'IPv6'] } }),
+      manifest('i', { spec: { ipFamilyPolicy: 'PreferDualStack', ipFamilies: ['IPv6', 'IPv4'] } }),
     ],
     remove: [],
   });
   equal(why(only4, 'demo/e')?.reason, 'PoolExhausted');
   deepEqual(at(only4, 'demo/f'), ['10.77.0.1']);
+  deepEqual(at(only4, 'demo/h'), ['10.77.0.2']);
+  equal(why(only4, 'demo/i')?.reason, 'PoolExhausted');
   equal(
     why(
       allocated([manifest('g', { annotations: wants('fd77::101'), spec: { ipFamilies: ['IPv4'] } })]),

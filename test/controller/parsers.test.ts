@@ -152,7 +152,7 @@ test('objects of an API server', async () => {
   };
   const page = { metadata: { resourceVersion: '5', continue: '' }, items: [full, virtualIp] };
   const event = { type: 'ADDED', object: { ...full, metadata } };
-  const rules = { classes: [], takesUnclassed: true, delivery: 'forward', readsStatus: true } as const;
+  const rules = { classes: [], takesUnclassed: true, delivery: 'forward', isOfCluster: true } as const;
   const isObject = (value: unknown): value is Mapping => typeof value === 'object' && value !== null;
   const property = fc.asyncProperty(changed(full, virtualIp, lease, page, event), async (value) => {
     await endsWell(() => parseWatchEvent(JSON.stringify(value)), FieldError, SyntaxError);

@@ -38,8 +38,11 @@ export interface ManifestRules {
   /** Whether Services without a class are ours as well. */
   readonly takesUnclassed: boolean;
   readonly delivery: Delivery;
-  /** Whether `status` is a record of ours, or something that was copied along. */
-  readonly readsStatus: boolean;
+  /**
+   * Whether an API server had it: then `status` is a record of ours and nothing that was copied along, and
+   * `ipFamilies` are those that its ClusterIPs have, which it has filled in.
+   */
+  readonly isOfCluster: boolean;
 }
 
 /** From files, a port belongs to a listener of the node itself unless the manifest says otherwise. */
@@ -47,7 +50,7 @@ const fileRules: ManifestRules = {
   classes: [loadBalancerClass],
   takesUnclassed: true,
   delivery: Delivery.host,
-  readsStatus: false,
+  isOfCluster: false,
 };
 
 const nothing: readonly Address[] = [];
@@ -121,11 +124,11 @@ function readService(object: Mapping, key: ServiceKey, rules: ManifestRules): Se
     key,
     namespace: key.slice(0, key.indexOf('/')),
     createdMs: readCreated(metadata['creationTimestamp']),
-    ...(rules.readsStatus ? { recorded: readIngress(object['status']) } : {}),
+    ...(rules.isOfCluster ? { recorded: readIngress(object['status']) } : {}),
     addresses: facts.addresses,
     pool: facts.pool,
     sharingKey: facts.sharingKey,
-    wish: readWish(spec),
+    wish: readWish(spec, rules),
     ports,
     sources,
     delivery: facts.delivery ?? rules.delivery,
@@ -219,7 +222,7 @@ function readSources(value: unknown, annotation: string | null): readonly Prefix
   return [...new Set(prefixes)].sort();
 }
 
-function readWish(spec: Mapping): FamilyWish {
+function readWish(spec: Mapping, { isOfCluster }: ManifestRules): FamilyWish {
   const families = sequence(spec['ipFamilies'], 'spec.ipFamilies').map((value, index): Family => {
     return choiceAt(value, `spec.ipFamilies[${index}]`, ['IPv4', 'IPv6']) === 'IPv4' ? 4 : 6;
   });
@@ -236,5 +239,7 @@ function readWish(spec: Mapping): FamilyWish {
       'SingleStack takes one of spec.ipFamilies, and two are named',
     );
   }
+  // Of a family without a ClusterIP nothing would be forwarded, however much both are preferred.
+  if (isOfCluster && families.length === 1) return { families, policy: 'SingleStack' };
   return { families, policy: named ?? (families.length === 2 ? 'RequireDualStack' : null) };
 }

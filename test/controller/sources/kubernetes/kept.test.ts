@@ -7,7 +7,7 @@ import { Users } from '../../../../src/controller/users.ts';
 import type { Address } from '../../../../src/state/address.ts';
 import type { ServiceKey } from '../../../../src/state/service.ts';
 
-const rules = { classes: [], takesUnclassed: true, delivery: 'forward', readsStatus: true } as const;
+const rules = { classes: [], takesUnclassed: true, delivery: 'forward', isOfCluster: true } as const;
 const [web, api, dns] = ['demo/web', 'demo/api', 'demo/dns'] as ServiceKey[];
 if (web === undefined || api === undefined || dns === undefined) throw new TypeError('three Services');
 

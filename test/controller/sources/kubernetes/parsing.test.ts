@@ -14,7 +14,7 @@ const metadata = { name: 'web', namespace: 'demo', resourceVersion: '7' };
 const event = (type: string, object: object) => parseWatchEvent(JSON.stringify({ type, object }));
 
 test('who may open a VIP to every port is for --allow-opt-out to say', async () => {
-  const rules = { classes: [], takesUnclassed: true, delivery: 'forward', readsStatus: true } as const;
+  const rules = { classes: [], takesUnclassed: true, delivery: 'forward', isOfCluster: true } as const;
   const annotations = { 'vipward.io/only-service-ports': 'false' };
   const spec = { type: 'LoadBalancer', ports: [{ port: 80 }] };
   const refusalIn = async (namespace: string, allowed: string) => {
@@ -30,6 +30,18 @@ test('who may open a VIP to every port is for --allow-opt-out to say', async () 
     ['served', 'Forbidden', 'served', 'Forbidden'],
   );
   await rejects(refusalIn('demo', 'any,other'), /--allow-opt-out any,other: expected any, none, or names/);
+});
+
+test('a Service gets no address of a family that has no ClusterIP, whatever it prefers', () => {
+  const rules = { classes: [], takesUnclassed: true, delivery: 'forward', isOfCluster: true } as const;
+  const wishOf = (ipFamilies: readonly string[]) => {
+    const ports = [{ port: 80 }];
+    const spec = { type: 'LoadBalancer', ipFamilyPolicy: 'PreferDualStack', ipFamilies, ports };
+    const entry = cutService({ metadata, spec }, rules);
+    return entry.kind === 'service' ? entry.service.wish : entry.kind;
+  };
+  deepEqual(wishOf(['IPv4']), { families: [4], policy: 'SingleStack' });
+  deepEqual(wishOf(['IPv6', 'IPv4']), { families: [6, 4], policy: 'PreferDualStack' });
 });
 
 test('where others reach a controller is told as a URL has it, by an address of either family', async () => {
