@@ -14,6 +14,9 @@ export interface Bar {
   readonly message: string;
 }
 
+/** What is kept of a refusal: who is affected is known here, and may be a megabyte where an agent lies. */
+export type KeptRefusal = Pick<Refusal, 'table' | 'key' | 'code' | 'reason'>;
+
 /** One node. It outlives its connections: an agent that comes back finds its placements. */
 export class Node {
   readonly name: string;
@@ -22,7 +25,7 @@ export class Node {
   readonly acked: Record<TableName, number | null> = { rules: null, placements: null };
   readonly held: Map<Address, Term> = new Map();
   /** What the node could not put in force, by `TABLE KEY`. */
-  readonly refusals: Map<string, Refusal> = new Map();
+  readonly refusals: Map<string, KeptRefusal> = new Map();
   /** VIPs it claimed by a term nobody can have issued: it is not given these. */
   readonly impossible: Set<Address> = new Set();
   isDrained = false;
@@ -127,7 +130,7 @@ export class Node {
     return this.#onLink.contains(address) && this.#allow.contains(address);
   }
 
-  refusalOf(address: Address): Refusal | undefined {
+  refusalOf(address: Address): KeptRefusal | undefined {
     // Asked of every node for every VIP that is placed: as a rule there is nothing to look for.
     if (this.refusals.size === 0) return undefined;
     return (

@@ -128,12 +128,7 @@ export class Sessions {
       case 'ack':
         return this.#acked(session, message);
       case 'refused':
-        // What is no VIP any more needs no refusal, and what never was one would be kept for nothing.
-        if (!this.#isTold(node, message.key) || this.#isOurOwn(node, message)) return null;
-        node.refusals.set(refusalKey(message.table, message.key), message);
-        if (message.code === 'AddressConflict') this.#controller.conflicts++;
-        this.#events.refused(node.name, message);
-        this.#controller.owners.refused(node, message.key);
+        this.#refused(node, message);
         return null;
       case 'accepted':
         node.refusals.delete(refusalKey(message.table, message.key));
@@ -158,6 +153,16 @@ export class Sessions {
       default:
         return message satisfies never;
     }
+  }
+
+  #refused(node: Node, message: Extract<AgentMessage, { type: 'refused' }>): void {
+    const { table, key, code, reason } = message;
+    // What is no VIP any more needs no refusal, and what never was one would be kept for nothing.
+    if (!this.#isTold(node, key) || this.#isOurOwn(node, message)) return;
+    node.refusals.set(refusalKey(table, key), { table, key, code, reason });
+    if (code === 'AddressConflict') this.#controller.conflicts++;
+    this.#events.refused(node.name, message);
+    this.#controller.owners.refused(node, key);
   }
 
   #isTold(node: Node, key: Address): boolean {

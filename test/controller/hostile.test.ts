@@ -129,6 +129,17 @@ test('what a node refuses that is no VIP is not kept', limit, async (t) => {
   );
 });
 
+test('of a refusal nothing is kept that an agent could make large', limit, async (t) => {
+  const running = await withWitness(t);
+  const agent = agentOf(t, running, 'n1');
+  await agent.until(({ placements }) => placements.has(first));
+  const services = Array.from({ length: 10_000 }, (_, n) => `demo/${n}`);
+  const refusal = { table: 'rules', key: first, code: 'KernelRefused', reason: 'x' };
+  agent.send({ type: 'refused', ...refusal, services });
+  await untilStatus(running, ({ nodes }) => (nodes[0]?.refusals.length ?? 0) > 0);
+  deepEqual([...(running.controller.nodes.get('n1')?.refusals.values() ?? [])], [refusal]);
+});
+
 test('a new hello of a node closes its older connection, with a reason', limit, async (t) => {
   const running = await withWitness(t);
   const older = agentOf(t, running, 'n1');
