@@ -1,4 +1,5 @@
-// Tells the cluster what happened, as Events: one for each object and reason, and counts what is said again.
+// Tells the cluster what happened, as Events: of each object and reason one at a time, which counts what is
+// said again, and the latest of what else there was to say once its time is over.
 
 import { randomBytes } from 'node:crypto';
 import { type ApiClient, ApiError } from './client.ts';
@@ -12,67 +13,118 @@ export interface EventsInput {
   readonly nowMs: () => number;
 }
 
-/** What is said again within this time is counted, and written when it is over. */
+/** After one was written, what else there is to say of its object and reason waits this long. */
 export const seriesMs: number = 5 * 60_000;
+/** How often it is looked whose time is over: one Event is late by that. */
+export const lookMs: number = 10_000;
 /** Objects and reasons that are remembered; those beyond are forgotten, the oldest first. */
 const mostSeries = 10_000;
 const mergePatch = 'application/merge-patch+json';
 
+/** Something that was said, and when. */
+interface Told {
+  readonly news: News;
+  readonly wallMs: number;
+}
+
+/** What is said of one object by one reason. */
 interface Series {
-  /** The name of the Event; null until one is there. */
-  name: string | null;
-  count: number;
+  /** What was said last. */
+  news: News;
+  wallMs: number;
+  /** How often that was said since anything of it was written. */
+  times: number;
+  /** The Event that was made last; its note can never be another. */
+  event: { readonly name: string; readonly note: string; readonly count: number } | null;
   writtenMs: number;
 }
 
 export class Events {
   readonly #input: EventsInput;
   readonly #series = new Map<string, Series>();
+  /** Those of which something was said since an Event was written. */
+  readonly #untold = new Map<string, Series>();
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(input: EventsInput) {
     this.#input = input;
   }
 
-  /** Says it: at once if it is new, else with the others of its kind when their time is over. */
+  /** Says it: at once if it is new, else when the time of the Event before it is over. */
   say(news: News): void {
     const key = newsKey(news);
-    const { writes } = this.#input;
+    const series = this.#series.get(key) ?? this.#begin(key, news);
+    series.times = series.news.note === news.note ? series.times + 1 : 1;
+    series.news = news;
+    series.wallMs = Date.now();
+    this.#untold.set(key, series);
+    this.#tell(key, series);
+    this.#arm();
+  }
+
+  #begin(key: string, news: News): Series {
+    const [oldest] = this.#series.size >= mostSeries ? this.#series.keys() : [];
+    if (oldest !== undefined) {
+      this.#series.delete(oldest);
+      this.#untold.delete(oldest);
+    }
+    const series: Series = { news, wallMs: 0, times: 0, event: null, writtenMs: Number.NEGATIVE_INFINITY };
+    this.#series.set(key, series);
+    return series;
+  }
+
+  /** Puts in line what there is to say, if its time has come. */
+  #tell(key: string, series: Series): void {
     // A whole number is kept in its place, any other as an object of its own.
     const nowMs = Math.floor(this.#input.nowMs());
-    const known = this.#series.get(key);
-    if (known !== undefined) {
-      known.count++;
-      if (nowMs - known.writtenMs < seriesMs) return;
-      known.writtenMs = nowMs;
-      writes.put('event', key, (signal) => this.#count(known, news, signal));
-      return;
-    }
-    const [oldest] = this.#series.size >= mostSeries ? this.#series.keys() : [];
-    if (oldest !== undefined) this.#series.delete(oldest);
-    const series: Series = { name: null, count: 1, writtenMs: nowMs };
-    this.#series.set(key, series);
-    writes.put('event', key, (signal) => this.#make(series, news, signal));
+    if (nowMs - series.writtenMs < seriesMs) return;
+    this.#untold.delete(key);
+    // What was said while the one before waited in line was written with it.
+    if (series.times === 0) return;
+    series.writtenMs = nowMs;
+    this.#input.writes.put('event', key, (signal) => this.#write(series, signal));
   }
 
-  async #make(series: Series, news: News, signal: AbortSignal): Promise<void> {
+  #arm(): void {
+    if (this.#untold.size > 0) this.#timer ??= setTimeout(this.#look, lookMs).unref();
+  }
+
+  readonly #look = (): void => {
+    this.#timer = undefined;
+    for (const [key, series] of this.#untold) this.#tell(key, series);
+    this.#arm();
+  };
+
+  /** Writes what is to be said by now: counts it where the last Event says the same, else makes another. */
+  async #write(series: Series, signal: AbortSignal): Promise<void> {
+    const { news, wallMs, times, event } = series;
+    const told = { news, wallMs };
+    const same = event?.note === news.note ? event : null;
+    const count = (same?.count ?? 0) + times;
+    const isCounted = same !== null && (await this.#count(same.name, count, told, signal));
+    if (isCounted) series.event = { ...same, count };
+    else series.event = { name: await this.#make(told, signal), note: news.note, count: times };
+    if (series.news.note === news.note) series.times -= times;
+  }
+
+  async #make({ news, wallMs }: Told, signal: AbortSignal): Promise<string> {
     const { client, identity } = this.#input;
     const name = `${news.regarding.name.slice(0, 200)}.${randomBytes(8).toString('hex')}`;
-    const body = eventObject({ news, name, identity, wallMs: Date.now() });
+    const body = eventObject({ news, name, identity, wallMs });
     await client.json({ method: 'POST', path: eventsPath(news.regarding), body, signal });
-    series.name = name;
+    return name;
   }
 
-  /** An Event lives for an hour: where it is gone, it is made anew. */
-  async #count(series: Series, news: News, signal: AbortSignal): Promise<void> {
-    const { name, count } = series;
-    if (name === null) return await this.#make(series, news, signal);
+  /** False where there is no such Event any more: one lives for an hour. */
+  async #count(name: string, count: number, { news, wallMs }: Told, signal: AbortSignal): Promise<boolean> {
     const path = `${eventsPath(news.regarding)}/${name}`;
-    const body = seriesPatch(count, Date.now());
+    const body = seriesPatch(count, wallMs);
     try {
       await this.#input.client.json({ method: 'PATCH', path, body, contentType: mergePatch, signal });
+      return true;
     } catch (error) {
       if (!(error instanceof ApiError) || error.code !== 404) throw error;
-      await this.#make(series, news, signal);
+      return false;
     }
   }
 }

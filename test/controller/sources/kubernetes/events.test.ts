@@ -1,14 +1,14 @@
 // Events: one for each object and reason, counted when it is said again, and such as the API server takes.
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import {
   type ApiClient,
   ApiError,
   type ApiRequest,
 } from '../../../../src/controller/sources/kubernetes/client.ts';
 import { type News, serviceReference } from '../../../../src/controller/sources/kubernetes/event-object.ts';
-import { Events, seriesMs } from '../../../../src/controller/sources/kubernetes/events.ts';
+import { Events, lookMs, seriesMs } from '../../../../src/controller/sources/kubernetes/events.ts';
 import { Writes } from '../../../../src/controller/sources/kubernetes/writes.ts';
 import { parseServiceKey } from '../../../../src/state/service.ts';
 
@@ -23,18 +23,20 @@ interface Rig {
   nowMs: number;
   /** What the API server answers instead of taking it. */
   fails: number | null;
+  mayWrite: boolean;
 }
 
 function rig(): Rig {
   const asked: ApiRequest[] = [];
-  const made = { asked, nowMs: 0, fails: null as number | null };
+  const made = { asked, nowMs: 0, fails: null as number | null, mayWrite: true };
   const json = async (request: ApiRequest): Promise<unknown> => {
     asked.push(request);
     if (made.fails !== null && request.method === 'PATCH') throw new ApiError(made.fails, 'gone', null);
     return {};
   };
   const signal = new AbortController().signal;
-  const writes = new Writes({ signal, random: () => 0, mayWrite: () => true, onRefused: () => undefined });
+  const mayWrite = () => made.mayWrite;
+  const writes = new Writes({ signal, random: () => 0, mayWrite, onRefused: () => undefined });
   const client = { json } as unknown as ApiClient;
   const events = new Events({ client, writes, identity: 'c1', nowMs: () => made.nowMs });
   return Object.assign(made, { events });
@@ -67,6 +69,62 @@ test('an Event that has expired is made anew', async () => {
   all.events.say(news('web'));
   await sleep(5);
   equal(methods(all), 'POST PATCH POST');
+});
+
+interface Written {
+  readonly note?: string;
+  readonly series?: { readonly count: number };
+}
+
+/** What was written, as METHOD note or METHOD count. */
+const written = ({ asked }: Rig): string[] =>
+  asked.map(({ method, body }) => {
+    const { note, series } = body as Written;
+    return `${method} ${note ?? series?.count}`;
+  });
+
+/** Lets the time of all that was written pass, and what waits be looked at. */
+async function pass(t: TestContext, all: Rig): Promise<void> {
+  all.nowMs += seriesMs;
+  t.mock.timers.tick(lookMs);
+  await turn();
+}
+
+test('what was said within five minutes of an Event is written after them, by itself', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const all = rig();
+  for (let times = 0; times < 3; times++) all.events.say(news('web', 'n1 to n2'));
+  await turn();
+  t.mock.timers.tick(lookMs);
+  await turn();
+  deepEqual(written(all), ['POST n1 to n2']);
+  await pass(t, all);
+  deepEqual(written(all), ['POST n1 to n2', 'PATCH 3']);
+  await pass(t, all);
+  equal(all.asked.length, 2, 'nothing was said since');
+});
+
+test('of what else was said within five minutes the latest is an Event of its own', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const all = rig();
+  for (const note of ['n1 to n2', 'n2 to n3', 'n3 to n4', 'n3 to n4']) all.events.say(news('web', note));
+  await turn();
+  deepEqual(written(all), ['POST n1 to n2']);
+  await pass(t, all);
+  deepEqual(written(all), ['POST n1 to n2', 'POST n3 to n4']);
+  all.events.say(news('web', 'n3 to n4'));
+  await pass(t, all);
+  deepEqual(written(all).at(-1), 'PATCH 3');
+});
+
+test('what could not be written yet is written as it was said last', async () => {
+  const all = rig();
+  all.mayWrite = false;
+  for (const note of ['n1 to n2', 'n2 to n3']) all.events.say(news('web', note));
+  all.mayWrite = true;
+  all.events.say(news('other'));
+  await sleep(5);
+  deepEqual(written(all), ['POST n2 to n3', 'POST why']);
 });
 
 test('a note is cut to what the API server takes', async () => {
