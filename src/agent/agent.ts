@@ -31,6 +31,7 @@ import { pollKernel } from './poll.ts';
 import { Prober } from './prober.ts';
 import { usualLookAgainMs } from './reconnect.ts';
 import { Reporter } from './reporter.ts';
+import { Retirement } from './retirement.ts';
 import { Rules } from './rules.ts';
 import { Session } from './session.ts';
 import { Tallies } from './tallies.ts';
@@ -80,7 +81,8 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     throw error;
   });
   const rooms = assemble(config, parts, { kernel, firewall, kept });
-  const { ledger, loop, rules, session, holder, pace, prober, journal, reporter, tallies } = rooms;
+  const { ledger, loop, rules, session, holder, pace, prober, journal, reporter, retirement, tallies } =
+    rooms;
   const watches = watchKernel({ native: parts.native, ...rooms });
   if (values.commitInterval === undefined)
     watches.push(await watchForeignRules(kernel, pace, () => rules.commits));
@@ -113,13 +115,15 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     ...{ version: parts.version, firewall, kernel, ledger, loop, prober, rules, session, link, tallies },
     logDestination: parts.logDestination,
     problems: () =>
-      [journal.trouble, reporter.trouble, ...session.problems, ...firewall.shortfalls].filter(
-        (text) => text !== '',
-      ),
+      [
+        ...[journal, reporter, retirement].map(({ trouble }) => trouble),
+        ...[...session.problems, ...firewall.shortfalls],
+      ].filter((text) => text !== ''),
     async stop() {
       session.send({ type: 'bye' });
       const { announcer } = rooms;
-      for (const part of [loop, holder, announcer, prober, link, ...watches]) part[Symbol.dispose]();
+      for (const part of [loop, holder, announcer, prober, retirement, link, ...watches])
+        part[Symbol.dispose]();
       return await journal.close();
     },
   };
@@ -157,13 +161,12 @@ function assemble(
   const reporter = new Reporter({ ledger, journal, tallies, log, announcer, isUsable });
   const { refuse } = reporter;
   const acks = new Acks(reporter.ack, now);
+  const retirement = new Retirement({ retire: () => retireOthers(kernel, firewall.dialect.name), log });
   const rules = new Rules({
     ...{ kernel, firewall, ledger, census, ...reporter.ofRules },
     withdraw: (keys) => holder.withdraw(keys),
     retain: (isGuarded) => holder.retain(isGuarded),
-    retireOthers: async () => {
-      for (const words of await retireOthers(kernel, firewall.dialect.name)) log.info({ words }, 'retired');
-    },
+    onComplete: () => retirement.begin(),
   });
   const onHeld = (addresses: Iterable<Address>): void => {
     reporter.held(addresses);
@@ -198,6 +201,6 @@ function assemble(
   loop.enter({ table: 'placements', set: [...state.placements.values()], remove: [], first, isWhole: false });
   return {
     ...{ kernel, firewall, ledger, tallies, network, allowed, announcer, prober },
-    ...{ journal, reporter, rules, holder, pace, loop, session },
+    ...{ journal, reporter, retirement, rules, holder, pace, loop, session },
   };
 }

@@ -15,8 +15,11 @@ import { Sending, type SendingParts } from './sending.ts';
 
 export interface RulesParts extends CommitsParts, SendingParts {
   readonly kernel: Pick<Kernel, 'commit' | 'dump'>;
-  /** Takes away what another firewall of ours has left in this kernel. */
-  readonly retireOthers: () => Promise<void>;
+  /**
+   * Everything is in force by the word of a controller: only now does this firewall take the place of another
+   * one of ours. Said each time.
+   */
+  readonly onComplete: () => void;
   /** Lets go of addresses whose filter is lost, before anything else is written. */
   readonly withdraw: (keys: Iterable<Address>) => Promise<void>;
   /** Lets go of all addresses of ours but these, whether anybody knows of them or not. */
@@ -44,7 +47,6 @@ export class Rules {
   readonly #commits: Commits;
   /** The kernel holds what the ledger says is committed, and nothing of ours beside it. */
   #exact = false;
-  #alone = false;
 
   constructor(parts: RulesParts) {
     this.#parts = parts;
@@ -83,7 +85,7 @@ export class Rules {
     const keys = new Set<Address>();
     for (const key of ledger.keys()) if (!ledger.isCommitted(key)) keys.add(key);
     if ((await this.commit(keys)) === 'unsure') return false;
-    await this.#stayAlone();
+    this.#parts.onComplete();
     return true;
   }
 
@@ -114,7 +116,7 @@ export class Rules {
     if (receipt.length > 0) return await this.#mendAround(receipt, reading);
     this.#commits.settle(targets, needs);
     this.#exact = !this.#commits.keepsAny;
-    if (inSync) await this.#stayAlone();
+    if (inSync) this.#parts.onComplete();
     return { outcome: 'committed', repaired: delta.remove.length + delta.add.length };
   }
 
@@ -133,12 +135,6 @@ export class Rules {
   /** All that the kernel should hold now. */
   whole(): KernelObjects {
     return this.#commits.render(this.#commits.needs, this.#parts.ledger.committed.values());
-  }
-
-  /** Only once it is complete by the word of a controller does this firewall take the place of another. */
-  async #stayAlone(): Promise<void> {
-    if (!this.#alone) await this.#parts.retireOthers();
-    this.#alone = true;
   }
 
   /** From what a dump shows to these VIPs and what of it stays, in sets with room for both at once. */
@@ -184,7 +180,7 @@ export class Rules {
     this.#commits.needs = needs;
     const rest = [...targets].filter(([, vip]) => inSync || vip !== undefined);
     const outcome = await this.#commits.commit(new Set(rest.map(([key]) => key)));
-    if (outcome === 'committed' && inSync) await this.#stayAlone();
+    if (outcome === 'committed' && inSync) this.#parts.onComplete();
     return { outcome, repaired: remove.length + add.length };
   }
 

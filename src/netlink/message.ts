@@ -64,6 +64,7 @@ export const errnoNames: Readonly<Record<number, string>> = {
   105: 'ENOBUFS',
   // Of ipset alone (linux/netfilter/ipset/ip_set.h, ip_set_hash.h).
   4098: 'IPSET_ERR_FIND_TYPE',
+  4100: 'IPSET_ERR_BUSY',
   4102: 'IPSET_ERR_TYPE_MISMATCH',
   4352: 'IPSET_ERR_HASH_FULL',
 };

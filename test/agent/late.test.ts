@@ -88,7 +88,7 @@ async function fixture() {
   } as Partial<Firewall> as Firewall;
   const rules = new Rules({
     ...{ kernel, firewall, ledger, census: new Census(), ...reporter.ofRules },
-    ...{ retireOthers: async () => {}, withdraw: async () => {}, retain: async () => {} },
+    ...{ onComplete: () => {}, withdraw: async () => {}, retain: async () => {} },
   });
   const places = { areLacking: false };
   const nothing = { refresh: async () => {}, sweep: async () => {}, claim: async () => 0 };

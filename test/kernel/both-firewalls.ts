@@ -86,6 +86,6 @@ export function rulesOn(
   const ignore = (): void => {};
   return new Rules({
     ...{ kernel, firewall, ledger, census: new Census(), refuse: ignore, committed: ignore, observe: ignore },
-    ...{ retireOthers: async () => {}, withdraw: async () => {}, retain: async () => {} },
+    ...{ onComplete: () => {}, withdraw: async () => {}, retain: async () => {} },
   });
 }

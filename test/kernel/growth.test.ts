@@ -45,7 +45,7 @@ test('a table that grows is filled in portions, and lets neither more nor less i
     kernel: { commit, dump: (requests) => own.kernel.dump(requests) },
     ...{ ledger, census: new Census(), refuse: ignore, committed: ignore, observe: ignore },
     firewall: nftablesFirewall(capabilities, { ...plain, wish: 'nftables', owner: false }),
-    ...{ retireOthers: async () => {}, withdraw: async () => {}, retain: async () => {} },
+    ...{ onComplete: () => {}, withdraw: async () => {}, retain: async () => {} },
   });
   const put = async (count: number, ports: number): Promise<void> => {
     for (let n = 0; n < count; n++) ledger.wanted.set(nth(n), withPorts(n, ports));

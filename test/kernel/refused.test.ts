@@ -39,7 +39,7 @@ function fixture(own: OwnKernel, size = setSize) {
     firewall: nftablesFirewall(capabilities, { ...plain, wish: 'nftables', owner: false }),
     refuse: (key, services, reason) =>
       ledger.refuse({ table: 'rules', key, services, reason, code: 'KernelRefused' }),
-    retireOthers: async () => {},
+    onComplete: () => {},
     retain: async () => {},
     withdraw: async (keys) => {
       withdrawn.push(...keys);

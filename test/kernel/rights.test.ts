@@ -57,7 +57,7 @@ test('a reading that fails changes neither the kernel nor what is known', { skip
     },
     ...{ ledger, census: new Census(), refuse: ignore, committed: ignore, observe: ignore },
     firewall: nftablesFirewall(capabilities, { ...plain, wish: 'nftables', owner: false }),
-    retireOthers: async () => {},
+    onComplete: () => {},
     retain: async () => {},
     withdraw: async (keys) => {
       withdrawn.push(...keys);

@@ -1,0 +1,62 @@
+// After a switch of firewalls something keeps what the other one left: the new one serves all the same, and
+// takes it away when it can.
+import { deepEqual, equal, match } from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { runIn, spawnIn } from '../namespaces.ts';
+import { Node, type Service } from './node.ts';
+import { skip } from './own-xtables.ts';
+
+const web: Service = { name: 'web', addresses: ['10.77.0.100', 'fd77::100'], ports: ['TCP 80'] };
+
+/** Of this file alone, for it is held for long. */
+const lockFile = '/run/retirement.lock';
+process.env['XTABLES_LOCKFILE'] = lockFile;
+
+const rule = 'FORWARD -m set --match-set vipward-vip4 dst -j ACCEPT';
+
+/** Each begins to keep something, and returns what ends that. */
+const keepers: Readonly<Record<string, (node: Node) => Promise<() => Promise<void>>>> = {
+  'a rule of another that looks into a set': async (node) => {
+    node.run(`iptables-legacy -A ${rule}`);
+    return async () => {
+      node.run(`iptables-legacy -D ${rule}`);
+    };
+  },
+  'the lock of legacy tables': async (node) => {
+    const holder = spawnIn(node.node, ['flock', '-F', lockFile, 'sleep', '120'], { stdio: 'ignore' });
+    const isFree = (): boolean => runIn(node.node, ['flock', '-n', lockFile, 'true']).status === 0;
+    await node.until('the lock is held', () => !isFree());
+    return async () => {
+      holder.kill('SIGKILL');
+      await once(holder, 'exit');
+    };
+  },
+};
+
+for (const [what, begin] of Object.entries(keepers)) {
+  test(`${what} keeps no VIP from being served by the firewall that comes`, { skip }, async () => {
+    await using node = await Node.start({ services: [web], agentArgs: ['--firewall', 'xtables'] });
+    const end = await begin(node);
+    await node.killAgent('SIGTERM');
+    node.startAgent(['--firewall', 'nftables']);
+    await node.listen(node.node, 'tcp', 81);
+    await node.until('it has started', async () => (await node.status()).firewall === 'nftables');
+    const more: Service = { name: 'more', addresses: ['10.77.0.101'], ports: ['TCP 81'] };
+    await node.setServices([web, more]);
+    equal(await node.probe('tcp', '10.77.0.101', 81), 'open');
+    await node.until('the problem is told', async () => (await node.status()).problems.length > 0);
+    const { problems, inSync } = await node.status();
+    match(
+      problems.join(),
+      /^left by another .*: chains and sets vipward-\*: (IPSET_ERR_BUSY|EAGAIN: the lock)/,
+    );
+    equal(inSync, true);
+    match(node.run('ipset list -n'), /vipward-vip4/);
+    await end();
+    await node.until('nothing is left', () => node.run('ipset list -n') === '');
+    await node.until('nothing is told', async () => (await node.status()).problems.length === 0);
+    const left = node.run('iptables-legacy-save') + node.run('ip6tables-legacy-save');
+    deepEqual(left.match(/vipward/g), null);
+  });
+}
