@@ -2,6 +2,11 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ApiClient, ApiRequest } from '../../src/controller/sources/kubernetes/client.ts';
+import { type News, serviceReference } from '../../src/controller/sources/kubernetes/event-object.ts';
+import { Events, seriesMs } from '../../src/controller/sources/kubernetes/events.ts';
+import { Writes } from '../../src/controller/sources/kubernetes/writes.ts';
+import { parseServiceKey } from '../../src/state/service.ts';
 import { skip as noNode } from '../kernel/node.ts';
 import { skip as noCluster } from './control-plane.ts';
 import { NodeInCluster } from './node-in-cluster.ts';
@@ -20,6 +25,7 @@ interface EventObject {
   readonly type: string;
   readonly reason: string;
   readonly note: string;
+  readonly series?: { readonly count: number };
   readonly reportingController: string;
   readonly reportingInstance: string;
   readonly regarding: { readonly kind: string; readonly name: string; readonly uid: string };
@@ -122,4 +128,29 @@ test('an address that nobody has any more is said to be released, by its own nam
     const found = await events('VirtualIP', '10.77.0.102');
     return found.map(({ reason }) => reason).join() === 'Released';
   });
+});
+
+test('the API server takes an Event that is cut, counts it, and takes another of another note', {
+  skip,
+}, async () => {
+  let nowMs = 0;
+  const writes = new Writes({
+    ...{ signal: new AbortController().signal, random: () => 0, mayWrite: () => true },
+    onRefused: () => undefined,
+  });
+  const json = ({ method = 'GET', path, body, contentType: type }: ApiRequest) =>
+    all.cluster.do(method, path, body, type === undefined ? {} : { type });
+  const client = { json } as ApiClient;
+  const said = new Events({ client, writes, identity: 'ü'.repeat(100), nowMs: () => nowMs });
+  const regarding = serviceReference(parseServiceKey('default/said'), 'u1');
+  const say = async (note: string) => {
+    const news: News = { regarding, type: 'Warning', reason: 'PortTaken', action: 'Serve', note };
+    said.say(news);
+    nowMs += seriesMs;
+    await all.until('it is written', async () => writes.waiting === 0);
+  };
+  for (const note of ['é'.repeat(1000), 'é'.repeat(1000), 'short']) await say(note);
+  const found = await events('Service', 'said');
+  const told = found.map(({ note, series }) => `${note.length} ${series?.count ?? 1}`);
+  assert.deepEqual(told.sort(), ['5 1', '511 2']);
 });

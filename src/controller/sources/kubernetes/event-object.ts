@@ -28,8 +28,8 @@ export interface News {
 }
 
 export const reportingController = 'vipward.io/controller';
-const noteLimit = 1024;
-const instanceLimit = 128;
+const noteLimitBytes = 1024;
+const instanceLimitBytes = 128;
 
 export const eventsGroup = '/apis/events.k8s.io/v1';
 
@@ -58,8 +58,8 @@ export function eventObject({ news, name, identity, wallMs }: EventText): object
     kind: 'Event',
     metadata: { name, namespace: regarding.namespace ?? 'default' },
     eventTime: microTime(wallMs),
-    ...{ reportingController, reportingInstance: identity.slice(0, instanceLimit) },
-    ...{ type, reason, action, note: shortened(note), regarding },
+    ...{ reportingController, reportingInstance: shortened(identity, instanceLimitBytes) },
+    ...{ type, reason, action, note: shortened(note, noteLimitBytes), regarding },
     ...(related === undefined ? {} : { related }),
   };
 }
@@ -87,7 +87,10 @@ export function leaseReference(namespace: string, name: string): ObjectReference
   return { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace, name };
 }
 
-/** The API server refuses a longer one. */
-function shortened(note: string): string {
-  return note.length <= noteLimit ? note : `${note.slice(0, noteLimit - 1)}…`;
+/** The API server counts the bytes, and refuses more of them; a character is cut off whole. */
+function shortened(text: string, limitBytes: number): string {
+  if (Buffer.byteLength(text) <= limitBytes) return text;
+  const end = '…';
+  const { read } = new TextEncoder().encodeInto(text, new Uint8Array(limitBytes - Buffer.byteLength(end)));
+  return text.slice(0, read) + end;
 }

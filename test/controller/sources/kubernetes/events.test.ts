@@ -127,11 +127,20 @@ test('what could not be written yet is written as it was said last', async () =>
   deepEqual(written(all), ['POST n2 to n3', 'POST why']);
 });
 
-test('a note is cut to what the API server takes', async () => {
+test('a note is cut to the bytes that the API server takes, between two characters', async () => {
   const all = rig();
-  all.events.say(news('web', 'x'.repeat(5000)));
+  const notes = ['x'.repeat(5000), 'é'.repeat(600), `x${'😀'.repeat(300)}`, 'é'.repeat(512)];
+  for (const [index, note] of notes.entries()) all.events.say(news(`web${index}`, note));
   await sleep(5);
-  const { note, metadata } = (all.asked[0]?.body ?? {}) as { note: string; metadata: { name: string } };
-  deepEqual([note.length, note.at(-1)], [1024, '…']);
+  const cut = all.asked.map(({ body }) => (body as { note: string }).note);
+  deepEqual(cut, [`${'x'.repeat(1021)}…`, `${'é'.repeat(510)}…`, `x${'😀'.repeat(255)}…`, notes[3]]);
+  ok(cut.every((note) => Buffer.byteLength(note) <= 1024));
+});
+
+test('a name is cut to what the API server takes', async () => {
+  const all = rig();
+  all.events.say(news('x'.repeat(253)));
+  await sleep(5);
+  const { metadata } = (all.asked[0]?.body ?? {}) as { metadata: { name: string } };
   ok(metadata.name.length <= 253);
 });
