@@ -78,6 +78,14 @@ test('why a Service is not served is said once, by its reason', { skip }, async 
   assert.match(event?.note ?? '', /192\.0\.2\.1 is in no range of lan/);
 });
 
+test('a flag that cannot be read is said, and its Service is served without it', { skip }, async () => {
+  await all.apply('odd', { annotations: { 'vipward.io/only-service-ports': 'off' } });
+  await told('odd', 'Normal Allocated', 'Normal Announced', 'Warning NotSupported');
+  const notes = (await events('Service', 'odd')).map(({ note }) => note).join('\n');
+  assert.match(notes, /only-service-ports"\]: expected "true" or "false", got "off"/);
+  await all.remove('odd');
+});
+
 test('an address that its node cannot take is said so', { skip }, async () => {
   await all.apply('taken', { annotations: { 'vipward.io/addresses': '10.77.0.1' } });
   await told('taken', 'Normal Allocated', 'Warning AddressConflict');

@@ -145,6 +145,12 @@ test('a controller that starts anew moves nothing and gives nobody another addre
     (await all.node.status()).vips.map(({ address, term }) => `${address} ${JSON.stringify(term)}`).sort();
   const before = await terms();
   await records('10.77.0.100', '10.77.0.102');
+  // What nobody can read of one Service keeps no controller from ruling over the others.
+  await all.apply('third', { annotations: { 'vipward.io/egress': 'yes' } });
+  await all.until('it is named', async () => {
+    const { problems } = await all.node.controllerStatus();
+    return problems.some(({ service, message }) => service === 'default/third' && /egress/.test(message));
+  });
   await all.node.killController('SIGKILL');
   all.node.startController();
   await all.until('it rules', async () => (await all.node.controllerStatus()).vips.length === 2);

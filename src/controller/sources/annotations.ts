@@ -29,6 +29,17 @@ const sharingNames = [
   'lbipam.cilium.io/sharing-key',
 ] as const;
 
+/**
+ * What may be opened or let through for one Service. A Service that is read without them is as closed as the
+ * controller has it by default.
+ */
+export const flagNames: readonly string[] = [
+  'vipward.io/delivery',
+  'vipward.io/egress',
+  'vipward.io/only-service-ports',
+  'kube-vip.io/ignore-service-security',
+];
+
 interface Unsupported {
   readonly prefix: string;
   readonly why: string;

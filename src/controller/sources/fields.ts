@@ -14,8 +14,12 @@ export class FieldError extends Error {
 
 export type Mapping = Readonly<Record<string, unknown>>;
 
+export function isMapping(value: unknown): value is Mapping {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 export function mapping(value: unknown, field: string): Mapping {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Mapping;
+  if (isMapping(value)) return value;
   throw new FieldError(field, `expected a mapping, got ${shown(value)}`);
 }
 

@@ -3,6 +3,7 @@
 import type { Address } from '../../../state/address.ts';
 import type { ServiceKey } from '../../../state/service.ts';
 import type { Controller } from '../../controller.ts';
+import { RefusalReason } from '../../service.ts';
 import { type News, serviceReference } from './event-object.ts';
 import type { ServiceObjects } from './service-objects.ts';
 
@@ -20,6 +21,8 @@ export class ServiceNews {
   readonly #allocations = new Map<ServiceKey, string>();
   /** And what it was said to have lost to others, of the few that have. */
   readonly #lost = new Map<ServiceKey, string>();
+  /** And what of it could not be read. */
+  readonly #wrong = new Map<ServiceKey, string>();
 
   constructor(input: ServiceNewsInput) {
     this.#input = input;
@@ -31,8 +34,10 @@ export class ServiceNews {
     if (!catalog.services.has(key)) {
       this.#allocations.delete(key);
       this.#lost.delete(key);
+      this.#wrong.delete(key);
       return;
     }
+    this.#lookAtWords(key);
     const refusal = controller.allocator.refusals.get(key);
     const addresses = controller.allocator.addressesOf(key);
     const allocation = refusal === undefined ? addresses.join(', ') : `${refusal.reason}: ${refusal.message}`;
@@ -57,6 +62,18 @@ export class ServiceNews {
     const [first] = lost;
     if (first !== undefined && ports !== before.ports)
       this.#say(key, { type: 'Warning', reason: first.reason, action: 'Serve', note: ports });
+  }
+
+  /** Its object may say what cannot be read: the Service is served as if it did not. */
+  #lookAtWords(key: ServiceKey): void {
+    const note = this.#input.catalog.whyOtherwise(key);
+    if (note === this.#wrong.get(key)) return;
+    if (note === undefined) {
+      this.#wrong.delete(key);
+      return;
+    }
+    this.#wrong.set(key, note);
+    this.#say(key, { type: 'Warning', reason: RefusalReason.NotSupported, action: 'Serve', note });
   }
 
   /** The status says these now: their owners answer for them. */

@@ -4,23 +4,40 @@
 import type { Address } from '../../../state/address.ts';
 import { parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../state/service.ts';
 import type { Problem, ServiceManifest, ServiceRefusal } from '../../service.ts';
+import { flagNames } from '../annotations.ts';
 import type { ReadingChanges } from '../catalog.ts';
-import { FieldError, type Mapping, mapping } from '../fields.ts';
+import { FieldError, isMapping, type Mapping, mapping } from '../fields.ts';
 import { type ManifestRules, readDocument } from '../manifest.ts';
 import type { ObjectChanges } from './list-watch.ts';
 
 /** What is kept of a Service: what it asks of us, why it is wrong, or why it is none of ours. */
 export type ServiceEntry =
-  | { readonly kind: 'service'; readonly service: ServiceManifest; readonly uid: string }
+  | {
+      readonly kind: 'service';
+      readonly service: ServiceManifest;
+      readonly uid: string;
+      /** What of it could not be read, and was left out. */
+      readonly wrong: string | null;
+    }
   | { readonly kind: 'invalid'; readonly message: string }
   | { readonly kind: 'ignored'; readonly as: string };
 
-/** Cuts an object of the API to what is kept of it. */
+/**
+ * Cuts an object of the API to what is kept of it. Annotations are all that the API server has not looked at:
+ * with a flag that cannot be read, a Service is one without flags, rather than one that nobody serves.
+ */
 export function cutService(
   object: Mapping,
   rules: ManifestRules,
   mayOptOut: (namespace: string) => boolean = () => true,
 ): ServiceEntry {
+  const entry = cut(object, rules, mayOptOut);
+  if (entry.kind !== 'invalid') return entry;
+  const closed = cut(withoutFlags(object), rules, mayOptOut);
+  return closed.kind === 'service' ? { ...closed, wrong: entry.message } : entry;
+}
+
+function cut(object: Mapping, rules: ManifestRules, mayOptOut: (namespace: string) => boolean): ServiceEntry {
   try {
     // The items of a list carry no kind of their own.
     const facts = readDocument({ ...object, kind: 'Service', apiVersion: 'v1' }, rules);
@@ -29,7 +46,7 @@ export function cutService(
     if (service !== undefined) {
       const isOut = service.onlyServicePorts === false && !mayOptOut(service.namespace);
       const kept = isOut ? { ...service, refusal: service.refusal ?? mayNotOptOut(service) } : service;
-      return { kind: 'service', service: kept, uid: String(uid ?? '') };
+      return { kind: 'service', service: kept, uid: String(uid ?? ''), wrong: null };
     }
     const [invalid] = facts.invalid;
     if (invalid !== undefined) return { kind: 'invalid', message: invalid.message };
@@ -40,6 +57,13 @@ export function cutService(
     }
     throw error;
   }
+}
+
+function withoutFlags(object: Mapping): Mapping {
+  const { metadata } = object;
+  if (!isMapping(metadata) || !isMapping(metadata['annotations'])) return object;
+  const kept = Object.entries(metadata['annotations']).filter(([name]) => !flagNames.includes(name));
+  return { ...object, metadata: { ...metadata, annotations: Object.fromEntries(kept) } };
 }
 
 /** A VIP that everybody in the cluster could open would be no filter. */
@@ -71,6 +95,11 @@ export class ServiceObjects {
   /** The addresses that the status of a Service says. */
   recordedOf(key: ServiceKey): readonly Address[] {
     return this.#recorded.get(key) ?? this.#services.get(key)?.recorded ?? [];
+  }
+
+  /** Why a Service is not as its object says, if it is not. */
+  whyOtherwise(key: ServiceKey): string | undefined {
+    return this.#wrong.get(key);
   }
 
   /** Takes changes over, and returns those that mean something. */
@@ -109,12 +138,14 @@ export class ServiceObjects {
     }
     this.#ignored.delete(key);
     const known = this.#services.get(key);
+    const wrong = entry.kind === 'invalid' ? entry.message : entry.wrong;
+    if (wrong === null) this.#wrong.delete(key);
+    else this.#wrong.set(key, wrong);
     if (entry.kind === 'invalid') {
-      this.#wrong.set(key, entry.message);
       if (known === undefined) this.invalid.set(key, entry.message);
       return;
     }
-    this.#wrong.delete(key);
+    if (wrong !== null && known !== undefined) return;
     this.invalid.delete(key);
     this.#uids.set(key, entry.uid);
     if (known !== undefined && isSame(known, entry.service)) {

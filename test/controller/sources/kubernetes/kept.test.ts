@@ -1,5 +1,5 @@
 // What is kept of many objects is kept once, and what a status says is told apart from what was asked for.
-import { deepEqual, equal, notEqual } from 'node:assert/strict';
+import { deepEqual, equal, match, notEqual } from 'node:assert/strict';
 import { test } from 'node:test';
 import { cutService, ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
 import { sharingCut } from '../../../../src/controller/sources/kubernetes/virtual-ip.ts';
@@ -33,6 +33,35 @@ test('a status that says another address leaves its Service the same object', ()
   deepEqual(objects.recordedOf(web), []);
   objects.apply({ set: new Map(), remove: [web] });
   deepEqual(objects.recordedOf(web), []);
+});
+
+test('with a flag that cannot be read, a Service is what it was last, or one without flags', () => {
+  const entry = (port: number, flags: Readonly<Record<string, string>>) => {
+    const annotations = { 'vipward.io/addresses': '10.0.0.9', ...flags };
+    const metadata = { name: 'web', namespace: 'demo', uid: 'u', annotations };
+    return cutService({ metadata, spec: { type: 'LoadBalancer', ports: [{ port }] } }, rules);
+  };
+  const open = { 'vipward.io/only-service-ports': 'false', 'vipward.io/delivery': 'host' };
+  const wrong = { ...open, 'vipward.io/egress': 'yes' };
+  const follow = (objects: ServiceObjects, ...given: Parameters<typeof entry>) => {
+    const { set } = objects.apply({ set: new Map([[web, entry(...given)]]), remove: [] });
+    return set.map(({ ports, onlyServicePorts, delivery, addresses }) => {
+      return [ports[0]?.port, onlyServicePorts, delivery, addresses[0]];
+    });
+  };
+  const fresh = new ServiceObjects();
+  deepEqual(follow(fresh, 80, wrong), [[80, null, 'forward', '10.0.0.9']]);
+  match(fresh.whyOtherwise(web) ?? '', /egress/);
+  deepEqual(
+    fresh.problems().map(({ service }) => service),
+    [web],
+  );
+  equal(fresh.invalid.size, 0);
+  deepEqual(follow(fresh, 80, open), [[80, false, 'host', '10.0.0.9']]);
+  equal(fresh.whyOtherwise(web), undefined);
+  deepEqual(follow(fresh, 81, wrong), []);
+  equal(fresh.services.get(web)?.ports[0]?.port, 80);
+  match(fresh.whyOtherwise(web) ?? '', /egress/);
 });
 
 test('conditions that many records have are one object', () => {
