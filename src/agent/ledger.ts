@@ -53,12 +53,13 @@ export class Ledger {
   }
 
   /**
-   * What the kernel should hold of a VIP. A refused one keeps its last good state until something else is
-   * wanted, and one that is wanted no more keeps it as long as its address is held.
+   * What the kernel should hold of a VIP. One that the kernel refused keeps its last good state until
+   * something else is wanted; one that is wanted no more, or forbidden here, keeps it as long as its address
+   * is held.
    */
   target(key: Address): VirtualIp | undefined {
     const committed = this.committed.get(key);
-    if (this.#refusals.rules.has(key)) return committed ?? this.#lost.get(key);
+    if (this.#refusals.rules.get(key)?.code === 'KernelRefused') return committed ?? this.#lost.get(key);
     return this.wanted.get(key) ?? (this.held.has(key) ? committed : undefined);
   }
 

@@ -25,6 +25,15 @@ test('rules that nobody wants any more stay until their address is let go', () =
   equal(ledger.target(key), undefined);
 });
 
+test('a VIP that may not be here keeps its rules until its address is let go', () => {
+  const ledger = committed();
+  ledger.held.set(key, { address: key, interfaceIndex: 2 });
+  ledger.refuse({ table: 'rules', key, services: [], code: 'Forbidden', reason: 'outside --allow' });
+  equal(ledger.target(key), before);
+  ledger.held.delete(key);
+  equal(ledger.target(key), undefined);
+});
+
 test('a refused VIP keeps its last good state until it is accepted, though the kernel lose it', () => {
   const ledger = committed();
   ledger.wanted.set(key, after);

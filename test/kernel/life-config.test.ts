@@ -7,6 +7,7 @@ import { Started } from '../agent/alone.ts';
 import { prober } from '../agent/life.ts';
 import { spawnIn } from '../namespaces.ts';
 import { program } from '../program.ts';
+import { rulesOf } from './firewall.ts';
 import { Node, type Service, skip } from './node.ts';
 
 const dns: Service = { name: 'dns', addresses: ['10.77.0.100', 'fd77::100'], ports: ['UDP 53'] };
@@ -89,6 +90,8 @@ test('a VIP that --allow names no more goes, and comes back with it', { skip }, 
   await node.until('a refusal', async () => (await stateOf('10.77.0.100')) === 'refused');
   assert.equal(await stateOf('fd77::100'), 'serving');
   await node.until('no address', () => !node.run('ip address').includes('10.77.0.100/32'));
+  await node.until('no rules of it', () => !rulesOf(node).includes('10.77.0.100'));
+  assert.ok(rulesOf(node).includes('fd77::100'));
   await node.until('the controller knows', async () => {
     const { vips } = await node.controllerStatus();
     return vips.find(({ address }) => address === '10.77.0.100')?.state !== 'serving';
