@@ -55,7 +55,7 @@ export async function runAgent(
     const agent = await startWhenPossible({
       ...{ config, version, log, signal },
       start: () => startAgent(config, { native, log, logDestination: destination, version, lockFile }),
-      show: (routes) => servers.show(routes, routes),
+      show: servers.show,
     });
     if (agent !== undefined) {
       servers.show(agentRoutes(agent, true), agentRoutes(agent, false));

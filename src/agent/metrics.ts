@@ -8,18 +8,19 @@ import type { VipCounters } from './firewall.ts';
 import type { Ledger } from './ledger.ts';
 import { stateOf, VipState, vipKeys } from './report.ts';
 
-/**
- * One scrape, in a registry of its own: nothing is kept between scrapes, and nothing costs before the first.
- */
+export interface MetricsText {
+  readonly text: string;
+  readonly contentType: string;
+}
+
+/** One scrape of an agent that is at work. */
 export async function metricsText(
   agent: Agent,
   counters: ReadonlyMap<Address, VipCounters>,
-): Promise<{ text: string; contentType: string }> {
-  const { default: prom } = await import('prom-client');
-  const registry = new prom.Registry();
-  const gauge = (name: string, help: string, ...labelNames: string[]) =>
-    new prom.Gauge({ name, help, labelNames, registers: [registry] });
+): Promise<MetricsText> {
   const { ledger, loop, session, version, tallies, logDestination } = agent;
+  const inSync = loop.settled && session.problems.length === 0;
+  const { registry, gauge } = await openRegistry({ version, inSync });
   const vips = gauge('vipward_vips', 'VIPs by state', 'state', 'filtered', 'ip_family');
   const counts = countVips(ledger);
   for (const state of Object.values(VipState)) {
@@ -34,16 +35,9 @@ export async function metricsText(
   for (const [address, { dropped: here }] of counters) if (here !== null) dropped.set(address, here);
   // Counters that could not be read this time are no counters that are gone.
   if (counters.size > 0) tallies.dropped.follow(dropped);
-  gauge('vipward_agent_in_sync', '1 while everything received is committed').set(
-    loop.settled && session.problems.length === 0 ? 1 : 0,
-  );
   const refusals = gauge('vipward_refusals', 'Resources that are refused now', 'reason');
   for (const reason of Object.values(RefusalCode)) refusals.set({ reason }, 0);
   for (const { code } of ledger.refusals) refusals.inc({ reason: code });
-  gauge('vipward_build_info', 'The version', 'version', 'nodejs').set(
-    { version, nodejs: process.version },
-    1,
-  );
   const text = [
     await registry.metrics(),
     '\n',
@@ -59,6 +53,29 @@ export async function metricsText(
     droppedLinesText(logDestination),
   ].join('');
   return { text, contentType: registry.contentType };
+}
+
+/** One scrape of an agent that waits for a firewall: there is nothing yet that it could count. */
+export async function waitingMetricsText(version: string): Promise<MetricsText> {
+  const { registry } = await openRegistry({ version, inSync: false });
+  return { text: await registry.metrics(), contentType: registry.contentType };
+}
+
+/**
+ * What every agent says, in a registry of its own: nothing is kept between scrapes, and nothing costs before
+ * the first.
+ */
+async function openRegistry({ version, inSync }: { readonly version: string; readonly inSync: boolean }) {
+  const { default: prom } = await import('prom-client');
+  const registry = new prom.Registry();
+  const gauge = (name: string, help: string, ...labelNames: string[]) =>
+    new prom.Gauge({ name, help, labelNames, registers: [registry] });
+  gauge('vipward_agent_in_sync', '1 while everything received is committed').set(inSync ? 1 : 0);
+  gauge('vipward_build_info', 'The version', 'version', 'nodejs').set(
+    { version, nodejs: process.version },
+    1,
+  );
+  return { registry, gauge };
 }
 
 /** How many VIPs there are, by state, guard and family. */

@@ -2,11 +2,12 @@
 // missing, and asks again: no VIP is held meanwhile, for none could be guarded.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { failure, type Route } from '../process/http.ts';
+import { failure, type Reply, type Route } from '../process/http.ts';
 import type { Log } from '../process/log.ts';
 import type { Agent } from './agent.ts';
 import type { AgentConfig } from './config.ts';
 import { NoFirewallError } from './firewall.ts';
+import { waitingMetricsText } from './metrics.ts';
 import type { NodeReport } from './report.ts';
 
 export interface WaitingParts {
@@ -16,7 +17,7 @@ export interface WaitingParts {
   readonly signal: AbortSignal;
   readonly start: () => Promise<Agent>;
   /** Answers by these routes until there is an agent. */
-  readonly show: (routes: Route[]) => void;
+  readonly show: (forThisHost: readonly Route[], forScrapers: readonly Route[]) => void;
 }
 
 /** A module may be loaded by then. */
@@ -26,7 +27,8 @@ const retryMs = 5000;
 export async function startWhenPossible(parts: WaitingParts): Promise<Agent | undefined> {
   const { signal, log, start, show } = parts;
   let reason = 'starting';
-  show(waitingRoutes(parts, () => reason));
+  const open = openRoutes(parts.version, () => reason);
+  show([...open, statusRoute(parts, () => reason)], open);
   while (!signal.aborted) {
     try {
       return await start();
@@ -40,12 +42,13 @@ export async function startWhenPossible(parts: WaitingParts): Promise<Agent | un
   return undefined;
 }
 
-function waitingRoutes({ config, version }: WaitingParts, reason: () => string): Route[] {
-  const report = (): NodeReport => ({
-    ...{ node: config.node, version, firewall: 'none', filter: config.values.filter, inSync: false },
-    ...{ cluster: null, generation: 0, controllers: [], problems: [reason()], vips: [] },
-  });
+/** What is for scrapers too. */
+function openRoutes(version: string, reason: () => string): Route[] {
   const notReady = () => ({ code: 'NotStarted', message: reason(), next: 'run vipward doctor' });
+  const metrics = async (): Promise<Reply> => {
+    const { text: body, contentType } = await waitingMetricsText(version);
+    return { status: 200, body, contentType };
+  };
   return [
     {
       method: 'GET',
@@ -53,6 +56,14 @@ function waitingRoutes({ config, version }: WaitingParts, reason: () => string):
       handle: () => ({ status: 200, body: 'ok\n', contentType: 'text/plain; charset=utf-8' }),
     },
     { method: 'GET', path: '/readyz', handle: () => failure(503, notReady()) },
-    { method: 'GET', path: '/status', handle: () => ({ status: 200, body: report() }) },
+    { method: 'GET', path: '/metrics', handle: metrics },
   ];
+}
+
+function statusRoute({ config, version }: WaitingParts, reason: () => string): Route {
+  const report = (): NodeReport => ({
+    ...{ node: config.node, version, firewall: 'none', filter: config.values.filter, inSync: false },
+    ...{ cluster: null, generation: 0, controllers: [], problems: [reason()], vips: [] },
+  });
+  return { method: 'GET', path: '/status', handle: () => ({ status: 200, body: report() }) };
 }

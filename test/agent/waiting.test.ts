@@ -7,19 +7,20 @@ import { NoFirewallError } from '../../src/agent/firewall.ts';
 import { startWhenPossible, type WaitingParts } from '../../src/agent/waiting.ts';
 import type { Route } from '../../src/process/http.ts';
 import type { Log } from '../../src/process/log.ts';
+import { seriesValue } from '../metrics-page.ts';
 
 function fixture(start: () => Promise<Agent>) {
-  let routes: readonly Route[] = [];
+  let routes: Record<'own' | 'open', readonly Route[]> = { own: [], open: [] };
   const stop = new AbortController();
   const parts: WaitingParts = {
     config: { node: 'node1', values: { filter: 'enforce' } } as unknown as AgentConfig,
     ...{ version: '0', signal: stop.signal, log: { error() {} } as unknown as Log, start },
-    show: (shown) => {
-      routes = shown;
+    show: (own, open) => {
+      routes = { own, open };
     },
   };
-  const answer = async (path: string) => {
-    const route = routes.find((one) => one.path === path);
+  const answer = async (path: string, server: 'own' | 'open' = 'own') => {
+    const route = routes[server].find((one) => one.path === path);
     return await route?.handle({} as Parameters<Route['handle']>[0]);
   };
   return { parts, stop, answer };
@@ -40,6 +41,25 @@ test('what is missing is on /status until there is a firewall, and then the agen
   assert.equal(((await answer('/readyz')) as { status: number }).status, 503);
   assert.equal(((await answer('/healthz')) as { status: number }).status, 200);
   assert.equal(await started, agent);
+});
+
+test('scrapers hear that an agent that waits is not in sync, and no more', async () => {
+  const { parts, stop, answer } = fixture(async () => {
+    throw new NoFirewallError('nothing here');
+  });
+  const started = startWhenPossible(parts);
+  for (const server of ['own', 'open'] as const) {
+    const metrics = await answer('/metrics', server);
+    assert.match(metrics?.contentType ?? '', /^text\/plain/);
+    assert.equal(seriesValue(String(metrics?.body), 'vipward_agent_in_sync'), 0);
+    const build = `vipward_build_info{version="0",nodejs="${process.version}"}`;
+    assert.equal(seriesValue(String(metrics?.body), build), 1);
+    assert.equal((await answer('/readyz', server))?.status, 503);
+    assert.equal((await answer('/healthz', server))?.status, 200);
+  }
+  assert.equal(await answer('/status', 'open'), undefined);
+  stop.abort();
+  await started;
 });
 
 test('an agent that waits ends when it is told to, and any other error ends it at once', async () => {
