@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ApiClient, ApiRequest } from '../../src/controller/sources/kubernetes/client.ts';
-import { type News, serviceReference } from '../../src/controller/sources/kubernetes/event-object.ts';
+import { type ApiClient, ApiError, type ApiRequest } from '../../src/controller/sources/kubernetes/client.ts';
+import { serviceReference } from '../../src/controller/sources/kubernetes/event-object.ts';
 import { Events, seriesMs } from '../../src/controller/sources/kubernetes/events.ts';
 import { Writes } from '../../src/controller/sources/kubernetes/writes.ts';
 import { parseServiceKey } from '../../src/state/service.ts';
@@ -138,27 +138,48 @@ test('an address that nobody has any more is said to be released, by its own nam
   });
 });
 
-test('the API server takes an Event that is cut, counts it, and takes another of another note', {
-  skip,
-}, async () => {
+interface Desk {
+  readonly writes: Writes;
+  /** Says it, lets the time of its Event pass, and waits until it is written. */
+  readonly say: (key: string, note: string) => Promise<void>;
+}
+
+/** What the controller does with news, by a clock that goes on by itself. */
+function newsDesk(): Desk {
   let nowMs = 0;
+  const json = async ({ method = 'GET', path, body, contentType: type }: ApiRequest) => {
+    const more = type === undefined ? {} : { type };
+    const { status, body: said } = await all.cluster.ask(method, path, body, more);
+    if (status >= 300) throw new ApiError(status, JSON.stringify(said), null);
+    return said;
+  };
+  const client = { json } as unknown as ApiClient;
   const writes = new Writes({
     ...{ signal: new AbortController().signal, random: () => 0, mayWrite: () => true },
     onRefused: () => undefined,
   });
-  const json = ({ method = 'GET', path, body, contentType: type }: ApiRequest) =>
-    all.cluster.do(method, path, body, type === undefined ? {} : { type });
-  const client = { json } as ApiClient;
-  const said = new Events({ client, writes, identity: 'ü'.repeat(100), nowMs: () => nowMs });
-  const regarding = serviceReference(parseServiceKey('default/said'), 'u1');
-  const say = async (note: string) => {
-    const news: News = { regarding, type: 'Warning', reason: 'PortTaken', action: 'Serve', note };
-    said.say(news);
+  const told = new Events({ client, writes, identity: 'ü'.repeat(100), nowMs: () => nowMs });
+  const say = async (key: string, note: string) => {
+    const regarding = serviceReference(parseServiceKey(key), 'u1');
+    told.say({ regarding, type: 'Warning', reason: 'PortTaken', action: 'Serve', note });
     nowMs += seriesMs;
     await all.until('it is written', async () => writes.waiting === 0);
   };
-  for (const note of ['é'.repeat(1000), 'é'.repeat(1000), 'short']) await say(note);
+  return { writes, say };
+}
+
+test('the API server takes an Event that is cut, counts it, and takes another of another note', {
+  skip,
+}, async () => {
+  const { writes, say } = newsDesk();
+  for (const note of ['é'.repeat(1000), 'é'.repeat(1000), 'short']) await say('default/said', note);
   const found = await events('Service', 'said');
   const told = found.map(({ note, series }) => `${note.length} ${series?.count ?? 1}`);
-  assert.deepEqual(told.sort(), ['5 1', '511 2']);
+  assert.deepEqual([told.sort(), [...writes.refused]], [['5 1', '511 2'], []]);
+});
+
+test('an Event about a Service whose namespace is gone is no trouble', { skip }, async () => {
+  const { writes, say } = newsDesk();
+  await say('was-deleted/web', 'too late');
+  assert.deepEqual([writes.done, [...writes.refused]], [1, []]);
 });

@@ -154,7 +154,7 @@ export class Publisher {
       if (addresses.some((address) => !recorded.includes(address))) news.announced(key, addresses);
     } catch (error) {
       if (error instanceof ApiError && error.code === 409) this.#conflict(key, error);
-      else if (!(error instanceof ApiError) || error.code !== 404) throw error;
+      else throw error;
     }
   }
 

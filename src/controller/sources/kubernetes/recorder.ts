@@ -175,8 +175,8 @@ export class Recorder {
         await client.json({ ...asked, signal });
         for (const one of news) say(one);
       } catch (error) {
-        // It is there already, or gone: the watch says so, and then it is looked at again.
-        if (!(error instanceof ApiError) || ![404, 409].includes(error.code)) throw error;
+        // It is there already: the watch says so, and then it is looked at again.
+        if (!(error instanceof ApiError) || error.code !== 409) throw error;
       }
     });
   }

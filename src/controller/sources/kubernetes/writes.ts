@@ -13,10 +13,13 @@ export const mostInFlight = 16;
 /** Events that wait: those beyond are dropped and counted, since the status says the same. */
 const mostEvents = 5000;
 const usualForbiddenMs = 10_000;
-/** Refusals that are kept to be told: a right that is missing refuses everything for the same reason. */
+/** Refusals of a kind that are kept to be told: a right that is missing refuses all for the same reason. */
 const mostRefused = 20;
 
-/** Makes the request. Rejecting with 429, 5xx or without an answer means again; anything else is the end. */
+/**
+ * Makes the request. Rejecting with 429, 5xx or without an answer means again, 404 that nobody needs it any
+ * more; anything else is a refusal.
+ */
 export type Write = (signal: AbortSignal) => Promise<void>;
 
 interface Entry {
@@ -125,11 +128,10 @@ export class Writes {
     this.#inFlight.add(name);
     try {
       await write(this.#input.signal);
-      this.#failures = 0;
-      this.#done++;
-      this.#refused.delete(name);
+      this.#settled(name);
     } catch (error) {
       if (isPassing(error)) this.#again(entry, error);
+      else if (isGone(error)) this.#settled(name);
       else this.#refuse(entry, error as Error);
     } finally {
       this.#inFlight.delete(name);
@@ -137,11 +139,18 @@ export class Writes {
     }
   }
 
+  #settled(name: string): void {
+    this.#failures = 0;
+    this.#done++;
+    this.#refused.delete(name);
+  }
+
   #refuse(entry: Entry, error: Error): void {
     if (this.#input.signal.aborted) return;
     const { kind, key } = entry;
     const name = `${kind} ${key}`;
-    if (this.#refused.size < mostRefused) this.#refused.set(name, error.message);
+    const told = this.#refused.keys().filter((other) => other.startsWith(`${kind} `));
+    if (this.#refused.has(name) || [...told].length < mostRefused) this.#refused.set(name, error.message);
     this.#input.onRefused(kind, key, error);
     if (!(error instanceof ApiError) || error.code !== 403) return;
     // A right that is missing may be given at any time, and nobody tells us.
@@ -163,6 +172,7 @@ export class Writes {
   #again({ kind, key, write }: Entry, error: unknown): void {
     if (this.#input.signal.aborted) return;
     if (!this.#waiting[kind].has(key)) this.#waiting[kind].set(key, write);
+    this.#refused.delete(`${kind} ${key}`);
     this.#failures++;
     const asked = error instanceof ApiError ? error.retryAfterMs : null;
     const waitMs = asked ?? backoffMs(this.#failures, this.#input.random());
@@ -182,4 +192,9 @@ export class Writes {
 /** True for what is no answer to the request itself: it may go through the next time. */
 function isPassing(error: unknown): boolean {
   return !(error instanceof ApiError) || error.code === 401 || error.code === 429 || error.code >= 500;
+}
+
+/** True where what a write is about went before it, such as the namespace of an Event. */
+function isGone(error: unknown): boolean {
+  return error instanceof ApiError && error.code === 404;
 }

@@ -137,6 +137,43 @@ test('a refusal is told until the server takes such a write, or nothing is left 
   deepEqual([...writes.refused], []);
 });
 
+const limit = { timeout: 20_000 };
+const failing = (...codes: number[]) => {
+  return async (): Promise<void> => {
+    const code = codes.shift();
+    if (code !== undefined) throw new ApiError(code, `made to say ${code}`, null);
+  };
+};
+
+test('what is gone by then is no refusal, even if it was forbidden while it went', limit, async (t) => {
+  const { writes, refused } = rig(t);
+  writes.put('event', 'of a namespace that ends', failing(403, 404));
+  await until(() => writes.refused.size === 1);
+  await until(() => writes.refused.size === 0);
+  deepEqual([writes.done, refused.length], [1, 1]);
+});
+
+test('what was refused and then told to come later is no refusal meanwhile', limit, async (t) => {
+  const { writes } = rig(t);
+  let tries = 0;
+  writes.put('event', 'a', async () => {
+    throw tries++ === 0 ? new ApiError(403, 'forbidden', null) : new ApiError(429, 'later', 60_000);
+  });
+  await until(() => writes.refused.size === 1);
+  await until(() => tries === 2);
+  await sleep(0);
+  deepEqual([writes.refused.size, writes.waiting], [0, 1]);
+});
+
+test('many Events that are refused hide no status that is', async (t) => {
+  const { writes } = rig(t);
+  for (let index = 0; index < 30; index++) writes.put('event', `e${index}`, failing(422));
+  await until(() => writes.waiting === 0);
+  writes.put('status', 's', failing(422));
+  await until(() => writes.waiting === 0);
+  deepEqual([writes.refused.size, writes.refused.get('status s')], [21, 'made to say 422']);
+});
+
 test('one who does not rule writes nothing, and everything once he does', async (t) => {
   const all = rig(t);
   all.mayWrite = false;
