@@ -47,7 +47,6 @@ export class Elector {
   #takenWallMs = 0;
   #renewedMs = Number.NEGATIVE_INFINITY;
   #isDeposed = false;
-  #wasLate = false;
   #problem: string | null = null;
 
   constructor(input: ElectorInput) {
@@ -111,10 +110,7 @@ export class Elector {
         this.#input.onRule(step.generation);
         return;
       case 'renew':
-        this.#wasLate ||= !this.rules();
-        await this.#write(step.generation, this.#self(), signal);
-        if (this.#wasLate) this.#input.onResume();
-        this.#wasLate = false;
+        if (await this.#write(step.generation, this.#self(), signal)) this.#input.onResume();
         return;
       default:
         step satisfies never;
@@ -157,8 +153,11 @@ export class Elector {
     if (before !== null && (now === null || wentBack(before.record, now.record))) this.#input.onRestored();
   }
 
-  /** Rejects with 409 if it is not what we last saw: somebody else wrote, or our own last answer was lost. */
-  async #write(generation: number, self: LeaseSelf, signal: AbortSignal): Promise<void> {
+  /**
+   * True if this process rules by it, and did not when the answer came. Rejects with 409 if it is not what we
+   * last saw: somebody else wrote, or our own last answer was lost.
+   */
+  async #write(generation: number, self: LeaseSelf, signal: AbortSignal): Promise<boolean> {
     const { client, namespace, name, renewDeadlineMs: timeoutMs } = this.#input;
     const resourceVersion = this.#seen?.record.resourceVersion ?? null;
     const takenWallMs = this.#takenWallMs;
@@ -169,8 +168,11 @@ export class Elector {
     const method = resourceVersion === null ? 'POST' : 'PUT';
     const written = await client.json({ method, path, body: leaseObject(text), signal, timeoutMs });
     this.#seen = seeLease(this.#seen, readLease(written), startedMs);
+    // What was begun in time may be answered late, and whoever asked in between was told no.
+    const wasLate = !this.rules();
     // It counts from when it was asked for: that is the earliest moment at which others may have seen it.
     this.#renewedMs = startedMs;
+    return wasLate && this.rules();
   }
 
   #failed(error: Error): void {

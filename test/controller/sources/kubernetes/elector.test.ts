@@ -1,0 +1,89 @@
+// Whoever holds the Lease and comes too late with it goes on where it was, of an API server that takes its
+// time. Real ones are in test/kubernetes.
+import { deepEqual } from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  type ApiClient,
+  ApiError,
+  type ApiRequest,
+} from '../../../../src/controller/sources/kubernetes/client.ts';
+import { Elector } from '../../../../src/controller/sources/kubernetes/elector.ts';
+
+const limit = { timeout: 20_000 };
+
+/** What becomes of a write before it is answered: it waits, or fails. */
+type Delay = () => Promise<void>;
+
+interface Rig {
+  readonly elector: Elector;
+  /** What was told, in order. */
+  readonly told: string[];
+  delay: Delay;
+}
+
+/** An elector that rules, by a server that keeps one Lease. */
+async function ruling(t: TestContext, renewDeadlineMs: number): Promise<Rig> {
+  let version = 0;
+  let lease: object | null = null;
+  const json = async ({ method = 'GET', body }: ApiRequest): Promise<unknown> => {
+    if (method === 'GET') {
+      if (lease === null) throw new ApiError(404, 'not found', null);
+      return lease;
+    }
+    await made.delay();
+    const { metadata, ...rest } = body as { metadata: object };
+    lease = { ...rest, metadata: { ...metadata, resourceVersion: String(++version) } };
+    return lease;
+  };
+  const stopping = new AbortController();
+  const told: string[] = [];
+  const elector = new Elector({
+    ...{ client: { json } as unknown as ApiClient, signal: stopping.signal, random: () => 0 },
+    ...{ namespace: 'n', name: 'l', identity: 'c1', address: null, waits: true },
+    ...{ durationMs: 20_000, renewDeadlineMs, retryPeriodMs: 20 },
+    onRule: () => told.push('rules'),
+    onResume: () => told.push(`resumes: ${elector.rules()}`),
+    ...{ onRestored: () => undefined, onDeposed: () => told.push('deposed'), onProblem: () => undefined },
+  });
+  const made: Rig = { elector, told, delay: async () => undefined };
+  const running = elector.run();
+  t.after(() => {
+    stopping.abort();
+    return running;
+  });
+  while (!elector.rules()) await sleep(1);
+  return made;
+}
+
+const failing: Delay = async () => {
+  throw new ApiError(500, 'made to fail', null);
+};
+
+test('a renewal that was begun in time and answered late is a resumption', limit, async (t) => {
+  const renewDeadlineMs = 400;
+  const all = await ruling(t, renewDeadlineMs);
+  const held = Promise.withResolvers<void>();
+  const begun = Promise.withResolvers<void>();
+  all.delay = failing;
+  await sleep(renewDeadlineMs * 0.7);
+  all.delay = () => {
+    begun.resolve();
+    return held.promise;
+  };
+  await begun.promise;
+  while (all.elector.rules()) await sleep(1);
+  all.delay = async () => undefined;
+  held.resolve();
+  while (!all.elector.rules()) await sleep(1);
+  await sleep(50);
+  deepEqual([...new Set(all.told)], ['rules', 'resumes: true']);
+});
+
+test('a Lease that is renewed in time is no news', limit, async (t) => {
+  const all = await ruling(t, 15_000);
+  let renewals = 0;
+  all.delay = async () => void renewals++;
+  while (renewals < 5) await sleep(1);
+  deepEqual(all.told, ['rules']);
+});
