@@ -91,7 +91,7 @@ export class Holder implements Disposable {
     for (const key of keys) {
       const [object, second] = candidates(found.get(key) ?? [], ledger.held.get(key));
       this.#hasMoved ||= second?.foreign === false;
-      if (object === undefined) ledger.held.delete(key);
+      if (object === undefined) ledger.gone(key);
       else ledger.hold(placeOf(object));
       if (object?.foreign === true) this.#borrowed.add(key);
       else this.#borrowed.delete(key);
@@ -127,7 +127,7 @@ export class Holder implements Disposable {
       held.filter(({ address }) => this.#borrowed.has(address) === is),
     );
     for (const { address } of borrowed ?? []) {
-      ledger.held.delete(address);
+      ledger.gone(address);
       this.#borrowed.delete(address);
       announcer.stop(address);
     }
@@ -196,6 +196,7 @@ export class Holder implements Disposable {
     );
     if (lost !== undefined)
       throw new Error(`addresses could not be changed: ${describeErrno(lost.errno, lost.words)}`);
+    for (const { address } of remove) if (!ledger.held.has(address)) ledger.gone(address);
     const refused = new Map(receipt.map((refusal) => [refusal.object, refusal]));
     const taken = add.filter((object) => this.#took(object, refused.get(object)));
     onHeld([...remove, ...add].map(({ address }) => address));
@@ -207,7 +208,7 @@ export class Holder implements Disposable {
     const { ledger, announcer } = this.#parts;
     this.#arrivals.forget(object.id);
     if (!this.isHeldAt(object)) return;
-    ledger.held.delete(object.address);
+    ledger.letGo(object.address);
     announcer.stop(object.address);
   }
 

@@ -4,7 +4,7 @@ import type { Refusal, TableName } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import type { HeldAddress } from '../state/desired-state.ts';
 import { SteadyMap } from '../state/steady-map.ts';
-import { compareTerms } from '../state/term.ts';
+import { compareTerms, type Term } from '../state/term.ts';
 import type { Placement, VirtualIp } from '../state/virtual-ip.ts';
 
 /** `wanted` and `placed` are the controller's word, `committed` and `held` the kernel's. */
@@ -15,6 +15,8 @@ export class Ledger {
   readonly held: Map<Address, HeldAddress> = new Map();
   /** Placed VIPs that no node is known to have held: somebody else may have the address. */
   readonly firstClaims: Set<Address> = new Set();
+  /** Addresses on their way out, by the term that each was held by. */
+  readonly #leaving = new Map<Address, Term>();
   /** What was committed of refused VIPs before the kernel lost it. */
   readonly #lost = new Map<Address, VirtualIp>();
   readonly #refusals: { readonly [Name in TableName]: Map<Address, Refusal> } = {
@@ -79,6 +81,7 @@ export class Ledger {
     const { address, term } = placement;
     const known = this.placed.get(address);
     this.placed.set(address, placement);
+    this.#leaving.delete(address);
     if (isFirst && !this.held.has(address)) this.firstClaims.add(address);
     else if (known === undefined || compareTerms(known.term, term) !== 0) this.firstClaims.delete(address);
   }
@@ -92,7 +95,10 @@ export class Ledger {
     return [...former];
   }
 
+  /** The address may still be there: until it is gone it counts as held by the term that it had. */
   unplace(address: Address): void {
+    const known = this.placed.get(address);
+    if (known !== undefined && this.held.has(address)) this.#leaving.set(address, known.term);
     this.placed.delete(address);
     this.firstClaims.delete(address);
   }
@@ -101,6 +107,30 @@ export class Ledger {
   hold(held: HeldAddress): void {
     this.held.set(held.address, held);
     this.firstClaims.delete(held.address);
+  }
+
+  /** The kernel is about to be told to carry the address no more. */
+  letGo(address: Address): void {
+    const term = this.heldBy(address);
+    if (term !== undefined) this.#leaving.set(address, term);
+    this.held.delete(address);
+  }
+
+  /** The kernel does not carry the address for us. */
+  gone(address: Address): void {
+    this.held.delete(address);
+    this.#leaving.delete(address);
+  }
+
+  /** The term by which the kernel carries an address, for as long as it does; undefined without one. */
+  heldBy(address: Address): Term | undefined {
+    const placed = this.held.has(address) ? this.placed.get(address)?.term : undefined;
+    return placed ?? this.#leaving.get(address);
+  }
+
+  /** Every address that the kernel carries for us, those on their way out too. */
+  carried(): Set<Address> {
+    return new Set([...this.held.keys(), ...this.#leaving.keys()]);
   }
 
   /** The kernel no longer holds what was committed of a VIP. */

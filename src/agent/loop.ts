@@ -185,13 +185,12 @@ export class Loop implements Disposable {
     return this.#judge(outcome);
   }
 
-  /** What is not wanted keeps its rules until it is known where its address belongs. */
+  /** Until it is known where an address belongs neither it goes, nor rules that nobody wants. */
   #putOff(): void {
-    for (const key of this.#dirty) {
-      if (this.#parts.ledger.wanted.has(key)) continue;
-      this.#dirty.delete(key);
-      this.#isPutOff = true;
-    }
+    const { ledger, holder } = this.#parts;
+    const unwanted = [...this.#dirty].filter((key) => !ledger.wanted.has(key));
+    this.#isPutOff ||= unwanted.length > 0 || holder.excess(this.#dirty).length > 0;
+    for (const key of unwanted) this.#dirty.delete(key);
   }
 
   #judge(outcome: Outcome): number {

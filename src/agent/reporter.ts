@@ -67,15 +67,14 @@ export class Reporter {
 
   /** The VIPs that the kernel answers for by the right of a placement. */
   heldVips(): HeldVip[] {
-    return [...this.#parts.ledger.held.keys()].flatMap((address) => {
+    return [...this.#parts.ledger.carried()].flatMap((address) => {
       const term = this.#termOf(address);
       return term === undefined ? [] : [{ address, term }];
     });
   }
 
   #termOf(address: Address): Term | undefined {
-    const { held, placed } = this.#parts.ledger;
-    return held.has(address) && this.#parts.isUsable(address) ? placed.get(address)?.term : undefined;
+    return this.#parts.isUsable(address) ? this.#parts.ledger.heldBy(address) : undefined;
   }
 
   get ofRules(): Pick<RulesParts, 'refuse' | 'committed' | 'observe'> {

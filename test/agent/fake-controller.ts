@@ -50,9 +50,7 @@ export class Stream {
   /** That a table is what the agent said it has. */
   synced(table: TableName, more: object = {}): void {
     const { count, digests } = this.hello[table];
-    const buckets = Array.from({ length: 256 }, (_, bucket) => digests[bucket] ?? '0'.repeat(16));
-    const digest = hash('sha256', buckets.join('')).slice(0, 16);
-    this.say({ type: 'synced', table, seq: 7, count, digest, ...more });
+    this.say({ type: 'synced', table, seq: 7, count, digest: digestOf(digests), ...more });
   }
 
   /** All that a controller with nothing new says. */
@@ -61,6 +59,12 @@ export class Stream {
     this.synced('rules');
     this.synced('placements');
   }
+}
+
+/** Of a table whose buckets have these; all others are empty. */
+export function digestOf(digests: Hello['rules']['digests']): string {
+  const buckets = Array.from({ length: 256 }, (_, bucket) => digests[bucket] ?? '0'.repeat(16));
+  return hash('sha256', buckets.join('')).slice(0, 16);
 }
 
 /** Listens where a node's controller would; each connection that says hello goes to `onHello`. */

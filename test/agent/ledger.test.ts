@@ -1,5 +1,5 @@
 // What the kernel should hold of a VIP, by what is wanted, refused and held.
-import { equal } from 'node:assert/strict';
+import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Ledger } from '../../src/agent/ledger.ts';
 import { port, vip } from '../kernel/own-kernel.ts';
@@ -23,6 +23,20 @@ test('rules that nobody wants any more stay until their address is let go', () =
   ledger.wanted.delete(key);
   ledger.held.delete(key);
   equal(ledger.target(key), undefined);
+});
+
+test('an address that is placed here no more is held by its term until it is gone', () => {
+  const [ledger, term] = [committed(), { generation: 1, n: 7 }];
+  ledger.place({ address: key, term }, false);
+  equal(ledger.heldBy(key), undefined);
+  ledger.hold({ address: key, interfaceIndex: 2 });
+  ledger.unplace(key);
+  for (const step of [() => {}, () => ledger.letGo(key)]) {
+    step();
+    deepEqual([ledger.heldBy(key), [...ledger.carried()]], [term, [key]]);
+  }
+  ledger.gone(key);
+  deepEqual([ledger.heldBy(key), [...ledger.carried()]], [undefined, []]);
 });
 
 test('a VIP that may not be here keeps its rules until its address is let go', () => {

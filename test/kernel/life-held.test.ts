@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { HeldVip } from '../../src/protocol/messages.ts';
-import { FakeController, type Stream } from '../agent/fake-controller.ts';
+import { digestOf, FakeController, type Stream } from '../agent/fake-controller.ts';
 import { Node, type Service, skip } from './node.ts';
 
 const services: readonly Service[] = [
@@ -52,6 +52,40 @@ for (const features of [['held-delta'], []]) {
     assert.deepEqual(await heldUntilAck(stream, 10), [isShort ? ofEnd : whole(later(two), three)]);
   });
 }
+
+test('what is placed elsewhere since an agent’s last life is told of as held until it is gone', {
+  skip,
+}, async () => {
+  await using node = await Node.start({ services: [...services] });
+  await node.killAgent('SIGKILL');
+  using controller = await FakeController.instead(node);
+  node.startAgent();
+  const stream = await controller.next();
+  const { held } = stream.hello;
+  assert.equal(held.length, 3);
+  stream.welcome();
+  // All placements are gone, and of the rules nothing is said yet.
+  const buckets = Object.keys(stream.hello.placements.digests).map(Number);
+  stream.say({ type: 'page', table: 'placements', buckets, set: [] });
+  stream.synced('placements', { count: 0, digest: digestOf({}) });
+  await node.until('it has heard', async () => {
+    return (await node.status()).vips.every((vip) => vip.held && vip.term === null);
+  });
+  assert.deepEqual(
+    stream.heard.filter(({ type }) => type === 'ack' || type === 'heldDelta'),
+    [],
+  );
+  for (const said of stream.heard) if (said.type === 'held') assert.deepEqual(said.vips, held);
+  const next = controller.next();
+  stream.binary(Uint8Array.of(1));
+  const again = await next;
+  assert.deepEqual(again.hello.held, held);
+  assert.match(node.run('ip address'), /10\.77\.0\.101/);
+  again.begin();
+  const last = (await heldUntilAck(again, 7)).at(-1);
+  assert.doesNotMatch(node.run('ip address'), /10\.77\.0\.10\d|fd77::10\d/);
+  assert.deepEqual(last, { type: 'held', vips: [] });
+});
 
 test('a controller that comes later hears what is refused, and stands by it', { skip }, async () => {
   const own: Service = { name: 'own', addresses: ['10.77.0.150'], ports: ['TCP 80'] };
