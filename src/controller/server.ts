@@ -21,10 +21,10 @@ export interface ServerInput {
   readonly certificate: ChangingPair | null;
 }
 
-/** A certificate and its key, and whom to tell when there are others. */
+/** A certificate and its key, and whom to tell when there are others: it throws if they cannot be used. */
 export interface ChangingPair {
   readonly pair: Pair;
-  onChange: () => void;
+  onChange: (pair: Pair) => void;
 }
 
 /** Makes the server; certificates are read again when their files change. Throws UsageError. */
@@ -40,7 +40,7 @@ function serverFor(tls: TlsFiles | undefined, input: ServerInput): Server {
   const { certificate, listener } = input;
   if (certificate === null) return createServer(serverLimits, listener);
   const server = createTlsServer({ ...serverLimits, ...handshake, ...certificate.pair }, listener);
-  certificate.onChange = () => server.setSecureContext(certificate.pair);
+  certificate.onChange = (pair) => server.setSecureContext(pair);
   return server as unknown as Server;
 }
 

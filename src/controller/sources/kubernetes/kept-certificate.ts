@@ -16,10 +16,12 @@ export interface KeptCertificateInput {
   /** This process rules: nobody else renews meanwhile. */
   readonly mayWrite: () => boolean;
   readonly onProblem: (message: string | null) => void;
+  /** How often it is looked at. */
+  readonly lookMs?: number;
 }
 
-/** How often it is looked at: one of another controller, or of an administrator, is taken by then. */
-const lookMs = 60_000;
+/** One of another controller, or of an administrator, is taken by then. */
+const usualLookMs = 60_000;
 /** The same while something is to be written, by whoever rules then. */
 const dueMs = 2000;
 const authorityDays = 3650;
@@ -42,8 +44,8 @@ export class KeptCertificate {
   #problem: string | null = null;
   /** Something was found to be written, which was not for this process to do. */
   #isDue = false;
-  /** Another certificate is in force. */
-  onChange: () => void = () => undefined;
+  /** Puts another one in force, or throws. */
+  onChange: (pair: Pair) => void = () => undefined;
 
   constructor(input: KeptCertificateInput) {
     this.#input = input;
@@ -65,7 +67,7 @@ export class KeptCertificate {
 
   /** Keeps it until the signal is aborted. */
   async run(): Promise<void> {
-    const { signal, random } = this.#input;
+    const { signal, random, lookMs = usualLookMs } = this.#input;
     let failures = 0;
     while (!signal.aborted) {
       this.#isDue = false;
@@ -88,9 +90,23 @@ export class KeptCertificate {
     const kept = found === null ? await this.#make() : keptIn(found);
     const { server, authority } = await this.#renewed(kept);
     await this.#tell(authority.cert);
-    if (server.cert === this.#pair.cert) return;
+    this.#use(server);
+  }
+
+  /** What cannot be put in force is not what the server shows, and is tried again. */
+  #use(server: Pair): void {
+    const { cert, key } = this.#pair;
+    if (server.cert === cert && server.key === key) return;
+    try {
+      this.onChange(server);
+    } catch (cause) {
+      const why = (cause as Error).message;
+      const remedy = 'put a certificate and its key there, or delete it to have one made';
+      throw new Error(`Secret ${secretName}: tls.crt and tls.key cannot be used: ${why}: ${remedy}`, {
+        cause,
+      });
+    }
     this.#pair = server;
-    this.onChange();
   }
 
   /** Of several that start at once one makes it: the others are told 409, and read it the next time. */
