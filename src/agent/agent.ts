@@ -27,6 +27,7 @@ import { Network } from './network.ts';
 import { openFirewall, retireOthers } from './open-firewall.ts';
 import { ownAddresses, takeAway } from './own-addresses.ts';
 import { commitIntervalMs, Pace } from './pace.ts';
+import type { Places } from './places.ts';
 import { pollKernel } from './poll.ts';
 import { Prober } from './prober.ts';
 import { usualLookAgainMs } from './reconnect.ts';
@@ -45,6 +46,7 @@ export interface Agent {
   readonly kernel: Kernel;
   readonly ledger: Ledger;
   readonly loop: Loop;
+  readonly places: Places;
   readonly prober: Prober;
   readonly rules: Rules;
   readonly session: Session;
@@ -113,6 +115,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
       return followed;
     },
     ...{ version: parts.version, firewall, kernel, ledger, loop, prober, rules, session, link, tallies },
+    places: holder.places,
     logDestination: parts.logDestination,
     problems: () =>
       [

@@ -1,10 +1,10 @@
 // What an agent answers over HTTP: status, health, metrics, and the two questions of `explain` and `diff`.
 
-import { diff } from '../dialects/delta.ts';
 import { failure, type Reply, type Route } from '../process/http.ts';
 import { type Address, AddressError, familyOf, parseAddress } from '../state/address.ts';
 import { PortError, parsePort, parseProtocol, protocolNumbers } from '../state/port.ts';
 import type { Agent } from './agent.ts';
+import { differences } from './differences.ts';
 import { explain, foreignChains, tracePacket } from './explain.ts';
 import type { VipCounters } from './firewall.ts';
 import { metricsText } from './metrics.ts';
@@ -26,7 +26,7 @@ export function agentRoutes(agent: Agent, full: boolean): Route[] {
     ...open,
     { method: 'GET', path: '/status', handle: async () => ({ status: 200, body: await nodeReport(agent) }) },
     { method: 'GET', path: '/explain', handle: ({ url }) => explained(agent, url.searchParams) },
-    { method: 'GET', path: '/diff', handle: () => differences(agent) },
+    { method: 'GET', path: '/diff', handle: async () => ({ status: 200, body: await differences(agent) }) },
     { method: 'GET', path: '/would-drop', handle: () => observed(agent) },
   ];
 }
@@ -88,14 +88,6 @@ async function explained(
     const next = 'ask for /explain?address=A&port=N&protocol=TCP|UDP|SCTP&from=B';
     return failure(400, { code: error.code, message: error.message, next });
   }
-}
-
-async function differences({ kernel, firewall, rules }: Agent): Promise<Reply> {
-  const { dialect, describe } = firewall;
-  const have = dialect.decode(await kernel.dump(dialect.dumps));
-  const { remove, add } = diff(have, rules.whole());
-  const differs = remove.length + add.length > 0;
-  return { status: 200, body: { differs, remove: remove.map(describe), add: add.map(describe) } };
 }
 
 async function observed({ kernel, firewall, config }: Agent): Promise<Reply> {

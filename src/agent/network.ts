@@ -137,6 +137,10 @@ export class Network {
     return this.#links.get(index);
   }
 
+  nameOf(index: number): string {
+    return this.#links.get(index)?.name ?? `interface ${index}`;
+  }
+
   /** Whether a hardware address is one of this node's, written as in `02:00:5e:10:00:01`. */
   hasMac(mac: string): boolean {
     return this.#links.values().some((link) => macText(link.mac) === mac);
@@ -178,7 +182,7 @@ export class Network {
     if (this.#nameservers.includes(address)) return `${address} is a name server of this node`;
     for (const object of this.#strangers().get(address) ?? []) {
       if (this.#carriesNothing(object)) continue;
-      const name = this.#links.get(object.interfaceIndex)?.name ?? `interface ${object.interfaceIndex}`;
+      const name = this.nameOf(object.interfaceIndex);
       return `${address}/${object.prefixLength} is an address of this node (on ${name})`;
     }
     return undefined;

@@ -1,10 +1,12 @@
 // Where a VIP goes on this node, and which VIPs have no place here for now.
 
+import { addresses } from '../dialects/addresses/dialect.ts';
 import type { AddressObject } from '../dialects/addresses/objects.ts';
 import type { Rival } from '../dialects/addresses/probe.ts';
+import type { KernelObjects } from '../dialects/dialect.ts';
 import type { Refusal } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
-import type { HeldAddress } from '../state/desired-state.ts';
+import type { HeldAddress, Needs } from '../state/desired-state.ts';
 import { servicesOf } from '../state/virtual-ip.ts';
 import type { Ledger } from './ledger.ts';
 import { hostLength, type Network } from './network.ts';
@@ -14,6 +16,7 @@ export interface PlacesParts {
   readonly ledger: Ledger;
   readonly network: Network;
   readonly prober: Prober;
+  readonly needs: () => Needs;
   readonly refuse: (refusal: Refusal) => void;
 }
 
@@ -63,6 +66,23 @@ export class Places {
     return finding === 'free' ? held : undefined;
   }
 
+  /** All that the kernel should carry now. What its link is still asked for is not of it yet. */
+  whole(): KernelObjects<AddressObject> {
+    const { ledger, needs } = this.#parts;
+    const due = [...ledger.placed.keys()].filter(
+      (key) => ledger.shouldHold(key) && !ledger.firstClaims.has(key),
+    );
+    const held = due.flatMap((address) => {
+      const place = this.#judge(address);
+      return typeof place === 'number' ? [{ address, interfaceIndex: place }] : [];
+    });
+    return addresses.render({ needs: needs(), vips: [], held });
+  }
+
+  readonly describe = ({ address, prefixLength, interfaceIndex }: AddressObject): string => {
+    return `address ${address}/${prefixLength} on ${this.#parts.network.nameOf(interfaceIndex)}`;
+  };
+
   /** The VIP is no longer to go anywhere here. */
   forget(key: Address): void {
     this.#parts.prober.forget(key);
@@ -78,7 +98,7 @@ export class Places {
   }
 
   #conflict({ address, interfaceIndex }: HeldAddress, { mac, does }: Rival): Obstacle {
-    const name = this.#parts.network.link(interfaceIndex)?.name ?? `interface ${interfaceIndex}`;
+    const name = this.#parts.network.nameOf(interfaceIndex);
     const what = does === 'answer' ? 'answers for' : 'is about to take';
     const remedy = 'take the address from whoever that is, or choose another for the Service';
     return { code: 'AddressConflict', mac, reason: `${mac} ${what} ${address} on ${name}; ${remedy}` };
