@@ -1,6 +1,6 @@
 // The pages for users against the code: what they name exists, and what exists is named.
 
-import { deepEqual, ok } from 'node:assert/strict';
+import { deepEqual, equal, ok } from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -17,11 +17,11 @@ const [readme, operating, kubernetes] = ['README.md', 'docs/operating.md', 'docs
   read,
 ) as [string, string, string];
 
-/** A section of the page, from its heading to the next. */
-function section(name: string): string {
-  const start = operating.indexOf(`## ${name}\n`);
+/** A section of a page, from its heading to the next. */
+function section(name: string, page = operating): string {
+  const start = page.indexOf(`## ${name}\n`);
   ok(start >= 0, name);
-  return operating.slice(start, operating.indexOf('\n## ', start + 1));
+  return page.slice(start, page.indexOf('\n## ', start + 1));
 }
 
 /** The words in backticks of the first column of a section's tables. */
@@ -123,6 +123,20 @@ test('a log event that an alert names is one of the agent or the controller', ()
   const named = [...read('deploy/chart/files/alerts.yaml').matchAll(/log\s+event\s+`([^`]+)`/g)];
   ok(named.length > 0);
   for (const [, name = ''] of named) ok(known.includes(name), `${name} is in no source`);
+});
+
+test('every annotation that is read is in the page, in the order in which names count, and no other', () => {
+  const code = read('src/controller/sources/annotations.ts');
+  const page = section('What a Service may ask for', kubernetes);
+  const names = (text: string, quote: string): string[] => {
+    const name = new RegExp(`${quote}((?:[-\\w]+\\.)+\\w+/[-\\w]+)${quote}`, 'g');
+    return [...text.matchAll(name)].map(([, found]) => found ?? '');
+  };
+  deepEqual(new Set(names(page, '`').toSorted()), new Set(names(code, "'").toSorted()));
+  const rows = page.split('\n').map((row) => `${names(row, '`')}`);
+  const lists = [...code.matchAll(/^const \w+Names = \[(.*?)\]/gms)].map(([, list = '']) => names(list, "'"));
+  equal(lists.length, 3);
+  for (const list of lists) ok(rows.includes(`${list}`), `in another order: ${list}`);
 });
 
 test('the figures of the README are those of the run that it names', () => {
