@@ -1,6 +1,6 @@
 // What a cluster says of its nodes: which of them may have no VIP, and why. Pure.
 
-import { type Mapping, mapping, sequence } from '../fields.ts';
+import { FieldError, type Mapping, mapping, sequence } from '../fields.ts';
 
 export const nodesPath = '/api/v1/nodes';
 
@@ -17,7 +17,21 @@ const leavingTaints: ReadonlySet<string> = new Set([
 ]);
 
 /** Cuts a Node to what is kept of it. What is wrong with one is no reason to take its VIPs away. */
-export function cutNode(object: Mapping, { ignoresExclude }: { ignoresExclude: boolean }): NodeEntry {
+export function cutNode(object: Mapping, rules: NodeRules): NodeEntry {
+  try {
+    return whyBarred(object, rules);
+  } catch (error) {
+    if (error instanceof FieldError) return null;
+    throw error;
+  }
+}
+
+export interface NodeRules {
+  /** The label that keeps a node from load balancers means nothing here. */
+  readonly ignoresExclude: boolean;
+}
+
+function whyBarred(object: Mapping, { ignoresExclude }: NodeRules): NodeEntry {
   const { labels } = mapping(object['metadata'] ?? {}, 'metadata');
   const { taints } = mapping(object['spec'] ?? {}, 'spec');
   const names = Object.keys(mapping(labels ?? {}, 'metadata.labels'));

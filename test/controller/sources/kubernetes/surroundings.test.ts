@@ -92,6 +92,18 @@ test('a Node that only lives is no news, and one that is barred or free again is
   deepEqual(told.nodes, [['demo/n1'], [], ['demo/n1']]);
 });
 
+test('a Node that is not as it should be keeps its VIPs, and the others are heard of', limit, async () => {
+  await using all = await rig();
+  const { api, surroundings, told } = all;
+  surroundings.start();
+  while (api.watches === 0) await sleep(5);
+  api.set('odd', '', { spec: { taints: 'none' } });
+  api.set('n1', '', { labels: { 'vipward.io/drain': '' } });
+  while (told.nodes.length === 0) await sleep(5);
+  deepEqual([told.nodes, surroundings.nodes.has('demo/odd')], [[['demo/n1']], true]);
+  equal(api.count('nodes?watch'), 1);
+});
+
 function setSlice(api: FakeApi, name: string, service: string): void {
   const endpoints = [{ nodeName: 'node1', conditions: { ready: true } }];
   const labels = { 'kubernetes.io/service-name': service };
