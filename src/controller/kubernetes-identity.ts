@@ -6,6 +6,7 @@ import type { Problem } from './service.ts';
 import { AgentTokens } from './sources/kubernetes/agent-tokens.ts';
 import type { KubernetesConfig } from './sources/kubernetes/config.ts';
 import { KeptCertificate, type KeptCertificateInput } from './sources/kubernetes/kept-certificate.ts';
+import { TokenRefusals } from './sources/kubernetes/token-refusals.ts';
 
 export interface ClusterIdentity {
   /** Null where no tokens of the cluster are taken. */
@@ -25,13 +26,13 @@ export function makeIdentity(
   { log, ...parts }: IdentityParts,
 ): ClusterIdentity {
   const { client, signal } = parts;
-  const onRefused = (reason: string) => log.warn({ reason }, 'agentTokenRefused');
+  const refusals = new TokenRefusals({ say: (refused) => log.warn(refused, 'agentTokenRefused') });
   const onProblem = (reason: string | null) => {
     log.warn({ reason }, reason === null ? 'certificateKept' : 'certificateNotKept');
   };
   const random = Math.random;
-  const tokens =
-    account === null ? null : new AgentTokens({ client, signal, account, audience, random, onRefused });
+  const told = { signal, random, onRefused: refusals.add };
+  const tokens = account === null ? null : new AgentTokens({ ...told, client, account, audience });
   const certificate = keepsCertificate ? new KeptCertificate({ ...parts, random, onProblem }) : null;
   return {
     nodeOfToken: tokens?.nodeOf ?? null,
