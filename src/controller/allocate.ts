@@ -7,7 +7,13 @@ import { assign, type Ground } from './assign.ts';
 import type { Outcome } from './families.ts';
 import { Free } from './free.ts';
 import type { Pool } from './pools.ts';
-import { compareServices, RefusalReason, type ServiceManifest, type ServiceRefusal } from './service.ts';
+import {
+  asksOtherwise,
+  compareServices,
+  RefusalReason,
+  type ServiceManifest,
+  type ServiceRefusal,
+} from './service.ts';
 import { Users } from './users.ts';
 
 export interface ServiceChanges {
@@ -27,9 +33,14 @@ export class Allocator {
   readonly services: ReadonlyMap<ServiceKey, ServiceManifest>;
   /** True for an address that a node may still have, which cannot be told to let it go. */
   isHeld: (address: Address) => boolean = () => false;
+  /** True for an address that a node answers for. */
+  isServed: (address: Address) => boolean = () => true;
   readonly #services = new Map<ServiceKey, ServiceManifest>();
   readonly #assigned: Map<ServiceKey, readonly Address[]>;
   readonly #former: Map<ServiceKey, readonly Address[]>;
+  /** Services that ask for something else than before, and have not been looked at since. */
+  readonly #asking = new Set<ServiceKey>();
+  readonly #outgoing = new Map<ServiceKey, readonly Address[]>();
   readonly #users = new Users();
   readonly #refusals = new Map<ServiceKey, ServiceRefusal>();
   readonly #free: Free;
@@ -55,6 +66,11 @@ export class Allocator {
   /** What Services had that are refused now: theirs again, once they are not and if nobody else has it. */
   get former(): Allocations {
     return this.#former;
+  }
+
+  /** What Services have beside what they are to have, until that is served: applied again they let it go. */
+  get outgoing(): Allocations {
+    return this.#outgoing;
   }
 
   get refusals(): ReadonlyMap<ServiceKey, ServiceRefusal> {
@@ -97,8 +113,12 @@ export class Allocator {
   *applying({ set, remove }: ServiceChanges): Generator<void, ReadonlySet<Address>> {
     const touched = new Set<Address>();
     for (const key of remove) this.#remove(key, touched);
-    // Whoever has an address may speak against sharing it, though its own turn comes later.
-    for (const service of set) this.#services.set(service.key, service);
+    for (const service of set) {
+      const known = this.#services.get(service.key);
+      if (known !== undefined && asksOtherwise(known, service)) this.#asking.add(service.key);
+      // Whoever has an address may speak against sharing it, though its own turn comes later.
+      this.#services.set(service.key, service);
+    }
     yield;
     // Those who have an address already choose first, or a newcomer could be given what is theirs.
     const [known, fresh]: [ServiceManifest[], ServiceManifest[]] = [[], []];
@@ -132,7 +152,9 @@ export class Allocator {
   }
 
   #remove(key: ServiceKey, touched: Set<Address>): void {
-    this.#release(key, this.#assigned.get(key) ?? nothing, touched);
+    this.#release(key, this.#has(key), touched);
+    this.#outgoing.delete(key);
+    this.#asking.delete(key);
     this.#free.share(key, null, nothing);
     this.#services.delete(key);
     this.#assigned.delete(key);
@@ -140,13 +162,19 @@ export class Allocator {
     this.#refusals.delete(key);
   }
 
+  #has(key: ServiceKey): readonly Address[] {
+    return [...(this.#assigned.get(key) ?? nothing), ...(this.#outgoing.get(key) ?? nothing)];
+  }
+
   #set(service: ServiceManifest, touched: Set<Address>): void {
     const { key } = service;
     const before = this.#before(service);
     const outcome = this.outcomeOf(service);
     if ('refusal' in outcome) {
+      this.#asking.delete(key);
       this.#refusals.set(key, outcome.refusal);
-      this.#release(key, before, touched);
+      this.#release(key, this.#has(key), touched);
+      this.#outgoing.delete(key);
       this.#free.share(key, null, nothing);
       this.#assigned.delete(key);
       if (before.length > 0) this.#former.set(key, before);
@@ -155,11 +183,16 @@ export class Allocator {
     this.#refusals.delete(key);
     this.#former.delete(key);
     const kept = outcome.addresses;
-    this.#release(
-      key,
-      before.filter((address) => !kept.includes(address)),
-      touched,
-    );
+    const others = this.#has(key).filter((address) => !kept.includes(address));
+    const isChanging = this.#asking.delete(key) || this.#outgoing.has(key);
+    // Make before break: who asks for another address is reached by the old one until there is a new one.
+    if (isChanging && others.length > 0 && !kept.every(this.isServed)) {
+      this.#outgoing.set(key, others);
+      for (const address of others) touched.add(address);
+    } else {
+      this.#outgoing.delete(key);
+      this.#release(key, others, touched);
+    }
     this.#assigned.set(key, kept);
     for (const address of kept) {
       touched.add(address);

@@ -6,7 +6,7 @@ import type { Hello } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import { generationLeap, type Term } from '../state/term.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
-import { Allocator, type ServiceChanges } from './allocate.ts';
+import { type Allocations, Allocator, type ServiceChanges } from './allocate.ts';
 import { Closings } from './closings.ts';
 import { Compilation } from './compilation.ts';
 import type { PortRefusal } from './compile.ts';
@@ -79,8 +79,7 @@ export class Controller {
     this.latency = new Latency(input.nowMs);
     this.closings = new Closings(input.nowMs);
     this.#pools = pools;
-    this.#allocator = new Allocator(pools, records.allocations, records.former);
-    this.#allocator.isHeld = this.#isHeld;
+    this.#allocator = this.#makeAllocator(records.allocations, records.former);
     this.#owners = this.#makeOwners(records.owners, records.unheld);
     this.compilation = new Compilation({
       ...{ controller: this, filterByDefault: input.filterByDefault, onChange: input.onChange },
@@ -120,14 +119,11 @@ export class Controller {
     this.#cluster = cluster;
     // Terms that were kept are from before this generation, unless it came back with an older backup.
     const possible = [...owners].filter(([, { term }]) => term.generation <= generation + generationLeap);
-    this.#generation = possible.reduce(
-      (most, [, { term }]) => Math.max(most, term.generation + 1),
-      generation,
-    );
-    this.#allocator = new Allocator(this.#pools, allocations);
-    this.#allocator.isHeld = this.#isHeld;
+    const own = possible.reduce((most, [, { term }]) => Math.max(most, term.generation + 1), generation);
+    this.#generation = own;
+    this.#allocator = this.#makeAllocator(allocations);
     this.#owners = this.#makeOwners(new Map(possible), unheld);
-    if (this.#generation !== generation) this.#input.onChange();
+    if (own !== generation) this.#input.onChange();
   }
 
   readonly nextTerm = (): Term => ({ generation: this.#generation, n: ++this.#n });
@@ -222,8 +218,12 @@ export class Controller {
     this.#input.onChange();
   }
 
-  /** What a node had when it was last heard of, it has until it says something else. */
-  readonly #isHeld = (address: Address): boolean => this.nodes.isHeldByAbsent(address);
+  #makeAllocator(allocations: Allocations, former?: Allocations): Allocator {
+    const allocator = new Allocator(this.#pools, allocations, former);
+    allocator.isHeld = (address) => this.nodes.isHeldByAbsent(address);
+    allocator.isServed = (address) => this.owners.isServing(address);
+    return allocator;
+  }
 
   #makeOwners(owners: Records['owners'], unheld: Records['unheld']): Owners {
     for (const [address, { node, term }] of owners) {

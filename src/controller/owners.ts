@@ -73,6 +73,14 @@ export class Owners {
     return this.#choosing.choices;
   }
 
+  /** True if its node announces the VIP, and has its rules in the kernel. */
+  isServing(address: Address): boolean {
+    const owner = this.#owners.get(address);
+    if (owner === undefined || this.leaving.has(address) || this.moves.has(address)) return false;
+    const node = this.#input.nodes.at(owner.node);
+    return node.isConnected && node.held.has(address) && this.candidates.hasRules(node, address);
+  }
+
   get isSettled(): boolean {
     return this.claims.isSettled;
   }

@@ -84,7 +84,7 @@ export class Readings {
   }
 
   /** Follows a change of the source. */
-  follow({ set, remove }: ServiceChanges, isComplete: boolean): void {
+  follow({ set, remove }: ServiceChanges, isComplete: boolean = this.#isComplete): void {
     this.#isComplete = isComplete;
     for (const key of remove) this.#queued.set(key, null);
     for (const service of set) this.#queued.set(service.key, service);

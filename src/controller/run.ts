@@ -17,6 +17,7 @@ import { LoopLag } from './loop-lag.ts';
 import { scrape } from './metrics.ts';
 import { moveDeadlineMs } from './moves.ts';
 import type { Pool } from './pools.ts';
+import { Replacing } from './replacing.ts';
 import { connectionLimit, listenOn, makeServer } from './server.ts';
 import { Sessions } from './sessions.ts';
 import { Settling } from './settling.ts';
@@ -152,7 +153,7 @@ interface HubParts extends RunInput {
 }
 
 function makeHub(
-  { controller, progressed, happened, isOpen, self }: Core,
+  { controller, readings, progressed, happened, isOpen, self }: Core,
   { log, timing, version, whoIs, signal }: HubParts,
 ): Hub {
   const sessions = new Sessions(controller, {
@@ -169,9 +170,11 @@ function makeHub(
     },
     progressed: () => {
       settling.progressed();
+      replacing.progressed();
       progressed();
     },
   });
+  const replacing = new Replacing(controller, (changes) => readings.follow(changes));
   const settling = new Settling({ ...timing, controller, onSettled: progressed });
   signal.addEventListener('abort', () => settling.dispose(), { once: true });
   const hub: Hub = new Hub({

@@ -22,15 +22,6 @@ export interface Standing {
   readonly message: string;
 }
 
-/** True if its node announces the VIP, and has its rules in the kernel. */
-export function isServing({ owners, nodes, rules }: Controller, address: Address): boolean {
-  const owner = owners.ownerOf(address);
-  if (owner === undefined || owners.leaving.has(address) || owners.moves.has(address)) return false;
-  const node = nodes.at(owner.node);
-  const since = rules.sinceSeq(address);
-  return node.isConnected && node.held.has(address) && since !== undefined && node.hasAcked('rules', since);
-}
-
 /** Where a VIP stands, from what its node has said. */
 export function vipState(controller: Controller, address: Address): Standing {
   const { owners, nodes } = controller;
@@ -50,7 +41,7 @@ export function vipState(controller: Controller, address: Address): Standing {
   const refusal = node.refusalOf(address);
   if (refusal !== undefined && !node.held.has(address))
     return { state: 'refused', reason: refusal.code, message: refusal.reason };
-  if (isServing(controller, address)) {
+  if (owners.isServing(address)) {
     const message =
       refusal === undefined ? '' : `the last change was refused: ${refusal.code}: ${refusal.reason}`;
     return { state: 'serving', reason: refusal === undefined ? 'Announced' : refusal.code, message };

@@ -130,6 +130,25 @@ test('the status says an address when its node has announced it, and not before'
   assert.deepEqual(await ingress('late'), ['10.77.0.102']);
 });
 
+test('a status says the old address until another one that was asked for is announced', {
+  skip,
+}, async () => {
+  const shown: string[] = [];
+  const goes = async (address: string): Promise<void> => {
+    await all.apply('late', { annotations: { 'vipward.io/addresses': address } });
+    await all.until(`${address} is all that is served of it`, async () => {
+      const [now = 'none'] = await ingress('late');
+      if (shown.at(-1) !== now) shown.push(now);
+      const known = (await all.served()).map((vip) => vip.split(':')[0]);
+      const others = ['10.77.0.102', '10.77.0.180'].filter((one) => one !== address);
+      return now === address && known.includes(address) && !others.some((one) => known.includes(one));
+    });
+  };
+  await goes('10.77.0.180');
+  await goes('10.77.0.102');
+  assert.deepEqual(shown, ['10.77.0.102', '10.77.0.180', '10.77.0.102']);
+});
+
 test('an address that nobody has any more is said to be released, by its own name', { skip }, async () => {
   await all.remove('late');
   await all.until('it is said', async () => {

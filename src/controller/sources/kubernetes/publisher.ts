@@ -5,7 +5,6 @@ import type { Address } from '../../../state/address.ts';
 import type { ServiceKey } from '../../../state/service.ts';
 import type { Controller } from '../../controller.ts';
 import type { Problem } from '../../service.ts';
-import { isServing } from '../../standing.ts';
 import { inTurns } from '../../turns.ts';
 import { type ApiClient, ApiError } from './client.ts';
 import type { ServiceNews } from './service-news.ts';
@@ -116,7 +115,7 @@ export class Publisher {
       return false;
     }
     // Asked of all that is awaited, whenever an agent has said something.
-    const isThere = isServing(controller, address);
+    const isThere = controller.owners.isServing(address);
     if (isThere) this.#announced.add(address);
     return !isThere;
   }
@@ -136,8 +135,13 @@ export class Publisher {
 
   #wanted(key: ServiceKey): readonly Address[] {
     const { controller, catalog } = this.#input;
-    const allocated = controller.allocator.addressesOf(key);
-    return wantedIngress(allocated, catalog.recordedOf(key), (address) => this.#announced.has(address));
+    const { allocator } = controller;
+    return wantedIngress({
+      allocated: allocator.addressesOf(key),
+      outgoing: allocator.outgoing.get(key) ?? [],
+      recorded: catalog.recordedOf(key),
+      isAnnounced: (address) => this.#announced.has(address),
+    });
   }
 
   /** Writes what is wanted by now. A Service that is gone needs no status. */

@@ -7,16 +7,24 @@ import type { ServiceKey } from '../../../state/service.ts';
 /** Who we are to the API server's record of who owns which field. */
 export const fieldManager = 'vipward';
 
+/** What a Service has, and what its status says. */
+export interface IngressFacts {
+  readonly allocated: readonly Address[];
+  /** What it has until that is served. */
+  readonly outgoing: readonly Address[];
+  readonly recorded: readonly Address[];
+  readonly isAnnounced: (address: Address) => boolean;
+}
+
 /**
  * The addresses that a status shall have: those it has and that are still allocated, with or without an
- * owner, and those that were announced. What was never announced is not promised to anybody.
+ * owner, and those that were announced. What was never announced is not promised to anybody: until it is,
+ * the status says what is there instead.
  */
-export function wantedIngress(
-  allocated: readonly Address[],
-  recorded: readonly Address[],
-  isAnnounced: (address: Address) => boolean,
-): readonly Address[] {
-  return allocated.filter((address) => recorded.includes(address) || isAnnounced(address));
+export function wantedIngress(facts: IngressFacts): readonly Address[] {
+  const { allocated, outgoing, recorded, isAnnounced } = facts;
+  const wanted = allocated.filter((address) => recorded.includes(address) || isAnnounced(address));
+  return wanted.length > 0 ? wanted : outgoing.filter((address) => recorded.includes(address));
 }
 
 export interface StatusText {

@@ -197,11 +197,16 @@ test('events beyond what can wait are dropped and counted', (t) => {
 const addresses = (...texts: string[]): Address[] => texts.map(parseAddress);
 
 test('a status has what was announced and what it had, as long as that is allocated', () => {
-  const allocated = addresses('10.0.0.1', '10.0.0.2', 'fd00::1');
   const isAnnounced = (address: Address) => address === '10.0.0.2';
-  deepEqual(wantedIngress(allocated, [], isAnnounced), ['10.0.0.2']);
-  deepEqual(wantedIngress(allocated, addresses('fd00::1', '10.0.0.9'), isAnnounced), ['10.0.0.2', 'fd00::1']);
-  deepEqual(wantedIngress([], addresses('10.0.0.2'), isAnnounced), []);
+  const wanted = (allocated: Address[], recorded: Address[], outgoing: Address[] = []) =>
+    wantedIngress({ allocated, outgoing, recorded, isAnnounced });
+  const three = addresses('10.0.0.1', '10.0.0.2', 'fd00::1');
+  deepEqual(wanted(three, []), ['10.0.0.2']);
+  deepEqual(wanted(three, addresses('fd00::1', '10.0.0.9')), ['10.0.0.2', 'fd00::1']);
+  deepEqual(wanted([], addresses('10.0.0.2')), []);
+  const [old, next, announced] = [addresses('10.0.0.9'), addresses('10.0.0.1'), addresses('10.0.0.2')];
+  deepEqual([wanted(next, old, old), wanted(next, [], old)], [old, []]);
+  deepEqual(wanted(announced, old, old), announced);
 });
 
 test('a status is applied as ours, with ipMode only where that is known', () => {

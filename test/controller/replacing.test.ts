@@ -1,0 +1,82 @@
+// A Service that asks for another address is reached by the old one until its node has the new one.
+
+import { deepEqual, equal } from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Allocator } from '../../src/controller/allocate.ts';
+import { parsePools } from '../../src/controller/pools.ts';
+import { readDocument } from '../../src/controller/sources/manifest.ts';
+import type { Address } from '../../src/state/address.ts';
+import type { ServiceKey } from '../../src/state/service.ts';
+import { pool, runningController, service, serviceObject, untilStatus } from './fixture.ts';
+import { agentOf } from './test-agent.ts';
+
+const limit = { timeout: 20_000 };
+const [old, next, last] = ['10.77.0.100', '10.77.0.101', '10.77.0.102'] as [Address, Address, Address];
+const [web, other] = ['of-web/web', 'of-other/other'] as [ServiceKey, ServiceKey];
+const wants = (address: Address) => ({ 'vipward.io/addresses': address });
+
+test('the old address is let go once the new one is served, and not before', limit, async (t) => {
+  const running = await runningController(t, {
+    files: { 'a.yaml': service('web', { annotations: wants(old) }) },
+  });
+  const agent = agentOf(t, running, 'n1');
+  await agent.until(({ placements }) => placements.has(old));
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+  agent.acks = false;
+  running.write('a.yaml', service('web', { annotations: wants(next), ports: [81] }));
+  await agent.until(({ rules }) => rules.has(next));
+  agent.commit('rules');
+  await agent.until(({ placements }) => placements.has(next));
+  await sleep(200);
+  // Its ports are those of its Service as it is now.
+  const ports = agent.rules.get(old)?.ports.map(({ port }) => port);
+  deepEqual([ports, agent.placements.has(old)], [[81], true]);
+  agent.commit('placements');
+  await agent.until(({ placements }) => !placements.has(old));
+  equal(agent.placements.has(next), true);
+  agent.commit('placements');
+  await agent.until(({ rules }) => !rules.has(old));
+});
+
+/** An allocator by which one Service has asked for another address than it has. */
+function changed() {
+  const served = new Set<Address>([old]);
+  const allocator = new Allocator(parsePools([`p=${pool}`]), new Map());
+  allocator.isServed = (address) => served.has(address);
+  const apply = (name: string, address: Address) => {
+    const manifest = serviceObject(name, { namespace: `of-${name}`, annotations: wants(address) });
+    return allocator.apply({ set: readDocument(manifest).services, remove: [] });
+  };
+  apply('web', old);
+  apply('web', next);
+  return { allocator, served, apply };
+}
+
+test('what is let go later is nobody else’s until then', () => {
+  const { allocator, served, apply } = changed();
+  deepEqual([allocator.addressesOf(web), allocator.outgoing.get(web)], [[next], [old]]);
+  apply('other', old);
+  equal(allocator.refusals.get(other)?.reason, 'AddressTaken');
+  served.add(next);
+  deepEqual(apply('web', next), new Set([next, old]));
+  deepEqual([allocator.outgoing.size, allocator.usersOf(old).map(({ key }) => key)], [0, [other]]);
+});
+
+test('who changes its mind again, goes back or goes away leaves nothing behind', () => {
+  const again = changed();
+  again.apply('web', last);
+  deepEqual(again.allocator.outgoing.get(web), [next, old]);
+  again.served.add(last);
+  again.apply('web', last);
+  deepEqual([...again.allocator.taken()], [last]);
+  const back = changed();
+  back.apply('web', old);
+  deepEqual([[...back.allocator.taken()], back.allocator.outgoing.size], [[old], 0]);
+  const away = changed();
+  away.allocator.apply({ set: [], remove: [web] });
+  deepEqual([[...away.allocator.taken()], away.allocator.outgoing.size], [[], 0]);
+  const refused = changed();
+  refused.apply('web', '192.0.2.1' as Address);
+  deepEqual([[...refused.allocator.taken()], refused.allocator.outgoing.size], [[], 0]);
+});
