@@ -1,7 +1,7 @@
 // VIPs on their way into the kernel, some at a time. Refused ones are left out by name, and their last good
 // state stays.
 
-import { diff } from '../dialects/delta.ts';
+import { diff, isEmpty } from '../dialects/delta.ts';
 import type { KernelObject, KernelObjects, Transaction } from '../dialects/dialect.ts';
 import type { Soon } from '../host/kernel.ts';
 import { describeErrno, type Receipt } from '../netlink/ack.ts';
@@ -50,16 +50,33 @@ export class Commits {
   readonly #parts: CommitsParts;
   readonly #unclaimed: Unclaimed;
   readonly #sending: Sending;
-  /** What the constant part in the kernel serves. */
-  needs: Needs;
+  /** What the constant part in the kernel serves, and as it was put there: none until it is known. */
+  #needs: Needs;
+  #constants: readonly KernelObject[] = [];
   /** In the kernel's words, what kept the last commit that was disturbed from being one. */
   disturbance = '';
 
   constructor(parts: CommitsParts, sending: Sending) {
     this.#parts = parts;
-    this.needs = parts.census.needs();
+    this.#needs = parts.census.needs();
     this.#unclaimed = new Unclaimed(parts.firewall);
     this.#sending = sending;
+  }
+
+  get needs(): Needs {
+    return this.#needs;
+  }
+
+  /** The constant part for these is in the kernel. */
+  serve(needs: Needs): void {
+    this.#needs = needs;
+    this.#constants = this.render(needs, []).constants;
+  }
+
+  /** Whether these are what was last put there, whatever has come to be wanted since. */
+  areInForce(constants: readonly KernelObject[]): boolean {
+    const rest = { elements: [], needs: null };
+    return isEmpty(diff({ constants, ...rest }, { constants: this.#constants, ...rest }));
   }
 
   /** Commits the VIPs of `keys`. Costs what they cost, whatever else is in the table. */
@@ -111,7 +128,7 @@ export class Commits {
   /** While the kernel was busy other things may have come to be wanted than it was told. */
   settle(targets: Targets, needs: Needs): Outcome {
     const { ledger, census, committed } = this.#parts;
-    this.needs = needs;
+    if (needs !== this.needs) this.serve(needs);
     census.settle();
     for (const [key, vip] of targets) {
       if (vip === undefined) ledger.committed.delete(key);
@@ -178,7 +195,7 @@ export class Commits {
     const receipt = await this.#sending.send(diff(have, want));
     this.disturbance = describeFirst(receipt);
     if (receipt.length > 0) return 'unsure';
-    this.needs = needs;
+    this.serve(needs);
     return 'committed';
   }
 

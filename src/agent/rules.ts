@@ -114,6 +114,7 @@ export class Rules {
     const reading = { have, found, targets, inSync };
     const receipt = await this.#mend(delta, reading);
     if (receipt.length > 0) return await this.#mendAround(receipt, reading);
+    this.#commits.serve(needs);
     this.#commits.settle(targets, needs);
     this.#exact = !this.#commits.keepsAny;
     if (inSync) this.#parts.onComplete();
@@ -177,7 +178,7 @@ export class Rules {
     const known = this.#commits.renderBeside(found, needs, ledger.committed.values());
     const { remove, add } = diff(have, known);
     if ((await this.#sending.send({ remove, add })).length > 0) return unsure;
-    this.#commits.needs = needs;
+    this.#commits.serve(needs);
     const rest = [...targets].filter(([, vip]) => inSync || vip !== undefined);
     const outcome = await this.#commits.commit(new Set(rest.map(([key]) => key)));
     if (outcome === 'committed' && inSync) this.#parts.onComplete();
@@ -188,7 +189,10 @@ export class Rules {
   async #believe({ have, targets }: Reading): Promise<void> {
     const { ledger, firewall, withdraw } = this.#parts;
     const known = [...targets].flatMap(([key, target]) => ledger.committed.get(key) ?? target ?? []);
-    const want = this.#commits.render(have.needs ?? this.#commits.needs, known);
+    const wanted = this.#commits.render(have.needs ?? this.#commits.needs, known);
+    // What was in force before the wish changed guards as it did.
+    const stands = this.#commits.areInForce(have.constants);
+    const want = stands ? { ...wanted, constants: have.constants } : wanted;
     const guards = (object: KernelObject): boolean => firewall.guardsAnyway(object);
     const lost = lostIn(have, want, { vips: known, guards });
     for (const vip of known) ledger.committed.set(vip.address, vip);

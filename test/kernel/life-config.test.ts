@@ -5,10 +5,14 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Started } from '../agent/alone.ts';
 import { prober } from '../agent/life.ts';
-import { spawnIn } from '../namespaces.ts';
+import { runIn, spawnIn } from '../namespaces.ts';
 import { program } from '../program.ts';
-import { rulesOf } from './firewall.ts';
+import { isXtables, rulesOf } from './firewall.ts';
 import { Node, type Service, skip } from './node.ts';
+
+/** Of these tests alone, for it is held for long. */
+const lockFile = '/run/config.lock';
+if (isXtables) process.env['XTABLES_LOCKFILE'] = lockFile;
 
 const dns: Service = { name: 'dns', addresses: ['10.77.0.100', 'fd77::100'], ports: ['UDP 53'] };
 
@@ -78,6 +82,32 @@ test('a filter is put on watch and back without a restart, and no declared port 
     const { filter: said, inSync, problems } = await node.status();
     assert.deepEqual([said, inSync, problems], [filter, true, []]);
   }
+  assert.equal(await packets.lost(), 0);
+});
+
+test('a filter that cannot be changed for now guards as before, and what it guards is served', {
+  skip: skip || (!isXtables && 'nobody can keep a table of nf_tables from its owner'),
+}, async () => {
+  await using configured = await Configured.start();
+  const { node } = configured;
+  for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
+  const holder = spawnIn(node.node, ['flock', '-F', lockFile, 'sleep', '120'], { stdio: 'ignore' });
+  using lock = { [Symbol.dispose]: () => void holder.kill('SIGKILL') };
+  await node.until(
+    'the lock is held',
+    () => runIn(node.node, ['flock', '-n', lockFile, 'true']).status !== 0,
+  );
+  const packets = await prober(node, '10.77.0.100', 53);
+  await configured.follow({ filter: 'observe', echo: 'off' });
+  await node.until('it is told', async () => /lock/.test((await node.status()).problems.join()));
+  const { vips } = await node.status();
+  assert.deepEqual(
+    vips.map(({ state }) => state),
+    ['serving', 'serving'],
+  );
+  assert.equal(await node.probe('udp', '10.77.0.100', 54), 'closed');
+  lock[Symbol.dispose]();
+  await node.until('it is on watch', async () => (await node.probe('udp', '10.77.0.100', 54)) === 'open');
   assert.equal(await packets.lost(), 0);
 });
 
