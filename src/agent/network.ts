@@ -23,7 +23,7 @@ import {
 export type NetworkChange =
   | { readonly kind: 'address gone' | 'address usable'; readonly object: AddressObject }
   | { readonly kind: 'carrier'; readonly link: Link }
-  /** An interface or an address of the node that was not there before. */
+  /** An address of the node, or an interface, that was not there before; one that went up or down. */
   | { readonly kind: 'new' }
   | { readonly kind: 'other' };
 
@@ -115,7 +115,7 @@ export class Network {
     this.#links.set(link.index, link);
     const risen = link.carrier && link.up && !(before?.carrier === true && before.up);
     if (risen) return { kind: 'carrier', link };
-    return { kind: before?.name === link.name ? 'other' : 'new' };
+    return { kind: before?.name === link.name && before.up === link.up ? 'other' : 'new' };
   }
 
   #forget(): void {
@@ -220,7 +220,8 @@ export class Network {
 
   #connectedBy({ address, prefixLength: length, interfaceIndex, foreign }: AddressObject): Connected[] {
     const link = this.#links.get(interfaceIndex);
-    if (link === undefined || !foreign || length === hostLength(address) || isLinkLocal(address)) return [];
+    // What is down reaches nobody, though the kernel keeps the addresses that it has.
+    if (link?.up !== true || !foreign || length === hostLength(address) || isLinkLocal(address)) return [];
     const isWanted = this.#wanted.includes('auto') ? !link.loopback : this.#wanted.includes(link.name);
     return isWanted ? [{ link, prefix: parsePrefix(`${address}/${length}`) }] : [];
   }

@@ -113,7 +113,7 @@ export class Places {
     const at = ledger.held.get(key)?.interfaceIndex;
     const index = network.interfaceFor(key, at)?.index ?? at;
     if (index !== undefined) return index;
-    const reason = `no interface has a connected prefix with ${key}; name one with --interface`;
+    const reason = `no interface that is up has a connected prefix with ${key}; name one with --interface`;
     return { code: 'NoInterface', reason };
   }
 }

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { Network } from '../../src/agent/network.ts';
 import { readAddress } from '../../src/dialects/addresses/decode.ts';
 import { addresses } from '../../src/dialects/addresses/dialect.ts';
+import { linkDump, readLink } from '../../src/dialects/addresses/links.ts';
 import { messagesOf } from '../../src/netlink/reader.ts';
 import { parseAddress, parsePrefix } from '../../src/state/address.ts';
 import { hasTool, type OwnKernel, ownKernel } from '../kernel/own-kernel.ts';
@@ -137,4 +138,31 @@ test('of two links that are as good a VIP stays where it is', { skip }, async ()
   const network = await networkOf(own);
   for (const index of [1, 2, 3, 4, 5].filter((one) => /^eth/.test(network.link(one)?.name ?? '')))
     equal(network.interfaceFor(parseAddress('10.77.0.100'), index)?.index, index);
+});
+
+test('of two links that are as good a VIP goes on the one that is up, and moves when that changes', {
+  skip,
+}, async () => {
+  using own = made(['address add 10.77.0.2/24 dev eth1', 'link set eth0 down']);
+  const network = await networkOf(own);
+  equal(network.interfaceFor(parseAddress('10.88.5.9'))?.name, 'eth1');
+  const turn = async (words: string): Promise<string> => {
+    equal(runIn(own.namespace, ['ip', 'link', 'set', ...words.split(' ')]).status, 0);
+    const [name = ''] = words.split(' ');
+    const events = [...messagesOf((await own.kernel.dump([linkDump()]))[0] ?? new Uint8Array())];
+    const event = events.find((message) => readLink(message)?.name === name);
+    ok(event !== undefined);
+    return network.onMessage(event).kind;
+  };
+  const place = (): string | undefined => network.interfaceFor(parseAddress('10.77.0.100'))?.name;
+  equal(place(), 'eth1');
+  equal(await turn('eth0 up'), 'carrier');
+  equal(place(), 'eth0');
+  equal(await turn('eth0 down'), 'new');
+  equal(place(), 'eth1');
+  equal(await turn('peer0 down'), 'new');
+  equal(await turn('eth0 up'), 'new');
+  equal(await turn('eth1 down'), 'new');
+  equal(place(), 'eth0');
+  equal(await turn('eth0 mtu 1400'), 'other');
 });
