@@ -47,7 +47,7 @@ const verbs = program.commands.filter(
   (command) => !['agent', 'controller', 'help', 'demo-peer'].includes(command.name()),
 );
 
-test('every verb, and every flag of the controller, is in the page, and no other', () => {
+test('every verb, and every flag of both programs, is in the page, and no other', () => {
   const commands = section('Commands');
   for (const verb of verbs) ok(commands.includes(verb.name()), `${verb.name()} is not in the page`);
   const named = [...commands.matchAll(/`vipward (\w+)/g)].map(([, verb]) => verb);
@@ -56,6 +56,8 @@ test('every verb, and every flag of the controller, is in the page, and no other
       verbs.some((one) => one.name() === verb),
       `vipward ${verb} is no verb`,
     );
+  const agent = section('The agent');
+  for (const { name } of agentOptions) ok(agent.includes(`\`--${name}`), `--${name} is in no row`);
   const controller = section('The controller');
   for (const { name } of controllerOptions) {
     ok(controller.includes(`--${name}`) || kubernetes.includes(`--${name}`), `--${name} is in no page`);
