@@ -4,11 +4,12 @@ import type { IncomingMessage } from 'node:http';
 import { failure, type Reply, type Route } from '../process/http.ts';
 import { type Address, AddressError, parseAddress } from '../state/address.ts';
 import type { Controller } from './controller.ts';
+import type { Happening } from './core.ts';
 import type { Principal } from './credentials.ts';
 import { type MoveOrder, MoveReason, type MoveResult } from './moves.ts';
 import type { Node } from './nodes.ts';
 import { chooseNode } from './place.ts';
-import { latenessOf } from './standing.ts';
+import { whyNotOn } from './standing.ts';
 import type { StatusHead } from './status.ts';
 
 export interface ApiInput {
@@ -19,6 +20,7 @@ export interface ApiInput {
   readonly head: () => StatusHead;
   readonly metrics: () => Promise<{ readonly text: string; readonly contentType: string }>;
   readonly principalOf: (message: IncomingMessage) => Principal | null;
+  readonly happened: (what: Happening) => void;
   /** How long a move may take; what it waits for may never come. */
   readonly moveDeadlineMs: number;
   /** False for one that stands by: it changes nothing. */
@@ -26,7 +28,7 @@ export interface ApiInput {
 }
 
 /** What the verbs that change something work on. */
-type Changing = Pick<ApiInput, 'controller' | 'moveDeadlineMs'>;
+type Changing = Pick<ApiInput, 'controller' | 'moveDeadlineMs' | 'happened'>;
 
 export function apiRoutes(input: ApiInput): readonly Route[] {
   const { controller, status, head, metrics, principalOf, rules } = input;
@@ -113,7 +115,7 @@ async function move(input: Changing, body: unknown): Promise<Reply> {
     return failure(404, { code: 'NoSuchVip', message: `${address} is no VIP`, next: 'see vipward status' });
   }
   const node = controller.nodes.get(name);
-  const why = whyNot(controller, address, { name, node });
+  const why = whyNotOn(controller, address, { name, node });
   if (node === undefined || why !== null) {
     const next = 'see nodes of vipward status for one that is connected and not drained';
     return failure(409, { code: 'NotEligible', message: `${name}: ${why ?? 'unknown'}`, next });
@@ -130,29 +132,8 @@ async function move(input: Changing, body: unknown): Promise<Reply> {
       next: 'see vipward status',
     });
   }
+  input.happened({ kind: 'moved', address, node: name });
   return { status: 200, body: { vip: address, node: name, from, term: result.term } };
-}
-
-/** Why a node may not be given a VIP, in words; null if it may. */
-function whyNot(
-  controller: Controller,
-  address: Address,
-  { name, node }: { name: string; node: Node | undefined },
-): string | null {
-  if (node === undefined || !node.isConnected) return 'not connected';
-  if (node.isDrained) return `drained: vipward undrain ${name} lets it have VIPs again`;
-  if (node.isLate) return latenessOf(node);
-  const refusal = node.refusalOf(address);
-  if (refusal !== undefined) return `refused ${address}: ${refusal.code}: ${refusal.reason}`;
-  const bar = node.bar(address);
-  if (bar !== null) return `${bar.reason}: ${bar.message}`;
-  if (!node.mayTake(address)) return `${address} is not on its link, or not in its --allow`;
-  const objector = controller.nodes.connected().find((other) => other.objectsTo(address));
-  if (objector !== undefined) return `${objector.name} knows ${address} as no VIP`;
-  const since = controller.rules.sinceSeq(address);
-  if (since === undefined || !node.hasAcked('rules', since))
-    return `has not committed the rules of ${address} yet`;
-  return null;
 }
 
 async function drain(input: Changing, body: unknown): Promise<Reply> {

@@ -1,6 +1,7 @@
 // What a controller is without its server: records, source, and the state between them, wired together.
 
 import type { Log } from '../process/log.ts';
+import type { Address } from '../state/address.ts';
 import type { ControllerConfig, SourceConfig } from './config.ts';
 import { Controller } from './controller.ts';
 import type { Pool } from './pools.ts';
@@ -28,7 +29,8 @@ export interface CoreInput {
 /** What agents have made known that is not in order. */
 export type Happening =
   | { readonly kind: 'generationRaised'; readonly generation: number; readonly node: string }
-  | { readonly kind: 'impossibleTerm'; readonly node: string; readonly address: string };
+  | { readonly kind: 'impossibleTerm'; readonly node: string; readonly address: string }
+  | { readonly kind: 'moved'; readonly node: string; readonly address: Address };
 
 export interface Core {
   readonly controller: Controller;

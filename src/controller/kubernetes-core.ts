@@ -74,7 +74,7 @@ export function makeKubernetesCore(
       ...{ delivery: 'forward', isOfCluster: true },
     },
     onReading: (changes) => gate.follow(changes),
-    onRecords: (changes) => recorder.changed(changes),
+    onRecords: (changes) => recorded(changes),
     onSeen: (keys) => publisher.seen(keys),
     onState: (problems) => log.warn({ problems: problems.map(({ message }) => message) }, 'sourceState'),
   });
@@ -89,7 +89,7 @@ export function makeKubernetesCore(
   );
   const remembered = () => recordsOf([...recorder.records]);
   const gate = new Gate({ controller, source, readings, remembered, mayRule: mayWrite });
-  const { writes, publisher, recorder, say } = makeScribe({
+  const { writes, publisher, recorder, recorded, moved, say } = makeScribe({
     ...{ controller, source, client: writer, identity: given.identity, mayWrite, log, signal },
   });
   const elector = makeElector({ given, namespace, client: keeper, source, gate, writes, input });
@@ -112,7 +112,7 @@ export function makeKubernetesCore(
   };
   const isOpen = () => source.isComplete || readings.wasReadWhole;
   const self = () => selfOf({ controller, source, readings, elector });
-  const happened = (what: Happening) => say(clusterNews(lease, what));
+  const happened = (what: Happening) => (what.kind === 'moved' ? moved(what) : say(clusterNews(lease, what)));
   const { nodeOfToken, certificate } = identity;
   const doors = { nodeOfToken, certificate, isOpen, self, usePools: gate.usePools };
   return { ...doors, controller, readings, standing, progressed, happened, start, end };

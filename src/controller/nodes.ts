@@ -157,6 +157,8 @@ export function refusalKey(table: TableName, address: Address): string {
 export class Nodes {
   /** Why a node may not have a VIP, where the source has a say in that. */
   bar: (address: Address) => (node: string) => Bar | null = () => () => null;
+  /** The node that a VIP shall have, if it may. */
+  preferred: (address: Address) => string | null = () => null;
   /** VIPs that some node holds, or held. */
   readonly served: Set<Address> = new Set();
   readonly #nodes = new Map<string, Node>();

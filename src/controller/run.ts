@@ -98,7 +98,8 @@ export async function startController(config: ControllerConfig, given: RunInput)
   const metrics = () => scrape({ ...input, controller, pools: () => pools, connections, isRuling, loopLag });
   const text = () => statusText(core.standing());
   const said = { status: text, head, metrics };
-  const routes = apiRoutes({ controller, ...said, principalOf: whoIs, moveDeadlineMs, rules: isRuling });
+  const changing = { principalOf: whoIs, moveDeadlineMs, rules: isRuling, happened: core.happened };
+  const routes = apiRoutes({ controller, ...said, ...changing });
   const failed = (error: unknown) => log.error({ reason: String(error) }, 'requestFailed');
   const onError = (error: Error) => log.error({ reason: error.message }, 'certificateRefused');
   const { certificate } = core;

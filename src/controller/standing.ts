@@ -55,6 +55,28 @@ export function latenessOf({ name }: Node): string {
   return `${name} has committed nothing for ${lateAfterTicks} s, though it is connected; ${remedy}`;
 }
 
+/** Why a node may not be given a VIP, in words; null if it may. */
+export function whyNotOn(
+  controller: Controller,
+  address: Address,
+  { name, node }: { name: string; node: Node | undefined },
+): string | null {
+  if (node === undefined || !node.isConnected) return 'not connected';
+  if (node.isDrained) return `drained: vipward undrain ${name} lets it have VIPs again`;
+  if (node.isLate) return latenessOf(node);
+  const refusal = node.refusalOf(address);
+  if (refusal !== undefined) return `refused ${address}: ${refusal.code}: ${refusal.reason}`;
+  const bar = node.bar(address);
+  if (bar !== null) return `${bar.reason}: ${bar.message}`;
+  if (!node.mayTake(address)) return `${address} is not on its link, or not in its --allow`;
+  const objector = controller.nodes.connected().find((other) => other.objectsTo(address));
+  if (objector !== undefined) return `${objector.name} knows ${address} as no VIP`;
+  const since = controller.rules.sinceSeq(address);
+  if (since === undefined || !node.hasAcked('rules', since))
+    return `has not committed the rules of ${address} yet`;
+  return null;
+}
+
 function unplaced(controller: Controller, address: Address): Standing {
   const chosen = controller.owners.choices.get(address);
   if (chosen?.isLate) return { state: 'pending', reason: 'NoEligibleNode', message: latenessOf(chosen) };

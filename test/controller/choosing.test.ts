@@ -49,3 +49,27 @@ test('what was chosen for a node that went meanwhile goes to another', limit, as
   goes.socket.terminate();
   await stays.until(({ placements }) => placements.size === count);
 });
+
+test('a node that is preferred is chosen where it may be', limit, async (t) => {
+  const running = await runningController(t, { files: {} });
+  const agents = ['n1', 'n2'].map((name) => agentOf(t, running, name));
+  await Promise.all(agents.map((agent) => agent.synced()));
+  await untilStatus(running, () => running.controller.owners.isSettled);
+  const wishes = new Map([
+    ['10.77.0.100', 'n2'],
+    ['10.77.0.101', 'n2'],
+    ['10.77.0.102', 'gone'],
+  ]);
+  running.controller.nodes.preferred = (address) => wishes.get(address) ?? null;
+  running.write('a.yaml', ['a', 'b', 'c'].map((name) => service(name)).join('---\n'));
+  await untilStatus(
+    running,
+    ({ vips }) => vips.length === 3 && vips.every(({ state }) => state === 'serving'),
+  );
+  const { vips } = running.status();
+  // The third goes where fewest are.
+  deepEqual(
+    vips.map(({ node }) => node),
+    ['n2', 'n2', 'n1'],
+  );
+});

@@ -106,7 +106,7 @@ test('what nobody held by the records is a first claim after a restart too', lim
 test('of the records of a cluster those are first claims that did not serve', () => {
   const states = ['serving', 'pending', 'moving', 'refused'];
   const records = states.map((state, n) => ({
-    ...{ address: `10.77.0.${n}` as Address, uid: '', generation: 1, pool: '', services: [] },
+    ...{ address: `10.77.0.${n}` as Address, uid: '', generation: 1, pool: '', services: [], node: null },
     status: { state, node: 'n1', term: { generation: 1, n } },
   }));
   deepEqual([...(recordsOf(records).unheld ?? [])], ['10.77.0.1', '10.77.0.3']);

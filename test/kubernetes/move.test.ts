@@ -129,3 +129,31 @@ for (const vip of vips) {
     assert.ok(failed.length <= moves, reasons);
   });
 }
+
+test('a record says where a VIP is wanted: who says so there moves it, and a move says so there', {
+  skip,
+}, async () => {
+  const [vip = ''] = vips;
+  const wanted = async (): Promise<string | undefined> =>
+    (await all.cluster.do('GET', `/apis/vipward.io/v1alpha1/virtualips/${vip}`)).spec.node;
+  const here = (await nodeOf(vip)) ?? '';
+  const there = here === 'node1' ? 'node2' : 'node1';
+  await move(vip, there);
+  await all.until('the record says so', async () => (await wanted()) === there);
+  all.cluster.kubectl([
+    'patch',
+    'vip',
+    vip,
+    '--type',
+    'merge',
+    '-p',
+    JSON.stringify({ spec: { node: here } }),
+  ]);
+  await all.until('it is moved', async () => (await nodeOf(vip)) === here);
+  all.cluster.kubectl(['patch', 'vip', vip, '--type', 'merge', '-p', '{"spec":{"node":"node9"}}']);
+  await all.until('why not is said', () => {
+    const said = all.cluster.kubectl(['get', 'events', '--field-selector', 'reason=NoEligibleNode']);
+    return Promise.resolve(said.includes(`spec.node node9: not connected; it stays on ${here}`));
+  });
+  assert.equal(await nodeOf(vip), here);
+});

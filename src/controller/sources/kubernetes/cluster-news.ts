@@ -4,7 +4,7 @@ import type { Happening } from '../../core.ts';
 import type { MassRemoval } from '../../guard.ts';
 import { type News, nodeReference, type ObjectReference } from './event-object.ts';
 
-export function clusterNews(lease: ObjectReference, what: Happening): News {
+export function clusterNews(lease: ObjectReference, what: Exclude<Happening, { kind: 'moved' }>): News {
   switch (what.kind) {
     case 'generationRaised': {
       const who = `${what.node} has obeyed a generation that was not ours`;

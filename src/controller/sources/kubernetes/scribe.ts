@@ -5,11 +5,14 @@ import type { Controller } from '../../controller.ts';
 import type { ApiClient } from './client.ts';
 import type { News } from './event-object.ts';
 import { Events } from './events.ts';
+import type { ObjectChanges } from './list-watch.ts';
 import { Precedence } from './precedence.ts';
+import { Preferences } from './preferences.ts';
 import { Publisher } from './publisher.ts';
 import { Recorder } from './recorder.ts';
 import { ServiceNews } from './service-news.ts';
 import type { KubernetesSource } from './source.ts';
+import type { VirtualIpRecord } from './virtual-ip.ts';
 import { Writes } from './writes.ts';
 
 export interface ScribeInput {
@@ -26,6 +29,9 @@ export interface Scribe {
   readonly writes: Writes;
   readonly publisher: Publisher;
   readonly recorder: Recorder;
+  /** The records are others now. */
+  readonly recorded: (changes: ObjectChanges<VirtualIpRecord | null>) => void;
+  readonly moved: Preferences['moved'];
   readonly say: (news: News) => void;
 }
 
@@ -52,5 +58,11 @@ export function makeScribe({ controller, source, client, identity, ...more }: Sc
     news: new ServiceNews({ controller, catalog, say, isRecorded }),
     onStanding: (addresses) => recorder.touched(addresses),
   });
-  return { writes, publisher, recorder, say };
+  const preferences = new Preferences({ controller, client, writes, say, mayMove: mayWrite });
+  const recorded: Scribe['recorded'] = (changes) => {
+    recorder.changed(changes);
+    preferences.changed(changes);
+  };
+  const moved: Scribe['moved'] = (what) => preferences.moved(what);
+  return { writes, publisher, recorder, recorded, moved, say };
 }

@@ -36,6 +36,8 @@ export interface VirtualIpRecord {
   readonly generation: number;
   readonly pool: string;
   readonly services: readonly RecordedService[];
+  /** Where its user wants it. */
+  readonly node: string | null;
   readonly status: Mapping;
 }
 
@@ -60,6 +62,7 @@ export function cutVirtualIp(object: Mapping): VirtualIpRecord | null {
         const key = parseServiceKey(`${textAt(namespace, 'namespace')}/${textAt(name, 'name')}`);
         return { key, uid: textAt(uid ?? '', 'uid') };
       }),
+      node: textAt(spec['node'] ?? '', 'spec.node') || null,
       status: mapping(object['status'] ?? {}, 'status'),
     };
   } catch (error) {
@@ -128,7 +131,7 @@ export interface VirtualIpSpec {
   readonly services: readonly RecordedService[];
 }
 
-/** The part of the spec that is ours; `node` is the user's to set and is left out of every write. */
+/** The part of the spec that is ours; `node` is the user's, and written by preferences.ts alone. */
 export function virtualIpSpec({ address, pool, services }: VirtualIpSpec): object {
   const named = services.map(({ key, uid }) => {
     const [namespace, name] = key.split('/');

@@ -5,7 +5,7 @@ import { backoffMs } from './backoff.ts';
 import { ApiError } from './client.ts';
 
 /** In order of urgency. */
-const kinds = ['status', 'record', 'event'] as const;
+const kinds = ['status', 'preference', 'record', 'event'] as const;
 export type WriteKind = (typeof kinds)[number];
 
 /** Requests in flight: more would only queue before the server's own fairness, and our Lease with them. */
@@ -42,7 +42,7 @@ export interface WritesInput {
 export class Writes {
   readonly #input: WritesInput;
   readonly #waiting: Readonly<Record<WriteKind, Map<string, Write>>> = {
-    ...{ status: new Map(), record: new Map(), event: new Map() },
+    ...{ status: new Map(), preference: new Map(), record: new Map(), event: new Map() },
   };
   readonly #inFlight = new Set<string>();
   readonly #refused = new Map<string, string>();
