@@ -22,7 +22,7 @@ export const AddressAttribute = {
   RT_PRIORITY: 9,
   PROTO: 11,
 } as const;
-export const LinkAttribute = { ADDRESS: 1, IFNAME: 3, MASTER: 10, LINKINFO: 18 } as const;
+export const LinkAttribute = { ADDRESS: 1, IFNAME: 3, MASTER: 10, WIRELESS: 11, LINKINFO: 18 } as const;
 export const LinkInfoAttribute = { KIND: 1 } as const;
 export const RouteAttribute = { DST: 1, OIF: 4, GATEWAY: 5, MULTIPATH: 9, VIA: 18 } as const;
 /** The answer is the route as it was made, with all its next hops. */

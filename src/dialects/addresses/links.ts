@@ -23,7 +23,7 @@ import {
 export interface Link {
   readonly index: number;
   readonly name: string;
-  /** The hardware address, six bytes for everything that speaks ARP. */
+  /** The hardware address: six bytes for everything that speaks ARP, none for what has none. */
   readonly mac: Uint8Array;
   readonly up: boolean;
   readonly carrier: boolean;
@@ -48,20 +48,22 @@ export function readLinks(reply: Uint8Array): Link[] {
 }
 
 /**
- * The interface of an RTM_NEWLINK or RTM_DELLINK message; undefined of any other message, and of one that is
- * about a port of a bridge.
+ * The interface of an RTM_NEWLINK or RTM_DELLINK message; undefined of any other message, of one about a port
+ * of a bridge, and of what a wireless driver says, which has the name and the flags of the interface alone
+ * (net/wireless/wext-core.c).
  */
 export function readLink({ type, payload }: NetlinkMessage): Link | undefined {
   if ((type !== Message.NEWLINK && type !== Message.DELLINK) || payload.length < linkHeaderBytes)
     return undefined;
   if (payload[0] !== AF_UNSPEC) return undefined;
   const attributes = attributesOf(payload, linkHeaderBytes);
+  if (attributes.has(LinkAttribute.WIRELESS)) return undefined;
   const flags = u32(payload, 8);
   const info = attributesOf(attributes.get(LinkAttribute.LINKINFO) ?? new Uint8Array());
   return {
     index: u32(payload, 4),
     name: textOf(attributes.get(LinkAttribute.IFNAME) ?? new Uint8Array()),
-    mac: (attributes.get(LinkAttribute.ADDRESS) ?? new Uint8Array(6)).slice(),
+    mac: (attributes.get(LinkAttribute.ADDRESS) ?? new Uint8Array()).slice(),
     up: (flags & IFF_UP) !== 0,
     carrier: (flags & IFF_LOWER_UP) !== 0,
     loopback: (flags & IFF_LOOPBACK) !== 0,

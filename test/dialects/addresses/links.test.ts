@@ -73,6 +73,18 @@ test('what goes, what is a port of a bridge, and what is no interface, is not on
   assert.deepEqual(readLinks(rtnetlink(16, [new Uint8Array(8)])), []);
 });
 
+test('what a wireless driver says, without a hardware address, is no interface', () => {
+  const header = new Uint8Array(16);
+  new DataView(header.buffer).setInt32(4, 2, true);
+  const wireless = 11;
+  assert.deepEqual(readLinks(rtnetlink(16, [header, put(3, 'wlan0'), put(wireless, hex('10000000'))])), []);
+});
+
+test('an interface without a hardware address has none', () => {
+  const [tunnel] = readLinks(rtnetlink(16, [new Uint8Array(16), put(3, 'wg0')]));
+  assert.deepEqual([tunnel?.name, tunnel?.mac], ['wg0', new Uint8Array()]);
+});
+
 test('the question for links is a dump', () => {
   const { bytes, door } = linkDump();
   assert.deepEqual(
