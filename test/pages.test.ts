@@ -25,8 +25,8 @@ function section(name: string, page = operating): string {
 }
 
 /** The words in backticks of the first column of a section's tables. */
-function firstColumn(name: string): string[] {
-  const cells = [...section(name).matchAll(/^\| (`.*?) +\| /gm)].map(([, cell]) => cell ?? '');
+function firstColumn(name: string, page = operating): string[] {
+  const cells = [...section(name, page).matchAll(/^\| (`.*?) +\| /gm)].map(([, cell]) => cell ?? '');
   return cells.flatMap((cell) => [...cell.matchAll(/`([-\w]+)`/g)].map(([, word]) => word ?? ''));
 }
 
@@ -99,6 +99,28 @@ test('every state and reason of the code is in the page, and no other', () => {
     ok(reasons.includes(reason) || kubernetes.includes(`\`${reason}\``), `${reason} is in no page`);
   for (const reason of reasons)
     ok(new RegExp(`['\`]${reason}['\`:]`).test(code) || reason in RefusalCode, `${reason} is in no source`);
+});
+
+test('every reason that an Event can have is in the page', () => {
+  const code = ['controller/sources/kubernetes', 'controller/eligibility.ts', 'controller/standing.ts'].map(
+    (path) => (path.endsWith('.ts') ? read(`src/${path}`) : sources(path)),
+  );
+  const said = [...code.join('\n').matchAll(/reason: '([A-Z]\w+)'/g)].map(([, reason]) => reason ?? '');
+  const page = firstColumn('What it writes', kubernetes);
+  for (const reason of [...said, ...Object.values(RefusalReason), ...Object.values(RefusalCode)])
+    ok(page.includes(reason), `${reason} is in no row`);
+});
+
+test('what is so many lines long by a decision is no longer', () => {
+  const claims = readdirSync(`${root}/docs/decisions`).flatMap((name) => {
+    const text = read(`docs/decisions/${name}`);
+    return [...text.matchAll(/under (\d+) lines[^`]*`wc -l (src\/[\w/]+)\/\*\.ts`/gi)];
+  });
+  equal(claims.length, 2);
+  for (const [, most, folder = ''] of claims) {
+    const lines = sources(folder.slice('src/'.length)).trimEnd().split('\n').length;
+    ok(lines < Number(most), `${folder} has ${lines} lines`);
+  }
 });
 
 /** The names of what the sources of a folder log. */
