@@ -48,8 +48,12 @@ export class Choices {
   tick(isCommitted: (address: Address) => boolean): readonly Node[] {
     for (const [node, addresses] of this.#on) {
       const [address] = addresses;
-      if (address === undefined) this.#waits.delete(node);
-      else this.#waited(node, isCommitted(address));
+      if (address !== undefined) {
+        this.#waited(node, isCommitted(address));
+        continue;
+      }
+      this.#on.delete(node);
+      this.#waits.delete(node);
     }
     return [...this.#waits.keys()].filter((node) => node.isBehind);
   }

@@ -2,9 +2,9 @@
 // told.
 
 import type { HeldDelta, HeldVip, Hello, Refusal, TableName } from '../protocol/messages.ts';
-import { type Address, addressBytes } from '../state/address.ts';
+import { type Address, addressBytes, prefixesContainBytes } from '../state/address.ts';
 import { compareTerms, type Term } from '../state/term.ts';
-import { type Candidate, Reach } from './place.ts';
+import type { Candidate } from './place.ts';
 import type { Owner } from './records.ts';
 import type { AgentStream } from './stream.ts';
 import { Table } from './table.ts';
@@ -44,8 +44,8 @@ export class Node {
   lastCommitUs: number | null = null;
   #stream: AgentStream | null = null;
   #hello: Hello | null = null;
-  #allow = new Reach([]);
-  #onLink = new Reach([]);
+  #allow = prefixesContainBytes([]);
+  #onLink = prefixesContainBytes([]);
   #range = '';
   /** Why the cluster wants no VIP, or not this one, on the node. */
   readonly bar: (address: Address) => Bar | null;
@@ -73,8 +73,8 @@ export class Node {
   connect(hello: Hello, stream: AgentStream): void {
     this.#stream = stream;
     this.#hello = hello;
-    this.#allow = new Reach(hello.allow);
-    this.#onLink = new Reach(hello.onLink);
+    this.#allow = prefixesContainBytes(hello.allow);
+    this.#onLink = prefixesContainBytes(hello.onLink);
     this.#range = `${hello.onLink} ${hello.allow}`;
     this.acked.rules = null;
     this.acked.placements = null;
@@ -127,7 +127,7 @@ export class Node {
 
   /** True if the address is on a link of this node, and its operator lets it be taken. */
   reaches(address: Uint8Array): boolean {
-    return this.#onLink.contains(address) && this.#allow.contains(address);
+    return this.#onLink(address) && this.#allow(address);
   }
 
   refusalOf(address: Address): KeptRefusal | undefined {

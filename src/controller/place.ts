@@ -1,6 +1,6 @@
 // Which node a VIP goes to: bounded-load rendezvous, so evenly, and the same for the same nodes. Pure.
 
-import { type Address, addressBytes, type Prefix, prefixAddress, prefixLength } from '../state/address.ts';
+import type { Address } from '../state/address.ts';
 import { finished, fnv, fnvBasis } from '../state/hash.ts';
 
 export interface Candidate {
@@ -28,30 +28,6 @@ export function chooseNode(address: Address, candidates: readonly Candidate[]): 
       best = { name, score: value };
   }
   return best?.name ?? null;
-}
-
-/** The prefixes of a hello, made ready for many questions. */
-export class Reach {
-  readonly #prefixes: readonly { readonly bytes: Uint8Array; readonly length: number }[];
-
-  constructor(prefixes: readonly Prefix[]) {
-    this.#prefixes = prefixes.map((prefix) => {
-      return { bytes: addressBytes(prefixAddress(prefix)), length: prefixLength(prefix) };
-    });
-  }
-
-  contains(address: Uint8Array): boolean {
-    return this.#prefixes.some(
-      ({ bytes, length }) => bytes.length === address.length && agree(bytes, address, length),
-    );
-  }
-}
-
-function agree(a: Uint8Array, b: Uint8Array, length: number): boolean {
-  const whole = length >> 3;
-  for (let index = 0; index < whole; index++) if (a[index] !== b[index]) return false;
-  const rest = length & 7;
-  return rest === 0 || (((a[whole] ?? 0) ^ (b[whole] ?? 0)) & (0xff00 >> rest) & 0xff) === 0;
 }
 
 /** The first half of a score: with many nodes and VIPs it is asked for once a node. */

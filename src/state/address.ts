@@ -68,12 +68,17 @@ export function prefixContains(prefix: Prefix, address: Address): boolean {
 
 /** A test for lying in any of some prefixes, which are parsed once. */
 export function prefixesContain(prefixes: readonly Prefix[]): (address: Address) => boolean {
+  const contain = prefixesContainBytes(prefixes);
+  return (address) => contain(addressBytes(address));
+}
+
+/** The same for an address that is asked for again and again, as the bytes of addressBytes(). */
+export function prefixesContainBytes(prefixes: readonly Prefix[]): (bytes: Uint8Array) => boolean {
   const ranges = prefixes.map((prefix) => ({
     first: addressBytes(prefixAddress(prefix)),
     bits: prefixLength(prefix),
   }));
-  return (address) => {
-    const bytes = addressBytes(address);
+  return (bytes) => {
     return ranges.some(({ first, bits }) => first.length === bytes.length && agree(first, bytes, bits));
   };
 }

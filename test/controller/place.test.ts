@@ -1,16 +1,10 @@
-// Which node a VIP goes to, and what a hello's prefixes contain.
+// Which node a VIP goes to.
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Candidate, chooseNode, Reach, seedOf } from '../../src/controller/place.ts';
-import {
-  type Address,
-  addressBytes,
-  parseAddress,
-  parsePrefix,
-  prefixContains,
-} from '../../src/state/address.ts';
+import { type Candidate, chooseNode, seedOf } from '../../src/controller/place.ts';
+import { type Address, parseAddress } from '../../src/state/address.ts';
 
 const candidate = (name: string, load: number): Candidate => ({ name, load, seed: seedOf(name) });
 const address = fc.oneof(fc.ipV4(), fc.ipV6()).map((text) => parseAddress(text));
@@ -49,16 +43,4 @@ test('no candidate is no choice, and a node that is full is none while another i
     return chooseNode(`10.0.0.${index}` as Address, [candidate('full', 9), candidate('free', 0)]);
   });
   deepEqual(new Set(chosen), new Set(['free']));
-});
-
-test('a reach contains what its prefixes contain', () => {
-  const length = fc.integer({ min: 0, max: 32 });
-  fc.assert(
-    fc.property(address, address, length, (inside, other, bits) => {
-      const prefix = parsePrefix(`${inside}/${bits}`);
-      const reach = new Reach([prefix]);
-      equal(reach.contains(addressBytes(inside)), true);
-      equal(reach.contains(addressBytes(other)), prefixContains(prefix, other));
-    }),
-  );
 });

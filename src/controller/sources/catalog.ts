@@ -122,10 +122,10 @@ export class Catalog {
 
   /** Documents that are no Service of ours, by kind. */
   ignored(): Record<string, number> {
-    const counts: Record<string, number> = {};
+    const counts = new Map<string, number>();
     for (const { ignored } of this.#files.values())
-      for (const kind of ignored) counts[kind] = (counts[kind] ?? 0) + 1;
-    return counts;
+      for (const kind of ignored) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+    return Object.fromEntries(counts);
   }
 
   #replace(file: string, state: FileState): ReadingChanges {
