@@ -30,6 +30,7 @@ enum {
   MAX_EVENTS_A_TURN = 64,       /* One busy socket cannot keep the reader from the others. */
   MAX_ERRORS_A_TURN = 4,        /* An error that recv() does not clear would otherwise spin for ever. */
   EVENT_ROOM_BYTES = 256 << 10,
+  MEMORY_WAIT_MILLIS = 10,
   STOP_WAIT_MICROS = 200000,
   LOOK_OUT_MICROS = 200,        /* How long a writer that was told to be ready does not sleep. */
   LINGER_MICROS = 80,           /* The same behind a job, if it came as soon behind the one before. */
@@ -129,9 +130,24 @@ static void ring(struct threads *threads) {
 
 /* ---- The reader ---- */
 
+static bool is_stopping(struct threads *threads) {
+  pthread_mutex_lock(&threads->lock);
+  bool stopping = threads->stopping;
+  pthread_mutex_unlock(&threads->lock);
+  return stopping;
+}
+
+/* Without memory the reader waits, as it does without room: ENOBUFS tells what the kernel could not keep. */
+static struct event *event_of(struct threads *threads, size_t length) {
+  struct event *event;
+  while (!(event = malloc(sizeof *event + length)) && !is_stopping(threads))
+    poll(NULL, 0, MEMORY_WAIT_MILLIS);
+  return event;
+}
+
 static void queue_event(struct threads *threads, uint64_t watch, const uint8_t *bytes, int32_t status) {
   size_t length = status > 0 ? (size_t)status : 0;
-  struct event *event = malloc(sizeof *event + length);
+  struct event *event = event_of(threads, length);
   if (!event) return;
   *event = (struct event){.watch = watch, .status = status};
   memcpy(event->bytes, bytes, length);
@@ -198,10 +214,7 @@ static void *read_events(void *argument) {
     pthread_mutex_unlock(&threads->watch_lock);
     poll(polled, length, -1);
     if (polled[0].revents && read(threads->wake, &count, sizeof count) < 0 && errno != EAGAIN) break;
-    pthread_mutex_lock(&threads->lock);
-    bool stopping = threads->stopping;
-    pthread_mutex_unlock(&threads->lock);
-    if (stopping) break;
+    if (is_stopping(threads)) break;
     for (nfds_t i = 1; i < length; i++)
       if (polled[i].revents) read_turn(threads, ids[i], polled[i].revents, buffer);
   }

@@ -2,8 +2,8 @@
 
 import { NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/message.ts';
 import { type Message, messagesOf } from '../netlink/reader.ts';
-import { type Native, Operation } from './native.ts';
-import { openNetlink } from './socket.ts';
+import type { Native } from './native.ts';
+import { checked, closeLater, openNetlink } from './socket.ts';
 
 /** RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR of linux/rtnetlink.h. */
 export const networkGroups: readonly number[] = [1, 5, 9];
@@ -22,14 +22,16 @@ export function listen(native: Native, subject: 'network' | 'nftables', listener
   const [protocol, groups] =
     subject === 'network' ? [NETLINK_ROUTE, networkGroups] : [NETLINK_NETFILTER, nftablesGroups];
   const { fd } = openNetlink(native, protocol, groups);
-  native.watch(fd, (result) => {
+  const watched = native.watch(fd, (result) => {
     if (typeof result === 'number') listener.onLoss();
     else for (const message of messagesOf(result)) listener.onMessage(message);
   });
+  if (watched < 0) closeLater(native, fd);
+  checked(`watch ${subject}`, watched);
   return {
     [Symbol.dispose]() {
       native.unwatch(fd);
-      native.submit(Operation.close, fd, new Uint8Array(0), 0, 0, 0);
+      closeLater(native, fd);
     },
   };
 }

@@ -56,6 +56,12 @@ test('the groups are those of links and addresses, or of nftables', () => {
   assert.deepEqual(joined('nftables'), ['setsockopt 100 270 1 7']);
 });
 
+test('what cannot be listened to is an error, and its socket is closed', () => {
+  const native = recordedNative(undefined, { watch: -28 });
+  assert.throws(() => listen(native, 'network', ear()), { code: 'SystemCall', errno: 28 });
+  assert.deepEqual(native.calls.slice(-2), ['watch 100', 'submit close 100']);
+});
+
 test('the watch ends before the socket is closed, and the writer thread closes it', () => {
   const native = recordedNative();
   listen(native, 'network', ear())[Symbol.dispose]();
