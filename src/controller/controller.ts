@@ -4,7 +4,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Hello } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
-import { generationLeap, type Term } from '../state/term.ts';
+import { generationLeap, highestHeard, type Term } from '../state/term.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
 import { type Allocations, Allocator, type ServiceChanges } from './allocate.ts';
 import { Closings } from './closings.ts';
@@ -205,7 +205,7 @@ export class Controller {
   #hear(heard: number, node: string): Heard {
     const isOurs = heard === this.#generation && this.#welcomed.has(node);
     if (heard < this.#generation || isOurs || this.#input.mayRaise?.() === false) return 'known';
-    if (heard > this.#generation + generationLeap) return 'impossible';
+    if (heard > Math.min(this.#generation + generationLeap, highestHeard)) return 'impossible';
     const isSoon = this.lastRaise !== null && this.nowMs() - this.lastRaise.atMs < raisePauseMs;
     return isSoon ? 'tooSoon' : 'raised';
   }

@@ -16,3 +16,9 @@ export function compareTerms(a: Term, b: Term): number {
  * controller begins to rule.
  */
 export const generationLeap = 1_000_000;
+
+/**
+ * A generation above this one is not heard from a node: a Lease counts its holders in 32 bits, and a node
+ * that lies, a leap at a time, would leave none for those who come to rule after us.
+ */
+export const highestHeard: number = 2 ** 31 - 1 - generationLeap;

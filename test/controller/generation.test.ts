@@ -2,7 +2,9 @@
 // the number of one that ruled after the backup was made.
 import { equal } from 'node:assert/strict';
 import { test } from 'node:test';
+import { highestHeard } from '../../src/state/term.ts';
 import { runningController, service } from './fixture.ts';
+import { ruling } from './ruling.ts';
 import { agentOf } from './test-agent.ts';
 
 const limit = { timeout: 20_000 };
@@ -24,3 +26,12 @@ test(
     equal((await again.untilClosed()).code, 1012);
   },
 );
+
+test('no node raises the generation so high that a Lease could count no further', () => {
+  const far = { generation: highestHeard - 5, n: 1 };
+  const { controller } = ruling({ term: far });
+  const heard = (generation: number) => controller.hearGeneration({ node: 'liar', generation });
+  equal(heard(highestHeard + 1), 'impossible');
+  equal(heard(highestHeard), 'raised');
+  equal(controller.generation, highestHeard + 1);
+});
