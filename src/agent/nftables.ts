@@ -13,7 +13,7 @@ import {
   setOf,
   type TableObject,
 } from '../dialects/nftables/objects.ts';
-import { type Capabilities, probeStep, readCapabilities } from '../dialects/nftables/probe.ts';
+import { type Capabilities, disturbanceOf, probeStep, readCapabilities } from '../dialects/nftables/probe.ts';
 import { sampler } from '../dialects/nftables/samples.ts';
 import type { Kernel } from '../host/kernel.ts';
 import { SystemCallError } from '../host/socket.ts';
@@ -36,7 +36,10 @@ export async function probeNftables(kernel: Kernel): Promise<Capabilities> {
   const owner = tables === undefined ? undefined : tableOwner(await kernel.ask(tables));
   if (owner !== undefined && owner !== 0 && owner !== kernel.portId('nfnetlink'))
     throw new TableOwnedError(owner);
-  return readCapabilities(await kernel.commit({ door: 'nfnetlink', steps: [probeStep()] }));
+  const receipt = await kernel.commit({ door: 'nfnetlink', steps: [probeStep()] });
+  const disturbed = disturbanceOf(receipt);
+  if (disturbed !== undefined) throw new SystemCallError('probe of nf_tables', disturbed.errno);
+  return readCapabilities(receipt);
 }
 
 export function nftablesFirewall(probed: Capabilities | undefined, options: FirewallOptions): Firewall {

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { Census } from '../../src/agent/census.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
 import { nftablesFirewall } from '../../src/agent/nftables.ts';
+import { openFirewall } from '../../src/agent/open-firewall.ts';
 import { Rules } from '../../src/agent/rules.ts';
 import { cannotUnshare, runIn } from '../namespaces.ts';
 import { program } from '../program.ts';
@@ -41,6 +42,15 @@ test('a table that may not be read is no table that is empty', { skip }, () => {
   ];
   const { stdout } = runIn(own.namespace, without('net_admin', '--input-type=module', '-e', read.join('\n')));
   match(stdout, /^Error: nfnetlink dump: EPERM/);
+});
+
+test('a kernel that could not judge what it can do is not taken for one without nf_tables', {
+  skip,
+}, async () => {
+  using own = ownKernel();
+  const kernel = Object.assign(own.kernel, { commit: () => [{ object: null, errno: 12, words: '' }] });
+  const options = { ...plain, wish: 'auto', owner: false } as const;
+  await rejects(openFirewall(kernel, options), { code: 'SystemCall', errno: 12 });
 });
 
 test('a reading that fails changes neither the kernel nor what is known', { skip }, async () => {

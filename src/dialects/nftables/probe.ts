@@ -1,7 +1,7 @@
 // What this kernel's nf_tables can do, asked by a batch without an end: the kernel judges every message and
 // keeps none.
 
-import type { Receipt, Step } from '../../netlink/ack.ts';
+import type { Receipt, Refused, Step } from '../../netlink/ack.ts';
 import { beginBatch, nfgenmsg } from '../../netlink/batch.ts';
 import { NLM_F_CREATE, NLM_F_REQUEST } from '../../netlink/message.ts';
 import { Writer } from '../../netlink/writer.ts';
@@ -58,6 +58,17 @@ export function readCapabilities(receipt: Receipt<Question>): Capabilities {
     ownerAndPersist: refused('table flags owner and persist') === undefined,
     setExpressionFlag: refused('set flag expr') === undefined,
   };
+}
+
+/**
+ * Errors by which a kernel says that it has something not, or not for us: EPERM, ENOENT, EINVAL,
+ * EPROTONOSUPPORT, EOPNOTSUPP, EAFNOSUPPORT.
+ */
+const answers: ReadonlySet<number> = new Set([1, 2, 22, 93, 95, 97]);
+
+/** What kept the kernel from judging, so that the receipt says nothing of what it can do. */
+export function disturbanceOf(receipt: Receipt<Question>): Refused<Question> | undefined {
+  return receipt.find(({ errno }) => !answers.has(errno));
 }
 
 function newTable(

@@ -9,7 +9,7 @@ import {
   setObject,
   tableObject,
 } from '../../../src/dialects/nftables/objects.ts';
-import { probeStep, readCapabilities } from '../../../src/dialects/nftables/probe.ts';
+import { disturbanceOf, probeStep, readCapabilities } from '../../../src/dialects/nftables/probe.ts';
 import { receiptOf } from '../../../src/netlink/ack.ts';
 import {
   attributes,
@@ -122,4 +122,12 @@ test('every object has the words that nft has for it', () => {
   assert.equal(describe(chainObject('guard4', null, [new Uint8Array(4)], '')), 'chain guard4 (1 rules)');
   const shape = { name: 'vip4', keyType: 7, keyLengthBytes: 4, size: 64, counter: false, timeoutMs: 0 };
   assert.equal(describe(setObject(shape)), 'set vip4 (size 64)');
+});
+
+test('what a kernel refuses is an answer, and what it could not judge is none', () => {
+  const receipt = (errno: number) => [{ object: 'nf_tables', errno, words: '' } as const];
+  assert.equal(disturbanceOf([]), undefined);
+  for (const errno of [1, 2, 22, 93, 95, 97]) assert.equal(disturbanceOf(receipt(errno)), undefined);
+  for (const errno of [4, 11, 12, 16, 85, 105]) assert.equal(disturbanceOf(receipt(errno))?.errno, errno);
+  assert.equal(disturbanceOf(receiptOf(probeStep(), new Uint8Array()))?.errno, 105);
 });
