@@ -1,7 +1,7 @@
 // Which firewall fits this kernel: what was wished for, and what the kernel answered, and nothing else.
 
 import { describeErrno } from '../netlink/ack.ts';
-import { ENOPROTOOPT, EPERM } from '../netlink/message.ts';
+import { EAFNOSUPPORT, ENOPROTOOPT, EPERM } from '../netlink/message.ts';
 
 /** A question to xtables or ipset, and the errno it was answered with; 0 is yes. */
 export interface Answer {
@@ -62,6 +62,9 @@ function nftablesMissing(errno: number): string {
 /** What keeps xtables from serving at all, each with the command that brings it. */
 function xtablesMissing(answers: readonly Answer[]): string[] {
   if (answers.some(({ errno }) => errno === EPERM)) return ['xtables: EPERM; the agent needs CAP_NET_ADMIN'];
+  const absent = answers.find(({ errno }) => errno === EAFNOSUPPORT);
+  if (absent !== undefined)
+    return [`xtables: no IPv${absent.family} in this kernel; boot without ipv6.disable=1, or use nf_tables`];
   if (answers.some(({ errno, subject }) => errno === ENOPROTOOPT && subject.startsWith('match'))) {
     return ['ip_tables: ENOPROTOOPT; needs CONFIG_IP_NF_IPTABLES (modprobe ip_tables ip6_tables)'];
   }

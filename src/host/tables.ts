@@ -59,7 +59,7 @@ export class Tables implements Disposable {
   /** Opens everything at once, in the network namespace that the thread is in. Throws SystemCallError. */
   open(): void {
     for (const family of [4, 6] as const) {
-      this.#socket(family);
+      checked(`raw socket of IPv${family}`, this.#socket(family));
       this.#namesOf(family);
     }
   }
@@ -85,16 +85,14 @@ export class Tables implements Disposable {
   }
 
   /**
-   * getsockopt of one family on the writer thread: the value, or a negative errno. Throws SystemCallError.
+   * getsockopt of one family on the writer thread: the value, or a negative errno; that of the socket
+   * (EAFNOSUPPORT) where the kernel has no such family.
    */
   async option(family: Family, name: number, value: Uint8Array): Promise<Outcome> {
-    const { level } = families[family];
-    return await this.#parts.run(
-      Operation.getsockopt,
-      this.#socket(family),
-      optionBytes(level, name, value),
-      0,
-    );
+    const fd = this.#socket(family);
+    if (fd < 0) return fd;
+    const bytes = optionBytes(families[family].level, name, value);
+    return await this.#parts.run(Operation.getsockopt, fd, bytes, 0);
   }
 
   /** Reads, edits and writes one table under the lock. Throws SystemCallError, and what the edit throws. */
@@ -152,8 +150,10 @@ export class Tables implements Disposable {
     name: number,
     { value, split }: { value: Uint8Array; split: number },
   ): Promise<Outcome> {
+    const fd = this.#socket(family);
+    if (fd < 0) return fd;
     const bytes = optionBytes(families[family].level, name, value);
-    return await this.#parts.run(Operation.setsockopt, this.#socket(family), bytes, split);
+    return await this.#parts.run(Operation.setsockopt, fd, bytes, split);
   }
 
   async #get(family: Family, table: string): Promise<{ info: Uint8Array; entries: Uint8Array } | number> {
@@ -204,13 +204,12 @@ export class Tables implements Disposable {
     }
   }
 
+  /** A descriptor, or a negative errno. */
   #socket(family: Family): number {
-    let fd = this.#sockets.get(family);
-    if (fd === undefined) {
-      const { domain } = families[family];
-      fd = checked(`socket(${domain}, SOCK_RAW)`, this.#parts.native.socket(domain, SOCK_RAW, IPPROTO_RAW));
-      this.#sockets.set(family, fd);
-    }
+    const known = this.#sockets.get(family);
+    if (known !== undefined) return known;
+    const fd = this.#parts.native.socket(families[family].domain, SOCK_RAW, IPPROTO_RAW);
+    if (fd >= 0) this.#sockets.set(family, fd);
     return fd;
   }
 }

@@ -35,6 +35,7 @@ export const NFNL_MSG_BATCH_BEGIN = 0x10;
 export const NFNL_MSG_BATCH_END = 0x11;
 
 export const EPERM = 1;
+export const EAFNOSUPPORT = 97;
 /** What get- and setsockopt answer where nobody serves the option. */
 export const ENOPROTOOPT = 92;
 

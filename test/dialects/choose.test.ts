@@ -9,6 +9,7 @@ const ENOENT = 2;
 const EINVAL = 22;
 const ENOPROTOOPT = 92;
 const EOPNOTSUPP = 95;
+const EAFNOSUPPORT = 97;
 
 /** Every question answered with yes, but those whose subject is named. */
 function answers(no: Readonly<Record<string, number>> = {}): Answer[] {
@@ -75,4 +76,10 @@ test('what is missing is named, with the command that brings it', () => {
   }
   assert.match(missing(choose('nftables', EPERM, [])), /CAP_NET_ADMIN/);
   assert.doesNotMatch(missing(choose('nftables', EOPNOTSUPP, [])), /tables:.*\n/);
+});
+
+test('a kernel without IPv6 cannot have xtables, and is said to have none', () => {
+  const no6 = answers().map((answer) => ({ ...answer, errno: answer.family === 6 ? EAFNOSUPPORT : 0 }));
+  const reason = 'xtables: no IPv6 in this kernel; boot without ipv6.disable=1, or use nf_tables';
+  assert.equal(missing(choose('xtables', 0, no6)), reason);
 });

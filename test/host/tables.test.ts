@@ -94,6 +94,16 @@ test('a table that was changed without the lock is read again, and then given up
   );
 });
 
+test('a family that the kernel has not is an answer to every question', async () => {
+  const native = recordedNative(undefined, { 'socket 10 ': -97 });
+  const { tables } = new Kernel(native);
+  assert.deepEqual(await tables.option(4, 64, new Uint8Array(infoBytes)), new Uint8Array());
+  for (let times = 0; times < 2; times++)
+    assert.equal(await tables.option(6, 64, new Uint8Array(infoBytes)), -97);
+  assert.equal(native.submitted.length, 1);
+  assert.throws(() => tables.open(), { code: 'SystemCall', errno: 97 });
+});
+
 test('a lock that is held is tried again', async () => {
   const { calls, receipt } = await rewriting((call, times) =>
     call === 'flock' && times < 4 ? -11 : undefined,
