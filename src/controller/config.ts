@@ -48,7 +48,7 @@ const ownOptions = [
     placeholder: 'FILE',
     help: 'CA of agents with URI SAN vipward://node/NAME',
   },
-  { name: 'insecure', kind: 'flag', help: 'listen beyond loopback without TLS or tokens' },
+  { name: 'insecure', kind: 'flag', help: 'listen beyond loopback, to anybody who comes' },
   {
     name: 'mass-removal',
     kind: 'choice',
