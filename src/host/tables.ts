@@ -38,6 +38,7 @@ const counterBytes = 16;
 /** Where struct ipt_replace has the pointer to the counters it gives back. */
 const countersPointer = 88;
 const LOCK_EX_NB = 6;
+const ENOENT = 2;
 const EAGAIN = 11;
 const EINTR = 4;
 /** The lock is tried this often, and for this long. */
@@ -51,6 +52,8 @@ export class Tables implements Disposable {
   readonly #sockets = new Map<Family, number>();
   /** Lists of the tables that are there, open since they are of the namespace they were opened in. */
   readonly #names = new Map<Family, number>();
+  /** The tables that are known to be there. */
+  readonly #known = { 4: new Set<string>(), 6: new Set<string>() };
 
   constructor(parts: TablesParts) {
     this.#parts = parts;
@@ -71,8 +74,8 @@ export class Tables implements Disposable {
   async read(request: Uint8Array): Promise<Uint8Array> {
     const family = request[0] === 6 ? 6 : 4;
     const table = String.fromCharCode(...request.subarray(1));
-    if (!this.#exists(family, table)) return new Uint8Array(0);
     for (let tries = 0; ; tries++) {
+      if (!this.#exists(family, table)) return new Uint8Array(0);
       const found = await this.#get(family, table);
       if (typeof found !== 'number') {
         const bytes = new Uint8Array(found.info.length + found.entries.length);
@@ -80,7 +83,9 @@ export class Tables implements Disposable {
         bytes.set(found.entries, found.info.length);
         return bytes;
       }
-      if (found !== -EAGAIN || tries === rewriteTries) checked(`read table ${table}`, found);
+      this.#known[family].clear();
+      const again = found === -EAGAIN || found === -ENOENT;
+      if (!again || tries === rewriteTries) checked(`read table ${table}`, found);
     }
   }
 
@@ -183,13 +188,20 @@ export class Tables implements Disposable {
     }
   }
 
-  /** Where the list cannot be read there is nothing for it but to ask. */
+  /**
+   * Where the list cannot be read there is nothing for it but to ask. It is read under a mutex of the kernel,
+   * and a table that is there stays, unless its module goes.
+   */
   #exists(family: Family, table: string): boolean {
     const fd = this.#namesOf(family);
     if (typeof fd === 'string') return fd !== 'ENOENT';
-    const room = new Uint8Array(4096);
-    const length = readSync(fd, room, 0, room.length, 0);
-    return new TextDecoder().decode(room.subarray(0, length)).split('\n').includes(table);
+    if (!this.#known[family].has(table)) {
+      const room = new Uint8Array(4096);
+      const length = readSync(fd, room, 0, room.length, 0);
+      const names = new TextDecoder().decode(room.subarray(0, length)).split('\n');
+      this.#known[family] = new Set(names);
+    }
+    return this.#known[family].has(table);
   }
 
   #namesOf(family: Family): number | string {
