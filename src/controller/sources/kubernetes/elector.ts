@@ -44,6 +44,8 @@ export class Elector {
   #seen: SeenLease | null = null;
   #isKnown = false;
   #generation: number | null = null;
+  /** The highest that the Lease has had, as far as was read. */
+  #known = 0;
   #takenWallMs = 0;
   #renewedMs = Number.NEGATIVE_INFINITY;
   #isDeposed = false;
@@ -128,7 +130,7 @@ export class Elector {
 
   #self(): LeaseSelf {
     const { identity, address, durationMs } = this.#input;
-    return { identity, address, durationMs, generation: this.#generation };
+    return { identity, address, durationMs, generation: this.#generation, known: this.#known };
   }
 
   get #path(): string {
@@ -150,6 +152,7 @@ export class Elector {
   #saw(now: SeenLease | null): void {
     const before = this.#seen;
     this.#seen = now;
+    this.#known = Math.max(this.#known, now?.record.generation ?? 0);
     if (before !== null && (now === null || wentBack(before.record, now.record))) this.#input.onRestored();
   }
 

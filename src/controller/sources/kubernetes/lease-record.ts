@@ -27,6 +27,8 @@ export interface LeaseSelf {
   readonly durationMs: number;
   /** The generation this process rules by, or null while it does not. */
   readonly generation: number | null;
+  /** The highest generation it has read in the Lease; 0 while it has read none. */
+  readonly known: number;
 }
 
 export type LeaseStep =
@@ -70,14 +72,15 @@ export function wentBack(before: LeaseRecord, now: LeaseRecord): boolean {
 
 /** What to do about the Lease; `null` is a Lease that does not exist. */
 export function nextStep(seen: SeenLease | null, self: LeaseSelf, nowMs: number): LeaseStep {
-  const { generation } = self;
+  const { generation, known } = self;
   if (seen === null) {
-    // Somebody deleted it under us: we go on by our own generation, which nobody else can have now.
-    return generation === null ? { kind: 'take', generation: 1 } : { kind: 'renew', generation };
+    // Somebody may have deleted it: who held it goes on, and who takes it is above all that he has read of.
+    return generation === null ? { kind: 'take', generation: known + 1 } : { kind: 'renew', generation };
   }
   const { record, sinceMs } = seen;
   if (generation !== null) {
-    // Whoever rules after us does so by a higher generation: one below ours came back with a backup of etcd.
+    // Who has read ours rules after us by a higher one. One below it came back with a backup of etcd, or was
+    // begun after the Lease was deleted by somebody who had read none: no agent that obeyed us obeys that.
     const isOlder = record.generation < generation;
     const isOurs = record.generation === generation && ['', self.identity].includes(record.holder);
     return isOlder || isOurs ? { kind: 'renew', generation } : { kind: 'deposed' };
@@ -85,7 +88,8 @@ export function nextStep(seen: SeenLease | null, self: LeaseSelf, nowMs: number)
   // A process that died under our name will not renew it; each process rules by a generation of its own.
   const isFree = record.holder === '' || record.holder === self.identity;
   const isOver = nowMs - sinceMs >= record.durationMs;
-  return isFree || isOver ? { kind: 'take', generation: record.generation + 1 } : { kind: 'wait' };
+  const next = Math.max(record.generation, known) + 1;
+  return isFree || isOver ? { kind: 'take', generation: next } : { kind: 'wait' };
 }
 
 export interface LeaseText {

@@ -20,21 +20,22 @@ interface Rig {
   /** What was told, in order. */
   readonly told: string[];
   delay: Delay;
+  /** What the server keeps. */
+  lease: object | null;
 }
 
-/** An elector that rules, by a server that keeps one Lease. */
-async function ruling(t: TestContext, renewDeadlineMs: number): Promise<Rig> {
+/** An elector, and a server that keeps one Lease. */
+function start(t: TestContext, { renewDeadlineMs = 15_000, lease = null as object | null }): Rig {
   let version = 0;
-  let lease: object | null = null;
   const json = async ({ method = 'GET', body }: ApiRequest): Promise<unknown> => {
     if (method === 'GET') {
-      if (lease === null) throw new ApiError(404, 'not found', null);
-      return lease;
+      if (made.lease === null) throw new ApiError(404, 'not found', null);
+      return made.lease;
     }
     await made.delay();
     const { metadata, ...rest } = body as { metadata: object };
-    lease = { ...rest, metadata: { ...metadata, resourceVersion: String(++version) } };
-    return lease;
+    made.lease = { ...rest, metadata: { ...metadata, resourceVersion: String(++version) } };
+    return made.lease;
   };
   const stopping = new AbortController();
   const told: string[] = [];
@@ -42,17 +43,22 @@ async function ruling(t: TestContext, renewDeadlineMs: number): Promise<Rig> {
     ...{ client: { json } as unknown as ApiClient, signal: stopping.signal, random: () => 0 },
     ...{ namespace: 'n', name: 'l', identity: 'c1', address: null, waits: true },
     ...{ durationMs: 20_000, renewDeadlineMs, retryPeriodMs: 20 },
-    onRule: () => told.push('rules'),
+    onRule: (generation) => told.push(`rules by ${generation}`),
     onResume: () => told.push(`resumes: ${elector.rules()}`),
     ...{ onRestored: () => undefined, onDeposed: () => told.push('deposed'), onProblem: () => undefined },
   });
-  const made: Rig = { elector, told, delay: async () => undefined };
+  const made: Rig = { elector, told, lease, delay: async () => undefined };
   const running = elector.run();
   t.after(() => {
     stopping.abort();
     return running;
   });
-  while (!elector.rules()) await sleep(1);
+  return made;
+}
+
+async function ruling(t: TestContext, renewDeadlineMs?: number): Promise<Rig> {
+  const made = start(t, renewDeadlineMs === undefined ? {} : { renewDeadlineMs });
+  while (!made.elector.rules()) await sleep(1);
   return made;
 }
 
@@ -77,13 +83,22 @@ test('a renewal that was begun in time and answered late is a resumption', limit
   held.resolve();
   while (!all.elector.rules()) await sleep(1);
   await sleep(50);
-  deepEqual([...new Set(all.told)], ['rules', 'resumes: true']);
+  deepEqual([...new Set(all.told)], ['rules by 1', 'resumes: true']);
 });
 
 test('a Lease that is renewed in time is no news', limit, async (t) => {
-  const all = await ruling(t, 15_000);
+  const all = await ruling(t);
   let renewals = 0;
   all.delay = async () => void renewals++;
   while (renewals < 5) await sleep(1);
-  deepEqual(all.told, ['rules']);
+  deepEqual(all.told, ['rules by 1']);
+});
+
+test('a Lease that is deleted is taken by a generation above what was read in it', limit, async (t) => {
+  const spec = { holderIdentity: 'c2', leaseDurationSeconds: 3600, leaseTransitions: 7 };
+  const all = start(t, { lease: { metadata: { resourceVersion: '1' }, spec } });
+  while (all.elector.record === null) await sleep(1);
+  all.lease = null;
+  while (!all.elector.rules()) await sleep(1);
+  deepEqual(all.told, ['rules by 8']);
 });

@@ -13,7 +13,10 @@ import {
   wentBack,
 } from '../../../../src/controller/sources/kubernetes/lease-record.ts';
 
-const self: LeaseSelf = { identity: 'c1', address: '10.0.0.1:9470', durationMs: 4000, generation: null };
+const self: LeaseSelf = {
+  ...{ identity: 'c1', address: '10.0.0.1:9470', durationMs: 4000 },
+  ...{ generation: null, known: 0 },
+};
 const record = (changes: Partial<LeaseRecord> = {}): LeaseRecord => ({
   ...{ holder: 'c2', generation: 7, durationMs: 4000, renewTime: '', address: null, resourceVersion: '1' },
   ...changes,
@@ -33,6 +36,12 @@ test('a Lease that nobody holds, that is not there, or is of our own name is tak
   deepEqual(nextStep(null, self, 0), { kind: 'take', generation: 1 });
   deepEqual(nextStep(seen({ holder: '' }), self, 1000), { kind: 'take', generation: 8 });
   deepEqual(nextStep(seen({ holder: 'c1' }), self, 1000), { kind: 'take', generation: 8 });
+});
+
+test('whoever takes a Lease is above every generation that was read in it, deleted or restored', () => {
+  const before = { ...self, known: 7 };
+  deepEqual(nextStep(null, before, 0), { kind: 'take', generation: 8 });
+  deepEqual(nextStep(seen({ holder: '', generation: 3 }), before, 1000), { kind: 'take', generation: 8 });
 });
 
 test('a holder goes on while the Lease is its own, and is deposed by any other generation', () => {
