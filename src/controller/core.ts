@@ -8,7 +8,7 @@ import type { Pool } from './pools.ts';
 import { Readings, type ReadingsInput } from './readings.ts';
 import { readRecords, stateFile, writeRecords } from './records.ts';
 import type { ChangingPair } from './server.ts';
-import type { Problem } from './service.ts';
+import { type Problem, problemAt } from './service.ts';
 import { FileSource } from './sources/files.ts';
 import type { StatusInput } from './status.ts';
 import { Store } from './store.ts';
@@ -140,6 +140,5 @@ export function nowMs(): number {
 
 /** A controller whose records are not on its disk serves, and would know less after a restart. */
 function recordsProblem(stateDir: string, { trouble }: Store): Problem[] {
-  if (trouble === null) return [];
-  return [{ file: stateFile(stateDir), document: null, service: null, message: trouble.message }];
+  return problemAt(stateFile(stateDir), trouble?.message ?? null);
 }

@@ -3,7 +3,7 @@
 import type { Controller } from './controller.ts';
 import type { ClusterIdentity } from './kubernetes-identity.ts';
 import type { Readings } from './readings.ts';
-import type { Problem } from './service.ts';
+import { problemAt } from './service.ts';
 import type { KubernetesConfig } from './sources/kubernetes/config.ts';
 import type { Elector } from './sources/kubernetes/elector.ts';
 import type { Publisher } from './sources/kubernetes/publisher.ts';
@@ -57,13 +57,8 @@ export function standingIn({
       record === null || record.holder === '' ? null : { identity: record.holder, address: record.address },
     synced: { ...source.synced },
   };
-  const lease: Problem[] =
-    elector.problem === null
-      ? []
-      : [{ file: given.lease.name, document: null, service: null, message: elector.problem }];
-  const refused = [...writes.refused].map(([file, message]) => {
-    return { file, document: null, service: null, message };
-  });
+  const lease = problemAt(given.lease.name, elector.problem);
+  const refused = [...writes.refused].flatMap(([name, message]) => problemAt(name, message));
   return {
     ...{ controller, massRemoval: readings.massRemoval, role },
     problems: [...lease, ...source.problems(), ...publisher.problems(), ...refused, ...identity.problems()],

@@ -90,6 +90,11 @@ export interface Problem {
   readonly message: string;
 }
 
+/** What is wrong with a file or a resource as a whole, if anything is. */
+export function problemAt(file: string, message: string | null): Problem[] {
+  return message === null ? [] : [{ file, document: null, service: null, message }];
+}
+
 /** What a source has read so far. */
 export interface Truth {
   readonly services: ReadonlyMap<ServiceKey, ServiceManifest>;

@@ -3,7 +3,7 @@
 
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Problem } from '../../service.ts';
+import { type Problem, problemAt } from '../../service.ts';
 import { mapping, sequence, textAt } from '../fields.ts';
 import { nodeOfToken, type TokenKeys } from './account-token.ts';
 import { backoffMs } from './backoff.ts';
@@ -37,8 +37,7 @@ export class AgentTokens {
 
   /** Why the keys of the cluster could not be read. */
   problems(): Problem[] {
-    if (this.#problem === null) return [];
-    return [{ file: keysPath, document: null, service: null, message: this.#problem }];
+    return problemAt(keysPath, this.#problem);
   }
 
   /** The node that a token speaks for, or null. */

@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ageOf, makeAuthority, makeServerPair, type Pair } from '../../certificate.ts';
-import type { Problem } from '../../service.ts';
+import { type Problem, problemAt } from '../../service.ts';
 import { type Mapping, mapping, textAt } from '../fields.ts';
 import { backoffMs } from './backoff.ts';
 import { type ApiClient, ApiError } from './client.ts';
@@ -61,8 +61,7 @@ export class KeptCertificate {
   }
 
   problems(): readonly Problem[] {
-    const message = this.#problem;
-    return message === null ? [] : [{ file: secretName, document: null, service: null, message }];
+    return problemAt(secretName, this.#problem);
   }
 
   /** Keeps it until the signal is aborted. */

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseServiceKey, type ServiceKey } from '../../../state/service.ts';
-import type { Problem } from '../../service.ts';
+import { type Problem, problemAt } from '../../service.ts';
 import type { ReadingChanges } from '../catalog.ts';
 import { mapping, textAt } from '../fields.ts';
 import type { ManifestRules } from '../manifest.ts';
@@ -171,8 +171,4 @@ export class KubernetesSource {
 
 function isLocal(entry: ServiceEntry): boolean {
   return entry.kind === 'service' && entry.service.trafficPolicy === 'Local';
-}
-
-function problemAt(file: string, message: string | null): Problem[] {
-  return message === null ? [] : [{ file, document: null, service: null, message }];
 }

@@ -3,7 +3,7 @@
 
 import type { Family } from '../../../state/address.ts';
 import type { ServiceKey } from '../../../state/service.ts';
-import type { Problem } from '../../service.ts';
+import { type Problem, problemAt } from '../../service.ts';
 import type { ApiClient } from './client.ts';
 import { cutSlice, Endpoints, endpointSlicesPath, type SliceEntry } from './endpoints.ts';
 import { ListWatch, type ObjectChanges } from './list-watch.ts';
@@ -88,12 +88,6 @@ export class Surroundings {
     this.#running = this.#nodes.run();
   }
 
-  /** Lists everything anew that is kept up to date. */
-  async readAgain(): Promise<void> {
-    const lists = this.#isSliceNeeded ? [this.#nodes, this.#slices] : [this.#nodes];
-    await Promise.all(lists.map((list) => list.listAgain()));
-  }
-
   /** A Service is Local: from now on its endpoints count. */
   needSlices(): void {
     if (this.#isSliceNeeded) return;
@@ -113,9 +107,7 @@ export class Surroundings {
   }
 
   problems(): Problem[] {
-    return [this.#nodes, this.#slices].flatMap(({ path, problem }) => {
-      return problem === null ? [] : [{ file: path, document: null, service: null, message: problem }];
-    });
+    return [this.#nodes, this.#slices].flatMap(({ path, problem }) => problemAt(path, problem));
   }
 
   /** Resolves when everything has ended after the signal was aborted. */
