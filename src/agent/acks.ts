@@ -1,5 +1,5 @@
-// What the controller still waits to hear: the last number of each table, said once everything before it is
-// in force.
+// What the controller still waits to hear: the last number of each table, said once everything up to it is in
+// force or refused by name, and no address that has to go is left.
 
 import type { Ack, TableName } from '../protocol/messages.ts';
 import type { Change } from './received.ts';
@@ -25,9 +25,5 @@ export class Acks {
     this.#pending.delete(table);
     const commitUs = Math.round((this.#nowMs() - pending.receivedAtMs) * 1000);
     this.#send({ type: 'ack', table, seq: pending.seq, commitUs });
-  }
-
-  get settled(): boolean {
-    return this.#pending.size === 0;
   }
 }

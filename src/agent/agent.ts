@@ -40,6 +40,7 @@ import { watchForeignRules, watchKernel } from './watch.ts';
 
 /** What `/status`, `/metrics` and the other routes look at. */
 export interface Agent {
+  readonly announcer: Announcer;
   readonly config: AgentConfig;
   readonly version: string;
   readonly firewall: Firewall;
@@ -83,8 +84,8 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     throw error;
   });
   const rooms = assemble(config, parts, { kernel, firewall, kept });
-  const { ledger, loop, rules, session, holder, pace, prober, journal, reporter, retirement, tallies } =
-    rooms;
+  const { announcer, holder, journal, ledger, loop, pace, prober, reporter } = rooms;
+  const { retirement, rules, session, tallies } = rooms;
   const watches = watchKernel({ native: parts.native, ...rooms });
   if (values.commitInterval === undefined)
     watches.push(await watchForeignRules(kernel, pace, () => rules.commits));
@@ -114,7 +115,8 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
       inForce = followed.config;
       return followed;
     },
-    ...{ version: parts.version, firewall, kernel, ledger, loop, prober, rules, session, link, tallies },
+    ...{ version: parts.version, firewall, kernel, ledger, loop, announcer, prober, rules, session },
+    ...{ link, tallies },
     places: holder.places,
     logDestination: parts.logDestination,
     problems: () =>
@@ -124,7 +126,6 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
       ].filter((text) => text !== ''),
     async stop() {
       session.send({ type: 'bye' });
-      const { announcer } = rooms;
       for (const part of [loop, holder, announcer, prober, retirement, link, ...watches])
         part[Symbol.dispose]();
       return await journal.close();

@@ -27,7 +27,7 @@ export class Announcer implements Disposable {
   readonly #frames = new Bursts<HeldAddress>((held) => this.#send(held));
   readonly #fd: number;
   /** Frames that the kernel would not take: the interface is down, or gone. */
-  failed = 0;
+  unsent = 0;
 
   /** Throws SystemCallError where the process may send no frames. */
   constructor(native: Native, network: Network) {
@@ -77,7 +77,7 @@ export class Announcer implements Disposable {
     if (link === undefined || link.loopback || link.mac.length !== 6) return;
     for (const frame of announcementFrames(address, link.mac)) {
       const to = linkAddress(interfaceIndex, etherTypeOf(frame));
-      if (this.#native.send(this.#fd, frame, MSG_DONTWAIT, to) < 0) this.failed++;
+      if (this.#native.send(this.#fd, frame, MSG_DONTWAIT, to) < 0) this.unsent++;
     }
   }
 }

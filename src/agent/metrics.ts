@@ -48,6 +48,9 @@ export async function metricsText(
     counterText('address_conflicts_total', 'VIPs found to be an address that somebody has', [
       ['', tallies.conflicts],
     ]),
+    counterText('unsent_announcements_total', 'Frames that an interface did not take', [
+      ['', agent.announcer.unsent],
+    ]),
     tallies.commit.text('vipward_commit_duration_seconds', 'From a diff to its commit in the kernel'),
     tallies.update.text('vipward_update_latency_seconds', 'From a frame to everything in it committed'),
     droppedLinesText(logDestination),

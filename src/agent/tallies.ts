@@ -35,7 +35,7 @@ export class Tallies {
   readonly update: Histogram = new Histogram(latencyBuckets);
   readonly dropped: Total<Address> = new Total();
   readonly repairs: Map<string, number> = new Map(driftKinds.map((kind) => [kind, 0]));
-  /** VIPs that were found to be a node's own address, or that of its gateway or name server. */
+  /** VIPs whose address was found to be this node's, its gateway's, a name server's, or a stranger's. */
   conflicts = 0;
 
   /** Start, first sync and a config put in what is missing; only what others broke is drift. */

@@ -57,9 +57,9 @@ export interface Native {
   close(fd: number): number;
   /**
    * Calls back with each datagram, or with -errno (-ENOBUFS: some were lost, listening goes on). After
-   * -EBADF, -ENOTSOCK, -EPIPE, -EIO, or a fifth error in a row, the socket is dead and stays silent until
-   * `unwatch`. A watch does not keep the process alive. At most 64; a second watch of one descriptor is
-   * -EEXIST. Ask no dumps on a watched socket.
+   * -EBADF, -ENOTSOCK, -EPIPE, -EIO, or a fifth error among 64 results that were there at once, the socket is
+   * dead and stays silent until `unwatch`. A watch does not keep the process alive. At most 64; a second
+   * watch of one descriptor is -EEXIST. Ask no dumps on a watched socket.
    */
   watch(fd: number, callback: (result: Outcome) => void): number;
   /**

@@ -23,7 +23,7 @@ function announcerOf(t: TestContext) {
   const link = (index: number) => ({ index, loopback: false, mac: new Uint8Array(6) });
   const announcer = new Announcer(native, { link } as Partial<Network> as Network);
   t.after(() => announcer[Symbol.dispose]());
-  return { announcer, sent };
+  return { announcer, native, sent };
 }
 
 test('each is spoken of in both forms, and nobody who was let go meanwhile', async (t) => {
@@ -70,4 +70,11 @@ test('what is placed anew is spoken of anew where it is held, and what is about 
   deepEqual(sent.slice(6), twice(staying));
   announcer.hear({ set, quiet: [] }, held);
   deepEqual(sent.slice(8), [...twice(staying), ...twice(going)]);
+});
+
+test('frames that the interface does not take are counted', (t) => {
+  const { announcer, native } = announcerOf(t);
+  native.send = () => -100;
+  for (const held of all.slice(0, 3).map(on(7))) announcer.announce(held);
+  equal(announcer.unsent, 6);
 });

@@ -60,9 +60,7 @@ const answers: ReadonlySet<number> = new Set([
 /** struct nfgenmsg stands before the attributes of every message. */
 const headerBytes = 4;
 
-/**
- * Every set a table of ours can have, by name: those of source ranges exist only while a length is in use.
- */
+/** Those whose elements are read: no samples, which the kernel adds, and no stand-ins. */
 const setNames: readonly string[] = [4, 6].flatMap((family) => [
   ...['vip', 'drop', 'allow', 'host', 'icmp', 'egress'].map((name) => `${name}${family}`),
   ...Array.from({ length: family === 4 ? 32 : 128 }, (_, index) => `src${family}_${index + 1}`),
