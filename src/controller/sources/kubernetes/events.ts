@@ -109,7 +109,9 @@ export class Events {
 
   async #make({ news, wallMs }: Told, signal: AbortSignal): Promise<string> {
     const { client, identity } = this.#input;
-    const name = `${news.regarding.name.slice(0, 200)}.${randomBytes(8).toString('hex')}`;
+    // Where a name is cut there may be a dash or a dot, before which no other dot may stand.
+    const about = news.regarding.name.slice(0, 200).replace(/[-.]+$/, '');
+    const name = `${about}.${randomBytes(8).toString('hex')}`;
     const body = eventObject({ news, name, identity, wallMs });
     await client.json({ method: 'POST', path: eventsPath(news.regarding), body, signal });
     return name;
