@@ -1,7 +1,14 @@
 // What the agent has to know of a firewall of this kernel, whichever dialect it speaks.
 
 import type { Wish } from '../dialects/choose.ts';
-import type { Delta, Dialect, KernelObject, Sampler, Transaction } from '../dialects/dialect.ts';
+import type {
+  Delta,
+  Dialect,
+  KernelObject,
+  KernelObjects,
+  Sampler,
+  Transaction,
+} from '../dialects/dialect.ts';
 import type { Kernel } from '../host/kernel.ts';
 import type { Address } from '../state/address.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
@@ -35,6 +42,11 @@ export interface Firewall {
   setOf(object: KernelObject): string;
   /** Where such an object is there, and other than it should be, every VIP is guarded all the same. */
   guardsAnyway(object: KernelObject): boolean;
+  /**
+   * The VIPs that elements found are a guard for, where more of them may have been in sets that are not read:
+   * whoever was making those larger did not get to the end. Null where everything was found.
+   */
+  guardedInPart(found: KernelObjects): ReadonlySet<Address> | null;
   /** Whether what was found is a table of another make, which is replaced as a whole. */
   replaces(delta: Delta): boolean;
 }

@@ -1,11 +1,12 @@
 // nftables as this agent's firewall: what the kernel can do of it, whose the table is, and its counters.
 
-import type { KernelObject } from '../dialects/dialect.ts';
+import type { KernelObject, KernelObjects } from '../dialects/dialect.ts';
 import { NFT_TABLE_F_OWNER, NFT_TABLE_F_PERSIST } from '../dialects/nftables/constants.ts';
 import { counterQuestion, readCounters } from '../dialects/nftables/counters.ts';
 import { decode, dumpRequests, tableOwner } from '../dialects/nftables/decode.ts';
 import { describe } from '../dialects/nftables/describe.ts';
 import { nftables } from '../dialects/nftables/dialect.ts';
+import { isStandIn } from '../dialects/nftables/encode.ts';
 import {
   type ElementObject,
   inSetsOf,
@@ -58,8 +59,17 @@ export function nftablesFirewall(probed: Capabilities | undefined, options: Fire
     counters: (kernel, vips) => vipCounters(kernel, vips, options.counters),
     // It differs in whose it is.
     guardsAnyway: (object) => (object as NftObject).kind === 'table',
+    guardedInPart: (found) => guardedInPart(found as KernelObjects<NftObject>),
     replaces: ({ remove, add }) => tableIn(remove)?.id !== tableIn(add)?.id && isOfOurMake(tableIn(remove)),
   };
+}
+
+/** The gates of both families. */
+const gates: ReadonlySet<string> = new Set(['vip4', 'vip6']);
+
+function guardedInPart({ constants, elements }: KernelObjects<NftObject>): ReadonlySet<Address> | null {
+  if (!constants.some((object) => isStandIn(setOf(object)))) return null;
+  return new Set(elements.flatMap((element) => (gates.has(setOf(element)) ? (element.owner ?? []) : [])));
 }
 
 function tableIn(objects: readonly KernelObject[]): TableObject | undefined {

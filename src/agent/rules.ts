@@ -109,8 +109,12 @@ export class Rules {
     // A table of another make is only replaced by somebody who knows everything that it has to hold.
     if (!inSync && have.needs === null && firewall.replaces(delta))
       return { outcome: 'committed', repaired: 0 };
-    // There was nothing of ours in front of what only the kernel knows, and nobody who could put it back.
-    if (have.needs === null) await this.#parts.retain((key) => targets.get(key) !== undefined);
+    // In front of what only the kernel knows nothing of ours was found, and nobody could put it back.
+    const part = firewall.guardedInPart(have);
+    if (have.needs === null || part !== null)
+      await this.#parts.retain(
+        (key) => targets.get(key) !== undefined || (!inSync && part?.has(key) === true),
+      );
     const reading = { have, found, targets, inSync };
     const receipt = await this.#mend(delta, reading);
     if (receipt.length > 0) return await this.#mendAround(receipt, reading);

@@ -51,6 +51,7 @@ export function xtablesFirewall(
     counters: (kernel, vips) => vipCounters(kernel, vips, options.counters),
     glance: { constants: (kernel) => constants(kernel, [guard, input, egress ?? guard]), elementIds },
     guardsAnyway: () => false,
+    guardedInPart: () => null,
     replaces: () => false,
   };
 }

@@ -84,6 +84,7 @@ async function fixture() {
   const firewall = {
     dialect: nftables(options),
     ...{ owned: false, atomic: true, countsPorts: false, replaces: () => false },
+    guardedInPart: () => null,
     describe,
   } as Partial<Firewall> as Firewall;
   const rules = new Rules({

@@ -124,7 +124,8 @@ function standInFor(set: string): string {
   return set.toUpperCase();
 }
 
-function isStandIn(set: string): boolean {
+/** What is left of one whose writer did not get to the end is found by its name. */
+export function isStandIn(set: string): boolean {
   return /^[A-Z]/.test(set);
 }
 
