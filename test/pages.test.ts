@@ -1,6 +1,6 @@
 // The pages for users against the code: what they name exists, and what exists is named.
 
-import { deepEqual, equal, ok } from 'node:assert/strict';
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -210,3 +210,9 @@ function inMs(us: number): string {
   const ms = us / 1000;
   return ms < 10 ? ms.toFixed(1) : String(Math.round(ms));
 }
+
+test('the Lease that is asked for by hand is the one that controllers have', () => {
+  const name = controllerOptions.find((option) => option.name === 'leader-elect-resource-name');
+  ok(name?.kind === 'text' && name.default !== undefined);
+  match(kubernetes, new RegExp(`get lease ${name.default} `));
+});

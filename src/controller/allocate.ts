@@ -6,14 +6,9 @@ import type { ServiceKey } from '../state/service.ts';
 import { assign, type Ground } from './assign.ts';
 import type { Outcome } from './families.ts';
 import { Free } from './free.ts';
+import { Outgoing } from './outgoing.ts';
 import type { Pool } from './pools.ts';
-import {
-  asksOtherwise,
-  compareServices,
-  RefusalReason,
-  type ServiceManifest,
-  type ServiceRefusal,
-} from './service.ts';
+import { compareServices, RefusalReason, type ServiceManifest, type ServiceRefusal } from './service.ts';
 import { Users } from './users.ts';
 
 export interface ServiceChanges {
@@ -33,14 +28,10 @@ export class Allocator {
   readonly services: ReadonlyMap<ServiceKey, ServiceManifest>;
   /** True for an address that a node may still have, which cannot be told to let it go. */
   isHeld: (address: Address) => boolean = () => false;
-  /** True for an address that a node answers for. */
-  isServed: (address: Address) => boolean = () => true;
   readonly #services = new Map<ServiceKey, ServiceManifest>();
   readonly #assigned: Map<ServiceKey, readonly Address[]>;
   readonly #former: Map<ServiceKey, readonly Address[]>;
-  /** Services that ask for something else than before, and have not been looked at since. */
-  readonly #asking = new Set<ServiceKey>();
-  readonly #outgoing = new Map<ServiceKey, readonly Address[]>();
+  readonly #outgoing = new Outgoing();
   readonly #users = new Users();
   readonly #refusals = new Map<ServiceKey, ServiceRefusal>();
   readonly #free: Free;
@@ -68,9 +59,22 @@ export class Allocator {
     return this.#former;
   }
 
-  /** What Services have beside what they are to have, until that is served: applied again they let it go. */
+  /** What Services had before what they have asked for since: theirs until letGo() is called. */
   get outgoing(): Allocations {
-    return this.#outgoing;
+    return this.#outgoing.all;
+  }
+
+  /** All that Services have, which is what is remembered of them. */
+  get held(): Allocations {
+    if (this.outgoing.size === 0) return this.#assigned;
+    const held = new Map(this.#assigned);
+    for (const key of this.outgoing.keys()) held.set(key, this.heldBy(key));
+    return held;
+  }
+
+  /** What a Service has, outgoing or not. */
+  heldBy(key: ServiceKey): readonly Address[] {
+    return [...(this.#assigned.get(key) ?? nothing), ...this.#outgoing.of(key)];
   }
 
   get refusals(): ReadonlyMap<ServiceKey, ServiceRefusal> {
@@ -114,8 +118,7 @@ export class Allocator {
     const touched = new Set<Address>();
     for (const key of remove) this.#remove(key, touched);
     for (const service of set) {
-      const known = this.#services.get(service.key);
-      if (known !== undefined && asksOtherwise(known, service)) this.#asking.add(service.key);
+      this.#outgoing.asked(this.#services.get(service.key), service);
       // Whoever has an address may speak against sharing it, though its own turn comes later.
       this.#services.set(service.key, service);
     }
@@ -127,6 +130,16 @@ export class Allocator {
     for (const list of [known, fresh]) yield* this.#setAll(list, touched);
     if (this.#free.takeBetter()) yield* this.#setAll(this.#waiting(), touched);
     return touched;
+  }
+
+  /** What these Services have asked for is served: what they had before goes. Returns as apply() does. */
+  letGo(keys: readonly ServiceKey[]): ReadonlySet<Address> {
+    const touched = new Set<Address>();
+    for (const key of keys) {
+      this.#release(key, this.#outgoing.of(key), touched);
+      this.#outgoing.forget(key);
+    }
+    return touched.union(this.apply({ set: [], remove: [] }));
   }
 
   /** Other pools, from the next change on: until a Service is applied again it keeps what it has. */
@@ -152,9 +165,8 @@ export class Allocator {
   }
 
   #remove(key: ServiceKey, touched: Set<Address>): void {
-    this.#release(key, this.#has(key), touched);
-    this.#outgoing.delete(key);
-    this.#asking.delete(key);
+    this.#release(key, this.heldBy(key), touched);
+    this.#outgoing.forget(key);
     this.#free.share(key, null, nothing);
     this.#services.delete(key);
     this.#assigned.delete(key);
@@ -162,19 +174,14 @@ export class Allocator {
     this.#refusals.delete(key);
   }
 
-  #has(key: ServiceKey): readonly Address[] {
-    return [...(this.#assigned.get(key) ?? nothing), ...(this.#outgoing.get(key) ?? nothing)];
-  }
-
   #set(service: ServiceManifest, touched: Set<Address>): void {
     const { key } = service;
     const before = this.#before(service);
     const outcome = this.outcomeOf(service);
     if ('refusal' in outcome) {
-      this.#asking.delete(key);
       this.#refusals.set(key, outcome.refusal);
-      this.#release(key, this.#has(key), touched);
-      this.#outgoing.delete(key);
+      this.#release(key, this.heldBy(key), touched);
+      this.#outgoing.forget(key);
       this.#free.share(key, null, nothing);
       this.#assigned.delete(key);
       if (before.length > 0) this.#former.set(key, before);
@@ -183,16 +190,9 @@ export class Allocator {
     this.#refusals.delete(key);
     this.#former.delete(key);
     const kept = outcome.addresses;
-    const others = this.#has(key).filter((address) => !kept.includes(address));
-    const isChanging = this.#asking.delete(key) || this.#outgoing.has(key);
-    // Make before break: who asks for another address is reached by the old one until there is a new one.
-    if (isChanging && others.length > 0 && !kept.every(this.isServed)) {
-      this.#outgoing.set(key, others);
-      for (const address of others) touched.add(address);
-    } else {
-      this.#outgoing.delete(key);
-      this.#release(key, others, touched);
-    }
+    const { stay, go } = this.#outgoing.settle(key, { had: this.heldBy(key), kept });
+    for (const address of stay) touched.add(address);
+    this.#release(key, go, touched);
     this.#assigned.set(key, kept);
     for (const address of kept) {
       touched.add(address);

@@ -158,7 +158,7 @@ async function drain(input: Changing, body: unknown): Promise<Reply> {
 
 async function moveAway(input: Changing, address: Address, name: string) {
   const { owners, nodes } = input.controller;
-  const chosen = chooseNode(address, owners.candidates.ready(address, name));
+  const chosen = chooseNode(address, owners.candidates.ready(address, name), nodes.preferred(address));
   if (chosen === null) return { address, failed: 'no other node is eligible' };
   const order = orderOf(input, nodes.at(chosen), MoveReason.Drained);
   const result = await owners.moves.begin(address, order);

@@ -70,9 +70,7 @@ export class Choosing {
     const among = chosen === undefined ? null : candidates.insteadOf(chosen, address);
     if (among === null) return;
     this.end(address);
-    const preferred = nodes.preferred(address);
-    const isThere = among.some(({ name }) => name === preferred);
-    const name = isThere ? preferred : chooseNode(address, among);
+    const name = chooseNode(address, among, nodes.preferred(address));
     const node = name === null ? null : nodes.at(name);
     this.choices.set(address, node);
     if (node === null) return;

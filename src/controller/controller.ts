@@ -133,7 +133,7 @@ export class Controller {
     return {
       cluster: this.cluster,
       generation: this.#generation,
-      allocations: this.allocator.assigned,
+      allocations: this.allocator.held,
       former: this.allocator.former,
       owners: this.owners.all,
       unheld: new Set(this.owners.all.keys().filter((address) => !this.nodes.served.has(address))),
@@ -221,7 +221,6 @@ export class Controller {
   #makeAllocator(allocations: Allocations, former?: Allocations): Allocator {
     const allocator = new Allocator(this.#pools, allocations, former);
     allocator.isHeld = (address) => this.nodes.isHeldByAbsent(address);
-    allocator.isServed = (address) => this.owners.isServing(address);
     return allocator;
   }
 

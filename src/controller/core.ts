@@ -7,6 +7,7 @@ import { Controller } from './controller.ts';
 import type { Pool } from './pools.ts';
 import { Readings, type ReadingsInput } from './readings.ts';
 import { readRecords, stateFile, writeRecords } from './records.ts';
+import type { ReplacingInput } from './replacing.ts';
 import type { ChangingPair } from './server.ts';
 import { type Problem, problemAt } from './service.ts';
 import { FileSource } from './sources/files.ts';
@@ -39,6 +40,8 @@ export interface Core {
   readonly standing: () => StatusInput;
   /** The certificate that controllers of a cluster share, where the server shows it. */
   readonly certificate: ChangingPair | null;
+  /** When a Service that was given another address may let go of the old one. */
+  readonly replaces: Pick<ReplacingInput, 'isTold' | 'followMs'>;
   /** Takes over other pools, as soon as that may be done. */
   readonly usePools: (pools: readonly Pool[]) => void;
   /** Agents may come: the source was read whole. */
@@ -102,6 +105,8 @@ export async function makeFileCore(
   };
   const [progressed, happened] = [() => undefined, () => undefined];
   return {
+    // Nobody reads addresses from files.
+    replaces: { isTold: () => true, followMs: 0 },
     ...{ nodeOfToken: null, certificate: null, controller, readings, standing, progressed, happened },
     usePools: (changed) => void readings.usePools(changed),
     isOpen: () => readings.wasReadWhole,

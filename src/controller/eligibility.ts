@@ -131,7 +131,8 @@ export class Eligibility {
   }
 
   #ready(address: Address, except: string): string | null {
-    return chooseNode(address, this.#input.controller.owners.candidates.ready(address, except));
+    const { owners, nodes } = this.#input.controller;
+    return chooseNode(address, owners.candidates.ready(address, except), nodes.preferred(address));
   }
 
   async #move(address: Address, to: string, reason: Bar['reason']): Promise<void> {

@@ -10,7 +10,7 @@ import { Eligibility, type EndpointNodes } from './eligibility.ts';
 import { Gate } from './gate.ts';
 import { GoneNodes, usualReturnMs } from './gone-nodes.ts';
 import type { MassRemoval } from './guard.ts';
-import { makeIdentity } from './kubernetes-identity.ts';
+import { type ClusterIdentity, makeIdentity } from './kubernetes-identity.ts';
 import { selfOf, standingIn } from './kubernetes-status.ts';
 import type { Records } from './records.ts';
 import { findAccess } from './sources/kubernetes/access.ts';
@@ -39,6 +39,9 @@ const noRecords: Records = {
   owners: new Map(),
   drained: [],
 };
+
+/** kube-proxy makes rules of a status within a second or two; others may take longer to follow it. */
+const followMs = 5000;
 
 /** Throws UsageError if no API server is known. */
 export function makeKubernetesCore(
@@ -96,16 +99,9 @@ export function makeKubernetesCore(
   const identity = makeIdentity(config, given, { client: reader, namespace, mayWrite, log, signal });
   const parts = { controller, source, readings, elector, publisher, writes, given, identity };
   const standing = () => standingIn(parts);
-  let running: Promise<unknown> = Promise.resolve();
-  const start = async () => {
-    log.info({ server: reader.server, identity: given.identity }, 'reading');
-    source.start();
-    running = Promise.all([elector.run(), identity.run()]);
-  };
-  const end = async () => {
-    await Promise.all([running, source.ended()]);
-    for (const used of [reader, writer, keeper]) used[Symbol.dispose]();
-  };
+  const clients = [reader, writer, keeper];
+  const about = { server: reader.server, identity: given.identity };
+  const life = makeLife({ source, elector, identity, clients, onStart: () => log.info(about, 'reading') });
   const progressed = () => {
     lookAgain();
     publisher.progressed();
@@ -114,8 +110,32 @@ export function makeKubernetesCore(
   const self = () => selfOf({ controller, source, readings, elector });
   const happened = (what: Happening) => (what.kind === 'moved' ? moved(what) : say(clusterNews(lease, what)));
   const { nodeOfToken, certificate } = identity;
-  const doors = { nodeOfToken, certificate, isOpen, self, usePools: gate.usePools };
-  return { ...doors, controller, readings, standing, progressed, happened, start, end };
+  const replaces = { isTold: publisher.isTold, followMs };
+  const doors = { nodeOfToken, certificate, isOpen, self, usePools: gate.usePools, replaces };
+  return { ...doors, ...life, controller, readings, standing, progressed, happened };
+}
+
+interface LifeParts {
+  readonly source: KubernetesSource;
+  readonly elector: Elector;
+  readonly identity: ClusterIdentity;
+  readonly clients: readonly ApiClient[];
+  readonly onStart: () => void;
+}
+
+function makeLife({ source, elector, identity, clients, onStart }: LifeParts): Pick<Core, 'start' | 'end'> {
+  let running: Promise<unknown> = Promise.resolve();
+  return {
+    async start() {
+      onStart();
+      source.start();
+      running = Promise.all([elector.run(), identity.run()]);
+    },
+    async end() {
+      await Promise.all([running, source.ended()]);
+      for (const client of clients) client[Symbol.dispose]();
+    },
+  };
 }
 
 interface SurroundingsParts {
@@ -161,7 +181,7 @@ function makeSurroundings({ controller, onBarred, input, ...more }: Surroundings
 /** The VIPs of some Services, or all. */
 function addressesOf({ allocator, rules }: Controller, services: ReadonlySet<ServiceKey> | null): Address[] {
   if (services === null) return [...rules.keys()];
-  return [...services].flatMap((key) => allocator.addressesOf(key));
+  return [...services].flatMap((key) => allocator.heldBy(key));
 }
 
 interface ElectorParts {

@@ -12,11 +12,17 @@ export interface Candidate {
 }
 
 /**
- * The candidate with the highest score among those that have not had their share; null if there is none at
- * all. The share counts the VIP that is being placed, so no node gets more than the others by more than one.
+ * The candidate that is preferred, or the one with the highest score among those that have not had their
+ * share; null if there is none at all. The share counts the VIP that is being placed, so no node gets more
+ * than the others by more than one.
  */
-export function chooseNode(address: Address, candidates: readonly Candidate[]): string | null {
+export function chooseNode(
+  address: Address,
+  candidates: readonly Candidate[],
+  preferred: string | null = null,
+): string | null {
   if (candidates.length === 0) return null;
+  if (candidates.some(({ name }) => name === preferred)) return preferred;
   let total = 0;
   for (const { load } of candidates) total += load;
   const share = Math.ceil((total + 1) / candidates.length);

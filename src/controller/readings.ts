@@ -1,15 +1,22 @@
 // Between what a source reads and what the controller believes: the first reading must be whole, and one that
 // takes most VIPs away must be seen twice.
 
-import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
 import type { ServiceChanges } from './allocate.ts';
 import type { Controller } from './controller.ts';
-import type { Outcome } from './families.ts';
-import { isMassRemoval, type MassRemoval, massRemovalFew, massRemovalWaitMs, vipsLost } from './guard.ts';
+import {
+  addressesAfter,
+  isMassRemoval,
+  type MassRemoval,
+  massRemovalFew,
+  massRemovalWaitMs,
+  type Outcomes,
+  type Pending,
+  vipsLost,
+} from './guard.ts';
 import type { Pool } from './pools.ts';
 import { Repool } from './repool.ts';
-import { asksOtherwise, type ServiceManifest, type Truth } from './service.ts';
+import type { ServiceManifest, Truth } from './service.ts';
 
 export interface ReadingsInput {
   readonly controller: Controller;
@@ -28,11 +35,6 @@ export interface ReadingsInput {
 
 /** A change of more Services has its turns: agents and probes wait for the loop too. */
 const atOnceServices = 1000;
-
-/** Services as they were read last, null for one that is gone. */
-type Pending = ReadonlyMap<ServiceKey, ServiceManifest | null>;
-/** What would become of Services, as far as it was found out already. */
-type Outcomes = ReadonlyMap<ServiceManifest, Outcome>;
 
 export class Readings {
   readonly #input: ReadingsInput;
@@ -77,6 +79,12 @@ export class Readings {
     return [...truth.invalid.keys()].filter((key) => controller.allocator.assigned.has(key));
   }
 
+  /** True if nothing was read of the Service that is still to be looked at, or to be believed. */
+  isUndisputed(key: ServiceKey): boolean {
+    const waits = [this.#queued, this.#held, this.#others].some((services) => services.has(key));
+    return !waits && !this.#isBusy && this.#input.mayBelieve();
+  }
+
   set mode(mode: 'wait' | 'now') {
     this.#mode = mode;
     const waits = this.#deadlineMs !== null && !this.#isBusy;
@@ -84,7 +92,7 @@ export class Readings {
   }
 
   /** Follows a change of the source. */
-  follow({ set, remove }: ServiceChanges, isComplete: boolean = this.#isComplete): void {
+  follow({ set, remove }: ServiceChanges, isComplete: boolean): void {
     this.#isComplete = isComplete;
     for (const key of remove) this.#queued.set(key, null);
     for (const service of set) this.#queued.set(service.key, service);
@@ -160,25 +168,14 @@ export class Readings {
     else this.#stopWaiting();
   }
 
-  /**
-   * Those who would lose addresses, if most VIPs would go with them; else none. Who asks for what it asked
-   * for and is not doubtful has what it would get.
-   */
+  /** Those who would lose addresses, if most VIPs would go with them; else none. */
   #losing(pending: Pending, doubtful: Pending, outcomes: Outcomes = new Map()): Pending {
     const { allocator } = this.#input.controller;
     const { assigned } = allocator;
     let most = 0;
     for (const key of pending.keys()) most += assigned.get(key)?.length ?? 0;
     if (this.#mode === 'now' || most <= massRemovalFew) return new Map();
-    const after = new Map<ServiceKey, readonly Address[]>();
-    for (const [key, service] of pending) {
-      const known = allocator.services.get(key);
-      const isSame = known !== undefined && service !== null && !asksOtherwise(known, service);
-      if (isSame && !doubtful.has(key)) continue;
-      const outcome =
-        service === null ? { addresses: [] } : (outcomes.get(service) ?? allocator.outcomeOf(service));
-      after.set(key, 'addresses' in outcome ? outcome.addresses : []);
-    }
+    const after = addressesAfter(allocator, { pending, doubtful, outcomes });
     const loss = vipsLost(after, assigned);
     if (!isMassRemoval(loss)) return new Map();
     this.#lost = loss.lost;

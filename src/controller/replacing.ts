@@ -1,36 +1,82 @@
-// Services that were given other addresses keep the old ones until the new ones are served, and are then
-// applied again.
+// Services that were given other addresses keep the old ones until the new ones are served, with the ports of
+// this Service, and whoever is told of addresses by the source has heard of them.
 
-import type { ServiceChanges } from './allocate.ts';
+import type { Address } from '../state/address.ts';
+import { familyOf } from '../state/address.ts';
+import type { ServiceKey } from '../state/service.ts';
 import type { Controller } from './controller.ts';
+import type { Readings } from './readings.ts';
+
+export interface ReplacingInput {
+  readonly controller: Controller;
+  readonly readings: Pick<Readings, 'isUndisputed'>;
+  /** True if the source itself says by now that the Service has the address. */
+  readonly isTold: (key: ServiceKey, address: Address) => boolean;
+  /** How long whoever reads that there may take to follow it. */
+  readonly followMs: number;
+}
 
 /** What agents say comes in many words: they are heard together. */
 const gatherMs = 50;
+/** What sources are told is not said here: whoever has two addresses is looked at again. */
+const againMs = 500;
 
 export class Replacing {
-  readonly #controller: Controller;
-  readonly #follow: (changes: ServiceChanges) => void;
+  readonly #input: ReplacingInput;
+  /** Since when there is nothing that is waited for, by the monotonic clock. */
+  readonly #made = new Map<ServiceKey, number>();
   #timer: NodeJS.Timeout | undefined;
 
-  /** `follow` is told of Services as a source tells of them. */
-  constructor(controller: Controller, follow: (changes: ServiceChanges) => void) {
-    this.#controller = controller;
-    this.#follow = follow;
+  constructor(input: ReplacingInput) {
+    this.#input = input;
   }
 
   /** A node has said something: what is awaited may be served. */
-  readonly progressed = (): void => {
-    if (this.#controller.allocator.outgoing.size > 0)
-      this.#timer ??= setTimeout(() => this.#look(), gatherMs).unref();
-  };
+  readonly progressed = (): void => this.#lookIn(gatherMs);
+
+  #lookIn(ms: number): void {
+    if (this.#input.controller.allocator.outgoing.size > 0)
+      this.#timer ??= setTimeout(() => this.#look(), ms).unref();
+  }
 
   #look(): void {
     this.#timer = undefined;
-    const { allocator } = this.#controller;
-    const set = [...allocator.outgoing.keys()].flatMap((key) => {
-      const service = allocator.services.get(key);
-      return service !== undefined && allocator.addressesOf(key).every(allocator.isServed) ? [service] : [];
+    const { controller, followMs } = this.#input;
+    const { allocator, compilation } = controller;
+    const nowMs = performance.now();
+    for (const key of this.#made.keys()) if (!allocator.outgoing.has(key)) this.#made.delete(key);
+    const ready = [...allocator.outgoing.keys()].filter((key) => {
+      if (!this.#isMade(key)) {
+        this.#made.delete(key);
+        return false;
+      }
+      const sinceMs = this.#made.get(key) ?? nowMs;
+      this.#made.set(key, sinceMs);
+      return nowMs - sinceMs >= followMs;
     });
-    if (set.length > 0) this.#follow({ set, remove: [] });
+    if (ready.length > 0) compilation.follow(allocator.letGo(ready));
+    this.#lookIn(againMs);
+  }
+
+  #isMade(key: ServiceKey): boolean {
+    const { controller, readings, isTold } = this.#input;
+    const { allocator } = controller;
+    // What waits for its turn, or to be believed, may want something else.
+    if (!readings.isUndisputed(key)) return false;
+    const families = new Set(allocator.outgoing.get(key)?.map(familyOf));
+    const all = allocator.addressesOf(key);
+    const same = all.filter((address) => families.has(familyOf(address)));
+    const wanted = same.length > 0 ? same : all;
+    return wanted.every((address) => this.#isServed(key, address) && isTold(key, address));
+  }
+
+  /** Its node has the address, and the rules of it as they are now, in which the Service has its ports. */
+  #isServed(key: ServiceKey, address: Address): boolean {
+    const { owners, nodes, rules, refusedPorts } = this.#input.controller;
+    const owner = owners.ownerOf(address);
+    const changed = rules.changedSeq(address);
+    if (owner === undefined || changed === undefined || !owners.isServing(address)) return false;
+    const isRefused = refusedPorts.get(address)?.some(({ service }) => service === key) === true;
+    return nodes.at(owner.node).hasAcked('rules', changed) && !isRefused;
   }
 }

@@ -154,7 +154,7 @@ interface HubParts extends RunInput {
 }
 
 function makeHub(
-  { controller, readings, progressed, happened, isOpen, self }: Core,
+  { controller, readings, replaces, progressed, happened, isOpen, self }: Core,
   { log, timing, version, whoIs, signal }: HubParts,
 ): Hub {
   const sessions = new Sessions(controller, {
@@ -175,7 +175,7 @@ function makeHub(
       progressed();
     },
   });
-  const replacing = new Replacing(controller, (changes) => readings.follow(changes));
+  const replacing = new Replacing({ controller, readings, ...replaces });
   const settling = new Settling({ ...timing, controller, onSettled: progressed });
   signal.addEventListener('abort', () => settling.dispose(), { once: true });
   const hub: Hub = new Hub({

@@ -37,6 +37,14 @@ test('the choice does not depend on the order in which nodes are named', () => {
   );
 });
 
+test('a candidate that is preferred is chosen, and no other for it', () => {
+  const vip = '10.0.0.1' as Address;
+  const nodes = [candidate('full', 9), candidate('free', 0)];
+  equal(chooseNode(vip, nodes, 'full'), 'full');
+  equal(chooseNode(vip, nodes, 'away'), 'free');
+  equal(chooseNode(vip, [], 'full'), null);
+});
+
 test('no candidate is no choice, and a node that is full is none while another is not', () => {
   equal(chooseNode('10.0.0.1' as Address, []), null);
   const chosen = Array.from({ length: 50 }, (_, index) => {

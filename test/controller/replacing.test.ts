@@ -39,27 +39,69 @@ test('the old address is let go once the new one is served, and not before', lim
   await agent.until(({ rules }) => !rules.has(old));
 });
 
+test('a removal that waits to be believed is not forgotten for it', limit, async (t) => {
+  const others = Array.from({ length: 12 }, (_, index) => service(`s${index}`)).join('---\n');
+  const withWeb = (address: Address) => `${service('web', { annotations: wants(address) })}---\n${others}`;
+  const [there, after] = ['10.77.0.150', '10.77.0.151'] as [Address, Address];
+  const timing = { massRemovalWaitMs: 1500 };
+  const running = await runningController(t, { files: { 'a.yaml': withWeb(there) }, timing });
+  const agent = agentOf(t, running, 'n1');
+  await untilStatus(
+    running,
+    ({ vips }) => vips.length === 13 && vips.every(({ state }) => state === 'serving'),
+  );
+  agent.acks = false;
+  running.write('a.yaml', withWeb(after));
+  await agent.until(({ rules }) => rules.has(after));
+  agent.commit('rules');
+  await agent.until(({ placements }) => placements.has(after));
+  running.write('a.yaml', '');
+  await untilStatus(running, ({ massRemoval }) => massRemoval !== null);
+  agent.acks = true;
+  agent.commit('placements');
+  await sleep(300);
+  deepEqual([agent.placements.has(there), agent.placements.has(after)], [true, true]);
+  await agent.until(({ rules }) => rules.size === 0);
+});
+
+test('a port that another Service has there is no new address', limit, async (t) => {
+  const [there, shared] = ['10.77.0.150', '10.77.0.151'] as [Address, Address];
+  const files = {
+    'a.yaml': service('first', { annotations: wants(shared) }),
+    'b.yaml': service('web', { annotations: wants(there) }),
+  };
+  const running = await runningController(t, { files });
+  const agent = agentOf(t, running, 'n1');
+  await untilStatus(
+    running,
+    ({ vips }) => vips.length === 2 && vips.every(({ state }) => state === 'serving'),
+  );
+  running.write('b.yaml', service('web', { annotations: wants(shared) }));
+  await untilStatus(running, () => running.controller.refusedPorts.has(shared));
+  await sleep(700);
+  equal(agent.placements.has(there), true);
+  running.write('b.yaml', service('web', { annotations: wants(shared), ports: [81] }));
+  await agent.until(({ placements }) => !placements.has(there));
+});
+
 /** An allocator by which one Service has asked for another address than it has. */
 function changed() {
-  const served = new Set<Address>([old]);
   const allocator = new Allocator(parsePools([`p=${pool}`]), new Map());
-  allocator.isServed = (address) => served.has(address);
   const apply = (name: string, address: Address) => {
     const manifest = serviceObject(name, { namespace: `of-${name}`, annotations: wants(address) });
     return allocator.apply({ set: readDocument(manifest).services, remove: [] });
   };
   apply('web', old);
   apply('web', next);
-  return { allocator, served, apply };
+  return { allocator, apply };
 }
 
 test('what is let go later is nobody else’s until then', () => {
-  const { allocator, served, apply } = changed();
+  const { allocator, apply } = changed();
   deepEqual([allocator.addressesOf(web), allocator.outgoing.get(web)], [[next], [old]]);
   apply('other', old);
   equal(allocator.refusals.get(other)?.reason, 'AddressTaken');
-  served.add(next);
-  deepEqual(apply('web', next), new Set([next, old]));
+  deepEqual(allocator.letGo([web]), new Set([old]));
   deepEqual([allocator.outgoing.size, allocator.usersOf(old).map(({ key }) => key)], [0, [other]]);
 });
 
@@ -67,8 +109,7 @@ test('who changes its mind again, goes back or goes away leaves nothing behind',
   const again = changed();
   again.apply('web', last);
   deepEqual(again.allocator.outgoing.get(web), [next, old]);
-  again.served.add(last);
-  again.apply('web', last);
+  again.allocator.letGo([web]);
   deepEqual([...again.allocator.taken()], [last]);
   const back = changed();
   back.apply('web', old);
@@ -79,4 +120,26 @@ test('who changes its mind again, goes back or goes away leaves nothing behind',
   const refused = changed();
   refused.apply('web', '192.0.2.1' as Address);
   deepEqual([[...refused.allocator.taken()], refused.allocator.outgoing.size], [[], 0]);
+});
+
+test('who begins anew with both knows which one goes, and keeps it until then', () => {
+  const { allocator } = changed();
+  const anew = new Allocator(parsePools([`p=${pool}`]), allocator.held);
+  deepEqual(anew.assigned.get(web), [next, old]);
+  const manifest = serviceObject('web', { namespace: 'of-web', annotations: wants(next) });
+  anew.apply({ set: readDocument(manifest).services, remove: [] });
+  deepEqual([anew.addressesOf(web), anew.outgoing.get(web)], [[next], [old]]);
+  const otherwise = new Allocator(parsePools([`p=${pool}`]), new Map([[web, [old]]]));
+  otherwise.apply({ set: readDocument(manifest).services, remove: [] });
+  deepEqual([otherwise.addressesOf(web), otherwise.outgoing.get(web)], [[next], [old]]);
+});
+
+test('other pools are no request: nobody has two addresses for them', () => {
+  const manifest = serviceObject('web', { namespace: 'of-web' });
+  const { services } = readDocument(manifest);
+  const allocator = new Allocator(parsePools([`p=${old}`]), new Map());
+  allocator.apply({ set: services, remove: [] });
+  allocator.usePools(parsePools([`p=${next}`]));
+  allocator.apply({ set: services, remove: [] });
+  deepEqual([allocator.addressesOf(web), allocator.outgoing.size], [[next], 0]);
 });

@@ -25,6 +25,8 @@ export class Preferences {
   readonly #input: PreferencesInput;
   /** By the names of the records that name a node. */
   readonly #nodes = new Map<string, string>();
+  /** What we write there, until it is seen there: events that are older say what was there before. */
+  readonly #written = new Map<string, string>();
 
   constructor(input: PreferencesInput) {
     this.#input = input;
@@ -33,8 +35,14 @@ export class Preferences {
 
   /** Records came, changed or went. */
   changed({ set, remove }: ObjectChanges<VirtualIpRecord | null>): void {
-    for (const name of remove) this.#nodes.delete(name);
+    for (const name of remove) {
+      this.#nodes.delete(name);
+      this.#written.delete(name);
+    }
     for (const [name, record] of set) {
+      const written = this.#written.get(name);
+      if (written !== undefined && record?.node !== written) continue;
+      this.#written.delete(name);
       const before = this.#nodes.get(name);
       if (record === null || record.node === null) this.#nodes.delete(name);
       else this.#nodes.set(name, record.node);
@@ -50,8 +58,15 @@ export class Preferences {
     if (this.#nodes.get(name) === node) return;
     this.#nodes.set(name, node);
     const [path, body] = [`${virtualIpsPath}/${name}`, { spec: { node } }];
+    const contentType = 'application/merge-patch+json';
+    this.#written.set(name, node);
     writes.put('preference', address, async (signal) => {
-      await client.json({ method: 'PATCH', path, body, contentType: 'application/merge-patch+json', signal });
+      try {
+        await client.json({ method: 'PATCH', path, body, contentType, signal });
+      } catch (error) {
+        if (this.#written.get(name) === node) this.#written.delete(name);
+        throw error;
+      }
     });
   }
 

@@ -72,6 +72,10 @@ export class Publisher {
     });
   }
 
+  /** True if the status of the Service has the address, by the word of the API server. */
+  readonly isTold = (key: ServiceKey, address: Address): boolean =>
+    this.#input.catalog.recordedOf(key).includes(address);
+
   /** An agent has said something: what is awaited may have come. */
   progressed(): void {
     if (this.#open.size === 0 && this.#services.size === 0) return;

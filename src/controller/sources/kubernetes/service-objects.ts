@@ -79,6 +79,8 @@ export class ServiceObjects {
   readonly #services = new Map<ServiceKey, ServiceManifest>();
   readonly #wrong = new Map<ServiceKey, string>();
   readonly #ignored = new Map<ServiceKey, string>();
+  /** Services that were never right, and are served without their flags. */
+  readonly #flagless = new Set<ServiceKey>();
   readonly #uids = new Map<ServiceKey, string>();
   /** What a status has come to say since its Service was read. */
   readonly #recorded = new Map<ServiceKey, readonly Address[]>();
@@ -145,7 +147,11 @@ export class ServiceObjects {
       if (known === undefined) this.invalid.set(key, entry.message);
       return;
     }
-    if (wrong !== null && known !== undefined) return;
+    // What was right once is kept; what never was is followed as it is without its flags.
+    const isOther = this.#uids.get(key) !== entry.uid;
+    if (wrong !== null && known !== undefined && !this.#flagless.has(key) && !isOther) return;
+    if (wrong === null) this.#flagless.delete(key);
+    else this.#flagless.add(key);
     this.invalid.delete(key);
     this.#uids.set(key, entry.uid);
     if (known !== undefined && isSame(known, entry.service)) {
@@ -161,6 +167,7 @@ export class ServiceObjects {
 
   #drop(key: ServiceKey, changes: { readonly remove: ServiceKey[] }): void {
     this.#wrong.delete(key);
+    this.#flagless.delete(key);
     this.invalid.delete(key);
     this.#ignored.delete(key);
     this.#uids.delete(key);

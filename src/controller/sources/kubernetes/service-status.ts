@@ -10,21 +10,20 @@ export const fieldManager = 'vipward';
 /** What a Service has, and what its status says. */
 export interface IngressFacts {
   readonly allocated: readonly Address[];
-  /** What it has until that is served. */
+  /** What it has until that is served and told. */
   readonly outgoing: readonly Address[];
   readonly recorded: readonly Address[];
   readonly isAnnounced: (address: Address) => boolean;
 }
 
 /**
- * The addresses that a status shall have: those it has and that are still allocated, with or without an
- * owner, and those that were announced. What was never announced is not promised to anybody: until it is,
- * the status says what is there instead.
+ * The addresses that a status shall have: those it has and that the Service still has, with or without an
+ * owner, and those that were announced. What was never announced is not promised to anybody.
  */
 export function wantedIngress(facts: IngressFacts): readonly Address[] {
   const { allocated, outgoing, recorded, isAnnounced } = facts;
   const wanted = allocated.filter((address) => recorded.includes(address) || isAnnounced(address));
-  return wanted.length > 0 ? wanted : outgoing.filter((address) => recorded.includes(address));
+  return [...wanted, ...outgoing.filter((address) => recorded.includes(address))];
 }
 
 export interface StatusText {

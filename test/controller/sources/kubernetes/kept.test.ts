@@ -36,9 +36,9 @@ test('a status that says another address leaves its Service the same object', ()
 });
 
 test('with a flag that cannot be read, a Service is what it was last, or one without flags', () => {
-  const entry = (port: number, flags: Readonly<Record<string, string>>) => {
+  const entry = (port: number, flags: Readonly<Record<string, string>>, uid = 'u') => {
     const annotations = { 'vipward.io/addresses': '10.0.0.9', ...flags };
-    const metadata = { name: 'web', namespace: 'demo', uid: 'u', annotations };
+    const metadata = { name: 'web', namespace: 'demo', uid, annotations };
     return cutService({ metadata, spec: { type: 'LoadBalancer', ports: [{ port }] } }, rules);
   };
   const open = { 'vipward.io/only-service-ports': 'false', 'vipward.io/delivery': 'host' };
@@ -57,11 +57,16 @@ test('with a flag that cannot be read, a Service is what it was last, or one wit
     [web],
   );
   equal(fresh.invalid.size, 0);
+  // One that never was right is followed on.
+  deepEqual(follow(fresh, 82, wrong), [[82, null, 'forward', '10.0.0.9']]);
   deepEqual(follow(fresh, 80, open), [[80, false, 'host', '10.0.0.9']]);
   equal(fresh.whyOtherwise(web), undefined);
   deepEqual(follow(fresh, 81, wrong), []);
   equal(fresh.services.get(web)?.ports[0]?.port, 80);
   match(fresh.whyOtherwise(web) ?? '', /egress/);
+  // Another one of its name never was.
+  deepEqual(follow(fresh, 83, wrong, 'v'), [[83, null, 'forward', '10.0.0.9']]);
+  deepEqual(follow(fresh, 84, wrong, 'v'), [[84, null, 'forward', '10.0.0.9']]);
 });
 
 test('conditions that many records have are one object', () => {

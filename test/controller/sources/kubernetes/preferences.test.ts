@@ -1,0 +1,66 @@
+// What a record says of its node: who says so counts, and not an event that is older than our own write.
+import { deepEqual, equal } from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  Preferences,
+  type PreferencesInput,
+} from '../../../../src/controller/sources/kubernetes/preferences.ts';
+import type { VirtualIpRecord } from '../../../../src/controller/sources/kubernetes/virtual-ip.ts';
+import { hello, joined, ruling, servicesOf, settled, term, vip } from '../../ruling.ts';
+
+/** A controller by which `a` has the VIP, and `b` could; and what is to be written of it. */
+async function twoNodes() {
+  const all = ruling();
+  all.controller.publish({ set: servicesOf(1), remove: [] });
+  joined(all, hello('a', [{ address: vip, term }]));
+  joined(all, hello('b'));
+  await settled(all);
+  const writes: (() => Promise<void>)[] = [];
+  const failed: string[] = [];
+  const preferences = new Preferences({
+    controller: all.controller,
+    client: { json: () => Promise.resolve({}) } as unknown as PreferencesInput['client'],
+    writes: {
+      put: (_: string, __: string, write: (signal: AbortSignal) => Promise<void>) =>
+        writes.push(() => write(new AbortController().signal)),
+    } as unknown as PreferencesInput['writes'],
+    mayMove: () => true,
+    say: ({ note }) => failed.push(note),
+  });
+  const said = (node: string | null) => {
+    const record: VirtualIpRecord = {
+      ...{ address: vip, uid: 'u', generation: 1, pool: 'p', services: [], node, status: {} },
+    };
+    preferences.changed({ set: new Map([[vip, record]]), remove: [] });
+  };
+  const { owners } = all.controller;
+  const at = () => [owners.ownerOf(vip)?.node, owners.moves.has(vip)];
+  return { preferences, said, at, writes, failed, owners };
+}
+
+test('a node that is set is moved to, once', async () => {
+  const { said, at, failed } = await twoNodes();
+  said(null);
+  deepEqual(at(), ['a', false]);
+  said('b');
+  deepEqual(at(), ['b', true]);
+  said('nowhere');
+  await Promise.resolve();
+  deepEqual(failed, ['spec.node nowhere: not connected; it stays on b']);
+});
+
+test('an event from before our own write says nothing', async () => {
+  const { preferences, said, at, writes, owners } = await twoNodes();
+  said('b');
+  // It is on its way there, and somebody moves it to where it was.
+  owners.moves.cancel(vip, 'test');
+  preferences.moved({ address: vip, node: 'a' });
+  equal(writes.length, 1);
+  said('b');
+  await writes[0]?.();
+  said('b');
+  deepEqual(at(), ['a', false]);
+  said('a');
+  said('b');
+  deepEqual(at(), ['b', true]);
+});
