@@ -27,7 +27,8 @@ export class Choosing {
   readonly #asked: TurnQueue<Address>;
   /** Nodes with rules of VIPs that they were chosen for since the last were placed. */
   readonly #ready = new Set<Node>();
-  readonly #placing: TurnQueue<Node>;
+  /** What is looked at after that, the VIPs of a node together: what is placed in a turn is one message. */
+  readonly #placing: TurnQueue<Address>;
 
   constructor(input: ChoosingInput) {
     this.#input = input;
@@ -55,7 +56,7 @@ export class Choosing {
   /** A node committed something: it has the rules of more VIPs now. */
   acked(node: Node): void {
     this.choices.progressed(node);
-    this.#place(node);
+    this.#placing.add(this.choices.on(node));
   }
 
   /** Called every second: a node that is behind others keeps no VIP waiting that one of them may have. */
@@ -79,13 +80,13 @@ export class Choosing {
   };
 
   #placeReady(): void {
-    this.#placing.add(this.#ready);
+    const nodes = [...this.#ready];
     this.#ready.clear();
+    this.#placing.add(nodes.flatMap((node) => this.choices.on(node)));
   }
 
-  readonly #place = (node: Node): void => {
-    if (!node.isConnected) return;
-    for (const address of this.choices.on(node))
-      if (this.#input.candidates.hasRules(node, address)) this.#input.place(address, node);
+  readonly #place = (address: Address): void => {
+    const node = this.choices.get(address);
+    if (node?.isConnected && this.#input.candidates.hasRules(node, address)) this.#input.place(address, node);
   };
 }
