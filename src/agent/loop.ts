@@ -219,10 +219,12 @@ export class Loop implements Disposable {
     if (!areRulesKnown) this.#dirty = new Set();
     const everything = ledger.keys();
     await holder.refresh(everything);
-    if (this.#inSync) await holder.sweep();
+    // Both tables may sync while this goes on: what was not swept is put off until the next time.
+    const inSync = this.#inSync;
+    if (inSync) await holder.sweep();
     const repaired = areRulesKnown ? 0 : await this.#mendRules(reasons);
     const restored = await holder.claim(everything);
-    if (this.#inSync) this.#isPutOff = false;
+    this.#isPutOff = !inSync && (this.#isPutOff || holder.excess(ledger.held.keys()).length > 0);
     this.#failures = 0;
     onWell();
     if (repaired + restored > 0) for (const reason of reasons) onRepaired(reason, repaired + restored);

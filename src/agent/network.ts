@@ -152,13 +152,17 @@ export class Network {
    */
   interfaceFor(address: Address, at?: number): Link | undefined {
     let best: { link: Link; length: number } | undefined;
-    for (const { link, prefix } of this.#onLink()) {
+    let isDown = false;
+    for (const { link, prefix } of this.#onLinks()) {
       if (!prefixContains(prefix, address)) continue;
+      isDown ||= !link.up;
+      if (!link.up) continue;
       const length = prefixLength(prefix);
       const isBetter = best === undefined || length > best.length;
       if (isBetter || (length === best?.length && link.index === at)) best = { link, length };
     }
-    return best?.link ?? this.#named()[0];
+    // On another link than its own nobody would find it.
+    return best?.link ?? (isDown ? undefined : this.#named()[0]);
   }
 
   /**
@@ -166,13 +170,13 @@ export class Network {
    * to put it.
    */
   onLink(allow: readonly Prefix[]): Prefix[] {
-    const connected = this.#onLink().map(({ prefix }) => prefix);
+    const connected = this.#onLinks().flatMap(({ link, prefix }) => (link.up ? [prefix] : []));
     return [...new Set(this.#named().length > 0 ? [...connected, ...allow] : connected)];
   }
 
   /** The hardware addresses of those links, by which others on them know this node. */
   macs(): string[] {
-    const links = [...this.#onLink().map(({ link }) => link), ...this.#named()];
+    const links = [...this.#onLinks().map(({ link }) => link), ...this.#wantedLinks()];
     return [...new Set(links.map(({ mac }) => macText(mac)))].filter((mac) => mac.length === 17);
   }
 
@@ -213,20 +217,25 @@ export class Network {
     return this.#foreign;
   }
 
-  #onLink(): readonly Connected[] {
+  /** Links that are down too: the kernel keeps the addresses that they have, and they come up again. */
+  #onLinks(): readonly Connected[] {
     this.#connected ??= [...this.#addresses.values()].flatMap((object) => this.#connectedBy(object));
     return this.#connected;
   }
 
   #connectedBy({ address, prefixLength: length, interfaceIndex, foreign }: AddressObject): Connected[] {
     const link = this.#links.get(interfaceIndex);
-    // What is down reaches nobody, though the kernel keeps the addresses that it has.
-    if (link?.up !== true || !foreign || length === hostLength(address) || isLinkLocal(address)) return [];
+    if (link === undefined || !foreign || length === hostLength(address) || isLinkLocal(address)) return [];
     const isWanted = this.#wanted.includes('auto') ? !link.loopback : this.#wanted.includes(link.name);
     return isWanted ? [{ link, prefix: parsePrefix(`${address}/${length}`) }] : [];
   }
 
+  /** What is down reaches nobody. */
   #named(): Link[] {
+    return this.#wantedLinks().filter(({ up }) => up);
+  }
+
+  #wantedLinks(): Link[] {
     return this.#wanted.flatMap((name) => [...this.#links.values()].filter((link) => link.name === name));
   }
 }

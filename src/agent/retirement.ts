@@ -16,6 +16,7 @@ export class Retirement implements Disposable {
   readonly #parts: RetirementParts;
   readonly #later = new Backoff({ firstMs: 1000, limitMs: 60_000 }, () => void this.#try());
   #begun = false;
+  #isStopped = false;
 
   constructor(parts: RetirementParts) {
     this.#parts = parts;
@@ -29,6 +30,7 @@ export class Retirement implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#isStopped = true;
     this.#later[Symbol.dispose]();
   }
 
@@ -40,8 +42,10 @@ export class Retirement implements Disposable {
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       if (this.trouble === '') log.warn({ reason }, 'not-retired');
-      this.trouble = `left by another firewall of ours and tried again: ${reason}; end who uses it`;
-      this.#later.wait();
+      const what =
+        'left by another firewall of ours, which may drop what was declared since, and tried again';
+      this.trouble = `${what}: ${reason}; end who uses it`;
+      if (!this.#isStopped) this.#later.wait();
     }
   }
 }

@@ -21,7 +21,7 @@ type Door = Transaction['door'];
 
 /**
  * Two sockets for the life of the process: the nfnetlink one owns our table, so it is never closed while that
- * matters. Calls are not reentrant: the caller waits for one receipt before it commits again.
+ * matters. Calls are carried out one after the other, by the writer thread.
  */
 export class Kernel implements Disposable {
   /** Legacy tables, whose sockets are opened when they are first asked for. */

@@ -116,6 +116,21 @@ for (const [name, line, addresses] of nextHops) {
   });
 }
 
+test('a VIP goes on no other link than its own while that is down, though another was named', {
+  skip,
+}, async () => {
+  using own = made(['link set eth1 down']);
+  const network = await networkOf(own, ['eth0', 'eth1']);
+  equal(network.interfaceFor(parseAddress('10.88.9.9')), undefined);
+  equal(network.interfaceFor(parseAddress('192.0.2.9'))?.name, 'eth0');
+  // It comes up again: others know this node by both.
+  equal(network.macs().length, 2);
+  using dark = made(['link set eth0 down']);
+  const alone = await networkOf(dark, ['eth0']);
+  equal(alone.interfaceFor(parseAddress('192.0.2.9')), undefined);
+  equal(alone.onLink([parsePrefix('192.0.2.0/24')]).length, 0);
+});
+
 test('while it is read anew what was known holds, and what is heard meanwhile counts', { skip }, async () => {
   using own = made(['address add 10.88.0.9/16 dev eth1']);
   const heard = [...messagesOf((await own.kernel.dump(addresses.dumps))[0] ?? new Uint8Array())].find(
