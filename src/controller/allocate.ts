@@ -118,7 +118,7 @@ export class Allocator {
     const touched = new Set<Address>();
     for (const key of remove) this.#remove(key, touched);
     for (const service of set) {
-      this.#outgoing.asked(this.#services.get(service.key), service);
+      if (this.#assigned.has(service.key)) this.#outgoing.asked(this.#services.get(service.key), service);
       // Whoever has an address may speak against sharing it, though its own turn comes later.
       this.#services.set(service.key, service);
     }

@@ -27,7 +27,7 @@ export class Outgoing {
     return this.#all.get(key) ?? nothing;
   }
 
-  /** A Service is about to be looked at; `known` is what it was before, if it was read. */
+  /** A Service that has addresses is about to be looked at; `known` is what it was before, if it was read. */
   asked(known: ServiceManifest | undefined, now: ServiceManifest): void {
     if (known === undefined) this.#asking.set(now.key, 'first');
     else if (asksOtherwise(known, now)) this.#asking.set(now.key, 'otherwise');

@@ -29,8 +29,8 @@ interface Told {
 
 /** What is said of one object by one reason. */
 interface Series {
-  /** What was said last. */
-  news: News;
+  /** What was said last; null once it is written, for there may be many. */
+  news: News | null;
   wallMs: number;
   /** How often that was said since anything of it was written. */
   times: number;
@@ -54,7 +54,8 @@ export class Events {
   say(news: News): void {
     const key = newsKey(news);
     const series = this.#series.get(key) ?? this.#begin(key, news);
-    series.times = series.news.note === news.note ? series.times + 1 : 1;
+    const before = series.news?.note ?? series.event?.note;
+    series.times = before === news.note ? series.times + 1 : 1;
     series.news = news;
     series.wallMs = Date.now();
     this.#untold.set(key, series);
@@ -98,13 +99,15 @@ export class Events {
   /** Writes what is to be said by now: counts it where the last Event says the same, else makes another. */
   async #write(series: Series, signal: AbortSignal): Promise<void> {
     const { news, wallMs, times, event } = series;
+    if (news === null) return;
     const told = { news, wallMs };
     const same = event?.note === news.note ? event : null;
     const count = (same?.count ?? 0) + times;
     const isCounted = same !== null && (await this.#count(same.name, count, told, signal));
     if (isCounted) series.event = { ...same, count };
     else series.event = { name: await this.#make(told, signal), note: news.note, count: times };
-    if (series.news.note === news.note) series.times -= times;
+    if (series.news?.note === news.note) series.times -= times;
+    if (series.times === 0) series.news = null;
   }
 
   async #make({ news, wallMs }: Told, signal: AbortSignal): Promise<string> {
