@@ -3,7 +3,7 @@
 
 import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
-import { assign, type Ground } from './assign.ts';
+import { assign, type Ground, objector } from './assign.ts';
 import type { Outcome } from './families.ts';
 import { Free } from './free.ts';
 import { Outgoing } from './outgoing.ts';
@@ -190,7 +190,8 @@ export class Allocator {
     this.#refusals.delete(key);
     this.#former.delete(key);
     const kept = outcome.addresses;
-    const { stay, go } = this.#outgoing.settle(key, { had: this.heldBy(key), kept });
+    const isAgreed = (address: Address) => objector(service, address, this.#ground) === null;
+    const { stay, go } = this.#outgoing.settle(key, { had: this.heldBy(key), kept, isAgreed });
     for (const address of stay) touched.add(address);
     this.#release(key, go, touched);
     this.#assigned.set(key, kept);

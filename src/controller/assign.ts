@@ -55,7 +55,7 @@ function whyTaken(service: ServiceManifest, address: Address, ground: Ground): S
  * The first Service on the address that has not agreed to share it with this one: neither one namespace nor
  * one key.
  */
-function objector(service: ServiceManifest, address: Address, ground: Ground): ServiceManifest | null {
+export function objector(service: ServiceManifest, address: Address, ground: Ground): ServiceManifest | null {
   if (ground.users.hasNoneBut(address, service.key)) return null;
   const others = ground.usersOf(address).filter(({ key }) => key !== service.key);
   if (others.every(({ namespace }) => namespace === service.namespace)) return null;

@@ -10,6 +10,8 @@ const nothing: readonly Address[] = [];
 export interface Exchange {
   readonly had: readonly Address[];
   readonly kept: readonly Address[];
+  /** False for an address that others have too, who have not agreed to share it with this Service. */
+  readonly isAgreed: (address: Address) => boolean;
 }
 
 /** What Services have beside what they are to have. */
@@ -34,13 +36,13 @@ export class Outgoing {
   }
 
   /** Decides what of the rest of what a Service had stays for now, and what goes. */
-  settle(key: ServiceKey, { had, kept }: Exchange): { stay: readonly Address[]; go: readonly Address[] } {
+  settle(key: ServiceKey, exchange: Exchange): { stay: readonly Address[]; go: readonly Address[] } {
+    const { had, kept, isAgreed } = exchange;
     const rest = had.filter((address) => !kept.includes(address));
-    const stays = rest.length > 0 && this.#stays(key, { had, kept });
+    const stay = rest.length > 0 && this.#stays(key, exchange) ? rest.filter(isAgreed) : nothing;
     this.forget(key);
-    if (!stays) return { stay: nothing, go: rest };
-    this.#all.set(key, rest);
-    return { stay: rest, go: nothing };
+    if (stay.length > 0) this.#all.set(key, stay);
+    return { stay, go: rest.filter((address) => !stay.includes(address)) };
   }
 
   forget(key: ServiceKey): void {

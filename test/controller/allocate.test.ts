@@ -216,7 +216,7 @@ test('no address is given without consent, and a restart gives everybody the sam
     for (const key of allocator.assigned.keys())
       deepEqual(again.addressesOf(key), allocator.addressesOf(key));
   });
-  fc.assert(property, { numRuns: 300 });
+  fc.assert(property, { numRuns: 3000 });
 });
 
 function checkConsent(allocator: Allocator): void {

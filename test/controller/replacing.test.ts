@@ -143,3 +143,18 @@ test('other pools are no request: nobody has two addresses for them', () => {
   allocator.apply({ set: services, remove: [] });
   deepEqual([allocator.addressesOf(web), allocator.outgoing.size], [[next], 0]);
 });
+
+test('who takes back that an address is shared keeps it no longer than those it is shared with', () => {
+  const allocator = new Allocator(parsePools([`p=${pool}`]), new Map());
+  const apply = (name: string, key: string | null) => {
+    const annotations = key === null ? {} : { 'vipward.io/sharing-key': key };
+    const ports = [name === 'web' ? 80 : 81];
+    const manifest = serviceObject(name, { namespace: `of-${name}`, annotations, ports });
+    allocator.apply({ set: readDocument(manifest).services, remove: [] });
+  };
+  apply('web', 'k');
+  apply('other', 'k');
+  deepEqual([allocator.addressesOf(web), allocator.addressesOf(other)], [[old], [old]]);
+  apply('web', null);
+  deepEqual([allocator.addressesOf(web), allocator.outgoing.size], [[next], 0]);
+});
