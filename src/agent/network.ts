@@ -176,7 +176,7 @@ export class Network {
 
   /** The hardware addresses of those links, by which others on them know this node. */
   macs(): string[] {
-    const links = [...this.#onLinks().map(({ link }) => link), ...this.#wantedLinks()];
+    const links = [...this.#onLinks().map(({ link }) => link), ...this.#named()];
     return [...new Set(links.map(({ mac }) => macText(mac)))].filter((mac) => mac.length === 17);
   }
 
@@ -230,12 +230,7 @@ export class Network {
     return isWanted ? [{ link, prefix: parsePrefix(`${address}/${length}`) }] : [];
   }
 
-  /** What is down reaches nobody. */
   #named(): Link[] {
-    return this.#wantedLinks().filter(({ up }) => up);
-  }
-
-  #wantedLinks(): Link[] {
     return this.#wanted.flatMap((name) => [...this.#links.values()].filter((link) => link.name === name));
   }
 }

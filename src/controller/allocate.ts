@@ -28,6 +28,8 @@ export class Allocator {
   readonly services: ReadonlyMap<ServiceKey, ServiceManifest>;
   /** True for an address that a node may still have, which cannot be told to let it go. */
   isHeld: (address: Address) => boolean = () => false;
+  /** True for an address that a node has answered for. */
+  wasServed: (address: Address) => boolean = () => true;
   readonly #services = new Map<ServiceKey, ServiceManifest>();
   readonly #assigned: Map<ServiceKey, readonly Address[]>;
   readonly #former: Map<ServiceKey, readonly Address[]>;
@@ -92,7 +94,10 @@ export class Allocator {
       const service = this.#services.get(key);
       if (service !== undefined) users.push(service);
     }
-    return users.sort(compareServices);
+    if (users.length < 2) return users;
+    // Whoever is about to leave takes nothing from those who stay.
+    const leaves = ({ key }: ServiceManifest) => Number(this.outgoing.get(key)?.includes(address) === true);
+    return users.sort((a, b) => leaves(a) - leaves(b) || compareServices(a, b));
   }
 
   isUsed(address: Address): boolean {
@@ -132,12 +137,13 @@ export class Allocator {
     return touched;
   }
 
-  /** What these Services have asked for is served: what they had before goes. Returns as apply() does. */
-  letGo(keys: readonly ServiceKey[]): ReadonlySet<Address> {
+  /** What these Services have asked for is served: of what they had before these go. As apply() does. */
+  letGo(gone: Allocations): ReadonlySet<Address> {
     const touched = new Set<Address>();
-    for (const key of keys) {
-      this.#release(key, this.#outgoing.of(key), touched);
-      this.#outgoing.forget(key);
+    for (const [key, addresses] of gone) {
+      this.#outgoing.drop(key, addresses);
+      this.#release(key, addresses, touched);
+      for (const address of this.addressesOf(key)) touched.add(address);
     }
     return touched.union(this.apply({ set: [], remove: [] }));
   }
@@ -161,7 +167,10 @@ export class Allocator {
   }
 
   #before({ key, recorded }: ServiceManifest): readonly Address[] {
-    return this.#assigned.get(key) ?? this.#former.get(key) ?? recorded ?? nothing;
+    // By what is outgoing the Service is reached: that is what it is to have again, if it may.
+    const outgoing = this.#outgoing.of(key);
+    const assigned = this.#assigned.get(key) ?? this.#former.get(key) ?? recorded ?? nothing;
+    return outgoing.length === 0 || assigned.every(this.wasServed) ? assigned : [...outgoing, ...assigned];
   }
 
   #remove(key: ServiceKey, touched: Set<Address>): void {
@@ -190,8 +199,9 @@ export class Allocator {
     this.#refusals.delete(key);
     this.#former.delete(key);
     const kept = outcome.addresses;
-    const isAgreed = (address: Address) => objector(service, address, this.#ground) === null;
-    const { stay, go } = this.#outgoing.settle(key, { had: this.heldBy(key), kept, isAgreed });
+    const mayStay = (address: Address) =>
+      this.wasServed(address) && objector(service, address, this.#ground) === null;
+    const { stay, go } = this.#outgoing.settle(key, { had: this.heldBy(key), kept, mayStay });
     for (const address of stay) touched.add(address);
     this.#release(key, go, touched);
     this.#assigned.set(key, kept);

@@ -221,6 +221,7 @@ export class Controller {
   #makeAllocator(allocations: Allocations, former?: Allocations): Allocator {
     const allocator = new Allocator(this.#pools, allocations, former);
     allocator.isHeld = (address) => this.nodes.isHeldByAbsent(address);
+    allocator.wasServed = (address) => this.nodes.served.has(address);
     return allocator;
   }
 

@@ -5,13 +5,15 @@ import type { ServiceKey } from '../state/service.ts';
 import { asksOtherwise, type ServiceManifest } from './service.ts';
 
 const nothing: readonly Address[] = [];
+/** One for each family, twice: who asks again and again takes no pool. */
+const mostOutgoing = 4;
 
 /** What a Service had, and what of it or beside it is to be its own. */
 export interface Exchange {
   readonly had: readonly Address[];
   readonly kept: readonly Address[];
-  /** False for an address that others have too, who have not agreed to share it with this Service. */
-  readonly isAgreed: (address: Address) => boolean;
+  /** False for an address by which nobody reaches the Service, or which others do not share with it. */
+  readonly mayStay: (address: Address) => boolean;
 }
 
 /** What Services have beside what they are to have. */
@@ -37,12 +39,20 @@ export class Outgoing {
 
   /** Decides what of the rest of what a Service had stays for now, and what goes. */
   settle(key: ServiceKey, exchange: Exchange): { stay: readonly Address[]; go: readonly Address[] } {
-    const { had, kept, isAgreed } = exchange;
+    const { had, kept, mayStay } = exchange;
     const rest = had.filter((address) => !kept.includes(address));
-    const stay = rest.length > 0 && this.#stays(key, exchange) ? rest.filter(isAgreed) : nothing;
+    const isKept = rest.length > 0 && this.#isKept(key, exchange);
+    const stay = isKept ? rest.filter(mayStay).slice(0, mostOutgoing) : nothing;
     this.forget(key);
     if (stay.length > 0) this.#all.set(key, stay);
     return { stay, go: rest.filter((address) => !stay.includes(address)) };
+  }
+
+  /** These are let go. */
+  drop(key: ServiceKey, addresses: readonly Address[]): void {
+    const left = this.of(key).filter((address) => !addresses.includes(address));
+    if (left.length > 0) this.#all.set(key, left);
+    else this.#all.delete(key);
   }
 
   forget(key: ServiceKey): void {
@@ -54,9 +64,9 @@ export class Outgoing {
    * What is remembered of a Service that is read for the first time may be the one and the other. Other pools
    * are nobody's request: there each takes what another has let go.
    */
-  #stays(key: ServiceKey, { had, kept }: Exchange): boolean {
+  #isKept(key: ServiceKey, { had, kept }: Exchange): boolean {
     const asking = this.#asking.get(key);
-    if (asking === undefined) return this.#all.has(key);
-    return asking === 'first' || kept.some((address) => !had.includes(address));
+    if (asking === 'first' || this.#all.has(key)) return true;
+    return asking === 'otherwise' && kept.some((address) => !had.includes(address));
   }
 }

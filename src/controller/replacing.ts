@@ -10,8 +10,8 @@ import type { Readings } from './readings.ts';
 export interface ReplacingInput {
   readonly controller: Controller;
   readonly readings: Pick<Readings, 'isUndisputed'>;
-  /** True if the source itself says by now that the Service has the address. */
-  readonly isTold: (key: ServiceKey, address: Address) => boolean;
+  /** True if the source itself says by now that the Service has the address, or never said the one before. */
+  readonly isTold: (key: ServiceKey, address: Address, before: Address) => boolean;
   /** How long whoever reads that there may take to follow it. */
   readonly followMs: number;
 }
@@ -23,8 +23,8 @@ const againMs = 500;
 
 export class Replacing {
   readonly #input: ReplacingInput;
-  /** Since when there is nothing that is waited for, by the monotonic clock. */
-  readonly #made = new Map<ServiceKey, number>();
+  /** Since when there is nothing that is waited for, by the monotonic clock; by Service and address. */
+  readonly #made = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(input: ReplacingInput) {
@@ -41,33 +41,40 @@ export class Replacing {
 
   #look(): void {
     this.#timer = undefined;
-    const { controller, followMs } = this.#input;
-    const { allocator, compilation } = controller;
-    const nowMs = performance.now();
-    for (const key of this.#made.keys()) if (!allocator.outgoing.has(key)) this.#made.delete(key);
-    const ready = [...allocator.outgoing.keys()].filter((key) => {
-      if (!this.#isMade(key)) {
-        this.#made.delete(key);
-        return false;
-      }
-      const sinceMs = this.#made.get(key) ?? nowMs;
-      this.#made.set(key, sinceMs);
-      return nowMs - sinceMs >= followMs;
-    });
-    if (ready.length > 0) compilation.follow(allocator.letGo(ready));
+    const { allocator, compilation } = this.#input.controller;
+    const gone = new Map<ServiceKey, readonly Address[]>();
+    const waits = new Set<string>();
+    for (const [key, outgoing] of allocator.outgoing) {
+      const over = outgoing.filter((address) => this.#isOver(key, address));
+      if (over.length > 0) gone.set(key, over);
+      for (const address of outgoing) waits.add(`${key} ${address}`);
+    }
+    for (const name of this.#made.keys()) if (!waits.has(name)) this.#made.delete(name);
+    if (gone.size > 0) compilation.follow(allocator.letGo(gone));
     this.#lookIn(againMs);
   }
 
-  #isMade(key: ServiceKey): boolean {
+  /** What comes instead of the address has been there for as long as others may take to follow it. */
+  #isOver(key: ServiceKey, address: Address): boolean {
+    const name = `${key} ${address}`;
+    if (!this.#isMade(key, address)) {
+      this.#made.delete(name);
+      return false;
+    }
+    const nowMs = performance.now();
+    const sinceMs = this.#made.get(name) ?? nowMs;
+    this.#made.set(name, sinceMs);
+    return nowMs - sinceMs >= this.#input.followMs;
+  }
+
+  #isMade(key: ServiceKey, before: Address): boolean {
     const { controller, readings, isTold } = this.#input;
-    const { allocator } = controller;
     // What waits for its turn, or to be believed, may want something else.
     if (!readings.isUndisputed(key)) return false;
-    const families = new Set(allocator.outgoing.get(key)?.map(familyOf));
-    const all = allocator.addressesOf(key);
-    const same = all.filter((address) => families.has(familyOf(address)));
+    const all = controller.allocator.addressesOf(key);
+    const same = all.filter((address) => familyOf(address) === familyOf(before));
     const wanted = same.length > 0 ? same : all;
-    return wanted.every((address) => this.#isServed(key, address) && isTold(key, address));
+    return wanted.every((address) => this.#isServed(key, address) && isTold(key, address, before));
   }
 
   /** Its node has the address, and the rules of it as they are now, in which the Service has its ports. */

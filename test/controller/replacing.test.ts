@@ -101,7 +101,7 @@ test('what is let go later is nobody else’s until then', () => {
   deepEqual([allocator.addressesOf(web), allocator.outgoing.get(web)], [[next], [old]]);
   apply('other', old);
   equal(allocator.refusals.get(other)?.reason, 'AddressTaken');
-  deepEqual(allocator.letGo([web]), new Set([old]));
+  deepEqual(allocator.letGo(new Map([[web, [old]]])), new Set([old, next]));
   deepEqual([allocator.outgoing.size, allocator.usersOf(old).map(({ key }) => key)], [0, [other]]);
 });
 
@@ -109,17 +109,54 @@ test('who changes its mind again, goes back or goes away leaves nothing behind',
   const again = changed();
   again.apply('web', last);
   deepEqual(again.allocator.outgoing.get(web), [next, old]);
-  again.allocator.letGo([web]);
+  again.allocator.letGo(new Map([[web, [next, old]]]));
   deepEqual([...again.allocator.taken()], [last]);
   const back = changed();
   back.apply('web', old);
-  deepEqual([[...back.allocator.taken()], back.allocator.outgoing.size], [[old], 0]);
+  deepEqual([[...back.allocator.taken()], back.allocator.outgoing.size], [[next, old].sort(), 1]);
+  deepEqual(back.allocator.outgoing.get(web), [next]);
   const away = changed();
   away.allocator.apply({ set: [], remove: [web] });
   deepEqual([[...away.allocator.taken()], away.allocator.outgoing.size], [[], 0]);
   const refused = changed();
   refused.apply('web', '192.0.2.1' as Address);
   deepEqual([[...refused.allocator.taken()], refused.allocator.outgoing.size], [[], 0]);
+});
+
+test('what nobody was ever reached by is not kept, and what it was reached by is', () => {
+  const { allocator, apply } = changed();
+  allocator.wasServed = (address) => address === old;
+  apply('web', last);
+  deepEqual([allocator.addressesOf(web), allocator.outgoing.get(web)], [[last], [old]]);
+  // Another word that changes nothing of it.
+  const annotations = { ...wants(last), 'vipward.io/sharing-key': 'k' };
+  const manifest = serviceObject('web', { namespace: 'of-web', annotations });
+  allocator.apply({ set: readDocument(manifest).services, remove: [] });
+  deepEqual([allocator.addressesOf(web), allocator.outgoing.get(web)], [[last], [old]]);
+  // Without a wish it has again what it was reached by.
+  const free = serviceObject('web', { namespace: 'of-web' });
+  allocator.apply({ set: readDocument(free).services, remove: [] });
+  deepEqual([allocator.addressesOf(web), allocator.outgoing.size], [[old], 0]);
+});
+
+test('who was refused in between has again what it was reached by', () => {
+  const { allocator, apply } = changed();
+  allocator.wasServed = (address) => address === old;
+  apply('web', '192.0.2.1' as Address);
+  equal(allocator.refusals.get(web)?.reason, 'OutsidePool');
+  const free = serviceObject('web', { namespace: 'of-web' });
+  allocator.apply({ set: readDocument(free).services, remove: [] });
+  deepEqual(allocator.addressesOf(web), [old]);
+});
+
+test('who is about to leave takes no port from those who stay', () => {
+  const { allocator } = changed();
+  const shared = { annotations: wants(old), namespace: 'of-web', ports: [443] };
+  allocator.apply({ set: readDocument(serviceObject('stays', shared)).services, remove: [] });
+  deepEqual(
+    allocator.usersOf(old).map(({ key }) => key),
+    ['of-web/stays', web],
+  );
 });
 
 test('who begins anew with both knows which one goes, and keeps it until then', () => {

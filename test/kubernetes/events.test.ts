@@ -138,11 +138,14 @@ test('a status says the old address until another one that was asked for is anno
   const goes = async (address: string): Promise<void> => {
     await all.apply('late', { annotations: { 'vipward.io/addresses': address } });
     await all.until(`${address} is all that is served of it`, async () => {
-      const [now = 'none'] = await ingress('late');
+      const listed = await ingress('late');
+      const [now = 'none'] = listed;
       if (shown.at(-1) !== now) shown.push(now);
       const known = (await all.served()).map((vip) => vip.split(':')[0]);
       const others = ['10.77.0.102', '10.77.0.180'].filter((one) => one !== address);
-      return now === address && known.includes(address) && !others.some((one) => known.includes(one));
+      return (
+        listed.join() === address && known.includes(address) && !others.some((one) => known.includes(one))
+      );
     });
   };
   await goes('10.77.0.180');

@@ -72,9 +72,11 @@ export class Publisher {
     });
   }
 
-  /** True if the status of the Service has the address, by the word of the API server. */
-  readonly isTold = (key: ServiceKey, address: Address): boolean =>
-    this.#input.catalog.recordedOf(key).includes(address);
+  /** True if the API server says that the status of the Service has the address, or not the one before. */
+  readonly isTold = (key: ServiceKey, address: Address, before: Address): boolean => {
+    const recorded = this.#input.catalog.recordedOf(key);
+    return recorded.includes(address) || !recorded.includes(before);
+  };
 
   /** An agent has said something: what is awaited may have come. */
   progressed(): void {

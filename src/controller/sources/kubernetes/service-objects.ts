@@ -149,20 +149,26 @@ export class ServiceObjects {
     }
     // What was right once is kept; what never was is followed as it is without its flags.
     const isOther = this.#uids.get(key) !== entry.uid;
-    if (wrong !== null && known !== undefined && !this.#flagless.has(key) && !isOther) return;
+    if (wrong !== null && known !== undefined && !this.#flagless.has(key) && !isOther) {
+      this.#record(key, entry.service);
+      return;
+    }
     if (wrong === null) this.#flagless.delete(key);
     else this.#flagless.add(key);
     this.invalid.delete(key);
     this.#uids.set(key, entry.uid);
     if (known !== undefined && isSame(known, entry.service)) {
       // All but what the status has to say is kept once, by us and by those who were told of it.
-      const { recorded = [] } = entry.service;
-      if (`${recorded}` !== `${this.recordedOf(key)}`) this.#recorded.set(key, recorded);
+      this.#record(key, entry.service);
       return;
     }
     this.#services.set(key, entry.service);
     this.#recorded.delete(key);
     changes.set.push(entry.service);
+  }
+
+  #record(key: ServiceKey, { recorded = [] }: ServiceManifest): void {
+    if (`${recorded}` !== `${this.recordedOf(key)}`) this.#recorded.set(key, recorded);
   }
 
   #drop(key: ServiceKey, changes: { readonly remove: ServiceKey[] }): void {
