@@ -20,7 +20,7 @@ streams the result to the agents.`;
  * How much of what lives the heap may grow by before it is collected. Where a machine has much memory V8 lets
  * it grow fourfold, and keeps the pages afterwards: the writes after a start would be paid for ever.
  */
-const heapGrowingPercent = 30;
+const heapGrowingPercent = 20;
 
 /** What the process has that runs a controller. */
 export interface ControllerProcess {
