@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Allocator } from '../../src/controller/allocate.ts';
 import { parsePools } from '../../src/controller/pools.ts';
+import { Replacing, type ReplacingInput } from '../../src/controller/replacing.ts';
 import { readDocument } from '../../src/controller/sources/manifest.ts';
 import type { Address } from '../../src/state/address.ts';
 import type { ServiceKey } from '../../src/state/service.ts';
@@ -12,8 +13,8 @@ import { pool, runningController, service, serviceObject, untilStatus } from './
 import { agentOf } from './test-agent.ts';
 
 const limit = { timeout: 20_000 };
-const [old, next, last] = ['10.77.0.100', '10.77.0.101', '10.77.0.102'] as [Address, Address, Address];
-const [web, other] = ['of-web/web', 'of-other/other'] as [ServiceKey, ServiceKey];
+const [old, next] = ['10.77.0.100', '10.77.0.101'] as [Address, Address];
+const web = 'of-web/web' as ServiceKey;
 const wants = (address: Address) => ({ 'vipward.io/addresses': address });
 
 test('the old address is let go once the new one is served, and not before', limit, async (t) => {
@@ -84,114 +85,51 @@ test('a port that another Service has there is no new address', limit, async (t)
   await agent.until(({ placements }) => !placements.has(there));
 });
 
-/** An allocator by which one Service has asked for another address than it has. */
-function changed() {
-  const allocator = new Allocator(parsePools([`p=${pool}`]), new Map());
-  const apply = (name: string, address: Address) => {
-    const manifest = serviceObject(name, { namespace: `of-${name}`, annotations: wants(address) });
-    return allocator.apply({ set: readDocument(manifest).services, remove: [] });
-  };
-  apply('web', old);
-  apply('web', next);
-  return { allocator, apply };
+/** The part of a controller that is asked, of one Service that has two families and asked for two others. */
+function twoFamilies(followMs: number) {
+  const allocator = new Allocator(parsePools([`p=${pool}`, 'p=fd77::100-fd77::1ff']), new Map());
+  const spec = { ipFamilyPolicy: 'RequireDualStack' };
+  for (const addresses of ['10.77.0.100,fd77::100', '10.77.0.101,fd77::101']) {
+    const annotations = { 'vipward.io/addresses': addresses };
+    const manifest = serviceObject('web', { namespace: 'of-web', annotations, spec });
+    allocator.apply({ set: readDocument(manifest).services, remove: [] });
+  }
+  const [served, told] = [new Set<Address>(), new Set<Address>()];
+  const controller = {
+    allocator,
+    compilation: { follow: () => undefined },
+    owners: { ownerOf: () => ({ node: 'n1' }), isServing: (address: Address) => served.has(address) },
+    nodes: { at: () => ({ hasAcked: () => true }) },
+    rules: { changedSeq: () => 1 },
+    refusedPorts: new Map(),
+  } as unknown as ReplacingInput['controller'];
+  const readings = { isUndisputed: () => true };
+  const isTold = (_: ServiceKey, address: Address) => told.has(address);
+  const replacing = new Replacing({ controller, readings, isTold, followMs });
+  const outgoing = () => allocator.outgoing.get(web) ?? [];
+  return { replacing, served, told, outgoing };
 }
 
-test('what is let go later is nobody else’s until then', () => {
-  const { allocator, apply } = changed();
-  deepEqual([allocator.addressesOf(web), allocator.outgoing.get(web)], [[next], [old]]);
-  apply('other', old);
-  equal(allocator.refusals.get(other)?.reason, 'AddressTaken');
-  deepEqual(allocator.letGo(new Map([[web, [old]]])), new Set([old, next]));
-  deepEqual([allocator.outgoing.size, allocator.usersOf(old).map(({ key }) => key)], [0, [other]]);
+test('each family goes by itself, once it is told as well as served', limit, async () => {
+  const { replacing, served, told, outgoing } = twoFamilies(0);
+  served.add('10.77.0.101' as Address);
+  replacing.progressed();
+  await sleep(200);
+  deepEqual(outgoing(), ['10.77.0.100', 'fd77::100']);
+  told.add('10.77.0.101' as Address);
+  told.add('fd77::101' as Address);
+  for (let tries = 0; outgoing().length > 1 && tries < 500; tries++) await sleep(20);
+  await sleep(700);
+  deepEqual(outgoing(), ['fd77::100']);
 });
 
-test('who changes its mind again, goes back or goes away leaves nothing behind', () => {
-  const again = changed();
-  again.apply('web', last);
-  deepEqual(again.allocator.outgoing.get(web), [next, old]);
-  again.allocator.letGo(new Map([[web, [next, old]]]));
-  deepEqual([...again.allocator.taken()], [last]);
-  const back = changed();
-  back.apply('web', old);
-  deepEqual([[...back.allocator.taken()], back.allocator.outgoing.size], [[next, old].sort(), 1]);
-  deepEqual(back.allocator.outgoing.get(web), [next]);
-  const away = changed();
-  away.allocator.apply({ set: [], remove: [web] });
-  deepEqual([[...away.allocator.taken()], away.allocator.outgoing.size], [[], 0]);
-  const refused = changed();
-  refused.apply('web', '192.0.2.1' as Address);
-  deepEqual([[...refused.allocator.taken()], refused.allocator.outgoing.size], [[], 0]);
-});
-
-test('what nobody was ever reached by is not kept, and what it was reached by is', () => {
-  const { allocator, apply } = changed();
-  allocator.wasServed = (address) => address === old;
-  apply('web', last);
-  deepEqual([allocator.addressesOf(web), allocator.outgoing.get(web)], [[last], [old]]);
-  // Another word that changes nothing of it.
-  const annotations = { ...wants(last), 'vipward.io/sharing-key': 'k' };
-  const manifest = serviceObject('web', { namespace: 'of-web', annotations });
-  allocator.apply({ set: readDocument(manifest).services, remove: [] });
-  deepEqual([allocator.addressesOf(web), allocator.outgoing.get(web)], [[last], [old]]);
-  // Without a wish it has again what it was reached by.
-  const free = serviceObject('web', { namespace: 'of-web' });
-  allocator.apply({ set: readDocument(free).services, remove: [] });
-  deepEqual([allocator.addressesOf(web), allocator.outgoing.size], [[old], 0]);
-});
-
-test('who was refused in between has again what it was reached by', () => {
-  const { allocator, apply } = changed();
-  allocator.wasServed = (address) => address === old;
-  apply('web', '192.0.2.1' as Address);
-  equal(allocator.refusals.get(web)?.reason, 'OutsidePool');
-  const free = serviceObject('web', { namespace: 'of-web' });
-  allocator.apply({ set: readDocument(free).services, remove: [] });
-  deepEqual(allocator.addressesOf(web), [old]);
-});
-
-test('who is about to leave takes no port from those who stay', () => {
-  const { allocator } = changed();
-  const shared = { annotations: wants(old), namespace: 'of-web', ports: [443] };
-  allocator.apply({ set: readDocument(serviceObject('stays', shared)).services, remove: [] });
-  deepEqual(
-    allocator.usersOf(old).map(({ key }) => key),
-    ['of-web/stays', web],
-  );
-});
-
-test('who begins anew with both knows which one goes, and keeps it until then', () => {
-  const { allocator } = changed();
-  const anew = new Allocator(parsePools([`p=${pool}`]), allocator.held);
-  deepEqual(anew.assigned.get(web), [next, old]);
-  const manifest = serviceObject('web', { namespace: 'of-web', annotations: wants(next) });
-  anew.apply({ set: readDocument(manifest).services, remove: [] });
-  deepEqual([anew.addressesOf(web), anew.outgoing.get(web)], [[next], [old]]);
-  const otherwise = new Allocator(parsePools([`p=${pool}`]), new Map([[web, [old]]]));
-  otherwise.apply({ set: readDocument(manifest).services, remove: [] });
-  deepEqual([otherwise.addressesOf(web), otherwise.outgoing.get(web)], [[next], [old]]);
-});
-
-test('other pools are no request: nobody has two addresses for them', () => {
-  const manifest = serviceObject('web', { namespace: 'of-web' });
-  const { services } = readDocument(manifest);
-  const allocator = new Allocator(parsePools([`p=${old}`]), new Map());
-  allocator.apply({ set: services, remove: [] });
-  allocator.usePools(parsePools([`p=${next}`]));
-  allocator.apply({ set: services, remove: [] });
-  deepEqual([allocator.addressesOf(web), allocator.outgoing.size], [[next], 0]);
-});
-
-test('who takes back that an address is shared keeps it no longer than those it is shared with', () => {
-  const allocator = new Allocator(parsePools([`p=${pool}`]), new Map());
-  const apply = (name: string, key: string | null) => {
-    const annotations = key === null ? {} : { 'vipward.io/sharing-key': key };
-    const ports = [name === 'web' ? 80 : 81];
-    const manifest = serviceObject(name, { namespace: `of-${name}`, annotations, ports });
-    allocator.apply({ set: readDocument(manifest).services, remove: [] });
-  };
-  apply('web', 'k');
-  apply('other', 'k');
-  deepEqual([allocator.addressesOf(web), allocator.addressesOf(other)], [[old], [old]]);
-  apply('web', null);
-  deepEqual([allocator.addressesOf(web), allocator.outgoing.size], [[next], 0]);
+test('it stays while others may still have to follow', limit, async () => {
+  const { replacing, served, told, outgoing } = twoFamilies(3_600_000);
+  for (const address of ['10.77.0.101', 'fd77::101'] as Address[]) {
+    served.add(address);
+    told.add(address);
+  }
+  replacing.progressed();
+  await sleep(700);
+  deepEqual(outgoing(), ['10.77.0.100', 'fd77::100']);
 });
