@@ -142,11 +142,11 @@ export class Holder implements Disposable {
    */
   async claim(keys: Iterable<Address>): Promise<number> {
     const { ledger, network, accept } = this.#parts;
-    const claimed = [...keys].filter((key) => ledger.shouldHold(key));
-    if (claimed.some((key) => !ledger.held.has(key))) await network.readGateways();
+    const all = [...keys];
+    if (all.some((key) => ledger.shouldHold(key) && !ledger.held.has(key))) await network.readGateways();
     const coming: HeldAddress[] = [];
     const leaving: Address[] = [];
-    for (const key of claimed) {
+    for (const key of all.filter((one) => ledger.shouldHold(one))) {
       const held = this.places.placeFor(key);
       if (held === undefined) leaving.push(key);
       else if (ledger.held.get(key)?.interfaceIndex !== held.interfaceIndex) coming.push(held);

@@ -90,6 +90,8 @@ export class Places {
 
   refuse(key: Address, obstacle: Obstacle): void {
     const { ledger, refuse } = this.#parts;
+    // While it was asked for it may have gone elsewhere: nobody would take such a refusal back.
+    if (!ledger.isPlaced(key)) return;
     const vip = ledger.wanted.get(key);
     refuse({
       ...{ table: 'placements', key, ...obstacle },

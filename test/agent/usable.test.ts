@@ -33,8 +33,12 @@ class Room implements Disposable {
   readonly reporter: Reporter;
   readonly #kernel = new Kernel(recordedNative());
   isRuled = true;
-  /** The interface that VIPs go on. */
-  index = 7;
+  /** The interface that VIPs go on, if there is one. */
+  index: number | null = 7;
+  /** What happens while the kernel is asked for gateways, and while it takes addresses. */
+  meanwhile = { asked: () => {}, taken: () => {} };
+  /** What the kernel says to each address; 0 is yes. */
+  errno = 0;
   /** What the kernel was told of, by interface. */
   readonly written: string[] = [];
   /** What is known to be there. */
@@ -46,12 +50,17 @@ class Room implements Disposable {
       commit: ({ steps }: Transaction<AddressObject>) => {
         const objects = steps.flatMap(({ records }) => records.flatMap((record) => record.objects));
         this.written.push(...objects.map(({ address, interfaceIndex }) => `${address} ${interfaceIndex}`));
-        return [];
+        this.meanwhile.taken();
+        const { errno } = this;
+        return errno === 0 ? [] : objects.map((object) => ({ object, errno, words: '' }));
       },
     });
     const native = recordedNative();
     const network = new Network(kernel, ['auto']);
-    Object.assign(network, { readGateways: async () => {}, interfaceFor: () => ({ index: this.index }) });
+    Object.assign(network, {
+      readGateways: async () => this.meanwhile.asked(),
+      interfaceFor: () => (this.index === null ? undefined : { index: this.index }),
+    });
     Object.defineProperty(network, 'addresses', { value: this.there });
     const log = createLog('silent', { write: () => {}, dropped: 0, [Symbol.dispose]: () => {} });
     const kept = { state: { cluster: null, generation: 0, rules: new Map(), placements: new Map() } };
@@ -152,3 +161,22 @@ test('a VIP that goes while it moves goes from both places, and is held until th
   deepEqual(room.written, [`${one} 8`, `${one} 7`]);
   deepEqual(room.said, [{ type: 'heldDelta', set: [], remove: [one] }]);
 });
+
+for (const moment of ['asked', 'taken'] as const) {
+  test(`a VIP that goes elsewhere while addresses are ${moment} is not refused for ever`, async () => {
+    using room = new Room();
+    if (moment === 'asked') room.index = null;
+    else room.errno = 19; // ENODEV
+    await room.claim(one);
+    deepEqual(
+      room.ledger.refusals.map(({ key, code }) => [key, code]),
+      [[one, 'NoInterface']],
+    );
+    room.meanwhile[moment] = () => room.ledger.unplace(other);
+    await room.claim(other);
+    deepEqual(
+      room.ledger.refusals.map(({ key }) => key),
+      [one],
+    );
+  });
+}
