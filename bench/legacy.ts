@@ -7,30 +7,34 @@ import { join } from 'node:path';
 import { Namespace, runIn } from '../test/namespaces.ts';
 import { InProcess } from './in-process.ts';
 import type { Effort } from './pair.ts';
+import { isMissing } from './programs.ts';
 import { vips } from './services.ts';
 import { measureStraight, type StraightResult } from './straight.ts';
 
 export interface LegacyResult {
   readonly legacy: Omit<StraightResult, 'inProcessLoadMs'> & {
-    /** One Service, its sets and all rules, beside as many rules of others in `raw` as the size says. */
-    readonly firstInstallMs: number;
+    /**
+     * One Service, its sets and all rules, beside as many rules of others in `raw` as the size says; null where
+     * `iptables-legacy-restore`, which puts those there, is not installed.
+     */
+    readonly firstInstallMs: number | null;
   };
 }
 
 export async function measureLegacy(size: number, effort: Effort): Promise<LegacyResult> {
-  const rules = Array.from({ length: size }, (_, n) => `-A PREROUTING -s ${foreign(n)} -j RETURN\n`).join('');
-  run(['iptables-legacy-restore'], `*raw\n${rules}COMMIT\n`);
-  const firstInstallMs = await firstInstall();
-  run(['iptables-legacy', '-t', 'raw', '-F', 'PREROUTING']);
+  const firstInstallMs = isMissing('iptables-legacy-restore') ? null : await firstInstall(size);
   const { inProcessLoadMs: _, ...straight } = await measureStraight(size, effort, 'xtables');
   return { legacy: { ...straight, firstInstallMs } };
 }
 
-async function firstInstall(): Promise<number> {
+async function firstInstall(size: number): Promise<number> {
+  const rules = Array.from({ length: size }, (_, n) => `-A PREROUTING -s ${foreign(n)} -j RETURN\n`).join('');
+  run(['iptables-legacy-restore'], `*raw\n${rules}COMMIT\n`);
   using folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-bench-'));
   const ours = await InProcess.start(folder.path, 'xtables');
   const tookMs = await ours.load(vips(1));
   await ours.agent.stop();
+  run(['iptables-legacy', '-t', 'raw', '-F', 'PREROUTING']);
   return Math.round(tookMs * 10) / 10;
 }
 

@@ -1,5 +1,5 @@
-// What others start for the same change: nft and the iptables restores, each with a table of as many
-// Services in a namespace of its own. A Service of iptables is one multiport rule, which is less than it
+// What others take for the same change: nft, libnftables and the iptables restores, each with a table of as
+// many Services in a namespace of its own. A Service of iptables is one multiport rule, which is less than it
 // would need.
 
 import { nftables } from '../src/dialects/nftables/dialect.ts';
@@ -8,39 +8,67 @@ import { loadNative } from '../src/host/native.ts';
 import type { VirtualIp } from '../src/state/virtual-ip.ts';
 import { Namespace, runIn } from '../test/namespaces.ts';
 import { batchesOf } from './floor.ts';
+import { LibNftables, whyNoLibNftables } from './libnftables.ts';
 import type { Effort } from './pair.ts';
+import { isMissing } from './programs.ts';
 import { needsOf, type Variant, variants, vips } from './services.ts';
 import { noSamples, type Spreads, spreads } from './statistics.ts';
 
 export interface PeersResult {
   readonly peers: Readonly<Record<string, Spreads>>;
-  /** What of each is the start of a process. */
+  /** What of a program is the start of a process. */
   readonly emptyProcess: Spreads;
-  readonly leftOut: string;
+  /** Who is not here to be measured, and what to do. */
+  readonly leftOut: readonly string[];
 }
 
 type Argv = readonly [string, ...string[]];
-/** The input for a program that takes some Services away and puts others in. */
+/** Tells the kernel by a text of commands. */
+type Tell = (text: string) => void;
+/** The text that takes some Services away and puts others in. */
 type Say = (remove: readonly VirtualIp[], add: readonly VirtualIp[]) => string;
 
-const leftOut = 'libnftables through koffi: a package of its own, which nothing else here needs';
 const mostRuns = 15;
 
 export async function measurePeers(size: number, { rounds }: Effort): Promise<PeersResult> {
   const table = vips(size);
   const services = variants(size).slice(0, Math.min(rounds, mostRuns));
   const peers: Record<string, Spreads> = {};
-  using nft = Namespace.make();
-  await loadOurs(nft, table);
-  peers['nft -f -'] = replay(nft, ['nft', '-f', '-'], nftText, services);
-  for (const program of ['iptables-nft-restore', 'iptables-legacy-restore']) {
+  const leftOut: string[] = [];
+  const measure = async (name: string, body: () => Spreads | Promise<Spreads>): Promise<void> => {
+    const missing = whatIsMissing(name);
+    if (missing === null) peers[name] = await body();
+    else leftOut.push(missing);
+  };
+  await measure('nft -f -', async () => {
     using namespace = Namespace.make();
-    const argv: Argv = [program, '--noflush'];
-    say(namespace, argv, `*raw\n:VIPWARD -\n-A PREROUTING -j VIPWARD\n${rules('-A', table)}COMMIT\n`);
-    peers[argv.join(' ')] = replay(namespace, argv, restoreText, services);
+    await loadOurs(namespace, table);
+    return replay(program(namespace, ['nft', '-f', '-']), nftText, services);
+  });
+  await measure('libnftables through koffi', async () => {
+    using namespace = Namespace.make();
+    await loadOurs(namespace, table);
+    using library = namespace.run(() => new LibNftables());
+    return replay((text) => namespace.run(() => library.run(text)), nftText, services);
+  });
+  for (const name of ['iptables-nft-restore', 'iptables-legacy-restore']) {
+    await measure(`${name} --noflush`, () => {
+      using namespace = Namespace.make();
+      const tell = program(namespace, [name, '--noflush']);
+      tell(`*raw\n:VIPWARD -\n-A PREROUTING -j VIPWARD\n${rules('-A', table)}COMMIT\n`);
+      return replay(tell, restoreText, services);
+    });
   }
   using empty = Namespace.make();
-  return { peers, emptyProcess: replay(empty, ['true'], () => '', services), leftOut };
+  return { peers, emptyProcess: replay(program(empty, ['true']), () => '', services), leftOut };
+}
+
+/** Why a peer of this name cannot be measured here, or null. */
+function whatIsMissing(name: string): string | null {
+  const [command = ''] = name.split(' ');
+  if (command === 'libnftables') return whyNoLibNftables();
+  if (!isMissing(command)) return null;
+  return `${command} is not installed: apt install ${command === 'nft' ? 'nftables' : 'iptables'}`;
 }
 
 /** The agent's own table, without an owner, so that nft may change it. */
@@ -53,38 +81,45 @@ async function loadOurs(namespace: Namespace, table: readonly VirtualIp[]): Prom
   if (receipt.length > 0) throw new Error(`the table was refused: ${receipt[0]?.words}`);
 }
 
-function replay(namespace: Namespace, argv: Argv, text: Say, services: readonly Variant[]): Spreads {
+function replay(tell: Tell, say: Say, services: readonly Variant[]): Spreads {
   const samples = noSamples();
+  const time = (text: string): number => {
+    const beganAtMs = performance.now();
+    tell(text);
+    return (performance.now() - beganAtMs) * 1000;
+  };
   for (const { added, changed } of services) {
-    samples.add.push(say(namespace, argv, text([], [added])));
-    samples.change.push(say(namespace, argv, text([added], [changed])));
-    samples.remove.push(say(namespace, argv, text([changed], [])));
+    samples.add.push(time(say([], [added])));
+    samples.change.push(time(say([added], [changed])));
+    samples.remove.push(time(say([changed], [])));
   }
   return spreads(samples);
 }
 
-/** Microseconds from the start of the program to its end. */
-function say(namespace: Namespace, argv: Argv, input: string): number {
-  const beganAtMs = performance.now();
-  const { status, stderr, error } = runIn(namespace, argv, input);
-  const tookMs = performance.now() - beganAtMs;
-  if (status !== 0) throw error ?? new Error(`${argv.join(' ')}: ${stderr}`);
-  return tookMs * 1000;
+/** Tells it by a program, from its start to its end. */
+function program(namespace: Namespace, argv: Argv): Tell {
+  return (text) => {
+    const { status, stderr, error } = runIn(namespace, argv, text);
+    if (status !== 0) throw error ?? new Error(`${argv.join(' ')}: ${stderr}`);
+  };
 }
 
+/** As little as the agent itself sends: what stays is neither taken away nor put in again. */
 function nftText(remove: readonly VirtualIp[], add: readonly VirtualIp[]): string {
-  return [...elements('delete', remove), ...elements('add', add)].join('\n');
+  const [have, want] = [elementsOf(remove), elementsOf(add)];
+  return [
+    ...[...have.difference(want)].map((element) => `delete element inet vipward ${element}`),
+    ...[...want.difference(have)].map((element) => `add element inet vipward ${element}`),
+  ].join('\n');
 }
 
-function elements(verb: 'add' | 'delete', table: readonly VirtualIp[]): string[] {
-  return table.flatMap(({ address, ports }) => {
-    const keys = ports.map(({ port }) => `${address} . tcp . ${port}`);
-    return [
-      `${verb} element inet vipward allow4 { ${keys.join(', ')} }`,
-      `${verb} element inet vipward drop4 { ${address} }`,
-      `${verb} element inet vipward vip4 { ${address} }`,
-    ];
-  });
+function elementsOf(table: readonly VirtualIp[]): Set<string> {
+  const elements = new Set<string>();
+  for (const { address, ports } of table) {
+    for (const { port } of ports) elements.add(`allow4 { ${address} . tcp . ${port} }`);
+    elements.add(`drop4 { ${address} }`).add(`vip4 { ${address} }`);
+  }
+  return elements;
 }
 
 function restoreText(remove: readonly VirtualIp[], add: readonly VirtualIp[]): string {

@@ -43,6 +43,11 @@ export function findWrapper(): readonly string[] | undefined {
   return undefined;
 }
 
+/** Whether there is no such program here. */
+export function isMissing(program: string): boolean {
+  return spawnSync(program, ['--version']).error !== undefined;
+}
+
 /** Runs a program to its end; anything but 0 is thrown. */
 export function run(program: string, argv: readonly string[]): void {
   const { status, error } = spawnSync(program, argv, { stdio: ['ignore', 'inherit', 'inherit'] });

@@ -32,10 +32,10 @@ export function tableOf(results: readonly SizeResult[]): string {
     for (const [way, found] of waysOf(result)) spreads.push([String(result.size), way, ...cells(found)]);
     const { started, loaded, idle, updated, most } = result.memoryMb;
     const figures = [result.coldLoadMs, started, loaded, idle, updated, most, result.legacy.firstInstallMs];
-    costs.push([result.size, ...figures].map(String));
+    costs.push([result.size, ...figures.map((figure) => figure ?? '-')].map(String));
   }
-  const leftOut = results[0]?.leftOut ?? '';
-  return `${align(spreads)}\n\nleft out: ${leftOut}\n\n${align(costs)}\n`;
+  const leftOut = (results[0]?.leftOut ?? []).map((reason) => `left out: ${reason}\n`).join('');
+  return `${align(spreads)}\n\n${align(costs)}\n\n${leftOut}`;
 }
 
 /** Each aim at each size: the worst of the three operations, beside the most it may be. */

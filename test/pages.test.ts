@@ -208,7 +208,7 @@ interface Result {
 /** Milliseconds with two digits that mean something. */
 function inMs(us: number): string {
   const ms = us / 1000;
-  return ms < 10 ? ms.toFixed(1) : String(Math.round(ms));
+  return ms < 1 ? ms.toFixed(2) : ms < 10 ? ms.toFixed(1) : String(Math.round(ms));
 }
 
 test('the Lease that is asked for by hand is the one that controllers have', () => {
