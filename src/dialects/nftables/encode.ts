@@ -35,8 +35,7 @@ function encode(delta: Delta<NftObject>, options: SetOptions, writer: Writer): T
   const isSmall = plan.dropped.length + plan.added.length <= batchElements;
   if (isSmall || plan.goneTables.length > 0 || plan.goneSets.some(({ name }) => isStandIn(name)))
     return { door: 'nfnetlink', steps: [step((batch) => changeWhole(batch, plan, options))] };
-  const writes = plan.replaced.size > 0 ? growing(plan, options) : loading(plan, options);
-  return { door: 'nfnetlink', steps: writes.map(step) };
+  return { door: 'nfnetlink', steps: inPortions(plan, options).map(step) };
 }
 
 type Write = (batch: Batch) => void;
@@ -61,62 +60,63 @@ function changeWhole(batch: Batch, plan: Plan, options: SetOptions): void {
 }
 
 /**
- * What opens nothing comes first: sets, and elements that no rule may use yet. The rules and base chains come
- * last.
+ * What a packet meets is whole at any moment: a VIP is guarded only while all its ports are in force. So the
+ * gate of one that leaves goes before its ports, that of a new one comes behind the rules, and of what is not
+ * a gate the new is in before the old goes. Where sets are replaced under their own names, others stand in
+ * for them, which are filled before the rules look into them, while the new ones are made and filled.
  */
-function loading(plan: Plan, options: SetOptions): Write[] {
-  return [
-    (batch) => declareSets(batch, plan, options),
-    ...[...portions(plan)].map(
-      ({ dropped, added }): Write =>
-        (batch) =>
-          changeElements(batch, dropped, added),
-    ),
-    (batch) => {
-      letGo(batch, plan);
-      putChains(batch, plan);
-    },
-  ];
-}
-
-/**
- * Sets that are replaced under their own names: others stand in for them, which are filled before the rules
- * look into them, while the new ones are made and filled. What a packet meets is whole at any moment.
- */
-function growing(plan: Plan, options: SetOptions): Write[] {
+function inPortions(plan: Plan, options: SetOptions): Write[] {
   const { newSets, newChains, replaced } = plan;
   const larger = newSets.filter(({ name }) => replaced.has(name));
   const standIns = larger.map((set) => setObject({ ...set, name: standInFor(set.name) }));
   const nameOf = (set: string): string => (replaced.has(set) ? standInFor(set) : set);
   const moved = plan.added.filter(({ set }) => replaced.has(set));
+  const isLate = ({ set }: ElementObject): boolean => isGate(set) && !replaced.has(set);
   const fresh = newSets.filter(({ name }) => !replaced.has(name));
-  return [
-    (batch) => declareSets(batch, { ...plan, newSets: [...fresh, ...standIns] }, options),
-    ...filling(plan.added, nameOf),
-    (batch) => {
-      letGo(batch, plan);
-      putChains(batch, plan, nameOf);
-    },
+  const inTheirPlace: Write[] = [
     (batch) => declareSets(batch, { newTables: [], newSets: larger }, options),
     ...filling(moved),
     (batch) => {
       letGo(batch, { goneChains: newChains, newChains, goneSets: standIns });
       putChains(batch, { goneChains: newChains, newChains });
     },
-    ...[...portions({ dropped: plan.dropped, added: [] })].map(
-      ({ dropped }): Write =>
-        (batch) =>
-          changeElements(batch, dropped, []),
+  ];
+  return [
+    (batch) => declareSets(batch, { ...plan, newSets: [...fresh, ...standIns] }, options),
+    ...emptying(plan.dropped.filter(({ set }) => isGate(set))),
+    ...filling(
+      plan.added.filter((element) => !isLate(element)),
+      nameOf,
     ),
+    (batch) => {
+      letGo(batch, plan);
+      putChains(batch, plan, nameOf);
+    },
+    ...(larger.length === 0 ? [] : inTheirPlace),
+    ...filling(plan.added.filter(isLate)),
+    ...emptying(plan.dropped.filter(({ set }) => !isGate(set))),
   ];
 }
 
 function filling(added: readonly ElementObject[], nameOf?: (set: string) => string): Write[] {
-  return [...portions({ dropped: [], added })].map(
+  return [...portions(added)].map(
     (portion): Write =>
       (batch) =>
-        batch.elements(Message.NEWSETELEM, portion.added, nameOf),
+        batch.elements(Message.NEWSETELEM, portion, nameOf),
   );
+}
+
+function emptying(dropped: readonly ElementObject[]): Write[] {
+  return [...portions(dropped)].map(
+    (portion): Write =>
+      (batch) =>
+        batch.elements(Message.DELSETELEM, portion),
+  );
+}
+
+/** A VIP is judged while it is in one of these. */
+function isGate(set: string): boolean {
+  return set.startsWith('vip') || set.startsWith('egress');
 }
 
 /** As long as the name of the set itself, so that a rule keeps its length. */
@@ -129,7 +129,10 @@ export function isStandIn(set: string): boolean {
   return /^[A-Z]/.test(set);
 }
 
-/** Rules before the chains they jump to, both before the sets they look into. */
+/**
+ * Rules before the sets they look into and the chains they jump to. A map of a stranger holds on to chains,
+ * so sets go before chains.
+ */
 function letGo(
   batch: Batch,
   plan: Pick<Plan, 'goneChains' | 'newChains' | 'goneSets'>,
@@ -137,10 +140,10 @@ function letGo(
 ): void {
   for (const chain of plan.goneChains) batch.flushChain(chain);
   batch.elements(Message.DELSETELEM, dropped);
+  for (const set of plan.goneSets) batch.deleteSet(set);
   for (const chain of plan.goneChains) {
     if (!plan.newChains.some((other) => sameChain(chain, other))) batch.deleteChain(chain);
   }
-  for (const set of plan.goneSets) batch.deleteSet(set);
 }
 
 function declareSets(batch: Batch, plan: Pick<Plan, 'newTables' | 'newSets'>, options: SetOptions): void {

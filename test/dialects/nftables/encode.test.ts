@@ -92,32 +92,47 @@ test('every message of a step has a number of its own, and the barrier comes alo
   }
 });
 
-test('a cold load of many goes in steps that keep each VIP whole, the base chains in the last', () => {
+test('a cold load of many goes in steps: all ports, then rules and base chains, then every gate', () => {
   const dialect = nftables(plain);
-  const vips = manyVips(4000, 3);
-  const { steps } = dialect.encode(deltaOf(nothing, dialect.render(stateOf(vips, needsOf(vips, large)))));
-  const elements = steps.map(({ records }) =>
-    records.flatMap(({ objects }) =>
-      objects.filter((object) => object.kind === 'element' && object.owner !== null),
-    ),
-  );
-  assert.ok(elements.filter((list) => list.length > 0).length >= 4);
-  for (const list of elements)
-    assert.ok(list.length < batchElements + 5, `${list.length} elements in one batch`);
-  const seen = new Set<string>();
-  for (const list of elements) {
-    const owners = new Set(list.flatMap(({ owner }) => owner ?? []));
-    assert.equal(seen.intersection(owners).size, 0);
-    for (const owner of owners) seen.add(owner);
+  const vips = manyVips(12_000, 3);
+  const want = dialect.render(stateOf(vips, needsOf(vips, large)));
+  const { steps } = dialect.encode(deltaOf(nothing, want));
+  const kinds = steps.map(({ records }) => {
+    const objects = records.flatMap((record) => record.objects);
+    const elements = objects.filter((object) => object.kind === 'element');
+    assert.ok(elements.length < batchElements + 5, `${elements.length} elements in one batch`);
+    const sets = elements.map(({ set }) => (set.startsWith('vip') ? 'gates' : 'ports'));
+    return [...new Set([...objects.map(({ kind }) => kind), ...sets])].filter((kind) => kind !== 'element');
+  });
+  const rules = kinds.findIndex((of) => of.includes('chain'));
+  const [before, behind] = [kinds.slice(1, rules), kinds.slice(rules + 1)];
+  assert.deepEqual(kinds[0], ['table', 'set']);
+  assert.deepEqual(new Set(before.flat()), new Set(['ports']));
+  assert.deepEqual(kinds[rules], ['chain']);
+  assert.deepEqual(new Set(behind.flat()), new Set(['gates']));
+  assert.ok(before.length >= 9 && behind.length >= 2, `${before.length} and ${behind.length} portions`);
+});
+
+test('while sets are replaced no VIP is guarded without its ports, nor loses one that stays', () => {
+  const dialect = nftables(plain);
+  const [all, sizes] = [manyVips(4000, 3), (ports4: number) => ({ ...large, ports4 })];
+  const [before, after] = [all.slice(0, 3000), all.slice(1000)];
+  const kernel = fakeKernel();
+  const small = dialect.render(stateOf(before, needsOf(before, sizes(16_384))));
+  const grown = dialect.render(stateOf(after, needsOf(after, sizes(32_768))));
+  kernel.commit(dialect.encode(deltaOf(nothing, small)));
+  const { door, steps } = dialect.encode(deltaOf(small, grown));
+  for (const step of steps) {
+    assert.deepEqual(kernel.commit({ door, steps: [step] }), []);
+    const text = kernel.text();
+    const [gates, ports] = [elementsIn(text, 'vip4'), elementsIn(text, lookedInto(text, 'allow4'))];
+    for (const { address } of before.slice(1000)) assert.ok(gates.has(address), `${address} is open`);
+    const owners = new Map<string, number>();
+    for (const [owner = ''] of [...ports].map((port) => port.split(' ')))
+      owners.set(owner, (owners.get(owner) ?? 0) + 1);
+    for (const gate of gates) assert.equal(owners.get(gate), 3, `ports of ${gate}`);
   }
-  assert.equal(seen.size, vips.length);
-  const chains = steps.map(({ records }) =>
-    records.some(({ objects }) => objects.some(({ kind }) => kind === 'chain')),
-  );
-  assert.deepEqual(
-    chains,
-    steps.map((_, index) => index === steps.length - 1),
-  );
+  assert.equal(elementsIn(kernel.text(), 'vip4').size, after.length);
 });
 
 test('no list of elements reaches the 16 bits of its length, and no message is longer than 64 KiB', () => {
@@ -205,4 +220,15 @@ function legible(needs: Needs): Needs {
   const sources6 = needs.sourceLengths6.length > 0 ? needs.capacities.sources6 : 0;
   const capacities = { ...needs.capacities, sources4, sources6 };
   return { ...needs, forward: needs.forward || needs.egress, capacities };
+}
+
+/** The keys in one set of a kernel's text. */
+function elementsIn(text: string, name: string): Set<string> {
+  const [, block = ''] = text.split(new RegExp(`^  set ${name} .*\\n`, 'm'));
+  return new Set(/^(?: {4}.*\n)*/.exec(block)?.[0].trim().split(/\n */));
+}
+
+/** The set that rules of a kernel's text look into, of this name or in its place. */
+function lookedInto(text: string, name: string): string {
+  return new RegExp(`@(${name})\\b`, 'i').exec(text)?.[1] ?? '';
 }
