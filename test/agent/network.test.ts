@@ -88,8 +88,18 @@ test('on-link are connected prefixes; with a named link all that is allowed too'
   equal(texts(await networkOf(own, ['eth1'])), '10.88.0.0/16 192.0.2.0/24');
 });
 
-const nextHops: readonly (readonly [name: string, line: string, addresses: readonly string[]])[] = [
+const nextHops: readonly (readonly [name: string, lines: string, addresses: readonly string[]])[] = [
   ['a default gateway', 'route replace default via 10.88.0.254', ['10.88.0.254']],
+  [
+    'the gateway of a node that throws away what should not be on the Internet,',
+    'route add blackhole 192.0.2.0/24\nroute replace default via 10.88.0.252',
+    ['10.88.0.252'],
+  ],
+  [
+    'the IPv6 gateway of such a node',
+    'route add unreachable 2001:db8::/32\nroute replace default via fd77::fa',
+    ['fd77::fa'],
+  ],
   [
     'each of several next hops',
     'route replace default nexthop via 10.88.0.253 dev eth1 nexthop via 10.77.0.253 dev eth0',
@@ -103,13 +113,13 @@ const nextHops: readonly (readonly [name: string, line: string, addresses: reado
   ],
 ];
 
-for (const [name, line, addresses] of nextHops) {
+for (const [name, lines, addresses] of nextHops) {
   test(`${name} that comes later is a conflict once it is asked for`, { skip }, async () => {
     using own = made();
     const network = await networkOf(own);
     const conflicts = () => addresses.map((address) => network.conflict(parseAddress(address)));
     equal(conflicts().join(), ','.repeat(addresses.length - 1));
-    const { status, stderr } = runIn(own.namespace, ['ip', ...line.split(' ')]);
+    const { status, stderr } = runIn(own.namespace, ['ip', '-batch', '-'], `${lines}\n`);
     equal(status, 0, stderr);
     await network.readGateways();
     for (const conflict of conflicts()) match(conflict ?? 'none', /gateway of this node/);

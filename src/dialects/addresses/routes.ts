@@ -7,8 +7,13 @@ import { type Address, addressBytes, familyOf, formatAddress, parseAddress } fro
 import type { DumpRequest } from '../dialect.ts';
 import { Message, RouteAttribute, RTM_F_FIB_MATCH } from './constants.ts';
 
-/** Documentation addresses, which no node has a special way to: the way to them is the way to everywhere. */
-const elsewhere: readonly Address[] = [parseAddress('192.0.2.1'), parseAddress('2001:db8::1')];
+/**
+ * The way to them is the way to everywhere. Documentation addresses have a way of their own only where a node
+ * throws away what should not be on the Internet; for such a node there is a root server of the domain names.
+ */
+const elsewhere: readonly Address[] = ['192.0.2.1', '198.41.0.4', '2001:db8::1', '2001:503:ba3e::2:30'].map(
+  parseAddress,
+);
 
 const routeHeaderBytes = 12;
 /** struct rtnexthop. */

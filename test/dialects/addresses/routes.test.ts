@@ -16,16 +16,19 @@ function route(...more: readonly Uint8Array[]): Uint8Array {
 
 test('of each family it is asked for the way, and for the route that is behind it', () => {
   const questions = gatewayQuestions().map(({ bytes }) => Buffer.from(bytes).toString('hex'));
-  const of4 = (flags: string) =>
-    hex(`24000000 1a000100 01000000 00000000 02200000 00000000 ${flags} 08000100 c0000201`);
-  const of6 = (flags: string) =>
-    hex(`30000000 1a000100 01000000 00000000 0a800000 00000000 ${flags}
-    14000100 20010db8 00000000 00000000 00000001`);
+  const of4 = (flags: string, address: string) =>
+    hex(`24000000 1a000100 01000000 00000000 02200000 00000000 ${flags} 08000100 ${address}`);
+  const of6 = (flags: string, address: string) =>
+    hex(`30000000 1a000100 01000000 00000000 0a800000 00000000 ${flags} 14000100 ${address}`);
+  const both = (of: typeof of4, address: string) => [of('00000000', address), of('00200000', address)];
   deepEqual(
     questions,
-    [of4('00000000'), of4('00200000'), of6('00000000'), of6('00200000')].map((bytes) =>
-      Buffer.from(bytes).toString('hex'),
-    ),
+    [
+      ...both(of4, 'c0000201'),
+      ...both(of4, 'c6290004'),
+      ...both(of6, '20010db8 00000000 00000000 00000001'),
+      ...both(of6, '20010503 ba3e0000 00000000 00020030'),
+    ].map((bytes) => Buffer.from(bytes).toString('hex')),
   );
 });
 
