@@ -16,8 +16,8 @@ enum {
 };
 
 /* Reads until the socket is empty. Datagrams stand one after the other, each padded to 4 bytes as netlink
- * pads its messages. An overrun or a datagram too long is remembered while the rest is read: the next
- * exchange must find an empty socket. */
+ * pads its messages. An overrun, a datagram too long or more than there is memory for is remembered while the
+ * rest is read: the next exchange must find an empty socket. */
 static int32_t drain(int fd, struct scratch *scratch) {
   size_t used = 0;
   int32_t failure = 0;
@@ -25,8 +25,9 @@ static int32_t drain(int fd, struct scratch *scratch) {
     if (scratch->length < used + REPLY_ROOM_BYTES + 4) {
       size_t length = used + scratch->length + REPLY_ROOM_BYTES + 4;
       uint8_t *grown = length > MAX_REPLY_BYTES ? NULL : realloc(scratch->data, length);
-      if (!grown) return -ENOMEM;
-      *scratch = (struct scratch){grown, length};
+      if (grown) *scratch = (struct scratch){grown, length};
+      else if (scratch->length < REPLY_ROOM_BYTES + 4) return -ENOMEM;
+      else failure = -ENOMEM, used = 0;
     }
     size_t room = scratch->length - used - 4; /* Four bytes stay free for the padding. */
     ssize_t length = recv(fd, scratch->data + used, room, MSG_DONTWAIT | MSG_TRUNC);
