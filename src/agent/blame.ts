@@ -66,13 +66,16 @@ export function blameOf(
 export function lostIn(
   have: KernelObjects,
   want: KernelObjects,
-  { vips, guards }: { readonly vips: readonly VirtualIp[]; guards(object: KernelObject): boolean },
+  {
+    vips,
+    guards,
+  }: { readonly vips: readonly VirtualIp[]; guards(object: KernelObject, isWanted: boolean): boolean },
 ): Set<Address> {
   const wrong = new Set<Address | null>();
   const { remove, add } = diff(have, want);
   for (const object of [...remove, ...add]) {
-    const isThere = have.constants.some(({ id }) => id === object.id);
-    if (!(isThere && guards(object))) wrong.add(object.owner);
+    const isIn = ({ constants }: KernelObjects): boolean => constants.some(({ id }) => id === object.id);
+    if (!(isIn(have) && guards(object, isIn(want)))) wrong.add(object.owner);
   }
   const lost = vips.filter(({ address }) => wrong.has(null) || wrong.has(address));
   return new Set(lost.map(({ address }) => address));

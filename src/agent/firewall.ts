@@ -40,8 +40,11 @@ export interface Firewall {
   inSetsOf(constants: readonly KernelObject[], elements: readonly KernelObject[]): readonly KernelObject[];
   /** The name of a set, or of the one that an element is in; empty for what is neither. */
   setOf(object: KernelObject): string;
-  /** Where such an object is there, and other than it should be, every VIP is guarded all the same. */
-  guardsAnyway(object: KernelObject): boolean;
+  /**
+   * Where such an object is there, and other than it should be or not wanted at all, every VIP is guarded
+   * all the same.
+   */
+  guardsAnyway(object: KernelObject, isWanted: boolean): boolean;
   /**
    * The VIPs that elements found are a guard for, where more of them may have been in sets that are not read:
    * whoever was making those larger did not get to the end. Null where everything was found.

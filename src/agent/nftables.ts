@@ -57,11 +57,17 @@ export function nftablesFirewall(probed: Capabilities | undefined, options: Fire
     inSetsOf: (constants, elements) =>
       inSetsOf(constants as readonly NftObject[], elements as readonly ElementObject[]),
     counters: (kernel, vips) => vipCounters(kernel, vips, options.counters),
-    // It differs in whose it is.
-    guardsAnyway: (object) => (object as NftObject).kind === 'table',
+    guardsAnyway: (object, isWanted) => guardsAnyway(object as NftObject, isWanted),
     guardedInPart: (found) => guardedInPart(found as KernelObjects<NftObject>),
     replaces: ({ remove, add }) => tableIn(remove)?.id !== tableIn(add)?.id && isOfOurMake(tableIn(remove)),
   };
+}
+
+/**
+ * A table differs in whose it is. What is not wanted opens nothing: a rule that leads to it differs itself.
+ */
+function guardsAnyway({ kind }: NftObject, isWanted: boolean): boolean {
+  return kind === 'table' || (kind !== 'element' && !isWanted);
 }
 
 /** The gates of both families. */

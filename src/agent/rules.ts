@@ -10,6 +10,7 @@ import type { Needs } from '../state/desired-state.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
 import { lostIn, type Targets } from './blame.ts';
 import { Commits, type CommitsParts, type Outcome } from './commits.ts';
+import type { Firewall } from './firewall.ts';
 import { noRoom, roomOfLeaving, together } from './room.ts';
 import { Sending, type SendingParts } from './sending.ts';
 
@@ -197,7 +198,7 @@ export class Rules {
     // What was in force before the wish changed guards as it did.
     const stands = this.#commits.areInForce(have.constants);
     const want = stands ? { ...wanted, constants: have.constants } : wanted;
-    const guards = (object: KernelObject): boolean => firewall.guardsAnyway(object);
+    const guards: Firewall['guardsAnyway'] = (object, isWanted) => firewall.guardsAnyway(object, isWanted);
     const lost = lostIn(have, want, { vips: known, guards });
     for (const vip of known) ledger.committed.set(vip.address, vip);
     for (const key of lost) ledger.lose(key);

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { diff } from '../../src/dialects/delta.ts';
 import { stateOf } from '../dialects/arbitraries.ts';
+import { runIn } from '../namespaces.ts';
 import { bothFirewalls, type OfBoth } from './both-firewalls.ts';
 import { everyFeature, nft, type OwnKernel, ownKernel } from './own-kernel.ts';
 import { run } from './own-xtables.ts';
@@ -29,6 +30,16 @@ const toNft: Readonly<Record<string, readonly string[]>> = {
     'add element inet vipward theirs { 192.0.2.1, 192.0.2.2 }',
   ],
   'a rule with a set without a name': ['add rule inet vipward guard4 tcp dport { 22, 23 } accept'],
+  'a rule with a chain without a name': [
+    'insert rule inet vipward guard4 ip saddr 192.0.2.9 jump { counter; }',
+  ],
+  'a map of theirs that leads to a chain of theirs': [
+    'add chain inet vipward theirs',
+    'add map inet vipward ways { type ipv4_addr : verdict; }',
+    'add element inet vipward ways { 192.0.2.9 : jump theirs }',
+  ],
+  'an element for every port that is not there': ['add element inet vipward allow4 { * }'],
+  'an element for every address': ['add element inet vipward vip6 { * }'],
   'a policy that drops': [
     'add chain inet vipward prerouting { type filter hook prerouting priority -310; policy drop; }',
   ],
@@ -101,6 +112,14 @@ const strangers: Readonly<Record<string, Strangers>> = {
   },
 };
 
+/** Why no element can stand for all keys that are not there: kernels before 5.13 know none. */
+function noCatchAll(): string | false {
+  using own = ownKernel();
+  const set = 'table inet x {\nset s {\ntype ipv4_addr\nelements = { * }\n}\n}\n';
+  const { status, stderr } = runIn(own.namespace, ['nft', '-f', '-'], set);
+  return status === 0 ? false : `no element for every key: ${stderr.split('\n')[0]}`;
+}
+
 async function found({ firewall }: OfBoth, { kernel }: OwnKernel) {
   return firewall.dialect.decode(await kernel.dump(firewall.dialect.dumps));
 }
@@ -116,9 +135,8 @@ for (const both of bothFirewalls) {
   const nothing = { constants: [], elements: [], needs: null };
 
   for (const [name, lines] of Object.entries(harms)) {
-    test(`${dialect.name}: drift is seen and repaired by one commit: ${name}`, {
-      skip: both.skip,
-    }, async () => {
+    const skip = both.skip || (lines.some((line) => line.includes('{ * }')) && noCatchAll());
+    test(`${dialect.name}: drift is seen and repaired by one commit: ${name}`, { skip }, async () => {
       using own = ownKernel();
       await put(own, nothing);
       const before = listing(own);

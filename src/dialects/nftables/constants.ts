@@ -29,11 +29,14 @@ export const Message = {
   GETGEN: 0xa10,
 } as const;
 
+export const NFT_TABLE_F_DORMANT = 1;
 export const NFT_TABLE_F_OWNER = 2;
 export const NFT_TABLE_F_PERSIST = 4;
 
 export const TableAttribute = { NAME: 1, FLAGS: 2, HANDLE: 4, USERDATA: 6, OWNER: 7 } as const;
-export const ChainAttribute = { TABLE: 1, NAME: 3, HOOK: 4, POLICY: 5, USE: 6, TYPE: 7 } as const;
+export const ChainAttribute = { TABLE: 1, NAME: 3, HOOK: 4, POLICY: 5, USE: 6, TYPE: 7, FLAGS: 10 } as const;
+/** A chain without a name of its own, which a rule goes to: it comes and goes with the rule. */
+export const NFT_CHAIN_BINDING = 4;
 export const HookAttribute = { HOOKNUM: 1, PRIORITY: 2 } as const;
 export const RuleAttribute = { TABLE: 1, CHAIN: 2, EXPRESSIONS: 4 } as const;
 export const SetAttribute = {

@@ -11,43 +11,35 @@ import {
   type Message as NetlinkMessage,
   textOf,
   u32Be,
-  u64Be,
 } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
 import { formatAddress } from '../../state/address.ts';
 import type { Needs } from '../../state/desired-state.ts';
 import type { DumpRequest, KernelObjects } from '../dialect.ts';
 import {
-  ChainAttribute,
   DATA_VALUE,
-  DescAttribute,
   ElementAttribute,
   ElementListAttribute,
   EXPR_NAME,
-  HookAttribute,
   layout,
   Message,
-  NF_ACCEPT,
   NFPROTO_INET,
-  NFT_SET_ANONYMOUS,
-  NFT_TABLE_F_OWNER,
-  NFT_TABLE_F_PERSIST,
   RuleAttribute,
-  SetAttribute,
   TableAttribute,
   tableName,
 } from './constants.ts';
 import {
   addressLength,
-  type ChainObject,
-  chainObject,
+  type ElementObject,
   elementObject,
+  inSetsOf,
   type NftObject,
   type SetObject,
+  setHandle,
   setObject,
-  setVersion,
   tableObject,
 } from './objects.ts';
+import { type Entry, readChains, readSets, readTable } from './read-table.ts';
 
 /** What a dump is answered with. */
 const answers: ReadonlySet<number> = new Set([
@@ -65,6 +57,8 @@ const setNames: readonly string[] = [4, 6].flatMap((family) => [
   ...['vip', 'drop', 'allow', 'host', 'icmp', 'egress'].map((name) => `${name}${family}`),
   ...Array.from({ length: family === 4 ? 32 : 128 }, (_, index) => `src${family}_${index + 1}`),
 ]);
+
+const ourSets: ReadonlySet<string> = new Set([...setNames, 'seen4', 'seen6']);
 
 /** The table, its sets, chains and rules, then the elements of every set. */
 export function dumpRequests(): DumpRequest[] {
@@ -95,12 +89,13 @@ export function decode(replies: readonly Uint8Array[], tableFlags: number): Kern
   if (table === undefined || table.id !== tableObject(tableFlags, layout, true).id) {
     return { constants: objects, elements: [], needs: null };
   }
-  const found = (sets ?? []).filter(isNamed).map(({ attributes }) => readSet(attributes));
-  // The kernel dumps sets in the order in which they were made, which is not always that of ruleset().
-  const sizes = found.map((set) => `${set.name} ${set.size}`).sort();
-  const byName = new Map(found.map((set) => [set.name, set]));
+  const byName = new Map(readSets(sets ?? []).map((set) => [set.name, set]));
+  const read = elements.flatMap((entries) => readElements(entries, byName));
+  const found = [...byName.values()];
+  // The kernel dumps sets in the order in which they were made, which is not always that of ruleset(). Those
+  // of strangers are none of its sets: a rule that looks into one differs itself.
+  const sizes = found.flatMap(({ name, size }) => (ourSets.has(name) ? [`${name} ${size}`] : [])).sort();
   objects.push(...found, ...readChains(chains ?? [], rules ?? [], sizes.join(', ')));
-  const read = elements.flat().flatMap(({ attributes }) => readElements(attributes, byName));
   const isConstant = (object: NftObject) => object.owner === null;
   return {
     constants: [...objects, ...read.filter(isConstant)],
@@ -125,11 +120,6 @@ export function isOurs({ payload }: NetlinkMessage): boolean {
   return textOf(attributesOf(payload, headerBytes).get(1) ?? new Uint8Array()) === tableName;
 }
 
-interface Entry {
-  readonly type: number;
-  readonly attributes: Attributes;
-}
-
 /** Attribute 1 is the table's name in every message, but for a table, where it is its own. */
 function* ours(reply: Uint8Array): Generator<Entry, void, undefined> {
   for (const message of messagesOf(reply)) {
@@ -138,73 +128,33 @@ function* ours(reply: Uint8Array): Generator<Entry, void, undefined> {
   }
 }
 
-function readTable(attributes: Attributes): NftObject {
-  const found = u32Be(attributes.get(TableAttribute.FLAGS) ?? new Uint8Array(4));
-  // Where an owner died the kernel has taken its flag away, and left the one that kept the table.
-  const flags = (found & NFT_TABLE_F_PERSIST) === 0 ? found : found | NFT_TABLE_F_OWNER;
-  const comment = textOf((attributes.get(TableAttribute.USERDATA) ?? new Uint8Array()).subarray(2));
-  const number = /^vipward layout (\d+)$/.exec(comment)?.[1];
-  const adopted = flags === 0 || attributes.has(TableAttribute.OWNER);
-  return tableObject(flags, number === undefined ? -1 : Number(number), adopted);
-}
-
-/** A set without a name lives and dies with the rule it stands in, so it is not for us to delete. */
-function isNamed({ attributes }: Entry): boolean {
-  const flags = u32Be(attributes.get(SetAttribute.FLAGS) ?? new Uint8Array(4));
-  return (flags & NFT_SET_ANONYMOUS) === 0;
-}
-
-function readSet(attributes: Attributes): SetObject {
-  const number = (type: number): number => u32Be(attributes.get(type) ?? new Uint8Array(4));
-  const description = attributesOf(attributes.get(SetAttribute.DESC) ?? new Uint8Array());
-  return setObject({
-    name: textOf(attributes.get(SetAttribute.NAME) ?? new Uint8Array()),
-    keyType: number(SetAttribute.KEY_TYPE),
-    keyLengthBytes: number(SetAttribute.KEY_LEN),
-    size: u32Be(description.get(DescAttribute.SIZE) ?? new Uint8Array(4)),
-    counter: attributes.has(SetAttribute.EXPR),
-    timeoutMs: u64Be(attributes.get(SetAttribute.TIMEOUT) ?? new Uint8Array(8)),
-  });
-}
-
-function readChains(chains: readonly Entry[], rules: readonly Entry[], sizes: string): ChainObject[] {
-  const byChain = new Map<string, Uint8Array[]>();
-  for (const { attributes } of rules) {
-    const chain = textOf(attributes.get(RuleAttribute.CHAIN) ?? new Uint8Array());
-    const list = byChain.get(chain) ?? [];
-    list.push(attributes.get(RuleAttribute.EXPRESSIONS) ?? new Uint8Array());
-    byChain.set(chain, list);
-  }
-  return chains.map(({ attributes }) => {
-    const name = textOf(attributes.get(ChainAttribute.NAME) ?? new Uint8Array());
-    const hook = attributesOf(attributes.get(ChainAttribute.HOOK) ?? new Uint8Array());
-    const number = hook.get(HookAttribute.HOOKNUM);
-    const priority = hook.get(HookAttribute.PRIORITY);
-    // A base chain whose policy is not ours has no place that we know, so that it is replaced.
-    const accepts = u32Be(attributes.get(ChainAttribute.POLICY) ?? new Uint8Array(4)) === NF_ACCEPT;
-    const place =
-      accepts && number && priority ? { number: u32Be(number), priority: u32Be(priority) | 0 } : null;
-    return chainObject(name, place, byChain.get(name) ?? [], sizes);
-  });
-}
-
-/** The VIP is the first field of every key but an ICMP type's. */
-function readElements(attributes: Attributes, sets: ReadonlyMap<string, SetObject>): NftObject[] {
-  const name = textOf(attributes.get(ElementListAttribute.SET) ?? new Uint8Array());
+/**
+ * All elements of one set. One without a key stands for every key that is not there (NFT_SET_ELEM_CATCHALL,
+ * Linux 5.13): a set that has it counts as one without room, and is replaced with all that is in it.
+ */
+function readElements(entries: readonly Entry[], sets: Map<string, SetObject>): ElementObject[] {
+  const name = textOf(entries[0]?.attributes.get(ElementListAttribute.SET) ?? new Uint8Array());
   const set = sets.get(name);
   if (set === undefined) return [];
-  const handle = { name, version: setVersion(name, set.size) };
+  // The VIP is the first field of every key but an ICMP type's.
   const ownerBytes = set.keyLengthBytes === 1 ? 0 : addressLength(name);
-  const elements: NftObject[] = [];
-  for (const [, item] of attributeList(attributes.get(ElementListAttribute.ELEMENTS) ?? new Uint8Array())) {
-    const key = attributesOf(attributesOf(item).get(ElementAttribute.KEY) ?? new Uint8Array()).get(
-      DATA_VALUE,
-    );
-    if (key === undefined) continue;
-    const owner = ownerBytes === 0 ? null : formatAddress(key.subarray(0, ownerBytes));
-    elements.push(elementObject(handle, key.slice(), owner));
+  const handle = setHandle(name, set.size);
+  const elements: ElementObject[] = [];
+  let hasCatchAll = false;
+  for (const { attributes } of entries) {
+    const list = attributes.get(ElementListAttribute.ELEMENTS) ?? new Uint8Array();
+    for (const [, item] of attributeList(list)) {
+      const data = attributesOf(item).get(ElementAttribute.KEY);
+      const key = data === undefined ? undefined : attributesOf(data).get(DATA_VALUE);
+      const owner = key === undefined || ownerBytes === 0 ? null : formatAddress(key.subarray(0, ownerBytes));
+      if (key === undefined) hasCatchAll = true;
+      else elements.push(elementObject(handle, key.slice(), owner));
+    }
   }
-  return elements;
+  if (!hasCatchAll) return elements;
+  const without = setObject({ ...set, size: 0 });
+  sets.set(name, without);
+  return inSetsOf([without], elements);
 }
 
 /** Reads off the table what it was made for; the inverse of ruleset(). */

@@ -1,0 +1,87 @@
+// One answer of the kernel -> a table, a set, or a chain with its rules. What has no name of its own lives
+// and dies with the rule that it stands in, and is no object.
+
+import { type Attributes, attributesOf, textOf, u32Be, u64Be } from '../../netlink/reader.ts';
+import {
+  ChainAttribute,
+  DescAttribute,
+  HookAttribute,
+  NF_ACCEPT,
+  NFT_CHAIN_BINDING,
+  NFT_SET_ANONYMOUS,
+  NFT_TABLE_F_DORMANT,
+  NFT_TABLE_F_OWNER,
+  NFT_TABLE_F_PERSIST,
+  RuleAttribute,
+  SetAttribute,
+  TableAttribute,
+} from './constants.ts';
+import {
+  type ChainObject,
+  chainObject,
+  type NftObject,
+  type SetObject,
+  setObject,
+  tableObject,
+} from './objects.ts';
+
+/** Of one message of an answer. */
+export interface Entry {
+  readonly type: number;
+  readonly attributes: Attributes;
+}
+
+export function readTable(attributes: Attributes): NftObject {
+  const found = u32Be(attributes.get(TableAttribute.FLAGS) ?? new Uint8Array(4));
+  // Where an owner died the kernel has taken its flag away, and left the one that kept the table.
+  const flags = (found & NFT_TABLE_F_PERSIST) === 0 ? found : found | NFT_TABLE_F_OWNER;
+  const comment = textOf((attributes.get(TableAttribute.USERDATA) ?? new Uint8Array()).subarray(2));
+  const number = /^vipward layout (\d+)$/.exec(comment)?.[1];
+  const adopted = flags === 0 || attributes.has(TableAttribute.OWNER);
+  // One that sleeps judges nothing, whoever made it.
+  const judges = number !== undefined && (found & NFT_TABLE_F_DORMANT) === 0;
+  return tableObject(flags, judges ? Number(number) : -1, adopted);
+}
+
+export function readSets(sets: readonly Entry[]): SetObject[] {
+  return sets.flatMap(({ attributes }) => {
+    const flags = u32Be(attributes.get(SetAttribute.FLAGS) ?? new Uint8Array(4));
+    return (flags & NFT_SET_ANONYMOUS) === 0 ? [readSet(attributes)] : [];
+  });
+}
+
+function readSet(attributes: Attributes): SetObject {
+  const number = (type: number): number => u32Be(attributes.get(type) ?? new Uint8Array(4));
+  const description = attributesOf(attributes.get(SetAttribute.DESC) ?? new Uint8Array());
+  return setObject({
+    name: textOf(attributes.get(SetAttribute.NAME) ?? new Uint8Array()),
+    keyType: number(SetAttribute.KEY_TYPE),
+    keyLengthBytes: number(SetAttribute.KEY_LEN),
+    size: u32Be(description.get(DescAttribute.SIZE) ?? new Uint8Array(4)),
+    counter: attributes.has(SetAttribute.EXPR),
+    timeoutMs: u64Be(attributes.get(SetAttribute.TIMEOUT) ?? new Uint8Array(8)),
+  });
+}
+
+export function readChains(chains: readonly Entry[], rules: readonly Entry[], sizes: string): ChainObject[] {
+  const byChain = new Map<string, Uint8Array[]>();
+  for (const { attributes } of rules) {
+    const chain = textOf(attributes.get(RuleAttribute.CHAIN) ?? new Uint8Array());
+    const list = byChain.get(chain) ?? [];
+    list.push(attributes.get(RuleAttribute.EXPRESSIONS) ?? new Uint8Array());
+    byChain.set(chain, list);
+  }
+  return chains.flatMap(({ attributes }) => {
+    const flags = u32Be(attributes.get(ChainAttribute.FLAGS) ?? new Uint8Array(4));
+    if ((flags & NFT_CHAIN_BINDING) !== 0) return [];
+    const name = textOf(attributes.get(ChainAttribute.NAME) ?? new Uint8Array());
+    const hook = attributesOf(attributes.get(ChainAttribute.HOOK) ?? new Uint8Array());
+    const number = hook.get(HookAttribute.HOOKNUM);
+    const priority = hook.get(HookAttribute.PRIORITY);
+    // A base chain whose policy is not ours has no place that we know, so that it is replaced.
+    const accepts = u32Be(attributes.get(ChainAttribute.POLICY) ?? new Uint8Array(4)) === NF_ACCEPT;
+    const place =
+      accepts && number && priority ? { number: u32Be(number), priority: u32Be(priority) | 0 } : null;
+    return chainObject(name, place, byChain.get(name) ?? [], sizes);
+  });
+}

@@ -1,0 +1,86 @@
+// What strangers leave in our table where nobody owns it: what of it takes the guard of a VIP away, and what
+// does not.
+import { deepEqual, doesNotMatch, equal, match } from 'node:assert/strict';
+import { test } from 'node:test';
+import { Census } from '../../src/agent/census.ts';
+import { Ledger } from '../../src/agent/ledger.ts';
+import { nftablesFirewall } from '../../src/agent/nftables.ts';
+import { Rules } from '../../src/agent/rules.ts';
+import type { Transaction } from '../../src/dialects/dialect.ts';
+import type { Receipt } from '../../src/netlink/ack.ts';
+import { cannotUnshare } from '../namespaces.ts';
+import { capabilities, hasTool, nft, type OwnKernel, ownKernel, plain, port, vip } from './own-kernel.ts';
+
+const skip = cannotUnshare() || hasTool('nft', '--version');
+const web = vip('10.50.0.1', [port(80)]);
+const EBUSY = 16;
+
+/** Rules that know of one VIP, and which of its addresses they let go. */
+function ruling(own: OwnKernel, refuses: () => boolean) {
+  const ledger = new Ledger();
+  const gone: string[] = [];
+  const ignore = (): void => {};
+  const refused = [{ object: null, errno: EBUSY, words: '' }];
+  const rules = new Rules({
+    kernel: {
+      commit: <O>(transaction: Transaction<O>): Promise<Receipt<O>> | Receipt<O> =>
+        refuses() ? refused : own.kernel.commit(transaction),
+      dump: (requests) => own.kernel.dump(requests),
+    },
+    ...{ ledger, census: new Census(), refuse: ignore, committed: ignore, observe: ignore },
+    firewall: nftablesFirewall(capabilities, { ...plain, wish: 'nftables', owner: false }),
+    onComplete: ignore,
+    retain: async (isGuarded) => {
+      if (!isGuarded(web.address)) gone.push(web.address);
+    },
+    withdraw: async (keys) => {
+      gone.push(...keys);
+    },
+  });
+  ledger.wanted.set(web.address, web);
+  return { rules, gone };
+}
+
+for (const [what, lines, lost] of [
+  [
+    'a base chain, a map and a set of theirs do not',
+    [
+      'add chain inet vipward theirs { type filter hook input priority 0; }',
+      'add set inet vipward their { type ipv4_addr; }',
+      'add chain inet vipward led',
+      'add map inet vipward ways { type ipv4_addr : verdict; elements = { 192.0.2.9 : jump led } }',
+    ],
+    [],
+  ],
+  ['a rule among ours does', ['insert rule inet vipward guard4 accept'], [web.address]],
+  ['a rule of ours that is gone does', ['flush chain inet vipward input4'], [web.address]],
+] as const)
+  test(`where the kernel takes no repair, ${what} take the address of a VIP`, { skip }, async () => {
+    using own = ownKernel();
+    let refuses = false;
+    const { rules, gone } = ruling(own, () => refuses);
+    await rules.reconcile(true);
+    nft(own, ['-f', '-'], `${lines.join('\n')}\n`);
+    refuses = true;
+    equal((await rules.reconcile(true)).outcome, 'unsure');
+    deepEqual(gone, lost);
+    refuses = false;
+    equal((await rules.reconcile(true)).outcome, 'committed');
+    doesNotMatch(nft(own, ['list', 'table', 'inet', 'vipward']), /their|led|ways/);
+  });
+
+test('a table that was put to sleep guards nobody, and is put in again before the first sync', {
+  skip,
+}, async () => {
+  using own = ownKernel();
+  const { rules } = ruling(own, () => false);
+  await rules.reconcile(true);
+  const awake = nft(own, ['list', 'table', 'inet', 'vipward']);
+  nft(own, ['add', 'table', 'inet', 'vipward', '{ flags dormant; }']);
+  match(nft(own, ['list', 'table', 'inet', 'vipward']), /dormant/);
+  const next = ruling(own, () => false);
+  equal((await next.rules.reconcile(false)).outcome, 'committed');
+  // Its address was kept by the disk's word.
+  deepEqual(next.gone, []);
+  equal(nft(own, ['list', 'table', 'inet', 'vipward']), awake);
+});
