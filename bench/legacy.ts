@@ -14,8 +14,8 @@ import { measureStraight, type StraightResult } from './straight.ts';
 export interface LegacyResult {
   readonly legacy: Omit<StraightResult, 'inProcessLoadMs'> & {
     /**
-     * One Service, its sets and all rules, beside as many rules of others in `raw` as the size says; null where
-     * `iptables-legacy-restore`, which puts those there, is not installed.
+     * One Service, its sets and all rules, beside as many rules of others in `raw` as the size says; null
+     * where `iptables-legacy-restore`, which puts those there, is not installed.
      */
     readonly firstInstallMs: number | null;
   };
