@@ -1,7 +1,7 @@
 // VIPs on their way into the kernel, some at a time. Refused ones are left out by name, and their last good
 // state stays.
 
-import { diff, isEmpty } from '../dialects/delta.ts';
+import { diff } from '../dialects/delta.ts';
 import type { KernelObject, KernelObjects, Transaction } from '../dialects/dialect.ts';
 import type { Soon } from '../host/kernel.ts';
 import { describeErrno, type Receipt } from '../netlink/ack.ts';
@@ -52,7 +52,6 @@ export class Commits {
   readonly #sending: Sending;
   /** What the constant part in the kernel serves, and as it was put there: none until it is known. */
   #needs: Needs;
-  #constants: readonly KernelObject[] = [];
   /** In the kernel's words, what kept the last commit that was disturbed from being one. */
   disturbance = '';
 
@@ -70,13 +69,6 @@ export class Commits {
   /** The constant part for these is in the kernel. */
   serve(needs: Needs): void {
     this.#needs = needs;
-    this.#constants = this.render(needs, []).constants;
-  }
-
-  /** Whether these are what was last put there, whatever has come to be wanted since. */
-  areInForce(constants: readonly KernelObject[]): boolean {
-    const rest = { elements: [], needs: null };
-    return isEmpty(diff({ constants, ...rest }, { constants: this.#constants, ...rest }));
   }
 
   /** Commits the VIPs of `keys`. Costs what they cost, whatever else is in the table. */

@@ -24,6 +24,8 @@ export interface FirewallOptions {
 
 export interface Firewall {
   readonly dialect: Dialect;
+  /** As agents of this kernel speak that were told other options, and one that was told these. */
+  siblings(): readonly Dialect[];
   /** Nobody else can change the rules while this process lives, so nobody needs to be looked after. */
   readonly owned: boolean;
   /** A step that was refused has changed nothing. */
@@ -53,6 +55,16 @@ export interface Firewall {
   /** Whether what was found is a table of another make, which is replaced as a whole. */
   replaces(delta: Delta): boolean;
 }
+
+/** Of all that an agent can be told of its filter. */
+export function withAllOptions(make: (options: Told) => Dialect): Dialect[] {
+  const both = [false, true];
+  return both.flatMap((observe) =>
+    both.flatMap((counters) => both.map((echo) => make({ observe, counters, echo }))),
+  );
+}
+
+type Told = Pick<FirewallOptions, 'observe' | 'counters' | 'echo'>;
 
 /** The two parts of what is there, each by itself. Both throw SystemCallError. */
 export interface Glance {

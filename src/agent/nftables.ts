@@ -27,6 +27,7 @@ import {
   type Remains,
   TableOwnedError,
   type VipCounters,
+  withAllOptions,
 } from './firewall.ts';
 
 /** Throws TableOwnedError, SystemCallError. */
@@ -45,12 +46,13 @@ export async function probeNftables(kernel: Kernel): Promise<Capabilities> {
 
 export function nftablesFirewall(probed: Capabilities | undefined, options: FirewallOptions): Firewall {
   const owned = options.owner && probed?.ownerAndPersist === true;
-  const dialect = nftables({
-    ...options,
+  const ofKernel = {
     tableFlags: owned ? NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST : 0,
     setExpressionFlag: probed?.setExpressionFlag === true,
-  });
+  };
+  const dialect = nftables({ ...options, ...ofKernel });
   return {
+    siblings: () => withAllOptions((told) => nftables({ ...told, ...ofKernel })),
     ...{ dialect, owned, atomic: true, countsPorts: options.counters, sampler, shortfalls: [], glance: null },
     describe: (object) => describe(object as NftObject),
     setOf: (object) => setOf(object as NftObject),

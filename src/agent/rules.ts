@@ -8,6 +8,7 @@ import type { Receipt } from '../netlink/ack.ts';
 import type { Address } from '../state/address.ts';
 import type { Needs } from '../state/desired-state.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
+import { asMade } from './as-made.ts';
 import { lostIn, type Targets } from './blame.ts';
 import { Commits, type CommitsParts, type Outcome } from './commits.ts';
 import type { Firewall } from './firewall.ts';
@@ -194,10 +195,11 @@ export class Rules {
   async #believe({ have, targets }: Reading): Promise<void> {
     const { ledger, firewall, withdraw } = this.#parts;
     const known = [...targets].flatMap(([key, target]) => ledger.committed.get(key) ?? target ?? []);
-    const wanted = this.#commits.render(have.needs ?? this.#commits.needs, known);
-    // What was in force before the wish changed guards as it did.
-    const stands = this.#commits.areInForce(have.constants);
-    const want = stands ? { ...wanted, constants: have.constants } : wanted;
+    const needs = have.needs ?? this.#commits.needs;
+    const wanted = this.#commits.render(needs, known);
+    const siblings = firewall.siblings();
+    const constants = asMade(wanted.constants, have.constants, { siblings, needs });
+    const want = { constants, elements: firewall.inSetsOf(constants, wanted.elements), needs };
     const guards: Firewall['guardsAnyway'] = (object, isWanted) => firewall.guardsAnyway(object, isWanted);
     const lost = lostIn(have, want, { vips: known, guards });
     for (const vip of known) ledger.committed.set(vip.address, vip);

@@ -23,7 +23,13 @@ import { ENOPROTOOPT } from '../netlink/message.ts';
 import { type Address, familyOf } from '../state/address.ts';
 import { protocolNumbers } from '../state/port.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
-import type { Firewall, FirewallOptions, Remains, VipCounters } from './firewall.ts';
+import {
+  type Firewall,
+  type FirewallOptions,
+  type Remains,
+  type VipCounters,
+  withAllOptions,
+} from './firewall.ts';
 
 /** What this kernel says to every question. Asks for tables, which makes them. Throws SystemCallError. */
 export async function askXtables(kernel: Kernel): Promise<Answer[]> {
@@ -43,6 +49,7 @@ export function xtablesFirewall(
   const { guard, input, egress } = places;
   return {
     dialect: xtables({ places, fragments, ...options }),
+    siblings: () => withAllOptions((told) => xtables({ places, fragments, ...told })),
     ...{ owned: false, atomic: false, countsPorts: options.counters, sampler, shortfalls },
     describe: (object) => describe(object as XtObject),
     setOf: (object) => setOf(object as XtObject),
@@ -50,7 +57,8 @@ export function xtablesFirewall(
       inSetsOf(constants as readonly XtObject[], elements as readonly ElementObject[]),
     counters: (kernel, vips) => vipCounters(kernel, vips, options.counters),
     glance: { constants: (kernel) => constants(kernel, [guard, input, egress ?? guard]), elementIds },
-    guardsAnyway: () => false,
+    // A rule that looks into a set which is not wanted differs itself.
+    guardsAnyway: (object, isWanted) => (object as XtObject).kind === 'set' && !isWanted,
     guardedInPart: () => null,
     replaces: () => false,
   };

@@ -92,10 +92,9 @@ export function decode(replies: readonly Uint8Array[], tableFlags: number): Kern
   const byName = new Map(readSets(sets ?? []).map((set) => [set.name, set]));
   const read = elements.flatMap((entries) => readElements(entries, byName));
   const found = [...byName.values()];
-  // The kernel dumps sets in the order in which they were made, which is not always that of ruleset(). Those
-  // of strangers are none of its sets: a rule that looks into one differs itself.
-  const sizes = found.flatMap(({ name, size }) => (ourSets.has(name) ? [`${name} ${size}`] : [])).sort();
-  objects.push(...found, ...readChains(chains ?? [], rules ?? [], sizes.join(', ')));
+  // A rule that looks into a set of strangers differs itself.
+  const lookedInto = found.filter(({ name }) => ourSets.has(name));
+  objects.push(...found, ...readChains(chains ?? [], rules ?? [], lookedInto));
   const isConstant = (object: NftObject) => object.owner === null;
   return {
     constants: [...objects, ...read.filter(isConstant)],
@@ -138,7 +137,7 @@ function readElements(entries: readonly Entry[], sets: Map<string, SetObject>): 
   if (set === undefined) return [];
   // The VIP is the first field of every key but an ICMP type's.
   const ownerBytes = set.keyLengthBytes === 1 ? 0 : addressLength(name);
-  const handle = setHandle(name, set.size);
+  const handle = setHandle(set);
   const elements: ElementObject[] = [];
   let hasCatchAll = false;
   for (const { attributes } of entries) {

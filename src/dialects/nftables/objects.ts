@@ -76,28 +76,29 @@ export function setObject(shape: SetShape): SetObject {
 }
 
 /**
- * `sizes` says how large the sets are that the rules look into. It is a part of the content, for a set that
- * is replaced by a larger one must first be let go by every rule.
+ * `sets` are those that the rules may look into. They are a part of the content, for a set that is replaced
+ * by another one must first be let go by every rule.
  */
 export function chainObject(
   name: string,
   hook: Hook | null,
   rules: readonly Uint8Array[],
-  sizes: string,
+  sets: readonly SetObject[],
 ): ChainObject {
   const place = hook === null ? '' : `${hook.number} ${hook.priority}`;
-  const content = `${place}\n${sizes}\n${rules.map(latin1).join('\n')}`;
+  const versions = sets.map((set) => setHandle(set).version).sort();
+  const content = `${place}\n${versions.join(', ')}\n${rules.map(latin1).join('\n')}`;
   return { kind: 'chain', id: `chain ${name}`, content, name, hook, rules, ...constant };
 }
 
-/** `version` tells a set from a larger one of the same name, whose elements all have to be put in anew. */
+/** `version` tells a set from another one of the same name, whose elements all have to be put in anew. */
 export interface SetHandle {
   readonly name: string;
   readonly version: string;
 }
 
-export function setHandle(name: string, size: number): SetHandle {
-  return { name, version: setVersion(name, size) };
+export function setHandle({ name, content }: SetObject): SetHandle {
+  return { name, version: `${name}#${content}` };
 }
 
 export function elementObject(
@@ -133,16 +134,16 @@ class Element implements ElementObject {
   }
 }
 
-/** The same elements as they are in the sets among these constants, which may be larger ones. */
+/** The same elements as they are in the sets among these constants, which may be other ones. */
 export function inSetsOf(
   constants: readonly NftObject[],
   elements: readonly ElementObject[],
 ): ElementObject[] {
   const sets = constants.filter((one) => one.kind === 'set');
-  const sizes = new Map(sets.map(({ name, size }) => [name, size]));
+  const handles = new Map(sets.map((set) => [set.name, setHandle(set)]));
   return elements.flatMap(({ set, key, owner, service }) => {
-    const size = sizes.get(set);
-    return size === undefined ? [] : [elementObject(setHandle(set, size), key, owner, service)];
+    const handle = handles.get(set);
+    return handle === undefined ? [] : [elementObject(handle, key, owner, service)];
   });
 }
 
@@ -150,10 +151,6 @@ export function inSetsOf(
 export function setOf(object: NftObject): string {
   if (object.kind === 'element') return object.set;
   return object.kind === 'set' ? object.name : '';
-}
-
-export function setVersion(name: string, size: number): string {
-  return `${name}#${size}`;
 }
 
 /** How long an address is in the keys of a set: `src4_26` belongs to family 4, `allow6` to 6. */

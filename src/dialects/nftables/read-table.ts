@@ -63,7 +63,11 @@ function readSet(attributes: Attributes): SetObject {
   });
 }
 
-export function readChains(chains: readonly Entry[], rules: readonly Entry[], sizes: string): ChainObject[] {
+export function readChains(
+  chains: readonly Entry[],
+  rules: readonly Entry[],
+  sets: readonly SetObject[],
+): ChainObject[] {
   const byChain = new Map<string, Uint8Array[]>();
   for (const { attributes } of rules) {
     const chain = textOf(attributes.get(RuleAttribute.CHAIN) ?? new Uint8Array());
@@ -82,6 +86,6 @@ export function readChains(chains: readonly Entry[], rules: readonly Entry[], si
     const accepts = u32Be(attributes.get(ChainAttribute.POLICY) ?? new Uint8Array(4)) === NF_ACCEPT;
     const place =
       accepts && number && priority ? { number: u32Be(number), priority: u32Be(priority) | 0 } : null;
-    return chainObject(name, place, byChain.get(name) ?? [], sizes);
+    return chainObject(name, place, byChain.get(name) ?? [], sets);
   });
 }

@@ -10,12 +10,19 @@ import {
   prefixAddress,
   prefixLength,
 } from '../../state/address.ts';
-import type { Capacities, DesiredState, Needs } from '../../state/desired-state.ts';
+import type { DesiredState, Needs } from '../../state/desired-state.ts';
 import { protocolNumbers } from '../../state/port.ts';
 import type { VipPort, VirtualIp } from '../../state/virtual-ip.ts';
 import type { KernelObjects } from '../dialect.ts';
-import { type ElementObject, elementObject, type NftObject, type SetHandle, setHandle } from './objects.ts';
-import { type NftOptions, ruleset } from './ruleset.ts';
+import {
+  type ElementObject,
+  elementObject,
+  type NftObject,
+  type SetHandle,
+  setHandle,
+  setObject,
+} from './objects.ts';
+import { type NftOptions, ruleset, setShapes } from './ruleset.ts';
 
 /**
  * A render() that keeps the constant part, and with it the identity by which a diff knows that nothing
@@ -25,14 +32,14 @@ export function renderer(options: NftOptions): (state: DesiredState) => KernelOb
   let known: { needs: Needs; constants: readonly NftObject[]; sets: Record<Family, FamilySets> } | undefined;
   return ({ needs, vips }) => {
     if (known?.needs !== needs)
-      known = { needs, constants: ruleset(needs, options), sets: setsOf(needs.capacities) };
+      known = { needs, constants: ruleset(needs, options), sets: setsOf(needs, options) };
     const elements: ElementObject[] = [];
     for (const vip of vips) vipElements(vip, known.sets, elements);
     return { constants: known.constants, elements, needs: null };
   };
 }
 
-/** The sets of one family that elements go into; those of source ranges by their length. */
+/** The sets of one family that elements go into; those of source ranges by length, of all sources at 0. */
 interface FamilySets {
   readonly vip: SetHandle;
   readonly drop: SetHandle;
@@ -42,22 +49,25 @@ interface FamilySets {
   readonly sources: readonly SetHandle[];
 }
 
-function setsOf(capacities: Capacities): Record<Family, FamilySets> {
-  const { vips4, ports4, sources4, vips6, ports6, sources6 } = capacities;
-  return { 4: familySets(4, vips4, ports4, sources4), 6: familySets(6, vips6, ports6, sources6) };
-}
-
-function familySets(family: Family, vips: number, ports: number, sources: number): FamilySets {
-  return {
-    vip: setHandle(`vip${family}`, vips),
-    drop: setHandle(`drop${family}`, vips),
-    egress: setHandle(`egress${family}`, vips),
-    allow: setHandle(`allow${family}`, ports),
-    host: setHandle(`host${family}`, ports),
-    sources: Array.from({ length: family === 4 ? 33 : 129 }, (_, length) =>
-      setHandle(`src${family}_${length}`, sources),
-    ),
+function setsOf(needs: Needs, options: NftOptions): Record<Family, FamilySets> {
+  const lengths = (most: number) => Array.from({ length: most }, (_, index) => index + 1);
+  const [sourceLengths4, sourceLengths6] = [lengths(32), lengths(128)];
+  const shapes = setShapes({ ...needs, egress: true, sourceLengths4, sourceLengths6 }, options);
+  const handles = new Map(shapes.map((shape) => [shape.name, setHandle(setObject(shape))]));
+  const named = (name: string): SetHandle => {
+    const handle = handles.get(name);
+    if (handle === undefined) throw new Error(`there is no set ${name}`);
+    return handle;
   };
+  const of = (family: Family, longest: readonly number[]): FamilySets => ({
+    vip: named(`vip${family}`),
+    drop: named(`drop${family}`),
+    egress: named(`egress${family}`),
+    allow: named(`allow${family}`),
+    host: named(`host${family}`),
+    sources: [named(`allow${family}`), ...longest.map((length) => named(`src${family}_${length}`))],
+  });
+  return { 4: of(4, sourceLengths4), 6: of(6, sourceLengths6) };
 }
 
 /**
@@ -89,7 +99,7 @@ function portElements(
   else
     for (const prefix of new Set(sources)) {
       const length = prefixLength(prefix);
-      const set = length === 0 ? sets.allow : sets.sources[length];
+      const set = sets.sources[length];
       if (familyOf(prefix) !== familyOf(address) || set === undefined) continue;
       out.push(elementObject(set, length === 0 ? key : rangedKey(key, prefix), address, service));
     }

@@ -22,9 +22,10 @@ import {
   elementObject,
   type Hook,
   type NftObject,
+  type SetObject,
   type SetShape,
+  setHandle,
   setObject,
-  setVersion,
   tableObject,
 } from './objects.ts';
 import { observeRules, seenShape } from './observe.ts';
@@ -47,18 +48,17 @@ export interface NftOptions {
 
 /** Every constant object that these needs call for, sets before the chains that use them. */
 export function ruleset(needs: Needs, options: NftOptions): NftObject[] {
-  const sets = setShapes(needs, options);
-  const sizes = sets.map((set) => `${set.name} ${set.size}`).sort();
+  const sets = setShapes(needs, options).map(setObject);
   const chain = (name: string, hook: Hook | null, rules: readonly Rule[]): NftObject =>
     chainObject(
       name,
       hook,
       rules.map((rule) => rule.bytes),
-      sizes.join(', '),
+      sets,
     );
-  const objects: NftObject[] = [tableObject(options.tableFlags, layout, true), ...sets.map(setObject)];
+  const objects: NftObject[] = [tableObject(options.tableFlags, layout, true), ...sets];
   for (const shape of families) {
-    objects.push(...icmpElements(shape, options));
+    objects.push(...icmpElements(shape, sets, options));
     if (options.observe) objects.push(chain(`observe${shape.family}`, null, observeRules(shape)));
     objects.push(chain(`guard${shape.family}`, null, guardRules(shape, needs, options)));
     objects.push(chain(`input${shape.family}`, null, inputRules(shape, needs, options)));
@@ -199,11 +199,11 @@ function icmpRule(shape: FamilyShape): Rule {
     .verdict(NF_ACCEPT);
 }
 
-function icmpElements(shape: FamilyShape, options: NftOptions): NftObject[] {
-  const name = `icmp${shape.family}`;
-  const set = { name, version: setVersion(name, 16) };
+function icmpElements(shape: FamilyShape, sets: readonly SetObject[], options: NftOptions): NftObject[] {
+  const set = sets.find(({ name }) => name === `icmp${shape.family}`);
+  if (set === undefined) return [];
   const types = options.echo ? [...shape.errorTypes, shape.echoRequest] : shape.errorTypes;
-  return types.map((type) => elementObject(set, Uint8Array.of(type), null));
+  return types.map((type) => elementObject(setHandle(set), Uint8Array.of(type), null));
 }
 
 /**

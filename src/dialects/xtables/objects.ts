@@ -72,29 +72,32 @@ export function tableId(family: 4 | 6, table: string): string {
   return `table ip${family === 4 ? '' : '6'} ${table}`;
 }
 
-/** `version` tells a set from a larger one of the same name, whose elements all have to be put in anew. */
-export function elementObject(
-  set: { readonly name: string; readonly version: string },
-  key: Key,
-  service: ServiceKey | null = null,
-): ElementObject {
+/** `version` tells a set from another one of the same name, whose elements all have to be put in anew. */
+export interface SetHandle {
+  readonly name: string;
+  readonly version: string;
+}
+
+export function setHandle({ name, content }: SetObject): SetHandle {
+  return { name, version: `${name}#${content}` };
+}
+
+export function elementObject(set: SetHandle, key: Key, service: ServiceKey | null = null): ElementObject {
   const id = `${set.version}:${keyText(key)}`;
   const owner = key.address;
   return { kind: 'element', id, content: '', set: set.name, key, owner, service, foreign: false };
 }
 
-/** The same elements as they are in the sets among these constants, which may be larger ones. */
+/** The same elements as they are in the sets among these constants, which may be other ones. */
 export function inSetsOf(
   constants: readonly XtObject[],
   elements: readonly ElementObject[],
 ): ElementObject[] {
   const sets = constants.filter((one) => one.kind === 'set');
-  const sizes = new Map(sets.map(({ name, size }) => [name, size]));
+  const handles = new Map(sets.map((set) => [set.name, setHandle(set)]));
   return elements.flatMap(({ set, key, service }) => {
-    const size = sizes.get(set);
-    return size === undefined
-      ? []
-      : [elementObject({ name: set, version: setVersion(set, size) }, key, service)];
+    const handle = handles.get(set);
+    return handle === undefined ? [] : [elementObject(handle, key, service)];
   });
 }
 
@@ -102,10 +105,6 @@ export function inSetsOf(
 export function setOf(object: XtObject): string {
   if (object.kind === 'element') return object.set;
   return object.kind === 'set' ? object.name : '';
-}
-
-export function setVersion(name: string, size: number): string {
-  return `${name}#${size}`;
 }
 
 /** In the words of ipset: `10.0.0.1,tcp:80,10.0.0.0/8`. */

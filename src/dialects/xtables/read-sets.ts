@@ -25,8 +25,8 @@ import {
   elementObject,
   type Key,
   type SetObject,
+  setHandle,
   setObject,
-  setVersion,
 } from './objects.ts';
 
 const known: ReadonlySet<string> = new Set(
@@ -79,9 +79,9 @@ export function* readElements(
   reply: Uint8Array,
   sets: ReadonlyMap<string, SetObject>,
 ): Generator<ElementObject> {
+  const handles = new Map([...sets].map(([name, set]) => [name, setHandle(set)]));
   for (const { set, data } of listedElements(reply)) {
-    const version = setVersion(set, sets.get(set)?.size ?? 0);
-    yield elementObject({ name: set, version }, keyOf(data));
+    yield elementObject(handles.get(set) ?? { name: set, version: '' }, keyOf(data));
   }
 }
 

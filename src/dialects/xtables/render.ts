@@ -2,7 +2,7 @@
 // change costs one VIP.
 
 import { type Address, familyOf, prefixAddress, prefixLength } from '../../state/address.ts';
-import type { Capacities, DesiredState, Needs } from '../../state/desired-state.ts';
+import type { DesiredState, Needs } from '../../state/desired-state.ts';
 import { protocolNumbers } from '../../state/port.ts';
 import type { VipPort, VirtualIp } from '../../state/virtual-ip.ts';
 import type { KernelObjects } from '../dialect.ts';
@@ -12,10 +12,12 @@ import {
   type ElementObject,
   elementObject,
   type Key,
-  setVersion,
+  type SetHandle,
+  setHandle,
+  setObject,
   type XtObject,
 } from './objects.ts';
-import { ruleset, type XtOptions } from './ruleset.ts';
+import { ruleset, setShapes, type XtOptions } from './ruleset.ts';
 
 /**
  * A render() that keeps the constant part, and with it the identity by which a diff knows that nothing
@@ -26,35 +28,33 @@ export function renderer(options: XtOptions): (state: DesiredState) => KernelObj
   return (state) => {
     const { needs } = state;
     if (known?.needs !== needs)
-      known = { needs, constants: ruleset(needs, options), sets: setsOf(needs.capacities) };
+      known = { needs, constants: ruleset(needs, options), sets: setsOf(needs, options) };
     const elements: ElementObject[] = [];
     for (const vip of state.vips) vipElements(vip, known.sets, elements);
     return { constants: known.constants, elements, needs: null };
   };
 }
 
-interface NamedSet {
-  readonly name: string;
-  readonly version: string;
-}
-
 type Kind = (typeof setKinds)[number];
 
 /** The sets that elements go into, by family and by what they are for. */
-type Sets = Readonly<Record<4 | 6, Readonly<Record<Kind, NamedSet>>>>;
+type Sets = Readonly<Record<4 | 6, Readonly<Record<Kind, SetHandle>>>>;
 
-function setsOf({ vips4, vips6, ports4, ports6, sources4, sources6 }: Capacities): Sets {
-  const of = (family: 4 | 6, [vips, ports, sources]: readonly [number, number, number]) => {
-    const named = (kind: Kind, size: number): NamedSet => {
-      const name = setName(kind, family);
-      return { name, version: setVersion(name, size) };
+function setsOf(needs: Needs, options: XtOptions): Sets {
+  const shapes = setShapes({ ...needs, egress: true }, options);
+  const handles = new Map(shapes.map((shape) => [shape.name, setHandle(setObject(shape))]));
+  const of = (family: 4 | 6): Record<Kind, SetHandle> => {
+    const named = (kind: Kind): SetHandle => {
+      const handle = handles.get(setName(kind, family));
+      if (handle === undefined) throw new Error(`there is no set ${setName(kind, family)}`);
+      return handle;
     };
     return {
-      ...{ egress: named('egress', vips), drop: named('drop', vips), vip: named('vip', vips) },
-      ...{ allow: named('allow', ports), host: named('host', ports), src: named('src', sources) },
+      ...{ egress: named('egress'), drop: named('drop'), vip: named('vip') },
+      ...{ allow: named('allow'), host: named('host'), src: named('src') },
     };
   };
-  return { 4: of(4, [vips4, ports4, sources4]), 6: of(6, [vips6, ports6, sources6]) };
+  return { 4: of(4), 6: of(6) };
 }
 
 /** The gate comes last: a VIP is guarded only when its ports are known. */

@@ -119,7 +119,7 @@ test('every object has the words that nft has for it', () => {
   assert.equal(element('icmp4', '0b'), 'element icmp4 { 11 }');
   assert.equal(element('icmp6', '87'), 'element icmp6 { 135 }');
   assert.equal(describe(tableObject(6, 1, true)), 'table inet vipward (flags 6)');
-  assert.equal(describe(chainObject('guard4', null, [new Uint8Array(4)], '')), 'chain guard4 (1 rules)');
+  assert.equal(describe(chainObject('guard4', null, [new Uint8Array(4)], [])), 'chain guard4 (1 rules)');
   const shape = { name: 'vip4', keyType: 7, keyLengthBytes: 4, size: 64, counter: false, timeoutMs: 0 };
   assert.equal(describe(setObject(shape)), 'set vip4 (size 64)');
 });

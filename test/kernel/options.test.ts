@@ -1,0 +1,88 @@
+// An agent that starts with other options than the last one had: all that it serves is there behind the
+// change. And where the kernel does not let it write, or not to the end, what was there guards as it did.
+import { deepEqual, equal } from 'node:assert/strict';
+import { test } from 'node:test';
+import { Census } from '../../src/agent/census.ts';
+import { Ledger } from '../../src/agent/ledger.ts';
+import { Rules } from '../../src/agent/rules.ts';
+import { diff } from '../../src/dialects/delta.ts';
+import type { Transaction } from '../../src/dialects/dialect.ts';
+import type { Receipt } from '../../src/netlink/ack.ts';
+import { firewallsWith, rulesOn, withPorts } from './both-firewalls.ts';
+import { nft, ownKernel } from './own-kernel.ts';
+import { run } from './own-xtables.ts';
+
+const EAGAIN = 11;
+const vips = [withPorts(1, 2), withPorts(2, 2)];
+const [before, after] = [{}, { observe: true, echo: false, counters: true }].map(firewallsWith);
+
+for (const options of [{ counters: true }, { observe: true }, { echo: false }])
+  for (const [index, { firewall, skip }] of before?.entries() ?? [])
+    test(`${firewall.dialect.name}: every port is there when options become ${JSON.stringify(options)}`, {
+      skip,
+    }, async () => {
+      using own = ownKernel();
+      const other = firewallsWith(options)[index]?.firewall ?? firewall;
+      for (const told of [firewall, other, firewall]) {
+        const rules = rulesOn(own, told, vips);
+        equal((await rules.reconcile(true)).outcome, 'committed');
+        const have = told.dialect.decode(await own.kernel.dump(told.dialect.dumps));
+        deepEqual(diff(have, rules.whole()), { remove: [], add: [] });
+        equal(have.elements.length, 2 * (2 * 2 + 2));
+      }
+    });
+
+for (const [index, { firewall, skip }] of before?.entries() ?? []) {
+  const { name } = firewall.dialect;
+  const next = after?.[index];
+  if (next === undefined) throw new Error(`no other ${name}`);
+  const told = async (steps: number, harm?: string): Promise<readonly unknown[]> => {
+    using own = ownKernel();
+    await rulesOn(own, firewall, vips).reconcile(true);
+    if (harm !== undefined && name === 'nftables') nft(own, harm.split(' '));
+    else if (harm !== undefined) run(own, harm);
+    const ledger = new Ledger();
+    for (const vip of vips) ledger.wanted.set(vip.address, vip);
+    const lost: string[] = [];
+    const ignore = (): void => {};
+    const rules = new Rules({
+      kernel: {
+        commit: async <O>(transaction: Transaction<O>): Promise<Receipt<O>> => {
+          const refused = { object: null, errno: EAGAIN, words: 'the lock is held' };
+          return [...(await own.kernel.commit(firstOf(transaction, steps))), refused];
+        },
+        dump: (requests) => own.kernel.dump(requests),
+      },
+      ...{ firewall: next.firewall, ledger, census: new Census() },
+      ...{ refuse: ignore, committed: ignore, observe: ignore, onComplete: ignore },
+      retain: async () => {},
+      withdraw: async (keys) => {
+        lost.push(...keys);
+      },
+    });
+    equal((await rules.reconcile(false)).outcome, 'unsure');
+    // And once more, from what that has left.
+    equal((await rules.reconcile(false)).outcome, 'unsure');
+    return lost;
+  };
+
+  for (const steps of name === 'xtables' ? [0, 1, 2, 3, 4, 5] : [0])
+    test(`${name}: nothing is lost after ${steps} steps of a change of options`, { skip }, async () => {
+      deepEqual(await told(steps), []);
+    });
+
+  test(`${name}: what no agent of ours would have there takes the addresses`, { skip }, async () => {
+    const harm =
+      name === 'xtables'
+        ? 'iptables-legacy -t raw -I vipward-guard -j ACCEPT'
+        : 'insert rule inet vipward guard4 accept';
+    deepEqual(new Set(await told(0, harm)), new Set(vips.map(({ address }) => address)));
+  });
+}
+
+/** A transaction that does not get any further: some steps, then some tables. */
+function firstOf<O>(transaction: Transaction<O>, count: number): Transaction<O> {
+  const { steps, tables = [] } = transaction;
+  const left = Math.max(0, count - steps.length);
+  return { ...transaction, steps: steps.slice(0, count), tables: tables.slice(0, left), after: [] };
+}
