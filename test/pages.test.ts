@@ -216,3 +216,23 @@ test('the Lease that is asked for by hand is the one that controllers have', () 
   ok(name?.kind === 'text' && name.default !== undefined);
   match(kubernetes, new RegExp(`get lease ${name.default} `));
 });
+
+/** The kinds of a rule, or of a row that tells of rules, in words that both have. */
+function kindsOf(text: string): string[] {
+  if (/frag/.test(text)) return ['fragment'];
+  const rules = text.includes('`') ? [...text.matchAll(/`([^`]+)`/g)].map(([, rule = '']) => rule) : [text];
+  return rules.map(
+    (rule) => /@([a-z]+)/.exec(rule)?.[1] ?? rule.replace(/^ct .*/, 'ct').replace('drop', 'last'),
+  );
+}
+
+for (const name of ['guard', 'input'])
+  test(`the rules of ${name}N are in the page, in the order in which the kernel has them`, () => {
+    const page = read('docs/ruleset.md');
+    const start = page.search(new RegExp(`^### .*\`${name}N\``, 'm'));
+    const rows = page.slice(start, page.indexOf('\n##', start)).matchAll(/^\| (.*?\w`?) +\| /gm);
+    const told = [...rows].flatMap(([, cell = '']) => (cell === 'rule' ? [] : kindsOf(cell)));
+    const golden = read('test/kernel/golden/every-feature.nft');
+    const [, rules = ''] = new RegExp(`chain ${name}6 \\{\n(.*?)\n\t\\}`, 's').exec(golden) ?? [];
+    deepEqual(told, [...new Set(rules.split('\n').flatMap((rule) => kindsOf(rule.trim())))]);
+  });
