@@ -142,6 +142,13 @@ for (const program of ['agent', 'controller'])
     for (const name of page) ok(code.includes(`'${name}'`), `${name} is in no source`);
   });
 
+test('a request that fails points to the event of either program', () => {
+  const [, words = ''] = /look for the event (.*) in its log/.exec(sources('process')) ?? [];
+  const named = new Set(words.match(/[-\w]*failed/gi));
+  for (const program of ['agent', 'controller'])
+    equal(logEvents(sources(program)).intersection(named).size, 1, `${program}: ${words}`);
+});
+
 test('a log event that an alert names is one of the agent or the controller', () => {
   const known = ['agent', 'controller'].flatMap((program) => [...logEvents(sources(program))]);
   const named = [...read('deploy/chart/files/alerts.yaml').matchAll(/log\s+event\s+`([^`]+)`/g)];

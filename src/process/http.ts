@@ -1,7 +1,6 @@
 // A small JSON server for status, health and metrics: routes as a table, errors as values, slow clients cut
 // off.
 
-import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, RequestListener, ServerOptions, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 
@@ -76,16 +75,10 @@ export function bearerToken(message: IncomingMessage): string | null {
   return match?.[1] ?? null;
 }
 
-/** Compares two secrets in a time that says nothing about where they differ. */
-export function sameSecret(given: string, wanted: string): boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest();
-  return timingSafeEqual(digest(given), digest(wanted));
-}
-
 const internalError: ErrorBody = {
   code: 'Internal',
   message: 'the server failed to answer; this is a bug',
-  next: 'look for the event requestFailed in its log and report it',
+  next: 'look for the event requestFailed (of an agent: request-failed) in its log and report it',
 };
 
 /** A page of the web that a browser on this machine has open could speak to us as anybody here can. */
