@@ -94,3 +94,12 @@ test('every type, close code and limit of the code stands in the page', async ()
   for (const code of Object.values(RefusalCode))
     ok(page.includes(code), `${code} is not in docs/protocol.md`);
 });
+
+test('every status by which a stream is refused stands in the table of the page, and no other', () => {
+  const read = (name: string) =>
+    readFileSync(new URL(`../../src/controller/${name}`, import.meta.url), 'utf8');
+  const refusals = `${read('upgrade.ts')}${read('reception.ts')}`.matchAll(/\bstatus: (\d+)/g);
+  const rows = page.slice(page.indexOf('## Opening')).matchAll(/^\| ([45]\d\d) /gm);
+  const numbers = (found: Iterable<RegExpExecArray>) => new Set([...found].map(([, status]) => status));
+  deepEqual(numbers(rows), numbers(refusals));
+});
