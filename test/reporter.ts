@@ -41,7 +41,7 @@ export default async function* report(source: AsyncIterable<TestEvent>): AsyncGe
 }
 
 function countResult(counts: Counts, { type, data }: Result): string {
-  if (data.details.type === 'suite') return '';
+  const isSuite = data.details.type === 'suite';
   const where = data.file === undefined ? '' : `${relative('.', data.file)}:${data.line ?? 1} `;
   const failed = (why: string) => {
     counts.failed++;
@@ -53,7 +53,11 @@ function countResult(counts: Counts, { type, data }: Result): string {
     counts.skipped++;
     return `skip ${where}${data.name}: ${reason}\n`;
   }
-  if (type === 'test:fail') return failed(describeFailure(data.details.error));
+  if (type === 'test:fail') {
+    if (isSuite && failureTypeOf(data.details.error) === 'subtestsFailed') return '';
+    return failed(describeFailure(data.details.error));
+  }
+  if (isSuite) return '';
   // A file in which nothing was tested is reported as one passed test of the file's name.
   if (data.file !== undefined && data.nesting === 0 && resolve(data.name) === resolve(data.file)) {
     return isFiltered() ? '' : failed('the file holds no test');
@@ -65,6 +69,11 @@ function countResult(counts: Counts, { type, data }: Result): string {
 /** With a name pattern, a file without a matching test is nothing to complain of. */
 function isFiltered(): boolean {
   return process.execArgv.some((word) => /^--test-(name-pattern|skip-pattern|only)/.test(word));
+}
+
+/** `subtestsFailed` of a suite that has nothing to say beside what failed in it. */
+function failureTypeOf(error: unknown): unknown {
+  return error instanceof Error && 'failureType' in error ? error.failureType : undefined;
 }
 
 function describeFailure(error: unknown): string {

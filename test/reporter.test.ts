@@ -1,0 +1,73 @@
+// What `npm test` says of files that are not as they should be, and how it ends then.
+import { equal, match } from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempDisposableSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+/** The files lie in the checkout, whose types are stripped and whose packages are found. */
+function reported(body: string): { status: number | null; stdout: string } {
+  using folder = mkdtempDisposableSync(join('build', 'reporter-'));
+  const path = join(folder.path, 'a.test.ts');
+  writeFileSync(path, `import { describe, test } from 'node:test';\n${body}\n`);
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const argv = ['--test', '--test-reporter=./test/reporter.ts', '--test-reporter-destination=stdout', path];
+  return spawnSync(process.execPath, argv, { encoding: 'utf8', env });
+}
+
+interface Case {
+  readonly what: string;
+  readonly body: string;
+  readonly says: readonly RegExp[];
+  readonly counts: string;
+  readonly status: number;
+}
+
+const well = "test('well', () => {});";
+const cases: readonly Case[] = [
+  { what: 'all is well', body: well, says: [], counts: '1 passed, 0 failed, 0 skipped', status: 0 },
+  {
+    what: 'a suite throws before its tests are known',
+    body: `${well} describe('broken', () => { throw new Error('no such table'); });`,
+    says: [/^FAIL \S+a\.test\.ts:2 broken$/m, /no such table/],
+    counts: '1 passed, 1 failed, 0 skipped',
+    status: 1,
+  },
+  {
+    what: 'a test of a suite fails, which is one failure',
+    body: `describe('suite', () => { ${well} test('ill', () => { throw new Error('wrong'); }); });`,
+    says: [/^FAIL \S+a\.test\.ts:2 ill$/m],
+    counts: '1 passed, 1 failed, 0 skipped',
+    status: 1,
+  },
+  {
+    what: 'a suite is skipped without a reason',
+    body: `${well} describe.skip('quiet', () => { ${well} });`,
+    says: [/^FAIL \S+ quiet$/m, /skipped without a reason/],
+    counts: '1 passed, 1 failed, 0 skipped',
+    status: 1,
+  },
+  {
+    what: 'a suite is skipped with a reason',
+    body: `${well} describe('far', { skip: 'no kernel' }, () => { ${well} });`,
+    says: [/^skip \S+ far: no kernel$/m],
+    counts: '1 passed, 0 failed, 1 skipped',
+    status: 0,
+  },
+  {
+    what: 'a test is skipped without a reason',
+    body: `${well} test.skip('quiet', () => {});`,
+    says: [/^FAIL \S+ quiet$/m],
+    counts: '1 passed, 1 failed, 0 skipped',
+    status: 1,
+  },
+];
+
+for (const { what, body, says, counts, status } of cases) {
+  test(`${what}: ${counts}`, () => {
+    const { stdout, ...ended } = reported(body);
+    for (const words of says) match(stdout, words);
+    equal(stdout.split('\n').at(-2), counts, stdout);
+    equal(ended.status, status);
+  });
+}
