@@ -16,13 +16,20 @@ export interface Closed {
 export class Stream {
   readonly hello: Hello;
   readonly heard: AgentMessage[] = [];
+  /** The acknowledgements of rules, and when each came. */
+  readonly acks: { readonly seq: number; readonly atMs: number }[] = [];
   readonly closed: Promise<Closed>;
   readonly #socket: WebSocket;
 
   constructor(socket: WebSocket, hello: Hello) {
     this.#socket = socket;
     this.hello = hello;
-    socket.on('message', (data) => this.heard.push(JSON.parse(String(data)) as AgentMessage));
+    socket.on('message', (data) => {
+      const message = JSON.parse(String(data)) as AgentMessage;
+      this.heard.push(message);
+      if (message.type === 'ack' && message.table === 'rules')
+        this.acks.push({ seq: message.seq, atMs: performance.now() });
+    });
     this.closed = new Promise((resolve) =>
       socket.once('close', (code, reason) => resolve({ code, reason: String(reason) })),
     );

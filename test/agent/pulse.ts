@@ -14,6 +14,7 @@ const vips = 50;
 
 /** The longest pause between two beats, and the longest of what is left without waiting for a CPU. */
 class Pauses {
+  readonly beatsAtMs: number[] = [];
   longestMs = 0;
   longestOwnMs = 0;
   readonly #waitedMs: () => number;
@@ -32,13 +33,25 @@ class Pauses {
     this.longestOwnMs = Math.max(this.longestOwnMs, pauseMs - (waited - this.#lastWaitedMs));
     this.#lastMs = now;
     this.#lastWaitedMs = waited;
+    this.beatsAtMs.push(now);
   }
+
+  during({ fromMs, toMs }: Span): number {
+    return this.beatsAtMs.filter((atMs) => atMs > fromMs && atMs < toMs).length;
+  }
+}
+
+export interface Span {
+  readonly fromMs: number;
+  readonly toMs: number;
 }
 
 export interface Figures {
   readonly words: string;
   /** The longest pause of stream or /healthz, less what the scheduler let agent and test wait meanwhile. */
   readonly ownSilenceMs: number;
+  /** How many signs of life there were on the stream and of /healthz. */
+  readonly during: (span: Span) => readonly [number, number];
 }
 
 /** Asks until `end`. An agent that answers anything but 200 on /healthz ends the test. */
@@ -70,7 +83,8 @@ export async function takePulse(
       const ownSilenceMs = Math.max(pongs.longestOwnMs, answers.longestOwnMs);
       const [silence, health, own] = [pongs.longestMs, answers.longestMs, ownSilenceMs].map(Math.round);
       const words = `silence on the stream ${silence} ms, of /healthz ${health}, but for the CPU ${own}`;
-      return { words: `longest ${words}`, ownSilenceMs };
+      const during = (span: Span) => [pongs.during(span), answers.during(span)] as const;
+      return { words: `longest ${words}`, ownSilenceMs, during };
     },
   };
 }
@@ -83,6 +97,8 @@ function waitedMs(pid: number): number {
 
 export interface Changes {
   readonly count: number;
+  /** The longest time from rules that were told to their acknowledgement, in which they were committed. */
+  longestCommit(): Span;
   areAcknowledged(): boolean;
   /** Fails unless each VIP is on the node, behind a rule for its last port. */
   checkKernel(node: Node): void;
@@ -111,9 +127,11 @@ export async function change(
   const end = performance.now() + forMs;
   const ports = new Map<string, number>();
   let told = new Telling(first);
+  const all = [told];
   controller.onHello = (stream) => {
     stream.begin();
     told = new Telling(stream);
+    all.push(told);
     for (const [index, [address, number]] of [...ports].entries()) {
       told.say('rules', rule(address, number));
       told.say('placements', { address, term: { generation, n: 100 + index } });
@@ -133,6 +151,7 @@ export async function change(
   }
   return {
     count,
+    longestCommit: () => longestOf(all.flatMap((one) => one.commits())),
     areAcknowledged: () => told.isAcknowledged,
     checkKernel(node) {
       const [filter, addresses] = [rulesOf(node), node.run('ip -o address')];
@@ -144,10 +163,18 @@ export async function change(
   };
 }
 
+function longestOf(spans: readonly Span[]): Span {
+  const longer = (one: Span, other: Span): Span =>
+    other.toMs - other.fromMs > one.toMs - one.fromMs ? other : one;
+  return spans.reduce(longer, { fromMs: 0, toMs: 0 });
+}
+
 /** Deltas of one stream behind its begin(). */
 export class Telling {
   readonly #stream: Stream;
   readonly #seq: Record<TableName, number> = { rules: 7, placements: 7 };
+  /** Of rules, by their number. */
+  readonly #toldAtMs = new Map<number, number>();
 
   constructor(stream: Stream) {
     this.#stream = stream;
@@ -155,7 +182,20 @@ export class Telling {
 
   say(table: TableName, resource: object): void {
     const from = this.#seq[table]++;
+    if (table === 'rules') this.#toldAtMs.set(from + 1, performance.now());
     this.#stream.say({ type: 'delta', table, from, to: from + 1, set: [resource], remove: [] });
+  }
+
+  /** How long each acknowledgement of rules was waited for, while the agent was at nothing before them. */
+  commits(): Span[] {
+    let before = { seq: 7, atMs: 0 };
+    const spans: Span[] = [];
+    for (const ack of this.#stream.acks) {
+      const toldAtMs = this.#toldAtMs.get(before.seq + 1) ?? ack.atMs;
+      if (ack.seq > before.seq) spans.push({ fromMs: Math.max(before.atMs, toldAtMs), toMs: ack.atMs });
+      before = ack;
+    }
+    return spans;
   }
 
   get isAcknowledged(): boolean {
