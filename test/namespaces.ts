@@ -7,6 +7,7 @@ import {
   spawn,
   spawnSync,
 } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { loadNative, Operation } from '../src/host/native.ts';
@@ -22,21 +23,43 @@ const RTM_NEWLINK = 16;
 const NLM_F_REQUEST_ACK = 0x5;
 const IFF_UP = 1;
 
-/** Why this process may make no network namespace, or false: fits the `skip` option of node:test. */
-export function cannotUnshare(): string | false {
-  try {
-    Namespace.make({ loopback: 'down' })[Symbol.dispose]();
-    return false;
-  } catch (error) {
-    return String(error instanceof Error ? error.message : error);
+const [EPERM, ENOSPC, ENOSYS] = [1, 28, 38];
+
+/** A call that the kernel has refused. */
+class RefusedError extends Error {
+  readonly errno: number;
+
+  constructor(what: string, errno: number) {
+    const hint =
+      errno === EPERM ? ' (run with sudo, or sysctl kernel.apparmor_restrict_unprivileged_userns=0)' : '';
+    super(`${what}: errno ${errno}${hint}`);
+    this.errno = errno;
   }
 }
 
-/** Whether namespaces can be made here; where not, the reason is printed. */
-export function canUnshare(): boolean {
-  const reason = cannotUnshare();
-  if (reason) process.stderr.write(`no network namespaces here: ${reason}\n`);
-  return !reason;
+export interface UnshareOptions {
+  /** What is tried. */
+  readonly make?: () => void;
+  /** By the word of run.ts, which has made namespaces: then it is a failure that none can be made. */
+  readonly isProved?: boolean;
+}
+
+/**
+ * Why the kernel lets this process make no network namespace, or false: fits the `skip` option of node:test.
+ * Anything else that goes wrong is thrown, for no test is to be passed over because of it.
+ */
+export function cannotUnshare({
+  make = () => Namespace.make({ loopback: 'down' })[Symbol.dispose](),
+  isProved = process.env['VIPWARD_TEST_NAMESPACES'] === 'made',
+}: UnshareOptions = {}): string | false {
+  try {
+    make();
+    return false;
+  } catch (error) {
+    const isRefusal = error instanceof RefusedError && [EPERM, ENOSPC, ENOSYS].includes(error.errno);
+    if (isProved || !isRefusal) throw error;
+    return error.message;
+  }
 }
 
 /**
@@ -55,8 +78,10 @@ export class Namespace implements Disposable {
   /** A new namespace, with its loopback up unless told otherwise. Throws where the kernel refuses. */
   static make(options: { readonly loopback?: 'up' | 'down' } = {}): Namespace {
     const home = openCurrent();
+    const outcome = calls().unshare(CLONE_NEWNET);
+    if (outcome < 0) closeSync(home);
+    check('unshare(CLONE_NEWNET)', outcome);
     try {
-      check('unshare(CLONE_NEWNET)', calls().unshare(CLONE_NEWNET));
       const made = new Namespace(openCurrent());
       if (options.loopback !== 'down') setLinkUp(1);
       return made;
@@ -115,6 +140,14 @@ export function spawnIn(
   return namespace.run(() => spawn(program, rest, options));
 }
 
+/** Ends a program that still runs, and waits for that. */
+export async function end(child: ChildProcess, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, 'exit');
+  child.kill(signal);
+  await exited;
+}
+
 /** A table of 200,000 elements, as the oracles print it, is a tenth of this. */
 const mostOutputBytes = 64 << 20;
 /** Far beyond what an oracle takes; nothing of this process goes on meanwhile, its own limits included. */
@@ -161,7 +194,5 @@ function openCurrent(): number {
 
 function check(what: string, result: number): number {
   if (result >= 0) return result;
-  const hint =
-    result === -1 ? ' (run with sudo, or sysctl kernel.apparmor_restrict_unprivileged_userns=0)' : '';
-  throw new Error(`${what}: errno ${-result}${hint}`);
+  throw new RefusedError(what, -result);
 }

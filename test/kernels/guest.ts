@@ -47,7 +47,8 @@ export async function runInGuest({
     ...without.flatMap((module) => ['-w', module]),
     ...brought.flatMap((path) => ['-a', path]),
     ...[kernel, 'sh', '-c'],
-    `export NODE_COMPILE_CACHE=${compiled.path} VIPWARD_TEST_PROGRAM=${main}; ${script}`,
+    `export NODE_COMPILE_CACHE=${compiled.path} VIPWARD_TEST_PROGRAM=${main}; ` +
+      `export VIPWARD_TEST_NAMESPACES=made; ${script}`,
   ];
   try {
     const { stdout } = await promisify(execFile)(boot, argv, { maxBuffer: 64 * 1024 * 1024 });
