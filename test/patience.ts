@@ -1,9 +1,63 @@
 // How long a test waits for what should come. An emulated machine is slower by a factor that
 // VIPWARD_TEST_PATIENCE says; nothing is ever asserted about the time itself.
+import { type EventEmitter, once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 const factor = Number(process.env['VIPWARD_TEST_PATIENCE'] ?? 1);
 
 /** Milliseconds that would do on this machine, as many as the one that runs the test may need. */
 export function patient(ms: number): number {
   return ms * factor;
+}
+
+/** Far beyond what anything takes that a test waits for. */
+export const hopelessMs: number = patient(60_000);
+const mostBetweenMs = 20;
+
+export type Holds = () => Promise<boolean> | boolean;
+
+/**
+ * Waits until something holds. What does not within a long while, or goes on to throw, fails with its name,
+ * what it threw last, and `words`: a loop without an end would keep its process from ending.
+ */
+export async function until(
+  what: string,
+  holds: Holds,
+  words: () => Promise<string> | string = () => '',
+): Promise<void> {
+  const beganAtMs = performance.now();
+  for (;;) {
+    let failure = '';
+    try {
+      if (await holds()) return;
+    } catch (error) {
+      failure = `${error}\n`;
+    }
+    const waitedMs = performance.now() - beganAtMs;
+    if (waitedMs > hopelessMs) throw new Error(`waited for: ${what}\n${failure}${await words()}`);
+    // Soon there is often something to see, and later there is no hurry.
+    await sleep(Math.min(mostBetweenMs, Math.max(1, waitedMs / 20)));
+  }
+}
+
+/** The same for a condition whose own text says what it is. */
+export function untilTrue(holds: Holds): Promise<void> {
+  return until(`${holds}`, holds);
+}
+
+/**
+ * Looks whenever `changed` emits 'change', so that no state is missed that lasts for a moment. A condition
+ * that throws ends it.
+ */
+export async function untilChanged(
+  changed: EventEmitter,
+  holds: () => boolean,
+  what: string = `${holds}`,
+): Promise<void> {
+  const signal = AbortSignal.timeout(hopelessMs);
+  while (!holds()) {
+    await once(changed, 'change', { signal }).catch(() => {
+      throw new Error(`waited for: ${what}`);
+    });
+  }
 }

@@ -10,7 +10,8 @@ import { readCredentials } from '../../src/agent/credentials.ts';
 import { type Refusal, refuse } from '../../src/controller/refuse.ts';
 import { certificate, noCertificates } from '../certificates.ts';
 import { folder, runningController, service, type TestController } from '../controller/fixture.ts';
-import { type AgentSide, agentOf, until } from '../protocol/agent-side.ts';
+import { untilTrue } from '../patience.ts';
+import { type AgentSide, agentOf } from '../protocol/agent-side.ts';
 
 const limit = { timeout: 60_000 };
 const tlsLimit = { ...limit, skip: noCertificates };
@@ -19,7 +20,7 @@ const tlsLimit = { ...limit, skip: noCertificates };
 async function reasonAt(t: TestContext, url: string, side: AgentSide = {}): Promise<string> {
   const { link } = agentOf(t, [url], side);
   const reason = () => link.streams[0]?.reason ?? '';
-  await until(() => !['not connected yet', ''].includes(reason()));
+  await untilTrue(() => !['not connected yet', ''].includes(reason()));
   return reason();
 }
 
@@ -105,19 +106,19 @@ test('an unknown CA, another name and a port without TLS are told apart', tlsLim
 test('with its CA and its name a controller with TLS is spoken to', tlsLimit, async (t) => {
   const { url, certFile } = await withTls(t, 'DNS:localhost', 'IP:127.0.0.1');
   const { link } = agentOf(t, [url], trusting(certFile));
-  await until(() => link.streams[0]?.state === 'open');
+  await untilTrue(() => link.streams[0]?.state === 'open');
 });
 
 test('a CA that is replaced is believed at the next attempt', tlsLimit, async (t) => {
   const { url, certFile } = await withTls(t, 'IP:127.0.0.1');
   const other = certificate(folder(t), ['IP:127.0.0.1']);
   const { link } = agentOf(t, [url], trusting(other.certFile));
-  await until(() => /--ca-file$/.test(link.streams[0]?.reason ?? ''));
+  await untilTrue(() => /--ca-file$/.test(link.streams[0]?.reason ?? ''));
   writeFileSync(other.certFile, readFileSync(certFile));
-  await until(() => link.streams[0]?.state === 'open');
+  await untilTrue(() => link.streams[0]?.state === 'open');
   rmSync(other.certFile);
   link.streams[0]?.refuse('to see the file missing');
-  await until(() => /ENOENT.*; check --token-file, --ca-file/.test(link.streams[0]?.reason ?? ''));
+  await untilTrue(() => /ENOENT.*; check --token-file, --ca-file/.test(link.streams[0]?.reason ?? ''));
 });
 
 test('a certificate that is none is said so', tlsLimit, async (t) => {

@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { cannotUnshare, Namespace, runIn, spawnIn } from '../namespaces.ts';
+import { until } from '../patience.ts';
 import { program } from '../program.ts';
 
 /** For tests that start agents. */
@@ -76,14 +76,14 @@ export class Started {
       .filter(({ event }) => event === name);
   }
 
-  /** Resolves once it has logged so many of them; the runner ends a test that waits for ever. */
+  /** Resolves once it has logged so many of them, or has ended. */
   async says(name: string, times = 1): Promise<Record<string, unknown>> {
-    for (;;) {
-      const found = this.events(name)[times - 1];
-      if (found !== undefined) return found;
-      if (this.child.exitCode !== null) throw new Error(`no ${name}: ${this.#stdout}${this.stderr}`);
-      await sleep(10);
-    }
+    const found = (): Record<string, unknown> | undefined => this.events(name)[times - 1];
+    const words = (): string => `${this.#stdout}${this.stderr}`;
+    await until(name, () => found() !== undefined || this.child.exitCode !== null, words);
+    const said = found();
+    if (said === undefined) throw new Error(`no ${name}: ${words()}`);
+    return said;
   }
 
   /** Its exit code. */

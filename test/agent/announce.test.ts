@@ -7,6 +7,7 @@ import type { Network } from '../../src/agent/network.ts';
 import { linkAddress } from '../../src/host/socket.ts';
 import { parseAddress } from '../../src/state/address.ts';
 import { recordedNative } from '../host/recorded-native.ts';
+import { untilTrue } from '../patience.ts';
 
 const all = Array.from({ length: 100 }, (_, last) => parseAddress(`10.77.0.${last}`));
 const on = (interfaceIndex: number) => (address: (typeof all)[number]) => ({ address, interfaceIndex });
@@ -32,7 +33,7 @@ test('each is spoken of in both forms, and nobody who was let go meanwhile', asy
   // The first burst is out.
   equal(sent.length, 128);
   for (const address of all.filter((_, last) => last % 2 === 0)) announcer.stop(address);
-  while (sent.length < 128 + 36) await sleep(1);
+  await untilTrue(() => sent.length >= 128 + 36);
   await sleep(20);
   const rest = all.slice(64).filter((_, index) => index % 2 === 1);
   deepEqual(
@@ -46,7 +47,7 @@ test('who is on another interface by its turn is spoken of there alone', async (
   for (const held of all.map(on(7))) announcer.announce(held);
   const last = all.slice(-1);
   for (const held of last.map(on(8))) announcer.announce(held);
-  while (!sent.includes(`${last} on 8`)) await sleep(1);
+  await untilTrue(() => sent.includes(`${last} on 8`));
   await sleep(20);
   deepEqual(
     sent.filter((words) => words.startsWith(`${last} `)),
@@ -65,7 +66,7 @@ test('what is placed anew is spoken of anew where it is held, and what is about 
   const twice = ({ address }: typeof staying) => Array(2).fill(`${address} on 7`);
   deepEqual(sent, [...twice(staying), ...twice(going), ...twice(staying)]);
   // Both would have been repeated after a second.
-  while (sent.length < 8) await sleep(20);
+  await untilTrue(() => sent.length >= 8);
   await sleep(100);
   deepEqual(sent.slice(6), twice(staying));
   announcer.hear({ set, quiet: [] }, held);

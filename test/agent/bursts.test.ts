@@ -1,8 +1,8 @@
 // How many frames go out at once.
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Bursts } from '../../src/agent/bursts.ts';
+import { untilTrue } from '../patience.ts';
 
 test('one goes at once, and of many no more than 64 in one go, however they are added', async () => {
   const sent: number[] = [];
@@ -13,11 +13,12 @@ test('one goes at once, and of many no more than 64 in one go, however they are 
   for (const item of all.slice(1)) bursts.add(item);
   equal(sent.length, 64);
   const steps: number[] = [];
-  while (sent.length < all.length) {
-    const before = sent.length;
-    await sleep(1);
+  let before = sent.length;
+  await untilTrue(() => {
     if (sent.length > before) steps.push(sent.length - before);
-  }
+    before = sent.length;
+    return sent.length === all.length;
+  });
   deepEqual(sent, all);
   ok(
     steps.every((step) => step <= 64),

@@ -6,11 +6,11 @@ import { appendFileSync, existsSync, mkdtempSync, readdirSync, rmdirSync, rmSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Journal } from '../../src/agent/journal.ts';
 import { journalFile, readJournal } from '../../src/agent/kept.ts';
 import { Node, skip } from '../kernel/node.ts';
 import { port, vip } from '../kernel/own-kernel.ts';
+import { untilTrue } from '../patience.ts';
 
 const limit = { timeout: 60_000 };
 const nth = (n: number) => vip(`10.60.${n >> 8}.${n & 255}`, [port(80)]);
@@ -52,10 +52,6 @@ function put(journal: Journal, from: number, to: number, there = true): void {
   for (let n = from; n < to; n++) journal.rule(nth(n).address, there ? nth(n) : undefined);
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await sleep(5);
-}
-
 /** What a start would know. */
 function known(disk: string): [number, string | null, string | null] {
   const { state, problem } = readJournal(disk);
@@ -68,12 +64,12 @@ test('deletions for which there is no room are in force at the next start', limi
   const { journal, troubles } = open(disk);
   journal.identity('c1', 3);
   put(journal, 0, 200);
-  await until(() => known(disk)[0] === 200);
+  await untilTrue(() => known(disk)[0] === 200);
   match(fill(disk), /ENOSPC/);
   // Their lines need another page of memory, and so does a second file beside the first.
   put(journal, 10, 200, false);
-  await until(() => known(disk)[0] !== 200);
-  await until(() => known(disk)[0] === 10);
+  await untilTrue(() => known(disk)[0] !== 200);
+  await untilTrue(() => known(disk)[0] === 10);
   deepEqual(known(disk), [10, 'c1', null]);
   deepEqual(troubles, []);
   await journal.close();
@@ -86,16 +82,16 @@ test('what does not fit at all is said, nothing stale is left, and room mends it
   const { journal, troubles } = open(disk);
   journal.identity('c1', 3);
   put(journal, 0, 20);
-  await until(() => known(disk)[0] === 20);
+  await untilTrue(() => known(disk)[0] === 20);
   match(fill(disk), /ENOSPC/);
   put(journal, 10, 20, false);
   put(journal, 100, 400);
-  await until(() => journal.trouble !== '');
+  await untilTrue(() => journal.trouble !== '');
   match(journal.trouble, /^agent\.jsonl: ENOSPC.*; make room in \/.*; tried every 5 s/);
   deepEqual(known(disk), [0, 'c1', null]);
   rmSync(join(disk, 'filler'));
   put(journal, 150, 400, false);
-  await until(() => journal.trouble === '');
+  await untilTrue(() => journal.trouble === '');
   deepEqual(known(disk), [60, 'c1', null]);
   equal(troubles.length, 2);
   put(journal, 0, 1, false);

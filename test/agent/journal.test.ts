@@ -9,6 +9,7 @@ import { journalFile, readJournal } from '../../src/agent/kept.ts';
 import type { Address } from '../../src/state/address.ts';
 import type { Placement } from '../../src/state/virtual-ip.ts';
 import { port, vip } from '../kernel/own-kernel.ts';
+import { until } from '../patience.ts';
 
 const web = vip('10.50.0.1', [port(80)]);
 const dns = vip('fd00::1', [port(53, { protocol: 'UDP' })], { egress: true });
@@ -114,7 +115,7 @@ test('a file that grew by changes alone is written anew, for nobody but its owne
   deepEqual([state.rules.size, state.rules.get('10.60.0.39' as Address)?.ports[0]?.port], [40, 60]);
 });
 
-/** Waits until the file says it; the runner ends a test that never gets there. */
+/** Waits until the file says it. */
 async function settled(directory: string, condition: (text: string) => boolean): Promise<void> {
   const text = (): string => {
     try {
@@ -123,5 +124,5 @@ async function settled(directory: string, condition: (text: string) => boolean):
       return '';
     }
   };
-  while (!condition(text())) await new Promise((resolve) => setTimeout(resolve, 5));
+  await until(`${condition}`, () => condition(text()), text);
 }

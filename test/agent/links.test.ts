@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Links } from '../../src/agent/links.ts';
 import type { LinkParts } from '../../src/agent/stream.ts';
+import { untilTrue } from '../patience.ts';
 
 /** How often a name is asked for, and the answer to that, which comes when the test says so. */
 class Room {
@@ -37,7 +38,7 @@ for (const [what, lookAgainMs, names] of [
 ] as const)
   test(`no stream is opened for ${what} whose name is found out behind the end`, async () => {
     const room = new Room(lookAgainMs);
-    while (room.names < names) await sleep(1);
+    await untilTrue(() => room.names >= names);
     room.links[Symbol.dispose]();
     room.answer();
     await sleep(50);

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Link } from '../../src/dialects/addresses/links.ts';
 import { linkAddress } from '../../src/host/socket.ts';
 import { parseAddress } from '../../src/state/address.ts';
+import { untilTrue } from '../patience.ts';
 import { address, answerOf, arp, held, link, own, probeOf, Room, stranger } from './prober-room.ts';
 
 /** struct sockaddr_ll of ARP on an interface. */
@@ -66,7 +67,7 @@ for (const { what, heard, finding, asked } of cases) {
 test('that an address is free is told once, whenever that is, and asked for anew after that', async () => {
   using room = new Room([]);
   equal(room.prober.find(held), 'asking');
-  while (room.prober.asked.length > 0) await sleep(50);
+  await untilTrue(() => room.prober.asked.length === 0);
   await sleep(1200);
   equal(room.prober.find(held), 'free');
   equal(room.prober.find(held), 'asking');
@@ -76,7 +77,7 @@ test('that an address is free is told once, whenever that is, and asked for anew
 test('what was found is of no use to who gets the address later', async () => {
   using room = new Room([]);
   equal(room.prober.find(held), 'asking');
-  while (room.prober.asked.length > 0) await sleep(50);
+  await untilTrue(() => room.prober.asked.length === 0);
   room.prober.forget(address);
   equal(room.prober.find(held), 'asking');
 });
@@ -85,7 +86,7 @@ test('a stranger is not asked again at once', async () => {
   using room = new Room([answer, answer]);
   for (let n = 0; n < 3; n++) deepEqual(n === 0 ? await room.finds() : room.prober.find(held), foreign);
   equal(room.sent, 2);
-  while (room.prober.find(held) !== 'asking') await sleep(50);
+  await untilTrue(() => room.prober.find(held) === 'asking');
   equal(room.sent, 3);
 });
 
@@ -115,7 +116,7 @@ test('answers are heard as long as something is asked', async () => {
   await room.finds();
   const ends = () => room.native.calls.filter((call) => /^(un)?watch|close/.test(call));
   deepEqual(ends(), [`watch ${arp}`]);
-  while (ends().length === 1) await sleep(50);
+  await untilTrue(() => ends().length !== 1);
   deepEqual(ends(), [`watch ${arp}`, `unwatch ${arp}`, `submit close ${arp}`]);
 });
 

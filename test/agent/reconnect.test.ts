@@ -2,6 +2,7 @@
 import { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
 import { longestPauseMs } from '../../src/agent/reconnect.ts';
+import { untilTrue } from '../patience.ts';
 import { agentOf } from '../protocol/agent-side.ts';
 import { Peer } from '../protocol/peer.ts';
 
@@ -29,7 +30,7 @@ test('a controller that says nothing but what must be refused is tried ever more
   agentOf(t, [peer.url]);
   const hellos = (): number => peer.types().filter((type) => type === 'hello').length;
   for (let round = 1; round <= 7; round++) {
-    while (hellos() < round) await new Promise((resolve) => real(resolve, 5));
+    await untilTrue(() => hellos() >= round);
     peer.say({ type: 'nonsense' });
   }
   const seen = [2000, 4000, 8000, 16_000, 32_000];

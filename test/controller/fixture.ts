@@ -8,7 +8,7 @@ import { pino } from 'pino';
 import { type ControllerConfig, controllerConfig, controllerOptions } from '../../src/controller/config.ts';
 import { type Running, startController, type Timing, usualTiming } from '../../src/controller/run.ts';
 import { readOptions } from '../../src/process/options.ts';
-import { patient } from '../patience.ts';
+import { until } from '../patience.ts';
 
 const endings = new WeakMap<TestContext, AsyncDisposableStack>();
 
@@ -129,9 +129,9 @@ export async function untilStatus(
   running: Running,
   condition: (status: ReturnType<Running['status']>) => unknown,
 ): Promise<void> {
-  const endMs = performance.now() + patient(60_000);
-  while (!condition(running.status())) {
-    if (performance.now() > endMs) throw new Error(`it stays so: ${JSON.stringify(running.status())}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  await until(
+    `${condition}`,
+    () => Boolean(condition(running.status())),
+    () => JSON.stringify(running.status()),
+  );
 }

@@ -10,6 +10,7 @@ import { Readings } from '../../src/controller/readings.ts';
 import { Catalog } from '../../src/controller/sources/catalog.ts';
 import { readDocument } from '../../src/controller/sources/manifest.ts';
 import type { ServiceKey } from '../../src/state/service.ts';
+import { untilTrue } from '../patience.ts';
 import { serviceObject } from './fixture.ts';
 
 const none = { allocations: new Map(), former: new Map(), owners: new Map() };
@@ -53,7 +54,7 @@ test('other pools take no address from anybody before the Lease is held again', 
   deepEqual(controller.allocator.addressesOf(s0), ['10.77.0.100']);
   lease.isHeld = true;
   gate.follow(nothing);
-  while (controller.allocator.addressesOf(s0)[0] === '10.77.0.100') await sleep(1);
+  await untilTrue(() => controller.allocator.addressesOf(s0)[0] !== '10.77.0.100');
   deepEqual(controller.allocator.addressesOf(s0), ['10.88.0.1']);
 });
 
@@ -66,7 +67,7 @@ test('a mass removal that was seen twice is not believed before the Lease is hel
   await sleep(5 * massRemovalWaitMs);
   equal(controller.rules.size, 20);
   lease.isHeld = true;
-  while (controller.rules.size > 0) await sleep(massRemovalWaitMs);
+  await untilTrue(() => controller.rules.size === 0);
   equal(readings.massRemoval, null);
 });
 
@@ -92,7 +93,7 @@ test('a first reading whose turns outlast the Lease is published once it is held
   deepEqual([controller.rules.size, controller.isPublished], [many, false]);
   lease.isHeld = true;
   gate.follow(nothing);
-  while (!controller.isPublished) await nextTurn();
+  await untilTrue(() => controller.isPublished);
   equal(controller.rules.size, many);
 });
 
@@ -107,6 +108,6 @@ test('what was read during a large change waits for the Lease too, and so do oth
   equal(controller.allocator.services.size, many);
   lease.isHeld = true;
   gate.follow(nothing);
-  while (controller.allocator.services.size === many) await nextTurn();
-  while (controller.allocator.addressesOf(s0)[0] === '10.77.0.100') await nextTurn();
+  await untilTrue(() => controller.allocator.services.size !== many);
+  await untilTrue(() => controller.allocator.addressesOf(s0)[0] !== '10.77.0.100');
 });

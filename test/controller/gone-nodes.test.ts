@@ -4,6 +4,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GoneNodes, type NodeList } from '../../src/controller/gone-nodes.ts';
+import { untilTrue } from '../patience.ts';
 import { hello, joined, ruling, servicesOf, settled, term, vip } from './ruling.ts';
 
 /** Longer than everything that is waited for here. */
@@ -94,9 +95,9 @@ test('where most VIPs would move the second list is waited for', async () => {
   const list = new Listed(['b'], ['a', 'b']);
   const { at, gone, masses } = await begun(list, 12);
   gone.progressed();
-  while (masses.length === 0) await sleep(5);
+  await untilTrue(() => masses.length > 0);
   deepEqual([masses, list.wasAskedAgain], [[12], false]);
-  while (!list.wasAskedAgain) await sleep(5);
+  await untilTrue(() => list.wasAskedAgain);
   equal(at(), 'a');
 });
 

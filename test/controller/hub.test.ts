@@ -9,6 +9,7 @@ import { WebSocket } from 'ws';
 import { Controller } from '../../src/controller/controller.ts';
 import { Hub, type HubInput } from '../../src/controller/hub.ts';
 import { type HubEvent, Sessions } from '../../src/controller/sessions.ts';
+import { untilTrue } from '../patience.ts';
 import { agentOf } from './test-agent.ts';
 
 const limit = { timeout: 20_000 };
@@ -59,7 +60,7 @@ for (const isRuling of [false, true]) {
     const newer = agentOf(t, one, 'n1');
     await newer.until(welcomed);
     deepEqual(await older.untilClosed(), { code: 1008, reason: 'another connection said hello as n1' });
-    while (one.hub.size > 2) await new Promise((resolve) => setTimeout(resolve, 5));
+    await untilTrue(() => one.hub.size <= 2);
     deepEqual([newer.closed, other.closed], [null, null]);
     deepEqual(one.events.at(-1), {
       ...{ event: 'agentClosed', node: 'n1' },

@@ -13,6 +13,7 @@ import type { ServiceManifest } from '../../src/controller/service.ts';
 import { readDocument } from '../../src/controller/sources/manifest.ts';
 import type { Address } from '../../src/state/address.ts';
 import type { ServiceKey } from '../../src/state/service.ts';
+import { untilTrue } from '../patience.ts';
 import { type ServiceText, serviceObject } from './fixture.ts';
 
 const none = { allocations: new Map(), former: new Map(), owners: new Map(), drained: [] };
@@ -38,7 +39,7 @@ async function published(services: readonly ServiceManifest[], pools: readonly P
     ...{ onPublished: quiet, onMassRemoval: quiet, nowMs: () => 0 },
   });
   readings.follow({ set: services, remove: [] }, true);
-  while (!controller.isPublished) await nextTurn();
+  await untilTrue(() => controller.isPublished);
   touched.length = 0;
   return { controller, readings, touched };
 }

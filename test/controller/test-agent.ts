@@ -1,6 +1,6 @@
 // An agent that speaks the protocol over a real socket, keeps what it is told and commits at once.
 
-import { EventEmitter, once } from 'node:events';
+import { EventEmitter } from 'node:events';
 import type { TestContext } from 'node:test';
 import { WebSocket } from 'ws';
 import { sha256 } from '../../src/controller/table.ts';
@@ -9,6 +9,7 @@ import type { ControllerMessage, Hello, TableDigest, TableName } from '../../src
 import { parseControllerMessage } from '../../src/protocol/parse.ts';
 import type { Address, Prefix } from '../../src/state/address.ts';
 import type { Placement, VirtualIp } from '../../src/state/virtual-ip.ts';
+import { untilChanged } from '../patience.ts';
 
 export interface AgentSetup {
   readonly token?: string;
@@ -96,14 +97,14 @@ export class TestAgent {
     if (table === 'placements') this.send({ type: 'held', vips: [...this.placements.values()] });
   }
 
-  /** Waits until the condition holds: asked again after every message. */
+  /** Waits until the condition holds: asked again after every message, of which no state is missed. */
   async until(condition: (agent: this) => boolean): Promise<void> {
-    while (!condition(this)) {
-      if (this.closed !== null && !condition(this)) {
-        throw new Error(`${this.name} was closed: ${this.closed.code} ${this.closed.reason}`);
-      }
-      await once(this.#changed, 'change');
-    }
+    const holds = (): boolean => {
+      if (condition(this)) return true;
+      if (this.closed === null) return false;
+      throw new Error(`${this.name} was closed: ${this.closed.code} ${this.closed.reason}`);
+    };
+    await untilChanged(this.#changed, holds, `${this.name}: ${condition}`);
   }
 
   synced(): Promise<void> {
@@ -111,8 +112,8 @@ export class TestAgent {
   }
 
   async untilClosed(): Promise<{ readonly code: number; readonly reason: string }> {
-    while (this.closed === null) await once(this.#changed, 'change');
-    return this.closed;
+    await untilChanged(this.#changed, () => this.closed !== null);
+    return this.closed ?? { code: 0, reason: '' };
   }
 
   close(): Promise<unknown> {

@@ -13,7 +13,8 @@ import { prober } from '../agent/life.ts';
 import { Node, skip as noNode } from '../kernel/node.ts';
 import { hasTool } from '../kernel/own-kernel.ts';
 import { echoes } from '../kernel/traffic.ts';
-import { type Program, until } from '../kubernetes/processes.ts';
+import type { Program } from '../kubernetes/processes.ts';
+import { until } from '../patience.ts';
 import { containerFlags, containerOf, noPodman, type PodInput, Podman, writeVolumes } from './pod.ts';
 
 const skip = noNode || noPodman || hasTool('openssl', 'version');

@@ -11,7 +11,8 @@ import { parse } from 'yaml';
 import { Node, skip as noNode } from '../kernel/node.ts';
 import { hasTool } from '../kernel/own-kernel.ts';
 import { getJson } from '../kernel/traffic.ts';
-import { Program, until } from '../kubernetes/processes.ts';
+import { Program } from '../kubernetes/processes.ts';
+import { until } from '../patience.ts';
 import { illnesses, ruleTests } from './alert-cases.ts';
 
 const noPromtool = hasTool('promtool', '--version');

@@ -1,7 +1,6 @@
 // What others do to the kernel, heard over a Native of the test and over the real one.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { nftables } from '../../src/dialects/nftables/dialect.ts';
 import { type Listener, listen } from '../../src/host/events.ts';
 import { loadNative } from '../../src/host/native.ts';
@@ -10,6 +9,7 @@ import { nothing, stateOf } from '../dialects/arbitraries.ts';
 import { commit, hasTool, nft, ownKernel, plain } from '../kernel/own-kernel.ts';
 import { cannotUnshare, runIn } from '../namespaces.ts';
 import { elementDump } from '../netlink/captured.ts';
+import { untilTrue } from '../patience.ts';
 import { recordedNative } from './recorded-native.ts';
 
 interface Heard extends Listener {
@@ -75,12 +75,12 @@ test('our own changes are told from those of others by their port id', { skip },
   const heard = ear();
   using _listening = own.namespace.run(() => listen(loadNative(), 'nftables', heard));
   await commit(own, plain, nothing, nftables(plain).render(stateOf([])));
-  await until(() => heard.messages.some(({ type }) => type === 0xa0f));
+  await untilTrue(() => heard.messages.some(({ type }) => type === 0xa0f));
   const mine = own.kernel.portId('nfnetlink');
   assert.ok(heard.messages.every(({ portId }) => portId === mine));
   const before = heard.messages.length;
   nft(own, ['add', 'element', 'inet', 'vipward', 'vip4', '{ 192.0.2.1 }']);
-  await until(() => heard.messages.slice(before).some(({ type }) => type === 0xa0f));
+  await untilTrue(() => heard.messages.slice(before).some(({ type }) => type === 0xa0f));
   assert.ok(heard.messages.slice(before).every(({ portId }) => portId !== mine));
 });
 
@@ -94,7 +94,7 @@ test('an address and a link are heard as they come and go', { skip }, async () =
     'link set lo down',
   ])
     assert.equal(runIn(own.namespace, ['ip', ...words.split(' ')]).status, 0);
-  await until(() => heard.messages.some(({ type }) => type === 21));
+  await untilTrue(() => heard.messages.some(({ type }) => type === 21));
   const types = new Set(heard.messages.map(({ type }) => type));
   assert.ok(
     [16, 20, 21].every((type) => types.has(type)),
@@ -102,8 +102,3 @@ test('an address and a link are heard as they come and go', { skip }, async () =
   );
   assert.equal(heard.losses, 0);
 });
-
-async function until(holds: () => boolean): Promise<void> {
-  for (let turn = 0; turn < 500 && !holds(); turn++) await sleep(10);
-  assert.ok(holds(), 'waited 5 s');
-}

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { HeldVip } from '../../src/protocol/messages.ts';
 import { digestOf, FakeController, type Stream } from '../agent/fake-controller.ts';
+import { untilTrue } from '../patience.ts';
 import { Node, type Service, skip } from './node.ts';
 
 const services: readonly Service[] = [
@@ -14,7 +15,7 @@ const services: readonly Service[] = [
 async function heldUntilAck(stream: Stream, seq: number): Promise<object[]> {
   const isAck = (message: Stream['heard'][number]) =>
     message.type === 'ack' && message.table === 'placements' && message.seq === seq;
-  while (!stream.heard.some(isAck)) await new Promise((resolve) => setTimeout(resolve, 5));
+  await untilTrue(() => stream.heard.some(isAck));
   const until = stream.heard.findIndex(isAck);
   return stream.heard.splice(0, until + 1).filter(({ type }) => type === 'held' || type === 'heldDelta');
 }

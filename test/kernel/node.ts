@@ -6,11 +6,10 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:
 import type { Socket, TcpNetConnectOpts } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeReport } from '../../src/agent/report.ts';
 import type { Status } from '../../src/controller/status.ts';
 import { cannotUnshare, type Namespace, runIn, spawnIn } from '../namespaces.ts';
-import { patient } from '../patience.ts';
+import { type Holds, patient, until } from '../patience.ts';
 import { program } from '../program.ts';
 import { manifest, type Service } from './manifest.ts';
 import { hasTool } from './own-kernel.ts';
@@ -180,21 +179,13 @@ export class Node implements AsyncDisposable {
     return stdout;
   }
 
-  /**
-   * Waits for something to become true. What does not within a long while fails, with the programs' own
-   * words.
-   */
-  async until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
-    const end = performance.now() + deadlineMs;
-    for (;;) {
-      const isSo = await Promise.try(holds).catch(() => false);
-      if (isSo) return;
-      if (performance.now() > end) break;
-      await sleep(20);
-    }
-    const status = await this.status().catch(String);
-    const controller = await this.controllerStatus().catch(String);
-    assert.fail(`waited for: ${what}\n${this.log}\n${JSON.stringify({ status, controller }, null, 1)}`);
+  /** Waits for something to become true. What does not fails with the programs' own words. */
+  async until(what: string, holds: Holds): Promise<void> {
+    await until(what, holds, async () => {
+      const status = await this.status().catch(String);
+      const controller = await this.controllerStatus().catch(String);
+      return `${this.log}\n${JSON.stringify({ status, controller }, null, 1)}`;
+    });
   }
 
   async stop(): Promise<void> {

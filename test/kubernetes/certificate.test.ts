@@ -11,11 +11,12 @@ import { connect } from 'node:tls';
 import { makeServerPair } from '../../src/controller/certificate.ts';
 import type { Status } from '../../src/controller/status.ts';
 import { connectIn } from '../kernel/traffic.ts';
+import { until } from '../patience.ts';
 import { program } from '../program.ts';
 import { Cluster } from './cluster.ts';
 import { skip } from './control-plane.ts';
 import { account, applyChart, controllerFlags, systemNamespace, tokenOf } from './node-in-cluster.ts';
-import { Program, until } from './processes.ts';
+import { Program } from './processes.ts';
 import { grant, type Right, refusalOf, rights, wordsOf } from './rights.ts';
 
 const servername = `vipward-controller.${systemNamespace}.svc`;

@@ -13,9 +13,10 @@ import { text } from 'node:stream/consumers';
 import { type ConnectionOptions, connect } from 'node:tls';
 import { connectIn } from '../kernel/traffic.ts';
 import { Namespace, runIn } from '../namespaces.ts';
+import { until } from '../patience.ts';
 import { programPath } from './control-plane.ts';
 import { Etcd } from './etcd.ts';
-import { Program, until } from './processes.ts';
+import { Program } from './processes.ts';
 
 const host = '10.99.0.1';
 const port = 6443;

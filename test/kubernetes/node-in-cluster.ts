@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
 import { defaultValues, renderChart } from '../../src/cli/manifests/chart.ts';
 import { Node } from '../kernel/node.ts';
+import { until } from '../patience.ts';
 import { Cluster } from './cluster.ts';
-import { until } from './processes.ts';
 
 export const systemNamespace = 'vipward-system';
 export const crds: string = fileURLToPath(new URL('../../deploy/chart/templates/crds.yaml', import.meta.url));

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { containerFlags, containerOf, noPodman, type PodInput, Podman, writeVolumes } from '../deploy/pod.ts';
 import { skip as noNode } from '../kernel/node.ts';
+import { until } from '../patience.ts';
 import { skip as noCluster } from './control-plane.ts';
 import { account, NodeInCluster, systemNamespace, tokenOf } from './node-in-cluster.ts';
-import { until } from './processes.ts';
 
 const skip = noCluster || noNode || noPodman;
 const image = 'localhost/vipward:test';

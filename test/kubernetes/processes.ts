@@ -2,11 +2,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Namespace, spawnIn } from '../namespaces.ts';
-
-/** Far beyond what anything here takes. */
-const deadlineMs = 60_000;
 
 /** Started with its output in a file, so that a stalled reader never holds it up. */
 export class Program implements AsyncDisposable {
@@ -51,23 +47,4 @@ export class Program implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.end('SIGKILL');
   }
-}
-
-/** Waits for something to become true; what does not within a long while fails with `words`. */
-export async function until(
-  what: string,
-  holds: () => Promise<boolean> | boolean,
-  words: () => string = () => '',
-): Promise<void> {
-  const end = performance.now() + deadlineMs;
-  let failure = '';
-  while (performance.now() < end) {
-    try {
-      if (await holds()) return;
-    } catch (error) {
-      failure = String(error);
-    }
-    await sleep(20);
-  }
-  throw new Error(`waited for: ${what}\n${failure}\n${words()}`);
 }

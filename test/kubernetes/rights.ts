@@ -1,9 +1,9 @@
 // The rights of deploy/, one by one, and how a test takes one away.
 import { parseAllDocuments } from 'yaml';
 import { defaultValues, renderChart } from '../../src/cli/manifests/chart.ts';
+import { until } from '../patience.ts';
 import type { Cluster } from './cluster.ts';
 import { controllerUser, systemNamespace } from './node-in-cluster.ts';
-import { until } from './processes.ts';
 
 interface Rule {
   readonly apiGroups: readonly string[];

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadNative, type Outcome } from '../../src/host/native.ts';
 import { cannotUnshare, Namespace } from '../namespaces.ts';
+import { untilTrue } from '../patience.ts';
 import {
   AF_INET,
   EBADF,
@@ -35,7 +36,7 @@ test('a link that comes up is an event on a watched socket', { skip }, async () 
   }));
   const events = collect(listener);
   native.send(speaker, linkUp(1, true), 0);
-  await until(() => events.length > 0);
+  await untilTrue(() => events.length > 0);
   assert.ok(events[0] instanceof Uint8Array);
   assert.equal(headers(events[0])[0]?.type, RTM_NEWLINK);
   end(listener, speaker);
@@ -50,7 +51,7 @@ test('none of 2,000 events is lost while JavaScript is busy, and their order is 
   native.setsockopt(listener, SOL_SOCKET, SO_RCVBUF, new Uint8Array([0, 0, 0x10, 0]));
   const events = collect(listener);
   for (let turn = 0; turn < 2000; turn++) native.send(speaker, linkUp(1, turn % 2 === 0), 0);
-  await until(() => events.length >= 2000);
+  await untilTrue(() => events.length >= 2000);
   const flags = events.map((event) => (event instanceof Uint8Array ? (event[24] ?? 0) & 1 : event));
   assert.deepEqual(
     flags.slice(0, 2000),
@@ -68,12 +69,12 @@ test('an overrun is one -ENOBUFS, and listening goes on', { skip }, async () => 
   native.setsockopt(listener, SOL_SOCKET, SO_RCVBUF, new Uint8Array(4));
   for (let turn = 0; turn < 50; turn++) native.send(speaker, linkUp(1, turn % 2 === 0), 0);
   const events = collect(listener);
-  await until(() => events.length > 0);
+  await untilTrue(() => events.length > 0);
   await sleep(20);
   assert.equal(events.filter((event) => event === -ENOBUFS).length, 1);
   const before = events.length;
   native.send(speaker, linkUp(1, true), 0);
-  await until(() => events.length > before);
+  await untilTrue(() => events.length > before);
   assert.ok(events.at(-1) instanceof Uint8Array);
   end(listener, speaker);
 });
@@ -82,7 +83,7 @@ test('after unwatch nothing more is delivered and the descriptor may be used aga
   const { fd, address } = openUdp();
   const events = collect(fd);
   native.send(fd, new Uint8Array([1]), 0, address);
-  await until(() => events.length === 1);
+  await untilTrue(() => events.length === 1);
   native.send(fd, new Uint8Array([2]), 0, address);
   assert.equal(native.unwatch(fd), 0);
   assert.equal(native.unwatch(fd), -ENOENT);
@@ -90,7 +91,7 @@ test('after unwatch nothing more is delivered and the descriptor may be used aga
   assert.deepEqual(events, [new Uint8Array([1])]);
   const again = collect(fd);
   native.send(fd, new Uint8Array([3]), 0, address);
-  await until(() => again.some((event) => event instanceof Uint8Array && event[0] === 3));
+  await untilTrue(() => again.some((event) => event instanceof Uint8Array && event[0] === 3));
   assert.equal(events.length, 1);
   end(fd);
 });
@@ -99,7 +100,7 @@ test('an empty datagram is an event of no bytes', async () => {
   const { fd, address } = openUdp();
   const events = collect(fd);
   native.send(fd, new Uint8Array(0), 0, address);
-  await until(() => events.length === 1);
+  await untilTrue(() => events.length === 1);
   assert.deepEqual(events, [new Uint8Array(0)]);
   end(fd);
 });
@@ -180,12 +181,4 @@ function openUdp(): { readonly fd: number; readonly address: Uint8Array } {
   native.bind(fd, address);
   native.getsockname(fd, address);
   return { fd, address };
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!condition()) {
-    assert.ok(performance.now() < deadline, 'not within 10 s');
-    await sleep(1);
-  }
 }

@@ -69,8 +69,3 @@ export function agentOf(
   const port = () => [...session.rules.resources.values()][0]?.ports[0]?.port;
   return { session, link, port, ack };
 }
-
-/** The runner ends a test that waits for ever. */
-export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
-}

@@ -5,7 +5,8 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { runningController, service } from '../controller/fixture.ts';
-import { agentOf, until } from './agent-side.ts';
+import { untilTrue } from '../patience.ts';
+import { agentOf } from './agent-side.ts';
 import { Peer } from './peer.ts';
 
 const limit = { timeout: 60_000 };
@@ -17,30 +18,32 @@ test('one stream goes on and the other is dormant until it ends', limit, async (
   const states = () => link.streams.map(({ state }) => state).sort();
   const open = () => link.streams.find(({ state }) => state === 'open');
   for (let round = 0; round < 3; round++) {
-    await until(() => `${states()}` === 'dormant,open');
+    await untilTrue(() => `${states()}` === 'dormant,open');
     const [first, dormant] = [open(), link.streams.find(({ state }) => state === 'dormant')];
     match(dormant?.reason ?? '', /^reaches the controller of ws:.*; takes over when that stream ends$/);
     // As long as it is there nothing changes, for longer than the pause before an attempt.
     await new Promise((resolve) => setTimeout(resolve, 1000));
     deepEqual([open() === first, states()], [true, ['dormant', 'open']]);
     first?.refuse('to see the other one take over');
-    await until(() => dormant?.state === 'open');
+    await untilTrue(() => dormant?.state === 'open');
   }
 });
 
 test('a URL that is given twice is one stream', limit, async (t) => {
   const peer = await Peer.listen(t, 1);
   const { link } = agentOf(t, [peer.url, peer.url]);
-  await until(() => peer.heard.length > 0);
+  await untilTrue(() => peer.heard.length > 0);
   equal(link.streams.length, 1);
 });
 
 test('who is replaced at one controller comes back, whatever others reach', limit, async (t) => {
   const [replacing, other] = [await Peer.listen(t, 4), await Peer.listen(t, 4, false)];
   const { link } = agentOf(t, [replacing.url, other.url]);
-  await until(() => link.streams.every(({ state }) => state === 'open') && replacing.types().length === 1);
+  await untilTrue(
+    () => link.streams.every(({ state }) => state === 'open') && replacing.types().length === 1,
+  );
   replacing.close(1008, 'another connection said hello as n1');
-  await until(() => replacing.types().filter((type) => type === 'hello').length === 2);
+  await untilTrue(() => replacing.types().filter((type) => type === 'hello').length === 2);
   equal(other.types().length, 1);
 });
 
@@ -68,7 +71,7 @@ test('a dormant stream goes where its name leads by now, and the open one stays'
   const lookup = async () => addresses.map((address) => ({ address, family: 4 }));
   const { link } = agentOf(t, [`ws://controllers.invalid:${port}`], { lookup, lookAgainMs: 200 });
   const states = () => link.streams.map(({ state }) => state).sort();
-  await until(() => `${states()}` === 'dormant,open');
+  await untilTrue(() => `${states()}` === 'dormant,open');
   const [open, dormant] = ['open', 'dormant'].map((wanted) =>
     link.streams.find(({ state }) => state === wanted),
   );
@@ -76,15 +79,15 @@ test('a dormant stream goes where its name leads by now, and the open one stays'
   await new Promise((resolve) => setTimeout(resolve, 1000));
   deepEqual([states(), dormant?.state], [['dormant', 'open'], 'dormant']);
   addresses = ['127.0.0.2', '127.0.0.1', '127.0.0.3'];
-  await until(() => standby.types().includes('hello'));
-  await until(() => dormant?.state === 'open');
+  await untilTrue(() => standby.types().includes('hello'));
+  await untilTrue(() => dormant?.state === 'open');
   // Of three addresses one reaches what another reaches: nobody goes there, however often it is looked at.
   await new Promise((resolve) => setTimeout(resolve, 1000));
   deepEqual([open?.state, states(), standby.types()], ['open', ['open', 'open'], ['hello']]);
   // Where the name leads as before, the stream that comes back from there is dormant as before.
   addresses = ['127.0.0.2', '127.0.0.1'];
   standby.end();
-  await until(() => dormant?.state === 'dormant');
+  await untilTrue(() => dormant?.state === 'dormant');
   equal(open?.state, 'open');
 });
 
@@ -94,9 +97,9 @@ test('a controller that comes is reached though no stream ends', limit, async (t
   let addresses = ['127.0.0.1'];
   const lookup = async () => addresses.map((address) => ({ address, family: 4 }));
   const { link } = agentOf(t, [`ws://controllers.invalid:${port}`], { lookup, lookAgainMs: 50 });
-  await until(() => ruling.types().includes('hello'));
+  await untilTrue(() => ruling.types().includes('hello'));
   const standby = await Peer.listen(t, 4, false, { host: '127.0.0.2', port: Number(port) });
   addresses = ['127.0.0.2', '127.0.0.1'];
-  await until(() => standby.types().includes('hello'));
+  await untilTrue(() => standby.types().includes('hello'));
   ok(link.streams.length === 2 && ruling.closed.length === 0);
 });

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { WebSocket } from 'ws';
+import { untilChanged } from '../patience.ts';
 
 export interface Resource {
   readonly address: string;
@@ -127,8 +128,8 @@ export class SecondClient {
     this.#socket.on('error', () => undefined);
   }
 
-  async until(condition: () => boolean): Promise<void> {
-    while (!condition()) await once(this.#changed, 'change');
+  until(condition: () => boolean): Promise<void> {
+    return untilChanged(this.#changed, condition);
   }
 
   synced(): Promise<void> {

@@ -3,7 +3,8 @@
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
-import { agentOf, until } from './agent-side.ts';
+import { untilTrue } from '../patience.ts';
+import { agentOf } from './agent-side.ts';
 import { Peer } from './peer.ts';
 
 const limit = { timeout: 60_000 };
@@ -11,11 +12,11 @@ const limit = { timeout: 60_000 };
 test('the ruling controller is obeyed, and a standby hears hello and ticks alone', limit, async (t) => {
   const [ruling, standby] = [await Peer.listen(t, 4), await Peer.listen(t, 4, false)];
   const agent = agentOf(t, [ruling.url, standby.url]);
-  await until(() => ruling.heard.length > 0 && standby.heard.length > 0);
+  await untilTrue(() => ruling.heard.length > 0 && standby.heard.length > 0);
   standby.state(81);
   ruling.state(80);
-  await until(() => agent.port() === 80 && ruling.types().includes('ack'));
-  await until(() => standby.heard.some(({ type }) => type === 'tick'));
+  await untilTrue(() => agent.port() === 80 && ruling.types().includes('ack'));
+  await untilTrue(() => standby.heard.some(({ type }) => type === 'tick'));
   deepEqual(standby.types(), ['hello']);
   equal(agent.port(), 80);
   deepEqual(
@@ -27,16 +28,16 @@ test('the ruling controller is obeyed, and a standby hears hello and ticks alone
 test('a standby that begins to rule is obeyed from then on, and the former one no more', limit, async (t) => {
   const [former, next] = [await Peer.listen(t, 4), await Peer.listen(t, 4, false)];
   const agent = agentOf(t, [former.url, next.url]);
-  await until(() => former.heard.length > 0 && next.heard.length > 0);
+  await untilTrue(() => former.heard.length > 0 && next.heard.length > 0);
   former.state(80);
-  await until(() => agent.port() === 80);
+  await untilTrue(() => agent.port() === 80);
   [next.generation, next.ruling] = [5, true];
   next.welcome();
   next.state(81);
-  await until(() => agent.port() === 81);
+  await untilTrue(() => agent.port() === 81);
   former.change(82, 9);
   former.welcome();
-  await until(() => former.closed.length === 1);
+  await untilTrue(() => former.closed.length === 1);
   deepEqual([former.closed[0]?.code, agent.port()], [1008, 81]);
   match(former.closed[0]?.reason ?? '', /^generation: 4 is older than 5/);
   ok(next.types().includes('ack'));
@@ -57,12 +58,12 @@ test(
         t,
         peers.map(({ url }) => url),
       );
-      await until(() => peers.every(({ heard }) => heard.length > 0));
+      await untilTrue(() => peers.every(({ heard }) => heard.length > 0));
       for (const peer of peers) {
         peer.ruling = true;
         peer.welcome();
         peer.state(peer.generation);
-        await until(() => agent.port() === peer.generation || peer.closed.length > 0);
+        await untilTrue(() => agent.port() === peer.generation || peer.closed.length > 0);
       }
       equal(agent.port(), 7);
       equal(agent.session.generation, 7);
@@ -76,35 +77,35 @@ test(
   async (t) => {
     const [ruling, standby] = [await Peer.listen(t, 4), await Peer.listen(t, 4, false)];
     const agent = agentOf(t, [ruling.url, standby.url]);
-    await until(() => ruling.heard.length > 0 && standby.heard.length > 0);
+    await untilTrue(() => ruling.heard.length > 0 && standby.heard.length > 0);
     ruling.state(80);
-    await until(() => agent.port() === 80);
+    await untilTrue(() => agent.port() === 80);
     ruling.end();
-    await until(() => !agent.session.ruled);
+    await untilTrue(() => !agent.session.ruled);
     equal(agent.port(), 80);
     [standby.generation, standby.ruling] = [5, true];
     standby.welcome();
     standby.change(99, 9);
-    await until(() => standby.types().includes('resync'));
+    await untilTrue(() => standby.types().includes('resync'));
     standby.state(81);
-    await until(() => agent.port() === 81);
+    await untilTrue(() => agent.port() === 81);
   },
 );
 
 test('what was received on another stream is not acknowledged on this one', limit, async (t) => {
   const [former, next] = [await Peer.listen(t, 4), await Peer.listen(t, 4, false)];
   const agent = agentOf(t, [former.url, next.url], { acksAtOnce: false });
-  await until(() => former.heard.length > 0 && next.heard.length > 0);
+  await untilTrue(() => former.heard.length > 0 && next.heard.length > 0);
   former.state(80);
-  await until(() => agent.port() === 80);
+  await untilTrue(() => agent.port() === 80);
   [next.generation, next.ruling] = [5, true];
   next.welcome();
-  await until(() => agent.session.generation === 5);
+  await untilTrue(() => agent.session.generation === 5);
   agent.ack(9);
   next.state(81);
-  await until(() => agent.port() === 81);
+  await untilTrue(() => agent.port() === 81);
   agent.ack(10);
-  await until(() => next.types().includes('ack'));
+  await untilTrue(() => next.types().includes('ack'));
   deepEqual(
     next.heard.filter(({ type }) => type === 'ack').map((ack) => 'seq' in ack && ack.seq),
     [10],
@@ -115,12 +116,12 @@ test('what was received on another stream is not acknowledged on this one', limi
 test('deltas that were on their way ask once for what is missing', limit, async (t) => {
   const peer = await Peer.listen(t, 1);
   const agent = agentOf(t, [peer.url]);
-  await until(() => peer.heard.length > 0);
+  await untilTrue(() => peer.heard.length > 0);
   peer.state(80);
   for (let seq = 20; seq < 30; seq++) peer.change(1000 + seq, seq);
-  await until(() => peer.types().includes('resync'));
+  await untilTrue(() => peer.types().includes('resync'));
   peer.state(81);
-  await until(() => agent.port() === 81);
+  await untilTrue(() => agent.port() === 81);
   deepEqual(peer.types().filter((type) => type === 'resync').length, 1);
   equal(peer.closed.length, 0);
 });
@@ -136,12 +137,12 @@ test(
     let asked = 0;
     const lookup = async () => (asked++ % 2 === 0 ? answer : answer.toReversed());
     const agent = agentOf(t, [origin.replace('127.0.0.1', 'controllers.invalid')], { lookup });
-    await until(() => ruling.heard.length > 0 && standby.heard.length > 0);
+    await untilTrue(() => ruling.heard.length > 0 && standby.heard.length > 0);
     ruling.state(80);
-    await until(() => agent.port() === 80);
+    await untilTrue(() => agent.port() === 80);
     // Whichever ends comes back where no other is.
     standby.close(1001, 'for a while');
-    await until(() => standby.types().filter((type) => type === 'hello').length === 2);
+    await untilTrue(() => standby.types().filter((type) => type === 'hello').length === 2);
     const hellos = ruling.types().filter((type) => type === 'hello');
     deepEqual([ruling.closed, agent.port(), hellos], [[], 80, ['hello']]);
   },

@@ -4,7 +4,8 @@ import { equal, ok } from 'node:assert/strict';
 import { cpSync } from 'node:fs';
 import { test } from 'node:test';
 import { folder, runningController, service } from '../controller/fixture.ts';
-import { agentOf, until } from './agent-side.ts';
+import { untilTrue } from '../patience.ts';
+import { agentOf } from './agent-side.ts';
 
 const limit = { timeout: 60_000 };
 
@@ -33,13 +34,13 @@ test(
     const isConnected = () => controllers.every(({ controller }) => controller.nodes.get('n1')?.isConnected);
     const highest = () =>
       controllers.toSorted((a, b) => b.controller.generation - a.controller.generation)[0];
-    await until(() => isConnected() && agent.port() === highest()?.port);
+    await untilTrue(() => isConnected() && agent.port() === highest()?.port);
     equal(agent.session.generation, highest()?.controller.generation);
     const before = agent.session.generation;
     const ruler = highest();
     await ruler?.stop();
     const other = controllers.find((controller) => controller !== ruler);
-    await until(() => agent.port() === other?.port);
+    await untilTrue(() => agent.port() === other?.port);
     ok((other?.controller.generation ?? 0) >= before);
     equal(agent.session.generation, other?.controller.generation);
   },

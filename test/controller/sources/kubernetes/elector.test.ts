@@ -9,6 +9,7 @@ import {
   type ApiRequest,
 } from '../../../../src/controller/sources/kubernetes/client.ts';
 import { Elector } from '../../../../src/controller/sources/kubernetes/elector.ts';
+import { untilTrue } from '../../../patience.ts';
 
 const limit = { timeout: 20_000 };
 
@@ -58,7 +59,7 @@ function start(t: TestContext, { renewDeadlineMs = 15_000, lease = null as objec
 
 async function ruling(t: TestContext, renewDeadlineMs?: number): Promise<Rig> {
   const made = start(t, renewDeadlineMs === undefined ? {} : { renewDeadlineMs });
-  while (!made.elector.rules()) await sleep(1);
+  await untilTrue(() => made.elector.rules());
   return made;
 }
 
@@ -78,10 +79,10 @@ test('a renewal that was begun in time and answered late is a resumption', limit
     return held.promise;
   };
   await begun.promise;
-  while (all.elector.rules()) await sleep(1);
+  await untilTrue(() => !all.elector.rules());
   all.delay = async () => undefined;
   held.resolve();
-  while (!all.elector.rules()) await sleep(1);
+  await untilTrue(() => all.elector.rules());
   await sleep(50);
   deepEqual([...new Set(all.told)], ['rules by 1', 'resumes: true']);
 });
@@ -90,15 +91,15 @@ test('a Lease that is renewed in time is no news', limit, async (t) => {
   const all = await ruling(t);
   let renewals = 0;
   all.delay = async () => void renewals++;
-  while (renewals < 5) await sleep(1);
+  await untilTrue(() => renewals >= 5);
   deepEqual(all.told, ['rules by 1']);
 });
 
 test('a Lease that is deleted is taken by a generation above what was read in it', limit, async (t) => {
   const spec = { holderIdentity: 'c2', leaseDurationSeconds: 3600, leaseTransitions: 7 };
   const all = start(t, { lease: { metadata: { resourceVersion: '1' }, spec } });
-  while (all.elector.record === null) await sleep(1);
+  await untilTrue(() => all.elector.record !== null);
   all.lease = null;
-  while (!all.elector.rules()) await sleep(1);
+  await untilTrue(() => all.elector.rules());
   deepEqual(all.told, ['rules by 8']);
 });

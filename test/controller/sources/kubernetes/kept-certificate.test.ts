@@ -4,13 +4,13 @@ import { equal, match } from 'node:assert/strict';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { makeAuthority, makeServerPair, type Pair } from '../../../../src/controller/certificate.ts';
 import type { ControllerConfig } from '../../../../src/controller/config.ts';
 import { makeServer } from '../../../../src/controller/server.ts';
 import type { ApiClient, ApiRequest } from '../../../../src/controller/sources/kubernetes/client.ts';
 import { KeptCertificate } from '../../../../src/controller/sources/kubernetes/kept-certificate.ts';
+import { untilTrue } from '../../../patience.ts';
 
 const limit = { timeout: 20_000 };
 const life = { subject: 'vipward', fromMs: Date.now(), days: 30 };
@@ -72,23 +72,23 @@ test('a pair that does not belong together is named until it does, and then take
   const all = await rig(t, { cert: right.cert, key: other.key });
   match(await problem(all), /^Secret vipward-tls: .* mismatch: put a certificate and its key there/);
   const { looks } = all;
-  while (all.looks < looks + 3) await sleep(5);
+  await untilTrue(() => all.looks >= looks + 3);
   equal(all.certificate.problems().length, 1);
   all.kept = right;
-  while (all.certificate.problems().length > 0) await sleep(5);
+  await untilTrue(() => all.certificate.problems().length === 0);
   equal(await all.shown(), right.cert);
 });
 
 test('a key that is replaced alone is looked at too, and what was shown stays', limit, async (t) => {
   const right = made();
   const all = await rig(t, right);
-  while (all.certificate.pair.cert !== right.cert) await sleep(5);
+  await untilTrue(() => all.certificate.pair.cert === right.cert);
   all.kept = { cert: right.cert, key: made().key };
   match(await problem(all), /^Secret vipward-tls: /);
   equal(await all.shown(), right.cert);
 });
 
 async function problem({ certificate }: Rig): Promise<string> {
-  while (certificate.problems().length === 0) await sleep(5);
+  await untilTrue(() => certificate.problems().length > 0);
   return certificate.problems()[0]?.message ?? '';
 }

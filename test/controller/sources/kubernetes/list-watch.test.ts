@@ -6,15 +6,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { untilTrue } from '../../../patience.ts';
 import { refuse } from './fake-api.ts';
-import { converged, until, type Watched, watched } from './watched.ts';
+import { converged, type Watched, watched } from './watched.ts';
 
 test('a list comes in pages and is told as one change, and then each event is', async (t) => {
   const all = await watched(t);
   await converged(all);
   equal(all.told(), 1);
   equal(all.api.count('limit=2'), 3);
-  await until(() => all.api.watches === 1);
+  await untilTrue(() => all.api.watches === 1);
   all.api.set('b', '2');
   all.api.remove('c');
   all.api.set('f', '1');
@@ -35,7 +36,7 @@ test('a list that is cut off, in the middle of it or of a page, is never told', 
     setTimeout(() => response.socket?.destroy(), 5);
     return 'done';
   };
-  await until(() => faults === 5);
+  await untilTrue(() => faults === 5);
   deepEqual([all.told(), all.watch.isComplete], [0, false]);
   await converged(all);
   deepEqual([all.told(), all.watch.isComplete, all.watch.problem], [1, true, null]);
@@ -52,7 +53,7 @@ test('410 in the middle of a list begins it anew', async (t) => {
 
 test('what was missed behind a 410 in the stream is found by a new list, also what is gone', async (t) => {
   const all = await watched(t);
-  await until(() => all.api.watches === 1);
+  await untilTrue(() => all.api.watches === 1);
   all.api.fault = (_, response) => refuse(response, 503);
   all.api.cut('reset');
   all.api.remove('a');
@@ -60,7 +61,7 @@ test('what was missed behind a 410 in the stream is found by a new list, also wh
   all.api.set('g', '1');
   all.api.compact();
   const before = all.api.requests.length;
-  await until(() => all.api.requests.length > before + 3);
+  await untilTrue(() => all.api.requests.length > before + 3);
   deepEqual([all.known.get('a'), all.told()], ['1', 1], 'what was listed is served while the server is gone');
   match(all.watch.problem ?? '', /503 made to say 503/);
   all.api.fault = () => 'go on';
@@ -79,7 +80,7 @@ test('streams that are reset, ended, and full of nonsense lose no event', async 
     () => all.api.say(Uint8Array.of(0xff, 0x0a)),
   ];
   for (let round = 0; round < 24; round++) {
-    await until(() => all.api.watches === 1);
+    await untilTrue(() => all.api.watches === 1);
     faults[round % faults.length]?.();
     all.api.set(`n${round % 5}`, String(round));
     if (round % 4 === 0) all.api.remove(`n${(round + 2) % 5}`);
@@ -91,14 +92,14 @@ test('streams that are reset, ended, and full of nonsense lose no event', async 
 
 test('a server that was away is listed anew: it may have come back with an older backup', async (t) => {
   const all = await watched(t);
-  await until(() => all.api.watches === 1);
+  await untilTrue(() => all.api.watches === 1);
   const before = all.api.requests.length;
   all.api.fault = (_, response) => {
     response.socket?.resetAndDestroy();
     return 'done';
   };
   all.api.cut('reset');
-  await until(() => all.api.requests.length > before + 3);
+  await untilTrue(() => all.api.requests.length > before + 3);
   // No event will ever tell of this one.
   all.api.objects.delete('a');
   all.api.fault = () => 'go on';
@@ -122,17 +123,17 @@ test('a server that asks for time is given it', async (t) => {
 
 test('a bookmark moves the place from which the watch goes on', async (t) => {
   const all = await watched(t);
-  await until(() => all.api.watches === 1);
+  await untilTrue(() => all.api.watches === 1);
   all.api.say('{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"4711"}}}\n');
   await sleep(20);
   all.api.cut('end');
-  await until(() => all.api.count('resourceVersion=4711') > 0);
+  await untilTrue(() => all.api.count('resourceVersion=4711') > 0);
   equal(all.watch.lists, 1);
 });
 
 test('listing again is done when it is said to be, and tells only what differs', async (t) => {
   const all = await watched(t);
-  await until(() => all.api.watches === 1);
+  await untilTrue(() => all.api.watches === 1);
   await all.watch.listAgain();
   equal(all.watch.lists, 2);
   equal(all.told(), 2);
@@ -153,7 +154,7 @@ const restorations: Readonly<Record<string, (all: Watched) => void>> = {
 for (const [what, restore] of Object.entries(restorations))
   test(`of a server that ${what} no object is taken for a known one by its number`, async (t) => {
     const all = await watched(t);
-    await until(() => all.api.watches === 1);
+    await untilTrue(() => all.api.watches === 1);
     const before = all.api.objects.get('a');
     ok(before !== undefined);
     all.api.objects.set('a', { ...before, data: 'restored' });
@@ -168,10 +169,10 @@ test('a token that is rotated in its file is used with the next request', async 
   const tokenFile = join(folder, 'token');
   writeFileSync(tokenFile, 'first\n');
   const all = await watched(t, { tokenFile });
-  await until(() => all.api.watches === 1);
+  await untilTrue(() => all.api.watches === 1);
   writeFileSync(tokenFile, 'second\n');
   all.api.cut('end');
-  await until(() => all.api.authorizations.includes('Bearer second'));
+  await untilTrue(() => all.api.authorizations.includes('Bearer second'));
   equal(all.api.authorizations[0], 'Bearer first');
 });
 
@@ -179,7 +180,7 @@ test('a plugin is run for a token, and again when the server takes it no more', 
   const script = `printf '{"status":{"token":"%s"}}' "$(date +%s%N)"; cat > /dev/null`;
   const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: 'sh', args: ['-c', script] };
   const all = await watched(t, { exec });
-  await until(() => all.api.watches === 1);
+  await untilTrue(() => all.api.watches === 1);
   const tokens = () => new Set(all.api.authorizations);
   equal(tokens().size, 1);
   all.api.fault = (_, response) => {
@@ -187,5 +188,5 @@ test('a plugin is run for a token, and again when the server takes it no more', 
     return refuse(response, 401);
   };
   all.api.cut('end');
-  await until(() => all.api.watches === 1 && tokens().size === 2);
+  await untilTrue(() => all.api.watches === 1 && tokens().size === 2);
 });

@@ -1,13 +1,13 @@
 // Whoever begins to rule over many VIPs writes once agents hold them, or have had their time.
 import { equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { setImmediate as turn } from 'node:timers/promises';
 import { Controller } from '../../../../src/controller/controller.ts';
 import { parsePools } from '../../../../src/controller/pools.ts';
 import { Sessions } from '../../../../src/controller/sessions.ts';
 import { fewVips, mostWaitMs, Precedence } from '../../../../src/controller/sources/kubernetes/precedence.ts';
 import type { Hello } from '../../../../src/protocol/messages.ts';
 import { parsePrefix } from '../../../../src/state/address.ts';
+import { untilTrue } from '../../../patience.ts';
 import { servicesOf } from '../../ruling.ts';
 
 const quiet = () => undefined;
@@ -73,7 +73,7 @@ test('many VIPs are held before anything is written, and then it is said once', 
   publish();
   equal(precedence.mayWrite, false, 'nobody was asked yet');
   const hold = join();
-  while (controller.owners.all.size <= fewVips) await turn();
+  await untilTrue(() => controller.owners.all.size > fewVips);
   equal(precedence.mayWrite, false);
   hold(fewVips);
   pass(1000);

@@ -1,11 +1,11 @@
 // What is known of nodes and endpoints, and told of them, with an API server that speaks as the real one.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiClient } from '../../../../src/controller/sources/kubernetes/client.ts';
 import { Credentials } from '../../../../src/controller/sources/kubernetes/credentials.ts';
 import { readKubeconfig } from '../../../../src/controller/sources/kubernetes/kubeconfig.ts';
 import { mostDeleted, Surroundings } from '../../../../src/controller/sources/kubernetes/surroundings.ts';
+import { untilTrue } from '../../../patience.ts';
 import { FakeApi } from './fake-api.ts';
 
 const limit = { timeout: 20_000 };
@@ -61,16 +61,16 @@ test(
     const [oldest = '', next = '', third = ''] = names.map((name) => `demo/${name}`);
     for (const name of names) api.set(name);
     surroundings.start();
-    while (!surroundings.synced.nodes || api.watches === 0) await sleep(5);
+    await untilTrue(() => surroundings.synced.nodes && api.watches > 0);
     for (const name of names) api.remove(name);
-    while (told.deleted.length < names.length) await sleep(5);
+    await untilTrue(() => told.deleted.length >= names.length);
     equal(surroundings.barred.size, mostDeleted);
     deepEqual(
       [oldest, next, third].map((name) => surroundings.barred.get(name)),
       [undefined, undefined, 'its Node was deleted'],
     );
     api.set('node-2');
-    while (surroundings.barred.has(third)) await sleep(5);
+    await untilTrue(() => !surroundings.barred.has(third));
     equal(surroundings.barred.size, mostDeleted - 1);
     deepEqual(told.returned, [third]);
   },
@@ -82,12 +82,12 @@ test('a Node that only lives is no news, and one that is barred or free again is
   const drained = { labels: { 'vipward.io/drain': '' } };
   api.set('n1');
   surroundings.start();
-  while (api.watches === 0) await sleep(5);
+  await untilTrue(() => api.watches > 0);
   const steps = [{}, drained, drained, {}, {}, drained];
   for (const [step, more] of steps.entries()) {
     api.set('n1', '', more);
     api.set(`after-${step}`);
-    while (!surroundings.nodes.has(`demo/after-${step}`)) await sleep(1);
+    await untilTrue(() => surroundings.nodes.has(`demo/after-${step}`));
   }
   deepEqual(told.nodes, [['demo/n1'], [], ['demo/n1']]);
 });
@@ -96,10 +96,10 @@ test('a Node that is not as it should be keeps its VIPs, and the others are hear
   await using all = await rig();
   const { api, surroundings, told } = all;
   surroundings.start();
-  while (api.watches === 0) await sleep(5);
+  await untilTrue(() => api.watches > 0);
   api.set('odd', '', { spec: { taints: 'none' } });
   api.set('n1', '', { labels: { 'vipward.io/drain': '' } });
-  while (told.nodes.length === 0) await sleep(5);
+  await untilTrue(() => told.nodes.length > 0);
   deepEqual([told.nodes, surroundings.nodes.has('demo/odd')], [[['demo/n1']], true]);
   equal(api.count('nodes?watch'), 1);
 });
@@ -116,10 +116,10 @@ test('the first list of slices is about every Service, and a change about its ow
   setSlice(api, 'web-1', 'web');
   surroundings.start();
   surroundings.needSlices();
-  while (!surroundings.synced.endpointSlices || api.watches < 2) await sleep(5);
+  await untilTrue(() => surroundings.synced.endpointSlices && api.watches >= 2);
   deepEqual(told.endpoints, [null]);
   setSlice(api, 'web-2', 'web');
-  while (told.endpoints.length < 2) await sleep(5);
+  await untilTrue(() => told.endpoints.length >= 2);
   deepEqual(told.endpoints, [null, ['demo/web']]);
 });
 
@@ -128,11 +128,11 @@ test('a slice that names no Service belongs to nobody, and the others are heard 
   const { api, surroundings, told } = all;
   surroundings.start();
   surroundings.needSlices();
-  while (!surroundings.synced.endpointSlices || api.watches < 2) await sleep(5);
+  await untilTrue(() => surroundings.synced.endpointSlices && api.watches >= 2);
   setSlice(api, 'odd-1', 'Foo_1');
   setSlice(api, 'web-1', 'web');
   const heard = () => told.endpoints.flatMap((services) => services ?? []);
-  while (heard().length === 0) await sleep(5);
+  await untilTrue(() => heard().length > 0);
   deepEqual(heard(), ['demo/web']);
   equal(api.count('endpointslices?watch'), 1);
 });

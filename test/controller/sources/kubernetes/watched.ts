@@ -1,10 +1,10 @@
 // A ListWatch of a fake API server, and what its owner knows from it.
 import type { TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiClient } from '../../../../src/controller/sources/kubernetes/client.ts';
 import { Credentials } from '../../../../src/controller/sources/kubernetes/credentials.ts';
 import { readKubeconfig } from '../../../../src/controller/sources/kubernetes/kubeconfig.ts';
 import { ListWatch } from '../../../../src/controller/sources/kubernetes/list-watch.ts';
+import { untilTrue } from '../../../patience.ts';
 import { FakeApi } from './fake-api.ts';
 
 export interface Watched {
@@ -59,13 +59,9 @@ export async function watched(
   return { api, watch, known, told: () => told };
 }
 
-export async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await sleep(2);
-}
-
 /** Waits until the owner knows exactly what the API server has. */
 export const converged = ({ api, known }: Watched): Promise<void> =>
-  until(
+  untilTrue(
     () =>
       api.objects.size === known.size &&
       [...api.objects].every(([name, { data }]) => known.get(name) === data),

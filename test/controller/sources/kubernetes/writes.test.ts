@@ -12,6 +12,7 @@ import {
 import { mostInFlight, Writes } from '../../../../src/controller/sources/kubernetes/writes.ts';
 import { type Address, formatAddress, parseAddress } from '../../../../src/state/address.ts';
 import { parseServiceKey } from '../../../../src/state/service.ts';
+import { untilTrue } from '../../../patience.ts';
 
 interface Rig {
   readonly writes: Writes;
@@ -34,10 +35,6 @@ function rig(context: TestContext): Rig {
   return made;
 }
 
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await sleep(2);
-}
-
 test('no more than sixteen are in flight, and the urgent kinds go first', async (t) => {
   const { writes } = rig(t);
   const order: string[] = [];
@@ -54,7 +51,7 @@ test('no more than sixteen are in flight, and the urgent kinds go first', async 
     writes.put('record', `r${index}`, write('record'));
     writes.put('status', `s${index}`, write('status'));
   }
-  await until(() => writes.waiting === 0);
+  await untilTrue(() => writes.waiting === 0);
   equal(most, mostInFlight);
   deepEqual([...new Set(order)], ['first', 'status', 'record', 'event']);
   const rank = ['status', 'record', 'event'];
@@ -75,7 +72,7 @@ test('of what waits under one key the latest is written, and never two at once',
   for (let value = 1; value <= 5; value++) writes.put('status', 'a', async () => void written.push(value));
   deepEqual(written, []);
   gate.resolve();
-  await until(() => writes.waiting === 0);
+  await untilTrue(() => writes.waiting === 0);
   deepEqual(written, [0, 5]);
 });
 
@@ -87,11 +84,11 @@ test('a server that has too much is left alone for as long as it asks, and nothi
     if (atMs.length === 1) throw new ApiError(429, 'too many requests', 300);
     if (atMs.length === 2) throw new Error('socket hang up');
   });
-  await until(() => atMs.length === 1);
+  await untilTrue(() => atMs.length === 1);
   let other = 0;
   writes.put('record', 'b', async () => void other++);
   equal(other, 0);
-  await until(() => writes.waiting === 0);
+  await untilTrue(() => writes.waiting === 0);
   const [first = 0, second = 0] = atMs;
   ok(second - first >= 300);
   deepEqual([atMs.length, other, refused], [3, 1, []]);
@@ -104,7 +101,7 @@ test('what the server refuses for good is told once, and does not hold up the re
     throw new ApiError(422, 'invalid', null);
   });
   writes.put('status', 'b', async () => void other++);
-  await until(() => writes.waiting === 0);
+  await untilTrue(() => writes.waiting === 0);
   await sleep(50);
   deepEqual([other, refused], [1, ['status a: invalid']]);
 });
@@ -117,9 +114,9 @@ test('what is forbidden is tried again later: a right may be given at any time',
     if (!isAllowed) throw new ApiError(403, 'forbidden', null);
     written++;
   });
-  await until(() => refused.length === 2);
+  await untilTrue(() => refused.length === 2);
   isAllowed = true;
-  await until(() => written === 1);
+  await untilTrue(() => written === 1);
   deepEqual([...writes.refused], []);
 });
 
@@ -129,11 +126,11 @@ test('a refusal is told until the server takes such a write, or nothing is left 
     throw new ApiError(422, 'invalid', null);
   };
   for (const key of ['a', 'b']) writes.put('record', key, refusing);
-  await until(() => writes.waiting === 0);
+  await untilTrue(() => writes.waiting === 0);
   deepEqual([...writes.refused.values()], ['invalid', 'invalid']);
   writes.put('record', 'a', async () => undefined);
   writes.drop('record', 'b');
-  await until(() => writes.waiting === 0);
+  await untilTrue(() => writes.waiting === 0);
   deepEqual([...writes.refused], []);
 });
 
@@ -148,8 +145,8 @@ const failing = (...codes: number[]) => {
 test('what is gone by then is no refusal, even if it was forbidden while it went', limit, async (t) => {
   const { writes, refused } = rig(t);
   writes.put('event', 'of a namespace that ends', failing(403, 404));
-  await until(() => writes.refused.size === 1);
-  await until(() => writes.refused.size === 0);
+  await untilTrue(() => writes.refused.size === 1);
+  await untilTrue(() => writes.refused.size === 0);
   deepEqual([writes.done, refused.length], [1, 1]);
 });
 
@@ -159,8 +156,8 @@ test('what was refused and then told to come later is no refusal meanwhile', lim
   writes.put('event', 'a', async () => {
     throw tries++ === 0 ? new ApiError(403, 'forbidden', null) : new ApiError(429, 'later', 60_000);
   });
-  await until(() => writes.refused.size === 1);
-  await until(() => tries === 2);
+  await untilTrue(() => writes.refused.size === 1);
+  await untilTrue(() => tries === 2);
   await sleep(0);
   deepEqual([writes.refused.size, writes.waiting], [0, 1]);
 });
@@ -168,9 +165,9 @@ test('what was refused and then told to come later is no refusal meanwhile', lim
 test('many Events that are refused hide no status that is', async (t) => {
   const { writes } = rig(t);
   for (let index = 0; index < 30; index++) writes.put('event', `e${index}`, failing(422));
-  await until(() => writes.waiting === 0);
+  await untilTrue(() => writes.waiting === 0);
   writes.put('status', 's', failing(422));
-  await until(() => writes.waiting === 0);
+  await untilTrue(() => writes.waiting === 0);
   deepEqual([writes.refused.size, writes.refused.get('status s')], [21, 'made to say 422']);
 });
 
@@ -184,7 +181,7 @@ test('one who does not rule writes nothing, and everything once he does', async 
   equal(written, 0);
   all.mayWrite = true;
   all.writes.wake();
-  await until(() => written === 2);
+  await untilTrue(() => written === 2);
 });
 
 test('events beyond what can wait are dropped and counted', (t) => {
