@@ -1,7 +1,6 @@
 // What tests of a living agent look through: datagrams that must not be lost, monitors of other programs, and
 // our own sockets in the node's namespace.
 import { spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { addresses } from '../../src/dialects/addresses/dialect.ts';
 import { Kernel } from '../../src/host/kernel.ts';
@@ -10,8 +9,8 @@ import { attributesOf, messagesOf, u32, u32Be } from '../../src/netlink/reader.t
 import { formatAddress } from '../../src/state/address.ts';
 import type { Node } from '../kernel/node.ts';
 import { bound } from '../kernel/traffic.ts';
-import { spawnIn } from '../namespaces.ts';
-import { patient } from '../patience.ts';
+import { end, spawnIn } from '../namespaces.ts';
+import { patient, until } from '../patience.ts';
 
 /**
  * An answer that is not there by then is lost; between two namespaces it takes a few hundred microseconds.
@@ -52,7 +51,7 @@ export async function prober(node: Node, host: string, port: number): Promise<Pr
   };
 }
 
-export interface Monitor {
+export interface Monitor extends AsyncDisposable {
   /** What was printed since the start. */
   end(): Promise<string[]>;
 }
@@ -65,30 +64,36 @@ export async function monitor(node: Node, kind: 'ip' | 'nft'): Promise<Monitor> 
   const argv =
     kind === 'ip' ? (['ip', 'monitor', 'address', 'link', 'route'] as const) : (['nft', 'monitor'] as const);
   const child = spawnIn(node.node, [...argv], { stdio: ['ignore', 'pipe', 'pipe'] });
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => end(child));
   let text = '';
   child.stdout?.on('data', (part: Buffer) => {
     text += `${part}`;
   });
   let signs = 0;
-  const sign = async (): Promise<void> => {
+  const isSeen = async (): Promise<boolean> => {
     const before = text.length;
     const [add, mark] =
       kind === 'ip'
         ? [`ip address add 192.0.2.${++signs}/32 dev lo`, `192.0.2.${signs}/32`]
         : [`nft add table ip sign${++signs}`, `sign${signs}`];
     node.run(add);
-    const end = performance.now() + 200;
-    while (!text.slice(before).includes(mark) && performance.now() < end) await sleep(5);
-    if (!text.slice(before).includes(mark)) return sign();
+    const lastMs = performance.now() + 200;
+    while (!text.slice(before).includes(mark) && performance.now() < lastMs) await sleep(5);
+    return text.slice(before).includes(mark);
+  };
+  const sign = async (): Promise<void> => {
+    await until(`a sign of ours in ${kind} monitor`, isSeen);
     await sleep(50);
   };
   await sign();
   text = '';
+  const kept = stack.move();
   return {
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
     async end() {
       await sign();
-      child.kill();
-      await once(child, 'exit');
+      await kept.disposeAsync();
       // Lines that go on begin with white space.
       return text.split('\n').filter((line) => !/^$|^\s|192\.0\.2\.|sign\d|^# new generation/.test(line));
     },

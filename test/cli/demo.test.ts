@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { until } from '../patience.ts';
 import { program } from '../program.ts';
 
 const services = fileURLToPath(new URL('services.yaml', import.meta.url));
@@ -14,7 +15,6 @@ const form = process.getuid?.() === 0 ? '-nm' : '-Urnm';
 const tried = spawnSync('unshare', [form, 'true'], { encoding: 'utf8' });
 const skip = tried.status !== 0 && `unshare ${form}: ${tried.error?.message ?? tried.stderr.trim()}`;
 if (skip) process.stderr.write(`the demo cannot run here: ${skip}\n`);
-const patienceMs = 60_000;
 
 interface Demo extends Disposable {
   readonly child: ChildProcess;
@@ -39,7 +39,11 @@ function startDemo(...flags: string[]): Demo {
   }
   const { promise: ended, resolve } = Promise.withResolvers<number | null>();
   child.on('close', resolve);
-  const dispose = () => rmSync(folder, { recursive: true, force: true });
+  const dispose = () => {
+    // Nobody, unless a test has failed.
+    for (const pid of processesOf(folder)) process.kill(Number(pid), 'SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  };
   return { child, folder, output: () => text, ended, [Symbol.dispose]: dispose };
 }
 
@@ -59,17 +63,9 @@ function wordsOf(pid: string): string[] {
   return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
 }
 
-async function waitFor(what: string, isTrue: () => boolean, demo: Demo): Promise<void> {
-  const deadline = performance.now() + patienceMs;
-  while (!isTrue()) {
-    assert.ok(performance.now() < deadline, `${what}:\n${demo.output()}`);
-    await sleep(20);
-  }
-}
-
 async function nothingIsLeft(demo: Demo): Promise<void> {
-  await waitFor('a process is left', () => processesOf(demo.folder).length === 0, demo);
-  await waitFor('a file is left', () => readdirSync(demo.folder).length === 0, demo);
+  await until('no process is left', () => processesOf(demo.folder).length === 0, demo.output);
+  await until('no file is left', () => readdirSync(demo.folder).length === 0, demo.output);
 }
 
 test('demo --once finds every probe as declared, before, during and after a change', { skip }, async () => {
@@ -90,7 +86,7 @@ test('demo --once finds every probe as declared, before, during and after a chan
 
 test('Ctrl-C twice ends a live demo with nothing left and exit code 0', { skip }, async () => {
   using demo = startDemo();
-  await waitFor('no probes', () => demo.output().includes('all as declared'), demo);
+  await until('probes', () => demo.output().includes('all as declared'), demo.output);
   // As from a terminal: the whole group gets it, and again before the first one is through.
   process.kill(-(demo.child.pid ?? 0), 'SIGINT');
   await sleep(30);
@@ -102,7 +98,7 @@ test('Ctrl-C twice ends a live demo with nothing left and exit code 0', { skip }
 
 test('a demo that is killed takes everything along', { skip }, async () => {
   using demo = startDemo();
-  await waitFor('no probes', () => demo.output().includes('all as declared'), demo);
+  await until('probes', () => demo.output().includes('all as declared'), demo.output);
   demo.child.kill('SIGKILL');
   await demo.ended;
   await nothingIsLeft(demo);
@@ -110,7 +106,7 @@ test('a demo that is killed takes everything along', { skip }, async () => {
 
 test('a demo whose half inside is killed leaves nothing either', { skip }, async () => {
   using demo = startDemo();
-  await waitFor('no probes', () => demo.output().includes('all as declared'), demo);
+  await until('probes', () => demo.output().includes('all as declared'), demo.output);
   const inside = processesOf(demo.folder).find((pid) => wordsOf(pid).includes('--outside'));
   process.kill(Number(inside), 'SIGKILL');
   assert.equal(await demo.ended, 1, demo.output());
@@ -119,7 +115,7 @@ test('a demo whose half inside is killed leaves nothing either', { skip }, async
 
 test('a demo that is stopped while it starts leaves nothing', { skip }, async () => {
   using demo = startDemo();
-  await waitFor('no start', () => demo.output().includes('are starting'), demo);
+  await until('a start', () => demo.output().includes('are starting'), demo.output);
   demo.child.kill('SIGTERM');
   assert.equal(await demo.ended, 0, demo.output());
   await nothingIsLeft(demo);

@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Started } from '../agent/alone.ts';
 import { prober } from '../agent/life.ts';
-import { runIn, spawnIn } from '../namespaces.ts';
+import { spawnIn } from '../namespaces.ts';
 import { program } from '../program.ts';
 import { isXtables, rulesOf } from './firewall.ts';
+import { holdLock } from './hold-lock.ts';
 import { Node, type Service, skip } from './node.ts';
 
 /** Of these tests alone, for it is held for long. */
@@ -91,12 +92,7 @@ test('a filter that cannot be changed for now guards as before, and what it guar
   await using configured = await Configured.start();
   const { node } = configured;
   for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
-  const holder = spawnIn(node.node, ['flock', '-F', lockFile, 'sleep', '120'], { stdio: 'ignore' });
-  using lock = { [Symbol.dispose]: () => void holder.kill('SIGKILL') };
-  await node.until(
-    'the lock is held',
-    () => runIn(node.node, ['flock', '-n', lockFile, 'true']).status !== 0,
-  );
+  await using lock = await holdLock(node, lockFile);
   const packets = await prober(node, '10.77.0.100', 53);
   await configured.follow({ filter: 'observe', echo: 'off' });
   await node.until('it is told', async () => /lock/.test((await node.status()).problems.join()));
@@ -106,7 +102,7 @@ test('a filter that cannot be changed for now guards as before, and what it guar
     ['serving', 'serving'],
   );
   assert.equal(await node.probe('udp', '10.77.0.100', 54), 'closed');
-  lock[Symbol.dispose]();
+  await lock[Symbol.asyncDispose]();
   await node.until('it is on watch', async () => (await node.probe('udp', '10.77.0.100', 54)) === 'open');
   assert.equal(await packets.lost(), 0);
 });

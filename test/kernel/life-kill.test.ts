@@ -34,7 +34,8 @@ for (const owner of owners) {
     const drops = await dropped(node, '10.77.0.100');
     assert.equal(drops, 1);
     const probers = [await prober(node, '10.77.0.100', 53), await prober(node, 'fd77::100', 53)];
-    const [addresses, rules] = [await monitor(node, 'ip'), await monitor(node, 'nft')];
+    await using addresses = await monitor(node, 'ip');
+    await using rules = await monitor(node, 'nft');
     await node.killAgent('SIGKILL');
     await node.probe('udp', '10.77.0.100', 54);
     node.startAgent();

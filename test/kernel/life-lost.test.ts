@@ -1,12 +1,12 @@
 // A filter that is gone and cannot be put back: then the address goes too, and comes back behind it.
 import { deepEqual, equal, match } from 'node:assert/strict';
-import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { spawnIn } from '../namespaces.ts';
+import { end, spawnIn } from '../namespaces.ts';
 import { isXtables, ownerless, takeAll, wordsOf } from './firewall.ts';
+import { holdLock } from './hold-lock.ts';
 import { Node, type Service, skip } from './node.ts';
 import { hasTool } from './own-kernel.ts';
 
@@ -20,25 +20,6 @@ function holds(node: Node): string[] {
 
 const firewallName = isXtables ? 'xtables' : 'nftables';
 const toPrint = skip || hasTool('nft', '--version');
-
-/** Another process that keeps our rules from us, until it is ended. */
-class Taker implements AsyncDisposable {
-  readonly #child: ChildProcess;
-
-  constructor(child: ChildProcess) {
-    this.#child = child;
-  }
-
-  async end(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    this.#child.kill('SIGKILL');
-    await once(this.#child, 'exit');
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.end();
-  }
-}
 
 /** Of this file alone, for it is held for long. */
 const lockFile = '/run/lost.lock';
@@ -55,24 +36,22 @@ const owned: Readonly<Record<string, (words: string) => string>> = {
       .replaceAll('\n', '; '),
 };
 
-async function own(node: Node, what: string): Promise<Taker> {
+async function own(node: Node, what: string): Promise<AsyncDisposable> {
   const table = owned[what]?.(node.run('nft list table inet vipward'));
   const owner = spawnIn(node.node, ['nft', '-i'], { stdio: ['pipe', 'ignore', 'inherit'] });
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => end(owner));
   owner.stdin?.write(`delete table inet vipward; ${table}\n`);
   await node.until('the table is another’s', () => /owner/.test(node.run('nft list table inet vipward')));
-  return new Taker(owner);
+  return stack.move();
 }
 
 /** Legacy tables have no owner, but a lock: whoever holds it keeps everybody else from writing them. */
-async function lock(node: Node): Promise<Taker> {
-  const flush = 'XTABLES_LOCKFILE=/run/another.lock iptables-legacy -t raw -F PREROUTING';
-  const argv = ['flock', '-F', lockFile, 'sh', '-c', `${flush} && exec sleep 120`] as const;
-  const taker = new Taker(spawnIn(node.node, argv, { stdio: 'inherit' }));
-  await node.until(
-    'our jump is gone',
-    () => !/-j vipward-guard/.test(node.run('iptables-legacy-save -t raw')),
-  );
-  return taker;
+async function lock(node: Node): Promise<AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
+  stack.use(await holdLock(node, lockFile));
+  node.run('env XTABLES_LOCKFILE=/run/another.lock iptables-legacy -t raw -F PREROUTING');
+  return stack.move();
 }
 
 const takings = isXtables ? ['a lock'] : Object.keys(owned);
@@ -97,7 +76,7 @@ for (const what of takings) {
     );
     equal(inSync, false);
     match(problems.join(), isXtables ? /EAGAIN: the lock \/run\/lost\.lock/ : /EPERM/);
-    await taker.end();
+    await taker[Symbol.asyncDispose]();
     await node.until('both are back', () => holds(node).length === 2);
     await node.settled([web]);
   });

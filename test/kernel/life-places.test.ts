@@ -99,7 +99,7 @@ test('VIPs move to the interface that is named now, and are there before they le
   const vips = [...other.addresses, ...web.addresses].sort();
   deepEqual(addressesOn(node, 'lan'), vips);
   await node.killAgent('SIGTERM');
-  const heard = await monitor(node, 'ip');
+  await using heard = await monitor(node, 'ip');
   node.startAgent(['--interface', 'pods']);
   await node.until('they are on the other', () => `${addressesOn(node, 'pods')}` === `${vips}`);
   await node.until('they are on no other', () => addressesOn(node, 'lan').length === 0);

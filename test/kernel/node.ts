@@ -59,17 +59,14 @@ export class Node implements AsyncDisposable {
 
   /** A node whose Services are all in force: every VIP is there, or refused. */
   static async start(options: NodeOptions): Promise<Node> {
-    const made = new Node(options);
-    try {
-      made.writeServices(options.services);
-      if (options.hasController !== false) made.startController();
-      made.startAgent();
-      if (options.source === undefined) await made.settled(options.services);
-      return made;
-    } catch (error) {
-      await made.stop();
-      throw error;
-    }
+    await using stack = new AsyncDisposableStack();
+    const made = stack.use(new Node(options));
+    made.writeServices(options.services);
+    if (options.hasController !== false) made.startController();
+    made.startAgent();
+    if (options.source === undefined) await made.settled(options.services);
+    stack.move();
+    return made;
   }
 
   get agentPid(): number {
@@ -188,12 +185,14 @@ export class Node implements AsyncDisposable {
     });
   }
 
+  /** All of it, also where a part fails: what was made last goes first. */
   async stop(): Promise<void> {
-    for (const close of this.#closers) close();
-    await this.#end(this.#agent, 'SIGTERM');
-    await this.#end(this.#controller, 'SIGTERM');
-    rmSync(this.folder, { recursive: true, force: true });
-    for (const namespace of [this.node, this.client, this.backend]) namespace[Symbol.dispose]();
+    await using stack = new AsyncDisposableStack();
+    for (const namespace of [this.node, this.client, this.backend]) stack.use(namespace);
+    stack.defer(() => rmSync(this.folder, { recursive: true, force: true }));
+    stack.defer(() => this.#end(this.#controller, 'SIGTERM'));
+    stack.defer(() => this.#end(this.#agent, 'SIGTERM'));
+    for (const close of this.#closers) stack.defer(close);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -212,14 +211,21 @@ export class Node implements AsyncDisposable {
     return child;
   }
 
+  /** Only a test kills it; by itself, and when it is asked to, it ends well. */
   async #end(child: ChildProcess | undefined, signal: NodeJS.Signals): Promise<void> {
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = once(child, 'exit', { signal: AbortSignal.timeout(deadlineMs) });
-    child.kill(signal);
-    await ended.catch(() => {
-      child.kill('SIGKILL');
-      assert.fail(`${child.spawnargs.slice(2, 3)} has not ended by ${signal}\n${this.log}`);
-    });
+    if (child === undefined) return;
+    const verb = child.spawnargs.slice(2, 3);
+    if (child.exitCode === null && child.signalCode === null) {
+      const ended = once(child, 'exit', { signal: AbortSignal.timeout(deadlineMs) });
+      child.kill(signal);
+      await ended.catch(() => {
+        child.kill('SIGKILL');
+        assert.fail(`${verb} has not ended by ${signal}\n${this.log}`);
+      });
+    }
+    const { exitCode, signalCode } = child;
+    const isWell = exitCode === 0 || signalCode === 'SIGKILL';
+    assert.ok(isWell, `${verb} ended with ${exitCode ?? signalCode}\n${this.log}`);
   }
 
   async #get(port: number, path: string): Promise<unknown> {

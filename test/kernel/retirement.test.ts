@@ -1,9 +1,8 @@
 // After a switch of firewalls something keeps what the other one left: the new one serves all the same, and
 // takes it away when it can.
 import { deepEqual, equal, match } from 'node:assert/strict';
-import { once } from 'node:events';
 import { test } from 'node:test';
-import { runIn, spawnIn } from '../namespaces.ts';
+import { holdLock } from './hold-lock.ts';
 import { Node, type Service } from './node.ts';
 import { skip } from './own-xtables.ts';
 
@@ -24,13 +23,8 @@ const keepers: Readonly<Record<string, (node: Node) => Promise<() => Promise<voi
     };
   },
   'the lock of legacy tables': async (node) => {
-    const holder = spawnIn(node.node, ['flock', '-F', lockFile, 'sleep', '120'], { stdio: 'ignore' });
-    const isFree = (): boolean => runIn(node.node, ['flock', '-n', lockFile, 'true']).status === 0;
-    await node.until('the lock is held', () => !isFree());
-    return async () => {
-      holder.kill('SIGKILL');
-      await once(holder, 'exit');
-    };
+    const lock = await holdLock(node, lockFile);
+    return async () => await lock[Symbol.asyncDispose]();
   },
 };
 

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Namespace, runIn, spawnIn } from '../namespaces.ts';
 import { program } from '../program.ts';
+import { holdLock } from './hold-lock.ts';
 import { Node, type Service } from './node.ts';
 import { skip } from './own-xtables.ts';
 import { bound } from './traffic.ts';
@@ -109,11 +110,7 @@ test('while another holds the lock elements change, and rules wait without holdi
   skip,
 }, async () => {
   await using node = await Node.start({ services: [web], agentArgs });
-  const holder = spawnIn(node.node, ['flock', '-F', '/run/xtables.lock', 'sleep', '60'], { stdio: 'ignore' });
-  await node.until(
-    'the lock is held',
-    () => runIn(node.node, ['flock', '-n', '/run/xtables.lock', 'true']).status !== 0,
-  );
+  await using lock = await holdLock(node, '/run/xtables.lock');
   await node.listen(node.node, 'tcp', 81);
   await node.setServices([{ ...web, ports: ['TCP 81'] }]);
   for (const vip of vips) assert.equal(await node.probe('tcp', vip, 81), 'open');
@@ -121,7 +118,7 @@ test('while another holds the lock elements change, and rules wait without holdi
   await sleep(300);
   assert.equal((await node.status()).firewall, 'xtables');
   assert.doesNotMatch(save(node), /vipward-egress/);
-  holder.kill('SIGKILL');
+  await lock[Symbol.asyncDispose]();
   await node.until('egress is in the rules', () => /-j vipward-egress/.test(save(node)));
 });
 

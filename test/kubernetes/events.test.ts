@@ -122,11 +122,14 @@ test('a status that another manager has written stays, and is told by its name',
 
 test('the status says an address when its node has announced it, and not before', { skip }, async () => {
   process.kill(all.node.agentPid, 'SIGSTOP');
-  await all.apply('late');
-  await told('late', 'Normal Allocated');
-  await sleep(500);
-  assert.deepEqual(await ingress('late'), []);
-  process.kill(all.node.agentPid, 'SIGCONT');
+  try {
+    await all.apply('late');
+    await told('late', 'Normal Allocated');
+    await sleep(500);
+    assert.deepEqual(await ingress('late'), []);
+  } finally {
+    process.kill(all.node.agentPid, 'SIGCONT');
+  }
   await told('late', 'Normal Allocated', 'Normal Announced');
   assert.deepEqual(await ingress('late'), ['10.77.0.102']);
 });

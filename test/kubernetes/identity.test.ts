@@ -1,7 +1,7 @@
 // Which node an agent is, by the token of its Pod's ServiceAccount; and what a hostile one can do: nothing.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,6 +32,7 @@ before(async () => {
   writeFileSync(tokenFile, token);
 });
 after(async () => {
+  rmSync(tokenFile, { force: true });
   if (skip === false) await all[Symbol.asyncDispose]();
 });
 

@@ -49,32 +49,30 @@ export class NodeInCluster implements AsyncDisposable {
   }
 
   static async start(options: NodeInClusterOptions = {}): Promise<NodeInCluster> {
-    const cluster = await Cluster.start();
-    try {
-      applyChart(cluster);
-      const config = cluster.kubeconfig('controller', await tokenOf(cluster, account));
-      let isJoined = false;
-      const join = (node: Node): void => {
-        if (!isJoined) cluster.join(node.node);
-        isJoined = true;
-      };
-      const source = (node: Node): readonly string[] => {
-        join(node);
-        return controllerFlags('c1', config);
-      };
-      const node = await Node.start({ ...options, services: [], source });
-      const made = new NodeInCluster(cluster, node);
+    await using stack = new AsyncDisposableStack();
+    const cluster = stack.use(await Cluster.start());
+    applyChart(cluster);
+    const config = cluster.kubeconfig('controller', await tokenOf(cluster, account));
+    let isJoined = false;
+    const join = (node: Node): void => {
+      if (!isJoined) cluster.join(node.node);
+      isJoined = true;
+    };
+    const source = (node: Node): readonly string[] => {
       join(node);
-      if (options.hasController === false) return made;
+      return controllerFlags('c1', config);
+    };
+    const node = stack.use(await Node.start({ ...options, services: [], source }));
+    const made = new NodeInCluster(cluster, node);
+    join(node);
+    if (options.hasController !== false) {
       await made.until('the controller has read the cluster', async () => {
         const { synced, role } = await node.controllerStatus();
         return role === 'active' && synced !== false && Object.values(synced).every(Boolean);
       });
-      return made;
-    } catch (error) {
-      await cluster.stop();
-      throw error;
     }
+    stack.move();
+    return made;
   }
 
   /** A kubeconfig of an account of its own that may do what a controller may. */
@@ -132,8 +130,8 @@ export class NodeInCluster implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await using _cluster = this.cluster;
     await this.node.stop();
-    await this.cluster.stop();
   }
 }
 
