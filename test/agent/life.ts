@@ -7,7 +7,9 @@ import { Kernel } from '../../src/host/kernel.ts';
 import { loadNative } from '../../src/host/native.ts';
 import { attributesOf, messagesOf, u32, u32Be } from '../../src/netlink/reader.ts';
 import { formatAddress } from '../../src/state/address.ts';
+import { isXtables } from '../kernel/firewall.ts';
 import type { Node } from '../kernel/node.ts';
+import { attach, readsIn, writesIn, writing } from '../kernel/tracer.ts';
 import { bound } from '../kernel/traffic.ts';
 import { end, spawnIn } from '../namespaces.ts';
 import { patient, until } from '../patience.ts';
@@ -149,6 +151,37 @@ export function socketsOf(node: Node): Sockets {
     [Symbol.dispose]() {
       kernel[Symbol.dispose]();
     },
+  };
+}
+
+export interface Commits extends AsyncDisposable {
+  /** How many there have been since the start, once an agent that looks at its tables has done so again. */
+  count(): Promise<number>;
+}
+
+/** raw and mangle of both families, of which a look reads those that are there. */
+const mostTables = 4;
+
+/** Why commits cannot be counted here, or false. */
+export const uncounted: string | false = isXtables && lacks('strace');
+
+/** Commits to nf_tables are anybody's; legacy tables number none, and those of the node's agent are seen. */
+export async function commitsOf(node: Node, sockets: Sockets): Promise<Commits> {
+  if (isXtables) {
+    const tracer = await attach(node, node.agentPid, writing);
+    return {
+      async count() {
+        const before = readsIn(tracer.text());
+        await node.until('two looks are over', () => readsIn(tracer.text()) > before + 2 * mostTables);
+        return writesIn(tracer.text());
+      },
+      [Symbol.asyncDispose]: () => tracer[Symbol.asyncDispose](),
+    };
+  }
+  const before = await sockets.generation();
+  return {
+    count: async () => (await sockets.generation()) - before,
+    [Symbol.asyncDispose]: async () => undefined,
   };
 }
 

@@ -5,12 +5,13 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { lacks, monitor, prober, socketsOf } from '../agent/life.ts';
+import { commitsOf, lacks, monitor, prober, socketsOf, uncounted } from '../agent/life.ts';
 import { runIn, spawnIn } from '../namespaces.ts';
 import { program } from '../program.ts';
 import { isXtables, owners, rulesOf } from './firewall.ts';
 import { Node, type Service, skip } from './node.ts';
 import { hasTool } from './own-kernel.ts';
+import { tracing, writesIn, writing } from './tracer.ts';
 
 const dns: Service = { name: 'dns', addresses: ['10.77.0.100', 'fd77::100'], ports: ['UDP 53'] };
 const web: Service = { name: 'web', addresses: ['10.77.0.101'], ports: ['TCP 80'] };
@@ -79,18 +80,27 @@ test('what went while the agent was down goes once a controller has synced, and 
   assert.match(node.run('ip address'), /10\.77\.0\.100\/32/);
 });
 
-test('a second agent refuses to start, naming the first, and commits nothing', { skip }, async () => {
+test('a second agent refuses to start, naming the first, and commits nothing', {
+  skip: skip || uncounted,
+}, async () => {
   await using node = await Node.start({ services: [dns] });
   using sockets = socketsOf(node);
-  const before = await sockets.generation();
+  await using commits = await commitsOf(node, sockets);
   const words = ['--node', 'node2', '--controller', 'ws://127.0.0.1:9470', '--allow', '10.77.0.0/24'];
   const state = ['--state', join(node.folder, 'second'), '--listen', '127.0.0.1:9475'];
-  const second = spawnIn(node.node, [process.execPath, program, 'agent', ...words, ...state], life);
+  const argv = [process.execPath, program, 'agent', ...words, ...state] as const;
+  const trace = join(node.folder, 'second.trace');
+  const tracer = isXtables ? tracing(trace, ['-D', ...writing]) : [];
+  const second = spawnIn(node.node, [...tracer, ...argv] as [string, ...string[]], life);
   const [said] = await Promise.all([text(second.stderr as NodeJS.ReadableStream), once(second, 'exit')]);
   assert.equal(second.exitCode, 1);
   assert.match(said, new RegExp(`\\bpid ${node.agentPid}\\b`));
   assert.equal((await node.status()).inSync, true);
-  assert.equal(await sockets.generation(), before);
+  assert.equal(await commits.count(), 0);
+  if (!isXtables) return;
+  const calls = readFileSync(trace, 'utf8');
+  assert.match(calls, /exited with 1/);
+  assert.equal(writesIn(calls), 0);
 });
 
 test('no binary is run by an agent or a controller', { skip: skip || lacks('strace') }, async () => {

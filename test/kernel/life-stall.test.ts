@@ -14,6 +14,7 @@ import { change, takePulse } from '../agent/pulse.ts';
 import { spawnIn } from '../namespaces.ts';
 import { alike, openPort, rulesOf } from './firewall.ts';
 import { Node, type Service, skip } from './node.ts';
+import { attach } from './tracer.ts';
 import { getText } from './traffic.ts';
 
 const dns: Service = { name: 'dns', addresses: ['10.77.0.100'], ports: ['UDP 53'] };
@@ -180,26 +181,13 @@ const portOf = { agent: 9471, controller: 9470 } as const;
 
 /** From now on each call that waits for the disk waits for ten seconds before it does. */
 async function stopDisk(node: Node, pid: number) {
-  const path = join(node.folder, 'strace.out');
   const calls = ['-e', 'trace=fdatasync,fsync', '-e', `inject=fdatasync,fsync:delay_enter=${stalledMs}000`];
-  const strace = spawnIn(node.node, ['strace', '-f', '-q', '-o', path, ...calls, '-p', `${pid}`]);
-  let words = '';
-  strace.stderr?.on('data', (part: Buffer) => {
-    words += `${part}`;
-  });
-  await node.until('the tracer is there', () => {
-    assert.equal(strace.exitCode, null, words);
-    return /^TracerPid:\t[1-9]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  });
+  const tracer = await attach(node, pid, calls);
   return {
     calls() {
-      const text = readFileSync(path, 'utf8');
-      const count = (pattern: RegExp): number => text.match(pattern)?.length ?? 0;
+      const count = (pattern: RegExp): number => tracer.text().match(pattern)?.length ?? 0;
       return { begun: count(/\bf(data)?sync\(/g), ended: count(/\(DELAYED\)/g) };
     },
-    async [Symbol.asyncDispose]() {
-      strace.kill('SIGKILL');
-      await once(strace, 'exit');
-    },
+    [Symbol.asyncDispose]: () => tracer[Symbol.asyncDispose](),
   };
 }

@@ -1,0 +1,52 @@
+// The system calls of a program that runs, as strace sees them, and which of them change legacy tables.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { end, spawnIn } from '../namespaces.ts';
+import type { Node } from './node.ts';
+
+/** strace with its lines in a file, of all threads. */
+export function tracing(file: string, words: readonly string[]): readonly ['strace', ...string[]] {
+  return ['strace', '-f', '-q', '-o', file, ...words];
+}
+
+/** The calls that tables and sets are changed by, among others that ask. */
+export const writing: readonly string[] = ['-e', 'trace=sendto,setsockopt,getsockopt'];
+
+/** How many of those in a trace change something; a send of many messages is one. */
+export function writesIn(trace: string): number {
+  const change = /\bIP6?T_SO_SET_REPLACE\b|\bIPSET_CMD_(CREATE|DESTROY|FLUSH|RENAME|SWAP|ADD|DEL)\b/;
+  return trace.split('\n').filter((line) => change.test(line)).length;
+}
+
+/** How often a trace has somebody read a legacy table. */
+export function readsIn(trace: string): number {
+  return trace.match(/\bIP6?T_SO_GET_ENTRIES\b/g)?.length ?? 0;
+}
+
+export interface Tracer extends AsyncDisposable {
+  /** What it has said so far. */
+  text(): string;
+}
+
+/** From now on; the words say which calls, and what becomes of them. */
+export async function attach(node: Node, pid: number, words: readonly string[]): Promise<Tracer> {
+  const path = join(node.folder, `${pid}.strace`);
+  const strace = spawnIn(node.node, [...tracing(path, words), '-p', `${pid}`]);
+  let said = '';
+  strace.stderr?.on('data', (part: Buffer) => {
+    said += `${part}`;
+  });
+  const tracer = {
+    text: () => readFileSync(path, 'utf8'),
+    [Symbol.asyncDispose]: () => end(strace),
+  };
+  await using stack = new AsyncDisposableStack();
+  stack.use(tracer);
+  await node.until('the tracer is there', () => {
+    assert.equal(strace.exitCode, null, said);
+    return /^TracerPid:\t[1-9]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  });
+  stack.move();
+  return tracer;
+}
