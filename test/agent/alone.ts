@@ -18,6 +18,8 @@ export class Alone implements AsyncDisposable {
   readonly where: Namespace = Namespace.make();
   readonly folder: string = mkdtempSync(join(tmpdir(), 'vipward-alone-'));
   readonly #children: ChildProcess[] = [];
+  /** What comes before the words of an agent that is started, as a tracer does. */
+  before: readonly string[] = [];
 
   /** A process in this namespace that does not outlive the test. */
   spawn(...argv: readonly [string, ...string[]]): ChildProcess {
@@ -29,7 +31,8 @@ export class Alone implements AsyncDisposable {
   start(...more: readonly string[]): Started {
     const words = ['--node', 'node1', '--controller', 'ws://127.0.0.1:9470', '--allow', '10.77.0.0/24'];
     const state = ['--state', join(this.folder, `state${this.#children.length}`)];
-    return new Started(this.spawn(process.execPath, program, 'agent', ...words, ...state, ...more));
+    const argv = [...this.before, process.execPath, program, 'agent', ...words, ...state, ...more];
+    return new Started(this.spawn(...(argv as [string, ...string[]])));
   }
 
   /** Runs a verb to its end: the exit code, and what it said. */

@@ -3,9 +3,13 @@
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { tracing } from '../kernel/tracer.ts';
+import { until } from '../patience.ts';
 import { Alone, cannotChangeUser, limit } from './alone.ts';
+import { lacks } from './life.ts';
 
 const asAnother = { ...limit, skip: limit.skip || cannotChangeUser() };
 const allNames = ['', '.1', '.2', '.3', '.4', '.5', '.6', '.7'];
@@ -92,13 +96,18 @@ async function crowd(alone: Alone): Promise<void> {
   if (child.stdout !== null) await once(child.stdout, 'data');
 }
 
-test('an agent that is too busy to answer for a moment is an agent all the same', limit, async () => {
+test('an agent that is too busy to answer for a moment is an agent all the same', {
+  ...limit,
+  skip: limit.skip || lacks('strace'),
+}, async () => {
   await using alone = new Alone();
   const first = await keeper(alone);
   first.kill('SIGSTOP');
   await crowd(alone);
+  const trace = join(alone.folder, 'trace');
+  alone.before = tracing(trace, ['-D', '-e', 'trace=connect']);
   const second = alone.start();
-  await sleep(1000);
+  await until('it has asked twice', () => (readFileSync(trace, 'utf8').match(/ EAGAIN /g)?.length ?? 0) > 1);
   first.kill('SIGCONT');
   assert.equal(await second.ended(), 1);
   assert.match(second.stderr, new RegExp(`another vipward agent runs here \\(pid ${first.pid}\\)`));
