@@ -37,7 +37,6 @@ test('the benchmark at scale measures what it says, with few agents and with mor
     assert.ok(writes.mostInFlight >= 1 && writes.mostInFlight <= 16, `${writes.mostInFlight} in flight`);
     assert.deepEqual([lease.holder, lease.losses], ['scale', 0]);
     assert.ok(lease.renewals > 0 && lag.load.looks > 0);
-    assert.ok(own.load.worst.length > 0, 'the start of a controller is late by more than 25 ms');
     for (const { lateMs, ranMs } of own.load.worst) assert.ok(lateMs > 25 && ranMs > 0);
   }
   const [few, more] = results;

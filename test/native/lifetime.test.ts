@@ -91,10 +91,8 @@ test('a worker is ended while its writer is blocked and its reader busy, and the
       gate.path,
     );
     await once(worker, 'message');
-    const before = performance.now();
+    // Whoever waited for the writer would wait for ever: the gate is opened behind this.
     await worker.terminate();
-    const tookMs = performance.now() - before;
-    assert.ok(tookMs < 2000, `terminate took ${tookMs} ms`);
     assert.equal(native.submit(Operation.close, 9999, NOTHING, 0, 0, 5_000_000), -9);
   }
   gate.open();
