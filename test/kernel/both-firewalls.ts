@@ -1,16 +1,16 @@
 // Both firewalls on a kernel of a test's own, in the hands of rules that know of nothing but what is wanted,
 // and how many elements their sets have.
 import { equal } from 'node:assert/strict';
-import { Census } from '../../src/agent/census.ts';
 import type { Firewall } from '../../src/agent/firewall.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
 import { nftablesFirewall } from '../../src/agent/nftables.ts';
-import { Rules } from '../../src/agent/rules.ts';
+import type { Rules } from '../../src/agent/rules.ts';
 import { xtablesFirewall } from '../../src/agent/xtables.ts';
 import { type Address, formatAddress } from '../../src/state/address.ts';
 import type { VirtualIp } from '../../src/state/virtual-ip.ts';
 import { cannotUnshare } from '../namespaces.ts';
 import { capabilities, hasTool, nft, type OwnKernel, port, vip } from './own-kernel.ts';
+import { rulesOf } from './own-rules.ts';
 import { run, plain as xtPlain, skip as xtSkip } from './own-xtables.ts';
 
 const skip = cannotUnshare() || hasTool('nft', '--version');
@@ -83,9 +83,5 @@ export function rulesOn(
   ledger: Ledger = new Ledger(),
 ): Rules {
   for (const one of vips) ledger.wanted.set(one.address, one);
-  const ignore = (): void => {};
-  return new Rules({
-    ...{ kernel, firewall, ledger, census: new Census(), refuse: ignore, committed: ignore, observe: ignore },
-    ...{ onComplete: () => {}, withdraw: async () => {}, retain: async () => {} },
-  });
+  return rulesOf({ kernel, firewall, ledger });
 }

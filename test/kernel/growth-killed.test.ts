@@ -2,28 +2,16 @@
 // address stays that nothing guards any more.
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
-import { Census } from '../../src/agent/census.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
-import { nftablesFirewall } from '../../src/agent/nftables.ts';
-import { Rules, type RulesParts } from '../../src/agent/rules.ts';
+import type { RulesParts } from '../../src/agent/rules.ts';
 import type { Address } from '../../src/state/address.ts';
 import { cannotUnshare } from '../namespaces.ts';
 import { nth, withPorts } from './both-firewalls.ts';
-import { capabilities, hasTool, nft, type OwnKernel, ownKernel, plain } from './own-kernel.ts';
+import { hasTool, nft, type OwnKernel, ownKernel } from './own-kernel.ts';
+import { rulesOf } from './own-rules.ts';
 
 const skip = cannotUnshare() || hasTool('nft', '--version');
 const count = 1000;
-
-function rulesOf(own: OwnKernel, ledger: Ledger, more: Partial<RulesParts> = {}): Rules {
-  const ignore = (): void => {};
-  return new Rules({
-    ...{ kernel: own.kernel, ledger, census: new Census() },
-    ...{ refuse: ignore, committed: ignore, observe: ignore, onComplete: ignore },
-    firewall: nftablesFirewall(capabilities, { ...plain, wish: 'nftables', owner: false }),
-    ...{ withdraw: async () => {}, retain: async () => {} },
-    ...more,
-  });
-}
 
 /** Makes all sets larger, and is killed behind so many steps. Returns how many there are. */
 async function growingUntil(own: OwnKernel, last: number): Promise<number> {
@@ -36,7 +24,7 @@ async function growingUntil(own: OwnKernel, last: number): Promise<number> {
     deepEqual(receipt, []);
     throw new Error('killed');
   };
-  const rules = rulesOf(own, ledger, { kernel: { commit, dump: (requests) => own.kernel.dump(requests) } });
+  const rules = rulesOf({ ledger, kernel: { commit, dump: (requests) => own.kernel.dump(requests) } });
   await rules.reconcile(true);
   const put = async (vips: number): Promise<void> => {
     for (let n = 0; n < vips; n++) ledger.wanted.set(nth(n), withPorts(n, 4));
@@ -58,7 +46,7 @@ test('whichever step of it is the last, what stays held is guarded, and what was
     const retain: RulesParts['retain'] = async (stays) => {
       isToStay = stays;
     };
-    await rulesOf(own, new Ledger(), { retain }).reconcile(false);
+    await rulesOf({ kernel: own.kernel, ledger: new Ledger(), retain }).reconcile(false);
     const gate = nft(own, ['list', 'set', 'inet', 'vipward', 'vip4']);
     const guarded = new Set(gate.match(/10\.50\.\d+\.\d+/g));
     const staying = Array.from({ length: count }, (_, n) => nth(n)).filter((key) => isToStay(key));

@@ -2,18 +2,16 @@
 // at any moment.
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
-import { Census } from '../../src/agent/census.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
-import { nftablesFirewall } from '../../src/agent/nftables.ts';
 import { wholeDiffers } from '../../src/agent/poll.ts';
-import { Rules } from '../../src/agent/rules.ts';
 import { diff } from '../../src/dialects/delta.ts';
 import type { Transaction } from '../../src/dialects/dialect.ts';
 import { batchElements } from '../../src/dialects/nftables/portions.ts';
 import type { Receipt } from '../../src/netlink/ack.ts';
 import { cannotUnshare } from '../namespaces.ts';
 import { bothFirewalls, lookedInto, nth, rulesOn, withPorts } from './both-firewalls.ts';
-import { capabilities, difference, found, hasTool, ownKernel, plain } from './own-kernel.ts';
+import { difference, found, hasTool, ownKernel, plain } from './own-kernel.ts';
+import { rulesOf } from './own-rules.ts';
 
 const skip = cannotUnshare() || hasTool('nft', '--version');
 test('a table that grows is filled in portions, and lets neither more nor less in meanwhile', {
@@ -21,7 +19,6 @@ test('a table that grows is filled in portions, and lets neither more nor less i
 }, async () => {
   using own = ownKernel();
   const ledger = new Ledger();
-  const ignore = (): void => {};
   const seen: number[][] = [];
   let largest = 0;
   const commit = async <O>(transaction: Transaction<O>): Promise<Receipt<O>> => {
@@ -41,12 +38,7 @@ test('a table that grows is filled in portions, and lets neither more nor less i
     }
     return [];
   };
-  const rules = new Rules({
-    kernel: { commit, dump: (requests) => own.kernel.dump(requests) },
-    ...{ ledger, census: new Census(), refuse: ignore, committed: ignore, observe: ignore },
-    firewall: nftablesFirewall(capabilities, { ...plain, wish: 'nftables', owner: false }),
-    ...{ onComplete: () => {}, withdraw: async () => {}, retain: async () => {} },
-  });
+  const rules = rulesOf({ ledger, kernel: { commit, dump: (requests) => own.kernel.dump(requests) } });
   const put = async (count: number, ports: number): Promise<void> => {
     for (let n = 0; n < count; n++) ledger.wanted.set(nth(n), withPorts(n, ports));
     equal(await rules.commit(new Set(ledger.wanted.keys())), 'committed');

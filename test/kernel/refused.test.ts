@@ -3,22 +3,11 @@ import { deepEqual, equal, match } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Census } from '../../src/agent/census.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
-import { nftablesFirewall } from '../../src/agent/nftables.ts';
-import { Rules } from '../../src/agent/rules.ts';
 import { type Address, formatAddress } from '../../src/state/address.ts';
 import { servicesOf, type VipPort, type VirtualIp } from '../../src/state/virtual-ip.ts';
 import { cannotUnshare } from '../namespaces.ts';
-import {
-  capabilities,
-  difference,
-  found,
-  nft,
-  type OwnKernel,
-  ownKernel,
-  plain,
-  port,
-  vip,
-} from './own-kernel.ts';
+import { difference, found, nft, type OwnKernel, ownKernel, plain, port, vip } from './own-kernel.ts';
+import { rulesOf } from './own-rules.ts';
 
 const skip = cannotUnshare();
 const setSize = 64;
@@ -33,14 +22,10 @@ const tooLarge = (n: number): VirtualIp => vip(nth(n), ports(setSize + 1));
 function fixture(own: OwnKernel, size = setSize) {
   const ledger = new Ledger();
   const withdrawn: Address[] = [];
-  const ignore = (): void => {};
-  const rules = new Rules({
-    ...{ kernel: own.kernel, ledger, census: new Census(size), committed: ignore, observe: ignore },
-    firewall: nftablesFirewall(capabilities, { ...plain, wish: 'nftables', owner: false }),
+  const rules = rulesOf({
+    ...{ kernel: own.kernel, ledger, census: new Census(size) },
     refuse: (key, services, reason) =>
       ledger.refuse({ table: 'rules', key, services, reason, code: 'KernelRefused' }),
-    onComplete: () => {},
-    retain: async () => {},
     withdraw: async (keys) => {
       withdrawn.push(...keys);
     },

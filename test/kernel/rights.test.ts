@@ -5,14 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { Census } from '../../src/agent/census.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
-import { nftablesFirewall } from '../../src/agent/nftables.ts';
 import { openFirewall } from '../../src/agent/open-firewall.ts';
-import { Rules } from '../../src/agent/rules.ts';
 import { cannotUnshare, runIn } from '../namespaces.ts';
 import { program } from '../program.ts';
-import { capabilities, hasTool, nft, ownKernel, plain, port, vip } from './own-kernel.ts';
+import { hasTool, nft, ownKernel, plain, port, vip } from './own-kernel.ts';
+import { rulesOf } from './own-rules.ts';
 
 const skip = cannotUnshare() || hasTool('nft', '--version') || hasTool('setpriv', '--version');
 const source = (path: string): string => fileURLToPath(new URL(`../../src/${path}`, import.meta.url));
@@ -59,16 +57,12 @@ test('a reading that fails changes neither the kernel nor what is known', { skip
   const web = vip('10.50.0.1', [port(80)]);
   const failures: Error[] = [];
   const withdrawn: string[] = [];
-  const ignore = (): void => {};
-  const rules = new Rules({
+  const rules = rulesOf({
     kernel: {
       commit: (transaction) => own.kernel.commit(transaction),
       dump: (requests) => (failures[0] ? Promise.reject(failures[0]) : own.kernel.dump(requests)),
     },
-    ...{ ledger, census: new Census(), refuse: ignore, committed: ignore, observe: ignore },
-    firewall: nftablesFirewall(capabilities, { ...plain, wish: 'nftables', owner: false }),
-    onComplete: () => {},
-    retain: async () => {},
+    ledger,
     withdraw: async (keys) => {
       withdrawn.push(...keys);
     },

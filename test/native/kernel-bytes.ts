@@ -1,12 +1,10 @@
 // The few kernel numbers and hand-made messages the addon's tests need: no codec of ours is under test here.
 import type { Native } from '../../src/host/native.ts';
 
-export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_NETLINK = 16;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
-export const SOCK_SEQPACKET = 5;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_TRUNC = 0x20;
 export const RTMGRP_LINK = 1;
@@ -67,15 +65,6 @@ export function optionBytes(level: number, name: number, value: Uint8Array): Uin
   view.setInt32(4, name, true);
   bytes.set(value, 8);
   return bytes;
-}
-
-/** A struct sockaddr_un in the abstract name space, for sockets that block without any network. */
-export function unixAddress(name: string): Uint8Array {
-  const text = new TextEncoder().encode(name);
-  const address = new Uint8Array(3 + text.length);
-  address[0] = AF_UNIX;
-  address.set(text, 3);
-  return address;
 }
 
 function message(type: number, flags: number, sequence: number, body: Uint8Array): Uint8Array {

@@ -1,0 +1,16 @@
+// Rules of an agent on a kernel of a test's own, with nobody around them.
+import { Census } from '../../src/agent/census.ts';
+import { nftablesFirewall } from '../../src/agent/nftables.ts';
+import { Rules, type RulesParts } from '../../src/agent/rules.ts';
+import { capabilities, plain } from './own-kernel.ts';
+
+/** With nf_tables, and a census of usual size, unless told otherwise. */
+export function rulesOf(parts: Pick<RulesParts, 'kernel' | 'ledger'> & Partial<RulesParts>): Rules {
+  const ignore = (): void => {};
+  return new Rules({
+    firewall: nftablesFirewall(capabilities, { ...plain, wish: 'nftables', owner: false }),
+    ...{ census: new Census(), refuse: ignore, committed: ignore, observe: ignore },
+    ...{ onComplete: ignore, withdraw: async () => {}, retain: async () => {} },
+    ...parts,
+  });
+}
