@@ -74,7 +74,7 @@ interface Search {
 function find({ service, family, pools, before }: Search, ground: Ground): Address | undefined {
   const { free, users, usersOf } = ground;
   const fits = (address: Address) => familyOf(address) === family && poolOf(pools, address) !== undefined;
-  const own = before.find((address) => fits(address) && objector(service, address, ground) === null);
+  const own = before.find((address) => fits(address) && mayHaveAgain(service, address, ground));
   if (own !== undefined) return own;
   const shared = free.sharedBy(service.sharingKey).find((address) => {
     return (
@@ -85,4 +85,19 @@ function find({ service, family, pools, before }: Search, ground: Ground): Addre
     );
   });
   return shared ?? free.find(family, pools, (address) => users.has(address));
+}
+
+/**
+ * Whether a Service may have what it had, though it did not ask for it by name. One that had to let go of it
+ * finds whoever has it now as a newcomer would: it shares by a key, and takes nobody's port.
+ */
+function mayHaveAgain(service: ServiceManifest, address: Address, ground: Ground): boolean {
+  const { users, usersOf } = ground;
+  if (objector(service, address, ground) !== null) return false;
+  if (users.hasNoneBut(address, service.key) || users.isOn(address, service.key)) return true;
+  const others = usersOf(address).filter(({ key }) => key !== service.key);
+  const isOneKey = others.every(({ sharingKey }) => sharingKey !== null && sharingKey === service.sharingKey);
+  // Where nothing else is left of the records, whoever they say was there together stays so.
+  const isRecorded = [service, ...others].every(({ recorded }) => recorded?.includes(address) === true);
+  return others.length > 0 && (isOneKey || isRecorded) && !others.some((one) => haveOnePort(one, service));
 }

@@ -27,6 +27,11 @@ export class Users {
     return this.#users.has(address);
   }
 
+  isOn(address: Address, key: ServiceKey): boolean {
+    const users = this.#users.get(address);
+    return users === key || (users !== undefined && typeof users !== 'string' && users.has(key));
+  }
+
   /** True if no other Service is on the address: the answer nearly always, and a cheap one. */
   hasNoneBut(address: Address, key: ServiceKey): boolean {
     const users = this.#users.get(address);

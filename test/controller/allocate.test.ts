@@ -2,7 +2,6 @@
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { Allocator } from '../../src/controller/allocate.ts';
 import { compileVip } from '../../src/controller/compile.ts';
 import { parsePools } from '../../src/controller/pools.ts';
@@ -192,44 +191,3 @@ test('a Service keeps its address over every change that does not ask for anothe
   const moved = allocator.apply({ set: [manifest('b', { annotations: wants('10.77.0.103') })], remove: [] });
   deepEqual([...moved].sort(), ['10.77.0.101', '10.77.0.103']);
 });
-
-test('no address is given without consent, and a restart gives everybody the same', () => {
-  const text = fc.record({
-    name: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f', 'g'),
-    namespace: fc.constantFrom('x', 'y'),
-    address: fc.constantFrom('', '', '10.77.0.101', '10.77.0.102'),
-    key: fc.constantFrom('', 'k'),
-    port: fc.constantFrom(80, 81),
-    gone: fc.boolean(),
-  });
-  const property = fc.property(fc.array(text, { maxLength: 40 }), (steps) => {
-    const allocator = new Allocator(pools, new Map());
-    for (const { name, namespace, address, key, port, gone } of steps) {
-      const annotations = { ...(address && wants(address)), ...(key && { 'vipward.io/sharing-key': key }) };
-      const set = gone ? [] : [manifest(name, { namespace, annotations, ports: [port] })];
-      const remove = gone ? [`${namespace}/${name}` as ServiceKey] : [];
-      allocator.apply({ set, remove });
-      checkConsent(allocator);
-    }
-    const again = new Allocator(pools, new Map(allocator.assigned));
-    again.apply({ set: [...allocator.services.values()].reverse(), remove: [] });
-    for (const key of allocator.assigned.keys())
-      deepEqual(again.addressesOf(key), allocator.addressesOf(key));
-  });
-  fc.assert(property, { numRuns: 3000 });
-});
-
-function checkConsent(allocator: Allocator): void {
-  for (const addresses of allocator.assigned.values()) {
-    for (const address of addresses) {
-      const users = allocator.usersOf(address);
-      const isOneNamespace = users.every(({ namespace }) => namespace === users[0]?.namespace);
-      const isOneKey = users.every(
-        ({ sharingKey }) => sharingKey !== null && sharingKey === users[0]?.sharingKey,
-      );
-      ok(users.length > 0 && (isOneNamespace || isOneKey), `${address}: ${users.map(({ key }) => key)}`);
-    }
-  }
-  for (const key of allocator.services.keys())
-    ok(allocator.refusals.has(key) !== allocator.assigned.has(key));
-}
