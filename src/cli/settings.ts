@@ -26,7 +26,10 @@ export interface Flags {
 export const outputs = ['table', 'wide', 'json'] as const;
 export type Output = (typeof outputs)[number];
 
-/** The server of a role by flag, then environment, then default. Throws UsageError. */
+/**
+ * The server of a role by flag, then environment, then default. An agent is shown no token: it asks for none,
+ * and whoever has taken its port would hear that of the operator. Throws UsageError.
+ */
 export function serverOf(
   role: Server['role'],
   flags: Flags,
@@ -43,7 +46,7 @@ export function serverOf(
   return {
     role,
     origins,
-    token: tokenFile === undefined ? undefined : readToken(tokenFile),
+    token: role === 'agent' || tokenFile === undefined ? undefined : readToken(tokenFile),
     ca: caFile === undefined ? undefined : readText('--ca-file', caFile),
     timeoutMs: timeoutOf(flags, env),
     say: (text) => err.write(`vipward: ${text}\n`),

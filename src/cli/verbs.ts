@@ -186,7 +186,10 @@ function serverFlags(command: Command, role: 'controller' | 'agent'): void {
     `--${role} <url>`,
     `http, https, ws or wss URL (VIPWARD_${role.toUpperCase()}; default: http://127.0.0.1:${port})`,
   );
-  command.option('--token-file <file>', 'file with the token to show (VIPWARD_TOKEN_FILE)');
+  command.option(
+    '--token-file <file>',
+    'token to show to a controller, and to no agent (VIPWARD_TOKEN_FILE)',
+  );
   command.option('--ca-file <file>', 'CA that signed the certificate of the server, PEM (VIPWARD_CA_FILE)');
   command.option('--timeout <duration>', 'how long to wait for an answer (default: 10s)');
   command.addOption(tableOutput());

@@ -1,0 +1,38 @@
+// How verbs ask: whom they show the token, and what becomes of an answer that is none.
+import assert from 'node:assert/strict';
+import { mkdtempDisposableSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { run, startStub } from './stub.ts';
+
+test('the token of the operator is shown to a controller, and to no agent', async () => {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-cli-'));
+  const tokenFile = join(folder.path, 'token');
+  writeFileSync(tokenFile, 'secret\n');
+  await using controller = await startStub({ 'GET /api/v1/status': [200, { vips: [], nodes: [] }] });
+  await using agent = await startStub({
+    'GET /status': [200, { vips: [] }],
+    'GET /diff': [200, { differs: false }],
+    'GET /explain': [200, { verdict: 'accept', services: [], foreign: [] }],
+    'GET /would-drop': [200, { filter: 'enforce' }],
+  });
+  const servers = { VIPWARD_CONTROLLER: controller.url, VIPWARD_AGENT: agent.url };
+  const env = { ...servers, VIPWARD_TOKEN_FILE: tokenFile };
+  for (const words of [
+    ['status'],
+    ['status', '--agent'],
+    ['status', '--would-drop', '--token-file', tokenFile],
+    ['diff', '--token-file', tokenFile],
+    ['explain', '10.0.0.10:80'],
+  ])
+    assert.equal((await run(words, env)).code, 0, words.join(' '));
+  assert.deepEqual(
+    controller.asked.map(({ authorization }) => authorization),
+    ['Bearer secret'],
+  );
+  assert.deepEqual(
+    agent.asked.map(({ url, authorization }) => [url.split('?')[0], authorization]),
+    ['/status', '/status', '/would-drop', '/diff', '/explain'].map((path) => [path, undefined]),
+  );
+});
