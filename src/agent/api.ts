@@ -17,8 +17,8 @@ const countersWithinMs = 300;
 /** `full` serves what is for this host alone; the other listener is for scrapers. */
 export function agentRoutes(agent: Agent, full: boolean): Route[] {
   const open: Route[] = [
-    { method: 'GET', path: '/healthz', handle: () => text(200, 'ok\n') },
-    { method: 'GET', path: '/readyz', handle: () => ready(agent) },
+    { method: 'GET', path: '/healthz', isProbe: true, handle: () => text(200, 'ok\n') },
+    { method: 'GET', path: '/readyz', isProbe: true, handle: () => ready(agent) },
     { method: 'GET', path: '/metrics', handle: async () => metrics(agent) },
   ];
   if (!full) return open;

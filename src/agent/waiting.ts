@@ -53,9 +53,10 @@ function openRoutes(version: string, reason: () => string): Route[] {
     {
       method: 'GET',
       path: '/healthz',
+      isProbe: true,
       handle: () => ({ status: 200, body: 'ok\n', contentType: 'text/plain; charset=utf-8' }),
     },
-    { method: 'GET', path: '/readyz', handle: () => failure(503, notReady()) },
+    { method: 'GET', path: '/readyz', isProbe: true, handle: () => failure(503, notReady()) },
     { method: 'GET', path: '/metrics', handle: metrics },
   ];
 }

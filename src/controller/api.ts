@@ -41,8 +41,8 @@ export function apiRoutes(input: ApiInput): readonly Route[] {
       path: '/api/v1/status',
       handle: () => ({ status: 200, body: status(), contentType: 'application/json' }),
     },
-    { method: 'GET', path: '/healthz', handle: () => ({ status: 200, body: 'ok\n' }) },
-    { method: 'GET', path: '/readyz', handle: () => readiness(head()) },
+    { method: 'GET', path: '/healthz', isProbe: true, handle: () => ({ status: 200, body: 'ok\n' }) },
+    { method: 'GET', path: '/readyz', isProbe: true, handle: () => readiness(head()) },
     {
       method: 'GET',
       path: '/metrics',

@@ -3,6 +3,7 @@
 
 import type { IncomingMessage, RequestListener, ServerOptions, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
+import { InFlight } from './in-flight.ts';
 
 /** What a handler answers: a value that becomes JSON, or text of a type. */
 export interface Reply {
@@ -27,6 +28,8 @@ export interface Route {
   readonly path: string;
   /** A refusal, or null: asked before the body is read. */
   readonly authorize?: (message: IncomingMessage) => Reply | null;
+  /** Answered however many others are asked: a few bytes, by which a kubelet decides who lives. */
+  readonly isProbe?: true;
   readonly handle: (request: RouteRequest) => Reply | Promise<Reply>;
 }
 
@@ -51,22 +54,48 @@ export const serverLimits: Pick<
   maxHeaderSize: 16 * 1024,
 };
 
+/** What a server bears of clients that ask for much, or do not read what they asked for. */
+export interface AnswerLimits {
+  /** Requests that are answered at once. */
+  readonly atOnce: number;
+  /** How long a client may take nothing of its answer. */
+  readonly stalledMs: number;
+}
+
+export const usualAnswerLimits: AnswerLimits = { atOnce: 64, stalledMs: 30_000 };
+
 export function failure(status: number, error: ErrorBody): Reply {
   return { status, body: { error } };
 }
 
 /** The listener of a node:http server for a table of routes. */
-export function routeListener(routes: readonly Route[], onError: (error: unknown) => void): RequestListener {
+export function routeListener(
+  routes: readonly Route[],
+  onError: (error: unknown) => void,
+  { atOnce, stalledMs }: AnswerLimits = usualAnswerLimits,
+): RequestListener {
+  const inFlight = new InFlight();
   return (message, response) => {
-    answer(routes, message, response)
-      .then((reply) => send(reply, message, response))
+    inFlight.begin(message, response);
+    const heard = inFlight.requests > atOnce ? routes.map(refusing) : routes;
+    const sendReply = (reply: Reply): Promise<void> => {
+      // From here on: what is asked for may take its time, and node:http looks only at requests.
+      response.setTimeout(stalledMs, () => response.destroy());
+      return send(reply, message, response);
+    };
+    answer(heard, message, response)
+      .then(sendReply)
       .catch(async (error) => {
         onError(error);
         // Of an answer that has begun there is no other end than that of its connection.
         if (response.headersSent) response.destroy();
-        else await send(failure(500, internalError), message, response);
+        else await sendReply(failure(500, internalError));
       });
   };
+}
+
+function refusing(route: Route): Route {
+  return route.isProbe === true ? route : { ...route, authorize: () => busy };
 }
 
 /** The token of `Authorization: Bearer TOKEN`, or null. */
@@ -79,6 +108,15 @@ const internalError: ErrorBody = {
   code: 'Internal',
   message: 'the server failed to answer; this is a bug',
   next: 'look for the event requestFailed (of an agent: request-failed) in its log and report it',
+};
+
+const busy: Reply = {
+  ...failure(503, {
+    code: 'Busy',
+    message: 'too many requests are being answered at once',
+    next: 'ask again in a second; who asks so often?',
+  }),
+  headers: { 'retry-after': '1', connection: 'close' },
 };
 
 /** A page of the web that a browser on this machine has open could speak to us as anybody here can. */

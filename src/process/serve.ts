@@ -21,12 +21,16 @@ export interface ServeInput {
   readonly onError: (error: unknown) => void;
 }
 
+/** More than are answered at once, so that probes come through. */
+const connectionLimit = 128;
+
 /** Listens, and answers 404 to everything until there are routes. Rejects with ListenError. */
 export async function serve({ flag, at, onError }: ServeInput): Promise<Served> {
   // An import would load all that node:http lists, a second HTTP client among it: 3 MB resident.
   const { createServer } = process.getBuiltinModule('node:http');
   let listener = routeListener([], onError);
   const server = createServer(serverLimits, (request, response) => listener(request, response));
+  server.maxConnections = connectionLimit;
   await listening(server, at).catch((error: NodeJS.ErrnoException) => {
     throw new ListenError(`${flag} ${textOf(at)}: ${error.message}; ${remedyFor(error, at)}`, {
       cause: error,

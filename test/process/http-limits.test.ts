@@ -1,0 +1,99 @@
+// Clients that ask for much, or do not read what they asked for: they cost others nothing.
+
+import { deepEqual, equal } from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { type AnswerLimits, type Reply, type Route, routeListener } from '../../src/process/http.ts';
+import { patient } from '../patience.ts';
+
+const limit = { timeout: patient(20_000) };
+
+async function serving(t: TestContext, routes: readonly Route[], limits: AnswerLimits) {
+  const errors: string[] = [];
+  const server = createServer(routeListener(routes, (error) => errors.push(String(error)), limits));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  /** A client that sends text and reads nothing. */
+  const deaf = (text: string): Socket => {
+    const socket = connect(port, '127.0.0.1').pause();
+    t.after(() => socket.destroy());
+    socket.on('error', () => undefined);
+    socket.write(text);
+    return socket;
+  };
+  return { url: `http://127.0.0.1:${port}`, server, errors, deaf };
+}
+
+function request(path: string): string {
+  return `GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`;
+}
+
+test('who reads nothing of an answer is cut off, in one text or in pieces', limit, async (t) => {
+  const text = 'x'.repeat(64 * 1024 * 1024);
+  async function* pieces() {
+    for (;;) yield text;
+  }
+  const routes = [
+    { method: 'GET', path: '/text', handle: () => ({ status: 200, body: text }) },
+    { method: 'GET', path: '/pieces', handle: () => ({ status: 200, body: pieces() }) },
+  ] as const;
+  const { server, errors, deaf } = await serving(t, routes, { atOnce: 10, stalledMs: 50 });
+  for (const { path } of routes) {
+    const [[socket]] = await Promise.all([once(server, 'connection'), deaf(request(path))]);
+    await once(socket, 'close');
+  }
+  deepEqual(errors, []);
+});
+
+test('an answer that takes long to make is waited for', limit, async (t) => {
+  const handle = async (): Promise<Reply> => {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    return { status: 200, body: 'moved' };
+  };
+  const routes = [{ method: 'GET', path: '/', handle }] as const;
+  const { url } = await serving(t, routes, { atOnce: 10, stalledMs: 20 });
+  equal(await (await fetch(url)).text(), 'moved');
+});
+
+test('who comes when too much is asked is told to come again, and probes are answered', limit, async (t) => {
+  const waiting: ((reply: Reply) => void)[] = [];
+  const wait = () => {
+    const { promise, resolve } = Promise.withResolvers<Reply>();
+    waiting.push(resolve);
+    return promise;
+  };
+  const routes = [
+    { method: 'GET', path: '/', handle: wait },
+    { method: 'GET', path: '/now', handle: () => ({ status: 200, body: 'now' }) },
+    { method: 'GET', path: '/healthz', isProbe: true, handle: () => ({ status: 200, body: 'ok' }) },
+  ] as const;
+  const { url, deaf } = await serving(t, routes, { atOnce: 3, stalledMs: 60_000 });
+  const of = async (path: string) => {
+    const answer = await fetch(url + path);
+    await answer.text();
+    return [answer.status, answer.headers.get('retry-after')];
+  };
+  const until = async (isSo: () => boolean | Promise<boolean>) => {
+    while (!t.signal.aborted && !(await isSo())) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  const first = fetch(url);
+  const gone = deaf(request('/').repeat(2));
+  await until(() => waiting.length === 3);
+  deepEqual(await of('/now'), [503, '1']);
+  deepEqual(await of('/healthz'), [200, null]);
+  // One was being answered, the other waited behind it: neither is any more.
+  gone.destroy();
+  await until(async () => (await of('/now'))[0] === 200);
+  const others = [fetch(url), fetch(url)];
+  await until(() => waiting.length === 5);
+  deepEqual(await of('/now'), [503, '1']);
+  for (const resolve of waiting) resolve({ status: 200, body: 'late' });
+  for (const answer of [first, ...others]) equal(await (await answer).text(), 'late');
+  deepEqual(await of('/now'), [200, null]);
+});
