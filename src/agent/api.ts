@@ -7,6 +7,7 @@ import type { Agent } from './agent.ts';
 import { differences } from './differences.ts';
 import { explain, foreignChains, tracePacket } from './explain.ts';
 import type { VipCounters } from './firewall.ts';
+import { joined } from './joined.ts';
 import { metricsText } from './metrics.ts';
 import { controllerReports, type NodeReport, vipReports } from './report.ts';
 import { wouldDrop } from './would-drop.ts';
@@ -14,21 +15,28 @@ import { wouldDrop } from './would-drop.ts';
 /** A kernel that is busy with somebody else's commit answers late: then the report goes without counters. */
 const countersWithinMs = 300;
 
-/** `full` serves what is for this host alone; the other listener is for scrapers. */
-export function agentRoutes(agent: Agent, full: boolean): Route[] {
+type Counters = ReadonlyMap<Address, VipCounters>;
+
+/** `own` is for this host alone, `open` for scrapers too; both read the kernel together. */
+export function agentRoutes(agent: Agent): { readonly own: Route[]; readonly open: Route[] } {
+  const { kernel, firewall, ledger } = agent;
+  const counting = joined(() => firewall.counters(kernel, [...ledger.committed.values()]));
+  const counters = () => soon(counting);
+  const comparing = joined(() => differences(agent));
   const open: Route[] = [
     { method: 'GET', path: '/healthz', isProbe: true, handle: () => text(200, 'ok\n') },
     { method: 'GET', path: '/readyz', isProbe: true, handle: () => ready(agent) },
-    { method: 'GET', path: '/metrics', handle: async () => metrics(agent) },
+    { method: 'GET', path: '/metrics', handle: async () => metrics(agent, await counters()) },
   ];
-  if (!full) return open;
-  return [
+  const status = async () => nodeReport(agent, await counters());
+  const own: Route[] = [
     ...open,
-    { method: 'GET', path: '/status', handle: async () => ({ status: 200, body: await nodeReport(agent) }) },
+    { method: 'GET', path: '/status', handle: async () => ({ status: 200, body: await status() }) },
     { method: 'GET', path: '/explain', handle: ({ url }) => explained(agent, url.searchParams) },
-    { method: 'GET', path: '/diff', handle: async () => ({ status: 200, body: await differences(agent) }) },
+    { method: 'GET', path: '/diff', handle: async () => ({ status: 200, body: await comparing() }) },
     { method: 'GET', path: '/would-drop', handle: () => observed(agent) },
   ];
+  return { own, open };
 }
 
 /** Ready means in force since start, from disk or from a controller. */
@@ -41,7 +49,7 @@ function ready({ loop, ledger }: Agent): Reply {
   });
 }
 
-export async function nodeReport(agent: Agent): Promise<NodeReport> {
+function nodeReport(agent: Agent, counters: Counters): NodeReport {
   const { config, firewall, ledger, loop, prober, session, link, version } = agent;
   return {
     node: config.node,
@@ -53,16 +61,15 @@ export async function nodeReport(agent: Agent): Promise<NodeReport> {
     generation: session.generation,
     controllers: controllerReports(link.streams),
     problems: agent.problems(),
-    vips: vipReports(ledger, await counters(agent), (key) => prober.obstacle(key)),
+    vips: vipReports(ledger, counters, (key) => prober.obstacle(key)),
   };
 }
 
-export async function counters({ kernel, firewall, ledger }: Agent): Promise<Map<Address, VipCounters>> {
-  const nothing = new Promise<Map<Address, VipCounters>>((resolve) => {
+async function soon(counting: () => Promise<Counters>): Promise<Counters> {
+  const nothing = new Promise<Counters>((resolve) => {
     setTimeout(() => resolve(new Map()), countersWithinMs).unref();
   });
-  const read = firewall.counters(kernel, [...ledger.committed.values()]).catch(() => new Map());
-  return Promise.race([read, nothing]);
+  return Promise.race([counting().catch(() => new Map()), nothing]);
 }
 
 async function explained(
@@ -95,8 +102,8 @@ async function observed({ kernel, firewall, config }: Agent): Promise<Reply> {
   return { status: 200, body: await wouldDrop(kernel, firewall, { filter, nowMs: Date.now() }) };
 }
 
-async function metrics(agent: Agent): Promise<Reply> {
-  const { text: body, contentType } = await metricsText(agent, await counters(agent));
+async function metrics(agent: Agent, counters: Counters): Promise<Reply> {
+  const { text: body, contentType } = await metricsText(agent, counters);
   return { status: 200, body, contentType };
 }
 

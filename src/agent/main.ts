@@ -58,7 +58,8 @@ export async function runAgent(
       show: servers.show,
     });
     if (agent !== undefined) {
-      servers.show(agentRoutes(agent, true), agentRoutes(agent, false));
+      const { own, open } = agentRoutes(agent);
+      servers.show(own, open);
       log.info({ firewall: agent.firewall.dialect.name, owned: agent.firewall.owned }, 'serving');
       followConfig(agent, { path: configPath, input: { argv, env }, log, signal, reloads });
       await aborted(signal);

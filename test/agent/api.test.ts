@@ -1,0 +1,61 @@
+// What an agent asks its kernel for those who ask it over HTTP.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Agent } from '../../src/agent/agent.ts';
+import { agentRoutes } from '../../src/agent/api.ts';
+import { Ledger } from '../../src/agent/ledger.ts';
+import { Tallies } from '../../src/agent/tallies.ts';
+import { SystemCallError } from '../../src/host/socket.ts';
+import type { Reply, Route } from '../../src/process/http.ts';
+import type { Address } from '../../src/state/address.ts';
+import { seriesValue } from '../metrics-page.ts';
+
+/** An agent whose kernel is asked, and does not answer before it is told to. */
+function fixture() {
+  const asked: PromiseWithResolvers<never>[] = [];
+  const ask = (): Promise<never> => {
+    const answer = Promise.withResolvers<never>();
+    asked.push(answer);
+    return answer.promise;
+  };
+  const agent = {
+    ...{ version: '0', ledger: new Ledger(), tallies: new Tallies(), announcer: { unsent: 0 } },
+    ...{ loop: { settled: true }, session: { problems: [] }, logDestination: { dropped: 0 } },
+    kernel: { dump: ask, ask },
+    firewall: { dialect: { name: 'nftables', dumps: [] }, counters: ask, sampler: { dumps: [] } },
+    config: { values: { filter: 'observe' } },
+  } as unknown as Agent;
+  const routes = agentRoutes(agent);
+  const get = async (path: string, listener: 'own' | 'open' = 'own'): Promise<Reply> => {
+    const url = new URL(path, 'http://localhost');
+    const route = routes[listener].find((one) => one.path === url.pathname);
+    assert.ok(route, path);
+    return await route.handle({ url } as Parameters<Route['handle']>[0]);
+  };
+  return { asked, get };
+}
+
+test('however many scrape at once, the counters are read once', async () => {
+  const { asked, get } = fixture();
+  const scrapes = [get('/metrics'), get('/metrics', 'open'), get('/metrics', 'open')];
+  assert.equal(asked.length, 1);
+  asked[0]?.resolve(new Map([['10.0.0.1' as Address, { dropped: 7, ports: [] }]]) as never);
+  for (const { body } of await Promise.all(scrapes))
+    assert.equal(seriesValue(String(body), 'vipward_dropped_packets_total'), 7);
+  const next = get('/metrics');
+  assert.equal(asked.length, 2, 'what was read before is no answer to who asks later');
+  asked[1]?.resolve(new Map() as never);
+  await next;
+});
+
+test('however many compare at once, the kernel is read once', async () => {
+  const { asked, get } = fixture();
+  const answers = [get('/diff'), get('/diff')];
+  assert.equal(asked.length, 1);
+  asked[0]?.reject(new SystemCallError('nfnetlink dump', 1));
+  await Promise.allSettled(answers);
+  const again = get('/diff');
+  assert.equal(asked.length, 2);
+  asked[1]?.reject(new SystemCallError('nfnetlink dump', 1));
+  await Promise.allSettled([again]);
+});
