@@ -1,6 +1,7 @@
 // What an agent answers over HTTP: status, health, metrics, and the two questions of `explain` and `diff`.
 
-import { failure, type Reply, type Route } from '../process/http.ts';
+import { SystemCallError } from '../host/socket.ts';
+import { failure, type Reply, type Route, type RouteRequest } from '../process/http.ts';
 import { type Address, AddressError, familyOf, parseAddress } from '../state/address.ts';
 import { PortError, parsePort, parseProtocol, protocolNumbers } from '../state/port.ts';
 import type { Agent } from './agent.ts';
@@ -32,11 +33,25 @@ export function agentRoutes(agent: Agent): { readonly own: Route[]; readonly ope
   const own: Route[] = [
     ...open,
     { method: 'GET', path: '/status', handle: async () => ({ status: 200, body: await status() }) },
-    { method: 'GET', path: '/explain', handle: ({ url }) => explained(agent, url.searchParams) },
-    { method: 'GET', path: '/diff', handle: async () => ({ status: 200, body: await comparing() }) },
-    { method: 'GET', path: '/would-drop', handle: () => observed(agent) },
+    ofKernel('/explain', ({ searchParams }) => explained(agent, searchParams)),
+    ofKernel('/diff', async () => ({ status: 200, body: await comparing() })),
+    ofKernel('/would-drop', () => observed(agent)),
   ];
   return { own, open };
+}
+
+/** A question to the kernel. That it gives no answer is no mistake of ours, and said in its words. */
+function ofKernel(path: string, answer: (url: URL) => Promise<Reply>): Route {
+  const handle = async ({ url }: RouteRequest): Promise<Reply> => {
+    try {
+      return await answer(url);
+    } catch (error) {
+      if (!(error instanceof SystemCallError)) throw error;
+      const next = 'ask again; if it stays so, run vipward doctor on this node';
+      return failure(503, { code: error.code, message: `the kernel does not say: ${error.message}`, next });
+    }
+  };
+  return { method: 'GET', path, handle };
 }
 
 /** Ready means in force since start, from disk or from a controller. */

@@ -28,7 +28,8 @@ export async function startWhenPossible(parts: WaitingParts): Promise<Agent | un
   const { signal, log, start, show } = parts;
   let reason = 'starting';
   const open = openRoutes(parts.version, () => reason);
-  show([...open, statusRoute(parts, () => reason)], open);
+  const ofKernel = questions.map((path) => notStarted(path, () => reason));
+  show([...open, statusRoute(parts, () => reason), ...ofKernel], open);
   while (!signal.aborted) {
     try {
       return await start();
@@ -42,9 +43,16 @@ export async function startWhenPossible(parts: WaitingParts): Promise<Agent | un
   return undefined;
 }
 
+/** What only an agent with a firewall can answer. */
+const questions = ['/explain', '/diff', '/would-drop'];
+
+function notStarted(path: string, reason: () => string): Route {
+  const refusal = () => failure(503, { code: 'NotStarted', message: reason(), next: 'run vipward doctor' });
+  return { method: 'GET', path, handle: refusal };
+}
+
 /** What is for scrapers too. */
 function openRoutes(version: string, reason: () => string): Route[] {
-  const notReady = () => ({ code: 'NotStarted', message: reason(), next: 'run vipward doctor' });
   const metrics = async (): Promise<Reply> => {
     const { text: body, contentType } = await waitingMetricsText(version);
     return { status: 200, body, contentType };
@@ -56,7 +64,7 @@ function openRoutes(version: string, reason: () => string): Route[] {
       isProbe: true,
       handle: () => ({ status: 200, body: 'ok\n', contentType: 'text/plain; charset=utf-8' }),
     },
-    { method: 'GET', path: '/readyz', isProbe: true, handle: () => failure(503, notReady()) },
+    { ...notStarted('/readyz', reason), isProbe: true },
     { method: 'GET', path: '/metrics', handle: metrics },
   ];
 }

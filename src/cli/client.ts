@@ -50,6 +50,9 @@ export class RefusedError extends Error {
   }
 }
 
+/** A server's own words for why it cannot answer; another one of its role may. */
+class UnableError extends Error {}
+
 const defaultPorts = { controller: 9470, agent: 9471 } as const;
 /** More than the status of 100,000 VIPs; a server that sends more is not one of ours. */
 const answerLimitBytes = 256 * 1024 * 1024;
@@ -116,7 +119,7 @@ export async function ask(server: Server, question: Question): Promise<Answer> {
   const [failures, asked] = [[] as string[], new Set<string>()];
   const places: Place[] = server.origins.map((origin) => ({ origin, namedBy: null }));
   let standby: { readonly answer: Answer; readonly url: URL } | undefined;
-  let leaders = 0;
+  let [leaders, isThere] = [0, false];
   for (let place = places.shift(); place !== undefined; place = places.shift()) {
     const { origin } = place;
     if (asked.has(origin.origin)) continue;
@@ -133,6 +136,7 @@ export async function ask(server: Server, question: Question): Promise<Answer> {
       places.unshift({ origin: leader.origin, namedBy: origin });
     } catch (error) {
       if (error instanceof RefusedError || error instanceof NoAnswerError) throw error;
+      isThere ||= error instanceof UnableError;
       failures.push(`${origin.origin}: ${wordsOf(error)}`);
     }
   }
@@ -140,6 +144,7 @@ export async function ask(server: Server, question: Question): Promise<Answer> {
     if (failures.length > 0) server.say(`none that rules has answered: ${failures.join('; ')}`);
     return checked(standby.answer, standby.url, question);
   }
+  if (isThere) throw new NoAnswerError(failures.join('; '));
   const flag = server.role;
   const hint = `is one running there? name it with --${flag} URL or VIPWARD_${flag.toUpperCase()}`;
   throw new NoAnswerError(`no answer from the ${flag} at ${failures.join('; ')}; ${hint}`);
@@ -152,11 +157,12 @@ function checked(answer: Answer, url: URL, question: Question): Answer {
     throw unanswered(new Error(why), url, question);
   }
   const error = (answer.json as { readonly error?: { message?: string; next?: string } } | undefined)?.error;
-  if (error?.message === undefined || answer.status >= 500) {
-    const why = error?.message ?? `answered ${url.pathname} with status ${answer.status}`;
+  if (error?.message === undefined) {
+    const why = `answered ${url.pathname} with status ${answer.status}`;
     throw unanswered(new Error(why), url, question);
   }
   const next = error.next === undefined ? '' : `; ${error.next}`;
+  if (answer.status >= 500) throw unanswered(new UnableError(`${error.message}${next}`), url, question);
   throw new RefusedError(`${url.host}: ${error.message}${next}`, answer.status === 400 ? 2 : 1);
 }
 

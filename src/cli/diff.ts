@@ -1,6 +1,6 @@
 // `vipward diff`: what the kernel has against what it should have, as the agent of this node reads it.
 
-import { ask } from './client.ts';
+import { type Answer, ask, NoAnswerError, RefusedError, type Server } from './client.ts';
 import { type Flags, outputOf, type Surroundings, serverOf } from './settings.ts';
 import { plain } from './table.ts';
 
@@ -13,7 +13,7 @@ interface Difference {
 /** Prints what would be taken away and put in. Exit code 1 if there is anything. */
 export async function runDiff(flags: Flags, around: Surroundings): Promise<number> {
   const output = outputOf(flags, around.env);
-  const answer = await ask(serverOf('agent', flags, around), { method: 'GET', path: '/diff' });
+  const answer = await compared(serverOf('agent', flags, around));
   const { differs, remove = [], add = [] } = answer.json as Difference;
   if (output === 'json') around.out.write(answer.text.endsWith('\n') ? answer.text : `${answer.text}\n`);
   else if (differs) {
@@ -21,4 +21,14 @@ export async function runDiff(flags: Flags, around: Surroundings): Promise<numbe
     around.out.write(`${lines.join('\n')}\n`);
   } else around.out.write('the kernel has what it should have\n');
   return differs ? 1 : 0;
+}
+
+/** Whoever says no here has not compared: exit code 1 is for what differs. */
+async function compared(server: Server): Promise<Answer> {
+  try {
+    return await ask(server, { method: 'GET', path: '/diff' });
+  } catch (error) {
+    if (error instanceof RefusedError) throw new NoAnswerError(error.message, { cause: error });
+    throw error;
+  }
 }

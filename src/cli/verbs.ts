@@ -43,7 +43,10 @@ export function makeProgram(around: Surroundings, done: (code: number) => void):
       writeErr: (text) => around.err.write(text),
     })
     .showHelpAfterError('(--help shows the usage)')
-    .addHelpText('after', '\nExit codes: 0 done, 1 the answer is no, 2 wrong usage, 3 no server answered.');
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 done, 1 the answer is no, 2 wrong usage, 3 no server could answer.',
+    );
   // These two read their own flags: they are listed here only for the help.
   program.command('agent').description('run the agent of a node; see vipward agent --help');
   program.command('controller').description('run the controller; see vipward controller --help');

@@ -53,9 +53,21 @@ test('however many compare at once, the kernel is read once', async () => {
   const answers = [get('/diff'), get('/diff')];
   assert.equal(asked.length, 1);
   asked[0]?.reject(new SystemCallError('nfnetlink dump', 1));
-  await Promise.allSettled(answers);
+  await Promise.all(answers);
   const again = get('/diff');
   assert.equal(asked.length, 2);
   asked[1]?.reject(new SystemCallError('nfnetlink dump', 1));
-  await Promise.allSettled([again]);
+  await again;
+});
+
+test('a kernel that does not say is no mistake of ours, and its words are in the answer', async () => {
+  for (const path of ['/diff', '/would-drop', '/explain?address=10.0.0.1&port=80&protocol=TCP']) {
+    const { asked, get } = fixture();
+    const answer = get(path);
+    asked[0]?.reject(new SystemCallError('nfnetlink dump', 1, ' (again)'));
+    const { status, body } = await answer;
+    const { code, message } = (body as { error: { code: string; message: string } }).error;
+    assert.deepEqual([status, code], [503, 'SystemCall'], path);
+    assert.match(message, /nfnetlink dump: EPERM.* \(again\)$/);
+  }
 });

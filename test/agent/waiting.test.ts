@@ -9,6 +9,12 @@ import type { Route } from '../../src/process/http.ts';
 import type { Log } from '../../src/process/log.ts';
 import { seriesValue } from '../metrics-page.ts';
 
+const notStarted = {
+  code: 'NotStarted',
+  message: 'ip_tables: modprobe ip_tables ip6_tables',
+  next: 'run vipward doctor',
+};
+
 function fixture(start: () => Promise<Agent>) {
   let routes: Record<'own' | 'open', readonly Route[]> = { own: [], open: [] };
   const stop = new AbortController();
@@ -39,6 +45,10 @@ test('what is missing is on /status until there is a firewall, and then the agen
   assert.deepEqual(status.body.problems, ['ip_tables: modprobe ip_tables ip6_tables']);
   assert.equal(status.body.inSync, false);
   assert.equal(((await answer('/readyz')) as { status: number }).status, 503);
+  for (const question of ['/diff', '/explain', '/would-drop']) {
+    const { status: code, body } = (await answer(question)) as { status: number; body: { error: object } };
+    assert.deepEqual([code, body.error], [503, notStarted]);
+  }
   assert.equal(((await answer('/healthz')) as { status: number }).status, 200);
   assert.equal(await started, agent);
 });

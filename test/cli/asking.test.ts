@@ -36,3 +36,34 @@ test('the token of the operator is shown to a controller, and to no agent', asyn
     ['/status', '/status', '/would-drop', '/diff', '/explain'].map((path) => [path, undefined]),
   );
 });
+
+test('what keeps a server from answering is said in its words, and no other is looked for', async () => {
+  const error = { code: 'NotStarted', message: 'no nf_tables: modprobe nf_tables', next: 'vipward doctor' };
+  await using agent = await startStub({
+    'GET /diff': [503, { error }],
+    'GET /explain': [503, { error }],
+    'GET /status': [502, 'a proxy'],
+  });
+  const { host } = new URL(agent.url);
+  for (const words of [['diff'], ['explain', '10.0.0.10:80']]) {
+    const { code, out, err } = await run([...words, '--agent', agent.url]);
+    assert.deepEqual([code, out], [3, '']);
+    assert.equal(
+      err,
+      `vipward ${words[0]}: http://${host}: no nf_tables: modprobe nf_tables; vipward doctor\n`,
+    );
+  }
+  const other = await run(['status', '--agent', agent.url]);
+  assert.equal(other.code, 3);
+  assert.match(other.err, /answered \/status with status 502; is one running there\?/);
+});
+
+test('a diff that nobody has made is no difference', async () => {
+  const error = { code: 'NotFound', message: 'nothing is served at /diff', next: 'ask for /status' };
+  for (const status of [400, 404, 503]) {
+    await using agent = await startStub({ 'GET /diff': [status, { error }] });
+    const { code, out, err } = await run(['diff', '--agent', agent.url]);
+    assert.deepEqual([code, out], [3, '']);
+    assert.match(err, /nothing is served at \/diff; ask for \/status/);
+  }
+});
