@@ -50,14 +50,17 @@ async function run(): Promise<number> {
       return await (await import('./demo-peer.ts')).runPeer();
     default: {
       const { runVerb } = await import('./verbs.ts');
-      return await runVerb(process.argv.slice(2), { env, out: process.stdout, err: process.stderr });
+      const { stdout: out, stderr: err } = process;
+      return await runVerb(process.argv.slice(2), { env, out, err, gone: gone.signal });
     }
   }
 }
 
 /** A reader that goes away, as `head` does, ends the output and is no error. */
+const gone = new AbortController();
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exitCode = error.code === 'EPIPE' ? 0 : 1;
+  gone.abort();
 });
 
 run().then(

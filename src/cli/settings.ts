@@ -9,8 +9,10 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** Where a verb runs: everything it reads and writes. */
 export interface Surroundings {
   readonly env: Environment;
-  readonly out: { write(text: string): unknown };
+  readonly out: { write(text: string): unknown; readonly isTTY?: boolean };
   readonly err: { write(text: string): unknown };
+  /** Aborted when nobody reads what is written any more: what goes on by itself ends then. */
+  readonly gone?: AbortSignal;
 }
 
 /** The flags that commander read, as texts; `true` where one that may have a value has none. */

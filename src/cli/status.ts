@@ -1,7 +1,7 @@
 // `vipward status`: what a controller or an agent says of itself, as tables or as the JSON it sent.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Answer, ask, NoAnswerError, type Server } from './client.ts';
+import { type Answer, ask, NoAnswerError, RefusedError, type Server } from './client.ts';
 import { chosenRole, type Flags, type Output, outputOf, type Surroundings, serverOf } from './settings.ts';
 import {
   type AgentStatus,
@@ -24,11 +24,21 @@ export async function runStatus(
     around.out.write(await statusText(flags, output, around));
     return 0;
   }
-  for (;;) {
-    const text = await statusText(flags, output, around);
-    around.out.write(output === 'json' ? text : `\u001b[H\u001b[2J${text}`);
-    await sleep(watchIntervalMs);
+  const { out, err, gone = new AbortController().signal } = around;
+  // Only a terminal is cleared, and for people: what goes into a file or another program is text.
+  const begin = out.isTTY === true && output !== 'json' ? '\u001b[H\u001b[2J' : '';
+  while (!gone.aborted) {
+    try {
+      const text = await statusText(flags, output, around);
+      out.write(begin + text);
+    } catch (error) {
+      if (!(error instanceof NoAnswerError || error instanceof RefusedError)) throw error;
+      if (begin !== '') out.write(begin);
+      err.write(`vipward status: ${error.message}\n`);
+    }
+    await sleep(watchIntervalMs, undefined, { signal: gone }).catch(() => undefined);
   }
+  return 0;
 }
 
 async function statusText(flags: Flags, output: Output, around: Surroundings): Promise<string> {

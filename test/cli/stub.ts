@@ -2,6 +2,7 @@
 import { createServer, type RequestListener } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { Surroundings } from '../../src/cli/settings.ts';
 import { runVerb } from '../../src/cli/verbs.ts';
 
 export interface Asked {
@@ -59,12 +60,18 @@ export interface Ran {
 }
 
 /** Runs a verb in this process. */
-export async function run(argv: readonly string[], env: Record<string, string> = {}): Promise<Ran> {
+export async function run(
+  argv: readonly string[],
+  env: Record<string, string> = {},
+  more: Pick<Partial<Surroundings>, 'gone'> & { readonly isTTY?: boolean } = {},
+): Promise<Ran> {
   const texts = { out: '', err: '' };
+  const { gone = new AbortController().signal, isTTY = false } = more;
   const code = await runVerb(argv, {
     env,
-    out: { write: (text) => (texts.out += text) },
+    out: { write: (text) => (texts.out += text), isTTY },
     err: { write: (text) => (texts.err += text) },
+    gone,
   });
   return { code, ...texts };
 }

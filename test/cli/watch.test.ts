@@ -1,0 +1,68 @@
+// `vipward status --watch`: on a terminal and beside it, while its server fails, when its reader has gone.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { patient } from '../patience.ts';
+import { program } from '../program.ts';
+import { type Answers, run, startStub } from './stub.ts';
+
+const limit = { timeout: patient(30_000) };
+const clear = '\u001b[H\u001b[2J';
+const words = (url: string) => ['status', '--watch', '--agent', url, '--timeout', '5s'];
+
+/** A stub whose answers are these one after the other; what asks for more is to go. */
+async function answering(...answers: readonly (readonly [number, unknown])[]) {
+  const gone = new AbortController();
+  const left = [...answers];
+  const table: Answers = {
+    get 'GET /status'() {
+      const next = left.shift() ?? ([200, { vips: [] }] as const);
+      if (left.length === 0) gone.abort();
+      return next;
+    },
+  };
+  return { stub: await startStub(table), gone: gone.signal };
+}
+
+test('a terminal is cleared each time, and nothing else is', limit, async () => {
+  const status = [200, { node: 'a', firewall: 'nftables', inSync: true, vips: [] }] as const;
+  for (const isTTY of [true, false]) {
+    const { stub, gone } = await answering(status, status);
+    await using agent = stub;
+    const { code, out } = await run(words(agent.url), {}, { gone, isTTY });
+    assert.equal(code, 0);
+    assert.equal(out.match(/^.*node a, /gm)?.length, 2);
+    assert.equal(out.split(clear).length - 1, isTTY ? 2 : 0);
+  }
+});
+
+test('a server that fails for a while is said so, and asked again', limit, async () => {
+  const error = { code: 'Busy', message: 'too many', next: 'ask again' };
+  const { stub, gone } = await answering([503, { error }], [403, { error }], [200, { node: 'a', vips: [] }]);
+  await using agent = stub;
+  const { code, out, err } = await run(words(agent.url), {}, { gone });
+  assert.equal(code, 0);
+  assert.equal(err.match(/^vipward status: .*too many; ask again$/gm)?.length, 2);
+  assert.match(out, /^node a, /);
+});
+
+test('what is wrong usage ends it', limit, async () => {
+  assert.equal((await run(['status', '--watch', '--agent', 'ftp://x'])).code, 2);
+});
+
+test('it ends when its reader has gone', limit, async () => {
+  await using agent = await startStub({ 'GET /status': [200, { node: 'a', vips: [] }] });
+  const child = spawn(process.execPath, [program, ...words(agent.url)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    timeout: patient(20_000),
+    killSignal: 'SIGKILL',
+  });
+  try {
+    await once(child.stdout, 'data');
+    child.stdout.destroy();
+    assert.deepEqual(await once(child, 'exit'), [0, null]);
+  } finally {
+    child.kill('SIGKILL');
+  }
+});
