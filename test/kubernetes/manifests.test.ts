@@ -113,6 +113,22 @@ test('no right is given by a wildcard, and none to an agent', { skip }, async ()
   assert.deepEqual([...new Set(subjects)], ['vipward-controller']);
 });
 
+test('kubectl takes out all but the namespace, the definition and its records', { skip }, () => {
+  const text = render(everything);
+  cluster.kubectl(['apply', '--server-side', '-f', '-'], text);
+  const [apiVersion, kind] = ['vipward.io/v1alpha1', 'VirtualIP'];
+  const record = { apiVersion, kind, metadata: { name: '10.0.0.100' }, spec: { address: '10.0.0.100' } };
+  cluster.kubectl(['apply', '--server-side', '-f', '-'], JSON.stringify(record));
+  const chosen = ['-f', '-', '-l', 'app.kubernetes.io/component'];
+  cluster.kubectl(['delete', '--ignore-not-found', '--wait=false', ...chosen], text);
+  const left = cluster.kubectl(['get', '--ignore-not-found', '-o', 'name', '-f', '-'], text);
+  assert.deepEqual(left.trim().split('\n').toSorted(), [
+    'customresourcedefinition.apiextensions.k8s.io/virtualips.vipward.io',
+    `namespace/${namespace}`,
+  ]);
+  assert.match(cluster.kubectl(['get', 'virtualips', '-o', 'name']), /10\.0\.0\.100/);
+});
+
 const noHelm = skip || withoutProgram('helm-template');
 
 /** What Helm makes of the chart with these values. */
