@@ -1,6 +1,8 @@
 // What the controller was told on its command line, checked once: main.ts is the only caller.
 
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
 import type { OptionValues } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
 import { type HostPort, isLoopback, parseHostPort } from '../process/values.ts';
@@ -137,7 +139,10 @@ function sourceConfig(values: ControllerValues, listenPort: number): SourceConfi
   throw new UsageError('--services PATH is missing: name a file or folder of Service manifests');
 }
 
-/** The server options of node:https for the files that were named; read at start and when they change. */
+/**
+ * The server options of node:https for the files that were named; read at start and when they change. Throws
+ * UsageError for what node:https could not use, or would trust nobody by.
+ */
 export function readTls({ cert, key, clientCa }: TlsFiles): { cert: Buffer; key: Buffer; ca?: Buffer } {
   const read = (flag: string, path: string): Buffer => {
     try {
@@ -147,7 +152,22 @@ export function readTls({ cert, key, clientCa }: TlsFiles): { cert: Buffer; key:
     }
   };
   const pair = { cert: read('--tls-cert', cert), key: read('--tls-key', key) };
-  return clientCa === undefined ? pair : { ...pair, ca: read('--client-ca', clientCa) };
+  const remedy = 'give the certificate of this server, PEM, and the key that belongs to it';
+  usable(() => createSecureContext(pair), `--tls-cert ${cert} and --tls-key ${key}`, remedy);
+  if (clientCa === undefined) return pair;
+  const ca = read('--client-ca', clientCa);
+  usable(() => new X509Certificate(ca), `--client-ca ${clientCa}`, 'give a certificate, PEM');
+  return { ...pair, ca };
+}
+
+/** OpenSSL says what it misses behind the names of its routines. */
+function usable(use: () => unknown, where: string, remedy: string): void {
+  try {
+    use();
+  } catch (error) {
+    const why = (error as Error).message.split('::').at(-1);
+    throw new UsageError(`${where}: ${why}; ${remedy}`, { cause: error });
+  }
 }
 
 function tlsFiles({ tlsCert: cert, tlsKey: key, clientCa }: ControllerValues): TlsFiles | undefined {

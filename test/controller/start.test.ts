@@ -1,0 +1,50 @@
+// What keeps a controller from starting, said by a real process: which flag, why, and what to do.
+
+import { deepEqual, doesNotMatch, match } from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { test } from 'node:test';
+import { certificate, noCertificates } from '../certificates.ts';
+import { patient } from '../patience.ts';
+import { program } from '../program.ts';
+import { folder } from './fixture.ts';
+
+const limit = { timeout: patient(60_000) };
+
+async function started(...argv: readonly string[]): Promise<{ code: number | null; err: string }> {
+  const child = spawn(process.execPath, [program, 'controller', ...argv], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    timeout: patient(20_000),
+  });
+  const [err, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
+  return { code: code as number | null, err };
+}
+
+test('certificates that cannot be used are wrong usage, and named', {
+  ...limit,
+  skip: noCertificates,
+}, async (t) => {
+  const [one, other] = [certificate(folder(t), ['DNS:a']), certificate(folder(t), ['DNS:a'])];
+  const broken = join(folder(t), 'broken.pem');
+  writeFileSync(broken, 'no certificate\n');
+  const where = ['--services', folder(t), '--state', folder(t), '--listen', '127.0.0.1:0'];
+  const of = async (cert: string, key: string, ...more: readonly string[]) => {
+    const { code, err } = await started(...where, '--tls-cert', cert, '--tls-key', key, ...more);
+    deepEqual(code, 2, err);
+    doesNotMatch(err, /\n./, 'one line');
+    return err;
+  };
+  const remedy = 'give the certificate of this server, PEM, and the key that belongs to it';
+  for (const [cert, key, why] of [
+    [broken, one.keyFile, 'no start line'],
+    [one.certFile, broken, ''],
+    [one.certFile, other.keyFile, 'key values mismatch'],
+  ] as const) {
+    const err = await of(cert, key);
+    match(err, new RegExp(`--tls-cert ${cert} and --tls-key ${key}: .*${why}.*; ${remedy}`));
+  }
+  match(await of(one.certFile, one.keyFile, '--client-ca', broken), /--client-ca \S*broken\.pem: .*; give a/);
+});
