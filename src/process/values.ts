@@ -6,7 +6,8 @@ import { UsageError } from './usage.ts';
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 /**
- * Parses `500ms`, `1.5s`, `2m`, `1h` or `0` to milliseconds. `where` begins the message of the UsageError.
+ * Parses `500ms`, `1.5s`, `2m`, `1h` or `0` to whole milliseconds. `where` begins the message of the
+ * UsageError.
  */
 export function parseDuration(text: string, where: string): number {
   if (text === '0') return 0;
@@ -17,7 +18,9 @@ export function parseDuration(text: string, where: string): number {
       `${where}: expected a duration such as 500ms, 1.5s or 2m, got ${JSON.stringify(text)}`,
     );
   }
-  return Number(match[1]) * unit;
+  const exactMs = Number(match[1]) * unit;
+  // 16.1 times 1000 is a little more than 16100. What is short is not nothing.
+  return exactMs < 1 ? Math.ceil(exactMs) : Math.round(exactMs);
 }
 
 /** Parses a whole number of 0 or more. */

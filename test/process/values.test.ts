@@ -1,0 +1,14 @@
+// The texts of flags as values.
+import { deepEqual, throws } from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseDuration } from '../../src/process/values.ts';
+
+test('a duration is a whole number of milliseconds, and what is short is not nothing', () => {
+  const ms = (text: string) => parseDuration(text, '--timeout');
+  deepEqual(
+    ['16.1s', '1.001s', '0.29s', '2m', '0.1h', '1.5ms', '0.5ms', '0.1ms'].map(ms),
+    [16_100, 1001, 290, 120_000, 360_000, 2, 1, 1],
+  );
+  deepEqual(['0', '0s', '0.0ms'].map(ms), [0, 0, 0]);
+  throws(() => ms('1 s'), /--timeout: expected a duration such as 500ms, 1\.5s or 2m, got "1 s"/);
+});
