@@ -4,6 +4,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { watchConfig } from '../process/config.ts';
 import { helpText } from '../process/help.ts';
+import { ListenError } from '../process/listen.ts';
 import { createLog, openLogDestination } from '../process/log.ts';
 import { readOptions } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
@@ -78,6 +79,7 @@ export async function runController(
     if (
       error instanceof DeposedError ||
       error instanceof StateError ||
+      error instanceof ListenError ||
       (error as NodeJS.ErrnoException).syscall !== undefined
     ) {
       return say((error as Error).message, 1);

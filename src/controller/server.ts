@@ -4,6 +4,7 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { serverLimits } from '../process/http.ts';
+import { listen } from '../process/listen.ts';
 import { watchFile } from '../process/watch.ts';
 import type { Pair } from './certificate.ts';
 import { type ControllerConfig, readTls, type TlsFiles } from './config.ts';
@@ -44,22 +45,18 @@ function serverFor(tls: TlsFiles | undefined, input: ServerInput): Server {
   return server as unknown as Server;
 }
 
-/** Resolves to the URL that is listened on. Rejects with the kernel's error. */
+/** Resolves to the URL that is listened on. Rejects with ListenError. */
 export async function listenOn(
   server: Server,
-  { listen, tls, keepsCertificate }: ControllerConfig,
+  { listen: at, tls, keepsCertificate }: ControllerConfig,
 ): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.once('error', reject);
   // All agents come at once after a start. Whom the kernel has no place for in its queue asks again a second
   // later, then three.
-  server.listen(listen.port, listen.host, connectionLimit, resolve);
-  await promise;
-  server.off('error', reject);
-  const { port } = server.address() as AddressInfo;
-  const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host;
+  await listen(server, { flag: '--listen', at, backlog: connectionLimit });
+  const { port, address } = server.address() as AddressInfo;
+  const { host = address } = at;
   const isPlain = tls === undefined && !keepsCertificate;
-  return `${isPlain ? 'http' : 'https'}://${host}:${port}`;
+  return `${isPlain ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 function tlsServer(files: TlsFiles, { listener, signal, onError }: ServerInput): Server {

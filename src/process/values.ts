@@ -42,7 +42,8 @@ export function parseList(texts: readonly string[]): readonly string[] {
 }
 
 export interface HostPort {
-  readonly host: string;
+  /** Undefined: every address, of IPv6 too where the kernel has it. */
+  readonly host: string | undefined;
   readonly port: number;
 }
 
@@ -54,10 +55,11 @@ export function parseHostPort(text: string, where: string): HostPort {
       `${where}: expected HOST:PORT such as 127.0.0.1:9470 or [::1]:9470, got ${JSON.stringify(text)}`,
     );
   }
-  return { host: match[1] ?? (match[2] === '' ? '::' : (match[2] ?? '::')), port: Number(match[3]) };
+  return { host: match[1] ?? (match[2] || undefined), port: Number(match[3]) };
 }
 
 /** True for the addresses that only this machine can reach. */
-export function isLoopback(host: string): boolean {
+export function isLoopback(host: string | undefined): boolean {
+  if (host === undefined) return false;
   return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
 }

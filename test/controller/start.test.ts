@@ -4,6 +4,7 @@ import { deepEqual, doesNotMatch, match } from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
@@ -22,6 +23,20 @@ async function started(...argv: readonly string[]): Promise<{ code: number | nul
   const [err, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
   return { code: code as number | null, err };
 }
+
+test('a port that is taken ends it with who to ask', limit, async (t) => {
+  const other = createServer().listen(0, '127.0.0.1');
+  t.after(() => other.close());
+  await once(other, 'listening');
+  const { port } = other.address() as { port: number };
+  const where = ['--services', folder(t), '--state', folder(t), '--pool', 'p=10.77.0.100'];
+  const { code, err } = await started(...where, '--listen', `127.0.0.1:${port}`);
+  match(
+    err,
+    new RegExp(`^vipward controller: --listen 127\\.0\\.0\\.1:${port}: .*EADDRINUSE.*; end what .*\\n$`),
+  );
+  deepEqual(code, 1);
+});
 
 test('certificates that cannot be used are wrong usage, and named', {
   ...limit,

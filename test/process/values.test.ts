@@ -1,7 +1,7 @@
 // The texts of flags as values.
-import { deepEqual, throws } from 'node:assert/strict';
+import { deepEqual, equal, throws } from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseDuration } from '../../src/process/values.ts';
+import { isLoopback, parseDuration, parseHostPort } from '../../src/process/values.ts';
 
 test('a duration is a whole number of milliseconds, and what is short is not nothing', () => {
   const ms = (text: string) => parseDuration(text, '--timeout');
@@ -11,4 +11,13 @@ test('a duration is a whole number of milliseconds, and what is short is not not
   );
   deepEqual(['0', '0s', '0.0ms'].map(ms), [0, 0, 0]);
   throws(() => ms('1 s'), /--timeout: expected a duration such as 500ms, 1\.5s or 2m, got "1 s"/);
+});
+
+test('a host that is not said is no address of one family', () => {
+  const of = (text: string) => parseHostPort(text, '--listen');
+  deepEqual(of(':9470'), { host: undefined, port: 9470 });
+  deepEqual(of('[::1]:1'), { host: '::1', port: 1 });
+  deepEqual(of('node-a:1'), { host: 'node-a', port: 1 });
+  for (const text of ['::1', '9470', 'a:b', 'a:65536']) throws(() => of(text), /expected HOST:PORT/);
+  equal(isLoopback(of(':9470').host), false);
 });

@@ -170,8 +170,7 @@ function advertisedAt(text: string, listenPort: number): string {
   const hasPort = !isAlone && /:\d*$/.test(text);
   const given = isAlone ? `[${text}]:${listenPort}` : hasPort ? text : `${text}:${listenPort}`;
   const { host } = parseHostPort(given, '--advertise');
-  if (!given.startsWith(':') && (isIP(host) > 0 || /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/i.test(host)))
-    return given;
+  if (host !== undefined && (isIP(host) > 0 || /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/i.test(host))) return given;
   throw new UsageError(`--advertise ${text}: expected an address or a name, and a port if it is another`);
 }
 
