@@ -1,8 +1,9 @@
 // A config that was read again: what of it can change while the agent runs is taken over, all else is named.
 
 import type { Kernel } from '../host/kernel.ts';
+import { differingKeys } from '../process/config.ts';
 import type { Allowed } from './allowed.ts';
-import { type AgentConfig, type AgentValues, firewallOptions } from './config.ts';
+import { type AgentConfig, firewallOptions } from './config.ts';
 import type { Firewall } from './firewall.ts';
 import type { Loop } from './loop.ts';
 import type { Network } from './network.ts';
@@ -23,8 +24,7 @@ export interface Followed {
 
 /** What of `next` can be had without a restart. */
 export function followable(now: AgentConfig, next: AgentConfig): Followed {
-  const keys = Object.keys(now.values) as (keyof AgentValues)[];
-  const differing = keys.filter((key) => `${now.values[key]}` !== `${next.values[key]}`);
+  const differing = differingKeys(now.values, next.values);
   const changed = live.filter((key) => differing.includes(key));
   const taken = Object.fromEntries(changed.map((key) => [key, next.values[key]]));
   return {

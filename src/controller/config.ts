@@ -3,6 +3,7 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
+import { differingKeys } from '../process/config.ts';
 import type { OptionValues } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
 import { type HostPort, isLoopback, parseHostPort } from '../process/values.ts';
@@ -80,6 +81,14 @@ export const controllerOptions: readonly [...typeof ownOptions, ...typeof kubern
 ];
 
 export type ControllerValues = OptionValues<typeof controllerOptions>;
+
+/** What a controller takes over from its config file while it runs. */
+const live: readonly (keyof ControllerValues)[] = ['pool', 'massRemoval', 'logLevel'];
+
+/** Keys that were changed to no effect, until the controller is started again. */
+export function waitingKeys(started: ControllerValues, next: ControllerValues): readonly string[] {
+  return differingKeys(started, next).filter((key) => !live.includes(key));
+}
 
 export interface TlsFiles {
   readonly cert: string;

@@ -9,7 +9,7 @@ import { createLog, openLogDestination } from '../process/log.ts';
 import { readOptions } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
 import { readVersion } from '../process/version.ts';
-import { controllerConfig, controllerOptions } from './config.ts';
+import { controllerConfig, controllerOptions, waitingKeys } from './config.ts';
 import { DeposedError } from './kubernetes-core.ts';
 import { StateError } from './records.ts';
 import { startController } from './run.ts';
@@ -65,6 +65,8 @@ export async function runController(
           running.follow(controllerConfig(changed));
           log.level = changed.logLevel;
           log.info('configRead');
+          const waiting = waitingKeys(values, changed);
+          if (waiting.length > 0) log.warn({ waiting, next: 'start the controller again' }, 'configWaiting');
         } catch (error) {
           onError(error as Error);
         }

@@ -28,3 +28,9 @@ export function watchConfig<const Specs extends readonly OptionSpec[]>(watched: 
   watchFile({ path, onChange: read, onError, signal });
   reloads.addEventListener('reload', read, { signal });
 }
+
+/** The keys whose values differ: the same texts were read by the same table. */
+export function differingKeys<Values extends object>(now: Values, next: Values): (keyof Values)[] {
+  const keys = Object.keys(now) as (keyof Values)[];
+  return keys.filter((key) => `${now[key]}` !== `${next[key]}`);
+}

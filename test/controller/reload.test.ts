@@ -16,6 +16,7 @@ interface Line {
   readonly event: string;
   readonly url?: string;
   readonly reason?: string;
+  readonly waiting?: readonly string[];
 }
 
 /** A controller's process and its log, line by line. */
@@ -64,4 +65,23 @@ test('SIGHUP reads the config file and the Services again, and ends nothing', li
   );
   child.kill('SIGTERM');
   deepEqual(await once(child, 'exit'), [0, null]);
+});
+
+test('keys that wait for a restart are named as long as they do', limit, async (t) => {
+  const config = join(folder(t), 'config.yaml');
+  const write = (more: object) =>
+    writeFileSync(config, JSON.stringify({ pool: 'p=10.77.0.100', listen: '127.0.0.1:0', ...more }));
+  write({});
+  const where = ['--services', folder(t), '--state', folder(t), '--config', config];
+  const { child, next } = startProcess(t, where);
+  await next('synced');
+  write({ defaultClass: false, kubernetes: false, tokenFile: '/x', massRemoval: 'now' });
+  deepEqual((await next('configWaiting')).waiting, ['tokenFile', 'defaultClass']);
+  write({ massRemoval: 'now', pool: 'p=10.77.0.101' });
+  // Until one reading is followed by another, and nothing waits.
+  for (let event = ''; event !== 'configRead'; ) {
+    await next('configRead');
+    child.kill('SIGHUP');
+    ({ event } = await next('configRead', 'configWaiting'));
+  }
 });
