@@ -17,7 +17,7 @@ export async function runCleanup(
   const { cleanup } = await import('../agent/cleanup.ts');
   const stateDir = state ?? (around.env['VIPWARD_STATE'] || defaultStateDir);
   const { code, lines } = await cleanup({
-    ...{ stateDir, interfaces: interfacesOf(names) },
+    ...{ stateDir, interfaces: interfacesOf(names ?? (around.env['VIPWARD_INTERFACE'] || undefined)) },
     lockFile: around.env['XTABLES_LOCKFILE'] || undefined,
   });
   const stream = code === 0 ? around.out : around.err;

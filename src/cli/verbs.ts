@@ -59,6 +59,16 @@ export function makeProgram(around: Surroundings, done: (code: number) => void):
 
 type Done = (code: number) => void;
 
+/** What a flag is given each time it is there. */
+function collect(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, text];
+}
+
+/** A list that is given once with commas or in several flags; `true` is one that was given nothing. */
+function joined(text: string, before?: string | true): string {
+  return before === undefined || before === true ? text : `${before},${text}`;
+}
+
 function addQuestions(program: Command, around: Surroundings, done: Done): void {
   const status = verb(program, 'status', 'every VIP with its owner, state and why; every node with its lag', [
     'vipward status',
@@ -68,7 +78,8 @@ function addQuestions(program: Command, around: Surroundings, done: Done): void 
     'vipward status --would-drop',
   ]);
   serverFlags(status, 'controller');
-  status.addOption(new Option('--agent [url]', 'ask an agent for the view of its node, with counters'));
+  const agent = new Option('--agent [url]', 'ask an agent for the view of its node, with counters');
+  status.addOption(agent.argParser(joined));
   status.option('-w, --watch', 'print again every second');
   status.option('--would-drop', 'what an agent with --filter observe lets in and would drop');
   status.action(async (flags: Flags & { readonly watch?: boolean; readonly wouldDrop?: boolean }) => {
@@ -130,7 +141,6 @@ function addManifests(program: Command, around: Surroundings, done: Done): void 
   manifests.argument('[part]', 'crds, agent, controller or all', 'all');
   manifests.option('-n, --namespace <name>', 'where it runs (default: vipward-system)');
   manifests.option('-o, --output <form>', 'yaml or json (default: yaml)');
-  const collect = (text: string, before: readonly string[] = []) => [...before, text];
   manifests.option('--set <name=value>', 'a value of the chart, as Helm takes it; may be repeated', collect);
   manifests.option('-f, --values <file>', 'YAML with values of the chart; may be repeated', collect);
   manifests.action(async (part: string, flags: ManifestsFlags) => {
@@ -146,7 +156,11 @@ function addLocal(program: Command, around: Surroundings, done: Done): void {
     ['vipward cleanup', 'vipward cleanup --interface eth0,eth1'],
   );
   cleanup.option('--state <dir>', 'where the agent keeps its records (default: /var/lib/vipward)');
-  cleanup.option('--interface <names>', 'take addresses off these interfaces only (default: all)');
+  cleanup.option(
+    '--interface <names>',
+    'take addresses off these interfaces only, with commas or repeated (VIPWARD_INTERFACE; default: all)',
+    joined,
+  );
   cleanup.action(async (flags: { readonly state?: string; readonly interface?: string }) => {
     done(await (await import('./cleanup.ts')).runCleanup(flags, around));
   });
@@ -185,9 +199,11 @@ function verb(program: Command, name: string, about: string, examples: readonly 
 /** The flags of a verb that asks a server of that role. */
 function serverFlags(command: Command, role: 'controller' | 'agent'): void {
   const port = role === 'controller' ? 9470 : 9471;
+  const name = role.toUpperCase();
   command.option(
     `--${role} <url>`,
-    `http, https, ws or wss URL (VIPWARD_${role.toUpperCase()}; default: http://127.0.0.1:${port})`,
+    `http, https, ws or wss URL; may be repeated (VIPWARD_${name}; default: http://127.0.0.1:${port})`,
+    joined,
   );
   command.option(
     '--token-file <file>',

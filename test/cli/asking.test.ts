@@ -67,3 +67,18 @@ test('a diff that nobody has made is no difference', async () => {
     assert.match(err, /nothing is served at \/diff; ask for \/status/);
   }
 });
+
+test('servers are given with commas or in several flags, and the first that answers counts', async () => {
+  const nobody = 'http://127.0.0.1:1';
+  await using controller = await startStub({ 'GET /api/v1/status': [200, { vips: [], nodes: [] }] });
+  await using agent = await startStub({ 'GET /status': [200, { vips: [] }], 'GET /diff': [200, {}] });
+  for (const words of [
+    ['status', '--controller', controller.url, '--controller', nobody],
+    ['status', '--agent', '--agent', agent.url, '--agent', nobody],
+    ['diff', '--agent', agent.url, '--agent', `${nobody},${nobody}`],
+  ])
+    assert.equal((await run(words)).code, 0, words.join(' '));
+  assert.deepEqual([controller.asked.length, agent.asked.length], [1, 2]);
+  const { err } = await run(['diff', '--agent', nobody, '--agent', 'http://127.0.0.1:2']);
+  assert.match(err, /127\.0\.0\.1:1: .*127\.0\.0\.1:2: /);
+});

@@ -20,17 +20,22 @@ test('--interface takes the VIPs of one interface, and the filter stays in front
     controllerArgs: ['--pool', 'pods=10.88.0.100-10.88.0.110'],
   });
   const state = join(node.folder, 'agent');
-  const cleanup = (...words: readonly string[]) =>
-    runIn(node.node, [process.execPath, program, 'cleanup', '--state', state, ...words]);
+  const command = [process.execPath, program, 'cleanup', '--state', state] as const;
+  const cleanup = (...words: readonly string[]) => runIn(node.node, [...command, ...words]);
   const vips = (link: string): number =>
     node.run(`ip -o address show dev ${link}`).match(/ (10\.\d+\.0\.100|fd77::100)\//g)?.length ?? 0;
   const busy = cleanup();
   assert.equal(busy.status, 1);
   assert.match(busy.stderr, new RegExp(`an agent runs here \\(pid ${node.agentPid}\\)`));
   await node.killAgent('SIGTERM');
-  const unknown = cleanup('--interface', 'lan,lam');
-  assert.equal(unknown.status, 1);
-  assert.match(unknown.stderr, /^--interface: no lam here; name some of .*lan/);
+  for (const unknown of [
+    cleanup('--interface', 'lam,lan'),
+    cleanup('--interface', 'lam', '--interface', 'lan'),
+    runIn(node.node, ['env', 'VIPWARD_INTERFACE=lam', ...command]),
+  ]) {
+    assert.equal(unknown.status, 1);
+    assert.match(unknown.stderr, /^--interface: no lam here; name some of .*lan/);
+  }
   assert.deepEqual([vips('lan'), vips('pods')], [2, 1]);
   const some = cleanup('--interface', 'lan');
   assert.equal(some.status, 0, some.stderr);
