@@ -7,6 +7,7 @@ import { mkdirSync } from 'node:fs';
 import { Kernel } from '../host/kernel.ts';
 import type { Native } from '../host/native.ts';
 import type { Log, LogDestination } from '../process/log.ts';
+import { UsageError } from '../process/usage.ts';
 import type { Address } from '../state/address.ts';
 import { Acks } from './acks.ts';
 import { Allowed } from './allowed.ts';
@@ -71,10 +72,10 @@ export interface AgentParts {
   readonly lockFile?: string | undefined;
 }
 
-/** Throws NoFirewallError, TableOwnedError, SystemCallError, and what making the state folder throws. */
+/** Throws NoFirewallError, TableOwnedError, SystemCallError, and UsageError about the state folder. */
 export async function startAgent(config: AgentConfig, parts: AgentParts): Promise<Agent> {
   const { values } = config;
-  mkdirSync(values.state, { recursive: true, mode: 0o700 });
+  makeFolder(values.state);
   const kept = readJournal(values.state);
   if (kept.problem !== null) parts.log.warn({ problem: kept.problem }, 'state-unreadable');
   const kernel = new Kernel(parts.native, parts.lockFile === undefined ? {} : { lockFile: parts.lockFile });
@@ -131,6 +132,15 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
       return await journal.close();
     },
   };
+}
+
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    const remedy = 'give --state a folder that this process may write, or make it one';
+    throw new UsageError(`--state ${path}: ${(error as Error).message}; ${remedy}`, { cause: error });
+  }
 }
 
 /**

@@ -1,15 +1,17 @@
 // What keeps an agent from starting: it says so, touches nothing and ends.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { type Namespace, runIn } from '../namespaces.ts';
 import { Alone, limit } from './alone.ts';
 
 /** The last words of an agent that does not start. */
-async function refused(alone: Alone, ...more: readonly string[]): Promise<string> {
+async function refused(alone: Alone, more: readonly string[], code = 1): Promise<string> {
   const agent = alone.start(...more);
-  assert.equal(await agent.ended(), 1);
+  assert.equal(await agent.ended(), code);
   return agent.stderr;
 }
 
@@ -30,7 +32,7 @@ for (const [flag, port] of [
     async (t) => {
       await using alone = new Alone();
       await occupy(t, alone.where, port);
-      const words = await refused(alone, flag, `127.0.0.1:${port}`);
+      const words = await refused(alone, [flag, `127.0.0.1:${port}`]);
       const reason = `${flag} 127\\.0\\.0\\.1:${port}: listen EADDRINUSE.*; end what listens there`;
       assert.match(words, new RegExp(`^vipward agent: ${reason}.*\n$`));
       assert.doesNotMatch(runIn(alone.where, ['nft', 'list', 'tables']).stdout ?? '', /vipward/);
@@ -43,9 +45,17 @@ test(
   limit,
   async () => {
     await using alone = new Alone();
-    const far = await refused(alone, '--listen', '192.0.2.1:9471');
+    const far = await refused(alone, ['--listen', '192.0.2.1:9471']);
     assert.match(far, /--listen 192\.0\.2\.1:9471: .*EADDRNOTAVAIL.*; give an address of this host\n$/);
-    const odd = await refused(alone, '--listen', 'no.such.invalid:9471');
+    const odd = await refused(alone, ['--listen', 'no.such.invalid:9471']);
     assert.match(odd, /--listen no\.such\.invalid:9471: .*; give HOST:PORT of this host\n$/);
   },
 );
+
+test('a state folder that cannot be made is wrong usage, named with the remedy', limit, async () => {
+  await using alone = new Alone();
+  const path = join(alone.folder, 'file');
+  writeFileSync(path, '');
+  const words = await refused(alone, ['--state', join(path, 'state')], 2);
+  assert.match(words, /^vipward agent: --state \S*file\/state: ENOTDIR.*; give --state a folder .*\n$/);
+});
