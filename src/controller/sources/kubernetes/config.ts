@@ -131,6 +131,9 @@ export interface LeaseConfig {
   readonly retryPeriodMs: number;
 }
 
+/** Every controller asks the API server for the Lease as often as that. */
+const leastRetryPeriodMs = 100;
+
 /** `listenPort` is that of --listen. Throws UsageError that says which flag to change. */
 export function kubernetesConfig(
   values: OptionValues<typeof kubernetesOptions>,
@@ -150,6 +153,10 @@ export function kubernetesConfig(
   }
   if (lease.renewDeadlineMs <= lease.retryPeriodMs * 1.2) {
     throw new UsageError('--leader-elect-renew-deadline must be over 1.2 times --leader-elect-retry-period');
+  }
+  if (lease.retryPeriodMs < leastRetryPeriodMs) {
+    const least = `${leastRetryPeriodMs}ms or more`;
+    throw new UsageError(`--leader-elect-retry-period: expected ${least}, got ${lease.retryPeriodMs}ms`);
   }
   return {
     ...{ kubeconfig, context, namespace, advertise, lease },

@@ -44,6 +44,14 @@ test('a Service gets no address of a family that has no ClusterIP, whatever it p
   deepEqual(wishOf(['IPv6', 'IPv4']), { families: [6, 4], policy: 'PreferDualStack' });
 });
 
+test('a Lease is not asked for more often than ten times a second', async () => {
+  const of = (period: string) =>
+    configOf(['--kubernetes', '--pool', 'p=10.0.0.0/24', '--leader-elect-retry-period', period]);
+  for (const period of ['0', '99ms'])
+    await rejects(of(period), /--leader-elect-retry-period: expected 100ms or more, got (0|99)ms$/);
+  equal((await of('100ms')).source.kind, 'kubernetes');
+});
+
 test('where others reach a controller is told as a URL has it, by an address of either family', async () => {
   const told = async (advertise: string, listen = '127.0.0.1:9470') => {
     const flags = ['--kubernetes', '--pool', 'p=10.0.0.0/24', '--listen', listen];
