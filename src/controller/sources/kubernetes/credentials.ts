@@ -3,7 +3,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { type ExecCredential, runExecPlugin } from './exec-plugin.ts';
-import type { ClusterAccess, Material } from './kubeconfig.ts';
+import type { ClusterAccess, ExecPlugin, Material } from './kubeconfig.ts';
 
 export interface Identity {
   /** The value of the Authorization header, or null. */
@@ -51,11 +51,17 @@ export class Credentials {
     const given = this.#given;
     if (given !== null && (given.expiresMs ?? Infinity) - renewBeforeMs > Date.now()) return given;
     if (exec === null) throw new TypeError('no exec plugin is configured');
-    this.#asking ??= runExecPlugin(exec, this.#env).finally(() => {
+    this.#asking ??= this.#run(exec).finally(() => {
       this.#asking = null;
     });
     this.#given = await this.#asking;
     return this.#given;
+  }
+
+  async #run(exec: ExecPlugin): Promise<ExecCredential> {
+    const { ca } = this.#access;
+    const asksForIt = exec.cluster !== undefined && ca !== null;
+    return await runExecPlugin(exec, this.#env, asksForIt ? await textOf(ca) : null);
   }
 }
 

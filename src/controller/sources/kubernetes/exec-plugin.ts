@@ -16,13 +16,15 @@ export interface ExecCredential {
 const timeoutMs = 30_000;
 const mostBytes = 1024 * 1024;
 
-/** Rejects with the plugin's own words if it fails. */
+/** `ca` is that of the cluster, PEM. Rejects with the plugin's own words if it fails. */
 export async function runExecPlugin(
   plugin: ExecPlugin,
   env: Readonly<Record<string, string | undefined>>,
+  ca: string | null,
 ): Promise<ExecCredential> {
   const { apiVersion, command, args } = plugin;
-  const info = { apiVersion, kind: 'ExecCredential', spec: { interactive: false } };
+  const spec = { interactive: false, ...clusterOf(plugin, ca) };
+  const info = { apiVersion, kind: 'ExecCredential', spec };
   const own = Object.fromEntries(plugin.env.map(({ name, value }) => [name, value]));
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const options = {
@@ -42,6 +44,12 @@ export async function runExecPlugin(
     if (!(error instanceof SyntaxError)) throw error;
     throw new Error(`exec plugin ${command}: printed no ExecCredential`, { cause: error });
   }
+}
+
+function clusterOf({ cluster }: ExecPlugin, ca: string | null): { readonly cluster?: object } {
+  if (cluster === undefined) return {};
+  const data = ca === null ? {} : { 'certificate-authority-data': Buffer.from(ca).toString('base64') };
+  return { cluster: { ...cluster, ...data } };
 }
 
 /** Reads an ExecCredential. Throws FieldError. */

@@ -11,6 +11,8 @@ export interface ExecPlugin {
   readonly command: string;
   readonly args: readonly string[];
   readonly env: readonly { readonly name: string; readonly value: string }[];
+  /** What a plugin is told of the cluster, but for its CA; only one that asks for it is told. */
+  readonly cluster?: Mapping;
 }
 
 /** Where an API server is, and by what it knows us. Null where nothing is said. */
@@ -65,7 +67,7 @@ export function readKubeconfig({ value, context, resolve }: KubeconfigInput): Cl
     token: tokenFile !== null ? { file: resolve(tokenFile) } : token === null ? null : { text: token },
     certificate: cert === null || key === null ? null : { cert, key },
     basic: basicAt(user),
-    exec: execAt(user),
+    exec: execAt(user, cluster, resolve),
     namespace: optional(chosen, 'namespace'),
   };
 }
@@ -107,12 +109,14 @@ function basicAt(user: Mapping): ClusterAccess['basic'] {
   return username === null ? null : { username, password: optional(user, 'password') ?? '' };
 }
 
-function execAt(user: Mapping): ExecPlugin | null {
+function execAt(user: Mapping, cluster: Mapping, resolve: KubeconfigInput['resolve']): ExecPlugin | null {
   if (user['exec'] === undefined || user['exec'] === null) return null;
   const exec = mapping(user['exec'], 'user.exec');
+  const command = textAt(exec['command'], 'user.exec.command');
   return {
     apiVersion: textAt(exec['apiVersion'], 'user.exec.apiVersion'),
-    command: textAt(exec['command'], 'user.exec.command'),
+    // A name alone is looked for in PATH, any other one is beside the file.
+    command: command.includes('/') ? resolve(command) : command,
     args: sequence(exec['args'], 'user.exec.args').map((word, index) => {
       return textAt(word, `user.exec.args[${index}]`);
     }),
@@ -121,6 +125,23 @@ function execAt(user: Mapping): ExecPlugin | null {
       const { name, value } = mapping(entry, field);
       return { name: textAt(name, `${field}.name`), value: textAt(value, `${field}.value`) };
     }),
+    ...(exec['provideClusterInfo'] === true ? { cluster: clusterInfo(cluster) } : {}),
+  };
+}
+
+const execExtension = 'client.authentication.k8s.io/exec';
+
+/** `spec.cluster` of an ExecCredential, but for the CA; `config` is what a cluster has for plugins. */
+function clusterInfo(cluster: Mapping): Mapping {
+  const plain = ['server', 'tls-server-name', 'insecure-skip-tls-verify', 'proxy-url', 'disable-compression'];
+  const said = plain.filter((field) => cluster[field] !== undefined && cluster[field] !== null);
+  const extensions = sequence(cluster['extensions'], 'cluster.extensions').map((entry, index) => {
+    return mapping(entry, `cluster.extensions[${index}]`);
+  });
+  const config = extensions.find(({ name }) => name === execExtension)?.['extension'];
+  return {
+    ...Object.fromEntries(said.map((field) => [field, cluster[field]])),
+    ...(config === undefined ? {} : { config }),
   };
 }
 
