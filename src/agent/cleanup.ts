@@ -6,7 +6,9 @@ import { linkDump, readLinks } from '../dialects/addresses/links.ts';
 import type { AddressObject } from '../dialects/addresses/objects.ts';
 import { Kernel } from '../host/kernel.ts';
 import { loadNative } from '../host/native.ts';
+import { SystemCallError } from '../host/socket.ts';
 import { describeErrno } from '../netlink/ack.ts';
+import { EPERM } from '../netlink/message.ts';
 import { journalFile } from './kept.ts';
 import { lockHolder, processOf } from './lock.ts';
 import { remainsBeside, retireOthers } from './open-firewall.ts';
@@ -48,7 +50,10 @@ export async function cleanup({ stateDir, interfaces, lockFile }: CleanupOptions
   const stale = ours.filter(chosen);
   const refused = await takeAway(kernel, stale);
   if (refused.length > 0)
-    return { code: 1, lines: refused.map(({ errno, words }) => describeErrno(errno, words)) };
+    return {
+      code: 1,
+      lines: refused.map(({ errno, words }) => withRemedy(describeErrno(errno, words), errno)),
+    };
   const lines = stale.map(({ address }) => `removed address ${address}`);
   const others = ours.filter((object) => !chosen(object));
   if (others.length > 0) {
@@ -69,6 +74,11 @@ async function removeFilters(kernel: Kernel): Promise<Result> {
     const words = await retireOthers(kernel, null);
     return { code: 0, lines: words.map((what) => `removed ${what}`) };
   } catch (error) {
-    return { code: 1, lines: [error instanceof Error ? error.message : String(error)] };
+    const words = error instanceof Error ? error.message : String(error);
+    return { code: 1, lines: [error instanceof SystemCallError ? withRemedy(words, error.errno) : words] };
   }
+}
+
+function withRemedy(words: string, errno: number): string {
+  return errno === EPERM ? `${words}; run it as root, or give it CAP_NET_ADMIN` : words;
 }

@@ -20,8 +20,10 @@ export async function runCleanup(
     ...{ stateDir, interfaces: interfacesOf(names ?? (around.env['VIPWARD_INTERFACE'] || undefined)) },
     lockFile: around.env['XTABLES_LOCKFILE'] || undefined,
   });
-  const stream = code === 0 ? around.out : around.err;
-  for (const line of lines) stream.write(`${line}\n`);
+  for (const line of lines) {
+    if (code === 0) around.out.write(`${line}\n`);
+    else around.err.write(`vipward cleanup: ${line}\n`);
+  }
   return code;
 }
 

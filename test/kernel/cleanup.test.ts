@@ -26,7 +26,7 @@ test('--interface takes the VIPs of one interface, and the filter stays in front
     node.run(`ip -o address show dev ${link}`).match(/ (10\.\d+\.0\.100|fd77::100)\//g)?.length ?? 0;
   const busy = cleanup();
   assert.equal(busy.status, 1);
-  assert.match(busy.stderr, new RegExp(`an agent runs here \\(pid ${node.agentPid}\\)`));
+  assert.match(busy.stderr, new RegExp(`^vipward cleanup: an agent runs here \\(pid ${node.agentPid}\\)`));
   await node.killAgent('SIGTERM');
   for (const unknown of [
     cleanup('--interface', 'lam,lan'),
@@ -34,7 +34,7 @@ test('--interface takes the VIPs of one interface, and the filter stays in front
     runIn(node.node, ['env', 'VIPWARD_INTERFACE=lam', ...command]),
   ]) {
     assert.equal(unknown.status, 1);
-    assert.match(unknown.stderr, /^--interface: no lam here; name some of .*lan/);
+    assert.match(unknown.stderr, /^vipward cleanup: --interface: no lam here; name some of .*lan/);
   }
   assert.deepEqual([vips('lan'), vips('pods')], [2, 1]);
   const some = cleanup('--interface', 'lan');

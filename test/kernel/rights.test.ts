@@ -29,6 +29,13 @@ test('an agent that may send no frames does not start, and says which right it l
   equal(nft(own, ['list', 'ruleset']), '');
 });
 
+test('a cleanup without the right to read says which one it lacks', { skip }, () => {
+  using own = ownKernel();
+  const { status, stderr } = runIn(own.namespace, without('net_admin', program, 'cleanup'));
+  equal(status, 1);
+  match(stderr, /^vipward cleanup: nfnetlink dump: EPERM.*; run it as root, or give it CAP_NET_ADMIN\n$/);
+});
+
 test('a table that may not be read is no table that is empty', { skip }, () => {
   using own = ownKernel();
   const read = [
