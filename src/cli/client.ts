@@ -161,9 +161,9 @@ function checked(answer: Answer, url: URL, question: Question): Answer {
     const why = `answered ${url.pathname} with status ${answer.status}`;
     throw unanswered(new Error(why), url, question);
   }
-  const next = error.next === undefined ? '' : `; ${error.next}`;
-  if (answer.status >= 500) throw unanswered(new UnableError(`${error.message}${next}`), url, question);
-  throw new RefusedError(`${url.host}: ${error.message}${next}`, answer.status === 400 ? 2 : 1);
+  const words = `${plain(error.message)}${error.next === undefined ? '' : `; ${plain(error.next)}`}`;
+  if (answer.status >= 500) throw unanswered(new UnableError(words), url, question);
+  throw new RefusedError(`${url.host}: ${words}`, answer.status === 400 ? 2 : 1);
 }
 
 /** What went wrong with a question that was sent: a change is asked once, for it may be done. */

@@ -22,8 +22,14 @@ function hangUps(): EventTarget {
   return reloads;
 }
 
+/** Of those that read their own flags `help VERB` is what `VERB --help` is. */
+function asked([verb = '', ...rest]: readonly string[]): readonly [string, ...string[]] {
+  const [of = ''] = rest;
+  return verb === 'help' && (of === 'agent' || of === 'controller') ? [of, '--help'] : [verb, ...rest];
+}
+
 async function run(): Promise<number> {
-  const [verb = '', ...argv] = process.argv.slice(2);
+  const [verb, ...argv] = asked(process.argv.slice(2));
   const { env } = process;
   switch (verb) {
     case 'agent':

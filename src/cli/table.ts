@@ -15,7 +15,6 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 
 /** Text of a server, made harmless for a terminal. */
 export function plain(value: unknown): string {
-  return (
-    [...String(value ?? '-')].map((char) => (char < ' ' || char === '\u007f' ? '?' : char)).join('') || '-'
-  );
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: C0, DEL and C1, which terminals obey too.
+  return String(value ?? '-').replace(/[\u0000-\u001f\u007f-\u009f]/g, '?') || '-';
 }

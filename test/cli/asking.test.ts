@@ -1,9 +1,11 @@
 // How verbs ask: whom they show the token, and what becomes of an answer that is none.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtempDisposableSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { program } from '../program.ts';
 import { run, startStub } from './stub.ts';
 
 test('the token of the operator is shown to a controller, and to no agent', async () => {
@@ -81,4 +83,31 @@ test('servers are given with commas or in several flags, and the first that answ
   assert.deepEqual([controller.asked.length, agent.asked.length], [1, 2]);
   const { err } = await run(['diff', '--agent', nobody, '--agent', 'http://127.0.0.1:2']);
   assert.match(err, /127\.0\.0\.1:1: .*127\.0\.0\.1:2: /);
+});
+
+test('what a server says does nothing to a terminal', async () => {
+  const said = 'a\u001b[2Jb\u009b2Jc\u007fd';
+  const error = { message: said, next: said };
+  await using controller = await startStub({
+    'POST /api/v1/undrain': [409, { error }],
+    'GET /api/v1/status': [200, { vips: [], nodes: [{ name: said }] }],
+  });
+  const where = ['--controller', controller.url];
+  const { err } = await run(['undrain', 'a', ...where]);
+  const { out } = await run(['status', ...where]);
+  for (const text of [err, out]) {
+    assert.match(text, /a\?\[2Jb\?2Jc\?d/);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be there.
+    assert.doesNotMatch(text, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
+  }
+});
+
+test('help of a process that reads its own flags has them', () => {
+  const of = (...words: string[]) => spawnSync(process.execPath, [program, ...words], { encoding: 'utf8' });
+  for (const verb of ['agent', 'controller']) {
+    const { status, stdout } = of('help', verb);
+    assert.deepEqual([status, stdout], [0, of(verb, '--help').stdout]);
+    assert.match(stdout, /--log-level/);
+  }
+  assert.match(of('help', 'diff').stdout, /--agent/);
 });
