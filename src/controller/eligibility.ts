@@ -16,6 +16,12 @@ export interface EligibilityInput {
   readonly endpointNodes: EndpointNodes;
 }
 
+/** A Service that is Local, and the nodes that it may be served from; null while they are not known. */
+interface LocalService {
+  readonly key: ServiceKey;
+  readonly nodes: ReadonlySet<string> | null;
+}
+
 /** A move whose new owner does not answer for the VIP by then is given up, and tried again. */
 const moveDeadlineMs = 10_000;
 /** How long what nodes say is gathered: all VIPs that wait are looked at for it. */
@@ -53,15 +59,11 @@ export class Eligibility {
 
   /** Why the cluster does not want the VIP on a node, or null. */
   readonly bar = (address: Address): ((node: string) => Bar | null) => {
-    const users = this.#input.controller.allocator.usersOf(address);
-    const endpoints = users
-      .filter(({ trafficPolicy }) => trafficPolicy === 'Local')
-      .map(({ key }) => ({ key, nodes: this.#input.endpointNodes(key, familyOf(address)) }));
+    const local = this.#localOn(address);
     return (node) => {
-      const message = this.#barred.get(node) ?? this.#whyGone(node);
+      const message = this.#whyBarred(node);
       if (message !== undefined) return { reason: 'NoEligibleNode', message: `${node}: ${message}` };
-      if (endpoints.length === 0) return null;
-      const missing = endpoints.find(({ nodes }) => nodes?.has(node) !== true);
+      const missing = local.find(({ nodes }) => nodes?.has(node) !== true);
       if (missing === undefined) return null;
       const { key, nodes } = missing;
       const what = nodes === null ? 'its endpoints were not read yet' : 'no ready endpoint of it is there';
@@ -84,6 +86,42 @@ export class Eligibility {
   progressed(): void {
     if (this.#waiting.size === 0 || this.#isEarly()) return;
     this.#timer ??= setTimeout(this.#again, gatherMs).unref();
+  }
+
+  /** The Services that a VIP may only be with: those that are Local, as far as they leave it a node. */
+  #localOn(address: Address): readonly LocalService[] {
+    const users = this.#input.controller.allocator.usersOf(address);
+    const local = users
+      .filter(({ trafficPolicy }) => trafficPolicy === 'Local')
+      .map(({ key }) => ({ key, nodes: this.#input.endpointNodes(key, familyOf(address)) }));
+    if (local.length === 0 || users.length === 1) return local;
+    // Whose ports all belong to others is reached by none of them, wherever the VIP is.
+    const ports = this.#input.controller.rules.get(address)?.ports;
+    const served = new Set(ports?.map(({ service }) => service) ?? users.map(({ key }) => key));
+    const heard = local.filter(({ key }) => served.has(key));
+    const kept = this.#together(heard);
+    const isElsewhere = users.some(({ key, trafficPolicy }) => trafficPolicy !== 'Local' && served.has(key));
+    return kept.length > 0 || isElsewhere ? kept : heard;
+  }
+
+  /** The first of them that has a node, and whoever can be served from one node with those before. */
+  #together(local: readonly LocalService[]): readonly LocalService[] {
+    const kept: LocalService[] = [];
+    let common: ReadonlySet<string> | undefined;
+    for (const one of local) {
+      // What is not known yet may be any node.
+      if (one.nodes === null) return local;
+      const nodes = new Set(one.nodes.values().filter((node) => this.#whyBarred(node) === undefined));
+      const both: ReadonlySet<string> = common?.intersection(nodes) ?? nodes;
+      if (both.size === 0) continue;
+      common = both;
+      kept.push(one);
+    }
+    return kept;
+  }
+
+  #whyBarred(node: string): string | undefined {
+    return this.#barred.get(node) ?? this.#whyGone(node);
   }
 
   #whyGone(node: string): string | undefined {
@@ -116,18 +154,12 @@ export class Eligibility {
     const bar = owner === undefined ? null : this.bar(address)(owner.node);
     if (owner === undefined || bar === null || owners.moves.has(address)) return;
     // A list that was not read to its end takes nothing from anybody.
-    if (bar.reason === 'NoLocalEndpoints' && !this.#areEndpointsKnown(address)) return;
+    if (bar.reason === 'NoLocalEndpoints' && this.#localOn(address).some(({ nodes }) => nodes === null))
+      return;
     const to = this.#ready(address, owner.node);
     if (to !== null) void this.#move(address, to, bar.reason);
     else if (bar.reason === 'NoLocalEndpoints') owners.withdraw(address);
     else this.#waiting.add(address);
-  }
-
-  #areEndpointsKnown(address: Address): boolean {
-    const { controller, endpointNodes } = this.#input;
-    return controller.allocator.usersOf(address).every(({ key, trafficPolicy }) => {
-      return trafficPolicy !== 'Local' || endpointNodes(key, familyOf(address)) !== null;
-    });
   }
 
   #ready(address: Address, except: string): string | null {

@@ -1,7 +1,9 @@
 // What the cluster says of nodes and endpoints counts for a VIP whenever it was said.
 
-import { equal } from 'node:assert/strict';
+import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
+import { readDocument } from '../../src/controller/sources/manifest.ts';
+import { serviceObject } from './fixture.ts';
 import { hello, joined, ruling, servicesOf, settled, term, vip } from './ruling.ts';
 
 test('a node that was barred before its VIPs were published loses them once all had their time', async () => {
@@ -41,4 +43,73 @@ test('a deleted Node is in no list any more once its agent is gone, and its VIPs
   equal(one.controller.nodes.get('a'), undefined);
   equal(one.controller.closings.lastOf('a'), null);
   equal(one.controller.owners.ownerOf(vip)?.node, 'b');
+});
+
+/** Where the VIP may be that Services share: the first of them is first in their order. */
+function nodesOf(
+  users: readonly { readonly port: number; readonly local?: readonly string[] | null }[],
+  barred: readonly string[] = [],
+): string[] {
+  const names = users.map((_, index) => `s${index}`);
+  const one = ruling({
+    endpointNodes: (key) => {
+      const nodes = users[names.indexOf(key.split('/')[1] ?? '')]?.local;
+      return nodes == null ? null : new Set(nodes);
+    },
+  });
+  one.eligibility.barred = new Map(barred.map((node) => [node, 'excluded']));
+  const set = users.flatMap(({ port, local }, index) => {
+    const annotations = { 'vipward.io/addresses': vip };
+    const spec = local === undefined ? {} : { externalTrafficPolicy: 'Local' };
+    return readDocument(serviceObject(`s${index}`, { annotations, ports: [port], spec })).services;
+  });
+  one.controller.publish({ set, remove: [] });
+  const bar = one.eligibility.bar(vip);
+  return ['a', 'b', 'c'].filter((node) => bar(node) === null);
+}
+
+test('a Local Service with no endpoint anywhere takes a shared VIP from nobody', () => {
+  deepEqual(nodesOf([{ port: 80 }, { port: 81, local: [] }]), ['a', 'b', 'c']);
+  deepEqual(nodesOf([{ port: 80, local: [] }, { port: 81 }]), ['a', 'b', 'c']);
+  deepEqual(
+    nodesOf([
+      { port: 80, local: [] },
+      { port: 81, local: ['b'] },
+    ]),
+    ['b'],
+  );
+  deepEqual(nodesOf([{ port: 80, local: ['c'] }, { port: 81 }], ['c']), ['a', 'b']);
+  // Where nobody else has a node it is withdrawn.
+  deepEqual(
+    nodesOf([
+      { port: 80, local: [] },
+      { port: 81, local: [] },
+    ]),
+    [],
+  );
+});
+
+test('a VIP is where all its Local Services have endpoints, else where the first of them have', () => {
+  const common = [
+    { port: 80, local: ['a', 'b'] },
+    { port: 81, local: ['b', 'c'] },
+  ];
+  deepEqual(nodesOf(common), ['b']);
+  deepEqual(nodesOf([...common, { port: 82, local: ['c'] }]), ['b']);
+  deepEqual(nodesOf([{ port: 80, local: ['a'] }, { port: 81, local: ['c'] }, { port: 82 }]), ['a']);
+});
+
+test('a Local Service whose ports belong to others has no say in where they are', () => {
+  deepEqual(nodesOf([{ port: 80 }, { port: 80, local: ['a'] }]), ['a', 'b', 'c']);
+  deepEqual(
+    nodesOf([
+      { port: 80, local: ['a'] },
+      { port: 80, local: ['b'] },
+    ]),
+    ['a'],
+  );
+});
+
+test('a shared VIP waits for endpoints that were not read yet', () => {
+  deepEqual(nodesOf([{ port: 80 }, { port: 81, local: null }]), []);
 });

@@ -4,7 +4,7 @@
 import { equal } from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Controller } from '../../src/controller/controller.ts';
-import { Eligibility, gatherMs } from '../../src/controller/eligibility.ts';
+import { Eligibility, type EndpointNodes, gatherMs } from '../../src/controller/eligibility.ts';
 import { parsePools } from '../../src/controller/pools.ts';
 import type { Owner } from '../../src/controller/records.ts';
 import type { ServiceManifest } from '../../src/controller/service.ts';
@@ -33,6 +33,8 @@ function nameOf(index: number): string {
 export interface RulingSetup {
   /** The nodes that have endpoints; null while that is not known. */
   readonly endpoints?: ReadonlySet<string> | null;
+  /** Where they are not the same for every Service. */
+  readonly endpointNodes?: EndpointNodes;
   /** How many VIPs there are. */
   readonly count?: number;
   /** By what term `a` has them; the controller rules in the generation after it. */
@@ -59,7 +61,8 @@ export function ruling({ endpoints = null, count = 1, ...more }: RulingSetup = {
     onChange: () => undefined,
     onTouched: (addresses) => eligibility.review(addresses),
   });
-  const eligibility: Eligibility = new Eligibility({ controller, endpointNodes: () => endpoints });
+  const endpointNodes = more.endpointNodes ?? (() => endpoints);
+  const eligibility: Eligibility = new Eligibility({ controller, endpointNodes });
   const quiet = () => undefined;
   const sessions = new Sessions(controller, {
     ...{ generationRaised: quiet, refused: quiet, impossibleTerm: quiet },
