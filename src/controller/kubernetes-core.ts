@@ -85,8 +85,10 @@ export function makeKubernetesCore(
   const lease = leaseReference(namespace, given.lease.name);
   const onMassRemoval = (held: MassRemoval | null) => held !== null && say(massRemovalNews(lease, held));
   const mayWrite = () => elector.rules();
+  // Whoever may write Services could keep everybody from ruling by one that cannot be read.
+  const truth = { services: source.catalog.services, invalid: new Map() };
   const readings = makeReadings(
-    { controller, truth: source.catalog, readAgain, onMassRemoval, mayBelieve: mayWrite },
+    { controller, truth, readAgain, onMassRemoval, mayBelieve: mayWrite },
     config,
     input,
   );

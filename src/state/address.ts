@@ -25,7 +25,7 @@ export function familyOf(value: Address | Prefix): Family {
 
 /** Parses an IPv4 or IPv6 address. Zone identifiers and leading zeros are refused. Throws AddressError. */
 export function parseAddress(text: string): Address {
-  const bytes = text.includes(':') ? bytesOf6(text) : bytesOf4(text);
+  const bytes = bytesOf(text);
   if (bytes === undefined) throw new AddressError(`expected an IPv4 or IPv6 address, got ${quote(text)}`);
   if (isMapped(bytes)) {
     throw new AddressError(`expected an IPv4 address as such, got ${quote(text)}; drop the ::ffff:`);
@@ -51,6 +51,23 @@ export function parsePrefix(text: string): Prefix {
   }
   const length = Number(suffix);
   return `${formatAddress(maskBytes(addressBytes(address), length))}/${length}` as Prefix;
+}
+
+/**
+ * Parses `ADDRESS/LENGTH` as Kubernetes does where it always has: leading zeros mean nothing, and IPv4 that
+ * is written as IPv6 is IPv4. For what an API server has taken already. Throws AddressError.
+ */
+export function parseLegacyPrefix(text: string): Prefix {
+  const slash = text.indexOf('/');
+  const [address, suffix] = slash < 0 ? [text, ''] : [text.slice(0, slash), text.slice(slash + 1)];
+  const bytes = bytesOf(address.replace(/(^|[.:])0+(?=[\da-f])/gi, '$1'));
+  if (bytes === undefined || !/^\d+$/.test(suffix) || Number(suffix) > bytes.length * 8) {
+    throw new AddressError(`expected ADDRESS/LENGTH, got ${quote(text)}`);
+  }
+  const length = Number(suffix);
+  const masked = maskBytes(bytes, length);
+  if (isMapped(masked)) return `${formatAddress(masked.subarray(12))}/${length - 96}` as Prefix;
+  return `${formatAddress(masked)}/${length}` as Prefix;
 }
 
 export function prefixLength(prefix: Prefix): number {
@@ -94,7 +111,7 @@ function agree(a: Uint8Array, b: Uint8Array, bits: number): boolean {
 
 /** The 4 or 16 bytes of an address in network order. */
 export function addressBytes(address: Address): Uint8Array {
-  const bytes = familyOf(address) === 4 ? bytesOf4(address) : bytesOf6(address);
+  const bytes = bytesOf(address);
   if (bytes === undefined) throw new AddressError(`not an address: ${quote(address)}`);
   return bytes;
 }
@@ -120,6 +137,10 @@ export function compareAddresses(a: Address, b: Address): number {
     if (difference !== 0) return difference;
   }
   return 0;
+}
+
+function bytesOf(text: string): Uint8Array | undefined {
+  return text.includes(':') ? bytesOf6(text) : bytesOf4(text);
 }
 
 /** Character by character, for this stands on the path of every change. */

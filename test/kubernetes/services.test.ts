@@ -146,7 +146,11 @@ test('a controller that starts anew moves nothing and gives nobody another addre
   const before = await terms();
   await records('10.77.0.100', '10.77.0.102');
   // What nobody can read of one Service keeps no controller from ruling over the others.
-  await all.apply('third', { annotations: { 'vipward.io/egress': 'yes' } });
+  const older = ['010.77.0.0/016', '::ffff:192.0.2.0/120'];
+  await all.apply('third', {
+    annotations: { 'vipward.io/egress': 'yes' },
+    spec: { loadBalancerSourceRanges: older },
+  });
   await all.until('it is named', async () => {
     const { problems } = await all.node.controllerStatus();
     return problems.some(({ service, message }) => service === 'default/third' && /egress/.test(message));

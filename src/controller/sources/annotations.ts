@@ -40,6 +40,9 @@ export const flagNames: readonly string[] = [
   'kube-vip.io/ignore-service-security',
 ];
 
+/** The older name of `spec.loadBalancerSourceRanges`. */
+export const sourceRangesName = 'service.beta.kubernetes.io/load-balancer-source-ranges';
+
 interface Unsupported {
   readonly prefix: string;
   readonly why: string;
@@ -97,7 +100,7 @@ export function readAnnotations(value: unknown, loadBalancerIP: unknown): Annota
     egress: readFlag(annotations, 'vipward.io/egress') ?? false,
     onlyServicePorts:
       readFlag(annotations, 'vipward.io/only-service-ports') ?? (ignore === null ? null : !ignore),
-    sourceRanges: annotations.get('service.beta.kubernetes.io/load-balancer-source-ranges') ?? null,
+    sourceRanges: annotations.get(sourceRangesName) ?? null,
     refusal: asked.refusal ?? refusalOf(annotations),
   };
 }

@@ -6,21 +6,17 @@ import {
   type Family,
   type Prefix,
   parseAddress,
+  parseLegacyPrefix,
   parsePrefix,
 } from '../../state/address.ts';
-import { parsePort, parseProtocol } from '../../state/port.ts';
 import { Delivery, parseServiceKey, type ServiceKey } from '../../state/service.ts';
 import type { FamilyWish, ServiceManifest, ServicePort, ServiceRefusal } from '../service.ts';
 import { type AnnotationFacts, readAnnotations } from './annotations.ts';
 import { choiceAt, FieldError, fieldAt, type Mapping, mapping, sequence, textAt } from './fields.ts';
+import { portSourceLimit, readPorts, readSources } from './traffic.ts';
 
 /** The class of Services that are ours; one without a class is ours as well. */
 export const loadBalancerClass = 'vipward.io/vip';
-
-/**
- * Ports times source ranges that one Service may have: what it becomes must fit into a frame of the stream.
- */
-export const portSourceLimit = 20_000;
 
 /**
  * What a document holds. `invalid` are Services that have a name and are wrong; `ignored` counts other kinds.
@@ -39,8 +35,9 @@ export interface ManifestRules {
   readonly takesUnclassed: boolean;
   readonly delivery: Delivery;
   /**
-   * Whether an API server had it: then `status` is a record of ours and nothing that was copied along, and
-   * `ipFamilies` are those that its ClusterIPs have, which it has filled in.
+   * Whether an API server had it: then `status` is a record of ours and nothing that was copied along,
+   * `ipFamilies` are those that its ClusterIPs have, which it has filled in, and source ranges are in
+   * whatever form it has taken.
    */
   readonly isOfCluster: boolean;
 }
@@ -119,7 +116,8 @@ function readService(object: Mapping, key: ServiceKey, rules: ManifestRules): Se
     return `Service of class ${ofClass}`;
   const facts = readAnnotations(metadata['annotations'], spec['loadBalancerIP']);
   const ports = readPorts(spec['ports']);
-  const sources = readSources(spec['loadBalancerSourceRanges'], facts.sourceRanges);
+  const parseRange = rules.isOfCluster ? parseLegacyPrefix : parsePrefix;
+  const sources = readSources(spec['loadBalancerSourceRanges'], facts.sourceRanges, parseRange);
   return {
     key,
     namespace: key.slice(0, key.indexOf('/')),
@@ -188,38 +186,6 @@ function readIngressAddress(entry: unknown): Address | null {
 
 function memberOf(value: unknown, name: string): unknown {
   return typeof value === 'object' && value !== null ? (value as Mapping)[name] : undefined;
-}
-
-function readPorts(value: unknown): ServicePort[] {
-  const seen = new Set<string>();
-  return sequence(value, 'spec.ports').map((item, index) => {
-    const field = `spec.ports[${index}]`;
-    const entry = mapping(item, field);
-    const port = fieldAt(`${field}.port`, () => parsePort(entry['port']));
-    const protocol = fieldAt(`${field}.protocol`, () => parseProtocol(entry['protocol'] ?? 'TCP'));
-    if (seen.has(`${protocol} ${port}`)) throw new FieldError(field, `${protocol} ${port} is declared twice`);
-    seen.add(`${protocol} ${port}`);
-    return { protocol, port };
-  });
-}
-
-/**
- * An empty list lets everybody in, as in Kubernetes. The older annotation counts where the field is absent.
- */
-function readSources(value: unknown, annotation: string | null): readonly Prefix[] | null {
-  const field = 'spec.loadBalancerSourceRanges';
-  const fromAnnotation = annotation?.split(',').filter((item) => item.trim() !== '') ?? [];
-  const listed = sequence(value, field);
-  const items = listed.length > 0 ? listed : fromAnnotation;
-  if (items.length === 0) return null;
-  const prefixes = items.map((item, index) => {
-    return fieldAt(`${field}[${index}]`, () => {
-      const text = textAt(item, 'range').trim();
-      if (!text.includes('/')) throw new Error(`expected ADDRESS/LENGTH, got ${JSON.stringify(text)}`);
-      return parsePrefix(text);
-    });
-  });
-  return [...new Set(prefixes)].sort();
 }
 
 function readWish(spec: Mapping, { isOfCluster }: ManifestRules): FamilyWish {

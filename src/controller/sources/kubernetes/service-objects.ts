@@ -4,10 +4,10 @@
 import type { Address } from '../../../state/address.ts';
 import { parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../state/service.ts';
 import type { Problem, ServiceManifest, ServiceRefusal } from '../../service.ts';
-import { flagNames } from '../annotations.ts';
 import type { ReadingChanges } from '../catalog.ts';
-import { FieldError, isMapping, type Mapping, mapping } from '../fields.ts';
+import { FieldError, type Mapping, mapping } from '../fields.ts';
 import { type ManifestRules, readDocument } from '../manifest.ts';
+import { lessOf } from './less-of-a-service.ts';
 import type { ObjectChanges } from './list-watch.ts';
 
 /** What is kept of a Service: what it asks of us, why it is wrong, or why it is none of ours. */
@@ -23,8 +23,8 @@ export type ServiceEntry =
   | { readonly kind: 'ignored'; readonly as: string };
 
 /**
- * Cuts an object of the API to what is kept of it. Annotations are all that the API server has not looked at:
- * with a flag that cannot be read, a Service is one without flags, rather than one that nobody serves.
+ * Cuts an object of the API to what is kept of it. Nobody can write one that keeps a controller from ruling:
+ * what cannot be read is left out (less-of-a-service.ts), rather than the Service.
  */
 export function cutService(
   object: Mapping,
@@ -33,8 +33,13 @@ export function cutService(
 ): ServiceEntry {
   const entry = cut(object, rules, mayOptOut);
   if (entry.kind !== 'invalid') return entry;
-  const closed = cut(withoutFlags(object), rules, mayOptOut);
-  return closed.kind === 'service' ? { ...closed, wrong: entry.message } : entry;
+  for (const { object: less, isClosed } of lessOf(object)) {
+    const read = cut(less, rules, mayOptOut);
+    if (read.kind !== 'service') continue;
+    const service = isClosed ? { ...read.service, sources: [] } : read.service;
+    return { ...read, service, wrong: entry.message };
+  }
+  return entry;
 }
 
 function cut(object: Mapping, rules: ManifestRules, mayOptOut: (namespace: string) => boolean): ServiceEntry {
@@ -59,13 +64,6 @@ function cut(object: Mapping, rules: ManifestRules, mayOptOut: (namespace: strin
   }
 }
 
-function withoutFlags(object: Mapping): Mapping {
-  const { metadata } = object;
-  if (!isMapping(metadata) || !isMapping(metadata['annotations'])) return object;
-  const kept = Object.entries(metadata['annotations']).filter(([name]) => !flagNames.includes(name));
-  return { ...object, metadata: { ...metadata, annotations: Object.fromEntries(kept) } };
-}
-
 /** A VIP that everybody in the cluster could open would be no filter. */
 function mayNotOptOut({ namespace }: ServiceManifest): ServiceRefusal {
   const message = `it opts out of the filter, which --allow-opt-out does not let namespace ${namespace} do`;
@@ -79,8 +77,8 @@ export class ServiceObjects {
   readonly #services = new Map<ServiceKey, ServiceManifest>();
   readonly #wrong = new Map<ServiceKey, string>();
   readonly #ignored = new Map<ServiceKey, string>();
-  /** Services that were never right, and are served without their flags. */
-  readonly #flagless = new Set<ServiceKey>();
+  /** Services that were never right, and are served without what is wrong. */
+  readonly #lessened = new Set<ServiceKey>();
   readonly #uids = new Map<ServiceKey, string>();
   /** What a status has come to say since its Service was read. */
   readonly #recorded = new Map<ServiceKey, readonly Address[]>();
@@ -147,14 +145,14 @@ export class ServiceObjects {
       if (known === undefined) this.invalid.set(key, entry.message);
       return;
     }
-    // What was right once is kept; what never was is followed as it is without its flags.
+    // What was right once is kept; what never was is followed without what is wrong.
     const isOther = this.#uids.get(key) !== entry.uid;
-    if (wrong !== null && known !== undefined && !this.#flagless.has(key) && !isOther) {
+    if (wrong !== null && known !== undefined && !this.#lessened.has(key) && !isOther) {
       this.#record(key, entry.service);
       return;
     }
-    if (wrong === null) this.#flagless.delete(key);
-    else this.#flagless.add(key);
+    if (wrong === null) this.#lessened.delete(key);
+    else this.#lessened.add(key);
     this.invalid.delete(key);
     this.#uids.set(key, entry.uid);
     if (known !== undefined && isSame(known, entry.service)) {
@@ -173,7 +171,7 @@ export class ServiceObjects {
 
   #drop(key: ServiceKey, changes: { readonly remove: ServiceKey[] }): void {
     this.#wrong.delete(key);
-    this.#flagless.delete(key);
+    this.#lessened.delete(key);
     this.invalid.delete(key);
     this.#ignored.delete(key);
     this.#uids.delete(key);

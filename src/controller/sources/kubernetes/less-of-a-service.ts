@@ -1,0 +1,47 @@
+// What is left of a Service when something of it cannot be read: always more closed than what it says, and
+// with its address as long as one of its ports can be read. Pure.
+
+import { flagNames, sourceRangesName } from '../annotations.ts';
+import { FieldError, isMapping, type Mapping } from '../fields.ts';
+import { readPort } from '../traffic.ts';
+
+export interface Lessened {
+  readonly object: Mapping;
+  /** True if nobody may come: who may cannot be read, or nothing of it is sure. */
+  readonly isClosed: boolean;
+}
+
+/** The same object with less and less of it. The API server has looked at all but the annotations. */
+export function* lessOf(object: Mapping): Generator<Lessened, void> {
+  const flagless = withoutAnnotations(object, flagNames);
+  yield { object: flagless, isClosed: false };
+  const { spec } = flagless;
+  if (!isMapping(spec)) return;
+  const { loadBalancerSourceRanges, ...open } = spec;
+  const closed = { ...withoutAnnotations(flagless, [sourceRangesName]), spec: open };
+  yield { object: closed, isClosed: true };
+  // A later Kubernetes may have words that we do not know: the ports, families and policies that we do stay.
+  const { type, loadBalancerClass, loadBalancerIP, ports } = spec;
+  const known = Array.isArray(ports) ? ports.filter(isPort) : [];
+  yield {
+    object: { ...closed, spec: { type, loadBalancerClass, loadBalancerIP, ports: known } },
+    isClosed: true,
+  };
+}
+
+function withoutAnnotations(object: Mapping, names: readonly string[]): Mapping {
+  const { metadata } = object;
+  if (!isMapping(metadata) || !isMapping(metadata['annotations'])) return object;
+  const kept = Object.entries(metadata['annotations']).filter(([name]) => !names.includes(name));
+  return { ...object, metadata: { ...metadata, annotations: Object.fromEntries(kept) } };
+}
+
+function isPort(value: unknown): boolean {
+  try {
+    readPort(value, 'port');
+    return true;
+  } catch (error) {
+    if (error instanceof FieldError) return false;
+    throw error;
+  }
+}
