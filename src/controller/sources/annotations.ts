@@ -136,6 +136,11 @@ function readFlag(annotations: Annotations, name: string): boolean | null {
   throw new FieldError(path(name), `expected "true" or "false", got ${JSON.stringify(value)}`);
 }
 
+/** Addresses that one Service may name: others take one or two of a family. */
+export const mostAddresses = 8;
+/** Room for so many addresses, in any form, and what stands between them. */
+const addressesLimit = 1024;
+
 interface Asked {
   readonly addresses: readonly Address[];
   readonly refusal: ServiceRefusal | null;
@@ -148,18 +153,27 @@ function readAddresses(annotations: Annotations, loadBalancerIP: unknown): Asked
       ? ''
       : textAt(loadBalancerIP, 'spec.loadBalancerIP');
   const where = named === undefined ? 'spec.loadBalancerIP' : path(named.name);
-  const list = (named?.value ?? spec).split(',').map((item) => item.trim());
-  const addresses: Address[] = [];
-  for (const item of list.filter((text) => text !== '')) {
+  const text = named?.value ?? spec;
+  // Whoever may write Services may write a megabyte here: it is not even taken apart.
+  if (text.length > addressesLimit) return refused(`${where}: ${text.length} characters`);
+  const addresses = new Set<Address>();
+  for (const item of text.split(',').map((part) => part.trim())) {
+    if (item === '') continue;
     const address = parsed(item);
     // kube-vip takes 0.0.0.0 for "ask DHCP", and a host name for "ask DNS".
     if (address === undefined || address === '0.0.0.0' || address === '::') {
       const message = `${where}: ${JSON.stringify(item)} is no address: name one, or leave it out`;
       return { addresses: [], refusal: { reason: 'NotSupported', message } };
     }
-    if (!addresses.includes(address)) addresses.push(address);
+    addresses.add(address);
   }
-  return { addresses, refusal: null };
+  if (addresses.size > mostAddresses) return refused(`${where}: ${addresses.size} addresses`);
+  return { addresses: [...addresses], refusal: null };
+}
+
+function refused(what: string): Asked {
+  const message = `${what}: name at most ${mostAddresses} addresses, in at most ${addressesLimit} characters`;
+  return { addresses: [], refusal: { reason: 'NotSupported', message } };
 }
 
 function parsed(text: string): Address | undefined {

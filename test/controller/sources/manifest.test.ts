@@ -83,6 +83,30 @@ test('the first annotation that names addresses wins, and spec.loadBalancerIP co
   deepEqual(only(serviceObject('web', { spec })).addresses, ['10.77.0.9']);
 });
 
+test('a Service names a few addresses, and a text of a megabyte is refused as it stands', () => {
+  const names = (count: number, separator = ', ') =>
+    Array.from(
+      { length: count },
+      (_, index) => `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`,
+    ).join(separator);
+  const annotated = (text: string) =>
+    only(serviceObject('web', { annotations: { 'purelb.io/addresses': text } }));
+  equal(annotated(names(9)).refusal?.reason, 'NotSupported');
+  match(annotated(names(9)).refusal?.message ?? '', /purelb\.io\/addresses"\]: 9 addresses: name at most 8/);
+  deepEqual([annotated(names(8)).addresses.length, annotated(names(8)).refusal], [8, null]);
+  // One that is named twice is one.
+  equal(annotated(`${names(8)}, ${names(8)}`).addresses.length, 8);
+  const { addresses, refusal } = only(
+    serviceObject('web', { spec: { loadBalancerIP: names(100_000, ',') } }),
+  );
+  deepEqual([addresses, refusal?.reason], [[], 'NotSupported']);
+  match(
+    refusal?.message ?? '',
+    /^spec\.loadBalancerIP: \d{7} characters: name at most 8 .* 1024 characters$/,
+  );
+  equal(annotated(`${'0'.repeat(100_000)}, ${names(2)}`).refusal?.reason, 'NotSupported');
+});
+
 test('the opt-out of kube-vip means what it means there, and our own word comes before it', () => {
   const theirs = { 'kube-vip.io/ignore-service-security': 'true' };
   equal(only(serviceObject('web', { annotations: theirs })).onlyServicePorts, false);
