@@ -24,6 +24,8 @@ export class Announcer implements Disposable {
   readonly #native: Native;
   readonly #network: Network;
   readonly #announced = new Map<Address, Announcement>();
+  /** VIPs that are about to go. */
+  readonly #quiet = new Set<Address>();
   readonly #frames = new Bursts<HeldAddress>((held) => this.#send(held));
   readonly #fd: number;
   /** Frames that the kernel would not take: the interface is down, or gone. */
@@ -36,9 +38,10 @@ export class Announcer implements Disposable {
     this.#fd = openPacket(native);
   }
 
-  /** Announces a VIP now and a few times more. */
+  /** Announces a VIP now and a few times more, unless it is about to go. */
   announce(held: HeldAddress): void {
     this.stop(held.address);
+    if (this.#quiet.has(held.address)) return;
     const timers = repeatAtMs.map((delayMs) => setTimeout(() => this.#frames.add(held), delayMs).unref());
     this.#announced.set(held.address, { held, timers });
     this.#frames.add(held);
@@ -48,12 +51,14 @@ export class Announcer implements Disposable {
    * What is held and placed anew is announced anew: somebody may have heard another node meanwhile. A VIP
    * that is about to go is announced no more, or this node could be heard after the one that takes it.
    */
-  hear({ set, quiet }: Pick<Change, 'set' | 'quiet'>, held: Ledger['held']): void {
-    const leaving = new Set(quiet);
+  hear({ set, remove, quiet }: Pick<Change, 'set' | 'remove' | 'quiet'>, held: Ledger['held']): void {
+    for (const address of remove) this.#quiet.delete(address);
+    for (const { address } of set) this.#quiet.delete(address);
+    for (const address of quiet) this.#quiet.add(address);
     for (const { address } of set) {
       const at = held.get(address);
-      if (leaving.has(address)) this.stop(address);
-      else if (at !== undefined) this.announce(at);
+      if (at === undefined) this.stop(address);
+      else this.announce(at);
     }
   }
 

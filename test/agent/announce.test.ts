@@ -62,14 +62,16 @@ test('what is placed anew is spoken of anew where it is held, and what is about 
   const held = new Map([staying, going].map((one) => [one.address, one]));
   for (const one of held.values()) announcer.announce(one);
   const set = [staying, going, elsewhere].map(({ address }) => ({ address, term: { generation: 1, n: 1 } }));
-  announcer.hear({ set, quiet: [going.address] }, held);
+  announcer.hear({ set, remove: [], quiet: [going.address] }, held);
+  // As where the carrier comes back meanwhile.
+  announcer.announce(going);
   const twice = ({ address }: typeof staying) => Array(2).fill(`${address} on 7`);
   deepEqual(sent, [...twice(staying), ...twice(going), ...twice(staying)]);
   // Both would have been repeated after a second.
   await untilTrue(() => sent.length >= 8);
   await sleep(100);
   deepEqual(sent.slice(6), twice(staying));
-  announcer.hear({ set, quiet: [] }, held);
+  announcer.hear({ set, remove: [], quiet: [] }, held);
   deepEqual(sent.slice(8), [...twice(staying), ...twice(going)]);
 });
 
