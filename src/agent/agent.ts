@@ -192,7 +192,16 @@ function assemble(
     ...{ kernel, ledger, network, announcer, prober, nameservers, needs, refuse, accept, onHeld },
   });
   const pace = new Pace(values.commitInterval ?? commitIntervalMs(0), now);
-  const loop: Loop = new Loop({ ledger, rules, holder, pace, acks, allow: allowed, ...reporter.ofLoop });
+  const loop: Loop = new Loop({
+    ledger,
+    rules,
+    holder,
+    pace,
+    acks,
+    allow: allowed,
+    network,
+    ...reporter.ofLoop,
+  });
   const session = new Session(
     {
       ...{ node, version, allow: allowed, loop, now },

@@ -6,12 +6,12 @@ import type { AddressObject } from '../dialects/addresses/objects.ts';
 import type { Kernel } from '../host/kernel.ts';
 import { describeErrno, type Refused } from '../netlink/ack.ts';
 import type { Refusal } from '../protocol/messages.ts';
-import { type Address, familyOf } from '../state/address.ts';
+import { type Address, familyOf, hostLength } from '../state/address.ts';
 import type { HeldAddress, Needs } from '../state/desired-state.ts';
 import type { Announcer } from './announce.ts';
 import { Arrivals } from './arrivals.ts';
 import type { Ledger } from './ledger.ts';
-import { hostLength, type Network } from './network.ts';
+import type { Network } from './network.ts';
 import { candidates, Places } from './places.ts';
 import type { Prober } from './prober.ts';
 
@@ -86,7 +86,7 @@ export class Holder implements Disposable {
    */
   async refresh(keys: Iterable<Address>): Promise<void> {
     const { network, ledger, nameservers, onHeld } = this.#parts;
-    await network.refresh(nameservers());
+    for (const { index } of await network.refresh(nameservers())) this.announce(index);
     const found = Map.groupBy(network.addresses, ({ address }) => address);
     for (const key of keys) {
       const [object, second] = candidates(found.get(key) ?? [], ledger.held.get(key));
@@ -170,7 +170,7 @@ export class Holder implements Disposable {
     return at?.interfaceIndex === interfaceIndex && prefixLength === hostLength(address);
   }
 
-  /** Announces what is held on an interface, whose carrier came back. */
+  /** Announces what is held on an interface that others have to find anew. */
   announce(interfaceIndex: number): void {
     for (const held of this.#parts.ledger.held.values()) {
       if (held.interfaceIndex === interfaceIndex) this.#parts.announcer.announce(held);

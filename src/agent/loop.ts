@@ -25,7 +25,6 @@ export interface LoopParts extends Omit<WishesParts, 'onUnplaced'> {
 
 /** Doubts about addresses alone, for which no rule has to be read. */
 const aboutAddresses: ReadonlySet<string> = new Set(['address', 'link', 'network']);
-
 const firstSync = 'first-sync';
 
 /** What is read anew from the kernel is retried after this, twice as long each time up to the limit. */
@@ -156,7 +155,7 @@ export class Loop implements Disposable {
     const { ledger, rules, holder, pace } = this.#parts;
     if (!this.#inSync) this.#putOff();
     const keys = this.#dirty;
-    const excess = this.#inSync ? holder.excess(keys) : [];
+    const excess = holder.excess(this.#inSync ? keys : keys.intersection(ledger.barred));
     if (excess.length > 0) return holder.withdraw(excess).then(() => this.#pass());
     let rulesChange = false;
     for (const key of keys) rulesChange ||= !ledger.isCommitted(key);
@@ -188,7 +187,7 @@ export class Loop implements Disposable {
   /** Until it is known where an address belongs neither it goes, nor rules that nobody wants. */
   #putOff(): void {
     const { ledger, holder } = this.#parts;
-    const unwanted = [...this.#dirty].filter((key) => !ledger.wanted.has(key));
+    const unwanted = [...this.#dirty].filter((key) => !ledger.wanted.has(key) && !ledger.barred.has(key));
     this.#isPutOff ||= unwanted.length > 0 || holder.excess(this.#dirty).length > 0;
     for (const key of unwanted) this.#dirty.delete(key);
   }
@@ -219,6 +218,7 @@ export class Loop implements Disposable {
     if (!areRulesKnown) this.#dirty = new Set();
     const everything = ledger.keys();
     await holder.refresh(everything);
+    for (const key of this.#wishes.review()) this.#dirty.add(key);
     // Both tables may sync while this goes on: what was not swept is put off until the next time.
     const inSync = this.#inSync;
     if (inSync) await holder.sweep();

@@ -7,24 +7,26 @@ import { addresses } from '../dialects/addresses/dialect.ts';
 import { type Link, linkDump, readLink, readLinks } from '../dialects/addresses/links.ts';
 import type { AddressObject } from '../dialects/addresses/objects.ts';
 import { macText } from '../dialects/addresses/probe.ts';
-import { gatewayQuestions, readGateways } from '../dialects/addresses/routes.ts';
 import type { Kernel } from '../host/kernel.ts';
 import type { Message as NetlinkMessage } from '../netlink/reader.ts';
 import {
   type Address,
-  familyOf,
+  hostLength,
+  isLinkLocal,
   type Prefix,
   parsePrefix,
   prefixContains,
   prefixLength,
 } from '../state/address.ts';
+import { type Carried, KnownBy } from './known-by.ts';
 
 /** What an event meant for us. */
 export type NetworkChange =
   | { readonly kind: 'address gone' | 'address usable'; readonly object: AddressObject }
+  /** Who reaches this node over the interface may have to learn the way anew. */
   | { readonly kind: 'carrier'; readonly link: Link }
   /** An address of the node, or an interface, that was not there before; one that went up or down. */
-  | { readonly kind: 'new' }
+  | { readonly kind: 'new'; readonly address: Address | null }
   | { readonly kind: 'other' };
 
 interface Connected {
@@ -42,13 +44,21 @@ export class Network {
   #foreign: ReadonlyMap<Address, readonly AddressObject[]> | undefined;
   /** Events that came while everything was being read, which a dump may be older than. */
   #heard: NetlinkMessage[] | undefined;
-  #gateways: ReadonlySet<Address> = new Set();
-  #nameservers: readonly Address[] = [];
+  readonly #knownBy: KnownBy;
+  readonly #carried: Carried;
 
   /** `wanted` are the interfaces of `--interface`, in order of preference; `auto` means every one. */
   constructor(kernel: Kernel, wanted: readonly string[]) {
     this.#kernel = kernel;
     this.#wanted = wanted;
+    this.#knownBy = new KnownBy(kernel);
+    const addresses = { [Symbol.iterator]: () => this.#addresses.values() };
+    const strangers = () => this.#strangers();
+    this.#carried = {
+      ...{ addresses, strangers },
+      link: (index) => this.link(index),
+      nameOf: (index) => this.nameOf(index),
+    };
   }
 
   /** Other interfaces, from the next pass on. */
@@ -57,30 +67,35 @@ export class Network {
     this.#connected = undefined;
   }
 
-  /** Reads everything anew. What was known holds until all of it is read. Throws SystemCallError. */
-  async refresh(nameservers: readonly Address[]): Promise<void> {
+  /**
+   * Reads everything anew. What was known holds until all of it is read. Resolves to the interfaces that were
+   * known and have risen since. Throws SystemCallError.
+   */
+  async refresh(nameservers: readonly Address[]): Promise<Link[]> {
     const heard: NetlinkMessage[] = [];
     this.#heard = heard;
     try {
       const replies = await this.#kernel.dump([linkDump(), ...addresses.dumps]);
       const [links = new Uint8Array(), ...rest] = replies;
       await this.readGateways();
+      const before = this.#links;
       this.#links = new Map(readLinks(links).map((link) => [link.index, link]));
       this.#addresses = new Map(addresses.decode(rest).elements.map((object) => [object.id, object]));
       this.#forget();
       for (const message of heard) this.#take(message);
-      this.#nameservers = nameservers;
+      this.#knownBy.nameservers = nameservers;
+      return [...this.#links.values()].filter((link) => {
+        const known = before.get(link.index);
+        return known !== undefined && hasRisen(link, known);
+      });
     } finally {
       this.#heard = undefined;
     }
   }
 
   /** Asks for the gateways anew, of whose changes there is no event. Throws SystemCallError. */
-  async readGateways(): Promise<void> {
-    const gateways = new Set<Address>();
-    for (const question of gatewayQuestions())
-      for (const gateway of readGateways(await this.#kernel.ask(question))) gateways.add(gateway);
-    this.#gateways = gateways;
+  readGateways(): Promise<void> {
+    return this.#knownBy.read();
   }
 
   /** Takes an event in, and says what it meant. */
@@ -101,7 +116,7 @@ export class Network {
     }
     const isNew = !this.#addresses.has(object.id);
     this.#addresses.set(object.id, object);
-    if (object.foreign) return { kind: isNew ? 'new' : 'other' };
+    if (object.foreign) return isNew ? { kind: 'new', address: object.address } : { kind: 'other' };
     return isTentative(message) ? { kind: 'other' } : { kind: 'address usable', object };
   }
 
@@ -113,9 +128,9 @@ export class Network {
       return { kind: 'other' };
     }
     this.#links.set(link.index, link);
-    const risen = link.carrier && link.up && !(before?.carrier === true && before.up);
-    if (risen) return { kind: 'carrier', link };
-    return { kind: before?.name === link.name && before.up === link.up ? 'other' : 'new' };
+    if (hasRisen(link, before)) return { kind: 'carrier', link };
+    const isKnown = before?.name === link.name && before.up === link.up;
+    return isKnown ? { kind: 'other' } : { kind: 'new', address: null };
   }
 
   #forget(): void {
@@ -162,7 +177,7 @@ export class Network {
       if (isBetter || (length === best?.length && link.index === at)) best = { link, length };
     }
     // On another link than its own nobody would find it.
-    return best?.link ?? (isDown ? undefined : this.#named()[0]);
+    return best?.link ?? (isDown ? undefined : this.#named().find(({ up }) => up));
   }
 
   /**
@@ -171,7 +186,7 @@ export class Network {
    */
   onLink(allow: readonly Prefix[]): Prefix[] {
     const connected = this.#onLinks().flatMap(({ link, prefix }) => (link.up ? [prefix] : []));
-    return [...new Set(this.#named().length > 0 ? [...connected, ...allow] : connected)];
+    return [...new Set(this.#named().some(({ up }) => up) ? [...connected, ...allow] : connected)];
   }
 
   /** The hardware addresses of those links, by which others on them know this node. */
@@ -180,33 +195,14 @@ export class Network {
     return [...new Set(links.map(({ mac }) => macText(mac)))].filter((mac) => mac.length === 17);
   }
 
-  /** Why an address must not become a VIP of this node; undefined where nothing speaks against it. */
-  conflict(address: Address): string | undefined {
-    if (this.#gateways.has(address)) return `${address} is the gateway of this node`;
-    if (this.#nameservers.includes(address)) return `${address} is a name server of this node`;
-    for (const object of this.#strangers().get(address) ?? []) {
-      if (this.#carriesNothing(object)) continue;
-      const name = this.nameOf(object.interfaceIndex);
-      return `${address}/${object.prefixLength} is an address of this node (on ${name})`;
-    }
-    return undefined;
+  /** Every address that the node itself may be known by, or knows others by. */
+  own(): Set<Address> {
+    return this.#knownBy.all(this.#carried);
   }
 
-  /**
-   * An address on loopback or a dummy device, or a host address put there by another announcer, names no
-   * node.
-   */
-  #carriesNothing(object: AddressObject): boolean {
-    const link = this.#links.get(object.interfaceIndex);
-    if (link?.loopback === true || link?.kind === 'dummy') return true;
-    if (object.prefixLength !== hostLength(object.address)) return false;
-    // A node may have nothing but a host address, and is then known by it.
-    for (const other of this.#addresses.values()) {
-      if (other.interfaceIndex !== object.interfaceIndex || other.id === object.id || !other.foreign)
-        continue;
-      if (familyOf(other.address) === familyOf(object.address) && !isLinkLocal(other.address)) return true;
-    }
-    return false;
+  /** Why an address must not become a VIP of this node; undefined where nothing speaks against it. */
+  conflict(address: Address): string | undefined {
+    return this.#knownBy.conflict(address, this.#carried);
   }
 
   #strangers(): ReadonlyMap<Address, readonly AddressObject[]> {
@@ -235,11 +231,8 @@ export class Network {
   }
 }
 
-/** How long the prefix of an address is that stands for itself alone. */
-export function hostLength(address: Address): number {
-  return familyOf(address) === 4 ? 32 : 128;
-}
-
-function isLinkLocal(address: Address): boolean {
-  return /^fe[89ab]/.test(address);
+/** It carries frames and did not, or it does so under another hardware address. */
+function hasRisen({ up, carrier, mac }: Link, before: Link | undefined): boolean {
+  if (!up || !carrier) return false;
+  return !(before?.up === true && before.carrier) || macText(before.mac) !== macText(mac);
 }

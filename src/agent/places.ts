@@ -5,11 +5,11 @@ import type { AddressObject } from '../dialects/addresses/objects.ts';
 import type { Rival } from '../dialects/addresses/probe.ts';
 import type { KernelObjects } from '../dialects/dialect.ts';
 import type { Refusal } from '../protocol/messages.ts';
-import type { Address } from '../state/address.ts';
+import { type Address, hostLength } from '../state/address.ts';
 import type { HeldAddress, Needs } from '../state/desired-state.ts';
 import { servicesOf } from '../state/virtual-ip.ts';
 import type { Ledger } from './ledger.ts';
-import { hostLength, type Network } from './network.ts';
+import type { Network } from './network.ts';
 import type { Prober } from './prober.ts';
 
 export interface PlacesParts {
@@ -44,9 +44,21 @@ export class Places {
     return false;
   }
 
-  /** This node should hold some VIP, and cannot. */
+  /** Whether an address is a VIP of somebody, so that it matters whether it is the node's own. */
+  isVip(address: Address): boolean {
+    const { ledger } = this.#parts;
+    return ledger.wanted.has(address) || ledger.barred.has(address);
+  }
+
+  /** Some VIP is held on this interface. */
+  areOn(interfaceIndex: number): boolean {
+    return this.#parts.ledger.held.values().some((held) => held.interfaceIndex === interfaceIndex);
+  }
+
+  /** This node should hold or guard some VIP, and cannot. */
   get areLacking(): boolean {
-    return this.#parts.ledger.hasRefusals('placements');
+    const { ledger } = this.#parts;
+    return ledger.hasRefusals('placements') || ledger.barred.size > 0;
   }
 
   /**
@@ -63,7 +75,17 @@ export class Places {
     const held = { address: key, interfaceIndex: place };
     const finding = this.#parts.ledger.firstClaims.has(key) ? this.#parts.prober.find(held) : 'free';
     if (typeof finding !== 'string') this.refuse(key, this.#conflict(held, finding));
-    return finding === 'free' ? held : undefined;
+    return finding === 'free' && this.#isFound(held) ? held : undefined;
+  }
+
+  /** Where nobody would hear of a VIP it is not taken, for whoever has it now would let it go. */
+  #isFound({ address, interfaceIndex }: HeldAddress): boolean {
+    const { network, ledger } = this.#parts;
+    const link = network.link(interfaceIndex);
+    if (link?.carrier !== false || ledger.held.get(address)?.interfaceIndex === interfaceIndex) return true;
+    const reason = `${link.name} has no carrier: nobody would find ${address} there`;
+    this.refuse(address, { code: 'NoInterface', reason });
+    return false;
   }
 
   /** All that the kernel should carry now. What its link is still asked for is not of it yet. */

@@ -105,8 +105,10 @@ export class Rules {
     this.#commits.count(keys);
     const targets = new Map([...keys].map((key) => [key, ledger.target(key)]));
     const vips = [...targets.values()].filter((vip) => vip !== undefined);
-    // What is not wanted stays until the agent is in sync, also where a set is replaced by a larger one.
-    const found = inSync ? [] : have.elements;
+    // What is not wanted stays until the agent is in sync, also where a set is replaced by a larger one; but
+    // for what would cut this node off.
+    const isBarred = ({ owner }: KernelObject): boolean => owner !== null && ledger.barred.has(owner);
+    const found = inSync ? [] : have.elements.filter((object) => !isBarred(object));
     const { needs, delta } = this.#way(have, found, vips);
     // A table of another make is only replaced by somebody who knows everything that it has to hold.
     if (!inSync && have.needs === null && firewall.replaces(delta))

@@ -58,7 +58,7 @@ export class Session {
   readonly #streams = new Set<Stream>();
   readonly #standbys = new Set<Stream>();
   /** The prefixes that the last hello told of. */
-  #toldOnLink: ReadonlySet<Prefix> = new Set();
+  #toldOfLinks: ReadonlySet<string> = new Set();
   #ruler: Stream | undefined;
   #tries = 0;
   /** The ruling controller's cluster, to be pinned when both tables are in. */
@@ -86,7 +86,7 @@ export class Session {
   hello(): Hello {
     const { node, version, firewall, allow, held, macs } = this.#parts;
     const onLink = this.#parts.onLink();
-    this.#toldOnLink = new Set(onLink);
+    this.#toldOfLinks = new Set([...onLink, ...macs()]);
     return {
       type: 'hello',
       ...{ version, features: ownFeatures, node, firewall, allow: allow.prefixes },
@@ -99,10 +99,10 @@ export class Session {
     };
   }
 
-  /** A node that has more prefixes on its links than it told of says hello anew. */
+  /** A node that has more prefixes or other hardware addresses than it told of says hello anew. */
   reintroduce(): void {
-    const isKnown = this.#parts.onLink().every((prefix) => this.#toldOnLink.has(prefix));
-    if (!isKnown) this.beginAnew('the node has another prefix on its links');
+    const now = [...this.#parts.onLink(), ...this.#parts.macs()];
+    if (!now.every((text) => this.#toldOfLinks.has(text))) this.beginAnew('its links have other addresses');
   }
 
   /** What the last hello told is true no more. */

@@ -7,6 +7,7 @@ import { chainDump, readForeign } from '../dialects/nftables/foreign.ts';
 import { listen } from '../host/events.ts';
 import type { Kernel } from '../host/kernel.ts';
 import type { Native } from '../host/native.ts';
+import type { Address } from '../state/address.ts';
 import type { Firewall } from './firewall.ts';
 import type { Holder } from './holder.ts';
 import type { Loop } from './loop.ts';
@@ -49,21 +50,26 @@ function onNetwork(
   message: Parameters<Network['onMessage']>[0],
 ): void {
   const change = network.onMessage(message);
+  const { places } = holder;
+  const matter = (address: Address | null): void => {
+    if (places.areUnsettled || (address !== null && places.isVip(address))) loop.doubt('network');
+  };
   switch (change.kind) {
     case 'address usable':
       holder.onUsable(change.object);
       break;
     case 'carrier':
       holder.announce(change.link.index);
-      loop.doubt('link');
+      session.reintroduce();
+      if (places.areUnsettled || places.areOn(change.link.index)) loop.doubt('link');
       break;
     case 'address gone':
       if (holder.isHeldAt(change.object)) loop.doubt('address');
-      else if (change.object.foreign && holder.places.areUnsettled) loop.doubt('network');
+      else if (change.object.foreign) matter(change.object.address);
       break;
     case 'new':
       session.reintroduce();
-      if (holder.places.areUnsettled) loop.doubt('network');
+      matter(change.address);
       break;
     case 'other':
       break;

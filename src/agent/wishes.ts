@@ -5,6 +5,7 @@ import type { Address } from '../state/address.ts';
 import { type Placement, servicesOf, type VirtualIp } from '../state/virtual-ip.ts';
 import type { Allowed } from './allowed.ts';
 import type { Ledger } from './ledger.ts';
+import type { Network } from './network.ts';
 import type { Change } from './received.ts';
 
 /** A change, whoever it is from. */
@@ -14,6 +15,8 @@ export interface WishesParts {
   readonly ledger: Ledger;
   /** Prefixes outside which nothing is guarded and nothing held. */
   readonly allow: Allowed;
+  /** What this node itself is known by. */
+  readonly network: Pick<Network, 'conflict' | 'own'>;
   readonly onRefused: (refusal: Refusal) => void;
   /** What was refused is no longer, if anything was: it is in force, or nobody's wish. */
   readonly accept: (table: TableName, key: Address) => void;
@@ -33,7 +36,10 @@ export class Wishes {
     const { ledger, accept } = this.#parts;
     if (change.table === 'rules') {
       for (const vip of change.set as readonly VirtualIp[]) this.#want(vip);
-      for (const key of change.remove) ledger.wanted.delete(key);
+      for (const key of change.remove) {
+        ledger.wanted.delete(key);
+        ledger.barred.delete(key);
+      }
     } else {
       const first = new Set(change.first);
       for (const placement of change.set as readonly Placement[])
@@ -45,6 +51,19 @@ export class Wishes {
     const former = ledger.claimFirst(new Set(change.first));
     for (const key of former) this.#forgive(key);
     return former;
+  }
+
+  /**
+   * A filter for an address of the node itself would cut the node off, from whoever could take it back too.
+   * Returns the VIPs for which that has changed.
+   */
+  review(): Address[] {
+    const { ledger, network } = this.#parts;
+    const free = [...ledger.barred.values()].filter(({ address }) => !network.conflict(address));
+    const taken = [...network.own()].flatMap((key) => ledger.wanted.get(key) ?? []);
+    const changed = [...free, ...taken.filter(({ address }) => network.conflict(address))];
+    for (const vip of changed) this.#want(vip);
+    return changed.map(({ address }) => address);
   }
 
   /** What the kernel had no room for beside what nobody wants any more may fit now. */
@@ -66,16 +85,25 @@ export class Wishes {
   }
 
   #want(vip: VirtualIp): void {
-    const { ledger, allow, onRefused } = this.#parts;
+    const { ledger, allow, network } = this.#parts;
     const key = vip.address;
     ledger.retry('rules', key);
-    if (allow.contains(key)) {
-      ledger.wanted.set(key, vip);
-    } else {
-      ledger.wanted.delete(key);
+    ledger.barred.delete(key);
+    const conflict = network.conflict(key);
+    if (!allow.contains(key)) {
       const reason = `${key} is outside --allow ${allow.prefixes.join(',')}; add its prefix there`;
-      onRefused({ table: 'rules', key, services: servicesOf(vip), code: 'Forbidden', reason });
-    }
+      this.#refuse(vip, { code: 'Forbidden', reason });
+    } else if (conflict !== undefined) {
+      ledger.barred.set(key, vip);
+      const reason = `${conflict}; choose another address for the Service`;
+      this.#refuse(vip, { code: 'AddressConflict', reason });
+    } else ledger.wanted.set(key, vip);
+  }
+
+  #refuse(vip: VirtualIp, why: Pick<Refusal, 'code' | 'reason'>): void {
+    const { ledger, onRefused } = this.#parts;
+    ledger.wanted.delete(vip.address);
+    onRefused({ table: 'rules', key: vip.address, services: servicesOf(vip), ...why });
   }
 
   #place(placement: Placement, isFirst: boolean): void {

@@ -225,3 +225,13 @@ function format6(bytes: Uint8Array): string {
 function quote(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }
+
+/** How long the prefix of an address is that stands for itself alone. */
+export function hostLength(address: Address): number {
+  return familyOf(address) === 4 ? 32 : 128;
+}
+
+/** fe80::/10 (RFC 4291 2.5.6). */
+export function isLinkLocal(address: Address): boolean {
+  return /^fe[89ab]/.test(address);
+}

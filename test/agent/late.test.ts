@@ -105,6 +105,7 @@ async function fixture() {
   const loop = new Loop({
     ...{ ledger, rules, holder, allow, pace: new Pace(0, () => 0), acks: new Acks(onAck, () => 0) },
     ...{ onRefused: reporter.refuse, accept: reporter.accept },
+    network: { conflict: () => undefined, own: () => new Set() },
     ...{ onRepaired: ignore, onTrouble: ignore, onWell: ignore },
   });
   const receive = (seq: number, vip: VirtualIp | undefined): void =>

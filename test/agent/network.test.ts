@@ -39,6 +39,10 @@ async function networkOf(own: OwnKernel, wanted: readonly string[] = ['auto']): 
   return network;
 }
 
+const hosts = [
+  ...[1, 2].map((last) => `address add 10.99.0.${last}/32 dev eth1`),
+  'route replace default via 10.88.0.254',
+].join('\n');
 const conflicts: readonly (readonly [name: string, line: string, address: string, words: RegExp | null])[] = [
   ['the gateway', '', '10.77.0.254', /gateway/],
   ['the IPv6 gateway', '', 'fd77::fe', /gateway/],
@@ -49,6 +53,9 @@ const conflicts: readonly (readonly [name: string, line: string, address: string
   ['an address on lo', 'address add 10.77.0.100/32 dev lo', '10.77.0.100', null],
   ['another announcer’s host address', 'address add 10.77.0.100/32 dev eth0', '10.77.0.100', null],
   ['a host address alone on its link', 'address add 10.99.0.1/32 dev peer1', '10.99.0.1', /on peer1/],
+  ['the host address that a route speaks from', `${hosts} src 10.99.0.1`, '10.99.0.1', /on eth1/],
+  ['a host address beside that', `${hosts} src 10.99.0.1`, '10.99.0.2', null],
+  ['a host address that the kernel has chosen to speak from', hosts, '10.99.0.1', null],
   ['an IPv6 host address', 'address add fd77::100/128 dev eth0 nodad', 'fd77::100', null],
 ];
 
@@ -186,4 +193,21 @@ test('of two links that are as good a VIP goes on the one that is up, and moves 
   equal(await turn('eth1 down'), 'new');
   equal(place(), 'eth0');
   equal(await turn('eth0 mtu 1400'), 'other');
+  equal(await turn('eth1 up'), 'carrier');
+  equal(await turn('eth1 address 02:00:00:00:00:07'), 'carrier');
+});
+
+test('a carrier that came back while nobody listened is found by reading', { skip }, async () => {
+  using own = made();
+  const network = await networkOf(own);
+  const after = async (...words: readonly string[]): Promise<string> => {
+    equal(runIn(own.namespace, ['ip', 'link', 'set', ...words]).status, 0);
+    return (await network.refresh([nameserver]))
+      .map(({ name }) => name)
+      .toSorted()
+      .join();
+  };
+  equal(await after('peer0', 'down'), '');
+  equal(await after('peer0', 'up'), 'eth0,peer0');
+  equal(await after('eth1', 'address', '02:00:00:00:00:07'), 'eth1');
 });

@@ -60,6 +60,21 @@ test('a gateway that is there later is no VIP, and may be one when it is none an
   await node.until('it is served', () => addressesOn(node, 'lan').includes('10.77.0.150'));
 });
 
+test('a VIP is not taken where nobody would find it, and is when the carrier is back', { skip }, async () => {
+  await using node = await Node.start({ services: [other, web] });
+  await node.killAgent('SIGTERM');
+  node.run('ip link set lan0 down', { where: node.client });
+  node.run('ip address del 10.77.0.100/32 dev lan');
+  node.startAgent();
+  await node.until('it is refused', async () =>
+    /^NoInterface lan has no carrier/.test(await reasonOf(node, '10.77.0.100')),
+  );
+  ok(!addressesOn(node, 'lan').includes('10.77.0.100'));
+  deepEqual(addressesOn(node, 'lan').includes(`${other.addresses[0]}`), true);
+  node.run('ip link set lan0 up', { where: node.client });
+  await node.until('it is taken', () => addressesOn(node, 'lan').includes('10.77.0.100'));
+});
+
 test('a VIP that has become an address of the node is let go', { skip }, async () => {
   await using node = await Node.start({ services: [web] });
   node.run('ip address add 10.77.0.100/24 dev lan');

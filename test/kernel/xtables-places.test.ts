@@ -2,6 +2,7 @@
 process.env['VIPWARD_FIREWALL'] = 'xtables';
 await import('./life-config.test.ts');
 await import('./life-held.test.ts');
+await import('./life-own-address.test.ts');
 await import('./life-places.test.ts');
 await import('./life-refused.test.ts');
 

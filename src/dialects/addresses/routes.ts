@@ -23,10 +23,11 @@ const nextHopHeaderBytes = 8;
  * Questions for the way that a packet would take, and for the whole route behind it with all its next hops;
  * without a dump of what may be a million routes.
  */
-export function gatewayQuestions(): DumpRequest[] {
-  return elsewhere.flatMap((destination) =>
-    [0, RTM_F_FIB_MATCH].map((flags) => routeQuestion(destination, flags)),
-  );
+export function gatewayQuestions(): (DumpRequest & { readonly isForRoute: boolean })[] {
+  return elsewhere.flatMap((destination) => [
+    { ...routeQuestion(destination, 0), isForRoute: false },
+    { ...routeQuestion(destination, RTM_F_FIB_MATCH), isForRoute: true },
+  ]);
 }
 
 /** Every gateway in the answer to one of them; none where there is no way. Throws NetlinkError. */
@@ -44,6 +45,18 @@ export function readGateways(reply: Uint8Array): Address[] {
     }
   }
   return gateways;
+}
+
+/**
+ * The address that a route says to speak from, in the answer to a question for the route: whoever set it up
+ * means the node by it. For a way the kernel has chosen one. Throws NetlinkError.
+ */
+export function readSources(reply: Uint8Array): Address[] {
+  return [...messagesOf(reply)].flatMap(({ type, payload }) => {
+    if (type !== Message.NEWROUTE) return [];
+    const source = attributesOf(payload, routeHeaderBytes).get(RouteAttribute.PREFSRC);
+    return source?.length === 4 || source?.length === 16 ? [formatAddress(source)] : [];
+  });
 }
 
 /** RTA_VIA is a gateway of the other family: struct rtvia has its family before its bytes. */
