@@ -36,6 +36,7 @@ export class Allocator {
   readonly #outgoing = new Outgoing();
   readonly #users = new Users();
   readonly #refusals = new Map<ServiceKey, ServiceRefusal>();
+  #refused = new Set<ServiceKey>();
   readonly #free: Free;
   readonly #ground: Ground;
 
@@ -81,6 +82,13 @@ export class Allocator {
 
   get refusals(): ReadonlyMap<ServiceKey, ServiceRefusal> {
     return this.#refusals;
+  }
+
+  /** Once those that were refused since this was asked: no address may tell of them. */
+  takeRefused(): ReadonlySet<ServiceKey> {
+    const refused = this.#refused;
+    if (refused.size > 0) this.#refused = new Set();
+    return refused;
   }
 
   addressesOf(key: ServiceKey): readonly Address[] {
@@ -189,6 +197,7 @@ export class Allocator {
     const outcome = this.outcomeOf(service);
     if ('refusal' in outcome) {
       this.#refusals.set(key, outcome.refusal);
+      this.#refused.add(key);
       this.#release(key, this.heldBy(key), touched);
       this.#outgoing.forget(key);
       this.#free.share(key, null, nothing);

@@ -3,6 +3,7 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Address } from '../state/address.ts';
+import type { ServiceKey } from '../state/service.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
 import type { Allocator } from './allocate.ts';
 import { compileVip, type PortRefusal } from './compile.ts';
@@ -22,7 +23,8 @@ export interface CompilationInput {
   readonly publish: (vips: readonly VirtualIp[]) => void;
   /** Something that belongs in the records has changed. */
   readonly onChange: () => void;
-  readonly onTouched: (addresses: ReadonlySet<Address>) => void;
+  /** The Services on these addresses are others now, or none; and those that were refused are on none. */
+  readonly onTouched: (addresses: ReadonlySet<Address>, refused: ReadonlySet<ServiceKey>) => void;
 }
 
 /** Addresses that are followed in one turn: with a thousand nodes some ten milliseconds. */
@@ -75,7 +77,7 @@ export class Compilation {
     if (fresh.length > 0) owners.appear(fresh);
     if (gone.length > 0) owners.vanish(gone);
     if (fresh.length > 0 || gone.length > 0) onChange();
-    onTouched(touched);
+    onTouched(touched, allocator.takeRefused());
   }
 
   /** Resolves when no address waits for its turn. */

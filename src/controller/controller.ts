@@ -8,7 +8,7 @@ import { generationLeap, highestHeard, type Term } from '../state/term.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
 import { type Allocations, Allocator, type ServiceChanges } from './allocate.ts';
 import { Closings } from './closings.ts';
-import { Compilation } from './compilation.ts';
+import { Compilation, type CompilationInput } from './compilation.ts';
 import type { PortRefusal } from './compile.ts';
 import { Latency } from './latency.ts';
 import { Nodes } from './nodes.ts';
@@ -24,8 +24,7 @@ export interface ControllerInput {
   readonly filterByDefault: boolean;
   /** Something that belongs in the records has changed. */
   readonly onChange: () => void;
-  /** The Services on these addresses are others now, or none. */
-  readonly onTouched?: (addresses: ReadonlySet<Address>) => void;
+  readonly onTouched?: CompilationInput['onTouched'];
   /** False while it is not known whether another controller rules by a higher generation: ours stays. */
   readonly mayRaise?: () => boolean;
   readonly nowMs: () => number;
@@ -84,7 +83,7 @@ export class Controller {
     this.compilation = new Compilation({
       ...{ controller: this, filterByDefault: input.filterByDefault, onChange: input.onChange },
       publish: (vips) => this.#publish(vips, []),
-      onTouched: (touched) => input.onTouched?.(touched),
+      onTouched: (touched, refused) => input.onTouched?.(touched, refused),
     });
   }
 

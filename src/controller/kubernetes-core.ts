@@ -56,9 +56,9 @@ export function makeKubernetesCore(
   const namespace = given.namespace ?? access.namespace ?? 'vipward-system';
   const [reader, writer, keeper] = [client(), client(), client()];
   const onChange = () => elector.raise(controller.generation);
-  const onTouched = (addresses: ReadonlySet<Address>) => {
+  const onTouched = (addresses: ReadonlySet<Address>, refused: ReadonlySet<ServiceKey>) => {
     eligibility.review(addresses);
-    publisher.touched(addresses);
+    publisher.touched(addresses, refused);
   };
   const controller = new Controller({
     ...{ records: noRecords, pools, filterByDefault, onChange, onTouched, nowMs },

@@ -48,9 +48,10 @@ export class Publisher {
     input.signal.addEventListener('abort', () => clearTimeout(this.#timer), { once: true });
   }
 
-  /** The VIPs of an allocation changed, or came, or went. */
-  touched(addresses: Iterable<Address>): void {
+  /** The VIPs of an allocation changed, or came, or went; and these Services were refused. */
+  touched(addresses: Iterable<Address>, refused: Iterable<ServiceKey>): void {
     for (const address of addresses) this.#open.add(address);
+    for (const key of refused) this.#services.add(key);
     this.progressed();
   }
 
