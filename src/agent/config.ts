@@ -1,4 +1,5 @@
-// What the agent was told on its command line, checked once: main.ts is the only caller.
+// What the agent was told by flags, environment and config file, checked at the start and whenever the file
+// changes: main.ts is the only caller.
 
 import type { OptionValues } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';

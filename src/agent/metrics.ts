@@ -51,7 +51,7 @@ export async function metricsText(
     counterText('unsent_announcements_total', 'Frames that an interface did not take', [
       ['', agent.announcer.unsent],
     ]),
-    tallies.commit.text('vipward_commit_duration_seconds', 'From a diff to its commit in the kernel'),
+    tallies.commit.text('vipward_commit_duration_seconds', 'From a change sent to the kernel to its answer'),
     tallies.update.text('vipward_update_latency_seconds', 'From a frame to everything in it committed'),
     droppedLinesText(logDestination),
   ].join('');

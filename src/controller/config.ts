@@ -1,4 +1,5 @@
-// What the controller was told on its command line, checked once: main.ts is the only caller.
+// What the controller was told by flags, environment and config file, checked at the start and whenever the
+// file changes: main.ts is the only caller.
 
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// The state of a ruling controller: Services in, rules and placements out. Everything here is synchronous;
-// files, sockets and timers are with those who call it (main.ts).
+// The state of a ruling controller: Services in, rules and placements out. What is large goes a piece a turn;
+// files, sockets and timers are with those who call it (core.ts, kubernetes-core.ts, run.ts).
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Hello } from '../protocol/messages.ts';

@@ -1,5 +1,5 @@
-// The composition root of `vipward controller`: options, records, source, server, and the timers that drive
-// them.
+// The composition root of `vipward controller`: options, log, config file and exit code. run.ts puts together
+// what runs.
 
 import { setFlagsFromString } from 'node:v8';
 import { watchConfig } from '../process/config.ts';

@@ -111,7 +111,7 @@ export interface Refused extends Refusal {
   readonly type: 'refused';
 }
 
-/** A resource that was refused before is in force now. */
+/** A resource that was refused before is in force now, or nobody's wish any more. */
 export interface Accepted {
   readonly type: 'accepted';
   readonly table: TableName;

@@ -1,5 +1,5 @@
-// Fields of a manifest: the few questions that manifest.ts asks of unknown values, each failing with the
-// field's path.
+// Fields of what others wrote (manifests, objects of the API, kubeconfigs, records): the few questions that
+// are asked of unknown values, each failing with the field's path.
 
 /** A field that is not what Kubernetes allows there. */
 export class FieldError extends Error {
