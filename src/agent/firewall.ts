@@ -30,7 +30,6 @@ export interface Firewall {
   readonly owned: boolean;
   /** A step that was refused has changed nothing. */
   readonly atomic: boolean;
-  readonly countsPorts: boolean;
   readonly sampler: Sampler;
   /** What works less well with this kernel than it could. */
   readonly shortfalls: readonly string[];

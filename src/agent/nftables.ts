@@ -53,7 +53,7 @@ export function nftablesFirewall(probed: Capabilities | undefined, options: Fire
   const dialect = nftables({ ...options, ...ofKernel });
   return {
     siblings: () => withAllOptions((told) => nftables({ ...told, ...ofKernel })),
-    ...{ dialect, owned, atomic: true, countsPorts: options.counters, sampler, shortfalls: [], glance: null },
+    ...{ dialect, owned, atomic: true, sampler, shortfalls: [], glance: null },
     describe: (object) => describe(object as NftObject),
     setOf: (object) => setOf(object as NftObject),
     inSetsOf: (constants, elements) =>

@@ -50,7 +50,7 @@ export function xtablesFirewall(
   return {
     dialect: xtables({ places, fragments, ...options }),
     siblings: () => withAllOptions((told) => xtables({ places, fragments, ...told })),
-    ...{ owned: false, atomic: false, countsPorts: options.counters, sampler, shortfalls },
+    ...{ owned: false, atomic: false, sampler, shortfalls },
     describe: (object) => describe(object as XtObject),
     setOf: (object) => setOf(object as XtObject),
     inSetsOf: (constants, elements) =>

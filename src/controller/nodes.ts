@@ -41,7 +41,6 @@ export class Node {
   candidate: Candidate | null = null;
   /** Publication to acknowledgement of the last change of the rules. */
   lagMs: number | null = null;
-  lastCommitUs: number | null = null;
   #stream: AgentStream | null = null;
   #hello: Hello | null = null;
   #allow = prefixesContainBytes([]);

@@ -183,7 +183,7 @@ export class Sessions {
   }
 
   #acked({ node, stream }: Session, message: Extract<AgentMessage, { type: 'ack' }>): Closing | null {
-    const { table, seq, commitUs } = message;
+    const { table, seq } = message;
     const sent = stream.sentSeq(table);
     if (sent === null || seq > sent) {
       return {
@@ -194,7 +194,6 @@ export class Sessions {
     const before = node.acked[table];
     if (before !== null && seq <= before) return null;
     node.acked[table] = seq;
-    node.lastCommitUs = commitUs;
     // The first ack of a connection says how long the agent was away, not how fast it is.
     if (table === 'rules' && before !== null)
       node.lagMs = this.#controller.latency.acknowledged(seq) ?? node.lagMs;

@@ -1,6 +1,6 @@
 // A guarded VIP: one address, the union of what its Services declare on it, and who may hold it.
 
-import { type Address, compareAddresses, type Prefix } from './address.ts';
+import type { Address, Prefix } from './address.ts';
 import type { Port, Protocol } from './port.ts';
 import type { Delivery, ServiceKey } from './service.ts';
 import type { Term } from './term.ts';
@@ -41,8 +41,4 @@ export function servicesOf(vip: VirtualIp): ServiceKey[] {
 /** The order in which ports stand in a VIP: protocol, then number. */
 export function comparePorts(a: VipPort, b: VipPort): number {
   return a.protocol < b.protocol ? -1 : a.protocol > b.protocol ? 1 : a.port - b.port;
-}
-
-export function compareVips(a: VirtualIp, b: VirtualIp): number {
-  return compareAddresses(a.address, b.address);
 }

@@ -83,7 +83,7 @@ async function fixture() {
   const options = { tableFlags: 0, setExpressionFlag: true, counters: false, echo: true, observe: false };
   const firewall = {
     dialect: nftables(options),
-    ...{ owned: false, atomic: true, countsPorts: false, replaces: () => false },
+    ...{ owned: false, atomic: true, replaces: () => false },
     guardedInPart: () => null,
     describe,
   } as Partial<Firewall> as Firewall;

@@ -1,8 +1,7 @@
 // The numbers of linux/netfilter/x_tables.h, xt_set.h and ipset/ip_set.h, and the names of what is ours.
 
-/** getsockopt and setsockopt, at level SOL_IP or SOL_IPV6. */
+/** Of getsockopt, at level SOL_IP or SOL_IPV6. */
 export const SO_GET_INFO = 64;
-export const SO_GET_ENTRIES = 65;
 
 export const NF_INET_PRE_ROUTING = 0;
 export const NF_INET_LOCAL_IN = 1;

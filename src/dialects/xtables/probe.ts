@@ -1,7 +1,6 @@
 // What this kernel's xtables and ipset can do: one question each, and an errno for an answer.
 
 import { errnoOf } from '../../netlink/ack.ts';
-import { NLM_F_REQUEST } from '../../netlink/message.ts';
 import { messagesOf } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
 import {
@@ -92,7 +91,7 @@ function matchQuestion(
 
 function typeQuestion(family: 4 | 6, type: SetType): Question {
   const writer = new Writer(64);
-  command(writer, Command.TYPE, { sequence: 1, flags: NLM_F_REQUEST }, () => {
+  command(writer, Command.TYPE, { sequence: 1 }, () => {
     writer.attributeText(SetAttribute.TYPENAME, type);
     writer.attributeU8(SetAttribute.FAMILY, shapeOf(family).nfproto);
   });

@@ -7,31 +7,25 @@ import { UsageError } from '../../../process/usage.ts';
 import { type ClusterAccess, readKubeconfig } from './kubeconfig.ts';
 
 /** Where the kubelet puts what a Pod needs to speak with the API server. */
-export const podFolder = '/var/run/secrets/kubernetes.io/serviceaccount';
+const podFolder = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 export interface AccessInput {
   readonly kubeconfig: string | undefined;
   readonly context: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly podFolder?: string;
 }
 
 /** Throws UsageError that names the four places, or what is wrong with the one that was found. */
-export function findAccess({
-  kubeconfig,
-  context,
-  env,
-  podFolder: pod = podFolder,
-}: AccessInput): ClusterAccess {
+export function findAccess({ kubeconfig, context, env }: AccessInput): ClusterAccess {
   const named = kubeconfig ?? env['KUBECONFIG']?.split(':').find((path) => path !== '' && existsSync(path));
   if (named !== undefined) return fromFile(named, context);
-  if (env['KUBERNETES_SERVICE_HOST'] !== undefined && existsSync(join(pod, 'token')))
-    return fromPod(env, pod);
+  if (env['KUBERNETES_SERVICE_HOST'] !== undefined && existsSync(join(podFolder, 'token')))
+    return fromPod(env);
   const usual = join(env['HOME'] ?? '/root', '.kube', 'config');
   if (existsSync(usual)) return fromFile(usual, context);
   throw new UsageError(
     `--kubernetes: no API server is known: give --kubeconfig FILE or KUBECONFIG, run in a Pod with a ` +
-      `ServiceAccount token (${pod}/token), or have ${usual}`,
+      `ServiceAccount token (${podFolder}/token), or have ${usual}`,
   );
 }
 
@@ -50,16 +44,16 @@ function fromFile(path: string, context: string | undefined): ClusterAccess {
   }
 }
 
-function fromPod(env: AccessInput['env'], pod: string): ClusterAccess {
+function fromPod(env: AccessInput['env']): ClusterAccess {
   const host = env['KUBERNETES_SERVICE_HOST'] ?? '';
   const port = env['KUBERNETES_SERVICE_PORT'] ?? '443';
-  const file = join(pod, 'namespace');
+  const file = join(podFolder, 'namespace');
   return {
     server: new URL(`https://${host.includes(':') ? `[${host}]` : host}:${port}`),
-    ca: { file: join(pod, 'ca.crt') },
+    ca: { file: join(podFolder, 'ca.crt') },
     serverName: null,
     isVerified: true,
-    token: { file: join(pod, 'token') },
+    token: { file: join(podFolder, 'token') },
     certificate: null,
     basic: null,
     exec: null,

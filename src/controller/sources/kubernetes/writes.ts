@@ -10,7 +10,7 @@ export type WriteKind = (typeof kinds)[number];
 
 /** Requests in flight: more would only queue before the server's own fairness, and our Lease with them. */
 export const mostInFlight = 16;
-/** Events that wait: those beyond are dropped and counted, since the status says the same. */
+/** Events that wait: those beyond are dropped, since the status says the same. */
 const mostEvents = 5000;
 const usualForbiddenMs = 10_000;
 /** Refusals of a kind that are kept to be told: a right that is missing refuses all for the same reason. */
