@@ -186,10 +186,9 @@ function assemble(
     reporter.held(addresses);
     if (holder.usable) loop.wake();
   };
-  const needs = () => census.needs();
   const accept = (key: Address): void => reporter.accept('placements', key);
   const holder: Holder = new Holder({
-    ...{ kernel, ledger, network, announcer, prober, nameservers, needs, refuse, accept, onHeld },
+    ...{ kernel, ledger, network, announcer, prober, nameservers, refuse, accept, onHeld },
   });
   const pace = new Pace(values.commitInterval ?? commitIntervalMs(0), now);
   const loop: Loop = new Loop({

@@ -7,7 +7,7 @@ import type { Kernel } from '../host/kernel.ts';
 import { describeErrno, type Refused } from '../netlink/ack.ts';
 import type { Refusal } from '../protocol/messages.ts';
 import { type Address, familyOf, hostLength } from '../state/address.ts';
-import type { HeldAddress, Needs } from '../state/desired-state.ts';
+import type { HeldAddress } from '../state/desired-state.ts';
 import type { Announcer } from './announce.ts';
 import { Arrivals } from './arrivals.ts';
 import type { Ledger } from './ledger.ts';
@@ -27,7 +27,6 @@ export interface HolderParts {
   readonly announcer: Announcer;
   readonly prober: Prober;
   readonly nameservers: () => readonly Address[];
-  readonly needs: () => Needs;
   readonly refuse: (refusal: Refusal) => void;
   /** A VIP that was refused is held. */
   readonly accept: (key: Address) => void;
@@ -241,7 +240,7 @@ export class Holder implements Disposable {
   }
 
   #objects(held: Iterable<HeldAddress>): AddressObject[] {
-    return [...addresses.render({ needs: this.#parts.needs(), vips: [], held }).elements];
+    return [...addresses.render({ held }).elements];
   }
 }
 

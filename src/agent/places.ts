@@ -6,7 +6,7 @@ import type { Rival } from '../dialects/addresses/probe.ts';
 import type { KernelObjects } from '../dialects/dialect.ts';
 import type { Refusal } from '../protocol/messages.ts';
 import { type Address, hostLength } from '../state/address.ts';
-import type { HeldAddress, Needs } from '../state/desired-state.ts';
+import type { HeldAddress } from '../state/desired-state.ts';
 import { servicesOf } from '../state/virtual-ip.ts';
 import type { Ledger } from './ledger.ts';
 import type { Network } from './network.ts';
@@ -16,7 +16,6 @@ export interface PlacesParts {
   readonly ledger: Ledger;
   readonly network: Network;
   readonly prober: Prober;
-  readonly needs: () => Needs;
   readonly refuse: (refusal: Refusal) => void;
 }
 
@@ -90,7 +89,7 @@ export class Places {
 
   /** All that the kernel should carry now. What its link is still asked for is not of it yet. */
   whole(): KernelObjects<AddressObject> {
-    const { ledger, needs } = this.#parts;
+    const { ledger } = this.#parts;
     const due = [...ledger.placed.keys()].filter(
       (key) => ledger.shouldHold(key) && !ledger.firstClaims.has(key),
     );
@@ -98,7 +97,7 @@ export class Places {
       const place = this.#judge(address);
       return typeof place === 'number' ? [{ address, interfaceIndex: place }] : [];
     });
-    return addresses.render({ needs: needs(), vips: [], held });
+    return addresses.render({ held });
   }
 
   readonly describe = ({ address, prefixLength, interfaceIndex }: AddressObject): string => {
@@ -143,8 +142,8 @@ export class Places {
 }
 
 /**
- * Which of the addresses that are one VIP's to take for the one that is held, the first for choice: ours come
- * before a stranger's, which only is where we have found it when we came.
+ * The kernel's addresses that may count as the held one, best first: ours on the interface we know it on,
+ * ours elsewhere, then a stranger's host address on that interface.
  */
 export function candidates(
   found: readonly AddressObject[],

@@ -2,7 +2,6 @@
 import { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Announcer } from '../../src/agent/announce.ts';
-import { Census } from '../../src/agent/census.ts';
 import { Holder } from '../../src/agent/holder.ts';
 import { Journal } from '../../src/agent/journal.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
@@ -21,7 +20,6 @@ import type { Address } from '../../src/state/address.ts';
 import { recordedNative } from '../host/recorded-native.ts';
 import { port, vip } from '../kernel/own-kernel.ts';
 
-const needs = new Census().needs();
 const term = { generation: 1, n: 1 };
 const [one, other] = ['fd77::100', 'fd77::101'] as Address[] as [Address, Address];
 
@@ -79,7 +77,6 @@ class Room implements Disposable {
     this.holder = new Holder({
       ...{ kernel, ledger, network, announcer, nameservers: () => [] },
       prober: new Prober(native, network, 'ask', () => {}),
-      needs: () => needs,
       refuse: this.reporter.refuse,
       accept: () => {},
       onHeld: (keys) => this.reporter.held(keys),
@@ -97,7 +94,7 @@ class Room implements Disposable {
 
   arrives(address: Address): void {
     const held = [{ address, interfaceIndex: 7 }];
-    for (const object of addresses.render({ needs, vips: [], held }).elements) {
+    for (const object of addresses.render({ held }).elements) {
       this.there.push(object);
       this.holder.onUsable(object);
     }

@@ -1,12 +1,17 @@
 // VIP addresses as a dialect: what a node holds, on the interface whose link the address belongs to.
 
-import type { Dialect } from '../dialect.ts';
+import type { DesiredState } from '../../state/desired-state.ts';
+import type { Dialect, KernelObjects } from '../dialect.ts';
 import { addressDump, decode } from './decode.ts';
 import { encode } from './encode.ts';
 import type { AddressObject } from './objects.ts';
 import { render } from './render.ts';
 
-export const addresses: Dialect<AddressObject> = {
+interface AddressDialect extends Dialect<AddressObject> {
+  render(state: Pick<DesiredState, 'held'>): KernelObjects<AddressObject>;
+}
+
+export const addresses: AddressDialect = {
   name: 'addresses',
   render,
   dumps: [addressDump()],

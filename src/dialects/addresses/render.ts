@@ -8,7 +8,7 @@ import { type AddressObject, addressObject } from './objects.ts';
 
 const noConstants: readonly AddressObject[] = [];
 
-export function render(state: DesiredState): KernelObjects<AddressObject> {
+export function render(state: Pick<DesiredState, 'held'>): KernelObjects<AddressObject> {
   const elements: AddressObject[] = [];
   for (const { address, interfaceIndex } of state.held) {
     const of4 = familyOf(address) === 4;

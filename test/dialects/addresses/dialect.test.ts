@@ -10,7 +10,7 @@ import { type Address, formatAddress, parseAddress } from '../../../src/state/ad
 import type { HeldAddress } from '../../../src/state/desired-state.ts';
 import { type FakeMessage, split } from '../../fake-kernel/bytes.ts';
 import { addressDump, hex, ipAddAddress4, ipAddAddress6 } from '../../netlink/captured.ts';
-import { deltaOf, needsOf, nothing } from '../arbitraries.ts';
+import { deltaOf, nothing } from '../arbitraries.ts';
 
 const held = (address: string, interfaceIndex = 1): HeldAddress => ({
   address: parseAddress(address),
@@ -18,7 +18,7 @@ const held = (address: string, interfaceIndex = 1): HeldAddress => ({
 });
 
 function render(...list: readonly HeldAddress[]) {
-  return addresses.render({ needs: needsOf([]), vips: [], held: list });
+  return addresses.render({ held: list });
 }
 
 function messages(...list: readonly HeldAddress[]): FakeMessage[] {
