@@ -4,6 +4,7 @@
 import { diff } from '../dialects/delta.ts';
 import type { KernelObject, KernelObjects } from '../dialects/dialect.ts';
 import { describeErrno, type Receipt } from '../netlink/ack.ts';
+import { Errno } from '../netlink/message.ts';
 import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
 import { servicesOf, type VirtualIp } from '../state/virtual-ip.ts';
@@ -11,10 +12,12 @@ import type { Ledger } from './ledger.ts';
 
 /**
  * Errors that say that the table is another's, that the kernel does not hold what we thought it did, or that
- * it was disturbed: EPERM, ENOENT, EINTR, EAGAIN, ENOMEM, EBUSY, EEXIST, ERESTART, ENOBUFS. No object is to
- * blame for them.
+ * it was disturbed. No object is to blame for them.
  */
-const disturbances: ReadonlySet<number> = new Set([1, 2, 4, 11, 12, 16, 17, 85, 105]);
+const disturbances: ReadonlySet<number> = new Set([
+  ...[Errno.EPERM, Errno.ENOENT, Errno.EINTR, Errno.EAGAIN, Errno.ENOMEM],
+  ...[Errno.EBUSY, Errno.EEXIST, Errno.ERESTART, Errno.ENOBUFS],
+]);
 
 /** What the kernel was told of each VIP. */
 export type Targets = ReadonlyMap<Address, VirtualIp | undefined>;

@@ -8,7 +8,7 @@ import { Kernel } from '../host/kernel.ts';
 import { loadNative } from '../host/native.ts';
 import { SystemCallError } from '../host/socket.ts';
 import { describeErrno } from '../netlink/ack.ts';
-import { EPERM } from '../netlink/message.ts';
+import { Errno } from '../netlink/message.ts';
 import { journalFile } from './kept.ts';
 import { lockHolder, processOf } from './lock.ts';
 import { remainsBeside, retireOthers } from './open-firewall.ts';
@@ -80,5 +80,5 @@ async function removeFilters(kernel: Kernel): Promise<Result> {
 }
 
 function withRemedy(words: string, errno: number): string {
-  return errno === EPERM ? `${words}; run it as root, or give it CAP_NET_ADMIN` : words;
+  return errno === Errno.EPERM ? `${words}; run it as root, or give it CAP_NET_ADMIN` : words;
 }

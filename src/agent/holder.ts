@@ -5,6 +5,7 @@ import { addresses } from '../dialects/addresses/dialect.ts';
 import type { AddressObject } from '../dialects/addresses/objects.ts';
 import type { Kernel } from '../host/kernel.ts';
 import { describeErrno, type Refused } from '../netlink/ack.ts';
+import { Errno } from '../netlink/message.ts';
 import type { Refusal } from '../protocol/messages.ts';
 import { type Address, familyOf, hostLength } from '../state/address.ts';
 import type { HeldAddress } from '../state/desired-state.ts';
@@ -15,10 +16,8 @@ import type { Network } from './network.ts';
 import { candidates, Places } from './places.ts';
 import type { Prober } from './prober.ts';
 
-/** The kernel has it already, put there by somebody else (EEXIST), or no longer (EADDRNOTAVAIL, ENODEV). */
-const EEXIST = 17;
-const ENODEV = 19;
-const gone: ReadonlySet<number> = new Set([99, ENODEV]);
+/** The kernel does not have it any more. */
+const gone: ReadonlySet<number> = new Set([Errno.EADDRNOTAVAIL, Errno.ENODEV]);
 
 export interface HolderParts {
   readonly kernel: Kernel;
@@ -215,8 +214,9 @@ export class Holder implements Disposable {
   #took(object: AddressObject, refusal: Refused<AddressObject> | undefined): boolean {
     const { ledger, network, announcer, accept } = this.#parts;
     if (refusal !== undefined) this.#arrivals.forget(object.id);
-    if (refusal !== undefined && refusal.errno !== EEXIST) {
-      const code = refusal.errno === ENODEV ? 'NoInterface' : 'KernelRefused';
+    // What is there already was put there by somebody else.
+    if (refusal !== undefined && refusal.errno !== Errno.EEXIST) {
+      const code = refusal.errno === Errno.ENODEV ? 'NoInterface' : 'KernelRefused';
       this.places.refuse(object.address, { code, reason: describeErrno(refusal.errno, refusal.words) });
       return false;
     }

@@ -18,6 +18,7 @@ import { type Capabilities, disturbanceOf, probeStep, readCapabilities } from '.
 import { sampler } from '../dialects/nftables/samples.ts';
 import type { Kernel } from '../host/kernel.ts';
 import { SystemCallError } from '../host/socket.ts';
+import { Errno } from '../netlink/message.ts';
 import { type Address, addressBytes, familyOf } from '../state/address.ts';
 import { protocolNumbers } from '../state/port.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
@@ -99,13 +100,12 @@ export async function nftablesRemains(kernel: Kernel): Promise<Remains> {
   return { transaction, words: 'table inet vipward' };
 }
 
-/** A kernel has no tables of a subsystem that it does not know (EINVAL). */
+/** A kernel has no tables of a subsystem that it does not know. */
 function noneWithoutNftables(error: unknown): Uint8Array[] {
-  if (error instanceof SystemCallError && error.errno === EINVAL) return [];
+  if (error instanceof SystemCallError && error.errno === Errno.EINVAL) return [];
   throw error;
 }
 
-const EINVAL = 22;
 const plain = { tableFlags: 0, counters: false, echo: true, observe: false } as const;
 
 /** How many keys go in one question: their answers must fit the socket's buffer. */

@@ -19,7 +19,7 @@ import { readElements, readSets } from '../dialects/xtables/read-sets.ts';
 import { readTables } from '../dialects/xtables/read-table.ts';
 import { sampler } from '../dialects/xtables/samples.ts';
 import type { Kernel } from '../host/kernel.ts';
-import { ENOPROTOOPT } from '../netlink/message.ts';
+import { Errno } from '../netlink/message.ts';
 import { type Address, familyOf } from '../state/address.ts';
 import { protocolNumbers } from '../state/port.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
@@ -35,7 +35,7 @@ import {
 export async function askXtables(kernel: Kernel): Promise<Answer[]> {
   const answers = await askAll(kernel, questions());
   // Without ip_tables there is no table to ask for either.
-  if (answers.some(({ errno }) => errno === ENOPROTOOPT)) return answers;
+  if (answers.some(({ errno }) => errno === Errno.ENOPROTOOPT)) return answers;
   answers.push(...(await askAll(kernel, [...tableQuestions('raw'), ...tableQuestions('mangle')])));
   const mangle = answers.every(({ errno, subject }) => subject !== 'table mangle' || errno === 0);
   if (!mangle) answers.push(...(await askAll(kernel, tableQuestions('filter'))));

@@ -1,7 +1,7 @@
 // Which firewall fits this kernel: what was wished for, and what the kernel answered, and nothing else.
 
 import { describeErrno } from '../netlink/ack.ts';
-import { EAFNOSUPPORT, ENOPROTOOPT, EPERM } from '../netlink/message.ts';
+import { Errno } from '../netlink/message.ts';
 
 /** A question to xtables or ipset, and the errno it was answered with; 0 is yes. */
 export interface Answer {
@@ -55,17 +55,18 @@ function has(answers: readonly Answer[], subject: string): boolean {
 }
 
 function nftablesMissing(errno: number): string {
-  if (errno === EPERM) return 'nf_tables: EPERM; the agent needs CAP_NET_ADMIN';
+  if (errno === Errno.EPERM) return 'nf_tables: EPERM; the agent needs CAP_NET_ADMIN';
   return `nf_tables: ${describeErrno(errno)}; needs CONFIG_NF_TABLES_INET (modprobe nf_tables)`;
 }
 
 /** What keeps xtables from serving at all, each with the command that brings it. */
 function xtablesMissing(answers: readonly Answer[]): string[] {
-  if (answers.some(({ errno }) => errno === EPERM)) return ['xtables: EPERM; the agent needs CAP_NET_ADMIN'];
-  const absent = answers.find(({ errno }) => errno === EAFNOSUPPORT);
+  if (answers.some(({ errno }) => errno === Errno.EPERM))
+    return ['xtables: EPERM; the agent needs CAP_NET_ADMIN'];
+  const absent = answers.find(({ errno }) => errno === Errno.EAFNOSUPPORT);
   if (absent !== undefined)
     return [`xtables: no IPv${absent.family} in this kernel; boot without ipv6.disable=1, or use nf_tables`];
-  if (answers.some(({ errno, subject }) => errno === ENOPROTOOPT && subject.startsWith('match'))) {
+  if (answers.some(({ errno, subject }) => errno === Errno.ENOPROTOOPT && subject.startsWith('match'))) {
     return ['ip_tables: ENOPROTOOPT; needs CONFIG_IP_NF_IPTABLES (modprobe ip_tables ip6_tables)'];
   }
   const tables = has(answers, 'table raw') || has(answers, 'table mangle');

@@ -2,11 +2,9 @@
 // not.
 
 import { errnoOf } from '../netlink/ack.ts';
-import { NFNL_SUBSYS_NFTABLES, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR } from '../netlink/message.ts';
+import { Errno, NFNL_SUBSYS_NFTABLES, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR } from '../netlink/message.ts';
 import { messagesOf, u16Be, u32 } from '../netlink/reader.ts';
 
-/** What was asked for is not there, which is an answer. */
-const ENOENT = 2;
 /** Messages of a subsystem; those below are netlink's own. */
 const firstType = 16;
 
@@ -27,7 +25,8 @@ export function endOfDump(answer: Uint8Array): DumpEnd {
     if (type !== NLMSG_ERROR && (flags & NLM_F_DUMP_INTR) !== 0) isTorn = true;
     if (type === NLMSG_ERROR || type === NLMSG_DONE) {
       const errno = type === NLMSG_ERROR ? errnoOf(message) : -(u32(payload) | 0);
-      if (errno > 0 && errno !== ENOENT) return errno;
+      // What was asked for is not there, which is an answer.
+      if (errno > 0 && errno !== Errno.ENOENT) return errno;
       end = 'whole';
     }
     if (type < firstType || type >> 8 !== NFNL_SUBSYS_NFTABLES) continue;

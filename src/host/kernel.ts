@@ -2,7 +2,7 @@
 
 import type { DumpRequest, Transaction } from '../dialects/dialect.ts';
 import { type Receipt, receiptOf } from '../netlink/ack.ts';
-import { NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/message.ts';
+import { Errno, NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/message.ts';
 import { endOfDump } from './dump.ts';
 import { type Native, Operation, type Outcome } from './native.ts';
 import { checked, type NetlinkSocket, openNetlink, SystemCallError } from './socket.ts';
@@ -15,7 +15,6 @@ export type Soon<T> = T | Promise<T>;
 const patienceUs = 1000;
 /** How often a dump that others changed under our hands is asked for again. */
 const dumpTries = 4;
-const EINTR = 4;
 
 type Door = Transaction['door'];
 
@@ -103,7 +102,7 @@ export class Kernel implements Disposable {
       if (end === 'whole') return answer;
       if (end !== 'torn') throw new SystemCallError(call, end);
     }
-    throw new SystemCallError(call, EINTR, ` (others changed it ${dumpTries} times while it was read)`);
+    throw new SystemCallError(call, Errno.EINTR, ` (others changed it ${dumpTries} times while it was read)`);
   }
 
   async #commitRest<O>(

@@ -1,5 +1,6 @@
 // Who listens on an abstract Unix socket, as the kernel knows it: nothing that the other side says is asked.
 
+import { Errno } from '../netlink/message.ts';
 import type { Native } from './native.ts';
 
 const AF_UNIX = 1;
@@ -7,7 +8,6 @@ const SOCK_STREAM = 1;
 const SOCK_NONBLOCK = 0o4000;
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
-const EAGAIN = -11;
 
 /** struct ucred of the process that listens; pid 0 if its PID namespace cannot be seen from here. */
 export interface Peer {
@@ -24,7 +24,7 @@ export function listenerOf(native: Native, name: string): Peer | 'busy' | undefi
   if (fd < 0) return undefined;
   try {
     const result = native.connect(fd, abstractAddress(name));
-    if (result === EAGAIN) return 'busy';
+    if (result === -Errno.EAGAIN) return 'busy';
     if (result < 0) return undefined;
     const credentials = new Uint8Array(12);
     if (native.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials) !== credentials.length) return undefined;

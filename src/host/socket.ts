@@ -4,7 +4,7 @@
 import { describeErrno } from '../netlink/ack.ts';
 import {
   AF_NETLINK,
-  EPERM,
+  Errno,
   NETLINK_ADD_MEMBERSHIP,
   NETLINK_CAP_ACK,
   NETLINK_EXT_ACK,
@@ -96,7 +96,7 @@ const withoutRaw =
 /** Opens a socket that sends whole Ethernet frames and receives none. Throws SystemCallError. */
 export function openPacket(native: Native): number {
   const fd = native.socket(AF_PACKET, SOCK_RAW, 0);
-  if (fd === -EPERM) throw new SystemCallError('socket(AF_PACKET)', EPERM, withoutRaw);
+  if (fd === -Errno.EPERM) throw new SystemCallError('socket(AF_PACKET)', Errno.EPERM, withoutRaw);
   return checked('socket(AF_PACKET)', fd);
 }
 

@@ -4,7 +4,7 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import type { DumpRequest, TableStep } from '../dialects/dialect.ts';
 import type { Receipt } from '../netlink/ack.ts';
-import { errnoWords, SOCK_RAW } from '../netlink/message.ts';
+import { Errno, errnoWords, SOCK_RAW } from '../netlink/message.ts';
 import { u32 } from '../netlink/reader.ts';
 import { type Native, Operation, type Outcome } from './native.ts';
 import { checked } from './socket.ts';
@@ -38,9 +38,6 @@ const counterBytes = 16;
 /** Where struct ipt_replace has the pointer to the counters it gives back. */
 const countersPointer = 88;
 const LOCK_EX_NB = 6;
-const ENOENT = 2;
-const EAGAIN = 11;
-const EINTR = 4;
 /** The lock is tried this often, and for this long. */
 const lockRetryMs = 20;
 const lockPatienceMs = 10_000;
@@ -84,7 +81,7 @@ export class Tables implements Disposable {
         return bytes;
       }
       this.#known[family].clear();
-      const again = found === -EAGAIN || found === -ENOENT;
+      const again = found === -Errno.EAGAIN || found === -Errno.ENOENT;
       if (!again || tries === rewriteTries) checked(`read table ${table}`, found);
     }
   }
@@ -108,7 +105,8 @@ export class Tables implements Disposable {
       for (let tries = 1; ; tries++) {
         const errno = -(await this.#writeOnce(step));
         if (errno === 0) return [];
-        if (errno !== EAGAIN || tries === rewriteTries) return refusal(step, errno, `table ${step.table}`);
+        if (errno !== Errno.EAGAIN || tries === rewriteTries)
+          return refusal(step, errno, `table ${step.table}`);
       }
     } finally {
       closeSync(lock);
@@ -179,10 +177,10 @@ export class Tables implements Disposable {
     for (let waitedMs = 0; ; waitedMs += lockRetryMs) {
       const outcome = await this.#parts.run(Operation.flock, fd, new Uint8Array(0), LOCK_EX_NB);
       if (outcome === 0) return fd;
-      const again = outcome === -EAGAIN || outcome === -EINTR;
+      const again = outcome === -Errno.EAGAIN || outcome === -Errno.EINTR;
       if (!again || waitedMs >= lockPatienceMs) {
         closeSync(fd);
-        return typeof outcome === 'number' ? outcome : -EAGAIN;
+        return typeof outcome === 'number' ? outcome : -Errno.EAGAIN;
       }
       await new Promise((resolve) => setTimeout(resolve, lockRetryMs));
     }

@@ -1,7 +1,7 @@
 // What the kernel answered to a transaction: its errors, each with the object it is about, in the kernel's
 // own words.
 
-import { errnoName, errnoWords, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_ERROR } from './message.ts';
+import { Errno, errnoName, errnoWords, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_ERROR } from './message.ts';
 import { attributesOf, type Message, messagesOf, textOf, u16, u32 } from './reader.ts';
 
 /**
@@ -42,7 +42,6 @@ export type Receipt<O> = readonly Refused<O>[];
 /** NLMSGERR_ATTR_MSG and NLMSGERR_ATTR_OFFS of linux/netlink.h. */
 const attributeMessage = 1;
 const attributeOffset = 2;
-const ENOBUFS = 105;
 
 /**
  * Reads the replies to one step. An acknowledgement is no commit: only the barrier's reply is. Throws
@@ -60,7 +59,11 @@ export function receiptOf<O>(step: Step<O>, replies: Uint8Array): Receipt<O> {
     refused.push({ object: objectAt(record, offset), errno, words });
   }
   if (!processed && refused.length === 0) {
-    refused.push({ object: null, errno: ENOBUFS, words: 'the kernel did not answer the whole transaction' });
+    refused.push({
+      object: null,
+      errno: Errno.ENOBUFS,
+      words: 'the kernel did not answer the whole transaction',
+    });
   }
   return refused;
 }

@@ -33,67 +33,67 @@ export const NFNL_SUBSYS_NFTABLES = 10;
 export const NFNL_MSG_BATCH_BEGIN = 0x10;
 export const NFNL_MSG_BATCH_END = 0x11;
 
-export const EPERM = 1;
-export const EAFNOSUPPORT = 97;
-/** What get- and setsockopt answer where nobody serves the option. */
-export const ENOPROTOOPT = 92;
-
-/** Errors by number (asm-generic/errno.h) that this project names to its users. */
-export const errnoNames: Readonly<Record<number, string>> = {
-  1: 'EPERM',
-  2: 'ENOENT',
-  4: 'EINTR',
-  7: 'E2BIG',
-  11: 'EAGAIN',
-  12: 'ENOMEM',
-  13: 'EACCES',
-  16: 'EBUSY',
-  17: 'EEXIST',
-  19: 'ENODEV',
-  22: 'EINVAL',
-  23: 'ENFILE',
-  28: 'ENOSPC',
-  34: 'ERANGE',
-  85: 'ERESTART',
-  90: 'EMSGSIZE',
-  92: 'ENOPROTOOPT',
-  93: 'EPROTONOSUPPORT',
-  95: 'EOPNOTSUPP',
-  97: 'EAFNOSUPPORT',
-  99: 'EADDRNOTAVAIL',
-  105: 'ENOBUFS',
+/** Errors by name (asm-generic/errno-base.h and errno.h, and ERESTART of linux/errno.h). */
+export const Errno = {
+  EPERM: 1,
+  ENOENT: 2,
+  EINTR: 4,
+  E2BIG: 7,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EACCES: 13,
+  EBUSY: 16,
+  EEXIST: 17,
+  ENODEV: 19,
+  EINVAL: 22,
+  ENFILE: 23,
+  ENOSPC: 28,
+  ERANGE: 34,
+  ERESTART: 85,
+  EMSGSIZE: 90,
+  /** What get- and setsockopt answer where nobody serves the option. */
+  ENOPROTOOPT: 92,
+  EPROTONOSUPPORT: 93,
+  EOPNOTSUPP: 95,
+  EAFNOSUPPORT: 97,
+  EADDRNOTAVAIL: 99,
+  ENOBUFS: 105,
   // Of ipset alone (linux/netfilter/ipset/ip_set.h, ip_set_hash.h).
-  4098: 'IPSET_ERR_FIND_TYPE',
-  4100: 'IPSET_ERR_BUSY',
-  4102: 'IPSET_ERR_TYPE_MISMATCH',
-  4352: 'IPSET_ERR_HASH_FULL',
-};
+  IPSET_ERR_FIND_TYPE: 4098,
+  IPSET_ERR_BUSY: 4100,
+  IPSET_ERR_TYPE_MISMATCH: 4102,
+  IPSET_ERR_HASH_FULL: 4352,
+} as const;
+
+const errnoNames: ReadonlyMap<number, string> = new Map(
+  Object.entries(Errno).map(([name, errno]) => [errno, name]),
+);
 
 /** What an errno means in the words of libc, for kernels that send no words of their own. */
 export const errnoWords: Readonly<Record<number, string>> = {
-  1: 'Operation not permitted',
-  2: 'No such file or directory',
-  4: 'Interrupted system call',
-  12: 'Out of memory',
-  13: 'Permission denied',
-  16: 'Device or resource busy',
-  17: 'File exists',
-  19: 'No such device',
-  22: 'Invalid argument',
-  23: 'Too many open files in system (of a set: it is full)',
-  28: 'No space left on device',
-  85: 'Interrupted system call should be restarted',
-  90: 'Message too long',
-  93: 'Protocol not supported',
-  95: 'Operation not supported',
-  97: 'Address family not supported',
-  99: 'Cannot assign requested address',
-  105: 'No buffer space available',
-  4098: 'No such type of set, or no such revision of it',
-  4102: 'The sets are not of one type',
-  4352: 'The set is full',
+  [Errno.EPERM]: 'Operation not permitted',
+  [Errno.ENOENT]: 'No such file or directory',
+  [Errno.EINTR]: 'Interrupted system call',
+  [Errno.ENOMEM]: 'Out of memory',
+  [Errno.EACCES]: 'Permission denied',
+  [Errno.EBUSY]: 'Device or resource busy',
+  [Errno.EEXIST]: 'File exists',
+  [Errno.ENODEV]: 'No such device',
+  [Errno.EINVAL]: 'Invalid argument',
+  [Errno.ENFILE]: 'Too many open files in system (of a set: it is full)',
+  [Errno.ENOSPC]: 'No space left on device',
+  [Errno.ERESTART]: 'Interrupted system call should be restarted',
+  [Errno.EMSGSIZE]: 'Message too long',
+  [Errno.EPROTONOSUPPORT]: 'Protocol not supported',
+  [Errno.EOPNOTSUPP]: 'Operation not supported',
+  [Errno.EAFNOSUPPORT]: 'Address family not supported',
+  [Errno.EADDRNOTAVAIL]: 'Cannot assign requested address',
+  [Errno.ENOBUFS]: 'No buffer space available',
+  [Errno.IPSET_ERR_FIND_TYPE]: 'No such type of set, or no such revision of it',
+  [Errno.IPSET_ERR_TYPE_MISMATCH]: 'The sets are not of one type',
+  [Errno.IPSET_ERR_HASH_FULL]: 'The set is full',
 };
 
 export function errnoName(errno: number): string {
-  return errnoNames[errno] ?? `errno ${errno}`;
+  return errnoNames.get(errno) ?? `errno ${errno}`;
 }

@@ -4,6 +4,7 @@
 import { choose } from '../../dialects/choose.ts';
 import { probeStep, readCapabilities } from '../../dialects/nftables/probe.ts';
 import { describeErrno } from '../../netlink/ack.ts';
+import { Errno } from '../../netlink/message.ts';
 import { type Machine, textAt } from './machine.ts';
 import { type Modules, moduleCheck, readModules, remedy } from './modules.ts';
 import { type Check, type DoctorReport, fail, nothingToDo, ok, warn } from './report.ts';
@@ -16,7 +17,6 @@ interface Finding {
   readonly next: string;
 }
 
-const ENOENT = 2;
 const asAgent = { name: 'xtables', how: 'every question that the agent asks', option: null } as const;
 
 export interface Firewalls {
@@ -40,7 +40,7 @@ export async function firewallChecks(machine: Machine, mayAsk: boolean): Promise
   // The agent's own choice, by the agent's own questions.
   const choice = choose(
     'auto',
-    nftables.works ? 0 : ENOENT,
+    nftables.works ? 0 : Errno.ENOENT,
     nftables.works ? [] : await machine.askXtables(),
   );
   const firewall = choice.name;

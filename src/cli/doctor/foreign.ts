@@ -7,7 +7,7 @@ import { chainDump, type ForeignChain, familyName } from '../../dialects/nftable
 import { type DroppingChain, readDropping, ruleDump } from '../../dialects/nftables/foreign-rules.ts';
 import { type LegacyTable, legacyDumps, readLegacy } from '../../dialects/xtables/foreign.ts';
 import { nfgenmsg } from '../../netlink/batch.ts';
-import { EPERM, NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { Errno, NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
 import { attributesOf, messagesOf, textOf } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
 import { bytesOf, type Machine, type OrErrno } from './machine.ts';
@@ -84,7 +84,7 @@ async function readTables(machine: Machine): Promise<LegacyTable[] | undefined> 
 
 /** Without nf_tables the kernel answers with another error, and there is nothing of others in it. */
 function isRefused(answer: OrErrno<Uint8Array>): boolean {
-  return errnoIn(answer) === EPERM;
+  return errnoIn(answer) === Errno.EPERM;
 }
 
 function unknown(part: Pick<Check, 'name' | 'how' | 'option'>): Check {

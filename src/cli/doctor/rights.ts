@@ -6,7 +6,7 @@ import type { DumpRequest } from '../../dialects/dialect.ts';
 import { Message } from '../../dialects/nftables/constants.ts';
 import { describeErrno, errnoOf } from '../../netlink/ack.ts';
 import { nfgenmsg } from '../../netlink/batch.ts';
-import { AF_INET, EPERM, NLM_F_ACK, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { AF_INET, Errno, NLM_F_ACK, NLM_F_REQUEST } from '../../netlink/message.ts';
 import { messagesOf } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
 import { type Machine, type OrErrno, textAt } from './machine.ts';
@@ -37,13 +37,13 @@ async function adminCheck(machine: Machine): Promise<Check> {
   ] as const;
   const how = asked.map(([what]) => what).join(', ');
   const part = { name: 'CAP_NET_ADMIN', how, option: null };
-  const refused = asked.find(([, errno]) => errno === EPERM);
+  const refused = asked.find(([, errno]) => errno === Errno.EPERM);
   if (refused === undefined) return ok({ ...part, found: 'the kernel takes changes from this process' });
   const held = (effective(machine) & (1n << CAP_NET_ADMIN)) !== 0n;
   const why = held
     ? '; the effective set has it, but this network namespace belongs to another user namespace'
     : '';
-  return fail({ ...part, found: `${refused[0]}: ${describeErrno(EPERM)}${why}`, next: grant });
+  return fail({ ...part, found: `${refused[0]}: ${describeErrno(Errno.EPERM)}${why}`, next: grant });
 }
 
 function rawCheck(machine: Machine): Check {

@@ -11,7 +11,7 @@ import {
 } from '../../dialects/xtables/constants.ts';
 import { describeErrno } from '../../netlink/ack.ts';
 import { nfgenmsg } from '../../netlink/batch.ts';
-import { ENOPROTOOPT, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { Errno, NLM_F_REQUEST } from '../../netlink/message.ts';
 import { Writer } from '../../netlink/writer.ts';
 import type { Machine } from './machine.ts';
 import type { Modules } from './modules.ts';
@@ -47,7 +47,7 @@ export function askXtables(
   const ip = family === 4 ? 'ip' : 'ip6';
   const answer = revisionOf(machine, family, 'set', setRevision);
   const base = { option: 'CONFIG_IP_NF_IPTABLES', lacks: [`${ip}_tables`] };
-  if (answer === ENOPROTOOPT) {
+  if (answer === Errno.ENOPROTOOPT) {
     const found = `${ip}_tables is not loaded, and never loads by itself`;
     return { raw: { found, ...base }, setMatch: { found, ...base } };
   }

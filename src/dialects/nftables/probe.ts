@@ -3,7 +3,7 @@
 
 import type { Receipt, Refused, Step } from '../../netlink/ack.ts';
 import { beginBatch, nfgenmsg } from '../../netlink/batch.ts';
-import { NLM_F_CREATE, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { Errno, NLM_F_CREATE, NLM_F_REQUEST } from '../../netlink/message.ts';
 import { Writer } from '../../netlink/writer.ts';
 import {
   EXPR_DATA,
@@ -60,11 +60,11 @@ export function readCapabilities(receipt: Receipt<Question>): Capabilities {
   };
 }
 
-/**
- * Errors by which a kernel says that it has something not, or not for us: EPERM, ENOENT, EINVAL,
- * EPROTONOSUPPORT, EOPNOTSUPP, EAFNOSUPPORT.
- */
-const answers: ReadonlySet<number> = new Set([1, 2, 22, 93, 95, 97]);
+/** Errors by which a kernel says that it has something not, or not for us. */
+const answers: ReadonlySet<number> = new Set([
+  ...[Errno.EPERM, Errno.ENOENT, Errno.EINVAL],
+  ...[Errno.EPROTONOSUPPORT, Errno.EOPNOTSUPP, Errno.EAFNOSUPPORT],
+]);
 
 /** What kept the kernel from judging, so that the receipt says nothing of what it can do. */
 export function disturbanceOf(receipt: Receipt<Question>): Refused<Question> | undefined {
