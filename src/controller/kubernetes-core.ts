@@ -92,7 +92,7 @@ export function makeKubernetesCore(
     config,
     input,
   );
-  const remembered = () => recordsOf([...recorder.records]);
+  const remembered = () => recordsOf([...recorder.records], (key) => source.catalog.uidOf(key));
   const gate = new Gate({ controller, source, readings, remembered, mayRule: mayWrite });
   const { writes, publisher, recorder, recorded, moved, say } = makeScribe({
     ...{ controller, source, client: writer, identity: given.identity, mayWrite, log, signal },

@@ -88,15 +88,19 @@ export function sharingCut(): (object: Mapping) => VirtualIpRecord | null {
   };
 }
 
-/** What the records remember: to whom addresses were given, and where they were. */
+/**
+ * What the records remember: to whom addresses were given, and where they were. `uidOf` is of the Services as
+ * they were read, empty where there is none.
+ */
 export function recordsOf(
   records: readonly VirtualIpRecord[],
+  uidOf: (key: ServiceKey) => string,
 ): Pick<Records, 'allocations' | 'owners' | 'unheld'> {
   const unheld = records.filter(
     ({ status }) => status['state'] === 'pending' || status['state'] === 'refused',
   );
   return {
-    allocations: allocationsOf(records),
+    allocations: allocationsOf(records, uidOf),
     owners: ownersOf(records),
     // One that was refused may be held all the same: its node says so before anybody is told of it.
     unheld: new Set(unheld.map(({ address }) => address)),
@@ -104,10 +108,25 @@ export function recordsOf(
 }
 
 /** The addresses that records give to each Service, as the allocation of an earlier run. */
-function allocationsOf(records: Iterable<VirtualIpRecord>): Map<ServiceKey, readonly Address[]> {
+function allocationsOf(
+  records: Iterable<VirtualIpRecord>,
+  uidOf: (key: ServiceKey) => string,
+): Map<ServiceKey, readonly Address[]> {
+  const given = new Map<ServiceKey, { readonly address: Address; readonly uid: string }[]>();
+  for (const { address, services, status } of records) {
+    // A record stays until every node has let go, and its Services are those that had the address.
+    if (status['state'] === 'released') continue;
+    for (const { key, uid } of services) given.set(key, [...(given.get(key) ?? []), { address, uid }]);
+  }
   const allocations = new Map<ServiceKey, readonly Address[]>();
-  for (const { address, services } of records) {
-    for (const { key } of services) allocations.set(key, [...(allocations.get(key) ?? []), address]);
+  for (const [key, all] of given) {
+    // Of what an older Service of its name had it takes nothing beside its own.
+    const known = uidOf(key);
+    const own = all.filter(({ uid }) => uid === '' || known === '' || uid === known);
+    allocations.set(
+      key,
+      (own.length > 0 ? own : all).map(({ address }) => address),
+    );
   }
   return allocations;
 }

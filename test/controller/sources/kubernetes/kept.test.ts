@@ -2,7 +2,11 @@
 import { deepEqual, equal, match, notEqual } from 'node:assert/strict';
 import { test } from 'node:test';
 import { cutService, ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
-import { sharingCut } from '../../../../src/controller/sources/kubernetes/virtual-ip.ts';
+import {
+  recordsOf,
+  sharingCut,
+  type VirtualIpRecord,
+} from '../../../../src/controller/sources/kubernetes/virtual-ip.ts';
 import { Users } from '../../../../src/controller/users.ts';
 import type { Address } from '../../../../src/state/address.ts';
 import type { ServiceKey } from '../../../../src/state/service.ts';
@@ -82,6 +86,25 @@ test('conditions that many records have are one object', () => {
   deepEqual([first?.status['node'], second?.status['node']], ['10.0.0.0', '10.0.0.1']);
   notEqual(third?.status['conditions'], first?.status['conditions']);
   deepEqual(third?.status['conditions'], [{ type: 'Ready', status: 'True', reason: 'Moved' }]);
+});
+
+test('records give a Service what is its own, and nothing that was released', () => {
+  const given = (...records: readonly (readonly [uid: string, state: string])[]) => {
+    const all = records.map(([uid, state], index): VirtualIpRecord => {
+      const [address, services] = [`10.0.0.${index}` as Address, [{ key: web, uid }]];
+      const status = { state, node: 'n1', term: { generation: 1, n: 1 } };
+      return { address, uid: 'r', generation: 1, pool: 'p', node: null, services, status };
+    });
+    const { allocations, owners } = recordsOf(all, () => 'new');
+    equal(owners.size, records.length);
+    return allocations.get(web);
+  };
+  deepEqual(given(['new', 'serving'], ['', 'pending']), ['10.0.0.0', '10.0.0.1']);
+  deepEqual(given(['old', 'released'], ['new', 'serving']), ['10.0.0.1']);
+  deepEqual(given(['old', 'serving'], ['new', 'serving']), ['10.0.0.1']);
+  deepEqual(given(['new', 'released']), undefined);
+  // Whoever is made anew while nobody rules has what the one of its name had.
+  deepEqual(given(['old', 'serving']), ['10.0.0.0']);
 });
 
 test('the Services on an address are known, whether one or many', () => {
