@@ -3,6 +3,7 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Controller } from '../src/controller/controller.ts';
+import { massRemovalWaitMs } from '../src/controller/guard.ts';
 import { parsePools } from '../src/controller/pools.ts';
 import { Readings } from '../src/controller/readings.ts';
 import type { ServiceManifest } from '../src/controller/service.ts';
@@ -24,8 +25,13 @@ const services = Array.from({ length: count }, (_, index) => serviceOf(index));
 const readings = new Readings({
   controller,
   truth: { services: new Map(services.map((service) => [service.key, service])), invalid: new Map() },
-  ...{ massRemoval: 'now', mayBelieve: () => true, readAgain: async () => undefined },
-  ...{ onPublished: quiet, onMassRemoval: quiet, nowMs: () => performance.now() },
+  ...{ massRemoval: 'now', massRemovalWaitMs, mayBelieve: () => true },
+  ...{
+    readAgain: async () => undefined,
+    onPublished: quiet,
+    onMassRemoval: quiet,
+    nowMs: () => performance.now(),
+  },
 });
 
 await measure('the first reading', () => readings.follow({ set: services, remove: [] }, true));

@@ -23,7 +23,7 @@ interface LocalService {
 }
 
 /** A move whose new owner does not answer for the VIP by then is given up, and tried again. */
-const moveDeadlineMs = 10_000;
+const unaskedMoveDeadlineMs = 10_000;
 /** How long what nodes say is gathered: all VIPs that wait are looked at for it. */
 export const gatherMs = 200;
 
@@ -169,7 +169,7 @@ export class Eligibility {
 
   async #move(address: Address, to: string, reason: Bar['reason']): Promise<void> {
     const { owners, nodes, nextTerm } = this.#input.controller;
-    const order = { to: nodes.at(to), nextTerm, reason, deadlineMs: moveDeadlineMs };
+    const order = { to: nodes.at(to), nextTerm, reason, deadlineMs: unaskedMoveDeadlineMs };
     const result = await owners.moves.begin(address, order);
     if ('failed' in result) this.#waiting.add(address);
   }

@@ -9,7 +9,6 @@ import {
   isMassRemoval,
   type MassRemoval,
   massRemovalFew,
-  massRemovalWaitMs,
   type Outcomes,
   type Pending,
   vipsLost,
@@ -22,7 +21,7 @@ export interface ReadingsInput {
   readonly controller: Controller;
   readonly truth: Truth;
   readonly massRemoval: 'wait' | 'now';
-  readonly massRemovalWaitMs?: number;
+  readonly massRemovalWaitMs: number;
   /** False while it is not known whether this process rules: what waits goes on waiting. */
   readonly mayBelieve: () => boolean;
   /** Reads everything once more. */
@@ -38,7 +37,6 @@ const atOnceServices = 1000;
 
 export class Readings {
   readonly #input: ReadingsInput;
-  readonly #waitMs: number;
   /** What is not believed yet: Services that would lose addresses by what they say now, null if gone. */
   #held: Pending = new Map();
   /** Services that have something else by other pools. */
@@ -60,7 +58,6 @@ export class Readings {
     this.#input = input;
     this.#repool = new Repool(input.controller);
     this.#mode = input.massRemoval;
-    this.#waitMs = input.massRemovalWaitMs ?? massRemovalWaitMs;
   }
 
   /** The removal that waits, for the status. */
@@ -186,8 +183,8 @@ export class Readings {
 
   #wait(): void {
     if (this.#deadlineMs !== null) return;
-    this.#deadlineMs = this.#input.nowMs() + this.#waitMs;
-    this.#timer = setTimeout(() => void this.#askAgain(), this.#waitMs).unref();
+    this.#deadlineMs = this.#input.nowMs() + this.#input.massRemovalWaitMs;
+    this.#timer = setTimeout(() => void this.#askAgain(), this.#input.massRemovalWaitMs).unref();
     this.#input.onMassRemoval(this.massRemoval);
   }
 
@@ -197,7 +194,7 @@ export class Readings {
     if (this.#deadlineMs === null) return;
     const isGood = this.#isComplete && !this.#isBusy && this.unreadable().length === 0;
     if (isGood && this.#input.mayBelieve()) this.#believe();
-    else this.#timer = setTimeout(() => void this.#askAgain(), this.#waitMs).unref();
+    else this.#timer = setTimeout(() => void this.#askAgain(), this.#input.massRemovalWaitMs).unref();
   }
 
   #believe(): void {

@@ -11,6 +11,7 @@ import type { ControllerConfig } from './config.ts';
 import type { Controller } from './controller.ts';
 import { type Core, type CoreInput, makeFileCore } from './core.ts';
 import { type Principal, principalOf, readTokens, type Tokens } from './credentials.ts';
+import { massRemovalWaitMs } from './guard.ts';
 import { Hub } from './hub.ts';
 import { makeKubernetesCore } from './kubernetes-core.ts';
 import { LoopLag } from './loop-lag.ts';
@@ -42,7 +43,7 @@ export const usualTiming: Timing = {
   settleMs: 1000,
   claimMs: 4500,
   helloTimeoutMs: 5000,
-  massRemovalWaitMs: 30_000,
+  massRemovalWaitMs,
   moveDeadlineMs,
 };
 

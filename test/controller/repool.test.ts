@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { Allocator } from '../../src/controller/allocate.ts';
 import { turnAddresses } from '../../src/controller/compilation.ts';
 import { Controller } from '../../src/controller/controller.ts';
+import { massRemovalWaitMs } from '../../src/controller/guard.ts';
 import { type Pool, parsePools } from '../../src/controller/pools.ts';
 import { Readings } from '../../src/controller/readings.ts';
 import type { ServiceManifest } from '../../src/controller/service.ts';
@@ -35,8 +36,8 @@ async function published(services: readonly ServiceManifest[], pools: readonly P
   const truth = { services: new Map(services.map((one) => [one.key, one])), invalid: new Map() };
   const quiet = () => undefined;
   const readings = new Readings({
-    ...{ controller, truth, massRemoval: 'now', mayBelieve: () => true, readAgain: async () => undefined },
-    ...{ onPublished: quiet, onMassRemoval: quiet, nowMs: () => 0 },
+    ...{ controller, truth, massRemoval: 'now', massRemovalWaitMs, mayBelieve: () => true },
+    ...{ readAgain: async () => undefined, onPublished: quiet, onMassRemoval: quiet, nowMs: () => 0 },
   });
   readings.follow({ set: services, remove: [] }, true);
   await untilTrue(() => controller.isPublished);

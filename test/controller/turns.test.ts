@@ -4,6 +4,7 @@ import { deepEqual, equal, ok, throws } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Controller } from '../../src/controller/controller.ts';
+import { massRemovalWaitMs } from '../../src/controller/guard.ts';
 import { parsePools } from '../../src/controller/pools.ts';
 import { Readings } from '../../src/controller/readings.ts';
 import { Catalog } from '../../src/controller/sources/catalog.ts';
@@ -128,7 +129,7 @@ function reading(t: TestContext) {
   };
   const published = Promise.withResolvers<void>();
   const readings = new Readings({
-    ...{ controller, truth: catalog, massRemoval: 'wait', mayBelieve: () => true, nowMs },
+    ...{ controller, truth: catalog, massRemoval: 'wait', massRemovalWaitMs, mayBelieve: () => true, nowMs },
     ...{ readAgain: async () => undefined, onPublished: published.resolve, onMassRemoval: quiet },
   });
   t.after(() => readings.dispose());
