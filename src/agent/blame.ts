@@ -63,8 +63,8 @@ export function blameOf(
 }
 
 /**
- * The VIPs of which a dump shows anything but what is wanted, or that stand behind no constant part, but for
- * objects that guard as before where they differ.
+ * VIPs whose filter the dump does not prove: some object of theirs, or of the constant part, is missing or
+ * differs, unless it still guards.
  */
 export function lostIn(
   have: KernelObjects,

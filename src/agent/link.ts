@@ -35,7 +35,7 @@ export class Connection implements Stream {
   controller: string | undefined;
   /** Where it is open or on its way to. */
   address: string | undefined;
-  /** Where it reaches the controller of another stream, as long as that one is there. */
+  /** The address at which this name leads to a controller that another of our streams already has. */
   avoids: string | undefined;
   readonly #parts: LinkParts;
   readonly #siblings: Siblings;
