@@ -2,6 +2,7 @@
 // compared.
 
 import { canonicalJson, Digests, type Hash } from '../protocol/digest.ts';
+import { itemsOf } from '../protocol/items.ts';
 import {
   type DeltaMessage,
   type FirstClaims,
@@ -165,9 +166,4 @@ export class ReceivedTable<Name extends TableName> {
     this.#stale.clear();
     return this.#digests;
   }
-}
-
-function itemsOf(resource: Tables[TableName]): number {
-  if (!('ports' in resource)) return 1;
-  return resource.ports.reduce((sum, { sources }) => sum + 1 + (sources?.length ?? 0), 1);
 }

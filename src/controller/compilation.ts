@@ -2,12 +2,15 @@
 // published. Many of them take several turns of the loop, for agents and probes wait for it too.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { itemsOf } from '../protocol/items.ts';
+import { stagedLimit } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
 import type { Allocator } from './allocate.ts';
-import { compileVip, type PortRefusal } from './compile.ts';
+import { type CompiledVip, compileVip, fitted, type PortRefusal } from './compile.ts';
 import type { Owners } from './owners.ts';
+import type { ServiceManifest } from './service.ts';
 import type { Table } from './table.ts';
 
 /** What a controller has: others of them from the moment that it rules. */
@@ -35,6 +38,8 @@ export class Compilation {
   readonly #input: CompilationInput;
   /** Addresses that have their turn later. What they are by then counts. */
   readonly #later = new Set<Address>();
+  /** Addresses of which not all ports are in the rules, since no agent would take so many. */
+  readonly #short = new Set<Address>();
 
   constructor(input: CompilationInput) {
     this.#input = input;
@@ -52,23 +57,31 @@ export class Compilation {
   }
 
   followAtOnce(touched: ReadonlySet<Address>): void {
-    const { controller, filterByDefault, publish, onChange, onTouched } = this.#input;
+    const { controller, publish, onChange, onTouched } = this.#input;
     const { allocator, owners, rules } = controller;
+    const { items } = rules;
+    let room = stagedLimit - items;
     const set: VirtualIp[] = [];
     const fresh: Address[] = [];
     const gone: Address[] = [];
     for (const address of touched) {
       this.#later.delete(address);
       const users = allocator.usersOf(address);
-      const isKnown = rules.get(address) !== undefined;
+      const before = rules.get(address);
+      const isKnown = before !== undefined;
+      this.#short.delete(address);
       if (users.length === 0) {
         this.refusedPorts.delete(address);
         if (isKnown && !owners.leaving.has(address)) gone.push(address);
         continue;
       }
-      const { vip, refusedPorts } = compileVip(address, users, filterByDefault);
+      if (isKnown) room += itemsOf(before);
+      const { vip, refusedPorts } = this.#compile(address, users, room);
       if (refusedPorts.length > 0) this.refusedPorts.set(address, refusedPorts);
       else this.refusedPorts.delete(address);
+      // With no room for itself it is no VIP yet, and nobody is told of it.
+      if (room < 1) continue;
+      room -= itemsOf(vip);
       set.push(vip);
       if (!isKnown || owners.leaving.has(address)) fresh.push(address);
     }
@@ -78,11 +91,29 @@ export class Compilation {
     if (gone.length > 0) owners.vanish(gone);
     if (fresh.length > 0 || gone.length > 0) onChange();
     onTouched(touched, allocator.takeRefused());
+    if (rules.items < items) this.hasRoom();
+  }
+
+  /** There is less in the rules than before: some of those who found no room have another look, in turn. */
+  hasRoom(): void {
+    if (this.#short.size === 0) return;
+    const isUnderWay = this.#later.size > 0;
+    for (const address of this.#short.values().take(turnAddresses)) this.#later.add(address);
+    if (!isUnderWay) setImmediate(this.#turn).unref();
   }
 
   /** Resolves when no address waits for its turn. */
   async done(): Promise<void> {
     while (this.#later.size > 0) await nextTurn();
+  }
+
+  /** Newcomers find no room, and nobody who is served. */
+  #compile(address: Address, users: readonly ServiceManifest[], room: number): CompiledVip {
+    const { controller, filterByDefault } = this.#input;
+    const compiled = compileVip(address, users, filterByDefault);
+    if (itemsOf(compiled.vip) <= room) return compiled;
+    this.#short.add(address);
+    return fitted(compiled, controller.rules.get(address), room);
   }
 
   readonly #turn = (): void => {

@@ -1,6 +1,8 @@
 // The Services on one address -> the VIP that every node guards, and the ports that went to somebody else.
 // Pure.
 
+import { itemsOfPort } from '../protocol/items.ts';
+import { stagedLimit } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
 import { comparePorts, type VipPort, type VirtualIp } from '../state/virtual-ip.ts';
@@ -49,6 +51,43 @@ export function compileVip(
     ports: [...ports.values()].sort(comparePorts),
   };
   return { vip, refusedPorts };
+}
+
+/**
+ * What of a VIP fits into so many items, its own resource among them. Ports that are in the rules as they are
+ * stay; the others come in as long as there is room.
+ */
+export function fitted(
+  { vip, refusedPorts }: CompiledVip,
+  before: VirtualIp | undefined,
+  room: number,
+): CompiledVip {
+  const had = new Map(before?.ports.map((port) => [nameOf(port), itemsOfPort(port)]));
+  const isOld = (port: VipPort) => itemsOfPort(port) <= (had.get(nameOf(port)) ?? 0);
+  const ports = new Set<VipPort>();
+  let left = room - 1;
+  for (const port of [...vip.ports.filter(isOld), ...vip.ports.filter((port) => !isOld(port))]) {
+    if (itemsOfPort(port) > left) continue;
+    left -= itemsOfPort(port);
+    ports.add(port);
+  }
+  const lost = vip.ports.filter((port) => !ports.has(port));
+  return {
+    vip: { ...vip, ports: vip.ports.filter((port) => ports.has(port)) },
+    refusedPorts: [...refusedPorts, ...lost.map(withoutRoom)],
+  };
+}
+
+function nameOf({ protocol, port, service }: VipPort): string {
+  return `${protocol} ${port} ${service}`;
+}
+
+const noRoom =
+  `the rules of all nodes hold at most ${stagedLimit} VIPs, ports and source ranges together, ` +
+  'and there is no room for all that it declares: declare fewer ports or ranges, here or elsewhere';
+
+function withoutRoom({ protocol, port, service }: VipPort): PortRefusal {
+  return { protocol, port, service, reason: RefusalReason.NotSupported, message: noRoom };
 }
 
 function whyRefused(address: Address, holder: VipPort | undefined): Pick<PortRefusal, 'reason' | 'message'> {

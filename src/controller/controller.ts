@@ -235,6 +235,7 @@ export class Controller {
       dropRules: (addresses) => {
         for (const address of addresses) this.nodes.served.delete(address);
         this.#publish([], addresses);
+        this.compilation.hasRoom();
       },
       onChange: this.#input.onChange,
     });

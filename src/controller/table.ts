@@ -3,6 +3,7 @@
 
 import { hash } from 'node:crypto';
 import { canonicalJson, Digests } from '../protocol/digest.ts';
+import { itemsOf } from '../protocol/items.ts';
 import { pageServices, type TableDigest, type TableName, type Tables } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import { SteadyMap } from '../state/steady-map.ts';
@@ -53,6 +54,7 @@ export class Table<Name extends TableName> {
   readonly #digests = new Digests(sha256);
   readonly #remarks: Remarks | undefined;
   #seq = 0;
+  #items = 0;
   /** The last snapshot, as long as some stream sends it: between agents nothing is kept of it. */
   #pages: WeakRef<Pages> | undefined;
 
@@ -67,6 +69,11 @@ export class Table<Name extends TableName> {
 
   get size(): number {
     return this.#rows.size;
+  }
+
+  /** How much there is, which no agent takes more of than stagedLimit. */
+  get items(): number {
+    return this.#items;
   }
 
   get(key: Address): Tables[Name] | undefined {
@@ -108,7 +115,10 @@ export class Table<Name extends TableName> {
       room = { services: room.services - weight(resource), bytes: room.bytes - json.length };
     }
     for (const key of remove) {
-      if (!this.#rows.delete(key)) continue;
+      const row = this.#rows.get(key);
+      if (row === undefined) continue;
+      this.#rows.delete(key);
+      this.#items -= itemsOf(row.resource);
       this.#digests.delete(key);
       keys.push(key);
     }
@@ -183,6 +193,7 @@ export class Table<Name extends TableName> {
     const { address } = resource;
     const known = this.#rows.get(address);
     this.#digests.set(resource, json);
+    this.#items += itemsOf(resource) - (known === undefined ? 0 : itemsOf(known.resource));
     const bucket = known?.bucket ?? this.#digests.bucketOf(address);
     const changedSeq = this.#seq + 1;
     this.#rows.set(address, { resource, json, bucket, sinceSeq: known?.sinceSeq ?? changedSeq, changedSeq });

@@ -16,7 +16,7 @@ export const replacedReason = 'another connection said hello';
 /** A page ends when it holds this many Services, counting each VIP as at least one. */
 export const pageServices = 500;
 
-/** So many resources, ports and sources may come in pages of one table before its `synced`. */
+/** So many items of itemsOf() may come in pages of one table before its `synced`. */
 export const stagedLimit = 500_000;
 
 /**

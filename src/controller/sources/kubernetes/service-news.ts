@@ -44,7 +44,7 @@ export class ServiceNews {
     const lost = addresses.flatMap((address) => {
       return (controller.refusedPorts.get(address) ?? []).filter(({ service }) => service === key);
     });
-    const ports = lost.map(({ message }) => message).join('; ');
+    const ports = [...new Set(lost.map(({ message }) => message))].join('; ');
     const before = { allocation: this.#allocations.get(key) ?? '', ports: this.#lost.get(key) ?? '' };
     this.#allocations.set(key, allocation);
     if (ports === '') this.#lost.delete(key);

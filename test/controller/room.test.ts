@@ -1,0 +1,96 @@
+// No agent takes more of the rules than so much: the controller gives no more, and says whom it leaves out.
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { test } from 'node:test';
+import { Controller } from '../../src/controller/controller.ts';
+import { parsePools } from '../../src/controller/pools.ts';
+import type { ServiceManifest } from '../../src/controller/service.ts';
+import { readDocument } from '../../src/controller/sources/manifest.ts';
+import { stagedLimit } from '../../src/protocol/messages.ts';
+import { formatAddress, parsePrefix } from '../../src/state/address.ts';
+import { parseServiceKey } from '../../src/state/service.ts';
+import { serviceObject } from './fixture.ts';
+
+/** As many as one Service may have. */
+const ranges = Array.from({ length: 20_000 }, (_, index) => {
+  return parsePrefix(`${formatAddress(Uint8Array.of(10, index >> 8, index & 255, 0))}/24`);
+});
+
+function service(name: string, ports: readonly number[], sources: ServiceManifest['sources'] = ranges) {
+  const [read] = readDocument(serviceObject(name, { ports })).services;
+  if (read === undefined) throw new TypeError(name);
+  return { ...read, sources };
+}
+
+function ruling(): Controller {
+  const made = new Controller({
+    records: {
+      ...{ cluster: 'c', generation: 1, drained: [] },
+      ...{ allocations: new Map(), former: new Map(), owners: new Map() },
+    },
+    ...{ pools: parsePools(['p=10.77.0.0/24']), filterByDefault: true, nowMs: () => 0 },
+    onChange: () => undefined,
+  });
+  made.publish({ set: [], remove: [] });
+  return made;
+}
+
+test('a Service for which no agent has room is refused by name, and costs nobody who is served', async () => {
+  const controller = ruling();
+  const { allocator, compilation, rules } = controller;
+  const set = (...services: ServiceManifest[]) => controller.apply({ set: services, remove: [] });
+  /** The ports in force, and after them how many are refused. */
+  const portsOf = (name: string) => {
+    const [address] = allocator.addressesOf(parseServiceKey(`demo/${name}`));
+    if (address === undefined) throw new TypeError(name);
+    ok(rules.items <= stagedLimit);
+    const served = rules.get(address)?.ports.map(({ port }) => port) ?? [];
+    return [served, controller.refusedPorts.get(address)?.length ?? 0];
+  };
+  const names = Array.from({ length: 24 }, (_, index) => `big-${index}`);
+  set(...names.map((name) => service(name, [80])));
+  set(service('late', [80]));
+  deepEqual(portsOf('late'), [[], 1]);
+  const [refused] = controller.refusedPorts.values().next().value ?? [];
+  equal(refused?.reason, 'NotSupported');
+  match(refused?.message ?? '', /at most 500000 VIPs, ports and source ranges together, .*: declare fewer/);
+  // There is room for a small one, and none for more of one that is served.
+  set(service('small', [80], null));
+  deepEqual(portsOf('small'), [[80], 0]);
+  set(service('big-0', [79, 80]));
+  deepEqual(
+    [portsOf('big-0'), portsOf('big-1')],
+    [
+      [[80], 1],
+      [[80], 0],
+    ],
+  );
+  controller.apply({ set: [], remove: [parseServiceKey('demo/big-1')] });
+  await compilation.done();
+  deepEqual(
+    [portsOf('late'), portsOf('big-0')],
+    [
+      [[80], 0],
+      [[80], 1],
+    ],
+  );
+  set(service('big-2', [80], null));
+  await compilation.done();
+  deepEqual(portsOf('big-0'), [[79, 80], 0]);
+  for (const name of names.slice(2)) deepEqual(portsOf(name), [[80], 0]);
+});
+
+test('what the rules hold is counted as agents count it', () => {
+  const controller = ruling();
+  const { rules } = controller;
+  const items: number[] = [];
+  const step = (set: ServiceManifest[], remove: string[] = []) => {
+    controller.apply({ set, remove: remove.map((name) => parseServiceKey(`demo/${name}`)) });
+    items.push(rules.items);
+  };
+  step([service('a', [80, 81], null), service('b', [80], ranges.slice(0, 5))]);
+  step([service('a', [80], ranges.slice(0, 2))]);
+  step([service('a', [80], ranges.slice(0, 2))]);
+  step([], ['b']);
+  step([], ['a']);
+  deepEqual(items, [3 + 7, 4 + 7, 4 + 7, 4, 0]);
+});
