@@ -54,7 +54,7 @@ export const kubernetesOptions = [
     kind: 'list',
     default: 'any',
     placeholder: 'any|none|NS[,NS...]',
-    help: 'namespaces whose Services may open their VIP to every port',
+    help: 'namespaces whose Services may open their VIP to every port, or to listeners of the node',
   },
   {
     name: 'agent-service-account',

@@ -49,8 +49,8 @@ function cut(object: Mapping, rules: ManifestRules, mayOptOut: (namespace: strin
     const [service] = facts.services;
     const { uid } = mapping(object['metadata'], 'metadata');
     if (service !== undefined) {
-      const isOut = service.onlyServicePorts === false && !mayOptOut(service.namespace);
-      const kept = isOut ? { ...service, refusal: service.refusal ?? mayNotOptOut(service) } : service;
+      const refusal = service.refusal ?? (mayOptOut(service.namespace) ? null : mayNotOptOut(service));
+      const kept = refusal === service.refusal ? service : { ...service, refusal };
       return { kind: 'service', service: kept, uid: String(uid ?? ''), wrong: null };
     }
     const [invalid] = facts.invalid;
@@ -64,9 +64,19 @@ function cut(object: Mapping, rules: ManifestRules, mayOptOut: (namespace: strin
   }
 }
 
-/** A VIP that everybody in the cluster could open would be no filter. */
-function mayNotOptOut({ namespace }: ServiceManifest): ServiceRefusal {
-  const message = `it opts out of the filter, which --allow-opt-out does not let namespace ${namespace} do`;
+/**
+ * A VIP that everybody in the cluster could open would be no filter, and a port that anybody could have
+ * answered by a listener of the node would give out what only the node's own addresses have.
+ */
+function mayNotOptOut({ namespace, onlyServicePorts, delivery }: ServiceManifest): ServiceRefusal | null {
+  const what =
+    onlyServicePorts === false
+      ? 'it opts out of the filter'
+      : delivery === 'host'
+        ? 'it has its ports answered by the node itself (vipward.io/delivery: host)'
+        : null;
+  if (what === null) return null;
+  const message = `${what}, which --allow-opt-out does not let namespace ${namespace} do`;
   return { reason: 'Forbidden', message };
 }
 

@@ -13,11 +13,11 @@ import { configOf } from '../../fixture.ts';
 const metadata = { name: 'web', namespace: 'demo', resourceVersion: '7' };
 const event = (type: string, object: object) => parseWatchEvent(JSON.stringify({ type, object }));
 
-test('who may open a VIP to every port is for --allow-opt-out to say', async () => {
+test('who may open a VIP to every port, or to the node, is for --allow-opt-out to say', async () => {
   const rules = { classes: [], takesUnclassed: true, delivery: 'forward', isOfCluster: true } as const;
-  const annotations = { 'vipward.io/only-service-ports': 'false' };
+  const out = { 'vipward.io/only-service-ports': 'false' };
   const spec = { type: 'LoadBalancer', ports: [{ port: 80 }] };
-  const refusalIn = async (namespace: string, allowed: string) => {
+  const refusalIn = async (namespace: string, allowed: string, annotations: object = out) => {
     const flags = ['--kubernetes', '--pool', 'p=10.0.0.0/24', '--allow-opt-out', allowed];
     const { source } = await configOf(flags);
     if (source.kind !== 'kubernetes') throw new TypeError(source.kind);
@@ -28,6 +28,15 @@ test('who may open a VIP to every port is for --allow-opt-out to say', async () 
   deepEqual(
     await Promise.all(['any', 'none', 'demo,other', 'other'].map((allowed) => refusalIn('demo', allowed))),
     ['served', 'Forbidden', 'served', 'Forbidden'],
+  );
+  const host = { 'vipward.io/delivery': 'host' };
+  const forward = { 'vipward.io/delivery': 'forward', 'vipward.io/egress': 'true' };
+  deepEqual(
+    await Promise.all([
+      ...['any', 'none', 'demo', 'other'].map((allowed) => refusalIn('demo', allowed, host)),
+      ...[forward, {}].map((annotations) => refusalIn('demo', 'none', annotations)),
+    ]),
+    ['served', 'Forbidden', 'served', 'Forbidden', 'served', 'served'],
   );
   await rejects(refusalIn('demo', 'any,other'), /--allow-opt-out any,other: expected any, none, or names/);
 });
