@@ -59,6 +59,28 @@ export const EXPR_NAME = 1;
 export const EXPR_DATA = 2;
 export const DATA_VALUE = 1;
 export const DATA_VERDICT = 2;
+export const VerdictAttribute = { CODE: 1, CHAIN: 2 } as const;
+/** The register whose value is a verdict; NFT_REG_VERDICT. */
+export const REG_VERDICT = 0;
+
+export const MetaAttribute = { DREG: 1, KEY: 2 } as const;
+export const MetaKey = { IIF: 4, NFPROTO: 15, L4PROTO: 16 } as const;
+export const PayloadAttribute = { DREG: 1, BASE: 2, OFFSET: 3, LEN: 4 } as const;
+export const PayloadBase = { NETWORK_HEADER: 1, TRANSPORT_HEADER: 2 } as const;
+export type PayloadBase = (typeof PayloadBase)[keyof typeof PayloadBase];
+export const ExthdrAttribute = { DREG: 1, TYPE: 2, OFFSET: 3, LEN: 4, FLAGS: 5, OP: 6 } as const;
+export const NFT_EXTHDR_OP_IPV6 = 0;
+export const CmpAttribute = { SREG: 1, OP: 2, DATA: 3 } as const;
+export const CmpOperator = { EQ: 0, NEQ: 1 } as const;
+export const BitwiseAttribute = { SREG: 1, DREG: 2, LEN: 3, MASK: 4, XOR: 5, OP: 6 } as const;
+export const NFT_BITWISE_BOOL = 0;
+export const LookupAttribute = { SET: 1, SREG: 2, FLAGS: 5 } as const;
+export const ImmediateAttribute = { DREG: 1, DATA: 2 } as const;
+export const DynsetAttribute = { SET_NAME: 1, OP: 3, SREG_KEY: 4, TIMEOUT: 6, EXPR: 7, FLAGS: 9 } as const;
+export const NFT_DYNSET_OP_UPDATE = 1;
+export const CtAttribute = { DREG: 1, KEY: 2 } as const;
+export const NFT_CT_DIRECTION = 1;
+export const IP_CT_DIR_REPLY = 1;
 
 export const NFT_SET_ANONYMOUS = 0x1;
 export const NFT_SET_TIMEOUT = 0x10;

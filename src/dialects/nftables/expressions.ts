@@ -3,7 +3,33 @@
 
 import { attributeList, attributesOf, textOf } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
-import { CounterAttribute, DATA_VALUE, DATA_VERDICT, EXPR_DATA, EXPR_NAME, LIST_ELEM } from './constants.ts';
+import {
+  BitwiseAttribute,
+  CmpAttribute,
+  CmpOperator,
+  CounterAttribute,
+  CtAttribute,
+  DATA_VALUE,
+  DATA_VERDICT,
+  DynsetAttribute,
+  EXPR_DATA,
+  EXPR_NAME,
+  ExthdrAttribute,
+  ImmediateAttribute,
+  IP_CT_DIR_REPLY,
+  LIST_ELEM,
+  LookupAttribute,
+  MetaAttribute,
+  MetaKey,
+  NFT_BITWISE_BOOL,
+  NFT_CT_DIRECTION,
+  NFT_DYNSET_OP_UPDATE,
+  NFT_EXTHDR_OP_IPV6,
+  PayloadAttribute,
+  type PayloadBase,
+  REG_VERDICT,
+  VerdictAttribute,
+} from './constants.ts';
 
 /**
  * Four-byte registers by number: NFT_REG32_00 is written as register 1, NFT_REG32_04 as 2, as the kernel
@@ -23,115 +49,112 @@ export class Rule {
   }
 
   metaNfproto(index: number): this {
-    return this.#meta(15, index);
+    return this.#meta(MetaKey.NFPROTO, index);
   }
 
   metaL4proto(index: number): this {
-    return this.#meta(16, index);
+    return this.#meta(MetaKey.L4PROTO, index);
   }
 
   metaIif(index: number): this {
-    return this.#meta(4, index);
+    return this.#meta(MetaKey.IIF, index);
   }
 
-  /** `base` is 1 for the network header and 2 for the transport header. */
-  payload(base: 1 | 2, offset: number, length: number, index: number): this {
+  payload(base: PayloadBase, offset: number, length: number, index: number): this {
     return this.#expression('payload', (writer) => {
-      writer.attributeU32Be(1, register(index));
-      writer.attributeU32Be(2, base);
-      writer.attributeU32Be(3, offset);
-      writer.attributeU32Be(4, length);
+      writer.attributeU32Be(PayloadAttribute.DREG, register(index));
+      writer.attributeU32Be(PayloadAttribute.BASE, base);
+      writer.attributeU32Be(PayloadAttribute.OFFSET, offset);
+      writer.attributeU32Be(PayloadAttribute.LEN, length);
     });
   }
 
   /** A field of an IPv6 extension header; the rule ends here if the packet has none of that type. */
   extensionHeader(type: number, offset: number, length: number, index: number): this {
     return this.#expression('exthdr', (writer) => {
-      writer.attributeU32Be(1, register(index));
-      writer.attributeU8(2, type);
-      writer.attributeU32Be(3, offset);
-      writer.attributeU32Be(4, length);
-      writer.attributeU32Be(5, 0);
-      writer.attributeU32Be(6, 0);
+      writer.attributeU32Be(ExthdrAttribute.DREG, register(index));
+      writer.attributeU8(ExthdrAttribute.TYPE, type);
+      writer.attributeU32Be(ExthdrAttribute.OFFSET, offset);
+      writer.attributeU32Be(ExthdrAttribute.LEN, length);
+      writer.attributeU32Be(ExthdrAttribute.FLAGS, 0);
+      writer.attributeU32Be(ExthdrAttribute.OP, NFT_EXTHDR_OP_IPV6);
     });
   }
 
   compareEqual(index: number, value: Uint8Array): this {
-    return this.#compare(index, 0, value);
+    return this.#compare(index, CmpOperator.EQ, value);
   }
 
   compareNotEqual(index: number, value: Uint8Array): this {
-    return this.#compare(index, 1, value);
+    return this.#compare(index, CmpOperator.NEQ, value);
   }
 
   /** Masks in place. */
   mask(index: number, mask: Uint8Array): this {
     return this.#expression('bitwise', (writer) => {
-      writer.attributeU32Be(1, register(index));
-      writer.attributeU32Be(2, register(index));
-      writer.attributeU32Be(3, mask.length);
-      writer.attributeU32Be(6, 0);
-      this.#data(4, mask);
-      this.#data(5, new Uint8Array(mask.length));
+      writer.attributeU32Be(BitwiseAttribute.SREG, register(index));
+      writer.attributeU32Be(BitwiseAttribute.DREG, register(index));
+      writer.attributeU32Be(BitwiseAttribute.LEN, mask.length);
+      writer.attributeU32Be(BitwiseAttribute.OP, NFT_BITWISE_BOOL);
+      this.#data(BitwiseAttribute.MASK, mask);
+      this.#data(BitwiseAttribute.XOR, new Uint8Array(mask.length));
     });
   }
 
   lookup(set: string, index: number): this {
     return this.#expression('lookup', (writer) => {
-      writer.attributeText(1, set);
-      writer.attributeU32Be(2, register(index));
-      writer.attributeU32Be(5, 0);
+      writer.attributeText(LookupAttribute.SET, set);
+      writer.attributeU32Be(LookupAttribute.SREG, register(index));
+      writer.attributeU32Be(LookupAttribute.FLAGS, 0);
     });
   }
 
   /** A value in place of a field of the packet. */
   value(index: number, value: Uint8Array): this {
     return this.#expression('immediate', (writer) => {
-      writer.attributeU32Be(1, register(index));
-      this.#data(2, value);
+      writer.attributeU32Be(ImmediateAttribute.DREG, register(index));
+      this.#data(ImmediateAttribute.DATA, value);
     });
   }
 
   /**
-   * NFT_DYNSET_OP_UPDATE: puts the key in a set, or renews the element, and counts the packet there. The rule
-   * ends here where the set is full.
+   * Puts the key in a set, or renews the element, and counts the packet there. The rule ends here where the
+   * set is full.
    */
   update(set: string, index: number): this {
     return this.#expression('dynset', (writer) => {
-      writer.attributeU32Be(4, register(index));
-      writer.attributeU32Be(3, 1);
-      writer.attributeText(1, set);
-      writer.attributeU64Be(6, 0n);
-      const expression = writer.beginNest(7);
+      writer.attributeU32Be(DynsetAttribute.SREG_KEY, register(index));
+      writer.attributeU32Be(DynsetAttribute.OP, NFT_DYNSET_OP_UPDATE);
+      writer.attributeText(DynsetAttribute.SET_NAME, set);
+      writer.attributeU64Be(DynsetAttribute.TIMEOUT, 0n);
+      const expression = writer.beginNest(DynsetAttribute.EXPR);
       writer.attributeText(EXPR_NAME, 'counter');
       const counter = writer.beginNest(EXPR_DATA);
       writer.attributeU64Be(CounterAttribute.BYTES, 0n);
       writer.attributeU64Be(CounterAttribute.PACKETS, 0n);
       writer.endNest(counter);
       writer.endNest(expression);
-      writer.attributeU32Be(9, 0);
+      writer.attributeU32Be(DynsetAttribute.FLAGS, 0);
     });
   }
 
-  /**
-   * NFT_CT_DIRECTION is 1; IP_CT_DIR_REPLY is 1. Loading it switches conntrack on in the network namespace.
-   */
+  /** Loading it switches conntrack on in the network namespace. */
   ctDirectionReply(index: number): this {
     this.#expression('ct', (writer) => {
-      writer.attributeU32Be(1, register(index));
-      writer.attributeU32Be(2, 1);
+      writer.attributeU32Be(CtAttribute.DREG, register(index));
+      writer.attributeU32Be(CtAttribute.KEY, NFT_CT_DIRECTION);
     });
-    return this.compareEqual(index, Uint8Array.of(1));
+    return this.compareEqual(index, Uint8Array.of(IP_CT_DIR_REPLY));
   }
 
   /** A verdict of constants.ts; `chain` where it is a goto. */
   verdict(code: number, chain?: string): this {
     return this.#expression('immediate', (writer) => {
-      writer.attributeU32Be(1, 0);
-      const data = writer.beginNest(2);
+      writer.attributeU32Be(ImmediateAttribute.DREG, REG_VERDICT);
+      const data = writer.beginNest(ImmediateAttribute.DATA);
       const verdict = writer.beginNest(DATA_VERDICT);
-      writer.attributeU32Be(1, code);
-      if (chain !== undefined) writer.attributeText(2, chain);
+      writer.attributeU32Be(VerdictAttribute.CODE, code);
+      if (chain !== undefined) writer.attributeText(VerdictAttribute.CHAIN, chain);
       writer.endNest(verdict);
       writer.endNest(data);
     });
@@ -139,16 +162,16 @@ export class Rule {
 
   #meta(key: number, index: number): this {
     return this.#expression('meta', (writer) => {
-      writer.attributeU32Be(2, key);
-      writer.attributeU32Be(1, register(index));
+      writer.attributeU32Be(MetaAttribute.KEY, key);
+      writer.attributeU32Be(MetaAttribute.DREG, register(index));
     });
   }
 
   #compare(index: number, operator: number, value: Uint8Array): this {
     return this.#expression('cmp', (writer) => {
-      writer.attributeU32Be(1, register(index));
-      writer.attributeU32Be(2, operator);
-      this.#data(3, value);
+      writer.attributeU32Be(CmpAttribute.SREG, register(index));
+      writer.attributeU32Be(CmpAttribute.OP, operator);
+      this.#data(CmpAttribute.DATA, value);
     });
   }
 
@@ -187,5 +210,5 @@ function setIn(expression: Uint8Array): { name?: string; set?: Uint8Array | unde
   const name = attributes.get(EXPR_NAME);
   const data = attributes.get(EXPR_DATA);
   if (name === undefined || data === undefined) return {};
-  return { name: textOf(name), set: attributesOf(data).get(1) };
+  return { name: textOf(name), set: attributesOf(data).get(LookupAttribute.SET) };
 }

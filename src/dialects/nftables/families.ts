@@ -1,6 +1,6 @@
 // The two address families side by side: where addresses stand in a header, and what ICMP is called there.
 
-import { NFPROTO_IPV4, NFPROTO_IPV6 } from './constants.ts';
+import { NFPROTO_IPV4, NFPROTO_IPV6, PayloadBase } from './constants.ts';
 import { Rule } from './expressions.ts';
 
 /** One address family: where its addresses stand in the header, and what its ICMP is called. */
@@ -52,5 +52,7 @@ export function ruleOf({ nfproto }: FamilyShape): Rule {
 
 /** The destination is in a set of addresses. */
 export function address(shape: FamilyShape, set: string): Rule {
-  return ruleOf(shape).payload(1, shape.destinationOffset, shape.addressBytes, 0).lookup(set, 0);
+  return ruleOf(shape)
+    .payload(PayloadBase.NETWORK_HEADER, shape.destinationOffset, shape.addressBytes, 0)
+    .lookup(set, 0);
 }

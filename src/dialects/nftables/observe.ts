@@ -2,7 +2,7 @@
 // source and port, and by its VIP, and goes on.
 
 import { protocolNumbers } from '../../state/port.ts';
-import { KeyType, NF_ACCEPT } from './constants.ts';
+import { KeyType, NF_ACCEPT, PayloadBase } from './constants.ts';
 import { Rule } from './expressions.ts';
 import { address, type FamilyShape, ruleOf } from './families.ts';
 import type { SetShape } from './objects.ts';
@@ -33,8 +33,8 @@ export function observeRules(shape: FamilyShape): Rule[] {
   const portPlace = words * 2 + 1;
   const key = (rule: Rule): Rule =>
     rule
-      .payload(1, shape.sourceOffset, shape.addressBytes, 0)
-      .payload(1, shape.destinationOffset, shape.addressBytes, words)
+      .payload(PayloadBase.NETWORK_HEADER, shape.sourceOffset, shape.addressBytes, 0)
+      .payload(PayloadBase.NETWORK_HEADER, shape.destinationOffset, shape.addressBytes, words)
       .metaL4proto(words * 2);
   const protocols = Object.values(protocolNumbers);
   const portless = new Rule();
@@ -44,7 +44,7 @@ export function observeRules(shape: FamilyShape): Rule[] {
   return [
     ...protocols.map((protocol) =>
       key(ruleOf(shape).metaL4proto(0).compareEqual(0, Uint8Array.of(protocol)))
-        .payload(2, 2, 2, portPlace)
+        .payload(PayloadBase.TRANSPORT_HEADER, 2, 2, portPlace)
         .update(set, 0),
     ),
     key(portless).value(portPlace, Uint8Array.of(0, 0)).update(set, 0),

@@ -13,6 +13,7 @@ import {
   NF_INET_LOCAL_IN,
   NF_INET_PRE_ROUTING,
   NFT_GOTO,
+  PayloadBase,
   PREROUTING_PRIORITY,
 } from './constants.ts';
 import { Rule } from './expressions.ts';
@@ -149,7 +150,7 @@ function egressRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rul
   const echoReply = ruleOf(shape)
     .metaL4proto(0)
     .compareEqual(0, Uint8Array.of(shape.icmpProtocol))
-    .payload(2, 0, 1, 0)
+    .payload(PayloadBase.TRANSPORT_HEADER, 0, 1, 0)
     .compareEqual(0, Uint8Array.of(shape.echoReply))
     .verdict(NF_ACCEPT);
   const replies = new Rule().ctDirectionReply(0).verdict(NF_ACCEPT);
@@ -172,7 +173,12 @@ function passes(shape: FamilyShape, needs: Needs): Rule[] {
     portKey(shape).lookup(`allow${family}`, 0),
     ...lengths.map((length) => {
       const mask = maskBytes(new Uint8Array(addressBytes).fill(0xff), length);
-      const key = portKey(shape).payload(1, shape.sourceOffset, addressBytes, sourceIndex);
+      const key = portKey(shape).payload(
+        PayloadBase.NETWORK_HEADER,
+        shape.sourceOffset,
+        addressBytes,
+        sourceIndex,
+      );
       const masked = length === addressBytes * 8 ? key : key.mask(sourceIndex, mask);
       return masked.lookup(`src${family}_${length}`, 0);
     }),
@@ -185,7 +191,8 @@ function passes(shape: FamilyShape, needs: Needs): Rule[] {
  */
 function laterFragment(shape: FamilyShape): Rule {
   const rule = ruleOf(shape);
-  if (shape.family === 4) rule.payload(1, 6, 2, 0).mask(0, Uint8Array.of(0x1f, 0xff));
+  if (shape.family === 4)
+    rule.payload(PayloadBase.NETWORK_HEADER, 6, 2, 0).mask(0, Uint8Array.of(0x1f, 0xff));
   else rule.extensionHeader(44, 2, 2, 0).mask(0, Uint8Array.of(0xff, 0xf8));
   return rule.compareNotEqual(0, Uint8Array.of(0, 0)).verdict(NF_ACCEPT);
 }
@@ -194,7 +201,7 @@ function icmpRule(shape: FamilyShape): Rule {
   return ruleOf(shape)
     .metaL4proto(0)
     .compareEqual(0, Uint8Array.of(shape.icmpProtocol))
-    .payload(2, 0, 1, 0)
+    .payload(PayloadBase.TRANSPORT_HEADER, 0, 1, 0)
     .lookup(`icmp${shape.family}`, 0)
     .verdict(NF_ACCEPT);
 }
@@ -219,7 +226,7 @@ function dropRules(shape: FamilyShape, options: NftOptions): Rule[] {
 function portKey(shape: FamilyShape): Rule {
   const words = shape.addressBytes / 4;
   return ruleOf(shape)
-    .payload(1, shape.destinationOffset, shape.addressBytes, 0)
+    .payload(PayloadBase.NETWORK_HEADER, shape.destinationOffset, shape.addressBytes, 0)
     .metaL4proto(words)
-    .payload(2, 2, 2, words + 1);
+    .payload(PayloadBase.TRANSPORT_HEADER, 2, 2, words + 1);
 }
