@@ -1,7 +1,7 @@
 // The pages for users against the code: what they name exists, and what exists is named.
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { globSync, readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { agentOptions } from '../src/agent/config.ts';
@@ -115,6 +115,18 @@ test('every reason that an Event can have is in the page', () => {
   const page = firstColumn('What it writes', kubernetes);
   for (const reason of [...said, ...Object.values(RefusalReason), ...Object.values(RefusalCode)])
     ok(page.includes(reason), `${reason} is in no row`);
+});
+
+test('every file that the architecture names is there', () => {
+  const page = read('docs/ARCHITECTURE.md');
+  const way = page.split('```')[1]?.match(/(?<=^.{26})[-\w*]+\/[-\w*/]+(?= )/gm) ?? [];
+  const words = [...section('Words', page).matchAll(/`([a-z]+\/[-\w/]+)`/g)].map(([, word = '']) => word);
+  const groups = [...page.matchAll(/^\| `src\/(\w+)`.*?\n\n/gms)].flatMap(([table, folder]) =>
+    [...table.matchAll(/`([-\w]+)\/?`/g)].map(([, name]) => `${folder}/${name}`),
+  );
+  for (const found of [way, words, groups]) ok(found.length > 9);
+  for (const name of [...way, ...words, ...groups])
+    ok(globSync(`${root}/src/${name}{,.ts}`).length > 0, `${name} is not in src`);
 });
 
 test('what is so many lines long by a decision is no longer', () => {
