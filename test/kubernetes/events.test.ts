@@ -120,6 +120,19 @@ test('a status that another manager has written stays, and is told by its name',
   });
 });
 
+test('an address that we would take away and another manager has written stays, and is told', {
+  skip,
+}, async () => {
+  await writeAsAnother('outside', { loadBalancer: { ingress: [{ ip: '192.0.2.7' }] } });
+  await told('outside', 'Warning OutsidePool', 'Warning StatusOwnedByAnother');
+  const notes = (await events('Service', 'outside')).map(({ note }) => note).join('\n');
+  assert.match(notes, /other-lb has written its status, where we would write nothing/);
+  await writeAsAnother('outside', {});
+  await all.until('the problem is over', async () => {
+    return (await all.node.controllerStatus()).problems.length === 0;
+  });
+});
+
 test('the status says an address when its node has announced it, and not before', { skip }, async () => {
   process.kill(all.node.agentPid, 'SIGSTOP');
   try {

@@ -9,7 +9,7 @@ import { inTurns } from '../../turns.ts';
 import { type ApiClient, ApiError } from './client.ts';
 import type { ServiceNews } from './service-news.ts';
 import type { ServiceObjects } from './service-objects.ts';
-import { statusPatch, wantedIngress } from './service-status.ts';
+import { leftIn, otherManagersOf, statusPatch, wantedIngress } from './service-status.ts';
 import type { Writes } from './writes.ts';
 
 export interface PublisherInput {
@@ -138,6 +138,7 @@ export class Publisher {
     const wanted = this.#wanted(key).join(' ');
     const has = this.#said.get(key) ?? catalog.recordedOf(key).join(' ');
     if (wanted !== has) writes.put('status', key, (signal) => this.#writeStatus(key, signal));
+    else this.#conflicts.delete(key);
   }
 
   #wanted(key: ServiceKey): readonly Address[] {
@@ -158,24 +159,33 @@ export class Publisher {
     const recorded = catalog.recordedOf(key);
     const addresses = this.#wanted(key);
     const { path, body } = statusPatch({ key, addresses, hasIpMode: hasIpMode() });
+    const contentType = 'application/apply-patch+yaml';
     try {
-      await client.json({ method: 'PATCH', path, body, contentType: 'application/apply-patch+yaml', signal });
+      const answer = await client.json({ method: 'PATCH', path, body, contentType, signal });
+      // Who takes away what another one has applied as well is told of no conflict, and it stays.
+      if (leftIn(answer, addresses).length > 0) {
+        this.#conflict(key, otherManagersOf(answer));
+        return;
+      }
       this.#said.set(key, addresses.join(' '));
       this.#conflicts.delete(key);
       if (addresses.some((address) => !recorded.includes(address))) news.announced(key, addresses);
     } catch (error) {
-      if (error instanceof ApiError && error.code === 409) this.#conflict(key, error);
+      if (error instanceof ApiError && error.code === 409) this.#conflict(key, managersIn(error));
       else throw error;
     }
   }
 
   /** Never forced: what another manager has written stays, and is told. */
-  #conflict(key: ServiceKey, { message }: ApiError): void {
-    const managers = [...new Set([...message.matchAll(/conflict with "([^"]+)"/g)].map(([, name]) => name))];
+  #conflict(key: ServiceKey, managers: readonly string[]): void {
     const who = managers.length === 0 ? 'another field manager' : managers.join(', ');
     const ours = this.#wanted(key).join(', ') || 'nothing';
     const note = `StatusOwnedByAnother: ${who} has written its status, where we would write ${ours}`;
     this.#conflicts.set(key, note);
     this.#input.news.statusOwned(key, note);
   }
+}
+
+function managersIn({ message }: ApiError): readonly string[] {
+  return [...new Set([...message.matchAll(/conflict with "([^"]+)"/g)].map(([, name = '']) => name))];
 }

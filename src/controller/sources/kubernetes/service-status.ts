@@ -3,6 +3,7 @@
 
 import { type Address, familyOf } from '../../../state/address.ts';
 import type { ServiceKey } from '../../../state/service.ts';
+import { isMapping } from '../fields.ts';
 
 /** Who we are to the API server's record of who owns which field. */
 export const fieldManager = 'vipward';
@@ -44,6 +45,27 @@ export function statusPatch({ key, addresses, hasIpMode }: StatusText): { path: 
       status: { loadBalancer: ingress.length === 0 ? {} : { ingress } },
     },
   };
+}
+
+/** What the status of a Service says beside these, by the answer to the request that was to leave it out. */
+export function leftIn(answer: unknown, addresses: readonly Address[]): readonly unknown[] {
+  const ingress = memberAt(answer, ['status', 'loadBalancer', 'ingress']);
+  if (!Array.isArray(ingress)) return [];
+  return ingress.filter((entry) => !addresses.some((address) => address === memberAt(entry, ['ip'])));
+}
+
+/** The other field managers that have written the addresses in the status of an object. */
+export function otherManagersOf(object: unknown): readonly string[] {
+  const managed = memberAt(object, ['metadata', 'managedFields']);
+  const owners = (Array.isArray(managed) ? managed : []).filter((entry) => {
+    return memberAt(entry, ['fieldsV1', 'f:status', 'f:loadBalancer']) !== undefined;
+  });
+  const names = owners.map((entry) => String(memberAt(entry, ['manager'])));
+  return [...new Set(names)].filter((name) => name !== fieldManager);
+}
+
+function memberAt(value: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>((part, name) => (isMapping(part) ? part[name] : undefined), value);
 }
 
 /** The name of the object that records an address: colons are refused in names, so IPv6 is written out. */

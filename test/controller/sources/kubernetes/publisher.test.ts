@@ -14,8 +14,11 @@ const rules = { classes: [], takesUnclassed: true, delivery: 'forward', isOfClus
 const web = 'demo/web' as ServiceKey;
 const quiet = () => undefined;
 
-/** A controller, and Services whose status says these; and what of them was looked at and written. */
-function publishing(t: TestContext, statuses: Readonly<Partial<Record<ServiceKey, string>>>) {
+/**
+ * A controller, and a Service whose status says this, to which the API server answers so; and what of it was
+ * looked at, written and told.
+ */
+function publishing(t: TestContext, ip: string, answer: object = {}) {
   const abort = new AbortController();
   t.after(() => abort.abort());
   const { signal } = abort;
@@ -26,29 +29,33 @@ function publishing(t: TestContext, statuses: Readonly<Partial<Record<ServiceKey
     onTouched: (addresses, refused) => publisher.touched(addresses, refused),
   });
   const catalog = new ServiceObjects();
-  const entries = Object.entries(statuses).map(([key, ip]) => {
-    const object = serviceObject(key.split('/')[1] ?? '');
-    return [key, cutService({ ...object, status: { loadBalancer: { ingress: [{ ip }] } } }, rules)] as const;
-  });
-  catalog.apply({ set: new Map(entries), remove: [] });
+  const seen = (...ingress: readonly object[]) => {
+    const entry = cutService({ ...serviceObject('web'), status: { loadBalancer: { ingress } } }, rules);
+    catalog.apply({ set: new Map([[web, entry]]), remove: [] });
+  };
+  seen({ ip });
   const written = new Map<string, unknown>();
   const looked = new Set<ServiceKey>();
+  const owned: string[] = [];
   const publisher: Publisher = new Publisher({
     ...{ controller, catalog, signal, hasIpMode: () => true, onStanding: quiet },
     writes: new Writes({ signal, random: Math.random, mayWrite: () => true, onRefused: quiet }),
     client: {
       json: ({ path, body }: { path: string; body: { status: unknown } }) => {
         written.set(path.split('?')[0] ?? '', body.status);
-        return Promise.resolve({});
+        return Promise.resolve(answer);
       },
     } as unknown as PublisherInput['client'],
-    news: { look: (key: ServiceKey) => looked.add(key) } as unknown as PublisherInput['news'],
+    news: {
+      look: (key: ServiceKey) => looked.add(key),
+      statusOwned: (_: ServiceKey, note: string) => owned.push(note),
+    } as unknown as PublisherInput['news'],
   });
-  return { controller, catalog, publisher, written, looked };
+  return { controller, catalog, publisher, written, looked, owned, seen };
 }
 
 test('who is refused without an event of its own is told so, and its status says nothing more', async (t) => {
-  const { controller, catalog, written, looked } = publishing(t, { [web]: '10.77.0.100' });
+  const { controller, catalog, written, looked } = publishing(t, '10.77.0.100');
   controller.publish({ set: [...catalog.services.values()], remove: [] });
   await untilTrue(() => looked.has(web));
   equal(written.size, 0);
@@ -58,4 +65,23 @@ test('who is refused without an event of its own is told so, and its status says
   equal(controller.allocator.refusals.get(web)?.reason, 'OutsidePool');
   await untilTrue(() => looked.has(web) && written.size > 0);
   deepEqual([...written.values()], [{ loadBalancer: {} }]);
+});
+
+test('an address that another manager has written too is told, until it is gone', async (t) => {
+  const status = { loadBalancer: { ingress: [{ ip: '192.0.2.7' }] } };
+  const managedFields = [
+    { manager: 'kube-controller-manager', fieldsV1: { 'f:metadata': { 'f:finalizers': {} } } },
+    { manager: 'metallb', fieldsV1: { 'f:status': { 'f:loadBalancer': { 'f:ingress': {} } } } },
+  ];
+  const all = publishing(t, '192.0.2.7', { metadata: { managedFields }, status });
+  const { controller, catalog, publisher, owned, seen } = all;
+  controller.usePools([]);
+  controller.publish({ set: [...catalog.services.values()], remove: [] });
+  await untilTrue(() => owned.length > 0);
+  const note = 'StatusOwnedByAnother: metallb has written its status, where we would write nothing';
+  deepEqual([owned, publisher.problems().map(({ message }) => message)], [[note], [note]]);
+  seen();
+  publisher.seen([web]);
+  await untilTrue(() => publisher.problems().length === 0);
+  equal(owned.length, 1);
 });
