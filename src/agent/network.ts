@@ -4,7 +4,7 @@
 import { Message } from '../dialects/addresses/constants.ts';
 import { isTentative, readAddress } from '../dialects/addresses/decode.ts';
 import { addresses } from '../dialects/addresses/dialect.ts';
-import { type Link, linkDump, readLink, readLinks } from '../dialects/addresses/links.ts';
+import { hasRisen, type Link, linkDump, macsOf, readLink, readLinks } from '../dialects/addresses/links.ts';
 import type { AddressObject } from '../dialects/addresses/objects.ts';
 import { macText } from '../dialects/addresses/probe.ts';
 import type { Kernel } from '../host/kernel.ts';
@@ -16,6 +16,7 @@ import {
   type Prefix,
   parsePrefix,
   prefixContains,
+  prefixesOverlap,
   prefixLength,
 } from '../state/address.ts';
 import { type Carried, KnownBy } from './known-by.ts';
@@ -181,18 +182,23 @@ export class Network {
   }
 
   /**
-   * Prefixes of the links a VIP could go on; with named interfaces `allow` too, for the user has said where
-   * to put it.
+   * Prefixes of the links a VIP could go on that have anything of `allow`; with named interfaces `allow` too,
+   * for the user has said where to put it.
    */
   onLink(allow: readonly Prefix[]): Prefix[] {
-    const connected = this.#onLinks().flatMap(({ link, prefix }) => (link.up ? [prefix] : []));
+    const connected = this.#reaching(allow).flatMap(({ link, prefix }) => (link.up ? [prefix] : []));
     return [...new Set(this.#named().some(({ up }) => up) ? [...connected, ...allow] : connected)];
   }
 
   /** The hardware addresses of those links, by which others on them know this node. */
   macs(): string[] {
-    const links = [...this.#onLinks().map(({ link }) => link), ...this.#named()];
-    return [...new Set(links.map(({ mac }) => macText(mac)))].filter((mac) => mac.length === 17);
+    return macsOf([...this.#onLinks().map(({ link }) => link), ...this.#named()]);
+  }
+
+  /** What VIPs are placed by and found by: a node where that changes says hello anew. */
+  ways(allow: readonly Prefix[]): string[] {
+    const links = [...this.#reaching(allow).map(({ link }) => link), ...this.#named()];
+    return [...this.onLink(allow), ...macsOf(links)];
   }
 
   /** Every address that the node itself may be known by, or knows others by. */
@@ -213,6 +219,10 @@ export class Network {
     return this.#foreign;
   }
 
+  #reaching(allow: readonly Prefix[]): Connected[] {
+    return this.#onLinks().filter(({ prefix }) => allow.some((one) => prefixesOverlap(one, prefix)));
+  }
+
   /** Links that are down too: the kernel keeps the addresses that they have, and they come up again. */
   #onLinks(): readonly Connected[] {
     this.#connected ??= [...this.#addresses.values()].flatMap((object) => this.#connectedBy(object));
@@ -229,10 +239,4 @@ export class Network {
   #named(): Link[] {
     return this.#wanted.flatMap((name) => [...this.#links.values()].filter((link) => link.name === name));
   }
-}
-
-/** It carries frames and did not, or it does so under another hardware address. */
-function hasRisen({ up, carrier, mac }: Link, before: Link | undefined): boolean {
-  if (!up || !carrier) return false;
-  return !(before?.up === true && before.carrier) || macText(before.mac) !== macText(mac);
 }

@@ -13,7 +13,6 @@ import type {
 } from '../protocol/messages.ts';
 import { features as ownFeatures } from '../protocol/messages.ts';
 import { FrameError } from '../protocol/shape.ts';
-import type { Prefix } from '../state/address.ts';
 import { generationLeap } from '../state/term.ts';
 import type { Placement } from '../state/virtual-ip.ts';
 import type { Allowed } from './allowed.ts';
@@ -30,8 +29,9 @@ export interface SessionParts {
   readonly firewall: string;
   readonly allow: Allowed;
   readonly hash: Hash;
-  readonly onLink: () => readonly Prefix[];
-  readonly macs: () => readonly string[];
+  readonly links: () => Pick<Hello, 'onLink' | 'macs'>;
+  /** Of both, what the VIPs of this node go by. */
+  readonly ways: () => readonly string[];
   readonly held: () => readonly HeldVip[];
   readonly loop: Loop;
   readonly now: () => number;
@@ -58,7 +58,7 @@ export class Session {
   readonly #streams = new Set<Stream>();
   readonly #standbys = new Set<Stream>();
   /** The prefixes that the last hello told of. */
-  #toldOfLinks: ReadonlySet<string> = new Set();
+  #toldWays: ReadonlySet<string> = new Set();
   #ruler: Stream | undefined;
   #tries = 0;
   /** The ruling controller's cluster, to be pinned when both tables are in. */
@@ -84,13 +84,12 @@ export class Session {
   }
 
   hello(): Hello {
-    const { node, version, firewall, allow, held, macs } = this.#parts;
-    const onLink = this.#parts.onLink();
-    this.#toldOfLinks = new Set([...onLink, ...macs()]);
+    const { node, version, firewall, allow, links, held } = this.#parts;
+    this.#toldWays = new Set(this.#parts.ways());
     return {
       type: 'hello',
       ...{ version, features: ownFeatures, node, firewall, allow: allow.prefixes },
-      ...{ onLink, macs: macs() },
+      ...links(),
       cluster: this.cluster,
       generation: this.generation,
       rules: this.rules.summary,
@@ -101,8 +100,8 @@ export class Session {
 
   /** A node that has more prefixes or other hardware addresses than it told of says hello anew. */
   reintroduce(): void {
-    const now = [...this.#parts.onLink(), ...this.#parts.macs()];
-    if (!now.every((text) => this.#toldOfLinks.has(text))) this.beginAnew('its links have other addresses');
+    const isKnown = this.#parts.ways().every((way) => this.#toldWays.has(way));
+    if (!isKnown) this.beginAnew('the links of the node have other addresses');
   }
 
   /** What the last hello told is true no more. */

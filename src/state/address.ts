@@ -226,6 +226,11 @@ function quote(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }
 
+/** Whether some address is in both. */
+export function prefixesOverlap(one: Prefix, other: Prefix): boolean {
+  return prefixContains(one, prefixAddress(other)) || prefixContains(other, prefixAddress(one));
+}
+
 /** How long the prefix of an address is that stands for itself alone. */
 export function hostLength(address: Address): number {
   return familyOf(address) === 4 ? 32 : 128;

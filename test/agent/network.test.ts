@@ -88,11 +88,12 @@ for (const [name, wanted, address, link] of places) {
 
 test('on-link are connected prefixes; with a named link all that is allowed too', { skip }, async () => {
   using own = made();
-  const allow = [parsePrefix('192.0.2.0/24')];
+  const allow = ['192.0.2.0/24', '10.88.5.128/25', 'fd77::/16'].map(parsePrefix);
   const auto = await networkOf(own);
   const texts = (network: Network) => network.onLink(allow).sort().join(' ');
-  equal(texts(auto), '10.77.0.0/24 10.88.0.0/16 10.88.5.0/24 fd77::/64');
-  equal(texts(await networkOf(own, ['eth1'])), '10.88.0.0/16 192.0.2.0/24');
+  // Nothing of 10.77.0.0/24 is allowed.
+  equal(texts(auto), '10.88.0.0/16 10.88.5.0/24 fd77::/64');
+  equal(texts(await networkOf(own, ['eth1'])), '10.88.0.0/16 10.88.5.128/25 192.0.2.0/24 fd77::/16');
 });
 
 const nextHops: readonly (readonly [name: string, lines: string, addresses: readonly string[]])[] = [

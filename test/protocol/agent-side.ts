@@ -43,8 +43,8 @@ export function agentOf(
     {
       ...{ node: 'n1', version: '0', firewall: 'nftables', allow: new Allowed([]), hash: sha },
       ...{
-        onLink: () => [],
-        macs: () => [],
+        links: () => ({ onLink: [], macs: [] }),
+        ways: () => [],
         held: () => [],
         prepare: () => undefined,
         now: () => performance.now(),

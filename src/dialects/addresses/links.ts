@@ -19,6 +19,7 @@ import {
   LinkInfoAttribute,
   Message,
 } from './constants.ts';
+import { macText } from './probe.ts';
 
 export interface Link {
   readonly index: number;
@@ -69,4 +70,15 @@ export function readLink({ type, payload }: NetlinkMessage): Link | undefined {
     loopback: (flags & IFF_LOOPBACK) !== 0,
     kind: textOf(info.get(LinkInfoAttribute.KIND) ?? new Uint8Array()),
   };
+}
+
+/** It carries frames and did not, or it does so under another hardware address. */
+export function hasRisen({ up, carrier, mac }: Link, before: Link | undefined): boolean {
+  if (!up || !carrier) return false;
+  return !(before?.up === true && before.carrier) || macText(before.mac) !== macText(mac);
+}
+
+/** Their hardware addresses, of those that have one of Ethernet. */
+export function macsOf(links: readonly Link[]): string[] {
+  return [...new Set(links.map(({ mac }) => macText(mac)))].filter((mac) => mac.length === 17);
 }
