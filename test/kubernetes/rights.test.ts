@@ -98,7 +98,7 @@ async function newsDesk(): Promise<{ nowMs: number; readonly writes: Writes; rea
     return said;
   };
   const signal = new AbortController().signal;
-  const often = { forbiddenMs: 100, onRefused: () => undefined };
+  const often = { restMs: 100, onRefused: () => undefined };
   const writes = new Writes({ signal, random: () => 0, mayWrite: () => true, ...often });
   const desk = { nowMs: 0, writes, say: () => events.say(news) };
   const client = { json } as unknown as ApiClient;

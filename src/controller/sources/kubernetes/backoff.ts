@@ -9,8 +9,8 @@ export const retryAfterMostMs = 60_000;
  * The wait after a number of failures in a row, in milliseconds: doubled each time, and of that a random
  * part of at least half, so that those who failed together do not come back together. `random` is in [0, 1).
  */
-export function backoffMs(failures: number, random: number): number {
-  const most = Math.min(backoffMostMs, backoffLeastMs * 2 ** Math.min(Math.max(0, failures - 1), 16));
+export function backoffMs(failures: number, random: number, mostMs: number = backoffMostMs): number {
+  const most = Math.min(mostMs, backoffLeastMs * 2 ** Math.min(Math.max(0, failures - 1), 16));
   return most * (0.5 + random / 2);
 }
 

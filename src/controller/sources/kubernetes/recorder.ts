@@ -26,6 +26,8 @@ export interface RecorderInput {
   readonly pools: () => readonly Pool[];
   readonly uidOf: (key: ServiceKey) => string;
   readonly say: (news: News) => void;
+  /** False while the records cannot be read: then they cannot be written either, or nobody sees it. */
+  readonly isListed: () => boolean;
   readonly client: ApiClient;
   readonly writes: Writes;
   readonly signal: AbortSignal;
@@ -102,6 +104,7 @@ export class Recorder {
   }
 
   #sweepOn(): void {
+    if (!this.#input.isListed()) return;
     for (let count = 0; count < sweepVips; count++) {
       this.#sweep ??= this.#input.controller.rules.keys();
       const { value, done } = this.#sweep.next();

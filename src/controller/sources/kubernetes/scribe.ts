@@ -49,6 +49,7 @@ export function makeScribe({ controller, source, client, identity, ...more }: Sc
   const recorder = new Recorder({
     ...{ controller, client, writes, signal, say },
     pools: () => controller.pools,
+    isListed: () => source.hasRecords,
     uidOf: (key) => catalog.uidOf(key),
   });
   const isRecorded: Recorder['has'] = (address, key) => recorder.has(address, key);

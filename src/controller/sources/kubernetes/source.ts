@@ -84,6 +84,11 @@ export class KubernetesSource {
     return this.#hasIpMode;
   }
 
+  /** The records can be read: their definition is there, and the right to it. */
+  get hasRecords(): boolean {
+    return this.#virtualIps.problem === null;
+  }
+
   get synced(): SyncedLists {
     return {
       services: this.#services.every(({ isComplete }) => isComplete),

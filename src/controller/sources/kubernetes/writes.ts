@@ -1,7 +1,7 @@
 // What is written to the API server: at most a few requests at a time, the urgent kinds first, the latest of
-// each key only, and again after a failure. Nothing else waits for any of it.
+// each key only, and again after a failure. Nothing else waits for any of it, nor do others for what fails.
 
-import { backoffMs } from './backoff.ts';
+import { backoffMostMs, backoffMs } from './backoff.ts';
 import { ApiError } from './client.ts';
 
 /** In order of urgency. */
@@ -10,15 +10,19 @@ export type WriteKind = (typeof kinds)[number];
 
 /** Requests in flight: more would only queue before the server's own fairness, and our Lease with them. */
 export const mostInFlight = 16;
+/** Of kinds of which some fail: what these keep is there for the others, however long a failure takes. */
+const mostOfFailing = 12;
+/** After so many answers in a row of which none was good, a kind rests: it may be all that there is of it. */
+const badAnswers = 16;
 /** Events that wait: those beyond are dropped, since the status says the same. */
 const mostEvents = 5000;
-const usualForbiddenMs = 10_000;
+const usualRestMs = 10_000;
 /** Refusals of a kind that are kept to be told: a right that is missing refuses all for the same reason. */
 const mostRefused = 20;
 
 /**
  * Makes the request. Rejecting with 429, 5xx or without an answer means again, 404 that nobody needs it any
- * more; anything else is a refusal.
+ * more; anything else is a refusal. Of one key, nothing is written for a while after an answer that was no.
  */
 export type Write = (signal: AbortSignal) => Promise<void>;
 
@@ -28,6 +32,11 @@ interface Entry {
   readonly write: Write;
 }
 
+/** A key that rests, and what is written when it has. */
+interface Rest {
+  entry: Entry | null;
+}
+
 export interface WritesInput {
   readonly signal: AbortSignal;
   readonly random: () => number;
@@ -35,8 +44,8 @@ export interface WritesInput {
   readonly mayWrite: () => boolean;
   /** The server refused a write for good. */
   readonly onRefused: (kind: WriteKind, key: string, error: Error) => void;
-  /** After how long what was forbidden is tried again. */
-  readonly forbiddenMs?: number;
+  /** How long a key rests that was refused or forbidden, and at most one that fails again and again. */
+  readonly restMs?: number;
 }
 
 export class Writes {
@@ -46,8 +55,14 @@ export class Writes {
   };
   readonly #inFlight = new Set<string>();
   readonly #refused = new Map<string, string>();
-  readonly #forbidden = new Map<string, Entry>();
-  #forbiddenTimer: NodeJS.Timeout | undefined;
+  readonly #resting = new Map<string, Rest>();
+  readonly #restingKinds = new Set<WriteKind>();
+  /** How often in a row each key was answered by an error of the server. */
+  readonly #failing: Readonly<Record<WriteKind, Map<string, number>>> = {
+    ...{ status: new Map(), preference: new Map(), record: new Map(), event: new Map() },
+  };
+  /** How often in a row a kind was answered, and never well. */
+  readonly #badAnswers = { status: 0, preference: 0, record: 0, event: 0 };
   #pausedUntilMs = 0;
   #failures = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -56,11 +71,7 @@ export class Writes {
 
   constructor(input: WritesInput) {
     this.#input = input;
-    const stop = () => {
-      clearTimeout(this.#timer);
-      clearTimeout(this.#forbiddenTimer);
-    };
-    input.signal.addEventListener('abort', stop, { once: true });
+    input.signal.addEventListener('abort', () => clearTimeout(this.#timer), { once: true });
   }
 
   /** Events that were not written because too many waited. */
@@ -79,12 +90,15 @@ export class Writes {
   }
 
   get waiting(): number {
-    return kinds.reduce((sum, kind) => sum + this.#waiting[kind].size, this.#inFlight.size);
+    const resting = this.#resting.values().reduce((sum, { entry }) => sum + Number(entry !== null), 0);
+    return kinds.reduce((sum, kind) => sum + this.#waiting[kind].size, this.#inFlight.size + resting);
   }
 
   /** Puts a write in line, in the place of one that waits under the same key. */
   put(kind: WriteKind, key: string, write: Write): void {
-    if (kind === 'event' && this.#waiting.event.size >= mostEvents) this.#dropped++;
+    const rest = this.#resting.get(`${kind} ${key}`);
+    if (rest !== undefined) rest.entry = { kind, key, write };
+    else if (kind === 'event' && this.#waiting.event.size >= mostEvents) this.#dropped++;
     else this.#waiting[kind].set(key, write);
     this.wake();
   }
@@ -93,7 +107,8 @@ export class Writes {
   drop(kind: WriteKind, key: string): void {
     this.#waiting[kind].delete(key);
     this.#refused.delete(`${kind} ${key}`);
-    this.#forbidden.delete(`${kind} ${key}`);
+    this.#resting.delete(`${kind} ${key}`);
+    this.#failing[kind].delete(key);
   }
 
   /** Something may be possible now that was not before. */
@@ -113,6 +128,7 @@ export class Writes {
   /** The most urgent write whose key has none in flight: two of one key could overtake each other. */
   #next(): Entry | null {
     for (const kind of kinds) {
+      if (this.#restingKinds.has(kind) || !this.#hasSlot(kind)) continue;
       for (const [key, write] of this.#waiting[kind]) {
         if (this.#inFlight.has(`${kind} ${key}`)) continue;
         this.#waiting[kind].delete(key);
@@ -122,55 +138,93 @@ export class Writes {
     return null;
   }
 
+  #hasSlot(kind: WriteKind): boolean {
+    if (this.#failing[kind].size === 0) return true;
+    const isOfThem = (name: string) =>
+      kinds.some((other) => this.#failing[other].size > 0 && name.startsWith(`${other} `));
+    return [...this.#inFlight].filter(isOfThem).length < mostOfFailing;
+  }
+
   async #run(entry: Entry): Promise<void> {
     const { kind, key, write } = entry;
     const name = `${kind} ${key}`;
     this.#inFlight.add(name);
     try {
       await write(this.#input.signal);
-      this.#settled(name);
+      this.#badAnswers[kind] = 0;
+      this.#settled(entry);
     } catch (error) {
-      if (isPassing(error)) this.#again(entry, error);
-      else if (isGone(error)) this.#settled(name);
-      else this.#refuse(entry, error as Error);
+      if (this.#input.signal.aborted) return;
+      if (error instanceof ApiError && isAnswer(error)) this.#answered(entry, error);
+      else this.#again(entry, error);
     } finally {
       this.#inFlight.delete(name);
       this.wake();
     }
   }
 
-  #settled(name: string): void {
+  #settled({ kind, key }: Entry): void {
     this.#failures = 0;
     this.#done++;
-    this.#refused.delete(name);
+    this.#failing[kind].delete(key);
+    this.#refused.delete(`${kind} ${key}`);
   }
 
-  #refuse(entry: Entry, error: Error): void {
-    if (this.#input.signal.aborted) return;
+  /** The server has answered, and not well: others may fare better, but this key rests. */
+  #answered(entry: Entry, error: ApiError): void {
     const { kind, key } = entry;
+    const { restMs = usualRestMs, random } = this.#input;
+    const failures = (this.#failing[kind].get(key) ?? 0) + 1;
+    const isFailure = error.code >= 500;
+    if (error.code === 404) this.#settled(entry);
+    else if (isFailure) this.#refused.delete(`${kind} ${key}`);
+    else this.#refuse(entry, error);
+    // A right that is missing may be given at any time, and nobody tells us.
+    const again = isFailure || error.code === 403 ? entry : null;
+    if (isFailure) this.#failing[kind].set(key, failures);
+    else this.#failing[kind].delete(key);
+    const growingMs = Math.max(error.retryAfterMs ?? 0, backoffMs(failures, random(), restMs));
+    // What is gone may be made anew by its name.
+    const refusedMs = error.code === 404 ? Math.min(restMs, backoffMostMs) : restMs;
+    this.#rest(entry, again, isFailure ? growingMs : refusedMs);
+    const tooMany = ++this.#badAnswers[kind] - badAnswers;
+    if (tooMany >= 0) this.#restKind(kind, backoffMs(tooMany + 1, random()));
+  }
+
+  #refuse({ kind, key }: Entry, error: Error): void {
     const name = `${kind} ${key}`;
     const told = this.#refused.keys().filter((other) => other.startsWith(`${kind} `));
     if (this.#refused.has(name) || [...told].length < mostRefused) this.#refused.set(name, error.message);
     this.#input.onRefused(kind, key, error);
-    if (!(error instanceof ApiError) || error.code !== 403) return;
-    // A right that is missing may be given at any time, and nobody tells us.
-    this.#forbidden.set(name, entry);
-    const { forbiddenMs = usualForbiddenMs } = this.#input;
-    this.#forbiddenTimer ??= setTimeout(() => this.#tryForbidden(), forbiddenMs).unref();
   }
 
-  #tryForbidden(): void {
-    this.#forbiddenTimer = undefined;
-    const entries = [...this.#forbidden.values()];
-    this.#forbidden.clear();
-    for (const { kind, key, write } of entries) {
-      if (!this.#waiting[kind].has(key)) this.put(kind, key, write);
-    }
+  /** Afterwards `again` is written, or what was put in line since. */
+  #rest({ kind, key }: Entry, again: Entry | null, restMs: number): void {
+    const name = `${kind} ${key}`;
+    const newer = this.#waiting[kind].get(key);
+    this.#waiting[kind].delete(key);
+    const rest: Rest = { entry: newer === undefined ? again : { kind, key, write: newer } };
+    this.#resting.set(name, rest);
+    const over = () => {
+      if (this.#resting.get(name) !== rest) return;
+      this.#resting.delete(name);
+      if (rest.entry !== null) this.put(kind, key, rest.entry.write);
+    };
+    setTimeout(over, restMs).unref();
+  }
+
+  #restKind(kind: WriteKind, restMs: number): void {
+    if (this.#restingKinds.has(kind)) return;
+    this.#restingKinds.add(kind);
+    const over = () => {
+      this.#restingKinds.delete(kind);
+      this.wake();
+    };
+    setTimeout(over, restMs).unref();
   }
 
   /** Puts it back, unless something newer waits under its key, and leaves the server alone for a while. */
   #again({ kind, key, write }: Entry, error: unknown): void {
-    if (this.#input.signal.aborted) return;
     if (!this.#waiting[kind].has(key)) this.#waiting[kind].set(key, write);
     this.#refused.delete(`${kind} ${key}`);
     this.#failures++;
@@ -189,12 +243,7 @@ export class Writes {
   }
 }
 
-/** True for what is no answer to the request itself: it may go through the next time. */
-function isPassing(error: unknown): boolean {
-  return !(error instanceof ApiError) || error.code === 401 || error.code === 429 || error.code >= 500;
-}
-
-/** True where what a write is about went before it, such as the namespace of an Event. */
-function isGone(error: unknown): boolean {
-  return error instanceof ApiError && error.code === 404;
+/** False for what says nothing of the request itself: no other would fare better now. */
+function isAnswer({ code }: ApiError): boolean {
+  return code !== 401 && code !== 429;
 }

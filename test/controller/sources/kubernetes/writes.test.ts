@@ -27,7 +27,7 @@ function rig(context: TestContext): Rig {
   const made: Rig = {
     ...{ refused, mayWrite: true },
     writes: new Writes({
-      ...{ signal: stopping.signal, random: () => 0, forbiddenMs: 20 },
+      ...{ signal: stopping.signal, random: () => 0, restMs: 20 },
       mayWrite: () => made.mayWrite,
       onRefused: (kind, key, error) => refused.push(`${kind} ${key}: ${error.message}`),
     }),

@@ -1,0 +1,132 @@
+// Writes that fail hold up no others, and are not tried more often than does any good.
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { Controller } from '../../../../src/controller/controller.ts';
+import { parsePools } from '../../../../src/controller/pools.ts';
+import { ApiError } from '../../../../src/controller/sources/kubernetes/client.ts';
+import { Recorder } from '../../../../src/controller/sources/kubernetes/recorder.ts';
+import { mostInFlight, Writes } from '../../../../src/controller/sources/kubernetes/writes.ts';
+import { readDocument } from '../../../../src/controller/sources/manifest.ts';
+import { until } from '../../../patience.ts';
+import { serviceObject } from '../../fixture.ts';
+
+function writing(context: TestContext, restMs: number): Writes {
+  const stopping = new AbortController();
+  context.after(() => stopping.abort());
+  return new Writes({
+    ...{ signal: stopping.signal, random: () => 0, restMs, mayWrite: () => true },
+    onRefused: () => undefined,
+  });
+}
+
+const answer = (code: number) => new ApiError(code, `made to say ${code}`, null);
+
+test('however many fail for good, others of their kind and of any other are written', async (t) => {
+  const writes = writing(t, 100);
+  const fails = async () => {
+    throw answer(500);
+  };
+  for (let index = 0; index < 3 * mostInFlight; index++) writes.put('status', `wrong ${index}`, fails);
+  await turn();
+  const written: string[] = [];
+  for (const kind of ['event', 'record', 'status'] as const)
+    writes.put(kind, 'right', async () => void written.push(kind));
+  await until('all three are written', () => written.length === 3);
+  deepEqual(written.sort(), ['event', 'record', 'status']);
+  equal(writes.waiting, 3 * mostInFlight);
+});
+
+test('those that fail slowly do not take all that may be in flight', async (t) => {
+  const writes = writing(t, 10);
+  const gate = Promise.withResolvers<void>();
+  t.after(() => gate.resolve());
+  let slow = 0;
+  for (let index = 0; index < 2 * mostInFlight; index++) {
+    let tries = 0;
+    writes.put('status', `wrong ${index}`, async () => {
+      if (tries++ === 0) throw answer(500);
+      slow++;
+      await gate.promise;
+    });
+  }
+  await until('they are tried again', () => slow >= 12);
+  let records = 0;
+  for (let index = 0; index < 5; index++) writes.put('record', `right ${index}`, async () => void records++);
+  await until('others are written', () => records === 5);
+  equal(slow, 12);
+});
+
+for (const code of [403, 404, 422]) {
+  test(`after a ${code} a key rests whatever is put in line, and then the latest is written`, async (t) => {
+    const resting = writing(t, 60_000);
+    let tries = 0;
+    const fails = async () => {
+      tries++;
+      throw answer(code);
+    };
+    resting.put('record', 'a', fails);
+    await until('it was tried', () => tries === 1);
+    await turn();
+    for (let round = 0; round < 100; round++) resting.put('record', 'a', fails);
+    deepEqual([tries, resting.waiting], [1, 1]);
+    resting.drop('record', 'a');
+    resting.put('record', 'a', fails);
+    equal(tries, 2);
+
+    const writes = writing(t, 20);
+    const written: number[] = [];
+    writes.put('record', 'a', fails);
+    await until('it was tried', () => tries === 3);
+    await turn();
+    for (const value of [1, 2, 3]) writes.put('record', 'a', async () => void written.push(value));
+    await until('it is written', () => written.length > 0);
+    deepEqual([written, writes.waiting, writes.refused.size], [[3], 0, 0]);
+  });
+}
+
+test('a kind of which nothing goes through is tried little by little, and holds up no other', async (t) => {
+  const writes = writing(t, 60_000);
+  let tries = 0;
+  for (let index = 0; index < 500; index++)
+    writes.put('status', `a${index}`, async () => {
+      tries++;
+      throw answer(404);
+    });
+  for (let round = 0; round < 5; round++) await turn();
+  let records = 0;
+  writes.put('record', 'right', async () => void records++);
+  await until('the other is written', () => records === 1);
+  ok(tries < 300, String(tries));
+  // Nothing is forgotten by it.
+  await until('more are tried', () => tries > 60);
+});
+
+test('VIPs are not looked at in turn while their records cannot be read', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
+  const stopping = new AbortController();
+  t.after(() => stopping.abort());
+  const records = {
+    ...{ cluster: 'c', generation: 1, drained: [] },
+    ...{ allocations: new Map(), former: new Map(), owners: new Map() },
+  };
+  const controller = new Controller({
+    ...{ records, pools: parsePools(['p=10.77.0.0/24']), filterByDefault: true, nowMs: () => 0 },
+    onChange: () => undefined,
+  });
+  controller.publish({ set: readDocument(serviceObject('web')).services, remove: [] });
+  const state = { isListed: false, puts: 0 };
+  const writes = { put: () => void state.puts++, drop: () => undefined } as unknown as Writes;
+  new Recorder({
+    ...{ controller, writes, pools: () => controller.pools, uidOf: () => '', say: () => undefined },
+    ...{ isListed: () => state.isListed, client: null as never, signal: stopping.signal },
+  });
+  const look = () => {
+    t.mock.timers.tick(1000);
+    t.mock.timers.tick(1000);
+    return state.puts > 0;
+  };
+  equal(look(), false);
+  state.isListed = true;
+  equal(look(), true);
+});
