@@ -8,7 +8,7 @@ import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
 import type { Allocator } from './allocate.ts';
-import { type CompiledVip, compileVip, fitted, type PortRefusal } from './compile.ts';
+import { type CompiledVip, compileVip, fitted, itemsDeclared, type PortRefusal } from './compile.ts';
 import type { Owners } from './owners.ts';
 import type { ServiceManifest } from './service.ts';
 import type { Table } from './table.ts';
@@ -52,7 +52,7 @@ export class Compilation {
       return;
     }
     const isUnderWay = this.#later.size > 0;
-    for (const address of touched) this.#later.add(address);
+    for (const address of this.#inOrder(touched)) this.#later.add(address);
     if (!isUnderWay) this.#turn();
   }
 
@@ -64,7 +64,7 @@ export class Compilation {
     const set: VirtualIp[] = [];
     const fresh: Address[] = [];
     const gone: Address[] = [];
-    for (const address of touched) {
+    for (const address of this.#inOrder(touched)) {
       this.#later.delete(address);
       const users = allocator.usersOf(address);
       const before = rules.get(address);
@@ -105,6 +105,19 @@ export class Compilation {
   /** Resolves when no address waits for its turn. */
   async done(): Promise<void> {
     while (this.#later.size > 0) await nextTurn();
+  }
+
+  /** Where all begin and not all have room, those who declare most have none, whoever had it before. */
+  #inOrder(touched: ReadonlySet<Address>): Iterable<Address> {
+    const { allocator, rules } = this.#input.controller;
+    if (rules.size > 0) return touched;
+    let all = 0;
+    for (const service of allocator.services.values()) all += itemsDeclared(service);
+    if (all <= stagedLimit) return touched;
+    const sizeOf = (address: Address) =>
+      allocator.usersOf(address).reduce((sum, service) => sum + itemsDeclared(service), 0);
+    const sized = [...touched].map((address) => ({ address, size: sizeOf(address) }));
+    return sized.sort((a, b) => a.size - b.size).map(({ address }) => address);
   }
 
   /** Newcomers find no room, and nobody who is served. */

@@ -78,6 +78,11 @@ export function fitted(
   };
 }
 
+/** How much one Service would have on a VIP of its own. */
+export function itemsDeclared({ ports, sources }: ServiceManifest): number {
+  return 1 + ports.length * (1 + (sources?.length ?? 0));
+}
+
 function nameOf({ protocol, port, service }: VipPort): string {
   return `${protocol} ${port} ${service}`;
 }

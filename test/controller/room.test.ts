@@ -21,7 +21,8 @@ function service(name: string, ports: readonly number[], sources: ServiceManifes
   return { ...read, sources };
 }
 
-function ruling(): Controller {
+/** A controller that begins with these. */
+function ruling(...set: readonly ServiceManifest[]): Controller {
   const made = new Controller({
     records: {
       ...{ cluster: 'c', generation: 1, drained: [] },
@@ -30,7 +31,7 @@ function ruling(): Controller {
     ...{ pools: parsePools(['p=10.77.0.0/24']), filterByDefault: true, nowMs: () => 0 },
     onChange: () => undefined,
   });
-  made.publish({ set: [], remove: [] });
+  made.publish({ set, remove: [] });
   return made;
 }
 
@@ -93,4 +94,23 @@ test('what the rules hold is counted as agents count it', () => {
   step([], ['b']);
   step([], ['a']);
   deepEqual(items, [3 + 7, 4 + 7, 4 + 7, 4, 0]);
+});
+
+test('a controller that begins with more than there is room for leaves out those who declare most', () => {
+  // All of these fill the rules to the last item, and come first by their names.
+  const filler = service(
+    'a',
+    Array.from({ length: 19_951 }, (_, index) => index + 1),
+    null,
+  );
+  const names = Array.from({ length: 24 }, (_, index) => `big-${index}`);
+  const small = service('small', [80], null);
+  const controller = ruling(filler, ...names.map((name) => service(name, [80])), small);
+  const served = (name: string) => {
+    const [address] = controller.allocator.addressesOf(parseServiceKey(`demo/${name}`));
+    return address === undefined ? 0 : (controller.rules.get(address)?.ports.length ?? 0);
+  };
+  deepEqual([served('small'), served('a')], [1, 19_951]);
+  deepEqual(names.filter((name) => served(name) === 0).length, 1);
+  ok(controller.rules.items <= stagedLimit);
 });
