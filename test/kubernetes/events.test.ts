@@ -67,7 +67,10 @@ test('why a Service is not served is said once, by its reason', { skip }, async 
   await all.apply('outside', { annotations: { 'vipward.io/addresses': '192.0.2.1' } });
   await all.apply('second', { annotations: { 'vipward.io/addresses': '10.77.0.100' } });
   await told('outside', 'Warning OutsidePool');
-  await told('second', 'Normal Allocated', 'Normal Announced', 'Warning PortTaken');
+  await told('second', 'Normal Allocated', 'Warning PortTaken');
+  assert.deepEqual(await ingress('second'), []);
+  const lost = (await events('Service', 'second')).find(({ reason }) => reason === 'PortTaken');
+  assert.match(lost?.note ?? '', /belongs to default\/web.*its status leaves that address out/);
   for (let round = 0; round < 5; round++) {
     const labels = { round: String(round) };
     await all.apply('outside', { labels, annotations: { 'vipward.io/addresses': '192.0.2.1' } });

@@ -107,6 +107,37 @@ for (const mode of ['nftables', 'iptables'] as const) {
   });
 }
 
+test('kube-proxy sends a port that two Services want to the first, and to the other once it is free', {
+  skip: skips.nftables,
+}, async () => {
+  const annotations = { 'vipward.io/addresses': '10.77.0.150' };
+  const ingressOf = async (name: string): Promise<string> => {
+    const { status } = await all.cluster.do('GET', `/api/v1/namespaces/default/services/${name}`);
+    return JSON.stringify(status.loadBalancer.ingress ?? []);
+  };
+  // Of two that are both told to it, kube-proxy takes the last by name.
+  for (const [name, port] of [['first', 8080] as const, ['other', 8081] as const]) {
+    await all.apply(name, { annotations });
+    await setEndpoints(all, name, [{ name: 'tcp-80', protocol: 'TCP', port }]);
+    await all.until(`${name} is on the VIP`, async () => {
+      const { vips } = await all.node.controllerStatus();
+      return vips[0]?.services.some(({ key }) => key === `default/${name}`) === true;
+    });
+  }
+  await all.until('the first is told', async () => (await ingressOf('first')).includes('10.77.0.150'));
+  await using proxy = await startKubeProxy(all, 'nftables');
+  await reached('10.77.0.150', 80, proxy);
+  assert.equal(await ingressOf('other'), '[]');
+  await all.remove('first');
+  await setEndpoints(all, 'other', [{ name: 'tcp-80', protocol: 'TCP', port: 8080 }]);
+  await reached('10.77.0.150', 80, proxy);
+  assert.match(await ingressOf('other'), /10\.77\.0\.150/);
+  await proxy.end('SIGKILL');
+  flushKubeProxy(all, 'nftables');
+  await all.remove('other');
+  await all.serves();
+});
+
 /** The node's own listener on 22, and who came to it. */
 async function sshd(): Promise<{ readonly server: Server; readonly came: string[] }> {
   const came: string[] = [];

@@ -9,7 +9,7 @@ import { inTurns } from '../../turns.ts';
 import { type ApiClient, ApiError } from './client.ts';
 import type { ServiceNews } from './service-news.ts';
 import type { ServiceObjects } from './service-objects.ts';
-import { leftIn, otherManagersOf, statusPatch, wantedIngress } from './service-status.ts';
+import { isContestedFor, leftIn, otherManagersOf, statusPatch, wantedIngress } from './service-status.ts';
 import type { Writes } from './writes.ts';
 
 export interface PublisherInput {
@@ -149,6 +149,7 @@ export class Publisher {
       outgoing: allocator.outgoing.get(key) ?? [],
       recorded: catalog.recordedOf(key),
       isAnnounced: (address) => this.#announced.has(address),
+      isContested: (address) => isContestedFor(key, controller.refusedPorts.get(address)),
     });
   }
 

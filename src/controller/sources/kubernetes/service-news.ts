@@ -2,10 +2,12 @@
 
 import type { Address } from '../../../state/address.ts';
 import type { ServiceKey } from '../../../state/service.ts';
+import type { PortRefusal } from '../../compile.ts';
 import type { Controller } from '../../controller.ts';
 import { RefusalReason } from '../../service.ts';
 import { type News, serviceReference } from './event-object.ts';
 import type { ServiceObjects } from './service-objects.ts';
+import { isContestedFor } from './service-status.ts';
 
 export interface ServiceNewsInput {
   readonly controller: Controller;
@@ -44,7 +46,7 @@ export class ServiceNews {
     const lost = addresses.flatMap((address) => {
       return (controller.refusedPorts.get(address) ?? []).filter(({ service }) => service === key);
     });
-    const ports = [...new Set(lost.map(({ message }) => message))].join('; ');
+    const ports = [...new Set(lost.map(({ message }) => message))].join('; ') + leftOut(key, lost);
     const before = { allocation: this.#allocations.get(key) ?? '', ports: this.#lost.get(key) ?? '' };
     this.#allocations.set(key, allocation);
     if (ports === '') this.#lost.delete(key);
@@ -101,4 +103,9 @@ export class ServiceNews {
     const { catalog, say } = this.#input;
     say({ regarding: serviceReference(key, catalog.uidOf(key)), ...news });
   }
+}
+
+/** That the status says the address no more, where that is so. */
+function leftOut(key: ServiceKey, lost: readonly PortRefusal[]): string {
+  return isContestedFor(key, lost) ? '; until then its status leaves that address out' : '';
 }

@@ -3,6 +3,8 @@
 
 import { type Address, familyOf } from '../../../state/address.ts';
 import type { ServiceKey } from '../../../state/service.ts';
+import type { PortRefusal } from '../../compile.ts';
+import { RefusalReason } from '../../service.ts';
 import { isMapping } from '../fields.ts';
 
 /** Who we are to the API server's record of who owns which field. */
@@ -15,16 +17,25 @@ export interface IngressFacts {
   readonly outgoing: readonly Address[];
   readonly recorded: readonly Address[];
   readonly isAnnounced: (address: Address) => boolean;
+  /** True while another Service has one of its ports there. */
+  readonly isContested: (address: Address) => boolean;
 }
 
 /**
  * The addresses that a status shall have: those it has and that the Service still has, with or without an
- * owner, and those that were announced. What was never announced is not promised to anybody.
+ * owner, and those that were announced. What was never announced is not promised to anybody. One on which a
+ * port belongs to another Service is left out: kube-proxy would send what comes to that port to either.
  */
 export function wantedIngress(facts: IngressFacts): readonly Address[] {
-  const { allocated, outgoing, recorded, isAnnounced } = facts;
+  const { allocated, outgoing, recorded, isAnnounced, isContested } = facts;
   const wanted = allocated.filter((address) => recorded.includes(address) || isAnnounced(address));
-  return [...wanted, ...outgoing.filter((address) => recorded.includes(address))];
+  const kept = outgoing.filter((address) => recorded.includes(address));
+  return [...wanted, ...kept].filter((address) => !isContested(address));
+}
+
+/** True if another Service has a port of this one, by what was refused on an address. */
+export function isContestedFor(key: ServiceKey, refused: readonly PortRefusal[] = []): boolean {
+  return refused.some(({ service, reason }) => service === key && reason === RefusalReason.PortTaken);
 }
 
 export interface StatusText {

@@ -196,7 +196,7 @@ const addresses = (...texts: string[]): Address[] => texts.map(parseAddress);
 test('a status has what was announced and what it had, as long as that is allocated', () => {
   const isAnnounced = (address: Address) => address === '10.0.0.2';
   const wanted = (allocated: Address[], recorded: Address[], outgoing: Address[] = []) =>
-    wantedIngress({ allocated, outgoing, recorded, isAnnounced });
+    wantedIngress({ allocated, outgoing, recorded, isAnnounced, isContested: () => false });
   const three = addresses('10.0.0.1', '10.0.0.2', 'fd00::1');
   deepEqual(wanted(three, []), ['10.0.0.2']);
   deepEqual(wanted(three, addresses('fd00::1', '10.0.0.9')), ['10.0.0.2', 'fd00::1']);
@@ -204,6 +204,14 @@ test('a status has what was announced and what it had, as long as that is alloca
   const [old, next, announced] = [addresses('10.0.0.9'), addresses('10.0.0.1'), addresses('10.0.0.2')];
   deepEqual([wanted(next, old, old), wanted(next, [], old)], [old, []]);
   deepEqual(wanted(announced, old, old), [...announced, ...old]);
+});
+
+test('a status says no address on which another Service has a port of it', () => {
+  const [free, contested, other] = addresses('10.0.0.1', '10.0.0.2', '10.0.0.3');
+  const isContested = (address: Address) => address === contested || address === other;
+  const facts = { allocated: addresses('10.0.0.1', '10.0.0.2'), outgoing: addresses('10.0.0.3') };
+  const recorded = addresses('10.0.0.2', '10.0.0.3');
+  deepEqual(wantedIngress({ ...facts, recorded, isAnnounced: () => true, isContested }), [free]);
 });
 
 test('a status is applied as ours, with ipMode only where that is known', () => {
