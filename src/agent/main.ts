@@ -62,7 +62,8 @@ export async function runAgent(
       const { own, open } = agentRoutes(agent);
       servers.show(own, open);
       log.info({ firewall: agent.firewall.dialect.name, owned: agent.firewall.owned }, 'serving');
-      followConfig(agent, { path: configPath, input: { argv, env }, log, signal, reloads });
+      const input = { argv, env };
+      followConfig(agent, { path: configPath, input, inForce: values, log, signal, reloads });
       await aborted(signal);
     }
     servers[Symbol.dispose]();
@@ -80,11 +81,13 @@ export async function runAgent(
 interface FollowInput extends Pick<AgentProcess, 'signal' | 'reloads'> {
   readonly path: string | undefined;
   readonly input: OptionInput;
+  readonly inForce: AgentValues;
   readonly log: Log;
 }
 
 /** Reads the config file again when it changes and when it is asked for; a broken one changes nothing. */
-function followConfig(agent: Agent, { path, input, log, signal, reloads }: FollowInput): void {
+function followConfig(agent: Agent, follower: FollowInput): void {
+  const { path, input, inForce, log, signal, reloads } = follower;
   if (path === undefined) return;
   const onError = (error: Error): void => log.error({ reason: error.message }, 'config-refused');
   const follow = async (values: AgentValues): Promise<void> => {
@@ -97,7 +100,7 @@ function followConfig(agent: Agent, { path, input, log, signal, reloads }: Follo
   const onChange = (values: AgentValues): void => {
     last = last.then(() => follow(values)).catch(onError);
   };
-  watchConfig({ path, specs: agentOptions, input, reloads, onChange, onError, signal });
+  watchConfig({ path, specs: agentOptions, input, inForce, reloads, onChange, onError, signal });
 }
 
 interface Servers extends Disposable {

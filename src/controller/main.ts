@@ -71,7 +71,7 @@ export async function runController(
           onError(error as Error);
         }
       };
-      watchConfig({ path: configPath, specs, input, reloads, onChange, onError, signal });
+      watchConfig({ path: configPath, specs, input, inForce: values, reloads, onChange, onError, signal });
     }
     reloads.addEventListener('reload', () => void running.readAgain(), { signal });
     await running.done;

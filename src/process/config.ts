@@ -7,6 +7,8 @@ export interface WatchedConfig<Specs extends readonly OptionSpec[]> {
   readonly path: string;
   readonly specs: Specs;
   readonly input: OptionInput;
+  /** What was read of the file before it is watched. */
+  readonly inForce: OptionValues<Specs>;
   /** Says `reload` when the file is to be read again, changed or not. */
   readonly reloads: EventTarget;
   readonly onChange: (values: OptionValues<Specs>) => void;
@@ -17,15 +19,18 @@ export interface WatchedConfig<Specs extends readonly OptionSpec[]> {
 
 /**
  * Calls `onChange` with all values, flags and environment still before the file, each time the file has
- * changed.
+ * changed; also where it has before it was watched.
  */
 export function watchConfig<const Specs extends readonly OptionSpec[]>(watched: WatchedConfig<Specs>): void {
-  const { path, specs, input, reloads, onChange, onError, signal } = watched;
+  const { path, specs, input, inForce, reloads, onChange, onError, signal } = watched;
   const failed = (error: unknown) => onError(error instanceof Error ? error : new Error(String(error)));
   const read = () => {
     readOptions(specs, input).then(({ values }) => onChange(values), failed);
   };
   watchFile({ path, onChange: read, onError, signal });
+  readOptions(specs, input).then(({ values }) => {
+    if (differingKeys(inForce, values).length > 0) onChange(values);
+  }, failed);
   reloads.addEventListener('reload', read, { signal });
 }
 

@@ -1,0 +1,37 @@
+// A config file that is followed, from the moment on at which it was read first.
+import { deepEqual } from 'node:assert/strict';
+import { mkdtempDisposableSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { controllerOptions as specs } from '../../src/controller/config.ts';
+import { watchConfig } from '../../src/process/config.ts';
+import { readOptions } from '../../src/process/options.ts';
+
+test('what has changed before the file is watched is read, once, and what has not is not', async () => {
+  for (const [second, expected] of [
+    ['pool: p=10.0.0.2', ['p=10.0.0.2', 'p=10.0.0.3']],
+    ['pool: p=10.0.0.1', ['p=10.0.0.3']],
+  ] as const) {
+    using folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-config-'));
+    const path = join(folder.path, 'config.yaml');
+    const input = { argv: ['--config', path], env: {} };
+    writeFileSync(path, 'pool: p=10.0.0.1\n');
+    const { values: inForce } = await readOptions(specs, input);
+    writeFileSync(path, `${second}\n`);
+    const seen: string[] = [];
+    const ending = new AbortController();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const onChange = ({ pool }: typeof inForce): void => {
+      seen.push(`${pool}`);
+      if (seen.length === expected.length) resolve();
+      else writeFileSync(path, 'pool: p=10.0.0.3\n');
+    };
+    const reloads = new EventTarget();
+    watchConfig({ path, specs, input, inForce, reloads, onChange, onError: reject, signal: ending.signal });
+    if (expected.length === 1) setImmediate(() => writeFileSync(path, 'pool: p=10.0.0.3\n'));
+    await promise;
+    ending.abort();
+    deepEqual(seen, expected);
+  }
+});
