@@ -5,11 +5,12 @@ import type { Address } from '../../../state/address.ts';
 import type { Controller } from '../../controller.ts';
 import { MoveReason, moveDeadlineMs } from '../../moves.ts';
 import { whyNotOn } from '../../standing.ts';
+import { isMapping } from '../fields.ts';
 import type { ApiClient } from './client.ts';
 import { type News, virtualIpReference } from './event-object.ts';
 import type { ObjectChanges } from './list-watch.ts';
 import { virtualIpName } from './service-status.ts';
-import { type VirtualIpRecord, virtualIpsPath } from './virtual-ip.ts';
+import { cutVirtualIp, type VirtualIpRecord, virtualIpsPath } from './virtual-ip.ts';
 import type { Writes } from './writes.ts';
 
 export interface PreferencesInput {
@@ -21,12 +22,21 @@ export interface PreferencesInput {
   readonly say: (news: News) => void;
 }
 
+/** A node that we write into a record. */
+interface Written {
+  readonly node: string;
+  /** The record as it was right after that; null until the API server has answered. */
+  made: VirtualIpRecord | null;
+  /** The last that was read meanwhile and says another node. */
+  passed: VirtualIpRecord | null;
+}
+
 export class Preferences {
   readonly #input: PreferencesInput;
   /** By the names of the records that name a node. */
   readonly #nodes = new Map<string, string>();
   /** What we write there, until it is seen there: events that are older say what was there before. */
-  readonly #written = new Map<string, string>();
+  readonly #written = new Map<string, Written>();
 
   constructor(input: PreferencesInput) {
     this.#input = input;
@@ -40,8 +50,7 @@ export class Preferences {
       this.#written.delete(name);
     }
     for (const [name, record] of set) {
-      const written = this.#written.get(name);
-      if (written !== undefined && record?.node !== written) continue;
+      if (this.#isOlder(name, record)) continue;
       this.#written.delete(name);
       const before = this.#nodes.get(name);
       if (record === null || record.node === null) this.#nodes.delete(name);
@@ -59,15 +68,29 @@ export class Preferences {
     this.#nodes.set(name, node);
     const [path, body] = [`${virtualIpsPath}/${name}`, { spec: { node } }];
     const contentType = 'application/merge-patch+json';
-    this.#written.set(name, node);
+    const written: Written = { node, made: null, passed: null };
+    this.#written.set(name, written);
     writes.put('preference', address, async (signal) => {
       try {
-        await client.json({ method: 'PATCH', path, body, contentType, signal });
+        const answer = await client.json({ method: 'PATCH', path, body, contentType, signal });
+        written.made = isMapping(answer) ? cutVirtualIp(answer) : null;
       } catch (error) {
-        if (this.#written.get(name) === node) this.#written.delete(name);
+        if (this.#written.get(name) === written) this.#written.delete(name);
         throw error;
       }
+      const { passed } = written;
+      if (passed !== null && this.#written.get(name) === written)
+        this.changed({ set: new Map([[name, passed]]), remove: [] });
     });
+  }
+
+  /** True if a record is from before our own write. A list may have only what was written after that. */
+  #isOlder(name: string, record: VirtualIpRecord | null): boolean {
+    const written = this.#written.get(name);
+    if (written === undefined || record === null || record.node === written.node) return false;
+    written.passed = record;
+    const { made } = written;
+    return made === null || (record.uid === made.uid && record.generation < made.generation);
   }
 
   async #follow({ address, uid }: VirtualIpRecord, name: string): Promise<void> {

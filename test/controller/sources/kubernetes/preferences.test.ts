@@ -17,9 +17,10 @@ async function twoNodes() {
   await settled(all);
   const writes: (() => Promise<void>)[] = [];
   const failed: string[] = [];
+  const answers: object[] = [];
   const preferences = new Preferences({
     controller: all.controller,
-    client: { json: () => Promise.resolve({}) } as unknown as PreferencesInput['client'],
+    client: { json: () => Promise.resolve(answers.shift() ?? {}) } as unknown as PreferencesInput['client'],
     writes: {
       put: (_: string, __: string, write: (signal: AbortSignal) => Promise<void>) =>
         writes.push(() => write(new AbortController().signal)),
@@ -27,15 +28,15 @@ async function twoNodes() {
     mayMove: () => true,
     say: ({ note }) => failed.push(note),
   });
-  const said = (node: string | null) => {
+  const said = (node: string | null, generation = 1) => {
     const record: VirtualIpRecord = {
-      ...{ address: vip, uid: 'u', generation: 1, pool: 'p', services: [], node, status: {} },
+      ...{ address: vip, uid: 'u', generation, pool: 'p', services: [], node, status: {} },
     };
     preferences.changed({ set: new Map([[vip, record]]), remove: [] });
   };
   const { owners } = all.controller;
   const at = () => [owners.ownerOf(vip)?.node, owners.moves.has(vip)];
-  return { preferences, said, at, writes, failed, owners };
+  return { preferences, said, at, writes, failed, owners, answers };
 }
 
 test('a node that is set is moved to, once', async () => {
@@ -63,4 +64,23 @@ test('an event from before our own write says nothing', async () => {
   said('a');
   said('b');
   deepEqual(at(), ['b', true]);
+});
+
+test('what was set after our own write is followed, though ours was never seen', async () => {
+  const metadata = { name: vip, uid: 'u', generation: 5 };
+  const answer = { metadata, spec: { address: vip, pool: 'p', services: [], node: 'a' } };
+  // Read after the answer, or before it.
+  for (const isLate of [false, true]) {
+    const { preferences, said, at, writes, answers } = await twoNodes();
+    answers.push(answer);
+    preferences.moved({ address: vip, node: 'a' });
+    if (isLate) said('b', 6);
+    await writes[0]?.();
+    if (!isLate) {
+      said('b', 4);
+      deepEqual(at(), ['a', false]);
+      said('b', 6);
+    }
+    deepEqual(at(), ['b', true]);
+  }
 });
