@@ -187,7 +187,9 @@ function makeHub(
     onEvent: ({ event, ...rest }) => {
       log.info(rest, event);
       const { node, code = 1000, reason = '' } = rest;
-      if (event === 'agentClosed' && node !== null) controller.closings.ended(node, { node, code, reason });
+      // One whose Node was deleted is forgotten as it ends.
+      const isKnown = node !== null && (controller.nodes.get(node) !== undefined || !controller.isPublished);
+      if (event === 'agentClosed' && isKnown) controller.closings.ended(node, { node, code, reason });
       if (event === 'agentRefused') controller.closings.turnedAway({ node, code, reason });
     },
     onTurnedAway: ({ status, reason }, node) =>

@@ -5,7 +5,9 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GoneNodes, type NodeList } from '../../src/controller/gone-nodes.ts';
 import { untilTrue } from '../patience.ts';
+import { runningController } from './fixture.ts';
 import { hello, joined, ruling, servicesOf, settled, term, vip } from './ruling.ts';
+import { agentOf } from './test-agent.ts';
 
 /** Longer than everything that is waited for here. */
 const lookMs = 100;
@@ -123,4 +125,17 @@ test('a Node that has come again by then is not', async () => {
   controller.nodes.returned('a');
   sessions.close(session);
   deepEqual([controller.nodes.get('a'), controller.nodes.isHeldByAbsent(vip)], [session.node, true]);
+});
+
+test('nothing is kept of the stream of a node that is forgotten as it ends', async (t) => {
+  const running = await runningController(t);
+  const { controller } = running;
+  for (const isGone of [false, true]) {
+    const agent = agentOf(t, running, 'n1');
+    await agent.synced();
+    if (isGone) controller.forget('n1');
+    await agent.close();
+    await untilTrue(() => controller.nodes.get('n1')?.isConnected !== true);
+    equal(controller.closings.lastOf('n1') === null, isGone);
+  }
 });
