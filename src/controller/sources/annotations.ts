@@ -30,8 +30,8 @@ const sharingNames = [
 ] as const;
 
 /**
- * What may be opened or let through for one Service. A Service that is read without them is as closed as the
- * controller has it by default.
+ * What may be opened or let through for one Service. A Service that is read without them has the filter,
+ * whatever the controller does by default.
  */
 export const flagNames: readonly string[] = [
   'vipward.io/delivery',

@@ -36,7 +36,9 @@ export function cutService(
   for (const { object: less, isClosed } of lessOf(object)) {
     const read = cut(less, rules, mayOptOut);
     if (read.kind !== 'service') continue;
-    const service = isClosed ? { ...read.service, sources: [] } : read.service;
+    // A VIP without the filter is open to all: nobody has asked for that who asked for what cannot be read.
+    const filtered = { ...read.service, onlyServicePorts: true };
+    const service = isClosed ? { ...filtered, sources: [] } : filtered;
     return { ...read, service, wrong: entry.message };
   }
   return entry;

@@ -54,7 +54,7 @@ test('with a flag that cannot be read, a Service is what it was last, or one wit
     });
   };
   const fresh = new ServiceObjects();
-  deepEqual(follow(fresh, 80, wrong), [[80, null, 'forward', '10.0.0.9']]);
+  deepEqual(follow(fresh, 80, wrong), [[80, true, 'forward', '10.0.0.9']]);
   match(fresh.whyOtherwise(web) ?? '', /egress/);
   deepEqual(
     fresh.problems().map(({ service }) => service),
@@ -62,15 +62,15 @@ test('with a flag that cannot be read, a Service is what it was last, or one wit
   );
   equal(fresh.invalid.size, 0);
   // One that never was right is followed on.
-  deepEqual(follow(fresh, 82, wrong), [[82, null, 'forward', '10.0.0.9']]);
+  deepEqual(follow(fresh, 82, wrong), [[82, true, 'forward', '10.0.0.9']]);
   deepEqual(follow(fresh, 80, open), [[80, false, 'host', '10.0.0.9']]);
   equal(fresh.whyOtherwise(web), undefined);
   deepEqual(follow(fresh, 81, wrong), []);
   equal(fresh.services.get(web)?.ports[0]?.port, 80);
   match(fresh.whyOtherwise(web) ?? '', /egress/);
   // Another one of its name never was.
-  deepEqual(follow(fresh, 83, wrong, 'v'), [[83, null, 'forward', '10.0.0.9']]);
-  deepEqual(follow(fresh, 84, wrong, 'v'), [[84, null, 'forward', '10.0.0.9']]);
+  deepEqual(follow(fresh, 83, wrong, 'v'), [[83, true, 'forward', '10.0.0.9']]);
+  deepEqual(follow(fresh, 84, wrong, 'v'), [[84, true, 'forward', '10.0.0.9']]);
 });
 
 test('conditions that many records have are one object', () => {

@@ -1,6 +1,7 @@
 // A Service of which something cannot be read is served with less than it says, and never with more.
 import { deepEqual, equal, match, throws } from 'node:assert/strict';
 import { test } from 'node:test';
+import { compileVip } from '../../../../src/controller/compile.ts';
 import type { News } from '../../../../src/controller/sources/kubernetes/event-object.ts';
 import { ServiceNews } from '../../../../src/controller/sources/kubernetes/service-news.ts';
 import { cutService, ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
@@ -46,13 +47,30 @@ test('a source range is what Kubernetes takes it for, in the older forms too', (
 test('a Service of which it cannot be read who may come is shut, and keeps its address', () => {
   const open = { 'vipward.io/only-service-ports': 'false', 'vipward.io/addresses': '10.77.0.150' };
   const { sources, ports, service, wrong } = readingOf({ loadBalancerSourceRanges: ['10.0.0.0/99'] }, open);
-  deepEqual([sources, ports, service.onlyServicePorts, service.refusal], [[], [80], null, null]);
+  deepEqual([sources, ports, service.onlyServicePorts, service.refusal], [[], [80], true, null]);
   deepEqual(service.addresses, ['10.77.0.150']);
   match(
     wrong ?? '',
     /^spec\.loadBalancerSourceRanges\[0\]: expected ADDRESS\/LENGTH, got "10\.0\.0\.0\/99"$/,
   );
   deepEqual(readingOf({}, { [olderName]: '10.0.0.0' }).sources, []);
+});
+
+test('where VIPs have no filter by default, one of which something cannot be read has it', () => {
+  const compiled = (spec: object, annotations: Readonly<Record<string, string>> = {}) => {
+    const { filtered, ports } = compileVip(vip, [readingOf(spec, annotations).service], false).vip;
+    return [filtered, ports.map(({ sources }) => sources)];
+  };
+  const [range, flag] = ['10.0.0.0/8', 'vipward.io/only-service-ports'];
+  deepEqual(compiled({ loadBalancerSourceRanges: [range] }), [false, [[range]]]);
+  deepEqual(compiled({ loadBalancerSourceRanges: [range, '10.0.0.0/99'] }), [true, [[]]]);
+  deepEqual(compiled({ externalTrafficPolicy: 'Rack' }), [true, [[]]]);
+  for (const flags of [
+    { 'vipward.io/egress': 'yes' },
+    { [flag]: 'yes' },
+    { [flag]: 'true', 'vipward.io/egress': '1' },
+  ])
+    deepEqual(compiled({ loadBalancerSourceRanges: [range] }, flags), [true, [[range]]]);
 });
 
 test('of words that no Kubernetes has yet a Service keeps what is known, and nobody may come', () => {
