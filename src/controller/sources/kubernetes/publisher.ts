@@ -39,6 +39,8 @@ export class Publisher {
   readonly #said = new Map<ServiceKey, string>();
   /** Services whose status somebody else has written, and what is to be said of that. */
   readonly #conflicts = new Map<ServiceKey, string>();
+  /** What each status was asked to say and does not, as another one owns it; until its watch event comes. */
+  readonly #refused = new Map<ServiceKey, string>();
   #timer: NodeJS.Timeout | undefined;
   #isLooking = false;
   #isAsked = false;
@@ -59,6 +61,7 @@ export class Publisher {
   seen(keys: Iterable<ServiceKey>): void {
     for (const key of keys) {
       this.#said.delete(key);
+      this.#refused.delete(key);
       this.#services.add(key);
     }
     this.progressed();
@@ -131,14 +134,15 @@ export class Publisher {
     const { catalog, writes } = this.#input;
     if (!catalog.services.has(key)) {
       this.#said.delete(key);
-      this.#conflicts.delete(key);
+      this.#agreed(key);
       writes.drop('status', key);
       return;
     }
     const wanted = this.#wanted(key).join(' ');
     const has = this.#said.get(key) ?? catalog.recordedOf(key).join(' ');
-    if (wanted !== has) writes.put('status', key, (signal) => this.#writeStatus(key, signal));
-    else this.#conflicts.delete(key);
+    if (wanted === has) this.#agreed(key);
+    else if (wanted !== this.#refused.get(key))
+      writes.put('status', key, (signal) => this.#writeStatus(key, signal));
   }
 
   #wanted(key: ServiceKey): readonly Address[] {
@@ -161,6 +165,8 @@ export class Publisher {
     const addresses = this.#wanted(key);
     const { path, body } = statusPatch({ key, addresses, hasIpMode: hasIpMode() });
     const contentType = 'application/apply-patch+yaml';
+    // Before the answer: what another one does to it meanwhile may be seen first, and is to be asked again.
+    this.#refused.set(key, addresses.join(' '));
     try {
       const answer = await client.json({ method: 'PATCH', path, body, contentType, signal });
       // Who takes away what another one has applied as well is told of no conflict, and it stays.
@@ -169,12 +175,18 @@ export class Publisher {
         return;
       }
       this.#said.set(key, addresses.join(' '));
-      this.#conflicts.delete(key);
+      this.#agreed(key);
       if (addresses.some((address) => !recorded.includes(address))) news.announced(key, addresses);
     } catch (error) {
-      if (error instanceof ApiError && error.code === 409) this.#conflict(key, managersIn(error));
-      else throw error;
+      if (error instanceof ApiError && error.code === 409) return this.#conflict(key, managersIn(error));
+      this.#refused.delete(key);
+      throw error;
     }
+  }
+
+  #agreed(key: ServiceKey): void {
+    this.#conflicts.delete(key);
+    this.#refused.delete(key);
   }
 
   /** Never forced: what another manager has written stays, and is told. */

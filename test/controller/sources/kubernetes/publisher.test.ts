@@ -3,6 +3,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { Controller } from '../../../../src/controller/controller.ts';
 import { parsePools } from '../../../../src/controller/pools.ts';
+import { ApiError } from '../../../../src/controller/sources/kubernetes/client.ts';
 import { Publisher, type PublisherInput } from '../../../../src/controller/sources/kubernetes/publisher.ts';
 import { cutService, ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
 import { Writes } from '../../../../src/controller/sources/kubernetes/writes.ts';
@@ -18,7 +19,7 @@ const quiet = () => undefined;
  * A controller, and a Service whose status says this, to which the API server answers so; and what of it was
  * looked at, written and told.
  */
-function publishing(t: TestContext, ip: string, answer: object = {}) {
+function publishing(t: TestContext, ip: string, answer: object | Error = {}) {
   const abort = new AbortController();
   t.after(() => abort.abort());
   const { signal } = abort;
@@ -37,13 +38,15 @@ function publishing(t: TestContext, ip: string, answer: object = {}) {
   const written = new Map<string, unknown>();
   const looked = new Set<ServiceKey>();
   const owned: string[] = [];
+  const asked: string[] = [];
   const publisher: Publisher = new Publisher({
     ...{ controller, catalog, signal, hasIpMode: () => true, onStanding: quiet },
     writes: new Writes({ signal, random: Math.random, mayWrite: () => true, onRefused: quiet }),
     client: {
       json: ({ path, body }: { path: string; body: { status: unknown } }) => {
         written.set(path.split('?')[0] ?? '', body.status);
-        return Promise.resolve(answer);
+        asked.push(path);
+        return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer);
       },
     } as unknown as PublisherInput['client'],
     news: {
@@ -51,7 +54,7 @@ function publishing(t: TestContext, ip: string, answer: object = {}) {
       statusOwned: (_: ServiceKey, note: string) => owned.push(note),
     } as unknown as PublisherInput['news'],
   });
-  return { controller, catalog, publisher, written, looked, owned, seen };
+  return { controller, catalog, publisher, written, asked, looked, owned, seen };
 }
 
 test('who is refused without an event of its own is told so, and its status says nothing more', async (t) => {
@@ -66,6 +69,24 @@ test('who is refused without an event of its own is told so, and its status says
   await untilTrue(() => looked.has(web) && written.size > 0);
   deepEqual([...written.values()], [{ loadBalancer: {} }]);
 });
+
+const theirs = { status: { loadBalancer: { ingress: [{ ip: '192.0.2.7' }] } } };
+const conflict = new ApiError(409, 'conflict with "metallb"', null);
+
+for (const [what, answer] of Object.entries({ 'stays as it is': theirs, 'is refused': conflict }))
+  test(`a status of another that ${what} is asked for once, and again after its event`, async (t) => {
+    const { controller, catalog, publisher, asked, looked } = publishing(t, '192.0.2.7', answer);
+    controller.publish({ set: [...catalog.services.values()], remove: [] });
+    await untilTrue(() => publisher.problems().length > 0);
+    looked.clear();
+    // Its VIP is awaited, so that whatever an agent says makes it looked at.
+    publisher.progressed();
+    await untilTrue(() => looked.has(web));
+    equal(asked.length, 1);
+    equal(publisher.problems().length, 1);
+    publisher.seen([web]);
+    await untilTrue(() => asked.length > 1);
+  });
 
 test('an address that another manager has written too is told, until it is gone', async (t) => {
   const status = { loadBalancer: { ingress: [{ ip: '192.0.2.7' }] } };
