@@ -112,7 +112,9 @@ export class Compilation {
     const { allocator, rules } = this.#input.controller;
     if (rules.size > 0) return touched;
     let all = 0;
-    for (const service of allocator.services.values()) all += itemsDeclared(service);
+    // Each of its addresses has all that a Service declares.
+    for (const service of allocator.services.values())
+      all += itemsDeclared(service) * allocator.addressesOf(service.key).length;
     if (all <= stagedLimit) return touched;
     const sizeOf = (address: Address) =>
       allocator.usersOf(address).reduce((sum, service) => sum + itemsDeclared(service), 0);

@@ -15,8 +15,13 @@ const ranges = Array.from({ length: 20_000 }, (_, index) => {
   return parsePrefix(`${formatAddress(Uint8Array.of(10, index >> 8, index & 255, 0))}/24`);
 });
 
-function service(name: string, ports: readonly number[], sources: ServiceManifest['sources'] = ranges) {
-  const [read] = readDocument(serviceObject(name, { ports })).services;
+function service(
+  name: string,
+  ports: readonly number[],
+  sources: ServiceManifest['sources'] = ranges,
+  families: readonly string[] = ['IPv4'],
+) {
+  const [read] = readDocument(serviceObject(name, { ports, spec: { ipFamilies: families } })).services;
   if (read === undefined) throw new TypeError(name);
   return { ...read, sources };
 }
@@ -28,7 +33,7 @@ function ruling(...set: readonly ServiceManifest[]): Controller {
       ...{ cluster: 'c', generation: 1, drained: [] },
       ...{ allocations: new Map(), former: new Map(), owners: new Map() },
     },
-    ...{ pools: parsePools(['p=10.77.0.0/24']), filterByDefault: true, nowMs: () => 0 },
+    ...{ pools: parsePools(['p=10.77.0.0/24', 'fd77::/120']), filterByDefault: true, nowMs: () => 0 },
     onChange: () => undefined,
   });
   made.publish({ set, remove: [] });
@@ -96,21 +101,20 @@ test('what the rules hold is counted as agents count it', () => {
   deepEqual(items, [3 + 7, 4 + 7, 4 + 7, 4, 0]);
 });
 
-test('a controller that begins with more than there is room for leaves out those who declare most', () => {
-  // All of these fill the rules to the last item, and come first by their names.
-  const filler = service(
-    'a',
-    Array.from({ length: 19_951 }, (_, index) => index + 1),
-    null,
-  );
-  const names = Array.from({ length: 24 }, (_, index) => `big-${index}`);
-  const small = service('small', [80], null);
-  const controller = ruling(filler, ...names.map((name) => service(name, [80])), small);
-  const served = (name: string) => {
-    const [address] = controller.allocator.addressesOf(parseServiceKey(`demo/${name}`));
-    return address === undefined ? 0 : (controller.rules.get(address)?.ports.length ?? 0);
-  };
-  deepEqual([served('small'), served('a')], [1, 19_951]);
-  deepEqual(names.filter((name) => served(name) === 0).length, 1);
-  ok(controller.rules.items <= stagedLimit);
-});
+for (const families of [['IPv4'], ['IPv4', 'IPv6']]) {
+  test(`a controller that begins with too much leaves out those who declare most: ${families}`, () => {
+    // All of these fill the rules to the last item, and come first by their names.
+    const few = Array.from({ length: 19_951 }, (_, index) => index + 1);
+    const names = Array.from({ length: 24 / families.length }, (_, index) => `big-${index}`);
+    const bigs = names.map((name) => service(name, [80], ranges, families));
+    const controller = ruling(service('a', few, null), ...bigs, service('small', [80], null));
+    const served = (name: string) => {
+      const addresses = controller.allocator.addressesOf(parseServiceKey(`demo/${name}`));
+      return addresses.map((address) => controller.rules.get(address)?.ports.length ?? 0);
+    };
+    deepEqual([served('small'), served('a')], [[1], [19_951]]);
+    deepEqual(names.flatMap(served).filter((count) => count === 0).length, 1);
+    equal(names.flatMap(served).length, 24);
+    ok(controller.rules.items <= stagedLimit);
+  });
+}
