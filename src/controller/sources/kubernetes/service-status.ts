@@ -24,13 +24,19 @@ export interface IngressFacts {
 /**
  * The addresses that a status shall have: those it has and that the Service still has, with or without an
  * owner, and those that were announced. What was never announced is not promised to anybody. One on which a
- * port belongs to another Service is left out: kube-proxy would send what comes to that port to either.
+ * port belongs to another Service is left out: kube-proxy would send what comes to that port to either. One
+ * that goes stays even so until there is another in its place, or the Service would have none meanwhile.
  */
 export function wantedIngress(facts: IngressFacts): readonly Address[] {
   const { allocated, outgoing, recorded, isAnnounced, isContested } = facts;
-  const wanted = allocated.filter((address) => recorded.includes(address) || isAnnounced(address));
-  const kept = outgoing.filter((address) => recorded.includes(address));
-  return [...wanted, ...kept].filter((address) => !isContested(address));
+  const wanted = allocated
+    .filter((address) => recorded.includes(address) || isAnnounced(address))
+    .filter((address) => !isContested(address));
+  const isReplaced = (before: Address) => wanted.some((address) => familyOf(address) === familyOf(before));
+  const kept = outgoing
+    .filter((address) => recorded.includes(address))
+    .filter((address) => !isContested(address) || !isReplaced(address));
+  return [...wanted, ...kept];
 }
 
 /** True if another Service has a port of this one, by what was refused on an address. */

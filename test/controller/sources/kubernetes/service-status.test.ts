@@ -1,0 +1,72 @@
+// Which addresses the status of a Service has, and the request that says so.
+
+import { deepEqual, equal } from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import {
+  statusPatch,
+  virtualIpName,
+  wantedIngress,
+} from '../../../../src/controller/sources/kubernetes/service-status.ts';
+import { type Address, formatAddress, parseAddress } from '../../../../src/state/address.ts';
+import { parseServiceKey } from '../../../../src/state/service.ts';
+
+const addresses = (...texts: string[]): Address[] => texts.map(parseAddress);
+
+test('a status has what was announced and what it had, as long as that is allocated', () => {
+  const isAnnounced = (address: Address) => address === '10.0.0.2';
+  const wanted = (allocated: Address[], recorded: Address[], outgoing: Address[] = []) =>
+    wantedIngress({ allocated, outgoing, recorded, isAnnounced, isContested: () => false });
+  const three = addresses('10.0.0.1', '10.0.0.2', 'fd00::1');
+  deepEqual(wanted(three, []), ['10.0.0.2']);
+  deepEqual(wanted(three, addresses('fd00::1', '10.0.0.9')), ['10.0.0.2', 'fd00::1']);
+  deepEqual(wanted([], addresses('10.0.0.2')), []);
+  const [old, next, announced] = [addresses('10.0.0.9'), addresses('10.0.0.1'), addresses('10.0.0.2')];
+  deepEqual([wanted(next, old, old), wanted(next, [], old)], [old, []]);
+  deepEqual(wanted(announced, old, old), [...announced, ...old]);
+});
+
+test('a status says no address on which another Service has a port of it', () => {
+  const [free, contested, other] = addresses('10.0.0.1', '10.0.0.2', '10.0.0.3');
+  const isContested = (address: Address) => address === contested || address === other;
+  const facts = { allocated: addresses('10.0.0.1', '10.0.0.2'), outgoing: addresses('10.0.0.3') };
+  const recorded = addresses('10.0.0.2', '10.0.0.3');
+  deepEqual(wantedIngress({ ...facts, recorded, isAnnounced: () => true, isContested }), [free]);
+});
+
+test('who leaves a contested address keeps it in its status until another of its family is announced', () => {
+  const [old, old6, next, next6] = addresses('10.0.0.1', 'fd00::1', '10.0.0.2', 'fd00::2');
+  const [allocated, outgoing] = [addresses('10.0.0.2', 'fd00::2'), addresses('10.0.0.1', 'fd00::1')];
+  const wanted = (...announced: unknown[]) => {
+    const isAnnounced = (address: Address) => announced.includes(address);
+    const isContested = (address: Address) => outgoing.includes(address);
+    return wantedIngress({ allocated, outgoing, recorded: outgoing, isAnnounced, isContested });
+  };
+  deepEqual(wanted(), [old, old6]);
+  deepEqual(wanted(next6), [next6, old]);
+  deepEqual(wanted(next, next6), [next, next6]);
+});
+
+test('a status is applied as ours, with ipMode only where that is known', () => {
+  const key = parseServiceKey('demo/web');
+  const { path, body } = statusPatch({ key, addresses: addresses('10.0.0.1'), hasIpMode: true });
+  equal(path, '/api/v1/namespaces/demo/services/web/status?fieldManager=vipward');
+  deepEqual(body, {
+    ...{ apiVersion: 'v1', kind: 'Service', metadata: { namespace: 'demo', name: 'web' } },
+    status: { loadBalancer: { ingress: [{ ip: '10.0.0.1', ipMode: 'VIP' }] } },
+  });
+  const old = statusPatch({ key, addresses: addresses('10.0.0.1'), hasIpMode: false });
+  deepEqual(JSON.stringify(old.body).includes('ipMode'), false);
+});
+
+test('the name of a record is the address with every group written out, and no two are the same', () => {
+  equal(virtualIpName(parseAddress('fd77::100')), 'fd77-0-0-0-0-0-0-100');
+  equal(virtualIpName(parseAddress('::1')), '0-0-0-0-0-0-0-1');
+  equal(virtualIpName(parseAddress('10.77.0.100')), '10.77.0.100');
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 16, maxLength: 16 }), (bytes) => {
+      const name = virtualIpName(formatAddress(bytes));
+      equal(parseAddress(name.replaceAll('-', ':')), formatAddress(bytes));
+    }),
+  );
+});
