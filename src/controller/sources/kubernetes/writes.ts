@@ -3,6 +3,7 @@
 
 import { backoffMostMs, backoffMs } from './backoff.ts';
 import { ApiError } from './client.ts';
+import { Pause } from './pause.ts';
 
 /** In order of urgency. */
 const kinds = ['status', 'preference', 'record', 'event'] as const;
@@ -63,15 +64,14 @@ export class Writes {
   };
   /** How often in a row a kind was answered, and never well. */
   readonly #badAnswers = { status: 0, preference: 0, record: 0, event: 0 };
-  #pausedUntilMs = 0;
+  readonly #pause = new Pause(() => this.wake());
   #failures = 0;
-  #timer: NodeJS.Timeout | undefined;
   #dropped = 0;
   #done = 0;
 
   constructor(input: WritesInput) {
     this.#input = input;
-    input.signal.addEventListener('abort', () => clearTimeout(this.#timer), { once: true });
+    input.signal.addEventListener('abort', () => this.#pause.stop(), { once: true });
   }
 
   /** Events that were not written because too many waited. */
@@ -122,7 +122,7 @@ export class Writes {
 
   #mayGo(): boolean {
     const { signal, mayWrite } = this.#input;
-    return !signal.aborted && mayWrite() && performance.now() >= this.#pausedUntilMs;
+    return !signal.aborted && mayWrite() && this.#pause.isOver;
   }
 
   /** The most urgent write whose key has none in flight: two of one key could overtake each other. */
@@ -229,17 +229,7 @@ export class Writes {
     this.#refused.delete(`${kind} ${key}`);
     this.#failures++;
     const asked = error instanceof ApiError ? error.retryAfterMs : null;
-    const waitMs = asked ?? backoffMs(this.#failures, this.#input.random());
-    this.#pausedUntilMs = Math.max(this.#pausedUntilMs, performance.now() + waitMs);
-    this.#arm();
-  }
-
-  /** A timer counts from the beginning of its turn, so that it may come before the time that was meant. */
-  #arm(): void {
-    clearTimeout(this.#timer);
-    const leftMs = this.#pausedUntilMs - performance.now();
-    const onTime = () => (performance.now() < this.#pausedUntilMs ? this.#arm() : this.wake());
-    this.#timer = setTimeout(onTime, Math.ceil(leftMs)).unref();
+    this.#pause.lengthen(asked ?? backoffMs(this.#failures, this.#input.random()));
   }
 }
 
