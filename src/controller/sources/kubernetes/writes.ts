@@ -98,8 +98,11 @@ export class Writes {
   put(kind: WriteKind, key: string, write: Write): void {
     const rest = this.#resting.get(`${kind} ${key}`);
     if (rest !== undefined) rest.entry = { kind, key, write };
-    else if (kind === 'event' && this.#waiting.event.size >= mostEvents) this.#dropped++;
-    else this.#waiting[kind].set(key, write);
+    else if (kind !== 'event' || this.#waiting.event.size < mostEvents) this.#waiting[kind].set(key, write);
+    else {
+      this.#dropped++;
+      this.#failing.event.delete(key);
+    }
     this.wake();
   }
 

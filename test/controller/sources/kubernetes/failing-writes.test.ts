@@ -57,6 +57,32 @@ test('those that fail slowly do not take all that may be in flight', async (t) =
   equal(slow, 12);
 });
 
+test('an Event that failed and was dropped takes nothing from the others', async (t) => {
+  const stopping = new AbortController();
+  t.after(() => stopping.abort());
+  const state = { mayWrite: true, inFlight: 0 };
+  const writes = new Writes({
+    ...{ signal: stopping.signal, random: () => 0, restMs: 20 },
+    ...{ mayWrite: () => state.mayWrite, onRefused: () => undefined },
+  });
+  writes.put('event', 'wrong', async () => {
+    throw answer(500);
+  });
+  await turn();
+  state.mayWrite = false;
+  const gate = Promise.withResolvers<void>();
+  t.after(() => gate.resolve());
+  for (let index = 0; index < 5000; index++)
+    writes.put('event', `right ${index}`, async () => {
+      state.inFlight++;
+      await gate.promise;
+    });
+  await until('it is dropped', () => writes.dropped === 1);
+  state.mayWrite = true;
+  writes.wake();
+  equal(state.inFlight, mostInFlight);
+});
+
 for (const code of [403, 404, 422]) {
   test(`after a ${code} a key rests whatever is put in line, and then the latest is written`, async (t) => {
     const resting = writing(t, 60_000);
