@@ -132,10 +132,7 @@ function readService(object: Mapping, key: ServiceKey, rules: ManifestRules): Se
     delivery: facts.delivery ?? rules.delivery,
     egress: facts.egress,
     onlyServicePorts: facts.onlyServicePorts,
-    trafficPolicy: choiceAt(spec['externalTrafficPolicy'] ?? 'Cluster', 'spec.externalTrafficPolicy', [
-      'Cluster',
-      'Local',
-    ]),
+    trafficPolicy: readTrafficPolicy(spec),
     refusal: refusalOf(facts, ports, sources),
   };
 }
@@ -188,7 +185,14 @@ function memberOf(value: unknown, name: string): unknown {
   return typeof value === 'object' && value !== null ? (value as Mapping)[name] : undefined;
 }
 
-function readWish(spec: Mapping, { isOfCluster }: ManifestRules): FamilyWish {
+/** Throws FieldError. */
+export function readTrafficPolicy(spec: Mapping): ServiceManifest['trafficPolicy'] {
+  const value = spec['externalTrafficPolicy'] ?? 'Cluster';
+  return choiceAt(value, 'spec.externalTrafficPolicy', ['Cluster', 'Local']);
+}
+
+/** Throws FieldError. */
+export function readWish(spec: Mapping, { isOfCluster }: Pick<ManifestRules, 'isOfCluster'>): FamilyWish {
   const families = sequence(spec['ipFamilies'], 'spec.ipFamilies').map((value, index): Family => {
     return choiceAt(value, `spec.ipFamilies[${index}]`, ['IPv4', 'IPv6']) === 'IPv4' ? 4 : 6;
   });

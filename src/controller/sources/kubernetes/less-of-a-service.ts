@@ -3,6 +3,7 @@
 
 import { flagNames, sourceRangesName } from '../annotations.ts';
 import { FieldError, isMapping, type Mapping } from '../fields.ts';
+import { readTrafficPolicy, readWish } from '../manifest.ts';
 import { readPort } from '../traffic.ts';
 
 export interface Lessened {
@@ -22,11 +23,13 @@ export function* lessOf(object: Mapping): Generator<Lessened, void> {
   yield { object: closed, isClosed: true };
   // A later Kubernetes may have words that we do not know: the ports, families and policies that we do stay.
   const { type, loadBalancerClass, loadBalancerIP, ports } = spec;
-  const known = Array.isArray(ports) ? ports.filter(isPort) : [];
-  yield {
-    object: { ...closed, spec: { type, loadBalancerClass, loadBalancerIP, ports: known } },
-    isClosed: true,
-  };
+  const known = Array.isArray(ports) ? ports.filter((port) => reads(() => readPort(port, 'port'))) : [];
+  let kept: Mapping = { type, loadBalancerClass, loadBalancerIP, ports: known };
+  for (const name of ['ipFamilies', 'ipFamilyPolicy', 'externalTrafficPolicy']) {
+    const more = { ...kept, [name]: spec[name] };
+    if (reads(() => [readWish(more, { isOfCluster: true }), readTrafficPolicy(more)])) kept = more;
+  }
+  yield { object: { ...closed, spec: kept }, isClosed: true };
 }
 
 function withoutAnnotations(object: Mapping, names: readonly string[]): Mapping {
@@ -36,9 +39,9 @@ function withoutAnnotations(object: Mapping, names: readonly string[]): Mapping 
   return { ...object, metadata: { ...metadata, annotations: Object.fromEntries(kept) } };
 }
 
-function isPort(value: unknown): boolean {
+function reads(read: () => unknown): boolean {
   try {
-    readPort(value, 'port');
+    read();
     return true;
   } catch (error) {
     if (error instanceof FieldError) return false;

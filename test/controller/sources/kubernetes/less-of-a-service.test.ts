@@ -83,6 +83,25 @@ test('of words that no Kubernetes has yet a Service keeps what is known, and nob
   equal(entryOf({ ports, loadBalancerClass: 'example.com/lb' }).kind, 'ignored');
 });
 
+test('each of its families and policies that is known stays, whatever else is not', () => {
+  const words = { ports: [{ port: 80 }, 7], ipFamilies: ['IPv6'], externalTrafficPolicy: 'Local' };
+  const kept = (more: object) => {
+    const { service, sources } = readingOf({ ...words, ...more });
+    deepEqual(sources, []);
+    return [service.wish.families, service.wish.policy, service.trafficPolicy];
+  };
+  deepEqual(kept({}), [[6], 'SingleStack', 'Local']);
+  deepEqual(kept({ externalTrafficPolicy: 'Rack' }), [[6], 'SingleStack', 'Cluster']);
+  const both = ['IPv4', 'IPv6'];
+  deepEqual(kept({ ipFamilies: ['IPv9'], ipFamilyPolicy: 'PreferDualStack' }), [
+    [],
+    'PreferDualStack',
+    'Local',
+  ]);
+  deepEqual(kept({ ipFamilies: both, ipFamilyPolicy: 'Most' }), [[4, 6], 'RequireDualStack', 'Local']);
+  deepEqual(kept({ ipFamilies: both, ipFamilyPolicy: 'SingleStack' }), [[4, 6], 'RequireDualStack', 'Local']);
+});
+
 test('a Service that never could be read whole is told of, as one is that once could', () => {
   const key = parseServiceKey('demo/web-0');
   const { controller } = ruling();
