@@ -31,6 +31,8 @@ export class Eligibility {
   readonly #input: EligibilityInput;
   /** Nodes that may have no VIP, and why. */
   #barred: ReadonlyMap<string, string> = new Map();
+  /** Those of them that this was last told of: the map is the caller's, and changes. */
+  #told: ReadonlySet<string> = new Set();
   #gone: ReadonlySet<string> = new Set();
   /** VIPs to be looked at again: nobody else could take them, or nodes were still saying what they have. */
   readonly #waiting = new Set<Address>();
@@ -44,8 +46,11 @@ export class Eligibility {
 
   /** Nodes that may have no VIP, and why; those that are not named any more may have them again. */
   set barred(barred: ReadonlyMap<string, string>) {
+    const isAnyBack = this.#told.values().some((node) => !barred.has(node));
+    this.#told = new Set(barred.keys());
     this.#barred = barred;
     this.#reviewOf(barred);
+    if (isAnyBack) this.review(this.#comingBack());
     // Those that are not named any more may be what a VIP waits for.
     this.#input.controller.owners.retry();
   }
@@ -88,8 +93,11 @@ export class Eligibility {
     this.#timer ??= setTimeout(this.#again, gatherMs).unref();
   }
 
-  /** The Services that a VIP may only be with: those that are Local, as far as they leave it a node. */
-  #localOn(address: Address): readonly LocalService[] {
+  /**
+   * The Services that a VIP may only be with: those that are Local, as far as they leave it a node of those
+   * that may have VIPs.
+   */
+  #localOn(address: Address, mayHave = this.#isOpen): readonly LocalService[] {
     const users = this.#input.controller.allocator.usersOf(address);
     const local = users
       .filter(({ trafficPolicy }) => trafficPolicy === 'Local')
@@ -99,19 +107,19 @@ export class Eligibility {
     const ports = this.#input.controller.rules.get(address)?.ports;
     const served = new Set(ports?.map(({ service }) => service) ?? users.map(({ key }) => key));
     const heard = local.filter(({ key }) => served.has(key));
-    const kept = this.#together(heard);
+    const kept = this.#together(heard, mayHave);
     const isElsewhere = users.some(({ key, trafficPolicy }) => trafficPolicy !== 'Local' && served.has(key));
     return kept.length > 0 || isElsewhere ? kept : heard;
   }
 
   /** The first of them that has a node, and whoever can be served from one node with those before. */
-  #together(local: readonly LocalService[]): readonly LocalService[] {
+  #together(local: readonly LocalService[], mayHave: (node: string) => boolean): readonly LocalService[] {
     const kept: LocalService[] = [];
     let common: ReadonlySet<string> | undefined;
     for (const one of local) {
       // What is not known yet may be any node.
       if (one.nodes === null) return local;
-      const nodes = new Set(one.nodes.values().filter((node) => this.#whyBarred(node) === undefined));
+      const nodes = new Set(one.nodes.values().filter(mayHave));
       const both: ReadonlySet<string> = common?.intersection(nodes) ?? nodes;
       if (both.size === 0) continue;
       common = both;
@@ -119,6 +127,8 @@ export class Eligibility {
     }
     return kept;
   }
+
+  readonly #isOpen = (node: string): boolean => this.#whyBarred(node) === undefined;
 
   #whyBarred(node: string): string | undefined {
     return this.#barred.get(node) ?? this.#whyGone(node);
@@ -135,6 +145,17 @@ export class Eligibility {
   #reviewOf(nodes: { has(name: string): boolean }): void {
     const { owners } = this.#input.controller;
     this.review([...owners.all].filter(([, { node }]) => nodes.has(node)).map(([address]) => address));
+  }
+
+  /** VIPs that are without a Local Service whose nodes could have none, and that one of them can take now. */
+  #comingBack(): Address[] {
+    const { owners, allocator } = this.#input.controller;
+    const isBack = (address: Address, node: string): boolean => {
+      const users = allocator.usersOf(address);
+      if (users.length < 2 || !users.some(({ trafficPolicy }) => trafficPolicy === 'Local')) return false;
+      return this.bar(address)(node)?.reason === 'NoLocalEndpoints' && this.#ready(address, node) !== null;
+    };
+    return [...owners.all].filter(([address, { node }]) => isBack(address, node)).map(([address]) => address);
   }
 
   #isEarly(): boolean {
@@ -162,9 +183,16 @@ export class Eligibility {
     else this.#waiting.add(address);
   }
 
-  #ready(address: Address, except: string): string | null {
+  /** Where it may go from there: to nobody who leaves out a Local Service that is served where it is. */
+  #ready(address: Address, from: string): string | null {
     const { owners, nodes } = this.#input.controller;
-    return chooseNode(address, owners.candidates.ready(address, except), nodes.preferred(address));
+    // Nobody is known to be served by a node that is not connected.
+    const isThere = nodes.get(from)?.isConnected === true;
+    const local = isThere && !this.#isOpen(from) ? this.#localOn(address, () => true) : [];
+    const served = local.filter((one) => one.nodes?.has(from) === true);
+    const ready = owners.candidates.ready(address, from);
+    const candidates = ready.filter(({ name }) => served.every((one) => one.nodes?.has(name) === true));
+    return chooseNode(address, candidates, nodes.preferred(address));
   }
 
   async #move(address: Address, to: string, reason: Bar['reason']): Promise<void> {

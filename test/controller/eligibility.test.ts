@@ -4,7 +4,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { readDocument } from '../../src/controller/sources/manifest.ts';
 import { serviceObject } from './fixture.ts';
-import { hello, joined, ruling, servicesOf, settled, term, vip } from './ruling.ts';
+import { hello, joined, type Ruling, ruling, servicesOf, settled, term, vip } from './ruling.ts';
 
 test('a node that was barred before its VIPs were published loses them once all had their time', async () => {
   const one = ruling();
@@ -112,4 +112,54 @@ test('a Local Service whose ports belong to others has no say in where they are'
 
 test('a shared VIP waits for endpoints that were not read yet', () => {
   deepEqual(nodesOf([{ port: 80 }, { port: 81, local: null }]), []);
+});
+
+/** A VIP that two Services share, of which the second is Local and has endpoints on these nodes. */
+function shared(endpoints: Set<string>): Ruling {
+  const one = ruling({ endpointNodes: () => endpoints });
+  const annotations = { 'vipward.io/addresses': vip };
+  const spec = { externalTrafficPolicy: 'Local' };
+  const objects = [
+    serviceObject('web-0', { annotations, ports: [80] }),
+    serviceObject('web-1', { annotations, ports: [81], spec }),
+  ];
+  one.controller.publish({ set: objects.flatMap((object) => readDocument(object).services), remove: [] });
+  return one;
+}
+
+test('a shared VIP stays with its Local Service for a label, and goes once that can', async () => {
+  const endpoints = new Set(['a']);
+  const one = shared(endpoints);
+  joined(one, hello('a', [{ address: vip, term }]));
+  joined(one, hello('b'));
+  await settled(one);
+  one.eligibility.barred = new Map([['a', 'excluded']]);
+  await settled(one);
+  equal(one.controller.owners.ownerOf(vip)?.node, 'a');
+  endpoints.add('b');
+  one.eligibility.review([vip]);
+  await settled(one);
+  equal(one.controller.owners.ownerOf(vip)?.node, 'b');
+});
+
+test('a shared VIP comes back to its Local Service once the node of that may have VIPs and can', async () => {
+  const one = shared(new Set(['a']));
+  const barred = new Map([['a', 'excluded']]);
+  one.eligibility.barred = barred;
+  const b = joined(one, hello('b'));
+  await settled(one);
+  const owner = one.controller.owners.ownerOf(vip);
+  equal(owner?.node, 'b');
+  one.sessions.message(b, { type: 'held', vips: [{ address: vip, term: owner.term }] });
+  barred.delete('a');
+  one.eligibility.barred = barred;
+  await settled(one);
+  equal(one.controller.owners.ownerOf(vip)?.node, 'b');
+  barred.set('a', 'excluded');
+  one.eligibility.barred = barred;
+  joined(one, hello('a'));
+  barred.delete('a');
+  one.eligibility.barred = barred;
+  await settled(one);
+  equal(one.controller.owners.ownerOf(vip)?.node, 'a');
 });
