@@ -8,7 +8,7 @@ import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
 import type { Allocator } from './allocate.ts';
-import { type CompiledVip, compileVip, fitted, itemsDeclared, type PortRefusal } from './compile.ts';
+import { type CompiledVip, compileVip, fitted, isSame, itemsDeclared, type PortRefusal } from './compile.ts';
 import type { Owners } from './owners.ts';
 import type { ServiceManifest } from './service.ts';
 import type { Table } from './table.ts';
@@ -59,8 +59,8 @@ export class Compilation {
   followAtOnce(touched: ReadonlySet<Address>): void {
     const { controller, publish, onChange, onTouched } = this.#input;
     const { allocator, owners, rules } = controller;
-    const { items } = rules;
-    let room = stagedLimit - items;
+    let room = stagedLimit - rules.items;
+    let isFreed = false;
     const set: VirtualIp[] = [];
     const fresh: Address[] = [];
     const gone: Address[] = [];
@@ -82,7 +82,8 @@ export class Compilation {
       // With no room for itself it is no VIP yet, and nobody is told of it.
       if (room < 1) continue;
       room -= itemsOf(vip);
-      set.push(vip);
+      if (isKnown && itemsOf(vip) < itemsOf(before)) isFreed = true;
+      if (!isKnown || !isSame(before, vip)) set.push(vip);
       if (!isKnown || owners.leaving.has(address)) fresh.push(address);
     }
     // Rules go out before anything is decided about placement: they are what an open port waits for.
@@ -91,10 +92,10 @@ export class Compilation {
     if (gone.length > 0) owners.vanish(gone);
     if (fresh.length > 0 || gone.length > 0) onChange();
     onTouched(touched, allocator.takeRefused());
-    if (rules.items < items) this.hasRoom();
+    if (isFreed) this.hasRoom();
   }
 
-  /** There is less in the rules than before: some of those who found no room have another look, in turn. */
+  /** Some of the rules are less than before: some of those who found no room have another look, in turn. */
   hasRoom(): void {
     if (this.#short.size === 0) return;
     const isUnderWay = this.#later.size > 0;

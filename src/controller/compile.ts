@@ -78,6 +78,17 @@ export function fitted(
   };
 }
 
+/** Whether a VIP was compiled from the same: cheap, and false where the same was only read again. */
+export function isSame(a: VirtualIp, b: VirtualIp): boolean {
+  if (a.filtered !== b.filtered || a.egress !== b.egress || a.ports.length !== b.ports.length) return false;
+  return a.ports.every((port, index) => {
+    const other = b.ports[index];
+    if (other === undefined || comparePorts(port, other) !== 0) return false;
+    const isOfOne = port.service === other.service && port.delivery === other.delivery;
+    return isOfOne && port.sources === other.sources;
+  });
+}
+
 /** How much one Service would have on a VIP of its own. */
 export function itemsDeclared({ ports, sources }: ServiceManifest): number {
   return 1 + ports.length * (1 + (sources?.length ?? 0));

@@ -1,6 +1,7 @@
 // No agent takes more of the rules than so much: the controller gives no more, and says whom it leaves out.
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
+import { Compilation } from '../../src/controller/compilation.ts';
 import { Controller } from '../../src/controller/controller.ts';
 import { parsePools } from '../../src/controller/pools.ts';
 import type { ServiceManifest } from '../../src/controller/service.ts';
@@ -8,6 +9,7 @@ import { readDocument } from '../../src/controller/sources/manifest.ts';
 import { stagedLimit } from '../../src/protocol/messages.ts';
 import { formatAddress, parsePrefix } from '../../src/state/address.ts';
 import { parseServiceKey } from '../../src/state/service.ts';
+import type { VirtualIp } from '../../src/state/virtual-ip.ts';
 import { serviceObject } from './fixture.ts';
 
 /** As many as one Service may have. */
@@ -83,6 +85,43 @@ test('a Service for which no agent has room is refused by name, and costs nobody
   await compilation.done();
   deepEqual(portsOf('big-0'), [[79, 80], 0]);
   for (const name of names.slice(2)) deepEqual(portsOf(name), [[80], 0]);
+});
+
+test('room that one gives up while others take more is for those who came too early for it', async () => {
+  const bigs = Array.from({ length: 24 }, (_, index) => service(`big-${index}`, [80]));
+  const controller = ruling(...bigs, service('a-grows', [80], null), service('b-early', [80], null));
+  const { allocator, compilation, rules } = controller;
+  const [early] = allocator.addressesOf(parseServiceKey('demo/b-early'));
+  if (early === undefined) throw new TypeError('early');
+  // Each has its turn in the order of the names.
+  const before = rules.items;
+  const many = Array.from({ length: 100 }, (_, index) => index + 1);
+  controller.apply({
+    set: [
+      service('a-grows', [80], ranges.slice(0, 19_900)),
+      service('b-early', many, null),
+      service('big-0', [80], ranges.slice(0, 19_000)),
+    ],
+    remove: [],
+  });
+  ok(rules.items > before);
+  await compilation.done();
+  equal(rules.get(early)?.ports.length, many.length);
+  equal(controller.refusedPorts.size, 0);
+});
+
+test('who finds no more room than before is not published anew', () => {
+  const bigs = Array.from({ length: 24 }, (_, index) => service(`big-${index}`, [80]));
+  const controller = ruling(...bigs, service('short', [80, 81], ranges.slice(0, 18_000)));
+  const [short] = controller.allocator.addressesOf(parseServiceKey('demo/short'));
+  if (short === undefined) throw new TypeError('short');
+  const published: VirtualIp[] = [];
+  const compilation = new Compilation({
+    ...{ controller, filterByDefault: true, onChange: () => undefined, onTouched: () => undefined },
+    publish: (vips) => void published.push(...vips),
+  });
+  compilation.followAtOnce(new Set([short]));
+  deepEqual([published, compilation.refusedPorts.get(short)?.length], [[], 1]);
 });
 
 test('what the rules hold is counted as agents count it', () => {
