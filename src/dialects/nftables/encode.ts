@@ -9,7 +9,7 @@ import { lookingInto } from './expressions.ts';
 import type { ElementObject, NftObject } from './objects.ts';
 import { setObject } from './objects.ts';
 import { type Plan, planOf, sameChain } from './plan.ts';
-import { batchElements, portions } from './portions.ts';
+import { batchElements, type Portion, portions } from './portions.ts';
 
 /** Room for a hundred batches of one Service each. */
 const bufferBytes = 32 * 1024;
@@ -62,8 +62,8 @@ function changeWhole(batch: Batch, plan: Plan, options: SetOptions): void {
 /**
  * What a packet meets is whole at any moment: a VIP is guarded only while all its ports are in force. So the
  * gate of one that leaves goes before its ports, that of a new one comes behind the rules, and of what is not
- * a gate the new is in before the old goes. Where sets are replaced under their own names, others stand in
- * for them, which are filled before the rules look into them, while the new ones are made and filled.
+ * a gate the new is in as the old goes, or before. Where sets are replaced under their own names, others
+ * stand in for them. Those are filled before rules look into them, while the new ones are made and filled.
  */
 function inPortions(plan: Plan, options: SetOptions): Write[] {
   const { newSets, newChains, replaced } = plan;
@@ -71,11 +71,17 @@ function inPortions(plan: Plan, options: SetOptions): Write[] {
   const standIns = larger.map((set) => setObject({ ...set, name: standInFor(set.name) }));
   const nameOf = (set: string): string => (replaced.has(set) ? standInFor(set) : set);
   const moved = plan.added.filter(({ set }) => replaced.has(set));
-  const isLate = ({ set }: ElementObject): boolean => isGate(set) && !replaced.has(set);
   const fresh = newSets.filter(({ name }) => !replaced.has(name));
+  // What no rule looks into yet is no substitute for what goes.
+  const unused = new Set([...fresh.map(({ name }) => name), ...replaced]);
+  const waiting = new Set(plan.added.flatMap(({ set, owner }) => (unused.has(set) ? [owner] : [])));
+  const isLateGate = ({ set }: ElementObject): boolean => isGate(set) && !replaced.has(set);
+  const [gates, others] = parted(plan.dropped, ({ set }) => isGate(set));
+  const [left, dropped] = parted(others, ({ owner }) => waiting.has(owner));
+  const [lateGates, added] = parted(plan.added, isLateGate);
   const inTheirPlace: Write[] = [
     (batch) => declareSets(batch, { newTables: [], newSets: larger }, options),
-    ...filling(moved),
+    ...changing({ dropped: [], added: moved }),
     (batch) => {
       letGo(batch, { goneChains: newChains, newChains, goneSets: standIns });
       putChains(batch, { goneChains: newChains, newChains });
@@ -83,35 +89,33 @@ function inPortions(plan: Plan, options: SetOptions): Write[] {
   ];
   return [
     (batch) => declareSets(batch, { ...plan, newSets: [...fresh, ...standIns] }, options),
-    ...emptying(plan.dropped.filter(({ set }) => isGate(set))),
-    ...filling(
-      plan.added.filter((element) => !isLate(element)),
-      nameOf,
-    ),
+    ...changing({ dropped: gates, added: [] }),
+    ...changing({ dropped, added }, nameOf),
     (batch) => {
       letGo(batch, plan);
       putChains(batch, plan, nameOf);
     },
     ...(larger.length === 0 ? [] : inTheirPlace),
-    ...filling(plan.added.filter(isLate)),
-    ...emptying(plan.dropped.filter(({ set }) => !isGate(set))),
+    ...changing({ dropped: left, added: lateGates }),
   ];
 }
 
-function filling(added: readonly ElementObject[], nameOf?: (set: string) => string): Write[] {
-  return [...portions(added)].map(
-    (portion): Write =>
-      (batch) =>
-        batch.elements(Message.NEWSETELEM, portion, nameOf),
+function changing(elements: Portion, nameOf?: (set: string) => string): Write[] {
+  return [...portions(elements)].map(
+    ({ dropped, added }): Write =>
+      (batch) => {
+        batch.elements(Message.DELSETELEM, dropped);
+        batch.elements(Message.NEWSETELEM, added, nameOf);
+      },
   );
 }
 
-function emptying(dropped: readonly ElementObject[]): Write[] {
-  return [...portions(dropped)].map(
-    (portion): Write =>
-      (batch) =>
-        batch.elements(Message.DELSETELEM, portion),
-  );
+/** Those of which it is true, and the others. */
+function parted(
+  elements: readonly ElementObject[],
+  is: (element: ElementObject) => boolean,
+): readonly [ElementObject[], ElementObject[]] {
+  return [elements.filter(is), elements.filter((element) => !is(element))];
 }
 
 /** A VIP is judged while it is in one of these. */

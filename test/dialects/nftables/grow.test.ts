@@ -52,3 +52,36 @@ test('whichever step of it is the last, what is found next is brought to the sam
     assert.equal(kernel.text(), fresh.text(), `after ${last} steps`);
   }
 });
+
+test('while sets are replaced no VIP is guarded without its ports, nor loses one that stays', () => {
+  const dialect = nftables(plain);
+  const [all, sizes] = [manyVips(4000, 3), (ports4: number) => ({ ...large, ports4 })];
+  const [before, after] = [all.slice(0, 3000), all.slice(1000)];
+  const kernel = fakeKernel();
+  const small = dialect.render(stateOf(before, needsOf(before, sizes(16_384))));
+  const grown = dialect.render(stateOf(after, needsOf(after, sizes(32_768))));
+  kernel.commit(dialect.encode(deltaOf(nothing, small)));
+  const { door, steps } = dialect.encode(deltaOf(small, grown));
+  for (const step of steps) {
+    assert.deepEqual(kernel.commit({ door, steps: [step] }), []);
+    const text = kernel.text();
+    const [gates, ports] = [elementsIn(text, 'vip4'), elementsIn(text, lookedInto(text, 'allow4'))];
+    for (const { address } of before.slice(1000)) assert.ok(gates.has(address), `${address} is open`);
+    const owners = new Map<string, number>();
+    for (const [owner = ''] of [...ports].map((port) => port.split(' ')))
+      owners.set(owner, (owners.get(owner) ?? 0) + 1);
+    for (const gate of gates) assert.equal(owners.get(gate), 3, `ports of ${gate}`);
+  }
+  assert.equal(elementsIn(kernel.text(), 'vip4').size, after.length);
+});
+
+/** The keys in one set of a kernel's text. */
+function elementsIn(text: string, name: string): Set<string> {
+  const [, block = ''] = text.split(new RegExp(`^  set ${name} .*\\n`, 'm'));
+  return new Set(/^(?: {4}.*\n)*/.exec(block)?.[0].trim().split(/\n */));
+}
+
+/** The set that rules of a kernel's text look into, of this name or in its place. */
+function lookedInto(text: string, name: string): string {
+  return new RegExp(`@(${name})\\b`, 'i').exec(text)?.[1] ?? '';
+}
