@@ -20,6 +20,8 @@ interface Announcement {
   readonly timers: readonly NodeJS.Timeout[];
 }
 
+type Heard = Pick<Change, 'set' | 'remove' | 'quiet' | 'isWhole'>;
+
 export class Announcer implements Disposable {
   readonly #native: Native;
   readonly #network: Network;
@@ -51,7 +53,8 @@ export class Announcer implements Disposable {
    * What is held and placed anew is announced anew: somebody may have heard another node meanwhile. A VIP
    * that is about to go is announced no more, or this node could be heard after the one that takes it.
    */
-  hear({ set, remove, quiet }: Pick<Change, 'set' | 'remove' | 'quiet'>, held: Ledger['held']): void {
+  hear({ set, remove, quiet, isWhole }: Heard, held: Ledger['held']): void {
+    if (isWhole) this.#quiet.clear();
     for (const address of remove) this.#quiet.delete(address);
     for (const { address } of set) this.#quiet.delete(address);
     for (const address of quiet) this.#quiet.add(address);

@@ -62,7 +62,7 @@ test('what is placed anew is spoken of anew where it is held, and what is about 
   const held = new Map([staying, going].map((one) => [one.address, one]));
   for (const one of held.values()) announcer.announce(one);
   const set = [staying, going, elsewhere].map(({ address }) => ({ address, term: { generation: 1, n: 1 } }));
-  announcer.hear({ set, remove: [], quiet: [going.address] }, held);
+  announcer.hear({ set, remove: [], quiet: [going.address], isWhole: false }, held);
   // As where the carrier comes back meanwhile.
   announcer.announce(going);
   const twice = ({ address }: typeof staying) => Array(2).fill(`${address} on 7`);
@@ -71,8 +71,13 @@ test('what is placed anew is spoken of anew where it is held, and what is about 
   await untilTrue(() => sent.length >= 8);
   await sleep(100);
   deepEqual(sent.slice(6), twice(staying));
-  announcer.hear({ set, remove: [], quiet: [] }, held);
+  announcer.hear({ set, remove: [], quiet: [], isWhole: false }, held);
   deepEqual(sent.slice(8), [...twice(staying), ...twice(going)]);
+  // Another controller, which knows of no move and finds nothing to say.
+  announcer.hear({ set: [], remove: [], quiet: [going.address], isWhole: false }, held);
+  announcer.hear({ set: [], remove: [], quiet: [], isWhole: true }, held);
+  announcer.announce(going);
+  deepEqual(sent.slice(12), twice(going));
 });
 
 test('frames that the interface does not take are counted', (t) => {
