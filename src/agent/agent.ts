@@ -178,6 +178,7 @@ function assemble(
   const retirement = new Retirement({ retire: () => retireOthers(kernel, firewall.dialect.name), log });
   const rules = new Rules({
     ...{ kernel, firewall, ledger, census, ...reporter.ofRules },
+    isOwn: (key) => network.ownAddress(key) !== undefined,
     withdraw: (keys) => holder.withdraw(keys),
     retain: (isGuarded) => holder.retain(isGuarded),
     onComplete: () => retirement.begin(),

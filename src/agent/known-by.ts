@@ -38,15 +38,15 @@ export class KnownBy {
     this.#sources = sources;
   }
 
-  /** Every address that there may be a conflict about. */
-  all(carried: Carried): Set<Address> {
-    return new Set([...carried.strangers().keys(), ...this.#gateways, ...this.nameservers]);
-  }
-
   /** Why an address must not become a VIP of this node; undefined where nothing speaks against it. */
   conflict(address: Address, carried: Carried): string | undefined {
     if (this.#gateways.has(address)) return `${address} is the gateway of this node`;
     if (this.nameservers.includes(address)) return `${address} is a name server of this node`;
+    return this.ownAddress(address, carried);
+  }
+
+  /** In words, where the node has the address for itself; undefined where it has not. */
+  ownAddress(address: Address, carried: Carried): string | undefined {
     for (const object of carried.strangers().get(address) ?? []) {
       if (!this.#sources.has(address) && carriesNothing(object, carried)) continue;
       const name = carried.nameOf(object.interfaceIndex);

@@ -10,7 +10,7 @@ import type { Placement, VirtualIp } from '../state/virtual-ip.ts';
 /** `wanted` and `placed` are the controller's word, `committed` and `held` the kernel's. */
 export class Ledger {
   readonly wanted: Map<Address, VirtualIp> = new SteadyMap();
-  /** Wanted too, but no VIP on this node, which knows the address as its own or its gateway's. */
+  /** Wanted too, but no VIP on this node, which has the address for itself. */
   readonly barred: Map<Address, VirtualIp> = new Map();
   readonly placed: Map<Address, Placement> = new Map();
   readonly committed: Map<Address, VirtualIp> = new SteadyMap();

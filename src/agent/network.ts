@@ -164,21 +164,24 @@ export class Network {
 
   /**
    * The interface a VIP goes on: the one whose connected prefix holds it most closely, else the first that
-   * was named. Of several that are as good it is the one that has it, by the index `at`.
+   * was named. Of several that are as good it is the one that has it, by the index `at`. One without carrier
+   * comes behind all that have one, unless the VIP is there.
    */
   interfaceFor(address: Address, at?: number): Link | undefined {
-    let best: { link: Link; length: number } | undefined;
+    const isHeard = ({ carrier, index }: Link): boolean => carrier || index === at;
+    let best: { link: Link; rank: number } | undefined;
     let isDown = false;
     for (const { link, prefix } of this.#onLinks()) {
       if (!prefixContains(prefix, address)) continue;
       isDown ||= !link.up;
       if (!link.up) continue;
-      const length = prefixLength(prefix);
-      const isBetter = best === undefined || length > best.length;
-      if (isBetter || (length === best?.length && link.index === at)) best = { link, length };
+      const rank = prefixLength(prefix) + (isHeard(link) ? 1000 : 0);
+      const isBetter = best === undefined || rank > best.rank;
+      if (isBetter || (rank === best?.rank && link.index === at)) best = { link, rank };
     }
     // On another link than its own nobody would find it.
-    return best?.link ?? (isDown ? undefined : this.#named().find(({ up }) => up));
+    const named = isDown ? [] : this.#named().filter(({ up }) => up);
+    return best?.link ?? named.find(isHeard) ?? named[0];
   }
 
   /**
@@ -201,9 +204,14 @@ export class Network {
     return [...this.onLink(allow), ...macsOf(links)];
   }
 
-  /** Every address that the node itself may be known by, or knows others by. */
-  own(): Set<Address> {
-    return this.#knownBy.all(this.#carried);
+  /** Every address that somebody else has put on this node. */
+  foreign(): Iterable<Address> {
+    return this.#strangers().keys();
+  }
+
+  /** In words, where the node has the address for itself; undefined where it has not. */
+  ownAddress(address: Address): string | undefined {
+    return this.#knownBy.ownAddress(address, this.#carried);
   }
 
   /** Why an address must not become a VIP of this node; undefined where nothing speaks against it. */

@@ -37,7 +37,7 @@ export class Places {
   /** Some VIP has no place, or is where it should not be: what changes on the node may change that. */
   get areUnsettled(): boolean {
     const { ledger } = this.#parts;
-    if (this.areLacking) return true;
+    if (ledger.hasRefusals('placements')) return true;
     for (const held of ledger.held.values())
       if (this.#judge(held.address) !== held.interfaceIndex) return true;
     return false;
@@ -74,17 +74,7 @@ export class Places {
     const held = { address: key, interfaceIndex: place };
     const finding = this.#parts.ledger.firstClaims.has(key) ? this.#parts.prober.find(held) : 'free';
     if (typeof finding !== 'string') this.refuse(key, this.#conflict(held, finding));
-    return finding === 'free' && this.#isFound(held) ? held : undefined;
-  }
-
-  /** Where nobody would hear of a VIP it is not taken, for whoever has it now would let it go. */
-  #isFound({ address, interfaceIndex }: HeldAddress): boolean {
-    const { network, ledger } = this.#parts;
-    const link = network.link(interfaceIndex);
-    if (link?.carrier !== false || ledger.held.get(address)?.interfaceIndex === interfaceIndex) return true;
-    const reason = `${link.name} has no carrier: nobody would find ${address} there`;
-    this.refuse(address, { code: 'NoInterface', reason });
-    return false;
+    return finding === 'free' ? held : undefined;
   }
 
   /** All that the kernel should carry now. What its link is still asked for is not of it yet. */
@@ -134,7 +124,12 @@ export class Places {
     if (conflict !== undefined)
       return { code: 'AddressConflict', reason: `${conflict}; choose another address for the Service` };
     const at = ledger.held.get(key)?.interfaceIndex;
-    const index = network.interfaceFor(key, at)?.index ?? at;
+    const link = network.interfaceFor(key, at);
+    // Where nobody would hear of it it is not taken, for whoever has it now would let it go. Of one that is
+    // asked for the answer says so.
+    if (at === undefined && link?.carrier === false && !ledger.firstClaims.has(key))
+      return { code: 'NoInterface', reason: `${link.name} has no carrier: nobody would find ${key} there` };
+    const index = link?.index ?? at;
     if (index !== undefined) return index;
     const reason = `no interface that is up has a connected prefix with ${key}; name one with --interface`;
     return { code: 'NoInterface', reason };

@@ -22,6 +22,8 @@ export interface RulesParts extends CommitsParts, SendingParts {
    * one of ours. Said each time.
    */
   readonly onComplete: () => void;
+  /** The node has the address for itself: a filter for it would cut the node off. */
+  readonly isOwn: (key: Address) => boolean;
   /** Lets go of addresses whose filter is lost, before anything else is written. */
   readonly withdraw: (keys: Iterable<Address>) => Promise<void>;
   /** Lets go of all addresses of ours but these, whether anybody knows of them or not. */
@@ -96,7 +98,7 @@ export class Rules {
    * away that serves a VIP: the kernel may know more than the disk.
    */
   async reconcile(inSync: boolean): Promise<Reconciled> {
-    const { kernel, firewall, ledger, census } = this.#parts;
+    const { kernel, firewall, ledger, census, isOwn } = this.#parts;
     this.#exact = false;
     const have = firewall.dialect.decode(await kernel.dump(firewall.dialect.dumps));
     census.keep(have.needs);
@@ -107,7 +109,7 @@ export class Rules {
     const vips = [...targets.values()].filter((vip) => vip !== undefined);
     // What is not wanted stays until the agent is in sync, also where a set is replaced by a larger one; but
     // for what would cut this node off.
-    const isBarred = ({ owner }: KernelObject): boolean => owner !== null && ledger.barred.has(owner);
+    const isBarred = ({ owner }: KernelObject): boolean => owner !== null && isOwn(owner);
     const found = inSync ? [] : have.elements.filter((object) => !isBarred(object));
     const { needs, delta } = this.#way(have, found, vips);
     // A table of another make is only replaced by somebody who knows everything that it has to hold.

@@ -15,8 +15,8 @@ export interface WishesParts {
   readonly ledger: Ledger;
   /** Prefixes outside which nothing is guarded and nothing held. */
   readonly allow: Allowed;
-  /** What this node itself is known by. */
-  readonly network: Pick<Network, 'conflict' | 'own'>;
+  /** What this node has for itself. */
+  readonly network: Pick<Network, 'ownAddress' | 'foreign'>;
   readonly onRefused: (refusal: Refusal) => void;
   /** What was refused is no longer, if anything was: it is in force, or nobody's wish. */
   readonly accept: (table: TableName, key: Address) => void;
@@ -59,9 +59,9 @@ export class Wishes {
    */
   review(): Address[] {
     const { ledger, network } = this.#parts;
-    const free = [...ledger.barred.values()].filter(({ address }) => !network.conflict(address));
-    const taken = [...network.own()].flatMap((key) => ledger.wanted.get(key) ?? []);
-    const changed = [...free, ...taken.filter(({ address }) => network.conflict(address))];
+    const free = [...ledger.barred.values()].filter(({ address }) => !network.ownAddress(address));
+    const taken = [...network.foreign()].flatMap((key) => ledger.wanted.get(key) ?? []);
+    const changed = [...free, ...taken.filter(({ address }) => network.ownAddress(address))];
     for (const vip of changed) this.#want(vip);
     return changed.map(({ address }) => address);
   }
@@ -89,13 +89,13 @@ export class Wishes {
     const key = vip.address;
     ledger.retry('rules', key);
     ledger.barred.delete(key);
-    const conflict = network.conflict(key);
+    const own = network.ownAddress(key);
     if (!allow.contains(key)) {
       const reason = `${key} is outside --allow ${allow.prefixes.join(',')}; add its prefix there`;
       this.#refuse(vip, { code: 'Forbidden', reason });
-    } else if (conflict !== undefined) {
+    } else if (own !== undefined) {
       ledger.barred.set(key, vip);
-      const reason = `${conflict}; choose another address for the Service`;
+      const reason = `${own}; choose another address for the Service`;
       this.#refuse(vip, { code: 'AddressConflict', reason });
     } else ledger.wanted.set(key, vip);
   }

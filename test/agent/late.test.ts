@@ -88,6 +88,7 @@ async function fixture() {
     describe,
   } as Partial<Firewall> as Firewall;
   const rules = new Rules({
+    isOwn: () => false,
     ...{ kernel, firewall, ledger, census: new Census(), ...reporter.ofRules },
     ...{ onComplete: () => {}, withdraw: async () => {}, retain: async () => {} },
   });
@@ -105,7 +106,7 @@ async function fixture() {
   const loop = new Loop({
     ...{ ledger, rules, holder, allow, pace: new Pace(0, () => 0), acks: new Acks(onAck, () => 0) },
     ...{ onRefused: reporter.refuse, accept: reporter.accept },
-    network: { conflict: () => undefined, own: () => new Set() },
+    network: { ownAddress: () => undefined, foreign: () => [] },
     ...{ onRepaired: ignore, onTrouble: ignore, onWell: ignore },
   });
   const receive = (seq: number, vip: VirtualIp | undefined): void =>

@@ -198,6 +198,20 @@ test('of two links that are as good a VIP goes on the one that is up, and moves 
   equal(await turn('eth1 address 02:00:00:00:00:07'), 'carrier');
 });
 
+test('a link without carrier is behind all that have one, but for a VIP that is there', {
+  skip,
+}, async () => {
+  using own = made(['address add 10.77.0.2/25 dev eth1', 'link set peer1 down']);
+  const network = await networkOf(own);
+  const vip = parseAddress('10.77.0.100');
+  const eth1 = [...network.addresses].find(({ address }) => address === '10.77.0.2')?.interfaceIndex;
+  equal(network.interfaceFor(vip)?.name, 'eth0');
+  equal(network.interfaceFor(vip, eth1)?.name, 'eth1');
+  equal(network.interfaceFor(parseAddress('10.88.9.9'))?.name, 'eth1');
+  const named = await networkOf(own, ['eth1', 'eth0']);
+  equal(named.interfaceFor(parseAddress('192.0.2.9'))?.name, 'eth0');
+});
+
 test('a carrier that came back while nobody listened is found by reading', { skip }, async () => {
   using own = made();
   const network = await networkOf(own);

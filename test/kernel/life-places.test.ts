@@ -4,6 +4,7 @@ import { deepEqual, doesNotMatch, equal, match, ok } from 'node:assert/strict';
 import { hash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { FakeController } from '../agent/fake-controller.ts';
 import { monitor } from '../agent/life.ts';
 import { rulesOf } from './firewall.ts';
@@ -73,6 +74,20 @@ test('a VIP is not taken where nobody would find it, and is when the carrier is 
   deepEqual(addressesOn(node, 'lan').includes(`${other.addresses[0]}`), true);
   node.run('ip link set lan0 up', { where: node.client });
   await node.until('it is taken', () => addressesOn(node, 'lan').includes('10.77.0.100'));
+});
+
+test('a VIP stays where it is while a closer link has no carrier', { skip }, async () => {
+  await using node = await Node.start({ services: [other, web] });
+  node.run('ip link add near type veth peer name far');
+  node.run('ip address add 10.77.0.102/30 dev near');
+  const heard = await monitor(node, 'ip');
+  node.run('ip link set near up');
+  await sleep(1000);
+  ok(addressesOn(node, 'lan').includes('10.77.0.100'));
+  node.run('ip link set far up');
+  await node.until('it is on the closer link', () => addressesOn(node, 'near').includes('10.77.0.100'));
+  const went = (await heard.end()).findIndex((line) => /^Deleted.*10\.77\.0\.100\/32/.test(line));
+  ok(went >= 0);
 });
 
 test('a VIP that has become an address of the node is let go', { skip }, async () => {

@@ -46,6 +46,7 @@ for (const [index, { firewall, skip }] of before?.entries() ?? []) {
     const lost: string[] = [];
     const ignore = (): void => {};
     const rules = new Rules({
+      isOwn: () => false,
       kernel: {
         commit: async <O>(transaction: Transaction<O>): Promise<Receipt<O>> => {
           const refused = { object: null, errno: EAGAIN, words: 'the lock is held' };

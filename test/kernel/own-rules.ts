@@ -8,6 +8,7 @@ import { capabilities, plain } from './own-kernel.ts';
 export function rulesOf(parts: Pick<RulesParts, 'kernel' | 'ledger'> & Partial<RulesParts>): Rules {
   const ignore = (): void => {};
   return new Rules({
+    isOwn: () => false,
     firewall: nftablesFirewall(capabilities, { ...plain, wish: 'nftables', owner: false }),
     ...{ census: new Census(), refuse: ignore, committed: ignore, observe: ignore },
     ...{ onComplete: ignore, withdraw: async () => {}, retain: async () => {} },

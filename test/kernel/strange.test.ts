@@ -22,6 +22,7 @@ function ruling(own: OwnKernel, refuses: () => boolean) {
   const ignore = (): void => {};
   const refused = [{ object: null, errno: EBUSY, words: '' }];
   const rules = new Rules({
+    isOwn: () => false,
     kernel: {
       commit: <O>(transaction: Transaction<O>): Promise<Receipt<O>> | Receipt<O> =>
         refuses() ? refused : own.kernel.commit(transaction),
