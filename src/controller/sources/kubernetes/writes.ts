@@ -58,7 +58,7 @@ export class Writes {
   readonly #refused = new Map<string, string>();
   readonly #resting = new Map<string, Rest>();
   readonly #restingKinds = new Set<WriteKind>();
-  /** How often in a row each key was answered by an error of the server. */
+  /** How often in a row each key was answered by an error of the server; 0 if it was forbidden. */
   readonly #failing: Readonly<Record<WriteKind, Map<string, number>>> = {
     ...{ status: new Map(), preference: new Map(), record: new Map(), event: new Map() },
   };
@@ -132,11 +132,16 @@ export class Writes {
   #next(): Entry | null {
     for (const kind of kinds) {
       if (this.#restingKinds.has(kind) || !this.#hasSlot(kind)) continue;
-      for (const [key, write] of this.#waiting[kind]) {
-        if (this.#inFlight.has(`${kind} ${key}`)) continue;
-        this.#waiting[kind].delete(key);
-        return { kind, key, write };
-      }
+      const waiting = this.#waiting[kind];
+      const isFree = (key: string) => !this.#inFlight.has(`${kind} ${key}`);
+      const isWell = (key: string) => !this.#failing[kind].has(key) && isFree(key);
+      // Those that fail again and again would have their kind rest before the others come.
+      const well = this.#badAnswers[kind] > 0 ? waiting.keys().find(isWell) : undefined;
+      const key = well ?? waiting.keys().find(isFree);
+      const write = key === undefined ? undefined : waiting.get(key);
+      if (key === undefined || write === undefined) continue;
+      waiting.delete(key);
+      return { kind, key, write };
     }
     return null;
   }
@@ -184,8 +189,8 @@ export class Writes {
     else this.#refuse(entry, error);
     // A right that is missing may be given at any time, and nobody tells us.
     const again = isFailure || error.code === 403 ? entry : null;
-    if (isFailure) this.#failing[kind].set(key, failures);
-    else this.#failing[kind].delete(key);
+    if (again === null) this.#failing[kind].delete(key);
+    else this.#failing[kind].set(key, isFailure ? failures : 0);
     const growingMs = Math.max(error.retryAfterMs ?? 0, backoffMs(failures, random(), restMs));
     // What is gone may be made anew by its name.
     const refusedMs = error.code === 404 ? Math.min(restMs, backoffMostMs) : restMs;

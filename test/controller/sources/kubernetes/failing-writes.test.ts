@@ -128,6 +128,35 @@ test('a kind of which nothing goes through is tried little by little, and holds 
   await until('more are tried', () => tries > 60);
 });
 
+for (const code of [403, 500]) {
+  test(`of a kind that fails with ${code} what has not failed yet goes before what has`, async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const writes = writing(t, 1000);
+    const order: string[] = [];
+    const put = (name: string, isWrong: boolean) =>
+      writes.put('status', name, async () => {
+        order.push(name);
+        if (isWrong) throw answer(code);
+      });
+    for (let index = 0; index < 100; index++) put(`wrong ${index}`, true);
+    for (let round = 0; new Set(order).size < 100; round++) {
+      ok(round < 1000);
+      t.mock.timers.tick(500);
+      await turn();
+    }
+    const tried = order.length;
+    for (let index = 0; index < 40; index++) put(`right ${index}`, false);
+    for (let round = 0; !order.includes('right 39'); round++) {
+      ok(round < 1000);
+      t.mock.timers.tick(500);
+      await turn();
+    }
+    const late = order.slice(tried);
+    ok(late.indexOf('right 0') < 16, String(late));
+    ok(late.indexOf('right 39') < 100, String(late));
+  });
+}
+
 test('VIPs are not looked at in turn while their records cannot be read', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
   const stopping = new AbortController();
