@@ -58,10 +58,12 @@ export class Kernel implements Disposable {
   commit<O>(transaction: Transaction<O>): Soon<Receipt<O>> {
     if (transaction.tables !== undefined) return this.#commitTables(transaction);
     const { fd } = this.#socket(transaction.door);
-    for (const [index, step] of transaction.steps.entries()) {
+    let index = 0;
+    for (const step of transaction.steps) {
       const split = step.halved === true ? -step.split : step.split;
       const outcome = this.#submit(Operation.exchange, fd, step.bytes, split);
       if (outcome instanceof Promise) return this.#commitRest(transaction, index, outcome);
+      index++;
       const receipt = receiptOf(step, replies(outcome));
       if (receipt.length > 0) return receipt;
     }

@@ -11,7 +11,9 @@ const leastRoomBytes = 1024;
 export class Writer {
   #bytes: Uint8Array<ArrayBuffer>;
   #view: DataView;
-  #length = 0;
+  /** Where what is being written begins and ends. */
+  #start = 0;
+  #end = 0;
   readonly #capacity: number;
 
   constructor(capacityBytes = 4096) {
@@ -20,18 +22,18 @@ export class Writer {
     this.#view = new DataView(this.#bytes.buffer);
   }
 
-  /** Bytes written so far; also the place of whatever is written next. */
+  /** Bytes written so far. */
   get length(): number {
-    return this.#length;
+    return this.#end - this.#start;
   }
 
   /** What was written, as a view that the next write or reset may change. */
   get bytes(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length);
+    return this.#bytes.subarray(this.#start, this.#end);
   }
 
   reset(): void {
-    this.#length = 0;
+    this.#end = this.#start;
   }
 
   /**
@@ -40,16 +42,13 @@ export class Writer {
    */
   take(): Uint8Array {
     const taken = this.bytes;
-    const { buffer, byteOffset, byteLength } = this.#bytes;
-    const used = (this.#length + 7) & ~7;
-    const rest = byteLength - used;
+    this.#start = (this.#end + 7) & ~7;
     // A large piece keeps its buffer for itself, so that a small one behind it does not hold on to it.
-    this.#bytes =
-      rest < leastRoomBytes || this.#length > leastRoomBytes
-        ? new Uint8Array(this.#capacity)
-        : new Uint8Array(buffer, byteOffset + used, rest);
-    this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset);
-    this.#length = 0;
+    if (this.#bytes.length - this.#start < leastRoomBytes || taken.length > leastRoomBytes) {
+      this.#use(new Uint8Array(this.#capacity));
+      this.#start = 0;
+    }
+    this.#end = this.#start;
     return taken;
   }
 
@@ -64,7 +63,7 @@ export class Writer {
   }
 
   endMessage(place: number): void {
-    this.#view.setUint32(place, this.#length - place, true);
+    this.#view.setUint32(place, this.#end - place, true);
   }
 
   /** Opens an attribute whose content follows, and returns its place for endNest. */
@@ -75,7 +74,7 @@ export class Writer {
   }
 
   endNest(place: number): void {
-    this.#view.setUint16(place, this.#length - place, true);
+    this.#view.setUint16(place, this.#end - place, true);
   }
 
   attributeU8(type: number, value: number): void {
@@ -108,10 +107,15 @@ export class Writer {
     this.#bytes.set(value, place);
   }
 
+  /** Bytes that are given as a character each. */
+  attributeLatin1(type: number, value: string): void {
+    this.#characters(this.#attribute(type, value.length), value);
+  }
+
   /** A zero-terminated ASCII string. */
   attributeText(type: number, value: string): void {
     const place = this.#attribute(type, value.length + 1);
-    for (let index = 0; index < value.length; index++) this.#bytes[place + index] = value.charCodeAt(index);
+    this.#characters(place, value);
     this.#bytes[place + value.length] = 0;
   }
 
@@ -141,6 +145,10 @@ export class Writer {
     this.#bytes.set(value, place);
   }
 
+  #characters(place: number, value: string): void {
+    for (let index = 0; index < value.length; index++) this.#bytes[place + index] = value.charCodeAt(index);
+  }
+
   #attribute(type: number, size: number): number {
     const place = this.#claim(4 + size);
     this.#view.setUint16(place, 4 + size, true);
@@ -160,17 +168,21 @@ export class Writer {
 
   /** Growing replaces the buffer, so a place is claimed before the buffer is named. */
   #claimRaw(size: number): number {
-    const place = this.#length;
+    const place = this.#end;
     const end = place + size;
     if (end > this.#bytes.length) this.#grow(end);
-    this.#length = end;
+    this.#end = end;
     return place;
   }
 
   #grow(least: number): void {
     const larger = new Uint8Array(Math.max(least, this.#bytes.length * 2));
     larger.set(this.#bytes);
-    this.#bytes = larger;
-    this.#view = new DataView(larger.buffer);
+    this.#use(larger);
+  }
+
+  #use(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer);
   }
 }

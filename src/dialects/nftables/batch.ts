@@ -156,32 +156,28 @@ export class Batch {
     elements: readonly ElementObject[],
     nameOf: (set: string) => string = (set) => set,
   ): void {
-    const bySet = new Map<string, ElementObject[]>();
-    for (const element of elements) {
-      const list = bySet.get(element.set);
-      if (list === undefined) bySet.set(element.set, [element]);
-      else list.push(element);
-    }
-    for (const [set, list] of bySet) {
+    for (const [set, list] of Map.groupBy(elements, setOf)) {
       const stride = 12 + (((list[0]?.key.length ?? 0) + 3) & ~3);
       const most = Math.floor(listLimitBytes / stride);
       for (let start = 0; start < list.length; start += most) {
-        this.#elementList(type, nameOf(set), list.slice(start, start + most), stride);
+        const part = list.length <= most ? list : list.slice(start, start + most);
+        this.#elementList(type, nameOf(set), part, stride);
       }
     }
   }
 
   #elementList(type: number, set: string, elements: readonly ElementObject[], stride: number): void {
     const writer = this.#writer;
+    const before = writer.length;
     const message = this.#open(type, type === Message.NEWSETELEM ? NLM_F_CREATE : 0);
     writer.attributeText(ElementListAttribute.TABLE, tableName);
     writer.attributeText(ElementListAttribute.SET, set);
     const list = writer.beginNest(ElementListAttribute.ELEMENTS);
-    const first = writer.length - message;
+    const first = writer.length - before;
     for (const element of elements) {
       const item = writer.beginNest(LIST_ELEM);
       const key = writer.beginNest(ElementAttribute.KEY);
-      writer.attributeBytes(DATA_VALUE, element.key);
+      writer.attributeLatin1(DATA_VALUE, element.key);
       writer.endNest(key);
       writer.endNest(item);
     }
@@ -209,6 +205,10 @@ export class Batch {
     this.#writer.endNest(this.#writer.beginNest(EXPR_DATA));
     this.#writer.endNest(expression);
   }
+}
+
+function setOf({ set }: ElementObject): string {
+  return set;
 }
 
 /**

@@ -28,6 +28,7 @@ import {
   TableAttribute,
   tableName,
 } from './constants.ts';
+import { keyOf } from './key.ts';
 import {
   addressLength,
   type ElementObject,
@@ -147,7 +148,7 @@ function readElements(entries: readonly Entry[], sets: Map<string, SetObject>): 
       const key = data === undefined ? undefined : attributesOf(data).get(DATA_VALUE);
       const owner = key === undefined || ownerBytes === 0 ? null : formatAddress(key.subarray(0, ownerBytes));
       if (key === undefined) hasCatchAll = true;
-      else elements.push(elementObject(handle, key.slice(), owner));
+      else elements.push(elementObject(handle, keyOf(key), owner));
     }
   }
   if (!hasCatchAll) return elements;

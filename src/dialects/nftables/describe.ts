@@ -2,6 +2,7 @@
 
 import { u16Be } from '../../netlink/reader.ts';
 import { formatAddress } from '../../state/address.ts';
+import { bytesOfKey } from './key.ts';
 import { addressLength, type NftObject } from './objects.ts';
 
 const protocolNames: Readonly<Record<number, string>> = { 6: 'tcp', 17: 'udp', 132: 'sctp' };
@@ -15,7 +16,7 @@ export function describe(object: NftObject): string {
     case 'chain':
       return `chain ${object.name} (${object.rules.length} rules)`;
     case 'element':
-      return `element ${object.set} { ${describeKey(object.key, addressLength(object.set))} }`;
+      return `element ${object.set} { ${describeKey(bytesOfKey(object.key), addressLength(object.set))} }`;
     default:
       return object satisfies never;
   }

@@ -4,6 +4,7 @@
 import type { Address } from '../../state/address.ts';
 import type { ServiceKey } from '../../state/service.ts';
 import type { KernelObject } from '../dialect.ts';
+import { keyOf } from './key.ts';
 
 export interface TableObject extends KernelObject {
   readonly kind: 'table';
@@ -45,7 +46,8 @@ export interface ChainObject extends KernelObject {
 export interface ElementObject extends KernelObject {
   readonly kind: 'element';
   readonly set: string;
-  readonly key: Uint8Array;
+  /** A character for each byte. */
+  readonly key: string;
 }
 
 export type NftObject = TableObject | SetObject | ChainObject | ElementObject;
@@ -87,7 +89,7 @@ export function chainObject(
 ): ChainObject {
   const place = hook === null ? '' : `${hook.number} ${hook.priority}`;
   const versions = sets.map((set) => setHandle(set).version).sort();
-  const content = `${place}\n${versions.join(', ')}\n${rules.map(latin1).join('\n')}`;
+  const content = `${place}\n${versions.join(', ')}\n${rules.map(keyOf).join('\n')}`;
   return { kind: 'chain', id: `chain ${name}`, content, name, hook, rules, ...constant };
 }
 
@@ -103,7 +105,7 @@ export function setHandle({ name, content }: SetObject): SetHandle {
 
 export function elementObject(
   set: SetHandle,
-  key: Uint8Array,
+  key: string,
   owner: Address | null,
   service: ServiceKey | null = null,
 ): ElementObject {
@@ -117,11 +119,11 @@ class Element implements ElementObject {
   readonly foreign = false;
   readonly set: string;
   readonly version: string;
-  readonly key: Uint8Array;
+  readonly key: string;
   readonly owner: Address | null;
   readonly service: ServiceKey | null;
 
-  constructor(set: SetHandle, key: Uint8Array, owner: Address | null, service: ServiceKey | null) {
+  constructor(set: SetHandle, key: string, owner: Address | null, service: ServiceKey | null) {
     this.set = set.name;
     this.version = set.version;
     this.key = key;
@@ -130,7 +132,7 @@ class Element implements ElementObject {
   }
 
   get id(): string {
-    return `${this.version}:${latin1(this.key)}`;
+    return `${this.version}:${this.key}`;
   }
 }
 
@@ -159,9 +161,3 @@ export function addressLength(set: string): 4 | 16 {
 }
 
 const constant = { owner: null, service: null, foreign: false } as const;
-
-function latin1(bytes: Uint8Array): string {
-  let text = '';
-  for (let index = 0; index < bytes.length; index++) text += String.fromCharCode(bytes[index] ?? 0);
-  return text;
-}

@@ -6,7 +6,6 @@ import {
   addressBytes,
   type Family,
   familyOf,
-  type Prefix,
   prefixAddress,
   prefixLength,
 } from '../../state/address.ts';
@@ -14,6 +13,7 @@ import type { DesiredState, Needs } from '../../state/desired-state.ts';
 import { protocolNumbers } from '../../state/port.ts';
 import type { VipPort, VirtualIp } from '../../state/virtual-ip.ts';
 import type { KernelObjects } from '../dialect.ts';
+import { keyOf } from './key.ts';
 import {
   type ElementObject,
   elementObject,
@@ -77,39 +77,29 @@ function setsOf(needs: Needs, options: NftOptions): Record<Family, FamilySets> {
 function vipElements(vip: VirtualIp, families: Record<Family, FamilySets>, out: ElementObject[]): void {
   if (!vip.filtered) return;
   const sets = families[familyOf(vip.address)];
-  const bytes = addressBytes(vip.address);
-  for (const port of vip.ports) portElements(port, { address: vip.address, bytes }, sets, out);
-  if (vip.egress) out.push(elementObject(sets.egress, bytes, vip.address));
-  out.push(elementObject(sets.drop, bytes, vip.address));
-  out.push(elementObject(sets.vip, bytes, vip.address));
+  const key = keyOf(addressBytes(vip.address));
+  for (const port of vip.ports) portElements(port, { address: vip.address, key }, sets, out);
+  if (vip.egress) out.push(elementObject(sets.egress, key, vip.address));
+  out.push(elementObject(sets.drop, key, vip.address));
+  out.push(elementObject(sets.vip, key, vip.address));
 }
 
 function portElements(
   { protocol, port, service, sources, delivery }: VipPort,
-  { address, bytes }: { readonly address: Address; readonly bytes: Uint8Array },
+  vip: { readonly address: Address; readonly key: string },
   sets: FamilySets,
   out: ElementObject[],
 ): void {
-  const key = new Uint8Array(bytes.length + 8);
-  key.set(bytes);
-  key[bytes.length] = protocolNumbers[protocol];
-  key[bytes.length + 4] = port >> 8;
-  key[bytes.length + 5] = port & 0xff;
+  const { address } = vip;
+  const key = vip.key + String.fromCharCode(protocolNumbers[protocol], 0, 0, 0, port >> 8, port & 0xff, 0, 0);
   if (sources === null) out.push(elementObject(sets.allow, key, address, service));
   else
     for (const prefix of new Set(sources)) {
       const length = prefixLength(prefix);
       const set = sets.sources[length];
       if (familyOf(prefix) !== familyOf(address) || set === undefined) continue;
-      out.push(elementObject(set, length === 0 ? key : rangedKey(key, prefix), address, service));
+      const source = length === 0 ? '' : keyOf(addressBytes(prefixAddress(prefix)));
+      out.push(elementObject(set, key + source, address, service));
     }
   if (delivery === 'host') out.push(elementObject(sets.host, key, address, service));
-}
-
-function rangedKey(key: Uint8Array, prefix: Prefix): Uint8Array {
-  const source = addressBytes(prefixAddress(prefix));
-  const ranged = new Uint8Array(key.length + source.length);
-  ranged.set(key);
-  ranged.set(source, key.length);
-  return ranged;
 }

@@ -210,7 +210,7 @@ function icmpElements(shape: FamilyShape, sets: readonly SetObject[], options: N
   const set = sets.find(({ name }) => name === `icmp${shape.family}`);
   if (set === undefined) return [];
   const types = options.echo ? [...shape.errorTypes, shape.echoRequest] : shape.errorTypes;
-  return types.map((type) => elementObject(setHandle(set), Uint8Array.of(type), null));
+  return types.map((type) => elementObject(setHandle(set), String.fromCharCode(type), null));
 }
 
 /**

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { nftables } from '../../../src/dialects/nftables/dialect.ts';
+import { keyOf } from '../../../src/dialects/nftables/key.ts';
 import type { ElementObject } from '../../../src/dialects/nftables/objects.ts';
 import { batchElements } from '../../../src/dialects/nftables/portions.ts';
 import type { NftOptions } from '../../../src/dialects/nftables/ruleset.ts';
@@ -199,7 +200,7 @@ test('a full set names the element that did not fit, and nothing of its step is 
   const want = dialect.render(stateOf(vips));
   const victim = want.elements[27] as ElementObject;
   const kernel = fakeKernel(({ name, key }) =>
-    key !== null && name === victim.set && Buffer.from(key).equals(victim.key) ? 23 : undefined,
+    key !== null && name === victim.set && keyOf(key) === victim.key ? 23 : undefined,
   );
   const receipt = kernel.commit(dialect.encode(deltaOf(nothing, want)));
   assert.deepEqual(

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { counterQuestion, readCounters } from '../../../src/dialects/nftables/counters.ts';
 import { describe } from '../../../src/dialects/nftables/describe.ts';
+import { keyOf } from '../../../src/dialects/nftables/key.ts';
 import {
   chainObject,
   elementObject,
@@ -99,7 +100,7 @@ test('a kernel without nf_tables answers to the beginning, or not at all, and is
 
 test('every object has the words that nft has for it', () => {
   const set = (name: string) => ({ name, version: name });
-  const element = (name: string, key: string) => describe(elementObject(set(name), hex(key), null));
+  const element = (name: string, key: string) => describe(elementObject(set(name), keyOf(hex(key)), null));
   assert.equal(element('vip4', '0a320001'), 'element vip4 { 10.50.0.1 }');
   assert.equal(element('vip6', 'fd000000 00000000 00000000 00000001'), 'element vip6 { fd00::1 }');
   assert.equal(element('allow4', '0a320001 06000000 01bb0000'), 'element allow4 { 10.50.0.1 . tcp . 443 }');
