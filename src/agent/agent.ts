@@ -77,7 +77,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   const { values } = config;
   makeFolder(values.state);
   const kept = readJournal(values.state);
-  if (kept.problem !== null) parts.log.warn({ problem: kept.problem }, 'state-unreadable');
+  if (kept.problem !== null) parts.log.warn({ problem: kept.problem }, 'stateUnreadable');
   const kernel = new Kernel(parts.native, parts.lockFile === undefined ? {} : { lockFile: parts.lockFile });
   const firewall = await openFirewall(kernel, firewallOptions(values)).catch(async (error: unknown) => {
     using _ = kernel;
@@ -150,7 +150,7 @@ function makeFolder(path: string): void {
 async function letGo(kernel: Kernel, log: Log): Promise<void> {
   const left = await ownAddresses(kernel);
   const refused = await takeAway(kernel, left);
-  if (left.length > 0) log.error({ addresses: left.length, refused: refused.length }, 'unguarded-let-go');
+  if (left.length > 0) log.error({ addresses: left.length, refused: refused.length }, 'unguardedLetGo');
 }
 
 /** The rooms of an agent and the doors between them; nothing runs yet. */
@@ -169,7 +169,7 @@ function assemble(
   const prober = new Prober(native, network, values.firstClaim, (found) => loop.revisit(found));
   const { state } = kept;
   const journal = new Journal(values.state, kept, (reason) =>
-    reason === '' ? log.info('state-written') : log.error({ reason }, 'state-unwritable'),
+    reason === '' ? log.info('stateWritten') : log.error({ reason }, 'stateUnwritable'),
   );
   const isUsable = (address: Address): boolean => holder.isUsable(address);
   const reporter = new Reporter({ ledger, journal, tallies, log, announcer, isUsable });

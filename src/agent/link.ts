@@ -206,7 +206,7 @@ export class Connection implements Stream {
 
   #note(reason: string): void {
     if (this.state !== 'refused' || this.reason !== reason)
-      this.#parts.log.warn({ url: this.url, reason }, 'frame-refused');
+      this.#parts.log.warn({ url: this.url, reason }, 'frameRefused');
     this.#isRefused = true;
     this.state = 'refused';
     this.reason = reason;

@@ -48,7 +48,7 @@ export async function runAgent(
     const log = createLog(values.logLevel, destination, { component: 'agent', node: config.node });
     const native = loadNative();
     using lock = await takeLock(native);
-    for (const squatter of lock.squatters) log.warn({ reason: squatter }, 'lock-squatted');
+    for (const squatter of lock.squatters) log.warn({ reason: squatter }, 'lockSquatted');
     // Before the kernel is touched: an agent that cannot be asked is of no use to anybody.
     using servers = await openServers(config, log);
     const version = readVersion();
@@ -70,7 +70,7 @@ export async function runAgent(
     const isWritten = (await agent?.stop()) ?? true;
     log.info('stopped');
     if (isWritten) return 0;
-    log.error({ reason: `the disk of ${values.state} does not answer` }, 'state-unwritable');
+    log.error({ reason: `the disk of ${values.state} does not answer` }, 'stateUnwritable');
     // A thread of ours waits for that disk, and an end in good order would wait for the thread.
     return native.exit(0);
   } catch (error) {
@@ -89,12 +89,12 @@ interface FollowInput extends Pick<AgentProcess, 'signal' | 'reloads'> {
 function followConfig(agent: Agent, follower: FollowInput): void {
   const { path, input, inForce, log, signal, reloads } = follower;
   if (path === undefined) return;
-  const onError = (error: Error): void => log.error({ reason: error.message }, 'config-refused');
+  const onError = (error: Error): void => log.error({ reason: error.message }, 'configRefused');
   const follow = async (values: AgentValues): Promise<void> => {
     const { changed, waiting } = await agent.follow(agentConfig(values));
     log.level = values.logLevel;
-    log.info({ changed }, 'config-read');
-    if (waiting.length > 0) log.warn({ waiting, next: 'start the agent again' }, 'config-waiting');
+    log.info({ changed }, 'configRead');
+    if (waiting.length > 0) log.warn({ waiting, next: 'start the agent again' }, 'configWaiting');
   };
   let last = Promise.resolve();
   const onChange = (values: AgentValues): void => {
@@ -108,7 +108,7 @@ interface Servers extends Disposable {
 }
 
 async function openServers({ listen, metricsListen }: AgentConfig, log: Log): Promise<Servers> {
-  const onError = (error: unknown): void => log.error({ reason: String(error) }, 'request-failed');
+  const onError = (error: unknown): void => log.error({ reason: String(error) }, 'requestFailed');
   using opened = new DisposableStack();
   const own = opened.use(await serve({ flag: '--listen', at: listen, onError }));
   const open =

@@ -103,7 +103,7 @@ export class Reporter {
       },
       onTrouble: (error) => {
         this.trouble = error instanceof Error ? error.message : String(error);
-        log.error({ reason: this.trouble }, 'kernel-trouble');
+        log.error({ reason: this.trouble }, 'kernelTrouble');
       },
       onWell: () => {
         this.trouble = '';

@@ -41,7 +41,7 @@ export class Retirement implements Disposable {
       this.trouble = '';
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      if (this.trouble === '') log.warn({ reason }, 'not-retired');
+      if (this.trouble === '') log.warn({ reason }, 'notRetired');
       const what =
         'left by another firewall of ours, which may drop what was declared since, and tried again';
       this.trouble = `${what}: ${reason}; end who uses it`;

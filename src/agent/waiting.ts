@@ -35,7 +35,7 @@ export async function startWhenPossible(parts: WaitingParts): Promise<Agent | un
       return await start();
     } catch (error) {
       if (!(error instanceof NoFirewallError)) throw error;
-      if (error.message !== reason) log.error({ reason: error.message }, 'no-firewall');
+      if (error.message !== reason) log.error({ reason: error.message }, 'noFirewall');
       reason = error.message;
     }
     await sleep(retryMs, undefined, { signal }).catch(() => undefined);

@@ -107,7 +107,7 @@ export function bearerToken(message: IncomingMessage): string | null {
 const internalError: ErrorBody = {
   code: 'Internal',
   message: 'the server failed to answer; this is a bug',
-  next: 'look for the event requestFailed (of an agent: request-failed) in its log and report it',
+  next: 'look for the event requestFailed in its log and report it',
 };
 
 const busy: Reply = {

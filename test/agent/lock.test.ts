@@ -37,7 +37,7 @@ test(
     await agent.says('serving');
     const reason = `@vipward-agent is held by pid ${pid} of uid 65534, which is no agent: end it`;
     assert.deepEqual(
-      agent.events('lock-squatted').map((line) => line['reason']),
+      agent.events('lockSquatted').map((line) => line['reason']),
       [reason],
     );
     const second = alone.start('--listen', '127.0.0.1:9475');
@@ -54,7 +54,7 @@ test('who holds every name keeps no agent from its work', asAnother, async () =>
   await squat(alone, allNames);
   const agent = alone.start();
   await agent.says('serving');
-  assert.equal(agent.events('lock-squatted').length, allNames.length);
+  assert.equal(agent.events('lockSquatted').length, allNames.length);
   const { code, stdout } = alone.verb('doctor', '-o', 'json');
   assert.notEqual(code, null);
   assert.doesNotMatch(stdout, /runs here/);
@@ -126,6 +126,6 @@ test('a name that is taken and not listened on is passed over', limit, async () 
   if (child.stdout !== null) await once(child.stdout, 'data');
   const agent = alone.start();
   await agent.says('serving');
-  const [line] = agent.events('lock-squatted');
+  const [line] = agent.events('lockSquatted');
   assert.match(String(line?.['reason']), /^@vipward-agent is held by a process that does not answer/);
 });

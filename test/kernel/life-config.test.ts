@@ -53,9 +53,9 @@ class Configured implements AsyncDisposable {
 
   /** Writes it and waits until the agent has read it. */
   async follow(more: object = {}): Promise<Record<string, unknown>> {
-    const before = this.agent.events('config-read').length;
+    const before = this.agent.events('configRead').length;
     this.write(more);
-    return await this.agent.says('config-read', before + 1);
+    return await this.agent.says('configRead', before + 1);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -144,7 +144,7 @@ test('the log says as much as it is told to, and what needs a restart is named',
   await configured.follow({ logLevel: 'debug', listen: '127.0.0.1:9479', metricsListen: '127.0.0.1:9478' });
   await node.setServices([{ ...dns, ports: ['UDP 54'] }]);
   await agent.says('acknowledged');
-  assert.deepEqual((await agent.says('config-waiting'))['waiting'], ['listen', 'metricsListen']);
+  assert.deepEqual((await agent.says('configWaiting'))['waiting'], ['listen', 'metricsListen']);
   assert.equal((await node.status()).node, 'node1');
 });
 
@@ -160,12 +160,12 @@ test('a broken file changes nothing, and SIGHUP reads it again', { skip }, async
     ] as const
   ).entries()) {
     configured.write(text);
-    assert.match(String((await agent.says('config-refused', index + 1))['reason']), reason);
+    assert.match(String((await agent.says('configRefused', index + 1))['reason']), reason);
   }
   assert.equal((await node.status()).filter, 'enforce');
   assert.equal(node.run('ip -o address'), before);
-  const { length } = await configured.follow().then(() => agent.events('config-read'));
+  const { length } = await configured.follow().then(() => agent.events('configRead'));
   agent.child.kill('SIGHUP');
-  assert.deepEqual((await agent.says('config-read', length + 1))['changed'], []);
+  assert.deepEqual((await agent.says('configRead', length + 1))['changed'], []);
   assert.equal((await node.status()).inSync, true);
 });

@@ -113,7 +113,7 @@ test('an agent that finds its table to be another’s lets go of what it would l
   node.startAgent();
   await node.until('it has ended', () => /vipward agent: table inet vipward belongs to/.test(node.log));
   deepEqual(holds(node), ['10.77.0.101']);
-  match(node.log, /unguarded-let-go/);
+  match(node.log, /unguardedLetGo/);
   owner.stdin?.end();
   await once(owner, 'exit');
   node.startAgent();
