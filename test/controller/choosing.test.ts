@@ -13,7 +13,8 @@ const count = 100;
 async function beforeChoosing(t: TestContext) {
   const names = Array.from({ length: count }, (_, index) => `web-${index}`);
   const files = { 'a.yaml': names.map((name) => service(name)).join('---\n') };
-  const running = await runningController(t, { files, timing: { settleMs: 500 } });
+  const timing = { settleMs: 60_000, claimMs: 60_000 };
+  const running = await runningController(t, { files, timing });
   const { owners } = running.controller;
   const ask = owners.candidates.for;
   owners.candidates.for = (...more) => {
@@ -23,7 +24,12 @@ async function beforeChoosing(t: TestContext) {
   };
   const agents = ['n1', 'n2'].map((name) => agentOf(t, running, name));
   await Promise.all(agents.map((agent) => agent.until(({ rules }) => rules.size === count)));
+  await untilStatus(
+    running,
+    ({ nodes, seq }) => nodes.length === 2 && nodes.every((node) => node.seq === seq),
+  );
   equal(owners.isSettled, false);
+  owners.settle();
   return { running, agents };
 }
 

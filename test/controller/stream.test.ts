@@ -129,9 +129,11 @@ test('VIPs are spread evenly over nodes that start together', limit, async (t) =
   const documents = Array.from({ length: 31 }, (_, index) => service(`s${index}`));
   const running = await runningController(t, {
     files: { 'all.yaml': documents.join('---\n') },
-    timing: { settleMs: 300 },
+    timing: { settleMs: 60_000, claimMs: 60_000 },
   });
   const agents = ['n1', 'n2', 'n3'].map((name) => agentOf(t, running, name));
+  await Promise.all(agents.map((agent) => agent.until(({ rules }) => rules.size === 31)));
+  running.controller.owners.settle();
   await untilStatus(running, ({ vips }) => vips.every(({ state }) => state === 'serving'));
   deepEqual(agents.map(({ placements }) => placements.size).sort(), [10, 10, 11]);
 });
