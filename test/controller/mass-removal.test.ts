@@ -66,7 +66,7 @@ test('a restart with an emptied folder says no synced before a second reading ag
   await agent.close();
   await running.stop();
   rmSync(join(services, 'a.yaml'));
-  const timing = { massRemovalWaitMs: 400 };
+  const timing = { massRemovalWaitMs: 5000 };
   const again = await runningController(t, { services, stateDir, timing });
   const back = agentOf(t, again, 'n1', { hello: { rules: agent.digest('rules') } });
   await back.until(({ heard }) => heard.some(({ type }) => type === 'welcome'));
