@@ -163,12 +163,21 @@ test('a change is in the kernel soon after the API server tells of it', { skip }
   const agent: Agent = all.cluster.newAgent();
   t.after(() => agent.destroy());
   const seen = await watchOf(agent, 'many-0');
+  const change = (port: number) => {
+    const patch = { spec: { ports: [{ name: 'p', port }] } };
+    return all.cluster.do('PATCH', `${services}/many-0`, patch, mergePatch);
+  };
+  // The monitor says nothing of what came before it began to listen.
+  let sign = 10_000;
+  await all.until('the monitor says what is in the kernel', async () => {
+    await change(sign++);
+    return kernel.length > 0;
+  });
   const took = { watch: [] as number[], kernel: [] as number[] };
   for (let round = 0; round < 100; round++) {
     const number = 20_000 + round;
-    const patch = { spec: { ports: [{ name: 'p', port: number }] } };
     const startedMs = performance.now();
-    await all.cluster.do('PATCH', `${services}/many-0`, patch, mergePatch);
+    await change(number);
     const at = (lines: readonly Line[], words: string) =>
       lines.find(({ text }) => text.includes(words))?.atMs;
     await all.until('it is in the kernel', async () => {
