@@ -128,8 +128,14 @@ test('kube-proxy sends a port that two Services want to the first, and to the ot
   await using proxy = await startKubeProxy(all, 'nftables');
   await reached('10.77.0.150', 80, proxy);
   assert.equal(await ingressOf('other'), '[]');
+  // Whoever reaches the Pod from now on does so by way of the other.
+  await setEndpoints(all, 'first', [{ name: 'tcp-80', protocol: 'TCP', port: 8081 }]);
+  await all.until('the first leads nowhere', async () => {
+    return (await all.node.probe('tcp', '10.77.0.150', 80)) === 'refused';
+  });
   await all.remove('first');
   await setEndpoints(all, 'other', [{ name: 'tcp-80', protocol: 'TCP', port: 8080 }]);
+  await all.until('the other is told', async () => (await ingressOf('other')).includes('10.77.0.150'));
   await reached('10.77.0.150', 80, proxy);
   assert.match(await ingressOf('other'), /10\.77\.0\.150/);
   await proxy.end('SIGKILL');
@@ -220,6 +226,6 @@ for (const mode of ['nftables', 'iptables'] as const) {
     assert.ok(knocks.dropped > 0, 'some of them were dropped while kube-proxy had no rule');
     assert.deepEqual(came, []);
     for (const address of own) assert.equal(await node.probe('tcp', address, 22), 'open');
-    assert.equal(came.length, 2);
+    await all.until('both came', async () => came.length === 2);
   });
 }

@@ -35,14 +35,19 @@ export async function startKubeProxy(all: NodeInCluster, mode: Mode): Promise<Pr
 
 /** Takes every rule of kube-proxy away, as an administrator does who has lost patience. */
 export function flushKubeProxy({ node }: NodeInCluster, mode: Mode): void {
+  // A table that kube-proxy has not come to make is made first: of one that is not there none can be deleted.
+  const tables = ['ip kube-proxy', 'ip6 kube-proxy'].map(
+    (name) => `add table ${name}\ndelete table ${name}\n`,
+  );
   const commands =
     mode === 'nftables'
-      ? ['nft delete table ip kube-proxy', 'nft delete table ip6 kube-proxy']
+      ? ['nft -f -']
       : ['iptables', 'ip6tables'].flatMap((tool) =>
           ['nat', 'filter'].map((table) => `${tool} -t ${table} -F`),
         );
   for (const command of commands) {
-    const { status, stderr } = runIn(node.node, command.split(' ') as [string, ...string[]]);
+    const argv = command.split(' ') as [string, ...string[]];
+    const { status, stderr } = runIn(node.node, argv, tables.join(''));
     assert.equal(status, 0, `${command}: ${stderr}`);
   }
 }
