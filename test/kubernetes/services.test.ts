@@ -54,6 +54,7 @@ test('both families are served where the Service asks for them', { skip }, async
 });
 
 test('labels and annotations that mean nothing to us send nothing to any agent', { skip }, async () => {
+  await all.until('one VIP is left', async () => (await all.node.controllerStatus()).vips.length === 1);
   const before = await seq();
   for (let round = 0; round < 10; round++) {
     await all.apply('web', {
@@ -88,9 +89,12 @@ test('what other products write is followed, or refused by name', { skip }, asyn
   await all.apply('dhcp', { annotations: { 'kube-vip.io/loadbalancerIPs': '0.0.0.0' } });
   await all.apply('outside', { annotations: { 'vipward.io/addresses': '192.0.2.1' } });
   await all.serves('10.77.0.100: TCP 80, TCP 1019', '10.77.0.150: TCP 80');
-  const { refused } = await all.node.controllerStatus();
-  const reasons = refused.map(({ key, reason }) => `${key} ${reason}`).sort();
-  assert.deepEqual(reasons, ['default/dhcp NotSupported', 'default/outside OutsidePool']);
+  await all.until('they are refused', async () => {
+    const { refused } = await all.node.controllerStatus();
+    const reasons = refused.map(({ key, reason }) => `${key} ${reason}`).sort();
+    assert.deepEqual(reasons, ['default/dhcp NotSupported', 'default/outside OutsidePool']);
+    return true;
+  });
   for (const name of ['metal', 'dhcp', 'outside']) await all.remove(name);
   await all.serves('10.77.0.100: TCP 80, TCP 1019');
 });
@@ -143,8 +147,9 @@ test('a controller that starts anew moves nothing and gives nobody another addre
   await all.serves(...wanted);
   const terms = async (): Promise<string[]> =>
     (await all.node.status()).vips.map(({ address, term }) => `${address} ${JSON.stringify(term)}`).sort();
-  const before = await terms();
   await records('10.77.0.100', '10.77.0.102');
+  await all.until('the node has let go', async () => (await all.node.status()).vips.length === 2);
+  const before = await terms();
   // What nobody can read of one Service keeps no controller from ruling over the others.
   const older = ['010.77.0.0/016', '::ffff:192.0.2.0/120'];
   await all.apply('third', {
@@ -183,8 +188,11 @@ test('a Service that is deleted leaves nothing behind', { skip }, async () => {
   await all.remove('web');
   await all.serves();
   await records();
-  assert.doesNotMatch(all.node.run('ip address show'), /10\.77\.0\.1\d\d/);
-  assert.doesNotMatch(all.node.run('nft list ruleset'), /10\.77\.0\.1\d\d/);
+  await all.until('the kernel has none of it', async () => {
+    assert.doesNotMatch(all.node.run('ip address show'), /10\.77\.0\.1\d\d/);
+    assert.doesNotMatch(all.node.run('nft list ruleset'), /10\.77\.0\.1\d\d/);
+    return true;
+  });
 });
 
 test('an address that an absent node may still have is given to nobody else', { skip }, async () => {
@@ -192,13 +200,13 @@ test('an address that an absent node may still have is given to nobody else', { 
   await all.serves('10.77.0.100: TCP 80');
   await records('10.77.0.100');
   await all.node.killAgent('SIGKILL');
+  await all.until('it is known to be away', async () => {
+    return (await all.node.controllerStatus()).nodes[0]?.connected === false;
+  });
   await all.remove('web');
   await all.apply('next');
   await records('10.77.0.100', '10.77.0.101');
-  await all.until(
-    'its record says who has it',
-    async () => (await told()).record?.status?.state === 'released',
-  );
+  await all.until('its record says so', async () => (await told()).record?.status?.state === 'released');
   await all.node.killController('SIGKILL');
   all.node.startController();
   await all.apply('another');
