@@ -229,7 +229,7 @@ test('etcd is restored from a backup: the generation is above every one before, 
     await restore(backup);
     await agree(all);
     assert.equal((await replica.status).generation, generation, 'it ruled all along');
-    assert.match(replica.words, /restoredFromBackup/);
+    assert.match(replica.log, /restoredFromBackup/);
     const lease = '/apis/coordination.k8s.io/v1/namespaces/vipward-system/leases/vipward-controller';
     await all.until('the Lease says so', async () => {
       return (await all.cluster.do('GET', lease)).spec.leaseTransitions === generation;
@@ -243,7 +243,7 @@ test('etcd is restored from a backup: the generation is above every one before, 
     );
     await agree(all);
     const raised = (await replica.status).generation;
-    assert.match(replica.words, /GenerationRaised/);
+    assert.match(replica.log, /GenerationRaised/);
     t.diagnostic(`obeyed ${generation}, ruled by ${raised} after the backup`);
   });
   t.diagnostic(`0 of ${sent} lost`);

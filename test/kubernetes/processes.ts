@@ -1,16 +1,19 @@
 // A program of a test, in a namespace of its own, that ends with the test however that ends.
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { type Namespace, spawnIn } from '../namespaces.ts';
 
 /** Started with its output in a file, so that a stalled reader never holds it up. */
 export class Program implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #log: string;
+  /** What comes before it in the log is of another one. */
+  readonly #begin: number;
 
   constructor(where: Namespace, argv: readonly [string, ...string[]], log: string) {
     const output = openSync(log, 'a');
+    this.#begin = fstatSync(output).size;
     this.#child = spawnIn(where, argv, { stdio: ['ignore', output, output] });
     closeSync(output);
     this.#log = log;
@@ -25,6 +28,11 @@ export class Program implements AsyncDisposable {
 
   get isRunning(): boolean {
     return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** What it wrote. */
+  get all(): string {
+    return readFileSync(this.#log).subarray(this.#begin).toString();
   }
 
   /** The end of what it wrote, for the message of a failure. */

@@ -32,6 +32,11 @@ export class Replica implements AsyncDisposable {
     return this.#program.isRunning;
   }
 
+  /** What it logged. */
+  get log(): string {
+    return this.#program.all;
+  }
+
   /** The end of its log. */
   get words(): string {
     return this.#program.words;
