@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseAllDocuments } from 'yaml';
 import { defaultValues, type Part, renderChart } from '../../src/cli/manifests/chart.ts';
 import { mergeValues, type Values } from '../../src/cli/manifests/values.ts';
+import { until } from '../patience.ts';
 import { Cluster } from './cluster.ts';
 import { programPath, skip, withoutProgram } from './control-plane.ts';
 
@@ -86,21 +87,40 @@ test('the API server takes the examples that are for a cluster', { skip }, () =>
   }
 });
 
+const label = 'pod-security.kubernetes.io/enforce';
+const pods = `/api/v1/namespaces/${namespace}/pods?dryRun=All`;
+/** What is answered to a Pod that asks for nothing, and to one on the node's own network. */
+const answers = { privileged: [201, 201], baseline: [201, 403], restricted: [403, 403] } as const;
+
+/** Waits until a level is in force: who lets Pods in reads the label a while after it was written. */
+async function enforces(level: keyof typeof answers): Promise<void> {
+  await until(`${level} is enforced`, async () => {
+    const statuses: number[] = [];
+    for (const hostNetwork of [false, true]) {
+      const spec = { hostNetwork, containers: [{ name: 'a', image: 'a' }] };
+      statuses.push((await cluster.ask('POST', pods, { metadata: { name: 'probe' }, spec })).status);
+    }
+    assert.deepEqual(statuses, answers[level]);
+    return true;
+  });
+}
+
 test('its Pods are let in where their namespace is labelled as ours, and baseline refuses the agent', {
   skip,
 }, async () => {
   cluster.kubectl(['apply', '--server-side', '-f', '-'], render({ createNamespace: true }));
-  const pods = `/api/v1/namespaces/${namespace}/pods?dryRun=All`;
+  await enforces('privileged');
   for (const workload of objectsOf(render()).filter(({ spec }) => spec?.template !== undefined)) {
     const pod = { ...workload.spec.template, metadata: { name: workload.metadata.name } };
     assert.equal((await cluster.ask('POST', pods, pod)).status, 201);
-    const label = 'pod-security.kubernetes.io/enforce';
     const isAgent = workload.kind === 'DaemonSet';
     const level = isAgent ? 'baseline' : 'restricted';
     cluster.kubectl(['label', 'namespace', namespace, '--overwrite', `${label}=${level}`]);
+    await enforces(level);
     const { status, body } = await cluster.ask('POST', pods, pod);
     assert.equal(status, isAgent ? 403 : 201, JSON.stringify(body));
     cluster.kubectl(['label', 'namespace', namespace, '--overwrite', `${label}=privileged`]);
+    await enforces('privileged');
   }
 });
 
