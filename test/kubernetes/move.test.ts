@@ -54,7 +54,12 @@ after(async () => {
   await all[Symbol.asyncDispose]();
 });
 
+/** Moves a VIP once no node is behind: one that was held up may be given none. */
 async function move(vip: string, to: string): Promise<number> {
+  await all.until('both nodes have all rules', async () => {
+    const { nodes, seq } = await all.node.controllerStatus();
+    return nodes.length === 2 && nodes.every((node) => node.connected && node.seq === seq);
+  });
   const beganMs = performance.now();
   const verb = start(all.node.node, program, 'move', vip, to);
   const said = text(verb.stderr as NodeJS.ReadableStream);
