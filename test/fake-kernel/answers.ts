@@ -115,7 +115,8 @@ function tableParts(table: FakeTable): Uint8Array[] {
 function setParts(table: FakeTable, name: string): Uint8Array[] {
   const set = table.sets.get(name);
   if (set === undefined) return [];
-  const parts = [put(1, table.name), put(2, name), put(4, set.keyType), put(5, set.keyLength)];
+  const key = [put(4, set.keyType), put(5, set.keyLength)];
+  const parts = [put(1, table.name), put(2, name), put(3, set.flags), ...key];
   const timeout = set.timeout === undefined ? [] : [put(11, set.timeout)];
   return [...parts, ...timeout, put(9, [put(1, set.size)]), ...(set.counter ? [counterParts(17)] : [])];
 }

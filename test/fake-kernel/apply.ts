@@ -180,7 +180,8 @@ function newSet({ state, request, list }: Context): void {
     return;
   }
   const keyType = number(find(list, 4));
-  const set = { name, keyType, keyLength, size, nextSize: size, counter, timeout };
+  const flags = number(find(list, 3));
+  const set = { name, flags, keyType, keyLength, size, nextSize: size, counter, timeout };
   table.sets.set(name, { ...set, elements: new Map() });
 }
 

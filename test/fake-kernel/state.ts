@@ -3,6 +3,7 @@ import type { FakeAttribute } from './bytes.ts';
 
 export interface FakeSet {
   readonly name: string;
+  readonly flags: number;
   readonly keyType: number;
   readonly keyLength: number;
   size: number;

@@ -85,3 +85,21 @@ test('a table that was put to sleep guards nobody, and is put in again before th
   deepEqual(next.gone, []);
   equal(nft(own, ['list', 'table', 'inet', 'vipward']), awake);
 });
+
+test('a set of theirs that has ranges in it, in the place of one of ours, opens none of them for long', {
+  skip,
+}, async () => {
+  using own = ownKernel();
+  const { rules } = ruling(own, () => false);
+  const listed = (): string => nft(own, ['list', 'table', 'inet', 'vipward']);
+  await rules.reconcile(true);
+  const ours = listed();
+  const theirs = ours
+    .replace(/set allow4 \{[^}]*?size/, (head) => head.replace('size', 'flags interval\n size'))
+    .replace(/10\.50\.0\.1 \. tcp \. 80\b/, '10.50.0.1 . tcp . 80-90, 10.50.0.1 . tcp . 443');
+  nft(own, ['-f', '-'], `delete table inet vipward\n${theirs}`);
+  match(listed(), /flags interval[^}]*10\.50\.0\.1 \. tcp \. 80-90/);
+  equal((await rules.reconcile(true)).outcome, 'committed');
+  const inOrder = (text: string): string[] => text.split('\n').sort();
+  deepEqual(inOrder(listed()), inOrder(ours));
+});

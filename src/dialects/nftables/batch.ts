@@ -19,15 +19,21 @@ import {
   Message,
   NF_ACCEPT,
   NFPROTO_INET,
-  NFT_SET_EVAL,
   NFT_SET_EXPR,
-  NFT_SET_TIMEOUT,
   RuleAttribute,
   SetAttribute,
   TableAttribute,
   tableName,
 } from './constants.ts';
-import type { ChainObject, ElementObject, NftObject, SetObject, TableObject } from './objects.ts';
+import {
+  type ChainObject,
+  type ElementObject,
+  type NftObject,
+  type SetObject,
+  setFlags,
+  setOf,
+  type TableObject,
+} from './objects.ts';
 
 /** An attribute's length has 16 bits, so a list of elements is closed before it reaches them. */
 const listLimitBytes = 64_000;
@@ -86,8 +92,7 @@ export class Batch {
       writer.attributeText(SetAttribute.TABLE, tableName);
       writer.attributeText(SetAttribute.NAME, set.name);
       const counts = set.counter && options.setExpressionFlag ? NFT_SET_EXPR : 0;
-      const dynamic = set.timeoutMs > 0 ? NFT_SET_TIMEOUT | NFT_SET_EVAL : 0;
-      writer.attributeU32Be(SetAttribute.FLAGS, counts | dynamic);
+      writer.attributeU32Be(SetAttribute.FLAGS, counts | setFlags(set));
       writer.attributeU32Be(SetAttribute.KEY_TYPE, set.keyType);
       writer.attributeU32Be(SetAttribute.KEY_LEN, set.keyLengthBytes);
       writer.attributeU32Be(SetAttribute.ID, this.#sequence);
@@ -205,10 +210,6 @@ export class Batch {
     this.#writer.endNest(this.#writer.beginNest(EXPR_DATA));
     this.#writer.endNest(expression);
   }
-}
-
-function setOf({ set }: ElementObject): string {
-  return set;
 }
 
 /**

@@ -4,7 +4,7 @@
 import type { Address } from '../../state/address.ts';
 import type { ServiceKey } from '../../state/service.ts';
 import type { KernelObject } from '../dialect.ts';
-import { keyOf } from './key.ts';
+import { NFT_SET_EVAL, NFT_SET_TIMEOUT } from './constants.ts';
 
 export interface TableObject extends KernelObject {
   readonly kind: 'table';
@@ -18,6 +18,7 @@ export interface SetObject extends KernelObject {
   readonly name: string;
   readonly keyType: number;
   readonly keyLengthBytes: number;
+  /** 0 for one that is not of our make, though it has our name: it is replaced with all that is in it. */
   readonly size: number;
   readonly counter: boolean;
   /**
@@ -77,6 +78,11 @@ export function setObject(shape: SetShape): SetObject {
   };
 }
 
+/** Of NFTA_SET_FLAGS those that say what is in a set. */
+export function setFlags({ timeoutMs }: SetShape): number {
+  return timeoutMs > 0 ? NFT_SET_TIMEOUT | NFT_SET_EVAL : 0;
+}
+
 /**
  * `sets` are those that the rules may look into. They are a part of the content, for a set that is replaced
  * by another one must first be let go by every rule.
@@ -89,7 +95,7 @@ export function chainObject(
 ): ChainObject {
   const place = hook === null ? '' : `${hook.number} ${hook.priority}`;
   const versions = sets.map((set) => setHandle(set).version).sort();
-  const content = `${place}\n${versions.join(', ')}\n${rules.map(keyOf).join('\n')}`;
+  const content = `${place}\n${versions.join(', ')}\n${rules.map(latin1).join('\n')}`;
   return { kind: 'chain', id: `chain ${name}`, content, name, hook, rules, ...constant };
 }
 
@@ -158,6 +164,12 @@ export function setOf(object: NftObject): string {
 /** How long an address is in the keys of a set: `src4_26` belongs to family 4, `allow6` to 6. */
 export function addressLength(set: string): 4 | 16 {
   return /\d/.exec(set)?.[0] === '6' ? 16 : 4;
+}
+
+function latin1(bytes: Uint8Array): string {
+  let text = '';
+  for (let index = 0; index < bytes.length; index++) text += String.fromCharCode(bytes[index] ?? 0);
+  return text;
 }
 
 const constant = { owner: null, service: null, foreign: false } as const;

@@ -9,6 +9,7 @@ import {
   NF_ACCEPT,
   NFT_CHAIN_BINDING,
   NFT_SET_ANONYMOUS,
+  NFT_SET_EXPR,
   NFT_TABLE_F_DORMANT,
   NFT_TABLE_F_OWNER,
   NFT_TABLE_F_PERSIST,
@@ -21,6 +22,7 @@ import {
   chainObject,
   type NftObject,
   type SetObject,
+  setFlags,
   setObject,
   tableObject,
 } from './objects.ts';
@@ -46,7 +48,10 @@ export function readTable(attributes: Attributes): NftObject {
 export function readSets(sets: readonly Entry[]): SetObject[] {
   return sets.flatMap(({ attributes }) => {
     const flags = u32Be(attributes.get(SetAttribute.FLAGS) ?? new Uint8Array(4));
-    return (flags & NFT_SET_ANONYMOUS) === 0 ? [readSet(attributes)] : [];
+    if ((flags & NFT_SET_ANONYMOUS) !== 0) return [];
+    const set = readSet(attributes);
+    // In one of other flags an element stands for more than its key, as a range does, or goes by itself.
+    return (flags & ~NFT_SET_EXPR) === setFlags(set) ? [set] : [setObject({ ...set, size: 0 })];
   });
 }
 
