@@ -3,7 +3,10 @@
 
 import type { Delta, KernelObject, KernelObjects } from './dialect.ts';
 
-/** Objects that differ in content are removed and added. Foreign ones are never in the result. */
+/**
+ * Objects that differ in content are removed and added. Foreign ones are never in the result. Neither side
+ * has an id of ours twice.
+ */
 export function diff<O extends KernelObject>(have: KernelObjects<O>, want: KernelObjects<O>): Delta<O> {
   const elements = compare(have.elements, want.elements);
   if (have.constants === want.constants) return elements;

@@ -27,13 +27,9 @@ export class Writer {
     return this.#end - this.#start;
   }
 
-  /** What was written, as a view that the next write or reset may change. */
+  /** What was written, as a view that the next write may change. */
   get bytes(): Uint8Array {
     return this.#bytes.subarray(this.#start, this.#end);
-  }
-
-  reset(): void {
-    this.#end = this.#start;
   }
 
   /**
@@ -43,7 +39,7 @@ export class Writer {
   take(): Uint8Array {
     const taken = this.bytes;
     this.#start = (this.#end + 7) & ~7;
-    // A large piece keeps its buffer for itself, so that a small one behind it does not hold on to it.
+    // No piece goes behind a large one, whose buffer it would hold on to.
     if (this.#bytes.length - this.#start < leastRoomBytes || taken.length > leastRoomBytes) {
       this.#use(new Uint8Array(this.#capacity));
       this.#start = 0;
@@ -157,13 +153,11 @@ export class Writer {
   }
 
   /**
-   * Room for `size` bytes and the zero padding to a multiple of four behind them (NLMSG_ALIGN, NLA_ALIGN).
+   * Room for `size` bytes and the padding to a multiple of four behind them (NLMSG_ALIGN, NLA_ALIGN). That is
+   * zero, for nothing is written over.
    */
   #claim(size: number): number {
-    const padded = (size + 3) & ~3;
-    const place = this.#claimRaw(padded);
-    if (padded !== size) this.#bytes.fill(0, place + size, place + padded);
-    return place;
+    return this.#claimRaw((size + 3) & ~3);
   }
 
   /** Growing replaces the buffer, so a place is claimed before the buffer is named. */

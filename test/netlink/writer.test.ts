@@ -76,27 +76,21 @@ test('the buffer may have to grow at any byte of anything written', () => {
   const wide = everything(new Writer(65_536));
   for (let capacity = 0; capacity <= wide.length + 1; capacity++) {
     assert.deepEqual(everything(new Writer(capacity)), wide, `capacity ${capacity}`);
+    const writer = new Writer(capacity);
+    writer.raw(hex('ffffff'));
+    const taken = writer.take();
+    assert.deepEqual(everything(writer), wide, `capacity ${capacity}, behind another piece`);
+    assert.deepEqual(taken, hex('ffffff'));
   }
 });
 
-test('padding is zero, also where a reset left other bytes', () => {
+test('attributes are padded with zeroes', () => {
   const writer = new Writer(64);
-  writer.raw(new Uint8Array(64).fill(0xff));
-  writer.reset();
-  assert.equal(writer.length, 0);
   writer.attributeText(1, 'ab');
   writer.attributeU8(2, 7);
   writer.attributeU16Be(3, 0x0102);
   writer.attributeBytes(4, new Uint8Array(0));
   assert.deepEqual(writer.bytes, hex('07000100 61620000 05000200 07000000 06000300 01020000 04000400'));
-});
-
-test('a message begun anew after a reset has no sequence, flags or port id of the one before', () => {
-  const writer = new Writer(16);
-  writer.raw(new Uint8Array(16).fill(0xff));
-  writer.reset();
-  writer.endMessage(writer.beginMessage(0x10, 1, 2));
-  assert.deepEqual(writer.bytes, hex('10000000 1000 0100 02000000 00000000'));
 });
 
 test('what was taken stays as it is, however much is written behind it', () => {
@@ -111,6 +105,17 @@ test('what was taken stays as it is, however much is written behind it', () => {
       assert.deepEqual(taken, pieces);
     }),
   );
+});
+
+test('small pieces share buffers of the size that was asked for', () => {
+  const writer = new Writer(4096);
+  const buffers = new Set<ArrayBufferLike>();
+  for (let piece = 0; piece < 1000; piece++) {
+    writer.raw(new Uint8Array(100));
+    buffers.add(writer.take().buffer);
+  }
+  assert.ok(buffers.size > 1 && buffers.size < 50, `${buffers.size} buffers`);
+  for (const { byteLength } of buffers) assert.equal(byteLength, 4096);
 });
 
 test('numbers of 64 bits are big-endian to the last bit', () => {
@@ -172,6 +177,7 @@ function everything(writer: Writer): Uint8Array {
     Uint8Array.from({ length: 37 }, (_, index) => index + 1),
   );
   writer.attributeText(9, 'a name of an odd length');
+  writer.attributeLatin1(10, '\0\x80\xff\x0a\x7f');
   writer.endNest(inner);
   writer.raw(Uint8Array.from({ length: 41 }, (_, index) => 200 - index));
   writer.endNest(outer);

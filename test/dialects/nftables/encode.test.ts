@@ -195,19 +195,27 @@ test('a VIP that changes among many changes in one step', () => {
 });
 
 test('a full set names the element that did not fit, and nothing of its step is in', () => {
-  const dialect = nftables(plain);
-  const vips = manyVips(20, 3);
-  const want = dialect.render(stateOf(vips));
-  const victim = want.elements[27] as ElementObject;
-  const kernel = fakeKernel(({ name, key }) =>
-    key !== null && name === victim.set && keyOf(key) === victim.key ? 23 : undefined,
-  );
-  const receipt = kernel.commit(dialect.encode(deltaOf(nothing, want)));
-  assert.deepEqual(
-    receipt.map(({ object, errno }) => [object, errno]),
-    [[victim, 23]],
-  );
-  assert.equal(kernel.text(), '\n');
+  // A list of one set that is longer than an attribute may be is said in two.
+  for (const [vips, index] of [
+    [manyVips(20, 3), 27],
+    [manyVips(1, 4700), 3000],
+  ] as const) {
+    const dialect = nftables(plain);
+    // Whatever was encoded before is in the same buffer.
+    for (const before of vips.slice(0, 2))
+      dialect.encode(deltaOf(nothing, dialect.render(stateOf([before]))));
+    const want = dialect.render(stateOf(vips, needsOf(vips, large)));
+    const victim = want.elements[index] as ElementObject;
+    const kernel = fakeKernel(({ name, key }) =>
+      key !== null && name === victim.set && keyOf(key) === victim.key ? 23 : undefined,
+    );
+    const receipt = kernel.commit(dialect.encode(deltaOf(nothing, want)));
+    assert.deepEqual(
+      receipt.map(({ object, errno }) => [object, errno]),
+      [[victim, 23]],
+    );
+    assert.equal(kernel.text(), '\n');
+  }
 });
 
 /**
