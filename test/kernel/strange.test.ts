@@ -86,6 +86,20 @@ test('a table that was put to sleep guards nobody, and is put in again before th
   equal(nft(own, ['list', 'table', 'inet', 'vipward']), awake);
 });
 
+test('a chain of theirs that sees the first packet of a flow alone is no substitute for one of ours', {
+  skip,
+}, async () => {
+  using own = ownKernel();
+  const { rules } = ruling(own, () => false);
+  await rules.reconcile(true);
+  const ours = nft(own, ['list', 'table', 'inet', 'vipward']);
+  const theirs = ours.replaceAll('type filter hook input', 'type nat hook input');
+  nft(own, ['-f', '-'], `delete table inet vipward\n${theirs}`);
+  match(nft(own, ['list', 'table', 'inet', 'vipward']), /type nat hook input/);
+  equal((await rules.reconcile(true)).outcome, 'committed');
+  equal(nft(own, ['list', 'table', 'inet', 'vipward']), ours);
+});
+
 test('a set of theirs that has ranges in it, in the place of one of ours, opens none of them for long', {
   skip,
 }, async () => {

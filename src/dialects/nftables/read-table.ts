@@ -87,10 +87,12 @@ export function readChains(
     const hook = attributesOf(attributes.get(ChainAttribute.HOOK) ?? new Uint8Array());
     const number = hook.get(HookAttribute.HOOKNUM);
     const priority = hook.get(HookAttribute.PRIORITY);
-    // A base chain whose policy is not ours has no place that we know, so that it is replaced.
+    // A base chain whose policy or type is not ours has no place that we know, so that it is replaced.
     const accepts = u32Be(attributes.get(ChainAttribute.POLICY) ?? new Uint8Array(4)) === NF_ACCEPT;
+    const filters = textOf(attributes.get(ChainAttribute.TYPE) ?? new Uint8Array()) === 'filter';
+    const isOurs = accepts && filters;
     const place =
-      accepts && number && priority ? { number: u32Be(number), priority: u32Be(priority) | 0 } : null;
+      isOurs && number && priority ? { number: u32Be(number), priority: u32Be(priority) | 0 } : null;
     return chainObject(name, place, byChain.get(name) ?? [], sets);
   });
 }
