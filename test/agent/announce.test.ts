@@ -1,19 +1,21 @@
 // What is said of VIPs that are many, and of those that are gone or elsewhere before it is said.
 import { deepEqual, equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Announcer } from '../../src/agent/announce.ts';
 import type { Network } from '../../src/agent/network.ts';
 import { linkAddress } from '../../src/host/socket.ts';
 import { parseAddress } from '../../src/state/address.ts';
 import { recordedNative } from '../host/recorded-native.ts';
-import { untilTrue } from '../patience.ts';
 
 const all = Array.from({ length: 100 }, (_, last) => parseAddress(`10.77.0.${last}`));
 const on = (interfaceIndex: number) => (address: (typeof all)[number]) => ({ address, interfaceIndex });
 
-/** An announcer, and whom it has spoken of by ARP on each interface. */
+/** Until all is out that goes in bursts, and before anything is said again. */
+const burstsMs = 500;
+
+/** An announcer on the clock of the test, and whom it has spoken of by ARP on each interface. */
 function announcerOf(t: TestContext) {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
   const native = recordedNative();
   const sent: string[] = [];
   native.send = (_fd, frame, _flags, to) => {
@@ -27,14 +29,13 @@ function announcerOf(t: TestContext) {
   return { announcer, native, sent };
 }
 
-test('each is spoken of in both forms, and nobody who was let go meanwhile', async (t) => {
+test('each is spoken of in both forms, and nobody who was let go meanwhile', (t) => {
   const { announcer, sent } = announcerOf(t);
   for (const held of all.map(on(7))) announcer.announce(held);
   // The first burst is out.
   equal(sent.length, 128);
   for (const address of all.filter((_, last) => last % 2 === 0)) announcer.stop(address);
-  await untilTrue(() => sent.length >= 128 + 36);
-  await sleep(20);
+  t.mock.timers.tick(burstsMs);
   const rest = all.slice(64).filter((_, index) => index % 2 === 1);
   deepEqual(
     sent.slice(128),
@@ -42,20 +43,19 @@ test('each is spoken of in both forms, and nobody who was let go meanwhile', asy
   );
 });
 
-test('who is on another interface by its turn is spoken of there alone', async (t) => {
+test('who is on another interface by its turn is spoken of there alone', (t) => {
   const { announcer, sent } = announcerOf(t);
   for (const held of all.map(on(7))) announcer.announce(held);
   const last = all.slice(-1);
   for (const held of last.map(on(8))) announcer.announce(held);
-  await untilTrue(() => sent.includes(`${last} on 8`));
-  await sleep(20);
+  t.mock.timers.tick(burstsMs);
   deepEqual(
     sent.filter((words) => words.startsWith(`${last} `)),
     [`${last} on 8`, `${last} on 8`],
   );
 });
 
-test('what is placed anew is spoken of anew where it is held, and what is about to go no more', async (t) => {
+test('what is placed anew is spoken of anew where it is held, and what is about to go no more', (t) => {
   const { announcer, sent } = announcerOf(t);
   const [staying, going, elsewhere] = all.map(on(7));
   if (staying === undefined || going === undefined || elsewhere === undefined) throw new Error('three');
@@ -68,8 +68,7 @@ test('what is placed anew is spoken of anew where it is held, and what is about 
   const twice = ({ address }: typeof staying) => Array(2).fill(`${address} on 7`);
   deepEqual(sent, [...twice(staying), ...twice(going), ...twice(staying)]);
   // Both would have been repeated after a second.
-  await untilTrue(() => sent.length >= 8);
-  await sleep(100);
+  t.mock.timers.tick(1000 + burstsMs);
   deepEqual(sent.slice(6), twice(staying));
   announcer.hear({ set, remove: [], quiet: [], isWhole: false }, held);
   deepEqual(sent.slice(8), [...twice(staying), ...twice(going)]);

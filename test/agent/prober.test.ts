@@ -1,6 +1,7 @@
 // What an agent makes of the answers to its questions, and of a link that gives none.
 import { deepEqual, equal, ok, throws } from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Link } from '../../src/dialects/addresses/links.ts';
 import { linkAddress } from '../../src/host/socket.ts';
@@ -111,12 +112,20 @@ test('an answer on another interface is none', async () => {
   clearInterval(timer);
 });
 
-test('answers are heard as long as something is asked', async () => {
+test('answers are heard as long as something is asked', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
   using room = new Room([]);
-  await room.finds();
+  const found = room.finds();
+  for (let question = 1; question <= 2; question++) {
+    equal(room.sent, question);
+    t.mock.timers.tick(300);
+    // Judged behind what has come meanwhile.
+    await setImmediate();
+  }
+  equal(await found, 'free');
   const ends = () => room.native.calls.filter((call) => /^(un)?watch|close/.test(call));
   deepEqual(ends(), [`watch ${arp}`]);
-  await untilTrue(() => ends().length !== 1);
+  t.mock.timers.tick(2000);
   deepEqual(ends(), [`watch ${arp}`, `unwatch ${arp}`, `submit close ${arp}`]);
 });
 
@@ -168,9 +177,8 @@ test('a link that loses its carrier after the question has said nothing either',
   using room = new Room([]);
   const found = room.finds();
   room.link = { ...link, carrier: false };
-  setTimeout(() => {
-    room.link = link;
-  }, 500);
+  await untilTrue(() => room.prober.obstacle(address) !== '');
+  room.link = link;
   equal(await found, 'free');
   equal(room.sent, 3);
 });
