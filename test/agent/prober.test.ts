@@ -1,8 +1,7 @@
 // What an agent makes of the answers to its questions, and of a link that gives none.
 import { deepEqual, equal, ok, throws } from 'node:assert/strict';
 import { test } from 'node:test';
-import { setImmediate } from 'node:timers/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { Link } from '../../src/dialects/addresses/links.ts';
 import { linkAddress } from '../../src/host/socket.ts';
 import { parseAddress } from '../../src/state/address.ts';

@@ -6,6 +6,7 @@ import { FakeController } from '../agent/fake-controller.ts';
 import type { Namespace } from '../namespaces.ts';
 import { Liar } from './liar.ts';
 import { Node, type Service, skip } from './node.ts';
+import { offer } from './offers.ts';
 import { Stranger } from './stranger.ts';
 
 const web: Service = { name: 'web', addresses: ['10.77.0.100', 'fd77::100'], ports: ['TCP 80'] };
@@ -66,39 +67,38 @@ test('who answers for a VIP keeps it and is named, the others are served, and it
 
 test('one answer is none: it has to come again', { skip }, async () => {
   await using node = await Node.start({ services: [base] });
-  using once = new Stranger(node.client, 'lan0', web.addresses, (times) =>
-    times === 2 ? 'answers' : 'is silent',
-  );
-  await node.setServices([base, web]);
-  deepEqual(vipsOf(node), vips(base, web));
-  deepEqual(once.asked, { '10.77.0.100': 3, 'fd77::100': 3 });
+  const reaction = (times: number) => (times === 2 ? 'answers' : 'is silent');
+  using offered = await offer(node, [base], (all) => [new Stranger(node.client, 'lan0', all, reaction)]);
+  deepEqual(vipsOf(node), vips(base, offered.service));
+  deepEqual(Object.values(offered.who[0]?.asked ?? {}), [3, 3]);
 });
 
 test('two answers of three are a stranger', { skip }, async () => {
   await using node = await Node.start({ services: [base] });
-  using twice = new Stranger(node.client, 'lan0', web.addresses, (times) =>
-    times === 2 ? 'is silent' : 'answers',
-  );
-  await node.setServices([base, web]);
+  const reaction = (times: number) => (times === 2 ? 'is silent' : 'answers');
+  using offered = await offer(node, [base], (all) => [new Stranger(node.client, 'lan0', all, reaction)]);
   deepEqual(vipsOf(node), base.addresses);
-  for (const address of web.addresses)
-    match(await refusalOf(node, address), new RegExp(`^AddressConflict ${twice.mac} answers for`));
+  const words = `^AddressConflict ${offered.who[0]?.mac} answers for`;
+  for (const address of offered.service.addresses) match(await refusalOf(node, address), new RegExp(words));
 });
 
 test('two who ask for a VIP at one moment do not both get it: he is named, and the node asks again', {
   skip,
 }, async () => {
-  await using node = await Node.start({ services: [base] });
-  const reaction = (times: number) => (times === 1 ? 'asks' : 'is silent');
-  using rival = new Stranger(node.client, 'lan0', web.addresses, reaction);
-  await node.setServices([base, web, other]);
+  await using node = await Node.start({ services: [base, other] });
+  let isRival = true;
+  const reaction = () => (isRival ? 'asks' : 'is silent');
+  const meet = (all: readonly string[]) => [new Stranger(node.client, 'lan0', all, reaction)];
+  using offered = await offer(node, [base, other], meet);
   deepEqual(vipsOf(node), vips(base, other));
-  for (const address of web.addresses)
+  for (const address of offered.service.addresses)
     match(
       await refusalOf(node, address),
-      new RegExp(`^AddressConflict ${rival.mac} is about to take ${address} on lan; `),
+      new RegExp(`^AddressConflict ${offered.who[0]?.mac} is about to take ${address} on lan; `),
     );
-  await node.until('they come', () => `${vipsOf(node)}` === `${vips(base, web, other)}`);
+  isRival = false;
+  const all = vips(base, other, offered.service);
+  await node.until('they come', () => `${vipsOf(node)}` === `${all}`);
 });
 
 test('neither the question of the node, come back to it, nor who wants to talk to a VIP is a rival', {
@@ -106,37 +106,36 @@ test('neither the question of the node, come back to it, nor who wants to talk t
 }, async () => {
   await using node = await Node.start({ services: [base] });
   const reaction = (times: number) => (times === 1 ? 'echoes' : 'calls');
-  using harmless = new Stranger(node.client, 'lan0', web.addresses, reaction);
-  await node.setServices([base, web]);
-  deepEqual(vipsOf(node), vips(base, web));
-  deepEqual(harmless.asked, { '10.77.0.100': 2, 'fd77::100': 2 });
+  using offered = await offer(node, [base], (all) => [new Stranger(node.client, 'lan0', all, reaction)]);
+  deepEqual(vipsOf(node), vips(base, offered.service));
+  deepEqual(Object.values(offered.who[0]?.asked ?? {}), [2, 2]);
 });
 
 test('what goes to any group is let in as long as something is asked', { skip }, async () => {
   await using node = await Node.start({ services: [base] });
   const allGroups = () => /allmulti (\d+)/.exec(node.run('ip -d link show lan'))?.[1];
   await node.until('nothing is asked', () => allGroups() === '0');
+  // Where somebody answers it is asked again and again.
+  stranger(node, 'add', web.addresses);
   node.writeServices([base, web]);
   await node.until('they are let in for both families', () => allGroups() === '2');
+  stranger(node, 'del', web.addresses);
   await node.until('no longer', () => allGroups() === '0');
 });
 
 test('who is not on the link of a VIP keeps nobody from it', { skip }, async () => {
   await using node = await Node.start({ services: [base] });
-  const [four = '', six = ''] = web.addresses;
-  using pod = new Liar(node.backend, 'pods0', [four, six]);
-  using behindRouter = new Liar(node.client, 'lan0', [six], 64);
-  await node.setServices([base, web]);
-  deepEqual(vipsOf(node), vips(base, web));
-  ok(pod.said > 50 && behindRouter.said > 25);
+  using offered = await offer(node, [base], (all) => [
+    new Liar(node.backend, 'pods0', all),
+    new Liar(node.client, 'lan0', all.slice(1), 64),
+  ]);
+  deepEqual(vipsOf(node), vips(base, offered.service));
 });
 
 test('who is on the link of a VIP keeps it, whatever he was asked', { skip }, async () => {
   await using node = await Node.start({ services: [base] });
-  using neighbour = new Liar(node.client, 'lan0', web.addresses);
-  await node.setServices([base, web]);
+  using _offered = await offer(node, [base], (all) => [new Liar(node.client, 'lan0', all)]);
   deepEqual(vipsOf(node), base.addresses);
-  ok(neighbour.said > 50);
 });
 
 test('a link without carrier answers no question: the VIP waits, and says why', { skip }, async () => {
@@ -153,10 +152,10 @@ test('a link without carrier answers no question: the VIP waits, and says why', 
   await sleep(1500);
   ok((await node.status()).inSync, 'all that was received is committed');
   deepEqual(vipsOf(node), base.addresses);
-  node.run('ip link set lan0 up', { where: node.client });
-  for (const address of web.addresses)
-    if (address.includes(':'))
-      node.run(`ip address replace ${address}/128 dev lan0 nodad`, { where: node.client });
+  // All at once: an interface that goes down loses its IPv6 addresses.
+  const six = web.addresses.filter((address) => address.includes(':'));
+  const lines = six.map((address) => `address replace ${address}/128 dev lan0 nodad\n`);
+  node.run('ip -batch -', { where: node.client, input: `link set lan0 up\n${lines.join('')}` });
   await node.settled([base, web, other]);
   deepEqual(vipsOf(node), vips(base, other));
 });
@@ -185,7 +184,8 @@ test('by the word of a controller that a node had it, an address is taken whoeve
   using controller = await FakeController.instead(node);
   const stream = await controller.next();
   stream.begin();
-  using all = new Stranger(node.client, 'lan0', other.addresses, () => 'answers');
+  stranger(node, 'add', other.addresses);
+  using seen = new Stranger(node.client, 'lan0', other.addresses, () => 'is silent');
   const [moved, first] = other.addresses;
   const { generation } = stream.hello;
   const rule = (address: string | undefined) => ({ address, filtered: true, egress: false, ports: [] });
@@ -197,13 +197,13 @@ test('by the word of a controller that a node had it, an address is taken whoeve
   for (const [table, set, named] of tables)
     stream.say({ type: 'delta', table, from: 7, to: 8, set, remove: [], ...(named && { first: named }) });
   await node.until('it is taken', () => vipsOf(node).includes(`${moved}`));
-  equal(all.asked[`${moved}`], undefined);
+  equal(seen.asked[`${moved}`], undefined);
   await node.until('the other is refused', async () =>
     /^AddressConflict/.test(await refusalOf(node, `${first}`)),
   );
   ok(!vipsOf(node).includes(`${first}`));
   const refused = stream.heard.find((message) => message.type === 'refused');
-  equal(refused?.type === 'refused' && refused.mac, all.mac);
+  equal(refused?.type === 'refused' && refused.mac, macOf(node));
   deepEqual(
     stream.hello.macs,
     ['lan', 'pods'].map((link) => macOf(node, node.node, link)),
@@ -237,7 +237,7 @@ test('what a node finds on its disk it takes only where nobody answers', { skip 
 
 test('what a controller says of a first claim holds across a restart of the node', { skip }, async () => {
   await using node = await Node.start({ services: [web] });
-  using _all = new Stranger(node.client, 'lan0', [...web.addresses, ...other.addresses], () => 'answers');
+  stranger(node, 'add', [...web.addresses, ...other.addresses]);
   await node.setServices([web, other]);
   deepEqual(vipsOf(node), web.addresses);
   await node.killAgent('SIGTERM');

@@ -5,6 +5,7 @@ import { linkAddress } from '../../src/host/socket.ts';
 import { addressBytes, familyOf, parseAddress } from '../../src/state/address.ts';
 import type { Namespace } from '../namespaces.ts';
 import { hex } from '../netlink/captured.ts';
+import { Rhythm } from './offers.ts';
 import { indexOf } from './stranger.ts';
 
 const AF_PACKET = 17;
@@ -17,8 +18,7 @@ export class Liar implements Disposable {
   readonly #native = loadNative();
   readonly #fd: number;
   readonly #timer: NodeJS.Timeout;
-  /** How many frames the kernel has taken. */
-  said = 0;
+  readonly #rhythm = new Rhythm();
 
   /** `hops` is what routers have left of the 255 of an advertisement. */
   constructor(where: Namespace, link: string, addresses: readonly string[], hops = 255) {
@@ -26,11 +26,17 @@ export class Liar implements Disposable {
     this.#fd = where.run(() => this.#native.socket(AF_PACKET, SOCK_RAW, 0));
     const frames = addresses.map((address) => lie(address, hops));
     this.#timer = setInterval(() => {
-      for (const frame of frames) {
+      const isSaid = frames.every((frame) => {
         const protocol = Buffer.from(frame).readUInt16BE(12);
-        if (this.#native.send(this.#fd, frame, 0, linkAddress(index, protocol)) > 0) this.said++;
-      }
+        return this.#native.send(this.#fd, frame, 0, linkAddress(index, protocol)) > 0;
+      });
+      if (isSaid) this.#rhythm.beat();
     }, everyMs).unref();
+  }
+
+  /** For how long at most not all of his frames were taken by the kernel. */
+  get longestGapMs(): number {
+    return this.#rhythm.longestGapMs;
   }
 
   [Symbol.dispose](): void {

@@ -12,10 +12,12 @@ import {
   parseAddress,
 } from '../../src/state/address.ts';
 import type { Namespace } from '../namespaces.ts';
+import { Rhythm } from './offers.ts';
 
 const AF_PACKET = 17;
 const SOCK_RAW = 3;
 const [ARP, IPV6] = [0x0806, 0x86dd];
+const beatEveryMs = 10;
 
 /**
  * What he does when he is asked: he may ask as well, send the question back as it came, or call for who has
@@ -33,6 +35,9 @@ export class Stranger implements Disposable {
   readonly #hardware: Buffer;
   readonly #addresses: readonly string[];
   readonly #reaction: (times: number) => Reaction;
+  /** Of the thread that hears what is asked. */
+  readonly #rhythm = new Rhythm();
+  readonly #timer: NodeJS.Timeout;
 
   /** `reaction` says what becomes of the first, second and each later question for an address. */
   constructor(
@@ -47,9 +52,16 @@ export class Stranger implements Disposable {
     this.#hardware = Buffer.from('02005e105712', 'hex');
     this.mac = '02:00:5e:10:57:12';
     this.#fds = [ARP, IPV6].map((protocol) => this.#listen(where, protocol));
+    this.#timer = setInterval(() => this.#rhythm.beat(), beatEveryMs).unref();
+  }
+
+  /** For how long at most nothing could be heard, and answered. */
+  get longestGapMs(): number {
+    return this.#rhythm.longestGapMs;
   }
 
   [Symbol.dispose](): void {
+    clearInterval(this.#timer);
     for (const fd of this.#fds) {
       this.#native.unwatch(fd);
       this.#native.close(fd);
