@@ -14,7 +14,8 @@ import { probeSctp } from './demo-sctp.ts';
 export type PeerOrder =
   | { readonly kind: 'configure'; readonly interface: Interface }
   | { readonly kind: 'serve'; readonly name: string; readonly endpoints: readonly Endpoint[] }
-  | { readonly kind: 'probe'; readonly endpoint: Endpoint };
+  /** `isAnswered` where somebody should answer. */
+  | { readonly kind: 'probe'; readonly endpoint: Endpoint; readonly isAnswered: boolean };
 
 /** What came back to a probe: the name of who answered, or null and why. */
 export interface Sighting {
@@ -29,8 +30,8 @@ export interface PeerReply {
   readonly error?: string;
 }
 
-/** Long beside the 0.1 ms that an answer takes here, and short for who watches. */
-const probeTimeoutMs = 400;
+/** An answer takes 0.1 ms here, more on a busy machine. Silence is waited out, and short for who watches. */
+const [answerMs, silenceMs] = [10_000, 400];
 
 /** Serves orders until the demo goes away. */
 export async function runPeer(): Promise<number> {
@@ -59,34 +60,36 @@ async function carryOut(kernel: Kernel, order: PeerOrder): Promise<Sighting | un
       await new Listeners(order.name).ensure(order.endpoints);
       return undefined;
     case 'probe':
-      return await probe(order.endpoint);
+      return await probe(order.endpoint, order.isAnswered ? answerMs : silenceMs);
     default:
       return order satisfies never;
   }
 }
 
-async function probe(endpoint: Endpoint): Promise<Sighting> {
+async function probe(endpoint: Endpoint, timeoutMs: number): Promise<Sighting> {
   const started = performance.now();
-  const { by, words } = await probes[endpoint.protocol](endpoint);
+  const { by, words } = await probes[endpoint.protocol](endpoint, timeoutMs);
   return { by, words, ms: performance.now() - started };
 }
 
 type Seen = Omit<Sighting, 'ms'>;
 
-const probes: Readonly<Record<Endpoint['protocol'], (endpoint: Endpoint) => Promise<Seen>>> = {
+type Try = (endpoint: Endpoint, timeoutMs: number) => Promise<Seen>;
+
+const probes: Readonly<Record<Endpoint['protocol'], Try>> = {
   TCP: probeTcp,
   UDP: probeUdp,
-  SCTP: async (endpoint) => {
-    const by = await probeSctp(loadNative(), endpoint, probeTimeoutMs);
+  SCTP: async (endpoint, timeoutMs) => {
+    const by = await probeSctp(loadNative(), endpoint, timeoutMs);
     return by === undefined ? { by: null, words: 'no answer' } : { by, words: '' };
   },
 };
 
-function probeTcp({ address, port }: Endpoint): Promise<Seen> {
+function probeTcp({ address, port }: Endpoint, timeoutMs: number): Promise<Seen> {
   const { promise, resolve } = Promise.withResolvers<Seen>();
   const socket = connect({ host: address, port });
   let text = '';
-  socket.setTimeout(probeTimeoutMs, () => resolve({ by: null, words: 'no answer' }));
+  socket.setTimeout(timeoutMs, () => resolve({ by: null, words: 'no answer' }));
   socket.setEncoding('utf8');
   socket.on('data', (part) => {
     text += String(part);
@@ -98,10 +101,10 @@ function probeTcp({ address, port }: Endpoint): Promise<Seen> {
   return promise.finally(() => socket.destroy());
 }
 
-function probeUdp({ address, port }: Endpoint): Promise<Seen> {
+function probeUdp({ address, port }: Endpoint, timeoutMs: number): Promise<Seen> {
   const { promise, resolve } = Promise.withResolvers<Seen>();
   const socket = createSocket(familyOf(address) === 4 ? 'udp4' : 'udp6');
-  const timer = setTimeout(() => resolve({ by: null, words: 'no answer' }), probeTimeoutMs);
+  const timer = setTimeout(() => resolve({ by: null, words: 'no answer' }), timeoutMs);
   socket.on('message', (text) => resolve({ by: text.toString(), words: '' }));
   socket.on('error', (error: NodeJS.ErrnoException) => {
     resolve({ by: null, words: error.code ?? error.message });

@@ -10,7 +10,8 @@ import type { AgentStatus, ControllerStatus } from './status-text.ts';
 
 export type DemoStatus = ControllerStatus & { readonly seq: number; readonly synced: boolean };
 
-const timeoutMs = 2000;
+/** Beyond any time that a busy machine takes. */
+const timeoutMs = 10_000;
 const startMs = 20_000;
 
 function server(role: Server['role']): Server {
