@@ -122,9 +122,9 @@ test('a change that was sent and not answered is sent to nobody else', limit, as
   const { port } = new URL(silent.url);
   await using aside = await startStub(standby(`127.0.0.1:${port}`));
   const urls = `${aside.url},http://localhost:${port}`;
-  const waited = await run([...move, urls, '--timeout', '100ms']);
+  const waited = await run([...move, urls, '--timeout', '2s']);
   assert.deepEqual([waited.code, silent.asked.length], [3, 1]);
-  assert.match(waited.err, /silent for 100 ms; it may still be done: see vipward status/);
+  assert.match(waited.err, /silent for 2000 ms; it may still be done: see vipward status/);
   let posts = 0;
   const resetting = createServer(({ socket }) => {
     posts++;
