@@ -1,5 +1,5 @@
-// A VIP that somebody else answers for, offered to a node while he does so in time: what he says counts within
-// 300 ms of its question, and the test in which he lives may not be let run for longer.
+// A VIP that somebody else answers for, offered to a node while he does so in time: what he says counts
+// within 300 ms of its question, and the test in which he lives may not be let run for longer.
 import type { Node, Service } from './node.ts';
 
 /** Far less than a question is open for. */
