@@ -21,7 +21,7 @@ const toPrint = skip || hasTool('nft', '--version');
 const life = { timeout: 60_000, killSignal: 'SIGKILL' } as const;
 
 async function dropped(node: Node, vip: string): Promise<number> {
-  return (await node.status()).vips.find(({ address }) => address === vip)?.dropped ?? -1;
+  return (await node.counted()).vips.find(({ address }) => address === vip)?.dropped ?? -1;
 }
 
 for (const owner of owners) {

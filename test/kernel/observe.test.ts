@@ -37,6 +37,7 @@ test('60 probes of closed ports are answered as without us, each counted with it
   assert.ok(without.includes('open') && without.includes('refused'), 'a listener answers, and a stack');
   await using commits = await commitsOf(node, sockets);
   assert.deepEqual(await probeAll(node, vips), without);
+  await node.until('60 samples', async () => (await wouldDrop(node)).samples.length >= 60);
   const { filter, full, samples } = await wouldDrop(node);
   assert.deepEqual([filter, full], ['observe', false]);
   const counted = samples.map(({ vip, source, protocol, port }) => `${vip} ${source} ${protocol} ${port}`);
@@ -47,7 +48,7 @@ test('60 probes of closed ports are answered as without us, each counted with it
   assert.equal(sent.length, 60);
   assert.deepEqual(counted.sort(), sent.sort());
   assert.ok(samples.every(({ packets, lastSeen }) => packets > 0 && Date.parse(lastSeen) <= Date.now()));
-  const { vips: held } = await node.status();
+  const { vips: held } = await node.counted();
   for (const vip of vips) {
     const packets = samples.filter((sample) => sample.vip === vip).map((sample) => sample.packets);
     const total = packets.reduce((sum, one) => sum + one, 0);

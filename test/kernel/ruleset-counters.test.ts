@@ -8,7 +8,7 @@ import type { Address } from '../../src/state/address.ts';
 import type { VirtualIp } from '../../src/state/virtual-ip.ts';
 import { needsOf, nothing, roomy, stateOf } from '../dialects/arbitraries.ts';
 import { Namespace, runIn } from '../namespaces.ts';
-import { untilTrue } from '../patience.ts';
+import { until, untilTrue } from '../patience.ts';
 import { firewallsWith, type OfBoth } from './both-firewalls.ts';
 import { hasTool, nft, type OwnKernel, ownKernel, port, vip } from './own-kernel.ts';
 import { bound, sendRaw } from './traffic.ts';
@@ -19,7 +19,6 @@ const address6 = 'fd00::1';
 const gre = 47;
 const host = { protocol: 'UDP', delivery: 'host' } as const;
 const guarded = [vip(address, [port(53, host)]), vip(address6, [port(53, host)])];
-const noObjects: KernelObjects = nothing;
 
 interface Fixture extends Disposable {
   readonly node: OwnKernel;
@@ -29,8 +28,8 @@ interface Fixture extends Disposable {
 /** A node that guards these VIPs, and a client that finds it at the addresses of `guarded`. */
 async function fixture({ firewall }: OfBoth, vips: readonly VirtualIp[] = guarded): Promise<Fixture> {
   const node = ownKernel();
-  const client = clientOf(node);
-  await put(node, firewall, noObjects, wantedOf(firewall, vips));
+  const client = await clientOf(node);
+  await put(node, firewall, nothing, wantedOf(firewall, vips));
   return {
     ...{ node, client },
     [Symbol.dispose]() {
@@ -65,6 +64,13 @@ async function counts(
   return Object.fromEntries(await firewall.counters(node.kernel, vips));
 }
 
+async function untilCounted(read: () => Promise<unknown>, want: unknown): Promise<void> {
+  await until('the counts', async () => {
+    assert.deepEqual(await read(), want);
+    return true;
+  });
+}
+
 for (const both of firewallsWith({ counters: true })) {
   const { firewall } = both;
   const skip = both.skip || without;
@@ -78,7 +84,7 @@ for (const both of firewallsWith({ counters: true })) {
       send(its.client, to, 9, 3);
     }
     const counted = { dropped: 3, ports: [2] };
-    assert.deepEqual(await counts(its, both), { [address]: counted, [address6]: counted });
+    await untilCounted(() => counts(its, both), { [address]: counted, [address6]: counted });
   });
 
   test(`${firewall.dialect.name}: a packet to a declared port of a VIP with egress is counted once`, {
@@ -87,7 +93,7 @@ for (const both of firewallsWith({ counters: true })) {
     const vips = [vip(address, [port(53, host)], { egress: true })];
     using its = await fixture(both, vips);
     send(its.client, address, 53, 2);
-    assert.deepEqual(await counts(its, both, vips), { [address]: { dropped: 0, ports: [2] } });
+    await untilCounted(() => counts(its, both, vips), { [address]: { dropped: 0, ports: [2] } });
   });
 
   test(`${firewall.dialect.name}: counters survive a repair, and a change of another VIP`, {
@@ -96,8 +102,10 @@ for (const both of firewallsWith({ counters: true })) {
     using its = await fixture(both);
     send(its.client, address, 9, 3);
     const more = [...guarded, vip('10.50.0.2', [port(80)])];
+    const dropped = async () => (await counts(its, both))[guarded[0]?.address ?? ('' as Address)]?.dropped;
+    await untilCounted(dropped, 3);
     await put(its.node, firewall, await found(its.node, firewall), wantedOf(firewall, more));
-    assert.equal((await counts(its, both))[guarded[0]?.address ?? ('' as Address)]?.dropped, 3);
+    assert.equal(await dropped(), 3);
   });
 
   test(`${firewall.dialect.name}: what is not there has no count, and those behind it have theirs`, {
@@ -145,7 +153,7 @@ for (const both of firewallsWith({ observe: true })) {
     using heard = await listener(its, 9);
     for (const to of [address, address6]) send(its.client, to, 9, 3);
     await untilTrue(() => heard.count === 6);
-    assert.equal(await dropped(its), 3);
+    await untilCounted(() => dropped(its), 3);
     // As in the moment before a VIP has its counter.
     if (firewall.dialect.name === 'nftables')
       nft(its.node, ['delete', 'element', 'inet', 'vipward', 'drop4', `{ ${address} }`]);
@@ -171,7 +179,7 @@ for (const both of firewallsWith({ observe: true })) {
       `${way} 47 0: 1`,
       `${way} 132 22: 1`,
     ]);
-    assert.deepEqual(await sampled(its), want.sort());
+    await untilCounted(() => sampled(its), want.sort());
     const drift = diff(await found(its.node, firewall), wantedOf(firewall, guarded));
     assert.deepEqual(drift, { remove: [], add: [] }, 'samples are no drift');
   });
@@ -183,7 +191,7 @@ for (const both of firewallsWith({ observe: true })) {
     using its = await fixture(both, vips);
     send(its.client, address, 53, 2);
     send(its.client, address, 9, 1);
-    assert.equal(await dropped(its, vips), 3);
+    await untilCounted(() => dropped(its, vips), 3);
     assert.deepEqual(await sampled(its), ['10.50.0.1 10.50.0.9 17 53: 2', '10.50.0.1 10.50.0.9 17 9: 1']);
   });
 
@@ -196,17 +204,18 @@ for (const both of firewallsWith({ observe: true })) {
     const line = `for i in $(seq ${ports}); do echo x > /dev/udp/${address}/$((1000 + i)); done; sleep 0.05`;
     runIn(its.client, ['bash', '-c', line]);
     await untilTrue(() => last.count === 1);
-    assert.equal(await dropped(its), ports);
+    await untilCounted(() => dropped(its), ports);
     assert.equal((await sampled(its)).length, sampler.capacity);
   });
 }
 
 /** A namespace with a cable to the node, which has the VIPs as addresses so that a client finds it. */
-function clientOf({ namespace }: OwnKernel): Namespace {
+async function clientOf({ namespace }: OwnKernel): Promise<Namespace> {
   const client = Namespace.make();
-  const ip = (where: Namespace, ...words: string[]): void => {
-    const { status, stderr } = runIn(where, ['ip', ...words]);
+  const ip = (where: Namespace, ...words: string[]): string => {
+    const { status, stdout, stderr } = runIn(where, ['ip', ...words]);
     assert.equal(status, 0, stderr);
+    return stdout;
   };
   ip(namespace, 'link', 'add', 'node0', 'type', 'veth', 'peer', 'name', 'client0');
   ip(namespace, 'link', 'set', 'client0', 'netns', `/proc/${process.pid}/fd/${client.fd}`);
@@ -220,6 +229,8 @@ function clientOf({ namespace }: OwnKernel): Namespace {
     }
     ip(where, 'link', 'set', link, 'up');
   }
+  // Until then nothing of the node goes out.
+  await untilTrue(() => ip(namespace, 'link', 'show', 'node0').includes('state UP'));
   return client;
 }
 

@@ -30,7 +30,7 @@ for (const [name, rules] of [
       assert.deepEqual(arrived, [`${declared}: ${longBytes}`], vip);
       client.close();
     }
-    const { vips: held } = await node.status();
+    const { vips: held } = await node.counted();
     assert.ok(held.every(({ dropped }) => (dropped ?? 0) >= 1));
   });
 }

@@ -6,6 +6,7 @@ import { NoFirewallError } from '../../src/agent/firewall.ts';
 import { openFirewall } from '../../src/agent/open-firewall.ts';
 import { needsOf, nothing, stateOf } from '../dialects/arbitraries.ts';
 import { cannotUnshare, Namespace, runIn } from '../namespaces.ts';
+import { until, untilTrue } from '../patience.ts';
 import { hasTool, ownKernel, port, vip } from './own-kernel.ts';
 import { listenIn, probe } from './traffic.ts';
 
@@ -20,7 +21,7 @@ for (const wish of missing === undefined ? (['auto', 'xtables'] as const) : []) 
     skip,
   }, async () => {
     using own = ownKernel();
-    using client = clientOf(own.namespace);
+    using client = await clientOf(own.namespace);
     const closers = [];
     for (const number of [80, 81]) closers.push(await listenIn(own.namespace, 'tcp', number, '::'));
     const { dialect, counters } = await openFirewall(own.kernel, { ...options, wish });
@@ -32,11 +33,14 @@ for (const wish of missing === undefined ? (['auto', 'xtables'] as const) : []) 
       assert.equal(await probe(client, 'tcp', { host, port: 81 }), 'closed', host);
       assert.equal(await probe(client, 'udp', { host, port: 80 }), 'closed', host);
     }
-    const dropped = [...(await counters(own.kernel, guarded)).values()].map((one) => one.dropped ?? 0);
-    assert.ok(
-      dropped.every((packets) => packets >= 2),
-      `${dropped}`,
-    );
+    await until('both are counted', async () => {
+      const dropped = [...(await counters(own.kernel, guarded)).values()].map((one) => one.dropped ?? 0);
+      assert.ok(
+        dropped.every((packets) => packets >= 2),
+        `${dropped}`,
+      );
+      return true;
+    });
     process.stdout.write(`${wish}: ${dialect.name}\n`);
     for (const close of closers) close();
   });
@@ -55,11 +59,12 @@ if (missing !== undefined) {
 }
 
 /** A namespace with a cable to the node, which has the VIPs as addresses. */
-function clientOf(node: Namespace): Namespace {
+async function clientOf(node: Namespace): Promise<Namespace> {
   const client = Namespace.make();
-  const ip = (where: Namespace, words: string): void => {
-    const { status, stderr } = runIn(where, ['ip', ...words.split(' ')]);
+  const ip = (where: Namespace, words: string): string => {
+    const { status, stdout, stderr } = runIn(where, ['ip', ...words.split(' ')]);
     assert.equal(status, 0, `${words}: ${stderr}`);
+    return stdout;
   };
   ip(node, `link add node0 type veth peer name client0 netns /proc/${process.pid}/fd/${client.fd}`);
   for (const [where, link, last] of [
@@ -70,5 +75,7 @@ function clientOf(node: Namespace): Namespace {
     ip(where, `address add fd00::${last}/64 dev ${link} nodad`);
     ip(where, `link set ${link} up`);
   }
+  // Until then nothing of the node goes out.
+  await untilTrue(() => ip(node, 'link show node0').includes('state UP'));
   return client;
 }
