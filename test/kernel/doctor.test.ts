@@ -87,12 +87,12 @@ test('a full set of capabilities in a user namespace that does not own the netwo
 
 test('rules of both tools are counted, and the chains that drop are named', withBoth, () => {
   using host = Namespace.make();
-  run(host, 'iptables-legacy -N LATER');
-  run(host, 'iptables-legacy -A LATER -p tcp --dport 22 -j REJECT');
-  run(host, 'iptables-legacy -A INPUT -j LATER');
-  run(host, 'iptables-legacy -A FORWARD -m conntrack --ctstate INVALID -j DROP');
-  run(host, 'ip6tables-legacy -P FORWARD DROP');
-  run(host, 'iptables-legacy -t mangle -N KUBE-KUBELET-CANARY');
+  run(host, 'iptables-legacy -w -N LATER');
+  run(host, 'iptables-legacy -w -A LATER -p tcp --dport 22 -j REJECT');
+  run(host, 'iptables-legacy -w -A INPUT -j LATER');
+  run(host, 'iptables-legacy -w -A FORWARD -m conntrack --ctstate INVALID -j DROP');
+  run(host, 'ip6tables-legacy -w -P FORWARD DROP');
+  run(host, 'iptables-legacy -w -t mangle -N KUBE-KUBELET-CANARY');
   run(host, 'iptables-nft -A INPUT -p tcp --dport 23 -j DROP');
   run(host, 'iptables-nft -A FORWARD -m conntrack --ctstate INVALID -j DROP');
   const { code, report, all, of } = examine(host);

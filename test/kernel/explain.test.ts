@@ -132,7 +132,8 @@ test('chains of others that can drop are listed as a packet of the family meets 
      table ip harmless { chain pre { type filter hook prerouting priority -5; counter; }; }
      table ip6 six { chain pre { type filter hook prerouting priority -5; policy drop; }; }`,
   );
-  runIn(own.namespace, ['iptables-legacy', '-P', 'INPUT', 'DROP']);
+  const { status, stderr } = runIn(own.namespace, ['iptables-legacy', '-w', '-P', 'INPUT', 'DROP']);
+  assert.equal(status, 0, stderr);
   const of = async (family: 4 | 6) =>
     (await foreignChains(own.kernel, family)).map((one) =>
       [one.family, one.table, one.hook, one.policy].join(' '),

@@ -17,7 +17,7 @@ export const ours: string = isXtables ? 'chains and sets vipward-*' : 'table ine
 
 /** What strangers do to it, each with one program. */
 export const harms: readonly string[] = isXtables
-  ? ['iptables-legacy -t raw -F', 'ip6tables-legacy -t mangle -F', 'ipset flush vipward-allow4']
+  ? ['iptables-legacy -w -t raw -F', 'ip6tables-legacy -w -t mangle -F', 'ipset flush vipward-allow4']
   : ['nft flush ruleset', 'nft delete table inet vipward', 'nft flush set inet vipward allow4'];
 
 /** Takes away all that is ours. */
@@ -25,7 +25,7 @@ export function takeAll(node: Node): void {
   if (!isXtables) node.run('nft delete table inet vipward');
   for (const program of isXtables ? ['iptables-legacy', 'ip6tables-legacy'] : [])
     for (const table of ['raw', 'mangle'])
-      for (const what of ['-F', '-X']) node.run(`${program} -t ${table} ${what}`);
+      for (const what of ['-F', '-X']) node.run(`${program} -w -t ${table} ${what}`);
   if (isXtables) node.run('ipset destroy');
 }
 

@@ -54,7 +54,7 @@ function addForeign(node: Node): void {
   node.run('nft -f -', { input: foreignTables });
   for (const family of ['', '6'])
     if (lacks(`ip${family}tables-legacy`) === false)
-      node.run(`ip${family}tables-legacy-restore -c`, {
+      node.run(`ip${family}tables-legacy-restore -w -c`, {
         input: family === '' ? foreignRules : foreignRules.replace('192.0.2.10/32', 'fd99::1/128'),
       });
   for (const words of [

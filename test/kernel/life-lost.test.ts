@@ -50,7 +50,7 @@ async function own(node: Node, what: string): Promise<AsyncDisposable> {
 async function lock(node: Node): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   stack.use(await holdLock(node, lockFile));
-  node.run('env XTABLES_LOCKFILE=/run/another.lock iptables-legacy -t raw -F PREROUTING');
+  node.run('env XTABLES_LOCKFILE=/run/another.lock iptables-legacy -w -t raw -F PREROUTING');
   return stack.move();
 }
 

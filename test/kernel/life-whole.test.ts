@@ -22,8 +22,8 @@ const chain = 'ip kube pre { type nat hook prerouting priority dstnat; }';
 /** What kube-proxy would write: a NodePort on every local address, and the Service's own port. */
 const [nodePort, ownPort] = isXtables
   ? [
-      'iptables-legacy -t nat -A PREROUTING -m addrtype --dst-type LOCAL -p tcp --dport 30080',
-      `iptables-legacy -t nat -A PREROUTING -d ${shell} -p tcp --dport 22`,
+      'iptables-legacy -w -t nat -A PREROUTING -m addrtype --dst-type LOCAL -p tcp --dport 30080',
+      `iptables-legacy -w -t nat -A PREROUTING -d ${shell} -p tcp --dport 22`,
     ].map((words) => `${words} -j DNAT --to-destination 10.88.0.2:8080`)
   : [
       `nft add table ip kube; add chain ${chain}; add rule ip kube pre fib daddr type local tcp dport 30080`,

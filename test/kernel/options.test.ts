@@ -75,7 +75,7 @@ for (const [index, { firewall, skip }] of before?.entries() ?? []) {
   test(`${name}: what no agent of ours would have there takes the addresses`, { skip }, async () => {
     const harm =
       name === 'xtables'
-        ? 'iptables-legacy -t raw -I vipward-guard -j ACCEPT'
+        ? 'iptables-legacy -w -t raw -I vipward-guard -j ACCEPT'
         : 'insert rule inet vipward guard4 accept';
     deepEqual(new Set(await told(0, harm)), new Set(vips.map(({ address }) => address)));
   });

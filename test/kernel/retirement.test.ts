@@ -17,9 +17,9 @@ const rule = 'FORWARD -m set --match-set vipward-vip4 dst -j ACCEPT';
 /** Each begins to keep something, and returns what ends that. */
 const keepers: Readonly<Record<string, (node: Node) => Promise<() => Promise<void>>>> = {
   'a rule of another that looks into a set': async (node) => {
-    node.run(`iptables-legacy -A ${rule}`);
+    node.run(`iptables-legacy -w -A ${rule}`);
     return async () => {
-      node.run(`iptables-legacy -D ${rule}`);
+      node.run(`iptables-legacy -w -D ${rule}`);
     };
   },
   'the lock of legacy tables': async (node) => {

@@ -57,26 +57,28 @@ const toLegacy: Readonly<Record<string, readonly string[]>> = {
     'ipset swap theirs vipward-vip4',
   ],
   'a set of another kind in the place of ours': [
-    ...['-t raw -F', '-t raw -X', '-t mangle -F', '-t mangle -X'].map((words) => `iptables-legacy ${words}`),
+    ...['-t raw -F', '-t raw -X', '-t mangle -F', '-t mangle -X'].map(
+      (words) => `iptables-legacy -w ${words}`,
+    ),
     'ipset destroy vipward-vip4',
     'ipset create vipward-vip4 hash:ip,port',
     'ipset add vipward-vip4 192.0.2.1,tcp:80',
   ],
-  'a rule in front': ['iptables-legacy -t raw -I vipward-guard -j ACCEPT'],
-  'a rule at the end': ['ip6tables-legacy -t raw -A vipward-guard -s fd99::1 -j DROP'],
-  'a rule in front of our jump': ['iptables-legacy -t raw -I PREROUTING -s 192.0.2.1 -j ACCEPT'],
-  'our jump a second time': ['iptables-legacy -t mangle -A FORWARD -j vipward-input'],
-  'our jump gone': ['ip6tables-legacy -t mangle -D INPUT 1'],
-  'a chain flushed': ['iptables-legacy -t mangle -F vipward-egress'],
+  'a rule in front': ['iptables-legacy -w -t raw -I vipward-guard -j ACCEPT'],
+  'a rule at the end': ['ip6tables-legacy -w -t raw -A vipward-guard -s fd99::1 -j DROP'],
+  'a rule in front of our jump': ['iptables-legacy -w -t raw -I PREROUTING -s 192.0.2.1 -j ACCEPT'],
+  'our jump a second time': ['iptables-legacy -w -t mangle -A FORWARD -j vipward-input'],
+  'our jump gone': ['ip6tables-legacy -w -t mangle -D INPUT 1'],
+  'a chain flushed': ['iptables-legacy -w -t mangle -F vipward-egress'],
   'a chain of theirs that ours goes to': [
-    'iptables-legacy -t raw -N theirs',
-    'iptables-legacy -t raw -A theirs',
-    'iptables-legacy -t raw -I vipward-guard -g theirs',
+    'iptables-legacy -w -t raw -N theirs',
+    'iptables-legacy -w -t raw -A theirs',
+    'iptables-legacy -w -t raw -I vipward-guard -g theirs',
   ],
-  'a rule of ours as it was before': ['iptables-legacy -t raw -R vipward-guard 1 -i eth0 -j RETURN'],
+  'a rule of ours as it was before': ['iptables-legacy -w -t raw -R vipward-guard 1 -i eth0 -j RETURN'],
   'everything gone': [
     ...['iptables-legacy', 'ip6tables-legacy'].flatMap((program) =>
-      ['raw', 'mangle'].flatMap((table) => [`${program} -t ${table} -F`, `${program} -t ${table} -X`]),
+      ['raw', 'mangle'].flatMap((table) => [`${program} -w -t ${table} -F`, `${program} -w -t ${table} -X`]),
     ),
     'ipset destroy',
   ],
@@ -158,7 +160,10 @@ for (const both of bothFirewalls) {
       tell(own, [`table inet other {\n${set}}`, 'table ip vipward {\n\tchain input {\n\t}\n}']);
     } else {
       tell(own, ['ipset create vip4 hash:ip', 'ipset add vip4 192.0.2.1']);
-      tell(own, ['iptables-legacy -t raw -N vipward', 'iptables-legacy -t raw -A PREROUTING -j vipward']);
+      tell(own, [
+        'iptables-legacy -w -t raw -N vipward',
+        'iptables-legacy -w -t raw -A PREROUTING -j vipward',
+      ]);
     }
     const before = listing(own);
     await put(own, nothing);

@@ -23,7 +23,7 @@ const dnat = {
       ['iptables-legacy', backends[0]],
       ['ip6tables-legacy', `[${backends[1]}]`],
     ]) {
-      node.run(`${tool} -t nat -A PREROUTING -p tcp --dport ${port} -j DNAT --to-destination ${to}:8080`);
+      node.run(`${tool} -w -t nat -A PREROUTING -p tcp --dport ${port} -j DNAT --to-destination ${to}:8080`);
     }
   },
   nft: (node: Node, port: number): void => {

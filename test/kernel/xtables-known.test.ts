@@ -37,7 +37,7 @@ test('that a table is there is read once, and anew when it is found gone', { ski
     equal(await lengthOf(), 0);
     equal(lists.count, count);
   }
-  run(own, 'iptables-legacy -t raw -S');
+  run(own, 'iptables-legacy -w -t raw -S');
   for (let times = 0; times < 3; times++) equal((await lengthOf()) > 0, true);
   equal(lists.count, 3);
   // As after its module was taken away.

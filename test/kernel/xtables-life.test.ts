@@ -22,16 +22,16 @@ function save(node: Node): string {
 
 /** What strangers do to what is ours. */
 const strangers: Readonly<Record<string, readonly string[]>> = {
-  'our jump gone': ['iptables-legacy -t raw -F PREROUTING'],
-  'a rule in front of ours': ['ip6tables-legacy -t raw -I PREROUTING -s fd99::1 -j ACCEPT'],
+  'our jump gone': ['iptables-legacy -w -t raw -F PREROUTING'],
+  'a rule in front of ours': ['ip6tables-legacy -w -t raw -I PREROUTING -s fd99::1 -j ACCEPT'],
   'a rule of ours gone': [
-    'iptables-legacy -t raw -D vipward-guard 3',
-    'ip6tables-legacy -t mangle -F vipward-input',
+    'iptables-legacy -w -t raw -D vipward-guard 3',
+    'ip6tables-legacy -w -t mangle -F vipward-input',
   ],
   'everything gone': [
-    'iptables-legacy -t raw -F',
-    'iptables-legacy -t raw -X',
-    'iptables-legacy -t mangle -F',
+    'iptables-legacy -w -t raw -F',
+    'iptables-legacy -w -t raw -X',
+    'iptables-legacy -w -t mangle -F',
   ],
   'an element more and one less': [
     'ipset add vipward-allow4 10.77.0.100,tcp:22',
@@ -124,7 +124,7 @@ test('while another holds the lock elements change, and rules wait without holdi
 
 test('cleanup leaves nothing of ours, and everything of others', { skip }, async () => {
   await using node = await Node.start({ services: [web], agentArgs });
-  node.run('iptables-legacy -t raw -A PREROUTING -s 192.0.2.1 -j DROP');
+  node.run('iptables-legacy -w -t raw -A PREROUTING -s 192.0.2.1 -j DROP');
   await node.killAgent('SIGKILL');
   const { status, stdout } = runIn(node.node, [
     ...[process.execPath, program, 'cleanup', '--state', join(node.folder, 'agent')],

@@ -65,7 +65,7 @@ test(`at ${size} Services a look at the whole takes turns with other work, and m
   for (const [harm, cure] of [
     ['ipset del vipward-host4 10.50.39.15,tcp:443', 'ipset add vipward-host4 10.50.39.15,tcp:443'],
     ['ipset add vipward-allow4 10.50.0.1,tcp:22', 'ipset del vipward-allow4 10.50.0.1,tcp:22'],
-    ['iptables-legacy -t raw -D PREROUTING 1', 'iptables-legacy -t raw -I PREROUTING -j vipward-guard'],
+    ['iptables-legacy -w -t raw -D PREROUTING 1', 'iptables-legacy -w -t raw -I PREROUTING -j vipward-guard'],
   ] as const) {
     run(own, harm);
     assert.equal(await look(), true, harm);

@@ -33,10 +33,10 @@ COMMIT
 `;
 
 function addForeign(own: OwnKernel): void {
-  run(own, 'iptables-legacy-restore -c', foreign);
+  run(own, 'iptables-legacy-restore -w -c', foreign);
   run(
     own,
-    'ip6tables-legacy-restore -c',
+    'ip6tables-legacy-restore -w -c',
     foreign.replaceAll(/192.0.2.(\d+)\/32/g, 'fd99::$1/128').replace('icmp-', 'icmp6-'),
   );
 }
@@ -66,8 +66,8 @@ test('save and restore of iptables know every rule of ours, and write it as we d
     const before = saved(own);
     for (const family of ['', '6']) {
       const text = run(own, `ip${family}tables-legacy-save -c`);
-      run(own, `ip${family}tables-legacy -t raw -F`);
-      run(own, `ip${family}tables-legacy-restore -c`, text);
+      run(own, `ip${family}tables-legacy -w -t raw -F`);
+      run(own, `ip${family}tables-legacy-restore -w -c`, text);
     }
     assert.equal(saved(own), before);
     assert.deepEqual(difference(await found(own), wanted), []);
@@ -87,7 +87,7 @@ test('every line of ours says vipward, and the listing is readable', { skip }, a
     added.filter((line) => !line.includes('vipward')),
     [],
   );
-  const listing = run(own, 'iptables-legacy -t raw -L -n -v');
+  const listing = run(own, 'iptables-legacy -w -t raw -L -n -v');
   assert.match(listing, /vipward-guard .* \/\* vipward: only declared ports of a VIP \*\//);
   assert.match(listing, /DROP .* match-set vipward-drop4 dst \/\* vipward: dropped, counted by VIP \*\//);
 });
@@ -102,8 +102,8 @@ test('tables of others keep their rules, policies and counters while ours come, 
     saved(own)
       .split('\n')
       .filter((line) => !ours(line));
-  run(own, 'iptables-legacy -t mangle -L');
-  run(own, 'ip6tables-legacy -t mangle -L');
+  run(own, 'iptables-legacy -w -t mangle -L');
+  run(own, 'ip6tables-legacy -w -t mangle -L');
   const before = theirs();
   await commit(own, nothing, want);
   assert.deepEqual(theirs(), before);
