@@ -56,6 +56,10 @@ const toLegacy: Readonly<Record<string, readonly string[]>> = {
     'ipset create theirs hash:ip maxelem 8 hashsize 64',
     'ipset swap theirs vipward-vip4',
   ],
+  'a set of whole nets in the place of ours': [
+    'ipset create theirs hash:ip netmask 24 maxelem 1024',
+    'ipset swap theirs vipward-vip4',
+  ],
   'a set of another kind in the place of ours': [
     ...['-t raw -F', '-t raw -X', '-t mangle -F', '-t mangle -X'].map(
       (words) => `iptables-legacy -w ${words}`,

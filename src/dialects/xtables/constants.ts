@@ -70,6 +70,9 @@ export const DataAttribute = {
   PACKETS: 25,
 } as const;
 
+/** What only the header of a set has, where a number stands for something else in an element. */
+export const CreateAttribute = { NETMASK: 20, BITMASK: 27 } as const;
+
 export const IPADDR_IPV4 = 1;
 export const IPADDR_IPV6 = 2;
 /** On an attribute of ipset: what it holds is in network order. */

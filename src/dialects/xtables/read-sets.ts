@@ -12,6 +12,7 @@ import {
 import { type Address, formatAddress } from '../../state/address.ts';
 import {
   Command,
+  CreateAttribute,
   DataAttribute,
   NFPROTO_IPV6,
   SetAttribute,
@@ -51,11 +52,13 @@ export function readSets(reply: Uint8Array): Map<string, SetObject> {
     if (!known.has(name)) continue;
     const data = attributesOf(attributes.get(SetAttribute.DATA) ?? nothing);
     const flags = u32Be(data.get(DataAttribute.CADT_FLAGS) ?? new Uint8Array(4));
+    // Of one that keeps nets (`netmask`, `bitmask`) no element is what was put in: it is replaced.
+    const isMasked = data.has(CreateAttribute.NETMASK) || data.has(CreateAttribute.BITMASK);
     const shape = {
       name,
       type: textOf(attributes.get(SetAttribute.TYPENAME) ?? nothing) as SetType,
       family: attributes.get(SetAttribute.FAMILY)?.[0] === NFPROTO_IPV6 ? (6 as const) : (4 as const),
-      size: u32Be(data.get(DataAttribute.MAXELEM) ?? new Uint8Array(4)),
+      size: isMasked ? 0 : u32Be(data.get(DataAttribute.MAXELEM) ?? new Uint8Array(4)),
       counters: (flags & WITH_COUNTERS) !== 0,
       timeoutSeconds: u32Be(data.get(DataAttribute.TIMEOUT) ?? new Uint8Array(4)),
     };
