@@ -95,12 +95,17 @@ test('a chain of theirs that sees the first packet of a flow alone is no substit
   skip,
 }, async () => {
   using own = ownKernel();
-  const { rules } = ruling(own, () => false);
+  let refuses = false;
+  const { rules, gone } = ruling(own, () => refuses);
   await rules.reconcile(true);
   const ours = nft(own, ['list', 'table', 'inet', 'vipward']);
   const theirs = ours.replaceAll('type filter hook input', 'type nat hook input');
   nft(own, ['-f', '-'], `delete table inet vipward\n${theirs}`);
   match(nft(own, ['list', 'table', 'inet', 'vipward']), /type nat hook input/);
+  refuses = true;
+  equal((await rules.reconcile(true)).outcome, 'unsure');
+  deepEqual(gone, [web.address]);
+  refuses = false;
   equal((await rules.reconcile(true)).outcome, 'committed');
   deepEqual(inOrder(nft(own, ['list', 'table', 'inet', 'vipward'])), inOrder(ours));
 });
@@ -109,7 +114,8 @@ test('a set of theirs that has ranges in it, in the place of one of ours, opens 
   skip,
 }, async () => {
   using own = ownKernel();
-  const { rules } = ruling(own, () => false);
+  let refuses = false;
+  const { rules, gone } = ruling(own, () => refuses);
   const listed = (): string => nft(own, ['list', 'table', 'inet', 'vipward']);
   await rules.reconcile(true);
   const ours = listed();
@@ -118,6 +124,10 @@ test('a set of theirs that has ranges in it, in the place of one of ours, opens 
     .replace(/10\.50\.0\.1 \. tcp \. 80\b/, '10.50.0.1 . tcp . 80-90, 10.50.0.1 . tcp . 443');
   nft(own, ['-f', '-'], `delete table inet vipward\n${theirs}`);
   match(listed(), /flags interval[^}]*10\.50\.0\.1 \. tcp \. 80-90/);
+  refuses = true;
+  equal((await rules.reconcile(true)).outcome, 'unsure');
+  deepEqual(gone, [web.address]);
+  refuses = false;
   equal((await rules.reconcile(true)).outcome, 'committed');
   deepEqual(inOrder(listed()), inOrder(ours));
 });
