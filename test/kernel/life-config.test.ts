@@ -80,8 +80,12 @@ test('a filter is put on watch and back without a restart, and no declared port 
   ] as const) {
     assert.deepEqual((await configured.follow({ filter }))['changed'], ['filter']);
     await node.until(`a filter on ${filter}`, async () => (await undeclared()) === meets);
-    const { filter: said, inSync, problems } = await node.status();
-    assert.deepEqual([said, inSync, problems], [filter, true, []]);
+    // Several tables change one after the other.
+    await node.until('all of it on that, and said', async () => {
+      const { filter: said, inSync, problems } = await node.status();
+      assert.deepEqual([said, inSync, problems], [filter, true, []]);
+      return true;
+    });
   }
   assert.equal(await packets.lost(), 0);
 });
