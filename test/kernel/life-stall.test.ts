@@ -120,6 +120,8 @@ for (const kind of ['FIFO', 'socketpair'] as const) {
     stream.begin();
     await node.until('a line of the log', () => agent.lines().some(({ event }) => event === 'acknowledged'));
     agent.stop();
+    // A slow machine would not write enough of it in a minute.
+    if (kind === 'FIFO') await agent.fill();
     const pulse = await takePulse(node, controller, agent.pid);
     // A machine that is busy with something else writes fewer lines in the time.
     const until = async (): Promise<boolean> => (await metric(node, 9471, droppedLines)) > 0;
@@ -168,11 +170,23 @@ for (const verb of ['agent', 'controller'] as const) {
     await using node = await Node.start({ services: [dns] });
     await using disk = await stopDisk(node, verb === 'agent' ? node.agentPid : node.controllerPid);
     const ports = [81, 82, 83, 84, 85];
-    for (const port of ports) await node.setServices([dns, { ...web, ports: [`TCP ${port}`] }]);
+    const calls: ReturnType<typeof disk.calls>[] = [];
+    for (const port of ports) {
+      await node.setServices([dns, { ...web, ports: [`TCP ${port}`] }]);
+      calls.push(disk.calls());
+    }
     assert.match(rulesOf(node), openPort('10.77.0.101', 'tcp', 85));
     assert.equal(await getText(node.node, `http://127.0.0.1:${portOf[verb]}/healthz`), 'ok\n');
-    // The first write waits still, and nothing has waited for it.
-    assert.deepEqual(disk.calls(), { begun: 1, ended: 0 });
+    // The first write waited still, alone, and nothing has waited for it.
+    const during = calls.filter(({ ended }) => ended === 0);
+    assert.ok(
+      during.some(({ begun }) => begun === 1),
+      JSON.stringify(calls),
+    );
+    assert.ok(
+      during.every(({ begun }) => begun <= 1),
+      JSON.stringify(calls),
+    );
     await node.until('the write ends', () => disk.calls().ended > 0);
   });
 }
