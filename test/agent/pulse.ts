@@ -97,8 +97,8 @@ function waitedMs(pid: number): number {
 
 export interface Changes {
   readonly count: number;
-  /** Each time from rules that were told to their acknowledgement, in which they were committed. */
-  commits(): Span[];
+  /** The longest time from rules that were told to their acknowledgement, in which they were committed. */
+  longestCommit(): Span;
   areAcknowledged(): boolean;
   /** Fails unless each VIP is on the node, behind a rule for its last port. */
   checkKernel(node: Node): void;
@@ -151,7 +151,7 @@ export async function change(
   }
   return {
     count,
-    commits: () => all.flatMap((one) => one.commits()),
+    longestCommit: () => longestOf(all.flatMap((one) => one.commits())),
     areAcknowledged: () => told.isAcknowledged,
     checkKernel(node) {
       const [filter, addresses] = [rulesOf(node), node.run('ip -o address')];
@@ -161,6 +161,12 @@ export async function change(
       }
     },
   };
+}
+
+function longestOf(spans: readonly Span[]): Span {
+  const longer = (one: Span, other: Span): Span =>
+    other.toMs - other.fromMs > one.toMs - one.fromMs ? other : one;
+  return spans.reduce(longer, { fromMs: 0, toMs: 0 });
 }
 
 /** Deltas of one stream behind its begin(). */

@@ -35,16 +35,13 @@ interface EventObject {
   readonly regarding: { readonly kind: string; readonly name: string; readonly uid: string };
 }
 
-/** What was said by us of an object, but that its only node was away while the agent was held up. */
+/** What was said by us of an object. */
 async function events(kind: string, name: string): Promise<EventObject[]> {
   const { items } = await all.cluster.do('GET', '/apis/events.k8s.io/v1/namespaces/default/events');
-  const { nodes } = await all.node.controllerStatus();
-  const wasAway = nodes[0]?.lastClosed !== null;
   // The API server has its own to say of a Service, such as that its ClusterIP had to be written down anew.
   return (items as EventObject[])
     .filter(({ reportingController }) => reportingController === 'vipward.io/controller')
-    .filter(({ regarding }) => regarding.kind === kind && regarding.name === name)
-    .filter(({ reason }) => !(wasAway && reason === 'NoEligibleNode'));
+    .filter(({ regarding }) => regarding.kind === kind && regarding.name === name);
 }
 
 /** Waits until exactly these Events are there, as `type reason`. */
@@ -154,7 +151,7 @@ test('the status says an address when its node has announced it, and not before'
     process.kill(all.node.agentPid, 'SIGCONT');
   }
   await told('late', 'Normal Allocated', 'Normal Announced');
-  await all.until('the status says it', async () => (await ingress('late')).join() === '10.77.0.102');
+  assert.deepEqual(await ingress('late'), ['10.77.0.102']);
 });
 
 test('a status says the old address until another one that was asked for is announced', {

@@ -99,18 +99,11 @@ async function takeOver(next: Name, end: () => void, meanwhile = async () => {})
     return role === 'active' && nodes[0]?.connected === true && vips[0]?.state === 'serving';
   });
   const tookMs = performance.now() - startedMs;
-  assert.equal(relays[next].connections, connections, 'the agent came again');
-  assert.doesNotMatch(relays[next].said.slice(said.length), /"type":"page"/);
   await meanwhile();
   const { sent, lost } = await traffic.stop();
   assert.deepEqual(await term(), before);
-  if (relays[next].connections === connections) {
-    assert.doesNotMatch(relays[next].said.slice(said.length), /"type":"page"/);
-  } else {
-    // In so long a while either of the two may be held up: for nothing else does an agent come again.
-    const { nodes } = await replicas[next].status;
-    assert.match(nodes[0]?.lastClosed?.reason ?? '', /^(nothing heard for 3000 ms|the connection ended)$/);
-  }
+  assert.equal(relays[next].connections, connections, 'the agent came again');
+  assert.doesNotMatch(relays[next].said.slice(said.length), /"type":"page"/);
   return { tookMs, sent, lost };
 }
 
