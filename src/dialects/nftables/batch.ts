@@ -46,14 +46,23 @@ export interface SetOptions {
   readonly setExpressionFlag: boolean;
 }
 
+/**
+ * One serves all batches, one after another: when V8 collects garbage while no object of a class is alive, it
+ * forgets the class's shape, and with that throws away all code that was optimized for it.
+ */
 export class Batch {
   readonly #writer: Writer;
-  readonly #records: MessageRecord<NftObject>[] = [];
-  #sequence = 1;
+  #records: MessageRecord<NftObject>[] = [];
+  #sequence = 0;
 
-  /** Nothing else may be written by `writer` until the batch is closed. */
   constructor(writer: Writer) {
     this.#writer = writer;
+  }
+
+  /** Nothing else may be written by the writer until the batch is closed. */
+  open(): void {
+    this.#records = [];
+    this.#sequence = 1;
     beginBatch(this.#writer, this.#sequence);
   }
 
@@ -174,7 +183,7 @@ export class Batch {
   #elementList(type: number, set: string, elements: readonly ElementObject[], stride: number): void {
     const writer = this.#writer;
     const before = writer.length;
-    const message = this.#open(type, type === Message.NEWSETELEM ? NLM_F_CREATE : 0);
+    const message = this.#openMessage(type, type === Message.NEWSETELEM ? NLM_F_CREATE : 0);
     writer.attributeText(ElementListAttribute.TABLE, tableName);
     writer.attributeText(ElementListAttribute.SET, set);
     const list = writer.beginNest(ElementListAttribute.ELEMENTS);
@@ -192,13 +201,13 @@ export class Batch {
   }
 
   #message(type: number, flags: number, object: NftObject, body: () => void): void {
-    const message = this.#open(type, flags);
+    const message = this.#openMessage(type, flags);
     body();
     this.#writer.endMessage(message);
     this.#records.push({ sequence: this.#sequence, objects: [object], first: 0, stride: 0 });
   }
 
-  #open(type: number, flags: number): number {
+  #openMessage(type: number, flags: number): number {
     const message = this.#writer.beginMessage(type, NLM_F_REQUEST | flags, ++this.#sequence);
     nfgenmsg(this.#writer, NFPROTO_INET);
     return message;

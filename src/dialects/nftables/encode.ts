@@ -16,25 +16,25 @@ const bufferBytes = 32 * 1024;
 
 /** An encode() with a buffer of its own. */
 export function encoder(options: SetOptions): (delta: Delta<NftObject>) => Transaction<NftObject> {
-  const writer = new Writer(bufferBytes);
-  return (delta) => encode(delta, options, writer);
+  const batch = new Batch(new Writer(bufferBytes));
+  return (delta) => encode(delta, options, batch);
 }
 
-function encode(delta: Delta<NftObject>, options: SetOptions, writer: Writer): Transaction<NftObject> {
+function encode(delta: Delta<NftObject>, options: SetOptions, batch: Batch): Transaction<NftObject> {
   const { remove, add } = delta;
   if (remove.length + add.length === 0) return { door: 'nfnetlink', steps: [] };
-  const step = (write: (batch: Batch) => void): Step<NftObject> => {
-    const batch = new Batch(writer);
+  const step = (write: Write): Step<NftObject> => {
+    batch.open();
     write(batch);
     return batch.close();
   };
   if (remove.length + add.length <= batchElements && areElements(remove) && areElements(add)) {
-    return { door: 'nfnetlink', steps: [step((batch) => changeElements(batch, remove, add))] };
+    return { door: 'nfnetlink', steps: [step(() => changeElements(batch, remove, add))] };
   }
   const plan = planOf(delta);
   const isSmall = plan.dropped.length + plan.added.length <= batchElements;
   if (isSmall || plan.goneTables.length > 0 || plan.goneSets.some(({ name }) => isStandIn(name)))
-    return { door: 'nfnetlink', steps: [step((batch) => changeWhole(batch, plan, options))] };
+    return { door: 'nfnetlink', steps: [step(() => changeWhole(batch, plan, options))] };
   return { door: 'nfnetlink', steps: inPortions(plan, options).map(step) };
 }
 

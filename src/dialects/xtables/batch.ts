@@ -10,8 +10,9 @@ import type { ElementObject, SetObject, XtObject } from './objects.ts';
 /** A send of more messages is cut, so that the answers to it fit the socket and nobody waits long. */
 const mostMessages = 5000;
 
+/** One serves all changes, one after another: that keeps the code compiled, as it does with nftables. */
 export class Batch {
-  readonly #done: Step<XtObject>[] = [];
+  #done: Step<XtObject>[] = [];
   readonly #writer: Writer;
   #records: MessageRecord<XtObject>[] = [];
   #sequence = 0;
@@ -45,9 +46,12 @@ export class Batch {
     this.#half = this.#writer.length;
   }
 
-  steps(): readonly Step<XtObject>[] {
+  /** All since the last were taken. */
+  take(): readonly Step<XtObject>[] {
     this.cut();
-    return this.#done;
+    const steps = this.#done;
+    this.#done = [];
+    return steps;
   }
 
   create(set: SetObject, name: string = set.name): void {

@@ -23,13 +23,12 @@ const mostOfFew = 64;
 
 /** An encode() with a buffer of its own. */
 export function encoder(): (delta: Delta<XtObject>) => Transaction<XtObject> {
-  const writer = new Writer(bufferBytes);
+  const batch = new Batch(new Writer(bufferBytes));
   return ({ remove, add }) => {
     const isSmall = remove.length + add.length <= mostOfFew;
-    if (!(isSmall && areElements(remove) && areElements(add))) return encode(planOf(remove, add), writer);
-    const batch = new Batch(writer);
+    if (!(isSmall && areElements(remove) && areElements(add))) return encode(planOf(remove, add), batch);
     changeFew(batch, remove, add);
-    return { door: 'nfnetlink', steps: batch.steps() };
+    return { door: 'nfnetlink', steps: batch.take() };
   };
 }
 
@@ -48,8 +47,7 @@ function areElements(objects: readonly XtObject[]): objects is readonly ElementO
   return objects.every(({ kind }) => kind === 'element');
 }
 
-function encode(plan: Plan, writer: Writer): Transaction<XtObject> {
-  const batch = new Batch(writer);
+function encode(plan: Plan, batch: Batch): Transaction<XtObject> {
   letGo(batch, plan.freed);
   // What a change of the same size cannot be refused for is told apart from what it can: only when there is
   // room for all that is new may anything old of the same VIP go.
@@ -59,12 +57,11 @@ function encode(plan: Plan, writer: Writer): Transaction<XtObject> {
   const tables = plan.tables.map(([object, wanted]) => tableStep(object, wanted));
   if (tables.length === 0) {
     clear(batch, plan);
-    return { door: 'nfnetlink', steps: batch.steps() };
+    return { door: 'nfnetlink', steps: batch.take() };
   }
-  const steps = batch.steps();
-  const after = new Batch(writer);
-  clear(after, plan);
-  return { door: 'nfnetlink', steps, tables, after: after.steps() };
+  const steps = batch.take();
+  clear(batch, plan);
+  return { door: 'nfnetlink', steps, tables, after: batch.take() };
 }
 
 interface Plan {
