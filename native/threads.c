@@ -34,7 +34,6 @@ enum {
   STOP_WAIT_MICROS = 200000,
   LOOK_OUT_MICROS = 200,        /* How long a writer that was told to be ready does not sleep. */
   LINGER_MICROS = 80,           /* The same behind a job, if it came as soon behind the one before. */
-  GRACE_MICROS = 8,             /* How much later than it is submitted a job may be begun. */
   VAIN_WEIGHT = 4,              /* A preparation in vain outweighs as many others, */
   MAX_VAIN = 24,                /* and so much is too much. */
   BUSY_MICROS = 2000,           /* How long nothing is prepared for then, at first. */
@@ -337,38 +336,29 @@ void threads_prepare(struct threads *threads) {
   notify(&threads->work);
 }
 
-/* Whether the writer has taken as many jobs, or does so in a moment. */
-static bool begun(const struct threads *threads, uint32_t number) {
-  int64_t until = now_nanos() + GRACE_MICROS * 1000;
-  do {
-    for (int turn = 0; turn < 16; turn++) {
-      if ((int32_t)(atomic_load_explicit(&threads->taken, memory_order_acquire) - number) >= 0) return true;
-      pause_processor();
-    }
-  } while (now_nanos() < until);
-  return false;
-}
-
-/* Waits awake for a job that the writer looks out for. Where it does not even begin it, the other processors
- * are busy or fast asleep: it comes to this one. Where that happens often nothing is prepared for a while,
- * longer each time. */
-static bool answered(struct threads *threads, const struct job *job, uint32_t number) {
-  if (begun(threads, number)) {
-    threads->busy_micros -= (threads->busy_micros - BUSY_MICROS) / 16;
-    threads->vain -= threads->vain > 0;
-    int64_t until = now_nanos() + ANSWER_MICROS * 1000;
-    for (;;) {
-      uint32_t seen = atomic_load(&threads->finished.value);
-      if (atomic_load(&job->state) == DONE) return true;
-      if (!look_out(&threads->finished, seen, until)) return false;
-    }
-  }
+/* The writer was prepared and has not even begun: the other processors are busy or fast asleep, so it comes
+ * to this one. Where that happens often nothing is prepared for a while, longer each time. */
+static void missed(struct threads *threads) {
   pull(threads);
   threads->vain += VAIN_WEIGHT;
-  if (threads->vain < MAX_VAIN) return false;
+  if (threads->vain < MAX_VAIN) return;
   threads->vain = MAX_VAIN;
   threads->busy_until = now_nanos() + threads->busy_micros * 1000;
   threads->busy_micros *= threads->busy_micros < MAX_BUSY_MICROS ? 2 : 1;
+}
+
+/* Waits awake for a job that the writer looks out for. */
+static bool answered(struct threads *threads, const struct job *job, uint32_t number) {
+  int64_t until = now_nanos() + ANSWER_MICROS * 1000;
+  uint32_t seen;
+  do {
+    seen = atomic_load(&threads->finished.value);
+    if (atomic_load(&job->state) != DONE) continue;
+    threads->busy_micros -= (threads->busy_micros - BUSY_MICROS) / 16;
+    threads->vain -= threads->vain > 0;
+    return true;
+  } while (look_out(&threads->finished, seen, until));
+  if ((int32_t)(atomic_load(&threads->taken) - number) < 0) missed(threads);
   return false;
 }
 
