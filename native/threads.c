@@ -353,10 +353,11 @@ static bool answered(struct threads *threads, const struct job *job, uint32_t nu
   uint32_t seen;
   do {
     seen = atomic_load(&threads->finished.value);
-    if (atomic_load(&job->state) != DONE) continue;
-    threads->busy_micros -= (threads->busy_micros - BUSY_MICROS) / 16;
-    threads->vain -= threads->vain > 0;
-    return true;
+    if (atomic_load(&job->state) == DONE) {
+      threads->busy_micros -= (threads->busy_micros - BUSY_MICROS) / 16;
+      threads->vain -= threads->vain > 0;
+      return true;
+    }
   } while (look_out(&threads->finished, seen, until));
   if ((int32_t)(atomic_load(&threads->taken) - number) < 0) missed(threads);
   return false;
