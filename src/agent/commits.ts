@@ -103,8 +103,9 @@ export class Commits {
     return !this.#unclaimed.isEmpty;
   }
 
-  keptIds(): Iterable<string> {
-    return this.#unclaimed.ids();
+  /** Those elements. */
+  get kept(): Iterable<KernelObject> {
+    return this.#unclaimed.elements;
   }
 
   /** What they take beside these VIPs, who may have some of them. */

@@ -65,11 +65,16 @@ export function withAllOptions(make: (options: Told) => Dialect): Dialect[] {
 
 type Told = Pick<FirewallOptions, 'observe' | 'counters' | 'echo'>;
 
-/** The two parts of what is there, each by itself. Both throw SystemCallError. */
+/** Work in pieces, and what comes of it. */
+export type Steps<T> = Generator<undefined, T>;
+
+/** The two parts of what is there, each by itself. Asking throws SystemCallError. */
 export interface Glance {
   constants(kernel: Kernel): Promise<readonly KernelObject[]>;
-  /** The ids of all elements; each is decoded when it is asked for. */
-  elementIds(kernel: Kernel): Promise<Iterable<string>>;
+  /** A print of all elements that are there, in steps between which others may have their turn. */
+  printFound(kernel: Kernel): Promise<Steps<string>>;
+  /** The print that these would have, in whatever order. */
+  printWanted(lists: Iterable<Iterable<KernelObject>>): Steps<string>;
 }
 
 /** Packets dropped at a VIP, and packets by port; null where the kernel does not count or did not answer. */

@@ -4,8 +4,7 @@
 import { diff, isEmpty } from '../dialects/delta.ts';
 import type { KernelObject } from '../dialects/dialect.ts';
 import type { Kernel } from '../host/kernel.ts';
-import { finished, fnv, fnvBasis } from '../state/hash.ts';
-import type { Firewall } from './firewall.ts';
+import type { Firewall, Steps } from './firewall.ts';
 import type { Loop } from './loop.ts';
 import type { Rules } from './rules.ts';
 
@@ -64,7 +63,7 @@ export function pollKernel(parts: PollParts): Disposable {
 }
 
 type Looked = Pick<PollParts, 'kernel' | 'firewall'> & {
-  readonly rules: Pick<Rules, 'constants' | 'elementIds'>;
+  readonly rules: Pick<Rules, 'constants' | 'elements'>;
 };
 
 async function rulesDiffer({ kernel, firewall, rules }: Looked): Promise<boolean> {
@@ -75,41 +74,19 @@ async function rulesDiffer({ kernel, firewall, rules }: Looked): Promise<boolean
 /** In pieces: at ten thousand Services it is tens of milliseconds of work, and nobody is in a hurry. */
 export async function wholeDiffers(parts: Looked): Promise<boolean> {
   const { kernel, firewall, rules } = parts;
-  if (firewall.glance === null) return false;
+  const { glance } = firewall;
+  if (glance === null) return false;
   if (await rulesDiffer(parts)) return true;
-  const [found, wanted] = [new Hash(), new Hash()];
-  await inPieces(await firewall.glance.elementIds(kernel), (id) => found.add(id));
-  await inPieces(rules.elementIds(), (id) => wanted.add(id));
-  return !found.equals(wanted);
-}
-
-const secondBasis = 0x9747b28c;
-
-/**
- * Which texts there are, in whatever order: how many, and the sums of two hashes of each. A set of 200,000
- * texts costs more than all else in a look.
- */
-class Hash {
-  #count = 0;
-  #first = 0;
-  #second = 0;
-
-  add(text: string): void {
-    this.#count++;
-    this.#first = (this.#first + finished(fnv(fnvBasis, text))) | 0;
-    this.#second = (this.#second + finished(fnv(secondBasis, text))) | 0;
-  }
-
-  equals(other: Hash): boolean {
-    return this.#count === other.#count && this.#first === other.#first && this.#second === other.#second;
-  }
+  const found = await inPieces(await glance.printFound(kernel));
+  return found !== (await inPieces(glance.printWanted(rules.elements())));
 }
 
 /** Lets other work of this thread come between, whenever it had to wait for a while. */
-async function inPieces<T>(items: Iterable<T>, take: (item: T) => void): Promise<void> {
+async function inPieces<T>(steps: Steps<T>): Promise<T> {
   let beganAtMs = performance.now();
-  for (const item of items) {
-    take(item);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
     if (performance.now() - beganAtMs < pieceMs) continue;
     await new Promise((resolve) => setImmediate(resolve));
     beganAtMs = performance.now();

@@ -136,11 +136,11 @@ export class Rules {
     return this.#commits.render(this.#commits.needs, []).constants;
   }
 
-  /** The ids of all elements that it should hold now; a few VIPs are rendered when they are asked for. */
-  *elementIds(): Iterable<string> {
+  /** All elements that it should hold now; each VIP is rendered when its own are asked for. */
+  *elements(): Iterable<Iterable<KernelObject>> {
     for (const vip of this.#parts.ledger.committed.values())
-      for (const { id } of this.#commits.render(this.#commits.needs, [vip]).elements) yield id;
-    yield* this.#commits.keptIds();
+      yield this.#commits.render(this.#commits.needs, [vip]).elements;
+    yield this.#commits.kept;
   }
 
   /** All that the kernel should hold now. */

@@ -21,10 +21,6 @@ export class Unclaimed {
     return this.#elements.values();
   }
 
-  ids(): Iterable<string> {
-    return this.#elements.keys();
-  }
-
   /**
    * These from now on, in the sets that were rendered, less what was rendered itself. Returns both together.
    */

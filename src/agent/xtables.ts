@@ -7,15 +7,10 @@ import { describe } from '../dialects/xtables/describe.ts';
 import { xtables } from '../dialects/xtables/dialect.ts';
 import { elementsDump, headers, setNames, tableDumps, tableNames } from '../dialects/xtables/dumps.ts';
 import { encoder } from '../dialects/xtables/encode.ts';
-import {
-  type ElementObject,
-  inSetsOf,
-  type SetObject,
-  setOf,
-  type XtObject,
-} from '../dialects/xtables/objects.ts';
+import { type ElementObject, inSetsOf, setOf, type XtObject } from '../dialects/xtables/objects.ts';
+import { printFound, printWanted } from '../dialects/xtables/prints.ts';
 import { errnoIn, type Question, questions, tableQuestions } from '../dialects/xtables/probe.ts';
-import { readElements, readSets } from '../dialects/xtables/read-sets.ts';
+import { readSets } from '../dialects/xtables/read-sets.ts';
 import { readTables } from '../dialects/xtables/read-table.ts';
 import { sampler } from '../dialects/xtables/samples.ts';
 import type { Kernel } from '../host/kernel.ts';
@@ -56,7 +51,11 @@ export function xtablesFirewall(
     inSetsOf: (constants, elements) =>
       inSetsOf(constants as readonly XtObject[], elements as readonly ElementObject[]),
     counters: (kernel, vips) => vipCounters(kernel, vips, options.counters),
-    glance: { constants: (kernel) => constants(kernel, [guard, input, egress ?? guard]), elementIds },
+    glance: {
+      constants: (kernel) => constants(kernel, [guard, input, egress ?? guard]),
+      printFound: async (kernel) => printFound(await kernel.dump(setNames.map(elementsDump))),
+      printWanted: (lists) => printWanted(lists as Iterable<Iterable<ElementObject>>),
+    },
     // A rule that looks into a set which is not wanted differs itself.
     guardsAnyway: (object, isWanted) => (object as XtObject).kind === 'set' && !isWanted,
     guardedInPart: () => null,
@@ -79,18 +78,6 @@ async function constants(
 ): Promise<XtObject[]> {
   const [heads = new Uint8Array(), ...replies] = await kernel.dump([headers(), ...tableDumps(tables)]);
   return [...readSets(heads).values(), ...readTables(heads, replies, tables)];
-}
-
-async function elementIds(kernel: Kernel): Promise<Iterable<string>> {
-  const [heads = new Uint8Array(), ...replies] = await kernel.dump([
-    headers(),
-    ...setNames.map((name) => elementsDump(name)),
-  ]);
-  return idsIn(replies, readSets(heads));
-}
-
-function* idsIn(replies: readonly Uint8Array[], sets: ReadonlyMap<string, SetObject>): Generator<string> {
-  for (const reply of replies) for (const { id } of readElements(reply, sets)) yield id;
 }
 
 async function askAll(kernel: Kernel, list: readonly Question[]): Promise<Answer[]> {

@@ -61,14 +61,35 @@ export class Attributes {
 
   get(type: number): Uint8Array | undefined {
     const bytes = this.#bytes;
-    let found = -1;
-    for (let place = this.#offset; bytes.length - place >= 4; place += (u16(bytes, place) + 3) & ~3)
-      if ((u16(bytes, place + 2) & typeMask) === type) found = place;
+    const found = this.#find(type);
     return found < 0 ? undefined : bytes.subarray(found + 4, found + u16(bytes, found));
   }
 
+  /**
+   * Copies a value, less its first `skip` bytes, to a place in `target`, as far as there is room. Returns how
+   * many bytes that are: 0 where there is no such attribute.
+   */
+  copy(type: number, target: Uint8Array, place: number, skip = 0): number {
+    const bytes = this.#bytes;
+    const found = this.#find(type);
+    if (found < 0) return 0;
+    const from = found + 4 + skip;
+    const count = Math.min(found + u16(bytes, found) - from, target.length - place);
+    for (let index = 0; index < count; index++) target[place + index] = bytes[from + index] ?? 0;
+    return Math.max(0, count);
+  }
+
   has(type: number): boolean {
-    return this.get(type) !== undefined;
+    return this.#find(type) >= 0;
+  }
+
+  /** Where the last attribute of a type begins; -1 if there is none. */
+  #find(type: number): number {
+    const bytes = this.#bytes;
+    let found = -1;
+    for (let place = this.#offset; bytes.length - place >= 4; place += (u16(bytes, place) + 3) & ~3)
+      if ((u16(bytes, place + 2) & typeMask) === type) found = place;
+    return found;
   }
 }
 

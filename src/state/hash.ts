@@ -11,6 +11,14 @@ export function fnv(seed: number, text: string): number {
   return value;
 }
 
+/** The same over bytes, as FNV-1a is meant. */
+export function fnvBytes(seed: number, bytes: Uint8Array): number {
+  let value = seed;
+  for (let index = 0; index < bytes.length; index++)
+    value = Math.imul(value ^ (bytes[index] ?? 0), 0x01000193);
+  return value;
+}
+
 /** The finisher of MurmurHash3, signed: texts that differ little must not have hashes that do. */
 export function finished(value: number): number {
   const half = Math.imul(value ^ (value >>> 16), 0x85ebca6b);

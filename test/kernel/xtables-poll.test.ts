@@ -4,7 +4,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openFirewall } from '../../src/agent/open-firewall.ts';
 import { wholeDiffers } from '../../src/agent/poll.ts';
+import type { KernelObject } from '../../src/dialects/dialect.ts';
 import type { Kernel } from '../../src/host/kernel.ts';
+import { parsePrefix } from '../../src/state/address.ts';
 import { needsOf, roomy, stateOf } from '../dialects/arbitraries.ts';
 import { ownKernel, port, vip } from './own-kernel.ts';
 import { run, skip } from './own-xtables.ts';
@@ -12,6 +14,9 @@ import { run, skip } from './own-xtables.ts';
 const size = 10_000;
 const table = Array.from({ length: size }, (_, n) =>
   vip(`10.50.${n >> 8}.${n & 255}`, [port(80), port(443, { delivery: 'host' })]),
+);
+table.push(
+  vip('fd50::1', [port(53, { protocol: 'UDP', sources: ['fd51::/64', 'fd52::1/128'].map(parsePrefix) })]),
 );
 
 test('of tables that have no rule of ours a look asks nothing, however long they are', { skip }, async () => {
@@ -39,15 +44,12 @@ test(`at ${size} Services a look at the whole takes turns with other work, and m
   let turns = 0;
   /** Turns that others had while all of these were taken. */
   let between = 0;
-  function* counted(ids: Iterable<string>): Generator<string> {
+  function* counted(elements: readonly KernelObject[]): Generator<Iterable<KernelObject>> {
     const before = turns;
-    yield* ids;
+    yield elements;
     between = turns - before;
   }
-  const rules = {
-    constants: () => want.constants,
-    elementIds: () => counted(want.elements.map(({ id }) => id)),
-  };
+  const rules = { constants: () => want.constants, elements: () => counted(want.elements) };
   await own.kernel.commit(
     firewall.dialect.encode({ remove: [], add: [...want.constants, ...want.elements] }),
   );
@@ -65,6 +67,8 @@ test(`at ${size} Services a look at the whole takes turns with other work, and m
   for (const [harm, cure] of [
     ['ipset del vipward-host4 10.50.39.15,tcp:443', 'ipset add vipward-host4 10.50.39.15,tcp:443'],
     ['ipset add vipward-allow4 10.50.0.1,tcp:22', 'ipset del vipward-allow4 10.50.0.1,tcp:22'],
+    ['ipset del vipward-src6 fd50::1,udp:53,fd52::1', 'ipset add vipward-src6 fd50::1,udp:53,fd52::1'],
+    ['ipset add vipward-src6 fd50::1,udp:53,fd51::/63', 'ipset del vipward-src6 fd50::1,udp:53,fd51::/63'],
     ['iptables-legacy -w -t raw -D PREROUTING 1', 'iptables-legacy -w -t raw -I PREROUTING -j vipward-guard'],
   ] as const) {
     run(own, harm);
