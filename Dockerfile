@@ -22,6 +22,7 @@ ENV NODE_ENV=production
 ENV MALLOC_ARENA_MAX=1
 WORKDIR /app
 # Node keeps the heap it once needed, and glibc a pool of memory for each thread. So it is half as much with
-# many VIPs, and nothing measurable slower: docs/decisions/0008-a-bundle.md.
-ENTRYPOINT ["/usr/bin/node", "--optimize-for-size", "--no-sparkplug", "/app/dist/cli/main.js"]
+# many VIPs, and only a first load a little slower. What that load keeps tells nothing of what later changes
+# do: docs/decisions/0008-a-bundle.md.
+ENTRYPOINT ["/usr/bin/node", "--optimize-for-size", "--no-sparkplug", "--no-allocation-site-pretenuring", "/app/dist/cli/main.js"]
 CMD ["--help"]

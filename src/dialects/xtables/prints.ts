@@ -1,5 +1,5 @@
-// What sets hold as one print, for whoever asks only whether it is the same: read as objects and texts,
-// 200,000 elements every ten seconds would be a fifth of a processor.
+// What sets hold as one print, for whoever asks only whether it is the same: 200,000 elements every ten
+// seconds are too many to make objects and texts of each.
 
 import type { Attributes } from '../../netlink/reader.ts';
 import { addressBytes } from '../../state/address.ts';
