@@ -2,9 +2,11 @@
 // twice.
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
+import { pbkdf2 } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Catalog } from '../../src/controller/sources/catalog.ts';
 import { readDocument } from '../../src/controller/sources/manifest.ts';
 import {
@@ -139,6 +141,22 @@ test('the files of a folder that are rewritten are one change', limit, async (t)
   const files = Object.fromEntries(twenty.map((text, index) => [`s${index}.yaml`, text]));
   const { running, agent } = await serving(t, { files });
   for (const [index, text] of twentyElsewhere.entries()) running.write(`s${index}.yaml`, text);
+  await untilStatus(running, ({ massRemoval }) => massRemoval?.vips === 20);
+  equal(hasRemoved(agent), false);
+});
+
+test('they are one change too where the second half is read long after the first', limit, async (t) => {
+  const files = Object.fromEntries(twenty.map((text, index) => [`s${index}.yaml`, text]));
+  const { running, agent } = await serving(t, { files });
+  const half = twentyElsewhere.length / 2;
+  for (const [index, text] of twentyElsewhere.entries()) {
+    if (index === half) {
+      await sleep(50);
+      // Files are read by as many threads.
+      for (let thread = 0; thread < 4; thread++) pbkdf2('', '', 1_000_000, 1, 'sha256', () => undefined);
+    }
+    running.write(`s${index}.yaml`, text);
+  }
   await untilStatus(running, ({ massRemoval }) => massRemoval?.vips === 20);
   equal(hasRemoved(agent), false);
 });

@@ -10,6 +10,7 @@ import type { ServiceManifest } from '../service.ts';
 import { Catalog, type ReadingChanges } from './catalog.ts';
 import { type DocumentCache, DocumentError, parseFile } from './documents.ts';
 import { readStable } from './stable-file.ts';
+import { Suspects } from './suspects.ts';
 
 export interface FileSourceInput {
   readonly path: string;
@@ -18,14 +19,6 @@ export interface FileSourceInput {
   readonly onError: (error: unknown) => void;
   readonly signal: AbortSignal;
 }
-
-/**
- * How long a reading that takes Services or their addresses away must stay the same before it is believed: a
- * file may be half written, and the next one be about to say the same.
- */
-const confirmMs = 100;
-/** Files that go one after another are waited for together, for at most as long as this. */
-const confirmMostMs = 1000;
 
 /** inotify can lose events when very many come at once: everything is looked at again this often. */
 const rescanMs = 10_000;
@@ -43,9 +36,14 @@ export class FileSource {
   readonly #input: FileSourceInput;
   readonly #known = new Map<string, Known>();
   readonly #due = new Set<string>();
-  /** Files that would take Services away, the stamp they had when they were seen so, and since when. */
-  readonly #suspects = new Map<string, { readonly stamp: string; readonly sinceMs: number }>();
-  #confirmation: { readonly firstMs: number; timer: NodeJS.Timeout } | undefined;
+  readonly #suspects = new Suspects({
+    settle: () => this.#kick(),
+    readAgain: (files) => {
+      for (const file of files) this.#due.add(file);
+      return this.#kick();
+    },
+    nowMs: () => performance.now(),
+  });
   /** What the reading under way has found: a folder that was emptied, or rewritten, is one change. */
   #found: { readonly set: ServiceManifest[]; readonly remove: ServiceKey[] } = { set: [], remove: [] };
   #rescanDue = true;
@@ -173,7 +171,7 @@ export class FileSource {
       if (reading === null) return;
       const parsed = await parseFile(reading.text, file.endsWith('.json'), known?.cache ?? new Map());
       const looksCut = this.catalog.loses(file, parsed.documents) || !/[\n}\]]\s*$/.test(reading.text);
-      if (known !== undefined && looksCut && !this.#isConfirmed(file, reading.stamp)) return;
+      if (known !== undefined && looksCut && !this.#suspects.isConfirmed(file, reading.stamp)) return;
       this.#suspects.delete(file);
       this.#known.set(file, { stamp: reading.stamp, cache: parsed.cache });
       this.#follow(this.catalog.update(file, parsed.documents));
@@ -182,36 +180,11 @@ export class FileSource {
     }
   }
 
-  /** True the second time that a file looks like this; the first time it is looked at again later. */
-  #isConfirmed(file: string, stamp: string): boolean {
-    if (this.#suspects.get(file)?.stamp === stamp) return true;
-    this.#suspects.set(file, { stamp, sinceMs: performance.now() });
-    this.#confirmLater();
-    return false;
-  }
-
-  #confirmLater(): void {
-    const now = performance.now();
-    const firstMs = this.#confirmation?.firstMs ?? now;
-    clearTimeout(this.#confirmation?.timer);
-    const lookAgain = () => {
-      this.#confirmation = undefined;
-      const oldMs = performance.now() - confirmMs / 2;
-      for (const [file, { sinceMs }] of this.#suspects) {
-        if (sinceMs <= oldMs) this.#due.add(file);
-        else this.#confirmLater();
-      }
-      void this.#kick();
-    };
-    const waitMs = Math.max(0, Math.min(confirmMs, firstMs + confirmMostMs - now));
-    this.#confirmation = { firstMs, timer: setTimeout(lookAgain, waitMs).unref() };
-  }
-
   #failed(file: string, path: string, error: unknown): void {
     const isGone = (error as NodeJS.ErrnoException).code === 'ENOENT';
     if (isGone && this.#isFolder) {
       // An editor removes a file before it writes the new one: only one that stays away is gone.
-      if (!this.#isConfirmed(file, 'gone')) return;
+      if (!this.#suspects.isConfirmed(file, 'gone')) return;
       this.#suspects.delete(file);
       this.#known.delete(file);
       this.#follow(this.catalog.remove(file));
