@@ -39,9 +39,9 @@ export async function runDrain(
 async function post(verb: string, body: object, flags: Flags, around: Surroundings): Promise<unknown> {
   const isRaw = isJson(flags, around);
   const server = serverOf('controller', flags, around);
-  const { text, json } = await ask(server, { method: 'POST', path: `/api/v1/${verb}`, body });
-  if (isRaw) around.out.write(text.endsWith('\n') ? text : `${text}\n`);
-  return json;
+  const answer = await ask(server, { method: 'POST', path: `/api/v1/${verb}`, body });
+  if (isRaw) around.out.write(answer.text);
+  return answer.json;
 }
 
 function isJson(flags: Flags, { env }: Surroundings): boolean {

@@ -238,7 +238,7 @@ async function readAnswer(message: IncomingMessage): Promise<Answer> {
   } catch {
     json = undefined;
   }
-  return { status: message.statusCode ?? 0, text, json };
+  return { status: message.statusCode ?? 0, text: `${text.trimEnd()}\n`, json };
 }
 
 /** An error of several tries (a name with two addresses) has its words in its parts. */

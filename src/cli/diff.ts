@@ -15,7 +15,7 @@ export async function runDiff(flags: Flags, around: Surroundings): Promise<numbe
   const output = outputOf(flags, around.env);
   const answer = await compared(serverOf('agent', flags, around));
   const { differs, remove = [], add = [] } = answer.json as Difference;
-  if (output === 'json') around.out.write(answer.text.endsWith('\n') ? answer.text : `${answer.text}\n`);
+  if (output === 'json') around.out.write(answer.text);
   else if (differs) {
     const lines = [...remove.map((text) => `- ${plain(text)}`), ...add.map((text) => `+ ${plain(text)}`)];
     around.out.write(`${lines.join('\n')}\n`);

@@ -54,7 +54,7 @@ export async function runExplain(
   if (verdict !== 'accept' && verdict !== 'drop') {
     throw new RefusedError(`the agent cannot tell: ${plain(reason)}`, cannotTell);
   }
-  if (output === 'json') around.out.write(answer.text.endsWith('\n') ? answer.text : `${answer.text}\n`);
+  if (output === 'json') around.out.write(answer.text);
   else {
     const lines = [`${verdict}: ${plain(reason)}`, `rule: ${plain(rule)}`];
     if (services.length > 0) lines.push(`services: ${services.map(plain).join(', ')}`);

@@ -10,18 +10,20 @@ import {
   type ControllerStatus,
   controllerText,
 } from './status-text.ts';
+import { wouldDropText } from './would-drop.ts';
 
 const watchIntervalMs = 1000;
 /** An agent on this machine adds counters to the table; nobody waits for one that is not there. */
 const besideTimeoutMs = 500;
 
 export async function runStatus(
-  flags: Flags & { readonly watch?: boolean },
+  flags: Flags & { readonly watch?: boolean; readonly wouldDrop?: boolean },
   around: Surroundings,
 ): Promise<number> {
   const output = outputOf(flags, around.env);
+  const textOf = flags.wouldDrop === true ? wouldDropText : statusText;
   if (flags.watch !== true) {
-    around.out.write(await statusText(flags, output, around));
+    around.out.write(await textOf(flags, output, around));
     return 0;
   }
   const { out, err, gone = new AbortController().signal } = around;
@@ -29,7 +31,7 @@ export async function runStatus(
   const begin = out.isTTY === true && output !== 'json' ? '\u001b[H\u001b[2J' : '';
   while (!gone.aborted) {
     try {
-      const text = await statusText(flags, output, around);
+      const text = await textOf(flags, output, around);
       out.write(begin + text);
     } catch (error) {
       if (!(error instanceof NoAnswerError || error instanceof RefusedError)) throw error;
@@ -43,7 +45,7 @@ export async function runStatus(
 
 async function statusText(flags: Flags, output: Output, around: Surroundings): Promise<string> {
   const { role, answer } = await find(flags, around);
-  if (output === 'json') return answer.text.endsWith('\n') ? answer.text : `${answer.text}\n`;
+  if (output === 'json') return answer.text;
   if (role === 'agent') return agentText(answer.json as AgentStatus, output);
   const beside = await vipsBeside(flags, around);
   return controllerText(answer.json as ControllerStatus, output, beside);

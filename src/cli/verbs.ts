@@ -83,8 +83,6 @@ function addQuestions(program: Command, around: Surroundings, done: Done): void 
   status.option('-w, --watch', 'print again every second');
   status.option('--would-drop', 'what an agent with --filter observe lets in and would drop');
   status.action(async (flags: Flags & { readonly watch?: boolean; readonly wouldDrop?: boolean }) => {
-    if (flags.wouldDrop === true)
-      return done(await (await import('./would-drop.ts')).runWouldDrop(flags, around));
     done(await (await import('./status.ts')).runStatus(flags, around));
   });
   const explain = verb(program, 'explain', 'would this packet pass here, and which rule says so', [

@@ -2,16 +2,12 @@
 
 import type { WouldDropReport } from '../agent/would-drop.ts';
 import { ask } from './client.ts';
-import { type Flags, outputOf, type Surroundings, serverOf } from './settings.ts';
+import { type Flags, type Output, type Surroundings, serverOf } from './settings.ts';
 import { plain, table } from './table.ts';
 
-export async function runWouldDrop(flags: Flags, around: Surroundings): Promise<number> {
-  const output = outputOf(flags, around.env);
-  const server = serverOf('agent', flags, around);
-  const answer = await ask(server, { method: 'GET', path: '/would-drop' });
-  if (output === 'json') around.out.write(answer.text.endsWith('\n') ? answer.text : `${answer.text}\n`);
-  else around.out.write(samplesText(answer.json as WouldDropReport));
-  return 0;
+export async function wouldDropText(flags: Flags, output: Output, around: Surroundings): Promise<string> {
+  const answer = await ask(serverOf('agent', flags, around), { method: 'GET', path: '/would-drop' });
+  return output === 'json' ? answer.text : samplesText(answer.json as WouldDropReport);
 }
 
 function samplesText({ filter, capacity, full, samples }: WouldDropReport): string {

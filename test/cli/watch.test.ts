@@ -15,11 +15,17 @@ const words = (url: string) => ['status', '--watch', '--agent', url, '--timeout'
 async function answering(...answers: readonly (readonly [number, unknown])[]) {
   const gone = new AbortController();
   const left = [...answers];
+  const next = (): readonly [number, unknown] => {
+    const answer = left.shift() ?? ([200, { vips: [] }] as const);
+    if (left.length === 0) gone.abort();
+    return answer;
+  };
   const table: Answers = {
     get 'GET /status'() {
-      const next = left.shift() ?? ([200, { vips: [] }] as const);
-      if (left.length === 0) gone.abort();
-      return next;
+      return next();
+    },
+    get 'GET /would-drop'() {
+      return next();
     },
   };
   return { stub: await startStub(table), gone: gone.signal };
@@ -35,6 +41,15 @@ test('a terminal is cleared each time, and nothing else is', limit, async () => 
     assert.equal(out.match(/^.*node a, /gm)?.length, 2);
     assert.equal(out.split(clear).length - 1, isTTY ? 2 : 0);
   }
+});
+
+test('samples are printed again and again, too', limit, async () => {
+  const samples = [200, { filter: 'observe', capacity: 1024, full: false, samples: [] }] as const;
+  const { stub, gone } = await answering(samples, samples, samples);
+  await using agent = stub;
+  const { code, out } = await run([...words(agent.url), '--would-drop'], {}, { gone });
+  assert.equal(code, 0);
+  assert.equal(out.match(/^VIP +SOURCE/gm)?.length, 3);
 });
 
 test('a server that fails for a while is said so, and asked again', limit, async () => {
