@@ -86,7 +86,7 @@ export class Connection implements Wire {
   /** Says tick, or ends what was silent for too long. Not on time, it may be we who have not listened. */
   tick(now: number, wasOnTime: boolean): void {
     if (!wasOnTime) this.#lastHeardMs = now;
-    if (this.#helloDueMs !== null && now > this.#helloDueMs) {
+    if (wasOnTime && this.#helloDueMs !== null && now > this.#helloDueMs) {
       const reason = `no hello within ${this.#input.helloTimeoutMs} ms`;
       this.close({ code: policyViolation, reason });
     } else if (this.node === null) return;
