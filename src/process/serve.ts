@@ -12,7 +12,10 @@ export interface ServeInput extends Pick<ListenInput, 'flag' | 'at'> {
   readonly onError: (error: unknown) => void;
 }
 
-/** More than are answered at once, so that probes come through. */
+/**
+ * More than are answered at once, so that a probe finds a place beside requests that wait for their answer.
+ * Who asks nothing holds one for as long as serverLimits says.
+ */
 const connectionLimit = 128;
 
 /** Listens, and answers 404 to everything until there are routes. Rejects with ListenError. */
