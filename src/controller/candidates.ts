@@ -1,23 +1,25 @@
-// The nodes that may be given a VIP, with their load. It is asked for every VIP that finds no owner, of every
-// node: what nodes have in common is looked at once.
+// The nodes that may be given a VIP, with their load.
 
 import { type Address, addressBytes } from '../state/address.ts';
 import type { Node, Nodes } from './nodes.ts';
+import { OpenNodes } from './open-nodes.ts';
 import { type Candidate, seedOf } from './place.ts';
 import type { Table } from './table.ts';
 
 const anyNode = () => true;
-const isPrompt = ({ isBehind }: Node) => !isBehind;
 
 export class Candidates {
   readonly #nodes: Nodes;
   readonly #rules: Table<'rules'>;
   /** Those that were ever asked for, with what they have by now. */
   readonly #known = new Map<string, { readonly name: string; readonly seed: number; load: number }>();
+  /** The nodes as they are in this turn of choosing. */
+  #turn: OpenNodes;
 
   constructor(nodes: Nodes, rules: Table<'rules'>) {
     this.#nodes = nodes;
     this.#rules = rules;
+    this.#turn = new OpenNodes(nodes, this.#candidateOf);
   }
 
   count(name: string, by: 1 | -1): void {
@@ -29,24 +31,20 @@ export class Candidates {
    * them.
    */
   for(address: Address, isMeant: (node: Node) => boolean = anyNode): readonly Candidate[] {
-    const isReached = this.#reachOf(address);
+    const bytes = addressBytes(address);
     const bar = this.#nodes.bar(address);
     const candidates: Candidate[] = [];
-    for (const node of this.#nodes.all()) {
-      if (!node.isConnected) continue;
+    for (const node of this.#nodes.connected()) {
       if (node.objectsTo(address)) return [];
       if (!isMeant(node) || !node.isOpenTo(address)) continue;
-      if (!isReached(node) || bar(node.name) !== null) continue;
-      node.candidate ??= this.#at(node.name);
-      candidates.push(node.candidate);
+      if (node.reaches(bytes) && bar(node.name) === null) candidates.push(this.#candidateOf(node));
     }
     return candidates;
   }
 
-  /** Those that are worth waiting for: not the ones that are behind, if there are others. */
-  awaited(address: Address): readonly Candidate[] {
-    const prompt = this.for(address, isPrompt);
-    return prompt.length > 0 ? prompt : this.for(address);
+  /** A turn of choosing begins: in it nodes stay as they are. */
+  begin(): void {
+    this.#turn = new OpenNodes(this.#nodes, this.#candidateOf);
   }
 
   /** Those that have the rules of the VIP in their kernels, so that nothing is waited for. */
@@ -55,11 +53,11 @@ export class Candidates {
   }
 
   /**
-   * Those to choose from where another node was chosen already, or none; null if that one stays: a node that
-   * is behind keeps what nobody can have at once.
+   * Those to choose from in this turn where another node was chosen already, or none; null if that one
+   * stays: a node that is behind keeps what nobody can have at once.
    */
   insteadOf(chosen: Node | null, address: Address): readonly Candidate[] | null {
-    if (!chosen?.isConnected || !chosen.mayTake(address)) return this.awaited(address);
+    if (!chosen?.isConnected || !chosen.mayTake(address)) return this.#turn.awaited(address);
     if (!chosen.isBehind) return null;
     const ready = this.ready(address);
     return ready.length > 0 ? ready : null;
@@ -84,17 +82,5 @@ export class Candidates {
     return made;
   }
 
-  /** Most nodes have the same links and the same --allow as others. */
-  #reachOf(address: Address): (node: Node) => boolean {
-    const bytes = addressBytes(address);
-    const known = new Map<string, boolean>();
-    return (node) => {
-      const { range } = node;
-      const before = known.get(range);
-      if (before !== undefined) return before;
-      const reaches = node.reaches(bytes);
-      known.set(range, reaches);
-      return reaches;
-    };
-  }
+  readonly #candidateOf = (node: Node): Candidate => this.#at(node.name);
 }

@@ -32,7 +32,10 @@ export class Choosing {
 
   constructor(input: ChoosingInput) {
     this.#input = input;
-    this.#asked = new TurnQueue(this.#choose, { done: () => this.#placeReady() });
+    this.#asked = new TurnQueue(this.#choose, {
+      begin: () => input.candidates.begin(),
+      done: () => this.#placeReady(),
+    });
     this.#placing = new TurnQueue(this.#place, { done: input.flush, pause: input.flush });
   }
 

@@ -65,9 +65,10 @@ export class Eligibility {
   /** Why the cluster does not want the VIP on a node, or null. */
   readonly bar = (address: Address): ((node: string) => Bar | null) => {
     const local = this.#localOn(address);
+    if (local.length === 0) return this.#barFromAll;
     return (node) => {
-      const message = this.#whyBarred(node);
-      if (message !== undefined) return { reason: 'NoEligibleNode', message: `${node}: ${message}` };
+      const bar = this.#barFromAll(node);
+      if (bar !== null) return bar;
       const missing = local.find(({ nodes }) => nodes?.has(node) !== true);
       if (missing === undefined) return null;
       const { key, nodes } = missing;
@@ -128,6 +129,11 @@ export class Eligibility {
     return kept;
   }
 
+  readonly #barFromAll = (node: string): Bar | null => {
+    const message = this.#whyBarred(node);
+    return message === undefined ? null : { reason: 'NoEligibleNode', message: `${node}: ${message}` };
+  };
+
   readonly #isOpen = (node: string): boolean => this.#whyBarred(node) === undefined;
 
   #whyBarred(node: string): string | undefined {
@@ -135,7 +141,7 @@ export class Eligibility {
   }
 
   #whyGone(node: string): string | undefined {
-    // Asked of every node for every VIP that is placed: as a rule none is gone.
+    // Asked of many nodes for many VIPs: as a rule none is gone.
     if (!this.#gone.has(node)) return undefined;
     const isSilent = (this.#input.controller.nodes.get(node)?.hello ?? null) === null;
     return isSilent ? 'the cluster has no Node of that name' : undefined;

@@ -4,7 +4,6 @@
 import type { HeldDelta, HeldVip, Hello, Refusal, TableName } from '../protocol/messages.ts';
 import { type Address, addressBytes, prefixesContainBytes } from '../state/address.ts';
 import { compareTerms, type Term } from '../state/term.ts';
-import type { Candidate } from './place.ts';
 import type { Owner } from './records.ts';
 import type { AgentStream } from './stream.ts';
 import { Table } from './table.ts';
@@ -37,8 +36,6 @@ export class Node {
   isLate = false;
   /** So it was while others had committed them: where one of these may have a VIP, it is not given it. */
   isBehind = false;
-  /** What is known of it where VIPs are placed: it is looked up once a node, and asked for once a VIP. */
-  candidate: Candidate | null = null;
   /** Publication to acknowledgement of the last change of the rules. */
   lagMs: number | null = null;
   #stream: AgentStream | null = null;
@@ -119,6 +116,11 @@ export class Node {
     return !this.isDrained && !this.impossible.has(address) && this.refusalOf(address) === undefined;
   }
 
+  /** It has said of some VIPs that it cannot have them, or must not be given them. */
+  get hasObjections(): boolean {
+    return this.refusals.size > 0 || this.impossible.size > 0;
+  }
+
   /** What is on its links and in its --allow, as a text: nodes that have the same reach the same. */
   get range(): string {
     return this.#range;
@@ -130,7 +132,7 @@ export class Node {
   }
 
   refusalOf(address: Address): KeptRefusal | undefined {
-    // Asked of every node for every VIP that is placed: as a rule there is nothing to look for.
+    // Asked of many nodes for many VIPs: as a rule there is nothing to look for.
     if (this.refusals.size === 0) return undefined;
     return (
       this.refusals.get(refusalKey('placements', address)) ?? this.refusals.get(refusalKey('rules', address))
@@ -153,9 +155,11 @@ export function refusalKey(table: TableName, address: Address): string {
   return `${table} ${address}`;
 }
 
+const noBar = (): null => null;
+
 export class Nodes {
-  /** Why a node may not have a VIP, where the source has a say in that. */
-  bar: (address: Address) => (node: string) => Bar | null = () => () => null;
+  /** Why a node may not have a VIP, where the source has a say in that: one function for most of them. */
+  bar: (address: Address) => (node: string) => Bar | null = () => noBar;
   /** The node that a VIP shall have, if it may. */
   preferred: (address: Address) => string | null = () => null;
   /** VIPs that some node holds, or held. */

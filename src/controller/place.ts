@@ -22,7 +22,7 @@ export function chooseNode(
   preferred: string | null = null,
 ): string | null {
   if (candidates.length === 0) return null;
-  if (candidates.some(({ name }) => name === preferred)) return preferred;
+  if (preferred !== null && candidates.some(({ name }) => name === preferred)) return preferred;
   let total = 0;
   for (const { load } of candidates) total += load;
   const share = Math.ceil((total + 1) / candidates.length);

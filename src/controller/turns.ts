@@ -7,6 +7,8 @@ const turnMs = 10;
 const usualSteps = 32;
 
 export interface TurnsInput {
+  /** Called before the first step of each turn. */
+  readonly begin?: () => void;
   /** Called after the last step. */
   readonly done?: () => void;
   /** Called at the end of each other turn. */
@@ -19,7 +21,8 @@ const nothing = () => undefined;
 
 /** Takes the steps of a generator to their end: at once where one turn is enough. */
 export function inTurns(steps: Iterator<void, void>, input: TurnsInput = {}): void {
-  const { done = nothing, pause = nothing, leastSteps = usualSteps } = input;
+  const { begin = nothing, done = nothing, pause = nothing, leastSteps = usualSteps } = input;
+  begin();
   const endMs = performance.now() + turnMs;
   for (let step = 0; step < leastSteps || performance.now() < endMs; step++) {
     if (steps.next().done !== true) continue;

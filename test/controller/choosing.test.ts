@@ -16,8 +16,8 @@ async function beforeChoosing(t: TestContext) {
   const timing = { settleMs: 60_000, claimMs: 60_000 };
   const running = await runningController(t, { files, timing });
   const { owners } = running.controller;
-  const ask = owners.candidates.for;
-  owners.candidates.for = (...more) => {
+  const ask = owners.candidates.insteadOf;
+  owners.candidates.insteadOf = (...more) => {
     const endMs = performance.now() + 1;
     while (performance.now() < endMs);
     return ask.apply(owners.candidates, more);
@@ -62,6 +62,24 @@ test('what was chosen for a node that went meanwhile goes to another', limit, as
   ok(owners.all.size < count, 'not all are placed yet');
   goes.socket.terminate();
   await stays.until(({ placements }) => placements.size === count);
+});
+
+test('a node that is drained meanwhile is chosen for no more of them', limit, async (t) => {
+  const { running, agents } = await beforeChoosing(t);
+  const { owners, nodes } = running.controller;
+  const chosenFor = (name: string) =>
+    owners.choices.all().filter((vip) => owners.choices.get(vip)?.name === name);
+  const [{ name }] = agents as [TestAgent];
+  await untilStatus(running, () => chosenFor(name).length > 0);
+  // Only said: whoever drains it has others chosen as well.
+  nodes.at(name).isDrained = true;
+  const before = chosenFor(name);
+  ok(before.length < count / 2, `${before.length} were chosen already`);
+  await untilStatus(running, () => owners.all.size === count);
+  deepEqual(
+    [...owners.all].filter(([, { node }]) => node === name).map(([vip]) => vip),
+    before,
+  );
 });
 
 test('a node that is preferred is chosen where it may be', limit, async (t) => {
