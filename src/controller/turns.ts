@@ -2,7 +2,7 @@
 // renewed and timers fire on time however much there is to do.
 
 /** How long one turn takes, but for the step that is the last of it. */
-const turnMs = 10;
+const turnMs = 4;
 /** A turn takes as many steps, however slow the machine: what a few Services ask for is done at once. */
 const usualSteps = 32;
 
