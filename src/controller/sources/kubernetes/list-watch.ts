@@ -21,7 +21,8 @@ export interface ListWatchInput<Value> {
   readonly fieldSelector?: string;
   /** Takes the few fields that are kept. Must not throw: what is wrong with an object is a value too. */
   readonly cut: (object: Mapping, key: string) => Value;
-  readonly onChange: (changes: ObjectChanges<Value>) => void;
+  /** Whatever comes next waits until this was followed. */
+  readonly onChange: (changes: ObjectChanges<Value>) => Promise<void> | void;
   /** It became complete, or `problem` is another. */
   readonly onState: () => void;
   readonly signal: AbortSignal;
@@ -141,7 +142,7 @@ export class ListWatch<Value> {
     this.#version = page.resourceVersion;
     this.#isComplete = true;
     this.#lists++;
-    this.#input.onChange({ set, remove });
+    await this.#input.onChange({ set, remove });
     this.#problem = null;
     this.#input.onState();
     for (const resolve of this.#waiting.splice(0)) resolve();
@@ -183,7 +184,7 @@ export class ListWatch<Value> {
     try {
       for await (const chunk of body) {
         timer.refresh();
-        this.#follow(lines.push(chunk as Uint8Array));
+        await this.#follow(lines.push(chunk as Uint8Array));
       }
     } finally {
       clearTimeout(timer);
@@ -193,13 +194,13 @@ export class ListWatch<Value> {
   }
 
   /** What one chunk brought is one change. */
-  #follow(lines: Iterable<string>): void {
+  async #follow(lines: Iterable<string>): Promise<void> {
     const set = new Map<string, Value>();
     const remove = new Set<string>();
     try {
       for (const line of lines) this.#event(line, set, remove);
     } finally {
-      if (set.size > 0 || remove.size > 0) this.#input.onChange({ set, remove: [...remove] });
+      if (set.size > 0 || remove.size > 0) await this.#input.onChange({ set, remove: [...remove] });
     }
   }
 

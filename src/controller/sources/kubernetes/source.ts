@@ -1,6 +1,6 @@
 // A cluster as a source of Services: which lists are kept, when they are whole, and which cluster it is.
 
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as othersTurn, setTimeout as sleep } from 'node:timers/promises';
 import { parseServiceKey, type ServiceKey } from '../../../state/service.ts';
 import { type Problem, problemAt } from '../../service.ts';
 import type { ReadingChanges } from '../catalog.ts';
@@ -44,6 +44,7 @@ export interface SyncedLists {
 const fieldSelector = 'spec.type=LoadBalancer';
 const identityPath = '/api/v1/namespaces/kube-system';
 const nothing: ReadingChanges = { set: [], remove: [] };
+const atOnceServices = 1000;
 
 export class KubernetesSource {
   readonly catalog: ServiceObjects = new ServiceObjects();
@@ -162,9 +163,14 @@ export class KubernetesSource {
   /** A list of nodes or slices is complete, or there is something wrong with it. */
   readonly surroundingsChanged = (): void => this.#state();
 
-  #changed(changes: ObjectChanges<ServiceEntry>): void {
+  /** Of many Services each part takes long, and others have their turn in between. */
+  async #changed(changes: ObjectChanges<ServiceEntry>): Promise<void> {
+    const isLong = changes.set.size + changes.remove.length > atOnceServices;
     if (changes.set.values().some(isLocal)) this.#input.surroundings.needSlices();
-    this.#input.onReading(this.catalog.apply(changes));
+    const reading = this.catalog.apply(changes);
+    if (isLong) await othersTurn();
+    this.#input.onReading(reading);
+    if (isLong) await othersTurn();
     this.#input.onSeen([...changes.set.keys(), ...changes.remove].map(parseServiceKey));
   }
 

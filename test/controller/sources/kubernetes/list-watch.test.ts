@@ -24,6 +24,21 @@ test('a list comes in pages and is told as one change, and then each event is', 
   equal(all.watch.lists, 1);
 });
 
+test('nothing comes next before what a list brought was followed', async (t) => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const { api, watch, told } = await watched(t, {}, ['a', 'b'], promise);
+  await untilTrue(() => told() === 1);
+  let isListed = false;
+  const again = watch.listAgain().then(() => {
+    isListed = true;
+  });
+  await sleep(50);
+  deepEqual([isListed, api.watches], [false, 0]);
+  resolve();
+  await again;
+  await untilTrue(() => api.watches === 1);
+});
+
 test('a list that is cut off, in the middle of it or of a page, is never told', async (t) => {
   const all = await watched(t);
   let faults = 0;

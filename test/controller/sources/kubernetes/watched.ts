@@ -21,6 +21,7 @@ export async function watched(
   context: TestContext,
   user: object = {},
   names: readonly string[] = ['a', 'b', 'c', 'd', 'e'],
+  followed: Promise<void> | undefined = undefined,
 ): Promise<Watched> {
   const api = await new FakeApi().listen();
   for (const name of names) api.set(name, '1');
@@ -42,6 +43,7 @@ export async function watched(
       told++;
       for (const key of remove) known.delete(key.replace('demo/', ''));
       for (const [key, data] of set) known.set(key.replace('demo/', ''), data);
+      return followed;
     },
     onState: () => undefined,
   });
