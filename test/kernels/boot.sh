@@ -137,15 +137,25 @@ add_modules() { # NAME...: copies modules and what they need, uncompressed: busy
 add_modules $MODULES
 busybox depmod -b "$root" "$release"
 
-add() { # PATH...: copies files and folders, and the libraries that what is in them is linked with.
+# What is added is packed from where it is: to copy thousands of files first takes longer than to boot.
+: >"$work/paths" >"$work/libraries"
+add() { # PATH...: adds files and folders, and the libraries that what is in them is linked with.
   local path
   for path; do
     [ -e "$path" ] || die "$path does not exist"
-    find "$path" "$(readlink -f "$path")" | cpio -pdu --quiet "$root"
+    find "$path" "$(readlink -f "$path")" >>"$work/paths"
     { find -L "$path" -type f \( -perm /111 -o -name '*.so*' -o -name '*.node' \) -exec ldd {} + \
-      2>/dev/null || true; } |
-      sed -nE 's/.*[[:space:]](\/[^ ]+) \(0x.*/\1/p' | sort -u | cpio -pdLu --quiet "$root"
+      2>/dev/null || true; } | sed -nE 's/.*[[:space:]](\/[^ ]+) \(0x.*/\1/p' >>"$work/libraries"
   done
+}
+# Prints the folders above each path on standard input, for no kernel makes them by itself; the links that
+# Debian has are there.
+folders() {
+  awk -F/ '{ path = ""; for (i = 2; i < NF; i++) { path = path "/" $i; print path } }' |
+    sed -E '\,^/(bin|sbin|lib|lib64)$,d'
+}
+pack() { # ARGUMENT...: an archive of the paths on standard input, by cpio.
+  (cd / && LC_ALL=C sort -u | sed 's|^/||' | cpio -o -H newc --quiet "$@")
 }
 # A bare name that busybox knows is left to busybox. Any other program is brought along.
 if [[ $1 == */* ]] || ! busybox --list | grep -qx -- "$1"; then
@@ -170,16 +180,21 @@ fi
   echo 'cat /run/status >/dev/ttyS2; poweroff -f'
 } >"$root/init"
 chmod +x "$root/init"
-(cd "$root" && find . | cpio -o -H newc --quiet) >"$work/initramfs"
+{
+  (cd "$root" && find . | cpio -o -H newc --quiet)
+  { folders <"$work/paths"; folders <"$work/libraries"; cat "$work/paths"; } | pack
+  pack -L <"$work/libraries"
+} >"$work/initramfs"
 
 # Emulating several processors in several threads breaks a kernel that patches its own code, so they share one
 # thread. An emulated machine has a clock of its own: an instruction takes a nanosecond, and time in which
 # nothing is to be done is over at once. So what it does, and what it takes for late, is the same on a machine
-# that is busy as on one that is not, and waiting costs nothing.
+# that is busy as on one that is not, and waiting costs nothing. A kernel that believes that bytes are copied
+# fast one by one would do so, and each is an instruction here.
 accel=${ACCEL:-tcg,thread=single} clock=()
 [[ $accel != tcg* ]] || clock=(-icount shift=0,sleep=off)
 boot() {
-  timeout "$seconds" qemu-system-x86_64 -accel "$accel" "${clock[@]}" -M q35 -cpu max \
+  timeout "$seconds" qemu-system-x86_64 -accel "$accel" "${clock[@]}" -M q35 -cpu max,-erms,-fsrm \
     -smp "$cpus" -m "$memory" -nodefaults -display none \
     -no-reboot -kernel "$image" -initrd "$work/initramfs" \
     -append "console=ttyS1 quiet panic=-1 mitigations=off" \

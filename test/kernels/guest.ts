@@ -6,6 +6,7 @@ import { existsSync, mkdtempDisposableSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import { cachedDataVersionTag } from 'node:v8';
 
 export interface Guest {
   /** Such as `6.1`. */
@@ -82,15 +83,16 @@ function bundle(): Folder {
 }
 
 /**
- * What this Node has compiled so far, in a folder of its own, since others write to theirs meanwhile: half a
- * minute of each start would go into compiling. The guest adds to it.
+ * What this Node has compiled so far, with no flags, in a folder of its own, since others write to theirs
+ * meanwhile: half a minute of each start would go into compiling. The guest adds to it.
  */
 function compileCache(): Folder {
   const folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-compiled-'));
   const cache = process.env['NODE_COMPILE_CACHE'];
   // A file that is being written just now is not in it, and is compiled there.
-  const copy = 'cp -r "$0"/v* "$1"; find "$1" -name "*.tmp*" -delete';
-  if (cache !== undefined && existsSync(cache)) spawnSync('sh', ['-c', copy, cache, folder.path]);
+  const copy = 'cp -r "$0"/v*-"$2"-* "$1"; find "$1" -name "*.tmp*" -delete';
+  const tag = cachedDataVersionTag().toString(16).padStart(8, '0');
+  if (cache !== undefined && existsSync(cache)) spawnSync('sh', ['-c', copy, cache, folder.path, tag]);
   return folder;
 }
 
