@@ -26,6 +26,8 @@ export interface VipReport {
   readonly reason: RefusalCode | '';
   /** The reason in a sentence. */
   readonly message: string;
+  /** False if its Services opted out: then it is open on every port. */
+  readonly filtered: boolean;
   readonly services: readonly string[];
   readonly ports: readonly (Pick<VipPort, 'protocol' | 'port'> & { readonly packets: number | null })[];
   readonly dropped: number | null;
@@ -82,6 +84,7 @@ function vipReport(ledger: Ledger, key: Address, counters: VipCounters | undefin
     state: stateOf(ledger, key),
     reason: refusal?.code ?? '',
     message: refusal?.reason ?? '',
+    filtered: vip?.filtered ?? true,
     services: [...new Set([...(vip === undefined ? [] : servicesOf(vip)), ...(refusal?.services ?? [])])],
     ports: (vip?.ports ?? []).map(({ protocol, port }, index) => {
       return { protocol, port, packets: counters?.ports[index] ?? null };

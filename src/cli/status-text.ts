@@ -72,6 +72,7 @@ export interface PortStatus {
 export interface AgentStatus {
   readonly node: string;
   readonly firewall: string | null;
+  readonly filter?: string;
   readonly inSync: boolean;
   readonly controllers?: readonly { readonly url: string; readonly state: string; readonly reason: string }[];
   readonly problems?: readonly string[];
@@ -82,27 +83,30 @@ export interface AgentStatus {
     readonly state: string;
     readonly reason: string;
     readonly message?: string;
+    readonly filtered?: boolean;
     readonly ports: readonly PortStatus[];
     readonly dropped: number | null;
   }[];
 }
 
-export type AgentVips = ReadonlyMap<string, AgentStatus['vips'][number]>;
+/** The agent on this machine, whose counters stand beside what a controller says. */
+export type Beside = Pick<AgentStatus, 'filter' | 'vips'>;
 
 /** What a controller says: VIPs and nodes, and below them whatever is not as somebody asked. */
-export function controllerText(status: ControllerStatus, output: Output, beside: AgentVips): string {
+export function controllerText(status: ControllerStatus, output: Output, beside: Beside): string {
   const { vips, nodes } = status;
+  const counters = new Map(beside.vips.map((vip) => [vip.address, vip]));
   const rows = vips.map((vip) => {
-    const counted = beside.get(vip.address);
+    const counted = counters.get(vip.address);
     const ports = vip.services.flatMap((service) => service.ports);
     const cells = [vip.address, vip.node, vip.state, vip.reason, portsText(ports, counted?.ports)];
-    cells.push(counted?.dropped === undefined ? null : String(counted.dropped ?? '-'));
+    cells.push(droppedText(vip, counted?.dropped));
     cells.push(vip.services.map((service) => service.key).join(','));
     if (output === 'wide') cells.push(termText(vip.term), vip.message ?? null);
     return cells.map(plain);
   });
   const wide = output === 'wide' ? ['TERM', 'MESSAGE'] : [];
-  const head = ['VIP', 'NODE', 'STATE', 'REASON', 'PORTS', 'DROPPED', 'SERVICES', ...wide];
+  const head = ['VIP', 'NODE', 'STATE', 'REASON', 'PORTS', droppedHead(beside), 'SERVICES', ...wide];
   const nodeRows = nodes.map((node) => {
     const here = node.drained === true ? 'drained' : node.late === true ? 'late' : 'connected';
     const state = node.connected ? here : 'gone';
@@ -164,16 +168,16 @@ function troubles(status: ControllerStatus): string[] {
 
 /** What an agent says of its node. */
 export function agentText(status: AgentStatus, output: Output): string {
-  const { node, firewall, inSync, vips, controllers = [], problems = [] } = status;
-  const head = `node ${plain(node)}, firewall ${plain(firewall)}, ${inSync ? 'in sync' : 'not in sync'}\n`;
+  const { vips, controllers = [], problems = [] } = status;
   const rows = vips.map((vip) => {
     const cells = [vip.address, vip.held ? 'yes' : 'no', vip.state, vip.reason];
-    cells.push(portsText(vip.ports, vip.ports), String(vip.dropped ?? '-'));
+    cells.push(portsText(vip.ports, vip.ports), droppedText(vip, vip.dropped));
     if (output === 'wide') cells.push(termText(vip.term), vip.message ?? '');
     return cells.map(plain);
   });
   const wide = output === 'wide' ? ['TERM', 'MESSAGE'] : [];
-  const parts = [head, table(['VIP', 'HELD', 'STATE', 'REASON', 'PORTS', 'DROPPED', ...wide], rows)];
+  const head = ['VIP', 'HELD', 'STATE', 'REASON', 'PORTS', droppedHead(status), ...wide];
+  const parts = [agentLine(status), table(head, rows)];
   const streams = controllers.map(({ url, state, reason }) => [url, state, reason].map(plain));
   if (streams.length > 0) parts.push(table(['CONTROLLER', 'STATE', 'REASON'], streams));
   const refused = vips.filter(({ message = '' }) => message !== '');
@@ -181,6 +185,27 @@ export function agentText(status: AgentStatus, output: Output): string {
   if (lines.length > 0) parts.push(table(['REFUSED', 'REASON', 'MESSAGE'], lines));
   if (problems.length > 0) parts.push(problems.map((problem) => `problem: ${plain(problem)}\n`).join(''));
   return parts.join('\n');
+}
+
+function agentLine(status: AgentStatus): string {
+  const { node, firewall, inSync } = status;
+  const words = [`node ${plain(node)}`, `firewall ${plain(firewall)}`, inSync ? 'in sync' : 'not in sync'];
+  if (isObserving(status)) words.push('observing: nothing is dropped');
+  return `${words.join(', ')}\n`;
+}
+
+function isObserving({ filter }: Pick<AgentStatus, 'filter'>): boolean {
+  return filter === 'observe';
+}
+
+/** What an agent that observes counts, it has let in. */
+function droppedHead(status: Pick<AgentStatus, 'filter'>): string {
+  return isObserving(status) ? 'WOULD DROP' : 'DROPPED';
+}
+
+/** Nothing is ever dropped at a VIP whose Services opted out: no number, nor the lack of one, says so. */
+function droppedText(vip: { readonly filtered?: boolean }, dropped: number | null | undefined): string {
+  return vip.filtered === false ? 'unfiltered' : String(dropped ?? '-');
 }
 
 function termText(term: TermStatus | null): string {

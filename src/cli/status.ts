@@ -5,8 +5,8 @@ import { type Answer, ask, NoAnswerError, RefusedError, type Server } from './cl
 import { chosenRole, type Flags, type Output, outputOf, type Surroundings, serverOf } from './settings.ts';
 import {
   type AgentStatus,
-  type AgentVips,
   agentText,
+  type Beside,
   type ControllerStatus,
   controllerText,
 } from './status-text.ts';
@@ -47,7 +47,7 @@ async function statusText(flags: Flags, output: Output, around: Surroundings): P
   const { role, answer } = await find(flags, around);
   if (output === 'json') return answer.text;
   if (role === 'agent') return agentText(answer.json as AgentStatus, output);
-  const beside = await vipsBeside(flags, around);
+  const beside = await agentBeside(flags, around);
   return controllerText(answer.json as ControllerStatus, output, beside);
 }
 
@@ -78,12 +78,11 @@ async function askStatus(server: Server): Promise<Answer> {
   throw new NoAnswerError(`${where} answered ${path}, but without vips: it is no vipward ${server.role}`);
 }
 
-async function vipsBeside(flags: Flags, around: Surroundings): Promise<AgentVips> {
+async function agentBeside(flags: Flags, around: Surroundings): Promise<Beside> {
   try {
     const server = serverOf('agent', { ...flags, timeout: `${besideTimeoutMs}ms` }, around);
-    const { vips } = (await askStatus(server)).json as AgentStatus;
-    return new Map(vips.map((vip) => [vip.address, vip]));
+    return (await askStatus(server)).json as AgentStatus;
   } catch {
-    return new Map();
+    return { vips: [] };
   }
 }

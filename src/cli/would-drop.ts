@@ -14,10 +14,12 @@ function samplesText({ filter, capacity, full, samples }: WouldDropReport): stri
   if (filter !== 'observe') {
     return 'this agent enforces: nothing is sampled; start it with --filter observe\n';
   }
-  if (capacity === 0) return 'this firewall takes no samples; DROPPED of status counts by VIP\n';
+  if (capacity === 0) return 'this firewall takes no samples; WOULD DROP of status counts by VIP\n';
   const rows = samples.map(({ vip, source, protocol, port, packets, lastSeen }) =>
     [vip, source, protocol, port === 0 ? '-' : port, packets, lastSeen].map(plain),
   );
-  const more = full ? `\nonly ${capacity} samples of a family are kept; DROPPED of status counts all\n` : '';
+  const more = full
+    ? `\nonly ${capacity} samples of a family are kept; WOULD DROP of status counts all\n`
+    : '';
   return `${table(['VIP', 'SOURCE', 'PROTOCOL', 'PORT', 'PACKETS', 'LAST SEEN'], rows)}${more}`;
 }

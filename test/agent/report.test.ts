@@ -1,0 +1,22 @@
+// What an agent says of its VIPs.
+import { deepEqual } from 'node:assert/strict';
+import { test } from 'node:test';
+import { Ledger } from '../../src/agent/ledger.ts';
+import { vipReports } from '../../src/agent/report.ts';
+import { port, vip } from '../kernel/own-kernel.ts';
+
+test('a VIP is said to be filtered by what the kernel has of it, and else by what is wanted', () => {
+  const ledger = new Ledger();
+  const [closed, open] = [vip('10.77.0.100', [port(80)]), vip('10.77.0.101', [port(80)])];
+  ledger.committed.set(closed.address, closed);
+  ledger.wanted.set(closed.address, { ...closed, filtered: false });
+  ledger.wanted.set(open.address, { ...open, filtered: false });
+  const reports = vipReports(ledger, new Map(), () => '');
+  deepEqual(
+    reports.map(({ address, filtered }) => [address, filtered]),
+    [
+      [closed.address, true],
+      [open.address, false],
+    ],
+  );
+});

@@ -1,0 +1,43 @@
+// The tables of `status` where something is not filtered.
+import { doesNotMatch, match } from 'node:assert/strict';
+import { test } from 'node:test';
+import { run, startStub } from './stub.ts';
+
+const vip = {
+  ...{ address: '10.0.0.10', held: true, term: { generation: 1, n: 1 }, state: 'serving', reason: '' },
+  ...{ ports: [{ protocol: 'TCP', port: 80, packets: null }], dropped: 5 },
+};
+const open = { ...vip, address: '10.0.0.11', filtered: false, dropped: null };
+const agentStatus = { node: 'n1', firewall: 'nftables', inSync: true, vips: [vip, open] };
+const services = [{ key: 'demo/web', ports: [{ protocol: 'TCP', port: 80 }], state: 'serving', reason: '' }];
+const controllerStatus = { vips: [vip, open].map((one) => ({ ...one, node: 'n1', services })), nodes: [] };
+
+test('an agent that observes says that nothing is dropped, and what it counts', async () => {
+  await using agent = await startStub({ 'GET /status': [200, { ...agentStatus, filter: 'observe' }] });
+  const { out } = await run(['status', '--agent', agent.url]);
+  match(out, /^node n1, firewall nftables, in sync, observing: nothing is dropped$/m);
+  match(out, /^VIP +HELD +STATE +REASON +PORTS +WOULD DROP$/m);
+  match(out, /^10\.0\.0\.10 .* 80\/tcp +5$/m);
+  await using enforcing = await startStub({ 'GET /status': [200, { ...agentStatus, filter: 'enforce' }] });
+  const other = await run(['status', '--agent', enforcing.url]);
+  match(other.out, /^node n1, firewall nftables, in sync$/m);
+  match(other.out, / DROPPED$/m);
+});
+
+test('a VIP that is not filtered is marked in every table', async () => {
+  await using agent = await startStub({ 'GET /status': [200, agentStatus] });
+  await using controller = await startStub({ 'GET /api/v1/status': [200, controllerStatus] });
+  const where = ['--controller', controller.url];
+  for (const argv of [['--agent', agent.url], where, [...where, '-o', 'wide']]) {
+    const { out } = await run(['status', ...argv], { VIPWARD_AGENT: agent.url });
+    match(out, /^10\.0\.0\.11 .* unfiltered\b/m);
+    doesNotMatch(out, /^10\.0\.0\.10 .* unfiltered\b/m);
+  }
+});
+
+test('counts of an agent that observes are no drops in the table of a controller either', async () => {
+  await using agent = await startStub({ 'GET /status': [200, { ...agentStatus, filter: 'observe' }] });
+  await using controller = await startStub({ 'GET /api/v1/status': [200, controllerStatus] });
+  const { out } = await run(['status', '--controller', controller.url], { VIPWARD_AGENT: agent.url });
+  match(out, /^VIP +NODE +STATE +REASON +PORTS +WOULD DROP +SERVICES$/m);
+});
