@@ -156,9 +156,8 @@ export class ListWatch<Value> {
 
   #query(words: Readonly<Record<string, string>>): string {
     const { path, fieldSelector } = this.#input;
-    const query = new URLSearchParams(words);
-    if (fieldSelector !== undefined) query.set('fieldSelector', fieldSelector);
-    return `${path}?${query}`;
+    const chosen = fieldSelector === undefined ? {} : { fieldSelector };
+    return `${path}?${new URLSearchParams({ ...words, ...chosen })}`;
   }
 
   /** Follows one stream to its end. The end that the server makes at the time we named is no failure. */
