@@ -9,7 +9,12 @@ import type { OptionValues } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
 import { type HostPort, isLoopback, parseHostPort } from '../process/values.ts';
 import { type Pool, parsePools } from './pools.ts';
-import { type KubernetesConfig, kubernetesConfig, kubernetesOptions } from './sources/kubernetes/config.ts';
+import {
+  type KubernetesConfig,
+  kubernetesConfig,
+  kubernetesOptions,
+  refuseWithoutCluster,
+} from './sources/kubernetes/config.ts';
 
 const ownOptions = [
   {
@@ -145,8 +150,10 @@ function sourceConfig(values: ControllerValues, listenPort: number): SourceConfi
     if (state !== undefined) throw new UsageError('--state: with --kubernetes the cluster keeps the records');
     return { kind: 'kubernetes', ...kubernetesConfig(values, listenPort) };
   }
-  if (path !== undefined) return { kind: 'files', path, stateDir: state ?? '/var/lib/vipward' };
-  throw new UsageError('--services PATH is missing: name a file or folder of Service manifests');
+  if (path === undefined)
+    throw new UsageError('--services PATH is missing: name a file or folder of Service manifests');
+  refuseWithoutCluster(values);
+  return { kind: 'files', path, stateDir: state ?? '/var/lib/vipward' };
 }
 
 /**

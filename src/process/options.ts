@@ -91,6 +91,12 @@ export async function readOptions<const Specs extends readonly OptionSpec[]>(
   return { values: values as OptionValues<Specs>, words, help, configPath };
 }
 
+/** The values of a table of which nobody said anything. */
+export function defaultValues<const Specs extends readonly OptionSpec[]>(specs: Specs): OptionValues<Specs> {
+  const values = specs.map((spec) => [camelCase(spec.name), typedValue(spec, undefined)]);
+  return Object.fromEntries(values) as OptionValues<Specs>;
+}
+
 export function camelCase(name: string): string {
   return name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -1,6 +1,6 @@
 // SIGHUP, to a real process: what can change without a restart is read again.
 
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, match } from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
@@ -75,8 +75,11 @@ test('keys that wait for a restart are named as long as they do', limit, async (
   const where = ['--services', folder(t), '--state', folder(t), '--config', config];
   const { child, next } = startProcess(t, where);
   await next('synced');
-  write({ defaultClass: false, kubernetes: false, tokenFile: '/x', massRemoval: 'now' });
-  deepEqual((await next('configWaiting')).waiting, ['tokenFile', 'defaultClass']);
+  write({ defaultClass: false });
+  match((await next('configRefused')).reason ?? '', /^--default-class counts only with --kubernetes/);
+  const filter = { onlyAllowTrafficServicePorts: false };
+  write({ ...filter, defaultClass: true, kubernetes: false, tokenFile: '/x', massRemoval: 'now' });
+  deepEqual((await next('configWaiting')).waiting, ['tokenFile', 'onlyAllowTrafficServicePorts']);
   write({ massRemoval: 'now', pool: 'p=10.77.0.101' });
   // Until one reading is followed by another, and nothing waits.
   for (let event = ''; event !== 'configRead'; ) {

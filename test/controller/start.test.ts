@@ -1,6 +1,6 @@
 // What keeps a controller from starting, said by a real process: which flag, why, and what to do.
 
-import { deepEqual, doesNotMatch, match } from 'node:assert/strict';
+import { deepEqual, doesNotMatch, equal, match, rejects } from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
@@ -8,6 +8,8 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { controllerConfig, controllerOptions } from '../../src/controller/config.ts';
+import { readOptions } from '../../src/process/options.ts';
 import { certificate, noCertificates } from '../certificates.ts';
 import { patient } from '../patience.ts';
 import { program } from '../program.ts';
@@ -36,6 +38,37 @@ test('a port that is taken ends it with who to ask', limit, async (t) => {
     new RegExp(`^vipward controller: --listen 127\\.0\\.0\\.1:${port}: .*EADDRINUSE.*; end what .*\\n$`),
   );
   deepEqual(code, 1);
+});
+
+test('what counts only in a cluster is refused with files, wherever it was said', limit, async (t) => {
+  const where = ['--services', folder(t), '--listen', '127.0.0.1:0'];
+  const config = join(folder(t), 'config.yaml');
+  const source = async (argv: readonly string[], env: Record<string, string> = {}) => {
+    const { values } = await readOptions(controllerOptions, { argv: [...where, ...argv], env });
+    return controllerConfig(values).source.kind;
+  };
+  for (const [flag, env, key, value] of [
+    ['allow-opt-out', 'VIPWARD_ALLOW_OPT_OUT', 'allowOptOut', 'none'],
+    ['default-class', 'VIPWARD_DEFAULT_CLASS', 'defaultClass', 'false'],
+    ['watch-namespaces', 'VIPWARD_WATCH_NAMESPACES', 'watchNamespaces', 'other'],
+    ['ignore-exclude-label', 'VIPWARD_IGNORE_EXCLUDE_LABEL', 'ignoreExcludeLabel', 'true'],
+    ['leader-elect-retry-period', 'VIPWARD_LEADER_ELECT_RETRY_PERIOD', 'leaderElectRetryPeriod', '1s'],
+    ['agent-service-account', 'VIPWARD_AGENT_SERVICE_ACCOUNT', 'agentServiceAccount', 'a/b'],
+  ] as const) {
+    const what = `--${flag} counts only with --kubernetes, and not with --services`;
+    const message = `${what}: remove --${flag}, ${env} or ${key} in the config file`;
+    await rejects(source(value === 'true' ? [`--${flag}`] : [`--${flag}`, value]), {
+      code: 'Usage',
+      message,
+    });
+    await rejects(source([], { [env]: value }), { code: 'Usage', message });
+    writeFileSync(config, `${key}: ${value}\n`);
+    await rejects(source(['--config', config]), { code: 'Usage', message });
+  }
+  equal(await source(['--allow-opt-out', 'any', '--default-class', 'true', '--no-kubernetes']), 'files');
+  const { code, err } = await started(...where, '--allow-opt-out', 'none');
+  deepEqual(code, 2, err);
+  match(err, /^vipward controller: --allow-opt-out counts only with --kubernetes, .*: remove .*\n$/);
 });
 
 test('certificates that cannot be used are wrong usage, and named', {

@@ -3,7 +3,8 @@
 import { randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
-import type { OptionValues } from '../../../process/options.ts';
+import { differingKeys } from '../../../process/config.ts';
+import { camelCase, defaultValues, envName, type OptionValues } from '../../../process/options.ts';
 import { UsageError } from '../../../process/usage.ts';
 import { parseHostPort } from '../../../process/values.ts';
 
@@ -169,6 +170,18 @@ export function kubernetesConfig(
     takesUnclassed: values.defaultClass === 'true',
     watchNamespaces: values.watchNamespaces,
   };
+}
+
+/**
+ * What a controller that reads files would leave undone may be believed to shut a VIP: throws UsageError that
+ * names a flag that is not as it is by default.
+ */
+export function refuseWithoutCluster(values: OptionValues<typeof kubernetesOptions>): void {
+  const isAsked = new Set<string>(differingKeys(defaultValues(kubernetesOptions), values));
+  const name = kubernetesOptions.map((option) => option.name).find((flag) => isAsked.has(camelCase(flag)));
+  if (name === undefined) return;
+  const places = `--${name}, ${envName(name)} or ${camelCase(name)} in the config file`;
+  throw new UsageError(`--${name} counts only with --kubernetes, and not with --services: remove ${places}`);
 }
 
 /** HOST:PORT as a URL has it. An IPv6 address alone is what a Pod knows of itself, and needs no brackets. */
