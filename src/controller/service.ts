@@ -57,6 +57,8 @@ export interface ServiceManifest {
   /** Null where the Service does not say. */
   readonly onlyServicePorts: boolean | null;
   readonly trafficPolicy: 'Cluster' | 'Local';
+  /** What of its annotations is not followed, where there is any: it is served without that. */
+  readonly unfollowed?: string;
   /** Set if the Service can be read but not served. */
   readonly refusal: ServiceRefusal | null;
 }

@@ -40,6 +40,11 @@ export const flagNames: readonly string[] = [
   'kube-vip.io/ignore-service-security',
 ];
 
+/** The names under our own prefix, all of them: another one is a slip of the pen. */
+const known: readonly string[] = [...addressNames, ...poolNames, ...sharingNames, ...flagNames].filter(
+  isOurs,
+);
+
 /** The older name of `spec.loadBalancerSourceRanges`. */
 export const sourceRangesName = 'service.beta.kubernetes.io/load-balancer-source-ranges';
 
@@ -75,6 +80,8 @@ export interface AnnotationFacts {
   readonly egress: boolean;
   readonly onlyServicePorts: boolean | null;
   readonly sourceRanges: string | null;
+  /** Which annotations under our prefix mean nothing, in words, or null. */
+  readonly unfollowed: string | null;
   readonly refusal: ServiceRefusal | null;
 }
 
@@ -101,6 +108,7 @@ export function readAnnotations(value: unknown, loadBalancerIP: unknown): Annota
     onlyServicePorts:
       readFlag(annotations, 'vipward.io/only-service-ports') ?? (ignore === null ? null : !ignore),
     sourceRanges: annotations.get(sourceRangesName) ?? null,
+    unfollowed: unknownOf(annotations),
     refusal: asked.refusal ?? refusalOf(annotations),
   };
 }
@@ -192,4 +200,17 @@ function refusalOf(annotations: Annotations): ServiceRefusal | null {
     return { reason: 'NotSupported', message: `${path(name)} is not supported; ${found.why}` };
   }
   return null;
+}
+
+/** Ignoring a misspelt name in silence would mislead, and refusing the Service would take its VIP away. */
+function unknownOf(annotations: Annotations): string | null {
+  const names = annotations.keys().filter(isOurs);
+  const [name, ...others] = names.filter((name) => !known.includes(name));
+  if (name === undefined) return null;
+  const which = others.length === 0 ? 'is' : `and ${others.length} more are`;
+  return `${path(name.slice(0, 100))} ${which} not followed: the names of ours are ${known.join(', ')}`;
+}
+
+function isOurs(name: string): boolean {
+  return name.startsWith('vipward.io/');
 }

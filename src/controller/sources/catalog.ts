@@ -87,7 +87,7 @@ export class Catalog {
     for (const [document, facts] of documents.entries()) {
       ignored.push(...facts.ignored);
       for (const service of facts.services)
-        add(service.key, { document, service, message: unfollowed(service) });
+        add(service.key, { document, service, message: unfollowedOf(service) });
       for (const { key, message } of facts.invalid) add(key, { document, service: null, message });
     }
     return this.#replace(file, { entries, twice, ignored, problem: null, wasRead: true });
@@ -172,11 +172,14 @@ export class Catalog {
   }
 }
 
-/** What a Service asks for that takes a cluster: said, since it is served without it. */
-function unfollowed({ trafficPolicy }: ServiceManifest): string {
-  if (trafficPolicy !== 'Local') return '';
-  const why = 'files name no endpoints, so its VIP may be on any node';
-  return `NotSupported: spec.externalTrafficPolicy: Local is not followed: ${why}; see vipward move`;
+/** What it asks for that nobody knows, or that takes a cluster: said, since it is served without it. */
+function unfollowedOf({ trafficPolicy, unfollowed }: ServiceManifest): string {
+  const all = unfollowed === undefined ? [] : [unfollowed];
+  if (trafficPolicy === 'Local') {
+    const why = 'files name no endpoints, so its VIP may be on any node';
+    all.push(`spec.externalTrafficPolicy: Local is not followed: ${why}; see vipward move`);
+  }
+  return all.length === 0 ? '' : `NotSupported: ${all.join('; ')}`;
 }
 
 interface Twice {

@@ -133,6 +133,7 @@ function readService(object: Mapping, key: ServiceKey, rules: ManifestRules): Se
     egress: facts.egress,
     onlyServicePorts: facts.onlyServicePorts,
     trafficPolicy: readTrafficPolicy(spec),
+    ...(facts.unfollowed === null ? {} : { unfollowed: facts.unfollowed }),
     refusal: refusalOf(facts, ports, sources),
   };
 }

@@ -3,6 +3,7 @@
 import { deepEqual, equal, match, ok, throws } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { Catalog } from '../../../src/controller/sources/catalog.ts';
 import { FieldError } from '../../../src/controller/sources/fields.ts';
 import { readDocument } from '../../../src/controller/sources/manifest.ts';
 import { serviceObject } from '../fixture.ts';
@@ -74,6 +75,27 @@ test('what another product means and cannot be had is refused by name', () => {
   equal(reasons({ 'kube-vip.io/egress': 'true', 'vipward.io/egress': 'false' }), undefined);
   equal(only(serviceObject('web', { spec: { loadBalancerIP: 'dhcp' } })).refusal?.reason, 'NotSupported');
   equal(only(serviceObject('web', { ports: [] })).refusal?.reason, 'NoPorts');
+});
+
+test('a name under our prefix that is none of ours is said by name, and the Service is served', () => {
+  const saidOf = (annotations: Record<string, string>) => {
+    const catalog = new Catalog();
+    const { set } = catalog.update('a.yaml', [readDocument(serviceObject('web', { annotations }))]);
+    deepEqual([set.length, set[0]?.refusal, set[0]?.pool], [1, null, annotations['vipward.io/pool'] ?? null]);
+    return catalog.problems().map(({ service, message }) => `${service}: ${message}`);
+  };
+  const [said, ...others] = saidOf({ 'vipward.io/address': '10.77.0.9', 'vipward.io/pool': 'lan' });
+  match(
+    said ?? '',
+    /^demo\/web: NotSupported: metadata\.annotations\["vipward\.io\/address"\] is not followed/,
+  );
+  match(said ?? '', /the names of ours are vipward\.io\/addresses, .*, vipward\.io\/only-service-ports$/);
+  deepEqual(others, []);
+  match(saidOf({ 'vipward.io/a': '', 'vipward.io/b': '' })[0] ?? '', /\/a"\] and 1 more are not followed/);
+  deepEqual(saidOf({ 'vipward.io/pool': 'lan', 'vipward.io/sharing-key': 'a', 'vipward.io/egress': '' }), []);
+  const more = { 'vipward.io/addresses': '', 'vipward.io/delivery': 'host' };
+  deepEqual(saidOf({ ...more, 'vipward.io/only-service-ports': 'false' }), []);
+  deepEqual(saidOf({ 'example.org/vipward.io': '1', 'vipward.example/address': '1' }), []);
 });
 
 test('the first annotation that names addresses wins, and spec.loadBalancerIP comes last', () => {

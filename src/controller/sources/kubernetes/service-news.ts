@@ -23,7 +23,7 @@ export class ServiceNews {
   readonly #allocations = new Map<ServiceKey, string>();
   /** And what it was said to have lost to others, of the few that have. */
   readonly #lost = new Map<ServiceKey, string>();
-  /** And what of it could not be read. */
+  /** And what of it could not be read, or is not followed. */
   readonly #wrong = new Map<ServiceKey, string>();
 
   constructor(input: ServiceNewsInput) {
@@ -66,7 +66,7 @@ export class ServiceNews {
       this.#say(key, { type: 'Warning', reason: first.reason, action: 'Serve', note: ports });
   }
 
-  /** Its object may say what cannot be read: the Service is served as if it did not. */
+  /** Its object may say what cannot be read or means nothing: the Service is served as if it did not. */
   #lookAtWords(key: ServiceKey): void {
     const note = this.#input.catalog.whyOtherwise(key);
     if (note === this.#wrong.get(key)) return;

@@ -87,7 +87,8 @@ export class ServiceObjects {
   /** Services that are wrong, and were never right since the start. */
   readonly invalid: Map<ServiceKey, string> = new Map();
   readonly #services = new Map<ServiceKey, ServiceManifest>();
-  readonly #wrong = new Map<ServiceKey, string>();
+  /** What is wrong with a Service, or what of it is not followed. */
+  readonly #otherwise = new Map<ServiceKey, string>();
   readonly #ignored = new Map<ServiceKey, string>();
   /** Services that were never right, and are served without what is wrong. */
   readonly #lessened = new Set<ServiceKey>();
@@ -111,7 +112,7 @@ export class ServiceObjects {
 
   /** Why a Service is not as its object says, if it is not. */
   whyOtherwise(key: ServiceKey): string | undefined {
-    return this.#wrong.get(key);
+    return this.#otherwise.get(key);
   }
 
   /** Takes changes over, and returns those that mean something. */
@@ -122,9 +123,9 @@ export class ServiceObjects {
     return changes;
   }
 
-  /** What is wrong, with the path under which each object is to be found. */
+  /** What is wrong or not followed, with the path under which each object is to be found. */
   problems(): Problem[] {
-    return [...this.#wrong].map(([key, message]) => {
+    return [...this.#otherwise].map(([key, message]) => {
       const [namespace, name] = key.split('/');
       const file = `/api/v1/namespaces/${namespace}/services/${name}`;
       return { file, document: null, service: key, message };
@@ -151,8 +152,9 @@ export class ServiceObjects {
     this.#ignored.delete(key);
     const known = this.#services.get(key);
     const wrong = entry.kind === 'invalid' ? entry.message : entry.wrong;
-    if (wrong === null) this.#wrong.delete(key);
-    else this.#wrong.set(key, wrong);
+    const otherwise = wrong ?? (entry.kind === 'service' ? entry.service.unfollowed : undefined);
+    if (otherwise === undefined) this.#otherwise.delete(key);
+    else this.#otherwise.set(key, otherwise);
     if (entry.kind === 'invalid') {
       if (known === undefined) this.invalid.set(key, entry.message);
       return;
@@ -182,7 +184,7 @@ export class ServiceObjects {
   }
 
   #drop(key: ServiceKey, changes: { readonly remove: ServiceKey[] }): void {
-    this.#wrong.delete(key);
+    this.#otherwise.delete(key);
     this.#lessened.delete(key);
     this.invalid.delete(key);
     this.#ignored.delete(key);

@@ -123,3 +123,25 @@ test('a Service that never could be read whole is told of, as one is that once c
   deepEqual(follow({ loadBalancerSourceRanges: ['10.0.0.0/9'] }), [['10.0.0.0/9']]);
   deepEqual(follow(wrong), [['10.0.0.0/9'], 'Warning NotSupported u']);
 });
+
+test('a misspelt name of ours is told of, and the Service is served as the rest of it says', () => {
+  const key = parseServiceKey('demo/web-0');
+  const { controller } = ruling();
+  const catalog = new ServiceObjects();
+  const said: News[] = [];
+  const say = (news: News) => void said.push(news);
+  const news = new ServiceNews({ controller, catalog, say, isRecorded: () => true });
+  controller.publish({ set: [], remove: [] });
+  const follow = (annotations: Readonly<Record<string, string>>) => {
+    controller.apply(catalog.apply({ set: new Map([[key, entryOf({}, annotations)]]), remove: [] }));
+    news.look(key);
+    const told = said.splice(0).map(({ reason, note }) => `${reason} ${note.includes('only-service-port"')}`);
+    return [controller.rules.get(vip)?.egress, catalog.problems().length, ...told];
+  };
+  const right = { 'vipward.io/egress': 'true' };
+  const misspelt = { ...right, 'vipward.io/only-service-port': 'false' };
+  deepEqual(follow(misspelt), [true, 1, 'NotSupported true']);
+  deepEqual(follow(misspelt), [true, 1]);
+  deepEqual(follow(right), [true, 0]);
+  deepEqual(follow(misspelt), [true, 1, 'NotSupported true']);
+});
