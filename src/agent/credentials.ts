@@ -24,3 +24,17 @@ export async function readCredentials(files: Files): Promise<Credentials> {
   );
   return { token: token?.trim(), ca, cert, key };
 }
+
+/** How they are shown in a request, and what the other side is believed by. */
+export function shownAs({ token, ca, cert, key }: Credentials): {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string | undefined;
+} {
+  return {
+    headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert, key }),
+  };
+}

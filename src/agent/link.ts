@@ -7,9 +7,11 @@ import type { AgentMessage, ControllerMessage, Welcome } from '../protocol/messa
 import { frameLimitBytes, replacedReason, subprotocol } from '../protocol/messages.ts';
 import { parseControllerMessage } from '../protocol/parse.ts';
 import { adviceForError, readAnswer, shortReason, upgrade } from './advice.ts';
+import { shownAs } from './credentials.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { longestPauseMs, quickMs } from './reconnect.ts';
 import { hostOf, type LinkParts, type Stream } from './stream.ts';
+import { StreamNews } from './stream-news.ts';
 
 /** For the upgrade, and again for the welcome behind it. */
 const handshakeMs = 5000;
@@ -39,6 +41,7 @@ export class Connection implements Stream {
   avoids: string | undefined;
   readonly #parts: LinkParts;
   readonly #siblings: Siblings;
+  readonly #news: StreamNews;
   /** The stream that reaches the controller of where this one was last: one controller keeps one a node. */
   #waitsFor: Connection | undefined;
   #socket: WebSocket | undefined;
@@ -57,6 +60,7 @@ export class Connection implements Stream {
     this.#parts = parts;
     this.url = url;
     this.#siblings = siblings;
+    this.#news = new StreamNews({ ...parts, url });
     this.#lostAtMs = parts.now();
   }
 
@@ -102,28 +106,23 @@ export class Connection implements Stream {
     const url = new URL(this.url);
     const host = hostOf(this.url);
     const addresses = await this.#parts.lookup(host);
-    const { token, ca, cert, key } = await this.#parts.credentials();
+    const credentials = await this.#parts.credentials();
     if (this.#ended) return;
     const chosen = this.#siblings.addressFor(this, addresses) ?? { address: host, family: 4 };
-    if (this.#waitsFor !== undefined && chosen.address === this.avoids) {
-      this.#sleep(this.#waitsFor, this.avoids);
-      return;
-    }
+    if (this.#waitsFor !== undefined && chosen.address === this.avoids)
+      return this.#sleep(this.#waitsFor, this.avoids);
     this.address = chosen.address;
     url.pathname = '/agent';
-    const socket = new WebSocket(url, subprotocol, {
+    this.#socket = new WebSocket(url, subprotocol, {
       perMessageDeflate: false,
       maxPayload: frameLimitBytes,
       handshakeTimeout: handshakeMs,
-      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
       // The name stays in the URL, for certificates are checked against it; the address is this stream's own.
       lookup: (_host, options, found) =>
         options.all ? found(null, [chosen]) : found(null, chosen.address, chosen.family),
-      ...(ca === undefined ? {} : { ca }),
-      ...(cert === undefined ? {} : { cert, key }),
+      ...shownAs(credentials),
     });
-    this.#socket = socket;
-    this.#listen(socket);
+    this.#listen(this.#socket);
   }
 
   #listen(socket: WebSocket): void {
@@ -196,6 +195,7 @@ export class Connection implements Stream {
     if (type === 'synced') this.#faults = 0;
     this.#isProven = true;
     [this.state, this.reason] = ['open', ''];
+    this.#news.open(this.address);
   }
 
   #refuse(socket: WebSocket, code: number, reason: string): void {
@@ -208,8 +208,8 @@ export class Connection implements Stream {
     if (this.state !== 'refused' || this.reason !== reason)
       this.#parts.log.warn({ url: this.url, reason }, 'frameRefused');
     this.#isRefused = true;
-    this.state = 'refused';
-    this.reason = reason;
+    [this.state, this.reason] = ['refused', reason];
+    this.#news.refused(reason);
   }
 
   #openFor(ms: number): void {
@@ -222,23 +222,22 @@ export class Connection implements Stream {
     this.#heartbeat?.stop();
     if (this.#isProven) this.#lostAtMs = this.#parts.now();
     if (!this.#isRefused) [this.state, this.reason] = ['connecting', reason];
-    this.#isRefused = false;
-    this.#isProven = false;
-    this.#socket = undefined;
+    [this.#isRefused, this.#isProven, this.#socket] = [false, false, undefined];
     const { controller, address } = this;
-    this.controller = undefined;
-    this.address = undefined;
+    [this.controller, this.address] = [undefined, undefined];
+    const replacedAt = isReplaced ? controller : undefined;
+    if (this.state !== 'refused' && replacedAt === undefined) this.#news.failed(reason, address);
     this.#parts.onClose(this);
     this.#siblings.closed(this);
     const lostForMs = this.#parts.now() - this.#lostAtMs;
     const most = longestPauseMs({ lostForMs, faults: this.#faults });
-    const replacedAt = isReplaced ? controller : undefined;
     this.#retry = setTimeout(() => this.#again(replacedAt, address), Math.random() * most);
   }
 
-  /** Two streams of ours to one controller would end each other for ever. */
+  /** Two streams of ours to one controller would end each other for ever; that they meet is no failure. */
   #again(replacedAt: string | undefined, address: string | undefined): void {
     const other = replacedAt === undefined ? undefined : this.#siblings.reaching(replacedAt, this);
+    if (other === undefined && replacedAt !== undefined) this.#news.failed(this.reason, address);
     if (other === undefined) this.start();
     else this.#sleep(other, address);
   }

@@ -25,6 +25,7 @@ export interface AgentSide {
   readonly credentials?: () => Promise<Credentials>;
   readonly lookup?: LinkParts['lookup'];
   readonly lookAgainMs?: number;
+  readonly log?: LinkParts['log'];
 }
 
 const everyAddress = (host: string) => dnsLookup(host, { all: true });
@@ -57,7 +58,7 @@ export function agentOf(
     { cluster: null, generation: 0 },
   );
   const link = new Links({
-    ...{ urls, credentials, lookup, log: pino({ level: 'silent' }) },
+    ...{ urls, credentials, lookup, log: more.log ?? pino({ level: 'silent' }) },
     lookAgainMs: more.lookAgainMs ?? usualLookAgainMs,
     hello: () => session.hello(),
     onMessage: (stream, message) => session.onMessage(stream, message),
