@@ -3,15 +3,10 @@
 import { readFileSync } from 'node:fs';
 import { parseAllDocuments } from 'yaml';
 import { UsageError } from '../process/usage.ts';
-import { defaultValues, type Part, parts, renderChart } from './manifests/chart.ts';
-import {
-  assigned,
-  checkNames,
-  mergeValues,
-  parseAssignments,
-  parseValues,
-  type Values,
-} from './manifests/values.ts';
+import { checkAddresses } from './manifests/addresses.ts';
+import { defaultValues, type Part, parts, renderChart, valuesSchema } from './manifests/chart.ts';
+import { checkValue } from './manifests/schema.ts';
+import { assigned, mergeValues, parseAssignments, parseValues, type Values } from './manifests/values.ts';
 import type { Surroundings } from './settings.ts';
 
 const usualNamespace = 'vipward-system';
@@ -44,16 +39,18 @@ export function runManifests(
 
 /** The defaults, and over them what was given. Helm makes the namespace itself; kubectl does not. */
 function valuesOf({ set = [], values: files = [] }: ManifestsFlags): Values {
-  const known = defaultValues();
   const given = [
     ...files.map((path) => ({ where: `--values ${path}`, values: parseValues(readFile(path), path) })),
     ...set.flatMap((text) =>
       parseAssignments(text).map((one) => ({ where: `--set ${text}`, values: assigned(one) })),
     ),
   ];
-  for (const { where, values } of given) checkNames(values, known, where);
-  const usual: Values = { ...known, createNamespace: true };
-  return given.reduce((all, { values }) => mergeValues(all, values), usual);
+  const schema = valuesSchema();
+  for (const { where, values } of given) checkValue(values, schema, { where, path: '' });
+  const usual: Values = { ...defaultValues(), createNamespace: true };
+  const all = given.reduce((under, { values }) => mergeValues(under, values), usual);
+  checkAddresses(all);
+  return all;
 }
 
 /** One object that kubectl takes as it takes the documents. */

@@ -31,9 +31,10 @@ export interface Pool {
 
 /**
  * Parses the items of `--pool`: `NAME=RANGE`, then further RANGEs of the same pool until the next NAME=.
- * Ranges that overlap are refused, or an address would belong to two pools. Throws UsageError.
+ * Ranges that overlap are refused, or an address would belong to two pools. Throws UsageError, which names
+ * `where` they were given.
  */
-export function parsePools(items: readonly string[]): readonly Pool[] {
+export function parsePools(items: readonly string[], where = '--pool'): readonly Pool[] {
   const pools = new Map<string, Range[]>();
   let ranges: Range[] | undefined;
   for (const item of items) {
@@ -41,19 +42,19 @@ export function parsePools(items: readonly string[]): readonly Pool[] {
     if (equals >= 0) {
       const name = item.slice(0, equals).trim();
       if (!/^[a-zA-Z0-9]([-.\w]{0,61}[a-zA-Z0-9])?$/.test(name)) {
-        throw new UsageError(`--pool ${item}: expected NAME=RANGE, where NAME is letters, digits, - and .`);
+        throw new UsageError(`${where} ${item}: expected NAME=RANGE, where NAME is letters, digits, - and .`);
       }
       ranges = pools.get(name) ?? [];
       pools.set(name, ranges);
     }
-    if (ranges === undefined) throw new UsageError(`--pool ${item}: expected NAME=RANGE[,RANGE...]`);
-    ranges.push(parseRange(item.slice(equals + 1).trim(), item));
+    if (ranges === undefined) throw new UsageError(`${where} ${item}: expected NAME=RANGE[,RANGE...]`);
+    ranges.push(parseRange(item.slice(equals + 1).trim(), `${where} ${item}`));
   }
   const all = [...pools.values()].flat();
   for (const [index, range] of all.entries()) {
     const other = all.slice(0, index).find((earlier) => overlap(earlier, range));
     if (other !== undefined)
-      throw new UsageError(`--pool: ${show(other)} and ${show(range)} overlap: separate them`);
+      throw new UsageError(`${where}: ${show(other)} and ${show(range)} overlap: separate them`);
   }
   return [...pools].map(([name, list]) => ({ name, ranges: list }));
 }
@@ -135,7 +136,7 @@ function end(range: Range): bigint {
   return range.skipLast ? range.last - 1n : range.last;
 }
 
-function parseRange(text: string, item: string): Range {
+function parseRange(text: string, where: string): Range {
   try {
     if (text.includes('/')) return prefixRange(text);
     const dash = text.indexOf('-');
@@ -150,7 +151,7 @@ function parseRange(text: string, item: string): Range {
     return { family: familyOf(first), ...bounds, skipFirst: false, skipLast: false };
   } catch (error) {
     if (!(error instanceof AddressError)) throw error;
-    throw new UsageError(`--pool ${item}: ${error.message}`, { cause: error });
+    throw new UsageError(`${where}: ${error.message}`, { cause: error });
   }
 }
 

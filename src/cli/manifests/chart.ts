@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { home } from '../../process/home.ts';
 import { renderTemplate } from './render.ts';
+import type { Schema } from './schema.ts';
 import { TemplateError } from './template.ts';
 import { parseValues, type Values } from './values.ts';
 
@@ -22,6 +23,13 @@ export interface RenderInput {
 /** The defaults, as the chart has them. */
 export function defaultValues(): Values {
   return parseValues(read('values.yaml'), 'values.yaml');
+}
+
+/** What values may be. Helm adds `global` by itself: nothing of ours reads it. */
+export function valuesSchema(): Schema {
+  const schema = JSON.parse(read('values.schema.json')) as Schema;
+  const properties = Object.entries(schema.properties ?? {}).filter(([name]) => name !== 'global');
+  return { ...schema, properties: Object.fromEntries(properties) };
 }
 
 /** The manifests of a part, as YAML in the order in which they can be applied. Throws TemplateError. */

@@ -1,5 +1,5 @@
-// The values of the chart: its defaults, then files of the user's, then `--set`, as Helm merges them; but a
-// name that the chart does not have is an error here. Pure.
+// The values of the chart: its defaults, then files of the user's, then `--set`, as Helm merges them.
+// Pure.
 
 import { parse } from 'yaml';
 import { UsageError } from '../../process/usage.ts';
@@ -50,26 +50,6 @@ export function assigned({ path, value }: Assignment): Values {
   return rest.reduce<Values>((inner, key) => ({ [key]: inner }), { [last]: value });
 }
 
-/** Values that go into objects as they are: the API server knows their names. */
-const ofKubernetes = new Set(['nodeSelector', 'resources', 'updateStrategy']);
-
-/**
- * Throws UsageError for a name that `known` does not have. What is an empty map there is the user's to fill.
- */
-export function checkNames(given: Values, known: Values, where: string, path = ''): void {
-  for (const [key, value] of Object.entries(given)) {
-    const below = known[key];
-    if (!Object.hasOwn(known, key)) {
-      const names = Object.keys(known).join(', ');
-      throw new UsageError(`${where}: the chart has no value ${path}${key}; here it has ${names}`);
-    }
-    if (!isMap(below) || Object.keys(below).length === 0 || ofKubernetes.has(key)) continue;
-    if (!isMap(value))
-      throw new UsageError(`${where}: ${path}${key} has values of its own, such as ${firstKey(below)}`);
-    checkNames(value, below, where, `${path}${key}.`);
-  }
-}
-
 /** Parts between commas, but not inside braces nor behind a backslash. */
 function splitOutside(text: string): readonly string[] {
   return [...text.matchAll(/(?:\{[^}]*\}|\\.|[^,{\\])+/gs)].map(([part]) => part);
@@ -83,10 +63,6 @@ function parseWord(word: string): unknown {
   return plain;
 }
 
-function firstKey(map: Values): string {
-  return Object.keys(map)[0] ?? '';
-}
-
-function isMap(value: unknown): value is Values {
+export function isMap(value: unknown): value is Values {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,0 +1,81 @@
+// Values against the chart's own schema, by which Helm refuses them too. Pure; it knows the keywords that the
+// schema has, and a test keeps that so.
+
+import { UsageError } from '../../process/usage.ts';
+import { isMap, type Values } from './values.ts';
+
+export interface Schema {
+  readonly type?: string | readonly string[];
+  readonly enum?: readonly string[];
+  readonly minimum?: number;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly additionalProperties?: boolean | Schema;
+  readonly items?: Schema;
+}
+
+/** All keywords that are looked at. */
+export const keywords: readonly string[] = [
+  'type',
+  'enum',
+  'minimum',
+  'properties',
+  'additionalProperties',
+  'items',
+] satisfies readonly (keyof Schema)[];
+
+/** Where a value was given, and which one it is: `--set allow={a}` and `allow[0]`. */
+export interface Place {
+  readonly where: string;
+  readonly path: string;
+}
+
+/** Throws UsageError for the first value that is not as the schema wants it. */
+export function checkValue(value: unknown, schema: Schema, { where, path }: Place): void {
+  const types = schema.type === undefined ? [] : [schema.type].flat();
+  if (types.length > 0 && !types.includes(typeOf(value))) {
+    const [first] = Object.keys(schema.properties ?? {});
+    if (first !== undefined)
+      throw new UsageError(`${where}: ${path} has values of its own, such as ${first}`);
+    throw unlike(value, types.map((type) => typeWords[type] ?? type).join(' or '), { where, path });
+  }
+  if (schema.enum !== undefined && !schema.enum.some((one) => one === value))
+    throw unlike(value, schema.enum.join(' or '), { where, path });
+  if (schema.minimum !== undefined && typeof value === 'number' && value < schema.minimum)
+    throw unlike(value, `${schema.minimum} or more`, { where, path });
+  if (isMap(value)) checkMembers(value, schema, { where, path });
+  if (!Array.isArray(value) || schema.items === undefined) return;
+  for (const [index, item] of value.entries())
+    checkValue(item, schema.items, { where, path: `${path}[${index}]` });
+}
+
+function checkMembers(values: Values, schema: Schema, { where, path }: Place): void {
+  const { properties = {}, additionalProperties } = schema;
+  for (const [key, value] of Object.entries(values)) {
+    const at = { where, path: path === '' ? key : `${path}.${key}` };
+    const own = Object.hasOwn(properties, key) ? properties[key] : additionalProperties;
+    if (own === false) {
+      const names = Object.keys(properties).join(', ');
+      throw new UsageError(`${where}: the chart has no value ${at.path}; here it has ${names}`);
+    }
+    // Null takes a value away.
+    if (typeof own === 'object' && value !== null) checkValue(value, own, at);
+  }
+}
+
+const typeWords: Readonly<Record<string, string>> = {
+  array: 'a list',
+  boolean: 'true or false',
+  integer: 'a whole number',
+  object: 'names with values',
+  string: 'text',
+};
+
+function typeOf(value: unknown): string {
+  if (Array.isArray(value)) return 'array';
+  if (value === null) return 'null';
+  return Number.isInteger(value) ? 'integer' : typeof value;
+}
+
+function unlike(value: unknown, wanted: string, { where, path }: Place): UsageError {
+  return new UsageError(`${where}: ${path}: expected ${wanted}, got ${JSON.stringify(value)?.slice(0, 100)}`);
+}

@@ -1,0 +1,59 @@
+// Values of the chart that its schema forbids: refused by `vipward manifests` before anything is printed.
+
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { defaultValues, valuesSchema } from '../../src/cli/manifests/chart.ts';
+import { checkValue, keywords } from '../../src/cli/manifests/schema.ts';
+import { folder } from '../controller/fixture.ts';
+import { run } from './stub.ts';
+
+const refused: readonly (readonly [set: string, message: RegExp])[] = [
+  [
+    'agent.filter=observ',
+    /--set agent\.filter=observ: agent\.filter: expected enforce or observe, got "observ"/,
+  ],
+  ['controller.replicas=two', /controller\.replicas: expected a whole number, got "two"/],
+  ['controller.replicas=1.5', /controller\.replicas: expected a whole number, got "1\.5"/],
+  ['controller.replicas=-1', /controller\.replicas: expected 1 or more, got -1/],
+  ['createNamespace=yes', /createNamespace: expected true or false, got "yes"/],
+  ['agent.tolerations={a}', /agent\.tolerations\[0\]: expected names with values, got "a"/],
+  ['pools={10.0.0.0/24}', /pools: expected names with values, got \["10\.0\.0\.0\/24"\]/],
+  ['pools.lan=7', /pools\.lan: expected a list or text, got 7/],
+  ['pools.lan={1}', /pools\.lan\[0\]: expected text, got 1/],
+  ['pools.lan=10.0.0.0/33', /pools lan=10\.0\.0\.0\/33: expected a prefix length of 0-32/],
+  ['pools.lan={10.0.0.1},pools.b={10.0.0.0/24}', /pools: 10\.0\.0\.1-10\.0\.0\.1 and .* overlap/],
+  ['allow=10.0.0.0/8', /allow: expected a list, got "10\.0\.0\.0\/8"/],
+  ['allow={10.0.0.0/8,banana}', /allow: expected an IPv4 or IPv6 address, got "banana"/],
+];
+
+for (const [set, message] of refused)
+  test(`${set} is refused, with what is expected there`, async () => {
+    const { code, out, err } = await run(['manifests', '--set', set]);
+    assert.deepEqual([code, out], [2, ''], err);
+    assert.match(err, message);
+  });
+
+test("a file of values is named by a refusal, and what is the API server's is left to it", async (t) => {
+  const file = `${folder(t)}/values.yaml`;
+  writeFileSync(file, 'pools: [{lan: [10.0.0.0/24]}]\n');
+  const { code, err } = await run(['manifests', '--values', file]);
+  assert.equal(code, 2);
+  assert.match(err, /--values \/.*values\.yaml: pools: expected names with values/);
+  const free = { resources: { limits: { any: [1] } }, updateStrategy: { a: 1 }, podAnnotations: { b: 'c' } };
+  writeFileSync(file, JSON.stringify({ agent: { ...free, interface: null }, monitoring: null }));
+  assert.equal((await run(['manifests', '--values', file])).code, 0);
+});
+
+test('the schema has no keyword that is not checked, and the defaults are as it wants them', () => {
+  const path = fileURLToPath(new URL('../../deploy/chart/values.schema.json', import.meta.url));
+  const unchecked = (schema: object): string[] =>
+    Object.entries(schema).flatMap(([keyword, value]) => {
+      if (keyword === 'properties') return Object.values(value as Record<string, object>).flatMap(unchecked);
+      if (!keywords.includes(keyword)) return [keyword];
+      return typeof value === 'object' && !Array.isArray(value) ? unchecked(value as object) : [];
+    });
+  assert.deepEqual(unchecked(JSON.parse(readFileSync(path, 'utf8')) as object), ['$schema', 'title']);
+  checkValue(defaultValues(), valuesSchema(), { where: 'values.yaml', path: '' });
+});
