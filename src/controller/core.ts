@@ -4,9 +4,10 @@ import type { Log } from '../process/log.ts';
 import type { Address } from '../state/address.ts';
 import type { ControllerConfig, SourceConfig } from './config.ts';
 import { Controller } from './controller.ts';
+import { type Lock, takeLock } from './lock.ts';
 import type { Pool } from './pools.ts';
 import { Readings, type ReadingsInput } from './readings.ts';
-import { readRecords, stateFile, writeRecords } from './records.ts';
+import { type Records, readRecords, stateFile, writeRecords } from './records.ts';
 import type { ReplacingInput } from './replacing.ts';
 import type { ChangingPair } from './server.ts';
 import { type Problem, problemAt } from './service.ts';
@@ -69,10 +70,8 @@ export async function makeFileCore(
   input: CoreInput,
 ): Promise<Core> {
   const { log, signal } = input;
-  const read = await readRecords(stateDir);
-  const records = { ...read, generation: read.generation + 1 };
-  // A term must never be issued twice: the generation is on the disk before anybody is told of it.
-  await writeRecords(stateDir, records);
+  const { records, lock } = await begin(stateDir);
+  if (lock.problem !== null) log.warn({ reason: lock.problem }, 'recordsNotLocked');
   const onChange = () => store.touch();
   const { pools, filterByDefault } = config;
   const controller = new Controller({ records, pools, filterByDefault, onChange, nowMs });
@@ -112,8 +111,26 @@ export async function makeFileCore(
     isOpen: () => readings.wasReadWhole,
     self: () => ({ cluster: controller.cluster, generation: controller.generation, ruling: true }),
     start: () => source.start(),
-    end: () => store.flush(),
+    end: async () => {
+      await store.flush();
+      lock[Symbol.dispose]();
+    },
   };
+}
+
+/** The records of a new generation, which nobody else writes. Throws StateError. */
+async function begin(stateDir: string): Promise<{ readonly records: Records; readonly lock: Lock }> {
+  const lock = await takeLock(stateDir);
+  try {
+    const read = await readRecords(stateDir);
+    const records = { ...read, generation: read.generation + 1 };
+    // A term must never be issued twice: the generation is on the disk before anybody is told of it.
+    await writeRecords(stateDir, records);
+    return { records, lock };
+  } catch (error) {
+    lock[Symbol.dispose]();
+    throw error;
+  }
 }
 
 /** The readings of any source, with what is logged of them. */

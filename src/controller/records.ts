@@ -141,7 +141,7 @@ async function replaceFile(dir: string, records: Records): Promise<void> {
 }
 
 /** Not mkdir with `recursive`: where a file system takes no folders at all, as /proc, that never ends. */
-async function makeFolder(path: string): Promise<void> {
+export async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path, 0o755);
   } catch (error) {

@@ -1,8 +1,9 @@
 // Two real controllers whose Services come from files, with one record between them, and an agent of both.
 
 import { equal, ok } from 'node:assert/strict';
-import { cpSync } from 'node:fs';
+import { copyFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { stateFile } from '../../src/controller/records.ts';
 import { folder, runningController, service } from '../controller/fixture.ts';
 import { untilTrue } from '../patience.ts';
 import { agentOf } from './agent-side.ts';
@@ -19,7 +20,7 @@ test(
       files: { 'a.yaml': service('web', { ports: [81] }) },
     });
     const copy = folder(t);
-    cpSync(stateDir, copy, { recursive: true });
+    copyFileSync(stateFile(stateDir), stateFile(copy));
     const two = await runningController(t, {
       stateDir: copy,
       files: { 'a.yaml': service('web', { ports: [82] }) },
