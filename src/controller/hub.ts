@@ -149,7 +149,8 @@ export class Hub {
     this.#connections.add(connection);
     socket.on('message', (data: Buffer, isBinary: boolean) => connection.heard(data, isBinary));
     socket.on('error', (error) => connection.broke(error));
-    socket.on('close', (code) => this.#closed(connection, code));
+    const peer = request.socket.remoteAddress ?? null;
+    socket.on('close', (code) => this.#closed(connection, { code, peer }));
   }
 
   #follow(connection: Connection, message: AgentMessage): Closing | null {
@@ -193,14 +194,14 @@ export class Hub {
     if (node !== null && this.#speakers.get(node) === connection) this.#speakers.delete(node);
   }
 
-  #closed(connection: Connection, code: number): void {
+  #closed(connection: Connection, { code, peer }: { code: number; peer: string | null }): void {
     this.#connections.delete(connection);
     const { session, closing, node, request } = connection;
     this.#unname(connection);
     if (session !== null) this.#input.sessions.close(session);
     const reason = closing?.reason ?? (session?.isLeaving === true ? 'bye' : 'the connection ended');
     this.#input.onEvent({
-      event: node === null ? 'agentRefused' : 'agentClosed',
+      ...(node === null ? { event: 'agentRefused', peer } : { event: 'agentClosed' }),
       node: node ?? this.#input.authenticate(request)?.node ?? null,
       code: closing?.code ?? code,
       reason,

@@ -11,12 +11,18 @@ export interface ReceptionInput {
   readonly authenticate: (request: IncomingMessage) => Speaker | null;
   /** False until the source was read whole once. */
   readonly isOpen: () => boolean;
-  /** A request that opened no stream; not for the log, which strangers could fill. */
-  readonly onTurnedAway: (refusal: Refusal, node: string | null) => void;
+  /** A request that opened no stream; strangers can make as many as they like. */
+  readonly onTurnedAway: (refusal: Refusal, from: Origin) => void;
   /** A request or a frame that met a mistake of ours: it ends its connection, and no other. */
   readonly onError: (error: unknown) => void;
   /** Connections that may be open at once, those that have not said hello included. */
   readonly connectionLimit: number;
+}
+
+/** Whose credential a request has, and which address it came from, as far as that is known. */
+export interface Origin {
+  readonly node: string | null;
+  readonly peer: string | null;
 }
 
 /** What becomes of a request that was let in. */
@@ -42,9 +48,10 @@ export class Reception {
     this.#safely(socket, () => {
       const speaker = this.#input.authenticate(request);
       const refusal = this.#whyNot(request, speaker);
+      const from = { node: speaker?.node ?? null, peer: request.socket.remoteAddress ?? null };
       const answer = (refusal: Refusal | null): void => {
         if (refusal === null) this.#inside.open(request, socket, head);
-        else this.#turnAway(socket, refusal, speaker);
+        else this.#turnAway(socket, refusal, from);
       };
       if (refusal !== notReadYet) answer(refusal);
       else this.#wait(socket, () => answer(this.#whyNot(request, speaker)));
@@ -59,8 +66,8 @@ export class Reception {
     this.#early.add({ socket, answer: () => this.#safely(socket, answer) });
   }
 
-  #turnAway(socket: Duplex, refusal: Refusal, speaker: Speaker | null): void {
-    this.#input.onTurnedAway(refusal, speaker?.node ?? null);
+  #turnAway(socket: Duplex, refusal: Refusal, from: Origin): void {
+    this.#input.onTurnedAway(refusal, from);
     refuse(socket, refusal);
   }
 

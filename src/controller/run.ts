@@ -18,6 +18,7 @@ import { LoopLag } from './loop-lag.ts';
 import { scrape } from './metrics.ts';
 import { moveDeadlineMs } from './moves.ts';
 import type { Pool } from './pools.ts';
+import { type RefusedAgent, RefusedAgentLog } from './refused-agents.ts';
 import { Replacing } from './replacing.ts';
 import { connectionLimit, listenOn, makeServer } from './server.ts';
 import { Sessions } from './sessions.ts';
@@ -179,21 +180,25 @@ function makeHub(
   const replacing = new Replacing({ controller, readings, ...replaces });
   const settling = new Settling({ ...timing, controller, onSettled: progressed });
   signal.addEventListener('abort', () => settling.dispose(), { once: true });
+  const refusals = new RefusedAgentLog({ say: (refused) => log.warn(refused, 'agentRefused') });
+  const turnedAway = ({ peer, ...ended }: RefusedAgent) => {
+    controller.closings.turnedAway(ended);
+    refusals.add({ peer, ...ended });
+  };
   const hub: Hub = new Hub({
     sessions,
     authenticate: (request) => nodeOf(whoIs(request)),
     isOpen,
     self: () => ({ version, ...self() }),
     onEvent: ({ event, ...rest }) => {
-      log.info(rest, event);
-      const { node, code = 1000, reason = '' } = rest;
+      const { node, code = 1000, reason = '', peer = null } = rest;
+      if (event === 'agentRefused') turnedAway({ node, code, reason, peer });
+      else log.info(rest, event);
       // One whose Node was deleted is forgotten as it ends.
       const isKnown = node !== null && (controller.nodes.get(node) !== undefined || !controller.isPublished);
       if (event === 'agentClosed' && isKnown) controller.closings.ended(node, { node, code, reason });
-      if (event === 'agentRefused') controller.closings.turnedAway({ node, code, reason });
     },
-    onTurnedAway: ({ status, reason }, node) =>
-      controller.closings.turnedAway({ node, code: status, reason }),
+    onTurnedAway: ({ status, reason }, from) => turnedAway({ ...from, code: status, reason }),
     onError: (error) => log.error({ reason: String(error) }, 'frameFailed'),
     connectionLimit,
     helloTimeoutMs: timing.helloTimeoutMs,

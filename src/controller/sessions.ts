@@ -29,6 +29,8 @@ export interface HubEvent {
   readonly node: string | null;
   readonly code?: number;
   readonly reason?: string;
+  /** The address that one came from who was refused. */
+  readonly peer?: string | null;
 }
 
 export const policyViolation = 1008;

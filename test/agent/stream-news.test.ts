@@ -7,25 +7,16 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readCredentials } from '../../src/agent/credentials.ts';
 import { StreamNews } from '../../src/agent/stream-news.ts';
-import { createLog } from '../../src/process/log.ts';
 import { folder, runningController, service } from '../controller/fixture.ts';
+import { logLines } from '../log-lines.ts';
 import { untilTrue } from '../patience.ts';
 import { agentOf } from '../protocol/agent-side.ts';
 
 const limit = { timeout: 60_000 };
 const [url, address] = ['ws://c:9470', '10.0.0.1'];
 
-interface Line {
-  readonly event: string;
-  readonly level: number;
-  readonly url: string;
-  readonly reason?: string;
-}
-
 function logged() {
-  const lines: Line[] = [];
-  const write = (line: string) => void lines.push(JSON.parse(line));
-  const log = createLog('info', { write, dropped: 0, [Symbol.dispose]: () => undefined });
+  const { lines, log } = logLines();
   const events = () =>
     lines.map(({ event, reason }) => (reason === undefined ? event : `${event} ${reason}`));
   return { lines, log, events };

@@ -7,6 +7,7 @@ import type { TestContext } from 'node:test';
 import { pino } from 'pino';
 import { type ControllerConfig, controllerConfig, controllerOptions } from '../../src/controller/config.ts';
 import { type Running, startController, type Timing, usualTiming } from '../../src/controller/run.ts';
+import type { Log } from '../../src/process/log.ts';
 import { readOptions } from '../../src/process/options.ts';
 import { until } from '../patience.ts';
 
@@ -76,6 +77,7 @@ export interface ControllerSetup {
   readonly files?: Readonly<Record<string, string>>;
   readonly argv?: readonly string[];
   readonly timing?: Partial<Timing>;
+  readonly log?: Log;
 }
 
 export const pool = '10.77.0.100-10.77.0.199';
@@ -107,7 +109,7 @@ export async function runningController(
   const stopping = new AbortController();
   const timing = { ...usualTiming, settleMs: 20, claimMs: 200, ...setup.timing };
   const running = await startController(config, {
-    log: pino({ level: 'silent' }),
+    log: setup.log ?? pino({ level: 'silent' }),
     signal: stopping.signal,
     version: '0.0.0-test',
     logDestination: { dropped: 0 },
