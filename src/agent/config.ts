@@ -3,7 +3,7 @@
 
 import type { OptionValues } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
-import { type HostPort, parseHostPort } from '../process/values.ts';
+import { checkHostPort, type HostPort, parseHostPort } from '../process/values.ts';
 import { type Prefix, parsePrefix } from '../state/address.ts';
 import type { FirewallOptions } from './firewall.ts';
 
@@ -13,9 +13,22 @@ export const agentOptions = [
     kind: 'list',
     placeholder: 'ws[s]://HOST:PORT[,...]',
     help: 'where controllers listen; a name stands for every address it has',
+    check: (texts: readonly string[], where: string): void => checkUrls(texts, where),
   },
-  { name: 'node', kind: 'text', placeholder: 'NAME', help: 'what this node is called' },
-  { name: 'allow', kind: 'list', placeholder: 'CIDR[,CIDR...]', help: 'where VIPs may lie; may be repeated' },
+  {
+    name: 'node',
+    kind: 'text',
+    placeholder: 'NAME',
+    help: 'what this node is called',
+    check: (texts: readonly string[], where: string): void => checkNode(texts, where),
+  },
+  {
+    name: 'allow',
+    kind: 'list',
+    placeholder: 'CIDR[,CIDR...]',
+    help: 'where VIPs may lie; may be repeated',
+    check: (texts: readonly string[], where: string): void => void prefixesOf(texts, where),
+  },
   {
     name: 'state',
     kind: 'text',
@@ -36,12 +49,14 @@ export const agentOptions = [
     default: '127.0.0.1:9471',
     placeholder: 'HOST:PORT',
     help: 'status and metrics',
+    check: (texts: readonly string[], where: string): void => checkHostPort(texts, where),
   },
   {
     name: 'metrics-listen',
     kind: 'text',
     placeholder: 'HOST:PORT',
     help: 'metrics and health, without status',
+    check: (texts: readonly string[], where: string): void => checkHostPort(texts, where),
   },
   {
     name: 'firewall',
@@ -78,6 +93,7 @@ export const agentOptions = [
     kind: 'count',
     placeholder: 'N',
     help: 'size of every set, instead of growing with need',
+    check: (texts: readonly string[], where: string): void => checkSetSize(texts, where),
   },
   {
     name: 'commit-interval',
@@ -119,18 +135,14 @@ export function agentConfig(values: AgentValues): AgentConfig {
   const { node, controller, allow } = values;
   if (controller.length === 0)
     throw new UsageError('--controller is missing: give ws://HOST:PORT of a controller');
-  for (const url of controller) checkUrl(url);
-  if (node === undefined || !/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(node)) {
-    throw new UsageError('--node: give the name of this node, in lower case as Kubernetes has it');
-  }
+  if (node === undefined) throw new UsageError(`--node is missing: ${nodeAdvice}`);
   if (allow.length === 0) throw new UsageError('--allow is missing: give the prefixes in which VIPs may lie');
   if ((values.cert === undefined) !== (values.key === undefined))
     throw new UsageError('--cert and --key go together');
-  if (values.setSize !== undefined && values.setSize < 1) throw new UsageError('--set-size: give at least 1');
   return {
     values,
     node,
-    allow: allow.map((text) => prefixOf(text)),
+    allow: prefixesOf(allow, '--allow'),
     listen: parseHostPort(values.listen, '--listen'),
     metricsListen:
       values.metricsListen === undefined
@@ -150,18 +162,27 @@ export function firewallOptions(values: AgentValues): FirewallOptions {
   };
 }
 
-function checkUrl(url: string): void {
-  if (!URL.canParse(url) || !/^wss?:$/.test(new URL(url).protocol)) {
-    throw new UsageError(
-      `--controller: expected ws://HOST:PORT or wss://HOST:PORT, got ${JSON.stringify(url)}`,
-    );
-  }
+function checkUrls(urls: readonly string[], where: string): void {
+  const odd = urls.find((url) => !/^wss?:$/.test(URL.parse(url)?.protocol ?? ''));
+  if (odd === undefined) return;
+  throw new UsageError(`${where}: expected ws://HOST:PORT or wss://HOST:PORT, got ${JSON.stringify(odd)}`);
 }
 
-function prefixOf(text: string): Prefix {
+const nodeAdvice = 'give the name of this node, in lower case as Kubernetes has it';
+
+function checkNode([text = '']: readonly string[], where: string): void {
+  if (/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(text)) return;
+  throw new UsageError(`${where}: ${nodeAdvice}, got ${JSON.stringify(text)}`);
+}
+
+function checkSetSize([text = '']: readonly string[], where: string): void {
+  if (Number(text) === 0) throw new UsageError(`${where}: give at least 1`);
+}
+
+function prefixesOf(texts: readonly string[], where: string): readonly Prefix[] {
   try {
-    return parsePrefix(text);
+    return texts.map((text) => parsePrefix(text));
   } catch (error) {
-    throw new UsageError(`--allow: ${(error as Error).message}`);
+    throw new UsageError(`${where}: ${(error as Error).message}`, { cause: error });
   }
 }

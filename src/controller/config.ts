@@ -7,7 +7,7 @@ import { createSecureContext } from 'node:tls';
 import { differingKeys } from '../process/config.ts';
 import type { OptionValues } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
-import { type HostPort, isLoopback, parseHostPort } from '../process/values.ts';
+import { checkHostPort, type HostPort, isLoopback, parseHostPort } from '../process/values.ts';
 import { type Pool, parsePools } from './pools.ts';
 import {
   type KubernetesConfig,
@@ -28,6 +28,7 @@ const ownOptions = [
     kind: 'list',
     placeholder: 'NAME=RANGE[,RANGE...]',
     help: 'addresses to give; may be repeated',
+    check: (texts: readonly string[], where: string): void => void parsePools(texts, where),
   },
   {
     name: 'listen',
@@ -35,6 +36,7 @@ const ownOptions = [
     default: '127.0.0.1:9470',
     placeholder: 'HOST:PORT',
     help: 'where to listen',
+    check: (texts: readonly string[], where: string): void => checkHostPort(texts, where),
   },
   {
     name: 'state',

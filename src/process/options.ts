@@ -16,6 +16,8 @@ export interface OptionSpec {
   readonly default?: string;
   readonly choices?: readonly string[];
   readonly placeholder?: string;
+  /** Throws UsageError, which begins with `where`, for what was said and is no value of it. */
+  readonly check?: (texts: readonly string[], where: string) => void;
   readonly help: string;
 }
 
@@ -192,6 +194,8 @@ async function readConfig(path: string, specs: readonly OptionSpec[]): Promise<C
 }
 
 function typedValue(spec: OptionSpec, found: Found | undefined): unknown {
+  if (found !== undefined)
+    spec.check?.(spec.kind === 'list' ? parseList(found.texts) : found.texts, found.where);
   if (spec.kind === 'list')
     return parseList(found?.texts ?? (spec.default === undefined ? [] : [spec.default]));
   const text = found?.texts[0] ?? spec.default;

@@ -47,6 +47,11 @@ export interface HostPort {
   readonly port: number;
 }
 
+/** Throws UsageError for a text that is no `HOST:PORT`. */
+export function checkHostPort([text = '']: readonly string[], where: string): void {
+  parseHostPort(text, where);
+}
+
 /** Parses `HOST:PORT`, `[IPV6]:PORT` or `:PORT` (every address). Port 0 lets the kernel choose. */
 export function parseHostPort(text: string, where: string): HostPort {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);

@@ -57,7 +57,8 @@ test('SIGHUP reads the config file and the Services again, and ends nothing', li
   deepEqual(read.toSorted(), ['configRead', 'sourceRead']);
   writeFileSync(config, 'pool: nothing\n');
   child.kill('SIGHUP');
-  equal((await next('configRefused')).reason?.startsWith('--pool nothing: expected NAME=RANGE'), true);
+  const { reason } = await next('configRefused');
+  equal(reason?.startsWith(`${config}: pool nothing: expected NAME=RANGE`), true);
   const status = (await (await fetch(`${url}/api/v1/status`)).json()) as { vips: { address: string }[] };
   deepEqual(
     status.vips.map(({ address }) => address),

@@ -56,12 +56,14 @@ export const kubernetesOptions = [
     default: 'any',
     placeholder: 'any|none|NS[,NS...]',
     help: 'namespaces whose Services may open their VIP to every port, or to listeners of the node',
+    check: (texts: readonly string[], where: string): void => void optOutOf(texts, where),
   },
   {
     name: 'agent-service-account',
     kind: 'text',
     placeholder: 'NS/NAME',
     help: 'let agents in by projected tokens of this ServiceAccount',
+    check: ([text]: readonly string[], where: string): void => void agentAccountOf(text, where),
   },
   {
     name: 'agent-audience',
@@ -194,16 +196,16 @@ function advertisedAt(text: string, listenPort: number): string {
   throw new UsageError(`--advertise ${text}: expected an address or a name, and a port if it is another`);
 }
 
-function agentAccountOf(text: string | undefined): string | null {
+function agentAccountOf(text: string | undefined, where = '--agent-service-account'): string | null {
   if (text === undefined || /^[^/]+\/[^/]+$/.test(text)) return text ?? null;
-  throw new UsageError(`--agent-service-account ${text}: expected NAMESPACE/NAME`);
+  throw new UsageError(`${where} ${text}: expected NAMESPACE/NAME`);
 }
 
-function optOutOf(list: readonly string[]): (namespace: string) => boolean {
+function optOutOf(list: readonly string[], where = '--allow-opt-out'): (namespace: string) => boolean {
   const [word] = list;
   if (list.length === 1 && (word === 'any' || word === 'none')) return () => word === 'any';
   const wrong = list.find((name) => !/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(name));
   if (wrong === undefined && !list.includes('any') && !list.includes('none'))
     return (namespace) => list.includes(namespace);
-  throw new UsageError(`--allow-opt-out ${list}: expected any, none, or names of namespaces`);
+  throw new UsageError(`${where} ${list}: expected any, none, or names of namespaces`);
 }

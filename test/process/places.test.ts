@@ -1,0 +1,41 @@
+// What is no value of an option is refused by the place where it was said: a flag, the environment, the file.
+
+import { equal, rejects } from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { agentOptions } from '../../src/agent/config.ts';
+import { controllerOptions } from '../../src/controller/config.ts';
+import { camelCase, envName, readOptions } from '../../src/process/options.ts';
+import { folder } from '../controller/fixture.ts';
+
+for (const [specs, name, value, message] of [
+  [agentOptions, 'allow', 'banana', ': expected an IPv4 or IPv6 address, got "banana"'],
+  [agentOptions, 'allow', '10.0.0.0/8,10.0.0.0/33', ': expected a prefix length of 0-32, got "10.0.0.0/33"'],
+  [
+    agentOptions,
+    'controller',
+    'http://a:1',
+    ': expected ws://HOST:PORT or wss://HOST:PORT, got "http://a:1"',
+  ],
+  [agentOptions, 'node', 'A', ': give the name of this node, in lower case as Kubernetes has it, got "A"'],
+  [agentOptions, 'metrics-listen', '9', ': expected HOST:PORT such as 127.0.0.1:9470 or [::1]:9470, got "9"'],
+  [agentOptions, 'set-size', '0', ': give at least 1'],
+  [controllerOptions, 'pool', 'p=10.0.0.0/33', ' p=10.0.0.0/33: expected a prefix length of 0-32'],
+  [controllerOptions, 'listen', '9', ': expected HOST:PORT such as 127.0.0.1:9470 or [::1]:9470, got "9"'],
+  [controllerOptions, 'allow-opt-out', 'any,a', ' any,a: expected any, none, or names of namespaces'],
+  [controllerOptions, 'agent-service-account', 'a', ' a: expected NAMESPACE/NAME'],
+] as const)
+  test(`${name} ${value} is refused by where it was said`, async (t) => {
+    const config = join(folder(t), 'config.yaml');
+    writeFileSync(config, JSON.stringify({ [camelCase(name)]: value }));
+    for (const [where, argv, env] of [
+      [`--${name}`, [`--${name}`, value], {}],
+      [envName(name), ['--config', config], { [envName(name)]: value }],
+      [`${config}: ${camelCase(name)}`, ['--config', config], {}],
+    ] as const)
+      await rejects(readOptions(specs, { argv, env }), (error: Error) => {
+        equal(error.message.slice(0, where.length + message.length), `${where}${message}`);
+        return true;
+      });
+  });
