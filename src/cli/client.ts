@@ -1,6 +1,5 @@
 // How a verb talks to a controller or an agent: one request, a deadline, and errors that carry the exit code.
 
-import { readFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
@@ -85,29 +84,6 @@ function parseOrigin(text: string, where: string): URL {
 
 export function defaultOrigin(role: Server['role']): URL {
   return new URL(`http://127.0.0.1:${defaultPorts[role]}`);
-}
-
-/** The token of a file with one word, or of its line `operator TOKEN`. Throws UsageError. */
-export function readToken(path: string): string {
-  const lines = readText('--token-file', path)
-    .toString('utf8')
-    .split('\n')
-    .map((line) => line.trim().split(/\s+/))
-    .filter(([first]) => first !== undefined && first !== '' && !first.startsWith('#'));
-  const operator = lines.find((words) => words.length === 2 && words[0] === 'operator')?.[1];
-  const token = operator ?? (lines.length === 1 && lines[0]?.length === 1 ? lines[0][0] : undefined);
-  if (token === undefined) {
-    throw new UsageError(`--token-file ${path}: expected one token, or a line \`operator TOKEN\``);
-  }
-  return token;
-}
-
-export function readText(flag: string, path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new UsageError(`${flag} ${path}: ${(error as Error).message}`, { cause: error });
-  }
 }
 
 /**

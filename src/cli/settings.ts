@@ -1,8 +1,10 @@
 // Flags and environment of a verb, turned into the server it asks and the form of its answer.
 
+import { envName } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
 import { parseDuration } from '../process/values.ts';
-import { defaultOrigin, parseOrigins, readText, readToken, type Server } from './client.ts';
+import { defaultOrigin, parseOrigins, type Server } from './client.ts';
+import { type NamedFile, readCa, readToken } from './credentials.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -43,13 +45,13 @@ export function serverOf(
   const where = flag === undefined ? variable : `--${role}`;
   const origins = text === undefined ? [defaultOrigin(role)] : parseOrigins(text, where);
   if (origins.length === 0) throw new UsageError(`${where}: expected a URL, got nothing`);
-  const tokenFile = flags.tokenFile ?? valueIn(env, 'VIPWARD_TOKEN_FILE');
-  const caFile = flags.caFile ?? valueIn(env, 'VIPWARD_CA_FILE');
+  const tokenFile = fileOf(flags.tokenFile, 'token-file', env);
+  const caFile = fileOf(flags.caFile, 'ca-file', env);
   return {
     role,
     origins,
     token: role === 'agent' || tokenFile === undefined ? undefined : readToken(tokenFile),
-    ca: caFile === undefined ? undefined : readText('--ca-file', caFile),
+    ca: caFile === undefined ? undefined : readCa(caFile),
     timeoutMs: timeoutOf(flags, env),
     say: (text) => err.write(`vipward: ${text}\n`),
   };
@@ -65,14 +67,23 @@ export function chosenRole(flags: Flags, env: Environment): Server['role'] | und
 export function outputOf({ output }: Flags, env: Environment): Output {
   const text = output ?? valueIn(env, 'VIPWARD_OUTPUT') ?? 'table';
   if (text === 'table' || text === 'wide' || text === 'json') return text;
-  throw new UsageError(`--output: expected table, wide or json, got ${JSON.stringify(text)}`);
+  const where = output === undefined ? 'VIPWARD_OUTPUT' : '--output';
+  throw new UsageError(`${where}: expected table, wide or json, got ${JSON.stringify(text)}`);
 }
 
 function timeoutOf({ timeout }: Flags, env: Environment): number {
   const text = timeout ?? valueIn(env, 'VIPWARD_TIMEOUT') ?? '10s';
-  const timeoutMs = parseDuration(text, timeout === undefined ? 'VIPWARD_TIMEOUT' : '--timeout');
+  const where = timeout === undefined ? 'VIPWARD_TIMEOUT' : '--timeout';
+  const timeoutMs = parseDuration(text, where);
   if (timeoutMs > 0 && timeoutMs <= 2 ** 31 - 1) return timeoutMs;
-  throw new UsageError(`--timeout: expected more than 0 and at most 24 days, got ${text}`);
+  throw new UsageError(`${where}: expected more than 0 and at most 24 days, got ${text}`);
+}
+
+/** A file that a flag names, or the variable of the same name. */
+function fileOf(flag: string | undefined, name: string, env: Environment): NamedFile | undefined {
+  const variable = envName(name);
+  const path = flag ?? valueIn(env, variable);
+  return path === undefined ? undefined : { path, where: flag === undefined ? variable : `--${name}` };
 }
 
 /** An empty variable is how a container manifest says "not set". */

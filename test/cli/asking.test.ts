@@ -111,3 +111,22 @@ test('help of a process that reads its own flags has them', () => {
   }
   assert.match(of('help', 'diff').stdout, /--agent/);
 });
+
+test('a file that is of no use is named, and a flag or variable by which place it was given', async () => {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-cli-'));
+  const file = join(folder.path, 'odd');
+  writeFileSync(file, 'two words\n');
+  for (const [words, env, message] of [
+    [['--ca-file', file], {}, `--ca-file ${file}: expected a certificate, PEM, and found none`],
+    [[], { VIPWARD_CA_FILE: file }, `VIPWARD_CA_FILE ${file}: expected a certificate`],
+    [['--token-file', file], {}, `--token-file ${file}: expected one token`],
+    [[], { VIPWARD_TOKEN_FILE: file }, `VIPWARD_TOKEN_FILE ${file}: expected one token`],
+    [[], { VIPWARD_CA_FILE: '/nonexistent' }, 'VIPWARD_CA_FILE /nonexistent: ENOENT'],
+    [[], { VIPWARD_OUTPUT: 'yaml' }, 'VIPWARD_OUTPUT: expected table, wide or json, got "yaml"'],
+    [[], { VIPWARD_TIMEOUT: '0' }, 'VIPWARD_TIMEOUT: expected more than 0'],
+    [['--timeout', '0'], {}, '--timeout: expected more than 0'],
+  ] as const) {
+    const { code, err } = await run(['status', '--controller', 'https://127.0.0.1:1', ...words], env);
+    assert.deepEqual([code, err.startsWith(`vipward status: ${message}`)], [2, true], err);
+  }
+});
