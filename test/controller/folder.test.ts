@@ -1,10 +1,11 @@
-// Many files of one folder that change together: what is one removal, and what is none.
+// What the files of one folder take away when they go: together, or as links that lead nowhere.
 
-import { equal } from 'node:assert/strict';
-import { rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { deepEqual, equal } from 'node:assert/strict';
+import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { test } from 'node:test';
-import { runningController, service, untilStatus } from './fixture.ts';
+import type { Status } from '../../src/controller/status.ts';
+import { folder, runningController, service, untilStatus } from './fixture.ts';
 import { agentOf } from './test-agent.ts';
 
 const limit = { timeout: 30_000 };
@@ -36,4 +37,68 @@ test('a Service that moves to another file is not removed on the way', limit, as
     agent.heard.some((message) => message.type === 'delta' && message.remove.length > 0),
     false,
   );
+});
+
+/** The problems of a status, with their files by name. */
+const problemsOf = ({ problems }: Status) =>
+  problems.map(({ file, message }) => `${basename(file)}: ${message}`);
+
+test('a link that leads nowhere takes nothing away until it is removed itself', limit, async (t) => {
+  const [services, elsewhere] = [folder(t), folder(t)];
+  const [target, link] = [join(elsewhere, 'web.yaml'), join(services, 'a.yaml')];
+  writeFileSync(target, service('web'));
+  symlinkSync(target, link);
+  const running = await runningController(t, { services });
+  await untilStatus(running, ({ vips }) => vips.length === 1);
+  renameSync(target, `${target}.old`);
+  await running.readAgain();
+  const why = `a.yaml: it is a link to ${target}, which is not there: put that back, or remove the link`;
+  await untilStatus(running, ({ problems }) => problems.length === 1);
+  deepEqual(problemsOf(running.status()), [why]);
+  equal(running.status().vips.length, 1);
+  renameSync(`${target}.old`, target);
+  await running.readAgain();
+  await untilStatus(running, ({ problems, vips }) => problems.length === 0 && vips.length === 1);
+  symlinkSync('nowhere', join(services, 'new.yaml'));
+  await untilStatus(running, ({ problems }) => problems.length === 1);
+  deepEqual(problemsOf(running.status()), [
+    'new.yaml: it is a link to nowhere, which is not there: put that back, or remove the link',
+  ]);
+  rmSync(link);
+  await untilStatus(running, ({ vips }) => vips.length === 0);
+});
+
+test('a link that leads nowhere at the start keeps the reading from being whole', limit, async (t) => {
+  const [services, stateDir, target] = [folder(t), folder(t), join(folder(t), 'web.yaml')];
+  writeFileSync(target, service('web'));
+  symlinkSync(target, join(services, 'a.yaml'));
+  const first = await runningController(t, { services, stateDir });
+  await untilStatus(first, ({ vips }) => vips.length === 1);
+  await first.stop();
+  renameSync(target, `${target}.old`);
+  const again = await runningController(t, { services, stateDir, files: { 'b.yaml': service('api') } });
+  deepEqual([again.status().synced, problemsOf(again.status()).length], [false, 1]);
+  renameSync(`${target}.old`, target);
+  await again.readAgain();
+  await untilStatus(again, ({ synced, vips }) => synced && vips.length === 2);
+});
+
+test('what a ConfigMap has no more goes, though its link goes after it', limit, async (t) => {
+  const services = folder(t);
+  const mount = (name: string, files: Readonly<Record<string, string>>) => {
+    mkdirSync(join(services, name));
+    for (const [file, text] of Object.entries(files)) writeFileSync(join(services, name, file), text);
+    symlinkSync(name, join(services, '..data_tmp'));
+    renameSync(join(services, '..data_tmp'), join(services, '..data'));
+  };
+  for (const file of ['a.yaml', 'b.yaml']) symlinkSync(`..data/${file}`, join(services, file));
+  mount('..1', { 'a.yaml': service('web'), 'b.yaml': service('api') });
+  const running = await runningController(t, { services });
+  await untilStatus(running, ({ vips }) => vips.length === 2);
+  mount('..2', { 'a.yaml': service('web', { ports: [81] }) });
+  await untilStatus(running, ({ problems }) => problems.length === 1);
+  equal(running.status().vips.length, 2);
+  rmSync(join(services, 'b.yaml'));
+  await untilStatus(running, ({ vips, problems }) => vips.length === 1 && problems.length === 0);
+  equal(running.status().vips[0]?.services[0]?.ports[0]?.port, 81);
 });

@@ -3,7 +3,7 @@
 // incomplete.
 
 import { type FSWatcher, watch } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, readlink, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { ServiceKey } from '../../state/service.ts';
 import type { ServiceManifest } from '../service.ts';
@@ -168,7 +168,7 @@ export class FileSource {
     const known = this.#known.get(file);
     try {
       const reading = await readStable(path, known?.stamp);
-      if (reading === null) return;
+      if (reading === null) return this.#suspects.delete(file);
       const parsed = await parseFile(reading.text, file.endsWith('.json'), known?.cache ?? new Map());
       const looksCut = this.catalog.loses(file, parsed.documents) || !/[\n}\]]\s*$/.test(reading.text);
       if (known !== undefined && looksCut && !this.#suspects.isConfirmed(file, reading.stamp)) return;
@@ -176,13 +176,14 @@ export class FileSource {
       this.#known.set(file, { stamp: reading.stamp, cache: parsed.cache });
       this.#follow(this.catalog.update(file, parsed.documents));
     } catch (error) {
-      this.#failed(file, path, error);
+      await this.#failed(file, path, error);
     }
   }
 
-  #failed(file: string, path: string, error: unknown): void {
-    const isGone = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    if (isGone && this.#isFolder) {
+  async #failed(file: string, path: string, error: unknown): Promise<void> {
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT' && this.#isFolder;
+    const target = isMissing ? await readlink(path).catch(() => null) : null;
+    if (isMissing && target === null) {
       // An editor removes a file before it writes the new one: only one that stays away is gone.
       if (!this.#suspects.isConfirmed(file, 'gone')) return;
       this.#suspects.delete(file);
@@ -190,11 +191,24 @@ export class FileSource {
       this.#follow(this.catalog.remove(file));
       return;
     }
+    // While Kubernetes swaps `..data`, links lead nowhere for a moment. One that does so at the start, when
+    // nothing is known of it, may have had VIPs.
+    if (target !== null && this.#wasScanned && !this.#suspects.isConfirmed(file, 'dangling')) return;
+    this.#suspects.delete(file);
     const document = error instanceof DocumentError ? error.document : null;
-    const message = error instanceof Error ? error.message : String(error);
+    const message = target === null ? wordsOf(error) : danglingTo(target);
     this.catalog.fail(file, { file: path, document, service: null, message });
     // The cache is kept for the next reading, the stamp is not: the same bytes are judged again.
     const cache = this.#known.get(file)?.cache;
     if (cache !== undefined) this.#known.set(file, { stamp: '', cache });
   }
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Its name is still in the folder, so that nobody has taken the Services away. */
+function danglingTo(target: string): string {
+  return `it is a link to ${target}, which is not there: put that back, or remove the link`;
 }
