@@ -4,7 +4,7 @@
 import { type Address, familyOf, parseAddress } from '../state/address.ts';
 import type { Forward } from './demo-nat.ts';
 import { admits, type Declared } from './demo-services.ts';
-import type { ControllerStatus } from './status-text.ts';
+import type { ControllerStatus } from './status-json.ts';
 
 /** One host of the demo in both families. */
 type Pair = readonly [ip4: Address, ip6: Address];

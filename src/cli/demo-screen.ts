@@ -3,7 +3,8 @@
 
 import type { Sighting } from './demo-peer.ts';
 import type { Probe } from './demo-plan.ts';
-import { type AgentStatus, lagText } from './status-text.ts';
+import type { AgentStatus } from './status-json.ts';
+import { lagText } from './status-text.ts';
 import { plain, table } from './table.ts';
 
 export interface Outcome {

@@ -6,7 +6,7 @@ import { ask, defaultOrigin, type Server } from './client.ts';
 import type { Endpoint } from './demo-plan.ts';
 import type { Program } from './demo-processes.ts';
 import { type Explanation, explainPath } from './explain.ts';
-import type { AgentStatus, ControllerStatus } from './status-text.ts';
+import type { AgentStatus, ControllerStatus } from './status-json.ts';
 
 export type DemoStatus = ControllerStatus & { readonly seq: number; readonly synced: boolean };
 

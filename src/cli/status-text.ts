@@ -1,96 +1,15 @@
 // The tables of `vipward status`, from the JSON that a controller or an agent sent.
 
 import type { Output } from './settings.ts';
+import type {
+  AgentStatus,
+  Beside,
+  ControllerStatus,
+  EndedStatus,
+  PortStatus,
+  TermStatus,
+} from './status-json.ts';
 import { plain, table } from './table.ts';
-
-/** The fields that are printed; a server may send more. */
-export interface ControllerStatus {
-  readonly vips: readonly {
-    readonly address: string;
-    readonly node: string | null;
-    readonly term: TermStatus | null;
-    readonly state: string;
-    readonly reason: string;
-    readonly message?: string;
-    readonly filtered?: boolean;
-    readonly services: readonly {
-      readonly key: string;
-      readonly ports: readonly PortStatus[];
-      readonly state: string;
-      readonly reason: string;
-      readonly message?: string;
-    }[];
-  }[];
-  readonly nodes: readonly {
-    readonly name: string;
-    readonly connected: boolean;
-    readonly drained?: boolean;
-    readonly late?: boolean;
-    readonly firewall?: string | null;
-    readonly seq: number | null;
-    readonly lagMs: number | null;
-    readonly lastClosed?: EndedStatus | null;
-  }[];
-  readonly refusedStreams?: readonly EndedStatus[];
-  readonly synced?: boolean;
-  readonly reason?: string | null;
-  readonly refused?: readonly { readonly key: string; readonly reason: string; readonly message: string }[];
-  readonly problems?: readonly {
-    readonly file: string;
-    readonly document: number | null;
-    readonly service?: string | null;
-    readonly message: string;
-  }[];
-  readonly massRemoval?: { readonly vips: number; readonly secondsLeft: number } | null;
-  readonly generationRaised?: {
-    readonly from: number;
-    readonly to: number;
-    readonly node: string;
-    readonly secondsAgo: number;
-  } | null;
-}
-
-/** How a stream ended. */
-export interface EndedStatus {
-  readonly node: string | null;
-  readonly code: number;
-  readonly reason: string;
-  readonly secondsAgo: number;
-}
-
-export interface TermStatus {
-  readonly generation: number;
-  readonly n: number;
-}
-
-export interface PortStatus {
-  readonly protocol: string;
-  readonly port: number;
-  readonly packets?: number | null;
-}
-
-export interface AgentStatus {
-  readonly node: string;
-  readonly firewall: string | null;
-  readonly filter?: string;
-  readonly inSync: boolean;
-  readonly controllers?: readonly { readonly url: string; readonly state: string; readonly reason: string }[];
-  readonly problems?: readonly string[];
-  readonly vips: readonly {
-    readonly address: string;
-    readonly held: boolean;
-    readonly term: TermStatus | null;
-    readonly state: string;
-    readonly reason: string;
-    readonly message?: string;
-    readonly filtered?: boolean;
-    readonly ports: readonly PortStatus[];
-    readonly dropped: number | null;
-  }[];
-}
-
-/** The agent on this machine, whose counters stand beside what a controller says. */
-export type Beside = Pick<AgentStatus, 'filter' | 'vips'>;
 
 /** What a controller says: VIPs and nodes, and below them whatever is not as somebody asked. */
 export function controllerText(status: ControllerStatus, output: Output, beside: Beside): string {

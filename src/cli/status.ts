@@ -3,13 +3,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Answer, ask, NoAnswerError, RefusedError, type Server } from './client.ts';
 import { chosenRole, type Flags, type Output, outputOf, type Surroundings, serverOf } from './settings.ts';
-import {
-  type AgentStatus,
-  agentText,
-  type Beside,
-  type ControllerStatus,
-  controllerText,
-} from './status-text.ts';
+import type { AgentStatus, Beside, ControllerStatus } from './status-json.ts';
+import { agentText, controllerText } from './status-text.ts';
 import { wouldDropText } from './would-drop.ts';
 
 const watchIntervalMs = 1000;
