@@ -27,6 +27,7 @@ export interface ControllerStatus {
     readonly seq: number | null;
     readonly lagMs: number | null;
     readonly lastClosed?: EndedStatus | null;
+    readonly refusals?: readonly { readonly key: string; readonly code: string; readonly reason: string }[];
   }[];
   readonly refusedStreams?: readonly EndedStatus[];
   readonly synced?: boolean;
@@ -38,6 +39,7 @@ export interface ControllerStatus {
     readonly service?: string | null;
     readonly message: string;
   }[];
+  readonly ignored?: Readonly<Record<string, number>>;
   readonly massRemoval?: { readonly vips: number; readonly secondsLeft: number } | null;
   readonly generationRaised?: {
     readonly from: number;

@@ -11,6 +11,9 @@ import type {
 } from './status-json.ts';
 import { plain, table } from './table.ts';
 
+/** Of what many nodes or manifests may bring, a table for people has as many. */
+const mostRows = 20;
+
 /** What a controller says: VIPs and nodes, and below them whatever is not as somebody asked. */
 export function controllerText(status: ControllerStatus, output: Output, beside: Beside): string {
   const { vips, nodes } = status;
@@ -37,7 +40,10 @@ export function controllerText(status: ControllerStatus, output: Output, beside:
   const parts = [table(head, rows), table(nodeHead, nodeRows)];
   const standing = standingText(status);
   if (standing !== '') parts.unshift(standing);
-  return [...parts, ...troubles(status)].join('\n');
+  parts.push(...troubles(status));
+  const ignored = ignoredText(status);
+  if (output === 'wide' && ignored !== '') parts.push(ignored);
+  return parts.join('\n');
 }
 
 /** A line each on the whole; empty if the Services were read and are followed. */
@@ -67,7 +73,7 @@ function endedText(ended: EndedStatus | null): string | null {
 }
 
 function troubles(status: ControllerStatus): string[] {
-  const { vips, refused = [], problems = [], refusedStreams = [] } = status;
+  const { vips, nodes, refused = [], problems = [], refusedStreams = [] } = status;
   const tables: string[] = [];
   // A Service that has its VIP may still have lost a port of it to another.
   const inPart = vips.flatMap(({ message = '', services }) =>
@@ -75,6 +81,13 @@ function troubles(status: ControllerStatus): string[] {
   );
   const lines = [...refused, ...inPart].map(({ key, reason, message }) => [key, reason, message].map(plain));
   if (lines.length > 0) tables.push(table(['REFUSED', 'REASON', 'MESSAGE'], lines));
+  const byNodes = nodes.flatMap(({ name, refusals = [] }) =>
+    refusals.map(({ key, code, reason }) => [key, name, code, reason].map(plain)),
+  );
+  if (byNodes.length > 0) {
+    const shown = table(['REFUSED VIP', 'BY NODE', 'REASON', 'MESSAGE'], byNodes.slice(0, mostRows));
+    tables.push(shown + moreText(byNodes.length));
+  }
   const places = problems.map((problem) => {
     const { file, document, service, message } = problem;
     return [file, document, service, message].map(plain);
@@ -83,6 +96,18 @@ function troubles(status: ControllerStatus): string[] {
   if (streams.length > 0) tables.push(table(['REFUSED STREAM OF', 'CLOSED'], streams));
   if (places.length > 0) tables.push(table(['PROBLEM IN', 'DOCUMENT', 'SERVICE', 'MESSAGE'], places));
   return tables;
+}
+
+function moreText(rows: number): string {
+  return rows > mostRows ? `and ${rows - mostRows} more: -o json has all of them\n` : '';
+}
+
+/** What was read, and asks for no VIP of ours. */
+function ignoredText({ ignored = {} }: ControllerStatus): string {
+  const kinds = Object.entries(ignored);
+  if (kinds.length === 0) return '';
+  const words = kinds.slice(0, mostRows).map(([kind, count]) => `${plain(kind)} (${plain(count)})`);
+  return `ignored: ${words.join(', ')}\n${moreText(kinds.length)}`;
 }
 
 /** What an agent says of its node. */

@@ -1,0 +1,44 @@
+// What a controller has of refusals by nodes, and of what it leaves alone, in the tables for people.
+import { deepEqual, doesNotMatch, match } from 'node:assert/strict';
+import { test } from 'node:test';
+import { runningController, service, untilStatus } from '../controller/fixture.ts';
+import { agentOf } from '../controller/test-agent.ts';
+import { run, startStub } from './stub.ts';
+
+const limit = { timeout: 60_000 };
+
+test('what a node refuses is in the table, though it has the VIP from before', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const agent = agentOf(t, running, 'n1');
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+  const reason = '10.77.0.100: ENFILE: a set is full';
+  const refused = { type: 'refused', table: 'rules', key: '10.77.0.100', services: [] } as const;
+  agent.send({ ...refused, code: 'KernelRefused', reason });
+  await untilStatus(running, ({ nodes }) => nodes[0]?.refusals.length === 1);
+  const { out } = await run(['status', '--controller', running.url]);
+  match(out, /^REFUSED VIP +BY NODE +REASON +MESSAGE\n10\.77\.0\.100 +n1 +KernelRefused +.*ENFILE: a set/m);
+});
+
+test('many refusals are some rows, and how many more there are', async () => {
+  const refusals = Array.from({ length: 300 }, (_, index) => {
+    return { table: 'rules', key: `10.0.1.${index}`, code: 'Forbidden', reason: 'outside --allow' };
+  });
+  const nodes = [{ name: 'n1', connected: true, seq: 1, lagMs: null, refusals }];
+  await using controller = await startStub({ 'GET /api/v1/status': [200, { vips: [], nodes }] });
+  const { out } = await run(['status', '--controller', controller.url]);
+  deepEqual(out.match(/ Forbidden /g)?.length, 20);
+  match(out, /^and 280 more: -o json has all of them$/m);
+});
+
+test('the wide table says what was ignored', limit, async (t) => {
+  const files = {
+    'a.yaml': service('web'),
+    'b.yaml': service('inside', { spec: { type: 'ClusterIP' } }),
+    'c.yaml': service('also', { spec: { type: 'ClusterIP' } }),
+    'd.yaml': 'kind: Secret\n',
+  };
+  const { url } = await runningController(t, { files });
+  const { out } = await run(['status', '-o', 'wide', '--controller', url]);
+  match(out, /^ignored: Service of type ClusterIP \(2\), Secret \(1\)$/m);
+  doesNotMatch((await run(['status', '--controller', url])).out, /ignored/);
+});
