@@ -132,14 +132,35 @@ function checked(answer: Answer, url: URL, question: Question): Answer {
     const why = `answered ${url.pathname} with something that is not JSON: it is no vipward server`;
     throw unanswered(new Error(why), url, question);
   }
-  const error = (answer.json as { readonly error?: { message?: string; next?: string } } | undefined)?.error;
+  const error = (answer.json as { readonly error?: Failure } | undefined)?.error;
   if (error?.message === undefined) {
     const why = `answered ${url.pathname} with status ${answer.status}`;
     throw unanswered(new Error(why), url, question);
   }
-  const words = `${plain(error.message)}${error.next === undefined ? '' : `; ${plain(error.next)}`}`;
+  const next = otherRole(error) ?? error.next;
+  const words = `${plain(error.message)}${next === undefined ? '' : `; ${plain(next)}`}`;
+  // Nothing was done by a server that has no such path: another one may be asked, and none has said no.
+  if (error.code === 'NotFound') throw new UnableError(words);
   if (answer.status >= 500) throw unanswered(new UnableError(words), url, question);
   throw new RefusedError(`${url.host}: ${words}`, answer.status === 400 ? 2 : 1);
+}
+
+interface Failure {
+  readonly code?: string;
+  readonly message?: string;
+  readonly next?: string;
+  /** Of a server that has nothing at the path: where it has something. */
+  readonly paths?: readonly string[];
+}
+
+/** What to do where a server of ours was asked what only one of the other role knows. */
+function otherRole({ paths }: Failure): string | undefined {
+  if (!Array.isArray(paths)) return undefined;
+  if (paths.includes('/api/v1/status'))
+    return 'this is a controller: name an agent with --agent, or ask it by status --controller';
+  if (paths.includes('/status'))
+    return 'this is an agent: name a controller with --controller, or ask it by status --agent';
+  return undefined;
 }
 
 /** What went wrong with a question that was sent: a change is asked once, for it may be done. */

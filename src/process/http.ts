@@ -38,6 +38,8 @@ export interface ErrorBody {
   readonly code: string;
   readonly message: string;
   readonly next: string;
+  /** Where nothing is served at a path: the paths that are. */
+  readonly paths?: readonly string[];
 }
 
 export const bodyLimitBytes: number = 64 * 1024;
@@ -134,12 +136,12 @@ async function answer(
   const url = URL.parse(message.url ?? '/', 'http://localhost');
   const here = routes.filter((route) => route.path === url?.pathname);
   if (url === null || here.length === 0) {
-    const paths = [...new Set(routes.map((route) => route.path))].join(' ');
-    const next = `ask for one of ${paths}`;
+    const paths = [...new Set(routes.map((route) => route.path))];
     return failure(404, {
       code: 'NotFound',
       message: `nothing is served at ${message.url?.slice(0, 200)}`,
-      next,
+      next: `ask for one of ${paths.join(' ')}`,
+      paths,
     });
   }
   const method = message.method === 'HEAD' ? 'GET' : message.method;

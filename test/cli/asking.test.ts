@@ -1,10 +1,15 @@
 // How verbs ask: whom they show the token, and what becomes of an answer that is none.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempDisposableSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { routeListener } from '../../src/process/http.ts';
+import { runningController } from '../controller/fixture.ts';
 import { program } from '../program.ts';
 import { run, startStub } from './stub.ts';
 
@@ -68,6 +73,31 @@ test('a diff that nobody has made is no difference', async () => {
     assert.deepEqual([code, out], [3, '']);
     assert.match(err, /nothing is served at \/diff; ask for \/status/);
   }
+});
+
+test('a server of the other role is said to be one, by exit code 3 of every verb', async (t) => {
+  const handle = () => ({ status: 200, body: { vips: [] } });
+  const own = ['/status', '/explain', '/diff', '/metrics'].map(
+    (path) => ({ method: 'GET', path, handle }) as const,
+  );
+  const agent = createServer(routeListener(own, () => undefined)).listen(0, '127.0.0.1');
+  t.after(() => agent.close());
+  await once(agent, 'listening');
+  const agentUrl = `http://127.0.0.1:${(agent.address() as AddressInfo).port}`;
+  const { url: controllerUrl } = await runningController(t);
+  for (const words of [['diff'], ['explain', '10.77.0.100:80'], ['status', '--would-drop'], ['status']]) {
+    const { code, out, err } = await run([...words, '--agent', controllerUrl]);
+    assert.deepEqual([code, out], [3, ''], err);
+    assert.match(err, /this is a controller: name an agent with --agent, or ask it by status --controller/);
+  }
+  for (const words of [['status'], ['move', '10.77.0.100', 'a'], ['drain', 'a'], ['undrain', 'a']]) {
+    const { code, out, err } = await run([...words, '--controller', agentUrl]);
+    assert.deepEqual([code, out], [3, ''], err);
+    assert.match(err, /this is an agent: name a controller with --controller, or ask it by status --agent/);
+    assert.doesNotMatch(err, /it may still be done/);
+  }
+  const both = await run(['status', '--controller', `${agentUrl},${controllerUrl}`]);
+  assert.equal(both.code, 0);
 });
 
 test('servers are given with commas or in several flags, and the first that answers counts', async () => {
