@@ -1,8 +1,9 @@
 // The Services on one address -> the VIP that every node guards, and the ports that went to somebody else.
 // Pure.
 
+import { bytesOfPort, canonicalJson } from '../protocol/digest.ts';
 import { itemsOfPort } from '../protocol/items.ts';
-import { stagedLimit } from '../protocol/messages.ts';
+import { stagedLimit, vipLimitBytes } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
 import { comparePorts, type VipPort, type VirtualIp } from '../state/virtual-ip.ts';
@@ -20,7 +21,7 @@ export interface CompiledVip {
   readonly refusedPorts: readonly PortRefusal[];
 }
 
-/** Ports times source ranges of one VIP: more would not fit into a frame of the stream. */
+/** Ports times source ranges of one VIP. */
 export const vipSizeLimit = 40_000;
 
 /** `users` come in the order of compareServices: a port that two want goes to the first. */
@@ -31,16 +32,21 @@ export function compileVip(
 ): CompiledVip {
   const ports = new Map<string, VipPort>();
   const refusedPorts: PortRefusal[] = [];
-  let size = 0;
+  const bare: VirtualIp = { address, filtered: false, egress: false, ports: [] };
+  const left: Room = { pairs: vipSizeLimit, bytes: vipLimitBytes - canonicalJson(bare).length };
   for (const { key, ports: declared, sources, delivery } of users) {
+    const pairs = Math.max(1, sources?.length ?? 0);
     for (const { protocol, port } of declared) {
-      const holder = ports.get(`${protocol} ${port}`);
-      size += Math.max(1, sources?.length ?? 0);
-      if (holder === undefined && size <= vipSizeLimit) {
-        ports.set(`${protocol} ${port}`, { protocol, port, service: key, delivery, sources });
-      } else {
-        refusedPorts.push({ protocol, port, service: key, ...whyRefused(address, holder) });
-      }
+      const wanted: VipPort = { protocol, port, service: key, delivery, sources };
+      const name = `${protocol} ${port}`;
+      const holder = ports.get(name);
+      const size = { pairs, bytes: bytesOfPort(wanted) };
+      const why = holder === undefined ? whyTooLarge(address, size, left) : whyTaken(address, holder);
+      if (why === null) {
+        ports.set(name, wanted);
+        left.pairs -= size.pairs;
+        left.bytes -= size.bytes;
+      } else refusedPorts.push({ protocol, port, service: key, ...why });
     }
   }
   const vip: VirtualIp = {
@@ -106,12 +112,27 @@ function withoutRoom({ protocol, port, service }: VipPort): PortRefusal {
   return { protocol, port, service, reason: RefusalReason.NotSupported, message: noRoom };
 }
 
-function whyRefused(address: Address, holder: VipPort | undefined): Pick<PortRefusal, 'reason' | 'message'> {
-  if (holder === undefined) {
-    const message = `${address} has over ${vipSizeLimit} pairs of port and range: use another VIP`;
-    return { reason: RefusalReason.NotSupported, message };
-  }
-  const { protocol, port, service } = holder;
+/** What of a VIP there is, or may still come. */
+interface Room {
+  pairs: number;
+  bytes: number;
+}
+
+type Why = Pick<PortRefusal, 'reason' | 'message'>;
+
+function whyTooLarge(address: Address, size: Room, left: Room): Why | null {
+  const over =
+    size.pairs > left.pairs
+      ? `${vipSizeLimit} pairs of port and range`
+      : size.bytes > left.bytes
+        ? `${vipLimitBytes} bytes of ports, with the names of their Services and their ranges`
+        : null;
+  if (over === null) return null;
+  const message = `${address} has over ${over}: declare fewer, or use another VIP`;
+  return { reason: RefusalReason.NotSupported, message };
+}
+
+function whyTaken(address: Address, { protocol, port, service }: VipPort): Why {
   const message = `${protocol} ${port} of ${address} belongs to ${service}, which was first: use another`;
   return { reason: RefusalReason.PortTaken, message };
 }

@@ -33,6 +33,16 @@ function portJson({ protocol, port, service, delivery, sources }: VipPort): stri
   return `{"protocol":"${protocol}","port":${port},${names},"sources":${ranges}}`;
 }
 
+const bytesAround = '{"protocol":"","port":,"service":"","delivery":"","sources":},'.length;
+
+/** What a port adds to the canonical JSON of its VIP at most: a comma more than there is. */
+export function bytesOfPort({ protocol, port, service, delivery, sources }: VipPort): number {
+  const names = protocol.length + String(port).length + service.length + delivery.length;
+  const ranges =
+    sources?.reduce((sum, { length }) => sum + length + '"",'.length, '[]'.length) ?? 'null'.length;
+  return bytesAround + names + ranges;
+}
+
 const emptyHex = '0'.repeat(16);
 
 interface Entry {
