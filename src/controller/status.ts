@@ -187,10 +187,9 @@ function serviceStatus(
 ): ServiceStatus {
   const { key } = service;
   const mine = refusals.filter((refusal) => refusal.service === key);
-  const isLost = ({ protocol, port }: ServicePort) => {
-    return mine.some((refusal) => refusal.protocol === protocol && refusal.port === port);
-  };
-  const ports = service.ports.filter((port) => !isLost(port));
+  const nameOf = ({ protocol, port }: ServicePort) => `${protocol} ${port}`;
+  const lost = new Set(mine.map(nameOf));
+  const ports = service.ports.filter((port) => !lost.has(nameOf(port)));
   const [first] = mine;
   const state =
     ports.length === 0 || vip.state === 'refused'
