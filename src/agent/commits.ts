@@ -149,20 +149,28 @@ export class Commits {
     return firewall.atomic ? 'committed' : 'unsure';
   }
 
-  /** Full sets are made larger first, with all that is in them. Then some VIPs come after the other. */
+  /** A cold load, or nearly one, must not have all of them as objects and bytes at once. */
   async #commitMany(keys: ReadonlySet<Address>): Promise<Outcome> {
-    if (this.#isTooSmall() && (await this.#grow()) === 'unsure') return 'unsure';
-    // A cold load, or nearly one, must not have all of them as objects and bytes at once.
     const portions = [...slices(keys)];
     let ready: Portion | undefined;
     for (const [index, portion] of portions.entries()) {
-      const outcome = this.#carryOut(this.#isAsReady(ready) ? ready : this.#prepare(portion));
+      const outcome = this.#isAsReady(ready) ? this.#carryOut(ready) : this.#bring(portion);
       // The kernel and this thread are at work at the same time.
       const next = portions[index + 1];
       ready = next !== undefined && outcome instanceof Promise ? this.#prepare(next) : undefined;
       if ((await outcome) === 'unsure') return 'unsure';
     }
     return 'committed';
+  }
+
+  /**
+   * Some VIPs as they are wanted by now. Sets that have become too small for them are made larger first, with
+   * all that is in them: no portion has that.
+   */
+  async #bring(keys: ReadonlySet<Address>): Promise<Outcome> {
+    for (this.count(keys); this.#isTooSmall(); this.count(keys))
+      if ((await this.#grow()) === 'unsure') return 'unsure';
+    return await this.#carryOut(this.#prepare(keys));
   }
 
   /** Made ready while the kernel was at work, and the constant part is still what it was then. */
@@ -231,8 +239,7 @@ export class Commits {
     const left = [...targets.keys()].filter((key) => ledger.target(key) !== ledger.committed.get(key));
     const middle = Math.ceil(left.length / 2);
     for (const half of [left.slice(0, middle), left.slice(middle)]) {
-      if (half.length > 0 && (await this.#carryOut(this.#prepare(new Set(half)))) === 'unsure')
-        return 'unsure';
+      if (half.length > 0 && (await this.#bring(new Set(half))) === 'unsure') return 'unsure';
     }
     return 'committed';
   }
