@@ -34,7 +34,7 @@ export function parseAddress(text: string): Address {
 }
 
 /** `::ffff:A.B.C.D` (RFC 4291 2.5.5.2): IPv4 by another name, which no rule for IPv6 ever sees. */
-function isMapped(bytes: Uint8Array): boolean {
+export function isMapped(bytes: Uint8Array): boolean {
   return bytes.length === 16 && bytes.every((byte, index) => index > 11 || byte === (index > 9 ? 0xff : 0));
 }
 

@@ -3,7 +3,7 @@
 import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
 import { attributesOf, messagesOf, type Message as NetlinkMessage, u32 } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
-import { formatAddress } from '../../state/address.ts';
+import { formatAddress, isMapped } from '../../state/address.ts';
 import type { DumpRequest, KernelObjects } from '../dialect.ts';
 import { AddressAttribute, addressPriority, addressProtocol, IFA_F_TENTATIVE, Message } from './constants.ts';
 import { type AddressObject, addressObject } from './objects.ts';
@@ -33,6 +33,8 @@ export function readAddress({ type, payload }: NetlinkMessage): AddressObject | 
   // IPv4 keeps the address in LOCAL, and its peer in ADDRESS; IPv6 may have ADDRESS alone.
   const bytes = attributes.get(AddressAttribute.LOCAL) ?? attributes.get(AddressAttribute.ADDRESS);
   if (bytes === undefined || (bytes.length !== 4 && bytes.length !== 16)) return undefined;
+  // What IPv6 has as IPv4 by another name is neither a VIP nor a link that one belongs to.
+  if (isMapped(bytes)) return undefined;
   const priority = attributes.get(AddressAttribute.RT_PRIORITY);
   const ours =
     attributes.get(AddressAttribute.PROTO)?.[0] === addressProtocol ||
