@@ -104,11 +104,9 @@ export class ListWatch<Value> {
 
   /** Lists everything anew, and resolves when that was done; what was held is served meanwhile. */
   listAgain(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#waiting.push(resolve);
     this.#version = null;
     this.#turn.abort();
-    return promise;
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   /** The server was restored from a backup, and gives its numbers out again: everything is told anew. */
@@ -143,6 +141,8 @@ export class ListWatch<Value> {
     this.#isComplete = true;
     this.#lists++;
     await this.#input.onChange({ set, remove });
+    // Whoever asked for a list meanwhile asked for another one.
+    turn.throwIfAborted();
     this.#problem = null;
     this.#input.onState();
     for (const resolve of this.#waiting.splice(0)) resolve();

@@ -36,6 +36,8 @@ test('nothing comes next before what a list brought was followed', async (t) => 
   deepEqual([isListed, api.watches], [false, 0]);
   resolve();
   await again;
+  // The first list was under way before the second was asked for.
+  deepEqual([told(), watch.lists], [2, 2]);
   await untilTrue(() => api.watches === 1);
 });
 
