@@ -1,6 +1,6 @@
 // What nodes say they hold, against what the records say: which claim counts, and who waits to be claimed.
 
-import type { HeldVip } from '../protocol/messages.ts';
+import { type HeldVip, heldLimit } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import { compareTerms, type Term } from '../state/term.ts';
 import type { Node, Nodes } from './nodes.ts';
@@ -14,6 +14,12 @@ export interface ClaimsInput {
   readonly highestTerm: () => Term;
   /** Something that belongs in the records has changed. */
   readonly onChange: () => void;
+}
+
+/** What a node says that it holds, and holds no more. */
+export interface Said {
+  readonly set: readonly HeldVip[];
+  readonly remove: Iterable<Address>;
 }
 
 /** What a claim does: its node is the owner from now on, or is confirmed as the one of the records. */
@@ -63,12 +69,16 @@ export class Claims {
     return this.#unclaimed.delete(address);
   }
 
+  /** What a node said it holds by terms that nobody can have issued it does not: nothing is kept for it. */
+  sift(node: Node): void {
+    for (const [address, term] of node.held) this.#admits(node, { address, term });
+  }
+
   /** Whether a node may well hold a VIP that is wanted: from then on nobody's claim of it is the first. */
-  believes(node: Node, { address, term }: HeldVip): boolean {
-    const { highestTerm, rules, nodes, onChange } = this.#input;
-    const isPossible = compareTerms(term, highestTerm()) <= 0;
-    if (!isPossible) node.impossible.add(address);
-    if (!isPossible || rules.get(address) === undefined) return false;
+  believes(node: Node, held: HeldVip): boolean {
+    const { rules, nodes, onChange } = this.#input;
+    const { address } = held;
+    if (!this.#admits(node, held) || rules.get(address) === undefined) return false;
     if (!nodes.served.has(address)) onChange();
     nodes.served.add(address);
     return true;
@@ -82,6 +92,13 @@ export class Claims {
     return owns(isLater && !this.#isKept(address, owner));
   }
 
+  #admits(node: Node, { address, term }: HeldVip): boolean {
+    if (compareTerms(term, this.#input.highestTerm()) <= 0) return true;
+    node.held.delete(address);
+    node.impossible.add(address);
+    return false;
+  }
+
   /**
    * Once all had time to say what they hold, a VIP is never taken from a node that is here and holds it,
    * whatever another one says of itself; but from one that was told of it by the records, which may be old.
@@ -91,6 +108,14 @@ export class Claims {
     const isHeld = present?.isConnected === true && present.held.has(address);
     return isHeld && this.isSettled && !this.#unclaimed.has(address);
   }
+}
+
+/** True if a node would say by this that it holds more than any node may. */
+export function isTooMuch({ held, impossible }: Node, { set, remove }: Said): boolean {
+  if (held.size + impossible.size + set.length <= heldLimit) return false;
+  const after = new Set(held.keys()).difference(new Set(remove));
+  for (const { address } of set) after.add(address);
+  return after.union(impossible).size > heldLimit;
 }
 
 function owns(isSo: boolean): Verdict {

@@ -1,8 +1,9 @@
 // What each message of an agent means: from a parsed frame to the state of the controller. hub.ts calls this,
 // and closes the connection where it is told why.
 
-import type { AgentMessage, Hello } from '../protocol/messages.ts';
+import { type AgentMessage, type Hello, heldLimit } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
+import { isTooMuch } from './claims.ts';
 import { type Controller, raisePauseMs } from './controller.ts';
 import { type Node, refusalKey } from './nodes.ts';
 import { AgentStream, type Wire } from './stream.ts';
@@ -34,6 +35,11 @@ export interface HubEvent {
 }
 
 export const policyViolation = 1008;
+
+const tooMuchHeld: Closing = {
+  code: policyViolation,
+  reason: `held: more than ${heldLimit} VIPs, with those of impossible terms: no node holds so many`,
+};
 
 export interface SessionEvents {
   /** Our generation was raised above one that was heard: every other agent must hear it. */
@@ -74,10 +80,11 @@ export class Sessions {
    * before `begin`.
    */
   open(hello: Hello, wire: Wire): Session {
-    const { nodes, rules } = this.#controller;
+    const { nodes, rules, owners } = this.#controller;
     const node = nodes.at(hello.node);
     const stream = new AgentStream(wire, rules, node.placements);
     node.connect(hello, stream);
+    owners.claims.sift(node);
     return { node, stream, isLeaving: false };
   }
 
@@ -137,10 +144,12 @@ export class Sessions {
         this.#controller.owners.accepted(message.key);
         return null;
       case 'held':
+        if (isTooMuch(node, { set: message.vips, remove: node.held.keys() })) return tooMuchHeld;
         node.setHeld(message.vips);
         this.#controller.owners.heldChanged(node, message.vips);
         return null;
       case 'heldDelta':
+        if (isTooMuch(node, message)) return tooMuchHeld;
         node.changeHeld(message);
         this.#controller.owners.heldChanged(node, message.set);
         return null;

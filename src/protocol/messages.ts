@@ -22,6 +22,9 @@ export const pageServices = 500;
 /** So many items of itemsOf() may come in pages of one table before its `synced`. */
 export const stagedLimit = 500_000;
 
+/** So many VIPs a node may say that it holds: as many as one list has, of which its hello says them all. */
+export const heldLimit = 100_000;
+
 /**
  * Each side says `tick` this often, and takes the other for lost after three times as long without a frame.
  */
