@@ -88,5 +88,5 @@ export interface AgentStatus {
   }[];
 }
 
-/** The agent on this machine, whose counters stand beside what a controller says. */
-export type Beside = Pick<AgentStatus, 'filter' | 'vips'>;
+/** The agent on this machine: its counters stand beside what a controller says of the VIPs that it has. */
+export type Beside = Pick<AgentStatus, 'node' | 'filter' | 'vips'>;

@@ -15,11 +15,12 @@ import { plain, table } from './table.ts';
 const mostRows = 20;
 
 /** What a controller says: VIPs and nodes, and below them whatever is not as somebody asked. */
-export function controllerText(status: ControllerStatus, output: Output, beside: Beside): string {
+export function controllerText(status: ControllerStatus, output: Output, beside: Beside | null): string {
   const { vips, nodes } = status;
-  const counters = new Map(beside.vips.map((vip) => [vip.address, vip]));
+  const counters = new Map(beside?.vips.map((vip) => [vip.address, vip]));
   const rows = vips.map((vip) => {
-    const counted = counters.get(vip.address);
+    // What others than its node count is not what happens to the VIP.
+    const counted = vip.node === beside?.node ? counters.get(vip.address) : undefined;
     const ports = vip.services.flatMap((service) => service.ports);
     const cells = [vip.address, vip.node, vip.state, vip.reason, portsText(ports, counted?.ports)];
     cells.push(droppedText(vip, counted?.dropped));
@@ -28,7 +29,7 @@ export function controllerText(status: ControllerStatus, output: Output, beside:
     return cells.map(plain);
   });
   const wide = output === 'wide' ? ['TERM', 'MESSAGE'] : [];
-  const head = ['VIP', 'NODE', 'STATE', 'REASON', 'PORTS', droppedHead(beside), 'SERVICES', ...wide];
+  const head = ['VIP', 'NODE', 'STATE', 'REASON', 'PORTS', droppedHead(beside ?? {}), 'SERVICES', ...wide];
   const nodeRows = nodes.map((node) => {
     const here = node.drained === true ? 'drained' : node.late === true ? 'late' : 'connected';
     const state = node.connected ? here : 'gone';

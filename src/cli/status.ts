@@ -73,11 +73,11 @@ async function askStatus(server: Server): Promise<Answer> {
   throw new NoAnswerError(`${where} answered ${path}, but without vips: it is no vipward ${server.role}`);
 }
 
-async function agentBeside(flags: Flags, around: Surroundings): Promise<Beside> {
+async function agentBeside(flags: Flags, around: Surroundings): Promise<Beside | null> {
   try {
     const server = serverOf('agent', { ...flags, timeout: `${besideTimeoutMs}ms` }, around);
     return (await askStatus(server)).json as AgentStatus;
   } catch {
-    return { vips: [] };
+    return null;
   }
 }

@@ -41,3 +41,15 @@ test('counts of an agent that observes are no drops in the table of a controller
   const { out } = await run(['status', '--controller', controller.url], { VIPWARD_AGENT: agent.url });
   match(out, /^VIP +NODE +STATE +REASON +PORTS +WOULD DROP +SERVICES$/m);
 });
+
+test('counts of the agent here are beside the VIPs of its node alone', async () => {
+  const ports = [{ protocol: 'TCP', port: 80, packets: 12 }];
+  const vips = ['10.0.0.10', '10.0.0.12', '10.0.0.13'].map((address) => ({ ...vip, address, ports }));
+  await using agent = await startStub({ 'GET /status': [200, { ...agentStatus, vips }] });
+  const said = vips.map((one, index) => ({ ...one, node: ['n1', 'n2', null][index], services }));
+  await using controller = await startStub({ 'GET /api/v1/status': [200, { vips: said, nodes: [] }] });
+  const { out } = await run(['status', '--controller', controller.url], { VIPWARD_AGENT: agent.url });
+  match(out, /^10\.0\.0\.10 +n1 +serving +- +80\/tcp=12 +5 +demo\/web$/m);
+  match(out, /^10\.0\.0\.12 +n2 +serving +- +80\/tcp +- +demo\/web$/m);
+  match(out, /^10\.0\.0\.13 +- +serving +- +80\/tcp +- +demo\/web$/m);
+});
