@@ -71,6 +71,20 @@ test('EPERM of the kernel fails CAP_NET_ADMIN, whatever the effective set says',
   assert.deepEqual(report.rules, { legacy: null, nft: null });
 });
 
+test('without CAP_NET_RAW what cannot be asked is not said to be missing', async () => {
+  for (const without of [{}, withoutNftables]) {
+    const { report, of } = await checked({ ...without, rawSocket: () => EPERM, option: () => EPERM });
+    assert.equal(of('CAP_NET_RAW').result, 'fail');
+    assert.equal(of('set match').result, report.firewall === null ? 'fail' : 'warn');
+    assert.deepEqual(
+      [of('set match').found, of('set match').next],
+      ['not known: EPERM: Operation not permitted', 'see CAP_NET_RAW'],
+    );
+    assert.match(report.next, /capabilities\.add/);
+    assert.doesNotMatch(JSON.stringify(of('xtables raw')), /modprobe iptable_raw/);
+  }
+});
+
 test('without nf_tables xtables is chosen and the missing one is a warning', async () => {
   const { report, of } = await checked(withoutNftables);
   assert.equal(report.firewall, 'xtables');

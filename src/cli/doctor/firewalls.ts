@@ -108,6 +108,11 @@ function finding(parts: readonly Part[], of: Pick<Check, 'name' | 'how'>, module
     return { works: true, part: { ...of, found, option: parts[0]?.option ?? null }, next: nothingToDo };
   }
   const { option } = first;
+  // Whoever has CAP_NET_ADMIN is refused only the raw socket through which xtables are asked.
+  if (missing.some(({ isForbidden }) => isForbidden)) {
+    const found = `not known: ${describeErrno(Errno.EPERM)}`;
+    return { works: false, part: { ...of, found, option }, next: 'see CAP_NET_RAW' };
+  }
   const names = [...new Set(missing.flatMap(({ lacks }) => lacks ?? []))];
   const found = missing.map((part) => part.found).join('; ');
   return { works: false, part: { ...of, found, option }, next: remedy(modules, names, option) };

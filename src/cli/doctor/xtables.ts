@@ -22,6 +22,8 @@ export interface Part {
   readonly found: string;
   readonly lacks: readonly string[] | null;
   readonly option: string;
+  /** The kernel lets this process not ask: whether anything is missing is not known. */
+  readonly isForbidden?: boolean;
 }
 
 const SO_GET_INFO = 64;
@@ -55,7 +57,7 @@ export function askXtables(
   const setMatch =
     answer === 0
       ? { found: `revision ${setRevision}`, lacks: null, option }
-      : { found: `IPv${family}: ${describeErrno(answer)}`, lacks: ['xt_set'], option };
+      : { found: `IPv${family}: ${describeErrno(answer)}`, lacks: ['xt_set'], option, ...forbidden(answer) };
   return { raw: rawPart(machine, modules, { family, spare }), setMatch };
 }
 
@@ -74,12 +76,17 @@ function rawPart(
     value.set(new TextEncoder().encode('raw'));
     const answer = machine.option(family, SO_GET_INFO, value);
     if (typeof answer !== 'number') return { found: 'the table answers', ...there };
-    return { found: `IPv${family}: no raw table: ${describeErrno(answer)}`, lacks: [name], option };
+    const found = `IPv${family}: no raw table: ${describeErrno(answer)}`;
+    return { found, lacks: [name], option, ...forbidden(answer) };
   }
   const comes = modules.comesWith(name);
   if (comes === false) return { found: `this kernel comes without ${name}`, lacks: [name], option };
   const found = 'not asked, since nf_tables serves and to ask makes the table';
   return { found: comes === true ? `${name} can be loaded` : found, ...there };
+}
+
+function forbidden(errno: number): Pick<Part, 'isForbidden'> {
+  return { isForbidden: errno === Errno.EPERM };
 }
 
 /** The errno with which the kernel refuses a revision of a match, 0 if it has it. */
