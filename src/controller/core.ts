@@ -11,6 +11,7 @@ import { type Records, readRecords, stateFile, writeRecords } from './records.ts
 import type { ReplacingInput } from './replacing.ts';
 import type { ChangingPair } from './server.ts';
 import { type Problem, problemAt } from './service.ts';
+import type { Catalog } from './sources/catalog.ts';
 import { FileSource } from './sources/files.ts';
 import type { StatusInput } from './status.ts';
 import { Store } from './store.ts';
@@ -63,6 +64,9 @@ export interface Core {
 
 export type FileConfig = Extract<SourceConfig, { kind: 'files' }>;
 
+/** Problems of one line of the log; the status has all. */
+const mostLogged = 10;
+
 /** Reads the records and begins a new generation of terms. Throws StateError. */
 export async function makeFileCore(
   config: ControllerConfig,
@@ -86,10 +90,14 @@ export async function makeFileCore(
   const source = new FileSource({
     path,
     signal,
-    onReading: (changes, isComplete) => readings.follow(changes, isComplete),
+    onReading: (changes, isComplete) => {
+      tell();
+      readings.follow(changes, isComplete);
+    },
     onError: (error) => log.error({ reason: (error as Error).message }, 'sourceFailed'),
   });
   const { catalog } = source;
+  const tell = problemTeller(catalog, log);
   const readAgain = () => source.readAgain();
   const mayBelieve = () => true;
   const readings = makeReadings({ controller, truth: catalog, readAgain, mayBelieve }, config, input);
@@ -131,6 +139,22 @@ async function begin(stateDir: string): Promise<{ readonly records: Records; rea
     lock[Symbol.dispose]();
     throw error;
   }
+}
+
+/** Logs what is wrong with files, and that nothing is any more, each time that it is other than before. */
+function problemTeller(catalog: Catalog, log: Log): () => void {
+  let [seq, told] = [catalog.problemsSeq, ''];
+  return () => {
+    if (catalog.problemsSeq === seq) return;
+    seq = catalog.problemsSeq;
+    const problems = catalog.problems().map(({ file, service, message }) => {
+      return `${file}: ${service === null ? '' : `${service}: `}${message}`;
+    });
+    const text = problems.join('\n');
+    if (text === told) return;
+    told = text;
+    log.warn({ count: problems.length, problems: problems.slice(0, mostLogged) }, 'sourceState');
+  };
 }
 
 /** The readings of any source, with what is logged of them. */

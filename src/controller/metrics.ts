@@ -8,11 +8,13 @@ import type { LoopLag } from './loop-lag.ts';
 import { type Pool, poolOf, poolSizes } from './pools.ts';
 import { RefusalReason } from './service.ts';
 import { VipState, vipState } from './standing.ts';
+import type { StatusInput } from './status.ts';
 import { inTurns } from './turns.ts';
 
 export interface MetricsInput {
   readonly controller: Controller;
   readonly pools: () => readonly Pool[];
+  readonly standing: () => Pick<StatusInput, 'invalid'>;
   readonly version: string;
   readonly logDestination: Pick<LogDestination, 'dropped'>;
   readonly connections: () => number;
@@ -55,6 +57,7 @@ export async function scrape(input: MetricsInput): Promise<Scrape> {
   for (const reason of [...Object.values(RefusalReason), ...Object.values(RefusalCode)])
     refusals.set({ reason }, 0);
   for (const { reason } of controller.allocator.refusals.values()) refusals.inc({ reason });
+  refusals.inc({ reason: RefusalReason.NotSupported }, input.standing().invalid.size);
   for (const list of controller.refusedPorts.values())
     for (const { reason } of list) refusals.inc({ reason });
   for (const node of all) for (const { code } of node.refusals.values()) refusals.inc({ reason: code });

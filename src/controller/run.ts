@@ -97,7 +97,7 @@ export async function startController(config: ControllerConfig, given: RunInput)
   const isRuling = () => core.self().ruling;
   const connections = () => hub.size;
   const loopLag = new LoopLag();
-  const metrics = () => scrape({ ...input, controller, pools: () => pools, connections, isRuling, loopLag });
+  const metrics = () => scrape({ ...input, ...core, pools: () => pools, connections, isRuling, loopLag });
   const text = () => statusText(core.standing());
   const said = { status: text, head, metrics };
   const changing = { principalOf: whoIs, moveDeadlineMs, rules: isRuling, happened: core.happened };

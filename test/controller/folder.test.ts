@@ -1,10 +1,12 @@
 // What the files of one folder take away when they go: together, or as links that lead nowhere.
 
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, match } from 'node:assert/strict';
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
+import { pino } from 'pino';
 import type { Status } from '../../src/controller/status.ts';
+import { untilTrue } from '../patience.ts';
 import { folder, runningController, service, untilStatus } from './fixture.ts';
 import { agentOf } from './test-agent.ts';
 
@@ -101,4 +103,44 @@ test('what a ConfigMap has no more goes, though its link goes after it', limit, 
   rmSync(join(services, 'b.yaml'));
   await untilStatus(running, ({ vips, problems }) => vips.length === 1 && problems.length === 0);
   equal(running.status().vips[0]?.services[0]?.ports[0]?.port, 81);
+});
+
+test('what is wrong with files is logged when it comes, once, and when it goes', limit, async (t) => {
+  const services = join(folder(t), 'later');
+  const told: { readonly count: number; readonly problems: readonly string[] }[] = [];
+  const write = (line: string) => {
+    const { msg, ...rest } = JSON.parse(line);
+    if (msg === 'sourceState') told.push(rest);
+  };
+  const running = await runningController(t, { services, log: pino({ base: null }, { write }) });
+  /** Whole at once: half of a file would be told of too. */
+  const put = (file: string, ...documents: readonly string[]) => {
+    writeFileSync(join(services, '.new'), documents.join('---\n'));
+    renameSync(join(services, '.new'), join(services, file));
+  };
+  const said = async (...words: readonly RegExp[]) => {
+    await untilTrue(() => told.length > 0);
+    await running.readAgain();
+    const [state, ...more] = told.splice(0);
+    deepEqual(more, []);
+    equal(state?.count, words.length);
+    for (const [index, word] of words.entries()) match(state?.problems[index] ?? '', word);
+  };
+  await said(/\/later: ENOENT.*: create it, or correct --services$/);
+  mkdirSync(services);
+  await said();
+  put('a.yaml', '{');
+  await said(/\/a\.yaml: not YAML: /);
+  put('a.yaml', service('web', { ports: [0] }), service('api'));
+  await said(/^a\.yaml: demo\/web: spec\.ports\[0\]\.port: expected 1-65535, got 0/);
+  put('b.yaml', service('api'));
+  await said(/: demo\/web: /, /^b\.yaml: demo\/api: demo\/api is also in a\.yaml/);
+  put('a.yaml', service('web'), service('api'));
+  await said(/^b\.yaml: demo\/api: demo\/api is also in a\.yaml/);
+  rmSync(join(services, 'a.yaml'));
+  await said();
+  put('b.yaml', service('api', { ports: [81] }));
+  await untilStatus(running, ({ vips }) => vips[0]?.services[0]?.ports[0]?.port === 81);
+  put('b.yaml', service('api', { ports: [-1] }));
+  await said(/^b\.yaml: demo\/api: spec\.ports\[0\]\.port: expected 1-65535, got -1/);
 });

@@ -79,6 +79,26 @@ test('what happens is counted where it belongs', limit, async (t) => {
 });
 
 test(
+  'Services that the status lists as refused are counted, those too that cannot be read',
+  limit,
+  async (t) => {
+    const far = service('far', { annotations: { 'vipward.io/addresses': '192.0.2.1' } });
+    const files = { 'a.yaml': service('web', { ports: [0] }), 'b.yaml': far };
+    const running = await runningController(t, { files });
+    const { refused } = running.status();
+    deepEqual(
+      refused.map(({ key, reason }) => [key, reason]),
+      [
+        ['demo/far', 'OutsidePool'],
+        ['demo/web', 'NotSupported'],
+      ],
+    );
+    const text = await scrape(running.url);
+    for (const { reason } of refused) equal(seriesValue(text, `vipward_refusals{reason="${reason}"}`), 1);
+  },
+);
+
+test(
   'an exhausted family of a pool is not hidden by the other, and one it has not is not told',
   limit,
   async (t) => {

@@ -38,6 +38,8 @@ export class Catalog {
   readonly services: ReadonlyMap<ServiceKey, ServiceManifest>;
   /** Services that have a name and are wrong, and were never right since the start. */
   readonly invalid: Map<ServiceKey, string> = new Map();
+  /** Rises whenever `problems` may have changed: they themselves cost a look at every Service. */
+  problemsSeq = 0;
   readonly #services = new Map<ServiceKey, ServiceManifest>();
   readonly #files = new Map<string, FileState>();
   readonly #holders = new Map<ServiceKey, readonly string[]>();
@@ -95,7 +97,9 @@ export class Catalog {
 
   /** A file is there and cannot be believed: what it said before stays. */
   fail(file: string, problem: Problem): void {
-    this.#files.set(file, { ...(this.#files.get(file) ?? unread), problem });
+    const known = this.#files.get(file) ?? unread;
+    if (known.problem?.message !== problem.message) this.problemsSeq++;
+    this.#files.set(file, { ...known, problem });
   }
 
   /** A file is gone. */
@@ -129,16 +133,19 @@ export class Catalog {
   }
 
   #replace(file: string, state: FileState): ReadingChanges {
-    const { entries: before } = this.#files.get(file) ?? unread;
+    const { entries: before, problem, twice } = this.#files.get(file) ?? unread;
     this.#files.set(file, state);
+    if (problem !== null || twice.length > 0 || state.twice.length > 0) this.problemsSeq++;
     const changes: { set: ServiceManifest[]; remove: ServiceKey[] } = { set: [], remove: [] };
-    for (const key of before.keys()) {
+    for (const [key, { message }] of before) {
+      if (message !== (state.entries.get(key)?.message ?? '')) this.problemsSeq++;
       if (state.entries.has(key)) continue;
       this.#hold(key, file, false);
       this.#settle(key, changes);
     }
     for (const [key, entry] of state.entries) {
       const known = before.get(key);
+      if (known === undefined && entry.message !== '') this.problemsSeq++;
       if (known === undefined) this.#hold(key, file, true);
       // Documents that did not change are the same objects: nearly every comparison ends here.
       else if (known.service === entry.service && known.message === entry.message) continue;
@@ -149,6 +156,7 @@ export class Catalog {
 
   #hold(key: ServiceKey, file: string, isHeld: boolean): void {
     const others = (this.#holders.get(key) ?? []).filter((name) => name !== file);
+    if (others.length > 0) this.problemsSeq++;
     const holders = isHeld ? [...others, file].sort() : others;
     if (holders.length === 0) this.#holders.delete(key);
     else this.#holders.set(key, holders);
