@@ -7,7 +7,7 @@ import type { AddressObject } from '../dialects/addresses/objects.ts';
 import { Kernel } from '../host/kernel.ts';
 import { loadNative } from '../host/native.ts';
 import { SystemCallError } from '../host/socket.ts';
-import { describeErrno } from '../netlink/ack.ts';
+import { describeErrno, type Receipt } from '../netlink/ack.ts';
 import { Errno } from '../netlink/message.ts';
 import { journalFile } from './kept.ts';
 import { lockHolder, processOf } from './lock.ts';
@@ -21,6 +21,9 @@ export interface CleanupOptions {
   /** The lock of legacy tables, where it is not the usual one. */
   readonly lockFile?: string | undefined;
 }
+
+/** So many addresses are named in a line that says why they stay. */
+const mostNamed = 8;
 
 interface Result {
   readonly code: number;
@@ -49,11 +52,7 @@ export async function cleanup({ stateDir, interfaces, lockFile }: CleanupOptions
   const ours = await ownAddresses(kernel);
   const stale = ours.filter(chosen);
   const refused = await takeAway(kernel, stale);
-  if (refused.length > 0)
-    return {
-      code: 1,
-      lines: refused.map(({ errno, words }) => withRemedy(describeErrno(errno, words), errno)),
-    };
+  if (refused.length > 0) return { code: 1, lines: staying(refused) };
   const lines = stale.map(({ address }) => `removed address ${address}`);
   const others = ours.filter((object) => !chosen(object));
   if (others.length > 0) {
@@ -66,6 +65,16 @@ export async function cleanup({ stateDir, interfaces, lockFile }: CleanupOptions
   if (filter.code !== 0) return { code: filter.code, lines };
   rmSync(join(stateDir, journalFile), { force: true });
   return { code: 0, lines: lines.length === 0 ? ['nothing of ours was here'] : lines };
+}
+
+/** Addresses that the kernel would not let go: one line for all that it says the same of. */
+function staying(refused: Receipt<AddressObject>): string[] {
+  const groups = Map.groupBy(refused, ({ errno, words }) => withRemedy(describeErrno(errno, words), errno));
+  return [...groups].map(([why, group]) => {
+    const named = group.slice(0, mostNamed).map(({ object }) => object?.address ?? 'an address');
+    const more = group.length - named.length;
+    return `could not remove ${named.join(', ')}${more === 0 ? '' : ` and ${more} more`}: ${why}`;
+  });
 }
 
 /** What either dialect has here. A table that another process owns is not ours to take. */

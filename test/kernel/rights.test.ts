@@ -36,6 +36,21 @@ test('a cleanup without the right to read says which one it lacks', { skip }, ()
   match(stderr, /^vipward cleanup: nfnetlink dump: EPERM.*; run it as root, or give it CAP_NET_ADMIN\n$/);
 });
 
+test('a cleanup that may take no address away names them, in one line', { skip }, () => {
+  using own = ownKernel();
+  const mark = ['metric', '1986621559'];
+  for (const last of [1, 2, 3, 4, 5, 6, 7, 8, 9]) {
+    const added = runIn(own.namespace, ['ip', 'address', 'add', `10.88.0.${last}/32`, 'dev', 'lo', ...mark]);
+    equal(added.status, 0, added.stderr);
+  }
+  const { status, stderr } = runIn(own.namespace, without('net_admin', program, 'cleanup'));
+  equal(status, 1);
+  const named = /^vipward cleanup: could not remove (10\.88\.0\.\d, ){7}10\.88\.0\.\d and 1 more: /;
+  match(stderr, named);
+  match(stderr, /: EPERM.*; run it as root, or give it CAP_NET_ADMIN\n$/);
+  equal(stderr.split('\n').length, 2);
+});
+
 test('a table that may not be read is no table that is empty', { skip }, () => {
   using own = ownKernel();
   const read = [
