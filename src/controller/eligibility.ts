@@ -42,6 +42,7 @@ export class Eligibility {
   constructor(input: EligibilityInput) {
     this.#input = input;
     input.controller.nodes.bar = this.bar;
+    input.controller.nodes.claimed = (addresses) => this.review(addresses);
   }
 
   /** Nodes that may have no VIP, and why; those that are not named any more may have them again. */

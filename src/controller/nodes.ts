@@ -160,6 +160,8 @@ const noBar = (): null => null;
 export class Nodes {
   /** Why a node may not have a VIP, where the source has a say in that: one function for most of them. */
   bar: (address: Address) => (node: string) => Bar | null = () => noBar;
+  /** A node that came owns these by what it says: whether it may have them is to be looked at. */
+  claimed: (addresses: readonly Address[]) => void = () => undefined;
   /** The node that a VIP shall have, if it may. */
   preferred: (address: Address) => string | null = () => null;
   /** VIPs that some node holds, or held. */

@@ -7,7 +7,7 @@ import type { Term } from '../state/term.ts';
 import { Candidates } from './candidates.ts';
 import type { Choices } from './choices.ts';
 import { Choosing } from './choosing.ts';
-import { Claims } from './claims.ts';
+import { Claims, type Verdict } from './claims.ts';
 import { Leaving } from './leaving.ts';
 import { Moves } from './moves.ts';
 import type { Node, Nodes } from './nodes.ts';
@@ -132,10 +132,13 @@ export class Owners {
 
   /** A node said hello: what it holds is believed where its term can be. Nothing moves by it. */
   connected(node: Node): void {
-    for (const [address, term] of node.held)
-      if (this.claims.believes(node, { address, term }) && !this.leaving.has(address))
-        this.#claim(node, { address, term });
+    const claimed: Address[] = [];
+    for (const [address, term] of node.held) {
+      if (!this.claims.believes(node, { address, term }) || this.leaving.has(address)) continue;
+      if (this.#claim(node, { address, term }) === 'owns') claimed.push(address);
+    }
     this.#outbox.flush();
+    if (claimed.length > 0) this.#input.nodes.claimed(claimed);
     this.retry(this.choices.for(node));
   }
 
@@ -221,14 +224,15 @@ export class Owners {
     this.#input.onChange();
   }
 
-  #claim(node: Node, held: HeldVip): void {
+  #claim(node: Node, held: HeldVip): Verdict {
     const { address, term } = held;
     const owner = this.#owners.get(address);
     const verdict = this.claims.judge(node, held, owner);
     if (verdict === 'confirmed') this.#tell(address);
-    if (verdict !== 'owns') return;
+    if (verdict !== 'owns') return verdict;
     const former = owner === undefined ? node : this.#input.nodes.at(owner.node);
     if (former !== node) this.#outbox.remove(former, address);
     this.#own(address, { node: node.name, term });
+    return verdict;
   }
 }

@@ -28,6 +28,35 @@ test('a VIP whose last local endpoint went while nobody ruled does not stay on i
   equal(one.controller.owners.ownerOf(vip)?.node, 'b');
 });
 
+const localSpec = { externalTrafficPolicy: 'Local' };
+
+/** Node `a` comes back with a Local VIP that was withdrawn meanwhile, and has these endpoints by then. */
+async function comesBack(endpoints: ReadonlySet<string> | null) {
+  let known: ReadonlySet<string> | null = new Set(['a']);
+  const one = ruling({ endpointNodes: () => known });
+  one.controller.publish({ set: servicesOf(1, localSpec), remove: [] });
+  const claim = hello('a', [{ address: vip, term }]);
+  one.sessions.close(joined(one, claim));
+  await settled(one);
+  known = new Set();
+  one.eligibility.review([vip]);
+  await settled(one);
+  equal(one.controller.owners.ownerOf(vip), undefined);
+  known = endpoints;
+  const { node } = joined(one, claim);
+  await settled(one);
+  return { owner: one.controller.owners.ownerOf(vip)?.node, isTold: node.placements.get(vip) !== undefined };
+}
+
+test('a node that comes back with a VIP it may not have any more has to let go of it', async () => {
+  deepEqual(await comesBack(new Set()), { owner: undefined, isTold: false });
+});
+
+test('it keeps the VIP where it may have it, and where it is not known whether it may', async () => {
+  deepEqual(await comesBack(new Set(['a'])), { owner: 'a', isTold: true });
+  deepEqual(await comesBack(null), { owner: 'a', isTold: true });
+});
+
 test('a deleted Node is in no list any more once its agent is gone, and its VIPs move', async () => {
   const one = ruling();
   one.controller.publish({ set: servicesOf(1), remove: [] });
