@@ -131,10 +131,7 @@ export class Loop implements Disposable {
       while (this.#doubts.size > 0 || this.#dirty.size > 0) {
         if (this.#doubts.size > 0) await this.#reconcile();
         const waitMs = this.#dirty.size === 0 ? 0 : await this.#pass();
-        if (waitMs > 0) {
-          this.#again(waitMs);
-          break;
-        }
+        if (waitMs > 0) return this.#again(waitMs);
       }
     } catch (error) {
       this.#doubts.add('trouble');
@@ -211,7 +208,7 @@ export class Loop implements Disposable {
 
   /** The whole of it against a dump: the same path, only that `have` is what the kernel says. */
   async #reconcile(): Promise<void> {
-    const { ledger, holder, onRepaired, onWell } = this.#parts;
+    const { ledger, rules, holder, onRepaired, onWell } = this.#parts;
     const reasons = [...this.#doubts];
     const areRulesKnown = reasons.every((reason) => aboutAddresses.has(reason));
     this.#doubts.clear();
@@ -224,7 +221,8 @@ export class Loop implements Disposable {
     if (inSync) await holder.sweep();
     const repaired = areRulesKnown ? 0 : await this.#mendRules(reasons);
     const restored = await holder.claim(everything);
-    this.#isPutOff = !inSync && (this.#isPutOff || holder.excess(ledger.held.keys()).length > 0);
+    this.#isPutOff ||= rules.isPutOff || holder.excess(ledger.held.keys()).length > 0;
+    this.#isPutOff &&= !inSync;
     this.#failures = 0;
     onWell();
     if (repaired + restored > 0) for (const reason of reasons) onRepaired(reason, repaired + restored);

@@ -51,6 +51,8 @@ export class Rules {
   readonly #commits: Commits;
   /** The kernel holds what the ledger says is committed, and nothing of ours beside it. */
   #exact = false;
+  /** The table is one of another make, and stays that until the agent is in sync. */
+  #isAnothers = false;
 
   constructor(parts: RulesParts) {
     this.#parts = parts;
@@ -66,6 +68,11 @@ export class Rules {
   /** In the kernel's words, what kept the last commit that was disturbed from being one. */
   get disturbance(): string {
     return this.#commits.disturbance;
+  }
+
+  /** The kernel holds something that is not wanted, and that goes when the agent is in sync. */
+  get isPutOff(): boolean {
+    return this.#isAnothers || this.#commits.keepsAny;
   }
 
   /** Commits the VIPs of `keys`. Costs what they cost, whatever else is in the table. */
@@ -113,8 +120,8 @@ export class Rules {
     const found = inSync ? [] : have.elements.filter((object) => !isBarred(object));
     const { needs, delta } = this.#way(have, found, vips);
     // A table of another make is only replaced by somebody who knows everything that it has to hold.
-    if (!inSync && have.needs === null && firewall.replaces(delta))
-      return { outcome: 'committed', repaired: 0 };
+    this.#isAnothers = !inSync && have.needs === null && firewall.replaces(delta);
+    if (this.#isAnothers) return { outcome: 'committed', repaired: 0 };
     // In front of what only the kernel knows nothing of ours was found, and nobody could put it back.
     const part = firewall.guardedInPart(have);
     if (have.needs === null || part !== null)

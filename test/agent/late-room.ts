@@ -1,0 +1,142 @@
+// A loop whose kernel answers when it is told to, and what it acknowledges.
+import { Acks } from '../../src/agent/acks.ts';
+import { Allowed } from '../../src/agent/allowed.ts';
+import type { Announcer } from '../../src/agent/announce.ts';
+import { Census } from '../../src/agent/census.ts';
+import type { Firewall } from '../../src/agent/firewall.ts';
+import type { Holder } from '../../src/agent/holder.ts';
+import type { Journal } from '../../src/agent/journal.ts';
+import { Ledger } from '../../src/agent/ledger.ts';
+import { Loop } from '../../src/agent/loop.ts';
+import { Pace } from '../../src/agent/pace.ts';
+import { Reporter } from '../../src/agent/reporter.ts';
+import { Rules } from '../../src/agent/rules.ts';
+import type { Session } from '../../src/agent/session.ts';
+import type { Tallies } from '../../src/agent/tallies.ts';
+import { describe } from '../../src/dialects/nftables/describe.ts';
+import { nftables } from '../../src/dialects/nftables/dialect.ts';
+import type { Receipt } from '../../src/netlink/ack.ts';
+import type { Log } from '../../src/process/log.ts';
+import type { Ack, AgentMessage } from '../../src/protocol/messages.ts';
+import { type Address, parseAddress, parsePrefix } from '../../src/state/address.ts';
+import { parsePort } from '../../src/state/port.ts';
+import { parseServiceKey } from '../../src/state/service.ts';
+import type { VirtualIp } from '../../src/state/virtual-ip.ts';
+
+export const key: Address = parseAddress('10.77.0.100');
+
+export function open(...ports: readonly number[]): VirtualIp {
+  const service = parseServiceKey('default/web');
+  const one = (port: number) =>
+    ({ port: parsePort(port), service, delivery: 'host', sources: null }) as const;
+  const tcp = ports.map((port) => ({ protocol: 'TCP', ...one(port) }) as const);
+  return { address: key, filtered: true, egress: false, ports: tcp };
+}
+
+const ignore = (): void => {};
+
+/** A kernel that answers a commit when it is told to. */
+function lateKernel() {
+  const answers: ((refuse: boolean) => void)[] = [];
+  const kernel: ConstructorParameters<typeof Rules>[0]['kernel'] = {
+    dump: async () => [],
+    commit: (transaction) =>
+      new Promise((resolve) => {
+        const [object] = transaction.steps.flatMap(({ records }) =>
+          records.flatMap(({ objects }) => objects),
+        );
+        const refusal = { object: object ?? null, errno: 23, words: '' };
+        answers.push((refuse) => resolve((refuse ? [refusal] : []) as Receipt<never>));
+      }),
+  };
+  const answer = async (refuses = false): Promise<void> => {
+    answers.shift()?.(refuses);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  return { kernel, answers, answer };
+}
+
+/** What the controller is told is put down in `said`, in order. */
+function reporterOf(ledger: Ledger, said: string[]): Reporter {
+  const reporter = new Reporter({
+    ...{ ledger, isUsable: () => true },
+    journal: { rule: ignore } as Partial<Journal> as Journal,
+    tallies: { commit: { observe: ignore }, update: { observe: ignore } } as unknown as Tallies,
+    log: { warn: ignore, debug: ignore } as unknown as Log,
+    announcer: { hear: ignore } as Partial<Announcer> as Announcer,
+  });
+  const send = ({ type }: AgentMessage): number => said.push(type);
+  reporter.session = { send } as unknown as Session;
+  return reporter;
+}
+
+/** Addresses are no part of it. */
+export class LateRoom {
+  readonly ledger: Ledger = new Ledger();
+  readonly acked: number[] = [];
+  readonly said: string[] = [];
+  readonly loop: Loop;
+  readonly #late = lateKernel();
+
+  /** `isAnothers`: what a dump shows is a table of another make. */
+  constructor({ isAnothers = false }: { readonly isAnothers?: boolean } = {}) {
+    const { ledger } = this;
+    const reporter = reporterOf(ledger, this.said);
+    const options = { tableFlags: 0, setExpressionFlag: true, counters: false, echo: true, observe: false };
+    const firewall = {
+      dialect: nftables(options),
+      ...{ owned: false, atomic: true, replaces: () => isAnothers },
+      guardedInPart: () => null,
+      describe,
+    } as Partial<Firewall> as Firewall;
+    const rules = new Rules({
+      isOwn: () => false,
+      ...{ kernel: this.#late.kernel, firewall, ledger, census: new Census(), ...reporter.ofRules },
+      ...{ onComplete: () => {}, withdraw: async () => {}, retain: async () => {} },
+    });
+    const places = { areLacking: false };
+    const nothing = { refresh: async () => {}, sweep: async () => {}, claim: async () => 0 };
+    const holder = {
+      ...{ usable: true, lacks: () => false, excess: () => [], places },
+      ...nothing,
+    } as unknown as Holder;
+    const onAck = (ack: Ack): void => {
+      this.acked.push(ack.seq);
+      reporter.ack(ack);
+    };
+    const allow = new Allowed([parsePrefix('10.77.0.0/24')]);
+    this.loop = new Loop({
+      ...{ ledger, rules, holder, allow, pace: new Pace(0, () => 0), acks: new Acks(onAck, () => 0) },
+      ...{ onRefused: reporter.refuse, accept: reporter.accept },
+      network: { ownAddress: () => undefined, foreign: () => [] },
+      ...{ onRepaired: ignore, onTrouble: ignore, onWell: ignore },
+    });
+  }
+
+  /** One that is in sync, with nothing under way. */
+  static async inSync(): Promise<LateRoom> {
+    const room = new LateRoom();
+    room.loop.synced();
+    await room.answer();
+    await room.answer();
+    return room;
+  }
+
+  /** How many commits wait for an answer. */
+  get waiting(): number {
+    return this.#late.answers.length;
+  }
+
+  /** Rules of `key`; undefined for none any more. */
+  receive(seq: number, vip: VirtualIp | undefined): void {
+    this.loop.receive({
+      ...{ table: 'rules', seq, isWhole: false, receivedAtMs: 0, first: [], quiet: [] },
+      ...{ set: vip === undefined ? [] : [vip], remove: vip === undefined ? [key] : [] },
+    });
+  }
+
+  /** The kernel answers the oldest commit, if one waits, and all that follows from that is done. */
+  async answer(refuses = false): Promise<void> {
+    await this.#late.answer(refuses);
+  }
+}
