@@ -2,6 +2,9 @@
 
 import { type Address, type Prefix, prefixesContain } from '../state/address.ts';
 
+/** As many prefixes are named where somebody is told of them all. */
+const named = 5;
+
 export class Allowed {
   #prefixes: readonly Prefix[];
   #contains: (address: Address) => boolean;
@@ -19,6 +22,13 @@ export class Allowed {
   set prefixes(prefixes: readonly Prefix[]) {
     this.#prefixes = prefixes;
     this.#contains = prefixesContain(prefixes);
+  }
+
+  /** The prefixes for a message: the first of them, and how many more there are. */
+  get words(): string {
+    const words = this.#prefixes.slice(0, named).join(',');
+    const more = this.#prefixes.length - named;
+    return more > 0 ? `${words} and ${more} more` : words;
   }
 
   contains(address: Address): boolean {

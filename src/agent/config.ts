@@ -4,6 +4,7 @@
 import type { OptionValues } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
 import { checkHostPort, type HostPort, parseHostPort } from '../process/values.ts';
+import { limits } from '../protocol/messages.ts';
 import { type Prefix, parsePrefix } from '../state/address.ts';
 import type { FirewallOptions } from './firewall.ts';
 
@@ -137,6 +138,10 @@ export function agentConfig(values: AgentValues): AgentConfig {
     throw new UsageError('--controller is missing: give ws://HOST:PORT of a controller');
   if (node === undefined) throw new UsageError(`--node is missing: ${nodeAdvice}`);
   if (allow.length === 0) throw new UsageError('--allow is missing: give the prefixes in which VIPs may lie');
+  if (allow.length > limits.ofNode) {
+    const most = `at most ${limits.ofNode} prefixes, got ${allow.length}`;
+    throw new UsageError(`--allow: expected ${most}; give shorter ones that hold them`);
+  }
   if ((values.cert === undefined) !== (values.key === undefined))
     throw new UsageError('--cert and --key go together');
   return {

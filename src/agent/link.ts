@@ -6,6 +6,7 @@ import { WebSocket } from 'ws';
 import type { AgentMessage, ControllerMessage, Welcome } from '../protocol/messages.ts';
 import { frameLimitBytes, replacedReason, subprotocol } from '../protocol/messages.ts';
 import { parseControllerMessage } from '../protocol/parse.ts';
+import { agentFrame } from '../protocol/write.ts';
 import { adviceForError, readAnswer, shortReason, upgrade } from './advice.ts';
 import { shownAs } from './credentials.ts';
 import { Heartbeat } from './heartbeat.ts';
@@ -87,7 +88,7 @@ export class Connection implements Stream {
     const socket = this.#socket;
     if (socket?.readyState !== WebSocket.OPEN) return;
     if (socket.bufferedAmount > backlogBytes) socket.terminate();
-    else socket.send(JSON.stringify(message));
+    else socket.send(agentFrame(message));
   }
 
   refuse(reason: string): void {
@@ -156,7 +157,7 @@ export class Connection implements Stream {
   #opened(socket: WebSocket): void {
     if (this.state !== 'refused') [this.state, this.reason] = ['open', ''];
     this.#isWelcomed = false;
-    socket.send(JSON.stringify(this.#parts.hello()));
+    socket.send(agentFrame(this.#parts.hello()));
     this.#heartbeat = new Heartbeat({
       now: this.#parts.now,
       tick: () => this.send({ type: 'tick' }),

@@ -91,7 +91,7 @@ export class Wishes {
     ledger.barred.delete(key);
     const own = network.ownAddress(key);
     if (!allow.contains(key)) {
-      const reason = `${key} is outside --allow ${allow.prefixes.join(',')}; add its prefix there`;
+      const reason = `${key} is outside --allow ${allow.words}; add its prefix there`;
       this.#refuse(vip, { code: 'Forbidden', reason });
     } else if (own !== undefined) {
       ledger.barred.set(key, vip);

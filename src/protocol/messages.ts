@@ -13,6 +13,15 @@ export const frameLimitBytes: number = 4 * 1024 * 1024;
 /** The most that one VIP may be of that, as canonical JSON: it goes into one frame, whole. */
 export const vipLimitBytes: number = 3 * 1024 * 1024;
 
+/** The most that texts and lists of some kinds may have: characters, and items. */
+export const limits = {
+  /** `version`, `firewall` and `cluster`. */
+  name: 64,
+  reason: 4096,
+  /** `allow`, `onLink` and `macs`. */
+  ofNode: 1000,
+} as const;
+
 /** How the reason begins with which a controller closes (1008) the older of two streams of one node. */
 export const replacedReason = 'another connection said hello';
 

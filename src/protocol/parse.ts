@@ -12,7 +12,7 @@ import type {
   TableName,
   Tables,
 } from './messages.ts';
-import { RefusalCode } from './messages.ts';
+import { limits, RefusalCode } from './messages.ts';
 import {
   readAddress,
   readPlacement,
@@ -51,14 +51,14 @@ export function parseAgentMessage(frame: string): AgentMessage {
     case 'hello':
       return {
         type,
-        version: text(body['version'], 'version', 64),
+        version: text(body['version'], 'version', limits.name),
         features: list(body['features'], 'features', text, 100),
         node: text(body['node'], 'node', 253),
-        firewall: text(body['firewall'], 'firewall', 64),
-        allow: list(body['allow'], 'allow', readPrefix, 1000),
-        onLink: list(body['onLink'], 'onLink', readPrefix, 1000),
-        ...(body['macs'] === undefined ? {} : { macs: list(body['macs'], 'macs', readMac, 1000) }),
-        cluster: body['cluster'] === null ? null : text(body['cluster'], 'cluster', 64),
+        firewall: text(body['firewall'], 'firewall', limits.name),
+        allow: list(body['allow'], 'allow', readPrefix, limits.ofNode),
+        onLink: list(body['onLink'], 'onLink', readPrefix, limits.ofNode),
+        ...(body['macs'] === undefined ? {} : { macs: list(body['macs'], 'macs', readMac, limits.ofNode) }),
+        cluster: body['cluster'] === null ? null : text(body['cluster'], 'cluster', limits.name),
         generation: whole(body['generation'], 'generation'),
         rules: readDigest(body['rules'], 'rules'),
         placements: readDigest(body['placements'], 'placements'),
@@ -78,7 +78,7 @@ export function parseAgentMessage(frame: string): AgentMessage {
         key: readAddress(body['key'], 'key'),
         services: list(body['services'], 'services', readServiceKey),
         code: oneOf(body['code'], 'code', Object.values(RefusalCode)),
-        reason: text(body['reason'], 'reason', 4096),
+        reason: text(body['reason'], 'reason', limits.reason),
         ...(body['mac'] === undefined ? {} : { mac: readMac(body['mac'], 'mac') }),
       };
     case 'accepted':
@@ -108,9 +108,9 @@ export function parseControllerMessage(frame: string): ControllerMessage {
     case 'welcome':
       return {
         type,
-        version: text(body['version'], 'version', 64),
+        version: text(body['version'], 'version', limits.name),
         features: list(body['features'], 'features', text, 100),
-        cluster: text(body['cluster'], 'cluster', 64),
+        cluster: text(body['cluster'], 'cluster', limits.name),
         generation: whole(body['generation'], 'generation'),
         ruling: flag(body['ruling'], 'ruling'),
       };

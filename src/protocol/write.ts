@@ -1,0 +1,33 @@
+// What an agent says -> the text of a frame, the other way of parse.ts. Whatever a node has or a kernel says,
+// no text and no list of it is longer than a controller takes: it would close the stream, each time anew.
+
+import { type AgentMessage, limits } from './messages.ts';
+
+/** The frame of a message. A text that is cut ends with an ellipsis. */
+export function agentFrame(message: AgentMessage): string {
+  return JSON.stringify(bounded(message));
+}
+
+function bounded(message: AgentMessage): AgentMessage {
+  switch (message.type) {
+    case 'hello': {
+      const { version, firewall, allow, onLink, macs } = message;
+      return {
+        ...message,
+        version: cut(version, limits.name),
+        firewall: cut(firewall, limits.name),
+        allow: allow.slice(0, limits.ofNode),
+        onLink: onLink.slice(0, limits.ofNode),
+        ...(macs === undefined ? {} : { macs: macs.slice(0, limits.ofNode) }),
+      };
+    }
+    case 'refused':
+      return { ...message, reason: cut(message.reason, limits.reason) };
+    default:
+      return message;
+  }
+}
+
+function cut(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
+}

@@ -1,0 +1,49 @@
+// Whatever an agent has to say of its node, its stream is not closed for the length of it.
+
+import { deepEqual, equal, match } from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Hello, Refused } from '../../src/protocol/messages.ts';
+import { parseAgentMessage } from '../../src/protocol/parse.ts';
+import { agentFrame } from '../../src/protocol/write.ts';
+import type { Address, Prefix } from '../../src/state/address.ts';
+import { runningController, service } from '../controller/fixture.ts';
+import { untilTrue } from '../patience.ts';
+import { agentOf } from './agent-side.ts';
+
+const many = Array.from({ length: 1500 }, (_, index) => index);
+const prefixes = many.map((index) => `10.${index >> 8}.${index & 255}.0/24` as Prefix);
+const refused: Refused = {
+  ...{ type: 'refused', table: 'rules', key: '10.77.0.100' as Address, services: [], code: 'KernelRefused' },
+  reason: 'so '.repeat(5000),
+};
+
+test('a hello and a reason that are too long are cut to what a controller takes', () => {
+  const none = { count: 0, digests: {} };
+  const hello: Hello = {
+    ...{ type: 'hello', version: '0'.repeat(100), features: [], node: 'n1', firewall: 'nftables' },
+    ...{ allow: prefixes, onLink: prefixes, cluster: null, generation: 0, held: [] },
+    macs: many.map((index) => `02:00:5e:10:${(index >> 8).toString(16).padStart(2, '0')}:00`),
+    ...{ rules: none, placements: none },
+  };
+  const said = parseAgentMessage(agentFrame(hello)) as Hello;
+  const first = prefixes.slice(0, 1000);
+  deepEqual([said.allow, said.onLink, said.macs?.length], [first, first, 1000]);
+  equal(said.version, `${'0'.repeat(63)}…`);
+  const { reason } = parseAgentMessage(agentFrame(refused)) as Refused;
+  equal(reason.length, 4096);
+  match(reason, /^so so .*…$/);
+});
+
+test('what is within the limits is said as it is', () => {
+  const short: Refused = { ...refused, reason: 'x'.repeat(4096), mac: '02:00:5e:10:00:01' };
+  deepEqual(parseAgentMessage(agentFrame(short)), short);
+});
+
+test('a reason that is too long ends no stream', { timeout: 60_000 }, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const agent = agentOf(t, [running.url.replace('http', 'ws')]);
+  await untilTrue(() => agent.session.rules.resources.size === 1);
+  agent.session.send(refused);
+  await untilTrue(() => running.status().nodes[0]?.refusals.length === 1);
+  equal(running.controller.closings.lastOf('n1'), null);
+});
