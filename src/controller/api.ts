@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import { failure, type Reply, type Route } from '../process/http.ts';
 import { type Address, AddressError, parseAddress } from '../state/address.ts';
+import { type AskedInput, logged } from './asked.ts';
 import type { Controller } from './controller.ts';
 import type { Happening } from './core.ts';
 import type { Principal } from './credentials.ts';
@@ -12,14 +13,13 @@ import { chooseNode } from './place.ts';
 import { whyNotOn } from './standing.ts';
 import type { StatusHead } from './status.ts';
 
-export interface ApiInput {
+export interface ApiInput extends AskedInput {
   readonly controller: Controller;
   /** The status as JSON, in pieces. */
   readonly status: () => AsyncIterable<string>;
   /** The same without VIPs, nodes and Services. */
   readonly head: () => StatusHead;
   readonly metrics: () => Promise<{ readonly text: string; readonly contentType: string }>;
-  readonly principalOf: (message: IncomingMessage) => Principal | null;
   readonly happened: (what: Happening) => void;
   /** How long a move may take; what it waits for may never come. */
   readonly moveDeadlineMs: number;
@@ -34,6 +34,9 @@ export function apiRoutes(input: ApiInput): readonly Route[] {
   const { controller, status, head, metrics, principalOf, rules } = input;
   const authorize = (message: IncomingMessage) => {
     return operatorOnly(principalOf(message)) ?? (rules() ? null : misdirected(head()));
+  };
+  const changing = (verb: string, handle: Route['handle']): Route => {
+    return logged(verb, { method: 'POST', path: `/api/v1/${verb}`, authorize, handle }, input);
   };
   return [
     {
@@ -51,9 +54,9 @@ export function apiRoutes(input: ApiInput): readonly Route[] {
         return { status: 200, body: text, contentType };
       },
     },
-    { method: 'POST', path: '/api/v1/move', authorize, handle: ({ body }) => move(input, body) },
-    { method: 'POST', path: '/api/v1/drain', authorize, handle: ({ body }) => drain(input, body) },
-    { method: 'POST', path: '/api/v1/undrain', authorize, handle: ({ body }) => undrain(controller, body) },
+    changing('move', ({ body }) => move(input, body)),
+    changing('drain', ({ body }) => drain(input, body)),
+    changing('undrain', ({ body }) => undrain(controller, body)),
   ];
 }
 

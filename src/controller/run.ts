@@ -100,7 +100,7 @@ export async function startController(config: ControllerConfig, given: RunInput)
   const metrics = () => scrape({ ...input, ...core, pools: () => pools, connections, isRuling, loopLag });
   const text = () => statusText(core.standing());
   const said = { status: text, head, metrics };
-  const changing = { principalOf: whoIs, moveDeadlineMs, rules: isRuling, happened: core.happened };
+  const changing = { log, principalOf: whoIs, moveDeadlineMs, rules: isRuling, happened: core.happened };
   const routes = apiRoutes({ controller, ...said, ...changing });
   const failed = (error: unknown) => log.error({ reason: String(error) }, 'requestFailed');
   const onError = (error: Error) => log.error({ reason: error.message }, 'certificateRefused');
