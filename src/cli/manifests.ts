@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs';
 import { parseAllDocuments } from 'yaml';
 import { UsageError } from '../process/usage.ts';
 import { checkAddresses } from './manifests/addresses.ts';
-import { defaultValues, type Part, parts, renderChart, valuesSchema } from './manifests/chart.ts';
+import { defaultValues, renderChart, valuesSchema } from './manifests/chart.ts';
+import type { Form, Part } from './manifests/parts.ts';
 import { checkValue } from './manifests/schema.ts';
 import { assigned, mergeValues, parseAssignments, parseValues, type Values } from './manifests/values.ts';
 import type { Surroundings } from './settings.ts';
@@ -13,25 +14,18 @@ const usualNamespace = 'vipward-system';
 
 export interface ManifestsFlags {
   readonly namespace?: string;
-  readonly output?: string;
+  readonly output?: Form;
   readonly set?: readonly string[];
   readonly values?: readonly string[];
 }
 
 /** Prints the manifests of a part. Throws UsageError. */
-export function runManifests(
-  part: string,
-  flags: ManifestsFlags,
-  { out }: Pick<Surroundings, 'out'>,
-): number {
+export function runManifests(part: Part, flags: ManifestsFlags, { out }: Pick<Surroundings, 'out'>): number {
   const { namespace = usualNamespace, output = 'yaml' } = flags;
-  if (!isPart(part)) throw new UsageError(`${JSON.stringify(part)}: expected one of ${parts.join(', ')}`);
   if (!/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(namespace))
     throw new UsageError(
       `--namespace: expected a name such as ${usualNamespace}, got ${JSON.stringify(namespace)}`,
     );
-  if (output !== 'yaml' && output !== 'json')
-    throw new UsageError(`--output: expected yaml or json, got ${JSON.stringify(output)}`);
   const text = renderChart({ part, namespace, values: valuesOf(flags) });
   out.write(output === 'yaml' ? text : asList(text));
   return 0;
@@ -65,8 +59,4 @@ function readFile(path: string): string {
   } catch (error) {
     throw new UsageError(`--values ${path}: ${(error as Error).message}`, { cause: error });
   }
-}
-
-function isPart(text: string): text is Part {
-  return (parts as readonly string[]).includes(text);
 }

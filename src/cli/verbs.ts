@@ -1,11 +1,12 @@
 // The verbs as commander knows them: names, flags, help with examples. What each one does is in a file of its
 // own.
 
-import { Command, CommanderError, Option } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import { UsageError } from '../process/usage.ts';
 import { readVersion } from '../process/version.ts';
 import { NoAnswerError, RefusedError } from './client.ts';
 import { type Shell, shells } from './completion.ts';
+import { forms, type Part, parts } from './manifests/parts.ts';
 import type { ManifestsFlags } from './manifests.ts';
 import { type Flags, outputs, type Surroundings } from './settings.ts';
 
@@ -136,12 +137,12 @@ function addManifests(program: Command, around: Surroundings, done: Done): void 
     "vipward manifests --set 'pools.lan={10.0.0.100-10.0.0.199}' --set 'allow={10.0.0.0/24}'",
     'vipward manifests agent --values mine.yaml -o json',
   ]);
-  manifests.argument('[part]', 'crds, agent, controller or all', 'all');
+  manifests.addArgument(new Argument('[part]', 'what is printed').choices(parts).default('all'));
   manifests.option('-n, --namespace <name>', 'where it runs (default: vipward-system)');
-  manifests.option('-o, --output <form>', 'yaml or json (default: yaml)');
+  manifests.addOption(new Option('-o, --output <form>', 'how it is printed (default: yaml)').choices(forms));
   manifests.option('--set <name=value>', 'a value of the chart, as Helm takes it; may be repeated', collect);
   manifests.option('-f, --values <file>', 'YAML with values of the chart; may be repeated', collect);
-  manifests.action(async (part: string, flags: ManifestsFlags) => {
+  manifests.action(async (part: Part, flags: ManifestsFlags) => {
     done((await import('./manifests.ts')).runManifests(part, flags, around));
   });
 }
@@ -153,7 +154,10 @@ function addLocal(program: Command, around: Surroundings, done: Done): void {
     'take everything of ours out of this kernel, while no agent runs',
     ['vipward cleanup', 'vipward cleanup --interface eth0,eth1'],
   );
-  cleanup.option('--state <dir>', 'where the agent keeps its records (default: /var/lib/vipward)');
+  cleanup.option(
+    '--state <dir>',
+    'where the agent keeps its records (VIPWARD_STATE; default: /var/lib/vipward)',
+  );
   cleanup.option(
     '--interface <names>',
     'take addresses off these interfaces only, with commas or repeated (VIPWARD_INTERFACE; default: all)',
@@ -208,10 +212,12 @@ function serverFlags(command: Command, role: 'controller' | 'agent'): void {
     'token to show to a controller, and to no agent (VIPWARD_TOKEN_FILE)',
   );
   command.option('--ca-file <file>', 'CA that signed the certificate of the server, PEM (VIPWARD_CA_FILE)');
-  command.option('--timeout <duration>', 'how long to wait for an answer (default: 10s)');
+  command.option('--timeout <duration>', 'how long to wait for an answer (VIPWARD_TIMEOUT; default: 10s)');
   command.addOption(tableOutput());
 }
 
 function tableOutput(): Option {
-  return new Option('-o, --output <form>', 'how it is printed (default: table)').choices(outputs);
+  return new Option('-o, --output <form>', 'how it is printed (VIPWARD_OUTPUT; default: table)').choices(
+    outputs,
+  );
 }

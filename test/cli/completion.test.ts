@@ -94,6 +94,8 @@ for (const shell of ['bash', 'zsh', 'fish'] as const) {
     assert.deepEqual(complete('agent', '--firewall', ''), ['auto', 'nftables', 'xtables']);
     assert.deepEqual(complete('controller', '--ser'), ['--services']);
     assert.deepEqual(complete('completion', 'b'), ['bash']);
+    assert.deepEqual(complete('manifests', 'c'), ['controller', 'crds']);
+    assert.deepEqual(complete('manifests', '-o', ''), ['json', 'yaml']);
     assert.deepEqual(complete('cleanup', '--in'), ['--interface']);
     assert.ok(complete('explain', '--').includes('--from'));
   });

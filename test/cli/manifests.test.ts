@@ -100,12 +100,15 @@ test('a file of values counts more than the defaults, and --set more than the fi
 
 test('what the chart does not have is refused by name', async () => {
   for (const [words, message] of [
-    [['everything'], /"everything": expected one of crds, agent, controller, all/],
+    [
+      ['everything'],
+      /'everything' is invalid for argument 'part'\. Allowed choices are crds, agent, controller, all/,
+    ],
     [['--set', 'agent.filtre=observe'], /the chart has no value agent\.filtre; here it has interface, /],
     [['--set', 'agent=observe'], /agent has values of its own, such as interface/],
     [['--set', 'allow'], /expected NAME=VALUE, got "allow"/],
     [['--values', '/nowhere'], /--values \/nowhere: ENOENT/],
-    [['-o', 'table'], /--output: expected yaml or json, got "table"/],
+    [['-o', 'table'], /--output <form>' argument 'table' is invalid\. Allowed choices are yaml, json/],
     [['--namespace', 'A b'], /--namespace: expected a name such as vipward-system, got "A b"/],
   ] as const) {
     const { code, out, err } = await run(['manifests', ...words]);

@@ -1,10 +1,11 @@
 // The verbs against stand-ins for the servers: what is asked, what is printed, and the exit code.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { parseTarget } from '../../src/cli/explain.ts';
 import { program } from '../program.ts';
 import { run, startStub } from './stub.ts';
@@ -197,6 +198,21 @@ test('every verb has a help with examples, and is in each completion script', as
   }
   const bash = spawnSync('bash', ['-n'], { input: scripts[0]?.out, encoding: 'utf8' });
   if (bash.error === undefined) assert.equal(bash.stderr, '');
+});
+
+test('every variable that a verb reads is in its help and in the page', async () => {
+  const page = readFileSync(fileURLToPath(new URL('../../docs/operating.md', import.meta.url)), 'utf8');
+  const asking = ['TOKEN_FILE', 'CA_FILE', 'TIMEOUT', 'OUTPUT'];
+  for (const [verb, names] of [
+    ['move', ['CONTROLLER', ...asking]],
+    ['explain', ['AGENT', ...asking]],
+    ['doctor', ['OUTPUT']],
+    ['cleanup', ['STATE', 'INTERFACE']],
+  ] as const) {
+    const { out } = await run([verb, '--help']);
+    for (const name of names)
+      for (const text of [out, page]) assert.match(text, new RegExp(`\\bVIPWARD_${name}\\b`));
+  }
 });
 
 test('a target is an address, a port and a protocol', () => {

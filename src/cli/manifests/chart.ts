@@ -4,15 +4,13 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { home } from '../../process/home.ts';
+import type { Part } from './parts.ts';
 import { renderTemplate } from './render.ts';
 import type { Schema } from './schema.ts';
 import { TemplateError } from './template.ts';
 import { parseValues, type Values } from './values.ts';
 
 const chart = new URL('deploy/chart/', home);
-
-export const parts = ['crds', 'agent', 'controller', 'all'] as const;
-export type Part = (typeof parts)[number];
 
 export interface RenderInput {
   readonly part: Part;
