@@ -5,6 +5,7 @@ import type { Ack, HeldVip, Refusal, TableName } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import type { Term } from '../state/term.ts';
 import type { Announcer } from './announce.ts';
+import { Comings } from './comings.ts';
 import type { Journal } from './journal.ts';
 import type { Ledger } from './ledger.ts';
 import type { LoopParts } from './loop.ts';
@@ -30,10 +31,12 @@ export class Reporter {
   trouble = '';
   readonly #parts: ReporterParts;
   readonly #told: Told;
+  readonly #comings: Comings;
 
   constructor(parts: ReporterParts) {
     this.#parts = parts;
     const termOf = (address: Address) => this.#termOf(address);
+    this.#comings = new Comings(parts.ledger, parts.log);
     this.#told = new Told({ held: () => this.heldVips(), termOf });
   }
 
@@ -60,6 +63,7 @@ export class Reporter {
   /** These addresses came or went: whoever rules is told, if that is news. */
   held(addresses: Iterable<Address>): void {
     this.#told.doubt(addresses);
+    this.#comings.tell(addresses);
     // What nobody hears is kept for who rules next: its hello may have been said before.
     const message = this.session?.ruled === true ? this.#told.next() : null;
     if (message !== null) this.session?.send(message);

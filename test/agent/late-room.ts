@@ -16,12 +16,12 @@ import type { Tallies } from '../../src/agent/tallies.ts';
 import { describe } from '../../src/dialects/nftables/describe.ts';
 import { nftables } from '../../src/dialects/nftables/dialect.ts';
 import type { Receipt } from '../../src/netlink/ack.ts';
-import type { Log } from '../../src/process/log.ts';
 import type { Ack, AgentMessage } from '../../src/protocol/messages.ts';
 import { type Address, parseAddress, parsePrefix } from '../../src/state/address.ts';
 import { parsePort } from '../../src/state/port.ts';
 import { parseServiceKey } from '../../src/state/service.ts';
 import type { VirtualIp } from '../../src/state/virtual-ip.ts';
+import { logLines } from '../log-lines.ts';
 
 export const key: Address = parseAddress('10.77.0.100');
 
@@ -62,7 +62,7 @@ function reporterOf(ledger: Ledger, said: string[]): Reporter {
     ...{ ledger, isUsable: () => true },
     journal: { rule: ignore } as Partial<Journal> as Journal,
     tallies: { commit: { observe: ignore }, update: { observe: ignore } } as unknown as Tallies,
-    log: { warn: ignore, debug: ignore } as unknown as Log,
+    log: logLines('silent').log,
     announcer: { hear: ignore } as Partial<Announcer> as Announcer,
   });
   const send = ({ type }: AgentMessage): number => said.push(type);
