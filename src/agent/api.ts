@@ -1,20 +1,24 @@
 // What an agent answers over HTTP: status, health, metrics, and the two questions of `explain` and `diff`.
 
+import type { ForeignChain } from '../dialects/nftables/foreign.ts';
 import { SystemCallError } from '../host/socket.ts';
 import { failure, type Reply, type Route, type RouteRequest } from '../process/http.ts';
 import { type Address, AddressError, familyOf, parseAddress } from '../state/address.ts';
 import { PortError, parsePort, parseProtocol, protocolNumbers } from '../state/port.ts';
 import type { Agent } from './agent.ts';
 import { differences } from './differences.ts';
-import { explain, foreignChains, tracePacket } from './explain.ts';
+import { crossedBy, explain, foreignChains, tracePacket } from './explain.ts';
 import type { VipCounters } from './firewall.ts';
-import { joined } from './joined.ts';
+import { joined, oneByOne } from './joined.ts';
 import { metricsText } from './metrics.ts';
 import { controllerReports, type NodeReport, vipReports } from './report.ts';
 import { wouldDrop } from './would-drop.ts';
 
 /** A kernel that is busy with somebody else's commit answers late: then the report goes without counters. */
 const countersWithinMs = 300;
+
+/** What is said of the rules of others may be so old: they may be many, and are read once for all who ask. */
+const foreignKeptMs = 2000;
 
 type Counters = ReadonlyMap<Address, VipCounters>;
 
@@ -24,6 +28,7 @@ export function agentRoutes(agent: Agent): { readonly own: Route[]; readonly ope
   const counting = joined(() => firewall.counters(kernel, [...ledger.committed.values()]));
   const counters = () => soon(counting);
   const comparing = joined(() => differences(agent));
+  const sampling = joined(() => observed(agent));
   const open: Route[] = [
     { method: 'GET', path: '/healthz', isProbe: true, handle: () => text(200, 'ok\n') },
     { method: 'GET', path: '/readyz', isProbe: true, handle: () => ready(agent) },
@@ -33,18 +38,18 @@ export function agentRoutes(agent: Agent): { readonly own: Route[]; readonly ope
   const own: Route[] = [
     ...open,
     { method: 'GET', path: '/status', handle: async () => ({ status: 200, body: await status() }) },
-    ofKernel('/explain', ({ searchParams }) => explained(agent, searchParams)),
+    ofKernel('/explain', explaining(agent)),
     ofKernel('/diff', async () => ({ status: 200, body: await comparing() })),
-    ofKernel('/would-drop', () => observed(agent)),
+    ofKernel('/would-drop', sampling),
   ];
   return { own, open };
 }
 
 /** A question to the kernel. That it gives no answer is no mistake of ours, and said in its words. */
-function ofKernel(path: string, answer: (url: URL) => Promise<Reply>): Route {
-  const handle = async ({ url }: RouteRequest): Promise<Reply> => {
+function ofKernel(path: string, answer: Route['handle']): Route {
+  const handle = async (request: RouteRequest): Promise<Reply> => {
     try {
-      return await answer(url);
+      return await answer(request);
     } catch (error) {
       if (!(error instanceof SystemCallError)) throw error;
       const next = 'ask again; if it stays so, run vipward doctor on this node';
@@ -87,9 +92,21 @@ async function soon(counting: () => Promise<Counters>): Promise<Counters> {
   return Promise.race([counting().catch(() => new Map()), nothing]);
 }
 
+/** Each packet is a question of its own, so they have their turns, and share what is read for all of them. */
+function explaining(agent: Agent): Route['handle'] {
+  const inTurn = oneByOne<Reply>();
+  const foreign = joined(() => foreignChains(agent.kernel), foreignKeptMs);
+  return async ({ url, message, signal }) => {
+    const hasGone = (): boolean => signal.aborted || message.socket.destroyed;
+    const answer = await inTurn(hasGone, () => explained(agent, url.searchParams, foreign));
+    return answer ?? text(503, 'who asked has gone\n');
+  };
+}
+
 async function explained(
   { kernel, firewall, ledger, config }: Agent,
   query: URLSearchParams,
+  readForeign: () => Promise<readonly ForeignChain[]>,
 ): Promise<Reply> {
   try {
     const address = parseAddress(query.get('address') ?? '');
@@ -102,7 +119,7 @@ async function explained(
     };
     const observe = config.values.filter === 'observe';
     const trace = await tracePacket(kernel, packet, { name: firewall.dialect.name, observe });
-    const foreign = await foreignChains(kernel, familyOf(address));
+    const foreign = crossedBy(await readForeign(), familyOf(address));
     const vip = ledger.committed.get(address);
     return { status: 200, body: explain(packet, { trace, vip, observe, foreign }) };
   } catch (error) {

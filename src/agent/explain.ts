@@ -42,18 +42,23 @@ export async function tracePacket(
   return tracer.read(await kernel.ask(tracer.question(packet)), packet, observe);
 }
 
-/** Chains of others that can drop a packet of a family, in the order in which it meets them. */
-export async function foreignChains(kernel: Kernel, family: 4 | 6): Promise<ForeignChain[]> {
+/** Chains of others that can drop a packet. Throws SystemCallError. */
+export async function foreignChains(kernel: Kernel): Promise<ForeignChain[]> {
   const chains = await kernel.ask(chainDump());
   const all = readForeign(chains);
   const nft = all.rules > mostRules ? all.chains : readDropping(chains, await kernel.ask(ruleDump())).chains;
   // Where the list of tables cannot be read, to ask for one would make it.
   const legacy = isReadable('/proc/net/ip_tables_names') ? readLegacy(await kernel.dump(legacyDumps())) : [];
-  const others = family === 4 ? ['ip6', 'arp'] : ['ip', 'arp'];
-  return [...nft, ...legacy.flatMap((table) => table.chains)]
+  return [...nft, ...legacy.flatMap((table) => table.chains)];
+}
+
+/** Of these the ones that a packet of a family crosses, in the order in which it meets them. */
+export function crossedBy(chains: readonly ForeignChain[], packetFamily: 4 | 6): ForeignChain[] {
+  const others = packetFamily === 4 ? ['ip6', 'arp'] : ['ip', 'arp'];
+  return chains
     .filter((chain) => !others.includes(chain.family))
-    .map(({ family: of, table, chain, hook, priority, policy }) => {
-      return { family: of, table, chain, hook, priority, policy };
+    .map(({ family, table, chain, hook, priority, policy }) => {
+      return { family, table, chain, hook, priority, policy };
     })
     .sort((a, b) => hookOrder.indexOf(a.hook) - hookOrder.indexOf(b.hook) || a.priority - b.priority);
 }

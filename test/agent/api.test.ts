@@ -1,6 +1,7 @@
 // What an agent asks its kernel for those who ask it over HTTP.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Agent } from '../../src/agent/agent.ts';
 import { agentRoutes } from '../../src/agent/api.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
@@ -30,7 +31,9 @@ function fixture() {
     const url = new URL(path, 'http://localhost');
     const route = routes[listener].find((one) => one.path === url.pathname);
     assert.ok(route, path);
-    return await route.handle({ url } as Parameters<Route['handle']>[0]);
+    const { signal } = new AbortController();
+    const request = { url, signal, message: { socket: { destroyed: false } } };
+    return await route.handle(request as Parameters<Route['handle']>[0]);
   };
   return { asked, get };
 }
@@ -48,22 +51,25 @@ test('however many scrape at once, the counters are read once', async () => {
   await next;
 });
 
-test('however many compare at once, the kernel is read once', async () => {
-  const { asked, get } = fixture();
-  const answers = [get('/diff'), get('/diff')];
-  assert.equal(asked.length, 1);
-  asked[0]?.reject(new SystemCallError('nfnetlink dump', 1));
-  await Promise.all(answers);
-  const again = get('/diff');
-  assert.equal(asked.length, 2);
-  asked[1]?.reject(new SystemCallError('nfnetlink dump', 1));
-  await again;
-});
+for (const path of ['/diff', '/would-drop']) {
+  test(`however many ask for ${path} at once, the kernel is read once`, async () => {
+    const { asked, get } = fixture();
+    const answers = [get(path), get(path)];
+    assert.equal(asked.length, 1);
+    asked[0]?.reject(new SystemCallError('nfnetlink dump', 1));
+    await Promise.all(answers);
+    const again = get(path);
+    assert.equal(asked.length, 2);
+    asked[1]?.reject(new SystemCallError('nfnetlink dump', 1));
+    await again;
+  });
+}
 
 test('a kernel that does not say is no mistake of ours, and its words are in the answer', async () => {
   for (const path of ['/diff', '/would-drop', '/explain?address=10.0.0.1&port=80&protocol=TCP']) {
     const { asked, get } = fixture();
     const answer = get(path);
+    await nextTurn();
     asked[0]?.reject(new SystemCallError('nfnetlink dump', 1, ' (again)'));
     const { status, body } = await answer;
     const { code, message } = (body as { error: { code: string; message: string } }).error;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Explanation } from '../../src/agent/explain.ts';
-import { explain, foreignChains } from '../../src/agent/explain.ts';
+import { crossedBy, explain, foreignChains } from '../../src/agent/explain.ts';
 import type { Packet, Trace } from '../../src/dialects/dialect.ts';
 import { nftables } from '../../src/dialects/nftables/dialect.ts';
 import { tracer as nftablesTracer } from '../../src/dialects/nftables/trace.ts';
@@ -135,7 +135,7 @@ test('chains of others that can drop are listed as a packet of the family meets 
   const { status, stderr } = runIn(own.namespace, ['iptables-legacy', '-w', '-P', 'INPUT', 'DROP']);
   assert.equal(status, 0, stderr);
   const of = async (family: 4 | 6) =>
-    (await foreignChains(own.kernel, family)).map((one) =>
+    crossedBy(await foreignChains(own.kernel), family).map((one) =>
       [one.family, one.table, one.hook, one.policy].join(' '),
     );
   // The list of tables is that of the namespace it was opened in.
