@@ -9,7 +9,6 @@ import type { Native } from '../host/native.ts';
 import type { Log, LogDestination } from '../process/log.ts';
 import { UsageError } from '../process/usage.ts';
 import type { Address } from '../state/address.ts';
-import { Acks } from './acks.ts';
 import { Allowed } from './allowed.ts';
 import { Announcer } from './announce.ts';
 import { Census } from './census.ts';
@@ -172,9 +171,8 @@ function assemble(
     reason === '' ? log.info('stateWritten') : log.error({ reason }, 'stateUnwritable'),
   );
   const isUsable = (address: Address): boolean => holder.isUsable(address);
-  const reporter = new Reporter({ ledger, journal, tallies, log, announcer, isUsable });
-  const { refuse } = reporter;
-  const acks = new Acks(reporter.ack, now);
+  const reporter = new Reporter({ ledger, journal, tallies, log, announcer, isUsable, now });
+  const { acks, refuse } = reporter;
   const retirement = new Retirement({ retire: () => retireOthers(kernel, firewall.dialect.name), log });
   const rules = new Rules({
     ...{ kernel, firewall, ledger, census, ...reporter.ofRules },

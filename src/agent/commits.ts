@@ -34,6 +34,8 @@ export interface CommitsParts {
   readonly refuse: (key: Address, services: readonly ServiceKey[], words: string) => void;
   /** These VIPs are in the kernel as wanted now, or gone from it. */
   readonly committed: (keys: Iterable<Address>) => void;
+  /** What the kernel refused of a VIP was wanted no more by then: it is neither in force nor refused. */
+  readonly overtaken: () => void;
 }
 
 /** Some VIPs on their way: what is wanted of them, and what the kernel is to be told. */
@@ -134,18 +136,16 @@ export class Commits {
 
   /** Names the VIPs to blame. */
   blame(receipt: Receipt<KernelObject>, targets: Targets): Outcome {
-    const { firewall, ledger, refuse } = this.#parts;
+    const { firewall, ledger, refuse, overtaken } = this.#parts;
     const disturbed = disturbanceIn(receipt);
-    if (disturbed !== undefined) {
-      this.disturbance = disturbed;
-      return 'unsure';
-    }
+    this.disturbance = disturbed ?? describeFirst(receipt);
+    if (disturbed !== undefined) return 'unsure';
     const describe = (object: KernelObject): string => firewall.describe(object);
     // Those behind it may have been refused for what the first had filled.
-    for (const { key, services, reason } of blameOf(receipt.slice(0, 1), targets, { ledger, describe }))
-      refuse(key, services, reason);
+    const blames = blameOf(receipt.slice(0, 1), targets, { ledger, describe });
+    for (const { key, services, reason } of blames) refuse(key, services, reason);
+    if (blames.length === 0 && targets.size === 1) overtaken();
     // What else was in the step may be in the kernel, or not.
-    this.disturbance = describeFirst(receipt);
     return firewall.atomic ? 'committed' : 'unsure';
   }
 
@@ -234,7 +234,7 @@ export class Commits {
     if (this.blame(receipt, targets) === 'unsure') return 'unsure';
     // What one VIP needs of the table must not be asked for on behalf of another.
     this.countBack(targets.keys());
-    // Of one alone something else is wanted by now, and the next pass is for that.
+    // Of one alone something else may be wanted by now, and the next pass is for that.
     if (targets.size === 1) return 'committed';
     const left = [...targets.keys()].filter((key) => ledger.target(key) !== ledger.committed.get(key));
     const middle = Math.ceil(left.length / 2);

@@ -93,7 +93,7 @@ export class Loop implements Disposable {
 
   /** The last address has become usable, which is what placements are acknowledged for. */
   wake(): void {
-    if (!this.isAtRest || this.#dirty.size > 0) return;
+    if (!this.isAtRest) return;
     if (!this.#isPutOff) this.#parts.acks.settle('placements');
     if (this.#parts.holder.isLeaving) this.doubt('address');
   }
@@ -158,12 +158,16 @@ export class Loop implements Disposable {
     for (const key of keys) rulesChange ||= !ledger.isCommitted(key);
     const waitMs = rulesChange ? pace.take() : 0;
     if (waitMs > 0) return this.#passWithoutRules(waitMs);
-    // What is received from here on is for the next pass, though it be about the same VIP.
-    this.#dirty = new Set();
+    this.#take();
     const outcome = rulesChange ? rules.commit(keys) : 'committed';
     if (holder.lacks(keys)) return this.#takeAddresses(keys, outcome);
-    if (outcome instanceof Promise) return outcome.then((later) => this.#judge(later));
-    return this.#judge(outcome);
+    return outcome instanceof Promise ? outcome.then((later) => this.#judge(later)) : this.#judge(outcome);
+  }
+
+  /** What is received from here on is for the next pass, though it be about the same VIP. */
+  #take(): void {
+    this.#dirty = new Set();
+    this.#parts.acks.take();
   }
 
   /** Who has waited for an answer behind rules that are in force waits for no commit of others. */
@@ -190,20 +194,20 @@ export class Loop implements Disposable {
   }
 
   #judge(outcome: Outcome): number {
-    if (outcome === 'committed') return this.#finish();
-    this.#doubts.add('refused');
+    if (outcome === 'committed') this.#finish();
+    else this.#doubts.add('refused');
     return 0;
   }
 
-  #finish(): number {
+  #finish(): void {
     const { acks, holder } = this.#parts;
     if (holder.places.areLacking) this.#looks.wait();
     else this.#looks.reset();
-    if (this.#dirty.size > 0 || this.#isPutOff) return 0;
+    if (this.#dirty.size === 0) acks.take();
+    if (this.#isPutOff) return;
     acks.settle('rules');
     if (holder.usable) acks.settle('placements');
     if (holder.isLeaving) this.#doubts.add('address');
-    return 0;
   }
 
   /** The whole of it against a dump: the same path, only that `have` is what the kernel says. */
@@ -212,7 +216,7 @@ export class Loop implements Disposable {
     const reasons = [...this.#doubts];
     const areRulesKnown = reasons.every((reason) => aboutAddresses.has(reason));
     this.#doubts.clear();
-    if (!areRulesKnown) this.#dirty = new Set();
+    if (!areRulesKnown) this.#take();
     const everything = ledger.keys();
     await holder.refresh(everything);
     for (const key of this.#wishes.review()) this.#dirty.add(key);
@@ -241,8 +245,6 @@ export class Loop implements Disposable {
   }
 
   #again(delayMs: number): void {
-    if (this.#stopped) return;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#kick(), delayMs);
+    if (!this.#stopped) this.#timer = setTimeout(() => this.#kick(), delayMs);
   }
 }

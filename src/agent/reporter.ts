@@ -4,6 +4,7 @@ import type { Log } from '../process/log.ts';
 import type { Ack, HeldVip, Refusal, TableName } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import type { Term } from '../state/term.ts';
+import { Acks } from './acks.ts';
 import type { Announcer } from './announce.ts';
 import { Comings } from './comings.ts';
 import type { Journal } from './journal.ts';
@@ -22,6 +23,7 @@ export interface ReporterParts {
   readonly announcer: Announcer;
   /** Whether the kernel answers for an address that is held. */
   readonly isUsable: (address: Address) => boolean;
+  readonly now: () => number;
 }
 
 export class Reporter {
@@ -29,6 +31,7 @@ export class Reporter {
   session: Session | undefined;
   /** Why the kernel could not be told; empty while it can. */
   trouble = '';
+  readonly acks: Acks;
   readonly #parts: ReporterParts;
   readonly #told: Told;
   readonly #comings: Comings;
@@ -38,15 +41,16 @@ export class Reporter {
     const termOf = (address: Address) => this.#termOf(address);
     this.#comings = new Comings(parts.ledger, parts.log);
     this.#told = new Told({ held: () => this.heldVips(), termOf });
+    this.acks = new Acks((ack) => this.#ack(ack), parts.now);
   }
 
-  readonly ack = (ack: Ack): void => {
+  #ack(ack: Ack): void {
     this.#parts.tallies.update.observe(ack.commitUs / 1e6);
     // A placement that changed its term alone moves no address, and is told of all the same.
     if (ack.table === 'placements') this.held([]);
     this.session?.send(ack);
     this.#parts.log.debug(ack, 'acknowledged');
-  };
+  }
 
   readonly refuse = (refusal: Refusal): void => {
     if (!this.#parts.ledger.refuse(refusal)) return;
@@ -81,7 +85,7 @@ export class Reporter {
     return this.#parts.isUsable(address) ? this.#parts.ledger.heldBy(address) : undefined;
   }
 
-  get ofRules(): Pick<RulesParts, 'refuse' | 'committed' | 'observe'> {
+  get ofRules(): Pick<RulesParts, 'refuse' | 'committed' | 'overtaken' | 'observe'> {
     const { journal, ledger, tallies } = this.#parts;
     return {
       refuse: (key, services, reason) =>
@@ -92,6 +96,7 @@ export class Reporter {
           if (ledger.isInForce(key)) this.accept('rules', key);
         }
       },
+      overtaken: () => this.acks.putBack(),
       observe: (micros) => tallies.commit.observe(micros / 1e6),
     };
   }
@@ -122,6 +127,7 @@ export class Reporter {
     return {
       onIdentity: (cluster, generation) => journal.identity(cluster, generation),
       onRuler: (features) => {
+        this.acks.restart();
         this.#told.restart(features);
         this.held([]);
         // It knows of no refusal that another was told of, and takes what it is not told of for in force.

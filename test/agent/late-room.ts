@@ -1,5 +1,4 @@
 // A loop whose kernel answers when it is told to, and what it acknowledges.
-import { Acks } from '../../src/agent/acks.ts';
 import { Allowed } from '../../src/agent/allowed.ts';
 import type { Announcer } from '../../src/agent/announce.ts';
 import { Census } from '../../src/agent/census.ts';
@@ -16,7 +15,8 @@ import type { Tallies } from '../../src/agent/tallies.ts';
 import { describe } from '../../src/dialects/nftables/describe.ts';
 import { nftables } from '../../src/dialects/nftables/dialect.ts';
 import type { Receipt } from '../../src/netlink/ack.ts';
-import type { Ack, AgentMessage } from '../../src/protocol/messages.ts';
+import { Errno } from '../../src/netlink/message.ts';
+import type { AgentMessage } from '../../src/protocol/messages.ts';
 import { type Address, parseAddress, parsePrefix } from '../../src/state/address.ts';
 import { parsePort } from '../../src/state/port.ts';
 import { parseServiceKey } from '../../src/state/service.ts';
@@ -37,7 +37,7 @@ const ignore = (): void => {};
 
 /** A kernel that answers a commit when it is told to. */
 function lateKernel() {
-  const answers: ((refuse: boolean) => void)[] = [];
+  const answers: ((errno: number) => void)[] = [];
   const kernel: ConstructorParameters<typeof Rules>[0]['kernel'] = {
     dump: async () => [],
     commit: (transaction) =>
@@ -45,27 +45,30 @@ function lateKernel() {
         const [object] = transaction.steps.flatMap(({ records }) =>
           records.flatMap(({ objects }) => objects),
         );
-        const refusal = { object: object ?? null, errno: 23, words: '' };
-        answers.push((refuse) => resolve((refuse ? [refusal] : []) as Receipt<never>));
+        const refusal = { object: object ?? null, words: '' };
+        answers.push((errno) => resolve((errno === 0 ? [] : [{ ...refusal, errno }]) as Receipt<never>));
       }),
   };
-  const answer = async (refuses = false): Promise<void> => {
-    answers.shift()?.(refuses);
+  const answer = async (errno: number): Promise<void> => {
+    answers.shift()?.(errno);
     await new Promise((resolve) => setImmediate(resolve));
   };
   return { kernel, answers, answer };
 }
 
-/** What the controller is told is put down in `said`, in order. */
-function reporterOf(ledger: Ledger, said: string[]): Reporter {
+/** What the controller is told is put down in `said`, in order, and in `acked` the numbers it is told. */
+function reporterOf({ ledger, said, acked }: Pick<LateRoom, 'ledger' | 'said' | 'acked'>): Reporter {
   const reporter = new Reporter({
-    ...{ ledger, isUsable: () => true },
+    ...{ ledger, isUsable: () => true, now: () => 0 },
     journal: { rule: ignore } as Partial<Journal> as Journal,
     tallies: { commit: { observe: ignore }, update: { observe: ignore } } as unknown as Tallies,
     log: logLines('silent').log,
     announcer: { hear: ignore } as Partial<Announcer> as Announcer,
   });
-  const send = ({ type }: AgentMessage): number => said.push(type);
+  const send = (message: AgentMessage): void => {
+    said.push(message.type);
+    if (message.type === 'ack') acked.push(message.seq);
+  };
   reporter.session = { send } as unknown as Session;
   return reporter;
 }
@@ -75,13 +78,14 @@ export class LateRoom {
   readonly ledger: Ledger = new Ledger();
   readonly acked: number[] = [];
   readonly said: string[] = [];
+  readonly reporter: Reporter = reporterOf(this);
   readonly loop: Loop;
   readonly #late = lateKernel();
 
   /** `isAnothers`: what a dump shows is a table of another make. */
   constructor({ isAnothers = false }: { readonly isAnothers?: boolean } = {}) {
     const { ledger } = this;
-    const reporter = reporterOf(ledger, this.said);
+    const { reporter } = this;
     const options = { tableFlags: 0, setExpressionFlag: true, counters: false, echo: true, observe: false };
     const firewall = {
       dialect: nftables(options),
@@ -100,13 +104,9 @@ export class LateRoom {
       ...{ usable: true, lacks: () => false, excess: () => [], places },
       ...nothing,
     } as unknown as Holder;
-    const onAck = (ack: Ack): void => {
-      this.acked.push(ack.seq);
-      reporter.ack(ack);
-    };
     const allow = new Allowed([parsePrefix('10.77.0.0/24')]);
     this.loop = new Loop({
-      ...{ ledger, rules, holder, allow, pace: new Pace(0, () => 0), acks: new Acks(onAck, () => 0) },
+      ...{ ledger, rules, holder, allow, pace: new Pace(0, () => 0), acks: reporter.acks },
       ...{ onRefused: reporter.refuse, accept: reporter.accept },
       network: { ownAddress: () => undefined, foreign: () => [] },
       ...{ onRepaired: ignore, onTrouble: ignore, onWell: ignore },
@@ -127,16 +127,23 @@ export class LateRoom {
     return this.#late.answers.length;
   }
 
-  /** Rules of `key`; undefined for none any more. */
+  /** Rules of a VIP; undefined for none any more of `key`. */
   receive(seq: number, vip: VirtualIp | undefined): void {
-    this.loop.receive({
-      ...{ table: 'rules', seq, isWhole: false, receivedAtMs: 0, first: [], quiet: [] },
-      ...{ set: vip === undefined ? [] : [vip], remove: vip === undefined ? [key] : [] },
-    });
+    this.change(seq, vip === undefined ? [] : [vip], vip === undefined ? [key] : []);
+  }
+
+  change(seq: number, set: readonly VirtualIp[], remove: readonly Address[] = []): void {
+    const rest = { isWhole: false, receivedAtMs: 0, first: [], quiet: [] };
+    this.loop.receive({ table: 'rules', seq, set, remove, ...rest });
   }
 
   /** The kernel answers the oldest commit, if one waits, and all that follows from that is done. */
   async answer(refuses = false): Promise<void> {
-    await this.#late.answer(refuses);
+    await this.#late.answer(refuses ? Errno.ENFILE : 0);
+  }
+
+  /** As if somebody had changed the table meanwhile. */
+  async disturb(): Promise<void> {
+    await this.#late.answer(Errno.EBUSY);
   }
 }

@@ -2,10 +2,11 @@
 // meanwhile is neither lost nor taken for committed.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
+import { parseAddress } from '../../src/state/address.ts';
 import { key, LateRoom, open } from './late-room.ts';
 
 for (const [name, second] of Object.entries({ changed: open(80, 443), removed: undefined })) {
-  test(`a VIP that is ${name} while the kernel is busy is told again, and acknowledged then`, async () => {
+  test(`a VIP that is ${name} while the kernel is busy is told again, both acknowledged`, async () => {
     const room = await LateRoom.inSync();
     const { ledger, acked } = room;
     const first = open(80);
@@ -14,10 +15,10 @@ for (const [name, second] of Object.entries({ changed: open(80, 443), removed: u
     equal(room.waiting, 1);
     await room.answer();
     equal(ledger.committed.get(key), first);
-    deepEqual([acked, room.waiting], [[], 1]);
+    deepEqual([acked, room.waiting], [[1], 1]);
     await room.answer();
     equal(ledger.committed.get(key), second);
-    deepEqual([acked, room.waiting], [[2], 0]);
+    deepEqual([acked, room.waiting], [[1, 2], 0]);
   });
 }
 
@@ -29,6 +30,8 @@ test('what came while the kernel was busy is not refused for what was', async ()
   room.receive(2, second);
   await room.answer(true);
   equal(ledger.refusal('rules', key), undefined);
+  // The first is neither in force nor refused by name.
+  deepEqual(acked, []);
   await room.answer();
   await room.answer();
   equal(ledger.committed.get(key), second);
@@ -77,4 +80,64 @@ test('rules over a table of another make are acknowledged once they are written,
   deepEqual(room.acked, []);
   await room.answer();
   deepEqual(room.acked, [1]);
+});
+
+/** A VIP of its own for each number. */
+const another = (n: number) => ({ ...open(80), address: parseAddress(`10.77.0.${n}`) });
+
+test('what is committed is acknowledged, though something else has come whenever a commit ends', async () => {
+  const room = await LateRoom.inSync();
+  room.receive(1, another(1));
+  for (let seq = 2; seq <= 20; seq++) {
+    room.receive(seq, another(seq));
+    await room.answer();
+    // The commit that ended is of all that had come when it began.
+    deepEqual(room.acked.splice(0), [seq - 1]);
+    equal(room.ledger.committed.size, seq - 1);
+  }
+  await room.answer();
+  deepEqual(room.acked, [20]);
+});
+
+test('of what comes while a commit is under way nothing is acknowledged with it', async () => {
+  const room = await LateRoom.inSync();
+  room.receive(1, another(1));
+  for (const seq of [2, 3, 4]) room.receive(seq, another(seq));
+  await room.answer();
+  deepEqual(room.acked, [1]);
+  await room.answer();
+  deepEqual(room.acked, [1, 4]);
+});
+
+test('a change without a VIP is acknowledged behind what came before it', async () => {
+  const room = await LateRoom.inSync();
+  room.receive(1, another(1));
+  room.change(2, []);
+  deepEqual(room.acked, []);
+  await room.answer();
+  deepEqual(room.acked, [2]);
+  room.change(3, []);
+  deepEqual(room.acked, [2, 3]);
+});
+
+test('a commit that was disturbed acknowledges nothing until the kernel was read', async () => {
+  const room = await LateRoom.inSync();
+  room.receive(1, another(1));
+  room.receive(2, another(2));
+  await room.disturb();
+  deepEqual(room.acked, []);
+  await room.answer();
+  deepEqual(room.acked, [2]);
+  equal(room.ledger.committed.size, 2);
+});
+
+test('a number of one stream is not acknowledged on another', async () => {
+  const room = await LateRoom.inSync();
+  room.receive(500, another(1));
+  room.reporter.ofSession.onRuler([]);
+  room.receive(7, another(2));
+  await room.answer();
+  deepEqual(room.acked, []);
+  await room.answer();
+  deepEqual(room.acked, [7]);
 });

@@ -65,7 +65,8 @@ class Room implements Disposable {
     const journal = new Journal('/nonexistent', { ...kept, problem: null }, () => {});
     const isUsable = (key: Address): boolean => this.holder.isUsable(key);
     const announcer = new Announcer(native, network);
-    this.reporter = new Reporter({ ledger, journal, log, announcer, isUsable, tallies: new Tallies() });
+    const tallies = new Tallies();
+    this.reporter = new Reporter({ ledger, journal, log, announcer, isUsable, tallies, now: () => 0 });
     const isRuled = (): boolean => this.isRuled;
     const session = {
       get ruled() {

@@ -33,7 +33,14 @@ function ruling(own: OwnKernel, refuses: () => boolean) {
         refuses() ? refused : own.kernel.commit(transaction),
       dump: (requests) => own.kernel.dump(requests),
     },
-    ...{ ledger, census: new Census(), refuse: ignore, committed: ignore, observe: ignore },
+    ...{
+      ledger,
+      census: new Census(),
+      refuse: ignore,
+      committed: ignore,
+      overtaken: ignore,
+      observe: ignore,
+    },
     firewall: nftablesFirewall(capabilities, { ...plain, wish: 'nftables', owner: false }),
     onComplete: ignore,
     retain: async (isGuarded) => {
