@@ -24,7 +24,10 @@ export class Told {
     this.#parts = parts;
   }
 
-  /** Another stream is the ruling one: what its controller was told before counts for nothing. */
+  /**
+   * Another stream is the ruling one, whose hello may have been said long before: what has changed since was
+   * told to others, so that it is told everything.
+   */
   restart(features: readonly string[]): void {
     this.#takesDeltas = features.includes(heldDeltaFeature);
     this.#terms = null;
@@ -39,8 +42,9 @@ export class Told {
   next(): Held | HeldDelta | null {
     const changed = [...this.#doubtful];
     this.#doubtful.clear();
+    if (this.#terms === null) return this.#whole();
     if (changed.length === 0) return null;
-    if (this.#terms === null || !this.#takesDeltas) return this.#whole();
+    if (!this.#takesDeltas) return this.#whole();
     const set: HeldVip[] = [];
     const remove: Address[] = [];
     for (const address of changed) {

@@ -13,6 +13,7 @@ import type { Term } from '../../src/state/term.ts';
 class Pair {
   readonly holds = new Map<Address, Term>();
   readonly knows = new Map<Address, Term>();
+  #said: ReadonlyMap<Address, Term> = new Map();
   readonly told = new Told({
     held: () => this.#list(),
     termOf: (address) => this.holds.get(address),
@@ -28,11 +29,16 @@ class Pair {
     return message;
   }
 
-  /** Another stream rules, whose hello says what is held. */
-  hello(features: readonly string[]): void {
+  /** On another stream it is said what is held. */
+  hello(): void {
+    this.#said = new Map(this.holds);
+  }
+
+  /** The other stream is the ruling one from now on. */
+  welcome(features: readonly string[]): void {
     this.told.restart(features);
     this.knows.clear();
-    for (const [address, term] of this.holds) this.knows.set(address, term);
+    for (const [address, term] of this.#said) this.knows.set(address, term);
   }
 
   #list() {
@@ -47,7 +53,8 @@ const step = fc.oneof(
   fc.record({ kind: fc.constant('hold' as const), index: fc.nat(3), n: fc.nat(2) }),
   fc.record({ kind: fc.constant('drop' as const), index: fc.nat(3) }),
   fc.record({ kind: fc.constant('tell' as const) }),
-  fc.record({ kind: fc.constant('hello' as const), takesDeltas: fc.boolean() }),
+  fc.record({ kind: fc.constant('hello' as const) }),
+  fc.record({ kind: fc.constant('welcome' as const), takesDeltas: fc.boolean() }),
 );
 
 test('whatever a node takes and lets go of, and whoever rules, the controller knows it in the end', () => {
@@ -57,7 +64,8 @@ test('whatever a node takes and lets go of, and whoever rules, the controller kn
       if (one.kind === 'hold') pair.holds.set(address(one.index), term(one.n));
       else if (one.kind === 'drop') pair.holds.delete(address(one.index));
       if (one.kind === 'hold' || one.kind === 'drop') pair.told.doubt([address(one.index)]);
-      else if (one.kind === 'hello') pair.hello(one.takesDeltas ? [heldDeltaFeature] : []);
+      else if (one.kind === 'hello') pair.hello();
+      else if (one.kind === 'welcome') pair.welcome(one.takesDeltas ? [heldDeltaFeature] : []);
       else pair.tell();
     }
     pair.tell();
@@ -69,7 +77,7 @@ test('whatever a node takes and lets go of, and whoever rules, the controller kn
 test('one VIP more among 10,000 is a frame of its own size, and nothing new is none', () => {
   const pair = new Pair();
   for (let index = 0; index < 10_000; index++) pair.holds.set(address(index), term(index));
-  pair.hello([heldDeltaFeature]);
+  pair.welcome([heldDeltaFeature]);
   pair.told.doubt(pair.holds.keys());
   equal(pair.tell()?.type, 'held');
   pair.holds.set(address(10_000), term(10_000));
@@ -82,7 +90,7 @@ test('one VIP more among 10,000 is a frame of its own size, and nothing new is n
 
 test('a controller that does not know the message is told all of it', () => {
   const pair = new Pair();
-  pair.hello([]);
+  pair.welcome([]);
   for (const index of [1, 2]) {
     pair.holds.set(address(index), term(1));
     pair.told.doubt([address(index)]);

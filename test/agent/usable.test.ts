@@ -131,8 +131,13 @@ test('what changes between a hello and its welcome is told behind the welcome', 
   room.isRuled = true;
   room.reporter.ofSession.onRuler([heldDeltaFeature]);
   deepEqual(room.said.splice(0), [{ type: 'held', vips: [{ address: one, term }] }]);
+  await room.claim(other);
+  room.arrives(other);
+  deepEqual(room.said.splice(0), [set(other)]);
+  // Another one, whose hello was said before that.
   room.reporter.ofSession.onRuler([heldDeltaFeature]);
-  deepEqual(room.said, []);
+  const both = [one, other].map((address) => ({ address, term }));
+  deepEqual(room.said, [{ type: 'held', vips: both }]);
 });
 
 test('each controller is told of what is refused, though another has heard it before', () => {
@@ -142,7 +147,10 @@ test('each controller is told of what is refused, though another has heard it be
   room.reporter.refuse(refusal);
   deepEqual(room.said.splice(0), [{ type: 'refused', ...refusal }]);
   room.reporter.ofSession.onRuler([]);
-  deepEqual(room.said, [{ type: 'refused', ...refusal }]);
+  deepEqual(room.said, [
+    { type: 'held', vips: [] },
+    { type: 'refused', ...refusal },
+  ]);
 });
 
 test('a VIP that goes while it moves goes from both places, and is held until then', async () => {
