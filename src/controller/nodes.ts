@@ -66,7 +66,8 @@ export class Node {
     return this.#stream !== null;
   }
 
-  connect(hello: Hello, stream: AgentStream): void {
+  /** Returns what it held when it was last heard of, and holds no more. */
+  connect(hello: Hello, stream: AgentStream): readonly Address[] {
     this.#stream = stream;
     this.#hello = hello;
     this.#allow = prefixesContainBytes(hello.allow);
@@ -79,7 +80,7 @@ export class Node {
     this.isBehind = false;
     this.refusals.clear();
     this.impossible.clear();
-    this.setHeld(hello.held);
+    return this.setHeld(hello.held);
   }
 
   disconnect(): void {
@@ -94,14 +95,16 @@ export class Node {
     if (this.#hello !== null) this.#stream?.begin({ placements: this.#hello.placements });
   }
 
-  setHeld(vips: readonly HeldVip[]): void {
-    this.held.clear();
-    for (const { address, term } of vips) this.held.set(address, term);
+  /** Returns what it held before, and holds no more. */
+  setHeld(vips: readonly HeldVip[]): readonly Address[] {
+    return this.changeHeld({ set: vips, remove: [...this.held.keys()] });
   }
 
-  changeHeld({ set, remove }: Omit<HeldDelta, 'type'>): void {
-    for (const address of remove) this.held.delete(address);
+  /** Returns what it held before, and holds no more. */
+  changeHeld({ set, remove }: Omit<HeldDelta, 'type'>): readonly Address[] {
+    const gone = remove.filter((address) => this.held.delete(address));
     for (const { address, term } of set) this.held.set(address, term);
+    return gone.filter((address) => !this.held.has(address));
   }
 
   /**

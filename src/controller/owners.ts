@@ -171,6 +171,17 @@ export class Owners {
     this.#outbox.flush();
   }
 
+  /** A node let these go. Whose they are announces them again: who asked meanwhile may have heard it. */
+  letGo(former: Node, addresses: readonly Address[]): void {
+    for (const address of addresses) {
+      const owner = this.#owners.get(address);
+      // A move sees to that itself.
+      if (owner === undefined || owner.node === former.name || this.moves.has(address)) continue;
+      this.#outbox.repeat(this.#input.nodes.at(owner.node), address);
+    }
+    this.#outbox.flush();
+  }
+
   /** A node could not put a VIP in force. One that it never held goes to a node that has not refused it. */
   refused(node: Node, address: Address): void {
     const owner = this.moves.refused(node, address) ? undefined : this.#owners.get(address);

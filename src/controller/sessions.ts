@@ -1,7 +1,7 @@
 // What each message of an agent means: from a parsed frame to the state of the controller. hub.ts calls this,
 // and closes the connection where it is told why.
 
-import { type AgentMessage, type Hello, heldLimit } from '../protocol/messages.ts';
+import { type AgentMessage, type HeldVip, type Hello, heldLimit } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import { isTooMuch } from './claims.ts';
 import { type Controller, raisePauseMs } from './controller.ts';
@@ -83,8 +83,9 @@ export class Sessions {
     const { nodes, rules, owners } = this.#controller;
     const node = nodes.at(hello.node);
     const stream = new AgentStream(wire, rules, node.placements);
-    node.connect(hello, stream);
+    const gone = node.connect(hello, stream);
     owners.claims.sift(node);
+    owners.letGo(node, gone);
     return { node, stream, isLeaving: false };
   }
 
@@ -145,13 +146,11 @@ export class Sessions {
         return null;
       case 'held':
         if (isTooMuch(node, { set: message.vips, remove: node.held.keys() })) return tooMuchHeld;
-        node.setHeld(message.vips);
-        this.#controller.owners.heldChanged(node, message.vips);
+        this.#held(node, message.vips, node.setHeld(message.vips));
         return null;
       case 'heldDelta':
         if (isTooMuch(node, message)) return tooMuchHeld;
-        node.changeHeld(message);
-        this.#controller.owners.heldChanged(node, message.set);
+        this.#held(node, message.set, node.changeHeld(message));
         return null;
       case 'resync':
         if (this.#controller.isPublished) session.stream.resync(message.table, message.have);
@@ -164,6 +163,12 @@ export class Sessions {
       default:
         return message satisfies never;
     }
+  }
+
+  #held(node: Node, set: readonly HeldVip[], gone: readonly Address[]): void {
+    const { owners } = this.#controller;
+    owners.letGo(node, gone);
+    owners.heldChanged(node, set);
   }
 
   #refused(node: Node, message: Extract<AgentMessage, { type: 'refused' }>): void {

@@ -1,0 +1,86 @@
+// A VIP that another node is given before the one that had it has let go: once it has, the new owner
+// announces again, for whoever has asked meanwhile may have heard the old one.
+
+import { deepEqual, equal } from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { Eligibility } from '../../src/controller/eligibility.ts';
+import type { Status } from '../../src/controller/status.ts';
+import type { Address } from '../../src/state/address.ts';
+import { runningController, service, untilStatus } from './fixture.ts';
+import { agentOf, type TestAgent } from './test-agent.ts';
+
+const first = '10.77.0.100' as Address;
+const limit = { timeout: 20_000 };
+const web = service('web', { spec: { externalTrafficPolicy: 'Local' } });
+
+/** How often an agent was told to take the VIP, or to announce it again, once its placements were whole. */
+function tolds({ heard }: TestAgent): number {
+  return heard.filter(
+    (message) =>
+      message.type === 'delta' &&
+      message.table === 'placements' &&
+      message.set.some(({ address }) => address === first),
+  ).length;
+}
+
+const isOn =
+  (name: string) =>
+  ({ vips }: Status): boolean =>
+    vips.some(({ address, node, state }) => address === first && node === name && state === 'serving');
+
+/** `n1` serves a Local VIP, and does from now on nothing that it is told; `n2` has the rules. */
+async function served(t: TestContext) {
+  const running = await runningController(t, { files: { 'a.yaml': web } });
+  let nodes: ReadonlySet<string> = new Set(['n1']);
+  const eligibility = new Eligibility({ controller: running.controller, endpointNodes: () => nodes });
+  const old = agentOf(t, running, 'n1');
+  await untilStatus(running, isOn('n1'));
+  const next = agentOf(t, running, 'n2');
+  await next.synced();
+  await untilStatus(running, (status) => status.nodes.every(({ seq }) => seq === status.seq));
+  const endpointsOn = (...names: readonly string[]) => {
+    nodes = new Set(names);
+    eligibility.review([first]);
+  };
+  old.acks = false;
+  return { running, old, next, endpointsOn };
+}
+
+/** It was withdrawn from `n1`, which has not let go, and `n2` announces it. */
+async function withdrawn(t: TestContext) {
+  const all = await served(t);
+  const { old, next, endpointsOn, running } = all;
+  endpointsOn();
+  await old.until(({ placements }) => !placements.has(first));
+  endpointsOn('n2');
+  await untilStatus(running, isOn('n2'));
+  equal(tolds(next), 1);
+  return all;
+}
+
+test(
+  'what was withdrawn from a node and given away is announced again once it has let go',
+  limit,
+  async (t) => {
+    const { old, next } = await withdrawn(t);
+    const { placements } = next;
+    const given = placements.get(first);
+    old.commit('placements');
+    await next.until((agent) => tolds(agent) === 2);
+    deepEqual(placements.get(first), given);
+    // It lets go once, whatever it says after that.
+    old.send({ type: 'held', vips: [] });
+    old.send({ type: 'heldDelta', set: [], remove: [first] });
+    old.send({ type: 'ack', table: 'rules', seq: 99, commitUs: 1 });
+    await old.untilClosed();
+    equal(tolds(next), 2);
+  },
+);
+
+test('so it is where the node was away when it let go', limit, async (t) => {
+  const { running, old, next } = await withdrawn(t);
+  await old.close();
+  const back = agentOf(t, running, 'n1', { hello: { held: [] } });
+  await next.until((agent) => tolds(agent) === 2);
+  await back.synced();
+});
