@@ -204,7 +204,8 @@ function makeElector({ given, namespace, client, source, gate, writes, input }: 
     namespace,
     onRule: (generation) => {
       log.info({ generation }, 'ruling');
-      gate.open(generation);
+      // Whoever ruled before may have written what no watch has told of yet, and writes no more by now.
+      void source.catchUp().then(() => gate.open(generation));
     },
     onResume: () => {
       gate.follow({ set: [], remove: [] });

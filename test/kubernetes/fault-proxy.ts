@@ -28,6 +28,8 @@ export interface Asked {
 export class FaultProxy implements Disposable {
   /** Asked of each request; null hands it on. */
   fault: (asked: Asked) => Fault | null = () => null;
+  /** What comes of an answer that is under way is handed on to nobody: the way was lost in silence. */
+  mutes: (asked: Asked) => boolean = () => false;
   /** The path that is asked for instead. */
   rewrite: (path: string) => string = (path) => path;
   /** What was answered, as far as it may be of interest: the beginnings of pieces. */
@@ -87,6 +89,7 @@ export class FaultProxy implements Disposable {
       answer.flushHeaders();
       let left = mostBytes;
       response.on('data', (part: Buffer) => {
+        if (this.mutes({ method: method ?? '', path })) return;
         left -= part.length;
         this.said += part.toString('latin1', 0, 500);
         answer.write(left < 0 ? part.subarray(0, part.length + left) : part);

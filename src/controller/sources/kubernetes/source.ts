@@ -123,6 +123,15 @@ export class KubernetesSource {
     this.#input.surroundings.restored();
   }
 
+  /**
+   * Lists everything once more, and resolves when that was done. A watch may be behind, and silent for longer
+   * than another controller has gone on writing.
+   */
+  async catchUp(): Promise<void> {
+    const records = this.#virtualIps.listAgain();
+    await Promise.all([this.readAgain(), records, this.#input.surroundings.listAgain()]);
+  }
+
   /** Lists all Services once more. */
   async readAgain(): Promise<void> {
     await Promise.all(this.#services.map((list) => list.listAgain()));

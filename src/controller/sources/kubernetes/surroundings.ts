@@ -40,6 +40,7 @@ export class Surroundings {
   readonly #onDeleted: SurroundingsInput['onDeleted'];
   readonly #onReturned: SurroundingsInput['onReturned'];
   #isSliceNeeded = false;
+  /** They were listed, and by a list that may be believed. */
   #areSlicesKnown = false;
   #running: Promise<unknown> = Promise.resolve();
 
@@ -57,9 +58,10 @@ export class Surroundings {
       ...{ client, path: endpointSlicesPath, signal, random, cut: cutSlice },
       onChange: (changes) => {
         const touched = this.#endpoints.apply(changes);
-        // With the first list even those are known now that have no slice at all.
-        onEndpoints(this.#areSlicesKnown ? touched : null);
+        const wereKnown = this.#areSlicesKnown;
         this.#areSlicesKnown = true;
+        // With the first list even those are known now that have no slice at all.
+        onEndpoints(wereKnown ? touched : null);
       },
       onState,
     });
@@ -84,6 +86,13 @@ export class Surroundings {
     return this.#nodes.listAgain();
   }
 
+  /** Lists all anew, and resolves when the Nodes are: until endpoints are, they are not known. */
+  listAgain(): Promise<void> {
+    this.#areSlicesKnown = false;
+    if (this.#isSliceNeeded) void this.#slices.listAgain();
+    return this.listNodesAgain();
+  }
+
   start(): void {
     this.#running = this.#nodes.run();
   }
@@ -103,7 +112,7 @@ export class Surroundings {
 
   /** The nodes that have an endpoint of the Service to serve from; null while that is not known. */
   nodesOf(key: ServiceKey, family: Family): ReadonlySet<string> | null {
-    return this.#slices.isComplete ? this.#endpoints.nodesOf(key, family) : null;
+    return this.#areSlicesKnown ? this.#endpoints.nodesOf(key, family) : null;
   }
 
   problems(): Problem[] {

@@ -5,6 +5,7 @@ import { ApiClient } from '../../../../src/controller/sources/kubernetes/client.
 import { Credentials } from '../../../../src/controller/sources/kubernetes/credentials.ts';
 import { readKubeconfig } from '../../../../src/controller/sources/kubernetes/kubeconfig.ts';
 import { mostDeleted, Surroundings } from '../../../../src/controller/sources/kubernetes/surroundings.ts';
+import type { ServiceKey } from '../../../../src/state/service.ts';
 import { untilTrue } from '../../../patience.ts';
 import { FakeApi } from './fake-api.ts';
 
@@ -121,6 +122,22 @@ test('the first list of slices is about every Service, and a change about its ow
   setSlice(api, 'web-2', 'web');
   await untilTrue(() => told.endpoints.length >= 2);
   deepEqual(told.endpoints, [null, ['demo/web']]);
+});
+
+test('until slices are listed anew it is not known where the endpoints are', limit, async () => {
+  await using all = await rig();
+  const { api, surroundings, told } = all;
+  const web = 'demo/web' as ServiceKey;
+  setSlice(api, 'web-1', 'web');
+  surroundings.start();
+  surroundings.needSlices();
+  await untilTrue(() => surroundings.nodesOf(web, 4)?.has('node1') === true);
+  await untilTrue(() => api.watches >= 2);
+  const listed = surroundings.listAgain();
+  equal(surroundings.nodesOf(web, 4), null);
+  await listed;
+  await untilTrue(() => surroundings.nodesOf(web, 4)?.has('node1') === true);
+  deepEqual(told.endpoints, [null, null]);
 });
 
 test('a slice that names no Service belongs to nobody, and the others are heard of', limit, async () => {
