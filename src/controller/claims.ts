@@ -69,6 +69,22 @@ export class Claims {
     return this.#unclaimed.delete(address);
   }
 
+  /**
+   * Who is to have a VIP that has no owner: the node here that holds it, else one that is away and may hold
+   * it still, or two would answer. What it was drained of, or another was given since, is not left to it.
+   */
+  of(address: Address): Owner | undefined {
+    return this.#best(address, 'here') ?? this.#best(address, 'away');
+  }
+
+  /** A VIP goes from one node to another: what the former still has of it is no claim while it is away. */
+  given(address: Address, { from, to }: { readonly from: string | undefined; readonly to: string }): void {
+    const { nodes } = this.#input;
+    const former = from === undefined ? undefined : nodes.get(from);
+    if (former?.held.has(address) === true) former.outdone.add(address);
+    nodes.get(to)?.outdone.delete(address);
+  }
+
   /** What a node said it holds by terms that nobody can have issued it does not: nothing is kept for it. */
   sift(node: Node): void {
     for (const [address, term] of node.held) this.#admits(node, { address, term });
@@ -90,6 +106,19 @@ export class Claims {
     const isLater = compareTerms(term, owner.term) > 0;
     if (owner.node === name) return this.confirm(address) && !isLater ? 'confirmed' : owns(isLater);
     return owns(isLater && !this.#isKept(address, owner));
+  }
+
+  /** The claim with the highest term. */
+  #best(address: Address, where: 'here' | 'away'): Owner | undefined {
+    let best: Owner | undefined;
+    for (const node of this.#input.nodes.all()) {
+      if (node.held.size === 0 || node.isConnected !== (where === 'here')) continue;
+      const term = node.held.get(address);
+      if (term === undefined || node.impossible.has(address)) continue;
+      if (where === 'away' && (node.isDrained || node.outdone.has(address))) continue;
+      if (best === undefined || compareTerms(term, best.term) > 0) best = { node: node.name, term };
+    }
+    return best;
   }
 
   #admits(node: Node, { address, term }: HeldVip): boolean {

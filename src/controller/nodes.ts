@@ -3,8 +3,7 @@
 
 import type { HeldDelta, HeldVip, Hello, Refusal, TableName } from '../protocol/messages.ts';
 import { type Address, addressBytes, prefixesContainBytes } from '../state/address.ts';
-import { compareTerms, type Term } from '../state/term.ts';
-import type { Owner } from './records.ts';
+import type { Term } from '../state/term.ts';
 import type { AgentStream } from './stream.ts';
 import { Table } from './table.ts';
 
@@ -23,6 +22,8 @@ export class Node {
   /** What the kernel of the node has committed, by table; null until it has said so on this connection. */
   readonly acked: Record<TableName, number | null> = { rules: null, placements: null };
   readonly held: Map<Address, Term> = new Map();
+  /** Of these, what another node was given since. */
+  readonly outdone: Set<Address> = new Set();
   /** What the node could not put in force, by `TABLE KEY`. */
   readonly refusals: Map<string, KeptRefusal> = new Map();
   /** VIPs it claimed by a term nobody can have issued: it is not given these. */
@@ -103,6 +104,7 @@ export class Node {
   /** Returns what it held before, and holds no more. */
   changeHeld({ set, remove }: Omit<HeldDelta, 'type'>): readonly Address[] {
     const gone = remove.filter((address) => this.held.delete(address));
+    for (const address of remove) this.outdone.delete(address);
     for (const { address, term } of set) this.held.set(address, term);
     return gone.filter((address) => !this.held.has(address));
   }
@@ -230,17 +232,5 @@ export class Nodes {
   returned(name: string): void {
     const node = this.#nodes.get(name);
     if (node !== undefined) node.isDeleted = false;
-  }
-
-  /** The claim with the highest term among connected nodes, for a VIP that the records know nothing of. */
-  claimOf(address: Address): Owner | undefined {
-    let best: Owner | undefined;
-    for (const node of this.#nodes.values()) {
-      if (node.held.size === 0 || !node.isConnected) continue;
-      const term = node.held.get(address);
-      if (term === undefined || node.impossible.has(address)) continue;
-      if (best === undefined || compareTerms(term, best.term) > 0) best = { node: node.name, term };
-    }
-    return best;
   }
 }

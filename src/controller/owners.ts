@@ -91,7 +91,7 @@ export class Owners {
     for (const address of addresses) {
       const former = this.leaving.cancel(address);
       if (this.claims.isAwaited(address)) continue;
-      const owner = this.#owners.get(address) ?? this.#input.nodes.claimOf(address);
+      const owner = this.#owners.get(address) ?? this.claims.of(address);
       if (owner !== undefined) this.#own(address, owner);
       else if (former?.isConnected === true && former.mayTake(address)) this.#place(address, former);
       else fresh.push(address);
@@ -213,6 +213,7 @@ export class Owners {
   /** Writes an owner down and tells its node; the former owner is told nothing by this. */
   readonly #own = (address: Address, owner: Owner): void => {
     this.#choosing.end(address);
+    this.claims.given(address, { from: this.#owners.get(address)?.node, to: owner.node });
     this.#disown(address);
     this.#owners.set(address, owner);
     this.candidates.count(owner.node, 1);

@@ -1,0 +1,108 @@
+// A VIP that is let go while its node is away, and wanted again before that is back: its kernel may have it
+// still, and two nodes would answer for it.
+
+import { deepEqual, equal } from 'node:assert/strict';
+import { test } from 'node:test';
+import { MoveReason } from '../../src/controller/moves.ts';
+import type { ServiceManifest } from '../../src/controller/service.ts';
+import type { Session } from '../../src/controller/sessions.ts';
+import { readDocument } from '../../src/controller/sources/manifest.ts';
+import { vipState } from '../../src/controller/standing.ts';
+import type { ServiceKey } from '../../src/state/service.ts';
+import { serviceObject } from './fixture.ts';
+import { hello, joined, type Ruling, ruling, servicesOf, settled, term, vip } from './ruling.ts';
+
+const web = 'demo/web-0' as ServiceKey;
+const held = [{ address: vip, term }];
+
+/** `a` has the VIP and `b` its rules, and may have it as well; `a` is away by now. */
+async function away(): Promise<Ruling & { readonly b: Session }> {
+  const one = ruling();
+  one.controller.publish({ set: servicesOf(1), remove: [] });
+  const a = joined(one, hello('a', held));
+  const b = joined(one, hello('b'));
+  await settled(one);
+  one.sessions.close(a);
+  return { ...one, b };
+}
+
+/** The same Service, which now asks for its address by name. */
+function asking(): readonly ServiceManifest[] {
+  const annotations = { 'vipward.io/addresses': vip };
+  return readDocument(serviceObject('web-0', { annotations })).services;
+}
+
+/** What `b` has committed the rules of, it could be given at once. */
+async function committed({ controller, sessions, b, ...one }: Awaited<ReturnType<typeof away>>) {
+  const { seq } = controller.rules;
+  equal(sessions.message(b, { type: 'ack', table: 'rules', seq, commitUs: 1 }), null);
+  await settled({ controller, sessions, ...one });
+}
+
+const owner = ({ controller }: Ruling) => controller.owners.ownerOf(vip);
+
+test('a Service that is made anew for an address waits for the node that may have it', async () => {
+  const one = await away();
+  one.controller.apply({ set: [], remove: [web] });
+  equal(owner(one), undefined);
+  one.controller.apply({ set: asking(), remove: [] });
+  await committed(one);
+  deepEqual([owner(one), one.b.node.placements.get(vip)], [{ node: 'a', term }, undefined]);
+  equal(vipState(one.controller, vip).state, 'unowned');
+  const a = joined(one, hello('a', held));
+  deepEqual([owner(one), a.node.placements.get(vip)], [{ node: 'a', term }, held[0]]);
+  equal(vipState(one.controller, vip).state, 'serving');
+});
+
+test('so does one that was wrong for a while, and has its address again', async () => {
+  const one = await away();
+  one.controller.apply({ set: servicesOf(1, { ports: [] }), remove: [] });
+  deepEqual([owner(one), one.controller.allocator.refusals.size], [undefined, 1]);
+  one.controller.apply({ set: servicesOf(1), remove: [] });
+  await committed(one);
+  deepEqual([owner(one), one.b.node.placements.get(vip)], [{ node: 'a', term }, undefined]);
+});
+
+test('a node that comes back without the VIP is given it', async () => {
+  const one = await away();
+  one.controller.apply({ set: [], remove: [web] });
+  one.controller.apply({ set: asking(), remove: [] });
+  const a = joined(one, hello('a'));
+  await committed(one);
+  deepEqual([owner(one)?.node, a.node.placements.get(vip)?.address], ['a', vip]);
+});
+
+test('a VIP that was moved from a node that is away is not left to it', async () => {
+  const one = await away();
+  const { controller, sessions, b } = one;
+  const { moves } = controller.owners;
+  const order = { to: b.node, nextTerm: controller.nextTerm, reason: MoveReason.Asked, deadlineMs: 60_000 };
+  const moved = moves.begin(vip, order);
+  const placed = b.node.placements.get(vip);
+  const set = placed === undefined ? [] : [placed];
+  equal(sessions.message(b, { type: 'heldDelta', set, remove: [] }), null);
+  deepEqual(await moved, { term: placed?.term });
+  controller.apply({ set: [], remove: [web] });
+  equal(sessions.message(b, { type: 'heldDelta', set: [], remove: [vip] }), null);
+  equal(
+    sessions.message(b, { type: 'ack', table: 'placements', seq: b.node.placements.seq, commitUs: 1 }),
+    null,
+  );
+  controller.apply({ set: asking(), remove: [] });
+  await committed(one);
+  equal(owner(one)?.node, 'b');
+});
+
+test('nor is what it was drained of, nor anything once its Node is deleted', async () => {
+  for (const end of [
+    ({ controller }: Ruling) => controller.setDrained('a', true),
+    ({ controller }: Ruling) => controller.forget('a'),
+  ]) {
+    const one = await away();
+    one.controller.apply({ set: [], remove: [web] });
+    end(one);
+    one.controller.apply({ set: asking(), remove: [] });
+    await committed(one);
+    equal(owner(one)?.node, 'b');
+  }
+});
