@@ -9,6 +9,8 @@ import { FieldError, type Mapping, mapping, sequence, textAt, wholeAt } from '..
 
 export const virtualIpsPath = '/apis/vipward.io/v1alpha1/virtualips';
 
+/** Services that a record names: the definition of VirtualIP takes no more. */
+export const mostNamed = 1024;
 /** Different conditions that are remembered at a time: objects say what others said shortly before them. */
 const mostShared = 64;
 
@@ -150,9 +152,12 @@ export interface VirtualIpSpec {
   readonly services: readonly RecordedService[];
 }
 
-/** The part of the spec that is ours; `node` is the user's, and written by preferences.ts alone. */
+/**
+ * The part of the spec that is ours; `node` is the user's, and written by preferences.ts alone. Services that
+ * are not named have the address by their own status.
+ */
 export function virtualIpSpec({ address, pool, services }: VirtualIpSpec): object {
-  const named = services.map(({ key, uid }) => {
+  const named = services.slice(0, mostNamed).map(({ key, uid }) => {
     const [namespace, name] = key.split('/');
     return uid === '' ? { namespace, name } : { namespace, name, uid };
   });
@@ -186,9 +191,15 @@ export function virtualIpStatus(
   };
   const isConflict = reason === 'AddressConflict';
   return {
-    ...{ node, term, state, services: services.join(', ') },
+    ...{ node, term, state, services: textOf(services) },
     conditions: [condition('Ready', state === 'serving'), condition('Conflict', isConflict)],
   };
+}
+
+function textOf(services: readonly ServiceKey[]): string {
+  const more = services.length - mostNamed;
+  const named = services.slice(0, mostNamed).join(', ');
+  return more > 0 ? `${named} and ${more} more` : named;
 }
 
 /** True if the object says that already. What the server leaves out was null. */

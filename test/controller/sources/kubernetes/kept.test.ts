@@ -1,11 +1,18 @@
 // What is kept of many objects is kept once, and what a status says is told apart from what was asked for.
 import { deepEqual, equal, match, notEqual } from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { Allocator } from '../../../../src/controller/allocate.ts';
+import { parsePools } from '../../../../src/controller/pools.ts';
 import { cutService, ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
 import {
+  cutVirtualIp,
+  mostNamed,
   recordsOf,
   sharingCut,
   type VirtualIpRecord,
+  virtualIpSpec,
+  virtualIpStatus,
 } from '../../../../src/controller/sources/kubernetes/virtual-ip.ts';
 import { Users } from '../../../../src/controller/users.ts';
 import type { Address } from '../../../../src/state/address.ts';
@@ -105,6 +112,34 @@ test('records give a Service what is its own, and nothing that was released', ()
   deepEqual(given(['new', 'released']), undefined);
   // Whoever is made anew while nobody rules has what the one of its name had.
   deepEqual(given(['old', 'serving']), ['10.0.0.0']);
+});
+
+test('of more Services than a record may name the others have the VIP by their status', () => {
+  const crds = readFileSync(new URL('../../../../deploy/chart/templates/crds.yaml', import.meta.url), 'utf8');
+  equal(/ services:\n +type: array\n +maxItems: (\d+)/.exec(crds)?.[1], String(mostNamed));
+  const address = '10.77.0.105' as Address;
+  const keys = Array.from({ length: mostNamed + 76 }, (_, index) => `ns-${index}/web` as ServiceKey);
+  const services = keys.map((key) => ({ key, uid: `uid of ${key}` }));
+  const spec = virtualIpSpec({ address, pool: 'p', services });
+  const record = cutVirtualIp({ metadata: { uid: 'r', generation: 1 }, spec });
+  if (record === null) throw new TypeError('a record');
+  equal(record.services.length, mostNamed);
+  deepEqual(virtualIpSpec({ ...record, services: record.services }), spec);
+  const standing = { node: 'n1', term: null, state: 'serving', reason: 'Announced', message: '' } as const;
+  match(virtualIpStatus(standing, keys, record, 'now').services, /^ns-0\/web, ns-1\/web, .+ and 76 more$/);
+  const { allocations } = recordsOf([record], () => '');
+  const allocator = new Allocator(parsePools(['p=10.77.0.100-10.77.0.199']), allocations);
+  const set = keys.flatMap((key, index) => {
+    const [namespace, name] = key.split('/');
+    const metadata = { name, namespace, uid: 'u', annotations: { 'vipward.io/sharing-key': 'k' } };
+    const spec = { type: 'LoadBalancer', ports: [{ port: 1 + index }] };
+    const status = { loadBalancer: { ingress: [{ ip: address }] } };
+    const entry = cutService({ metadata, spec, status }, rules);
+    return entry.kind === 'service' ? [entry.service] : [];
+  });
+  allocator.apply({ set, remove: [] });
+  deepEqual(new Set(keys.flatMap((key) => allocator.addressesOf(key))), new Set([address]));
+  equal(allocator.usersOf(address).length, keys.length);
 });
 
 test('the Services on an address are known, whether one or many', () => {
