@@ -36,7 +36,7 @@ export class Publisher {
   readonly #open = new Set<Address>();
   readonly #services = new Set<ServiceKey>();
   /** What the status of a Service was last made to say; until its watch event comes, the catalog is older. */
-  readonly #said = new Map<ServiceKey, string>();
+  readonly #said = new Map<ServiceKey, readonly Address[]>();
   /** Services whose status somebody else has written, and what is to be said of that. */
   readonly #conflicts = new Map<ServiceKey, string>();
   /** What each status was asked to say and does not, as another one owns it; until its watch event comes. */
@@ -125,9 +125,16 @@ export class Publisher {
       return false;
     }
     // Asked of all that is awaited, whenever an agent has said something.
-    const isThere = controller.owners.isServing(address);
-    if (isThere) this.#announced.add(address);
-    return !isThere;
+    if (!controller.owners.isServing(address)) return true;
+    this.#announced.add(address);
+    return !this.#isCommitted(address);
+  }
+
+  /** Its node has the rules of it as they are now: whoever came to share it is reached there. */
+  #isCommitted(address: Address): boolean {
+    const { owners, nodes, rules } = this.#input.controller;
+    const [owner, changed] = [owners.ownerOf(address), rules.changedSeq(address)];
+    return owner !== undefined && changed !== undefined && nodes.at(owner.node).hasAcked('rules', changed);
   }
 
   #check(key: ServiceKey): void {
@@ -139,20 +146,24 @@ export class Publisher {
       return;
     }
     const wanted = this.#wanted(key).join(' ');
-    const has = this.#said.get(key) ?? catalog.recordedOf(key).join(' ');
-    if (wanted === has) this.#agreed(key);
+    if (wanted === this.#recordedOf(key).join(' ')) this.#agreed(key);
     else if (wanted !== this.#refused.get(key))
       writes.put('status', key, (signal) => this.#writeStatus(key, signal));
   }
 
+  /** What its status says, as far as is known. */
+  #recordedOf(key: ServiceKey): readonly Address[] {
+    return this.#said.get(key) ?? this.#input.catalog.recordedOf(key);
+  }
+
   #wanted(key: ServiceKey): readonly Address[] {
-    const { controller, catalog } = this.#input;
+    const { controller } = this.#input;
     const { allocator } = controller;
     return wantedIngress({
       allocated: allocator.addressesOf(key),
       outgoing: allocator.outgoing.get(key) ?? [],
-      recorded: catalog.recordedOf(key),
-      isAnnounced: (address) => this.#announced.has(address),
+      recorded: this.#recordedOf(key),
+      isAnnounced: (address) => this.#announced.has(address) && !this.#open.has(address),
       isContested: (address) => isContestedFor(key, controller.refusedPorts.get(address)),
     });
   }
@@ -161,7 +172,7 @@ export class Publisher {
   async #writeStatus(key: ServiceKey, signal: AbortSignal): Promise<void> {
     const { client, catalog, hasIpMode, news } = this.#input;
     if (!catalog.services.has(key)) return;
-    const recorded = catalog.recordedOf(key);
+    const recorded = this.#recordedOf(key);
     const addresses = this.#wanted(key);
     const { path, body } = statusPatch({ key, addresses, hasIpMode: hasIpMode() });
     const contentType = 'application/apply-patch+yaml';
@@ -174,7 +185,7 @@ export class Publisher {
         this.#conflict(key, otherManagersOf(answer));
         return;
       }
-      this.#said.set(key, addresses.join(' '));
+      this.#said.set(key, addresses);
       this.#agreed(key);
       if (addresses.some((address) => !recorded.includes(address))) news.announced(key, addresses);
     } catch (error) {

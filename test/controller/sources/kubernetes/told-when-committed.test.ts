@@ -1,0 +1,94 @@
+// When the status of a Service says an address that others have already: not before its own ports are open.
+import { deepEqual, equal } from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { Controller } from '../../../../src/controller/controller.ts';
+import { parsePools } from '../../../../src/controller/pools.ts';
+import { Sessions } from '../../../../src/controller/sessions.ts';
+import { Publisher, type PublisherInput } from '../../../../src/controller/sources/kubernetes/publisher.ts';
+import { cutService, ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
+import { Writes } from '../../../../src/controller/sources/kubernetes/writes.ts';
+import type { ServiceKey } from '../../../../src/state/service.ts';
+import { untilTrue } from '../../../patience.ts';
+import { serviceObject } from '../../fixture.ts';
+import { hello, vip } from '../../ruling.ts';
+
+const rules = { classes: [], takesUnclassed: true, delivery: 'forward', isOfCluster: true } as const;
+const quiet = () => undefined;
+
+/** A controller with an agent, and what every status was made to say in turn. */
+function publishing(t: TestContext) {
+  const abort = new AbortController();
+  t.after(() => abort.abort());
+  const { signal } = abort;
+  const records = { cluster: 'c', generation: 1, drained: [], allocations: new Map(), former: new Map() };
+  const controller: Controller = new Controller({
+    ...{ records: { ...records, owners: new Map() }, pools: parsePools([`p=${vip}`]) },
+    ...{ filterByDefault: true, onChange: quiet, nowMs: () => 0 },
+    onTouched: (addresses, refused) => publisher.touched(addresses, refused),
+  });
+  const catalog = new ServiceObjects();
+  const looked: ServiceKey[] = [];
+  const said: string[] = [];
+  const answer = ({ path, body }: { path: string; body: { status: unknown } }) => {
+    const [, name] = /services\/(.+)\/status/.exec(path) ?? [];
+    said.push(`${name} ${JSON.stringify(body.status)}`);
+    return Promise.resolve({});
+  };
+  const publisher: Publisher = new Publisher({
+    ...{ controller, catalog, signal, hasIpMode: () => false, onStanding: quiet },
+    writes: new Writes({ signal, random: Math.random, mayWrite: () => true, onRefused: quiet }),
+    client: { json: answer } as unknown as PublisherInput['client'],
+    news: {
+      look: (key: ServiceKey) => looked.push(key),
+      announced: quiet,
+    } as unknown as PublisherInput['news'],
+  });
+  const sessions = new Sessions(controller, {
+    ...{ generationRaised: quiet, refused: quiet, impossibleTerm: quiet },
+    progressed: () => publisher.progressed(),
+  });
+  const apply = (name: string, ports: readonly number[]) => {
+    const annotations = { 'vipward.io/addresses': vip };
+    const entry = cutService(serviceObject(name, { ports, annotations }) as Record<string, unknown>, rules);
+    const key = `demo/${name}` as ServiceKey;
+    const changes = catalog.apply({ set: new Map([[key, entry]]), remove: [] });
+    if (controller.isPublished) controller.apply(changes);
+    else controller.publish(changes);
+    publisher.seen([key]);
+  };
+  /** Waits until this Service was looked at anew, and what came of that was written. */
+  const isLookedAt = async (name: string) => {
+    looked.length = 0;
+    publisher.progressed();
+    await untilTrue(() => looked.includes(`demo/${name}` as ServiceKey));
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  return { controller, sessions, said, apply, isLookedAt };
+}
+
+test('who comes to share an address is told of it once its own ports are in the kernel', async (t) => {
+  const { controller, sessions, said, apply, isLookedAt } = publishing(t);
+  apply('web', [80]);
+  const session = sessions.open(hello('a'), { send: quiet, bufferedAmount: 0 });
+  sessions.begin(session);
+  const commit = () => {
+    const { seq } = controller.rules;
+    equal(sessions.message(session, { type: 'ack', table: 'rules', seq, commitUs: 1 }), null);
+  };
+  commit();
+  controller.owners.settle();
+  const placed = session.node.placements.get(vip);
+  if (placed === undefined) throw new TypeError('a placement');
+  equal(sessions.message(session, { type: 'heldDelta', set: [placed], remove: [] }), null);
+  const told = `{"loadBalancer":{"ingress":[{"ip":"${vip}"}]}}`;
+  await untilTrue(() => said.length > 0);
+  deepEqual(said, [`web ${told}`]);
+  apply('dns', [53]);
+  await isLookedAt('dns');
+  // What a status says already stays while the VIP changes.
+  await isLookedAt('web');
+  deepEqual(said, [`web ${told}`]);
+  commit();
+  await untilTrue(() => said.length > 1);
+  deepEqual(said, [`web ${told}`, `dns ${told}`]);
+});
