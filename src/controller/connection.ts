@@ -2,7 +2,7 @@
 // hub.ts gives it a socket and says what a message means for the node that speaks.
 
 import type { IncomingMessage } from 'node:http';
-import { type AgentMessage, heartbeatMs } from '../protocol/messages.ts';
+import { type AgentMessage, frameLimitBytes, heartbeatMs } from '../protocol/messages.ts';
 import { parseAgentMessage } from '../protocol/parse.ts';
 import { FrameError } from '../protocol/shape.ts';
 import { frameOf } from './frame.ts';
@@ -36,6 +36,12 @@ const silenceMs = 3 * heartbeatMs;
 /** How long an agent may take to answer our close before the socket is cut. */
 const closeTimeoutMs = 2000;
 const binaryFrame: Closing = { code: 1003, reason: 'binary frame: frames are JSON text' };
+/** They name all that a node holds, and may be longer than other frames. */
+const long: ReadonlySet<AgentMessage['type']> = new Set(['hello', 'held', 'heldDelta']);
+const tooLong: Closing = {
+  code: 1009,
+  reason: `payload size: at most ${frameLimitBytes} bytes, but for ${[...long].join(', ')}`,
+};
 const tickFrame = frameOf('{"type":"tick"}');
 
 export class Connection implements Wire {
@@ -134,10 +140,13 @@ export class Connection implements Wire {
   }
 
   #follow(data: Buffer): Closing | null {
+    const isLong = data.length > frameLimitBytes;
     try {
-      return this.#input.follow(parseAgentMessage(data.toString('utf8')));
+      const message = parseAgentMessage(data.toString('utf8'));
+      return isLong && !long.has(message.type) ? tooLong : this.#input.follow(message);
     } catch (error) {
-      if (error instanceof FrameError) return { code: policyViolation, reason: error.message };
+      if (error instanceof FrameError)
+        return isLong ? tooLong : { code: policyViolation, reason: error.message };
       return this.#failed(error);
     }
   }

@@ -6,9 +6,9 @@ import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import {
   type AgentMessage,
-  frameLimitBytes,
   type Hello,
   heartbeatMs,
+  heldFrameLimitBytes,
   replacedReason,
   subprotocol,
 } from '../protocol/messages.ts';
@@ -49,7 +49,7 @@ export class Hub {
     this.#server = new WebSocketServer({
       noServer: true,
       perMessageDeflate: false,
-      maxPayload: frameLimitBytes,
+      maxPayload: heldFrameLimitBytes,
       handleProtocols: (offered) => (offered.has(subprotocol) ? subprotocol : false),
     });
   }

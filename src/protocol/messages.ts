@@ -10,6 +10,9 @@ export const subprotocol = 'vipward.v1';
 /** The largest frame either side accepts, in bytes; a longer one closes the stream with 1009. */
 export const frameLimitBytes: number = 4 * 1024 * 1024;
 
+/** The same of a frame that names what a node holds: with heldLimit VIPs it is longer than any other. */
+export const heldFrameLimitBytes: number = 12 * 1024 * 1024;
+
 /** The most that one VIP may be of that, as canonical JSON: it goes into one frame, whole. */
 export const vipLimitBytes: number = 3 * 1024 * 1024;
 

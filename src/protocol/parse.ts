@@ -32,6 +32,7 @@ import {
   oneOf,
   type Path,
   text,
+  under,
   whole,
 } from './shape.ts';
 
@@ -62,7 +63,7 @@ export function parseAgentMessage(frame: string): AgentMessage {
         generation: whole(body['generation'], 'generation'),
         rules: readDigest(body['rules'], 'rules'),
         placements: readDigest(body['placements'], 'placements'),
-        held: list(body['held'], 'held', readHeld),
+        held: longList(body['held'], 'held', readHeld),
       };
     case 'ack':
       return {
@@ -84,11 +85,11 @@ export function parseAgentMessage(frame: string): AgentMessage {
     case 'accepted':
       return { type, table: readTable(body), key: readAddress(body['key'], 'key') };
     case 'held':
-      return { type, vips: list(body['vips'], 'vips', readHeld) };
+      return { type, vips: longList(body['vips'], 'vips', readHeld) };
     case 'heldDelta':
       return {
         type,
-        set: list(body['set'], 'set', readHeld),
+        set: longList(body['set'], 'set', readHeld),
         remove: list(body['remove'], 'remove', readAddress),
       };
     case 'resync':
@@ -202,7 +203,7 @@ function readDigest(value: unknown, path: Path): TableDigest {
 function readHeld(value: unknown, path: Path): HeldVip {
   const body = fields(value, path);
   return {
-    address: readAddress(body['address'], `${path}.address`),
-    term: readTerm(body['term'], `${path}.term`),
+    address: readAddress(body['address'], under(path, '.address')),
+    term: readTerm(body['term'], under(path, '.term')),
   };
 }

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
-import { frameLimitBytes } from '../../src/protocol/messages.ts';
+import { frameLimitBytes, heldFrameLimitBytes } from '../../src/protocol/messages.ts';
 import type { Address } from '../../src/state/address.ts';
 import { runningController, service, type TestController, untilStatus } from './fixture.ts';
 import { agentOf, TestAgent } from './test-agent.ts';
@@ -50,7 +50,9 @@ const badFrames: readonly (readonly [name: string, frame: string | Buffer, code:
     ],
     ['a message before hello', tick, 1008, /expected hello first/],
     ['a hello without a field', '{"type":"hello"}', 1008, /^version: /],
-    ['a frame that is too long', `{"type":"${'x'.repeat(frameLimitBytes)}"}`, 1009, /^$/],
+    ['a frame that is too long', `{"type":"${'x'.repeat(frameLimitBytes)}"}`, 1009, /payload size/],
+    ['a bye that is too long', `{"type":"bye","x":"${'x'.repeat(frameLimitBytes)}"}`, 1009, /payload size/],
+    ['a frame that is longer than any may be', 'x'.repeat(heldFrameLimitBytes + 1), 1009, /^$/],
   ];
 
 for (const [name, frame, code, reason] of badFrames) {

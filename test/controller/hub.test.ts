@@ -1,6 +1,6 @@
 // Which connection is a node's: one, whether the controller rules or stands by, and the one that came last.
 
-import { deepEqual, equal, match } from 'node:assert/strict';
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -9,6 +9,8 @@ import { WebSocket } from 'ws';
 import { Controller } from '../../src/controller/controller.ts';
 import { Hub, type HubInput } from '../../src/controller/hub.ts';
 import { type HubEvent, Sessions } from '../../src/controller/sessions.ts';
+import { frameLimitBytes, heldLimit } from '../../src/protocol/messages.ts';
+import type { Address } from '../../src/state/address.ts';
 import { untilTrue } from '../patience.ts';
 import { agentOf } from './test-agent.ts';
 
@@ -115,4 +117,22 @@ test('a request that meets a mistake of ours is refused, and others are heard', 
   deepEqual(errors, ['TypeError: of no known kind']);
   const agent = agentOf(t, { url }, 'n1');
   await agent.until(({ heard }) => heard.length > 0);
+});
+
+test('a hello that names as many VIPs as a node may hold, in many words, is taken', limit, async (t) => {
+  const { rule, controller, ...one } = await hubOf(t);
+  rule();
+  const most = Number.MAX_SAFE_INTEGER;
+  const held = Array.from({ length: heldLimit }, (_, index) => {
+    const last = `${(0x1000 + (index >> 12)).toString(16)}:${(0x1000 + (index & 0xfff)).toString(16)}`;
+    return {
+      address: `fd77:1111:2222:3333:4444:5555:${last}` as Address,
+      term: { generation: most, n: most },
+    };
+  });
+  ok(JSON.stringify(held).length > 2 * frameLimitBytes);
+  const agent = agentOf(t, one, 'n1', { hello: { held } });
+  await agent.synced();
+  // Nobody can have issued these terms, and all of them were read.
+  equal(controller.nodes.get('n1')?.impossible.size, heldLimit);
 });
