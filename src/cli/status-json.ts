@@ -30,7 +30,11 @@ export interface ControllerStatus {
     readonly refusals?: readonly { readonly key: string; readonly code: string; readonly reason: string }[];
   }[];
   readonly refusedStreams?: readonly EndedStatus[];
-  readonly synced?: boolean;
+  /** From a cluster: which lists were read to their end. */
+  readonly synced?: boolean | Readonly<Record<string, boolean>>;
+  readonly role?: string;
+  readonly identity?: string;
+  readonly leader?: { readonly identity: string; readonly address: string | null } | null;
   readonly reason?: string | null;
   readonly refused?: readonly { readonly key: string; readonly reason: string; readonly message: string }[];
   readonly problems?: readonly {

@@ -47,9 +47,17 @@ export function controllerText(status: ControllerStatus, output: Output, beside:
   return parts.join('\n');
 }
 
-/** A line each on the whole; empty if the Services were read and are followed. */
+/** A line each on the whole; empty if it rules, and the Services were read and are followed. */
 function standingText(status: ControllerStatus): string {
-  return `${followingText(status)}${raisedText(status)}`;
+  return `${standbyText(status)}${followingText(status)}${raisedText(status)}`;
+}
+
+/** Who stands by has no VIPs and no nodes to show, which must not look as if there were none. */
+function standbyText({ role, identity, leader = null }: ControllerStatus): string {
+  if (role !== 'standby') return '';
+  if (leader === null) return 'standby: no controller that it knows of rules\n';
+  if (leader.identity === identity) return 'standby: it has the Lease, and could not renew it in time\n';
+  return `standby: ${plain(leader.identity)} rules, at ${plain(leader.address)}\n`;
 }
 
 function raisedText({ generationRaised }: ControllerStatus): string {
@@ -65,7 +73,10 @@ function followingText({ synced, reason, massRemoval }: ControllerStatus): strin
     const left = `believed in ${Math.ceil(held.secondsLeft)} s if a second reading agrees`;
     return `MassRemoval: ${held.vips} VIPs would go at once; ${left}\n`;
   }
-  return synced === false ? `not synced: ${plain(reason)}\n` : '';
+  if (synced !== false && reason !== 'NotComplete') return '';
+  const lists = typeof synced === 'object' ? Object.entries(synced) : [];
+  const unread = lists.filter(([, isRead]) => !isRead).map(([list]) => plain(list));
+  return `not synced: ${plain(reason)}${unread.length === 0 ? '' : `: ${unread.join(', ')}`}\n`;
 }
 
 /** `1008 not JSON: ..., 3 s ago` */

@@ -1,0 +1,36 @@
+// What a person reads first where the controller that answers is one of a cluster, and has nothing to show.
+import { doesNotMatch, match } from 'node:assert/strict';
+import { test } from 'node:test';
+import { run, startStub } from './stub.ts';
+
+const lists = { services: true, nodes: true, endpointSlices: true, virtualIPs: true };
+const standby = { role: 'standby', identity: 'c1', reason: 'Standby', synced: lists, vips: [], nodes: [] };
+
+async function tableOf(status: object): Promise<string> {
+  await using controller = await startStub({ 'GET /api/v1/status': [200, status] });
+  return (await run(['status', '--controller', controller.url])).out;
+}
+
+test('a controller that stands by says so, and who rules', async () => {
+  match(
+    await tableOf({ ...standby, leader: null }),
+    /^standby: no controller that it knows of rules\n\nVIP /,
+  );
+  const other = { identity: 'c2', address: '127.0.0.1:1' };
+  match(await tableOf({ ...standby, leader: other }), /^standby: c2 rules, at 127\.0\.0\.1:1\n\nVIP /);
+  const own = { identity: 'c1', address: null };
+  match(
+    await tableOf({ ...standby, reason: null, leader: own }),
+    /^standby: it has the Lease, and could not renew it in time\n\nVIP /,
+  );
+  doesNotMatch(await tableOf({ ...standby, role: 'active', reason: null, leader: own }), /standby/);
+});
+
+test('lists of a cluster that were not read to their end are named', async () => {
+  const said = { role: 'active', reason: 'NotComplete', leader: { identity: 'c1', address: null } };
+  const synced = { ...lists, nodes: false, virtualIPs: false };
+  match(
+    await tableOf({ ...standby, ...said, synced }),
+    /^not synced: NotComplete: nodes, virtualIPs\n\nVIP /,
+  );
+});
