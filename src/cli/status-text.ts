@@ -136,9 +136,13 @@ export function agentText(status: AgentStatus, output: Output): string {
   const parts = [agentLine(status), table(head, rows)];
   const streams = controllers.map(({ url, state, reason }) => [url, state, reason].map(plain));
   if (streams.length > 0) parts.push(table(['CONTROLLER', 'STATE', 'REASON'], streams));
-  const refused = vips.filter(({ message = '' }) => message !== '');
+  const [refused = [], waiting = []] = [true, false].map((is) =>
+    vips.filter(({ state, message = '' }) => message !== '' && (state === 'refused') === is),
+  );
   const lines = refused.map(({ address, reason, message }) => [address, reason, message].map(plain));
   if (lines.length > 0) parts.push(table(['REFUSED', 'REASON', 'MESSAGE'], lines));
+  const waits = waiting.map(({ address, message }) => [address, message].map(plain));
+  if (waits.length > 0) parts.push(table(['WAITS', 'MESSAGE'], waits));
   if (problems.length > 0) parts.push(problems.map((problem) => `problem: ${plain(problem)}\n`).join(''));
   return parts.join('\n');
 }

@@ -1,6 +1,6 @@
 // `vipward status` against a real controller, and what an agent says in the tables for people.
 
-import { deepEqual, equal, match } from 'node:assert/strict';
+import { deepEqual, doesNotMatch, equal, match } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -120,4 +120,19 @@ test('an agent names the controllers it hears, what it refuses, and what is wron
   match(out, /^10\.0\.0\.10 +Forbidden +10\.0\.0\.10 is outside --allow/m);
   match(out, /^problem: journal: disk full$/m);
   match(out, / 2\.9 +10\.0\.0\.10 is outside/);
+});
+
+test('what waits for an answer is not said to be refused', async () => {
+  const message = 'lan has no carrier: it is not known whether somebody has 10.0.0.10, so it waits';
+  const vip = { address: '10.0.0.10', held: false, term: null, reason: '', ports: [], dropped: null };
+  const answer = {
+    node: 'a',
+    firewall: 'nftables',
+    inSync: true,
+    vips: [{ ...vip, state: 'pending', message }],
+  };
+  await using agent = await startStub({ 'GET /status': [200, answer] });
+  const { out } = await run(['status', '--agent', agent.url]);
+  match(out, /^WAITS +MESSAGE\n10\.0\.0\.10 +lan has no carrier: /m);
+  doesNotMatch(out, /REFUSED/);
 });
