@@ -1,5 +1,5 @@
-// The Services on one address -> the VIP that every node guards, and the ports that went to somebody else.
-// Pure.
+// The Services on one address -> the VIP that every node guards, and the ports that their Services do not
+// get. Pure.
 
 import { bytesOfPort, canonicalJson } from '../protocol/digest.ts';
 import { itemsOfPort } from '../protocol/items.ts';
@@ -9,7 +9,7 @@ import type { ServiceKey } from '../state/service.ts';
 import { comparePorts, type VipPort, type VirtualIp } from '../state/virtual-ip.ts';
 import { RefusalReason, type ServiceManifest, type ServicePort } from './service.ts';
 
-/** A port that a Service declares and another one has. */
+/** A port that a Service declares and does not get: another one has it, or there is no room for it. */
 export interface PortRefusal extends ServicePort {
   readonly service: ServiceKey;
   readonly reason: RefusalReason;

@@ -87,7 +87,7 @@ export class Controller {
     });
   }
 
-  /** Ports that a Service declares on a VIP and another one has. */
+  /** By VIP, the ports that Services declare there and do not get. */
   get refusedPorts(): ReadonlyMap<Address, readonly PortRefusal[]> {
     return this.compilation.refusedPorts;
   }

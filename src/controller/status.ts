@@ -167,7 +167,7 @@ export function vipStatus(controller: Controller, address: Address): VipStatus {
   const { state, reason, message } = vipState(controller, address);
   const node = owner?.node ?? controller.owners.leaving.firstHolder(address);
   const users = controller.allocator.usersOf(address);
-  const refusals = controller.refusedPorts.get(address) ?? [];
+  const lost = Map.groupBy(controller.refusedPorts.get(address) ?? [], ({ service }) => service);
   return {
     address,
     node,
@@ -176,28 +176,30 @@ export function vipStatus(controller: Controller, address: Address): VipStatus {
     reason,
     message,
     filtered: vip?.filtered ?? true,
-    services: users.map((service) => serviceStatus(service, refusals, { state, reason, message })),
+    services: users.map((service) =>
+      serviceStatus(service, lost.get(service.key) ?? [], { state, reason, message }),
+    ),
   };
 }
 
 function serviceStatus(
-  service: ServiceManifest,
-  refusals: readonly PortRefusal[],
+  { key, ports: declared }: ServiceManifest,
+  lost: readonly PortRefusal[],
   vip: Standing,
 ): ServiceStatus {
-  const { key } = service;
-  const mine = refusals.filter((refusal) => refusal.service === key);
   const nameOf = ({ protocol, port }: ServicePort) => `${protocol} ${port}`;
-  const lost = new Set(mine.map(nameOf));
-  const ports = service.ports.filter((port) => !lost.has(nameOf(port)));
-  const [first] = mine;
+  const names = new Set(lost.map(nameOf));
+  const ports = declared.filter((port) => !names.has(nameOf(port)));
   const state =
     ports.length === 0 || vip.state === 'refused'
       ? 'refused'
       : vip.state === 'serving'
         ? 'serving'
         : 'pending';
-  return { key, ports, state, reason: first?.reason ?? vip.reason, message: first?.message ?? vip.message };
+  const [first, ...others] = lost;
+  if (first === undefined) return { key, ports, state, reason: vip.reason, message: vip.message };
+  const more = others.length === 0 ? '' : `; and ${others.length} more of its ports`;
+  return { key, ports, state, reason: first.reason, message: `${first.message}${more}` };
 }
 
 function nodeStatus({ closings, latency, rules }: Controller, node: Node, vips: number): NodeStatus {
