@@ -68,6 +68,7 @@ export const upgrade = 'upgrade the older of agent and controller';
 export function adviceForError({ code = '', syscall = '' }: NodeJS.ErrnoException): string {
   if (syscall === 'getaddrinfo') return 'check the name in --controller, and the name servers of this node';
   if (syscall === 'open') return 'check --token-file, --ca-file, --cert and --key';
+  if (code === 'BadToken') return 'let it hold the token of this node alone, without a name before it';
   if (code.startsWith('ERR_OSSL_')) return 'let --ca-file, --cert and --key be PEM, the key that of --cert';
   return tlsAdvice(code) ?? 'check --controller, and that a controller listens there';
 }

@@ -121,6 +121,25 @@ test('a CA that is replaced is believed at the next attempt', tlsLimit, async (t
   await untilTrue(() => /ENOENT.*; check --token-file, --ca-file/.test(link.streams[0]?.reason ?? ''));
 });
 
+test('a file without one token is said so, and the controller is not blamed', limit, async (t) => {
+  const { url } = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const tokenFile = join(folder(t), 'token');
+  for (const [text, found] of [
+    ['n1 secret\n', '2 words'],
+    ['n1 secret\nn2 other\n', '4 words'],
+    ['\n', '0 words'],
+    ['sécret', 'one with letters that are not ASCII'],
+  ]) {
+    writeFileSync(tokenFile, text ?? '');
+    const credentials = () => readCredentials({ ...files, tokenFile, caFile: undefined });
+    equal(
+      await reasonAt(t, url.replace('http', 'ws'), { credentials }),
+      `--token-file ${tokenFile}: expected one token, got ${found}; ` +
+        'let it hold the token of this node alone, without a name before it',
+    );
+  }
+});
+
 test('a certificate that is none is said so', tlsLimit, async (t) => {
   const { url } = await withTls(t, 'IP:127.0.0.1');
   const credentials = async () => ({ token: undefined, ca: undefined, cert: 'none', key: 'none' });
