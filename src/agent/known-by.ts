@@ -59,13 +59,13 @@ export class KnownBy {
 /**
  * An address on loopback or a dummy device, or a host address put there by another announcer, names no node.
  */
-function carriesNothing(object: AddressObject, { link, addresses }: Carried): boolean {
+function carriesNothing(object: AddressObject, carried: Carried): boolean {
   const { interfaceIndex, address, prefixLength, id } = object;
-  const at = link(interfaceIndex);
+  const at = carried.link(interfaceIndex);
   if (at?.loopback === true || at?.kind === 'dummy') return true;
   if (prefixLength !== hostLength(address)) return false;
   // A node may have nothing but a host address, and is then known by it.
-  for (const other of addresses) {
+  for (const other of carried.addresses) {
     if (other.interfaceIndex !== interfaceIndex || other.id === id || !other.foreign) continue;
     if (familyOf(other.address) === familyOf(address) && !isLinkLocal(other.address)) return true;
   }

@@ -35,7 +35,7 @@ interface Connected {
   readonly prefix: Prefix;
 }
 
-export class Network {
+export class Network implements Carried {
   readonly #kernel: Kernel;
   #wanted: readonly string[];
   #links = new Map<number, Link>();
@@ -46,20 +46,16 @@ export class Network {
   /** Events that came while everything was being read, which a dump may be older than. */
   #heard: NetlinkMessage[] | undefined;
   readonly #knownBy: KnownBy;
-  readonly #carried: Carried;
 
   /** `wanted` are the interfaces of `--interface`, in order of preference; `auto` means every one. */
   constructor(kernel: Kernel, wanted: readonly string[]) {
     this.#kernel = kernel;
     this.#wanted = wanted;
     this.#knownBy = new KnownBy(kernel);
-    const addresses = { [Symbol.iterator]: () => this.#addresses.values() };
-    const strangers = () => this.#strangers();
-    this.#carried = {
-      ...{ addresses, strangers },
-      link: (index) => this.link(index),
-      nameOf: (index) => this.nameOf(index),
-    };
+  }
+
+  get wanted(): readonly string[] {
+    return this.#wanted;
   }
 
   /** Other interfaces, from the next pass on. */
@@ -206,20 +202,21 @@ export class Network {
 
   /** Every address that somebody else has put on this node. */
   foreign(): Iterable<Address> {
-    return this.#strangers().keys();
+    return this.strangers().keys();
   }
 
   /** In words, where the node has the address for itself; undefined where it has not. */
   ownAddress(address: Address): string | undefined {
-    return this.#knownBy.ownAddress(address, this.#carried);
+    return this.#knownBy.ownAddress(address, this);
   }
 
   /** Why an address must not become a VIP of this node; undefined where nothing speaks against it. */
   conflict(address: Address): string | undefined {
-    return this.#knownBy.conflict(address, this.#carried);
+    return this.#knownBy.conflict(address, this);
   }
 
-  #strangers(): ReadonlyMap<Address, readonly AddressObject[]> {
+  /** By address, what somebody else has put on this node. */
+  strangers(): ReadonlyMap<Address, readonly AddressObject[]> {
     this.#foreign ??= Map.groupBy(
       [...this.#addresses.values()].filter(({ foreign }) => foreign),
       ({ address }) => address,

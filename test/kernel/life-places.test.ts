@@ -144,6 +144,18 @@ test('VIPs move to the interface that is named now, and are there before they le
   }
 });
 
+test('an interface that is named and not there, or down, is said so by its name', { skip }, async () => {
+  await using node = await Node.start({ services: [other] });
+  await node.killAgent('SIGTERM');
+  node.run('ip address del 10.77.0.101/32 dev lan');
+  const said = /^NoInterface none of --interface lann,spare is here and up for 10\.77\.0\.101; set it up, or/;
+  node.run('ip link add spare type veth peer name peer');
+  node.startAgent(['--interface', 'lann,spare']);
+  await node.until('it is refused', async () => said.test(await reasonOf(node, '10.77.0.101')));
+  for (const name of ['spare', 'peer']) node.run(`ip link set ${name} up`);
+  await node.until('it is taken', () => addressesOn(node, 'spare').includes('10.77.0.101'));
+});
+
 test('VIPs follow the prefix they belong to', { skip }, async () => {
   await using node = await Node.start({ services: [other] });
   node.run('ip address add 10.77.0.2/24 dev pods');
