@@ -17,9 +17,15 @@ import { ownAddresses, takeAway } from './own-addresses.ts';
 export interface CleanupOptions {
   readonly stateDir: string;
   /** Addresses are taken off these interfaces alone; undefined means off all of them. */
-  readonly interfaces: readonly string[] | undefined;
+  readonly interfaces: NamedInterfaces | undefined;
   /** The lock of legacy tables, where it is not the usual one. */
   readonly lockFile?: string | undefined;
+}
+
+/** Names of interfaces, and the flag or variable that has them. */
+export interface NamedInterfaces {
+  readonly names: readonly string[];
+  readonly where: string;
 }
 
 /** So many addresses are named in a line that says why they stay. */
@@ -41,14 +47,14 @@ export async function cleanup({ stateDir, interfaces, lockFile }: CleanupOptions
     return { code: 1, lines: [`an agent runs here (${processOf(holder)}); end it first`] };
   using kernel = new Kernel(native, lockFile === undefined ? {} : { lockFile });
   const links = readLinks(await kernel.ask(linkDump()));
-  const unknown = interfaces?.filter((name) => !links.some((link) => link.name === name)) ?? [];
+  const unknown = interfaces?.names.filter((name) => !links.some((link) => link.name === name)) ?? [];
   if (unknown.length > 0) {
     const known = links.map(({ name }) => name).join(', ');
-    return { code: 1, lines: [`--interface: no ${unknown.join(', ')} here; name some of ${known}`] };
+    return { code: 1, lines: [`${interfaces?.where}: no ${unknown.join(', ')} here; name some of ${known}`] };
   }
   const nameOf = new Map(links.map(({ index, name }) => [index, name]));
   const chosen = ({ interfaceIndex }: AddressObject): boolean =>
-    interfaces === undefined || interfaces.includes(nameOf.get(interfaceIndex) ?? '');
+    interfaces === undefined || interfaces.names.includes(nameOf.get(interfaceIndex) ?? '');
   const ours = await ownAddresses(kernel);
   const stale = ours.filter(chosen);
   const refused = await takeAway(kernel, stale);
@@ -63,8 +69,21 @@ export async function cleanup({ stateDir, interfaces, lockFile }: CleanupOptions
   const filter = await removeFilters(kernel);
   lines.push(...filter.lines);
   if (filter.code !== 0) return { code: filter.code, lines };
-  rmSync(join(stateDir, journalFile), { force: true });
-  return { code: 0, lines: lines.length === 0 ? ['nothing of ours was here'] : lines };
+  const state = removeState(join(stateDir, journalFile));
+  lines.push(...state.lines);
+  return { code: state.code, lines: lines.length === 0 ? ['nothing of ours was here'] : lines };
+}
+
+/** The last state, by which the next agent would take the VIPs before it has heard of a controller. */
+function removeState(path: string): Result {
+  try {
+    rmSync(path);
+    return { code: 0, lines: [`removed ${path}`] };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { code: 0, lines: [] };
+    const next = 'remove it by hand, or the next agent takes the VIPs that it names';
+    return { code: 1, lines: [`could not remove ${path}: ${(error as Error).message}; ${next}`] };
+  }
 }
 
 /** Addresses that the kernel would not let go: one line for all that it says the same of. */

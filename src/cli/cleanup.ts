@@ -1,5 +1,8 @@
 // `vipward cleanup`: takes everything of ours out of this machine's kernel, while no agent runs.
 
+import type { NamedInterfaces } from '../agent/cleanup.ts';
+import { UsageError } from '../process/usage.ts';
+import { parseList } from '../process/values.ts';
 import type { Surroundings } from './settings.ts';
 
 const defaultStateDir = '/var/lib/vipward';
@@ -10,14 +13,12 @@ export interface CleanupFlags {
 }
 
 /** Exit code 1 if an agent runs here or something could not be taken away; each line says what. */
-export async function runCleanup(
-  { state, interface: names }: CleanupFlags,
-  around: Surroundings,
-): Promise<number> {
+export async function runCleanup(flags: CleanupFlags, around: Surroundings): Promise<number> {
+  const interfaces = interfacesOf(flags, around.env['VIPWARD_INTERFACE'] || undefined);
+  const stateDir = flags.state ?? (around.env['VIPWARD_STATE'] || defaultStateDir);
   const { cleanup } = await import('../agent/cleanup.ts');
-  const stateDir = state ?? (around.env['VIPWARD_STATE'] || defaultStateDir);
   const { code, lines } = await cleanup({
-    ...{ stateDir, interfaces: interfacesOf(names ?? (around.env['VIPWARD_INTERFACE'] || undefined)) },
+    ...{ stateDir, interfaces },
     lockFile: around.env['XTABLES_LOCKFILE'] || undefined,
   });
   for (const line of lines) {
@@ -27,11 +28,12 @@ export async function runCleanup(
   return code;
 }
 
-/** `auto` is what the agent calls all of them. */
-function interfacesOf(names: string | undefined): string[] | undefined {
-  const list = names
-    ?.split(',')
-    .map((name) => name.trim())
-    .filter((name) => name !== '');
-  return list === undefined || list.includes('auto') ? undefined : list;
+/** `auto` is what the agent calls all of them. Throws UsageError for a list of none. */
+function interfacesOf(flags: CleanupFlags, variable: string | undefined): NamedInterfaces | undefined {
+  const where = flags.interface === undefined ? 'VIPWARD_INTERFACE' : '--interface';
+  const text = flags.interface ?? variable;
+  if (text === undefined) return undefined;
+  const names = parseList([text]);
+  if (names.length === 0) throw new UsageError(`${where}: expected names of interfaces, got nothing`);
+  return names.includes('auto') ? undefined : { names, where };
 }

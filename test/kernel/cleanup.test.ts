@@ -1,9 +1,10 @@
 // `vipward cleanup` on a node with VIPs on two of its interfaces.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { runIn } from '../namespaces.ts';
+import { folder } from '../controller/fixture.ts';
+import { Namespace, runIn } from '../namespaces.ts';
 import { program } from '../program.ts';
 import { Node, type Service, skip } from './node.ts';
 import { hasTool } from './own-kernel.ts';
@@ -28,14 +29,18 @@ test('--interface takes the VIPs of one interface, and the filter stays in front
   assert.equal(busy.status, 1);
   assert.match(busy.stderr, new RegExp(`^vipward cleanup: an agent runs here \\(pid ${node.agentPid}\\)`));
   await node.killAgent('SIGTERM');
-  for (const unknown of [
-    cleanup('--interface', 'lam,lan'),
-    cleanup('--interface', 'lam', '--interface', 'lan'),
-    runIn(node.node, ['env', 'VIPWARD_INTERFACE=lam', ...command]),
-  ]) {
+  for (const [where, unknown] of [
+    ['--interface', cleanup('--interface', 'lam,lan')],
+    ['--interface', cleanup('--interface', 'lam', '--interface', 'lan')],
+    ['VIPWARD_INTERFACE', runIn(node.node, ['env', 'VIPWARD_INTERFACE=lam', ...command])],
+  ] as const) {
     assert.equal(unknown.status, 1);
-    assert.match(unknown.stderr, /^vipward cleanup: --interface: no lam here; name some of .*lan/);
+    const said = `^vipward cleanup: ${where}: no lam here; name some of .*lan`;
+    assert.match(unknown.stderr, new RegExp(said));
   }
+  const none = cleanup('--interface', ' ,');
+  assert.equal(none.status, 2);
+  assert.equal(none.stderr, 'vipward cleanup: --interface: expected names of interfaces, got nothing\n');
   assert.deepEqual([vips('lan'), vips('pods')], [2, 1]);
   const some = cleanup('--interface', 'lan');
   assert.equal(some.status, 0, some.stderr);
@@ -48,5 +53,17 @@ test('--interface takes the VIPs of one interface, and the filter stays in front
   assert.equal(rest.status, 0, rest.stderr);
   assert.deepEqual([vips('lan'), vips('pods')], [0, 0]);
   assert.equal(node.run('nft list tables'), '');
+  assert.match(rest.stdout, new RegExp(`^removed ${RegExp.escape(join(state, 'agent.jsonl'))}$`, 'm'));
   assert.ok(!existsSync(join(state, 'agent.jsonl')));
+  assert.equal(cleanup().stdout, 'nothing of ours was here\n');
+});
+
+test('a last state that cannot be removed is named, and is no success', { skip }, (t) => {
+  using namespace = Namespace.make();
+  const state = join(folder(t), 'agent');
+  mkdirSync(join(state, 'agent.jsonl'), { recursive: true });
+  const { status, stderr } = runIn(namespace, [process.execPath, program, 'cleanup', '--state', state]);
+  assert.equal(status, 1);
+  const path = RegExp.escape(join(state, 'agent.jsonl'));
+  assert.match(stderr, new RegExp(`^vipward cleanup: could not remove ${path}: .*; remove it by hand`));
 });

@@ -110,6 +110,11 @@ function cleanup(node: Node, ...words: readonly string[]): ReturnType<typeof run
   return runIn(node.node, [process.execPath, program, 'cleanup', ...state, ...words]);
 }
 
+/** The file of the agent's last state. */
+function stateOf(node: Node): string {
+  return join(node.folder, 'agent', 'agent.jsonl');
+}
+
 for (const owner of owners) {
   test(`nothing foreign changes by life, repair and cleanup (table owner ${owner})`, {
     skip: skip || hasTool('nft', '--version'),
@@ -150,10 +155,13 @@ for (const owner of owners) {
     unchanged();
     const gone = cleanup(node);
     assert.equal(gone.status, 0, gone.stderr);
-    assert.deepEqual(gone.stdout.trim().split('\n').sort(), [
-      ...['10.77.0.100', '10.77.0.101', 'fd77::100', 'fd77::101'].map((vip) => `removed address ${vip}`),
-      `removed ${ours}`,
-    ]);
+    const addresses = ['10.77.0.100', '10.77.0.101', 'fd77::100', 'fd77::101'];
+    assert.deepEqual(
+      gone.stdout.trim().split('\n').sort(),
+      [...addresses.map((vip) => `address ${vip}`), ours, stateOf(node)]
+        .map((what) => `removed ${what}`)
+        .sort(),
+    );
     unchanged();
     if (isXtables) assert.equal(rulesOf(node), '');
     assert.doesNotMatch(node.run('nft list tables'), /inet vipward$/m);
@@ -184,6 +192,9 @@ test('cleanup takes addresses off the interfaces it is told, and keeps the filte
   assert.match(rulesOf(node), /10\.88\.0\.100/);
   const rest = cleanup(node, '--interface', 'pods');
   assert.equal(rest.status, 0, rest.stderr);
-  assert.deepEqual(rest.stdout.trim().split('\n'), ['removed address 10.88.0.100', `removed ${ours}`]);
+  assert.deepEqual(
+    rest.stdout.trim().split('\n'),
+    ['address 10.88.0.100', ours, stateOf(node)].map((what) => `removed ${what}`),
+  );
   assert.equal(cleanup(node).stdout, 'nothing of ours was here\n');
 });
