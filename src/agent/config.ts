@@ -28,7 +28,7 @@ export const agentOptions = [
     kind: 'list',
     placeholder: 'CIDR[,CIDR...]',
     help: 'where VIPs may lie; may be repeated',
-    check: (texts: readonly string[], where: string): void => void prefixesOf(texts, where),
+    check: (texts: readonly string[], where: string): void => checkAllowed(texts, where),
   },
   {
     name: 'state',
@@ -138,10 +138,6 @@ export function agentConfig(values: AgentValues): AgentConfig {
     throw new UsageError('--controller is missing: give ws://HOST:PORT of a controller');
   if (node === undefined) throw new UsageError(`--node is missing: ${nodeAdvice}`);
   if (allow.length === 0) throw new UsageError('--allow is missing: give the prefixes in which VIPs may lie');
-  if (allow.length > limits.ofNode) {
-    const most = `at most ${limits.ofNode} prefixes, got ${allow.length}`;
-    throw new UsageError(`--allow: expected ${most}; give shorter ones that hold them`);
-  }
   if ((values.cert === undefined) !== (values.key === undefined))
     throw new UsageError('--cert and --key go together');
   return {
@@ -182,6 +178,13 @@ function checkNode([text = '']: readonly string[], where: string): void {
 
 function checkSetSize([text = '']: readonly string[], where: string): void {
   if (Number(text) === 0) throw new UsageError(`${where}: give at least 1`);
+}
+
+function checkAllowed(texts: readonly string[], where: string): void {
+  const { length } = prefixesOf(texts, where);
+  if (length <= limits.ofNode) return;
+  const most = `at most ${limits.ofNode} prefixes, got ${length}`;
+  throw new UsageError(`${where}: expected ${most}; give shorter ones that hold them`);
 }
 
 function prefixesOf(texts: readonly string[], where: string): readonly Prefix[] {

@@ -97,7 +97,7 @@ function followConfig(agent: Agent, follower: FollowInput): void {
     if (waiting.length > 0) log.warn({ waiting, next: 'start the agent again' }, 'configWaiting');
   };
   let last = Promise.resolve();
-  const onChange = (values: AgentValues): void => {
+  const onChange = ({ values }: { readonly values: AgentValues }): void => {
     last = last.then(() => follow(values)).catch(onError);
   };
   watchConfig({ path, specs: agentOptions, input, inForce, reloads, onChange, onError, signal });

@@ -5,7 +5,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import { differingKeys } from '../process/config.ts';
-import type { OptionValues } from '../process/options.ts';
+import type { OptionPlaces, OptionValues } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
 import { checkHostPort, type HostPort, isLoopback, parseHostPort } from '../process/values.ts';
 import { type Pool, parsePools } from './pools.ts';
@@ -121,20 +121,26 @@ export interface ControllerConfig {
   readonly filterByDefault: boolean;
 }
 
-/** Checks the values against each other. Throws UsageError that says which flag to change. */
-export function controllerConfig(values: ControllerValues): ControllerConfig {
-  const listen = parseHostPort(values.listen, '--listen');
+/** What was said, and where. */
+export interface ControllerOptions {
+  readonly values: ControllerValues;
+  readonly places: OptionPlaces<typeof controllerOptions>;
+}
+
+/** Checks the values against each other. Throws UsageError that says which of them to change. */
+export function controllerConfig({ values, places }: ControllerOptions): ControllerConfig {
+  const listen = parseHostPort(values.listen, places.listen);
   const tls = tlsFiles(values);
   const takesTokens = values.tokenFile !== undefined || values.agentServiceAccount !== undefined;
   const asksWho = takesTokens || tls?.clientCa !== undefined;
   if (!isLoopback(listen.host) && !asksWho && !values.insecure) {
     throw new UsageError(
-      `--listen ${values.listen} is open to anybody: ` +
+      `${places.listen} ${values.listen} is open to anybody: ` +
         'give --agent-service-account, --client-ca or --token-file, or say --insecure',
     );
   }
   return {
-    source: sourceConfig(values, listen.port),
+    source: sourceConfig({ values, places }, listen.port),
     pools: parsePools(values.pool),
     listen,
     tokenFile: values.tokenFile,
@@ -145,12 +151,12 @@ export function controllerConfig(values: ControllerValues): ControllerConfig {
   };
 }
 
-function sourceConfig(values: ControllerValues, listenPort: number): SourceConfig {
+function sourceConfig({ values, places }: ControllerOptions, listenPort: number): SourceConfig {
   const { services: path, state } = values;
   if (values.kubernetes) {
     if (path !== undefined) throw new UsageError('--services and --kubernetes: give one of them');
     if (state !== undefined) throw new UsageError('--state: with --kubernetes the cluster keeps the records');
-    return { kind: 'kubernetes', ...kubernetesConfig(values, listenPort) };
+    return { kind: 'kubernetes', ...kubernetesConfig({ values, places }, listenPort) };
   }
   if (path === undefined)
     throw new UsageError('--services PATH is missing: name a file or folder of Service manifests');

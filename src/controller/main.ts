@@ -41,12 +41,13 @@ export async function runController(
 ): Promise<number> {
   try {
     const input = { argv, env };
-    const { values, help, configPath } = await readOptions(controllerOptions, input);
+    const found = await readOptions(controllerOptions, input);
+    const { values, help, configPath } = found;
     if (help) {
       process.stdout.write(helpText(controllerOptions, { usage: 'vipward controller [flags]', about }));
       return 0;
     }
-    const config = controllerConfig(values);
+    const config = controllerConfig(found);
     setFlagsFromString(`--heap-growing-percent=${heapGrowingPercent}`);
     using destination = openLogDestination();
     const log = createLog(values.logLevel, destination, { component: 'controller' });
@@ -60,12 +61,12 @@ export async function runController(
     if (configPath !== undefined) {
       const onError = (error: Error) => log.error({ reason: error.message }, 'configRefused');
       const specs = controllerOptions;
-      const onChange = (changed: typeof values) => {
+      const onChange = (changed: typeof found) => {
         try {
           running.follow(controllerConfig(changed));
-          log.level = changed.logLevel;
+          log.level = changed.values.logLevel;
           log.info('configRead');
-          const waiting = waitingKeys(values, changed);
+          const waiting = waitingKeys(values, changed.values);
           if (waiting.length > 0) log.warn({ waiting, next: 'start the controller again' }, 'configWaiting');
         } catch (error) {
           onError(error as Error);

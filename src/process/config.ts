@@ -1,6 +1,12 @@
 // The config file of a running process: read again when it changes, and given to whoever can follow it.
 
-import { type OptionInput, type OptionSpec, type OptionValues, readOptions } from './options.ts';
+import {
+  type OptionInput,
+  type OptionResult,
+  type OptionSpec,
+  type OptionValues,
+  readOptions,
+} from './options.ts';
 import { watchFile } from './watch.ts';
 
 export interface WatchedConfig<Specs extends readonly OptionSpec[]> {
@@ -11,7 +17,7 @@ export interface WatchedConfig<Specs extends readonly OptionSpec[]> {
   readonly inForce: OptionValues<Specs>;
   /** Says `reload` when the file is to be read again, changed or not. */
   readonly reloads: EventTarget;
-  readonly onChange: (values: OptionValues<Specs>) => void;
+  readonly onChange: (found: OptionResult<Specs>) => void;
   /** A file that cannot be read any more: the values in force stay. */
   readonly onError: (error: Error) => void;
   readonly signal: AbortSignal;
@@ -25,11 +31,11 @@ export function watchConfig<const Specs extends readonly OptionSpec[]>(watched: 
   const { path, specs, input, inForce, reloads, onChange, onError, signal } = watched;
   const failed = (error: unknown) => onError(error instanceof Error ? error : new Error(String(error)));
   const read = () => {
-    readOptions(specs, input).then(({ values }) => onChange(values), failed);
+    readOptions(specs, input).then(onChange, failed);
   };
   watchFile({ path, onChange: read, onError, signal });
-  readOptions(specs, input).then(({ values }) => {
-    if (differingKeys(inForce, values).length > 0) onChange(values);
+  readOptions(specs, input).then((found) => {
+    if (differingKeys(inForce, found.values).length > 0) onChange(found);
   }, failed);
   reloads.addEventListener('reload', read, { signal });
 }

@@ -49,6 +49,11 @@ export type OptionValues<Specs extends readonly OptionSpec[]> = {
   readonly [Spec in Specs[number] as CamelCase<Spec['name']>]: ValueOf<Spec>;
 };
 
+/** How a message names the place of each value, by the same names: the flag where nobody said anything. */
+export type OptionPlaces<Specs extends readonly OptionSpec[]> = {
+  readonly [Spec in Specs[number] as CamelCase<Spec['name']>]: string;
+};
+
 export interface OptionInput {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -58,6 +63,7 @@ export interface OptionInput {
 
 export interface OptionResult<Specs extends readonly OptionSpec[]> {
   readonly values: OptionValues<Specs>;
+  readonly places: OptionPlaces<Specs>;
   readonly words: readonly string[];
   /** `--help` was asked for: nothing else has been checked. */
   readonly help: boolean;
@@ -85,12 +91,17 @@ export async function readOptions<const Specs extends readonly OptionSpec[]>(
   const configPath = configFound?.texts[0];
   const config = configPath === undefined || help ? {} : await readConfig(configPath, specs);
   const values: Record<string, unknown> = {};
+  const places: Record<string, string> = {};
   for (const spec of specs) {
     const found =
       inFlags(spec) ?? foundInEnv(spec, input.env) ?? foundInConfig(spec, config, configPath ?? '');
     values[camelCase(spec.name)] = help ? undefined : typedValue(spec, found);
+    places[camelCase(spec.name)] = found?.where ?? `--${spec.name}`;
   }
-  return { values: values as OptionValues<Specs>, words, help, configPath };
+  return {
+    ...{ values: values as OptionValues<Specs>, places: places as OptionPlaces<Specs> },
+    ...{ words, help, configPath },
+  };
 }
 
 /** The values of a table of which nobody said anything. */

@@ -83,8 +83,7 @@ export interface ControllerSetup {
 export const pool = '10.77.0.100-10.77.0.199';
 
 export async function configOf(argv: readonly string[]): Promise<ControllerConfig> {
-  const { values } = await readOptions(controllerOptions, { argv, env: {} });
-  return controllerConfig(values);
+  return controllerConfig(await readOptions(controllerOptions, { argv, env: {} }));
 }
 
 export async function runningController(

@@ -44,8 +44,8 @@ test('what counts only in a cluster is refused with files, wherever it was said'
   const where = ['--services', folder(t), '--listen', '127.0.0.1:0'];
   const config = join(folder(t), 'config.yaml');
   const source = async (argv: readonly string[], env: Record<string, string> = {}) => {
-    const { values } = await readOptions(controllerOptions, { argv: [...where, ...argv], env });
-    return controllerConfig(values).source.kind;
+    return controllerConfig(await readOptions(controllerOptions, { argv: [...where, ...argv], env })).source
+      .kind;
   };
   for (const [flag, env, key, value] of [
     ['allow-opt-out', 'VIPWARD_ALLOW_OPT_OUT', 'allowOptOut', 'none'],

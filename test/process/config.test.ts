@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { controllerOptions as specs } from '../../src/controller/config.ts';
 import { watchConfig } from '../../src/process/config.ts';
-import { readOptions } from '../../src/process/options.ts';
+import { type OptionResult, readOptions } from '../../src/process/options.ts';
 
 test('what has changed before the file is watched is read, once, and what has not is not', async () => {
   for (const [second, expected] of [
@@ -22,8 +22,8 @@ test('what has changed before the file is watched is read, once, and what has no
     const seen: string[] = [];
     const ending = new AbortController();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const onChange = ({ pool }: typeof inForce): void => {
-      seen.push(`${pool}`);
+    const onChange = ({ values }: OptionResult<typeof specs>): void => {
+      seen.push(`${values.pool}`);
       if (seen.length === expected.length) resolve();
       else writeFileSync(path, 'pool: p=10.0.0.3\n');
     };

@@ -4,7 +4,13 @@ import { randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { differingKeys } from '../../../process/config.ts';
-import { camelCase, defaultValues, envName, type OptionValues } from '../../../process/options.ts';
+import {
+  camelCase,
+  defaultValues,
+  envName,
+  type OptionPlaces,
+  type OptionValues,
+} from '../../../process/options.ts';
 import { UsageError } from '../../../process/usage.ts';
 import { parseHostPort } from '../../../process/values.ts';
 
@@ -137,32 +143,20 @@ export interface LeaseConfig {
 /** Every controller asks the API server for the Lease as often as that. */
 const leastRetryPeriodMs = 100;
 
-/** `listenPort` is that of --listen. Throws UsageError that says which flag to change. */
-export function kubernetesConfig(
-  values: OptionValues<typeof kubernetesOptions>,
-  listenPort: number,
-): KubernetesConfig {
+/** What was said of these, and where. */
+export interface KubernetesOptions {
+  readonly values: OptionValues<typeof kubernetesOptions>;
+  readonly places: OptionPlaces<typeof kubernetesOptions>;
+}
+
+/** `listenPort` is that of --listen. Throws UsageError that says which of them to change. */
+export function kubernetesConfig(options: KubernetesOptions, listenPort: number): KubernetesConfig {
+  const { values, places } = options;
   const { kubeconfig, context, namespace } = values;
-  const advertise = values.advertise === undefined ? null : advertisedAt(values.advertise, listenPort);
-  const lease = {
-    name: values.leaderElectResourceName,
-    waits: values.leaderElect === 'true',
-    durationMs: values.leaderElectLeaseDuration,
-    renewDeadlineMs: values.leaderElectRenewDeadline,
-    retryPeriodMs: values.leaderElectRetryPeriod,
-  };
-  if (lease.durationMs <= lease.renewDeadlineMs) {
-    throw new UsageError('--leader-elect-lease-duration must be longer than --leader-elect-renew-deadline');
-  }
-  if (lease.renewDeadlineMs <= lease.retryPeriodMs * 1.2) {
-    throw new UsageError('--leader-elect-renew-deadline must be over 1.2 times --leader-elect-retry-period');
-  }
-  if (lease.retryPeriodMs < leastRetryPeriodMs) {
-    const least = `${leastRetryPeriodMs}ms or more`;
-    throw new UsageError(`--leader-elect-retry-period: expected ${least}, got ${lease.retryPeriodMs}ms`);
-  }
+  const advertise =
+    values.advertise === undefined ? null : advertisedAt(values.advertise, listenPort, places.advertise);
   return {
-    ...{ kubeconfig, context, namespace, advertise, lease },
+    ...{ kubeconfig, context, namespace, advertise, lease: leaseConfig(options) },
     // Two processes on one machine are two: each needs a name of its own.
     identity: values.identity ?? `${hostname()}_${randomBytes(4).toString('hex')}`,
     classes: values.loadBalancerClass,
@@ -172,6 +166,28 @@ export function kubernetesConfig(
     takesUnclassed: values.defaultClass === 'true',
     watchNamespaces: values.watchNamespaces,
   };
+}
+
+function leaseConfig({ values, places }: KubernetesOptions): LeaseConfig {
+  const lease = {
+    name: values.leaderElectResourceName,
+    waits: values.leaderElect === 'true',
+    durationMs: values.leaderElectLeaseDuration,
+    renewDeadlineMs: values.leaderElectRenewDeadline,
+    retryPeriodMs: values.leaderElectRetryPeriod,
+  };
+  const duration = `${places.leaderElectLeaseDuration} (${lease.durationMs}ms)`;
+  const deadline = `${places.leaderElectRenewDeadline} (${lease.renewDeadlineMs}ms)`;
+  const period = places.leaderElectRetryPeriod;
+  if (lease.durationMs <= lease.renewDeadlineMs)
+    throw new UsageError(`${duration} must be longer than ${deadline}`);
+  if (lease.renewDeadlineMs <= lease.retryPeriodMs * 1.2)
+    throw new UsageError(`${deadline} must be over 1.2 times ${period} (${lease.retryPeriodMs}ms)`);
+  if (lease.retryPeriodMs < leastRetryPeriodMs) {
+    const least = `${leastRetryPeriodMs}ms or more`;
+    throw new UsageError(`${period}: expected ${least}, got ${lease.retryPeriodMs}ms`);
+  }
+  return lease;
 }
 
 /**
@@ -187,13 +203,13 @@ export function refuseWithoutCluster(values: OptionValues<typeof kubernetesOptio
 }
 
 /** HOST:PORT as a URL has it. An IPv6 address alone is what a Pod knows of itself, and needs no brackets. */
-function advertisedAt(text: string, listenPort: number): string {
+function advertisedAt(text: string, listenPort: number, where: string): string {
   const isAlone = isIP(text) === 6;
   const hasPort = !isAlone && /:\d*$/.test(text);
   const given = isAlone ? `[${text}]:${listenPort}` : hasPort ? text : `${text}:${listenPort}`;
-  const { host } = parseHostPort(given, '--advertise');
+  const { host } = parseHostPort(given, where);
   if (host !== undefined && (isIP(host) > 0 || /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/i.test(host))) return given;
-  throw new UsageError(`--advertise ${text}: expected an address or a name, and a port if it is another`);
+  throw new UsageError(`${where} ${text}: expected an address or a name, and a port if it is another`);
 }
 
 function agentAccountOf(text: string | undefined, where = '--agent-service-account'): string | null {
