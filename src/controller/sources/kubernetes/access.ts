@@ -9,27 +9,40 @@ import { type ClusterAccess, readKubeconfig } from './kubeconfig.ts';
 /** Where the kubelet puts what a Pod needs to speak with the API server. */
 const podFolder = '/var/run/secrets/kubernetes.io/serviceaccount';
 
+/** A kubeconfig, and how a message names the place where it was named. */
+export interface GivenFile {
+  readonly path: string;
+  readonly where: string;
+}
+
 export interface AccessInput {
-  readonly kubeconfig: string | undefined;
+  readonly kubeconfig: GivenFile | undefined;
   readonly context: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 /** Throws UsageError that names the four places, or what is wrong with the one that was found. */
 export function findAccess({ kubeconfig, context, env }: AccessInput): ClusterAccess {
-  const named = kubeconfig ?? env['KUBECONFIG']?.split(':').find((path) => path !== '' && existsSync(path));
-  if (named !== undefined) return fromFile(named, context);
+  if (kubeconfig !== undefined) return fromFile(kubeconfig, context);
+  const listed = (env['KUBECONFIG'] ?? '').split(':').filter((path) => path !== '');
+  const first = listed.find((path) => existsSync(path));
+  if (first !== undefined) return fromFile({ path: first, where: 'KUBECONFIG' }, context);
   if (env['KUBERNETES_SERVICE_HOST'] !== undefined && existsSync(join(podFolder, 'token')))
     return fromPod(env);
   const usual = join(env['HOME'] ?? '/root', '.kube', 'config');
-  if (existsSync(usual)) return fromFile(usual, context);
+  // Whoever names a file that is not there means its cluster, and not another one.
+  if (listed.length > 0) {
+    const remedy = `correct the name, or unset it for ${usual}`;
+    throw new UsageError(`KUBECONFIG ${listed.join(':')}: there is no such file; ${remedy}`);
+  }
+  if (existsSync(usual)) return fromFile({ path: usual, where: 'the usual kubeconfig' }, context);
   throw new UsageError(
     `--kubernetes: no API server is known: give --kubeconfig FILE or KUBECONFIG, run in a Pod with a ` +
       `ServiceAccount token (${podFolder}/token), or have ${usual}`,
   );
 }
 
-function fromFile(path: string, context: string | undefined): ClusterAccess {
+function fromFile({ path, where }: GivenFile, context: string | undefined): ClusterAccess {
   const folder = dirname(resolve(path));
   try {
     return readKubeconfig({
@@ -38,7 +51,7 @@ function fromFile(path: string, context: string | undefined): ClusterAccess {
       resolve: (file) => resolve(folder, file),
     });
   } catch (error) {
-    throw new UsageError(`--kubeconfig ${path}: ${(error as Error).message.split('\n')[0]}`, {
+    throw new UsageError(`${where} ${path}: ${(error as Error).message.split('\n')[0]}`, {
       cause: error,
     });
   }

@@ -13,6 +13,7 @@ import {
 } from '../../../process/options.ts';
 import { UsageError } from '../../../process/usage.ts';
 import { parseHostPort } from '../../../process/values.ts';
+import type { GivenFile } from './access.ts';
 
 export const kubernetesOptions = [
   { name: 'kubernetes', kind: 'flag', help: 'read Services from a Kubernetes API server' },
@@ -113,7 +114,7 @@ export const kubernetesOptions = [
 ] as const;
 
 export interface KubernetesConfig {
-  readonly kubeconfig: string | undefined;
+  readonly kubeconfig: GivenFile | undefined;
   readonly context: string | undefined;
   /** Undefined: the one of the Pod or of the context. */
   readonly namespace: string | undefined;
@@ -152,7 +153,8 @@ export interface KubernetesOptions {
 /** `listenPort` is that of --listen. Throws UsageError that says which of them to change. */
 export function kubernetesConfig(options: KubernetesOptions, listenPort: number): KubernetesConfig {
   const { values, places } = options;
-  const { kubeconfig, context, namespace } = values;
+  const { kubeconfig: path, context, namespace } = values;
+  const kubeconfig = path === undefined ? undefined : { path, where: places.kubeconfig };
   const advertise =
     values.advertise === undefined ? null : advertisedAt(values.advertise, listenPort, places.advertise);
   return {

@@ -33,7 +33,7 @@ async function told(more: object): Promise<{ readonly spec: { readonly cluster?:
     users: [{ name: 'u', user: { exec: { ...exec, ...more } } }],
   };
   writeFileSync(path, JSON.stringify(kubeconfig));
-  const access = findAccess({ kubeconfig: path, context: undefined, env: {} });
+  const access = findAccess({ kubeconfig: { path, where: '--kubeconfig' }, context: undefined, env: {} });
   const { authorization } = await new Credentials(access, process.env).current();
   return JSON.parse(atob(authorization?.replace('Bearer ', '') ?? ''));
 }
