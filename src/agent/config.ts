@@ -166,7 +166,11 @@ export function firewallOptions(values: AgentValues): FirewallOptions {
 function checkUrls(urls: readonly string[], where: string): void {
   const odd = urls.find((url) => !/^wss?:$/.test(URL.parse(url)?.protocol ?? ''));
   if (odd === undefined) return;
-  throw new UsageError(`${where}: expected ws://HOST:PORT or wss://HOST:PORT, got ${JSON.stringify(odd)}`);
+  const asStream = odd.replace(/^https:/i, 'wss:').replace(/^http:/i, 'ws:');
+  const next = asStream === odd ? '' : `; say ${asStream}, which the verbs take too`;
+  throw new UsageError(
+    `${where}: expected ws://HOST:PORT or wss://HOST:PORT, got ${JSON.stringify(odd)}${next}`,
+  );
 }
 
 const nodeAdvice = 'give the name of this node, in lower case as Kubernetes has it';
