@@ -14,13 +14,13 @@ const column = 34;
 export function helpText(specs: readonly OptionSpec[], { usage, about }: HelpHead): string {
   const lines = [`Usage: ${usage}`, '', about, '', 'Flags:'];
   for (const spec of specs) lines.push(...helpLines(spec));
-  lines.push(
-    '',
-    `Each flag is also an environment variable (${envName(specs[0]?.name ?? 'config')} and so on);`,
-  );
-  lines.push(
-    'a flag comes before the environment, the environment before --config, where keys are in camelCase.',
-  );
+  // Who takes no file takes nothing from the environment either.
+  if (specs.some(({ name }) => name === 'config'))
+    lines.push(
+      '',
+      `Each flag is also an environment variable (${envName(specs[0]?.name ?? 'config')} and so on);`,
+      'a flag comes before the environment, the environment before --config, where keys are in camelCase.',
+    );
   return `${lines.join('\n')}\n`;
 }
 

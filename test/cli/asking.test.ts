@@ -138,7 +138,9 @@ test('help of a process that reads its own flags has them', () => {
     const { status, stdout } = of('help', verb);
     assert.deepEqual([status, stdout], [0, of(verb, '--help').stdout]);
     assert.match(stdout, /--log-level/);
+    assert.match(stdout, /^Each flag is also an environment variable/m);
   }
+  assert.doesNotMatch(of('demo', '--help').stdout, /environment|--config/);
   assert.match(of('help', 'diff').stdout, /--agent/);
 });
 
