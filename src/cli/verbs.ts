@@ -80,9 +80,10 @@ function addQuestions(program: Command, around: Surroundings, done: Done): void 
   ]);
   serverFlags(status, 'controller');
   const agent = new Option('--agent [url]', 'ask an agent for the view of its node, with counters');
-  status.addOption(agent.argParser(joined));
+  status.addOption(agent.argParser(joined).conflicts('controller'));
   status.option('-w, --watch', 'print again every second');
-  status.option('--would-drop', 'what an agent with --filter observe lets in and would drop');
+  const wouldDrop = new Option('--would-drop', 'what an agent with --filter observe lets in and would drop');
+  status.addOption(wouldDrop.conflicts('controller'));
   status.action(async (flags: Flags & { readonly watch?: boolean; readonly wouldDrop?: boolean }) => {
     done(await (await import('./status.ts')).runStatus(flags, around));
   });

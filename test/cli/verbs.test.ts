@@ -158,6 +158,8 @@ for (const words of [
   ['status', '-o', 'yaml'],
   ['status', '--timeout', 'soon'],
   ['status', '--controller', 'ftp://x'],
+  ['status', '--controller', 'http://127.0.0.1:1', '--agent'],
+  ['status', '--controller', 'http://127.0.0.1:1', '--would-drop'],
   ['status', '--token-file', '/nonexistent'],
   ['explain'],
   ['explain', '10.0.0.10'],
