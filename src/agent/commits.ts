@@ -38,8 +38,8 @@ export interface CommitsParts {
   readonly overtaken: () => void;
 }
 
-/** Some VIPs on their way: what is wanted of them, and what the kernel is to be told. */
-interface Portion {
+/** A slice of VIPs on its way: what is wanted of them, and what the kernel is to be told. */
+interface PreparedSlice {
   readonly targets: Targets;
   /** What the constant part serves before it, and behind it. */
   readonly from: Needs;
@@ -151,12 +151,12 @@ export class Commits {
 
   /** A cold load, or nearly one, must not have all of them as objects and bytes at once. */
   async #commitMany(keys: ReadonlySet<Address>): Promise<Outcome> {
-    const portions = [...slices(keys)];
-    let ready: Portion | undefined;
-    for (const [index, portion] of portions.entries()) {
-      const outcome = this.#isAsReady(ready) ? this.#carryOut(ready) : this.#bring(portion);
+    const all = [...slices(keys)];
+    let ready: PreparedSlice | undefined;
+    for (const [index, slice] of all.entries()) {
+      const outcome = this.#isAsReady(ready) ? this.#carryOut(ready) : this.#bring(slice);
       // The kernel and this thread are at work at the same time.
-      const next = portions[index + 1];
+      const next = all[index + 1];
       ready = next !== undefined && outcome instanceof Promise ? this.#prepare(next) : undefined;
       if ((await outcome) === 'unsure') return 'unsure';
     }
@@ -165,7 +165,7 @@ export class Commits {
 
   /**
    * Some VIPs as they are wanted by now. Sets that have become too small for them are made larger first, with
-   * all that is in them: no portion has that.
+   * all that is in them: no slice has that.
    */
   async #bring(keys: ReadonlySet<Address>): Promise<Outcome> {
     for (this.count(keys); this.#isTooSmall(); this.count(keys))
@@ -174,8 +174,8 @@ export class Commits {
   }
 
   /** Made ready while the kernel was at work, and the constant part is still what it was then. */
-  #isAsReady(portion: Portion | undefined): portion is Portion {
-    return portion !== undefined && portion.from === this.needs && portion.needs === this.needs;
+  #isAsReady(slice: PreparedSlice | undefined): slice is PreparedSlice {
+    return slice !== undefined && slice.from === this.needs && slice.needs === this.needs;
   }
 
   #isTooSmall(): boolean {
@@ -200,7 +200,7 @@ export class Commits {
     return 'committed';
   }
 
-  #prepare(keys: ReadonlySet<Address>): Portion {
+  #prepare(keys: ReadonlySet<Address>): PreparedSlice {
     const { ledger, census } = this.#parts;
     this.count(keys);
     const needs = census.needs();
@@ -218,7 +218,7 @@ export class Commits {
     return { targets, from: this.needs, needs, transaction: this.#sending.encode(delta) };
   }
 
-  #carryOut({ targets, needs, transaction }: Portion): Soon<Outcome> {
+  #carryOut({ targets, needs, transaction }: PreparedSlice): Soon<Outcome> {
     const receipt = this.#sending.transmit(transaction);
     const judge = (answer: Receipt<KernelObject>): Soon<Outcome> =>
       answer.length === 0 ? this.settle(targets, needs) : this.#attemptHalves(answer, targets);

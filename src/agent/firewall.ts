@@ -56,14 +56,14 @@ export interface Firewall {
 }
 
 /** Of all that an agent can be told of its filter. */
-export function withAllOptions(make: (options: Told) => Dialect): Dialect[] {
+export function withAllOptions(make: (options: RenderOptions) => Dialect): Dialect[] {
   const both = [false, true];
   return both.flatMap((observe) =>
     both.flatMap((counters) => both.map((echo) => make({ observe, counters, echo }))),
   );
 }
 
-type Told = Pick<FirewallOptions, 'observe' | 'counters' | 'echo'>;
+type RenderOptions = Pick<FirewallOptions, 'observe' | 'counters' | 'echo'>;
 
 /** Work in pieces, and what comes of it. */
 export type Steps<T> = Generator<undefined, T>;

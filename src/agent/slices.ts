@@ -1,4 +1,4 @@
-// Many VIPs in portions, for the rules' way into the kernel.
+// Many VIPs, some at a time, on the way of their rules into the kernel.
 
 import type { Address } from '../state/address.ts';
 

@@ -13,7 +13,7 @@ export interface Portion {
 /** Cuts between VIPs only: what a VIP loses and what it gets are in one batch, whatever order a dump had. */
 export function* portions({ dropped, added }: Portion): Generator<Portion> {
   if (dropped.length === 0) {
-    yield* slices(added);
+    yield* portionsOfNew(added);
     return;
   }
   const byOwner = new Map<string | null, { dropped: ElementObject[]; added: ElementObject[] }>();
@@ -38,7 +38,7 @@ export function* portions({ dropped, added }: Portion): Generator<Portion> {
 }
 
 /** A cold load: the elements of one VIP stand together. */
-function* slices(added: readonly ElementObject[]): Generator<Portion> {
+function* portionsOfNew(added: readonly ElementObject[]): Generator<Portion> {
   for (let start = 0; start < added.length; ) {
     let end = Math.min(added.length, start + batchElements);
     while (end < added.length && added[end]?.owner === added[end - 1]?.owner) end++;
