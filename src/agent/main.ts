@@ -2,6 +2,7 @@
 
 import { loadNative } from '../host/native.ts';
 import { SystemCallError } from '../host/socket.ts';
+import { aborted } from '../process/aborted.ts';
 import { watchConfig } from '../process/config.ts';
 import { helpText } from '../process/help.ts';
 import type { Route } from '../process/http.ts';
@@ -123,13 +124,6 @@ async function openServers({ listen, metricsListen }: AgentConfig, log: Log): Pr
     },
     [Symbol.dispose]: () => servers.dispose(),
   };
-}
-
-async function aborted(signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  if (signal.aborted) resolve();
-  signal.addEventListener('abort', () => resolve(), { once: true });
-  await promise;
 }
 
 function say(error: unknown): number {

@@ -2,6 +2,7 @@
 // start.
 
 import type { IncomingMessage } from 'node:http';
+import { aborted } from '../process/aborted.ts';
 import { routeListener } from '../process/http.ts';
 import type { Log, LogDestination } from '../process/log.ts';
 import { watchFile } from '../process/watch.ts';
@@ -231,13 +232,6 @@ function watchedTokens(
   };
   watchFile({ path, onChange, onError, signal });
   return () => tokens;
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  if (signal.aborted) resolve();
-  signal.addEventListener('abort', () => resolve(), { once: true });
-  return promise;
 }
 
 function samePools(a: readonly Pool[], b: readonly Pool[]): boolean {
