@@ -27,9 +27,24 @@ class Numbers {
   }
 }
 
+/** VIPs on their way: how many have begun so far, and of those, from the first on, how many are over. */
+export interface Progress {
+  readonly begun: number;
+  readonly over: number;
+}
+
+/** A number that is said when as many arrivals are over as had begun with it. */
+interface Waiting {
+  readonly seq: number;
+  readonly takenAtMs: number;
+  readonly begun: number;
+}
+
 export class Acks {
   #rules = new Numbers();
   #placements = new Numbers();
+  /** Of placements the oldest number, and the newest: those between are said with it. */
+  #waiting: Waiting[] = [];
   readonly #send: (ack: Ack) => void;
   readonly #nowMs: () => number;
 
@@ -60,14 +75,32 @@ export class Acks {
   restart(): void {
     this.#rules = new Numbers();
     this.#placements = new Numbers();
+    this.#waiting = [];
   }
 
-  /** Everything of the table that passes have taken is in force, or refused by name. */
-  settle(table: TableName): void {
-    const numbers = this.#of(table);
-    const { taken: seq, takenAtMs } = numbers;
-    if (seq === none) return;
-    numbers.taken = none;
+  /**
+   * Everything that passes have taken is in force, or refused by name, but for the VIPs that are still on
+   * their way: those that come later hold up nothing.
+   */
+  settle({ begun, over }: Progress): void {
+    const { taken: ofRules, takenAtMs: rulesTakenAtMs } = this.#rules;
+    this.#rules.taken = none;
+    if (ofRules !== none) this.#say('rules', ofRules, rulesTakenAtMs);
+    const { taken: seq, takenAtMs } = this.#placements;
+    this.#placements.taken = none;
+    if (seq !== none) this.#waiting = [...this.#waiting.slice(0, 1), { seq, takenAtMs, begun }];
+    this.arrive(over);
+  }
+
+  /** So many arrivals are over. */
+  arrive(over: number): void {
+    const due = this.#waiting.findLast(({ begun }) => begun <= over);
+    if (due === undefined) return;
+    this.#waiting = this.#waiting.filter(({ begun }) => begun > over);
+    this.#say('placements', due.seq, due.takenAtMs);
+  }
+
+  #say(table: TableName, seq: number, takenAtMs: number): void {
     this.#send({ type: 'ack', table, seq, commitUs: Math.round((this.#nowMs() - takenAtMs) * 1000) });
   }
 

@@ -183,7 +183,7 @@ function assemble(
   });
   const onHeld = (addresses: Iterable<Address>): void => {
     reporter.held(addresses);
-    if (holder.usable) loop.wake();
+    loop.wake();
   };
   const accept = (key: Address): void => reporter.accept('placements', key);
   const holder: Holder = new Holder({

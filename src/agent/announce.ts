@@ -28,8 +28,12 @@ export class Announcer implements Disposable {
   readonly #announced = new Map<Address, Announcement>();
   /** VIPs that are about to go. */
   readonly #quiet = new Set<Address>();
-  readonly #frames = new Bursts<HeldAddress>((held) => this.#send(held));
+  readonly #frames = new Bursts<HeldAddress>((held) => this.#send(held), { onSent: () => this.#tell() });
+  /** Of the go that is under way. */
+  #said: HeldAddress[] = [];
   readonly #fd: number;
+  /** Told of VIPs that others have heard of now, or are not to hear of. */
+  onSaid: (all: readonly HeldAddress[]) => void = () => {};
   /** Frames that the kernel would not take: the interface is down, or gone. */
   unsent = 0;
 
@@ -40,13 +44,21 @@ export class Announcer implements Disposable {
     this.#fd = openPacket(native);
   }
 
-  /** Announces a VIP now and a few times more, unless it is about to go. */
-  announce(held: HeldAddress): void {
-    this.stop(held.address);
-    if (this.#quiet.has(held.address)) return;
-    const timers = repeatAtMs.map((delayMs) => setTimeout(() => this.#frames.add(held), delayMs).unref());
-    this.#announced.set(held.address, { held, timers });
-    this.#frames.add(held);
+  /**
+   * Announces VIPs now and a few times more, unless they are about to go. Who comes anew goes before those
+   * that have been heard of.
+   */
+  announce(all: readonly HeldAddress[]): void {
+    for (const held of all) this.stop(held.address);
+    const [loud, quiet] = [false, true].map((is) =>
+      all.filter(({ address }) => this.#quiet.has(address) === is),
+    );
+    for (const held of loud ?? []) {
+      const again = (delayMs: number) => setTimeout(() => this.#frames.add([held]), delayMs).unref();
+      this.#announced.set(held.address, { held, timers: repeatAtMs.map(again) });
+    }
+    this.#frames.add(loud ?? [], true);
+    if (quiet !== undefined && quiet.length > 0) this.onSaid(quiet);
   }
 
   /**
@@ -61,7 +73,7 @@ export class Announcer implements Disposable {
     for (const { address } of set) {
       const at = held.get(address);
       if (at === undefined) this.stop(address);
-      else this.announce(at);
+      else this.announce([at]);
     }
   }
 
@@ -81,11 +93,18 @@ export class Announcer implements Disposable {
     const { address, interfaceIndex } = held;
     // It has waited for its turn: by now something else may be true.
     if (this.#announced.get(address)?.held !== held) return;
+    this.#said.push(held);
     const link = this.#network.link(interfaceIndex);
     if (link === undefined || link.loopback || link.mac.length !== 6) return;
     for (const frame of announcementFrames(address, link.mac)) {
       const to = linkAddress(interfaceIndex, etherTypeOf(frame));
       if (this.#native.send(this.#fd, frame, MSG_DONTWAIT, to) < 0) this.unsent++;
     }
+  }
+
+  #tell(): void {
+    const said = this.#said;
+    this.#said = [];
+    if (said.length > 0) this.onSaid(said);
   }
 }

@@ -6,8 +6,16 @@ const burstGapMs = 5;
 /** A thread that was held up makes up for no more than this. */
 const makeUpMs = 20;
 
+export interface BurstsParts {
+  /** Called behind each go. */
+  readonly onSent?: () => void;
+  /** A clock of milliseconds. */
+  readonly now?: () => number;
+}
+
 export class Bursts<Item> implements Disposable {
   readonly #send: (item: Item) => void;
+  readonly #onSent: () => void;
   readonly #now: () => number;
   #waiting: Item[] = [];
   #urgent: Item[] = [];
@@ -17,16 +25,20 @@ export class Bursts<Item> implements Disposable {
   /** When the gap is over: timers come late, the pace stays. */
   #dueMs = 0;
 
-  /** `send` is called with each item, at once where there is room; `now` is a clock of milliseconds. */
-  constructor(send: (item: Item) => void, now: () => number = () => performance.now()) {
+  /** `send` is called with each item, at once where there is room. */
+  constructor(
+    send: (item: Item) => void,
+    { onSent = () => {}, now = () => performance.now() }: BurstsParts = {},
+  ) {
     this.#send = send;
+    this.#onSent = onSent;
     this.#now = now;
   }
 
   /** What is urgent goes before all that is not. */
-  add(item: Item, isUrgent = false): void {
-    if (isUrgent) this.#urgent.push(item);
-    else this.#waiting.push(item);
+  add(items: readonly Item[], isUrgent = false): void {
+    const queue = isUrgent ? this.#urgent : this.#waiting;
+    for (const item of items) queue.push(item);
     this.#burst();
   }
 
@@ -42,6 +54,7 @@ export class Bursts<Item> implements Disposable {
     this.#room -= items.length;
     for (const item of items) this.#send(item);
     if (items.length > 0 && this.#gap === undefined) this.#wait(this.#now() + burstGapMs);
+    if (items.length > 0) this.#onSent();
   }
 
   #wait(dueMs: number): void {

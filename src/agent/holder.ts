@@ -7,7 +7,7 @@ import type { Kernel } from '../host/kernel.ts';
 import { describeErrno, type Refused } from '../netlink/ack.ts';
 import { Errno } from '../netlink/message.ts';
 import type { Refusal } from '../protocol/messages.ts';
-import { type Address, familyOf, hostLength } from '../state/address.ts';
+import { type Address, hostLength } from '../state/address.ts';
 import type { HeldAddress } from '../state/desired-state.ts';
 import type { Announcer } from './announce.ts';
 import { Arrivals } from './arrivals.ts';
@@ -35,8 +35,8 @@ export interface HolderParts {
 
 export class Holder implements Disposable {
   readonly places: Places;
+  readonly arrivals: Arrivals;
   readonly #parts: HolderParts;
-  readonly #arrivals: Arrivals;
   /** Held VIPs that somebody else has put where they should be: they are not ours to take away. */
   readonly #borrowed = new Set<Address>();
   /** Some VIP was moved, and may still be where it was too. */
@@ -45,25 +45,21 @@ export class Holder implements Disposable {
   constructor(parts: HolderParts) {
     this.#parts = parts;
     this.places = new Places(parts);
-    this.#arrivals = new Arrivals((held) => {
-      if (parts.ledger.held.has(held.address)) parts.announcer.announce(held);
-      parts.onHeld([held.address]);
-    });
-  }
-
-  /** Every held address answers by now. */
-  get usable(): boolean {
-    return this.#arrivals.areOver;
+    this.arrivals = new Arrivals((object) => this.#announce([object]));
+    parts.announcer.onSaid = (all) => {
+      const arrived = this.arrivals.said(all);
+      if (arrived.length > 0) parts.onHeld(arrived);
+    };
   }
 
   /** Some VIP is at its new place, and still to be let go at the old one. */
   get isLeaving(): boolean {
-    return this.#hasMoved && this.usable;
+    return this.#hasMoved && this.arrivals.over === this.arrivals.begun;
   }
 
-  /** Whether a held address answers by now, here or where it is moved from. */
+  /** Whether a held address answers by now, and others know it, here or where it is moved from. */
   isUsable(key: Address): boolean {
-    return !this.#arrivals.isAbsent(key);
+    return !this.arrivals.isAbsent(key);
   }
 
   /** Whether any of these VIPs is to be taken now. */
@@ -83,17 +79,19 @@ export class Holder implements Disposable {
    * Reads interfaces and addresses anew, and takes what is there of ours for held. Throws SystemCallError.
    */
   async refresh(keys: Iterable<Address>): Promise<void> {
-    const { network, ledger, nameservers, onHeld } = this.#parts;
+    const { network, ledger, announcer, nameservers, onHeld } = this.#parts;
     for (const { index } of await network.refresh(nameservers())) this.announce(index);
     const found = Map.groupBy(network.addresses, ({ address }) => address);
     for (const key of keys) {
       const [object, second] = candidates(found.get(key) ?? [], ledger.held.get(key));
       this.#hasMoved ||= second?.foreign === false;
+      if (object === undefined) announcer.stop(key);
       if (object === undefined) ledger.gone(key);
       else ledger.hold(placeOf(object));
       if (object?.foreign === true) this.#borrowed.add(key);
       else this.#borrowed.delete(key);
     }
+    this.#announce(this.arrivals.review(({ id }) => network.find(id) !== undefined));
     onHeld(keys);
   }
 
@@ -124,10 +122,11 @@ export class Holder implements Disposable {
     const [borrowed, own] = [true, false].map((is) =>
       held.filter(({ address }) => this.#borrowed.has(address) === is),
     );
-    for (const { address } of borrowed ?? []) {
-      ledger.gone(address);
-      this.#borrowed.delete(address);
-      announcer.stop(address);
+    for (const object of this.#objects(borrowed ?? [])) {
+      ledger.gone(object.address);
+      this.#borrowed.delete(object.address);
+      announcer.stop(object.address);
+      this.arrivals.forget(object);
     }
     const others = this.#hasMoved ? this.#otherPlaces(own ?? []) : [];
     await this.#write([...this.#objects(own ?? []), ...others], []);
@@ -157,11 +156,6 @@ export class Holder implements Disposable {
     return count;
   }
 
-  /** An address became usable, by its event. */
-  onUsable(object: AddressObject): void {
-    this.#arrivals.arrived(object.id);
-  }
-
   /** Whether this is where a VIP is held, so that it is missed if it goes. */
   isHeldAt({ address, prefixLength, interfaceIndex }: AddressObject): boolean {
     const at = this.#parts.ledger.held.get(address);
@@ -170,13 +164,12 @@ export class Holder implements Disposable {
 
   /** Announces what is held on an interface that others have to find anew. */
   announce(interfaceIndex: number): void {
-    for (const held of this.#parts.ledger.held.values()) {
-      if (held.interfaceIndex === interfaceIndex) this.#parts.announcer.announce(held);
-    }
+    const { ledger, announcer } = this.#parts;
+    announcer.announce([...ledger.held.values()].filter((held) => held.interfaceIndex === interfaceIndex));
   }
 
   [Symbol.dispose](): void {
-    this.#arrivals[Symbol.dispose]();
+    this.arrivals[Symbol.dispose]();
   }
 
   /** Returns how many were added. */
@@ -184,10 +177,7 @@ export class Holder implements Disposable {
     if (remove.length === 0 && add.length === 0) return 0;
     const { kernel, ledger, onHeld } = this.#parts;
     for (const object of remove) this.#let(object);
-    // The event of an IPv6 address may come before the acknowledgement, so it is waited for beforehand.
-    for (const object of add)
-      if (familyOf(object.address) === 6)
-        this.#arrivals.expect(object.id, placeOf(object), ledger.held.has(object.address));
+    for (const object of add) this.arrivals.expect(object, ledger.held.has(object.address));
     const receipt = await kernel.commit(addresses.encode({ remove, add }));
     const lost = receipt.find(
       ({ object, errno }) => object === null || (remove.includes(object) && !gone.has(errno)),
@@ -197,6 +187,7 @@ export class Holder implements Disposable {
     for (const { address } of remove) if (!ledger.held.has(address)) ledger.gone(address);
     const refused = new Map(receipt.map((refusal) => [refusal.object, refusal]));
     const taken = add.filter((object) => this.#took(object, refused.get(object)));
+    this.#announce(taken.filter((object) => this.arrivals.taken(object, refused.has(object))));
     onHeld([...remove, ...add].map(({ address }) => address));
     return taken.length;
   }
@@ -204,7 +195,7 @@ export class Holder implements Disposable {
   /** Forgotten before it is gone, so that its event is not taken for somebody else's doing. */
   #let(object: AddressObject): void {
     const { ledger, announcer } = this.#parts;
-    this.#arrivals.forget(object.id);
+    this.arrivals.forget(object);
     if (!this.isHeldAt(object)) return;
     ledger.letGo(object.address);
     announcer.stop(object.address);
@@ -212,10 +203,10 @@ export class Holder implements Disposable {
 
   /** What the kernel said to an address that was to be added; false: it was refused. */
   #took(object: AddressObject, refusal: Refused<AddressObject> | undefined): boolean {
-    const { ledger, network, announcer, accept } = this.#parts;
-    if (refusal !== undefined) this.#arrivals.forget(object.id);
+    const { ledger, network, accept } = this.#parts;
     // What is there already was put there by somebody else.
     if (refusal !== undefined && refusal.errno !== Errno.EEXIST) {
+      this.arrivals.forget(object);
       const code = refusal.errno === Errno.ENODEV ? 'NoInterface' : 'KernelRefused';
       this.places.refuse(object.address, { code, reason: describeErrno(refusal.errno, refusal.words) });
       return false;
@@ -226,8 +217,16 @@ export class Holder implements Disposable {
       this.#borrowed.add(object.address);
     else this.#borrowed.delete(object.address);
     accept(object.address);
-    if (!this.#arrivals.has(object.id)) announcer.announce(held);
     return true;
+  }
+
+  /** Those that are usable; what is held no more is on no way either. */
+  #announce(objects: readonly AddressObject[]): void {
+    const { announcer, onHeld } = this.#parts;
+    const gone = objects.filter((object) => !this.isHeldAt(object));
+    for (const object of gone) this.arrivals.forget(object);
+    announcer.announce(objects.filter((object) => this.isHeldAt(object)).map(placeOf));
+    if (gone.length > 0) onHeld(gone.map(({ address }) => address));
   }
 
   /** Where else the kernel has VIPs, which we put there before they moved. */

@@ -91,11 +91,11 @@ export class Loop implements Disposable {
     while (this.#running) await new Promise((resolve) => setImmediate(resolve));
   }
 
-  /** The last address has become usable, which is what placements are acknowledged for. */
+  /** VIPs may have arrived, which is what placements are acknowledged for. */
   wake(): void {
-    if (!this.isAtRest) return;
-    if (!this.#isPutOff) this.#parts.acks.settle('placements');
-    if (this.#parts.holder.isLeaving) this.doubt('address');
+    const { acks, holder } = this.#parts;
+    acks.arrive(holder.arrivals.over);
+    if (this.isAtRest && holder.isLeaving) this.doubt('address');
   }
 
   /** Both tables have been received whole, so that what nobody wants may go. */
@@ -205,8 +205,7 @@ export class Loop implements Disposable {
     else this.#looks.reset();
     if (this.#dirty.size === 0) acks.take();
     if (this.#isPutOff) return;
-    acks.settle('rules');
-    if (holder.usable) acks.settle('placements');
+    acks.settle(holder.arrivals);
     if (holder.isLeaving) this.#doubts.add('address');
   }
 

@@ -97,7 +97,7 @@ export class Prober implements Disposable {
       ...{ answer: null, probe: null, obstacle: '', timer: undefined },
     };
     this.#inquiries.set(held.address, inquiry);
-    this.#questions.add(inquiry);
+    this.#questions.add([inquiry]);
     return 'asking';
   }
 
@@ -168,7 +168,7 @@ export class Prober implements Disposable {
     else if (inquiry.unanswered === decisive) inquiry.finding = 'free';
     if (inquiry.finding === 'asking') {
       // The sooner it is decided, the sooner its address is taken: others have not even been asked for.
-      this.#questions.add(inquiry, inquiry.obstacle === '');
+      this.#questions.add([inquiry], inquiry.obstacle === '');
       return false;
     }
     if (inquiry.finding !== 'free') inquiry.timer = setTimeout(() => this.#end(inquiry), strangerMs).unref();

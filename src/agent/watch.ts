@@ -56,7 +56,7 @@ function onNetwork(
   };
   switch (change.kind) {
     case 'address usable':
-      holder.onUsable(change.object);
+      holder.arrivals.usable(change.object);
       break;
     case 'carrier':
       holder.announce(change.link.index);

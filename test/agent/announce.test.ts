@@ -31,7 +31,7 @@ function announcerOf(t: TestContext) {
 
 test('each is spoken of in both forms, and nobody who was let go meanwhile', (t) => {
   const { announcer, sent } = announcerOf(t);
-  for (const held of all.map(on(7))) announcer.announce(held);
+  announcer.announce(all.map(on(7)));
   // The first burst is out.
   equal(sent.length, 128);
   for (const address of all.filter((_, last) => last % 2 === 0)) announcer.stop(address);
@@ -45,9 +45,9 @@ test('each is spoken of in both forms, and nobody who was let go meanwhile', (t)
 
 test('who is on another interface by its turn is spoken of there alone', (t) => {
   const { announcer, sent } = announcerOf(t);
-  for (const held of all.map(on(7))) announcer.announce(held);
+  announcer.announce(all.map(on(7)));
   const last = all.slice(-1);
-  for (const held of last.map(on(8))) announcer.announce(held);
+  announcer.announce(last.map(on(8)));
   t.mock.timers.tick(burstsMs);
   deepEqual(
     sent.filter((words) => words.startsWith(`${last} `)),
@@ -60,11 +60,11 @@ test('what is placed anew is spoken of anew where it is held, and what is about 
   const [staying, going, elsewhere] = all.map(on(7));
   if (staying === undefined || going === undefined || elsewhere === undefined) throw new Error('three');
   const held = new Map([staying, going].map((one) => [one.address, one]));
-  for (const one of held.values()) announcer.announce(one);
+  announcer.announce([...held.values()]);
   const set = [staying, going, elsewhere].map(({ address }) => ({ address, term: { generation: 1, n: 1 } }));
   announcer.hear({ set, remove: [], quiet: [going.address], isWhole: false }, held);
   // As where the carrier comes back meanwhile.
-  announcer.announce(going);
+  announcer.announce([going]);
   const twice = ({ address }: typeof staying) => Array(2).fill(`${address} on 7`);
   deepEqual(sent, [...twice(staying), ...twice(going), ...twice(staying)]);
   // Both would have been repeated after a second.
@@ -75,13 +75,13 @@ test('what is placed anew is spoken of anew where it is held, and what is about 
   // Another controller, which knows of no move and finds nothing to say.
   announcer.hear({ set: [], remove: [], quiet: [going.address], isWhole: false }, held);
   announcer.hear({ set: [], remove: [], quiet: [], isWhole: true }, held);
-  announcer.announce(going);
+  announcer.announce([going]);
   deepEqual(sent.slice(12), twice(going));
 });
 
 test('frames that the interface does not take are counted', (t) => {
   const { announcer, native } = announcerOf(t);
   native.send = () => -100;
-  for (const held of all.slice(0, 3).map(on(7))) announcer.announce(held);
+  announcer.announce(all.slice(0, 3).map(on(7)));
   equal(announcer.unsent, 6);
 });

@@ -101,7 +101,7 @@ export class LateRoom {
     const places = { areLacking: false };
     const nothing = { refresh: async () => {}, sweep: async () => {}, claim: async () => 0 };
     const holder = {
-      ...{ usable: true, lacks: () => false, excess: () => [], places },
+      ...{ arrivals: { begun: 0, over: 0 }, lacks: () => false, excess: () => [], places },
       ...nothing,
     } as unknown as Holder;
     const allow = new Allowed([parsePrefix('10.77.0.0/24')]);

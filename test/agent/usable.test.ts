@@ -1,5 +1,5 @@
 // When a controller hears that a VIP is held: not before the node answers for it, and never not at all.
-import { deepEqual } from 'node:assert/strict';
+import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Announcer } from '../../src/agent/announce.ts';
 import { Holder } from '../../src/agent/holder.ts';
@@ -16,11 +16,12 @@ import type { Transaction } from '../../src/dialects/dialect.ts';
 import { Kernel } from '../../src/host/kernel.ts';
 import { createLog } from '../../src/process/log.ts';
 import { type AgentMessage, heldDeltaFeature } from '../../src/protocol/messages.ts';
-import type { Address } from '../../src/state/address.ts';
+import { type Address, formatAddress } from '../../src/state/address.ts';
 import { recordedNative } from '../host/recorded-native.ts';
 import { port, vip } from '../kernel/own-kernel.ts';
 
 const term = { generation: 1, n: 1 };
+const whole = { set: [], remove: [], first: [], quiet: [], isWhole: true };
 const [one, other] = ['fd77::100', 'fd77::101'] as Address[] as [Address, Address];
 
 /** A holder whose kernel takes everything, and what its reporter says. */
@@ -41,6 +42,9 @@ class Room implements Disposable {
   readonly written: string[] = [];
   /** What is known to be there. */
   readonly there: AddressObject[] = [];
+  /** What was spoken of on the link, and was not when the controller was told. */
+  readonly #spokenOf = new Set<string>();
+  readonly tooSoon: Address[] = [];
 
   constructor() {
     const { ledger } = this;
@@ -54,10 +58,17 @@ class Room implements Disposable {
       },
     });
     const native = recordedNative();
+    native.send = (_fd, frame) => {
+      this.#spokenOf.add(
+        formatAddress(frame.length === 60 ? frame.subarray(28, 32) : frame.subarray(62, 78)),
+      );
+      return frame.length;
+    };
     const network = new Network(kernel, ['auto']);
     Object.assign(network, {
       readGateways: async () => this.meanwhile.asked(),
       interfaceFor: () => (this.index === null ? undefined : { index: this.index }),
+      link: (index: number) => ({ index, loopback: false, mac: new Uint8Array(6) }),
     });
     Object.defineProperty(network, 'addresses', { value: this.there });
     const log = createLog('silent', { write: () => {}, dropped: 0, [Symbol.dispose]: () => {} });
@@ -72,7 +83,13 @@ class Room implements Disposable {
       get ruled() {
         return isRuled();
       },
-      send: (message: AgentMessage) => isRuled() && this.said.push(message),
+      send: (message: AgentMessage) => {
+        if (!isRuled()) return;
+        this.said.push(message);
+        if (message.type !== 'heldDelta') return;
+        const set = message.set.map(({ address }) => address);
+        this.tooSoon.push(...set.filter((address) => !this.#spokenOf.has(address)));
+      },
     };
     this.reporter.session = session as Partial<Session> as Session;
     this.holder = new Holder({
@@ -84,20 +101,22 @@ class Room implements Disposable {
     });
   }
 
-  /** As if its rules were committed. */
-  async claim(address: Address): Promise<void> {
-    const rule = vip(address, [port(80)]);
-    this.ledger.wanted.set(address, rule);
-    this.ledger.committed.set(address, rule);
-    this.ledger.placed.set(address, { address, term });
-    await this.holder.claim([address]);
+  /** As if their rules were committed. */
+  async claim(...all: readonly Address[]): Promise<void> {
+    for (const address of all) {
+      const rule = vip(address, [port(80)]);
+      this.ledger.wanted.set(address, rule);
+      this.ledger.committed.set(address, rule);
+      this.ledger.placed.set(address, { address, term });
+    }
+    await this.holder.claim(all);
   }
 
   arrives(address: Address): void {
     const held = [{ address, interfaceIndex: 7 }];
     for (const object of addresses.render({ held }).elements) {
       this.there.push(object);
-      this.holder.onUsable(object);
+      this.holder.arrivals.usable(object);
     }
   }
 
@@ -120,6 +139,28 @@ test('an address is told of when it answers, and not while the kernel still look
   deepEqual(room.said, []);
   room.arrives(other);
   deepEqual(room.said, [set(other)]);
+});
+
+test('of many that are taken at once each is told of when it was announced', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  using room = new Room();
+  room.reporter.ofSession.onRuler([heldDeltaFeature]);
+  const all = Array.from({ length: 150 }, (_, last) => `10.77.0.${last}` as Address);
+  await room.claim(...all);
+  const { acks } = room.reporter;
+  acks.add({ table: 'placements', seq: 5, receivedAtMs: 0, ...whole });
+  acks.take();
+  acks.settle(room.holder.arrivals);
+  const counts = new Set<number>();
+  for (let ms = 0; ms < 100; ms++) {
+    equal(room.holder.arrivals.over, room.reporter.heldVips().length);
+    counts.add(room.holder.arrivals.over);
+    t.mock.timers.tick(1);
+  }
+  deepEqual([...counts], [64, 128, 150]);
+  const told = room.said.flatMap((message) => (message.type === 'heldDelta' ? message.set : []));
+  deepEqual(told.map(({ address }) => address).sort(), all.toSorted());
+  deepEqual(room.tooSoon, []);
 });
 
 test('what changes between a hello and its welcome is told behind the welcome', async () => {
