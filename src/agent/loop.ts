@@ -131,7 +131,7 @@ export class Loop implements Disposable {
       while (this.#doubts.size > 0 || this.#dirty.size > 0) {
         if (this.#doubts.size > 0) await this.#reconcile();
         const waitMs = this.#dirty.size === 0 ? 0 : await this.#pass();
-        if (waitMs > 0) return this.#again(waitMs);
+        if (waitMs > 0 && this.#doubts.size === 0) return this.#again(waitMs);
       }
     } catch (error) {
       this.#doubts.add('trouble');
@@ -176,7 +176,8 @@ export class Loop implements Disposable {
     const keys = [...this.#dirty].filter((key) => ledger.isCommitted(key) && holder.lacks([key]));
     if (keys.length === 0) return waitMs;
     this.#dirty = this.#dirty.difference(new Set(keys));
-    return holder.claim(keys).then(() => waitMs);
+    // What has come meanwhile may be about an address on its way out.
+    return holder.claim(keys).then(() => this.#pass());
   }
 
   async #takeAddresses(keys: ReadonlySet<Address>, committing: Outcome | Promise<Outcome>): Promise<number> {

@@ -34,6 +34,7 @@ export function open(...ports: readonly number[]): VirtualIp {
 }
 
 const ignore = (): void => {};
+const rest = { isWhole: false, receivedAtMs: 0, first: [], quiet: [] };
 
 /** A kernel that answers a commit when it is told to. */
 function lateKernel() {
@@ -73,7 +74,16 @@ function reporterOf({ ledger, said, acked }: Pick<LateRoom, 'ledger' | 'said' | 
   return reporter;
 }
 
-/** Addresses are no part of it. */
+export interface LateRoomOptions {
+  /** What a dump shows is a table of another make. */
+  readonly isAnothers?: boolean;
+  /** The shortest time between commits, on a clock that stands still. */
+  readonly intervalMs?: number;
+  /** What of addresses is a part of it. */
+  readonly held?: Partial<Holder>;
+}
+
+/** Addresses are no part of it, unless they are said to be. */
 export class LateRoom {
   readonly ledger: Ledger = new Ledger();
   readonly acked: number[] = [];
@@ -82,8 +92,7 @@ export class LateRoom {
   readonly loop: Loop;
   readonly #late = lateKernel();
 
-  /** `isAnothers`: what a dump shows is a table of another make. */
-  constructor({ isAnothers = false }: { readonly isAnothers?: boolean } = {}) {
+  constructor({ isAnothers = false, intervalMs = 0, held = {} }: LateRoomOptions = {}) {
     const { ledger } = this;
     const { reporter } = this;
     const options = { tableFlags: 0, setExpressionFlag: true, counters: false, echo: true, observe: false };
@@ -98,15 +107,16 @@ export class LateRoom {
       ...{ kernel: this.#late.kernel, firewall, ledger, census: new Census(), ...reporter.ofRules },
       ...{ onComplete: () => {}, withdraw: async () => {}, retain: async () => {} },
     });
-    const places = { areLacking: false };
+    const places = { areLacking: false, forget: ignore };
     const nothing = { refresh: async () => {}, sweep: async () => {}, claim: async () => 0 };
     const holder = {
       ...{ arrivals: { begun: 0, over: 0 }, lacks: () => false, excess: () => [], places },
       ...nothing,
+      ...held,
     } as unknown as Holder;
     const allow = new Allowed([parsePrefix('10.77.0.0/24')]);
     this.loop = new Loop({
-      ...{ ledger, rules, holder, allow, pace: new Pace(0, () => 0), acks: reporter.acks },
+      ...{ ledger, rules, holder, allow, pace: new Pace(intervalMs, () => 0), acks: reporter.acks },
       ...{ onRefused: reporter.refuse, accept: reporter.accept },
       network: { ownAddress: () => undefined, foreign: () => [] },
       ...{ onRepaired: ignore, onTrouble: ignore, onWell: ignore },
@@ -114,8 +124,8 @@ export class LateRoom {
   }
 
   /** One that is in sync, with nothing under way. */
-  static async inSync(): Promise<LateRoom> {
-    const room = new LateRoom();
+  static async inSync(options: LateRoomOptions = {}): Promise<LateRoom> {
+    const room = new LateRoom(options);
     room.loop.synced();
     await room.answer();
     await room.answer();
@@ -133,8 +143,13 @@ export class LateRoom {
   }
 
   change(seq: number, set: readonly VirtualIp[], remove: readonly Address[] = []): void {
-    const rest = { isWhole: false, receivedAtMs: 0, first: [], quiet: [] };
     this.loop.receive({ table: 'rules', seq, set, remove, ...rest });
+  }
+
+  /** Placements of VIPs on this node. */
+  place(seq: number, set: readonly Address[], remove: readonly Address[] = []): void {
+    const placements = set.map((address) => ({ address, term: { generation: 1, n: seq } }));
+    this.loop.receive({ table: 'placements', seq, set: placements, remove, ...rest });
   }
 
   /** The kernel answers the oldest commit, if one waits, and all that follows from that is done. */

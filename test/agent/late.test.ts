@@ -3,7 +3,7 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseAddress } from '../../src/state/address.ts';
-import { key, LateRoom, open } from './late-room.ts';
+import { key, LateRoom, type LateRoomOptions, open } from './late-room.ts';
 
 for (const [name, second] of Object.entries({ changed: open(80, 443), removed: undefined })) {
   test(`a VIP that is ${name} while the kernel is busy is told again, both acknowledged`, async () => {
@@ -140,4 +140,35 @@ test('a number of one stream is not acknowledged on another', async () => {
   deepEqual(room.acked, []);
   await room.answer();
   deepEqual(room.acked, [7]);
+});
+
+test('what comes while an address is taken waits for no commit of others', async (t) => {
+  const [coming, going] = [another(1), another(2)].map(({ address }) => address);
+  if (coming === undefined || going === undefined) throw new Error('two');
+  const seen: string[] = [];
+  const held: NonNullable<LateRoomOptions['held']> = {
+    lacks: (keys) => room.ledger.placed.has(coming) && [...keys].includes(coming),
+    excess: (keys) => (seen.includes('withdraw') ? [] : [...keys].filter((one) => one === going)),
+    withdraw: async () => void seen.push('withdraw'),
+    refresh: async () => void seen.push('refresh'),
+    claim: async (keys) => {
+      if ([...keys].length === 1 && !seen.includes('claim')) {
+        seen.splice(0, seen.length, 'claim');
+        room.place(5, [], [going]);
+        room.loop.doubt('address');
+      }
+      return 0;
+    },
+  };
+  const room: LateRoom = await LateRoom.inSync({ intervalMs: 60_000, held });
+  t.after(() => room.loop[Symbol.dispose]());
+  for (let seq = 1; seq <= 4; seq++) {
+    room.receive(seq, another(seq));
+    await room.answer();
+  }
+  equal(room.ledger.committed.size, 3);
+  room.place(4, [coming]);
+  for (let turn = 0; turn < 20; turn++) await room.answer();
+  deepEqual(seen, ['claim', 'withdraw', 'refresh']);
+  equal(room.ledger.committed.size, 3);
 });
