@@ -139,11 +139,11 @@ export class Holder implements Disposable {
    */
   async claim(keys: Iterable<Address>): Promise<number> {
     const { ledger, network, accept } = this.#parts;
-    const all = [...keys];
-    if (all.some((key) => ledger.shouldHold(key) && !ledger.held.has(key))) await network.readGateways();
+    const all = [...keys].filter((key) => ledger.mayHold(key));
+    if (all.some((key) => !ledger.held.has(key))) await network.readGateways();
     const coming: HeldAddress[] = [];
     const leaving: Address[] = [];
-    for (const key of all.filter((one) => ledger.shouldHold(one))) {
+    for (const key of all.filter((one) => ledger.mayHold(one))) {
       const held = this.places.placeFor(key);
       if (held === undefined) leaving.push(key);
       else if (ledger.held.get(key)?.interfaceIndex !== held.interfaceIndex) coming.push(held);

@@ -164,4 +164,9 @@ export class Ledger {
   shouldHold(key: Address): boolean {
     return this.isPlaced(key) && this.committed.has(key);
   }
+
+  /** The same, but that nobody meets a VIP that comes anew behind a filter that is not what is wanted now. */
+  mayHold(key: Address): boolean {
+    return this.shouldHold(key) && (this.held.has(key) || this.isCommitted(key));
+  }
 }

@@ -124,6 +124,41 @@ test('an address goes at once, though its rules wait until a commit is due', { s
   match(rulesOf(node), /10\.77\.0\.100/);
 });
 
+test('a VIP is not taken behind rules that are to be others, whatever is put right meanwhile', {
+  skip,
+}, async () => {
+  await using node = await Node.start({ services: [web, other], agentArgs: ['--commit-interval', '100s'] });
+  using controller = await FakeController.instead(node);
+  const stream = await controller.next();
+  stream.begin();
+  const [address = ''] = web.addresses;
+  const rest = { service: 'default/web', delivery: 'host', sources: null };
+  let seq = 7;
+  const say = (table: 'rules' | 'placements', change: object): void =>
+    stream.say({ type: 'delta', table, from: seq, to: ++seq, set: [], remove: [], ...change });
+  say('placements', { remove: [address] });
+  await node.until('it is gone', () => !addressesOn(node, 'lan').includes(address));
+  seq = 7;
+  let port = 80;
+  const isInForce = (): boolean =>
+    new RegExp(`${address}( \\. tcp \\. |,tcp:)${port}\\b`).test(rulesOf(node));
+  await node.until('a change waits until a commit is due', async () => {
+    const ports = [{ protocol: 'TCP', port: ++port, ...rest }];
+    say('rules', { set: [{ address, filtered: true, egress: false, ports }] });
+    await node.status();
+    return !isInForce();
+  });
+  seq = 8;
+  const term = { generation: stream.hello.generation, n: 90 };
+  say('placements', { set: [{ address, term }] });
+  await node.until('its placement has come', async () =>
+    (await node.status()).vips.some((vip) => vip.address === address && vip.term?.n === 90),
+  );
+  node.run(`ip address del ${other.addresses}/32 dev lan`);
+  await node.until('the other is back', () => addressesOn(node, 'lan').includes(`${other.addresses}`));
+  ok(!addressesOn(node, 'lan').includes(address) || isInForce());
+});
+
 test('VIPs move to the interface that is named now, and are there before they leave', { skip }, async () => {
   await using node = await Node.start({ services: [web, other] });
   const vips = [...other.addresses, ...web.addresses].sort();
