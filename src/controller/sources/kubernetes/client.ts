@@ -35,6 +35,7 @@ export interface ApiRequest {
   /** What the answer is to be, where it is no object of the API. */
   readonly accept?: string;
   readonly signal: AbortSignal;
+  /** By when the answer must begin, and for how long it may stop before its end. */
   readonly timeoutMs?: number;
 }
 
@@ -68,7 +69,7 @@ export class ApiClient implements Disposable {
   /** Sends a request and resolves to the answer as JSON. Rejects with ApiError, or the error of the way. */
   async json(request: ApiRequest): Promise<unknown> {
     const response = await this.open(request);
-    return JSON.parse(await readWhole(response));
+    return JSON.parse(await readWhole(response, request.timeoutMs));
   }
 
   /** Sends a request and resolves to the answer, whose body is for the caller to read. */
@@ -97,7 +98,7 @@ export class ApiClient implements Disposable {
     const { statusCode: status = 0, headers } = response;
     if (status >= 200 && status < 300) return response;
     if (status === 401) this.#credentials.refused();
-    const said = messageOf(await readWhole(response).catch(() => ''));
+    const said = messageOf(await readWhole(response, timeoutMs).catch(() => ''));
     const message = `${method} ${path.split('?')[0]}: ${status} ${said || (response.statusMessage ?? '')}`;
     throw new ApiError(status, message, retryAfterMs(headers['retry-after'], Date.now()));
   }
@@ -168,12 +169,18 @@ function answerOf(sent: ClientRequest, payload: string | null, timeoutMs: number
   return promise;
 }
 
-/** By its events: with many writes an iterator for each answer costs more than the rest of it. */
-function readWhole(response: IncomingMessage): Promise<string> {
+/**
+ * By its events: with many writes an iterator for each answer costs more than the rest of it. One that stops
+ * in the middle is given up, for a proxy on the way may keep the connection when its server is gone.
+ */
+function readWhole(response: IncomingMessage, silenceMs: number = answerTimeoutMs): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const parts: Buffer[] = [];
   let lengthBytes = 0;
+  const onSilence = () => response.destroy(new Error(`the answer stopped for ${silenceMs} ms`));
+  const timer = setTimeout(onSilence, silenceMs);
   response.on('data', (bytes: Buffer) => {
+    timer.refresh();
     lengthBytes += bytes.length;
     parts.push(bytes);
     if (lengthBytes > bodyLimitBytes)
@@ -182,6 +189,7 @@ function readWhole(response: IncomingMessage): Promise<string> {
   response.once('end', () => resolve(Buffer.concat(parts, lengthBytes).toString('utf8')));
   response.once('error', reject);
   response.once('close', () => {
+    clearTimeout(timer);
     if (!response.complete) reject(new Error('the answer was cut short'));
   });
   return promise;

@@ -1,0 +1,55 @@
+// An answer of the API server that stops in the middle, on a connection that stays: nobody waits for ever.
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ApiClient } from '../../../../src/controller/sources/kubernetes/client.ts';
+import { Credentials } from '../../../../src/controller/sources/kubernetes/credentials.ts';
+import { readKubeconfig } from '../../../../src/controller/sources/kubernetes/kubeconfig.ts';
+import { FakeApi } from './fake-api.ts';
+
+const limit = { timeout: 20_000 };
+const timeoutMs = 200;
+
+/** Asks one that answers with this status, and then with these parts of a body, each after a while. */
+async function asked(status: number, parts: readonly string[], lengthBytes: number): Promise<unknown> {
+  await using api = await new FakeApi().listen();
+  api.fault = (_, response) => {
+    response.writeHead(status, { 'content-length': String(lengthBytes) });
+    response.flushHeaders();
+    void (async () => {
+      for (const part of parts) {
+        await sleep(timeoutMs / 4);
+        response.write(part);
+      }
+    })();
+    return 'done';
+  };
+  const value = {
+    'current-context': 'x',
+    contexts: [{ name: 'x', context: { cluster: 'x', user: 'x' } }],
+    clusters: [{ name: 'x', cluster: { server: api.url } }],
+    users: [{ name: 'x', user: {} }],
+  };
+  const access = readKubeconfig({ value, context: null, resolve: (path) => path });
+  using client = new ApiClient(access, new Credentials(access, {}), 'test');
+  return await client.json({ path: '/api/v1/things', signal: new AbortController().signal, timeoutMs });
+}
+
+test('an answer that stops before its end is given up', limit, async () => {
+  await rejects(asked(200, ['{"items":['], 1000), { message: `the answer stopped for ${timeoutMs} ms` });
+  await rejects(asked(200, [], 1000), /the answer stopped/);
+});
+
+test('what was refused is told by its status, though its words never end', limit, async () => {
+  await rejects(asked(403, ['{"message":'], 1000), (error) => {
+    equal((error as { code?: unknown }).code, 403);
+    return true;
+  });
+});
+
+test('one that goes on is read to its end, however long that takes', limit, async () => {
+  const text = JSON.stringify({ items: ['a', 'b', 'c', 'd', 'e', 'f', 'g'] });
+  const parts = text.match(/.{1,4}/g) ?? [];
+  ok(parts.length > 8);
+  deepEqual(await asked(200, parts, text.length), JSON.parse(text));
+});
