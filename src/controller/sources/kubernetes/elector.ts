@@ -84,7 +84,8 @@ export class Elector {
         await this.#step(signal);
         this.#complain(null);
       } catch (error) {
-        if (!signal.aborted) this.#failed(error as Error);
+        if (signal.aborted) this.#isKnown = false;
+        else this.#failed(error as Error);
       }
       const waitMs = Math.min(retryPeriodMs * (1 + random() * 0.2), this.#leftMs());
       await sleep(waitMs, undefined, { signal }).catch(() => undefined);
@@ -193,6 +194,13 @@ export class Elector {
   async #release(): Promise<void> {
     const nobody = { ...this.#self(), identity: '', durationMs: 1000 };
     const signal = AbortSignal.timeout(2000);
-    await this.#write(this.#generation ?? 0, nobody, signal).catch((error: Error) => this.#failed(error));
+    try {
+      // A renewal that was cut off by the end may have been written all the same.
+      if (!this.#isKnown) await this.#look(signal);
+      const { kind } = nextStep(this.#seen, this.#self(), performance.now());
+      if (kind === 'renew') await this.#write(this.#generation ?? 0, nobody, signal);
+    } catch (error) {
+      this.#failed(error as Error);
+    }
   }
 }

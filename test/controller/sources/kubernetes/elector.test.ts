@@ -1,6 +1,7 @@
 // Whoever holds the Lease and comes too late with it goes on where it was, of an API server that takes its
 // time. Real ones are in test/kubernetes.
 import { deepEqual } from 'node:assert/strict';
+import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -21,6 +22,10 @@ interface Rig {
   /** What was told, in order. */
   readonly told: string[];
   delay: Delay;
+  /** What becomes of the answer to a write that was done. */
+  answer: Delay;
+  /** Ends it, and resolves when it has. */
+  readonly stop: () => Promise<void>;
   /** What the server keeps. */
   lease: object | null;
 }
@@ -28,14 +33,17 @@ interface Rig {
 /** An elector, and a server that keeps one Lease. */
 function start(t: TestContext, { renewDeadlineMs = 15_000, lease = null as object | null }): Rig {
   let version = 0;
-  const json = async ({ method = 'GET', body }: ApiRequest): Promise<unknown> => {
+  const json = async ({ method = 'GET', body, signal }: ApiRequest): Promise<unknown> => {
     if (method === 'GET') {
       if (made.lease === null) throw new ApiError(404, 'not found', null);
       return made.lease;
     }
     await made.delay();
-    const { metadata, ...rest } = body as { metadata: object };
+    const { metadata, ...rest } = body as { metadata: { resourceVersion?: string } };
+    const known = (made.lease as { metadata?: { resourceVersion?: string } } | null)?.metadata;
+    if (known?.resourceVersion !== metadata.resourceVersion) throw new ApiError(409, 'conflict', null);
     made.lease = { ...rest, metadata: { ...metadata, resourceVersion: String(++version) } };
+    await Promise.race([made.answer(), aborted(signal)]);
     return made.lease;
   };
   const stopping = new AbortController();
@@ -48,13 +56,21 @@ function start(t: TestContext, { renewDeadlineMs = 15_000, lease = null as objec
     onResume: () => told.push(`resumes: ${elector.rules()}`),
     ...{ onRestored: () => undefined, onDeposed: () => told.push('deposed'), onProblem: () => undefined },
   });
-  const made: Rig = { elector, told, lease, delay: async () => undefined };
-  const running = elector.run();
-  t.after(() => {
+  const at = async () => undefined;
+  const stop = () => {
     stopping.abort();
     return running;
-  });
+  };
+  const made: Rig = { elector, told, lease, delay: at, answer: at, stop };
+  const running = elector.run();
+  t.after(stop);
   return made;
+}
+
+/** Rejects when the signal is aborted. */
+async function aborted(signal: AbortSignal): Promise<void> {
+  await once(signal, 'abort');
+  throw signal.reason;
 }
 
 async function ruling(t: TestContext, renewDeadlineMs?: number): Promise<Rig> {
@@ -102,4 +118,33 @@ test('a Lease that is deleted is taken by a generation above what was read in it
   all.lease = null;
   await untilTrue(() => all.elector.rules());
   deepEqual(all.told, ['rules by 8']);
+});
+
+test('who ends while a renewal is on its way gives the Lease away all the same', limit, async (t) => {
+  const all = await ruling(t);
+  const written = Promise.withResolvers<void>();
+  all.answer = () => {
+    written.resolve();
+    return new Promise(() => undefined);
+  };
+  await written.promise;
+  const stopped = all.stop();
+  all.answer = async () => undefined;
+  await stopped;
+  deepEqual([all.elector.record?.holder, all.elector.record?.generation, all.told], ['', 1, ['rules by 1']]);
+});
+
+test('who ends gives away no Lease that another one took meanwhile', limit, async (t) => {
+  const all = await ruling(t);
+  const begun = Promise.withResolvers<void>();
+  all.delay = () => {
+    begun.resolve();
+    return failing();
+  };
+  await begun.promise;
+  const spec = { holderIdentity: 'c2', leaseDurationSeconds: 3600, leaseTransitions: 2 };
+  all.lease = { metadata: { resourceVersion: '99' }, spec };
+  all.delay = async () => undefined;
+  await all.stop();
+  deepEqual(all.lease, { metadata: { resourceVersion: '99' }, spec });
 });
