@@ -63,7 +63,10 @@ test('a Service that is wrong stays as it was, is named, and stops nobody else',
   equal(agent.rules.get(first)?.ports[0]?.port, 80);
   const [problem] = running.status().problems;
   match(problem?.message ?? '', /spec\.ports\[0\]\.port: expected 1-65535, got 70000/);
-  deepEqual([problem?.document, problem?.service], [0, 'demo/web']);
+  deepEqual(
+    [problem?.file, problem?.document, problem?.service],
+    [join(running.services, 'a.yaml'), 0, 'demo/web'],
+  );
 });
 
 test(

@@ -43,8 +43,11 @@ export class Catalog {
   readonly #services = new Map<ServiceKey, ServiceManifest>();
   readonly #files = new Map<string, FileState>();
   readonly #holders = new Map<ServiceKey, readonly string[]>();
+  readonly #pathOf: (file: string) => string;
 
-  constructor() {
+  /** `pathOf` is what problems call a file, which is known here by its name in the folder. */
+  constructor(pathOf: (file: string) => string = (file) => file) {
+    this.#pathOf = pathOf;
     this.services = this.#services;
   }
 
@@ -83,7 +86,10 @@ export class Catalog {
       if (other === undefined) entries.set(key, entry);
       else
         twice.push(
-          twiceProblem({ file, key, document: entry.document, other: `document ${other.document}` }),
+          twiceProblem({
+            ...{ file: this.#pathOf(file), key, document: entry.document },
+            other: `document ${other.document}`,
+          }),
         );
     };
     for (const [document, facts] of documents.entries()) {
@@ -111,13 +117,14 @@ export class Catalog {
 
   problems(): Problem[] {
     const problems: Problem[] = [];
-    for (const [file, { problem, twice, entries }] of this.#files) {
+    for (const [name, { problem, twice, entries }] of this.#files) {
+      const file = this.#pathOf(name);
       if (problem !== null) problems.push(problem);
       problems.push(...twice);
       for (const [key, { document, message }] of entries) {
         const [first] = this.#holders.get(key) ?? [];
-        if (first !== undefined && first !== file)
-          problems.push(twiceProblem({ file, key, document, other: first }));
+        if (first !== undefined && first !== name)
+          problems.push(twiceProblem({ file, key, document, other: this.#pathOf(first) }));
         if (message !== '') problems.push({ file, document, service: key, message });
       }
     }

@@ -32,7 +32,7 @@ interface Known {
 }
 
 export class FileSource {
-  readonly catalog: Catalog = new Catalog();
+  readonly catalog: Catalog = new Catalog((file) => this.#pathOf(file));
   readonly #input: FileSourceInput;
   readonly #known = new Map<string, Known>();
   readonly #due = new Set<string>();
@@ -164,7 +164,7 @@ export class FileSource {
   }
 
   async #read(file: string): Promise<void> {
-    const path = this.#isFolder ? join(this.#input.path, file) : this.#input.path;
+    const path = this.#pathOf(file);
     const known = this.#known.get(file);
     try {
       const reading = await readStable(path, known?.stamp);
@@ -178,6 +178,10 @@ export class FileSource {
     } catch (error) {
       await this.#failed(file, path, error);
     }
+  }
+
+  #pathOf(file: string): string {
+    return this.#isFolder ? join(this.#input.path, file) : this.#input.path;
   }
 
   async #failed(file: string, path: string, error: unknown): Promise<void> {
