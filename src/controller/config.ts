@@ -159,7 +159,9 @@ function sourceConfig({ values, places }: ControllerOptions, listenPort: number)
     return { kind: 'kubernetes', ...kubernetesConfig({ values, places }, listenPort) };
   }
   if (path === undefined)
-    throw new UsageError('--services PATH is missing: name a file or folder of Service manifests');
+    throw new UsageError(
+      '--services PATH is missing: name a file or folder of Service manifests, or say --kubernetes',
+    );
   refuseWithoutCluster(values);
   return { kind: 'files', path, stateDir: state ?? '/var/lib/vipward' };
 }

@@ -165,7 +165,7 @@ test(
     equal((await configOf([...argv, '--insecure'])).listen.host, '0.0.0.0');
     await rejects(configOf(['--kubernetes', '--state', '/x']), /--state: .*the cluster keeps the records/);
     await rejects(configOf(['--kubernetes', '--services', '/x']), /give one of them/);
-    await rejects(configOf([]), /--services PATH is missing/);
+    await rejects(configOf([]), /--services PATH is missing: .*, or say --kubernetes$/);
   },
 );
 
