@@ -1,5 +1,6 @@
 // What an agent answers over HTTP: status, health, metrics, and the two questions of `explain` and `diff`.
 
+import type { Packet } from '../dialects/dialect.ts';
 import type { ForeignChain } from '../dialects/nftables/foreign.ts';
 import { SystemCallError } from '../host/socket.ts';
 import { failure, type Reply, type Route, type RouteRequest } from '../process/http.ts';
@@ -109,24 +110,46 @@ async function explained(
   readForeign: () => Promise<readonly ForeignChain[]>,
 ): Promise<Reply> {
   try {
-    const address = parseAddress(query.get('address') ?? '');
-    const from = query.get('from');
-    const packet = {
-      address,
-      port: parsePort(Number(query.get('port'))),
-      protocol: protocolNumbers[parseProtocol(query.get('protocol') ?? 'TCP')],
-      from: from === null ? null : parseAddress(from),
-    };
+    const packet = packetOf(query);
+    const { address } = packet;
     const observe = config.values.filter === 'observe';
     const trace = await tracePacket(kernel, packet, { name: firewall.dialect.name, observe });
     const foreign = crossedBy(await readForeign(), familyOf(address));
     const vip = ledger.committed.get(address);
     return { status: 200, body: explain(packet, { trace, vip, observe, foreign }) };
   } catch (error) {
-    if (!(error instanceof AddressError) && !(error instanceof PortError)) throw error;
+    if (!(error instanceof QuestionError)) throw error;
     const next = 'ask for /explain?address=A&port=N&protocol=TCP|UDP|SCTP&from=B';
     return failure(400, { code: error.code, message: error.message, next });
   }
+}
+
+/** A part of a question that is no address, port or protocol; the message names it. */
+class QuestionError extends Error {
+  readonly code: (AddressError | PortError)['code'];
+
+  constructor(name: string, cause: AddressError | PortError) {
+    super(`${name}: ${cause.message}`, { cause });
+    this.code = cause.code;
+  }
+}
+
+/** Throws QuestionError. */
+function packetOf(query: URLSearchParams): Packet {
+  const read = <T>(name: string, parse: (text: string) => T, usual = ''): T => {
+    try {
+      return parse(query.get(name) ?? usual);
+    } catch (error) {
+      if (!(error instanceof AddressError) && !(error instanceof PortError)) throw error;
+      throw new QuestionError(name, error);
+    }
+  };
+  return {
+    address: read('address', parseAddress),
+    port: read('port', (text) => parsePort(/^\d+$/.test(text) ? Number(text) : text)),
+    protocol: read('protocol', (text) => protocolNumbers[parseProtocol(text)], 'TCP'),
+    from: query.has('from') ? read('from', parseAddress) : null,
+  };
 }
 
 async function observed({ kernel, firewall, config }: Agent): Promise<Reply> {

@@ -77,3 +77,19 @@ test('a kernel that does not say is no mistake of ours, and its words are in the
     assert.match(message, /nfnetlink dump: EPERM.* \(again\)$/);
   }
 });
+
+test('what is no part of a question is named, with what was found there', async () => {
+  for (const [query, code, message] of [
+    ['', 'BadAddress', 'address: expected an IPv4 or IPv6 address, got ""'],
+    ['address=web&port=80', 'BadAddress', 'address: expected an IPv4 or IPv6 address, got "web"'],
+    ['address=10.0.0.1', 'BadPort', 'port: expected 1-65535, got ""'],
+    ['address=10.0.0.1&port=80x', 'BadPort', 'port: expected 1-65535, got "80x"'],
+    ['address=10.0.0.1&port=65536', 'BadPort', 'port: expected 1-65535, got 65536'],
+    ['address=10.0.0.1&port=80&protocol=ICMP', 'BadPort', 'protocol: expected TCP, UDP or SCTP, got "ICMP"'],
+    ['address=10.0.0.1&port=80&from=me', 'BadAddress', 'from: expected an IPv4 or IPv6 address, got "me"'],
+  ] as const) {
+    const { status, body } = await fixture().get(`/explain?${query}`);
+    const { error } = body as { error: { code: string; message: string } };
+    assert.deepEqual([status, error.code, error.message], [400, code, message]);
+  }
+});
