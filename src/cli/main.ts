@@ -64,14 +64,20 @@ async function run(): Promise<number> {
 
 /** A reader that goes away, as `head` does, ends the output and is no error. */
 const gone = new AbortController();
+let isUnwritten = false;
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  process.exitCode = error.code === 'EPIPE' ? 0 : 1;
+  if (error.code === 'EPIPE') process.exitCode = 0;
+  else {
+    if (!isUnwritten) process.stderr.write(`vipward: what was asked for was not written: ${error.message}\n`);
+    isUnwritten = true;
+    process.exitCode = 1;
+  }
   gone.abort();
 });
 
 run().then(
   (code) => {
-    process.exitCode = code;
+    process.exitCode = isUnwritten ? 1 : code;
   },
   (error: unknown) => {
     process.stderr.write(`vipward: ${error instanceof Error ? error.stack : String(error)}\n`);

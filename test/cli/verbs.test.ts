@@ -1,7 +1,7 @@
 // The verbs against stand-ins for the servers: what is asked, what is printed, and the exit code.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -227,4 +227,17 @@ test('the program itself passes the exit code on', () => {
   assert.equal(of('status', '--controller', nobody).status, 3);
   assert.match(of('version').stdout, /^\d+\.\d+\.\d+\n$/);
   assert.equal(of('controller', '--nonsense').status, 2);
+});
+
+test('what could not be written is said, and is no success', (t) => {
+  const full = openSync('/dev/full', 'w');
+  t.after(() => closeSync(full));
+  for (const words of [['version'], ['manifests']]) {
+    const stdio = ['ignore', full, 'pipe'] as const;
+    const { status, stderr } = spawnSync(process.execPath, [program, ...words], {
+      ...{ encoding: 'utf8', stdio: [...stdio] },
+    });
+    assert.equal(status, 1);
+    assert.match(stderr, /^vipward: what was asked for was not written: ENOSPC.*\n$/);
+  }
 });
