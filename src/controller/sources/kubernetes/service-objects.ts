@@ -93,11 +93,17 @@ export class ServiceObjects {
   /** Services that were never right, and are served without what is wrong. */
   readonly #lessened = new Set<ServiceKey>();
   readonly #uids = new Map<ServiceKey, string>();
+  readonly #local = new Set<ServiceKey>();
   /** What a status has come to say since its Service was read. */
   readonly #recorded = new Map<ServiceKey, readonly Address[]>();
 
   constructor() {
     this.services = this.#services;
+  }
+
+  /** Some Service is to be served from where its endpoints are. */
+  get hasLocal(): boolean {
+    return this.#local.size > 0;
   }
 
   /** What tells a Service from one of the same name before it; empty if it is not known. */
@@ -175,6 +181,8 @@ export class ServiceObjects {
       return;
     }
     this.#services.set(key, entry.service);
+    if (entry.service.trafficPolicy === 'Local') this.#local.add(key);
+    else this.#local.delete(key);
     this.#recorded.delete(key);
     changes.set.push(entry.service);
   }
@@ -189,6 +197,7 @@ export class ServiceObjects {
     this.invalid.delete(key);
     this.#ignored.delete(key);
     this.#uids.delete(key);
+    this.#local.delete(key);
     this.#recorded.delete(key);
     if (this.#services.delete(key)) changes.remove.push(key);
   }

@@ -175,8 +175,8 @@ export class KubernetesSource {
   /** Of many Services each part takes long, and others have their turn in between. */
   async #changed(changes: ObjectChanges<ServiceEntry>): Promise<void> {
     const isLong = changes.set.size + changes.remove.length > atOnceServices;
-    if (changes.set.values().some(isLocal)) this.#input.surroundings.needSlices();
     const reading = this.catalog.apply(changes);
+    this.#input.surroundings.needSlices(this.catalog.hasLocal);
     if (isLong) await othersTurn();
     this.#input.onReading(reading);
     if (isLong) await othersTurn();
@@ -187,8 +187,4 @@ export class KubernetesSource {
     this.#input.onState(this.problems());
     this.#input.onReading(nothing);
   }
-}
-
-function isLocal(entry: ServiceEntry): boolean {
-  return entry.kind === 'service' && entry.service.trafficPolicy === 'Local';
 }

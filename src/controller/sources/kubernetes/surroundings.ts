@@ -1,5 +1,5 @@
 // What a cluster says of where VIPs may be: its nodes, and the endpoints of Services that are Local. Slices
-// are watched from the first such Service on.
+// are watched while there is such a Service.
 
 import type { Family } from '../../../state/address.ts';
 import type { ServiceKey } from '../../../state/service.ts';
@@ -22,54 +22,44 @@ export interface SurroundingsInput {
   /** The endpoints of these Services are others; null: of all. */
   readonly onEndpoints: (services: ReadonlySet<ServiceKey> | null) => void;
   readonly onState: () => void;
+  /** How long slices are watched when no Service is Local any more. */
+  readonly idleMs?: number;
 }
 
+const usualIdleMs = 60_000;
 /** Deleted Nodes that are remembered: the agent of an older one is gone with it. */
 export const mostDeleted = 1000;
 
 export class Surroundings {
   readonly #nodes: ListWatch<NodeEntry>;
-  readonly #slices: ListWatch<SliceEntry | null>;
-  readonly #endpoints = new Endpoints();
+  readonly #input: SurroundingsInput;
+  /** Null while no Service is Local. */
+  #slices: ListWatch<SliceEntry | null> | null = null;
+  #endpoints = new Endpoints();
+  #endSlices = new AbortController();
+  #idle: NodeJS.Timeout | undefined;
   readonly #barred = new Map<string, string>();
   /** Those of them that were deleted, the oldest first. */
   readonly #deleted = new Set<string>();
   /** False while `barred` is another than what was told. */
   #isTold = true;
-  readonly #onNodes: SurroundingsInput['onNodes'];
-  readonly #onDeleted: SurroundingsInput['onDeleted'];
-  readonly #onReturned: SurroundingsInput['onReturned'];
-  #isSliceNeeded = false;
   /** They were listed, and by a list that may be believed. */
   #areSlicesKnown = false;
   #running: Promise<unknown> = Promise.resolve();
 
-  constructor({ client, ignoresExclude, signal, random, ...told }: SurroundingsInput) {
-    const { onEndpoints, onState } = told;
-    this.#onNodes = told.onNodes;
-    this.#onDeleted = told.onDeleted;
-    this.#onReturned = told.onReturned;
+  constructor(input: SurroundingsInput) {
+    this.#input = input;
+    const { client, ignoresExclude, signal, random, onState } = input;
     this.#nodes = new ListWatch({
       ...{ client, path: nodesPath, signal, random, onState },
       cut: (object) => cutNode(object, { ignoresExclude }),
       onChange: (changes) => this.#nodesChanged(changes),
     });
-    this.#slices = new ListWatch({
-      ...{ client, path: endpointSlicesPath, signal, random, cut: cutSlice },
-      onChange: (changes) => {
-        const touched = this.#endpoints.apply(changes);
-        const wereKnown = this.#areSlicesKnown;
-        this.#areSlicesKnown = true;
-        // With the first list even those are known now that have no slice at all.
-        onEndpoints(wereKnown ? touched : null);
-      },
-      onState,
-    });
   }
 
   /** Which lists were read to their end, or need not be read. */
   get synced(): { readonly nodes: boolean; readonly endpointSlices: boolean } {
-    const endpointSlices = !this.#isSliceNeeded || this.#slices.isComplete;
+    const endpointSlices = this.#slices?.isComplete ?? true;
     return { nodes: this.#nodes.isComplete, endpointSlices };
   }
 
@@ -89,7 +79,7 @@ export class Surroundings {
   /** Lists all anew, and resolves when the Nodes are: until endpoints are, they are not known. */
   listAgain(): Promise<void> {
     this.#areSlicesKnown = false;
-    if (this.#isSliceNeeded) void this.#slices.listAgain();
+    void this.#slices?.listAgain();
     return this.listNodesAgain();
   }
 
@@ -97,17 +87,22 @@ export class Surroundings {
     this.#running = this.#nodes.run();
   }
 
-  /** A Service is Local: from now on its endpoints count. */
-  needSlices(): void {
-    if (this.#isSliceNeeded) return;
-    this.#isSliceNeeded = true;
-    this.#running = Promise.all([this.#running, this.#slices.run()]);
+  /** Whether a Service is Local: from then on its endpoints count. */
+  needSlices(isNeeded: boolean): void {
+    const { idleMs = usualIdleMs } = this.#input;
+    if (!isNeeded) {
+      if (this.#slices !== null) this.#idle ??= setTimeout(() => this.#forgetSlices(), idleMs).unref();
+      return;
+    }
+    clearTimeout(this.#idle);
+    this.#idle = undefined;
+    if (this.#slices === null) this.#watchSlices();
   }
 
   /** What is kept up to date is of a time that never was. */
   restored(): void {
     void this.#nodes.restored();
-    if (this.#isSliceNeeded) void this.#slices.restored();
+    void this.#slices?.restored();
   }
 
   /** The nodes that have an endpoint of the Service to serve from; null while that is not known. */
@@ -116,7 +111,8 @@ export class Surroundings {
   }
 
   problems(): Problem[] {
-    return [this.#nodes, this.#slices].flatMap(({ path, problem }) => problemAt(path, problem));
+    const lists = this.#slices === null ? [this.#nodes] : [this.#nodes, this.#slices];
+    return lists.flatMap(({ path, problem }) => problemAt(path, problem));
   }
 
   /** Resolves when everything has ended after the signal was aborted. */
@@ -124,21 +120,50 @@ export class Surroundings {
     await this.#running;
   }
 
+  #watchSlices(): void {
+    const { client, random, onState, onEndpoints } = this.#input;
+    const endpoints = new Endpoints();
+    this.#endpoints = endpoints;
+    this.#endSlices = new AbortController();
+    const signal = AbortSignal.any([this.#input.signal, this.#endSlices.signal]);
+    this.#slices = new ListWatch({
+      ...{ client, path: endpointSlicesPath, signal, random, cut: cutSlice, onState },
+      onChange: (changes) => {
+        // It ends by itself, and may have been about to tell of something.
+        if (this.#endpoints !== endpoints) return;
+        const touched = endpoints.apply(changes);
+        const wereKnown = this.#areSlicesKnown;
+        this.#areSlicesKnown = true;
+        // With the first list even those are known now that have no slice at all.
+        onEndpoints(wereKnown ? touched : null);
+      },
+    });
+    this.#running = Promise.all([this.#running, this.#slices.run()]);
+  }
+
+  #forgetSlices(): void {
+    this.#idle = undefined;
+    this.#endSlices.abort();
+    this.#slices = null;
+    this.#endpoints = new Endpoints();
+    this.#areSlicesKnown = false;
+  }
+
   #nodesChanged({ set, remove }: ObjectChanges<NodeEntry>): void {
     for (const name of remove) {
       this.#bar(name, 'its Node was deleted');
       this.#deleted.add(name);
-      this.#onDeleted(name);
+      this.#input.onDeleted(name);
     }
     for (const [name, why] of set) {
-      if (this.#deleted.delete(name)) this.#onReturned(name);
+      if (this.#deleted.delete(name)) this.#input.onReturned(name);
       this.#bar(name, why);
     }
     this.#forgetOldest();
     // A Node is sent at each heartbeat of its kubelet, as a rule with nothing in it that is kept.
     if (this.#isTold) return;
     this.#isTold = true;
-    this.#onNodes(this.#barred);
+    this.#input.onNodes(this.#barred);
   }
 
   #bar(name: string, why: NodeEntry): void {

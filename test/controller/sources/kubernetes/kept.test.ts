@@ -80,6 +80,20 @@ test('with a flag that cannot be read, a Service is what it was last, or one wit
   deepEqual(follow(fresh, 84, wrong, 'v'), [[84, true, 'forward', '10.0.0.9']]);
 });
 
+test('it is known whether a Service is Local, by what it was last', () => {
+  const objects = new ServiceObjects();
+  const follow = (externalTrafficPolicy: string) => {
+    const spec = { type: 'LoadBalancer', ports: [{ port: 80 }], externalTrafficPolicy };
+    const entry = cutService({ metadata: { name: 'web', namespace: 'demo', uid: 'u' }, spec }, rules);
+    objects.apply({ set: new Map([[web, entry]]), remove: [] });
+    return objects.hasLocal;
+  };
+  deepEqual([follow('Cluster'), follow('Local'), follow('Local')], [false, true, true]);
+  deepEqual([follow('Cluster'), follow('Local')], [false, true]);
+  objects.apply({ set: new Map(), remove: [web] });
+  equal(objects.hasLocal, false);
+});
+
 test('conditions that many records have are one object', () => {
   const cut = sharingCut();
   const object = (name: string, reason: string) => ({

@@ -1,6 +1,7 @@
 // What is known of nodes and endpoints, and told of them, with an API server that speaks as the real one.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiClient } from '../../../../src/controller/sources/kubernetes/client.ts';
 import { Credentials } from '../../../../src/controller/sources/kubernetes/credentials.ts';
 import { readKubeconfig } from '../../../../src/controller/sources/kubernetes/kubeconfig.ts';
@@ -12,7 +13,7 @@ import { FakeApi } from './fake-api.ts';
 const limit = { timeout: 20_000 };
 
 /** The surroundings of a cluster, with what they told of, until the end of the test. */
-async function rig(): Promise<Rig> {
+async function rig(idleMs = 60_000): Promise<Rig> {
   await using stack = new AsyncDisposableStack();
   const api = stack.use(await new FakeApi().listen());
   const value = {
@@ -28,7 +29,7 @@ async function rig(): Promise<Rig> {
   const nodes: string[][] = [];
   const endpoints: (readonly string[] | null)[] = [];
   const surroundings = new Surroundings({
-    ...{ client, ignoresExclude: false, signal: stopping.signal, random: Math.random },
+    ...{ client, ignoresExclude: false, signal: stopping.signal, random: Math.random, idleMs },
     onNodes: (barred) => nodes.push([...barred.keys()]),
     onState: () => undefined,
     onDeleted: (name) => deleted.push(name),
@@ -116,7 +117,7 @@ test('the first list of slices is about every Service, and a change about its ow
   const { api, surroundings, told } = all;
   setSlice(api, 'web-1', 'web');
   surroundings.start();
-  surroundings.needSlices();
+  surroundings.needSlices(true);
   await untilTrue(() => surroundings.synced.endpointSlices && api.watches >= 2);
   deepEqual(told.endpoints, [null]);
   setSlice(api, 'web-2', 'web');
@@ -130,7 +131,7 @@ test('until slices are listed anew it is not known where the endpoints are', lim
   const web = 'demo/web' as ServiceKey;
   setSlice(api, 'web-1', 'web');
   surroundings.start();
-  surroundings.needSlices();
+  surroundings.needSlices(true);
   await untilTrue(() => surroundings.nodesOf(web, 4)?.has('node1') === true);
   await untilTrue(() => api.watches >= 2);
   const listed = surroundings.listAgain();
@@ -140,11 +141,37 @@ test('until slices are listed anew it is not known where the endpoints are', lim
   deepEqual(told.endpoints, [null, null]);
 });
 
+test('slices are watched while a Service is Local, and a little longer', limit, async () => {
+  await using all = await rig(300);
+  const { api, surroundings, told } = all;
+  const web = 'demo/web' as ServiceKey;
+  setSlice(api, 'web-1', 'web');
+  surroundings.start();
+  surroundings.needSlices(false);
+  await untilTrue(() => surroundings.synced.nodes && api.watches > 0);
+  deepEqual([api.count('endpointslices'), surroundings.synced.endpointSlices], [0, true]);
+  surroundings.needSlices(true);
+  await untilTrue(() => api.watches === 2);
+  surroundings.needSlices(false);
+  surroundings.needSlices(true);
+  await sleep(400);
+  deepEqual([api.watches, api.count('endpointslices?watch')], [2, 1]);
+  equal(surroundings.nodesOf(web, 4)?.has('node1'), true);
+  surroundings.needSlices(false);
+  surroundings.needSlices(false);
+  await untilTrue(() => api.watches === 1);
+  equal(surroundings.nodesOf(web, 4), null);
+  api.remove('web-1');
+  surroundings.needSlices(true);
+  await untilTrue(() => surroundings.nodesOf(web, 4) !== null);
+  deepEqual([surroundings.nodesOf(web, 4)?.size, told.endpoints], [0, [null, null]]);
+});
+
 test('a slice that names no Service belongs to nobody, and the others are heard of', limit, async () => {
   await using all = await rig();
   const { api, surroundings, told } = all;
   surroundings.start();
-  surroundings.needSlices();
+  surroundings.needSlices(true);
   await untilTrue(() => surroundings.synced.endpointSlices && api.watches >= 2);
   setSlice(api, 'odd-1', 'Foo_1');
   setSlice(api, 'web-1', 'web');
