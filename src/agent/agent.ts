@@ -15,7 +15,7 @@ import { Census } from './census.ts';
 import { type AgentConfig, firewallOptions } from './config.ts';
 import { readCredentials } from './credentials.ts';
 import { type Firewall, TableOwnedError } from './firewall.ts';
-import { bringInForce, type Followed, followable } from './follow.ts';
+import { Follower } from './follow.ts';
 import { Holder } from './holder.ts';
 import { Journal } from './journal.ts';
 import { type Kept, readJournal } from './kept.ts';
@@ -56,8 +56,8 @@ export interface Agent {
   readonly logDestination: Pick<LogDestination, 'dropped'>;
   /** What keeps the agent as a whole from its work. */
   readonly problems: () => readonly string[];
-  /** Takes over what can change while it runs; not to be called again before it is done. */
-  follow(next: AgentConfig): Promise<Followed>;
+  /** Takes over what can change while it runs, as soon as the kernel lets it. */
+  follow(next: AgentConfig): void;
   /** Ends the streams and leaves the kernel as it is. False if the disk does not take the last state. */
   stop(): Promise<boolean>;
 }
@@ -104,29 +104,24 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     now: () => performance.now(),
   });
   link.start();
-  let inForce = config;
+  const follower = new Follower({ ...rooms, log: parts.log }, config);
   return {
     get config() {
-      return inForce;
+      return follower.config;
     },
-    async follow(next) {
-      const followed = followable(inForce, next);
-      await bringInForce(rooms, followed);
-      inForce = followed.config;
-      return followed;
-    },
+    follow: (next) => follower.follow(next),
     ...{ version: parts.version, firewall, kernel, ledger, loop, announcer, prober, rules, session },
     ...{ link, tallies },
     places: holder.places,
     logDestination: parts.logDestination,
     problems: () =>
       [
-        ...[journal, reporter, retirement].map(({ trouble }) => trouble),
+        ...[journal, reporter, retirement, follower].map(({ trouble }) => trouble),
         ...[...session.problems, ...firewall.shortfalls],
       ].filter((text) => text !== ''),
     async stop() {
       session.send({ type: 'bye' });
-      for (const part of [loop, holder, announcer, prober, retirement, link, ...watches])
+      for (const part of [loop, holder, announcer, prober, retirement, follower, link, ...watches])
         part[Symbol.dispose]();
       return await journal.close();
     },

@@ -2,7 +2,9 @@
 
 import type { Kernel } from '../host/kernel.ts';
 import { differingKeys } from '../process/config.ts';
+import type { Log } from '../process/log.ts';
 import type { Allowed } from './allowed.ts';
+import { Backoff } from './backoff.ts';
 import { type AgentConfig, firewallOptions } from './config.ts';
 import type { Firewall } from './firewall.ts';
 import type { Loop } from './loop.ts';
@@ -14,7 +16,76 @@ import type { Session } from './session.ts';
 type Live = 'logLevel' | 'allow' | 'filter' | 'echo' | 'interface';
 const live: readonly Live[] = ['logLevel', 'allow', 'filter', 'echo', 'interface'];
 
-export interface Followed {
+export interface FollowParts {
+  readonly kernel: Kernel;
+  readonly firewall: Firewall;
+  readonly allowed: Allowed;
+  readonly network: Network;
+  readonly session: Session;
+  readonly loop: Loop;
+  readonly log: Log;
+}
+
+export class Follower implements Disposable {
+  /** Why the newest config is not in force; empty while it is. */
+  trouble = '';
+  readonly #parts: FollowParts;
+  readonly #later = new Backoff({ firstMs: 1000, limitMs: 60_000 }, () => this.follow(this.#newest));
+  #config: AgentConfig;
+  #newest: AgentConfig;
+  #last: Promise<void> = Promise.resolve();
+  #isStopped = false;
+
+  constructor(parts: FollowParts, config: AgentConfig) {
+    this.#parts = parts;
+    this.#config = config;
+    this.#newest = config;
+  }
+
+  /** What is in force: of what cannot change while the agent runs the values of the start. */
+  get config(): AgentConfig {
+    return this.#config;
+  }
+
+  /**
+   * Takes a config over behind those before it, and logs what of it is in force. While the kernel cannot be
+   * asked nothing is changed, and it is tried again until another one comes.
+   */
+  follow(next: AgentConfig): void {
+    this.#newest = next;
+    this.#last = this.#last.then(() => this.#take(next));
+  }
+
+  [Symbol.dispose](): void {
+    this.#isStopped = true;
+    this.#later[Symbol.dispose]();
+  }
+
+  async #take(next: AgentConfig): Promise<void> {
+    const { log } = this.#parts;
+    const { config, changed, waiting } = followable(this.#config, next);
+    try {
+      await bringInForce(this.#parts, { config, changed });
+    } catch (error) {
+      this.#putOff(error instanceof Error ? error.message : String(error));
+      return;
+    }
+    this.#config = config;
+    this.trouble = '';
+    this.#later.reset();
+    log.level = config.values.logLevel;
+    log.info({ changed }, 'configRead');
+    if (waiting.length > 0) log.warn({ waiting, next: 'start the agent again' }, 'configWaiting');
+  }
+
+  #putOff(reason: string): void {
+    if (this.trouble === '') this.#parts.log.error({ reason }, 'configPutOff');
+    this.trouble = `the config that was read last is not in force, and tried again: ${reason}`;
+    if (!this.#isStopped) this.#later.wait();
+  }
+}
+
+interface Followed {
   /** What is in force from now on: the new values, and for the rest those of the start. */
   readonly config: AgentConfig;
   readonly changed: readonly Live[];
@@ -23,7 +94,7 @@ export interface Followed {
 }
 
 /** What of `next` can be had without a restart. */
-export function followable(now: AgentConfig, next: AgentConfig): Followed {
+function followable(now: AgentConfig, next: AgentConfig): Followed {
   const differing = differingKeys(now.values, next.values);
   const changed = live.filter((key) => differing.includes(key));
   const taken = Object.fromEntries(changed.map((key) => [key, next.values[key]]));
@@ -34,18 +105,11 @@ export function followable(now: AgentConfig, next: AgentConfig): Followed {
   };
 }
 
-export interface FollowParts {
-  readonly kernel: Kernel;
-  readonly firewall: Firewall;
-  readonly allowed: Allowed;
-  readonly network: Network;
-  readonly session: Session;
-  readonly loop: Loop;
-}
-
 /** Brings what was changed in force. Rejects, with nothing changed, if the kernel cannot be asked. */
-export async function bringInForce(parts: FollowParts, { config, changed }: Followed): Promise<void> {
-  const { kernel, firewall, allowed, network, session, loop } = parts;
+async function bringInForce(
+  { kernel, firewall, allowed, network, session, loop }: FollowParts,
+  { config, changed }: Omit<Followed, 'waiting'>,
+): Promise<void> {
   const has = (...keys: readonly Live[]): boolean => keys.some((key) => changed.includes(key));
   if (has('filter', 'echo')) {
     const wish = firewall.dialect.name === 'xtables' ? 'xtables' : 'nftables';

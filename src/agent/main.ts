@@ -91,15 +91,12 @@ function followConfig(agent: Agent, follower: FollowInput): void {
   const { path, input, inForce, log, signal, reloads } = follower;
   if (path === undefined) return;
   const onError = (error: Error): void => log.error({ reason: error.message }, 'configRefused');
-  const follow = async (values: AgentValues): Promise<void> => {
-    const { changed, waiting } = await agent.follow(agentConfig(values));
-    log.level = values.logLevel;
-    log.info({ changed }, 'configRead');
-    if (waiting.length > 0) log.warn({ waiting, next: 'start the agent again' }, 'configWaiting');
-  };
-  let last = Promise.resolve();
   const onChange = ({ values }: { readonly values: AgentValues }): void => {
-    last = last.then(() => follow(values)).catch(onError);
+    try {
+      agent.follow(agentConfig(values));
+    } catch (error) {
+      onError(error as Error);
+    }
   };
   watchConfig({ path, specs: agentOptions, input, inForce, reloads, onChange, onError, signal });
 }

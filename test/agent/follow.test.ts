@@ -1,0 +1,100 @@
+// A config that is read anew while the kernel cannot be asked: what it changes is in force once it can.
+import { deepEqual, equal, match } from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { Allowed } from '../../src/agent/allowed.ts';
+import { type AgentConfig, agentConfig, agentOptions } from '../../src/agent/config.ts';
+import type { Firewall } from '../../src/agent/firewall.ts';
+import { Follower } from '../../src/agent/follow.ts';
+import type { Loop } from '../../src/agent/loop.ts';
+import type { Network } from '../../src/agent/network.ts';
+import { nftablesFirewall } from '../../src/agent/nftables.ts';
+import type { Session } from '../../src/agent/session.ts';
+import type { Kernel } from '../../src/host/kernel.ts';
+import { Errno } from '../../src/netlink/message.ts';
+import { readOptions } from '../../src/process/options.ts';
+import { logLines } from '../log-lines.ts';
+
+async function configOf(filter: 'observe' | 'enforce', more: readonly string[] = []): Promise<AgentConfig> {
+  const argv = ['--node', 'node1', '--controller', 'ws://127.0.0.1:9470', '--allow', '10.77.0.0/24'];
+  const { values } = await readOptions(agentOptions, {
+    argv: [...argv, '--filter', filter, ...more],
+    env: {},
+  });
+  return agentConfig(values);
+}
+
+/** A follower whose kernel answers the probe with an errno, 0 for one that can all. */
+async function roomOf(t: TestContext) {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const config = await configOf('observe');
+  const options = { wish: 'nftables', observe: true, counters: false, echo: true, owner: true } as const;
+  const firewall: Firewall = nftablesFirewall(undefined, options);
+  const [doubts, { log, lines }] = [[] as string[], logLines()];
+  const room = { errno: 0, doubts, lines, firewall, config };
+  const kernel = {
+    ask: async () => new Uint8Array(),
+    portId: () => 1,
+    commit: () => (room.errno === 0 ? [] : [{ object: null, errno: room.errno, words: '' }]),
+  } as Partial<Kernel> as Kernel;
+  const follower = new Follower(
+    {
+      ...{ kernel, firewall, log, allowed: new Allowed(config.allow) },
+      network: {} as Network,
+      session: {} as Session,
+      loop: { doubt: (reason: string) => void doubts.push(reason) } as Partial<Loop> as Loop,
+    },
+    config,
+  );
+  t.after(() => follower[Symbol.dispose]());
+  return Object.assign(room, { follower });
+}
+
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+test('a filter that the kernel could not be asked for is in force as soon as it can', async (t) => {
+  const room = await roomOf(t);
+  const { follower, firewall, lines } = room;
+  const before = firewall.dialect;
+  const enforce = await configOf('enforce');
+  room.errno = Errno.ENOMEM;
+  follower.follow(enforce);
+  await settled();
+  match(follower.trouble, /not in force, and tried again: .*ENOMEM/);
+  t.mock.timers.tick(1000);
+  await settled();
+  equal(firewall.dialect, before);
+  equal(follower.config, room.config);
+  room.errno = 0;
+  t.mock.timers.tick(2000);
+  await settled();
+  equal(follower.config.values.filter, 'enforce');
+  deepEqual([firewall.dialect === before, room.doubts, follower.trouble], [false, ['config'], '']);
+  // Said once, however often it was tried.
+  deepEqual(
+    lines.map(({ event }) => event),
+    ['configPutOff', 'configRead'],
+  );
+});
+
+test('what was put off is forgotten when another config comes, and no more is tried then', async (t) => {
+  const room = await roomOf(t);
+  const { follower, lines } = room;
+  room.errno = Errno.EBUSY;
+  follower.follow(await configOf('enforce'));
+  await settled();
+  room.errno = 0;
+  follower.follow(await configOf('observe', ['--listen', '127.0.0.1:9479']));
+  await settled();
+  equal(follower.trouble, '');
+  t.mock.timers.tick(120_000);
+  await settled();
+  equal(follower.config.values.filter, 'observe');
+  deepEqual(
+    lines.map(({ event, changed, waiting }) => [event, changed ?? waiting]),
+    [
+      ['configPutOff', undefined],
+      ['configRead', []],
+      ['configWaiting', ['listen']],
+    ],
+  );
+});
