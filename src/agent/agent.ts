@@ -24,7 +24,7 @@ import { Links } from './links.ts';
 import { Loop } from './loop.ts';
 import { nameservers } from './nameservers.ts';
 import { Network } from './network.ts';
-import { openFirewall, retireOthers } from './open-firewall.ts';
+import { openFirewallAtStart, retireOthers } from './open-firewall.ts';
 import { ownAddresses, takeAway } from './own-addresses.ts';
 import { commitIntervalMs, Pace } from './pace.ts';
 import type { Places } from './places.ts';
@@ -78,7 +78,8 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   const kept = readJournal(values.state);
   if (kept.problem !== null) parts.log.warn({ problem: kept.problem }, 'stateUnreadable');
   const kernel = new Kernel(parts.native, parts.lockFile === undefined ? {} : { lockFile: parts.lockFile });
-  const firewall = await openFirewall(kernel, firewallOptions(values)).catch(async (error: unknown) => {
+  const opening = openFirewallAtStart(kernel, firewallOptions(values), parts.log);
+  const firewall = await opening.catch(async (error: unknown) => {
     using _ = kernel;
     if (error instanceof TableOwnedError) await letGo(kernel, parts.log);
     throw error;

@@ -1,10 +1,18 @@
 // Which dialect fits this kernel, asked of it; and what the other one left, taken away.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { choose } from '../dialects/choose.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import type { Kernel } from '../host/kernel.ts';
 import { describeErrno } from '../netlink/ack.ts';
-import { type Firewall, type FirewallOptions, NoFirewallError, type Remains } from './firewall.ts';
+import type { Log } from '../process/log.ts';
+import {
+  type Firewall,
+  type FirewallOptions,
+  NoFirewallError,
+  type Remains,
+  TableOwnedError,
+} from './firewall.ts';
 import { nftablesFirewall, nftablesRemains, probeNftables } from './nftables.ts';
 import { askXtables, xtablesFirewall, xtablesRemains } from './xtables.ts';
 
@@ -17,6 +25,32 @@ export async function openFirewall(kernel: Kernel, options: FirewallOptions): Pr
   if (choice.name === null) throw new NoFirewallError(choice.missing.join('; '));
   if (choice.name === 'xtables') return xtablesFirewall(choice, options);
   return nftablesFirewall(probed, options);
+}
+
+/** There is no event for a table that its owner has let go. */
+const lookAgainMs = 200;
+/** Another process that has our table for longer than this is none that is about to end. */
+const ownerPatienceMs = 5000;
+
+/**
+ * The same at the start of an agent. One that ends gives its place away before the kernel has taken the table
+ * from it, which waits for commits of others.
+ */
+export async function openFirewallAtStart(
+  kernel: Kernel,
+  options: FirewallOptions,
+  log: Log,
+): Promise<Firewall> {
+  const untilMs = performance.now() + ownerPatienceMs;
+  for (let looks = 0; ; looks++) {
+    try {
+      return await openFirewall(kernel, options);
+    } catch (error) {
+      if (!(error instanceof TableOwnedError) || performance.now() >= untilMs) throw error;
+      if (looks === 0) log.warn({ reason: error.message }, 'tableOwned');
+    }
+    await sleep(lookAgainMs);
+  }
 }
 
 /**

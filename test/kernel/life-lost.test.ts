@@ -4,11 +4,15 @@ import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { layout, NFT_TABLE_F_OWNER, NFT_TABLE_F_PERSIST } from '../../src/dialects/nftables/constants.ts';
+import { nftables } from '../../src/dialects/nftables/dialect.ts';
+import { tableObject } from '../../src/dialects/nftables/objects.ts';
+import { monitor, socketsOf } from '../agent/life.ts';
 import { end, spawnIn } from '../namespaces.ts';
 import { isXtables, ownerless, takeAll, wordsOf } from './firewall.ts';
 import { holdLock } from './hold-lock.ts';
 import { Node, type Service, skip } from './node.ts';
-import { hasTool } from './own-kernel.ts';
+import { capabilities, hasTool, plain } from './own-kernel.ts';
 
 const web: Service = { name: 'web', addresses: ['10.77.0.100', 'fd77::100'], ports: ['TCP 80'] };
 
@@ -119,6 +123,27 @@ test('an agent that finds its table to be another’s lets go of what it would l
   node.startAgent();
   await node.until('both are back', () => holds(node).length === 3);
   await node.settled([web]);
+});
+
+test('an agent lets go of nothing while whoever has its table is about to end', {
+  skip: skip || ownerless || (!capabilities.ownerAndPersist && 'no table has an owner here'),
+}, async () => {
+  await using node = await Node.start({ services: [web] });
+  await node.killAgent('SIGKILL');
+  const before = holds(node);
+  await using heard = await monitor(node, 'ip');
+  const sockets = socketsOf(node);
+  const table = tableObject(NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST, layout, true);
+  deepEqual(await sockets.kernel.commit(nftables(plain).encode({ remove: [], add: [table] })), []);
+  node.startAgent();
+  await node.until('it waits', () => /"reason":"table inet vipward belongs.*"tableOwned"/.test(node.log));
+  sockets[Symbol.dispose]();
+  await node.settled([web]);
+  deepEqual(holds(node), before);
+  deepEqual(
+    (await heard.end()).filter((line) => /^Deleted/.test(line)),
+    [],
+  );
 });
 
 test('without its records an agent keeps what is guarded, and lets go of what is not', {
