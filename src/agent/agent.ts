@@ -86,7 +86,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   });
   const rooms = assemble(config, parts, { kernel, firewall, kept });
   const { announcer, holder, journal, ledger, loop, pace, prober, reporter } = rooms;
-  const { retirement, rules, session, tallies } = rooms;
+  const { network, retirement, rules, session, tallies } = rooms;
   const watches = watchKernel({ native: parts.native, ...rooms });
   if (values.commitInterval === undefined)
     watches.push(await watchForeignRules(kernel, pace, () => rules.commits));
@@ -117,7 +117,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     logDestination: parts.logDestination,
     problems: () =>
       [
-        ...[journal, reporter, retirement, follower].map(({ trouble }) => trouble),
+        ...[journal, reporter, retirement, follower, network].map(({ trouble }) => trouble),
         ...[...session.problems, ...firewall.shortfalls],
       ].filter((text) => text !== ''),
     async stop() {

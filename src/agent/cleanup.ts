@@ -80,10 +80,14 @@ function removeState(path: string): Result {
     rmSync(path);
     return { code: 0, lines: [`removed ${path}`] };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { code: 0, lines: [] };
+    if (isNoFile(error as NodeJS.ErrnoException)) return { code: 0, lines: [] };
     const next = 'remove it by hand, or the next agent takes the VIPs that it names';
     return { code: 1, lines: [`could not remove ${path}: ${(error as Error).message}; ${next}`] };
   }
+}
+
+function isNoFile({ code }: NodeJS.ErrnoException): boolean {
+  return code === 'ENOENT' || code === 'ENOTDIR';
 }
 
 /** Addresses that the kernel would not let go: one line for all that it says the same of. */

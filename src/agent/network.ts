@@ -54,8 +54,11 @@ export class Network implements Carried {
     this.#knownBy = new KnownBy(kernel);
   }
 
-  get wanted(): readonly string[] {
-    return this.#wanted;
+  /** Why no VIP can come here, whatever its address; empty where one could. */
+  get trouble(): string {
+    if (this.#wanted.includes('auto') || this.#named().some(({ up }) => up)) return '';
+    const names = this.#wanted.join(',') || 'without a name';
+    return `none of --interface ${names} is here and up: set it up, or name another`;
   }
 
   /** Other interfaces, from the next pass on. */
@@ -198,11 +201,6 @@ export class Network implements Carried {
   ways(allow: readonly Prefix[]): string[] {
     const links = [...this.#reaching(allow).map(({ link }) => link), ...this.#named()];
     return [...this.onLink(allow), ...macsOf(links)];
-  }
-
-  /** Every address that somebody else has put on this node. */
-  foreign(): Iterable<Address> {
-    return this.strangers().keys();
   }
 
   /** In words, where the node has the address for itself; undefined where it has not. */

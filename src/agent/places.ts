@@ -131,16 +131,9 @@ export class Places {
       return { code: 'NoInterface', reason: `${link.name} has no carrier: nobody would find ${key} there` };
     const index = link?.index ?? at;
     if (index !== undefined) return index;
-    return { code: 'NoInterface', reason: whyNowhere(key, network.wanted) };
+    const reason = `no interface that is up has a connected prefix with ${key}; name one with --interface`;
+    return { code: 'NoInterface', reason: network.trouble || reason };
   }
-}
-
-/** Whoever has named interfaces is not told to name one. */
-function whyNowhere(key: Address, wanted: readonly string[]): string {
-  if (wanted.includes('auto'))
-    return `no interface that is up has a connected prefix with ${key}; name one with --interface`;
-  const named = wanted.join(',') || 'without a name';
-  return `none of --interface ${named} is here and up for ${key}; set it up, or name another`;
 }
 
 /**

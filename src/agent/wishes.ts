@@ -16,7 +16,7 @@ export interface WishesParts {
   /** Prefixes outside which nothing is guarded and nothing held. */
   readonly allow: Allowed;
   /** What this node has for itself. */
-  readonly network: Pick<Network, 'ownAddress' | 'foreign'>;
+  readonly network: Pick<Network, 'ownAddress' | 'strangers'>;
   readonly onRefused: (refusal: Refusal) => void;
   /** What was refused is no longer, if anything was: it is in force, or nobody's wish. */
   readonly accept: (table: TableName, key: Address) => void;
@@ -60,7 +60,7 @@ export class Wishes {
   review(): Address[] {
     const { ledger, network } = this.#parts;
     const free = [...ledger.barred.values()].filter(({ address }) => !network.ownAddress(address));
-    const taken = [...network.foreign()].flatMap((key) => ledger.wanted.get(key) ?? []);
+    const taken = [...network.strangers().keys()].flatMap((key) => ledger.wanted.get(key) ?? []);
     const changed = [...free, ...taken.filter(({ address }) => network.ownAddress(address))];
     for (const vip of changed) this.#want(vip);
     return changed.map(({ address }) => address);

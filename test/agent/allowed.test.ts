@@ -20,7 +20,7 @@ function reasonOf(allow: readonly Prefix[]): string {
   const reasons: string[] = [];
   const wishes = new Wishes({
     ...{ ledger: new Ledger(), allow: new Allowed(allow) },
-    network: { ownAddress: () => undefined, foreign: () => [] },
+    network: { ownAddress: () => undefined, strangers: () => new Map() },
     onRefused: ({ reason }) => void reasons.push(reason),
     ...{ accept: () => undefined, onUnplaced: () => undefined },
   });

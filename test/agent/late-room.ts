@@ -118,7 +118,7 @@ export class LateRoom {
     this.loop = new Loop({
       ...{ ledger, rules, holder, allow, pace: new Pace(intervalMs, () => 0), acks: reporter.acks },
       ...{ onRefused: reporter.refuse, accept: reporter.accept },
-      network: { ownAddress: () => undefined, foreign: () => [] },
+      network: { ownAddress: () => undefined, strangers: () => new Map() },
       ...{ onRepaired: ignore, onTrouble: ignore, onWell: ignore },
     });
   }
