@@ -24,6 +24,11 @@ export class ApiError extends Error {
     this.code = code;
     this.retryAfterMs = retryAfter;
   }
+
+  /** False for what says nothing of the request itself: no other would fare better now. */
+  get isOfRequest(): boolean {
+    return this.code !== 401 && this.code !== 429;
+  }
 }
 
 export interface ApiRequest {

@@ -11,6 +11,8 @@ export type WriteKind = (typeof kinds)[number];
 
 /** Requests in flight: more would only queue before the server's own fairness, and our Lease with them. */
 export const mostInFlight = 16;
+/** Of what is no status: however long the server takes for that, a status has its turn. */
+export const mostBeside = 14;
 /** Of kinds of which some fail: what these keep is there for the others, however long a failure takes. */
 const mostOfFailing = 12;
 /** After so many answers in a row of which none was good, a kind rests: it may be all that there is of it. */
@@ -147,10 +149,14 @@ export class Writes {
   }
 
   #hasSlot(kind: WriteKind): boolean {
+    if (kind !== 'status' && this.#inFlightOf((other) => other !== 'status') >= mostBeside) return false;
     if (this.#failing[kind].size === 0) return true;
-    const isOfThem = (name: string) =>
-      kinds.some((other) => this.#failing[other].size > 0 && name.startsWith(`${other} `));
-    return [...this.#inFlight].filter(isOfThem).length < mostOfFailing;
+    return this.#inFlightOf((other) => this.#failing[other].size > 0) < mostOfFailing;
+  }
+
+  #inFlightOf(isMeant: (kind: WriteKind) => boolean): number {
+    const meant = kinds.filter(isMeant);
+    return [...this.#inFlight].filter((name) => meant.some((kind) => name.startsWith(`${kind} `))).length;
   }
 
   async #run(entry: Entry): Promise<void> {
@@ -163,7 +169,7 @@ export class Writes {
       this.#settled(entry);
     } catch (error) {
       if (this.#input.signal.aborted) return;
-      if (error instanceof ApiError && isAnswer(error)) this.#answered(entry, error);
+      if (error instanceof ApiError && error.isOfRequest) this.#answered(entry, error);
       else this.#again(entry, error);
     } finally {
       this.#inFlight.delete(name);
@@ -239,9 +245,4 @@ export class Writes {
     const asked = error instanceof ApiError ? error.retryAfterMs : null;
     this.#pause.lengthen(asked ?? backoffMs(this.#failures, this.#input.random()));
   }
-}
-
-/** False for what says nothing of the request itself: no other would fare better now. */
-function isAnswer({ code }: ApiError): boolean {
-  return code !== 401 && code !== 429;
 }

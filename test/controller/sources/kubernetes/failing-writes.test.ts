@@ -6,7 +6,7 @@ import { Controller } from '../../../../src/controller/controller.ts';
 import { parsePools } from '../../../../src/controller/pools.ts';
 import { ApiError } from '../../../../src/controller/sources/kubernetes/client.ts';
 import { Recorder } from '../../../../src/controller/sources/kubernetes/recorder.ts';
-import { mostInFlight, Writes } from '../../../../src/controller/sources/kubernetes/writes.ts';
+import { mostBeside, mostInFlight, Writes } from '../../../../src/controller/sources/kubernetes/writes.ts';
 import { readDocument } from '../../../../src/controller/sources/manifest.ts';
 import { until } from '../../../patience.ts';
 import { serviceObject } from '../../fixture.ts';
@@ -57,6 +57,19 @@ test('those that fail slowly do not take all that may be in flight', async (t) =
   equal(slow, 12);
 });
 
+for (const kind of ['record', 'event'] as const)
+  test(`a status is written though no ${kind} is answered at all`, async (t) => {
+    const writes = writing(t, 10);
+    const gate = Promise.withResolvers<void>();
+    t.after(() => gate.resolve());
+    for (let index = 0; index < 2 * mostInFlight; index++)
+      writes.put(kind, `slow ${index}`, () => gate.promise);
+    let statuses = 0;
+    for (let index = 0; index < 5; index++) writes.put('status', `${index}`, async () => void statuses++);
+    await until('they are written', () => statuses === 5);
+    equal(writes.waiting, 2 * mostInFlight);
+  });
+
 test('an Event that failed and was dropped takes nothing from the others', async (t) => {
   const stopping = new AbortController();
   t.after(() => stopping.abort());
@@ -80,7 +93,7 @@ test('an Event that failed and was dropped takes nothing from the others', async
   await until('it is dropped', () => writes.dropped === 1);
   state.mayWrite = true;
   writes.wake();
-  equal(state.inFlight, mostInFlight);
+  equal(state.inFlight, mostBeside);
 });
 
 for (const code of [403, 404, 422]) {

@@ -3,7 +3,7 @@ import { deepEqual, equal, ok } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiError } from '../../../../src/controller/sources/kubernetes/client.ts';
-import { mostInFlight, Writes } from '../../../../src/controller/sources/kubernetes/writes.ts';
+import { mostBeside, mostInFlight, Writes } from '../../../../src/controller/sources/kubernetes/writes.ts';
 import { untilTrue } from '../../../patience.ts';
 
 interface Rig {
@@ -37,7 +37,7 @@ test('no more than sixteen are in flight, and the urgent kinds go first', async 
     await sleep(1);
     inFlight--;
   };
-  for (let index = 0; index < mostInFlight; index++) writes.put('event', `first ${index}`, write('first'));
+  for (let index = 0; index < mostBeside; index++) writes.put('event', `first ${index}`, write('first'));
   for (let index = 0; index < 40; index++) {
     writes.put('event', `e${index}`, write('event'));
     writes.put('record', `r${index}`, write('record'));
@@ -48,8 +48,8 @@ test('no more than sixteen are in flight, and the urgent kinds go first', async 
   deepEqual([...new Set(order)], ['first', 'status', 'record', 'event']);
   const rank = ['status', 'record', 'event'];
   deepEqual(
-    order.slice(16),
-    [...order.slice(16)].sort((a, b) => rank.indexOf(a) - rank.indexOf(b)),
+    order.slice(mostBeside),
+    [...order.slice(mostBeside)].sort((a, b) => rank.indexOf(a) - rank.indexOf(b)),
   );
 });
 
