@@ -11,6 +11,7 @@ import { type ApiClient, ApiError, type ApiRequest } from './client.ts';
 import type { News } from './event-object.ts';
 import type { ObjectChanges } from './list-watch.ts';
 import { virtualIpName } from './service-status.ts';
+import { sweep } from './sweep.ts';
 import { newsOf, releasedNews } from './vip-news.ts';
 import {
   saysAlready,
@@ -40,9 +41,6 @@ type Write = Omit<ApiRequest, 'signal'> & { readonly news: readonly News[] };
 const gatherMs = 200;
 /** How long owners may take to say hello to a controller that begins to rule. */
 const hearMs = 5000;
-/** Nodes that come and go change VIPs that nobody names: some are looked at every second, in turn. */
-const sweepMs = 1000;
-const sweepVips = 500;
 const mergePatch = 'application/merge-patch+json';
 
 export class Recorder {
@@ -52,18 +50,17 @@ export class Recorder {
   readonly #dirty = new Set<Address>();
   readonly #looks = new TurnQueue<Address>((address) => this.#check(address), { done: () => this.#arm() });
   #timer: NodeJS.Timeout | undefined;
-  #sweep: Iterator<Address> | undefined;
+  /** What somebody else has deleted while a node may have had it: that is still to be known. */
+  readonly #missed = new Set<Address>();
   #publishedMs: number | null = null;
   #isHeard = false;
 
   constructor(input: RecorderInput) {
     this.#input = input;
-    const sweeping = setInterval(() => this.#sweepOn(), sweepMs).unref();
-    const stop = () => {
-      clearTimeout(this.#timer);
-      clearInterval(sweeping);
-    };
-    input.signal.addEventListener('abort', stop, { once: true });
+    const { controller, isListed: isOn, signal } = input;
+    // Nodes that come and go change VIPs that nobody names.
+    sweep({ all: () => controller.rules.keys(), isOn, signal, look: (some) => this.touched(some) });
+    signal.addEventListener('abort', () => clearTimeout(this.#timer), { once: true });
   }
 
   /** The records as the API server has them. */
@@ -78,11 +75,13 @@ export class Recorder {
 
   /** Objects came, changed or went: by us, or by somebody who will find them put right. */
   changed({ set, remove }: ObjectChanges<VirtualIpRecord | null>): void {
+    const { allocator } = this.#input.controller;
     for (const name of remove) {
       const record = this.#records.get(name);
       if (record === undefined) continue;
       this.#records.delete(name);
       this.#dirty.add(record.address);
+      if (!allocator.isUsed(record.address) && this.#isHeld(record.address)) this.#missed.add(record.address);
     }
     for (const [name, record] of set) {
       // One whose name is not that of its address is not ours.
@@ -101,20 +100,6 @@ export class Recorder {
 
   #recordOf(address: Address): VirtualIpRecord | undefined {
     return this.#records.get(virtualIpName(address));
-  }
-
-  #sweepOn(): void {
-    if (!this.#input.isListed()) return;
-    for (let count = 0; count < sweepVips; count++) {
-      this.#sweep ??= this.#input.controller.rules.keys();
-      const { value, done } = this.#sweep.next();
-      if (done === true) {
-        this.#sweep = undefined;
-        break;
-      }
-      this.#dirty.add(value);
-    }
-    this.#arm();
   }
 
   #arm(): void {
@@ -147,7 +132,8 @@ export class Recorder {
     const { controller } = this.#input;
     const record = this.#recordOf(address);
     if (!controller.allocator.isUsed(address)) {
-      if (record === undefined) {
+      if (record === undefined && !this.#isMissed(address)) {
+        this.#missed.delete(address);
         this.#input.writes.drop('record', address);
         return;
       }
@@ -157,7 +143,8 @@ export class Recorder {
         return;
       }
       this.#dirty.add(address);
-      if (record.status['state'] !== 'released') this.#write(address, () => this.#keep(address));
+      if (record === undefined) this.#write(address, () => this.#create(address));
+      else if (record.status['state'] !== 'released') this.#write(address, () => this.#keep(address));
       return;
     }
     if (record === undefined) this.#write(address, () => this.#create(address));
@@ -186,7 +173,8 @@ export class Recorder {
 
   #create(address: Address): Write | null {
     const { controller } = this.#input;
-    if (!controller.allocator.isUsed(address) || this.#recordOf(address) !== undefined) return null;
+    const isGiven = controller.allocator.isUsed(address) || this.#isMissed(address);
+    if (!isGiven || this.#recordOf(address) !== undefined) return null;
     const body = {
       ...{ apiVersion: 'vipward.io/v1alpha1', kind: 'VirtualIP', metadata: { name: virtualIpName(address) } },
       spec: this.#spec(address),
@@ -228,6 +216,10 @@ export class Recorder {
     const body = { preconditions: { uid: record.uid } };
     const news = [releasedNews(address, record.uid)];
     return { method: 'DELETE', path: `${virtualIpsPath}/${virtualIpName(address)}`, body, news };
+  }
+
+  #isMissed(address: Address): boolean {
+    return this.#missed.has(address) && this.#isHeld(address);
   }
 
   #isHeld(address: Address): boolean {
