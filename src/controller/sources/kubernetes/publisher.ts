@@ -37,6 +37,8 @@ export class Publisher {
   readonly #services = new Set<ServiceKey>();
   /** What the status of a Service was last made to say; until its watch event comes, the catalog is older. */
   readonly #said = new Map<ServiceKey, readonly Address[]>();
+  /** Which rules of an address a node must have before the status of a Service says it, until it does. */
+  readonly #due = new Map<ServiceKey, Map<Address, number>>();
   /** Services whose status somebody else has written, and what is to be said of that. */
   readonly #conflicts = new Map<ServiceKey, string>();
   /** What each status was asked to say and does not, as another one owns it; until its watch event comes. */
@@ -127,20 +129,28 @@ export class Publisher {
     // Asked of all that is awaited, whenever an agent has said something.
     if (!controller.owners.isServing(address)) return true;
     this.#announced.add(address);
-    return !this.#isCommitted(address);
+    return !this.#isCommitted(address, controller.rules.changedSeq(address));
   }
 
-  /** Its node has the rules of it as they are now: whoever came to share it is reached there. */
-  #isCommitted(address: Address): boolean {
-    const { owners, nodes, rules } = this.#input.controller;
-    const [owner, changed] = [owners.ownerOf(address), rules.changedSeq(address)];
-    return owner !== undefined && changed !== undefined && nodes.at(owner.node).hasAcked('rules', changed);
+  #isCommitted(address: Address, seq = 0): boolean {
+    const { owners, nodes } = this.#input.controller;
+    const owner = owners.ownerOf(address);
+    return owner !== undefined && nodes.at(owner.node).hasAcked('rules', seq);
+  }
+
+  /** Its node has the ports with which the Service came to the address, whatever others changed since. */
+  #isReached(key: ServiceKey, address: Address): boolean {
+    const due = this.#due.get(key) ?? new Map<Address, number>();
+    const seq = due.get(address) ?? this.#input.controller.rules.changedSeq(address) ?? 0;
+    this.#due.set(key, due.set(address, seq));
+    return this.#isCommitted(address, seq);
   }
 
   #check(key: ServiceKey): void {
     const { catalog, writes } = this.#input;
     if (!catalog.services.has(key)) {
       this.#said.delete(key);
+      this.#due.delete(key);
       this.#agreed(key);
       writes.drop('status', key);
       return;
@@ -163,7 +173,7 @@ export class Publisher {
       allocated: allocator.addressesOf(key),
       outgoing: allocator.outgoing.get(key) ?? [],
       recorded: this.#recordedOf(key),
-      isAnnounced: (address) => this.#announced.has(address) && !this.#open.has(address),
+      isAnnounced: (address) => this.#announced.has(address) && this.#isReached(key, address),
       isContested: (address) => isContestedFor(key, controller.refusedPorts.get(address)),
     });
   }
@@ -186,6 +196,7 @@ export class Publisher {
         return;
       }
       this.#said.set(key, addresses);
+      this.#due.delete(key);
       this.#agreed(key);
       if (addresses.some((address) => !recorded.includes(address))) news.announced(key, addresses);
     } catch (error) {
