@@ -73,8 +73,9 @@ function ofServiceAccount(name: string | null): Principal | null {
 
 function ofCertificate(socket: TLSSocket): Principal | null {
   if (socket.authorized !== true) return null;
-  const certificate: Partial<PeerCertificate> = socket.getPeerCertificate();
-  for (const name of (certificate.subjectaltname ?? '').split(', ')) {
+  // Null on a socket that is closed, whatever its type says.
+  const certificate = socket.getPeerCertificate() as Partial<PeerCertificate> | null;
+  for (const name of (certificate?.subjectaltname ?? '').split(', ')) {
     const match = /^URI:vipward:\/\/(?:node\/([a-z0-9][-a-z0-9.]*)|(operator))$/.exec(name);
     if (match?.[1] !== undefined) return { kind: 'node', name: match[1] };
     if (match?.[2] !== undefined) return { kind: 'operator' };

@@ -13,7 +13,7 @@ import {
   subprotocol,
 } from '../protocol/messages.ts';
 import { Connection, type Socket } from './connection.ts';
-import { Reception, type ReceptionInput } from './reception.ts';
+import { type Opening, type Origin, Reception, type ReceptionInput } from './reception.ts';
 import { type Closing, type HubEvent, policyViolation, type Session, type Sessions } from './sessions.ts';
 import { inTurns, TurnQueue } from './turns.ts';
 import { whyStranger } from './upgrade.ts';
@@ -60,8 +60,9 @@ export class Hub {
   }
 
   /** Opens the stream of a request that was let in. */
-  open(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    this.#server.handleUpgrade(request, socket, head, (one) => this.#accept(one, socket, request));
+  open(opening: Opening): void {
+    const { request, socket, head } = opening;
+    this.#server.handleUpgrade(request, socket, head, (one) => this.#accept(one, opening));
   }
 
   /** Takes the upgrade requests of a server. */
@@ -139,7 +140,7 @@ export class Hub {
     }
   }
 
-  #accept(socket: WebSocket, wire: Duplex, request: IncomingMessage): void {
+  #accept(socket: WebSocket, { request, socket: wire, from }: Opening): void {
     const { sessions, helloTimeoutMs, onError } = this.#input;
     const connection: Connection = new Connection({
       ...{ socket: socketOf(socket, wire), request, helloTimeoutMs, onError },
@@ -149,8 +150,7 @@ export class Hub {
     this.#connections.add(connection);
     socket.on('message', (data: Buffer, isBinary: boolean) => connection.heard(data, isBinary));
     socket.on('error', (error) => connection.broke(error));
-    const peer = request.socket.remoteAddress ?? null;
-    socket.on('close', (code) => this.#closed(connection, { code, peer }));
+    socket.on('close', (code) => this.#closed(connection, { code, from }));
   }
 
   #follow(connection: Connection, message: AgentMessage): Closing | null {
@@ -194,15 +194,16 @@ export class Hub {
     if (node !== null && this.#speakers.get(node) === connection) this.#speakers.delete(node);
   }
 
-  #closed(connection: Connection, { code, peer }: { code: number; peer: string | null }): void {
+  #closed(connection: Connection, { code, from }: { code: number; from: Origin }): void {
     this.#connections.delete(connection);
-    const { session, closing, node, request } = connection;
+    const { session, closing, node } = connection;
     this.#unname(connection);
     if (session !== null) this.#input.sessions.close(session);
     const reason = closing?.reason ?? (session?.isLeaving === true ? 'bye' : 'the connection ended');
     this.#input.onEvent({
-      ...(node === null ? { event: 'agentRefused', peer } : { event: 'agentClosed' }),
-      node: node ?? this.#input.authenticate(request)?.node ?? null,
+      ...(node === null ? { event: 'agentRefused', peer: from.peer } : { event: 'agentClosed' }),
+      // By the credential that it came with: a socket that is closed has no certificate any more.
+      node: node ?? from.node,
       code: closing?.code ?? code,
       reason,
     });

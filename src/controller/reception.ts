@@ -25,10 +25,18 @@ export interface Origin {
   readonly peer: string | null;
 }
 
+/** A request that was let in, and who made it. */
+export interface Opening {
+  readonly request: IncomingMessage;
+  readonly socket: Duplex;
+  readonly head: Buffer;
+  readonly from: Origin;
+}
+
 /** What becomes of a request that was let in. */
 export interface Inside {
   readonly size: number;
-  open(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  open(opening: Opening): void;
 }
 
 export class Reception {
@@ -50,7 +58,7 @@ export class Reception {
       const refusal = this.#whyNot(request, speaker);
       const from = { node: speaker?.node ?? null, peer: request.socket.remoteAddress ?? null };
       const answer = (refusal: Refusal | null): void => {
-        if (refusal === null) this.#inside.open(request, socket, head);
+        if (refusal === null) this.#inside.open({ request, socket, head, from });
         else this.#turnAway(socket, refusal, from);
       };
       if (refusal !== notReadYet) answer(refusal);
