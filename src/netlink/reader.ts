@@ -149,7 +149,3 @@ export function textOf(bytes: Uint8Array): string {
   }
   return text;
 }
-
-export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
-}

@@ -7,8 +7,8 @@ import { pino } from 'pino';
 
 export type Log = pino.Logger;
 
-export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
-export type LogLevel = (typeof logLevels)[number];
+/** The choices of `--log-level`. */
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 
 export interface LogDestination extends Disposable {
   write(line: string): void;

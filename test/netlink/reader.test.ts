@@ -5,7 +5,6 @@ import fc from 'fast-check';
 import {
   attributeList,
   attributesOf,
-  equalBytes,
   messagesOf,
   NetlinkError,
   textOf,
@@ -69,12 +68,6 @@ test('a string ends at its zero, or at the end of its attribute', () => {
   assert.equal(textOf(hex('76660066')), 'vf');
   assert.equal(textOf(hex('7666')), 'vf');
   assert.equal(textOf(new Uint8Array()), '');
-});
-
-test('bytes are equal only in full', () => {
-  assert.ok(equalBytes(hex('0102'), hex('0102')));
-  assert.ok(!equalBytes(hex('0102'), hex('010203')));
-  assert.ok(!equalBytes(hex('0102'), hex('0103')));
 });
 
 test('a length that is too small, or larger than what is there, is a NetlinkError', () => {
