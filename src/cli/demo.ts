@@ -2,7 +2,7 @@
 // starts the half inside under `unshare`, passes signals on, and takes over the exit code.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readlinkSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -58,6 +58,9 @@ export async function runDemo(argv: readonly string[], input: DemoInput): Promis
     if (!existsSync(services)) {
       throw new UsageError(`--services ${services}: there is no such file; name one with Service manifests`);
     }
+    // The demo edits what it serves: a controller takes a folder too.
+    if (statSync(services).isDirectory())
+      throw new UsageError(`--services ${services}: a folder; name one file with Service manifests`);
     if (values.outside === undefined) return await outside(['--services', services], values.once, input);
     refuseOutside(values.outside);
     const { runInside } = await import('./demo-inside.ts');

@@ -21,7 +21,7 @@ export async function runVerb(argv: readonly string[], around: Surroundings): Pr
       around.err.write(program.helpInformation());
       return 2;
     }
-    await program.parseAsync([...argv], { from: 'user' });
+    await program.parseAsync(unlessUnknown(argv, program), { from: 'user' });
     return code;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
@@ -31,6 +31,13 @@ export async function runVerb(argv: readonly string[], around: Surroundings): Pr
     }
     throw error;
   }
+}
+
+/** Help of what is no verb is said to be that, as the verb itself would be, and not the help of all. */
+function unlessUnknown(argv: readonly string[], program: Command): string[] {
+  const [first, of] = argv;
+  const isKnown = of === undefined || program.commands.some((command) => command.name() === of);
+  return first === 'help' && !isKnown ? [of] : [...argv];
 }
 
 /** All verbs; `done` is told the exit code of the one that ran. */
@@ -191,7 +198,7 @@ function addLocal(program: Command, around: Surroundings, done: Done): void {
   });
   verb(program, 'demo', 'the whole thing in namespaces of its own; npm start', ['vipward demo --once'])
     .option('--once', 'probe, print, exit 0 only if every probe came out as declared')
-    .option('--services <path>', 'manifests to serve');
+    .option('--services <file>', 'manifests to serve');
 }
 
 function verb(program: Command, name: string, about: string, examples: readonly string[]): Command {

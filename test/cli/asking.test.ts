@@ -144,6 +144,16 @@ test('help of a process that reads its own flags has them', () => {
   assert.match(of('help', 'diff').stdout, /--agent/);
 });
 
+test('help of what is no verb says so', async () => {
+  for (const words of [['help', 'stats'], ['stats']]) {
+    const { code, err } = await run(words);
+    assert.equal(code, 2);
+    assert.match(err, /^error: unknown command 'stats'\n\(Did you mean status\?\)/);
+  }
+  assert.equal((await run(['help', 'status'])).out, (await run(['status', '--help'])).out);
+  assert.equal((await run(['help'])).out, (await run(['--help'])).out);
+});
+
 test('a file that is of no use is named, and a flag or variable by which place it was given', async () => {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-cli-'));
   const file = join(folder.path, 'odd');

@@ -137,6 +137,9 @@ test('the demo says which file is missing, and does not touch the namespace it w
   const missing = of('--services', '/nonexistent.yaml');
   assert.equal(missing.status, 2);
   assert.match(missing.stderr, /--services \/nonexistent\.yaml: there is no such file/);
+  const folder = of('--services', tmpdir());
+  assert.equal(folder.status, 2);
+  assert.match(folder.stderr, /--services \S+: a folder; name one file with Service manifests/);
   const link = spawnSync('readlink', ['/proc/self/ns/net'], { encoding: 'utf8' }).stdout.trim();
   const refused = of('--services', services, '--outside', link);
   assert.equal(refused.status, 1);
