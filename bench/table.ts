@@ -38,7 +38,7 @@ export function tableOf(results: readonly SizeResult[]): string {
   return `${align(spreads)}\n\n${align(costs)}\n\n${leftOut}`;
 }
 
-/** Each aim at each size: the worst of the three operations, beside the most it may be. */
+/** Each aim at each size, those of speed for each operation: what was found beside the most it may be. */
 export function verdictsOf(results: readonly SizeResult[]): string {
   const lines = [['services', 'aim', 'found', 'at most']];
   const put = (size: number, aim: string, found: number, most: number): void => {
