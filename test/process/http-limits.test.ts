@@ -5,7 +5,13 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { type AnswerLimits, type Reply, type Route, routeListener } from '../../src/process/http.ts';
+import {
+  type AnswerLimits,
+  bodyLimitBytes,
+  type Reply,
+  type Route,
+  routeListener,
+} from '../../src/process/http.ts';
 import { patient } from '../patience.ts';
 
 const limit = { timeout: patient(20_000) };
@@ -96,4 +102,27 @@ test('who comes when too much is asked is told to come again, and probes are ans
   for (const resolve of waiting) resolve({ status: 200, body: 'late' });
   for (const answer of [first, ...others]) equal(await (await answer).text(), 'late');
   deepEqual(await of('/now'), [200, null]);
+});
+
+test('a body that is too large is refused before anything is done with it', limit, async (t) => {
+  const bodies: unknown[] = [];
+  const handle = ({ body }: { readonly body: unknown }): Reply => {
+    bodies.push(body);
+    return { status: 200, body: {} };
+  };
+  const route = { method: 'POST', path: '/', handle } as const;
+  const { url, errors } = await serving(t, [route], { atOnce: 64, stalledMs: 5000 });
+  const answers: unknown[] = [];
+  for (const length of [bodyLimitBytes, bodyLimitBytes + 1, 64 * bodyLimitBytes]) {
+    const body = JSON.stringify('x'.repeat(length - 2));
+    const response = await fetch(`${url}/`, { method: 'POST', body });
+    const { error } = (await response.json()) as { error?: { code: string } };
+    answers.push([response.status, error?.code]);
+  }
+  deepEqual(answers, [
+    [200, undefined],
+    [413, 'TooLarge'],
+    [413, 'TooLarge'],
+  ]);
+  deepEqual([bodies.length, errors], [1, []]);
 });
