@@ -1,11 +1,12 @@
 // Who may open a stream and change something: credentials, web pages, the subprotocol.
 
-import { equal, match } from 'node:assert/strict';
+import { equal, match, throws } from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
+import { readTokens } from '../../src/controller/credentials.ts';
 import { folder, runningController, service, type TestController } from './fixture.ts';
 import { agentOf } from './test-agent.ts';
 
@@ -75,4 +76,18 @@ test('a stream without the subprotocol is refused with 400', limit, async (t) =>
   const running = await started(t);
   equal(await refusal(running.url, ['vipward.v2']), 400);
   equal(await refusal(running.url, []), 400);
+});
+
+test('a line that names no one token of its own is wrong usage, and named by its number', (t) => {
+  const path = join(folder(t), 'tokens');
+  for (const [text, why] of [
+    ['n1 secret\n# n2\noperator secret\n', 'line 3: the token of another line; each needs its own'],
+    ['n1 secret\n\nn2\n', 'line 3: expected NAME TOKEN'],
+    ['n1 secret more\n', 'line 1: expected NAME TOKEN'],
+  ] as const) {
+    writeFileSync(path, text);
+    throws(() => readTokens(path), { code: 'Usage', message: `--token-file ${path}: ${why}` });
+  }
+  writeFileSync(path, '# who\n n1  secret-1 \r\noperator secret-0\noperator secret-2\n');
+  equal(readTokens(path).size, 3);
 });
