@@ -19,9 +19,10 @@ function fixture() {
     asked.push(answer);
     return answer.promise;
   };
+  const [ledger, loop] = [new Ledger(), { settled: true, inSync: false }];
   const agent = {
-    ...{ version: '0', ledger: new Ledger(), tallies: new Tallies(), announcer: { unsent: 0 } },
-    ...{ loop: { settled: true }, session: { problems: [] }, logDestination: { dropped: 0 } },
+    ...{ version: '0', ledger, tallies: new Tallies(), announcer: { unsent: 0 } },
+    ...{ loop, session: { problems: [] }, logDestination: { dropped: 0 } },
     kernel: { dump: ask, ask },
     firewall: { dialect: { name: 'nftables', dumps: [] }, counters: ask, sampler: { dumps: [] } },
     config: { values: { filter: 'observe' } },
@@ -35,7 +36,7 @@ function fixture() {
     const request = { url, signal, message: { socket: { destroyed: false } } };
     return await route.handle(request as Parameters<Route['handle']>[0]);
   };
-  return { asked, get };
+  return { asked, get, ledger, loop };
 }
 
 test('however many scrape at once, the counters are read once', async () => {
@@ -92,4 +93,17 @@ test('what is no part of a question is named, with what was found there', async 
     const { error } = body as { error: { code: string; message: string } };
     assert.deepEqual([status, error.code, error.message], [400, code, message]);
   }
+});
+
+test('an agent is ready once something is in force, from its disk or by a controller', async () => {
+  const codeOf = async ({ get }: ReturnType<typeof fixture>) => {
+    const { status, body } = await get('/readyz', 'open');
+    return [status, (body as { error?: { code: string } }).error?.code];
+  };
+  const [fresh, fromDisk, synced] = [fixture(), fixture(), fixture()];
+  const address = '10.0.0.1' as Address;
+  fromDisk.ledger.committed.set(address, { address, filtered: true, egress: false, ports: [] });
+  synced.loop.inSync = true;
+  assert.deepEqual(await codeOf(fresh), [503, 'NotReady']);
+  for (const agent of [fromDisk, synced]) assert.deepEqual(await codeOf(agent), [200, undefined]);
 });

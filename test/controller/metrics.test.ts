@@ -56,6 +56,9 @@ test('a controller that does not rule says so', limit, async (t) => {
   const text = await scrape(running.url);
   checkMetrics(text, 'controller');
   equal(seriesValue(text, 'vipward_ruling'), 0);
+  const ready = await fetch(`${running.url}/readyz`);
+  const { error } = (await ready.json()) as { error: { code: string } };
+  deepEqual([ready.status, error.code], [503, 'NotComplete']);
 });
 
 test('what happens is counted where it belongs', limit, async (t) => {
