@@ -80,6 +80,41 @@ test('what went while the agent was down goes once a controller has synced, and 
   assert.match(node.run('ip address'), /10\.77\.0\.100\/32/);
 });
 
+/** What nobody owns anybody may change; an agent may also end between a change and its record on disk. */
+const losses: Readonly<Record<string, string>> = {
+  'a base chain': 'flush chain inet vipward input; delete chain inet vipward input',
+  'a chain with another policy': 'chain inet vipward input { policy drop; }',
+  'no chain but what is in it': 'flush chain inet vipward guard4',
+};
+
+/** A chain that is made anew comes behind the others. */
+function linesOf(node: Node): string[] {
+  return node.run('nft -s list table inet vipward').split('\n').sort();
+}
+
+for (const [what, words] of Object.entries(losses)) {
+  test(`a table without its owner is taken over and made whole where it lacks ${what}`, {
+    skip: toPrint || (isXtables && 'no legacy table belongs to anybody'),
+  }, async () => {
+    await using node = await Node.start({ services: [dns] });
+    const before = linesOf(node);
+    await node.killAgent('SIGKILL');
+    await node.killController('SIGTERM');
+    node.run('nft -f -', { input: `${words}\n` });
+    await using heard = await monitor(node, 'ip');
+    node.startAgent();
+    await node.until('it serves', async () => {
+      const { vips, problems } = await node.status();
+      return problems.length === 0 && vips.length === 2 && vips.every(({ state }) => state === 'serving');
+    });
+    assert.deepEqual(linesOf(node), before);
+    assert.deepEqual(
+      (await heard.end()).filter((line) => /^Deleted/.test(line)),
+      [],
+    );
+  });
+}
+
 test('a second agent refuses to start, naming the first, and commits nothing', {
   skip: skip || uncounted,
 }, async () => {

@@ -31,11 +31,34 @@ function encode(delta: Delta<NftObject>, options: SetOptions, batch: Batch): Tra
   if (remove.length + add.length <= batchElements && areElements(remove) && areElements(add)) {
     return { door: 'nfnetlink', steps: [step(() => changeElements(batch, remove, add))] };
   }
+  const [ofTable, rest] = parts(delta);
+  if (ofTable.remove.length > 0 && rest.remove.length + rest.add.length > 0 && isTakenOver(ofTable))
+    return {
+      door: 'nfnetlink',
+      steps: [...encode(ofTable, options, batch).steps, ...encode(rest, options, batch).steps],
+    };
   const plan = planOf(delta);
   const isSmall = plan.dropped.length + plan.added.length <= batchElements;
   if (isSmall || plan.goneTables.length > 0 || plan.goneSets.some(({ name }) => isStandIn(name)))
     return { door: 'nfnetlink', steps: [step(() => changeWhole(batch, plan, options))] };
   return { door: 'nfnetlink', steps: inPortions(plan, options).map(step) };
+}
+
+/** What is said of the table itself, and all else. */
+function parts({ remove, add }: Delta<NftObject>): readonly [Delta<NftObject>, Delta<NftObject>] {
+  const of = (isTable: boolean): Delta<NftObject> => {
+    const isPart = ({ kind }: NftObject): boolean => (kind === 'table') === isTable;
+    return { remove: remove.filter(isPart), add: add.filter(isPart) };
+  };
+  return [of(true), of(false)];
+}
+
+/**
+ * Our own table, which has lost its owner. In the batch that takes it over the kernel makes no base chain and
+ * lets none go (EINVAL, __NFT_TABLE_F_UPDATE in net/netfilter/nf_tables_api.c).
+ */
+function isTakenOver({ remove, add }: Delta<NftObject>): boolean {
+  return remove.every(({ id }) => add.some((table) => table.id === id));
 }
 
 type Write = (batch: Batch) => void;
