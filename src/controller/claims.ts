@@ -71,18 +71,22 @@ export class Claims {
 
   /**
    * Who is to have a VIP that has no owner: the node here that holds it, else one that is away and may hold
-   * it still, or two would answer. What it was drained of, or another was given since, is not left to it.
+   * it still, or two would answer. What it was drained of, or was to let go, is not left to it.
    */
   of(address: Address): Owner | undefined {
     return this.#best(address, 'here') ?? this.#best(address, 'away');
   }
 
-  /** A VIP goes from one node to another: what the former still has of it is no claim while it is away. */
-  given(address: Address, { from, to }: { readonly from: string | undefined; readonly to: string }): void {
-    const { nodes } = this.#input;
-    const former = from === undefined ? undefined : nodes.get(from);
+  /** A node is to let go of a VIP: what it still has of it is no claim while it is away. */
+  taken(address: Address, from: string | undefined): void {
+    const former = from === undefined ? undefined : this.#input.nodes.get(from);
     if (former?.held.has(address) === true) former.outdone.add(address);
-    nodes.get(to)?.outdone.delete(address);
+  }
+
+  /** A VIP is a node's from now on, whoever was to let go of it before. */
+  given(address: Address, { from, to }: { readonly from: string | undefined; readonly to: string }): void {
+    this.taken(address, from);
+    this.#input.nodes.get(to)?.outdone.delete(address);
   }
 
   /** What a node said it holds by terms that nobody can have issued it does not: nothing is kept for it. */

@@ -22,7 +22,7 @@ export class Node {
   /** What the kernel of the node has committed, by table; null until it has said so on this connection. */
   readonly acked: Record<TableName, number | null> = { rules: null, placements: null };
   readonly held: Map<Address, Term> = new Map();
-  /** Of these, what another node was given since. */
+  /** Of these, what it was to let go since, or another node was given. */
   readonly outdone: Set<Address> = new Set();
   /** What the node could not put in force, by `TABLE KEY`. */
   readonly refusals: Map<string, KeptRefusal> = new Map();

@@ -113,10 +113,7 @@ export class Owners {
     this.leaving.begin(holders);
   }
 
-  /**
-   * Lets VIPs be placed that nobody claimed, by the records where these know of them: called once, when the
-   * nodes had time to say what they hold.
-   */
+  /** The nodes had time to say what they hold: what nobody claimed is placed, by the records if they know. */
   settle(): void {
     this.claims.isSettled = true;
     for (const address of this.claims.unclaimed) this.#tell(address);
@@ -200,6 +197,7 @@ export class Owners {
   withdraw(address: Address): void {
     const owner = this.#owners.get(address);
     if (owner !== undefined) this.#outbox.remove(this.#input.nodes.at(owner.node), address);
+    this.claims.taken(address, owner?.node);
     this.#disown(address);
     this.#choosing.begin([address]);
     this.#outbox.flush();

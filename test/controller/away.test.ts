@@ -93,6 +93,27 @@ test('a VIP that was moved from a node that is away is not left to it', async ()
   equal(owner(one)?.node, 'b');
 });
 
+test('nor is one that it was to let go, as no endpoint was there', async () => {
+  const endpoints = new Set(['a']);
+  const one = ruling({ endpoints });
+  const { controller, eligibility, sessions } = one;
+  const spec = { externalTrafficPolicy: 'Local' };
+  controller.publish({ set: servicesOf(1, spec), remove: [] });
+  const a = joined(one, hello('a', held));
+  const b = joined(one, hello('b'));
+  await settled(one);
+  equal(owner(one)?.node, 'a');
+  sessions.close(a);
+  endpoints.delete('a');
+  eligibility.review([vip]);
+  await committed({ ...one, b });
+  equal(owner(one), undefined);
+  controller.apply({ set: [], remove: [web] });
+  controller.apply({ set: asking(), remove: [] });
+  await committed({ ...one, b });
+  equal(owner(one)?.node, 'b');
+});
+
 test('nor is what it was drained of, nor anything once its Node is deleted', async () => {
   for (const end of [
     ({ controller }: Ruling) => controller.setDrained('a', true),
