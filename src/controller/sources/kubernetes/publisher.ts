@@ -138,14 +138,6 @@ export class Publisher {
     return owner !== undefined && nodes.at(owner.node).hasAcked('rules', seq);
   }
 
-  /** Its node has the ports with which the Service came to the address, whatever others changed since. */
-  #isReached(key: ServiceKey, address: Address): boolean {
-    const due = this.#due.get(key) ?? new Map<Address, number>();
-    const seq = due.get(address) ?? this.#input.controller.rules.changedSeq(address) ?? 0;
-    this.#due.set(key, due.set(address, seq));
-    return this.#isCommitted(address, seq);
-  }
-
   #check(key: ServiceKey): void {
     const { catalog, writes } = this.#input;
     if (!catalog.services.has(key)) {
@@ -168,14 +160,26 @@ export class Publisher {
 
   #wanted(key: ServiceKey): readonly Address[] {
     const { controller } = this.#input;
-    const { allocator } = controller;
-    return wantedIngress({
+    const { allocator, rules } = controller;
+    const before = this.#due.get(key);
+    // Where it has no port, or is no more, it comes anew.
+    const due = new Map<Address, number>();
+    /** Its node has the ports with which the Service came to the address, whatever others changed since. */
+    const isReached = (address: Address): boolean => {
+      const seq = before?.get(address) ?? rules.changedSeq(address) ?? 0;
+      due.set(address, seq);
+      return this.#isCommitted(address, seq);
+    };
+    const wanted = wantedIngress({
       allocated: allocator.addressesOf(key),
       outgoing: allocator.outgoing.get(key) ?? [],
       recorded: this.#recordedOf(key),
-      isAnnounced: (address) => this.#announced.has(address) && this.#isReached(key, address),
+      isAnnounced: (address) => this.#announced.has(address) && isReached(address),
       isContested: (address) => isContestedFor(key, controller.refusedPorts.get(address)),
     });
+    if (due.size > 0) this.#due.set(key, due);
+    else this.#due.delete(key);
+    return wanted;
   }
 
   /** Writes what is wanted by now. A Service that is gone needs no status. */
@@ -196,7 +200,6 @@ export class Publisher {
         return;
       }
       this.#said.set(key, addresses);
-      this.#due.delete(key);
       this.#agreed(key);
       if (addresses.some((address) => !recorded.includes(address))) news.announced(key, addresses);
     } catch (error) {

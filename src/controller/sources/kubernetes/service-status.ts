@@ -30,8 +30,8 @@ export interface IngressFacts {
 export function wantedIngress(facts: IngressFacts): readonly Address[] {
   const { allocated, outgoing, recorded, isAnnounced, isContested } = facts;
   const wanted = allocated
-    .filter((address) => recorded.includes(address) || isAnnounced(address))
-    .filter((address) => !isContested(address));
+    .filter((address) => !isContested(address))
+    .filter((address) => recorded.includes(address) || isAnnounced(address));
   const isReplaced = (before: Address) => wanted.some((address) => familyOf(address) === familyOf(before));
   const kept = outgoing
     .filter((address) => recorded.includes(address))

@@ -96,3 +96,30 @@ test('who comes to share an address is told of it once its own ports are in the 
   await untilTrue(() => said.length > 1);
   deepEqual(said, [`web ${told}`, `dns ${told}`]);
 });
+
+test('whose port belonged to another one is told once that port is open', async (t) => {
+  const { controller, sessions, said, apply, isLookedAt } = publishing(t);
+  apply('web', [80]);
+  const session = sessions.open(hello('a'), { send: quiet, bufferedAmount: 0 });
+  sessions.begin(session);
+  const commit = () => {
+    const { seq } = controller.rules;
+    equal(sessions.message(session, { type: 'ack', table: 'rules', seq, commitUs: 1 }), null);
+  };
+  commit();
+  controller.owners.settle();
+  const placed = session.node.placements.get(vip);
+  if (placed === undefined) throw new TypeError('a placement');
+  equal(sessions.message(session, { type: 'heldDelta', set: [placed], remove: [] }), null);
+  const told = `{"loadBalancer":{"ingress":[{"ip":"${vip}"}]}}`;
+  await untilTrue(() => said.length > 0);
+  apply('zone', [80]);
+  await isLookedAt('zone');
+  commit();
+  apply('web', [81]);
+  await isLookedAt('zone');
+  const isTold = () => said.includes(`zone ${told}`);
+  equal(isTold(), false);
+  commit();
+  await untilTrue(isTold);
+});
