@@ -2,7 +2,7 @@
 // costs one parse. files.ts keeps a cache a file.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { parseAllDocuments } from 'yaml';
+import { type Document, isMap, isScalar, LineCounter, parseAllDocuments, visit } from 'yaml';
 import { FieldError } from './fields.ts';
 import { type DocumentFacts, readDocument } from './manifest.ts';
 
@@ -88,15 +88,35 @@ function parsePart(part: string, isJson: boolean, index: number): DocumentFacts 
 }
 
 function yamlValues(part: string, index: number): unknown[] {
-  const documents = parseAllDocuments(part, { prettyErrors: true, logLevel: 'error' });
+  const lineCounter = new LineCounter();
+  // What it would do about keys itself compares each with all others of its mapping.
+  const options = { prettyErrors: true, logLevel: 'error', uniqueKeys: false, lineCounter } as const;
+  const documents = parseAllDocuments(part, options);
   if (!Array.isArray(documents)) return [];
   return documents.map((document) => {
     const error = document.errors[0];
     if (error !== undefined) throw new DocumentError(index, `not YAML: ${error.message.split('\n')[0]}`);
     try {
+      checkKeys(document, lineCounter);
       return document.toJS({ maxAliasCount: 100 }) as unknown;
     } catch (cause) {
       throw new DocumentError(index, `not YAML: ${cause instanceof Error ? cause.message : String(cause)}`);
+    }
+  });
+}
+
+/** Throws SyntaxError for a mapping that has a key twice. */
+function checkKeys(document: Document, lineCounter: LineCounter): void {
+  visit(document, (_, node) => {
+    if (!isMap(node)) return;
+    const known = new Set<unknown>();
+    for (const { key } of node.items) {
+      if (!isScalar(key)) continue;
+      if (known.has(key.value)) {
+        const { line } = lineCounter.linePos(key.range?.[0] ?? 0);
+        throw new SyntaxError(`the key ${JSON.stringify(key.value)} is twice in a mapping, at line ${line}`);
+      }
+      known.add(key.value);
     }
   });
 }

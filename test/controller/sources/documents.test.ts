@@ -49,6 +49,16 @@ test('an alias bomb is refused, not expanded', async () => {
   await rejects(parseFile(`kind: List\nitems: []\n${bomb}\n`, false, none), DocumentError);
 });
 
+test('a key that is twice is refused by its line, also behind very many others', async () => {
+  const many = Array.from({ length: 20_000 }, (_, n) => `  k${n}: x\n`).join('');
+  const text = (more: string) =>
+    `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n${many}${more}`;
+  deepEqual(await keys(text('')), []);
+  const refused = { document: 0, message: 'not YAML: the key "k7" is twice in a mapping, at line 20005' };
+  await rejects(parseFile(text('  k7: y\n'), false, none), refused);
+  await rejects(parseFile('kind: List\nitems: [{a: 1, b: 2, a: 3}]\n', false, none), /the key "a" is twice/);
+});
+
 test('a document that did not change is not parsed again', async () => {
   const before = await parseFile([service('a'), service('b')].join('---\n'), false, none);
   const after = await parseFile(
