@@ -203,7 +203,8 @@ export class Publisher {
       this.#agreed(key);
       if (addresses.some((address) => !recorded.includes(address))) news.announced(key, addresses);
     } catch (error) {
-      if (error instanceof ApiError && error.code === 409) return this.#conflict(key, managersIn(error));
+      const managers = error instanceof ApiError && error.code === 409 ? managersIn(error) : [];
+      if (managers.length > 0) return this.#conflict(key, managers);
       this.#refused.delete(key);
       throw error;
     }
@@ -224,6 +225,7 @@ export class Publisher {
   }
 }
 
+/** Those that own what was asked for: none where the object was only changed in between. */
 function managersIn({ message }: ApiError): readonly string[] {
-  return [...new Set([...message.matchAll(/conflict with "([^"]+)"/g)].map(([, name = '']) => name))];
+  return [...new Set([...message.matchAll(/conflicts? with "([^"]+)"/g)].map(([, name = '']) => name))];
 }

@@ -24,8 +24,8 @@ const usualRestMs = 10_000;
 const mostRefused = 20;
 
 /**
- * Makes the request. Rejecting with 429, 5xx or without an answer means again, 404 that nobody needs it any
- * more; anything else is a refusal. Of one key, nothing is written for a while after an answer that was no.
+ * Makes the request. Rejecting with 409, 429, 5xx or without an answer means again, 404 that nobody needs it
+ * any more; anything else is a refusal. Of one key, nothing is written for a while after such an answer.
  */
 export type Write = (signal: AbortSignal) => Promise<void>;
 
@@ -189,7 +189,9 @@ export class Writes {
     const { kind, key } = entry;
     const { restMs = usualRestMs, random } = this.#input;
     const failures = (this.#failing[kind].get(key) ?? 0) + 1;
-    const isFailure = error.code >= 500;
+    // The object was changed in between, but for an Event, which is there already.
+    const isOvertaken = error.code === 409 && kind !== 'event';
+    const isFailure = error.code >= 500 || isOvertaken;
     if (error.code === 404) this.#settled(entry);
     else if (isFailure) this.#refused.delete(`${kind} ${key}`);
     else this.#refuse(entry, error);

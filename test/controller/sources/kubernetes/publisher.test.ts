@@ -71,9 +71,15 @@ test('who is refused without an event of its own is told so, and its status says
 });
 
 const theirs = { status: { loadBalancer: { ingress: [{ ip: '192.0.2.7' }] } } };
-const conflict = new ApiError(409, 'conflict with "metallb"', null);
+const conflict = new ApiError(409, 'conflict with "metallb" using v1: .status', null);
+const conflicts = new ApiError(
+  409,
+  'conflicts with "metallb" using v1:\n- .a\nconflicts with "it":\n- .b',
+  null,
+);
+const answers = { 'stays as it is': theirs, 'is refused': conflict, 'is refused for two reasons': conflicts };
 
-for (const [what, answer] of Object.entries({ 'stays as it is': theirs, 'is refused': conflict }))
+for (const [what, answer] of Object.entries(answers))
   test(`a status of another that ${what} is asked for once, and again after its event`, async (t) => {
     const { controller, catalog, publisher, asked, looked } = publishing(t, '192.0.2.7', answer);
     controller.publish({ set: [...catalog.services.values()], remove: [] });
@@ -87,6 +93,14 @@ for (const [what, answer] of Object.entries({ 'stays as it is': theirs, 'is refu
     publisher.seen([web]);
     await untilTrue(() => asked.length > 1);
   });
+
+test("a status that was only changed in between is nobody else's, and asked for again", async (t) => {
+  const modified = new ApiError(409, 'the object has been modified; please apply your changes again', null);
+  const { controller, catalog, publisher, asked, owned } = publishing(t, '192.0.2.7', modified);
+  controller.publish({ set: [...catalog.services.values()], remove: [] });
+  await untilTrue(() => asked.length > 1);
+  deepEqual([publisher.problems(), owned], [[], []]);
+});
 
 test('an address that another manager has written too is told, until it is gone', async (t) => {
   const status = { loadBalancer: { ingress: [{ ip: '192.0.2.7' }] } };
