@@ -3,10 +3,24 @@
 import { readFileSync } from 'node:fs';
 import { type Address, parseAddress } from '../state/address.ts';
 
-/** From resolv.conf(5); without the file, or with lines that are no addresses, there are none. */
-export function nameservers(path = '/etc/resolv.conf'): Address[] {
+/**
+ * What programs here ask; where that is a resolver of the host itself (127.0.0.53, 127.0.0.1), whom that one
+ * asks is in a file of its own (systemd-resolved.service(8), NetworkManager.conf(5)).
+ */
+const usualFiles: readonly string[] = [
+  '/etc/resolv.conf',
+  '/run/systemd/resolve/resolv.conf',
+  '/run/NetworkManager/no-stub-resolv.conf',
+];
+
+/** From files as resolv.conf(5) has them: what is not there has none, nor has a line without an address. */
+export function nameservers(files: readonly string[] = usualFiles): Address[] {
+  return [...new Set(files.flatMap(nameserversIn))];
+}
+
+function nameserversIn(file: string): Address[] {
   try {
-    return readFileSync(path, 'utf8').split('\n').flatMap(nameserver);
+    return readFileSync(file, 'utf8').split('\n').flatMap(nameserver);
   } catch {
     return [];
   }
