@@ -16,7 +16,7 @@ import type { Ledger } from './ledger.ts';
  */
 const disturbances: ReadonlySet<number> = new Set([
   ...[Errno.EPERM, Errno.ENOENT, Errno.EINTR, Errno.EAGAIN, Errno.ENOMEM],
-  ...[Errno.EBUSY, Errno.EEXIST, Errno.ERESTART, Errno.ENOBUFS],
+  ...[Errno.EBUSY, Errno.EEXIST, Errno.ERESTART, Errno.ENOBUFS, Errno.IPSET_ERR_BUSY],
 ]);
 
 /** What the kernel was told of each VIP. */
