@@ -1,5 +1,5 @@
 // What is said of VIPs that are many, and of those that are gone or elsewhere before it is said.
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, ok } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { Announcer } from '../../src/agent/announce.ts';
 import type { Network } from '../../src/agent/network.ts';
@@ -84,4 +84,29 @@ test('frames that the interface does not take are counted', (t) => {
   native.send = () => -100;
   announcer.announce(all.slice(0, 3).map(on(7)));
   equal(announcer.unsent, 6);
+});
+
+test('who comes anew is spoken of before those that others have heard of', (t) => {
+  const { announcer, sent } = announcerOf(t);
+  announcer.announce(all.slice(1).map(on(7)));
+  t.mock.timers.tick(burstsMs);
+  sent.length = 0;
+  // They are spoken of again, some of them at once.
+  t.mock.timers.tick(1000 - burstsMs);
+  const again = sent.length;
+  announcer.announce(all.slice(0, 1).map(on(8)));
+  t.mock.timers.tick(burstsMs);
+  ok(again > 0 && sent.length === 2 * all.length);
+  deepEqual(sent.slice(again, again + 2), [`${all[0]} on 8`, `${all[0]} on 8`]);
+});
+
+test('of whom nobody is to hear nobody waits to hear', (t) => {
+  const { announcer } = announcerOf(t);
+  const said: (typeof all)[number][] = [];
+  announcer.onSaid = (some) => said.push(...some.map(({ address }) => address));
+  const [one, other] = all.map(on(7));
+  if (one === undefined || other === undefined) throw new Error('two');
+  announcer.hear({ set: [], remove: [], quiet: [other.address], isWhole: false }, new Map());
+  announcer.announce([one, other]);
+  deepEqual(said, [one.address, other.address]);
 });

@@ -1,5 +1,5 @@
 // When a controller hears that a VIP is held: not before the node answers for it, and never not at all.
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Announcer } from '../../src/agent/announce.ts';
 import { Holder } from '../../src/agent/holder.ts';
@@ -67,6 +67,8 @@ class Room implements Disposable {
     const network = new Network(kernel, ['auto']);
     Object.assign(network, {
       readGateways: async () => this.meanwhile.asked(),
+      refresh: async () => [],
+      find: (id: string) => this.there.find((object) => object.id === id),
       interfaceFor: () => (this.index === null ? undefined : { index: this.index }),
       link: (index: number) => ({ index, loopback: false, mac: new Uint8Array(6) }),
     });
@@ -161,6 +163,22 @@ test('of many that are taken at once each is told of when it was announced', asy
   const told = room.said.flatMap((message) => (message.type === 'heldDelta' ? message.set : []));
   deepEqual(told.map(({ address }) => address).sort(), all.toSorted());
   deepEqual(room.tooSoon, []);
+});
+
+test('what the kernel does not have, or has for nobody, is not waited for', async () => {
+  using room = new Room();
+  const { arrivals } = room.holder;
+  await room.claim(one);
+  await room.holder.refresh([one]);
+  deepEqual([arrivals.begun, arrivals.over], [1, 1]);
+  room.meanwhile.taken = () => {
+    room.there.push(...addresses.render({ held: [{ address: other, interfaceIndex: 7 }] }).elements);
+    throw new Error('no answer');
+  };
+  await rejects(room.claim(other), /no answer/);
+  room.arrives(other);
+  await room.holder.refresh([]);
+  deepEqual([arrivals.begun, arrivals.over], [2, 2]);
 });
 
 test('what changes between a hello and its welcome is told behind the welcome', async () => {
