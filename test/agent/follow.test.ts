@@ -98,3 +98,17 @@ test('what was put off is forgotten when another config comes, and no more is tr
     ],
   );
 });
+
+test('what is put off while the agent ends is not tried again', async (t) => {
+  const room = await roomOf(t);
+  const { follower, doubts } = room;
+  room.errno = Errno.ENOMEM;
+  follower.follow(await configOf('enforce'));
+  follower[Symbol.dispose]();
+  await settled();
+  match(follower.trouble, /not in force/);
+  room.errno = 0;
+  t.mock.timers.tick(120_000);
+  await settled();
+  deepEqual(doubts, []);
+});
