@@ -170,6 +170,11 @@ function answerOf(sent: ClientRequest, payload: string | null, timeoutMs: number
     done();
     reject(error);
   });
+  // Of an answer that would speak something else than HTTP from then on nothing is said but this.
+  sent.once('close', () => {
+    done();
+    reject(new Error('the connection was closed without an answer'));
+  });
   sent.end(payload ?? undefined);
   return promise;
 }

@@ -11,10 +11,15 @@ const limit = { timeout: 20_000 };
 const timeoutMs = 200;
 
 /** Asks one that answers with this status, and then with these parts of a body, each after a while. */
-async function asked(status: number, parts: readonly string[], lengthBytes: number): Promise<unknown> {
+async function asked(
+  status: number,
+  parts: readonly string[],
+  lengthBytes: number,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<unknown> {
   await using api = await new FakeApi().listen();
   api.fault = (_, response) => {
-    response.writeHead(status, { 'content-length': String(lengthBytes) });
+    response.writeHead(status, { 'content-length': String(lengthBytes), ...headers });
     response.flushHeaders();
     void (async () => {
       for (const part of parts) {
@@ -38,6 +43,11 @@ async function asked(status: number, parts: readonly string[], lengthBytes: numb
 test('an answer that stops before its end is given up', limit, async () => {
   await rejects(asked(200, ['{"items":['], 1000), { message: `the answer stopped for ${timeoutMs} ms` });
   await rejects(asked(200, [], 1000), /the answer stopped/);
+});
+
+test('an answer that leaves HTTP is given up', limit, async () => {
+  const headers = { connection: 'upgrade', upgrade: 'another' };
+  await rejects(asked(101, [], 0, headers), { message: 'the connection was closed without an answer' });
 });
 
 test('what was refused is told by its status, though its words never end', limit, async () => {
