@@ -93,12 +93,14 @@ function readiness({ synced, reason, problems }: StatusHead): Reply {
   return failure(503, { code, message, next: 'see problems and massRemoval of /api/v1/status' });
 }
 
-/** The text of a field of a JSON body, or the refusal to send. */
+/** The text of a field of a JSON body, or the refusal to send, without what may be nested deep. */
 function textOf(body: unknown, name: string): string | Reply {
   const value =
     typeof body === 'object' && body !== null ? (body as Record<string, unknown>)[name] : undefined;
-  if (typeof value === 'string' && value !== '' && value.length <= 253) return value;
-  const message = `${name}: expected a text, got ${JSON.stringify(value) ?? 'nothing'}`;
+  const isText = typeof value === 'string';
+  if (isText && value !== '' && value.length <= 253) return value;
+  const got = isText ? `one of ${value.length}` : value === undefined ? 'nothing' : 'something else';
+  const message = `${name}: expected a text of 1-253 characters, got ${got}`;
   return failure(400, { code: 'BadRequest', message, next: `send {"${name}": "..."}` });
 }
 

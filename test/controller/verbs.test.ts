@@ -23,7 +23,9 @@ test('a move to a node that cannot have the VIP is refused, and says why', limit
     [{ vip: first, node: 'far' }, 409, /not on its link/],
     [{ vip: '10.77.0.250', node: 'n1' }, 404, /is no VIP/],
     [{ vip: 'x', node: 'n1' }, 400, /expected an IPv4 or IPv6 address/],
-    [{ vip: first }, 400, /node: expected a text/],
+    [{ vip: first }, 400, /^node: expected a text of 1-253 characters, got nothing$/],
+    [{ vip: first, node: 'x'.repeat(254) }, 400, /^node: .* got one of 254$/],
+    [`{"vip":${'['.repeat(20_000)}${']'.repeat(20_000)},"node":"n1"}`, 400, /^vip: .* got something else$/],
     ['{', 400, /not JSON/],
   ] as const;
   for (const [body, status, message] of cases) {
