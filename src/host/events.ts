@@ -1,7 +1,7 @@
 // What others do to the kernel, as it happens: multicast messages, and the word that some were lost.
 
 import { NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/message.ts';
-import { type Message, messagesOf } from '../netlink/reader.ts';
+import { type Message, messagesOf, NetlinkError } from '../netlink/reader.ts';
 import type { Native } from './native.ts';
 import { checked, closeLater, openNetlink } from './socket.ts';
 
@@ -24,7 +24,7 @@ export function listen(native: Native, subject: 'network' | 'nftables', listener
   const { fd } = openNetlink(native, protocol, groups);
   const watched = native.watch(fd, (result) => {
     if (typeof result === 'number') listener.onLoss();
-    else for (const message of messagesOf(result)) listener.onMessage(message);
+    else hear(result, listener);
   });
   if (watched < 0) closeLater(native, fd);
   checked(`watch ${subject}`, watched);
@@ -34,4 +34,17 @@ export function listen(native: Native, subject: 'network' | 'nftables', listener
       closeLater(native, fd);
     },
   };
+}
+
+/**
+ * Whoever may change the network may also send to these groups, and send what no kernel would: nothing is
+ * learned from it, and nothing ends by it.
+ */
+function hear(datagram: Uint8Array, listener: Listener): void {
+  try {
+    for (const message of messagesOf(datagram)) listener.onMessage(message);
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+    listener.onLoss();
+  }
 }

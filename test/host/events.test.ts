@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { nftables } from '../../src/dialects/nftables/dialect.ts';
 import { type Listener, listen } from '../../src/host/events.ts';
 import { loadNative } from '../../src/host/native.ts';
-import type { Message } from '../../src/netlink/reader.ts';
+import { attributesOf, type Message } from '../../src/netlink/reader.ts';
 import { nothing, stateOf } from '../dialects/arbitraries.ts';
 import { commit, hasTool, nft, ownKernel, plain } from '../kernel/own-kernel.ts';
 import { cannotUnshare, runIn } from '../namespaces.ts';
@@ -41,6 +41,18 @@ test('each message of a datagram is heard, and a loss is told as one', () => {
     [0xa0c, 0xa0c, 3],
   );
   assert.equal(heard.losses, 1);
+});
+
+test('bytes that lie, sent by whoever may send to a group, are a loss', () => {
+  const native = recordedNative();
+  const heard = ear();
+  using _listening = listen(native, 'network', heard);
+  native.deliver(100, Uint8Array.of(1, 2, 3));
+  assert.equal(heard.losses, 1);
+  heard.onMessage = ({ payload }) => void attributesOf(payload, 0);
+  const attribute = [200, 0, 3, 0];
+  native.deliver(100, Uint8Array.of(20, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ...attribute));
+  assert.equal(heard.losses, 2);
 });
 
 test('the groups are those of links and addresses, or of nftables', () => {
