@@ -12,6 +12,7 @@
 #include "operations.h"
 #include "threads.h"
 #include <errno.h>
+#include <linux/netlink.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -28,7 +29,7 @@ enum {
   MAX_EVENTS = 4096,            /* The reader then waits, and the kernel's queue overflows: ENOBUFS tells. */
   MAX_EVENT_BYTES = 16 << 20,
   MAX_EVENTS_A_TURN = 64,       /* One busy socket cannot keep the reader from the others. */
-  MAX_ERRORS_A_TURN = 4,        /* An error that recv() does not clear would otherwise spin for ever. */
+  MAX_ERRORS_A_TURN = 4,        /* An error that recvfrom() does not clear would otherwise spin for ever. */
   EVENT_ROOM_BYTES = 256 << 10,
   MEMORY_WAIT_MILLIS = 10,
   STOP_WAIT_MICROS = 200000,
@@ -69,7 +70,7 @@ struct threads {
   int jobs, events;
   size_t event_bytes;
 
-  /* Held around every recv() of the reader, so that after an unwatch the descriptor may be closed and
+  /* Held around every recvfrom() of the reader, so that after an unwatch the descriptor may be closed and
    * reused. */
   pthread_mutex_t watch_lock;
   struct watch watches[MAX_WATCHES];
@@ -165,10 +166,21 @@ static void queue_event(struct threads *threads, uint64_t watch, const uint8_t *
   pthread_mutex_unlock(&threads->lock);
 }
 
-/* What one recv() on a watched socket means: a length, or -errno; -EAGAIN when there is nothing (more) to
- * say. A socket is given up where poll() would report the same thing for ever and recv() not clear it. */
+/* What another process has sent to a group of netlink is no word of the kernel's: it fails with EINTR. */
+static ssize_t receive(int fd, uint8_t *buffer) {
+  struct sockaddr_nl from = {0}; /* That of another family is cut, and not looked at. */
+  socklen_t length = sizeof from;
+  struct sockaddr *address = (struct sockaddr *)&from;
+  ssize_t got = recvfrom(fd, buffer, EVENT_ROOM_BYTES, MSG_DONTWAIT | MSG_TRUNC, address, &length);
+  if (got < 0 || from.nl_family != AF_NETLINK || from.nl_pid == 0) return got;
+  errno = EINTR;
+  return -1;
+}
+
+/* What one receive() on a watched socket means: a length, or -errno; -EAGAIN when there is nothing (more) to
+ * say. A socket is given up where poll() would report the same thing for ever and recvfrom() not clear it. */
 static int32_t read_watched(struct watch *watch, short ready, uint8_t *buffer, bool first, int *errors) {
-  ssize_t length = recv(watch->fd, buffer, EVENT_ROOM_BYTES, MSG_DONTWAIT | MSG_TRUNC);
+  ssize_t length = receive(watch->fd, buffer);
   int32_t status = length < 0 ? -errno : length > EVENT_ROOM_BYTES ? -EMSGSIZE : (int32_t)length;
   if (status == -EAGAIN && first && (ready & (POLLERR | POLLHUP))) status = -EIO, watch->dead = true;
   if (status == 0 && (ready & (POLLHUP | POLLRDHUP))) status = -EPIPE, watch->dead = true;

@@ -23,12 +23,17 @@ export const NOTHING: Uint8Array = new Uint8Array(0);
 /** A bound AF_NETLINK socket of the rtnetlink protocol. */
 export function openRoute(native: Native, groups = 0): number {
   const fd = native.socket(AF_NETLINK, SOCK_RAW, 0);
+  const bound = native.bind(fd, groupAddress(groups));
+  if (fd < 0 || bound < 0) throw new Error(`rtnetlink socket: ${fd}, bind: ${bound}`);
+  return fd;
+}
+
+/** struct sockaddr_nl of the kernel, and of whoever is in these groups. */
+export function groupAddress(groups: number): Uint8Array {
   const address = new Uint8Array(12);
   address[0] = AF_NETLINK;
   new DataView(address.buffer).setUint32(8, groups, true);
-  const bound = native.bind(fd, address);
-  if (fd < 0 || bound < 0) throw new Error(`rtnetlink socket: ${fd}, bind: ${bound}`);
-  return fd;
+  return address;
 }
 
 /** RTM_GETLINK with NLM_F_REQUEST | NLM_F_DUMP. */

@@ -11,6 +11,7 @@ import {
   EBADF,
   ENOBUFS,
   ENOTSOCK,
+  groupAddress,
   headers,
   linkUp,
   openRoute,
@@ -44,6 +45,26 @@ test('a link that comes up is an event on a watched socket', { skip }, async () 
   await untilTrue(() => events.length > 0);
   assert.ok(events[0] instanceof Uint8Array);
   assert.equal(headers(events[0])[0]?.type, RTM_NEWLINK);
+  end(listener, speaker);
+});
+
+test('what another process sends to a group is no event', { skip }, async () => {
+  using namespace = Namespace.make({ loopback: 'down' });
+  const { listener, speaker } = namespace.run(() => ({
+    listener: openRoute(native, RTMGRP_LINK),
+    speaker: openRoute(native),
+  }));
+  const events = collect(listener);
+  // Without NLM_F_REQUEST it means nothing to the kernel, which hears it too.
+  const forged = linkUp(1, true).with(6, 0);
+  assert.equal(native.send(speaker, forged, 0, groupAddress(RTMGRP_LINK)), forged.length);
+  native.send(speaker, linkUp(1, true), 0);
+  await untilTrue(() => events.length > 0);
+  await sleep(20);
+  assert.deepEqual(
+    events.map((event) => (event instanceof Uint8Array ? headers(event)[0]?.type : event)),
+    [RTM_NEWLINK],
+  );
   end(listener, speaker);
 });
 
