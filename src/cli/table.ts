@@ -3,7 +3,9 @@
 /** Rows under a head, each column as wide as its widest cell; the last one is not padded. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [head, ...rows];
-  const widths = head.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)));
+  const widths = head.map((_, column) => {
+    return all.reduce((most, row) => Math.max(most, (row[column] ?? '').length), 0);
+  });
   const line = (row: readonly string[]) => {
     return row
       .map((cell, column) => cell.padEnd(widths[column] ?? 0))
