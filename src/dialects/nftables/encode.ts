@@ -6,7 +6,7 @@ import type { Delta, Transaction } from '../dialect.ts';
 import { Batch, type SetOptions } from './batch.ts';
 import { Message } from './constants.ts';
 import { lookingInto } from './expressions.ts';
-import type { ElementObject, NftObject } from './objects.ts';
+import type { ChainObject, ElementObject, NftObject } from './objects.ts';
 import { setObject } from './objects.ts';
 import { type Plan, planOf, sameChain } from './plan.ts';
 import { batchElements, type Portion, portions } from './portions.ts';
@@ -31,13 +31,11 @@ function encode(delta: Delta<NftObject>, options: SetOptions, batch: Batch): Tra
   if (remove.length + add.length <= batchElements && areElements(remove) && areElements(add)) {
     return { door: 'nfnetlink', steps: [step(() => changeElements(batch, remove, add))] };
   }
-  const [ofTable, rest] = parts(delta);
-  if (ofTable.remove.length > 0 && rest.remove.length + rest.add.length > 0 && isTakenOver(ofTable))
-    return {
-      door: 'nfnetlink',
-      steps: [...encode(ofTable, options, batch).steps, ...encode(rest, options, batch).steps],
-    };
   const plan = planOf(delta);
+  if (isTakenOver(delta, plan) && changesHooks(plan)) {
+    const steps = parts(delta).flatMap((part) => encode(part, options, batch).steps);
+    return { door: 'nfnetlink', steps };
+  }
   const isSmall = plan.dropped.length + plan.added.length <= batchElements;
   if (isSmall || plan.goneTables.length > 0 || plan.goneSets.some(({ name }) => isStandIn(name)))
     return { door: 'nfnetlink', steps: [step(() => changeWhole(batch, plan, options))] };
@@ -53,12 +51,20 @@ function parts({ remove, add }: Delta<NftObject>): readonly [Delta<NftObject>, D
   return [of(true), of(false)];
 }
 
+/** Our own table, which has lost its owner. */
+function isTakenOver({ remove }: Delta<NftObject>, { goneTables }: Plan): boolean {
+  return goneTables.length === 0 && remove.some(({ kind }) => kind === 'table');
+}
+
 /**
- * Our own table, which has lost its owner. In the batch that takes it over the kernel makes no base chain and
- * lets none go (EINVAL, __NFT_TABLE_F_UPDATE in net/netfilter/nf_tables_api.c).
+ * Base chains come or go, which the kernel refuses in the batch that takes their table over (EINVAL,
+ * __NFT_TABLE_F_UPDATE in net/netfilter/nf_tables_api.c).
  */
-function isTakenOver({ remove, add }: Delta<NftObject>): boolean {
-  return remove.every(({ id }) => add.some((table) => table.id === id));
+function changesHooks({ goneChains, newChains }: Plan): boolean {
+  const lack = (some: readonly ChainObject[], others: readonly ChainObject[]): boolean => {
+    return some.some((chain) => chain.hook !== null && !others.some((other) => sameChain(chain, other)));
+  };
+  return lack(goneChains, newChains) || lack(newChains, goneChains);
 }
 
 type Write = (batch: Batch) => void;
