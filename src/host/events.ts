@@ -36,10 +36,7 @@ export function listen(native: Native, subject: 'network' | 'nftables', listener
   };
 }
 
-/**
- * Whoever may change the network may also send to these groups, and send what no kernel would: nothing is
- * learned from it, and nothing ends by it.
- */
+/** What cannot be read ends nothing: it is a loss, after which the kernel is asked. */
 function hear(datagram: Uint8Array, listener: Listener): void {
   try {
     for (const message of messagesOf(datagram)) listener.onMessage(message);

@@ -43,7 +43,7 @@ test('each message of a datagram is heard, and a loss is told as one', () => {
   assert.equal(heard.losses, 1);
 });
 
-test('bytes that lie, sent by whoever may send to a group, are a loss', () => {
+test('what cannot be read is a loss', () => {
   const native = recordedNative();
   const heard = ear();
   using _listening = listen(native, 'network', heard);
