@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { type Agent, startAgent } from '../src/agent/agent.ts';
 import { agentConfig, agentOptions } from '../src/agent/config.ts';
-import type { Stream } from '../src/agent/stream.ts';
+import type { Stream } from '../src/agent/stream/stream.ts';
 import { loadNative } from '../src/host/native.ts';
 import { createLog, openLogDestination } from '../src/process/log.ts';
 import { readOptions } from '../src/process/options.ts';

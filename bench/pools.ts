@@ -2,10 +2,10 @@
 // `sh native/run.sh bench/pools.ts [SERVICES]`. Nothing of it needs a kernel.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { parsePools } from '../src/controller/allocation/pools.ts';
 import { Controller } from '../src/controller/controller.ts';
-import { massRemovalWaitMs } from '../src/controller/guard.ts';
-import { parsePools } from '../src/controller/pools.ts';
-import { Readings } from '../src/controller/readings.ts';
+import { massRemovalWaitMs } from '../src/controller/readings/guard.ts';
+import { Readings } from '../src/controller/readings/readings.ts';
 import type { ServiceManifest } from '../src/controller/service.ts';
 import { readDocument } from '../src/controller/sources/manifest.ts';
 

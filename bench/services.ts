@@ -1,7 +1,7 @@
 // The Services of a benchmark: one VIP each with two ports, and one more that comes, changes and goes.
 
-import { Census } from '../src/agent/census.ts';
-import { sha256 } from '../src/controller/table.ts';
+import { Census } from '../src/agent/rules/census.ts';
+import { sha256 } from '../src/controller/stream/table.ts';
 import { canonicalJson, Digests } from '../src/protocol/digest.ts';
 import type { ControllerMessage } from '../src/protocol/messages.ts';
 import { pageServices } from '../src/protocol/messages.ts';

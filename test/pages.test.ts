@@ -9,7 +9,7 @@ import { makeProgram } from '../src/cli/verbs.ts';
 import { controllerOptions } from '../src/controller/config.ts';
 import { RefusalReason } from '../src/controller/service.ts';
 import { kubernetesOptions } from '../src/controller/sources/kubernetes/config.ts';
-import { VipState } from '../src/controller/standing.ts';
+import { VipState } from '../src/controller/status/standing.ts';
 import { RefusalCode } from '../src/protocol/messages.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -108,9 +108,8 @@ test('every state and reason of the code is in the page, and no other', () => {
 });
 
 test('every reason that an Event can have is in the page', () => {
-  const code = ['controller/sources/kubernetes', 'controller/eligibility.ts', 'controller/standing.ts'].map(
-    (path) => (path.endsWith('.ts') ? read(`src/${path}`) : sources(path)),
-  );
+  const others = ['controller/owners/eligibility.ts', 'controller/status/standing.ts'];
+  const code = [sources('controller/sources/kubernetes'), ...others.map((path) => read(`src/${path}`))];
   const said = [...code.join('\n').matchAll(/reason: '([A-Z]\w+)'/g)].map(([, reason]) => reason ?? '');
   const page = firstColumn('What it writes', kubernetes);
   for (const reason of [...said, ...Object.values(RefusalReason), ...Object.values(RefusalCode)])
@@ -122,7 +121,9 @@ test('every file that the architecture names is there', () => {
   const way = page.split('```')[1]?.match(/(?<=^.{26})[-\w*]+\/[-\w*/]+(?= )/gm) ?? [];
   const words = [...section('Words', page).matchAll(/`([a-z]+\/[-\w/]+)`/g)].map(([, word = '']) => word);
   const groups = [...page.matchAll(/^\| `src\/(\w+)`.*?\n\n/gms)].flatMap(([table, folder]) =>
-    [...table.matchAll(/`([-\w]+)\/?`/g)].map(([, name]) => `${folder}/${name}`),
+    [...table.matchAll(/^\| (\w+)\/ +\|(.*)/gm)].flatMap(([, room, row = '']) =>
+      [...row.matchAll(/`([-\w]+)\/?`/g)].map(([, name]) => `${folder}/${room}/${name}`),
+    ),
   );
   for (const found of [way, words, groups]) ok(found.length > 9);
   for (const name of [...way, ...words, ...groups])

@@ -2,7 +2,7 @@
 // connections of the same process. They take turns, so that what disturbs the machine disturbs both.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Status } from '../../src/controller/status.ts';
+import type { Status } from '../../src/controller/status/status.ts';
 import { getJson } from '../../test/kernel/traffic.ts';
 import { median } from '../statistics.ts';
 import type { Bare } from './bare.ts';

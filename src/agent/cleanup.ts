@@ -9,10 +9,10 @@ import { loadNative } from '../host/native.ts';
 import { SystemCallError } from '../host/socket.ts';
 import { describeErrno, type Receipt } from '../netlink/ack.ts';
 import { Errno } from '../netlink/message.ts';
-import { journalFile } from './kept.ts';
+import { ownAddresses, takeAway } from './addresses/own-addresses.ts';
+import { journalFile } from './disk/kept.ts';
+import { remainsBeside, retireOthers } from './firewall/open-firewall.ts';
 import { lockHolder, processOf } from './lock.ts';
-import { remainsBeside, retireOthers } from './open-firewall.ts';
-import { ownAddresses, takeAway } from './own-addresses.ts';
 
 export interface CleanupOptions {
   readonly stateDir: string;

@@ -6,7 +6,7 @@ import { UsageError } from '../process/usage.ts';
 import { checkHostPort, type HostPort, parseHostPort } from '../process/values.ts';
 import { limits } from '../protocol/messages.ts';
 import { type Prefix, parsePrefix } from '../state/address.ts';
-import type { FirewallOptions } from './firewall.ts';
+import type { FirewallOptions } from './firewall/firewall.ts';
 
 export const agentOptions = [
   {

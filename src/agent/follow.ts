@@ -3,14 +3,14 @@
 import type { Kernel } from '../host/kernel.ts';
 import { differingKeys } from '../process/config.ts';
 import type { Log } from '../process/log.ts';
-import type { Allowed } from './allowed.ts';
+import type { Allowed } from './addresses/allowed.ts';
+import type { Network } from './addresses/network.ts';
 import { Backoff } from './backoff.ts';
 import { type AgentConfig, firewallOptions } from './config.ts';
-import type { Firewall } from './firewall.ts';
+import type { Firewall } from './firewall/firewall.ts';
+import { openFirewall } from './firewall/open-firewall.ts';
 import type { Loop } from './loop.ts';
-import type { Network } from './network.ts';
-import { openFirewall } from './open-firewall.ts';
-import type { Session } from './session.ts';
+import type { Session } from './stream/session.ts';
 
 /** Keys of the config file that are followed. */
 type Live = 'logLevel' | 'allow' | 'filter' | 'echo' | 'interface';

@@ -7,12 +7,12 @@ import type { AgentMessage, ControllerMessage, Welcome } from '../protocol/messa
 import { frameLimitBytes, replacedReason, subprotocol } from '../protocol/messages.ts';
 import { parseControllerMessage } from '../protocol/parse.ts';
 import { agentFrame } from '../protocol/write.ts';
-import { adviceForError, readAnswer, shortReason, upgrade } from './advice.ts';
-import { shownAs } from './credentials.ts';
-import { Heartbeat } from './heartbeat.ts';
-import { longestPauseMs, quickMs } from './reconnect.ts';
-import { hostOf, type LinkParts, type Stream } from './stream.ts';
-import { StreamNews } from './stream-news.ts';
+import { adviceForError, readAnswer, shortReason, upgrade } from './stream/advice.ts';
+import { shownAs } from './stream/credentials.ts';
+import { Heartbeat } from './stream/heartbeat.ts';
+import { longestPauseMs, quickMs } from './stream/reconnect.ts';
+import { hostOf, type LinkParts, type Stream } from './stream/stream.ts';
+import { StreamNews } from './stream/stream-news.ts';
 
 /** For the upgrade, and again for the welcome behind it. */
 const handshakeMs = 5000;

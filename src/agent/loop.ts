@@ -2,14 +2,14 @@
 // rules, takes addresses, and only then says so. Passes never overlap.
 
 import type { Address } from '../state/address.ts';
-import type { Acks } from './acks.ts';
+import type { Holder } from './addresses/holder.ts';
 import { Backoff } from './backoff.ts';
-import type { Outcome } from './commits.ts';
-import type { Holder } from './holder.ts';
 import type { Pace } from './pace.ts';
-import type { Change } from './received.ts';
-import type { Rules } from './rules.ts';
-import { type Entry, Wishes, type WishesParts } from './wishes.ts';
+import type { Outcome } from './rules/commits.ts';
+import type { Rules } from './rules/rules.ts';
+import type { Acks } from './stream/acks.ts';
+import type { Change } from './stream/received.ts';
+import { type Entry, Wishes, type WishesParts } from './stream/wishes.ts';
 
 export interface LoopParts extends Omit<WishesParts, 'onUnplaced'> {
   readonly rules: Rules;

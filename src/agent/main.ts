@@ -13,9 +13,9 @@ import { serve } from '../process/serve.ts';
 import { UsageError } from '../process/usage.ts';
 import { readVersion } from '../process/version.ts';
 import { type Agent, startAgent } from './agent.ts';
-import { agentRoutes } from './api.ts';
+import { agentRoutes } from './answers/api.ts';
 import { type AgentConfig, type AgentValues, agentConfig, agentOptions } from './config.ts';
-import { TableOwnedError } from './firewall.ts';
+import { TableOwnedError } from './firewall/firewall.ts';
 import { SecondAgentError, takeLock } from './lock.ts';
 import { startWhenPossible } from './waiting.ts';
 

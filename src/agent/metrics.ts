@@ -4,7 +4,7 @@ import { droppedLinesText } from '../process/log.ts';
 import { RefusalCode } from '../protocol/messages.ts';
 import { type Address, familyOf } from '../state/address.ts';
 import type { Agent } from './agent.ts';
-import type { VipCounters } from './firewall.ts';
+import type { VipCounters } from './firewall/firewall.ts';
 import type { Ledger } from './ledger.ts';
 import { stateOf, VipState, vipKeys } from './report.ts';
 

@@ -5,9 +5,9 @@ import type { RefusalCode } from '../protocol/messages.ts';
 import { type Address, compareAddresses } from '../state/address.ts';
 import type { Term } from '../state/term.ts';
 import { servicesOf, type VipPort } from '../state/virtual-ip.ts';
-import type { VipCounters } from './firewall.ts';
+import type { VipCounters } from './firewall/firewall.ts';
 import type { Ledger } from './ledger.ts';
-import type { Stream } from './stream.ts';
+import type { Stream } from './stream/stream.ts';
 
 export const VipState = {
   pending: 'pending',

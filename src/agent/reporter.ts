@@ -4,16 +4,16 @@ import type { Log } from '../process/log.ts';
 import type { Ack, HeldVip, Refusal, TableName } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import type { Term } from '../state/term.ts';
-import { Acks } from './acks.ts';
-import type { Announcer } from './announce.ts';
+import type { Announcer } from './addresses/announce.ts';
 import { Comings } from './comings.ts';
-import type { Journal } from './journal.ts';
+import type { Journal } from './disk/journal.ts';
 import type { Ledger } from './ledger.ts';
 import type { LoopParts } from './loop.ts';
-import type { RulesParts } from './rules.ts';
-import type { Session, SessionParts } from './session.ts';
+import type { RulesParts } from './rules/rules.ts';
+import { Acks } from './stream/acks.ts';
+import type { Session, SessionParts } from './stream/session.ts';
+import { Told } from './stream/told.ts';
 import type { Tallies } from './tallies.ts';
-import { Told } from './told.ts';
 
 export interface ReporterParts {
   readonly ledger: Ledger;

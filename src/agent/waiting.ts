@@ -6,7 +6,7 @@ import { failure, type Reply, type Route } from '../process/http.ts';
 import type { Log } from '../process/log.ts';
 import type { Agent } from './agent.ts';
 import type { AgentConfig } from './config.ts';
-import { NoFirewallError } from './firewall.ts';
+import { NoFirewallError } from './firewall/firewall.ts';
 import { waitingMetricsText } from './metrics.ts';
 import type { NodeReport } from './report.ts';
 

@@ -8,12 +8,12 @@ import { listen } from '../host/events.ts';
 import type { Kernel } from '../host/kernel.ts';
 import type { Native } from '../host/native.ts';
 import type { Address } from '../state/address.ts';
-import type { Firewall } from './firewall.ts';
-import type { Holder } from './holder.ts';
+import type { Holder } from './addresses/holder.ts';
+import type { Network } from './addresses/network.ts';
+import type { Firewall } from './firewall/firewall.ts';
 import type { Loop } from './loop.ts';
-import type { Network } from './network.ts';
 import { commitIntervalMs, type Pace } from './pace.ts';
-import type { Session } from './session.ts';
+import type { Session } from './stream/session.ts';
 
 export interface WatchParts {
   readonly native: Native;

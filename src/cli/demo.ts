@@ -10,7 +10,7 @@ import { helpText } from '../process/help.ts';
 import { home } from '../process/home.ts';
 import { readOptions } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
-import type { DemoInput } from './demo-processes.ts';
+import type { DemoInput } from './demo/processes.ts';
 
 const demoOptions = [
   {
@@ -63,7 +63,7 @@ export async function runDemo(argv: readonly string[], input: DemoInput): Promis
       throw new UsageError(`--services ${services}: a folder; name one file with Service manifests`);
     if (values.outside === undefined) return await outside(['--services', services], values.once, input);
     refuseOutside(values.outside);
-    const { runInside } = await import('./demo-inside.ts');
+    const { runInside } = await import('./demo/inside.ts');
     return await runInside({ ...input, services, once: values.once, folder: values.folder });
   } catch (error) {
     if (!(error instanceof Error)) throw error;

@@ -53,7 +53,7 @@ async function run(): Promise<number> {
         program: [process.execPath, process.argv[1] ?? ''],
       });
     case 'demo-peer':
-      return await (await import('./demo-peer.ts')).runPeer();
+      return await (await import('./demo/peer.ts')).runPeer();
     default: {
       const { runVerb } = await import('./verbs.ts');
       const { stdout: out, stderr: err } = process;

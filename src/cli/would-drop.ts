@@ -1,6 +1,6 @@
 // `vipward status --would-drop`: what an agent that observes let through and would drop if it enforced.
 
-import type { WouldDropReport } from '../agent/would-drop.ts';
+import type { WouldDropReport } from '../agent/answers/would-drop.ts';
 import { ask } from './client.ts';
 import { type Flags, type Output, type Surroundings, serverOf } from './settings.ts';
 import { plain, table } from './table.ts';

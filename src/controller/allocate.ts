@@ -3,13 +3,13 @@
 
 import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
-import { assign, type Ground, objector } from './assign.ts';
-import type { Outcome } from './families.ts';
-import { Free } from './free.ts';
-import { Outgoing } from './outgoing.ts';
-import type { Pool } from './pools.ts';
+import { assign, type Ground, objector } from './allocation/assign.ts';
+import type { Outcome } from './allocation/families.ts';
+import { Free } from './allocation/free.ts';
+import { Outgoing } from './allocation/outgoing.ts';
+import type { Pool } from './allocation/pools.ts';
+import { Users } from './allocation/users.ts';
 import { compareServices, RefusalReason, type ServiceManifest, type ServiceRefusal } from './service.ts';
-import { Users } from './users.ts';
 
 export interface ServiceChanges {
   readonly set: readonly ServiceManifest[];

@@ -3,15 +3,15 @@
 import type { IncomingMessage } from 'node:http';
 import { failure, type Reply, type Route } from '../process/http.ts';
 import { type Address, AddressError, parseAddress } from '../state/address.ts';
-import { type AskedInput, logged } from './asked.ts';
 import type { Controller } from './controller.ts';
 import type { Happening } from './core.ts';
-import type { Principal } from './credentials.ts';
-import { type MoveOrder, MoveReason, type MoveResult } from './moves.ts';
-import type { Node } from './nodes.ts';
+import { type MoveOrder, MoveReason, type MoveResult } from './owners/moves.ts';
+import type { Node } from './owners/nodes.ts';
 import { chooseNode } from './place.ts';
-import { whyNotOn } from './standing.ts';
-import type { StatusHead } from './status.ts';
+import { type AskedInput, logged } from './status/asked.ts';
+import { whyNotOn } from './status/standing.ts';
+import type { StatusHead } from './status/status.ts';
+import type { Principal } from './stream/credentials.ts';
 
 export interface ApiInput extends AskedInput {
   readonly controller: Controller;

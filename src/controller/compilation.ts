@@ -9,9 +9,9 @@ import type { ServiceKey } from '../state/service.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
 import type { Allocator } from './allocate.ts';
 import { type CompiledVip, compileVip, fitted, isSame, itemsDeclared, type PortRefusal } from './compile.ts';
-import type { Owners } from './owners.ts';
+import type { Owners } from './owners/owners.ts';
 import type { ServiceManifest } from './service.ts';
-import type { Table } from './table.ts';
+import type { Table } from './stream/table.ts';
 
 /** What a controller has: others of them from the moment that it rules. */
 export interface Ruled {

@@ -8,7 +8,7 @@ import { differingKeys } from '../process/config.ts';
 import type { OptionPlaces, OptionValues } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
 import { checkHostPort, type HostPort, isLoopback, parseHostPort } from '../process/values.ts';
-import { type Pool, parsePools } from './pools.ts';
+import { type Pool, parsePools } from './allocation/pools.ts';
 import {
   type KubernetesConfig,
   kubernetesConfig,

@@ -7,15 +7,15 @@ import type { Address } from '../state/address.ts';
 import { generationLeap, highestHeard, type Term } from '../state/term.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
 import { type Allocations, Allocator, type ServiceChanges } from './allocate.ts';
-import { Closings } from './closings.ts';
+import type { Pool } from './allocation/pools.ts';
 import { Compilation, type CompilationInput } from './compilation.ts';
 import type { PortRefusal } from './compile.ts';
-import { Latency } from './latency.ts';
-import { Nodes } from './nodes.ts';
-import { Owners } from './owners.ts';
-import type { Pool } from './pools.ts';
-import type { Records } from './records.ts';
-import { Table } from './table.ts';
+import { Nodes } from './owners/nodes.ts';
+import { Owners } from './owners/owners.ts';
+import type { Records } from './records/records.ts';
+import { Closings } from './stream/closings.ts';
+import { Latency } from './stream/latency.ts';
+import { Table } from './stream/table.ts';
 
 export interface ControllerInput {
   /** The records as they were read; the generation is already that of this run. */

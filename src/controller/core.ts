@@ -2,20 +2,20 @@
 
 import type { Log } from '../process/log.ts';
 import type { Address } from '../state/address.ts';
+import type { Pool } from './allocation/pools.ts';
+import type { ReplacingInput } from './allocation/replacing.ts';
 import type { ControllerConfig, SourceConfig } from './config.ts';
 import { Controller } from './controller.ts';
-import { type Lock, takeLock } from './lock.ts';
-import type { Pool } from './pools.ts';
-import { Readings, type ReadingsInput } from './readings.ts';
-import { type Records, readRecords, stateFile, writeRecords } from './records.ts';
-import type { ReplacingInput } from './replacing.ts';
+import { Readings, type ReadingsInput } from './readings/readings.ts';
+import { type Lock, takeLock } from './records/lock.ts';
+import { type Records, readRecords, stateFile, writeRecords } from './records/records.ts';
+import { Store } from './records/store.ts';
 import type { ChangingPair } from './server.ts';
 import { type Problem, problemAt } from './service.ts';
 import type { Catalog } from './sources/catalog.ts';
 import { FileSource } from './sources/files.ts';
-import type { StatusInput } from './status.ts';
-import { Store } from './store.ts';
-import type { Self } from './welcome.ts';
+import type { StatusInput } from './status/status.ts';
+import type { Self } from './stream/welcome.ts';
 
 export interface CoreInput {
   readonly log: Log;

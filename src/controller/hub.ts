@@ -12,12 +12,18 @@ import {
   replacedReason,
   subprotocol,
 } from '../protocol/messages.ts';
-import { Connection, type Socket } from './connection.ts';
-import { type Opening, type Origin, Reception, type ReceptionInput } from './reception.ts';
-import { type Closing, type HubEvent, policyViolation, type Session, type Sessions } from './sessions.ts';
+import { Connection, type Socket } from './stream/connection.ts';
+import { type Opening, type Origin, Reception, type ReceptionInput } from './stream/reception.ts';
+import {
+  type Closing,
+  type HubEvent,
+  policyViolation,
+  type Session,
+  type Sessions,
+} from './stream/sessions.ts';
+import { whyStranger } from './stream/upgrade.ts';
+import { type Self, welcomeFrame } from './stream/welcome.ts';
 import { inTurns, TurnQueue } from './turns.ts';
-import { whyStranger } from './upgrade.ts';
-import { type Self, welcomeFrame } from './welcome.ts';
 
 export interface HubInput extends ReceptionInput {
   readonly sessions: Sessions;

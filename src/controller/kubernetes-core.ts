@@ -6,13 +6,12 @@ import type { ServiceKey } from '../state/service.ts';
 import type { ControllerConfig } from './config.ts';
 import { Controller } from './controller.ts';
 import { type Core, type CoreInput, type Happening, makeReadings, nowMs } from './core.ts';
-import { Eligibility, type EndpointNodes } from './eligibility.ts';
-import { Gate } from './gate.ts';
-import { GoneNodes, usualReturnMs } from './gone-nodes.ts';
-import type { MassRemoval } from './guard.ts';
 import { type ClusterIdentity, makeIdentity } from './kubernetes-identity.ts';
-import { selfOf, standingIn } from './kubernetes-status.ts';
-import type { Records } from './records.ts';
+import { Eligibility, type EndpointNodes } from './owners/eligibility.ts';
+import { GoneNodes, usualReturnMs } from './owners/gone-nodes.ts';
+import { Gate } from './readings/gate.ts';
+import type { MassRemoval } from './readings/guard.ts';
+import type { Records } from './records/records.ts';
 import { findAccess } from './sources/kubernetes/access.ts';
 import { ApiClient } from './sources/kubernetes/client.ts';
 import { barredNews, clusterNews, massRemovalNews } from './sources/kubernetes/cluster-news.ts';
@@ -25,6 +24,7 @@ import { KubernetesSource } from './sources/kubernetes/source.ts';
 import { Surroundings } from './sources/kubernetes/surroundings.ts';
 import { recordsOf } from './sources/kubernetes/virtual-ip.ts';
 import type { Writes } from './sources/kubernetes/writes.ts';
+import { selfOf, standingIn } from './status/kubernetes-status.ts';
 
 /** Another process rules: this one has no state that could be trusted any more, and ends. */
 export class DeposedError extends Error {

@@ -11,7 +11,7 @@ import { UsageError } from '../process/usage.ts';
 import { readVersion } from '../process/version.ts';
 import { controllerConfig, controllerOptions, waitingKeys } from './config.ts';
 import { DeposedError } from './kubernetes-core.ts';
-import { StateError } from './records.ts';
+import { StateError } from './records/records.ts';
 import { startController } from './run.ts';
 
 const about = `Reads Services from manifests, gives each a VIP from a pool, places each VIP on a node, and

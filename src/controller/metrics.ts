@@ -3,12 +3,12 @@
 import { droppedLinesText, type LogDestination } from '../process/log.ts';
 import { RefusalCode } from '../protocol/messages.ts';
 import { familyOf } from '../state/address.ts';
+import { type Pool, poolOf, poolSizes } from './allocation/pools.ts';
 import type { Controller } from './controller.ts';
 import type { LoopLag } from './loop-lag.ts';
-import { type Pool, poolOf, poolSizes } from './pools.ts';
 import { RefusalReason } from './service.ts';
-import { VipState, vipState } from './standing.ts';
-import type { StatusInput } from './status.ts';
+import { VipState, vipState } from './status/standing.ts';
+import type { StatusInput } from './status/status.ts';
 import { inTurns } from './turns.ts';
 
 export interface MetricsInput {

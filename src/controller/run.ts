@@ -7,25 +7,25 @@ import { routeListener } from '../process/http.ts';
 import type { Log, LogDestination } from '../process/log.ts';
 import { watchFile } from '../process/watch.ts';
 import { heartbeatMs } from '../protocol/messages.ts';
+import type { Pool } from './allocation/pools.ts';
+import { Replacing } from './allocation/replacing.ts';
 import { apiRoutes } from './api.ts';
 import type { ControllerConfig } from './config.ts';
 import type { Controller } from './controller.ts';
 import { type Core, type CoreInput, makeFileCore } from './core.ts';
-import { type Principal, principalOf, readTokens, type Tokens } from './credentials.ts';
-import { massRemovalWaitMs } from './guard.ts';
 import { Hub } from './hub.ts';
 import { makeKubernetesCore } from './kubernetes-core.ts';
 import { LoopLag } from './loop-lag.ts';
 import { scrape } from './metrics.ts';
-import { moveDeadlineMs } from './moves.ts';
-import type { Pool } from './pools.ts';
-import { type RefusedAgent, RefusedAgentLog } from './refused-agents.ts';
-import { Replacing } from './replacing.ts';
+import { moveDeadlineMs } from './owners/moves.ts';
+import { Settling } from './owners/settling.ts';
+import { massRemovalWaitMs } from './readings/guard.ts';
 import { connectionLimit, listenOn, makeServer } from './server.ts';
-import { Sessions } from './sessions.ts';
-import { Settling } from './settling.ts';
-import { headOf, type Status, statusOf } from './status.ts';
-import { statusText } from './status-text.ts';
+import { headOf, type Status, statusOf } from './status/status.ts';
+import { statusText } from './status/status-text.ts';
+import { type Principal, principalOf, readTokens, type Tokens } from './stream/credentials.ts';
+import { type RefusedAgent, RefusedAgentLog } from './stream/refused-agents.ts';
+import { Sessions } from './stream/sessions.ts';
 
 /** Times that tests shorten. */
 export interface Timing {

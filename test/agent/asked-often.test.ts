@@ -4,7 +4,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Agent } from '../../src/agent/agent.ts';
-import { agentRoutes } from '../../src/agent/api.ts';
+import { agentRoutes } from '../../src/agent/answers/api.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
 import type { DumpRequest } from '../../src/dialects/dialect.ts';
 import { ruleDump } from '../../src/dialects/nftables/foreign-rules.ts';

@@ -1,14 +1,14 @@
 // A config that is read anew while the kernel cannot be asked: what it changes is in force once it can.
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { Allowed } from '../../src/agent/allowed.ts';
+import { Allowed } from '../../src/agent/addresses/allowed.ts';
+import type { Network } from '../../src/agent/addresses/network.ts';
 import { type AgentConfig, agentConfig, agentOptions } from '../../src/agent/config.ts';
-import type { Firewall } from '../../src/agent/firewall.ts';
+import type { Firewall } from '../../src/agent/firewall/firewall.ts';
+import { nftablesFirewall } from '../../src/agent/firewall/nftables.ts';
 import { Follower } from '../../src/agent/follow.ts';
 import type { Loop } from '../../src/agent/loop.ts';
-import type { Network } from '../../src/agent/network.ts';
-import { nftablesFirewall } from '../../src/agent/nftables.ts';
-import type { Session } from '../../src/agent/session.ts';
+import type { Session } from '../../src/agent/stream/session.ts';
 import type { Kernel } from '../../src/host/kernel.ts';
 import { Errno } from '../../src/netlink/message.ts';
 import { readOptions } from '../../src/process/options.ts';

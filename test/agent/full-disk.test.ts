@@ -6,8 +6,8 @@ import { appendFileSync, existsSync, mkdtempSync, readdirSync, rmdirSync, rmSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { Journal } from '../../src/agent/journal.ts';
-import { journalFile, readJournal } from '../../src/agent/kept.ts';
+import { Journal } from '../../src/agent/disk/journal.ts';
+import { journalFile, readJournal } from '../../src/agent/disk/kept.ts';
 import { Node, skip } from '../kernel/node.ts';
 import { port, vip } from '../kernel/own-kernel.ts';
 import { untilTrue } from '../patience.ts';

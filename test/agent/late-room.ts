@@ -1,16 +1,16 @@
 // A loop whose kernel answers when it is told to, and what it acknowledges.
-import { Allowed } from '../../src/agent/allowed.ts';
-import type { Announcer } from '../../src/agent/announce.ts';
-import { Census } from '../../src/agent/census.ts';
-import type { Firewall } from '../../src/agent/firewall.ts';
-import type { Holder } from '../../src/agent/holder.ts';
-import type { Journal } from '../../src/agent/journal.ts';
+import { Allowed } from '../../src/agent/addresses/allowed.ts';
+import type { Announcer } from '../../src/agent/addresses/announce.ts';
+import type { Holder } from '../../src/agent/addresses/holder.ts';
+import type { Journal } from '../../src/agent/disk/journal.ts';
+import type { Firewall } from '../../src/agent/firewall/firewall.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
 import { Loop } from '../../src/agent/loop.ts';
 import { Pace } from '../../src/agent/pace.ts';
 import { Reporter } from '../../src/agent/reporter.ts';
-import { Rules } from '../../src/agent/rules.ts';
-import type { Session } from '../../src/agent/session.ts';
+import { Census } from '../../src/agent/rules/census.ts';
+import { Rules } from '../../src/agent/rules/rules.ts';
+import type { Session } from '../../src/agent/stream/session.ts';
 import type { Tallies } from '../../src/agent/tallies.ts';
 import { describe } from '../../src/dialects/nftables/describe.ts';
 import { nftables } from '../../src/dialects/nftables/dialect.ts';

@@ -1,14 +1,14 @@
 // When a controller hears that a VIP is held: not before the node answers for it, and never not at all.
 import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
-import { Announcer } from '../../src/agent/announce.ts';
-import { Holder } from '../../src/agent/holder.ts';
-import { Journal } from '../../src/agent/journal.ts';
+import { Announcer } from '../../src/agent/addresses/announce.ts';
+import { Holder } from '../../src/agent/addresses/holder.ts';
+import { Network } from '../../src/agent/addresses/network.ts';
+import { Prober } from '../../src/agent/addresses/prober.ts';
+import { Journal } from '../../src/agent/disk/journal.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
-import { Network } from '../../src/agent/network.ts';
-import { Prober } from '../../src/agent/prober.ts';
 import { Reporter } from '../../src/agent/reporter.ts';
-import type { Session } from '../../src/agent/session.ts';
+import type { Session } from '../../src/agent/stream/session.ts';
 import { Tallies } from '../../src/agent/tallies.ts';
 import { addresses } from '../../src/dialects/addresses/dialect.ts';
 import type { AddressObject } from '../../src/dialects/addresses/objects.ts';

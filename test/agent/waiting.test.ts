@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Agent } from '../../src/agent/agent.ts';
 import type { AgentConfig } from '../../src/agent/config.ts';
-import { NoFirewallError } from '../../src/agent/firewall.ts';
+import { NoFirewallError } from '../../src/agent/firewall/firewall.ts';
 import { startWhenPossible, type WaitingParts } from '../../src/agent/waiting.ts';
 import type { Route } from '../../src/process/http.ts';
 import type { Log } from '../../src/process/log.ts';

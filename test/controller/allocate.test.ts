@@ -3,8 +3,8 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Allocator } from '../../src/controller/allocate.ts';
+import { parsePools } from '../../src/controller/allocation/pools.ts';
 import { compileVip } from '../../src/controller/compile.ts';
-import { parsePools } from '../../src/controller/pools.ts';
 import type { ServiceManifest } from '../../src/controller/service.ts';
 import { readDocument } from '../../src/controller/sources/manifest.ts';
 import type { Address } from '../../src/state/address.ts';

@@ -3,11 +3,11 @@
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
-import { MoveReason } from '../../src/controller/moves.ts';
+import { MoveReason } from '../../src/controller/owners/moves.ts';
 import type { ServiceManifest } from '../../src/controller/service.ts';
-import type { Session } from '../../src/controller/sessions.ts';
 import { readDocument } from '../../src/controller/sources/manifest.ts';
-import { vipState } from '../../src/controller/standing.ts';
+import { vipState } from '../../src/controller/status/standing.ts';
+import type { Session } from '../../src/controller/stream/sessions.ts';
 import type { ServiceKey } from '../../src/state/service.ts';
 import { serviceObject } from './fixture.ts';
 import { hello, joined, type Ruling, ruling, servicesOf, settled, term, vip } from './ruling.ts';

@@ -4,7 +4,7 @@ import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Allocator } from '../../src/controller/allocate.ts';
-import { parsePools } from '../../src/controller/pools.ts';
+import { parsePools } from '../../src/controller/allocation/pools.ts';
 import type { ServiceManifest } from '../../src/controller/service.ts';
 import { readDocument } from '../../src/controller/sources/manifest.ts';
 import type { Address } from '../../src/state/address.ts';

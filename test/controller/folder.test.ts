@@ -5,7 +5,7 @@ import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { pino } from 'pino';
-import type { Status } from '../../src/controller/status.ts';
+import type { Status } from '../../src/controller/status/status.ts';
 import { untilTrue } from '../patience.ts';
 import { folder, runningController, service, untilStatus } from './fixture.ts';
 import { agentOf } from './test-agent.ts';

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { compileVip } from '../../src/controller/compile.ts';
 import { readDocument } from '../../src/controller/sources/manifest.ts';
-import { Table } from '../../src/controller/table.ts';
+import { Table } from '../../src/controller/stream/table.ts';
 import { bytesOfPort, canonicalJson } from '../../src/protocol/digest.ts';
 import { frameLimitBytes, vipLimitBytes } from '../../src/protocol/messages.ts';
 import { type Address, formatAddress } from '../../src/state/address.ts';

@@ -2,7 +2,7 @@
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
-import { lateAfterTicks } from '../../src/controller/choices.ts';
+import { lateAfterTicks } from '../../src/controller/owners/choices.ts';
 import type { Address } from '../../src/state/address.ts';
 import { runningController, service, type TestController, untilStatus } from './fixture.ts';
 import { agentOf, type TestAgent } from './test-agent.ts';

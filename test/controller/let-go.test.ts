@@ -3,8 +3,8 @@
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { Eligibility } from '../../src/controller/eligibility.ts';
-import type { Status } from '../../src/controller/status.ts';
+import { Eligibility } from '../../src/controller/owners/eligibility.ts';
+import type { Status } from '../../src/controller/status/status.ts';
 import type { Address } from '../../src/state/address.ts';
 import { runningController, service, untilStatus } from './fixture.ts';
 import { agentOf, type TestAgent } from './test-agent.ts';

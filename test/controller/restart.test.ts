@@ -5,7 +5,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Allocator } from '../../src/controller/allocate.ts';
-import { parsePools } from '../../src/controller/pools.ts';
+import { parsePools } from '../../src/controller/allocation/pools.ts';
 import type { ServiceManifest } from '../../src/controller/service.ts';
 import { readDocument } from '../../src/controller/sources/manifest.ts';
 import type { Address } from '../../src/state/address.ts';

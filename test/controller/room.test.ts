@@ -1,9 +1,9 @@
 // No agent takes more of the rules than so much: the controller gives no more, and says whom it leaves out.
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
+import { parsePools } from '../../src/controller/allocation/pools.ts';
 import { Compilation } from '../../src/controller/compilation.ts';
 import { Controller } from '../../src/controller/controller.ts';
-import { parsePools } from '../../src/controller/pools.ts';
 import type { ServiceManifest } from '../../src/controller/service.ts';
 import { readDocument } from '../../src/controller/sources/manifest.ts';
 import { stagedLimit } from '../../src/protocol/messages.ts';

@@ -3,13 +3,13 @@
 
 import { equal } from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { parsePools } from '../../src/controller/allocation/pools.ts';
 import { Controller } from '../../src/controller/controller.ts';
-import { Eligibility, type EndpointNodes, gatherMs } from '../../src/controller/eligibility.ts';
-import { parsePools } from '../../src/controller/pools.ts';
-import type { Owner } from '../../src/controller/records.ts';
+import { Eligibility, type EndpointNodes, gatherMs } from '../../src/controller/owners/eligibility.ts';
+import type { Owner } from '../../src/controller/records/records.ts';
 import type { ServiceManifest } from '../../src/controller/service.ts';
-import { type Session, Sessions } from '../../src/controller/sessions.ts';
 import { readDocument } from '../../src/controller/sources/manifest.ts';
+import { type Session, Sessions } from '../../src/controller/stream/sessions.ts';
 import type { Hello } from '../../src/protocol/messages.ts';
 import { type Address, parsePrefix } from '../../src/state/address.ts';
 import type { ServiceKey } from '../../src/state/service.ts';

@@ -3,7 +3,7 @@
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { type Owner, writeRecords } from '../../src/controller/records.ts';
+import { type Owner, writeRecords } from '../../src/controller/records/records.ts';
 import type { Address } from '../../src/state/address.ts';
 import type { ServiceKey } from '../../src/state/service.ts';
 import { folder, runningController, service, untilStatus } from './fixture.ts';

@@ -3,7 +3,7 @@
 import { EventEmitter } from 'node:events';
 import type { TestContext } from 'node:test';
 import { WebSocket } from 'ws';
-import { sha256 } from '../../src/controller/table.ts';
+import { sha256 } from '../../src/controller/stream/table.ts';
 import { Digests } from '../../src/protocol/digest.ts';
 import type { ControllerMessage, Hello, TableDigest, TableName } from '../../src/protocol/messages.ts';
 import { parseControllerMessage } from '../../src/protocol/parse.ts';

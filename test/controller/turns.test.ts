@@ -3,10 +3,10 @@
 import { deepEqual, equal, ok, throws } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { parsePools } from '../../src/controller/allocation/pools.ts';
 import { Controller } from '../../src/controller/controller.ts';
-import { massRemovalWaitMs } from '../../src/controller/guard.ts';
-import { parsePools } from '../../src/controller/pools.ts';
-import { Readings } from '../../src/controller/readings.ts';
+import { massRemovalWaitMs } from '../../src/controller/readings/guard.ts';
+import { Readings } from '../../src/controller/readings/readings.ts';
 import { Catalog } from '../../src/controller/sources/catalog.ts';
 import { readDocument } from '../../src/controller/sources/manifest.ts';
 import { inTurns, TurnQueue } from '../../src/controller/turns.ts';

@@ -1,11 +1,11 @@
 // Both firewalls on a kernel of a test's own, in the hands of rules that know of nothing but what is wanted,
 // and how many elements their sets have.
 import { equal } from 'node:assert/strict';
-import type { Firewall } from '../../src/agent/firewall.ts';
+import type { Firewall } from '../../src/agent/firewall/firewall.ts';
+import { nftablesFirewall } from '../../src/agent/firewall/nftables.ts';
+import { xtablesFirewall } from '../../src/agent/firewall/xtables.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
-import { nftablesFirewall } from '../../src/agent/nftables.ts';
-import type { Rules } from '../../src/agent/rules.ts';
-import { xtablesFirewall } from '../../src/agent/xtables.ts';
+import type { Rules } from '../../src/agent/rules/rules.ts';
 import { type Address, formatAddress } from '../../src/state/address.ts';
 import type { VirtualIp } from '../../src/state/virtual-ip.ts';
 import { cannotUnshare } from '../namespaces.ts';

@@ -3,7 +3,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { Differences } from '../../src/agent/differences.ts';
+import type { Differences } from '../../src/agent/answers/differences.ts';
 import { runIn } from '../namespaces.ts';
 import { program } from '../program.ts';
 import { Node, type Service, skip } from './node.ts';

@@ -1,8 +1,8 @@
 // `explain` asks the kernel: what it holds of a packet, and which chains of others are still to be crossed.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Explanation } from '../../src/agent/explain.ts';
-import { crossedBy, explain, foreignChains } from '../../src/agent/explain.ts';
+import type { Explanation } from '../../src/agent/answers/explain.ts';
+import { crossedBy, explain, foreignChains } from '../../src/agent/answers/explain.ts';
 import type { Packet, Trace } from '../../src/dialects/dialect.ts';
 import { nftables } from '../../src/dialects/nftables/dialect.ts';
 import { tracer as nftablesTracer } from '../../src/dialects/nftables/trace.ts';

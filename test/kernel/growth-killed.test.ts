@@ -3,7 +3,7 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Ledger } from '../../src/agent/ledger.ts';
-import type { RulesParts } from '../../src/agent/rules.ts';
+import type { RulesParts } from '../../src/agent/rules/rules.ts';
 import type { Address } from '../../src/state/address.ts';
 import { cannotUnshare } from '../namespaces.ts';
 import { nth, withPorts } from './both-firewalls.ts';

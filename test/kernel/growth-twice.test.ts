@@ -2,7 +2,7 @@
 // has all that was in it.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Firewall } from '../../src/agent/firewall.ts';
+import type { Firewall } from '../../src/agent/firewall/firewall.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
 import { diff } from '../../src/dialects/delta.ts';
 import type { Transaction } from '../../src/dialects/dialect.ts';

@@ -7,7 +7,7 @@ import type { Socket, TcpNetConnectOpts } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { NodeReport } from '../../src/agent/report.ts';
-import type { Status } from '../../src/controller/status.ts';
+import type { Status } from '../../src/controller/status/status.ts';
 import { cannotUnshare, type Namespace, runIn, spawnIn } from '../namespaces.ts';
 import { type Holds, patient, until } from '../patience.ts';
 import { program } from '../program.ts';

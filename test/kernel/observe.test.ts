@@ -2,7 +2,7 @@
 // the way to enforce and back costs a declared port no packet.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { WouldDropReport } from '../../src/agent/would-drop.ts';
+import type { WouldDropReport } from '../../src/agent/answers/would-drop.ts';
 import { commitsOf, prober, socketsOf, uncounted } from '../agent/life.ts';
 import { isXtables } from './firewall.ts';
 import { Node, type Service, skip } from './node.ts';

@@ -2,9 +2,9 @@
 // change. And where the kernel does not let it write, or not to the end, what was there guards as it did.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
-import { Census } from '../../src/agent/census.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
-import { Rules } from '../../src/agent/rules.ts';
+import { Census } from '../../src/agent/rules/census.ts';
+import { Rules } from '../../src/agent/rules/rules.ts';
 import { diff } from '../../src/dialects/delta.ts';
 import type { Transaction } from '../../src/dialects/dialect.ts';
 import type { Receipt } from '../../src/netlink/ack.ts';

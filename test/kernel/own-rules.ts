@@ -1,7 +1,8 @@
 // Rules of an agent on a kernel of a test's own, with nobody around them.
-import { Census } from '../../src/agent/census.ts';
-import { nftablesFirewall } from '../../src/agent/nftables.ts';
-import { Rules, type RulesParts } from '../../src/agent/rules.ts';
+
+import { nftablesFirewall } from '../../src/agent/firewall/nftables.ts';
+import { Census } from '../../src/agent/rules/census.ts';
+import { Rules, type RulesParts } from '../../src/agent/rules/rules.ts';
 import { capabilities, plain } from './own-kernel.ts';
 
 /** With nf_tables, and a census of usual size, unless told otherwise. */

@@ -1,8 +1,8 @@
 // VIPs that the kernel refuses, among many that it would take: each is named, and none keeps the others out.
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { test } from 'node:test';
-import { Census } from '../../src/agent/census.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
+import { Census } from '../../src/agent/rules/census.ts';
 import { type Address, formatAddress } from '../../src/state/address.ts';
 import { servicesOf, type VipPort, type VirtualIp } from '../../src/state/virtual-ip.ts';
 import { cannotUnshare } from '../namespaces.ts';

@@ -2,10 +2,10 @@
 // come are, and no set may be too small for both.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Firewall } from '../../src/agent/firewall.ts';
+import type { Firewall } from '../../src/agent/firewall/firewall.ts';
+import { wholeDiffers } from '../../src/agent/firewall/poll.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
-import { wholeDiffers } from '../../src/agent/poll.ts';
-import type { Rules } from '../../src/agent/rules.ts';
+import type { Rules } from '../../src/agent/rules/rules.ts';
 import type { VirtualIp } from '../../src/state/virtual-ip.ts';
 import { bothFirewalls, rulesOn, withPorts } from './both-firewalls.ts';
 import { type OwnKernel, ownKernel } from './own-kernel.ts';

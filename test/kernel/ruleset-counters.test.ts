@@ -1,7 +1,7 @@
 // What packets of a real client count: drops by VIP, accepts by port, each packet once.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { VipCounters } from '../../src/agent/firewall.ts';
+import type { VipCounters } from '../../src/agent/firewall/firewall.ts';
 import { diff } from '../../src/dialects/delta.ts';
 import type { KernelObjects } from '../../src/dialects/dialect.ts';
 import type { Address } from '../../src/state/address.ts';

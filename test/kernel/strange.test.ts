@@ -2,10 +2,10 @@
 // does not.
 import { deepEqual, doesNotMatch, equal, match } from 'node:assert/strict';
 import { test } from 'node:test';
-import { Census } from '../../src/agent/census.ts';
+import { nftablesFirewall } from '../../src/agent/firewall/nftables.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
-import { nftablesFirewall } from '../../src/agent/nftables.ts';
-import { Rules } from '../../src/agent/rules.ts';
+import { Census } from '../../src/agent/rules/census.ts';
+import { Rules } from '../../src/agent/rules/rules.ts';
 import type { Transaction } from '../../src/dialects/dialect.ts';
 import type { Receipt } from '../../src/netlink/ack.ts';
 import { cannotUnshare, runIn } from '../namespaces.ts';

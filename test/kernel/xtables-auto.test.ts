@@ -2,8 +2,8 @@
 // something, named by VIPWARD_EXPECT_MISSING, it says what and chooses nothing.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { NoFirewallError } from '../../src/agent/firewall.ts';
-import { openFirewall } from '../../src/agent/open-firewall.ts';
+import { NoFirewallError } from '../../src/agent/firewall/firewall.ts';
+import { openFirewall } from '../../src/agent/firewall/open-firewall.ts';
 import { needsOf, nothing, stateOf } from '../dialects/arbitraries.ts';
 import { cannotUnshare, Namespace, runIn } from '../namespaces.ts';
 import { until, untilTrue } from '../patience.ts';

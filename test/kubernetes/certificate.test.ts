@@ -9,7 +9,7 @@ import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { connect } from 'node:tls';
 import { makeServerPair } from '../../src/controller/certificate.ts';
-import type { Status } from '../../src/controller/status.ts';
+import type { Status } from '../../src/controller/status/status.ts';
 import { connectIn } from '../kernel/traffic.ts';
 import { until } from '../patience.ts';
 import { program } from '../program.ts';

@@ -1,6 +1,6 @@
 // A controller of a real cluster among several: one process, that is stopped, continued and killed.
 import { join } from 'node:path';
-import type { Status } from '../../src/controller/status.ts';
+import type { Status } from '../../src/controller/status/status.ts';
 import { getJson } from '../kernel/traffic.ts';
 import { program } from '../program.ts';
 import { controllerFlags, type NodeInCluster } from './node-in-cluster.ts';

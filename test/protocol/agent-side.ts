@@ -3,14 +3,14 @@
 import { lookup as dnsLookup } from 'node:dns/promises';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
-import { Allowed } from '../../src/agent/allowed.ts';
-import type { Credentials } from '../../src/agent/credentials.ts';
-import { Links } from '../../src/agent/links.ts';
+import { Allowed } from '../../src/agent/addresses/allowed.ts';
 import type { Loop } from '../../src/agent/loop.ts';
-import type { Change } from '../../src/agent/received.ts';
-import { usualLookAgainMs } from '../../src/agent/reconnect.ts';
-import { Session } from '../../src/agent/session.ts';
-import type { LinkParts } from '../../src/agent/stream.ts';
+import type { Credentials } from '../../src/agent/stream/credentials.ts';
+import { Links } from '../../src/agent/stream/links.ts';
+import type { Change } from '../../src/agent/stream/received.ts';
+import { usualLookAgainMs } from '../../src/agent/stream/reconnect.ts';
+import { Session } from '../../src/agent/stream/session.ts';
+import type { LinkParts } from '../../src/agent/stream/stream.ts';
 import { sha } from './peer.ts';
 
 export interface TestedAgent {

@@ -3,7 +3,7 @@
 import { equal, ok } from 'node:assert/strict';
 import { copyFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { stateFile } from '../../src/controller/records.ts';
+import { stateFile } from '../../src/controller/records/records.ts';
 import { folder, runningController, service } from '../controller/fixture.ts';
 import { untilTrue } from '../patience.ts';
 import { agentOf } from './agent-side.ts';

@@ -3,8 +3,8 @@
 
 import { closeSync, constants, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import { release } from 'node:os';
+import { askXtables } from '../../agent/firewall/xtables.ts';
 import { lockHolder } from '../../agent/lock.ts';
-import { askXtables } from '../../agent/xtables.ts';
 import type { Answer } from '../../dialects/choose.ts';
 import type { DumpRequest, Transaction } from '../../dialects/dialect.ts';
 import { Kernel } from '../../host/kernel.ts';

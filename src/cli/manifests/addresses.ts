@@ -1,6 +1,6 @@
 // The addresses among the values of the chart, read as the programs that are given them read them. Pure.
 
-import { parsePools } from '../../controller/pools.ts';
+import { parsePools } from '../../controller/allocation/pools.ts';
 import { UsageError } from '../../process/usage.ts';
 import { parseList } from '../../process/values.ts';
 import { AddressError, parsePrefix } from '../../state/address.ts';

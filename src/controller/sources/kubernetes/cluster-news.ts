@@ -1,7 +1,7 @@
 // What concerns the controller as a whole, as Events about its Lease, or about the node that said so. Pure.
 
 import type { Happening } from '../../core.ts';
-import type { MassRemoval } from '../../guard.ts';
+import type { MassRemoval } from '../../readings/guard.ts';
 import { type News, nodeReference, type ObjectReference } from './event-object.ts';
 
 export function clusterNews(lease: ObjectReference, what: Exclude<Happening, { kind: 'moved' }>): News {

@@ -3,8 +3,8 @@
 
 import type { Address } from '../../../state/address.ts';
 import type { Controller } from '../../controller.ts';
-import { MoveReason, moveDeadlineMs } from '../../moves.ts';
-import { whyNotOn } from '../../standing.ts';
+import { MoveReason, moveDeadlineMs } from '../../owners/moves.ts';
+import { whyNotOn } from '../../status/standing.ts';
 import { isMapping } from '../fields.ts';
 import type { ApiClient } from './client.ts';
 import { type News, virtualIpReference } from './event-object.ts';

@@ -3,9 +3,9 @@
 
 import type { Address } from '../../../state/address.ts';
 import type { ServiceKey } from '../../../state/service.ts';
+import { type Pool, poolOf } from '../../allocation/pools.ts';
 import type { Controller } from '../../controller.ts';
-import { type Pool, poolOf } from '../../pools.ts';
-import { vipStatus } from '../../status.ts';
+import { vipStatus } from '../../status/status.ts';
 import { TurnQueue } from '../../turns.ts';
 import { type ApiClient, ApiError, type ApiRequest } from './client.ts';
 import type { News } from './event-object.ts';

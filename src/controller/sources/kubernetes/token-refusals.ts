@@ -1,7 +1,7 @@
 // What is said of tokens that are refused. Anybody may come with one, as often as he likes and with any words
 // in it: neither how much is said nor how long it is may be his to choose.
 
-import { shortReason } from '../../refuse.ts';
+import { shortReason } from '../../stream/refuse.ts';
 
 /** How many were refused since it was said before, and why the last one was. */
 export interface RefusedTokens {

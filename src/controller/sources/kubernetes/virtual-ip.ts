@@ -3,8 +3,8 @@
 import { type Address, AddressError, parseAddress } from '../../../state/address.ts';
 import { parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../state/service.ts';
 import type { Term } from '../../../state/term.ts';
-import type { Owner, Records } from '../../records.ts';
-import type { VipState } from '../../standing.ts';
+import type { Owner, Records } from '../../records/records.ts';
+import type { VipState } from '../../status/standing.ts';
 import { FieldError, type Mapping, mapping, sequence, textAt, wholeAt } from '../fields.ts';
 
 export const virtualIpsPath = '/apis/vipward.io/v1alpha1/virtualips';

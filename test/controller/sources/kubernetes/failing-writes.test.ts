@@ -2,8 +2,8 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { parsePools } from '../../../../src/controller/allocation/pools.ts';
 import { Controller } from '../../../../src/controller/controller.ts';
-import { parsePools } from '../../../../src/controller/pools.ts';
 import { ApiError } from '../../../../src/controller/sources/kubernetes/client.ts';
 import { Recorder } from '../../../../src/controller/sources/kubernetes/recorder.ts';
 import { mostBeside, mostInFlight, Writes } from '../../../../src/controller/sources/kubernetes/writes.ts';

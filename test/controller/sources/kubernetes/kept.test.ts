@@ -3,7 +3,8 @@ import { deepEqual, equal, match, notEqual } from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Allocator } from '../../../../src/controller/allocate.ts';
-import { parsePools } from '../../../../src/controller/pools.ts';
+import { parsePools } from '../../../../src/controller/allocation/pools.ts';
+import { Users } from '../../../../src/controller/allocation/users.ts';
 import { cutService, ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
 import {
   cutVirtualIp,
@@ -14,7 +15,6 @@ import {
   virtualIpSpec,
   virtualIpStatus,
 } from '../../../../src/controller/sources/kubernetes/virtual-ip.ts';
-import { Users } from '../../../../src/controller/users.ts';
 import type { Address } from '../../../../src/state/address.ts';
 import type { ServiceKey } from '../../../../src/state/service.ts';
 

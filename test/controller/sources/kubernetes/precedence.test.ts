@@ -1,10 +1,10 @@
 // Whoever begins to rule over many VIPs writes once agents hold them, or have had their time.
 import { equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { parsePools } from '../../../../src/controller/allocation/pools.ts';
 import { Controller } from '../../../../src/controller/controller.ts';
-import { parsePools } from '../../../../src/controller/pools.ts';
-import { Sessions } from '../../../../src/controller/sessions.ts';
 import { fewVips, mostWaitMs, Precedence } from '../../../../src/controller/sources/kubernetes/precedence.ts';
+import { Sessions } from '../../../../src/controller/stream/sessions.ts';
 import type { Hello } from '../../../../src/protocol/messages.ts';
 import { parsePrefix } from '../../../../src/state/address.ts';
 import { untilTrue } from '../../../patience.ts';

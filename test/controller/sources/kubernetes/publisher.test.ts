@@ -1,8 +1,8 @@
 // What the status of a Service is made to say when it is not served any more.
 import { deepEqual, equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { parsePools } from '../../../../src/controller/allocation/pools.ts';
 import { Controller } from '../../../../src/controller/controller.ts';
-import { parsePools } from '../../../../src/controller/pools.ts';
 import { ApiError } from '../../../../src/controller/sources/kubernetes/client.ts';
 import { Publisher, type PublisherInput } from '../../../../src/controller/sources/kubernetes/publisher.ts';
 import { cutService, ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';

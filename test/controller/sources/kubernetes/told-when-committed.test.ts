@@ -1,12 +1,12 @@
 // When the status of a Service says an address that others have already: not before its own ports are open.
 import { deepEqual, equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { parsePools } from '../../../../src/controller/allocation/pools.ts';
 import { Controller } from '../../../../src/controller/controller.ts';
-import { parsePools } from '../../../../src/controller/pools.ts';
-import { Sessions } from '../../../../src/controller/sessions.ts';
 import { Publisher, type PublisherInput } from '../../../../src/controller/sources/kubernetes/publisher.ts';
 import { cutService, ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
 import { Writes } from '../../../../src/controller/sources/kubernetes/writes.ts';
+import { Sessions } from '../../../../src/controller/stream/sessions.ts';
 import type { ServiceKey } from '../../../../src/state/service.ts';
 import { untilTrue } from '../../../patience.ts';
 import { serviceObject } from '../../fixture.ts';

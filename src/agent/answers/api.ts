@@ -1,0 +1,167 @@
+// What an agent answers over HTTP: status, health, metrics, and the two questions of `explain` and `diff`.
+
+import type { Packet } from '../../dialects/dialect.ts';
+import type { ForeignChain } from '../../dialects/nftables/foreign.ts';
+import { SystemCallError } from '../../host/socket.ts';
+import { failure, type Reply, type Route, type RouteRequest } from '../../process/http.ts';
+import { type Address, AddressError, familyOf, parseAddress } from '../../state/address.ts';
+import { PortError, parsePort, parseProtocol, protocolNumbers } from '../../state/port.ts';
+import type { Agent } from '../agent.ts';
+import type { VipCounters } from '../firewall/firewall.ts';
+import { metricsText } from '../metrics.ts';
+import { controllerReports, type NodeReport, vipReports } from '../report.ts';
+import { differences } from './differences.ts';
+import { crossedBy, explain, foreignChains, tracePacket } from './explain.ts';
+import { joined, oneByOne } from './joined.ts';
+import { wouldDrop } from './would-drop.ts';
+
+/** A kernel that is busy with somebody else's commit answers late: then the report goes without counters. */
+const countersWithinMs = 300;
+
+/** What is said of the rules of others may be so old: they may be many, and are read once for all who ask. */
+const foreignKeptMs = 2000;
+
+type Counters = ReadonlyMap<Address, VipCounters>;
+
+/** `own` is for this host alone, `open` for scrapers too; both read the kernel together. */
+export function agentRoutes(agent: Agent): { readonly own: Route[]; readonly open: Route[] } {
+  const { kernel, firewall, ledger } = agent;
+  const counting = joined(() => firewall.counters(kernel, [...ledger.committed.values()]));
+  const counters = () => soon(counting);
+  const comparing = joined(() => differences(agent));
+  const sampling = joined(() => observed(agent));
+  const open: Route[] = [
+    { method: 'GET', path: '/healthz', isProbe: true, handle: () => text(200, 'ok\n') },
+    { method: 'GET', path: '/readyz', isProbe: true, handle: () => ready(agent) },
+    { method: 'GET', path: '/metrics', handle: async () => metrics(agent, await counters()) },
+  ];
+  const status = async () => nodeReport(agent, await counters());
+  const own: Route[] = [
+    ...open,
+    { method: 'GET', path: '/status', handle: async () => ({ status: 200, body: await status() }) },
+    ofKernel('/explain', explaining(agent)),
+    ofKernel('/diff', async () => ({ status: 200, body: await comparing() })),
+    ofKernel('/would-drop', sampling),
+  ];
+  return { own, open };
+}
+
+/** A question to the kernel. That it gives no answer is no mistake of ours, and said in its words. */
+function ofKernel(path: string, answer: Route['handle']): Route {
+  const handle = async (request: RouteRequest): Promise<Reply> => {
+    try {
+      return await answer(request);
+    } catch (error) {
+      if (!(error instanceof SystemCallError)) throw error;
+      const next = 'ask again; if it stays so, run vipward doctor on this node';
+      return failure(503, { code: error.code, message: `the kernel does not say: ${error.message}`, next });
+    }
+  };
+  return { method: 'GET', path, handle };
+}
+
+/** Ready means in force since start, from disk or from a controller. */
+function ready({ loop, ledger }: Agent): Reply {
+  if (loop.inSync || ledger.committed.size > 0) return text(200, 'ok\n');
+  return failure(503, {
+    code: 'NotReady',
+    message: 'nothing is in force yet: no state on disk, and no controller has synced',
+    next: 'see /status for what the streams say',
+  });
+}
+
+function nodeReport(agent: Agent, counters: Counters): NodeReport {
+  const { config, firewall, ledger, loop, prober, session, link, version } = agent;
+  return {
+    node: config.node,
+    version,
+    firewall: firewall.dialect.name,
+    filter: config.values.filter,
+    inSync: loop.settled && session.problems.length === 0,
+    cluster: session.cluster,
+    generation: session.generation,
+    controllers: controllerReports(link.streams),
+    problems: agent.problems(),
+    vips: vipReports(ledger, counters, (key) => prober.obstacle(key)),
+  };
+}
+
+async function soon(counting: () => Promise<Counters>): Promise<Counters> {
+  const nothing = new Promise<Counters>((resolve) => {
+    setTimeout(() => resolve(new Map()), countersWithinMs).unref();
+  });
+  return Promise.race([counting().catch(() => new Map()), nothing]);
+}
+
+/** Each packet is a question of its own, so they have their turns, and share what is read for all of them. */
+function explaining(agent: Agent): Route['handle'] {
+  const inTurn = oneByOne<Reply>();
+  const foreign = joined(() => foreignChains(agent.kernel), foreignKeptMs);
+  return async ({ url, message, signal }) => {
+    const hasGone = (): boolean => signal.aborted || message.socket.destroyed;
+    const answer = await inTurn(hasGone, () => explained(agent, url.searchParams, foreign));
+    return answer ?? text(503, 'who asked has gone\n');
+  };
+}
+
+async function explained(
+  { kernel, firewall, ledger, config }: Agent,
+  query: URLSearchParams,
+  readForeign: () => Promise<readonly ForeignChain[]>,
+): Promise<Reply> {
+  try {
+    const packet = packetOf(query);
+    const { address } = packet;
+    const observe = config.values.filter === 'observe';
+    const trace = await tracePacket(kernel, packet, { name: firewall.dialect.name, observe });
+    const foreign = crossedBy(await readForeign(), familyOf(address));
+    const vip = ledger.committed.get(address);
+    return { status: 200, body: explain(packet, { trace, vip, observe, foreign }) };
+  } catch (error) {
+    if (!(error instanceof QuestionError)) throw error;
+    const next = 'ask for /explain?address=A&port=N&protocol=TCP|UDP|SCTP&from=B';
+    return failure(400, { code: error.code, message: error.message, next });
+  }
+}
+
+/** A part of a question that is no address, port or protocol; the message names it. */
+class QuestionError extends Error {
+  readonly code: (AddressError | PortError)['code'];
+
+  constructor(name: string, cause: AddressError | PortError) {
+    super(`${name}: ${cause.message}`, { cause });
+    this.code = cause.code;
+  }
+}
+
+/** Throws QuestionError. */
+function packetOf(query: URLSearchParams): Packet {
+  const read = <T>(name: string, parse: (text: string) => T, usual = ''): T => {
+    try {
+      return parse(query.get(name) ?? usual);
+    } catch (error) {
+      if (!(error instanceof AddressError) && !(error instanceof PortError)) throw error;
+      throw new QuestionError(name, error);
+    }
+  };
+  return {
+    address: read('address', parseAddress),
+    port: read('port', (text) => parsePort(/^\d+$/.test(text) ? Number(text) : text)),
+    protocol: read('protocol', (text) => protocolNumbers[parseProtocol(text)], 'TCP'),
+    from: query.has('from') ? read('from', parseAddress) : null,
+  };
+}
+
+async function observed({ kernel, firewall, config }: Agent): Promise<Reply> {
+  const { filter } = config.values;
+  return { status: 200, body: await wouldDrop(kernel, firewall, { filter, nowMs: Date.now() }) };
+}
+
+async function metrics(agent: Agent, counters: Counters): Promise<Reply> {
+  const { text: body, contentType } = await metricsText(agent, counters);
+  return { status: 200, body, contentType };
+}
+
+function text(status: number, body: string): Reply {
+  return { status, body, contentType: 'text/plain; charset=utf-8' };
+}

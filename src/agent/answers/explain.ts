@@ -1,0 +1,124 @@
+// Would this packet pass here, and which rule says so: what the kernel holds of it now, with what it should
+// hold beside it.
+
+import { accessSync, constants } from 'node:fs';
+import type { Dialect, Packet, Trace, Tracer } from '../../dialects/dialect.ts';
+import { chainDump, type ForeignChain, readForeign } from '../../dialects/nftables/foreign.ts';
+import { readDropping, ruleDump } from '../../dialects/nftables/foreign-rules.ts';
+import { tracer as nftablesTracer } from '../../dialects/nftables/trace.ts';
+import { legacyDumps, readLegacy } from '../../dialects/xtables/foreign.ts';
+import { tracer as xtablesTracer } from '../../dialects/xtables/trace.ts';
+import type { Kernel } from '../../host/kernel.ts';
+import { prefixContains } from '../../state/address.ts';
+import { protocolNumbers } from '../../state/port.ts';
+import type { VipPort, VirtualIp } from '../../state/virtual-ip.ts';
+
+export interface Explanation {
+  readonly verdict: 'accept' | 'drop';
+  /** The rule in the words of nft or iptables; null for an address that is not guarded. */
+  readonly rule: string | null;
+  readonly reason: string;
+  readonly services: readonly string[];
+  /** Base chains of others that the packet would still cross, and could be dropped by. */
+  readonly foreign: readonly ForeignChain[];
+}
+
+const tracers: Readonly<Record<Exclude<Dialect['name'], 'addresses'>, Tracer>> = {
+  nftables: nftablesTracer,
+  xtables: xtablesTracer,
+};
+const hookOrder = ['ingress', 'prerouting', 'input', 'forward'];
+/** More rules of others than these are not read for one question: it takes as long as a commit may wait. */
+const mostRules = 20_000;
+const drift = 'the kernel holds something else than it should: see vipward diff';
+
+/** What the kernel holds of a packet. Throws SystemCallError. */
+export async function tracePacket(
+  kernel: Kernel,
+  packet: Packet,
+  { name, observe }: { readonly name: Dialect['name']; readonly observe: boolean },
+): Promise<Trace> {
+  const tracer = tracers[name === 'addresses' ? 'nftables' : name];
+  return tracer.read(await kernel.ask(tracer.question(packet)), packet, observe);
+}
+
+/** Chains of others that can drop a packet. Throws SystemCallError. */
+export async function foreignChains(kernel: Kernel): Promise<ForeignChain[]> {
+  const chains = await kernel.ask(chainDump());
+  const all = readForeign(chains);
+  const nft = all.rules > mostRules ? all.chains : readDropping(chains, await kernel.ask(ruleDump())).chains;
+  // Where the list of tables cannot be read, to ask for one would make it.
+  const legacy = isReadable('/proc/net/ip_tables_names') ? readLegacy(await kernel.dump(legacyDumps())) : [];
+  return [...nft, ...legacy.flatMap((table) => table.chains)];
+}
+
+/** Of these the ones that a packet of a family crosses, in the order in which it meets them. */
+export function crossedBy(chains: readonly ForeignChain[], packetFamily: 4 | 6): ForeignChain[] {
+  const others = packetFamily === 4 ? ['ip6', 'arp'] : ['ip', 'arp'];
+  return chains
+    .filter((chain) => !others.includes(chain.family))
+    .map(({ family, table, chain, hook, priority, policy }) => {
+      return { family, table, chain, hook, priority, policy };
+    })
+    .sort((a, b) => hookOrder.indexOf(a.hook) - hookOrder.indexOf(b.hook) || a.priority - b.priority);
+}
+
+export function explain(
+  packet: Packet,
+  {
+    trace,
+    vip,
+    observe,
+    foreign,
+  }: {
+    readonly trace: Trace;
+    readonly vip: VirtualIp | undefined;
+    readonly observe: boolean;
+    readonly foreign: readonly ForeignChain[];
+  },
+): Explanation {
+  const { protocol, port: number, from } = packet;
+  const declared = vip?.ports.find(
+    (port) => port.port === number && protocolNumbers[port.protocol] === protocol,
+  );
+  const services = declared === undefined ? [] : [declared.service];
+  if (!trace.guarded) {
+    const reason = whyUnguarded(packet, vip);
+    return { verdict: 'accept', rule: null, reason, services: [], foreign };
+  }
+  if (trace.open !== null) {
+    const behind = trace.host ? 'a listener of the node may answer' : 'only a DNAT rule takes it further';
+    const reason = declared === undefined ? drift : behind;
+    return { verdict: 'accept', rule: trace.rule, reason, services, foreign };
+  }
+  const why =
+    declared === undefined ? `${keyText(packet)} is declared by no Service` : whyShut(declared, from);
+  const reason = observe ? `${why}; counted only (--filter observe)` : why;
+  return { verdict: observe ? 'accept' : 'drop', rule: trace.rule, reason, services, foreign };
+}
+
+function keyText({ address, protocol, port }: Packet): string {
+  const name = Object.entries(protocolNumbers).find(([, number]) => number === protocol)?.[0];
+  return `${address} . ${(name ?? String(protocol)).toLowerCase()} . ${port}`;
+}
+
+function whyUnguarded({ address }: Packet, vip: VirtualIp | undefined): string {
+  if (vip === undefined) return `${address} is not guarded here`;
+  return vip.filtered ? drift : `the Services on ${address} have opted out of filtering`;
+}
+
+function whyShut({ sources }: VipPort, from: Packet['from']): string {
+  if (sources === null) return drift;
+  if (from === null) return `open to ${sources.join(', ') || 'nobody'} only; say --from ADDRESS`;
+  const isIn = sources.some((prefix) => prefixContains(prefix, from));
+  return isIn ? drift : `${from} is in none of loadBalancerSourceRanges`;
+}
+
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

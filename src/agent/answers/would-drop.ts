@@ -1,0 +1,63 @@
+// What `--filter observe` let through and `enforce` would drop, as `status --would-drop` prints it and
+// `/would-drop` serves it.
+
+import type { Sample } from '../../dialects/dialect.ts';
+import type { Kernel } from '../../host/kernel.ts';
+import { type Address, compareAddresses, familyOf } from '../../state/address.ts';
+import { protocolNumbers } from '../../state/port.ts';
+import type { AgentValues } from '../config.ts';
+import type { Firewall } from '../firewall/firewall.ts';
+
+export interface WouldDropReport {
+  readonly filter: AgentValues['filter'];
+  /** How many samples the kernel keeps of each address family; 0 where this firewall takes none. */
+  readonly capacity: number;
+  /** There may be more than are listed; `dropped` of `status` counts all of them. */
+  readonly full: boolean;
+  readonly samples: readonly {
+    readonly vip: Address;
+    readonly source: Address;
+    /** `TCP`, `UDP`, `SCTP`, `ICMP`, `ICMPv6`, or the number of another protocol. */
+    readonly protocol: string;
+    /** 0 where the protocol has no ports. */
+    readonly port: number;
+    readonly packets: number;
+    /** In the form of ISO 8601. */
+    readonly lastSeen: string;
+  }[];
+}
+
+const names: ReadonlyMap<number, string> = new Map([
+  ...Object.entries(protocolNumbers).map(([name, number]) => [number, name] as const),
+  [1, 'ICMP'],
+  [58, 'ICMPv6'],
+]);
+
+/** By VIP, and of each the busiest first. Throws SystemCallError. */
+export async function wouldDrop(
+  kernel: Kernel,
+  { sampler }: Firewall,
+  { filter, nowMs }: { readonly filter: AgentValues['filter']; readonly nowMs: number },
+): Promise<WouldDropReport> {
+  const found = filter === 'observe' ? sampler.read(await kernel.dump(sampler.dumps)) : [];
+  const of = (family: 4 | 6) => found.filter(({ vip }) => familyOf(vip) === family).length;
+  return {
+    filter,
+    capacity: sampler.capacity,
+    full: sampler.capacity > 0 && Math.max(of(4), of(6)) >= sampler.capacity,
+    samples: found.sort(compare).map(({ vip, source, protocol, port, packets, idleMs }) => ({
+      ...{ vip, source, protocol: names.get(protocol) ?? String(protocol), port, packets },
+      lastSeen: new Date(nowMs - idleMs).toISOString(),
+    })),
+  };
+}
+
+function compare(a: Sample, b: Sample): number {
+  return (
+    compareAddresses(a.vip, b.vip) ||
+    b.packets - a.packets ||
+    compareAddresses(a.source, b.source) ||
+    a.protocol - b.protocol ||
+    a.port - b.port
+  );
+}

@@ -1,0 +1,166 @@
+// nftables as this agent's firewall: what the kernel can do of it, whose the table is, and its counters.
+
+import type { KernelObject, KernelObjects } from '../../dialects/dialect.ts';
+import { NFT_TABLE_F_OWNER, NFT_TABLE_F_PERSIST } from '../../dialects/nftables/constants.ts';
+import { counterQuestion, readCounters } from '../../dialects/nftables/counters.ts';
+import { decode, dumpRequests, tableOwner } from '../../dialects/nftables/decode.ts';
+import { describe } from '../../dialects/nftables/describe.ts';
+import { nftables } from '../../dialects/nftables/dialect.ts';
+import { isStandIn } from '../../dialects/nftables/encode.ts';
+import {
+  type ElementObject,
+  inSetsOf,
+  type NftObject,
+  setOf,
+  type TableObject,
+} from '../../dialects/nftables/objects.ts';
+import {
+  type Capabilities,
+  disturbanceOf,
+  probeStep,
+  readCapabilities,
+} from '../../dialects/nftables/probe.ts';
+import { sampler } from '../../dialects/nftables/samples.ts';
+import type { Kernel } from '../../host/kernel.ts';
+import { SystemCallError } from '../../host/socket.ts';
+import { Errno } from '../../netlink/message.ts';
+import { type Address, addressBytes, familyOf } from '../../state/address.ts';
+import { protocolNumbers } from '../../state/port.ts';
+import type { VirtualIp } from '../../state/virtual-ip.ts';
+import {
+  type Firewall,
+  type FirewallOptions,
+  type Remains,
+  TableOwnedError,
+  type VipCounters,
+  withAllOptions,
+} from './firewall.ts';
+
+/** Throws TableOwnedError, SystemCallError. */
+export async function probeNftables(kernel: Kernel): Promise<Capabilities> {
+  const [tables] = dumpRequests();
+  // Reading who owns the table takes no lock; trying to take it from an owner would disturb every other
+  // writer.
+  const owner = tables === undefined ? undefined : tableOwner(await kernel.ask(tables));
+  if (owner !== undefined && owner !== 0 && owner !== kernel.portId('nfnetlink'))
+    throw new TableOwnedError(owner);
+  const receipt = await kernel.commit({ door: 'nfnetlink', steps: [probeStep()] });
+  const disturbed = disturbanceOf(receipt);
+  if (disturbed !== undefined) throw new SystemCallError('probe of nf_tables', disturbed.errno);
+  return readCapabilities(receipt);
+}
+
+export function nftablesFirewall(probed: Capabilities | undefined, options: FirewallOptions): Firewall {
+  const owned = options.owner && probed?.ownerAndPersist === true;
+  const ofKernel = {
+    tableFlags: owned ? NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST : 0,
+    setExpressionFlag: probed?.setExpressionFlag === true,
+  };
+  const dialect = nftables({ ...options, ...ofKernel });
+  return {
+    siblings: () => withAllOptions((told) => nftables({ ...told, ...ofKernel })),
+    ...{ dialect, owned, atomic: true, sampler, shortfalls: [], glance: null },
+    describe: (object) => describe(object as NftObject),
+    setOf: (object) => setOf(object as NftObject),
+    inSetsOf: (constants, elements) =>
+      inSetsOf(constants as readonly NftObject[], elements as readonly ElementObject[]),
+    counters: (kernel, vips) => vipCounters(kernel, vips, options.counters),
+    guardsAnyway: (object, isWanted) => guardsAnyway(object as NftObject, isWanted),
+    guardedInPart: (found) => guardedInPart(found as KernelObjects<NftObject>),
+    replaces: ({ remove, add }) => tableIn(remove)?.id !== tableIn(add)?.id && isOfOurMake(tableIn(remove)),
+  };
+}
+
+/**
+ * A table differs in whose it is. What is not wanted opens nothing: a rule that leads to it differs itself.
+ */
+function guardsAnyway({ kind }: NftObject, isWanted: boolean): boolean {
+  return kind === 'table' || (kind !== 'element' && !isWanted);
+}
+
+/** The gates of both families. */
+const gates: ReadonlySet<string> = new Set(['vip4', 'vip6']);
+
+function guardedInPart({ constants, elements }: KernelObjects<NftObject>): ReadonlySet<Address> | null {
+  if (!constants.some((object) => isStandIn(setOf(object)))) return null;
+  return new Set(elements.flatMap((element) => (gates.has(setOf(element)) ? (element.owner ?? []) : [])));
+}
+
+function tableIn(objects: readonly KernelObject[]): TableObject | undefined {
+  return (objects as readonly NftObject[]).find((object) => object.kind === 'table');
+}
+
+/** A table that strangers made under our name guards nothing, so that it has not to be waited with. */
+function isOfOurMake(table: TableObject | undefined): boolean {
+  return table !== undefined && table.layout >= 0;
+}
+
+/** Throws SystemCallError. */
+export async function nftablesRemains(kernel: Kernel): Promise<Remains> {
+  const options = { ...plain, setExpressionFlag: true };
+  const dialect = nftables(options);
+  const tables = await kernel.dump(dialect.dumps.slice(0, 1)).catch(noneWithoutNftables);
+  const table = decode(tables, options.tableFlags).constants.filter((object) => object.kind === 'table');
+  const transaction = table.length === 0 ? null : dialect.encode({ remove: table, add: [] });
+  return { transaction, words: 'table inet vipward' };
+}
+
+/** A kernel has no tables of a subsystem that it does not know. */
+function noneWithoutNftables(error: unknown): Uint8Array[] {
+  if (error instanceof SystemCallError && error.errno === Errno.EINVAL) return [];
+  throw error;
+}
+
+const plain = { tableFlags: 0, counters: false, echo: true, observe: false } as const;
+
+/** How many keys go in one question: their answers must fit the socket's buffer. */
+const questionKeys = 256;
+
+/** Reads the counters of some VIPs, key by key, which costs nothing that grows with the table. */
+async function vipCounters(
+  kernel: Kernel,
+  vips: readonly VirtualIp[],
+  countsPorts: boolean,
+): Promise<Map<Address, VipCounters>> {
+  const counters = new Map<Address, VipCounters>();
+  for (const family of [4, 6] as const) {
+    const ours = vips.filter((vip) => vip.filtered && familyOf(vip.address) === family);
+    const keys = ours.map((vip) => addressBytes(vip.address));
+    const dropped = await readKeys(kernel, `drop${family}`, keys);
+    const portKeys = countsPorts ? ours.flatMap((vip) => vip.ports.map((port) => portKey(vip, port))) : [];
+    const accepted = await readKeys(kernel, `allow${family}`, portKeys);
+    let place = 0;
+    for (const [index, vip] of ours.entries()) {
+      const ports = vip.ports.map(() => (countsPorts ? (accepted[place++] ?? null) : null));
+      counters.set(vip.address, { dropped: dropped[index] ?? null, ports });
+    }
+  }
+  return counters;
+}
+async function readKeys(
+  kernel: Kernel,
+  set: string,
+  keys: readonly Uint8Array[],
+): Promise<(number | null)[]> {
+  const packets: (number | null)[] = [];
+  for (let start = 0; start < keys.length; start += questionKeys) {
+    const part = keys.slice(start, start + questionKeys);
+    const found = readCounters(await kernel.ask(counterQuestion(set, part)));
+    for (const index of part.keys()) packets.push(found.get(index) ?? null);
+  }
+  return packets;
+}
+
+function portKey(vip: VirtualIp, { protocol, port }: VirtualIp['ports'][number]): Uint8Array {
+  return Uint8Array.of(
+    ...addressBytes(vip.address),
+    protocolNumbers[protocol],
+    0,
+    0,
+    0,
+    port >> 8,
+    port & 0xff,
+    0,
+    0,
+  );
+}

@@ -1,0 +1,51 @@
+// What another firewall of ours has left in this kernel, taken away once the one in use is complete: beside
+// the work, which waits for none of it, and again and again as long as somebody keeps it there.
+
+import type { Log } from '../../process/log.ts';
+import { Backoff } from '../backoff.ts';
+
+export interface RetirementParts {
+  /** Takes it away, and says in words what was there. Rejects with why something stays. */
+  readonly retire: () => Promise<readonly string[]>;
+  readonly log: Log;
+}
+
+export class Retirement implements Disposable {
+  /** What stays, and why; empty where nothing does. */
+  trouble = '';
+  readonly #parts: RetirementParts;
+  readonly #later = new Backoff({ firstMs: 1000, limitMs: 60_000 }, () => void this.#try());
+  #begun = false;
+  #isStopped = false;
+
+  constructor(parts: RetirementParts) {
+    this.#parts = parts;
+  }
+
+  /** From here on, whoever says so again. */
+  begin(): void {
+    if (this.#begun) return;
+    this.#begun = true;
+    void this.#try();
+  }
+
+  [Symbol.dispose](): void {
+    this.#isStopped = true;
+    this.#later[Symbol.dispose]();
+  }
+
+  async #try(): Promise<void> {
+    const { retire, log } = this.#parts;
+    try {
+      for (const words of await retire()) log.info({ words }, 'retired');
+      this.trouble = '';
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      if (this.trouble === '') log.warn({ reason }, 'notRetired');
+      const what =
+        'left by another firewall of ours, which may drop what was declared since, and tried again';
+      this.trouble = `${what}: ${reason}; end who uses it`;
+      if (!this.#isStopped) this.#later.wait();
+    }
+  }
+}

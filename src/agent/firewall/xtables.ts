@@ -1,0 +1,115 @@
+// xtables and ipset as this agent's firewall: what the kernel can do of them, and their counters.
+
+import { existsSync } from 'node:fs';
+import type { Answer, Choice } from '../../dialects/choose.ts';
+import { counterDumps, portText, readCounters } from '../../dialects/xtables/counters.ts';
+import { describe } from '../../dialects/xtables/describe.ts';
+import { xtables } from '../../dialects/xtables/dialect.ts';
+import { elementsDump, headers, setNames, tableDumps, tableNames } from '../../dialects/xtables/dumps.ts';
+import { encoder } from '../../dialects/xtables/encode.ts';
+import { type ElementObject, inSetsOf, setOf, type XtObject } from '../../dialects/xtables/objects.ts';
+import { printFound, printWanted } from '../../dialects/xtables/prints.ts';
+import { errnoIn, type Question, questions, tableQuestions } from '../../dialects/xtables/probe.ts';
+import { readSets } from '../../dialects/xtables/read-sets.ts';
+import { readTables } from '../../dialects/xtables/read-table.ts';
+import { sampler } from '../../dialects/xtables/samples.ts';
+import type { Kernel } from '../../host/kernel.ts';
+import { Errno } from '../../netlink/message.ts';
+import { type Address, familyOf } from '../../state/address.ts';
+import { protocolNumbers } from '../../state/port.ts';
+import type { VirtualIp } from '../../state/virtual-ip.ts';
+import {
+  type Firewall,
+  type FirewallOptions,
+  type Remains,
+  type VipCounters,
+  withAllOptions,
+} from './firewall.ts';
+
+/** What this kernel says to every question. Asks for tables, which makes them. Throws SystemCallError. */
+export async function askXtables(kernel: Kernel): Promise<Answer[]> {
+  const answers = await askAll(kernel, questions());
+  // Without ip_tables there is no table to ask for either.
+  if (answers.some(({ errno }) => errno === Errno.ENOPROTOOPT)) return answers;
+  answers.push(...(await askAll(kernel, [...tableQuestions('raw'), ...tableQuestions('mangle')])));
+  const mangle = answers.every(({ errno, subject }) => subject !== 'table mangle' || errno === 0);
+  if (!mangle) answers.push(...(await askAll(kernel, tableQuestions('filter'))));
+  return answers;
+}
+
+export function xtablesFirewall(
+  { places, fragments, shortfalls }: Extract<Choice, { name: 'xtables' }>,
+  options: FirewallOptions,
+): Firewall {
+  const { guard, input, egress } = places;
+  return {
+    dialect: xtables({ places, fragments, ...options }),
+    siblings: () => withAllOptions((told) => xtables({ places, fragments, ...told })),
+    ...{ owned: false, atomic: false, sampler, shortfalls },
+    describe: (object) => describe(object as XtObject),
+    setOf: (object) => setOf(object as XtObject),
+    inSetsOf: (constants, elements) =>
+      inSetsOf(constants as readonly XtObject[], elements as readonly ElementObject[]),
+    counters: (kernel, vips) => vipCounters(kernel, vips, options.counters),
+    glance: {
+      constants: (kernel) => constants(kernel, [guard, input, egress ?? guard]),
+      printFound: async (kernel) => printFound(await kernel.dump(setNames.map(elementsDump))),
+      printWanted: (lists) => printWanted(lists as Iterable<Iterable<ElementObject>>),
+    },
+    // A rule that looks into a set which is not wanted differs itself.
+    guardsAnyway: (object, isWanted) => (object as XtObject).kind === 'set' && !isWanted,
+    guardedInPart: () => null,
+    replaces: () => false,
+  };
+}
+
+/** Only where something of ours can be: to ask for sets loads their module. Throws SystemCallError. */
+export async function xtablesRemains(kernel: Kernel): Promise<Remains> {
+  const remains: Remains = { transaction: null, words: 'chains and sets vipward-*' };
+  if (!existsSync('/sys/module/ip_set')) return remains;
+  const found = await constants(kernel);
+  return found.length === 0 ? remains : { ...remains, transaction: encoder()({ remove: found, add: [] }) };
+}
+
+/** Sets and rules, without the elements; others may have very many rules in a table that has none of ours. */
+async function constants(
+  kernel: Pick<Kernel, 'dump'>,
+  tables: readonly string[] = tableNames,
+): Promise<XtObject[]> {
+  const [heads = new Uint8Array(), ...replies] = await kernel.dump([headers(), ...tableDumps(tables)]);
+  return [...readSets(heads).values(), ...readTables(heads, replies, tables)];
+}
+
+async function askAll(kernel: Kernel, list: readonly Question[]): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  for (const { family, subject, ask, config, module } of list) {
+    answers.push({ family, subject, errno: await errnoOf(kernel, family, ask), config, module });
+  }
+  return answers;
+}
+
+async function errnoOf(kernel: Kernel, family: 4 | 6, ask: Question['ask']): Promise<number> {
+  if ('message' in ask) return errnoIn(await kernel.ask({ door: 'nfnetlink', bytes: ask.message }));
+  const outcome = await kernel.tables.option(family, ask.option, ask.value);
+  return typeof outcome === 'number' ? Math.max(0, -outcome) : 0;
+}
+
+async function vipCounters(
+  kernel: Kernel,
+  vips: readonly VirtualIp[],
+  countsPorts: boolean,
+): Promise<Map<Address, VipCounters>> {
+  const counters = new Map<Address, VipCounters>();
+  for (const family of [4, 6] as const) {
+    const ours = vips.filter((vip) => vip.filtered && familyOf(vip.address) === family);
+    if (ours.length === 0) continue;
+    const counted = readCounters(await kernel.dump(counterDumps(family, countsPorts)));
+    for (const { address, ports } of ours) {
+      const packets = ports.map(({ protocol, port }) =>
+        countsPorts ? (counted.get(portText(address, protocolNumbers[protocol], port)) ?? null) : null,
+      );
+      counters.set(address, { dropped: counted.get(address) ?? null, ports: packets });
+    }
+  }
+  return counters;
+}

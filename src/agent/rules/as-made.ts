@@ -1,0 +1,27 @@
+// What stands in the kernel by the will of an agent of ours, whatever it was told then, guards as it did.
+
+import type { Dialect, KernelObject } from '../../dialects/dialect.ts';
+import type { Needs } from '../../state/desired-state.ts';
+
+/**
+ * The constants that are wanted, but for those in whose place there is what an agent with other options would
+ * have there, which may be nothing.
+ */
+export function asMade(
+  wanted: readonly KernelObject[],
+  found: readonly KernelObject[],
+  { siblings, needs }: { readonly siblings: readonly Dialect[]; readonly needs: Needs },
+): KernelObject[] {
+  const have = byId(found);
+  const want = byId(wanted);
+  const possible = siblings.map((dialect) => byId(dialect.render({ needs, vips: [], held: [] }).constants));
+  const ids = new Set([...want.keys(), ...possible.flatMap((constants) => [...constants.keys()])]);
+  return [...ids].flatMap((id) => {
+    const made = possible.some((constants) => constants.get(id)?.content === have.get(id)?.content);
+    return (made ? have : want).get(id) ?? [];
+  });
+}
+
+function byId(constants: readonly KernelObject[]): Map<string, KernelObject> {
+  return new Map(constants.map((object) => [object.id, object]));
+}

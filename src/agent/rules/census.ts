@@ -1,0 +1,211 @@
+// What the whole set of VIPs needs of the constant part of the firewall, kept up to date change by change.
+
+import { type Address, familyOf, prefixLength } from '../../state/address.ts';
+import type { Capacities, Needs } from '../../state/desired-state.ts';
+import { SteadyMap } from '../../state/steady-map.ts';
+import type { VirtualIp } from '../../state/virtual-ip.ts';
+import { noRoom, together } from './room.ts';
+
+const leastCapacity = 1024;
+
+/** Counts of one family. */
+interface Tally {
+  vips: number;
+  ports: number;
+  /** How many source ranges there are of each length; /0 is no range. */
+  readonly lengths: Map<number, number>;
+}
+
+/**
+ * Gives one and the same Needs as long as nothing in it differs, for that is how a diff knows that nothing
+ * changed.
+ */
+export class Census {
+  readonly #fixed: number | undefined;
+  readonly #tallies = { 4: tally(), 6: tally() };
+  readonly #counted = new SteadyMap<Address, VirtualIp>();
+  /** What is counted no more, and in the kernel until it is settled. */
+  #leaving = noRoom;
+  /** What the kernel holds, and no VIP stands for. */
+  #reserved = noRoom;
+  #egress = 0;
+  #forward = 0;
+  #floor: Needs | null = null;
+  #known: Needs | undefined;
+  /** Something that is no size of addresses or ports may differ from what is known. */
+  #changed = true;
+
+  /** With `fixedCapacity` every set has that size and none ever grows. */
+  constructor(fixedCapacity?: number) {
+    this.#fixed = fixedCapacity;
+  }
+
+  /** Counts a VIP as it will be. Until that is settled there must be room for what it was, too. */
+  set(key: Address, vip: VirtualIp | undefined): void {
+    const before = this.#counted.get(key);
+    if (before === vip) return;
+    if (before !== undefined) {
+      this.#count(before, -1);
+      this.#leave(before, vip?.filtered === true);
+    }
+    if (vip === undefined) this.#counted.delete(key);
+    else {
+      this.#counted.set(key, vip);
+      this.#count(vip, 1);
+    }
+  }
+
+  /** The kernel holds of the VIPs what is counted, and no more. */
+  settle(): void {
+    this.#leaving = noRoom;
+  }
+
+  /** So much must find room beside the VIPs, until something else is said. */
+  reserve(room: Capacities): void {
+    this.#changed ||= room !== this.#reserved;
+    this.#reserved = room;
+  }
+
+  /**
+   * What the kernel serves already: sets are never made smaller, and until `release` nothing else is taken
+   * back.
+   */
+  keep(found: Needs | null): void {
+    this.#floor = found;
+    this.#changed = true;
+  }
+
+  /** From here on only the sizes that were found are kept. */
+  release(): void {
+    if (this.#floor === null) return;
+    this.#changed = true;
+    this.#floor = { ...this.#floor, sourceLengths4: [], sourceLengths6: [], egress: false, forward: false };
+  }
+
+  needs(): Needs {
+    if (this.#known !== undefined && !this.#changed && this.#fits(this.#known.capacities)) return this.#known;
+    this.#changed = false;
+    const fresh = this.#compute();
+    if (this.#known === undefined || !sameNeeds(this.#known, fresh)) this.#known = fresh;
+    return this.#known;
+  }
+
+  /** Sets only grow, so sizes that suffice stay as they are. */
+  #fits({ vips4, vips6, ports4, ports6 }: Capacities): boolean {
+    if (this.#fixed !== undefined) return true;
+    const { 4: of4, 6: of6 } = this.#tallies;
+    const beside = this.#beside();
+    if (of4.vips + beside.vips4 > vips4 || of6.vips + beside.vips6 > vips6) return false;
+    return of4.ports + beside.ports4 <= ports4 && of6.ports + beside.ports6 <= ports6;
+  }
+
+  #beside(): Capacities {
+    if (this.#leaving === noRoom) return this.#reserved;
+    return this.#reserved === noRoom ? this.#leaving : together(this.#leaving, this.#reserved);
+  }
+
+  #compute(): Needs {
+    const floor = this.#floor;
+    const { 4: of4, 6: of6 } = this.#tallies;
+    const known = this.#known?.capacities;
+    const beside = this.#beside();
+    const capacity = (count: number, of: keyof Capacities) =>
+      this.#capacity(count + beside[of], Math.max(known?.[of] ?? 0, floor?.capacities[of] ?? 0));
+    return {
+      sourceLengths4: union(of4.lengths, floor?.sourceLengths4),
+      sourceLengths6: union(of6.lengths, floor?.sourceLengths6),
+      egress: this.#egress > 0 || floor?.egress === true,
+      forward: this.#forward > 0 || floor?.forward === true,
+      capacities: {
+        vips4: capacity(of4.vips, 'vips4'),
+        vips6: capacity(of6.vips, 'vips6'),
+        ports4: capacity(of4.ports, 'ports4'),
+        ports6: capacity(of6.ports, 'ports6'),
+        sources4: capacity(sum(of4.lengths), 'sources4'),
+        sources6: capacity(sum(of6.lengths), 'sources6'),
+      },
+    };
+  }
+
+  /** Grows when full, to twice what is needed, so that growing stays rare. */
+  #capacity(count: number, known: number): number {
+    if (this.#fixed !== undefined) return this.#fixed;
+    const least = Math.max(known, leastCapacity);
+    return count <= least ? least : 2 ** Math.ceil(Math.log2(count * 2));
+  }
+
+  /** A VIP that stays is the same address in the kernel before and after. */
+  #leave({ address, filtered, ports }: VirtualIp, stays: boolean): void {
+    if (!filtered) return;
+    const vips = stays ? 0 : 1;
+    const sources = ports.reduce((sum, port) => sum + (port.sources?.length ?? 0), 0);
+    const room =
+      familyOf(address) === 4
+        ? { ...noRoom, vips4: vips, ports4: ports.length, sources4: sources }
+        : { ...noRoom, vips6: vips, ports6: ports.length, sources6: sources };
+    this.#leaving = together(this.#leaving, room);
+  }
+
+  #count(vip: VirtualIp, by: 1 | -1): void {
+    if (!vip.filtered) return;
+    const family = familyOf(vip.address);
+    const tallied = this.#tallies[family];
+    tallied.vips += by;
+    tallied.ports += by * vip.ports.length;
+    const forward = this.#forward;
+    if (vip.egress) this.#egress += by;
+    this.#changed ||= vip.egress;
+    for (const { delivery, sources } of vip.ports) {
+      if (delivery === 'forward') this.#forward += by;
+      if (sources === null) continue;
+      this.#changed = true;
+      for (const prefix of sources) {
+        const length = prefixLength(prefix);
+        if (length === 0 || familyOf(prefix) !== family) continue;
+        tallied.lengths.set(length, (tallied.lengths.get(length) ?? 0) + by);
+      }
+    }
+    this.#changed ||= forward > 0 !== this.#forward > 0;
+  }
+}
+
+function tally(): Tally {
+  return { vips: 0, ports: 0, lengths: new Map() };
+}
+
+function sum(lengths: ReadonlyMap<number, number>): number {
+  let total = 0;
+  for (const count of lengths.values()) total += count;
+  return total;
+}
+
+function union(lengths: ReadonlyMap<number, number>, floor: readonly number[] = []): number[] {
+  if (lengths.size === 0 && floor.length === 0) return [];
+  const used = [...lengths].filter(([, count]) => count > 0).map(([length]) => length);
+  return [...new Set([...used, ...floor])].sort((a, b) => a - b);
+}
+
+function sameNeeds(a: Needs, b: Needs): boolean {
+  return (
+    a.egress === b.egress &&
+    a.forward === b.forward &&
+    sameLengths(a.sourceLengths4, b.sourceLengths4) &&
+    sameLengths(a.sourceLengths6, b.sourceLengths6) &&
+    sameCapacities(a.capacities, b.capacities)
+  );
+}
+
+export function sameCapacities(a: Capacities, b: Capacities): boolean {
+  return (
+    a.vips4 === b.vips4 &&
+    a.vips6 === b.vips6 &&
+    a.ports4 === b.ports4 &&
+    a.ports6 === b.ports6 &&
+    a.sources4 === b.sources4 &&
+    a.sources6 === b.sources6
+  );
+}
+
+function sameLengths(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((length, index) => length === b[index]);
+}

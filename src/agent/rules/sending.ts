@@ -1,0 +1,46 @@
+// A delta on its way into the kernel, counted and timed.
+
+import { isEmpty } from '../../dialects/delta.ts';
+import type { Delta, Dialect, KernelObject, Transaction } from '../../dialects/dialect.ts';
+import type { Kernel, Soon } from '../../host/kernel.ts';
+import type { Receipt } from '../../netlink/ack.ts';
+
+export interface SendingParts {
+  readonly kernel: Pick<Kernel, 'commit'>;
+  /** How long a commit took, in microseconds. */
+  readonly observe: (micros: number) => void;
+}
+
+export class Sending {
+  readonly #parts: SendingParts;
+  readonly #dialect: Dialect;
+  /** Commits that were tried. */
+  tried = 0;
+
+  constructor(parts: SendingParts, dialect: Dialect) {
+    this.#parts = parts;
+    this.#dialect = dialect;
+  }
+
+  send(delta: Delta): Soon<Receipt<KernelObject>> {
+    return this.transmit(this.encode(delta));
+  }
+
+  /** Null where the kernel has it all. */
+  encode(delta: Delta): Transaction<KernelObject> | null {
+    return isEmpty(delta) ? null : this.#dialect.encode(delta);
+  }
+
+  transmit(transaction: Transaction<KernelObject> | null): Soon<Receipt<KernelObject>> {
+    const { kernel, observe } = this.#parts;
+    if (transaction === null) return [];
+    const beganAtMs = performance.now();
+    const done = (receipt: Receipt<KernelObject>): Receipt<KernelObject> => {
+      observe((performance.now() - beganAtMs) * 1000);
+      return receipt;
+    };
+    this.tried++;
+    const receipt = kernel.commit(transaction);
+    return receipt instanceof Promise ? receipt.then(done) : done(receipt);
+  }
+}

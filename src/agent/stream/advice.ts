@@ -1,0 +1,79 @@
+// What a person should do about a controller that cannot be reached, or that lets this node not in.
+
+import type { IncomingMessage } from 'node:http';
+import { tlsAdvice } from '../../process/tls-advice.ts';
+
+/** Of a body no more than this is read, and of that less is told on. */
+const bodyBytes = 2048;
+const mostCharacters = 200;
+const bodyWithinMs = 1000;
+
+/** An answer to the upgrade that opens no stream, once: the controller's own words, and what to do. */
+export function readAnswer(response: IncomingMessage, onWords: (words: string) => void): void {
+  const { statusCode: status, headers } = response;
+  let body = '';
+  const end = (): void => {
+    clearTimeout(timer);
+    response.removeAllListeners('data').off('close', end);
+    const said = wordsOf(headers['content-type'] ?? '', body);
+    onWords(`the controller answered ${status}${said === '' ? '' : `: ${said}`}; ${adviceForStatus(status)}`);
+  };
+  const timer = setTimeout(end, bodyWithinMs);
+  response
+    .on('close', end)
+    .setEncoding('utf8')
+    .on('data', (part: string) => {
+      body += part;
+      if (body.length >= bodyBytes) end();
+    });
+}
+
+/** Only text that is meant for people, and of it the first line. */
+function wordsOf(contentType: string, body: string): string {
+  const text = /json/.test(contentType) ? messageIn(body) : /^text\/plain/.test(contentType) ? body : '';
+  const line = text.trim().split(/[\r\n]/)[0] ?? '';
+  return line.replace(/\p{Cc}/gu, '').slice(0, mostCharacters);
+}
+
+function messageIn(body: string): string {
+  try {
+    const { error } = JSON.parse(body) as { readonly error?: { readonly message?: unknown } };
+    return typeof error?.message === 'string' ? error.message : '';
+  } catch {
+    return '';
+  }
+}
+
+function adviceForStatus(status: number | undefined): string {
+  switch (status) {
+    case 400:
+      return upgrade;
+    case 401:
+      return "let --token-file hold the token of this node's line in the controller's --token-file, \
+or give a certificate for vipward://node/NAME as --cert and --key";
+    case 403:
+      return 'speak to the controller itself: something on the way makes a web page of this stream';
+    case 404:
+      return 'give --controller as ws[s]://HOST:PORT where a controller listens, not an agent or a proxy';
+    case 503:
+      return 'it is tried again by itself; if this lasts, read the log of the controller';
+    default:
+      return 'check that --controller names a controller of vipward, and what is on the way to it';
+  }
+}
+
+export const upgrade = 'upgrade the older of agent and controller';
+
+/** What to do about an attempt that did not come as far as an answer. */
+export function adviceForError({ code = '', syscall = '' }: NodeJS.ErrnoException): string {
+  if (syscall === 'getaddrinfo') return 'check the name in --controller, and the name servers of this node';
+  if (syscall === 'open') return 'check --token-file, --ca-file, --cert and --key';
+  if (code === 'BadToken') return 'let it hold the token of this node alone, without a name before it';
+  if (code.startsWith('ERR_OSSL_')) return 'let --ca-file, --cert and --key be PEM, the key that of --cert';
+  return tlsAdvice(code) ?? 'check --controller, and that a controller listens there';
+}
+
+/** A close frame has room for 123 bytes; a character that is cut becomes one of three. */
+export function shortReason(reason: string): string {
+  return Buffer.from(reason).subarray(0, 120).toString();
+}

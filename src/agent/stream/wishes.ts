@@ -1,0 +1,114 @@
+// What the controller wishes, entered in the ledger as it is received.
+
+import type { Refusal, TableName } from '../../protocol/messages.ts';
+import type { Address } from '../../state/address.ts';
+import { type Placement, servicesOf, type VirtualIp } from '../../state/virtual-ip.ts';
+import type { Allowed } from '../addresses/allowed.ts';
+import type { Network } from '../addresses/network.ts';
+import type { Ledger } from '../ledger.ts';
+import type { Change } from './received.ts';
+
+/** A change, whoever it is from. */
+export type Entry = Pick<Change, 'table' | 'set' | 'remove' | 'first' | 'isWhole'>;
+
+export interface WishesParts {
+  readonly ledger: Ledger;
+  /** Prefixes outside which nothing is guarded and nothing held. */
+  readonly allow: Allowed;
+  /** What this node has for itself. */
+  readonly network: Pick<Network, 'ownAddress' | 'strangers'>;
+  readonly onRefused: (refusal: Refusal) => void;
+  /** What was refused is no longer, if anything was: it is in force, or nobody's wish. */
+  readonly accept: (table: TableName, key: Address) => void;
+  /** The VIP is no longer this node's to take. */
+  readonly onUnplaced: (key: Address) => void;
+}
+
+export class Wishes {
+  readonly #parts: WishesParts;
+
+  constructor(parts: WishesParts) {
+    this.#parts = parts;
+  }
+
+  /** Returns what else there is to do something about now than what is set or removed. */
+  enter(change: Entry): Address[] {
+    const { ledger, accept } = this.#parts;
+    if (change.table === 'rules') {
+      for (const vip of change.set as readonly VirtualIp[]) this.#want(vip);
+      for (const key of change.remove) {
+        ledger.wanted.delete(key);
+        ledger.barred.delete(key);
+      }
+    } else {
+      const first = new Set(change.first);
+      for (const placement of change.set as readonly Placement[])
+        this.#place(placement, first.has(placement.address));
+      for (const key of change.remove) this.#unplace(key);
+    }
+    for (const key of change.remove) accept(change.table, key);
+    if (change.table === 'rules' || !change.isWhole) return [];
+    const former = ledger.claimFirst(new Set(change.first));
+    for (const key of former) this.#forgive(key);
+    return former;
+  }
+
+  /**
+   * A filter for an address of the node itself would cut the node off, from whoever could take it back too.
+   * Returns the VIPs for which that has changed.
+   */
+  review(): Address[] {
+    const { ledger, network } = this.#parts;
+    const free = [...ledger.barred.values()].filter(({ address }) => !network.ownAddress(address));
+    const taken = [...network.strangers().keys()].flatMap((key) => ledger.wanted.get(key) ?? []);
+    const changed = [...free, ...taken.filter(({ address }) => network.ownAddress(address))];
+    for (const vip of changed) this.#want(vip);
+    return changed.map(({ address }) => address);
+  }
+
+  /** What the kernel had no room for beside what nobody wants any more may fit now. */
+  retry(): void {
+    const { ledger } = this.#parts;
+    for (const { table, key, code } of ledger.refusals)
+      if (table === 'rules' && code === 'KernelRefused') ledger.retry(table, key);
+  }
+
+  #unplace(key: Address): void {
+    this.#parts.ledger.unplace(key);
+    this.#parts.onUnplaced(key);
+  }
+
+  /** Whoever answers for an address that one of our nodes has had is no stranger to it. */
+  #forgive(key: Address): void {
+    const { ledger } = this.#parts;
+    if (ledger.refusal('placements', key)?.mac !== undefined) ledger.retry('placements', key);
+  }
+
+  #want(vip: VirtualIp): void {
+    const { ledger, allow, network } = this.#parts;
+    const key = vip.address;
+    ledger.retry('rules', key);
+    ledger.barred.delete(key);
+    const own = network.ownAddress(key);
+    if (!allow.contains(key)) {
+      const reason = `${key} is outside --allow ${allow.words}; add its prefix there`;
+      this.#refuse(vip, { code: 'Forbidden', reason });
+    } else if (own !== undefined) {
+      ledger.barred.set(key, vip);
+      const reason = `${own}; choose another address for the Service`;
+      this.#refuse(vip, { code: 'AddressConflict', reason });
+    } else ledger.wanted.set(key, vip);
+  }
+
+  #refuse(vip: VirtualIp, why: Pick<Refusal, 'code' | 'reason'>): void {
+    const { ledger, onRefused } = this.#parts;
+    ledger.wanted.delete(vip.address);
+    onRefused({ table: 'rules', key: vip.address, services: servicesOf(vip), ...why });
+  }
+
+  #place(placement: Placement, isFirst: boolean): void {
+    const { ledger } = this.#parts;
+    ledger.place(placement, isFirst);
+    ledger.retry('placements', placement.address);
+  }
+}

@@ -1,0 +1,198 @@
+// The NAT table of the demo, as kube-proxy would write it: a DNAT for each forwarded port and for a NodePort,
+// and masquerade. It is a stranger's table to the agent, and is replaced as a whole at each change.
+
+import {
+  ChainAttribute,
+  DATA_VALUE,
+  EXPR_DATA,
+  EXPR_NAME,
+  HookAttribute,
+  LIST_ELEM,
+  Message,
+  NFPROTO_IPV4,
+  NFPROTO_IPV6,
+  RuleAttribute,
+  TableAttribute,
+} from '../../dialects/nftables/constants.ts';
+import type { Kernel } from '../../host/kernel.ts';
+import { beginBatch, endBatch, nfgenmsg } from '../../netlink/batch.ts';
+import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { Writer } from '../../netlink/writer.ts';
+import { type Address, addressBytes, type Family, familyOf } from '../../state/address.ts';
+import { commitStep } from './network.ts';
+
+/** One port of an address of the node that goes to the backend. */
+export interface Forward {
+  readonly address: Address;
+  readonly protocol: 'TCP' | 'UDP';
+  readonly port: number;
+  readonly to: Address;
+  readonly toPort: number;
+}
+
+const table = 'kube-proxy';
+const prerouting = { name: 'prerouting', hook: 0, priority: -100 };
+const postrouting = { name: 'postrouting', hook: 4, priority: 100 };
+const NFT_NAT_DNAT = 1;
+const protocolNumbers = { TCP: 6, UDP: 17 } as const;
+
+/** Replaces the table of one family by one with these DNATs and a masquerade of what goes to `backend`. */
+export async function replaceNat(
+  kernel: Kernel,
+  backend: Address,
+  forwards: readonly Forward[],
+): Promise<void> {
+  const batch = new NatBatch(familyOf(backend));
+  batch.table(Message.NEWTABLE);
+  batch.table(Message.DELTABLE);
+  batch.table(Message.NEWTABLE);
+  for (const chain of [prerouting, postrouting]) batch.chain(chain);
+  for (const forward of forwards) batch.dnat(forward);
+  batch.masquerade(backend);
+  const step = batch.close();
+  await commitStep(kernel, 'nfnetlink', { what: `table ${table} of IPv${familyOf(backend)}`, step });
+}
+
+class NatBatch {
+  readonly #writer = new Writer(1024);
+  readonly #family: Family;
+  #sequence = 1;
+
+  constructor(family: Family) {
+    this.#family = family;
+    beginBatch(this.#writer, this.#sequence);
+  }
+
+  table(type: number): void {
+    this.#message(type, type === Message.NEWTABLE ? NLM_F_CREATE : 0, (writer) => {
+      writer.attributeText(TableAttribute.NAME, table);
+    });
+  }
+
+  chain({ name, hook, priority }: typeof prerouting): void {
+    this.#message(Message.NEWCHAIN, NLM_F_CREATE, (writer) => {
+      writer.attributeText(ChainAttribute.TABLE, table);
+      writer.attributeText(ChainAttribute.NAME, name);
+      const nest = writer.beginNest(ChainAttribute.HOOK);
+      writer.attributeU32Be(HookAttribute.HOOKNUM, hook);
+      writer.attributeU32Be(HookAttribute.PRIORITY, priority);
+      writer.endNest(nest);
+      writer.attributeText(ChainAttribute.TYPE, 'nat');
+    });
+  }
+
+  dnat({ address, protocol, port, to, toPort }: Forward): void {
+    this.#rule(prerouting.name, (rule) => {
+      this.#destination(rule, address);
+      rule.add('meta', (writer) => {
+        writer.attributeU32Be(2, 16);
+        writer.attributeU32Be(1, 1);
+      });
+      rule.equals(Uint8Array.of(protocolNumbers[protocol]));
+      rule.payload(2, 2, 2);
+      rule.equals(portBytes(port));
+      rule.load(1, addressBytes(to));
+      rule.load(2, portBytes(toPort));
+      rule.add('nat', (writer) => {
+        writer.attributeU32Be(1, NFT_NAT_DNAT);
+        writer.attributeU32Be(2, this.#protocolFamily);
+        writer.attributeU32Be(3, 1);
+        writer.attributeU32Be(5, 2);
+      });
+    });
+  }
+
+  masquerade(backend: Address): void {
+    this.#rule(postrouting.name, (rule) => {
+      this.#destination(rule, backend);
+      rule.add('masq', () => undefined);
+    });
+  }
+
+  close() {
+    endBatch(this.#writer, ++this.#sequence);
+    const split = this.#writer.length;
+    const barrier = ++this.#sequence;
+    const place = this.#writer.beginMessage(Message.GETGEN, NLM_F_REQUEST, barrier);
+    nfgenmsg(this.#writer, 0);
+    this.#writer.endMessage(place);
+    return { bytes: this.#writer.bytes.slice(), split, barrier, records: [] };
+  }
+
+  get #protocolFamily(): number {
+    return this.#family === 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+  }
+
+  #destination(rule: Expressions, address: Address): void {
+    rule.payload(1, this.#family === 4 ? 16 : 24, this.#family === 4 ? 4 : 16);
+    rule.equals(addressBytes(address));
+  }
+
+  #rule(chain: string, write: (rule: Expressions) => void): void {
+    this.#message(Message.NEWRULE, NLM_F_CREATE | NLM_F_APPEND, (writer) => {
+      writer.attributeText(RuleAttribute.TABLE, table);
+      writer.attributeText(RuleAttribute.CHAIN, chain);
+      const nest = writer.beginNest(RuleAttribute.EXPRESSIONS);
+      write(new Expressions(writer));
+      writer.endNest(nest);
+    });
+  }
+
+  #message(type: number, flags: number, body: (writer: Writer) => void): void {
+    const place = this.#writer.beginMessage(type, NLM_F_REQUEST | flags, ++this.#sequence);
+    nfgenmsg(this.#writer, this.#protocolFamily);
+    body(this.#writer);
+    this.#writer.endMessage(place);
+  }
+}
+
+/** The expressions of a rule; everything is compared in register 1. */
+class Expressions {
+  readonly #writer: Writer;
+
+  constructor(writer: Writer) {
+    this.#writer = writer;
+  }
+
+  payload(base: number, offset: number, length: number): void {
+    this.add('payload', (writer) => {
+      for (const [index, value] of [1, base, offset, length].entries())
+        writer.attributeU32Be(index + 1, value);
+    });
+  }
+
+  equals(value: Uint8Array): void {
+    this.add('cmp', (writer) => {
+      writer.attributeU32Be(1, 1);
+      writer.attributeU32Be(2, 0);
+      this.#data(3, value);
+    });
+  }
+
+  /** Puts a constant into one of the sixteen-byte registers. */
+  load(register: number, value: Uint8Array): void {
+    this.add('immediate', (writer) => {
+      writer.attributeU32Be(1, register);
+      this.#data(2, value);
+    });
+  }
+
+  add(name: string, write: (writer: Writer) => void): void {
+    const item = this.#writer.beginNest(LIST_ELEM);
+    this.#writer.attributeText(EXPR_NAME, name);
+    const data = this.#writer.beginNest(EXPR_DATA);
+    write(this.#writer);
+    this.#writer.endNest(data);
+    this.#writer.endNest(item);
+  }
+
+  #data(type: number, value: Uint8Array): void {
+    const nest = this.#writer.beginNest(type);
+    this.#writer.attributeBytes(DATA_VALUE, value);
+    this.#writer.endNest(nest);
+  }
+}
+
+function portBytes(port: number): Uint8Array {
+  return Uint8Array.of(port >> 8, port & 0xff);
+}

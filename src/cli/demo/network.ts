@@ -1,0 +1,163 @@
+// The network of the demo over our own netlink: veths, addresses and routes. Only ever called inside
+// namespaces that the demo has made; inside.ts makes sure of that.
+
+import {
+  AddressAttribute,
+  IFA_F_NODAD,
+  IFF_UP,
+  LinkAttribute,
+  LinkInfoAttribute,
+  Message,
+  RouteAttribute,
+} from '../../dialects/addresses/constants.ts';
+import { linkDump, readLinks } from '../../dialects/addresses/links.ts';
+import type { Kernel } from '../../host/kernel.ts';
+import { describeErrno, type Step } from '../../netlink/ack.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  NLM_F_ACK,
+  NLM_F_CREATE,
+  NLM_F_EXCL,
+  NLM_F_REQUEST,
+} from '../../netlink/message.ts';
+import { NLA_F_NESTED, Writer } from '../../netlink/writer.ts';
+import { type Address, addressBytes, familyOf } from '../../state/address.ts';
+
+export interface Interface {
+  readonly name: string;
+  readonly addresses: readonly { readonly address: Address; readonly length: number }[];
+  /** Every address is on this link, as far as this namespace knows. */
+  readonly isDefault: boolean;
+}
+
+/** Kernel constants of linux/if_link.h, linux/veth.h and linux/rtnetlink.h that only the demo needs. */
+const IFLA_NET_NS_PID = 19;
+const IFLA_INFO_DATA = 2;
+const VETH_INFO_PEER = 1;
+const RT_TABLE_MAIN = 254;
+const RTPROT_STATIC = 4;
+const RT_SCOPE_LINK = 253;
+const RTN_UNICAST = 1;
+const loopbackIndex = 1;
+const creating = NLM_F_CREATE | NLM_F_EXCL;
+
+/** Makes a pair of interfaces: one here, the other, named eth0, in the namespace of a process. */
+export async function makeVeth(kernel: Kernel, name: string, peerPid: number): Promise<void> {
+  await send(kernel, `veth ${name}`, (writer) => {
+    message(writer, { type: Message.NEWLINK, flags: creating }, () => {
+      linkHeader(writer, 0, 0);
+      writer.attributeText(LinkAttribute.IFNAME, name);
+      nest(writer, LinkAttribute.LINKINFO, () => {
+        writer.attributeText(LinkInfoAttribute.KIND, 'veth');
+        nest(writer, IFLA_INFO_DATA, () =>
+          nest(writer, VETH_INFO_PEER, () => {
+            linkHeader(writer, 0, 0);
+            writer.attributeText(LinkAttribute.IFNAME, 'eth0');
+            writer.attributeU32(IFLA_NET_NS_PID, peerPid);
+          }),
+        );
+      });
+    });
+  });
+}
+
+/** Puts an interface up, gives it its addresses and, where asked, the way to everywhere. */
+export async function configure(kernel: Kernel, { name, addresses, isDefault }: Interface): Promise<void> {
+  const links = readLinks(await kernel.ask(linkDump()));
+  const index = links.find((link) => link.name === name)?.index;
+  if (index === undefined) throw new Error(`demo network: there is no interface ${name} in this namespace`);
+  await setUp(kernel, index);
+  for (const { address, length } of addresses) {
+    await send(kernel, `address ${address}`, (writer) => newAddress(writer, index, { address, length }));
+  }
+  if (!isDefault) return;
+  const families = new Set(addresses.map(({ address }) => familyOf(address)));
+  for (const family of families) {
+    await send(kernel, `default route of IPv${family}`, (writer) => newRoute(writer, index, family));
+  }
+}
+
+export async function setLoopbackUp(kernel: Kernel): Promise<void> {
+  await setUp(kernel, loopbackIndex);
+}
+
+async function setUp(kernel: Kernel, index: number): Promise<void> {
+  await send(kernel, `interface ${index} up`, (writer) => {
+    message(writer, { type: Message.NEWLINK, flags: 0 }, () => linkHeader(writer, index, IFF_UP));
+  });
+}
+
+function newAddress(
+  writer: Writer,
+  index: number,
+  { address, length }: { readonly address: Address; readonly length: number },
+): void {
+  message(writer, { type: Message.NEWADDR, flags: creating }, () => {
+    // struct ifaddrmsg
+    writer.raw(Uint8Array.of(familyOf(address) === 4 ? AF_INET : AF_INET6, length, 0, 0));
+    writer.u32(index);
+    writer.attributeBytes(AddressAttribute.LOCAL, addressBytes(address));
+    writer.attributeBytes(AddressAttribute.ADDRESS, addressBytes(address));
+    // Nobody else is on this link: an IPv6 address need not wait a second for a double to speak up.
+    writer.attributeU32(AddressAttribute.FLAGS, IFA_F_NODAD);
+  });
+}
+
+function newRoute(writer: Writer, index: number, family: 4 | 6): void {
+  message(writer, { type: Message.NEWROUTE, flags: creating }, () => {
+    // struct rtmsg, with a destination of no bits.
+    const afFamily = family === 4 ? AF_INET : AF_INET6;
+    writer.raw(
+      Uint8Array.of(afFamily, 0, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_LINK, RTN_UNICAST, 0, 0, 0, 0),
+    );
+    writer.attributeU32(RouteAttribute.OIF, index);
+  });
+}
+
+/** struct ifinfomsg: flags are set, and nothing else is changed. */
+function linkHeader(writer: Writer, index: number, flags: number): void {
+  writer.u32(0);
+  writer.u32(index);
+  writer.u32(flags);
+  writer.u32(flags);
+}
+
+function message(
+  writer: Writer,
+  { type, flags }: { readonly type: number; readonly flags: number },
+  body: () => void,
+): void {
+  const place = writer.beginMessage(type, NLM_F_REQUEST | NLM_F_ACK | flags, 1);
+  body();
+  writer.endMessage(place);
+}
+
+function nest(writer: Writer, type: number, body: () => void): void {
+  const place = writer.beginNest(type | NLA_F_NESTED);
+  body();
+  writer.endNest(place);
+}
+
+/** Sends one rtnetlink message. Throws an Error that says what was refused, and why. */
+async function send(kernel: Kernel, what: string, write: (writer: Writer) => void): Promise<void> {
+  const writer = new Writer(256);
+  write(writer);
+  const bytes = writer.bytes.slice();
+  await commitStep(kernel, 'rtnetlink', {
+    what,
+    step: { bytes, split: bytes.length, barrier: 1, records: [] },
+  });
+}
+
+/** Commits one step through a door. Throws an Error that says what was refused, and why. */
+export async function commitStep(
+  kernel: Kernel,
+  door: 'rtnetlink' | 'nfnetlink',
+  { what, step }: { readonly what: string; readonly step: Step<never> },
+): Promise<void> {
+  const [refused] = await kernel.commit({ door, steps: [step] });
+  if (refused !== undefined) {
+    throw new Error(`demo network: ${what}: ${describeErrno(refused.errno, refused.words)}`);
+  }
+}

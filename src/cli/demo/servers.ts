@@ -1,0 +1,56 @@
+// What the demo asks its own controller and agent, over HTTP as any verb does.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Address } from '../../state/address.ts';
+import { ask, defaultOrigin, type Server } from '../client.ts';
+import { type Explanation, explainPath } from '../explain.ts';
+import type { AgentStatus, ControllerStatus } from '../status-json.ts';
+import type { Endpoint } from './plan.ts';
+import type { Program } from './processes.ts';
+
+export type DemoStatus = ControllerStatus & { readonly seq: number; readonly synced: boolean };
+
+/** Beyond any time that a busy machine takes. */
+const timeoutMs = 10_000;
+const startMs = 20_000;
+
+function server(role: Server['role']): Server {
+  const say = () => undefined;
+  return { role, origins: [defaultOrigin(role)], token: undefined, ca: undefined, timeoutMs, say };
+}
+
+export async function controllerStatus(): Promise<DemoStatus> {
+  const { json } = await ask(server('controller'), { method: 'GET', path: '/api/v1/status' });
+  return json as DemoStatus;
+}
+
+export async function agentStatus(): Promise<AgentStatus> {
+  return (await ask(server('agent'), { method: 'GET', path: '/status' })).json as AgentStatus;
+}
+
+export async function explanation(endpoint: Endpoint, from: Address): Promise<Explanation> {
+  const { json } = await ask(server('agent'), { method: 'GET', path: explainPath(endpoint, from) });
+  return json as Explanation;
+}
+
+/**
+ * Waits until a question has the right answer; an Error names what was waited for. Programs must stay alive.
+ */
+export async function until<T>(
+  what: string,
+  question: () => Promise<T | undefined>,
+  { programs, signal, everyMs }: { programs: readonly Program[]; signal: AbortSignal; everyMs: number },
+): Promise<T> {
+  const deadline = performance.now() + startMs;
+  let last = '';
+  while (performance.now() < deadline) {
+    for (const program of programs) program.check();
+    const answer = await question().catch((error: unknown) => {
+      last = `: ${error instanceof Error ? error.message : String(error)}`;
+      return undefined;
+    });
+    if (answer !== undefined) return answer;
+    await sleep(everyMs, undefined, { signal });
+  }
+  throw new Error(`waited ${startMs / 1000} s for ${what}${last}`);
+}

@@ -1,0 +1,109 @@
+// The manifests of the demo: a copy that it may change, and what each Service declares, read from that copy.
+
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { type Document, parseAllDocuments } from 'yaml';
+import { type Address, familyOf, parseAddress, parsePrefix, prefixContains } from '../../state/address.ts';
+
+export interface Declared {
+  readonly isForwarded: boolean;
+  /** Prefixes that may come in; none is everybody. */
+  readonly ranges: readonly string[];
+}
+
+interface Manifest {
+  readonly kind?: string;
+  readonly metadata?: {
+    readonly name?: string;
+    readonly namespace?: string;
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
+  readonly spec?: {
+    readonly ports?: readonly { readonly port?: number; readonly protocol?: string }[];
+    readonly loadBalancerIP?: string;
+    readonly loadBalancerSourceRanges?: readonly string[];
+  };
+}
+
+/** The file of manifests that the demo serves and edits. */
+export class DemoServices {
+  readonly path: string;
+  readonly #documents: readonly Document.Parsed[];
+  #opened: number | undefined;
+
+  /** Copies `from` to `path`. Throws Error if `from` cannot be read. */
+  constructor(from: string, path: string) {
+    this.path = path;
+    this.#documents = parseAllDocuments(readFileSync(from, 'utf8')).filter((each) => each !== null);
+    this.#write();
+  }
+
+  get declared(): ReadonlyMap<string, Declared> {
+    const all = this.#manifests().map(({ metadata = {}, spec = {} }): [string, Declared] => [
+      `${metadata.namespace ?? 'default'}/${metadata.name}`,
+      {
+        isForwarded: metadata.annotations?.['vipward.io/delivery'] === 'forward',
+        ranges: spec.loadBalancerSourceRanges ?? [],
+      },
+    ]);
+    return new Map(all);
+  }
+
+  /** The addresses that Services ask for by themselves. */
+  get addresses(): readonly Address[] {
+    return this.#manifests().flatMap(({ metadata, spec }) => {
+      const text = metadata?.annotations?.['vipward.io/addresses'] ?? spec?.loadBalancerIP ?? '';
+      const words = text.split(',').map((word) => word.trim());
+      return words.filter((word) => word !== '').map((word) => parseAddress(word));
+    });
+  }
+
+  /**
+   * Opens one more port on the first Service of the node itself, or closes it again. Says in words what it
+   * did.
+   */
+  toggle(port: number): string {
+    const document = this.#documents.find((each) => {
+      const { metadata, spec } = (each.toJS() ?? {}) as Manifest;
+      const isForwarded = metadata?.annotations?.['vipward.io/delivery'] === 'forward';
+      return (spec?.ports?.length ?? 0) > 0 && !isForwarded;
+    });
+    if (document === undefined) return 'no Service to change';
+    const { metadata, spec } = document.toJS() as Manifest;
+    const ports = spec?.ports ?? [];
+    const before = ports.findIndex((each) => each.port === port);
+    if (before >= 0) document.deleteIn(['spec', 'ports', before]);
+    else document.addIn(['spec', 'ports'], { name: 'demo', port, protocol: 'TCP' });
+    this.#opened = before >= 0 ? undefined : port;
+    this.#write();
+    return `${metadata?.name} ${before >= 0 ? 'closes' : 'opens'} ${port}/tcp`;
+  }
+
+  /** The port that `toggle` has opened and not closed. */
+  get opened(): number | undefined {
+    return this.#opened;
+  }
+
+  #manifests(): readonly Manifest[] {
+    return this.#documents
+      .map((each) => each.toJS() as Manifest | null)
+      .filter((each): each is Manifest => each?.kind === 'Service');
+  }
+
+  /** A rename, so that nobody reads half a file. */
+  #write(): void {
+    const text = this.#documents.map((each) => each.toString({ directives: false })).join('---\n');
+    writeFileSync(`${this.path}.new`, text);
+    renameSync(`${this.path}.new`, this.path);
+  }
+}
+
+/**
+ * True if a list of source ranges lets an address in; one without a range of its family closes that family.
+ */
+export function admits(ranges: readonly string[], client: Address): boolean {
+  if (ranges.length === 0) return true;
+  const own = ranges
+    .map((range) => parsePrefix(range))
+    .filter((range) => familyOf(range) === familyOf(client));
+  return own.some((range) => prefixContains(range, client));
+}

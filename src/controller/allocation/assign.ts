@@ -1,0 +1,103 @@
+// Which addresses a Service would have, by the pools and by those who have some already. It changes nothing;
+// allocate.ts does.
+
+import { type Address, type Family, familyOf } from '../../state/address.ts';
+import { haveOnePort, RefusalReason, type ServiceManifest, type ServiceRefusal } from '../service.ts';
+import { exhausted, type Outcome, wantedFamilies, whyNoPool, whyNoVip } from './families.ts';
+import type { Free } from './free.ts';
+import { type Pool, poolOf } from './pools.ts';
+import type { Users } from './users.ts';
+
+/** What there is to be had, and who has it. */
+export interface Ground {
+  pools: readonly Pool[];
+  readonly free: Free;
+  readonly users: Users;
+  /** The Services on an address, first come first. */
+  readonly usersOf: (address: Address) => readonly ServiceManifest[];
+}
+
+/** `before` is what the Service had: it has that again, if it may. */
+export function assign(service: ServiceManifest, before: readonly Address[], ground: Ground): Outcome {
+  const { pools: all, free } = ground;
+  const pools = service.pool === null ? all : all.filter(({ name }) => name === service.pool);
+  if (pools.length === 0) return { refusal: whyNoPool(service, all) };
+  for (const address of service.addresses) {
+    const refusal = whyNoVip(address, pools) ?? whyTaken(service, address, ground);
+    if (refusal !== null) return { refusal };
+  }
+  const { required, optional } = wantedFamilies(service, free);
+  const foreign = service.addresses.find(
+    (address) => !required.includes(familyOf(address)) && !optional.includes(familyOf(address)),
+  );
+  if (foreign !== undefined) {
+    const message = `${foreign} is of a family that spec.ipFamilies does not name`;
+    return { refusal: { reason: RefusalReason.NotSupported, message } };
+  }
+  let { addresses } = service;
+  for (const family of [...required, ...optional]) {
+    if (addresses.some((address) => familyOf(address) === family)) continue;
+    const found = find({ service, family, pools, before }, ground);
+    if (found !== undefined) addresses = addresses.concat(found);
+    else if (required.includes(family)) return exhausted(family, pools);
+  }
+  return { addresses };
+}
+
+function whyTaken(service: ServiceManifest, address: Address, ground: Ground): ServiceRefusal | null {
+  const holder = objector(service, address, ground);
+  if (holder === null) return null;
+  const message = `${address} belongs to ${holder.key}: give both one vipward.io/sharing-key`;
+  return { reason: RefusalReason.AddressTaken, message };
+}
+
+/**
+ * The first Service on the address that has not agreed to share it with this one: neither one namespace nor
+ * one key.
+ */
+export function objector(service: ServiceManifest, address: Address, ground: Ground): ServiceManifest | null {
+  if (ground.users.hasNoneBut(address, service.key)) return null;
+  const others = ground.usersOf(address).filter(({ key }) => key !== service.key);
+  if (others.every(({ namespace }) => namespace === service.namespace)) return null;
+  if (service.sharingKey !== null && others.every(({ sharingKey }) => sharingKey === service.sharingKey))
+    return null;
+  return others[0] ?? null;
+}
+
+interface Search {
+  readonly service: ServiceManifest;
+  readonly family: Family;
+  readonly pools: readonly Pool[];
+  readonly before: readonly Address[];
+}
+
+function find({ service, family, pools, before }: Search, ground: Ground): Address | undefined {
+  const { free, users, usersOf } = ground;
+  const fits = (address: Address) => familyOf(address) === family && poolOf(pools, address) !== undefined;
+  const own = before.find((address) => fits(address) && mayHaveAgain(service, address, ground));
+  if (own !== undefined) return own;
+  const shared = free.sharedBy(service.sharingKey).find((address) => {
+    return (
+      fits(address) &&
+      users.has(address) &&
+      objector(service, address, ground) === null &&
+      !usersOf(address).some((other) => other.key !== service.key && haveOnePort(other, service))
+    );
+  });
+  return shared ?? free.find(family, pools, (address) => users.has(address));
+}
+
+/**
+ * Whether a Service may have what it had, though it did not ask for it by name. One that had to let go of it
+ * finds whoever has it now as a newcomer would: it shares by a key, and takes nobody's port.
+ */
+function mayHaveAgain(service: ServiceManifest, address: Address, ground: Ground): boolean {
+  const { users, usersOf } = ground;
+  if (objector(service, address, ground) !== null) return false;
+  if (users.hasNoneBut(address, service.key) || users.isOn(address, service.key)) return true;
+  const others = usersOf(address).filter(({ key }) => key !== service.key);
+  const isOneKey = others.every(({ sharingKey }) => sharingKey !== null && sharingKey === service.sharingKey);
+  // Where nothing else is left of the records, whoever they say was there together stays so.
+  const isRecorded = [service, ...others].every(({ recorded }) => recorded?.includes(address) === true);
+  return others.length > 0 && (isOneKey || isRecorded) && !others.some((one) => haveOnePort(one, service));
+}

@@ -1,0 +1,63 @@
+// Which families of addresses a Service gets, and which addresses nobody gets; the rules that allocate.ts
+// goes by.
+
+import { type Address, type Family, familyOf } from '../../state/address.ts';
+import { RefusalReason, type ServiceManifest, type ServiceRefusal } from '../service.ts';
+import type { Free } from './free.ts';
+import { type Pool, poolOf } from './pools.ts';
+
+/** The addresses a Service has, or why it has none. */
+export type Outcome = { readonly addresses: readonly Address[] } | { readonly refusal: ServiceRefusal };
+
+export interface WantedFamilies {
+  readonly required: readonly Family[];
+  readonly optional: readonly Family[];
+}
+
+/** Families that must be had, and families that are taken if they can be. */
+export function wantedFamilies({ addresses, wish }: ServiceManifest, free: Free): WantedFamilies {
+  const asked = [...new Set([...wish.families, ...addresses.map(familyOf)])];
+  const both: readonly Family[] = [...new Set<Family>([...asked, 4, 6])];
+  if (wish.policy === 'RequireDualStack') return { required: both, optional: [] };
+  const usual: Family = free.has(4) || !free.has(6) ? 4 : 6;
+  const named = wish.families.length > 0 ? wish.families : asked;
+  const wanted: readonly Family[] = named.length > 0 ? named : [usual];
+  if (wish.policy !== 'PreferDualStack') return { required: wanted, optional: [] };
+  const required = wanted.slice(0, 1);
+  return { required, optional: both.filter((family) => !required.includes(family)) };
+}
+
+export function exhausted(family: Family, pools: readonly Pool[]): Outcome {
+  const message = `no free IPv${family} address in ${namesOf(pools)}: widen --pool or remove a Service`;
+  return { refusal: { reason: RefusalReason.PoolExhausted, message } };
+}
+
+/** Why a Service has no pool to choose from. */
+export function whyNoPool({ pool }: ServiceManifest, all: readonly Pool[]): ServiceRefusal {
+  const message =
+    pool === null
+      ? 'no pool is configured: give --pool NAME=RANGE'
+      : `pool ${JSON.stringify(pool)} is not one of: ${namesOf(all)}; add it with --pool`;
+  return { reason: RefusalReason.OutsidePool, message };
+}
+
+/** Why nobody may have the address from these pools, or null. */
+export function whyNoVip(address: Address, pools: readonly Pool[]): ServiceRefusal | null {
+  if (isNeverVip(address)) {
+    const message = `${address} is loopback, multicast or link-local: no VIP`;
+    return { reason: RefusalReason.Forbidden, message };
+  }
+  if (poolOf(pools, address) !== undefined) return null;
+  const message = `${address} is in no range of ${namesOf(pools)}: widen --pool or ask for another`;
+  return { reason: RefusalReason.OutsidePool, message };
+}
+
+function namesOf(pools: readonly Pool[]): string {
+  return pools.map(({ name }) => name).join(', ') || 'none';
+}
+
+/** Addresses that no network can deliver to one node: whatever the pools say, they are never held. */
+function isNeverVip(address: Address): boolean {
+  if (familyOf(address) === 6) return /^(::1?$|ff|fe[89ab])/.test(address);
+  return /^(0|127|169\.254|22[4-9]|23\d|255)\./.test(address);
+}

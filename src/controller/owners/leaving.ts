@@ -1,0 +1,59 @@
+// VIPs that are wanted no more, until nobody holds them: their rules stay that long, for the address goes
+// before the filter on the way down.
+
+import type { Address } from '../../state/address.ts';
+import type { Node } from './nodes.ts';
+
+export class Leaving {
+  readonly #dropRules: (addresses: readonly Address[]) => void;
+  /** By VIP: the nodes that are waited for, and the version of their placements that must be committed. */
+  readonly #waiting = new Map<Address, Map<Node, number>>();
+
+  constructor(dropRules: (addresses: readonly Address[]) => void) {
+    this.#dropRules = dropRules;
+  }
+
+  has(address: Address): boolean {
+    return this.#waiting.has(address);
+  }
+
+  firstHolder(address: Address): string | null {
+    const node = this.#waiting.get(address)?.keys().next().value;
+    return node?.name ?? null;
+  }
+
+  /** Starts waiting for the holders, each told already; a VIP without holders is done at once. */
+  begin(holders: ReadonlyMap<Address, readonly Node[]>): void {
+    for (const [address, nodes] of holders) {
+      this.#waiting.set(address, new Map(nodes.map((node) => [node, node.placements.seq])));
+    }
+    this.#finish([...holders.keys()].filter((address) => this.#waiting.get(address)?.size === 0));
+  }
+
+  /** The VIP is wanted again: returns a node that may still hold it. */
+  cancel(address: Address): Node | undefined {
+    const node = this.#waiting.get(address)?.keys().next().value;
+    this.#waiting.delete(address);
+    return node;
+  }
+
+  /** Looks again at what was waited for from this node: it committed, let go, or went away. */
+  check(node: Node): void {
+    const done: Address[] = [];
+    for (const [address, nodes] of this.#waiting) {
+      const seq = nodes.get(node);
+      if (seq === undefined) continue;
+      const hasLetGo = node.hasAcked('placements', seq) && !node.held.has(address);
+      if (node.isConnected && !hasLetGo) continue;
+      nodes.delete(node);
+      if (nodes.size === 0) done.push(address);
+    }
+    this.#finish(done);
+  }
+
+  #finish(done: readonly Address[]): void {
+    if (done.length === 0) return;
+    for (const address of done) this.#waiting.delete(address);
+    this.#dropRules(done);
+  }
+}

@@ -1,0 +1,185 @@
+// Planned moves: the old owner falls silent, the new one announces, the old one lets go, and the new one
+// announces once more, for whoever has asked meanwhile and heard the old one. Then the caller is answered.
+
+import type { Address } from '../../state/address.ts';
+import { compareTerms, type Term } from '../../state/term.ts';
+import type { Owner } from '../records/records.ts';
+import type { Node, Nodes } from './nodes.ts';
+import type { Outbox } from './outbox.ts';
+
+/** What moves were made for: the verbs, a node that may have no VIP, endpoints that are elsewhere. */
+export const MoveReason = {
+  Asked: 'Asked',
+  Drained: 'Drained',
+  NoEligibleNode: 'NoEligibleNode',
+  NoLocalEndpoints: 'NoLocalEndpoints',
+} as const;
+export type MoveReason = (typeof MoveReason)[keyof typeof MoveReason];
+
+/** How a move ended: done, or why not. */
+export type MoveResult = { readonly term: Term } | { readonly failed: string };
+
+/** How long a move may take before it is given up. */
+export const moveDeadlineMs = 60_000;
+
+/** A move that is wanted. */
+export interface MoveOrder {
+  readonly to: Node;
+  readonly nextTerm: () => Term;
+  readonly reason: MoveReason;
+  /** After which it is given up: what it waits for may never come. */
+  readonly deadlineMs: number;
+}
+
+interface Move {
+  readonly address: Address;
+  readonly from: Owner | undefined;
+  readonly to: Node;
+  readonly term: Term;
+  /** Set once the new owner holds the VIP: the version by which the old one must have let go. */
+  letGoSeq: number | null;
+  /** Ends it: one that failed goes back to its owner. */
+  readonly finished: (result: MoveResult) => void;
+  /** Says how it ended to whoever asked for it, and no more. */
+  readonly answer: (result: MoveResult) => void;
+}
+
+export interface MovesInput {
+  readonly nodes: Nodes;
+  readonly outbox: Outbox;
+  readonly own: (address: Address, owner: Owner) => void;
+  readonly ownerOf: (address: Address) => Owner | undefined;
+}
+
+export class Moves {
+  readonly #input: MovesInput;
+  readonly #moves = new Map<Address, Move>();
+  /** Moves since the start that gave a VIP to another node. */
+  readonly completed: Record<MoveReason, number> = {
+    ...{ Asked: 0, Drained: 0, NoEligibleNode: 0, NoLocalEndpoints: 0 },
+  };
+
+  constructor(input: MovesInput) {
+    this.#input = input;
+  }
+
+  has(address: Address): boolean {
+    return this.#moves.has(address);
+  }
+
+  /** Gives a VIP to another node. `nextTerm` makes the term, and one more if the VIP has to go back. */
+  begin(address: Address, { to, nextTerm, reason, deadlineMs }: MoveOrder): Promise<MoveResult> {
+    this.cancel(address, 'another move was asked for');
+    const { promise, resolve } = Promise.withResolvers<MoveResult>();
+    const from = this.#input.ownerOf(address);
+    const term = nextTerm();
+    const timer = setTimeout(() => this.#expire(address, `${deadlineMs / 1000} s`), deadlineMs).unref();
+    const answer = (result: MoveResult) => {
+      clearTimeout(timer);
+      resolve(result);
+    };
+    const { nodes, outbox, own } = this.#input;
+    const old = from === undefined ? undefined : nodes.get(from.node);
+    const finished = (result: MoveResult) => {
+      this.#forget(address);
+      if ('failed' in result && from !== undefined)
+        this.#giveBack(address, to, { node: from.node, term: nextTerm() });
+      else if ('term' in result) {
+        this.completed[reason]++;
+        if (old !== undefined) outbox.repeat(to, address);
+      }
+      answer(result);
+    };
+    this.#moves.set(address, { address, from, to, term, letGoSeq: null, finished, answer });
+    if (old !== undefined) {
+      old.moving.add(address);
+      outbox.repeat(old, address);
+    }
+    own(address, { node: to.name, term });
+    outbox.flush();
+    return promise;
+  }
+
+  /** Ends a move that something else made pointless; what stands, stands. */
+  cancel(address: Address, why: string): void {
+    const move = this.#moves.get(address);
+    if (move === undefined) return;
+    // Past this point the new owner holds the VIP, and the old one has been told already.
+    if (move.letGoSeq !== null) move.finished({ term: move.term });
+    else move.finished({ failed: why });
+  }
+
+  /** A node committed or holds something else now: moves that waited for that go on. */
+  check(node: Node): void {
+    for (const move of this.#moves.values()) this.#step(move, node);
+  }
+
+  /** The node could not take the VIP. True if that ended a move. */
+  refused(node: Node, address: Address): boolean {
+    const move = this.#moves.get(address);
+    if (move === undefined || move.to !== node || move.letGoSeq !== null) return false;
+    const refusal = node.refusalOf(address);
+    move.finished({
+      failed: `${node.name} refused it: ${refusal?.code ?? 'Forbidden'}: ${refusal?.reason ?? ''}`,
+    });
+    return true;
+  }
+
+  gone(node: Node): void {
+    for (const move of this.#moves.values()) {
+      if (move.to === node && move.letGoSeq === null) {
+        move.finished({ failed: `${node.name} went away before it held the VIP` });
+      } else if (move.from?.node === node.name && move.letGoSeq !== null) {
+        move.finished({ term: move.term });
+      }
+    }
+  }
+
+  #step(move: Move, node: Node): void {
+    const { address, from, to, term } = move;
+    if (node === to && move.letGoSeq === null) {
+      const held = to.held.get(address);
+      if (held === undefined || compareTerms(held, term) < 0) return;
+      const old = from === undefined ? undefined : this.#input.nodes.get(from.node);
+      if (old === undefined || old === to) {
+        move.finished({ term });
+        return;
+      }
+      this.#input.outbox.remove(old, address);
+      this.#input.outbox.flush();
+      move.letGoSeq = old.placements.seq;
+      // A node that is away cannot be waited for: it is told when it comes back.
+      if (!old.isConnected) move.finished({ term });
+    } else if (node.name === from?.node && move.letGoSeq !== null) {
+      if (node.hasAcked('placements', move.letGoSeq) && !node.held.has(address)) move.finished({ term });
+    }
+  }
+
+  /** The move took too long. Before the new owner holds the VIP it goes back; after that it stays there. */
+  #expire(address: Address, after: string): void {
+    const move = this.#moves.get(address);
+    if (move === undefined) return;
+    const { from, to, letGoSeq } = move;
+    if (letGoSeq === null) {
+      const stays = from === undefined ? '' : `, and ${from.node} keeps it`;
+      move.finished({ failed: `${to.name} has not announced it within ${after}${stays}` });
+    } else {
+      this.#forget(address);
+      move.answer({
+        failed: `${to.name} has it, but ${from?.node} did not say within ${after} that it let go`,
+      });
+    }
+  }
+
+  #forget(address: Address): void {
+    const { from } = this.#moves.get(address) ?? {};
+    if (from !== undefined) this.#input.nodes.get(from.node)?.moving.delete(address);
+    this.#moves.delete(address);
+  }
+
+  #giveBack(address: Address, to: Node, owner: Owner): void {
+    this.#input.outbox.remove(to, address);
+    this.#input.own(address, owner);
+    this.#input.outbox.flush();
+  }
+}

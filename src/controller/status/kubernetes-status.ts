@@ -1,0 +1,69 @@
+// What a controller in a cluster says of itself: in its status, and to the agents that come.
+
+import type { Controller } from '../controller.ts';
+import type { ClusterIdentity } from '../kubernetes-identity.ts';
+import type { Readings } from '../readings/readings.ts';
+import { problemAt } from '../service.ts';
+import type { KubernetesConfig } from '../sources/kubernetes/config.ts';
+import type { Elector } from '../sources/kubernetes/elector.ts';
+import type { Publisher } from '../sources/kubernetes/publisher.ts';
+import type { KubernetesSource } from '../sources/kubernetes/source.ts';
+import type { Writes } from '../sources/kubernetes/writes.ts';
+import type { Self } from '../stream/welcome.ts';
+import type { ClusterRole, StatusInput } from './status.ts';
+
+export interface StatusParts {
+  readonly controller: Controller;
+  readonly source: KubernetesSource;
+  readonly readings: Readings;
+  readonly elector: Elector;
+  readonly publisher: Publisher;
+  readonly writes: Writes;
+  readonly identity: ClusterIdentity;
+  readonly given: KubernetesConfig;
+}
+
+/** A standby is known by its cluster, and by the generation of the one that rules as far as it has heard. */
+export function selfOf({
+  controller,
+  source,
+  readings,
+  elector,
+}: Omit<StatusParts, 'given' | 'writes' | 'publisher' | 'identity'>): Omit<Self, 'version'> {
+  const { wasReadWhole: ruling } = readings;
+  const { cluster, generation } = ruling
+    ? controller
+    : { cluster: source.cluster ?? '', generation: elector.record?.generation ?? 0 };
+  return { cluster, generation, ruling };
+}
+
+export function standingIn({
+  controller,
+  source,
+  readings,
+  elector,
+  publisher,
+  writes,
+  identity,
+  given,
+}: StatusParts): StatusInput {
+  const { catalog } = source;
+  const { record } = elector;
+  const isActive = elector.rules();
+  const role: ClusterRole = {
+    role: isActive ? 'active' : 'standby',
+    identity: given.identity,
+    leader:
+      record === null || record.holder === '' ? null : { identity: record.holder, address: record.address },
+    synced: { ...source.synced },
+  };
+  const lease = problemAt(given.lease.name, elector.problem);
+  const refused = [...writes.refused].flatMap(([name, message]) => problemAt(name, message));
+  return {
+    ...{ controller, massRemoval: readings.massRemoval, role },
+    problems: [...lease, ...source.problems(), ...publisher.problems(), ...refused, ...identity.problems()],
+    invalid: catalog.invalid,
+    ignored: catalog.ignored(),
+    reason: controller.isPublished ? null : source.isComplete && !isActive ? 'Standby' : 'NotComplete',
+  };
+}

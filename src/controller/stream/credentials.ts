@@ -1,0 +1,88 @@
+// Who is speaking: a token of the token file, or a client certificate. A node's credential names the node;
+// changing verbs need the operator's.
+
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import type { PeerCertificate, TLSSocket } from 'node:tls';
+import { bearerToken } from '../../process/http.ts';
+import { UsageError } from '../../process/usage.ts';
+
+export type Principal =
+  | { readonly kind: 'node'; readonly name: string }
+  | { readonly kind: 'operator' }
+  /** Nobody asks for credentials here. */
+  | { readonly kind: 'anyone' };
+
+/**
+ * Tokens are kept by their hash: a lookup then says nothing, by its time, about a token that is nearly right.
+ */
+export type Tokens = ReadonlyMap<string, Principal>;
+
+/**
+ * Reads lines `NODE TOKEN` and `operator TOKEN`; empty ones and those after # say nothing. Throws UsageError.
+ */
+export function readTokens(path: string): Tokens {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new UsageError(`--token-file ${path}: ${(error as Error).message}`, { cause: error });
+  }
+  const tokens = new Map<string, Principal>();
+  for (const [index, line] of text.split('\n').entries()) {
+    const words = line.trim().split(/\s+/);
+    if (words[0] === undefined || words[0] === '' || words[0].startsWith('#')) continue;
+    const [name, token, more] = words;
+    if (token === undefined || more !== undefined) {
+      throw new UsageError(`--token-file ${path}: line ${index + 1}: expected NAME TOKEN`);
+    }
+    if (tokens.has(hashOf(token))) {
+      throw new UsageError(
+        `--token-file ${path}: line ${index + 1}: the token of another line; each needs its own`,
+      );
+    }
+    tokens.set(hashOf(token), name === 'operator' ? { kind: 'operator' } : { kind: 'node', name });
+  }
+  return tokens;
+}
+
+export interface CredentialsInput {
+  /** Null if there is no token file. */
+  readonly tokens: () => Tokens | null;
+  readonly takesCertificates: boolean;
+  /** The node of a ServiceAccount token, where the cluster's are taken. */
+  readonly nodeOfToken: ((token: string) => string | null) | null;
+}
+
+/** The principal of a request, or null if credentials are asked for and it has none that is right. */
+export function principalOf(
+  request: IncomingMessage,
+  { tokens, takesCertificates, nodeOfToken }: CredentialsInput,
+): Principal | null {
+  const known = tokens();
+  if (known === null && !takesCertificates && nodeOfToken === null) return { kind: 'anyone' };
+  const token = bearerToken(request);
+  if (token !== null) return known?.get(hashOf(token)) ?? ofServiceAccount(nodeOfToken?.(token) ?? null);
+  return takesCertificates ? ofCertificate(request.socket as TLSSocket) : null;
+}
+
+function ofServiceAccount(name: string | null): Principal | null {
+  return name === null ? null : { kind: 'node', name };
+}
+
+function ofCertificate(socket: TLSSocket): Principal | null {
+  if (socket.authorized !== true) return null;
+  // Null on a socket that is closed, whatever its type says.
+  const certificate = socket.getPeerCertificate() as Partial<PeerCertificate> | null;
+  for (const name of (certificate?.subjectaltname ?? '').split(', ')) {
+    const match = /^URI:vipward:\/\/(?:node\/([a-z0-9][-a-z0-9.]*)|(operator))$/.exec(name);
+    if (match?.[1] !== undefined) return { kind: 'node', name: match[1] };
+    if (match?.[2] !== undefined) return { kind: 'operator' };
+  }
+  return null;
+}
+
+function hashOf(token: string): string {
+  return createHash('sha256').update(token).digest('hex');
+}

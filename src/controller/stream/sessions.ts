@@ -1,0 +1,225 @@
+// What each message of an agent means: from a parsed frame to the state of the controller. hub.ts calls this,
+// and closes the connection where it is told why.
+
+import { type AgentMessage, type HeldVip, type Hello, heldLimit } from '../../protocol/messages.ts';
+import type { Address } from '../../state/address.ts';
+import { type Controller, raisePauseMs } from '../controller.ts';
+import { isTooMuch } from '../owners/claims.ts';
+import { type Node, refusalKey } from '../owners/nodes.ts';
+import { AgentStream, type Wire } from './stream.ts';
+
+/** A connection that has said hello. */
+export interface Session {
+  readonly node: Node;
+  readonly stream: AgentStream;
+  /** The agent said bye: its going is no loss. */
+  isLeaving: boolean;
+}
+
+/**
+ * Why a connection is closed: the close code of the protocol, and words for whoever reads the agent's log.
+ */
+export interface Closing {
+  readonly code: number;
+  readonly reason: string;
+}
+
+/** What became of a connection, for the log; `agentHeard` is a hello to a controller that stands by. */
+export interface HubEvent {
+  readonly event: 'agentConnected' | 'agentHeard' | 'agentClosed' | 'agentRefused';
+  readonly node: string | null;
+  readonly code?: number;
+  readonly reason?: string;
+  /** The address that one came from who was refused. */
+  readonly peer?: string | null;
+}
+
+export const policyViolation = 1008;
+
+const tooMuchHeld: Closing = {
+  code: policyViolation,
+  reason: `held: more than ${heldLimit} VIPs, with those of impossible terms: no node holds so many`,
+};
+
+export interface SessionEvents {
+  /** Our generation was raised above one that was heard: every other agent must hear it. */
+  readonly generationRaised: (generation: number, node: string) => void;
+  readonly refused: (node: string, message: Extract<AgentMessage, { type: 'refused' }>) => void;
+  readonly impossibleTerm: (node: string, address: string) => void;
+  /** A node has said something, and it was followed. */
+  readonly progressed: () => void;
+}
+
+export class Sessions {
+  readonly #controller: Controller;
+  readonly #events: SessionEvents;
+
+  constructor(controller: Controller, events: SessionEvents) {
+    this.#controller = controller;
+    this.#events = events;
+  }
+
+  /** The generation of a hello counts, and may raise ours; or why the hello is not taken. */
+  hear(hello: Hello): Closing | null {
+    const controller = this.#controller;
+    const heard = controller.hearGeneration(hello);
+    if (heard === 'impossible') {
+      const reason = `generation: ImpossibleTerm: ${hello.generation}, ours is ${controller.generation}`;
+      return { code: policyViolation, reason };
+    }
+    if (heard === 'tooSoon') {
+      const reason = `generation: ours was raised less than ${raisePauseMs / 1000} s ago: come again later`;
+      return { code: policyViolation, reason };
+    }
+    if (heard === 'raised') this.#events.generationRaised(controller.generation, hello.node);
+    return null;
+  }
+
+  /**
+   * Takes a node in that has no other connection. The caller has checked its credential and says welcome
+   * before `begin`.
+   */
+  open(hello: Hello, wire: Wire): Session {
+    const { nodes, rules, owners } = this.#controller;
+    const node = nodes.at(hello.node);
+    const stream = new AgentStream(wire, rules, node.placements);
+    const gone = node.connect(hello, stream);
+    owners.claims.sift(node);
+    owners.letGo(node, gone);
+    return { node, stream, isLeaving: false };
+  }
+
+  /** A node that was heard while this controller stood by is told that it rules now, and will say hello. */
+  promote(node: string): void {
+    this.#controller.welcomed(node);
+  }
+
+  /** Believes what the node holds, and starts to send what it lacks. */
+  begin(session: Session): void {
+    this.believe(session);
+    this.start(session);
+  }
+
+  /** Follows what a node says that it holds. Of many nodes all are believed before any starts. */
+  believe({ node }: Session): void {
+    if (!this.#controller.isPublished || node.hello === null) return;
+    this.#controller.owners.connected(node);
+    for (const address of node.impossible) this.#events.impossibleTerm(node.name, address);
+  }
+
+  /**
+   * Starts to send what the node lacks. What it was found to hold is in the table, and not sent again. While
+   * it is not known what else it is to hold, it keeps the placements that it has.
+   */
+  start({ node, stream }: Session): void {
+    if (!this.#controller.isPublished || node.hello === null) return;
+    stream.begin({ rules: node.hello.rules });
+    if (!this.#controller.owners.claims.isSilentTo(node)) node.startPlacements();
+    this.#events.progressed();
+  }
+
+  close({ node, stream }: Session): void {
+    // A connection that was replaced by a newer one is not the node's any more.
+    if (node.stream === stream) this.#disconnect(node);
+  }
+
+  /** Follows one message; a Closing if the agent may not say this. */
+  message(session: Session, message: AgentMessage): Closing | null {
+    const closing = this.#follow(session, message);
+    if (message.type !== 'tick') this.#events.progressed();
+    return closing;
+  }
+
+  #follow(session: Session, message: AgentMessage): Closing | null {
+    const { node } = session;
+    switch (message.type) {
+      case 'hello':
+        return { code: policyViolation, reason: 'type: hello was said on this connection already' };
+      case 'ack':
+        return this.#acked(session, message);
+      case 'refused':
+        this.#refused(node, message);
+        return null;
+      case 'accepted':
+        node.refusals.delete(refusalKey(message.table, message.key));
+        this.#controller.owners.accepted(message.key);
+        return null;
+      case 'held':
+        if (isTooMuch(node, { set: message.vips, remove: node.held.keys() })) return tooMuchHeld;
+        this.#held(node, message.vips, node.setHeld(message.vips));
+        return null;
+      case 'heldDelta':
+        if (isTooMuch(node, message)) return tooMuchHeld;
+        this.#held(node, message.set, node.changeHeld(message));
+        return null;
+      case 'resync':
+        if (this.#controller.isPublished) session.stream.resync(message.table, message.have);
+        return null;
+      case 'bye':
+        session.isLeaving = true;
+        return null;
+      case 'tick':
+        return null;
+      default:
+        return message satisfies never;
+    }
+  }
+
+  #held(node: Node, set: readonly HeldVip[], gone: readonly Address[]): void {
+    const { owners } = this.#controller;
+    owners.letGo(node, gone);
+    owners.heldChanged(node, set);
+  }
+
+  #refused(node: Node, message: Extract<AgentMessage, { type: 'refused' }>): void {
+    const { table, key, code, reason } = message;
+    // What is no VIP any more needs no refusal, and what never was one would be kept for nothing.
+    if (!this.#isTold(node, key) || this.#isOurOwn(node, message)) return;
+    node.refusals.set(refusalKey(table, key), { table, key, code, reason });
+    if (code === 'AddressConflict') this.#controller.conflicts++;
+    this.#events.refused(node.name, message);
+    this.#controller.owners.refused(node, key);
+  }
+
+  #isTold(node: Node, key: Address): boolean {
+    return this.#controller.rules.get(key) !== undefined || node.placements.get(key) !== undefined;
+  }
+
+  /**
+   * One of our nodes answers for the VIP, and is not known to hold it: that is no stranger. From then on it
+   * is no first claim, and placed anew it is taken without a question.
+   */
+  #isOurOwn({ name }: Node, { key, mac }: Extract<AgentMessage, { type: 'refused' }>): boolean {
+    const { nodes, owners } = this.#controller;
+    if (mac === undefined || nodes.nodeOfMac(mac) === undefined) return false;
+    if (owners.ownerOf(key)?.node !== name || owners.moves.has(key)) return false;
+    nodes.served.add(key);
+    owners.withdraw(key);
+    return true;
+  }
+
+  #acked({ node, stream }: Session, message: Extract<AgentMessage, { type: 'ack' }>): Closing | null {
+    const { table, seq } = message;
+    const sent = stream.sentSeq(table);
+    if (sent === null || seq > sent) {
+      return {
+        code: policyViolation,
+        reason: `seq: ack of ${table} ${seq}, which was never sent; ${sent ?? 'nothing'} was`,
+      };
+    }
+    const before = node.acked[table];
+    if (before !== null && seq <= before) return null;
+    node.acked[table] = seq;
+    // The first ack of a connection says how long the agent was away, not how fast it is.
+    if (table === 'rules' && before !== null)
+      node.lagMs = this.#controller.latency.acknowledged(seq) ?? node.lagMs;
+    this.#controller.owners.acked(node);
+    return null;
+  }
+
+  #disconnect(node: Node): void {
+    node.disconnect();
+    this.#controller.owners.gone(node);
+    if (node.isDeleted) this.#controller.forget(node.name);
+  }
+}

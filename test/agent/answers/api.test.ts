@@ -1,0 +1,109 @@
+// What an agent asks its kernel for those who ask it over HTTP.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Agent } from '../../../src/agent/agent.ts';
+import { agentRoutes } from '../../../src/agent/answers/api.ts';
+import { Ledger } from '../../../src/agent/ledger.ts';
+import { Tallies } from '../../../src/agent/tallies.ts';
+import { SystemCallError } from '../../../src/host/socket.ts';
+import type { Reply, Route } from '../../../src/process/http.ts';
+import type { Address } from '../../../src/state/address.ts';
+import { seriesValue } from '../../metrics-page.ts';
+
+/** An agent whose kernel is asked, and does not answer before it is told to. */
+function fixture() {
+  const asked: PromiseWithResolvers<never>[] = [];
+  const ask = (): Promise<never> => {
+    const answer = Promise.withResolvers<never>();
+    asked.push(answer);
+    return answer.promise;
+  };
+  const [ledger, loop] = [new Ledger(), { settled: true, inSync: false }];
+  const agent = {
+    ...{ version: '0', ledger, tallies: new Tallies(), announcer: { unsent: 0 } },
+    ...{ loop, session: { problems: [] }, logDestination: { dropped: 0 } },
+    kernel: { dump: ask, ask },
+    firewall: { dialect: { name: 'nftables', dumps: [] }, counters: ask, sampler: { dumps: [] } },
+    config: { values: { filter: 'observe' } },
+  } as unknown as Agent;
+  const routes = agentRoutes(agent);
+  const get = async (path: string, listener: 'own' | 'open' = 'own'): Promise<Reply> => {
+    const url = new URL(path, 'http://localhost');
+    const route = routes[listener].find((one) => one.path === url.pathname);
+    assert.ok(route, path);
+    const { signal } = new AbortController();
+    const request = { url, signal, message: { socket: { destroyed: false } } };
+    return await route.handle(request as Parameters<Route['handle']>[0]);
+  };
+  return { asked, get, ledger, loop };
+}
+
+test('however many scrape at once, the counters are read once', async () => {
+  const { asked, get } = fixture();
+  const scrapes = [get('/metrics'), get('/metrics', 'open'), get('/metrics', 'open')];
+  assert.equal(asked.length, 1);
+  asked[0]?.resolve(new Map([['10.0.0.1' as Address, { dropped: 7, ports: [] }]]) as never);
+  for (const { body } of await Promise.all(scrapes))
+    assert.equal(seriesValue(String(body), 'vipward_dropped_packets_total'), 7);
+  const next = get('/metrics');
+  assert.equal(asked.length, 2, 'what was read before is no answer to who asks later');
+  asked[1]?.resolve(new Map() as never);
+  await next;
+});
+
+for (const path of ['/diff', '/would-drop']) {
+  test(`however many ask for ${path} at once, the kernel is read once`, async () => {
+    const { asked, get } = fixture();
+    const answers = [get(path), get(path)];
+    assert.equal(asked.length, 1);
+    asked[0]?.reject(new SystemCallError('nfnetlink dump', 1));
+    await Promise.all(answers);
+    const again = get(path);
+    assert.equal(asked.length, 2);
+    asked[1]?.reject(new SystemCallError('nfnetlink dump', 1));
+    await again;
+  });
+}
+
+test('a kernel that does not say is no mistake of ours, and its words are in the answer', async () => {
+  for (const path of ['/diff', '/would-drop', '/explain?address=10.0.0.1&port=80&protocol=TCP']) {
+    const { asked, get } = fixture();
+    const answer = get(path);
+    await nextTurn();
+    asked[0]?.reject(new SystemCallError('nfnetlink dump', 1, ' (again)'));
+    const { status, body } = await answer;
+    const { code, message } = (body as { error: { code: string; message: string } }).error;
+    assert.deepEqual([status, code], [503, 'SystemCall'], path);
+    assert.match(message, /nfnetlink dump: EPERM.* \(again\)$/);
+  }
+});
+
+test('what is no part of a question is named, with what was found there', async () => {
+  for (const [query, code, message] of [
+    ['', 'BadAddress', 'address: expected an IPv4 or IPv6 address, got ""'],
+    ['address=web&port=80', 'BadAddress', 'address: expected an IPv4 or IPv6 address, got "web"'],
+    ['address=10.0.0.1', 'BadPort', 'port: expected 1-65535, got ""'],
+    ['address=10.0.0.1&port=80x', 'BadPort', 'port: expected 1-65535, got "80x"'],
+    ['address=10.0.0.1&port=65536', 'BadPort', 'port: expected 1-65535, got 65536'],
+    ['address=10.0.0.1&port=80&protocol=ICMP', 'BadPort', 'protocol: expected TCP, UDP or SCTP, got "ICMP"'],
+    ['address=10.0.0.1&port=80&from=me', 'BadAddress', 'from: expected an IPv4 or IPv6 address, got "me"'],
+  ] as const) {
+    const { status, body } = await fixture().get(`/explain?${query}`);
+    const { error } = body as { error: { code: string; message: string } };
+    assert.deepEqual([status, error.code, error.message], [400, code, message]);
+  }
+});
+
+test('an agent is ready once something is in force, from its disk or by a controller', async () => {
+  const codeOf = async ({ get }: ReturnType<typeof fixture>) => {
+    const { status, body } = await get('/readyz', 'open');
+    return [status, (body as { error?: { code: string } }).error?.code];
+  };
+  const [fresh, fromDisk, synced] = [fixture(), fixture(), fixture()];
+  const address = '10.0.0.1' as Address;
+  fromDisk.ledger.committed.set(address, { address, filtered: true, egress: false, ports: [] });
+  synced.loop.inSync = true;
+  assert.deepEqual(await codeOf(fresh), [503, 'NotReady']);
+  for (const agent of [fromDisk, synced]) assert.deepEqual(await codeOf(agent), [200, undefined]);
+});

@@ -1,0 +1,128 @@
+// The state on disk: what was written is read back, and a file that is not whole costs only what is missing.
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { Journal } from '../../../src/agent/disk/journal.ts';
+import { journalFile, readJournal } from '../../../src/agent/disk/kept.ts';
+import type { Address } from '../../../src/state/address.ts';
+import type { Placement } from '../../../src/state/virtual-ip.ts';
+import { port, vip } from '../../kernel/own-kernel.ts';
+import { until } from '../../patience.ts';
+
+const web = vip('10.50.0.1', [port(80)]);
+const dns = vip('fd00::1', [port(53, { protocol: 'UDP' })], { egress: true });
+const placed: Placement = { address: web.address, term: { generation: 3, n: 7 } };
+
+function folder(context: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'vipward-'));
+  context.after(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+function open(directory: string): Journal {
+  return new Journal(directory, readJournal(directory), (trouble) => equal(trouble, ''));
+}
+
+/** A file with both VIPs, the placement and an identity. */
+async function written(context: TestContext): Promise<string> {
+  const directory = folder(context);
+  const journal = open(directory);
+  journal.identity('c1', 3);
+  journal.rule(web.address, web);
+  journal.rule(dns.address, dns);
+  journal.placement(web.address, placed);
+  await journal.close();
+  return directory;
+}
+
+test('what was written is read back', async (t) => {
+  const { state, problem } = readJournal(await written(t));
+  equal(problem, null);
+  deepEqual([state.cluster, state.generation], ['c1', 3]);
+  deepEqual([...state.rules.values()], [web, dns]);
+  deepEqual([...state.placements.values()], [placed]);
+});
+
+test('lines that are appended later take back and replace', async (t) => {
+  const directory = await written(t);
+  const journal = open(directory);
+  journal.rule(dns.address, undefined);
+  await settled(directory, (text) => !text.includes('fd00::1'));
+  const more = vip('10.50.0.1', [port(80), port(443)]);
+  journal.rule(web.address, more);
+  journal.placement(web.address, undefined);
+  await journal.close();
+  match(readFileSync(join(directory, journalFile), 'utf8'), /"noPlacement":"10\.50\.0\.1"/);
+  const { state, problem } = readJournal(directory);
+  deepEqual([problem, [...state.rules.values()], state.placements.size], [null, [more], 0]);
+});
+
+test('a last line that was cut off costs that line alone, and the next write mends it', async (t) => {
+  const directory = await written(t);
+  const path = join(directory, journalFile);
+  const whole = readFileSync(path, 'utf8').trimEnd();
+  writeFileSync(path, whole.slice(0, -9));
+  const { state, problem } = readJournal(directory);
+  match(problem ?? '', /^agent\.jsonl:5: /);
+  deepEqual([state.rules.size, state.placements.size, state.cluster], [2, 0, 'c1']);
+  const journal = open(directory);
+  journal.placement(web.address, placed);
+  await journal.close();
+  const again = readJournal(directory);
+  deepEqual([again.problem, again.state.placements.size], [null, 1]);
+});
+
+test('a file of another layout is not read, and says so', async (t) => {
+  const directory = await written(t);
+  const path = join(directory, journalFile);
+  writeFileSync(path, readFileSync(path, 'utf8').replace('"layout":1', '"layout":2'));
+  const { state, problem } = readJournal(directory);
+  match(problem ?? '', /layout 2 is not 1/);
+  deepEqual([state.rules.size, state.placements.size, state.cluster], [0, 0, null]);
+});
+
+test('a value that no controller could have sent ends the reading with its path', (t) => {
+  const directory = folder(t);
+  writeFileSync(join(directory, journalFile), '{"layout":1}\n{"rule":{"address":"010.0.0.1"}}\n');
+  match(readJournal(directory).problem ?? '', /^agent\.jsonl:2: rule\.address/);
+});
+
+test('without a file there is nothing to say', (t) => {
+  const { state, problem } = readJournal(folder(t));
+  deepEqual([problem, state.rules.size, state.cluster, state.generation], [null, 0, null, 0]);
+});
+
+test('a file that grew by changes alone is written anew, for nobody but its owner to read', async (t) => {
+  const directory = folder(t);
+  const path = join(directory, journalFile);
+  const journal = open(directory);
+  let most = 0;
+  for (let n = 1; n <= 60; n++) {
+    // Many keys at once, since of one key only the last state is ever written.
+    for (let host = 0; host < 40; host++) {
+      const one = vip(`10.60.0.${host}`, [port(n)]);
+      journal.rule(one.address, one);
+    }
+    await settled(directory, (text) => text.includes(`"port":${n},`));
+    most = Math.max(most, readFileSync(path, 'utf8').split('\n').length);
+  }
+  await journal.close();
+  ok(most < 40 * 2 + 1000 + 100, `${most} lines for 40 VIPs`);
+  equal(statSync(path).mode & 0o777, 0o600);
+  const { state } = readJournal(directory);
+  deepEqual([state.rules.size, state.rules.get('10.60.0.39' as Address)?.ports[0]?.port], [40, 60]);
+});
+
+/** Waits until the file says it. */
+async function settled(directory: string, condition: (text: string) => boolean): Promise<void> {
+  const text = (): string => {
+    try {
+      return readFileSync(join(directory, journalFile), 'utf8');
+    } catch {
+      return '';
+    }
+  };
+  await until(`${condition}`, () => condition(text()), text);
+}

@@ -1,0 +1,117 @@
+// A firewall that says nothing is looked at again and again, whatever keeps a look from its end or from a
+// clear answer.
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import type { Firewall, Glance, Steps } from '../../../src/agent/firewall/firewall.ts';
+import { pollKernel, wholeDiffers } from '../../../src/agent/firewall/poll.ts';
+import type { KernelObject } from '../../../src/dialects/dialect.ts';
+
+const rule: KernelObject = {
+  ...{ id: 'table ip raw', content: 'ours', owner: null, service: null, foreign: false },
+};
+
+function glanceOf(parts: { constants: Glance['constants']; found: string; wanted: string }): Glance {
+  function* of(print: string): Steps<string> {
+    yield;
+    return print;
+  }
+  const { constants, found, wanted } = parts;
+  return { constants, printFound: async () => of(found), printWanted: () => of(wanted) };
+}
+
+/** A kernel of which a test says what a look at its rules finds, and an agent that has nothing to do. */
+function polled(t: TestContext, constants: () => Promise<readonly KernelObject[]>) {
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  const state = { isAtRest: true, commits: 0, looks: 0, doubts: 0 };
+  const look = (): Promise<readonly KernelObject[]> => {
+    state.looks++;
+    return constants();
+  };
+  const glance = glanceOf({ constants: look, found: '', wanted: '' });
+  const poll = pollKernel({
+    kernel: {} as never,
+    firewall: { glance } as unknown as Firewall,
+    loop: {
+      get isAtRest() {
+        return state.isAtRest;
+      },
+      doubt: () => {
+        state.doubts++;
+      },
+    } as never,
+    rules: {
+      get commits() {
+        return state.commits;
+      },
+      constants: () => [rule],
+      elements: () => [],
+    } as never,
+  });
+  t.after(() => poll[Symbol.dispose]());
+  /** Lets so many seconds pass, and whatever a look does in each. */
+  const pass = async (seconds: number): Promise<void> => {
+    for (let second = 0; second < seconds; second++) {
+      t.mock.timers.tick(1000);
+      for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  return { state, pass };
+}
+
+test('what is as it should be is looked at every second, and is no doubt', async (t) => {
+  const { state, pass } = polled(t, async () => [rule]);
+  await pass(25);
+  assert.deepEqual([state.looks, state.doubts], [25, 0]);
+});
+
+test('a look that never ends is given up, and the next one sees what is wrong', async (t) => {
+  let first = true;
+  const { state, pass } = polled(t, () => {
+    if (!first) return Promise.resolve([]);
+    first = false;
+    return new Promise(() => undefined);
+  });
+  await pass(30);
+  assert.deepEqual([state.looks, state.doubts], [1, 0]);
+  await pass(1);
+  assert.deepEqual([state.looks, state.doubts], [2, 1]);
+});
+
+test('a kernel that cannot be read is read again a second later', async (t) => {
+  let tries = 0;
+  const { state, pass } = polled(t, async () => {
+    if (tries++ < 3) throw new Error('EINTR');
+    return [];
+  });
+  await pass(4);
+  assert.deepEqual([state.looks, state.doubts], [4, 1]);
+});
+
+test('a commit may be the difference, but not always', async (t) => {
+  const { state, pass } = polled(t, async () => {
+    state.commits++;
+    return [];
+  });
+  await pass(2);
+  assert.equal(state.doubts, 0);
+  await pass(1);
+  assert.equal(state.doubts, 1);
+});
+
+test('while the loop is at work nobody looks', async (t) => {
+  const { state, pass } = polled(t, async () => []);
+  state.isAtRest = false;
+  await pass(5);
+  assert.equal(state.looks, 0);
+});
+
+test('where the rules are alike, elements differ by their print', async () => {
+  const differ = (found: string, wanted: string): Promise<boolean> =>
+    wholeDiffers({
+      kernel: {} as never,
+      firewall: { glance: glanceOf({ constants: async () => [], found, wanted }) } as never,
+      rules: { constants: () => [], elements: () => [] },
+    });
+  assert.equal(await differ('2 of these', '2 of these'), false);
+  assert.equal(await differ('2 of these', '2 of others'), true);
+});

@@ -1,0 +1,147 @@
+// What an agent says of a controller that it cannot reach: the other side's own words, and what to do.
+import { equal, match } from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { readCredentials } from '../../../src/agent/stream/credentials.ts';
+import { type Refusal, refuse } from '../../../src/controller/stream/refuse.ts';
+import { certificate, noCertificates } from '../../certificates.ts';
+import { folder, runningController, service, type TestController } from '../../controller/fixture.ts';
+import { untilTrue } from '../../patience.ts';
+import { type AgentSide, agentOf } from '../../protocol/agent-side.ts';
+
+const limit = { timeout: 60_000 };
+const tlsLimit = { ...limit, skip: noCertificates };
+
+/** The reason of a stream that was not let in. */
+async function reasonAt(t: TestContext, url: string, side: AgentSide = {}): Promise<string> {
+  const { link } = agentOf(t, [url], side);
+  const reason = () => link.streams[0]?.reason ?? '';
+  await untilTrue(() => !['not connected yet', ''].includes(reason()));
+  return reason();
+}
+
+/** A server that answers an upgrade by this alone. */
+async function answering(t: TestContext, answer: Refusal | string): Promise<string> {
+  const server = createServer().on('upgrade', (_request, socket) => {
+    if (typeof answer === 'string') socket.end(answer);
+    else refuse(socket, answer);
+  });
+  t.after(() => server.close());
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return `ws://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+for (const [status, reason, advice] of [
+  [403, 'no web page opens a stream', /^speak to the controller itself/],
+  [404, 'the stream is at /agent', /^give --controller as ws\[s\]:/],
+  [503, 'the Services have not been read whole yet', /^it is tried again by itself/],
+  [418, 'short and stout', /^check that --controller names a controller/],
+] as const) {
+  test(`an answer of ${status} is told in the controller's words`, limit, async (t) => {
+    const said = await reasonAt(t, await answering(t, { status, reason }));
+    const [words, next] = said.split('; ');
+    equal(words, `the controller answered ${status}: ${reason}`);
+    match(next ?? '', advice);
+  });
+}
+
+test('a controller that knows no such credential says which one it wants', limit, async (t) => {
+  const tokens = join(folder(t), 'tokens');
+  writeFileSync(tokens, 'n1 secret\n');
+  const { url } = await runningController(t, { argv: ['--token-file', tokens] });
+  const said = await reasonAt(t, url.replace('http', 'ws'));
+  match(
+    said,
+    /^the controller answered 401: a client certificate or .* of a node is needed; let --token-file/,
+  );
+});
+
+test('a page for browsers is not told, and what never ends is not waited for', limit, async (t) => {
+  const head = 'HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\n';
+  const page = await reasonAt(t, await answering(t, `${head}\r\n<html>`));
+  match(page, /^the controller answered 502; check that/);
+  const text = 'HTTP/1.1 503 No\r\nContent-Type: text/plain\r\nContent-Length: 99\r\n\r\n';
+  const server = createServer().on('upgrade', (_request, socket) =>
+    socket.write(`${text}\u001b[31mred\nand`),
+  );
+  t.after(() => server.closeAllConnections());
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const never = await reasonAt(t, `ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  server.close();
+  match(never, /^the controller answered 503: \[31mred; it is tried again/);
+});
+
+test('a name that does not resolve, and a port that nobody listens on, are said so', limit, async (t) => {
+  match(await reasonAt(t, 'ws://no.such.invalid:9470'), /no\.such\.invalid; check the name in --controller/);
+  match(await reasonAt(t, 'ws://127.0.0.1:1'), /ECONNREFUSED.*; check --controller, and that a controller/);
+});
+
+const files = { tokenFile: undefined, cert: undefined, key: undefined };
+const trusting = (caFile: string): AgentSide => ({
+  credentials: () => readCredentials({ ...files, caFile }),
+});
+
+async function withTls(t: TestContext, ...names: readonly string[]) {
+  const made = certificate(folder(t), names);
+  const argv = ['--tls-cert', made.certFile, '--tls-key', made.keyFile];
+  const running: TestController = await runningController(t, { files: { 'a.yaml': service('web') }, argv });
+  return { ...made, url: running.url.replace('https', 'wss') };
+}
+
+test('an unknown CA, another name and a port without TLS are told apart', tlsLimit, async (t) => {
+  const { url, certFile } = await withTls(t, 'DNS:elsewhere');
+  match(await reasonAt(t, url), /; give the CA that signed the certificate of the server as --ca-file$/);
+  const other = await reasonAt(t, url, trusting(certFile));
+  match(other, /; call the server by a name that is in its certificate$/);
+  const mixed = /; wss and https are for a server with TLS, ws and http for one without$/;
+  match(await reasonAt(t, url.replace('wss', 'ws')), mixed);
+  const plain = await runningController(t);
+  match(await reasonAt(t, plain.url.replace('http', 'wss')), mixed);
+});
+
+test('with its CA and its name a controller with TLS is spoken to', tlsLimit, async (t) => {
+  const { url, certFile } = await withTls(t, 'DNS:localhost', 'IP:127.0.0.1');
+  const { link } = agentOf(t, [url], trusting(certFile));
+  await untilTrue(() => link.streams[0]?.state === 'open');
+});
+
+test('a CA that is replaced is believed at the next attempt', tlsLimit, async (t) => {
+  const { url, certFile } = await withTls(t, 'IP:127.0.0.1');
+  const other = certificate(folder(t), ['IP:127.0.0.1']);
+  const { link } = agentOf(t, [url], trusting(other.certFile));
+  await untilTrue(() => /--ca-file$/.test(link.streams[0]?.reason ?? ''));
+  writeFileSync(other.certFile, readFileSync(certFile));
+  await untilTrue(() => link.streams[0]?.state === 'open');
+  rmSync(other.certFile);
+  link.streams[0]?.refuse('to see the file missing');
+  await untilTrue(() => /ENOENT.*; check --token-file, --ca-file/.test(link.streams[0]?.reason ?? ''));
+});
+
+test('a file without one token is said so, and the controller is not blamed', limit, async (t) => {
+  const { url } = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const tokenFile = join(folder(t), 'token');
+  for (const [text, found] of [
+    ['n1 secret\n', '2 words'],
+    ['n1 secret\nn2 other\n', '4 words'],
+    ['\n', '0 words'],
+    ['sécret', 'one with letters that are not ASCII'],
+  ]) {
+    writeFileSync(tokenFile, text ?? '');
+    const credentials = () => readCredentials({ ...files, tokenFile, caFile: undefined });
+    equal(
+      await reasonAt(t, url.replace('http', 'ws'), { credentials }),
+      `--token-file ${tokenFile}: expected one token, got ${found}; ` +
+        'let it hold the token of this node alone, without a name before it',
+    );
+  }
+});
+
+test('a certificate that is none is said so', tlsLimit, async (t) => {
+  const { url } = await withTls(t, 'IP:127.0.0.1');
+  const credentials = async () => ({ token: undefined, ca: undefined, cert: 'none', key: 'none' });
+  match(await reasonAt(t, url, { credentials }), /; let --ca-file, --cert and --key be PEM/);
+});

@@ -1,0 +1,46 @@
+// Streams that end while a name server is being asked.
+import { deepEqual } from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Links } from '../../../src/agent/stream/links.ts';
+import type { LinkParts } from '../../../src/agent/stream/stream.ts';
+import { untilTrue } from '../../patience.ts';
+
+/** How often a name is asked for, and the answer to that, which comes when the test says so. */
+class Room {
+  names = 0;
+  readonly links: Links;
+  answer: () => void = () => undefined;
+
+  constructor(lookAgainMs: number) {
+    const unused = () => {
+      throw new Error('no stream was opened');
+    };
+    this.links = new Links({
+      ...{ urls: ['ws://controllers.test:9470'], lookAgainMs, now: () => performance.now() },
+      ...{ hello: unused, onMessage: unused, onClose: () => undefined, log: {} as LinkParts['log'] },
+      lookup: () => {
+        this.names++;
+        return new Promise((resolve) => {
+          const found = ['127.0.0.1', '127.0.0.2'].map((address) => ({ address, family: 4 }));
+          this.answer = () => resolve(found);
+        });
+      },
+      credentials: async () => ({ token: undefined, ca: undefined, cert: undefined, key: undefined }),
+    });
+    this.links.start();
+  }
+}
+
+for (const [what, lookAgainMs, names] of [
+  ['a stream', 60_000, 1],
+  ['a look for more addresses', 1, 2],
+] as const)
+  test(`no stream is opened for ${what} whose name is found out behind the end`, async () => {
+    const room = new Room(lookAgainMs);
+    await untilTrue(() => room.names >= names);
+    room.links[Symbol.dispose]();
+    room.answer();
+    await sleep(50);
+    deepEqual([room.links.streams.length, room.names], [1, names]);
+  });

@@ -1,0 +1,41 @@
+// How long an agent waits: quick at first, slow later, and ever longer for who says what must be refused.
+import { deepEqual } from 'node:assert/strict';
+import { test } from 'node:test';
+import { longestPauseMs } from '../../../src/agent/stream/reconnect.ts';
+import { untilTrue } from '../../patience.ts';
+import { agentOf } from '../../protocol/agent-side.ts';
+import { Peer } from '../../protocol/peer.ts';
+
+test('who is lost is tried quickly for ten seconds, then slowly', () => {
+  const pauses = [0, 9999, 10_000, 1e9].map((lostForMs) => longestPauseMs({ lostForMs, faults: 0 }));
+  deepEqual(pauses, [500, 500, 5000, 5000]);
+});
+
+test('each refused frame in a row doubles the pause, up to a minute', () => {
+  const pauses = [1, 2, 3, 6, 7, 5000].map((faults) => longestPauseMs({ lostForMs: 0, faults }));
+  deepEqual(pauses, [1000, 2000, 4000, 32_000, 60_000, 60_000]);
+});
+
+test('a controller that says nothing but what must be refused is tried ever more seldom', {
+  timeout: 60_000,
+}, async (t) => {
+  const pauses: number[] = [];
+  const real = globalThis.setTimeout;
+  t.mock.method(Math, 'random', () => 1);
+  t.mock.method(globalThis, 'setTimeout', (then: () => void, ms: number) => {
+    pauses.push(ms);
+    return real(then, ms / 100);
+  });
+  const peer = await Peer.listen(t, 1);
+  agentOf(t, [peer.url]);
+  const hellos = (): number => peer.types().filter((type) => type === 'hello').length;
+  for (let round = 1; round <= 7; round++) {
+    await untilTrue(() => hellos() >= round);
+    peer.say({ type: 'nonsense' });
+  }
+  const seen = [2000, 4000, 8000, 16_000, 32_000];
+  deepEqual(
+    pauses.filter((ms) => seen.includes(ms)),
+    seen,
+  );
+});

@@ -1,0 +1,83 @@
+// What the log has of streams: where they stand, each time that this is another, and not each attempt.
+
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readCredentials } from '../../../src/agent/stream/credentials.ts';
+import { StreamNews } from '../../../src/agent/stream/stream-news.ts';
+import { folder, runningController, service } from '../../controller/fixture.ts';
+import { logLines } from '../../log-lines.ts';
+import { untilTrue } from '../../patience.ts';
+import { agentOf } from '../../protocol/agent-side.ts';
+
+const limit = { timeout: 60_000 };
+const [url, address] = ['ws://c:9470', '10.0.0.1'];
+
+function logged() {
+  const { lines, log } = logLines();
+  const events = () =>
+    lines.map(({ event, reason }) => (reason === undefined ? event : `${event} ${reason}`));
+  return { lines, log, events };
+}
+
+test('a reason is said once, however often a stream is tried, and again when it is another', () => {
+  const { lines, log, events } = logged();
+  const news = new StreamNews({ url, log, now: () => 0 });
+  for (const reason of ['nobody listens', 'nobody listens', 'no such token', 'no such token'])
+    news.failed(reason, address);
+  for (let times = 0; times < 3; times++) news.open(address);
+  deepEqual(events(), ['streamFailed nobody listens', 'streamFailed no such token', 'streamOpen']);
+  const levels = lines.map((line) => [line.level, line.url]);
+  deepEqual(levels, [
+    [40, url],
+    [40, url],
+    [30, url],
+  ]);
+});
+
+test('a stream that comes and goes fills no log, and the log is right a minute later', () => {
+  const { log, events } = logged();
+  let nowMs = 0;
+  const news = new StreamNews({ url, log, now: () => nowMs });
+  for (let times = 0; times < 100; times++) {
+    news.open(address);
+    news.failed('replaced', address);
+    news.failed('nobody listens', address);
+  }
+  deepEqual(events(), ['streamOpen', 'streamFailed replaced', 'streamFailed nobody listens', 'streamOpen']);
+  nowMs = 60_000;
+  for (let times = 0; times < 2; times++) news.failed('nobody listens', address);
+  deepEqual(events().slice(4), ['streamFailed nobody listens']);
+});
+
+test('the log says of a controller that nobody reaches why, and when it is reached', limit, async (t) => {
+  const { url: http } = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const { log, lines, events } = logged();
+  const tokenFile = join(folder(t), 'token');
+  let tries = 0;
+  const credentials = () => {
+    tries++;
+    return readCredentials({ tokenFile, caFile: undefined, cert: undefined, key: undefined });
+  };
+  const ws = http.replace('http', 'ws');
+  const { link } = agentOf(t, [ws], { log, credentials });
+  await untilTrue(() => tries > 3);
+  equal(lines.length, 1);
+  match(events()[0] ?? '', /^streamFailed ENOENT: .*; check --token-file/);
+  writeFileSync(tokenFile, 'secret\n');
+  await untilTrue(() => lines.length > 1);
+  deepEqual([lines[1]?.event, lines[1]?.url], ['streamOpen', ws]);
+  ok(link.streams.every(({ state }) => state === 'open'));
+});
+
+test('two streams that meet at one controller are no failure', limit, async (t) => {
+  const { url: http } = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const { log, events } = logged();
+  const ws = http.replace('http', 'ws');
+  const { link } = agentOf(t, [ws, `${ws}/`], { log });
+  await untilTrue(() => link.streams.some(({ state }) => state === 'dormant'));
+  await sleep(1000);
+  ok(events().length > 0 && events().every((event) => event === 'streamOpen'), `${events()}`);
+});

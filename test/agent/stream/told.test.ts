@@ -1,0 +1,99 @@
+// What a controller is told of the VIPs that a node holds: whatever changes, it ends with what there is, and
+// a change among many is a short frame.
+
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Told } from '../../../src/agent/stream/told.ts';
+import { heldDeltaFeature } from '../../../src/protocol/messages.ts';
+import type { Address } from '../../../src/state/address.ts';
+import type { Term } from '../../../src/state/term.ts';
+
+/** A node that holds VIPs, and what its controller knows of that. */
+class Pair {
+  readonly holds = new Map<Address, Term>();
+  readonly knows = new Map<Address, Term>();
+  #said: ReadonlyMap<Address, Term> = new Map();
+  readonly told = new Told({
+    held: () => this.#list(),
+    termOf: (address) => this.holds.get(address),
+  });
+
+  /** Tells what there is to tell, and returns it. */
+  tell(): ReturnType<Told['next']> {
+    const message = this.told.next();
+    if (message?.type === 'held') this.knows.clear();
+    const set = message?.type === 'held' ? message.vips : (message?.set ?? []);
+    for (const { address, term } of set) this.knows.set(address, term);
+    if (message?.type === 'heldDelta') for (const address of message.remove) this.knows.delete(address);
+    return message;
+  }
+
+  /** On another stream it is said what is held. */
+  hello(): void {
+    this.#said = new Map(this.holds);
+  }
+
+  /** The other stream is the ruling one from now on. */
+  welcome(features: readonly string[]): void {
+    this.told.restart(features);
+    this.knows.clear();
+    for (const [address, term] of this.#said) this.knows.set(address, term);
+  }
+
+  #list() {
+    return [...this.holds].map(([address, term]) => ({ address, term }));
+  }
+}
+
+const address = (index: number) => `10.0.${index >> 8}.${index & 255}` as Address;
+const term = (n: number): Term => ({ generation: 1, n });
+
+const step = fc.oneof(
+  fc.record({ kind: fc.constant('hold' as const), index: fc.nat(3), n: fc.nat(2) }),
+  fc.record({ kind: fc.constant('drop' as const), index: fc.nat(3) }),
+  fc.record({ kind: fc.constant('tell' as const) }),
+  fc.record({ kind: fc.constant('hello' as const) }),
+  fc.record({ kind: fc.constant('welcome' as const), takesDeltas: fc.boolean() }),
+);
+
+test('whatever a node takes and lets go of, and whoever rules, the controller knows it in the end', () => {
+  const property = fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+    const pair = new Pair();
+    for (const one of steps) {
+      if (one.kind === 'hold') pair.holds.set(address(one.index), term(one.n));
+      else if (one.kind === 'drop') pair.holds.delete(address(one.index));
+      if (one.kind === 'hold' || one.kind === 'drop') pair.told.doubt([address(one.index)]);
+      else if (one.kind === 'hello') pair.hello();
+      else if (one.kind === 'welcome') pair.welcome(one.takesDeltas ? [heldDeltaFeature] : []);
+      else pair.tell();
+    }
+    pair.tell();
+    deepEqual(new Map([...pair.knows].sort()), new Map([...pair.holds].sort()));
+  });
+  fc.assert(property, { numRuns: 500 });
+});
+
+test('one VIP more among 10,000 is a frame of its own size, and nothing new is none', () => {
+  const pair = new Pair();
+  for (let index = 0; index < 10_000; index++) pair.holds.set(address(index), term(index));
+  pair.welcome([heldDeltaFeature]);
+  pair.told.doubt(pair.holds.keys());
+  equal(pair.tell()?.type, 'held');
+  pair.holds.set(address(10_000), term(10_000));
+  pair.told.doubt([address(10_000)]);
+  const message = pair.tell();
+  ok(JSON.stringify(message).length < 200, JSON.stringify(message).slice(0, 200));
+  pair.told.doubt(pair.holds.keys());
+  equal(pair.tell(), null);
+});
+
+test('a controller that does not know the message is told all of it', () => {
+  const pair = new Pair();
+  pair.welcome([]);
+  for (const index of [1, 2]) {
+    pair.holds.set(address(index), term(1));
+    pair.told.doubt([address(index)]);
+    equal(pair.tell()?.type, 'held');
+  }
+});

@@ -1,0 +1,135 @@
+// What a Service keeps beside what it has asked for, and who else may have it.
+
+import { deepEqual, equal } from 'node:assert/strict';
+import { test } from 'node:test';
+import { Allocator } from '../../../src/controller/allocate.ts';
+import { parsePools } from '../../../src/controller/allocation/pools.ts';
+import { readDocument } from '../../../src/controller/sources/manifest.ts';
+import type { Address } from '../../../src/state/address.ts';
+import type { ServiceKey } from '../../../src/state/service.ts';
+import { pool, serviceObject } from '../fixture.ts';
+
+const [old, next, last] = ['10.77.0.100', '10.77.0.101', '10.77.0.102'] as [Address, Address, Address];
+const [web, other] = ['of-web/web', 'of-other/other'] as [ServiceKey, ServiceKey];
+const wants = (address: Address) => ({ 'vipward.io/addresses': address });
+
+/** An allocator by which one Service has asked for another address than it has. */
+function changed() {
+  const allocator = new Allocator(parsePools([`p=${pool}`]), new Map());
+  const apply = (name: string, address: Address) => {
+    const manifest = serviceObject(name, { namespace: `of-${name}`, annotations: wants(address) });
+    return allocator.apply({ set: readDocument(manifest).services, remove: [] });
+  };
+  apply('web', old);
+  apply('web', next);
+  return { allocator, apply };
+}
+
+test('what is let go later is nobody else’s until then', () => {
+  const { allocator, apply } = changed();
+  deepEqual([allocator.addressesOf(web), allocator.outgoing.get(web)], [[next], [old]]);
+  apply('other', old);
+  equal(allocator.refusals.get(other)?.reason, 'AddressTaken');
+  deepEqual(allocator.letGo(new Map([[web, [old]]])), new Set([old, next]));
+  deepEqual([allocator.outgoing.size, allocator.usersOf(old).map(({ key }) => key)], [0, [other]]);
+});
+
+test('who changes its mind again, goes back or goes away leaves nothing behind', () => {
+  const again = changed();
+  again.apply('web', last);
+  deepEqual(again.allocator.outgoing.get(web), [next, old]);
+  again.allocator.letGo(new Map([[web, [next, old]]]));
+  deepEqual([...again.allocator.taken()], [last]);
+  const back = changed();
+  back.apply('web', old);
+  deepEqual([[...back.allocator.taken()], back.allocator.outgoing.size], [[next, old].sort(), 1]);
+  deepEqual(back.allocator.outgoing.get(web), [next]);
+  const away = changed();
+  away.allocator.apply({ set: [], remove: [web] });
+  deepEqual([[...away.allocator.taken()], away.allocator.outgoing.size], [[], 0]);
+  const refused = changed();
+  refused.apply('web', '192.0.2.1' as Address);
+  deepEqual([[...refused.allocator.taken()], refused.allocator.outgoing.size], [[], 0]);
+});
+
+test('what nobody was ever reached by is not kept, and what it was reached by is', () => {
+  const { allocator, apply } = changed();
+  allocator.wasServed = (address) => address === old;
+  apply('web', last);
+  deepEqual([allocator.addressesOf(web), allocator.outgoing.get(web)], [[last], [old]]);
+  // Another word that changes nothing of it.
+  const annotations = { ...wants(last), 'vipward.io/sharing-key': 'k' };
+  const manifest = serviceObject('web', { namespace: 'of-web', annotations });
+  allocator.apply({ set: readDocument(manifest).services, remove: [] });
+  deepEqual([allocator.addressesOf(web), allocator.outgoing.get(web)], [[last], [old]]);
+  // Without a wish it has again what it was reached by.
+  const free = serviceObject('web', { namespace: 'of-web' });
+  allocator.apply({ set: readDocument(free).services, remove: [] });
+  deepEqual([allocator.addressesOf(web), allocator.outgoing.size], [[old], 0]);
+});
+
+test('who was refused in between has again what it was reached by', () => {
+  const { allocator, apply } = changed();
+  allocator.wasServed = (address) => address === old;
+  apply('web', '192.0.2.1' as Address);
+  equal(allocator.refusals.get(web)?.reason, 'OutsidePool');
+  const free = serviceObject('web', { namespace: 'of-web' });
+  allocator.apply({ set: readDocument(free).services, remove: [] });
+  deepEqual(allocator.addressesOf(web), [old]);
+});
+
+test('who is about to leave takes no port from those who stay', () => {
+  const { allocator } = changed();
+  const shared = { annotations: wants(old), namespace: 'of-web', ports: [443] };
+  allocator.apply({ set: readDocument(serviceObject('stays', shared)).services, remove: [] });
+  deepEqual(
+    allocator.usersOf(old).map(({ key }) => key),
+    ['of-web/stays', web],
+  );
+});
+
+test('who begins anew with both knows which one goes, and keeps it until then', () => {
+  const { allocator } = changed();
+  const anew = new Allocator(parsePools([`p=${pool}`]), allocator.held);
+  deepEqual(anew.assigned.get(web), [next, old]);
+  const manifest = serviceObject('web', { namespace: 'of-web', annotations: wants(next) });
+  anew.apply({ set: readDocument(manifest).services, remove: [] });
+  deepEqual([anew.addressesOf(web), anew.outgoing.get(web)], [[next], [old]]);
+  const otherwise = new Allocator(parsePools([`p=${pool}`]), new Map([[web, [old]]]));
+  otherwise.apply({ set: readDocument(manifest).services, remove: [] });
+  deepEqual([otherwise.addressesOf(web), otherwise.outgoing.get(web)], [[next], [old]]);
+});
+
+test('other pools are no request: nobody has two addresses for them', () => {
+  const manifest = serviceObject('web', { namespace: 'of-web' });
+  const { services } = readDocument(manifest);
+  const allocator = new Allocator(parsePools([`p=${old}`]), new Map());
+  allocator.apply({ set: services, remove: [] });
+  allocator.usePools(parsePools([`p=${next}`]));
+  allocator.apply({ set: services, remove: [] });
+  deepEqual([allocator.addressesOf(web), allocator.outgoing.size], [[next], 0]);
+});
+
+test('who takes back that an address is shared keeps it no longer than those it is shared with', () => {
+  const allocator = new Allocator(parsePools([`p=${pool}`]), new Map());
+  const apply = (name: string, key: string | null) => {
+    const annotations = key === null ? {} : { 'vipward.io/sharing-key': key };
+    const ports = [name === 'web' ? 80 : 81];
+    const manifest = serviceObject(name, { namespace: `of-${name}`, annotations, ports });
+    allocator.apply({ set: readDocument(manifest).services, remove: [] });
+  };
+  apply('web', 'k');
+  apply('other', 'k');
+  deepEqual([allocator.addressesOf(web), allocator.addressesOf(other)], [[old], [old]]);
+  apply('web', null);
+  deepEqual([allocator.addressesOf(web), allocator.outgoing.size], [[next], 0]);
+});
+
+test('who asks again and again takes no more than a few', () => {
+  const { allocator, apply } = changed();
+  for (let host = 110; host < 120; host++) apply('web', `10.77.0.${host}` as Address);
+  deepEqual(
+    [...allocator.taken()].sort(),
+    [115, 116, 117, 118, 119].map((host) => `10.77.0.${host}`),
+  );
+});

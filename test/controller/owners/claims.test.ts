@@ -1,0 +1,62 @@
+// What a node says it holds after a controller began to rule anew: terms are compared by generation first, so
+// that no number makes an older one the later.
+
+import { deepEqual, equal } from 'node:assert/strict';
+import { test } from 'node:test';
+import { hello, joined, ruling, servicesOf, vip } from '../ruling.ts';
+
+const most = Number.MAX_SAFE_INTEGER;
+/** The generation of the records; the controller's own is one above. */
+const recorded = 3;
+
+/** Rules in the generation after that of the record, by which `a` has the VIP. */
+function begun() {
+  const one = ruling({ term: { generation: recorded, n: 1 } });
+  one.controller.publish({ set: servicesOf(1), remove: [] });
+  return one;
+}
+
+test('a claim of an older generation than the record says outranks nobody, however high its number', () => {
+  const one = begun();
+  const claim = [{ address: vip, term: { generation: recorded - 1, n: most } }];
+  const { node } = joined(one, hello('liar', claim));
+  const owner = { node: 'a', term: { generation: recorded, n: 1 } };
+  deepEqual([one.controller.owners.ownerOf(vip), node.impossible.size], [owner, 0]);
+  equal(node.placements.get(vip), undefined);
+  joined(one, hello('a', [{ address: vip, term: owner.term }]));
+  one.controller.owners.settle();
+  deepEqual(one.controller.owners.ownerOf(vip), owner);
+});
+
+test('a claim of the generation that rules now, by a number that was not issued yet, is impossible', () => {
+  const one = begun();
+  const { node } = joined(one, hello('liar', [{ address: vip, term: { generation: recorded + 1, n: 1 } }]));
+  equal(node.impossible.has(vip), true);
+  equal(one.controller.owners.ownerOf(vip)?.node, 'a');
+});
+
+test("a later claim of the record's own generation is of a move that was not written down in time", () => {
+  const one = begun();
+  const later = { generation: recorded, n: 2 };
+  joined(one, hello('b', [{ address: vip, term: later }]));
+  deepEqual(one.controller.owners.ownerOf(vip), { node: 'b', term: later });
+  // The node of the record comes with what it had: that is the older one now.
+  const { node } = joined(one, hello('a', [{ address: vip, term: { generation: recorded, n: 1 } }]));
+  equal(one.controller.owners.ownerOf(vip)?.node, 'b');
+  equal(node.placements.get(vip), undefined);
+});
+
+test('of two claims that no record speaks of, the one of the later generation counts', () => {
+  const one = ruling({ term: { generation: recorded, n: 1 } });
+  const [other] = servicesOf(2).slice(1);
+  if (other === undefined) throw new TypeError('no second Service');
+  one.controller.publish({ set: servicesOf(1), remove: [] });
+  const second = one.controller.allocator.outcomeOf(other);
+  if (!('addresses' in second)) throw new TypeError(second.refusal.message);
+  const [address] = second.addresses;
+  if (address === undefined) throw new TypeError('no address');
+  joined(one, hello('liar', [{ address, term: { generation: recorded - 1, n: most } }]));
+  joined(one, hello('b', [{ address, term: { generation: recorded, n: 7 } }]));
+  one.controller.apply({ set: [other], remove: [] });
+  equal(one.controller.owners.ownerOf(address)?.node, 'b');
+});

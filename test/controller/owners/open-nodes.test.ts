@@ -1,0 +1,107 @@
+// Which nodes may be given a VIP is the same whether each is asked for it, or what they have in common is.
+
+import { deepEqual, ok } from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Candidates } from '../../../src/controller/owners/candidates.ts';
+import { type Bar, type Node, Nodes, refusalKey } from '../../../src/controller/owners/nodes.ts';
+import { Table } from '../../../src/controller/stream/table.ts';
+import type { Hello } from '../../../src/protocol/messages.ts';
+import { type Address, parseAddress, parsePrefix } from '../../../src/state/address.ts';
+
+const vips = ['10.0.0.1', '10.0.1.1', 'fd00::1'].map(parseAddress);
+const prefixes = ['10.0.0.0/24', '10.0.1.0/24', 'fd00::/64'].map(parsePrefix);
+
+interface Given {
+  readonly isConnected: boolean;
+  readonly onLink: readonly number[];
+  readonly isDrained: boolean;
+  readonly isBehind: boolean;
+  readonly impossible: readonly number[];
+  readonly refused: readonly { readonly vip: number; readonly code: 'AddressConflict' | 'KernelRefused' }[];
+  /** Whether the cluster wants no VIP there, or not this one. */
+  readonly barred: 'all' | 'none' | number;
+}
+
+const some = fc.subarray([0, 1, 2]);
+const rarely = fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: some });
+const seldom = fc.integer({ min: 0, max: 3 }).map((one) => one === 0);
+const code = fc.constantFrom('AddressConflict' as const, 'KernelRefused' as const);
+const given: fc.Arbitrary<Given> = fc.record({
+  ...{ isConnected: seldom.map((one) => !one), onLink: some, isDrained: seldom, isBehind: seldom },
+  impossible: rarely,
+  refused: fc.tuple(rarely, code).map(([all, one]) => all.map((vip) => ({ vip, code: one }))),
+  barred: fc.constantFrom('none' as const, 'none' as const, 'all' as const, 0, 1, 2),
+});
+
+function nodesOf(all: readonly Given[]): Nodes {
+  const nodes = new Nodes();
+  const bar: Bar = { reason: 'NoEligibleNode', message: '' };
+  const isBarred = (name: string, by: Given['barred']) => all[Number(name)]?.barred === by;
+  const fromAll = (name: string) => (isBarred(name, 'all') ? bar : null);
+  const own = (vip: number) => (name: string) => fromAll(name) ?? (isBarred(name, vip) ? bar : null);
+  nodes.bar = (address) => {
+    const vip = vips.indexOf(address);
+    return all.some(({ barred }) => barred === vip) ? own(vip) : fromAll;
+  };
+  for (const [index, one] of all.entries()) {
+    const node = nodes.at(String(index));
+    const allow = one.onLink.flatMap((at) => prefixes[at] ?? []);
+    const hello = { onLink: prefixes, allow, held: [] } as unknown as Hello;
+    if (one.isConnected) node.connect(hello, {} as never);
+    node.isDrained = one.isDrained;
+    node.isBehind = one.isBehind;
+    for (const at of one.impossible) node.impossible.add(vips[at] as Address);
+    for (const { vip, code: why } of one.refused) {
+      const key = vips[vip] as Address;
+      node.refusals.set(refusalKey('rules', key), { table: 'rules', key, code: why, reason: '' });
+    }
+  }
+  return nodes;
+}
+
+/** Asked one by one. */
+function mayHave(nodes: Nodes, vip: Address): readonly Node[] {
+  const here = [...nodes.connected()];
+  return here.some((node) => node.objectsTo(vip)) ? [] : here.filter((node) => node.mayTake(vip));
+}
+
+const names = (candidates: readonly { readonly name: string }[] | null) =>
+  candidates?.map(({ name }) => name).sort();
+
+test('all that may have a VIP are found, and who is behind is not waited for', () => {
+  fc.assert(
+    fc.property(fc.array(given, { maxLength: 6 }), (all) => {
+      const nodes = nodesOf(all);
+      const candidates = new Candidates(nodes, new Table('rules'));
+      candidates.begin();
+      for (const vip of [...vips, ...vips]) {
+        const among = mayHave(nodes, vip);
+        const prompt = among.filter(({ isBehind }) => !isBehind);
+        deepEqual(names(candidates.for(vip)), names(among));
+        deepEqual(names(candidates.insteadOf(null, vip)), names(prompt.length > 0 ? prompt : among));
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('each turn sees what nodes are by then', () => {
+  const plain: Given = {
+    ...{ isConnected: true, onLink: [0], isDrained: false, isBehind: false },
+    ...{ impossible: [], refused: [], barred: 'none' },
+  };
+  const [vip] = vips as [Address];
+  const nodes = nodesOf([plain, plain]);
+  const candidates = new Candidates(nodes, new Table('rules'));
+  const found = () => {
+    candidates.begin();
+    return names(candidates.insteadOf(null, vip));
+  };
+  deepEqual(found(), ['0', '1']);
+  nodes.at('0').isDrained = true;
+  deepEqual(found(), ['1']);
+  nodes.at('1').disconnect();
+  deepEqual(found(), []);
+  ok(nodes.at('0').isConnected);
+});

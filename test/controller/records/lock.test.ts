@@ -1,0 +1,103 @@
+// One controller a folder of records: a second process is told who runs on it and writes nothing.
+
+import { deepEqual, equal, match, rejects } from 'node:assert/strict';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { type TestContext, test } from 'node:test';
+import { type Lock, takeLock } from '../../../src/controller/records/lock.ts';
+import { stateFile } from '../../../src/controller/records/records.ts';
+import { patient, until } from '../../patience.ts';
+import { program } from '../../program.ts';
+import { folder } from '../fixture.ts';
+
+const limit = { timeout: patient(60_000) };
+
+const locks = (dir: string) => readdirSync(dir).filter((name) => name.endsWith('.lock'));
+
+function start(t: TestContext, dir: string): ChildProcessWithoutNullStreams {
+  const where = ['--services', dir, '--state', dir, '--pool', 'p=10.77.0.100', '--listen', '127.0.0.1:0'];
+  const child = spawn(process.execPath, [program, 'controller', ...where], { stdio: 'pipe' });
+  t.after(() => child.kill('SIGKILL'));
+  return child;
+}
+
+/** Resolves once it says that it listens. */
+async function listening({ stdout }: ChildProcessWithoutNullStreams): Promise<void> {
+  let said = '';
+  stdout.on('data', (chunk) => {
+    said += chunk;
+  });
+  await until('it listens', () => said.includes('"listening"'));
+}
+
+test('a second controller does not start on the records of one that runs', limit, async (t) => {
+  const dir = folder(t);
+  const first = start(t, dir);
+  await listening(first);
+  const before = readFileSync(stateFile(dir), 'utf8');
+  const isTaken = async () => {
+    const second = start(t, dir);
+    const [err, [code]] = await Promise.all([text(second.stderr), once(second, 'exit')]);
+    equal(code, 1, err);
+    const who = `--state ${dir}: another vipward controller runs on it \\(pid ${first.pid}\\); end it first`;
+    match(err, new RegExp(`^vipward controller: ${who}, .*\\n$`));
+    equal(readFileSync(stateFile(dir), 'utf8'), before);
+  };
+  await isTaken();
+  first.kill('SIGSTOP');
+  await isTaken();
+  first.kill('SIGKILL');
+  await once(first, 'exit');
+  equal(locks(dir).length, 1);
+  const third = start(t, dir);
+  await listening(third);
+  deepEqual(
+    locks(dir).map((name) => name.split('-')[1]),
+    [String(third.pid)],
+  );
+  third.kill('SIGTERM');
+  await once(third, 'exit');
+  deepEqual(locks(dir), []);
+});
+
+test('of those that start together one runs', limit, async (t) => {
+  for (let round = 0; round < 20; round++) {
+    const dir = folder(t);
+    const outcomes = await Promise.allSettled([takeLock(dir), takeLock(dir), takeLock(dir)]);
+    const held = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+    equal(held.length, 1);
+    equal(locks(dir).length, 1);
+    for (const lock of held) lock[Symbol.dispose]();
+  }
+});
+
+test('what is left of the dead keeps nobody out, nor does another file', limit, async (t) => {
+  const dir = folder(t);
+  writeFileSync(join(dir, 'controller-1-1-ab.lock'), 'from a backup');
+  writeFileSync(join(dir, 'mine.lock'), '');
+  using lock: Lock = await takeLock(dir);
+  equal(lock.problem, null);
+  deepEqual(
+    locks(dir).filter((name) => !name.includes(`-${process.pid}-`)),
+    ['mine.lock'],
+  );
+});
+
+test('a controller of another PID namespace is said to be in one', limit, async (t) => {
+  const dir = folder(t);
+  const other = createServer().listen(join(dir, 'controller-1-1-ab.lock'));
+  t.after(() => other.close());
+  await once(other, 'listening');
+  await rejects(takeLock(dir), /another vipward controller runs on it \(in another PID namespace\); end it/);
+});
+
+test('a folder with a long name is locked as any other', limit, async (t) => {
+  const dir = join(folder(t), 'a'.repeat(100), 'b');
+  using lock = await takeLock(dir);
+  equal(lock.problem, null);
+  await rejects(takeLock(dir), { code: 'BadState' });
+});

@@ -1,0 +1,39 @@
+// When a connection is given up: for its own silence, and for none of ours.
+import { deepEqual, equal } from 'node:assert/strict';
+import { test } from 'node:test';
+import { Connection } from '../../../src/controller/stream/connection.ts';
+
+const helloTimeoutMs = 1000;
+
+function connected() {
+  const closed: string[] = [];
+  const socket = {
+    bufferedAmount: 0,
+    send: () => undefined,
+    close: (_code: number, reason: string) => closed.push(reason),
+    terminate: () => undefined,
+  };
+  const connection = new Connection({
+    ...{ socket, helloTimeoutMs, request: {} as never },
+    ...{ follow: () => null, onEnding: () => undefined, onError: () => undefined },
+  });
+  return { connection, closed };
+}
+
+test('who says no hello in time is given up', () => {
+  const { connection, closed } = connected();
+  connection.tick(performance.now() + helloTimeoutMs / 2, true);
+  deepEqual(closed, []);
+  connection.tick(performance.now() + 2 * helloTimeoutMs, true);
+  deepEqual(closed, ['no hello within 1000 ms']);
+});
+
+test('a hello that may be waiting to be read is no late one', () => {
+  const { connection, closed } = connected();
+  const now = performance.now();
+  connection.tick(now + 2 * helloTimeoutMs, false);
+  deepEqual(closed, []);
+  equal(connection.closing, null);
+  connection.tick(now + 2 * helloTimeoutMs + 1, true);
+  deepEqual(closed, ['no hello within 1000 ms']);
+});

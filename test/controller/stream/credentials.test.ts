@@ -1,0 +1,93 @@
+// Who may open a stream and change something: credentials, web pages, the subprotocol.
+
+import { equal, match, throws } from 'node:assert/strict';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { WebSocket } from 'ws';
+import { readTokens } from '../../../src/controller/stream/credentials.ts';
+import { folder, runningController, service, type TestController } from '../fixture.ts';
+import { agentOf } from '../test-agent.ts';
+
+const limit = { timeout: 20_000 };
+
+function started(t: TestContext, argv: readonly string[] = []): Promise<TestController> {
+  return runningController(t, { files: { 'a.yaml': service('web') }, argv });
+}
+
+/** Status code of an upgrade that is refused. */
+async function refusal(
+  url: string,
+  protocols: string[],
+  headers: Record<string, string> = {},
+): Promise<number> {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/agent`, protocols, { headers });
+  socket.on('error', () => undefined);
+  const [, response] = (await once(socket, 'unexpected-response')) as [unknown, { statusCode: number }];
+  socket.terminate();
+  return response.statusCode;
+}
+
+test('a credential of one node does not say hello for another', limit, async (t) => {
+  const tokens = join(folder(t), 'tokens');
+  writeFileSync(tokens, '# who\nn1 secret-1\nn2 secret-2\noperator secret-0\n');
+  const running = await started(t, ['--token-file', tokens]);
+  const liar = agentOf(t, running, 'n2', { token: 'secret-1' });
+  const { code, reason } = await liar.untilClosed();
+  equal(code, 1008);
+  match(reason, /^node: the credential is that of n1/);
+  const honest = agentOf(t, running, 'n2', { token: 'secret-2' });
+  await honest.synced();
+});
+
+test('without a credential, or with a wrong one, the upgrade is refused with 401', limit, async (t) => {
+  const tokens = join(folder(t), 'tokens');
+  writeFileSync(tokens, 'n1 secret-1\noperator secret-0\n');
+  const running = await started(t, ['--token-file', tokens]);
+  equal(await refusal(running.url, ['vipward.v1']), 401);
+  equal(await refusal(running.url, ['vipward.v1'], { authorization: 'Bearer wrong' }), 401);
+  equal(await refusal(running.url, ['vipward.v1'], { authorization: 'Bearer secret-0' }), 401);
+  equal(await refusal(running.url, ['chat'], { authorization: 'Bearer secret-1' }), 400);
+});
+
+test('a credential that is taken away ends the stream it opened, and no other', limit, async (t) => {
+  const tokens = join(folder(t), 'tokens');
+  writeFileSync(tokens, 'n1 secret-1\nn2 secret-2\n');
+  const running = await started(t, ['--token-file', tokens]);
+  const [gone, stays] = [['n1', 'secret-1'] as const, ['n2', 'secret-2'] as const].map(([name, token]) =>
+    agentOf(t, running, name, { token }),
+  );
+  await Promise.all([gone?.synced(), stays?.synced()]);
+  writeFileSync(tokens, 'n2 secret-2\n');
+  match((await gone?.untilClosed())?.reason ?? '', /credential is not good any more/);
+  equal(stays?.closed, null);
+});
+
+test('a page of the web opens no stream and changes nothing', limit, async (t) => {
+  const running = await started(t);
+  const headers = { origin: 'http://evil.example' };
+  equal(await refusal(running.url, ['vipward.v1'], headers), 403);
+  const request = { method: 'POST', headers, body: '{"node":"n1"}' };
+  equal((await fetch(`${running.url}/api/v1/drain`, request)).status, 403);
+});
+
+test('a stream without the subprotocol is refused with 400', limit, async (t) => {
+  const running = await started(t);
+  equal(await refusal(running.url, ['vipward.v2']), 400);
+  equal(await refusal(running.url, []), 400);
+});
+
+test('a line that names no one token of its own is wrong usage, and named by its number', (t) => {
+  const path = join(folder(t), 'tokens');
+  for (const [text, why] of [
+    ['n1 secret\n# n2\noperator secret\n', 'line 3: the token of another line; each needs its own'],
+    ['n1 secret\n\nn2\n', 'line 3: expected NAME TOKEN'],
+    ['n1 secret more\n', 'line 1: expected NAME TOKEN'],
+  ] as const) {
+    writeFileSync(path, text);
+    throws(() => readTokens(path), { code: 'Usage', message: `--token-file ${path}: ${why}` });
+  }
+  writeFileSync(path, '# who\n n1  secret-1 \r\noperator secret-0\noperator secret-2\n');
+  equal(readTokens(path).size, 3);
+});

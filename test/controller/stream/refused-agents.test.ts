@@ -1,0 +1,68 @@
+// What the log has of connections that became no stream: enough to see who, and no more than that.
+import { deepEqual, equal } from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import {
+  type RefusedAgent,
+  RefusedAgentLog,
+  type RefusedAgents,
+} from '../../../src/controller/stream/refused-agents.ts';
+import { logLines } from '../../log-lines.ts';
+import { untilTrue } from '../../patience.ts';
+import { folder, runningController } from '../fixture.ts';
+import { agentOf } from '../test-agent.ts';
+
+const limit = { timeout: 60_000 };
+const minuteMs = 60_000;
+const one: RefusedAgent = { node: null, code: 401, reason: 'no credential', peer: '192.0.2.1' };
+
+function heard(t: TestContext): { readonly said: RefusedAgents[]; readonly log: RefusedAgentLog } {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const said: RefusedAgents[] = [];
+  return { said, log: new RefusedAgentLog({ say: (refused) => said.push(refused), mostKinds: 3 }) };
+}
+
+test('the first from an address is said at once, and how many follow a minute later', (t) => {
+  const { said, log } = heard(t);
+  for (let times = 0; times < 1000; times++) log.add({ ...one, reason: `${times}` });
+  log.add({ ...one, peer: '192.0.2.2' });
+  deepEqual(said, [
+    { ...one, reason: '0', count: 1 },
+    { ...one, peer: '192.0.2.2', count: 1 },
+  ]);
+  t.mock.timers.tick(minuteMs);
+  deepEqual(said.slice(2), [{ ...one, reason: '999', count: 999 }]);
+  t.mock.timers.tick(minuteMs);
+  t.mock.timers.tick(minuteMs);
+  equal(said.length, 3);
+  log.add(one);
+  deepEqual(said.slice(3), [{ ...one, count: 1 }]);
+});
+
+test('many addresses make few lines: those that are too many are said together', (t) => {
+  const { said, log } = heard(t);
+  for (let host = 0; host < 1000; host++) log.add({ ...one, peer: `2001:db8::${host.toString(16)}` });
+  equal(said.length, 3);
+  t.mock.timers.tick(minuteMs);
+  deepEqual(said.slice(3), [{ ...one, peer: null, count: 997 }]);
+});
+
+test('a wrong token, and an agent that speaks for another, are in the log', limit, async (t) => {
+  const tokens = join(folder(t), 'tokens');
+  writeFileSync(tokens, 'n1 secret\n');
+  const { log, lines } = logLines();
+  const running = await runningController(t, { log, argv: ['--token-file', tokens] });
+  await agentOf(t, running, 'n1', { token: 'wrong' }).untilClosed();
+  await agentOf(t, running, 'n1', { token: 'wrong' }).untilClosed();
+  await agentOf(t, running, 'n2', { token: 'secret' }).untilClosed();
+  const refused = () => lines.filter(({ event }) => event === 'agentRefused');
+  await untilTrue(() => refused().length > 1);
+  deepEqual(
+    refused().map(({ level, node, code, peer, count }) => [level, node, code, peer, count]),
+    [
+      [40, null, 401, '127.0.0.1', 1],
+      [40, 'n1', 1008, '127.0.0.1', 1],
+    ],
+  );
+});
