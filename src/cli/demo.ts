@@ -2,15 +2,17 @@
 // starts the half inside under `unshare`, passes signals on, and takes over the exit code.
 
 import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { helpText } from '../process/help.ts';
 import { home } from '../process/home.ts';
 import { readOptions } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
-import type { DemoInput } from './demo/processes.ts';
+import { type DemoInput, lifeline } from './demo/processes.ts';
 
 const demoOptions = [
   {
@@ -33,6 +35,9 @@ const demoOptions = [
     help: 'set by the demo itself: its files',
   },
 ] as const;
+
+/** How long what is inside may take to end. */
+const patienceMs = 10_000;
 
 const about = `Makes a node, a client and a backend in network namespaces, starts a controller and an
 agent on a copy of the manifests, and shows what the client can reach and which rule says so,
@@ -78,8 +83,9 @@ async function outside(flags: readonly string[], once: boolean, input: DemoInput
   const folder = mkdtempSync(join(tmpdir(), 'vipward-demo-'));
   const ours = ['--outside', ownNamespace(), '--folder', folder];
   const words = ['demo', ...flags, ...(once ? ['--once'] : []), ...ours];
-  // The channel carries nothing: its end tells the half inside that this one is gone.
-  const stdio = ['inherit', 'inherit', 'inherit', 'ipc'] as const;
+  // Neither carries anything: the end of the channel tells the half inside that this one is gone, that of the
+  // pipe, which all that it starts has too, tells this one that nobody is left there.
+  const stdio = ['inherit', 'inherit', 'inherit', 'ipc', 'pipe'] as const;
   const child = spawn('unshare', [form, ...input.program, ...words], { stdio: [...stdio] });
   // Ctrl-C reaches both halves by itself; a signal that only this one was sent has to be passed on.
   input.signal.addEventListener('abort', () => child.kill('SIGTERM'), { once: true });
@@ -90,9 +96,17 @@ async function outside(flags: readonly string[], once: boolean, input: DemoInput
   });
   child.on('exit', (code) => resolve(code ?? 1));
   const exitCode = await promise;
-  // The half inside has done so, unless it was killed; its programs may still be writing then.
-  rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+  await end(child.stdio[lifeline] as Readable);
+  // The half inside has done so, unless it was killed.
+  rmSync(folder, { recursive: true, force: true });
   return exitCode;
+}
+
+/** The programs of a half that was killed write until they notice. */
+async function end(stream: Readable): Promise<void> {
+  if (stream.readableEnded || stream.destroyed) return;
+  stream.resume();
+  await once(stream, 'close', { signal: AbortSignal.timeout(patienceMs) }).catch(() => undefined);
 }
 
 /** The form of unshare that works here; where none does, its words are printed, and what to do. */

@@ -116,9 +116,16 @@ test('a demo that is killed takes everything along', { skip }, async () => {
 test('a demo whose half inside is killed leaves nothing either', { skip }, async () => {
   using demo = startDemo();
   await until('probes', () => demo.output().includes('all as declared'), demo.output);
-  const inside = processesOf(demo.folder).find((pid) => wordsOf(pid).includes('--outside'));
-  process.kill(Number(inside), 'SIGKILL');
+  const of = (word: string) => {
+    return Number(processesOf(demo.folder).find((pid) => wordsOf(pid).includes(word)));
+  };
+  const agent = of('agent');
+  process.kill(agent, 'SIGSTOP');
+  process.kill(of('--outside'), 'SIGKILL');
+  setTimeout(() => process.kill(agent, 'SIGCONT'), 500);
   assert.equal(await demo.ended, 1, demo.output());
+  // Somebody who still writes would make anew what was removed.
+  assert.deepEqual(processesOf(demo.folder).map(wordsOf), []);
   await nothingIsLeft(demo);
 });
 

@@ -24,6 +24,8 @@ export interface Launcher {
   readonly env: Environment;
 }
 
+/** The descriptor of a pipe to whoever started the demo: it ends when nobody of the demo has it any more. */
+export const lifeline = 4;
 /** How long a child may take to end by itself. */
 const patienceMs = 3000;
 /** The last lines of a log that are shown when its process failed. */
@@ -45,7 +47,7 @@ export class Program {
     const log = openSync(this.#logPath, 'a');
     const [node = '', ...rest] = program;
     this.#child = spawn(node, [...rest, ...words], {
-      stdio: ['ignore', log, log, 'ipc'],
+      stdio: ['ignore', log, log, 'ipc', lifeline],
       detached: true,
       env: withoutOurs(env),
     });
@@ -81,7 +83,7 @@ export class Peer {
   /** Starts one; resolves once it lives in its namespace. */
   static async start({ program, env }: Launcher): Promise<Peer> {
     const child = spawn('unshare', ['-n', ...program, 'demo-peer'], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc', lifeline],
       detached: true,
       env: withoutOurs(env),
     });
