@@ -9,7 +9,8 @@ import { Free } from './allocation/free.ts';
 import { Outgoing } from './allocation/outgoing.ts';
 import type { Pool } from './allocation/pools.ts';
 import { Users } from './allocation/users.ts';
-import { compareServices, RefusalReason, type ServiceManifest, type ServiceRefusal } from './service.ts';
+import { Waiting } from './allocation/waiting.ts';
+import { compareServices, type ServiceManifest, type ServiceRefusal } from './service.ts';
 
 export interface ServiceChanges {
   readonly set: readonly ServiceManifest[];
@@ -20,6 +21,7 @@ export interface ServiceChanges {
 export type Allocations = ReadonlyMap<ServiceKey, readonly Address[]>;
 
 const nothing: readonly Address[] = [];
+const always = (_: ServiceManifest): boolean => true;
 /** Services that are applied in one step: a few milliseconds. */
 const stepServices = 200;
 
@@ -35,8 +37,7 @@ export class Allocator {
   readonly #former: Map<ServiceKey, readonly Address[]>;
   readonly #outgoing = new Outgoing();
   readonly #users = new Users();
-  readonly #refusals = new Map<ServiceKey, ServiceRefusal>();
-  #refused = new Set<ServiceKey>();
+  readonly #waiting = new Waiting();
   readonly #free: Free;
   readonly #ground: Ground;
 
@@ -81,14 +82,12 @@ export class Allocator {
   }
 
   get refusals(): ReadonlyMap<ServiceKey, ServiceRefusal> {
-    return this.#refusals;
+    return this.#waiting.refusals;
   }
 
   /** Once those that were refused since this was asked: no address may tell of them. */
   takeRefused(): ReadonlySet<ServiceKey> {
-    const refused = this.#refused;
-    if (refused.size > 0) this.#refused = new Set();
-    return refused;
+    return this.#waiting.takeRefused();
   }
 
   addressesOf(key: ServiceKey): readonly Address[] {
@@ -141,7 +140,7 @@ export class Allocator {
     for (const service of set) (this.#before(service).length > 0 ? known : fresh).push(service);
     yield;
     for (const list of [known, fresh]) yield* this.#setAll(list, touched);
-    if (this.#free.takeBetter()) yield* this.#setAll(this.#waiting(), touched);
+    if (this.#free.takeBetter()) yield* this.#setAll(this.#asking(), touched, this.#gains);
     return touched;
   }
 
@@ -188,7 +187,7 @@ export class Allocator {
     this.#services.delete(key);
     this.#assigned.delete(key);
     this.#former.delete(key);
-    this.#refusals.delete(key);
+    this.#waiting.forget(key);
   }
 
   #set(service: ServiceManifest, touched: Set<Address>): void {
@@ -196,8 +195,7 @@ export class Allocator {
     const before = this.#before(service);
     const outcome = this.outcomeOf(service);
     if ('refusal' in outcome) {
-      this.#refusals.set(key, outcome.refusal);
-      this.#refused.add(key);
+      this.#waiting.refused(key, outcome.refusal);
       this.#release(key, this.heldBy(key), touched);
       this.#outgoing.forget(key);
       this.#free.share(key, null, nothing);
@@ -205,9 +203,9 @@ export class Allocator {
       if (before.length > 0) this.#former.set(key, before);
       return;
     }
-    this.#refusals.delete(key);
     this.#former.delete(key);
     const kept = outcome.addresses;
+    this.#waiting.given(service, kept);
     const mayStay = (address: Address) =>
       this.wasServed(address) && objector(service, address, this.#ground) === null;
     const { stay, go } = this.#outgoing.settle(key, { had: this.heldBy(key), kept, mayStay });
@@ -230,21 +228,23 @@ export class Allocator {
   }
 
   /** The first come first. */
-  *#setAll(services: ServiceManifest[], touched: Set<Address>): Generator<void, void> {
+  *#setAll(services: ServiceManifest[], touched: Set<Address>, isDue = always): Generator<void, void> {
     for (const [index, service] of services.sort(compareServices).entries()) {
-      this.#set(service, touched);
+      if (isDue(service)) this.#set(service, touched);
       if ((index + 1) % stepServices === 0) yield;
     }
   }
 
-  /** Services that found no address: they ask again after one came free or is shared. */
-  #waiting(): ServiceManifest[] {
-    const waiting: ServiceManifest[] = [];
-    for (const [key, { reason }] of this.#refusals) {
-      const service = this.#services.get(key);
-      const waits = reason === RefusalReason.PoolExhausted || reason === RefusalReason.AddressTaken;
-      if (waits && service !== undefined) waiting.push(service);
-    }
-    return waiting;
+  /** Services that found no address, or fewer than they would take: they ask again after one came free. */
+  #asking(): ServiceManifest[] {
+    const keys = this.#waiting.all((family) => this.#free.has(family));
+    return [...keys].flatMap((key) => this.#services.get(key) ?? []);
   }
+
+  /** Who has something already is looked at no further where it would have the same again. */
+  readonly #gains = (service: ServiceManifest): boolean => {
+    if (this.refusals.has(service.key)) return true;
+    const outcome = this.outcomeOf(service);
+    return 'refusal' in outcome || !this.hasExactly(service.key, outcome.addresses);
+  };
 }

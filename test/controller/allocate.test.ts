@@ -183,6 +183,23 @@ test('families: one by default, both when asked, both or none when required', ()
   );
 });
 
+test('who prefers both families and found one gets the other when it comes free', () => {
+  const both = { spec: { ipFamilyPolicy: 'PreferDualStack' } };
+  const few = new Allocator(parsePools(['p=10.77.0.100-10.77.0.103', 'fd77::100']), new Map());
+  const [first, second, third] = ['a', 'b', 'c'].map((name) => manifest(name, both));
+  ok(first !== undefined && second !== undefined && third !== undefined);
+  few.apply({ set: [first, second, third], remove: [] });
+  deepEqual(at(few, 'demo/b'), ['10.77.0.101']);
+  const touched = few.apply({ set: [], remove: [first.key] });
+  deepEqual(at(few, 'demo/b'), ['10.77.0.101', 'fd77::100']);
+  deepEqual([...touched].sort(), ['10.77.0.100', '10.77.0.101', 'fd77::100']);
+  // It is asked as it is by now, and not once it is gone.
+  few.apply({ set: [manifest('c')], remove: [second.key] });
+  deepEqual(at(few, 'demo/c'), ['10.77.0.102']);
+  few.apply({ set: [third], remove: [] });
+  deepEqual(at(few, 'demo/c'), ['10.77.0.102', 'fd77::100']);
+});
+
 test('a Service keeps its address over every change that does not ask for another', () => {
   const allocator = allocated(['a', 'b'].map((name) => manifest(name)));
   allocator.apply({ set: [], remove: ['demo/a' as ServiceKey] });
