@@ -45,9 +45,19 @@ const resourceReaders: { readonly [Name in TableName]: Reader<Tables[Name]> } = 
   placements: readPlacement,
 };
 
+/** A frame of which no more than its type was looked at. */
+export interface OpenFrame {
+  readonly type: string;
+  readonly body: Fields;
+}
+
 /** Parses a frame that an agent sent. Throws FrameError. */
 export function parseAgentMessage(frame: string): AgentMessage {
-  const { type, body } = open(frame);
+  return readAgentMessage(openFrame(frame));
+}
+
+/** Reads the fields of such a frame. Throws FrameError. */
+export function readAgentMessage({ type, body }: OpenFrame): AgentMessage {
   switch (type) {
     case 'hello':
       return {
@@ -104,7 +114,7 @@ export function parseAgentMessage(frame: string): AgentMessage {
 
 /** Parses a frame that a controller sent. Throws FrameError. */
 export function parseControllerMessage(frame: string): ControllerMessage {
-  const { type, body } = open(frame);
+  const { type, body } = openFrame(frame);
   switch (type) {
     case 'welcome':
       return {
@@ -135,7 +145,8 @@ export function parseControllerMessage(frame: string): ControllerMessage {
   }
 }
 
-function open(frame: string): { type: string; body: Fields } {
+/** Reads the type of a frame, whoever sent it. Throws FrameError. */
+export function openFrame(frame: string): OpenFrame {
   let value: unknown;
   try {
     value = JSON.parse(frame);

@@ -52,6 +52,12 @@ const badFrames: readonly (readonly [name: string, frame: string | Buffer, code:
     ['a hello without a field', '{"type":"hello"}', 1008, /^version: /],
     ['a frame that is too long', `{"type":"${'x'.repeat(frameLimitBytes)}"}`, 1009, /payload size/],
     ['a bye that is too long', `{"type":"bye","x":"${'x'.repeat(frameLimitBytes)}"}`, 1009, /payload size/],
+    [
+      'a long hello with a wrong field',
+      `{"type":"hello","version":1,"x":"${'x'.repeat(frameLimitBytes)}"}`,
+      1008,
+      /^version: expected a text/,
+    ],
     ['a frame that is longer than any may be', 'x'.repeat(heldFrameLimitBytes + 1), 1009, /^$/],
   ];
 

@@ -3,7 +3,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import { type AgentMessage, frameLimitBytes, heartbeatMs } from '../../protocol/messages.ts';
-import { parseAgentMessage } from '../../protocol/parse.ts';
+import { openFrame, readAgentMessage } from '../../protocol/parse.ts';
 import { FrameError } from '../../protocol/shape.ts';
 import { frameOf } from './frame.ts';
 import { codeOfFraming, shortReason } from './refuse.ts';
@@ -37,7 +37,7 @@ const silenceMs = 3 * heartbeatMs;
 const closeTimeoutMs = 2000;
 const binaryFrame: Closing = { code: 1003, reason: 'binary frame: frames are JSON text' };
 /** They name all that a node holds, and may be longer than other frames. */
-const long: ReadonlySet<AgentMessage['type']> = new Set(['hello', 'held', 'heldDelta']);
+const long: ReadonlySet<string> = new Set<AgentMessage['type']>(['hello', 'held', 'heldDelta']);
 const tooLong: Closing = {
   code: 1009,
   reason: `payload size: at most ${frameLimitBytes} bytes, but for ${[...long].join(', ')}`,
@@ -140,13 +140,14 @@ export class Connection implements Wire {
   }
 
   #follow(data: Buffer): Closing | null {
-    const isLong = data.length > frameLimitBytes;
+    let isTooLong = data.length > frameLimitBytes;
     try {
-      const message = parseAgentMessage(data.toString('utf8'));
-      return isLong && !long.has(message.type) ? tooLong : this.#input.follow(message);
+      const frame = openFrame(data.toString('utf8'));
+      isTooLong &&= !long.has(frame.type);
+      return isTooLong ? tooLong : this.#input.follow(readAgentMessage(frame));
     } catch (error) {
       if (error instanceof FrameError)
-        return isLong ? tooLong : { code: policyViolation, reason: error.message };
+        return isTooLong ? tooLong : { code: policyViolation, reason: error.message };
       return this.#failed(error);
     }
   }
