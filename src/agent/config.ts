@@ -5,6 +5,7 @@ import type { OptionValues } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
 import { checkHostPort, type HostPort, parseHostPort } from '../process/values.ts';
 import { limits } from '../protocol/messages.ts';
+import { isNodeName } from '../protocol/parse.ts';
 import { type Prefix, parsePrefix } from '../state/address.ts';
 import type { FirewallOptions } from './firewall/firewall.ts';
 
@@ -176,7 +177,7 @@ function checkUrls(urls: readonly string[], where: string): void {
 const nodeAdvice = 'give the name of this node, in lower case as Kubernetes has it';
 
 function checkNode([text = '']: readonly string[], where: string): void {
-  if (/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(text)) return;
+  if (isNodeName(text)) return;
   throw new UsageError(`${where}: ${nodeAdvice}, got ${JSON.stringify(text)}`);
 }
 

@@ -20,6 +20,7 @@ export const vipLimitBytes: number = 3 * 1024 * 1024;
 export const limits = {
   /** `version`, `firewall` and `cluster`. */
   name: 64,
+  nodeName: 253,
   reason: 4096,
   /** `allow`, `onLink` and `macs`. */
   ofNode: 1000,

@@ -64,7 +64,7 @@ export function readAgentMessage({ type, body }: OpenFrame): AgentMessage {
         type,
         version: text(body['version'], 'version', limits.name),
         features: list(body['features'], 'features', text, 100),
-        node: text(body['node'], 'node', 253),
+        node: readNodeName(body['node'], 'node'),
         firewall: text(body['firewall'], 'firewall', limits.name),
         allow: list(body['allow'], 'allow', readPrefix, limits.ofNode),
         onLink: list(body['onLink'], 'onLink', readPrefix, limits.ofNode),
@@ -191,6 +191,16 @@ function readRemark<Name extends string>(body: Fields, name: Name): Partial<Reco
   const value = body[name];
   if (value === undefined) return {};
   return { [name]: list(value, name, readAddress) } as Record<Name, Address[]>;
+}
+
+/** True for what a node may be called, which is the name of a DNS subdomain, as Kubernetes has it. */
+export function isNodeName(text: string): boolean {
+  return text.length <= limits.nodeName && /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(text);
+}
+
+function readNodeName(value: unknown, path: Path): string {
+  const name = text(value, path, limits.nodeName);
+  return isNodeName(name) ? name : fail(path, 'lower case letters, digits, - and . between them', name);
 }
 
 function readMac(value: unknown, path: Path): string {

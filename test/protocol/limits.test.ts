@@ -1,6 +1,6 @@
 // Whatever an agent has to say of its node, its stream is not closed for the length of it.
 
-import { deepEqual, equal, match } from 'node:assert/strict';
+import { deepEqual, equal, match, throws } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Hello, Refused } from '../../src/protocol/messages.ts';
 import { parseAgentMessage } from '../../src/protocol/parse.ts';
@@ -32,6 +32,36 @@ test('a hello and a reason that are too long are cut to what a controller takes'
   const { reason } = parseAgentMessage(agentFrame(refused)) as Refused;
   equal(reason.length, 4096);
   match(reason, /^so so .*…$/);
+});
+
+test('a node is called what Kubernetes may call one, and nothing else', () => {
+  const none = { count: 0, digests: {} };
+  const named = (node: unknown) => {
+    const hello = {
+      ...{ type: 'hello', version: '0', features: [], node, firewall: 'nftables', cluster: null },
+      ...{ allow: [], onLink: [], generation: 0, rules: none, placements: none, held: [] },
+    };
+    return (parseAgentMessage(JSON.stringify(hello)) as Hello).node;
+  };
+  for (const name of ['n', 'n1', '7', 'ip-10-0-0-1.eu.example', `n${'1'.repeat(252)}`])
+    equal(named(name), name);
+  const wrong = [
+    '',
+    'N1',
+    'n_1',
+    'n 1',
+    'n1\n',
+    '\x1b[2Jn1',
+    'n/1',
+    '-n',
+    'n-',
+    '.n',
+    'n.',
+    'é',
+    'n'.repeat(254),
+    7,
+  ];
+  for (const name of wrong) throws(() => named(name), /node: expected/);
 });
 
 test('what is within the limits is said as it is', () => {
