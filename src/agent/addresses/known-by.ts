@@ -4,13 +4,23 @@ import type { Link } from '../../dialects/addresses/links.ts';
 import type { AddressObject } from '../../dialects/addresses/objects.ts';
 import { gatewayQuestions, readGateways, readSources } from '../../dialects/addresses/routes.ts';
 import type { Kernel } from '../../host/kernel.ts';
-import { type Address, familyOf, hostLength, isLinkLocal } from '../../state/address.ts';
+import {
+  type Address,
+  addressBytes,
+  familyOf,
+  formatAddress,
+  hostLength,
+  isLinkLocal,
+  maskBytes,
+} from '../../state/address.ts';
+
+type Strangers = ReadonlyMap<Address, readonly AddressObject[]>;
 
 /** All that a node has, whoever put it there. */
 export interface Carried {
   readonly addresses: Iterable<AddressObject>;
-  /** Those of others, by their address. */
-  strangers(): ReadonlyMap<Address, readonly AddressObject[]>;
+  /** Those of others, by their address: another map whenever they are others. */
+  strangers(): Strangers;
   link(index: number): Link | undefined;
   nameOf(index: number): string;
 }
@@ -21,6 +31,8 @@ export class KnownBy {
   #gateways: ReadonlySet<Address> = new Set();
   /** What routes to everywhere name as the address to speak from. */
   #sources: ReadonlySet<Address> = new Set();
+  /** Addresses that mean a whole link, and an address there: of the strangers that they were made of. */
+  #ofLinks: { readonly strangers: Strangers; readonly all: ReadonlyMap<Address, AddressObject> } | undefined;
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
@@ -42,7 +54,7 @@ export class KnownBy {
   conflict(address: Address, carried: Carried): string | undefined {
     if (this.#gateways.has(address)) return `${address} is the gateway of this node`;
     if (this.nameservers.includes(address)) return `${address} is a name server of this node`;
-    return this.ownAddress(address, carried);
+    return this.ownAddress(address, carried) ?? this.#linkAddress(address, carried);
   }
 
   /** In words, where the node has the address for itself; undefined where it has not. */
@@ -54,6 +66,35 @@ export class KnownBy {
     }
     return undefined;
   }
+
+  /** In words, where the address is nobody's alone on a link of this node; undefined where it is not. */
+  #linkAddress(address: Address, carried: Carried): string | undefined {
+    const strangers = carried.strangers();
+    if (this.#ofLinks?.strangers !== strangers) {
+      const all = [...strangers.values()].flat().flatMap((object) => {
+        const known = linkAddressOf(object);
+        return known === undefined ? [] : [[known, object] as const];
+      });
+      this.#ofLinks = { strangers, all: new Map(all) };
+    }
+    const object = this.#ofLinks.all.get(address);
+    if (object === undefined) return undefined;
+    const what = familyOf(address) === 4 ? 'broadcast' : 'subnet-router anycast';
+    const where = `${object.address}/${object.prefixLength} on ${carried.nameOf(object.interfaceIndex)}`;
+    return `${address} is the ${what} address of ${where}`;
+  }
+}
+
+/**
+ * The broadcast address of an IPv4 link, for which no node answers, or the one of an IPv6 link that every
+ * router has (RFC 4291 2.6.1); undefined of a link of one or two addresses, which has neither.
+ */
+function linkAddressOf({ address, prefixLength }: AddressObject): Address | undefined {
+  if (hostLength(address) - prefixLength < 2) return undefined;
+  const bytes = maskBytes(addressBytes(address), prefixLength);
+  if (familyOf(address) === 6) return formatAddress(bytes);
+  const mask = maskBytes(new Uint8Array(4).fill(0xff), prefixLength);
+  return formatAddress(bytes.map((byte, index) => byte | (0xff ^ (mask[index] ?? 0))));
 }
 
 /**

@@ -57,6 +57,8 @@ const conflicts: readonly (readonly [name: string, line: string, address: string
   ['a host address beside that', `${hosts} src 10.99.0.1`, '10.99.0.2', null],
   ['a host address that the kernel has chosen to speak from', hosts, '10.99.0.1', null],
   ['an IPv6 host address', 'address add fd77::100/128 dev eth0 nodad', 'fd77::100', null],
+  ['the broadcast address of a link', '', '10.77.0.255', /broadcast address of 10\.77\.0\.1\/24 on eth0/],
+  ['the anycast address of a link', '', 'fd77::', /anycast address of fd77::1\/64 on eth0/],
 ];
 
 for (const [name, line, address, words] of conflicts) {
