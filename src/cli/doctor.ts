@@ -1,5 +1,6 @@
 // `vipward doctor`: can this kernel do it, and what is missing. Asks the kernel itself, and changes nothing.
 
+import { answerChecks } from './doctor/answers.ts';
 import { bypassChecks } from './doctor/bypass.ts';
 import { firewallChecks } from './doctor/firewalls.ts';
 import { foreignChecks } from './doctor/foreign.ts';
@@ -29,6 +30,7 @@ export async function examine(machine: Machine): Promise<DoctorReport> {
     ...checks,
     ...foreign.checks,
     ...(await bypassChecks(machine)),
+    ...(await answerChecks(machine)),
     ...(await stateChecks(machine)),
   ];
   return { kernel: machine.release, firewall, checks: all, rules: foreign.rules, next: nextStep(all) };

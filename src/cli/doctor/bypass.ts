@@ -10,7 +10,7 @@ import type { DumpRequest } from '../../dialects/dialect.ts';
 import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
 import { attributesOf, messagesOf, textOf, u32 } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
-import { bytesOf, type Machine, type OrErrno, textAt } from './machine.ts';
+import { bytesOf, type Machine, type OrErrno, settings, textAt } from './machine.ts';
 import { type Check, ok, warn } from './report.ts';
 
 interface Link {
@@ -151,7 +151,7 @@ function ipvsCheck(machine: Machine, links: readonly Link[]): Check {
 function sourceRoutingCheck(machine: Machine): Check {
   const name = 'accept_source_route';
   const part = { name, how: `/proc/sys/net/{ipv4,ipv6}/conf/*/${name}`, option: null };
-  const of = (version: string) => settings(machine, version, name);
+  const of = (version: 'ipv4' | 'ipv6') => settings(machine, version, name);
   const four = of('ipv4');
   const on4 = four.get('all') === 1 ? [...four].filter(([link, value]) => link !== 'all' && value === 1) : [];
   const on6 = [...of('ipv6')].filter(([, value]) => value > 0);
@@ -183,13 +183,4 @@ function vrfCheck(links: readonly Link[]): Check {
   if (names.length === 0) return ok({ ...part, found: 'none' });
   const found = `${names.join(', ')}: what comes in there is judged and counted twice`;
   return ok({ ...part, found });
-}
-
-function settings(machine: Machine, version: string, name: string): Map<string, number> {
-  const folder = `/proc/sys/net/${version}/conf`;
-  return new Map(
-    machine.names(folder).map((link) => {
-      return [link, Number(textAt(machine, `${folder}/${link}/${name}`) ?? '0')] as const;
-    }),
-  );
 }

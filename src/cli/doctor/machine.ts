@@ -61,6 +61,16 @@ export function textAt(machine: Machine, path: string): string | undefined {
   return 'text' in found ? found.text : undefined;
 }
 
+/** A sysctl of every interface, and of `all` and `default`. */
+export function settings(machine: Machine, version: 'ipv4' | 'ipv6', name: string): Map<string, number> {
+  const folder = `/proc/sys/net/${version}/conf`;
+  return new Map(
+    machine.names(folder).map((link) => {
+      return [link, Number(textAt(machine, `${folder}/${link}/${name}`) ?? '0')] as const;
+    }),
+  );
+}
+
 export function thisMachine(): Machine & Disposable {
   const native = loadNative();
   const kernel = new Kernel(native);

@@ -24,7 +24,15 @@ export const AddressAttribute = {
 } as const;
 export const LinkAttribute = { ADDRESS: 1, IFNAME: 3, MASTER: 10, WIRELESS: 11, LINKINFO: 18 } as const;
 export const LinkInfoAttribute = { KIND: 1 } as const;
-export const RouteAttribute = { DST: 1, OIF: 4, GATEWAY: 5, PREFSRC: 7, MULTIPATH: 9, VIA: 18 } as const;
+export const RouteAttribute = {
+  DST: 1,
+  SRC: 2,
+  OIF: 4,
+  GATEWAY: 5,
+  PREFSRC: 7,
+  MULTIPATH: 9,
+  VIA: 18,
+} as const;
 /** The answer is the route as it was made, with all its next hops. */
 export const RTM_F_FIB_MATCH = 0x2000;
 

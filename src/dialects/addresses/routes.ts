@@ -1,7 +1,7 @@
 // The gateways of a node, by the way that packets to everywhere would take.
 
 import { AF_INET, AF_INET6, NLM_F_REQUEST } from '../../netlink/message.ts';
-import { type Attributes, attributesOf, messagesOf, u16 } from '../../netlink/reader.ts';
+import { type Attributes, attributesOf, messagesOf, u16, u32 } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
 import { type Address, addressBytes, familyOf, formatAddress, parseAddress } from '../../state/address.ts';
 import type { DumpRequest } from '../dialect.ts';
@@ -14,6 +14,9 @@ import { Message, RouteAttribute, RTM_F_FIB_MATCH } from './constants.ts';
 const elsewhere: readonly Address[] = ['192.0.2.1', '198.41.0.4', '2001:db8::1', '2001:503:ba3e::2:30'].map(
   parseAddress,
 );
+
+/** Of those, the one that everybody has a way to who has one to everywhere. */
+const farAway = parseAddress('198.41.0.4');
 
 const routeHeaderBytes = 12;
 /** struct rtnexthop. */
@@ -59,6 +62,21 @@ export function readSources(reply: Uint8Array): Address[] {
   });
 }
 
+/** The question for the way that an answer of `source` to somebody far away takes; `source` is IPv4. */
+export function answerQuestion(source: Address): DumpRequest {
+  return routeQuestion(farAway, 0, source);
+}
+
+/** The index of the interface that a way leaves by; undefined where there is no way. */
+export function readOutgoing(reply: Uint8Array): number | undefined {
+  for (const { type, payload } of messagesOf(reply)) {
+    if (type !== Message.NEWROUTE) continue;
+    const index = attributesOf(payload, routeHeaderBytes).get(RouteAttribute.OIF);
+    if (index !== undefined) return u32(index);
+  }
+  return undefined;
+}
+
 /** RTA_VIA is a gateway of the other family: struct rtvia has its family before its bytes. */
 function gatewayOf(attributes: Attributes): Address[] {
   const gateway = attributes.get(RouteAttribute.GATEWAY);
@@ -68,13 +86,15 @@ function gatewayOf(attributes: Attributes): Address[] {
   );
 }
 
-function routeQuestion(destination: Address, flags: number): DumpRequest {
+function routeQuestion(destination: Address, flags: number, source?: Address): DumpRequest {
   const writer = new Writer(64);
   const of4 = familyOf(destination) === 4;
+  const bits = of4 ? 32 : 128;
   const place = writer.beginMessage(Message.GETROUTE, NLM_F_REQUEST, 1);
-  writer.raw(Uint8Array.of(of4 ? AF_INET : AF_INET6, of4 ? 32 : 128, 0, 0, 0, 0, 0, 0));
+  writer.raw(Uint8Array.of(of4 ? AF_INET : AF_INET6, bits, source === undefined ? 0 : bits, 0, 0, 0, 0, 0));
   writer.u32(flags);
   writer.attributeBytes(RouteAttribute.DST, addressBytes(destination));
+  if (source !== undefined) writer.attributeBytes(RouteAttribute.SRC, addressBytes(source));
   writer.endMessage(place);
   return { door: 'rtnetlink', bytes: writer.bytes.slice() };
 }

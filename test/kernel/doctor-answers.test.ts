@@ -1,0 +1,91 @@
+// Sysctls by which the real kernel leaves those unanswered who ask for a VIP, and what the doctor says of
+// them.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import type { Check, DoctorReport } from '../../src/cli/doctor/report.ts';
+import { runIn } from '../namespaces.ts';
+import { program } from '../program.ts';
+import { Node, skip } from './node.ts';
+import { hasTool } from './own-kernel.ts';
+
+const vip = '10.77.0.100';
+const services = [{ name: 'web', addresses: [vip], ports: ['TCP 80'] }] as const;
+const tools = { skip: skip || hasTool('ping', '-V') || hasTool('sysctl', '-V') };
+
+function check(node: Node, name: string): Check {
+  const { stdout, stderr } = runIn(node.node, [process.execPath, program, 'doctor', '-o', 'json']);
+  assert.equal(stderr, '');
+  const found = (JSON.parse(stdout) as DoctorReport).checks.find((one) => one.name === name);
+  assert.ok(found, `no check ${name}`);
+  return found;
+}
+
+/** What the doctor says to do, up to the comma behind which it says what else could be done. */
+function follow(node: Node, { next }: Check): void {
+  node.run(next.split(',')[0] ?? '');
+}
+
+/** True if somebody on the link who has forgotten where the VIP is finds it. */
+function isFound(node: Node): boolean {
+  node.run('ip neigh flush dev lan0', { where: node.client });
+  return runIn(node.client, ['ping', '-c', '1', '-W', '1', vip]).status === 0;
+}
+
+test(
+  'the doctor warns of the values of arp_ignore by which no VIP is found, and its step mends it',
+  tools,
+  async () => {
+    await using node = await Node.start({ services, agentArgs: ['--interface', 'lan'] });
+    for (const value of [1, 2, 3, 8]) {
+      node.run(`sysctl -w net.ipv4.conf.lan.arp_ignore=${value}`);
+      const said = check(node, 'arp_ignore');
+      assert.deepEqual([value, said.result === 'ok'], [value, isFound(node)]);
+      if (said.result !== 'ok') assert.match(said.found, new RegExp(`${value} on lan: `));
+    }
+    node.run('sysctl -w net.ipv4.conf.lan.arp_ignore=3');
+    node.run('sysctl -w net.ipv4.conf.all.arp_ignore=3');
+    follow(node, check(node, 'arp_ignore'));
+    assert.deepEqual([check(node, 'arp_ignore').result, isFound(node)], ['ok', true]);
+    node.run('sysctl -w net.ipv4.conf.all.arp_ignore=3');
+    node.run('sysctl -w net.ipv4.conf.lan.route_localnet=1');
+    const { result, found } = check(node, 'arp_ignore');
+    assert.equal(isFound(node), true);
+    assert.deepEqual([result, /on lan/.test(found)], ['warn', false], 'the other interface is still silent');
+  },
+);
+
+/** How many packets of the node a strict filter has thrown away. */
+function thrownAway(node: Node): number {
+  const text = node.node.run(() => readFileSync('/proc/thread-self/net/netstat', 'utf8'));
+  const [names = [], values = []] = text
+    .split('\n')
+    .filter((line) => line.startsWith('TcpExt:'))
+    .map((line) => line.split(' '));
+  return Number(values[names.indexOf('IPReversePathFilter')]);
+}
+
+test(
+  'the doctor warns where a strict rp_filter throws away who comes from elsewhere to a VIP',
+  tools,
+  async () => {
+    await using node = await Node.start({ services, agentArgs: ['--interface', 'lan'] });
+    node.run('ip address add 198.51.100.7/32 dev lo', { where: node.client });
+    const isLost = (): boolean => {
+      const before = thrownAway(node);
+      runIn(node.client, ['ping', '-c', '1', '-W', '1', '-I', '198.51.100.7', vip]);
+      return thrownAway(node) > before;
+    };
+    const isWarned = (): boolean => check(node, 'rp_filter').result === 'warn';
+    node.run('ip route add default via 10.77.0.9');
+    node.run('sysctl -w net.ipv4.conf.all.rp_filter=1');
+    assert.deepEqual([isLost(), isWarned()], [false, false], 'the answer goes out where the VIP is');
+    node.run('ip route replace default via 10.88.0.2');
+    assert.equal(isLost(), true);
+    const said = check(node, 'rp_filter');
+    assert.equal(said.result, 'warn');
+    assert.match(said.found, /strict on lan, which has 10\.77\.0\.100, while its answers .* go by pods/);
+    follow(node, said);
+    assert.deepEqual([isLost(), isWarned()], [false, false]);
+  },
+);
