@@ -62,12 +62,11 @@ async function run(): Promise<number> {
   }
 }
 
-/** A reader that goes away, as `head` does, ends the output and is no error. */
+/** A reader that goes away, as `head` does, ends the output; it is no error, and changes no answer. */
 const gone = new AbortController();
 let isUnwritten = false;
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exitCode = 0;
-  else {
+  if (error.code !== 'EPIPE') {
     if (!isUnwritten) process.stderr.write(`vipward: what was asked for was not written: ${error.message}\n`);
     isUnwritten = true;
     process.exitCode = 1;

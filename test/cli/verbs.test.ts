@@ -1,13 +1,12 @@
 // The verbs against stand-ins for the servers: what is asked, what is printed, and the exit code.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parseTarget } from '../../src/cli/explain.ts';
-import { program } from '../program.ts';
 import { run, startStub } from './stub.ts';
 
 const controllerStatus = {
@@ -220,24 +219,4 @@ test('every variable that a verb reads is in its help and in the page', async ()
 test('a target is an address, a port and a protocol', () => {
   assert.deepEqual(parseTarget('10.0.0.1:80'), { address: '10.0.0.1', port: 80, protocol: 'TCP' });
   assert.deepEqual(parseTarget('[FD00:0::1]:53/UDP'), { address: 'fd00::1', port: 53, protocol: 'UDP' });
-});
-
-test('the program itself passes the exit code on', () => {
-  const of = (...words: string[]) => spawnSync(process.execPath, [program, ...words], { encoding: 'utf8' });
-  assert.equal(of('status', '--controller', nobody).status, 3);
-  assert.match(of('version').stdout, /^\d+\.\d+\.\d+\n$/);
-  assert.equal(of('controller', '--nonsense').status, 2);
-});
-
-test('what could not be written is said, and is no success', (t) => {
-  const full = openSync('/dev/full', 'w');
-  t.after(() => closeSync(full));
-  for (const words of [['version'], ['manifests']]) {
-    const stdio = ['ignore', full, 'pipe'] as const;
-    const { status, stderr } = spawnSync(process.execPath, [program, ...words], {
-      ...{ encoding: 'utf8', stdio: [...stdio] },
-    });
-    assert.equal(status, 1);
-    assert.match(stderr, /^vipward: what was asked for was not written: ENOSPC.*\n$/);
-  }
 });
