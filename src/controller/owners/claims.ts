@@ -70,11 +70,21 @@ export class Claims {
   }
 
   /**
-   * Who is to have a VIP that has no owner: the node here that holds it, else one that is away and may hold
-   * it still, or two would answer. What it was drained of, or was to let go, is not left to it.
+   * Who is to have a VIP that has no owner: the node here that holds it by the highest term, else one that is
+   * away and may hold it still, or two would answer. What it was drained of, or was to let go, is not left to
+   * it.
    */
   of(address: Address): Owner | undefined {
-    return this.#best(address, 'here') ?? this.#best(address, 'away');
+    const best: { here?: Owner; away?: Owner } = {};
+    for (const node of this.#input.nodes.all()) {
+      const term = node.held.get(address);
+      if (term === undefined || node.impossible.has(address)) continue;
+      if (!node.isConnected && (node.isDrained || node.outdone.has(address))) continue;
+      const where = node.isConnected ? 'here' : 'away';
+      const rival = best[where];
+      if (rival === undefined || compareTerms(term, rival.term) > 0) best[where] = { node: node.name, term };
+    }
+    return best.here ?? best.away;
   }
 
   /** A node is to let go of a VIP: what it still has of it is no claim while it is away. */
@@ -110,19 +120,6 @@ export class Claims {
     const isLater = compareTerms(term, owner.term) > 0;
     if (owner.node === name) return this.confirm(address) && !isLater ? 'confirmed' : owns(isLater);
     return owns(isLater && !this.#isKept(address, owner));
-  }
-
-  /** The claim with the highest term. */
-  #best(address: Address, where: 'here' | 'away'): Owner | undefined {
-    let best: Owner | undefined;
-    for (const node of this.#input.nodes.all()) {
-      if (node.held.size === 0 || node.isConnected !== (where === 'here')) continue;
-      const term = node.held.get(address);
-      if (term === undefined || node.impossible.has(address)) continue;
-      if (where === 'away' && (node.isDrained || node.outdone.has(address))) continue;
-      if (best === undefined || compareTerms(term, best.term) > 0) best = { node: node.name, term };
-    }
-    return best;
   }
 
   #admits(node: Node, { address, term }: HeldVip): boolean {
