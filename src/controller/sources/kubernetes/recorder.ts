@@ -133,7 +133,6 @@ export class Recorder {
     const record = this.#recordOf(address);
     if (!controller.allocator.isUsed(address)) {
       if (record === undefined && !this.#isMissed(address)) {
-        this.#missed.delete(address);
         this.#input.writes.drop('record', address);
         return;
       }

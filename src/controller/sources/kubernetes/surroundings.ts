@@ -122,16 +122,12 @@ export class Surroundings {
 
   #watchSlices(): void {
     const { client, random, onState, onEndpoints } = this.#input;
-    const endpoints = new Endpoints();
-    this.#endpoints = endpoints;
     this.#endSlices = new AbortController();
     const signal = AbortSignal.any([this.#input.signal, this.#endSlices.signal]);
     this.#slices = new ListWatch({
       ...{ client, path: endpointSlicesPath, signal, random, cut: cutSlice, onState },
       onChange: (changes) => {
-        // It ends by itself, and may have been about to tell of something.
-        if (this.#endpoints !== endpoints) return;
-        const touched = endpoints.apply(changes);
+        const touched = this.#endpoints.apply(changes);
         const wereKnown = this.#areSlicesKnown;
         this.#areSlicesKnown = true;
         // With the first list even those are known now that have no slice at all.
