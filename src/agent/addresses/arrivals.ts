@@ -82,12 +82,12 @@ export class Arrivals implements Disposable {
   }
 
   /**
-   * Against all that the kernel has: what is not there is on no way any more. Returns those that are there
-   * though it did not say so, to be announced now.
+   * After all that the kernel has was read: what is not held there is on no way any more. Returns those that
+   * are, though the kernel did not say so, to be announced now.
    */
-  review(has: (object: AddressObject) => boolean): AddressObject[] {
+  review(isHeldAt: (object: AddressObject) => boolean): AddressObject[] {
     const all = [...this.#coming.values()].map(({ object }) => object);
-    for (const object of all) if (!has(object)) this.#end(object.address);
+    for (const object of all) if (!isHeldAt(object)) this.#end(object.address);
     return all.filter((object) => this.taken(object));
   }
 

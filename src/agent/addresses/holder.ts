@@ -45,7 +45,7 @@ export class Holder implements Disposable {
   constructor(parts: HolderParts) {
     this.#parts = parts;
     this.places = new Places(parts);
-    this.arrivals = new Arrivals((object) => this.#announce([object]));
+    this.arrivals = new Arrivals((object) => parts.announcer.announce([placeOf(object)]));
     parts.announcer.onSaid = (all) => {
       const arrived = this.arrivals.said(all);
       if (arrived.length > 0) parts.onHeld(arrived);
@@ -91,7 +91,7 @@ export class Holder implements Disposable {
       if (object?.foreign === true) this.#borrowed.add(key);
       else this.#borrowed.delete(key);
     }
-    this.#announce(this.arrivals.review(({ id }) => network.find(id) !== undefined));
+    announcer.announce(this.arrivals.review((object) => this.isHeldAt(object)).map(placeOf));
     onHeld(keys);
   }
 
@@ -175,7 +175,7 @@ export class Holder implements Disposable {
   /** Returns how many were added. */
   async #write(remove: readonly AddressObject[], add: readonly AddressObject[]): Promise<number> {
     if (remove.length === 0 && add.length === 0) return 0;
-    const { kernel, ledger, onHeld } = this.#parts;
+    const { kernel, ledger, announcer, onHeld } = this.#parts;
     for (const object of remove) this.#let(object);
     for (const object of add) this.arrivals.expect(object, ledger.held.has(object.address));
     const receipt = await kernel.commit(addresses.encode({ remove, add }));
@@ -187,7 +187,8 @@ export class Holder implements Disposable {
     for (const { address } of remove) if (!ledger.held.has(address)) ledger.gone(address);
     const refused = new Map(receipt.map((refusal) => [refusal.object, refusal]));
     const taken = add.filter((object) => this.#took(object, refused.get(object)));
-    this.#announce(taken.filter((object) => this.arrivals.taken(object, refused.has(object))));
+    const usable = taken.filter((object) => this.arrivals.taken(object, refused.has(object)));
+    announcer.announce(usable.map(placeOf));
     onHeld([...remove, ...add].map(({ address }) => address));
     return taken.length;
   }
@@ -218,15 +219,6 @@ export class Holder implements Disposable {
     else this.#borrowed.delete(object.address);
     accept(object.address);
     return true;
-  }
-
-  /** Those that are usable; what is held no more is on no way either. */
-  #announce(objects: readonly AddressObject[]): void {
-    const { announcer, onHeld } = this.#parts;
-    const gone = objects.filter((object) => !this.isHeldAt(object));
-    for (const object of gone) this.arrivals.forget(object);
-    announcer.announce(objects.filter((object) => this.isHeldAt(object)).map(placeOf));
-    if (gone.length > 0) onHeld(gone.map(({ address }) => address));
   }
 
   /** Where else the kernel has VIPs, which we put there before they moved. */
