@@ -48,6 +48,8 @@ export interface Agent {
   readonly ledger: Ledger;
   readonly loop: Loop;
   readonly places: Places;
+  /** Whether a held VIP answers by now, and others know it. */
+  readonly isUsable: (key: Address) => boolean;
   readonly prober: Prober;
   readonly rules: Rules;
   readonly session: Session;
@@ -114,6 +116,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     ...{ version: parts.version, firewall, kernel, ledger, loop, announcer, prober, rules, session },
     ...{ link, tallies },
     places: holder.places,
+    isUsable: (key) => holder.isUsable(key),
     logDestination: parts.logDestination,
     problems: () =>
       [

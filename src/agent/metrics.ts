@@ -5,8 +5,7 @@ import { RefusalCode } from '../protocol/messages.ts';
 import { type Address, familyOf } from '../state/address.ts';
 import type { Agent } from './agent.ts';
 import type { VipCounters } from './firewall/firewall.ts';
-import type { Ledger } from './ledger.ts';
-import { stateOf, VipState, vipKeys } from './report.ts';
+import { type Known, stateOf, VipState, vipKeys } from './report.ts';
 
 export interface MetricsText {
   readonly text: string;
@@ -22,7 +21,7 @@ export async function metricsText(
   const inSync = loop.settled && session.problems.length === 0;
   const { registry, gauge } = await openRegistry({ version, inSync });
   const vips = gauge('vipward_vips', 'VIPs by state', 'state', 'filtered', 'ip_family');
-  const counts = countVips(ledger);
+  const counts = countVips(agent);
   for (const state of Object.values(VipState)) {
     for (const filtered of ['true', 'false'])
       for (const ipFamily of ['IPv4', 'IPv6'])
@@ -82,11 +81,12 @@ async function openRegistry({ version, inSync }: { readonly version: string; rea
 }
 
 /** How many VIPs there are, by state, guard and family. */
-function countVips(ledger: Ledger): ReadonlyMap<string, number> {
+function countVips(known: Known): ReadonlyMap<string, number> {
+  const { ledger } = known;
   const counts = new Map<string, number>();
   for (const key of vipKeys(ledger)) {
     const filtered = ledger.committed.get(key)?.filtered ?? true;
-    const kind = `${stateOf(ledger, key)} ${filtered} IPv${familyOf(key)}`;
+    const kind = `${stateOf(known, key)} ${filtered} IPv${familyOf(key)}`;
     counts.set(kind, (counts.get(kind) ?? 0) + 1);
   }
   return counts;

@@ -48,17 +48,24 @@ export interface NodeReport {
   readonly vips: readonly VipReport[];
 }
 
+/** What is known of VIPs, and by whom. */
+export interface Known {
+  readonly ledger: Ledger;
+  /** Whether a held VIP answers by now, and others know it. */
+  readonly isUsable: (key: Address) => boolean;
+}
+
 /**
  * The VIPs of a ledger in the order of their addresses; counters are null where they could not be read.
  * `obstacle` says what one that is pending waits for, if it is known.
  */
 export function vipReports(
-  ledger: Ledger,
+  known: Known,
   counters: ReadonlyMap<Address, VipCounters>,
   obstacle: (key: Address) => string,
 ): VipReport[] {
-  return [...vipKeys(ledger)].sort(compareAddresses).map((key) => {
-    const report = vipReport(ledger, key, counters.get(key));
+  return [...vipKeys(known.ledger)].sort(compareAddresses).map((key) => {
+    const report = vipReport(known, key, counters.get(key));
     return report.state === 'pending' ? { ...report, message: obstacle(key) } : report;
   });
 }
@@ -74,14 +81,15 @@ export function controllerReports(streams: readonly Stream[]): NodeReport['contr
   return streams.map(({ url, state, reason }) => ({ url, state, reason }));
 }
 
-function vipReport(ledger: Ledger, key: Address, counters: VipCounters | undefined): VipReport {
+function vipReport(known: Known, key: Address, counters: VipCounters | undefined): VipReport {
+  const { ledger } = known;
   const vip = ledger.committed.get(key) ?? ledger.wanted.get(key);
   const refusal = ledger.refusal('rules', key) ?? ledger.refusal('placements', key);
   return {
     address: key,
     held: ledger.held.has(key),
     term: ledger.placed.get(key)?.term ?? null,
-    state: stateOf(ledger, key),
+    state: stateOf(known, key),
     reason: refusal?.code ?? '',
     message: refusal?.reason ?? '',
     filtered: vip?.filtered ?? true,
@@ -93,9 +101,9 @@ function vipReport(ledger: Ledger, key: Address, counters: VipCounters | undefin
   };
 }
 
-export function stateOf(ledger: Ledger, key: Address): VipState {
+export function stateOf({ ledger, isUsable }: Known, key: Address): VipState {
   if (ledger.refusal('rules', key) !== undefined || ledger.refusal('placements', key) !== undefined)
     return 'refused';
-  if (ledger.held.has(key) && ledger.committed.has(key)) return 'serving';
+  if (ledger.held.has(key) && ledger.committed.has(key)) return isUsable(key) ? 'serving' : 'pending';
   return ledger.placed.has(key) || !ledger.committed.has(key) ? 'pending' : 'released';
 }

@@ -11,7 +11,7 @@ test('a VIP is said to be filtered by what the kernel has of it, and else by wha
   ledger.committed.set(closed.address, closed);
   ledger.wanted.set(closed.address, { ...closed, filtered: false });
   ledger.wanted.set(open.address, { ...open, filtered: false });
-  const reports = vipReports(ledger, new Map(), () => '');
+  const reports = vipReports({ ledger, isUsable: () => true }, new Map(), () => '');
   deepEqual(
     reports.map(({ address, filtered }) => [address, filtered]),
     [
@@ -19,4 +19,19 @@ test('a VIP is said to be filtered by what the kernel has of it, and else by wha
       [open.address, false],
     ],
   );
+});
+
+test('a VIP serves once others know it, and not when the kernel has it', () => {
+  const ledger = new Ledger();
+  const web = vip('10.77.0.100', [port(80)]);
+  ledger.committed.set(web.address, web);
+  ledger.hold({ address: web.address, interfaceIndex: 2 });
+  const states = [false, true].map((isSo) => {
+    const [report] = vipReports({ ledger, isUsable: () => isSo }, new Map(), () => '');
+    return [report?.held, report?.state];
+  });
+  deepEqual(states, [
+    [true, 'pending'],
+    [true, 'serving'],
+  ]);
 });

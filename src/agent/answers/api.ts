@@ -71,7 +71,7 @@ function ready({ loop, ledger }: Agent): Reply {
 }
 
 function nodeReport(agent: Agent, counters: Counters): NodeReport {
-  const { config, firewall, ledger, loop, prober, session, link, version } = agent;
+  const { config, firewall, loop, prober, session, link, version } = agent;
   return {
     node: config.node,
     version,
@@ -82,7 +82,7 @@ function nodeReport(agent: Agent, counters: Counters): NodeReport {
     generation: session.generation,
     controllers: controllerReports(link.streams),
     problems: agent.problems(),
-    vips: vipReports(ledger, counters, (key) => prober.obstacle(key)),
+    vips: vipReports(agent, counters, (key) => prober.obstacle(key)),
   };
 }
 
