@@ -120,7 +120,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     logDestination: parts.logDestination,
     problems: () =>
       [
-        ...[journal, reporter, retirement, follower, network].map(({ trouble }) => trouble),
+        ...[journal, reporter, retirement, follower, network, holder.places].map(({ trouble }) => trouble),
         ...[...session.problems, ...firewall.shortfalls],
       ].filter((text) => text !== ''),
     async stop() {

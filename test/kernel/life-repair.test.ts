@@ -31,6 +31,10 @@ async function hasAll(sockets: Sockets): Promise<boolean> {
   return vips.every((vip) => made.has(vip));
 }
 
+async function problemsOf(node: Node): Promise<string> {
+  return (await node.status()).problems.join();
+}
+
 async function answersAsDeclared(node: Node): Promise<void> {
   for (const vip of vips) {
     assert.equal(await node.probe('udp', vip, 53), 'open', vip);
@@ -108,11 +112,24 @@ test('addresses come back with a link that went down', { skip }, async (t) => {
   for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
   const isWell = (): Promise<boolean> => hasAll(sockets);
   node.run('ip link set lan down');
+  await node.until('it is told', async () => /VIPs on lan, which is down/.test(await problemsOf(node)));
   await mended(t, node, { harm: 'ip link set lan up', isWell });
   node.run('ip address add fd77::1/64 dev lan nodad');
   await node.until('all answers', async () => (await node.probe('udp', 'fd77::100', 53)) === 'open');
   await answersAsDeclared(node);
   await node.settled([dns]);
+  assert.equal(await problemsOf(node), '');
+});
+
+test('a link that carries nothing is told, as long as VIPs are on it', { skip }, async () => {
+  await using node = await Node.start({ services: [dns] });
+  assert.equal(await problemsOf(node), '');
+  node.run('ip link set lan0 down', { where: node.client });
+  const isTold = async (): Promise<boolean> => /VIPs on lan, .*no carrier/.test(await problemsOf(node));
+  await node.until('it is told', isTold);
+  await node.setServices([]);
+  assert.equal(await problemsOf(node), '');
+  node.run('ip link set lan0 up', { where: node.client });
 });
 
 test('a VIP without a place comes up with the prefix it belongs to', { skip }, async (t) => {

@@ -43,6 +43,20 @@ export class Places {
     return false;
   }
 
+  /** Links where VIPs are and cannot be reached for now; empty without one. */
+  get trouble(): string {
+    const { ledger, network } = this.#parts;
+    const indexes = new Set(ledger.held.values().map(({ interfaceIndex }) => interfaceIndex));
+    const mute = [...indexes].filter((index) => {
+      const { up = true, carrier = true } = network.link(index) ?? {};
+      return !up || !carrier;
+    });
+    if (mute.length === 0) return '';
+    const names = mute.map((index) => network.nameOf(index)).join(', ');
+    const remedy = 'see to the link, or give its VIPs to another node by vipward move';
+    return `nobody reaches the VIPs on ${names}, which is down or has no carrier; ${remedy}`;
+  }
+
   /** Whether an address is a VIP of somebody, so that it matters whether it is the node's own. */
   isVip(address: Address): boolean {
     const { ledger } = this.#parts;
