@@ -14,7 +14,12 @@ function captured(pattern: RegExp, ...paths: readonly string[]): string[] {
 }
 
 test('every code of an answer over HTTP is in the page, and no other', () => {
-  const answers = ['process/http.ts', 'controller/api.ts', 'agent/answers/api.ts', 'agent/waiting.ts'];
+  const answers = [
+    'process/http.ts',
+    'controller/api.ts',
+    'agent/answers/api.ts',
+    'agent/start-when-possible.ts',
+  ];
   const said = captured(/code: '(\w+)'|\bcode = reason \?\? '(\w+)'/g, ...answers);
   // An agent passes on the codes of these errors.
   const errors = ['state/address.ts', 'state/port.ts', 'host/socket.ts'];

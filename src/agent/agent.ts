@@ -18,13 +18,13 @@ import { ownAddresses, takeAway } from './addresses/own-addresses.ts';
 import type { Places } from './addresses/places.ts';
 import { Prober } from './addresses/prober.ts';
 import { type AgentConfig, firewallOptions } from './config.ts';
+import { ConfigReload } from './config-reload.ts';
 import { Journal } from './disk/journal.ts';
-import { type Kept, readJournal } from './disk/kept.ts';
+import { readJournal, type SavedJournal } from './disk/journal-file.ts';
 import { type Firewall, TableOwnedError } from './firewall/firewall.ts';
 import { openFirewallAtStart, retireOthers } from './firewall/open-firewall.ts';
 import { pollKernel } from './firewall/poll.ts';
 import { Retirement } from './firewall/retirement.ts';
-import { Follower } from './follow.ts';
 import { Ledger } from './ledger.ts';
 import { Loop } from './loop.ts';
 import { commitIntervalMs, Pace } from './pace.ts';
@@ -77,8 +77,8 @@ export interface AgentParts {
 export async function startAgent(config: AgentConfig, parts: AgentParts): Promise<Agent> {
   const { values } = config;
   makeFolder(values.state);
-  const kept = readJournal(values.state);
-  if (kept.problem !== null) parts.log.warn({ problem: kept.problem }, 'stateUnreadable');
+  const saved = readJournal(values.state);
+  if (saved.problem !== null) parts.log.warn({ problem: saved.problem }, 'stateUnreadable');
   const kernel = new Kernel(parts.native, parts.lockFile === undefined ? {} : { lockFile: parts.lockFile });
   const opening = openFirewallAtStart(kernel, firewallOptions(values), parts.log);
   const firewall = await opening.catch(async (error: unknown) => {
@@ -86,13 +86,13 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     if (error instanceof TableOwnedError) await letGo(kernel, parts.log);
     throw error;
   });
-  const rooms = assemble(config, parts, { kernel, firewall, kept });
-  const { announcer, holder, journal, ledger, loop, pace, prober, reporter } = rooms;
-  const { network, retirement, rules, session, tallies } = rooms;
-  const watches = watchKernel({ native: parts.native, ...rooms });
+  const made = assemble(config, parts, { kernel, firewall, saved });
+  const { announcer, holder, journal, ledger, loop, pace, prober, reporter } = made;
+  const { network, retirement, rules, session, tallies } = made;
+  const watches = watchKernel({ native: parts.native, ...made });
   if (values.commitInterval === undefined)
     watches.push(await watchForeignRules(kernel, pace, () => rules.commits));
-  watches.push(pollKernel(rooms));
+  watches.push(pollKernel(made));
   loop.doubt('start');
   await loop.idle();
   const link = new Links({
@@ -107,12 +107,12 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     now: () => performance.now(),
   });
   link.start();
-  const follower = new Follower({ ...rooms, log: parts.log }, config);
+  const configReload = new ConfigReload({ ...made, log: parts.log }, config);
   return {
     get config() {
-      return follower.config;
+      return configReload.config;
     },
-    follow: (next) => follower.follow(next),
+    follow: (next) => configReload.follow(next),
     ...{ version: parts.version, firewall, kernel, ledger, loop, announcer, prober, rules, session },
     ...{ link, tallies },
     places: holder.places,
@@ -120,12 +120,14 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     logDestination: parts.logDestination,
     problems: () =>
       [
-        ...[journal, reporter, retirement, follower, network, holder.places].map(({ trouble }) => trouble),
+        ...[journal, reporter, retirement, configReload, network, holder.places].map(
+          ({ trouble }) => trouble,
+        ),
         ...[...session.problems, ...firewall.shortfalls],
       ].filter((text) => text !== ''),
     async stop() {
       session.send({ type: 'bye' });
-      for (const part of [loop, holder, announcer, prober, retirement, follower, link, ...watches])
+      for (const part of [loop, holder, announcer, prober, retirement, configReload, link, ...watches])
         part[Symbol.dispose]();
       return await journal.close();
     },
@@ -151,11 +153,11 @@ async function letGo(kernel: Kernel, log: Log): Promise<void> {
   if (left.length > 0) log.error({ addresses: left.length, refused: refused.length }, 'unguardedLetGo');
 }
 
-/** The rooms of an agent and the doors between them; nothing runs yet. */
+/** Makes the parts of an agent and wires them together; nothing runs yet. */
 function assemble(
   { values, node, allow }: AgentConfig,
   { native, log, version }: AgentParts,
-  { kernel, firewall, kept }: { kernel: Kernel; firewall: Firewall; kept: Kept },
+  { kernel, firewall, saved }: { kernel: Kernel; firewall: Firewall; saved: SavedJournal },
 ) {
   const now = (): number => performance.now();
   const allowed = new Allowed(allow);
@@ -165,8 +167,8 @@ function assemble(
   const network = new Network(kernel, values.interface);
   const announcer = new Announcer(native, network);
   const prober = new Prober(native, network, values.firstClaim, (found) => loop.revisit(found));
-  const { state } = kept;
-  const journal = new Journal(values.state, kept, (reason) =>
+  const { state } = saved;
+  const journal = new Journal(values.state, saved, (reason) =>
     reason === '' ? log.info('stateWritten') : log.error({ reason }, 'stateUnwritable'),
   );
   const isUsable = (address: Address): boolean => holder.isUsable(address);

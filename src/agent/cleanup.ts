@@ -10,7 +10,7 @@ import { SystemCallError } from '../host/socket.ts';
 import { describeErrno, type Receipt } from '../netlink/ack.ts';
 import { Errno } from '../netlink/message.ts';
 import { ownAddresses, takeAway } from './addresses/own-addresses.ts';
-import { journalFile } from './disk/kept.ts';
+import { journalFile } from './disk/journal-file.ts';
 import { remainsBeside, retireOthers } from './firewall/open-firewall.ts';
 import { lockHolder, processOf } from './lock.ts';
 

@@ -12,7 +12,7 @@ import { shownAs } from './stream/credentials.ts';
 import { Heartbeat } from './stream/heartbeat.ts';
 import { longestPauseMs, quickMs } from './stream/reconnect.ts';
 import { hostOf, type LinkParts, type Stream } from './stream/stream.ts';
-import { StreamNews } from './stream/stream-news.ts';
+import { StreamLog } from './stream/stream-log.ts';
 
 /** For the upgrade, and again for the welcome behind it. */
 const handshakeMs = 5000;
@@ -42,7 +42,7 @@ export class Connection implements Stream {
   avoids: string | undefined;
   readonly #parts: LinkParts;
   readonly #siblings: Siblings;
-  readonly #news: StreamNews;
+  readonly #streamLog: StreamLog;
   /** The stream that reaches the controller of where this one was last: one controller keeps one a node. */
   #waitsFor: Connection | undefined;
   #socket: WebSocket | undefined;
@@ -61,7 +61,7 @@ export class Connection implements Stream {
     this.#parts = parts;
     this.url = url;
     this.#siblings = siblings;
-    this.#news = new StreamNews({ ...parts, url });
+    this.#streamLog = new StreamLog({ ...parts, url });
     this.#lostAtMs = parts.now();
   }
 
@@ -196,7 +196,7 @@ export class Connection implements Stream {
     if (type === 'synced') this.#faults = 0;
     this.#isProven = true;
     [this.state, this.reason] = ['open', ''];
-    this.#news.open(this.address);
+    this.#streamLog.open(this.address);
   }
 
   #refuse(socket: WebSocket, code: number, reason: string): void {
@@ -210,7 +210,7 @@ export class Connection implements Stream {
       this.#parts.log.warn({ url: this.url, reason }, 'frameRefused');
     this.#isRefused = true;
     [this.state, this.reason] = ['refused', reason];
-    this.#news.refused(reason);
+    this.#streamLog.refused(reason);
   }
 
   #openFor(ms: number): void {
@@ -227,7 +227,7 @@ export class Connection implements Stream {
     const { controller, address } = this;
     [this.controller, this.address] = [undefined, undefined];
     const replacedAt = isReplaced ? controller : undefined;
-    if (this.state !== 'refused' && replacedAt === undefined) this.#news.failed(reason, address);
+    if (this.state !== 'refused' && replacedAt === undefined) this.#streamLog.failed(reason, address);
     this.#parts.onClose(this);
     this.#siblings.closed(this);
     const lostForMs = this.#parts.now() - this.#lostAtMs;
@@ -238,7 +238,7 @@ export class Connection implements Stream {
   /** Two streams of ours to one controller would end each other for ever; that they meet is no failure. */
   #again(replacedAt: string | undefined, address: string | undefined): void {
     const other = replacedAt === undefined ? undefined : this.#siblings.reaching(replacedAt, this);
-    if (other === undefined && replacedAt !== undefined) this.#news.failed(this.reason, address);
+    if (other === undefined && replacedAt !== undefined) this.#streamLog.failed(this.reason, address);
     if (other === undefined) this.start();
     else this.#sleep(other, address);
   }

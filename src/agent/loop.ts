@@ -8,10 +8,10 @@ import type { Pace } from './pace.ts';
 import type { Outcome } from './rules/commits.ts';
 import type { Rules } from './rules/rules.ts';
 import type { Acks } from './stream/acks.ts';
-import type { Change } from './stream/received.ts';
-import { type Entry, Wishes, type WishesParts } from './stream/wishes.ts';
+import { Admission, type AdmissionParts, type Entry } from './stream/admission.ts';
+import type { Change } from './stream/received-table.ts';
 
-export interface LoopParts extends Omit<WishesParts, 'onUnplaced'> {
+export interface LoopParts extends Omit<AdmissionParts, 'onUnplaced'> {
   readonly rules: Rules;
   readonly holder: Holder;
   readonly pace: Pace;
@@ -32,7 +32,7 @@ const [retryMs, retryLimitMs] = [100, 5000];
 
 export class Loop implements Disposable {
   readonly #parts: LoopParts;
-  readonly #wishes: Wishes;
+  readonly #admission: Admission;
   #dirty = new Set<Address>();
   /** Why the kernel has to be read as a whole; empty while it is known. */
   readonly #doubts = new Set<string>();
@@ -48,7 +48,7 @@ export class Loop implements Disposable {
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
-    this.#wishes = new Wishes({ ...parts, onUnplaced: (key) => parts.holder.places.forget(key) });
+    this.#admission = new Admission({ ...parts, onUnplaced: (key) => parts.holder.places.forget(key) });
   }
 
   /** In sync with a controller whose own view is complete: from here on what is not wanted is taken away. */
@@ -75,7 +75,7 @@ export class Loop implements Disposable {
 
   /** Takes something in, for the next pass or reading of the kernel to bring in force. */
   enter(change: Entry): void {
-    for (const key of this.#wishes.enter(change)) this.#dirty.add(key);
+    for (const key of this.#admission.enter(change)) this.#dirty.add(key);
     for (const { address } of change.set) this.#dirty.add(address);
     for (const key of change.remove) this.#dirty.add(key);
   }
@@ -219,7 +219,7 @@ export class Loop implements Disposable {
     if (!areRulesKnown) this.#take();
     const everything = ledger.keys();
     await holder.refresh(everything);
-    for (const key of this.#wishes.review()) this.#dirty.add(key);
+    for (const key of this.#admission.review()) this.#dirty.add(key);
     // Both tables may sync while this goes on: what was not swept is put off until the next time.
     const inSync = this.#inSync;
     if (inSync) await holder.sweep();
@@ -235,7 +235,7 @@ export class Loop implements Disposable {
 
   async #mendRules(reasons: readonly string[]): Promise<number> {
     const { rules } = this.#parts;
-    if (reasons.includes(firstSync)) this.#wishes.retry();
+    if (reasons.includes(firstSync)) this.#admission.retry();
     // That others may no longer be wanted is no doubt about what is there.
     if (reasons.every((reason) => reason === firstSync) && (await rules.release())) return 0;
     const { outcome, repaired } = await rules.reconcile(this.#inSync);

@@ -17,7 +17,7 @@ import { agentRoutes } from './answers/api.ts';
 import { type AgentConfig, type AgentValues, agentConfig, agentOptions } from './config.ts';
 import { TableOwnedError } from './firewall/firewall.ts';
 import { SecondAgentError, takeLock } from './lock.ts';
-import { startWhenPossible } from './waiting.ts';
+import { startWhenPossible } from './start-when-possible.ts';
 
 const about = `Holds this node's VIPs and the filter in front of them, as a controller says. Needs
 CAP_NET_ADMIN and CAP_NET_RAW, in the host's network namespace.`;

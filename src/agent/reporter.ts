@@ -5,15 +5,15 @@ import type { Ack, HeldVip, Refusal, TableName } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import type { Term } from '../state/term.ts';
 import type { Announcer } from './addresses/announce.ts';
-import { Comings } from './comings.ts';
 import type { Journal } from './disk/journal.ts';
 import type { Ledger } from './ledger.ts';
 import type { LoopParts } from './loop.ts';
 import type { RulesParts } from './rules/rules.ts';
 import { Acks } from './stream/acks.ts';
+import { HeldUpdates } from './stream/held-updates.ts';
 import type { Session, SessionParts } from './stream/session.ts';
-import { Told } from './stream/told.ts';
 import type { Tallies } from './tallies.ts';
+import { VipLog } from './vip-log.ts';
 
 export interface ReporterParts {
   readonly ledger: Ledger;
@@ -33,14 +33,14 @@ export class Reporter {
   trouble = '';
   readonly acks: Acks;
   readonly #parts: ReporterParts;
-  readonly #told: Told;
-  readonly #comings: Comings;
+  readonly #heldUpdates: HeldUpdates;
+  readonly #vipLog: VipLog;
 
   constructor(parts: ReporterParts) {
     this.#parts = parts;
     const termOf = (address: Address) => this.#termOf(address);
-    this.#comings = new Comings(parts.ledger, parts.log);
-    this.#told = new Told({ held: () => this.heldVips(), termOf });
+    this.#vipLog = new VipLog(parts.ledger, parts.log);
+    this.#heldUpdates = new HeldUpdates({ held: () => this.heldVips(), termOf });
     this.acks = new Acks((ack) => this.#ack(ack), parts.now);
   }
 
@@ -66,10 +66,10 @@ export class Reporter {
 
   /** These addresses came or went: whoever rules is told, if that is news. */
   held(addresses: Iterable<Address>): void {
-    this.#told.doubt(addresses);
-    this.#comings.tell(addresses);
+    this.#heldUpdates.doubt(addresses);
+    this.#vipLog.compare(addresses);
     // What nobody hears is kept for who rules next: its hello may have been said before.
-    const message = this.session?.ruled === true ? this.#told.next() : null;
+    const message = this.session?.ruled === true ? this.#heldUpdates.next() : null;
     if (message !== null) this.session?.send(message);
   }
 
@@ -128,7 +128,7 @@ export class Reporter {
       onIdentity: (cluster, generation) => journal.identity(cluster, generation),
       onRuler: (features) => {
         this.acks.restart();
-        this.#told.restart(features);
+        this.#heldUpdates.restart(features);
         this.held([]);
         // It knows of no refusal that another was told of, and takes what it is not told of for in force.
         for (const refusal of ledger.refusals) this.session?.send({ type: 'refused', ...refusal });
@@ -136,7 +136,7 @@ export class Reporter {
       onChange: (change) => {
         if (change.table !== 'placements') return;
         announcer.hear(change, ledger.held);
-        this.#told.doubt([...change.set.map(({ address }) => address), ...change.remove]);
+        this.#heldUpdates.doubt([...change.set.map(({ address }) => address), ...change.remove]);
         for (const placement of change.set)
           if ('term' in placement) journal.placement(placement.address, placement);
         for (const key of change.remove) journal.placement(key, undefined);

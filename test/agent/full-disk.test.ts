@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Journal } from '../../src/agent/disk/journal.ts';
-import { journalFile, readJournal } from '../../src/agent/disk/kept.ts';
+import { journalFile, readJournal } from '../../src/agent/disk/journal-file.ts';
 import { Node, skip } from '../kernel/node.ts';
 import { port, vip } from '../kernel/own-kernel.ts';
 import { untilTrue } from '../patience.ts';

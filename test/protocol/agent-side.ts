@@ -7,7 +7,7 @@ import { Allowed } from '../../src/agent/addresses/allowed.ts';
 import type { Loop } from '../../src/agent/loop.ts';
 import type { Credentials } from '../../src/agent/stream/credentials.ts';
 import { Links } from '../../src/agent/stream/links.ts';
-import type { Change } from '../../src/agent/stream/received.ts';
+import type { Change } from '../../src/agent/stream/received-table.ts';
 import { usualLookAgainMs } from '../../src/agent/stream/reconnect.ts';
 import { Session } from '../../src/agent/stream/session.ts';
 import type { LinkParts } from '../../src/agent/stream/stream.ts';

@@ -7,8 +7,8 @@ import { linkAddress, openPacket } from '../../host/socket.ts';
 import type { Address } from '../../state/address.ts';
 import type { HeldAddress } from '../../state/desired-state.ts';
 import type { Ledger } from '../ledger.ts';
-import type { Change } from '../stream/received.ts';
-import { Bursts } from './bursts.ts';
+import type { Change } from '../stream/received-table.ts';
+import { BurstLimiter } from './burst-limiter.ts';
 import type { Network } from './network.ts';
 
 const repeatAtMs: readonly number[] = [1000, 2000, 4000];
@@ -28,7 +28,9 @@ export class Announcer implements Disposable {
   readonly #announced = new Map<Address, Announcement>();
   /** VIPs that are about to go. */
   readonly #quiet = new Set<Address>();
-  readonly #frames = new Bursts<HeldAddress>((held) => this.#send(held), { onSent: () => this.#tell() });
+  readonly #frames = new BurstLimiter<HeldAddress>((held) => this.#send(held), {
+    onSent: () => this.#tell(),
+  });
   /** Of the go that is under way. */
   #said: HeldAddress[] = [];
   readonly #fd: number;

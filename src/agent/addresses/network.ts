@@ -20,7 +20,7 @@ import {
   prefixesOverlap,
   prefixLength,
 } from '../../state/address.ts';
-import { type Carried, KnownBy } from './known-by.ts';
+import { type Carried, ReservedAddresses } from './reserved-addresses.ts';
 
 /** What an event meant for us. */
 export type NetworkChange =
@@ -46,13 +46,13 @@ export class Network implements Carried {
   #foreign: ReadonlyMap<Address, readonly AddressObject[]> | undefined;
   /** Events that came while everything was being read, which a dump may be older than. */
   #heard: NetlinkMessage[] | undefined;
-  readonly #knownBy: KnownBy;
+  readonly #reserved: ReservedAddresses;
 
   /** `wanted` are the interfaces of `--interface`, in order of preference; `auto` means every one. */
   constructor(kernel: Kernel, wanted: readonly string[]) {
     this.#kernel = kernel;
     this.#wanted = wanted;
-    this.#knownBy = new KnownBy(kernel);
+    this.#reserved = new ReservedAddresses(kernel);
   }
 
   /** Why no VIP can come here, whatever its address; empty where one could. */
@@ -84,7 +84,7 @@ export class Network implements Carried {
       this.#addresses = new Map(addresses.decode(rest).elements.map((object) => [object.id, object]));
       this.#forget();
       for (const message of heard) this.#take(message);
-      this.#knownBy.nameservers = nameservers;
+      this.#reserved.nameservers = nameservers;
       return [...this.#links.values()].filter((link) => {
         const known = before.get(link.index);
         return known !== undefined && hasRisen(link, known);
@@ -96,7 +96,7 @@ export class Network implements Carried {
 
   /** Asks for the gateways anew, of whose changes there is no event. Throws SystemCallError. */
   readGateways(): Promise<void> {
-    return this.#knownBy.read();
+    return this.#reserved.read();
   }
 
   /** Takes an event in, and says what it meant. */
@@ -206,12 +206,12 @@ export class Network implements Carried {
 
   /** In words, where the node has the address for itself; undefined where it has not. */
   ownAddress(address: Address): string | undefined {
-    return this.#knownBy.ownAddress(address, this);
+    return this.#reserved.ownAddress(address, this);
   }
 
   /** Why an address must not become a VIP of this node; undefined where nothing speaks against it. */
   conflict(address: Address): string | undefined {
-    return this.#knownBy.conflict(address, this);
+    return this.#reserved.conflict(address, this);
   }
 
   /** By address, what somebody else has put on this node. */

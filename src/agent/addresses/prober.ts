@@ -9,9 +9,9 @@ import { closeLater, linkAddress, openPacket } from '../../host/socket.ts';
 import { describeErrno } from '../../netlink/ack.ts';
 import { type Address, familyOf } from '../../state/address.ts';
 import type { HeldAddress } from '../../state/desired-state.ts';
-import { Bursts } from './bursts.ts';
-import { Ears } from './ears.ts';
+import { BurstLimiter } from './burst-limiter.ts';
 import type { Network } from './network.ts';
+import { RivalListener } from './rival-listener.ts';
 
 /** A question is answered within this, or not at all. */
 const answerWithinMs = 300;
@@ -48,10 +48,10 @@ export class Prober implements Disposable {
   readonly #policy: 'ask' | 'take';
   readonly #onFound: OnFound;
   readonly #inquiries = new Map<Address, Inquiry>();
-  readonly #questions = new Bursts<Inquiry>((inquiry) => this.#ask(inquiry));
+  readonly #questions = new BurstLimiter<Inquiry>((inquiry) => this.#ask(inquiry));
   /** Inquiries whose question has had its time. */
   #due: Inquiry[] = [];
-  readonly #ears: Ears;
+  readonly #rivalListener: RivalListener;
   readonly #fd: number;
 
   /**
@@ -63,7 +63,9 @@ export class Prober implements Disposable {
     this.#network = network;
     this.#policy = policy;
     this.#onFound = onFound;
-    this.#ears = new Ears(native, (rival, interfaceIndex) => this.#onRival(rival, interfaceIndex));
+    this.#rivalListener = new RivalListener(native, (rival, interfaceIndex) =>
+      this.#onRival(rival, interfaceIndex),
+    );
     this.#fd = openPacket(native);
   }
 
@@ -110,7 +112,7 @@ export class Prober implements Disposable {
   [Symbol.dispose](): void {
     this.#questions[Symbol.dispose]();
     for (const inquiry of [...this.#inquiries.values()]) this.#end(inquiry);
-    this.#ears[Symbol.dispose]();
+    this.#rivalListener[Symbol.dispose]();
     closeLater(this.#native, this.#fd);
   }
 
@@ -145,7 +147,7 @@ export class Prober implements Disposable {
     const link = this.#network.link(interfaceIndex);
     const obstacle = obstacleOf(link);
     if (link === undefined || obstacle !== '') return obstacle;
-    const deafness = this.#ears.listen(link, familyOf(address));
+    const deafness = this.#rivalListener.listen(link, familyOf(address));
     if (deafness !== '') return deafness;
     const frame = probeFrame(address, link.mac);
     const to = linkAddress(interfaceIndex, etherTypeOf(frame));

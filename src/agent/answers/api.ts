@@ -10,9 +10,9 @@ import type { Agent } from '../agent.ts';
 import type { VipCounters } from '../firewall/firewall.ts';
 import { metricsText } from '../metrics.ts';
 import { controllerReports, type NodeReport, vipReports } from '../report.ts';
+import { coalesced, oneByOne } from './coalesced.ts';
 import { differences } from './differences.ts';
 import { crossedBy, explain, foreignChains, tracePacket } from './explain.ts';
-import { joined, oneByOne } from './joined.ts';
 import { wouldDrop } from './would-drop.ts';
 
 /** A kernel that is busy with somebody else's commit answers late: then the report goes without counters. */
@@ -26,10 +26,10 @@ type Counters = ReadonlyMap<Address, VipCounters>;
 /** `own` is for this host alone, `open` for scrapers too; both read the kernel together. */
 export function agentRoutes(agent: Agent): { readonly own: Route[]; readonly open: Route[] } {
   const { kernel, firewall, ledger } = agent;
-  const counting = joined(() => firewall.counters(kernel, [...ledger.committed.values()]));
+  const counting = coalesced(() => firewall.counters(kernel, [...ledger.committed.values()]));
   const counters = () => soon(counting);
-  const comparing = joined(() => differences(agent));
-  const sampling = joined(() => observed(agent));
+  const comparing = coalesced(() => differences(agent));
+  const sampling = coalesced(() => observed(agent));
   const open: Route[] = [
     { method: 'GET', path: '/healthz', isProbe: true, handle: () => text(200, 'ok\n') },
     { method: 'GET', path: '/readyz', isProbe: true, handle: () => ready(agent) },
@@ -96,7 +96,7 @@ async function soon(counting: () => Promise<Counters>): Promise<Counters> {
 /** Each packet is a question of its own, so they have their turns, and share what is read for all of them. */
 function explaining(agent: Agent): Route['handle'] {
   const inTurn = oneByOne<Reply>();
-  const foreign = joined(() => foreignChains(agent.kernel), foreignKeptMs);
+  const foreign = coalesced(() => foreignChains(agent.kernel), foreignKeptMs);
   return async ({ url, message, signal }) => {
     const hasGone = (): boolean => signal.aborted || message.socket.destroyed;
     const answer = await inTurn(hasGone, () => explained(agent, url.searchParams, foreign));

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Address } from '../../state/address.ts';
 import type { Placement, VirtualIp } from '../../state/virtual-ip.ts';
-import { journalFile, type Kept, type KeptState, layout } from './kept.ts';
+import { journalFile, layout, type SavedJournal, type SavedState } from './journal-file.ts';
 
 /** Lines are collected for as long, so that a burst of changes is one write. */
 const collectMs = 50;
@@ -28,7 +28,7 @@ interface Pending {
 
 export class Journal {
   readonly #directory: string;
-  readonly #state: KeptState;
+  readonly #state: SavedState;
   readonly #onTrouble: (trouble: string) => void;
   /** What waits for the disk; by address, so that it never grows beyond the state itself. */
   #pending = nothing();
@@ -40,10 +40,10 @@ export class Journal {
   #trouble: string;
 
   /** `onTrouble` is told of each trouble that is another one than before, and of its end as an empty text. */
-  constructor(directory: string, kept: Kept, onTrouble: (trouble: string) => void) {
+  constructor(directory: string, saved: SavedJournal, onTrouble: (trouble: string) => void) {
     this.#directory = directory;
-    this.#state = kept.state;
-    this.#trouble = kept.problem ?? '';
+    this.#state = saved.state;
+    this.#trouble = saved.problem ?? '';
     this.#onTrouble = onTrouble;
   }
 

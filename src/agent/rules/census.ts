@@ -4,7 +4,7 @@ import { type Address, familyOf, prefixLength } from '../../state/address.ts';
 import type { Capacities, Needs } from '../../state/desired-state.ts';
 import { SteadyMap } from '../../state/steady-map.ts';
 import type { VirtualIp } from '../../state/virtual-ip.ts';
-import { noRoom, together } from './room.ts';
+import { addCapacities, noCapacities } from './capacities.ts';
 
 const leastCapacity = 1024;
 
@@ -25,9 +25,9 @@ export class Census {
   readonly #tallies = { 4: tally(), 6: tally() };
   readonly #counted = new SteadyMap<Address, VirtualIp>();
   /** What is counted no more, and in the kernel until it is settled. */
-  #leaving = noRoom;
+  #leaving = noCapacities;
   /** What the kernel holds, and no VIP stands for. */
-  #reserved = noRoom;
+  #reserved = noCapacities;
   #egress = 0;
   #forward = 0;
   #floor: Needs | null = null;
@@ -57,13 +57,13 @@ export class Census {
 
   /** The kernel holds of the VIPs what is counted, and no more. */
   settle(): void {
-    this.#leaving = noRoom;
+    this.#leaving = noCapacities;
   }
 
-  /** So much must find room beside the VIPs, until something else is said. */
-  reserve(room: Capacities): void {
-    this.#changed ||= room !== this.#reserved;
-    this.#reserved = room;
+  /** Space for so much is kept beside the VIPs, until the next call. */
+  reserve(capacities: Capacities): void {
+    this.#changed ||= capacities !== this.#reserved;
+    this.#reserved = capacities;
   }
 
   /**
@@ -100,8 +100,8 @@ export class Census {
   }
 
   #beside(): Capacities {
-    if (this.#leaving === noRoom) return this.#reserved;
-    return this.#reserved === noRoom ? this.#leaving : together(this.#leaving, this.#reserved);
+    if (this.#leaving === noCapacities) return this.#reserved;
+    return this.#reserved === noCapacities ? this.#leaving : addCapacities(this.#leaving, this.#reserved);
   }
 
   #compute(): Needs {
@@ -139,11 +139,11 @@ export class Census {
     if (!filtered) return;
     const vips = stays ? 0 : 1;
     const sources = ports.reduce((sum, port) => sum + (port.sources?.length ?? 0), 0);
-    const room =
+    const capacities =
       familyOf(address) === 4
-        ? { ...noRoom, vips4: vips, ports4: ports.length, sources4: sources }
-        : { ...noRoom, vips6: vips, ports6: ports.length, sources6: sources };
-    this.#leaving = together(this.#leaving, room);
+        ? { ...noCapacities, vips4: vips, ports4: ports.length, sources4: sources }
+        : { ...noCapacities, vips6: vips, ports6: ports.length, sources6: sources };
+    this.#leaving = addCapacities(this.#leaving, capacities);
   }
 
   #count(vip: VirtualIp, by: 1 | -1): void {

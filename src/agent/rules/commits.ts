@@ -12,16 +12,13 @@ import type { VirtualIp } from '../../state/virtual-ip.ts';
 import type { Firewall } from '../firewall/firewall.ts';
 import type { Ledger } from '../ledger.ts';
 import { blameOf, disturbanceIn, type Targets } from './blame.ts';
+import { noCapacities } from './capacities.ts';
 import { type Census, sameCapacities } from './census.ts';
-import { noRoom } from './room.ts';
-import type { Sending } from './sending.ts';
+import { Orphans } from './orphans.ts';
+import type { Sender } from './sender.ts';
 import { slices, sliceVips } from './slices.ts';
-import { Unclaimed } from './unclaimed.ts';
 
-/**
- * How a commit ended: `unsure` means that what the kernel holds has to be read before anything else is
- * written.
- */
+/** How a commit ended; after `unsure` the kernel has to be read before anything else is written. */
 export type Outcome = 'committed' | 'unsure';
 
 const noAddresses: readonly HeldAddress[] = [];
@@ -50,18 +47,18 @@ interface PreparedSlice {
 
 export class Commits {
   readonly #parts: CommitsParts;
-  readonly #unclaimed: Unclaimed;
-  readonly #sending: Sending;
+  readonly #orphans: Orphans;
+  readonly #sender: Sender;
   /** What the constant part in the kernel serves, and as it was put there: none until it is known. */
   #needs: Needs;
   /** In the kernel's words, what kept the last commit that was disturbed from being one. */
   disturbance = '';
 
-  constructor(parts: CommitsParts, sending: Sending) {
+  constructor(parts: CommitsParts, sender: Sender) {
     this.#parts = parts;
     this.#needs = parts.census.needs();
-    this.#unclaimed = new Unclaimed(parts.firewall);
-    this.#sending = sending;
+    this.#orphans = new Orphans(parts.firewall);
+    this.#sender = sender;
   }
 
   get needs(): Needs {
@@ -77,8 +74,8 @@ export class Commits {
   commit(keys: ReadonlySet<Address>): Soon<Outcome> {
     const { census, ledger } = this.#parts;
     this.count(keys);
-    const coming = this.keepsAny ? [...keys].flatMap((key) => ledger.target(key) ?? []) : [];
-    census.reserve(this.keptRoom(coming));
+    const coming = this.hasOrphans ? [...keys].flatMap((key) => ledger.target(key) ?? []) : [];
+    census.reserve(this.orphanCapacities(coming));
     if (keys.size > sliceVips || this.#isTooSmall()) return this.#commitMany(keys);
     return this.#carryOut(this.#prepare(keys));
   }
@@ -100,24 +97,26 @@ export class Commits {
     return this.#parts.firewall.dialect.render({ needs, vips, held: noAddresses });
   }
 
-  /** Elements that the kernel alone knows of are among what it holds. */
-  get keepsAny(): boolean {
-    return !this.#unclaimed.isEmpty;
+  /** The kernel holds elements that no VIP we know of has. */
+  get hasOrphans(): boolean {
+    return !this.#orphans.isEmpty;
   }
 
   /** Those elements. */
-  get kept(): Iterable<KernelObject> {
-    return this.#unclaimed.elements;
+  get orphans(): Iterable<KernelObject> {
+    return this.#orphans.elements;
   }
 
-  /** What they take beside these VIPs, who may have some of them. */
-  keptRoom(vips: readonly VirtualIp[] = []): Capacities {
-    return this.keepsAny ? this.#unclaimed.roomBeside(this.render(this.needs, vips).elements) : noRoom;
+  /** The capacities that orphans need beside these VIPs, who may have some of them. */
+  orphanCapacities(vips: readonly VirtualIp[] = []): Capacities {
+    return this.hasOrphans
+      ? this.#orphans.capacitiesBeside(this.render(this.needs, vips).elements)
+      : noCapacities;
   }
 
   /** Rendered, with those that were found beside it kept from now on, and put in again where a set grows. */
   renderBeside(found: Iterable<KernelObject>, needs: Needs, vips: Iterable<VirtualIp>): KernelObjects {
-    return this.#unclaimed.take(found, this.render(needs, vips));
+    return this.#orphans.take(found, this.render(needs, vips));
   }
 
   /** While the kernel was busy other things may have come to be wanted than it was told. */
@@ -128,7 +127,7 @@ export class Commits {
     for (const [key, vip] of targets) {
       if (vip === undefined) ledger.committed.delete(key);
       else ledger.committed.set(key, vip);
-      if (vip !== undefined && this.keepsAny) this.#unclaimed.claim(this.render(needs, [vip]).elements);
+      if (vip !== undefined && this.hasOrphans) this.#orphans.claim(this.render(needs, [vip]).elements);
     }
     committed(targets.keys());
     return 'committed';
@@ -181,7 +180,7 @@ export class Commits {
   #isTooSmall(): boolean {
     const { census, ledger } = this.#parts;
     return (
-      (this.keepsAny || ledger.committed.size > 0) &&
+      (this.hasOrphans || ledger.committed.size > 0) &&
       !sameCapacities(census.needs().capacities, this.needs.capacities)
     );
   }
@@ -191,9 +190,9 @@ export class Commits {
     const { census, ledger } = this.#parts;
     const needs = { ...this.needs, capacities: census.needs().capacities };
     const vips = [...ledger.committed.values()];
-    const have = this.renderBeside(this.#unclaimed.elements, this.needs, vips);
-    const want = this.renderBeside(this.#unclaimed.elements, needs, vips);
-    const receipt = await this.#sending.send(diff(have, want));
+    const have = this.renderBeside(this.#orphans.elements, this.needs, vips);
+    const want = this.renderBeside(this.#orphans.elements, needs, vips);
+    const receipt = await this.#sender.send(diff(have, want));
     this.disturbance = describeFirst(receipt);
     if (receipt.length > 0) return 'unsure';
     this.serve(needs);
@@ -215,11 +214,11 @@ export class Commits {
       if (after !== undefined) want.push(after);
     }
     const delta = diff(this.render(this.needs, have), this.render(needs, want));
-    return { targets, from: this.needs, needs, transaction: this.#sending.encode(delta) };
+    return { targets, from: this.needs, needs, transaction: this.#sender.encode(delta) };
   }
 
   #carryOut({ targets, needs, transaction }: PreparedSlice): Soon<Outcome> {
-    const receipt = this.#sending.transmit(transaction);
+    const receipt = this.#sender.transmit(transaction);
     const judge = (answer: Receipt<KernelObject>): Soon<Outcome> =>
       answer.length === 0 ? this.settle(targets, needs) : this.#attemptHalves(answer, targets);
     return receipt instanceof Promise ? receipt.then(judge) : judge(receipt);

@@ -9,13 +9,13 @@ import type { Address } from '../../state/address.ts';
 import type { Needs } from '../../state/desired-state.ts';
 import type { VirtualIp } from '../../state/virtual-ip.ts';
 import type { Firewall } from '../firewall/firewall.ts';
-import { asMade } from './as-made.ts';
+import { acceptedConstants } from './accepted-constants.ts';
 import { lostIn, type Targets } from './blame.ts';
+import { addCapacities, capacitiesOfLeaving, noCapacities } from './capacities.ts';
 import { Commits, type CommitsParts, type Outcome } from './commits.ts';
-import { noRoom, roomOfLeaving, together } from './room.ts';
-import { Sending, type SendingParts } from './sending.ts';
+import { Sender, type SenderParts } from './sender.ts';
 
-export interface RulesParts extends CommitsParts, SendingParts {
+export interface RulesParts extends CommitsParts, SenderParts {
   readonly kernel: Pick<Kernel, 'commit' | 'dump'>;
   /**
    * Everything is in force by the word of a controller: only now does this firewall take the place of another
@@ -47,7 +47,7 @@ interface Reconciled {
 
 export class Rules {
   readonly #parts: RulesParts;
-  readonly #sending: Sending;
+  readonly #sender: Sender;
   readonly #commits: Commits;
   /** The kernel holds what the ledger says is committed, and nothing of ours beside it. */
   #exact = false;
@@ -56,13 +56,13 @@ export class Rules {
 
   constructor(parts: RulesParts) {
     this.#parts = parts;
-    this.#sending = new Sending(parts, parts.firewall.dialect);
-    this.#commits = new Commits(parts, this.#sending);
+    this.#sender = new Sender(parts, parts.firewall.dialect);
+    this.#commits = new Commits(parts, this.#sender);
   }
 
   /** Commits that were tried. */
   get commits(): number {
-    return this.#sending.tried;
+    return this.#sender.tried;
   }
 
   /** In the kernel's words, what kept the last commit that was disturbed from being one. */
@@ -72,7 +72,7 @@ export class Rules {
 
   /** The kernel holds something that is not wanted, and that goes when the agent is in sync. */
   get isPutOff(): boolean {
-    return this.#isAnothers || this.#commits.keepsAny;
+    return this.#isAnothers || this.#commits.hasOrphans;
   }
 
   /** Commits the VIPs of `keys`. Costs what they cost, whatever else is in the table. */
@@ -133,7 +133,7 @@ export class Rules {
     if (receipt.length > 0) return await this.#mendAround(receipt, reading);
     this.#commits.serve(needs);
     this.#commits.settle(targets, needs);
-    this.#exact = !this.#commits.keepsAny;
+    this.#exact = !this.#commits.hasOrphans;
     if (inSync) this.#parts.onComplete();
     return { outcome: 'committed', repaired: delta.remove.length + delta.add.length };
   }
@@ -147,7 +147,7 @@ export class Rules {
   *elements(): Iterable<Iterable<KernelObject>> {
     for (const vip of this.#parts.ledger.committed.values())
       yield this.#commits.render(this.#commits.needs, [vip]).elements;
-    yield this.#commits.kept;
+    yield this.#commits.orphans;
   }
 
   /** All that the kernel should hold now. */
@@ -162,9 +162,9 @@ export class Rules {
       return { needs, delta: diff(have, this.#commits.renderBeside(found, needs, vips)) };
     };
     census.settle();
-    census.reserve(noRoom);
+    census.reserve(noCapacities);
     const way = direct(census.needs());
-    census.reserve(together(roomOfLeaving(way.delta, firewall), this.#commits.keptRoom()));
+    census.reserve(addCapacities(capacitiesOfLeaving(way.delta, firewall), this.#commits.orphanCapacities()));
     return census.needs() === way.needs ? way : direct(census.needs());
   }
 
@@ -172,7 +172,7 @@ export class Rules {
   async #mend(delta: Delta, reading: Reading): Promise<Receipt<KernelObject>> {
     let receipt: Receipt<KernelObject> | undefined;
     try {
-      receipt = await this.#sending.send(delta);
+      receipt = await this.#sender.send(delta);
       return receipt;
     } finally {
       if (receipt?.length !== 0) await this.#believe(reading);
@@ -194,7 +194,7 @@ export class Rules {
     const needs = census.needs();
     const known = this.#commits.renderBeside(found, needs, ledger.committed.values());
     const { remove, add } = diff(have, known);
-    if ((await this.#sending.send({ remove, add })).length > 0) return unsure;
+    if ((await this.#sender.send({ remove, add })).length > 0) return unsure;
     this.#commits.serve(needs);
     const rest = [...targets].filter(([, vip]) => inSync || vip !== undefined);
     const outcome = await this.#commits.commit(new Set(rest.map(([key]) => key)));
@@ -209,7 +209,7 @@ export class Rules {
     const needs = have.needs ?? this.#commits.needs;
     const wanted = this.#commits.render(needs, known);
     const siblings = firewall.siblings();
-    const constants = asMade(wanted.constants, have.constants, { siblings, needs });
+    const constants = acceptedConstants(wanted.constants, have.constants, { siblings, needs });
     const want = { constants, elements: firewall.inSetsOf(constants, wanted.elements), needs };
     const guards: Firewall['guardsAnyway'] = (object, isWanted) => firewall.guardsAnyway(object, isWanted);
     const lost = lostIn(have, want, { vips: known, guards });

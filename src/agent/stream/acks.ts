@@ -2,7 +2,7 @@
 // everything up to it is in force or refused by name, and no address that has to go is left.
 
 import type { Ack, TableName } from '../../protocol/messages.ts';
-import type { Change } from './received.ts';
+import type { Change } from './received-table.ts';
 
 /** No frame has this number. */
 const none = -1;

@@ -17,7 +17,7 @@ import { generationLeap } from '../../state/term.ts';
 import type { Placement } from '../../state/virtual-ip.ts';
 import type { Allowed } from '../addresses/allowed.ts';
 import type { Loop } from '../loop.ts';
-import { type Change, ReceivedTable } from './received.ts';
+import { type Change, ReceivedTable } from './received-table.ts';
 import type { Stream } from './stream.ts';
 
 /** After as many pages that did not add up to what was announced, the stream is begun anew. */

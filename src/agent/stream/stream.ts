@@ -1,4 +1,4 @@
-// A stream to a controller as the rooms of the agent see it, and what links.ts needs to make them.
+// A stream to a controller as the rest of the agent sees it, and what links.ts needs to make them.
 
 import type { LookupAddress } from 'node:dns';
 import type { Log } from '../../process/log.ts';

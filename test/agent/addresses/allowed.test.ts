@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { Allowed } from '../../../src/agent/addresses/allowed.ts';
 import { agentConfig, agentOptions } from '../../../src/agent/config.ts';
 import { Ledger } from '../../../src/agent/ledger.ts';
-import { Wishes } from '../../../src/agent/stream/wishes.ts';
+import { Admission } from '../../../src/agent/stream/admission.ts';
 import { readOptions } from '../../../src/process/options.ts';
 import { UsageError } from '../../../src/process/usage.ts';
 import { type Prefix, parseAddress } from '../../../src/state/address.ts';
@@ -18,13 +18,13 @@ const prefixes = (count: number): Prefix[] => {
 
 function reasonOf(allow: readonly Prefix[]): string {
   const reasons: string[] = [];
-  const wishes = new Wishes({
+  const admission = new Admission({
     ...{ ledger: new Ledger(), allow: new Allowed(allow) },
     network: { ownAddress: () => undefined, strangers: () => new Map() },
     onRefused: ({ reason }) => void reasons.push(reason),
     ...{ accept: () => undefined, onUnplaced: () => undefined },
   });
-  wishes.enter({ table: 'rules', set: [outside], remove: [], first: [], isWhole: false });
+  admission.enter({ table: 'rules', set: [outside], remove: [], first: [], isWhole: false });
   equal(reasons.length, 1);
   return reasons[0] ?? '';
 }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Journal } from '../../../src/agent/disk/journal.ts';
-import { journalFile, readJournal } from '../../../src/agent/disk/kept.ts';
+import { journalFile, readJournal } from '../../../src/agent/disk/journal-file.ts';
 import type { Address } from '../../../src/state/address.ts';
 import type { Placement } from '../../../src/state/virtual-ip.ts';
 import { port, vip } from '../../kernel/own-kernel.ts';

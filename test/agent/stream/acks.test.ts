@@ -4,7 +4,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Arrivals } from '../../../src/agent/addresses/arrivals.ts';
 import { Acks } from '../../../src/agent/stream/acks.ts';
-import type { Change } from '../../../src/agent/stream/received.ts';
+import type { Change } from '../../../src/agent/stream/received-table.ts';
 import { addresses } from '../../../src/dialects/addresses/dialect.ts';
 import type { AddressObject } from '../../../src/dialects/addresses/objects.ts';
 import type { Address } from '../../../src/state/address.ts';

@@ -1,7 +1,7 @@
 // Addresses that belong to a link and to no node on it: none of them becomes a VIP.
 import { equal, match } from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Carried, KnownBy } from '../../../src/agent/addresses/known-by.ts';
+import { type Carried, ReservedAddresses } from '../../../src/agent/addresses/reserved-addresses.ts';
 import { type AddressObject, addressObject } from '../../../src/dialects/addresses/objects.ts';
 import type { Kernel } from '../../../src/host/kernel.ts';
 import { parseAddress } from '../../../src/state/address.ts';
@@ -16,7 +16,7 @@ function carrying(...texts: readonly string[]): Carried {
   return { addresses, strangers: () => strangers, link: () => undefined, nameOf: () => 'eth0' };
 }
 
-function conflict(knownBy: KnownBy, address: string, carried: Carried): string {
+function conflict(knownBy: ReservedAddresses, address: string, carried: Carried): string {
   return knownBy.conflict(parseAddress(address), carried) ?? 'none';
 }
 
@@ -34,7 +34,7 @@ const rules: readonly (readonly [own: string, conflicts: readonly string[], free
 
 for (const [own, conflicts, free] of rules) {
   test(`on the link of ${own} no VIP is ${conflicts.join() || 'kept from it'}`, () => {
-    const [knownBy, carried] = [new KnownBy({} as Kernel), carrying(own)];
+    const [knownBy, carried] = [new ReservedAddresses({} as Kernel), carrying(own)];
     const words = new RegExp(`(broadcast|anycast) address of ${own} on eth0$`);
     for (const address of conflicts) match(conflict(knownBy, address, carried), words);
     for (const address of free) equal(conflict(knownBy, address, carried), 'none');
@@ -42,7 +42,7 @@ for (const [own, conflicts, free] of rules) {
 }
 
 test('a link whose prefix becomes another has another broadcast address', () => {
-  const knownBy = new KnownBy({} as Kernel);
+  const knownBy = new ReservedAddresses({} as Kernel);
   match(conflict(knownBy, '10.77.0.255', carrying('10.77.0.1/24')), /broadcast/);
   equal(conflict(knownBy, '10.77.0.255', carrying('10.77.0.1/16')), 'none');
 });

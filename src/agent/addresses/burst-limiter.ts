@@ -1,26 +1,25 @@
-// Frames beyond so many in one go overflow the queues of switch processors: what is to be sent waits for its
-// turn.
+// Sends at most 64 frames every 5 ms: more at once would overflow the queues of switch processors.
 
 const burstItems = 64;
 const burstGapMs = 5;
-/** A thread that was held up makes up for no more than this. */
+/** A thread that was held up catches up on no more than this. */
 const makeUpMs = 20;
 
-export interface BurstsParts {
-  /** Called behind each go. */
+export interface BurstLimiterParts {
+  /** Called after each burst. */
   readonly onSent?: () => void;
-  /** A clock of milliseconds. */
+  /** A monotonic clock in milliseconds. */
   readonly now?: () => number;
 }
 
-export class Bursts<Item> implements Disposable {
+export class BurstLimiter<Item> implements Disposable {
   readonly #send: (item: Item) => void;
   readonly #onSent: () => void;
   readonly #now: () => number;
   #waiting: Item[] = [];
   #urgent: Item[] = [];
   /** How many may still be sent before the gap is over. */
-  #room = burstItems;
+  #left = burstItems;
   #gap: NodeJS.Timeout | undefined;
   /** When the gap is over: timers come late, the pace stays. */
   #dueMs = 0;
@@ -28,14 +27,14 @@ export class Bursts<Item> implements Disposable {
   /** `send` is called with each item, at once where there is room. */
   constructor(
     send: (item: Item) => void,
-    { onSent = () => {}, now = () => performance.now() }: BurstsParts = {},
+    { onSent = () => {}, now = () => performance.now() }: BurstLimiterParts = {},
   ) {
     this.#send = send;
     this.#onSent = onSent;
     this.#now = now;
   }
 
-  /** What is urgent goes before all that is not. */
+  /** Urgent items are sent before all others. */
   add(items: readonly Item[], isUrgent = false): void {
     const queue = isUrgent ? this.#urgent : this.#waiting;
     for (const item of items) queue.push(item);
@@ -49,9 +48,9 @@ export class Bursts<Item> implements Disposable {
   }
 
   #burst(): void {
-    const items = this.#urgent.splice(0, this.#room);
-    items.push(...this.#waiting.splice(0, this.#room - items.length));
-    this.#room -= items.length;
+    const items = this.#urgent.splice(0, this.#left);
+    items.push(...this.#waiting.splice(0, this.#left - items.length));
+    this.#left -= items.length;
     for (const item of items) this.#send(item);
     if (items.length > 0 && this.#gap === undefined) this.#wait(this.#now() + burstGapMs);
     if (items.length > 0) this.#onSent();
@@ -65,7 +64,7 @@ export class Bursts<Item> implements Disposable {
 
   #refill(): void {
     this.#gap = undefined;
-    this.#room = burstItems;
+    this.#left = burstItems;
     const earliestMs = this.#now() - makeUpMs;
     if (this.#waiting.length + this.#urgent.length > 0)
       this.#wait(Math.max(this.#dueMs, earliestMs) + burstGapMs);

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { Agent } from '../../src/agent/agent.ts';
 import type { AgentConfig } from '../../src/agent/config.ts';
 import { NoFirewallError } from '../../src/agent/firewall/firewall.ts';
-import { startWhenPossible, type WaitingParts } from '../../src/agent/waiting.ts';
+import { type StartParts, startWhenPossible } from '../../src/agent/start-when-possible.ts';
 import type { Route } from '../../src/process/http.ts';
 import type { Log } from '../../src/process/log.ts';
 import { seriesValue } from '../metrics-page.ts';
@@ -18,7 +18,7 @@ const notStarted = {
 function fixture(start: () => Promise<Agent>) {
   let routes: Record<'own' | 'open', readonly Route[]> = { own: [], open: [] };
   const stop = new AbortController();
-  const parts: WaitingParts = {
+  const parts: StartParts = {
     config: { node: 'node1', values: { filter: 'enforce' } } as unknown as AgentConfig,
     ...{ version: '0', signal: stop.signal, log: { error() {} } as unknown as Log, start },
     show: (own, open) => {

@@ -1,4 +1,5 @@
-// What the controller wishes, entered in the ledger as it is received.
+// Admits what the controller sends: it is entered in the ledger, or refused if it lies outside --allow or is
+// an address of this node.
 
 import type { Refusal, TableName } from '../../protocol/messages.ts';
 import type { Address } from '../../state/address.ts';
@@ -6,12 +7,12 @@ import { type Placement, servicesOf, type VirtualIp } from '../../state/virtual-
 import type { Allowed } from '../addresses/allowed.ts';
 import type { Network } from '../addresses/network.ts';
 import type { Ledger } from '../ledger.ts';
-import type { Change } from './received.ts';
+import type { Change } from './received-table.ts';
 
-/** A change, whoever it is from. */
+/** A change of a table, from the stream or from the disk. */
 export type Entry = Pick<Change, 'table' | 'set' | 'remove' | 'first' | 'isWhole'>;
 
-export interface WishesParts {
+export interface AdmissionParts {
   readonly ledger: Ledger;
   /** Prefixes outside which nothing is guarded and nothing held. */
   readonly allow: Allowed;
@@ -24,10 +25,10 @@ export interface WishesParts {
   readonly onUnplaced: (key: Address) => void;
 }
 
-export class Wishes {
-  readonly #parts: WishesParts;
+export class Admission {
+  readonly #parts: AdmissionParts;
 
-  constructor(parts: WishesParts) {
+  constructor(parts: AdmissionParts) {
     this.#parts = parts;
   }
 

@@ -1,5 +1,4 @@
-// The VIPs that this node takes and lets go of, for a log that is asked for as much: otherwise it costs
-// nothing.
+// Logs each VIP that this node takes or lets go of, at debug level; costs nothing at any other level.
 
 import type { Log, LogLevel } from '../process/log.ts';
 import type { Address } from '../state/address.ts';
@@ -7,10 +6,10 @@ import type { Ledger } from './ledger.ts';
 
 const level: LogLevel = 'debug';
 
-export class Comings {
+export class VipLog {
   readonly #ledger: Pick<Ledger, 'held'>;
   readonly #log: Log;
-  /** What was held by the last line; undefined while nobody asks. */
+  /** The VIPs held by the last line; undefined while the level is off. */
   #held: Set<Address> | undefined;
 
   constructor(ledger: Pick<Ledger, 'held'>, log: Log) {
@@ -19,14 +18,14 @@ export class Comings {
     if (log.isLevelEnabled(level)) this.#held = new Set(ledger.held.keys());
   }
 
-  /** These addresses may have come or gone. What was held when the log began to ask is no news. */
-  tell(addresses: Iterable<Address>): void {
+  /** These may have been taken or let go of. What was held when the level was turned on is not logged. */
+  compare(addresses: Iterable<Address>): void {
     if (!this.#log.isLevelEnabled(level)) this.#held = undefined;
     else if (this.#held === undefined) this.#held = new Set(this.#ledger.held.keys());
-    else for (const address of addresses) this.#compare(address, this.#held);
+    else for (const address of addresses) this.#logChange(address, this.#held);
   }
 
-  #compare(address: Address, held: Set<Address>): void {
+  #logChange(address: Address, held: Set<Address>): void {
     const isHeld = this.#ledger.held.has(address);
     if (isHeld === held.has(address)) return;
     if (isHeld) held.add(address);

@@ -1,44 +1,41 @@
-// What the controller that rules was told of the VIPs that this node holds: all of them once on its stream,
-// and then what changed.
+// What the ruling controller is told of the VIPs that this node holds: all of them once on its stream, then
+// what changed.
 
 import { type Held, type HeldDelta, type HeldVip, heldDeltaFeature } from '../../protocol/messages.ts';
 import type { Address } from '../../state/address.ts';
 import { compareTerms, type Term } from '../../state/term.ts';
 
-export interface ToldParts {
+export interface HeldUpdatesParts {
   /** All VIPs that the node holds now. */
   readonly held: () => readonly HeldVip[];
   /** The term by which it holds one, undefined if it does not. */
   readonly termOf: (address: Address) => Term | undefined;
 }
 
-export class Told {
-  readonly #parts: ToldParts;
-  /** Null until everything was told once. */
+export class HeldUpdates {
+  readonly #parts: HeldUpdatesParts;
+  /** What it was told last; null until it was told everything once. */
   #terms: Map<Address, Term> | null = null;
   #takesDeltas = false;
-  /** Where something may have changed since. */
+  /** VIPs that may have changed since. */
   readonly #doubtful = new Set<Address>();
 
-  constructor(parts: ToldParts) {
+  constructor(parts: HeldUpdatesParts) {
     this.#parts = parts;
   }
 
-  /**
-   * Another stream is the ruling one, whose hello may have been said long before: what has changed since was
-   * told to others, so that it is told everything.
-   */
+  /** Another stream rules. Changes since its hello were sent to others, so it is told everything. */
   restart(features: readonly string[]): void {
     this.#takesDeltas = features.includes(heldDeltaFeature);
     this.#terms = null;
   }
 
-  /** Whether these are held, and by which term, may be another now. */
+  /** Whether these are held, or by which term, may have changed. */
   doubt(addresses: Iterable<Address>): void {
     for (const address of addresses) this.#doubtful.add(address);
   }
 
-  /** What there is to be told, if anything is; it is taken for told. Costs what is in doubt. */
+  /** The next message, which counts as sent; null if nothing changed. Costs only what is in doubt. */
   next(): Held | HeldDelta | null {
     const changed = [...this.#doubtful];
     this.#doubtful.clear();

@@ -4,9 +4,9 @@ import { type TestContext, test } from 'node:test';
 import { Allowed } from '../../src/agent/addresses/allowed.ts';
 import type { Network } from '../../src/agent/addresses/network.ts';
 import { type AgentConfig, agentConfig, agentOptions } from '../../src/agent/config.ts';
+import { ConfigReload } from '../../src/agent/config-reload.ts';
 import type { Firewall } from '../../src/agent/firewall/firewall.ts';
 import { nftablesFirewall } from '../../src/agent/firewall/nftables.ts';
-import { Follower } from '../../src/agent/follow.ts';
 import type { Loop } from '../../src/agent/loop.ts';
 import type { Session } from '../../src/agent/stream/session.ts';
 import type { Kernel } from '../../src/host/kernel.ts';
@@ -23,7 +23,7 @@ async function configOf(filter: 'observe' | 'enforce', more: readonly string[] =
   return agentConfig(values);
 }
 
-/** A follower whose kernel answers the probe with an errno, 0 for one that can all. */
+/** A reload whose kernel answers the probe with an errno, 0 for one that can all. */
 async function roomOf(t: TestContext) {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const config = await configOf('observe');
@@ -36,7 +36,7 @@ async function roomOf(t: TestContext) {
     portId: () => 1,
     commit: () => (room.errno === 0 ? [] : [{ object: null, errno: room.errno, words: '' }]),
   } as Partial<Kernel> as Kernel;
-  const follower = new Follower(
+  const reload = new ConfigReload(
     {
       ...{ kernel, firewall, log, allowed: new Allowed(config.allow) },
       network: {} as Network,
@@ -45,30 +45,30 @@ async function roomOf(t: TestContext) {
     },
     config,
   );
-  t.after(() => follower[Symbol.dispose]());
-  return Object.assign(room, { follower });
+  t.after(() => reload[Symbol.dispose]());
+  return Object.assign(room, { reload });
 }
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 test('a filter that the kernel could not be asked for is in force as soon as it can', async (t) => {
   const room = await roomOf(t);
-  const { follower, firewall, lines } = room;
+  const { reload, firewall, lines } = room;
   const before = firewall.dialect;
   const enforce = await configOf('enforce');
   room.errno = Errno.ENOMEM;
-  follower.follow(enforce);
+  reload.follow(enforce);
   await settled();
-  match(follower.trouble, /not in force, and tried again: .*ENOMEM/);
+  match(reload.trouble, /not in force, and tried again: .*ENOMEM/);
   t.mock.timers.tick(1000);
   await settled();
   equal(firewall.dialect, before);
-  equal(follower.config, room.config);
+  equal(reload.config, room.config);
   room.errno = 0;
   t.mock.timers.tick(2000);
   await settled();
-  equal(follower.config.values.filter, 'enforce');
-  deepEqual([firewall.dialect === before, room.doubts, follower.trouble], [false, ['config'], '']);
+  equal(reload.config.values.filter, 'enforce');
+  deepEqual([firewall.dialect === before, room.doubts, reload.trouble], [false, ['config'], '']);
   // Said once, however often it was tried.
   deepEqual(
     lines.map(({ event }) => event),
@@ -78,17 +78,17 @@ test('a filter that the kernel could not be asked for is in force as soon as it 
 
 test('what was put off is forgotten when another config comes, and no more is tried then', async (t) => {
   const room = await roomOf(t);
-  const { follower, lines } = room;
+  const { reload, lines } = room;
   room.errno = Errno.EBUSY;
-  follower.follow(await configOf('enforce'));
+  reload.follow(await configOf('enforce'));
   await settled();
   room.errno = 0;
-  follower.follow(await configOf('observe', ['--listen', '127.0.0.1:9479']));
+  reload.follow(await configOf('observe', ['--listen', '127.0.0.1:9479']));
   await settled();
-  equal(follower.trouble, '');
+  equal(reload.trouble, '');
   t.mock.timers.tick(120_000);
   await settled();
-  equal(follower.config.values.filter, 'observe');
+  equal(reload.config.values.filter, 'observe');
   deepEqual(
     lines.map(({ event, changed, waiting }) => [event, changed ?? waiting]),
     [
@@ -101,12 +101,12 @@ test('what was put off is forgotten when another config comes, and no more is tr
 
 test('what is put off while the agent ends is not tried again', async (t) => {
   const room = await roomOf(t);
-  const { follower, doubts } = room;
+  const { reload, doubts } = room;
   room.errno = Errno.ENOMEM;
-  follower.follow(await configOf('enforce'));
-  follower[Symbol.dispose]();
+  reload.follow(await configOf('enforce'));
+  reload[Symbol.dispose]();
   await settled();
-  match(follower.trouble, /not in force/);
+  match(reload.trouble, /not in force/);
   room.errno = 0;
   t.mock.timers.tick(120_000);
   await settled();

@@ -1,44 +1,54 @@
-// How much elements take of the sets that they are in, whichever dialect has them.
+// How large sets must be for given elements, whichever dialect has them.
 
 import type { Delta, KernelObject } from '../../dialects/dialect.ts';
 import type { Capacities } from '../../state/desired-state.ts';
 import type { Firewall } from '../firewall/firewall.ts';
 
-export const noRoom: Capacities = { vips4: 0, vips6: 0, ports4: 0, ports6: 0, sources4: 0, sources6: 0 };
+export const noCapacities: Capacities = {
+  vips4: 0,
+  vips6: 0,
+  ports4: 0,
+  ports6: 0,
+  sources4: 0,
+  sources6: 0,
+};
 
-/** The capacity that is the size of each kind of set. */
+/** The capacity by which each kind of set is sized. */
 const sizes: Readonly<Record<string, 'vips' | 'ports' | 'sources'>> = {
   ...{ vip: 'vips', drop: 'vips', egress: 'vips' },
   ...{ allow: 'ports', host: 'ports', src: 'sources' },
 };
 
-/** Of the sets that are of one size the fullest counts. */
-export function roomOf(elements: Iterable<KernelObject>, { setOf }: Pick<Firewall, 'setOf'>): Capacities {
+/** Of the sets that share a size the fullest counts. */
+export function capacitiesOf(
+  elements: Iterable<KernelObject>,
+  { setOf }: Pick<Firewall, 'setOf'>,
+): Capacities {
   const counts = new Map<string, number>();
   for (const element of elements) {
     const set = setOf(element);
     counts.set(set, (counts.get(set) ?? 0) + 1);
   }
-  const room = { ...noRoom };
+  const capacities = { ...noCapacities };
   for (const [set, count] of counts) {
     const [, kind = '', family] = /(vip|drop|egress|allow|host|src)(4|6)/i.exec(set) ?? [];
     const sized = sizes[kind.toLowerCase()];
     if (sized === undefined) continue;
     const size = `${sized}${family === '4' ? 4 : 6}` as const;
-    room[size] = Math.max(room[size], count);
+    capacities[size] = Math.max(capacities[size], count);
   }
-  return room;
+  return capacities;
 }
 
-/** What goes takes room until what comes is there, unless it goes with its set. */
-export function roomOfLeaving({ remove }: Delta, firewall: Pick<Firewall, 'setOf'>): Capacities {
+/** Removed elements take space until the added ones are there, unless they go with their set. */
+export function capacitiesOfLeaving({ remove }: Delta, firewall: Pick<Firewall, 'setOf'>): Capacities {
   const gone = new Set<string>();
   for (const object of remove) if (object.owner === null) gone.add(firewall.setOf(object));
   const left = remove.filter((object) => object.owner !== null && !gone.has(firewall.setOf(object)));
-  return left.length === 0 ? noRoom : roomOf(left, firewall);
+  return left.length === 0 ? noCapacities : capacitiesOf(left, firewall);
 }
 
-export function together(a: Capacities, b: Capacities): Capacities {
+export function addCapacities(a: Capacities, b: Capacities): Capacities {
   return {
     vips4: a.vips4 + b.vips4,
     vips6: a.vips6 + b.vips6,

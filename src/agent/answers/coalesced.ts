@@ -1,10 +1,8 @@
-// One reading of the kernel for all who ask while it is under way, or soon after.
+// Many requests, one reading of the kernel: whoever asks while it is under way, or soon after, shares its
+// outcome.
 
-/**
- * Calls `read` unless a call is under way, or has ended within `keepMs`: then that one's outcome is
- * everybody's.
- */
-export function joined<Value>(read: () => Promise<Value>, keepMs = 0): () => Promise<Value> {
+/** Calls `read`, unless a call is under way or ended less than `keepMs` ago: then its outcome is shared. */
+export function coalesced<Value>(read: () => Promise<Value>, keepMs = 0): () => Promise<Value> {
   let last: Promise<Value> | undefined;
   const forget = (): void => {
     last = undefined;
@@ -19,8 +17,8 @@ export function joined<Value>(read: () => Promise<Value>, keepMs = 0): () => Pro
 }
 
 /**
- * One question after the other, however many ask: a commit waits behind one of them. Resolves to undefined
- * where nobody waits for the answer any more when its turn comes.
+ * Runs one question at a time, so that a commit never waits behind more than one. Resolves to undefined if
+ * the client has gone when its turn comes.
  */
 export function oneByOne<Value>(): (
   hasGone: () => boolean,

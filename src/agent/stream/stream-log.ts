@@ -1,25 +1,24 @@
-// What the log has of one stream: a line when it opens, and one for each reason why it does not, however
-// often it is tried.
+// Logs one stream: a line when it opens, and one for each reason why it does not, however often it is tried.
 
 import type { Log } from '../../process/log.ts';
 
 /** A stream that comes and goes says why once in this time: neither side's words may fill the log. */
 const sameReasonMs = 60_000;
 
-export interface StreamNewsInput {
+export interface StreamLogInput {
   readonly url: string;
   readonly log: Log;
   readonly now: () => number;
 }
 
-export class StreamNews {
-  readonly #input: StreamNewsInput;
-  /** When each reason was said, of the last minute. */
+export class StreamLog {
+  readonly #input: StreamLogInput;
+  /** When each reason of the last minute was logged. */
   readonly #saidMs = new Map<string, number>();
-  /** What the log says of the stream by now: a reason, or that it is open. */
+  /** What the last line said: a reason, or '' for an open stream. */
   #last: string | undefined;
 
-  constructor(input: StreamNewsInput) {
+  constructor(input: StreamLogInput) {
     this.#input = input;
   }
 
@@ -42,7 +41,7 @@ export class StreamNews {
     log.warn({ url, address, reason }, 'streamFailed');
   }
 
-  /** The log has another line for why it ended. */
+  /** Another line of the log says why it ended. */
   refused(reason: string): void {
     this.#last = reason;
   }

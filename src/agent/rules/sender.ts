@@ -1,23 +1,23 @@
-// A delta on its way into the kernel, counted and timed.
+// Sends deltas to the kernel; counts them and takes the time.
 
 import { isEmpty } from '../../dialects/delta.ts';
 import type { Delta, Dialect, KernelObject, Transaction } from '../../dialects/dialect.ts';
 import type { Kernel, Soon } from '../../host/kernel.ts';
 import type { Receipt } from '../../netlink/ack.ts';
 
-export interface SendingParts {
+export interface SenderParts {
   readonly kernel: Pick<Kernel, 'commit'>;
   /** How long a commit took, in microseconds. */
   readonly observe: (micros: number) => void;
 }
 
-export class Sending {
-  readonly #parts: SendingParts;
+export class Sender {
+  readonly #parts: SenderParts;
   readonly #dialect: Dialect;
   /** Commits that were tried. */
   tried = 0;
 
-  constructor(parts: SendingParts, dialect: Dialect) {
+  constructor(parts: SenderParts, dialect: Dialect) {
     this.#parts = parts;
     this.#dialect = dialect;
   }
@@ -26,7 +26,7 @@ export class Sending {
     return this.transmit(this.encode(delta));
   }
 
-  /** Null where the kernel has it all. */
+  /** Null if the delta is empty. */
   encode(delta: Delta): Transaction<KernelObject> | null {
     return isEmpty(delta) ? null : this.#dialect.encode(delta);
   }

@@ -10,7 +10,7 @@ import { NoFirewallError } from './firewall/firewall.ts';
 import { waitingMetricsText } from './metrics.ts';
 import type { NodeReport } from './report.ts';
 
-export interface WaitingParts {
+export interface StartParts {
   readonly config: AgentConfig;
   readonly version: string;
   readonly log: Log;
@@ -20,16 +20,16 @@ export interface WaitingParts {
   readonly show: (forThisHost: readonly Route[], forScrapers: readonly Route[]) => void;
 }
 
-/** A module may be loaded by then. */
+/** Somebody may have loaded the missing module by then. */
 const retryMs = 5000;
 
-/** The agent, as soon as there is a firewall for it; undefined if it is told to stop before. */
-export async function startWhenPossible(parts: WaitingParts): Promise<Agent | undefined> {
+/** Resolves to the agent as soon as there is a firewall for it; to undefined if it is stopped before. */
+export async function startWhenPossible(parts: StartParts): Promise<Agent | undefined> {
   const { signal, log, start, show } = parts;
   let reason = 'starting';
   const open = openRoutes(parts.version, () => reason);
-  const ofKernel = questions.map((path) => notStarted(path, () => reason));
-  show([...open, statusRoute(parts, () => reason), ...ofKernel], open);
+  const needingKernel = questions.map((path) => notStarted(path, () => reason));
+  show([...open, statusRoute(parts, () => reason), ...needingKernel], open);
   while (!signal.aborted) {
     try {
       return await start();
@@ -51,7 +51,7 @@ function notStarted(path: string, reason: () => string): Route {
   return { method: 'GET', path, handle: refusal };
 }
 
-/** What is for scrapers too. */
+/** Routes that scrapers may use too. */
 function openRoutes(version: string, reason: () => string): Route[] {
   const metrics = async (): Promise<Reply> => {
     const { text: body, contentType } = await waitingMetricsText(version);
@@ -69,7 +69,7 @@ function openRoutes(version: string, reason: () => string): Route[] {
   ];
 }
 
-function statusRoute({ config, version }: WaitingParts, reason: () => string): Route {
+function statusRoute({ config, version }: StartParts, reason: () => string): Route {
   const report = (): NodeReport => ({
     ...{ node: config.node, version, firewall: 'none', filter: config.values.filter, inSync: false },
     ...{ cluster: null, generation: 0, controllers: [], problems: [reason()], vips: [] },

@@ -3,7 +3,7 @@ import { deepEqual, equal, throws } from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Change, ReceivedTable } from '../../../src/agent/stream/received.ts';
+import { type Change, ReceivedTable } from '../../../src/agent/stream/received-table.ts';
 import { canonicalJson, Digests } from '../../../src/protocol/digest.ts';
 import type { Page, Synced } from '../../../src/protocol/messages.ts';
 import { FrameError } from '../../../src/protocol/shape.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readCredentials } from '../../../src/agent/stream/credentials.ts';
-import { StreamNews } from '../../../src/agent/stream/stream-news.ts';
+import { StreamLog } from '../../../src/agent/stream/stream-log.ts';
 import { folder, runningController, service } from '../../controller/fixture.ts';
 import { logLines } from '../../log-lines.ts';
 import { untilTrue } from '../../patience.ts';
@@ -24,10 +24,10 @@ function logged() {
 
 test('a reason is said once, however often a stream is tried, and again when it is another', () => {
   const { lines, log, events } = logged();
-  const news = new StreamNews({ url, log, now: () => 0 });
+  const streamLog = new StreamLog({ url, log, now: () => 0 });
   for (const reason of ['nobody listens', 'nobody listens', 'no such token', 'no such token'])
-    news.failed(reason, address);
-  for (let times = 0; times < 3; times++) news.open(address);
+    streamLog.failed(reason, address);
+  for (let times = 0; times < 3; times++) streamLog.open(address);
   deepEqual(events(), ['streamFailed nobody listens', 'streamFailed no such token', 'streamOpen']);
   const levels = lines.map((line) => [line.level, line.url]);
   deepEqual(levels, [
@@ -40,15 +40,15 @@ test('a reason is said once, however often a stream is tried, and again when it 
 test('a stream that comes and goes fills no log, and the log is right a minute later', () => {
   const { log, events } = logged();
   let nowMs = 0;
-  const news = new StreamNews({ url, log, now: () => nowMs });
+  const streamLog = new StreamLog({ url, log, now: () => nowMs });
   for (let times = 0; times < 100; times++) {
-    news.open(address);
-    news.failed('replaced', address);
-    news.failed('nobody listens', address);
+    streamLog.open(address);
+    streamLog.failed('replaced', address);
+    streamLog.failed('nobody listens', address);
   }
   deepEqual(events(), ['streamOpen', 'streamFailed replaced', 'streamFailed nobody listens', 'streamOpen']);
   nowMs = 60_000;
-  for (let times = 0; times < 2; times++) news.failed('nobody listens', address);
+  for (let times = 0; times < 2; times++) streamLog.failed('nobody listens', address);
   deepEqual(events().slice(4), ['streamFailed nobody listens']);
 });
 

@@ -1,5 +1,5 @@
-// Where rivals for addresses that are asked for are heard: on the interface that is asked on, as long as
-// something is asked there.
+// Hears rivals for the addresses that are probed: by a packet socket on each interface, open as long as
+// something is probed there.
 
 import { ETH_P_ARP, ETH_P_IPV6 } from '../../dialects/addresses/constants.ts';
 import type { Link } from '../../dialects/addresses/links.ts';
@@ -9,34 +9,34 @@ import type { Native } from '../../host/native.ts';
 import { checked, closeLater, openHearing, SystemCallError } from '../../host/socket.ts';
 import type { Family } from '../../state/address.ts';
 
-/** What nothing was asked through for this long is closed: longer than an answer may take. */
+/** A socket that no probe has needed for this long is closed: longer than an answer may take. */
 const quietMs = 2000;
 
-interface Ear {
+interface OpenSocket {
   readonly fd: number;
   readonly timer: NodeJS.Timeout;
 }
 
-export class Ears implements Disposable {
+export class RivalListener implements Disposable {
   readonly #native: Native;
   readonly #onRival: (rival: Rival, interfaceIndex: number) => void;
   /** By family and interface. */
-  readonly #ears = new Map<string, Ear>();
+  readonly #sockets = new Map<string, OpenSocket>();
 
   constructor(native: Native, onRival: (rival: Rival, interfaceIndex: number) => void) {
     this.#native = native;
     this.#onRival = onRival;
   }
 
-  /** Hears who answers or asks on a link for a while. Why nobody can be heard there; empty if they can. */
+  /** Hears who answers or probes on a link for a while. Returns why nobody can be heard there, or ''. */
   listen(link: Link, family: Family): string {
     const key = `${family} ${link.index}`;
-    const known = this.#ears.get(key);
+    const known = this.#sockets.get(key);
     known?.timer.refresh();
     if (known !== undefined) return '';
     try {
       const fd = this.#open(link, family);
-      this.#ears.set(key, { fd, timer: setTimeout(() => this.#close(key), quietMs).unref() });
+      this.#sockets.set(key, { fd, timer: setTimeout(() => this.#close(key), quietMs).unref() });
       return '';
     } catch (error) {
       if (!(error instanceof SystemCallError)) throw error;
@@ -45,7 +45,7 @@ export class Ears implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const key of [...this.#ears.keys()]) this.#close(key);
+    for (const key of [...this.#sockets.keys()]) this.#close(key);
   }
 
   #open(link: Link, family: Family): number {
@@ -64,11 +64,11 @@ export class Ears implements Disposable {
   }
 
   #close(key: string): void {
-    const ear = this.#ears.get(key);
-    if (ear === undefined) return;
-    this.#ears.delete(key);
-    clearTimeout(ear.timer);
-    this.#native.unwatch(ear.fd);
-    closeLater(this.#native, ear.fd);
+    const socket = this.#sockets.get(key);
+    if (socket === undefined) return;
+    this.#sockets.delete(key);
+    clearTimeout(socket.timer);
+    this.#native.unwatch(socket.fd);
+    closeLater(this.#native, socket.fd);
   }
 }

@@ -12,21 +12,22 @@ export const journalFile = 'agent.jsonl';
 /** The layout of the file; another one is not read. */
 export const layout = 1;
 
-export interface KeptState {
+export interface SavedState {
   cluster: string | null;
   generation: number;
   readonly rules: Map<Address, VirtualIp>;
   readonly placements: Map<Address, Placement>;
 }
 
-export interface Kept {
-  readonly state: KeptState;
+export interface SavedJournal {
+  readonly state: SavedState;
+  /** Why the file could not be read to its end; null if it could. */
   readonly problem: string | null;
 }
 
-/** What the disk knows. A file that cannot be read whole yields what stands before the first bad line. */
-export function readJournal(directory: string): Kept {
-  const state: KeptState = { cluster: null, generation: 0, rules: new SteadyMap(), placements: new Map() };
+/** Reads the file. One with a bad line yields what stands before that line. */
+export function readJournal(directory: string): SavedJournal {
+  const state: SavedState = { cluster: null, generation: 0, rules: new SteadyMap(), placements: new Map() };
   let lines: string[];
   try {
     lines = readFileSync(join(directory, journalFile), 'utf8').split('\n');
@@ -45,7 +46,7 @@ export function readJournal(directory: string): Kept {
   return { state, problem: null };
 }
 
-function replay(state: KeptState, value: unknown, first: boolean): void {
+function replay(state: SavedState, value: unknown, first: boolean): void {
   const line = fields(value, 'line');
   if (first && line['layout'] !== layout)
     throw new Error(`layout ${String(line['layout'])} is not ${layout}`);

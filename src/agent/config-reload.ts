@@ -1,4 +1,4 @@
-// A config that was read again: what of it can change while the agent runs is taken over, all else is named.
+// A config file that was read again: what can change while the agent runs comes in force, the rest is logged.
 
 import type { Kernel } from '../host/kernel.ts';
 import { differingKeys } from '../process/config.ts';
@@ -12,11 +12,11 @@ import { openFirewall } from './firewall/open-firewall.ts';
 import type { Loop } from './loop.ts';
 import type { Session } from './stream/session.ts';
 
-/** Keys of the config file that are followed. */
+/** Keys of the config file that come in force without a restart. */
 type Live = 'logLevel' | 'allow' | 'filter' | 'echo' | 'interface';
 const live: readonly Live[] = ['logLevel', 'allow', 'filter', 'echo', 'interface'];
 
-export interface FollowParts {
+export interface ConfigReloadParts {
   readonly kernel: Kernel;
   readonly firewall: Firewall;
   readonly allowed: Allowed;
@@ -26,30 +26,30 @@ export interface FollowParts {
   readonly log: Log;
 }
 
-export class Follower implements Disposable {
+export class ConfigReload implements Disposable {
   /** Why the newest config is not in force; empty while it is. */
   trouble = '';
-  readonly #parts: FollowParts;
+  readonly #parts: ConfigReloadParts;
   readonly #later = new Backoff({ firstMs: 1000, limitMs: 60_000 }, () => this.follow(this.#newest));
   #config: AgentConfig;
   #newest: AgentConfig;
   #last: Promise<void> = Promise.resolve();
   #isStopped = false;
 
-  constructor(parts: FollowParts, config: AgentConfig) {
+  constructor(parts: ConfigReloadParts, config: AgentConfig) {
     this.#parts = parts;
     this.#config = config;
     this.#newest = config;
   }
 
-  /** What is in force: of what cannot change while the agent runs the values of the start. */
+  /** What is in force: keys that need a restart keep the values of the start. */
   get config(): AgentConfig {
     return this.#config;
   }
 
   /**
-   * Takes a config over behind those before it, and logs what of it is in force. While the kernel cannot be
-   * asked nothing is changed, and it is tried again until another one comes.
+   * Brings a config in force after those before it, and logs which keys changed. If the kernel cannot be
+   * asked nothing changes, and it is tried again until it succeeds or a newer config comes.
    */
   follow(next: AgentConfig): void {
     this.#newest = next;
@@ -107,7 +107,7 @@ function followable(now: AgentConfig, next: AgentConfig): Followed {
 
 /** Brings what was changed in force. Rejects, with nothing changed, if the kernel cannot be asked. */
 async function bringInForce(
-  { kernel, firewall, allowed, network, session, loop }: FollowParts,
+  { kernel, firewall, allowed, network, session, loop }: ConfigReloadParts,
   { config, changed }: Omit<Followed, 'waiting'>,
 ): Promise<void> {
   const has = (...keys: readonly Live[]): boolean => keys.some((key) => changed.includes(key));

@@ -1,4 +1,4 @@
-// What a node is known by, and what it knows others by: addresses that must never become VIPs of it.
+// Addresses that must never become VIPs of this node: its own, its gateways and its name servers.
 
 import type { Link } from '../../dialects/addresses/links.ts';
 import type { AddressObject } from '../../dialects/addresses/objects.ts';
@@ -16,20 +16,20 @@ import {
 
 type Strangers = ReadonlyMap<Address, readonly AddressObject[]>;
 
-/** All that a node has, whoever put it there. */
+/** What the interfaces of this node carry, whoever put it there. */
 export interface Carried {
   readonly addresses: Iterable<AddressObject>;
-  /** Those of others, by their address: another map whenever they are others. */
+  /** Addresses that we did not put there, by address: another map whenever they change. */
   strangers(): Strangers;
   link(index: number): Link | undefined;
   nameOf(index: number): string;
 }
 
-export class KnownBy {
+export class ReservedAddresses {
   nameservers: readonly Address[] = [];
   readonly #kernel: Kernel;
   #gateways: ReadonlySet<Address> = new Set();
-  /** What routes to everywhere name as the address to speak from. */
+  /** Preferred source addresses of default routes. */
   #sources: ReadonlySet<Address> = new Set();
   /** Addresses that mean a whole link, and an address there: of the strangers that they were made of. */
   #ofLinks: { readonly strangers: Strangers; readonly all: ReadonlyMap<Address, AddressObject> } | undefined;
@@ -38,7 +38,7 @@ export class KnownBy {
     this.#kernel = kernel;
   }
 
-  /** Asks for gateways and sources anew, of whose changes there is no event. Throws SystemCallError. */
+  /** Reads gateways and sources again: the kernel tells of no change of them. Throws SystemCallError. */
   async read(): Promise<void> {
     const [gateways, sources] = [new Set<Address>(), new Set<Address>()];
     for (const { isForRoute, ...question } of gatewayQuestions()) {
@@ -50,14 +50,14 @@ export class KnownBy {
     this.#sources = sources;
   }
 
-  /** Why an address must not become a VIP of this node; undefined where nothing speaks against it. */
+  /** Why an address must not become a VIP of this node; undefined if it may. */
   conflict(address: Address, carried: Carried): string | undefined {
     if (this.#gateways.has(address)) return `${address} is the gateway of this node`;
     if (this.nameservers.includes(address)) return `${address} is a name server of this node`;
     return this.ownAddress(address, carried) ?? this.#linkAddress(address, carried);
   }
 
-  /** In words, where the node has the address for itself; undefined where it has not. */
+  /** Where the node has the address for itself, in words; undefined if it has not. */
   ownAddress(address: Address, carried: Carried): string | undefined {
     for (const object of carried.strangers().get(address) ?? []) {
       if (!this.#sources.has(address) && carriesNothing(object, carried)) continue;

@@ -3,9 +3,9 @@
 import type { KernelObject, KernelObjects } from '../../dialects/dialect.ts';
 import type { Capacities } from '../../state/desired-state.ts';
 import type { Firewall } from '../firewall/firewall.ts';
-import { roomOf } from './room.ts';
+import { capacitiesOf } from './capacities.ts';
 
-export class Unclaimed {
+export class Orphans {
   readonly #firewall: Pick<Firewall, 'inSetsOf' | 'setOf'>;
   #elements: Map<string, KernelObject> = new Map();
 
@@ -22,7 +22,8 @@ export class Unclaimed {
   }
 
   /**
-   * These from now on, in the sets that were rendered, less what was rendered itself. Returns both together.
+   * Replaces the orphans: those of `found` that were not rendered, though their set was. Returns what was
+   * rendered, with the orphans.
    */
   take(found: Iterable<KernelObject>, rendered: KernelObjects): KernelObjects {
     const all = [...found];
@@ -33,15 +34,15 @@ export class Unclaimed {
     return { ...rendered, elements: [...rendered.elements, ...this.#elements.values()] };
   }
 
-  /** These are somebody's now. */
+  /** These belong to a VIP now. */
   claim(elements: readonly KernelObject[]): void {
     for (const { id } of elements) this.#elements.delete(id);
   }
 
-  /** What they take beside these, some of which may be the same. */
-  roomBeside(elements: readonly KernelObject[]): Capacities {
+  /** The capacities that the orphans need beside these elements, some of which may be orphans. */
+  capacitiesBeside(elements: readonly KernelObject[]): Capacities {
     const left = new Map(this.#elements);
     for (const { id } of elements) left.delete(id);
-    return roomOf(left.values(), this.#firewall);
+    return capacitiesOf(left.values(), this.#firewall);
   }
 }

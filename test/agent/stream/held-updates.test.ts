@@ -4,7 +4,7 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Told } from '../../../src/agent/stream/told.ts';
+import { HeldUpdates } from '../../../src/agent/stream/held-updates.ts';
 import { heldDeltaFeature } from '../../../src/protocol/messages.ts';
 import type { Address } from '../../../src/state/address.ts';
 import type { Term } from '../../../src/state/term.ts';
@@ -14,14 +14,14 @@ class Pair {
   readonly holds = new Map<Address, Term>();
   readonly knows = new Map<Address, Term>();
   #said: ReadonlyMap<Address, Term> = new Map();
-  readonly told = new Told({
+  readonly updates = new HeldUpdates({
     held: () => this.#list(),
     termOf: (address) => this.holds.get(address),
   });
 
   /** Tells what there is to tell, and returns it. */
-  tell(): ReturnType<Told['next']> {
-    const message = this.told.next();
+  tell(): ReturnType<HeldUpdates['next']> {
+    const message = this.updates.next();
     if (message?.type === 'held') this.knows.clear();
     const set = message?.type === 'held' ? message.vips : (message?.set ?? []);
     for (const { address, term } of set) this.knows.set(address, term);
@@ -36,7 +36,7 @@ class Pair {
 
   /** The other stream is the ruling one from now on. */
   welcome(features: readonly string[]): void {
-    this.told.restart(features);
+    this.updates.restart(features);
     this.knows.clear();
     for (const [address, term] of this.#said) this.knows.set(address, term);
   }
@@ -63,7 +63,7 @@ test('whatever a node takes and lets go of, and whoever rules, the controller kn
     for (const one of steps) {
       if (one.kind === 'hold') pair.holds.set(address(one.index), term(one.n));
       else if (one.kind === 'drop') pair.holds.delete(address(one.index));
-      if (one.kind === 'hold' || one.kind === 'drop') pair.told.doubt([address(one.index)]);
+      if (one.kind === 'hold' || one.kind === 'drop') pair.updates.doubt([address(one.index)]);
       else if (one.kind === 'hello') pair.hello();
       else if (one.kind === 'welcome') pair.welcome(one.takesDeltas ? [heldDeltaFeature] : []);
       else pair.tell();
@@ -78,13 +78,13 @@ test('one VIP more among 10,000 is a frame of its own size, and nothing new is n
   const pair = new Pair();
   for (let index = 0; index < 10_000; index++) pair.holds.set(address(index), term(index));
   pair.welcome([heldDeltaFeature]);
-  pair.told.doubt(pair.holds.keys());
+  pair.updates.doubt(pair.holds.keys());
   equal(pair.tell()?.type, 'held');
   pair.holds.set(address(10_000), term(10_000));
-  pair.told.doubt([address(10_000)]);
+  pair.updates.doubt([address(10_000)]);
   const message = pair.tell();
   ok(JSON.stringify(message).length < 200, JSON.stringify(message).slice(0, 200));
-  pair.told.doubt(pair.holds.keys());
+  pair.updates.doubt(pair.holds.keys());
   equal(pair.tell(), null);
 });
 
@@ -93,7 +93,7 @@ test('a controller that does not know the message is told all of it', () => {
   pair.welcome([]);
   for (const index of [1, 2]) {
     pair.holds.set(address(index), term(1));
-    pair.told.doubt([address(index)]);
+    pair.updates.doubt([address(index)]);
     equal(pair.tell()?.type, 'held');
   }
 });

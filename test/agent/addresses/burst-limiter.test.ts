@@ -1,14 +1,14 @@
 // How many frames go out at once.
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
-import { Bursts } from '../../../src/agent/addresses/bursts.ts';
+import { BurstLimiter } from '../../../src/agent/addresses/burst-limiter.ts';
 import { untilTrue } from '../../patience.ts';
 
 test('one goes at once, and of many no more than 64 in one go, however they are added', async () => {
   const sent: number[] = [];
   const steps: number[] = [];
   let step = 0;
-  using bursts = new Bursts<number>((item) => {
+  using limiter = new BurstLimiter<number>((item) => {
     sent.push(item);
     if (++step > 1) return;
     // Between two timers, however late both are.
@@ -18,9 +18,9 @@ test('one goes at once, and of many no more than 64 in one go, however they are 
     });
   });
   const all = Array.from({ length: 200 }, (_, index) => index);
-  bursts.add([0]);
+  limiter.add([0]);
   deepEqual(sent, [0]);
-  for (const item of all.slice(1)) bursts.add([item]);
+  for (const item of all.slice(1)) limiter.add([item]);
   equal(sent.length, 64);
   await untilTrue(() => sent.length === all.length);
   deepEqual(sent, all);
@@ -34,9 +34,9 @@ test('what is urgent goes before what has waited longer, in its order', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const sent: number[] = [];
   let now = 0;
-  using bursts = new Bursts<number>((item) => sent.push(item), { now: () => now });
-  for (let item = 0; item < 128; item++) bursts.add([item]);
-  for (const item of [-1, -2]) bursts.add([item], true);
+  using limiter = new BurstLimiter<number>((item) => sent.push(item), { now: () => now });
+  for (let item = 0; item < 128; item++) limiter.add([item]);
+  for (const item of [-1, -2]) limiter.add([item], true);
   now += 5;
   t.mock.timers.tick(5);
   deepEqual(sent.slice(64, 68), [-1, -2, 64, 65]);
@@ -54,8 +54,8 @@ for (const { heldUpMs, made } of [
     t.mock.timers.enable({ apis: ['setTimeout'] });
     let now = 0;
     const sent: number[] = [];
-    using bursts = new Bursts<number>((item) => sent.push(item), { now: () => now });
-    for (let item = 0; item < 1000; item++) bursts.add([item]);
+    using limiter = new BurstLimiter<number>((item) => sent.push(item), { now: () => now });
+    for (let item = 0; item < 1000; item++) limiter.add([item]);
     now += heldUpMs;
     t.mock.timers.tick(5);
     const gaps: number[] = [];

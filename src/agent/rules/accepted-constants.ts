@@ -1,13 +1,13 @@
-// What stands in the kernel by the will of an agent of ours, whatever it was told then, guards as it did.
+// Constant rules and sets that an agent of ours put there under other options still guard as they did then.
 
 import type { Dialect, KernelObject } from '../../dialects/dialect.ts';
 import type { Needs } from '../../state/desired-state.ts';
 
 /**
- * The constants that are wanted, but for those in whose place there is what an agent with other options would
- * have there, which may be nothing.
+ * The wanted constants, except that where the kernel holds what an agent with other options would have put
+ * there (which may be nothing), that counts as wanted.
  */
-export function asMade(
+export function acceptedConstants(
   wanted: readonly KernelObject[],
   found: readonly KernelObject[],
   { siblings, needs }: { readonly siblings: readonly Dialect[]; readonly needs: Needs },
