@@ -181,8 +181,13 @@ function checkNode([text = '']: readonly string[], where: string): void {
   throw new UsageError(`${where}: ${nodeAdvice}, got ${JSON.stringify(text)}`);
 }
 
+/** The kernel takes so much memory at once, and more than it has for none. */
+const mostElements = 10_000_000;
+
 function checkSetSize([text = '']: readonly string[], where: string): void {
   if (Number(text) === 0) throw new UsageError(`${where}: give at least 1`);
+  if (Number(text) > mostElements)
+    throw new UsageError(`${where}: give at most ${mostElements}, got ${text}`);
 }
 
 function checkAllowed(texts: readonly string[], where: string): void {

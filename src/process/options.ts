@@ -151,6 +151,9 @@ function parseFlags(specs: readonly OptionSpec[], { argv, words: most = 0 }: Opt
 /** util.parseArgs adds advice about `--` that is wrong here. */
 function firstSentence(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
+  const [, flag] = /^Option '(\S+)' argument is ambiguous/.exec(text) ?? [];
+  if (flag !== undefined)
+    return `${flag}: its value is missing; one that begins with - is given as ${flag}=VALUE`;
   return text.split('. ')[0]?.split('\n')[0] ?? text;
 }
 

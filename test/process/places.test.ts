@@ -28,6 +28,7 @@ for (const [specs, name, value, message] of [
   [agentOptions, 'node', 'A', ': give the name of this node, in lower case as Kubernetes has it, got "A"'],
   [agentOptions, 'metrics-listen', '9', ': expected HOST:PORT such as 127.0.0.1:9470 or [::1]:9470, got "9"'],
   [agentOptions, 'set-size', '0', ': give at least 1'],
+  [agentOptions, 'set-size', '10000001', ': give at most 10000000, got 10000001'],
   [controllerOptions, 'pool', 'p=10.0.0.0/33', ' p=10.0.0.0/33: expected a prefix length of 0-32'],
   [controllerOptions, 'listen', '9', ': expected HOST:PORT such as 127.0.0.1:9470 or [::1]:9470, got "9"'],
   [controllerOptions, 'allow-opt-out', 'any,a', ' any,a: expected any, none, or names of namespaces'],
@@ -46,3 +47,13 @@ for (const [specs, name, value, message] of [
         return true;
       });
   });
+
+test('a value that looks like a flag is said how to give', async () => {
+  for (const argv of [
+    ['--set-size', '-5'],
+    ['--set-size', '--counters'],
+  ])
+    await rejects(readOptions(agentOptions, { argv, env: {} }), {
+      message: /^--set-size: its value is missing; one that begins with - is given as --set-size=VALUE; /,
+    });
+});
