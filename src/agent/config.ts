@@ -14,21 +14,21 @@ export const agentOptions = [
     name: 'controller',
     kind: 'list',
     placeholder: 'ws[s]://HOST:PORT[,...]',
-    help: 'where controllers listen; a name stands for every address it has',
+    help: 'where controllers listen; a name stands for every address it has; needed',
     check: (texts: readonly string[], where: string): void => checkUrls(texts, where),
   },
   {
     name: 'node',
     kind: 'text',
     placeholder: 'NAME',
-    help: 'what this node is called',
+    help: 'what this node is called, in a cluster as its Node; needed',
     check: (texts: readonly string[], where: string): void => checkNode(texts, where),
   },
   {
     name: 'allow',
     kind: 'list',
     placeholder: 'CIDR[,CIDR...]',
-    help: 'where VIPs may lie; may be repeated',
+    help: 'where VIPs may lie; needed, may be repeated',
     check: (texts: readonly string[], where: string): void => checkAllowed(texts, where),
   },
   {
@@ -50,7 +50,7 @@ export const agentOptions = [
     kind: 'text',
     default: '127.0.0.1:9471',
     placeholder: 'HOST:PORT',
-    help: 'status and metrics',
+    help: 'status, metrics and health, to anybody who reaches it',
     check: (texts: readonly string[], where: string): void => checkHostPort(texts, where),
   },
   {

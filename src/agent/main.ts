@@ -20,7 +20,12 @@ import { SecondAgentError, takeLock } from './lock.ts';
 import { startWhenPossible } from './start-when-possible.ts';
 
 const about = `Holds this node's VIPs and the filter in front of them, as a controller says. Needs
-CAP_NET_ADMIN and CAP_NET_RAW, in the host's network namespace.`;
+CAP_NET_ADMIN and CAP_NET_RAW, in the host's network namespace.
+
+Examples:
+  vipward agent --controller ws://10.0.0.5:9470 --node node-a --allow 10.0.0.0/24
+  vipward agent --controller wss://vipward.example:9470 --node node-b --allow 10.0.0.0/24,fd00::/64 \\
+    --token-file token --ca-file ca.crt`;
 
 /** What the process gives to the agent. */
 export interface AgentProcess {

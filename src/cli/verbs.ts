@@ -18,7 +18,7 @@ export async function runVerb(argv: readonly string[], around: Surroundings): Pr
   });
   try {
     if (argv.length === 0) {
-      around.err.write(program.helpInformation());
+      program.outputHelp({ error: true });
       return 2;
     }
     await program.parseAsync(unlessUnknown(argv, program), { from: 'user' });
@@ -86,7 +86,10 @@ function addQuestions(program: Command, around: Surroundings, done: Done): void 
     'vipward status --would-drop',
   ]);
   serverFlags(status, 'controller');
-  const agent = new Option('--agent [url]', 'ask an agent for the view of its node, with counters');
+  const agent = new Option(
+    '--agent [url]',
+    `ask an agent for the view of its node, with counters; ${placeOf('agent')}`,
+  );
   status.addOption(agent.argParser(joined).conflicts('controller'));
   status.option('-w, --watch', 'print again every second');
   const wouldDrop = new Option('--would-drop', 'what an agent with --filter observe lets in and would drop');
@@ -208,13 +211,7 @@ function verb(program: Command, name: string, about: string, examples: readonly 
 
 /** The flags of a verb that asks a server of that role. */
 function serverFlags(command: Command, role: 'controller' | 'agent'): void {
-  const port = role === 'controller' ? 9470 : 9471;
-  const name = role.toUpperCase();
-  command.option(
-    `--${role} <url>`,
-    `http, https, ws or wss URL; may be repeated (VIPWARD_${name}; default: http://127.0.0.1:${port})`,
-    joined,
-  );
+  command.option(`--${role} <url>`, placeOf(role), joined);
   command.option(
     '--token-file <file>',
     'token to show to a controller, and to no agent (VIPWARD_TOKEN_FILE)',
@@ -222,6 +219,12 @@ function serverFlags(command: Command, role: 'controller' | 'agent'): void {
   command.option('--ca-file <file>', 'CA that signed the certificate of the server, PEM (VIPWARD_CA_FILE)');
   command.option('--timeout <duration>', 'how long to wait for an answer (VIPWARD_TIMEOUT; default: 10s)');
   command.addOption(tableOutput());
+}
+
+function placeOf(role: 'controller' | 'agent'): string {
+  const port = role === 'controller' ? 9470 : 9471;
+  const where = `VIPWARD_${role.toUpperCase()}; default: http://127.0.0.1:${port}`;
+  return `http, https, ws or wss URL; may be repeated (${where})`;
 }
 
 function tableOutput(): Option {

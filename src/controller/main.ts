@@ -14,8 +14,13 @@ import { DeposedError } from './kubernetes-core.ts';
 import { StateError } from './records/records.ts';
 import { startController } from './run.ts';
 
-const about = `Reads Services from manifests, gives each a VIP from a pool, places each VIP on a node, and
-streams the result to the agents.`;
+const about = `Reads Services from manifests or an API server, gives each a VIP from a pool, places
+each VIP on a node, and streams the result to the agents.
+
+Examples:
+  vipward controller --services services.yaml --pool lan=10.0.0.100-10.0.0.199
+  vipward controller --kubernetes --pool lan=10.0.0.100-10.0.0.199,fd00::100-fd00::1ff --listen :9470 \\
+    --agent-service-account vipward-system/vipward-agent`;
 
 /**
  * How much of what lives the heap may grow by before it is collected. Where a machine has much memory V8 lets

@@ -14,6 +14,8 @@ const column = 34;
 export function helpText(specs: readonly OptionSpec[], { usage, about }: HelpHead): string {
   const lines = [`Usage: ${usage}`, '', about, '', 'Flags:'];
   for (const spec of specs) lines.push(...helpLines(spec));
+  if (specs.some(({ kind }) => kind === 'duration'))
+    lines.push('', 'A DURATION is a number and its unit, ms, s, m or h: 500ms, 1.5s, 2m.');
   // Who takes no file takes nothing from the environment either.
   if (specs.some(({ name }) => name === 'config'))
     lines.push(

@@ -29,8 +29,18 @@ export const kubernetesOptions = [
     placeholder: 'NAME',
     help: 'context of the kubeconfig (else its current)',
   },
-  { name: 'namespace', kind: 'text', placeholder: 'NS', help: 'where the Lease is (else vipward-system)' },
-  { name: 'identity', kind: 'text', placeholder: 'NAME', help: 'name of this process in the Lease' },
+  {
+    name: 'namespace',
+    kind: 'text',
+    placeholder: 'NS',
+    help: 'where the Lease is (else that of the Pod or context, or vipward-system)',
+  },
+  {
+    name: 'identity',
+    kind: 'text',
+    placeholder: 'NAME',
+    help: 'name of this process in the Lease (else HOSTNAME_ and eight digits)',
+  },
   {
     name: 'advertise',
     kind: 'text',
@@ -55,7 +65,7 @@ export const kubernetesOptions = [
     name: 'watch-namespaces',
     kind: 'list',
     placeholder: 'NS[,NS...]',
-    help: 'only the Services of these namespaces',
+    help: 'only the Services of these namespaces (else all)',
   },
   {
     name: 'allow-opt-out',
