@@ -84,3 +84,14 @@ test('so it is where the node was away when it let go', limit, async (t) => {
   await next.until((agent) => tolds(agent) === 2);
   await back.synced();
 });
+
+test('an owner that is away meanwhile announces again when it is back', limit, async (t) => {
+  const { running, old, next } = await withdrawn(t);
+  await next.close();
+  old.commit('placements');
+  await untilStatus(running, () => running.controller.nodes.get('n1')?.held.size === 0);
+  const hello = { ...next.hello(), cluster: null };
+  const back = agentOf(t, running, 'n2', { hello });
+  await back.until((agent) => tolds(agent) === 1);
+  equal(back.heard.filter(({ type }) => type === 'page').length, 0);
+});

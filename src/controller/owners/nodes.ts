@@ -4,8 +4,9 @@
 import type { HeldDelta, HeldVip, Hello, Refusal, TableName } from '../../protocol/messages.ts';
 import { type Address, addressBytes, prefixesContainBytes } from '../../state/address.ts';
 import type { Term } from '../../state/term.ts';
+import type { Placement } from '../../state/virtual-ip.ts';
 import type { AgentStream } from '../stream/stream.ts';
-import { Table } from '../stream/table.ts';
+import { Table, type TableChanges } from '../stream/table.ts';
 
 export interface Bar {
   readonly reason: 'NoEligibleNode' | 'NoLocalEndpoints';
@@ -39,6 +40,8 @@ export class Node {
   isBehind = false;
   /** Publication to acknowledgement of the last change of the rules. */
   lagMs: number | null = null;
+  /** Placements that it was to hear again while it heard none. */
+  readonly #unheard: Set<Address> = new Set();
   #stream: AgentStream | null = null;
   #hello: Hello | null = null;
   #allow = prefixesContainBytes([]);
@@ -93,7 +96,18 @@ export class Node {
 
   /** Sends what its placements lack, and from then on each change of them. */
   startPlacements(): void {
-    if (this.#hello !== null) this.#stream?.begin({ placements: this.#hello.placements });
+    if (this.#hello === null || this.#stream === null) return;
+    this.#stream.begin({ placements: this.#hello.placements });
+    const again = new Set(this.#unheard);
+    this.#unheard.clear();
+    this.tell({ set: [...again].flatMap((key) => this.placements.get(key) ?? []), remove: [], again });
+  }
+
+  /** Changes its placements, of which it hears now or when it is here again. */
+  tell({ set, remove, again }: Required<TableChanges<Placement>>): void {
+    for (const change of this.placements.put({ set, remove, again }))
+      if (this.#stream?.publish('placements', change) !== true)
+        for (const key of change.keys) if (again.has(key)) this.#unheard.add(key);
   }
 
   /** Returns what it held before, and holds no more. */

@@ -51,10 +51,8 @@ export class Outbox {
   /** Changes the tables of the nodes and tells those that are connected. */
   flush(): void {
     if (this.#pending.size === 0) return;
-    for (const [node, { set, remove, again }] of this.#pending) {
-      const changes = { set: [...set.values()], remove: [...remove], again };
-      for (const change of node.placements.put(changes)) node.stream?.publish('placements', change);
-    }
+    for (const [node, { set, remove, again }] of this.#pending)
+      node.tell({ set: [...set.values()], remove: [...remove], again });
     this.#pending.clear();
   }
 

@@ -58,18 +58,22 @@ export class AgentStream {
     this.pump();
   }
 
-  /** A table took a step: sent at once if the agent is up to date and takes it, else remembered by key. */
-  publish(name: TableName, change: Change): void {
+  /**
+   * A table took a step: sent at once if the agent is up to date and takes it, else remembered by key. False
+   * of a table that has not begun.
+   */
+  publish(name: TableName, change: Change): boolean {
     const lane = this.#lane(name);
-    if (!hasBegun(lane)) return;
+    if (!hasBegun(lane)) return false;
     const isAhead = lane.sending === null && lane.sentSeq === change.from && lane.dirty.size === 0;
     if (isAhead && this.#mayFlow(lane) && this.wire.bufferedAmount < bufferLimitBytes) {
       this.wire.send(change.frame);
       lane.sentSeq = change.to;
-      return;
+      return true;
     }
     for (const key of change.keys) lane.dirty.add(key);
     this.pump();
+    return true;
   }
 
   /** Writes what is due until the socket has enough; called again when it has drained. */
