@@ -73,7 +73,14 @@ function whatIsMissing(name: string): string | null {
 
 /** The agent's own table, without an owner, so that nft may change it. */
 async function loadOurs(namespace: Namespace, table: readonly VirtualIp[]): Promise<void> {
-  const options = { tableFlags: 0, setExpressionFlag: true, counters: false, echo: true, observe: false };
+  const options = {
+    tableFlags: 0,
+    setExpressionFlag: true,
+    localAddresses: true,
+    counters: false,
+    echo: true,
+    observe: false,
+  };
   using kernel = new Kernel(loadNative());
   namespace.run(() => kernel.portId('nfnetlink'));
   const { load } = batchesOf(nftables(options), { needs: needsOf(table), table, services: [] });

@@ -24,10 +24,15 @@ export type Choice =
         readonly egress: 'mangle' | null;
       };
       readonly fragments: boolean;
+      readonly localAddresses: boolean;
       /** What works less well here than it could, and what would help. */
       readonly shortfalls: readonly string[];
     }
   | { readonly name: null; readonly missing: readonly string[] };
+
+/** What it means that a rule cannot ask whether a source is an address of the node itself. */
+export const unasked: string =
+  'who forges an IPv6 VIP as the source, where this node forwards IPv6, reaches listeners of the node';
 
 export type Wish = 'auto' | 'nftables' | 'xtables';
 
@@ -44,8 +49,10 @@ export function choose(wish: Wish, nftables: number, xtables: readonly Answer[])
   const guard = has(xtables, 'table raw') ? 'raw' : 'mangle';
   const input = has(xtables, 'table mangle') ? 'mangle' : 'filter';
   const egress = has(xtables, 'table mangle') ? 'mangle' : null;
-  const fragments = has(xtables, 'match frag');
-  return { name: 'xtables', places: { guard, input, egress }, fragments, shortfalls: shortfallsOf(xtables) };
+  return {
+    ...{ name: 'xtables', places: { guard, input, egress }, shortfalls: shortfallsOf(xtables) },
+    ...{ fragments: has(xtables, 'match frag'), localAddresses: has(xtables, 'match addrtype') },
+  };
 }
 
 /** Whether both families said yes. */
@@ -72,7 +79,7 @@ function xtablesMissing(answers: readonly Answer[]): string[] {
   const tables = has(answers, 'table raw') || has(answers, 'table mangle');
   const input = has(answers, 'table mangle') || has(answers, 'table filter');
   const needed = answers.filter(({ subject, errno }) => {
-    if (errno === 0 || subject === 'match frag') return false;
+    if (errno === 0 || subject === 'match frag' || subject === 'match addrtype') return false;
     if (subject === 'table raw' || subject === 'table mangle')
       return !tables || (subject === 'table mangle' && !input);
     return subject !== 'table filter' || !input;
@@ -85,6 +92,7 @@ function shortfallsOf(answers: readonly Answer[]): string[] {
     'table raw': 'VIPs are guarded in mangle, behind conntrack',
     'table mangle': 'the second guard is in filter, and no VIP can have egress',
     'match frag': 'later fragments of IPv6 are dropped unless conntrack puts them together',
+    'match addrtype': unasked,
   };
   return answers.flatMap((answer) => {
     const what = words[answer.subject];

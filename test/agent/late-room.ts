@@ -95,7 +95,14 @@ export class LateRoom {
   constructor({ isAnothers = false, intervalMs = 0, held = {} }: LateRoomOptions = {}) {
     const { ledger } = this;
     const { reporter } = this;
-    const options = { tableFlags: 0, setExpressionFlag: true, counters: false, echo: true, observe: false };
+    const options = {
+      tableFlags: 0,
+      setExpressionFlag: true,
+      localAddresses: true,
+      counters: false,
+      echo: true,
+      observe: false,
+    };
     const firewall = {
       dialect: nftables(options),
       ...{ owned: false, atomic: true, replaces: () => isAnothers },

@@ -37,7 +37,7 @@ test('nf_tables is chosen wherever it answers, unless xtables was wished for', (
 
 test('without nf_tables xtables is chosen, in the tables that are there', () => {
   assert.deepEqual(choose('auto', EOPNOTSUPP, answers()), {
-    ...{ name: 'xtables', fragments: true, shortfalls: [] },
+    ...{ name: 'xtables', fragments: true, localAddresses: true, shortfalls: [] },
     places: { guard: 'raw', input: 'mangle', egress: 'mangle' },
   });
   const noRaw = choose('auto', EOPNOTSUPP, answers({ 'table raw': ENOENT }));

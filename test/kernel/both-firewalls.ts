@@ -43,7 +43,7 @@ export function lookedInto(own: OwnKernel): number[] {
     .map(([, text]) => [...text.matchAll(/10\.50\./g)].length);
 }
 
-const { places, fragments } = xtPlain;
+const { places, fragments, localAddresses } = xtPlain;
 const ordinary = { counters: false, echo: true, observe: false };
 
 export interface OfBoth {
@@ -56,7 +56,7 @@ export interface OfBoth {
 /** One of each, told what an agent can be told. */
 export function firewallsWith(more: Partial<typeof ordinary>): OfBoth[] {
   const options = { ...ordinary, ...more, owner: false };
-  const choice = { name: 'xtables', places, fragments, shortfalls: [] } as const;
+  const choice = { name: 'xtables', places, fragments, localAddresses, shortfalls: [] } as const;
   return [
     {
       firewall: nftablesFirewall(capabilities, { ...options, wish: 'nftables' }),

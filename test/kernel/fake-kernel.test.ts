@@ -19,7 +19,7 @@ const skip = cannotUnshare();
 const [major = 0, minor = 0] = release().split('.').map(Number);
 const old = major * 100 + minor < 610 && `the fake is like Linux 6.10 and later, here is ${release()}`;
 /** The fake takes both forms of a set's counter. */
-const { setExpressionFlag } = capabilities;
+const { setExpressionFlag, localAddresses } = capabilities;
 const NETLINK_NETFILTER = 12;
 const WAIT_MICROS = 10_000_000;
 
@@ -46,7 +46,7 @@ test('what the dialect commits is held alike by both', { skip }, () => {
     fc.property(anyVips(), anyVips(), anyOptions(), (before, after, options) => {
       const real = realKernel();
       const fake = fakeKernel();
-      const dialect = nftables({ ...options, tableFlags: 0, setExpressionFlag });
+      const dialect = nftables({ ...options, tableFlags: 0, setExpressionFlag, localAddresses });
       let have: ReturnType<typeof dialect.render> = nothing;
       for (const vips of [before, after]) {
         const want = dialect.render(stateOf(vips));

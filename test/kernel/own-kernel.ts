@@ -25,6 +25,7 @@ export const capabilities: Capabilities = await probed();
 export const plain: NftOptions = {
   ...{ tableFlags: 0, counters: false, echo: true, observe: false },
   setExpressionFlag: capabilities.setExpressionFlag,
+  localAddresses: capabilities.localAddresses,
 };
 
 export interface OwnKernel extends Disposable {

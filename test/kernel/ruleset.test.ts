@@ -102,6 +102,7 @@ test('the probe answers, and leaves no trace', withNft, async () => {
     ...plain,
     tableFlags: first.ownerAndPersist ? 6 : 0,
     setExpressionFlag: first.setExpressionFlag,
+    localAddresses: first.localAddresses,
   };
   await commit(own, options, nothing, nftables(options).render(stateOf([])));
 });

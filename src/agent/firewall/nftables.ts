@@ -1,5 +1,6 @@
 // nftables as this agent's firewall: what the kernel can do of it, whose the table is, and its counters.
 
+import { unasked } from '../../dialects/choose.ts';
 import type { KernelObject, KernelObjects } from '../../dialects/dialect.ts';
 import { NFT_TABLE_F_OWNER, NFT_TABLE_F_PERSIST } from '../../dialects/nftables/constants.ts';
 import { counterQuestion, readCounters } from '../../dialects/nftables/counters.ts';
@@ -55,11 +56,12 @@ export function nftablesFirewall(probed: Capabilities | undefined, options: Fire
   const ofKernel = {
     tableFlags: owned ? NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST : 0,
     setExpressionFlag: probed?.setExpressionFlag === true,
+    localAddresses: probed?.localAddresses === true,
   };
   const dialect = nftables({ ...options, ...ofKernel });
   return {
     siblings: () => withAllOptions((told) => nftables({ ...told, ...ofKernel })),
-    ...{ dialect, owned, atomic: true, sampler, shortfalls: [], glance: null },
+    ...{ dialect, owned, atomic: true, sampler, shortfalls: shortfallsOf(probed), glance: null },
     describe: (object) => describe(object as NftObject),
     setOf: (object) => setOf(object as NftObject),
     inSetsOf: (constants, elements) =>
@@ -69,6 +71,12 @@ export function nftablesFirewall(probed: Capabilities | undefined, options: Fire
     guardedInPart: (found) => guardedInPart(found as KernelObjects<NftObject>),
     replaces: ({ remove, add }) => tableIn(remove)?.id !== tableIn(add)?.id && isOfOurMake(tableIn(remove)),
   };
+}
+
+function shortfallsOf(probed: Capabilities | undefined): string[] {
+  if (probed?.localAddresses !== false) return [];
+  const lack = 'expression fib: needs CONFIG_NFT_FIB_INET and CONFIG_NFT_FIB_IPV6 (modprobe nft_fib_inet)';
+  return [`${lack}: ${unasked}`];
 }
 
 /**
@@ -97,7 +105,7 @@ function isOfOurMake(table: TableObject | undefined): boolean {
 
 /** Throws SystemCallError. */
 export async function nftablesRemains(kernel: Kernel): Promise<Remains> {
-  const options = { ...plain, setExpressionFlag: true };
+  const options = { ...plain, setExpressionFlag: true, localAddresses: true };
   const dialect = nftables(options);
   const tables = await kernel.dump(dialect.dumps.slice(0, 1)).catch(noneWithoutNftables);
   const table = decode(tables, options.tableFlags).constants.filter((object) => object.kind === 'table');

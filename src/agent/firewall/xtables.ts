@@ -38,13 +38,14 @@ export async function askXtables(kernel: Kernel): Promise<Answer[]> {
 }
 
 export function xtablesFirewall(
-  { places, fragments, shortfalls }: Extract<Choice, { name: 'xtables' }>,
+  { places, fragments, localAddresses, shortfalls }: Extract<Choice, { name: 'xtables' }>,
   options: FirewallOptions,
 ): Firewall {
   const { guard, input, egress } = places;
+  const ofKernel = { places, fragments, localAddresses };
   return {
-    dialect: xtables({ places, fragments, ...options }),
-    siblings: () => withAllOptions((told) => xtables({ places, fragments, ...told })),
+    dialect: xtables({ ...ofKernel, ...options }),
+    siblings: () => withAllOptions((told) => xtables({ ...ofKernel, ...told })),
     ...{ owned: false, atomic: false, sampler, shortfalls },
     describe: (object) => describe(object as XtObject),
     setOf: (object) => setOf(object as XtObject),

@@ -82,6 +82,11 @@ export const CtAttribute = { DREG: 1, KEY: 2 } as const;
 export const NFT_CT_DIRECTION = 1;
 export const IP_CT_DIR_REPLY = 1;
 
+export const FibAttribute = { DREG: 1, RESULT: 2, FLAGS: 3 } as const;
+export const NFT_FIB_RESULT_ADDRTYPE = 3;
+export const NFTA_FIB_F_SADDR = 1;
+export const RTN_LOCAL = 2;
+
 export const NFT_SET_ANONYMOUS = 0x1;
 export const NFT_SET_TIMEOUT = 0x10;
 /** Rules may put elements in; `flags dynamic` in the words of nft. */

@@ -15,6 +15,7 @@ import {
   EXPR_DATA,
   EXPR_NAME,
   ExthdrAttribute,
+  FibAttribute,
   ImmediateAttribute,
   IP_CT_DIR_REPLY,
   LIST_ELEM,
@@ -25,9 +26,12 @@ import {
   NFT_CT_DIRECTION,
   NFT_DYNSET_OP_UPDATE,
   NFT_EXTHDR_OP_IPV6,
+  NFT_FIB_RESULT_ADDRTYPE,
+  NFTA_FIB_F_SADDR,
   PayloadAttribute,
   type PayloadBase,
   REG_VERDICT,
+  RTN_LOCAL,
   VerdictAttribute,
 } from './constants.ts';
 
@@ -145,6 +149,16 @@ export class Rule {
       writer.attributeU32Be(CtAttribute.KEY, NFT_CT_DIRECTION);
     });
     return this.compareEqual(index, Uint8Array.of(IP_CT_DIR_REPLY));
+  }
+
+  /** The source is an address of this node. */
+  sourceIsLocal(index: number): this {
+    this.#expression('fib', (writer) => {
+      writer.attributeU32Be(FibAttribute.DREG, register(index));
+      writer.attributeU32Be(FibAttribute.RESULT, NFT_FIB_RESULT_ADDRTYPE);
+      writer.attributeU32Be(FibAttribute.FLAGS, NFTA_FIB_F_SADDR);
+    });
+    return this.compareEqual(index, Uint8Array.of(RTN_LOCAL, 0, 0, 0));
   }
 
   /** A verdict of constants.ts; `chain` where it is a goto. */

@@ -16,32 +16,33 @@ export interface FamilyShape {
   readonly echoReply: number;
 }
 
-export const families: readonly FamilyShape[] = [
-  {
-    family: 4,
-    nfproto: NFPROTO_IPV4,
-    addressBytes: 4,
-    sourceOffset: 12,
-    destinationOffset: 16,
-    icmpProtocol: 1,
-    // Destination unreachable (with fragmentation needed), time exceeded, parameter problem.
-    errorTypes: [3, 11, 12],
-    echoRequest: 8,
-    echoReply: 0,
-  },
-  {
-    family: 6,
-    nfproto: NFPROTO_IPV6,
-    addressBytes: 16,
-    sourceOffset: 8,
-    destinationOffset: 24,
-    icmpProtocol: 58,
-    // The errors, packet too big among them, and router and neighbour discovery.
-    errorTypes: [1, 2, 3, 4, 133, 134, 135, 136],
-    echoRequest: 128,
-    echoReply: 129,
-  },
-];
+const family4: FamilyShape = {
+  family: 4,
+  nfproto: NFPROTO_IPV4,
+  addressBytes: 4,
+  sourceOffset: 12,
+  destinationOffset: 16,
+  icmpProtocol: 1,
+  // Destination unreachable (with fragmentation needed), time exceeded, parameter problem.
+  errorTypes: [3, 11, 12],
+  echoRequest: 8,
+  echoReply: 0,
+};
+
+export const family6: FamilyShape = {
+  family: 6,
+  nfproto: NFPROTO_IPV6,
+  addressBytes: 16,
+  sourceOffset: 8,
+  destinationOffset: 24,
+  icmpProtocol: 58,
+  // The errors, packet too big among them, and router and neighbour discovery.
+  errorTypes: [1, 2, 3, 4, 133, 134, 135, 136],
+  echoRequest: 128,
+  echoReply: 129,
+};
+
+export const families: readonly FamilyShape[] = [family4, family6];
 
 /**
  * Every rule says its family again: the kernel would do without, but nft names fields only where it is said.

@@ -6,6 +6,7 @@ import { beginBatch, nfgenmsg } from '../../netlink/batch.ts';
 import { Errno, NLM_F_CREATE, NLM_F_REQUEST } from '../../netlink/message.ts';
 import { Writer } from '../../netlink/writer.ts';
 import {
+  ChainAttribute,
   EXPR_DATA,
   EXPR_NAME,
   KeyType,
@@ -14,11 +15,13 @@ import {
   NFT_SET_EXPR,
   NFT_TABLE_F_OWNER,
   NFT_TABLE_F_PERSIST,
+  RuleAttribute,
   SetAttribute,
   TableAttribute,
 } from './constants.ts';
+import { Rule } from './expressions.ts';
 
-const questions = ['nf_tables', 'table flags owner and persist', 'set flag expr'] as const;
+const questions = ['nf_tables', 'table flags owner and persist', 'set flag expr', 'expression fib'] as const;
 type Question = (typeof questions)[number];
 
 export interface Capabilities {
@@ -26,6 +29,8 @@ export interface Capabilities {
   readonly refusal: number;
   readonly ownerAndPersist: boolean;
   readonly setExpressionFlag: boolean;
+  /** A rule can ask whether an address is one of this node. */
+  readonly localAddresses: boolean;
 }
 
 export function probeStep(): Step<Question> {
@@ -38,17 +43,20 @@ export function probeStep(): Step<Question> {
     flags: NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST,
   });
   newCountingSet(writer, 4);
+  newChain(writer, 5);
+  newRule(writer, 6);
   const split = writer.length;
-  const place = writer.beginMessage(Message.GETGEN, NLM_F_REQUEST, 5);
+  const place = writer.beginMessage(Message.GETGEN, NLM_F_REQUEST, 7);
   nfgenmsg(writer, 0);
   writer.endMessage(place);
-  const records = questions.map((question, index) => ({
+  // The chain is there for its rule alone.
+  const records = [...questions, 'expression fib' as const].map((question, index) => ({
     sequence: index + 2,
     objects: [question],
     first: 0,
     stride: 0,
   }));
-  return { bytes: writer.bytes.slice(), split, barrier: 5, records };
+  return { bytes: writer.bytes.slice(), split, barrier: 7, records };
 }
 
 export function readCapabilities(receipt: Receipt<Question>): Capabilities {
@@ -57,6 +65,7 @@ export function readCapabilities(receipt: Receipt<Question>): Capabilities {
     refusal: (refused('nf_tables') ?? refused(null))?.errno ?? 0,
     ownerAndPersist: refused('table flags owner and persist') === undefined,
     setExpressionFlag: refused('set flag expr') === undefined,
+    localAddresses: refused('expression fib') === undefined,
   };
 }
 
@@ -95,5 +104,24 @@ function newCountingSet(writer: Writer, sequence: number): void {
   writer.attributeText(EXPR_NAME, 'counter');
   writer.endNest(writer.beginNest(EXPR_DATA));
   writer.endNest(expression);
+  writer.endMessage(place);
+}
+
+function newChain(writer: Writer, sequence: number): void {
+  const place = writer.beginMessage(Message.NEWCHAIN, NLM_F_REQUEST | NLM_F_CREATE, sequence);
+  nfgenmsg(writer, NFPROTO_INET);
+  writer.attributeText(ChainAttribute.TABLE, 'vipward-probe');
+  writer.attributeText(ChainAttribute.NAME, 'probe');
+  writer.endMessage(place);
+}
+
+function newRule(writer: Writer, sequence: number): void {
+  const place = writer.beginMessage(Message.NEWRULE, NLM_F_REQUEST | NLM_F_CREATE, sequence);
+  nfgenmsg(writer, NFPROTO_INET);
+  writer.attributeText(RuleAttribute.TABLE, 'vipward-probe');
+  writer.attributeText(RuleAttribute.CHAIN, 'probe');
+  const expressions = writer.beginNest(RuleAttribute.EXPRESSIONS);
+  writer.raw(new Rule().sourceIsLocal(0).bytes);
+  writer.endNest(expressions);
   writer.endMessage(place);
 }

@@ -18,6 +18,7 @@ import {
 } from './constants.ts';
 import { Rule } from './expressions.ts';
 import { address, type FamilyShape, families, ruleOf } from './families.ts';
+import { forgedRule } from './forged.ts';
 import {
   chainObject,
   elementObject,
@@ -39,6 +40,8 @@ export interface NftOptions {
    * NFT_SET_EXPR is understood; without it the counter of a set is declared by its attribute alone (5.10).
    */
   readonly setExpressionFlag: boolean;
+  /** The kernel can be asked whether an address is one of this node. */
+  readonly localAddresses: boolean;
   /** Per-port accept counters. */
   readonly counters: boolean;
   /** Echo requests to a VIP are answered. */
@@ -73,7 +76,10 @@ export function ruleset(needs: Needs, options: NftOptions): NftObject[] {
     objects.push(chain('egress', hook, entryRules('egress', 'egress')));
   }
   const hook = { number: NF_INET_PRE_ROUTING, priority: PREROUTING_PRIORITY };
-  objects.push(chain('prerouting', hook, entryRules('vip', 'guard')));
+  const asksSource = options.localAddresses && !options.observe && (needs.forward || needs.egress);
+  objects.push(
+    chain('prerouting', hook, [...entryRules('vip', 'guard'), ...(asksSource ? [forgedRule()] : [])]),
+  );
   return objects;
 }
 

@@ -26,7 +26,15 @@ export const REPLACE_BYTES = 96;
 
 /** Revisions that iptables itself would choose, so that its save and restore know what they read. */
 export const setTargetRevision = 3;
-export const matchRevisions = { comment: 0, set: 4, icmp: 0, icmp6: 0, frag: 0, conntrack: 3 } as const;
+export const matchRevisions = {
+  comment: 0,
+  set: 4,
+  icmp: 0,
+  icmp6: 0,
+  frag: 0,
+  conntrack: 3,
+  addrtype: 1,
+} as const;
 
 /** NFNL_SUBSYS_IPSET in the high byte. */
 export const Command = {

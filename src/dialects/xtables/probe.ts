@@ -34,22 +34,27 @@ const revisionBytes = 30;
 /** Matches and types of sets. None of these questions makes anything. */
 export function questions(): Question[] {
   return families.flatMap(({ family, icmpMatch }) => {
-    const of6 = family === 6 ? '6' : '';
+    const suffix = family === 6 ? '6' : '';
     const matches = [
       matchQuestion(family, 'set', { config: 'CONFIG_NETFILTER_XT_SET', module: 'xt_set' }),
       matchQuestion(family, 'comment', {
         config: 'CONFIG_NETFILTER_XT_MATCH_COMMENT',
         module: 'xt_comment',
       }),
-      matchQuestion(family, icmpMatch, { config: `CONFIG_IP${of6}_NF_IPTABLES`, module: `ip${of6}_tables` }),
+      matchQuestion(family, icmpMatch, {
+        config: `CONFIG_IP${suffix}_NF_IPTABLES`,
+        module: `ip${suffix}_tables`,
+      }),
       matchQuestion(family, 'conntrack', {
         config: 'CONFIG_NETFILTER_XT_MATCH_CONNTRACK',
         module: 'xt_conntrack',
       }),
     ];
+    const addrtype = { config: 'CONFIG_NETFILTER_XT_MATCH_ADDRTYPE', module: 'xt_addrtype' };
     const frag = { config: 'CONFIG_IP6_NF_MATCH_FRAG', module: 'ip6t_frag' };
     const types = (Object.keys(setTypes) as SetType[]).map((type) => typeQuestion(family, type));
-    return [...matches, ...(family === 6 ? [matchQuestion(6, 'frag', frag)] : []), ...types];
+    const of6 = [matchQuestion(6, 'frag', frag), matchQuestion(6, 'addrtype', addrtype)];
+    return [...matches, ...(family === 6 ? of6 : []), ...types];
   });
 }
 

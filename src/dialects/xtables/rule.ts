@@ -32,6 +32,7 @@ const IPT_F_FRAG = 1;
 const IP6T_F_PROTO = 1;
 const IP6T_FRAG_FST = 8;
 const XT_CONNTRACK_DIRECTION = 0x1000;
+const XT_ADDRTYPE_LOCAL = 4;
 const SET_INVERT = 1;
 const SET_SKIP_COUNTER_UPDATE = 1 << 3;
 const IPSET_FLAG_EXIST = 1;
@@ -100,6 +101,11 @@ export class Rule {
     view.setUint16(146, XT_CONNTRACK_DIRECTION, true);
     view.setUint16(148, XT_CONNTRACK_DIRECTION, true);
     return this.#match('conntrack', data);
+  }
+
+  /** `-m addrtype --src-type LOCAL`: the source is an address of this node. */
+  sourceIsLocal(): this {
+    return this.#match('addrtype', Uint8Array.of(XT_ADDRTYPE_LOCAL, 0, 0, 0, 0, 0, 0, 0));
   }
 
   /** `-m comment --comment TEXT`. */

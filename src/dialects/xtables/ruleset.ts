@@ -11,6 +11,7 @@ import {
   Verdict,
 } from './constants.ts';
 import { type FamilyShape, families } from './families.ts';
+import { forgedRule } from './forged.ts';
 import {
   type Chain,
   type SetShape,
@@ -36,6 +37,8 @@ export interface XtOptions {
   readonly places: Places;
   /** The match `frag` is there, by which later fragments of IPv6 are let through. */
   readonly fragments: boolean;
+  /** The match `addrtype` is there, which knows whether an address is one of this node. */
+  readonly localAddresses: boolean;
   /** Per-port accept counters. */
   readonly counters: boolean;
   /** Echo requests to a VIP are answered. */
@@ -108,9 +111,12 @@ function guardChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chai
   // A VIP with egress is judged once, behind conntrack, so that its counters count once.
   const judged = needs.egress && options.places.egress !== null;
   const egress = judged ? [addressed(shape, 'egress').comment('vipward: judged behind conntrack')] : [];
+  const [loopback, stranger] = gate(shape, 'vip');
+  const asksSource = shape.family === 6 && options.localAddresses && !options.observe;
+  const forged = asksSource && (needs.forward || needs.egress) ? [forgedRule(new Rule(shape))] : [];
   return chainsOf(shape, options, {
     names: [chainNames.guard, chainNames.guardPorts],
-    gate: [...gate(shape, 'vip'), ...egress.map(returns)],
+    gate: [loopback, ...forged, stranger, ...egress.map(returns)],
     rules: [...portRules(shape), ...icmpRules(shape, options), ...dropRules(shape, options)],
   });
 }
@@ -173,7 +179,7 @@ function chainsOf(shape: FamilyShape, options: XtOptions, { names, gate: first, 
 }
 
 /** `-i lo` passes, and what is not addressed to a VIP of the set. */
-function gate(shape: FamilyShape, kind: SetKind): RuleSpec[] {
+function gate(shape: FamilyShape, kind: SetKind): [RuleSpec, RuleSpec] {
   const stranger = new Rule(shape).set(setName(kind, shape.family), ['dst'], { not: true });
   return [
     returns(new Rule(shape).loopback().comment('vipward: the node to itself')),

@@ -12,7 +12,14 @@ import { concat, message, put } from '../../fake-kernel/bytes.ts';
 import { type FakeKernel, fakeKernel } from '../../fake-kernel.ts';
 import { anyVips, deltaOf, nothing, stateOf } from '../arbitraries.ts';
 
-const plain = { tableFlags: 0, setExpressionFlag: true, counters: true, echo: true, observe: false };
+const plain = {
+  tableFlags: 0,
+  setExpressionFlag: true,
+  localAddresses: true,
+  counters: true,
+  echo: true,
+  observe: false,
+};
 const dialect = nftables(plain);
 const [vips] = fc.sample(anyVips(20), { numRuns: 1, seed: 7 });
 const want = dialect.render(stateOf(vips ?? []));

@@ -18,6 +18,7 @@ import { large, manyVips } from './many.ts';
 const plain: NftOptions = {
   tableFlags: 0,
   setExpressionFlag: true,
+  localAddresses: true,
   counters: false,
   echo: true,
   observe: false,

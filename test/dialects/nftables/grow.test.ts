@@ -8,7 +8,14 @@ import { deltaOf, needsOf, nothing, stateOf } from '../arbitraries.ts';
 import { large, manyVips } from './many.ts';
 
 const plain = {
-  ...{ tableFlags: 0, setExpressionFlag: true, counters: false, echo: true, observe: false },
+  ...{
+    tableFlags: 0,
+    setExpressionFlag: true,
+    localAddresses: true,
+    counters: false,
+    echo: true,
+    observe: false,
+  },
 } as const;
 
 test('sets that are replaced by larger ones are filled in portions, others standing in for them', () => {

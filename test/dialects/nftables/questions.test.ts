@@ -63,13 +63,15 @@ test('packets are read by the position of their key, and what has no counter has
   );
 });
 
+const all = { refusal: 0, ownerAndPersist: true, setExpressionFlag: true, localAddresses: true };
+
 test('the probe has no end, so that a kernel keeps nothing of it', () => {
   const step = probeStep();
   const types = split(step.bytes).map(({ type }) => type);
-  assert.deepEqual(types, [0x10, 0xa00, 0xa00, 0xa09, 0xa10]);
+  assert.deepEqual(types, [0x10, 0xa00, 0xa00, 0xa09, 0xa03, 0xa06, 0xa10]);
   const kernel = fakeKernel();
   const receipt = receiptOf(step, kernel.exchange(step.bytes, step.split));
-  assert.deepEqual(readCapabilities(receipt), { refusal: 0, ownerAndPersist: true, setExpressionFlag: true });
+  assert.deepEqual(readCapabilities(receipt), all);
   assert.equal(kernel.text(), '\n');
   assert.equal(kernel.generation, 1);
 });
@@ -82,11 +84,15 @@ test('what a kernel refuses of the probe is what it cannot do', () => {
   };
   assert.deepEqual(
     probed((_type, name) => (name === 'vipward-probe-owner' ? 95 : undefined)),
-    { refusal: 0, ownerAndPersist: false, setExpressionFlag: true },
+    { ...all, ownerAndPersist: false },
   );
   assert.deepEqual(
     probed((type) => (type === 0xa09 ? 22 : undefined)),
-    { refusal: 0, ownerAndPersist: true, setExpressionFlag: false },
+    { ...all, setExpressionFlag: false },
+  );
+  assert.deepEqual(
+    probed((type) => (type === 0xa06 ? 2 : undefined)),
+    { ...all, localAddresses: false },
   );
   assert.equal(probed((type) => (type === 0xa00 ? 1 : undefined)).refusal, 1);
 });

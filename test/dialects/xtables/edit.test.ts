@@ -13,7 +13,7 @@ import { anyForeignTable, blobOfForeign, type ForeignTable } from './foreign-tab
 
 const options: XtOptions = {
   places: { guard: 'raw', input: 'mangle', egress: 'mangle' },
-  ...{ fragments: true, counters: false, echo: true, observe: false },
+  ...{ fragments: true, localAddresses: true, counters: false, echo: true, observe: false },
 };
 
 /** What is wanted of us in a table, with egress or without. */

@@ -11,6 +11,7 @@ import { anyOptions, anyVips, deltaOf, nothing, stateOf } from '../arbitraries.t
 const plain: Omit<XtOptions, 'counters' | 'echo' | 'observe'> = {
   places: { guard: 'raw', input: 'mangle', egress: 'mangle' },
   fragments: true,
+  localAddresses: true,
 };
 
 /** All that is sent; tables are told by what they are about. */
