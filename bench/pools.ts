@@ -4,7 +4,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parsePools } from '../src/controller/allocation/pools.ts';
 import { Controller } from '../src/controller/controller.ts';
-import { massRemovalWaitMs } from '../src/controller/readings/guard.ts';
+import { massRemovalWaitMs } from '../src/controller/readings/mass-removal.ts';
 import { Readings } from '../src/controller/readings/readings.ts';
 import type { ServiceManifest } from '../src/controller/service.ts';
 import { readDocument } from '../src/controller/sources/manifest.ts';

@@ -9,7 +9,7 @@ import { makeProgram } from '../src/cli/verbs.ts';
 import { controllerOptions } from '../src/controller/config.ts';
 import { RefusalReason } from '../src/controller/service.ts';
 import { kubernetesOptions } from '../src/controller/sources/kubernetes/config.ts';
-import { VipState } from '../src/controller/status/standing.ts';
+import { VipState } from '../src/controller/status/vip-state.ts';
 import { RefusalCode } from '../src/protocol/messages.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -108,7 +108,7 @@ test('every state and reason of the code is in the page, and no other', () => {
 });
 
 test('every reason that an Event can have is in the page', () => {
-  const others = ['controller/owners/eligibility.ts', 'controller/status/standing.ts'];
+  const others = ['controller/owners/eligibility.ts', 'controller/status/vip-state.ts'];
   const code = [sources('controller/sources/kubernetes'), ...others.map((path) => read(`src/${path}`))];
   const said = [...code.join('\n').matchAll(/reason: '([A-Z]\w+)'/g)].map(([, reason]) => reason ?? '');
   const page = firstColumn('What it writes', kubernetes);

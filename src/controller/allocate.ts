@@ -5,7 +5,7 @@ import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
 import { assign, type Ground, objector } from './allocation/assign.ts';
 import type { Outcome } from './allocation/families.ts';
-import { Free } from './allocation/free.ts';
+import { FreeAddresses } from './allocation/free-addresses.ts';
 import { Outgoing } from './allocation/outgoing.ts';
 import type { Pool } from './allocation/pools.ts';
 import { Users } from './allocation/users.ts';
@@ -38,7 +38,7 @@ export class Allocator {
   readonly #outgoing = new Outgoing();
   readonly #users = new Users();
   readonly #waiting = new Waiting();
-  readonly #free: Free;
+  readonly #free: FreeAddresses;
   readonly #ground: Ground;
 
   /** `remembered` and `former` are those of an earlier run: a Service that comes back finds its own. */
@@ -46,7 +46,7 @@ export class Allocator {
     this.services = this.#services;
     this.#assigned = new Map(remembered);
     this.#former = new Map(former);
-    this.#free = new Free(pools, (address) => this.isHeld(address));
+    this.#free = new FreeAddresses(pools, (address) => this.isHeld(address));
     const usersOf = (address: Address) => this.usersOf(address);
     this.#ground = { pools, users: this.#users, free: this.#free, usersOf };
     // What is remembered is taken before its Service is read: nobody else finds it free meanwhile.

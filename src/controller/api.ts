@@ -4,23 +4,23 @@ import type { IncomingMessage } from 'node:http';
 import { failure, type Reply, type Route } from '../process/http.ts';
 import { type Address, AddressError, parseAddress } from '../state/address.ts';
 import type { Controller } from './controller.ts';
-import type { Happening } from './core.ts';
+import type { CoreEvent } from './core.ts';
 import { type MoveOrder, MoveReason, type MoveResult } from './owners/moves.ts';
 import type { Node } from './owners/nodes.ts';
 import { chooseNode } from './place.ts';
-import { type AskedInput, logged } from './status/asked.ts';
-import { whyNotOn } from './status/standing.ts';
+import { type AuditInput, audited } from './status/audit-log.ts';
 import type { StatusHead } from './status/status.ts';
+import { whyNotOn } from './status/vip-state.ts';
 import type { Principal } from './stream/credentials.ts';
 
-export interface ApiInput extends AskedInput {
+export interface ApiInput extends AuditInput {
   readonly controller: Controller;
   /** The status as JSON, in pieces. */
   readonly status: () => AsyncIterable<string>;
   /** The same without VIPs, nodes and Services. */
   readonly head: () => StatusHead;
   readonly metrics: () => Promise<{ readonly text: string; readonly contentType: string }>;
-  readonly happened: (what: Happening) => void;
+  readonly happened: (what: CoreEvent) => void;
   /** How long a move may take; what it waits for may never come. */
   readonly moveDeadlineMs: number;
   /** False for one that stands by: it changes nothing. */
@@ -36,7 +36,7 @@ export function apiRoutes(input: ApiInput): readonly Route[] {
     return operatorOnly(principalOf(message)) ?? (rules() ? null : misdirected(head()));
   };
   const changing = (verb: string, handle: Route['handle']): Route => {
-    return logged(verb, { method: 'POST', path: `/api/v1/${verb}`, authorize, handle }, input);
+    return audited(verb, { method: 'POST', path: `/api/v1/${verb}`, authorize, handle }, input);
   };
   return [
     {

@@ -13,7 +13,7 @@ import type { PortRefusal } from './compile.ts';
 import { Nodes } from './owners/nodes.ts';
 import { Owners } from './owners/owners.ts';
 import type { Records } from './records/records.ts';
-import { Closings } from './stream/closings.ts';
+import { ClosedConnections } from './stream/closed-connections.ts';
 import { Latency } from './stream/latency.ts';
 import { Table } from './stream/table.ts';
 
@@ -48,7 +48,7 @@ export class Controller {
   readonly rules: Table<'rules'> = new Table('rules');
   readonly nodes: Nodes = new Nodes();
   readonly latency: Latency;
-  readonly closings: Closings;
+  readonly closedConnections: ClosedConnections;
   readonly compilation: Compilation;
   readonly drained: Set<string>;
   /** True once a reading was believed: from then on agents are told what there is. */
@@ -76,7 +76,7 @@ export class Controller {
     this.drained = new Set(records.drained);
     for (const name of this.drained) this.nodes.at(name).isDrained = true;
     this.latency = new Latency(input.nowMs);
-    this.closings = new Closings(input.nowMs);
+    this.closedConnections = new ClosedConnections(input.nowMs);
     this.#pools = pools;
     this.#allocator = this.#makeAllocator(records.allocations, records.former);
     this.#owners = this.#makeOwners(records.owners, records.unheld);
@@ -197,7 +197,7 @@ export class Controller {
   /** A node that is gone for good is kept in no list: where nodes come and go they would grow for ever. */
   forget(name: string): void {
     if (!this.nodes.forget(name)) return;
-    this.closings.forget(name);
+    this.closedConnections.forget(name);
     this.drained.delete(name);
   }
 

@@ -30,7 +30,7 @@ export interface CoreInput {
 }
 
 /** What agents have made known that is not in order. */
-export type Happening =
+export type CoreEvent =
   | { readonly kind: 'generationRaised'; readonly generation: number; readonly node: string }
   | { readonly kind: 'impossibleTerm'; readonly node: string; readonly address: string }
   | { readonly kind: 'moved'; readonly node: string; readonly address: Address };
@@ -39,7 +39,7 @@ export interface Core {
   readonly controller: Controller;
   readonly readings: Readings;
   /** What the status is made of. */
-  readonly standing: () => StatusInput;
+  readonly statusInput: () => StatusInput;
   /** The certificate that controllers of a cluster share, where the server shows it. */
   readonly certificate: ChangingPair | null;
   /** When a Service that was given another address may let go of the old one. */
@@ -51,7 +51,7 @@ export interface Core {
   /** What agents are told of this controller when they come. */
   readonly self: () => Omit<Self, 'version'>;
   /** Something that an operator should hear of; it is in the log already. */
-  readonly happened: (what: Happening) => void;
+  readonly happened: (what: CoreEvent) => void;
   /** A node has said something: what was awaited of it may be so now. */
   readonly progressed: () => void;
   /** The node of an agent's ServiceAccount token, or null; null itself where none are taken. */
@@ -101,7 +101,7 @@ export async function makeFileCore(
   const readAgain = () => source.readAgain();
   const mayBelieve = () => true;
   const readings = makeReadings({ controller, truth: catalog, readAgain, mayBelieve }, config, input);
-  const standing = () => {
+  const statusInput = () => {
     const [problems, ignored] = [
       [...catalog.problems(), ...recordsProblem(stateDir, store)],
       catalog.ignored(),
@@ -114,7 +114,7 @@ export async function makeFileCore(
   return {
     // Nobody reads addresses from files.
     replaces: { isTold: () => true, followMs: 0 },
-    ...{ nodeOfToken: null, certificate: null, controller, readings, standing, progressed, happened },
+    ...{ nodeOfToken: null, certificate: null, controller, readings, statusInput, progressed, happened },
     usePools: (changed) => void readings.usePools(changed),
     isOpen: () => readings.wasReadWhole,
     self: () => ({ cluster: controller.cluster, generation: controller.generation, ruling: true }),

@@ -13,7 +13,6 @@ import {
   subprotocol,
 } from '../protocol/messages.ts';
 import { Connection, type Socket } from './stream/connection.ts';
-import { type Opening, type Origin, Reception, type ReceptionInput } from './stream/reception.ts';
 import {
   type Closing,
   type HubEvent,
@@ -21,11 +20,17 @@ import {
   type Session,
   type Sessions,
 } from './stream/sessions.ts';
-import { whyStranger } from './stream/upgrade.ts';
+import {
+  type Opening,
+  type Origin,
+  UpgradeHandler,
+  type UpgradeHandlerInput,
+} from './stream/upgrade-handler.ts';
+import { whyStranger } from './stream/upgrade-policy.ts';
 import { type Self, welcomeFrame } from './stream/welcome.ts';
 import { inTurns, TurnQueue } from './turns.ts';
 
-export interface HubInput extends ReceptionInput {
+export interface HubInput extends UpgradeHandlerInput {
   readonly sessions: Sessions;
   readonly self: () => Self;
   readonly onEvent: (event: HubEvent) => void;
@@ -40,7 +45,7 @@ export class Hub {
   readonly #speakers = new Map<string, Connection>();
   /** Who has said hello and waits for what it lacks: one is given its megabyte, then others are heard. */
   readonly #beginners: TurnQueue<Session>;
-  readonly #reception: Reception;
+  readonly #upgrades: UpgradeHandler;
   #tickedMs = performance.now();
 
   constructor(input: HubInput) {
@@ -51,7 +56,7 @@ export class Hub {
       if (node.stream === stream) this.#speakers.get(node.name)?.safely(() => sessions.begin(session));
     };
     this.#beginners = new TurnQueue(begin, { leastSteps: 1, isLater: true });
-    this.#reception = new Reception(input, this);
+    this.#upgrades = new UpgradeHandler(input, this);
     this.#server = new WebSocketServer({
       noServer: true,
       perMessageDeflate: false,
@@ -74,7 +79,7 @@ export class Hub {
   /** Takes the upgrade requests of a server. */
   attach(server: Server): void {
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-      this.#reception.meet(request, socket, head);
+      this.#upgrades.handle(request, socket, head);
     });
   }
 
@@ -115,7 +120,7 @@ export class Hub {
   }
 
   terminate(): void {
-    this.#reception.terminate();
+    this.#upgrades.terminate();
     for (const connection of this.#connections) connection.terminate();
     this.#server.close();
   }

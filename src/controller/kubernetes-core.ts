@@ -5,26 +5,26 @@ import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
 import type { ControllerConfig } from './config.ts';
 import { Controller } from './controller.ts';
-import { type Core, type CoreInput, type Happening, makeReadings, nowMs } from './core.ts';
+import { type Core, type CoreEvent, type CoreInput, makeReadings, nowMs } from './core.ts';
 import { type ClusterIdentity, makeIdentity } from './kubernetes-identity.ts';
+import { DeletedNodes, usualReturnMs } from './owners/deleted-nodes.ts';
 import { Eligibility, type EndpointNodes } from './owners/eligibility.ts';
-import { GoneNodes, usualReturnMs } from './owners/gone-nodes.ts';
-import { Gate } from './readings/gate.ts';
-import type { MassRemoval } from './readings/guard.ts';
+import { LeaderGate } from './readings/leader-gate.ts';
+import type { MassRemoval } from './readings/mass-removal.ts';
 import type { Records } from './records/records.ts';
 import { findAccess } from './sources/kubernetes/access.ts';
 import { ApiClient } from './sources/kubernetes/client.ts';
-import { barredNews, clusterNews, massRemovalNews } from './sources/kubernetes/cluster-news.ts';
+import { barredEvent, clusterEvent, massRemovalEvent } from './sources/kubernetes/cluster-events.ts';
+import { makeClusterWriter } from './sources/kubernetes/cluster-writer.ts';
 import type { KubernetesConfig } from './sources/kubernetes/config.ts';
 import { Credentials } from './sources/kubernetes/credentials.ts';
 import { Elector } from './sources/kubernetes/elector.ts';
 import { leaseReference } from './sources/kubernetes/event-object.ts';
-import { makeScribe } from './sources/kubernetes/scribe.ts';
 import { KubernetesSource } from './sources/kubernetes/source.ts';
-import { Surroundings } from './sources/kubernetes/surroundings.ts';
+import { Topology } from './sources/kubernetes/topology.ts';
 import { recordsOf } from './sources/kubernetes/virtual-ip.ts';
 import type { Writes } from './sources/kubernetes/writes.ts';
-import { selfOf, standingIn } from './status/kubernetes-status.ts';
+import { selfOf, statusInputOf } from './status/kubernetes-status.ts';
 
 /** Another process rules: this one has no state that could be trusted any more, and ends. */
 export class DeposedError extends Error {
@@ -58,19 +58,19 @@ export function makeKubernetesCore(
   const onChange = () => elector.raise(controller.generation);
   const onTouched = (addresses: ReadonlySet<Address>, refused: ReadonlySet<ServiceKey>) => {
     eligibility.review(addresses);
-    publisher.touched(addresses, refused);
+    statusWriter.touched(addresses, refused);
   };
   const controller = new Controller({
     ...{ records: noRecords, pools, filterByDefault, onChange, onTouched, nowMs },
     mayRaise: () => mayWrite(),
   });
-  const onState = () => source.surroundingsChanged();
-  const onBarred = (barred: ReadonlyMap<string, string>) => say(barredNews(lease, barred));
-  const { surroundings, eligibility, lookAgain } = makeSurroundings({
+  const onState = () => source.topologyChanged();
+  const onBarred = (barred: ReadonlyMap<string, string>) => say(barredEvent(lease, barred));
+  const { topology, eligibility, lookAgain } = makeTopology({
     ...{ controller, client: reader, ignoresExclude: given.ignoresExclude, onState, onBarred, input },
   });
   const source = new KubernetesSource({
-    ...{ client: reader, signal, random: Math.random, surroundings, namespaces: given.watchNamespaces },
+    ...{ client: reader, signal, random: Math.random, topology, namespaces: given.watchNamespaces },
     mayOptOut: given.mayOptOut,
     rules: {
       ...{ classes: given.classes, takesUnclassed: given.takesUnclassed },
@@ -78,12 +78,12 @@ export function makeKubernetesCore(
     },
     onReading: (changes) => gate.follow(changes),
     onRecords: (changes) => recorded(changes),
-    onSeen: (keys) => publisher.seen(keys),
+    onSeen: (keys) => statusWriter.seen(keys),
     onState: (problems) => log.warn({ problems: problems.map(({ message }) => message) }, 'sourceState'),
   });
   const readAgain = () => source.readAgain();
   const lease = leaseReference(namespace, given.lease.name);
-  const onMassRemoval = (held: MassRemoval | null) => held !== null && say(massRemovalNews(lease, held));
+  const onMassRemoval = (held: MassRemoval | null) => held !== null && say(massRemovalEvent(lease, held));
   const mayWrite = () => elector.rules();
   // Whoever may write Services could keep everybody from ruling by one that cannot be read.
   const truth = { services: source.catalog.services, invalid: new Map() };
@@ -92,29 +92,30 @@ export function makeKubernetesCore(
     config,
     input,
   );
-  const remembered = () => recordsOf([...recorder.records], (key) => source.catalog.uidOf(key));
-  const gate = new Gate({ controller, source, readings, remembered, mayRule: mayWrite });
-  const { writes, publisher, recorder, recorded, moved, say } = makeScribe({
+  const remembered = () => recordsOf([...vipWriter.records], (key) => source.catalog.uidOf(key));
+  const gate = new LeaderGate({ controller, source, readings, remembered, mayRule: mayWrite });
+  const { writes, statusWriter, vipWriter, recorded, moved, say } = makeClusterWriter({
     ...{ controller, source, client: writer, identity: given.identity, mayWrite, log, signal },
   });
   const elector = makeElector({ given, namespace, client: keeper, source, gate, writes, input });
   const identity = makeIdentity(config, given, { client: reader, namespace, mayWrite, log, signal });
-  const parts = { controller, source, readings, elector, publisher, writes, given, identity };
-  const standing = () => standingIn(parts);
+  const parts = { controller, source, readings, elector, statusWriter, writes, given, identity };
+  const statusInput = () => statusInputOf(parts);
   const clients = [reader, writer, keeper];
   const about = { server: reader.server, identity: given.identity };
   const life = makeLife({ source, elector, identity, clients, onStart: () => log.info(about, 'reading') });
   const progressed = () => {
     lookAgain();
-    publisher.progressed();
+    statusWriter.progressed();
   };
   const isOpen = () => source.isComplete || readings.wasReadWhole;
   const self = () => selfOf({ controller, source, readings, elector });
-  const happened = (what: Happening) => (what.kind === 'moved' ? moved(what) : say(clusterNews(lease, what)));
+  const happened = (what: CoreEvent) =>
+    what.kind === 'moved' ? moved(what) : say(clusterEvent(lease, what));
   const { nodeOfToken, certificate } = identity;
-  const replaces = { isTold: publisher.isTold, followMs };
+  const replaces = { isTold: statusWriter.isTold, followMs };
   const doors = { nodeOfToken, certificate, isOpen, self, usePools: gate.usePools, replaces };
-  return { ...doors, ...life, controller, readings, standing, progressed, happened };
+  return { ...doors, ...life, controller, readings, statusInput, progressed, happened };
 }
 
 interface LifeParts {
@@ -150,9 +151,9 @@ interface SurroundingsParts {
 }
 
 /** What the cluster says of nodes and endpoints, and what follows from it for the VIPs. */
-function makeSurroundings({ controller, onBarred, input, ...more }: SurroundingsParts) {
+function makeTopology({ controller, onBarred, input, ...more }: SurroundingsParts) {
   const { log, signal, massRemovalWaitMs } = input;
-  const surroundings: Surroundings = new Surroundings({
+  const topology: Topology = new Topology({
     ...{ ...more, signal, random: Math.random },
     onNodes: (barred) => {
       eligibility.barred = barred;
@@ -162,10 +163,10 @@ function makeSurroundings({ controller, onBarred, input, ...more }: Surroundings
     onReturned: (name) => controller.nodes.returned(name),
     onEndpoints: (services) => eligibility.review(addressesOf(controller, services)),
   });
-  const endpointNodes: EndpointNodes = (key, family) => surroundings.nodesOf(key, family);
+  const endpointNodes: EndpointNodes = (key, family) => topology.nodesOf(key, family);
   const eligibility = new Eligibility({ controller, endpointNodes });
-  const goneNodes = new GoneNodes({
-    ...{ controller, list: surroundings, returnMs: usualReturnMs, massRemovalWaitMs },
+  const deletedNodes = new DeletedNodes({
+    ...{ controller, list: topology, returnMs: usualReturnMs, massRemovalWaitMs },
     onMass: (vips) => log.warn({ vips }, 'mostNodesMissing'),
     onGone: (gone) => {
       log.warn({ nodes: [...gone] }, 'nodesGone');
@@ -174,10 +175,10 @@ function makeSurroundings({ controller, onBarred, input, ...more }: Surroundings
     },
   });
   const lookAgain = () => {
-    goneNodes.progressed();
+    deletedNodes.progressed();
     eligibility.progressed();
   };
-  return { surroundings, eligibility, lookAgain };
+  return { topology, eligibility, lookAgain };
 }
 
 /** The VIPs of some Services, or all. */
@@ -191,7 +192,7 @@ interface ElectorParts {
   readonly namespace: string;
   readonly client: ApiClient;
   readonly source: KubernetesSource;
-  readonly gate: Gate;
+  readonly gate: LeaderGate;
   readonly writes: Writes;
   readonly input: CoreInput;
 }

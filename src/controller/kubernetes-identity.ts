@@ -5,20 +5,20 @@ import type { ControllerConfig } from './config.ts';
 import type { Problem } from './service.ts';
 import { AgentTokens } from './sources/kubernetes/agent-tokens.ts';
 import type { KubernetesConfig } from './sources/kubernetes/config.ts';
-import { KeptCertificate, type KeptCertificateInput } from './sources/kubernetes/kept-certificate.ts';
+import { SharedCertificate, type SharedCertificateInput } from './sources/kubernetes/shared-certificate.ts';
 import { TokenRefusals } from './sources/kubernetes/token-refusals.ts';
 
 export interface ClusterIdentity {
   /** Null where no tokens of the cluster are taken. */
   readonly nodeOfToken: ((token: string) => string | null) | null;
   /** Null where the server shows one from files, or none. */
-  readonly certificate: KeptCertificate | null;
+  readonly certificate: SharedCertificate | null;
   readonly problems: () => readonly Problem[];
   /** Keeps both until the signal is aborted. */
   readonly run: () => Promise<unknown>;
 }
 
-type IdentityParts = Omit<KeptCertificateInput, 'random' | 'onProblem'> & { readonly log: Log };
+type IdentityParts = Omit<SharedCertificateInput, 'random' | 'onProblem'> & { readonly log: Log };
 
 export function makeIdentity(
   { keepsCertificate }: ControllerConfig,
@@ -33,7 +33,7 @@ export function makeIdentity(
   const random = Math.random;
   const told = { signal, random, onRefused: refusals.add };
   const tokens = account === null ? null : new AgentTokens({ ...told, client, account, audience });
-  const certificate = keepsCertificate ? new KeptCertificate({ ...parts, random, onProblem }) : null;
+  const certificate = keepsCertificate ? new SharedCertificate({ ...parts, random, onProblem }) : null;
   return {
     nodeOfToken: tokens?.nodeOf ?? null,
     certificate,

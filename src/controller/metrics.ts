@@ -7,14 +7,14 @@ import { type Pool, poolOf, poolSizes } from './allocation/pools.ts';
 import type { Controller } from './controller.ts';
 import type { LoopLag } from './loop-lag.ts';
 import { RefusalReason } from './service.ts';
-import { VipState, vipState } from './status/standing.ts';
 import type { StatusInput } from './status/status.ts';
+import { VipState, vipState } from './status/vip-state.ts';
 import { inTurns } from './turns.ts';
 
 export interface MetricsInput {
   readonly controller: Controller;
   readonly pools: () => readonly Pool[];
-  readonly standing: () => Pick<StatusInput, 'invalid'>;
+  readonly statusInput: () => Pick<StatusInput, 'invalid'>;
   readonly version: string;
   readonly logDestination: Pick<LogDestination, 'dropped'>;
   readonly connections: () => number;
@@ -57,7 +57,7 @@ export async function scrape(input: MetricsInput): Promise<Scrape> {
   for (const reason of [...Object.values(RefusalReason), ...Object.values(RefusalCode)])
     refusals.set({ reason }, 0);
   for (const { reason } of controller.allocator.refusals.values()) refusals.inc({ reason });
-  refusals.inc({ reason: RefusalReason.NotSupported }, input.standing().invalid.size);
+  refusals.inc({ reason: RefusalReason.NotSupported }, input.statusInput().invalid.size);
   for (const list of controller.refusedPorts.values())
     for (const { reason } of list) refusals.inc({ reason });
   for (const node of all) for (const { code } of node.refusals.values()) refusals.inc({ reason: code });
@@ -136,7 +136,7 @@ function counters({ controller, logDestination }: MetricsInput): string {
     ),
     '# HELP vipward_refused_streams_total Connections that became no stream of a node',
     '# TYPE vipward_refused_streams_total counter',
-    ...[...controller.closings.turnedAwayBy].map(
+    ...[...controller.closedConnections.turnedAwayBy].map(
       ([code, count]) => `vipward_refused_streams_total{code="${code}"} ${count}`,
     ),
     '# HELP vipward_address_conflicts_total VIPs found to be an address that somebody has',

@@ -19,7 +19,7 @@ import { LoopLag } from './loop-lag.ts';
 import { scrape } from './metrics.ts';
 import { moveDeadlineMs } from './owners/moves.ts';
 import { Settling } from './owners/settling.ts';
-import { massRemovalWaitMs } from './readings/guard.ts';
+import { massRemovalWaitMs } from './readings/mass-removal.ts';
 import { connectionLimit, listenOn, makeServer } from './server.ts';
 import { headOf, type Status, statusOf } from './status/status.ts';
 import { statusText } from './status/status-text.ts';
@@ -88,8 +88,8 @@ export async function startController(config: ControllerConfig, given: RunInput)
   const onFatal = (error: Error) => fatal.abort(error);
   const core = await makeCore(config, { log, signal, env, version, massRemovalWaitMs, onPublished, onFatal });
   const { controller, nodeOfToken } = core;
-  const status = () => statusOf(core.standing());
-  const head = () => headOf(core.standing());
+  const status = () => statusOf(core.statusInput());
+  const head = () => headOf(core.statusInput());
   const takesCertificates = config.tls?.clientCa !== undefined;
   const credentials = { tokens, takesCertificates, nodeOfToken };
   const whoIs = (request: IncomingMessage) => principalOf(request, credentials);
@@ -99,7 +99,7 @@ export async function startController(config: ControllerConfig, given: RunInput)
   const connections = () => hub.size;
   const loopLag = new LoopLag();
   const metrics = () => scrape({ ...input, ...core, pools: () => pools, connections, isRuling, loopLag });
-  const text = () => statusText(core.standing());
+  const text = () => statusText(core.statusInput());
   const said = { status: text, head, metrics };
   const changing = { log, principalOf: whoIs, moveDeadlineMs, rules: isRuling, happened: core.happened };
   const routes = apiRoutes({ controller, ...said, ...changing });
@@ -183,7 +183,7 @@ function makeHub(
   signal.addEventListener('abort', () => settling.dispose(), { once: true });
   const refusals = new RefusedAgentLog({ say: (refused) => log.warn(refused, 'agentRefused') });
   const turnedAway = ({ peer, ...ended }: RefusedAgent) => {
-    controller.closings.turnedAway(ended);
+    controller.closedConnections.turnedAway(ended);
     refusals.add({ peer, ...ended });
   };
   const hub: Hub = new Hub({
@@ -197,7 +197,8 @@ function makeHub(
       else log.info(rest, event);
       // One whose Node was deleted is forgotten as it ends.
       const isKnown = node !== null && (controller.nodes.get(node) !== undefined || !controller.isPublished);
-      if (event === 'agentClosed' && isKnown) controller.closings.ended(node, { node, code, reason });
+      if (event === 'agentClosed' && isKnown)
+        controller.closedConnections.ended(node, { node, code, reason });
     },
     onTurnedAway: ({ status, reason }, from) => turnedAway({ ...from, code: status, reason }),
     onError: (error) => log.error({ reason: String(error) }, 'frameFailed'),

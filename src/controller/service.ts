@@ -98,7 +98,7 @@ export function problemAt(file: string, message: string | null): Problem[] {
 }
 
 /** What a source has read so far. */
-export interface Truth {
+export interface SourceReading {
   readonly services: ReadonlyMap<ServiceKey, ServiceManifest>;
   readonly invalid: ReadonlyMap<ServiceKey, string>;
 }

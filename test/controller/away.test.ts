@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { MoveReason } from '../../src/controller/owners/moves.ts';
 import type { ServiceManifest } from '../../src/controller/service.ts';
 import { readDocument } from '../../src/controller/sources/manifest.ts';
-import { vipState } from '../../src/controller/status/standing.ts';
+import { vipState } from '../../src/controller/status/vip-state.ts';
 import type { Session } from '../../src/controller/stream/sessions.ts';
 import type { ServiceKey } from '../../src/state/service.ts';
 import { serviceObject } from './fixture.ts';

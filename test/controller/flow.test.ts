@@ -3,7 +3,7 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { AgentStream, bufferLimitBytes } from '../../src/controller/stream/stream.ts';
+import { AgentStream, bufferLimitBytes } from '../../src/controller/stream/agent-stream.ts';
 import { frameTargetBytes, Table } from '../../src/controller/stream/table.ts';
 import { frameLimitBytes, pageServices, type TableDigest } from '../../src/protocol/messages.ts';
 import { parseControllerMessage } from '../../src/protocol/parse.ts';

@@ -43,7 +43,7 @@ test('two large Services on one VIP keep no change from the agents', { timeout: 
   running.write('c.yaml', service('other', { ports: [81] }));
   await untilTrue(() => rules().size === 3);
   await untilTrue(() => rules().get(x)?.ports.length === running.controller.rules.get(x)?.ports.length);
-  equal(running.controller.closings.lastOf('n1'), null);
+  equal(running.controller.closedConnections.lastOf('n1'), null);
   const services = running.status().vips.find(({ address }) => address === x)?.services ?? [];
   const refused = services.find(({ key }) => key === `${long}/${longer}`);
   equal(refused?.reason, 'NotSupported');

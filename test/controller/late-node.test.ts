@@ -2,7 +2,7 @@
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
-import { lateAfterTicks } from '../../src/controller/owners/choices.ts';
+import { lateAfterTicks } from '../../src/controller/owners/nominations.ts';
 import type { Address } from '../../src/state/address.ts';
 import { runningController, service, type TestController, untilStatus } from './fixture.ts';
 import { agentOf, type TestAgent } from './test-agent.ts';
@@ -22,13 +22,13 @@ test('a VIP goes elsewhere when the node that was chosen for it commits nothing'
   await untilStatus(running, () => running.controller.owners.isSettled);
   running.write('a.yaml', service('web'));
   await Promise.all(agents.map((agent) => agent.until(({ rules }) => rules.size === 1)));
-  const chosen = running.controller.owners.choices.get(vip)?.name;
+  const chosen = running.controller.owners.nominations.get(vip)?.name;
   const of = (isChosen: boolean) => agents.find(({ name }) => (name === chosen) === isChosen) as TestAgent;
   of(false).acks = true;
   of(false).commit('rules');
   await untilStatus(running, ({ nodes }) => nodes.some(({ seq }) => seq === 1));
   pass(running, lateAfterTicks / 2 - 1);
-  equal(running.controller.owners.choices.get(vip)?.name, chosen);
+  equal(running.controller.owners.nominations.get(vip)?.name, chosen);
   pass(running, lateAfterTicks / 2 + 1);
   await of(false).until(({ placements }) => placements.has(vip));
   await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
@@ -51,7 +51,7 @@ test('nodes that are all late share evenly, whoever is the first to commit', lim
   await Promise.all(agents.map((agent) => agent.synced()));
   await untilStatus(running, () => owners.isSettled);
   running.write('a.yaml', ...Array.from({ length: 30 }, (_, index) => service(`s${index}`)));
-  await untilStatus(running, () => owners.choices.all().length === 30);
+  await untilStatus(running, () => owners.nominations.all().length === 30);
   await Promise.all(agents.map((agent) => agent.until(({ rules }) => rules.size === 30)));
   pass(running, 2 * lateAfterTicks);
   ok(running.status().nodes.every(({ late }) => late));
@@ -79,8 +79,8 @@ test('a node that is behind is given what no other may have, and nothing else', 
   await Promise.all(agents.map((agent) => agent.synced()));
   await untilStatus(running, () => owners.isSettled);
   running.write('a.yaml', service('web'));
-  await untilStatus(running, () => owners.choices.get(vip));
-  const stuck = nodes.at(owners.choices.get(vip)?.name ?? '');
+  await untilStatus(running, () => owners.nominations.get(vip));
+  const stuck = nodes.at(owners.nominations.get(vip)?.name ?? '');
   const other = agents.find(({ name }) => name !== stuck.name) as TestAgent;
   await other.until(({ rules }) => rules.size === 1);
   other.acks = true;
@@ -91,13 +91,13 @@ test('a node that is behind is given what no other may have, and nothing else', 
   const names = Array.from({ length: 10 }, (_, index) => `more-${index}`);
   running.write('b.yaml', ...names.map((name) => service(name)));
   await untilStatus(running, ({ vips }) => vips.length === 11);
-  equal(owners.choices.on(stuck).length, 0);
+  equal(owners.nominations.on(stuck).length, 0);
   await other.until(({ placements }) => placements.size === 11);
-  equal(owners.choices.all().length, 0);
+  equal(owners.nominations.all().length, 0);
   await other.close();
   running.write('c.yaml', service('last'));
   const last = '10.77.0.111' as Address;
-  await untilStatus(running, () => owners.choices.get(last)?.name === stuck.name);
+  await untilStatus(running, () => owners.nominations.get(last)?.name === stuck.name);
 });
 
 test('without another node it waits for the late one, and says so', limit, async (t) => {
@@ -120,7 +120,7 @@ test(
     const running = await runningController(t, { files: { 'a.yaml': service('web') } });
     const agent = agentOf(t, running, 'n1', { acks: false });
     await agent.synced();
-    await untilStatus(running, () => running.controller.owners.choices.get(vip)?.name === 'n1');
+    await untilStatus(running, () => running.controller.owners.nominations.get(vip)?.name === 'n1');
     for (let count = 0; count < 3; count++) {
       pass(running, lateAfterTicks - 3);
       ok(running.status().nodes.every(({ late }) => !late));

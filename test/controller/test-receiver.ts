@@ -1,7 +1,7 @@
 // The far end of a stream without a socket: a wire that is read when the test says so, and a table behind it.
 
 import { equal } from 'node:assert/strict';
-import type { Wire } from '../../src/controller/stream/stream.ts';
+import type { Wire } from '../../src/controller/stream/agent-stream.ts';
 import { sha256 } from '../../src/controller/stream/table.ts';
 import { canonicalJson, Digests } from '../../src/protocol/digest.ts';
 import type { ControllerMessage, TableDigest } from '../../src/protocol/messages.ts';

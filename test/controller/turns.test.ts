@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { parsePools } from '../../src/controller/allocation/pools.ts';
 import { Controller } from '../../src/controller/controller.ts';
-import { massRemovalWaitMs } from '../../src/controller/readings/guard.ts';
+import { massRemovalWaitMs } from '../../src/controller/readings/mass-removal.ts';
 import { Readings } from '../../src/controller/readings/readings.ts';
 import { Catalog } from '../../src/controller/sources/catalog.ts';
 import { readDocument } from '../../src/controller/sources/manifest.ts';

@@ -75,5 +75,5 @@ test('a reason that is too long ends no stream', { timeout: 60_000 }, async (t) 
   await untilTrue(() => agent.session.rules.resources.size === 1);
   agent.session.send(refused);
   await untilTrue(() => running.status().nodes[0]?.refusals.length === 1);
-  equal(running.controller.closings.lastOf('n1'), null);
+  equal(running.controller.closedConnections.lastOf('n1'), null);
 });

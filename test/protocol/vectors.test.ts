@@ -98,7 +98,9 @@ test('every type, close code and limit of the code stands in the page', async ()
 test('every status by which a stream is refused stands in the table of the page, and no other', () => {
   const read = (name: string) =>
     readFileSync(new URL(`../../src/controller/${name}`, import.meta.url), 'utf8');
-  const refusals = `${read('stream/upgrade.ts')}${read('stream/reception.ts')}`.matchAll(/\bstatus: (\d+)/g);
+  const refusals = `${read('stream/upgrade-policy.ts')}${read('stream/upgrade-handler.ts')}`.matchAll(
+    /\bstatus: (\d+)/g,
+  );
   const rows = page.slice(page.indexOf('## Opening')).matchAll(/^\| ([45]\d\d) /gm);
   const numbers = (found: Iterable<RegExpExecArray>) => new Set([...found].map(([, status]) => status));
   deepEqual(numbers(rows), numbers(refusals));

@@ -4,14 +4,14 @@
 import { type Address, type Family, familyOf } from '../../state/address.ts';
 import { haveOnePort, RefusalReason, type ServiceManifest, type ServiceRefusal } from '../service.ts';
 import { exhausted, type Outcome, wantedFamilies, whyNoPool, whyNoVip } from './families.ts';
-import type { Free } from './free.ts';
+import type { FreeAddresses } from './free-addresses.ts';
 import { type Pool, poolOf } from './pools.ts';
 import type { Users } from './users.ts';
 
 /** What there is to be had, and who has it. */
 export interface Ground {
   pools: readonly Pool[];
-  readonly free: Free;
+  readonly free: FreeAddresses;
   readonly users: Users;
   /** The Services on an address, first come first. */
   readonly usersOf: (address: Address) => readonly ServiceManifest[];

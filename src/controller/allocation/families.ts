@@ -3,7 +3,7 @@
 
 import { type Address, type Family, familyOf } from '../../state/address.ts';
 import { RefusalReason, type ServiceManifest, type ServiceRefusal } from '../service.ts';
-import type { Free } from './free.ts';
+import type { FreeAddresses } from './free-addresses.ts';
 import { type Pool, poolOf } from './pools.ts';
 
 /** The addresses a Service has, or why it has none. */
@@ -15,7 +15,7 @@ export interface WantedFamilies {
 }
 
 /** Families that must be had, and families that are taken if they can be. */
-export function wantedFamilies({ addresses, wish }: ServiceManifest, free: Free): WantedFamilies {
+export function wantedFamilies({ addresses, wish }: ServiceManifest, free: FreeAddresses): WantedFamilies {
   const asked = [...new Set([...wish.families, ...addresses.map(familyOf)])];
   const both: readonly Family[] = [...new Set<Family>([...asked, 4, 6])];
   if (wish.policy === 'RequireDualStack') return { required: both, optional: [] };

@@ -3,8 +3,8 @@
 import { type Address, addressBytes } from '../../state/address.ts';
 import { type Candidate, seedOf } from '../place.ts';
 import type { Table } from '../stream/table.ts';
+import { EligibleNodes } from './eligible-nodes.ts';
 import type { Node, Nodes } from './nodes.ts';
-import { OpenNodes } from './open-nodes.ts';
 
 const anyNode = () => true;
 
@@ -14,12 +14,12 @@ export class Candidates {
   /** Those that were ever asked for, with what they have by now. */
   readonly #known = new Map<string, { readonly name: string; readonly seed: number; load: number }>();
   /** The nodes as they are in this turn of choosing. */
-  #turn: OpenNodes;
+  #turn: EligibleNodes;
 
   constructor(nodes: Nodes, rules: Table<'rules'>) {
     this.#nodes = nodes;
     this.#rules = rules;
-    this.#turn = new OpenNodes(nodes, this.#candidateOf);
+    this.#turn = new EligibleNodes(nodes, this.#candidateOf);
   }
 
   count(name: string, by: 1 | -1): void {
@@ -44,7 +44,7 @@ export class Candidates {
 
   /** A turn of choosing begins: in it nodes stay as they are. */
   begin(): void {
-    this.#turn = new OpenNodes(this.#nodes, this.#candidateOf);
+    this.#turn = new EligibleNodes(this.#nodes, this.#candidateOf);
   }
 
   /** Those that have the rules of the VIP in their kernels, so that nothing is waited for. */

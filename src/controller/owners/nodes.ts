@@ -5,7 +5,7 @@ import type { HeldDelta, HeldVip, Hello, Refusal, TableName } from '../../protoc
 import { type Address, addressBytes, prefixesContainBytes } from '../../state/address.ts';
 import type { Term } from '../../state/term.ts';
 import type { Placement } from '../../state/virtual-ip.ts';
-import type { AgentStream } from '../stream/stream.ts';
+import type { AgentStream } from '../stream/agent-stream.ts';
 import { Table, type TableChanges } from '../stream/table.ts';
 
 export interface Bar {

@@ -8,13 +8,13 @@ import type { Owner } from '../records/records.ts';
 import type { Table } from '../stream/table.ts';
 import { inTurns } from '../turns.ts';
 import { Candidates } from './candidates.ts';
-import type { Choices } from './choices.ts';
-import { Choosing } from './choosing.ts';
 import { Claims, type Verdict } from './claims.ts';
 import { Leaving } from './leaving.ts';
 import { Moves } from './moves.ts';
 import type { Node, Nodes } from './nodes.ts';
+import type { Nominations } from './nominations.ts';
 import { Outbox } from './outbox.ts';
+import { Scheduler } from './scheduler.ts';
 
 export interface OwnersInput {
   readonly nodes: Nodes;
@@ -39,14 +39,14 @@ export class Owners {
   readonly #owners: Map<Address, Owner>;
   readonly claims: Claims;
   readonly #outbox: Outbox = new Outbox();
-  readonly #choosing: Choosing;
+  readonly #scheduler: Scheduler;
 
   constructor(input: OwnersInput) {
     this.#input = input;
     this.#owners = new Map(input.owners);
     this.claims = new Claims(input, input.owners);
     this.candidates = new Candidates(input.nodes, input.rules);
-    this.#choosing = new Choosing({
+    this.#scheduler = new Scheduler({
       ...{ nodes: input.nodes, candidates: this.candidates },
       isSettled: () => this.isSettled,
       place: this.#place,
@@ -69,8 +69,8 @@ export class Owners {
   }
 
   /** VIPs that have no owner, and the nodes that commit their rules first. */
-  get choices(): Choices {
-    return this.#choosing.choices;
+  get nominations(): Nominations {
+    return this.#scheduler.nominations;
   }
 
   /** True if its node announces the VIP, and has its rules in the kernel. */
@@ -97,7 +97,7 @@ export class Owners {
       else fresh.push(address);
     }
     this.#outbox.flush();
-    this.#choosing.begin(fresh);
+    this.#scheduler.begin(fresh);
   }
 
   /** These VIPs are wanted no more: first their holders let go, then dropRules is called. */
@@ -105,7 +105,7 @@ export class Owners {
     const holders = new Map<Address, readonly Node[]>();
     for (const address of addresses) {
       this.moves.cancel(address, 'its Services were removed');
-      this.#choosing.end(address);
+      this.#scheduler.end(address);
       this.#disown(address);
       holders.set(address, this.#outbox.removeFromAll(this.#input.nodes, address));
     }
@@ -124,7 +124,7 @@ export class Owners {
 
   /** Asks again for those of the VIPs that found no node, or one that may not have them any more. */
   retry(addresses?: Iterable<Address>): void {
-    this.#choosing.retry(addresses);
+    this.#scheduler.retry(addresses);
   }
 
   /** A node said hello: what it holds is believed where its term can be. Nothing moves by it. */
@@ -136,12 +136,12 @@ export class Owners {
     }
     this.#outbox.flush();
     if (claimed.length > 0) this.#input.nodes.claimed(claimed);
-    this.retry(this.choices.for(node));
+    this.retry(this.nominations.for(node));
   }
 
   /** A node's connection ended: it keeps what it holds, and what was only chosen for it is chosen again. */
   gone(node: Node): void {
-    this.retry(this.choices.on(node));
+    this.retry(this.nominations.on(node));
     this.moves.gone(node);
     this.leaving.check(node);
     this.#outbox.flush();
@@ -149,12 +149,12 @@ export class Owners {
 
   /** Called every second: a node that is behind others keeps no VIP waiting that one of them may have. */
   tick(): void {
-    this.#choosing.tick();
+    this.#scheduler.tick();
   }
 
   /** A node committed something: what waited for that goes on. */
   acked(node: Node): void {
-    this.#choosing.acked(node);
+    this.#scheduler.acked(node);
     this.moves.check(node);
     this.leaving.check(node);
     this.#outbox.flush();
@@ -182,7 +182,7 @@ export class Owners {
   /** A node could not put a VIP in force. One that it never held goes to a node that has not refused it. */
   refused(node: Node, address: Address): void {
     const owner = this.moves.refused(node, address) ? undefined : this.#owners.get(address);
-    if (this.choices.get(address) === node) this.retry([address]);
+    if (this.nominations.get(address) === node) this.retry([address]);
     const isElsewhere = owner?.node === node.name && !node.held.has(address);
     if (isElsewhere && this.candidates.for(address).length > 0) this.withdraw(address);
     this.#outbox.flush();
@@ -190,7 +190,7 @@ export class Owners {
 
   /** What kept a VIP from a node, and perhaps from all, is over. */
   accepted(address: Address): void {
-    if (this.choices.get(address) === null) this.retry([address]);
+    if (this.nominations.get(address) === null) this.retry([address]);
   }
 
   /** Its node has to let go of a VIP, whoever may have it then: another one, or nobody. */
@@ -199,7 +199,7 @@ export class Owners {
     if (owner !== undefined) this.#outbox.remove(this.#input.nodes.at(owner.node), address);
     this.claims.taken(address, owner?.node);
     this.#disown(address);
-    this.#choosing.begin([address]);
+    this.#scheduler.begin([address]);
     this.#outbox.flush();
   }
 
@@ -210,7 +210,7 @@ export class Owners {
 
   /** Writes an owner down and tells its node; the former owner is told nothing by this. */
   readonly #own = (address: Address, owner: Owner): void => {
-    this.#choosing.end(address);
+    this.#scheduler.end(address);
     this.claims.given(address, { from: this.#owners.get(address)?.node, to: owner.node });
     this.#disown(address);
     this.#owners.set(address, owner);

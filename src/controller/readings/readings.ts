@@ -5,7 +5,7 @@ import type { ServiceKey } from '../../state/service.ts';
 import type { ServiceChanges } from '../allocate.ts';
 import type { Pool } from '../allocation/pools.ts';
 import type { Controller } from '../controller.ts';
-import type { ServiceManifest, Truth } from '../service.ts';
+import type { ServiceManifest, SourceReading } from '../service.ts';
 import {
   addressesAfter,
   isMassRemoval,
@@ -14,12 +14,12 @@ import {
   type Outcomes,
   type Pending,
   vipsLost,
-} from './guard.ts';
-import { Repool } from './repool.ts';
+} from './mass-removal.ts';
+import { PoolChange } from './pool-change.ts';
 
 export interface ReadingsInput {
   readonly controller: Controller;
-  readonly truth: Truth;
+  readonly truth: SourceReading;
   readonly massRemoval: 'wait' | 'now';
   readonly massRemovalWaitMs: number;
   /** False while it is not known whether this process rules: what waits goes on waiting. */
@@ -41,7 +41,7 @@ export class Readings {
   #held: Pending = new Map();
   /** Services that have something else by other pools. */
   readonly #others = new Map<ServiceKey, ServiceManifest>();
-  readonly #repool: Repool;
+  readonly #poolChange: PoolChange;
   /** What was read and not looked at yet: something large is under way. */
   readonly #queued = new Map<ServiceKey, ServiceManifest | null>();
   /** Resolves when a large change is through. */
@@ -56,7 +56,7 @@ export class Readings {
 
   constructor(input: ReadingsInput) {
     this.#input = input;
-    this.#repool = new Repool(input.controller);
+    this.#poolChange = new PoolChange(input.controller);
     this.#mode = input.massRemoval;
   }
 
@@ -107,7 +107,7 @@ export class Readings {
       return;
     }
     while (this.#applying !== null) await this.#applying;
-    const outcomes = await this.#repool.use(pools);
+    const outcomes = await this.#poolChange.use(pools);
     if (outcomes === null) return;
     for (const service of outcomes.keys()) this.#others.set(service.key, service);
     this.#settle(outcomes);
@@ -120,7 +120,7 @@ export class Readings {
 
   dispose(): void {
     clearTimeout(this.#timer);
-    this.#repool.stop();
+    this.#poolChange.stop();
   }
 
   #first(isComplete: boolean): void {
@@ -144,7 +144,7 @@ export class Readings {
 
   /** Nothing else is decided before what is under way is through. */
   get #isBusy(): boolean {
-    return this.#applying !== null || this.#repool.isUnderWay;
+    return this.#applying !== null || this.#poolChange.isUnderWay;
   }
 
   /** Applies what may be believed at once, of what is held and was read too, and keeps the rest. */

@@ -6,7 +6,7 @@ import type { Readings } from '../readings/readings.ts';
 import { problemAt } from '../service.ts';
 import type { KubernetesConfig } from '../sources/kubernetes/config.ts';
 import type { Elector } from '../sources/kubernetes/elector.ts';
-import type { Publisher } from '../sources/kubernetes/publisher.ts';
+import type { ServiceStatusWriter } from '../sources/kubernetes/service-status-writer.ts';
 import type { KubernetesSource } from '../sources/kubernetes/source.ts';
 import type { Writes } from '../sources/kubernetes/writes.ts';
 import type { Self } from '../stream/welcome.ts';
@@ -17,7 +17,7 @@ export interface StatusParts {
   readonly source: KubernetesSource;
   readonly readings: Readings;
   readonly elector: Elector;
-  readonly publisher: Publisher;
+  readonly statusWriter: ServiceStatusWriter;
   readonly writes: Writes;
   readonly identity: ClusterIdentity;
   readonly given: KubernetesConfig;
@@ -29,7 +29,7 @@ export function selfOf({
   source,
   readings,
   elector,
-}: Omit<StatusParts, 'given' | 'writes' | 'publisher' | 'identity'>): Omit<Self, 'version'> {
+}: Omit<StatusParts, 'given' | 'writes' | 'statusWriter' | 'identity'>): Omit<Self, 'version'> {
   const { wasReadWhole: ruling } = readings;
   const { cluster, generation } = ruling
     ? controller
@@ -37,12 +37,12 @@ export function selfOf({
   return { cluster, generation, ruling };
 }
 
-export function standingIn({
+export function statusInputOf({
   controller,
   source,
   readings,
   elector,
-  publisher,
+  statusWriter,
   writes,
   identity,
   given,
@@ -61,7 +61,13 @@ export function standingIn({
   const refused = [...writes.refused].flatMap(([name, message]) => problemAt(name, message));
   return {
     ...{ controller, massRemoval: readings.massRemoval, role },
-    problems: [...lease, ...source.problems(), ...publisher.problems(), ...refused, ...identity.problems()],
+    problems: [
+      ...lease,
+      ...source.problems(),
+      ...statusWriter.problems(),
+      ...refused,
+      ...identity.problems(),
+    ],
     invalid: catalog.invalid,
     ignored: catalog.ignored(),
     reason: controller.isPublished ? null : source.isComplete && !isActive ? 'Standby' : 'NotComplete',

@@ -8,10 +8,10 @@ import type { Term } from '../../state/term.ts';
 import type { PortRefusal } from '../compile.ts';
 import type { Controller } from '../controller.ts';
 import type { Node } from '../owners/nodes.ts';
-import type { MassRemoval } from '../readings/guard.ts';
+import type { MassRemoval } from '../readings/mass-removal.ts';
 import type { Problem, ServiceManifest, ServicePort } from '../service.ts';
-import type { EndedStatus } from '../stream/closings.ts';
-import { type Standing, type VipState, vipState } from './standing.ts';
+import type { EndedStatus } from '../stream/closed-connections.ts';
+import { type VipCondition, type VipState, vipState } from './vip-state.ts';
 
 export interface ServiceStatus {
   readonly key: ServiceKey;
@@ -127,7 +127,7 @@ export function headOf(input: StatusInput): StatusHead {
     ignored,
     massRemoval,
     generationRaised: raiseStatus(controller),
-    refusedStreams: controller.closings.recent,
+    refusedStreams: controller.closedConnections.recent,
   };
 }
 
@@ -185,7 +185,7 @@ export function vipStatus(controller: Controller, address: Address): VipStatus {
 function serviceStatus(
   { key, ports: declared }: ServiceManifest,
   lost: readonly PortRefusal[],
-  vip: Standing,
+  vip: VipCondition,
 ): ServiceStatus {
   const nameOf = ({ protocol, port }: ServicePort) => `${protocol} ${port}`;
   const names = new Set(lost.map(nameOf));
@@ -202,7 +202,7 @@ function serviceStatus(
   return { key, ports, state, reason: first.reason, message: `${first.message}${more}` };
 }
 
-function nodeStatus({ closings, latency, rules }: Controller, node: Node, vips: number): NodeStatus {
+function nodeStatus({ closedConnections, latency, rules }: Controller, node: Node, vips: number): NodeStatus {
   const { name, acked, hello, refusals } = node;
   // A node that is behind lags by the age of what it lacks, not by what it last took.
   const behindMs = acked.rules !== null && acked.rules < rules.seq ? latency.sinceMs(acked.rules + 1) : null;
@@ -216,7 +216,7 @@ function nodeStatus({ closings, latency, rules }: Controller, node: Node, vips: 
     vips,
     seq: acked.rules,
     lagMs: behindMs ?? node.lagMs,
-    lastClosed: closings.lastOf(name),
+    lastClosed: closedConnections.lastOf(name),
     refusals: [...refusals.values()].map(({ table, key, code, reason }) => ({ table, key, code, reason })),
   };
 }

@@ -1,7 +1,7 @@
 // What the log has of connections that became no stream. Anybody may come, as often as he likes, from many
 // addresses and with any words: how much is said of that is not his to choose.
 
-import type { Ended } from './closings.ts';
+import type { Ended } from './closed-connections.ts';
 
 /** A connection that was refused, and the address that it came from, where that is known. */
 export interface RefusedAgent extends Ended {

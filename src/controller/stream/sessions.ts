@@ -6,7 +6,7 @@ import type { Address } from '../../state/address.ts';
 import { type Controller, raisePauseMs } from '../controller.ts';
 import { isTooMuch } from '../owners/claims.ts';
 import { type Node, refusalKey } from '../owners/nodes.ts';
-import { AgentStream, type Wire } from './stream.ts';
+import { AgentStream, type Wire } from './agent-stream.ts';
 
 /** A connection that has said hello. */
 export interface Session {

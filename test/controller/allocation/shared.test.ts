@@ -2,14 +2,14 @@
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
-import { Free } from '../../../src/controller/allocation/free.ts';
+import { FreeAddresses } from '../../../src/controller/allocation/free-addresses.ts';
 import { parsePools } from '../../../src/controller/allocation/pools.ts';
 import type { Address } from '../../../src/state/address.ts';
 import type { ServiceKey } from '../../../src/state/service.ts';
 
 const [first, second] = ['10.77.0.100' as Address, '10.77.0.101' as Address];
 const [a, b] = ['demo/a' as ServiceKey, 'demo/b' as ServiceKey];
-const freeOf = () => new Free(parsePools(['p=10.77.0.100-10.77.0.103']), () => false);
+const freeOf = () => new FreeAddresses(parsePools(['p=10.77.0.100-10.77.0.103']), () => false);
 
 test('an address is shared until its last Service shares it no more', () => {
   const free = freeOf();

@@ -63,14 +63,14 @@ test('a deleted Node is in no list any more once its agent is gone, and its VIPs
   const a = joined(one, hello('a', [{ address: vip, term }]));
   joined(one, hello('b'));
   await settled(one);
-  one.controller.closings.ended('a', { node: 'a', code: 1006, reason: 'the connection ended' });
+  one.controller.closedConnections.ended('a', { node: 'a', code: 1006, reason: 'the connection ended' });
   one.controller.forget('a');
   equal(one.controller.nodes.get('a'), a.node);
   one.sessions.close(a);
   one.controller.forget('a');
   one.eligibility.barred = new Map([['a', 'its Node was deleted']]);
   equal(one.controller.nodes.get('a'), undefined);
-  equal(one.controller.closings.lastOf('a'), null);
+  equal(one.controller.closedConnections.lastOf('a'), null);
   equal(one.controller.owners.ownerOf(vip)?.node, 'b');
 });
 

@@ -16,7 +16,7 @@ export interface ObjectReference {
   readonly uid?: string;
 }
 
-export interface News {
+export interface EventDraft {
   readonly regarding: ObjectReference;
   readonly related?: ObjectReference;
   readonly type: 'Normal' | 'Warning';
@@ -38,21 +38,21 @@ export function eventsPath({ namespace = 'default' }: ObjectReference): string {
   return `${eventsGroup}/namespaces/${namespace}/events`;
 }
 
-/** What must be the same for two pieces of news to be one Event. */
-export function newsKey({ regarding, reason }: News): string {
+/** What must be the same for two drafts to be one Event. */
+export function eventKey({ regarding, reason }: EventDraft): string {
   const { kind, namespace = '', name, uid = '' } = regarding;
   return [kind, namespace, name, uid, reason].join(' ');
 }
 
 export interface EventText {
-  readonly news: News;
+  readonly draft: EventDraft;
   readonly name: string;
   readonly identity: string;
   readonly wallMs: number;
 }
 
-export function eventObject({ news, name, identity, wallMs }: EventText): object {
-  const { regarding, related, type, reason, action, note } = news;
+export function eventObject({ draft, name, identity, wallMs }: EventText): object {
+  const { regarding, related, type, reason, action, note } = draft;
   return {
     apiVersion: 'events.k8s.io/v1',
     kind: 'Event',

@@ -3,7 +3,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { type ApiClient, ApiError } from './client.ts';
-import { eventObject, eventsPath, type News, newsKey, seriesPatch } from './event-object.ts';
+import { type EventDraft, eventKey, eventObject, eventsPath, seriesPatch } from './event-object.ts';
 import type { Writes } from './writes.ts';
 
 export interface EventsInput {
@@ -22,15 +22,15 @@ const mostSeries = 10_000;
 const mergePatch = 'application/merge-patch+json';
 
 /** Something that was said, and when. */
-interface Told {
-  readonly news: News;
+interface DraftEvent {
+  readonly draft: EventDraft;
   readonly wallMs: number;
 }
 
 /** What is said of one object by one reason. */
 interface Series {
   /** What was said last; null once it is written, for there may be many. */
-  news: News | null;
+  draft: EventDraft | null;
   wallMs: number;
   /** How often that was said since anything of it was written. */
   times: number;
@@ -51,25 +51,25 @@ export class Events {
   }
 
   /** Says it: at once if it is new, else when the time of the Event before it is over. */
-  say(news: News): void {
-    const key = newsKey(news);
-    const series = this.#series.get(key) ?? this.#begin(key, news);
-    const before = series.news?.note ?? series.event?.note;
-    series.times = before === news.note ? series.times + 1 : 1;
-    series.news = news;
+  say(draft: EventDraft): void {
+    const key = eventKey(draft);
+    const series = this.#series.get(key) ?? this.#begin(key, draft);
+    const before = series.draft?.note ?? series.event?.note;
+    series.times = before === draft.note ? series.times + 1 : 1;
+    series.draft = draft;
     series.wallMs = Date.now();
     this.#untold.set(key, series);
     this.#tell(key, series);
     this.#arm();
   }
 
-  #begin(key: string, news: News): Series {
+  #begin(key: string, draft: EventDraft): Series {
     const [oldest] = this.#series.size >= mostSeries ? this.#series.keys() : [];
     if (oldest !== undefined) {
       this.#series.delete(oldest);
       this.#untold.delete(oldest);
     }
-    const series: Series = { news, wallMs: 0, times: 0, event: null, writtenMs: Number.NEGATIVE_INFINITY };
+    const series: Series = { draft, wallMs: 0, times: 0, event: null, writtenMs: Number.NEGATIVE_INFINITY };
     this.#series.set(key, series);
     return series;
   }
@@ -98,31 +98,36 @@ export class Events {
 
   /** Writes what is to be said by now: counts it where the last Event says the same, else makes another. */
   async #write(series: Series, signal: AbortSignal): Promise<void> {
-    const { news, wallMs, times, event } = series;
-    if (news === null) return;
-    const told = { news, wallMs };
-    const same = event?.note === news.note ? event : null;
+    const { draft, wallMs, times, event } = series;
+    if (draft === null) return;
+    const told = { draft, wallMs };
+    const same = event?.note === draft.note ? event : null;
     const count = (same?.count ?? 0) + times;
     const isCounted = same !== null && (await this.#count(same.name, count, told, signal));
     if (isCounted) series.event = { ...same, count };
-    else series.event = { name: await this.#make(told, signal), note: news.note, count: times };
-    if (series.news?.note === news.note) series.times -= times;
-    if (series.times === 0) series.news = null;
+    else series.event = { name: await this.#make(told, signal), note: draft.note, count: times };
+    if (series.draft?.note === draft.note) series.times -= times;
+    if (series.times === 0) series.draft = null;
   }
 
-  async #make({ news, wallMs }: Told, signal: AbortSignal): Promise<string> {
+  async #make({ draft, wallMs }: DraftEvent, signal: AbortSignal): Promise<string> {
     const { client, identity } = this.#input;
     // Where a name is cut there may be a dash or a dot, before which no other dot may stand.
-    const about = news.regarding.name.slice(0, 200).replace(/[-.]+$/, '');
+    const about = draft.regarding.name.slice(0, 200).replace(/[-.]+$/, '');
     const name = `${about}.${randomBytes(8).toString('hex')}`;
-    const body = eventObject({ news, name, identity, wallMs });
-    await client.json({ method: 'POST', path: eventsPath(news.regarding), body, signal });
+    const body = eventObject({ draft, name, identity, wallMs });
+    await client.json({ method: 'POST', path: eventsPath(draft.regarding), body, signal });
     return name;
   }
 
   /** False where there is no such Event any more: one lives for an hour. */
-  async #count(name: string, count: number, { news, wallMs }: Told, signal: AbortSignal): Promise<boolean> {
-    const path = `${eventsPath(news.regarding)}/${name}`;
+  async #count(
+    name: string,
+    count: number,
+    { draft, wallMs }: DraftEvent,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const path = `${eventsPath(draft.regarding)}/${name}`;
     const body = seriesPatch(count, wallMs);
     try {
       await this.#input.client.json({ method: 'PATCH', path, body, contentType: mergePatch, signal });

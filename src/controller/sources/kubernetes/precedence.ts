@@ -53,7 +53,8 @@ export class Precedence {
     const { owners, nodes } = this.#input.controller;
     if (!owners.isSettled) return false;
     for (const node of nodes.connected()) if (node.acked.rules === null) return false;
-    for (const address of owners.choices.all()) if (owners.choices.get(address) !== null) return false;
+    for (const address of owners.nominations.all())
+      if (owners.nominations.get(address) !== null) return false;
     return owners.all.entries().every(([address, { node }]) => {
       const owner = nodes.get(node);
       return owner?.isConnected !== true || owner.held.has(address);

@@ -4,10 +4,10 @@
 import type { Address } from '../../../state/address.ts';
 import type { Controller } from '../../controller.ts';
 import { MoveReason, moveDeadlineMs } from '../../owners/moves.ts';
-import { whyNotOn } from '../../status/standing.ts';
+import { whyNotOn } from '../../status/vip-state.ts';
 import { isMapping } from '../fields.ts';
 import type { ApiClient } from './client.ts';
-import { type News, virtualIpReference } from './event-object.ts';
+import { type EventDraft, virtualIpReference } from './event-object.ts';
 import type { ObjectChanges } from './list-watch.ts';
 import { virtualIpName } from './service-status.ts';
 import { cutVirtualIp, type VirtualIpRecord, virtualIpsPath } from './virtual-ip.ts';
@@ -19,7 +19,7 @@ export interface PreferencesInput {
   readonly writes: Writes;
   /** False while this process does not rule: what is set then counts when a VIP needs a node. */
   readonly mayMove: () => boolean;
-  readonly say: (news: News) => void;
+  readonly say: (draft: EventDraft) => void;
 }
 
 /** A node that we write into a record. */

@@ -7,8 +7,8 @@ import type { Problem, ServiceManifest, ServiceRefusal } from '../../service.ts'
 import type { ReadingChanges } from '../catalog.ts';
 import { FieldError, type Mapping, mapping } from '../fields.ts';
 import { type ManifestRules, readDocument } from '../manifest.ts';
-import { lessOf } from './less-of-a-service.ts';
 import type { ObjectChanges } from './list-watch.ts';
+import { partialServices } from './partial-service.ts';
 
 /** What is kept of a Service: what it asks of us, why it is wrong, or why it is none of ours. */
 export type ServiceEntry =
@@ -24,7 +24,7 @@ export type ServiceEntry =
 
 /**
  * Cuts an object of the API to what is kept of it. Nobody can write one that keeps a controller from ruling:
- * what cannot be read is left out (less-of-a-service.ts), rather than the Service.
+ * what cannot be read is left out (partial-service.ts), rather than the Service.
  */
 export function cutService(
   object: Mapping,
@@ -33,7 +33,7 @@ export function cutService(
 ): ServiceEntry {
   const entry = cut(object, rules, mayOptOut);
   if (entry.kind !== 'invalid') return entry;
-  for (const { object: less, isClosed } of lessOf(object)) {
+  for (const { object: less, isClosed } of partialServices(object)) {
     const read = cut(less, rules, mayOptOut);
     if (read.kind !== 'service') continue;
     // A VIP without the filter is open to all: nobody has asked for that who asked for what cannot be read.

@@ -10,7 +10,7 @@ import { backoffMs } from './backoff.ts';
 import type { ApiClient } from './client.ts';
 import { ListWatch, type ObjectChanges } from './list-watch.ts';
 import { cutService, type ServiceEntry, ServiceObjects } from './service-objects.ts';
-import type { Surroundings } from './surroundings.ts';
+import type { Topology } from './topology.ts';
 import { sharingCut, type VirtualIpRecord, virtualIpsPath } from './virtual-ip.ts';
 
 export interface KubernetesSourceInput {
@@ -27,7 +27,7 @@ export interface KubernetesSourceInput {
   readonly onRecords: (changes: ObjectChanges<VirtualIpRecord | null>) => void;
   /** These Services were sent by the API server, whether or not that meant anything to us. */
   readonly onSeen: (keys: readonly ServiceKey[]) => void;
-  readonly surroundings: Surroundings;
+  readonly topology: Topology;
   /** A problem came or went. */
   readonly onState: (problems: readonly Problem[]) => void;
 }
@@ -93,7 +93,7 @@ export class KubernetesSource {
   get synced(): SyncedLists {
     return {
       services: this.#services.every(({ isComplete }) => isComplete),
-      ...this.#input.surroundings.synced,
+      ...this.#input.topology.synced,
       virtualIPs: this.#virtualIps.isComplete,
     };
   }
@@ -108,19 +108,19 @@ export class KubernetesSource {
   /** Begins; nothing here waits for an API server to be there. */
   start(): void {
     const lists = [...this.#services, this.#virtualIps];
-    this.#input.surroundings.start();
+    this.#input.topology.start();
     this.#running = Promise.all([this.#identify(), ...lists.map((list) => list.run())]);
   }
 
   /** Resolves when everything has ended after the signal was aborted. */
   async ended(): Promise<void> {
-    await Promise.all([this.#running, this.#input.surroundings.ended()]);
+    await Promise.all([this.#running, this.#input.topology.ended()]);
   }
 
   /** What all lists hold is of a time that never was: they are listed anew, and watched from there on. */
   restored(): void {
     for (const list of [...this.#services, this.#virtualIps]) void list.restored();
-    this.#input.surroundings.restored();
+    this.#input.topology.restored();
   }
 
   /**
@@ -129,7 +129,7 @@ export class KubernetesSource {
    */
   async catchUp(): Promise<void> {
     const records = this.#virtualIps.listAgain();
-    await Promise.all([this.readAgain(), records, this.#input.surroundings.listAgain()]);
+    await Promise.all([this.readAgain(), records, this.#input.topology.listAgain()]);
   }
 
   /** Lists all Services once more. */
@@ -145,7 +145,7 @@ export class KubernetesSource {
     return [
       ...problemAt(identityPath, this.#identityProblem),
       ...problemAt(virtualIpsPath, records),
-      ...[...problems, ...this.#input.surroundings.problems(), ...this.catalog.problems()],
+      ...[...problems, ...this.#input.topology.problems(), ...this.catalog.problems()],
     ];
   }
 
@@ -170,13 +170,13 @@ export class KubernetesSource {
   }
 
   /** A list of nodes or slices is complete, or there is something wrong with it. */
-  readonly surroundingsChanged = (): void => this.#state();
+  readonly topologyChanged = (): void => this.#state();
 
   /** Of many Services each part takes long, and others have their turn in between. */
   async #changed(changes: ObjectChanges<ServiceEntry>): Promise<void> {
     const isLong = changes.set.size + changes.remove.length > atOnceServices;
     const reading = this.catalog.apply(changes);
-    this.#input.surroundings.needSlices(this.catalog.hasLocal);
+    this.#input.topology.needSlices(this.catalog.hasLocal);
     if (isLong) await othersTurn();
     this.#input.onReading(reading);
     if (isLong) await othersTurn();

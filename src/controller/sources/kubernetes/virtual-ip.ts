@@ -4,7 +4,7 @@ import { type Address, AddressError, parseAddress } from '../../../state/address
 import { parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../state/service.ts';
 import type { Term } from '../../../state/term.ts';
 import type { Owner, Records } from '../../records/records.ts';
-import type { VipState } from '../../status/standing.ts';
+import type { VipState } from '../../status/vip-state.ts';
 import { FieldError, type Mapping, mapping, sequence, textAt, wholeAt } from '../fields.ts';
 
 export const virtualIpsPath = '/apis/vipward.io/v1alpha1/virtualips';
@@ -164,7 +164,7 @@ export function virtualIpSpec({ address, pool, services }: VirtualIpSpec): objec
   return { address, pool, services: named };
 }
 
-export interface Standing {
+export interface ReportedState {
   readonly node: string | null;
   readonly term: Term | null;
   readonly state: VipState;
@@ -174,7 +174,7 @@ export interface Standing {
 
 /** The status to write. A condition keeps the time of its last transition while its status stays. */
 export function virtualIpStatus(
-  { node, term, state, reason, message }: Standing,
+  { node, term, state, reason, message }: ReportedState,
   services: readonly ServiceKey[],
   before: VirtualIpRecord,
   nowText: string,

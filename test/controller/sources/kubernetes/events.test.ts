@@ -7,12 +7,15 @@ import {
   ApiError,
   type ApiRequest,
 } from '../../../../src/controller/sources/kubernetes/client.ts';
-import { type News, serviceReference } from '../../../../src/controller/sources/kubernetes/event-object.ts';
+import {
+  type EventDraft,
+  serviceReference,
+} from '../../../../src/controller/sources/kubernetes/event-object.ts';
 import { Events, lookMs, seriesMs } from '../../../../src/controller/sources/kubernetes/events.ts';
 import { Writes } from '../../../../src/controller/sources/kubernetes/writes.ts';
 import { parseServiceKey } from '../../../../src/state/service.ts';
 
-const news = (name: string, note = 'why'): News => ({
+const draft = (name: string, note = 'why'): EventDraft => ({
   regarding: serviceReference(parseServiceKey(`demo/${name}`), 'u1'),
   ...{ type: 'Warning', reason: 'OutsidePool', action: 'Allocate', note },
 });
@@ -46,13 +49,13 @@ const methods = ({ asked }: Rig): string => asked.map(({ method }) => method).jo
 
 test('what is said again within five minutes is one Event, and then it is counted', async () => {
   const all = rig();
-  for (let times = 0; times < 7; times++) all.events.say(news('web'));
-  all.events.say(news('other'));
+  for (let times = 0; times < 7; times++) all.events.say(draft('web'));
+  all.events.say(draft('other'));
   await sleep(5);
   equal(methods(all), 'POST POST');
   all.nowMs += seriesMs;
-  all.events.say(news('web'));
-  all.events.say(news('web'));
+  all.events.say(draft('web'));
+  all.events.say(draft('web'));
   await sleep(5);
   equal(methods(all), 'POST POST PATCH');
   const { series } = (all.asked[2]?.body ?? {}) as { series: { count: number; lastObservedTime: string } };
@@ -62,11 +65,11 @@ test('what is said again within five minutes is one Event, and then it is counte
 
 test('an Event that has expired is made anew', async () => {
   const all = rig();
-  all.events.say(news('web'));
+  all.events.say(draft('web'));
   await sleep(5);
   all.nowMs += seriesMs;
   all.fails = 404;
-  all.events.say(news('web'));
+  all.events.say(draft('web'));
   await sleep(5);
   equal(methods(all), 'POST PATCH POST');
 });
@@ -93,7 +96,7 @@ async function pass(t: TestContext, all: Rig): Promise<void> {
 test('what was said within five minutes of an Event is written after them, by itself', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const all = rig();
-  for (let times = 0; times < 3; times++) all.events.say(news('web', 'n1 to n2'));
+  for (let times = 0; times < 3; times++) all.events.say(draft('web', 'n1 to n2'));
   await turn();
   t.mock.timers.tick(lookMs);
   await turn();
@@ -107,12 +110,12 @@ test('what was said within five minutes of an Event is written after them, by it
 test('of what else was said within five minutes the latest is an Event of its own', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const all = rig();
-  for (const note of ['n1 to n2', 'n2 to n3', 'n3 to n4', 'n3 to n4']) all.events.say(news('web', note));
+  for (const note of ['n1 to n2', 'n2 to n3', 'n3 to n4', 'n3 to n4']) all.events.say(draft('web', note));
   await turn();
   deepEqual(written(all), ['POST n1 to n2']);
   await pass(t, all);
   deepEqual(written(all), ['POST n1 to n2', 'POST n3 to n4']);
-  all.events.say(news('web', 'n3 to n4'));
+  all.events.say(draft('web', 'n3 to n4'));
   await pass(t, all);
   deepEqual(written(all).at(-1), 'PATCH 3');
 });
@@ -120,9 +123,9 @@ test('of what else was said within five minutes the latest is an Event of its ow
 test('what could not be written yet is written as it was said last', async () => {
   const all = rig();
   all.mayWrite = false;
-  for (const note of ['n1 to n2', 'n2 to n3']) all.events.say(news('web', note));
+  for (const note of ['n1 to n2', 'n2 to n3']) all.events.say(draft('web', note));
   all.mayWrite = true;
-  all.events.say(news('other'));
+  all.events.say(draft('other'));
   await sleep(5);
   deepEqual(written(all), ['POST n2 to n3', 'POST why']);
 });
@@ -130,7 +133,7 @@ test('what could not be written yet is written as it was said last', async () =>
 test('a note is cut to the bytes that the API server takes, between two characters', async () => {
   const all = rig();
   const notes = ['x'.repeat(5000), 'é'.repeat(600), `x${'😀'.repeat(300)}`, 'é'.repeat(512)];
-  for (const [index, note] of notes.entries()) all.events.say(news(`web${index}`, note));
+  for (const [index, note] of notes.entries()) all.events.say(draft(`web${index}`, note));
   await sleep(5);
   const cut = all.asked.map(({ body }) => (body as { note: string }).note);
   deepEqual(cut, [`${'x'.repeat(1021)}…`, `${'é'.repeat(510)}…`, `x${'😀'.repeat(255)}…`, notes[3]]);
@@ -140,7 +143,7 @@ test('a note is cut to the bytes that the API server takes, between two characte
 test('a name is cut to one that the API server takes', async () => {
   const all = rig();
   const [cut, rest] = ['x'.repeat(199), 'x'.repeat(53)];
-  for (const name of ['x'.repeat(253), `${cut}-${rest}`, `${cut}.${rest}`]) all.events.say(news(name));
+  for (const name of ['x'.repeat(253), `${cut}-${rest}`, `${cut}.${rest}`]) all.events.say(draft(name));
   await sleep(5);
   const names = all.asked.map(({ body }) => (body as { metadata: { name: string } }).metadata.name);
   equal(names.length, 3);

@@ -5,7 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { parsePools } from '../../../../src/controller/allocation/pools.ts';
 import { Controller } from '../../../../src/controller/controller.ts';
 import { ApiError } from '../../../../src/controller/sources/kubernetes/client.ts';
-import { Recorder } from '../../../../src/controller/sources/kubernetes/recorder.ts';
+import { VirtualIpWriter } from '../../../../src/controller/sources/kubernetes/virtual-ip-writer.ts';
 import { mostBeside, mostInFlight, Writes } from '../../../../src/controller/sources/kubernetes/writes.ts';
 import { readDocument } from '../../../../src/controller/sources/manifest.ts';
 import { until } from '../../../patience.ts';
@@ -185,7 +185,7 @@ test('VIPs are not looked at in turn while their records cannot be read', async 
   controller.publish({ set: readDocument(serviceObject('web')).services, remove: [] });
   const state = { isListed: false, puts: 0 };
   const writes = { put: () => void state.puts++, drop: () => undefined } as unknown as Writes;
-  new Recorder({
+  new VirtualIpWriter({
     ...{ controller, writes, pools: () => controller.pools, uidOf: () => '', say: () => undefined },
     ...{ isListed: () => state.isListed, client: null as never, signal: stopping.signal },
   });

@@ -3,8 +3,11 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { parsePools } from '../../../../src/controller/allocation/pools.ts';
 import { Controller } from '../../../../src/controller/controller.ts';
-import { Publisher, type PublisherInput } from '../../../../src/controller/sources/kubernetes/publisher.ts';
 import { cutService, ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
+import {
+  ServiceStatusWriter,
+  type ServiceStatusWriterInput,
+} from '../../../../src/controller/sources/kubernetes/service-status-writer.ts';
 import { Writes } from '../../../../src/controller/sources/kubernetes/writes.ts';
 import { Sessions } from '../../../../src/controller/stream/sessions.ts';
 import type { ServiceKey } from '../../../../src/state/service.ts';
@@ -24,7 +27,7 @@ function publishing(t: TestContext) {
   const controller: Controller = new Controller({
     ...{ records: { ...records, owners: new Map() }, pools: parsePools([`p=${vip}`]) },
     ...{ filterByDefault: true, onChange: quiet, nowMs: () => 0 },
-    onTouched: (addresses, refused) => publisher.touched(addresses, refused),
+    onTouched: (addresses, refused) => statusWriter.touched(addresses, refused),
   });
   const catalog = new ServiceObjects();
   const looked: ServiceKey[] = [];
@@ -34,18 +37,18 @@ function publishing(t: TestContext) {
     said.push(`${name} ${JSON.stringify(body.status)}`);
     return Promise.resolve({});
   };
-  const publisher: Publisher = new Publisher({
-    ...{ controller, catalog, signal, hasIpMode: () => false, onStanding: quiet },
+  const statusWriter: ServiceStatusWriter = new ServiceStatusWriter({
+    ...{ controller, catalog, signal, hasIpMode: () => false, onVipsTouched: quiet },
     writes: new Writes({ signal, random: Math.random, mayWrite: () => true, onRefused: quiet }),
-    client: { json: answer } as unknown as PublisherInput['client'],
-    news: {
+    client: { json: answer } as unknown as ServiceStatusWriterInput['client'],
+    serviceEvents: {
       look: (key: ServiceKey) => looked.push(key),
       announced: quiet,
-    } as unknown as PublisherInput['news'],
+    } as unknown as ServiceStatusWriterInput['serviceEvents'],
   });
   const sessions = new Sessions(controller, {
     ...{ generationRaised: quiet, refused: quiet, impossibleTerm: quiet },
-    progressed: () => publisher.progressed(),
+    progressed: () => statusWriter.progressed(),
   });
   const apply = (name: string, ports: readonly number[]) => {
     const annotations = { 'vipward.io/addresses': vip };
@@ -54,12 +57,12 @@ function publishing(t: TestContext) {
     const changes = catalog.apply({ set: new Map([[key, entry]]), remove: [] });
     if (controller.isPublished) controller.apply(changes);
     else controller.publish(changes);
-    publisher.seen([key]);
+    statusWriter.seen([key]);
   };
   /** Waits until this Service was looked at anew, and what came of that was written. */
   const isLookedAt = async (name: string) => {
     looked.length = 0;
-    publisher.progressed();
+    statusWriter.progressed();
     await untilTrue(() => looked.includes(`demo/${name}` as ServiceKey));
     await new Promise((resolve) => setImmediate(resolve));
   };

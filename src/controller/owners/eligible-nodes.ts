@@ -1,0 +1,88 @@
+// The nodes eligible for VIPs, as they are in one turn: what many VIPs and nodes have in common is computed
+// once.
+
+import { type Address, addressBytes } from '../../state/address.ts';
+import type { Candidate } from '../place.ts';
+import type { Node, Nodes } from './nodes.ts';
+
+/** What says of a node why it may not have a VIP, or null. */
+type Barring = ReturnType<Nodes['bar']>;
+
+/** Nodes that reach the same addresses. */
+interface Group {
+  readonly first: Node;
+  readonly all: Candidate[];
+  /** Those of them that are not behind. */
+  readonly prompt: Candidate[];
+}
+
+/** Connected nodes that one bar leaves. */
+interface Open {
+  /** Those that nothing speaks against whatever the VIP, by what they reach. */
+  readonly groups: ReadonlyMap<string, Group>;
+  /** The others of all that are connected, each to be asked. */
+  readonly particular: readonly Node[];
+}
+
+export class EligibleNodes {
+  readonly #nodes: Nodes;
+  readonly #candidateOf: (node: Node) => Candidate;
+  /** Most VIPs have one and the same. */
+  readonly #byBarring = new WeakMap<Barring, Open>();
+
+  constructor(nodes: Nodes, candidateOf: (node: Node) => Candidate) {
+    this.#nodes = nodes;
+    this.#candidateOf = candidateOf;
+  }
+
+  /**
+   * The connected nodes that may have the VIP and are worth waiting for: not the ones that are behind, if
+   * there are others. None, if it belongs to one of them.
+   */
+  awaited(address: Address): readonly Candidate[] {
+    const groups = this.#groupsFor(address);
+    const prompt = together(groups.map((group) => group.prompt));
+    return prompt.length > 0 ? prompt : together(groups.map((group) => group.all));
+  }
+
+  #groupsFor(address: Address): readonly Group[] {
+    const barring = this.#nodes.bar(address);
+    const bytes = addressBytes(address);
+    const { groups, particular } = this.#open(barring);
+    if (particular.some((node) => node.objectsTo(address))) return [];
+    const reached = [...groups.values().filter(({ first }) => first.reaches(bytes))];
+    for (const node of particular)
+      if (node.isOpenTo(address) && node.reaches(bytes) && barring(node.name) === null)
+        reached.push(this.#join(node));
+    return reached;
+  }
+
+  #open(barring: Barring): Open {
+    const known = this.#byBarring.get(barring);
+    if (known !== undefined) return known;
+    const groups = new Map<string, Group>();
+    const particular: Node[] = [];
+    for (const node of this.#nodes.connected()) {
+      if (node.hasObjections) particular.push(node);
+      else if (!node.isDrained && barring(node.name) === null)
+        groups.set(node.range, this.#join(node, groups.get(node.range)));
+    }
+    const open = { groups, particular };
+    this.#byBarring.set(barring, open);
+    return open;
+  }
+
+  /** Into a group, or a new one. */
+  #join(node: Node, group: Group = { first: node, all: [], prompt: [] }): Group {
+    const candidate = this.#candidateOf(node);
+    group.all.push(candidate);
+    if (!node.isBehind) group.prompt.push(candidate);
+    return group;
+  }
+}
+
+/** As a rule it is one list, of which no copy is made. */
+function together(lists: readonly (readonly Candidate[])[]): readonly Candidate[] {
+  const [first = [], ...more] = lists;
+  return more.length === 0 ? first : lists.flat();
+}

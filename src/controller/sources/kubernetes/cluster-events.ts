@@ -1,0 +1,37 @@
+// Events about the controller as a whole, regarding its Lease or the node that caused them. Pure.
+
+import type { CoreEvent } from '../../core.ts';
+import type { MassRemoval } from '../../readings/mass-removal.ts';
+import { type EventDraft, nodeReference, type ObjectReference } from './event-object.ts';
+
+export function clusterEvent(
+  lease: ObjectReference,
+  what: Exclude<CoreEvent, { kind: 'moved' }>,
+): EventDraft {
+  switch (what.kind) {
+    case 'generationRaised': {
+      const who = `${what.node} has obeyed a generation that was not ours`;
+      const note = `${who}: raised to ${what.generation}; was etcd restored?`;
+      return { regarding: lease, type: 'Warning', reason: 'GenerationRaised', action: 'Rule', note };
+    }
+    case 'impossibleTerm': {
+      const note = `${what.node} claims ${what.address} by a term that was never issued, and is not given it`;
+      const regarding = nodeReference(what.node);
+      return { regarding, type: 'Warning', reason: 'ImpossibleTerm', action: 'Serve', note };
+    }
+    default:
+      return what satisfies never;
+  }
+}
+
+/** Nodes that may have no VIP by the cluster's own word. */
+export function barredEvent(lease: ObjectReference, barred: ReadonlyMap<string, string>): EventDraft {
+  const words = [...barred].map(([node, why]) => `${node}: ${why}`);
+  const note = `${barred.size} nodes may have no VIP: ${words.join('; ')}`;
+  return { regarding: lease, type: 'Normal', reason: 'NoEligibleNode', action: 'Serve', note };
+}
+
+export function massRemovalEvent(lease: ObjectReference, { vips, secondsLeft }: MassRemoval): EventDraft {
+  const note = `${vips} VIPs would go at once: believed if a second reading in ${secondsLeft} s agrees`;
+  return { regarding: lease, type: 'Warning', reason: 'MassRemoval', action: 'Release', note };
+}

@@ -1,0 +1,111 @@
+// Events about Services: one when what there is to say of a Service is not what was said last.
+
+import type { Address } from '../../../state/address.ts';
+import type { ServiceKey } from '../../../state/service.ts';
+import type { PortRefusal } from '../../compile.ts';
+import type { Controller } from '../../controller.ts';
+import { RefusalReason } from '../../service.ts';
+import { type EventDraft, serviceReference } from './event-object.ts';
+import type { ServiceObjects } from './service-objects.ts';
+import { isContestedFor } from './service-status.ts';
+
+export interface ServiceEventsInput {
+  readonly controller: Controller;
+  readonly catalog: ServiceObjects;
+  /** True if the cluster has it on record that the address is that Service's. */
+  readonly isRecorded: (address: Address, key: ServiceKey) => boolean;
+  readonly say: (draft: EventDraft) => void;
+}
+
+export class ServiceEvents {
+  readonly #input: ServiceEventsInput;
+  /** What each Service was last said to be: where it is, or why it is nowhere. */
+  readonly #allocations = new Map<ServiceKey, string>();
+  /** And what it was said to have lost to others, of the few that have. */
+  readonly #lost = new Map<ServiceKey, string>();
+  /** And what of it could not be read, or is not followed. */
+  readonly #wrong = new Map<ServiceKey, string>();
+
+  constructor(input: ServiceEventsInput) {
+    this.#input = input;
+  }
+
+  /** Looks at a Service that may be another than before. */
+  look(key: ServiceKey): void {
+    const { controller, catalog } = this.#input;
+    if (!catalog.services.has(key)) {
+      this.#allocations.delete(key);
+      this.#lost.delete(key);
+      this.#wrong.delete(key);
+      return;
+    }
+    this.#lookAtWords(key);
+    const refusal = controller.allocator.refusals.get(key);
+    const addresses = controller.allocator.addressesOf(key);
+    const allocation = refusal === undefined ? addresses.join(', ') : `${refusal.reason}: ${refusal.message}`;
+    const lost = addresses.flatMap((address) => {
+      return (controller.refusedPorts.get(address) ?? []).filter(({ service }) => service === key);
+    });
+    const ports = [...new Set(lost.map(({ message }) => message))].join('; ') + leftOut(key, lost);
+    const before = { allocation: this.#allocations.get(key) ?? '', ports: this.#lost.get(key) ?? '' };
+    this.#allocations.set(key, allocation);
+    if (ports === '') this.#lost.delete(key);
+    else this.#lost.set(key, ports);
+    if (allocation !== before.allocation) {
+      if (refusal === undefined) this.#allocated(key, addresses);
+      else
+        this.#say(key, {
+          type: 'Warning',
+          reason: refusal.reason,
+          action: 'Allocate',
+          note: refusal.message,
+        });
+    }
+    const [first] = lost;
+    if (first !== undefined && ports !== before.ports)
+      this.#say(key, { type: 'Warning', reason: first.reason, action: 'Serve', note: ports });
+  }
+
+  /** Its object may say what cannot be read or means nothing: the Service is served as if it did not. */
+  #lookAtWords(key: ServiceKey): void {
+    const note = this.#input.catalog.whyOtherwise(key);
+    if (note === this.#wrong.get(key)) return;
+    if (note === undefined) {
+      this.#wrong.delete(key);
+      return;
+    }
+    this.#wrong.set(key, note);
+    this.#say(key, { type: 'Warning', reason: RefusalReason.NotSupported, action: 'Serve', note });
+  }
+
+  /** The status says these now: their owners answer for them. */
+  announced(key: ServiceKey, addresses: readonly Address[]): void {
+    const { owners } = this.#input.controller;
+    const words = addresses.map((address) => `${address} by ${owners.ownerOf(address)?.node ?? 'nobody'}`);
+    this.#say(key, { type: 'Normal', reason: 'Announced', action: 'Announce', note: words.join(', ') });
+  }
+
+  /** Another field manager has written the status. */
+  statusOwned(key: ServiceKey, note: string): void {
+    this.#say(key, { type: 'Warning', reason: 'StatusOwnedByAnother', action: 'WriteStatus', note });
+  }
+
+  /** What the cluster knew already, from a controller before this one, is no news. */
+  #allocated(key: ServiceKey, addresses: readonly Address[]): void {
+    const { catalog, isRecorded } = this.#input;
+    const recorded = catalog.recordedOf(key);
+    const fresh = addresses.filter((address) => !recorded.includes(address) && !isRecorded(address, key));
+    if (fresh.length === 0) return;
+    this.#say(key, { type: 'Normal', reason: 'Allocated', action: 'Allocate', note: fresh.join(', ') });
+  }
+
+  #say(key: ServiceKey, draft: Omit<EventDraft, 'regarding'>): void {
+    const { catalog, say } = this.#input;
+    say({ regarding: serviceReference(key, catalog.uidOf(key)), ...draft });
+  }
+}
+
+/** That the status says the address no more, where that is so. */
+function leftOut(key: ServiceKey, lost: readonly PortRefusal[]): string {
+  return isContestedFor(key, lost) ? '; until then its status leaves that address out' : '';
+}

@@ -1,0 +1,180 @@
+// Where the cluster lets VIPs be: its Nodes, and the EndpointSlices of Services whose traffic policy is
+// Local, which are watched while there is such a Service.
+
+import type { Family } from '../../../state/address.ts';
+import type { ServiceKey } from '../../../state/service.ts';
+import { type Problem, problemAt } from '../../service.ts';
+import type { ApiClient } from './client.ts';
+import { cutSlice, Endpoints, endpointSlicesPath, type SliceEntry } from './endpoints.ts';
+import { ListWatch, type ObjectChanges } from './list-watch.ts';
+import { cutNode, type NodeEntry, nodesPath } from './node-facts.ts';
+
+export interface TopologyInput {
+  readonly client: ApiClient;
+  readonly ignoresExclude: boolean;
+  readonly signal: AbortSignal;
+  readonly random: () => number;
+  /** The nodes that may have no VIP now, and why: others than before. */
+  readonly onNodes: (barred: ReadonlyMap<string, string>) => void;
+  readonly onDeleted: (name: string) => void;
+  /** There is a Node again of the name of one that was deleted. */
+  readonly onReturned: (name: string) => void;
+  /** The endpoints of these Services are others; null: of all. */
+  readonly onEndpoints: (services: ReadonlySet<ServiceKey> | null) => void;
+  readonly onState: () => void;
+  /** How long slices are watched when no Service is Local any more. */
+  readonly idleMs?: number;
+}
+
+const usualIdleMs = 60_000;
+/** Deleted Nodes that are remembered: the agent of an older one is gone with it. */
+export const mostDeleted = 1000;
+
+export class Topology {
+  readonly #nodes: ListWatch<NodeEntry>;
+  readonly #input: TopologyInput;
+  /** Null while no Service is Local. */
+  #slices: ListWatch<SliceEntry | null> | null = null;
+  #endpoints = new Endpoints();
+  #endSlices = new AbortController();
+  #idle: NodeJS.Timeout | undefined;
+  readonly #barred = new Map<string, string>();
+  /** Those of them that were deleted, the oldest first. */
+  readonly #deleted = new Set<string>();
+  /** False while `barred` is another than what was told. */
+  #isTold = true;
+  /** They were listed, and by a list that may be believed. */
+  #areSlicesKnown = false;
+  #running: Promise<unknown> = Promise.resolve();
+
+  constructor(input: TopologyInput) {
+    this.#input = input;
+    const { client, ignoresExclude, signal, random, onState } = input;
+    this.#nodes = new ListWatch({
+      ...{ client, path: nodesPath, signal, random, onState },
+      cut: (object) => cutNode(object, { ignoresExclude }),
+      onChange: (changes) => this.#nodesChanged(changes),
+    });
+  }
+
+  /** Which lists were read to their end, or need not be read. */
+  get synced(): { readonly nodes: boolean; readonly endpointSlices: boolean } {
+    const endpointSlices = this.#slices?.isComplete ?? true;
+    return { nodes: this.#nodes.isComplete, endpointSlices };
+  }
+
+  get barred(): ReadonlyMap<string, string> {
+    return this.#barred;
+  }
+
+  /** The Nodes there are, by name. */
+  get nodes(): Pick<ReadonlyMap<string, unknown>, 'size' | 'has'> {
+    return this.#nodes.objects;
+  }
+
+  listNodesAgain(): Promise<void> {
+    return this.#nodes.listAgain();
+  }
+
+  /** Lists all anew, and resolves when the Nodes are: until endpoints are, they are not known. */
+  listAgain(): Promise<void> {
+    this.#areSlicesKnown = false;
+    void this.#slices?.listAgain();
+    return this.listNodesAgain();
+  }
+
+  start(): void {
+    this.#running = this.#nodes.run();
+  }
+
+  /** Whether a Service is Local: from then on its endpoints count. */
+  needSlices(isNeeded: boolean): void {
+    const { idleMs = usualIdleMs } = this.#input;
+    if (!isNeeded) {
+      if (this.#slices !== null) this.#idle ??= setTimeout(() => this.#forgetSlices(), idleMs).unref();
+      return;
+    }
+    clearTimeout(this.#idle);
+    this.#idle = undefined;
+    if (this.#slices === null) this.#watchSlices();
+  }
+
+  /** What is kept up to date is of a time that never was. */
+  restored(): void {
+    void this.#nodes.restored();
+    void this.#slices?.restored();
+  }
+
+  /** The nodes that have an endpoint of the Service to serve from; null while that is not known. */
+  nodesOf(key: ServiceKey, family: Family): ReadonlySet<string> | null {
+    return this.#areSlicesKnown ? this.#endpoints.nodesOf(key, family) : null;
+  }
+
+  problems(): Problem[] {
+    const lists = this.#slices === null ? [this.#nodes] : [this.#nodes, this.#slices];
+    return lists.flatMap(({ path, problem }) => problemAt(path, problem));
+  }
+
+  /** Resolves when everything has ended after the signal was aborted. */
+  async ended(): Promise<void> {
+    await this.#running;
+  }
+
+  #watchSlices(): void {
+    const { client, random, onState, onEndpoints } = this.#input;
+    this.#endSlices = new AbortController();
+    const signal = AbortSignal.any([this.#input.signal, this.#endSlices.signal]);
+    this.#slices = new ListWatch({
+      ...{ client, path: endpointSlicesPath, signal, random, cut: cutSlice, onState },
+      onChange: (changes) => {
+        const touched = this.#endpoints.apply(changes);
+        const wereKnown = this.#areSlicesKnown;
+        this.#areSlicesKnown = true;
+        // With the first list even those are known now that have no slice at all.
+        onEndpoints(wereKnown ? touched : null);
+      },
+    });
+    this.#running = Promise.all([this.#running, this.#slices.run()]);
+  }
+
+  #forgetSlices(): void {
+    this.#idle = undefined;
+    this.#endSlices.abort();
+    this.#slices = null;
+    this.#endpoints = new Endpoints();
+    this.#areSlicesKnown = false;
+  }
+
+  #nodesChanged({ set, remove }: ObjectChanges<NodeEntry>): void {
+    for (const name of remove) {
+      this.#bar(name, 'its Node was deleted');
+      this.#deleted.add(name);
+      this.#input.onDeleted(name);
+    }
+    for (const [name, why] of set) {
+      if (this.#deleted.delete(name)) this.#input.onReturned(name);
+      this.#bar(name, why);
+    }
+    this.#forgetOldest();
+    // A Node is sent at each heartbeat of its kubelet, as a rule with nothing in it that is kept.
+    if (this.#isTold) return;
+    this.#isTold = true;
+    this.#input.onNodes(this.#barred);
+  }
+
+  #bar(name: string, why: NodeEntry): void {
+    if ((this.#barred.get(name) ?? null) === why) return;
+    this.#isTold = false;
+    if (why === null) this.#barred.delete(name);
+    else this.#barred.set(name, why);
+  }
+
+  /** Where nodes come and go by the hour, those that were deleted are soon more than those that are there. */
+  #forgetOldest(): void {
+    for (const name of this.#deleted) {
+      if (this.#deleted.size <= mostDeleted) return;
+      this.#deleted.delete(name);
+      this.#bar(name, null);
+    }
+  }
+}

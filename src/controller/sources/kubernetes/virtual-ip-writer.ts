@@ -1,0 +1,241 @@
+// Keeps a VirtualIP object for each allocated address, and deletes it when no Service has the address and
+// every node has let go of it.
+
+import type { Address } from '../../../state/address.ts';
+import type { ServiceKey } from '../../../state/service.ts';
+import { type Pool, poolOf } from '../../allocation/pools.ts';
+import type { Controller } from '../../controller.ts';
+import { vipStatus } from '../../status/status.ts';
+import { TurnQueue } from '../../turns.ts';
+import { type ApiClient, ApiError, type ApiRequest } from './client.ts';
+import type { EventDraft } from './event-object.ts';
+import type { ObjectChanges } from './list-watch.ts';
+import { virtualIpName } from './service-status.ts';
+import { sweep } from './sweep.ts';
+import { eventsOf, releasedEvent } from './vip-events.ts';
+import {
+  saysAlready,
+  type VirtualIpRecord,
+  virtualIpSpec,
+  virtualIpStatus,
+  virtualIpsPath,
+} from './virtual-ip.ts';
+import type { Writes } from './writes.ts';
+
+export interface VirtualIpWriterInput {
+  readonly controller: Controller;
+  readonly pools: () => readonly Pool[];
+  readonly uidOf: (key: ServiceKey) => string;
+  readonly say: (events: EventDraft) => void;
+  /** False while the records cannot be read: then they cannot be written either, or nobody sees it. */
+  readonly isListed: () => boolean;
+  readonly client: ApiClient;
+  readonly writes: Writes;
+  readonly signal: AbortSignal;
+}
+
+/** A request, and what there is to say once it went through. */
+type Write = Omit<ApiRequest, 'signal'> & { readonly events: readonly EventDraft[] };
+
+/** How long what happens to a VIP is gathered before it is written: records are never in the way. */
+const gatherMs = 200;
+/** How long owners may take to say hello to a controller that begins to rule. */
+const hearMs = 5000;
+const mergePatch = 'application/merge-patch+json';
+
+export class VirtualIpWriter {
+  readonly #input: VirtualIpWriterInput;
+  /** By the names of the objects. */
+  readonly #records = new Map<string, VirtualIpRecord>();
+  readonly #dirty = new Set<Address>();
+  readonly #looks = new TurnQueue<Address>((address) => this.#check(address), { done: () => this.#arm() });
+  #timer: NodeJS.Timeout | undefined;
+  /** What somebody else has deleted while a node may have had it: that is still to be known. */
+  readonly #missed = new Set<Address>();
+  #publishedMs: number | null = null;
+  #isHeard = false;
+
+  constructor(input: VirtualIpWriterInput) {
+    this.#input = input;
+    const { controller, isListed: isOn, signal } = input;
+    // Nodes that come and go change VIPs that nobody names.
+    sweep({ all: () => controller.rules.keys(), isOn, signal, look: (some) => this.touched(some) });
+    signal.addEventListener('abort', () => clearTimeout(this.#timer), { once: true });
+  }
+
+  /** The records as the API server has them. */
+  get records(): Iterable<VirtualIpRecord> {
+    return this.#records.values();
+  }
+
+  /** True if the API server has it on record that the address is that Service's. */
+  has(address: Address, key: ServiceKey): boolean {
+    return this.#recordOf(address)?.services.some((service) => service.key === key) === true;
+  }
+
+  /** Objects came, changed or went: by us, or by somebody who will find them put right. */
+  changed({ set, remove }: ObjectChanges<VirtualIpRecord | null>): void {
+    const { allocator } = this.#input.controller;
+    for (const name of remove) {
+      const record = this.#records.get(name);
+      if (record === undefined) continue;
+      this.#records.delete(name);
+      this.#dirty.add(record.address);
+      if (!allocator.isUsed(record.address) && this.#isHeld(record.address)) this.#missed.add(record.address);
+    }
+    for (const [name, record] of set) {
+      // One whose name is not that of its address is not ours.
+      if (record === null || virtualIpName(record.address) !== name) continue;
+      this.#records.set(name, record);
+      this.#dirty.add(record.address);
+    }
+    this.#arm();
+  }
+
+  /** Who uses these VIPs, or where they are, may be another now. */
+  touched(addresses: Iterable<Address>): void {
+    for (const address of addresses) this.#dirty.add(address);
+    this.#arm();
+  }
+
+  #recordOf(address: Address): VirtualIpRecord | undefined {
+    return this.#records.get(virtualIpName(address));
+  }
+
+  #arm(): void {
+    if (this.#dirty.size > 0) this.#timer ??= setTimeout(() => this.#look(), gatherMs).unref();
+  }
+
+  #look(): void {
+    this.#timer = undefined;
+    if (!this.#input.controller.isPublished) return;
+    if (!this.#hears()) {
+      this.#arm();
+      return;
+    }
+    const dirty = [...this.#dirty];
+    this.#dirty.clear();
+    this.#looks.add(dirty);
+  }
+
+  /** Whoever begins to rule hears its owners first: until then it knows less than the records do. */
+  #hears(): boolean {
+    const { owners, nodes } = this.#input.controller;
+    this.#publishedMs ??= performance.now();
+    const isOver = performance.now() - this.#publishedMs > hearMs;
+    this.#isHeard ||=
+      isOver || owners.all.values().every(({ node }) => nodes.at(node).acked.placements !== null);
+    return this.#isHeard;
+  }
+
+  #check(address: Address): void {
+    const { controller } = this.#input;
+    const record = this.#recordOf(address);
+    if (!controller.allocator.isUsed(address)) {
+      if (record === undefined && !this.#isMissed(address)) {
+        this.#input.writes.drop('record', address);
+        return;
+      }
+      // As long as a node has it, nobody else may be given it: the object says so to every controller.
+      if (!this.#isHeld(address)) {
+        this.#write(address, () => this.#remove(address));
+        return;
+      }
+      this.#dirty.add(address);
+      if (record === undefined) this.#write(address, () => this.#create(address));
+      else if (record.status['state'] !== 'released') this.#write(address, () => this.#keep(address));
+      return;
+    }
+    if (record === undefined) this.#write(address, () => this.#create(address));
+    else if (JSON.stringify(virtualIpSpec(record)) !== JSON.stringify(this.#spec(address)))
+      this.#write(address, () => this.#change(address));
+    else if (!saysAlready(record, this.#status(address, record)))
+      this.#write(address, () => this.#say(address, record));
+  }
+
+  /** Each write compares once more: what was true when it was put in line may not be when it is its turn. */
+  #write(address: Address, request: () => Write | null): void {
+    const { writes, client, say } = this.#input;
+    writes.put('record', address, async (signal) => {
+      const made = request();
+      if (made === null) return;
+      const { events, ...asked } = made;
+      try {
+        await client.json({ ...asked, signal });
+        for (const one of events) say(one);
+      } catch (error) {
+        // It is there already: the watch says so, and then it is looked at again.
+        if (!(error instanceof ApiError) || error.code !== 409) throw error;
+      }
+    });
+  }
+
+  #create(address: Address): Write | null {
+    const { controller } = this.#input;
+    const isGiven = controller.allocator.isUsed(address) || this.#isMissed(address);
+    if (!isGiven || this.#recordOf(address) !== undefined) return null;
+    const body = {
+      ...{ apiVersion: 'vipward.io/v1alpha1', kind: 'VirtualIP', metadata: { name: virtualIpName(address) } },
+      spec: this.#spec(address),
+    };
+    return { method: 'POST', path: virtualIpsPath, body, events: [] };
+  }
+
+  #change(address: Address): Write | null {
+    if (!this.#input.controller.allocator.isUsed(address)) return null;
+    const path = `${virtualIpsPath}/${virtualIpName(address)}`;
+    const body = { spec: this.#spec(address) };
+    return { method: 'PATCH', path, body, contentType: mergePatch, events: [] };
+  }
+
+  #say(address: Address, before: VirtualIpRecord): Write | null {
+    const { controller, uidOf } = this.#input;
+    if (!controller.allocator.isUsed(address)) return null;
+    const path = `${virtualIpsPath}/${virtualIpName(address)}/status`;
+    const status = this.#status(address, before);
+    const services = controller.allocator.usersOf(address).map(({ key }) => key);
+    const events = eventsOf({ before, status, services, uidOf });
+    return { method: 'PATCH', path, body: { status }, contentType: mergePatch, events };
+  }
+
+  /** Says who has to let go: whoever rules next is to know. */
+  #keep(address: Address): Write | null {
+    const { allocator, nodes } = this.#input.controller;
+    const holder = nodes.holderOf(address);
+    if (allocator.isUsed(address) || holder === undefined) return null;
+    const status = { node: holder.name, term: holder.held.get(address), state: 'released' };
+    const path = `${virtualIpsPath}/${virtualIpName(address)}/status`;
+    return { method: 'PATCH', path, body: { status }, contentType: mergePatch, events: [] };
+  }
+
+  #remove(address: Address): Write | null {
+    const { controller } = this.#input;
+    const record = this.#recordOf(address);
+    if (record === undefined || controller.allocator.isUsed(address) || this.#isHeld(address)) return null;
+    const body = { preconditions: { uid: record.uid } };
+    const events = [releasedEvent(address, record.uid)];
+    return { method: 'DELETE', path: `${virtualIpsPath}/${virtualIpName(address)}`, body, events };
+  }
+
+  #isMissed(address: Address): boolean {
+    return this.#missed.has(address) && this.#isHeld(address);
+  }
+
+  #isHeld(address: Address): boolean {
+    const { owners, nodes } = this.#input.controller;
+    return owners.leaving.has(address) || nodes.holderOf(address) !== undefined;
+  }
+
+  #spec(address: Address): object {
+    const { controller, pools, uidOf } = this.#input;
+    const services = controller.allocator.usersOf(address).map(({ key }) => ({ key, uid: uidOf(key) }));
+    return virtualIpSpec({ address, pool: poolOf(pools(), address)?.name ?? '', services });
+  }
+
+  #status(address: Address, record: VirtualIpRecord) {
+    const { controller } = this.#input;
+    const keys = controller.allocator.usersOf(address).map(({ key }) => key);
+    const now = new Date().toISOString().replace(/\.\d+/, '');
+    return virtualIpStatus(vipStatus(controller, address), keys, record, now);
+  }
+}

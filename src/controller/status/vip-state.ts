@@ -1,0 +1,103 @@
+// The state of a VIP and why it is in it, from what the controller has decided and its nodes have said.
+
+import type { Address } from '../../state/address.ts';
+import type { Controller } from '../controller.ts';
+import type { Bar, Node } from '../owners/nodes.ts';
+import { lateAfterTicks } from '../owners/nominations.ts';
+
+export const VipState = {
+  pending: 'pending',
+  serving: 'serving',
+  moving: 'moving',
+  unowned: 'unowned',
+  refused: 'refused',
+  released: 'released',
+} as const;
+export type VipState = (typeof VipState)[keyof typeof VipState];
+
+/** A state, with a stable word and a sentence for it. */
+export interface VipCondition {
+  readonly state: VipState;
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** The state of a VIP, from what its node has said. */
+export function vipState(controller: Controller, address: Address): VipCondition {
+  const { owners, nodes } = controller;
+  if (owners.leaving.has(address)) {
+    return { state: 'released', reason: 'Released', message: 'no Service wants it; its node is letting go' };
+  }
+  const owner = owners.ownerOf(address);
+  if (owner === undefined) return unplaced(controller, address);
+  const node = nodes.at(owner.node);
+  if (owners.moves.has(address)) {
+    return { state: 'moving', reason: 'Moved', message: `${owner.node} is taking it over` };
+  }
+  if (!node.isConnected) {
+    const message = `${owner.node} is not connected and keeps it: vipward move ${address} NODE`;
+    return { state: 'unowned', reason: 'NoEligibleNode', message };
+  }
+  const refusal = node.refusalOf(address);
+  if (refusal !== undefined && !node.held.has(address))
+    return { state: 'refused', reason: refusal.code, message: refusal.reason };
+  if (owners.isServing(address)) {
+    const message =
+      refusal === undefined ? '' : `the last change was refused: ${refusal.code}: ${refusal.reason}`;
+    return { state: 'serving', reason: refusal === undefined ? 'Announced' : refusal.code, message };
+  }
+  return { state: 'pending', reason: 'Allocated', message: `${owner.node} has not announced it yet` };
+}
+
+/** Why no VIP is moved to a node that was waited for in vain. */
+export function latenessOf({ name }: Node): string {
+  const remedy = `look at what its agent says: "vipward status" on ${name}`;
+  return `${name} has committed nothing for ${lateAfterTicks} s, though it is connected; ${remedy}`;
+}
+
+/** Why a node may not be given a VIP, in words; null if it may. */
+export function whyNotOn(
+  controller: Controller,
+  address: Address,
+  { name, node }: { name: string; node: Node | undefined },
+): string | null {
+  if (node === undefined || !node.isConnected) return 'not connected';
+  if (node.isDrained) return `drained: vipward undrain ${name} lets it have VIPs again`;
+  if (node.isLate) return latenessOf(node);
+  const refusal = node.refusalOf(address);
+  if (refusal !== undefined) return `refused ${address}: ${refusal.code}: ${refusal.reason}`;
+  const bar = node.bar(address);
+  if (bar !== null) return `${bar.reason}: ${bar.message}`;
+  if (!node.mayTake(address)) return `${address} is not on its link, or not in its --allow`;
+  const objector = controller.nodes.connected().find((other) => other.objectsTo(address));
+  if (objector !== undefined) return `${objector.name} knows ${address} as no VIP`;
+  const since = controller.rules.sinceSeq(address);
+  if (since === undefined || !node.hasAcked('rules', since))
+    return `has not committed the rules of ${address} yet`;
+  return null;
+}
+
+function unplaced(controller: Controller, address: Address): VipCondition {
+  const chosen = controller.owners.nominations.get(address);
+  if (chosen?.isLate) return { state: 'pending', reason: 'NoEligibleNode', message: latenessOf(chosen) };
+  if (chosen) {
+    return { state: 'pending', reason: 'Allocated', message: `${chosen.name} is committing its rules` };
+  }
+  const { nodes, owners } = controller;
+  if (!owners.isSettled && nodes.connected().next().done === false) {
+    return { state: 'pending', reason: 'Allocated', message: 'nodes are asked first what they have' };
+  }
+  let bar: Bar | null = null;
+  for (const node of nodes.connected()) {
+    if (node.impossible.has(address)) {
+      const message = `${node.name} claims it by a term that was never issued, and nobody else can have it`;
+      return { state: 'pending', reason: 'ImpossibleTerm', message };
+    }
+    const refusal = node.refusalOf(address);
+    if (refusal !== undefined) return { state: 'refused', reason: refusal.code, message: refusal.reason };
+    bar ??= node.bar(address);
+  }
+  if (bar !== null) return { state: 'pending', ...bar };
+  const message = 'no connected node has it on its link and in its --allow, and is not drained';
+  return { state: 'pending', reason: 'NoEligibleNode', message };
+}

@@ -1,0 +1,155 @@
+// What is still to be sent to one agent: for each table a version, and the keys that changed since. Never a
+// queue. hub.ts gives it a socket; the tables give it frames that all agents share.
+
+import type { TableDigest, TableName } from '../../protocol/messages.ts';
+import type { Address } from '../../state/address.ts';
+import type { Pages } from './pages.ts';
+import type { Change, Table } from './table.ts';
+
+/** The socket as far as a stream needs it. */
+export interface Wire {
+  send(frame: Buffer): void;
+  readonly bufferedAmount: number;
+}
+
+/** Above this nothing more is written to an agent; what changes meanwhile is remembered by key alone. */
+export const bufferLimitBytes: number = 1024 * 1024;
+
+interface Lane {
+  readonly table: Table<TableName>;
+  /** The version the agent has been brought to, null before its first `synced`. */
+  sentSeq: number | null;
+  readonly dirty: Set<Address>;
+  sending: { readonly pages: Pages; readonly synced: Buffer; next: number } | null;
+  /** What the agent said it has while pages were on their way: answered when they are through. */
+  asked: TableDigest | null;
+}
+
+/** The sending side of one connection. */
+export class AgentStream {
+  readonly wire: Wire;
+  readonly #rules: Lane;
+  readonly #placements: Lane;
+
+  constructor(wire: Wire, rules: Table<'rules'>, placements: Table<'placements'>) {
+    this.wire = wire;
+    this.#rules = laneOf(rules);
+    this.#placements = laneOf(placements);
+  }
+
+  /**
+   * Starts tables that were not, from what the agent said it has of them. Rules come first: an address needs
+   * its filter.
+   */
+  begin(have: { readonly [Name in TableName]?: TableDigest }): void {
+    for (const lane of [this.#rules, this.#placements]) {
+      const digest = have[lane.table.name];
+      if (digest !== undefined && !hasBegun(lane)) start(lane, lane.table.differing(digest));
+    }
+    this.pump();
+  }
+
+  /** The agent saw a gap or a wrong digest in one table. */
+  resync(name: TableName, have: TableDigest): void {
+    const lane = this.#lane(name);
+    // Pages of two snapshots must not mix: the agent would keep what was removed between them.
+    if (lane.sending === null) answer(lane, have);
+    else lane.asked = have;
+    this.pump();
+  }
+
+  /**
+   * A table took a step: sent at once if the agent is up to date and takes it, else remembered by key. False
+   * of a table that has not begun.
+   */
+  publish(name: TableName, change: Change): boolean {
+    const lane = this.#lane(name);
+    if (!hasBegun(lane)) return false;
+    const isAhead = lane.sending === null && lane.sentSeq === change.from && lane.dirty.size === 0;
+    if (isAhead && this.#mayFlow(lane) && this.wire.bufferedAmount < bufferLimitBytes) {
+      this.wire.send(change.frame);
+      lane.sentSeq = change.to;
+      return true;
+    }
+    for (const key of change.keys) lane.dirty.add(key);
+    this.pump();
+    return true;
+  }
+
+  /** Writes what is due until the socket has enough; called again when it has drained. */
+  pump(): void {
+    for (const lane of [this.#rules, this.#placements]) {
+      while (this.#mayFlow(lane) && this.wire.bufferedAmount < bufferLimitBytes) {
+        if (!advance(lane, this.wire)) break;
+      }
+    }
+  }
+
+  /** The version that was last sent of a table, null before the first. */
+  sentSeq(name: TableName): number | null {
+    return this.#lane(name).sentSeq;
+  }
+
+  #lane(name: TableName): Lane {
+    return name === 'rules' ? this.#rules : this.#placements;
+  }
+
+  /**
+   * Placements wait until the agent has been told every rule: the order on the wire is the order in the
+   * kernel.
+   */
+  #mayFlow(lane: Lane): boolean {
+    return lane === this.#rules || (this.#rules.sending === null && this.#rules.sentSeq !== null);
+  }
+}
+
+function laneOf(table: Table<TableName>): Lane {
+  return { table, sentSeq: null, dirty: new Set(), sending: null, asked: null };
+}
+
+function hasBegun({ sentSeq, sending }: Lane): boolean {
+  return sentSeq !== null || sending !== null;
+}
+
+function start(lane: Lane, buckets: readonly number[]): void {
+  const pages = lane.table.snapshot([...new Set(buckets)].sort((a, b) => a - b));
+  lane.dirty.clear();
+  lane.asked = null;
+  lane.sending = { pages, synced: lane.table.synced(), next: 0 };
+}
+
+/**
+ * Sends what differs from what the agent had when it asked, and what it does not know yet: frames that were
+ * on their way then may have brought it past what it said.
+ */
+function answer(lane: Lane, have: TableDigest): void {
+  start(lane, [...lane.table.differing(have), ...bucketsOf(lane)]);
+}
+
+function bucketsOf({ table, dirty }: Lane): number[] {
+  return [...dirty].map((key) => table.bucketOf(key));
+}
+
+/** Sends one frame of a lane; false if it has nothing to say. */
+function advance(lane: Lane, wire: Wire): boolean {
+  const { table, sending, dirty } = lane;
+  if (sending !== null) {
+    const page = sending.pages.page(sending.next++);
+    wire.send(page ?? sending.synced);
+    if (page === undefined) {
+      lane.sentSeq = sending.pages.seq;
+      lane.sending = null;
+      if (lane.asked !== null) answer(lane, lane.asked);
+    }
+    return true;
+  }
+  if (dirty.size === 0 || lane.sentSeq === null) return false;
+  if (table.isLarge(dirty)) {
+    start(lane, bucketsOf(lane));
+    return true;
+  }
+  wire.send(table.delta(lane.sentSeq, dirty));
+  lane.sentSeq = table.seq;
+  dirty.clear();
+  return true;
+}

@@ -1,0 +1,113 @@
+// While it is not known whether this process rules, nothing is given and nothing is taken away.
+
+import { deepEqual, equal } from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { parsePools } from '../../../src/controller/allocation/pools.ts';
+import { Controller } from '../../../src/controller/controller.ts';
+import { LeaderGate } from '../../../src/controller/readings/leader-gate.ts';
+import { Readings } from '../../../src/controller/readings/readings.ts';
+import { Catalog } from '../../../src/controller/sources/catalog.ts';
+import { readDocument } from '../../../src/controller/sources/manifest.ts';
+import type { ServiceKey } from '../../../src/state/service.ts';
+import { untilTrue } from '../../patience.ts';
+import { serviceObject } from '../fixture.ts';
+
+const none = { allocations: new Map(), former: new Map(), owners: new Map() };
+const nothing = { set: [], remove: [] };
+const massRemovalWaitMs = 20;
+
+/** A controller that has read `count` Services, and rules while `lease.isHeld`. */
+function ruling(t: TestContext, count: number) {
+  const lease = { isHeld: true };
+  const [quiet, nowMs] = [() => undefined, () => performance.now()];
+  const records = { cluster: '', generation: 0, drained: [], ...none };
+  const pools = parsePools(['p=10.77.0.100-10.77.9.199']);
+  const controller = new Controller({ records, pools, filterByDefault: true, onChange: quiet, nowMs });
+  const catalog = new Catalog();
+  const read = (total: number) => {
+    const names = Array.from({ length: total }, (_, index) => `s${index}`);
+    return catalog.update(
+      'all',
+      names.map((name) => readDocument(serviceObject(name))),
+    );
+  };
+  const mayRule = () => lease.isHeld;
+  const readings = new Readings({
+    ...{ controller, truth: catalog, massRemoval: 'wait', massRemovalWaitMs, mayBelieve: mayRule, nowMs },
+    ...{ readAgain: async () => undefined, onPublished: quiet, onMassRemoval: quiet },
+  });
+  t.after(() => readings.dispose());
+  const source = { catalog, cluster: 'c', isComplete: true };
+  const gate = new LeaderGate({ controller, source, readings, mayRule, remembered: () => none });
+  read(count);
+  gate.open(1);
+  return { controller, readings, gate, lease, read };
+}
+
+const s0 = 'demo/s0' as ServiceKey;
+
+test('other pools take no address from anybody before the Lease is held again', async (t) => {
+  const { controller, gate, lease } = ruling(t, 1);
+  lease.isHeld = false;
+  gate.usePools(parsePools(['q=10.88.0.1']));
+  deepEqual(controller.allocator.addressesOf(s0), ['10.77.0.100']);
+  lease.isHeld = true;
+  gate.follow(nothing);
+  await untilTrue(() => controller.allocator.addressesOf(s0)[0] !== '10.77.0.100');
+  deepEqual(controller.allocator.addressesOf(s0), ['10.88.0.1']);
+});
+
+test('a mass removal that was seen twice is not believed before the Lease is held again', async (t) => {
+  const { controller, readings, gate, lease, read } = ruling(t, 20);
+  gate.follow(read(0));
+  equal(readings.massRemoval?.vips, 20);
+  lease.isHeld = false;
+  readings.mode = 'now';
+  await sleep(5 * massRemovalWaitMs);
+  equal(controller.rules.size, 20);
+  lease.isHeld = true;
+  await untilTrue(() => controller.rules.size === 0);
+  equal(readings.massRemoval, null);
+});
+
+test('a Service that was deleted meanwhile is not given anything by other pools', async (t) => {
+  const { controller, gate, lease, read } = ruling(t, 3);
+  lease.isHeld = false;
+  gate.usePools(parsePools(['q=10.88.0.1-10.88.0.9']));
+  gate.follow(read(1));
+  lease.isHeld = true;
+  gate.follow(nothing);
+  await nextTurn();
+  deepEqual([...controller.allocator.services.keys()], [s0]);
+  deepEqual([...controller.rules.keys()], ['10.88.0.1']);
+});
+
+/** So many that they are taken in turns of the loop. */
+const many = 1500;
+
+test('a first reading whose turns outlast the Lease is published once it is held again', async (t) => {
+  const { controller, gate, lease } = ruling(t, many);
+  lease.isHeld = false;
+  for (let turn = 0; turn < 1000; turn++) await nextTurn();
+  deepEqual([controller.rules.size, controller.isPublished], [many, false]);
+  lease.isHeld = true;
+  gate.follow(nothing);
+  await untilTrue(() => controller.isPublished);
+  equal(controller.rules.size, many);
+});
+
+test('what was read during a large change waits for the Lease too, and so do other pools', async (t) => {
+  const { controller, gate, lease, read } = ruling(t, 1);
+  gate.follow(read(many));
+  gate.follow(read(many + 1));
+  gate.usePools(parsePools(['q=10.88.0.0-10.88.9.199']));
+  lease.isHeld = false;
+  for (let turn = 0; turn < 1000; turn++) await nextTurn();
+  deepEqual(controller.allocator.addressesOf(s0), ['10.77.0.100']);
+  equal(controller.allocator.services.size, many);
+  lease.isHeld = true;
+  gate.follow(nothing);
+  await untilTrue(() => controller.allocator.services.size !== many);
+  await untilTrue(() => controller.allocator.addressesOf(s0)[0] !== '10.77.0.100');
+});

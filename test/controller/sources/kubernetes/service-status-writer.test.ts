@@ -1,0 +1,125 @@
+// What the status of a Service is made to say when it is not served any more.
+import { deepEqual, equal } from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { parsePools } from '../../../../src/controller/allocation/pools.ts';
+import { Controller } from '../../../../src/controller/controller.ts';
+import { ApiError } from '../../../../src/controller/sources/kubernetes/client.ts';
+import { cutService, ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
+import {
+  ServiceStatusWriter,
+  type ServiceStatusWriterInput,
+} from '../../../../src/controller/sources/kubernetes/service-status-writer.ts';
+import { Writes } from '../../../../src/controller/sources/kubernetes/writes.ts';
+import type { ServiceKey } from '../../../../src/state/service.ts';
+import { untilTrue } from '../../../patience.ts';
+import { serviceObject } from '../../fixture.ts';
+
+const rules = { classes: [], takesUnclassed: true, delivery: 'forward', isOfCluster: true } as const;
+const web = 'demo/web' as ServiceKey;
+const quiet = () => undefined;
+
+/**
+ * A controller, and a Service whose status says this, to which the API server answers so; and what of it was
+ * looked at, written and told.
+ */
+function publishing(t: TestContext, ip: string, answer: object | Error = {}) {
+  const abort = new AbortController();
+  t.after(() => abort.abort());
+  const { signal } = abort;
+  const records = { cluster: 'c', generation: 1, drained: [], allocations: new Map(), former: new Map() };
+  const controller: Controller = new Controller({
+    ...{ records: { ...records, owners: new Map() }, pools: parsePools(['p=10.77.0.100']) },
+    ...{ filterByDefault: true, onChange: quiet, nowMs: () => 0 },
+    onTouched: (addresses, refused) => statusWriter.touched(addresses, refused),
+  });
+  const catalog = new ServiceObjects();
+  const seen = (...ingress: readonly object[]) => {
+    const entry = cutService({ ...serviceObject('web'), status: { loadBalancer: { ingress } } }, rules);
+    catalog.apply({ set: new Map([[web, entry]]), remove: [] });
+  };
+  seen({ ip });
+  const written = new Map<string, unknown>();
+  const looked = new Set<ServiceKey>();
+  const owned: string[] = [];
+  const asked: string[] = [];
+  const statusWriter: ServiceStatusWriter = new ServiceStatusWriter({
+    ...{ controller, catalog, signal, hasIpMode: () => true, onVipsTouched: quiet },
+    writes: new Writes({ signal, random: Math.random, mayWrite: () => true, onRefused: quiet }),
+    client: {
+      json: ({ path, body }: { path: string; body: { status: unknown } }) => {
+        written.set(path.split('?')[0] ?? '', body.status);
+        asked.push(path);
+        return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer);
+      },
+    } as unknown as ServiceStatusWriterInput['client'],
+    serviceEvents: {
+      look: (key: ServiceKey) => looked.add(key),
+      statusOwned: (_: ServiceKey, note: string) => owned.push(note),
+    } as unknown as ServiceStatusWriterInput['serviceEvents'],
+  });
+  return { controller, catalog, statusWriter, written, asked, looked, owned, seen };
+}
+
+test('who is refused without an event of its own is told so, and its status says nothing more', async (t) => {
+  const { controller, catalog, written, looked } = publishing(t, '10.77.0.100');
+  controller.publish({ set: [...catalog.services.values()], remove: [] });
+  await untilTrue(() => looked.has(web));
+  equal(written.size, 0);
+  looked.clear();
+  controller.usePools([]);
+  controller.apply({ set: [...catalog.services.values()], remove: [] });
+  equal(controller.allocator.refusals.get(web)?.reason, 'OutsidePool');
+  await untilTrue(() => looked.has(web) && written.size > 0);
+  deepEqual([...written.values()], [{ loadBalancer: {} }]);
+});
+
+const theirs = { status: { loadBalancer: { ingress: [{ ip: '192.0.2.7' }] } } };
+const conflict = new ApiError(409, 'conflict with "metallb" using v1: .status', null);
+const conflicts = new ApiError(
+  409,
+  'conflicts with "metallb" using v1:\n- .a\nconflicts with "it":\n- .b',
+  null,
+);
+const answers = { 'stays as it is': theirs, 'is refused': conflict, 'is refused for two reasons': conflicts };
+
+for (const [what, answer] of Object.entries(answers))
+  test(`a status of another that ${what} is asked for once, and again after its event`, async (t) => {
+    const { controller, catalog, statusWriter, asked, looked } = publishing(t, '192.0.2.7', answer);
+    controller.publish({ set: [...catalog.services.values()], remove: [] });
+    await untilTrue(() => statusWriter.problems().length > 0);
+    looked.clear();
+    // Its VIP is awaited, so that whatever an agent says makes it looked at.
+    statusWriter.progressed();
+    await untilTrue(() => looked.has(web));
+    equal(asked.length, 1);
+    equal(statusWriter.problems().length, 1);
+    statusWriter.seen([web]);
+    await untilTrue(() => asked.length > 1);
+  });
+
+test("a status that was only changed in between is nobody else's, and asked for again", async (t) => {
+  const modified = new ApiError(409, 'the object has been modified; please apply your changes again', null);
+  const { controller, catalog, statusWriter, asked, owned } = publishing(t, '192.0.2.7', modified);
+  controller.publish({ set: [...catalog.services.values()], remove: [] });
+  await untilTrue(() => asked.length > 1);
+  deepEqual([statusWriter.problems(), owned], [[], []]);
+});
+
+test('an address that another manager has written too is told, until it is gone', async (t) => {
+  const status = { loadBalancer: { ingress: [{ ip: '192.0.2.7' }] } };
+  const managedFields = [
+    { manager: 'kube-controller-manager', fieldsV1: { 'f:metadata': { 'f:finalizers': {} } } },
+    { manager: 'metallb', fieldsV1: { 'f:status': { 'f:loadBalancer': { 'f:ingress': {} } } } },
+  ];
+  const all = publishing(t, '192.0.2.7', { metadata: { managedFields }, status });
+  const { controller, catalog, statusWriter, owned, seen } = all;
+  controller.usePools([]);
+  controller.publish({ set: [...catalog.services.values()], remove: [] });
+  await untilTrue(() => owned.length > 0);
+  const note = 'StatusOwnedByAnother: metallb has written its status, where we would write nothing';
+  deepEqual([owned, statusWriter.problems().map(({ message }) => message)], [[note], [note]]);
+  seen();
+  statusWriter.seen([web]);
+  await untilTrue(() => statusWriter.problems().length === 0);
+  equal(owned.length, 1);
+});

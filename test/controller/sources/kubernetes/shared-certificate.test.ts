@@ -1,0 +1,94 @@
+// The certificate of a Secret that somebody else keeps, and gets wrong: what a server showed it goes on to
+// show, until the Secret is right.
+import { equal, match } from 'node:assert/strict';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { connect } from 'node:tls';
+import { makeAuthority, makeServerPair, type Pair } from '../../../../src/controller/certificate.ts';
+import type { ControllerConfig } from '../../../../src/controller/config.ts';
+import { makeServer } from '../../../../src/controller/server.ts';
+import type { ApiClient, ApiRequest } from '../../../../src/controller/sources/kubernetes/client.ts';
+import { SharedCertificate } from '../../../../src/controller/sources/kubernetes/shared-certificate.ts';
+import { untilTrue } from '../../../patience.ts';
+
+const limit = { timeout: 20_000 };
+const life = { subject: 'vipward', fromMs: Date.now(), days: 30 };
+const authority = makeAuthority(life);
+const made = (): Pair => makeServerPair(authority, ['localhost'], life);
+
+interface Rig {
+  /** What the Secret holds. */
+  kept: Pair;
+  /** How often that was read. */
+  looks: number;
+  readonly certificate: SharedCertificate;
+  /** The certificate that whoever connects is shown. */
+  readonly shown: () => Promise<string | undefined>;
+}
+
+async function rig(t: TestContext, kept: Pair): Promise<Rig> {
+  const base64 = (text: string) => Buffer.from(text).toString('base64');
+  const json = async ({ path }: ApiRequest): Promise<unknown> => {
+    if (path.includes('/configmaps/')) return { data: { 'ca.crt': authority.cert } };
+    all.looks++;
+    const { cert, key } = all.kept;
+    const data = { 'ca.crt': authority.cert, 'tls.crt': cert, 'tls.key': key };
+    const texts = Object.entries(data).map(([name, text]) => [name, base64(text)]);
+    return { metadata: { resourceVersion: '1' }, data: Object.fromEntries(texts) };
+  };
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const client = { json } as unknown as ApiClient;
+  const certificate = new SharedCertificate({
+    ...{ client, namespace: 'n', signal, random: () => 0, lookMs: 20 },
+    ...{ mayWrite: () => true, onProblem: () => undefined },
+  });
+  const listener = () => undefined;
+  const config = { tls: undefined } as unknown as ControllerConfig;
+  const server = makeServer(config, { listener, signal, onError: listener, certificate });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const shown = async () => {
+    const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false });
+    await once(socket, 'secureConnect');
+    const found = socket.getPeerX509Certificate()?.toString();
+    socket.destroy();
+    return found;
+  };
+  const all: Rig = { kept, looks: 0, certificate, shown };
+  const running = certificate.run();
+  t.after(() => {
+    stopping.abort();
+    server.close();
+    return running;
+  });
+  return all;
+}
+
+test('a pair that does not belong together is named until it does, and then taken', limit, async (t) => {
+  const [right, other] = [made(), made()];
+  const all = await rig(t, { cert: right.cert, key: other.key });
+  match(await problem(all), /^Secret vipward-tls: .* mismatch: put a certificate and its key there/);
+  const { looks } = all;
+  await untilTrue(() => all.looks >= looks + 3);
+  equal(all.certificate.problems().length, 1);
+  all.kept = right;
+  await untilTrue(() => all.certificate.problems().length === 0);
+  equal(await all.shown(), right.cert);
+});
+
+test('a key that is replaced alone is looked at too, and what was shown stays', limit, async (t) => {
+  const right = made();
+  const all = await rig(t, right);
+  await untilTrue(() => all.certificate.pair.cert === right.cert);
+  all.kept = { cert: right.cert, key: made().key };
+  match(await problem(all), /^Secret vipward-tls: /);
+  equal(await all.shown(), right.cert);
+});
+
+async function problem({ certificate }: Rig): Promise<string> {
+  await untilTrue(() => certificate.problems().length > 0);
+  return certificate.problems()[0]?.message ?? '';
+}
