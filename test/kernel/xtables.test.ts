@@ -1,5 +1,6 @@
 // The xtables dialect and the real kernel, with iptables-legacy and ipset as oracles.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { xtables } from '../../src/dialects/xtables/dialect.ts';
 import type { XtOptions } from '../../src/dialects/xtables/ruleset.ts';
@@ -39,6 +40,27 @@ function addForeign(own: OwnKernel): void {
     'ip6tables-legacy-restore -w -c',
     foreign.replaceAll(/192.0.2.(\d+)\/32/g, 'fd99::$1/128').replace('icmp-', 'icmp6-'),
   );
+}
+
+const inMangle: XtOptions = {
+  places: { guard: 'mangle', input: 'filter', egress: 'mangle' },
+  ...{ fragments: false, localAddresses: false, counters: true, echo: false, observe: true },
+};
+const goldens = [
+  ['every-feature', plain],
+  ['observe-counters', inMangle],
+] as const;
+
+for (const [name, options] of goldens) {
+  test(`what others make of golden/${name}.xtables is what we would make`, { skip }, async () => {
+    using own = ownKernel();
+    const sizes = { vips4: 64, vips6: 128, ports4: 256, ports6: 512, sources4: 1024, sources6: 2048 };
+    const golden = readFileSync(new URL(`golden/${name}.xtables`, import.meta.url), 'utf8');
+    // Each part begins with a comment that names the program to read it.
+    for (const part of golden.split(/^# /m).slice(1)) run(own, part.split('\n', 1)[0] ?? '', `# ${part}`);
+    const wanted = xtables(options).render(stateOf(everyFeature, needsOf(everyFeature, sizes)));
+    assert.deepEqual(difference(await found(own), wanted), []);
+  });
 }
 
 test('what is committed is what is read back', { skip }, async () => {
