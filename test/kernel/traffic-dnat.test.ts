@@ -77,6 +77,26 @@ test('a forwarded port never falls on a listener of the node; one for the host d
   for (const vip of vips) assert.equal(await node.probe('tcp', vip, 80), 'open', vip);
 });
 
+// It takes the first address of the interface that a packet came in by, which is that of the latest VIP.
+for (const delivery of ['host', 'forward']) {
+  test(`a REDIRECT of others goes on where a VIP is, delivery ${delivery}`, { skip: nft }, async () => {
+    await using node = await Node.start({ services: [{ ...forward, annotations: { delivery } }] });
+    await node.listen(node.node, 'tcp', 8080);
+    const input = [
+      'add table inet theirs',
+      'add chain inet theirs pre { type nat hook prerouting priority dstnat; }',
+      'add rule inet theirs pre iifname lan tcp dport { 80, 8000 } redirect to :8080',
+      '',
+    ].join('\n');
+    node.run('nft -f -', { input });
+    for (const own of ['10.77.0.1', 'fd77::1']) assert.equal(await node.probe('tcp', own, 8000), 'open', own);
+    for (const vip of vips) {
+      assert.equal(await node.probe('tcp', vip, 80), 'open', vip);
+      for (const port of [8000, 8080]) assert.equal(await node.probe('tcp', vip, port), 'closed', vip);
+    }
+  });
+}
+
 test('a rule of others that drops a declared port still drops it', { skip: nft }, async () => {
   await using node = await Node.start({
     services: [{ ...forward, annotations: { delivery: 'host' } }],

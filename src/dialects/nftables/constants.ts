@@ -80,7 +80,9 @@ export const DynsetAttribute = { SET_NAME: 1, OP: 3, SREG_KEY: 4, TIMEOUT: 6, EX
 export const NFT_DYNSET_OP_UPDATE = 1;
 export const CtAttribute = { DREG: 1, KEY: 2 } as const;
 export const NFT_CT_DIRECTION = 1;
+export const NFT_CT_STATUS = 2;
 export const IP_CT_DIR_REPLY = 1;
+export const IPS_DST_NAT = 0x20;
 
 export const FibAttribute = { DREG: 1, RESULT: 2, FLAGS: 3 } as const;
 export const NFT_FIB_RESULT_ADDRTYPE = 3;

@@ -18,12 +18,14 @@ import {
   FibAttribute,
   ImmediateAttribute,
   IP_CT_DIR_REPLY,
+  IPS_DST_NAT,
   LIST_ELEM,
   LookupAttribute,
   MetaAttribute,
   MetaKey,
   NFT_BITWISE_BOOL,
   NFT_CT_DIRECTION,
+  NFT_CT_STATUS,
   NFT_DYNSET_OP_UPDATE,
   NFT_EXTHDR_OP_IPV6,
   NFT_FIB_RESULT_ADDRTYPE,
@@ -144,11 +146,13 @@ export class Rule {
 
   /** Loading it switches conntrack on in the network namespace. */
   ctDirectionReply(index: number): this {
-    this.#expression('ct', (writer) => {
-      writer.attributeU32Be(CtAttribute.DREG, register(index));
-      writer.attributeU32Be(CtAttribute.KEY, NFT_CT_DIRECTION);
-    });
-    return this.compareEqual(index, Uint8Array.of(IP_CT_DIR_REPLY));
+    return this.#ct(NFT_CT_DIRECTION, index).compareEqual(index, Uint8Array.of(IP_CT_DIR_REPLY));
+  }
+
+  /** The connection goes elsewhere than its first packet said. Switches conntrack on as well. */
+  ctStatusDnat(index: number): this {
+    const masked = this.#ct(NFT_CT_STATUS, index).mask(index, Uint8Array.of(IPS_DST_NAT, 0, 0, 0));
+    return masked.compareNotEqual(index, new Uint8Array(4));
   }
 
   /** The source is an address of this node. */
@@ -171,6 +175,13 @@ export class Rule {
       if (chain !== undefined) writer.attributeText(VerdictAttribute.CHAIN, chain);
       writer.endNest(verdict);
       writer.endNest(data);
+    });
+  }
+
+  #ct(key: number, index: number): this {
+    return this.#expression('ct', (writer) => {
+      writer.attributeU32Be(CtAttribute.DREG, register(index));
+      writer.attributeU32Be(CtAttribute.KEY, key);
     });
   }
 

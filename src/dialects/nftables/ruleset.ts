@@ -135,18 +135,22 @@ function guardRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule
 }
 
 /**
- * What still has a VIP as its destination after every DNAT: only what the node itself is to answer goes on.
- * Observing, only what prerouting lets through is counted here: what it would drop has been counted there.
+ * What still has a VIP as its destination after every DNAT: only what the node itself is to answer goes on,
+ * and what NAT of others brings here, for a VIP may be the address that a REDIRECT takes. Where nothing asks
+ * conntrack for that, only declared ports are dropped. Observing, what prerouting would drop has been counted
+ * there.
  */
 function inputRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule[] {
   const { family } = shape;
   const fragments = family === 6 ? [laterFragment(shape)] : [];
   const host = portKey(shape).lookup(`host${family}`, 0).verdict(NF_ACCEPT);
-  const replies = needs.forward || needs.egress ? [new Rule().ctDirectionReply(0).verdict(NF_ACCEPT)] : [];
-  const drops = options.observe
-    ? passes(shape, needs).map((rule) => rule.verdict(NFT_GOTO, `observe${family}`))
-    : dropRules(shape, options);
-  return [...fragments, host, icmpRule(shape), ...replies, ...drops];
+  const tracked = needs.forward || needs.egress;
+  const nat = tracked ? [new Rule().ctStatusDnat(0), new Rule().ctDirectionReply(0)] : [];
+  const declared = passes(shape, needs).map((rule) =>
+    options.observe ? rule.verdict(NFT_GOTO, `observe${family}`) : counted(shape, rule).verdict(NF_DROP),
+  );
+  const drops = tracked && !options.observe ? dropRules(shape, options) : declared;
+  return [...fragments, host, icmpRule(shape), ...nat.map((rule) => rule.verdict(NF_ACCEPT)), ...drops];
 }
 
 /**
@@ -225,7 +229,13 @@ function icmpElements(shape: FamilyShape, sets: readonly SetObject[], options: N
  */
 function dropRules(shape: FamilyShape, options: NftOptions): Rule[] {
   if (options.observe) return [new Rule().verdict(NFT_GOTO, `observe${shape.family}`)];
-  return [address(shape, `drop${shape.family}`).verdict(NF_DROP), new Rule().verdict(NF_DROP)];
+  return [counted(shape, ruleOf(shape)).verdict(NF_DROP), new Rule().verdict(NF_DROP)];
+}
+
+function counted({ family, destinationOffset, addressBytes }: FamilyShape, rule: Rule): Rule {
+  return rule
+    .payload(PayloadBase.NETWORK_HEADER, destinationOffset, addressBytes, 0)
+    .lookup(`drop${family}`, 0);
 }
 
 /** daddr . l4proto . th dport in neighbouring registers. */

@@ -39,16 +39,31 @@ export function sampleRules({ family }: FamilyShape, of: () => Rule): RuleSpec[]
  * What prerouting let through and only this hook would drop: what it would have dropped is counted already.
  */
 export function observedAtInput(shape: FamilyShape): RuleSpec[] {
+  return declared(shape).flatMap((rule) => [
+    ...sampleRules(shape, rule),
+    counted(shape, rule()).comment('vipward: would be dropped, counted by VIP').verdict(Verdict.RETURN),
+  ]);
+}
+
+/** The same, dropped. */
+export function declaredAtInput(shape: FamilyShape): RuleSpec[] {
+  return declared(shape).map((rule) =>
+    counted(shape, rule()).comment('vipward: dropped, counted by VIP').verdict(Verdict.DROP),
+  );
+}
+
+function declared(shape: FamilyShape): (() => Rule)[] {
   const passed: readonly [SetKind, readonly Direction[]][] = [
     ['allow', ['dst', 'dst']],
     ['src', ['dst', 'dst', 'src']],
   ];
-  return passed.flatMap(([kind, directions]) => {
-    const rule = (): Rule => new Rule(shape).set(setName(kind, shape.family), directions, { count: false });
-    const counted = rule().set(setName('drop', shape.family), ['dst']);
-    return [
-      ...sampleRules(shape, rule),
-      counted.comment('vipward: would be dropped, counted by VIP').verdict(Verdict.RETURN),
-    ];
-  });
+  return passed.map(
+    ([kind, directions]) =>
+      () =>
+        new Rule(shape).set(setName(kind, shape.family), directions, { count: false }),
+  );
+}
+
+function counted({ family }: FamilyShape, rule: Rule): Rule {
+  return rule.set(setName('drop', family), ['dst']);
 }

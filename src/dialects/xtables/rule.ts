@@ -32,6 +32,8 @@ const IPT_F_FRAG = 1;
 const IP6T_F_PROTO = 1;
 const IP6T_FRAG_FST = 8;
 const XT_CONNTRACK_DIRECTION = 0x1000;
+const XT_CONNTRACK_STATE = 1;
+const XT_CONNTRACK_STATE_DNAT = 0x80;
 const XT_ADDRTYPE_LOCAL = 4;
 const SET_INVERT = 1;
 const SET_SKIP_COUNTER_UPDATE = 1 << 3;
@@ -100,6 +102,15 @@ export class Rule {
     const view = new DataView(data.buffer);
     view.setUint16(146, XT_CONNTRACK_DIRECTION, true);
     view.setUint16(148, XT_CONNTRACK_DIRECTION, true);
+    return this.#match('conntrack', data);
+  }
+
+  /** `-m conntrack --ctstate DNAT`: it goes elsewhere than the first packet of its connection said. */
+  dnat(): this {
+    const data = new Uint8Array(164);
+    const view = new DataView(data.buffer);
+    view.setUint16(146, XT_CONNTRACK_STATE, true);
+    view.setUint16(150, XT_CONNTRACK_STATE_DNAT, true);
     return this.#match('conntrack', data);
   }
 

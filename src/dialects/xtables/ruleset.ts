@@ -20,7 +20,7 @@ import {
   tableObject,
   type XtObject,
 } from './objects.ts';
-import { observedAtInput, sampleRules, sampleShapes } from './observe.ts';
+import { declaredAtInput, observedAtInput, sampleRules, sampleShapes } from './observe.ts';
 import { Rule, type RuleSpec } from './rule.ts';
 
 /** The tables that our rules go into, of those that this kernel has. */
@@ -133,19 +133,24 @@ function egressChains(shape: FamilyShape, options: XtOptions): Chain[] {
 }
 
 /**
- * What still has a VIP as its destination after every DNAT: only what the node itself is to answer goes on.
+ * What still has a VIP as its destination after every DNAT: only what the node itself is to answer goes on,
+ * and what NAT of others brings here, for a VIP may be the address that a REDIRECT takes. Where nothing asks
+ * conntrack for that, only declared ports are dropped.
  */
 function inputChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chain[] {
   const host = returns(ported(shape, 'host').comment('vipward: the node answers'));
+  const dnat = new Rule(shape).dnat().comment('vipward: brought here by NAT');
   const reply = new Rule(shape).reply().comment('vipward: an answer to the node itself');
+  const tracked = needs.forward || needs.egress;
+  const drops = tracked ? dropRules(shape, options) : declaredAtInput(shape);
   return chainsOf(shape, options, {
     names: [chainNames.input, chainNames.inputPorts],
     gate: gate(shape, 'vip'),
     rules: [
       host,
       ...icmpRules(shape, options),
-      ...(needs.forward || needs.egress ? [returns(reply)] : []),
-      ...(options.observe ? observedAtInput(shape) : dropRules(shape, options)),
+      ...(tracked ? [returns(dnat), returns(reply)] : []),
+      ...(options.observe ? observedAtInput(shape) : drops),
     ],
   });
 }

@@ -10,7 +10,7 @@ function kindsOf(text: string): string[] {
   if (/frag/.test(text)) return ['fragment'];
   const rules = text.includes('`') ? [...text.matchAll(/`([^`]+)`/g)].map(([, rule = '']) => rule) : [text];
   return rules.map(
-    (rule) => /@([a-z]+)/.exec(rule)?.[1] ?? rule.replace(/^ct .*/, 'ct').replace('drop', 'last'),
+    (rule) => /@([a-z]+)/.exec(rule)?.[1] ?? rule.replace(/^(ct \w+) .*/, '$1').replace('drop', 'last'),
   );
 }
 

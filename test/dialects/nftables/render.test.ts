@@ -178,8 +178,8 @@ test('conntrack is looked into only where a VIP needs it', () => {
     return rules.filter((rule) => Buffer.from(rule).includes('ct\0')).length;
   };
   assert.equal(ct({}), 0);
-  assert.equal(ct({ forward: true }), 2);
-  assert.equal(ct({ egress: true }), 4);
+  assert.equal(ct({ forward: true }), 4);
+  assert.equal(ct({ egress: true }), 6);
 });
 
 /** The elements of a VIP in words, worked out from the declaration without the code under test. */
