@@ -66,7 +66,15 @@ test('EPERM of the kernel fails CAP_NET_ADMIN, whatever the effective set says',
   assert.match(of('CAP_NET_ADMIN').found, /EPERM.*another user namespace/);
   assert.match(report.next, /NET_ADMIN/);
   assert.equal(report.firewall, null);
-  for (const name of ['nf_tables', 'xtables raw', 'set match', 'ipset', 'foreign chain', 'flowtable'])
+  for (const name of [
+    'nf_tables',
+    'xtables raw',
+    'set match',
+    'ipset',
+    'foreign chain',
+    'iptables',
+    'flowtable',
+  ])
     assert.deepEqual([of(name).result, of(name).next], ['warn', 'see CAP_NET_ADMIN'], name);
   assert.deepEqual(report.rules, { legacy: null, nft: null });
 });

@@ -47,7 +47,7 @@ export async function foreignChecks(machine: Machine): Promise<Foreign> {
   return {
     checks: [
       ...(all.length > 0 ? all : [nft === undefined ? unknown(none) : ok(none)]),
-      toolCheck(bytesOf(chains), legacy ?? []),
+      nft === undefined ? unknown(tool) : toolCheck(bytesOf(chains), legacy ?? []),
       await flowtableCheck(machine),
     ],
     rules: { legacy: count ?? null, nft: nft?.rules ?? null },
@@ -91,6 +91,12 @@ function unknown(part: Pick<Check, 'name' | 'how' | 'option'>): Check {
   return warn({ ...part, found: 'not known: the kernel does not say', next: 'see CAP_NET_ADMIN' });
 }
 
+const tool = {
+  name: 'iptables',
+  how: `base chains and ${hints.join(', ')} in nf_tables and in the tables of xtables`,
+  option: null,
+} as const;
+
 /** Which tool the host's other software uses; both may be in use, and it makes no difference to ours. */
 function toolCheck(chains: Uint8Array, legacy: readonly LegacyTable[]): Check {
   const nft = new Set<string>();
@@ -118,10 +124,8 @@ function toolCheck(chains: Uint8Array, legacy: readonly LegacyTable[]): Check {
   ];
   const tools = words.length === 0 ? 'neither iptables-nft nor iptables-legacy' : words.join(' and ');
   return ok({
-    name: 'iptables',
+    ...tool,
     found: `${tools}; no matter which: our table stands in front of theirs, and only restricts`,
-    how: `base chains and ${hints.join(', ')} in nf_tables and in the tables of xtables`,
-    option: null,
   });
 }
 
