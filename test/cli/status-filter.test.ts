@@ -1,6 +1,10 @@
 // The tables of `status` where something is not filtered.
 import { doesNotMatch, match } from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { run, startStub } from './stub.ts';
 
 const vip = {
@@ -52,4 +56,17 @@ test('counts of the agent here are beside the VIPs of its node alone', async () 
   match(out, /^10\.0\.0\.10 +n1 +serving +- +80\/tcp=12 +5 +demo\/web$/m);
   match(out, /^10\.0\.0\.12 +n2 +serving +- +80\/tcp +- +demo\/web$/m);
   match(out, /^10\.0\.0\.13 +- +serving +- +80\/tcp +- +demo\/web$/m);
+});
+
+test('an agent that is slow, with many VIPs or on a busy machine, has its counts shown', async () => {
+  await using agent = createServer(async (_request, response) => {
+    await sleep(1000);
+    response.end(JSON.stringify(agentStatus));
+  }).listen(0, '127.0.0.1');
+  await once(agent, 'listening');
+  const { port } = agent.address() as AddressInfo;
+  await using controller = await startStub({ 'GET /api/v1/status': [200, controllerStatus] });
+  const env = { VIPWARD_AGENT: `http://127.0.0.1:${port}` };
+  const { out } = await run(['status', '--controller', controller.url], env);
+  match(out, /^10\.0\.0\.10 .* 80\/tcp +5 +demo\/web$/m);
 });
