@@ -5,6 +5,7 @@ import type { Command, Option } from 'commander';
 import { agentOptions } from '../agent/config.ts';
 import { controllerOptions } from '../controller/config.ts';
 import type { OptionSpec } from '../process/options.ts';
+import type { NameKind } from './names.ts';
 
 export const shells = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof shells)[number];
@@ -22,10 +23,23 @@ interface Verb {
   readonly flags: readonly Flag[];
   /** What its first argument can be, where that is one of a few words. */
   readonly words: readonly string[];
+  /** Which names its arguments are, one after the other. */
+  readonly names: readonly NameKind[];
 }
 
+/** By what commander calls an argument. */
+const kinds: Readonly<Record<string, NameKind>> = {
+  vip: 'vips',
+  node: 'nodes',
+  'ip:port[/udp|/sctp]': 'targets',
+};
+
 export function completionScript(program: Command, shell: Shell): string {
-  const verbs = program.commands.map((command) => verbOf(command));
+  const shown = program.createHelp().visibleCommands(program);
+  const words = shown.map((command) => command.name());
+  const verbs = shown.map((command) => {
+    return command.name() === 'help' ? { ...verbOf(command), words } : verbOf(command);
+  });
   switch (shell) {
     case 'bash':
       return bash(verbs);
@@ -48,6 +62,7 @@ function verbOf(command: Command): Verb {
     about: command.description(),
     flags,
     words: command.registeredArguments[0]?.argChoices ?? [],
+    names: command.registeredArguments.flatMap((argument) => kinds[argument.name()] ?? []),
   };
 }
 
@@ -63,23 +78,35 @@ function flagOfSpec({ name, help: about, kind, choices }: OptionSpec): Flag {
   return { names: [`--${name}`], about, takes: choices ?? (kind === 'flag' ? 'nothing' : 'a value') };
 }
 
+/** Bash begins another word behind `=` and `:`: words are those of the line, and it is given what is left. */
 function bash(verbs: readonly Verb[]): string {
-  const cases = verbs.map(({ name, flags, words }) => {
-    const values = flags.map(({ names, takes }) => {
+  const cases = verbs.map(({ name, flags, words, names }) => {
+    const values = flags.map(({ names: forms, takes }) => {
       if (takes === 'nothing') return '';
       // Without words of ours it is a name of a file.
-      return `      ${names.join('|')}) words="${takes === 'a value' ? '' : takes.join(' ')}" ;;\n`;
+      return `      ${forms.join('|')}) words="${takes === 'a value' ? '' : takes.join(' ')}" ;;\n`;
     });
-    const all = [...words, ...flags.flatMap(({ names }) => names.slice(-1))].join(' ');
-    return `    ${name}) case "$before" in\n${values.join('')}      *) words="${all}" ;;\n    esac ;;`;
+    const all = [...words, ...flags.flatMap(({ names: forms }) => forms.slice(-1))].join(' ');
+    const [first = '', second] = names;
+    // Only an address is followed by another name.
+    const next = second === undefined ? '' : `      *[.:]*) words="${all}" names=${second} ;;\n`;
+    const other = `      *) words="${all}" names=${first} ;;\n`;
+    return `    ${name}) case "$before" in\n${values.join('')}${next}${other}    esac ;;`;
   });
   return `_vipward() {
-  local words before="\${COMP_WORDS[COMP_CWORD - 1]}"
-  case "\${COMP_WORDS[1]}" in
+  local typed line="\${COMP_LINE:0:COMP_POINT}" words='' names=''
+  local word="\${line##* }"
+  IFS=' ' read -ra typed <<< "\${line%"$word"}"
+  local before="\${typed[\${#typed[@]} - 1]}"
+  case "$word" in --*=*) before="\${word%%=*}" word="\${word#*=}" ;; esac
+  case "\${typed[1]}" in
 ${cases.join('\n')}
+    '') words="${verbs.map(({ name }) => name).join(' ')}" ;;
   esac
-  [ "$COMP_CWORD" -gt 1 ] || words="${verbs.map(({ name }) => name).join(' ')}"
-  COMPREPLY=($(compgen -W "$words" -- "\${COMP_WORDS[COMP_CWORD]}"))
+  case "$word$line" in -*|*' --controller'*|*' --agent'*) names='' ;; esac
+  [ -z "$names" ] || words="$words $("\${COMP_WORDS[0]}" names "$names" 2>/dev/null)"
+  COMPREPLY=($(compgen -W "$words" -- "$word"))
+  COMPREPLY=("\${COMPREPLY[@]#"\${word%"\${word##*:}"}"}")
 }
 complete -o default -F _vipward vipward
 `;
@@ -87,13 +114,18 @@ complete -o default -F _vipward vipward
 
 function zsh(verbs: readonly Verb[]): string {
   const names = verbs.map(({ name, about }) => `    '${name}:${quoted(about).replaceAll(':', '\\:')}'`);
-  const cases = verbs.map(({ name, flags, words }) => {
+  const cases = verbs.map(({ name, flags, words, names: kindsOf }) => {
     const first = words.length === 0 ? '*:argument:_default' : `1:argument:(${words.join(' ')})`;
-    const specs = [...flags.flatMap(zshSpecs), first].map((spec) => `'${spec}'`);
+    const named = kindsOf.map((kind, index) => `${index + 1}:${kind}: _vipward_names ${kind}`);
+    const specs = [...flags.flatMap(zshSpecs), ...named, first].map((spec) => `'${spec}'`);
     return `    ${name}) _arguments ${specs.join(' ')} ;;`;
   });
   // A file of the fpath is run at the first completion, a sourced one is not.
   return `#compdef vipward
+_vipward_names() {
+  (( \${words[(I)--(controller|agent)*]} )) && return 1
+  compadd -- \${(f)"$(vipward names $1 2>/dev/null)"}
+}
 _vipward() {
   local -a verbs=(
 ${names.join('\n')}
@@ -116,15 +148,26 @@ function zshSpecs({ names, about, takes }: Flag): string[] {
 }
 
 function fish(verbs: readonly Verb[]): string {
-  const lines = verbs.flatMap(({ name, about, flags, words }) => {
-    const seen = `complete -c vipward -n '__fish_seen_subcommand_from ${name}'`;
+  const lines = verbs.flatMap(({ name, about, flags, words, names }) => {
+    const isVerb = `__fish_seen_subcommand_from ${name}`;
+    const seen = `complete -c vipward -n '${isVerb}'`;
+    const asked = names.map((kind, index) => {
+      // Only an address is followed by another name.
+      const place = names.length === 1 ? '' : `; and ${index === 0 ? 'not ' : ''}_vipward_typed "[.:]"`;
+      const when = `${isVerb}${place}; and not _vipward_typed "^--(controller|agent)"`;
+      return `complete -c vipward -n '${when}' -a '(vipward names ${kind} 2>/dev/null)'`;
+    });
     return [
       `complete -c vipward -n __fish_use_subcommand -a ${name} -d '${quoted(about)}'`,
       ...(words.length === 0 ? [] : [`${seen} -a '${words.join(' ')}'`]),
+      ...asked,
       ...flags.map((flag) => `${seen} ${fishFlag(flag)}`),
     ];
   });
-  return `${['complete -c vipward -f', ...lines].join('\n')}\n`;
+  const typed = `function _vipward_typed
+  string match -qr -- $argv[1] (commandline -opc)[2..]
+end`;
+  return `${[typed, 'complete -c vipward -f', ...lines].join('\n')}\n`;
 }
 
 function fishFlag({ names, about, takes }: Flag): string {

@@ -8,6 +8,7 @@ import { NoAnswerError, RefusedError } from './client.ts';
 import { type Shell, shells } from './completion.ts';
 import { forms, type Part, parts } from './manifests/parts.ts';
 import type { ManifestsFlags } from './manifests.ts';
+import { type NameKind, nameKinds } from './names.ts';
 import { type Flags, outputs, type Surroundings } from './settings.ts';
 
 /** Runs one verb and resolves to its exit code; the reason of any that is not 0 is on stderr. */
@@ -198,6 +199,11 @@ function addLocal(program: Command, around: Surroundings, done: Done): void {
   completion.action(async (shell: Shell) => {
     around.out.write((await import('./completion.ts')).completionScript(program, shell));
     done(0);
+  });
+  const names = program.command('names', { hidden: true }).description('what completion scripts ask');
+  names.addArgument(names.createArgument('<kind>').choices([...nameKinds]));
+  names.action(async (kind: NameKind) => {
+    done(await (await import('./names.ts')).runNames(kind, around));
   });
   verb(program, 'demo', 'the whole thing in namespaces of its own; npm start', ['vipward demo --once'])
     .option('--once', 'probe, print, exit 0 only if every probe came out as declared')

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { run } from './stub.ts';
+import { run, startStub } from './stub.ts';
 
 type Shell = 'bash' | 'zsh' | 'fish';
 
@@ -14,7 +14,8 @@ const asks: Readonly<Record<Shell, readonly string[]>> = {
   bash: [
     '--norc',
     '-c',
-    `. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _vipward; printf '<%s>\\n' "\${COMPREPLY[@]}"`,
+    `. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=\${#COMP_LINE}
+    _vipward; printf '<%s>\\n' "\${COMPREPLY[@]}"`,
     'bash',
   ],
   fish: [
@@ -54,6 +55,16 @@ comppostfuncs=(finish)
 print there
 `;
 
+/** What stands for the program when a script asks it. */
+const asked = `#!/bin/sh
+case "$*" in
+  'names vips') printf '%s\\n' 10.0.0.10 10.0.0.11 fd00::10 fd00::11 ;;
+  'names nodes') printf '%s\\n' node-a node-b ;;
+  'names targets') printf '%s\\n' 10.0.0.10:80 '[fd00::10]:53/udp' ;;
+  *) exit 9 ;;
+esac
+`;
+
 interface Asked {
   /** Words that end in what is completed. */
   readonly complete: (...words: readonly string[]) => string[];
@@ -65,20 +76,28 @@ function ask(t: TestContext, shell: Shell, script: string): Asked {
   const [file, inside] = [join(folder, 'script'), join(folder, 'inside')];
   writeFileSync(file, script);
   writeFileSync(inside, zshInside.replaceAll('SCRIPT', file));
+  writeFileSync(join(folder, 'vipward'), asked, { mode: 0o755 });
+  const env = { ...process.env, PATH: `${folder}:${process.env['PATH']}` };
   return {
     complete(...words) {
       const first = shell === 'zsh' ? [file, inside] : [file];
       const argv = [...asks[shell], ...first, 'vipward', ...words];
-      const { stdout, stderr } = spawnSync(shell, argv, { encoding: 'utf8', timeout: 20_000, cwd: folder });
+      const { stdout, stderr } = spawnSync(shell, argv, {
+        ...{ encoding: 'utf8', timeout: 20_000, cwd: folder, env },
+      });
       assert.equal(stderr, '');
       return [...new Set([...stdout.matchAll(/<([^<>\n]+)>/g)].map(([, word = '']) => word))].sort();
     },
   };
 }
 
-for (const shell of ['bash', 'zsh', 'fish'] as const) {
+function lacks(shell: Shell): string | false {
   const isHere = spawnSync(shell, ['--version']).error === undefined;
-  const skip = isHere ? false : `${shell} is not here to complete`;
+  return isHere ? false : `${shell} is not here to complete`;
+}
+
+for (const shell of ['bash', 'zsh', 'fish'] as const) {
+  const skip = lacks(shell);
   test(`${shell} completes verbs, flags and values`, { skip }, async (t) => {
     const { out } = await run(['completion', shell]);
     const { complete } = ask(t, shell, out);
@@ -98,5 +117,51 @@ for (const shell of ['bash', 'zsh', 'fish'] as const) {
     assert.deepEqual(complete('manifests', '-o', ''), ['json', 'yaml']);
     assert.deepEqual(complete('cleanup', '--in'), ['--interface']);
     assert.ok(complete('explain', '--').includes('--from'));
+    assert.ok(complete('help', 'undr').includes('undrain'));
+    assert.ok(!complete('').includes('names'));
+  });
+
+  test(`${shell} completes names that a server knows`, { skip }, async (t) => {
+    const { out } = await run(['completion', shell]);
+    const { complete } = ask(t, shell, out);
+    assert.deepEqual(complete('move', '10.'), ['10.0.0.10', '10.0.0.11']);
+    assert.deepEqual(complete('move', '10.0.0.10', 'n'), ['node-a', 'node-b']);
+    assert.deepEqual(complete('move', 'fd00::10', 'node-b'), ['node-b']);
+    assert.deepEqual(complete('drain', 'no'), ['node-a', 'node-b']);
+    assert.deepEqual(complete('undrain', 'node-a'), ['node-a']);
+    assert.deepEqual(complete('explain', '10'), ['10.0.0.10:80']);
+    const other = complete('drain', '--controller', 'http://another', 'no');
+    assert.deepEqual(other, [], 'what another server is asked for, the usual one does not know');
   });
 }
+
+test('bash is given what stands behind its last = or colon', { skip: lacks('bash') }, async (t) => {
+  const { complete } = ask(t, 'bash', (await run(['completion', 'bash'])).out);
+  assert.deepEqual(complete('status', '--output=j'), ['json']);
+  assert.deepEqual(complete('status', '--output='), ['json', 'table', 'wide']);
+  assert.deepEqual(complete('move', 'fd00::1'), ['10', '11']);
+  assert.deepEqual(complete('move', 'fd00::10', 'node-a'), ['node-a']);
+});
+
+test('names are those of the usual servers, and none that a shell might run', async () => {
+  const node = (name: string) => ({ name });
+  await using controller = await startStub({
+    'GET /api/v1/status': [
+      200,
+      { vips: [{ address: 'fd00::10' }], nodes: ['node-a', '$(id)', 'a b'].map(node) },
+    ],
+  });
+  const ports = [
+    { protocol: 'TCP', port: 80 },
+    { protocol: 'UDP', port: 53 },
+  ];
+  const vips = ['10.0.0.10', 'fd00::10'].map((address) => ({ address, ports }));
+  await using agent = await startStub({ 'GET /status': [200, { vips }] });
+  const env = { VIPWARD_CONTROLLER: controller.url, VIPWARD_AGENT: agent.url };
+  const of = async (kind: string) => (await run(['names', kind], env)).out;
+  assert.equal(await of('vips'), 'fd00::10\n');
+  assert.equal(await of('nodes'), 'node-a\n');
+  assert.equal(await of('targets'), '10.0.0.10:80\n10.0.0.10:53/udp\n[fd00::10]:80\n[fd00::10]:53/udp\n');
+  const nobody = await run(['names', 'vips'], { VIPWARD_CONTROLLER: 'http://127.0.0.1:1' });
+  assert.deepEqual(nobody, { code: 3, out: '', err: '' });
+});
