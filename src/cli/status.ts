@@ -60,8 +60,9 @@ async function find(flags: Flags, around: Surroundings): Promise<{ role: Server[
     if (!(error instanceof NoAnswerError)) throw error;
     return await of('agent').then(
       (answer) => ({ role: 'agent', answer }),
-      () => {
-        throw error;
+      (other: unknown) => {
+        if (!(other instanceof NoAnswerError)) throw error;
+        throw new NoAnswerError(`${error.message}; ${other.message}`, { cause: other });
       },
     );
   }

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { runningController, service, untilStatus } from '../controller/fixture.ts';
 import { agentOf } from '../controller/test-agent.ts';
+import { cannotUnshare, Namespace, runIn } from '../namespaces.ts';
+import { program } from '../program.ts';
 import { run, startStub } from './stub.ts';
 
 const limit = { timeout: 60_000 };
@@ -135,4 +137,12 @@ test('what waits for an answer is not said to be refused', async () => {
   const { out } = await run(['status', '--agent', agent.url]);
   match(out, /^WAITS +MESSAGE\n10\.0\.0\.10 +lan has no carrier: /m);
   doesNotMatch(out, /REFUSED/);
+});
+
+test('where neither is here, both are named', { skip: cannotUnshare() }, () => {
+  using host = Namespace.make();
+  const { status, stdout, stderr } = runIn(host, [process.execPath, program, 'status']);
+  deepEqual([status, stdout], [3, '']);
+  match(stderr, /controller at http:\/\/127\.0\.0\.1:9470: .*ECONNREFUSED.*VIPWARD_CONTROLLER; /);
+  match(stderr, /agent at http:\/\/127\.0\.0\.1:9471: .*ECONNREFUSED.*VIPWARD_AGENT\n$/);
 });
