@@ -5,7 +5,7 @@ import { bypassChecks } from './doctor/bypass.ts';
 import { firewallChecks } from './doctor/firewalls.ts';
 import { foreignChecks } from './doctor/foreign.ts';
 import { type Machine, thisMachine } from './doctor/machine.ts';
-import { type DoctorReport, nextStep } from './doctor/report.ts';
+import { type Check, type DoctorReport, nextStep } from './doctor/report.ts';
 import { rightChecks } from './doctor/rights.ts';
 import { stateChecks } from './doctor/state.ts';
 import { type Flags, outputOf, type Surroundings } from './settings.ts';
@@ -25,14 +25,14 @@ export async function examine(machine: Machine): Promise<DoctorReport> {
   const mayAsk = rights.every(({ name, result }) => name !== 'CAP_NET_ADMIN' || result !== 'fail');
   const { firewall, checks } = await firewallChecks(machine, mayAsk);
   const foreign = await foreignChecks(machine);
-  const all = [
+  const all: readonly Check[] = [
     ...rights,
     ...checks,
     ...foreign.checks,
     ...(await bypassChecks(machine)),
     ...(await answerChecks(machine)),
     ...(await stateChecks(machine)),
-  ];
+  ].map(({ name, result, found, how, option, next }) => ({ name, result, found, how, option, next }));
   return { kernel: machine.release, firewall, checks: all, rules: foreign.rules, next: nextStep(all) };
 }
 

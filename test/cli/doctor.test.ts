@@ -32,6 +32,8 @@ test('where nothing is wrong every check is ok, nftables is chosen, and there is
     [report.kernel, report.firewall, report.rules, report.next],
     ['6.1.0-test', 'nftables', { legacy: 0, nft: 0 }, 'nothing to do'],
   );
+  for (const check of report.checks)
+    assert.deepEqual(Object.keys(check), ['name', 'result', 'found', 'how', 'option', 'next'], check.name);
   for (const name of [
     'CAP_NET_ADMIN',
     'nf_tables',
