@@ -163,7 +163,9 @@ test('an agent that runs is seen, and so is the table of one that is gone', { sk
   assert.deepEqual([running.code, running.of('agent').result], [0, 'ok']);
   assert.equal(running.of('agent').found, `runs here (pid ${node.agentPid})`);
   await node.killAgent('SIGKILL');
-  const { result, found, next } = examine(node.node).of('agent');
+  const { report, of } = examine(node.node);
+  const { result, found, next } = of('agent');
+  assert.equal(report.next, next, 'whatever was in the log of the kernel a while ago');
   assert.equal(result, 'warn');
   assert.match(found, /table inet vipward of an earlier one goes on/);
   assert.match(next, /vipward cleanup/);

@@ -7,7 +7,8 @@ import { bytesOf, type Machine, textAt } from './machine.ts';
 import { type Check, ok, warn } from './report.ts';
 
 export async function stateChecks(machine: Machine): Promise<Check[]> {
-  return [conntrackCheck(machine), logCheck(machine), await agentCheck(machine)];
+  // What is so now comes before what the log says was.
+  return [conntrackCheck(machine), await agentCheck(machine), logCheck(machine)];
 }
 
 /** From here on a burst fills the table. */
