@@ -11,6 +11,7 @@ import type { LoopParts } from './loop.ts';
 import type { RulesParts } from './rules/rules.ts';
 import { Acks } from './stream/acks.ts';
 import { HeldUpdates } from './stream/held-updates.ts';
+import type { Change } from './stream/received-table.ts';
 import type { Session, SessionParts } from './stream/session.ts';
 import type { Tallies } from './tallies.ts';
 import { VipLog } from './vip-log.ts';
@@ -35,6 +36,8 @@ export class Reporter {
   readonly #parts: ReporterParts;
   readonly #heldUpdates: HeldUpdates;
   readonly #vipLog: VipLog;
+  /** What was found at the start was announced. */
+  #isIntroduced = false;
 
   constructor(parts: ReporterParts) {
     this.#parts = parts;
@@ -79,6 +82,16 @@ export class Reporter {
       const term = this.#termOf(address);
       return term === undefined ? [] : [{ address, term }];
     });
+  }
+
+  /**
+   * What was changed; of the first whole table all of it. An agent that ended behind taking a VIP may not
+   * have said so, or not been heard.
+   */
+  #toAnnounce({ set, isWhole }: Change): Change['set'] {
+    if (!isWhole || this.#isIntroduced) return set;
+    this.#isIntroduced = true;
+    return [...(this.session?.placements.resources.values() ?? [])];
   }
 
   #termOf(address: Address): Term | undefined {
@@ -135,7 +148,7 @@ export class Reporter {
       },
       onChange: (change) => {
         if (change.table !== 'placements') return;
-        announcer.hear(change, ledger.held);
+        announcer.hear({ ...change, set: this.#toAnnounce(change) }, ledger.held);
         this.#heldUpdates.doubt([...change.set.map(({ address }) => address), ...change.remove]);
         for (const placement of change.set)
           if ('term' in placement) journal.placement(placement.address, placement);

@@ -102,3 +102,24 @@ test('a controller that comes later hears what is refused, and stands by it', { 
   node.startController();
   await node.until('it is known again', refused);
 });
+
+test('an agent that starts announces what it finds of its own', { skip }, async () => {
+  await using node = await Node.start({ services: [...services] });
+  await node.killAgent('SIGKILL');
+  const [here, elsewhere] = ['lan', 'lan0'].map((link) => {
+    const where = link === 'lan' ? node.node : node.client;
+    return /link\/ether (\S+)/.exec(node.run(`ip link show ${link}`, { where }))?.[1] ?? '';
+  });
+  const wayTo = (address: string): string =>
+    node.run(`ip neighbour show ${address} dev lan0`, { where: node.client });
+  const addresses = services.flatMap((service) => service.addresses);
+  // As if another node had them before, and the client had not heard of the change.
+  for (const address of addresses) {
+    const entry = `${address} lladdr ${elsewhere} dev lan0 nud reachable`;
+    node.run(`ip neighbour replace ${entry}`, { where: node.client });
+    assert.match(wayTo(address), new RegExp(`${elsewhere}`));
+  }
+  node.startAgent();
+  for (const address of addresses)
+    await node.until(`the client knows ${address}`, () => wayTo(address).includes(`${here}`));
+});
