@@ -35,3 +35,15 @@ test('no node raises the generation so high that a Lease could count no further'
   equal(heard(highestHeard), 'raised');
   equal(controller.generation, highestHeard + 1);
 });
+
+test('who may write nothing down raises no generation, and hears of it again when it may', () => {
+  let mayRaise = false;
+  const { controller } = ruling({ mayRaise: () => mayRaise });
+  const { generation } = controller;
+  const heard = () => controller.hearGeneration({ node: 'n1', generation: generation + 5 });
+  equal(heard(), 'known');
+  equal(controller.generation, generation);
+  mayRaise = true;
+  equal(heard(), 'raised');
+  equal(controller.generation, generation + 6);
+});

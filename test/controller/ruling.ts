@@ -39,6 +39,8 @@ export interface RulingSetup {
   readonly count?: number;
   /** By what term `a` has them; the controller rules in the generation after it. */
   readonly term?: Term;
+  /** Whether it may write down a generation. */
+  readonly mayRaise?: () => boolean;
 }
 
 export interface Ruling {
@@ -58,6 +60,7 @@ export function ruling({ endpoints = null, count = 1, ...more }: RulingSetup = {
       owners: new Map<Address, Owner>(vips.map((address) => [address, { node: 'a', term: held }])),
     },
     ...{ pools: parsePools(['p=10.77.0.100-10.77.0.199']), filterByDefault: true, nowMs: () => 0 },
+    ...(more.mayRaise === undefined ? {} : { mayRaise: more.mayRaise }),
     onChange: () => undefined,
     onTouched: (addresses) => eligibility.review(addresses),
   });
