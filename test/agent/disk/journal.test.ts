@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Journal } from '../../../src/agent/disk/journal.ts';
 import { journalFile, readJournal } from '../../../src/agent/disk/journal-file.ts';
 import type { Address } from '../../../src/state/address.ts';
@@ -50,6 +51,10 @@ test('lines that are appended later take back and replace', async (t) => {
   const journal = open(directory);
   journal.rule(dns.address, undefined);
   await settled(directory, (text) => !text.includes('fd00::1'));
+  const text = readFileSync(join(directory, journalFile), 'utf8');
+  // Longer than changes are collected: without one nothing is written.
+  await sleep(200);
+  equal(readFileSync(join(directory, journalFile), 'utf8'), text);
   const more = vip('10.50.0.1', [port(80), port(443)]);
   journal.rule(web.address, more);
   journal.placement(web.address, undefined);
