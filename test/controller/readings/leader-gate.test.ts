@@ -18,7 +18,7 @@ const nothing = { set: [], remove: [] };
 const massRemovalWaitMs = 20;
 
 /** A controller that has read `count` Services, and rules while `lease.isHeld`. */
-function ruling(t: TestContext, count: number) {
+function ruling(t: TestContext, count: number, isComplete = true) {
   const lease = { isHeld: true };
   const [quiet, nowMs] = [() => undefined, () => performance.now()];
   const records = { cluster: '', generation: 0, drained: [], ...none };
@@ -38,14 +38,26 @@ function ruling(t: TestContext, count: number) {
     ...{ readAgain: async () => undefined, onPublished: quiet, onMassRemoval: quiet },
   });
   t.after(() => readings.dispose());
-  const source = { catalog, cluster: 'c', isComplete: true };
+  const source = { catalog, cluster: 'c', isComplete };
   const gate = new LeaderGate({ controller, source, readings, mayRule, remembered: () => none });
   read(count);
   gate.open(1);
-  return { controller, readings, gate, lease, read };
+  return { controller, readings, gate, lease, read, source };
 }
 
 const s0 = 'demo/s0' as ServiceKey;
+
+test('a cluster is ruled once it was read whole, and from then on whatever cannot be read', (t) => {
+  const { controller, gate, read, source } = ruling(t, 1, false);
+  gate.follow(read(2));
+  deepEqual([controller.cluster, controller.allocator.services.size], ['', 0]);
+  source.isComplete = true;
+  gate.follow(nothing);
+  deepEqual([controller.cluster, controller.rules.size], ['c', 2]);
+  source.isComplete = false;
+  gate.follow(read(3));
+  equal(controller.rules.size, 3);
+});
 
 test('other pools take no address from anybody before the Lease is held again', async (t) => {
   const { controller, gate, lease } = ruling(t, 1);
