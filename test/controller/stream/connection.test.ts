@@ -1,9 +1,12 @@
 // When a connection is given up: for its own silence, and for none of ours.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '../../../src/controller/stream/connection.ts';
+import { heartbeatMs } from '../../../src/protocol/messages.ts';
 
 const helloTimeoutMs = 1000;
+const silenceMs = 3 * heartbeatMs;
 
 function connected() {
   const closed: string[] = [];
@@ -36,4 +39,19 @@ test('a hello that may be waiting to be read is no late one', () => {
   equal(connection.closing, null);
   connection.tick(now + 2 * helloTimeoutMs + 1, true);
   deepEqual(closed, ['no hello within 1000 ms']);
+});
+
+test('a node is given up when it was silent for three heartbeats, by the last that was heard', async () => {
+  const { connection, closed } = connected();
+  connection.standbyNode = 'n1';
+  connection.greeted();
+  const beganMs = performance.now();
+  await sleep(50);
+  connection.heard(Buffer.from('{"type":"tick"}'), false);
+  connection.tick(beganMs + silenceMs + 25, true);
+  deepEqual(closed, []);
+  connection.tick(performance.now() + silenceMs + 1, false);
+  deepEqual(closed, []);
+  connection.tick(performance.now() + 2 * silenceMs + 2, true);
+  deepEqual(closed, [`nothing heard for ${silenceMs} ms`]);
 });
