@@ -1,6 +1,6 @@
 // Whoever holds the Lease and comes too late with it goes on where it was, of an API server that takes its
 // time. Real ones are in test/kubernetes.
-import { deepEqual } from 'node:assert/strict';
+import { deepEqual, equal } from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -118,6 +118,17 @@ test('a Lease that is deleted is taken by a generation above what was read in it
   all.lease = null;
   await untilTrue(() => all.elector.rules());
   deepEqual(all.told, ['rules by 8']);
+});
+
+test('who finds that another one has taken the Lease rules no more, and never again', limit, async (t) => {
+  const all = await ruling(t);
+  const spec = { holderIdentity: 'c2', leaseDurationSeconds: 3600, leaseTransitions: 2 };
+  all.lease = { metadata: { resourceVersion: '99' }, spec };
+  await untilTrue(() => all.told.length > 1);
+  equal(all.elector.rules(), false);
+  all.lease = null;
+  await sleep(100);
+  deepEqual([all.lease, all.told], [null, ['rules by 1', 'deposed']]);
 });
 
 test('who ends while a renewal is on its way gives the Lease away all the same', limit, async (t) => {
