@@ -1,0 +1,48 @@
+// The rules of a VIP that nobody wants any more go when the last node has let go of its address.
+
+import { deepEqual } from 'node:assert/strict';
+import { test } from 'node:test';
+import { Leaving } from '../../../src/controller/owners/leaving.ts';
+import { Node } from '../../../src/controller/owners/nodes.ts';
+import type { AgentStream } from '../../../src/controller/stream/agent-stream.ts';
+import type { Address } from '../../../src/state/address.ts';
+import { hello, term, vip } from '../ruling.ts';
+
+/** Two nodes that have the VIP, and what of the rules was dropped. */
+function leaving() {
+  const dropped: Address[] = [];
+  const all = new Leaving((addresses) => dropped.push(...addresses));
+  const nodes = ['a', 'b'].map((name) => {
+    const node = new Node(name);
+    node.connect(hello(name, [{ address: vip, term }]), {} as AgentStream);
+    return node;
+  });
+  all.begin(new Map([[vip, nodes]]));
+  return { all, nodes, dropped };
+}
+
+test('rules go when each node that had the VIP has let go of it and has said so', () => {
+  const { all, nodes, dropped } = leaving();
+  for (const node of nodes) {
+    node.acked.placements = node.placements.seq;
+    all.check(node);
+    deepEqual(dropped, []);
+    node.setHeld([]);
+    node.acked.placements = null;
+    all.check(node);
+    deepEqual(dropped, []);
+    node.acked.placements = node.placements.seq;
+    all.check(node);
+  }
+  deepEqual([dropped, all.has(vip)], [[vip], false]);
+});
+
+test('nobody waits for a node that is gone, and all for those that are left', () => {
+  const { all, nodes, dropped } = leaving();
+  for (const node of nodes) {
+    deepEqual([dropped, all.firstHolder(vip)], [[], node.name]);
+    node.disconnect();
+    all.check(node);
+  }
+  deepEqual(dropped, [vip]);
+});
