@@ -79,9 +79,20 @@ test('a port that another Service has there is no new address', limit, async (t)
   );
   running.write('b.yaml', service('web', { annotations: wants(shared) }));
   await untilStatus(running, () => running.controller.refusedPorts.has(shared));
+  // What its node says of a third one is when it is looked at.
+  running.write('c.yaml', service('other'));
+  await untilStatus(
+    running,
+    ({ vips }) => vips.length === 3 && vips.every(({ state }) => state === 'serving'),
+  );
   await sleep(700);
   equal(agent.placements.has(there), true);
+  agent.acks = false;
   running.write('b.yaml', service('web', { annotations: wants(shared), ports: [81] }));
+  await agent.until(({ rules }) => rules.get(shared)?.ports.length === 2);
+  await sleep(700);
+  equal(agent.placements.has(there), true);
+  agent.commit('rules');
   await agent.until(({ placements }) => !placements.has(there));
 });
 
