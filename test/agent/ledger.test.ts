@@ -37,6 +37,11 @@ test('an address that is placed here no more is held by its term until it is gon
   }
   ledger.gone(key);
   deepEqual([ledger.heldBy(key), [...ledger.carried()]], [undefined, []]);
+  // So it is where it is let go though it is placed here.
+  ledger.place({ address: key, term }, false);
+  ledger.hold({ address: key, interfaceIndex: 2 });
+  ledger.letGo(key);
+  deepEqual([ledger.heldBy(key), [...ledger.carried()]], [term, [key]]);
 });
 
 test('a VIP that may not be here keeps its rules until its address is let go', () => {

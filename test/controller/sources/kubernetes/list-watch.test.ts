@@ -19,6 +19,9 @@ test('a list comes in pages and is told as one change, and then each event is', 
   all.api.set('b', '2');
   all.api.remove('c');
   all.api.set('f', '1');
+  // What came and went in one chunk is not there.
+  all.api.set('g', '1');
+  all.api.remove('g');
   await converged(all);
   deepEqual([...all.known.keys()].sort(), ['a', 'b', 'd', 'e', 'f']);
   equal(all.watch.lists, 1);

@@ -123,6 +123,12 @@ test('the first list of slices is about every Service, and a change about its ow
   setSlice(api, 'web-2', 'web');
   await untilTrue(() => told.endpoints.length >= 2);
   deepEqual(told.endpoints, [null, ['demo/web']]);
+  for (const [index, slice] of ['web-1', 'web-2'].entries()) {
+    equal(topology.nodesOf('demo/web' as ServiceKey, 4)?.has('node1'), true);
+    api.remove(slice);
+    await untilTrue(() => told.endpoints.length === 3 + index);
+  }
+  equal(topology.nodesOf('demo/web' as ServiceKey, 4)?.size, 0);
 });
 
 test('until slices are listed anew it is not known where the endpoints are', limit, async () => {
