@@ -43,7 +43,9 @@ export async function metricsText(
     counterText('drift_repairs_total', 'Kernel objects put right after others changed them', [
       ...tallies.repairs.entries().map(([kind, count]) => [`{kind="${kind}"}`, count] as const),
     ]),
-    counterText('dropped_packets_total', 'Packets dropped at VIPs', [['', tallies.dropped.sum]]),
+    counterText('dropped_packets_total', 'Packets dropped at VIPs, or only counted with --filter observe', [
+      ['', tallies.dropped.sum],
+    ]),
     counterText('address_conflicts_total', 'VIPs found to be an address that somebody has', [
       ['', tallies.conflicts],
     ]),

@@ -4,9 +4,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { WouldDropReport } from '../../src/agent/answers/would-drop.ts';
 import { commitsOf, prober, socketsOf, uncounted } from '../agent/life.ts';
+import { seriesValue } from '../metrics-page.ts';
 import { isXtables } from './firewall.ts';
 import { Node, type Service, skip } from './node.ts';
-import { getJson, type Probe, sendRaw } from './traffic.ts';
+import { getJson, getText, type Probe, sendRaw } from './traffic.ts';
 
 const vips = ['10.77.0.100', 'fd77::100'];
 const dns: Service = {
@@ -54,6 +55,10 @@ test('60 probes of closed ports are answered as without us, each counted with it
     const total = packets.reduce((sum, one) => sum + one, 0);
     assert.equal(held.find(({ address }) => address === vip)?.dropped, total, 'the VIP counts the same');
   }
+  const page = await getText(node.node, 'http://127.0.0.1:9471/metrics');
+  const all = samples.reduce((sum, { packets }) => sum + packets, 0);
+  assert.equal(seriesValue(page, 'vipward_dropped_packets_total'), all);
+  assert.match(page, /^# HELP vipward_dropped_packets_total .* only counted with --filter observe$/m);
   assert.equal(await commits.count(), 0, 'a sample is no commit');
   assert.equal(await differs(node), false, 'a sample is no drift');
 });
