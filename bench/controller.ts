@@ -7,7 +7,7 @@ import { parsePools } from '../src/controller/allocation/pools.ts';
 import { Controller } from '../src/controller/controller.ts';
 import { Hub } from '../src/controller/hub.ts';
 import type { ServiceManifest } from '../src/controller/service.ts';
-import { type Closing, type Session, Sessions } from '../src/controller/stream/sessions.ts';
+import { type Closing, type Session, Sessions } from '../src/controller/sessions.ts';
 import { type AgentMessage, heartbeatMs } from '../src/protocol/messages.ts';
 import type { VirtualIp } from '../src/state/virtual-ip.ts';
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
@@ -76,6 +76,20 @@ test('the product starts no program, except in the demo, and the one that a kube
   const plugin = 'src/controller/sources/kubernetes/exec-plugin.ts';
   const product = typed.filter(({ path }) => !/^src\/cli\/demo[./]/.test(path) && path !== plugin);
   none(placesWhere(product, (line) => /child_process/.test(line)));
+});
+
+test('folders of one process import each other in one direction only', () => {
+  const imports = typed.flatMap(({ path, lines }) => {
+    const from = dirname(path);
+    const others = lines.flatMap((line) => / from '(\.[^']+)'/.exec(line)?.[1] ?? []);
+    return others.map((other) => [from, dirname(join(from, other))] as const);
+  });
+  const pairs = new Set(imports.map(([from, to]) => `${from} ${to}`));
+  const isTop = (folder: string) => folder.split('/').length === 2;
+  const mutual = imports.filter(
+    ([from, to]) => from < to && !isTop(from) && !isTop(to) && pairs.has(`${to} ${from}`),
+  );
+  none([...new Set(mutual.map(([from, to]) => `${from} and ${to}`))]);
 });
 
 test('each file of src opens with at most three lines that say what it is', () => {

@@ -148,7 +148,7 @@ export class Reporter {
       },
       onChange: (change) => {
         if (change.table !== 'placements') return;
-        announcer.hear({ ...change, set: this.#toAnnounce(change) }, ledger.held);
+        announcer.follow({ ...change, set: this.#toAnnounce(change) }, ledger.held);
         this.#heldUpdates.doubt([...change.set.map(({ address }) => address), ...change.remove]);
         for (const placement of change.set)
           if ('term' in placement) journal.placement(placement.address, placement);

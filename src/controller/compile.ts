@@ -22,7 +22,7 @@ export interface CompiledVip {
 }
 
 /** Ports times source ranges of one VIP. */
-export const vipSizeLimit = 40_000;
+const vipSizeLimit = 40_000;
 
 /** `users` come in the order of compareServices: a port that two want goes to the first. */
 export function compileVip(

@@ -3,13 +3,13 @@
 import type { Log } from '../process/log.ts';
 import type { Address } from '../state/address.ts';
 import type { Pool } from './allocation/pools.ts';
-import type { ReplacingInput } from './allocation/replacing.ts';
 import type { ControllerConfig, SourceConfig } from './config.ts';
 import { Controller } from './controller.ts';
 import { Readings, type ReadingsInput } from './readings/readings.ts';
 import { type Lock, takeLock } from './records/lock.ts';
 import { type Records, readRecords, stateFile, writeRecords } from './records/records.ts';
 import { Store } from './records/store.ts';
+import type { ReplacingInput } from './replacing.ts';
 import type { ChangingPair } from './server.ts';
 import { type Problem, problemAt } from './service.ts';
 import type { Catalog } from './sources/catalog.ts';

@@ -1,5 +1,6 @@
 // The WebSocket server of `/agent`: the only file that knows ws. Who is let in, and which connection is a
-// node's. The life of one is in connection.ts, what it says in sessions.ts, what it is sent in stream.ts.
+// node's. The life of one is in connection.ts, what it says in sessions.ts, what it is sent in
+// agent-stream.ts.
 
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -12,14 +13,8 @@ import {
   replacedReason,
   subprotocol,
 } from '../protocol/messages.ts';
+import { type Closing, type HubEvent, policyViolation, type Session, type Sessions } from './sessions.ts';
 import { Connection, type Socket } from './stream/connection.ts';
-import {
-  type Closing,
-  type HubEvent,
-  policyViolation,
-  type Session,
-  type Sessions,
-} from './stream/sessions.ts';
 import {
   type Opening,
   type Origin,

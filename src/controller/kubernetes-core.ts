@@ -7,6 +7,7 @@ import type { ControllerConfig } from './config.ts';
 import { Controller } from './controller.ts';
 import { type Core, type CoreEvent, type CoreInput, makeReadings, nowMs } from './core.ts';
 import { type ClusterIdentity, makeIdentity } from './kubernetes-identity.ts';
+import { selfOf, statusInputOf } from './kubernetes-status.ts';
 import { DeletedNodes, usualReturnMs } from './owners/deleted-nodes.ts';
 import { Eligibility, type EndpointNodes } from './owners/eligibility.ts';
 import { LeaderGate } from './readings/leader-gate.ts';
@@ -24,7 +25,6 @@ import { KubernetesSource } from './sources/kubernetes/source.ts';
 import { Topology } from './sources/kubernetes/topology.ts';
 import { recordsOf } from './sources/kubernetes/virtual-ip.ts';
 import type { Writes } from './sources/kubernetes/writes.ts';
-import { selfOf, statusInputOf } from './status/kubernetes-status.ts';
 
 /** Another process rules: this one has no state that could be trusted any more, and ends. */
 export class DeposedError extends Error {

@@ -8,7 +8,6 @@ import type { Log, LogDestination } from '../process/log.ts';
 import { watchFile } from '../process/watch.ts';
 import { heartbeatMs } from '../protocol/messages.ts';
 import type { Pool } from './allocation/pools.ts';
-import { Replacing } from './allocation/replacing.ts';
 import { apiRoutes } from './api.ts';
 import type { ControllerConfig } from './config.ts';
 import type { Controller } from './controller.ts';
@@ -20,12 +19,13 @@ import { scrape } from './metrics.ts';
 import { moveDeadlineMs } from './owners/moves.ts';
 import { Settling } from './owners/settling.ts';
 import { massRemovalWaitMs } from './readings/mass-removal.ts';
+import { Replacing } from './replacing.ts';
 import { connectionLimit, listenOn, makeServer } from './server.ts';
+import { Sessions } from './sessions.ts';
 import { headOf, type Status, statusOf } from './status/status.ts';
 import { statusText } from './status/status-text.ts';
 import { type Principal, principalOf, readTokens, type Tokens } from './stream/credentials.ts';
 import { type RefusedAgent, RefusedAgentLog } from './stream/refused-agents.ts';
-import { Sessions } from './stream/sessions.ts';
 
 /** Times that tests shorten. */
 export interface Timing {

@@ -6,9 +6,9 @@ import type { Native } from './native.ts';
 import { checked, closeLater, openNetlink } from './socket.ts';
 
 /** RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR of linux/rtnetlink.h. */
-export const networkGroups: readonly number[] = [1, 5, 9];
+const networkGroups: readonly number[] = [1, 5, 9];
 /** NFNLGRP_NFTABLES of linux/netfilter/nfnetlink.h. */
-export const nftablesGroups: readonly number[] = [7];
+const nftablesGroups: readonly number[] = [7];
 
 export interface Listener {
   /** Called with each message of a multicast group. */

@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { Controller } from '../../src/controller/controller.ts';
 import { Hub, type HubInput } from '../../src/controller/hub.ts';
-import { type HubEvent, Sessions } from '../../src/controller/stream/sessions.ts';
+import { type HubEvent, Sessions } from '../../src/controller/sessions.ts';
 import { frameLimitBytes, heldLimit } from '../../src/protocol/messages.ts';
 import type { Address } from '../../src/state/address.ts';
 import { untilTrue } from '../patience.ts';

@@ -2,8 +2,8 @@
 // at any moment.
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
-import { wholeDiffers } from '../../src/agent/firewall/poll.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
+import { wholeDiffers } from '../../src/agent/poll.ts';
 import { diff } from '../../src/dialects/delta.ts';
 import type { Transaction } from '../../src/dialects/dialect.ts';
 import { batchElements } from '../../src/dialects/nftables/portions.ts';

@@ -3,8 +3,8 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Firewall } from '../../src/agent/firewall/firewall.ts';
-import { wholeDiffers } from '../../src/agent/firewall/poll.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
+import { wholeDiffers } from '../../src/agent/poll.ts';
 import type { Rules } from '../../src/agent/rules/rules.ts';
 import type { VirtualIp } from '../../src/state/virtual-ip.ts';
 import { bothFirewalls, rulesOn, withPorts } from './both-firewalls.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openFirewall } from '../../src/agent/firewall/open-firewall.ts';
-import { wholeDiffers } from '../../src/agent/firewall/poll.ts';
+import { wholeDiffers } from '../../src/agent/poll.ts';
 import type { KernelObject } from '../../src/dialects/dialect.ts';
 import type { Kernel } from '../../src/host/kernel.ts';
 import { parsePrefix } from '../../src/state/address.ts';

@@ -7,7 +7,6 @@ import { linkAddress, openPacket } from '../../host/socket.ts';
 import type { Address } from '../../state/address.ts';
 import type { HeldAddress } from '../../state/desired-state.ts';
 import type { Ledger } from '../ledger.ts';
-import type { Change } from '../stream/received-table.ts';
 import { BurstLimiter } from './burst-limiter.ts';
 import type { Network } from './network.ts';
 
@@ -20,7 +19,15 @@ interface Announcement {
   readonly timers: readonly NodeJS.Timeout[];
 }
 
-type Heard = Pick<Change, 'set' | 'remove' | 'quiet' | 'isWhole'>;
+/** A change of the placements, as received. */
+interface PlacementChange {
+  readonly set: readonly { readonly address: Address }[];
+  readonly remove: readonly Address[];
+  /** VIPs that are about to go to another node. */
+  readonly quiet: readonly Address[];
+  /** The change is about the whole table: no other VIP is about to go. */
+  readonly isWhole: boolean;
+}
 
 export class Announcer implements Disposable {
   readonly #native: Native;
@@ -67,7 +74,7 @@ export class Announcer implements Disposable {
    * What is held and placed anew is announced anew: somebody may have heard another node meanwhile. A VIP
    * that is about to go is announced no more, or this node could be heard after the one that takes it.
    */
-  hear({ set, remove, quiet, isWhole }: Heard, held: Ledger['held']): void {
+  follow({ set, remove, quiet, isWhole }: PlacementChange, held: Ledger['held']): void {
     if (isWhole) this.#quiet.clear();
     for (const address of remove) this.#quiet.delete(address);
     for (const { address } of set) this.#quiet.delete(address);

@@ -8,7 +8,7 @@ import type { Controller } from '../controller.ts';
 import type { ServiceManifest } from '../service.ts';
 
 /** Services that are asked in one turn: some ten milliseconds. */
-export const turnServices = 1000;
+const turnServices = 1000;
 
 export class PoolChange {
   readonly #controller: Controller;

@@ -145,7 +145,7 @@ function readFlag(annotations: Annotations, name: string): boolean | null {
 }
 
 /** Addresses that one Service may name: others take one or two of a family. */
-export const mostAddresses = 8;
+const mostAddresses = 8;
 /** Room for so many addresses, in any form, and what stands between them. */
 const addressesLimit = 1024;
 

@@ -5,10 +5,10 @@ import type { IncomingMessage } from 'node:http';
 import { type AgentMessage, frameLimitBytes, heartbeatMs } from '../../protocol/messages.ts';
 import { openFrame, readAgentMessage } from '../../protocol/parse.ts';
 import { FrameError } from '../../protocol/shape.ts';
+import { type Closing, policyViolation, type Session } from '../sessions.ts';
 import { bufferLimitBytes, type Wire } from './agent-stream.ts';
 import { frameOf } from './frame.ts';
 import { codeOfFraming, shortReason } from './refuse.ts';
-import { type Closing, policyViolation, type Session } from './sessions.ts';
 
 /** A WebSocket, as far as a connection needs it. */
 export interface Socket {

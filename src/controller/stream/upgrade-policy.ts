@@ -2,8 +2,8 @@
 
 import type { IncomingMessage } from 'node:http';
 import { subprotocol } from '../../protocol/messages.ts';
+import { type Closing, policyViolation } from '../sessions.ts';
 import type { Refusal } from './refuse.ts';
-import { type Closing, policyViolation } from './sessions.ts';
 
 /** Who is on the other side, as its credential says; `node` null where no credential is asked for. */
 export interface Speaker {

@@ -68,7 +68,7 @@ export function tableObject({ family, table, jumps, chains }: TableShape, stray 
   return { kind: 'table', id: tableId(family, table), content, family, table, jumps, chains, ...constant };
 }
 
-export function tableId(family: 4 | 6, table: string): string {
+function tableId(family: 4 | 6, table: string): string {
   return `table ip${family === 4 ? '' : '6'} ${table}`;
 }
 

@@ -62,7 +62,7 @@ test('what is placed anew is spoken of anew where it is held, and what is about 
   const held = new Map([staying, going].map((one) => [one.address, one]));
   announcer.announce([...held.values()]);
   const set = [staying, going, elsewhere].map(({ address }) => ({ address, term: { generation: 1, n: 1 } }));
-  announcer.hear({ set, remove: [], quiet: [going.address], isWhole: false }, held);
+  announcer.follow({ set, remove: [], quiet: [going.address], isWhole: false }, held);
   // As where the carrier comes back meanwhile.
   announcer.announce([going]);
   const twice = ({ address }: typeof staying) => Array(2).fill(`${address} on 7`);
@@ -70,11 +70,11 @@ test('what is placed anew is spoken of anew where it is held, and what is about 
   // Both would have been repeated after a second.
   t.mock.timers.tick(1000 + burstsMs);
   deepEqual(sent.slice(6), twice(staying));
-  announcer.hear({ set, remove: [], quiet: [], isWhole: false }, held);
+  announcer.follow({ set, remove: [], quiet: [], isWhole: false }, held);
   deepEqual(sent.slice(8), [...twice(staying), ...twice(going)]);
   // Another controller, which knows of no move and finds nothing to say.
-  announcer.hear({ set: [], remove: [], quiet: [going.address], isWhole: false }, held);
-  announcer.hear({ set: [], remove: [], quiet: [], isWhole: true }, held);
+  announcer.follow({ set: [], remove: [], quiet: [going.address], isWhole: false }, held);
+  announcer.follow({ set: [], remove: [], quiet: [], isWhole: true }, held);
   announcer.announce([going]);
   deepEqual(sent.slice(12), twice(going));
 });
@@ -106,7 +106,7 @@ test('of whom nobody is to hear nobody waits to hear', (t) => {
   announcer.onSaid = (some) => said.push(...some.map(({ address }) => address));
   const [one, other] = all.map(on(7));
   if (one === undefined || other === undefined) throw new Error('two');
-  announcer.hear({ set: [], remove: [], quiet: [other.address], isWhole: false }, new Map());
+  announcer.follow({ set: [], remove: [], quiet: [other.address], isWhole: false }, new Map());
   announcer.announce([one, other]);
   deepEqual(said, [one.address, other.address]);
 });

@@ -2,8 +2,8 @@
 
 /** Nobody waits longer than this by itself; a server that names a time is obeyed up to retryAfterMostMs. */
 export const backoffMostMs = 2000;
-export const backoffLeastMs = 50;
-export const retryAfterMostMs = 60_000;
+const backoffLeastMs = 50;
+const retryAfterMostMs = 60_000;
 
 /**
  * The wait after a number of failures in a row, in milliseconds: doubled each time, and of that a random

@@ -31,7 +31,7 @@ export const reportingController = 'vipward.io/controller';
 const noteLimitBytes = 1024;
 const instanceLimitBytes = 128;
 
-export const eventsGroup = '/apis/events.k8s.io/v1';
+const eventsGroup = '/apis/events.k8s.io/v1';
 
 /** The path of the Events about an object. */
 export function eventsPath({ namespace = 'default' }: ObjectReference): string {

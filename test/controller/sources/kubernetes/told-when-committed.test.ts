@@ -3,13 +3,13 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { parsePools } from '../../../../src/controller/allocation/pools.ts';
 import { Controller } from '../../../../src/controller/controller.ts';
+import { Sessions } from '../../../../src/controller/sessions.ts';
 import { cutService, ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
 import {
   ServiceStatusWriter,
   type ServiceStatusWriterInput,
 } from '../../../../src/controller/sources/kubernetes/service-status-writer.ts';
 import { Writes } from '../../../../src/controller/sources/kubernetes/writes.ts';
-import { Sessions } from '../../../../src/controller/stream/sessions.ts';
 import type { ServiceKey } from '../../../../src/state/service.ts';
 import { untilTrue } from '../../../patience.ts';
 import { serviceObject } from '../../fixture.ts';

@@ -1,10 +1,10 @@
 // Services that were given other addresses keep the old ones until the new ones are served, with the ports of
 // this Service, and whoever is told of addresses by the source has heard of them.
 
-import { type Address, familyOf } from '../../state/address.ts';
-import type { ServiceKey } from '../../state/service.ts';
-import type { Controller } from '../controller.ts';
-import type { Readings } from '../readings/readings.ts';
+import { type Address, familyOf } from '../state/address.ts';
+import type { ServiceKey } from '../state/service.ts';
+import type { Controller } from './controller.ts';
+import type { Readings } from './readings/readings.ts';
 
 export interface ReplacingInput {
   readonly controller: Controller;

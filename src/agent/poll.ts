@@ -1,12 +1,12 @@
 // A firewall that says nothing when others change it is looked at again and again: its rules every second,
 // and the whole of it every ten.
 
-import { diff, isEmpty } from '../../dialects/delta.ts';
-import type { KernelObject } from '../../dialects/dialect.ts';
-import type { Kernel } from '../../host/kernel.ts';
-import type { Loop } from '../loop.ts';
-import type { Rules } from '../rules/rules.ts';
-import type { Firewall, Steps } from './firewall.ts';
+import { diff, isEmpty } from '../dialects/delta.ts';
+import type { KernelObject } from '../dialects/dialect.ts';
+import type { Kernel } from '../host/kernel.ts';
+import type { Firewall, Steps } from './firewall/firewall.ts';
+import type { Loop } from './loop.ts';
+import type { Rules } from './rules/rules.ts';
 
 export interface PollParts {
   readonly kernel: Kernel;

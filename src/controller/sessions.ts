@@ -1,12 +1,12 @@
 // What each message of an agent means: from a parsed frame to the state of the controller. hub.ts calls this,
 // and closes the connection where it is told why.
 
-import { type AgentMessage, type HeldVip, type Hello, heldLimit } from '../../protocol/messages.ts';
-import type { Address } from '../../state/address.ts';
-import { type Controller, raisePauseMs } from '../controller.ts';
-import { isTooMuch } from '../owners/claims.ts';
-import { type Node, refusalKey } from '../owners/nodes.ts';
-import { AgentStream, type Wire } from './agent-stream.ts';
+import { type AgentMessage, type HeldVip, type Hello, heldLimit } from '../protocol/messages.ts';
+import type { Address } from '../state/address.ts';
+import { type Controller, raisePauseMs } from './controller.ts';
+import { isTooMuch } from './owners/claims.ts';
+import { type Node, refusalKey } from './owners/nodes.ts';
+import { AgentStream, type Wire } from './stream/agent-stream.ts';
 
 /** A connection that has said hello. */
 export interface Session {

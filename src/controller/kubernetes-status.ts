@@ -1,16 +1,16 @@
 // What a controller in a cluster says of itself: in its status, and to the agents that come.
 
-import type { Controller } from '../controller.ts';
-import type { ClusterIdentity } from '../kubernetes-identity.ts';
-import type { Readings } from '../readings/readings.ts';
-import { problemAt } from '../service.ts';
-import type { KubernetesConfig } from '../sources/kubernetes/config.ts';
-import type { Elector } from '../sources/kubernetes/elector.ts';
-import type { ServiceStatusWriter } from '../sources/kubernetes/service-status-writer.ts';
-import type { KubernetesSource } from '../sources/kubernetes/source.ts';
-import type { Writes } from '../sources/kubernetes/writes.ts';
-import type { Self } from '../stream/welcome.ts';
-import type { ClusterRole, StatusInput } from './status.ts';
+import type { Controller } from './controller.ts';
+import type { ClusterIdentity } from './kubernetes-identity.ts';
+import type { Readings } from './readings/readings.ts';
+import { problemAt } from './service.ts';
+import type { KubernetesConfig } from './sources/kubernetes/config.ts';
+import type { Elector } from './sources/kubernetes/elector.ts';
+import type { ServiceStatusWriter } from './sources/kubernetes/service-status-writer.ts';
+import type { KubernetesSource } from './sources/kubernetes/source.ts';
+import type { Writes } from './sources/kubernetes/writes.ts';
+import type { ClusterRole, StatusInput } from './status/status.ts';
+import type { Self } from './stream/welcome.ts';
 
 export interface StatusParts {
   readonly controller: Controller;

@@ -3,14 +3,14 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Allocator } from '../../../src/controller/allocate.ts';
-import { parsePools } from '../../../src/controller/allocation/pools.ts';
-import { Replacing, type ReplacingInput } from '../../../src/controller/allocation/replacing.ts';
-import { readDocument } from '../../../src/controller/sources/manifest.ts';
-import type { Address } from '../../../src/state/address.ts';
-import type { ServiceKey } from '../../../src/state/service.ts';
-import { pool, runningController, service, serviceObject, untilStatus } from '../fixture.ts';
-import { agentOf } from '../test-agent.ts';
+import { Allocator } from '../../src/controller/allocate.ts';
+import { parsePools } from '../../src/controller/allocation/pools.ts';
+import { Replacing, type ReplacingInput } from '../../src/controller/replacing.ts';
+import { readDocument } from '../../src/controller/sources/manifest.ts';
+import type { Address } from '../../src/state/address.ts';
+import type { ServiceKey } from '../../src/state/service.ts';
+import { pool, runningController, service, serviceObject, untilStatus } from './fixture.ts';
+import { agentOf } from './test-agent.ts';
 
 const limit = { timeout: 20_000 };
 const [old, next] = ['10.77.0.100', '10.77.0.101'] as [Address, Address];

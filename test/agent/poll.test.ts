@@ -2,9 +2,9 @@
 // clear answer.
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import type { Firewall, Glance, Steps } from '../../../src/agent/firewall/firewall.ts';
-import { pollKernel, wholeDiffers } from '../../../src/agent/firewall/poll.ts';
-import type { KernelObject } from '../../../src/dialects/dialect.ts';
+import type { Firewall, Glance, Steps } from '../../src/agent/firewall/firewall.ts';
+import { pollKernel, wholeDiffers } from '../../src/agent/poll.ts';
+import type { KernelObject } from '../../src/dialects/dialect.ts';
 
 const rule: KernelObject = {
   ...{ id: 'table ip raw', content: 'ours', owner: null, service: null, foreign: false },
