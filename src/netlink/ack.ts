@@ -92,8 +92,8 @@ export function describeErrno(errno: number, words: string = errnoWords[errno] ?
 
 function objectAt<O>(record: MessageRecord<O> | undefined, offset: number): O | null {
   if (record === undefined) return null;
-  const index = record.stride === 0 ? 0 : Math.floor((offset - record.first) / record.stride);
-  return record.objects[index] ?? (record.objects.length === 1 ? (record.objects[0] ?? null) : null);
+  const { objects, first, stride } = record;
+  return objects[objects.length === 1 ? 0 : Math.floor((offset - first) / stride)] ?? null;
 }
 
 /**

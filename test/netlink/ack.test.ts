@@ -29,10 +29,11 @@ test('the barrier alone means that everything is committed', () => {
   assert.deepEqual(receiptOf(listStep, barrier), []);
 });
 
-test('an acknowledgement alone is no commit', () => {
+test('an acknowledgement alone is no commit, nor is the barrier of another step', () => {
   const words = 'the kernel did not answer the whole transaction';
   const expected: Receipt<string> = [{ object: null, errno: ENOBUFS, words }];
   assert.deepEqual(receiptOf(listStep, numbered(cappedAcknowledgement, 1)), expected);
+  assert.deepEqual(receiptOf(listStep, numbered(generation, 8)), expected);
   assert.deepEqual(receiptOf(listStep, new Uint8Array()), expected);
 });
 
@@ -121,6 +122,7 @@ test('a bad errno is never taken for success, whatever its bytes', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 4095 }), fc.boolean(), (errno, capped) => {
       assert.equal(receiptOf(listStep, join(errorOf({ errno, capped }), barrier))[0]?.errno, errno);
+      assert.equal(receiptOf(listStep, errorOf({ errno, capped, sequence: 9 }))[0]?.errno, errno);
     }),
   );
 });
