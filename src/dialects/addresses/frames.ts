@@ -58,8 +58,7 @@ export function icmp6Frame({ mac, source, group, message }: Icmp6Frame): Uint8Ar
 
 /** The ICMPv6 message of a whole frame; undefined where there is none, or it is damaged. */
 export function readIcmp6(frame: Uint8Array): Uint8Array | undefined {
-  if (frame.length < 58 || etherTypeOf(frame) !== ETH_P_IPV6 || frame[20] !== IPPROTO_ICMPV6)
-    return undefined;
+  if (etherTypeOf(frame) !== ETH_P_IPV6 || frame[20] !== IPPROTO_ICMPV6) return undefined;
   const end = 54 + (((frame[18] ?? 0) << 8) | (frame[19] ?? 0));
   if (end > frame.length || checksum(frame.subarray(0, end)) !== 0) return undefined;
   return frame.subarray(54, end);

@@ -61,7 +61,9 @@ const asker = hex('02005e105712');
 
 test('who answers is named by the hardware that the answer names', () => {
   assert.deepEqual(readArpRival(reply), { address: '10.50.0.1', mac: stranger, does: 'answer' });
-  assert.deepEqual(readNeighborRival(advertisement), { address: 'fd00::1', mac: stranger, does: 'answer' });
+  // With any flag but the one that it was solicited.
+  for (const frame of [advertisement, summed(advertisement.with(icmpAt + 4, 0xbf))])
+    assert.deepEqual(readNeighborRival(frame), { address: 'fd00::1', mac: stranger, does: 'answer' });
 });
 
 test('who asks is named by his hardware, whatever the link has put behind his frame', () => {
@@ -101,11 +103,14 @@ test('what tells of no rival is passed over', () => {
     [six, icmpAt, 136],
     [six, icmpAt + 1, 1],
     [six, 22, 0xfd],
+    [six, 37, 1],
   ] as const) {
     const changed = summed(frame.with(place, value));
     assert.equal(readNeighborRival(changed), undefined, `byte ${place} as ${value}`);
   }
   assert.equal(readNeighborRival(advertisement.with(icmpAt + 2, 0)), undefined, 'damaged');
+  const short = summed(six.slice(0, icmpAt + 23).with(19, 23));
+  assert.equal(readNeighborRival(short), undefined, 'a byte of its address is missing');
   for (const length of [0, 53, 57, icmpAt + 23, icmpAt + 31])
     assert.equal(readNeighborRival(advertisement.subarray(0, length)), undefined);
 });
