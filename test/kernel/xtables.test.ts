@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { xtables } from '../../src/dialects/xtables/dialect.ts';
 import type { XtOptions } from '../../src/dialects/xtables/ruleset.ts';
-import { deltaOf, needsOf, nothing, roomy, stateOf } from '../dialects/arbitraries.ts';
+import { anyOptions, anyVips, deltaOf, needsOf, nothing, roomy, stateOf } from '../dialects/arbitraries.ts';
 import { runIn } from '../namespaces.ts';
 import { everyFeature, type OwnKernel, ownKernel, port, vip } from './own-kernel.ts';
 import { commit, difference, found, plain, run, saved, skip } from './own-xtables.ts';
@@ -77,6 +78,28 @@ test('what is committed is what is read back', { skip }, async () => {
     assert.deepEqual(difference(have, wanted), []);
     assert.deepEqual(have.needs, { ...needsOf(everyFeature), sourceLengths4: [], sourceLengths6: [] });
   }
+});
+
+test('from any state to any other, what is read back is what was wanted', { skip }, async () => {
+  const steady = { ...needsOf([]), egress: true, forward: true };
+  await fc.assert(
+    fc.asyncProperty(
+      anyVips(),
+      anyVips(),
+      anyOptions(),
+      fc.boolean(),
+      async (before, after, some, isSteady) => {
+        const options = { ...plain, ...some };
+        using own = ownKernel();
+        for (const vips of [[], before, after]) {
+          const want = xtables(options).render(stateOf(vips, isSteady ? steady : needsOf(vips)));
+          await commit(own, await found(own), want, options);
+          assert.deepEqual(difference(await found(own), want), []);
+        }
+      },
+    ),
+    { numRuns: 15 },
+  );
 });
 
 test('save and restore of iptables know every rule of ours, and write it as we do', { skip }, async () => {
