@@ -3,6 +3,7 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { readDocument } from '../../../src/controller/sources/manifest.ts';
+import type { Address } from '../../../src/state/address.ts';
 import { serviceObject } from '../fixture.ts';
 import { hello, joined, type Ruling, ruling, servicesOf, settled, term, vip } from '../ruling.ts';
 
@@ -26,6 +27,18 @@ test('a VIP whose last local endpoint went while nobody ruled does not stay on i
   equal(a.node.placements.get(vip)?.term, term);
   await settled(one);
   equal(one.controller.owners.ownerOf(vip)?.node, 'b');
+});
+
+test('a VIP that no node may have is placed as soon as one may', async () => {
+  const one = ruling();
+  one.eligibility.barred = new Map([['b', 'excluded']]);
+  one.controller.publish({ set: servicesOf(2), remove: [] });
+  joined(one, hello('b'));
+  await settled(one);
+  const fresh = '10.77.0.101' as Address;
+  equal(one.controller.owners.ownerOf(fresh), undefined);
+  one.eligibility.barred = new Map();
+  equal(one.controller.owners.ownerOf(fresh)?.node, 'b');
 });
 
 const localSpec = { externalTrafficPolicy: 'Local' };
