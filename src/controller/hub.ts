@@ -15,6 +15,7 @@ import {
 } from '../protocol/messages.ts';
 import { type Closing, type HubEvent, policyViolation, type Session, type Sessions } from './sessions.ts';
 import { Connection, type Socket } from './stream/connection.ts';
+import { Crowd, tooMuchUnheard } from './stream/crowd.ts';
 import {
   type Opening,
   type Origin,
@@ -41,6 +42,7 @@ export class Hub {
   /** Who has said hello and waits for what it lacks: one is given its megabyte, then others are heard. */
   readonly #beginners: TurnQueue<Session>;
   readonly #upgrades: UpgradeHandler;
+  readonly crowd: Crowd = new Crowd();
   #tickedMs = performance.now();
 
   constructor(input: HubInput) {
@@ -154,9 +156,20 @@ export class Hub {
       onEnding: () => connection.session !== null && sessions.close(connection.session),
     });
     this.#connections.add(connection);
-    socket.on('message', (data: Buffer, isBinary: boolean) => connection.heard(data, isBinary));
+    const onTooMuch = () => {
+      connection.close(tooMuchUnheard);
+      connection.terminate();
+    };
+    const stay = this.crowd.enter({ node: from.node, wire, onTooMuch });
+    socket.on('message', (data: Buffer, isBinary: boolean) => {
+      connection.heard(data, isBinary);
+      if (connection.node !== null) stay.heard();
+    });
     socket.on('error', (error) => connection.broke(error));
-    socket.on('close', (code) => this.#closed(connection, { code, from }));
+    socket.on('close', (code) => {
+      stay.left();
+      this.#closed(connection, { code, from });
+    });
   }
 
   #follow(connection: Connection, message: AgentMessage): Closing | null {

@@ -2,7 +2,7 @@
 
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { serverLimits } from '../process/http.ts';
 import { listen } from '../process/listen.ts';
 import { watchFile } from '../process/watch.ts';
@@ -11,6 +11,9 @@ import { type ControllerConfig, readTls, type TlsFiles } from './config.ts';
 
 /** Connections that may be open at once, HTTP clients and unfinished handshakes included. */
 export const connectionLimit = 2000;
+
+/** Of these, from one address: whoever takes all that it may leaves others some. */
+export const sourceLimit = 1500;
 
 const handshake = { handshakeTimeout: 5000 };
 
@@ -32,8 +35,29 @@ export interface ChangingPair {
 export function makeServer({ tls }: ControllerConfig, input: ServerInput): Server {
   const server = serverFor(tls, input);
   server.maxConnections = connectionLimit;
+  boundSources(server, sourceLimit);
   server.on('clientError', (_, socket) => socket.destroy());
   return server;
+}
+
+/** Cuts connections of an address that has as many as it may. */
+export function boundSources(server: Server, most: number): void {
+  const counts = new Map<string, number>();
+  server.on('connection', (socket: Socket) => {
+    const { remoteAddress: source } = socket;
+    if (source === undefined) return;
+    const count = counts.get(source) ?? 0;
+    if (count >= most) {
+      socket.destroy();
+      return;
+    }
+    counts.set(source, count + 1);
+    socket.once('close', () => {
+      const left = (counts.get(source) ?? 1) - 1;
+      if (left === 0) counts.delete(source);
+      else counts.set(source, left);
+    });
+  });
 }
 
 function serverFor(tls: TlsFiles | undefined, input: ServerInput): Server {

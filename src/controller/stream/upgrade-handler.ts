@@ -2,6 +2,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { Crowd } from './crowd.ts';
 import { type Refusal, refuse } from './refuse.ts';
 import { notReadYet, type Speaker, whyNoStream } from './upgrade-policy.ts';
 import { WaitingRoom } from './waiting-room.ts';
@@ -36,6 +37,7 @@ export interface Opening {
 /** What becomes of a request that was let in. */
 export interface Inside {
   readonly size: number;
+  readonly crowd: Pick<Crowd, 'isFullFor'>;
   open(opening: Opening): void;
 }
 
@@ -92,6 +94,7 @@ export class UpgradeHandler {
   #whyNot(request: IncomingMessage, speaker: Speaker | null): Refusal | null {
     const { isOpen, connectionLimit } = this.#input;
     const isFull = this.#inside.size + this.#early.size >= connectionLimit;
-    return whyNoStream(request, { isKnown: speaker !== null, isOpen: isOpen(), isFull });
+    const isFullForIt = this.#inside.crowd.isFullFor(speaker);
+    return whyNoStream(request, { isKnown: speaker !== null, isOpen: isOpen(), isFull, isFullForIt });
   }
 }

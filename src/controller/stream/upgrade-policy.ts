@@ -18,6 +18,8 @@ export interface HubState {
   readonly isOpen: boolean;
   /** As many connections are open as there may be. */
   readonly isFull: boolean;
+  /** As many are open by this credential as there may be. */
+  readonly isFullForIt: boolean;
 }
 
 /** The only refusal that is over by itself. */
@@ -40,6 +42,7 @@ export function whyNoStream({ url, headers }: IncomingMessage, hub: HubState): R
   if (!offered.includes(subprotocol))
     return { status: 400, reason: `the subprotocol ${subprotocol} is needed` };
   if (hub.isFull) return { status: 503, reason: 'too many connections' };
+  if (hub.isFullForIt) return { status: 503, reason: 'too many connections by this credential' };
   return hub.isOpen ? null : notReadYet;
 }
 

@@ -1,0 +1,132 @@
+// What connections may make a controller keep before it knows who speaks on them.
+
+import { deepEqual, equal, match } from 'node:assert/strict';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { type TestContext, test } from 'node:test';
+import { WebSocket } from 'ws';
+import { boundSources } from '../../../src/controller/server.ts';
+import { Crowd, mostOfNode, unheardLimitBytes } from '../../../src/controller/stream/crowd.ts';
+import { untilTrue } from '../../patience.ts';
+import { folder, runningController, service, untilStatus } from '../fixture.ts';
+import { agentOf } from '../test-agent.ts';
+
+const limit = { timeout: 60_000 };
+const mib = 1024 * 1024;
+
+/** Resolves to what became of a request for a stream: `open`, or the status it was refused by. */
+async function asked(t: TestContext, url: string, token: string): Promise<readonly [string, WebSocket]> {
+  const headers = { authorization: `Bearer ${token}` };
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/agent`, 'vipward.v1', { headers });
+  t.after(() => socket.terminate());
+  const { promise, resolve } = Promise.withResolvers<string>();
+  socket.on('open', () => resolve('open'));
+  socket.on('error', ({ message }) => resolve(message));
+  return [await promise, socket];
+}
+
+test('one credential has so many connections, and others are let in', limit, async (t) => {
+  const tokens = join(folder(t), 'tokens');
+  writeFileSync(tokens, 'n1 one\nn2 two\n');
+  const running = await runningController(t, {
+    files: { 'a.yaml': service('web') },
+    argv: ['--token-file', tokens],
+  });
+  const tries = Array.from({ length: mostOfNode }, () => asked(t, running.url, 'one'));
+  const opened = await Promise.all(tries);
+  deepEqual(new Set(opened.map(([what]) => what)), new Set(['open']));
+  match((await asked(t, running.url, 'one'))[0], /503/);
+  match(running.status().refusedStreams.at(-1)?.reason ?? '', /too many connections by this credential/);
+  equal((await asked(t, running.url, 'two'))[0], 'open');
+  opened[0]?.[1].terminate();
+  await untilTrue(async () => (await asked(t, running.url, 'one'))[0] === 'open');
+});
+
+test('what is read of those who say no hello is bounded, and whoever says one is no part of it', () => {
+  const crowd = new Crowd();
+  const ended: string[] = [];
+  const guest = (name: string) => {
+    const wire = new PassThrough();
+    const stay = crowd.enter({ node: null, wire, onTooMuch: () => ended.push(name) });
+    return { read: (bytes: number) => wire.emit('data', Buffer.alloc(bytes)), stay };
+  };
+  const [a, b, c] = [guest('a'), guest('b'), guest('c')];
+  a.read(unheardLimitBytes / 2);
+  b.read(unheardLimitBytes / 2);
+  deepEqual(ended, []);
+  c.read(1);
+  deepEqual(ended, ['c']);
+  c.stay.left();
+  a.stay.heard();
+  a.stay.left();
+  a.read(unheardLimitBytes);
+  b.read(unheardLimitBytes / 2);
+  deepEqual(ended, ['c']);
+  b.read(1);
+  deepEqual(ended, ['c', 'b']);
+});
+
+test(
+  'frames that never end are given up before they fill the memory, and an agent stays',
+  limit,
+  async (t) => {
+    const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+    const witness = agentOf(t, running, 'n1');
+    await witness.synced();
+    const sockets = Array.from({ length: unheardLimitBytes / (8 * mib) + 1 }, async () => {
+      const socket = new WebSocket(`${running.url.replace('http', 'ws')}/agent`, 'vipward.v1');
+      t.after(() => socket.terminate());
+      socket.on('error', () => undefined);
+      await once(socket, 'open');
+      const { _socket: raw } = socket as unknown as { _socket: Socket };
+      // A masked text frame of 11 MiB, of which 9 come.
+      const head = Buffer.alloc(14);
+      head[0] = 0x81;
+      head[1] = 0x80 | 127;
+      head.writeBigUInt64BE(BigInt(11 * mib), 2);
+      raw.write(head);
+      for (let piece = 0; piece < 9; piece++) raw.write(Buffer.alloc(mib));
+    });
+    await Promise.all(sockets);
+    await untilStatus(running, ({ refusedStreams }) => refusedStreams.some(({ code }) => code === 1009));
+    const refused = running.status().refusedStreams.find(({ code }) => code === 1009);
+  match(refused?.reason ?? '', /too much of too many/);
+    equal(witness.closed, null);
+  },
+);
+
+test('one address has no more connections than it may, and another one has its own', limit, async (t) => {
+  const server = createServer();
+  boundSources(server, 2);
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  const from = (localAddress: string) => {
+    const socket = connect({ port, host: '127.0.0.1', localAddress });
+    t.after(() => socket.destroy());
+    const state = { socket, isClosed: false };
+    socket.on('error', () => undefined).on('close', () => (state.isClosed = true));
+    return state;
+  };
+  const few = [from('127.0.0.1'), from('127.0.0.1')];
+  await untilTrue(() => few.every(({ socket }) => socket.readyState === 'open'));
+  const more = from('127.0.0.1');
+  await untilTrue(() => more.isClosed);
+  const other = from('127.0.0.2');
+  await untilTrue(() => other.socket.readyState === 'open');
+  few[0]?.socket.destroy();
+  await untilTrue(async () => {
+    const again = from('127.0.0.1');
+    await once(again.socket, 'connect');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    return !again.isClosed;
+  });
+  deepEqual([few[1]?.isClosed, other.isClosed], [false, false]);
+});
