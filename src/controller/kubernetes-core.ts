@@ -94,12 +94,13 @@ export function makeKubernetesCore(
   );
   const remembered = () => recordsOf([...vipWriter.records], (key) => source.catalog.uidOf(key));
   const gate = new LeaderGate({ controller, source, readings, remembered, mayRule: mayWrite });
-  const { writes, statusWriter, vipWriter, recorded, moved, say } = makeClusterWriter({
+  const clusterWriter = makeClusterWriter({
     ...{ controller, source, client: writer, identity: given.identity, mayWrite, log, signal },
   });
+  const { writes, statusWriter, vipWriter, recorded, moved, say } = clusterWriter;
   const elector = makeElector({ given, namespace, client: keeper, source, gate, writes, input });
   const identity = makeIdentity(config, given, { client: reader, namespace, mayWrite, log, signal });
-  const parts = { controller, source, readings, elector, statusWriter, writes, given, identity };
+  const parts = { controller, source, readings, elector, clusterWriter, given, identity };
   const statusInput = () => statusInputOf(parts);
   const clients = [reader, writer, keeper];
   const about = { server: reader.server, identity: given.identity };

@@ -4,11 +4,10 @@ import type { Controller } from './controller.ts';
 import type { ClusterIdentity } from './kubernetes-identity.ts';
 import type { Readings } from './readings/readings.ts';
 import { problemAt } from './service.ts';
+import type { ClusterWriter } from './sources/kubernetes/cluster-writer.ts';
 import type { KubernetesConfig } from './sources/kubernetes/config.ts';
 import type { Elector } from './sources/kubernetes/elector.ts';
-import type { ServiceStatusWriter } from './sources/kubernetes/service-status-writer.ts';
 import type { KubernetesSource } from './sources/kubernetes/source.ts';
-import type { Writes } from './sources/kubernetes/writes.ts';
 import type { ClusterRole, StatusInput } from './status/status.ts';
 import type { Self } from './stream/welcome.ts';
 
@@ -17,8 +16,7 @@ export interface StatusParts {
   readonly source: KubernetesSource;
   readonly readings: Readings;
   readonly elector: Elector;
-  readonly statusWriter: ServiceStatusWriter;
-  readonly writes: Writes;
+  readonly clusterWriter: Pick<ClusterWriter, 'problems' | 'writes'>;
   readonly identity: ClusterIdentity;
   readonly given: KubernetesConfig;
 }
@@ -29,7 +27,7 @@ export function selfOf({
   source,
   readings,
   elector,
-}: Omit<StatusParts, 'given' | 'writes' | 'statusWriter' | 'identity'>): Omit<Self, 'version'> {
+}: Omit<StatusParts, 'given' | 'clusterWriter' | 'identity'>): Omit<Self, 'version'> {
   const { wasReadWhole: ruling } = readings;
   const { cluster, generation } = ruling
     ? controller
@@ -42,8 +40,7 @@ export function statusInputOf({
   source,
   readings,
   elector,
-  statusWriter,
-  writes,
+  clusterWriter,
   identity,
   given,
 }: StatusParts): StatusInput {
@@ -58,16 +55,10 @@ export function statusInputOf({
     synced: { ...source.synced },
   };
   const lease = problemAt(given.lease.name, elector.problem);
-  const refused = [...writes.refused].flatMap(([name, message]) => problemAt(name, message));
+  const refused = [...clusterWriter.writes.refused].flatMap(([name, message]) => problemAt(name, message));
   return {
     ...{ controller, massRemoval: readings.massRemoval, role },
-    problems: [
-      ...lease,
-      ...source.problems(),
-      ...statusWriter.problems(),
-      ...refused,
-      ...identity.problems(),
-    ],
+    problems: [...lease, ...source.problems(), ...clusterWriter.problems(), ...refused, ...identity.problems()],
     invalid: catalog.invalid,
     ignored: catalog.ignored(),
     reason: controller.isPublished ? null : source.isComplete && !isActive ? 'Standby' : 'NotComplete',

@@ -3,6 +3,7 @@
 
 import type { Log } from '../../../process/log.ts';
 import type { Controller } from '../../controller.ts';
+import type { Problem } from '../../service.ts';
 import type { ApiClient } from './client.ts';
 import type { EventDraft } from './event-object.ts';
 import { Events } from './events.ts';
@@ -12,6 +13,7 @@ import { Preferences } from './preferences.ts';
 import { ServiceEvents } from './service-events.ts';
 import { ServiceStatusWriter } from './service-status-writer.ts';
 import type { KubernetesSource } from './source.ts';
+import { StrangeRecords } from './strange-records.ts';
 import type { VirtualIpRecord } from './virtual-ip.ts';
 import { VirtualIpWriter } from './virtual-ip-writer.ts';
 import { Writes } from './writes.ts';
@@ -34,6 +36,8 @@ export interface ClusterWriter {
   readonly recorded: (changes: ObjectChanges<VirtualIpRecord | null>) => void;
   readonly moved: Preferences['moved'];
   readonly say: (draft: EventDraft) => void;
+  /** What others have written where it is not theirs to write. */
+  readonly problems: () => readonly Problem[];
 }
 
 export function makeClusterWriter({
@@ -67,10 +71,14 @@ export function makeClusterWriter({
     onVipsTouched: (addresses) => vipWriter.touched(addresses),
   });
   const preferences = new Preferences({ controller, client, writes, say, mayMove: mayWrite });
+  const strange = new StrangeRecords();
+  const problems = () => [...statusWriter.problems(), ...strange.problems()];
   const recorded: ClusterWriter['recorded'] = (changes) => {
+    const isNews = strange.changed(changes);
+    if (isNews) log.warn({ problems: strange.problems().map(({ message }) => message) }, 'sourceState');
     vipWriter.changed(changes);
     preferences.changed(changes);
   };
   const moved: ClusterWriter['moved'] = (what) => preferences.moved(what);
-  return { writes, statusWriter, vipWriter, recorded, moved, say };
+  return { writes, statusWriter, vipWriter, recorded, moved, say, problems };
 }

@@ -1,0 +1,45 @@
+// VirtualIPs that record no address: made by hand under a name that is not that of their address, or with one
+// that is none. Nothing follows them, but the record whose name one has cannot be written.
+
+import { type Problem, problemAt } from '../../service.ts';
+import type { ObjectChanges } from './list-watch.ts';
+import { virtualIpName } from './service-status.ts';
+import { type VirtualIpRecord, virtualIpsPath } from './virtual-ip.ts';
+
+/** Whoever makes thousands is told of these. */
+const mostTold = 10;
+
+export class StrangeRecords {
+  /** What is wrong, by name. */
+  readonly #wrong = new Map<string, string>();
+
+  /** True if any came or went. */
+  changed({ set, remove }: ObjectChanges<VirtualIpRecord | null>): boolean {
+    const before = this.#wrong.size;
+    let isOther = false;
+    for (const name of remove) this.#wrong.delete(name);
+    for (const [name, record] of set) {
+      const wrong = whatIsWrong(name, record);
+      isOther ||= wrong !== null && this.#wrong.get(name) !== wrong;
+      if (wrong === null) this.#wrong.delete(name);
+      else this.#wrong.set(name, wrong);
+    }
+    return isOther || this.#wrong.size !== before;
+  }
+
+  problems(): Problem[] {
+    const told = [...this.#wrong].slice(0, mostTold);
+    const more = this.#wrong.size - told.length;
+    return [
+      ...told.flatMap(([name, wrong]) => problemAt(`${virtualIpsPath}/${name}`, wrong)),
+      ...problemAt(virtualIpsPath, more > 0 ? `${more} more that record no address of their name` : null),
+    ];
+  }
+}
+
+function whatIsWrong(name: string, record: VirtualIpRecord | null): string | null {
+  if (record !== null && virtualIpName(record.address) === name) return null;
+  const what =
+    record === null ? 'it says no address' : `its name is not that of its address ${record.address}`;
+  return `${what}, so that it records nothing: remove it by \`kubectl delete vip ${name}\``;
+}
