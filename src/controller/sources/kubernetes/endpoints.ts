@@ -30,9 +30,9 @@ export function cutSlice(object: Mapping): SliceEntry | null {
       const { nodeName, conditions } = mapping(item, 'endpoints[]');
       if (typeof nodeName !== 'string') continue;
       const known = mapping(conditions ?? {}, 'conditions');
-      // What is not said is to be taken for ready, and for serving where it is ready.
+      // What is not said is to be taken for ready and for serving, and for no end.
       if (known['ready'] !== false) ready.push(nodeName);
-      else if (known['serving'] === true && known['terminating'] === true) ending.push(nodeName);
+      else if (known['serving'] !== false && known['terminating'] === true) ending.push(nodeName);
     }
     return { service, family: addressType === 'IPv4' ? 4 : 6, ready, ending };
   } catch (error) {

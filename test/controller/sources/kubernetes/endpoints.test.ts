@@ -1,0 +1,33 @@
+// Where a Service has an endpoint to serve from: what is not said of one is what Kubernetes takes it for.
+import { deepEqual } from 'node:assert/strict';
+import { test } from 'node:test';
+import { cutSlice, Endpoints } from '../../../../src/controller/sources/kubernetes/endpoints.ts';
+import type { ServiceKey } from '../../../../src/state/service.ts';
+
+const web = 'demo/web' as ServiceKey;
+
+/** The nodes of a slice with one endpoint for each of these conditions, on nodes `0`, `1` and so on. */
+function nodesOf(...conditions: readonly (object | undefined)[]): readonly string[] {
+  const metadata = { name: 's', namespace: 'demo', labels: { 'kubernetes.io/service-name': 'web' } };
+  const endpoints = conditions.map((known, index) => {
+    return { nodeName: `${index}`, addresses: ['10.0.0.1'], ...(known && { conditions: known }) };
+  });
+  const all = new Endpoints();
+  all.apply({
+    set: new Map([['demo/s', cutSlice({ metadata, addressType: 'IPv4', endpoints })]]),
+    remove: [],
+  });
+  return [...all.nodesOf(web, 4)].sort();
+}
+
+test('ready is what is not said to be otherwise', () => {
+  deepEqual(nodesOf(undefined, {}, { ready: true }, { ready: null }, { ready: false }), ['0', '1', '2', '3']);
+});
+
+test('where none is ready, those count that end and still serve, which is what is not said', () => {
+  const ending = { ready: false, terminating: true };
+  deepEqual(nodesOf(ending, { ...ending, serving: true }, { ...ending, serving: null }), ['0', '1', '2']);
+  deepEqual(nodesOf({ ...ending, serving: false }), []);
+  deepEqual(nodesOf({ ready: false, serving: true }, { ready: false, terminating: false }), []);
+  deepEqual(nodesOf(ending, { ready: true }), ['1']);
+});
