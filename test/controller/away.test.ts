@@ -1,7 +1,7 @@
 // A VIP that is let go while its node is away, and wanted again before that is back: its kernel may have it
 // still, and two nodes would answer for it.
 
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { MoveReason } from '../../src/controller/owners/moves.ts';
 import type { ServiceManifest } from '../../src/controller/service.ts';
@@ -126,4 +126,24 @@ test('nor is what it was drained of, nor anything once its Node is deleted', asy
     await committed(one);
     equal(owner(one)?.node, 'b');
   }
+});
+
+test('nor is what it was drained of, undrained before it is back, once another one has had it', async () => {
+  const one = await away();
+  const { controller, sessions, b } = one;
+  controller.apply({ set: [], remove: [web] });
+  controller.setDrained('a', true);
+  controller.apply({ set: asking(), remove: [] });
+  await committed(one);
+  const placed = b.node.placements.get(vip);
+  ok(placed !== undefined);
+  equal(sessions.message(b, { type: 'heldDelta', set: [placed], remove: [] }), null);
+  controller.setDrained('a', false);
+  controller.apply({ set: [], remove: [web] });
+  equal(sessions.message(b, { type: 'heldDelta', set: [], remove: [vip] }), null);
+  const { seq } = b.node.placements;
+  equal(sessions.message(b, { type: 'ack', table: 'placements', seq, commitUs: 1 }), null);
+  controller.apply({ set: asking(), remove: [] });
+  await committed(one);
+  equal(owner(one)?.node, 'b');
 });

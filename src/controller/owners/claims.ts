@@ -79,7 +79,9 @@ export class Claims {
     for (const node of this.#input.nodes.all()) {
       const term = node.held.get(address);
       if (term === undefined || node.impossible.has(address)) continue;
-      if (!node.isConnected && (node.isDrained || node.outdone.has(address))) continue;
+      // Whoever is passed over for a drain stays so until it is back: another node has the VIP by then.
+      if (!node.isConnected && node.isDrained) node.outdone.add(address);
+      if (!node.isConnected && node.outdone.has(address)) continue;
       const where = node.isConnected ? 'here' : 'away';
       const rival = best[where];
       if (rival === undefined || compareTerms(term, rival.term) > 0) best[where] = { node: node.name, term };
