@@ -9,6 +9,9 @@ import { type DocumentFacts, readDocument } from './manifest.ts';
 /** The largest file that is read. */
 export const fileLimitBytes: number = 16 * 1024 * 1024;
 
+/** The largest document of YAML: it is parsed in one go, a megabyte in two or three seconds, and agents wait. */
+export const documentLimitBytes: number = 512 * 1024;
+
 /**
  * How long documents are parsed before the event loop has its turn: a heartbeat must not wait for a large
  * file.
@@ -88,6 +91,11 @@ function parsePart(part: string, isJson: boolean, index: number): DocumentFacts 
 }
 
 function yamlValues(part: string, index: number): unknown[] {
+  const lengthBytes = Buffer.byteLength(part);
+  if (lengthBytes > documentLimitBytes) {
+    const most = `at most ${documentLimitBytes} are read of one document of YAML`;
+    throw new DocumentError(index, `${lengthBytes} bytes; ${most}: split it by ---, or write it as .json`);
+  }
   const lineCounter = new LineCounter();
   // What it would do about keys itself compares each with all others of its mapping.
   const options = { prettyErrors: true, logLevel: 'error', uniqueKeys: false, lineCounter } as const;

@@ -1,10 +1,16 @@
 // Files as text: several documents, JSON, what is parsed once only, and what is refused whole.
 
-import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Catalog } from '../../../src/controller/sources/catalog.ts';
-import { DocumentError, parseFile, splitDocuments } from '../../../src/controller/sources/documents.ts';
-import { service } from '../fixture.ts';
+import {
+  DocumentError,
+  documentLimitBytes,
+  fileLimitBytes,
+  parseFile,
+  splitDocuments,
+} from '../../../src/controller/sources/documents.ts';
+import { runningController, service, untilStatus } from '../fixture.ts';
 
 const none = new Map();
 const keys = async (text: string, isJson = false) => {
@@ -57,6 +63,35 @@ test('a key that is twice is refused by its line, also behind very many others',
   const refused = { document: 0, message: 'not YAML: the key "k7" is twice in a mapping, at line 20005' };
   await rejects(parseFile(text('  k7: y\n'), false, none), refused);
   await rejects(parseFile('kind: List\nitems: [{a: 1, b: 2, a: 3}]\n', false, none), /the key "a" is twice/);
+});
+
+test('a document of YAML that is too long is refused before it is parsed, and as JSON it is not', async () => {
+  const note = 'x'.repeat(documentLimitBytes);
+  const long = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'a' }, data: { note } };
+  const message = new RegExp(
+    `^\\d+ bytes; at most ${documentLimitBytes} .* split it by ---, or write .*json$`,
+  );
+  await rejects(parseFile(`${service('web')}---\n${JSON.stringify(long)}\n`, false, none), (error) => {
+    ok(error instanceof DocumentError);
+    match(error.message, message);
+    return error.document === 1;
+  });
+  const list = { apiVersion: 'v1', kind: 'List', items: [long, JSON.parse(service('web'))] };
+  deepEqual(await keys(JSON.stringify(list), true), ['demo/web']);
+});
+
+test('a file that is too long is named with its size, and the others are followed', async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const sizeBytes = fileLimitBytes + 1;
+  running.write('big.yaml', '#'.repeat(sizeBytes));
+  running.write('b.yaml', service('other'));
+  await untilStatus(running, ({ problems, vips }) => problems.length > 0 && vips.length === 2);
+  const [problem] = running.status().problems;
+  match(problem?.file ?? '', /\/big\.yaml$/);
+  equal(
+    problem?.message,
+    `${sizeBytes} bytes; at most ${fileLimitBytes} are read: split it into several files`,
+  );
 });
 
 test('a document that did not change is not parsed again', async () => {
