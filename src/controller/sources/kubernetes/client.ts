@@ -31,6 +31,11 @@ export class ApiError extends Error {
   }
 }
 
+/** An answer was not read to its end, for its length. */
+export class AnswerTooLongError extends Error {
+  readonly code = 'AnswerTooLong';
+}
+
 export interface ApiRequest {
   readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** With its query. */
@@ -50,8 +55,8 @@ const connectTimeoutMs = 3000;
 const answerTimeoutMs = 30_000;
 /** A peer that vanished without a word is found out within this time and ten probes of a second each. */
 const keepAliveMs = 10_000;
-/** The largest answer that is read whole: 500 objects, each as large as one may be on average. */
-const bodyLimitBytes = 128 * 1024 * 1024;
+/** The largest answer that is read whole: it is parsed in one go, and an object may be 10 MiB with escapes. */
+const bodyLimitBytes = 32 * 1024 * 1024;
 
 export class ApiClient implements Disposable {
   readonly #access: ClusterAccess;
@@ -194,7 +199,7 @@ function readWhole(response: IncomingMessage, silenceMs: number = answerTimeoutM
     lengthBytes += bytes.length;
     parts.push(bytes);
     if (lengthBytes > bodyLimitBytes)
-      response.destroy(new Error(`an answer of over ${bodyLimitBytes} bytes`));
+      response.destroy(new AnswerTooLongError(`an answer of over ${bodyLimitBytes} bytes`));
   });
   response.once('end', () => resolve(Buffer.concat(parts, lengthBytes).toString('utf8')));
   response.once('error', reject);

@@ -6,7 +6,8 @@ import type { Mapping } from '../fields.ts';
 import { backoffMs } from './backoff.ts';
 import { type ApiClient, ApiError } from './client.ts';
 import { Lines } from './lines.ts';
-import { type ListPage, parseListPage, parseWatchEvent } from './watch-event.ts';
+import { listPages } from './list-pages.ts';
+import { parseWatchEvent } from './watch-event.ts';
 
 /** What is new or changed since the last call, and what is gone. */
 export interface ObjectChanges<Value> {
@@ -23,6 +24,8 @@ export interface ListWatchInput<Value> {
   readonly cut: (object: Mapping, key: string) => Value;
   /** Whatever comes next waits until this was followed. */
   readonly onChange: (changes: ObjectChanges<Value>) => Promise<void> | void;
+  /** Rejects where the API server is another one than before: nothing is believed of it then. */
+  readonly confirm?: (signal: AbortSignal) => Promise<void>;
   /** It became complete, or `problem` is another. */
   readonly onState: () => void;
   readonly signal: AbortSignal;
@@ -30,7 +33,6 @@ export interface ListWatchInput<Value> {
   readonly pageItems?: number;
 }
 
-/** Objects in a page: a page is parsed in one go, and this bounds both its time and its memory. */
 const usualPageItems = 500;
 /** The server ends a watch after this time, so that watches spread over the servers there are. */
 const watchLeastS = 300;
@@ -122,22 +124,22 @@ export class ListWatch<Value> {
 
   /** Reads all pages, and only then compares. */
   async #list(turn: AbortSignal): Promise<void> {
-    const found = new Map<string, string>();
-    const set = new Map<string, Value>();
-    let page: ListPage | null = null;
-    do {
-      page = parseListPage(await this.#input.client.json({ path: this.#pagePath(page), signal: turn }));
-      turn.throwIfAborted();
+    const { client, confirm, pageItems = usualPageItems } = this.#input;
+    const [found, set] = [new Map<string, string>(), new Map<string, Value>()];
+    let version: string | null = null;
+    for await (const page of listPages({ client, pathOf: this.#query, pageItems, signal: turn })) {
+      version = page.resourceVersion;
       for (const { key, resourceVersion, object } of page.items) {
         found.set(key, resourceVersion);
         if (this.#held.get(key) !== resourceVersion) set.set(key, this.#input.cut(object, key));
       }
-    } while (page.next !== null);
+    }
+    await confirm?.(turn);
     // To follow all of it is long where there is much: others have their turn first.
     await sleep(0, undefined, { signal: turn });
     const remove = [...this.#held.keys()].filter((key) => !found.has(key));
     this.#held = found;
-    this.#version = page.resourceVersion;
+    this.#version = version;
     this.#isComplete = true;
     this.#lists++;
     await this.#input.onChange({ set, remove });
@@ -148,17 +150,11 @@ export class ListWatch<Value> {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
-  #pagePath(before: ListPage | null): string {
-    const { pageItems = usualPageItems } = this.#input;
-    const more = before === null || before.next === null ? {} : { continue: before.next };
-    return this.#query({ limit: String(pageItems), ...more });
-  }
-
-  #query(words: Readonly<Record<string, string>>): string {
+  readonly #query = (words: Readonly<Record<string, string>>): string => {
     const { path, fieldSelector } = this.#input;
     const chosen = fieldSelector === undefined ? {} : { fieldSelector };
     return `${path}?${new URLSearchParams({ ...words, ...chosen })}`;
-  }
+  };
 
   /** Follows one stream to its end. The end that the server makes at the time we named is no failure. */
   async #watch(turn: AbortSignal): Promise<void> {
@@ -172,6 +168,10 @@ export class ListWatch<Value> {
     const startedMs = performance.now();
     const silence = new AbortController();
     const body = await client.open({ path, signal: AbortSignal.any([turn, silence.signal]) });
+    await this.#input.confirm?.(turn).catch((error) => {
+      body.destroy();
+      throw error;
+    });
     this.#unanswered = 0;
     if (this.#problem !== null) {
       this.#problem = null;

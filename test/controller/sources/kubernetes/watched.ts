@@ -14,6 +14,8 @@ export interface Watched {
   readonly known: Map<string, string>;
   /** How many changes it was told. */
   readonly told: () => number;
+  /** Whether the API server is the one it was. */
+  confirm: () => Promise<void>;
 }
 
 /** A ListWatch of a fake API server, in pages of two; both end with the test. */
@@ -39,6 +41,7 @@ export async function watched(
   const watch = new ListWatch<string>({
     ...{ client, path: '/api/v1/things', signal: stopping.signal, random: Math.random, pageItems: 2 },
     cut: (object) => String(object['data']),
+    confirm: () => made.confirm(),
     onChange: ({ set, remove }) => {
       told++;
       for (const key of remove) known.delete(key.replace('demo/', ''));
@@ -58,7 +61,8 @@ export async function watched(
   setImmediate(() => {
     ended.done = watch.run();
   });
-  return { api, watch, known, told: () => told };
+  const made: Watched = { api, watch, known, told: () => told, confirm: async () => undefined };
+  return made;
 }
 
 /** Waits until the owner knows exactly what the API server has. */
