@@ -24,6 +24,7 @@ import { leaseReference } from './sources/kubernetes/event-object.ts';
 import { KubernetesSource } from './sources/kubernetes/source.ts';
 import { Topology } from './sources/kubernetes/topology.ts';
 import { recordsOf } from './sources/kubernetes/virtual-ip.ts';
+import { WhichCluster } from './sources/kubernetes/which-cluster.ts';
 import type { Writes } from './sources/kubernetes/writes.ts';
 
 /** Another process rules: this one has no state that could be trusted any more, and ends. */
@@ -49,12 +50,10 @@ export function makeKubernetesCore(
   given: KubernetesConfig,
   input: CoreInput,
 ): Core {
-  const { log, signal, env, version } = input;
+  const { log, signal } = input;
   const { pools, filterByDefault } = config;
-  const access = findAccess({ kubeconfig: given.kubeconfig, context: given.context, env });
-  const client = () => new ApiClient(access, new Credentials(access, env), `vipward/${version}`);
-  const namespace = given.namespace ?? access.namespace ?? 'vipward-system';
-  const [reader, writer, keeper] = [client(), client(), client()];
+  const { namespace, reader, writer, keeper } = reach(given, input);
+  const which = new WhichCluster();
   const onChange = () => elector.raise(controller.generation);
   const onTouched = (addresses: ReadonlySet<Address>, refused: ReadonlySet<ServiceKey>) => {
     eligibility.review(addresses);
@@ -67,11 +66,11 @@ export function makeKubernetesCore(
   const onState = () => source.topologyChanged();
   const onBarred = (barred: ReadonlyMap<string, string>) => say(barredEvent(lease, barred));
   const { topology, eligibility, lookAgain } = makeTopology({
-    ...{ controller, client: reader, ignoresExclude: given.ignoresExclude, onState, onBarred, input },
+    ...{ controller, client: reader, which, ignoresExclude: given.ignoresExclude, onState, onBarred, input },
   });
   const source = new KubernetesSource({
-    ...{ client: reader, signal, random: Math.random, topology, namespaces: given.watchNamespaces },
-    mayOptOut: given.mayOptOut,
+    ...{ client: reader, which, signal, random: Math.random, topology },
+    ...{ namespaces: given.watchNamespaces, mayOptOut: given.mayOptOut },
     rules: {
       ...{ classes: given.classes, takesUnclassed: given.takesUnclassed },
       ...{ delivery: 'forward', isOfCluster: true },
@@ -84,7 +83,7 @@ export function makeKubernetesCore(
   const readAgain = () => source.readAgain();
   const lease = leaseReference(namespace, given.lease.name);
   const onMassRemoval = (held: MassRemoval | null) => held !== null && say(massRemovalEvent(lease, held));
-  const mayWrite = () => elector.rules();
+  const mayWrite = () => elector.rules() && which.problem === null;
   // Whoever may write Services could keep everybody from ruling by one that cannot be read.
   const truth = { services: source.catalog.services, invalid: new Map() };
   const readings = makeReadings(
@@ -98,8 +97,11 @@ export function makeKubernetesCore(
     ...{ controller, source, client: writer, identity: given.identity, mayWrite, log, signal },
   });
   const { writes, statusWriter, vipWriter, recorded, moved, say } = clusterWriter;
-  const elector = makeElector({ given, namespace, client: keeper, source, gate, writes, input });
-  const identity = makeIdentity(config, given, { client: reader, namespace, mayWrite, log, signal });
+  const elector = makeElector({ given, namespace, client: keeper, which, source, gate, writes, input });
+  const identity = makeIdentity(config, given, {
+    ...{ client: reader, namespace, mayWrite, log, signal },
+    confirm: () => which.confirm(reader, { signal }),
+  });
   const parts = { controller, source, readings, elector, clusterWriter, given, identity };
   const statusInput = () => statusInputOf(parts);
   const clients = [reader, writer, keeper];
@@ -117,6 +119,14 @@ export function makeKubernetesCore(
   const replaces = { isTold: statusWriter.isTold, followMs };
   const doors = { nodeOfToken, certificate, isOpen, self, usePools: gate.usePools, replaces };
   return { ...doors, ...life, controller, readings, statusInput, progressed, happened };
+}
+
+/** The way to the API server: what is read, what is written, and the Lease, each on connections of its own. */
+function reach(given: KubernetesConfig, { env, version }: CoreInput) {
+  const access = findAccess({ kubeconfig: given.kubeconfig, context: given.context, env });
+  const client = () => new ApiClient(access, new Credentials(access, env), `vipward/${version}`);
+  const namespace = given.namespace ?? access.namespace ?? 'vipward-system';
+  return { namespace, reader: client(), writer: client(), keeper: client() };
 }
 
 interface LifeParts {
@@ -145,6 +155,7 @@ function makeLife({ source, elector, identity, clients, onStart }: LifeParts): P
 interface SurroundingsParts {
   readonly controller: Controller;
   readonly client: ApiClient;
+  readonly which: WhichCluster;
   readonly ignoresExclude: boolean;
   readonly onState: () => void;
   readonly onBarred: (barred: ReadonlyMap<string, string>) => void;
@@ -152,10 +163,11 @@ interface SurroundingsParts {
 }
 
 /** What the cluster says of nodes and endpoints, and what follows from it for the VIPs. */
-function makeTopology({ controller, onBarred, input, ...more }: SurroundingsParts) {
+function makeTopology({ controller, which, onBarred, input, ...more }: SurroundingsParts) {
   const { log, signal, massRemovalWaitMs } = input;
   const topology: Topology = new Topology({
     ...{ ...more, signal, random: Math.random },
+    confirm: (signal) => which.confirm(more.client, { signal }),
     onNodes: (barred) => {
       eligibility.barred = barred;
       if (barred.size > 0) onBarred(barred);
@@ -192,15 +204,18 @@ interface ElectorParts {
   readonly given: KubernetesConfig;
   readonly namespace: string;
   readonly client: ApiClient;
+  readonly which: WhichCluster;
   readonly source: KubernetesSource;
   readonly gate: LeaderGate;
   readonly writes: Writes;
   readonly input: CoreInput;
 }
 
-function makeElector({ given, namespace, client, source, gate, writes, input }: ElectorParts): Elector {
+function makeElector({ given, namespace, client, which, input, ...parts }: ElectorParts): Elector {
   const { log, signal, onFatal } = input;
+  const { source, gate, writes } = parts;
   return new Elector({
+    confirm: (asked) => which.confirm(client, asked),
     ...{ client, signal, random: Math.random, identity: given.identity, address: given.advertise },
     ...given.lease,
     namespace,

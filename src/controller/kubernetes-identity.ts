@@ -25,13 +25,13 @@ export function makeIdentity(
   { agentAccount: account, agentAudience: audience }: KubernetesConfig,
   { log, ...parts }: IdentityParts,
 ): ClusterIdentity {
-  const { client, signal } = parts;
+  const { client, confirm, signal } = parts;
   const refusals = new TokenRefusals({ say: (refused) => log.warn(refused, 'agentTokenRefused') });
   const onProblem = (reason: string | null) => {
     log.warn({ reason }, reason === null ? 'certificateKept' : 'certificateNotKept');
   };
   const random = Math.random;
-  const told = { signal, random, onRefused: refusals.add };
+  const told = { signal, random, confirm, onRefused: refusals.add };
   const tokens = account === null ? null : new AgentTokens({ ...told, client, account, audience });
   const certificate = keepsCertificate ? new SharedCertificate({ ...parts, random, onProblem }) : null;
   return {

@@ -58,7 +58,13 @@ export function statusInputOf({
   const refused = [...clusterWriter.writes.refused].flatMap(([name, message]) => problemAt(name, message));
   return {
     ...{ controller, massRemoval: readings.massRemoval, role },
-    problems: [...lease, ...source.problems(), ...clusterWriter.problems(), ...refused, ...identity.problems()],
+    problems: [
+      ...lease,
+      ...source.problems(),
+      ...clusterWriter.problems(),
+      ...refused,
+      ...identity.problems(),
+    ],
     invalid: catalog.invalid,
     ignored: catalog.ignored(),
     reason: controller.isPublished ? null : source.isComplete && !isActive ? 'Standby' : 'NotComplete',

@@ -34,9 +34,11 @@ export class FaultProxy implements Disposable {
   rewrite: (path: string) => string = (path) => path;
   /** What was answered, as far as it may be of interest: the beginnings of pieces. */
   said = '';
-  readonly #agent: Agent;
   readonly #server: Server;
-  readonly #cluster: Cluster;
+  #agent: Agent;
+  #cluster: Cluster;
+  /** By whom requests are, whoever sent them. */
+  #authorization: string | null = null;
 
   private constructor(cluster: Cluster) {
     this.#cluster = cluster;
@@ -52,6 +54,15 @@ export class FaultProxy implements Disposable {
       await once(proxy.#server, 'listening');
     });
     return proxy;
+  }
+
+  /** Leads to another cluster from now on, where whoever asks is the one of that token; null: who he is. */
+  leadTo(cluster: Cluster, token: string | null): void {
+    this.reset();
+    this.#agent.destroy();
+    this.#cluster = cluster;
+    this.#agent = cluster.newAgent();
+    this.#authorization = token === null ? null : `Bearer ${token}`;
   }
 
   /** Ends everything that is under way, streams above all. */
@@ -77,7 +88,9 @@ export class FaultProxy implements Disposable {
   }
 
   #forward(incoming: IncomingMessage, answer: ServerResponse, mostBytes: number): void {
-    const { method, headers } = incoming;
+    const { method } = incoming;
+    const authorization = this.#authorization ?? incoming.headers.authorization;
+    const headers = { ...incoming.headers, ...(authorization && { authorization }) };
     const { host, port } = new URL(this.#cluster.url);
     const path = this.rewrite(incoming.url ?? '');
     const sent = request({ host: host.split(':')[0], port, method, path, headers, agent: this.#agent });

@@ -11,6 +11,8 @@ import type { ApiClient } from './client.ts';
 
 export interface AgentTokensInput {
   readonly client: ApiClient;
+  /** Rejects where the API server is another one than before: its keys are none of ours. */
+  readonly confirm: () => Promise<void>;
   readonly audience: string;
   /** NAMESPACE/NAME. */
   readonly account: string;
@@ -75,8 +77,9 @@ export class AgentTokens {
   }
 
   async #read(): Promise<TokenKeys> {
-    const { client, signal } = this.#input;
+    const { client, confirm, signal } = this.#input;
     this.#readMs = performance.now();
+    await confirm();
     const found = mapping(
       await client.json({ path: keysPath, accept: 'application/jwk-set+json', signal }),
       'jwks',

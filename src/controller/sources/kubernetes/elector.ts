@@ -13,6 +13,7 @@ import {
   seeLease,
   wentBack,
 } from './lease-record.ts';
+import type { ConfirmInput } from './which-cluster.ts';
 
 export interface ElectorInput {
   readonly client: ApiClient;
@@ -28,6 +29,8 @@ export interface ElectorInput {
   readonly retryPeriodMs: number;
   readonly signal: AbortSignal;
   readonly random: () => number;
+  /** Rejects where the API server is another one than before: no Lease of ours is written there. */
+  readonly confirm: (input: ConfirmInput) => Promise<void>;
   /** This process rules, by a generation nobody had before; called once, and never again after onDeposed. */
   readonly onRule: (generation: number) => void;
   /** Renewed again after it had failed for longer than the deadline, and nobody else ruled meanwhile. */
@@ -43,6 +46,8 @@ export class Elector {
   readonly #input: ElectorInput;
   #seen: SeenLease | null = null;
   #isKnown = false;
+  /** The Lease is not the one that we have seen: of an older backup, or of another cluster. */
+  #isDoubtful = false;
   #generation: number | null = null;
   /** The highest that the Lease has had, as far as was read. */
   #known = 0;
@@ -107,12 +112,14 @@ export class Elector {
         this.#input.onDeposed();
         return;
       case 'take':
+        await this.#confirm(signal);
         this.#takenWallMs = Date.now();
         await this.#write(step.generation, this.#self(), signal);
         this.#generation = step.generation;
         this.#input.onRule(step.generation);
         return;
       case 'renew':
+        if (this.#isDoubtful) await this.#confirm(signal);
         if (await this.#write(step.generation, this.#self(), signal)) this.#input.onResume();
         return;
       default:
@@ -154,7 +161,14 @@ export class Elector {
     const before = this.#seen;
     this.#seen = now;
     this.#known = Math.max(this.#known, now?.record.generation ?? 0);
-    if (before !== null && (now === null || wentBack(before.record, now.record))) this.#input.onRestored();
+    if (before === null || (now !== null && !wentBack(before.record, now.record))) return;
+    this.#isDoubtful = true;
+    this.#input.onRestored();
+  }
+
+  async #confirm(signal: AbortSignal): Promise<void> {
+    await this.#input.confirm({ signal, timeoutMs: this.#input.renewDeadlineMs });
+    this.#isDoubtful = false;
   }
 
   /**
@@ -163,13 +177,13 @@ export class Elector {
    */
   async #write(generation: number, self: LeaseSelf, signal: AbortSignal): Promise<boolean> {
     const { client, namespace, name, renewDeadlineMs: timeoutMs } = this.#input;
-    const resourceVersion = this.#seen?.record.resourceVersion ?? null;
+    const before = this.#seen?.record ?? null;
     const takenWallMs = this.#takenWallMs;
     const wallMs = Date.now();
-    const text = { namespace, name, self, generation, wallMs, takenWallMs, resourceVersion };
+    const text = { namespace, name, self, generation, wallMs, takenWallMs, before };
     const startedMs = performance.now();
-    const path = resourceVersion === null ? this.#path : `${this.#path}/${name}`;
-    const method = resourceVersion === null ? 'POST' : 'PUT';
+    const path = before === null ? this.#path : `${this.#path}/${name}`;
+    const method = before === null ? 'POST' : 'PUT';
     const written = await client.json({ method, path, body: leaseObject(text), signal, timeoutMs });
     this.#seen = seeLease(this.#seen, readLease(written), startedMs);
     // What was begun in time may be answered late, and whoever asked in between was told no.

@@ -12,6 +12,7 @@ export interface LeaseRecord {
   readonly durationMs: number;
   readonly renewTime: string;
   readonly address: string | null;
+  readonly uid: string;
   readonly resourceVersion: string;
 }
 
@@ -51,6 +52,7 @@ export function readLease(value: unknown): LeaseRecord {
     durationMs: wholeAt(spec['leaseDurationSeconds'] ?? 0, 'spec.leaseDurationSeconds') * 1000,
     renewTime: textAt(spec['renewTime'] ?? '', 'spec.renewTime'),
     address: typeof address === 'string' ? address : null,
+    uid: textAt(metadata['uid'] ?? '', 'metadata.uid'),
     resourceVersion: textAt(metadata['resourceVersion'] ?? '', 'metadata.resourceVersion'),
   };
 }
@@ -100,18 +102,20 @@ export interface LeaseText {
   readonly wallMs: number;
   /** When this process took it, for `acquireTime`. */
   readonly takenWallMs: number;
-  readonly resourceVersion: string | null;
+  /** The Lease to write over; null to make one. */
+  readonly before: Pick<LeaseRecord, 'uid' | 'resourceVersion'> | null;
 }
 
 /** The Lease to write. An empty identity gives it away. */
 export function leaseObject({ namespace, name, self, generation, ...more }: LeaseText): object {
-  const { wallMs, takenWallMs, resourceVersion } = more;
+  const { wallMs, takenWallMs, before } = more;
   return {
     apiVersion: 'coordination.k8s.io/v1',
     kind: 'Lease',
     metadata: {
       ...{ namespace, name },
-      ...(resourceVersion === null ? {} : { resourceVersion }),
+      // Without its UID a PUT would make one where there is none, as in a cluster that is another by now.
+      ...(before === null ? {} : { uid: before.uid, resourceVersion: before.resourceVersion }),
       annotations: self.address === null ? {} : { [addressAnnotation]: self.address },
     },
     spec: {

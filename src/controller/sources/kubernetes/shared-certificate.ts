@@ -9,6 +9,8 @@ import { backoffMs } from './backoff.ts';
 import { type ApiClient, ApiError } from './client.ts';
 
 export interface SharedCertificateInput {
+  /** Rejects where the API server is another one than before: the certificate of its cluster is none of ours. */
+  readonly confirm: () => Promise<void>;
   readonly client: ApiClient;
   readonly namespace: string;
   readonly signal: AbortSignal;
@@ -85,6 +87,7 @@ export class SharedCertificate {
   }
 
   async #look(): Promise<void> {
+    await this.#input.confirm();
     const found = await this.#read('secrets', secretName);
     const kept = found === null ? await this.#make() : keptIn(found);
     const { server, authority } = await this.#renewed(kept);

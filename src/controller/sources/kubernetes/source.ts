@@ -4,7 +4,7 @@ import { setImmediate as othersTurn, setTimeout as sleep } from 'node:timers/pro
 import { parseServiceKey, type ServiceKey } from '../../../state/service.ts';
 import { type Problem, problemAt } from '../../service.ts';
 import type { ReadingChanges } from '../catalog.ts';
-import { mapping, textAt } from '../fields.ts';
+import { mapping } from '../fields.ts';
 import type { ManifestRules } from '../manifest.ts';
 import { backoffMs } from './backoff.ts';
 import type { ApiClient } from './client.ts';
@@ -12,9 +12,11 @@ import { ListWatch, type ObjectChanges } from './list-watch.ts';
 import { cutService, type ServiceEntry, ServiceObjects } from './service-objects.ts';
 import type { Topology } from './topology.ts';
 import { sharingCut, type VirtualIpRecord, virtualIpsPath } from './virtual-ip.ts';
+import { identityPath, type WhichCluster } from './which-cluster.ts';
 
 export interface KubernetesSourceInput {
   readonly client: ApiClient;
+  readonly which: WhichCluster;
   /** Empty: Services of all namespaces. */
   readonly namespaces: readonly string[];
   readonly rules: ManifestRules;
@@ -42,7 +44,6 @@ export interface SyncedLists {
 
 /** A change of type arrives as DELETED, so what is no LoadBalancer need never be sent. */
 const fieldSelector = 'spec.type=LoadBalancer';
-const identityPath = '/api/v1/namespaces/kube-system';
 const nothing: ReadingChanges = { set: [], remove: [] };
 const atOnceServices = 1000;
 
@@ -51,25 +52,25 @@ export class KubernetesSource {
   readonly #input: KubernetesSourceInput;
   readonly #services: readonly ListWatch<ServiceEntry>[];
   readonly #virtualIps: ListWatch<VirtualIpRecord | null>;
-  #cluster: string | null = null;
   #hasIpMode = false;
   #identityProblem: string | null = null;
   #running: Promise<unknown> = Promise.resolve();
 
   constructor(input: KubernetesSourceInput) {
     this.#input = input;
-    const { client, namespaces, rules, mayOptOut, signal, random } = input;
+    const { client, which, namespaces, rules, mayOptOut, signal, random } = input;
+    const confirm = (signal: AbortSignal) => which.confirm(client, { signal });
     const paths = namespaces.map((namespace) => `/api/v1/namespaces/${namespace}/services`);
     this.#services = (paths.length > 0 ? paths : ['/api/v1/services']).map((path) => {
       return new ListWatch({
-        ...{ client, path, fieldSelector, signal, random },
+        ...{ client, confirm, path, fieldSelector, signal, random },
         cut: (object) => cutService(object, rules, mayOptOut),
         onChange: (changes) => this.#changed(changes),
         onState: () => this.#state(),
       });
     });
     this.#virtualIps = new ListWatch({
-      ...{ client, path: virtualIpsPath, signal, random, cut: sharingCut() },
+      ...{ client, confirm, path: virtualIpsPath, signal, random, cut: sharingCut() },
       onChange: (changes) => input.onRecords(changes),
       onState: () => this.#state(),
     });
@@ -77,7 +78,7 @@ export class KubernetesSource {
 
   /** The UID of namespace kube-system, which no two clusters share; null until it was read. */
   get cluster(): string | null {
-    return this.#cluster;
+    return this.#input.which.uid;
   }
 
   /** From Kubernetes 1.30 a status may say that traffic comes with the VIP as its destination. */
@@ -102,7 +103,7 @@ export class KubernetesSource {
   get isComplete(): boolean {
     const { services, nodes, virtualIPs } = this.synced;
     // Endpoints that were not read yet keep their own VIPs waiting, and nothing else.
-    return this.#cluster !== null && services && nodes && virtualIPs;
+    return this.cluster !== null && services && nodes && virtualIPs;
   }
 
   /** Begins; nothing here waits for an API server to be there. */
@@ -143,21 +144,20 @@ export class KubernetesSource {
     const next = 'apply the CRDs by `vipward manifests crds | kubectl apply -f -`';
     const records = problem?.includes(': 404 ') === true ? `${problem}: ${next}` : problem;
     return [
-      ...problemAt(identityPath, this.#identityProblem),
+      ...problemAt(identityPath, this.#input.which.problem ?? this.#identityProblem),
       ...problemAt(virtualIpsPath, records),
       ...[...problems, ...this.#input.topology.problems(), ...this.catalog.problems()],
     ];
   }
 
   async #identify(): Promise<void> {
-    const { client, signal, random, onReading } = this.#input;
+    const { client, which, signal, random, onReading } = this.#input;
     for (let failures = 1; !signal.aborted; failures++) {
       try {
         const { major, minor } = mapping(await client.json({ path: '/version', signal }), 'version');
         // Some distributions put a plus behind the minor version.
         this.#hasIpMode = Number(major) > 1 || Number.parseInt(String(minor), 10) >= 30;
-        const { metadata } = mapping(await client.json({ path: identityPath, signal }), 'namespace');
-        this.#cluster = textAt(mapping(metadata, 'metadata')['uid'], 'metadata.uid');
+        await which.confirm(client, { signal });
         this.#identityProblem = null;
         onReading(nothing);
         return;

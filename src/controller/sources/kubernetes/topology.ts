@@ -11,6 +11,8 @@ import { cutNode, type NodeEntry, nodesPath } from './node-facts.ts';
 
 export interface TopologyInput {
   readonly client: ApiClient;
+  /** Rejects where the API server is another one than before. */
+  readonly confirm?: (signal: AbortSignal) => Promise<void>;
   readonly ignoresExclude: boolean;
   readonly signal: AbortSignal;
   readonly random: () => number;
@@ -49,8 +51,9 @@ export class Topology {
 
   constructor(input: TopologyInput) {
     this.#input = input;
-    const { client, ignoresExclude, signal, random, onState } = input;
+    const { client, confirm, ignoresExclude, signal, random, onState } = input;
     this.#nodes = new ListWatch({
+      ...(confirm && { confirm }),
       ...{ client, path: nodesPath, signal, random, onState },
       cut: (object) => cutNode(object, { ignoresExclude }),
       onChange: (changes) => this.#nodesChanged(changes),
@@ -121,10 +124,11 @@ export class Topology {
   }
 
   #watchSlices(): void {
-    const { client, random, onState, onEndpoints } = this.#input;
+    const { client, confirm, random, onState, onEndpoints } = this.#input;
     this.#endSlices = new AbortController();
     const signal = AbortSignal.any([this.#input.signal, this.#endSlices.signal]);
     this.#slices = new ListWatch({
+      ...(confirm && { confirm }),
       ...{ client, path: endpointSlicesPath, signal, random, cut: cutSlice, onState },
       onChange: (changes) => {
         const touched = this.#endpoints.apply(changes);

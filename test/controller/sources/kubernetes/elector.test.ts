@@ -24,6 +24,8 @@ interface Rig {
   delay: Delay;
   /** What becomes of the answer to a write that was done. */
   answer: Delay;
+  /** Whether the server is the one it was. */
+  confirm: Delay;
   /** Ends it, and resolves when it has. */
   readonly stop: () => Promise<void>;
   /** What the server keeps. */
@@ -52,6 +54,7 @@ function start(t: TestContext, { renewDeadlineMs = 15_000, lease = null as objec
     ...{ client: { json } as unknown as ApiClient, signal: stopping.signal, random: () => 0 },
     ...{ namespace: 'n', name: 'l', identity: 'c1', address: null, waits: true },
     ...{ durationMs: 20_000, renewDeadlineMs, retryPeriodMs: 20 },
+    confirm: () => made.confirm(),
     onRule: (generation) => told.push(`rules by ${generation}`),
     onResume: () => told.push(`resumes: ${elector.rules()}`),
     ...{ onRestored: () => undefined, onDeposed: () => told.push('deposed'), onProblem: () => undefined },
@@ -61,7 +64,7 @@ function start(t: TestContext, { renewDeadlineMs = 15_000, lease = null as objec
     stopping.abort();
     return running;
   };
-  const made: Rig = { elector, told, lease, delay: at, answer: at, stop };
+  const made: Rig = { elector, told, lease, delay: at, answer: at, confirm: at, stop };
   const running = elector.run();
   t.after(stop);
   return made;
@@ -158,4 +161,36 @@ test('who ends gives away no Lease that another one took meanwhile', limit, asyn
   all.delay = async () => undefined;
   await all.stop();
   deepEqual(all.lease, { metadata: { resourceVersion: '99' }, spec });
+});
+
+test(
+  'no Lease is written where the server is another one, and it is again once it is not',
+  limit,
+  async (t) => {
+    const all = await ruling(t, 400);
+    const mine = all.lease;
+    let asked = 0;
+    all.confirm = async () => {
+      asked++;
+      throw new Error('another cluster');
+    };
+    all.lease = null;
+    // A renewal that finds the Lease gone looks, and then asks which cluster that is.
+    await untilTrue(() => asked > 1 && !all.elector.rules());
+    deepEqual([all.lease, all.elector.problem], [null, 'another cluster']);
+    all.lease = mine;
+    all.confirm = async () => undefined;
+    await untilTrue(() => all.elector.rules() && all.elector.problem === null);
+  },
+);
+
+test('whoever begins to rule knows first which cluster that is', limit, async (t) => {
+  const all = start(t, {});
+  let asked = 0;
+  all.confirm = async () => {
+    asked++;
+    throw new Error('another cluster');
+  };
+  await untilTrue(() => asked > 1);
+  deepEqual([all.lease, all.told], [null, []]);
 });

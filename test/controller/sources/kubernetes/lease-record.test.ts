@@ -18,7 +18,8 @@ const self: LeaseSelf = {
   ...{ generation: null, known: 0 },
 };
 const record = (changes: Partial<LeaseRecord> = {}): LeaseRecord => ({
-  ...{ holder: 'c2', generation: 7, durationMs: 4000, renewTime: '', address: null, resourceVersion: '1' },
+  ...{ holder: 'c2', generation: 7, durationMs: 4000, renewTime: '', address: null },
+  ...{ uid: 'u', resourceVersion: '1' },
   ...changes,
 });
 const seen = (changes: Partial<LeaseRecord> = {}) => ({ record: record(changes), sinceMs: 1000 });
@@ -100,13 +101,14 @@ test('whoever takes the Lease rules by a generation above every one before', () 
 
 test('the Lease that is written reads as what was meant, in times the API server takes', () => {
   const text = { ...{ namespace: 'ns', name: 'l', self, generation: 8 }, wallMs: 1e12, takenWallMs: 1e12 };
-  const read = readLease(leaseObject({ ...text, resourceVersion: '5' }));
+  const read = readLease(leaseObject({ ...text, before: { uid: 'u', resourceVersion: '5' } }));
   deepEqual(read, {
-    ...{ holder: 'c1', generation: 8, durationMs: 4000, address: '10.0.0.1:9470', resourceVersion: '5' },
+    ...{ holder: 'c1', generation: 8, durationMs: 4000, address: '10.0.0.1:9470' },
+    ...{ uid: 'u', resourceVersion: '5' },
     renewTime: microTime(1e12),
   });
   match(microTime(1e12), /^2001-09-09T01:46:40\.000000Z$/);
-  const { spec } = leaseObject({ ...text, self: { ...self, durationMs: 2500 }, resourceVersion: null }) as {
+  const { spec } = leaseObject({ ...text, self: { ...self, durationMs: 2500 }, before: null }) as {
     spec: { leaseDurationSeconds: number };
   };
   equal(spec.leaseDurationSeconds, 3);

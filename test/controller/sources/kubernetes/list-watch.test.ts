@@ -65,14 +65,14 @@ test('a list that is cut off, in the middle of it or of a page, is never told', 
 test('of another cluster nothing is believed, listed or watched', async (t) => {
   const all = await watched(t);
   await untilTrue(() => all.api.watches === 1);
-  const before = new Map(all.known);
+  all.api.set('a', '2');
+  await converged(all);
   const another = async () => {
     throw new Error('another cluster');
   };
   all.confirm = another;
   for (const name of ['a', 'b', 'c']) all.api.remove(name);
   await untilTrue(() => all.known.size === 2);
-  // What the stream had said before is true; what comes on the next one is not followed.
   all.api.cut('reset');
   for (const name of ['d', 'e']) all.api.remove(name);
   all.api.set('f', '1');
@@ -81,26 +81,10 @@ test('of another cluster nothing is believed, listed or watched', async (t) => {
   all.api.compact();
   const requests = all.api.count('limit=2');
   await untilTrue(() => all.api.count('limit=2') > requests + 1);
-  deepEqual([all.known, before.size], [known, 5]);
+  deepEqual(all.known, known);
   all.confirm = async () => undefined;
   await converged(all);
   equal(all.watch.problem, null);
-});
-
-test('a page that is longer than is read comes in smaller ones', async (t) => {
-  const long = 'x'.repeat(7 * 1024 * 1024);
-  const all = await watched(t, {}, ['a']);
-  await converged(all);
-  all.api.fault = (request, response) => {
-    if (request.url?.includes('limit=2') !== true) return 'go on';
-    response.end(`{"items":["${long.repeat(5)}"]}`);
-    return 'done';
-  };
-  for (const name of ['b', 'c', 'd']) all.api.set(name, '1');
-  void all.watch.restored();
-  await untilTrue(() => all.watch.lists === 2);
-  await converged(all);
-  equal(all.api.count('limit=1'), 4);
 });
 
 test('410 in the middle of a list begins it anew', async (t) => {

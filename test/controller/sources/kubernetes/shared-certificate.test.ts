@@ -23,6 +23,8 @@ interface Rig {
   /** How often that was read. */
   looks: number;
   readonly certificate: SharedCertificate;
+  /** Whether the API server is the one it was. */
+  confirm: () => Promise<void>;
   /** The certificate that whoever connects is shown. */
   readonly shown: () => Promise<string | undefined>;
 }
@@ -42,7 +44,7 @@ async function rig(t: TestContext, kept: Pair): Promise<Rig> {
   const client = { json } as unknown as ApiClient;
   const certificate = new SharedCertificate({
     ...{ client, namespace: 'n', signal, random: () => 0, lookMs: 20 },
-    ...{ mayWrite: () => true, onProblem: () => undefined },
+    ...{ mayWrite: () => true, onProblem: () => undefined, confirm: () => all.confirm() },
   });
   const listener = () => undefined;
   const config = { tls: undefined } as unknown as ControllerConfig;
@@ -57,7 +59,7 @@ async function rig(t: TestContext, kept: Pair): Promise<Rig> {
     socket.destroy();
     return found;
   };
-  const all: Rig = { kept, looks: 0, certificate, shown };
+  const all: Rig = { kept, looks: 0, certificate, shown, confirm: async () => undefined };
   const running = certificate.run();
   t.after(() => {
     stopping.abort();
@@ -92,3 +94,20 @@ async function problem({ certificate }: Rig): Promise<string> {
   await untilTrue(() => certificate.problems().length > 0);
   return certificate.problems()[0]?.message ?? '';
 }
+
+test('the certificate of another cluster is not shown', limit, async (t) => {
+  const [right, other] = [made(), made()];
+  const all = await rig(t, right);
+  await untilTrue(() => all.looks > 0);
+  let asked = 0;
+  all.confirm = async () => {
+    asked++;
+    throw new Error('another cluster');
+  };
+  all.kept = other;
+  await untilTrue(() => asked > 1);
+  equal(all.certificate.problems()[0]?.message, 'another cluster');
+  equal(await all.shown(), right.cert);
+  all.confirm = async () => undefined;
+  await untilTrue(async () => (await all.shown()) === other.cert);
+});

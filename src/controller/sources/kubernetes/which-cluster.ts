@@ -1,0 +1,43 @@
+// Which cluster an API server is of. Behind an address there may be another one by now: what that one says is
+// believed as little as a list that was cut off, and nothing is written there.
+
+import { mapping, textAt } from '../fields.ts';
+import type { ApiClient, ApiRequest } from './client.ts';
+
+export const identityPath = '/api/v1/namespaces/kube-system';
+
+/** The API server is that of another cluster than before. */
+export class AnotherClusterError extends Error {
+  readonly code = 'AnotherCluster';
+}
+
+export type ConfirmInput = Pick<ApiRequest, 'signal' | 'timeoutMs'>;
+
+export class WhichCluster {
+  #uid: string | null = null;
+  #problem: string | null = null;
+
+  /** The UID of namespace kube-system, which no two clusters share; null until it was read. */
+  get uid(): string | null {
+    return this.#uid;
+  }
+
+  /** Why nothing is believed of the API server, and nothing written there, when it was last asked. */
+  get problem(): string | null {
+    return this.#problem;
+  }
+
+  /** Asks a server which one it is. Rejects with AnotherClusterError if it is not the first that was asked. */
+  async confirm(client: Pick<ApiClient, 'json'>, input: ConfirmInput): Promise<void> {
+    const { metadata } = mapping(await client.json({ path: identityPath, ...input }), 'namespace');
+    const uid = textAt(mapping(metadata, 'metadata')['uid'], 'metadata.uid');
+    this.#uid ??= uid;
+    this.#problem = uid === this.#uid ? null : wordsOf({ uid, was: this.#uid });
+    if (this.#problem !== null) throw new AnotherClusterError(this.#problem);
+  }
+}
+
+function wordsOf({ uid, was }: { readonly uid: string; readonly was: string }): string {
+  const next = 'correct where the kubeconfig leads; if it is meant, start the controller again';
+  return `another cluster: its UID is ${uid}, and was ${was}; it is not believed: ${next}`;
+}
