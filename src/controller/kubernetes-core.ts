@@ -121,7 +121,7 @@ export function makeKubernetesCore(
   return { ...doors, ...life, controller, readings, statusInput, progressed, happened };
 }
 
-/** The way to the API server: what is read, what is written, and the Lease, each on connections of its own. */
+/** The way to the API server: reads, writes and the Lease, each on connections of its own. */
 function reach(given: KubernetesConfig, { env, version }: CoreInput) {
   const access = findAccess({ kubeconfig: given.kubeconfig, context: given.context, env });
   const client = () => new ApiClient(access, new Credentials(access, env), `vipward/${version}`);

@@ -1,5 +1,5 @@
-// Behind the address of the API server there is another cluster, all of a sudden: nothing is believed of it and
-// nothing written there, and once the first one is back, what was missed is caught up with.
+// Behind the address of the API server there is another cluster, all of a sudden: nothing is believed of it
+// and nothing written there, and once the first one is back, what was missed is caught up with.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { skip as noNode } from '../kernel/node.ts';

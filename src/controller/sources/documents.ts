@@ -9,7 +9,7 @@ import { type DocumentFacts, readDocument } from './manifest.ts';
 /** The largest file that is read. */
 export const fileLimitBytes: number = 16 * 1024 * 1024;
 
-/** The largest document of YAML: it is parsed in one go, a megabyte in two or three seconds, and agents wait. */
+/** The largest document of YAML: it is parsed in one go, a megabyte in some seconds, and agents wait. */
 export const documentLimitBytes: number = 512 * 1024;
 
 /**

@@ -1,9 +1,9 @@
-// What connections may make a controller keep before it knows who speaks on them: how many one credential has,
-// and what is read of those without any before their hellos.
+// What connections may make a controller keep before it knows who speaks on them: how many one credential
+// has, and what is read of those without any before their hellos.
 
 import type { Duplex } from 'node:stream';
 import { heldFrameLimitBytes } from '../../protocol/messages.ts';
-import type { Closing } from './sessions.ts';
+import type { Closing } from '../sessions.ts';
 import type { Speaker } from './upgrade-policy.ts';
 
 /** Connections of one credential: its node has one, and leaves some behind where its network fails. */

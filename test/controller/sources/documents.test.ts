@@ -65,7 +65,7 @@ test('a key that is twice is refused by its line, also behind very many others',
   await rejects(parseFile('kind: List\nitems: [{a: 1, b: 2, a: 3}]\n', false, none), /the key "a" is twice/);
 });
 
-test('a document of YAML that is too long is refused before it is parsed, and as JSON it is not', async () => {
+test('a document of YAML that is too long is refused unparsed, and as JSON it is not', async () => {
   const note = 'x'.repeat(documentLimitBytes);
   const long = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'a' }, data: { note } };
   const message = new RegExp(

@@ -55,7 +55,7 @@ const connectTimeoutMs = 3000;
 const answerTimeoutMs = 30_000;
 /** A peer that vanished without a word is found out within this time and ten probes of a second each. */
 const keepAliveMs = 10_000;
-/** The largest answer that is read whole: it is parsed in one go, and an object may be 10 MiB with escapes. */
+/** The largest answer that is read whole: it is parsed in one go; an object may be 10 MiB with escapes. */
 const bodyLimitBytes = 32 * 1024 * 1024;
 
 export class ApiClient implements Disposable {

@@ -9,7 +9,7 @@ import { backoffMs } from './backoff.ts';
 import { type ApiClient, ApiError } from './client.ts';
 
 export interface SharedCertificateInput {
-  /** Rejects where the API server is another one than before: the certificate of its cluster is none of ours. */
+  /** Rejects where the API server is another one than before: its certificate is none of ours. */
   readonly confirm: () => Promise<void>;
   readonly client: ApiClient;
   readonly namespace: string;

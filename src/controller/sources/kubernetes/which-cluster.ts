@@ -27,7 +27,7 @@ export class WhichCluster {
     return this.#problem;
   }
 
-  /** Asks a server which one it is. Rejects with AnotherClusterError if it is not the first that was asked. */
+  /** Asks a server which cluster it is of. Rejects with AnotherClusterError if that is not the first one. */
   async confirm(client: Pick<ApiClient, 'json'>, input: ConfirmInput): Promise<void> {
     const { metadata } = mapping(await client.json({ path: identityPath, ...input }), 'namespace');
     const uid = textAt(mapping(metadata, 'metadata')['uid'], 'metadata.uid');
