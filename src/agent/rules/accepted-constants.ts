@@ -1,11 +1,11 @@
-// Constant rules and sets that an agent of ours put there under other options still guard as they did then.
+// Accepts constant rules and sets from an agent of ours with other options: they still guard.
 
 import type { Dialect, KernelObject } from '../../dialects/dialect.ts';
 import type { Needs } from '../../state/desired-state.ts';
 
 /**
- * The wanted constants, except that where the kernel holds what an agent with other options would have put
- * there (which may be nothing), that counts as wanted.
+ * The wanted constants. Where the kernel holds what an agent with other options would render (or, like it,
+ * nothing), that counts as wanted.
  */
 export function acceptedConstants(
   wanted: readonly KernelObject[],

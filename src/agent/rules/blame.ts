@@ -1,5 +1,4 @@
-// What a refusal of the kernel means: which VIPs it is about, by name, and which of them have lost their
-// filter.
+// Reads a refusal of the kernel: which VIPs it blames, and which VIPs have lost their filter.
 
 import { diff } from '../../dialects/delta.ts';
 import type { KernelObject, KernelObjects } from '../../dialects/dialect.ts';
@@ -11,33 +10,36 @@ import { servicesOf, type VirtualIp } from '../../state/virtual-ip.ts';
 import type { Ledger } from '../ledger.ts';
 
 /**
- * Errors that say that the table is another's, that the kernel does not hold what we thought it did, or that
- * it was disturbed. No object is to blame for them.
+ * Errors that blame no object: another process owns the table, the kernel does not hold what the agent
+ * expected, or something disturbed the commit.
  */
 const disturbances: ReadonlySet<number> = new Set([
   ...[Errno.EPERM, Errno.ENOENT, Errno.EINTR, Errno.EAGAIN, Errno.ENOMEM],
   ...[Errno.EBUSY, Errno.EEXIST, Errno.ERESTART, Errno.ENOBUFS, Errno.IPSET_ERR_BUSY],
 ]);
 
-/** What the kernel was told of each VIP. */
+/** The state of each VIP that was sent to the kernel; undefined for a removed VIP. */
 export type Targets = ReadonlyMap<Address, VirtualIp | undefined>;
 
-/** Why the VIP is refused; of its Services only one where it is that one's doing alone. */
+/** Why a VIP is refused. `services` has only one of its Services if that one alone is the cause. */
 export interface Blame {
   readonly key: Address;
   readonly services: readonly ServiceKey[];
   readonly reason: string;
 }
 
-/** In the kernel's words, why no VIP is to blame, so that the kernel has to be read again; or undefined. */
+/**
+ * The disturbance that means no VIP is to blame and the kernel must be read again, in its words; or
+ * undefined.
+ */
 export function disturbanceIn(receipt: Receipt<KernelObject>): string | undefined {
   const disturbed = receipt.find(({ errno }) => disturbances.has(errno));
   return disturbed && describeErrno(disturbed.errno, disturbed.words);
 }
 
 /**
- * The VIPs to blame of those that were on their way, but for those of which something else is wanted by now.
- * Where the kernel names none it is the one that was alone.
+ * The VIPs of `targets` to blame, except those wanted otherwise by now. If the kernel names no object, a
+ * single VIP takes the blame.
  */
 export function blameOf(
   receipt: Receipt<KernelObject>,
@@ -63,8 +65,8 @@ export function blameOf(
 }
 
 /**
- * VIPs whose filter the dump does not prove: some object of theirs, or of the constant part, is missing or
- * differs, unless it still guards.
+ * VIPs whose filter the dump does not prove: one of their objects, or of the constant part, is missing or
+ * differs, and does not guard all the same.
  */
 export function lostIn(
   have: KernelObjects,

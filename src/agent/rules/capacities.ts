@@ -1,4 +1,4 @@
-// How large sets must be for given elements, whichever dialect has them.
+// How large the sets of either dialect must be for given elements.
 
 import type { Delta, KernelObject } from '../../dialects/dialect.ts';
 import type { Capacities } from '../../state/desired-state.ts';
@@ -13,13 +13,13 @@ export const noCapacities: Capacities = {
   sources6: 0,
 };
 
-/** The capacity by which each kind of set is sized. */
+/** The capacity that sizes each kind of set. */
 const sizes: Readonly<Record<string, 'vips' | 'ports' | 'sources'>> = {
   ...{ vip: 'vips', drop: 'vips', egress: 'vips' },
   ...{ allow: 'ports', host: 'ports', src: 'sources' },
 };
 
-/** Of the sets that share a size the fullest counts. */
+/** The capacities for these elements. Where sets share a capacity, the fullest counts. */
 export function capacitiesOf(
   elements: Iterable<KernelObject>,
   { setOf }: Pick<Firewall, 'setOf'>,
@@ -40,7 +40,10 @@ export function capacitiesOf(
   return capacities;
 }
 
-/** Removed elements take space until the added ones are there, unless they go with their set. */
+/**
+ * The capacities of the removed elements. They take space until the added ones are in, unless their set goes
+ * too.
+ */
 export function capacitiesOfLeaving({ remove }: Delta, firewall: Pick<Firewall, 'setOf'>): Capacities {
   const gone = new Set<string>();
   for (const object of remove) if (object.owner === null) gone.add(firewall.setOf(object));

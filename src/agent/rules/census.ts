@@ -1,4 +1,4 @@
-// What the whole set of VIPs needs of the constant part of the firewall, kept up to date change by change.
+// Counts what all VIPs together need of the constant part of the firewall, change by change.
 
 import { type Address, familyOf, prefixLength } from '../../state/address.ts';
 import type { Capacities, Needs } from '../../state/desired-state.ts';
@@ -12,35 +12,32 @@ const leastCapacity = 1024;
 interface Tally {
   vips: number;
   ports: number;
-  /** How many source ranges there are of each length; /0 is no range. */
+  /** The number of source ranges per prefix length; /0 is not counted. */
   readonly lengths: Map<number, number>;
 }
 
-/**
- * Gives one and the same Needs as long as nothing in it differs, for that is how a diff knows that nothing
- * changed.
- */
+/** Returns the same Needs object as long as nothing in it differs: a diff recognises it by identity. */
 export class Census {
   readonly #fixed: number | undefined;
   readonly #tallies = { 4: tally(), 6: tally() };
   readonly #counted = new SteadyMap<Address, VirtualIp>();
-  /** What is counted no more, and in the kernel until it is settled. */
+  /** The capacities of elements that are no longer counted but are in the kernel until `settle`. */
   #leaving = noCapacities;
-  /** What the kernel holds, and no VIP stands for. */
+  /** The capacities set by `reserve`. */
   #reserved = noCapacities;
   #egress = 0;
   #forward = 0;
   #floor: Needs | null = null;
   #known: Needs | undefined;
-  /** Something that is no size of addresses or ports may differ from what is known. */
+  /** Something other than the number of addresses or ports may differ from `#known`. */
   #changed = true;
 
-  /** With `fixedCapacity` every set has that size and none ever grows. */
+  /** With `fixedCapacity` every set has that size and never grows. */
   constructor(fixedCapacity?: number) {
     this.#fixed = fixedCapacity;
   }
 
-  /** Counts a VIP as it will be. Until that is settled there must be room for what it was, too. */
+  /** Counts a VIP as it will be. Until `settle` there is room for its former elements too. */
   set(key: Address, vip: VirtualIp | undefined): void {
     const before = this.#counted.get(key);
     if (before === vip) return;
@@ -55,27 +52,26 @@ export class Census {
     }
   }
 
-  /** The kernel holds of the VIPs what is counted, and no more. */
+  /** The kernel holds exactly the counted VIPs. */
   settle(): void {
     this.#leaving = noCapacities;
   }
 
-  /** Space for so much is kept beside the VIPs, until the next call. */
+  /** Reserves these capacities beside the VIPs, until the next call. */
   reserve(capacities: Capacities): void {
     this.#changed ||= capacities !== this.#reserved;
     this.#reserved = capacities;
   }
 
   /**
-   * What the kernel serves already: sets are never made smaller, and until `release` nothing else is taken
-   * back.
+   * Keeps the needs that the kernel serves already. Sets never shrink; the other needs stay until `release`.
    */
   keep(found: Needs | null): void {
     this.#floor = found;
     this.#changed = true;
   }
 
-  /** From here on only the sizes that were found are kept. */
+  /** Keeps only the set sizes of what `keep` was given. */
   release(): void {
     if (this.#floor === null) return;
     this.#changed = true;
@@ -90,7 +86,7 @@ export class Census {
     return this.#known;
   }
 
-  /** Sets only grow, so sizes that suffice stay as they are. */
+  /** Whether the counted VIPs fit. Sets only grow, so sufficient sizes stay. */
   #fits({ vips4, vips6, ports4, ports6 }: Capacities): boolean {
     if (this.#fixed !== undefined) return true;
     const { 4: of4, 6: of6 } = this.#tallies;
@@ -127,14 +123,16 @@ export class Census {
     };
   }
 
-  /** Grows when full, to twice what is needed, so that growing stays rare. */
+  /** A full set grows to at least twice the elements needed, so that growing stays rare. */
   #capacity(count: number, known: number): number {
     if (this.#fixed !== undefined) return this.#fixed;
     const least = Math.max(known, leastCapacity);
     return count <= least ? least : 2 ** Math.ceil(Math.log2(count * 2));
   }
 
-  /** A VIP that stays is the same address in the kernel before and after. */
+  /**
+   * Adds the former elements of a VIP. If the VIP stays, its address element is the same before and after.
+   */
   #leave({ address, filtered, ports }: VirtualIp, stays: boolean): void {
     if (!filtered) return;
     const vips = stays ? 0 : 1;

@@ -1,5 +1,5 @@
-// VIPs on their way into the kernel, some at a time. Refused ones are left out by name, and their last good
-// state stays.
+// Commits VIPs to the kernel, a slice at a time. Leaves out the VIPs that the kernel refuses; each keeps its
+// last good state.
 
 import { diff } from '../../dialects/delta.ts';
 import type { KernelObject, KernelObjects, Transaction } from '../../dialects/dialect.ts';
@@ -18,7 +18,7 @@ import { Orphans } from './orphans.ts';
 import type { Sender } from './sender.ts';
 import { slices, sliceVips } from './slices.ts';
 
-/** How a commit ended; after `unsure` the kernel has to be read before anything else is written. */
+/** How a commit ended. After `unsure` the kernel must be read before the next write. */
 export type Outcome = 'committed' | 'unsure';
 
 const noAddresses: readonly HeldAddress[] = [];
@@ -27,21 +27,21 @@ export interface CommitsParts {
   readonly firewall: Firewall;
   readonly ledger: Ledger;
   readonly census: Census;
-  /** A VIP's new rules were refused, in the kernel's words. */
+  /** The kernel refused a VIP's new rules, with these words. */
   readonly refuse: (key: Address, services: readonly ServiceKey[], words: string) => void;
-  /** These VIPs are in the kernel as wanted now, or gone from it. */
+  /** The kernel now holds these VIPs as they were sent, or no longer holds them. */
   readonly committed: (keys: Iterable<Address>) => void;
-  /** What the kernel refused of a VIP was wanted no more by then: it is neither in force nor refused. */
+  /** The kernel refused what is no longer wanted of a VIP, which is neither in force nor refused. */
   readonly overtaken: () => void;
 }
 
-/** A slice of VIPs on its way: what is wanted of them, and what the kernel is to be told. */
+/** A slice of VIPs ready to be sent: their wanted state and the transaction. */
 interface PreparedSlice {
   readonly targets: Targets;
-  /** What the constant part serves before it, and behind it. */
+  /** What the constant part serves before (`from`) and after the transaction. */
   readonly from: Needs;
   readonly needs: Needs;
-  /** Null where the kernel has it all. */
+  /** Null if the kernel already holds everything. */
   readonly transaction: Transaction<KernelObject> | null;
 }
 
@@ -49,9 +49,9 @@ export class Commits {
   readonly #parts: CommitsParts;
   readonly #orphans: Orphans;
   readonly #sender: Sender;
-  /** What the constant part in the kernel serves, and as it was put there: none until it is known. */
+  /** The needs that the constant part in the kernel serves; those of no VIP until it is known. */
   #needs: Needs;
-  /** In the kernel's words, what kept the last commit that was disturbed from being one. */
+  /** Why the last disturbed commit failed, in the kernel's words. */
   disturbance = '';
 
   constructor(parts: CommitsParts, sender: Sender) {
@@ -65,7 +65,7 @@ export class Commits {
     return this.#needs;
   }
 
-  /** The constant part for these is in the kernel. */
+  /** The constant part for these needs is in the kernel. */
   serve(needs: Needs): void {
     this.#needs = needs;
   }
@@ -80,13 +80,13 @@ export class Commits {
     return this.#carryOut(this.#prepare(keys));
   }
 
-  /** The census counts what the kernel is about to hold. */
+  /** Counts the VIPs in the census as the kernel is about to hold them. */
   count(keys: Iterable<Address>): void {
     const { census, ledger } = this.#parts;
     for (const key of keys) census.set(key, ledger.target(key));
   }
 
-  /** The census counts what the kernel holds. */
+  /** Counts the VIPs in the census as the kernel holds them. */
   countBack(keys: Iterable<Address>): void {
     const { census, ledger } = this.#parts;
     for (const key of keys) census.set(key, ledger.committed.get(key));
@@ -97,29 +97,30 @@ export class Commits {
     return this.#parts.firewall.dialect.render({ needs, vips, held: noAddresses });
   }
 
-  /** The kernel holds elements that no VIP we know of has. */
+  /** The kernel holds elements of no known VIP. */
   get hasOrphans(): boolean {
     return !this.#orphans.isEmpty;
   }
 
-  /** Those elements. */
   get orphans(): Iterable<KernelObject> {
     return this.#orphans.elements;
   }
 
-  /** The capacities that orphans need beside these VIPs, who may have some of them. */
+  /** The capacities of the orphans that belong to none of these VIPs. */
   orphanCapacities(vips: readonly VirtualIp[] = []): Capacities {
     return this.hasOrphans
       ? this.#orphans.capacitiesBeside(this.render(this.needs, vips).elements)
       : noCapacities;
   }
 
-  /** Rendered, with those that were found beside it kept from now on, and put in again where a set grows. */
+  /**
+   * Renders the VIPs, with the elements of `found` that no VIP renders: those are the orphans from now on.
+   */
   renderBeside(found: Iterable<KernelObject>, needs: Needs, vips: Iterable<VirtualIp>): KernelObjects {
     return this.#orphans.take(found, this.render(needs, vips));
   }
 
-  /** While the kernel was busy other things may have come to be wanted than it was told. */
+  /** Records the targets as committed: what was sent, not what is wanted by now. */
   settle(targets: Targets, needs: Needs): Outcome {
     const { ledger, census, committed } = this.#parts;
     if (needs !== this.needs) this.serve(needs);
@@ -133,28 +134,28 @@ export class Commits {
     return 'committed';
   }
 
-  /** Names the VIPs to blame. */
+  /** Refuses the VIPs that the receipt blames. */
   blame(receipt: Receipt<KernelObject>, targets: Targets): Outcome {
     const { firewall, ledger, refuse, overtaken } = this.#parts;
     const disturbed = disturbanceIn(receipt);
     this.disturbance = disturbed ?? describeFirst(receipt);
     if (disturbed !== undefined) return 'unsure';
     const describe = (object: KernelObject): string => firewall.describe(object);
-    // Those behind it may have been refused for what the first had filled.
+    // Only the first refusal counts: later elements may not fit because its VIP filled the set.
     const blames = blameOf(receipt.slice(0, 1), targets, { ledger, describe });
     for (const { key, services, reason } of blames) refuse(key, services, reason);
     if (blames.length === 0 && targets.size === 1) overtaken();
-    // What else was in the step may be in the kernel, or not.
+    // Without atomic steps the kernel may hold any part of the rest.
     return firewall.atomic ? 'committed' : 'unsure';
   }
 
-  /** A cold load, or nearly one, must not have all of them as objects and bytes at once. */
+  /** Commits slice by slice: not all objects and bytes of a cold load are in memory at once. */
   async #commitMany(keys: ReadonlySet<Address>): Promise<Outcome> {
     const all = [...slices(keys)];
     let ready: PreparedSlice | undefined;
     for (const [index, slice] of all.entries()) {
       const outcome = this.#isAsReady(ready) ? this.#carryOut(ready) : this.#bring(slice);
-      // The kernel and this thread are at work at the same time.
+      // Prepares the next slice while the kernel commits this one.
       const next = all[index + 1];
       ready = next !== undefined && outcome instanceof Promise ? this.#prepare(next) : undefined;
       if ((await outcome) === 'unsure') return 'unsure';
@@ -163,8 +164,8 @@ export class Commits {
   }
 
   /**
-   * Some VIPs as they are wanted by now. Sets that have become too small for them are made larger first, with
-   * all that is in them: no slice has that.
+   * Commits the VIPs as wanted now. Sets that are too small are enlarged first, which needs all their
+   * elements.
    */
   async #bring(keys: ReadonlySet<Address>): Promise<Outcome> {
     for (this.count(keys); this.#isTooSmall(); this.count(keys))
@@ -172,7 +173,7 @@ export class Commits {
     return await this.#carryOut(this.#prepare(keys));
   }
 
-  /** Made ready while the kernel was at work, and the constant part is still what it was then. */
+  /** The constant part is the one that the slice was prepared against, and needs no change. */
   #isAsReady(slice: PreparedSlice | undefined): slice is PreparedSlice {
     return slice !== undefined && slice.from === this.needs && slice.needs === this.needs;
   }
@@ -185,7 +186,7 @@ export class Commits {
     );
   }
 
-  /** Nothing changes meanwhile that a packet could tell. */
+  /** Replaces sets by larger ones with the same elements. No packet sees a difference. */
   async #grow(): Promise<Outcome> {
     const { census, ledger } = this.#parts;
     const needs = { ...this.needs, capacities: census.needs().capacities };
@@ -225,15 +226,15 @@ export class Commits {
   }
 
   /**
-   * Who is to blame is left out by name, and the others go in by halves: of many that it would not take the
-   * kernel names few, and none of those may keep the rest out.
+   * Refuses the blamed VIPs and commits the rest in halves. The kernel names only few of many VIPs that it
+   * refuses, and none of them may keep the rest out.
    */
   async #attemptHalves(receipt: Receipt<KernelObject>, targets: Targets): Promise<Outcome> {
     const { ledger } = this.#parts;
     if (this.blame(receipt, targets) === 'unsure') return 'unsure';
-    // What one VIP needs of the table must not be asked for on behalf of another.
+    // The needs of a refused VIP must not be part of another VIP's commit.
     this.countBack(targets.keys());
-    // Of one alone something else may be wanted by now, and the next pass is for that.
+    // A single VIP is refused, or wanted otherwise by now; the next pass commits that.
     if (targets.size === 1) return 'committed';
     const left = [...targets.keys()].filter((key) => ledger.target(key) !== ledger.committed.get(key));
     const middle = Math.ceil(left.length / 2);

@@ -1,4 +1,4 @@
-// Elements that the kernel alone knows of: they stay until somebody knows all that is wanted.
+// Elements in the kernel that no known VIP owns. They stay until the agent is in sync.
 
 import type { KernelObject, KernelObjects } from '../../dialects/dialect.ts';
 import type { Capacities } from '../../state/desired-state.ts';
@@ -22,8 +22,8 @@ export class Orphans {
   }
 
   /**
-   * Replaces the orphans: those of `found` that were not rendered, though their set was. Returns what was
-   * rendered, with the orphans.
+   * Replaces the orphans by the elements of `found` that are not rendered although their set is. Returns
+   * `rendered` with the orphans.
    */
   take(found: Iterable<KernelObject>, rendered: KernelObjects): KernelObjects {
     const all = [...found];
@@ -34,12 +34,12 @@ export class Orphans {
     return { ...rendered, elements: [...rendered.elements, ...this.#elements.values()] };
   }
 
-  /** These belong to a VIP now. */
+  /** These elements belong to a VIP now. */
   claim(elements: readonly KernelObject[]): void {
     for (const { id } of elements) this.#elements.delete(id);
   }
 
-  /** The capacities that the orphans need beside these elements, some of which may be orphans. */
+  /** The capacities of the orphans that are not among these elements. */
   capacitiesBeside(elements: readonly KernelObject[]): Capacities {
     const left = new Map(this.#elements);
     for (const { id } of elements) left.delete(id);

@@ -1,5 +1,4 @@
-// The filter of this node: the VIPs that changed are committed, and all of it is held against a dump where
-// there is doubt.
+// The filter of this node. Commits the VIPs that changed; in doubt, compares the whole filter with a dump.
 
 import { diff } from '../../dialects/delta.ts';
 import type { Delta, KernelObject, KernelObjects } from '../../dialects/dialect.ts';
@@ -18,22 +17,22 @@ import { Sender, type SenderParts } from './sender.ts';
 export interface RulesParts extends CommitsParts, SenderParts {
   readonly kernel: Pick<Kernel, 'commit' | 'dump'>;
   /**
-   * Everything is in force by the word of a controller: only now does this firewall take the place of another
-   * one of ours. Said each time.
+   * Called each time everything is in force and a controller has synced. Only then does this firewall replace
+   * what another firewall of ours left.
    */
   readonly onComplete: () => void;
-  /** The node has the address for itself: a filter for it would cut the node off. */
+  /** The address is the node's own: a filter for it would cut the node off. */
   readonly isOwn: (key: Address) => boolean;
-  /** Lets go of addresses whose filter is lost, before anything else is written. */
+  /** Removes addresses whose filter is lost, before anything else is written. */
   readonly withdraw: (keys: Iterable<Address>) => Promise<void>;
-  /** Lets go of all addresses of ours but these, whether anybody knows of them or not. */
+  /** Removes every address of ours that is not guarded, also those that no VIP accounts for. */
   readonly retain: (isGuarded: (key: Address) => boolean) => Promise<void>;
 }
 
 interface Reading {
   /** What the dump shows. */
   readonly have: KernelObjects;
-  /** What of it stays, though nobody knows whose it is. */
+  /** The elements of the dump that stay although no known VIP owns them. */
   readonly found: readonly KernelObject[];
   readonly targets: Targets;
   readonly inSync: boolean;
@@ -41,7 +40,7 @@ interface Reading {
 
 interface Reconciled {
   readonly outcome: Outcome;
-  /** How many objects were not as they should have been. */
+  /** The number of objects that were missing, wrong or unwanted. */
   readonly repaired: number;
 }
 
@@ -49,9 +48,9 @@ export class Rules {
   readonly #parts: RulesParts;
   readonly #sender: Sender;
   readonly #commits: Commits;
-  /** The kernel holds what the ledger says is committed, and nothing of ours beside it. */
+  /** The kernel holds exactly what the ledger has as committed, and no orphans. */
   #exact = false;
-  /** The table is one of another make, and stays that until the agent is in sync. */
+  /** The kernel has a table of another layout, which stays until the agent is in sync. */
   #isAnothers = false;
 
   constructor(parts: RulesParts) {
@@ -60,22 +59,22 @@ export class Rules {
     this.#commits = new Commits(parts, this.#sender);
   }
 
-  /** Commits that were tried. */
+  /** The number of commits tried. */
   get commits(): number {
     return this.#sender.tried;
   }
 
-  /** In the kernel's words, what kept the last commit that was disturbed from being one. */
+  /** Why the last disturbed commit failed, in the kernel's words. */
   get disturbance(): string {
     return this.#commits.disturbance;
   }
 
-  /** The kernel holds something that is not wanted, and that goes when the agent is in sync. */
+  /** The kernel holds something unwanted, which the agent removes once it is in sync. */
   get isPutOff(): boolean {
     return this.#isAnothers || this.#commits.hasOrphans;
   }
 
-  /** Commits the VIPs of `keys`. Costs what they cost, whatever else is in the table. */
+  /** Commits the VIPs of `keys`. The cost does not depend on the size of the table. */
   commit(keys: ReadonlySet<Address>): Soon<Outcome> {
     const outcome = this.#commits.commit(keys);
     const judge = (judged: Outcome): Outcome => {
@@ -86,8 +85,8 @@ export class Rules {
   }
 
   /**
-   * From here on what is not wanted may go. False where a reading has left something over, or there was none
-   * after the last disturbance: then everything has to be read.
+   * Removes what is not wanted, as a controller has synced. Returns false if the kernel must be read first:
+   * the last reading left orphans, or a disturbance came after it.
    */
   async release(): Promise<boolean> {
     const { ledger, census } = this.#parts;
@@ -101,8 +100,8 @@ export class Rules {
   }
 
   /**
-   * Brings the kernel from what a dump shows to what is wanted. Before the agent is in sync nothing is taken
-   * away that serves a VIP: the kernel may know more than the disk.
+   * Brings the kernel from what a dump shows to what is wanted. Before the agent is in sync it removes
+   * nothing that serves a VIP: the kernel may hold VIPs that the disk does not.
    */
   async reconcile(inSync: boolean): Promise<Reconciled> {
     const { kernel, firewall, ledger, census, isOwn } = this.#parts;
@@ -114,15 +113,15 @@ export class Rules {
     this.#commits.count(keys);
     const targets = new Map([...keys].map((key) => [key, ledger.target(key)]));
     const vips = [...targets.values()].filter((vip) => vip !== undefined);
-    // What is not wanted stays until the agent is in sync, also where a set is replaced by a larger one; but
-    // for what would cut this node off.
+    // Unwanted elements stay until the agent is in sync, also when a larger set replaces theirs. Elements for
+    // an address of this node go at once: they would cut the node off.
     const isBarred = ({ owner }: KernelObject): boolean => owner !== null && isOwn(owner);
     const found = inSync ? [] : have.elements.filter((object) => !isBarred(object));
     const { needs, delta } = this.#way(have, found, vips);
-    // A table of another make is only replaced by somebody who knows everything that it has to hold.
+    // Only an agent that knows everything the table has to hold may replace one of another layout.
     this.#isAnothers = !inSync && have.needs === null && firewall.replaces(delta);
     if (this.#isAnothers) return { outcome: 'committed', repaired: 0 };
-    // In front of what only the kernel knows nothing of ours was found, and nobody could put it back.
+    // The filter is missing or incomplete. The agent cannot restore it for an address without a known VIP.
     const part = firewall.guardedInPart(have);
     if (have.needs === null || part !== null)
       await this.#parts.retain(
@@ -138,12 +137,12 @@ export class Rules {
     return { outcome: 'committed', repaired: delta.remove.length + delta.add.length };
   }
 
-  /** What the kernel should hold whatever the VIPs are. */
+  /** The rules and sets that the kernel should hold whatever the VIPs are. */
   constants(): readonly KernelObject[] {
     return this.#commits.render(this.#commits.needs, []).constants;
   }
 
-  /** All elements that it should hold now; each VIP is rendered when its own are asked for. */
+  /** All elements that the kernel should hold now. Each VIP is rendered when its turn comes. */
   *elements(): Iterable<Iterable<KernelObject>> {
     for (const vip of this.#parts.ledger.committed.values())
       yield this.#commits.render(this.#commits.needs, [vip]).elements;
@@ -155,7 +154,10 @@ export class Rules {
     return this.#commits.render(this.#commits.needs, this.#parts.ledger.committed.values());
   }
 
-  /** From what a dump shows to these VIPs and what of it stays, in sets with room for both at once. */
+  /**
+   * The delta from the dump to these VIPs and the elements that stay. Its sets have room for removed and
+   * added elements at once.
+   */
   #way(have: KernelObjects, found: readonly KernelObject[], vips: readonly VirtualIp[]) {
     const { census, firewall } = this.#parts;
     const direct = (needs: Needs) => {
@@ -168,7 +170,7 @@ export class Rules {
     return census.needs() === way.needs ? way : direct(census.needs());
   }
 
-  /** Where it fails, what the dump shows is what is committed. */
+  /** Sends the delta. If that fails, the dump becomes what the ledger has as committed. */
   async #mend(delta: Delta, reading: Reading): Promise<Receipt<KernelObject>> {
     let receipt: Receipt<KernelObject> | undefined;
     try {
@@ -180,8 +182,8 @@ export class Rules {
   }
 
   /**
-   * The table is first made what it would be without the VIPs that the dump does not show. Those are
-   * committed then as if they were new, so that each can be refused by itself.
+   * Retries a refused repair VIP by VIP. First commits the table without the VIPs that the dump does not
+   * show, then those VIPs as new ones, so that the kernel can refuse each by itself.
    */
   async #mendAround(
     receipt: Receipt<KernelObject>,
@@ -202,7 +204,10 @@ export class Rules {
     return { outcome, repaired: remove.length + add.length };
   }
 
-  /** Better no address than one without its filter: where the dump does not show it, the address goes. */
+  /**
+   * Takes the dump into the ledger. Withdraws each address whose filter the dump does not show: no address is
+   * better than an unguarded one.
+   */
   async #believe({ have, targets }: Reading): Promise<void> {
     const { ledger, firewall, withdraw } = this.#parts;
     const known = [...targets].flatMap(([key, target]) => ledger.committed.get(key) ?? target ?? []);

@@ -1,4 +1,4 @@
-// Sends deltas to the kernel; counts them and takes the time.
+// Sends deltas to the kernel, counts the commits and measures their time.
 
 import { isEmpty } from '../../dialects/delta.ts';
 import type { Delta, Dialect, KernelObject, Transaction } from '../../dialects/dialect.ts';
@@ -7,14 +7,14 @@ import type { Receipt } from '../../netlink/ack.ts';
 
 export interface SenderParts {
   readonly kernel: Pick<Kernel, 'commit'>;
-  /** How long a commit took, in microseconds. */
+  /** Called with the duration of each commit, in microseconds. */
   readonly observe: (micros: number) => void;
 }
 
 export class Sender {
   readonly #parts: SenderParts;
   readonly #dialect: Dialect;
-  /** Commits that were tried. */
+  /** The number of commits tried. */
   tried = 0;
 
   constructor(parts: SenderParts, dialect: Dialect) {

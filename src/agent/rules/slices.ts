@@ -1,8 +1,8 @@
-// Many VIPs, some at a time, on the way of their rules into the kernel.
+// Splits many VIPs into slices that are committed one at a time.
 
 import type { Address } from '../../state/address.ts';
 
-/** How many VIPs are committed at once: with two ports each they are 4,000 elements. */
+/** VIPs per commit: with two ports each, 4,000 elements. */
 export const sliceVips = 1000;
 
 export function* slices(keys: Iterable<Address>): Generator<Set<Address>> {
