@@ -1,18 +1,18 @@
-// What is still to be sent to one agent: for each table a version, and the keys that changed since. Never a
-// queue. hub.ts gives it a socket; the tables give it frames that all agents share.
+// The sending side of one agent's connection. For each table it keeps the version the agent was brought to
+// and the keys that changed since, never a queue. The tables give it frames that all agents share.
 
 import type { TableDigest, TableName } from '../../protocol/messages.ts';
 import type { Address } from '../../state/address.ts';
 import type { Pages } from './pages.ts';
 import type { Change, Table } from './table.ts';
 
-/** The socket as far as a stream needs it. */
+/** The part of a socket that a stream uses. */
 export interface Wire {
   send(frame: Buffer): void;
   readonly bufferedAmount: number;
 }
 
-/** Above this nothing more is written to an agent; what changes meanwhile is remembered by key alone. */
+/** At this many buffered bytes a stream stops writing to its agent and remembers changes by key alone. */
 export const bufferLimitBytes: number = 1024 * 1024;
 
 interface Lane {
@@ -21,7 +21,7 @@ interface Lane {
   sentSeq: number | null;
   readonly dirty: Set<Address>;
   sending: { readonly pages: Pages; readonly synced: Buffer; next: number } | null;
-  /** What the agent said it has while pages were on their way: answered when they are through. */
+  /** The digest of a resync that arrived while pages were being sent; answered after the last page. */
   asked: TableDigest | null;
 }
 
@@ -38,7 +38,7 @@ export class AgentStream {
   }
 
   /**
-   * Starts tables that were not, from what the agent said it has of them. Rules come first: an address needs
+   * Starts each table that has not begun, from the agent's digest of it. Rules come first: an address needs
    * its filter.
    */
   begin(have: { readonly [Name in TableName]?: TableDigest }): void {
@@ -52,15 +52,15 @@ export class AgentStream {
   /** The agent saw a gap or a wrong digest in one table. */
   resync(name: TableName, have: TableDigest): void {
     const lane = this.#lane(name);
-    // Pages of two snapshots must not mix: the agent would keep what was removed between them.
+    // Pages of two snapshots must not mix: the agent would keep entries that were removed between them.
     if (lane.sending === null) answer(lane, have);
     else lane.asked = have;
     this.pump();
   }
 
   /**
-   * A table took a step: sent at once if the agent is up to date and takes it, else remembered by key. False
-   * of a table that has not begun.
+   * Sends a table's change at once if the agent is up to date and the buffer has room, else remembers its
+   * keys. Returns false if the table has not begun.
    */
   publish(name: TableName, change: Change): boolean {
     const lane = this.#lane(name);
@@ -76,7 +76,10 @@ export class AgentStream {
     return true;
   }
 
-  /** Writes what is due until the socket has enough; called again when it has drained. */
+  /**
+   * Writes due frames until bufferLimitBytes are buffered. The connection calls it again when a frame has
+   * left.
+   */
   pump(): void {
     for (const lane of [this.#rules, this.#placements]) {
       while (this.#mayFlow(lane) && this.wire.bufferedAmount < bufferLimitBytes) {
@@ -85,7 +88,7 @@ export class AgentStream {
     }
   }
 
-  /** The version that was last sent of a table, null before the first. */
+  /** The version of a table that was sent last; null before the first. */
   sentSeq(name: TableName): number | null {
     return this.#lane(name).sentSeq;
   }
@@ -94,10 +97,7 @@ export class AgentStream {
     return name === 'rules' ? this.#rules : this.#placements;
   }
 
-  /**
-   * Placements wait until the agent has been told every rule: the order on the wire is the order in the
-   * kernel.
-   */
+  /** Placements wait until every rule has been sent: the agent applies them in the order of the wire. */
   #mayFlow(lane: Lane): boolean {
     return lane === this.#rules || (this.#rules.sending === null && this.#rules.sentSeq !== null);
   }
@@ -119,8 +119,8 @@ function start(lane: Lane, buckets: readonly number[]): void {
 }
 
 /**
- * Sends what differs from what the agent had when it asked, and what it does not know yet: frames that were
- * on their way then may have brought it past what it said.
+ * Sends the buckets that differ from the agent's digest, and those of its dirty keys: frames in flight when
+ * the agent asked may already have outdated that digest.
  */
 function answer(lane: Lane, have: TableDigest): void {
   start(lane, [...lane.table.differing(have), ...bucketsOf(lane)]);
@@ -130,7 +130,7 @@ function bucketsOf({ table, dirty }: Lane): number[] {
   return [...dirty].map((key) => table.bucketOf(key));
 }
 
-/** Sends one frame of a lane; false if it has nothing to say. */
+/** Sends one frame of a lane; false if none is due. */
 function advance(lane: Lane, wire: Wire): boolean {
   const { table, sending, dirty } = lane;
   if (sending !== null) {

@@ -1,9 +1,11 @@
-// Remembers how streams ended, and which connections never became one: whose, by which code, and why. For
-// the status and the metrics.
+// Remembers how each node's last stream ended and which connections were turned away, with node, code and
+// reason. For the status and the metrics.
 
-/** A stream that ended, or a connection that was turned away: the code is HTTP's before the upgrade. */
+/**
+ * A stream that ended, or a connection that was turned away. Before the upgrade the code is an HTTP status.
+ */
 export interface Ended {
-  /** Null if it had not said which node it is. */
+  /** Null if the connection had not named its node. */
   readonly node: string | null;
   readonly code: number;
   readonly reason: string;
@@ -15,15 +17,15 @@ export interface EndedStatus extends Ended {
 
 type Remembered = Ended & { readonly atMs: number };
 
-/** Codes that are counted by themselves: those of HTTP, and those by which we close. */
+/** Codes with a count of their own: HTTP statuses, and the close codes that the controller sends. */
 const countedCodes: readonly number[] = [400, 401, 403, 404, 503, 1002, 1003, 1007, 1008, 1009, 1011];
 
-/** Connections without a stream that are remembered: enough to see what somebody does wrong. */
+/** Turned-away connections that are remembered: enough to find an agent that is set up wrongly. */
 const mostTurnedAway = 10;
 
 export class ClosedConnections {
   readonly #nowMs: () => number;
-  /** How many were turned away, by code; what a peer made up itself is `other`. */
+  /** How many connections were turned away, by code; a close code that the peer made up counts as `other`. */
   readonly turnedAwayBy: Map<string, number> = new Map(
     [...countedCodes, 'other'].map((code) => [String(code), 0]),
   );
@@ -39,12 +41,15 @@ export class ClosedConnections {
     this.#ofNodes.set(node, { ...ended, atMs: this.#nowMs() });
   }
 
-  /** The node is gone for good. */
+  /** Forgets a node that is gone for good. */
   forget(node: string): void {
     this.#ofNodes.delete(node);
   }
 
-  /** A connection ended before it was anybody's stream. One that comes again and again hides no other. */
+  /**
+   * Counts a connection that ended before it was a node's stream. Equal ones share one entry, so that a
+   * client that retries displaces no other.
+   */
   turnedAway(ended: Ended): void {
     const code = countedCodes.includes(ended.code) ? String(ended.code) : 'other';
     this.turnedAwayBy.set(code, (this.turnedAwayBy.get(code) ?? 0) + 1);
@@ -52,13 +57,13 @@ export class ClosedConnections {
     this.#turnedAway = [...others, { ...ended, atMs: this.#nowMs() }].slice(-mostTurnedAway);
   }
 
-  /** How the last stream of a node that ended did so. */
+  /** How the node's last ended stream ended. */
   lastOf(node: string): EndedStatus | null {
     const last = this.#ofNodes.get(node);
     return last === undefined ? null : this.#aged(last);
   }
 
-  /** The last connections that became no stream, the latest last. */
+  /** The last connections that were turned away, the latest last. */
   get recent(): EndedStatus[] {
     return this.#turnedAway.map((one) => this.#aged(one));
   }

@@ -1,5 +1,5 @@
-// One connection to an agent and its life: when it must be heard, what is heard on it, and how it ends.
-// hub.ts gives it a socket and says what a message means for the node that speaks.
+// One agent's connection: its timeouts, the frames it receives, and how it ends. hub.ts gives it a socket and
+// decides what a message means for its node.
 
 import type { IncomingMessage } from 'node:http';
 import { type AgentMessage, frameLimitBytes, heartbeatMs } from '../../protocol/messages.ts';
@@ -10,7 +10,7 @@ import { bufferLimitBytes, type Wire } from './agent-stream.ts';
 import { frameOf } from './frame.ts';
 import { codeOfFraming, shortReason } from './refuse.ts';
 
-/** A WebSocket, as far as a connection needs it. */
+/** The part of a WebSocket that a connection uses. */
 export interface Socket {
   readonly bufferedAmount: number;
   send(frame: Buffer, sent: () => void): void;
@@ -20,23 +20,23 @@ export interface Socket {
 
 export interface ConnectionInput {
   readonly socket: Socket;
-  /** Its credential, to be looked at again when it is heard that credentials have changed. */
+  /** Has the credential, which is checked again when the credentials change. */
   readonly request: IncomingMessage;
   readonly helloTimeoutMs: number;
-  /** A Closing if the agent may not say this. */
+  /** Follows a message; returns a Closing if the agent may not send it. */
   readonly follow: (message: AgentMessage) => Closing | null;
-  /** What it was to its node is over, though its socket may not be closed yet. */
+  /** The connection no longer speaks for its node, though its socket may still be open. */
   readonly onEnding: () => void;
-  /** A frame that met a mistake of ours: it ends its connection, and no other. */
+  /** Takes an internal error that a frame caused. It ends this connection and no other. */
   readonly onError: (error: unknown) => void;
 }
 
-/** An agent that says nothing for this long is given up. */
+/** An agent that sends nothing for this long is disconnected. */
 const silenceMs = 3 * heartbeatMs;
-/** How long an agent may take to answer our close before the socket is cut. */
+/** How long an agent may take to answer the close frame before its socket is destroyed. */
 const closeTimeoutMs = 2000;
 const binaryFrame: Closing = { code: 1003, reason: 'binary frame: frames are JSON text' };
-/** They name all that a node holds, and may be longer than other frames. */
+/** These name every VIP that a node holds, and may be longer than other frames. */
 const long: ReadonlySet<string> = new Set<AgentMessage['type']>(['hello', 'held', 'heldDelta']);
 const tooLong: Closing = {
   code: 1009,
@@ -47,13 +47,15 @@ const tickFrame = frameOf('{"type":"tick"}');
 export class Connection implements Wire {
   readonly request: IncomingMessage;
   session: Session | null = null;
-  /** The node that said hello while this controller stood by: it has no session until it rules. */
+  /**
+   * The node that said hello while this controller is a standby: it gets a session once the controller rules.
+   */
   standbyNode: string | null = null;
   readonly #input: ConnectionInput;
   #lastHeardMs = performance.now();
-  /** By when a hello must have come; null once it has. */
+  /** Deadline of the hello; null once it has come. */
   #helloDueMs: number | null = null;
-  /** A closing that we began: nothing that still arrives is listened to. */
+  /** The closing in progress: frames that still arrive are ignored. */
   #closing: Closing | null = null;
 
   constructor(input: ConnectionInput) {
@@ -62,7 +64,7 @@ export class Connection implements Wire {
     this.awaitHello();
   }
 
-  /** The node that has said hello on it. */
+  /** The node that said hello on this connection. */
   get node(): string | null {
     return this.session?.node.name ?? this.standbyNode;
   }
@@ -71,7 +73,7 @@ export class Connection implements Wire {
     return this.#input.socket.bufferedAmount;
   }
 
-  /** The closing that was begun, by us or by ws for a frame that it does not take. */
+  /** The closing in progress, begun by the controller, or by ws for a frame that it rejects. */
   get closing(): Closing | null {
     return this.#closing;
   }
@@ -80,7 +82,7 @@ export class Connection implements Wire {
     this.#input.socket.send(frame, this.#sent);
   }
 
-  /** A hello must come from now on, within its time. */
+  /** Requires a hello within helloTimeoutMs from now. */
   awaitHello(): void {
     this.#helloDueMs = performance.now() + this.#input.helloTimeoutMs;
   }
@@ -89,7 +91,10 @@ export class Connection implements Wire {
     this.#helloDueMs = null;
   }
 
-  /** Says tick, or ends what was silent for too long. Not on time, it may be we who have not listened. */
+  /**
+   * Sends a tick, or ends a connection that is silent for too long. A late call restarts the silence: the
+   * controller itself may not have read its sockets.
+   */
   tick(now: number, wasOnTime: boolean): void {
     if (!wasOnTime) this.#lastHeardMs = now;
     if (wasOnTime && this.#helloDueMs !== null && now > this.#helloDueMs) {
@@ -109,7 +114,7 @@ export class Connection implements Wire {
     if (closing !== null) this.close(closing);
   }
 
-  /** ws closes by itself for what is no frame; code and reason are for our log. */
+  /** ws itself closes the socket on bad framing; code and reason are for the log. */
   broke(error: Error): void {
     if (this.#closing === null) this.#end({ code: codeOfFraming(error), reason: error.message });
   }
@@ -130,7 +135,7 @@ export class Connection implements Wire {
     this.#input.onEnding();
   }
 
-  /** Does something for this connection that ends it, and no other, if it fails by a mistake of ours. */
+  /** Calls `something`; an internal error in it ends this connection and no other. */
   safely(something: () => void): void {
     try {
       something();

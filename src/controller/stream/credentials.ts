@@ -1,5 +1,5 @@
-// Who is speaking: a token of the token file, or a client certificate. A node's credential names the node;
-// changing verbs need the operator's.
+// Authenticates a request by a token of the token file, a ServiceAccount token or a client certificate. A
+// node's credential names the node; changing verbs need the operator's.
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -11,16 +11,15 @@ import { UsageError } from '../../process/usage.ts';
 export type Principal =
   | { readonly kind: 'node'; readonly name: string }
   | { readonly kind: 'operator' }
-  /** Nobody asks for credentials here. */
+  /** The controller requires no credentials. */
   | { readonly kind: 'anyone' };
 
-/**
- * Tokens are kept by their hash: a lookup then says nothing, by its time, about a token that is nearly right.
- */
+/** Principals by the hash of their token: the time of a lookup reveals nothing about a nearly right token. */
 export type Tokens = ReadonlyMap<string, Principal>;
 
 /**
- * Reads lines `NODE TOKEN` and `operator TOKEN`; empty ones and those after # say nothing. Throws UsageError.
+ * Reads lines `NODE TOKEN` and `operator TOKEN`; skips empty lines and lines that begin with #. Throws
+ * UsageError.
  */
 export function readTokens(path: string): Tokens {
   let text: string;
@@ -51,11 +50,11 @@ export interface CredentialsInput {
   /** Null if there is no token file. */
   readonly tokens: () => Tokens | null;
   readonly takesCertificates: boolean;
-  /** The node of a ServiceAccount token, where the cluster's are taken. */
+  /** The node of a ServiceAccount token. Null where the cluster's tokens are not accepted. */
   readonly nodeOfToken: ((token: string) => string | null) | null;
 }
 
-/** The principal of a request, or null if credentials are asked for and it has none that is right. */
+/** The principal of a request; null if credentials are required and it has no valid one. */
 export function principalOf(
   request: IncomingMessage,
   { tokens, takesCertificates, nodeOfToken }: CredentialsInput,
@@ -73,7 +72,7 @@ function ofServiceAccount(name: string | null): Principal | null {
 
 function ofCertificate(socket: TLSSocket): Principal | null {
   if (socket.authorized !== true) return null;
-  // Null on a socket that is closed, whatever its type says.
+  // Null on a closed socket, although the type says otherwise.
   const certificate = socket.getPeerCertificate() as Partial<PeerCertificate> | null;
   for (const name of (certificate?.subjectaltname ?? '').split(', ')) {
     const match = /^URI:vipward:\/\/(?:node\/([a-z0-9][-a-z0-9.]*)|(operator))$/.exec(name);

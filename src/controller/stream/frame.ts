@@ -1,9 +1,9 @@
-// A message as it goes onto the wire, framing and all (RFC 6455, section 5.2: final, text, not masked). It is
-// made once and written by all who are sent it, a thousand agents perhaps; `ws` would make a head for each of
-// them, and two writes.
+// Builds the WebSocket frame of a message (RFC 6455, section 5.2: final, text, not masked). It is built once
+// and written to every agent that needs it, perhaps a thousand; `ws` would build a header and make two writes
+// for each.
 
 const finalText = 0x81;
-/** Lengths up to these fit into the head's second byte, and into the two bytes that follow it. */
+/** Lengths up to these fit into the header's second byte, and into the two bytes that follow it. */
 const [shortBytes, middleBytes] = [125, 0xffff];
 
 export function frameOf(message: string): Buffer {

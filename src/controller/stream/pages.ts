@@ -1,5 +1,4 @@
-// The pages that bring a receiver up to date, made one at a time as its stream takes them, and shared by all
-// who ask.
+// The pages of a snapshot, made one at a time as a stream takes them and shared by all agents that need them.
 
 import { pageServices, type TableName } from '../../protocol/messages.ts';
 import { frameOf } from './frame.ts';
@@ -20,7 +19,7 @@ export interface PagesInput {
 
 const pageTargetBytes = 1024 * 1024;
 
-/** A consistent picture of some buckets at version `seq`; the table may go on changing meanwhile. */
+/** A snapshot of some buckets at version `seq`; later changes of the table do not alter it. */
 export class Pages {
   readonly seq: number;
   readonly #buckets: string;
@@ -37,7 +36,7 @@ export class Pages {
     return buckets.join(',') === this.#buckets;
   }
 
-  /** The page of that number, or undefined after the last. */
+  /** The page at this index; undefined after the last. */
   page(index: number): Buffer | undefined {
     while (this.#made.length <= index) {
       const next = this.#rest.next();
@@ -48,9 +47,7 @@ export class Pages {
   }
 }
 
-/**
- * Buckets stay whole where they can; one that does not fit goes on in the next page, which names it again.
- */
+/** A bucket that does not fit into a page continues in the next page, which names it again. */
 function* pagesOf(
   table: TableName,
   buckets: readonly number[],

@@ -1,4 +1,4 @@
-// How a connection is turned away: an HTTP answer before the upgrade, a short reason in a close frame after
+// Turns a connection away: by an HTTP answer before the upgrade, by a short reason in the close frame after
 // it.
 
 import type { Duplex } from 'node:stream';
@@ -17,7 +17,7 @@ const statusWords: Readonly<Record<number, string>> = {
   503: 'Service Unavailable',
 };
 
-/** Answers an upgrade that is not taken, and ends the socket at once: nothing of it is kept. */
+/** Answers a rejected upgrade request and ends its socket at once, so that it keeps no resources. */
 export function refuse(socket: Duplex, { status, reason }: Refusal): void {
   const body = `${reason}\n`;
   const extra = status === 401 ? 'WWW-Authenticate: Bearer\r\n' : status === 503 ? 'Retry-After: 1\r\n' : '';
@@ -31,7 +31,7 @@ export function refuse(socket: Duplex, { status, reason }: Refusal): void {
   socket.end(`${head}${extra}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
 }
 
-/** The code by which ws closes for an error that it finds: no UTF-8, a frame too long, or bad framing. */
+/** The close code that ws sends for an error it detects: invalid UTF-8, a frame too long, or bad framing. */
 export function codeOfFraming({ code }: NodeJS.ErrnoException): number {
   if (code === 'WS_ERR_INVALID_UTF8') return 1007;
   return code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH' ? 1009 : 1002;

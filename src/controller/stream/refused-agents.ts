@@ -1,29 +1,29 @@
-// What the log has of connections that became no stream. Anybody may come, as often as he likes, from many
-// addresses and with any words: how much is said of that is not his to choose.
+// Logs connections that became no stream, at a limited rate: anybody can connect as often as they like, from
+// many addresses and with any words, and must not be able to fill the log.
 
 import type { Ended } from './closed-connections.ts';
 
-/** A connection that was refused, and the address that it came from, where that is known. */
+/** A refused connection and its peer address, if known. */
 export interface RefusedAgent extends Ended {
   readonly peer: string | null;
 }
 
-/** The last of those that are alike, and how many they are since it was said before. */
+/** The last refused connection of a kind, and how many there were since the last line of that kind. */
 export interface RefusedAgents extends RefusedAgent {
   readonly count: number;
 }
 
 export interface RefusedAgentsInput {
   readonly say: (refused: RefusedAgents) => void;
-  /** The least time from one line of a kind to the next. */
+  /** Least time between two lines of one kind. */
   readonly everyMs?: number;
-  /** Kinds in that time; those beyond are said together. */
+  /** Most kinds in that time; connections of further kinds are logged together. */
   readonly mostKinds?: number;
 }
 
 const usualEveryMs = 60_000;
 const usualMostKinds = 100;
-/** The kind of all that are one too many. */
+/** The kind of connections beyond mostKinds. */
 const others = '';
 
 interface Kind {
@@ -31,7 +31,7 @@ interface Kind {
   readonly last: RefusedAgent;
 }
 
-/** Of those that come from one address with one code, says the first at once and then how many follow. */
+/** Logs the first connection of a kind (one code, one peer address) at once, and later how many followed. */
 export class RefusedAgentLog {
   readonly #input: RefusedAgentsInput;
   readonly #kinds = new Map<string, Kind>();
@@ -56,7 +56,7 @@ export class RefusedAgentLog {
     this.#timer ??= setTimeout(this.#tell, everyMs).unref();
   }
 
-  /** What was not heard of again since is forgotten. */
+  /** Logs the kinds that came again and forgets those that did not. */
   readonly #tell = (): void => {
     const { say, everyMs = usualEveryMs } = this.#input;
     for (const [key, { count, last }] of this.#kinds) {

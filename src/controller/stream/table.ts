@@ -1,5 +1,4 @@
-// One table of the stream as the controller has it: versions, digests, and every resource as JSON exactly
-// once.
+// One table of the stream in the controller: versions, digests, and each resource serialised exactly once.
 
 import { hash } from 'node:crypto';
 import { canonicalJson, Digests } from '../../protocol/digest.ts';
@@ -10,10 +9,10 @@ import { SteadyMap } from '../../state/steady-map.ts';
 import { frameOf } from './frame.ts';
 import { type PageItem, Pages } from './pages.ts';
 
-/** A delta or a page ends when it has grown to this, far below the frame limit of the protocol. */
+/** A delta ends when it reaches this size, far below the frame limit of the protocol. */
 export const frameTargetBytes: number = 1024 * 1024;
 
-/** One step of a table. `frame` is the delta, serialised once for everybody who is at `from`. */
+/** One step of a table. `frame` is the delta, serialised once for all agents at version `from`. */
 export interface Change {
   readonly from: number;
   readonly to: number;
@@ -25,7 +24,7 @@ interface Row<Resource> {
   readonly resource: Resource;
   readonly json: string;
   readonly bucket: number;
-  /** The version in which this key came, and in which it last changed. */
+  /** The version that added this key, and the version that last changed it. */
   readonly sinceSeq: number;
   readonly changedSeq: number;
 }
@@ -33,11 +32,11 @@ interface Row<Resource> {
 export interface TableChanges<Resource> {
   readonly set: readonly Resource[];
   readonly remove: readonly Address[];
-  /** Of those that are set: told again though they be what they were. */
+  /** Keys of `set` that are sent even if their resource is unchanged. */
   readonly again?: ReadonlySet<Address>;
 }
 
-/** What frames say beside the resources, and no digest has in it. */
+/** Marks that frames carry beside the resources; digests do not cover them. */
 export interface Remarks {
   /** Whether a resource is a first claim. */
   readonly first: (key: Address) => boolean;
@@ -55,7 +54,7 @@ export class Table<Name extends TableName> {
   readonly #remarks: Remarks | undefined;
   #seq = 0;
   #items = 0;
-  /** The last snapshot, as long as some stream sends it: between agents nothing is kept of it. */
+  /** The last snapshot, kept only while a stream is sending it. */
   #pages: WeakRef<Pages> | undefined;
 
   constructor(name: Name, remarks?: Remarks) {
@@ -71,7 +70,7 @@ export class Table<Name extends TableName> {
     return this.#rows.size;
   }
 
-  /** How much there is, which no agent takes more of than stagedLimit. */
+  /** The size of the table in items; an agent takes at most stagedLimit. */
   get items(): number {
     return this.#items;
   }
@@ -84,7 +83,7 @@ export class Table<Name extends TableName> {
     return this.#rows.keys();
   }
 
-  /** The version that brought a key, or undefined. */
+  /** The version that added a key, or undefined. */
   sinceSeq(key: Address): number | undefined {
     return this.#rows.get(key)?.sinceSeq;
   }
@@ -95,8 +94,7 @@ export class Table<Name extends TableName> {
   }
 
   /**
-   * Makes the changes that are any, in steps that each fit into one frame. Resources that are equal cost one
-   * JSON.
+   * Applies the changes in steps that each fit into one frame. An unchanged resource costs one serialisation.
    */
   *put({ set, remove, again }: TableChanges<Tables[Name]>): Generator<Change, void> {
     let keys: Address[] = [];
@@ -125,7 +123,7 @@ export class Table<Name extends TableName> {
     if (keys.length > 0) yield this.#step(keys);
   }
 
-  /** The delta that brings a receiver at `from` to now, if `keys` are all that changed since. */
+  /** The delta that brings an agent at `from` to `to`, if `keys` are all the keys that changed since. */
   delta(from: number, keys: Iterable<Address>, to: number = this.#seq): Buffer {
     const set: string[] = [];
     const remove: string[] = [];
@@ -140,7 +138,7 @@ export class Table<Name extends TableName> {
     return frameOf(`{"type":"delta","table":"${this.name}","from":${from},"to":${to},${what}}`);
   }
 
-  /** How many bytes and Services a delta of these keys would carry: a large one is sent as pages instead. */
+  /** Whether a delta of these keys has too many keys or bytes for one frame: it is sent as pages instead. */
   isLarge(keys: ReadonlySet<Address>): boolean {
     if (keys.size > pageServices) return true;
     let bytes = 0;
@@ -156,7 +154,7 @@ export class Table<Name extends TableName> {
     return this.#rows.get(key)?.bucket ?? this.#digests.bucketOf(key);
   }
 
-  /** The pages of some buckets as they are now. Agents that come together are given the same ones. */
+  /** The pages of some buckets as they are now. Agents that ask at the same version share them. */
   snapshot(buckets: readonly number[]): Pages {
     const known = this.#pages?.deref();
     if (known?.seq === this.#seq && known.isOf(buckets)) return known;
@@ -173,7 +171,7 @@ export class Table<Name extends TableName> {
     return pages;
   }
 
-  /** The frame that follows the last page of a snapshot: what there is, and what of it nobody has had. */
+  /** The frame after the last page of a snapshot: the table's count, its digest and its first claims. */
   synced(): Buffer {
     const { name: table, size: count } = this;
     const digest = this.#digests.total();
@@ -181,7 +179,7 @@ export class Table<Name extends TableName> {
     return frameOf(`${whole.slice(0, -1)}${this.#remark('first', this.#rows.keys())}}`);
   }
 
-  /** The member of a frame that names those of which this is true; nothing where there are none. */
+  /** The frame member that lists the keys with this mark; empty if no key has it. */
   #remark(name: keyof Remarks, keys: Iterable<Address>): string {
     const isTrueOf = this.#remarks?.[name];
     if (isTrueOf === undefined) return '';
@@ -206,7 +204,7 @@ export class Table<Name extends TableName> {
   }
 }
 
-/** How much of a page a resource takes: its Services, at least one. */
+/** A resource's weight in a page: the number of its Services, at least one. */
 function weight(resource: Tables[TableName]): number {
   if (!('ports' in resource)) return 1;
   let services = 0;

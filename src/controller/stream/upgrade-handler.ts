@@ -1,4 +1,4 @@
-// Handles requests for a stream: each is turned away, let in, or kept waiting until Services are read.
+// Handles upgrade requests: rejects each, accepts it, or holds it until the Services have been read.
 
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -8,25 +8,25 @@ import { notReadYet, type Speaker, whyNoStream } from './upgrade-policy.ts';
 import { WaitingRoom } from './waiting-room.ts';
 
 export interface UpgradeHandlerInput {
-  /** The speaker of a request, or null if it has no credential or a wrong one. */
+  /** The speaker of a request; null without a valid credential. */
   readonly authenticate: (request: IncomingMessage) => Speaker | null;
-  /** False until the source was read whole once. */
+  /** False until the source has been read completely once. */
   readonly isOpen: () => boolean;
-  /** A request that opened no stream; strangers can make as many as they like. */
+  /** Takes a request that opened no stream; strangers can send any number of them. */
   readonly onTurnedAway: (refusal: Refusal, from: Origin) => void;
-  /** A request or a frame that met a mistake of ours: it ends its connection, and no other. */
+  /** Takes an internal error that a request or a frame caused. It ends that connection and no other. */
   readonly onError: (error: unknown) => void;
-  /** Connections that may be open at once, those that have not said hello included. */
+  /** Most connections that may be open at once, including those that have not said hello. */
   readonly connectionLimit: number;
 }
 
-/** Whose credential a request has, and which address it came from, as far as that is known. */
+/** The node that a request's credential names, and its peer address; null where unknown. */
 export interface Origin {
   readonly node: string | null;
   readonly peer: string | null;
 }
 
-/** A request that was let in, and who made it. */
+/** An accepted upgrade request. */
 export interface Opening {
   readonly request: IncomingMessage;
   readonly socket: Duplex;
@@ -34,7 +34,7 @@ export interface Opening {
   readonly from: Origin;
 }
 
-/** What becomes of a request that was let in. */
+/** Opens the streams of accepted requests; the hub. */
 export interface Inside {
   readonly size: number;
   readonly crowd: Pick<Crowd, 'isFullFor'>;
@@ -52,7 +52,7 @@ export class UpgradeHandler {
     this.#early = new WaitingRoom(input.isOpen);
   }
 
-  /** Takes an upgrade request of a server. */
+  /** Handles an upgrade request of an HTTP server. */
   handle(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => undefined);
     this.#safely(socket, () => {
@@ -81,7 +81,7 @@ export class UpgradeHandler {
     refuse(socket, refusal);
   }
 
-  /** Whatever a stranger sends, the process goes on. */
+  /** An error ends its request, never the process. */
   #safely(socket: Duplex, act: () => void): void {
     try {
       act();

@@ -1,36 +1,36 @@
-// Who may open a stream, and for which node it may speak on it. Pure.
+// Decides which request may open a stream, and for which node its connection may speak. Pure.
 
 import type { IncomingMessage } from 'node:http';
 import { subprotocol } from '../../protocol/messages.ts';
 import { type Closing, policyViolation } from '../sessions.ts';
 import type { Refusal } from './refuse.ts';
 
-/** Who is on the other side, as its credential says; `node` null where no credential is asked for. */
+/** The peer as its credential names it; `node` is null where no credential is required. */
 export interface Speaker {
   readonly node: string | null;
 }
 
-/** What the hub knows of itself at this moment. */
+/** The state of the hub that decides over a request. */
 export interface HubState {
-  /** The request has a credential of a node, or none is asked for. */
+  /** The request has a node's credential, or none is required. */
   readonly isKnown: boolean;
-  /** The source was read whole once. */
+  /** The source has been read completely once. */
   readonly isOpen: boolean;
-  /** As many connections are open as there may be. */
+  /** The connection limit is reached. */
   readonly isFull: boolean;
   /** As many are open by this credential as there may be. */
   readonly isFullForIt: boolean;
 }
 
-/** The only refusal that is over by itself. */
+/** The only refusal that a request waits out: it ends once the Services have been read. */
 export const notReadYet: Refusal = { status: 503, reason: 'the Services have not been read whole yet' };
 
-/** Why a request opens no stream, or null. */
+/** Why a request may not open a stream; null if it may. */
 export function whyNoStream({ url, headers }: IncomingMessage, hub: HubState): Refusal | null {
   if (URL.parse(url ?? '', 'http://localhost')?.pathname !== '/agent') {
     return { status: 404, reason: 'the stream is at /agent' };
   }
-  // A page of the web that a browser on this machine has open could speak to it as anybody here can.
+  // A web page in a browser on this machine could otherwise connect like any local process.
   if (headers.origin !== undefined) return { status: 403, reason: 'no web page opens a stream' };
   if (!hub.isKnown) {
     return {
@@ -46,7 +46,9 @@ export function whyNoStream({ url, headers }: IncomingMessage, hub: HubState): R
   return hub.isOpen ? null : notReadYet;
 }
 
-/** A node speaks only of itself, and only while its credential is good. Why not, or null. */
+/**
+ * Why a peer may not speak for node `name`; null if it may. A valid credential permits its own node alone.
+ */
 export function whyStranger(speaker: Speaker | null, name: string): Closing | null {
   if (speaker === null) return { code: policyViolation, reason: 'the credential is not good any more' };
   if (speaker.node === null || speaker.node === name) return null;

@@ -1,23 +1,23 @@
-// Agents that come before the source was read whole. Turned away at once, a thousand of them would come again
-// four thousand times a second, perhaps with a TLS handshake each, and keep the controller from reading: they
-// are answered when there is something to say, or after a while.
+// Holds the upgrade requests of agents that come before the source has been read. Refused at once, a thousand
+// agents would retry four thousand times a second, perhaps with a TLS handshake each, and delay the reading.
+// Each is answered once the source has been read, or after patienceMs.
 
 import type { Duplex } from 'node:stream';
 import { inTurns } from '../turns.ts';
 
 export interface Caller {
   readonly socket: Duplex;
-  /** Opens a stream, or says why not. */
+  /** Opens a stream or refuses the request. */
   readonly answer: () => void;
 }
 
-/** Well below what an agent waits for an answer. */
+/** Longest wait of a request, well below the time an agent waits for an answer. */
 const patienceMs = 1000;
 const lookEveryMs = 20;
 
 export class WaitingRoom {
   readonly #isOpen: () => boolean;
-  /** Until when each may wait, by the monotonic clock; those that came first are first. */
+  /** The deadline of each request by the monotonic clock, in order of arrival. */
   readonly #callers = new Map<Caller, number>();
   #timer: NodeJS.Timeout | undefined;
 

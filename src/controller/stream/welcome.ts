@@ -1,9 +1,9 @@
-// The welcome to an agent: who this controller is, and whether it rules. Pure.
+// The welcome frame: the identity of this controller, and whether it rules. Pure.
 
 import { features, type Welcome } from '../../protocol/messages.ts';
 import { frameOf } from './frame.ts';
 
-/** What a controller is at this moment. */
+/** The members of a welcome that come from the controller's present state. */
 export type Self = Pick<Welcome, 'version' | 'cluster' | 'generation' | 'ruling'>;
 
 export function welcomeFrame({ version, cluster, generation, ruling }: Self): Buffer {
