@@ -1,4 +1,4 @@
-// What the agent has to know of a firewall of this kernel, whichever dialect it speaks.
+// The firewall of this node as the agent sees it, nftables or xtables.
 
 import type { Wish } from '../../dialects/choose.ts';
 import type {
@@ -18,44 +18,44 @@ export interface FirewallOptions {
   readonly observe: boolean;
   readonly counters: boolean;
   readonly echo: boolean;
-  /** Take the table for ourselves, so that nobody else can change it, where the kernel lets us. */
+  /**
+   * Make this process the owner of the table where the kernel can (NFT_TABLE_F_OWNER): no other process can
+   * change it.
+   */
   readonly owner: boolean;
 }
 
 export interface Firewall {
   readonly dialect: Dialect;
-  /** As agents of this kernel speak that were told other options, and one that was told these. */
+  /** The dialects of agents on this kernel with every combination of options, this agent's own among them. */
   siblings(): readonly Dialect[];
-  /** Nobody else can change the rules while this process lives, so nobody needs to be looked after. */
+  /** No other process can change the rules while this one lives, so nobody has to watch them. */
   readonly owned: boolean;
-  /** A step that was refused has changed nothing. */
+  /** A refused step changes nothing. */
   readonly atomic: boolean;
   readonly sampler: Sampler;
-  /** What works less well with this kernel than it could. */
+  /** What this kernel lacks, and what works less well for it. */
   readonly shortfalls: readonly string[];
   describe(object: KernelObject): string;
   counters(kernel: Kernel, vips: readonly VirtualIp[]): Promise<Map<Address, VipCounters>>;
-  /** For a kernel that says nothing when it is changed; null where it does say so. */
+  /** How to look for changes in a kernel that sends no event of them; null where it sends events. */
   readonly glance: Glance | null;
-  /** Elements as they are in the sets among these constants, which may be larger than those they were in. */
+  /** The elements as members of the sets in `constants`, which may be larger than their former sets. */
   inSetsOf(constants: readonly KernelObject[], elements: readonly KernelObject[]): readonly KernelObject[];
-  /** The name of a set, or of the one that an element is in; empty for what is neither. */
+  /** The name of a set, or of the set of an element; empty for other objects. */
   setOf(object: KernelObject): string;
-  /**
-   * Where such an object is there, and other than it should be or not wanted at all, every VIP is guarded
-   * all the same.
-   */
+  /** Whether every VIP stays guarded although this object differs from what is wanted, or is not wanted. */
   guardsAnyway(object: KernelObject, isWanted: boolean): boolean;
   /**
-   * The VIPs that elements found are a guard for, where more of them may have been in sets that are not read:
-   * whoever was making those larger did not get to the end. Null where everything was found.
+   * The VIPs in the gates of an incomplete table: a writer stopped while it was enlarging sets, and more VIPs
+   * may be in sets that are not read. Null if everything was found.
    */
   guardedInPart(found: KernelObjects): ReadonlySet<Address> | null;
-  /** Whether what was found is a table of another make, which is replaced as a whole. */
+  /** Whether the delta replaces a table of ours that has another layout or other owner flags. */
   replaces(delta: Delta): boolean;
 }
 
-/** Of all that an agent can be told of its filter. */
+/** One dialect for each combination of the agent's filter options. */
 export function withAllOptions(make: (options: RenderOptions) => Dialect): Dialect[] {
   const both = [false, true];
   return both.flatMap((observe) =>
@@ -65,36 +65,36 @@ export function withAllOptions(make: (options: RenderOptions) => Dialect): Diale
 
 type RenderOptions = Pick<FirewallOptions, 'observe' | 'counters' | 'echo'>;
 
-/** Work in pieces, and what comes of it. */
+/** Work in pieces, with its result. */
 export type Steps<T> = Generator<undefined, T>;
 
-/** The two parts of what is there, each by itself. Asking throws SystemCallError. */
+/** Reads the constants and the elements in the kernel separately. Throws SystemCallError. */
 export interface Glance {
   constants(kernel: Kernel): Promise<readonly KernelObject[]>;
-  /** A print of all elements that are there, in steps between which others may have their turn. */
+  /** A fingerprint of all elements in the kernel, made in steps so that other work can run between them. */
   printFound(kernel: Kernel): Promise<Steps<string>>;
-  /** The print that these would have, in whatever order. */
+  /** The fingerprint that these elements would have, in any order. */
   printWanted(lists: Iterable<Iterable<KernelObject>>): Steps<string>;
 }
 
-/** Packets dropped at a VIP, and packets by port; null where the kernel does not count or did not answer. */
+/** Packets dropped at a VIP and accepted per port; null where the kernel does not count or did not answer. */
 export interface VipCounters {
   readonly dropped: number | null;
   readonly ports: readonly (number | null)[];
 }
 
-/** No firewall of this kernel can be used; the message says what is missing. */
+/** This kernel supports neither firewall; the message says what is missing. */
 export class NoFirewallError extends Error {
   readonly code = 'NoFirewall';
 }
 
-/** What of another dialect is in the kernel, and the transaction that takes it away; null for nothing. */
+/** What another dialect left in the kernel, and the transaction that removes it; null for nothing. */
 export interface Remains {
   readonly transaction: Transaction | null;
   readonly words: string;
 }
 
-/** Another process owns our table: its netlink port id, which usually is its process id. */
+/** Another process owns our table; its netlink port id usually is its process id. */
 export class TableOwnedError extends Error {
   readonly code = 'TableOwned';
   readonly portId: number;

@@ -1,4 +1,4 @@
-// nftables as this agent's firewall: what the kernel can do of it, whose the table is, and its counters.
+// nftables as this agent's firewall: probes the kernel, finds the table's owner, reads the counters.
 
 import { unasked } from '../../dialects/choose.ts';
 import type { KernelObject, KernelObjects } from '../../dialects/dialect.ts';
@@ -40,8 +40,7 @@ import {
 /** Throws TableOwnedError, SystemCallError. */
 export async function probeNftables(kernel: Kernel): Promise<Capabilities> {
   const [tables] = dumpRequests();
-  // Reading who owns the table takes no lock; trying to take it from an owner would disturb every other
-  // writer.
+  // Reading the owner takes no lock. Trying to take the table from an owner would disturb every other writer.
   const owner = tables === undefined ? undefined : tableOwner(await kernel.ask(tables));
   if (owner !== undefined && owner !== 0 && owner !== kernel.portId('nfnetlink'))
     throw new TableOwnedError(owner);
@@ -80,7 +79,8 @@ function shortfallsOf(probed: Capabilities | undefined): string[] {
 }
 
 /**
- * A table differs in whose it is. What is not wanted opens nothing: a rule that leads to it differs itself.
+ * A table with the same id differs only in its owner. An unwanted constant opens nothing unless a rule leads
+ * to it, and that rule differs itself.
  */
 function guardsAnyway({ kind }: NftObject, isWanted: boolean): boolean {
   return kind === 'table' || (kind !== 'element' && !isWanted);
@@ -98,7 +98,7 @@ function tableIn(objects: readonly KernelObject[]): TableObject | undefined {
   return (objects as readonly NftObject[]).find((object) => object.kind === 'table');
 }
 
-/** A table that strangers made under our name guards nothing, so that it has not to be waited with. */
+/** A table of our name without our layout comment, or a dormant one, guards nothing: it can go at once. */
 function isOfOurMake(table: TableObject | undefined): boolean {
   return table !== undefined && table.layout >= 0;
 }
@@ -113,7 +113,7 @@ export async function nftablesRemains(kernel: Kernel): Promise<Remains> {
   return { transaction, words: 'table inet vipward' };
 }
 
-/** A kernel has no tables of a subsystem that it does not know. */
+/** Without nf_tables the kernel answers EINVAL, and there is no table. */
 function noneWithoutNftables(error: unknown): Uint8Array[] {
   if (error instanceof SystemCallError && error.errno === Errno.EINVAL) return [];
   throw error;
@@ -121,10 +121,10 @@ function noneWithoutNftables(error: unknown): Uint8Array[] {
 
 const plain = { tableFlags: 0, counters: false, echo: true, observe: false } as const;
 
-/** How many keys go in one question: their answers must fit the socket's buffer. */
+/** Keys per question: the answers must fit the socket's buffer. */
 const questionKeys = 256;
 
-/** Reads the counters of some VIPs, key by key, which costs nothing that grows with the table. */
+/** Reads the counters of some VIPs by key, at a cost that does not grow with the table. */
 async function vipCounters(
   kernel: Kernel,
   vips: readonly VirtualIp[],

@@ -1,4 +1,4 @@
-// Which dialect fits this kernel, asked of it; and what the other one left, taken away.
+// Probes the kernel for the dialect to use, and removes what the other dialect left.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { choose } from '../../dialects/choose.ts';
@@ -27,14 +27,14 @@ export async function openFirewall(kernel: Kernel, options: FirewallOptions): Pr
   return nftablesFirewall(probed, options);
 }
 
-/** There is no event for a table that its owner has let go. */
+/** The kernel sends no event when an owner releases its table. */
 const lookAgainMs = 200;
-/** Another process that has our table for longer than this is none that is about to end. */
+/** A process that owns our table for longer than this is not about to end. */
 const ownerPatienceMs = 5000;
 
 /**
- * The same at the start of an agent. One that ends gives its place away before the kernel has taken the table
- * from it, which waits for commits of others.
+ * Like openFirewall, but waits for an owner of the table that is ending: an ending agent gives up its lock
+ * before the kernel releases its table, which waits for other processes' commits.
  */
 export async function openFirewallAtStart(
   kernel: Kernel,
@@ -54,7 +54,7 @@ export async function openFirewallAtStart(
 }
 
 /**
- * What dialects other than the one in use have in this kernel; null where none is. Throws SystemCallError.
+ * What the dialects not in use have left in this kernel; `inUse` is null if none is. Throws SystemCallError.
  */
 export async function remainsBeside(kernel: Kernel, inUse: Dialect['name'] | null): Promise<Remains[]> {
   const found: Remains[] = [];
@@ -64,8 +64,8 @@ export async function remainsBeside(kernel: Kernel, inUse: Dialect['name'] | nul
 }
 
 /**
- * Takes those away, as is due when the one in use is complete. Returns in words what was there. Throws
- * SystemCallError, and an Error in the kernel's words.
+ * Removes what the other dialects left; due once the one in use is complete. Returns descriptions of what was
+ * removed. Throws SystemCallError, and an Error in the kernel's words.
  */
 export async function retireOthers(kernel: Kernel, inUse: Dialect['name'] | null): Promise<string[]> {
   const remains = await remainsBeside(kernel, inUse);

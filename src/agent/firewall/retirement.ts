@@ -1,17 +1,17 @@
-// What another firewall of ours has left in this kernel, taken away once the one in use is complete: beside
-// the work, which waits for none of it, and again and again as long as somebody keeps it there.
+// Removes what another firewall of ours left in this kernel, once the one in use is complete. Runs in the
+// background and retries until nothing is left.
 
 import type { Log } from '../../process/log.ts';
 import { Backoff } from '../backoff.ts';
 
 export interface RetirementParts {
-  /** Takes it away, and says in words what was there. Rejects with why something stays. */
+  /** Removes it and resolves to descriptions of it. Rejects with the reason why something stays. */
   readonly retire: () => Promise<readonly string[]>;
   readonly log: Log;
 }
 
 export class Retirement implements Disposable {
-  /** What stays, and why; empty where nothing does. */
+  /** What stays, and why; empty if nothing does. */
   trouble = '';
   readonly #parts: RetirementParts;
   readonly #later = new Backoff({ firstMs: 1000, limitMs: 60_000 }, () => void this.#try());
@@ -22,7 +22,7 @@ export class Retirement implements Disposable {
     this.#parts = parts;
   }
 
-  /** From here on, whoever says so again. */
+  /** Starts the removal; later calls do nothing. */
   begin(): void {
     if (this.#begun) return;
     this.#begun = true;

@@ -1,4 +1,4 @@
-// xtables and ipset as this agent's firewall: what the kernel can do of them, and their counters.
+// xtables and ipset as this agent's firewall: probes the kernel and reads the counters.
 
 import { existsSync } from 'node:fs';
 import type { Answer, Choice } from '../../dialects/choose.ts';
@@ -26,10 +26,10 @@ import {
   withAllOptions,
 } from './firewall.ts';
 
-/** What this kernel says to every question. Asks for tables, which makes them. Throws SystemCallError. */
+/** The kernel's answer to every probe. Asking for a table creates it. Throws SystemCallError. */
 export async function askXtables(kernel: Kernel): Promise<Answer[]> {
   const answers = await askAll(kernel, questions());
-  // Without ip_tables there is no table to ask for either.
+  // Without ip_tables (ENOPROTOOPT) there are no tables to ask for.
   if (answers.some(({ errno }) => errno === Errno.ENOPROTOOPT)) return answers;
   answers.push(...(await askAll(kernel, [...tableQuestions('raw'), ...tableQuestions('mangle')])));
   const mangle = answers.every(({ errno, subject }) => subject !== 'table mangle' || errno === 0);
@@ -57,14 +57,14 @@ export function xtablesFirewall(
       printFound: async (kernel) => printFound(await kernel.dump(setNames.map(elementsDump))),
       printWanted: (lists) => printWanted(lists as Iterable<Iterable<ElementObject>>),
     },
-    // A rule that looks into a set which is not wanted differs itself.
+    // An unwanted set opens nothing unless a rule matches on it, and that rule differs itself.
     guardsAnyway: (object, isWanted) => (object as XtObject).kind === 'set' && !isWanted,
     guardedInPart: () => null,
     replaces: () => false,
   };
 }
 
-/** Only where something of ours can be: to ask for sets loads their module. Throws SystemCallError. */
+/** Asks for sets only if ip_set is loaded, since asking loads the module. Throws SystemCallError. */
 export async function xtablesRemains(kernel: Kernel): Promise<Remains> {
   const remains: Remains = { transaction: null, words: 'chains and sets vipward-*' };
   if (!existsSync('/sys/module/ip_set')) return remains;
@@ -72,7 +72,9 @@ export async function xtablesRemains(kernel: Kernel): Promise<Remains> {
   return found.length === 0 ? remains : { ...remains, transaction: encoder()({ remove: found, add: [] }) };
 }
 
-/** Sets and rules, without the elements; others may have very many rules in a table that has none of ours. */
+/**
+ * Our sets and rules without elements. Reads only `tables`, since others may hold very many foreign rules.
+ */
 async function constants(
   kernel: Pick<Kernel, 'dump'>,
   tables: readonly string[] = tableNames,
