@@ -1,5 +1,5 @@
-// An agent put together: the kernel's state adopted, the last state from disk in force, and the streams
-// opened.
+// Starts an agent: puts its parts together, adopts the kernel's state, applies the last state from disk, and
+// opens the streams to the controllers.
 
 import { hash } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
@@ -38,7 +38,7 @@ import { Session } from './stream/session.ts';
 import { Tallies } from './tallies.ts';
 import { watchForeignRules, watchKernel } from './watch.ts';
 
-/** What `/status`, `/metrics` and the other routes look at. */
+/** The parts of a running agent that `/status`, `/metrics` and the other routes read. */
 export interface Agent {
   readonly announcer: Announcer;
   readonly config: AgentConfig;
@@ -48,7 +48,7 @@ export interface Agent {
   readonly ledger: Ledger;
   readonly loop: Loop;
   readonly places: Places;
-  /** Whether a held VIP answers by now, and others know it. */
+  /** Whether a held VIP is usable and announced. */
   readonly isUsable: (key: Address) => boolean;
   readonly prober: Prober;
   readonly rules: Rules;
@@ -56,11 +56,11 @@ export interface Agent {
   readonly link: Links;
   readonly tallies: Tallies;
   readonly logDestination: Pick<LogDestination, 'dropped'>;
-  /** What keeps the agent as a whole from its work. */
+  /** Problems that concern the whole agent and no single VIP. */
   readonly problems: () => readonly string[];
-  /** Takes over what can change while it runs, as soon as the kernel lets it. */
+  /** Applies the options that can change at run time; retries while the kernel cannot be read. */
   follow(next: AgentConfig): void;
-  /** Ends the streams and leaves the kernel as it is. False if the disk does not take the last state. */
+  /** Ends the streams and leaves the kernel as it is. False if the last state could not be written. */
   stop(): Promise<boolean>;
 }
 
@@ -69,7 +69,7 @@ export interface AgentParts {
   readonly log: Log;
   readonly logDestination: Pick<LogDestination, 'dropped'>;
   readonly version: string;
-  /** The lock of legacy tables, where it is not the usual one. */
+  /** The lock file of legacy xtables, if it is not the default one. */
   readonly lockFile?: string | undefined;
 }
 
@@ -144,8 +144,8 @@ function makeFolder(path: string): void {
 }
 
 /**
- * No other agent runs here, so that whoever has our table does not guard our VIPs: better no address than one
- * without its filter.
+ * Removes our addresses because another process owns our nftables table. That process is no agent, so it does
+ * not guard our VIPs, and an address must not stay without its filter.
  */
 async function letGo(kernel: Kernel, log: Log): Promise<void> {
   const left = await ownAddresses(kernel);
@@ -218,7 +218,7 @@ function assemble(
   session.rules.restore(state.rules.values());
   session.placements.restore(state.placements.values());
   loop.enter({ table: 'rules', set: [...state.rules.values()], remove: [], first: [], isWhole: false });
-  // Nobody has said yet that these are still ours.
+  // No controller has confirmed these placements yet, so the agent probes them like first claims.
   const first = [...state.placements.keys()];
   loop.enter({ table: 'placements', set: [...state.placements.values()], remove: [], first, isWhole: false });
   return {

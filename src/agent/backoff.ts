@@ -1,8 +1,8 @@
-// Something that is tried again and again as long as it has not come right, ever less often.
+// Schedules retries of a failing action, with waits that double up to a limit.
 
 export interface BackoffTimes {
   readonly firstMs: number;
-  /** Each wait is twice as long as the one before, up to this. */
+  /** Each wait is twice the one before, up to this limit. */
   readonly limitMs: number;
 }
 
@@ -17,7 +17,7 @@ export class Backoff implements Disposable {
     this.#again = again;
   }
 
-  /** Calls `again` when it is due, once for all who ask before. */
+  /** Schedules one call of `again`; does nothing while one is scheduled. */
   wait(): void {
     if (this.#timer !== undefined) return;
     const { firstMs, limitMs } = this.#times;
@@ -28,7 +28,7 @@ export class Backoff implements Disposable {
     this.#timer = setTimeout(again, Math.min(limitMs, firstMs * 2 ** this.#waits++)).unref();
   }
 
-  /** It has come right: the next wait is a short one. */
+  /** The action has succeeded: cancels the retry, and the next wait is `firstMs` again. */
   reset(): void {
     this.#waits = 0;
     this[Symbol.dispose]();

@@ -1,4 +1,4 @@
-// `vipward cleanup`: takes everything of ours out of this kernel and off its disk, while no agent runs.
+// `vipward cleanup`: removes our addresses, filter and state file from this node, while no agent runs.
 
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,19 +16,19 @@ import { lockHolder, processOf } from './lock.ts';
 
 export interface CleanupOptions {
   readonly stateDir: string;
-  /** Addresses are taken off these interfaces alone; undefined means off all of them. */
+  /** The interfaces to remove addresses from; undefined means all. */
   readonly interfaces: NamedInterfaces | undefined;
-  /** The lock of legacy tables, where it is not the usual one. */
+  /** The lock file of legacy xtables, if it is not the default one. */
   readonly lockFile?: string | undefined;
 }
 
-/** Names of interfaces, and the flag or variable that has them. */
+/** Interface names, and the flag or variable they come from. */
 export interface NamedInterfaces {
   readonly names: readonly string[];
   readonly where: string;
 }
 
-/** So many addresses are named in a line that says why they stay. */
+/** How many addresses one line about a failed removal names. */
 const mostNamed = 8;
 
 interface Result {
@@ -37,8 +37,8 @@ interface Result {
 }
 
 /**
- * Exit code 0 with what was removed, or 1 with why something was not. Addresses go first, then the filter; as
- * long as an address of ours is left on another interface, the filter in front of it stays.
+ * Removes addresses first, then the filter. The filter stays while another interface still has an address of
+ * ours. Resolves to exit code 0 and what was removed, or 1 and why something was not.
  */
 export async function cleanup({ stateDir, interfaces, lockFile }: CleanupOptions): Promise<Result> {
   const native = loadNative();
@@ -74,7 +74,7 @@ export async function cleanup({ stateDir, interfaces, lockFile }: CleanupOptions
   return { code: state.code, lines: lines.length === 0 ? ['nothing of ours was here'] : lines };
 }
 
-/** The last state, by which the next agent would take the VIPs before it has heard of a controller. */
+/** Removes the last state: from it the next agent would take its VIPs before it reaches a controller. */
 function removeState(path: string): Result {
   try {
     rmSync(path);
@@ -90,7 +90,7 @@ function isNoFile({ code }: NodeJS.ErrnoException): boolean {
   return code === 'ENOENT' || code === 'ENOTDIR';
 }
 
-/** Addresses that the kernel would not let go: one line for all that it says the same of. */
+/** Lines about addresses that the kernel refused to remove, one for each distinct error. */
 function staying(refused: Receipt<AddressObject>): string[] {
   const groups = Map.groupBy(refused, ({ errno, words }) => withRemedy(describeErrno(errno, words), errno));
   return [...groups].map(([why, group]) => {
@@ -100,7 +100,7 @@ function staying(refused: Receipt<AddressObject>): string[] {
   });
 }
 
-/** What either dialect has here. A table that another process owns is not ours to take. */
+/** Removes the filters of both dialects. Fails if another process owns the nftables table. */
 async function removeFilters(kernel: Kernel): Promise<Result> {
   try {
     const words = await retireOthers(kernel, null);

@@ -1,4 +1,4 @@
-// A config file that was read again: what can change while the agent runs comes in force, the rest is logged.
+// Applies a config file that was read again: some keys change at run time, the others are only logged.
 
 import type { Kernel } from '../host/kernel.ts';
 import { differingKeys } from '../process/config.ts';
@@ -12,7 +12,7 @@ import { openFirewall } from './firewall/open-firewall.ts';
 import type { Loop } from './loop.ts';
 import type { Session } from './stream/session.ts';
 
-/** Keys of the config file that come in force without a restart. */
+/** Keys of the config file that take effect without a restart. */
 type Live = 'logLevel' | 'allow' | 'filter' | 'echo' | 'interface';
 const live: readonly Live[] = ['logLevel', 'allow', 'filter', 'echo', 'interface'];
 
@@ -42,14 +42,14 @@ export class ConfigReload implements Disposable {
     this.#newest = config;
   }
 
-  /** What is in force: keys that need a restart keep the values of the start. */
+  /** The config in force: keys that need a restart keep their values of the start. */
   get config(): AgentConfig {
     return this.#config;
   }
 
   /**
-   * Brings a config in force after those before it, and logs which keys changed. If the kernel cannot be
-   * asked nothing changes, and it is tried again until it succeeds or a newer config comes.
+   * Applies a config after the earlier ones and logs which keys changed. If the kernel cannot be read,
+   * nothing changes, and the agent retries until it succeeds or a newer config comes.
    */
   follow(next: AgentConfig): void {
     this.#newest = next;
@@ -86,14 +86,14 @@ export class ConfigReload implements Disposable {
 }
 
 interface Followed {
-  /** What is in force from now on: the new values, and for the rest those of the start. */
+  /** The new values of live keys, and for the other keys the values of the start. */
   readonly config: AgentConfig;
   readonly changed: readonly Live[];
-  /** Keys that were changed to no effect, until the agent is started again. */
+  /** Changed keys that take effect only after a restart. */
   readonly waiting: readonly string[];
 }
 
-/** What of `next` can be had without a restart. */
+/** Splits the changes in `next` into those that take effect now and those that need a restart. */
 function followable(now: AgentConfig, next: AgentConfig): Followed {
   const differing = differingKeys(now.values, next.values);
   const changed = live.filter((key) => differing.includes(key));
@@ -105,7 +105,7 @@ function followable(now: AgentConfig, next: AgentConfig): Followed {
   };
 }
 
-/** Brings what was changed in force. Rejects, with nothing changed, if the kernel cannot be asked. */
+/** Applies the changed keys. Rejects, with nothing changed, if the kernel cannot be read. */
 async function bringInForce(
   { kernel, firewall, allowed, network, session, loop }: ConfigReloadParts,
   { config, changed }: Omit<Followed, 'waiting'>,
@@ -113,7 +113,8 @@ async function bringInForce(
   const has = (...keys: readonly Live[]): boolean => keys.some((key) => changed.includes(key));
   if (has('filter', 'echo')) {
     const wish = firewall.dialect.name === 'xtables' ? 'xtables' : 'nftables';
-    // In place, for all who ask it: what it renders from now on differs, which the doubt below commits.
+    // In place, since other parts keep this object. It renders other rules from now on; the doubt below
+    // commits them.
     Object.assign(firewall, await openFirewall(kernel, { ...firewallOptions(config.values), wish }));
   }
   if (has('interface')) network.wanted = config.values.interface;

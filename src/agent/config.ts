@@ -1,5 +1,5 @@
-// What the agent was told by flags, environment and config file, checked at the start and whenever the file
-// changes: main.ts is the only caller.
+// The agent's options from flags, environment and config file, checked at the start and whenever the file
+// changes. main.ts is the only caller.
 
 import type { OptionValues } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
@@ -132,7 +132,7 @@ export interface AgentConfig {
   readonly metricsListen: HostPort | undefined;
 }
 
-/** Throws UsageError, naming the flag and what it should be. */
+/** Throws UsageError, which names the flag and the expected value. */
 export function agentConfig(values: AgentValues): AgentConfig {
   const { node, controller, allow } = values;
   if (controller.length === 0)
@@ -153,7 +153,6 @@ export function agentConfig(values: AgentValues): AgentConfig {
   };
 }
 
-/** What the firewall is asked to be. */
 export function firewallOptions(values: AgentValues): FirewallOptions {
   return {
     wish: values.firewall,
@@ -181,7 +180,7 @@ function checkNode([text = '']: readonly string[], where: string): void {
   throw new UsageError(`${where}: ${nodeAdvice}, got ${JSON.stringify(text)}`);
 }
 
-/** The kernel takes so much memory at once, and more than it has for none. */
+/** The kernel allocates memory by the size of a set: far larger sizes end in ENOMEM. */
 const mostElements = 10_000_000;
 
 function checkSetSize([text = '']: readonly string[], where: string): void {

@@ -1,4 +1,4 @@
-// What the agent knows: what it was told, what its kernel holds, and what could not be had, each by address.
+// The agent's knowledge by address: what the controller wants, what the kernel holds, and what was refused.
 
 import type { Refusal, TableName } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
@@ -10,28 +10,28 @@ import type { Placement, VirtualIp } from '../state/virtual-ip.ts';
 /** `wanted` and `placed` are the controller's word, `committed` and `held` the kernel's. */
 export class Ledger {
   readonly wanted: Map<Address, VirtualIp> = new SteadyMap();
-  /** Wanted too, but no VIP on this node, which has the address for itself. */
+  /** VIPs that the controller wants, but whose address is one of the node's own. */
   readonly barred: Map<Address, VirtualIp> = new Map();
   readonly placed: Map<Address, Placement> = new Map();
   readonly committed: Map<Address, VirtualIp> = new SteadyMap();
   readonly held: Map<Address, HeldAddress> = new Map();
-  /** Placed VIPs that no node is known to have held: somebody else may have the address. */
+  /** Placed VIPs that no node is known to have held: a host outside the cluster may have the address. */
   readonly firstClaims: Set<Address> = new Set();
-  /** Addresses on their way out, by the term that each was held by. */
+  /** Addresses that are being removed, with the term of their last placement. */
   readonly #leaving = new Map<Address, Term>();
-  /** What was committed of refused VIPs before the kernel lost it. */
+  /** The last committed state of refused VIPs whose rules the kernel has lost. */
   readonly #lost = new Map<Address, VirtualIp>();
   readonly #refusals: { readonly [Name in TableName]: Map<Address, Refusal> } = {
     rules: new Map(),
     placements: new Map(),
   };
-  /** What was refused, and is tried anew. */
+  /** Keys whose refusal was dropped for a retry that has no result yet. */
   readonly #retried: { readonly [Name in TableName]: Set<Address> } = {
     rules: new Set(),
     placements: new Set(),
   };
 
-  /** True if the refusal is news. */
+  /** Returns true if the refusal is new, or has another reason than before. */
   refuse(refusal: Refusal): boolean {
     const { table, key } = refusal;
     const known = this.#refusals[table].get(key);
@@ -40,13 +40,13 @@ export class Ledger {
     return known?.reason !== refusal.reason;
   }
 
-  /** What was refused is to be tried anew, if anything was. */
+  /** Drops the refusal of a key, if there is one, so that it is tried again. */
   retry(table: TableName, key: Address): void {
     if (table === 'rules') this.#lost.delete(key);
     if (this.#refusals[table].delete(key)) this.#retried[table].add(key);
   }
 
-  /** True if there was a refusal to take back. */
+  /** The key is no longer refused. Returns true if there was a refusal to take back. */
   accept(table: TableName, key: Address): boolean {
     this.retry(table, key);
     return this.#retried[table].delete(key);
@@ -57,9 +57,9 @@ export class Ledger {
   }
 
   /**
-   * What the kernel should hold of a VIP. One that the kernel refused keeps its last good state until
-   * something else is wanted; one that is wanted no more, or forbidden here, keeps it as long as its address
-   * is held.
+   * The rules that the kernel should hold for a VIP. A VIP that the kernel refused keeps its last committed
+   * rules until the controller wants others. A VIP that is no longer wanted, or is forbidden here, keeps them
+   * while its address is held.
    */
   target(key: Address): VirtualIp | undefined {
     const committed = this.committed.get(key);
@@ -67,18 +67,18 @@ export class Ledger {
     return this.wanted.get(key) ?? (this.held.has(key) ? committed : undefined);
   }
 
-  /** Whether the kernel holds of a VIP what it should. */
+  /** Whether the kernel holds the target rules of a VIP. */
   isCommitted(key: Address): boolean {
     return this.target(key) === this.committed.get(key);
   }
 
-  /** Whether the kernel holds of a VIP what is wanted, and not just what was good of it before. */
+  /** Whether the kernel holds the wanted rules of a VIP, and not only its last good ones. */
   isInForce(key: Address): boolean {
     const wanted = this.wanted.get(key);
     return wanted !== undefined && wanted === this.committed.get(key);
   }
 
-  /** By the same term it stays a first claim until the kernel carries the address. */
+  /** A first claim stays one under the same term until the kernel carries the address. */
   place(placement: Placement, isFirst: boolean): void {
     const { address, term } = placement;
     const known = this.placed.get(address);
@@ -88,7 +88,7 @@ export class Ledger {
     else if (known === undefined || compareTerms(known.term, term) !== 0) this.firstClaims.delete(address);
   }
 
-  /** Of all that is placed these are the first claims. Returns which of those before are none any more. */
+  /** Replaces the set of first claims. Returns the VIPs that no longer are first claims. */
   claimFirst(first: ReadonlySet<Address>): Address[] {
     const former = this.firstClaims.difference(first);
     for (const address of former) this.firstClaims.delete(address);
@@ -97,7 +97,7 @@ export class Ledger {
     return [...former];
   }
 
-  /** The address may still be there: until it is gone it counts as held by the term that it had. */
+  /** If the kernel still carries the address, it counts as held under its last term until it is gone. */
   unplace(address: Address): void {
     const known = this.placed.get(address);
     if (known !== undefined && this.held.has(address)) this.#leaving.set(address, known.term);
@@ -111,7 +111,7 @@ export class Ledger {
     this.firstClaims.delete(held.address);
   }
 
-  /** The kernel is about to be told to carry the address no more. */
+  /** The agent is about to remove the address from the kernel. */
   letGo(address: Address): void {
     const term = this.heldBy(address);
     if (term !== undefined) this.#leaving.set(address, term);
@@ -124,25 +124,25 @@ export class Ledger {
     this.#leaving.delete(address);
   }
 
-  /** The term by which the kernel carries an address, for as long as it does; undefined without one. */
+  /** The term under which the kernel carries an address; undefined if it does not, or without a placement. */
   heldBy(address: Address): Term | undefined {
     const placed = this.held.has(address) ? this.placed.get(address)?.term : undefined;
     return placed ?? this.#leaving.get(address);
   }
 
-  /** Every address that the kernel carries for us, those on their way out too. */
+  /** Every address that the kernel carries for us, including those that are being removed. */
   carried(): Set<Address> {
     return new Set([...this.held.keys(), ...this.#leaving.keys()]);
   }
 
-  /** The kernel no longer holds what was committed of a VIP. */
+  /** The kernel no longer holds the committed rules of a VIP. */
   lose(key: Address): void {
     const good = this.committed.get(key);
     if (good !== undefined && this.#refusals.rules.has(key)) this.#lost.set(key, good);
     this.committed.delete(key);
   }
 
-  /** Every VIP that is told of, or in the kernel. */
+  /** Every VIP that is wanted, placed or committed. */
   keys(): Set<Address> {
     return new Set([...this.wanted.keys(), ...this.committed.keys(), ...this.placed.keys()]);
   }
@@ -155,17 +155,17 @@ export class Ledger {
     return this.#refusals[table].size > 0;
   }
 
-  /** Whether this node is the one to hold the VIP. */
+  /** Whether the VIP is placed on this node and wanted. */
   isPlaced(key: Address): boolean {
     return this.placed.has(key) && this.wanted.has(key);
   }
 
-  /** Whether the kernel should carry the address: placed here, and behind a filter that is in force. */
+  /** Whether the kernel should carry the address: it is placed here and has committed rules. */
   shouldHold(key: Address): boolean {
     return this.isPlaced(key) && this.committed.has(key);
   }
 
-  /** The same, but that nobody meets a VIP that comes anew behind a filter that is not what is wanted now. */
+  /** Like shouldHold, but an address that is not held yet must have its target rules, not older ones. */
   mayHold(key: Address): boolean {
     return this.shouldHold(key) && (this.held.has(key) || this.isCommitted(key));
   }

@@ -1,5 +1,5 @@
-// A stream to a controller, and the only user of ws here: connects, says hello, hands frames on, comes back
-// with jitter.
+// One WebSocket stream to a controller: connects, sends hello, passes messages on, reconnects with jitter.
+// The only user of `ws` in the agent.
 
 import type { LookupAddress } from 'node:dns';
 import { WebSocket } from 'ws';
@@ -14,18 +14,18 @@ import { longestPauseMs, quickMs } from './stream/reconnect.ts';
 import { hostOf, type LinkParts, type Stream } from './stream/stream.ts';
 import { StreamLog } from './stream/stream-log.ts';
 
-/** For the upgrade, and again for the welcome behind it. */
+/** Limit for the upgrade, and again for the welcome after it. */
 const handshakeMs = 5000;
-/** A peer that does not answer a close frame is cut off after this. */
+/** How long a peer may take to answer a close frame before the socket is terminated. */
 const closeMs = 1000;
-/** What may wait for a controller that does not read: then the stream is not worth keeping. */
+/** A stream is terminated when more than this waits for a controller that does not read. */
 const backlogBytes = 16 * 1024 * 1024;
 
-/** The other streams of this agent, as one of them sees them. */
+/** What one stream asks of and tells the other streams of this agent. */
 export interface Siblings {
-  /** Which of the addresses that its name stands for is this stream's to reach. */
+  /** Chooses the address that this stream connects to, among those its host name resolves to. */
   addressFor(stream: Connection, addresses: readonly LookupAddress[]): LookupAddress | undefined;
-  /** Another stream that is open to this controller. */
+  /** Finds another stream that this controller has welcomed. */
   reaching(controller: string, except: Connection): Connection | undefined;
   closed(stream: Connection): void;
 }
@@ -34,16 +34,16 @@ export class Connection implements Stream {
   readonly url: string;
   state: Stream['state'] = 'connecting';
   reason = 'not connected yet';
-  /** What tells the controller that has welcomed this stream from others; undefined without one. */
+  /** Identifies the controller that welcomed this connection; undefined before the welcome. */
   controller: string | undefined;
-  /** Where it is open or on its way to. */
+  /** The address that this stream is connected or connecting to. */
   address: string | undefined;
-  /** The address at which this name leads to a controller that another of our streams already has. */
+  /** An address of this stream's host at which it meets a controller that another stream already reaches. */
   avoids: string | undefined;
   readonly #parts: LinkParts;
   readonly #siblings: Siblings;
   readonly #streamLog: StreamLog;
-  /** The stream that reaches the controller of where this one was last: one controller keeps one a node. */
+  /** The stream that reaches the same controller as this one: a controller keeps one stream per node. */
   #waitsFor: Connection | undefined;
   #socket: WebSocket | undefined;
   #retry: NodeJS.Timeout | undefined;
@@ -51,9 +51,9 @@ export class Connection implements Stream {
   #lostAtMs: number;
   #isWelcomed = false;
   #isRefused = false;
-  /** This connection has said what only a controller says, and nothing else. */
+  /** A tick or `synced` has followed the welcome: the peer is a working controller. */
   #isProven = false;
-  /** Frames in a row that had to be refused, since a table was whole. */
+  /** Messages that could not be parsed or applied since the last `synced`. */
   #faults = 0;
   #ended = false;
 
@@ -71,14 +71,14 @@ export class Connection implements Stream {
     );
   }
 
-  /** Another stream has ended, which this one may have waited for. */
+  /** Another stream has ended; this one reconnects if it waited for that one. */
   wake(ended: Connection): void {
     if (this.#waitsFor !== ended) return;
     [this.#waitsFor, this.avoids] = [undefined, undefined];
     if (this.state === 'dormant') this.rouse();
   }
 
-  /** A dormant one tries again: its name has another address, or nobody reaches what it reached. */
+  /** Reconnects a dormant stream: its name has a new address, or its controller has lost the other stream. */
   rouse(): void {
     this.state = 'connecting';
     this.#retry = setTimeout(() => this.start(), Math.random() * quickMs);
@@ -118,7 +118,7 @@ export class Connection implements Stream {
       perMessageDeflate: false,
       maxPayload: frameLimitBytes,
       handshakeTimeout: handshakeMs,
-      // The name stays in the URL, for certificates are checked against it; the address is this stream's own.
+      // The URL keeps the name, against which certificates are checked; the stream chooses the address.
       lookup: (_host, options, found) =>
         options.all ? found(null, [chosen]) : found(null, chosen.address, chosen.family),
       ...shownAs(credentials),
@@ -143,7 +143,7 @@ export class Connection implements Stream {
     });
     socket.on('error', (error: NodeJS.ErrnoException) => {
       failure ||= `${error.message}; ${adviceForError(error)}`;
-      // A frame that ws itself does not take: too long, no UTF-8, or no frame at all. It has closed by then.
+      // ws itself has rejected a frame (too long, no UTF-8, no valid frame) and closed the socket.
       if (error.code?.startsWith('WS_ERR_')) this.#note(`${error.message}; ${upgrade}`);
     });
     socket.on('close', (code, reason) => {
@@ -167,7 +167,7 @@ export class Connection implements Stream {
   }
 
   #receive(socket: WebSocket, frame: string, isBinary: boolean): void {
-    // What comes behind a frame that was refused changes nothing either.
+    // Frames behind a refused one are ignored.
     if (socket.readyState !== WebSocket.OPEN) return;
     this.#heartbeat?.heard();
     if (isBinary) {
@@ -190,7 +190,7 @@ export class Connection implements Stream {
     this.controller = `${cluster} ${generation} ${ruling}`;
   }
 
-  /** A page or a delta may be the first half of what is then refused. */
+  /** Pages and deltas prove nothing: they may be the first half of a table that is then refused. */
   #prove(type: ControllerMessage['type']): void {
     if (type !== 'tick' && type !== 'synced') return;
     if (type === 'synced') this.#faults = 0;
@@ -235,7 +235,7 @@ export class Connection implements Stream {
     this.#retry = setTimeout(() => this.#again(replacedAt, address), Math.random() * most);
   }
 
-  /** Two streams of ours to one controller would end each other for ever; that they meet is no failure. */
+  /** Two streams to one controller would replace each other for ever, so the replaced one goes dormant. */
   #again(replacedAt: string | undefined, address: string | undefined): void {
     const other = replacedAt === undefined ? undefined : this.#siblings.reaching(replacedAt, this);
     if (other === undefined && replacedAt !== undefined) this.#streamLog.failed(this.reason, address);

@@ -1,15 +1,16 @@
-// One agent a host: an abstract socket, which the kernel binds once in a network namespace and frees with its
-// process. Anybody may bind it, so that who has it is asked of the kernel, and there is more than one name.
+// The lock that allows one agent per network namespace: an abstract Unix socket, which the kernel binds once
+// and frees with its process. Any user may bind it, so the agent asks the kernel for the holder's uid, and
+// there are spare names.
 
 import { createServer, Server } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Native } from '../host/native.ts';
 import { listenerOf, type Peer } from '../host/peer.ts';
 
-/** An agent has one of these. Beyond the first they are for hosts where somebody else has taken it. */
+/** An agent binds one of these names. All but the first are spares, for when another process has bound it. */
 const names = ['', '.1', '.2', '.3', '.4', '.5', '.6', '.7'].map((suffix) => `vipward-agent${suffix}`);
 
-/** How long somebody who does not answer at once may take in all, before that is held against him. */
+/** Total time that a busy holder of a name gets to answer, before it counts as no agent. */
 const patienceMs = 2000;
 const askAgainMs = 50;
 
@@ -26,16 +27,15 @@ export class SecondAgentError extends Error {
 }
 
 export interface Lock extends Disposable {
-  /** Who else has a name of ours and is no agent, with what to do; empty nearly everywhere. */
+  /** Processes that hold a name and are no agent, with the remedy; empty on nearly every host. */
   readonly squatters: readonly string[];
 }
 
-/** What a person needs to find a process. */
 export function processOf({ pid }: Peer): string {
   return pid === 0 ? 'in another PID namespace' : `pid ${pid}`;
 }
 
-/** The agent of this network namespace: a listener that belongs to root or to our own user. */
+/** The agent of this network namespace: a listener whose uid is root's or our own. */
 export async function lockHolder(native: Native, untilMs: number = soon()): Promise<Peer | undefined> {
   for (const name of names) {
     const other = await listenerIn(native, name, untilMs);
@@ -45,9 +45,9 @@ export async function lockHolder(native: Native, untilMs: number = soon()): Prom
 }
 
 /**
- * Takes the one place of an agent in this network namespace. Rejects with SecondAgentError, naming who has
- * it. A user without rights who holds every name keeps no agent from its work: what is left then against a
- * second one is the kernel's owner of the table.
+ * Takes the lock of this network namespace. Rejects with SecondAgentError, which names the holder. The agent
+ * starts even if an unprivileged user holds every name; then only the owner flag of our nftables table keeps
+ * a second agent out.
  */
 export async function takeLock(native: Native): Promise<Lock> {
   const [squatters, untilMs]: [string[], number] = [[], soon()];
@@ -66,7 +66,10 @@ function soon(): number {
   return performance.now() + patienceMs;
 }
 
-/** The name itself, or who has it. One that was just taken is not listened on yet, or is free again. */
+/**
+ * Binds a name, or returns its holder. Retries while the name is bound but has no listener: its holder has
+ * not called listen() yet, or has ended.
+ */
 async function take(native: Native, name: string, untilMs: number): Promise<Server | Listener> {
   for (;;) {
     const server = await listenOn(name);
@@ -77,7 +80,7 @@ async function take(native: Native, name: string, untilMs: number): Promise<Serv
   }
 }
 
-/** Who listens. An agent that is busy, or was stopped for a moment, has more callers than it has taken. */
+/** The listener of a name. Retries while its backlog is full, as that of a busy or stopped agent may be. */
 async function listenerIn(native: Native, name: string, untilMs: number): Promise<Listener> {
   for (;;) {
     const other = listenerOf(native, name);

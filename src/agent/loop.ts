@@ -1,5 +1,5 @@
-// The straight path on a node. What was received marks VIPs as changed; a pass lets go of addresses, commits
-// rules, takes addresses, and only then says so. Passes never overlap.
+// The main loop of the agent. A received change marks its VIPs dirty. A pass removes addresses, commits
+// rules, adds addresses, and only then acknowledges. Passes never overlap.
 
 import type { Address } from '../state/address.ts';
 import type { Holder } from './addresses/holder.ts';
@@ -17,32 +17,32 @@ export interface LoopParts extends Omit<AdmissionParts, 'onUnplaced'> {
   readonly pace: Pace;
   readonly acks: Acks;
   readonly onRepaired: (kind: string, objects: number) => void;
-  /** The kernel could not be told for a reason that is no VIP's; it is told again. */
+  /** A pass failed for a reason that concerns no single VIP; the loop retries it. */
   readonly onTrouble: (error: unknown) => void;
-  /** The kernel was read and is as it should be. */
+  /** The kernel was read and holds what it should. */
   readonly onWell: () => void;
 }
 
-/** Doubts about addresses alone, for which no rule has to be read. */
+/** Doubts that concern addresses only, so that the rules need not be read. */
 const aboutAddresses: ReadonlySet<string> = new Set(['address', 'link', 'network']);
 const firstSync = 'first-sync';
 
-/** What is read anew from the kernel is retried after this, twice as long each time up to the limit. */
+/** Wait before the kernel is read again after a failure; it doubles each time up to the limit. */
 const [retryMs, retryLimitMs] = [100, 5000];
 
 export class Loop implements Disposable {
   readonly #parts: LoopParts;
   readonly #admission: Admission;
   #dirty = new Set<Address>();
-  /** Why the kernel has to be read as a whole; empty while it is known. */
+  /** Why the kernel has to be read; empty while its state is known. */
   readonly #doubts = new Set<string>();
   #inSync = false;
   #running = false;
   #timer: NodeJS.Timeout | undefined;
   #failures = 0;
-  /** Something that is no longer wanted is still in the kernel until the agent is in sync. */
+  /** The kernel still holds unwanted rules or addresses, which stay until the agent is in sync. */
   #isPutOff = false;
-  /** Not everything that gives a VIP a place on this node is an event. */
+  /** Looks again for VIPs that have no place: some changes that would give them one raise no event. */
   readonly #looks = new Backoff({ firstMs: 1000, limitMs: 60_000 }, () => this.doubt('network'));
   #stopped = false;
 
@@ -51,36 +51,36 @@ export class Loop implements Disposable {
     this.#admission = new Admission({ ...parts, onUnplaced: (key) => parts.holder.places.forget(key) });
   }
 
-  /** In sync with a controller whose own view is complete: from here on what is not wanted is taken away. */
+  /** A controller has sent both tables whole: from then on the agent removes what is not wanted. */
   get inSync(): boolean {
     return this.#inSync;
   }
 
-  /** Everything received is in the kernel, or refused by name. */
+  /** Everything received is in the kernel or refused. */
   get settled(): boolean {
     return this.#inSync && this.#dirty.size === 0 && this.isAtRest;
   }
 
-  /** What the kernel holds is known, and nothing is on its way there. */
+  /** The state of the kernel is known, and no pass is running. */
   get isAtRest(): boolean {
     return this.#doubts.size === 0 && !this.#running;
   }
 
-  /** Takes a change in and, unless a pass is under way, has it committed when this returns. */
+  /** Enters a change and starts a pass unless one runs. Returns behind the commit if the kernel is quick. */
   receive(change: Change): void {
     this.enter(change);
     this.#parts.acks.add(change);
     this.#kick();
   }
 
-  /** Takes something in, for the next pass or reading of the kernel to bring in force. */
+  /** Enters a change without starting a pass. */
   enter(change: Entry): void {
     for (const key of this.#admission.enter(change)) this.#dirty.add(key);
     for (const { address } of change.set) this.#dirty.add(address);
     for (const key of change.remove) this.#dirty.add(key);
   }
 
-  /** Something that VIPs had to wait for has come. */
+  /** The prober has a finding for VIPs that waited for one. */
   revisit(keys: Iterable<Address>): void {
     for (const key of keys) this.#dirty.add(key);
     this.#kick();
@@ -91,21 +91,21 @@ export class Loop implements Disposable {
     while (this.#running) await new Promise((resolve) => setImmediate(resolve));
   }
 
-  /** VIPs may have arrived, which is what placements are acknowledged for. */
+  /** VIPs may have arrived: acknowledges their placements, removes moved VIPs from their old interface. */
   wake(): void {
     const { acks, holder } = this.#parts;
     acks.arrive(holder.arrivals.over);
     if (this.isAtRest && holder.isLeaving) this.doubt('address');
   }
 
-  /** Both tables have been received whole, so that what nobody wants may go. */
+  /** Both tables have been received whole, so unwanted rules and addresses may go. */
   synced(): void {
     if (this.#inSync) return;
     this.#inSync = true;
     this.doubt(firstSync);
   }
 
-  /** Reads the kernel and mends what is not right. */
+  /** Reads the kernel and repairs every difference. */
   doubt(reason: string): void {
     this.#doubts.add(reason);
     this.#kick();
@@ -124,7 +124,7 @@ export class Loop implements Disposable {
     void this.#run();
   }
 
-  /** Passes until nothing is left that could be done now. Runs to the end at once where the kernel does. */
+  /** Runs passes until no work is due. Stays synchronous as long as the kernel answers at once. */
   async #run(): Promise<void> {
     try {
       if (this.#doubts.size === 0 && this.#dirty.size === 0) this.#finish();
@@ -138,15 +138,14 @@ export class Loop implements Disposable {
       this.#again(Math.min(retryLimitMs, retryMs * 2 ** this.#failures++));
       this.#parts.onTrouble(error);
     } finally {
-      // In the same turn as the last look at what is left: the next frame may be in this turn too.
+      // In the same turn as the last check for work, since the next frame may come in this turn too.
       this.#running = false;
     }
   }
 
   /**
-   * One pass over the changed VIPs, in the order that is the point: an address goes before its filter, and
-   * comes after it. Returns how long to wait if a commit is not due yet, which holds up no address on its way
-   * out.
+   * One pass over the dirty VIPs. The order matters: an address goes before its filter and comes after it.
+   * Returns how many milliseconds to wait if a commit is not due yet; removing an address does not wait.
    */
   #pass(): number | Promise<number> {
     const { ledger, rules, holder, pace } = this.#parts;
@@ -164,19 +163,19 @@ export class Loop implements Disposable {
     return outcome instanceof Promise ? outcome.then((later) => this.#judge(later)) : this.#judge(outcome);
   }
 
-  /** What is received from here on is for the next pass, though it be about the same VIP. */
+  /** Changes received from here on belong to the next pass, even if they concern the same VIP. */
   #take(): void {
     this.#dirty = new Set();
     this.#parts.acks.take();
   }
 
-  /** Who has waited for an answer behind rules that are in force waits for no commit of others. */
+  /** Claims VIPs whose rules are committed already: they need not wait until the next commit is due. */
   #passWithoutRules(waitMs: number): number | Promise<number> {
     const { ledger, holder } = this.#parts;
     const keys = [...this.#dirty].filter((key) => ledger.isCommitted(key) && holder.lacks([key]));
     if (keys.length === 0) return waitMs;
     this.#dirty = this.#dirty.difference(new Set(keys));
-    // What has come meanwhile may be about an address on its way out.
+    // A change received meanwhile may remove an address.
     return holder.claim(keys).then(() => this.#pass());
   }
 
@@ -186,7 +185,7 @@ export class Loop implements Disposable {
     return this.#judge(outcome);
   }
 
-  /** Until it is known where an address belongs neither it goes, nor rules that nobody wants. */
+  /** Keeps unwanted rules and addresses until the agent is in sync: the controller may still want them. */
   #putOff(): void {
     const { ledger, holder } = this.#parts;
     const unwanted = [...this.#dirty].filter((key) => !ledger.wanted.has(key) && !ledger.barred.has(key));
@@ -210,7 +209,7 @@ export class Loop implements Disposable {
     if (holder.isLeaving) this.#doubts.add('address');
   }
 
-  /** The whole of it against a dump: the same path, only that `have` is what the kernel says. */
+  /** Compares all VIPs with a dump of the kernel and repairs the difference. */
   async #reconcile(): Promise<void> {
     const { ledger, rules, holder, onRepaired, onWell } = this.#parts;
     const reasons = [...this.#doubts];
@@ -220,7 +219,7 @@ export class Loop implements Disposable {
     const everything = ledger.keys();
     await holder.refresh(everything);
     for (const key of this.#admission.review()) this.#dirty.add(key);
-    // Both tables may sync while this goes on: what was not swept is put off until the next time.
+    // Both tables may sync during this pass. Then addresses that were not swept wait for the next one.
     const inSync = this.#inSync;
     if (inSync) await holder.sweep();
     const repaired = areRulesKnown ? 0 : await this.#mendRules(reasons);
@@ -236,7 +235,7 @@ export class Loop implements Disposable {
   async #mendRules(reasons: readonly string[]): Promise<number> {
     const { rules } = this.#parts;
     if (reasons.includes(firstSync)) this.#admission.retry();
-    // That others may no longer be wanted is no doubt about what is there.
+    // The first sync alone casts no doubt on the kernel's state: it only allows removals, without a dump.
     if (reasons.every((reason) => reason === firstSync) && (await rules.release())) return 0;
     const { outcome, repaired } = await rules.reconcile(this.#inSync);
     if (outcome === 'committed') return repaired;

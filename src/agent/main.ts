@@ -1,4 +1,4 @@
-// The composition root of `vipward agent`: options, the one place on this host, the agent, its servers.
+// The composition root of `vipward agent`: reads options, takes the lock, opens the servers, runs the agent.
 
 import { loadNative } from '../host/native.ts';
 import { SystemCallError } from '../host/socket.ts';
@@ -27,17 +27,17 @@ Examples:
   vipward agent --controller wss://vipward.example:9470 --node node-b --allow 10.0.0.0/24,fd00::/64 \\
     --token-file token --ca-file ca.crt`;
 
-/** What the process gives to the agent. */
+/** The environment, signal and reload events of the process. */
 export interface AgentProcess {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
-  /** Says `reload` when the config file is to be read again, changed or not. */
+  /** Dispatches `reload` when the config file is to be read again, changed or not. */
   readonly reloads: EventTarget;
 }
 
 /**
- * Runs an agent until its signal is aborted, and leaves the kernel as it is then. Resolves to the exit code:
- * 0 after a stop, 1 if it cannot start here, 2 for wrong usage; the reason is on stderr.
+ * Runs an agent until the signal is aborted, and leaves the kernel as it is. Resolves to the exit code: 0
+ * after a stop, 1 if the agent cannot start here, 2 for wrong usage; the reason is on stderr.
  */
 export async function runAgent(
   argv: readonly string[],
@@ -55,7 +55,7 @@ export async function runAgent(
     const native = loadNative();
     using lock = await takeLock(native);
     for (const squatter of lock.squatters) log.warn({ reason: squatter }, 'lockSquatted');
-    // Before the kernel is touched: an agent that cannot be asked is of no use to anybody.
+    // Before the kernel is touched: an agent that cannot serve status and health must not run.
     using servers = await openServers(config, log);
     const version = readVersion();
     const lockFile = env['XTABLES_LOCKFILE'] || undefined;
@@ -77,7 +77,7 @@ export async function runAgent(
     log.info('stopped');
     if (isWritten) return 0;
     log.error({ reason: `the disk of ${values.state} does not answer` }, 'stateUnwritable');
-    // A thread of ours waits for that disk, and an end in good order would wait for the thread.
+    // A thread waits for that disk, and a normal exit would wait for the thread.
     return native.exit(0);
   } catch (error) {
     return say(error);
@@ -91,7 +91,7 @@ interface FollowInput extends Pick<AgentProcess, 'signal' | 'reloads'> {
   readonly log: Log;
 }
 
-/** Reads the config file again when it changes and when it is asked for; a broken one changes nothing. */
+/** Reads the config file again when it changes and on `reload`; an invalid file changes nothing. */
 function followConfig(agent: Agent, follower: FollowInput): void {
   const { path, input, inForce, log, signal, reloads } = follower;
   if (path === undefined) return;

@@ -1,4 +1,4 @@
-// The metrics of an agent, made at each scrape from its state; prom-client is loaded by the first one.
+// The metrics of an agent, made from its state at each scrape. The first scrape loads prom-client.
 
 import { droppedLinesText } from '../process/log.ts';
 import { RefusalCode } from '../protocol/messages.ts';
@@ -12,7 +12,7 @@ export interface MetricsText {
   readonly contentType: string;
 }
 
-/** One scrape of an agent that is at work. */
+/** One scrape of a running agent. */
 export async function metricsText(
   agent: Agent,
   counters: ReadonlyMap<Address, VipCounters>,
@@ -32,7 +32,7 @@ export async function metricsText(
   }
   const dropped = new Map<Address, number>();
   for (const [address, { dropped: here }] of counters) if (here !== null) dropped.set(address, here);
-  // Counters that could not be read this time are no counters that are gone.
+  // An empty map means that the counters could not be read, not that they are gone.
   if (counters.size > 0) tallies.dropped.follow(dropped);
   const refusals = gauge('vipward_refusals', 'Resources that are refused now', 'reason');
   for (const reason of Object.values(RefusalCode)) refusals.set({ reason }, 0);
@@ -59,15 +59,15 @@ export async function metricsText(
   return { text, contentType: registry.contentType };
 }
 
-/** One scrape of an agent that waits for a firewall: there is nothing yet that it could count. */
+/** One scrape of an agent that waits for a firewall and has nothing to count yet. */
 export async function waitingMetricsText(version: string): Promise<MetricsText> {
   const { registry } = await openRegistry({ version, inSync: false });
   return { text: await registry.metrics(), contentType: registry.contentType };
 }
 
 /**
- * What every agent says, in a registry of its own: nothing is kept between scrapes, and nothing costs before
- * the first.
+ * A registry with the gauges of every agent, running or waiting. It is made anew for each scrape, so that
+ * nothing is kept between scrapes and nothing is loaded before the first.
  */
 async function openRegistry({ version, inSync }: { readonly version: string; readonly inSync: boolean }) {
   const { default: prom } = await import('prom-client');
@@ -82,7 +82,7 @@ async function openRegistry({ version, inSync }: { readonly version: string; rea
   return { registry, gauge };
 }
 
-/** How many VIPs there are, by state, guard and family. */
+/** Counts VIPs by `${state} ${filtered} ${family}`. */
 function countVips(known: Known): ReadonlyMap<string, number> {
   const { ledger } = known;
   const counts = new Map<string, number>();
@@ -94,7 +94,7 @@ function countVips(known: Known): ReadonlyMap<string, number> {
   return counts;
 }
 
-/** What prom-client cannot be given: totals that were counted before it was loaded. */
+/** A counter as text: prom-client cannot be given totals that were counted before it was loaded. */
 function counterText(name: string, help: string, values: readonly (readonly [string, number])[]): string {
   const lines = values.map(([labels, value]) => `vipward_${name}${labels} ${value}\n`);
   return `# HELP vipward_${name} ${help}\n# TYPE vipward_${name} counter\n${lines.join('')}`;

@@ -1,17 +1,17 @@
-// How often the agent may commit: at once, but not steadily, for every commit makes other writers of
-// nf_tables start over.
+// Limits how often the agent commits: a few commits go at once, later ones keep an interval, because every
+// commit makes other writers of nf_tables start over.
 
-/** Commits in a row before the interval is kept. */
+/** Commits in a row before the interval applies. */
 const burst = 3;
 
-/** A token bucket that refills one commit an interval. */
+/** A token bucket that gains one commit per interval. */
 export class Pace {
   readonly #now: () => number;
   #intervalMs: number;
   #tokens: number = burst;
   #filledAtMs: number;
 
-  /** `now` gives milliseconds of a clock that only goes forward. An interval of 0 never waits. */
+  /** `now` is a monotonic clock in milliseconds. An interval of 0 never waits. */
   constructor(intervalMs: number, now: () => number) {
     this.#intervalMs = intervalMs;
     this.#now = now;
@@ -26,7 +26,7 @@ export class Pace {
     return this.#intervalMs;
   }
 
-  /** Takes a commit if one is due, and says how long to wait otherwise: 0 means that it was taken. */
+  /** Takes a commit if one is due and returns 0; otherwise returns how many milliseconds to wait. */
   take(): number {
     if (this.#intervalMs === 0) return 0;
     const now = this.#now();
@@ -41,7 +41,7 @@ export class Pace {
   }
 }
 
-/** No sooner than the slowest foreign read-to-commit cycle, which grows with the rules that others have. */
+/** Not shorter than the read-to-commit cycle of a foreign writer, which grows with the foreign rules. */
 export function commitIntervalMs(foreignRules: number): number {
   return Math.max(250, foreignRules * 0.1);
 }

@@ -1,5 +1,5 @@
-// A firewall that says nothing when others change it is looked at again and again: its rules every second,
-// and the whole of it every ten.
+// Polls a firewall that sends no events when other programs change it: its rules every second, its set
+// elements too every tenth time.
 
 import { diff, isEmpty } from '../dialects/delta.ts';
 import type { KernelObject } from '../dialects/dialect.ts';
@@ -16,25 +16,23 @@ export interface PollParts {
 }
 
 const glanceMs = 1000;
-/** Every how many glances the elements are looked at too. */
+/** One of so many looks compares the set elements too. */
 const wholeEvery = 10;
-/** For so long nothing else gets its turn. */
+/** A comparison lets other work run after this time. */
 const pieceMs = 1;
-/** A look that is not over after so many glances is given up, for while it lasts nobody looks. */
+/** A look that takes this many glances is given up, since no other look starts while it runs. */
 const longestLook = 30;
-/** Differences that may have been committed meanwhile; the one behind them is a doubt all the same. */
+/** How many differences in a row may be put down to our own commits; the next one is a doubt. */
 const mostExcuses = 2;
 
-/**
- * What differs is a doubt, and a doubt is mended by the loop. A kernel that cannot be read is asked again.
- */
+/** Raises a doubt in the loop when the rules differ. Reads again when the kernel could not be read. */
 export function pollKernel(parts: PollParts): Disposable {
   const { firewall, loop, rules } = parts;
   if (firewall.glance === null) return { [Symbol.dispose]: () => {} };
   let glances = 0;
   let looks = 0;
   let excuses = 0;
-  /** The glance at which a look that is still under way is given up; 0 while there is none. */
+  /** The glance at which the running look is given up; 0 if none runs. */
   let endsAt = 0;
   const look = async (): Promise<void> => {
     const { commits } = rules;
@@ -42,7 +40,7 @@ export function pollKernel(parts: PollParts): Disposable {
     const isSure = loop.isAtRest && rules.commits === commits;
     const isExcused = differs && !isSure && excuses < mostExcuses;
     excuses = isExcused ? excuses + 1 : 0;
-    // What could not be told is looked at again, as closely.
+    // The next look repeats one that was excused, with elements if that one had them.
     if (isExcused) looks--;
     else if (differs) loop.doubt('rules');
   };
@@ -71,7 +69,7 @@ async function rulesDiffer({ kernel, firewall, rules }: Looked): Promise<boolean
   return !isEmpty(diff(constantsOf(found), constantsOf(rules.constants())));
 }
 
-/** In pieces: at ten thousand Services it is tens of milliseconds of work, and nobody is in a hurry. */
+/** Works in pieces: with ten thousand Services it takes tens of milliseconds, and it is not urgent. */
 export async function wholeDiffers(parts: Looked): Promise<boolean> {
   const { kernel, firewall, rules } = parts;
   const { glance } = firewall;
@@ -81,7 +79,7 @@ export async function wholeDiffers(parts: Looked): Promise<boolean> {
   return found !== (await inPieces(glance.printWanted(rules.elements())));
 }
 
-/** Lets other work of this thread come between, whenever it had to wait for a while. */
+/** Runs the steps, and lets other work of this thread run every `pieceMs`. */
 async function inPieces<T>(steps: Steps<T>): Promise<T> {
   let beganAtMs = performance.now();
   for (;;) {

@@ -1,5 +1,5 @@
-// What the agent says of itself: every VIP with its state and why, as `status` prints it and `/status` serves
-// it.
+// The status report of the agent: every VIP with its state and reason, as `status` prints it and `/status`
+// serves it.
 
 import type { RefusalCode } from '../protocol/messages.ts';
 import { type Address, compareAddresses } from '../state/address.ts';
@@ -22,11 +22,11 @@ export interface VipReport {
   readonly held: boolean;
   readonly term: Term | null;
   readonly state: VipState;
-  /** A stable word, or empty while there is nothing to explain. */
+  /** Empty unless the VIP is refused. */
   readonly reason: RefusalCode | '';
-  /** The reason in a sentence. */
+  /** The reason as a sentence; for a pending VIP, what it waits for. */
   readonly message: string;
-  /** False if its Services opted out: then it is open on every port. */
+  /** False if its Services opted out of the filter: then the VIP is open on every port. */
   readonly filtered: boolean;
   readonly services: readonly string[];
   readonly ports: readonly (Pick<VipPort, 'protocol' | 'port'> & { readonly packets: number | null })[];
@@ -43,21 +43,21 @@ export interface NodeReport {
   readonly cluster: string | null;
   readonly generation: number;
   readonly controllers: readonly { readonly url: string; readonly state: string; readonly reason: string }[];
-  /** What keeps the agent as a whole from its work; empty if nothing does. */
+  /** Problems that concern the whole agent and no single VIP. */
   readonly problems: readonly string[];
   readonly vips: readonly VipReport[];
 }
 
-/** What is known of VIPs, and by whom. */
+/** The sources of a VIP's state. */
 export interface Known {
   readonly ledger: Ledger;
-  /** Whether a held VIP answers by now, and others know it. */
+  /** Whether a held VIP is usable and announced. */
   readonly isUsable: (key: Address) => boolean;
 }
 
 /**
- * The VIPs of a ledger in the order of their addresses; counters are null where they could not be read.
- * `obstacle` says what one that is pending waits for, if it is known.
+ * Reports the VIPs of a ledger in the order of their addresses. Counters that could not be read are null.
+ * `obstacle` says what a pending VIP waits for, or is empty.
  */
 export function vipReports(
   known: Known,
@@ -70,7 +70,7 @@ export function vipReports(
   });
 }
 
-/** Every VIP that there is something to say of. */
+/** Every VIP that the agent knows, refused ones included. */
 export function vipKeys(ledger: Ledger): Set<Address> {
   const keys = ledger.keys();
   for (const { key } of ledger.refusals) keys.add(key);

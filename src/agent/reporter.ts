@@ -1,4 +1,4 @@
-// What happens in the agent, told to whom it concerns: the controller, the disk, the log, and the tallies.
+// Passes the events of the agent on to the controller, the disk, the log and the tallies.
 
 import type { Log } from '../process/log.ts';
 import type { Ack, HeldVip, Refusal, TableName } from '../protocol/messages.ts';
@@ -22,21 +22,21 @@ export interface ReporterParts {
   readonly tallies: Tallies;
   readonly log: Log;
   readonly announcer: Announcer;
-  /** Whether the kernel answers for an address that is held. */
+  /** Whether a held address is usable and announced. */
   readonly isUsable: (address: Address) => boolean;
   readonly now: () => number;
 }
 
 export class Reporter {
-  /** Set once there is one: what happens before is said in its hello. */
+  /** Undefined at first; the hello of the session reports what happens before it is set. */
   session: Session | undefined;
-  /** Why the kernel could not be told; empty while it can. */
+  /** Why the last pass of the loop failed; empty since the kernel was read without a failure. */
   trouble = '';
   readonly acks: Acks;
   readonly #parts: ReporterParts;
   readonly #heldUpdates: HeldUpdates;
   readonly #vipLog: VipLog;
-  /** What was found at the start was announced. */
+  /** The VIPs that the agent held at its start have been announced. */
   #isIntroduced = false;
 
   constructor(parts: ReporterParts) {
@@ -49,7 +49,7 @@ export class Reporter {
 
   #ack(ack: Ack): void {
     this.#parts.tallies.update.observe(ack.commitUs / 1e6);
-    // A placement that changed its term alone moves no address, and is told of all the same.
+    // A placement with only a new term changes no address, but the controller has to hear of the new term.
     if (ack.table === 'placements') this.held([]);
     this.session?.send(ack);
     this.#parts.log.debug(ack, 'acknowledged');
@@ -62,21 +62,21 @@ export class Reporter {
     this.session?.send({ type: 'refused', ...refusal });
   };
 
-  /** What was refused is in force, or nobody's wish; said where anything was. */
+  /** A refused resource is now in force, or no longer wanted. Tells the controller if it was refused. */
   readonly accept = (table: TableName, key: Address): void => {
     if (this.#parts.ledger.accept(table, key)) this.session?.send({ type: 'accepted', table, key });
   };
 
-  /** These addresses came or went: whoever rules is told, if that is news. */
+  /** These addresses came or went: tells the ruling controller, if it does not know. */
   held(addresses: Iterable<Address>): void {
     this.#heldUpdates.doubt(addresses);
     this.#vipLog.compare(addresses);
-    // What nobody hears is kept for who rules next: its hello may have been said before.
+    // Without a ruling controller changes are kept for the next one, whose hello may predate them.
     const message = this.session?.ruled === true ? this.#heldUpdates.next() : null;
     if (message !== null) this.session?.send(message);
   }
 
-  /** The VIPs that the kernel answers for by the right of a placement. */
+  /** The usable VIPs that the node holds, with the term of their placement. */
   heldVips(): HeldVip[] {
     return [...this.#parts.ledger.carried()].flatMap((address) => {
       const term = this.#termOf(address);
@@ -85,8 +85,8 @@ export class Reporter {
   }
 
   /**
-   * What was changed; of the first whole table all of it. An agent that ended behind taking a VIP may not
-   * have said so, or not been heard.
+   * The changed placements, or all of them with the first whole table: an agent that ended right after it
+   * took a VIP may not have announced it.
    */
   #toAnnounce({ set, isWhole }: Change): Change['set'] {
     if (!isWhole || this.#isIntroduced) return set;
@@ -129,7 +129,7 @@ export class Reporter {
       },
       onWell: () => {
         this.trouble = '';
-        // What a reading has found is no news to its event any more.
+        // The read may already have found new links or addresses, whose events then report nothing new.
         this.session?.reintroduce();
       },
     };
@@ -143,7 +143,7 @@ export class Reporter {
         this.acks.restart();
         this.#heldUpdates.restart(features);
         this.held([]);
-        // It knows of no refusal that another was told of, and takes what it is not told of for in force.
+        // The new controller takes everything for in force that it is not told is refused.
         for (const refusal of ledger.refusals) this.session?.send({ type: 'refused', ...refusal });
       },
       onChange: (change) => {

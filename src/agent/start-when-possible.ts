@@ -1,5 +1,5 @@
-// An agent that has not started yet. On a kernel without a firewall it could use it stays up, says what is
-// missing, and asks again: no VIP is held meanwhile, for none could be guarded.
+// Starts the agent as soon as the kernel has a firewall that it can use. Until then the process stays up,
+// reports what is missing, and holds no VIP, since it could not guard one.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failure, type Reply, type Route } from '../process/http.ts';
@@ -16,14 +16,14 @@ export interface StartParts {
   readonly log: Log;
   readonly signal: AbortSignal;
   readonly start: () => Promise<Agent>;
-  /** Answers by these routes until there is an agent. */
+  /** Serves these routes until the agent has started. */
   readonly show: (forThisHost: readonly Route[], forScrapers: readonly Route[]) => void;
 }
 
-/** Somebody may have loaded the missing module by then. */
+/** The missing kernel module may be loaded meanwhile. */
 const retryMs = 5000;
 
-/** Resolves to the agent as soon as there is a firewall for it; to undefined if it is stopped before. */
+/** Resolves to the agent once there is a firewall for it, or to undefined if the signal is aborted before. */
 export async function startWhenPossible(parts: StartParts): Promise<Agent | undefined> {
   const { signal, log, start, show } = parts;
   let reason = 'starting';
@@ -43,7 +43,7 @@ export async function startWhenPossible(parts: StartParts): Promise<Agent | unde
   return undefined;
 }
 
-/** What only an agent with a firewall can answer. */
+/** Routes that only an agent with a firewall can answer. */
 const questions = ['/explain', '/diff', '/would-drop'];
 
 function notStarted(path: string, reason: () => string): Route {

@@ -1,4 +1,4 @@
-// Logs each VIP that this node takes or lets go of, at debug level; costs nothing at any other level.
+// Logs each VIP that this node takes or lets go of, at debug level. Costs nothing at higher levels.
 
 import type { Log, LogLevel } from '../process/log.ts';
 import type { Address } from '../state/address.ts';
@@ -9,7 +9,7 @@ const level: LogLevel = 'debug';
 export class VipLog {
   readonly #ledger: Pick<Ledger, 'held'>;
   readonly #log: Log;
-  /** The VIPs held by the last line; undefined while the level is off. */
+  /** The held VIPs as last logged; undefined while the level is off. */
   #held: Set<Address> | undefined;
 
   constructor(ledger: Pick<Ledger, 'held'>, log: Log) {
@@ -18,7 +18,7 @@ export class VipLog {
     if (log.isLevelEnabled(level)) this.#held = new Set(ledger.held.keys());
   }
 
-  /** These may have been taken or let go of. What was held when the level was turned on is not logged. */
+  /** Logs which of these were taken or let go of. VIPs held when the level was turned on are not logged. */
   compare(addresses: Iterable<Address>): void {
     if (!this.#log.isLevelEnabled(level)) this.#held = undefined;
     else if (this.#held === undefined) this.#held = new Set(this.#ledger.held.keys());

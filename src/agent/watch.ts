@@ -1,5 +1,4 @@
-// What others do to the kernel while the agent runs, and what it makes the loop do: mend, announce, or commit
-// less often.
+// Watches what other programs change in the kernel: the agent then repairs, announces, or commits less often.
 
 import { Message } from '../dialects/nftables/constants.ts';
 import { isOurs } from '../dialects/nftables/decode.ts';
@@ -26,7 +25,7 @@ export interface WatchParts {
 }
 
 /**
- * Addresses and interfaces are always watched; our table only where others can change it. Throws
+ * Always watches addresses and interfaces; watches our table only where other processes can change it. Throws
  * SystemCallError.
  */
 export function watchKernel(parts: WatchParts): Disposable[] {
@@ -78,15 +77,15 @@ function onNetwork(
   }
 }
 
-/** Rules of others are counted anew this soon behind a commit: an idle agent asks nothing. */
+/** How often foreign rules are counted, if there was a commit since: an idle agent does not count. */
 const recountMs = 2000;
 /**
- * Many chains take long to read: no more than one part of the time in so many goes into it. Of two counts in
- * a row the shorter one tells, for a busy machine holds up one, and many chains hold up both.
+ * Counting takes at most 1/500 of the time, since many chains take long to read. The shorter of the last two
+ * counts decides: a busy machine slows down one of them, many chains slow down both.
  */
 const countingShare = 500;
 
-/** Keeps the commit interval in proportion to what others have in nf_tables. Throws SystemCallError. */
+/** Keeps the commit interval in proportion to the foreign rules in nf_tables. Throws SystemCallError. */
 export async function watchForeignRules(
   kernel: Kernel,
   pace: Pace,
@@ -110,7 +109,7 @@ export async function watchForeignRules(
   const timer = setInterval(() => {
     if (commits() === counted || performance.now() < restUntilMs) return;
     counted = commits();
-    // Without a new count the last one holds.
+    // If the count fails, the last one holds.
     count().catch(() => undefined);
   }, recountMs).unref();
   return { [Symbol.dispose]: () => clearInterval(timer) };
