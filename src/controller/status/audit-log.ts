@@ -1,11 +1,12 @@
-// The audit log: a line for each verb that changes something, with who asked for what and what came of it.
+// The audit log: one line for each changing verb, with its principal, its peer, the names it was given and
+// its outcome.
 
 import type { IncomingMessage } from 'node:http';
 import type { ErrorBody, Reply, Route } from '../../process/http.ts';
 import type { Log } from '../../process/log.ts';
 import type { Principal } from '../stream/credentials.ts';
 
-/** Names are no longer than this; what else is sent in their place is not told on. */
+/** Names are no longer than this; anything longer is left out of the log. */
 const mostCharacters = 253;
 
 export interface AuditInput {
@@ -13,7 +14,7 @@ export interface AuditInput {
   readonly principalOf: (message: IncomingMessage) => Principal | null;
 }
 
-/** The same route, with a line in the log, called as the verb is, when it is done or was refused. */
+/** The same route, logging each reply, done or refused, in a line named after the verb. */
 export function audited(verb: string, route: Route, { log, principalOf }: AuditInput): Route {
   return {
     ...route,

@@ -1,12 +1,16 @@
-// The status as text, made as it is sent: with many VIPs it is megabytes, and agents are not to wait for it.
+// Makes the text of the status while it is sent: with many VIPs it is megabytes, and agents must not wait for
+// it.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { headOf, type StatusInput, statusLists } from './status.ts';
 
-/** A piece of so many characters takes about a millisecond. */
+/** Characters per piece, which takes about a millisecond to make. */
 const pieceLength = 32 * 1024;
 
-/** What JSON.stringify would make of `statusOf`, two spaces a level. Each entry is as it is in its turn. */
+/**
+ * What JSON.stringify would make of `statusOf`, indented by two spaces. Each entry is as of the turn that
+ * makes it.
+ */
 export async function* statusText(input: StatusInput): AsyncGenerator<string, void> {
   let piece = membersOf(headOf(input));
   for (const [name, entries] of Object.entries(statusLists(input))) {
@@ -24,7 +28,7 @@ export async function* statusText(input: StatusInput): AsyncGenerator<string, vo
   yield `${piece}\n}\n`;
 }
 
-/** An object as text, still open for more members. */
+/** An object as JSON without its closing brace, so that members can follow. */
 function membersOf(head: object): string {
   return JSON.stringify(head, null, 2).slice(0, -'\n}'.length);
 }

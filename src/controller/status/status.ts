@@ -1,5 +1,5 @@
-// What `/api/v1/status` says: every VIP with its owner, state and why, every Service on it, every node. Made
-// when asked.
+// The body of `/api/v1/status`, made on request: every VIP with its owner, state and reason, every Service on
+// it, every node.
 
 import type { TableName } from '../../protocol/messages.ts';
 import type { Address } from '../../state/address.ts';
@@ -15,7 +15,7 @@ import { type VipCondition, type VipState, vipState } from './vip-state.ts';
 
 export interface ServiceStatus {
   readonly key: ServiceKey;
-  /** The ports that are open for it on this VIP. */
+  /** The ports of the Service that are open on this VIP. */
   readonly ports: readonly ServicePort[];
   readonly state: 'serving' | 'pending' | 'refused';
   readonly reason: string;
@@ -37,15 +37,15 @@ export interface NodeStatus {
   readonly name: string;
   readonly connected: boolean;
   readonly drained: boolean;
-  /** It was waited for to commit rules, in vain, and is given no VIP until it has. */
+  /** The node did not commit rules in time, and is given no VIP until it has. */
   readonly late: boolean;
   readonly firewall: string | null;
   readonly version: string | null;
   readonly vips: number;
-  /** The version of the rules that its kernel has; null if it has not said so on this connection. */
+  /** The version of the rules in its kernel; null before the first ack on this connection. */
   readonly seq: number | null;
   readonly lagMs: number | null;
-  /** How the last stream that it had ended; it may have another one by now. */
+  /** How its last ended stream ended; it may have a new one. */
   readonly lastClosed: EndedStatus | null;
   readonly refusals: readonly {
     readonly table: TableName;
@@ -61,13 +61,13 @@ export interface RefusedService {
   readonly message: string;
 }
 
-/** What is said of a controller in a cluster, beside the rest. */
+/** The members of the status that only a controller in a cluster has. */
 export interface ClusterRole {
   readonly role: 'active' | 'standby';
   readonly identity: string;
-  /** Who holds the Lease and where agents reach it, as far as it is known. */
+  /** The holder of the Lease and the address where agents reach it; null where unknown. */
   readonly leader: { readonly identity: string; readonly address: string | null } | null;
-  /** Which lists were read to their end once. */
+  /** Which lists have been read completely once. */
   readonly synced: Readonly<Record<string, boolean>>;
 }
 
@@ -75,7 +75,7 @@ export interface Status extends Partial<Omit<ClusterRole, 'synced'>> {
   readonly cluster: string;
   readonly generation: number;
   readonly seq: number;
-  /** The source was read whole once, and believed; from a cluster, which lists were read to their end. */
+  /** The source was read completely once and accepted; from a cluster, which lists were read completely. */
   readonly synced: boolean | ClusterRole['synced'];
   readonly reason: string | null;
   readonly vips: readonly VipStatus[];
@@ -85,24 +85,24 @@ export interface Status extends Partial<Omit<ClusterRole, 'synced'>> {
   readonly problems: readonly Problem[];
   readonly ignored: Readonly<Record<string, number>>;
   readonly massRemoval: MassRemoval | null;
-  /** The last time that a node had heard a higher generation: our records may be from a backup. */
+  /** The last time a node reported a higher generation: the records may come from a backup. */
   readonly generationRaised: RaiseStatus | null;
-  /** The last connections that became no stream of a node, the latest last. */
+  /** The last connections that were turned away, the latest last. */
   readonly refusedStreams: readonly EndedStatus[];
 }
 
-/** What costs no look at VIPs, nodes or Services. */
+/** The part of the status that needs no pass over VIPs, nodes or Services. */
 export type StatusHead = Omit<Status, 'vips' | 'nodes' | 'refused'>;
 
 export interface RaiseStatus {
   readonly from: number;
   readonly to: number;
-  /** Which node had heard it. */
+  /** The node that reported it. */
   readonly node: string;
   readonly secondsAgo: number;
 }
 
-/** What the status needs beside the controller. */
+/** Everything the status is made of. */
 export interface StatusInput {
   readonly controller: Controller;
   readonly massRemoval: MassRemoval | null;
@@ -113,7 +113,7 @@ export interface StatusInput {
   readonly role?: ClusterRole;
 }
 
-/** Asked by every probe of a kubelet, however many VIPs there are. */
+/** Every probe of a kubelet asks for this, so its cost does not depend on the number of VIPs. */
 export function headOf(input: StatusInput): StatusHead {
   const { controller, massRemoval, problems, ignored, reason, role } = input;
   return {
@@ -136,7 +136,7 @@ export function statusOf(input: StatusInput): Status {
   return { ...headOf(input), vips: [...vips], nodes: [...nodes], refused: [...refused] };
 }
 
-/** What there may be many of, each made when it is taken. */
+/** The long lists; the entry of a VIP or a node is made when the iterator reaches it. */
 export function statusLists({ controller, invalid }: StatusInput): {
   readonly vips: Iterable<VipStatus>;
   readonly nodes: Iterable<NodeStatus>;
@@ -204,7 +204,7 @@ function serviceStatus(
 
 function nodeStatus({ closedConnections, latency, rules }: Controller, node: Node, vips: number): NodeStatus {
   const { name, acked, hello, refusals } = node;
-  // A node that is behind lags by the age of what it lacks, not by what it last took.
+  // A node that is behind lags by the age of the first version it lacks, not by the latency of its last ack.
   const behindMs = acked.rules !== null && acked.rules < rules.seq ? latency.sinceMs(acked.rules + 1) : null;
   return {
     name,

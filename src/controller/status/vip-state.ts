@@ -1,4 +1,4 @@
-// The state of a VIP and why it is in it, from what the controller has decided and its nodes have said.
+// The state of a VIP and its reason, from the controller's decisions and the nodes' reports.
 
 import type { Address } from '../../state/address.ts';
 import type { Controller } from '../controller.ts';
@@ -15,14 +15,14 @@ export const VipState = {
 } as const;
 export type VipState = (typeof VipState)[keyof typeof VipState];
 
-/** A state, with a stable word and a sentence for it. */
+/** A state with a stable reason word and a sentence. */
 export interface VipCondition {
   readonly state: VipState;
   readonly reason: string;
   readonly message: string;
 }
 
-/** The state of a VIP, from what its node has said. */
+/** The state of a VIP and its reason. */
 export function vipState(controller: Controller, address: Address): VipCondition {
   const { owners, nodes } = controller;
   if (owners.leaving.has(address)) {
@@ -49,13 +49,13 @@ export function vipState(controller: Controller, address: Address): VipCondition
   return { state: 'pending', reason: 'Allocated', message: `${owner.node} has not announced it yet` };
 }
 
-/** Why no VIP is moved to a node that was waited for in vain. */
+/** Why no VIP is placed on a node that did not commit its rules in time. */
 export function latenessOf({ name }: Node): string {
   const remedy = `look at what its agent says: "vipward status" on ${name}`;
   return `${name} has committed nothing for ${lateAfterTicks} s, though it is connected; ${remedy}`;
 }
 
-/** Why a node may not be given a VIP, in words; null if it may. */
+/** Why a node may not be given a VIP; null if it may. */
 export function whyNotOn(
   controller: Controller,
   address: Address,
