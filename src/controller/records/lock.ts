@@ -1,5 +1,6 @@
-// One controller a folder of records: a socket in the folder, at which the kernel answers while its process
-// lives. Each process has a name of its own: whoever takes a dead one away takes no other with it.
+// Admits one controller to a folder of records. Each controller listens on a socket in the folder, and the
+// kernel answers connects while the process lives. Names are unique: removing a dead socket removes no live
+// one.
 
 import { randomBytes } from 'node:crypto';
 import { readlinkSync, rmSync } from 'node:fs';
@@ -9,23 +10,27 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeFolder, StateError } from './records.ts';
 
-/** Of those that start together the first by name waits for the others to give up. */
+/** Of controllers that start together, the first by name waits for the others to give up. */
 const lookAgainMs = 50;
 const mostLooks = 10;
 
-/** `controller-PID-NAMESPACE-RANDOM.lock`: who stands still cannot be asked who it is. */
+/**
+ * `controller-PID-NAMESPACE-RANDOM.lock`: a stopped process cannot be asked for its PID, so the name has it.
+ */
 const pattern = /^controller-(\d+)-(\d+)-[0-9a-f]+\.lock$/;
 
 export interface Lock extends Disposable {
-  /** Why others cannot know of this process, where the file system has no sockets for one. */
+  /**
+   * Why other processes cannot see this lock, for example on a file system without sockets; null if they can.
+   */
   readonly problem: string | null;
 }
 
-/** Takes the one place of a controller at these records. Throws StateError, naming who has it. */
+/** Takes the lock on the records in `dir`. Throws StateError, which names the process that has it. */
 export async function takeLock(dir: string): Promise<Lock> {
   const namespace = pidNamespace();
   const name = `controller-${process.pid}-${namespace}-${randomBytes(4).toString('hex')}.lock`;
-  // What is wrong with the folder itself is said by the records that are written to it next.
+  // The next write of the records reports a fault of the folder itself.
   const lock = await announce(dir, name).catch((error: Error) => notAnnounced(error));
   for (let looks = 1; ; looks++) {
     const other = await otherIn(dir, name);
@@ -41,7 +46,9 @@ export async function takeLock(dir: string): Promise<Lock> {
   }
 }
 
-/** Listens, and only then has its name: one that does not answer there is dead, and not about to listen. */
+/**
+ * Listens before it renames the socket to its final name: a socket of that name that does not answer is dead.
+ */
 async function announce(dir: string, name: string): Promise<Lock> {
   await makeFolder(dir);
   await using folder = await open(dir, 'r');
@@ -51,7 +58,8 @@ async function announce(dir: string, name: string): Promise<Lock> {
   });
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.on('error', reject);
-  // By way of /proc, since a socket's path may have 107 bytes. Another user's process must be able to ask.
+  // Through /proc, since a socket path is limited to 107 bytes. Another user's process must be able to
+  // connect.
   server.listen({ path: `/proc/self/fd/${folder.fd}/.${name}`, writableAll: true }, resolve).unref();
   await promise;
   await rename(join(dir, `.${name}`), join(dir, name));
@@ -62,7 +70,7 @@ async function announce(dir: string, name: string): Promise<Lock> {
   return { problem: null, [Symbol.dispose]: dispose };
 }
 
-/** What is left behind is a dead name, and goes at the next start. */
+/** The next start removes a socket that is left behind. */
 function forget(path: string): void {
   try {
     rmSync(path, { force: true });
@@ -73,7 +81,7 @@ function notAnnounced({ message }: Error): Lock {
   return { problem: message, [Symbol.dispose]: () => undefined };
 }
 
-/** The first by name of the others that live; the names of the dead are taken away. */
+/** The first live lock of another process, by name; removes dead ones. */
 async function otherIn(dir: string, mine: string): Promise<string | undefined> {
   await using folder = await open(dir, 'r').catch(() => null);
   if (folder === null) return undefined;
@@ -99,7 +107,7 @@ async function lives(path: string): Promise<boolean> {
   }
 }
 
-/** The number by which the kernel tells apart what a pid may mean; 0 without /proc. */
+/** The inode number of this process's PID namespace; 0 without /proc. */
 function pidNamespace(): string {
   try {
     return /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? '0';

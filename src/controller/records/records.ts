@@ -1,5 +1,5 @@
-// What must survive a restart: the cluster's name, the generation, who has which VIP and where. Read and
-// written here, whole; store.ts says when.
+// What survives a restart: the cluster's name, the generation, each Service's addresses, each VIP's owner.
+// Reads and writes it whole; store.ts decides when.
 
 import { randomUUID } from 'node:crypto';
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
@@ -11,7 +11,7 @@ import type { Term } from '../../state/term.ts';
 import type { Allocations } from '../allocate.ts';
 import { textAt, wholeAt } from '../sources/fields.ts';
 
-/** The layout of controller.json; another number is not read, nor written over. */
+/** The layout of controller.json. A file with another number is neither read nor overwritten. */
 export const layout = 1;
 
 export interface Owner {
@@ -23,15 +23,15 @@ export interface Records {
   readonly cluster: string;
   readonly generation: number;
   readonly allocations: Allocations;
-  /** What Services had that are refused now. */
+  /** The addresses that refused Services had before. */
   readonly former: Allocations;
   readonly owners: ReadonlyMap<Address, Owner>;
-  /** Of those that have an owner, which nobody is known to have held. */
+  /** Owned addresses that no node is known to have held. */
   readonly unheld?: ReadonlySet<Address>;
   readonly drained: readonly string[];
 }
 
-/** A record that cannot be used. The controller does not start on it: guessing would move addresses. */
+/** The records cannot be used. The controller does not start then: a guess would move addresses. */
 export class StateError extends Error {
   readonly code = 'BadState';
 }
@@ -42,7 +42,7 @@ export function stateFile(dir: string): string {
   return join(dir, 'controller.json');
 }
 
-/** What to do about a disk that is full, read-only or somebody else's. */
+/** Advice for a disk that is full, read-only or owned by another user. */
 const remedy = 'give --state a folder this process may write, with room';
 
 /** Reads the records, or makes those of a new cluster. Throws StateError. */
@@ -92,7 +92,7 @@ function parseRecords(value: unknown): Records {
     cluster: textAt(body['cluster'], 'cluster'),
     generation: wholeAt(body['generation'], 'generation'),
     allocations: parseAllocations(body['allocations']),
-    // Records of before there were any have none.
+    // Older records have no `former`.
     former: parseAllocations(body['former'] ?? {}),
     owners,
     unheld: new Set(((body['unheld'] ?? []) as string[]).map(parseAddress)),
@@ -106,7 +106,7 @@ function parseAllocations(value: unknown): Allocations {
 }
 
 /**
- * Writes the records whole, beside the old ones first: a crash leaves the one or the other.
+ * Writes the records to a new file, then renames it over the old one: a crash leaves one of the two whole.
  * Throws StateError.
  */
 export async function writeRecords(dir: string, records: Records): Promise<void> {
@@ -124,7 +124,7 @@ async function replaceFile(dir: string, records: Records): Promise<void> {
   try {
     for (const slice of slices(records)) {
       await file.write(slice);
-      // 50,000 entries are 30 ms of JSON: between slices the stream has its turn.
+      // 50,000 entries take 30 ms to serialise: the streams have a turn after each slice.
       await nextTurn();
     }
     await file.sync();
@@ -140,7 +140,7 @@ async function replaceFile(dir: string, records: Records): Promise<void> {
   }
 }
 
-/** Not mkdir with `recursive`: where a file system takes no folders at all, as /proc, that never ends. */
+/** Avoids mkdir's `recursive`, which never ends on a file system that takes no folders, such as /proc. */
 export async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path, 0o755);
@@ -153,10 +153,7 @@ export async function makeFolder(path: string): Promise<void> {
   }
 }
 
-/**
- * The JSON text in pieces. Each entry is whole at the moment it is read; one that changes later is written
- * again.
- */
+/** The JSON text in pieces. Each entry is consistent when it is read; a later change causes another write. */
 function* slices({
   cluster,
   generation,

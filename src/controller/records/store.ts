@@ -1,22 +1,25 @@
-// Writes the records behind the stream's back: coalesced, and never waited for once the controller rules.
+// Writes the records in the background: it gathers changes, and a ruling controller never waits for it.
 
 import { type Records, StateError, writeRecords } from './records.ts';
 
 /** How long changes are gathered before they are written. */
 const coalesceMs = 200;
-/** How soon a write that failed is tried again. */
+/** How soon a failed write is tried again. */
 const retryMs = 5000;
 
 export interface StoreInput {
   readonly dir: string;
   readonly records: () => Records;
-  /** A write failed, or, with null, one went through again. Failures of one kind in a row are said once. */
+  /**
+   * Called when a write fails, and with null when a write succeeds again. Equal failures in a row are
+   * reported once.
+   */
   readonly onTrouble: (error: StateError | null) => void;
 }
 
 /** Writes the records some time after each change, one write at a time. */
 export class Store {
-  /** Why the disk does not have what it should, null while it does. */
+  /** The error of the last write; null if it succeeded. */
   trouble: StateError | null = null;
   readonly #input: StoreInput;
   #timer: NodeJS.Timeout | undefined;
@@ -27,7 +30,7 @@ export class Store {
     this.#input = input;
   }
 
-  /** Something changed: write soon. Costs nothing while a write is due already. */
+  /** Schedules a write. Costs nothing while one is due already. */
   touch(): void {
     this.#isDirty = true;
     this.#timer ??= setTimeout(() => void this.#run(), coalesceMs).unref();
