@@ -1,5 +1,5 @@
-// What the controller still waits to hear: of each table the last number that a pass has taken, said once
-// everything up to it is in force or refused by name, and no address that has to go is left.
+// The acks that the controller waits for. A table's last number taken by a pass is acked once everything up
+// to it is in force or refused by name, and no address remains that has to go.
 
 import type { Ack, TableName } from '../../protocol/messages.ts';
 import type { Change } from './received-table.ts';
@@ -7,7 +7,7 @@ import type { Change } from './received-table.ts';
 /** No frame has this number. */
 const none = -1;
 
-/** Of one table, and when each came. Changed in place, for changes come often. */
+/** The sequence numbers of one table, with arrival times. Mutable, because changes are frequent. */
 class Numbers {
   received = none;
   receivedAtMs = 0;
@@ -27,13 +27,13 @@ class Numbers {
   }
 }
 
-/** VIPs on their way: how many have begun so far, and of those, from the first on, how many are over. */
+/** Arrivals of VIPs: `begun` have started, and the first `over` of them have ended. */
 export interface Progress {
   readonly begun: number;
   readonly over: number;
 }
 
-/** A number that is said when as many arrivals are over as had begun with it. */
+/** A number to ack once the first `begun` arrivals have ended. */
 interface Waiting {
   readonly seq: number;
   readonly takenAtMs: number;
@@ -43,7 +43,7 @@ interface Waiting {
 export class Acks {
   #rules = new Numbers();
   #placements = new Numbers();
-  /** Of placements the oldest number, and the newest: those between are said with it. */
+  /** The oldest and the newest number of placements: the newest ack covers those between. */
   #waiting: Waiting[] = [];
   readonly #send: (ack: Ack) => void;
   readonly #nowMs: () => number;
@@ -59,19 +59,19 @@ export class Acks {
     numbers.receivedAtMs = receivedAtMs;
   }
 
-  /** A pass has begun that is about everything received so far. */
+  /** A pass begins that covers everything received so far. */
   take(): void {
     this.#rules.take();
     this.#placements.take();
   }
 
-  /** Something that the pass has taken is neither in force nor refused: it is for the next one. */
+  /** The pass left something neither in force nor refused: the next pass acks it. */
   putBack(): void {
     this.#rules.putBack();
     this.#placements.putBack();
   }
 
-  /** Another stream rules: the numbers so far mean nothing on it. */
+  /** Another stream rules: its numbers are its own. */
   restart(): void {
     this.#rules = new Numbers();
     this.#placements = new Numbers();
@@ -79,8 +79,8 @@ export class Acks {
   }
 
   /**
-   * Everything that passes have taken is in force, or refused by name, but for the VIPs that are still on
-   * their way: those that come later hold up nothing.
+   * Everything that passes took is in force or refused by name, except VIPs that are still arriving. Arrivals
+   * that begin later delay no ack.
    */
   settle({ begun, over }: Progress): void {
     const { taken: ofRules, takenAtMs: rulesTakenAtMs } = this.#rules;
@@ -92,7 +92,7 @@ export class Acks {
     this.arrive(over);
   }
 
-  /** So many arrivals are over. */
+  /** The first `over` arrivals have ended. */
   arrive(over: number): void {
     const due = this.#waiting.findLast(({ begun }) => begun <= over);
     if (due === undefined) return;

@@ -1,4 +1,4 @@
-// Admits what the controller sends: it is entered in the ledger, or refused if it lies outside --allow or is
+// Admits what the controller sends: enters it in the ledger, or refuses it if it lies outside --allow or is
 // an address of this node.
 
 import type { Refusal, TableName } from '../../protocol/messages.ts';
@@ -14,14 +14,14 @@ export type Entry = Pick<Change, 'table' | 'set' | 'remove' | 'first' | 'isWhole
 
 export interface AdmissionParts {
   readonly ledger: Ledger;
-  /** Prefixes outside which nothing is guarded and nothing held. */
+  /** The agent guards and holds only addresses in these prefixes. */
   readonly allow: Allowed;
-  /** What this node has for itself. */
+  /** The node's own addresses. */
   readonly network: Pick<Network, 'ownAddress' | 'strangers'>;
   readonly onRefused: (refusal: Refusal) => void;
-  /** What was refused is no longer, if anything was: it is in force, or nobody's wish. */
+  /** Takes back a refusal, if there is one: the entry is in force or no longer wanted. */
   readonly accept: (table: TableName, key: Address) => void;
-  /** The VIP is no longer this node's to take. */
+  /** The VIP is no longer placed on this node. */
   readonly onUnplaced: (key: Address) => void;
 }
 
@@ -32,7 +32,7 @@ export class Admission {
     this.#parts = parts;
   }
 
-  /** Returns what else there is to do something about now than what is set or removed. */
+  /** Returns further VIPs to revisit, besides those that the change sets or removes. */
   enter(change: Entry): Address[] {
     const { ledger, accept } = this.#parts;
     if (change.table === 'rules') {
@@ -55,8 +55,8 @@ export class Admission {
   }
 
   /**
-   * A filter for an address of the node itself would cut the node off, from whoever could take it back too.
-   * Returns the VIPs for which that has changed.
+   * Bars VIPs that have become addresses of the node, and admits those that no longer are. A filter for an
+   * own address would cut the node off, also from the controller. Returns the VIPs that changed.
    */
   review(): Address[] {
     const { ledger, network } = this.#parts;
@@ -67,7 +67,7 @@ export class Admission {
     return changed.map(({ address }) => address);
   }
 
-  /** What the kernel had no room for beside what nobody wants any more may fit now. */
+  /** Retries rules that the kernel refused: they may fit after unwanted elements are gone. */
   retry(): void {
     const { ledger } = this.#parts;
     for (const { table, key, code } of ledger.refusals)
@@ -79,7 +79,7 @@ export class Admission {
     this.#parts.onUnplaced(key);
   }
 
-  /** Whoever answers for an address that one of our nodes has had is no stranger to it. */
+  /** Retries a placement that was refused because a MAC answered: it belongs to a node of ours. */
   #forgive(key: Address): void {
     const { ledger } = this.#parts;
     if (ledger.refusal('placements', key)?.mac !== undefined) ledger.retry('placements', key);

@@ -1,14 +1,14 @@
-// What a person should do about a controller that cannot be reached, or that lets this node not in.
+// What an operator should do about a controller that is unreachable or refuses this node.
 
 import type { IncomingMessage } from 'node:http';
 import { tlsAdvice } from '../../process/tls-advice.ts';
 
-/** Of a body no more than this is read, and of that less is told on. */
+/** The most that is read of a body, and the most that is reported of it. */
 const bodyBytes = 2048;
 const mostCharacters = 200;
 const bodyWithinMs = 1000;
 
-/** An answer to the upgrade that opens no stream, once: the controller's own words, and what to do. */
+/** For an answer that opens no stream: calls `onWords` once with the controller's words and what to do. */
 export function readAnswer(response: IncomingMessage, onWords: (words: string) => void): void {
   const { statusCode: status, headers } = response;
   let body = '';
@@ -28,7 +28,7 @@ export function readAnswer(response: IncomingMessage, onWords: (words: string) =
     });
 }
 
-/** Only text that is meant for people, and of it the first line. */
+/** The first line of a body that is meant for people; '' for other bodies. */
 function wordsOf(contentType: string, body: string): string {
   const text = /json/.test(contentType) ? messageIn(body) : /^text\/plain/.test(contentType) ? body : '';
   const line = text.trim().split(/[\r\n]/)[0] ?? '';
@@ -64,7 +64,7 @@ or give a certificate for vipward://node/NAME as --cert and --key";
 
 export const upgrade = 'upgrade the older of agent and controller';
 
-/** What to do about an attempt that did not come as far as an answer. */
+/** What to do about an attempt that got no HTTP answer. */
 export function adviceForError({ code = '', syscall = '' }: NodeJS.ErrnoException): string {
   if (syscall === 'getaddrinfo') return 'check the name in --controller, and the name servers of this node';
   if (syscall === 'open') return 'check --token-file, --ca-file, --cert and --key';
@@ -73,7 +73,7 @@ export function adviceForError({ code = '', syscall = '' }: NodeJS.ErrnoExceptio
   return tlsAdvice(code) ?? 'check --controller, and that a controller listens there';
 }
 
-/** A close frame has room for 123 bytes; a character that is cut becomes one of three. */
+/** A close frame has room for 123 bytes; a character cut in two becomes one of 3 bytes. */
 export function shortReason(reason: string): string {
   return Buffer.from(reason).subarray(0, 120).toString();
 }

@@ -1,13 +1,12 @@
-// What a node shows to controllers and believes them by: files, read anew at each attempt, so that none of
-// them needs a restart when it changes.
+// The agent's token, certificate and CA: files, read at each attempt, so that a change needs no restart.
 
 import { readFile } from 'node:fs/promises';
 import type { AgentValues } from '../config.ts';
 
-/** The texts of files; undefined where none was named. */
+/** The contents of the files; undefined for a file that is not configured. */
 export interface Credentials {
   readonly token: string | undefined;
-  /** Three in PEM. */
+  /** `ca`, `cert` and `key` are PEM. */
   readonly ca: string | undefined;
   readonly cert: string | undefined;
   readonly key: string | undefined;
@@ -15,7 +14,7 @@ export interface Credentials {
 
 type Files = Pick<AgentValues, 'tokenFile' | 'caFile' | 'cert' | 'key'>;
 
-/** A file that was read, and holds no token. */
+/** The token file holds no token. */
 export class TokenError extends Error {
   readonly code = 'BadToken';
 }
@@ -30,7 +29,7 @@ export async function readCredentials(files: Files): Promise<Credentials> {
   return { token: token === undefined ? undefined : tokenOf(token, files.tokenFile), ca, cert, key };
 }
 
-/** What no header can carry would be shown to nobody, and blamed on the controller. */
+/** Rejects what no HTTP header can carry: the failed request would be blamed on the controller. */
 function tokenOf(text: string, path: string | undefined): string {
   const token = text.trim();
   if (/^[!-~]+$/.test(token)) return token;
@@ -39,7 +38,7 @@ function tokenOf(text: string, path: string | undefined): string {
   throw new TokenError(`--token-file ${path}: expected one token, got ${found}`);
 }
 
-/** How they are shown in a request, and what the other side is believed by. */
+/** The headers and TLS options of a request. */
 export function shownAs({ token, ca, cert, key }: Credentials): {
   readonly headers: Readonly<Record<string, string>>;
   readonly ca?: string;

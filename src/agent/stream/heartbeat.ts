@@ -1,5 +1,5 @@
-// The two heartbeats of a stream: ours, by which the controller knows that we are there, and its own, without
-// which it is given up.
+// The two heartbeats of a stream: the agent's, which tells the controller that it is alive, and the
+// controller's, without which the agent closes the stream.
 
 import { heartbeatMs } from '../../protocol/messages.ts';
 import { quickMs } from './reconnect.ts';
@@ -7,9 +7,9 @@ import { quickMs } from './reconnect.ts';
 export interface HeartbeatParts {
   readonly now: () => number;
   readonly tick: () => void;
-  /** Nothing was heard for too long. */
+  /** The controller was silent for too long. */
   readonly lost: () => void;
-  /** It is open for so long by now; said before each tick. */
+  /** How long the stream has been open; called before a tick. */
   readonly openFor: (ms: number) => void;
 }
 
@@ -20,7 +20,7 @@ export class Heartbeat {
   #heardAtMs: number;
   #tickedAtMs: number;
 
-  /** Begins with the stream. */
+  /** Starts when the stream opens. */
   constructor(parts: HeartbeatParts) {
     this.#parts = parts;
     this.#openedAtMs = parts.now();
@@ -42,7 +42,7 @@ export class Heartbeat {
     const atMs = now();
     const isLate = atMs - this.#tickedAtMs > heartbeatMs + quickMs;
     this.#tickedAtMs = atMs;
-    // A late timer of our own says nothing about the other side: frames may lie unread behind it.
+    // If this timer is late, silence proves nothing: frames may be waiting to be read.
     if (!isLate && atMs - this.#heardAtMs > 3 * heartbeatMs + quickMs) {
       lost();
       return;

@@ -1,5 +1,4 @@
-// What the ruling controller is told of the VIPs that this node holds: all of them once on its stream, then
-// what changed.
+// Tells the ruling controller which VIPs this node holds: all of them once per stream, then changes.
 
 import { type Held, type HeldDelta, type HeldVip, heldDeltaFeature } from '../../protocol/messages.ts';
 import type { Address } from '../../state/address.ts';
@@ -8,34 +7,36 @@ import { compareTerms, type Term } from '../../state/term.ts';
 export interface HeldUpdatesParts {
   /** All VIPs that the node holds now. */
   readonly held: () => readonly HeldVip[];
-  /** The term by which it holds one, undefined if it does not. */
+  /** The term by which the node holds an address; undefined if it does not. */
   readonly termOf: (address: Address) => Term | undefined;
 }
 
 export class HeldUpdates {
   readonly #parts: HeldUpdatesParts;
-  /** What it was told last; null until it was told everything once. */
+  /** The terms last sent; null until all were sent once. */
   #terms: Map<Address, Term> | null = null;
   #takesDeltas = false;
-  /** VIPs that may have changed since. */
+  /** VIPs that may have changed since the last message. */
   readonly #doubtful = new Set<Address>();
 
   constructor(parts: HeldUpdatesParts) {
     this.#parts = parts;
   }
 
-  /** Another stream rules. Changes since its hello were sent to others, so it is told everything. */
+  /** Another stream rules. Changes since its hello went to other streams, so the next message is whole. */
   restart(features: readonly string[]): void {
     this.#takesDeltas = features.includes(heldDeltaFeature);
     this.#terms = null;
   }
 
-  /** Whether these are held, or by which term, may have changed. */
+  /** The node may hold these addresses no more, or by another term. */
   doubt(addresses: Iterable<Address>): void {
     for (const address of addresses) this.#doubtful.add(address);
   }
 
-  /** The next message, which counts as sent; null if nothing changed. Costs only what is in doubt. */
+  /**
+   * The next message, which counts as sent; null if nothing changed. Compares only the addresses in doubt.
+   */
   next(): Held | HeldDelta | null {
     const changed = [...this.#doubtful];
     this.#doubtful.clear();

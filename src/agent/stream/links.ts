@@ -1,4 +1,4 @@
-// The streams of an agent: one to every address of every name in --controller, and who of them reaches the
+// The streams of an agent: one to each address of each name in --controller. Knows which of them reach the
 // same controller.
 
 import type { LookupAddress } from 'node:dns';
@@ -28,8 +28,8 @@ export class Links implements Disposable, Siblings {
   }
 
   /**
-   * One where no other stream of its name is, whatever order the name server gives them in. A name that
-   * stands for more addresses than there are streams gets more of them.
+   * An address that no other stream of the name uses, whatever the order of the DNS answer. Opens more
+   * streams if the name has more addresses than streams.
    */
   addressFor(stream: Connection, addresses: readonly LookupAddress[]): LookupAddress | undefined {
     const { url } = stream;
@@ -53,18 +53,18 @@ export class Links implements Disposable, Siblings {
     for (const stream of this.#streams) stream.end();
   }
 
-  /** Streams that are open, or dormant, ask no name server: what it says by now is asked for them. */
+  /** Repeats the lookups: open and dormant streams make none of their own. */
   #arm(): void {
     const { lookAgainMs } = this.#parts;
     const look = async () => {
       await Promise.all([...new Set(this.#parts.urls)].map((url) => this.#lookAgain(url)));
       if (!this.#ended) this.#arm();
     };
-    // Agents that began together do not ask together.
+    // Jitter, so that agents that started together do not ask together.
     this.#timer = setTimeout(() => void look(), lookAgainMs * (0.5 + Math.random() / 2)).unref();
   }
 
-  /** A controller that came since is reached by a stream that is dormant, or by another one. */
+  /** Wakes a dormant stream for an unused address, or opens another stream. */
   async #lookAgain(url: string): Promise<void> {
     const host = hostOf(url);
     const addresses = await this.#parts.lookup(host).catch(() => []);
@@ -79,7 +79,7 @@ export class Links implements Disposable, Siblings {
     return this.#streams.filter((stream) => stream.url === url);
   }
 
-  /** How many of the addresses no stream is at, nor on its way to. */
+  /** How many of the addresses no stream uses or is about to choose. */
   #spare(url: string, addresses: readonly LookupAddress[]): number {
     const streams = this.#of(url);
     const places = new Set(streams.flatMap(placesOf));
@@ -99,7 +99,7 @@ export class Links implements Disposable, Siblings {
   }
 }
 
-/** Where a stream is, and where it would reach what another one reaches. */
+/** The address of a stream, and the one where it would reach another stream's controller. */
 function placesOf({ address, avoids }: Connection): string[] {
   return [address, avoids].filter((place) => place !== undefined);
 }

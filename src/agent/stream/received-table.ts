@@ -1,5 +1,4 @@
-// The two tables as the controller has told them: pages put together, deltas checked for gaps, digests
-// compared.
+// The two tables as received from the controller: assembles pages, checks deltas for gaps, compares digests.
 
 import { canonicalJson, Digests, type Hash } from '../../protocol/digest.ts';
 import { itemsOf } from '../../protocol/items.ts';
@@ -17,36 +16,33 @@ import { FrameError } from '../../protocol/shape.ts';
 import type { Address } from '../../state/address.ts';
 import { SteadyMap } from '../../state/steady-map.ts';
 
-/** What a frame changed in a table, for the loop; `seq` is what to acknowledge once it is in the kernel. */
+/** What a frame changed in a table, for the loop. The agent acks `seq` once the kernel holds the change. */
 export interface Change<Name extends TableName = TableName> {
   readonly table: Name;
   readonly seq: number;
   readonly set: readonly Tables[Name][];
   readonly remove: readonly Address[];
   readonly first: FirstClaims;
-  /** Placements that are about to go to another node. */
+  /** Placements that are about to move to another node. */
   readonly quiet: readonly Address[];
-  /** The frame was about the whole table: there are no other first claims than these. */
+  /** The frame covered the whole table: `first` has all first claims. */
   readonly isWhole: boolean;
   /** When the frame came, in milliseconds of performance.now(). */
   readonly receivedAtMs: number;
 }
 
-/** With as many stale digests they are brought up to date in the next turn, which then takes about 1 ms. */
+/** At this many stale digests the next turn recomputes them, in about 1 ms. */
 const staleLimit = 256;
 
-/**
- * One table. A frame either becomes a change, or shows that something is missing: then undefined, and a
- * resync is due.
- */
+/** One table. A frame becomes a Change; undefined means that something is missing and a resync is due. */
 export class ReceivedTable<Name extends TableName> {
   readonly name: Name;
   readonly resources: Map<Address, Tables[Name]> = new SteadyMap();
   readonly #digests: Digests;
-  /** Keys whose digest is still that of before: changes come often, and digests are seldom asked for. */
+  /** Keys whose digest is out of date: changes are frequent, requests for digests rare. */
   readonly #stale = new Set<Address>();
   #seq = -1;
-  /** Buckets that pages have begun to replace, and what they hold so far. */
+  /** The buckets that pages are replacing, and their staged resources. */
   readonly #buckets = new Set<number>();
   #staged = new Map<Address, Tables[Name]>();
   #stagedItems = 0;
@@ -64,18 +60,18 @@ export class ReceivedTable<Name extends TableName> {
     return this.#seq;
   }
 
-  /** Takes what was kept on disk, before anything is received. */
+  /** Loads the resources from disk, before anything is received. */
   restore(resources: Iterable<Tables[Name]>): void {
     for (const resource of resources) this.#set(resource);
   }
 
-  /** Another stream begins: its numbers have nothing to do with those before. */
+  /** A new stream begins, with its own sequence numbers. */
   restart(): void {
     this.#seq = -1;
     this.#forget();
   }
 
-  /** Throws FrameError for what would be more than any table of a controller. */
+  /** Stages a page. Throws FrameError beyond `stagedLimit`, which no controller's table reaches. */
   page({ buckets, set }: Page<Name>): void {
     for (const resource of set) this.#stagedItems += itemsOf(resource);
     if (this.#stagedItems > stagedLimit) {
@@ -89,7 +85,7 @@ export class ReceivedTable<Name extends TableName> {
     for (const resource of set) this.#staged.set(resource.address, resource);
   }
 
-  /** Replaces the staged buckets, unless the result is not what the controller has: undefined then. */
+  /** Replaces the staged buckets. Undoes that and returns undefined if the digest is not the controller's. */
   synced({ seq, count, digest, first = [] }: Synced, receivedAtMs: number): Change<Name> | undefined {
     const { set, remove } = this.#replaced();
     this.#forget();
@@ -119,7 +115,7 @@ export class ReceivedTable<Name extends TableName> {
     return { table: this.name, seq: to, set, remove, first, quiet, isWhole: false, receivedAtMs };
   }
 
-  /** What really differs between the staged buckets and what is there. */
+  /** The difference between the staged buckets and the table. */
   #replaced(): { set: Tables[Name][]; remove: Address[] } {
     const remove: Address[] = [];
     if (this.#buckets.size > 0) {
@@ -153,7 +149,7 @@ export class ReceivedTable<Name extends TableName> {
 
   #mark(key: Address): void {
     this.#stale.add(key);
-    // A table that is being received whole is compared in this very turn.
+    // While the whole table is being received (`#seq` < 0), `synced` needs the digests in this turn anyway.
     if (this.#stale.size === staleLimit && this.#seq >= 0) setImmediate(() => this.#fresh());
   }
 

@@ -1,5 +1,5 @@
-// Which controller is obeyed, and what its frames mean: the ruling one of the highest generation, of the one
-// cluster.
+// Decides which controller the agent obeys, the ruling one of the highest generation in the agent's cluster,
+// and applies its frames.
 
 import type { Hash } from '../../protocol/digest.ts';
 import type {
@@ -20,7 +20,7 @@ import type { Loop } from '../loop.ts';
 import { type Change, ReceivedTable } from './received-table.ts';
 import type { Stream } from './stream.ts';
 
-/** After as many pages that did not add up to what was announced, the stream is begun anew. */
+/** After this many resyncs without a valid `synced` the agent closes the stream. */
 const resyncTries = 3;
 
 export interface SessionParts {
@@ -30,18 +30,18 @@ export interface SessionParts {
   readonly allow: Allowed;
   readonly hash: Hash;
   readonly links: () => Pick<Hello, 'onLink' | 'macs'>;
-  /** Of both, what the VIPs of this node go by. */
+  /** The prefixes and MACs by which the VIPs of this node are reached. */
   readonly ways: () => readonly string[];
   readonly held: () => readonly HeldVip[];
   readonly loop: Loop;
   readonly now: () => number;
-  /** A change has come that is likely to be a commit. */
+  /** A delta came, which is likely to cause a commit. */
   readonly prepare: () => void;
-  /** The pin or the generation changed and has to be kept. */
+  /** The pinned cluster or the generation changed and has to be saved. */
   readonly onIdentity: (cluster: string | null, generation: number) => void;
-  /** Another stream rules, or the same one anew: what its controller can do. */
+  /** Another controller rules, or the same one again, with these features. */
   readonly onRuler: (features: readonly string[]) => void;
-  /** Something of a table changed, as received. */
+  /** A frame changed a table. */
   readonly onChange: (change: Change) => void;
 }
 
@@ -52,16 +52,16 @@ export class Session {
   generation: number;
   readonly #parts: SessionParts;
   readonly #synced = new Set<TableName>();
-  /** Tables of which a frame was missing, and that have been asked for. */
+  /** Tables that missed a frame and await a resync. */
   readonly #awaited = new Set<TableName>();
-  /** Streams whose hello was answered, and those of them whose controller stood by when it answered. */
+  /** Streams whose hello was answered, and those of them whose controller stood by at that time. */
   readonly #streams = new Set<Stream>();
   readonly #standbys = new Set<Stream>();
-  /** The prefixes that the last hello told of. */
+  /** The prefixes and MACs of the last hello. */
   #toldWays: ReadonlySet<string> = new Set();
   #ruler: Stream | undefined;
   #tries = 0;
-  /** The ruling controller's cluster, to be pinned when both tables are in. */
+  /** The ruling controller's cluster, pinned once both tables are in. */
   #pendingCluster: string | null = null;
 
   constructor(parts: SessionParts, identity: { cluster: string | null; generation: number }) {
@@ -77,7 +77,7 @@ export class Session {
     return this.#ruler !== undefined;
   }
 
-  /** What keeps the tables from being whole, in words; empty if nothing does. */
+  /** Why the tables are incomplete, in words; empty if they are complete. */
   get problems(): string[] {
     const why = 'a frame was missing or did not add up; asked for what differs, serving what is known';
     return [...this.#awaited].map((table) => `${table}: ${why}`);
@@ -98,20 +98,20 @@ export class Session {
     };
   }
 
-  /** A node that has more prefixes or other hardware addresses than it told of says hello anew. */
+  /** Says hello again if the node has prefixes or MACs that the last hello did not tell. */
   reintroduce(): void {
     const isKnown = this.#parts.ways().every((way) => this.#toldWays.has(way));
     if (!isKnown) this.beginAnew('the links of the node have other addresses');
   }
 
-  /** What the last hello told is true no more. */
+  /** Closes all streams because the last hello is no longer true. */
   beginAnew(why: string): void {
     for (const stream of this.#streams) stream.refuse(`${why}: hello anew`);
   }
 
-  /** Says something to the controller that rules, if one does. */
+  /** Sends a message to the ruling controller, if there is one. */
   send(message: AgentMessage): void {
-    // What was received on another stream is no number of this one's.
+    // A sequence number of another stream means nothing on this one.
     if (message.type === 'ack' && !this.#synced.has(message.table)) return;
     this.#ruler?.send(message);
   }
@@ -121,12 +121,12 @@ export class Session {
     this.#standbys.delete(stream);
     if (this.#ruler !== stream) return;
     this.#ruler = undefined;
-    // Others that rule were passed over: a new hello tells them of the generation that they must be above.
+    // Other ruling controllers were ignored: a new hello tells them the generation that they must exceed.
     for (const other of this.#streams.difference(this.#standbys))
       other.refuse('the controller that was obeyed is gone: hello anew');
   }
 
-  /** Throws FrameError for what a controller must not say; the stream is then closed with its message. */
+  /** Throws FrameError for a message that a controller must not send; the stream is closed with its text. */
   onMessage(stream: Stream, message: ControllerMessage): void {
     if (message.type === 'welcome') this.#welcome(stream, message);
     else if (message.type !== 'tick' && stream === this.#ruler) this.#state(stream, message);
@@ -159,7 +159,7 @@ export class Session {
       }
       case 'delta': {
         if (message.table === 'placements') this.#checkTerms(message.set);
-        // It was on its way when its table was asked for, and is in what will be sent.
+        // The controller sent the delta before it saw the resync request, whose answer includes it.
         if (this.#awaited.has(message.table)) break;
         const change =
           message.table === 'rules'
@@ -196,7 +196,7 @@ export class Session {
       stream.refuse(`generation: ${why}; look at the controller's --state`);
       return;
     }
-    // It has heard our hello, and begins to send what differs from that.
+    // This welcome answers the hello of a promotion; the controller now sends what differs from that hello.
     if (stream === this.#ruler && generation === this.generation) return;
     this.#ruler = stream;
     this.rules.restart();
@@ -208,12 +208,12 @@ export class Session {
       this.#parts.onIdentity(this.cluster, generation);
     }
     this.#pendingCluster = cluster;
-    // What it was told while it stood by is long over.
+    // The hello that the controller got while it stood by is out of date.
     if (isPromoted) stream.send(this.hello());
     this.#parts.onRuler(features);
   }
 
-  /** A controller places by its own generation and by those before it. Throws FrameError. */
+  /** A controller may place by its own generation and by earlier ones. Throws FrameError. */
   #checkTerms(placements: readonly Placement[]): void {
     for (const [index, { term }] of placements.entries()) {
       if (term.generation <= this.generation) continue;

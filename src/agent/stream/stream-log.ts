@@ -1,8 +1,8 @@
-// Logs one stream: a line when it opens, and one for each reason why it does not, however often it is tried.
+// Logs one stream: a line when it opens, and one for each reason why it failed, however often it retries.
 
 import type { Log } from '../../process/log.ts';
 
-/** A stream that comes and goes says why once in this time: neither side's words may fill the log. */
+/** The same reason is logged once in this time, so that a flapping stream does not fill the log. */
 const sameReasonMs = 60_000;
 
 export interface StreamLogInput {
@@ -15,14 +15,14 @@ export class StreamLog {
   readonly #input: StreamLogInput;
   /** When each reason of the last minute was logged. */
   readonly #saidMs = new Map<string, number>();
-  /** What the last line said: a reason, or '' for an open stream. */
+  /** The reason in the last line, or '' for an open stream. */
   #last: string | undefined;
 
   constructor(input: StreamLogInput) {
     this.#input = input;
   }
 
-  /** The controller has said what only a controller says. */
+  /** The other side has answered as only a controller does. */
   open(address: string | undefined): void {
     if (this.#last === '') return;
     this.#last = '';
@@ -30,7 +30,7 @@ export class StreamLog {
     log.info({ url, address }, 'streamOpen');
   }
 
-  /** The stream ended, or did not come about; the reason is never empty. */
+  /** The stream ended, or did not open; the reason is never empty. */
   failed(reason: string, address: string | undefined): void {
     const { url, log, now } = this.#input;
     const nowMs = now();
@@ -41,7 +41,7 @@ export class StreamLog {
     log.warn({ url, address, reason }, 'streamFailed');
   }
 
-  /** Another line of the log says why it ended. */
+  /** The stream ended for a reason that another log line tells. */
   refused(reason: string): void {
     this.#last = reason;
   }

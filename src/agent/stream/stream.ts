@@ -1,4 +1,4 @@
-// A stream to a controller as the rest of the agent sees it, and what links.ts needs to make them.
+// A stream to a controller as the rest of the agent sees it, and what links.ts needs to open streams.
 
 import type { LookupAddress } from 'node:dns';
 import type { Log } from '../../process/log.ts';
@@ -6,8 +6,8 @@ import type { AgentMessage, ControllerMessage, Hello } from '../../protocol/mess
 import type { Credentials } from './credentials.ts';
 
 /**
- * One stream, or the attempt at one; `state` and `reason` are for `status`. A refusal stands there until the
- * controller is found to speak as it should. A dormant one reaches a controller to which another is open.
+ * One stream, or the attempt at one; `state` and `reason` are for `status`. `refused` lasts until the
+ * controller follows the protocol. A `dormant` stream would reach a controller that has another open stream.
  */
 export interface Stream {
   readonly url: string;
@@ -20,16 +20,16 @@ export interface Stream {
 
 export interface LinkParts {
   readonly urls: readonly string[];
-  /** What a name stands for, asked at each attempt. */
+  /** Resolves a name, at each attempt. */
   readonly lookup: (host: string) => Promise<readonly LookupAddress[]>;
-  /** Asked at each attempt. */
+  /** Read at each attempt. */
   readonly credentials: () => Promise<Credentials>;
   readonly hello: () => Hello;
-  /** A frame of a stream, in order. Throwing closes the stream with the error's message. */
+  /** Called with each message of a stream, in order. Throwing closes the stream with the error's message. */
   readonly onMessage: (stream: Stream, message: ControllerMessage) => void;
   readonly onClose: (stream: Stream) => void;
   readonly log: Log;
-  /** After how long at most a name is asked again for addresses at which no stream is. */
+  /** The longest time between two lookups of a name for addresses without a stream. */
   readonly lookAgainMs: number;
   readonly now: () => number;
 }
