@@ -1,4 +1,5 @@
-// The annotations that mean something to us, also those of other products; manifest.ts is the only caller.
+// Reads the Service annotations that vipward follows, including those of other products; manifest.ts is the
+// only caller.
 
 import { type Address, AddressError, parseAddress } from '../../state/address.ts';
 import { Delivery } from '../../state/service.ts';
@@ -30,8 +31,8 @@ const sharingNames = [
 ] as const;
 
 /**
- * What may be opened or let through for one Service. A Service that is read without them has the filter,
- * whatever the controller does by default.
+ * The annotations that open something for one Service. A Service that is read without them has the filter,
+ * whatever the controller's default.
  */
 export const flagNames: readonly string[] = [
   'vipward.io/delivery',
@@ -40,7 +41,7 @@ export const flagNames: readonly string[] = [
   'kube-vip.io/ignore-service-security',
 ];
 
-/** The names under our own prefix, all of them: another one is a slip of the pen. */
+/** All names with the prefix vipward.io/; any other one is a spelling mistake. */
 const known: readonly string[] = [...addressNames, ...poolNames, ...sharingNames, ...flagNames].filter(
   isOurs,
 );
@@ -51,13 +52,13 @@ export const sourceRangesName = 'service.beta.kubernetes.io/load-balancer-source
 interface Unsupported {
   readonly prefix: string;
   readonly why: string;
-  /** Ours for the same matter: a manifest that has it has been answered, and may keep the other one too. */
+  /** Our annotation for the same purpose: a manifest that has it may keep the other one too. */
   readonly ours: string;
 }
 
 /**
- * Asked for in another product's terms, and not to be had here: refused by name, since ignoring it would
- * mislead.
+ * Annotations of other products that vipward cannot follow. It refuses them by name, since ignoring them
+ * would mislead.
  */
 const unsupported: readonly Unsupported[] = [
   {
@@ -80,7 +81,7 @@ export interface AnnotationFacts {
   readonly egress: boolean;
   readonly onlyServicePorts: boolean | null;
   readonly sourceRanges: string | null;
-  /** Which annotations under our prefix mean nothing, in words, or null. */
+  /** A message that names the unknown annotations with our prefix, or null. */
   readonly unfollowed: string | null;
   readonly refusal: ServiceRefusal | null;
 }
@@ -144,9 +145,9 @@ function readFlag(annotations: Annotations, name: string): boolean | null {
   throw new FieldError(path(name), `expected "true" or "false", got ${JSON.stringify(value)}`);
 }
 
-/** Addresses that one Service may name: others take one or two of a family. */
+/** Most addresses that one Service may name; other products take one or two of a family. */
 const mostAddresses = 8;
-/** Room for so many addresses, in any form, and what stands between them. */
+/** Most characters of the list: room for mostAddresses in any notation, with separators. */
 const addressesLimit = 1024;
 
 interface Asked {
@@ -162,7 +163,7 @@ function readAddresses(annotations: Annotations, loadBalancerIP: unknown): Asked
       : textAt(loadBalancerIP, 'spec.loadBalancerIP');
   const where = named === undefined ? 'spec.loadBalancerIP' : path(named.name);
   const text = named?.value ?? spec;
-  // Whoever may write Services may write a megabyte here: it is not even taken apart.
+  // A user who may write Services may write a megabyte here: a text that is too long is not split.
   if (text.length > addressesLimit) return refused(`${where}: ${text.length} characters`);
   const addresses = new Set<Address>();
   for (const item of text.split(',').map((part) => part.trim())) {

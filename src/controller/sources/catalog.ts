@@ -1,19 +1,19 @@
-// What all files say together, kept as files come, change and go. Pure; a file that changed costs that file
-// alone.
+// The Services of all files together, updated as files come, change and go. Pure; a changed file costs that
+// file alone.
 
 import type { ServiceKey } from '../../state/service.ts';
 import { asksOtherwise, type Problem, type ServiceManifest } from '../service.ts';
 import type { DocumentFacts } from './manifest.ts';
 
-/** The Services that are new or say something else, and those that are gone. */
+/** The Services that are new or changed, and the keys of those that are gone. */
 export interface ReadingChanges {
   readonly set: readonly ServiceManifest[];
   readonly remove: readonly ServiceKey[];
 }
 
 /**
- * A Service as one file has it; `service` is null if it is wrong there. `message` says what is wrong, or what
- * of it is not followed.
+ * A Service as one file declares it; `service` is null if it is invalid. `message` says what is invalid or
+ * not followed.
  */
 interface Entry {
   readonly document: number;
@@ -23,29 +23,29 @@ interface Entry {
 
 interface FileState {
   readonly entries: ReadonlyMap<ServiceKey, Entry>;
-  /** The keys that one file has twice. */
+  /** The keys that the file declares twice. */
   readonly twice: readonly Problem[];
   readonly ignored: readonly string[];
-  /** Why the file as it stands is not believed, or null. */
+  /** Why the present text of the file is rejected, or null. */
   readonly problem: Problem | null;
   readonly wasRead: boolean;
 }
 
 const unread: FileState = { entries: new Map(), twice: [], ignored: [], problem: null, wasRead: false };
 
-/** All Services by name; one that two files name is the first file's, in order of file name. */
+/** All Services by name. If two files declare a Service, the first by file name counts. */
 export class Catalog {
   readonly services: ReadonlyMap<ServiceKey, ServiceManifest>;
-  /** Services that have a name and are wrong, and were never right since the start. */
+  /** Services that have a name and are invalid, and have not been valid since the start. */
   readonly invalid: Map<ServiceKey, string> = new Map();
-  /** Rises whenever `problems` may have changed: they themselves cost a look at every Service. */
+  /** Rises whenever the result of `problems` may have changed: a call costs a look at every Service. */
   problemsSeq = 0;
   readonly #services = new Map<ServiceKey, ServiceManifest>();
   readonly #files = new Map<string, FileState>();
   readonly #holders = new Map<ServiceKey, readonly string[]>();
   readonly #pathOf: (file: string) => string;
 
-  /** `pathOf` is what problems call a file, which is known here by its name in the folder. */
+  /** `pathOf` maps a file's name in the folder to the path that problems name. */
   constructor(pathOf: (file: string) => string = (file) => file) {
     this.#pathOf = pathOf;
     this.services = this.#services;
@@ -55,12 +55,15 @@ export class Catalog {
     return new Set(this.#files.keys());
   }
 
-  /** Every file that is known was read whole at least once. */
+  /** Every known file was read completely at least once. */
   get isComplete(): boolean {
     return this.#files.values().every(({ wasRead }) => wasRead);
   }
 
-  /** True if a new reading of a file may cost Services their addresses: they are gone, or ask for others. */
+  /**
+   * True if a new reading of a file may cost Services their addresses: it lacks them, or they ask for other
+   * addresses.
+   */
   loses(file: string, documents: readonly DocumentFacts[]): boolean {
     const { entries } = this.#files.get(file) ?? unread;
     let kept = 0;
@@ -76,7 +79,7 @@ export class Catalog {
     return kept < entries.size;
   }
 
-  /** A file was read whole. */
+  /** Takes a complete reading of a file. */
   update(file: string, documents: readonly DocumentFacts[]): ReadingChanges {
     const entries = new Map<ServiceKey, Entry>();
     const twice: Problem[] = [];
@@ -101,14 +104,14 @@ export class Catalog {
     return this.#replace(file, { entries, twice, ignored, problem: null, wasRead: true });
   }
 
-  /** A file is there and cannot be believed: what it said before stays. */
+  /** Notes why a file is rejected: its Services stay as they were. */
   fail(file: string, problem: Problem): void {
     const known = this.#files.get(file) ?? unread;
     if (known.problem?.message !== problem.message) this.problemsSeq++;
     this.#files.set(file, { ...known, problem });
   }
 
-  /** A file is gone. */
+  /** Removes a file and its Services. */
   remove(file: string): ReadingChanges {
     const changes = this.#replace(file, unread);
     this.#files.delete(file);
@@ -131,7 +134,7 @@ export class Catalog {
     return problems;
   }
 
-  /** Documents that are no Service of ours, by kind. */
+  /** The number of documents that are no Service of ours, by kind. */
   ignored(): Record<string, number> {
     const counts = new Map<string, number>();
     for (const { ignored } of this.#files.values())
@@ -154,7 +157,7 @@ export class Catalog {
       const known = before.get(key);
       if (known === undefined && entry.message !== '') this.problemsSeq++;
       if (known === undefined) this.#hold(key, file, true);
-      // Documents that did not change are the same objects: nearly every comparison ends here.
+      // Unchanged documents are the same objects: nearly every comparison ends here.
       else if (known.service === entry.service && known.message === entry.message) continue;
       this.#settle(key, changes);
     }
@@ -169,7 +172,9 @@ export class Catalog {
     else this.#holders.set(key, holders);
   }
 
-  /** Decides what a Service is now. One that is wrong stays as it was when it was last right. */
+  /**
+   * Updates a Service from the file that counts. An invalid Service stays as it was when it was last valid.
+   */
   #settle(key: ServiceKey, changes: { set: ServiceManifest[]; remove: ServiceKey[] }): void {
     const [file] = this.#holders.get(key) ?? [];
     const entry = file === undefined ? undefined : this.#files.get(file)?.entries.get(key);
@@ -187,7 +192,10 @@ export class Catalog {
   }
 }
 
-/** What it asks for that nobody knows, or that takes a cluster: said, since it is served without it. */
+/**
+ * What a Service asks for that is unknown or needs a cluster. It is served without that, so a problem says
+ * so.
+ */
 function unfollowedOf({ trafficPolicy, unfollowed }: ServiceManifest): string {
   const all = unfollowed === undefined ? [] : [unfollowed];
   if (trafficPolicy === 'Local') {

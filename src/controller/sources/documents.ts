@@ -1,5 +1,5 @@
-// The text of a manifest file -> its documents, parsed once: a file of 50,000 Services in which one changed
-// costs one parse. files.ts keeps a cache a file.
+// Parses the documents of a manifest file, each once: if one of 50,000 Services changes, one document is
+// parsed. files.ts keeps a cache for each file.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Document, isMap, isScalar, LineCounter, parseAllDocuments, visit } from 'yaml';
@@ -9,7 +9,7 @@ import { type DocumentFacts, readDocument } from './manifest.ts';
 /** The largest file that is read. */
 export const fileLimitBytes: number = 16 * 1024 * 1024;
 
-/** The largest document of YAML: it is parsed in one go, a megabyte in some seconds, and agents wait. */
+/** The largest YAML document: it is parsed in one go, a megabyte in some seconds, while agents wait. */
 export const documentLimitBytes: number = 512 * 1024;
 
 /**
@@ -18,7 +18,7 @@ export const documentLimitBytes: number = 512 * 1024;
  */
 const sliceMs = 8;
 
-/** A file that cannot be read as manifests. `document` is null if nobody can tell where it is wrong. */
+/** A file that cannot be read as manifests. `document` is null if it is unknown which document is wrong. */
 export class DocumentError extends Error {
   readonly code = 'BadDocument';
   readonly document: number | null;
@@ -37,9 +37,7 @@ export interface ParsedFile {
   readonly cache: DocumentCache;
 }
 
-/**
- * Parses the documents that are not in the cache. Throws DocumentError; nothing of the file is then believed.
- */
+/** Parses the documents that are not in the cache. Throws DocumentError: the whole file is then rejected. */
 export async function parseFile(text: string, isJson: boolean, cache: DocumentCache): Promise<ParsedFile> {
   const parts = isJson ? [text] : splitDocuments(text);
   const documents: DocumentFacts[] = [];
@@ -61,13 +59,13 @@ export async function parseFile(text: string, isJson: boolean, cache: DocumentCa
 }
 
 /**
- * `---` at the start of a line separates documents wherever it stands, even inside a block of text (YAML 1.2,
- * 9.1.2), so the text may be cut there. With directives or `...` it may not, and then the whole is one part.
+ * `---` at the start of a line separates documents, even inside a block of text (YAML 1.2, 9.1.2), so the
+ * text is cut there. A text with directives or `...` stays one part.
  */
 export function splitDocuments(text: string): string[] {
   if (/^(%|\.\.\.(\s|$))/m.test(text)) return [text];
   const parts = text.split(/^---(?=\s|$)/m);
-  // What stands before the first marker is a document only if it is more than comments.
+  // Text before the first marker is a document only if it is more than comments.
   if (parts.length > 1 && /^\s*(#.*\s*)*$/.test(parts[0] ?? '')) parts.shift();
   return parts;
 }
@@ -97,7 +95,7 @@ function yamlValues(part: string, index: number): unknown[] {
     throw new DocumentError(index, `${lengthBytes} bytes; ${most}: split it by ---, or write it as .json`);
   }
   const lineCounter = new LineCounter();
-  // What it would do about keys itself compares each with all others of its mapping.
+  // The parser's own check (uniqueKeys) compares each key with all other keys of its mapping.
   const options = { prettyErrors: true, logLevel: 'error', uniqueKeys: false, lineCounter } as const;
   const documents = parseAllDocuments(part, options);
   if (!Array.isArray(documents)) return [];

@@ -1,7 +1,7 @@
-// Fields of what others wrote (manifests, objects of the API, kubeconfigs, records): the few questions that
-// are asked of unknown values, each failing with the field's path.
+// Reads fields of values that others wrote: manifests, API objects, kubeconfigs, records. Each function
+// throws a FieldError with the field's path.
 
-/** A field that is not what Kubernetes allows there. */
+/** A field whose value is not allowed there. */
 export class FieldError extends Error {
   readonly code = 'BadField';
   readonly field: string;
@@ -23,7 +23,7 @@ export function mapping(value: unknown, field: string): Mapping {
   throw new FieldError(field, `expected a mapping, got ${shown(value)}`);
 }
 
-/** A list; one that is absent is empty. */
+/** A list; an absent list is empty. */
 export function sequence(value: unknown, field: string): readonly unknown[] {
   if (value === undefined || value === null) return [];
   if (Array.isArray(value)) return value;
@@ -47,7 +47,7 @@ export function choiceAt<T extends string>(value: unknown, field: string, choice
   throw new FieldError(field, `expected ${choices.join(' or ')}, got ${shown(value)}`);
 }
 
-/** Runs a parser of state/ and puts the field before what it has to say. */
+/** Runs a parser of state/ and turns its error into a FieldError. */
 export function fieldAt<T>(field: string, parse: () => T): T {
   try {
     return parse();

@@ -1,6 +1,5 @@
-// A file or a folder of manifests, watched: each change becomes a change of Services a few milliseconds
-// later. A file that cannot be believed leaves what it said before, and at the start leaves the reading
-// incomplete.
+// Watches a file or a folder of manifests: each change becomes a change of Services a few milliseconds later.
+// A rejected file keeps its last Services; at the start it leaves the reading incomplete.
 
 import { type FSWatcher, watch } from 'node:fs';
 import { readdir, readlink, stat } from 'node:fs/promises';
@@ -14,18 +13,18 @@ import { Suspects } from './suspects.ts';
 
 export interface FileSourceInput {
   readonly path: string;
-  /** Something changed, or a reading ended: `isComplete` once everything was read whole. */
+  /** Called when a reading ends; `isComplete` is true once every file was read completely. */
   readonly onReading: (changes: ReadingChanges, isComplete: boolean) => void;
   readonly onError: (error: unknown) => void;
   readonly signal: AbortSignal;
 }
 
-/** inotify can lose events when very many come at once: everything is looked at again this often. */
+/** inotify can lose events when very many come at once: every file is checked again this often. */
 const rescanMs = 10_000;
 
 const visible = /^[^.].*\.(ya?ml|json)$/;
 
-/** What a file looked like when it was last read; the same again means that nothing was written. */
+/** A file as it was last read; an equal stamp means that nothing was written since. */
 interface Known {
   readonly stamp: string;
   readonly cache: DocumentCache;
@@ -44,13 +43,13 @@ export class FileSource {
     },
     nowMs: () => performance.now(),
   });
-  /** What the reading under way has found: a folder that was emptied, or rewritten, is one change. */
+  /** The changes of the reading in progress: a folder that is emptied or rewritten is one change. */
   #found: { readonly set: ServiceManifest[]; readonly remove: ServiceKey[] } = { set: [], remove: [] };
   #rescanDue = true;
   #running: Promise<void> | undefined;
   #watcher: FSWatcher | undefined;
   #isFolder = false;
-  /** All files that a scan found have been tried: before, what was read is a part. */
+  /** True once all files of a scan were tried; until then the reading is partial. */
   #wasScanned = false;
 
   constructor(input: FileSourceInput) {
@@ -65,13 +64,13 @@ export class FileSource {
     signal.addEventListener('abort', () => clearInterval(timer), { once: true });
   }
 
-  /** Looks at everything again; what has not been written since is not read. */
+  /** Checks every file again and reads those written since. */
   readAll(): Promise<void> {
     this.#rescanDue = true;
     return this.#kick();
   }
 
-  /** Reads every file again, written or not: the second opinion that a mass removal waits for. */
+  /** Reads every file again, written or not: the second reading that a mass removal waits for. */
   async readAgain(): Promise<void> {
     await this.#running;
     for (const [file, { cache }] of this.#known) this.#known.set(file, { stamp: '', cache });
@@ -92,8 +91,7 @@ export class FileSource {
         const files = [...this.#due];
         this.#due.clear();
         for (const file of files) await this.#read(file);
-        // After the first reading, and after each that changed nothing, the owner still learns that it is
-        // complete.
+        // A reading without changes is reported too, so that the caller learns that it is complete.
         if (!this.#rescanDue && this.#due.size === 0) {
           this.#wasScanned = this.#watcher !== undefined;
           this.#report();
@@ -111,14 +109,14 @@ export class FileSource {
 
   #report(): void {
     const { services, isComplete } = this.catalog;
-    // One that another file has by now has only moved, and one that was found twice is what it is now.
+    // A removed Service that another file declares has only moved. A Service found twice is set as it is now.
     const set = new Set(this.#found.set.flatMap(({ key }) => services.get(key) ?? []));
     const remove = this.#found.remove.filter((key) => !services.has(key));
     this.#found = { set: [], remove: [] };
     this.#input.onReading({ set: [...set], remove }, this.#wasScanned && isComplete);
   }
 
-  /** Finds the files there are. A path that is missing is a problem, never an empty truth. */
+  /** Finds the files. A missing path is a problem, never an empty reading. */
   async #scan(): Promise<void> {
     this.#rescanDue = false;
     const { path } = this.#input;
@@ -139,7 +137,7 @@ export class FileSource {
     }
   }
 
-  /** A file is watched through its folder, so that one renamed into its place is seen. */
+  /** Watches a file through its folder, to see another file renamed into its place. */
   #watch(): void {
     if (this.#watcher !== undefined) return;
     const { path, signal } = this.#input;
@@ -156,10 +154,10 @@ export class FileSource {
   #changed(name: string): void {
     const isOurs = this.#isFolder ? visible.test(name) : name === basename(this.#input.path);
     if (isOurs) this.#due.add(name);
-    // Kubernetes swaps a link named `..data` under a mounted ConfigMap: every file may be another then.
+    // Kubernetes swaps a link named `..data` under a mounted ConfigMap: every file may have changed then.
     else if (name.startsWith('..')) this.#rescanDue = true;
     else return;
-    // A write in place is two or three events, which the kernel hands over together.
+    // A write in place causes two or three events, which the kernel delivers together.
     setImmediate(() => void this.#kick());
   }
 
@@ -188,21 +186,21 @@ export class FileSource {
     const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT' && this.#isFolder;
     const target = isMissing ? await readlink(path).catch(() => null) : null;
     if (isMissing && target === null) {
-      // An editor removes a file before it writes the new one: only one that stays away is gone.
+      // An editor removes a file before it writes the new one: only a file that stays missing is gone.
       if (!this.#suspects.isConfirmed(file, 'gone')) return;
       this.#suspects.delete(file);
       this.#known.delete(file);
       this.#follow(this.catalog.remove(file));
       return;
     }
-    // While Kubernetes swaps `..data`, links lead nowhere for a moment. One that does so at the start, when
-    // nothing is known of it, may have had VIPs.
+    // While Kubernetes swaps `..data`, links dangle for a moment. A link that dangles at the start is
+    // rejected at once: its Services are unknown and may have had VIPs.
     if (target !== null && this.#wasScanned && !this.#suspects.isConfirmed(file, 'dangling')) return;
     this.#suspects.delete(file);
     const document = error instanceof DocumentError ? error.document : null;
     const message = target === null ? wordsOf(error) : danglingTo(target);
     this.catalog.fail(file, { file: path, document, service: null, message });
-    // The cache is kept for the next reading, the stamp is not: the same bytes are judged again.
+    // Keeps the cache for the next reading but not the stamp: the same bytes are checked again.
     const cache = this.#known.get(file)?.cache;
     if (cache !== undefined) this.#known.set(file, { stamp: '', cache });
   }
@@ -212,7 +210,7 @@ function wordsOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Its name is still in the folder, so that nobody has taken the Services away. */
+/** The link is still in the folder: nobody has removed its Services. */
 function danglingTo(target: string): string {
   return `it is a link to ${target}, which is not there: put that back, or remove the link`;
 }

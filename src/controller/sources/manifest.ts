@@ -1,4 +1,4 @@
-// One document of a manifest file -> the Services in it, or what is wrong with it, by field. Pure.
+// Reads the Services of one manifest document, or says which field is wrong. Pure.
 
 import {
   type Address,
@@ -15,11 +15,12 @@ import { type AnnotationFacts, readAnnotations } from './annotations.ts';
 import { choiceAt, FieldError, fieldAt, type Mapping, mapping, sequence, textAt } from './fields.ts';
 import { portSourceLimit, readPorts, readSources } from './traffic.ts';
 
-/** The class of Services that are ours; one without a class is ours as well. */
+/** The class of Services that vipward serves; from files it also serves those without a class. */
 export const loadBalancerClass = 'vipward.io/vip';
 
 /**
- * What a document holds. `invalid` are Services that have a name and are wrong; `ignored` counts other kinds.
+ * The content of a document. `invalid` are Services that have a name and a wrong field; `ignored` are the
+ * kinds of other objects.
  */
 export interface DocumentFacts {
   readonly services: readonly ServiceManifest[];
@@ -29,20 +30,20 @@ export interface DocumentFacts {
 
 /** What differs between the sources of manifests. */
 export interface ManifestRules {
-  /** The classes of Services that are ours. */
+  /** The classes of Services to serve. */
   readonly classes: readonly string[];
-  /** Whether Services without a class are ours as well. */
+  /** Whether to serve Services without a class too. */
   readonly takesUnclassed: boolean;
   readonly delivery: Delivery;
   /**
-   * Whether an API server had it: then `status` is a record of ours and nothing that was copied along,
-   * `ipFamilies` are those that its ClusterIPs have, which it has filled in, and source ranges are in
-   * whatever form it has taken.
+   * Whether an API server gave the manifests. Then `status` is a record of ours and not copied from
+   * elsewhere, `ipFamilies` are those of the ClusterIPs, which the server has filled in, and source ranges
+   * may have any form that the server accepts.
    */
   readonly isOfCluster: boolean;
 }
 
-/** From files, a port belongs to a listener of the node itself unless the manifest says otherwise. */
+/** In files, a port belongs to a listener of the node itself unless the manifest says otherwise. */
 const fileRules: ManifestRules = {
   classes: [loadBalancerClass],
   takesUnclassed: true,
@@ -52,7 +53,7 @@ const fileRules: ManifestRules = {
 
 const nothing: readonly Address[] = [];
 
-/** Reads one document. Throws FieldError if nobody can tell which Services it means. */
+/** Reads one document. Throws FieldError if it is unclear which Services the document declares. */
 export function readDocument(value: unknown, rules: ManifestRules = fileRules): DocumentFacts {
   const facts = {
     services: [] as ServiceManifest[],
@@ -78,7 +79,7 @@ export function readDocument(value: unknown, rules: ManifestRules = fileRules): 
   return facts;
 }
 
-/** The object itself, or the items of a List, each with the path that leads to it. */
+/** The object itself, or the items of a List, each with its path. */
 function objectsOf(value: unknown): readonly { readonly object: Mapping; readonly at: string }[] {
   if (value === null || value === undefined) return [];
   const object = mapping(value, 'document');
@@ -104,7 +105,7 @@ function readKey(object: Mapping, at: string): ServiceKey {
   return fieldAt(`${at}metadata`, () => parseServiceKey(`${namespace}/${name}`));
 }
 
-/** A Service of ours, or why it is none, as the word it is counted under. */
+/** A Service to serve, or the word under which a Service that is not ours is counted. */
 function readService(object: Mapping, key: ServiceKey, rules: ManifestRules): ServiceManifest | string {
   const metadata = mapping(object['metadata'], 'metadata');
   const spec = mapping(object['spec'] ?? {}, 'spec');
@@ -161,11 +162,14 @@ function readCreated(value: unknown): number {
   return ms;
 }
 
-/** The addresses that `status.loadBalancer` has; what is none is somebody else's, and left out. */
+/**
+ * The addresses in `status.loadBalancer`; entries without an address belong to another writer and are left
+ * out.
+ */
 function readIngress(value: unknown): readonly Address[] {
   const ingress = memberOf(memberOf(value, 'loadBalancer'), 'ingress');
   if (!Array.isArray(ingress)) return nothing;
-  // A copy is as long as it must be; a list that grew has room for sixteen more.
+  // A copy has no spare room; a list that grew has room for sixteen more entries.
   return ingress
     .map(readIngressAddress)
     .filter((address) => address !== null)
@@ -210,7 +214,7 @@ export function readWish(spec: Mapping, { isOfCluster }: Pick<ManifestRules, 'is
       'SingleStack takes one of spec.ipFamilies, and two are named',
     );
   }
-  // Of a family without a ClusterIP nothing would be forwarded, however much both are preferred.
+  // Nothing would be forwarded for a family without a ClusterIP, even if both families are preferred.
   if (isOfCluster && families.length === 1) return { families, policy: 'SingleStack' };
   return { families, policy: named ?? (families.length === 2 ? 'RequireDualStack' : null) };
 }

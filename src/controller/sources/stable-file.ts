@@ -1,4 +1,4 @@
-// A file that others write, read as it was at one moment.
+// Reads a file as it was at one moment, while other processes may write it.
 
 import { open } from 'node:fs/promises';
 import { DocumentError, fileLimitBytes } from './documents.ts';
@@ -7,8 +7,8 @@ import { DocumentError, fileLimitBytes } from './documents.ts';
 const clockTickMs = 20;
 
 /**
- * The text of a file and its stamp; null if it still has the stamp that is given. Read again if it changed
- * meanwhile.
+ * The text of a file and its stamp; null if it still has the given stamp. Reads again if the file changes
+ * meanwhile. Throws DocumentError.
  */
 export async function readStable(
   path: string,
@@ -17,8 +17,8 @@ export async function readStable(
   await using file = await open(path, 'r');
   for (;;) {
     const before = await file.stat();
-    // Within one tick of the file system's clock a second write leaves no other stamp: such a file is read
-    // again.
+    // A second write within one tick of the file system's clock does not change the stamp: a file written
+    // just now is read again.
     if (stampOf(before) === stamp && Date.now() - before.mtimeMs > clockTickMs) return null;
     if (before.size > fileLimitBytes) {
       const message = `${before.size} bytes; at most ${fileLimitBytes} are read: split it into several files`;

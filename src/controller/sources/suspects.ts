@@ -1,32 +1,32 @@
-// Files that would take Services away, or look cut off: believed when they have stayed so for a while, and
-// those that go one after another together.
+// Holds back files that would take Services away or look cut off until they have stayed the same for a while.
+// Files that go one after another are confirmed together.
 
 /**
- * How long a file must stay the same before it is believed: it may be half written, and the next one be about
- * to say the same.
+ * How long a file must stay the same before its reading counts: it may be half written, and the next file may
+ * be about to lose Services too.
  */
 const confirmMs = 100;
-/** Files that go one after another are waited for for at most as long, in no fewer looks than these. */
+/** Longest wait for files that go one after another, and the least number of looks in it. */
 const mostMs = 1000;
 const mostLooks = 10;
 
 export interface SuspectsInput {
-  /** Reads all that was written by now. */
+  /** Reads every file written so far. */
   readonly settle: () => Promise<void>;
-  /** Reads these once more. */
+  /** Reads these files once more. */
   readonly readAgain: (files: readonly string[]) => Promise<void>;
   readonly nowMs: () => number;
 }
 
 interface Suspect {
-  /** What the file was when it was seen so first. */
+  /** The file's state when it became suspect. */
   readonly stamp: string;
   readonly sinceMs: number;
-  /** Nothing came after it for long enough. */
+  /** The file has stayed the same for long enough. */
   isRipe: boolean;
 }
 
-/** How many there were since the first of those that are waited for, and when that came. */
+/** When the wait began, and the number of this look in it. */
 interface Look {
   readonly sinceMs: number;
   readonly count: number;
@@ -41,7 +41,7 @@ export class Suspects {
     this.#input = input;
   }
 
-  /** True of a file that has stayed so; any other will be read again. */
+  /** True if the file has stayed in this state for long enough; otherwise it will be read again. */
   isConfirmed(file: string, stamp: string): boolean {
     const known = this.#suspects.get(file);
     if (known?.stamp === stamp) return known.isRipe;
@@ -50,7 +50,7 @@ export class Suspects {
     return false;
   }
 
-  /** It is believed, or no suspect any more. */
+  /** The file is accepted, or no longer suspect. */
   delete(file: string): void {
     this.#suspects.delete(file);
   }
@@ -67,7 +67,7 @@ export class Suspects {
 
   async #look({ sinceMs, count }: Look): Promise<void> {
     const { settle, readAgain, nowMs } = this.#input;
-    // Who goes together is known when all that was written is read, however long that takes.
+    // Reads everything written so far: only then it is known which files go together.
     await settle();
     const now = nowMs();
     let waitMs = 0;

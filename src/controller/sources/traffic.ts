@@ -1,13 +1,11 @@
-// Which ports a Service declares, and from where they may be reached; manifest.ts makes the rest of it. Pure.
+// Reads the ports of a Service and the source ranges that may reach them; manifest.ts reads the rest. Pure.
 
 import type { Prefix } from '../../state/address.ts';
 import { parsePort, parseProtocol } from '../../state/port.ts';
 import type { ServicePort } from '../service.ts';
 import { FieldError, fieldAt, mapping, sequence, textAt } from './fields.ts';
 
-/**
- * Ports times source ranges that one Service may have: what it becomes must fit into a frame of the stream.
- */
+/** Most ports times source ranges of one Service: its rules must fit into a frame of the stream. */
 export const portSourceLimit = 20_000;
 
 export function readPorts(value: unknown): ServicePort[] {
@@ -30,7 +28,8 @@ export function readPort(value: unknown, field: string): ServicePort {
 }
 
 /**
- * An empty list lets everybody in, as in Kubernetes. The older annotation counts where the field is absent.
+ * Null lets everybody in, as an empty list does in Kubernetes. The older annotation counts if the field is
+ * absent or empty.
  */
 export function readSources(
   value: unknown,
