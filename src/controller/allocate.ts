@@ -1,5 +1,5 @@
-// Which Service has which VIPs. Pure: no clock, no machine; a change costs the Services it names, never all
-// of them.
+// Gives Services their VIPs. Pure: no clock, no machine. A change costs the Services it names, never all of
+// them.
 
 import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
@@ -17,18 +17,18 @@ export interface ServiceChanges {
   readonly remove: readonly ServiceKey[];
 }
 
-/** Addresses by the Service that has them, or had them. */
+/** The addresses that each Service has, or had. */
 export type Allocations = ReadonlyMap<ServiceKey, readonly Address[]>;
 
 const nothing: readonly Address[] = [];
 const always = (_: ServiceManifest): boolean => true;
-/** Services that are applied in one step: a few milliseconds. */
+/** Services applied in one step: a few milliseconds. */
 const stepServices = 200;
 
-/** Keeps the allocation as Services come, change and go. What it remembers is what store.ts writes down. */
+/** Keeps the allocation as Services come, change and go. store.ts writes it to the records. */
 export class Allocator {
   readonly services: ReadonlyMap<ServiceKey, ServiceManifest>;
-  /** True for an address that a node may still have, which cannot be told to let it go. */
+  /** True for an address that an unreachable node may still have. */
   isHeld: (address: Address) => boolean = () => false;
   /** True for an address that a node has answered for. */
   wasServed: (address: Address) => boolean = () => true;
@@ -41,7 +41,7 @@ export class Allocator {
   readonly #free: FreeAddresses;
   readonly #ground: Ground;
 
-  /** `remembered` and `former` are those of an earlier run: a Service that comes back finds its own. */
+  /** `remembered` and `former` are from an earlier run: a Service that comes back gets its own addresses. */
   constructor(pools: readonly Pool[], remembered: Allocations, former: Allocations = new Map()) {
     this.services = this.#services;
     this.#assigned = new Map(remembered);
@@ -49,26 +49,26 @@ export class Allocator {
     this.#free = new FreeAddresses(pools, (address) => this.isHeld(address));
     const usersOf = (address: Address) => this.usersOf(address);
     this.#ground = { pools, users: this.#users, free: this.#free, usersOf };
-    // What is remembered is taken before its Service is read: nobody else finds it free meanwhile.
+    // A remembered address is taken before its Service is read, so that no other Service gets it meanwhile.
     for (const [key, addresses] of remembered) for (const address of addresses) this.#users.add(address, key);
   }
 
-  /** What each Service has, or had before this start if it has not been read yet. */
+  /** The addresses of each Service; those of the last run for a Service that was not read yet. */
   get assigned(): Allocations {
     return this.#assigned;
   }
 
-  /** What Services had that are refused now: theirs again, once they are not and if nobody else has it. */
+  /** Addresses of refused Services. A Service that is refused no more gets them back if they are free. */
   get former(): Allocations {
     return this.#former;
   }
 
-  /** What Services had before what they have asked for since: theirs until letGo() is called. */
+  /** Addresses that Services had before they asked for others: theirs until letGo() is called. */
   get outgoing(): Allocations {
     return this.#outgoing.all;
   }
 
-  /** All that Services have, which is what is remembered of them. */
+  /** All addresses that Services have, outgoing ones included, for the records. */
   get held(): Allocations {
     if (this.outgoing.size === 0) return this.#assigned;
     const held = new Map(this.#assigned);
@@ -76,7 +76,7 @@ export class Allocator {
     return held;
   }
 
-  /** What a Service has, outgoing or not. */
+  /** The addresses of a Service, outgoing ones included. */
   heldBy(key: ServiceKey): readonly Address[] {
     return [...(this.#assigned.get(key) ?? nothing), ...this.#outgoing.of(key)];
   }
@@ -85,7 +85,7 @@ export class Allocator {
     return this.#waiting.refusals;
   }
 
-  /** Once those that were refused since this was asked: no address may tell of them. */
+  /** Returns the Services refused since the last call: no touched address names them. */
   takeRefused(): ReadonlySet<ServiceKey> {
     return this.#waiting.takeRefused();
   }
@@ -94,7 +94,7 @@ export class Allocator {
     return this.#services.has(key) ? (this.#assigned.get(key) ?? nothing) : nothing;
   }
 
-  /** The Services on an address, first come first. */
+  /** The Services on an address, oldest first. */
   usersOf(address: Address): readonly ServiceManifest[] {
     const users: ServiceManifest[] = [];
     for (const key of this.#users.of(address)) {
@@ -102,7 +102,7 @@ export class Allocator {
       if (service !== undefined) users.push(service);
     }
     if (users.length < 2) return users;
-    // Whoever is about to leave takes nothing from those who stay.
+    // A Service that is leaving takes nothing from those that stay.
     const leaves = ({ key }: ServiceManifest) => Number(this.outgoing.get(key)?.includes(address) === true);
     return users.sort((a, b) => leaves(a) - leaves(b) || compareServices(a, b));
   }
@@ -116,7 +116,7 @@ export class Allocator {
     return this.#users.addresses();
   }
 
-  /** Applies a change and returns every address whose VIP may now be another, in use or not. */
+  /** Applies a change and returns every address whose VIP may have changed, in use or not. */
   apply(changes: ServiceChanges): ReadonlySet<Address> {
     const steps = this.applying(changes);
     for (;;) {
@@ -125,17 +125,17 @@ export class Allocator {
     }
   }
 
-  /** The same in steps: nothing else may be applied before the last. */
+  /** apply() in steps: nothing else may be applied before the last step. */
   *applying({ set, remove }: ServiceChanges): Generator<void, ReadonlySet<Address>> {
     const touched = new Set<Address>();
     for (const key of remove) this.#remove(key, touched);
     for (const service of set) {
       if (this.#assigned.has(service.key)) this.#outgoing.asked(this.#services.get(service.key), service);
-      // Whoever has an address may speak against sharing it, though its own turn comes later.
+      // A Service may object to sharing its address before its own turn comes.
       this.#services.set(service.key, service);
     }
     yield;
-    // Those who have an address already choose first, or a newcomer could be given what is theirs.
+    // Services with addresses choose first: a new Service could otherwise be given theirs.
     const [known, fresh]: [ServiceManifest[], ServiceManifest[]] = [[], []];
     for (const service of set) (this.#before(service).length > 0 ? known : fresh).push(service);
     yield;
@@ -144,7 +144,7 @@ export class Allocator {
     return touched;
   }
 
-  /** What these Services have asked for is served: of what they had before these go. As apply() does. */
+  /** Releases outgoing addresses once their replacements are served. Returns what apply() returns. */
   letGo(gone: Allocations): ReadonlySet<Address> {
     const touched = new Set<Address>();
     for (const [key, addresses] of gone) {
@@ -155,26 +155,26 @@ export class Allocator {
     return touched.union(this.apply({ set: [], remove: [] }));
   }
 
-  /** Other pools, from the next change on: until a Service is applied again it keeps what it has. */
+  /** Uses these pools from the next change on. A Service keeps its addresses until it is applied again. */
   usePools(pools: readonly Pool[]): void {
     this.#ground.pools = pools;
     this.#free.usePools(pools);
   }
 
-  /** What would become of a Service if it were applied now. Changes nothing. */
+  /** The outcome if the Service were applied now. Changes nothing. */
   outcomeOf(service: ServiceManifest): Outcome {
     if (service.refusal !== null) return { refusal: service.refusal };
     return assign(service, this.#before(service), this.#ground);
   }
 
-  /** True if a Service has just these addresses. */
+  /** True if the Service has exactly these addresses. */
   hasExactly(key: ServiceKey, addresses: readonly Address[]): boolean {
     const has = this.addressesOf(key);
     return has.length === addresses.length && addresses.every((address, index) => address === has[index]);
   }
 
   #before({ key, recorded }: ServiceManifest): readonly Address[] {
-    // By what is outgoing the Service is reached: that is what it is to have again, if it may.
+    // Clients reach the Service by its outgoing addresses: it gets those back if it may.
     const outgoing = this.#outgoing.of(key);
     const assigned = this.#assigned.get(key) ?? this.#former.get(key) ?? recorded ?? nothing;
     return outgoing.length === 0 || assigned.every(this.wasServed) ? assigned : [...outgoing, ...assigned];
@@ -227,7 +227,7 @@ export class Allocator {
     }
   }
 
-  /** The first come first. */
+  /** Oldest first. */
   *#setAll(services: ServiceManifest[], touched: Set<Address>, isDue = always): Generator<void, void> {
     for (const [index, service] of services.sort(compareServices).entries()) {
       if (isDue(service)) this.#set(service, touched);
@@ -235,13 +235,13 @@ export class Allocator {
     }
   }
 
-  /** Services that found no address, or fewer than they would take: they ask again after one came free. */
+  /** Services that lack an address: they ask again after one came free. */
   #asking(): ServiceManifest[] {
     const keys = this.#waiting.all((family) => this.#free.has(family));
     return [...keys].flatMap((key) => this.#services.get(key) ?? []);
   }
 
-  /** Who has something already is looked at no further where it would have the same again. */
+  /** False for a Service that has addresses and would get the same ones again. */
   readonly #gains = (service: ServiceManifest): boolean => {
     if (this.refusals.has(service.key)) return true;
     const outcome = this.outcomeOf(service);

@@ -1,4 +1,4 @@
-// The HTTP side of the controller: status, health, metrics, and the verbs that change something.
+// The HTTP API of the controller: status, health, metrics, and the verbs that change something.
 
 import type { IncomingMessage } from 'node:http';
 import { failure, type Reply, type Route } from '../process/http.ts';
@@ -17,17 +17,17 @@ export interface ApiInput extends AuditInput {
   readonly controller: Controller;
   /** The status as JSON, in pieces. */
   readonly status: () => AsyncIterable<string>;
-  /** The same without VIPs, nodes and Services. */
+  /** The status without VIPs, nodes and Services. */
   readonly head: () => StatusHead;
   readonly metrics: () => Promise<{ readonly text: string; readonly contentType: string }>;
   readonly happened: (what: CoreEvent) => void;
-  /** How long a move may take; what it waits for may never come. */
+  /** How long a move may take: it waits for nodes that may never answer. */
   readonly moveDeadlineMs: number;
-  /** False for one that stands by: it changes nothing. */
+  /** False while this controller stands by: it changes nothing then. */
   readonly rules: () => boolean;
 }
 
-/** What the verbs that change something work on. */
+/** What the changing verbs need. */
 type Changing = Pick<ApiInput, 'controller' | 'moveDeadlineMs' | 'happened'>;
 
 export function apiRoutes(input: ApiInput): readonly Route[] {
@@ -75,7 +75,7 @@ function operatorOnly(principal: Principal | null): Reply | null {
   });
 }
 
-/** Who to ask instead of a controller that stands by. */
+/** The refusal of a standby, which names the controller that rules. */
 function misdirected({ leader = null }: StatusHead): Reply {
   const who = leader === null ? 'nobody that is known' : `${leader.identity} at ${leader.address ?? '?'}`;
   const next = 'ask the controller that rules, at the address of `leader`';
@@ -93,7 +93,7 @@ function readiness({ synced, reason, problems }: StatusHead): Reply {
   return failure(503, { code, message, next: 'see problems and massRemoval of /api/v1/status' });
 }
 
-/** The text of a field of a JSON body, or the refusal to send, without what may be nested deep. */
+/** The text of a field of a JSON body, or a refusal that does not repeat a deeply nested value. */
 function textOf(body: unknown, name: string): string | Reply {
   const value =
     typeof body === 'object' && body !== null ? (body as Record<string, unknown>)[name] : undefined;

@@ -1,5 +1,5 @@
-// Makes X.509 certificates (RFC 5280) with keys on P-256: an authority of our own, and what it signs for a
-// server. node:crypto reads certificates and writes none, so that the few fields needed are encoded here.
+// Makes X.509 certificates (RFC 5280) with P-256 keys: a self-signed authority, and server certificates that
+// it signs. node:crypto only reads certificates, so the few fields needed are encoded here.
 
 import {
   createPrivateKey,
@@ -23,10 +23,10 @@ export interface CertificateInput {
 }
 
 const dayMs = 86_400_000;
-/** Clocks of nodes differ: what is made now counts from a while ago. */
+/** Clocks of nodes differ: a certificate is valid from an hour before it was made. */
 const backdatedMs = 3_600_000;
 
-/** An authority that signs itself. */
+/** Makes a self-signed authority. */
 export function makeAuthority(input: CertificateInput): Pair {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const extensions = [
@@ -39,7 +39,7 @@ export function makeAuthority(input: CertificateInput): Pair {
   };
 }
 
-/** What an authority signs for a server of these DNS names. */
+/** Makes the certificate of a server with these DNS names, signed by the authority. */
 export function makeServerPair(authority: Pair, names: readonly string[], input: CertificateInput): Pair {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const alternatives = names.map((name) => der(tag.dnsName, Buffer.from(name, 'ascii')));
@@ -54,7 +54,7 @@ export function makeServerPair(authority: Pair, names: readonly string[], input:
   return { cert: signed(input, issuer, made), key: pemOf(privateKey) };
 }
 
-/** How much of its life a certificate has behind it: 0 when it begins to count, 1 when it ends. */
+/** The share of a certificate's validity that has passed: 0 at its start, 1 at its end. */
 export function ageOf(cert: string, nowMs: number): number {
   const { validFrom, validTo } = new X509Certificate(cert);
   const [from, to] = [Date.parse(validFrom), Date.parse(validTo)];
@@ -106,7 +106,7 @@ const oid = {
   serverAuth: Buffer.from('2b06010505070301', 'hex'),
 } as const;
 
-/** A value of ASN.1 in DER: its tag, its length, its contents. */
+/** One ASN.1 value in DER: tag, length, contents. */
 function der(kind: number, ...contents: readonly Buffer[]): Buffer {
   const content = Buffer.concat(contents);
   const { length } = content;
@@ -124,7 +124,7 @@ function nameOf(commonName: string): Buffer {
   return sequence(der(tag.set, sequence(der(tag.oid, oid.commonName), value)));
 }
 
-/** UTCTime with two digits of the year before 2050, GeneralizedTime with four from then on. */
+/** UTCTime with a two-digit year before 2050, GeneralizedTime with four digits from then on. */
 function timeOf(ms: number): Buffer {
   const text = `${new Date(ms).toISOString().replace(/[-:T]/g, '').slice(0, 14)}Z`;
   return text < '2050' ? der(tag.utcTime, Buffer.from(text.slice(2))) : der(tag.time, Buffer.from(text));
@@ -135,7 +135,7 @@ function extension(id: Buffer, value: Buffer, isCritical = true): Buffer {
   return sequence(der(tag.oid, id), ...critical, der(tag.octetString, value));
 }
 
-/** What the key may be used for; `unused` is how many bits at the end of the octet count for nothing. */
+/** The key usage extension; `unused` is the number of unused bits at the end of the octet. */
 function usage(bits: number, unused: number): Buffer {
   return extension(oid.keyUsage, der(tag.bitString, Buffer.of(unused, bits)));
 }

@@ -1,5 +1,5 @@
-// From the allocation to the rules: the VIPs of addresses whose Services are others now are compiled and
-// published. Many of them take several turns of the loop, for agents and probes wait for it too.
+// Compiles and publishes the VIPs of addresses whose Services changed. Large changes take several turns of
+// the event loop, which agents and probes need too.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { itemsOf } from '../protocol/items.ts';
@@ -13,7 +13,7 @@ import type { Owners } from './owners/owners.ts';
 import type { ServiceManifest } from './service.ts';
 import type { Table } from './stream/table.ts';
 
-/** What a controller has: others of them from the moment that it rules. */
+/** The parts of a controller, which replaces some of them when it begins to rule. */
 export interface Ruled {
   readonly allocator: Allocator;
   readonly owners: Owners;
@@ -24,28 +24,28 @@ export interface CompilationInput {
   readonly controller: Ruled;
   readonly filterByDefault: boolean;
   readonly publish: (vips: readonly VirtualIp[]) => void;
-  /** Something that belongs in the records has changed. */
+  /** Called when something that the records hold has changed. */
   readonly onChange: () => void;
-  /** The Services on these addresses are others now, or none; and those that were refused are on none. */
+  /** Called with the addresses whose Services changed, and the refused Services, which have no address. */
   readonly onTouched: (addresses: ReadonlySet<Address>, refused: ReadonlySet<ServiceKey>) => void;
 }
 
-/** Addresses that are followed in one turn: with a thousand nodes some ten milliseconds. */
+/** Addresses compiled in one turn: some ten milliseconds with a thousand nodes. */
 export const turnAddresses = 200;
 
 export class Compilation {
   readonly refusedPorts: Map<Address, readonly PortRefusal[]> = new Map();
   readonly #input: CompilationInput;
-  /** Addresses that have their turn later. What they are by then counts. */
+  /** Addresses that a later turn compiles, from their Services at that time. */
   readonly #later = new Set<Address>();
-  /** Addresses of which not all ports are in the rules, since no agent would take so many. */
+  /** Addresses with ports left out of the rules, since agents take at most stagedLimit items. */
   readonly #short = new Set<Address>();
 
   constructor(input: CompilationInput) {
     this.#input = input;
   }
 
-  /** Follows few addresses at once, and many a turn after the other: a small change overtakes a large one. */
+  /** Compiles a few addresses at once, and many over several turns: a small change overtakes a large one. */
   follow(touched: ReadonlySet<Address>): void {
     if (touched.size <= turnAddresses) {
       this.followAtOnce(touched);
@@ -79,14 +79,14 @@ export class Compilation {
       const { vip, refusedPorts } = this.#compile(address, users, room);
       if (refusedPorts.length > 0) this.refusedPorts.set(address, refusedPorts);
       else this.refusedPorts.delete(address);
-      // With no room for itself it is no VIP yet, and nobody is told of it.
+      // Without room for its own item the VIP is published to no agent yet.
       if (room < 1) continue;
       room -= itemsOf(vip);
       if (isKnown && itemsOf(vip) < itemsOf(before)) isFreed = true;
       if (!isKnown || !isSame(before, vip)) set.push(vip);
       if (!isKnown || owners.leaving.has(address)) fresh.push(address);
     }
-    // Rules go out before anything is decided about placement: they are what an open port waits for.
+    // Rules are published before any placement is decided: traffic to a newly opened port waits for them.
     publish(set);
     if (fresh.length > 0) owners.appear(fresh);
     if (gone.length > 0) owners.vanish(gone);
@@ -95,7 +95,7 @@ export class Compilation {
     if (isFreed) this.hasRoom();
   }
 
-  /** Some of the rules are less than before: some of those who found no room have another look, in turn. */
+  /** Called after rules shrank: some of the VIPs that lack ports are compiled again in a later turn. */
   hasRoom(): void {
     if (this.#short.size === 0) return;
     const isUnderWay = this.#later.size > 0;
@@ -103,17 +103,17 @@ export class Compilation {
     if (!isUnderWay) setImmediate(this.#turn).unref();
   }
 
-  /** Resolves when no address waits for its turn. */
+  /** Resolves when no address waits for a later turn. */
   async done(): Promise<void> {
     while (this.#later.size > 0) await nextTurn();
   }
 
-  /** Where all begin and not all have room, those who declare most have none, whoever had it before. */
+  /** In a first publication above stagedLimit the VIPs that declare most come last, old or new. */
   #inOrder(touched: ReadonlySet<Address>): Iterable<Address> {
     const { allocator, rules } = this.#input.controller;
     if (rules.size > 0) return touched;
     let all = 0;
-    // Each of its addresses has all that a Service declares.
+    // A Service has all its ports and ranges on each of its addresses.
     for (const service of allocator.services.values())
       all += itemsDeclared(service) * allocator.addressesOf(service.key).length;
     if (all <= stagedLimit) return touched;
@@ -123,7 +123,7 @@ export class Compilation {
     return sized.sort((a, b) => a.size - b.size).map(({ address }) => address);
   }
 
-  /** Newcomers find no room, and nobody who is served. */
+  /** A VIP without room loses new ports, and keeps ports in the rules. */
   #compile(address: Address, users: readonly ServiceManifest[], room: number): CompiledVip {
     const { controller, filterByDefault } = this.#input;
     const compiled = compileVip(address, users, filterByDefault);
@@ -136,7 +136,7 @@ export class Compilation {
     try {
       this.followAtOnce(new Set(this.#later.values().take(turnAddresses)));
     } finally {
-      // One that cannot be followed waits no more by now, and keeps no other from its turn.
+      // An address that throws has left #later already, so the rest still gets its turn.
       if (this.#later.size > 0) setImmediate(this.#turn).unref();
     }
   };

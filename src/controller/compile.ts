@@ -1,5 +1,5 @@
-// The Services on one address -> the VIP that every node guards, and the ports that their Services do not
-// get. Pure.
+// Compiles the Services on one address into the VIP whose rules every node has, and lists the ports that
+// Services do not get. Pure.
 
 import { bytesOfPort, canonicalJson } from '../protocol/digest.ts';
 import { itemsOfPort } from '../protocol/items.ts';
@@ -9,7 +9,7 @@ import type { ServiceKey } from '../state/service.ts';
 import { comparePorts, type VipPort, type VirtualIp } from '../state/virtual-ip.ts';
 import { RefusalReason, type ServiceManifest, type ServicePort } from './service.ts';
 
-/** A port that a Service declares and does not get: another one has it, or there is no room for it. */
+/** A port that a Service declares and does not get: another Service has it, or there is no room for it. */
 export interface PortRefusal extends ServicePort {
   readonly service: ServiceKey;
   readonly reason: RefusalReason;
@@ -21,10 +21,10 @@ export interface CompiledVip {
   readonly refusedPorts: readonly PortRefusal[];
 }
 
-/** Ports times source ranges of one VIP. */
+/** The limit of ports times source ranges of one VIP. */
 const vipSizeLimit = 40_000;
 
-/** `users` come in the order of compareServices: a port that two want goes to the first. */
+/** `users` are in the order of compareServices: a port that two declare goes to the first. */
 export function compileVip(
   address: Address,
   users: readonly ServiceManifest[],
@@ -51,7 +51,7 @@ export function compileVip(
   }
   const vip: VirtualIp = {
     address,
-    // One Service that wants the filter has it: opening a VIP is for all who share it to ask.
+    // One Service that wants the filter is enough: a VIP is open only if all its Services ask for it.
     filtered: users.some(({ onlyServicePorts }) => onlyServicePorts ?? filterByDefault),
     egress: users.some(({ egress }) => egress),
     ports: [...ports.values()].sort(comparePorts),
@@ -60,8 +60,8 @@ export function compileVip(
 }
 
 /**
- * What of a VIP fits into so many items, its own resource among them. Ports that are in the rules as they are
- * stay; the others come in as long as there is room.
+ * Cuts a VIP down to `room` items, its own resource included. Ports whose rules do not grow stay; the other
+ * ports are added while there is room.
  */
 export function fitted(
   { vip, refusedPorts }: CompiledVip,
@@ -84,7 +84,7 @@ export function fitted(
   };
 }
 
-/** Whether a VIP was compiled from the same: cheap, and false where the same was only read again. */
+/** Compares two compiled VIPs cheaply: false if a Service with sources was merely read again. */
 export function isSame(a: VirtualIp, b: VirtualIp): boolean {
   if (a.filtered !== b.filtered || a.egress !== b.egress || a.ports.length !== b.ports.length) return false;
   return a.ports.every((port, index) => {
@@ -95,7 +95,7 @@ export function isSame(a: VirtualIp, b: VirtualIp): boolean {
   });
 }
 
-/** How much one Service would have on a VIP of its own. */
+/** The items that a Service would take on a VIP of its own. */
 export function itemsDeclared({ ports, sources }: ServiceManifest): number {
   return 1 + ports.length * (1 + (sources?.length ?? 0));
 }
@@ -112,7 +112,7 @@ function withoutRoom({ protocol, port, service }: VipPort): PortRefusal {
   return { protocol, port, service, reason: RefusalReason.NotSupported, message: noRoom };
 }
 
-/** What of a VIP there is, or may still come. */
+/** What one port takes of a VIP, or what is left of it. */
 interface Room {
   pairs: number;
   bytes: number;

@@ -1,5 +1,5 @@
-// What the controller was told by flags, environment and config file, checked at the start and whenever the
-// file changes: main.ts is the only caller.
+// The controller's configuration from flags, environment and config file. main.ts alone calls it, at the
+// start and whenever the file changes.
 
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -90,10 +90,10 @@ export const controllerOptions: readonly [...typeof ownOptions, ...typeof kubern
 
 export type ControllerValues = OptionValues<typeof controllerOptions>;
 
-/** What a controller takes over from its config file while it runs. */
+/** Keys of the config file that take effect without a restart. */
 const live: readonly (keyof ControllerValues)[] = ['pool', 'massRemoval', 'logLevel'];
 
-/** Keys that were changed to no effect, until the controller is started again. */
+/** Changed keys that take effect only after a restart. */
 export function waitingKeys(started: ControllerValues, next: ControllerValues): readonly string[] {
   return differingKeys(started, next).filter((key) => !live.includes(key));
 }
@@ -104,7 +104,7 @@ export interface TlsFiles {
   readonly clientCa: string | undefined;
 }
 
-/** Where Services come from, and where what must survive a restart is kept. */
+/** Where Services come from, and where records are kept. */
 export type SourceConfig =
   | { readonly kind: 'files'; readonly path: string; readonly stateDir: string }
   | ({ readonly kind: 'kubernetes' } & KubernetesConfig);
@@ -115,19 +115,19 @@ export interface ControllerConfig {
   readonly listen: HostPort;
   readonly tokenFile: string | undefined;
   readonly tls: TlsFiles | undefined;
-  /** Without files, where others can reach it: controllers of a cluster make themselves a certificate. */
+  /** True if controllers of a cluster share a certificate they made: beyond loopback, without TLS files. */
   readonly keepsCertificate: boolean;
   readonly massRemoval: 'wait' | 'now';
   readonly filterByDefault: boolean;
 }
 
-/** What was said, and where. */
+/** The values of all options, and where each was given. */
 export interface ControllerOptions {
   readonly values: ControllerValues;
   readonly places: OptionPlaces<typeof controllerOptions>;
 }
 
-/** Checks the values against each other. Throws UsageError that says which of them to change. */
+/** Checks the values against each other. Throws UsageError that says which value to change. */
 export function controllerConfig({ values, places }: ControllerOptions): ControllerConfig {
   const listen = parseHostPort(values.listen, places.listen);
   const tls = tlsFiles(values);
@@ -167,8 +167,8 @@ function sourceConfig({ values, places }: ControllerOptions, listenPort: number)
 }
 
 /**
- * The server options of node:https for the files that were named; read at start and when they change. Throws
- * UsageError for what node:https could not use, or would trust nobody by.
+ * Reads the TLS files, at start and when they change, into server options of node:https. Throws UsageError
+ * for files that node:https cannot use, or a CA that would trust no client.
  */
 export function readTls({ cert, key, clientCa }: TlsFiles): { cert: Buffer; key: Buffer; ca?: Buffer } {
   const read = (flag: string, path: string): Buffer => {
@@ -187,7 +187,7 @@ export function readTls({ cert, key, clientCa }: TlsFiles): { cert: Buffer; key:
   return { ...pair, ca };
 }
 
-/** OpenSSL says what it misses behind the names of its routines. */
+/** OpenSSL's message ends with the reason, behind the names of its routines. */
 function usable(use: () => unknown, where: string, remedy: string): void {
   try {
     use();

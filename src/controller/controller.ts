@@ -1,5 +1,5 @@
-// The state of a ruling controller: Services in, rules and placements out. What is large goes a piece a turn;
-// files, sockets and timers are with those who call it (core.ts, kubernetes-core.ts, run.ts).
+// The state of a ruling controller: Services in, rules and placements out. It splits large work over turns.
+// Its callers own files, sockets and timers (core.ts, kubernetes-core.ts, run.ts).
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Hello } from '../protocol/messages.ts';
@@ -18,25 +18,25 @@ import { Latency } from './stream/latency.ts';
 import { Table } from './stream/table.ts';
 
 export interface ControllerInput {
-  /** The records as they were read; the generation is already that of this run. */
+  /** The records as they were read, with the generation of this run. */
   readonly records: Records;
   readonly pools: readonly Pool[];
   readonly filterByDefault: boolean;
-  /** Something that belongs in the records has changed. */
+  /** Called when something that the records hold has changed. */
   readonly onChange: () => void;
   readonly onTouched?: CompilationInput['onTouched'];
-  /** False while it is not known whether another controller rules by a higher generation: ours stays. */
+  /** False while another controller may rule by a higher generation: ours is not raised then. */
   readonly mayRaise?: () => boolean;
   readonly nowMs: () => number;
 }
 
-/** What became of a generation that a node has heard. */
+/** How a generation that a node reports compares with ours. */
 export type Heard = 'known' | 'raised' | 'tooSoon' | 'impossible';
 
-/** Each raise ends the streams of all nodes: whatever a node says, they are left in peace this long. */
+/** A raise closes the streams of all nodes: for this long, no node can cause another. */
 export const raisePauseMs = 10_000;
 
-/** The last time that our generation was raised above one that a node had heard. */
+/** The last raise of our generation above one that a node had heard. */
 export interface Raise {
   readonly from: number;
   readonly to: number;
@@ -51,10 +51,10 @@ export class Controller {
   readonly closedConnections: ClosedConnections;
   readonly compilation: Compilation;
   readonly drained: Set<string>;
-  /** True once a reading was believed: from then on agents are told what there is. */
+  /** True once a reading was believed: from then on agents are sent rules and placements. */
   isPublished = false;
   lastRaise: Raise | null = null;
-  /** How often a node has said that a VIP is an address which somebody has. */
+  /** How often a node refused a VIP because another host has the address. */
   conflicts = 0;
   readonly nowMs: () => number;
   readonly #input: ControllerInput;
@@ -63,7 +63,7 @@ export class Controller {
   #pools: readonly Pool[];
   #cluster: string;
   #generation: number;
-  /** The nodes that were welcomed by this generation. */
+  /** The nodes that this generation has welcomed. */
   readonly #welcomed = new Set<string>();
   #n = 0;
 
@@ -87,7 +87,7 @@ export class Controller {
     });
   }
 
-  /** By VIP, the ports that Services declare there and do not get. */
+  /** The ports that Services declare and do not get, by VIP. */
   get refusedPorts(): ReadonlyMap<Address, readonly PortRefusal[]> {
     return this.compilation.refusedPorts;
   }
@@ -104,7 +104,7 @@ export class Controller {
     return this.#owners;
   }
 
-  /** What agents pin: they obey no controller of another cluster. */
+  /** The name that agents pin: they obey no controller of another cluster. */
   get cluster(): string {
     return this.#cluster;
   }
@@ -113,10 +113,10 @@ export class Controller {
     return this.#generation;
   }
 
-  /** Takes on what a source knows only later than this was made; nothing was published before. */
+  /** Takes over the records of a source that reads them after construction. Nothing was published before. */
   rule({ cluster, generation, allocations, owners, unheld }: Omit<Records, 'drained' | 'former'>): void {
     this.#cluster = cluster;
-    // Terms that were kept are from before this generation, unless it came back with an older backup.
+    // Recorded terms are below this generation, unless the Lease was restored from an older backup.
     const possible = [...owners].filter(([, { term }]) => term.generation <= generation + generationLeap);
     const own = possible.reduce((most, [, { term }]) => Math.max(most, term.generation + 1), generation);
     this.#generation = own;
@@ -127,7 +127,7 @@ export class Controller {
 
   readonly nextTerm = (): Term => ({ generation: this.#generation, n: ++this.#n });
 
-  /** What store.ts writes down. */
+  /** The state that store.ts writes. */
   records(): Records {
     return {
       cluster: this.cluster,
@@ -140,12 +140,12 @@ export class Controller {
     };
   }
 
-  /** Follows a change of the Services: its cost is that of the Services it names. */
+  /** Applies a change of Services. The cost grows with the Services it names. */
   apply(changes: ServiceChanges): void {
     this.compilation.follow(this.allocator.apply(changes));
   }
 
-  /** Follows a large change, a piece in each of the next turns. Nothing may be applied before it resolves. */
+  /** Applies a large change, one piece a turn. Nothing else may be applied before it resolves. */
   async applyInTurns(changes: ServiceChanges): Promise<void> {
     const steps = this.allocator.applying(changes);
     for (;;) {
@@ -155,13 +155,13 @@ export class Controller {
     }
   }
 
-  /** Other pools, for what is applied from now on: Services that have addresses are to be applied again. */
+  /** Uses these pools for later changes. The caller applies again the Services that have addresses. */
   usePools(pools: readonly Pool[]): void {
     this.#pools = pools;
     this.#allocator.usePools(pools);
   }
 
-  /** The first reading that is believed: VIPs of the records that nobody asks for any more go now. */
+  /** Publishes the first believed reading, and removes recorded VIPs that no Service uses any more. */
   publish(changes: ServiceChanges): void {
     this.isPublished = true;
     this.compilation.followAtOnce(this.allocator.apply(changes));
@@ -170,14 +170,14 @@ export class Controller {
     this.#input.onChange();
   }
 
-  /** The node is told of our generation before it says hello: it will say that it has heard of it. */
+  /** The node is told our generation before its hello, which will name it as heard. */
   welcomed(node: string): void {
     this.#welcomed.add(node);
   }
 
   /**
-   * A node says which generation it has obeyed. One that is not ours, or ours before we welcomed the node by
-   * it, is of a controller that ruled after our records were made, from a backup then: ours is raised.
+   * Compares the generation that a node has obeyed with ours. A higher one, or ours if the node was never
+   * welcomed by it, is of a controller that ruled after our records (a backup) were made: ours is raised.
    */
   hearGeneration({ generation, node }: Pick<Hello, 'generation' | 'node'>): Heard {
     const heard = this.#hear(generation, node);
@@ -194,7 +194,7 @@ export class Controller {
     this.owners.retry();
   }
 
-  /** A node that is gone for good is kept in no list: where nodes come and go they would grow for ever. */
+  /** Removes a deleted node from all lists: where nodes come and go they would grow for ever. */
   forget(name: string): void {
     if (!this.nodes.forget(name)) return;
     this.closedConnections.forget(name);

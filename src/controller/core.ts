@@ -1,4 +1,4 @@
-// What a controller is without its server: records, source, and the state between them, wired together.
+// A controller without its server: wires records, source and the state between them.
 
 import type { Log } from '../process/log.ts';
 import type { Address } from '../state/address.ts';
@@ -23,13 +23,13 @@ export interface CoreInput {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly version: string;
   readonly massRemovalWaitMs: number;
-  /** The first reading was believed: agents that wait are to be told. */
+  /** Called when the first reading is believed: waiting agents are to be sent it. */
   readonly onPublished: () => void;
-  /** This process must not go on; what is open is closed, and the message is its last word. */
+  /** Called when this process must end. The server is closed, and the process prints the message last. */
   readonly onFatal: (error: Error) => void;
 }
 
-/** What agents have made known that is not in order. */
+/** A report of an agent, or a completed move. */
 export type CoreEvent =
   | { readonly kind: 'generationRaised'; readonly generation: number; readonly node: string }
   | { readonly kind: 'impossibleTerm'; readonly node: string; readonly address: string }
@@ -38,33 +38,33 @@ export type CoreEvent =
 export interface Core {
   readonly controller: Controller;
   readonly readings: Readings;
-  /** What the status is made of. */
+  /** The input of the status. */
   readonly statusInput: () => StatusInput;
-  /** The certificate that controllers of a cluster share, where the server shows it. */
+  /** The certificate that the controllers of a cluster share, if the server shows it; else null. */
   readonly certificate: ChangingPair | null;
   /** When a Service that was given another address may let go of the old one. */
   readonly replaces: Pick<ReplacingInput, 'isTold' | 'followMs'>;
-  /** Takes over other pools, as soon as that may be done. */
+  /** Uses these pools as soon as that is allowed. */
   readonly usePools: (pools: readonly Pool[]) => void;
-  /** Agents may come: the source was read whole. */
+  /** True once the source was read whole: agents may connect. */
   readonly isOpen: () => boolean;
-  /** What agents are told of this controller when they come. */
+  /** What the welcome tells agents of this controller. */
   readonly self: () => Omit<Self, 'version'>;
-  /** Something that an operator should hear of; it is in the log already. */
+  /** Reports an event to the operator; the log has it already. */
   readonly happened: (what: CoreEvent) => void;
-  /** A node has said something: what was awaited of it may be so now. */
+  /** Called after each message of a node: what waits for nodes is checked again. */
   readonly progressed: () => void;
-  /** The node of an agent's ServiceAccount token, or null; null itself where none are taken. */
+  /** Returns the node of an agent's ServiceAccount token, or null. Null itself where no tokens are taken. */
   readonly nodeOfToken: ((token: string) => string | null) | null;
-  /** Begins to read the source. From files it resolves after the first reading. */
+  /** Starts reading the source. With files it resolves after the first reading. */
   readonly start: () => Promise<void>;
-  /** Resolves when everything is written and ended, after the signal was aborted. */
+  /** Resolves when everything is written and stopped, after the signal was aborted. */
   readonly end: () => Promise<void>;
 }
 
 export type FileConfig = Extract<SourceConfig, { kind: 'files' }>;
 
-/** Problems of one line of the log; the status has all. */
+/** Problems in one log line; the status lists all. */
 const mostLogged = 10;
 
 /** Reads the records and begins a new generation of terms. Throws StateError. */
@@ -112,7 +112,7 @@ export async function makeFileCore(
   };
   const [progressed, happened] = [() => undefined, () => undefined];
   return {
-    // Nobody reads addresses from files.
+    // Nobody reads addresses back from files.
     replaces: { isTold: () => true, followMs: 0 },
     ...{ nodeOfToken: null, certificate: null, controller, readings, statusInput, progressed, happened },
     usePools: (changed) => void readings.usePools(changed),
@@ -126,13 +126,13 @@ export async function makeFileCore(
   };
 }
 
-/** The records of a new generation, which nobody else writes. Throws StateError. */
+/** Locks the records and raises their generation. Throws StateError. */
 async function begin(stateDir: string): Promise<{ readonly records: Records; readonly lock: Lock }> {
   const lock = await takeLock(stateDir);
   try {
     const read = await readRecords(stateDir);
     const records = { ...read, generation: read.generation + 1 };
-    // A term must never be issued twice: the generation is on the disk before anybody is told of it.
+    // A term must never be issued twice: the generation is on disk before any agent hears it.
     await writeRecords(stateDir, records);
     return { records, lock };
   } catch (error) {
@@ -141,7 +141,7 @@ async function begin(stateDir: string): Promise<{ readonly records: Records; rea
   }
 }
 
-/** Logs what is wrong with files, and that nothing is any more, each time that it is other than before. */
+/** Logs the problems of the files whenever they change, and when the last one is gone. */
 function problemTeller(catalog: Catalog, log: Log): () => void {
   let [seq, told] = [catalog.problemsSeq, ''];
   return () => {
@@ -157,7 +157,7 @@ function problemTeller(catalog: Catalog, log: Log): () => void {
   };
 }
 
-/** The readings of any source, with what is logged of them. */
+/** The readings of any source, with their log lines. */
 export function makeReadings(
   parts: Pick<ReadingsInput, 'controller' | 'truth' | 'readAgain' | 'mayBelieve'> & Partial<ReadingsInput>,
   { massRemoval }: ControllerConfig,
@@ -184,7 +184,7 @@ export function nowMs(): number {
   return performance.now();
 }
 
-/** A controller whose records are not on its disk serves, and would know less after a restart. */
+/** A controller that cannot write its records goes on serving, and would know less after a restart. */
 function recordsProblem(stateDir: string, { trouble }: Store): Problem[] {
   return problemAt(stateFile(stateDir), trouble?.message ?? null);
 }

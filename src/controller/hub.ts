@@ -1,6 +1,6 @@
-// The WebSocket server of `/agent`: the only file that knows ws. Who is let in, and which connection is a
-// node's. The life of one is in connection.ts, what it says in sessions.ts, what it is sent in
-// agent-stream.ts.
+// The WebSocket server of `/agent`, and the only file that imports ws. It lets agents in and knows the
+// connection of each node. See connection.ts for its life, sessions.ts for what agents say, agent-stream.ts
+// for what they get.
 
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -37,9 +37,9 @@ export class Hub {
   readonly #input: HubInput;
   readonly #server: WebSocketServer;
   readonly #connections = new Set<Connection>();
-  /** The connection that said hello last, by node. */
+  /** The last connection to say hello, by node. */
   readonly #speakers = new Map<string, Connection>();
-  /** Who has said hello and waits for what it lacks: one is given its megabyte, then others are heard. */
+  /** Sessions that wait for their first data, up to a megabyte each: other work runs between two of them. */
   readonly #beginners: TurnQueue<Session>;
   readonly #upgrades: UpgradeHandler;
   readonly crowd: Crowd = new Crowd();
@@ -62,52 +62,52 @@ export class Hub {
     });
   }
 
-  /** Connections at this moment. */
+  /** The number of open connections. */
   get size(): number {
     return this.#connections.size;
   }
 
-  /** Opens the stream of a request that was let in. */
+  /** Completes the upgrade of a request that was let in. */
   open(opening: Opening): void {
     const { request, socket, head } = opening;
     this.#server.handleUpgrade(request, socket, head, (one) => this.#accept(one, opening));
   }
 
-  /** Takes the upgrade requests of a server. */
+  /** Handles the upgrade requests of a server. */
   attach(server: Server): void {
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       this.#upgrades.handle(request, socket, head);
     });
   }
 
-  /** Called every heartbeatMs: says tick, and ends what has been silent for too long. */
+  /** Called every heartbeatMs: sends tick, and ends connections that were silent for too long. */
   tick(): void {
     const now = performance.now();
-    // If we were stopped ourselves, silence means nothing: what the agents said is still in the sockets.
+    // If this process was stopped, silence means nothing: the agents' messages are still in the sockets.
     const wasOnTime = now - this.#tickedMs < heartbeatMs * 1.5;
     this.#tickedMs = now;
     inTurns(this.#tickEach(now, wasOnTime));
   }
 
   /**
-   * The first believed reading is there: agents that were waiting are told. Those that were heard while this
-   * controller stood by are welcomed by one that rules, and say hello again with what they have by now.
+   * Called when the first reading is believed: sends it to the waiting agents. Agents that said hello while
+   * this controller stood by get its welcome as ruler, and say hello again with their present state.
    */
   begin(): void {
-    // Whoever says hello from now on is told at once.
+    // An agent that says hello from now on is served at once.
     const waiting = [...this.#connections].filter(({ session, standbyNode }) => session ?? standbyNode);
     inTurns(this.#beginEach(waiting), { leastSteps: 1 });
   }
 
   /**
-   * Closes the connections of all nodes, so that they say hello again. One that is saying it now is no node's
-   * yet.
+   * Closes the connections of all nodes, so that they say hello again. A connection without a session, whose
+   * hello is being handled, stays open.
    */
   closeAll(closing: Closing): void {
     for (const connection of this.#connections) if (connection.session !== null) connection.close(closing);
   }
 
-  /** Credentials have changed: closes the connections whose own is gone, or is another's now. */
+  /** Called when credentials changed: closes connections whose credential is gone or names another node. */
   recheck(): void {
     for (const connection of this.#connections) {
       const { node, request } = connection;
@@ -175,7 +175,7 @@ export class Hub {
   #follow(connection: Connection, message: AgentMessage): Closing | null {
     if (connection.session !== null) return this.#input.sessions.message(connection.session, message);
     if (message.type === 'hello') return this.#greet(connection, message);
-    // All that an agent has to say to one that stands by is that it is there, or that it goes.
+    // To a standby an agent may say only that it is there, or that it leaves.
     const isIdle = message.type === 'tick' || message.type === 'bye';
     if (isIdle && connection.standbyNode !== null) return null;
     return { code: policyViolation, reason: `type: expected hello first, got ${message.type}` };
@@ -183,7 +183,7 @@ export class Hub {
 
   #greet(connection: Connection, hello: Hello): Closing | null {
     const { self, sessions, onEvent, authenticate } = this.#input;
-    // Who was heard before is still the same; a token that was good then may have expired since.
+    // An agent heard during standby keeps its connection, though its token may have expired since.
     const isKnown = connection.standbyNode === hello.node;
     const stranger = whyStranger(authenticate(connection.request), hello.node);
     if (stranger !== null && !isKnown) return stranger;
@@ -200,7 +200,7 @@ export class Hub {
     return null;
   }
 
-  /** One connection a node, whether this controller rules or stands by: the one that said hello last. */
+  /** Keeps one connection a node, ruling or standing by: closes the one that said hello before. */
   #replace(connection: Connection, node: string): void {
     this.#unname(connection);
     const before = this.#speakers.get(node);
@@ -221,7 +221,7 @@ export class Hub {
     const reason = closing?.reason ?? (session?.isLeaving === true ? 'bye' : 'the connection ended');
     this.#input.onEvent({
       ...(node === null ? { event: 'agentRefused', peer: from.peer } : { event: 'agentClosed' }),
-      // By the credential that it came with: a socket that is closed has no certificate any more.
+      // Named by the credential of its upgrade: a closed socket has no certificate any more.
       node: node ?? from.node,
       code: closing?.code ?? code,
       reason,
@@ -229,7 +229,7 @@ export class Hub {
   }
 }
 
-/** ws reads, and closes; frames are whole when they come here, and are written past it. */
+/** ws reads frames and closes; outgoing frames are complete, and are written to the TCP socket directly. */
 function socketOf(socket: WebSocket, wire: Duplex): Socket {
   return {
     get bufferedAmount() {

@@ -1,5 +1,5 @@
-// What a controller is without its server, in a cluster: Services from the API server, the generation from
-// the Lease, and no file. core.ts has the same for files.
+// A controller without its server, in a cluster: Services from the API server, the generation from the Lease,
+// no files. core.ts does the same for files.
 
 import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
@@ -27,7 +27,7 @@ import { recordsOf } from './sources/kubernetes/virtual-ip.ts';
 import { WhichCluster } from './sources/kubernetes/which-cluster.ts';
 import type { Writes } from './sources/kubernetes/writes.ts';
 
-/** Another process rules: this one has no state that could be trusted any more, and ends. */
+/** Another process rules: this one cannot trust its state any more, and ends. */
 export class DeposedError extends Error {
   readonly code = 'Deposed';
 }
@@ -41,7 +41,7 @@ const noRecords: Records = {
   drained: [],
 };
 
-/** kube-proxy makes rules of a status within a second or two; others may take longer to follow it. */
+/** kube-proxy follows a status within a second or two; other readers may take longer. */
 const followMs = 5000;
 
 /** Throws UsageError if no API server is known. */
@@ -84,7 +84,7 @@ export function makeKubernetesCore(
   const lease = leaseReference(namespace, given.lease.name);
   const onMassRemoval = (held: MassRemoval | null) => held !== null && say(massRemovalEvent(lease, held));
   const mayWrite = () => elector.rules() && which.problem === null;
-  // Whoever may write Services could keep everybody from ruling by one that cannot be read.
+  // An unreadable Service must not block the first reading: its author could keep any controller from ruling.
   const truth = { services: source.catalog.services, invalid: new Map() };
   const readings = makeReadings(
     { controller, truth, readAgain, onMassRemoval, mayBelieve: mayWrite },
@@ -121,7 +121,7 @@ export function makeKubernetesCore(
   return { ...doors, ...life, controller, readings, statusInput, progressed, happened };
 }
 
-/** The way to the API server: reads, writes and the Lease, each on connections of its own. */
+/** The clients of the API server: reads, writes and the Lease have connections of their own. */
 function reach(given: KubernetesConfig, { env, version }: CoreInput) {
   const access = findAccess({ kubeconfig: given.kubeconfig, context: given.context, env });
   const client = () => new ApiClient(access, new Credentials(access, env), `vipward/${version}`);
@@ -162,7 +162,7 @@ interface SurroundingsParts {
   readonly input: CoreInput;
 }
 
-/** What the cluster says of nodes and endpoints, and what follows from it for the VIPs. */
+/** Watches nodes and endpoints, and moves or withdraws the VIPs that they no longer allow. */
 function makeTopology({ controller, which, onBarred, input, ...more }: SurroundingsParts) {
   const { log, signal, massRemovalWaitMs } = input;
   const topology: Topology = new Topology({
@@ -194,7 +194,7 @@ function makeTopology({ controller, which, onBarred, input, ...more }: Surroundi
   return { topology, eligibility, lookAgain };
 }
 
-/** The VIPs of some Services, or all. */
+/** The VIPs of some Services; null means all VIPs. */
 function addressesOf({ allocator, rules }: Controller, services: ReadonlySet<ServiceKey> | null): Address[] {
   if (services === null) return [...rules.keys()];
   return [...services].flatMap((key) => allocator.heldBy(key));
@@ -221,7 +221,7 @@ function makeElector({ given, namespace, client, which, input, ...parts }: Elect
     namespace,
     onRule: (generation) => {
       log.info({ generation }, 'ruling');
-      // Whoever ruled before may have written what no watch has told of yet, and writes no more by now.
+      // The former leader may have written what no watch has shown yet, but writes no more by now.
       void source.catchUp().then(() => gate.open(generation));
     },
     onResume: () => {

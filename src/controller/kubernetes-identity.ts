@@ -1,4 +1,4 @@
-// Who is who in a cluster: agents by the tokens of their Pods, controllers by the certificate they share.
+// How a cluster's processes prove who they are: agents by Pod tokens, controllers by a shared certificate.
 
 import type { Log } from '../process/log.ts';
 import type { ControllerConfig } from './config.ts';
@@ -9,12 +9,12 @@ import { SharedCertificate, type SharedCertificateInput } from './sources/kubern
 import { TokenRefusals } from './sources/kubernetes/token-refusals.ts';
 
 export interface ClusterIdentity {
-  /** Null where no tokens of the cluster are taken. */
+  /** Null if no tokens of the cluster are accepted. */
   readonly nodeOfToken: ((token: string) => string | null) | null;
-  /** Null where the server shows one from files, or none. */
+  /** Null if the server uses certificate files, or no TLS. */
   readonly certificate: SharedCertificate | null;
   readonly problems: () => readonly Problem[];
-  /** Keeps both until the signal is aborted. */
+  /** Keeps tokens and certificate up to date until the signal is aborted. */
   readonly run: () => Promise<unknown>;
 }
 

@@ -1,4 +1,4 @@
-// What a controller in a cluster says of itself: in its status, and to the agents that come.
+// What a controller in a cluster tells of itself in its status and to agents.
 
 import type { Controller } from './controller.ts';
 import type { ClusterIdentity } from './kubernetes-identity.ts';
@@ -21,7 +21,7 @@ export interface StatusParts {
   readonly given: KubernetesConfig;
 }
 
-/** A standby is known by its cluster, and by the generation of the one that rules as far as it has heard. */
+/** A standby tells its cluster, and the generation of the ruling controller as far as it knows. */
 export function selfOf({
   controller,
   source,

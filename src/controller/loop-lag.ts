@@ -1,11 +1,11 @@
-// How late the event loop is with what is due: the time in which this process hears nobody. A timer measures
-// itself, since a histogram of perf_hooks cannot be read as the counters that Prometheus adds up.
+// Measures how late the event loop runs a timer: the time in which this process serves nobody. The histogram
+// of perf_hooks cannot be exported as the cumulative buckets that Prometheus needs.
 
 import { Histogram } from '../process/histogram.ts';
 
 const everyMs = 20;
 
-/** In seconds. Those about a twentieth are close: longer than that is to be told from about that. */
+/** In seconds. Buckets around 0.05 are close, to tell a longer lag from one of about 50 ms. */
 const lagBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 export class LoopLag implements Disposable {

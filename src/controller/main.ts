@@ -1,5 +1,5 @@
-// The composition root of `vipward controller`: options, log, config file and exit code. run.ts puts together
-// what runs.
+// The composition root of `vipward controller`: options, log, config file and exit code. run.ts puts the
+// controller together.
 
 import { setFlagsFromString } from 'node:v8';
 import { watchConfig } from '../process/config.ts';
@@ -23,16 +23,16 @@ Examples:
     --agent-service-account vipward-system/vipward-agent`;
 
 /**
- * How much of what lives the heap may grow by before it is collected. Where a machine has much memory V8 lets
- * it grow fourfold, and keeps the pages afterwards: the writes after a start would be paid for ever.
+ * How much the heap may grow over its live data before a collection. With much memory V8 lets it grow
+ * fourfold and keeps the pages, so garbage from the start would occupy memory for ever.
  */
 const heapGrowingPercent = 20;
 
-/** What the process has that runs a controller. */
+/** What the controller takes from its process. */
 export interface ControllerProcess {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
-  /** Says `reload` when the config file and the Services are to be read again, changed or not. */
+  /** Fires `reload` when the config file and the Services are to be read again, changed or not. */
   readonly reloads: EventTarget;
 }
 

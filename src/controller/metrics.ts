@@ -1,4 +1,4 @@
-// The metrics of a controller, made at each scrape from its state; prom-client is loaded by the first one.
+// The metrics of a controller, computed from its state at each scrape; the first scrape loads prom-client.
 
 import { droppedLinesText, type LogDestination } from '../process/log.ts';
 import { RefusalCode } from '../protocol/messages.ts';
@@ -28,7 +28,7 @@ export interface Scrape {
 }
 
 /**
- * One scrape. A registry of its own each time: nothing is kept between scrapes, and nothing costs before the
+ * One scrape, with a registry of its own: nothing is kept between scrapes, and nothing costs before the
  * first.
  */
 export async function scrape(input: MetricsInput): Promise<Scrape> {
@@ -86,7 +86,7 @@ export async function scrape(input: MetricsInput): Promise<Scrape> {
   return { text, contentType: registry.contentType };
 }
 
-/** Resolves after the last step; rejects where one fails: a scrape that does is no end of the controller. */
+/** Resolves after the last step. Rejects if a step throws: a failed scrape must not end the controller. */
 function allOf(steps: Iterator<void, void>): Promise<void> {
   const next = (failed: (error: unknown) => void): IteratorResult<void, void> => {
     try {
@@ -99,7 +99,7 @@ function allOf(steps: Iterator<void, void>): Promise<void> {
   return new Promise((done, failed) => inTurns({ next: () => next(failed) }, { done }));
 }
 
-/** By state, whether filtered, and family: in words with blanks between them. */
+/** Counts VIPs by `STATE FILTERED FAMILY`. */
 function* countVips(controller: Controller, counts: Map<string, number>): Generator<void, void> {
   for (const address of controller.rules.keys()) {
     const { state } = vipState(controller, address);
@@ -109,7 +109,7 @@ function* countVips(controller: Controller, counts: Map<string, number>): Genera
   }
 }
 
-/** How many addresses are taken, by the name of their pool and their family: with a blank between them. */
+/** Counts taken addresses by `POOL FAMILY`. */
 function* countTaken(
   { allocator }: Controller,
   pools: readonly Pool[],
@@ -126,7 +126,7 @@ function countOne(counts: Map<string, number>, key: string): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
 }
 
-/** What prom-client cannot be given: totals that were counted before it was loaded. */
+/** Totals that were counted before prom-client was loaded, which it cannot be given. */
 function counters({ controller, logDestination }: MetricsInput): string {
   return [
     '# HELP vipward_moves_total VIPs that were moved to another node',

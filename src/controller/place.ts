@@ -1,20 +1,20 @@
-// Which node a VIP goes to: bounded-load rendezvous, so evenly, and the same for the same nodes. Pure.
+// Chooses the node of a VIP by bounded-load rendezvous: evenly, and the same for the same nodes. Pure.
 
 import type { Address } from '../state/address.ts';
 import { finished, fnv, fnvBasis } from '../state/hash.ts';
 
 export interface Candidate {
   readonly name: string;
-  /** How many VIPs it has, or has been chosen for. */
+  /** How many VIPs the node has or is nominated for. */
   readonly load: number;
-  /** What its name alone does to its scores: seedOf(name). */
+  /** The hash of the node's name: seedOf(name). */
   readonly seed: number;
 }
 
 /**
- * The candidate that is preferred, or the one with the highest score among those that have not had their
- * share; null if there is none at all. The share counts the VIP that is being placed, so no node gets more
- * than the others by more than one.
+ * Returns the preferred node if it is a candidate, else the highest score among the candidates below their
+ * share; null without candidates. The share counts the new VIP, so no node gets more than one VIP more than
+ * another.
  */
 export function chooseNode(
   address: Address,
@@ -36,12 +36,12 @@ export function chooseNode(
   return best?.name ?? null;
 }
 
-/** The first half of a score: with many nodes and VIPs it is asked for once a node. */
+/** The part of a score that depends on the node alone, computed once a node. */
 export function seedOf(node: string): number {
   return fnv(fnvBasis, `${node} `);
 }
 
-/** Neighbours in name are no neighbours in score. */
+/** The final mix gives similar names unrelated scores. */
 function score(seed: number, address: Address): number {
   return finished(fnv(seed, address)) >>> 0;
 }

@@ -1,5 +1,5 @@
-// Services that were given other addresses keep the old ones until the new ones are served, with the ports of
-// this Service, and whoever is told of addresses by the source has heard of them.
+// A Service that gets another address keeps the old one until a node serves the new one with the Service's
+// ports, and clients that read addresses from the source have had time to switch.
 
 import { type Address, familyOf } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
@@ -9,20 +9,20 @@ import type { Readings } from './readings/readings.ts';
 export interface ReplacingInput {
   readonly controller: Controller;
   readonly readings: Pick<Readings, 'isUndisputed'>;
-  /** True if the source itself says by now that the Service has the address, or never said the one before. */
+  /** True if the source names the address for the Service by now, or never named the one before. */
   readonly isTold: (key: ServiceKey, address: Address, before: Address) => boolean;
-  /** How long whoever reads that there may take to follow it. */
+  /** How long clients may take to follow the address in the source. */
   readonly followMs: number;
 }
 
-/** What agents say comes in many words: they are heard together. */
+/** Agents send many messages: all that arrive within this time are handled together. */
 const gatherMs = 50;
-/** What sources are told is not said here: whoever has two addresses is looked at again. */
+/** Source updates raise no event here: Services with outgoing addresses are polled. */
 const againMs = 500;
 
 export class Replacing {
   readonly #input: ReplacingInput;
-  /** Since when there is nothing that is waited for, by the monotonic clock; by Service and address. */
+  /** Since when nothing is waited for, in ms of the monotonic clock, by `SERVICE ADDRESS`. */
   readonly #made = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
 
@@ -30,7 +30,7 @@ export class Replacing {
     this.#input = input;
   }
 
-  /** A node has said something: what is awaited may be served. */
+  /** Called after each message of a node: the new address may be served. */
   readonly progressed = (): void => this.#lookIn(gatherMs);
 
   #lookIn(ms: number): void {
@@ -53,7 +53,7 @@ export class Replacing {
     this.#lookIn(againMs);
   }
 
-  /** What comes instead of the address has been there for as long as others may take to follow it. */
+  /** True once the new addresses have been served and told for followMs. */
   #isOver(key: ServiceKey, address: Address): boolean {
     const name = `${key} ${address}`;
     if (!this.#isMade(key, address)) {
@@ -68,7 +68,7 @@ export class Replacing {
 
   #isMade(key: ServiceKey, before: Address): boolean {
     const { controller, readings, isTold } = this.#input;
-    // What waits for its turn, or to be believed, may want something else.
+    // A change that is queued or not believed yet may ask for something else.
     if (!readings.isUndisputed(key)) return false;
     const all = controller.allocator.addressesOf(key);
     const same = all.filter((address) => familyOf(address) === familyOf(before));
@@ -76,7 +76,7 @@ export class Replacing {
     return wanted.every((address) => this.#isServed(key, address) && isTold(key, address, before));
   }
 
-  /** Its node has the address, and the rules of it as they are now, in which the Service has its ports. */
+  /** True if the address's node holds it and has its current rules, and the Service lost no port on it. */
   #isServed(key: ServiceKey, address: Address): boolean {
     const { owners, nodes, rules, refusedPorts } = this.#input.controller;
     const owner = owners.ownerOf(address);

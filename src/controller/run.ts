@@ -1,5 +1,4 @@
-// A controller that runs: what main.ts and the tests start. Owns the server, the timers and the order of the
-// start.
+// Runs a controller for main.ts and the tests. Owns the server, the timers and the order of the start.
 
 import type { IncomingMessage } from 'node:http';
 import { aborted } from '../process/aborted.ts';
@@ -30,11 +29,11 @@ import { type RefusedAgent, RefusedAgentLog } from './stream/refused-agents.ts';
 /** Times that tests shorten. */
 export interface Timing {
   /**
-   * How long after the first hello a VIP that nobody claims is placed: agents that start together share
+   * How long after the first hello unclaimed VIPs are placed, so that agents which start together share
    * evenly.
    */
   readonly settleMs: number;
-  /** How long a VIP that has an owner by the records waits to be claimed: a hold, and three seconds. */
+  /** How long the recorded owner of a VIP may take to claim it: an agent's hold time and three seconds. */
   readonly claimMs: number;
   readonly helloTimeoutMs: number;
   readonly massRemovalWaitMs: number;
@@ -55,7 +54,7 @@ export interface RunInput {
   readonly version: string;
   readonly logDestination: Pick<LogDestination, 'dropped'>;
   readonly timing?: Timing;
-  /** Where kubeconfigs and the Pod are found; only a controller in a cluster needs it. */
+  /** Names the kubeconfig and the Pod; only a controller in a cluster needs it. */
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
@@ -68,14 +67,14 @@ export interface Running {
   /** Reads the source again, changed or not. */
   readonly readAgain: () => Promise<void>;
   /**
-   * Resolves when everything is closed and written, after the signal was aborted. Rejects, likewise closed,
-   * with DeposedError if another process rules.
+   * Resolves when everything is closed and written, after the signal was aborted. Closes as well, and then
+   * rejects with DeposedError, if another process rules.
    */
   readonly done: Promise<void>;
 }
 
 /**
- * Starts a controller; resolves once it listens and has read its source once. Throws UsageError, StateError.
+ * Starts a controller. Resolves once it listens and has read its source once. Throws UsageError, StateError.
  */
 export async function startController(config: ControllerConfig, given: RunInput): Promise<Running> {
   const { log, timing = usualTiming, env = {}, version } = given;
@@ -164,7 +163,7 @@ function makeHub(
     generationRaised: (generation, node) => {
       log.warn({ generation, node }, 'GenerationRaised');
       happened({ kind: 'generationRaised', generation, node });
-      // The others were told a generation that is no longer ours: they say hello again.
+      // The other agents were told the old generation: they must say hello again.
       hub.closeAll({ code: 1012, reason: `GenerationRaised: ${generation}` });
     },
     refused: (node, { table, key, code, reason }) => log.warn({ node, table, key, code, reason }, 'refused'),
@@ -195,7 +194,7 @@ function makeHub(
       const { node, code = 1000, reason = '', peer = null } = rest;
       if (event === 'agentRefused') turnedAway({ node, code, reason, peer });
       else log.info(rest, event);
-      // One whose Node was deleted is forgotten as it ends.
+      // A node whose Node was deleted is forgotten when its stream ends.
       const isKnown = node !== null && (controller.nodes.get(node) !== undefined || !controller.isPublished);
       if (event === 'agentClosed' && isKnown)
         controller.closedConnections.ended(node, { node, code, reason });
@@ -208,13 +207,13 @@ function makeHub(
   return hub;
 }
 
-/** The operator's credential opens no stream: it names no node. */
+/** The operator's credential names no node, so it opens no stream. */
 function nodeOf(principal: Principal | null): { readonly node: string | null } | null {
   if (principal?.kind === 'anyone') return { node: null };
   return principal?.kind === 'node' ? { node: principal.name } : null;
 }
 
-/** The tokens as the file has them now; one that cannot be read any more leaves the old ones in force. */
+/** The tokens of the file. If a changed file cannot be read, the old tokens stay in force. */
 function watchedTokens(
   path: string | undefined,
   { log, signal, onRead }: Pick<RunInput, 'log' | 'signal'> & { readonly onRead: () => void },

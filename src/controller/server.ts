@@ -1,4 +1,4 @@
-// The one server of a controller, with or without TLS: HTTP and the upgrade to the stream share its port.
+// The one server of a controller, with or without TLS: HTTP and the stream's upgrade share its port.
 
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
@@ -9,7 +9,7 @@ import { watchFile } from '../process/watch.ts';
 import type { Pair } from './certificate.ts';
 import { type ControllerConfig, readTls, type TlsFiles } from './config.ts';
 
-/** Connections that may be open at once, HTTP clients and unfinished handshakes included. */
+/** Connections open at once, HTTP clients and unfinished handshakes included. */
 export const connectionLimit = 2000;
 
 /** Of these, from one address: whoever takes all that it may leaves others some. */
@@ -21,17 +21,17 @@ export interface ServerInput {
   readonly listener: RequestListener;
   readonly signal: AbortSignal;
   readonly onError: (error: Error) => void;
-  /** The one that a cluster keeps, or null. */
+  /** The certificate that a cluster keeps, or null. */
   readonly certificate: ChangingPair | null;
 }
 
-/** A certificate and its key, and whom to tell when there are others: it throws if they cannot be used. */
+/** A certificate and its key. `onChange` gets the next pair, and throws if it cannot be used. */
 export interface ChangingPair {
   readonly pair: Pair;
   onChange: (pair: Pair) => void;
 }
 
-/** Makes the server; certificates are read again when their files change. Throws UsageError. */
+/** Makes the server, which reads certificate files again when they change. Throws UsageError. */
 export function makeServer({ tls }: ControllerConfig, input: ServerInput): Server {
   const server = serverFor(tls, input);
   server.maxConnections = connectionLimit;
@@ -69,13 +69,13 @@ function serverFor(tls: TlsFiles | undefined, input: ServerInput): Server {
   return server as unknown as Server;
 }
 
-/** Resolves to the URL that is listened on. Rejects with ListenError. */
+/** Resolves to the URL of the server. Rejects with ListenError. */
 export async function listenOn(
   server: Server,
   { listen: at, tls, keepsCertificate }: ControllerConfig,
 ): Promise<string> {
-  // All agents come at once after a start. Whom the kernel has no place for in its queue asks again a second
-  // later, then three.
+  // All agents connect at once after a start. If the kernel's accept queue is full, a client repeats its SYN
+  // after one second, then after three.
   await listen(server, { flag: '--listen', at, backlog: connectionLimit });
   const { port, address } = server.address() as AddressInfo;
   const { host = address } = at;
@@ -84,7 +84,7 @@ export async function listenOn(
 }
 
 function tlsServer(files: TlsFiles, { listener, signal, onError }: ServerInput): Server {
-  // Clients without a certificate may still have a token: who is let in is decided a request at a time.
+  // A client without a certificate may have a token: each request is checked instead.
   const asks = { requestCert: files.clientCa !== undefined, rejectUnauthorized: false, ...handshake };
   const server = createTlsServer({ ...serverLimits, ...asks, ...readTls(files) }, listener);
   const reread = () => {

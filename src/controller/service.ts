@@ -1,11 +1,10 @@
-// A Service as the controller needs it, whatever it was read from: the value between sources/ and
-// allocate.ts.
+// A Service as the controller needs it, whatever its source: the value between sources/ and allocate.ts.
 
 import type { Address, Family, Prefix } from '../state/address.ts';
 import type { Port, Protocol } from '../state/port.ts';
 import type { Delivery, ServiceKey } from '../state/service.ts';
 
-/** Why a Service, or one of its ports, is not served. The words are those of `status` and of Events. */
+/** Why a Service or one of its ports is not served. `status` and Events use these words. */
 export const RefusalReason = {
   PoolExhausted: 'PoolExhausted',
   OutsidePool: 'OutsidePool',
@@ -28,7 +27,7 @@ export interface ServicePort {
   readonly port: Port;
 }
 
-/** How many addresses of which families: `ipFamilies` and `ipFamilyPolicy`. */
+/** How many addresses of which families, from `ipFamilies` and `ipFamilyPolicy`. */
 export interface FamilyWish {
   /** Empty if the Service names none. */
   readonly families: readonly Family[];
@@ -38,12 +37,9 @@ export interface FamilyWish {
 export interface ServiceManifest {
   readonly key: ServiceKey;
   readonly namespace: string;
-  /**
-   * creationTimestamp in milliseconds; Infinity where there is none, so that a Service of known age comes
-   * first.
-   */
+  /** creationTimestamp in milliseconds; Infinity without one, so that Services of known age come first. */
   readonly createdMs: number;
-  /** Addresses it had before this controller started, where the source keeps such a record. */
+  /** Addresses the Service had before this controller started, if the source records them. */
   readonly recorded?: readonly Address[];
   /** Addresses asked for; empty leaves the choice to the pool. */
   readonly addresses: readonly Address[];
@@ -57,47 +53,47 @@ export interface ServiceManifest {
   /** Null where the Service does not say. */
   readonly onlyServicePorts: boolean | null;
   readonly trafficPolicy: 'Cluster' | 'Local';
-  /** What of its annotations is not followed, where there is any: it is served without that. */
+  /** What of the annotations is ignored, if anything: the Service is served without it. */
   readonly unfollowed?: string;
   /** Set if the Service can be read but not served. */
   readonly refusal: ServiceRefusal | null;
 }
 
-/** The order in which Services come to what only one can have: creationTimestamp, then name. */
+/** Orders Services that compete for an address or port: creationTimestamp, then name. */
 export function compareServices(a: ServiceManifest, b: ServiceManifest): number {
   if (a.createdMs !== b.createdMs) return a.createdMs < b.createdMs ? -1 : 1;
   return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
 }
 
-/** True if both declare one port: on one VIP only the first of them could have it. */
+/** True if both declare one port: on one VIP only one of them can have it. */
 export function haveOnePort(a: ServiceManifest, b: ServiceManifest): boolean {
   return a.ports.some(({ port, protocol }) => {
     return b.ports.some((other) => other.port === port && other.protocol === protocol);
   });
 }
 
-/** True if a Service may be given other addresses, or none, because of what it says now. */
+/** True if the Service's new manifest may change its addresses or refuse it. */
 export function asksOtherwise(before: ServiceManifest, now: ServiceManifest): boolean {
   const asked = ({ addresses, pool, sharingKey, wish, refusal }: ServiceManifest) =>
     JSON.stringify([addresses, pool, sharingKey, wish, refusal]);
   return before !== now && asked(before) !== asked(now);
 }
 
-/** A place in a source that cannot be used as it stands. */
+/** A part of a source that cannot be used. */
 export interface Problem {
   readonly file: string;
-  /** Counted from 0; null if the whole file is meant. */
+  /** Counted from 0; null means the whole file. */
   readonly document: number | null;
   readonly service: ServiceKey | null;
   readonly message: string;
 }
 
-/** What is wrong with a file or a resource as a whole, if anything is. */
+/** The problem of a whole file or resource, or none. */
 export function problemAt(file: string, message: string | null): Problem[] {
   return message === null ? [] : [{ file, document: null, service: null, message }];
 }
 
-/** What a source has read so far. */
+/** The Services that a source has read so far. */
 export interface SourceReading {
   readonly services: ReadonlyMap<ServiceKey, ServiceManifest>;
   readonly invalid: ReadonlyMap<ServiceKey, string>;

@@ -1,5 +1,5 @@
-// What each message of an agent means: from a parsed frame to the state of the controller. hub.ts calls this,
-// and closes the connection where it is told why.
+// What each agent message does to the state of the controller. hub.ts calls this with parsed messages, and
+// closes the connection if it gets a Closing.
 
 import { type AgentMessage, type HeldVip, type Hello, heldLimit } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
@@ -12,25 +12,23 @@ import { AgentStream, type Wire } from './stream/agent-stream.ts';
 export interface Session {
   readonly node: Node;
   readonly stream: AgentStream;
-  /** The agent said bye: its going is no loss. */
+  /** The agent said bye: the end of its connection is expected. */
   isLeaving: boolean;
 }
 
-/**
- * Why a connection is closed: the close code of the protocol, and words for whoever reads the agent's log.
- */
+/** Why a connection is closed: the protocol's close code, and a reason for the agent's log. */
 export interface Closing {
   readonly code: number;
   readonly reason: string;
 }
 
-/** What became of a connection, for the log; `agentHeard` is a hello to a controller that stands by. */
+/** An event of a connection, for the log; `agentHeard` is a hello to a standby controller. */
 export interface HubEvent {
   readonly event: 'agentConnected' | 'agentHeard' | 'agentClosed' | 'agentRefused';
   readonly node: string | null;
   readonly code?: number;
   readonly reason?: string;
-  /** The address that one came from who was refused. */
+  /** The source address of a refused connection. */
   readonly peer?: string | null;
 }
 
@@ -42,11 +40,11 @@ const tooMuchHeld: Closing = {
 };
 
 export interface SessionEvents {
-  /** Our generation was raised above one that was heard: every other agent must hear it. */
+  /** Our generation was raised above one that a node had heard: every other agent must hear it. */
   readonly generationRaised: (generation: number, node: string) => void;
   readonly refused: (node: string, message: Extract<AgentMessage, { type: 'refused' }>) => void;
   readonly impossibleTerm: (node: string, address: string) => void;
-  /** A node has said something, and it was followed. */
+  /** A message of a node was applied. */
   readonly progressed: () => void;
 }
 
@@ -59,7 +57,7 @@ export class Sessions {
     this.#events = events;
   }
 
-  /** The generation of a hello counts, and may raise ours; or why the hello is not taken. */
+  /** Compares a hello's generation with ours, and may raise ours. Returns a Closing if it is refused. */
   hear(hello: Hello): Closing | null {
     const controller = this.#controller;
     const heard = controller.hearGeneration(hello);
@@ -76,8 +74,8 @@ export class Sessions {
   }
 
   /**
-   * Takes a node in that has no other connection. The caller has checked its credential and says welcome
-   * before `begin`.
+   * Opens the session of a node. The caller has checked the credential, has closed any other connection of
+   * the node, and sends welcome before it calls `begin`.
    */
   open(hello: Hello, wire: Wire): Session {
     const { nodes, rules, owners } = this.#controller;
@@ -89,18 +87,18 @@ export class Sessions {
     return { node, stream, isLeaving: false };
   }
 
-  /** A node that was heard while this controller stood by is told that it rules now, and will say hello. */
+  /** Marks a node of the standby time as welcomed by this generation; it says hello next. */
   promote(node: string): void {
     this.#controller.welcomed(node);
   }
 
-  /** Believes what the node holds, and starts to send what it lacks. */
+  /** Believes the VIPs that the node holds, and starts to send what it lacks. */
   begin(session: Session): void {
     this.believe(session);
     this.start(session);
   }
 
-  /** Follows what a node says that it holds. Of many nodes all are believed before any starts. */
+  /** Applies the VIPs in a node's hello. With many nodes, all are believed before the first is started. */
   believe({ node }: Session): void {
     if (!this.#controller.isPublished || node.hello === null) return;
     this.#controller.owners.connected(node);
@@ -108,8 +106,8 @@ export class Sessions {
   }
 
   /**
-   * Starts to send what the node lacks. What it was found to hold is in the table, and not sent again. While
-   * it is not known what else it is to hold, it keeps the placements that it has.
+   * Starts to send what the node lacks; placements that it was found to hold are in its table already. While
+   * a recorded VIP of the node is unclaimed, it keeps the placements that it has.
    */
   start({ node, stream }: Session): void {
     if (!this.#controller.isPublished || node.hello === null) return;
@@ -119,11 +117,11 @@ export class Sessions {
   }
 
   close({ node, stream }: Session): void {
-    // A connection that was replaced by a newer one is not the node's any more.
+    // A connection that a newer one replaced is not the node's any more.
     if (node.stream === stream) this.#disconnect(node);
   }
 
-  /** Follows one message; a Closing if the agent may not say this. */
+  /** Applies one message. Returns a Closing if the agent may not send it. */
   message(session: Session, message: AgentMessage): Closing | null {
     const closing = this.#follow(session, message);
     if (message.type !== 'tick') this.#events.progressed();
@@ -173,7 +171,7 @@ export class Sessions {
 
   #refused(node: Node, message: Extract<AgentMessage, { type: 'refused' }>): void {
     const { table, key, code, reason } = message;
-    // What is no VIP any more needs no refusal, and what never was one would be kept for nothing.
+    // A refusal of a VIP that the node was not told of is dropped: it would be kept for nothing.
     if (!this.#isTold(node, key) || this.#isOurOwn(node, message)) return;
     node.refusals.set(refusalKey(table, key), { table, key, code, reason });
     if (code === 'AddressConflict') this.#controller.conflicts++;
@@ -186,8 +184,8 @@ export class Sessions {
   }
 
   /**
-   * One of our nodes answers for the VIP, and is not known to hold it: that is no stranger. From then on it
-   * is no first claim, and placed anew it is taken without a question.
+   * True if one of our nodes answers for the VIP without being known to hold it: no stranger has it. The VIP
+   * is marked served and withdrawn, so its next placement is taken without asking the link.
    */
   #isOurOwn({ name }: Node, { key, mac }: Extract<AgentMessage, { type: 'refused' }>): boolean {
     const { nodes, owners } = this.#controller;
@@ -210,7 +208,7 @@ export class Sessions {
     const before = node.acked[table];
     if (before !== null && seq <= before) return null;
     node.acked[table] = seq;
-    // The first ack of a connection says how long the agent was away, not how fast it is.
+    // The first ack of a connection measures how long the agent was away, not how fast it is.
     if (table === 'rules' && before !== null)
       node.lagMs = this.#controller.latency.acknowledged(seq) ?? node.lagMs;
     this.#controller.owners.acked(node);

@@ -1,9 +1,9 @@
-// Long work, a step at a time: after a while others have their turn, so that agents are heard, a Lease is
-// renewed and timers fire on time however much there is to do.
+// Runs long work in turns, so that agents are heard, the Lease is renewed and timers fire on time however
+// much there is to do.
 
-/** How long one turn takes, but for the step that is the last of it. */
+/** How long one turn takes. Its last step may exceed this. */
 const turnMs = 4;
-/** A turn takes as many steps, however slow the machine: what a few Services ask for is done at once. */
+/** The least number of steps in a turn, however slow the machine: a few Services are handled at once. */
 const usualSteps = 32;
 
 export interface TurnsInput {
@@ -11,15 +11,15 @@ export interface TurnsInput {
   readonly begin?: () => void;
   /** Called after the last step. */
   readonly done?: () => void;
-  /** Called at the end of each other turn. */
+  /** Called at the end of each turn but the last. */
   readonly pause?: () => void;
-  /** Steps that a turn has at least: few where each is long. */
+  /** The least number of steps in a turn; small if steps are long. */
   readonly leastSteps?: number;
 }
 
 const nothing = () => undefined;
 
-/** Takes the steps of a generator to their end: at once where one turn is enough. */
+/** Runs a generator to its end: at once if one turn is enough. */
 export function inTurns(steps: Iterator<void, void>, input: TurnsInput = {}): void {
   const { begin = nothing, done = nothing, pause = nothing, leastSteps = usualSteps } = input;
   begin();
@@ -35,13 +35,13 @@ export function inTurns(steps: Iterator<void, void>, input: TurnsInput = {}): vo
 
 export interface QueueInput extends TurnsInput {
   /**
-   * Nothing is looked at in the turn in which it is added. Where looks are long and many who add are heard in
-   * one turn, each of these would begin a turn of its own in it.
+   * The queue starts in a later turn than add(). If looks are long and many messages of one turn call add(),
+   * each call could otherwise run a turn of its own in it.
    */
   readonly isLater?: boolean;
 }
 
-/** What is to be looked at, each once, in turns; what is added meanwhile comes last. */
+/** Looks at each key once, in turns; keys added meanwhile come last. */
 export class TurnQueue<Key> {
   readonly #look: (key: Key) => void;
   readonly #turns: TurnsInput;
@@ -49,7 +49,7 @@ export class TurnQueue<Key> {
   readonly #isLater: boolean;
   #isRunning = false;
 
-  /** `done` is called whenever nothing is left to be looked at. */
+  /** `done` is called whenever the queue is empty. */
   constructor(look: (key: Key) => void, { isLater = false, ...turns }: QueueInput = {}) {
     this.#look = look;
     this.#turns = turns;
@@ -65,7 +65,7 @@ export class TurnQueue<Key> {
   }
 
   *#steps(): Generator<void, void> {
-    // A look that throws ends these steps; what is left waits for whatever is added next.
+    // A look that throws ends these steps; the keys left wait for the next add().
     try {
       for (const key of this.#waiting) {
         this.#waiting.delete(key);
