@@ -11,7 +11,7 @@ const anyNode = () => true;
 export class Candidates {
   readonly #nodes: Nodes;
   readonly #rules: Table<'rules'>;
-  /** Those that were ever asked for, with what they have by now. */
+  /** All nodes that were ever candidates, with their present load. */
   readonly #known = new Map<string, { readonly name: string; readonly seed: number; load: number }>();
   /** The nodes as they are in this turn of choosing. */
   #turn: EligibleNodes;
@@ -27,8 +27,7 @@ export class Candidates {
   }
 
   /**
-   * The connected nodes that may have the VIP, and of which `isMeant` is true; none, if it belongs to one of
-   * them.
+   * The connected nodes that may have the VIP and satisfy `isMeant`. None if a node has the address itself.
    */
   for(address: Address, isMeant: (node: Node) => boolean = anyNode): readonly Candidate[] {
     const bytes = addressBytes(address);
@@ -42,19 +41,19 @@ export class Candidates {
     return candidates;
   }
 
-  /** A turn of choosing begins: in it nodes stay as they are. */
+  /** Begins a turn of choosing, in which the nodes do not change. */
   begin(): void {
     this.#turn = new EligibleNodes(this.#nodes, this.#candidateOf);
   }
 
-  /** Those that have the rules of the VIP in their kernels, so that nothing is waited for. */
+  /** Candidates that have the rules of the VIP in their kernels, so that it can be placed at once. */
   ready(address: Address, except: string | null = null): readonly Candidate[] {
     return this.for(address, (node) => node.name !== except && this.hasRules(node, address));
   }
 
   /**
-   * Those to choose from in this turn where another node was chosen already, or none; null if that one
-   * stays: a node that is behind keeps what nobody can have at once.
+   * The candidates that may replace the nominated node, or null if it stays: a node that is behind keeps a
+   * VIP that no other node has the rules of.
    */
   insteadOf(chosen: Node | null, address: Address): readonly Candidate[] | null {
     if (!chosen?.isConnected || !chosen.mayTake(address)) return this.#turn.awaited(address);
@@ -63,12 +62,12 @@ export class Candidates {
     return ready.length > 0 ? ready : null;
   }
 
-  /** True if the rules of a VIP are in the kernel of any node. */
+  /** True if any node has the rules of the VIP in its kernel. */
   readonly isCommitted = (address: Address): boolean => {
     return this.#nodes.connected().some((node) => this.hasRules(node, address));
   };
 
-  /** True if the rules of a VIP are in the kernel of a node. */
+  /** True if the node has the rules of the VIP in its kernel. */
   hasRules(node: Node, address: Address): boolean {
     const since = this.#rules.sinceSeq(address);
     return since !== undefined && node.hasAcked('rules', since);

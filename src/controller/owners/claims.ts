@@ -1,4 +1,4 @@
-// What nodes say they hold, against what the records say: which claim counts, and who waits to be claimed.
+// Compares the VIPs that nodes claim with the records: which claim counts, and which VIPs still wait for one.
 
 import { type HeldVip, heldLimit } from '../../protocol/messages.ts';
 import type { Address } from '../../state/address.ts';
@@ -12,26 +12,26 @@ export interface ClaimsInput {
   readonly rules: Table<'rules'>;
   /** The highest term that was ever issued. */
   readonly highestTerm: () => Term;
-  /** Something that belongs in the records has changed. */
+  /** Called when something that the records hold has changed. */
   readonly onChange: () => void;
 }
 
-/** What a node says that it holds, and holds no more. */
+/** The VIPs that a node says it holds, and those it holds no more. */
 export interface Said {
   readonly set: readonly HeldVip[];
   readonly remove: Iterable<Address>;
 }
 
-/** What a claim does: its node is the owner from now on, or is confirmed as the one of the records. */
+/** What a claim does: makes its node the owner, or confirms it as the recorded owner. */
 export type Verdict = 'owns' | 'confirmed' | 'nothing';
 
 export class Claims {
   readonly #input: ClaimsInput;
-  /** VIPs whose owners are known by the records alone, with these. */
+  /** VIPs whose owner is known from the records alone, with that node. */
   readonly #unclaimed = new Map<Address, string>();
-  /** How many of them each node has. */
+  /** How many such VIPs each node has. */
   readonly #counts = new Map<string, number>();
-  /** True once the nodes had time to say what they hold. */
+  /** True once the time for claims is over. */
   isSettled = false;
 
   constructor(input: ClaimsInput, recorded: ReadonlyMap<Address, Owner>) {
@@ -42,7 +42,7 @@ export class Claims {
     }
   }
 
-  /** What nobody has claimed so far. */
+  /** VIPs that no node has claimed yet. */
   get unclaimed(): Iterable<Address> {
     return this.#unclaimed.keys();
   }
@@ -51,17 +51,17 @@ export class Claims {
     return this.#unclaimed.size === 0;
   }
 
-  /** True while the owner of a VIP is told nothing of it: who has it really may not have said so yet. */
+  /** True while the recorded owner is sent no placement: the real holder may not have claimed the VIP yet. */
   isAwaited(address: Address): boolean {
     return !this.isSettled && this.#unclaimed.has(address);
   }
 
-  /** True while a node may be told of no placement: by the records it has one that it has not claimed. */
+  /** True while the node is sent no placements: it has not claimed all VIPs that the records give it. */
   isSilentTo(node: Node): boolean {
     return !this.isSettled && (this.#counts.get(node.name) ?? 0) > 0;
   }
 
-  /** The owner of a VIP is known by more than the records. False if it was so before. */
+  /** Marks the owner as known from more than the records. False if it was so before. */
   confirm(address: Address): boolean {
     const node = this.#unclaimed.get(address);
     if (node === undefined) return false;
@@ -70,16 +70,16 @@ export class Claims {
   }
 
   /**
-   * Who is to have a VIP that has no owner: the node here that holds it by the highest term, else one that is
-   * away and may hold it still, or two would answer. What it was drained of, or was to let go, is not left to
-   * it.
+   * Finds the owner of a VIP that has none: the connected node that holds it by the highest term, else a
+   * disconnected one that may still hold it, or two would answer. Not one that was drained of it or was to
+   * let it go.
    */
   of(address: Address): Owner | undefined {
     const best: { here?: Owner; away?: Owner } = {};
     for (const node of this.#input.nodes.all()) {
       const term = node.held.get(address);
       if (term === undefined || node.impossible.has(address)) continue;
-      // Whoever is passed over for a drain stays so until it is back: another node has the VIP by then.
+      // A node passed over for a drain stays so until it is back: another node has the VIP by then.
       if (!node.isConnected && node.isDrained) node.outdone.add(address);
       if (!node.isConnected && node.outdone.has(address)) continue;
       const where = node.isConnected ? 'here' : 'away';
@@ -89,24 +89,24 @@ export class Claims {
     return best.here ?? best.away;
   }
 
-  /** A node is to let go of a VIP: what it still has of it is no claim while it is away. */
+  /** The former owner is to let go: until it is back, its holding the VIP is no claim. */
   taken(address: Address, from: string | undefined): void {
     const former = from === undefined ? undefined : this.#input.nodes.get(from);
     if (former?.held.has(address) === true) former.outdone.add(address);
   }
 
-  /** A VIP is a node's from now on, whoever was to let go of it before. */
+  /** Notes that a VIP is a node's now, even if the node was to let go of it before. */
   given(address: Address, { from, to }: { readonly from: string | undefined; readonly to: string }): void {
     this.taken(address, from);
     this.#input.nodes.get(to)?.outdone.delete(address);
   }
 
-  /** What a node said it holds by terms that nobody can have issued it does not: nothing is kept for it. */
+  /** Drops the VIPs that a node says it holds by a term that was never issued. */
   sift(node: Node): void {
     for (const [address, term] of node.held) this.#admits(node, { address, term });
   }
 
-  /** Whether a node may well hold a VIP that is wanted: from then on nobody's claim of it is the first. */
+  /** True if the term is possible and the VIP wanted. It then counts as served, no claim as its first. */
   believes(node: Node, held: HeldVip): boolean {
     const { rules, nodes, onChange } = this.#input;
     const { address } = held;
@@ -116,7 +116,7 @@ export class Claims {
     return true;
   }
 
-  /** Judges what a node says in its hello, against the owner that there is. */
+  /** Judges a claim of a hello against the present owner. */
   judge({ name }: Node, { address, term }: HeldVip, owner: Owner | undefined): Verdict {
     if (owner === undefined) return 'owns';
     const isLater = compareTerms(term, owner.term) > 0;
@@ -132,8 +132,8 @@ export class Claims {
   }
 
   /**
-   * Once all had time to say what they hold, a VIP is never taken from a node that is here and holds it,
-   * whatever another one says of itself; but from one that was told of it by the records, which may be old.
+   * After the time for claims, a VIP is never taken from a connected node that holds it, whatever another
+   * node claims. The exception is a node that was given it by the records alone: they may be old.
    */
   #isKept(address: Address, { node }: Owner): boolean {
     const present = this.#input.nodes.get(node);
@@ -142,7 +142,7 @@ export class Claims {
   }
 }
 
-/** True if a node would say by this that it holds more than any node may. */
+/** True if the node would hold more VIPs than any node may. */
 export function isTooMuch({ held, impossible }: Node, { set, remove }: Said): boolean {
   if (held.size + impossible.size + set.length <= heldLimit) return false;
   const after = new Set(held.keys()).difference(new Set(remove));

@@ -1,31 +1,31 @@
-// Nodes that were deleted while no controller ruled: nobody tells of them any more. Their VIPs go to others
-// as those of a Node that is deleted before our eyes, once everybody had the time to come back.
+// Finds nodes that were deleted while no controller ruled, which no watch reports. Once agents had time to
+// come back, their VIPs move as if the Node were deleted now.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Controller } from '../controller.ts';
 import { isMassRemoval } from '../readings/mass-removal.ts';
 
-/** The Nodes of a cluster, by a list that was read to its end. */
+/** The Nodes of a cluster, from a list that was read to its end. */
 export interface NodeList {
   readonly nodes: Pick<ReadonlyMap<string, unknown>, 'size' | 'has'>;
-  /** Resolves when all were listed anew. */
+  /** Resolves when all Nodes were listed again. */
   listNodesAgain(): Promise<void>;
 }
 
 export interface DeletedNodesInput {
   readonly controller: Controller;
   readonly list: NodeList;
-  /** How long agents may take to come back after a controller has begun to rule. */
+  /** How long agents may take to come back after this controller began to rule. */
   readonly returnMs: number;
-  /** How long it is waited for a second list where most VIPs would move. */
+  /** How long to wait for a second list if most VIPs would move. */
   readonly massRemovalWaitMs: number;
-  /** Most VIPs are on nodes that are in no list: they wait for the second one. */
+  /** Called if most VIPs are on nodes missing from the list: they wait for the second list. */
   readonly onMass: (vips: number) => void;
-  /** These nodes have no Node, and have said nothing since we rule. */
+  /** Called with nodes that have no Node and sent this controller no hello. */
   readonly onGone: (nodes: ReadonlySet<string>) => void;
 }
 
-/** An agent that lost its stream is back within five seconds and a little more. */
+/** An agent that lost its stream is back after little more than five seconds. */
 export const usualReturnMs = 10_000;
 
 export class DeletedNodes {
@@ -36,7 +36,7 @@ export class DeletedNodes {
     this.#input = input;
   }
 
-  /** Placement may have begun: they are looked for once from then on. */
+  /** Called after each message of a node: one look is scheduled once VIPs are placed. */
   progressed(): void {
     const { controller, returnMs } = this.#input;
     if (this.#timer !== undefined || !controller.owners.isSettled) return;
@@ -57,7 +57,7 @@ export class DeletedNodes {
     if (gone.size > 0) onGone(gone);
   }
 
-  /** A list without any Node says nothing of anybody. One who said hello lives, if outside the cluster. */
+  /** An empty list proves nothing. A node that said hello lives, even outside the cluster. */
   #missing(): Set<string> {
     const { controller, list } = this.#input;
     if (list.nodes.size === 0) return new Set();

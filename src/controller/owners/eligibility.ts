@@ -1,5 +1,5 @@
-// Which nodes a VIP may be on by what the cluster says of nodes and endpoints, and what follows when that
-// changes: a VIP whose node may not have it any more is moved, or withdrawn where nobody may.
+// Decides by the cluster's nodes and endpoints which nodes may have a VIP. When that changes, a VIP leaves a
+// node that may not have it any more, or is withdrawn if no node may.
 
 import { type Address, type Family, familyOf } from '../../state/address.ts';
 import type { ServiceKey } from '../../state/service.ts';
@@ -8,7 +8,7 @@ import { chooseNode } from '../place.ts';
 import { TurnQueue } from '../turns.ts';
 import type { Bar } from './nodes.ts';
 
-/** The nodes that have an endpoint to serve from; null while that is not known. */
+/** The nodes with an endpoint of a Service; null while they are not known. */
 export type EndpointNodes = (key: ServiceKey, family: Family) => ReadonlySet<string> | null;
 
 export interface EligibilityInput {
@@ -16,25 +16,25 @@ export interface EligibilityInput {
   readonly endpointNodes: EndpointNodes;
 }
 
-/** A Service that is Local, and the nodes that it may be served from; null while they are not known. */
+/** A Service with trafficPolicy Local and the nodes with its endpoints; null while they are not known. */
 interface LocalService {
   readonly key: ServiceKey;
   readonly nodes: ReadonlySet<string> | null;
 }
 
-/** A move whose new owner does not answer for the VIP by then is given up, and tried again. */
+/** When a move is given up, and tried again, if its new owner does not answer for the VIP. */
 const unaskedMoveDeadlineMs = 10_000;
-/** How long what nodes say is gathered: all VIPs that wait are looked at for it. */
+/** Messages of nodes are gathered for this long, as each review looks at all waiting VIPs. */
 export const gatherMs = 200;
 
 export class Eligibility {
   readonly #input: EligibilityInput;
   /** Nodes that may have no VIP, and why. */
   #barred: ReadonlyMap<string, string> = new Map();
-  /** Those of them that this was last told of: the map is the caller's, and changes. */
+  /** The nodes barred at the last call: the map belongs to the caller, which changes it. */
   #told: ReadonlySet<string> = new Set();
   #gone: ReadonlySet<string> = new Set();
-  /** VIPs to be looked at again: nobody else could take them, or nodes were still saying what they have. */
+  /** VIPs to review again: no other node could take them, or the time for claims was not over. */
   readonly #waiting = new Set<Address>();
   readonly #reviews = new TurnQueue<Address>((address) => this.#look(address));
   #timer: NodeJS.Timeout | undefined;
@@ -45,25 +45,25 @@ export class Eligibility {
     input.controller.nodes.claimed = (addresses) => this.review(addresses);
   }
 
-  /** Nodes that may have no VIP, and why; those that are not named any more may have them again. */
+  /** Nodes that may have no VIP, and why. Nodes no longer named may have VIPs again. */
   set barred(barred: ReadonlyMap<string, string>) {
     const isAnyBack = this.#told.values().some((node) => !barred.has(node));
     this.#told = new Set(barred.keys());
     this.#barred = barred;
     this.#reviewOf(barred);
     if (isAnyBack) this.review(this.#comingBack());
-    // Those that are not named any more may be what a VIP waits for.
+    // A VIP may wait for one of the nodes that are no longer named.
     this.#input.controller.owners.retry();
   }
 
-  /** Nodes that were deleted before this controller ruled: they may have no VIP until they say something. */
+  /** Nodes deleted before this controller ruled: they may have no VIP until they say hello. */
   set gone(nodes: ReadonlySet<string>) {
     this.#gone = nodes;
     this.#reviewOf(nodes);
     this.#input.controller.owners.retry();
   }
 
-  /** Why the cluster does not want the VIP on a node, or null. */
+  /** Why the cluster keeps the VIP off a node, or null. */
   readonly bar = (address: Address): ((node: string) => Bar | null) => {
     const local = this.#localOn(address);
     if (local.length === 0) return this.#barFromAll;
@@ -78,7 +78,7 @@ export class Eligibility {
     };
   };
 
-  /** Looks at VIPs that may have to go elsewhere, or may now find a node. */
+  /** Reviews VIPs that may have to move, or may find a node now. */
   review(addresses: Iterable<Address>): void {
     if (this.#isEarly()) {
       for (const address of addresses) this.#waiting.add(address);
@@ -89,15 +89,15 @@ export class Eligibility {
     this.#input.controller.owners.retry(reviewed);
   }
 
-  /** A node has come or committed something, or all had their time: what found no other node may find one. */
+  /** A node connected or committed, or the time for claims ended: waiting VIPs may find a node. */
   progressed(): void {
     if (this.#waiting.size === 0 || this.#isEarly()) return;
     this.#timer ??= setTimeout(this.#again, gatherMs).unref();
   }
 
   /**
-   * The Services that a VIP may only be with: those that are Local, as far as they leave it a node of those
-   * that may have VIPs.
+   * The Local Services that decide where the VIP may be. A Service is left out if no node that may have VIPs
+   * could serve it.
    */
   #localOn(address: Address, mayHave = this.#isOpen): readonly LocalService[] {
     const users = this.#input.controller.allocator.usersOf(address);
@@ -105,7 +105,7 @@ export class Eligibility {
       .filter(({ trafficPolicy }) => trafficPolicy === 'Local')
       .map(({ key }) => ({ key, nodes: this.#input.endpointNodes(key, familyOf(address)) }));
     if (local.length === 0 || users.length === 1) return local;
-    // Whose ports all belong to others is reached by none of them, wherever the VIP is.
+    // A Service whose ports all belong to others cannot be reached on this VIP, so it has no say.
     const ports = this.#input.controller.rules.get(address)?.ports;
     const served = new Set(ports?.map(({ service }) => service) ?? users.map(({ key }) => key));
     const heard = local.filter(({ key }) => served.has(key));
@@ -114,12 +114,12 @@ export class Eligibility {
     return kept.length > 0 || isElsewhere ? kept : heard;
   }
 
-  /** The first of them that has a node, and whoever can be served from one node with those before. */
+  /** Keeps each Service, in order, that shares a node with all Services kept before it. */
   #together(local: readonly LocalService[], mayHave: (node: string) => boolean): readonly LocalService[] {
     const kept: LocalService[] = [];
     let common: ReadonlySet<string> | undefined;
     for (const one of local) {
-      // What is not known yet may be any node.
+      // Unknown endpoints may be on any node.
       if (one.nodes === null) return local;
       const nodes = new Set(one.nodes.values().filter(mayHave));
       const both: ReadonlySet<string> = common?.intersection(nodes) ?? nodes;
@@ -142,19 +142,19 @@ export class Eligibility {
   }
 
   #whyGone(node: string): string | undefined {
-    // Asked of many nodes for many VIPs: as a rule none is gone.
+    // This is asked for many nodes and VIPs, and most nodes are not gone.
     if (!this.#gone.has(node)) return undefined;
     const isSilent = (this.#input.controller.nodes.get(node)?.hello ?? null) === null;
     return isSilent ? 'the cluster has no Node of that name' : undefined;
   }
 
-  /** Looks at the VIPs of some nodes. */
+  /** Reviews the VIPs of some nodes. */
   #reviewOf(nodes: { has(name: string): boolean }): void {
     const { owners } = this.#input.controller;
     this.review([...owners.all].filter(([, { node }]) => nodes.has(node)).map(([address]) => address));
   }
 
-  /** VIPs that are without a Local Service whose nodes could have none, and that one of them can take now. */
+  /** VIPs on a node without endpoints of a Local Service, if a node that may have VIPs again can serve it. */
   #comingBack(): Address[] {
     const { owners, allocator } = this.#input.controller;
     const isBack = (address: Address, node: string): boolean => {
@@ -181,7 +181,7 @@ export class Eligibility {
     const owner = owners.ownerOf(address);
     const bar = owner === undefined ? null : this.bar(address)(owner.node);
     if (owner === undefined || bar === null || owners.moves.has(address)) return;
-    // A list that was not read to its end takes nothing from anybody.
+    // Until its EndpointSlices are read to the end, a Service moves no VIP.
     if (bar.reason === 'NoLocalEndpoints' && this.#localOn(address).some(({ nodes }) => nodes === null))
       return;
     const to = this.#ready(address, owner.node);
@@ -190,10 +190,10 @@ export class Eligibility {
     else this.#waiting.add(address);
   }
 
-  /** Where it may go from there: to nobody who leaves out a Local Service that is served where it is. */
+  /** The node that a VIP can move to. It must serve each Local Service that the present node still serves. */
   #ready(address: Address, from: string): string | null {
     const { owners, nodes } = this.#input.controller;
-    // Nobody is known to be served by a node that is not connected.
+    // A disconnected node is not known to serve any Service.
     const isThere = nodes.get(from)?.isConnected === true;
     const local = isThere && !this.#isOpen(from) ? this.#localOn(address, () => true) : [];
     const served = local.filter((one) => one.nodes?.has(from) === true);

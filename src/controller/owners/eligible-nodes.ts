@@ -1,33 +1,32 @@
-// The nodes eligible for VIPs, as they are in one turn: what many VIPs and nodes have in common is computed
-// once.
+// The nodes eligible for VIPs in one turn. What many VIPs and nodes share is computed once.
 
 import { type Address, addressBytes } from '../../state/address.ts';
 import type { Candidate } from '../place.ts';
 import type { Node, Nodes } from './nodes.ts';
 
-/** What says of a node why it may not have a VIP, or null. */
+/** Returns why a node may not have a VIP, or null. */
 type Barring = ReturnType<Nodes['bar']>;
 
 /** Nodes that reach the same addresses. */
 interface Group {
   readonly first: Node;
   readonly all: Candidate[];
-  /** Those of them that are not behind. */
+  /** The candidates of `all` whose nodes are not behind. */
   readonly prompt: Candidate[];
 }
 
-/** Connected nodes that one bar leaves. */
+/** The connected nodes that one Barring allows. */
 interface Open {
-  /** Those that nothing speaks against whatever the VIP, by what they reach. */
+  /** Nodes without objections, by range: they are eligible for any VIP that they reach. */
   readonly groups: ReadonlyMap<string, Group>;
-  /** The others of all that are connected, each to be asked. */
+  /** Connected nodes with objections, which are checked for each VIP. */
   readonly particular: readonly Node[];
 }
 
 export class EligibleNodes {
   readonly #nodes: Nodes;
   readonly #candidateOf: (node: Node) => Candidate;
-  /** Most VIPs have one and the same. */
+  /** Most VIPs share one Barring. */
   readonly #byBarring = new WeakMap<Barring, Open>();
 
   constructor(nodes: Nodes, candidateOf: (node: Node) => Candidate) {
@@ -36,8 +35,8 @@ export class EligibleNodes {
   }
 
   /**
-   * The connected nodes that may have the VIP and are worth waiting for: not the ones that are behind, if
-   * there are others. None, if it belongs to one of them.
+   * The connected nodes that may have the VIP, without those that are behind if others are left. None if a
+   * node has the address itself.
    */
   awaited(address: Address): readonly Candidate[] {
     const groups = this.#groupsFor(address);
@@ -72,7 +71,7 @@ export class EligibleNodes {
     return open;
   }
 
-  /** Into a group, or a new one. */
+  /** Adds a node to a group, or to a new one. */
   #join(node: Node, group: Group = { first: node, all: [], prompt: [] }): Group {
     const candidate = this.#candidateOf(node);
     group.all.push(candidate);
@@ -81,7 +80,7 @@ export class EligibleNodes {
   }
 }
 
-/** As a rule it is one list, of which no copy is made. */
+/** Usually there is one list, which is not copied. */
 function together(lists: readonly (readonly Candidate[])[]): readonly Candidate[] {
   const [first = [], ...more] = lists;
   return more.length === 0 ? first : lists.flat();

@@ -1,12 +1,12 @@
-// VIPs that are wanted no more, until nobody holds them: their rules stay that long, for the address goes
-// before the filter on the way down.
+// VIPs without Services whose nodes have not all let go. Their rules stay until then: on the way down the
+// address goes before the filter.
 
 import type { Address } from '../../state/address.ts';
 import type { Node } from './nodes.ts';
 
 export class Leaving {
   readonly #dropRules: (addresses: readonly Address[]) => void;
-  /** By VIP: the nodes that are waited for, and the version of their placements that must be committed. */
+  /** By VIP: the nodes that still have to let go, and the placements version that each must commit. */
   readonly #waiting = new Map<Address, Map<Node, number>>();
 
   constructor(dropRules: (addresses: readonly Address[]) => void) {
@@ -22,7 +22,7 @@ export class Leaving {
     return node?.name ?? null;
   }
 
-  /** Starts waiting for the holders, each told already; a VIP without holders is done at once. */
+  /** Waits for the holders, which were told already. A VIP without holders is done at once. */
   begin(holders: ReadonlyMap<Address, readonly Node[]>): void {
     for (const [address, nodes] of holders) {
       this.#waiting.set(address, new Map(nodes.map((node) => [node, node.placements.seq])));
@@ -30,14 +30,14 @@ export class Leaving {
     this.#finish([...holders.keys()].filter((address) => this.#waiting.get(address)?.size === 0));
   }
 
-  /** The VIP is wanted again: returns a node that may still hold it. */
+  /** The VIP has Services again. Returns a node that may still hold it. */
   cancel(address: Address): Node | undefined {
     const node = this.#waiting.get(address)?.keys().next().value;
     this.#waiting.delete(address);
     return node;
   }
 
-  /** Looks again at what was waited for from this node: it committed, let go, or went away. */
+  /** The node committed something, let go or disconnected: ends the waits that this fulfils. */
   check(node: Node): void {
     const done: Address[] = [];
     for (const [address, nodes] of this.#waiting) {

@@ -1,5 +1,5 @@
-// Planned moves: the old owner falls silent, the new one announces, the old one lets go, and the new one
-// announces once more, for whoever has asked meanwhile and heard the old one. Then the caller is answered.
+// Planned moves: the old owner falls silent, the new one announces, the old one lets go, the new one
+// announces again for hosts that learned the old MAC meanwhile. Then the caller is answered.
 
 import type { Address } from '../../state/address.ts';
 import { compareTerms, type Term } from '../../state/term.ts';
@@ -7,7 +7,7 @@ import type { Owner } from '../records/records.ts';
 import type { Node, Nodes } from './nodes.ts';
 import type { Outbox } from './outbox.ts';
 
-/** What moves were made for: the verbs, a node that may have no VIP, endpoints that are elsewhere. */
+/** Why VIPs are moved: the verbs, a node that may have no VIP, or endpoints on another node. */
 export const MoveReason = {
   Asked: 'Asked',
   Drained: 'Drained',
@@ -19,15 +19,15 @@ export type MoveReason = (typeof MoveReason)[keyof typeof MoveReason];
 /** How a move ended: done, or why not. */
 export type MoveResult = { readonly term: Term } | { readonly failed: string };
 
-/** How long a move may take before it is given up. */
+/** How long an operator's move may take before it is given up. */
 export const moveDeadlineMs = 60_000;
 
-/** A move that is wanted. */
+/** A move to begin. */
 export interface MoveOrder {
   readonly to: Node;
   readonly nextTerm: () => Term;
   readonly reason: MoveReason;
-  /** After which it is given up: what it waits for may never come. */
+  /** When the move is given up: the nodes that it waits for may never answer. */
   readonly deadlineMs: number;
 }
 
@@ -36,11 +36,11 @@ interface Move {
   readonly from: Owner | undefined;
   readonly to: Node;
   readonly term: Term;
-  /** Set once the new owner holds the VIP: the version by which the old one must have let go. */
+  /** Set once the new owner holds the VIP: the placements version with which the old owner lets go. */
   letGoSeq: number | null;
-  /** Ends it: one that failed goes back to its owner. */
+  /** Ends the move. A failed move gives the VIP back to its owner. */
   readonly finished: (result: MoveResult) => void;
-  /** Says how it ended to whoever asked for it, and no more. */
+  /** Answers the caller, and does nothing else. */
   readonly answer: (result: MoveResult) => void;
 }
 
@@ -54,7 +54,7 @@ export interface MovesInput {
 export class Moves {
   readonly #input: MovesInput;
   readonly #moves = new Map<Address, Move>();
-  /** Moves since the start that gave a VIP to another node. */
+  /** Completed moves since the start. */
   readonly completed: Record<MoveReason, number> = {
     ...{ Asked: 0, Drained: 0, NoEligibleNode: 0, NoLocalEndpoints: 0 },
   };
@@ -67,7 +67,7 @@ export class Moves {
     return this.#moves.has(address);
   }
 
-  /** Gives a VIP to another node. `nextTerm` makes the term, and one more if the VIP has to go back. */
+  /** Moves a VIP. `nextTerm` makes its term, and another one if the VIP has to go back. */
   begin(address: Address, { to, nextTerm, reason, deadlineMs }: MoveOrder): Promise<MoveResult> {
     this.cancel(address, 'another move was asked for');
     const { promise, resolve } = Promise.withResolvers<MoveResult>();
@@ -100,21 +100,21 @@ export class Moves {
     return promise;
   }
 
-  /** Ends a move that something else made pointless; what stands, stands. */
+  /** Ends a move that became pointless. It counts as done if the new owner holds the VIP. */
   cancel(address: Address, why: string): void {
     const move = this.#moves.get(address);
     if (move === undefined) return;
-    // Past this point the new owner holds the VIP, and the old one has been told already.
+    // The new owner holds the VIP, and the old one was told to let go.
     if (move.letGoSeq !== null) move.finished({ term: move.term });
     else move.finished({ failed: why });
   }
 
-  /** A node committed or holds something else now: moves that waited for that go on. */
+  /** A node committed something or holds other VIPs: moves that waited for this go on. */
   check(node: Node): void {
     for (const move of this.#moves.values()) this.#step(move, node);
   }
 
-  /** The node could not take the VIP. True if that ended a move. */
+  /** The node refused the VIP. True if that ended a move. */
   refused(node: Node, address: Address): boolean {
     const move = this.#moves.get(address);
     if (move === undefined || move.to !== node || move.letGoSeq !== null) return false;
@@ -148,14 +148,14 @@ export class Moves {
       this.#input.outbox.remove(old, address);
       this.#input.outbox.flush();
       move.letGoSeq = old.placements.seq;
-      // A node that is away cannot be waited for: it is told when it comes back.
+      // A disconnected node cannot be waited for: it is told when it comes back.
       if (!old.isConnected) move.finished({ term });
     } else if (node.name === from?.node && move.letGoSeq !== null) {
       if (node.hasAcked('placements', move.letGoSeq) && !node.held.has(address)) move.finished({ term });
     }
   }
 
-  /** The move took too long. Before the new owner holds the VIP it goes back; after that it stays there. */
+  /** The move took too long. The VIP stays with the new owner if that holds it, else it goes back. */
   #expire(address: Address, after: string): void {
     const move = this.#moves.get(address);
     if (move === undefined) return;

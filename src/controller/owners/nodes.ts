@@ -1,4 +1,4 @@
-// Every node that has said hello or is named in the records: what it can, what it holds, and what it was
+// Every node that has said hello or is named in the records: what it can do, what it holds and what it was
 // told.
 
 import type { HeldDelta, HeldVip, Hello, Refusal, TableName } from '../../protocol/messages.ts';
@@ -13,44 +13,44 @@ export interface Bar {
   readonly message: string;
 }
 
-/** What is kept of a refusal: who is affected is known here, and may be a megabyte where an agent lies. */
+/** What is kept of a refusal. `services` is not: the controller knows them, and a liar sends a megabyte. */
 export type KeptRefusal = Pick<Refusal, 'table' | 'key' | 'code' | 'reason'>;
 
 /** One node. It outlives its connections: an agent that comes back finds its placements. */
 export class Node {
   readonly name: string;
   readonly placements: Table<'placements'>;
-  /** What the kernel of the node has committed, by table; null until it has said so on this connection. */
+  /** The version of each table in the node's kernel; null until the first ack of this connection. */
   readonly acked: Record<TableName, number | null> = { rules: null, placements: null };
   readonly held: Map<Address, Term> = new Map();
-  /** Of these, what it was to let go since, or another node was given. */
+  /** Held VIPs that the node was to let go of, or that another node was given since. */
   readonly outdone: Set<Address> = new Set();
-  /** What the node could not put in force, by `TABLE KEY`. */
+  /** What the node refused, by `TABLE KEY`. */
   readonly refusals: Map<string, KeptRefusal> = new Map();
-  /** VIPs it claimed by a term nobody can have issued: it is not given these. */
+  /** VIPs it claimed by a term that was never issued: it is not given these. */
   readonly impossible: Set<Address> = new Set();
   isDrained = false;
-  /** Its Node was deleted while its agent was here: it is forgotten with the end of its stream. */
+  /** The cluster deleted its Node while its agent was connected: it is forgotten when its stream ends. */
   isDeleted = false;
-  /** VIPs that it still has, and another node is about to announce. */
+  /** VIPs that it still holds and another node is about to announce. */
   readonly moving: Set<Address> = new Set();
-  /** It was waited for to commit rules, in vain, for longer than is usual. */
+  /** VIPs have waited lateAfterTicks for it to commit their rules. */
   isLate = false;
-  /** So it was while others had committed them: where one of these may have a VIP, it is not given it. */
+  /** Late while another node had those rules: if such a node may have a VIP, this one does not get it. */
   isBehind = false;
-  /** Publication to acknowledgement of the last change of the rules. */
+  /** From publication to acknowledgement of the last change of the rules. */
   lagMs: number | null = null;
-  /** Placements that it was to hear again while it heard none. */
+  /** Placements to repeat once the stream has begun. */
   readonly #unheard: Set<Address> = new Set();
   #stream: AgentStream | null = null;
   #hello: Hello | null = null;
   #allow = prefixesContainBytes([]);
   #onLink = prefixesContainBytes([]);
   #range = '';
-  /** Why the cluster wants no VIP, or not this one, on the node. */
+  /** Why the cluster keeps all VIPs, or this one, off the node, or null. */
   readonly bar: (address: Address) => Bar | null;
 
-  /** `served`: VIPs that some node is known to have held, whose placements are no first claims. */
+  /** `served`: VIPs that some node is known to have held; their placements are no first claims. */
   constructor(name: string, bar: Node['bar'] = () => null, served: ReadonlySet<Address> = new Set()) {
     this.name = name;
     this.bar = bar;
@@ -70,7 +70,7 @@ export class Node {
     return this.#stream !== null;
   }
 
-  /** Returns what it held when it was last heard of, and holds no more. */
+  /** Returns the VIPs that it held when it was last heard of and holds no more. */
   connect(hello: Hello, stream: AgentStream): readonly Address[] {
     this.#stream = stream;
     this.#hello = hello;
@@ -94,7 +94,7 @@ export class Node {
     this.lagMs = null;
   }
 
-  /** Sends what its placements lack, and from then on each change of them. */
+  /** Sends the placements that the node lacks, and from then on each change. */
   startPlacements(): void {
     if (this.#hello === null || this.#stream === null) return;
     this.#stream.begin({ placements: this.#hello.placements });
@@ -103,19 +103,19 @@ export class Node {
     this.tell({ set: [...again].flatMap((key) => this.placements.get(key) ?? []), remove: [], again });
   }
 
-  /** Changes its placements, of which it hears now or when it is here again. */
+  /** Changes the node's placements. A disconnected node hears of the change when it is back. */
   tell({ set, remove, again }: Required<TableChanges<Placement>>): void {
     for (const change of this.placements.put({ set, remove, again }))
       if (this.#stream?.publish('placements', change) !== true)
         for (const key of change.keys) if (again.has(key)) this.#unheard.add(key);
   }
 
-  /** Returns what it held before, and holds no more. */
+  /** Returns the VIPs that the node holds no more. */
   setHeld(vips: readonly HeldVip[]): readonly Address[] {
     return this.changeHeld({ set: vips, remove: [...this.held.keys()] });
   }
 
-  /** Returns what it held before, and holds no more. */
+  /** Returns the VIPs that the node holds no more. */
   changeHeld({ set, remove }: Omit<HeldDelta, 'type'>): readonly Address[] {
     const gone = remove.filter((address) => this.held.delete(address));
     for (const address of remove) this.outdone.delete(address);
@@ -123,42 +123,40 @@ export class Node {
     return gone.filter((address) => !this.held.has(address));
   }
 
-  /**
-   * True if the VIP is on a link of this node, its operator lets it be taken, and nothing speaks against it.
-   */
+  /** True if the VIP is on a link of the node and in its --allow, and neither node nor cluster objects. */
   mayTake(address: Address): boolean {
     return this.isOpenTo(address) && this.reaches(addressBytes(address)) && this.bar(address) === null;
   }
 
-  /** True if nothing that this node has said or was told speaks against the VIP. */
+  /** True if the node is not drained, has not refused the VIP, and made no impossible claim to it. */
   isOpenTo(address: Address): boolean {
     return !this.isDrained && !this.impossible.has(address) && this.refusalOf(address) === undefined;
   }
 
-  /** It has said of some VIPs that it cannot have them, or must not be given them. */
+  /** True if the node has refused any VIP, or claimed one by an impossible term. */
   get hasObjections(): boolean {
     return this.refusals.size > 0 || this.impossible.size > 0;
   }
 
-  /** What is on its links and in its --allow, as a text: nodes that have the same reach the same. */
+  /** The node's onLink and allow prefixes as text: nodes with the same text reach the same addresses. */
   get range(): string {
     return this.#range;
   }
 
-  /** True if the address is on a link of this node, and its operator lets it be taken. */
+  /** True if the address is on a link of the node and in its --allow. */
   reaches(address: Uint8Array): boolean {
     return this.#onLink(address) && this.#allow(address);
   }
 
   refusalOf(address: Address): KeptRefusal | undefined {
-    // Asked of many nodes for many VIPs: as a rule there is nothing to look for.
+    // This is asked for many nodes and VIPs, and most nodes refuse nothing.
     if (this.refusals.size === 0) return undefined;
     return (
       this.refusals.get(refusalKey('placements', address)) ?? this.refusals.get(refusalKey('rules', address))
     );
   }
 
-  /** It has the address itself, or knows its gateway or name server by it. */
+  /** True if the node has the address itself, or uses it as gateway or name server. */
   objectsTo(address: Address): boolean {
     return this.refusalOf(address)?.code === 'AddressConflict';
   }
@@ -177,13 +175,13 @@ export function refusalKey(table: TableName, address: Address): string {
 const noBar = (): null => null;
 
 export class Nodes {
-  /** Why a node may not have a VIP, where the source has a say in that: one function for most of them. */
+  /** Why the source keeps a VIP off a node. Most VIPs get the same function. */
   bar: (address: Address) => (node: string) => Bar | null = () => noBar;
-  /** A node that came owns these by what it says: whether it may have them is to be looked at. */
+  /** Called when a node became the owner of VIPs by its claims: it may not be eligible for them. */
   claimed: (addresses: readonly Address[]) => void = () => undefined;
-  /** The node that a VIP shall have, if it may. */
+  /** The node that gets a VIP if it is eligible, or null. */
   preferred: (address: Address) => string | null = () => null;
-  /** VIPs that some node holds, or held. */
+  /** VIPs that some node holds or held. */
   readonly served: Set<Address> = new Set();
   readonly #nodes = new Map<string, Node>();
 
@@ -208,7 +206,7 @@ export class Nodes {
     for (const node of this.#nodes.values()) if (node.isConnected) yield node;
   }
 
-  /** Sends to each node that is here what its placements lack: a step a node. */
+  /** Sends each connected node the placements that it lacks, one node a step. */
   *startPlacements(): Generator<void, void> {
     for (const node of this.connected()) {
       node.startPlacements();
@@ -216,22 +214,22 @@ export class Nodes {
     }
   }
 
-  /** The node that a hardware address belongs to, by its last hello. */
+  /** The node whose last hello names the MAC. */
   nodeOfMac(mac: string): Node | undefined {
     return this.#nodes.values().find(({ hello }) => hello?.macs?.includes(mac));
   }
 
-  /** A node that has the VIP, as far as is known, or had it when it was last heard of. */
+  /** A node that holds the VIP, or held it when it was last heard of. */
   holderOf(address: Address): Node | undefined {
     return this.#nodes.values().find(({ held }) => held.has(address));
   }
 
-  /** True if a node had the VIP when it was last heard of, and cannot be told anything now. */
+  /** True if a disconnected node held the VIP when it was last heard of. */
   isHeldByAbsent(address: Address): boolean {
     return this.#nodes.values().some((node) => !node.isConnected && node.held.has(address));
   }
 
-  /** A node will not come back: what it had is nobody's. False if it is here all the same, and so far. */
+  /** Forgets a node that will not come back. False if it is connected: then its disconnect does it. */
   forget(name: string): boolean {
     const node = this.#nodes.get(name);
     if (node?.isConnected === true) {
@@ -242,7 +240,7 @@ export class Nodes {
     return true;
   }
 
-  /** There is a Node again of the name of one that was to be forgotten. */
+  /** The cluster has a Node of that name again: it is not to be forgotten. */
   returned(name: string): void {
     const node = this.#nodes.get(name);
     if (node !== undefined) node.isDeleted = false;

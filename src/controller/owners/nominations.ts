@@ -1,28 +1,27 @@
-// VIPs without an owner, each with its nominated node: the one that will get it, once it has committed the
-// rules of the VIP.
+// VIPs without an owner, each with its nominated node, which gets the VIP once it has committed its rules.
 
 import type { Address } from '../../state/address.ts';
 import type { Node } from './nodes.ts';
 
-/** After so many seconds without an acknowledgement a node is late. */
+/** A node is late after this many seconds without an ack. */
 export const lateAfterTicks = 10;
 
-/** The seconds that a node was waited for since it last committed something. */
+/** How long VIPs have waited for a node since its last ack, in seconds. */
 interface Wait {
   ticks: number;
-  /** Those of them in which another node had committed the rules that it was waited for. */
+  /** The seconds of these in which another node had committed the rules. */
   ticksBehind: number;
 }
 
 export class Nominations {
   /** Null while no node is nominated. */
   readonly #chosen = new Map<Address, Node | null>();
-  /** Those for which all nodes were asked, in vain: with each node that comes they are asked for again. */
+  /** VIPs for which no node was eligible: each node that connects is tried for them. */
   readonly #open = new Set<Address>();
   readonly #on = new Map<Node, Set<Address>>();
   readonly #waits = new Map<Node, Wait>();
 
-  /** No node was asked for it yet. */
+  /** The VIP needs a node. */
   expect(address: Address): void {
     this.#chosen.set(address, null);
   }
@@ -33,7 +32,7 @@ export class Nominations {
     if (node !== null) this.#on.set(node, (this.#on.get(node) ?? new Set()).add(address));
   }
 
-  /** Returns the node that had been chosen, if any. */
+  /** Returns the nominated node, if any. */
   delete(address: Address): Node | null {
     const node = this.#chosen.get(address) ?? null;
     this.#chosen.delete(address);
@@ -43,8 +42,8 @@ export class Nominations {
   }
 
   /**
-   * Another second has passed, by the count of this process, so that one that was stopped blames nobody.
-   * `isCommitted` says of a VIP whether any node has its rules. Returns the nodes that are behind.
+   * Counts one second. Counting, not the clock, keeps a stopped controller from blaming nodes. `isCommitted`
+   * says whether any node has a VIP's rules. Returns the nodes that are behind.
    */
   tick(isCommitted: (address: Address) => boolean): readonly Node[] {
     for (const [node, addresses] of this.#on) {
@@ -66,22 +65,22 @@ export class Nominations {
     node.isBehind = false;
   }
 
-  /** The node chosen for a VIP, null if none was; undefined if it needs none. */
+  /** The nominated node; null if there is none, undefined if the VIP needs none. */
   get(address: Address): Node | null | undefined {
     return this.#chosen.get(address);
   }
 
-  /** The VIPs that wait for one node, as they are now. */
+  /** A snapshot of the VIPs that wait for the node. */
   on(node: Node): readonly Address[] {
     return [...(this.#on.get(node) ?? [])];
   }
 
-  /** What may be chosen otherwise because a node has come: what found none, or that one. */
+  /** The VIPs to choose for when this node connects: those without a node, and its own. */
   for(node: Node): readonly Address[] {
     return [...this.#open, ...this.on(node)];
   }
 
-  /** All of them, as they are now: choosing again puts a VIP at the end. */
+  /** A snapshot of all VIPs: choosing again puts a VIP at the end of the map. */
   all(): readonly Address[] {
     return [...this.#chosen.keys()];
   }

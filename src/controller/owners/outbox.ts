@@ -1,4 +1,4 @@
-// Placements that are decided and not yet published: gathered a node, so that many become few frames.
+// Decided placements that were not published yet, gathered by node, so that many fit in a few frames.
 
 import type { Address } from '../../state/address.ts';
 import type { Placement } from '../../state/virtual-ip.ts';
@@ -19,7 +19,7 @@ export class Outbox {
     pending.set.set(placement.address, placement);
   }
 
-  /** Tells a node again of a VIP that it has: to announce it anew, or no more if it is about to go. */
+  /** Repeats a placement: its node announces the VIP again, or falls silent if the VIP is to move. */
   repeat(node: Node, address: Address): void {
     const placement = node.placements.get(address);
     const pending = this.#of(node);
@@ -38,7 +38,7 @@ export class Outbox {
     return true;
   }
 
-  /** Takes a VIP from all nodes. Returns those that are here, and have to let go of it. */
+  /** Removes a VIP from all nodes. Returns the connected ones that have to let go of it. */
   removeFromAll(nodes: Nodes, address: Address): readonly Node[] {
     const holders: Node[] = [];
     for (const node of nodes.all()) {
@@ -48,7 +48,7 @@ export class Outbox {
     return holders;
   }
 
-  /** Changes the tables of the nodes and tells those that are connected. */
+  /** Changes the tables of the nodes, and tells the connected ones. */
   flush(): void {
     if (this.#pending.size === 0) return;
     for (const [node, { set, remove, again }] of this.#pending)

@@ -1,5 +1,5 @@
-// Who holds each VIP: chosen once, by a term, and moved only when told to; and the order of what nodes are
-// told: rules before a placement, the new owner before the old lets go, a placement's end before its rules'.
+// Gives each VIP an owner by a term, and moves it only on order. Orders what nodes hear: rules before a
+// placement, the new owner before the old one lets go, the end of a placement before the end of its rules.
 
 import type { HeldVip } from '../../protocol/messages.ts';
 import type { Address } from '../../state/address.ts';
@@ -24,7 +24,7 @@ export interface OwnersInput {
   readonly nextTerm: () => Term;
   /** The highest term that was ever issued. */
   readonly highestTerm: () => Term;
-  /** No node has these VIPs any more: their rules may go. */
+  /** Called when no node holds these VIPs any more: their rules may go. */
   readonly dropRules: (addresses: readonly Address[]) => void;
   readonly onChange: () => void;
 }
@@ -33,7 +33,7 @@ export interface OwnersInput {
 export class Owners {
   readonly moves: Moves;
   readonly candidates: Candidates;
-  /** VIPs that are wanted no more, and whose holders have not let go yet. */
+  /** VIPs without Services, until their holders have let go. */
   readonly leaving: Leaving;
   readonly #input: OwnersInput;
   readonly #owners: Map<Address, Owner>;
@@ -68,12 +68,12 @@ export class Owners {
     return this.#owners.get(address);
   }
 
-  /** VIPs that have no owner, and the nodes that commit their rules first. */
+  /** VIPs without an owner, and the nodes that commit their rules first. */
   get nominations(): Nominations {
     return this.#scheduler.nominations;
   }
 
-  /** True if its node announces the VIP, and has its rules in the kernel. */
+  /** True if the owner announces the VIP and has its rules in the kernel. */
   isServing(address: Address): boolean {
     const owner = this.#owners.get(address);
     if (owner === undefined || this.leaving.has(address) || this.moves.has(address)) return false;
@@ -85,7 +85,7 @@ export class Owners {
     return this.claims.isSettled;
   }
 
-  /** These VIPs are in the rules. Those that have an owner stay with it: once it claims them it is told. */
+  /** Called when VIPs enter the rules. A recorded owner keeps its VIP, and is told once it claims it. */
   appear(addresses: Iterable<Address>): void {
     const fresh: Address[] = [];
     for (const address of addresses) {
@@ -100,7 +100,7 @@ export class Owners {
     this.#scheduler.begin(fresh);
   }
 
-  /** These VIPs are wanted no more: first their holders let go, then dropRules is called. */
+  /** Called when VIPs lose their Services: the holders let go, then dropRules is called. */
   vanish(addresses: readonly Address[]): void {
     const holders = new Map<Address, readonly Node[]>();
     for (const address of addresses) {
@@ -113,7 +113,7 @@ export class Owners {
     this.leaving.begin(holders);
   }
 
-  /** The nodes had time to say what they hold: what nobody claimed is placed, by the records if they know. */
+  /** Ends the time for claims: an unclaimed VIP goes to its recorded owner, others to a nominated node. */
   settle(): void {
     this.claims.isSettled = true;
     for (const address of this.claims.unclaimed) this.#tell(address);
@@ -122,12 +122,12 @@ export class Owners {
     this.retry();
   }
 
-  /** Asks again for those of the VIPs that found no node, or one that may not have them any more. */
+  /** Chooses again for those of these VIPs that have no nominated node, or one that may not have them. */
   retry(addresses?: Iterable<Address>): void {
     this.#scheduler.retry(addresses);
   }
 
-  /** A node said hello: what it holds is believed where its term can be. Nothing moves by it. */
+  /** A node said hello: its VIPs with possible terms are believed. No VIP is sent to another node by this. */
   connected(node: Node): void {
     const claimed: Address[] = [];
     for (const [address, term] of node.held) {
@@ -139,7 +139,7 @@ export class Owners {
     this.retry(this.nominations.for(node));
   }
 
-  /** A node's connection ended: it keeps what it holds, and what was only chosen for it is chosen again. */
+  /** A node's connection ended: it keeps what it holds. VIPs nominated to it get another node. */
   gone(node: Node): void {
     this.retry(this.nominations.on(node));
     this.moves.gone(node);
@@ -147,12 +147,12 @@ export class Owners {
     this.#outbox.flush();
   }
 
-  /** Called every second: a node that is behind others keeps no VIP waiting that one of them may have. */
+  /** Called every second: VIPs that wait for a node that is behind go to a node that has their rules. */
   tick(): void {
     this.#scheduler.tick();
   }
 
-  /** A node committed something: what waited for that goes on. */
+  /** A node committed something: what waited for it goes on. */
   acked(node: Node): void {
     this.#scheduler.acked(node);
     this.moves.check(node);
@@ -160,7 +160,7 @@ export class Owners {
     this.#outbox.flush();
   }
 
-  /** What a node holds has changed; `set` is what it says for the first time, or anew. */
+  /** The VIPs that a node holds changed; `set` are the new ones and those with a new term. */
   heldChanged(node: Node, set: readonly HeldVip[]): void {
     for (const held of set) this.claims.believes(node, held);
     this.moves.check(node);
@@ -168,18 +168,18 @@ export class Owners {
     this.#outbox.flush();
   }
 
-  /** A node let these go. Whose they are announces them again: who asked meanwhile may have heard it. */
+  /** A node let go of VIPs: each owner announces again, for hosts that learned the former node's MAC. */
   letGo(former: Node, addresses: readonly Address[]): void {
     for (const address of addresses) {
       const owner = this.#owners.get(address);
-      // A move sees to that itself.
+      // A move repeats the announcement itself.
       if (owner === undefined || owner.node === former.name || this.moves.has(address)) continue;
       this.#outbox.repeat(this.#input.nodes.at(owner.node), address);
     }
     this.#outbox.flush();
   }
 
-  /** A node could not put a VIP in force. One that it never held goes to a node that has not refused it. */
+  /** A node refused a VIP. If it never held the VIP, an eligible node that has not refused it gets it. */
   refused(node: Node, address: Address): void {
     const owner = this.moves.refused(node, address) ? undefined : this.#owners.get(address);
     if (this.nominations.get(address) === node) this.retry([address]);
@@ -188,12 +188,12 @@ export class Owners {
     this.#outbox.flush();
   }
 
-  /** What kept a VIP from a node, and perhaps from all, is over. */
+  /** A node takes back its refusal: a VIP without a nominated node is tried again. */
   accepted(address: Address): void {
     if (this.nominations.get(address) === null) this.retry([address]);
   }
 
-  /** Its node has to let go of a VIP, whoever may have it then: another one, or nobody. */
+  /** The owner has to let go of the VIP, even if no other node can have it. */
   withdraw(address: Address): void {
     const owner = this.#owners.get(address);
     if (owner !== undefined) this.#outbox.remove(this.#input.nodes.at(owner.node), address);
@@ -203,12 +203,12 @@ export class Owners {
     this.#outbox.flush();
   }
 
-  /** The node has the rules: it is given the VIP, by a new term. */
+  /** Gives the VIP, by a new term, to a node that has its rules. */
   readonly #place = (address: Address, node: Node): void => {
     this.#own(address, { node: node.name, term: this.#input.nextTerm() });
   };
 
-  /** Writes an owner down and tells its node; the former owner is told nothing by this. */
+  /** Records an owner and tells its node. The former owner is told nothing by this. */
   readonly #own = (address: Address, owner: Owner): void => {
     this.#scheduler.end(address);
     this.claims.given(address, { from: this.#owners.get(address)?.node, to: owner.node });

@@ -1,6 +1,6 @@
-// Nominates a node for each VIP that has no owner, and places the VIP once the node has its rules. Works in
-// turns, for VIPs and nodes may be many. Placements go out when all are nominated: one by one each would be a
-// message of its own, with an answer to it.
+// Nominates a node for each VIP without an owner, and places the VIP once the node has its rules. Works in
+// turns, as VIPs and nodes may be many. Placements of a turn go out together: one frame and one ack, not one
+// for each VIP.
 
 import type { Address } from '../../state/address.ts';
 import { chooseNode } from '../place.ts';
@@ -12,7 +12,7 @@ import { Nominations } from './nominations.ts';
 export interface SchedulerInput {
   readonly nodes: Nodes;
   readonly candidates: Candidates;
-  /** Nothing is chosen before the nodes had time to say what they hold. */
+  /** False until the time for claims is over: no node is chosen before. */
   readonly isSettled: () => boolean;
   /** Gives a VIP to a node that has its rules. */
   readonly place: (address: Address, node: Node) => void;
@@ -21,13 +21,13 @@ export interface SchedulerInput {
 }
 
 export class Scheduler {
-  /** VIPs that have no owner, and the nodes that commit their rules first. */
+  /** VIPs without an owner, and the nodes that commit their rules first. */
   readonly nominations: Nominations = new Nominations();
   readonly #input: SchedulerInput;
   readonly #asked: TurnQueue<Address>;
-  /** Nodes with rules of VIPs that they were chosen for since the last were placed. */
+  /** Nodes nominated for VIPs whose rules they already have, since the last placing. */
   readonly #ready = new Set<Node>();
-  /** What is looked at after that, the VIPs of a node together: what is placed in a turn is one message. */
+  /** VIPs to place, those of one node together: the placements of a turn are one frame a node. */
   readonly #placing: TurnQueue<Address>;
 
   constructor(input: SchedulerInput) {
@@ -45,24 +45,24 @@ export class Scheduler {
     this.retry(addresses);
   }
 
-  /** This one needs none any more, or has one. */
+  /** The VIP needs no node any more, or has one. */
   end(address: Address): void {
     const node = this.nominations.delete(address);
     if (node !== null) this.#input.candidates.count(node.name, -1);
   }
 
-  /** Asks again for those of the VIPs that found no node, or one that may not have them any more. */
+  /** Chooses again for those of these VIPs that have no nominated node, or one that may not have them. */
   retry(addresses: Iterable<Address> = this.nominations.all()): void {
     if (this.#input.isSettled()) this.#asked.add(addresses);
   }
 
-  /** A node committed something: it has the rules of more VIPs now. */
+  /** A node committed something: it may have the rules of more VIPs now. */
   acked(node: Node): void {
     this.nominations.progressed(node);
     this.#placing.add(this.nominations.on(node));
   }
 
-  /** Called every second: a node that is behind others keeps no VIP waiting that one of them may have. */
+  /** Called every second: VIPs that wait for a node that is behind go to a node that has their rules. */
   tick(): void {
     const { isCommitted } = this.#input.candidates;
     for (const node of this.nominations.tick(isCommitted)) this.retry(this.nominations.on(node));

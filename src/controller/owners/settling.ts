@@ -1,12 +1,12 @@
-// After a start nodes say first what they hold; when they had the time for it, VIPs are placed.
+// Gives the nodes time after a start to claim the VIPs that they hold; then VIPs are placed.
 
 import type { Controller } from '../controller.ts';
 
 export interface SettlingInput {
   readonly controller: Controller;
-  /** How long after the first hello VIPs are placed: agents that start together share evenly. */
+  /** How long after the first hello VIPs are placed, so that agents which start together share evenly. */
   readonly settleMs: number;
-  /** How long a node may take to claim a VIP that has an owner by the records. */
+  /** How long the recorded owner of a VIP may take to claim it. */
   readonly claimMs: number;
   readonly onSettled: () => void;
 }
@@ -20,7 +20,7 @@ export class Settling {
     this.#input = input;
   }
 
-  /** A node that may be believed has said something: the first one begins the time. */
+  /** Called after each message of a node: the first starts the timers. */
   progressed(): void {
     const { controller, settleMs, claimMs } = this.#input;
     const { isPublished, owners } = controller;
