@@ -66,7 +66,7 @@ export class Loop implements Disposable {
     return this.#doubts.size === 0 && !this.#running;
   }
 
-  /** Enters a change and starts a pass unless one runs. Returns behind the commit if the kernel is quick. */
+  /** Enters a change and starts a pass unless one runs. The pass ends before this returns, if it can. */
   receive(change: Change): void {
     this.enter(change);
     this.#parts.acks.add(change);

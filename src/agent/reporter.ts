@@ -143,7 +143,7 @@ export class Reporter {
         this.acks.restart();
         this.#heldUpdates.restart(features);
         this.held([]);
-        // The new controller takes everything for in force that it is not told is refused.
+        // The new controller takes a resource as in force unless it is told of a refusal.
         for (const refusal of ledger.refusals) this.session?.send({ type: 'refused', ...refusal });
       },
       onChange: (change) => {

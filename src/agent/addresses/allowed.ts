@@ -1,8 +1,8 @@
-// Where VIPs may lie on this node, as --allow says now: asked by whoever takes something in.
+// The prefixes of --allow, in which the VIPs of this node must lie. A config reload may replace them.
 
 import { type Address, type Prefix, prefixesContain } from '../../state/address.ts';
 
-/** As many prefixes are named where somebody is told of them all. */
+/** How many prefixes a message names. */
 const named = 5;
 
 export class Allowed {
@@ -18,13 +18,13 @@ export class Allowed {
     return this.#prefixes;
   }
 
-  /** From now on. What has been taken in already is taken in anew by whoever sets it. */
+  /** Applies to later calls. The caller enters the VIPs again that were admitted before. */
   set prefixes(prefixes: readonly Prefix[]) {
     this.#prefixes = prefixes;
     this.#contains = prefixesContain(prefixes);
   }
 
-  /** The prefixes for a message: the first of them, and how many more there are. */
+  /** The prefixes for a message: the first few, and how many more there are. */
   get words(): string {
     const words = this.#prefixes.slice(0, named).join(',');
     const more = this.#prefixes.length - named;

@@ -1,4 +1,4 @@
-// Announcements of held VIPs: at once, again after 1, 2 and 4 seconds, and whenever the carrier comes back.
+// Announces held VIPs: at once, again after 1, 2 and 4 seconds, and whenever the carrier comes back.
 
 import { announcementFrames } from '../../dialects/addresses/announcement.ts';
 import { etherTypeOf } from '../../dialects/addresses/frames.ts';
@@ -13,19 +13,19 @@ import type { Network } from './network.ts';
 const repeatAtMs: readonly number[] = [1000, 2000, 4000];
 const MSG_DONTWAIT = 0x40;
 
-/** What is said of a VIP until it is held elsewhere, or nowhere. */
+/** The announcements of a VIP on one interface, until it moves or is let go. */
 interface Announcement {
   readonly held: HeldAddress;
   readonly timers: readonly NodeJS.Timeout[];
 }
 
-/** A change of the placements, as received. */
+/** A received change of placements. */
 interface PlacementChange {
   readonly set: readonly { readonly address: Address }[];
   readonly remove: readonly Address[];
   /** VIPs that are about to go to another node. */
   readonly quiet: readonly Address[];
-  /** The change is about the whole table: no other VIP is about to go. */
+  /** The change replaces the whole table: only the VIPs in `quiet` are about to go. */
   readonly isWhole: boolean;
 }
 
@@ -33,20 +33,20 @@ export class Announcer implements Disposable {
   readonly #native: Native;
   readonly #network: Network;
   readonly #announced = new Map<Address, Announcement>();
-  /** VIPs that are about to go. */
+  /** VIPs that are about to go to another node; they are not announced. */
   readonly #quiet = new Set<Address>();
   readonly #frames = new BurstLimiter<HeldAddress>((held) => this.#send(held), {
     onSent: () => this.#tell(),
   });
-  /** Of the go that is under way. */
+  /** VIPs announced in the current burst. */
   #said: HeldAddress[] = [];
   readonly #fd: number;
-  /** Told of VIPs that others have heard of now, or are not to hear of. */
+  /** Called with VIPs that have been announced, or that are about to go and need no announcement. */
   onSaid: (all: readonly HeldAddress[]) => void = () => {};
-  /** Frames that the kernel would not take: the interface is down, or gone. */
+  /** Frames that the kernel refused to send: the interface is down or gone. */
   unsent = 0;
 
-  /** Throws SystemCallError where the process may send no frames. */
+  /** Throws SystemCallError if the process may not open a packet socket. */
   constructor(native: Native, network: Network) {
     this.#native = native;
     this.#network = network;
@@ -54,8 +54,8 @@ export class Announcer implements Disposable {
   }
 
   /**
-   * Announces VIPs now and a few times more, unless they are about to go. Who comes anew goes before those
-   * that have been heard of.
+   * Announces VIPs now and a few times more, unless they are about to go. First announcements go out before
+   * repeated ones.
    */
   announce(all: readonly HeldAddress[]): void {
     for (const held of all) this.stop(held.address);
@@ -71,8 +71,8 @@ export class Announcer implements Disposable {
   }
 
   /**
-   * What is held and placed anew is announced anew: somebody may have heard another node meanwhile. A VIP
-   * that is about to go is announced no more, or this node could be heard after the one that takes it.
+   * Announces held VIPs again that are placed again: neighbours may have heard another node meanwhile. Stops
+   * announcing a VIP that is about to go, or neighbours could hear this node after its new holder.
    */
   follow({ set, remove, quiet, isWhole }: PlacementChange, held: Ledger['held']): void {
     if (isWhole) this.#quiet.clear();
@@ -86,7 +86,7 @@ export class Announcer implements Disposable {
     }
   }
 
-  /** No more of what was still to be said of a VIP. */
+  /** Cancels the pending announcements of a VIP. */
   stop(address: Address): void {
     for (const timer of this.#announced.get(address)?.timers ?? []) clearTimeout(timer);
     this.#announced.delete(address);
@@ -100,7 +100,7 @@ export class Announcer implements Disposable {
 
   #send(held: HeldAddress): void {
     const { address, interfaceIndex } = held;
-    // It has waited for its turn: by now something else may be true.
+    // The VIP may have moved or been let go while its announcement was queued.
     if (this.#announced.get(address)?.held !== held) return;
     this.#said.push(held);
     const link = this.#network.link(interfaceIndex);

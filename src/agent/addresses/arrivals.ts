@@ -1,20 +1,20 @@
-// VIPs between the kernel's word and the first that others hear of them: nobody relies on one before. An IPv6
-// address is no address of the node yet when the kernel has acknowledged it, only at its RTM_NEWADDR event.
+// Tracks arriving VIPs, from the write to the kernel to the first announcement; a VIP counts as usable only
+// after that. The kernel's ack is not enough for an IPv6 address: it is usable at its RTM_NEWADDR event.
 
 import type { AddressObject } from '../../dialects/addresses/objects.ts';
 import { type Address, familyOf } from '../../state/address.ts';
 import type { HeldAddress } from '../../state/desired-state.ts';
 
-/** An address that is not heard to be usable by then is taken to be. */
+/** An acknowledged address without an RTM_NEWADDR event counts as usable after this. */
 const usableWithinMs = 1000;
 
 interface Arrival {
   readonly object: AddressObject;
-  /** They are numbered as they begin, from 1 on. */
+  /** Arrivals are numbered from 1 in the order in which they begin. */
   readonly number: number;
-  /** The VIP is held at another place too, until it has arrived. */
+  /** The VIP is also on another interface until it has arrived here. */
   readonly isMoving: boolean;
-  /** The kernel has said so. */
+  /** The kernel has acknowledged the address. */
   isTaken: boolean;
   isUsable: boolean;
   timer: NodeJS.Timeout | undefined;
@@ -22,28 +22,28 @@ interface Arrival {
 
 export class Arrivals implements Disposable {
   readonly #onUsable: (object: AddressObject) => void;
-  /** The oldest first. */
+  /** Unfinished arrivals, oldest first. */
   readonly #coming = new Map<Address, Arrival>();
-  /** How many have begun since the start. */
+  /** How many arrivals have begun since the start of the agent. */
   begun = 0;
 
-  /** `onUsable` is told of those that become usable by an event, or for want of one; to be announced now. */
+  /** `onUsable` is called with an address that becomes usable by an event or timeout, to announce it now. */
   constructor(onUsable: (object: AddressObject) => void) {
     this.#onUsable = onUsable;
   }
 
-  /** Of all that have begun so many are over, counted from the first. */
+  /** Number of the last arrival before the oldest unfinished one: all arrivals up to it are over. */
   get over(): number {
     for (const { number } of this.#coming.values()) return number - 1;
     return this.begun;
   }
 
-  /** Whether a VIP is on its way, and nowhere else meanwhile. */
+  /** Whether a VIP is arriving and is on no other interface meanwhile. */
   isAbsent(address: Address): boolean {
     return this.#coming.get(address)?.isMoving === false;
   }
 
-  /** The kernel is about to be told of it: the event may come before its word. */
+  /** Call before the address is sent to the kernel, since its event may come before the ack. */
   expect(object: AddressObject, isHeld: boolean): void {
     const { address } = object;
     const isMoving = isHeld && !this.isAbsent(address);
@@ -52,7 +52,7 @@ export class Arrivals implements Disposable {
     this.#coming.set(address, { object, number: ++this.begun, isMoving, ...state });
   }
 
-  /** The kernel has taken it, or had it already. Whether it is to be announced now. */
+  /** The kernel has added the address, or had it already. Returns whether to announce it now. */
   taken(object: AddressObject, wasThere = false): boolean {
     const arrival = this.#of(object);
     if (arrival === undefined || arrival.isTaken) return false;
@@ -62,7 +62,7 @@ export class Arrivals implements Disposable {
     return arrival.isUsable;
   }
 
-  /** Of an address that was not expected nothing is said. */
+  /** The address has become usable. Ignored if the address was not expected. */
   usable(object: AddressObject): void {
     const arrival = this.#of(object);
     if (arrival === undefined || arrival.isUsable) return;
@@ -71,7 +71,7 @@ export class Arrivals implements Disposable {
     if (arrival.isTaken) this.#onUsable(object);
   }
 
-  /** Others have heard of them. Returns those that have arrived with that. */
+  /** These VIPs have been announced. Returns those whose arrival is over with that. */
   said(all: readonly HeldAddress[]): Address[] {
     const arrived = all.filter(({ address, interfaceIndex }) => {
       const { object, isTaken, isUsable } = this.#coming.get(address) ?? {};
@@ -82,8 +82,8 @@ export class Arrivals implements Disposable {
   }
 
   /**
-   * After all that the kernel has was read: what is not held there is on no way any more. Returns those that
-   * are, though the kernel did not say so, to be announced now.
+   * Call after a dump: ends the arrivals of addresses that are not held. Returns usable addresses that are
+   * held although the kernel never acknowledged them, to announce them now.
    */
   review(isHeldAt: (object: AddressObject) => boolean): AddressObject[] {
     const all = [...this.#coming.values()].map(({ object }) => object);

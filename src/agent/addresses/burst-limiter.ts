@@ -1,8 +1,8 @@
-// Sends at most 64 frames every 5 ms: more at once would overflow the queues of switch processors.
+// Limits a sender to 64 frames every 5 ms: more at once would overflow the queues of switch processors.
 
 const burstItems = 64;
 const burstGapMs = 5;
-/** A thread that was held up catches up on no more than this. */
+/** How much lost time a delayed thread may catch up on. */
 const makeUpMs = 20;
 
 export interface BurstLimiterParts {
@@ -18,13 +18,13 @@ export class BurstLimiter<Item> implements Disposable {
   readonly #now: () => number;
   #waiting: Item[] = [];
   #urgent: Item[] = [];
-  /** How many may still be sent before the gap is over. */
+  /** How many items may still be sent before the gap ends. */
   #left = burstItems;
   #gap: NodeJS.Timeout | undefined;
-  /** When the gap is over: timers come late, the pace stays. */
+  /** When the gap ends; the next one counts from here, so that late timers do not slow the pace. */
   #dueMs = 0;
 
-  /** `send` is called with each item, at once where there is room. */
+  /** Calls `send` with each item, at once while the burst has room. */
   constructor(
     send: (item: Item) => void,
     { onSent = () => {}, now = () => performance.now() }: BurstLimiterParts = {},
@@ -34,7 +34,7 @@ export class BurstLimiter<Item> implements Disposable {
     this.#now = now;
   }
 
-  /** Urgent items are sent before all others. */
+  /** Urgent items are sent before all waiting ones. */
   add(items: readonly Item[], isUrgent = false): void {
     const queue = isUrgent ? this.#urgent : this.#waiting;
     for (const item of items) queue.push(item);

@@ -1,5 +1,5 @@
-// VIP addresses on their way onto and off an interface: claimed behind a filter, announced once usable, let
-// go first.
+// Adds VIP addresses to interfaces and removes them. An address comes after its filter, is announced once it
+// is usable, and goes before its filter.
 
 import { addresses } from '../../dialects/addresses/dialect.ts';
 import type { AddressObject } from '../../dialects/addresses/objects.ts';
@@ -16,7 +16,7 @@ import type { Network } from './network.ts';
 import { candidates, Places } from './places.ts';
 import type { Prober } from './prober.ts';
 
-/** The kernel does not have it any more. */
+/** Errors of a removal that mean that the kernel no longer has the address. */
 const gone: ReadonlySet<number> = new Set([Errno.EADDRNOTAVAIL, Errno.ENODEV]);
 
 export interface HolderParts {
@@ -27,9 +27,9 @@ export interface HolderParts {
   readonly prober: Prober;
   readonly nameservers: () => readonly Address[];
   readonly refuse: (refusal: Refusal) => void;
-  /** A VIP that was refused is held. */
+  /** A VIP is held, so that an earlier refusal of it ends. */
   readonly accept: (key: Address) => void;
-  /** The VIPs this node holds have changed; or the last of them has become usable. */
+  /** Called with addresses that this node may have taken or let go of, or that have become usable. */
   readonly onHeld: (addresses: Iterable<Address>) => void;
 }
 
@@ -37,9 +37,9 @@ export class Holder implements Disposable {
   readonly places: Places;
   readonly arrivals: Arrivals;
   readonly #parts: HolderParts;
-  /** Held VIPs that somebody else has put where they should be: they are not ours to take away. */
+  /** Held VIPs whose address another program has put there: the agent must not remove it. */
   readonly #borrowed = new Set<Address>();
-  /** Some VIP was moved, and may still be where it was too. */
+  /** Some VIP was moved, and its old interface may still have the address. */
   #hasMoved = false;
 
   constructor(parts: HolderParts) {
@@ -52,32 +52,30 @@ export class Holder implements Disposable {
     };
   }
 
-  /** Some VIP is at its new place, and still to be let go at the old one. */
+  /** A moved VIP has arrived, and its address must now go from the old interface. */
   get isLeaving(): boolean {
     return this.#hasMoved && this.arrivals.over === this.arrivals.begun;
   }
 
-  /** Whether a held address answers by now, and others know it, here or where it is moved from. */
+  /** Whether a held address is usable and announced, on its interface or on the one it moves from. */
   isUsable(key: Address): boolean {
     return !this.arrivals.isAbsent(key);
   }
 
-  /** Whether any of these VIPs is to be taken now. */
+  /** Whether any of these VIPs is placed here and not held yet. */
   lacks(keys: Iterable<Address>): boolean {
     const { ledger } = this.#parts;
     for (const key of keys) if (ledger.isPlaced(key) && !ledger.held.has(key)) return true;
     return false;
   }
 
-  /** Those of these VIPs that are held and should not be. */
+  /** The VIPs among these that are held and should not be. */
   excess(keys: Iterable<Address>): Address[] {
     const { ledger } = this.#parts;
     return [...keys].filter((key) => ledger.held.has(key) && !ledger.isPlaced(key));
   }
 
-  /**
-   * Reads interfaces and addresses anew, and takes what is there of ours for held. Throws SystemCallError.
-   */
+  /** Reads interfaces and addresses, and updates which of these VIPs are held. Throws SystemCallError. */
   async refresh(keys: Iterable<Address>): Promise<void> {
     const { network, ledger, announcer, nameservers, onHeld } = this.#parts;
     for (const { index } of await network.refresh(nameservers())) this.announce(index);
@@ -95,27 +93,27 @@ export class Holder implements Disposable {
     onHeld(keys);
   }
 
-  /** Takes away what is ours in the kernel and no longer wanted. Throws SystemCallError. */
+  /** Removes addresses of ours that are no longer wanted. Throws SystemCallError. */
   async sweep(): Promise<void> {
     const { ledger } = this.#parts;
     await this.withdraw(this.excess(ledger.held.keys()));
     await this.retain((key) => ledger.isPlaced(key));
   }
 
-  /** Takes away what is ours in the kernel, but for these. Throws SystemCallError. */
+  /** Removes all addresses of ours but those that are to stay. Throws SystemCallError. */
   async retain(isToStay: (key: Address) => boolean): Promise<void> {
     const isLeft = ({ address, foreign }: AddressObject): boolean => !foreign && !isToStay(address);
     await this.#write([...this.#parts.network.addresses].filter(isLeft), []);
   }
 
-  /** Lets go of VIPs where they were before they moved, once they answer where they are. */
+  /** Removes moved VIPs from their old interface once they have arrived on the new one. */
   async leave(): Promise<void> {
     if (!this.isLeaving) return;
     await this.#write(this.#otherPlaces(this.#parts.ledger.held.values()), []);
     this.#hasMoved = false;
   }
 
-  /** Lets go of them wherever they are, whatever is wanted. Throws SystemCallError. */
+  /** Lets go of VIPs on every interface, wanted or not. Throws SystemCallError. */
   async withdraw(keys: Iterable<Address>): Promise<void> {
     const { ledger, announcer, onHeld } = this.#parts;
     const held = [...keys].flatMap((key) => ledger.held.get(key) ?? []);
@@ -134,8 +132,8 @@ export class Holder implements Disposable {
   }
 
   /**
-   * Takes those that should be held and are not, or are elsewhere than they should be. Returns how many.
-   * Throws SystemCallError.
+   * Adds the addresses that should be held and are not, or that are on the wrong interface. Resolves to how
+   * many it added. Throws SystemCallError.
    */
   async claim(keys: Iterable<Address>): Promise<number> {
     const { ledger, network, accept } = this.#parts;
@@ -156,13 +154,13 @@ export class Holder implements Disposable {
     return count;
   }
 
-  /** Whether this is where a VIP is held, so that it is missed if it goes. */
+  /** Whether a VIP is held by this address object, so that its removal has to be repaired. */
   isHeldAt({ address, prefixLength, interfaceIndex }: AddressObject): boolean {
     const at = this.#parts.ledger.held.get(address);
     return at?.interfaceIndex === interfaceIndex && prefixLength === hostLength(address);
   }
 
-  /** Announces what is held on an interface that others have to find anew. */
+  /** Announces the VIPs held on an interface. */
   announce(interfaceIndex: number): void {
     const { ledger, announcer } = this.#parts;
     announcer.announce([...ledger.held.values()].filter((held) => held.interfaceIndex === interfaceIndex));
@@ -172,7 +170,7 @@ export class Holder implements Disposable {
     this.arrivals[Symbol.dispose]();
   }
 
-  /** Returns how many were added. */
+  /** Removes and adds addresses in one commit. Resolves to how many were added. */
   async #write(remove: readonly AddressObject[], add: readonly AddressObject[]): Promise<number> {
     if (remove.length === 0 && add.length === 0) return 0;
     const { kernel, ledger, announcer, onHeld } = this.#parts;
@@ -193,7 +191,7 @@ export class Holder implements Disposable {
     return taken.length;
   }
 
-  /** Forgotten before it is gone, so that its event is not taken for somebody else's doing. */
+  /** Updates the ledger before the kernel removes the address, or its event would look like foreign drift. */
   #let(object: AddressObject): void {
     const { ledger, announcer } = this.#parts;
     this.arrivals.forget(object);
@@ -202,10 +200,10 @@ export class Holder implements Disposable {
     announcer.stop(object.address);
   }
 
-  /** What the kernel said to an address that was to be added; false: it was refused. */
+  /** Evaluates the kernel's answer to an address that was to be added. Returns false if it was refused. */
   #took(object: AddressObject, refusal: Refused<AddressObject> | undefined): boolean {
     const { ledger, network, accept } = this.#parts;
-    // What is there already was put there by somebody else.
+    // EEXIST is no refusal: the address is there already, and another program's unless we know it as ours.
     if (refusal !== undefined && refusal.errno !== Errno.EEXIST) {
       this.arrivals.forget(object);
       const code = refusal.errno === Errno.ENODEV ? 'NoInterface' : 'KernelRefused';
@@ -221,7 +219,7 @@ export class Holder implements Disposable {
     return true;
   }
 
-  /** Where else the kernel has VIPs, which we put there before they moved. */
+  /** Addresses of ours for these VIPs on other interfaces, left there by a move. */
   #otherPlaces(held: Iterable<HeldAddress>): AddressObject[] {
     const places = new Map([...held].map(({ address, interfaceIndex }) => [address, interfaceIndex]));
     return [...this.#parts.network.addresses].filter(({ address, interfaceIndex, foreign }) => {

@@ -1,11 +1,11 @@
-// The addresses this host asks for names, which must never become a VIP.
+// Reads the name servers of this host, whose addresses must never become a VIP.
 
 import { readFileSync } from 'node:fs';
 import { type Address, parseAddress } from '../../state/address.ts';
 
 /**
- * What programs here ask; where that is a resolver of the host itself (127.0.0.53, 127.0.0.1), whom that one
- * asks is in a file of its own (systemd-resolved.service(8), NetworkManager.conf(5)).
+ * If /etc/resolv.conf names a resolver on the host itself (127.0.0.53, 127.0.0.1), the upstream servers of
+ * that resolver are in another file (systemd-resolved.service(8), NetworkManager.conf(5)).
  */
 const usualFiles: readonly string[] = [
   '/etc/resolv.conf',
@@ -13,7 +13,7 @@ const usualFiles: readonly string[] = [
   '/run/NetworkManager/no-stub-resolv.conf',
 ];
 
-/** From files as resolv.conf(5) has them: what is not there has none, nor has a line without an address. */
+/** Reads files in the format of resolv.conf(5). Skips missing files and lines without a valid address. */
 export function nameservers(files: readonly string[] = usualFiles): Address[] {
   return [...new Set(files.flatMap(nameserversIn))];
 }

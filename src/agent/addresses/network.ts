@@ -1,5 +1,5 @@
-// The node's interfaces and addresses as the kernel tells of them: where a VIP goes, and what must never
-// become one.
+// The node's interfaces and addresses, from dumps and events of the kernel. They decide which interface a VIP
+// goes on and which addresses must never become VIPs.
 
 import { Message } from '../../dialects/addresses/constants.ts';
 import { isTentative, readAddress } from '../../dialects/addresses/decode.ts';
@@ -22,12 +22,12 @@ import {
 } from '../../state/address.ts';
 import { type Carried, ReservedAddresses } from './reserved-addresses.ts';
 
-/** What an event meant for us. */
+/** What a netlink event means for the agent. */
 export type NetworkChange =
   | { readonly kind: 'address gone' | 'address usable'; readonly object: AddressObject }
-  /** Who reaches this node over the interface may have to learn the way anew. */
+  /** The interface now has carrier, or another MAC: its neighbours may have to learn VIPs again. */
   | { readonly kind: 'carrier'; readonly link: Link }
-  /** An address of the node, or an interface, that was not there before; one that went up or down. */
+  /** A new address of the node, or an interface that is new, renamed, or went up or down. */
   | { readonly kind: 'new'; readonly address: Address | null }
   | { readonly kind: 'other' };
 
@@ -41,36 +41,36 @@ export class Network implements Carried {
   #wanted: readonly string[];
   #links = new Map<number, Link>();
   #addresses = new Map<string, AddressObject>();
-  /** Made of both when they are asked for, since thousands of VIPs ask after one event. */
+  /** Both caches are made from links and addresses on demand: after one event thousands of VIPs use them. */
   #connected: readonly Connected[] | undefined;
   #foreign: ReadonlyMap<Address, readonly AddressObject[]> | undefined;
-  /** Events that came while everything was being read, which a dump may be older than. */
+  /** Events received during a dump, since the dump may be older than they are. */
   #heard: NetlinkMessage[] | undefined;
   readonly #reserved: ReservedAddresses;
 
-  /** `wanted` are the interfaces of `--interface`, in order of preference; `auto` means every one. */
+  /** `wanted` are the interfaces of `--interface` in order of preference; `auto` means all. */
   constructor(kernel: Kernel, wanted: readonly string[]) {
     this.#kernel = kernel;
     this.#wanted = wanted;
     this.#reserved = new ReservedAddresses(kernel);
   }
 
-  /** Why no VIP can come here, whatever its address; empty where one could. */
+  /** Why no VIP at all can be held here; empty if some could. */
   get trouble(): string {
     if (this.#wanted.includes('auto') || this.#named().some(({ up }) => up)) return '';
     const names = this.#wanted.join(',') || 'without a name';
     return `none of --interface ${names} is here and up: set it up, or name another`;
   }
 
-  /** Other interfaces, from the next pass on. */
+  /** Takes effect with the next pass. */
   set wanted(names: readonly string[]) {
     this.#wanted = names;
     this.#connected = undefined;
   }
 
   /**
-   * Reads everything anew. What was known holds until all of it is read. Resolves to the interfaces that were
-   * known and have risen since. Throws SystemCallError.
+   * Reads links, addresses and gateways. The old state holds until all of it is read. Resolves to the known
+   * interfaces that have gained carrier or another MAC since. Throws SystemCallError.
    */
   async refresh(nameservers: readonly Address[]): Promise<Link[]> {
     const heard: NetlinkMessage[] = [];
@@ -94,12 +94,12 @@ export class Network implements Carried {
     }
   }
 
-  /** Asks for the gateways anew, of whose changes there is no event. Throws SystemCallError. */
+  /** Reads the gateways, for whose changes the agent gets no event. Throws SystemCallError. */
   readGateways(): Promise<void> {
     return this.#reserved.read();
   }
 
-  /** Takes an event in, and says what it meant. */
+  /** Applies an event and returns what it means. */
   onMessage(message: NetlinkMessage): NetworkChange {
     this.#heard?.push(message);
     return this.#take(message);
@@ -139,12 +139,12 @@ export class Network implements Carried {
     this.#foreign = undefined;
   }
 
-  /** Every address there is, ours and others'. */
+  /** Every address on this node, ours and foreign ones. */
   get addresses(): Iterable<AddressObject> {
     return this.#addresses.values();
   }
 
-  /** What is known of an address on an interface. */
+  /** The address object with this id, if the node has it. */
   find(id: string): AddressObject | undefined {
     return this.#addresses.get(id);
   }
@@ -157,15 +157,15 @@ export class Network implements Carried {
     return this.#links.get(index)?.name ?? `interface ${index}`;
   }
 
-  /** Whether a hardware address is one of this node's, written as in `02:00:5e:10:00:01`. */
+  /** Whether an interface of this node has the MAC, written as in `02:00:5e:10:00:01`. */
   hasMac(mac: string): boolean {
     return this.#links.values().some((link) => macText(link.mac) === mac);
   }
 
   /**
-   * The interface a VIP goes on: the one whose connected prefix holds it most closely, else the first that
-   * was named. Of several that are as good it is the one that has it, by the index `at`. One without carrier
-   * comes behind all that have one, unless the VIP is there.
+   * The interface that a VIP goes on: the one with the longest connected prefix that contains it, else the
+   * first one named by `--interface`. Among equals the interface with index `at` wins, which has the VIP.
+   * Interfaces without carrier come last, unless the VIP is there.
    */
   interfaceFor(address: Address, at?: number): Link | undefined {
     const isHeard = ({ carrier, index }: Link): boolean => carrier || index === at;
@@ -179,42 +179,42 @@ export class Network implements Carried {
       const isBetter = best === undefined || rank > best.rank;
       if (isBetter || (rank === best?.rank && link.index === at)) best = { link, rank };
     }
-    // On another link than its own nobody would find it.
+    // If the VIP's own link is down, no host would find the VIP on another link.
     const named = isDown ? [] : this.#named().filter(({ up }) => up);
     return best?.link ?? named.find(isHeard) ?? named[0];
   }
 
   /**
-   * Prefixes of the links a VIP could go on that have anything of `allow`; with named interfaces `allow` too,
-   * for the user has said where to put it.
+   * Connected prefixes of usable links that overlap with `allow`. With named interfaces also `allow` itself,
+   * since the user has chosen where VIPs go.
    */
   onLink(allow: readonly Prefix[]): Prefix[] {
     const connected = this.#reaching(allow).flatMap(({ link, prefix }) => (link.up ? [prefix] : []));
     return [...new Set(this.#named().some(({ up }) => up) ? [...connected, ...allow] : connected)];
   }
 
-  /** The hardware addresses of those links, by which others on them know this node. */
+  /** The MACs of the links that VIPs can go on, by which other nodes there know this node. */
   macs(): string[] {
     return macsOf([...this.#onLinks().map(({ link }) => link), ...this.#named()]);
   }
 
-  /** What VIPs are placed by and found by: a node where that changes says hello anew. */
+  /** The prefixes and MACs that matter for VIPs in `allow`: the agent says hello again when it gains one. */
   ways(allow: readonly Prefix[]): string[] {
     const links = [...this.#reaching(allow).map(({ link }) => link), ...this.#named()];
     return [...this.onLink(allow), ...macsOf(links)];
   }
 
-  /** In words, where the node has the address for itself; undefined where it has not. */
+  /** Where the node has the address for itself, in words; undefined if it has not. */
   ownAddress(address: Address): string | undefined {
     return this.#reserved.ownAddress(address, this);
   }
 
-  /** Why an address must not become a VIP of this node; undefined where nothing speaks against it. */
+  /** Why an address must not become a VIP of this node; undefined if it may. */
   conflict(address: Address): string | undefined {
     return this.#reserved.conflict(address, this);
   }
 
-  /** By address, what somebody else has put on this node. */
+  /** Addresses of this node that the agent did not add, by address. */
   strangers(): ReadonlyMap<Address, readonly AddressObject[]> {
     this.#foreign ??= Map.groupBy(
       [...this.#addresses.values()].filter(({ foreign }) => foreign),
@@ -227,7 +227,7 @@ export class Network implements Carried {
     return this.#onLinks().filter(({ prefix }) => allow.some((one) => prefixesOverlap(one, prefix)));
   }
 
-  /** Links that are down too: the kernel keeps the addresses that they have, and they come up again. */
+  /** Includes links that are down: they keep their addresses and may come up again. */
   #onLinks(): readonly Connected[] {
     this.#connected ??= [...this.#addresses.values()].flatMap((object) => this.#connectedBy(object));
     return this.#connected;

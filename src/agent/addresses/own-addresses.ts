@@ -1,4 +1,4 @@
-// The addresses of ours that a kernel carries, whoever put them there: for those who know of no VIP.
+// Finds and removes the addresses that agents have added to this kernel, for callers that know of no VIPs.
 
 import { addresses } from '../../dialects/addresses/dialect.ts';
 import type { AddressObject } from '../../dialects/addresses/objects.ts';
@@ -10,7 +10,7 @@ export async function ownAddresses(kernel: Kernel): Promise<AddressObject[]> {
   return addresses.decode(await kernel.dump(addresses.dumps)).elements.filter(({ foreign }) => !foreign);
 }
 
-/** Takes them off their interfaces; the receipt names those that the kernel would not let go. */
+/** Removes addresses from their interfaces. The receipt names those that the kernel refused to remove. */
 export async function takeAway(
   kernel: Kernel,
   objects: readonly AddressObject[],

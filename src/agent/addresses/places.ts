@@ -1,4 +1,4 @@
-// Where a VIP goes on this node, and which VIPs have no place here for now.
+// Decides which interface a VIP goes on, and refuses VIPs that have no place on this node for now.
 
 import { addresses } from '../../dialects/addresses/dialect.ts';
 import type { AddressObject } from '../../dialects/addresses/objects.ts';
@@ -19,11 +19,11 @@ export interface PlacesParts {
   readonly refuse: (refusal: Refusal) => void;
 }
 
-/** Why a VIP has no place: this ends when the interfaces and addresses of the node are others. */
+/** Why a VIP has no place; this can change with the interfaces and addresses of the node. */
 interface Obstacle {
   readonly code: Refusal['code'];
   readonly reason: string;
-  /** Who has the address, or is about to. */
+  /** The MAC of the host that has the address, or is about to take it. */
   readonly mac?: string;
 }
 
@@ -34,7 +34,7 @@ export class Places {
     this.#parts = parts;
   }
 
-  /** Some VIP has no place, or is where it should not be: what changes on the node may change that. */
+  /** Some VIP has no place or is on the wrong interface: a change on the node may change that. */
   get areUnsettled(): boolean {
     const { ledger } = this.#parts;
     if (ledger.hasRefusals('placements')) return true;
@@ -43,7 +43,7 @@ export class Places {
     return false;
   }
 
-  /** Links where VIPs are and cannot be reached for now; empty without one. */
+  /** Names the links with VIPs that are down or have no carrier; empty if there are none. */
   get trouble(): string {
     const { ledger, network } = this.#parts;
     const indexes = new Set(ledger.held.values().map(({ interfaceIndex }) => interfaceIndex));
@@ -57,7 +57,7 @@ export class Places {
     return `nobody reaches the VIPs on ${names}, which is down or has no carrier; ${remedy}`;
   }
 
-  /** Whether an address is a VIP of somebody, so that it matters whether it is the node's own. */
+  /** Whether an address is a wanted VIP, so that it matters whether the node has it for itself. */
   isVip(address: Address): boolean {
     const { ledger } = this.#parts;
     return ledger.wanted.has(address) || ledger.barred.has(address);
@@ -75,9 +75,8 @@ export class Places {
   }
 
   /**
-   * Where a VIP goes; undefined while it is not known whether somebody has the address. Where it cannot be it
-   * is refused by name: undefined too. One that is held stays where it is while no interface is the right
-   * one.
+   * Where a VIP goes. Undefined while the prober asks for the address, and when the VIP is refused because it
+   * has no place. A held VIP stays on its interface while no interface is the right one.
    */
   placeFor(key: Address): HeldAddress | undefined {
     const place = this.#judge(key);
@@ -91,7 +90,7 @@ export class Places {
     return finding === 'free' ? held : undefined;
   }
 
-  /** All that the kernel should carry now. What its link is still asked for is not of it yet. */
+  /** All addresses that the kernel should carry now, without first claims that are not decided yet. */
   whole(): KernelObjects<AddressObject> {
     const { ledger } = this.#parts;
     const due = [...ledger.placed.keys()].filter(
@@ -108,14 +107,14 @@ export class Places {
     return `address ${address}/${prefixLength} on ${this.#parts.network.nameOf(interfaceIndex)}`;
   };
 
-  /** The VIP is no longer to go anywhere here. */
+  /** The VIP is no longer placed on this node. */
   forget(key: Address): void {
     this.#parts.prober.forget(key);
   }
 
   refuse(key: Address, obstacle: Obstacle): void {
     const { ledger, refuse } = this.#parts;
-    // While it was asked for it may have gone elsewhere: nobody would take such a refusal back.
+    // During a probe the VIP may have been placed elsewhere. Such a refusal would never be taken back.
     if (!ledger.isPlaced(key)) return;
     const vip = ledger.wanted.get(key);
     refuse({
@@ -139,8 +138,8 @@ export class Places {
       return { code: 'AddressConflict', reason: `${conflict}; choose another address for the Service` };
     const at = ledger.held.get(key)?.interfaceIndex;
     const link = network.interfaceFor(key, at);
-    // Where nobody would hear of it it is not taken, for whoever has it now would let it go. Of one that is
-    // asked for the answer says so.
+    // A VIP is not taken where no neighbour would hear of it, since its present holder would then let it go.
+    // For a first claim the prober reports the missing carrier.
     if (at === undefined && link?.carrier === false && !ledger.firstClaims.has(key))
       return { code: 'NoInterface', reason: `${link.name} has no carrier: nobody would find ${key} there` };
     const index = link?.index ?? at;
@@ -151,8 +150,8 @@ export class Places {
 }
 
 /**
- * The kernel's addresses that may count as the held one, best first: ours on the interface we know it on,
- * ours elsewhere, then a stranger's host address on that interface.
+ * The kernel's objects that may count as the held VIP, best first: ours on the known interface, ours on other
+ * interfaces, then a foreign host address on the known interface.
  */
 export function candidates(
   found: readonly AddressObject[],

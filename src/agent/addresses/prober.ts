@@ -1,5 +1,5 @@
-// First claims: whether somebody answers for an address already, or is about to take it too, asked on its
-// link before it is taken. What is asked for is not usable yet; nothing waits for it.
+// Probes the addresses of first claims on their link: does another host answer for the address, or probe for
+// it too? The agent does not take the VIP until that is known. Other VIPs do not wait for it.
 
 import { etherTypeOf } from '../../dialects/addresses/frames.ts';
 import type { Link } from '../../dialects/addresses/links.ts';
@@ -13,17 +13,17 @@ import { BurstLimiter } from './burst-limiter.ts';
 import type { Network } from './network.ts';
 import { RivalListener } from './rival-listener.ts';
 
-/** A question is answered within this, or not at all. */
+/** A probe without an answer after this counts as unanswered. */
 const answerWithinMs = 300;
-/** So many answered questions are a stranger, as many unanswered ones are nobody: at most three are asked. */
+/** Two answered probes mean a rival, two unanswered ones a free address: at most three probes are counted. */
 const decisive = 2;
-/** What nobody can hear is asked again after this. */
+/** A probe that could not be sent or answered is repeated after this. */
 const askAgainMs = 1000;
-/** So long a stranger is believed to be there; after that he may be asked again. */
+/** How long a found rival is believed to be there; after that the address may be probed again. */
 const strangerMs = 3000;
 const MSG_DONTWAIT = 0x40;
 
-/** What is known of an address on its link: nothing yet, that it is free, or who has it or wants it. */
+/** The state of an address on its link: still probed, free, or taken or probed by a rival. */
 export type Finding = 'asking' | 'free' | Rival;
 
 type OnFound = (addresses: readonly Address[]) => void;
@@ -33,11 +33,11 @@ interface Inquiry {
   finding: Finding;
   answered: number;
   unanswered: number;
-  /** Who answered the question that was asked last. */
+  /** The host that answered the last probe. */
   answer: Rival | null;
-  /** Who has asked for it since we do: by RFC 5227 2.1.1 and RFC 4862 5.4.3 once is enough. */
+  /** A host that has probed for the address too: one probe is enough (RFC 5227 2.1.1, RFC 4862 5.4.3). */
   probe: Rival | null;
-  /** Why silence after that question says nothing; empty where it does. */
+  /** Why silence after the last probe proves nothing; empty if it counts. */
   obstacle: string;
   timer: NodeJS.Timeout | undefined;
 }
@@ -49,14 +49,14 @@ export class Prober implements Disposable {
   readonly #onFound: OnFound;
   readonly #inquiries = new Map<Address, Inquiry>();
   readonly #questions = new BurstLimiter<Inquiry>((inquiry) => this.#ask(inquiry));
-  /** Inquiries whose question has had its time. */
+  /** Inquiries whose last probe has timed out and is to be judged. */
   #due: Inquiry[] = [];
   readonly #rivalListener: RivalListener;
   readonly #fd: number;
 
   /**
-   * By `take` every address counts as free. `onFound` is called when more is known of some that were asked
-   * for. Throws SystemCallError.
+   * With the policy `take` every address counts as free. `onFound` is called with addresses that have a
+   * finding. Throws SystemCallError.
    */
   constructor(native: Native, network: Network, policy: 'ask' | 'take', onFound: OnFound) {
     this.#native = native;
@@ -69,22 +69,22 @@ export class Prober implements Disposable {
     this.#fd = openPacket(native);
   }
 
-  /** The addresses that are asked for now. */
+  /** The addresses that are being probed. */
   get asked(): Address[] {
     return [...this.#inquiries.values()]
       .filter(({ finding }) => finding === 'asking')
       .map(({ held }) => held.address);
   }
 
-  /** Why it cannot be found out whether somebody has an address; empty while nothing speaks against it. */
+  /** Why the prober cannot find out whether another host has the address; empty if it can. */
   obstacle(address: Address): string {
     const { obstacle = '' } = this.#inquiries.get(address) ?? {};
     return obstacle && `${obstacle}: it is not known whether somebody has ${address}, so it waits`;
   }
 
   /**
-   * What is known of an address, which is asked for if nothing is. That it is free is told once, and a
-   * stranger for some time.
+   * The finding on an address. Starts to probe it if there is none. `free` is returned once and then
+   * forgotten; a rival is remembered for some time.
    */
   find(held: HeldAddress): Finding {
     const known = this.#inquiries.get(held.address);
@@ -103,7 +103,7 @@ export class Prober implements Disposable {
     return 'asking';
   }
 
-  /** Nobody is to take the address here: what was found is of no use later. */
+  /** Drops an address that this node is no longer to take: a later claim probes again. */
   forget(address: Address): void {
     const known = this.#inquiries.get(address);
     if (known !== undefined) this.#end(known);
@@ -131,7 +131,7 @@ export class Prober implements Disposable {
     inquiry.timer = setTimeout(() => this.#expire(inquiry), waitMs).unref();
   }
 
-  /** An answer that came while this thread was held up is heard before its question is judged. */
+  /** Judges in a later turn, so that answers that came while this thread was busy are read first. */
   #expire(inquiry: Inquiry): void {
     if (this.#due.push(inquiry) > 1) return;
     setImmediate(() => {
@@ -142,7 +142,7 @@ export class Prober implements Disposable {
     });
   }
 
-  /** Why the question did not go out, or nobody would hear the answer; empty if neither is so. */
+  /** Sends a probe. Returns why it was not sent or no answer could be received; empty if all is well. */
   #send({ address, interfaceIndex }: HeldAddress): string {
     const link = this.#network.link(interfaceIndex);
     const obstacle = obstacleOf(link);
@@ -156,8 +156,8 @@ export class Prober implements Disposable {
   }
 
   /**
-   * Silence counts where others could hear the question to the end, and be heard. Who asks too is named only
-   * where nobody answers, since he may be one of our nodes. True if it is decided.
+   * Counts silence only if the link carried frames until the end of the wait. Reports a host that only probes
+   * too if no host answers, since it may be one of our nodes. Returns true if there is a finding.
    */
   #judge(inquiry: Inquiry): boolean {
     if (this.#inquiries.get(inquiry.held.address) !== inquiry) return false;
@@ -169,7 +169,7 @@ export class Prober implements Disposable {
     else if (answer === null && probe !== null) inquiry.finding = probe;
     else if (inquiry.unanswered === decisive) inquiry.finding = 'free';
     if (inquiry.finding === 'asking') {
-      // The sooner it is decided, the sooner its address is taken: others have not even been asked for.
+      // Ahead of first probes, so that inquiries that have begun end soon.
       this.#questions.add([inquiry], inquiry.obstacle === '');
       return false;
     }
@@ -183,12 +183,12 @@ export class Prober implements Disposable {
   }
 }
 
-/** There is no link with others on it. */
+/** Whether the interface has no Ethernet link with other hosts on it. */
 function isAlone(link: Link | undefined): boolean {
   return link === undefined || link.loopback || link.kind === 'dummy' || link.mac.length !== 6;
 }
 
-/** Why a link carries no question; empty if it does. */
+/** Why a link carries no probes; empty if it does. */
 function obstacleOf(link: Link | undefined): string {
   if (link === undefined) return 'its interface is gone';
   if (!link.up) return `${link.name} is down`;

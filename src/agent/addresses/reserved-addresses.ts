@@ -1,4 +1,5 @@
-// Addresses that must never become VIPs of this node: its own, its gateways and its name servers.
+// Addresses that must never become VIPs of this node: its own, its gateways, its name servers, and broadcast
+// and anycast addresses of its links.
 
 import type { Link } from '../../dialects/addresses/links.ts';
 import type { AddressObject } from '../../dialects/addresses/objects.ts';
@@ -16,10 +17,10 @@ import {
 
 type Strangers = ReadonlyMap<Address, readonly AddressObject[]>;
 
-/** What the interfaces of this node carry, whoever put it there. */
+/** The addresses and links of this node. */
 export interface Carried {
   readonly addresses: Iterable<AddressObject>;
-  /** Addresses that we did not put there, by address: another map whenever they change. */
+  /** Addresses that the agent did not add, by address. A new map whenever they change. */
   strangers(): Strangers;
   link(index: number): Link | undefined;
   nameOf(index: number): string;
@@ -31,14 +32,14 @@ export class ReservedAddresses {
   #gateways: ReadonlySet<Address> = new Set();
   /** Preferred source addresses of default routes. */
   #sources: ReadonlySet<Address> = new Set();
-  /** Addresses that mean a whole link, and an address there: of the strangers that they were made of. */
+  /** Broadcast and anycast addresses of links, each with a node address there; made from `strangers`. */
   #ofLinks: { readonly strangers: Strangers; readonly all: ReadonlyMap<Address, AddressObject> } | undefined;
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
   }
 
-  /** Reads gateways and sources again: the kernel tells of no change of them. Throws SystemCallError. */
+  /** Reads gateways and sources, for whose changes the agent gets no event. Throws SystemCallError. */
   async read(): Promise<void> {
     const [gateways, sources] = [new Set<Address>(), new Set<Address>()];
     for (const { isForRoute, ...question } of gatewayQuestions()) {
@@ -67,7 +68,7 @@ export class ReservedAddresses {
     return undefined;
   }
 
-  /** In words, where the address is nobody's alone on a link of this node; undefined where it is not. */
+  /** Names the link whose broadcast or anycast address this is; undefined if it is none. */
   #linkAddress(address: Address, carried: Carried): string | undefined {
     const strangers = carried.strangers();
     if (this.#ofLinks?.strangers !== strangers) {
@@ -86,8 +87,8 @@ export class ReservedAddresses {
 }
 
 /**
- * The broadcast address of an IPv4 link, for which no node answers, or the one of an IPv6 link that every
- * router has (RFC 4291 2.6.1); undefined of a link of one or two addresses, which has neither.
+ * The broadcast address of an IPv4 link, for which no node answers, or the subnet-router anycast address of
+ * an IPv6 link (RFC 4291 2.6.1). Undefined for a prefix of one or two addresses, which has neither.
  */
 function linkAddressOf({ address, prefixLength }: AddressObject): Address | undefined {
   if (hostLength(address) - prefixLength < 2) return undefined;
@@ -98,14 +99,15 @@ function linkAddressOf({ address, prefixLength }: AddressObject): Address | unde
 }
 
 /**
- * An address on loopback or a dummy device, or a host address put there by another announcer, names no node.
+ * Whether the node can do without the address: it is on loopback or a dummy device, or is a host address that
+ * another announcer has added.
  */
 function carriesNothing(object: AddressObject, carried: Carried): boolean {
   const { interfaceIndex, address, prefixLength, id } = object;
   const at = carried.link(interfaceIndex);
   if (at?.loopback === true || at?.kind === 'dummy') return true;
   if (prefixLength !== hostLength(address)) return false;
-  // A node may have nothing but a host address, and is then known by it.
+  // A node may have only a host address on an interface; that address is the node's own.
   for (const other of carried.addresses) {
     if (other.interfaceIndex !== interfaceIndex || other.id === id || !other.foreign) continue;
     if (familyOf(other.address) === familyOf(address) && !isLinkLocal(other.address)) return true;

@@ -1,5 +1,5 @@
-// Hears rivals for the addresses that are probed: by a packet socket on each interface, open as long as
-// something is probed there.
+// Receives the answers and probes of other hosts, on one packet socket per interface and family. A socket is
+// open while an address is probed there.
 
 import { ETH_P_ARP, ETH_P_IPV6 } from '../../dialects/addresses/constants.ts';
 import type { Link } from '../../dialects/addresses/links.ts';
@@ -9,7 +9,7 @@ import type { Native } from '../../host/native.ts';
 import { checked, closeLater, openHearing, SystemCallError } from '../../host/socket.ts';
 import type { Family } from '../../state/address.ts';
 
-/** A socket that no probe has needed for this long is closed: longer than an answer may take. */
+/** A socket is closed this long after its last probe; an answer takes less. */
 const quietMs = 2000;
 
 interface OpenSocket {
@@ -28,7 +28,7 @@ export class RivalListener implements Disposable {
     this.#onRival = onRival;
   }
 
-  /** Hears who answers or probes on a link for a while. Returns why nobody can be heard there, or ''. */
+  /** Listens on a link for a while. Returns why that is not possible, or ''. */
   listen(link: Link, family: Family): string {
     const key = `${family} ${link.index}`;
     const known = this.#sockets.get(key);
