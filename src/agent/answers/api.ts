@@ -1,4 +1,4 @@
-// What an agent answers over HTTP: status, health, metrics, and the two questions of `explain` and `diff`.
+// The agent's HTTP routes: status, health, metrics, and the questions of `explain`, `diff` and `would-drop`.
 
 import type { Packet } from '../../dialects/dialect.ts';
 import type { ForeignChain } from '../../dialects/nftables/foreign.ts';
@@ -15,15 +15,15 @@ import { differences } from './differences.ts';
 import { crossedBy, explain, foreignChains, tracePacket } from './explain.ts';
 import { wouldDrop } from './would-drop.ts';
 
-/** A kernel that is busy with somebody else's commit answers late: then the report goes without counters. */
+/** A kernel that is busy with another process's commit answers late: the report then has no counters. */
 const countersWithinMs = 300;
 
-/** What is said of the rules of others may be so old: they may be many, and are read once for all who ask. */
+/** Foreign rules may be many: all requests within this time share one reading. */
 const foreignKeptMs = 2000;
 
 type Counters = ReadonlyMap<Address, VipCounters>;
 
-/** `own` is for this host alone, `open` for scrapers too; both read the kernel together. */
+/** `own` is for this host only, `open` for scrapers too. Both share their readings of the kernel. */
 export function agentRoutes(agent: Agent): { readonly own: Route[]; readonly open: Route[] } {
   const { kernel, firewall, ledger } = agent;
   const counting = coalesced(() => firewall.counters(kernel, [...ledger.committed.values()]));
@@ -46,7 +46,7 @@ export function agentRoutes(agent: Agent): { readonly own: Route[]; readonly ope
   return { own, open };
 }
 
-/** A question to the kernel. That it gives no answer is no mistake of ours, and said in its words. */
+/** A route that asks the kernel. If the kernel gives no answer, the reply is 503 with its words. */
 function ofKernel(path: string, answer: Route['handle']): Route {
   const handle = async (request: RouteRequest): Promise<Reply> => {
     try {
@@ -60,7 +60,7 @@ function ofKernel(path: string, answer: Route['handle']): Route {
   return { method: 'GET', path, handle };
 }
 
-/** Ready means in force since start, from disk or from a controller. */
+/** Ready once rules are in force, from disk or from a controller. */
 function ready({ loop, ledger }: Agent): Reply {
   if (loop.inSync || ledger.committed.size > 0) return text(200, 'ok\n');
   return failure(503, {
@@ -93,7 +93,10 @@ async function soon(counting: () => Promise<Counters>): Promise<Counters> {
   return Promise.race([counting().catch(() => new Map()), nothing]);
 }
 
-/** Each packet is a question of its own, so they have their turns, and share what is read for all of them. */
+/**
+ * Answers one `explain` at a time, since each packet is a question of its own. All share one reading of the
+ * foreign chains.
+ */
 function explaining(agent: Agent): Route['handle'] {
   const inTurn = oneByOne<Reply>();
   const foreign = coalesced(() => foreignChains(agent.kernel), foreignKeptMs);
@@ -124,7 +127,7 @@ async function explained(
   }
 }
 
-/** A part of a question that is no address, port or protocol; the message names it. */
+/** A query parameter that is no address, port or protocol; the message names it. */
 class QuestionError extends Error {
   readonly code: (AddressError | PortError)['code'];
 

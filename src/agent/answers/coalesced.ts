@@ -1,7 +1,7 @@
-// Many requests, one reading of the kernel: whoever asks while it is under way, or soon after, shares its
+// One reading of the kernel for many requests: those that come while it runs, or soon after, share its
 // outcome.
 
-/** Calls `read`, unless a call is under way or ended less than `keepMs` ago: then its outcome is shared. */
+/** Calls `read`, unless a call is running or ended less than `keepMs` ago: then its outcome is shared. */
 export function coalesced<Value>(read: () => Promise<Value>, keepMs = 0): () => Promise<Value> {
   let last: Promise<Value> | undefined;
   const forget = (): void => {

@@ -1,10 +1,11 @@
-// What the kernel of this node has against what it should have, rules and addresses, in words.
+// The difference between what this node's kernel holds and what it should hold, rules and addresses, in
+// words.
 
 import { addresses } from '../../dialects/addresses/dialect.ts';
 import { diff } from '../../dialects/delta.ts';
 import type { Agent } from '../agent.ts';
 
-/** What would be taken away and what put in; nothing is changed. */
+/** What a repair would remove and add; nothing is changed. */
 export interface Differences {
   readonly differs: boolean;
   readonly remove: readonly string[];
@@ -30,7 +31,7 @@ async function ofRules({ kernel, firewall, rules }: Agent): Promise<Words> {
 async function ofAddresses({ kernel, places }: Agent): Promise<Words> {
   const have = addresses.decode(await kernel.dump(addresses.dumps));
   const { remove, add } = diff(have, places.whole());
-  // What somebody else has put where a VIP goes serves as well as ours.
+  // An address that another program put where a VIP belongs serves as well as ours.
   const theirs = new Set(have.elements.filter(({ foreign }) => foreign).map(({ id }) => id));
   const missing = add.filter(({ id }) => !theirs.has(id));
   return { remove: remove.map(places.describe), add: missing.map(places.describe) };

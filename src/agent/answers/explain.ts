@@ -1,5 +1,4 @@
-// Would this packet pass here, and which rule says so: what the kernel holds of it now, with what it should
-// hold beside it.
+// Says whether a packet would pass and which rule decides: what the kernel holds, beside what it should hold.
 
 import { accessSync, constants } from 'node:fs';
 import type { Dialect, Packet, Trace, Tracer } from '../../dialects/dialect.ts';
@@ -15,11 +14,11 @@ import type { VipPort, VirtualIp } from '../../state/virtual-ip.ts';
 
 export interface Explanation {
   readonly verdict: 'accept' | 'drop';
-  /** The rule in the words of nft or iptables; null for an address that is not guarded. */
+  /** The rule in the syntax of nft or iptables; null for an address that is not guarded. */
   readonly rule: string | null;
   readonly reason: string;
   readonly services: readonly string[];
-  /** Base chains of others that the packet would still cross, and could be dropped by. */
+  /** Foreign base chains that the packet still crosses and that could drop it. */
   readonly foreign: readonly ForeignChain[];
 }
 
@@ -28,11 +27,13 @@ const tracers: Readonly<Record<Exclude<Dialect['name'], 'addresses'>, Tracer>> =
   xtables: xtablesTracer,
 };
 const hookOrder = ['ingress', 'prerouting', 'input', 'forward'];
-/** More rules of others than these are not read for one question: it takes as long as a commit may wait. */
+/**
+ * With more foreign rules than this only chains are read: reading all rules would delay a commit too long.
+ */
 const mostRules = 20_000;
 const drift = 'the kernel holds something else than it should: see vipward diff';
 
-/** What the kernel holds of a packet. Throws SystemCallError. */
+/** What the rules in the kernel do with a packet. Throws SystemCallError. */
 export async function tracePacket(
   kernel: Kernel,
   packet: Packet,
@@ -42,17 +43,17 @@ export async function tracePacket(
   return tracer.read(await kernel.ask(tracer.question(packet)), packet, observe);
 }
 
-/** Chains of others that can drop a packet. Throws SystemCallError. */
+/** Foreign chains that can drop a packet. Throws SystemCallError. */
 export async function foreignChains(kernel: Kernel): Promise<ForeignChain[]> {
   const chains = await kernel.ask(chainDump());
   const all = readForeign(chains);
   const nft = all.rules > mostRules ? all.chains : readDropping(chains, await kernel.ask(ruleDump())).chains;
-  // Where the list of tables cannot be read, to ask for one would make it.
+  // If the list of tables cannot be read, no table is asked for: asking would create it.
   const legacy = isReadable('/proc/net/ip_tables_names') ? readLegacy(await kernel.dump(legacyDumps())) : [];
   return [...nft, ...legacy.flatMap((table) => table.chains)];
 }
 
-/** Of these the ones that a packet of a family crosses, in the order in which it meets them. */
+/** The chains that a packet of a family crosses, in the order in which it meets them. */
 export function crossedBy(chains: readonly ForeignChain[], packetFamily: 4 | 6): ForeignChain[] {
   const others = packetFamily === 4 ? ['ip6', 'arp'] : ['ip', 'arp'];
   return chains

@@ -1,5 +1,5 @@
-// What `--filter observe` let through and `enforce` would drop, as `status --would-drop` prints it and
-// `/would-drop` serves it.
+// The packets that `--filter observe` let through and `enforce` would drop, for `status --would-drop` and
+// `/would-drop`.
 
 import type { Sample } from '../../dialects/dialect.ts';
 import type { Kernel } from '../../host/kernel.ts';
@@ -10,9 +10,9 @@ import type { Firewall } from '../firewall/firewall.ts';
 
 export interface WouldDropReport {
   readonly filter: AgentValues['filter'];
-  /** How many samples the kernel keeps of each address family; 0 where this firewall takes none. */
+  /** The number of samples that the kernel keeps per address family; 0 if this firewall takes none. */
   readonly capacity: number;
-  /** There may be more than are listed; `dropped` of `status` counts all of them. */
+  /** There may be more packets than listed; `dropped` of `status` counts all of them. */
   readonly full: boolean;
   readonly samples: readonly {
     readonly vip: Address;
@@ -22,7 +22,7 @@ export interface WouldDropReport {
     /** 0 where the protocol has no ports. */
     readonly port: number;
     readonly packets: number;
-    /** In the form of ISO 8601. */
+    /** In ISO 8601. */
     readonly lastSeen: string;
   }[];
 }
@@ -33,7 +33,7 @@ const names: ReadonlyMap<number, string> = new Map([
   [58, 'ICMPv6'],
 ]);
 
-/** By VIP, and of each the busiest first. Throws SystemCallError. */
+/** Sorted by VIP, then by packets, most first. Throws SystemCallError. */
 export async function wouldDrop(
   kernel: Kernel,
   { sampler }: Firewall,
