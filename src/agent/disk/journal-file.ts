@@ -1,4 +1,4 @@
-// The file of the last committed state: its name, its layout, and what a start reads in it.
+// The file of the last committed state: its name, its layout, and how a starting agent reads it.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { SteadyMap } from '../../state/steady-map.ts';
 import type { Placement, VirtualIp } from '../../state/virtual-ip.ts';
 
 export const journalFile = 'agent.jsonl';
-/** The layout of the file; another one is not read. */
+/** The layout of the file; a file of another layout is not read. */
 export const layout = 1;
 
 export interface SavedState {
@@ -25,7 +25,7 @@ export interface SavedJournal {
   readonly problem: string | null;
 }
 
-/** Reads the file. One with a bad line yields what stands before that line. */
+/** Reads the file. If a line is bad, the state is that of the lines before it. */
 export function readJournal(directory: string): SavedJournal {
   const state: SavedState = { cluster: null, generation: 0, rules: new SteadyMap(), placements: new Map() };
   let lines: string[];

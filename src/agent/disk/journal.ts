@@ -1,5 +1,5 @@
-// The last committed state on disk, as lines that are appended and now and then written anew. Nobody waits
-// for it.
+// Keeps the last committed state on disk: appends lines and rewrites the file now and then. Nothing waits for
+// the disk.
 
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,18 +8,18 @@ import type { Address } from '../../state/address.ts';
 import type { Placement, VirtualIp } from '../../state/virtual-ip.ts';
 import { journalFile, layout, type SavedJournal, type SavedState } from './journal-file.ts';
 
-/** Lines are collected for as long, so that a burst of changes is one write. */
+/** Lines are collected for this long, so that a burst of changes is one write. */
 const collectMs = 50;
-/** The file is written anew when it has as many lines more than there are resources. */
+/** The file is rewritten when it has this many lines more than twice the number of resources. */
 const slackLines = 1000;
-/** How soon a disk that took nothing is tried again. */
+/** The pause before a failed write is tried again. */
 const retryMs = 5000;
-/** How long an end waits for a disk that does not answer. */
+/** How long `close` waits for a disk that does not answer. */
 const closeMs = 5000;
-/** How many resources are turned into text before other work gets its turn. */
+/** Resources turned into text before other work gets its turn. */
 const sliceLines = 500;
 
-/** What the disk does not know yet. */
+/** Changes that are not on disk yet. */
 interface Pending {
   identity: boolean;
   readonly rules: Set<Address>;
@@ -30,16 +30,16 @@ export class Journal {
   readonly #directory: string;
   readonly #state: SavedState;
   readonly #onTrouble: (trouble: string) => void;
-  /** What waits for the disk; by address, so that it never grows beyond the state itself. */
+  /** Keyed by address, so that it never grows beyond the state itself. */
   #pending = nothing();
   #lines = 0;
-  /** What is appended to; without it the file is written anew. */
+  /** The file to append to; without it the next write rewrites the file. */
   #file: FileHandle | undefined;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> | undefined;
   #trouble: string;
 
-  /** `onTrouble` is told of each trouble that is another one than before, and of its end as an empty text. */
+  /** Calls `onTrouble` when the trouble changes, and with '' when it ends. */
   constructor(directory: string, saved: SavedJournal, onTrouble: (trouble: string) => void) {
     this.#directory = directory;
     this.#state = saved.state;
@@ -47,7 +47,7 @@ export class Journal {
     this.#onTrouble = onTrouble;
   }
 
-  /** Why the disk does not know what it should, and what to do; empty while it does. */
+  /** Why the disk is not up to date, and what to do; empty while it is. */
   get trouble(): string {
     return this.#trouble;
   }
@@ -59,7 +59,7 @@ export class Journal {
     this.#schedule(collectMs);
   }
 
-  /** A VIP as it is committed now; undefined if it is gone. */
+  /** Records a VIP as committed; undefined if the kernel no longer holds it. */
   rule(key: Address, vip: VirtualIp | undefined): void {
     if (this.#state.rules.get(key) === vip) return;
     if (vip === undefined) this.#state.rules.delete(key);
@@ -76,7 +76,7 @@ export class Journal {
     this.#schedule(collectMs);
   }
 
-  /** Writes what is still waiting, for an orderly end. False if the disk does not answer. */
+  /** Writes pending changes at the end of the process. Resolves to false if the disk does not answer. */
   async close(): Promise<boolean> {
     const finished = this.#finish().then(() => true);
     return await Promise.race([finished, sleep(closeMs, false, { ref: false })]);
@@ -95,7 +95,7 @@ export class Journal {
     return identity || rules.size > 0 || placements.size > 0;
   }
 
-  /** What comes while the disk is written to is written after that. */
+  /** Changes that come during a write are written after it. */
   #schedule(inMs: number): void {
     if (this.#writing !== undefined) return;
     this.#timer ??= setTimeout(() => {
@@ -131,7 +131,7 @@ export class Journal {
     if (file === undefined || !(await this.#append(file, this.#linesOf(changed)))) await this.#rewrite();
   }
 
-  /** False if the file cannot be trusted any more: a part of what it should say may be missing. */
+  /** False if the write failed: the file may then lack a part of the lines. */
   async #append(file: FileHandle, texts: Iterable<string>): Promise<boolean> {
     const lines: string[] = [];
     for (const line of texts) {
@@ -154,19 +154,20 @@ export class Journal {
     await before?.close().catch(() => undefined);
     try {
       this.#file = await this.#replace(this.#everything()).catch(async () => {
-        // The old file would bring back at the next start what is gone, and its room may be what is missing.
+        // The old file would bring back removed state at the next start, and may take the room that is
+        // missing.
         await rm(join(this.#directory, journalFile), { force: true });
         return this.#replace(this.#everything());
       });
     } catch (error) {
-      // Whom to obey is worth more than all else, and fits nearly everywhere.
+      // The cluster and generation matter most, and one line fits nearly everywhere.
       const least = await this.#replace([this.#head()]).catch(() => undefined);
       await least?.close();
       throw error;
     }
   }
 
-  /** Writes a whole file in place of the one that is there: after a crash there is the one or the other. */
+  /** Replaces the file by a new one: after a crash either the old or the new file is there. */
   async #replace(texts: Iterable<string>): Promise<FileHandle> {
     const path = join(this.#directory, journalFile);
     const fresh = await open(`${path}.new`, 'w', 0o600);
@@ -189,7 +190,7 @@ export class Journal {
     return fresh;
   }
 
-  /** As it is by the time each line is made. */
+  /** Each line has the state at the time it is made. */
   *#linesOf({ identity, rules, placements }: Pending): Generator<string> {
     if (identity) yield this.#identityLine();
     for (const key of rules) {
@@ -202,7 +203,7 @@ export class Journal {
     }
   }
 
-  /** The state as texts of many lines each. */
+  /** The whole state, as texts of many lines each. */
   *#everything(): Generator<string> {
     yield this.#head();
     yield* slices(this.#state.rules.values(), (rule) => ({ rule }));
