@@ -1,5 +1,5 @@
-// Which addresses a Service would have, by the pools and by those who have some already. It changes nothing;
-// allocate.ts does.
+// Finds the addresses that a Service would get, from the pools and the addresses that Services have. Changes
+// nothing: allocate.ts does.
 
 import { type Address, type Family, familyOf } from '../../state/address.ts';
 import { haveOnePort, RefusalReason, type ServiceManifest, type ServiceRefusal } from '../service.ts';
@@ -8,16 +8,16 @@ import type { FreeAddresses } from './free-addresses.ts';
 import { type Pool, poolOf } from './pools.ts';
 import type { Users } from './users.ts';
 
-/** What there is to be had, and who has it. */
+/** The pools, and which Services have which addresses. */
 export interface Ground {
   pools: readonly Pool[];
   readonly free: FreeAddresses;
   readonly users: Users;
-  /** The Services on an address, first come first. */
+  /** The Services on an address, oldest first. */
   readonly usersOf: (address: Address) => readonly ServiceManifest[];
 }
 
-/** `before` is what the Service had: it has that again, if it may. */
+/** `before` are the addresses that the Service had: it gets them back if it may. */
 export function assign(service: ServiceManifest, before: readonly Address[], ground: Ground): Outcome {
   const { pools: all, free } = ground;
   const pools = service.pool === null ? all : all.filter(({ name }) => name === service.pool);
@@ -52,8 +52,8 @@ function whyTaken(service: ServiceManifest, address: Address, ground: Ground): S
 }
 
 /**
- * The first Service on the address that has not agreed to share it with this one: neither one namespace nor
- * one key.
+ * The first other Service on the address that does not share it with this one: the namespaces differ, and so
+ * do the sharing keys or there are none.
  */
 export function objector(service: ServiceManifest, address: Address, ground: Ground): ServiceManifest | null {
   if (ground.users.hasNoneBut(address, service.key)) return null;
@@ -88,8 +88,8 @@ function find({ service, family, pools, before }: Search, ground: Ground): Addre
 }
 
 /**
- * Whether a Service may have what it had, though it did not ask for it by name. One that had to let go of it
- * finds whoever has it now as a newcomer would: it shares by a key, and takes nobody's port.
+ * Whether a Service may have a former address back without asking for it by name. If it had to let go of it,
+ * the rules for new Services hold: it shares by a key only, and takes no other Service's port.
  */
 function mayHaveAgain(service: ServiceManifest, address: Address, ground: Ground): boolean {
   const { users, usersOf } = ground;
@@ -97,7 +97,7 @@ function mayHaveAgain(service: ServiceManifest, address: Address, ground: Ground
   if (users.hasNoneBut(address, service.key) || users.isOn(address, service.key)) return true;
   const others = usersOf(address).filter(({ key }) => key !== service.key);
   const isOneKey = others.every(({ sharingKey }) => sharingKey !== null && sharingKey === service.sharingKey);
-  // Where nothing else is left of the records, whoever they say was there together stays so.
+  // If only `recorded` says who had the address, the Services that it names together still share it.
   const isRecorded = [service, ...others].every(({ recorded }) => recorded?.includes(address) === true);
   return others.length > 0 && (isOneKey || isRecorded) && !others.some((one) => haveOnePort(one, service));
 }

@@ -1,12 +1,11 @@
-// Which families of addresses a Service gets, and which addresses nobody gets; the rules that allocate.ts
-// goes by.
+// The rules of allocate.ts: which address families a Service gets, and which addresses are never given.
 
 import { type Address, type Family, familyOf } from '../../state/address.ts';
 import { RefusalReason, type ServiceManifest, type ServiceRefusal } from '../service.ts';
 import type { FreeAddresses } from './free-addresses.ts';
 import { type Pool, poolOf } from './pools.ts';
 
-/** The addresses a Service has, or why it has none. */
+/** The addresses of a Service, or why it is refused. */
 export type Outcome = { readonly addresses: readonly Address[] } | { readonly refusal: ServiceRefusal };
 
 export interface WantedFamilies {
@@ -14,7 +13,7 @@ export interface WantedFamilies {
   readonly optional: readonly Family[];
 }
 
-/** Families that must be had, and families that are taken if they can be. */
+/** The families that a Service must get, and those that it gets if there is a free address. */
 export function wantedFamilies({ addresses, wish }: ServiceManifest, free: FreeAddresses): WantedFamilies {
   const asked = [...new Set([...wish.families, ...addresses.map(familyOf)])];
   const both: readonly Family[] = [...new Set<Family>([...asked, 4, 6])];
@@ -41,7 +40,7 @@ export function whyNoPool({ pool }: ServiceManifest, all: readonly Pool[]): Serv
   return { reason: RefusalReason.OutsidePool, message };
 }
 
-/** Why nobody may have the address from these pools, or null. */
+/** Why these pools cannot give the address, or null. */
 export function whyNoVip(address: Address, pools: readonly Pool[]): ServiceRefusal | null {
   if (isNeverVip(address)) {
     const message = `${address} is loopback, multicast or link-local: no VIP`;
@@ -56,7 +55,7 @@ function namesOf(pools: readonly Pool[]): string {
   return pools.map(({ name }) => name).join(', ') || 'none';
 }
 
-/** Addresses that no network can deliver to one node: whatever the pools say, they are never held. */
+/** Addresses that no network can deliver to one node: they are never given, whatever the pools say. */
 function isNeverVip(address: Address): boolean {
   if (familyOf(address) === 6) return /^(::1?$|ff|fe[89ab])/.test(address);
   return /^(0|127|169\.254|22[4-9]|23\d|255)\./.test(address);

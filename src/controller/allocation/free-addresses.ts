@@ -1,4 +1,4 @@
-// Which addresses of the pools are free, and which are shared under a key: an index that makes allocate.ts
+// An index of the free addresses of the pools, and of the addresses shared under a key. It makes allocate.ts
 // cheap.
 
 import type { Address, Family } from '../../state/address.ts';
@@ -10,7 +10,7 @@ export class FreeAddresses {
   #cursors: ReadonlyMap<string, readonly Cursor[]>;
   #families: ReadonlySet<Family>;
   readonly #shared = new Shared();
-  /** True for an address that a node may still have, which cannot be told to let it go. */
+  /** True for an address that an unreachable node may still have. */
   readonly #isHeld: (address: Address) => boolean;
   #isBetter = false;
 
@@ -20,7 +20,7 @@ export class FreeAddresses {
     this.#families = familiesOf(pools);
   }
 
-  /** Other pools: what is shared stays shared. */
+  /** Uses these pools; shared addresses stay shared. */
   usePools(pools: readonly Pool[]): void {
     this.#cursors = cursorsOf(pools);
     this.#families = familiesOf(pools);
@@ -30,7 +30,7 @@ export class FreeAddresses {
     return this.#families.has(family);
   }
 
-  /** The first address that is neither taken nor held by somebody who was not told yet to let it go. */
+  /** The first address that no Service has and no unreachable node may still have. */
   find(family: Family, pools: readonly Pool[], isTaken: (address: Address) => boolean): Address | undefined {
     const held: Address[] = [];
     const isGone = (address: Address): boolean => {
@@ -42,7 +42,7 @@ export class FreeAddresses {
     const cursors = pools.flatMap(({ name }) => this.#cursors.get(name) ?? []);
     let found: Address | undefined;
     for (const cursor of cursors) if (cursor.family === family) found ??= cursor.find(isGone);
-    // They come free without a word to us: whoever asks next looks at them again.
+    // A node lets go without a call of release(): the next search looks at these addresses again.
     for (const address of held) for (const cursor of cursors) cursor.release(address);
     return found;
   }
@@ -52,19 +52,19 @@ export class FreeAddresses {
     for (const cursors of this.#cursors.values()) for (const cursor of cursors) cursor.release(address);
   }
 
-  /** True once after something was released, or shared under one more key. */
+  /** True once after an address was released, or shared under another key. */
   takeBetter(): boolean {
     const isBetter = this.#isBetter;
     this.#isBetter = false;
     return isBetter;
   }
 
-  /** A Service has these addresses, and shares them under its key if it has one. */
+  /** Notes the addresses of a Service, shared under its key if it has one. */
   share(service: ServiceKey, key: string | null, addresses: readonly Address[]): void {
     if (this.#shared.put(service, key, addresses)) this.#isBetter = true;
   }
 
-  /** Addresses that are shared under the key. */
+  /** The addresses shared under the key. */
   sharedBy(key: string | null): readonly Address[] {
     return this.#shared.under(key);
   }

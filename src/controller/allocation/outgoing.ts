@@ -1,26 +1,26 @@
-// Make before break: who asks for another address is reached by the old one until there is a new one. Pure.
+// Make before break: a Service keeps its old address until the new one that it asked for is served. Pure.
 
 import type { Address } from '../../state/address.ts';
 import type { ServiceKey } from '../../state/service.ts';
 import { asksOtherwise, type ServiceManifest } from '../service.ts';
 
 const nothing: readonly Address[] = [];
-/** One for each family, twice: who asks again and again takes no pool. */
+/** Two of each family: a Service that asks again and again cannot use up a pool. */
 const mostOutgoing = 4;
 
-/** What a Service had, and what of it or beside it is to be its own. */
+/** The addresses that a Service had, and those that it has now. */
 export interface Exchange {
   readonly had: readonly Address[];
   readonly kept: readonly Address[];
-  /** False for an address by which nobody reaches the Service, or which others do not share with it. */
+  /** False for an address that does not serve the Service, or that other Services do not share with it. */
   readonly mayStay: (address: Address) => boolean;
 }
 
-/** What Services have beside what they are to have. */
+/** The old addresses that Services keep beside their new ones. */
 export class Outgoing {
   readonly all: ReadonlyMap<ServiceKey, readonly Address[]>;
   readonly #all = new Map<ServiceKey, readonly Address[]>();
-  /** Services that are read for the first time or ask for something else, until they are looked at. */
+  /** Services read for the first time, or asking for something else, until settle() is called for them. */
   readonly #asking = new Map<ServiceKey, 'first' | 'otherwise'>();
 
   constructor() {
@@ -31,13 +31,13 @@ export class Outgoing {
     return this.#all.get(key) ?? nothing;
   }
 
-  /** A Service that has addresses is about to be looked at; `known` is what it was before, if it was read. */
+  /** A Service with addresses is about to be settled. `known` is its former manifest, if it was read. */
   asked(known: ServiceManifest | undefined, now: ServiceManifest): void {
     if (known === undefined) this.#asking.set(now.key, 'first');
     else if (asksOtherwise(known, now)) this.#asking.set(now.key, 'otherwise');
   }
 
-  /** Decides what of the rest of what a Service had stays for now, and what goes. */
+  /** Decides which old addresses of a Service stay for now, and which go. */
   settle(key: ServiceKey, exchange: Exchange): { stay: readonly Address[]; go: readonly Address[] } {
     const { had, kept, mayStay } = exchange;
     const rest = had.filter((address) => !kept.includes(address));
@@ -48,7 +48,7 @@ export class Outgoing {
     return { stay, go: rest.filter((address) => !stay.includes(address)) };
   }
 
-  /** These are let go. */
+  /** The Service lets go of these addresses. */
   drop(key: ServiceKey, addresses: readonly Address[]): void {
     const left = this.of(key).filter((address) => !addresses.includes(address));
     if (left.length > 0) this.#all.set(key, left);
@@ -61,8 +61,8 @@ export class Outgoing {
   }
 
   /**
-   * What is remembered of a Service that is read for the first time may be the one and the other. Other pools
-   * are nobody's request: there each takes what another has let go.
+   * Recorded addresses of a Service that is read for the first time may be old and new ones. If only the
+   * pools changed, no old address stays: Services take what others have let go.
    */
   #isKept(key: ServiceKey, { had, kept }: Exchange): boolean {
     const asking = this.#asking.get(key);

@@ -1,5 +1,4 @@
-// Pools of addresses to give, from `NAME=RANGE[,RANGE...]`; allocate.ts asks them what lies inside and what
-// is free.
+// Address pools, from `NAME=RANGE[,RANGE...]`: which addresses are inside, and which are free.
 
 import { UsageError } from '../../process/usage.ts';
 import {
@@ -15,7 +14,7 @@ import {
   prefixLength,
 } from '../../state/address.ts';
 
-/** First to last, both included, as numbers. `skipFirst` and `skipLast` are never given unasked. */
+/** First to last, both included. A skipped address is given only to a Service that asks for it. */
 export interface Range {
   readonly family: Family;
   readonly first: bigint;
@@ -31,8 +30,7 @@ export interface Pool {
 
 /**
  * Parses the items of `--pool`: `NAME=RANGE`, then further RANGEs of the same pool until the next NAME=.
- * Ranges that overlap are refused, or an address would belong to two pools. Throws UsageError, which names
- * `where` they were given.
+ * Throws UsageError that names `where`, also for overlapping ranges: an address would be in two pools.
  */
 export function parsePools(items: readonly string[], where = '--pool'): readonly Pool[] {
   const pools = new Map<string, Range[]>();
@@ -85,7 +83,7 @@ function holds({ family, first, last }: Range, wanted: Family, value: bigint): b
   return family === wanted && value >= first && value <= last;
 }
 
-/** How many addresses a pool gives unasked, by the families it has; at most 2^53 is told exactly. */
+/** How many addresses a pool gives unasked, by family; exact up to 2^53. */
 export function poolSizes({ ranges }: Pool): ReadonlyMap<Family, number> {
   const sizes = new Map<Family, number>();
   for (const range of ranges) {
@@ -95,9 +93,7 @@ export function poolSizes({ ranges }: Pool): ReadonlyMap<Family, number> {
   return sizes;
 }
 
-/**
- * Finds free addresses of one range, lowest first, without asking again for those it has already seen taken.
- */
+/** Finds the free addresses of one range, lowest first, without checking again those it found taken. */
 export class Cursor {
   readonly #range: Range;
   #next: bigint;
@@ -111,7 +107,7 @@ export class Cursor {
     return this.#range.family;
   }
 
-  /** The lowest free address. It is taken from the caller's next question on, not by this one. */
+  /** The lowest free address. The caller takes it: isTaken must be true for it in the next call. */
   find(isTaken: (address: Address) => boolean): Address | undefined {
     for (; this.#next <= end(this.#range); this.#next++) {
       const address = addressOf(this.#next, this.#range.family);
@@ -120,7 +116,7 @@ export class Cursor {
     return undefined;
   }
 
-  /** An address has come free: look at it again. */
+  /** An address came free: find() checks it again. */
   release(address: Address): void {
     const value = numberOf(address);
     if (!holds(this.#range, familyOf(address), value)) return;
@@ -156,8 +152,8 @@ function parseRange(text: string, where: string): Range {
 }
 
 /**
- * A whole link (IPv4 /24 or shorter, IPv6 /64 or shorter) has a network address, and IPv4 a broadcast
- * address, which no host answers for. A smaller CIDR is a slice of some link, and all of it can be given.
+ * A whole link (IPv4 /24 or shorter, IPv6 /64 or shorter) has a network address, and with IPv4 a broadcast
+ * address, which no host answers for. A longer prefix is part of a link: all its addresses can be given.
  */
 function prefixRange(text: string): Range {
   const prefix = parsePrefix(text);

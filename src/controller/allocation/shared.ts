@@ -1,5 +1,4 @@
-// Which addresses are shared under which key, by the Services that are there: nothing is kept for those that
-// are gone.
+// The addresses shared under each key by present Services. Nothing is kept for Services that are gone.
 
 import type { Address } from '../../state/address.ts';
 import type { ServiceKey } from '../../state/service.ts';
@@ -11,16 +10,16 @@ interface Share {
 
 export class Shared {
   readonly #shares = new Map<ServiceKey, Share>();
-  /** By key and address: how many Services share it so. */
+  /** How many Services share an address, by key and address. */
   readonly #counts = new Map<string, Map<Address, number>>();
 
-  /** A Service shares these and no others; a null key shares nothing. True if one is shared anew. */
+  /** Replaces the addresses that a Service shares; a null key shares none. True if one is newly shared. */
   put(service: ServiceKey, key: string | null, addresses: readonly Address[]): boolean {
     const before = this.#shares.get(service);
     const isNew = key !== null && this.#add({ key, addresses });
     if (key === null) this.#shares.delete(service);
     else this.#shares.set(service, { key, addresses });
-    // Only now, so that what stays shared keeps its place.
+    // The old addresses go last: one that stays shared keeps its place.
     if (before !== undefined) this.#remove(before);
     return isNew;
   }

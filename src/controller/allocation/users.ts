@@ -1,10 +1,10 @@
-// Which Services are on which address, read or only remembered: what allocate.ts asks before it gives one.
+// Which Services are on each address, whether they were read or come from the records.
 
 import type { Address } from '../../state/address.ts';
 import type { ServiceKey } from '../../state/service.ts';
 
 export class Users {
-  /** Nearly every address has one Service: a set for each would be most of what is kept here. */
+  /** Nearly every address has one Service: a Set for each would take most of the memory. */
   readonly #users = new Map<Address, ServiceKey | Set<ServiceKey>>();
 
   add(address: Address, key: ServiceKey): void {
@@ -32,7 +32,7 @@ export class Users {
     return users === key || (users !== undefined && typeof users !== 'string' && users.has(key));
   }
 
-  /** True if no other Service is on the address: the answer nearly always, and a cheap one. */
+  /** True if no other Service is on the address. This is cheap, and nearly always true. */
   hasNoneBut(address: Address, key: ServiceKey): boolean {
     const users = this.#users.get(address);
     if (users === undefined || users === key) return true;

@@ -1,4 +1,4 @@
-// Services that found no address, or fewer than they would take: those who ask again when one comes free.
+// Services that lack an address and ask again when one comes free.
 
 import { type Address, type Family, familyOf } from '../../state/address.ts';
 import type { ServiceKey } from '../../state/service.ts';
@@ -6,7 +6,7 @@ import { RefusalReason, type ServiceManifest, type ServiceRefusal } from '../ser
 
 export class Waiting {
   readonly #refusals = new Map<ServiceKey, ServiceRefusal>();
-  /** Services that prefer both families and have only one, with the other. */
+  /** Services that prefer two families and have one, with the missing family. */
   readonly #lacks = new Map<ServiceKey, Family>();
   #refused = new Set<ServiceKey>();
 
@@ -32,14 +32,14 @@ export class Waiting {
     this.#lacks.delete(key);
   }
 
-  /** Once those that were refused since this was asked. */
+  /** Returns the Services refused since the last call. */
   takeRefused(): ReadonlySet<ServiceKey> {
     const refused = this.#refused;
     if (refused.size > 0) this.#refused = new Set();
     return refused;
   }
 
-  /** Those who found no address, or could have one more of a family that there is. */
+  /** Services without an address, and those that lack an address of a family in the pools. */
   *all(has: (family: Family) => boolean): Generator<ServiceKey, void> {
     for (const [key, { reason }] of this.#refusals)
       if (reason === RefusalReason.PoolExhausted || reason === RefusalReason.AddressTaken) yield key;
