@@ -1,4 +1,4 @@
-// Holds back what a cluster says until this process is the leader: a standby follows nothing.
+// Holds back what a cluster says until this process is the leader: a standby applies nothing.
 
 import type { Pool } from '../allocation/pools.ts';
 import type { Controller } from '../controller.ts';
@@ -7,7 +7,7 @@ import type { ServiceManifest, SourceReading } from '../service.ts';
 import type { ReadingChanges } from '../sources/catalog.ts';
 import type { Readings } from './readings.ts';
 
-/** A cluster as it was read so far; its name is null before that is known. */
+/** A cluster as read so far. Its name is null until it is known. */
 export interface Source {
   readonly catalog: Pick<SourceReading, 'services'>;
   readonly cluster: string | null;
@@ -18,30 +18,30 @@ export interface LeaderGateInput {
   readonly controller: Controller;
   readonly source: Source;
   readonly readings: Readings;
-  /** What was given to whom, and who had it, by the records; asked once they were all read. */
+  /** The recorded allocations and owners; called once all records were read. */
   readonly remembered: () => Pick<Records, 'allocations' | 'owners' | 'unheld'>;
   readonly mayRule: () => boolean;
 }
 
-/** Lets changes through while this process rules, and afterwards whatever was missed as one change. */
+/** Passes changes on while this process rules. What it misses meanwhile comes later, as one change. */
 export class LeaderGate {
   readonly #input: LeaderGateInput;
   #generation: number | null = null;
   #isBehind = false;
-  /** Pools that are to be used from the next change on. */
+  /** Pools to use from the next change on. */
   #pools: readonly Pool[] | null = null;
 
   constructor(input: LeaderGateInput) {
     this.#input = input;
   }
 
-  /** This process rules now, by that generation. */
+  /** This process rules now, by this generation. */
   open(generation: number): void {
     this.#generation = generation;
     this.follow({ set: [], remove: [] });
   }
 
-  /** Other pools take addresses away and give new ones: that is for whoever rules. */
+  /** Pools are changed by the leader only: they take addresses from Services and give new ones. */
   readonly usePools = (pools: readonly Pool[]): void => {
     this.#pools = pools;
     this.follow({ set: [], remove: [] });
@@ -68,7 +68,7 @@ export class LeaderGate {
   }
 }
 
-/** Everything in which the controller differs from the cluster. */
+/** All differences between the controller and the cluster. */
 function missed({ allocator }: Controller, { catalog }: Source): ReadingChanges {
   const isNew = (service: ServiceManifest) => allocator.services.get(service.key) !== service;
   return {

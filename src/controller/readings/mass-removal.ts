@@ -1,5 +1,5 @@
-// What counts as a mass removal: a reading that would take most VIPs away at once is not believed until a
-// second one agrees. Pure.
+// Defines a mass removal: a reading that would remove most VIPs at once is not believed until a second one
+// agrees. Pure.
 
 import type { Address } from '../../state/address.ts';
 import type { ServiceKey } from '../../state/service.ts';
@@ -7,9 +7,9 @@ import type { Allocations, Allocator } from '../allocate.ts';
 import type { Outcome } from '../allocation/families.ts';
 import { asksOtherwise, type ServiceManifest } from '../service.ts';
 
-/** Services as they were read last, null for one that is gone. */
+/** Services as last read; null for one that is gone. */
 export type Pending = ReadonlyMap<ServiceKey, ServiceManifest | null>;
-/** What would become of Services, as far as it was found out already. */
+/** The outcomes of Services, as far as they were computed already. */
 export type Outcomes = ReadonlyMap<ServiceManifest, Outcome>;
 
 /** A removal that waits. */
@@ -18,21 +18,21 @@ export interface MassRemoval {
   readonly secondsLeft: number;
 }
 
-/** How long a removal of most VIPs waits before it is looked at again. */
+/** How long a removal of most VIPs waits before the source is read again. */
 export const massRemovalWaitMs = 30_000;
 
-/** Removals up to this many VIPs are an everyday matter, however few there are. */
+/** Removing up to this many VIPs never counts as a mass removal, even if it is all of them. */
 export const massRemovalFew = 10;
 
-/** What was read. */
+/** A reading to judge. */
 export interface Change {
   readonly pending: Pending;
-  /** Of these also those that ask for what they asked for before. */
+  /** The pending Services whose addresses may change although they ask for the same as before. */
   readonly doubtful: Pending;
   readonly outcomes: Outcomes;
 }
 
-/** The addresses that Services would have. Who asks for what it asked for has what it would get. */
+/** The addresses that pending Services would have. Omits those that ask for the same and are not doubtful. */
 export function addressesAfter(
   allocator: Allocator,
   { pending, doubtful, outcomes }: Change,
@@ -49,7 +49,7 @@ export function addressesAfter(
   return after;
 }
 
-/** How many VIPs nobody would use any more if these Services had what `after` says of them, and no other. */
+/** How many VIPs lose their last Service if `after` holds, and all other Services keep their addresses. */
 export function vipsLost(
   after: Allocations,
   assigned: Allocations,

@@ -1,4 +1,4 @@
-// Puts other pools in use: finds the Services that get something else by them, a thousand a turn, so that
+// Changes the pools and finds the Services whose addresses change with them, a thousand a turn, so that
 // agents and probes are served in between.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -7,12 +7,12 @@ import { type Pool, poolOf } from '../allocation/pools.ts';
 import type { Controller } from '../controller.ts';
 import type { ServiceManifest } from '../service.ts';
 
-/** Services that are asked in one turn: some ten milliseconds. */
+/** Services checked in one turn: some ten milliseconds. */
 const turnServices = 1000;
 
 export class PoolChange {
   readonly #controller: Controller;
-  /** The pools by which everything stands; null while they are those that are in use. */
+  /** The pools that the allocation still follows; null unless a change is under way. */
   #former: readonly Pool[] | null = null;
   #rounds = 0;
 
@@ -25,8 +25,8 @@ export class PoolChange {
   }
 
   /**
-   * Puts pools in use and finds the Services that are to be applied again, with what would become of each.
-   * Resolves to null if other pools came meanwhile, or the end. Nothing may be allocated before it resolves.
+   * Puts pools in use and finds the Services to apply again, with their outcomes. Resolves to null after
+   * stop(), or if use() was called again. Nothing may be allocated before it resolves.
    */
   async use(pools: readonly Pool[]): Promise<ReadonlyMap<ServiceManifest, Outcome> | null> {
     const { allocator } = this.#controller;
@@ -46,12 +46,12 @@ export class PoolChange {
     return others;
   }
 
-  /** Whoever waits is told that it will not end. */
+  /** Makes a use() that is under way resolve to null. */
   stop(): void {
     this.#rounds++;
   }
 
-  /** It keeps all it has. Who would take more may get what others lose, and before those who lose it. */
+  /** True if the Service keeps its addresses, and prefers no second one that others may lose to it. */
   #stays({ key, wish }: ServiceManifest, outcome: Outcome): boolean {
     if ('refusal' in outcome) return false;
     const { addresses } = outcome;
@@ -59,7 +59,7 @@ export class PoolChange {
     return isContent && this.#controller.allocator.hasExactly(key, addresses);
   }
 
-  /** Its addresses belong to a pool of another name, which records tell. */
+  /** True if a pool of another name has its addresses: the records tell the name. */
   #isRenamed(service: ServiceManifest, pools: readonly Pool[]): boolean {
     return this.#controller.allocator.addressesOf(service.key).some((address) => {
       return poolOf(this.#former ?? [], address)?.name !== poolOf(pools, address)?.name;

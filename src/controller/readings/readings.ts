@@ -1,5 +1,5 @@
-// Between what a source reads and what the controller believes: the first reading must be whole, and one that
-// takes most VIPs away must be seen twice.
+// Decides which readings of a source the controller believes: the first one must be whole, and one that
+// removes most VIPs must be seen twice.
 
 import type { ServiceKey } from '../../state/service.ts';
 import type { ServiceChanges } from '../allocate.ts';
@@ -22,9 +22,9 @@ export interface ReadingsInput {
   readonly truth: SourceReading;
   readonly massRemoval: 'wait' | 'now';
   readonly massRemovalWaitMs: number;
-  /** False while it is not known whether this process rules: what waits goes on waiting. */
+  /** False while this process may not be the leader: what waits goes on waiting. */
   readonly mayBelieve: () => boolean;
-  /** Reads everything once more. */
+  /** Reads the whole source again. */
   readonly readAgain: () => Promise<void>;
   /** Called once, when the first reading is believed. */
   readonly onPublished: () => void;
@@ -32,25 +32,25 @@ export interface ReadingsInput {
   readonly nowMs: () => number;
 }
 
-/** A change of more Services has its turns: agents and probes wait for the loop too. */
+/** A change of more Services is applied in turns: agents and probes need the event loop too. */
 const atOnceServices = 1000;
 
 export class Readings {
   readonly #input: ReadingsInput;
-  /** What is not believed yet: Services that would lose addresses by what they say now, null if gone. */
+  /** Changes that are not believed yet, of Services that would lose addresses; null for one that is gone. */
   #held: Pending = new Map();
-  /** Services that have something else by other pools. */
+  /** Services whose addresses change with the pools. */
   readonly #others = new Map<ServiceKey, ServiceManifest>();
   readonly #poolChange: PoolChange;
-  /** What was read and not looked at yet: something large is under way. */
+  /** Changes that were read while a large one is under way. */
   readonly #queued = new Map<ServiceKey, ServiceManifest | null>();
-  /** Resolves when a large change is through. */
+  /** Resolves when a large change is applied. */
   #applying: Promise<void> | null = null;
   #deadlineMs: number | null = null;
   #timer: NodeJS.Timeout | undefined;
   #mode: 'wait' | 'now';
   #lost = 0;
-  /** The source was read whole once; agents may come, and are told nothing before it is believed as well. */
+  /** The source was read whole once: agents may connect, and are sent nothing before it is believed. */
   wasReadWhole = false;
   #isComplete = false;
 
@@ -67,16 +67,13 @@ export class Readings {
     return { vips: this.#lost, secondsLeft };
   }
 
-  /**
-   * Services that were served before this start and cannot be read now: they keep the first reading from
-   * being whole.
-   */
+  /** Services that have recorded addresses and cannot be read: the first reading is not whole then. */
   unreadable(): ServiceKey[] {
     const { controller, truth } = this.#input;
     return [...truth.invalid.keys()].filter((key) => controller.allocator.assigned.has(key));
   }
 
-  /** True if nothing was read of the Service that is still to be looked at, or to be believed. */
+  /** True if no change of the Service waits to be applied or believed. */
   isUndisputed(key: ServiceKey): boolean {
     const waits = [this.#queued, this.#held, this.#others].some((services) => services.has(key));
     return !waits && !this.#isBusy && this.#input.mayBelieve();
@@ -98,7 +95,7 @@ export class Readings {
     else this.#first(isComplete);
   }
 
-  /** Other pools: whoever has an address that lies in none of them any more would lose it. */
+  /** Uses other pools: Services with addresses outside them would lose these. */
   async usePools(pools: readonly Pool[]): Promise<void> {
     const { controller } = this.#input;
     if (!controller.isPublished && !this.#isBusy) {
@@ -113,7 +110,7 @@ export class Readings {
     this.#settle(outcomes);
   }
 
-  /** Reads the source once more, changed or not. */
+  /** Reads the source again, changed or not. */
   readAgain(): Promise<void> {
     return this.#input.readAgain();
   }
@@ -124,7 +121,7 @@ export class Readings {
   }
 
   #first(isComplete: boolean): void {
-    // All that there is comes with the first reading.
+    // `truth` has all that the queued changes say.
     this.#queued.clear();
     if (!isComplete || this.unreadable().length > 0) return;
     this.wasReadWhole = true;
@@ -136,23 +133,23 @@ export class Readings {
     else this.#believe();
   }
 
-  /** Services that had addresses before this start and are no more. */
+  /** Services that have recorded addresses and are gone. */
   #gone(): ServiceKey[] {
     const { controller, truth } = this.#input;
     return [...controller.allocator.assigned.keys()].filter((key) => !truth.services.has(key));
   }
 
-  /** Nothing else is decided before what is under way is through. */
+  /** True while a change of many Services or of the pools is under way: no other begins then. */
   get #isBusy(): boolean {
     return this.#applying !== null || this.#poolChange.isUnderWay;
   }
 
-  /** Applies what may be believed at once, of what is held and was read too, and keeps the rest. */
+  /** Applies the changes that may be believed at once, held ones included, and holds the rest. */
   #settle(outcomes: Outcomes = new Map()): void {
-    // All of it is found again by the next change, which comes as soon as it may be believed.
+    // The next change finds all of it again, and comes as soon as readings may be believed.
     if (!this.#input.mayBelieve()) return;
     const { services } = this.#input.controller.allocator;
-    // One that has changed since its pools did was decided by the new ones.
+    // A Service that changed since the pools did was applied with the new pools.
     const others = [...this.#others].filter(([key, service]) => services.get(key) === service);
     const doubtful: Pending = new Map([...others, ...this.#held]);
     const pending = new Map([...doubtful, ...this.#queued]);
@@ -165,7 +162,7 @@ export class Readings {
     else this.#stopWaiting();
   }
 
-  /** Those who would lose addresses, if most VIPs would go with them; else none. */
+  /** The Services that would lose addresses in a mass removal; none if it is no mass removal. */
   #losing(pending: Pending, doubtful: Pending, outcomes: Outcomes = new Map()): Pending {
     const { allocator } = this.#input.controller;
     const { assigned } = allocator;
@@ -188,7 +185,7 @@ export class Readings {
     this.#input.onMassRemoval(this.massRemoval);
   }
 
-  /** The second reading: Services that it finds are no longer held, and what is left is believed. */
+  /** The second reading: Services that are back are held no longer, and the other removals are believed. */
   async #askAgain(): Promise<void> {
     await this.#input.readAgain();
     if (this.#deadlineMs === null) return;
