@@ -1,15 +1,15 @@
-// Which firewall fits this kernel: what was wished for, and what the kernel answered, and nothing else.
+// Chooses the firewall that fits this kernel, from the configured wish and the kernel's answers alone.
 
 import { describeErrno } from '../netlink/ack.ts';
 import { Errno } from '../netlink/message.ts';
 
-/** A question to xtables or ipset, and the errno it was answered with; 0 is yes. */
+/** A question to xtables or ipset and the errno of its answer; 0 means yes. */
 export interface Answer {
   readonly family: 4 | 6;
   /** `match set`, `table raw`, or `type hash:ip`. */
   readonly subject: string;
   readonly errno: number;
-  /** What makes the kernel say yes: an option it is built with, and a module. */
+  /** The kernel option and the module that provide the feature. */
   readonly config: string;
   readonly module: string;
 }
@@ -25,20 +25,20 @@ export type Choice =
       };
       readonly fragments: boolean;
       readonly localAddresses: boolean;
-      /** What works less well here than it could, and what would help. */
+      /** Features that work less well on this kernel, each with the option and module that would help. */
       readonly shortfalls: readonly string[];
     }
   | { readonly name: null; readonly missing: readonly string[] };
 
-/** What it means that a rule cannot ask whether a source is an address of the node itself. */
+/** The consequence of a kernel whose rules cannot test whether a source is an address of the node. */
 export const unasked: string =
   'who forges an IPv6 VIP as the source, where this node forwards IPv6, reaches listeners of the node';
 
 export type Wish = 'auto' | 'nftables' | 'xtables';
 
 /**
- * `nftables` is the errno with which nf_tables refuses everything, 0 where it works. `xtables` is what
- * there was no need to ask where nf_tables works and is not unwelcome.
+ * `nftables` is the errno with which nf_tables refuses everything, 0 where it works. `xtables` may be empty
+ * where nf_tables works and the wish allows it.
  */
 export function choose(wish: Wish, nftables: number, xtables: readonly Answer[]): Choice {
   if (wish !== 'xtables' && nftables === 0) return { name: 'nftables' };
@@ -55,7 +55,7 @@ export function choose(wish: Wish, nftables: number, xtables: readonly Answer[])
   };
 }
 
-/** Whether both families said yes. */
+/** Whether both address families answered yes. */
 function has(answers: readonly Answer[], subject: string): boolean {
   const found = answers.filter((answer) => answer.subject === subject);
   return found.length > 0 && found.every(({ errno }) => errno === 0);
@@ -66,7 +66,7 @@ function nftablesMissing(errno: number): string {
   return `nf_tables: ${describeErrno(errno)}; needs CONFIG_NF_TABLES_INET (modprobe nf_tables)`;
 }
 
-/** What keeps xtables from serving at all, each with the command that brings it. */
+/** The features without which xtables cannot serve at all, each with the command that loads it. */
 function xtablesMissing(answers: readonly Answer[]): string[] {
   if (answers.some(({ errno }) => errno === Errno.EPERM))
     return ['xtables: EPERM; the agent needs CAP_NET_ADMIN'];

@@ -1,11 +1,11 @@
-// The one diff of the project: what the kernel has against what it should have. Start-up, resync, repair and
-// update differ only in where `have` comes from.
+// The only diff of the project: the kernel's objects against the wanted ones. Start-up, resync, repair and
+// update differ only in the origin of `have`.
 
 import type { Delta, KernelObject, KernelObjects } from './dialect.ts';
 
 /**
- * Objects that differ in content are removed and added. Foreign ones are never in the result. Neither side
- * has an id of ours twice.
+ * An object whose content differs is both removed and added. The result never contains foreign objects.
+ * Neither side may contain one of our ids twice.
  */
 export function diff<O extends KernelObject>(have: KernelObjects<O>, want: KernelObjects<O>): Delta<O> {
   const elements = compare(have.elements, want.elements);
@@ -24,7 +24,7 @@ export function isEmpty(delta: Delta): boolean {
 function compare<O extends KernelObject>(have: readonly O[], want: readonly O[]): Delta<O> {
   if (have.length === 0) return { remove: nothing, add: want };
   if (want.length === 0) return { remove: have.filter(({ foreign }) => !foreign), add: nothing };
-  // Both come in the same order from a render, so that nearly all of a VIP that changes is seen to be equal.
+  // A render keeps the order of a VIP's elements, so most elements of a changed VIP match from either end.
   const shorter = Math.min(have.length, want.length);
   let head = 0;
   while (head < shorter && isEqual(have[head], want[head])) head++;

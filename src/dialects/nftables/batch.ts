@@ -1,4 +1,4 @@
-// One nf_tables batch under construction: each message is remembered with the objects it is about.
+// One nf_tables batch under construction. It records which objects each message is about.
 
 import type { MessageRecord, Step } from '../../netlink/ack.ts';
 import { beginBatch, endBatch, nfgenmsg } from '../../netlink/batch.ts';
@@ -35,20 +35,18 @@ import {
   type TableObject,
 } from './objects.ts';
 
-/** An attribute's length has 16 bits, so a list of elements is closed before it reaches them. */
+/** An attribute's length has 16 bits, so a list of elements is closed before it reaches that limit. */
 const listLimitBytes = 64_000;
 
-/** What must be known of the kernel to declare a set for it. */
+/** The kernel abilities that decide how a set is declared. */
 export interface SetOptions {
-  /**
-   * NFT_SET_EXPR is understood; without it the counter of a set is declared by its attribute alone (5.10).
-   */
+  /** The kernel knows NFT_SET_EXPR. Without it (5.10) only the attribute declares the counter of a set. */
   readonly setExpressionFlag: boolean;
 }
 
 /**
- * One serves all batches, one after another: when V8 collects garbage while no object of a class is alive, it
- * forgets the class's shape, and with that throws away all code that was optimized for it.
+ * One instance serves all batches, one after another. If V8 collects garbage while no instance of a class is
+ * alive, it forgets the shape of the class and discards all code optimized for it.
  */
 export class Batch {
   readonly #writer: Writer;
@@ -59,17 +57,14 @@ export class Batch {
     this.#writer = writer;
   }
 
-  /** Nothing else may be written by the writer until the batch is closed. */
+  /** The caller writes nothing else to the writer until it closes the batch. */
   open(): void {
     this.#records = [];
     this.#sequence = 1;
     beginBatch(this.#writer, this.#sequence);
   }
 
-  /**
-   * Ends the batch and adds the barrier: a question whose answer the kernel gives after every error of the
-   * batch.
-   */
+  /** Ends the batch and adds the barrier: a request that the kernel answers after all errors of the batch. */
   close(): Step<NftObject> {
     const writer = this.#writer;
     endBatch(writer, ++this.#sequence);
@@ -135,7 +130,7 @@ export class Batch {
     });
   }
 
-  /** A deletion of rules that names no rule takes all of the chain's. */
+  /** A DELRULE without a rule handle deletes all rules of the chain. */
   flushChain(chain: ChainObject): void {
     this.#message(Message.DELRULE, 0, chain, () => {
       this.#writer.attributeText(RuleAttribute.TABLE, tableName);
@@ -162,8 +157,8 @@ export class Batch {
   }
 
   /**
-   * One message a set, or several where the list grows too long. `nameOf` says where elements go instead of
-   * the set they belong to.
+   * One message per set, or several if the list grows too long. `nameOf` maps a set to the set that gets its
+   * elements instead.
    */
   elements(
     type: number,
@@ -221,9 +216,7 @@ export class Batch {
   }
 }
 
-/**
- * A comment in the form nft prints: type 0, length, text with its zero. It carries the number of the layout.
- */
+/** A comment in nft's format: type 0, length, zero-terminated text. It carries the layout number. */
 function layoutComment(): Uint8Array {
   const text = new TextEncoder().encode(`vipward layout ${layout}\0`);
   return Uint8Array.of(0, text.length, ...text);

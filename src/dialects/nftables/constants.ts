@@ -1,7 +1,7 @@
 // The numbers of linux/netfilter/nf_tables.h and of our own table.
 
 export const tableName = 'vipward';
-/** The layout of the table, kept in its comment; a table of another layout is replaced, never patched. */
+/** The layout of the table, stored in its comment. A table with another layout is replaced, never patched. */
 export const layout = 1;
 
 export const NFPROTO_INET = 1;
@@ -35,7 +35,7 @@ export const NFT_TABLE_F_PERSIST = 4;
 
 export const TableAttribute = { NAME: 1, FLAGS: 2, HANDLE: 4, USERDATA: 6, OWNER: 7 } as const;
 export const ChainAttribute = { TABLE: 1, NAME: 3, HOOK: 4, POLICY: 5, USE: 6, TYPE: 7, FLAGS: 10 } as const;
-/** A chain without a name of its own, which a rule goes to: it comes and goes with the rule. */
+/** An anonymous chain that a rule jumps to; it lives and dies with the rule. */
 export const NFT_CHAIN_BINDING = 4;
 export const HookAttribute = { HOOKNUM: 1, PRIORITY: 2 } as const;
 export const RuleAttribute = { TABLE: 1, CHAIN: 2, EXPRESSIONS: 4 } as const;
@@ -91,7 +91,7 @@ export const RTN_LOCAL = 2;
 
 export const NFT_SET_ANONYMOUS = 0x1;
 export const NFT_SET_TIMEOUT = 0x10;
-/** Rules may put elements in; `flags dynamic` in the words of nft. */
+/** Rules may add elements; nft calls it `flags dynamic`. */
 export const NFT_SET_EVAL = 0x20;
 export const NFT_SET_EXPR = 0x100;
 
@@ -127,11 +127,11 @@ export const KeyType = {
 } as const;
 
 /**
- * Before conntrack (-200) and every DNAT (-100 and kube-proxy's -110), after defragmentation (-400) and the
- * rest of raw.
+ * After defragmentation (-400); before raw (-300), conntrack (-200), kube-proxy's DNAT (-110) and every other
+ * DNAT (-100).
  */
 export const PREROUTING_PRIORITY = -310;
-/** After conntrack, before every DNAT: where answers to connections from a VIP can be told from probes. */
+/** After conntrack, before every DNAT: here answers to connections from a VIP can be told from probes. */
 export const EGRESS_PRIORITY = -190;
 /** After every DNAT, and after IPVS, which takes its packets at LOCAL_IN priorities 98-100. */
 export const INPUT_PRIORITY = 150;

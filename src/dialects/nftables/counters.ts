@@ -1,4 +1,4 @@
-// Counters of single elements: a question for a few keys instead of a dump of the set.
+// Counters of single elements: a request for a few keys instead of a dump of the set.
 
 import { nfgenmsg } from '../../netlink/batch.ts';
 import { NLM_F_REQUEST } from '../../netlink/message.ts';
@@ -21,7 +21,7 @@ export function counterQuestion(set: string, keys: readonly Uint8Array[]): DumpR
   return elementQuestion(keys.map((key) => ({ set, key })));
 }
 
-/** The kernel answers each with a message: the element, or that there is none. */
+/** One request per element. The kernel answers each with a message: the element, or ENOENT. */
 export function elementQuestion(
   elements: readonly { readonly set: string; readonly key: Uint8Array }[],
 ): DumpRequest {
@@ -43,7 +43,7 @@ export function elementQuestion(
   return { door: 'nfnetlink', bytes: writer.bytes.slice() };
 }
 
-/** Positions in the question of the elements that are there. */
+/** The positions in the request of the elements that exist. */
 export function readPresent(reply: Uint8Array): Set<number> {
   const present = new Set<number>();
   for (const { type, sequence } of messagesOf(reply)) {
@@ -52,7 +52,7 @@ export function readPresent(reply: Uint8Array): Set<number> {
   return present;
 }
 
-/** Packets by the position of the key in the question; a key without an element or a counter has no entry. */
+/** Packets by the position of the key in the request. A key without an element or a counter has no entry. */
 export function readCounters(reply: Uint8Array): Map<number, number> {
   const packets = new Map<number, number>();
   for (const { type, sequence, payload } of messagesOf(reply)) {

@@ -1,5 +1,5 @@
-// Replies to dumps -> the objects the table holds, in the same shape that render() makes, so that they
-// compare.
+// Replies to dumps -> the objects in the table, in the shape that render() makes, so that a diff can compare
+// them.
 
 import { nfgenmsg } from '../../netlink/batch.ts';
 import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
@@ -42,7 +42,7 @@ import {
 } from './objects.ts';
 import { type Entry, readChains, readSets, readTable } from './read-table.ts';
 
-/** What a dump is answered with. */
+/** The message types of dump replies. */
 const answers: ReadonlySet<number> = new Set([
   Message.NEWTABLE,
   Message.NEWSET,
@@ -50,10 +50,10 @@ const answers: ReadonlySet<number> = new Set([
   Message.NEWRULE,
   Message.NEWSETELEM,
 ]);
-/** struct nfgenmsg stands before the attributes of every message. */
+/** struct nfgenmsg precedes the attributes of every message. */
 const headerBytes = 4;
 
-/** Those whose elements are read: no samples, which the kernel adds, and no stand-ins. */
+/** The sets whose elements are read. Sample sets (which the kernel fills) and stand-ins are left out. */
 const setNames: readonly string[] = [4, 6].flatMap((family) => [
   ...['vip', 'drop', 'allow', 'host', 'icmp', 'egress'].map((name) => `${name}${family}`),
   ...Array.from({ length: family === 4 ? 32 : 128 }, (_, index) => `src${family}_${index + 1}`),
@@ -79,8 +79,8 @@ export function dumpRequests(): DumpRequest[] {
 }
 
 /**
- * What is in the table. A table with other flags or of another layout is returned alone: it is replaced as a
- * whole, so nothing in it counts as being there.
+ * The objects in the table. A table with other flags or another layout is returned alone: it is replaced as a
+ * whole, so its contents do not count.
  */
 export function decode(replies: readonly Uint8Array[], tableFlags: number): KernelObjects<NftObject> {
   const [tables, sets, chains, rules, ...elements] = replies.map((reply) => [...ours(reply)]);
@@ -93,7 +93,7 @@ export function decode(replies: readonly Uint8Array[], tableFlags: number): Kern
   const byName = new Map(readSets(sets ?? []).map((set) => [set.name, set]));
   const read = elements.flatMap((entries) => readElements(entries, byName));
   const found = [...byName.values()];
-  // A rule that looks into a set of strangers differs itself.
+  // A foreign set does not matter here: a rule that looks into one differs itself.
   const lookedInto = found.filter(({ name }) => ourSets.has(name));
   objects.push(...found, ...readChains(chains ?? [], rules ?? [], lookedInto));
   const isConstant = (object: NftObject) => object.owner === null;
@@ -105,8 +105,8 @@ export function decode(replies: readonly Uint8Array[], tableFlags: number): Kern
 }
 
 /**
- * The owner of the table in a reply to the first dump: a netlink port id, 0 for none, undefined without a
- * table.
+ * The owner of the table from a reply to the first dump: a netlink port id, 0 for none, undefined if there is
+ * no table.
  */
 export function tableOwner(reply: Uint8Array): number | undefined {
   for (const { attributes } of ours(reply))
@@ -114,13 +114,13 @@ export function tableOwner(reply: Uint8Array): number | undefined {
   return undefined;
 }
 
-/** Whether a message, an event too, is about our table. */
+/** Whether a message (a dump reply or an event) is about our table. */
 export function isOurs({ payload }: NetlinkMessage): boolean {
   if (payload[0] !== NFPROTO_INET) return false;
   return textOf(attributesOf(payload, headerBytes).get(1) ?? new Uint8Array()) === tableName;
 }
 
-/** Attribute 1 is the table's name in every message, but for a table, where it is its own. */
+/** Attribute 1 is the table's name in every message type; in a table message it is the table's own name. */
 function* ours(reply: Uint8Array): Generator<Entry, void, undefined> {
   for (const message of messagesOf(reply)) {
     if (!answers.has(message.type) || !isOurs(message)) continue;
@@ -129,14 +129,14 @@ function* ours(reply: Uint8Array): Generator<Entry, void, undefined> {
 }
 
 /**
- * All elements of one set. One without a key stands for every key that is not there (NFT_SET_ELEM_CATCHALL,
- * Linux 5.13): a set that has it counts as one without room, and is replaced with all that is in it.
+ * All elements of one set. An element without a key matches every absent key (NFT_SET_ELEM_CATCHALL, Linux
+ * 5.13). A set with such an element is given size 0, so that it is replaced with all its elements.
  */
 function readElements(entries: readonly Entry[], sets: Map<string, SetObject>): ElementObject[] {
   const name = textOf(entries[0]?.attributes.get(ElementListAttribute.SET) ?? new Uint8Array());
   const set = sets.get(name);
   if (set === undefined) return [];
-  // The VIP is the first field of every key but an ICMP type's.
+  // The VIP is the first field of every key except an ICMP type.
   const ownerBytes = set.keyLengthBytes === 1 ? 0 : addressLength(name);
   const handle = setHandle(set);
   const elements: ElementObject[] = [];
@@ -157,7 +157,7 @@ function readElements(entries: readonly Entry[], sets: Map<string, SetObject>): 
   return inSetsOf([without], elements);
 }
 
-/** Reads off the table what it was made for; the inverse of ruleset(). */
+/** Reads from the table the needs it was made for; the inverse of ruleset(). */
 function needsOf(sets: ReadonlyMap<string, SetObject>, rules: readonly Entry[]): Needs {
   const size = (...names: string[]): number => Math.max(0, ...names.map((name) => sets.get(name)?.size ?? 0));
   const sources = (of: 4 | 6): string[] => [...sets.keys()].filter((name) => name.startsWith(`src${of}_`));

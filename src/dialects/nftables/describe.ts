@@ -1,4 +1,4 @@
-// An object of the table in the words that nft prints, for refusals and diffs.
+// An object of the table in nft's syntax, for refusals and diffs.
 
 import { u16Be } from '../../netlink/reader.ts';
 import { formatAddress } from '../../state/address.ts';
@@ -22,7 +22,7 @@ export function describe(object: NftObject): string {
   }
 }
 
-/** An address, address . protocol . port, or that with a source behind it; an ICMP type is a single byte. */
+/** Address, address . protocol . port, or that followed by a source. An ICMP type is a single byte. */
 export function describeKey(key: Uint8Array, size: 4 | 16): string {
   if (key.length < size) return key.join(' ');
   const address = formatAddress(key.subarray(0, size));

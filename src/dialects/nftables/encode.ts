@@ -1,4 +1,4 @@
-// A delta -> batches. One batch wherever that is possible, for the kernel commits a batch as a whole.
+// A delta -> batches. It makes one batch where possible, because the kernel commits a batch atomically.
 
 import type { Step } from '../../netlink/ack.ts';
 import { Writer } from '../../netlink/writer.ts';
@@ -14,7 +14,7 @@ import { batchElements, type Portion, portions } from './portions.ts';
 /** Room for a hundred batches of one Service each. */
 const bufferBytes = 32 * 1024;
 
-/** An encode() with a buffer of its own. */
+/** An encode() with its own buffer. */
 export function encoder(options: SetOptions): (delta: Delta<NftObject>) => Transaction<NftObject> {
   const batch = new Batch(new Writer(bufferBytes));
   return (delta) => encode(delta, options, batch);
@@ -42,7 +42,7 @@ function encode(delta: Delta<NftObject>, options: SetOptions, batch: Batch): Tra
   return { door: 'nfnetlink', steps: inPortions(plan, options).map(step) };
 }
 
-/** What is said of the table itself, and all else. */
+/** Splits a delta into the part about the table itself and the rest. */
 function parts({ remove, add }: Delta<NftObject>): readonly [Delta<NftObject>, Delta<NftObject>] {
   const of = (isTable: boolean): Delta<NftObject> => {
     const isPart = ({ kind }: NftObject): boolean => (kind === 'table') === isTable;
@@ -51,13 +51,13 @@ function parts({ remove, add }: Delta<NftObject>): readonly [Delta<NftObject>, D
   return [of(true), of(false)];
 }
 
-/** Our own table, which has lost its owner. */
+/** The delta claims our own table, which has lost its owner. */
 function isTakenOver({ remove }: Delta<NftObject>, { goneTables }: Plan): boolean {
   return goneTables.length === 0 && remove.some(({ kind }) => kind === 'table');
 }
 
 /**
- * Base chains come or go, which the kernel refuses in the batch that takes their table over (EINVAL,
+ * The delta adds or removes base chains. The kernel refuses that in the batch that claims the table (EINVAL,
  * __NFT_TABLE_F_UPDATE in net/netfilter/nf_tables_api.c).
  */
 function changesHooks({ goneChains, newChains }: Plan): boolean {
@@ -69,7 +69,7 @@ function changesHooks({ goneChains, newChains }: Plan): boolean {
 
 type Write = (batch: Batch) => void;
 
-/** Nearly every delta: only elements, so that there is nothing to put in order. */
+/** Nearly every delta has only elements, which need no order. */
 function changeElements(batch: Batch, remove: readonly ElementObject[], add: readonly ElementObject[]): void {
   if (remove.length > 0) batch.elements(Message.DELSETELEM, remove);
   if (add.length > 0) batch.elements(Message.NEWSETELEM, add);
@@ -89,10 +89,10 @@ function changeWhole(batch: Batch, plan: Plan, options: SetOptions): void {
 }
 
 /**
- * What a packet meets is whole at any moment: a VIP is guarded only while all its ports are in force. So the
- * gate of one that leaves goes before its ports, that of a new one comes behind the rules, and of what is not
- * a gate the new is in as the old goes, or before. Where sets are replaced under their own names, others
- * stand in for them. Those are filled before rules look into them, while the new ones are made and filled.
+ * Keeps the filter whole between batches: a VIP is in a gate only while all its ports are in force. The gate
+ * of a removed VIP goes before its ports; the gate of a new VIP comes after the rules. Of other elements the
+ * new ones come with or before the old ones' removal. A set that is replaced under its own name has a
+ * stand-in: the stand-in is filled, the rules look into it, and meanwhile the new set is made and filled.
  */
 function inPortions(plan: Plan, options: SetOptions): Write[] {
   const { newSets, newChains, replaced } = plan;
@@ -101,7 +101,7 @@ function inPortions(plan: Plan, options: SetOptions): Write[] {
   const nameOf = (set: string): string => (replaced.has(set) ? standInFor(set) : set);
   const moved = plan.added.filter(({ set }) => replaced.has(set));
   const fresh = newSets.filter(({ name }) => !replaced.has(name));
-  // What no rule looks into yet is no substitute for what goes.
+  // An element in a set that no rule looks into yet cannot replace an element that goes.
   const unused = new Set([...fresh.map(({ name }) => name), ...replaced]);
   const waiting = new Set(plan.added.flatMap(({ set, owner }) => (unused.has(set) ? [owner] : [])));
   const isLateGate = ({ set }: ElementObject): boolean => isGate(set) && !replaced.has(set);
@@ -139,7 +139,7 @@ function changing(elements: Portion, nameOf?: (set: string) => string): Write[] 
   );
 }
 
-/** Those of which it is true, and the others. */
+/** The elements for which `is` is true, and the rest. */
 function parted(
   elements: readonly ElementObject[],
   is: (element: ElementObject) => boolean,
@@ -147,24 +147,24 @@ function parted(
   return [elements.filter(is), elements.filter((element) => !is(element))];
 }
 
-/** A VIP is judged while it is in one of these. */
+/** The rules filter a VIP while it is in one of these sets. */
 function isGate(set: string): boolean {
   return set.startsWith('vip') || set.startsWith('egress');
 }
 
-/** As long as the name of the set itself, so that a rule keeps its length. */
+/** The name has the length of the set's own name, so that a rule keeps its length. */
 function standInFor(set: string): string {
   return set.toUpperCase();
 }
 
-/** What is left of one whose writer did not get to the end is found by its name. */
+/** Recognises by its name a stand-in that an interrupted writer left behind. */
 export function isStandIn(set: string): boolean {
   return /^[A-Z]/.test(set);
 }
 
 /**
- * Rules before the sets they look into and the chains they jump to. A map of a stranger holds on to chains,
- * so sets go before chains.
+ * Deletes rules before the sets they look into and the chains they jump to. A foreign verdict map can hold
+ * chains, so sets go before chains.
  */
 function letGo(
   batch: Batch,
@@ -184,7 +184,10 @@ function declareSets(batch: Batch, plan: Pick<Plan, 'newTables' | 'newSets'>, op
   for (const set of plan.newSets) batch.newSet(set, options);
 }
 
-/** All chains first, since rules jump between them. Base chains come last, so that nothing is judged half. */
+/**
+ * Creates all chains before the rules that jump to them; base chains come last, so the filter is never
+ * partial.
+ */
 function putChains(
   batch: Batch,
   plan: Pick<Plan, 'goneChains' | 'newChains'>,

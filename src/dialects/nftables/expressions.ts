@@ -1,5 +1,5 @@
-// Rule expressions in canonical form: byte for byte as the kernel dumps them, so that `have` and `want`
-// compare as bytes.
+// Rule expressions in canonical form: the same bytes that the kernel dumps, so that `have` and `want` compare
+// bytewise.
 
 import { attributeList, attributesOf, textOf } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
@@ -38,8 +38,7 @@ import {
 } from './constants.ts';
 
 /**
- * Four-byte registers by number: NFT_REG32_00 is written as register 1, NFT_REG32_04 as 2, as the kernel
- * dumps them.
+ * The number of a four-byte register as the kernel dumps it: NFT_REG32_00 becomes 1, NFT_REG32_04 becomes 2.
  */
 function register(index: number): number {
   return index % 4 === 0 ? index / 4 + 1 : index + 8;
@@ -75,7 +74,7 @@ export class Rule {
     });
   }
 
-  /** A field of an IPv6 extension header; the rule ends here if the packet has none of that type. */
+  /** Loads a field of an IPv6 extension header. The rule does not match a packet without such a header. */
   extensionHeader(type: number, offset: number, length: number, index: number): this {
     return this.#expression('exthdr', (writer) => {
       writer.attributeU32Be(ExthdrAttribute.DREG, register(index));
@@ -95,7 +94,7 @@ export class Rule {
     return this.#compare(index, CmpOperator.NEQ, value);
   }
 
-  /** Masks in place. */
+  /** Masks the register in place. */
   mask(index: number, mask: Uint8Array): this {
     return this.#expression('bitwise', (writer) => {
       writer.attributeU32Be(BitwiseAttribute.SREG, register(index));
@@ -115,7 +114,7 @@ export class Rule {
     });
   }
 
-  /** A value in place of a field of the packet. */
+  /** Loads a constant instead of a packet field. */
   value(index: number, value: Uint8Array): this {
     return this.#expression('immediate', (writer) => {
       writer.attributeU32Be(ImmediateAttribute.DREG, register(index));
@@ -124,8 +123,8 @@ export class Rule {
   }
 
   /**
-   * Puts the key in a set, or renews the element, and counts the packet there. The rule ends here where the
-   * set is full.
+   * Adds the key to a set, or renews its element, and counts the packet there. If the set is full, the rule
+   * does not match.
    */
   update(set: string, index: number): this {
     return this.#expression('dynset', (writer) => {
@@ -144,18 +143,18 @@ export class Rule {
     });
   }
 
-  /** Loading it switches conntrack on in the network namespace. */
+  /** This expression switches conntrack on in the network namespace. */
   ctDirectionReply(index: number): this {
     return this.#ct(NFT_CT_DIRECTION, index).compareEqual(index, Uint8Array.of(IP_CT_DIR_REPLY));
   }
 
-  /** The connection goes elsewhere than its first packet said. Switches conntrack on as well. */
+  /** Matches a connection with a translated destination (IPS_DST_NAT). It switches conntrack on as well. */
   ctStatusDnat(index: number): this {
     const masked = this.#ct(NFT_CT_STATUS, index).mask(index, Uint8Array.of(IPS_DST_NAT, 0, 0, 0));
     return masked.compareNotEqual(index, new Uint8Array(4));
   }
 
-  /** The source is an address of this node. */
+  /** Matches a source that is an address of this node. */
   sourceIsLocal(index: number): this {
     this.#expression('fib', (writer) => {
       writer.attributeU32Be(FibAttribute.DREG, register(index));
@@ -165,7 +164,7 @@ export class Rule {
     return this.compareEqual(index, Uint8Array.of(RTN_LOCAL, 0, 0, 0));
   }
 
-  /** A verdict of constants.ts; `chain` where it is a goto. */
+  /** A verdict of constants.ts; `chain` is the target of a goto. */
   verdict(code: number, chain?: string): this {
     return this.#expression('immediate', (writer) => {
       writer.attributeU32Be(ImmediateAttribute.DREG, REG_VERDICT);
@@ -217,7 +216,7 @@ export class Rule {
   }
 }
 
-/** A rule that looks into other sets, whose names are as long as those it has. Throws NetlinkError. */
+/** Copies a rule with the names of other sets, which must have the same length. Throws NetlinkError. */
 export function lookingInto(rule: Uint8Array, nameOf: (set: string) => string): Uint8Array {
   const other = rule.slice();
   for (const [, expression] of attributeList(other)) {
@@ -229,7 +228,7 @@ export function lookingInto(rule: Uint8Array, nameOf: (set: string) => string): 
   return other;
 }
 
-/** Both expressions that look into a set have its name first. */
+/** Both set expressions, `lookup` and `dynset`, have the set's name as attribute 1. */
 function setIn(expression: Uint8Array): { name?: string; set?: Uint8Array | undefined } {
   const attributes = attributesOf(expression);
   const name = attributes.get(EXPR_NAME);

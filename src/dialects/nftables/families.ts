@@ -1,9 +1,8 @@
-// The two address families side by side: where addresses stand in a header, and what ICMP is called there.
+// The two address families side by side: offsets of addresses in a header, and ICMP numbers.
 
 import { NFPROTO_IPV4, NFPROTO_IPV6, PayloadBase } from './constants.ts';
 import { Rule } from './expressions.ts';
 
-/** One address family: where its addresses stand in the header, and what its ICMP is called. */
 export interface FamilyShape {
   readonly family: 4 | 6;
   readonly nfproto: number;
@@ -23,7 +22,7 @@ const family4: FamilyShape = {
   sourceOffset: 12,
   destinationOffset: 16,
   icmpProtocol: 1,
-  // Destination unreachable (with fragmentation needed), time exceeded, parameter problem.
+  // Destination unreachable (including fragmentation needed), time exceeded, parameter problem.
   errorTypes: [3, 11, 12],
   echoRequest: 8,
   echoReply: 0,
@@ -36,7 +35,7 @@ export const family6: FamilyShape = {
   sourceOffset: 8,
   destinationOffset: 24,
   icmpProtocol: 58,
-  // The errors, packet too big among them, and router and neighbour discovery.
+  // The errors (including packet too big), and router and neighbour discovery.
   errorTypes: [1, 2, 3, 4, 133, 134, 135, 136],
   echoRequest: 128,
   echoReply: 129,
@@ -44,14 +43,12 @@ export const family6: FamilyShape = {
 
 export const families: readonly FamilyShape[] = [family4, family6];
 
-/**
- * Every rule says its family again: the kernel would do without, but nft names fields only where it is said.
- */
+/** Every rule tests its family again: the kernel needs no test, but nft prints field names only with one. */
 export function ruleOf({ nfproto }: FamilyShape): Rule {
   return new Rule().metaNfproto(0).compareEqual(0, Uint8Array.of(nfproto));
 }
 
-/** The destination is in a set of addresses. */
+/** Matches a destination in a set of addresses. */
 export function address(shape: FamilyShape, set: string): Rule {
   return ruleOf(shape)
     .payload(PayloadBase.NETWORK_HEADER, shape.destinationOffset, shape.addressBytes, 0)

@@ -1,4 +1,4 @@
-// Rules of others, read for one question: which of their base chains can drop a packet that ours let through.
+// Reads foreign rules for one question: which foreign base chains can drop a packet that our rules accept.
 
 import { nfgenmsg } from '../../netlink/batch.ts';
 import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
@@ -28,7 +28,7 @@ import {
 } from './constants.ts';
 import { type ForeignChain, familyName, readForeign } from './foreign.ts';
 
-/** A base chain that can drop, and by how many rules: its own, and those of the chains it jumps to. */
+/** A base chain that can drop, and the number of dropping rules in it and in the chains it jumps to. */
 export interface DroppingChain extends ForeignChain {
   readonly drops: number;
 }
@@ -38,7 +38,7 @@ interface RuleFacts {
   readonly jumps: Set<string>;
 }
 
-/** Every rule of every table. Costs what others have: 31 ms for 10,000 rules, 0.7 s for 50,000. */
+/** Requests every rule of every table. It takes 31 ms for 10,000 foreign rules, 0.7 s for 50,000. */
 export function ruleDump(): DumpRequest {
   const writer = new Writer(32);
   const place = writer.beginMessage(Message.GETRULE, NLM_F_REQUEST | NLM_F_DUMP, 1);
@@ -48,9 +48,9 @@ export function ruleDump(): DumpRequest {
 }
 
 /**
- * From the replies to chainDump() and ruleDump(): the chains that drop by policy or have a rule that drops,
- * and how many rules others have. A rule counts whatever it matches, unless it takes only what conntrack
- * calls invalid. Where a verdict map leads is not followed.
+ * From the replies to chainDump() and ruleDump(): the chains that drop by policy or by a rule, and the number
+ * of foreign rules. A dropping rule counts whatever it matches, unless it matches only the conntrack state
+ * invalid. Jumps through a verdict map are not followed.
  */
 export function readDropping(
   chains: Uint8Array,
@@ -135,7 +135,9 @@ function isInvalid(bitwise: Attributes): boolean {
   return mask !== undefined && u32(mask) === 1;
 }
 
-/** struct xt_conntrack_mtinfo2, 3: match and invert flags at 146, XT_CONNTRACK_STATE is 1; states at 150. */
+/**
+ * struct xt_conntrack_mtinfo2, 3: match flags at 146 (XT_CONNTRACK_STATE: 1), invert at 148, states at 150.
+ */
 function isInvalidMatch(match: Attributes): boolean {
   const info = match.get(3);
   if (textOf(match.get(1) ?? new Uint8Array()) !== 'conntrack' || info === undefined) return false;

@@ -1,5 +1,5 @@
-// Base chains of others, and how many rules they have: what a packet still crosses, and how long others'
-// commits take.
+// Foreign base chains and their number of rules: they can drop packets that we accept, and they set how long
+// foreign commits take.
 
 import { nfgenmsg } from '../../netlink/batch.ts';
 import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
@@ -9,7 +9,7 @@ import type { DumpRequest } from '../dialect.ts';
 import { ChainAttribute, HookAttribute, Message, tableName } from './constants.ts';
 
 export interface ForeignChain {
-  /** As nft names it; `ip` and `ip6` of a table of xtables too. */
+  /** The family as nft names it; `ip` or `ip6` for an xtables table too. */
   readonly family: string;
   readonly table: string;
   readonly chain: string;
@@ -26,11 +26,11 @@ const familyNames: Readonly<Record<number, string>> = {
   7: 'bridge',
   10: 'ip6',
 };
-/** What a packet on its way to a VIP crosses, by the number of the hook; those of arp and netdev differ. */
+/** The hooks that a packet to a VIP passes, by number; arp and netdev have other numbers. */
 const hookNames: readonly string[] = ['prerouting', 'input', 'forward', '', '', 'ingress'];
 const otherHookNames: Readonly<Record<string, readonly string[]>> = { arp: ['input'], netdev: ['ingress'] };
 
-/** Every chain of every table, without its rules. */
+/** Requests every chain of every table, without rules. */
 export function chainDump(): DumpRequest {
   const writer = new Writer(32);
   const place = writer.beginMessage(Message.GETCHAIN, NLM_F_REQUEST | NLM_F_DUMP, 1);
@@ -40,8 +40,8 @@ export function chainDump(): DumpRequest {
 }
 
 /**
- * Base chains of filters at ingress, prerouting, input and forward that are not ours and can drop: by policy,
- * or by a rule. The rules of all chains of others are counted by what the kernel says is in use of each.
+ * The foreign base chains of type filter at ingress, prerouting, input and forward that have a rule or the
+ * policy drop. `rules` is the sum of NFTA_CHAIN_USE over all foreign chains.
  */
 export function readForeign(reply: Uint8Array): { chains: ForeignChain[]; rules: number } {
   const chains: ForeignChain[] = [];
@@ -58,7 +58,7 @@ export function readForeign(reply: Uint8Array): { chains: ForeignChain[]; rules:
   return { chains, rules };
 }
 
-/** The family of a message of nf_tables, as nft names it. */
+/** The family of an nf_tables message, as nft names it. */
 export function familyName(payload: Uint8Array): string {
   return familyNames[payload[0] ?? 0] ?? String(payload[0]);
 }

@@ -1,13 +1,13 @@
-// The keys of elements: text with a character for each byte, which takes a seventh of what a Uint8Array of a
-// few bytes does, and is compared and looked up as it is.
+// The keys of elements as strings with one character per byte. A string takes a seventh of the memory of a
+// short Uint8Array, and can be compared and used as a Map key.
 
-/** Longer than any key of the kernel (NFT_DATA_VALUE_MAXLEN), whatever bytes that lie may say. */
+/** Longer than any key of the kernel (NFT_DATA_VALUE_MAXLEN); a guard against malformed dumps. */
 const mostArguments = 1024;
 
 export function keyOf(bytes: Uint8Array): string {
   if (bytes.length > mostArguments)
     return keyOf(bytes.subarray(0, mostArguments)) + keyOf(bytes.subarray(mostArguments));
-  // Put together one by one, it would be a rope that holds on to each of its pieces.
+  // A string concatenated byte by byte would be a V8 rope that keeps all its pieces alive.
   return String.fromCharCode.apply(null, bytes as unknown as number[]);
 }
 

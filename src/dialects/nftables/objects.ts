@@ -1,5 +1,5 @@
-// What the nftables dialect deals in: tables, sets, chains with their rules, and elements, as comparable
-// values.
+// The objects of the nftables dialect as comparable values: tables, sets, chains with their rules, and
+// elements.
 
 import type { Address } from '../../state/address.ts';
 import type { ServiceKey } from '../../state/service.ts';
@@ -9,7 +9,7 @@ import { NFT_SET_EVAL, NFT_SET_TIMEOUT } from './constants.ts';
 export interface TableObject extends KernelObject {
   readonly kind: 'table';
   readonly flags: number;
-  /** -1 for a table that is not of our make, though it has our name. */
+  /** -1 for a table that has our name but was not made by us. */
   readonly layout: number;
 }
 
@@ -18,12 +18,12 @@ export interface SetObject extends KernelObject {
   readonly name: string;
   readonly keyType: number;
   readonly keyLengthBytes: number;
-  /** 0 for one that is not of our make, though it has our name: it is replaced with all that is in it. */
+  /** 0 for a set that has our name but was not made by us: it is replaced with all its elements. */
   readonly size: number;
   readonly counter: boolean;
   /**
-   * 0 for a set of ours. Else the rules fill it, an element is forgotten this long after its last packet, and
-   * none of them is an object.
+   * 0 for ordinary sets. Otherwise the rules fill the set, an element expires this long after its last
+   * packet, and its elements are not objects.
    */
   readonly timeoutMs: number;
 }
@@ -33,10 +33,7 @@ export interface Hook {
   readonly priority: number;
 }
 
-/**
- * A chain and its rules, which are compared and replaced as one. `hook` null for a chain that is only jumped
- * to.
- */
+/** A chain and its rules, compared and replaced as one. `hook` is null for a chain that is only jumped to. */
 export interface ChainObject extends KernelObject {
   readonly kind: 'chain';
   readonly name: string;
@@ -47,14 +44,14 @@ export interface ChainObject extends KernelObject {
 export interface ElementObject extends KernelObject {
   readonly kind: 'element';
   readonly set: string;
-  /** A character for each byte. */
+  /** One character per byte. */
   readonly key: string;
 }
 
 export type NftObject = TableObject | SetObject | ChainObject | ElementObject;
 
 /**
- * `adopted` false: the table was found without an owner, so that it has to be claimed though nothing in it
+ * `adopted` is false if the table was found without an owner. It then has to be claimed even if nothing else
  * differs.
  */
 export function tableObject(flags: number, layout: number, adopted: boolean): TableObject {
@@ -78,14 +75,14 @@ export function setObject(shape: SetShape): SetObject {
   };
 }
 
-/** Of NFTA_SET_FLAGS those that say what is in a set. */
+/** The NFTA_SET_FLAGS that describe the elements of a set. */
 export function setFlags({ timeoutMs }: SetShape): number {
   return timeoutMs > 0 ? NFT_SET_TIMEOUT | NFT_SET_EVAL : 0;
 }
 
 /**
- * `sets` are those that the rules may look into. They are a part of the content, for a set that is replaced
- * by another one must first be let go by every rule.
+ * `sets` are the sets that the rules may look into. They are part of the content, because every rule must
+ * release a set before the set can be replaced.
  */
 export function chainObject(
   name: string,
@@ -99,7 +96,7 @@ export function chainObject(
   return { kind: 'chain', id: `chain ${name}`, content, name, hook, rules, ...constant };
 }
 
-/** `version` tells a set from another one of the same name, whose elements all have to be put in anew. */
+/** `version` distinguishes two sets of the same name: elements of another version must all be added again. */
 export interface SetHandle {
   readonly name: string;
   readonly version: string;
@@ -118,7 +115,7 @@ export function elementObject(
   return new Element(set, key, owner, service);
 }
 
-/** Only a change of what is there needs ids, so they are made when they are asked for. */
+/** Only a diff of elements needs ids, so an id is made when it is read. */
 class Element implements ElementObject {
   readonly kind = 'element';
   readonly content = '';
@@ -142,7 +139,7 @@ class Element implements ElementObject {
   }
 }
 
-/** The same elements as they are in the sets among these constants, which may be other ones. */
+/** The same elements, attached to the sets of the same name among these constants. */
 export function inSetsOf(
   constants: readonly NftObject[],
   elements: readonly ElementObject[],
@@ -155,13 +152,13 @@ export function inSetsOf(
   });
 }
 
-/** The name of a set, or of the one that an element is in; empty for what is neither. */
+/** The name of a set, or of an element's set; empty for other objects. */
 export function setOf(object: NftObject): string {
   if (object.kind === 'element') return object.set;
   return object.kind === 'set' ? object.name : '';
 }
 
-/** How long an address is in the keys of a set: `src4_26` belongs to family 4, `allow6` to 6. */
+/** The length of an address in the keys of a set: 4 bytes for `src4_26`, 16 for `allow6`. */
 export function addressLength(set: string): 4 | 16 {
   return /\d/.exec(set)?.[0] === '6' ? 16 : 4;
 }

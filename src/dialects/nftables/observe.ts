@@ -1,5 +1,5 @@
-// What `--filter observe` puts in the place of the drops: a packet that would be dropped is counted by its
-// source and port, and by its VIP, and goes on.
+// The rules that replace the drops with `--filter observe`: a packet that would be dropped is counted by
+// source and port, and by VIP, and then accepted.
 
 import { protocolNumbers } from '../../state/port.ts';
 import { KeyType, NF_ACCEPT, PayloadBase } from './constants.ts';
@@ -7,12 +7,12 @@ import { Rule } from './expressions.ts';
 import { address, type FamilyShape, ruleOf } from './families.ts';
 import type { SetShape } from './objects.ts';
 
-/** Samples of a family; once there are so many, others are counted by VIP alone. */
+/** The most samples per family; when the set is full, other packets are counted by VIP only. */
 export const samples = 1024;
-/** How long a sample is kept behind its last packet. */
+/** The time from its last packet until a sample expires. */
 export const sampleTimeoutMs = 3_600_000;
 
-/** The set of the samples: saddr . daddr . l4proto . dport, filled by observeRules(). */
+/** The set of samples, filled by observeRules(): saddr . daddr . l4proto . dport. */
 export function seenShape({ family, addressBytes }: FamilyShape): SetShape {
   return {
     name: `seen${family}`,
@@ -25,8 +25,8 @@ export function seenShape({ family, addressBytes }: FamilyShape): SetShape {
 }
 
 /**
- * One of the first rules takes the sample; a protocol without ports has port 0. Where the set is full that
- * rule ends, and the last two accept as they do with every packet.
+ * The first rules take the sample; a protocol without ports gets port 0. If the set is full, the sampling
+ * rule ends without a match. The last two rules count by VIP and accept.
  */
 export function observeRules(shape: FamilyShape): Rule[] {
   const words = shape.addressBytes / 4;

@@ -1,10 +1,10 @@
-// A delta, sorted by what has to be said of it and when.
+// A delta sorted by kind and by direction.
 
 import type { Delta } from '../dialect.ts';
 import type { ChainObject, ElementObject, NftObject, SetObject, TableObject } from './objects.ts';
 
 export interface Plan {
-  /** The old table goes, and everything with it. */
+  /** The old table is deleted with everything in it. */
   readonly goneTables: readonly TableObject[];
   readonly newTables: readonly TableObject[];
   readonly goneSets: readonly SetObject[];
@@ -13,7 +13,7 @@ export interface Plan {
   readonly newChains: readonly ChainObject[];
   readonly dropped: readonly ElementObject[];
   readonly added: readonly ElementObject[];
-  /** Names of sets that others take the place of, which all rules have to be told. */
+  /** Names of sets that a new set of the same name replaces; every rule that uses one is rewritten. */
   readonly replaced: ReadonlySet<string>;
 }
 

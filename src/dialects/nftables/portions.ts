@@ -1,8 +1,8 @@
-// Elements in portions, since a listener makes the kernel queue 8 kB for each until commit.
+// Splits elements into portions, because with a listener the kernel queues 8 kB per element until the commit.
 
 import type { ElementObject } from './objects.ts';
 
-/** More elements than this go in several batches. */
+/** A change with more elements than this is split into several batches. */
 export const batchElements = 5000;
 
 export interface Portion {
@@ -10,7 +10,7 @@ export interface Portion {
   readonly added: readonly ElementObject[];
 }
 
-/** Cuts between VIPs only: what a VIP loses and what it gets are in one batch, whatever order a dump had. */
+/** Cuts between VIPs only: a VIP's removed and added elements share a batch, however a dump orders them. */
 export function* portions({ dropped, added }: Portion): Generator<Portion> {
   if (dropped.length === 0) {
     yield* portionsOfNew(added);
@@ -37,7 +37,7 @@ export function* portions({ dropped, added }: Portion): Generator<Portion> {
   if (portion.dropped.length + portion.added.length > 0) yield portion;
 }
 
-/** A cold load: the elements of one VIP stand together. */
+/** A cold load: the elements of a VIP are adjacent in `added`. */
 function* portionsOfNew(added: readonly ElementObject[]): Generator<Portion> {
   for (let start = 0; start < added.length; ) {
     let end = Math.min(added.length, start + batchElements);

@@ -1,5 +1,5 @@
-// What this kernel's nf_tables can do, asked by a batch without an end: the kernel judges every message and
-// keeps none.
+// Probes the abilities of this kernel's nf_tables with a batch that has no end message: the kernel validates
+// every message and commits none.
 
 import type { Receipt, Refused, Step } from '../../netlink/ack.ts';
 import { beginBatch, nfgenmsg } from '../../netlink/batch.ts';
@@ -25,11 +25,11 @@ const questions = ['nf_tables', 'table flags owner and persist', 'set flag expr'
 type Question = (typeof questions)[number];
 
 export interface Capabilities {
-  /** The errno with which nf_tables refuses everything; 0 where it works. */
+  /** The errno with which nf_tables refuses every message; 0 where it works. */
   readonly refusal: number;
   readonly ownerAndPersist: boolean;
   readonly setExpressionFlag: boolean;
-  /** A rule can ask whether an address is one of this node. */
+  /** A rule can test whether an address belongs to this node. */
   readonly localAddresses: boolean;
 }
 
@@ -49,7 +49,7 @@ export function probeStep(): Step<Question> {
   const place = writer.beginMessage(Message.GETGEN, NLM_F_REQUEST, 7);
   nfgenmsg(writer, 0);
   writer.endMessage(place);
-  // The chain is there for its rule alone.
+  // The chain exists only for the rule; its refusal counts as the rule's.
   const records = [...questions, 'expression fib' as const].map((question, index) => ({
     sequence: index + 2,
     objects: [question],
@@ -69,13 +69,13 @@ export function readCapabilities(receipt: Receipt<Question>): Capabilities {
   };
 }
 
-/** Errors by which a kernel says that it has something not, or not for us. */
+/** The errnos by which a kernel says that it lacks a feature or denies it to us. */
 const answers: ReadonlySet<number> = new Set([
   ...[Errno.EPERM, Errno.ENOENT, Errno.EINVAL],
   ...[Errno.EPROTONOSUPPORT, Errno.EOPNOTSUPP, Errno.EAFNOSUPPORT],
 ]);
 
-/** What kept the kernel from judging, so that the receipt says nothing of what it can do. */
+/** The refusal that kept the kernel from validating the batch; the receipt then tells no abilities. */
 export function disturbanceOf(receipt: Receipt<Question>): Refused<Question> | undefined {
   return receipt.find(({ errno }) => !answers.has(errno));
 }

@@ -1,5 +1,5 @@
-// One answer of the kernel -> a table, a set, or a chain with its rules. What has no name of its own lives
-// and dies with the rule that it stands in, and is no object.
+// One dump message -> a table, a set, or a chain with its rules. Anonymous sets and chains live and die with
+// their rule, and are not objects.
 
 import { type Attributes, attributesOf, textOf, u32Be, u64Be } from '../../netlink/reader.ts';
 import {
@@ -27,7 +27,7 @@ import {
   tableObject,
 } from './objects.ts';
 
-/** Of one message of an answer. */
+/** One message of a dump. */
 export interface Entry {
   readonly type: number;
   readonly attributes: Attributes;
@@ -35,12 +35,12 @@ export interface Entry {
 
 export function readTable(attributes: Attributes): NftObject {
   const found = u32Be(attributes.get(TableAttribute.FLAGS) ?? new Uint8Array(4));
-  // Where an owner died the kernel has taken its flag away, and left the one that kept the table.
+  // When a table's owner dies, the kernel clears NFT_TABLE_F_OWNER and leaves NFT_TABLE_F_PERSIST.
   const flags = (found & NFT_TABLE_F_PERSIST) === 0 ? found : found | NFT_TABLE_F_OWNER;
   const comment = textOf((attributes.get(TableAttribute.USERDATA) ?? new Uint8Array()).subarray(2));
   const number = /^vipward layout (\d+)$/.exec(comment)?.[1];
   const adopted = flags === 0 || attributes.has(TableAttribute.OWNER);
-  // One that sleeps judges nothing, whoever made it.
+  // A dormant table filters nothing, even if it is ours.
   const judges = number !== undefined && (found & NFT_TABLE_F_DORMANT) === 0;
   return tableObject(flags, judges ? Number(number) : -1, adopted);
 }
@@ -50,7 +50,7 @@ export function readSets(sets: readonly Entry[]): SetObject[] {
     const flags = u32Be(attributes.get(SetAttribute.FLAGS) ?? new Uint8Array(4));
     if ((flags & NFT_SET_ANONYMOUS) !== 0) return [];
     const set = readSet(attributes);
-    // In one of other flags an element stands for more than its key, as a range does, or goes by itself.
+    // With other flags an element means more than its key (a range), or expires by itself.
     return (flags & ~NFT_SET_EXPR) === setFlags(set) ? [set] : [setObject({ ...set, size: 0 })];
   });
 }
@@ -87,7 +87,7 @@ export function readChains(
     const hook = attributesOf(attributes.get(ChainAttribute.HOOK) ?? new Uint8Array());
     const number = hook.get(HookAttribute.HOOKNUM);
     const priority = hook.get(HookAttribute.PRIORITY);
-    // A base chain whose policy or type is not ours has no place that we know, so that it is replaced.
+    // A base chain with another policy or type is not of our make; it gets no known hook and is replaced.
     const accepts = u32Be(attributes.get(ChainAttribute.POLICY) ?? new Uint8Array(4)) === NF_ACCEPT;
     const filters = textOf(attributes.get(ChainAttribute.TYPE) ?? new Uint8Array()) === 'filter';
     const isOurs = accepts && filters;

@@ -1,5 +1,4 @@
-// Desired state -> the objects the table should hold. A VIP's elements are its own alone, so a change costs
-// one VIP.
+// Desired state -> the objects the table should hold. VIPs share no elements, so a change costs one VIP.
 
 import {
   type Address,
@@ -25,8 +24,8 @@ import {
 import { type NftOptions, ruleset, setShapes } from './ruleset.ts';
 
 /**
- * A render() that keeps the constant part, and with it the identity by which a diff knows that nothing
- * differs.
+ * A render() that keeps the constant part while the needs stay the same, so that a diff can skip it by
+ * identity.
  */
 export function renderer(options: NftOptions): (state: DesiredState) => KernelObjects<NftObject> {
   let known: { needs: Needs; constants: readonly NftObject[]; sets: Record<Family, FamilySets> } | undefined;
@@ -39,7 +38,7 @@ export function renderer(options: NftOptions): (state: DesiredState) => KernelOb
   };
 }
 
-/** The sets of one family that elements go into; those of source ranges by length, of all sources at 0. */
+/** The sets of one family. `sources` is indexed by prefix length, with `allow` at 0. */
 interface FamilySets {
   readonly vip: SetHandle;
   readonly drop: SetHandle;
@@ -71,8 +70,8 @@ function setsOf(needs: Needs, options: NftOptions): Record<Family, FamilySets> {
 }
 
 /**
- * The gate comes last: where elements go in one after the other, a VIP is guarded only when its ports are
- * known.
+ * The gate comes last: when elements are added one after another, a VIP is filtered only once its ports are
+ * in.
  */
 function vipElements(vip: VirtualIp, families: Record<Family, FamilySets>, out: ElementObject[]): void {
   if (!vip.filtered) return;

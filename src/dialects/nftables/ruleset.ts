@@ -1,4 +1,4 @@
-// The constant part of the table: which sets there are, and the dozen rules that look into them
+// The constant part of the table: its sets, and the dozen rules that look packets up in them
 // (docs/ruleset.md).
 
 import { maskBytes } from '../../state/address.ts';
@@ -32,25 +32,23 @@ import {
 } from './objects.ts';
 import { observeRules, seenShape } from './observe.ts';
 
-/** What the agent was told and what its kernel can do; fixed for the life of a dialect. */
+/** The agent's settings and the kernel's abilities; fixed for the life of a dialect. */
 export interface NftOptions {
-  /** Flags of the table: owner and persist where the kernel has both, else 0. */
+  /** Flags of the table: owner and persist if the kernel supports both, else 0. */
   readonly tableFlags: number;
-  /**
-   * NFT_SET_EXPR is understood; without it the counter of a set is declared by its attribute alone (5.10).
-   */
+  /** The kernel knows NFT_SET_EXPR. Without it (5.10) only the attribute declares the counter of a set. */
   readonly setExpressionFlag: boolean;
-  /** The kernel can be asked whether an address is one of this node. */
+  /** The kernel can test whether a source is an address of this node. */
   readonly localAddresses: boolean;
-  /** Per-port accept counters. */
+  /** Count accepted packets per port. */
   readonly counters: boolean;
-  /** Echo requests to a VIP are answered. */
+  /** Accept echo requests to a VIP. */
   readonly echo: boolean;
-  /** Count what would be dropped, and drop nothing. */
+  /** Count the packets that would be dropped, and drop none. */
   readonly observe: boolean;
 }
 
-/** Every constant object that these needs call for, sets before the chains that use them. */
+/** Every constant object that these needs require, sets before the chains that use them. */
 export function ruleset(needs: Needs, options: NftOptions): NftObject[] {
   const sets = setShapes(needs, options).map(setObject);
   const chain = (name: string, hook: Hook | null, rules: readonly Rule[]): NftObject =>
@@ -83,7 +81,7 @@ export function ruleset(needs: Needs, options: NftOptions): NftObject[] {
   return objects;
 }
 
-/** Every set that these needs call for. */
+/** Every set that these needs require. */
 export function setShapes(needs: Needs, options: Pick<NftOptions, 'counters' | 'observe'>): SetShape[] {
   const { capacities } = needs;
   return families.flatMap((shape) => {
@@ -114,7 +112,7 @@ export function setShapes(needs: Needs, options: Pick<NftOptions, 'counters' | '
   });
 }
 
-/** `iif lo` passes; a packet to an address of the set is judged in the chain of its family. */
+/** Accepts `iif lo`; sends a packet to an address of the set to the chain of its family. */
 function entryRules(set: string, chain: string): Rule[] {
   const loopback = new Rule()
     .metaIif(0)
@@ -129,16 +127,16 @@ function entryRules(set: string, chain: string): Rule[] {
 }
 
 function guardRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule[] {
-  // A VIP with egress is judged once, at -190, so that its counters count once.
+  // A VIP with egress is filtered once, at -190, so that its counters count once.
   const egress = needs.egress ? [address(shape, `egress${shape.family}`).verdict(NF_ACCEPT)] : [];
   return [...egress, ...portRules(shape, needs), icmpRule(shape), ...dropRules(shape, options)];
 }
 
 /**
- * What still has a VIP as its destination after every DNAT: only what the node itself is to answer goes on,
- * and what NAT of others brings here, for a VIP may be the address that a REDIRECT takes. Where nothing asks
- * conntrack for that, only declared ports are dropped. Observing, what prerouting would drop has been counted
- * there.
+ * Filters packets that still have a VIP as their destination after every DNAT. It accepts the ports that the
+ * node itself serves, and packets that other NAT rules brought here, since a VIP may be the address that a
+ * REDIRECT takes. If no rule uses conntrack to recognise NAT, only declared ports are dropped. With `observe`
+ * on, prerouting has already counted the packets that it would drop.
  */
 function inputRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule[] {
   const { family } = shape;
@@ -153,9 +151,7 @@ function inputRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule
   return [...fragments, host, icmpRule(shape), ...nat.map((rule) => rule.verdict(NF_ACCEPT)), ...drops];
 }
 
-/**
- * A VIP with egress is judged here and not at -310, for only behind conntrack is an answer told from a probe.
- */
+/** Filters VIPs with egress here and not at -310: only after conntrack can an answer be told from a probe. */
 function egressRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule[] {
   const echoReply = ruleOf(shape)
     .metaL4proto(0)
@@ -172,8 +168,7 @@ function portRules(shape: FamilyShape, needs: Needs): Rule[] {
 }
 
 /**
- * What a declared port matches, without its verdict: open to all, or to the ranges of one length after the
- * other.
+ * The matches for a declared port, without a verdict: open to all, then one rule per source prefix length.
  */
 function passes(shape: FamilyShape, needs: Needs): Rule[] {
   const { family, addressBytes } = shape;
@@ -196,8 +191,8 @@ function passes(shape: FamilyShape, needs: Needs): Rule[] {
 }
 
 /**
- * A fragment behind the first has no ports to be judged by, and is nothing without the first. It is let
- * through before any rule looks for ports, since kernels before 5.17 take its data for them.
+ * Accepts a fragment behind the first: it carries no ports, and is useless if the first fragment is dropped.
+ * The rule comes before all port rules, since kernels before 5.17 read the fragment's data as ports.
  */
 function laterFragment(shape: FamilyShape): Rule {
   const rule = ruleOf(shape);
@@ -224,8 +219,8 @@ function icmpElements(shape: FamilyShape, sets: readonly SetObject[], options: N
 }
 
 /**
- * The first counts by VIP. The second is never met while both sets hold the same VIPs, and shuts if they
- * should not.
+ * The first rule drops and counts by VIP. The second matches only if the sets `vip` and `drop` differ, and
+ * then drops as well.
  */
 function dropRules(shape: FamilyShape, options: NftOptions): Rule[] {
   if (options.observe) return [new Rule().verdict(NFT_GOTO, `observe${shape.family}`)];
@@ -238,7 +233,7 @@ function counted({ family, destinationOffset, addressBytes }: FamilyShape, rule:
     .lookup(`drop${family}`, 0);
 }
 
-/** daddr . l4proto . th dport in neighbouring registers. */
+/** daddr . l4proto . th dport in adjacent registers. */
 function portKey(shape: FamilyShape): Rule {
   const words = shape.addressBytes / 4;
   return ruleOf(shape)

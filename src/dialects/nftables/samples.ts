@@ -1,4 +1,4 @@
-// Samples of what `--filter observe` let through, read from the sets that the rules of observe.ts fill.
+// Samples of packets that `--filter observe` let through, read from the sets that observe.ts fills.
 
 import { nfgenmsg } from '../../netlink/batch.ts';
 import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
@@ -45,7 +45,7 @@ function readSamples(reply: Uint8Array | undefined, addressBytes: number): Sampl
   return found;
 }
 
-/** saddr . daddr . l4proto . dport, each padded to four bytes; the counter is that of the element. */
+/** saddr . daddr . l4proto . dport, each padded to four bytes; the counter belongs to the element. */
 function readSample(item: Uint8Array, addressBytes: number): Sample[] {
   const element = attributesOf(item);
   const key = attributesOf(element.get(ElementAttribute.KEY) ?? new Uint8Array()).get(DATA_VALUE);

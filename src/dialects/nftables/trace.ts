@@ -1,4 +1,4 @@
-// What the table would do with a packet, by the elements that the kernel holds now.
+// The table's verdict on a packet, from the elements that the kernel holds now.
 
 import { addressBytes, familyOf, maskBytes } from '../../state/address.ts';
 import { protocolNumbers } from '../../state/port.ts';
@@ -6,7 +6,7 @@ import type { Packet, Tracer } from '../dialect.ts';
 import { elementQuestion, readPresent } from './counters.ts';
 import { describeKey } from './describe.ts';
 
-/** Places in the question; from `ranges` on comes one for each length of a prefix, beginning with 1. */
+/** Positions in the request. From `ranges` on there is one element per source prefix length from 1 up. */
 const place = { gate: 0, allow: 1, host: 2, egress: 3, ranges: 4 } as const;
 
 export const tracer: Tracer = {
