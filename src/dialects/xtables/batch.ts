@@ -1,4 +1,4 @@
-// Messages of ipset on their way into one or more sends, each remembered with the object it is about.
+// ipset messages in one or more sends under construction. It records which object each message is about.
 
 import type { MessageRecord, Step } from '../../netlink/ack.ts';
 import type { Writer } from '../../netlink/writer.ts';
@@ -7,29 +7,29 @@ import { Command } from './constants.ts';
 import { command, createSet, element, swapSets } from './ipset.ts';
 import type { ElementObject, SetObject, XtObject } from './objects.ts';
 
-/** A send of more messages is cut, so that the answers to it fit the socket and nobody waits long. */
+/** A longer send is cut, so that its answers fit the socket buffer and the socket is soon free again. */
 const mostMessages = 5000;
 
-/** One serves all changes, one after another: that keeps the code compiled, as it does with nftables. */
+/** One instance serves all changes, one after another, to keep its code compiled (see nftables/batch.ts). */
 export class Batch {
   #done: Step<XtObject>[] = [];
   readonly #writer: Writer;
   #records: MessageRecord<XtObject>[] = [];
   #sequence = 0;
-  /** Where the second half begins, which is sent if the first draws no answer; 0 while there is one part. */
+  /** The offset of the second half, which is sent only if the first draws no error; 0 if there is none. */
   #half = 0;
   #address: Address | undefined;
   #addressBytes: Uint8Array = new Uint8Array();
 
-  /** Nothing else may be written by `writer` until the steps were taken. */
+  /** The caller writes nothing else to `writer` until it takes the steps. */
   constructor(writer: Writer) {
     this.#writer = writer;
   }
 
-  /** Behind a cut nothing is sent unless everything before it was taken. */
+  /** Ends the current step. The next step is sent only if every message of this one was accepted. */
   cut(): void {
     if (this.#records.length === 0) return;
-    // A question, whose answer comes when everything before it was done.
+    // A request that the kernel answers after it has processed all messages before it.
     const barrier = ++this.#sequence;
     command(this.#writer, Command.PROTOCOL, { sequence: barrier });
     const bytes = this.#writer.take();
@@ -41,12 +41,12 @@ export class Batch {
     this.#half = 0;
   }
 
-  /** The same within a step of few messages: to what is no question ipset answers nothing but errors. */
+  /** Like cut(), within a step of few messages: ipset answers a change only with errors. */
   halve(): void {
     this.#half = this.#writer.length;
   }
 
-  /** All since the last were taken. */
+  /** The steps since the last take(). */
   take(): readonly Step<XtObject>[] {
     this.cut();
     const steps = this.#done;
@@ -69,7 +69,7 @@ export class Batch {
     swapSets(writer, sequence, set.name, other);
   }
 
-  /** An element goes into, or out of, its own set or one of another name. */
+  /** Adds an element to, or deletes it from, its own set or the set of the given name. */
   element(type: number, object: ElementObject, set: string = object.set): void {
     const { writer, sequence } = this.#next(object);
     if (object.key.address !== this.#address) {
@@ -79,7 +79,7 @@ export class Batch {
     element(writer, type, sequence, { set, key: object.key, address: this.#addressBytes });
   }
 
-  /** Where the next message goes, which is behind a cut if the send is full. */
+  /** The place of the next message, in a new step if this one is full. */
   #next(object: XtObject): { writer: Writer; sequence: number } {
     if (this.#records.length === mostMessages) this.cut();
     const sequence = ++this.#sequence;

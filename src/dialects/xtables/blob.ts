@@ -1,5 +1,4 @@
-// The entries of a table as the kernel gives them out, read without copying. Offsets that lie are a
-// NetlinkError.
+// Reads the entries of a table from the kernel without copying them. Invalid offsets throw NetlinkError.
 
 import { NetlinkError, textOf, u16, u32 } from '../../netlink/reader.ts';
 import {
@@ -13,7 +12,7 @@ import {
 } from './constants.ts';
 import type { FamilyShape } from './families.ts';
 
-/** A table: struct ipt_getinfo, and its entries one behind the other. */
+/** A table: struct ipt_getinfo and its entries one after another. */
 export interface Blob {
   readonly validHooks: number;
   readonly hookEntry: readonly number[];
@@ -25,17 +24,17 @@ export interface Blob {
 export interface Entry {
   readonly offset: number;
   readonly bytes: Uint8Array;
-  /** Of a standard target; undefined for any other. */
+  /** The verdict of a standard target; undefined for other targets. */
   readonly verdict: number | undefined;
 }
 
 export interface BlobChain {
   readonly name: string;
-  /** The hook it is called from, null for a user chain. */
+  /** The hook of a built-in chain; null for a user chain. */
   readonly hook: number | null;
-  /** A user chain's first entry names it. */
+  /** The first entry of a user chain, which holds its name; null for a built-in chain. */
   readonly head: Entry | null;
-  /** The last is the policy, or the return. */
+  /** The chain's rules; the last is the policy or the return. */
   readonly rules: readonly Entry[];
 }
 
@@ -45,13 +44,13 @@ export interface Layout {
   readonly end: Entry;
   /** Every entry, in order. */
   readonly all: readonly Entry[];
-  /** Chains by the offset of their first rule, which is where jumps go. */
+  /** Chains by the offset of their first rule, which is the target of jumps. */
   readonly starts: ReadonlyMap<number, BlobChain>;
 }
 
 const hookNames = ['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING'] as const;
 
-/** A table from the two answers of the kernel. Throws NetlinkError. */
+/** A table from the kernel's two answers. Throws NetlinkError. */
 export function blobOf(info: Uint8Array, entries: Uint8Array): Blob {
   if (info.length < INFO_BYTES) throw new NetlinkError(`${info.length} bytes of information on a table`);
   const words = (place: number): number[] =>
@@ -62,7 +61,7 @@ export function blobOf(info: Uint8Array, entries: Uint8Array): Blob {
   return { validHooks: u32(info, 32), hookEntry, underflow, entryCount: u32(info, 76), entries };
 }
 
-/** The chains of a table in their order. Throws NetlinkError. */
+/** The chains of a table in order. Throws NetlinkError. */
 export function layoutOf(shape: FamilyShape, blob: Blob): Layout {
   const all = entriesOf(shape, blob.entries);
   const hooks = new Map<number, number>();
@@ -87,7 +86,7 @@ export function layoutOf(shape: FamilyShape, blob: Blob): Layout {
   return { chains, end, all, starts: new Map(chains.map((chain) => [chain.rules[0]?.offset ?? -1, chain])) };
 }
 
-/** Matches of an entry by name, with the place of each one's data in the entry. */
+/** The matches of an entry by name, with the offset of each match's data in the entry. */
 export function matchesOf(shape: FamilyShape, bytes: Uint8Array): { name: string; data: number }[] {
   const matches: { name: string; data: number }[] = [];
   const target = u16(bytes, shape.entry.targetOffset);
@@ -103,14 +102,14 @@ export function matchesOf(shape: FamilyShape, bytes: Uint8Array): { name: string
   return matches;
 }
 
-/** Where the target SET says which set it adds to; undefined in a rule with another target. */
+/** The offset of the set index to add to, in a rule with the target SET; undefined for other targets. */
 export function setTargetPlace(shape: FamilyShape, bytes: Uint8Array): number | undefined {
   const target = u16(bytes, shape.entry.targetOffset);
   const name = textOf(bytes.subarray(target + MATCH_NAME, target + MATCH_HEADER_BYTES - 1));
   return name === 'SET' ? target + MATCH_HEADER_BYTES : undefined;
 }
 
-/** Where the verdict of a standard target stands in its entry. */
+/** The offset of a standard target's verdict in its entry. */
 export function verdictPlace(shape: FamilyShape, bytes: Uint8Array): number {
   return u16(bytes, shape.entry.targetOffset) + MATCH_HEADER_BYTES;
 }
@@ -133,7 +132,7 @@ function entriesOf(shape: FamilyShape, bytes: Uint8Array): Entry[] {
   return entries;
 }
 
-/** The name in an error target, which only heads of chains and the end of the table have. */
+/** The name in an error target; only chain heads and the end of the table have one. */
 function errorName(shape: FamilyShape, { bytes }: Entry): string | undefined {
   const target = u16(bytes, shape.entry.targetOffset);
   if (bytes.length - target !== ERROR_TARGET_BYTES) return undefined;

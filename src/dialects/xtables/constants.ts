@@ -1,30 +1,30 @@
-// The numbers of linux/netfilter/x_tables.h, xt_set.h and ipset/ip_set.h, and the names of what is ours.
+// Numbers of linux/netfilter/x_tables.h, xt_set.h and ipset/ip_set.h, and the names of our chains and sets.
 
-/** Of getsockopt, at level SOL_IP or SOL_IPV6. */
+/** For getsockopt at level SOL_IP or SOL_IPV6. */
 export const SO_GET_INFO = 64;
 
 export const NF_INET_PRE_ROUTING = 0;
 export const NF_INET_LOCAL_IN = 1;
 export const NF_INET_NUMHOOKS = 5;
 
-/** Verdicts of a standard target; one that is not negative is the offset of the entry to go on with. */
+/** Verdicts of a standard target. A verdict of 0 or more is the offset of the next entry. */
 export const Verdict = { DROP: -1, ACCEPT: -2, RETURN: -5 } as const;
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 
-/** struct xt_entry_match and xt_entry_target: u16 size, name, revision, and the data behind them. */
+/** struct xt_entry_match and xt_entry_target: u16 size, name, revision, then the data. */
 export const MATCH_HEADER_BYTES = 32;
 export const MATCH_NAME = 2;
 export const MATCH_REVISION = 31;
 export const STANDARD_TARGET_BYTES = 40;
-/** The target that every user chain begins with, and the table ends with. */
+/** The target of the first entry of every user chain and of the last entry of the table. */
 export const ERROR_TARGET = 'ERROR';
 export const ERROR_TARGET_BYTES = 64;
-/** struct ipt_getinfo: name, valid hooks, entries and underflows of the hooks, number of entries, size. */
+/** struct ipt_getinfo: name, valid hooks, entry and underflow offsets by hook, number of entries, size. */
 export const INFO_BYTES = 84;
-/** struct ipt_replace, the same for both families, in front of the entries. */
+/** struct ipt_replace before the entries; the same for both families. */
 export const REPLACE_BYTES = 96;
 
-/** Revisions that iptables itself would choose, so that its save and restore know what they read. */
+/** The revisions that iptables itself uses, so that iptables-save and iptables-restore can read our rules. */
 export const setTargetRevision = 3;
 export const matchRevisions = {
   comment: 0,
@@ -53,7 +53,7 @@ export const ipsetProtocol = 7;
 export const SetAttribute = {
   PROTOCOL: 1,
   SETNAME: 2,
-  /** In a SWAP the name of the other set. */
+  /** In a SWAP this attribute is the name of the other set. */
   TYPENAME: 3,
   REVISION: 4,
   FAMILY: 5,
@@ -78,20 +78,20 @@ export const DataAttribute = {
   PACKETS: 25,
 } as const;
 
-/** What only the header of a set has, where a number stands for something else in an element. */
+/** Attributes of a set's header only; in an element the same numbers mean something else. */
 export const CreateAttribute = { NETMASK: 20, BITMASK: 27 } as const;
 
 export const IPADDR_IPV4 = 1;
 export const IPADDR_IPV6 = 2;
-/** On an attribute of ipset: what it holds is in network order. */
+/** A flag of an ipset attribute: its value is in network byte order. */
 export const NLA_F_NET_BYTEORDER = 0x4000;
-/** IPSET_FLAG_WITH_COUNTERS of a set, IPSET_FLAG_LIST_HEADER of a question. */
+/** IPSET_FLAG_WITH_COUNTERS of a set, and IPSET_FLAG_LIST_HEADER of a LIST request. */
 export const WITH_COUNTERS = 8;
 export const LIST_HEADER = 4;
 export const NFPROTO_IPV4 = 2;
 export const NFPROTO_IPV6 = 10;
 
-/** Revisions that every kernel from 5.10 on has; a set of a later one is created in the same words. */
+/** Revisions that every kernel since 5.10 knows; a newer revision creates a set with the same attributes. */
 export const setTypes = {
   'hash:ip': { revision: 4 },
   'hash:ip,port': { revision: 5 },
@@ -100,8 +100,8 @@ export const setTypes = {
 export type SetType = keyof typeof setTypes;
 
 /**
- * Our chains, in the order in which iptables sorts them, and in lower case, for they have to say vipward.
- * Those for ports exist in IPv6 alone, where fragments are told apart before.
+ * Our chains in the order in which iptables sorts them, in lower case because each contains `vipward`. The
+ * chains for ports exist in IPv6 only, where a chain before them sorts out fragments.
  */
 export const chainNames = {
   egress: 'vipward-egress',
@@ -115,13 +115,13 @@ export type ChainName = (typeof chainNames)[keyof typeof chainNames];
 
 export const ourChains: ReadonlySet<string> = new Set(Object.values(chainNames));
 
-/** Sets that hold what is wanted. */
+/** Sets that hold desired elements. */
 export const setKinds = ['allow', 'src', 'host', 'egress', 'drop', 'vip'] as const;
-/** Sets that rules fill with what they see, and that nobody compares. */
+/** Sets that rules fill with samples; diffs ignore them. */
 export const sampleKinds = ['seen', 'last'] as const;
 export type SetKind = (typeof setKinds)[number] | (typeof sampleKinds)[number];
 
-/** A set that is being filled to take another's place is called so until then. */
+/** The suffix of a new set until it is filled and swapped for the old one. */
 export const swapSuffix = '-new';
 
 export function setName(kind: SetKind, family: 4 | 6): string {

@@ -1,4 +1,4 @@
-// Counters of elements. ipset tells them of a whole set only, so that to ask costs what the set holds.
+// Counters of elements. ipset lists counters of whole sets only, so a request costs as much as the set holds.
 
 import { u64Be } from '../../netlink/reader.ts';
 import type { Address } from '../../state/address.ts';
@@ -8,13 +8,13 @@ import { elementsDump } from './dumps.ts';
 import { keyText } from './objects.ts';
 import { keyOf, listedElements } from './read-sets.ts';
 
-/** The sets that count: drops by VIP, and with `--counters` what was let in by port. */
+/** The sets with counters: drops by VIP, and with `--counters` accepted packets by port. */
 export function counterDumps(family: 4 | 6, countsPorts: boolean): DumpRequest[] {
   const kinds: readonly SetKind[] = countsPorts ? ['drop', 'allow', 'src'] : ['drop'];
   return kinds.map((kind) => elementsDump(setName(kind, family)));
 }
 
-/** Packets by VIP (`10.0.0.1`) and by port (`10.0.0.1,tcp:80`), whatever their sources. */
+/** Packets by VIP (`10.0.0.1`) and by port (`10.0.0.1,tcp:80`), summed over all sources. */
 export function readCounters(replies: readonly Uint8Array[]): Map<string, number> {
   const packets = new Map<string, number>();
   for (const { data } of replies.flatMap((reply) => [...listedElements(reply)])) {
@@ -26,7 +26,7 @@ export function readCounters(replies: readonly Uint8Array[]): Map<string, number
   return packets;
 }
 
-/** What a port's counter is called in the result of readCounters. */
+/** The key of a port's counter in the result of readCounters. */
 export function portText(address: Address, protocol: number, port: number): string {
   return keyText({ address, protocol, port, source: null, sourceLength: 0 });
 }

@@ -1,5 +1,5 @@
-// Replies to dumps -> the sets, elements and tables of ours, in the same shape that render() makes, so that
-// they compare.
+// Replies to dumps -> our sets, elements and tables, in the shape that render() makes, so that a diff can
+// compare them.
 
 import type { Needs } from '../../state/desired-state.ts';
 import type { KernelObjects } from '../dialect.ts';
@@ -21,7 +21,7 @@ export function decode(replies: readonly Uint8Array[]): KernelObjects<XtObject> 
   return { constants: [...sets.values(), ...tables], elements, needs: needsOf(sets, tables) };
 }
 
-/** What the sets and rules that were found serve; null without them. */
+/** The needs that the found sets and rules serve; null if there are none. */
 function needsOf(sets: ReadonlyMap<string, SetObject>, tables: readonly TableObject[]): Needs | null {
   const size = (kind: SetKind, family: 4 | 6): number => sets.get(setName(kind, family))?.size ?? 0;
   if (size('vip', 4) === 0 && size('vip', 6) === 0) return null;
@@ -41,7 +41,7 @@ function needsOf(sets: ReadonlyMap<string, SetObject>, tables: readonly TableObj
   };
 }
 
-/** Whether an answer is told from a probe at input. */
+/** Whether the input chains accept answers by their conntrack direction. */
 function judgesReplies({ family, chains }: TableObject): boolean {
   const inputs = chains.filter(({ name }) => name === chainNames.input || name === chainNames.inputPorts);
   const rules = inputs.flatMap((chain) => chain.rules);

@@ -1,4 +1,4 @@
-// An object in the words of ipset and iptables, for refusals and diffs.
+// An object in the syntax of ipset and iptables, for refusals and diffs.
 
 import { keyText, type XtObject } from './objects.ts';
 

@@ -1,4 +1,4 @@
-// xtables as a dialect: constant rules in legacy tables, and everything that varies in hash sets of ipset.
+// xtables as a dialect: constant rules in legacy tables; all that varies is in hash sets of ipset.
 
 import type { Dialect } from '../dialect.ts';
 import { decode } from './decode.ts';

@@ -1,4 +1,4 @@
-// The questions whose answers decode() reads.
+// The requests whose replies decode() reads.
 
 import { Writer } from '../../netlink/writer.ts';
 import type { DumpRequest } from '../dialect.ts';
@@ -6,10 +6,10 @@ import { sampleKinds, setKinds, setName } from './constants.ts';
 import { type FamilyShape, families } from './families.ts';
 import { list } from './ipset.ts';
 
-/** The tables that rules of ours can be in. */
+/** The tables that our rules can be in. */
 export const tableNames: readonly string[] = ['raw', 'mangle', 'filter'];
 
-/** Those of these that rules of ours can be in, of both families, in the order of `tableDumps`. */
+/** The tables of this list that our rules can be in, of both families, in the order of `tableDumps`. */
 export function placesIn(tables: readonly string[]): { shape: FamilyShape; table: string }[] {
   const all = families.flatMap((shape) => tableNames.map((table) => ({ shape, table })));
   return all.filter(({ table }) => tables.includes(table));
@@ -24,12 +24,12 @@ export const sampleSetNames: readonly string[] = families.flatMap(({ family }) =
   sampleKinds.map((kind) => setName(kind, family)),
 );
 
-/** The headers of all sets, the elements of ours, then the tables that are there. */
+/** The headers of all sets, the elements of our sets, then the tables that exist. */
 export function dumpRequests(): DumpRequest[] {
   return [headers(), ...setNames.map((name) => elementsDump(name)), ...tableDumps()];
 }
 
-/** Only our rules: what others can do to them is looked for more often than the whole. */
+/** Dumps of our rules only: other programs may change them, so the agent checks them more often than sets. */
 export function tableDumps(tables: readonly string[] = tableNames): DumpRequest[] {
   return placesIn(tables).map(({ shape, table }) => {
     return {

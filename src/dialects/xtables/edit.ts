@@ -1,5 +1,5 @@
-// A table with ours in it, from the table as it is: every entry of others is kept byte for byte, but for the
-// offsets of its jumps.
+// Edits our rules into a copy of a table. Foreign entries keep their bytes, except for the offsets of their
+// jumps.
 
 import { NetlinkError } from '../../netlink/reader.ts';
 import { type Blob, type BlobChain, type Entry, type Layout, layoutOf, verdictPlace } from './blob.ts';
@@ -9,13 +9,13 @@ import type { TableObject } from './objects.ts';
 import { chainHead, Rule, type RuleSpec } from './rule.ts';
 
 export interface Edited extends Blob {
-  /** For every entry, which one of the old table it was; -1 for one that is new. */
+  /** For every entry, its index in the old table; -1 for a new entry. */
   readonly origins: readonly number[];
 }
 
 type Wanted = Pick<TableObject, 'jumps' | 'chains'>;
 
-/** An entry of the new table on its way: an old one, or a new one and what is still to be filled in. */
+/** An entry of the new table: an old one, or a new one without its set indexes and jumps yet. */
 type Item =
   | { readonly kind: 'old'; readonly entry: Entry }
   | { readonly kind: 'new'; readonly spec: RuleSpec; readonly startsChain: string | null };
@@ -23,8 +23,8 @@ type Item =
 const nobody: Wanted = { jumps: new Map(), chains: [] };
 
 /**
- * Takes out what is ours and puts in what is wanted (nothing where that is null): jumps as the first rules of
- * their hooks, and our chains among those of others where iptables would sort them. Throws NetlinkError.
+ * Removes our rules and adds the wanted ones (none if `wanted` is null): jumps become the first rules of
+ * their hooks, and our chains stand where iptables would sort them. Throws NetlinkError.
  */
 export function edit(
   shape: FamilyShape,
@@ -56,13 +56,13 @@ export function edit(
   return assemble({ shape, blob, layout, items, hooks, indexOf });
 }
 
-/** Whether a rule goes to a chain of ours, which makes it ours. */
+/** Whether a rule jumps to one of our chains, which makes the rule ours. */
 export function jumpsToOurs(layout: Layout, entry: Entry): boolean {
   const chain = entry.verdict === undefined ? undefined : jumpTarget(layout, entry);
   return chain !== undefined && ourChains.has(chain.name);
 }
 
-/** The chain that a rule jumps to, undefined for a verdict or for a rule without a target. */
+/** The chain that a rule jumps to; undefined for a verdict or for a rule without a target. */
 export function jumpTarget(layout: Layout, { verdict, offset, bytes }: Entry): BlobChain | undefined {
   if (verdict === undefined || verdict < 0 || verdict === offset + bytes.length) return undefined;
   return layout.starts.get(verdict);
@@ -94,7 +94,7 @@ function assemble({ shape, blob, layout, items, hooks, indexOf }: Parts): Edited
     else if (item.startsChain !== null) starts.set(item.startsChain, size);
     size += (item.kind === 'old' ? item.entry : item.spec).bytes.length;
   }
-  // A jump to an entry that was taken out lands on the one behind it.
+  // A jump to a removed entry goes to the next entry that is kept.
   let behind = size;
   for (const { offset } of layout.all.toReversed()) {
     behind = movedTo.get(offset) ?? behind;

@@ -1,5 +1,5 @@
-// A delta -> messages of ipset and rewritten tables, in an order in which no port is closed that stays open,
-// and none opened that stays closed: ipset has no transactions.
+// A delta -> ipset messages and rewritten tables. ipset has no transactions, so the order ensures that a port
+// that stays open is never closed, and a port that stays closed is never opened.
 
 import { Writer } from '../../netlink/writer.ts';
 import type { Delta, TableStep, Transaction } from '../dialect.ts';
@@ -13,15 +13,15 @@ import { type ElementObject, keyText, type SetObject, type TableObject, type XtO
 import { readIndexes } from './read-sets.ts';
 import { replaceBytes } from './replace.ts';
 
-/** The gates: a VIP is guarded while it is in one of these. */
+/** The gates: the rules filter a VIP while it is in one of these sets. */
 const gates: ReadonlySet<string> = new Set([setName('vip', 4), setName('vip', 6)]);
 
 /** Room for a hundred changes of one Service each. */
 const bufferBytes = 32 * 1024;
-/** With more elements than this a change is planned, for it may be many VIPs'. */
+/** A change with more elements is planned, since it may concern many VIPs. */
 const mostOfFew = 64;
 
-/** An encode() with a buffer of its own. */
+/** An encode() with its own buffer. */
 export function encoder(): (delta: Delta<XtObject>) => Transaction<XtObject> {
   const batch = new Batch(new Writer(bufferBytes));
   return ({ remove, add }) => {
@@ -32,7 +32,7 @@ export function encoder(): (delta: Delta<XtObject>) => Transaction<XtObject> {
   };
 }
 
-/** Nearly every delta: few elements alone, so that there are no sets to put in order. */
+/** Nearly every delta has few elements only, so no sets have to be ordered. */
 function changeFew(batch: Batch, remove: readonly ElementObject[], add: readonly ElementObject[]): void {
   const isChanged = ({ owner }: ElementObject): boolean => add.some((other) => other.owner === owner);
   const old = remove.filter(isChanged);
@@ -49,8 +49,8 @@ function areElements(objects: readonly XtObject[]): objects is readonly ElementO
 
 function encode(plan: Plan, batch: Batch): Transaction<XtObject> {
   letGo(batch, plan.freed);
-  // What a change of the same size cannot be refused for is told apart from what it can: only when there is
-  // room for all that is new may anything old of the same VIP go.
+  // The messages that can fail for lack of room go in a step of their own: an old element of a VIP is deleted
+  // only after all its new elements are in.
   prepare(batch, plan);
   if (plan.goneElements.length + plan.grown.length > 0) batch.cut();
   switchOver(batch, plan);
@@ -66,16 +66,16 @@ function encode(plan: Plan, batch: Batch): Transaction<XtObject> {
 
 interface Plan {
   readonly goneSets: readonly SetObject[];
-  /** Sets of others by the names of ours, which cannot be swapped for them. */
+  /** Foreign sets with our names and another type, which cannot be swapped for ours. */
   readonly misfits: readonly SetObject[];
   readonly newSets: readonly SetObject[];
-  /** Sets that others of the same name take the place of, when those hold everything. */
+  /** Sets that a new set of the same name replaces once it holds all elements. */
   readonly grown: readonly SetObject[];
   readonly newElements: readonly ElementObject[];
   readonly goneElements: readonly ElementObject[];
-  /** Elements that go, of VIPs to which nothing comes: what comes to others may need their room. */
+  /** Removed elements of VIPs that get no new ones; they go first, since other VIPs may need their room. */
   readonly freed: readonly ElementObject[];
-  /** Each with what is to be in it, null for nothing of ours. */
+  /** Each table with its wanted content; null for none. */
   readonly tables: readonly (readonly [TableObject, TableObject | null])[];
 }
 
@@ -89,7 +89,7 @@ function planOf(remove: readonly XtObject[], add: readonly XtObject[]): Plan {
   const grown = sets.filter((set) => isOfOneKind(old.get(set.name), set));
   const misfits = oldSets.filter((set) => wanted.has(set.name) && !isOfOneKind(set, wanted.get(set.name)));
   const newElements = of(add, 'element');
-  // An element of a set that is replaced or goes has no need to be taken out, but for a VIP that is let go.
+  // A replaced or deleted set takes its elements with it, so of these only gate elements are deleted singly.
   const emptied = new Set(
     oldSets.filter((set) => !gates.has(set.name) || misfits.includes(set)).map(({ name }) => name),
   );
@@ -115,8 +115,8 @@ function isOfOneKind(one: SetObject | undefined, other: SetObject | undefined): 
 }
 
 /**
- * A guard that leaves some VIPs to the table behind conntrack comes after that table; one that takes them
- * back comes before.
+ * If egress leaves some VIPs to the table behind conntrack, the guard is written after that table. If the
+ * guard takes them back, it is written first.
  */
 function tablesOf(remove: readonly TableObject[], add: readonly TableObject[]): Plan['tables'] {
   const ids = new Set(add.map(({ id }) => id));
@@ -127,13 +127,13 @@ function tablesOf(remove: readonly TableObject[], add: readonly TableObject[]): 
   return [...sorted.map((object) => [object, object] as const), ...gone];
 }
 
-/** A VIP is let go before its ports are. */
+/** Deletes a VIP from its gate before it deletes the VIP's ports. */
 function letGo(batch: Batch, elements: readonly ElementObject[]): void {
   for (const element of elements) if (gates.has(element.set)) batch.element(Command.DEL, element);
   for (const element of elements) if (!gates.has(element.set)) batch.element(Command.DEL, element);
 }
 
-/** New sets, and every element but the gates of sets in force. */
+/** Creates sets and adds every element except gate elements of sets in force. */
 function prepare(batch: Batch, { goneSets, misfits, newSets, grown, newElements }: Plan): void {
   const replaced = new Set(grown.map(({ name }) => name));
   for (const set of goneSets) if (set.name.endsWith(swapSuffix)) batch.destroy(set);
@@ -146,7 +146,7 @@ function prepare(batch: Batch, { goneSets, misfits, newSets, grown, newElements 
   }
 }
 
-/** A VIP is let go before its ports are, and guarded when they are all there. */
+/** Deletes gate elements, then swaps sets, then adds the gate elements of VIPs whose ports are all in. */
 function switchOver(batch: Batch, { grown, newElements, goneElements }: Plan): void {
   const replaced = new Set(grown.map(({ name }) => name));
   for (const element of goneElements) if (gates.has(element.set)) batch.element(Command.DEL, element);
@@ -159,7 +159,7 @@ function switchOver(batch: Batch, { grown, newElements, goneElements }: Plan): v
   }
 }
 
-/** What no rule looks for any more. */
+/** Deletes elements and sets that no rule uses any more. */
 function clear(batch: Batch, { goneSets, goneElements }: Plan): void {
   for (const element of goneElements) if (!gates.has(element.set)) batch.element(Command.DEL, element);
   for (const set of goneSets) if (!set.name.endsWith(swapSuffix)) batch.destroy(set);
@@ -181,5 +181,5 @@ function tableStep(object: TableObject, wanted: TableObject | null): TableStep<X
   };
 }
 
-/** An index that no set has, which the kernel refuses by ENOENT. */
+/** An index that no set has; the kernel refuses it with ENOENT. */
 const missingSet = 0xffff;

@@ -1,8 +1,8 @@
-// The two address families side by side: how an entry of a table is laid out, and what ICMP is called there.
+// The two address families side by side: the layout of a table entry, and ICMP numbers.
 
 import { NFPROTO_IPV4, NFPROTO_IPV6 } from './constants.ts';
 
-/** Places in struct ipt_entry or ip6t_entry, in bytes from its beginning. */
+/** Offsets in struct ipt_entry or ip6t_entry, in bytes. */
 export interface EntryLayout {
   readonly bytes: 112 | 168;
   readonly inInterface: number;
@@ -39,7 +39,7 @@ export const family4: FamilyShape = {
   gotoFlag: 2,
   icmpProtocol: 1,
   icmpMatch: 'icmp',
-  // Destination unreachable (with fragmentation needed), time exceeded, parameter problem.
+  // Destination unreachable (including fragmentation needed), time exceeded, parameter problem.
   errorTypes: [3, 11, 12],
   echoRequest: 8,
   echoReply: 0,
@@ -55,7 +55,7 @@ export const family6: FamilyShape = {
   gotoFlag: 4,
   icmpProtocol: 58,
   icmpMatch: 'icmp6',
-  // The errors, packet too big among them, and router and neighbour discovery.
+  // The errors (including packet too big), and router and neighbour discovery.
   errorTypes: [1, 2, 3, 4, 133, 134, 135, 136],
   echoRequest: 128,
   echoReply: 129,

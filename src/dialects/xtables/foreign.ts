@@ -1,5 +1,5 @@
-// Rules of others in a table of xtables, read for one question: which of its chains can drop a packet that
-// ours let through.
+// Reads foreign rules of xtables tables for one question: which chains can drop a packet that our rules
+// accept.
 
 import { textOf, u16 } from '../../netlink/reader.ts';
 import type { DumpRequest } from '../dialect.ts';
@@ -8,7 +8,7 @@ import { INFO_BYTES, MATCH_HEADER_BYTES, MATCH_NAME, ourChains, Verdict } from '
 import { jumpsToOurs, jumpTarget } from './edit.ts';
 import { type FamilyShape, families } from './families.ts';
 
-/** A chain that a hook calls, as a base chain of nftables would be told. */
+/** A built-in chain, described like a base chain of nftables. */
 export interface LegacyChain {
   readonly family: 'ip' | 'ip6';
   readonly table: string;
@@ -16,17 +16,17 @@ export interface LegacyChain {
   readonly hook: string;
   readonly priority: number;
   readonly policy: 'accept' | 'drop';
-  /** How many rules drop: its own, and those of the chains it jumps to. */
+  /** The number of dropping rules in the chain and in the chains it jumps to. */
   readonly drops: number;
 }
 
 export interface LegacyTable {
   readonly table: string;
-  /** Those that can drop what comes in. */
+  /** The chains that can drop incoming packets. */
   readonly chains: readonly LegacyChain[];
   /** Every chain that is not ours. */
   readonly names: readonly string[];
-  /** Rules of others, without policies. */
+  /** The number of foreign rules, without policies. */
   readonly rules: number;
 }
 
@@ -39,9 +39,7 @@ const places = families.flatMap((shape) =>
   ['raw', 'mangle', 'nat', 'filter', 'security'].map((table) => ({ shape, table })),
 );
 
-/**
- * Every table of both families. One that is not there answers with nothing, and is not made by being asked.
- */
+/** Requests every table of both families. A missing table gives an empty reply and is not created. */
 export function legacyDumps(): DumpRequest[] {
   return places.map(({ shape, table }) => {
     const name = [...table].map((one) => one.charCodeAt(0));
@@ -49,7 +47,7 @@ export function legacyDumps(): DumpRequest[] {
   });
 }
 
-/** The tables that are there, from the replies to legacyDumps(). Throws NetlinkError on bytes that lie. */
+/** The existing tables, from the replies to legacyDumps(). Throws NetlinkError on malformed bytes. */
 export function readLegacy(replies: readonly Uint8Array[]): LegacyTable[] {
   return places.flatMap(({ shape, table }, index) => {
     const reply = replies[index] ?? new Uint8Array();
@@ -92,8 +90,8 @@ function isDrop(shape: FamilyShape, { bytes, verdict }: Entry): boolean {
 }
 
 /**
- * The rule takes only what conntrack calls invalid. struct xt_conntrack_mtinfo2 and 3: match and invert flags
- * at 146, XT_CONNTRACK_STATE is 1; states at 150.
+ * Whether the rule matches only the conntrack state invalid. struct xt_conntrack_mtinfo2 and 3: match flags
+ * at 146 (XT_CONNTRACK_STATE is 1), invert flags at 148, states at 150.
  */
 function isInvalid(bytes: Uint8Array, data: number): boolean {
   const state = (u16(bytes, data + 146) & 1) === 1 && (u16(bytes, data + 148) & 1) === 0;

@@ -1,12 +1,12 @@
-// What says that it comes from a VIP of this very node. Conntrack would take what then goes to that VIP for
-// answers, which need no declared port.
+// Drops packets that claim a VIP of this node as their source. Conntrack would take a packet to that VIP for
+// an answer, and answers need no declared port.
 
 import { setName, Verdict } from './constants.ts';
 import type { Rule, RuleSpec } from './rule.ts';
 
 /**
- * What the node itself sends from its VIPs comes in through lo, if at all. IPv4 refuses such a source by
- * itself (fib_validate_source), unless it is told otherwise by accept_local. Counts by VIP.
+ * The rule skips what the node itself sends from its VIPs, since that comes in through lo. IPv4 refuses such
+ * a source by itself (fib_validate_source) unless accept_local is set. The rule counts by VIP.
  */
 export function forgedRule(rule: Rule): RuleSpec {
   return rule

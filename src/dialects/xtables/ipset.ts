@@ -1,4 +1,4 @@
-// Messages of ipset (linux/netfilter/ipset/ip_set.h): sets, single elements, and the questions about them.
+// Messages of ipset (linux/netfilter/ipset/ip_set.h): sets, single elements, and LIST requests.
 
 import { nfgenmsg } from '../../netlink/batch.ts';
 import { NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
@@ -19,7 +19,7 @@ import {
 import { shapeOf } from './families.ts';
 import type { Key, SetShape } from './objects.ts';
 
-/** The kernel makes no table of fewer buckets. */
+/** The kernel creates no hash table with fewer buckets. */
 const leastBuckets = 64;
 
 interface Head {
@@ -28,14 +28,14 @@ interface Head {
   readonly flags?: number;
 }
 
-/** A message that says the protocol and, where one is given, the name of a set. */
+/** A message with the protocol version and, if given, the name of a set. */
 export function command(writer: Writer, type: number, head: Head, body: () => void = () => {}): void {
   const place = beginCommand(writer, type, head);
   body();
   writer.endMessage(place);
 }
 
-/** Opens such a message and returns its place for endMessage. */
+/** Opens such a message and returns its offset for endMessage. */
 function beginCommand(writer: Writer, type: number, { sequence, name, flags = 0 }: Head): number {
   const place = writer.beginMessage(type, NLM_F_REQUEST | flags, sequence);
   nfgenmsg(writer, 0);
@@ -44,9 +44,7 @@ function beginCommand(writer: Writer, type: number, { sequence, name, flags = 0 
   return place;
 }
 
-/**
- * With as many buckets as it may hold elements, so that it is never made larger while packets look into it.
- */
+/** Gives the set as many buckets as it may hold elements, so that no lookup ever meets a resize. */
 export function createSet(writer: Writer, sequence: number, name: string, shape: SetShape): void {
   const { type, family, size, counters, timeoutSeconds } = shape;
   command(writer, Command.CREATE, { sequence, name, flags: NLM_F_CREATE }, () => {
@@ -71,8 +69,8 @@ export function swapSets(writer: Writer, sequence: number, name: string, other: 
 }
 
 /**
- * ADD or DEL of a key whose address has these bytes. Without NLM_F_EXCL an element that is, or is not, there
- * already is no error.
+ * ADD or DEL of a key with this address. Without NLM_F_EXCL it is no error to add an existing element or to
+ * delete a missing one.
  */
 export function element(
   writer: Writer,
@@ -95,7 +93,7 @@ export function element(
   writer.endMessage(place);
 }
 
-/** Everything about one set; about all sets, their headers alone. */
+/** Lists a set with its elements, or the headers of all sets. */
 export function list(writer: Writer, name?: string): void {
   const named = name === undefined ? {} : { name };
   command(writer, Command.LIST, { sequence: 1, flags: NLM_F_DUMP, ...named }, () => {

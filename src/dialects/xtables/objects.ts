@@ -1,5 +1,5 @@
-// What the xtables dialect deals in: sets of ipset, their elements, and all that is ours in one table, as
-// comparable values.
+// The objects of the xtables dialect as comparable values: ipset sets, their elements, and our part of a
+// table.
 
 import type { Address } from '../../state/address.ts';
 import type { ServiceKey } from '../../state/service.ts';
@@ -14,11 +14,11 @@ export interface SetObject extends KernelObject {
   readonly family: 4 | 6;
   readonly size: number;
   readonly counters: boolean;
-  /** How long an element stays that nobody adds again; 0: for ever. */
+  /** The lifetime of an element after its last ADD, in seconds; 0 means unlimited. */
   readonly timeoutSeconds: number;
 }
 
-/** What an element says, as far as the type of its set asks for it. */
+/** The fields of an element, as far as the type of its set uses them. */
 export interface Key {
   readonly address: Address;
   readonly protocol: number;
@@ -38,7 +38,7 @@ export interface Chain {
   readonly rules: readonly RuleSpec[];
 }
 
-/** Everything of ours in one table: jumps in front of each hook's rules, and the chains they jump to. */
+/** Our part of one table: jumps before each hook's other rules, and the chains they jump to. */
 export interface TableObject extends KernelObject {
   readonly kind: 'table';
   readonly family: 4 | 6;
@@ -60,7 +60,7 @@ export function setObject(shape: SetShape): SetObject {
 
 export type TableShape = Pick<TableObject, 'family' | 'table' | 'jumps' | 'chains'>;
 
-/** `stray` says what else was found that is ours and not where it belongs. */
+/** `stray` describes our rules that were found in a wrong place. */
 export function tableObject({ family, table, jumps, chains }: TableShape, stray = ''): TableObject {
   const hooks = [...jumps].map(([hook, rules]) => `${hook}: ${rules.map(ruleText).join('\n')}`);
   const bodies = chains.map(({ name, rules }) => `${name}: ${rules.map(ruleText).join('\n')}`);
@@ -72,7 +72,7 @@ function tableId(family: 4 | 6, table: string): string {
   return `table ip${family === 4 ? '' : '6'} ${table}`;
 }
 
-/** `version` tells a set from another one of the same name, whose elements all have to be put in anew. */
+/** `version` distinguishes two sets of the same name: elements of another version must all be added again. */
 export interface SetHandle {
   readonly name: string;
   readonly version: string;
@@ -88,7 +88,7 @@ export function elementObject(set: SetHandle, key: Key, service: ServiceKey | nu
   return { kind: 'element', id, content: '', set: set.name, key, owner, service, foreign: false };
 }
 
-/** The same elements as they are in the sets among these constants, which may be other ones. */
+/** The same elements, attached to the sets of the same name among these constants. */
 export function inSetsOf(
   constants: readonly XtObject[],
   elements: readonly ElementObject[],
@@ -101,13 +101,13 @@ export function inSetsOf(
   });
 }
 
-/** The name of a set, or of the one that an element is in; empty for what is neither. */
+/** The name of a set, or of an element's set; empty for other objects. */
 export function setOf(object: XtObject): string {
   if (object.kind === 'element') return object.set;
   return object.kind === 'set' ? object.name : '';
 }
 
-/** In the words of ipset: `10.0.0.1,tcp:80,10.0.0.0/8`. */
+/** The key in ipset syntax: `10.0.0.1,tcp:80,10.0.0.0/8`. */
 export function keyText({ address, protocol, port, source, sourceLength }: Key): string {
   if (protocol === 0) return address;
   const name = protocolNames[protocol] ?? String(protocol);

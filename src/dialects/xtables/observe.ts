@@ -1,21 +1,21 @@
-// What `--filter observe` puts in the place of the drops: a packet that would be dropped is counted by its
-// source and port, and by its VIP, and goes on.
+// The rules that replace the drops with `--filter observe`: a packet that would be dropped is counted by
+// source and port, and by VIP, and then accepted.
 
 import { type SetKind, setName, Verdict } from './constants.ts';
 import type { FamilyShape } from './families.ts';
 import type { SetShape } from './objects.ts';
 import { type Direction, Rule, type RuleSpec } from './rule.ts';
 
-/** Samples of a family; once there are so many, others are counted by VIP alone. */
+/** The most samples per family; when the set is full, other packets are counted by VIP only. */
 export const samples = 1024;
-/** How long a sample is kept behind its last packet. */
+/** The time from its last packet until a sample expires. */
 export const sampleTimeoutSeconds = 3600;
 
 const sampled: readonly Direction[] = ['dst', 'dst', 'src'];
 
 /**
- * To add a packet again would begin its counter anew, so that one set counts and the other knows when the
- * last one came. An element of the kernel's own making is of a whole address, in a set of networks too.
+ * Adding an element again resets its counter, so one set counts and the other records the time of the last
+ * packet. An element that the kernel adds has a full-length address, in a set of networks too.
  */
 export function sampleShapes(family: 4 | 6): SetShape[] {
   const shape = { family, type: 'hash:ip,port,net', size: samples } as const;
@@ -26,7 +26,7 @@ export function sampleShapes(family: 4 | 6): SetShape[] {
   ];
 }
 
-/** What meets `of` is counted where it is known, and made known where it is not. */
+/** Counts a packet that `of` matches if its sample exists, and adds the sample if not. */
 export function sampleRules({ family }: FamilyShape, of: () => Rule): RuleSpec[] {
   const [seen, last] = [setName('seen', family), setName('last', family)];
   return [
@@ -35,9 +35,7 @@ export function sampleRules({ family }: FamilyShape, of: () => Rule): RuleSpec[]
   ];
 }
 
-/**
- * What prerouting let through and only this hook would drop: what it would have dropped is counted already.
- */
+/** Samples packets that prerouting accepted and only this hook would drop; prerouting has counted its own. */
 export function observedAtInput(shape: FamilyShape): RuleSpec[] {
   return declared(shape).flatMap((rule) => [
     ...sampleRules(shape, rule),
@@ -45,7 +43,7 @@ export function observedAtInput(shape: FamilyShape): RuleSpec[] {
   ]);
 }
 
-/** The same, dropped. */
+/** Drops the same packets. */
 export function declaredAtInput(shape: FamilyShape): RuleSpec[] {
   return declared(shape).map((rule) =>
     counted(shape, rule()).comment('vipward: dropped, counted by VIP').verdict(Verdict.DROP),

@@ -1,5 +1,5 @@
-// What sets hold as one print, for whoever asks only whether it is the same: 200,000 elements every ten
-// seconds are too many to make objects and texts of each.
+// A fingerprint of the sets, to detect changes. Every ten seconds it covers up to 200,000 elements, too many
+// to make an object and a text of each.
 
 import type { Attributes } from '../../netlink/reader.ts';
 import { addressBytes } from '../../state/address.ts';
@@ -9,18 +9,18 @@ import { setNames } from './dumps.ts';
 import type { ElementObject, Key } from './objects.ts';
 import { listedElements } from './read-sets.ts';
 
-/** Where the parts of a key stand, with the number of its set behind them. An address has 4 or 16 bytes. */
+/** Offsets of the parts of a key, followed by the number of its set. An address has 4 or 16 bytes. */
 const At = { address: 0, protocol: 16, port: 17, source: 19, sourceLength: 35, set: 36 } as const;
 const keyBytes = 37;
-/** An address is an attribute in an attribute. */
+/** An address is a nested attribute; its header precedes it. */
 const headerBytes = 4;
 const secondBasis = 0x9747b28c;
 const numbers: ReadonlyMap<string, number> = new Map(setNames.map((name, index) => [name, index + 1]));
 
-/** As many elements are a step, which takes some ten microseconds. */
+/** Elements per step; a step takes some ten microseconds. */
 const stepElements = 64;
 
-/** The print of all that is listed in replies, in steps between which others may have their turn. */
+/** The fingerprint of all elements listed in the replies; yields after each step. */
 export function* printFound(replies: readonly Uint8Array[]): Generator<undefined, string> {
   const sum = new Sum();
   for (const reply of replies) {
@@ -33,7 +33,7 @@ export function* printFound(replies: readonly Uint8Array[]): Generator<undefined
   return sum.print;
 }
 
-/** The print of elements, each in its own set, whatever their order, in such steps. */
+/** The fingerprint of elements in their sets, whatever their order; yields after each step. */
 export function* printWanted(lists: Iterable<Iterable<ElementObject>>): Generator<undefined, string> {
   const sum = new Sum();
   for (const elements of lists) {
@@ -46,9 +46,9 @@ export function* printWanted(lists: Iterable<Iterable<ElementObject>>): Generato
   return sum.print;
 }
 
-/** How many elements there are, and the sums of two hashes of each. */
+/** The number of elements, and the sums of two hashes of each. */
 class Sum {
-  /** What is to be added; all zero before that is written. */
+  /** The key to add; all zero before it is written. */
   readonly key: Uint8Array = new Uint8Array(keyBytes);
   count = 0;
   #first = 0;
@@ -67,7 +67,7 @@ class Sum {
   }
 }
 
-/** The same parts as keyOf() reads. */
+/** Reads the same parts as keyOf(). */
 function readKey(data: Attributes, key: Uint8Array): void {
   data.copy(DataAttribute.IP, key, At.address, headerBytes);
   data.copy(DataAttribute.PROTO, key, At.protocol);

@@ -1,4 +1,4 @@
-// What this kernel's xtables and ipset can do: one question each, and an errno for an answer.
+// Probes the abilities of this kernel's xtables and ipset: one request per feature, answered with an errno.
 
 import { errnoOf } from '../../netlink/ack.ts';
 import { messagesOf } from '../../netlink/reader.ts';
@@ -19,19 +19,19 @@ export interface Question {
   readonly family: 4 | 6;
   /** `match set`, `table raw`, or `type hash:ip`. */
   readonly subject: string;
-  /** getsockopt of a raw socket, or a message of ipset. */
+  /** getsockopt of a raw socket, or an ipset message. */
   readonly ask: { readonly option: number; readonly value: Uint8Array } | { readonly message: Uint8Array };
-  /** What makes the kernel say yes: an option it is built with, and a module. */
+  /** The kernel option and the module that provide the feature. */
   readonly config: string;
   readonly module: string;
 }
 
 /** IPT_SO_GET_REVISION_MATCH and IP6T_SO_GET_REVISION_MATCH. */
 const revisionOption = { 4: 66, 6: 68 } as const;
-/** struct xt_get_revision: 29 bytes of name, one of revision. */
+/** struct xt_get_revision: 29 bytes of name, one byte of revision. */
 const revisionBytes = 30;
 
-/** Matches and types of sets. None of these questions makes anything. */
+/** Requests for matches and set types. None of them creates anything. */
 export function questions(): Question[] {
   return families.flatMap(({ family, icmpMatch }) => {
     const suffix = family === 6 ? '6' : '';
@@ -58,7 +58,7 @@ export function questions(): Question[] {
   });
 }
 
-/** Whether a table can be had. To ask makes it, so it is asked only where it is to be used. */
+/** Requests for a table. The request creates the table, so it is sent only for tables that we will use. */
 export function tableQuestions(table: 'raw' | 'mangle' | 'filter'): Question[] {
   return families.map(({ family }) => {
     const value = new Uint8Array(INFO_BYTES);
@@ -74,7 +74,7 @@ export function tableQuestions(table: 'raw' | 'mangle' | 'filter'): Question[] {
   });
 }
 
-/** The errno in the reply to a message of ipset, 0 for an answer. */
+/** The errno in the reply to an ipset message; 0 if the kernel answered. */
 export function errnoIn(reply: Uint8Array): number {
   for (const message of messagesOf(reply)) {
     const errno = errnoOf(message);

@@ -1,4 +1,4 @@
-// Replies to LIST -> sets of ours and their elements, and the indexes by which rules know all sets.
+// Replies to LIST -> our sets and their elements, and the indexes by which rules refer to sets.
 
 import {
   type Attributes,
@@ -35,7 +35,7 @@ const known: ReadonlySet<string> = new Set(
 );
 const nothing = new Uint8Array();
 
-/** Every set's index, which is what rules know it by. */
+/** Every set's index, by which rules refer to it. */
 export function readIndexes(reply: Uint8Array): Map<string, number> {
   const indexes = new Map<string, number>();
   for (const attributes of listed(reply)) {
@@ -52,7 +52,7 @@ export function readSets(reply: Uint8Array): Map<string, SetObject> {
     if (!known.has(name)) continue;
     const data = attributesOf(attributes.get(SetAttribute.DATA) ?? nothing);
     const flags = u32Be(data.get(DataAttribute.CADT_FLAGS) ?? new Uint8Array(4));
-    // Of one that keeps nets (`netmask`, `bitmask`) no element is what was put in: it is replaced.
+    // A set with `netmask` or `bitmask` stores networks instead of the added addresses, so it is replaced.
     const isMasked = data.has(CreateAttribute.NETMASK) || data.has(CreateAttribute.BITMASK);
     const shape = {
       name,
@@ -67,7 +67,7 @@ export function readSets(reply: Uint8Array): Map<string, SetObject> {
   return sets;
 }
 
-/** Every element of a reply, with its attributes, for whoever wants more of them than what they say. */
+/** Every element of a reply with its raw attributes. */
 export function* listedElements(reply: Uint8Array): Generator<{ set: string; data: Attributes }> {
   for (const attributes of listed(reply)) {
     const set = nameOf(attributes);
@@ -77,7 +77,7 @@ export function* listedElements(reply: Uint8Array): Generator<{ set: string; dat
   }
 }
 
-/** One after the other, so that who reads many can pause between them. */
+/** A generator, so that a caller with many elements can pause between them. */
 export function* readElements(
   reply: Uint8Array,
   sets: ReadonlyMap<string, SetObject>,
@@ -88,7 +88,7 @@ export function* readElements(
   }
 }
 
-/** What an element says. A source without a length is a single host. */
+/** The key of an element. A source without a prefix length is a single host. */
 export function keyOf(data: Attributes): Key {
   const source = data.get(DataAttribute.IP2);
   return {
@@ -100,7 +100,7 @@ export function keyOf(data: Attributes): Key {
   };
 }
 
-/** An address stands in a nest of its own, as IPv4 or IPv6. */
+/** An address is nested, as an IPv4 or an IPv6 attribute. */
 function addressIn(nest: Uint8Array = nothing): Address {
   for (const [, value] of attributeList(nest)) return formatAddress(value);
   return formatAddress(new Uint8Array(4));

@@ -1,4 +1,4 @@
-// A table of the kernel -> what is ours in it, as render() would have it.
+// A table of the kernel -> our part of it, in the shape that render() makes.
 
 import { u16 } from '../../netlink/reader.ts';
 import {
@@ -20,7 +20,7 @@ import { type RuleSpec, ruleText } from './rule.ts';
 
 const nothing = new Uint8Array();
 
-/** Our tables alone, from the headers of the sets and the replies to `tableDumps` of these. */
+/** Our tables only, from the headers of the sets and the replies to `tableDumps(tables)`. */
 export function readTables(
   heads: Uint8Array,
   replies: readonly Uint8Array[],
@@ -41,7 +41,7 @@ interface Found {
   readonly names: ReadonlyMap<number, string>;
 }
 
-/** What is ours in a table; undefined where nothing is. */
+/** Our part of a table; undefined if there is none. */
 function readTable(shape: FamilyShape, table: string, found: Found): TableObject | undefined {
   const { layout } = found;
   const jumps = new Map<number, RuleSpec[]>();
@@ -49,7 +49,7 @@ function readTable(shape: FamilyShape, table: string, found: Found): TableObject
   const stray: string[] = [];
   for (const chain of layout.chains) {
     if (ourChains.has(chain.name)) {
-      // The last rule is the return that every chain ends with.
+      // The last rule is the return that ends every chain.
       const rules = chain.rules.slice(0, -1).map((entry) => specOf(shape, entry, found));
       chains.push({ name: chain.name, rules });
       continue;
@@ -66,10 +66,7 @@ function readTable(shape: FamilyShape, table: string, found: Found): TableObject
   return tableObject({ family: shape.family, table, jumps, chains }, stray.join('\n'));
 }
 
-/**
- * A rule as RuleSpec has it: what the kernel numbers and counts is taken out, and sets and chains are
- * named.
- */
+/** An entry as a RuleSpec: counters and kernel-assigned numbers are zeroed, and sets and chains are named. */
 function specOf(shape: FamilyShape, entry: Entry, { layout, names }: Found): RuleSpec {
   const bytes = entry.bytes.slice();
   const { cache, comeFrom, counters } = shape.entry;

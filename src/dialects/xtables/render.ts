@@ -1,5 +1,5 @@
-// Desired state -> the objects that sets and tables should hold. A VIP's elements are its own alone, so a
-// change costs one VIP.
+// Desired state -> the objects that sets and tables should hold. VIPs share no elements, so a change costs
+// one VIP.
 
 import { type Address, familyOf, prefixAddress, prefixLength } from '../../state/address.ts';
 import type { DesiredState, Needs } from '../../state/desired-state.ts';
@@ -20,8 +20,8 @@ import {
 import { ruleset, setShapes, type XtOptions } from './ruleset.ts';
 
 /**
- * A render() that keeps the constant part, and with it the identity by which a diff knows that nothing
- * differs.
+ * A render() that keeps the constant part while the needs stay the same, so that a diff can skip it by
+ * identity.
  */
 export function renderer(options: XtOptions): (state: DesiredState) => KernelObjects<XtObject> {
   let known: { needs: Needs; constants: readonly XtObject[]; sets: Sets } | undefined;
@@ -37,7 +37,7 @@ export function renderer(options: XtOptions): (state: DesiredState) => KernelObj
 
 type Kind = (typeof setKinds)[number];
 
-/** The sets that elements go into, by family and by what they are for. */
+/** The sets that elements go into, by family and kind. */
 type Sets = Readonly<Record<4 | 6, Readonly<Record<Kind, SetHandle>>>>;
 
 function setsOf(needs: Needs, options: XtOptions): Sets {
@@ -57,7 +57,7 @@ function setsOf(needs: Needs, options: XtOptions): Sets {
   return { 4: of(4), 6: of(6) };
 }
 
-/** The gate comes last: a VIP is guarded only when its ports are known. */
+/** The gate comes last: a VIP is filtered only once its ports are in. */
 function vipElements(vip: VirtualIp, sets: Sets, out: ElementObject[]): void {
   if (!vip.filtered) return;
   const { egress, drop, vip: gate } = sets[familyOf(vip.address)];

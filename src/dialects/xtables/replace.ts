@@ -1,11 +1,11 @@
-// A rewritten table as setsockopt takes it: struct ipt_replace and the entries behind it.
+// A rewritten table for setsockopt: struct ipt_replace followed by the entries.
 
 import { REPLACE_BYTES } from './constants.ts';
 import type { Edited } from './edit.ts';
 
 /**
- * The number of counters is that of the table that is replaced: the kernel gives its counters back, and
- * refuses the table by EAGAIN where somebody else has changed that number.
+ * `num_counters` is the number of entries of the old table: the kernel returns their counters, and refuses
+ * the table with EAGAIN if another program has changed that number.
  */
 export function replaceBytes(table: string, edited: Edited, oldEntryCount: number): Uint8Array {
   const bytes = new Uint8Array(REPLACE_BYTES + edited.entries.length);

@@ -1,5 +1,4 @@
-// One rule under construction: an entry with its matches and its target, byte for byte as iptables would
-// write it.
+// One rule under construction: an entry with its matches and its target, byte for byte as iptables writes it.
 
 import {
   ERROR_TARGET,
@@ -15,13 +14,13 @@ import {
 import type { FamilyShape } from './families.ts';
 
 /**
- * A rule whose bytes do not depend on the kernel yet: the index of a set and the offset of a chain are zero
- * in them, and said by name.
+ * A rule in bytes that do not depend on the kernel: set indexes and chain offsets are zero, and given by
+ * name.
  */
 export interface RuleSpec {
   readonly bytes: Uint8Array;
   readonly sets: readonly { readonly place: number; readonly name: string }[];
-  /** The chain it goes on with, null for a verdict. */
+  /** The chain that the rule jumps or goes to; null for a verdict. */
   readonly chain: string | null;
 }
 
@@ -67,7 +66,7 @@ export class Rule {
     return this;
   }
 
-  /** `-m frag [--fragfirst]`: IPv6 packets with a fragment header, or the first of them only. */
+  /** `-m frag [--fragfirst]`: IPv6 packets with a fragment header, or only the first fragments. */
   fragment(first: boolean): this {
     const data = new Uint8Array(16);
     data.fill(0xff, 4, 8);
@@ -75,7 +74,7 @@ export class Rule {
     return this.#match('frag', data);
   }
 
-  /** `-m set [!] --match-set NAME DIRECTION,...`, and `! --update-counters` where it is not to count. */
+  /** `-m set [!] --match-set NAME DIRECTION,...`, with `! --update-counters` if `count` is false. */
   set(
     name: string,
     directions: readonly Direction[],
@@ -105,7 +104,7 @@ export class Rule {
     return this.#match('conntrack', data);
   }
 
-  /** `-m conntrack --ctstate DNAT`: it goes elsewhere than the first packet of its connection said. */
+  /** `-m conntrack --ctstate DNAT`: the connection's destination was translated. */
   dnat(): this {
     const data = new Uint8Array(164);
     const view = new DataView(data.buffer);
@@ -130,15 +129,15 @@ export class Rule {
     return this.#close(verdict, null);
   }
 
-  /** `-j SET --add-set NAME DIRECTION,... --exist`: one that is there is added anew, and lives on. */
+  /** `-j SET --add-set NAME DIRECTION,... --exist`: adding an existing element renews it. */
   adds(name: string, directions: readonly Direction[]): RuleSpec {
     const data = new Uint8Array(24);
     const view = new DataView(data.buffer);
     data.set([directions.length, sourceFlags(directions)], 2);
-    // Nothing is taken from a set, and none maps anything.
+    // No set to delete from, and no set to map with.
     for (const place of [4, 8]) view.setUint16(place, NO_SET, true);
     view.setUint32(12, IPSET_FLAG_EXIST, true);
-    // As long as the set says.
+    // The default timeout of the set.
     view.setUint32(16, 0xffffffff, true);
     const target = header('SET', MATCH_HEADER_BYTES + data.length, setTargetRevision);
     target.set(data, MATCH_HEADER_BYTES);
@@ -146,12 +145,12 @@ export class Rule {
     return { bytes: entry(this.#shape, this.#header, [...this.#matches, target]), sets, chain: null };
   }
 
-  /** `-j CHAIN`: a return comes back behind this rule. */
+  /** `-j CHAIN`: RETURN continues after this rule. */
   jump(chain: string): RuleSpec {
     return this.#close(0, chain);
   }
 
-  /** `-g CHAIN`: a return comes back where this chain was jumped to from. */
+  /** `-g CHAIN`: RETURN continues where this chain was jumped to from. */
   goto(chain: string): RuleSpec {
     this.#flag(this.#shape.gotoFlag);
     return this.#close(0, chain);
@@ -178,20 +177,20 @@ export class Rule {
   }
 }
 
-/** The entry that a user chain begins with. */
+/** The first entry of a user chain. */
 export function chainHead(shape: FamilyShape, name: string): Uint8Array {
   const target = header(ERROR_TARGET, ERROR_TARGET_BYTES, 0);
   target.set(encoder.encode(name), MATCH_HEADER_BYTES);
   return entry(shape, new Uint8Array(shape.entry.bytes), [target]);
 }
 
-/** What two rules have to have in common to be the same, whatever the kernel counts and numbers. */
+/** A text that is equal for equal rules, whatever counters and indexes the kernel gives them. */
 export function ruleText({ bytes, sets, chain }: RuleSpec): string {
   const names = sets.map(({ place, name }) => `${place}=${name}`);
   return `${String.fromCharCode(...bytes)} ${names.join(' ')} ${chain ?? ''}`;
 }
 
-/** A bit for each dimension that is the source; bit 0 is for something else. */
+/** One bit for each dimension that is a source; bit 0 is not a dimension. */
 function sourceFlags(directions: readonly Direction[]): number {
   return directions.reduce((flags, one, index) => flags | (one === 'src' ? 1 << (index + 1) : 0), 0);
 }

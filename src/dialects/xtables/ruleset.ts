@@ -1,4 +1,4 @@
-// The constant part: which sets there are, and the rules of each table that look into them (docs/ruleset.md).
+// The constant part: the sets, and the rules of each table that look packets up in them (docs/ruleset.md).
 
 import type { Needs } from '../../state/desired-state.ts';
 import {
@@ -23,31 +23,31 @@ import {
 import { declaredAtInput, observedAtInput, sampleRules, sampleShapes } from './observe.ts';
 import { Rule, type RuleSpec } from './rule.ts';
 
-/** The tables that our rules go into, of those that this kernel has. */
+/** The tables that our rules go into, out of those that this kernel has. */
 export interface Places {
-  /** Raw is ahead of conntrack; mangle is behind it, and still ahead of every DNAT. */
+  /** raw is before conntrack; mangle is after it, and still before every DNAT. */
   readonly guard: 'raw' | 'mangle';
   readonly input: 'mangle' | 'filter';
-  /** Behind conntrack and ahead of DNAT; null: nobody's egress can be told from a probe here. */
+  /** After conntrack and before DNAT. Null: this kernel cannot tell answers of egress from probes. */
   readonly egress: 'mangle' | null;
 }
 
-/** What the agent was told and what its kernel can do; fixed for the life of a dialect. */
+/** The agent's settings and the kernel's abilities; fixed for the life of a dialect. */
 export interface XtOptions {
   readonly places: Places;
-  /** The match `frag` is there, by which later fragments of IPv6 are let through. */
+  /** The kernel has the match `frag`, by which our rules accept later fragments of IPv6. */
   readonly fragments: boolean;
-  /** The match `addrtype` is there, which knows whether an address is one of this node. */
+  /** The kernel has the match `addrtype`, which tests whether an address belongs to this node. */
   readonly localAddresses: boolean;
-  /** Per-port accept counters. */
+  /** Count accepted packets per port. */
   readonly counters: boolean;
-  /** Echo requests to a VIP are answered. */
+  /** Accept echo requests to a VIP. */
   readonly echo: boolean;
-  /** Count what would be dropped, and drop nothing. */
+  /** Count the packets that would be dropped, and drop none. */
   readonly observe: boolean;
 }
 
-/** Every constant object that these needs call for. */
+/** Every constant object that these needs require. */
 export function ruleset(needs: Needs, options: XtOptions): XtObject[] {
   return [
     ...setShapes(needs, options).map(setObject),
@@ -78,8 +78,7 @@ export function setShapes(needs: Needs, options: Pick<XtOptions, 'counters' | 'o
 }
 
 /**
- * What goes into each table. Tables that need nothing are there all the same, so that nothing is left in
- * them.
+ * The content of each table. Tables without content are included, so that old rules are removed from them.
  */
 function tableShapes(needs: Needs, options: XtOptions): TableShape[] {
   return families.flatMap((shape) => {
@@ -108,7 +107,7 @@ const purposes: Readonly<Record<string, string>> = {
 };
 
 function guardChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chain[] {
-  // A VIP with egress is judged once, behind conntrack, so that its counters count once.
+  // A VIP with egress is filtered once, after conntrack, so that its counters count once.
   const judged = needs.egress && options.places.egress !== null;
   const egress = judged ? [addressed(shape, 'egress').comment('vipward: judged behind conntrack')] : [];
   const [loopback, stranger] = gate(shape, 'vip');
@@ -121,7 +120,7 @@ function guardChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chai
   });
 }
 
-/** A VIP with egress is judged here, for only behind conntrack is an answer told from a probe. */
+/** Filters VIPs with egress here: only after conntrack can an answer be told from a probe. */
 function egressChains(shape: FamilyShape, options: XtOptions): Chain[] {
   const reply = returns(new Rule(shape).reply().comment('vipward: an answer'));
   const echo = returns(new Rule(shape).icmp(shape.echoReply).comment('vipward: an answer to a ping'));
@@ -133,9 +132,9 @@ function egressChains(shape: FamilyShape, options: XtOptions): Chain[] {
 }
 
 /**
- * What still has a VIP as its destination after every DNAT: only what the node itself is to answer goes on,
- * and what NAT of others brings here, for a VIP may be the address that a REDIRECT takes. Where nothing asks
- * conntrack for that, only declared ports are dropped.
+ * Filters packets that still have a VIP as their destination after every DNAT. It accepts the ports that the
+ * node itself serves, and packets that other NAT rules brought here, since a VIP may be the address that a
+ * REDIRECT takes. If no rule uses conntrack to recognise NAT, only declared ports are dropped.
  */
 function inputChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chain[] {
   const host = returns(ported(shape, 'host').comment('vipward: the node answers'));
@@ -162,8 +161,8 @@ interface Judgement {
 }
 
 /**
- * A fragment behind the first has no ports to be judged by, and is nothing without the first, so it is let
- * through before any rule looks for ports. IPv6 has no way to say "not the first" but to send the others on.
+ * Accepts fragments behind the first before all port rules: they carry no ports, and are useless if the first
+ * is dropped. IPv6 cannot match "not the first", so first fragments are sent on to the port chain.
  */
 function chainsOf(shape: FamilyShape, options: XtOptions, { names, gate: first, rules }: Judgement): Chain[] {
   const [name, ports] = names;
@@ -183,7 +182,7 @@ function chainsOf(shape: FamilyShape, options: XtOptions, { names, gate: first, 
   ];
 }
 
-/** `-i lo` passes, and what is not addressed to a VIP of the set. */
+/** Returns for `-i lo` and for packets whose destination is not in the set. */
 function gate(shape: FamilyShape, kind: SetKind): [RuleSpec, RuleSpec] {
   const stranger = new Rule(shape).set(setName(kind, shape.family), ['dst'], { not: true });
   return [
@@ -205,7 +204,7 @@ function icmpRules(shape: FamilyShape, { echo }: XtOptions): RuleSpec[] {
   return types.map((type) => returns(new Rule(shape).icmp(type).comment('vipward: ICMP of a VIP')));
 }
 
-/** The first counts by VIP. The second is never met while both sets hold the same VIPs, and shuts if not. */
+/** The first rule drops and counts by VIP. The second matches only if the sets differ, and drops too. */
 function dropRules(shape: FamilyShape, { observe }: XtOptions): RuleSpec[] {
   const verdict = observe ? Verdict.RETURN : Verdict.DROP;
   const words = observe ? 'would be dropped' : 'dropped';

@@ -1,4 +1,4 @@
-// Samples of what `--filter observe` let through, read from the sets that the rules of observe.ts fill.
+// Samples of packets that `--filter observe` let through, read from the sets that observe.ts fills.
 
 import { u32Be, u64Be } from '../../netlink/reader.ts';
 import type { Sample, Sampler } from '../dialect.ts';
@@ -19,7 +19,7 @@ export const sampler: Sampler = {
   },
 };
 
-/** One for each that was heard of within the time; what both sets know of it is put together. */
+/** One sample per element that has not expired, joined from both sets. */
 function readSamples(seen: Uint8Array = nothing, last: Uint8Array = nothing): Sample[] {
   const packets = new Map<string, number>();
   for (const { data } of listedElements(seen)) {
@@ -41,7 +41,7 @@ function readSamples(seen: Uint8Array = nothing, last: Uint8Array = nothing): Sa
 
 const icmp: ReadonlySet<number> = new Set([1, 58]);
 
-/** The port of ICMP is its type and code to ipset, and no port to anybody else. */
+/** ipset stores the ICMP type and code as the port; a sample of ICMP has port 0. */
 function sampleOf({ address, protocol, port, source }: Key, packets: number, idleMs: number): Sample {
   const of = { vip: address, source: source ?? address, protocol };
   return { ...of, port: icmp.has(protocol) ? 0 : port, packets, idleMs };

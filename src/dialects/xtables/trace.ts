@@ -1,4 +1,4 @@
-// What our rules would do with a packet, by the elements that the sets of the kernel hold now.
+// The verdict of our rules on a packet, from the elements that the kernel's sets hold now.
 
 import { errnoOf } from '../../netlink/ack.ts';
 import { NLMSG_ERROR } from '../../netlink/message.ts';
@@ -10,7 +10,7 @@ import { chainNames, type SetKind, setName } from './constants.ts';
 import { element } from './ipset.ts';
 import type { Key } from './objects.ts';
 
-/** IPSET_CMD_TEST: an element that is there is acknowledged, any other refused. */
+/** IPSET_CMD_TEST: the kernel acks an existing element and refuses any other. */
 const TEST = 0x60b;
 const kinds: readonly SetKind[] = ['vip', 'allow', 'host', 'egress', 'src'];
 
@@ -57,12 +57,12 @@ export const tracer: Tracer = {
   },
 };
 
-/** Null where the packet has nothing that could be in a set of that kind. */
+/** Null if the packet has no key for a set of that kind. */
 function keyOf({ address, protocol, port, from }: Packet, kind: SetKind): Key | null {
   const plain = { address, protocol: 0, port: 0, source: null, sourceLength: 0 };
   if (kind === 'vip' || kind === 'egress') return plain;
   if (kind !== 'src') return { ...plain, protocol, port };
-  // A whole address is looked for in every network of the set.
+  // A full-length address is looked up in every network of the set.
   const sourceLength = familyOf(address) === 4 ? 32 : 128;
   return from === null ? null : { address, protocol, port, source: from, sourceLength };
 }
