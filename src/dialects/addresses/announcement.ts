@@ -8,7 +8,7 @@ import { ARPOP_REPLY, ARPOP_REQUEST, arpFrame, icmp6Frame } from './frames.ts';
 const allNodes = Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
 const overrideFlag = 0x20;
 
-/** The frames that tell everybody on a link that `address` is at `mac`. */
+/** The frames that announce to all hosts on a link that `address` is at `mac`. */
 export function announcementFrames(address: Address, mac: Uint8Array): Uint8Array[] {
   if (familyOf(address) === 6) return [neighbourAdvertisement(address, mac)];
   const bytes = addressBytes(address);

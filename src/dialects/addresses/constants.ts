@@ -1,5 +1,5 @@
-// The numbers of rtnetlink (linux/rtnetlink.h, if_addr.h, if_link.h) and of address resolution, and our own
-// mark.
+// The numbers of rtnetlink (linux/rtnetlink.h, if_addr.h, if_link.h) and of address resolution, and the marks
+// of our addresses.
 
 export const AF_UNSPEC = 0;
 
@@ -33,7 +33,7 @@ export const RouteAttribute = {
   MULTIPATH: 9,
   VIA: 18,
 } as const;
-/** The answer is the route as it was made, with all its next hops. */
+/** The kernel answers with the matching route as configured, with all its next hops. */
 export const RTM_F_FIB_MATCH = 0x2000;
 
 export const IFA_F_NODAD = 0x02;
@@ -55,10 +55,10 @@ export const NEIGHBOR_SOLICITATION = 135;
 export const NEIGHBOR_ADVERTISEMENT = 136;
 export const TARGET_LINK_LAYER_ADDRESS = 2;
 
-/** Our IFA_PROTO, kept by kernels from 5.18 on. */
+/** Our IFA_PROTO; kernels since 5.18 store it. */
 export const addressProtocol = 0x76;
 /**
- * Our IFA_RT_PRIORITY, kept by all: a metric that nothing uses, since the address has no prefix route.
- * "vipw".
+ * Our IFA_RT_PRIORITY, which every kernel stores. The metric has no effect, since the address has no prefix
+ * route. The bytes are "vipw".
  */
 export const addressPriority = 0x76697077;

@@ -1,4 +1,4 @@
-// Replies to an address dump -> addresses, ours and the node's own, in the shape that render() makes.
+// Replies to an address dump -> our addresses and the node's other ones, in the shape that render() makes.
 
 import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
 import { attributesOf, messagesOf, type Message as NetlinkMessage, u32 } from '../../netlink/reader.ts';
@@ -25,15 +25,15 @@ export function decode(replies: readonly Uint8Array[]): KernelObjects<AddressObj
   return { constants: [], elements, needs: null };
 }
 
-/** The address of an RTM_NEWADDR or RTM_DELADDR message; undefined of any other message. */
+/** The address of an RTM_NEWADDR or RTM_DELADDR message; undefined for other messages. */
 export function readAddress({ type, payload }: NetlinkMessage): AddressObject | undefined {
   if ((type !== Message.NEWADDR && type !== Message.DELADDR) || payload.length < headerBytes)
     return undefined;
   const attributes = attributesOf(payload, headerBytes);
-  // IPv4 keeps the address in LOCAL, and its peer in ADDRESS; IPv6 may have ADDRESS alone.
+  // IPv4 has the address in LOCAL and its peer in ADDRESS; IPv6 may have only ADDRESS.
   const bytes = attributes.get(AddressAttribute.LOCAL) ?? attributes.get(AddressAttribute.ADDRESS);
   if (bytes === undefined || (bytes.length !== 4 && bytes.length !== 16)) return undefined;
-  // What IPv6 has as IPv4 by another name is neither a VIP nor a link that one belongs to.
+  // An IPv4-mapped IPv6 address is neither a VIP nor evidence of a link for one.
   if (isMapped(bytes)) return undefined;
   const priority = attributes.get(AddressAttribute.RT_PRIORITY);
   const ours =
@@ -46,7 +46,7 @@ export function readAddress({ type, payload }: NetlinkMessage): AddressObject | 
   );
 }
 
-/** True while duplicate address detection keeps an IPv6 address from being used. */
+/** True while duplicate address detection keeps an IPv6 address unusable. */
 export function isTentative({ payload }: NetlinkMessage): boolean {
   const flags = attributesOf(payload, headerBytes).get(AddressAttribute.FLAGS);
   return flags !== undefined && (u32(flags) & IFA_F_TENTATIVE) !== 0;

@@ -1,4 +1,4 @@
-// VIP addresses as a dialect: what a node holds, on the interface whose link the address belongs to.
+// VIP addresses as a dialect: the addresses a node holds, each on the interface of the address's link.
 
 import type { DesiredState } from '../../state/desired-state.ts';
 import type { Dialect, KernelObjects } from '../dialect.ts';

@@ -1,4 +1,4 @@
-// A delta -> rtnetlink messages. Each stands for itself: an error does not stop those behind it.
+// A delta -> rtnetlink messages. Each is independent: an error does not stop the messages after it.
 
 import type { MessageRecord } from '../../netlink/ack.ts';
 import {
@@ -29,7 +29,7 @@ export function encode({ remove, add }: Delta<AddressObject>): Transaction<Addre
   let sequence = 0;
   const say = (type: number, flags: number, object: AddressObject): void => {
     const last = ++sequence === remove.length + add.length;
-    // Errors are always answered; the last message asks for an answer in any case, which proves that all were
+    // The kernel always answers errors. The last message also requests an ACK, which proves that all were
     // read.
     const place = writer.beginMessage(type, NLM_F_REQUEST | flags | (last ? NLM_F_ACK : 0), sequence);
     body(writer, type, object);

@@ -1,11 +1,9 @@
-// Frames of address resolution as they go onto a link: ARP (RFC 826), and ICMPv6 to a group (RFC 4861).
+// Link-layer frames of address resolution: ARP (RFC 826), and ICMPv6 to a multicast group (RFC 4861).
 
 import { ETH_P_IPV6, IPPROTO_ICMPV6 } from './constants.ts';
 
 const broadcast = new Uint8Array(6).fill(0xff);
-/**
- * A frame shorter than this is padded by the driver or the peer; padding it ourselves keeps the bytes zero.
- */
+/** The driver or the peer pads a shorter frame; padding it here keeps the padding zero. */
 const leastFrameBytes = 60;
 
 export const ARPOP_REQUEST = 1;
@@ -13,14 +11,14 @@ export const ARPOP_REPLY = 2;
 
 export interface ArpFrame {
   readonly operation: typeof ARPOP_REQUEST | typeof ARPOP_REPLY;
-  /** Who sends it. */
+  /** The sender's hardware address. */
   readonly mac: Uint8Array;
   /** Four bytes each. */
   readonly sender: Uint8Array;
   readonly target: Uint8Array;
 }
 
-/** To everybody. A request names no target hardware, a reply names everybody's. */
+/** A broadcast frame. The target hardware address is zero in a request, broadcast in a reply. */
 export function arpFrame({ operation, mac, sender, target }: ArpFrame): Uint8Array {
   const frame = new Uint8Array(leastFrameBytes);
   frame.set(broadcast, 0);
@@ -36,13 +34,13 @@ export function arpFrame({ operation, mac, sender, target }: ArpFrame): Uint8Arr
 export interface Icmp6Frame {
   readonly mac: Uint8Array;
   readonly source: Uint8Array;
-  /** The multicast address that it goes to. */
+  /** The multicast destination address. */
   readonly group: Uint8Array;
-  /** With a checksum of zero, which is reckoned here. */
+  /** The message with a zero checksum; icmp6Frame fills the checksum in. */
   readonly message: Uint8Array;
 }
 
-/** With hop limit 255, without which neighbour discovery is not believed. */
+/** The hop limit is 255; receivers discard neighbour discovery messages with any other. */
 export function icmp6Frame({ mac, source, group, message }: Icmp6Frame): Uint8Array {
   const frame = new Uint8Array(54 + message.length);
   frame.set([0x33, 0x33, ...group.subarray(12)], 0);
@@ -56,7 +54,7 @@ export function icmp6Frame({ mac, source, group, message }: Icmp6Frame): Uint8Ar
   return frame;
 }
 
-/** The ICMPv6 message of a whole frame; undefined where there is none, or it is damaged. */
+/** The ICMPv6 message of a whole frame; undefined for other frames and for damaged ones. */
 export function readIcmp6(frame: Uint8Array): Uint8Array | undefined {
   if (etherTypeOf(frame) !== ETH_P_IPV6 || frame[20] !== IPPROTO_ICMPV6) return undefined;
   const end = 54 + (((frame[18] ?? 0) << 8) | (frame[19] ?? 0));
@@ -64,14 +62,14 @@ export function readIcmp6(frame: Uint8Array): Uint8Array | undefined {
   return frame.subarray(54, end);
 }
 
-/** What a frame carries, by linux/if_ether.h. */
+/** The EtherType of a frame (linux/if_ether.h). */
 export function etherTypeOf(frame: Uint8Array): number {
   return ((frame[12] ?? 0) << 8) | (frame[13] ?? 0);
 }
 
 /**
- * The ICMPv6 checksum over the pseudo-header: both addresses, the length and the protocol. It is zero over a
- * message that has the right one.
+ * The ICMPv6 checksum over the message and the pseudo-header: both addresses, the length and the protocol. It
+ * is zero if the message already contains the right one.
  */
 function checksum(frame: Uint8Array): number {
   let sum = frame.length - 54 + 58;

@@ -1,4 +1,4 @@
-// Interfaces as rtnetlink tells them: where a VIP can go.
+// Interfaces as rtnetlink reports them; an interface can carry a VIP.
 
 import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
 import {
@@ -24,7 +24,7 @@ import { macText } from './probe.ts';
 export interface Link {
   readonly index: number;
   readonly name: string;
-  /** The hardware address: six bytes for everything that speaks ARP, none for what has none. */
+  /** The hardware address: six bytes on an interface that speaks ARP, empty without one. */
   readonly mac: Uint8Array;
   readonly up: boolean;
   readonly carrier: boolean;
@@ -49,8 +49,8 @@ export function readLinks(reply: Uint8Array): Link[] {
 }
 
 /**
- * The interface of an RTM_NEWLINK or RTM_DELLINK message; undefined of any other message, of one about a port
- * of a bridge, and of what a wireless driver says, which has the name and the flags of the interface alone
+ * The interface of an RTM_NEWLINK or RTM_DELLINK message. Undefined for other messages, for messages about a
+ * bridge port, and for the events of wireless drivers, which carry only the interface's name and flags
  * (net/wireless/wext-core.c).
  */
 export function readLink({ type, payload }: NetlinkMessage): Link | undefined {
@@ -72,13 +72,13 @@ export function readLink({ type, payload }: NetlinkMessage): Link | undefined {
   };
 }
 
-/** It carries frames and did not, or it does so under another hardware address. */
+/** The interface gained carrier, or has carrier with a new hardware address. */
 export function hasRisen({ up, carrier, mac }: Link, before: Link | undefined): boolean {
   if (!up || !carrier) return false;
   return !(before?.up === true && before.carrier) || macText(before.mac) !== macText(mac);
 }
 
-/** Their hardware addresses, of those that have one of Ethernet. */
+/** The distinct hardware addresses of the links that have an Ethernet address. */
 export function macsOf(links: readonly Link[]): string[] {
   return [...new Set(links.map(({ mac }) => macText(mac)))].filter((mac) => mac.length === 17);
 }

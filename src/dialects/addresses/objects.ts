@@ -1,4 +1,4 @@
-// What this dialect deals in: addresses on interfaces.
+// The objects of this dialect: addresses on interfaces.
 
 import type { Address } from '../../state/address.ts';
 import type { KernelObject } from '../dialect.ts';

@@ -1,5 +1,5 @@
-// Asking a link for an address before it is taken: the ARP probe (RFC 5227 2.1.1), the solicitation of
-// duplicate address detection (RFC 4862 5.4.2), and who answers or asks as well.
+// Asks a link for an address before the node takes it: ARP probe (RFC 5227 2.1.1) and duplicate address
+// detection (RFC 4862 5.4.2). It also reads the answers, and the probes of other hosts.
 
 import { type Address, addressBytes, familyOf, formatAddress } from '../../state/address.ts';
 import {
@@ -10,7 +10,7 @@ import {
 } from './constants.ts';
 import { ARPOP_REPLY, ARPOP_REQUEST, arpFrame, icmp6Frame, readIcmp6 } from './frames.ts';
 
-/** Somebody else who answers for an address, or asks for it himself to take it. */
+/** Another host that answers for an address, or probes for it in order to take it. */
 export interface Rival {
   readonly address: Address;
   /** Six bytes in lower-case hexadecimal digits, with colons. */
@@ -20,7 +20,7 @@ export interface Rival {
 
 const solicitedFlag = 0x40;
 
-/** The frame that asks for `address` from `mac`, and makes nobody believe that the address is there. */
+/** The probe for `address` from `mac`. Its sender address is unspecified, so that no host learns from it. */
 export function probeFrame(address: Address, mac: Uint8Array): Uint8Array {
   const target = addressBytes(address);
   const nobody = new Uint8Array(target.length);
@@ -30,7 +30,7 @@ export function probeFrame(address: Address, mac: Uint8Array): Uint8Array {
   return icmp6Frame({ mac, source: nobody, group, message });
 }
 
-/** Who answers an ARP probe, or sends one, of a whole frame; undefined for any other frame. */
+/** The sender of an answer to an ARP probe, or of a probe, from a whole frame; undefined for other frames. */
 export function readArpRival(frame: Uint8Array): Rival | undefined {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
   if (frame.length < 42 || view.getUint16(12) !== ETH_P_ARP) return undefined;
@@ -46,7 +46,7 @@ export function readArpRival(frame: Uint8Array): Rival | undefined {
   return undefined;
 }
 
-/** Who answers nobody's solicitation, or sends one himself, of a whole frame; undefined for any other. */
+/** The sender of an unsolicited advertisement or of a DAD solicitation; undefined for other frames. */
 export function readNeighborRival(frame: Uint8Array): Rival | undefined {
   const message = readIcmp6(frame);
   if (message === undefined || message.length < 24 || message[1] !== 0) return undefined;
@@ -55,13 +55,13 @@ export function readNeighborRival(frame: Uint8Array): Rival | undefined {
     const mac = advertisedMac(message);
     return mac === undefined ? undefined : { address, mac, does: 'answer' };
   }
-  // It names no hardware, so that nobody learns anything by it (RFC 4862 5.4.2).
+  // A DAD solicitation has no link-layer option, so that no host learns from it (RFC 4862 5.4.2).
   if (message[0] === NEIGHBOR_SOLICITATION && isNobodys(frame.subarray(22, 38)))
     return { address, mac: macText(frame.subarray(6, 12)), does: 'ask' };
   return undefined;
 }
 
-/** As nobody has asked, the answer goes to all nodes, and has to name the hardware (RFC 4861 7.2.4). */
+/** The answer to a DAD solicitation goes to all nodes and has the link-layer address (RFC 4861 7.2.4). */
 function advertisedMac(message: Uint8Array): string | undefined {
   if (((message[4] ?? 0) & solicitedFlag) !== 0) return undefined;
   for (let place = 24; message.length - place >= 8; ) {
@@ -78,7 +78,7 @@ function isNobodys(address: Uint8Array): boolean {
   return address.every((byte) => byte === 0);
 }
 
-/** A hardware address as it is written. */
+/** A hardware address as text. */
 export function macText(mac: Uint8Array): string {
   return [...mac].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
 }

@@ -1,4 +1,4 @@
-// Held VIPs -> addresses: /32 and /128, which are never the source of a packet that did not ask for it.
+// Held VIPs -> addresses, /32 and /128. The kernel uses them as a source only if a program binds to them.
 
 import { familyOf } from '../../state/address.ts';
 import type { DesiredState } from '../../state/desired-state.ts';
@@ -12,7 +12,7 @@ export function render(state: Pick<DesiredState, 'held'>): KernelObjects<Address
   const elements: AddressObject[] = [];
   for (const { address, interfaceIndex } of state.held) {
     const of4 = familyOf(address) === 4;
-    // IPv4 chooses among deprecated addresses too, but never one of scope host; IPv6 honours "preferred 0".
+    // IPv4 may select a deprecated source, but never one of scope host; IPv6 honours preferred_lft 0.
     const scope = of4 ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE;
     elements.push(addressObject({ address, prefixLength: of4 ? 32 : 128, interfaceIndex, scope }, false));
   }

@@ -1,39 +1,39 @@
-// Which frames tell of a rival for an address that is asked for, as classic BPF (linux/filter.h), so that a
-// busy link wakes nobody.
+// Classic BPF programs (linux/filter.h) that pass only the frames of a rival for a probed address, so that a
+// busy link does not wake the agent.
 
 import { IPPROTO_ICMPV6, NEIGHBOR_ADVERTISEMENT, NEIGHBOR_SOLICITATION } from './constants.ts';
 import { ARPOP_REPLY, ARPOP_REQUEST } from './frames.ts';
 
-/** BPF_LD with BPF_ABS, of a word, a half-word and a byte. */
+/** BPF_LD with BPF_ABS: a word, a half-word and a byte. */
 const [word, half, byte] = [0x20, 0x28, 0x30];
 /** BPF_JMP with BPF_JEQ and BPF_JSET, and BPF_RET. */
 const [equal, anySet, result] = [0x15, 0x45, 0x06];
 const instructionBytes = 8;
 
-/** What the kernel knows of a packet, at offsets of their own (SKF_AD_OFF). */
+/** The kernel's metadata of a packet, at special offsets (SKF_AD_OFF). */
 const [packetType, interfaceOfPacket] = [-0x1000 + 4, -0x1000 + 8];
 const PACKET_OTHERHOST = 3;
-/** Each router takes one away, so that nothing from behind one has as many (RFC 4861 7.1.1, 7.1.2). */
+/** Each router decrements it, so a packet from behind a router has less (RFC 4861 7.1.1, 7.1.2). */
 const hopsOfTheLink = 255;
 
 interface Instruction {
   readonly code: number;
   readonly k: number;
-  /** How many instructions are left out where a comparison holds, and where it does not; or its last word. */
+  /** The number of instructions to skip if the comparison holds, or does not hold; or the final verdict. */
   readonly ifSo?: number | Verdict;
   readonly ifNot?: number | Verdict;
 }
 type Verdict = 'keep' | 'drop';
 
-/** How every program ends. */
+/** The last instructions of every program. */
 const verdicts: readonly Instruction[] = [
   { code: result, k: 0xffff },
   { code: result, k: 0 },
 ];
 
 /**
- * Of whole frames of ARP: replies to nobody's address and requests from it, that came in on this very
- * interface.
+ * Passes whole ARP frames that came in on this very interface: replies to the unspecified address and
+ * requests from it.
  */
 export function arpFilter(interfaceIndex: number): Uint8Array {
   return encode([
@@ -49,8 +49,8 @@ export function arpFilter(interfaceIndex: number): Uint8Array {
 }
 
 /**
- * Of whole frames of IPv6: advertisements from this link that nobody's address has solicited, and
- * solicitations from nobody's address, that came in on this very interface.
+ * Passes whole IPv6 frames that came in on this very interface: unsolicited advertisements from this link,
+ * and solicitations from the unspecified address.
  */
 export function neighborFilter(interfaceIndex: number): Uint8Array {
   return encode([
@@ -69,7 +69,7 @@ export function neighborFilter(interfaceIndex: number): Uint8Array {
   ]);
 }
 
-/** A socket bound to an interface also hears what belongs to VLANs on it, or to a bridge it is a port of. */
+/** A socket on an interface also gets frames of its VLANs, and of the bridge it is a port of. */
 function forUs(interfaceIndex: number): readonly Instruction[] {
   return [
     { code: word, k: interfaceOfPacket },

@@ -1,4 +1,4 @@
-// The gateways of a node, by the way that packets to everywhere would take.
+// The gateways of a node, from the routes that packets to the Internet would take.
 
 import { AF_INET, AF_INET6, NLM_F_REQUEST } from '../../netlink/message.ts';
 import { type Attributes, attributesOf, messagesOf, u16, u32 } from '../../netlink/reader.ts';
@@ -8,14 +8,14 @@ import type { DumpRequest } from '../dialect.ts';
 import { Message, RouteAttribute, RTM_F_FIB_MATCH } from './constants.ts';
 
 /**
- * The way to them is the way to everywhere. Documentation addresses have a way of their own only where a node
- * throws away what should not be on the Internet; for such a node there is a root server of the domain names.
+ * Destinations whose route is the default route. A node that discards bogons has its own route for the
+ * documentation addresses; for such a node there is a DNS root server.
  */
 const elsewhere: readonly Address[] = ['192.0.2.1', '198.41.0.4', '2001:db8::1', '2001:503:ba3e::2:30'].map(
   parseAddress,
 );
 
-/** Of those, the one that everybody has a way to who has one to everywhere. */
+/** The destination for which every node with a default route has a route. */
 const farAway = parseAddress('198.41.0.4');
 
 const routeHeaderBytes = 12;
@@ -23,8 +23,8 @@ const routeHeaderBytes = 12;
 const nextHopHeaderBytes = 8;
 
 /**
- * Questions for the way that a packet would take, and for the whole route behind it with all its next hops;
- * without a dump of what may be a million routes.
+ * Requests for the route of a packet, and for the whole matching route with all its next hops. They avoid a
+ * dump of what may be a million routes.
  */
 export function gatewayQuestions(): (DumpRequest & { readonly isForRoute: boolean })[] {
   return elsewhere.flatMap((destination) => [
@@ -33,7 +33,7 @@ export function gatewayQuestions(): (DumpRequest & { readonly isForRoute: boolea
   ]);
 }
 
-/** Every gateway in the answer to one of them; none where there is no way. Throws NetlinkError. */
+/** Every gateway in the reply to one of these requests; none if there is no route. Throws NetlinkError. */
 export function readGateways(reply: Uint8Array): Address[] {
   const gateways: Address[] = [];
   for (const { type, payload } of messagesOf(reply)) {
@@ -51,8 +51,8 @@ export function readGateways(reply: Uint8Array): Address[] {
 }
 
 /**
- * The address that a route says to speak from, in the answer to a question for the route: whoever set it up
- * means the node by it. For a way the kernel has chosen one. Throws NetlinkError.
+ * The preferred source of a route, in the reply to a request for the whole route: an administrator who sets
+ * it means the node by it. In the other reply the kernel has chosen the source. Throws NetlinkError.
  */
 export function readSources(reply: Uint8Array): Address[] {
   return [...messagesOf(reply)].flatMap(({ type, payload }) => {
@@ -62,12 +62,12 @@ export function readSources(reply: Uint8Array): Address[] {
   });
 }
 
-/** The question for the way that an answer of `source` to somebody far away takes; `source` is IPv4. */
+/** Requests the route of an answer from `source` (IPv4) to a distant host. */
 export function answerQuestion(source: Address): DumpRequest {
   return routeQuestion(farAway, 0, source);
 }
 
-/** The index of the interface that a way leaves by; undefined where there is no way. */
+/** The index of the outgoing interface; undefined if there is no route. */
 export function readOutgoing(reply: Uint8Array): number | undefined {
   for (const { type, payload } of messagesOf(reply)) {
     if (type !== Message.NEWROUTE) continue;
@@ -77,7 +77,7 @@ export function readOutgoing(reply: Uint8Array): number | undefined {
   return undefined;
 }
 
-/** RTA_VIA is a gateway of the other family: struct rtvia has its family before its bytes. */
+/** RTA_VIA is a gateway of the other family: struct rtvia has the family before the bytes. */
 function gatewayOf(attributes: Attributes): Address[] {
   const gateway = attributes.get(RouteAttribute.GATEWAY);
   const via = attributes.get(RouteAttribute.VIA)?.subarray(2);
