@@ -1,12 +1,11 @@
-// What the kernel answered to a transaction: its errors, each with the object it is about, in the kernel's
-// own words.
+// The kernel's answer to a transaction: its errors in its own words, each with the object it concerns.
 
 import { Errno, errnoName, errnoWords, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_ERROR } from './message.ts';
 import { attributesOf, type Message, messagesOf, textOf, u16, u32 } from './reader.ts';
 
 /**
- * One message of a step. If the kernel names a place in it, the object is the one at `(place - first) /
- * stride`; a message about one object has a stride of 0.
+ * One message of a step. If the kernel reports an offset in it, the object is the one at `(offset - first) /
+ * stride`; a message about one object has stride 0.
  */
 export interface MessageRecord<O> {
   readonly sequence: number;
@@ -16,27 +15,27 @@ export interface MessageRecord<O> {
 }
 
 /**
- * What is sent at once. Bytes behind `split` go out in a second send, as a barrier whose reply proves the
- * first.
+ * The bytes of one send. The bytes after `split` go out in a second send, as a barrier whose reply proves
+ * that the kernel processed the first.
  */
 export interface Step<O> {
   readonly bytes: Uint8Array;
   readonly split: number;
-  /** The second send only follows if the first drew no answer: of what answers nothing but errors. */
+  /** The second send follows only if the first drew no reply; for a subsystem that replies only errors. */
   readonly halved?: boolean;
-  /** The sequence number of the message whose reply proves that the whole step was processed. */
+  /** The sequence number of the message whose reply proves that the kernel processed the whole step. */
   readonly barrier: number;
   readonly records: readonly MessageRecord<O>[];
 }
 
-/** An object the kernel would not take; null where it named none, as for a step it did not process at all. */
+/** An object that the kernel refused; null if the error names none, as for a step that was not processed. */
 export interface Refused<O> {
   readonly object: O | null;
   readonly errno: number;
   readonly words: string;
 }
 
-/** Empty: everything is committed. Through nfnetlink any refusal means that nothing of the step is. */
+/** Empty if everything is committed. Through nfnetlink, one refusal means that nothing of the step is. */
 export type Receipt<O> = readonly Refused<O>[];
 
 /** NLMSGERR_ATTR_MSG and NLMSGERR_ATTR_OFFS of linux/netlink.h. */
@@ -44,7 +43,7 @@ const attributeMessage = 1;
 const attributeOffset = 2;
 
 /**
- * Reads the replies to one step. An acknowledgement is no commit: only the barrier's reply is. Throws
+ * Reads the replies to one step. Only the barrier's reply proves a commit; an ack does not. Throws
  * NetlinkError.
  */
 export function receiptOf<O>(step: Step<O>, replies: Uint8Array): Receipt<O> {
@@ -70,7 +69,7 @@ export function receiptOf<O>(step: Step<O>, replies: Uint8Array): Receipt<O> {
 
 const allCommitted: Receipt<never> = [];
 
-/** Nearly every step is answered by nothing but the barrier's reply. */
+/** For nearly every step the barrier's reply is the only reply. */
 function isOnlyBarrier({ barrier }: Step<unknown>, replies: Uint8Array): boolean {
   return (
     u32(replies) === replies.length &&
@@ -80,7 +79,7 @@ function isOnlyBarrier({ barrier }: Step<unknown>, replies: Uint8Array): boolean
   );
 }
 
-/** The errno of a reply that is an error, 0 of any other. */
+/** The errno of an error reply; 0 for other replies. */
 export function errnoOf(message: Message): number {
   return message.type === NLMSG_ERROR ? -(u32(message.payload) | 0) : 0;
 }
@@ -97,8 +96,7 @@ function objectAt<O>(record: MessageRecord<O> | undefined, offset: number): O | 
 }
 
 /**
- * struct nlmsgerr: the negative errno, the header of the request, the request itself unless capped, then
- * attributes.
+ * struct nlmsgerr: the negative errno, the request's header, the request itself unless capped, attributes.
  */
 function readError({ payload, flags }: Message): { errno: number; offset: number; words: string } {
   const errno = -(u32(payload) | 0);

@@ -1,4 +1,4 @@
-// The nfnetlink batch: one BEGIN, messages, one END, which the kernel commits or refuses as a whole.
+// The nfnetlink batch: BEGIN, messages, END. The kernel commits or refuses it as a whole.
 
 import { NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_SUBSYS_NFTABLES, NLM_F_REQUEST } from './message.ts';
 import type { Writer } from './writer.ts';

@@ -7,7 +7,7 @@ export const NLM_F_DUMP = 0x300;
 export const NLM_F_EXCL = 0x200;
 export const NLM_F_CREATE = 0x400;
 export const NLM_F_APPEND = 0x800;
-/** On a delete request: do not take what is inside along. */
+/** On a delete request: fail if the object still contains others. */
 export const NLM_F_NONREC = 0x100;
 /** On an error message: the request is not echoed, and attributes follow. */
 export const NLM_F_CAPPED = 0x100;
@@ -51,14 +51,14 @@ export const Errno = {
   ERANGE: 34,
   ERESTART: 85,
   EMSGSIZE: 90,
-  /** What get- and setsockopt answer where nobody serves the option. */
+  /** The errno of getsockopt and setsockopt for an unknown option. */
   ENOPROTOOPT: 92,
   EPROTONOSUPPORT: 93,
   EOPNOTSUPP: 95,
   EAFNOSUPPORT: 97,
   EADDRNOTAVAIL: 99,
   ENOBUFS: 105,
-  // Of ipset alone (linux/netfilter/ipset/ip_set.h, ip_set_hash.h).
+  // ipset only (linux/netfilter/ipset/ip_set.h, ip_set_hash.h).
   IPSET_ERR_FIND_TYPE: 4098,
   IPSET_ERR_BUSY: 4100,
   IPSET_ERR_TYPE_MISMATCH: 4102,
@@ -69,7 +69,7 @@ const errnoNames: ReadonlyMap<number, string> = new Map(
   Object.entries(Errno).map(([name, errno]) => [errno, name]),
 );
 
-/** What an errno means in the words of libc, for kernels that send no words of their own. */
+/** libc's text for each errno, for kernels that send no text of their own. */
 export const errnoWords: Readonly<Record<number, string>> = {
   [Errno.EPERM]: 'Operation not permitted',
   [Errno.ENOENT]: 'No such file or directory',

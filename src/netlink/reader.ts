@@ -1,11 +1,11 @@
-// Netlink bytes, read without copying. Truncated or lying lengths are a NetlinkError, never a read past the
-// end.
+// Reads netlink bytes without copying them. A truncated or wrong length throws NetlinkError and never causes
+// a read past the end.
 
 export class NetlinkError extends Error {
   readonly code = 'BadNetlink';
 }
 
-/** One message: its header, and its payload behind it. */
+/** One message: its header, and the payload after it. */
 export interface Message {
   readonly type: number;
   readonly flags: number;
@@ -16,10 +16,7 @@ export interface Message {
 
 const headerBytes = 16;
 
-/**
- * The messages of one or more datagrams laid behind each other, each padded to four bytes. Throws
- * NetlinkError.
- */
+/** The messages of one or more concatenated datagrams, each padded to four bytes. Throws NetlinkError. */
 export function* messagesOf(bytes: Uint8Array): Generator<Message, void, undefined> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let place = 0;
@@ -41,12 +38,12 @@ export function* messagesOf(bytes: Uint8Array): Generator<Message, void, undefin
   }
 }
 
-/** The flag bits of a type are dropped. */
+/** Masks off the flag bits of an attribute type. */
 const typeMask = 0x3fff;
 
 /**
- * Attribute values by type; of a type that comes twice the last is kept. Looked for when asked: most are
- * asked for one or two of many, and what reads a table has many thousands of these.
+ * Attribute values by type; the last one counts if a type occurs twice. Values are looked up on demand: a
+ * reader of a table makes thousands of these and mostly needs one or two values of each.
  */
 export class Attributes {
   readonly #bytes: Uint8Array;
@@ -66,8 +63,8 @@ export class Attributes {
   }
 
   /**
-   * Copies a value, less its first `skip` bytes, to a place in `target`, as far as there is room. Returns how
-   * many bytes that are: 0 where there is no such attribute.
+   * Copies a value without its first `skip` bytes into `target` at `place`, as far as there is room. Returns
+   * the number of bytes copied; 0 if the attribute is missing.
    */
   copy(type: number, target: Uint8Array, place: number, skip = 0): number {
     const bytes = this.#bytes;
@@ -83,7 +80,7 @@ export class Attributes {
     return this.#find(type) >= 0;
   }
 
-  /** Where the last attribute of a type begins; -1 if there is none. */
+  /** The offset of the last attribute of a type; -1 if there is none. */
   #find(type: number): number {
     const bytes = this.#bytes;
     let found = -1;
@@ -93,12 +90,12 @@ export class Attributes {
   }
 }
 
-/** The attributes behind `offset` bytes of a fixed header. Throws NetlinkError. */
+/** The attributes after a fixed header of `offset` bytes. Throws NetlinkError. */
 export function attributesOf(payload: Uint8Array, offset = 0): Attributes {
   return new Attributes(payload, offset);
 }
 
-/** How far it is from an attribute to the next. Throws NetlinkError. */
+/** The distance from an attribute to the next one. Throws NetlinkError. */
 function paddedLength(bytes: Uint8Array, place: number): number {
   const length = u16(bytes, place);
   if (length < 4 || length > bytes.length - place)
@@ -106,7 +103,7 @@ function paddedLength(bytes: Uint8Array, place: number): number {
   return (length + 3) & ~3;
 }
 
-/** The attributes in order, where one type comes several times as in a list of elements or rules. */
+/** The attributes in order, for lists where a type occurs several times, such as elements or rules. */
 export function* attributeList(
   payload: Uint8Array,
   offset = 0,
@@ -135,7 +132,7 @@ export function u32Be(bytes: Uint8Array, place = 0): number {
   return ((u16Be(bytes, place) << 16) | u16Be(bytes, place + 2)) >>> 0;
 }
 
-/** Counters are 64 bits wide; above 2^53 the number is rounded. */
+/** Counters have 64 bits; a value above 2^53 is rounded. */
 export function u64Be(bytes: Uint8Array, place = 0): number {
   return u32Be(bytes, place) * 2 ** 32 + u32Be(bytes, place + 4);
 }

@@ -1,17 +1,17 @@
-// Netlink bytes, written front to back into one growing buffer. Integers are host-endian unless their name
-// says Be. All hosts we run on are little-endian (x86-64, arm64), and so is this file.
+// Writes netlink bytes front to back into one growing buffer. Integers are host-endian unless the method's
+// name ends in Be; vipward runs on little-endian hosts only (x86-64, arm64).
 
-/** Bit 15 of an attribute's type: it holds attributes. */
+/** Bit 15 of an attribute's type: the value consists of attributes. */
 export const NLA_F_NESTED = 0x8000;
 
-/** A piece that is longer than this is not worth sharing a buffer, nor is what is left shorter than this. */
+/** A longer piece does not share its buffer; a buffer with less room left than this is not used further. */
 const leastRoomBytes = 1024;
 
 /** Writes messages and attributes (linux/netlink.h); lengths are patched when a message or nest is closed. */
 export class Writer {
   #bytes: Uint8Array<ArrayBuffer>;
   #view: DataView;
-  /** Where what is being written begins and ends. */
+  /** The range of the piece that is being written. */
   #start = 0;
   #end = 0;
   readonly #capacity: number;
@@ -22,24 +22,24 @@ export class Writer {
     this.#view = new DataView(this.#bytes.buffer);
   }
 
-  /** Bytes written so far. */
+  /** Bytes of the current piece. */
   get length(): number {
     return this.#end - this.#start;
   }
 
-  /** What was written, as a view that the next write may change. */
+  /** The current piece as a view, valid until the next write. */
   get bytes(): Uint8Array {
     return this.#bytes.subarray(this.#start, this.#end);
   }
 
   /**
-   * What was written, as bytes that nothing changes any more: what comes next is written behind them. Many
-   * small pieces so share one buffer, which costs less than a buffer each.
+   * Ends the current piece and returns it; later writes do not change it. Small pieces share one buffer,
+   * which costs less than a buffer for each.
    */
   take(): Uint8Array {
     const taken = this.bytes;
     this.#start = (this.#end + 7) & ~7;
-    // No piece goes behind a large one, whose buffer it would hold on to.
+    // A large piece ends its buffer: a small piece in it would keep the whole buffer alive.
     if (this.#bytes.length - this.#start < leastRoomBytes || taken.length > leastRoomBytes) {
       this.#use(new Uint8Array(this.#capacity));
       this.#start = 0;
@@ -48,7 +48,7 @@ export class Writer {
     return taken;
   }
 
-  /** Opens a message (struct nlmsghdr) and returns its place for endMessage. */
+  /** Opens a message (struct nlmsghdr) and returns its offset for endMessage. */
   beginMessage(type: number, flags: number, sequence: number): number {
     const place = this.#claim(16);
     this.#view.setUint16(place + 4, type, true);
@@ -62,7 +62,7 @@ export class Writer {
     this.#view.setUint32(place, this.#end - place, true);
   }
 
-  /** Opens an attribute whose content follows, and returns its place for endNest. */
+  /** Opens an attribute that contains what is written next, and returns its offset for endNest. */
   beginNest(type: number): number {
     const place = this.#claim(4);
     this.#view.setUint16(place + 2, type, true);
@@ -103,7 +103,7 @@ export class Writer {
     this.#bytes.set(value, place);
   }
 
-  /** Bytes that are given as a character each. */
+  /** Bytes given as one character each. */
   attributeLatin1(type: number, value: string): void {
     this.#characters(this.#attribute(type, value.length), value);
   }
@@ -135,7 +135,7 @@ export class Writer {
     this.#view.setUint32(place, value, true);
   }
 
-  /** Bytes as they are, such as attributes that were encoded before; the caller keeps to 4-byte alignment. */
+  /** Raw bytes, such as attributes encoded earlier; the caller keeps the 4-byte alignment. */
   raw(value: Uint8Array): void {
     const place = this.#claimRaw(value.length);
     this.#bytes.set(value, place);
@@ -153,14 +153,14 @@ export class Writer {
   }
 
   /**
-   * Room for `size` bytes and the padding to a multiple of four behind them (NLMSG_ALIGN, NLA_ALIGN). That is
-   * zero, for nothing is written over.
+   * Claims `size` bytes and their padding to a multiple of four (NLMSG_ALIGN, NLA_ALIGN). The padding is
+   * zero, since no byte of a buffer is written twice.
    */
   #claim(size: number): number {
     return this.#claimRaw((size + 3) & ~3);
   }
 
-  /** Growing replaces the buffer, so a place is claimed before the buffer is named. */
+  /** Growing replaces the buffer, so callers claim a place before they access the buffer. */
   #claimRaw(size: number): number {
     const place = this.#end;
     const end = place + size;
