@@ -1,4 +1,4 @@
-// IP addresses and prefixes as values: parsed once, kept in one canonical text, turned into bytes where
+// IP addresses and prefixes as values: parsed once, stored in one canonical text, converted to bytes where
 // needed.
 
 declare const addressBrand: unique symbol;
@@ -14,7 +14,7 @@ export type Prefix = string & { readonly [prefixBrand]: true };
 
 export type Family = 4 | 6;
 
-/** Why a text is no address, prefix or range. The message says what was expected and what was found. */
+/** A text is not an address, prefix or range. The message says what was expected and what was found. */
 export class AddressError extends Error {
   readonly code = 'BadAddress';
 }
@@ -23,7 +23,7 @@ export function familyOf(value: Address | Prefix): Family {
   return value.includes(':') ? 6 : 4;
 }
 
-/** Parses an IPv4 or IPv6 address. Zone identifiers and leading zeros are refused. Throws AddressError. */
+/** Parses an IPv4 or IPv6 address. It refuses zone identifiers and leading zeros. Throws AddressError. */
 export function parseAddress(text: string): Address {
   const bytes = bytesOf(text);
   if (bytes === undefined) throw new AddressError(`expected an IPv4 or IPv6 address, got ${quote(text)}`);
@@ -33,7 +33,7 @@ export function parseAddress(text: string): Address {
   return formatAddress(bytes);
 }
 
-/** `::ffff:A.B.C.D` (RFC 4291 2.5.5.2): IPv4 by another name, which no rule for IPv6 ever sees. */
+/** `::ffff:A.B.C.D` (RFC 4291 2.5.5.2): an IPv4 address in IPv6 form, which no IPv6 rule ever matches. */
 export function isMapped(bytes: Uint8Array): boolean {
   return bytes.length === 16 && bytes.every((byte, index) => index > 11 || byte === (index > 9 ? 0xff : 0));
 }
@@ -54,8 +54,8 @@ export function parsePrefix(text: string): Prefix {
 }
 
 /**
- * Parses `ADDRESS/LENGTH` as Kubernetes does where it always has: leading zeros mean nothing, and IPv4 that
- * is written as IPv6 is IPv4. For what an API server has taken already. Throws AddressError.
+ * Parses `ADDRESS/LENGTH` with the legacy rules of Kubernetes, for values that an API server has accepted:
+ * leading zeros are ignored, and an IPv4-mapped IPv6 address is IPv4. Throws AddressError.
  */
 export function parseLegacyPrefix(text: string): Prefix {
   const slash = text.indexOf('/');
@@ -78,18 +78,18 @@ export function prefixAddress(prefix: Prefix): Address {
   return prefix.slice(0, prefix.indexOf('/')) as Address;
 }
 
-/** True if the address lies in the prefix; addresses of the other family never do. */
+/** Whether the prefix contains the address; never for an address of the other family. */
 export function prefixContains(prefix: Prefix, address: Address): boolean {
   return prefixesContain([prefix])(address);
 }
 
-/** A test for lying in any of some prefixes, which are parsed once. */
+/** A test for membership in any of the prefixes, which are parsed once. */
 export function prefixesContain(prefixes: readonly Prefix[]): (address: Address) => boolean {
   const contain = prefixesContainBytes(prefixes);
   return (address) => contain(addressBytes(address));
 }
 
-/** The same for an address that is asked for again and again, as the bytes of addressBytes(). */
+/** The same for repeated tests of one address, given as the bytes of addressBytes(). */
 export function prefixesContainBytes(prefixes: readonly Prefix[]): (bytes: Uint8Array) => boolean {
   const ranges = prefixes.map((prefix) => ({
     first: addressBytes(prefixAddress(prefix)),
@@ -100,7 +100,7 @@ export function prefixesContainBytes(prefixes: readonly Prefix[]): (bytes: Uint8
   };
 }
 
-/** Whether two addresses of one family have their first bits in common. */
+/** Whether the first `bits` bits of two addresses of one family are equal. */
 function agree(a: Uint8Array, b: Uint8Array, bits: number): boolean {
   for (let index = 0; index * 8 < bits; index++) {
     const differing = (a[index] ?? 0) ^ (b[index] ?? 0);
@@ -122,7 +122,7 @@ export function formatAddress(bytes: Uint8Array): Address {
   return format6(bytes) as Address;
 }
 
-/** A copy of the bytes with everything behind the first `length` bits cleared. */
+/** A copy of the bytes with everything after the first `length` bits cleared. */
 export function maskBytes(bytes: Uint8Array, length: number): Uint8Array {
   return bytes.map((byte, index) => byte & (0xff00 >> Math.min(8, Math.max(0, length - index * 8))) & 0xff);
 }
@@ -143,7 +143,7 @@ function bytesOf(text: string): Uint8Array | undefined {
   return text.includes(':') ? bytesOf6(text) : bytesOf4(text);
 }
 
-/** Character by character, for this stands on the path of every change. */
+/** Parses character by character, since every change passes through here. */
 function bytesOf4(text: string): Uint8Array | undefined {
   const bytes = new Uint8Array(4);
   let part = 0;
@@ -159,7 +159,7 @@ function bytesOf4(text: string): Uint8Array | undefined {
       continue;
     }
     const digit = code - zero;
-    // A leading zero is octal to some and decimal to others, so it is neither here.
+    // Some parsers read a leading zero as octal and others as decimal, so it is refused.
     if (digit < 0 || digit > 9 || (digits > 0 && value === 0)) return undefined;
     value = value * 10 + digit;
     digits++;
@@ -188,7 +188,7 @@ function bytesOf6(text: string): Uint8Array | undefined {
   return bytes;
 }
 
-/** The 16-bit groups of one side of `::`; an embedded IPv4 tail counts as two. */
+/** The 16-bit groups on one side of `::`; an embedded IPv4 tail counts as two. */
 function groupsOf(text: string, mayEndIn4: boolean): number[] | undefined {
   if (text === '') return [];
   const groups: number[] = [];
@@ -226,12 +226,12 @@ function quote(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }
 
-/** Whether some address is in both. */
+/** Whether the prefixes have an address in common. */
 export function prefixesOverlap(one: Prefix, other: Prefix): boolean {
   return prefixContains(one, prefixAddress(other)) || prefixContains(other, prefixAddress(one));
 }
 
-/** How long the prefix of an address is that stands for itself alone. */
+/** The prefix length of a single address: 32 or 128. */
 export function hostLength(address: Address): number {
   return familyOf(address) === 4 ? 32 : 128;
 }

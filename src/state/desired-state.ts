@@ -1,27 +1,27 @@
-// What a node should have, as its dialects are given it: some VIPs, and what holds for the table as a whole.
+// The desired state of a node as its dialects get it: VIPs, and the needs of the table as a whole.
 
 import type { Address } from './address.ts';
 import type { VirtualIp } from './virtual-ip.ts';
 
 /**
- * What the whole set of VIPs needs of the constant part of a firewall. Derived, and changed only when it
- * differs.
+ * What all VIPs together require of the constant part of a firewall. It is derived from them, and replaced
+ * only if it differs.
  */
 export interface Needs {
-  /** Prefix lengths that some source range uses, ascending. */
+  /** Prefix lengths of the source ranges in use, ascending. */
   readonly sourceLengths4: readonly number[];
   readonly sourceLengths6: readonly number[];
-  /** Some VIP has egress. */
+  /** At least one VIP has egress. */
   readonly egress: boolean;
   /**
-   * Some port is delivered by somebody's DNAT, so that answers to the node itself come back through
-   * conntrack.
+   * At least one port is delivered by a DNAT rule of another program, so answers to the node itself come back
+   * through conntrack.
    */
   readonly forward: boolean;
   readonly capacities: Capacities;
 }
 
-/** How many elements the sets of each kind must be able to hold: powers of two with headroom. */
+/** The number of elements that the sets of each kind must be able to hold: powers of two with headroom. */
 export interface Capacities {
   readonly vips4: number;
   readonly vips6: number;
@@ -31,15 +31,14 @@ export interface Capacities {
   readonly sources6: number;
 }
 
-/** An address this node holds, and the interface it goes on. */
+/** An address that this node holds, and its interface. */
 export interface HeldAddress {
   readonly address: Address;
   readonly interfaceIndex: number;
 }
 
 /**
- * A part or the whole of the desired state: render() is the same for both, so a change costs only what
- * changed.
+ * A part or the whole of the desired state. render() treats both alike, so a change costs only what changed.
  */
 export interface DesiredState {
   readonly needs: Needs;

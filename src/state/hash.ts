@@ -1,9 +1,9 @@
-// A hash of 32 bits for texts that nobody chooses to make collide, without an allocation.
+// 32-bit hashes without allocation, for texts that no attacker chooses.
 
-/** Where a text begins (FNV-1a, the offset basis of 32 bits). */
+/** The initial value of FNV-1a (32-bit offset basis). */
 export const fnvBasis = 0x811c9dc5;
 
-/** FNV-1a over UTF-16 code units, from a basis or from where another text has ended. */
+/** FNV-1a over UTF-16 code units, from the basis or from the hash of a preceding text. */
 export function fnv(seed: number, text: string): number {
   let value = seed;
   for (let index = 0; index < text.length; index++)
@@ -11,7 +11,7 @@ export function fnv(seed: number, text: string): number {
   return value;
 }
 
-/** The same over bytes, as FNV-1a is meant. */
+/** FNV-1a over bytes, as it is defined. */
 export function fnvBytes(seed: number, bytes: Uint8Array): number {
   let value = seed;
   for (let index = 0; index < bytes.length; index++)
@@ -19,7 +19,7 @@ export function fnvBytes(seed: number, bytes: Uint8Array): number {
   return value;
 }
 
-/** The finisher of MurmurHash3, signed: texts that differ little must not have hashes that do. */
+/** The finisher of MurmurHash3, as a signed number: similar texts get very different hashes. */
 export function finished(value: number): number {
   const half = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
   const whole = Math.imul(half ^ (half >>> 13), 0xc2b2ae35);

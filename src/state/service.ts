@@ -1,4 +1,4 @@
-// How a Service is named, and where its packets go after they have passed the filter.
+// The name of a Service, and the delivery of its packets after the filter.
 
 declare const serviceKeyBrand: unique symbol;
 
@@ -6,8 +6,8 @@ declare const serviceKeyBrand: unique symbol;
 export type ServiceKey = string & { readonly [serviceKeyBrand]: true };
 
 /**
- * Who answers a declared port. `forward`: a DNAT rule of somebody else takes the packet away, and one that is
- * still addressed to the VIP afterwards is dropped. `host`: a listener of the node itself.
+ * The receiver of a declared port. `forward`: a DNAT rule of another program redirects the packet; a packet
+ * that still has the VIP as its destination afterwards is dropped. `host`: a listener on the node itself.
  */
 export const Delivery = { host: 'host', forward: 'forward' } as const;
 export type Delivery = (typeof Delivery)[keyof typeof Delivery];

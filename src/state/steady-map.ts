@@ -1,17 +1,17 @@
-// A map in which a key that comes and goes, over and over, costs the same each time.
+// A map in which a key that is removed and added over and over costs the same each time.
 
-/** So many keys that are gone are remembered; those of a Service that flaps are found among them. */
+/** The most removed keys to remember; the keys of a flapping Service are among them. */
 const mostGone = 1024;
 
 /**
- * V8 leaves a removed entry in the chain of its hash bucket until the map is built anew, which a map of
- * 50,000 does after 15,000 removals: until then each look for a key walks over all its former entries. Here a
- * key that goes leaves its entry to itself, for when it comes back: to its old place in the order.
+ * V8 leaves a removed entry in the chain of its hash bucket until it rebuilds the map, which for 50,000
+ * entries takes 15,000 removals; until then each lookup of a key walks over all its former entries. Here a
+ * removed key keeps its entry and gets it back, with its place in the order, when the key returns.
  */
 export class SteadyMap<Key, Value extends object> extends Map<Key, Value> {
-  /** Entries without a value. */
+  /** The number of entries without a value. */
   #gone = 0;
-  /** Their keys, and some that have come back, or were gone more than once. */
+  /** The keys of these entries; some have returned since, or occur more than once. */
   #keys: Key[] = [];
 
   override get size(): number {
@@ -61,7 +61,7 @@ export class SteadyMap<Key, Value extends object> extends Map<Key, Value> {
     for (const [key, value] of this) visit(value, key, this);
   }
 
-  /** Too many are let go of all at once; of fewer each is remembered once. */
+  /** Forgets all removed keys if there are too many; otherwise keeps each once. */
   #sweep(): void {
     const gone = [...new Set(this.#keys)].filter((key) => !this.has(key));
     this.#keys = gone.length > mostGone ? [] : gone;

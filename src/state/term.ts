@@ -1,6 +1,6 @@
-// The term of a placement: who may say which node holds a VIP, in the order in which it was said.
+// The term of a placement: it orders the decisions on which node holds a VIP.
 
-/** `generation` rises whenever a controller begins to rule, `n` with each placement made in it. */
+/** `generation` rises whenever a controller takes office, `n` with each placement made in that generation. */
 export interface Term {
   readonly generation: number;
   readonly n: number;
@@ -12,13 +12,13 @@ export function compareTerms(a: Term, b: Term): number {
 }
 
 /**
- * How far a generation may be above the highest one known and still be believed: one is added whenever a
- * controller begins to rule.
+ * The largest jump above the highest known generation that is believed. Each controller that takes office
+ * adds only one.
  */
 export const generationLeap = 1_000_000;
 
 /**
- * A generation above this one is not heard from a node: a Lease counts its holders in 32 bits, and a node
- * that lies, a leap at a time, would leave none for those who come to rule after us.
+ * The highest generation believed from a node. A Lease counts its holders in 32 bits; a lying node could
+ * otherwise raise the generation jump by jump until none is left for later controllers.
  */
 export const highestHeard: number = 2 ** 31 - 1 - generationLeap;

@@ -1,4 +1,4 @@
-// A guarded VIP: one address, the union of what its Services declare on it, and who may hold it.
+// A filtered VIP: one address, the union of what its Services declare on it, and the placement on a node.
 
 import type { Address, Prefix } from './address.ts';
 import type { Port, Protocol } from './port.ts';
@@ -6,8 +6,8 @@ import type { Delivery, ServiceKey } from './service.ts';
 import type { Term } from './term.ts';
 
 /**
- * One declared port. `sources` null lets everybody in; a list that names no range of a family closes that
- * family.
+ * One declared port. `sources` null allows all sources; a list without a range of a family closes the port to
+ * that family.
  */
 export interface VipPort {
   readonly protocol: Protocol;
@@ -17,17 +17,17 @@ export interface VipPort {
   readonly sources: readonly Prefix[] | null;
 }
 
-/** What every node must know of a VIP, held or not. `ports` is sorted and names no (protocol, port) twice. */
+/** The rule of a VIP, the same on every node. `ports` is sorted and contains each (protocol, port) once. */
 export interface VirtualIp {
   readonly address: Address;
-  /** False only where every Service on the address has opted out of filtering. */
+  /** False only if every Service on the address has opted out of filtering. */
   readonly filtered: boolean;
-  /** True if connections that start from the VIP may have their answers. */
+  /** True if answers to connections from the VIP are accepted. */
   readonly egress: boolean;
   readonly ports: readonly VipPort[];
 }
 
-/** That this node holds a VIP, by the right of a term. */
+/** This node holds a VIP; the term orders this decision among others. */
 export interface Placement {
   readonly address: Address;
   readonly term: Term;
@@ -38,7 +38,7 @@ export function servicesOf(vip: VirtualIp): ServiceKey[] {
   return [...new Set(vip.ports.map((port) => port.service))];
 }
 
-/** The order in which ports stand in a VIP: protocol, then number. */
+/** The order of ports in a VIP: by protocol, then by number. */
 export function comparePorts(a: VipPort, b: VipPort): number {
   return a.protocol < b.protocol ? -1 : a.protocol > b.protocol ? 1 : a.port - b.port;
 }
