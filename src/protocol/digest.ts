@@ -1,4 +1,4 @@
-// What a side has of a table, in 256 numbers: content alone, so that another controller computes the same.
+// Digests of a table in 256 buckets. They depend on content alone, so all controllers compute the same.
 
 import type { Address } from '../state/address.ts';
 import { SteadyMap } from '../state/steady-map.ts';
@@ -7,14 +7,14 @@ import type { TableDigest } from './messages.ts';
 
 export const bucketCount = 256;
 
-/** SHA-256 of a UTF-8 text in lower-case hex; given by the caller, for this folder touches no machine. */
+/** SHA-256 of a UTF-8 text in lower-case hex. The caller passes it in, because this folder does no I/O. */
 export type Hash = (text: string) => string;
 
 type Resource = VirtualIp | Placement;
 
 /**
- * The one JSON text of a resource: members in the order of docs/protocol.md, no white space, nothing else. It
- * is what frames carry and what digests are made of.
+ * The only JSON text of a resource: members in the order of docs/protocol.md, no white space, no other
+ * members. Frames contain it, and digests are computed from it.
  */
 export function canonicalJson(resource: Resource): string {
   if ('term' in resource) {
@@ -26,7 +26,7 @@ export function canonicalJson(resource: Resource): string {
   return `${start}${ports.map(portJson).join()}]}`;
 }
 
-/** Nothing in these values is ever escaped in JSON: their parsers let no such character through. */
+/** No character in these values needs a JSON escape: their parsers refuse all that would. */
 function portJson({ protocol, port, service, delivery, sources }: VipPort): string {
   const ranges = sources === null ? 'null' : `[${sources.map((prefix) => `"${prefix}"`).join()}]`;
   const names = `"service":"${service}","delivery":"${delivery}"`;
@@ -35,7 +35,7 @@ function portJson({ protocol, port, service, delivery, sources }: VipPort): stri
 
 const bytesAround = '{"protocol":"","port":,"service":"","delivery":"","sources":},'.length;
 
-/** What a port adds to the canonical JSON of its VIP at most: a comma more than there is. */
+/** The most bytes that a port adds to the canonical JSON of its VIP, one comma included. */
 export function bytesOfPort({ protocol, port, service, delivery, sources }: VipPort): number {
   const names = protocol.length + String(port).length + service.length + delivery.length;
   const ranges =
@@ -51,14 +51,14 @@ interface Entry {
   readonly low: number;
 }
 
-/** Keeps the digests of one table as its resources come and go; each change costs one hash. */
+/** Keeps the digests of one table; each change of a resource costs one hash. */
 export class Digests {
   readonly #hash: Hash;
   readonly #entries = new SteadyMap<Address, Entry>();
   readonly #high = new Uint32Array(bucketCount);
   readonly #low = new Uint32Array(bucketCount);
   readonly #counts = new Uint32Array(bucketCount);
-  /** The digests of buckets that were asked for since they changed. */
+  /** The digests of buckets, cached until the bucket changes. */
   readonly #hex = new Map<number, string>();
 
   constructor(hash: Hash) {
@@ -69,12 +69,12 @@ export class Digests {
     return this.#entries.size;
   }
 
-  /** `json` is the canonical text of the resource, where the caller has it already. */
+  /** `json` is the canonical text of the resource, if the caller already has it. */
   set(resource: Resource, json: string = canonicalJson(resource)): void {
     const known = this.#entries.get(resource.address);
     if (known !== undefined) this.#toggle(known, -1);
     const hash = this.#hash(json);
-    // As signed numbers they are kept in place, not as objects of their own.
+    // V8 stores signed 32-bit numbers in place, and larger ones as separate objects.
     const entry = {
       bucket: known?.bucket ?? this.bucketOf(resource.address),
       high: Number.parseInt(hash.slice(0, 8), 16) | 0,
@@ -96,7 +96,7 @@ export class Digests {
     return Number.parseInt(this.#hash(key).slice(0, 2), 16);
   }
 
-  /** The buckets that are not empty, by number, and how many resources there are. */
+  /** The digests of the non-empty buckets by number, and the number of resources. */
   summary(): TableDigest {
     const digests: Record<string, string> = {};
     for (let bucket = 0; bucket < bucketCount; bucket++) {
@@ -112,7 +112,7 @@ export class Digests {
     return this.#hash(text).slice(0, 16);
   }
 
-  /** The buckets in which the other side has something else. */
+  /** The buckets whose content differs from the other side's. */
   differing(other: TableDigest): number[] {
     const buckets: number[] = [];
     for (let bucket = 0; bucket < bucketCount; bucket++) {

@@ -1,9 +1,9 @@
-// How much of a table a resource is: agents bound what they take by it, and a controller what it gives.
+// The size of a resource in items. Agents limit what they accept by it, and controllers what they send.
 
 import type { VipPort } from '../state/virtual-ip.ts';
 import type { TableName, Tables } from './messages.ts';
 
-/** A resource, its ports and their sources. */
+/** One item for the resource, and one for each port and each source of a port. */
 export function itemsOf(resource: Tables[TableName]): number {
   if (!('ports' in resource)) return 1;
   return resource.ports.reduce((sum, port) => sum + itemsOfPort(port), 1);

@@ -10,13 +10,13 @@ export const subprotocol = 'vipward.v1';
 /** The largest frame either side accepts, in bytes; a longer one closes the stream with 1009. */
 export const frameLimitBytes: number = 4 * 1024 * 1024;
 
-/** The same of a frame that names what a node holds: with heldLimit VIPs it is longer than any other. */
+/** The limit for a frame that lists the held VIPs: with heldLimit VIPs it is longer than any other frame. */
 export const heldFrameLimitBytes: number = 12 * 1024 * 1024;
 
-/** The most that one VIP may be of that, as canonical JSON: it goes into one frame, whole. */
+/** The longest canonical JSON of one VIP, since a VIP has to fit into one frame. */
 export const vipLimitBytes: number = 3 * 1024 * 1024;
 
-/** The most that texts and lists of some kinds may have: characters, and items. */
+/** The limits of texts in characters, and of lists in items. */
 export const limits = {
   /** `version`, `firewall` and `cluster`. */
   name: 64,
@@ -26,33 +26,33 @@ export const limits = {
   ofNode: 1000,
 } as const;
 
-/** How the reason begins with which a controller closes (1008) the older of two streams of one node. */
+/** The start of the reason with which a controller closes (1008) the older of two streams of one node. */
 export const replacedReason = 'another connection said hello';
 
 /** A page ends when it holds this many Services, counting each VIP as at least one. */
 export const pageServices = 500;
 
-/** So many items of itemsOf() may come in pages of one table before its `synced`. */
+/** The most items of itemsOf() in the pages of one table before its `synced`. */
 export const stagedLimit = 500_000;
 
-/** So many VIPs a node may say that it holds: as many as one list has, of which its hello says them all. */
+/** The most VIPs that a node may hold: a hello lists them all. */
 export const heldLimit = 100_000;
 
 /**
- * Each side says `tick` this often, and takes the other for lost after three times as long without a frame.
+ * Each side sends `tick` at this interval, and takes the peer for lost after three intervals without a frame.
  */
 export const heartbeatMs = 1000;
 
-/** A controller that names it takes `heldDelta` for what changed since `held`. */
+/** A controller with this feature accepts `heldDelta`: the changes since the last `held`. */
 export const heldDeltaFeature = 'held-delta';
 
 /**
- * What this side can do that a version before it could not. A message that needs one is sent only to a peer
+ * The features this side has beyond the first version. A message that needs a feature is sent only to a peer
  * that named it.
  */
 export const features: readonly string[] = [heldDeltaFeature];
 
-/** `rules` is the same for every node; `placements` is a node's own. */
+/** `rules` is the same for every node; `placements` belong to one node. */
 export type TableName = 'rules' | 'placements';
 
 export interface Tables {
@@ -60,9 +60,7 @@ export interface Tables {
   readonly placements: Placement;
 }
 
-/**
- * What a side has of one table. `digests` names the buckets that are not empty (docs/protocol.md, Digests).
- */
+/** One side's content of a table. `digests` has the non-empty buckets (docs/protocol.md, Digests). */
 export interface TableDigest {
   readonly count: number;
   readonly digests: Readonly<Record<string, string>>;
@@ -83,14 +81,14 @@ export interface HeldVip {
   readonly term: Term;
 }
 
-/** One resource of one table that the agent could not put in force; `services` names who is affected. */
+/** A resource that the agent could not put in force; `services` names the affected Services. */
 export interface Refusal {
   readonly table: TableName;
   readonly key: Address;
   readonly services: readonly ServiceKey[];
   readonly code: RefusalCode;
   readonly reason: string;
-  /** Who has the address on its link, or is about to take it, as `02:00:5e:10:00:01`, where somebody does. */
+  /** The hardware address (`02:00:5e:10:00:01`) of a host that has or probes the address, if there is one. */
   readonly mac?: string;
 }
 
@@ -104,9 +102,9 @@ export interface Hello {
   readonly firewall: string;
   readonly allow: readonly Prefix[];
   readonly onLink: readonly Prefix[];
-  /** The hardware addresses of the interfaces that a VIP could go on. */
+  /** The hardware addresses of the interfaces that can carry a VIP. */
   readonly macs?: readonly string[];
-  /** The cluster this agent is pinned to, null before its first sync. */
+  /** The cluster that this agent is pinned to; null before its first sync. */
   readonly cluster: string | null;
   /** The highest generation this agent has obeyed. */
   readonly generation: number;
@@ -115,14 +113,12 @@ export interface Hello {
   readonly held: readonly HeldVip[];
 }
 
-/**
- * Everything of the table up to `seq` is committed in this node's kernel, but for what was refused by name.
- */
+/** This node's kernel has committed everything of the table up to `seq`, except refused resources. */
 export interface Ack {
   readonly type: 'ack';
   readonly table: TableName;
   readonly seq: number;
-  /** From the frame's arrival to the kernel's answer. */
+  /** The time from the frame's arrival to the kernel's answer. */
   readonly commitUs: number;
 }
 
@@ -130,27 +126,27 @@ export interface Refused extends Refusal {
   readonly type: 'refused';
 }
 
-/** A resource that was refused before is in force now, or nobody's wish any more. */
+/** A formerly refused resource is now in force, or no longer wanted. */
 export interface Accepted {
   readonly type: 'accepted';
   readonly table: TableName;
   readonly key: Address;
 }
 
-/** The VIPs this node holds now, whole: usable and announced. */
+/** The full list of VIPs that this node holds now: usable and announced. */
 export interface Held {
   readonly type: 'held';
   readonly vips: readonly HeldVip[];
 }
 
-/** What changed in that since it was last said. Needs `held-delta`. */
+/** The changes to the held VIPs since the last report. Needs `held-delta`. */
 export interface HeldDelta {
   readonly type: 'heldDelta';
   readonly set: readonly HeldVip[];
   readonly remove: readonly Address[];
 }
 
-/** A gap or a wrong digest was seen: send what differs from this. */
+/** The agent found a gap or a wrong digest: the controller sends what differs from this. */
 export interface Resync {
   readonly type: 'resync';
   readonly table: TableName;
@@ -161,7 +157,7 @@ export interface Tick {
   readonly type: 'tick';
 }
 
-/** The agent ends on purpose and leaves its kernel as it is. */
+/** The agent stops on purpose and leaves its kernel state in place. */
 export interface Bye {
   readonly type: 'bye';
 }
@@ -176,17 +172,17 @@ export interface Welcome {
   readonly features: readonly string[];
   readonly cluster: string;
   readonly generation: number;
-  /** False for a standby, which hears hellos and heartbeats and sends no state. */
+  /** False for a standby, which accepts hellos and heartbeats but sends no state. */
   readonly ruling: boolean;
 }
 
 /**
- * Placements that no node is known to have held: a stranger may have the address, so it is asked for before
- * it is taken. No part of any digest.
+ * Placements of VIPs that no node is known to have held. A foreign host may have the address, so the agent
+ * probes the link first. Digests do not include this list.
  */
 export type FirstClaims = readonly Address[];
 
-/** A part of a table: `buckets` are replaced by `set`, once `synced` has come. */
+/** A part of a table: `set` replaces the content of `buckets` once `synced` has arrived. */
 export interface Page<Name extends TableName = TableName> {
   readonly type: 'page';
   readonly table: Name;
@@ -194,18 +190,18 @@ export interface Page<Name extends TableName = TableName> {
   readonly set: readonly Tables[Name][];
 }
 
-/** All pages of the table have been sent: what the receiver must now have. */
+/** The controller has sent all pages of the table; the agent's content must now match this. */
 export interface Synced {
   readonly type: 'synced';
   readonly table: TableName;
   readonly seq: number;
   readonly count: number;
   readonly digest: string;
-  /** Of the whole table. */
+  /** First claims of the whole table. */
   readonly first?: FirstClaims;
 }
 
-/** What changed from `from` to `to`. A receiver that is not at `from` asks for a resync. */
+/** The changes from `from` to `to`. An agent that is not at `from` asks for a resync. */
 export interface DeltaMessage<Name extends TableName = TableName> {
   readonly type: 'delta';
   readonly table: Name;
@@ -213,9 +209,9 @@ export interface DeltaMessage<Name extends TableName = TableName> {
   readonly to: number;
   readonly set: readonly Tables[Name][];
   readonly remove: readonly Address[];
-  /** Of those that are set. */
+  /** First claims among `set`. */
   readonly first?: FirstClaims;
-  /** Placements of those that are set which are about to go to another node: they are announced no more. */
+  /** Placements in `set` that are about to move to another node: the agent no longer announces them. */
   readonly quiet?: readonly Address[];
 }
 

@@ -1,5 +1,4 @@
-// Frames from the other side: unknown -> typed message, or a FrameError that names the field. Nothing else is
-// done here.
+// Parses frames of the other side: unknown -> typed message, or a FrameError that names the bad field.
 
 import type { Address } from '../state/address.ts';
 import type {
@@ -45,7 +44,7 @@ const resourceReaders: { readonly [Name in TableName]: Reader<Tables[Name]> } = 
   placements: readPlacement,
 };
 
-/** A frame of which no more than its type was looked at. */
+/** A frame whose type is read and whose fields are not. */
 export interface OpenFrame {
   readonly type: string;
   readonly body: Fields;
@@ -56,7 +55,7 @@ export function parseAgentMessage(frame: string): AgentMessage {
   return readAgentMessage(openFrame(frame));
 }
 
-/** Reads the fields of such a frame. Throws FrameError. */
+/** Reads the fields of an agent's frame. Throws FrameError. */
 export function readAgentMessage({ type, body }: OpenFrame): AgentMessage {
   switch (type) {
     case 'hello':
@@ -145,7 +144,7 @@ export function parseControllerMessage(frame: string): ControllerMessage {
   }
 }
 
-/** Reads the type of a frame, whoever sent it. Throws FrameError. */
+/** Reads the type of a frame from either side. Throws FrameError. */
 export function openFrame(frame: string): OpenFrame {
   let value: unknown;
   try {
@@ -186,14 +185,14 @@ function readDelta<Name extends TableName>(body: Fields, table: Name): DeltaMess
   };
 }
 
-/** A list of addresses that a frame may leave out. */
+/** An optional list of addresses. */
 function readRemark<Name extends string>(body: Fields, name: Name): Partial<Record<Name, Address[]>> {
   const value = body[name];
   if (value === undefined) return {};
   return { [name]: list(value, name, readAddress) } as Record<Name, Address[]>;
 }
 
-/** True for what a node may be called, which is the name of a DNS subdomain, as Kubernetes has it. */
+/** Whether a text is a valid node name: the name of a DNS subdomain, as in Kubernetes. */
 export function isNodeName(text: string): boolean {
   return text.length <= limits.nodeName && /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(text);
 }

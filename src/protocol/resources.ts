@@ -1,4 +1,4 @@
-// Resources of the two tables, from unknown JSON to values that encoders may trust. Unknown fields are
+// Parses resources of the two tables: unknown JSON -> values that encoders may trust. Unknown fields are
 // ignored.
 
 import { type Address, type Prefix, parseAddress, parsePrefix } from '../state/address.ts';

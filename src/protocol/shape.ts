@@ -1,19 +1,16 @@
-// The small words that parse.ts is made of: each takes an unknown value and its path, and throws FrameError.
+// The building blocks of parse.ts: each takes an unknown value and its path, and throws FrameError.
 
-/**
- * A frame or state file that is not what it should be; the message begins with the path of the first bad
- * field.
- */
+/** A frame or state file is malformed; the message starts with the path of the first bad field. */
 export class FrameError extends Error {
   readonly code = 'BadFrame';
 }
 
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** Where a value stands, for messages: `set[3].ports[0].port`. */
+/** The path of a value in messages: `set[3].ports[0].port`. */
 export type Path = string;
 
-/** Instead of a path where none is worked out: lists are read so first, again if something is wrong. */
+/** Stands for a path that is not built: a long list is parsed without paths, and with them after an error. */
 export const unsaid: Path = '';
 
 export function under(path: Path, name: string): Path {
@@ -24,7 +21,7 @@ export function fail(path: Path, expected: string, got: unknown): never {
   throw new FrameError(`${path}: expected ${expected}, got ${shown(got)}`);
 }
 
-/** A value in few words. What is inside a list or an object is not shown: it may be nested without end. */
+/** A value in a few words, without the contents of lists and objects, which may be nested without limit. */
 function shown(value: unknown): string {
   if (Array.isArray(value)) return `a list of ${value.length}`;
   if (typeof value === 'object' && value !== null) return 'an object';
@@ -49,7 +46,7 @@ export function list<T>(
   return value.map((entry, index) => item(entry, `${path}[${index}]`));
 }
 
-/** A list that is long and nearly always right. */
+/** A list that is long and nearly always valid. */
 export function longList<T>(value: unknown, path: Path, item: (value: unknown, path: Path) => T): T[] {
   try {
     return list(value, unsaid, item);
@@ -77,7 +74,7 @@ export function oneOf<T extends string>(value: unknown, path: Path, choices: rea
   return found ?? fail(path, choices.join(' or '), value);
 }
 
-/** Runs a parser of `state/` and puts the path before what it has to say. */
+/** Runs a parser of `state/` and puts the path before its error message. */
 export function at<T>(path: Path, parse: () => T): T {
   try {
     return parse();

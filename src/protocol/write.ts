@@ -1,5 +1,5 @@
-// What an agent says -> the text of a frame, the other way of parse.ts. Whatever a node has or a kernel says,
-// no text and no list of it is longer than a controller takes: it would close the stream, each time anew.
+// An agent's message -> the text of a frame, the inverse of parse.ts. Texts and lists are cut to the limits
+// of the protocol, since a controller would close the stream at every longer one.
 
 import { type AgentMessage, limits } from './messages.ts';
 
