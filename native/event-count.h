@@ -1,4 +1,4 @@
-/* A count of what happened, on a futex: for sleeping until it changes, and for looking out for that awake. */
+/* An event counter on a futex, for sleeping until it changes and for polling it while awake. */
 #ifndef VIPWARD_EVENT_COUNT_H
 #define VIPWARD_EVENT_COUNT_H
 #include <errno.h>
@@ -11,12 +11,12 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A waiter reads the value, looks whether it must wait, and waits only while the value stands. */
+/* A waiter reads the value, checks whether it must wait, and sleeps only while the value is unchanged. */
 struct event_count {
   _Atomic uint32_t value, sleepers;
 };
 
-/* A sleeper says so before it looks a last time, and who notifies looks for it afterwards. */
+/* A sleeper registers before its last check, and notify() looks for sleepers after the change. */
 static inline void notify(struct event_count *count) {
   atomic_fetch_add(&count->value, 1);
   if (atomic_load(&count->sleepers) > 0)
@@ -47,7 +47,7 @@ static inline void pause_processor(void) {
 #endif
 }
 
-/* True as soon as the count is another than the one seen, false at the time given. */
+/* True as soon as the count differs from `seen`; false at the given time. */
 static inline bool look_out(const struct event_count *count, uint32_t seen, int64_t until_nanos) {
   while (now_nanos() < until_nanos) {
     for (int turn = 0; turn < 16; turn++) {

@@ -1,4 +1,4 @@
-/* What the writer thread does for a job: the system calls that may block. */
+/* The system calls that may block; the writer thread runs them for a job. */
 #define _GNU_SOURCE
 #include "operations.h"
 #include <errno.h>
@@ -15,9 +15,9 @@ enum {
   COPIED_REPLY_BYTES = 64 << 10,
 };
 
-/* Reads until the socket is empty. Datagrams stand one after the other, each padded to 4 bytes as netlink
- * pads its messages. An overrun, a datagram too long or more than there is memory for is remembered while the
- * rest is read: the next exchange must find an empty socket. */
+/* Reads until the socket is empty. Datagrams are concatenated, each padded to 4 bytes as netlink pads its
+ * messages. After an overrun, an oversized datagram or a lack of memory it returns an error but still
+ * reads the rest: the next exchange must find an empty socket. */
 static int32_t drain(int fd, struct scratch *scratch) {
   size_t used = 0;
   int32_t failure = 0;
@@ -53,8 +53,8 @@ static void reply(struct job *job, const uint8_t *bytes, size_t length) {
   if (job->reply && length) memcpy(job->reply, bytes, length);
 }
 
-/* A failed send still drains: replies to the other half must not meet the next exchange. With a negative
- * split any reply to the first half keeps the second back. */
+/* After a failed send it still drains: replies to the first half must not reach the next exchange. With a
+ * negative split, any reply to the first half suppresses the second send. */
 static void exchange(struct job *job, struct scratch *scratch) {
   size_t wanted = job->split < 0 ? -(size_t)job->split : (size_t)job->split;
   size_t split = wanted < job->length ? wanted : job->length;
@@ -66,13 +66,13 @@ static void exchange(struct job *job, struct scratch *scratch) {
   job->status = failure ? failure : drained;
   if (failure || drained < 0) return;
   if (drained <= COPIED_REPLY_BYTES) return reply(job, scratch->data, drained);
-  job->reply = scratch->data; /* A dump: give the buffer itself away. */
+  job->reply = scratch->data; /* A dump: hand over the buffer itself. */
   *scratch = (struct scratch){NULL, 0};
 }
 
-/* `bytes` is int32 level, int32 name, value. For a set with split > 0 the value holds one pointer: the 8
- * bytes at `split` in it are an offset, the value ends there, and what follows is the memory pointed to,
- * given back as the result after the kernel wrote it. */
+/* `bytes` is int32 level, int32 name, value. For setsockopt with split > 0 the value contains one pointer:
+ * the 8 bytes at `split` are an offset in it where the value ends and the memory that the pointer refers
+ * to begins. The kernel writes to that memory, and it becomes the result. */
 static int32_t option(struct job *job) {
   int32_t words[2];
   uint8_t *value = job->bytes + sizeof words;

@@ -1,6 +1,6 @@
 /* Generic system calls for src/host/native.ts: numbers and caller-owned bytes in, a result or -errno out.
- * Nothing here knows netlink, and nothing throws: an argument of the wrong type is -EINVAL. All checking
- * and all errors' words live in TypeScript. What may block runs in threads.c. */
+ * No netlink knowledge and no exceptions: an argument of the wrong type gives -EINVAL. TypeScript does all
+ * checks and writes all error messages. Calls that may block run in threads.c. */
 #define _GNU_SOURCE
 #include "threads.h"
 #include <errno.h>
@@ -17,7 +17,7 @@ struct span {
   size_t length;
 };
 
-/* One per environment (main thread or worker), and touched by its JavaScript thread only. */
+/* One per environment (main thread or worker). Only its JavaScript thread uses it. */
 struct addon {
   struct threads *threads;
   napi_threadsafe_function doorbell;
@@ -51,7 +51,7 @@ static bool span_of(napi_env env, napi_value value, struct span *span) {
   return type == napi_uint8_array && (data || span->length == 0);
 }
 
-/* Reads the arguments a shape names: i int32, b Uint8Array, o Uint8Array or undefined, f function. */
+/* Reads the arguments by a shape: i int32, b Uint8Array, o Uint8Array or undefined, f function. */
 static bool arguments(napi_env env, napi_callback_info info, const char *shape, ...) {
   napi_value values[6];
   napi_valuetype type;
@@ -98,7 +98,7 @@ static napi_value js_connect(napi_env env, napi_callback_info info) {
   return outcome(env, connect(fd, (struct sockaddr *)address.data, address.length));
 }
 
-/* Ends the process at once, whatever other threads of it are waiting for. */
+/* Ends the process at once, even if other threads are blocked. */
 static napi_value js_exit(napi_env env, napi_callback_info info) {
   int32_t code;
   if (!arguments(env, info, "i", &code)) return number(env, -EINVAL);
@@ -120,7 +120,7 @@ static napi_value js_setsockopt(napi_env env, napi_callback_info info) {
   return outcome(env, setsockopt(fd, level, name, value.data, value.length));
 }
 
-/* Packets that the program of struct sock_filter does not let through never reach the socket. */
+/* The socket receives only packets that the program (an array of struct sock_filter) accepts. */
 static napi_value js_attach_filter(napi_env env, napi_callback_info info) {
   int32_t fd;
   struct span program;
@@ -177,7 +177,7 @@ static napi_value js_watch(napi_env env, napi_callback_info info) {
   if (!arguments(env, info, "if", &fd, &callback)) return number(env, -EINVAL);
   int status = threads_watch(addon->threads, fd, &id);
   if (status < 0) return number(env, status);
-  int free_one = 0; /* There is one: both arrays have the same size. */
+  int free_one = 0; /* There is a free one: both arrays have the same size. */
   while (addon->watches[free_one].id) free_one++;
   addon->watches[free_one].id = id;
   napi_create_reference(env, callback, 1, &addon->watches[free_one].callback);
@@ -218,7 +218,7 @@ static napi_value js_submit(napi_env env, napi_callback_info info) {
   job->length = bytes.length;
   if (bytes.length) memcpy(job->bytes, bytes.data, bytes.length);
   if (threads_submit(addon->threads, job, micros)) return take_result(env, job);
-  /* A process with an operation on its way stays alive until the result is in. */
+  /* A pending operation keeps the process alive until its result is delivered. */
   if (addon->outstanding++ == 0) napi_ref_threadsafe_function(env, addon->doorbell);
   return NULL;
 }
@@ -245,7 +245,7 @@ static void call(napi_env env, napi_ref reference, size_t count, const napi_valu
   if (!reference || napi_get_reference_value(env, reference, &function) != napi_ok) return;
   napi_get_undefined(env, &receiver);
   if (napi_call_function(env, receiver, function, count, values, NULL) != napi_pending_exception) return;
-  /* As with any callback, a throw is an uncaught exception; the rest of the list is still delivered. */
+  /* As with any callback, an exception is uncaught; the rest of the list is still delivered. */
   if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
 }
 
@@ -255,7 +255,7 @@ static void deliver_result(napi_env env, struct addon *addon, struct job *job) {
   call(env, addon->on_result, 2, values);
 }
 
-/* The watch may be gone: then so is who wanted the event. */
+/* Drops an event whose watch has ended. */
 static void deliver_event(napi_env env, struct addon *addon, struct event *event) {
   for (int i = 0; i < MAX_WATCHES; i++) {
     if (addon->watches[i].id != event->watch) continue;
@@ -267,14 +267,14 @@ static void deliver_event(napi_env env, struct addon *addon, struct event *event
   free(event);
 }
 
-/* Answers the doorbell. It takes what is there now and no more, so that a flood cannot keep the loop here. */
+/* Handles the doorbell. It takes only what is queued now, so that a flood cannot block the event loop. */
 static void answer(napi_env env, napi_value function, void *context, void *data) {
   struct addon *addon = context;
   napi_handle_scope scope;
   struct job *job, *next_job;
   struct event *event, *next_event;
   (void)function, (void)data;
-  if (!env) return; /* The environment is going, and its threads have stopped. */
+  if (!env) return; /* The environment is shutting down, and its threads have stopped. */
   threads_take(addon->threads, &job, &event);
   for (; job; job = next_job) {
     next_job = job->next;
@@ -295,8 +295,8 @@ static bool ring_doorbell(void *context) {
   return napi_call_threadsafe_function(addon->doorbell, NULL, napi_tsfn_nonblocking) == napi_ok;
 }
 
-/* Clean-up hooks run last to first, so this one, added after the doorbell was made, runs while it still
- * hangs. */
+/* Clean-up hooks run last to first. This one is added after the doorbell is created, so it runs while the
+ * doorbell still exists. */
 static void stop(void *context) {
   struct addon *addon = context;
   threads_stop(addon->threads);

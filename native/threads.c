@@ -1,12 +1,7 @@
-/* Two threads, each started when it is first needed, keep what may block away from the JavaScript thread:
- *   the reader  polls the watched sockets and queues their datagrams,
- *   the writer  runs submitted operations strictly in order; the kernel may hold it for seconds (state D).
- * Both answer through lists with limits of ours, so a thread that outlives its environment touches nothing
- * of Node's.
- *
- * Sleeping and waking is done on futexes. Waking a thread on a processor that has gone idle takes longer than
- * most commits, so where there are two processors the writer is woken ahead of its work and looks out for it,
- * and who waits for a result looks out for it too, each for a short time. An idle process does neither. */
+/* Two threads, each started on first use, keep blocking calls off the JavaScript thread: the reader polls
+ * the watched sockets and queues their datagrams; the writer runs submitted operations strictly in order,
+ * and may block in the kernel for seconds (state D). Both answer through bounded lists of ours, so a
+ * thread that outlives its environment touches no memory of Node's. */
 #define _GNU_SOURCE
 #include "event-count.h"
 #include "operations.h"
@@ -25,21 +20,24 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Threads sleep and wake on futexes. Waking a thread on an idle processor takes longer than most commits. So
+ * with two processors or more, threads_prepare() wakes the writer ahead of its work; the writer and the
+ * waiter for its result then poll for a short time before they sleep. An idle process polls nothing. */
 enum {
-  MAX_EVENTS = 4096,            /* The reader then waits, and the kernel's queue overflows: ENOBUFS tells. */
+  MAX_EVENTS = 4096,            /* Then the reader waits, and the kernel's queue overflows (ENOBUFS). */
   MAX_EVENT_BYTES = 16 << 20,
-  MAX_EVENTS_A_TURN = 64,       /* One busy socket cannot keep the reader from the others. */
-  MAX_ERRORS_A_TURN = 4,        /* An error that recvfrom() does not clear would otherwise spin for ever. */
+  MAX_EVENTS_A_TURN = 64,       /* So that one busy socket does not starve the others. */
+  MAX_ERRORS_A_TURN = 4,        /* So that an error that recvfrom() does not clear does not spin forever. */
   EVENT_ROOM_BYTES = 256 << 10,
   MEMORY_WAIT_MILLIS = 10,
   STOP_WAIT_MICROS = 200000,
-  LOOK_OUT_MICROS = 200,        /* How long a writer that was told to be ready does not sleep. */
-  LINGER_MICROS = 80,           /* The same behind a job, if it came as soon behind the one before. */
-  VAIN_WEIGHT = 4,              /* A preparation in vain outweighs as many others, */
-  MAX_VAIN = 24,                /* and so much is too much. */
-  BUSY_MICROS = 2000,           /* How long nothing is prepared for then, at first. */
+  LOOK_OUT_MICROS = 200,        /* A prepared writer stays awake this long. */
+  LINGER_MICROS = 80,           /* So does a writer after a job that followed the previous one as soon. */
+  VAIN_WEIGHT = 4,              /* One preparation in vain counts as much as this many useful ones. */
+  MAX_VAIN = 24,                /* At this sum preparing pauses. */
+  BUSY_MICROS = 2000,           /* The length of the first pause. */
   MAX_BUSY_MICROS = 100000,
-  ANSWER_MICROS = 60,           /* How long who waits for a result does not sleep: most commits take 10. */
+  ANSWER_MICROS = 60,           /* A waiter stays awake this long; most commits take 10. */
 };
 
 enum { WAITED_FOR, DONE, LATE };
@@ -50,16 +48,16 @@ struct watch {
   bool dead;
 };
 
-/* Freed by whoever leaves last: the environment or a thread. */
+/* The last holder frees it: the environment or a thread. */
 struct threads {
   pthread_mutex_t lock;
   struct event_count work, finished, room;
   _Atomic int64_t ready_until; /* Nanoseconds of CLOCK_MONOTONIC. */
-  _Atomic uint32_t taken;      /* Jobs, since the start. */
+  _Atomic uint32_t taken;      /* Jobs since the start. */
   uint32_t submitted;
   int holders;
   pthread_t writer;
-  cpu_set_t processors; /* Those that this process may run on. */
+  cpu_set_t processors; /* The processors that this process may run on. */
   int kept_from;
   int64_t busy_until, busy_micros, vain;
   bool spins, stopping, rung, reader_started, writer_started;
@@ -86,7 +84,7 @@ void job_free(struct job *job) {
 static void leave(struct threads *threads) {
   pthread_mutex_lock(&threads->lock);
   int left = --threads->holders;
-  /* Under the lock: once it is released, whoever leaves last may free the count. */
+  /* Under the lock: after its release the last holder may free the count. */
   notify(&threads->finished);
   pthread_mutex_unlock(&threads->lock);
   if (left > 0) return;
@@ -99,8 +97,7 @@ static void leave(struct threads *threads) {
 
 static void *write_jobs(void *argument);
 
-/* Threads are detached: one that the kernel holds in state D cannot be joined. They take no signals from
- * Node. */
+/* Threads are detached, since a thread in state D cannot be joined. They take no signals from Node. */
 static bool start(struct threads *threads, bool *started, void *(*body)(void *), const char *name) {
   if (*started) return true;
   pthread_attr_t attributes;
@@ -111,7 +108,7 @@ static bool start(struct threads *threads, bool *started, void *(*body)(void *),
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   pthread_attr_setstacksize(&attributes, 256 << 10);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  /* Under the lock that a thread needs to leave: a detached thread that has ended has no name to set. */
+  /* Under the lock that a thread needs to leave: an ended detached thread cannot be named. */
   pthread_mutex_lock(&threads->lock);
   *started = pthread_create(&thread, &attributes, body, threads) == 0;
   if (*started) threads->holders++;
@@ -123,7 +120,7 @@ static bool start(struct threads *threads, bool *started, void *(*body)(void *),
   return *started;
 }
 
-/* With the lock held. Rings once for all that is queued until the lists are taken. */
+/* Called with the lock held. Rings once until the lists are taken. */
 static void ring(struct threads *threads) {
   if (!threads->rung && !threads->stopping) threads->rung = threads->ring(threads->context);
 }
@@ -137,7 +134,7 @@ static bool is_stopping(struct threads *threads) {
   return stopping;
 }
 
-/* Without memory the reader waits, as it does without room: ENOBUFS tells what the kernel could not keep. */
+/* Without memory or room the reader waits; ENOBUFS then reports what the kernel had to drop. */
 static struct event *event_of(struct threads *threads, size_t length) {
   struct event *event;
   while (!(event = malloc(sizeof *event + length)) && !is_stopping(threads))
@@ -166,9 +163,9 @@ static void queue_event(struct threads *threads, uint64_t watch, const uint8_t *
   pthread_mutex_unlock(&threads->lock);
 }
 
-/* What another process has sent to a group of netlink is no word of the kernel's: it fails with EINTR. */
+/* A datagram that another process sent to a netlink group is not the kernel's: it fails with EINTR. */
 static ssize_t receive(int fd, uint8_t *buffer) {
-  struct sockaddr_nl from = {0}; /* That of another family is cut, and not looked at. */
+  struct sockaddr_nl from = {0}; /* An address of another family is truncated, and not read. */
   socklen_t length = sizeof from;
   struct sockaddr *address = (struct sockaddr *)&from;
   ssize_t got = recvfrom(fd, buffer, EVENT_ROOM_BYTES, MSG_DONTWAIT | MSG_TRUNC, address, &length);
@@ -177,8 +174,8 @@ static ssize_t receive(int fd, uint8_t *buffer) {
   return -1;
 }
 
-/* What one receive() on a watched socket means: a length, or -errno; -EAGAIN when there is nothing (more) to
- * say. A socket is given up where poll() would report the same thing for ever and recvfrom() not clear it. */
+/* The result of one receive() on a watched socket: a length or -errno; -EAGAIN if there is nothing more.
+ * The reader gives up a socket whose condition poll() would report forever and recvfrom() does not clear. */
 static int32_t read_watched(struct watch *watch, short ready, uint8_t *buffer, bool first, int *errors) {
   ssize_t length = receive(watch->fd, buffer);
   int32_t status = length < 0 ? -errno : length > EVENT_ROOM_BYTES ? -EMSGSIZE : (int32_t)length;
@@ -237,7 +234,7 @@ static void *read_events(void *argument) {
 static void wake_reader(struct threads *threads) {
   uint64_t one = 1;
   ssize_t written = write(threads->wake, &one, sizeof one);
-  (void)written; /* A full counter is a wake-up already. */
+  (void)written; /* A full counter wakes the reader already. */
 }
 
 int threads_watch(struct threads *threads, int fd, uint64_t *id) {
@@ -270,11 +267,11 @@ int threads_unwatch(struct threads *threads, int fd, uint64_t *id) {
 
 /* ---- The writer ---- */
 
-/* Gives a done job back: to whoever waits for it, else to the list of late results. */
+/* Returns a done job to its waiting submitter, or else to the list of late results. */
 static void give_back(struct threads *threads, struct job *job) {
   uint32_t waited_for = WAITED_FOR;
   if (atomic_compare_exchange_strong(&job->state, &waited_for, DONE)) {
-    notify(&threads->finished); /* The job itself may be freed already. */
+    notify(&threads->finished); /* Does not touch the job, which may be freed already. */
     return;
   }
   pthread_mutex_lock(&threads->lock);
@@ -284,7 +281,7 @@ static void give_back(struct threads *threads, struct job *job) {
   pthread_mutex_unlock(&threads->lock);
 }
 
-/* When told to stop it still finishes its queue: a queued close must not be lost. */
+/* When it is told to stop, the writer still finishes its queue: a queued close must not be lost. */
 static void *write_jobs(void *argument) {
   struct threads *threads = argument;
   struct scratch scratch = {NULL, 0};
@@ -320,7 +317,7 @@ static void *write_jobs(void *argument) {
   return NULL;
 }
 
-/* On the processor of who waits for it the writer could only take turns with it. */
+/* Keeps the writer off the waiting thread's processor, where it could only run in turns with it. */
 static void keep_away(struct threads *threads, int processor) {
   cpu_set_t others = threads->processors;
   if (threads->kept_from == processor) return;
@@ -348,8 +345,8 @@ void threads_prepare(struct threads *threads) {
   notify(&threads->work);
 }
 
-/* The writer was prepared and has not even begun: the other processors are busy or fast asleep, so it comes
- * to this one. Where that happens often nothing is prepared for a while, longer each time. */
+/* The prepared writer has not started, because the other processors are busy or asleep: it moves to this
+ * one. If that happens often, preparing pauses for a while, longer each time. */
 static void missed(struct threads *threads) {
   pull(threads);
   threads->vain += VAIN_WEIGHT;
@@ -359,7 +356,7 @@ static void missed(struct threads *threads) {
   threads->busy_micros *= threads->busy_micros < MAX_BUSY_MICROS ? 2 : 1;
 }
 
-/* Waits awake for a job that the writer looks out for. */
+/* Waits awake for a job that an awake writer is about to take. */
 static bool answered(struct threads *threads, const struct job *job, uint32_t number) {
   int64_t until = now_nanos() + ANSWER_MICROS * 1000;
   uint32_t seen;
