@@ -1,4 +1,4 @@
-// What others do to the kernel, as it happens: multicast messages, and the word that some were lost.
+// Events of changes to the kernel by any process: multicast messages, and notices that some were lost.
 
 import { NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/message.ts';
 import { type Message, messagesOf, NetlinkError } from '../netlink/reader.ts';
@@ -13,11 +13,11 @@ const nftablesGroups: readonly number[] = [7];
 export interface Listener {
   /** Called with each message of a multicast group. */
   onMessage(message: Message): void;
-  /** Called when messages were lost: whatever was learned from them must be read anew. */
+  /** Called when messages were lost: state learned from events must be read again. */
   onLoss(): void;
 }
 
-/** Listens to the groups of one protocol until disposed of. Throws SystemCallError. */
+/** Listens to the multicast groups of one protocol until disposed of. Throws SystemCallError. */
 export function listen(native: Native, subject: 'network' | 'nftables', listener: Listener): Disposable {
   const [protocol, groups] =
     subject === 'network' ? [NETLINK_ROUTE, networkGroups] : [NETLINK_NETFILTER, nftablesGroups];
@@ -36,7 +36,7 @@ export function listen(native: Native, subject: 'network' | 'nftables', listener
   };
 }
 
-/** What cannot be read ends nothing: it is a loss, after which the kernel is asked. */
+/** A message that cannot be parsed counts as a loss, after which the kernel is read again. */
 function hear(datagram: Uint8Array, listener: Listener): void {
   try {
     for (const message of messagesOf(datagram)) listener.onMessage(message);

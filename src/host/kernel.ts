@@ -1,4 +1,4 @@
-// The only place that writes to the kernel: a transaction goes to the writer thread, a receipt comes back.
+// The only writer to the kernel: hands a transaction to the writer thread and returns the receipt.
 
 import type { DumpRequest, Transaction } from '../dialects/dialect.ts';
 import { type Receipt, receiptOf } from '../netlink/ack.ts';
@@ -8,22 +8,22 @@ import { type Native, Operation, type Outcome } from './native.ts';
 import { checked, type NetlinkSocket, openNetlink, SystemCallError } from './socket.ts';
 import { defaultLockFile, Tables } from './tables.ts';
 
-/** A value that is there already, unless the kernel kept us waiting. */
+/** A value, or a promise of it if the kernel takes longer than `patienceUs`. */
 export type Soon<T> = T | Promise<T>;
 
-/** How long the JavaScript thread waits for a commit before it goes on with other work. */
+/** How long the JavaScript thread waits for a commit before it does other work. */
 const patienceUs = 1000;
-/** How often a dump that others changed under our hands is asked for again. */
+/** How many times a dump is requested if other writers change it while it is read. */
 const dumpTries = 4;
 
 type Door = Transaction['door'];
 
 /**
- * Two sockets for the life of the process: the nfnetlink one owns our table, so it is never closed while that
- * matters. Calls are carried out one after the other, by the writer thread.
+ * Two sockets for the life of the process. The nfnetlink socket owns our table: closing it would give the
+ * table up. The writer thread carries out the calls one at a time.
  */
 export class Kernel implements Disposable {
-  /** Legacy tables, whose sockets are opened when they are first asked for. */
+  /** Legacy tables; their sockets are opened at the first use. */
   readonly tables: Tables;
   readonly #native: Native;
   readonly #sockets = new Map<Door, NetlinkSocket>();
@@ -44,17 +44,17 @@ export class Kernel implements Disposable {
     });
   }
 
-  /** The port id under which the kernel knows our writes through a door. Throws SystemCallError. */
+  /** The port id by which the kernel identifies our writes through a door. Throws SystemCallError. */
   portId(door: Door): number {
     return this.#socket(door).portId;
   }
 
-  /** A commit follows at once: the writer thread need not be woken when it comes. */
+  /** Wakes the writer thread for a commit that follows at once. */
   prepare(): void {
     this.#native.prepare();
   }
 
-  /** Commits the steps in order and stops behind the first that was refused. Throws SystemCallError. */
+  /** Commits the steps in order and stops after the first refused one. Throws SystemCallError. */
   commit<O>(transaction: Transaction<O>): Soon<Receipt<O>> {
     if (transaction.tables !== undefined) return this.#commitTables(transaction);
     const { fd } = this.#socket(transaction.door);
@@ -71,8 +71,8 @@ export class Kernel implements Disposable {
   }
 
   /**
-   * The replies to each request, each read whole. Throws SystemCallError where one is refused, or was changed
-   * each time while it was being read: then nothing is known.
+   * The complete replies to each request. Throws SystemCallError if a request is refused, or if each try was
+   * torn by other writers.
    */
   async dump(requests: readonly DumpRequest[]): Promise<Uint8Array[]> {
     const answers: Uint8Array[] = [];
@@ -81,13 +81,13 @@ export class Kernel implements Disposable {
     return answers;
   }
 
-  /** One request that changes nothing, and everything the kernel answers to it. Throws SystemCallError. */
+  /** Sends a read-only request and returns all replies. Throws SystemCallError. */
   async ask({ door, bytes }: DumpRequest): Promise<Uint8Array> {
     if (door === 'xtables') return await this.tables.read(bytes);
     return replies(await this.#submit(Operation.exchange, this.#socket(door).fd, bytes, bytes.length));
   }
 
-  /** Closing may wait for the kernel as a commit does, so it is left to the writer thread. */
+  /** The writer thread closes the sockets, since close may wait for the kernel as a commit does. */
   [Symbol.dispose](): void {
     for (const { fd } of this.#sockets.values()) {
       this.#native.submit(Operation.close, fd, new Uint8Array(0), 0, ++this.#token, 0);

@@ -1,4 +1,4 @@
-// Who listens on an abstract Unix socket, as the kernel knows it: nothing that the other side says is asked.
+// Finds the process that listens on an abstract Unix socket. The kernel tells it, not the peer.
 
 import { Errno } from '../netlink/message.ts';
 import type { Native } from './native.ts';
@@ -9,15 +9,15 @@ const SOCK_NONBLOCK = 0o4000;
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 
-/** struct ucred of the process that listens; pid 0 if its PID namespace cannot be seen from here. */
+/** struct ucred of the listening process; pid 0 if its PID namespace is not visible from here. */
 export interface Peer {
   readonly pid: number;
   readonly uid: number;
 }
 
 /**
- * The listener of a name, without its leading zero byte. Undefined if nobody listens; 'busy' if so many
- * connections wait for somebody that no other can ask.
+ * The listener of a name, which is given without its leading zero byte. Undefined if nobody listens; 'busy'
+ * if the listener's backlog is full, so that the kernel does not tell it.
  */
 export function listenerOf(native: Native, name: string): Peer | 'busy' | undefined {
   const fd = native.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);

@@ -1,5 +1,5 @@
-// Sockets that carry netlink and link-layer frames: opened, sized and bound. Everything that may block is the
-// caller's to hand to the writer thread.
+// Opens, sizes and binds sockets for netlink and for link-layer frames. The caller hands calls that may block
+// to the writer thread.
 
 import { describeErrno } from '../netlink/ack.ts';
 import {
@@ -15,7 +15,7 @@ import {
 import { u32 } from '../netlink/reader.ts';
 import { type Native, Operation } from './native.ts';
 
-/** A system call that failed; `errno` is positive. */
+/** A failed system call; `errno` is positive. */
 export class SystemCallError extends Error {
   readonly code = 'SystemCall';
   readonly errno: number;
@@ -28,7 +28,7 @@ export class SystemCallError extends Error {
   }
 }
 
-/** Passes a result that is no error on, and throws SystemCallError for one that is. */
+/** Returns a result >= 0. Throws SystemCallError for a negative errno. */
 export function checked(call: string, result: number): number {
   if (result < 0) throw new SystemCallError(call, -result);
   return result;
@@ -36,7 +36,7 @@ export function checked(call: string, result: number): number {
 
 export interface NetlinkSocket {
   readonly fd: number;
-  /** Our address on the netlink bus, by which our own changes are told from others'. */
+  /** Our netlink port id, which tells our own changes from those of other processes. */
   readonly portId: number;
 }
 
@@ -50,14 +50,11 @@ const SOL_PACKET = 263;
 const PACKET_ADD_MEMBERSHIP = 1;
 const PACKET_MR_ALLMULTI = 2;
 
-/** One batch of 5,000 elements is 200 kB; a table that is replaced as a whole can take megabytes. */
+/** One batch of 5,000 elements is 200 kB; replacing a whole table can take megabytes. */
 const sendBufferBytes = 64 * 1024 * 1024;
 const receiveBufferBytes = 8 * 1024 * 1024;
 
-/**
- * Opens and binds a netlink socket of a protocol, a member of the given multicast groups. Throws
- * SystemCallError.
- */
+/** Opens and binds a netlink socket of a protocol and joins the multicast groups. Throws SystemCallError. */
 export function openNetlink(native: Native, protocol: number, groups: readonly number[] = []): NetlinkSocket {
   const fd = checked(`socket(AF_NETLINK, ${protocol})`, native.socket(AF_NETLINK, SOCK_RAW, protocol));
   try {
@@ -68,14 +65,14 @@ export function openNetlink(native: Native, protocol: number, groups: readonly n
   }
 }
 
-/** Sizes, binds and joins, and returns the port id the kernel gave. */
+/** Sizes and binds the socket and joins the groups. Returns the port id that the kernel assigned. */
 function prepare(native: Native, fd: number, groups: readonly number[]): number {
   for (const option of [NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK]) {
     native.setsockopt(fd, SOL_NETLINK, option, int32(1));
   }
   size(native, fd, { force: SO_SNDBUFFORCE, plain: SO_SNDBUF }, sendBufferBytes);
   size(native, fd, { force: SO_RCVBUFFORCE, plain: SO_RCVBUF }, receiveBufferBytes);
-  // A socket must be bound before it joins a group, or it hears nothing in a user namespace.
+  // In a user namespace a socket that joins a group before it is bound receives nothing.
   const address = new Uint8Array(12);
   address[0] = AF_NETLINK;
   checked('bind(AF_NETLINK)', native.bind(fd, address));
@@ -100,24 +97,24 @@ export function openPacket(native: Native): number {
   return checked('socket(AF_PACKET)', fd);
 }
 
-/** Which frames a socket hears. */
+/** Which frames a socket receives. */
 export interface Hearing {
   /** Their EtherType. */
   readonly protocol: number;
-  /** A classic BPF program that lets through what is wanted. */
+  /** A classic BPF program that passes the wanted frames. */
   readonly filter: Uint8Array;
 }
 
 /**
- * Opens a socket that hears frames that come in on one interface, and has the interface let those of every
- * group in. Throws SystemCallError.
+ * Opens a socket that receives the frames of one interface, and lets the interface receive all multicast
+ * groups. Throws SystemCallError.
  */
 export function openHearing(
   native: Native,
   { protocol, filter }: Hearing,
   { index, name }: { readonly index: number; readonly name: string },
 ): number {
-  // Without a protocol a packet socket hears nothing until it is bound to one, and to the interface.
+  // Protocol 0: the socket receives nothing until it is bound to a protocol and the interface.
   const fd = checked('socket(AF_PACKET)', native.socket(AF_PACKET, SOCK_RAW, 0));
   try {
     checked('setsockopt(SO_ATTACH_FILTER)', native.attachFilter(fd, filter));
@@ -126,17 +123,17 @@ export function openHearing(
     closeLater(native, fd);
     throw error;
   }
-  // What no program here has joined a card may not let through. The kernel may wait for its lock (rtnl).
+  // A card may drop frames of groups that no local program has joined. This call may wait for rtnl.
   native.submit(Operation.setsockopt, fd, everyGroup(index), 0, 0, 0);
   return fd;
 }
 
-/** Closes a socket on the writer thread: a packet socket waits until no processor delivers to it (RCU). */
+/** Closes a socket on the writer thread, since closing a packet socket waits for an RCU grace period. */
 export function closeLater(native: Native, fd: number): void {
   native.submit(Operation.close, fd, new Uint8Array(0), 0, 0, 0);
 }
 
-/** struct sockaddr_ll of an interface: where a frame of an EtherType goes out. */
+/** struct sockaddr_ll of an interface and an EtherType. */
 export function linkAddress(interfaceIndex: number, protocol: number): Uint8Array {
   const address = new Uint8Array(20);
   const view = new DataView(address.buffer);
@@ -146,7 +143,7 @@ export function linkAddress(interfaceIndex: number, protocol: number): Uint8Arra
   return address;
 }
 
-/** Without the right to exceed net.core.*mem_max the plain option gives what there is. */
+/** Without CAP_NET_ADMIN the plain option is capped at net.core.*mem_max. */
 function size(
   native: Native,
   fd: number,
@@ -163,7 +160,7 @@ function int32(value: number): Uint8Array {
   return bytes;
 }
 
-/** The level, the name and struct packet_mreq of PACKET_ADD_MEMBERSHIP. */
+/** The level, the name and struct packet_mreq of PACKET_ADD_MEMBERSHIP, for all multicast. */
 function everyGroup(interfaceIndex: number): Uint8Array {
   const bytes = new Uint8Array(24);
   const view = new DataView(bytes.buffer);

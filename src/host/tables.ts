@@ -1,5 +1,4 @@
-// Tables of xtables, which are read and written as a whole: under the lock that iptables takes too, and on
-// the writer thread.
+// Tables of xtables. Reads and writes them as a whole, under the lock of iptables and on the writer thread.
 
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import type { DumpRequest, TableStep } from '../dialects/dialect.ts';
@@ -9,7 +8,7 @@ import { u32 } from '../netlink/reader.ts';
 import { type Native, Operation, type Outcome } from './native.ts';
 import { checked } from './socket.ts';
 
-/** Who writes legacy tables holds this; `XTABLES_LOCKFILE` names another. */
+/** Every writer of legacy tables holds this lock; `XTABLES_LOCKFILE` names another file. */
 export const defaultLockFile = '/run/xtables.lock';
 
 export interface TablesParts {
@@ -35,28 +34,28 @@ const SET_ADD_COUNTERS = 65;
 const infoBytes = 84;
 const namePlusSizeBytes = 40;
 const counterBytes = 16;
-/** Where struct ipt_replace has the pointer to the counters it gives back. */
+/** The offset of the `counters` pointer in struct ipt_replace. */
 const countersPointer = 88;
 const LOCK_EX_NB = 6;
-/** The lock is tried this often, and for this long. */
+/** How often the lock is tried, and for how long. */
 const lockRetryMs = 20;
 const lockPatienceMs = 10_000;
-/** How often a table is read again that somebody without the lock has changed meanwhile. */
+/** How many times a table is read again that a writer without the lock has changed. */
 const rewriteTries = 4;
 
 export class Tables implements Disposable {
   readonly #parts: TablesParts;
   readonly #sockets = new Map<Family, number>();
-  /** Lists of the tables that are there, open since they are of the namespace they were opened in. */
+  /** Descriptors of the lists of existing tables, kept open: they show the namespace they were opened in. */
   readonly #names = new Map<Family, number>();
-  /** The tables that are known to be there. */
+  /** Tables known to exist. */
   readonly #known = { 4: new Set<string>(), 6: new Set<string>() };
 
   constructor(parts: TablesParts) {
     this.#parts = parts;
   }
 
-  /** Opens everything at once, in the network namespace that the thread is in. Throws SystemCallError. */
+  /** Opens all descriptors, in the thread's current network namespace. Throws SystemCallError. */
   open(): void {
     for (const family of [4, 6] as const) {
       checked(`raw socket of IPv${family}`, this.#socket(family));
@@ -65,8 +64,8 @@ export class Tables implements Disposable {
   }
 
   /**
-   * A table as struct ipt_getinfo and its entries behind it; empty where it is not there, for to ask for it
-   * would make it. The request is the family and the name. Throws SystemCallError.
+   * A table as struct ipt_getinfo followed by its entries; empty if it does not exist, since asking for it
+   * would create it. The request is the family and the name. Throws SystemCallError.
    */
   async read(request: Uint8Array): Promise<Uint8Array> {
     const family = request[0] === 6 ? 6 : 4;
@@ -87,8 +86,8 @@ export class Tables implements Disposable {
   }
 
   /**
-   * getsockopt of one family on the writer thread: the value, or a negative errno; that of the socket
-   * (EAFNOSUPPORT) where the kernel has no such family.
+   * getsockopt of one family on the writer thread: the value, or a negative errno. Without the family in the
+   * kernel it is the errno of socket(2) (EAFNOSUPPORT).
    */
   async option(family: Family, name: number, value: Uint8Array): Promise<Outcome> {
     const fd = this.#socket(family);
@@ -97,7 +96,7 @@ export class Tables implements Disposable {
     return await this.#parts.run(Operation.getsockopt, fd, bytes, 0);
   }
 
-  /** Reads, edits and writes one table under the lock. Throws SystemCallError, and what the edit throws. */
+  /** Reads, edits and writes one table under the lock. Throws SystemCallError and the errors of `edit`. */
   async rewrite<O>(step: TableStep<O>): Promise<Receipt<O>> {
     const lock = await this.#lock();
     if (lock < 0) return refusal(step, -lock, `the lock ${this.#parts.lockFile} is not to be had`);
@@ -120,14 +119,14 @@ export class Tables implements Disposable {
     this.#names.clear();
   }
 
-  /** 0, or a negative errno with which nothing has changed. */
+  /** 0, or a negative errno; nothing has changed then. */
   async #writeOnce<O>({ family, table, sets, edit }: TableStep<O>): Promise<number> {
     const found = await this.#get(family, table);
     if (typeof found === 'number') return found;
     const { replace, origins } = edit({ ...found, sets: await this.#parts.ask(sets) });
     const oldCounters = await this.#replace(family, replace, u32(found.info, 76));
     if (typeof oldCounters === 'number') return oldCounters;
-    // What was counted while the table was being written is in the old counters, and added to the new.
+    // The old counters include packets that came during the write; they are added to the new counters.
     const counters = new Uint8Array(namePlusSizeBytes + origins.length * counterBytes);
     counters.set(replace.subarray(0, 32));
     new DataView(counters.buffer).setUint32(32, origins.length, true);
@@ -140,7 +139,7 @@ export class Tables implements Disposable {
     return 0;
   }
 
-  /** The counters of the table that was replaced, or a negative errno. */
+  /** Returns the counters of the old table, or a negative errno. */
   async #replace(family: Family, replace: Uint8Array, oldEntries: number): Promise<Outcome> {
     const value = new Uint8Array(replace.length + oldEntries * counterBytes);
     value.set(replace);
@@ -187,8 +186,8 @@ export class Tables implements Disposable {
   }
 
   /**
-   * Where the list cannot be read there is nothing for it but to ask. It is read under a mutex of the kernel,
-   * and a table that is there stays, unless its module goes.
+   * Whether a table exists. True if the list cannot be read, so that the kernel is asked. The kernel reads
+   * the list under a mutex, and a table stays until its module goes: the answer is cached.
    */
   #exists(family: Family, table: string): boolean {
     const fd = this.#namesOf(family);
