@@ -1,4 +1,4 @@
-// Finds the API server and our credentials: --kubeconfig, KUBECONFIG, the Pod we run in, ~/.kube/config.
+// Finds the API server and the controller's credentials: --kubeconfig, KUBECONFIG, its Pod, ~/.kube/config.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -6,10 +6,10 @@ import { parse } from 'yaml';
 import { UsageError } from '../../../process/usage.ts';
 import { type ClusterAccess, readKubeconfig } from './kubeconfig.ts';
 
-/** Where the kubelet puts what a Pod needs to speak with the API server. */
+/** The folder in which the kubelet mounts a Pod's credentials for the API server. */
 const podFolder = '/var/run/secrets/kubernetes.io/serviceaccount';
 
-/** A kubeconfig, and how a message names the place where it was named. */
+/** A kubeconfig, and the option or variable that names it, for messages. */
 export interface GivenFile {
   readonly path: string;
   readonly where: string;
@@ -21,7 +21,7 @@ export interface AccessInput {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** Throws UsageError that names the four places, or what is wrong with the one that was found. */
+/** Throws UsageError that names the four places, or the fault of the file that was found. */
 export function findAccess({ kubeconfig, context, env }: AccessInput): ClusterAccess {
   if (kubeconfig !== undefined) return fromFile(kubeconfig, context);
   const listed = (env['KUBECONFIG'] ?? '').split(':').filter((path) => path !== '');
@@ -30,7 +30,7 @@ export function findAccess({ kubeconfig, context, env }: AccessInput): ClusterAc
   if (env['KUBERNETES_SERVICE_HOST'] !== undefined && existsSync(join(podFolder, 'token')))
     return fromPod(env);
   const usual = join(env['HOME'] ?? '/root', '.kube', 'config');
-  // Whoever names a file that is not there means its cluster, and not another one.
+  // A KUBECONFIG that names a missing file means that file's cluster: no other cluster is used instead.
   if (listed.length > 0) {
     const remedy = `correct the name, or unset it for ${usual}`;
     throw new UsageError(`KUBECONFIG ${listed.join(':')}: there is no such file; ${remedy}`);

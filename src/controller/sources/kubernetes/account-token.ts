@@ -1,10 +1,10 @@
-// A projected ServiceAccount token -> the node of its Pod, if it is one of the agents'. Pure: the clock and
+// Verifies a projected ServiceAccount token of an agent and finds the node of its Pod. Pure: the clock and
 // the cluster's keys are parameters.
 
 import { type KeyObject, verify } from 'node:crypto';
 import { FieldError, type Mapping, mapping, textAt } from '../fields.ts';
 
-/** The cluster's keys for such tokens, by their id. */
+/** The cluster's keys for ServiceAccount tokens, by key id. */
 export type TokenKeys = ReadonlyMap<string, KeyObject>;
 
 export interface TokenRules {
@@ -21,9 +21,9 @@ export type TokenAnswer =
   | { readonly kind: 'refused'; readonly reason: string }
   | { readonly kind: 'unknownKey' };
 
-/** By how much the clocks of the cluster and of this machine may differ. */
+/** Most that the clocks of the cluster and of this machine may differ. */
 const skewMs = 30_000;
-/** What the API server may sign with; `none` and shared secrets are none of these. */
+/** Accepted signature algorithms; `none` and shared secrets are not among them. */
 const hashes: ReadonlyMap<string, string> = new Map(
   Object.entries({
     ...{ RS256: 'sha256', RS384: 'sha384', RS512: 'sha512' },
@@ -31,7 +31,7 @@ const hashes: ReadonlyMap<string, string> = new Map(
   }),
 );
 
-/** Says which node a token speaks for, or why it speaks for none. */
+/** The node that a token speaks for, or why it speaks for none. */
 export function nodeOfToken(token: string, rules: TokenRules): TokenAnswer {
   try {
     const parts = token.split('.');

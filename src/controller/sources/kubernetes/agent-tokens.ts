@@ -1,5 +1,5 @@
-// The tokens of agents, judged by the keys of the cluster, which are kept in memory: agents come back while
-// the API server is away.
+// Checks agents' tokens by the cluster's keys. It keeps the keys in memory, so that agents can reconnect
+// while the API server is away.
 
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,7 +11,7 @@ import type { ApiClient } from './client.ts';
 
 export interface AgentTokensInput {
   readonly client: ApiClient;
-  /** Rejects where the API server is another one than before: its keys are none of ours. */
+  /** Rejects if the API server belongs to another cluster than before: its keys do not count. */
   readonly confirm: () => Promise<void>;
   readonly audience: string;
   /** NAMESPACE/NAME. */
@@ -22,7 +22,7 @@ export interface AgentTokensInput {
 }
 
 const keysPath = '/openid/v1/jwks';
-/** Keys are read again this often, and when a token names one that is not known, but not sooner than that. */
+/** Keys are read again every renewMs, and when a token names an unknown key, but at most every soonestMs. */
 const renewMs = 300_000;
 const soonestMs = 5000;
 
@@ -37,7 +37,7 @@ export class AgentTokens {
     this.#input = input;
   }
 
-  /** Why the keys of the cluster could not be read. */
+  /** Why the cluster's keys could not be read. */
   problems(): Problem[] {
     return problemAt(keysPath, this.#problem);
   }
@@ -52,7 +52,7 @@ export class AgentTokens {
     return null;
   };
 
-  /** Keeps the keys until the signal is aborted. */
+  /** Keeps the keys up to date until the signal is aborted. */
   async run(): Promise<void> {
     const { signal, random } = this.#input;
     let failures = 0;

@@ -1,5 +1,5 @@
-// Requests to the API server over node:https. Knows connections, credentials and errors; nothing of what is
-// asked for.
+// Sends requests to the API server over node:https. Handles connections, credentials and errors, and knows no
+// resource.
 
 import {
   type ClientRequest,
@@ -13,10 +13,10 @@ import { retryAfterMs } from './backoff.ts';
 import type { Credentials, Identity } from './credentials.ts';
 import type { ClusterAccess } from './kubeconfig.ts';
 
-/** The API server said no. `code` is its HTTP status. */
+/** The API server refused a request. `code` is the HTTP status. */
 export class ApiError extends Error {
   readonly code: number;
-  /** How long it wants to be left alone, or null. */
+  /** How long the server wants no further request, or null. */
   readonly retryAfterMs: number | null;
 
   constructor(code: number, message: string, retryAfter: number | null) {
@@ -25,13 +25,13 @@ export class ApiError extends Error {
     this.retryAfterMs = retryAfter;
   }
 
-  /** False for what says nothing of the request itself: no other would fare better now. */
+  /** False for 401 and 429, which would meet any other request too. */
   get isOfRequest(): boolean {
     return this.code !== 401 && this.code !== 429;
   }
 }
 
-/** An answer was not read to its end, for its length. */
+/** An answer was too long to be read to its end. */
 export class AnswerTooLongError extends Error {
   readonly code = 'AnswerTooLong';
 }
@@ -42,20 +42,20 @@ export interface ApiRequest {
   readonly path: string;
   readonly body?: object;
   readonly contentType?: string;
-  /** What the answer is to be, where it is no object of the API. */
+  /** Media type of the answer, if it is no API object. */
   readonly accept?: string;
   readonly signal: AbortSignal;
-  /** By when the answer must begin, and for how long it may stop before its end. */
+  /** The answer must begin within this time, and may pause no longer than this. */
   readonly timeoutMs?: number;
 }
 
-/** A server that takes no connection within this time is not there. */
+/** A server that accepts no connection within this time counts as absent. */
 const connectTimeoutMs = 3000;
 /** Priority and fairness may hold a request for a while before it is answered. */
 const answerTimeoutMs = 30_000;
-/** A peer that vanished without a word is found out within this time and ten probes of a second each. */
+/** A vanished peer is detected after this time and ten probes of a second each. */
 const keepAliveMs = 10_000;
-/** The largest answer that is read whole: it is parsed in one go; an object may be 10 MiB with escapes. */
+/** The largest answer that is read: it is parsed in one go; an object may have 10 MiB with escapes. */
 const bodyLimitBytes = 32 * 1024 * 1024;
 
 export class ApiClient implements Disposable {
@@ -63,7 +63,7 @@ export class ApiClient implements Disposable {
   readonly #credentials: Credentials;
   readonly #userAgent: string;
   #agent: HttpAgent | undefined;
-  /** The material that `#agent` was made with: other material takes other connections. */
+  /** The material that `#agent` was made with: new material needs new connections. */
   #madeWith: Pick<Identity, 'ca' | 'cert' | 'key'> | undefined;
 
   constructor(access: ClusterAccess, credentials: Credentials, userAgent: string) {
@@ -76,13 +76,13 @@ export class ApiClient implements Disposable {
     return this.#access.server.href;
   }
 
-  /** Sends a request and resolves to the answer as JSON. Rejects with ApiError, or the error of the way. */
+  /** Sends a request and resolves to the answer as JSON. Rejects with ApiError, or the connection's error. */
   async json(request: ApiRequest): Promise<unknown> {
     const response = await this.open(request);
     return JSON.parse(await readWhole(response, request.timeoutMs));
   }
 
-  /** Sends a request and resolves to the answer, whose body is for the caller to read. */
+  /** Sends a request and resolves to the answer, whose body the caller reads. */
   async open({
     method = 'GET',
     path,
@@ -127,7 +127,7 @@ export class ApiClient implements Disposable {
     };
   }
 
-  /** Streams that run on the connections before are not cut: they go on until they end by themselves. */
+  /** Returns an agent for the identity. Streams on the connections of an older agent go on until they end. */
   #agentFor({ ca, cert, key }: Identity): HttpAgent {
     const known = this.#madeWith;
     const isSame = known?.ca === ca && known?.cert === cert && known?.key === key;
@@ -149,7 +149,7 @@ export class ApiClient implements Disposable {
   }
 }
 
-/** The answer to a request, once its head is there. Each step has its time. */
+/** Resolves once the header of the answer has come. Connecting and answering have a time limit each. */
 function answerOf(sent: ClientRequest, payload: string | null, timeoutMs: number): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const late = (what: string, ms: number) => {
@@ -175,7 +175,7 @@ function answerOf(sent: ClientRequest, payload: string | null, timeoutMs: number
     done();
     reject(error);
   });
-  // Of an answer that would speak something else than HTTP from then on nothing is said but this.
+  // Node emits nothing but this event for an answer that switches protocols.
   sent.once('close', () => {
     done();
     reject(new Error('the connection was closed without an answer'));
@@ -185,8 +185,8 @@ function answerOf(sent: ClientRequest, payload: string | null, timeoutMs: number
 }
 
 /**
- * By its events: with many writes an iterator for each answer costs more than the rest of it. One that stops
- * in the middle is given up, for a proxy on the way may keep the connection when its server is gone.
+ * Reads by events: with many writes an iterator for each answer costs more than all else about it. Gives up
+ * an answer that stops in the middle, since a proxy may keep the connection when its server is gone.
  */
 function readWhole(response: IncomingMessage, silenceMs: number = answerTimeoutMs): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
@@ -210,13 +210,13 @@ function readWhole(response: IncomingMessage, silenceMs: number = answerTimeoutM
   return promise;
 }
 
-/** The message of a Status, or the beginning of whatever a proxy on the way has to say. */
+/** The message of a Status, or the beginning of a proxy's text. */
 function messageOf(text: string): string {
   try {
     const { message } = JSON.parse(text) as { message?: unknown };
     if (typeof message === 'string') return message;
   } catch {
-    // What is no JSON is shown as it came.
+    // Text that is not JSON is shown as it came.
   }
   return text.slice(0, 200).trim();
 }

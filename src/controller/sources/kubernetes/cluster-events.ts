@@ -24,7 +24,7 @@ export function clusterEvent(
   }
 }
 
-/** Nodes that may have no VIP by the cluster's own word. */
+/** The Event for nodes that may have no VIP by what the cluster says of them. */
 export function barredEvent(lease: ObjectReference, barred: ReadonlyMap<string, string>): EventDraft {
   const words = [...barred].map(([node, why]) => `${node}: ${why}`);
   const note = `${barred.size} nodes may have no VIP: ${words.join('; ')}`;

@@ -1,5 +1,5 @@
-// Puts together all that is written to a cluster beside the Lease: Service status, VirtualIP objects and
-// Events, in one queue.
+// Assembles the writers of Service status, VirtualIP objects and Events, which share one queue. The Lease has
+// its own.
 
 import type { Log } from '../../../process/log.ts';
 import type { Controller } from '../../controller.ts';
@@ -32,11 +32,11 @@ export interface ClusterWriter {
   readonly writes: Writes;
   readonly statusWriter: ServiceStatusWriter;
   readonly vipWriter: VirtualIpWriter;
-  /** The records are others now. */
+  /** Takes changes of the records. */
   readonly recorded: (changes: ObjectChanges<VirtualIpRecord | null>) => void;
   readonly moved: Preferences['moved'];
   readonly say: (draft: EventDraft) => void;
-  /** What others have written where it is not theirs to write. */
+  /** Statuses owned by another field manager, and VirtualIPs that record no address. */
   readonly problems: () => readonly Problem[];
 }
 

@@ -1,4 +1,5 @@
-// The flags of `--kubernetes`, and what they say together. Pure; config.ts of the controller is the caller.
+// The options of `--kubernetes` and the checks on their values. Pure; config.ts of the controller is the
+// caller.
 
 import { randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
@@ -126,7 +127,7 @@ export const kubernetesOptions = [
 export interface KubernetesConfig {
   readonly kubeconfig: GivenFile | undefined;
   readonly context: string | undefined;
-  /** Undefined: the one of the Pod or of the context. */
+  /** Undefined: that of the Pod or of the context. */
   readonly namespace: string | undefined;
   readonly identity: string;
   readonly advertise: string | null;
@@ -137,7 +138,7 @@ export interface KubernetesConfig {
   readonly ignoresExclude: boolean;
   /** Whether Services of a namespace may open their VIP to every port. */
   readonly mayOptOut: (namespace: string) => boolean;
-  /** Whose projected tokens are taken, NAMESPACE/NAME; null: nobody's. */
+  /** The ServiceAccount whose projected tokens are accepted, NAMESPACE/NAME; null: none. */
   readonly agentAccount: string | null;
   readonly agentAudience: string;
   readonly lease: LeaseConfig;
@@ -151,16 +152,16 @@ export interface LeaseConfig {
   readonly retryPeriodMs: number;
 }
 
-/** Every controller asks the API server for the Lease as often as that. */
+/** Shortest retry period: every controller requests the Lease this often. */
 const leastRetryPeriodMs = 100;
 
-/** What was said of these, and where. */
+/** The values of these options, and where each was set. */
 export interface KubernetesOptions {
   readonly values: OptionValues<typeof kubernetesOptions>;
   readonly places: OptionPlaces<typeof kubernetesOptions>;
 }
 
-/** `listenPort` is that of --listen. Throws UsageError that says which of them to change. */
+/** `listenPort` is that of --listen. Throws UsageError that names the option to change. */
 export function kubernetesConfig(options: KubernetesOptions, listenPort: number): KubernetesConfig {
   const { values, places } = options;
   const { kubeconfig: path, context, namespace } = values;
@@ -169,7 +170,7 @@ export function kubernetesConfig(options: KubernetesOptions, listenPort: number)
     values.advertise === undefined ? null : advertisedAt(values.advertise, listenPort, places.advertise);
   return {
     ...{ kubeconfig, context, namespace, advertise, lease: leaseConfig(options) },
-    // Two processes on one machine are two: each needs a name of its own.
+    // Two processes on one machine need different names.
     identity: values.identity ?? `${hostname()}_${randomBytes(4).toString('hex')}`,
     classes: values.loadBalancerClass,
     ...{ agentAccount: agentAccountOf(values.agentServiceAccount), agentAudience: values.agentAudience },
@@ -203,8 +204,8 @@ function leaseConfig({ values, places }: KubernetesOptions): LeaseConfig {
 }
 
 /**
- * What a controller that reads files would leave undone may be believed to shut a VIP: throws UsageError that
- * names a flag that is not as it is by default.
+ * Throws UsageError that names an option that is not at its default. A controller that reads files ignores
+ * these options, and a user may rely on one to close a VIP.
  */
 export function refuseWithoutCluster(values: OptionValues<typeof kubernetesOptions>): void {
   const isAsked = new Set<string>(differingKeys(defaultValues(kubernetesOptions), values));
@@ -214,7 +215,7 @@ export function refuseWithoutCluster(values: OptionValues<typeof kubernetesOptio
   throw new UsageError(`--${name} counts only with --kubernetes, and not with --services: remove ${places}`);
 }
 
-/** HOST:PORT as a URL has it. An IPv6 address alone is what a Pod knows of itself, and needs no brackets. */
+/** HOST:PORT as in a URL. An IPv6 address alone, as a Pod knows its own, needs no brackets. */
 function advertisedAt(text: string, listenPort: number, where: string): string {
   const isAlone = isIP(text) === 6;
   const hasPort = !isAlone && /:\d*$/.test(text);

@@ -1,5 +1,5 @@
-// Who we are to the API server at this moment: files are read again for each request, so that a rotated token
-// or CA is in use with the next one, and a plugin is asked when what it gave has expired or was refused.
+// The controller's credentials for the API server. Files are read for each request, so that a rotated token
+// or CA counts at once; a plugin is asked again when its credential has expired or was refused.
 
 import { readFile } from 'node:fs/promises';
 import { type ExecCredential, runExecPlugin } from './exec-plugin.ts';
@@ -13,7 +13,7 @@ export interface Identity {
   readonly key: string | null;
 }
 
-/** What a plugin gave is replaced this long before it expires. */
+/** A plugin's credential is replaced this long before it expires. */
 const renewBeforeMs = 10_000;
 
 export class Credentials {
@@ -41,7 +41,7 @@ export class Credentials {
     };
   }
 
-  /** The server did not take them (401): a plugin is asked again for the next request. */
+  /** The server answered 401: the next request asks a plugin again. */
   refused(): void {
     this.#given = null;
   }

@@ -1,4 +1,4 @@
-// Keeps the Lease, or waits for it: one loop on a connection of its own. Others ask `rules()` before they
+// Keeps the Lease, or waits for it, in one loop on its own connection. Callers ask `rules()` before they
 // decide or write anything.
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -22,22 +22,26 @@ export interface ElectorInput {
   readonly identity: string;
   /** Where agents reach this controller, or null. */
   readonly address: string | null;
-  /** False: another one's Lease is taken at once. */
+  /** False: takes another controller's Lease at once. */
   readonly waits: boolean;
   readonly durationMs: number;
   readonly renewDeadlineMs: number;
   readonly retryPeriodMs: number;
   readonly signal: AbortSignal;
   readonly random: () => number;
-  /** Rejects where the API server is another one than before: no Lease of ours is written there. */
+  /** Rejects if the API server belongs to another cluster than before: the Lease is not written there. */
   readonly confirm: (input: ConfirmInput) => Promise<void>;
-  /** This process rules, by a generation nobody had before; called once, and never again after onDeposed. */
+  /**
+   * This process rules, by a generation that no controller had before; called once, never after onDeposed.
+   */
   readonly onRule: (generation: number) => void;
-  /** Renewed again after it had failed for longer than the deadline, and nobody else ruled meanwhile. */
+  /**
+   * A renewal succeeded after the deadline had passed without one, and no other controller ruled meanwhile.
+   */
   readonly onResume: () => void;
-  /** The Lease is older than it was, or gone: etcd was restored, and what was read from it is no more. */
+  /** The Lease is older than before, or gone: etcd was restored, and earlier readings are void. */
   readonly onRestored: () => void;
-  /** Another one rules: this process must not decide anything any more. */
+  /** Another controller rules: this process must not decide anything any more. */
   readonly onDeposed: () => void;
   readonly onProblem: (message: string | null) => void;
 }
@@ -46,10 +50,10 @@ export class Elector {
   readonly #input: ElectorInput;
   #seen: SeenLease | null = null;
   #isKnown = false;
-  /** The Lease is not the one that we have seen: of an older backup, or of another cluster. */
+  /** The Lease is not the one seen before: it comes from an older backup, or from another cluster. */
   #isDoubtful = false;
   #generation: number | null = null;
-  /** The highest that the Lease has had, as far as was read. */
+  /** The highest generation read in the Lease. */
   #known = 0;
   #takenWallMs = 0;
   #renewedMs = Number.NEGATIVE_INFINITY;
@@ -69,19 +73,19 @@ export class Elector {
     return this.#problem;
   }
 
-  /** True while the Lease was renewed within the deadline: by the clock, not by what a timer has said. */
+  /** True while the last renewal is within the deadline, by the clock: a timer may be late. */
   rules(): boolean {
     const { renewDeadlineMs } = this.#input;
     const isFresh = performance.now() - this.#renewedMs < renewDeadlineMs;
     return this.#generation !== null && !this.#isDeposed && isFresh;
   }
 
-  /** Ours was raised above a generation that an agent had heard of: the next renewal says so. */
+  /** Raises our generation above one that an agent had heard of; the next renewal writes it. */
   raise(generation: number): void {
     if (this.#generation !== null) this.#generation = Math.max(this.#generation, generation);
   }
 
-  /** Runs until the signal is aborted; then the Lease is given away, if it was ours. */
+  /** Runs until the signal is aborted, then releases the Lease if this process holds it. */
   async run(): Promise<void> {
     const { signal, retryPeriodMs, random } = this.#input;
     while (!signal.aborted && !this.#isDeposed) {
@@ -99,7 +103,8 @@ export class Elector {
   }
 
   async #step(signal: AbortSignal): Promise<void> {
-    // One that is ours is written by what we know of it; after a pause, or if it is not ours, look first.
+    // The holder renews the Lease by its last known record. After a pause, or if another controller holds it,
+    // read it first.
     if (!this.#isKnown || !this.rules()) await this.#look(signal);
     const nowMs =
       this.#input.waits || this.#generation !== null ? performance.now() : Number.POSITIVE_INFINITY;
@@ -127,12 +132,15 @@ export class Elector {
     }
   }
 
-  /** Until another one's Lease is over: whoever waits for it asks at that moment, and not a period later. */
+  /**
+   * Time until another controller's Lease expires: a waiting controller asks at that moment, not a period
+   * later.
+   */
   #leftMs(): number {
     if (this.#generation !== null || this.#seen === null) return Number.POSITIVE_INFINITY;
     const { record, sinceMs } = this.#seen;
     const leftMs = sinceMs + record.durationMs - performance.now();
-    // A timer may come a little before its time. Once it is over, there is nothing to be early for.
+    // A timer may fire a little early. After the expiry the usual period applies.
     return leftMs > 0 ? leftMs + 1 : Number.POSITIVE_INFINITY;
   }
 
@@ -172,8 +180,8 @@ export class Elector {
   }
 
   /**
-   * True if this process rules by it, and did not when the answer came. Rejects with 409 if it is not what we
-   * last saw: somebody else wrote, or our own last answer was lost.
+   * True if this process rules by this write, and did not when the answer came. Rejects with 409 if the Lease
+   * is not as last seen: another process wrote it, or the answer to our last write was lost.
    */
   async #write(generation: number, self: LeaseSelf, signal: AbortSignal): Promise<boolean> {
     const { client, namespace, name, renewDeadlineMs: timeoutMs } = this.#input;
@@ -186,15 +194,15 @@ export class Elector {
     const method = before === null ? 'POST' : 'PUT';
     const written = await client.json({ method, path, body: leaseObject(text), signal, timeoutMs });
     this.#seen = seeLease(this.#seen, readLease(written), startedMs);
-    // What was begun in time may be answered late, and whoever asked in between was told no.
+    // A request that was sent in time may be answered late: rules() was false in between.
     const wasLate = !this.rules();
-    // It counts from when it was asked for: that is the earliest moment at which others may have seen it.
+    // A renewal counts from its request: other controllers may have seen it from then on.
     this.#renewedMs = startedMs;
     return wasLate && this.rules();
   }
 
   #failed(error: Error): void {
-    // Whatever it was, the record may be another now.
+    // After any failure the record may have changed.
     this.#isKnown = false;
     this.#complain(error.message);
   }
@@ -209,7 +217,7 @@ export class Elector {
     const nobody = { ...this.#self(), identity: '', durationMs: 1000 };
     const signal = AbortSignal.timeout(2000);
     try {
-      // A renewal that was cut off by the end may have been written all the same.
+      // A renewal that the abort cut off may have been written all the same.
       if (!this.#isKnown) await this.#look(signal);
       const { kind } = nextStep(this.#seen, this.#self(), performance.now());
       if (kind === 'renew') await this.#write(this.#generation ?? 0, nobody, signal);

@@ -1,4 +1,4 @@
-// Which nodes have an endpoint of a Service to serve from, by its EndpointSlices. Pure.
+// Finds the nodes with a serving endpoint of a Service by its EndpointSlices. Pure.
 
 import type { Family } from '../../../state/address.ts';
 import { parseServiceKey, type ServiceKey } from '../../../state/service.ts';
@@ -8,12 +8,12 @@ import type { ObjectChanges } from './list-watch.ts';
 export const endpointSlicesPath = '/apis/discovery.k8s.io/v1/endpointslices';
 const serviceLabel = 'kubernetes.io/service-name';
 
-/** What is kept of a slice; null for one that belongs to no Service, or cannot be read. */
+/** The kept part of a slice; null stands for a slice that belongs to no Service or cannot be read. */
 export interface SliceEntry {
   readonly service: ServiceKey;
   readonly family: Family;
   readonly ready: readonly string[];
-  /** Where an endpoint still serves while it ends. */
+  /** Nodes with an endpoint that serves while it terminates. */
   readonly ending: readonly string[];
 }
 
@@ -23,14 +23,14 @@ export function cutSlice(object: Mapping): SliceEntry | null {
     const name = mapping(labels ?? {}, 'metadata.labels')[serviceLabel];
     const { addressType } = object;
     if (typeof name !== 'string' || (addressType !== 'IPv4' && addressType !== 'IPv6')) return null;
-    // A label may be what no name of a Service can be.
+    // The label may have a value that is no valid Service name.
     const service = fieldAt(serviceLabel, () => parseServiceKey(`${namespace}/${name}`));
     const [ready, ending]: [string[], string[]] = [[], []];
     for (const item of sequence(object['endpoints'], 'endpoints')) {
       const { nodeName, conditions } = mapping(item, 'endpoints[]');
       if (typeof nodeName !== 'string') continue;
       const known = mapping(conditions ?? {}, 'conditions');
-      // What is not said is to be taken for ready and for serving, and for no end.
+      // An absent condition means ready, serving and not terminating.
       if (known['ready'] !== false) ready.push(nodeName);
       else if (known['serving'] !== false && known['terminating'] === true) ending.push(nodeName);
     }
@@ -46,7 +46,7 @@ export class Endpoints {
   readonly #slices = new Map<string, SliceEntry>();
   readonly #ofService = new Map<ServiceKey, Set<string>>();
 
-  /** Takes changes over, and returns the Services they are about. */
+  /** Applies changes and returns the Services they concern. */
   apply({ set, remove }: ObjectChanges<SliceEntry | null>): ReadonlySet<ServiceKey> {
     const touched = new Set<ServiceKey>();
     for (const key of [...remove, ...set.keys()]) this.#drop(key, touched);
@@ -61,7 +61,10 @@ export class Endpoints {
     return touched;
   }
 
-  /** Where there is a ready endpoint of the family; if nowhere, where one serves while it ends. */
+  /**
+   * The nodes with a ready endpoint of the family; if there is none, those where one serves while it
+   * terminates.
+   */
   nodesOf(service: ServiceKey, family: Family): ReadonlySet<string> {
     const [ready, ending] = [new Set<string>(), new Set<string>()];
     for (const key of this.#ofService.get(service) ?? []) {

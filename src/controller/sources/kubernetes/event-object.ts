@@ -1,16 +1,16 @@
-// An Event of events.k8s.io/v1: the object that is made when something is said first, and the patch that
-// counts it from then on. Pure.
+// An Event of events.k8s.io/v1: the object for the first occurrence, and the patch that counts further ones.
+// Pure.
 
 import type { Address } from '../../../state/address.ts';
 import type { ServiceKey } from '../../../state/service.ts';
 import { microTime } from './lease-record.ts';
 import { virtualIpName } from './service-status.ts';
 
-/** What an Event is about. */
+/** The object that an Event is about. */
 export interface ObjectReference {
   readonly apiVersion: string;
   readonly kind: string;
-  /** Absent for what belongs to no namespace; its Events are in `default`. */
+  /** Absent for an object without a namespace; its Events are in `default`. */
   readonly namespace?: string;
   readonly name: string;
   readonly uid?: string;
@@ -38,7 +38,7 @@ export function eventsPath({ namespace = 'default' }: ObjectReference): string {
   return `${eventsGroup}/namespaces/${namespace}/events`;
 }
 
-/** What must be the same for two drafts to be one Event. */
+/** Two drafts with the same key belong to one Event. */
 export function eventKey({ regarding, reason }: EventDraft): string {
   const { kind, namespace = '', name, uid = '' } = regarding;
   return [kind, namespace, name, uid, reason].join(' ');
@@ -64,7 +64,7 @@ export function eventObject({ draft, name, identity, wallMs }: EventText): objec
   };
 }
 
-/** A merge patch: how often it was said by now, and when last. */
+/** A merge patch with the number of occurrences and the time of the last one. */
 export function seriesPatch(count: number, wallMs: number): object {
   return { series: { count, lastObservedTime: microTime(wallMs) } };
 }
@@ -87,7 +87,7 @@ export function leaseReference(namespace: string, name: string): ObjectReference
   return { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace, name };
 }
 
-/** The API server counts the bytes, and refuses more of them; a character is cut off whole. */
+/** Cuts text to a number of bytes, beyond which the API server refuses it, without splitting a character. */
 function shortened(text: string, limitBytes: number): string {
   if (Buffer.byteLength(text) <= limitBytes) return text;
   const end = '…';

@@ -1,5 +1,5 @@
-// Tells the cluster what happened, as Events: of each object and reason one at a time, which counts what is
-// said again, and the latest of what else there was to say once its time is over.
+// Writes Events, one for each object and reason in seriesMs. A repeated note is counted on the last Event; of
+// other notes the latest is written once that time is over.
 
 import { randomBytes } from 'node:crypto';
 import { type ApiClient, ApiError } from './client.ts';
@@ -13,28 +13,28 @@ export interface EventsInput {
   readonly nowMs: () => number;
 }
 
-/** After one was written, what else there is to say of its object and reason waits this long. */
+/** After an Event was written, further drafts for its object and reason wait this long. */
 export const seriesMs: number = 5 * 60_000;
-/** How often it is looked whose time is over: one Event is late by that. */
+/** How often waiting drafts are checked: an Event may be late by this. */
 export const lookMs: number = 10_000;
-/** Objects and reasons that are remembered; those beyond are forgotten, the oldest first. */
+/** Objects and reasons that are remembered; beyond these the oldest is forgotten. */
 const mostSeries = 10_000;
 const mergePatch = 'application/merge-patch+json';
 
-/** Something that was said, and when. */
+/** A draft and its time. */
 interface DraftEvent {
   readonly draft: EventDraft;
   readonly wallMs: number;
 }
 
-/** What is said of one object by one reason. */
+/** The last draft and the last Event of one object and reason. */
 interface Series {
-  /** What was said last; null once it is written, for there may be many. */
+  /** The last draft; null once it is written, to save memory. */
   draft: EventDraft | null;
   wallMs: number;
-  /** How often that was said since anything of it was written. */
+  /** How often it came since it was last written. */
   times: number;
-  /** The Event that was made last; its note can never be another. */
+  /** The Event that was made last; its note cannot change. */
   event: { readonly name: string; readonly note: string; readonly count: number } | null;
   writtenMs: number;
 }
@@ -42,7 +42,7 @@ interface Series {
 export class Events {
   readonly #input: EventsInput;
   readonly #series = new Map<string, Series>();
-  /** Those of which something was said since an Event was written. */
+  /** Series with a draft that is not written. */
   readonly #untold = new Map<string, Series>();
   #timer: NodeJS.Timeout | undefined;
 
@@ -50,7 +50,10 @@ export class Events {
     this.#input = input;
   }
 
-  /** Says it: at once if it is new, else when the time of the Event before it is over. */
+  /**
+   * Writes the draft at once if its object and reason are new, else once seriesMs have passed since the last
+   * Event.
+   */
   say(draft: EventDraft): void {
     const key = eventKey(draft);
     const series = this.#series.get(key) ?? this.#begin(key, draft);
@@ -74,13 +77,13 @@ export class Events {
     return series;
   }
 
-  /** Puts in line what there is to say, if its time has come. */
+  /** Queues the draft of a series if its time has come. */
   #tell(key: string, series: Series): void {
-    // A whole number is kept in its place, any other as an object of its own.
+    // V8 stores an integer in the property itself, any other number as an object of its own.
     const nowMs = Math.floor(this.#input.nowMs());
     if (nowMs - series.writtenMs < seriesMs) return;
     this.#untold.delete(key);
-    // What was said while the one before waited in line was written with it.
+    // Drafts that came while the last write was queued were written with it.
     if (series.times === 0) return;
     series.writtenMs = nowMs;
     this.#input.writes.put('event', key, (signal) => this.#write(series, signal));
@@ -96,7 +99,7 @@ export class Events {
     this.#arm();
   };
 
-  /** Writes what is to be said by now: counts it where the last Event says the same, else makes another. */
+  /** Writes the last draft: counts it on the last Event if the note is the same, else makes a new Event. */
   async #write(series: Series, signal: AbortSignal): Promise<void> {
     const { draft, wallMs, times, event } = series;
     if (draft === null) return;
@@ -112,7 +115,7 @@ export class Events {
 
   async #make({ draft, wallMs }: DraftEvent, signal: AbortSignal): Promise<string> {
     const { client, identity } = this.#input;
-    // Where a name is cut there may be a dash or a dot, before which no other dot may stand.
+    // A cut name may end with a dash or a dot, which may not stand before another dot.
     const about = draft.regarding.name.slice(0, 200).replace(/[-.]+$/, '');
     const name = `${about}.${randomBytes(8).toString('hex')}`;
     const body = eventObject({ draft, name, identity, wallMs });
@@ -120,7 +123,7 @@ export class Events {
     return name;
   }
 
-  /** False where there is no such Event any more: one lives for an hour. */
+  /** False if the Event does not exist any more: the API server keeps one for an hour. */
   async #count(
     name: string,
     count: number,

@@ -1,11 +1,11 @@
-// Runs the program that a kubeconfig names for credentials, as kubectl does. The only place of the controller
-// that starts a program, and only where the operator's own kubeconfig says so.
+// Runs the credential plugin that the operator's kubeconfig names, as kubectl does. The controller starts no
+// other program.
 
 import { execFile } from 'node:child_process';
 import { mapping, textAt } from '../fields.ts';
 import type { ExecPlugin } from './kubeconfig.ts';
 
-/** What a plugin printed; it is good until `expiresMs`, or until the server refuses it. */
+/** The credential that a plugin printed; valid until `expiresMs`, or until the server refuses it. */
 export interface ExecCredential {
   readonly token: string | null;
   readonly certificate: { readonly cert: string; readonly key: string } | null;
@@ -16,7 +16,7 @@ export interface ExecCredential {
 const timeoutMs = 30_000;
 const mostBytes = 1024 * 1024;
 
-/** `ca` is that of the cluster, PEM. Rejects with the plugin's own words if it fails. */
+/** `ca` is the cluster's CA, in PEM. Rejects with the plugin's error output if it fails. */
 export async function runExecPlugin(
   plugin: ExecPlugin,
   env: Readonly<Record<string, string | undefined>>,
@@ -36,7 +36,7 @@ export async function runExecPlugin(
     if (error === null) resolve(stdout);
     else reject(new Error(`exec plugin ${command}: ${stderr.trim() || error.message}`, { cause: error }));
   });
-  // There is nobody to answer questions.
+  // No user is there to answer questions.
   child.stdin?.end();
   try {
     return parseExecCredential(JSON.parse(await promise));

@@ -1,8 +1,9 @@
-// What a kubeconfig says -> the server and how to show who we are. Pure: files it names are read elsewhere.
+// Reads one context of a kubeconfig: the server and the credentials for it. Pure: files it names are read
+// elsewhere.
 
 import { FieldError, type Mapping, mapping, sequence, textAt } from '../fields.ts';
 
-/** A secret or certificate: given as such, or in a file that is read again whenever it is needed. */
+/** A secret or certificate: given inline, or in a file that is read whenever it is needed. */
 export type Material = { readonly text: string } | { readonly file: string };
 
 /** A program that prints an ExecCredential, as kubectl runs it. */
@@ -11,11 +12,11 @@ export interface ExecPlugin {
   readonly command: string;
   readonly args: readonly string[];
   readonly env: readonly { readonly name: string; readonly value: string }[];
-  /** What a plugin is told of the cluster, but for its CA; only one that asks for it is told. */
+  /** What the plugin learns of the cluster, except its CA; only a plugin that asks for it gets it. */
   readonly cluster?: Mapping;
 }
 
-/** Where an API server is, and by what it knows us. Null where nothing is said. */
+/** The address of an API server and the credentials for it. Null where the file says nothing. */
 export interface ClusterAccess {
   readonly server: URL;
   readonly ca: Material | null;
@@ -31,7 +32,7 @@ export interface ClusterAccess {
 export interface KubeconfigInput {
   /** The parsed file. */
   readonly value: unknown;
-  /** The context to take; null for the one that the file calls current. */
+  /** The context to read; null for the file's current-context. */
   readonly context: string | null;
   /** Resolves a path that is relative to the file. */
   readonly resolve: (path: string) => string;
@@ -45,7 +46,7 @@ export function readKubeconfig({ value, context, resolve }: KubeconfigInput): Cl
   const clusterName = textAt(chosen['cluster'], `contexts[${name}].cluster`);
   const cluster = named(config, 'clusters', { name: clusterName, key: 'cluster' });
   const userName = chosen['user'];
-  // A context without a user is an anonymous one, as behind `kubectl proxy`.
+  // A context without a user is anonymous, as behind `kubectl proxy`.
   const user =
     userName === undefined || userName === ''
       ? {}
@@ -72,7 +73,7 @@ export function readKubeconfig({ value, context, resolve }: KubeconfigInput): Cl
   };
 }
 
-/** Reads a list of `{name, <key>: {...}}`, as kubeconfig has three. */
+/** Finds an entry in a list of `{name, <key>: {...}}`, of which a kubeconfig has three. */
 function named(config: Mapping, list: string, { name, key }: { name: string; key: string }): Mapping {
   const entries = sequence(config[list], list).map((entry, index) => mapping(entry, `${list}[${index}]`));
   const found = entries.find((entry) => entry['name'] === name);
@@ -115,7 +116,7 @@ function execAt(user: Mapping, cluster: Mapping, resolve: KubeconfigInput['resol
   const command = textAt(exec['command'], 'user.exec.command');
   return {
     apiVersion: textAt(exec['apiVersion'], 'user.exec.apiVersion'),
-    // A name alone is looked for in PATH, any other one is beside the file.
+    // A bare name is looked up in PATH; a path is relative to the file.
     command: command.includes('/') ? resolve(command) : command,
     args: sequence(exec['args'], 'user.exec.args').map((word, index) => {
       return textAt(word, `user.exec.args[${index}]`);
@@ -131,7 +132,7 @@ function execAt(user: Mapping, cluster: Mapping, resolve: KubeconfigInput['resol
 
 const execExtension = 'client.authentication.k8s.io/exec';
 
-/** `spec.cluster` of an ExecCredential, but for the CA; `config` is what a cluster has for plugins. */
+/** `spec.cluster` of an ExecCredential, without the CA; `config` is the cluster's extension for plugins. */
 function clusterInfo(cluster: Mapping): Mapping {
   const plain = ['server', 'tls-server-name', 'insecure-skip-tls-verify', 'proxy-url', 'disable-compression'];
   const said = plain.filter((field) => cluster[field] !== undefined && cluster[field] !== null);

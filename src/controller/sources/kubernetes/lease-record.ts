@@ -1,9 +1,9 @@
-// The Lease by which one controller rules: what its record means, and what to do about it. Pure; the clock is
-// a parameter. `leaseTransitions` is the generation of all terms.
+// The Lease of the ruling controller: its record, and the next step to take. Pure; the clock is a parameter.
+// `leaseTransitions` is the generation of all terms.
 
 import { type Mapping, mapping, textAt, wholeAt } from '../fields.ts';
 
-/** Where others find the ruling controller, as --advertise has it. */
+/** Annotation with the address of the ruling controller, from --advertise. */
 export const addressAnnotation = 'vipward.io/address';
 
 export interface LeaseRecord {
@@ -16,7 +16,7 @@ export interface LeaseRecord {
   readonly resourceVersion: string;
 }
 
-/** A record, and when by our own clock it was first seen like this: no other clock is trusted. */
+/** A record and the time when it was first seen, by this machine's clock: no other clock is trusted. */
 export interface SeenLease {
   readonly record: LeaseRecord;
   readonly sinceMs: number;
@@ -36,10 +36,12 @@ export type LeaseStep =
   | { readonly kind: 'take'; readonly generation: number }
   | { readonly kind: 'renew'; readonly generation: number }
   | { readonly kind: 'wait' }
-  /** Another one took it, or a second process of our name did: what we know is not the last word any more. */
+  /** Another process took the Lease, perhaps under the same identity: this process has lost it. */
   | { readonly kind: 'deposed' };
 
-/** Reads a Lease of coordination.k8s.io/v1. Fields that are absent are those of a Lease nobody holds. */
+/**
+ * Reads a Lease of coordination.k8s.io/v1. Absent fields mean a Lease without a holder. Throws FieldError.
+ */
 export function readLease(value: unknown): LeaseRecord {
   const lease = mapping(value, 'lease');
   const metadata = mapping(lease['metadata'] ?? {}, 'metadata');
@@ -57,37 +59,39 @@ export function readLease(value: unknown): LeaseRecord {
   };
 }
 
-/** What was seen before, brought up to date: the same record again keeps the time it was first seen. */
+/** The Lease as seen now: an unchanged record keeps the time when it was first seen. */
 export function seeLease(before: SeenLease | null, record: LeaseRecord, nowMs: number): SeenLease {
   const isSame = before !== null && before.record.resourceVersion === record.resourceVersion;
   return isSame ? before : { record, sinceMs: nowMs };
 }
 
 /**
- * True if a Lease is older than it was before, which only a backup of etcd makes it. The clock of whoever
- * writes it may have been put back too: to be wrong about that costs a list and no more.
+ * True if a Lease is older than before, as after a restore of etcd. The holder's clock may have been put back
+ * instead: that mistake costs a list and no more.
  */
 export function wentBack(before: LeaseRecord, now: LeaseRecord): boolean {
   if (now.generation !== before.generation) return now.generation < before.generation;
   return now.holder === before.holder && Date.parse(now.renewTime) < Date.parse(before.renewTime);
 }
 
-/** What to do about the Lease; `null` is a Lease that does not exist. */
+/** The next step about the Lease; `null` is a Lease that does not exist. */
 export function nextStep(seen: SeenLease | null, self: LeaseSelf, nowMs: number): LeaseStep {
   const { generation, known } = self;
   if (seen === null) {
-    // Somebody may have deleted it: who held it goes on, and who takes it is above all that he has read of.
+    // The Lease may have been deleted: its holder goes on, and a new holder exceeds every generation it has
+    // read.
     return generation === null ? { kind: 'take', generation: known + 1 } : { kind: 'renew', generation };
   }
   const { record, sinceMs } = seen;
   if (generation !== null) {
-    // Who has read ours rules after us by a higher one. One below it came back with a backup of etcd, or was
-    // begun after the Lease was deleted by somebody who had read none: no agent that obeyed us obeys that.
+    // A successor that has read our generation rules by a higher one. A lower one comes from a backup of
+    // etcd, or from a process that found the Lease deleted and had read none: agents that obeyed us do not
+    // obey it.
     const isOlder = record.generation < generation;
     const isOurs = record.generation === generation && ['', self.identity].includes(record.holder);
     return isOlder || isOurs ? { kind: 'renew', generation } : { kind: 'deposed' };
   }
-  // A process that died under our name will not renew it; each process rules by a generation of its own.
+  // A process that died under our identity will not renew it; each process rules by its own generation.
   const isFree = record.holder === '' || record.holder === self.identity;
   const isOver = nowMs - sinceMs >= record.durationMs;
   const next = Math.max(record.generation, known) + 1;
@@ -102,11 +106,11 @@ export interface LeaseText {
   readonly wallMs: number;
   /** When this process took it, for `acquireTime`. */
   readonly takenWallMs: number;
-  /** The Lease to write over; null to make one. */
+  /** The Lease to replace; null to create one. */
   readonly before: Pick<LeaseRecord, 'uid' | 'resourceVersion'> | null;
 }
 
-/** The Lease to write. An empty identity gives it away. */
+/** The Lease to write. An empty identity releases it. */
 export function leaseObject({ namespace, name, self, generation, ...more }: LeaseText): object {
   const { wallMs, takenWallMs, before } = more;
   return {
@@ -114,13 +118,13 @@ export function leaseObject({ namespace, name, self, generation, ...more }: Leas
     kind: 'Lease',
     metadata: {
       ...{ namespace, name },
-      // Without its UID a PUT would make one where there is none, as in a cluster that is another by now.
+      // Without its UID a PUT would create the Lease where there is none, as in another cluster.
       ...(before === null ? {} : { uid: before.uid, resourceVersion: before.resourceVersion }),
       annotations: self.address === null ? {} : { [addressAnnotation]: self.address },
     },
     spec: {
       holderIdentity: self.identity,
-      // Whole seconds is all the field takes: rounded up, so that nobody takes it early.
+      // The field takes whole seconds: rounded up, so that no controller takes the Lease early.
       leaseDurationSeconds: Math.max(1, Math.ceil(self.durationMs / 1000)),
       acquireTime: microTime(takenWallMs),
       renewTime: microTime(wallMs),
@@ -129,7 +133,7 @@ export function leaseObject({ namespace, name, self, generation, ...more }: Leas
   };
 }
 
-/** A MicroTime: with exactly six digits of fraction, anything else is refused with 400. */
+/** A MicroTime: the API server refuses anything but six digits of fraction with 400. */
 export function microTime(wallMs: number): string {
   return new Date(wallMs).toISOString().replace('Z', '000Z');
 }

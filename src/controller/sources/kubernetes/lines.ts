@@ -1,16 +1,18 @@
-// The bytes of a watch -> its lines, wherever the chunks were cut. Pure; list-watch.ts is the only caller.
+// Splits the bytes of a watch into lines, wherever the chunks end. Pure; list-watch.ts is the only caller.
 
 /** An object may have 1.5 MiB in etcd and 3 MiB in a request; as JSON with escapes it stays below this. */
 export const lineLimitBytes: number = 16 * 1024 * 1024;
 
-/** A line that nothing good can come of: the stream is ended and begun anew. */
+/** A line that is too long or not UTF-8: the watch is started again. */
 export class LineError extends Error {
   readonly code = 'BadLine';
 }
 
 const newline = 0x0a;
 
-/** Puts lines together. What follows the last newline is no line: a stream that ends there was cut. */
+/**
+ * Joins chunks into lines. Bytes after the last newline are no line: a stream that ends there was cut off.
+ */
 export class Lines {
   readonly #decoder = new TextDecoder('utf-8', { fatal: true });
   #parts: Uint8Array[] = [];
@@ -25,7 +27,7 @@ export class Lines {
       const line = this.#take();
       if (line !== '') yield line;
     }
-    // A copy: the chunk may be written over, and slice() of a Buffer copies nothing.
+    // A copy: the chunk may be overwritten, and slice() of a Buffer copies nothing.
     if (from < chunk.length) this.#add(new Uint8Array(chunk.subarray(from)));
   }
 

@@ -1,5 +1,5 @@
-// A list of the API server, page after page. Whoever may write objects may make them so large that a usual
-// page of them is more than is read in one piece: then the pages are smaller.
+// Reads a list of the API server in pages. If objects are so large that a page exceeds the limit of one
+// answer, it makes the pages smaller.
 
 import { AnswerTooLongError, type ApiClient } from './client.ts';
 import { type ListPage, parseListPage } from './watch-event.ts';
@@ -8,12 +8,12 @@ export interface ListInput {
   readonly client: Pick<ApiClient, 'json'>;
   /** The path and query of a page. */
   readonly pathOf: (words: Readonly<Record<string, string>>) => string;
-  /** Objects in a page: a page is parsed in one go, and this bounds both its time and its memory. */
+  /** Objects in a page, which is parsed in one go: this bounds its time and its memory. */
   readonly pageItems: number;
   readonly signal: AbortSignal;
 }
 
-/** Reads one page after the other. What it yields last has the version of the whole list. */
+/** Yields one page after the other. The last page has the version of the whole list. */
 export async function* listPages({ client, pathOf, signal, ...more }: ListInput): AsyncGenerator<ListPage> {
   let { pageItems } = more;
   let next: string | null = null;

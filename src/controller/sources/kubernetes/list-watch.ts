@@ -1,5 +1,5 @@
-// One resource of the API server, kept up to date: listed in pages, then watched. What was listed last is
-// served while anything is wrong, and a list that was not read to its end is never believed.
+// Keeps one resource of the API server up to date: lists it in pages, then watches it. While anything fails,
+// the last objects stay; a list that was not read to its end is never used.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Mapping } from '../fields.ts';
@@ -9,7 +9,7 @@ import { Lines } from './lines.ts';
 import { listPages } from './list-pages.ts';
 import { parseWatchEvent } from './watch-event.ts';
 
-/** What is new or changed since the last call, and what is gone. */
+/** The objects that are new or changed since the last call, and the keys of those that are gone. */
 export interface ObjectChanges<Value> {
   readonly set: ReadonlyMap<string, Value>;
   readonly remove: readonly string[];
@@ -20,13 +20,13 @@ export interface ListWatchInput<Value> {
   /** Such as `/api/v1/services`. */
   readonly path: string;
   readonly fieldSelector?: string;
-  /** Takes the few fields that are kept. Must not throw: what is wrong with an object is a value too. */
+  /** Extracts the fields to keep. Must not throw: an object that is wrong is a value too. */
   readonly cut: (object: Mapping, key: string) => Value;
-  /** Whatever comes next waits until this was followed. */
+  /** The next change waits until this one was followed. */
   readonly onChange: (changes: ObjectChanges<Value>) => Promise<void> | void;
-  /** Rejects where the API server is another one than before: nothing is believed of it then. */
+  /** Rejects if the API server belongs to another cluster than before: its answer is dropped. */
   readonly confirm?: (signal: AbortSignal) => Promise<void>;
-  /** It became complete, or `problem` is another. */
+  /** `isComplete` or `problem` has changed. */
   readonly onState: () => void;
   readonly signal: AbortSignal;
   readonly random: () => number;
@@ -34,30 +34,30 @@ export interface ListWatchInput<Value> {
 }
 
 const usualPageItems = 500;
-/** The server ends a watch after this time, so that watches spread over the servers there are. */
+/** The server ends a watch after one to two times this, so that watches spread over the servers. */
 const watchLeastS = 300;
-/** A bookmark comes every minute: a stream that is silent for longer is dead. */
+/** A bookmark comes every minute: a stream that is silent for this long is dead. */
 const silenceMs = 90_000;
-/** A watch that lived this long was a good one, whatever ended it. */
+/** A watch that lived this long is no failure, whatever ended it. */
 const goodWatchMs = 1000;
-/** The version of an object that may be another one by now: no server gives it out. */
+/** Stands for the version of an object that may have changed: no server gives it out. */
 const unknownVersion = '';
-/** After as many requests without an answer, a server that comes back may be one of an older backup. */
+/** After this many requests without an answer, a server that returns may come from an older backup. */
 const absentRequests = 4;
 
 export class ListWatch<Value> {
   readonly #input: ListWatchInput<Value>;
-  /** Versions by key: who keeps the objects is told of them once. */
+  /** Versions by key: the objects themselves are passed on and not kept. */
   #held = new Map<string, string>();
-  /** Where the watch goes on; null: what is held may have gaps, so list first. */
+  /** The version from which to watch; null: events may be missing, so list first. */
   #version: string | null = null;
   #isComplete = false;
   #problem: string | null = null;
   #failures = 0;
-  /** Requests in a row that nobody answered. */
+  /** Requests in a row without an answer. */
   #unanswered = 0;
   #lists = 0;
-  /** Ends the list, the stream or the wait that is under way. */
+  /** Aborts the list, the watch or the wait in progress. */
   #turn = new AbortController();
   readonly #waiting: (() => void)[] = [];
 
@@ -69,17 +69,17 @@ export class ListWatch<Value> {
     return this.#input.path;
   }
 
-  /** A list was read to its end once; from then on what is held is a truth, if perhaps an old one. */
+  /** A list was read to its end once; from then on the objects are complete, if perhaps old. */
   get isComplete(): boolean {
     return this.#isComplete;
   }
 
-  /** What went wrong last, until it goes well again. */
+  /** The last failure, until a request succeeds. */
   get problem(): string | null {
     return this.#problem;
   }
 
-  /** The objects there are, as far as was read. */
+  /** The objects read so far. */
   get objects(): Pick<ReadonlyMap<string, unknown>, 'size' | 'has'> {
     return this.#held;
   }
@@ -104,14 +104,14 @@ export class ListWatch<Value> {
     }
   }
 
-  /** Lists everything anew, and resolves when that was done; what was held is served meanwhile. */
+  /** Lists everything again and resolves when that is done; the last objects stay meanwhile. */
   listAgain(): Promise<void> {
     this.#version = null;
     this.#turn.abort();
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** The server was restored from a backup, and gives its numbers out again: everything is told anew. */
+  /** The server was restored from a backup and reuses its versions: every object is reported again. */
   restored(): Promise<void> {
     this.#distrust();
     return this.listAgain();
@@ -135,7 +135,7 @@ export class ListWatch<Value> {
       }
     }
     await confirm?.(turn);
-    // To follow all of it is long where there is much: others have their turn first.
+    // Following a long list takes long: other work has its turn first.
     await sleep(0, undefined, { signal: turn });
     const remove = [...this.#held.keys()].filter((key) => !found.has(key));
     this.#held = found;
@@ -143,7 +143,7 @@ export class ListWatch<Value> {
     this.#isComplete = true;
     this.#lists++;
     await this.#input.onChange({ set, remove });
-    // Whoever asked for a list meanwhile asked for another one.
+    // A listAgain() during this list asked for another one.
     turn.throwIfAborted();
     this.#problem = null;
     this.#input.onState();
@@ -156,7 +156,7 @@ export class ListWatch<Value> {
     return `${path}?${new URLSearchParams({ ...words, ...chosen })}`;
   };
 
-  /** Follows one stream to its end. The end that the server makes at the time we named is no failure. */
+  /** Follows one stream to its end. The end that the server makes at timeoutSeconds is no failure. */
   async #watch(turn: AbortSignal): Promise<void> {
     const { client, random } = this.#input;
     const path = this.#query({
@@ -192,7 +192,7 @@ export class ListWatch<Value> {
     if (performance.now() - startedMs < goodWatchMs) throw new Error('the watch ended at once');
   }
 
-  /** What one chunk brought is one change. */
+  /** The events of one chunk are one change. */
   async #follow(lines: Iterable<string>): Promise<void> {
     const set = new Map<string, Value>();
     const remove = new Set<string>();
@@ -227,14 +227,14 @@ export class ListWatch<Value> {
     this.#failures = 0;
   }
 
-  /** Says what is wrong, and waits: as long as the server asks for, else longer with each failure. */
+  /** Reports the failure and waits: as long as the server asks, else longer with each failure. */
   async #failed(error: Error, turn: AbortSignal): Promise<void> {
     this.#failures++;
     const { code, retryAfterMs } = error instanceof ApiError ? error : { code: null, retryAfterMs: null };
     this.#unanswered = code === null ? this.#unanswered + 1 : 0;
-    // 410: the server has forgotten what we missed, and what is held may have gaps.
+    // 410: the server has dropped the events since our version, so some may be missing.
     if (code === 410 || this.#unanswered >= absentRequests) this.#version = null;
-    // It has not come as far as we have, which is what one says that was restored from a backup.
+    // 504: the server has not reached our version, as after a restore from a backup.
     if (code === 504) this.#distrust();
     if (code !== 410) this.#complain(error);
     const waitMs = retryAfterMs ?? backoffMs(this.#failures, this.#input.random());

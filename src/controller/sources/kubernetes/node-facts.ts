@@ -1,4 +1,4 @@
-// What a cluster says of its nodes: which of them may have no VIP, and why. Pure.
+// Reads from a Node whether it may have VIPs, and why not. Pure.
 
 import { FieldError, type Mapping, mapping, sequence } from '../fields.ts';
 
@@ -9,14 +9,14 @@ export type NodeEntry = string | null;
 
 const excludeLabel = 'node.kubernetes.io/exclude-from-external-load-balancers';
 const drainLabel = 'vipward.io/drain';
-/** Taints of nodes that are gone, or on their way: a cordon is none of them. */
+/** Taints of nodes that are gone or leaving: a cordon is not among them. */
 const leavingTaints: ReadonlySet<string> = new Set([
   'node.kubernetes.io/out-of-service',
   'node.cloudprovider.kubernetes.io/shutdown',
   'ToBeDeletedByClusterAutoscaler',
 ]);
 
-/** Cuts a Node to what is kept of it. What is wrong with one is no reason to take its VIPs away. */
+/** Cuts a Node to the part that is kept. A malformed Node keeps its VIPs. */
 export function cutNode(object: Mapping, rules: NodeRules): NodeEntry {
   try {
     return whyBarred(object, rules);
@@ -27,7 +27,7 @@ export function cutNode(object: Mapping, rules: NodeRules): NodeEntry {
 }
 
 export interface NodeRules {
-  /** The label that keeps a node from load balancers means nothing here. */
+  /** Ignores the label that excludes a node from load balancers. */
   readonly ignoresExclude: boolean;
 }
 

@@ -1,5 +1,5 @@
-// A Service of which something cannot be read is served in part: never to more clients or on more ports than
-// it says, and with its address as long as one of its ports can be read. Pure.
+// Serves a Service in part if some field cannot be read: never to more clients or on more ports than it
+// declares, and with its address as long as one of its ports can be read. Pure.
 
 import { flagNames, sourceRangesName } from '../annotations.ts';
 import { FieldError, isMapping, type Mapping } from '../fields.ts';
@@ -8,11 +8,13 @@ import { readPort } from '../traffic.ts';
 
 export interface PartialService {
   readonly object: Mapping;
-  /** True if nobody may come: who may cannot be read, or nothing of it is sure. */
+  /**
+   * True if no client may connect: the permitted sources cannot be read, or nothing of the Service is sure.
+   */
   readonly isClosed: boolean;
 }
 
-/** The object with less and less in it. The API server has validated all but the annotations. */
+/** Yields the object with fewer and fewer fields. The API server has validated all but the annotations. */
 export function* partialServices(object: Mapping): Generator<PartialService, void> {
   const flagless = withoutAnnotations(object, flagNames);
   yield { object: flagless, isClosed: false };
@@ -21,7 +23,7 @@ export function* partialServices(object: Mapping): Generator<PartialService, voi
   const { loadBalancerSourceRanges, ...open } = spec;
   const closed = { ...withoutAnnotations(flagless, [sourceRangesName]), spec: open };
   yield { object: closed, isClosed: true };
-  // A later Kubernetes may have words that we do not know: the ports, families and policies that we do stay.
+  // A later Kubernetes may use values that are unknown here: known ports, families and policies stay.
   const { type, loadBalancerClass, loadBalancerIP, ports } = spec;
   const known = Array.isArray(ports) ? ports.filter((port) => reads(() => readPort(port, 'port'))) : [];
   let kept: Mapping = { type, loadBalancerClass, loadBalancerIP, ports: known };

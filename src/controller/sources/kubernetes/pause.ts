@@ -1,4 +1,4 @@
-// A time in which nothing is asked of a server, which may come to last longer.
+// A pause in the requests to a server, which can be lengthened.
 
 export class Pause {
   readonly #onOver: () => void;
@@ -13,18 +13,18 @@ export class Pause {
     return performance.now() >= this.#untilMs;
   }
 
-  /** From now on it lasts so long at least. */
+  /** The pause lasts at least this long from now. */
   lengthen(ms: number): void {
     this.#untilMs = Math.max(this.#untilMs, performance.now() + ms);
     this.#arm();
   }
 
-  /** Nothing comes of it any more. */
+  /** Stops the timer: onOver is not called any more. */
   stop(): void {
     clearTimeout(this.#timer);
   }
 
-  /** A timer counts from the beginning of its turn, so that it may come before the time that was meant. */
+  /** A timer counts from the beginning of the event loop's turn, so that it may fire early. */
   #arm(): void {
     clearTimeout(this.#timer);
     const onTime = () => (this.isOver ? this.#onOver() : this.#arm());

@@ -1,11 +1,11 @@
-// When a controller begins to rule over many VIPs, agents come first: what is to be written waits until they
-// hold what they were given, for a while. Writes take this thread, and the machine of a small API server.
+// Delays the first writes of a controller that begins to rule over many VIPs until the agents hold them, up
+// to mostWaitMs. Writes take time of this thread, and of the machine of a small API server.
 
 import type { Controller } from '../../controller.ts';
 
-/** So few are in force before the first writes are answered. */
+/** Up to this many VIPs are in force before the first writes are answered. */
 export const fewVips = 1000;
-/** By then all is written, whoever has not taken its VIPs. */
+/** Longest delay, even if some node has not taken its VIPs. */
 export const mostWaitMs = 10_000;
 const everyMs = 200;
 
@@ -13,7 +13,7 @@ export interface PrecedenceInput {
   readonly controller: Controller;
   readonly signal: AbortSignal;
   readonly nowMs: () => number;
-  /** What waits may be written now. */
+  /** The delay is over: waiting writes may go. */
   readonly onOver: () => void;
 }
 
@@ -28,7 +28,7 @@ export class Precedence {
     input.signal.addEventListener('abort', () => clearTimeout(this.#timer), { once: true });
   }
 
-  /** Asked before each write. What is said before agents are given anything is in nobody's way. */
+  /** Checked before each write. A write before the first publication delays no agent. */
   get mayWrite(): boolean {
     if (!this.#input.controller.isPublished) return true;
     if (!this.#isOver && this.#timer === undefined) this.#look();
@@ -48,7 +48,10 @@ export class Precedence {
     if (this.#isOver) this.#input.onOver();
   };
 
-  /** Who is here has committed the rules, and every VIP is placed and held by its node, if that is here. */
+  /**
+   * Every connected node has committed the rules, and every VIP is placed and, if its node is connected,
+   * held.
+   */
   #areHeld(): boolean {
     const { owners, nodes } = this.#input.controller;
     if (!owners.isSettled) return false;

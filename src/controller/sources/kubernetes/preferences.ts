@@ -1,5 +1,5 @@
-// Where users want VIPs: `spec.node` of their records. It is followed when it is set, and when a VIP needs a
-// node; what has moved a VIP away since then stands, as with every move.
+// Follows the node that users want for a VIP: `spec.node` of its record. It counts when it is set and when a
+// VIP needs a node; a later move away from that node stands, as after every move.
 
 import type { Address } from '../../../state/address.ts';
 import type { Controller } from '../../controller.ts';
@@ -17,25 +17,25 @@ export interface PreferencesInput {
   readonly controller: Controller;
   readonly client: ApiClient;
   readonly writes: Writes;
-  /** False while this process does not rule: what is set then counts when a VIP needs a node. */
+  /** False while this process does not rule: a node set then counts when the VIP needs a node. */
   readonly mayMove: () => boolean;
   readonly say: (draft: EventDraft) => void;
 }
 
-/** A node that we write into a record. */
+/** A node that the controller writes into a record. */
 interface Written {
   readonly node: string;
-  /** The record as it was right after that; null until the API server has answered. */
+  /** The record right after the write; null until the API server has answered. */
   made: VirtualIpRecord | null;
-  /** The last that was read meanwhile and says another node. */
+  /** The last record that was read meanwhile and names another node. */
   passed: VirtualIpRecord | null;
 }
 
 export class Preferences {
   readonly #input: PreferencesInput;
-  /** By the names of the records that name a node. */
+  /** The preferred nodes, by name of the record. */
   readonly #nodes = new Map<string, string>();
-  /** What we write there, until it is seen there: events that are older say what was there before. */
+  /** Our writes, until the watch shows them: older events have the node from before. */
   readonly #written = new Map<string, Written>();
 
   constructor(input: PreferencesInput) {
@@ -43,7 +43,7 @@ export class Preferences {
     input.controller.nodes.preferred = (address) => this.#nodes.get(virtualIpName(address)) ?? null;
   }
 
-  /** Records came, changed or went. */
+  /** Takes changes of the records. */
   changed({ set, remove }: ObjectChanges<VirtualIpRecord | null>): void {
     for (const name of remove) {
       this.#nodes.delete(name);
@@ -60,7 +60,7 @@ export class Preferences {
     }
   }
 
-  /** Somebody has moved the VIP: that is where it is wanted. */
+  /** The operator has moved the VIP: its record is made to name the new node. */
   moved({ address, node }: { readonly address: Address; readonly node: string }): void {
     const { client, writes } = this.#input;
     const name = virtualIpName(address);
@@ -84,7 +84,7 @@ export class Preferences {
     });
   }
 
-  /** True if a record is from before our own write. A list may have only what was written after that. */
+  /** True if a record is older than our write. A list may have only newer ones. */
   #isOlder(name: string, record: VirtualIpRecord | null): boolean {
     const written = this.#written.get(name);
     if (written === undefined || record === null || record.node === written.node) return false;
@@ -97,7 +97,7 @@ export class Preferences {
     const { controller, mayMove, say } = this.#input;
     const { owners, nodes, nextTerm } = controller;
     const owner = owners.ownerOf(address)?.node;
-    // What comes before the first publication was set before this process ruled.
+    // A node that is read before the first publication was set before this process ruled.
     if (!controller.isPublished || !mayMove() || owner === undefined || owner === name) return;
     const to = nodes.get(name);
     const why = whyNotOn(controller, address, { name, node: to });

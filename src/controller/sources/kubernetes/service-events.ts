@@ -1,4 +1,4 @@
-// Events about Services: one when what there is to say of a Service is not what was said last.
+// Writes an Event about a Service when its allocation, its lost ports or its unread fields change.
 
 import type { Address } from '../../../state/address.ts';
 import type { ServiceKey } from '../../../state/service.ts';
@@ -12,25 +12,25 @@ import { isContestedFor } from './service-status.ts';
 export interface ServiceEventsInput {
   readonly controller: Controller;
   readonly catalog: ServiceObjects;
-  /** True if the cluster has it on record that the address is that Service's. */
+  /** True if the cluster has recorded the address as the Service's. */
   readonly isRecorded: (address: Address, key: ServiceKey) => boolean;
   readonly say: (draft: EventDraft) => void;
 }
 
 export class ServiceEvents {
   readonly #input: ServiceEventsInput;
-  /** What each Service was last said to be: where it is, or why it is nowhere. */
+  /** The last reported allocation of each Service, or why it has none. */
   readonly #allocations = new Map<ServiceKey, string>();
-  /** And what it was said to have lost to others, of the few that have. */
+  /** The last reported ports that other Services took, for the few Services that lost any. */
   readonly #lost = new Map<ServiceKey, string>();
-  /** And what of it could not be read, or is not followed. */
+  /** The last reported parts of a Service that cannot be read or are not followed. */
   readonly #wrong = new Map<ServiceKey, string>();
 
   constructor(input: ServiceEventsInput) {
     this.#input = input;
   }
 
-  /** Looks at a Service that may be another than before. */
+  /** Checks a Service that may have changed. */
   look(key: ServiceKey): void {
     const { controller, catalog } = this.#input;
     if (!catalog.services.has(key)) {
@@ -66,7 +66,7 @@ export class ServiceEvents {
       this.#say(key, { type: 'Warning', reason: first.reason, action: 'Serve', note: ports });
   }
 
-  /** Its object may say what cannot be read or means nothing: the Service is served as if it did not. */
+  /** The object may have parts that cannot be read or mean nothing: the Service is served without them. */
   #lookAtWords(key: ServiceKey): void {
     const note = this.#input.catalog.whyOtherwise(key);
     if (note === this.#wrong.get(key)) return;
@@ -78,7 +78,7 @@ export class ServiceEvents {
     this.#say(key, { type: 'Warning', reason: RefusalReason.NotSupported, action: 'Serve', note });
   }
 
-  /** The status says these now: their owners answer for them. */
+  /** The status has these addresses now: their owners announce them. */
   announced(key: ServiceKey, addresses: readonly Address[]): void {
     const { owners } = this.#input.controller;
     const words = addresses.map((address) => `${address} by ${owners.ownerOf(address)?.node ?? 'nobody'}`);
@@ -90,7 +90,7 @@ export class ServiceEvents {
     this.#say(key, { type: 'Warning', reason: 'StatusOwnedByAnother', action: 'WriteStatus', note });
   }
 
-  /** What the cluster knew already, from a controller before this one, is no news. */
+  /** An address that the cluster already records, from an earlier controller, is no news. */
   #allocated(key: ServiceKey, addresses: readonly Address[]): void {
     const { catalog, isRecorded } = this.#input;
     const recorded = catalog.recordedOf(key);
@@ -105,7 +105,7 @@ export class ServiceEvents {
   }
 }
 
-/** That the status says the address no more, where that is so. */
+/** Says that the status leaves the address out, if it does. */
 function leftOut(key: ServiceKey, lost: readonly PortRefusal[]): string {
   return isContestedFor(key, lost) ? '; until then its status leaves that address out' : '';
 }

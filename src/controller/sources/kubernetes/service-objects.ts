@@ -1,5 +1,5 @@
-// The Services of a cluster as the controller believes them, kept as objects come, change and go. Pure; an
-// object that is wrong stays as it was when it was last right.
+// The Services of a cluster that count, updated as objects come, change and go. Pure; an object that becomes
+// invalid stays as it was when it was last valid.
 
 import type { Address } from '../../../state/address.ts';
 import { parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../state/service.ts';
@@ -10,21 +10,21 @@ import { type ManifestRules, readDocument } from '../manifest.ts';
 import type { ObjectChanges } from './list-watch.ts';
 import { partialServices } from './partial-service.ts';
 
-/** What is kept of a Service: what it asks of us, why it is wrong, or why it is none of ours. */
+/** The kept part of a Service: its manifest, why it is invalid, or why it is none of ours. */
 export type ServiceEntry =
   | {
       readonly kind: 'service';
       readonly service: ServiceManifest;
       readonly uid: string;
-      /** What of it could not be read, and was left out. */
+      /** The part that could not be read and was left out. */
       readonly wrong: string | null;
     }
   | { readonly kind: 'invalid'; readonly message: string }
   | { readonly kind: 'ignored'; readonly as: string };
 
 /**
- * Cuts an object of the API to what is kept of it. Nobody can write one that keeps a controller from ruling:
- * what cannot be read is left out (partial-service.ts), rather than the Service.
+ * Cuts an API object to the part that is kept. No object can keep a controller from ruling: a part that
+ * cannot be read is left out (partial-service.ts), rather than the Service.
  */
 export function cutService(
   object: Mapping,
@@ -36,7 +36,7 @@ export function cutService(
   for (const { object: less, isClosed } of partialServices(object)) {
     const read = cut(less, rules, mayOptOut);
     if (read.kind !== 'service') continue;
-    // A VIP without the filter is open to all: nobody has asked for that who asked for what cannot be read.
+    // A VIP without the filter is open to all: a manifest that cannot be read in full never gets that.
     const filtered = { ...read.service, onlyServicePorts: true };
     const service = isClosed ? { ...filtered, sources: [] } : filtered;
     return { ...read, service, wrong: entry.message };
@@ -46,7 +46,7 @@ export function cutService(
 
 function cut(object: Mapping, rules: ManifestRules, mayOptOut: (namespace: string) => boolean): ServiceEntry {
   try {
-    // The items of a list carry no kind of their own.
+    // The items of a list have no kind of their own.
     const facts = readDocument({ ...object, kind: 'Service', apiVersion: 'v1' }, rules);
     const [service] = facts.services;
     const { uid } = mapping(object['metadata'], 'metadata');
@@ -67,8 +67,8 @@ function cut(object: Mapping, rules: ManifestRules, mayOptOut: (namespace: strin
 }
 
 /**
- * A VIP that everybody in the cluster could open would be no filter, and a port that anybody could have
- * answered by a listener of the node would give out what only the node's own addresses have.
+ * Without this, any user could open a VIP to every port, or expose a listener of the node that is meant for
+ * the node's own addresses alone.
  */
 function mayNotOptOut({ namespace, onlyServicePorts, delivery }: ServiceManifest): ServiceRefusal | null {
   const what =
@@ -84,44 +84,44 @@ function mayNotOptOut({ namespace, onlyServicePorts, delivery }: ServiceManifest
 
 export class ServiceObjects {
   readonly services: ReadonlyMap<ServiceKey, ServiceManifest>;
-  /** Services that are wrong, and were never right since the start. */
+  /** Services that are invalid, and have not been valid since the start. */
   readonly invalid: Map<ServiceKey, string> = new Map();
   readonly #services = new Map<ServiceKey, ServiceManifest>();
-  /** What is wrong with a Service, or what of it is not followed. */
+  /** What is invalid or not followed in a Service. */
   readonly #otherwise = new Map<ServiceKey, string>();
   readonly #ignored = new Map<ServiceKey, string>();
-  /** Services that were never right, and are served without what is wrong. */
+  /** Services that have never been valid, and are served without their invalid part. */
   readonly #lessened = new Set<ServiceKey>();
   readonly #uids = new Map<ServiceKey, string>();
   readonly #local = new Set<ServiceKey>();
-  /** What a status has come to say since its Service was read. */
+  /** The addresses in a status that changed since its Service was read. */
   readonly #recorded = new Map<ServiceKey, readonly Address[]>();
 
   constructor() {
     this.services = this.#services;
   }
 
-  /** Some Service is to be served from where its endpoints are. */
+  /** True if a Service has externalTrafficPolicy: Local. */
   get hasLocal(): boolean {
     return this.#local.size > 0;
   }
 
-  /** What tells a Service from one of the same name before it; empty if it is not known. */
+  /** The UID, which differs from that of an earlier Service of the same name; empty if unknown. */
   uidOf(key: ServiceKey): string {
     return this.#uids.get(key) ?? '';
   }
 
-  /** The addresses that the status of a Service says. */
+  /** The addresses in the status of a Service. */
   recordedOf(key: ServiceKey): readonly Address[] {
     return this.#recorded.get(key) ?? this.#services.get(key)?.recorded ?? [];
   }
 
-  /** Why a Service is not as its object says, if it is not. */
+  /** Why a Service differs from its object, if it does. */
   whyOtherwise(key: ServiceKey): string | undefined {
     return this.#otherwise.get(key);
   }
 
-  /** Takes changes over, and returns those that mean something. */
+  /** Applies changes and returns those that matter. */
   apply({ set, remove }: ObjectChanges<ServiceEntry>): ReadingChanges {
     const changes: { set: ServiceManifest[]; remove: ServiceKey[] } = { set: [], remove: [] };
     for (const name of remove) this.#drop(parseServiceKey(name), changes);
@@ -129,7 +129,7 @@ export class ServiceObjects {
     return changes;
   }
 
-  /** What is wrong or not followed, with the path under which each object is to be found. */
+  /** What is invalid or not followed, with the API path of each object. */
   problems(): Problem[] {
     return [...this.#otherwise].map(([key, message]) => {
       const [namespace, name] = key.split('/');
@@ -138,7 +138,7 @@ export class ServiceObjects {
     });
   }
 
-  /** Services that are none of ours, by why they are not. */
+  /** The number of Services that are none of ours, by reason. */
   ignored(): Record<string, number> {
     const counts: Record<string, number> = {};
     for (const as of this.#ignored.values()) counts[as] = (counts[as] ?? 0) + 1;
@@ -165,7 +165,7 @@ export class ServiceObjects {
       if (known === undefined) this.invalid.set(key, entry.message);
       return;
     }
-    // What was right once is kept; what never was is followed without what is wrong.
+    // A Service that was valid once stays so; one that never was is served without its invalid part.
     const isOther = this.#uids.get(key) !== entry.uid;
     if (wrong !== null && known !== undefined && !this.#lessened.has(key) && !isOther) {
       this.#record(key, entry.service);
@@ -176,7 +176,7 @@ export class ServiceObjects {
     this.invalid.delete(key);
     this.#uids.set(key, entry.uid);
     if (known !== undefined && isSame(known, entry.service)) {
-      // All but what the status has to say is kept once, by us and by those who were told of it.
+      // Only the status differs: the known manifest stays, and is shared with all who hold it.
       this.#record(key, entry.service);
       return;
     }
@@ -203,7 +203,7 @@ export class ServiceObjects {
   }
 }
 
-/** What the status has to say is our own word come back: it changes nothing. */
+/** Ignores the status, which holds our own writes. */
 function isSame(a: ServiceManifest, b: ServiceManifest): boolean {
   return JSON.stringify({ ...a, recorded: [] }) === JSON.stringify({ ...b, recorded: [] });
 }

@@ -1,5 +1,5 @@
-// Writes the status of Services: which of them to look at again, and what to write of each. Everything is
-// compared with what the API server has; a status that is right already costs no request.
+// Writes the status of Services: decides which to check again, and what to write. It compares with the API
+// server's status first; a status that is right costs no request.
 
 import type { Address } from '../../../state/address.ts';
 import type { ServiceKey } from '../../../state/service.ts';
@@ -18,30 +18,30 @@ export interface ServiceStatusWriterInput {
   readonly client: ApiClient;
   readonly writes: Writes;
   readonly signal: AbortSignal;
-  /** Whether the API server knows `ipMode`; asked when the first status is written. */
+  /** Whether the API server knows `ipMode`; read when the first status is written. */
   readonly hasIpMode: () => boolean;
   readonly serviceEvents: ServiceEvents;
   /** The state of these VIPs may have changed. */
   readonly onVipsTouched: (addresses: Iterable<Address>) => void;
 }
 
-/** How long changes are gathered: an agent acknowledges many VIPs in one turn. */
+/** How long changes are gathered: an agent acknowledges many VIPs at once. */
 const gatherMs = 20;
 
 export class ServiceStatusWriter {
   readonly #input: ServiceStatusWriterInput;
-  /** VIPs that were announced since they were allocated, by this controller's knowledge. */
+  /** VIPs that were announced since they were allocated, as far as this controller knows. */
   readonly #announced = new Set<Address>();
-  /** VIPs of which something is awaited. */
+  /** VIPs that wait for an announcement or an ack. */
   readonly #open = new Set<Address>();
   readonly #services = new Set<ServiceKey>();
-  /** What the status of a Service was last made to say; until its watch event comes, the catalog is older. */
+  /** The addresses last written into each status, until its watch event updates the catalog. */
   readonly #said = new Map<ServiceKey, readonly Address[]>();
-  /** Which rules of an address a node must have before the status of a Service says it, until it does. */
+  /** The rules version that an address's node must have acked before the status has the address. */
   readonly #due = new Map<ServiceKey, Map<Address, number>>();
-  /** Services whose status somebody else has written, and what is to be said of that. */
+  /** Services whose status another manager has written, with the message about it. */
   readonly #conflicts = new Map<ServiceKey, string>();
-  /** What each status was asked to say and does not, as another one owns it; until its watch event comes. */
+  /** The addresses that another manager's status refused, until its watch event comes. */
   readonly #refused = new Map<ServiceKey, string>();
   #timer: NodeJS.Timeout | undefined;
   #isLooking = false;
@@ -52,14 +52,14 @@ export class ServiceStatusWriter {
     input.signal.addEventListener('abort', () => clearTimeout(this.#timer), { once: true });
   }
 
-  /** The VIPs of an allocation changed, or came, or went; and these Services were refused. */
+  /** These VIPs were added, changed or removed by an allocation, and these Services were refused. */
   touched(addresses: Iterable<Address>, refused: Iterable<ServiceKey>): void {
     for (const address of addresses) this.#open.add(address);
     for (const key of refused) this.#services.add(key);
     this.progressed();
   }
 
-  /** Services came, changed in any way, or went: their status may not be what it should be. */
+  /** These Services were added, changed or removed: their status may be wrong. */
   seen(keys: Iterable<ServiceKey>): void {
     for (const key of keys) {
       this.#said.delete(key);
@@ -69,7 +69,7 @@ export class ServiceStatusWriter {
     this.progressed();
   }
 
-  /** Services whose status is not ours to write. */
+  /** Services whose status another manager owns. */
   problems(): Problem[] {
     return [...this.#conflicts].map(([service, message]) => {
       const [namespace, name] = service.split('/');
@@ -78,13 +78,13 @@ export class ServiceStatusWriter {
     });
   }
 
-  /** True if the API server says that the status of the Service has the address, or not the one before. */
+  /** True if the Service's status has the address, or no longer has the one before. */
   readonly isTold = (key: ServiceKey, address: Address, before: Address): boolean => {
     const recorded = this.#input.catalog.recordedOf(key);
     return recorded.includes(address) || !recorded.includes(before);
   };
 
-  /** An agent has said something: what is awaited may have come. */
+  /** An agent has sent a message: an awaited VIP may be ready. */
   progressed(): void {
     if (this.#open.size === 0 && this.#services.size === 0) return;
     if (this.#isLooking) this.#isAsked = true;
@@ -126,7 +126,7 @@ export class ServiceStatusWriter {
       this.#announced.delete(address);
       return false;
     }
-    // Asked of all that is awaited, whenever an agent has said something.
+    // This runs for every awaited VIP whenever an agent sends a message.
     if (!controller.owners.isServing(address)) return true;
     this.#announced.add(address);
     return !this.#isCommitted(address, controller.rules.changedSeq(address));
@@ -153,7 +153,7 @@ export class ServiceStatusWriter {
       writes.put('status', key, (signal) => this.#writeStatus(key, signal));
   }
 
-  /** What its status says, as far as is known. */
+  /** The addresses in its status, as far as is known. */
   #recordedOf(key: ServiceKey): readonly Address[] {
     return this.#said.get(key) ?? this.#input.catalog.recordedOf(key);
   }
@@ -162,9 +162,12 @@ export class ServiceStatusWriter {
     const { controller } = this.#input;
     const { allocator, rules } = controller;
     const before = this.#due.get(key);
-    // Where it has no port, or is no more, it comes anew.
+    // An address that was lost or contested meanwhile gets a new version when it returns.
     const due = new Map<Address, number>();
-    /** Its node has the ports with which the Service came to the address, whatever others changed since. */
+    /**
+     * True if the node has the ports with which the Service came to the address; later changes of other
+     * Services do not matter.
+     */
     const isReached = (address: Address): boolean => {
       const seq = before?.get(address) ?? rules.changedSeq(address) ?? 0;
       due.set(address, seq);
@@ -182,7 +185,7 @@ export class ServiceStatusWriter {
     return wanted;
   }
 
-  /** Writes what is wanted by now. A Service that is gone needs no status. */
+  /** Writes the addresses that are wanted now. A deleted Service needs no status. */
   async #writeStatus(key: ServiceKey, signal: AbortSignal): Promise<void> {
     const { client, catalog, hasIpMode, serviceEvents } = this.#input;
     if (!catalog.services.has(key)) return;
@@ -190,11 +193,11 @@ export class ServiceStatusWriter {
     const addresses = this.#wanted(key);
     const { path, body } = statusPatch({ key, addresses, hasIpMode: hasIpMode() });
     const contentType = 'application/apply-patch+yaml';
-    // Before the answer: what another one does to it meanwhile may be seen first, and is to be asked again.
+    // Set before the answer: the watch event of another manager's write may come first, and clears this.
     this.#refused.set(key, addresses.join(' '));
     try {
       const answer = await client.json({ method: 'PATCH', path, body, contentType, signal });
-      // Who takes away what another one has applied as well is told of no conflict, and it stays.
+      // Removing an address that another manager has applied too causes no conflict, and the address stays.
       if (leftIn(answer, addresses).length > 0) {
         this.#conflict(key, otherManagersOf(answer));
         return;
@@ -215,7 +218,7 @@ export class ServiceStatusWriter {
     this.#refused.delete(key);
   }
 
-  /** Never forced: what another manager has written stays, and is told. */
+  /** Never forces the write: another manager's status stays, and is reported. */
   #conflict(key: ServiceKey, managers: readonly string[]): void {
     const who = managers.length === 0 ? 'another field manager' : managers.join(', ');
     const ours = this.#wanted(key).join(', ') || 'nothing';
@@ -225,7 +228,7 @@ export class ServiceStatusWriter {
   }
 }
 
-/** Those that own what was asked for: none where the object was only changed in between. */
+/** The managers in a conflict; none if the object only changed in between. */
 function managersIn({ message }: ApiError): readonly string[] {
   return [...new Set([...message.matchAll(/conflicts? with "([^"]+)"/g)].map(([, name = '']) => name))];
 }

@@ -1,5 +1,5 @@
-// The status of Services: which addresses it says, and the request that says so. Server-side apply, never
-// forced: a status that somebody else owns is his.
+// Decides which addresses the status of a Service has, and makes the request for it. Server-side apply, never
+// forced: another field manager's status stays.
 
 import { type Address, familyOf } from '../../../state/address.ts';
 import type { ServiceKey } from '../../../state/service.ts';
@@ -7,25 +7,25 @@ import type { PortRefusal } from '../../compile.ts';
 import { RefusalReason } from '../../service.ts';
 import { isMapping } from '../fields.ts';
 
-/** Who we are to the API server's record of who owns which field. */
+/** Our name in the API server's record of which manager owns which field. */
 export const fieldManager = 'vipward';
 
-/** What a Service has, and what its status says. */
+/** The addresses of a Service, and those in its status. */
 export interface IngressFacts {
   readonly allocated: readonly Address[];
-  /** What it has until that is served and told. */
+  /** Addresses that stay until their replacement is served and in the status. */
   readonly outgoing: readonly Address[];
   readonly recorded: readonly Address[];
   readonly isAnnounced: (address: Address) => boolean;
-  /** True while another Service has one of its ports there. */
+  /** True while another Service has a port of this one on the address. */
   readonly isContested: (address: Address) => boolean;
 }
 
 /**
- * The addresses that a status shall have: those it has and that the Service still has, with or without an
- * owner, and those that were announced. What was never announced is not promised to anybody. One on which a
- * port belongs to another Service is left out: kube-proxy would send what comes to that port to either. One
- * that goes stays even so until there is another in its place, or the Service would have none meanwhile.
+ * The addresses for a status: allocated addresses that it already has, with or without an owner, and those
+ * that were announced; an address that was never announced is not promised. An address on which another
+ * Service has a port is left out, since kube-proxy would send that port's traffic to either. An outgoing
+ * address stays even then until another of its family replaces it, so that the Service is not without one.
  */
 export function wantedIngress(facts: IngressFacts): readonly Address[] {
   const { allocated, outgoing, recorded, isAnnounced, isContested } = facts;
@@ -39,7 +39,7 @@ export function wantedIngress(facts: IngressFacts): readonly Address[] {
   return [...wanted, ...kept];
 }
 
-/** True if another Service has a port of this one, by what was refused on an address. */
+/** True if another Service has a port of this one, by the refusals on an address. */
 export function isContestedFor(key: ServiceKey, refused: readonly PortRefusal[] = []): boolean {
   return refused.some(({ service, reason }) => service === key && reason === RefusalReason.PortTaken);
 }
@@ -47,11 +47,11 @@ export function isContestedFor(key: ServiceKey, refused: readonly PortRefusal[] 
 export interface StatusText {
   readonly key: ServiceKey;
   readonly addresses: readonly Address[];
-  /** From Kubernetes 1.30: traffic comes with the VIP as its destination. */
+  /** From Kubernetes 1.30: traffic arrives with the VIP as its destination. */
   readonly hasIpMode: boolean;
 }
 
-/** The path and the body of the request. An empty list of addresses takes away what we had applied before. */
+/** The path and body of the request. An empty list removes the addresses that we applied before. */
 export function statusPatch({ key, addresses, hasIpMode }: StatusText): { path: string; body: object } {
   const [namespace = '', name = ''] = key.split('/');
   const ingress = addresses.map((ip) => (hasIpMode ? { ip, ipMode: 'VIP' } : { ip }));
@@ -64,14 +64,14 @@ export function statusPatch({ key, addresses, hasIpMode }: StatusText): { path: 
   };
 }
 
-/** What the status of a Service says beside these, by the answer to the request that was to leave it out. */
+/** The entries in a status other than these addresses, by the answer to the request that left them out. */
 export function leftIn(answer: unknown, addresses: readonly Address[]): readonly unknown[] {
   const ingress = memberAt(answer, ['status', 'loadBalancer', 'ingress']);
   if (!Array.isArray(ingress)) return [];
   return ingress.filter((entry) => !addresses.some((address) => address === memberAt(entry, ['ip'])));
 }
 
-/** The other field managers that have written the addresses in the status of an object. */
+/** The other field managers that have written the load balancer status of an object. */
 export function otherManagersOf(object: unknown): readonly string[] {
   const managed = memberAt(object, ['metadata', 'managedFields']);
   const owners = (Array.isArray(managed) ? managed : []).filter((entry) => {
@@ -85,7 +85,7 @@ function memberAt(value: unknown, path: readonly string[]): unknown {
   return path.reduce<unknown>((part, name) => (isMapping(part) ? part[name] : undefined), value);
 }
 
-/** The name of the object that records an address: colons are refused in names, so IPv6 is written out. */
+/** The name of the VirtualIP of an address: names must not have colons, so IPv6 is written out. */
 export function virtualIpName(address: Address): string {
   if (familyOf(address) === 4) return address;
   const [head = '', tail] = address.split('::');

@@ -1,5 +1,5 @@
-// The certificate that controllers of a cluster share: made once, kept in Secret vipward-tls, renewed by the
-// one that rules; its authority is in ConfigMap vipward-ca, where agents read it.
+// The certificate that the controllers of a cluster share: made once, kept in Secret vipward-tls, renewed by
+// the ruling controller. Agents read its authority in ConfigMap vipward-ca.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ageOf, makeAuthority, makeServerPair, type Pair } from '../../certificate.ts';
@@ -9,22 +9,22 @@ import { backoffMs } from './backoff.ts';
 import { type ApiClient, ApiError } from './client.ts';
 
 export interface SharedCertificateInput {
-  /** Rejects where the API server is another one than before: its certificate is none of ours. */
+  /** Rejects if the API server belongs to another cluster than before: its certificate does not count. */
   readonly confirm: () => Promise<void>;
   readonly client: ApiClient;
   readonly namespace: string;
   readonly signal: AbortSignal;
   readonly random: () => number;
-  /** This process rules: nobody else renews meanwhile. */
+  /** True while this process rules, and so alone renews. */
   readonly mayWrite: () => boolean;
   readonly onProblem: (message: string | null) => void;
-  /** How often it is looked at. */
+  /** How often the Secret is read. */
   readonly lookMs?: number;
 }
 
-/** One of another controller, or of an administrator, is taken by then. */
+/** Within this time the certificate of another controller or an administrator is taken. */
 const usualLookMs = 60_000;
-/** The same while something is to be written, by whoever rules then. */
+/** The same while a write is due that only the ruling controller may make. */
 const dueMs = 2000;
 const authorityDays = 3650;
 const serverDays = 90;
@@ -32,7 +32,7 @@ const renewAtAge = 2 / 3;
 const secretName = 'vipward-tls';
 const configMapName = 'vipward-ca';
 
-/** What the Secret holds; without the key of the authority it is somebody else's, to be left alone. */
+/** The content of the Secret. Without the authority's key it belongs to somebody else, and is not renewed. */
 interface StoredPair {
   readonly server: Pair;
   readonly authority: { readonly cert: string; readonly key: string | null };
@@ -44,20 +44,20 @@ export class SharedCertificate {
   readonly #names: readonly string[];
   #pair: Pair;
   #problem: string | null = null;
-  /** Something was found to be written, which was not for this process to do. */
+  /** A write is due, but this process does not rule. */
   #isDue = false;
-  /** Puts another one in force, or throws. */
+  /** Puts another certificate in force, or throws. */
   onChange: (pair: Pair) => void = () => undefined;
 
   constructor(input: SharedCertificateInput) {
     this.#input = input;
     const name = `vipward-controller.${input.namespace}`;
     this.#names = [`${name}.svc`, `${name}.svc.cluster.local`, name, 'vipward-controller', 'localhost'];
-    // The API server may be away: probes are answered meanwhile, and no agent believes this one.
+    // The API server may be away: this one answers probes meanwhile, and no agent trusts it.
     this.#pair = makeAuthority({ subject: 'vipward: not read yet', fromMs: Date.now(), days: 1 });
   }
 
-  /** What the server shows now. */
+  /** The certificate that the server presents. */
   get pair(): Pair {
     return this.#pair;
   }
@@ -66,7 +66,7 @@ export class SharedCertificate {
     return problemAt(secretName, this.#problem);
   }
 
-  /** Keeps it until the signal is aborted. */
+  /** Keeps the certificate up to date until the signal is aborted. */
   async run(): Promise<void> {
     const { signal, random, lookMs = usualLookMs } = this.#input;
     let failures = 0;
@@ -95,7 +95,7 @@ export class SharedCertificate {
     this.#use(server);
   }
 
-  /** What cannot be put in force is not what the server shows, and is tried again. */
+  /** A certificate that cannot be put in force is tried again, and the server keeps the last one. */
   #use(server: Pair): void {
     const { cert, key } = this.#pair;
     if (server.cert === cert && server.key === key) return;
@@ -111,7 +111,9 @@ export class SharedCertificate {
     this.#pair = server;
   }
 
-  /** Of several that start at once one makes it: the others are told 409, and read it the next time. */
+  /**
+   * Of several controllers that start at once one makes it: the others get 409, and read it the next time.
+   */
   async #make(): Promise<StoredPair> {
     const authority = makeAuthority({ subject: 'vipward', fromMs: Date.now(), days: authorityDays });
     const body = this.#secret(authority, this.#signedBy(authority));
@@ -126,7 +128,7 @@ export class SharedCertificate {
     return keptIn(await this.#send('PUT', 'secrets', body));
   }
 
-  /** Agents read the authority where the kubelet puts it: they have no rights of their own. */
+  /** Agents read the authority from a file that the kubelet mounts: they have no rights of their own. */
   async #tell(cert: string): Promise<void> {
     const found = await this.#read('configmaps', configMapName);
     const told = found === null ? undefined : mapping(found['data'] ?? {}, 'data')['ca.crt'];
@@ -193,13 +195,13 @@ interface NamedBody {
   readonly [field: string]: unknown;
 }
 
-/** Throws if there is no certificate in it. */
+/** Throws FieldError if the Secret has no certificate. */
 function keptIn(secret: Mapping): StoredPair {
   const data = mapping(secret['data'] ?? {}, `${secretName}: data`);
   const textIn = (key: string) =>
     Buffer.from(textAt(data[key], `${secretName}: ${key}`), 'base64').toString();
   const server = { cert: textIn('tls.crt'), key: textIn('tls.key') };
-  // One that signed itself is its own authority.
+  // A self-signed certificate is its own authority.
   const cert = data['ca.crt'] === undefined ? server.cert : textIn('ca.crt');
   const key = data['ca.key'] === undefined ? null : textIn('ca.key');
   return { server, authority: { cert, key }, resourceVersion: versionOf(secret) };

@@ -1,4 +1,4 @@
-// A cluster as a source of Services: which lists are kept, when they are whole, and which cluster it is.
+// A cluster as a source of Services: keeps the lists, says when they are complete, and which cluster it is.
 
 import { setImmediate as othersTurn, setTimeout as sleep } from 'node:timers/promises';
 import { parseServiceKey, type ServiceKey } from '../../../state/service.ts';
@@ -25,16 +25,16 @@ export interface KubernetesSourceInput {
   readonly random: () => number;
   /** Something changed, or a list became complete. */
   readonly onReading: (changes: ReadingChanges) => void;
-  /** The records of allocations, as they are in the cluster. */
+  /** Takes changes of the records of allocations. */
   readonly onRecords: (changes: ObjectChanges<VirtualIpRecord | null>) => void;
-  /** These Services were sent by the API server, whether or not that meant anything to us. */
+  /** The API server sent these Services, whether or not they changed for us. */
   readonly onSeen: (keys: readonly ServiceKey[]) => void;
   readonly topology: Topology;
   /** A problem came or went. */
   readonly onState: (problems: readonly Problem[]) => void;
 }
 
-/** Which lists were read to their end once. */
+/** Which lists have been read to their end once. */
 export interface SyncedLists {
   readonly services: boolean;
   readonly nodes: boolean;
@@ -42,7 +42,7 @@ export interface SyncedLists {
   readonly virtualIPs: boolean;
 }
 
-/** A change of type arrives as DELETED, so what is no LoadBalancer need never be sent. */
+/** A change of type arrives as DELETED, so only Services of type LoadBalancer need be sent. */
 const fieldSelector = 'spec.type=LoadBalancer';
 const nothing: ReadingChanges = { set: [], remove: [] };
 const atOnceServices = 1000;
@@ -76,17 +76,17 @@ export class KubernetesSource {
     });
   }
 
-  /** The UID of namespace kube-system, which no two clusters share; null until it was read. */
+  /** The UID of namespace kube-system, which no two clusters share; null until it is read. */
   get cluster(): string | null {
     return this.#input.which.uid;
   }
 
-  /** From Kubernetes 1.30 a status may say that traffic comes with the VIP as its destination. */
+  /** From Kubernetes 1.30 a status may say that traffic arrives with the VIP as its destination. */
   get hasIpMode(): boolean {
     return this.#hasIpMode;
   }
 
-  /** The records can be read: their definition is there, and the right to it. */
+  /** The records can be read: the CRD is installed, and the controller has the right to read it. */
   get hasRecords(): boolean {
     return this.#virtualIps.problem === null;
   }
@@ -99,14 +99,14 @@ export class KubernetesSource {
     };
   }
 
-  /** Every list was read to its end, and it is known which cluster this is. */
+  /** Every list was read to its end, and the cluster is known. */
   get isComplete(): boolean {
     const { services, nodes, virtualIPs } = this.synced;
-    // Endpoints that were not read yet keep their own VIPs waiting, and nothing else.
+    // Unread endpoints keep only the VIPs of their own Services waiting.
     return this.cluster !== null && services && nodes && virtualIPs;
   }
 
-  /** Begins; nothing here waits for an API server to be there. */
+  /** Starts the lists; waits for no API server. */
   start(): void {
     const lists = [...this.#services, this.#virtualIps];
     this.#input.topology.start();
@@ -118,14 +118,14 @@ export class KubernetesSource {
     await Promise.all([this.#running, this.#input.topology.ended()]);
   }
 
-  /** What all lists hold is of a time that never was: they are listed anew, and watched from there on. */
+  /** etcd was restored: the lists may hold a state that no longer exists, so all are read again. */
   restored(): void {
     for (const list of [...this.#services, this.#virtualIps]) void list.restored();
     this.#input.topology.restored();
   }
 
   /**
-   * Lists everything once more, and resolves when that was done. A watch may be behind, and silent for longer
+   * Lists everything again, and resolves when that is done. A watch may be behind, without a word, for longer
    * than another controller has gone on writing.
    */
   async catchUp(): Promise<void> {
@@ -133,7 +133,7 @@ export class KubernetesSource {
     await Promise.all([this.readAgain(), records, this.#input.topology.listAgain()]);
   }
 
-  /** Lists all Services once more. */
+  /** Lists all Services again. */
   async readAgain(): Promise<void> {
     await Promise.all(this.#services.map((list) => list.listAgain()));
   }
@@ -169,10 +169,10 @@ export class KubernetesSource {
     }
   }
 
-  /** A list of nodes or slices is complete, or there is something wrong with it. */
+  /** The list of nodes or slices became complete, or its problem changed. */
   readonly topologyChanged = (): void => this.#state();
 
-  /** Of many Services each part takes long, and others have their turn in between. */
+  /** With many Services each step takes long, so other work has a turn in between. */
   async #changed(changes: ObjectChanges<ServiceEntry>): Promise<void> {
     const isLong = changes.set.size + changes.remove.length > atOnceServices;
     const reading = this.catalog.apply(changes);

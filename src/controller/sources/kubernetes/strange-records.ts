@@ -1,19 +1,19 @@
-// VirtualIPs that record no address: made by hand under a name that is not that of their address, or with one
-// that is none. Nothing follows them, but the record whose name one has cannot be written.
+// Reports VirtualIPs that record nothing: made by hand, with an invalid address or under a name that is not
+// their address's. The controller ignores them, but cannot write a record of the same name.
 
 import { type Problem, problemAt } from '../../service.ts';
 import type { ObjectChanges } from './list-watch.ts';
 import { virtualIpName } from './service-status.ts';
 import { type VirtualIpRecord, virtualIpsPath } from './virtual-ip.ts';
 
-/** Whoever makes thousands is told of these. */
+/** Most that are reported by name. */
 const mostTold = 10;
 
 export class StrangeRecords {
   /** What is wrong, by name. */
   readonly #wrong = new Map<string, string>();
 
-  /** True if any came or went. */
+  /** Takes changes; true if such a record came, changed or went. */
   changed({ set, remove }: ObjectChanges<VirtualIpRecord | null>): boolean {
     const before = this.#wrong.size;
     let isOther = false;

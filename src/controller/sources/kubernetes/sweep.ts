@@ -1,11 +1,11 @@
-// Some of many VIPs each second, in turn: what becomes of them without a word is found so.
+// Checks some of all VIPs each second, in turn, to find changes that no event reports.
 
 import type { Address } from '../../../state/address.ts';
 
 export interface SweepInput {
-  /** All there are by now. */
+  /** Iterates over all VIPs at present. */
   readonly all: () => Iterator<Address>;
-  /** False while there is nothing to be gained by it. */
+  /** False while a check would have no effect. */
   readonly isOn: () => boolean;
   readonly look: (some: Iterable<Address>) => void;
   readonly signal: AbortSignal;
@@ -14,7 +14,7 @@ export interface SweepInput {
 const sweepMs = 1000;
 const sweepVips = 500;
 
-/** Goes round until the signal is aborted. */
+/** Runs until the signal is aborted. */
 export function sweep({ all, isOn, look, signal }: SweepInput): void {
   let rest: Iterator<Address> | undefined;
   const turn = () => {

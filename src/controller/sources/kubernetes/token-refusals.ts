@@ -1,9 +1,9 @@
-// What is said of tokens that are refused. Anybody may come with one, as often as he likes and with any words
-// in it: neither how much is said nor how long it is may be his to choose.
+// Limits the log of refused tokens. Anybody may send a token, any number of times and with any text: neither
+// the number of lines nor their length may depend on that.
 
 import { shortReason } from '../../stream/refuse.ts';
 
-/** How many were refused since it was said before, and why the last one was. */
+/** The number of refusals since the last line, and the reason of the last refusal. */
 export interface RefusedTokens {
   readonly count: number;
   readonly reason: string;
@@ -11,13 +11,13 @@ export interface RefusedTokens {
 
 export interface TokenRefusalsInput {
   readonly say: (refused: RefusedTokens) => void;
-  /** The least time from one to the next. */
+  /** Least time between two lines. */
   readonly everyMs?: number;
 }
 
 const usualEveryMs = 60_000;
 
-/** Says the first refusal at once, and of those that follow how many they are by then. */
+/** Logs the first refusal at once, and later how many followed. */
 export class TokenRefusals {
   readonly #input: TokenRefusalsInput;
   #count = 0;

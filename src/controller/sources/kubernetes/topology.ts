@@ -1,5 +1,5 @@
-// Where the cluster lets VIPs be: its Nodes, and the EndpointSlices of Services whose traffic policy is
-// Local, which are watched while there is such a Service.
+// Says where the cluster lets VIPs be: watches its Nodes, and the EndpointSlices while a Service has traffic
+// policy Local.
 
 import type { Family } from '../../../state/address.ts';
 import type { ServiceKey } from '../../../state/service.ts';
@@ -11,20 +11,20 @@ import { cutNode, type NodeEntry, nodesPath } from './node-facts.ts';
 
 export interface TopologyInput {
   readonly client: ApiClient;
-  /** Rejects where the API server is another one than before. */
+  /** Rejects if the API server belongs to another cluster than before. */
   readonly confirm?: (signal: AbortSignal) => Promise<void>;
   readonly ignoresExclude: boolean;
   readonly signal: AbortSignal;
   readonly random: () => number;
-  /** The nodes that may have no VIP now, and why: others than before. */
+  /** Called with all nodes that may have no VIP, and why, when they changed. */
   readonly onNodes: (barred: ReadonlyMap<string, string>) => void;
   readonly onDeleted: (name: string) => void;
-  /** There is a Node again of the name of one that was deleted. */
+  /** A Node exists again under the name of a deleted one. */
   readonly onReturned: (name: string) => void;
-  /** The endpoints of these Services are others; null: of all. */
+  /** The endpoints of these Services changed; null: those of all. */
   readonly onEndpoints: (services: ReadonlySet<ServiceKey> | null) => void;
   readonly onState: () => void;
-  /** How long slices are watched when no Service is Local any more. */
+  /** How long slices are still watched after the last Service with policy Local. */
   readonly idleMs?: number;
 }
 
@@ -35,17 +35,17 @@ export const mostDeleted = 1000;
 export class Topology {
   readonly #nodes: ListWatch<NodeEntry>;
   readonly #input: TopologyInput;
-  /** Null while no Service is Local. */
+  /** Null while no Service has policy Local. */
   #slices: ListWatch<SliceEntry | null> | null = null;
   #endpoints = new Endpoints();
   #endSlices = new AbortController();
   #idle: NodeJS.Timeout | undefined;
   readonly #barred = new Map<string, string>();
-  /** Those of them that were deleted, the oldest first. */
+  /** The deleted nodes among them, the oldest first. */
   readonly #deleted = new Set<string>();
-  /** False while `barred` is another than what was told. */
+  /** False while `barred` has changes that onNodes has not been given. */
   #isTold = true;
-  /** They were listed, and by a list that may be believed. */
+  /** The slices were listed since the last doubt about them. */
   #areSlicesKnown = false;
   #running: Promise<unknown> = Promise.resolve();
 
@@ -70,7 +70,7 @@ export class Topology {
     return this.#barred;
   }
 
-  /** The Nodes there are, by name. */
+  /** The Nodes, by name. */
   get nodes(): Pick<ReadonlyMap<string, unknown>, 'size' | 'has'> {
     return this.#nodes.objects;
   }
@@ -79,7 +79,7 @@ export class Topology {
     return this.#nodes.listAgain();
   }
 
-  /** Lists all anew, and resolves when the Nodes are: until endpoints are, they are not known. */
+  /** Lists all again, and resolves when the Nodes are listed. Endpoints are unknown until the slices are. */
   listAgain(): Promise<void> {
     this.#areSlicesKnown = false;
     void this.#slices?.listAgain();
@@ -90,7 +90,7 @@ export class Topology {
     this.#running = this.#nodes.run();
   }
 
-  /** Whether a Service is Local: from then on its endpoints count. */
+  /** Starts the watch of slices if a Service has policy Local, else ends it after idleMs. */
   needSlices(isNeeded: boolean): void {
     const { idleMs = usualIdleMs } = this.#input;
     if (!isNeeded) {
@@ -102,13 +102,13 @@ export class Topology {
     if (this.#slices === null) this.#watchSlices();
   }
 
-  /** What is kept up to date is of a time that never was. */
+  /** etcd was restored: the lists may hold a state that no longer exists, so all are read again. */
   restored(): void {
     void this.#nodes.restored();
     void this.#slices?.restored();
   }
 
-  /** The nodes that have an endpoint of the Service to serve from; null while that is not known. */
+  /** The nodes with a serving endpoint of the Service; null while that is unknown. */
   nodesOf(key: ServiceKey, family: Family): ReadonlySet<string> | null {
     return this.#areSlicesKnown ? this.#endpoints.nodesOf(key, family) : null;
   }
@@ -134,7 +134,7 @@ export class Topology {
         const touched = this.#endpoints.apply(changes);
         const wereKnown = this.#areSlicesKnown;
         this.#areSlicesKnown = true;
-        // With the first list even those are known now that have no slice at all.
+        // The first list also settles the Services that have no slice at all.
         onEndpoints(wereKnown ? touched : null);
       },
     });
@@ -160,7 +160,7 @@ export class Topology {
       this.#bar(name, why);
     }
     this.#forgetOldest();
-    // A Node is sent at each heartbeat of its kubelet, as a rule with nothing in it that is kept.
+    // The API server sends a Node at each heartbeat of its kubelet, mostly with no change that matters here.
     if (this.#isTold) return;
     this.#isTold = true;
     this.#input.onNodes(this.#barred);
@@ -173,7 +173,7 @@ export class Topology {
     else this.#barred.set(name, why);
   }
 
-  /** Where nodes come and go by the hour, those that were deleted are soon more than those that are there. */
+  /** In a cluster that replaces nodes by the hour, deleted nodes soon outnumber the present ones. */
   #forgetOldest(): void {
     for (const name of this.#deleted) {
       if (this.#deleted.size <= mostDeleted) return;

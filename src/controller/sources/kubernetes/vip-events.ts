@@ -5,7 +5,7 @@ import type { ServiceKey } from '../../../state/service.ts';
 import { type EventDraft, serviceReference, virtualIpReference } from './event-object.ts';
 import type { Condition, VirtualIpRecord, VirtualIpStatus } from './virtual-ip.ts';
 
-/** Reasons that are told in another place, or are no trouble. */
+/** Reasons that are reported elsewhere, or are no trouble. */
 const quiet: ReadonlySet<string> = new Set(['Allocated', 'Announced', 'Moved', 'Released']);
 
 export interface VipChange {
@@ -15,7 +15,7 @@ export interface VipChange {
   readonly uidOf: (key: ServiceKey) => string;
 }
 
-/** The Events for a status that was written over that of a record. */
+/** The Events for a status that replaces that of a record. */
 export function eventsOf({ before, status, services, uidOf }: VipChange): EventDraft[] {
   const found = [moved(before, status), trouble(before, status)].filter((draft) => draft !== null);
   const related = virtualIpReference(before.address, before.uid);
@@ -24,7 +24,7 @@ export function eventsOf({ before, status, services, uidOf }: VipChange): EventD
   });
 }
 
-/** Nobody has the VIP any more, and its record is gone. */
+/** The Event for a VIP that no node has any more, whose record is gone. */
 export function releasedEvent(address: Address, uid: string): EventDraft {
   const note = 'no Service wants it, and every node has let go';
   const regarding = virtualIpReference(address, uid);

@@ -1,4 +1,4 @@
-// Keeps a VirtualIP object for each allocated address, and deletes it when no Service has the address and
+// Keeps a VirtualIP object for each allocated address, and deletes it once no Service has the address and
 // every node has let go of it.
 
 import type { Address } from '../../../state/address.ts';
@@ -27,30 +27,30 @@ export interface VirtualIpWriterInput {
   readonly pools: () => readonly Pool[];
   readonly uidOf: (key: ServiceKey) => string;
   readonly say: (events: EventDraft) => void;
-  /** False while the records cannot be read: then they cannot be written either, or nobody sees it. */
+  /** False while the records cannot be read: then writes fail too, or nobody sees them. */
   readonly isListed: () => boolean;
   readonly client: ApiClient;
   readonly writes: Writes;
   readonly signal: AbortSignal;
 }
 
-/** A request, and what there is to say once it went through. */
+/** A request, and the Events to write once it succeeded. */
 type Write = Omit<ApiRequest, 'signal'> & { readonly events: readonly EventDraft[] };
 
-/** How long what happens to a VIP is gathered before it is written: records are never in the way. */
+/** How long changes of a VIP are gathered before they are written: records delay nothing else. */
 const gatherMs = 200;
-/** How long owners may take to say hello to a controller that begins to rule. */
+/** How long a controller that begins to rule waits for the owners' hello. */
 const hearMs = 5000;
 const mergePatch = 'application/merge-patch+json';
 
 export class VirtualIpWriter {
   readonly #input: VirtualIpWriterInput;
-  /** By the names of the objects. */
+  /** The records, by name of their object. */
   readonly #records = new Map<string, VirtualIpRecord>();
   readonly #dirty = new Set<Address>();
   readonly #looks = new TurnQueue<Address>((address) => this.#check(address), { done: () => this.#arm() });
   #timer: NodeJS.Timeout | undefined;
-  /** What somebody else has deleted while a node may have had it: that is still to be known. */
+  /** Unused addresses whose object was deleted while a node holds them: it is made again. */
   readonly #missed = new Set<Address>();
   #publishedMs: number | null = null;
   #isHeard = false;
@@ -58,22 +58,22 @@ export class VirtualIpWriter {
   constructor(input: VirtualIpWriterInput) {
     this.#input = input;
     const { controller, isListed: isOn, signal } = input;
-    // Nodes that come and go change VIPs that nobody names.
+    // Nodes that come and go change VIPs without an event that names them.
     sweep({ all: () => controller.rules.keys(), isOn, signal, look: (some) => this.touched(some) });
     signal.addEventListener('abort', () => clearTimeout(this.#timer), { once: true });
   }
 
-  /** The records as the API server has them. */
+  /** The records in the API server. */
   get records(): Iterable<VirtualIpRecord> {
     return this.#records.values();
   }
 
-  /** True if the API server has it on record that the address is that Service's. */
+  /** True if the record of the address names the Service. */
   has(address: Address, key: ServiceKey): boolean {
     return this.#recordOf(address)?.services.some((service) => service.key === key) === true;
   }
 
-  /** Objects came, changed or went: by us, or by somebody who will find them put right. */
+  /** Takes changes of the objects, by us or by another client, whose changes are put right. */
   changed({ set, remove }: ObjectChanges<VirtualIpRecord | null>): void {
     const { allocator } = this.#input.controller;
     for (const name of remove) {
@@ -84,7 +84,7 @@ export class VirtualIpWriter {
       if (!allocator.isUsed(record.address) && this.#isHeld(record.address)) this.#missed.add(record.address);
     }
     for (const [name, record] of set) {
-      // One whose name is not that of its address is not ours.
+      // An object whose name does not match its address is not ours.
       if (record === null || virtualIpName(record.address) !== name) continue;
       this.#records.set(name, record);
       this.#dirty.add(record.address);
@@ -92,7 +92,7 @@ export class VirtualIpWriter {
     this.#arm();
   }
 
-  /** Who uses these VIPs, or where they are, may be another now. */
+  /** The Services or the node of these VIPs may have changed. */
   touched(addresses: Iterable<Address>): void {
     for (const address of addresses) this.#dirty.add(address);
     this.#arm();
@@ -118,7 +118,9 @@ export class VirtualIpWriter {
     this.#looks.add(dirty);
   }
 
-  /** Whoever begins to rule hears its owners first: until then it knows less than the records do. */
+  /**
+   * A controller that begins to rule waits for its owners' acks: until then the records know more than it.
+   */
   #hears(): boolean {
     const { owners, nodes } = this.#input.controller;
     this.#publishedMs ??= performance.now();
@@ -136,7 +138,7 @@ export class VirtualIpWriter {
         this.#input.writes.drop('record', address);
         return;
       }
-      // As long as a node has it, nobody else may be given it: the object says so to every controller.
+      // While a node has it, no Service may be given it: the object says so to every controller.
       if (!this.#isHeld(address)) {
         this.#write(address, () => this.#remove(address));
         return;
@@ -153,7 +155,7 @@ export class VirtualIpWriter {
       this.#write(address, () => this.#say(address, record));
   }
 
-  /** Each write compares once more: what was true when it was put in line may not be when it is its turn. */
+  /** Each write compares again when its turn comes, since things may have changed in the queue. */
   #write(address: Address, request: () => Write | null): void {
     const { writes, client, say } = this.#input;
     writes.put('record', address, async (signal) => {
@@ -164,7 +166,7 @@ export class VirtualIpWriter {
         await client.json({ ...asked, signal });
         for (const one of events) say(one);
       } catch (error) {
-        // It is there already: the watch says so, and then it is looked at again.
+        // The object exists or has changed: the watch reports it, and it is checked again.
         if (!(error instanceof ApiError) || error.code !== 409) throw error;
       }
     });
@@ -198,7 +200,7 @@ export class VirtualIpWriter {
     return { method: 'PATCH', path, body: { status }, contentType: mergePatch, events };
   }
 
-  /** Says who has to let go: whoever rules next is to know. */
+  /** Names the node that has to let go, for the next controller that rules. */
   #keep(address: Address): Write | null {
     const { allocator, nodes } = this.#input.controller;
     const holder = nodes.holderOf(address);

@@ -1,4 +1,4 @@
-// A VirtualIP object, read and written: the record of which Services an address was given to. Pure.
+// Reads and writes VirtualIP objects, the records of which Services have an address. Pure.
 
 import { type Address, AddressError, parseAddress } from '../../../state/address.ts';
 import { parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../state/service.ts';
@@ -9,9 +9,11 @@ import { FieldError, type Mapping, mapping, sequence, textAt, wholeAt } from '..
 
 export const virtualIpsPath = '/apis/vipward.io/v1alpha1/virtualips';
 
-/** Services that a record names: the definition of VirtualIP takes no more. */
+/** Most Services that a record names: the CRD of VirtualIP takes no more. */
 export const mostNamed = 1024;
-/** Different conditions that are remembered at a time: objects say what others said shortly before them. */
+/**
+ * Different conditions that are kept for sharing: records that come one after another often have equal ones.
+ */
 const mostShared = 64;
 
 export interface Condition {
@@ -31,25 +33,25 @@ export interface VirtualIpStatus {
   readonly conditions: readonly Condition[];
 }
 
-/** What is kept of an object; `services` and `status` are compared as text with what they should be. */
+/** The kept part of an object; `services` and `status` are compared as text with what they should be. */
 export interface VirtualIpRecord {
   readonly address: Address;
   readonly uid: string;
   readonly generation: number;
   readonly pool: string;
   readonly services: readonly RecordedService[];
-  /** Where its user wants it. */
+  /** The node that the user wants for it. */
   readonly node: string | null;
   readonly status: Mapping;
 }
 
 export interface RecordedService {
   readonly key: ServiceKey;
-  /** Empty where it is not known. */
+  /** Empty if unknown. */
   readonly uid: string;
 }
 
-/** Reads an object; null for one that is none of ours, whoever made it. */
+/** Reads an object; null if it is no valid record, whoever made it. */
 export function cutVirtualIp(object: Mapping): VirtualIpRecord | null {
   try {
     const metadata = mapping(object['metadata'], 'metadata');
@@ -74,7 +76,7 @@ export function cutVirtualIp(object: Mapping): VirtualIpRecord | null {
   }
 }
 
-/** Cuts objects as cutVirtualIp does, and keeps once what many of them say, for the memory of it. */
+/** Cuts objects as cutVirtualIp does, and shares equal conditions between them, to save memory. */
 export function sharingCut(): (object: Mapping) => VirtualIpRecord | null {
   const shared = new Map<string, unknown>();
   return (object) => {
@@ -91,8 +93,8 @@ export function sharingCut(): (object: Mapping) => VirtualIpRecord | null {
 }
 
 /**
- * What the records remember: to whom addresses were given, and where they were. `uidOf` is of the Services as
- * they were read, empty where there is none.
+ * The allocations and owners in the records. `uidOf` gives the UID of a Service as it was read, empty if
+ * there is none.
  */
 export function recordsOf(
   records: readonly VirtualIpRecord[],
@@ -104,7 +106,7 @@ export function recordsOf(
   return {
     allocations: allocationsOf(records, uidOf),
     owners: ownersOf(records),
-    // One that was refused may be held all the same: its node says so before anybody is told of it.
+    // A VIP that was refused may be held all the same: its node says so before any node is given it.
     unheld: new Set(unheld.map(({ address }) => address)),
   };
 }
@@ -116,13 +118,13 @@ function allocationsOf(
 ): Map<ServiceKey, readonly Address[]> {
   const given = new Map<ServiceKey, { readonly address: Address; readonly uid: string }[]>();
   for (const { address, services, status } of records) {
-    // A record stays until every node has let go, and its Services are those that had the address.
+    // A released record stays until every node has let go, and names the Services that had the address.
     if (status['state'] === 'released') continue;
     for (const { key, uid } of services) given.set(key, [...(given.get(key) ?? []), { address, uid }]);
   }
   const allocations = new Map<ServiceKey, readonly Address[]>();
   for (const [key, all] of given) {
-    // Of what an older Service of its name had it takes nothing beside its own.
+    // A Service does not inherit addresses of an older one of its name if it has its own.
     const known = uidOf(key);
     const own = all.filter(({ uid }) => uid === '' || known === '' || uid === known);
     allocations.set(
@@ -133,7 +135,7 @@ function allocationsOf(
   return allocations;
 }
 
-/** Who had each address by the records. An agent that holds it by a later term knows better. */
+/** The owner of each address by the records. An agent that holds it by a later term overrides this. */
 function ownersOf(records: Iterable<VirtualIpRecord>): Map<Address, Owner> {
   const owners = new Map<Address, Owner>();
   for (const { address, status } of records) {
@@ -153,8 +155,8 @@ export interface VirtualIpSpec {
 }
 
 /**
- * The part of the spec that is ours; `node` is the user's, and written by preferences.ts alone. Services that
- * are not named have the address by their own status.
+ * The part of the spec that this file writes; preferences.ts alone writes `node`, which is the user's.
+ * Services beyond mostNamed keep the address by their own status.
  */
 export function virtualIpSpec({ address, pool, services }: VirtualIpSpec): object {
   const named = services.slice(0, mostNamed).map(({ key, uid }) => {
@@ -202,13 +204,13 @@ function textOf(services: readonly ServiceKey[]): string {
   return more > 0 ? `${named} and ${more} more` : named;
 }
 
-/** True if the object says that already. What the server leaves out was null. */
+/** True if the object has this status already. The server leaves out null members. */
 export function saysAlready({ status: before }: VirtualIpRecord, status: VirtualIpStatus): boolean {
   const { node, term, state, services, conditions } = before;
   return canonical({ node, term, state, services, conditions }) === canonical(status);
 }
 
-/** Field by field in one order, whoever wrote it. */
+/** JSON with sorted fields, so that their order does not matter. */
 function canonical(value: unknown): string {
   return JSON.stringify(value, (_, part: unknown) => {
     if (part === null) return undefined;

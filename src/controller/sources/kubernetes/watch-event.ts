@@ -1,8 +1,8 @@
-// A line of a watch, or a page of a list -> what it says. Pure; list-watch.ts is the only caller.
+// Parses a line of a watch or a page of a list. Pure; list-watch.ts and list-pages.ts are the only callers.
 
 import { FieldError, type Mapping, mapping, sequence, textAt, wholeAt } from '../fields.ts';
 
-/** An object with what identifies it; `key` is NAMESPACE/NAME, or NAME where it has no namespace. */
+/** An object with its identity; `key` is NAMESPACE/NAME, or NAME if it has no namespace. */
 export interface ApiObject {
   readonly key: string;
   readonly resourceVersion: string;
@@ -21,7 +21,7 @@ export interface ListPage {
   readonly next: string | null;
 }
 
-/** Parses one line. Throws FieldError or SyntaxError; nothing of the stream is then believed any more. */
+/** Parses one line. Throws FieldError or SyntaxError: the stream is then given up. */
 export function parseWatchEvent(line: string): WatchEvent {
   const event = mapping(JSON.parse(line), 'event');
   const type = textAt(event['type'], 'type');
@@ -47,13 +47,13 @@ export function parseWatchEvent(line: string): WatchEvent {
   }
 }
 
-/** Parses a page of a list. Throws FieldError: a page that is wrong makes the list incomplete. */
+/** Parses a page of a list. Throws FieldError: a wrong page makes the list incomplete. */
 export function parseListPage(value: unknown): ListPage {
   const list = mapping(value, 'list');
   const metadata = mapping(list['metadata'], 'metadata');
   const next = metadata['continue'];
   const items = list['items'];
-  // An absent list of items would read as "there is nothing": it must be said.
+  // An absent list of items must not read as an empty one.
   if (items !== null && !Array.isArray(items)) throw new FieldError('items', 'expected a list');
   return {
     items: sequence(items, 'items').map((item, index) => {
@@ -73,7 +73,7 @@ function apiObject(object: Mapping, field: string): ApiObject {
   return { key, resourceVersion: versionOf(metadata, `${field}.`), object };
 }
 
-/** A resourceVersion is opaque: compared for equality only, and sent back as it came. */
+/** A resourceVersion is opaque: it is compared for equality only, and sent back unchanged. */
 function versionOf(metadata: Mapping, at: string): string {
   const field = `${at}metadata.resourceVersion`;
   const version = textAt(metadata['resourceVersion'], field);

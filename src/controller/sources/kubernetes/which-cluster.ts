@@ -1,12 +1,12 @@
-// Which cluster an API server is of. Behind an address there may be another one by now: what that one says is
-// believed as little as a list that was cut off, and nothing is written there.
+// Checks which cluster an API server belongs to. If the address leads to another cluster, the controller
+// drops that server's answers and writes nothing there.
 
 import { mapping, textAt } from '../fields.ts';
 import type { ApiClient, ApiRequest } from './client.ts';
 
 export const identityPath = '/api/v1/namespaces/kube-system';
 
-/** The API server is that of another cluster than before. */
+/** The API server belongs to another cluster than before. */
 export class AnotherClusterError extends Error {
   readonly code = 'AnotherCluster';
 }
@@ -17,17 +17,19 @@ export class WhichCluster {
   #uid: string | null = null;
   #problem: string | null = null;
 
-  /** The UID of namespace kube-system, which no two clusters share; null until it was read. */
+  /** The UID of namespace kube-system, which no two clusters share; null until it is read. */
   get uid(): string | null {
     return this.#uid;
   }
 
-  /** Why nothing is believed of the API server, and nothing written there, when it was last asked. */
+  /** Why the API server's answers were dropped when it was last asked, or null. */
   get problem(): string | null {
     return this.#problem;
   }
 
-  /** Asks a server which cluster it is of. Rejects with AnotherClusterError if that is not the first one. */
+  /**
+   * Asks a server which cluster it belongs to. Rejects with AnotherClusterError if that is not the first one.
+   */
   async confirm(client: Pick<ApiClient, 'json'>, input: ConfirmInput): Promise<void> {
     const { metadata } = mapping(await client.json({ path: identityPath, ...input }), 'namespace');
     const uid = textAt(mapping(metadata, 'metadata')['uid'], 'metadata.uid');

@@ -1,5 +1,5 @@
-// What is written to the API server: at most a few requests at a time, the urgent kinds first, the latest of
-// each key only, and again after a failure. Nothing else waits for any of it, nor do others for what fails.
+// Queues the writes to the API server: a few requests at a time, urgent kinds first, only the latest of each
+// key, repeated after a failure. Nothing else waits for a write, and a failing write holds up no other.
 
 import { backoffMostMs, backoffMs } from './backoff.ts';
 import { ApiError } from './client.ts';
@@ -9,23 +9,23 @@ import { Pause } from './pause.ts';
 const kinds = ['status', 'preference', 'record', 'event'] as const;
 export type WriteKind = (typeof kinds)[number];
 
-/** Requests in flight: more would only queue before the server's own fairness, and our Lease with them. */
+/** Requests in flight: more would queue in the server's priority and fairness, with our Lease behind them. */
 export const mostInFlight = 16;
-/** Of what is no status: however long the server takes for that, a status has its turn. */
+/** Most in flight of other kinds than status: however slow those are, a status finds a slot. */
 export const mostBeside = 14;
-/** Of kinds of which some fail: what these keep is there for the others, however long a failure takes. */
+/** Most in flight of kinds with failing keys: the other kinds keep the rest, however long a failure takes. */
 const mostOfFailing = 12;
-/** After so many answers in a row of which none was good, a kind rests: it may be all that there is of it. */
+/** After this many bad answers in a row a kind rests: all of its writes may be failing. */
 const badAnswers = 16;
-/** Events that wait: those beyond are dropped, since the status says the same. */
+/** Most waiting Events; further ones are dropped, since the status says the same. */
 const mostEvents = 5000;
 const usualRestMs = 10_000;
-/** Refusals of a kind that are kept to be told: a right that is missing refuses all for the same reason. */
+/** Most refusals of a kind that are kept: a missing right refuses every write for the same reason. */
 const mostRefused = 20;
 
 /**
- * Makes the request. Rejecting with 409, 429, 5xx or without an answer means again, 404 that nobody needs it
- * any more; anything else is a refusal. Of one key, nothing is written for a while after such an answer.
+ * Makes the request. If it rejects with 409, 429, 5xx or without an answer, it is repeated; 404 means that it
+ * is no longer needed; any other error is a refusal. After an answer with an error its key rests for a while.
  */
 export type Write = (signal: AbortSignal) => Promise<void>;
 
@@ -35,7 +35,7 @@ interface Entry {
   readonly write: Write;
 }
 
-/** A key that rests, and what is written when it has. */
+/** A resting key, and the entry to write afterwards. */
 interface Rest {
   entry: Entry | null;
 }
@@ -43,11 +43,11 @@ interface Rest {
 export interface WritesInput {
   readonly signal: AbortSignal;
   readonly random: () => number;
-  /** False while this process does not rule: what waits goes on waiting. */
+  /** False while this process does not rule: waiting writes go on waiting. */
   readonly mayWrite: () => boolean;
   /** The server refused a write for good. */
   readonly onRefused: (kind: WriteKind, key: string, error: Error) => void;
-  /** How long a key rests that was refused or forbidden, and at most one that fails again and again. */
+  /** How long a refused or forbidden key rests, and the longest rest of a failing one. */
   readonly restMs?: number;
 }
 
@@ -60,11 +60,11 @@ export class Writes {
   readonly #refused = new Map<string, string>();
   readonly #resting = new Map<string, Rest>();
   readonly #restingKinds = new Set<WriteKind>();
-  /** How often in a row each key was answered by an error of the server; 0 if it was forbidden. */
+  /** How often in a row the server answered each key with an error; 0 if it was forbidden. */
   readonly #failing: Readonly<Record<WriteKind, Map<string, number>>> = {
     ...{ status: new Map(), preference: new Map(), record: new Map(), event: new Map() },
   };
-  /** How often in a row a kind was answered, and never well. */
+  /** Bad answers in a row, by kind. */
   readonly #badAnswers = { status: 0, preference: 0, record: 0, event: 0 };
   readonly #pause = new Pause(() => this.wake());
   #failures = 0;
@@ -76,17 +76,17 @@ export class Writes {
     input.signal.addEventListener('abort', () => this.#pause.stop(), { once: true });
   }
 
-  /** Events that were not written because too many waited. */
+  /** Events that were dropped because too many waited. */
   get dropped(): number {
     return this.#dropped;
   }
 
-  /** Writes that went through. */
+  /** Writes that succeeded. */
   get done(): number {
     return this.#done;
   }
 
-  /** What the server refused for good and has not taken since: kind and key, and its words. */
+  /** Refusals that no later success has cleared: kind and key, and the server's message. */
   get refused(): ReadonlyMap<string, string> {
     return this.#refused;
   }
@@ -96,7 +96,7 @@ export class Writes {
     return kinds.reduce((sum, kind) => sum + this.#waiting[kind].size, this.#inFlight.size + resting);
   }
 
-  /** Puts a write in line, in the place of one that waits under the same key. */
+  /** Queues a write in place of one that waits under the same key. */
   put(kind: WriteKind, key: string, write: Write): void {
     const rest = this.#resting.get(`${kind} ${key}`);
     if (rest !== undefined) rest.entry = { kind, key, write };
@@ -108,7 +108,7 @@ export class Writes {
     this.wake();
   }
 
-  /** What this key stands for is gone: nothing is to be written of it, and no refusal to be told. */
+  /** The object of this key is gone: drops its waiting write and its refusal. */
   drop(kind: WriteKind, key: string): void {
     this.#waiting[kind].delete(key);
     this.#refused.delete(`${kind} ${key}`);
@@ -116,7 +116,7 @@ export class Writes {
     this.#failing[kind].delete(key);
   }
 
-  /** Something may be possible now that was not before. */
+  /** Starts the writes that may go now. */
   wake(): void {
     while (this.#inFlight.size < mostInFlight && this.#mayGo()) {
       const next = this.#next();
@@ -130,14 +130,14 @@ export class Writes {
     return !signal.aborted && mayWrite() && this.#pause.isOver;
   }
 
-  /** The most urgent write whose key has none in flight: two of one key could overtake each other. */
+  /** The most urgent write whose key has none in flight: two writes of one key could overtake each other. */
   #next(): Entry | null {
     for (const kind of kinds) {
       if (this.#restingKinds.has(kind) || !this.#hasSlot(kind)) continue;
       const waiting = this.#waiting[kind];
       const isFree = (key: string) => !this.#inFlight.has(`${kind} ${key}`);
       const isWell = (key: string) => !this.#failing[kind].has(key) && isFree(key);
-      // Those that fail again and again would have their kind rest before the others come.
+      // Keys that keep failing come last, or their kind would rest before the other keys have their turn.
       const well = this.#badAnswers[kind] > 0 ? waiting.keys().find(isWell) : undefined;
       const key = well ?? waiting.keys().find(isFree);
       const write = key === undefined ? undefined : waiting.get(key);
@@ -184,23 +184,23 @@ export class Writes {
     this.#refused.delete(`${kind} ${key}`);
   }
 
-  /** The server has answered, and not well: others may fare better, but this key rests. */
+  /** The server answered with an error: other keys may succeed, but this one rests. */
   #answered(entry: Entry, error: ApiError): void {
     const { kind, key } = entry;
     const { restMs = usualRestMs, random } = this.#input;
     const failures = (this.#failing[kind].get(key) ?? 0) + 1;
-    // The object was changed in between, but for an Event, which is there already.
+    // 409: the object changed in between. For an Event it means that the Event exists already.
     const isOvertaken = error.code === 409 && kind !== 'event';
     const isFailure = error.code >= 500 || isOvertaken;
     if (error.code === 404) this.#settled(entry);
     else if (isFailure) this.#refused.delete(`${kind} ${key}`);
     else this.#refuse(entry, error);
-    // A right that is missing may be given at any time, and nobody tells us.
+    // 403: the missing right may be given at any time, and no event reports that.
     const again = isFailure || error.code === 403 ? entry : null;
     if (again === null) this.#failing[kind].delete(key);
     else this.#failing[kind].set(key, isFailure ? failures : 0);
     const growingMs = Math.max(error.retryAfterMs ?? 0, backoffMs(failures, random(), restMs));
-    // What is gone may be made anew by its name.
+    // 404: an object of the same name may be made again soon.
     const refusedMs = error.code === 404 ? Math.min(restMs, backoffMostMs) : restMs;
     this.#rest(entry, again, isFailure ? growingMs : refusedMs);
     const tooMany = ++this.#badAnswers[kind] - badAnswers;
@@ -214,7 +214,7 @@ export class Writes {
     this.#input.onRefused(kind, key, error);
   }
 
-  /** Afterwards `again` is written, or what was put in line since. */
+  /** Rests the key; then `again` is written, or the write that was queued since. */
   #rest({ kind, key }: Entry, again: Entry | null, restMs: number): void {
     const name = `${kind} ${key}`;
     const newer = this.#waiting[kind].get(key);
@@ -239,7 +239,7 @@ export class Writes {
     setTimeout(over, restMs).unref();
   }
 
-  /** Puts it back, unless something newer waits under its key, and leaves the server alone for a while. */
+  /** Queues the write again unless a newer one waits under its key, and pauses all requests for a while. */
   #again({ kind, key, write }: Entry, error: unknown): void {
     if (!this.#waiting[kind].has(key)) this.#waiting[kind].set(key, write);
     this.#refused.delete(`${kind} ${key}`);
