@@ -170,7 +170,7 @@ export class Controller {
     this.#input.onChange();
   }
 
-  /** The node is told our generation before its hello, which will name it as heard. */
+  /** Notes that the node is told our generation: its next hello may name it. */
   welcomed(node: string): void {
     this.#welcomed.add(node);
   }

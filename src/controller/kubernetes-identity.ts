@@ -1,4 +1,4 @@
-// How a cluster's processes prove who they are: agents by Pod tokens, controllers by a shared certificate.
+// How a cluster's processes prove who they are: agents by Pod tokens, controllers by a certificate.
 
 import type { Log } from '../process/log.ts';
 import type { ControllerConfig } from './config.ts';

@@ -76,7 +76,7 @@ export class Replacing {
     return wanted.every((address) => this.#isServed(key, address) && isTold(key, address, before));
   }
 
-  /** True if the address's node holds it and has its current rules, and the Service lost no port on it. */
+  /** True if the node of the address holds it with its current rules, and the Service lost no port there. */
   #isServed(key: ServiceKey, address: Address): boolean {
     const { owners, nodes, rules, refusedPorts } = this.#input.controller;
     const owner = owners.ownerOf(address);

@@ -33,7 +33,7 @@ export interface Timing {
    * evenly.
    */
   readonly settleMs: number;
-  /** How long the recorded owner of a VIP may take to claim it: an agent's hold time and three seconds. */
+  /** How long the recorded owner of a VIP may take to claim it: a hold of 1.5 s, and 3 s. */
   readonly claimMs: number;
   readonly helloTimeoutMs: number;
   readonly massRemovalWaitMs: number;

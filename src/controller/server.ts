@@ -12,7 +12,7 @@ import { type ControllerConfig, readTls, type TlsFiles } from './config.ts';
 /** Connections open at once, HTTP clients and unfinished handshakes included. */
 export const connectionLimit = 2000;
 
-/** Of these, from one address: whoever takes all that it may leaves others some. */
+/** Connections open at once from one address, so that no client takes the whole limit. */
 export const sourceLimit = 1500;
 
 const handshake = { handshakeTimeout: 5000 };
@@ -40,7 +40,7 @@ export function makeServer({ tls }: ControllerConfig, input: ServerInput): Serve
   return server;
 }
 
-/** Cuts connections of an address that has as many as it may. */
+/** Closes a new connection of an address that has `most` open. */
 export function boundSources(server: Server, most: number): void {
   const counts = new Map<string, number>();
   server.on('connection', (socket: Socket) => {

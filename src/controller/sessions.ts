@@ -87,7 +87,7 @@ export class Sessions {
     return { node, stream, isLeaving: false };
   }
 
-  /** Marks a node of the standby time as welcomed by this generation; it says hello next. */
+  /** A node heard while this controller stood by is told that it rules now, and says hello next. */
   promote(node: string): void {
     this.#controller.welcomed(node);
   }
@@ -106,8 +106,8 @@ export class Sessions {
   }
 
   /**
-   * Starts to send what the node lacks; placements that it was found to hold are in its table already. While
-   * a recorded VIP of the node is unclaimed, it keeps the placements that it has.
+   * Starts to send what the node lacks; the placements that it holds are in its table already. A node with
+   * unclaimed recorded VIPs keeps the placements that it has.
    */
   start({ node, stream }: Session): void {
     if (!this.#controller.isPublished || node.hello === null) return;

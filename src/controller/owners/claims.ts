@@ -89,7 +89,7 @@ export class Claims {
     return best.here ?? best.away;
   }
 
-  /** The former owner is to let go: until it is back, its holding the VIP is no claim. */
+  /** The former owner is to let go of the VIP: while it is away, its holding the VIP is no claim. */
   taken(address: Address, from: string | undefined): void {
     const former = from === undefined ? undefined : this.#input.nodes.get(from);
     if (former?.held.has(address) === true) former.outdone.add(address);

@@ -73,7 +73,7 @@ export class Owners {
     return this.#scheduler.nominations;
   }
 
-  /** True if the owner announces the VIP and has its rules in the kernel. */
+  /** True if the owner is connected, holds the VIP and has its rules in the kernel. */
   isServing(address: Address): boolean {
     const owner = this.#owners.get(address);
     if (owner === undefined || this.leaving.has(address) || this.moves.has(address)) return false;
@@ -127,7 +127,7 @@ export class Owners {
     this.#scheduler.retry(addresses);
   }
 
-  /** A node said hello: its VIPs with possible terms are believed. No VIP is sent to another node by this. */
+  /** A node said hello: its VIPs with possible terms are believed. This moves no VIP to another node. */
   connected(node: Node): void {
     const claimed: Address[] = [];
     for (const [address, term] of node.held) {

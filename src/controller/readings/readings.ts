@@ -22,7 +22,7 @@ export interface ReadingsInput {
   readonly truth: SourceReading;
   readonly massRemoval: 'wait' | 'now';
   readonly massRemovalWaitMs: number;
-  /** False while this process may not be the leader: what waits goes on waiting. */
+  /** False while this process may not be the leader: changes wait. */
   readonly mayBelieve: () => boolean;
   /** Reads the whole source again. */
   readonly readAgain: () => Promise<void>;
