@@ -1,6 +1,6 @@
-// The end of a process, as something to wait for.
+// Waits for the end of a process.
 
-/** Resolves once the signal is aborted, which it may be already. */
+/** Resolves once the signal is aborted, at once if it is already. */
 export async function aborted(signal: AbortSignal): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   if (signal.aborted) resolve();

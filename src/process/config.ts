@@ -1,4 +1,4 @@
-// The config file of a running process: read again when it changes, and given to whoever can follow it.
+// Watches the config file of a running process and reads it again when it changes.
 
 import {
   type OptionInput,
@@ -13,19 +13,19 @@ export interface WatchedConfig<Specs extends readonly OptionSpec[]> {
   readonly path: string;
   readonly specs: Specs;
   readonly input: OptionInput;
-  /** What was read of the file before it is watched. */
+  /** The values read before the watch begins. */
   readonly inForce: OptionValues<Specs>;
-  /** Says `reload` when the file is to be read again, changed or not. */
+  /** Dispatches `reload` when the file is to be read again, changed or not. */
   readonly reloads: EventTarget;
   readonly onChange: (found: OptionResult<Specs>) => void;
-  /** A file that cannot be read any more: the values in force stay. */
+  /** The file cannot be read: the values in force stay. */
   readonly onError: (error: Error) => void;
   readonly signal: AbortSignal;
 }
 
 /**
- * Calls `onChange` with all values, flags and environment still before the file, each time the file has
- * changed; also where it has before it was watched.
+ * Calls `onChange` with all values each time the file has changed, also if it changed before the watch. Flags
+ * and environment still take precedence.
  */
 export function watchConfig<const Specs extends readonly OptionSpec[]>(watched: WatchedConfig<Specs>): void {
   const { path, specs, input, inForce, reloads, onChange, onError, signal } = watched;
@@ -40,7 +40,7 @@ export function watchConfig<const Specs extends readonly OptionSpec[]>(watched: 
   reloads.addEventListener('reload', read, { signal });
 }
 
-/** The keys whose values differ: the same texts were read by the same table. */
+/** The keys whose values differ, compared as text. */
 export function differingKeys<Values extends object>(now: Values, next: Values): (keyof Values)[] {
   const keys = Object.keys(now) as (keyof Values)[];
   return keys.filter((key) => `${now[key]}` !== `${next[key]}`);

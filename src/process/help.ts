@@ -1,4 +1,4 @@
-// The text of --help, made from the same table that options.ts reads.
+// Makes the text of --help from the table that options.ts reads.
 
 import { envName, type OptionSpec } from './options.ts';
 
@@ -10,13 +10,13 @@ export interface HelpHead {
 
 const column = 34;
 
-/** The help of a command: usage, what it does, and a line or two a flag. */
+/** The help of a command: usage, purpose, and one or two lines per flag. */
 export function helpText(specs: readonly OptionSpec[], { usage, about }: HelpHead): string {
   const lines = [`Usage: ${usage}`, '', about, '', 'Flags:'];
   for (const spec of specs) lines.push(...helpLines(spec));
   if (specs.some(({ kind }) => kind === 'duration'))
     lines.push('', 'A DURATION is a number and its unit, ms, s, m or h: 500ms, 1.5s, 2m.');
-  // Who takes no file takes nothing from the environment either.
+  // A command without a config file reads no environment variables either.
   if (specs.some(({ name }) => name === 'config'))
     lines.push(
       '',

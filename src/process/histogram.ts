@@ -1,7 +1,7 @@
-// A histogram that is counted from the start, before anybody asks for metrics, in the text of Prometheus.
+// A histogram that counts from the start of the process, in the text format of Prometheus.
 
 export class Histogram {
-  /** Upper bounds, in the unit of what is observed; all beyond the last is counted as well. */
+  /** Upper bounds, in the unit of the observed values; a last bucket counts larger values. */
   readonly #bounds: readonly number[];
   readonly #counts: Float64Array;
   #sum = 0;

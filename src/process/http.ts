@@ -1,14 +1,14 @@
-// A small JSON server for status, health and metrics: routes as a table, errors as values, slow clients cut
-// off.
+// A small JSON server for status, health and metrics. Routes are a table, errors are values, and slow clients
+// are disconnected.
 
 import type { IncomingMessage, RequestListener, ServerOptions, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { InFlight } from './in-flight.ts';
 
-/** What a handler answers: a value that becomes JSON, or text of a type. */
+/** A handler's reply: a value that becomes JSON, or text with its type. */
 export interface Reply {
   readonly status: number;
-  /** Text that is long may come in pieces, each made when the one before it is on its way. */
+  /** Long text may be an async iterable of pieces: each is made once the one before it is sent. */
   readonly body: unknown;
   readonly contentType?: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -17,34 +17,34 @@ export interface Reply {
 export interface RouteRequest {
   readonly url: URL;
   readonly message: IncomingMessage;
-  /** Parsed JSON of a POST, undefined if there was none. */
+  /** The parsed JSON of a POST; undefined without a body. */
   readonly body: unknown;
-  /** Aborted when the client goes away before its answer. */
+  /** Aborted when the client disconnects before the reply. */
   readonly signal: AbortSignal;
 }
 
 export interface Route {
   readonly method: 'GET' | 'POST';
   readonly path: string;
-  /** A refusal, or null: asked before the body is read. */
+  /** Returns a refusal or null, before the body is read. */
   readonly authorize?: (message: IncomingMessage) => Reply | null;
-  /** Answered however many others are asked: a few bytes, by which a kubelet decides who lives. */
+  /** Served also when the server is busy: a kubelet restarts the container by this small reply. */
   readonly isProbe?: true;
   readonly handle: (request: RouteRequest) => Reply | Promise<Reply>;
 }
 
-/** What an error answer says: a stable code, what is wrong, and what to do next. */
+/** The body of an error reply: a stable code, what is wrong, and what to do next. */
 export interface ErrorBody {
   readonly code: string;
   readonly message: string;
   readonly next: string;
-  /** Where nothing is served at a path: the paths that are. */
+  /** With NotFound: the paths that are served. */
   readonly paths?: readonly string[];
 }
 
 export const bodyLimitBytes: number = 64 * 1024;
 
-/** Options of node:http that bound what a client which never finishes can hold. */
+/** Options of node:http that limit what a client that never finishes can hold. */
 export const serverLimits: Pick<
   ServerOptions,
   'headersTimeout' | 'requestTimeout' | 'keepAliveTimeout' | 'connectionsCheckingInterval' | 'maxHeaderSize'
@@ -56,11 +56,11 @@ export const serverLimits: Pick<
   maxHeaderSize: 16 * 1024,
 };
 
-/** What a server bears of clients that ask for much, or do not read what they asked for. */
+/** Limits for clients that send many requests or do not read the replies. */
 export interface AnswerLimits {
-  /** Requests that are answered at once. */
+  /** The most requests answered at once. */
   readonly atOnce: number;
-  /** How long a client may take nothing of its answer. */
+  /** How long a client may read nothing of its reply. */
   readonly stalledMs: number;
 }
 
@@ -70,7 +70,7 @@ export function failure(status: number, error: ErrorBody): Reply {
   return { status, body: { error } };
 }
 
-/** The listener of a node:http server for a table of routes. */
+/** The request listener of a node:http server for a table of routes. */
 export function routeListener(
   routes: readonly Route[],
   onError: (error: unknown) => void,
@@ -81,7 +81,7 @@ export function routeListener(
     inFlight.begin(message, response);
     const heard = inFlight.requests > atOnce ? routes.map(refusing) : routes;
     const sendReply = (reply: Reply): Promise<void> => {
-      // From here on: what is asked for may take its time, and node:http looks only at requests.
+      // Starts only now: a handler may take its time, and the timeouts of node:http cover only requests.
       response.setTimeout(stalledMs, () => response.destroy());
       return send(reply, message, response);
     };
@@ -89,7 +89,7 @@ export function routeListener(
       .then(sendReply)
       .catch(async (error) => {
         onError(error);
-        // Of an answer that has begun there is no other end than that of its connection.
+        // A reply that has begun can only end with its connection.
         if (response.headersSent) response.destroy();
         else await sendReply(failure(500, internalError));
       });
@@ -121,7 +121,7 @@ const busy: Reply = {
   headers: { 'retry-after': '1', connection: 'close' },
 };
 
-/** A page of the web that a browser on this machine has open could speak to us as anybody here can. */
+/** A web page open in a browser on this machine can send requests like any local client. */
 const webPage: Reply = failure(403, {
   code: 'WebPage',
   message: 'no web page changes anything here',
@@ -197,7 +197,7 @@ async function readJson(message: IncomingMessage): Promise<{ value: unknown } | 
   }
 }
 
-/** Rejects where the pieces of a body cannot be made to the end. */
+/** Rejects if making the pieces of a body fails. */
 async function send(reply: Reply, message: IncomingMessage, response: ServerResponse): Promise<void> {
   const { status, body, contentType } = reply;
   if (response.writableEnded || response.destroyed) return;
@@ -211,7 +211,7 @@ async function send(reply: Reply, message: IncomingMessage, response: ServerResp
   if (areParts(body)) {
     response.writeHead(status, headers);
     return await pipeline(isHead ? [] : body, response).catch((error: NodeJS.ErrnoException) => {
-      // Who has gone away misses nothing.
+      // The client has disconnected: nothing is lost.
       if (error.code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
     });
   }

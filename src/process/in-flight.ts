@@ -1,4 +1,4 @@
-// How many requests a server is answering. A client may have several of them on one connection.
+// Counts the requests that a server is answering. A client may have several on one connection.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -15,7 +15,7 @@ export class InFlight {
     return this.#requests;
   }
 
-  /** Counts a request until its answer is on its way, or its connection is gone. */
+  /** Counts a request until its reply is sent or its connection is closed. */
   begin({ socket }: IncomingMessage, response: ServerResponse): void {
     const connection = this.#connections.get(socket) ?? this.#follow(socket);
     connection.requests++;
@@ -27,7 +27,7 @@ export class InFlight {
     });
   }
 
-  /** An answer that waits for the one before it on its connection is not told that this has gone. */
+  /** A pipelined reply that waits for an earlier one gets no `close` event when the connection closes. */
   #follow(socket: Socket): Connection {
     const connection = { requests: 0 };
     this.#connections.set(socket, connection);

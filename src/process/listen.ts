@@ -1,9 +1,9 @@
-// Where a server listens, and what to do where it cannot.
+// Makes a server listen; an error says what to do.
 
 import type { Server } from 'node:net';
 import type { HostPort } from './values.ts';
 
-/** Nothing can be listened on at an address. Names the flag, the kernel's words and the remedy. */
+/** A server cannot listen at an address. Names the flag, the kernel's words and the remedy. */
 export class ListenError extends Error {
   readonly code = 'CannotListen';
 }
@@ -12,7 +12,7 @@ export interface ListenInput {
   /** Such as `--listen`. */
   readonly flag: string;
   readonly at: HostPort;
-  /** How many connections the kernel keeps until they are taken; node:net's 511 where nothing is said. */
+  /** How many connections the kernel queues for accept; 511 by default, as in node:net. */
   readonly backlog?: number;
 }
 

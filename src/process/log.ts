@@ -1,5 +1,4 @@
-// The log: pino, on a destination that never makes anybody wait. A line that finds the pipe full is dropped,
-// counted.
+// The log: pino, on a destination that never blocks. A line that finds the pipe full is dropped and counted.
 
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
@@ -12,16 +11,16 @@ export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' |
 
 export interface LogDestination extends Disposable {
   write(line: string): void;
-  /** Lines that were given up since the start. */
+  /** The number of lines dropped since the start. */
   readonly dropped: number;
 }
 
 /**
- * How much may wait for the reader of a socket, where each write cannot be asked whether it would block: as
- * much as a pipe holds.
+ * How much may wait for the reader of a socket, which does not tell whether a write would block: as much as a
+ * pipe holds.
  */
 const socketLimitBytes = 64 * 1024;
-/** How long the end of a program waits for such a reader. */
+/** How long an ending program waits for that reader. */
 const lastWordsMs = 500;
 
 export function createLog(level: LogLevel, destination: LogDestination, bindings: object = {}): Log {
@@ -29,7 +28,7 @@ export function createLog(level: LogLevel, destination: LogDestination, bindings
   return pino(options, destination).child(bindings);
 }
 
-/** The count of lines that were given up, in the text format of Prometheus. */
+/** The number of dropped lines, in the text format of Prometheus. */
 export function droppedLinesText({ dropped }: Pick<LogDestination, 'dropped'>): string {
   const name = 'vipward_log_lines_dropped_total';
   const help = 'Log lines that found their reader stalled';
@@ -37,7 +36,7 @@ export function droppedLinesText({ dropped }: Pick<LogDestination, 'dropped'>): 
 }
 
 /**
- * Opens a file descriptor, 1 by default, as a destination. Nothing of the shared file description is changed.
+ * Opens a file descriptor, 1 by default, as a destination. Changes no flags of the shared file description.
  */
 export function openLogDestination(fd = 1): LogDestination {
   const stat = fstatSync(fd);
@@ -46,16 +45,16 @@ export function openLogDestination(fd = 1): LogDestination {
 }
 
 /**
- * The same pipe, terminal or file with flags of its own. O_NONBLOCK set on the inherited description would be
- * seen by every process that shares it: a shell would find its own terminal non-blocking afterwards.
+ * Opens the same pipe, terminal or file again with its own flags. Every process that shares the inherited
+ * description would see O_NONBLOCK on it: a shell would find its terminal non-blocking afterwards.
  */
 function reopen(fd: number): number | undefined {
   const { O_WRONLY, O_NONBLOCK, O_APPEND, O_NOCTTY } = constants;
   try {
     return openSync(`/proc/self/fd/${fd}`, O_WRONLY | O_NONBLOCK | O_APPEND | O_NOCTTY);
   } catch {
-    // A file of another user, or no /proc: regular files do not block for long, and a pipe is then as it was
-    // given.
+    // The file is another user's, or there is no /proc. Regular files do not block for long; a pipe stays as
+    // it was given.
     return undefined;
   }
 }
@@ -63,14 +62,14 @@ function reopen(fd: number): number | undefined {
 function descriptorDestination(fd: number): LogDestination {
   let dropped = 0;
   let rest: Buffer | undefined;
-  // Writes what it can, and returns what is left.
+  // Writes what fits, and returns the rest.
   const push = (bytes: Buffer): Buffer | undefined => {
     try {
       const written = writeSync(fd, bytes);
       return written < bytes.length ? bytes.subarray(written) : undefined;
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
-      // Any other error is a reader that has gone: the log is then lost, the process must not be.
+      // Any other error means that the reader is gone: the log is lost, but the process goes on.
       return code === 'EAGAIN' ? bytes : undefined;
     }
   };
@@ -80,7 +79,7 @@ function descriptorDestination(fd: number): LogDestination {
       const bytes = Buffer.from(line);
       const left = rest === undefined ? push(bytes) : bytes;
       if (left === undefined) return;
-      // A line that is half written must be finished, or it would be glued to the next one.
+      // A half-written line must be finished first, or the next line would be appended to it.
       if (rest === undefined && left.length < bytes.length) rest = left;
       else dropped++;
     },
@@ -94,7 +93,7 @@ function descriptorDestination(fd: number): LogDestination {
 }
 
 /**
- * A socket, as systemd gives it, cannot be opened again through /proc (ENXIO): libuv writes to it without
+ * A socket, such as systemd's, cannot be opened again through /proc (ENXIO). libuv writes to it without
  * blocking.
  */
 function socketDestination(fd: number): LogDestination {
@@ -111,7 +110,7 @@ function socketDestination(fd: number): LogDestination {
       return dropped;
     },
     [Symbol.dispose]() {
-      // Not its end, which would shut the socket for all who share it.
+      // No end(), which would shut the socket down for every process that shares it.
       socket.write('', () => socket.destroy());
       setTimeout(() => socket.destroy(), lastWordsMs).unref();
     },

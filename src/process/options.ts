@@ -1,5 +1,5 @@
-// Options as one table a command: flag, then VIPWARD_* of the environment, then the config file, then the
-// default. Called once by each composition root, and again when the config file changes.
+// Reads a command's options from one table: flag, then VIPWARD_* variable, then config file, then default.
+// Each composition root calls it at the start and when the config file changes.
 
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
@@ -9,14 +9,16 @@ import { parseCount, parseDuration, parseFlag, parseList } from './values.ts';
 export type OptionKind = 'text' | 'list' | 'flag' | 'duration' | 'count' | 'choice';
 
 export interface OptionSpec {
-  /** In kebab-case, as it is typed; `token-file` is VIPWARD_TOKEN_FILE and, in a config file, `tokenFile`. */
+  /**
+   * In kebab-case; `token-file` is VIPWARD_TOKEN_FILE in the environment and `tokenFile` in a config file.
+   */
   readonly name: string;
   readonly kind: OptionKind;
   /** As a person would type it. */
   readonly default?: string;
   readonly choices?: readonly string[];
   readonly placeholder?: string;
-  /** Throws UsageError, which begins with `where`, for what was said and is no value of it. */
+  /** Throws UsageError, beginning with `where`, for a value that the option does not take. */
   readonly check?: (texts: readonly string[], where: string) => void;
   readonly help: string;
 }
@@ -41,15 +43,12 @@ type ValueOf<Spec extends OptionSpec> = Spec extends
   ? TypeOf<Spec>
   : TypeOf<Spec> | undefined;
 
-/**
- * The values of a table by camelCase name; durations in milliseconds. Undefined only where there is no
- * default.
- */
+/** The values of a table by camelCase name; durations in milliseconds. Undefined only without a default. */
 export type OptionValues<Specs extends readonly OptionSpec[]> = {
   readonly [Spec in Specs[number] as CamelCase<Spec['name']>]: ValueOf<Spec>;
 };
 
-/** How a message names the place of each value, by the same names: the flag where nobody said anything. */
+/** How a message names the source of each value, by camelCase name; the flag for a default. */
 export type OptionPlaces<Specs extends readonly OptionSpec[]> = {
   readonly [Spec in Specs[number] as CamelCase<Spec['name']>]: string;
 };
@@ -57,7 +56,7 @@ export type OptionPlaces<Specs extends readonly OptionSpec[]> = {
 export interface OptionInput {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** How many words without a flag the command takes. */
+  /** How many positional arguments the command takes. */
   readonly words?: number;
 }
 
@@ -65,20 +64,20 @@ export interface OptionResult<Specs extends readonly OptionSpec[]> {
   readonly values: OptionValues<Specs>;
   readonly places: OptionPlaces<Specs>;
   readonly words: readonly string[];
-  /** `--help` was asked for: nothing else has been checked. */
+  /** `--help` was given: the values are not checked. */
   readonly help: boolean;
   readonly configPath: string | undefined;
 }
 
-/** Where a value was found, its texts, and how to name that place in a message. */
+/** The texts of a value, and how a message names their source. */
 interface Found {
   readonly texts: readonly string[];
   readonly where: string;
 }
 
 /**
- * Reads the values of a table. A spec named `config` makes its value be read as a YAML file. Throws
- * UsageError.
+ * Reads the values of a table. The value of a spec named `config` is the path of a YAML file that is read
+ * too. Throws UsageError.
  */
 export async function readOptions<const Specs extends readonly OptionSpec[]>(
   specs: Specs,
@@ -104,7 +103,7 @@ export async function readOptions<const Specs extends readonly OptionSpec[]>(
   };
 }
 
-/** The values of a table of which nobody said anything. */
+/** The values of a table when no option is given. */
 export function defaultValues<const Specs extends readonly OptionSpec[]>(specs: Specs): OptionValues<Specs> {
   const values = specs.map((spec) => [camelCase(spec.name), typedValue(spec, undefined)]);
   return Object.fromEntries(values) as OptionValues<Specs>;
@@ -148,7 +147,7 @@ function parseFlags(specs: readonly OptionSpec[], { argv, words: most = 0 }: Opt
   }
 }
 
-/** util.parseArgs adds advice about `--` that is wrong here. */
+/** Cuts the advice of util.parseArgs about `--`, which is wrong here. */
 function firstSentence(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   const [, flag] = /^Option '(\S+)' argument is ambiguous/.exec(text) ?? [];
@@ -165,7 +164,7 @@ function foundInFlags({ name }: OptionSpec, flags: Flags): Found | undefined {
 
 function foundInEnv({ name }: OptionSpec, env: OptionInput['env']): Found | undefined {
   const value = env[envName(name)];
-  // An empty variable is how a container manifest says "not set".
+  // In a container manifest an empty variable means "not set".
   return value === undefined || value === '' ? undefined : { texts: [value], where: envName(name) };
 }
 
@@ -181,10 +180,7 @@ function foundInConfig({ name }: OptionSpec, config: Config, path: string): Foun
 
 type Config = Readonly<Record<string, unknown>>;
 
-/**
- * The keys of a config file. YAML is loaded only here: it is 8 MB that a command without a file need not
- * carry.
- */
+/** The keys of a config file. Loads YAML only here: a command without a file need not carry its 8 MB. */
 async function readConfig(path: string, specs: readonly OptionSpec[]): Promise<Config> {
   let value: unknown;
   try {

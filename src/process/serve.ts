@@ -1,10 +1,10 @@
-// A listener that is there before what it tells of: its routes may be others at any time.
+// An HTTP listener that opens before its routes exist; they can be replaced at any time.
 
 import { type Route, routeListener, serverLimits } from './http.ts';
 import { type ListenInput, listen } from './listen.ts';
 
 export interface Served extends Disposable {
-  /** From now on requests are answered by these. */
+  /** Answers requests by these routes from now on. */
   show(routes: readonly Route[]): void;
 }
 
@@ -13,14 +13,14 @@ export interface ServeInput extends Pick<ListenInput, 'flag' | 'at'> {
 }
 
 /**
- * More than are answered at once, so that a probe finds a place beside requests that wait for their answer.
- * Who asks nothing holds one for as long as serverLimits says.
+ * More than the requests answered at once, so that a probe can connect while others wait. serverLimits closes
+ * idle connections.
  */
 const connectionLimit = 128;
 
-/** Listens, and answers 404 to everything until there are routes. Rejects with ListenError. */
+/** Listens, and answers 404 to everything until `show`. Rejects with ListenError. */
 export async function serve({ flag, at, onError }: ServeInput): Promise<Served> {
-  // An import would load all that node:http lists, a second HTTP client among it: 3 MB resident.
+  // An import would load all exports of node:http, such as a second HTTP client: 3 MB resident.
   const { createServer } = process.getBuiltinModule('node:http');
   let listener = routeListener([], onError);
   const server = createServer(serverLimits, (request, response) => listener(request, response));

@@ -1,4 +1,4 @@
-// What to do about an error of TLS, on whichever side of a connection a person stands. Pure.
+// What to do about a TLS error, on either side of a connection. Pure.
 
 const unknownIssuer: ReadonlySet<string> = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
@@ -9,7 +9,7 @@ const unknownIssuer: ReadonlySet<string> = new Set([
   'CERT_SIGNATURE_FAILURE',
 ]);
 
-/** By the code of the error; undefined if it is none of TLS. */
+/** The advice for an error code; undefined if it is not a TLS error. */
 export function tlsAdvice(code: string): string | undefined {
   if (unknownIssuer.has(code)) return 'give the CA that signed the certificate of the server as --ca-file';
   switch (code) {

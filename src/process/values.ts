@@ -1,13 +1,11 @@
-// The texts that flags, environment variables and config files carry, turned into values; options.ts calls
-// these.
+// Parses the texts of flags, environment variables and config files, for options.ts.
 
 import { UsageError } from './usage.ts';
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 /**
- * Parses `500ms`, `1.5s`, `2m`, `1h` or `0` to whole milliseconds. `where` begins the message of the
- * UsageError.
+ * Parses `500ms`, `1.5s`, `2m`, `1h` or `0` to whole milliseconds. Throws UsageError, beginning with `where`.
  */
 export function parseDuration(text: string, where: string): number {
   if (text === '0') return 0;
@@ -19,7 +17,7 @@ export function parseDuration(text: string, where: string): number {
     );
   }
   const exactMs = Number(match[1]) * unit;
-  // 16.1 times 1000 is a little more than 16100. What is short is not nothing.
+  // Rounds, as 16.1 * 1000 is a little more than 16100. A short duration must not become 0.
   return exactMs < 1 ? Math.ceil(exactMs) : Math.round(exactMs);
 }
 
@@ -29,7 +27,7 @@ export function parseCount(text: string, where: string): number {
   throw new UsageError(`${where}: expected a whole number of 0 or more, got ${JSON.stringify(text)}`);
 }
 
-/** Parses `true` or `false`, as an environment variable or a config file says a flag. */
+/** Parses `true` or `false`, the value of a flag in an environment variable or a config file. */
 export function parseFlag(text: string, where: string): boolean {
   if (text === 'true' || text === '1') return true;
   if (text === 'false' || text === '0') return false;
@@ -42,12 +40,12 @@ export function parseList(texts: readonly string[]): readonly string[] {
 }
 
 export interface HostPort {
-  /** Undefined: every address, of IPv6 too where the kernel has it. */
+  /** Undefined for every address, with IPv6 if the kernel has it. */
   readonly host: string | undefined;
   readonly port: number;
 }
 
-/** Throws UsageError for a text that is no `HOST:PORT`. */
+/** Throws UsageError unless the text is `HOST:PORT`. */
 export function checkHostPort([text = '']: readonly string[], where: string): void {
   parseHostPort(text, where);
 }
@@ -63,7 +61,7 @@ export function parseHostPort(text: string, where: string): HostPort {
   return { host: match[1] ?? (match[2] || undefined), port: Number(match[3]) };
 }
 
-/** True for the addresses that only this machine can reach. */
+/** True for addresses that only this machine can reach. */
 export function isLoopback(host: string | undefined): boolean {
   if (host === undefined) return false;
   return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);

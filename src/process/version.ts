@@ -1,4 +1,4 @@
-// The version of this program, as package.json beside `src` or `dist` says it.
+// The version of this program, from package.json beside `src` or `dist`.
 
 import { readFileSync } from 'node:fs';
 import { home } from './home.ts';

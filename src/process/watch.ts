@@ -1,5 +1,5 @@
-// A file that may change under a running process (config, tokens, certificates): says so once each time it
-// has settled.
+// Watches a file of a running process (config, tokens, certificates) and reports each change once it has
+// settled.
 
 import { watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
@@ -11,13 +11,12 @@ export interface WatchedFile {
   readonly signal: AbortSignal;
 }
 
-/** How long a file must be left alone before it is read again: an editor writes in several steps. */
+/** How long a file must stay unchanged before it is reported: an editor writes in several steps. */
 const settleMs = 50;
 
 /**
- * Watches the folder, not the file: an editor and a mounted Secret replace the file, and a watch of the file
- * itself would stay with the old one. Kubernetes swaps a `..data` link beside it, so names with two dots
- * count as well.
+ * Watches the folder: an editor and a mounted Secret replace the file, and a watch of the file would keep the
+ * old one. Kubernetes swaps a `..data` link in the folder, so names that begin with two dots count too.
  */
 export function watchFile({ path, onChange, onError, signal }: WatchedFile): void {
   const name = basename(path);
