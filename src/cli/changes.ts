@@ -1,4 +1,4 @@
-// `vipward move`, `drain` and `undrain`: what an operator tells a controller; each returns once it is done.
+// `vipward move`, `drain` and `undrain`: an operator's orders to a controller. Each returns once it is done.
 
 import { UsageError } from '../process/usage.ts';
 import { ask } from './client.ts';

@@ -1,4 +1,4 @@
-// `vipward cleanup`: takes everything of ours out of this machine's kernel, while no agent runs.
+// `vipward cleanup`: removes everything of vipward from this machine's kernel, while no agent runs.
 
 import type { NamedInterfaces } from '../agent/cleanup.ts';
 import { UsageError } from '../process/usage.ts';
@@ -12,7 +12,7 @@ export interface CleanupFlags {
   readonly interface?: string;
 }
 
-/** Exit code 1 if an agent runs here or something could not be taken away; each line says what. */
+/** Exit code 1 if an agent runs here or something could not be removed; each line names one thing. */
 export async function runCleanup(flags: CleanupFlags, around: Surroundings): Promise<number> {
   const interfaces = interfacesOf(flags, around.env['VIPWARD_INTERFACE'] || undefined);
   const stateDir = flags.state ?? (around.env['VIPWARD_STATE'] || defaultStateDir);
@@ -28,7 +28,7 @@ export async function runCleanup(flags: CleanupFlags, around: Surroundings): Pro
   return code;
 }
 
-/** `auto` is what the agent calls all of them. Throws UsageError for a list of none. */
+/** `auto` means all interfaces, as for the agent. Throws UsageError for an empty list. */
 function interfacesOf(flags: CleanupFlags, variable: string | undefined): NamedInterfaces | undefined {
   const where = flags.interface === undefined ? 'VIPWARD_INTERFACE' : '--interface';
   const text = flags.interface ?? variable;

@@ -1,4 +1,4 @@
-// How a verb talks to a controller or an agent: one request, a deadline, and errors that carry the exit code.
+// A verb's request to a controller or an agent: one request, a deadline, and errors with the exit code.
 
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
@@ -8,14 +8,14 @@ import { UsageError } from '../process/usage.ts';
 import { leaderOf, standsBy } from './leader.ts';
 import { plain } from './table.ts';
 
-/** The servers of one role, tried in order, and what is needed to speak to them. */
+/** The servers of one role, tried in order, and the credentials for them. */
 export interface Server {
   readonly role: 'controller' | 'agent';
   readonly origins: readonly URL[];
   readonly token: string | undefined;
   readonly ca: Buffer | undefined;
   readonly timeoutMs: number;
-  /** Tells the person at the terminal what is done beside what was asked for. */
+  /** Tells the user about actions beyond the requested one. */
   readonly say: (text: string) => void;
 }
 
@@ -32,13 +32,13 @@ export interface Answer {
   readonly json: unknown;
 }
 
-/** Nobody answered, or not in a way that could be read: exit code 3. */
+/** No server gave a readable answer: exit code 3. */
 export class NoAnswerError extends Error {
   readonly code = 'NoAnswer';
   readonly exitCode = 3;
 }
 
-/** The server answered no: exit code 1, or 2 where the request itself was wrong. */
+/** The server refused the request: exit code 1, or 2 if the request itself was invalid. */
 export class RefusedError extends Error {
   readonly code = 'Refused';
   readonly exitCode: number;
@@ -49,24 +49,22 @@ export class RefusedError extends Error {
   }
 }
 
-/** A server's own words for why it cannot answer; another one of its role may. */
+/** The server's reason why it cannot answer; another server of its role may be able to. */
 class UnableError extends Error {}
 
 const defaultPorts = { controller: 9470, agent: 9471 } as const;
-/** More than the status of 100,000 VIPs; a server that sends more is not one of ours. */
+/** More than the status of 100,000 VIPs. A longer answer does not come from vipward. */
 const answerLimitBytes = 256 * 1024 * 1024;
-/** So often one controller may name another that rules: each of them may have been deposed meanwhile. */
+/** The most redirections from one controller to the next: a named leader may have been deposed meanwhile. */
 const mostLeaders = 3;
 
-/** A server to ask. One that another has named may show a certificate for the name of that other. */
+/** A server to ask. A server that another one named may show a certificate for the name of that other one. */
 interface Place {
   readonly origin: URL;
   readonly namedBy: URL | null;
 }
 
-/**
- * Parses one URL or several behind commas; http, https, ws and wss name the same server. Throws UsageError.
- */
+/** Parses a comma-separated list of URLs; http, https, ws and wss name the same server. Throws UsageError. */
 export function parseOrigins(text: string, where: string): readonly URL[] {
   const origins = text.split(',').map((part) => part.trim());
   return origins.filter((part) => part !== '').map((part) => parseOrigin(part, where));
@@ -87,9 +85,9 @@ export function defaultOrigin(role: Server['role']): URL {
 }
 
 /**
- * Asks each server in turn until one answers, and instead of a controller that stands by the one it names.
- * A change that was sent and not answered is asked of nobody else: it may be done. Throws NoAnswerError if
- * none did answer, RefusedError for an answer of 4xx.
+ * Asks each server in turn until one answers; a standby controller's answer leads to the leader it names. A
+ * change that was sent and not answered is not sent to another server, because it may have been done. Throws
+ * NoAnswerError if no server answered, RefusedError for a 4xx answer.
  */
 export async function ask(server: Server, question: Question): Promise<Answer> {
   const [failures, asked] = [[] as string[], new Set<string>()];
@@ -139,7 +137,7 @@ function checked(answer: Answer, url: URL, question: Question): Answer {
   }
   const next = otherRole(error) ?? error.next;
   const words = `${plain(error.message)}${next === undefined ? '' : `; ${plain(next)}`}`;
-  // Nothing was done by a server that has no such path: another one may be asked, and none has said no.
+  // A server without this path has done and refused nothing, so another server may be asked.
   if (error.code === 'NotFound') throw new UnableError(words);
   if (answer.status >= 500) throw unanswered(new UnableError(words), url, question);
   throw new RefusedError(`${url.host}: ${words}`, answer.status === 400 ? 2 : 1);
@@ -149,11 +147,11 @@ interface Failure {
   readonly code?: string;
   readonly message?: string;
   readonly next?: string;
-  /** Of a server that has nothing at the path: where it has something. */
+  /** In a 404 answer: the paths that the server has. */
   readonly paths?: readonly string[];
 }
 
-/** What to do where a server of ours was asked what only one of the other role knows. */
+/** The advice if the user asked a server of the wrong role. */
 function otherRole({ paths }: Failure): string | undefined {
   if (!Array.isArray(paths)) return undefined;
   if (paths.includes('/api/v1/status'))
@@ -163,7 +161,7 @@ function otherRole({ paths }: Failure): string | undefined {
   return undefined;
 }
 
-/** What went wrong with a question that was sent: a change is asked once, for it may be done. */
+/** The error of a sent request. A change is not sent again, because it may have been done. */
 function unanswered(error: unknown, url: URL, { method }: Question): unknown {
   if (method === 'GET') return error;
   const next = 'it may still be done: see vipward status';
@@ -209,8 +207,8 @@ function exchange(
 }
 
 /**
- * A certificate is good for the server that was asked, or, if so wanted, for the one it has named itself: any
- * host may have one that everybody trusts, and a token is sent to none that was not meant.
+ * Accepts a certificate for the server that was asked or, if `mayBeItself`, for the leader that it named.
+ * Other hosts may have trusted certificates too, and must not get the token.
  */
 function identityOf({ hostname }: URL, mayBeItself: boolean): typeof checkServerIdentity {
   const asked = hostname.replace(/^\[(.*)\]$/, '$1');
@@ -238,7 +236,7 @@ async function readAnswer(message: IncomingMessage): Promise<Answer> {
   return { status: message.statusCode ?? 0, text: `${text.trimEnd()}\n`, json };
 }
 
-/** An error of several tries (a name with two addresses) has its words in its parts. */
+/** An AggregateError of several attempts (a name with two addresses) has its messages in its parts. */
 function wordsOf(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(wordsOf).join(', ');
   if (!(error instanceof Error)) return String(error);

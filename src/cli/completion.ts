@@ -1,5 +1,5 @@
-// Completion scripts, made from the verbs and flags that commander knows and from the tables of the two
-// processes, so that they cannot fall behind.
+// Completion scripts, generated from commander's verbs and flags and from the option tables of agent and
+// controller, so that they cannot become stale.
 
 import type { Command, Option } from 'commander';
 import { agentOptions } from '../agent/config.ts';
@@ -11,7 +11,7 @@ export const shells = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof shells)[number];
 
 interface Flag {
-  /** Such as `-o` and `--output`. */
+  /** For example `-o` and `--output`. */
   readonly names: readonly string[];
   readonly about: string;
   readonly takes: 'nothing' | 'a value' | readonly string[];
@@ -21,13 +21,13 @@ interface Verb {
   readonly name: string;
   readonly about: string;
   readonly flags: readonly Flag[];
-  /** What its first argument can be, where that is one of a few words. */
+  /** The possible values of the first argument, if it is one of a few words. */
   readonly words: readonly string[];
-  /** Which names its arguments are, one after the other. */
+  /** The kind of name that each argument is. */
   readonly names: readonly NameKind[];
 }
 
-/** By what commander calls an argument. */
+/** The kind of name by commander's name of the argument. */
 const kinds: Readonly<Record<string, NameKind>> = {
   vip: 'vips',
   node: 'nodes',
@@ -78,12 +78,12 @@ function flagOfSpec({ name, help: about, kind, choices }: OptionSpec): Flag {
   return { names: [`--${name}`], about, takes: choices ?? (kind === 'flag' ? 'nothing' : 'a value') };
 }
 
-/** Bash begins another word behind `=` and `:`: words are those of the line, and it is given what is left. */
+/** Bash splits words at `=` and `:`, so the script matches words of the line and returns only the rest. */
 function bash(verbs: readonly Verb[]): string {
   const cases = verbs.map(({ name, flags, words, names }) => {
     const values = flags.map(({ names: forms, takes }) => {
       if (takes === 'nothing') return '';
-      // Without words of ours it is a name of a file.
+      // A value without listed words is a file name.
       return `      ${forms.join('|')}) words="${takes === 'a value' ? '' : takes.join(' ')}" ;;\n`;
     });
     const all = [...words, ...flags.flatMap(({ names: forms }) => forms.slice(-1))].join(' ');
@@ -120,7 +120,7 @@ function zsh(verbs: readonly Verb[]): string {
     const specs = [...flags.flatMap(zshSpecs), ...named, first].map((spec) => `'${spec}'`);
     return `    ${name}) _arguments ${specs.join(' ')} ;;`;
   });
-  // A file of the fpath is run at the first completion, a sourced one is not.
+  // zsh runs a file of the fpath at the first completion, but not a sourced file.
   return `#compdef vipward
 _vipward_names() {
   (( \${words[(I)--(controller|agent)*]} )) && return 1
@@ -176,7 +176,7 @@ function fishFlag({ names, about, takes }: Flag): string {
   return `${flags.join(' ')} ${value}-d '${quoted(about)}'`;
 }
 
-/** Fit for single quotes in all three shells. */
+/** Makes a text safe within single quotes in all three shells. */
 function quoted(text: string): string {
   return text.replaceAll("'", '').replaceAll('"', '').replaceAll('\\', '');
 }

@@ -1,5 +1,5 @@
-// The files by which a verb shows who asks, and knows who answers. Each message begins with the place where
-// the file was named.
+// Reads the files of a verb's credentials: the token of the operator and the CA of the server. Each error
+// message starts with the flag or variable that names the file.
 
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ export interface NamedFile {
   readonly where: string;
 }
 
-/** The token of a file with one word, or of its line `operator TOKEN`. Throws UsageError. */
+/** The token from a file with one word, or from its line `operator TOKEN`. Throws UsageError. */
 export function readToken({ path, where }: NamedFile): string {
   const lines = readFile({ path, where })
     .toString('utf8')
@@ -26,7 +26,7 @@ export function readToken({ path, where }: NamedFile): string {
   return token;
 }
 
-/** The CA of a server, PEM. Throws UsageError for a file without one: TLS would trust nobody by it. */
+/** The CA of a server, PEM. Throws UsageError for a file without one: TLS would trust no server. */
 export function readCa({ path, where }: NamedFile): Buffer {
   const ca = readFile({ path, where });
   try {

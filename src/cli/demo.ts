@@ -1,5 +1,5 @@
-// `npm start`: the whole of vipward on this machine, in namespaces of its own. This is the half outside: it
-// starts the half inside under `unshare`, passes signals on, and takes over the exit code.
+// `npm start`: all of vipward on this machine, in namespaces of its own. This outer half starts the inner
+// half under `unshare`, forwards signals, and returns its exit code.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -36,7 +36,7 @@ const demoOptions = [
   },
 ] as const;
 
-/** How long what is inside may take to end. */
+/** The time that the inner half gets to end. */
 const patienceMs = 10_000;
 
 const about = `Makes a node, a client and a backend in network namespaces, starts a controller and an
@@ -49,8 +49,8 @@ Examples:
   vipward demo --services services.yaml`;
 
 /**
- * Runs the demo. Exit code 0 after a stop or if all came out as declared, 1 if not or it cannot run here, 2
- * usage.
+ * Runs the demo. Exit code 0 after a stop or if every result was as declared, 1 if not or if the demo cannot
+ * run here, 2 for wrong usage.
  */
 export async function runDemo(argv: readonly string[], input: DemoInput): Promise<number> {
   try {
@@ -63,7 +63,7 @@ export async function runDemo(argv: readonly string[], input: DemoInput): Promis
     if (!existsSync(services)) {
       throw new UsageError(`--services ${services}: there is no such file; name one with Service manifests`);
     }
-    // The demo edits what it serves: a controller takes a folder too.
+    // The demo edits the file that it serves; a controller accepts a folder too.
     if (statSync(services).isDirectory())
       throw new UsageError(`--services ${services}: a folder; name one file with Service manifests`);
     if (values.outside === undefined) return await outside(['--services', services], values.once, input);
@@ -83,11 +83,11 @@ async function outside(flags: readonly string[], once: boolean, input: DemoInput
   const folder = mkdtempSync(join(tmpdir(), 'vipward-demo-'));
   const ours = ['--outside', ownNamespace(), '--folder', folder];
   const words = ['demo', ...flags, ...(once ? ['--once'] : []), ...ours];
-  // Neither carries anything: the end of the channel tells the half inside that this one is gone, that of the
-  // pipe, which all that it starts has too, tells this one that nobody is left there.
+  // Neither carries data. When the IPC channel closes, the inner half knows that this process ended. Every
+  // process of the demo has the pipe; when it closes, this half knows that all of them ended.
   const stdio = ['inherit', 'inherit', 'inherit', 'ipc', 'pipe'] as const;
   const child = spawn('unshare', [form, ...input.program, ...words], { stdio: [...stdio] });
-  // Ctrl-C reaches both halves by itself; a signal that only this one was sent has to be passed on.
+  // Ctrl-C reaches both halves by itself; a signal sent to this process alone is forwarded.
   input.signal.addEventListener('abort', () => child.kill('SIGTERM'), { once: true });
   const { promise, resolve } = Promise.withResolvers<number>();
   child.on('error', (error) => {
@@ -97,19 +97,19 @@ async function outside(flags: readonly string[], once: boolean, input: DemoInput
   child.on('exit', (code) => resolve(code ?? 1));
   const exitCode = await promise;
   await end(child.stdio[lifeline] as Readable);
-  // The half inside has done so, unless it was killed.
+  // The inner half has removed the folder already, unless it was killed.
   rmSync(folder, { recursive: true, force: true });
   return exitCode;
 }
 
-/** The programs of a half that was killed write until they notice. */
+/** The programs of a killed half go on writing until they notice. */
 async function end(stream: Readable): Promise<void> {
   if (stream.readableEnded || stream.destroyed) return;
   stream.resume();
   await once(stream, 'close', { signal: AbortSignal.timeout(patienceMs) }).catch(() => undefined);
 }
 
-/** The form of unshare that works here; where none does, its words are printed, and what to do. */
+/** The form of unshare that works here. If none does, prints its error and what to do. */
 function findForm(): string | undefined {
   for (const form of process.getuid?.() === 0 ? ['-nm', '-Urnm'] : ['-Urnm']) {
     const tried = spawnSync('unshare', [form, 'true'], { encoding: 'utf8' });
@@ -123,7 +123,7 @@ function findForm(): string | undefined {
   return undefined;
 }
 
-/** The half inside changes the network: never that of whoever started the demo. */
+/** The inner half changes the network, so it must not run in the namespace that the demo was started in. */
 function refuseOutside(name: string): void {
   if (ownNamespace() !== name) return;
   throw new Error(`${name} is the network namespace the demo was started in: it changes only its own`);

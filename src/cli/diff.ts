@@ -1,4 +1,4 @@
-// `vipward diff`: what the kernel has against what it should have, as the agent of this node reads it.
+// `vipward diff`: the kernel's objects against the wanted ones, as read by the agent of this node.
 
 import { type Answer, ask, NoAnswerError, RefusedError, type Server } from './client.ts';
 import { type Flags, outputOf, type Surroundings, serverOf } from './settings.ts';
@@ -10,7 +10,7 @@ interface Difference {
   readonly add: readonly string[];
 }
 
-/** Prints what would be taken away and put in. Exit code 1 if there is anything. */
+/** Prints the objects to remove and to add. Exit code 1 if there are any. */
 export async function runDiff(flags: Flags, around: Surroundings): Promise<number> {
   const output = outputOf(flags, around.env);
   const answer = await compared(serverOf('agent', flags, around));
@@ -23,7 +23,7 @@ export async function runDiff(flags: Flags, around: Surroundings): Promise<numbe
   return differs ? 1 : 0;
 }
 
-/** Whoever says no here has not compared: exit code 1 is for what differs. */
+/** A refusal here is no comparison, so it must not have exit code 1, which stands for a difference. */
 async function compared(server: Server): Promise<Answer> {
   try {
     return await ask(server, { method: 'GET', path: '/diff' });

@@ -1,4 +1,4 @@
-// `vipward doctor`: can this kernel do it, and what is missing. Asks the kernel itself, and changes nothing.
+// `vipward doctor`: whether this kernel can run vipward, and what it lacks. It changes nothing.
 
 import { answerChecks } from './doctor/answers.ts';
 import { bypassChecks } from './doctor/bypass.ts';
@@ -11,7 +11,7 @@ import { stateChecks } from './doctor/state.ts';
 import { type Flags, outputOf, type Surroundings } from './settings.ts';
 import { plain, table } from './table.ts';
 
-/** Prints every check. Exit code 1 exactly if one fails. */
+/** Prints every check. Exit code 1 if and only if a check fails. */
 export async function runDoctor(flags: Flags, around: Surroundings): Promise<number> {
   const output = outputOf(flags, around.env);
   using machine = thisMachine();

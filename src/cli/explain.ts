@@ -1,4 +1,4 @@
-// `vipward explain`: the verdict on one packet, asked of the agent that guards the address here.
+// `vipward explain`: the verdict on one packet, from the agent of this node.
 
 import { UsageError } from '../process/usage.ts';
 import { type Address, AddressError, familyOf, parseAddress } from '../state/address.ts';
@@ -46,7 +46,7 @@ export async function runExplain(
   try {
     answer = await ask(serverOf('agent', flags, around), { method: 'GET', path });
   } catch (error) {
-    // Whatever an agent says no to here, it is not the packet.
+    // A refusal by the agent is no verdict on the packet.
     if (error instanceof RefusedError) throw new RefusedError(error.message, cannotTell);
     throw error;
   }

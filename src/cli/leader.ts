@@ -1,6 +1,6 @@
-// Who rules, by the word of a controller that stands by: what a verb asks instead. Pure.
+// Finds the leader in the answer of a standby controller, for a verb to ask instead. Pure.
 
-/** An answer as far as it says who rules. */
+/** The parts of an answer that name the leader. */
 interface Said {
   readonly status: number;
   readonly json: unknown;
@@ -8,16 +8,16 @@ interface Said {
 
 export interface Leader {
   readonly identity: string;
-  /** By the scheme of the one who named it: a token that was sent through TLS is never sent without. */
+  /** Has the scheme of the naming server: a token that was sent over TLS is never sent without it. */
   readonly origin: URL;
 }
 
-/** True for the answer of a controller that stands by: to a change a refusal, else a status without VIPs. */
+/** Whether a standby controller answered: it refuses a change (421), and its status says so. */
 export function standsBy({ status, json }: Said): boolean {
   return status === 421 || (status === 200 && fieldsOf(json)['role'] === 'standby');
 }
 
-/** The one who rules by an answer of `from`, or null where that is not known. */
+/** The leader named in an answer of `from`; null if it names none. */
 export function leaderOf({ json }: Said, from: URL): Leader | null {
   const { identity, address } = fieldsOf(fieldsOf(json)['leader']);
   if (typeof identity !== 'string' || typeof address !== 'string') return null;

@@ -1,10 +1,9 @@
 // The composition root of `vipward`: the only reader of argv, the environment and signals, and the only
-// setter of the exit code. Each command is imported when it is asked for, so that an agent carries nothing of
-// the others.
+// setter of the exit code. It imports each command on demand, so that an agent loads no other code.
 
 /**
- * Aborts on the first SIGTERM or SIGINT; later ones find a stop under way and change nothing. A process that
- * the demo started has a channel to it for no other reason than to stop with the demo, however that ended.
+ * Aborts on the first SIGTERM or SIGINT; later ones change nothing. A process of the demo also aborts when
+ * its IPC channel closes, so that it stops with the demo, however that ended.
  */
 function rootSignal(): AbortSignal {
   const root = new AbortController();
@@ -15,14 +14,14 @@ function rootSignal(): AbortSignal {
   return root.signal;
 }
 
-/** Says `reload` at each SIGHUP: what can change without a restart is to be read again. */
+/** Dispatches `reload` at each SIGHUP: the process rereads what can change without a restart. */
 function hangUps(): EventTarget {
   const reloads = new EventTarget();
   process.on('SIGHUP', () => reloads.dispatchEvent(new Event('reload')));
   return reloads;
 }
 
-/** Of those that read their own flags `help VERB` is what `VERB --help` is. */
+/** Turns `help VERB` into `VERB --help` for the two verbs that read their own flags. */
 function asked([verb = '', ...rest]: readonly string[]): readonly [string, ...string[]] {
   const [of = ''] = rest;
   return verb === 'help' && (of === 'agent' || of === 'controller') ? [of, '--help'] : [verb, ...rest];
@@ -45,7 +44,7 @@ async function run(): Promise<number> {
         reloads: hangUps(),
       });
     case 'demo':
-      // A terminal that is closed ends the demo as Ctrl-C does.
+      // Closing the terminal ends the demo as Ctrl-C does.
       process.on('SIGHUP', () => process.kill(process.pid, 'SIGTERM'));
       return await (await import('./demo.ts')).runDemo(argv, {
         env,
@@ -62,7 +61,7 @@ async function run(): Promise<number> {
   }
 }
 
-/** A reader that goes away, as `head` does, ends the output; it is no error, and changes no answer. */
+/** A reader that closes the pipe, as `head` does, ends the output without an error or a new exit code. */
 const gone = new AbortController();
 let isUnwritten = false;
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

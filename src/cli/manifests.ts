@@ -1,4 +1,4 @@
-// `vipward manifests`: what a cluster is told to run vipward, rendered from the chart without Helm.
+// `vipward manifests`: the manifests that run vipward in a cluster, rendered from the chart without Helm.
 
 import { readFileSync } from 'node:fs';
 import { parseAllDocuments } from 'yaml';
@@ -31,7 +31,7 @@ export function runManifests(part: Part, flags: ManifestsFlags, { out }: Pick<Su
   return 0;
 }
 
-/** The defaults, and over them what was given. Helm makes the namespace itself; kubectl does not. */
+/** The defaults, overridden by the given values. Helm creates the namespace itself; kubectl does not. */
 function valuesOf({ set = [], values: files = [] }: ManifestsFlags): Values {
   const given = [
     ...files.map((path) => ({ where: `--values ${path}`, values: parseValues(readFile(path), path) })),
@@ -47,7 +47,7 @@ function valuesOf({ set = [], values: files = [] }: ManifestsFlags): Values {
   return all;
 }
 
-/** One object that kubectl takes as it takes the documents. */
+/** One List object, which kubectl accepts like the separate documents. */
 function asList(text: string): string {
   const items = parseAllDocuments(text).map((document) => document.toJS() as unknown);
   return `${JSON.stringify({ apiVersion: 'v1', kind: 'List', items }, null, 2)}\n`;

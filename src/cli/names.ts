@@ -1,19 +1,19 @@
-// `vipward names`, which a completion script asks while somebody types: what a word may be, one a line.
+// `vipward names`: prints the possible values of a word, one per line, for a shell's completion script.
 
 import { ask, NoAnswerError, RefusedError } from './client.ts';
 import { type Surroundings, serverOf } from './settings.ts';
 import type { AgentStatus, ControllerStatus } from './status-json.ts';
 
-/** A target is what `explain` takes: an address and a port that is declared there. */
+/** A target is an argument of `explain`: an address and a port declared on it. */
 export const nameKinds = ['vips', 'nodes', 'targets'] as const;
 export type NameKind = (typeof nameKinds)[number];
 
-/** Who has pressed Tab does not wait for longer. */
+/** The longest that a user who presses Tab should wait. */
 const timeout = '2s';
-/** What a shell may be given: it takes some characters for something to run. */
+/** The characters that are safe in a completion; a shell would interpret some others. */
 const harmless = /^[\w.:[\]/-]+$/;
 
-/** Prints the names that the usual server knows. Says nothing where none answers: exit code 3. */
+/** Prints the names that the default server knows. Without an answer it prints nothing: exit code 3. */
 export async function runNames(kind: NameKind, { env, out }: Surroundings): Promise<number> {
   const of = { env, err: { write: () => true } };
   try {

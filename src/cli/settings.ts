@@ -1,4 +1,4 @@
-// Flags and environment of a verb, turned into the server it asks and the form of its answer.
+// Turns a verb's flags and environment into the server to ask and the output format.
 
 import { envName } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
@@ -8,16 +8,16 @@ import { type NamedFile, readCa, readToken } from './credentials.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Where a verb runs: everything it reads and writes. */
+/** The surroundings of a verb: everything it reads and writes. */
 export interface Surroundings {
   readonly env: Environment;
   readonly out: { write(text: string): unknown; readonly isTTY?: boolean };
   readonly err: { write(text: string): unknown };
-  /** Aborted when nobody reads what is written any more: what goes on by itself ends then. */
+  /** Aborted when the reader of the output is gone; a verb that runs on then ends. */
   readonly gone?: AbortSignal;
 }
 
-/** The flags that commander read, as texts; `true` where one that may have a value has none. */
+/** The flags that commander read, as texts; `true` for a flag with an optional value that has none. */
 export interface Flags {
   readonly controller?: string;
   readonly agent?: string | true;
@@ -31,8 +31,8 @@ export const outputs = ['table', 'wide', 'json'] as const;
 export type Output = (typeof outputs)[number];
 
 /**
- * The server of a role by flag, then environment, then default. An agent is shown no token: it asks for none,
- * and whoever has taken its port would hear that of the operator. Throws UsageError.
+ * The server of a role, by flag, then environment, then default. An agent gets no token: it needs none, and
+ * another process on its port could steal it. Throws UsageError.
  */
 export function serverOf(
   role: Server['role'],
@@ -57,7 +57,7 @@ export function serverOf(
   };
 }
 
-/** Which of the two a status is asked of, if that was said: a flag counts more than any variable. */
+/** The role that the user chose for a status, if any; a flag takes precedence over any variable. */
 export function chosenRole(flags: Flags, env: Environment): Server['role'] | undefined {
   if (flags.agent !== undefined) return 'agent';
   if (flags.controller !== undefined || valueIn(env, 'VIPWARD_CONTROLLER') !== undefined) return 'controller';
@@ -79,14 +79,14 @@ function timeoutOf({ timeout }: Flags, env: Environment): number {
   throw new UsageError(`${where}: expected more than 0 and at most 24 days, got ${text}`);
 }
 
-/** A file that a flag names, or the variable of the same name. */
+/** The file that a flag or the variable of the same name names. */
 function fileOf(flag: string | undefined, name: string, env: Environment): NamedFile | undefined {
   const variable = envName(name);
   const path = flag ?? valueIn(env, variable);
   return path === undefined ? undefined : { path, where: flag === undefined ? variable : `--${name}` };
 }
 
-/** An empty variable is how a container manifest says "not set". */
+/** An empty variable counts as unset, since container manifests often set variables to an empty text. */
 function valueIn(env: Environment, name: string): string | undefined {
   return env[name] === '' ? undefined : env[name];
 }

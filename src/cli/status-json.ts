@@ -1,6 +1,6 @@
-// What of the JSON of a controller or an agent `vipward status` reads.
+// The fields of a controller's or an agent's JSON that `vipward status` reads.
 
-/** The fields that are printed; a server may send more. */
+/** The printed fields; a server may send more. */
 export interface ControllerStatus {
   readonly vips: readonly {
     readonly address: string;
@@ -30,7 +30,7 @@ export interface ControllerStatus {
     readonly refusals?: readonly { readonly key: string; readonly code: string; readonly reason: string }[];
   }[];
   readonly refusedStreams?: readonly EndedStatus[];
-  /** From a cluster: which lists were read to their end. */
+  /** In a cluster: which lists have been read to their end. */
   readonly synced?: boolean | Readonly<Record<string, boolean>>;
   readonly role?: string;
   readonly identity?: string;
@@ -53,7 +53,7 @@ export interface ControllerStatus {
   } | null;
 }
 
-/** How a stream ended. */
+/** The end of a stream. */
 export interface EndedStatus {
   readonly node: string | null;
   readonly code: number;
@@ -92,5 +92,5 @@ export interface AgentStatus {
   }[];
 }
 
-/** The agent on this machine: its counters stand beside what a controller says of the VIPs that it has. */
+/** The agent on this machine; its counters are shown next to the controller's VIPs. */
 export type Beside = Pick<AgentStatus, 'node' | 'filter' | 'vips'>;

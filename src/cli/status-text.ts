@@ -1,4 +1,4 @@
-// The tables of `vipward status`, from the JSON that a controller or an agent sent.
+// The tables of `vipward status`, from the JSON of a controller or an agent.
 
 import type { Output } from './settings.ts';
 import type {
@@ -11,15 +11,15 @@ import type {
 } from './status-json.ts';
 import { plain, table } from './table.ts';
 
-/** Of what many nodes or manifests may bring, a table for people has as many. */
+/** The most rows of a table of problems, which many nodes or manifests can have. */
 const mostRows = 20;
 
-/** What a controller says: VIPs and nodes, and below them whatever is not as somebody asked. */
+/** A controller's status: VIPs and nodes, then everything that is not as requested. */
 export function controllerText(status: ControllerStatus, output: Output, beside: Beside | null): string {
   const { vips, nodes } = status;
   const counters = new Map(beside?.vips.map((vip) => [vip.address, vip]));
   const rows = vips.map((vip) => {
-    // What others than its node count is not what happens to the VIP.
+    // Only the counters of the VIP's own node tell what happens to it.
     const counted = vip.node === beside?.node ? counters.get(vip.address) : undefined;
     const ports = vip.services.flatMap((service) => service.ports);
     const cells = [vip.address, vip.node, vip.state, vip.reason, portsText(ports, counted?.ports)];
@@ -47,12 +47,12 @@ export function controllerText(status: ControllerStatus, output: Output, beside:
   return parts.join('\n');
 }
 
-/** A line each on the whole; empty if it rules, and the Services were read and are followed. */
+/** Lines about the controller itself; empty if it leads and has read and follows the Services. */
 function standingText(status: ControllerStatus): string {
   return `${standbyText(status)}${followingText(status)}${raisedText(status)}`;
 }
 
-/** Who stands by has no VIPs and no nodes to show, which must not look as if there were none. */
+/** A standby knows no VIPs and nodes, which must not look as if there were none. */
 function standbyText({ role, identity, leader = null }: ControllerStatus): string {
   if (role !== 'standby') return '';
   if (leader === null) return 'standby: no controller that it knows of rules\n';
@@ -87,7 +87,7 @@ function endedText(ended: EndedStatus | null): string | null {
 function troubles(status: ControllerStatus): string[] {
   const { vips, nodes, refused = [], problems = [], refusedStreams = [] } = status;
   const tables: string[] = [];
-  // A Service that has its VIP may still have lost a port of it to another.
+  // A Service that has its VIP may still have lost one of its ports to another Service.
   const inPart = vips.flatMap(({ message = '', services }) =>
     services.filter((service) => (service.message ?? '') !== '' && service.message !== message),
   );
@@ -114,7 +114,7 @@ function moreText(rows: number): string {
   return rows > mostRows ? `and ${rows - mostRows} more: -o json has all of them\n` : '';
 }
 
-/** What was read, and asks for no VIP of ours. */
+/** Objects that were read but request none of our VIPs. */
 function ignoredText({ ignored = {} }: ControllerStatus): string {
   const kinds = Object.entries(ignored);
   if (kinds.length === 0) return '';
@@ -122,7 +122,7 @@ function ignoredText({ ignored = {} }: ControllerStatus): string {
   return `ignored: ${words.join(', ')}\n${moreText(kinds.length)}`;
 }
 
-/** What an agent says of its node. */
+/** An agent's status of its node. */
 export function agentText(status: AgentStatus, output: Output): string {
   const { vips, controllers = [], problems = [] } = status;
   const rows = vips.map((vip) => {
@@ -158,12 +158,12 @@ function isObserving({ filter }: Pick<AgentStatus, 'filter'>): boolean {
   return filter === 'observe';
 }
 
-/** What an agent that observes counts, it has let in. */
+/** An agent that observes counts packets that it let through. */
 function droppedHead(status: Pick<AgentStatus, 'filter'>): string {
   return isObserving(status) ? 'WOULD DROP' : 'DROPPED';
 }
 
-/** Nothing is ever dropped at a VIP whose Services opted out: no number, nor the lack of one, says so. */
+/** A VIP whose Services opted out of filtering never drops, so it shows `unfiltered` and no number. */
 function droppedText(vip: { readonly filtered?: boolean }, dropped: number | null | undefined): string {
   return vip.filtered === false ? 'unfiltered' : String(dropped ?? '-');
 }
@@ -172,7 +172,7 @@ function termText(term: TermStatus | null): string {
   return term === null ? '-' : `${term.generation}.${term.n}`;
 }
 
-/** `80/tcp 53/udp=1200`: the number is of packets, where they are counted. */
+/** `80/tcp 53/udp=1200`: the number is a count of packets, if there is one. */
 function portsText(ports: readonly PortStatus[], counted: readonly PortStatus[] = []): string {
   const texts = ports.map(({ protocol, port }) => {
     const found = counted.find((other) => other.protocol === protocol && other.port === port);

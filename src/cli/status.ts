@@ -1,4 +1,4 @@
-// `vipward status`: what a controller or an agent says of itself, as tables or as the JSON it sent.
+// `vipward status`: the status of a controller or an agent, as tables or as its JSON.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Answer, ask, NoAnswerError, RefusedError, type Server } from './client.ts';
@@ -9,8 +9,8 @@ import { wouldDropText } from './would-drop.ts';
 
 const watchIntervalMs = 1000;
 /**
- * An agent on this machine adds counters to the table; nobody waits long for one that is not there. One with
- * 10,000 VIPs needs a fifth of a second of a processor, which a busy machine may not give it at once.
+ * The agent on this machine adds counters to the table; a missing agent must not delay it for long. An agent
+ * with 10,000 VIPs needs 0.2 s of processor time, which a busy machine may not give it at once.
  */
 const besideTimeoutMs = 3000;
 
@@ -25,7 +25,7 @@ export async function runStatus(
     return 0;
   }
   const { out, err, gone = new AbortController().signal } = around;
-  // Only a terminal is cleared, and for people: what goes into a file or another program is text.
+  // Only tables on a terminal are redrawn; a file or another program gets plain text.
   const begin = out.isTTY === true && output !== 'json' ? '\u001b[H\u001b[2J' : '';
   while (!gone.aborted) {
     try {
@@ -49,7 +49,7 @@ async function statusText(flags: Flags, output: Output, around: Surroundings): P
   return controllerText(answer.json as ControllerStatus, output, beside);
 }
 
-/** The server that was named; where none was, the controller of this machine, else its agent. */
+/** The named server; by default the controller of this machine, or else its agent. */
 async function find(flags: Flags, around: Surroundings): Promise<{ role: Server['role']; answer: Answer }> {
   const role = chosenRole(flags, around.env);
   const of = (chosen: Server['role']) => askStatus(serverOf(chosen, flags, around));

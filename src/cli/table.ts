@@ -1,6 +1,6 @@
-// Text for people: columns that line up.
+// Text tables for people.
 
-/** Rows under a head, each column as wide as its widest cell; the last one is not padded. */
+/** Rows under a head, each column as wide as its widest cell; the last column is not padded. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [head, ...rows];
   const widths = head.map((_, column) => {
@@ -15,7 +15,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return `${all.map(line).join('\n')}\n`;
 }
 
-/** Text of a server, made harmless for a terminal. */
+/** Makes a server's text safe for a terminal. */
 export function plain(value: unknown): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: C0, DEL and C1, which terminals obey too.
   return String(value ?? '-').replace(/[\u0000-\u001f\u007f-\u009f]/g, '?') || '-';

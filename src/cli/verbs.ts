@@ -1,5 +1,5 @@
-// The verbs as commander knows them: names, flags, help with examples. What each one does is in a file of its
-// own.
+// The verbs as commander knows them: names, flags, help with examples. Each verb is implemented in a file of
+// its own.
 
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { UsageError } from '../process/usage.ts';
@@ -11,7 +11,7 @@ import type { ManifestsFlags } from './manifests.ts';
 import { type NameKind, nameKinds } from './names.ts';
 import { type Flags, outputs, type Surroundings } from './settings.ts';
 
-/** Runs one verb and resolves to its exit code; the reason of any that is not 0 is on stderr. */
+/** Runs one verb and resolves to its exit code; stderr has the reason for any code but 0. */
 export async function runVerb(argv: readonly string[], around: Surroundings): Promise<number> {
   let code = 0;
   const program = makeProgram(around, (result) => {
@@ -34,14 +34,14 @@ export async function runVerb(argv: readonly string[], around: Surroundings): Pr
   }
 }
 
-/** Help of what is no verb is said to be that, as the verb itself would be, and not the help of all. */
+/** `help WORD` for an unknown verb becomes WORD itself, so that it fails instead of printing all help. */
 function unlessUnknown(argv: readonly string[], program: Command): string[] {
   const [first, of] = argv;
   const isKnown = of === undefined || program.commands.some((command) => command.name() === of);
   return first === 'help' && !isKnown ? [of] : [...argv];
 }
 
-/** All verbs; `done` is told the exit code of the one that ran. */
+/** All verbs; `done` gets the exit code of the verb that ran. */
 export function makeProgram(around: Surroundings, done: (code: number) => void): Command {
   const program = new Command('vipward')
     .description('A small, fast distributed firewall for Kubernetes load balancer addresses.')
@@ -56,7 +56,7 @@ export function makeProgram(around: Surroundings, done: (code: number) => void):
       'after',
       '\nExit codes: 0 done, 1 the answer is no, 2 wrong usage, 3 no server could answer.',
     );
-  // These two read their own flags: they are listed here only for the help.
+  // These two read their own flags, and are listed here only for the help.
   program.command('agent').description('run the agent of a node; see vipward agent --help');
   program.command('controller').description('run the controller; see vipward controller --help');
   addQuestions(program, around, done);
@@ -68,12 +68,12 @@ export function makeProgram(around: Surroundings, done: (code: number) => void):
 
 type Done = (code: number) => void;
 
-/** What a flag is given each time it is there. */
+/** Collects the values of a repeatable flag. */
 function collect(text: string, before: readonly string[] = []): readonly string[] {
   return [...before, text];
 }
 
-/** A list that is given once with commas or in several flags; `true` is one that was given nothing. */
+/** Joins a list given with commas or in several flags; `true` is a flag without a value. */
 function joined(text: string, before?: string | true): string {
   return before === undefined || before === true ? text : `${before},${text}`;
 }
@@ -215,7 +215,7 @@ function verb(program: Command, name: string, about: string, examples: readonly 
   return program.command(name).description(about).addHelpText('after', `\nExamples:\n${lines}`);
 }
 
-/** The flags of a verb that asks a server of that role. */
+/** The flags of a verb that asks a server of this role. */
 function serverFlags(command: Command, role: 'controller' | 'agent'): void {
   command.option(`--${role} <url>`, placeOf(role), joined);
   command.option(

@@ -1,4 +1,4 @@
-// `vipward status --would-drop`: what an agent that observes let through and would drop if it enforced.
+// `vipward status --would-drop`: packets that an observing agent let through and would drop if it enforced.
 
 import type { WouldDropReport } from '../agent/answers/would-drop.ts';
 import { ask } from './client.ts';

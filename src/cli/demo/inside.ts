@@ -1,5 +1,5 @@
-// The half of the demo that lives in the namespace of its node: makes the network, runs controller and agent,
-// probes, changes the manifests, and takes everything away again.
+// The inner half of the demo, in the namespace of its node: creates the network, runs controller and agent,
+// sends probes, changes the manifests, and removes everything again.
 
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,11 +28,11 @@ import { DemoServices } from './services.ts';
 export interface InsideInput extends DemoInput {
   readonly services: string;
   readonly once: boolean;
-  /** Where files go; it is there already, and is removed. */
+  /** The folder for the demo's files. It exists already, and runInside removes it. */
   readonly folder: string;
 }
 
-/** Everything that has to go again, in the order it was made. */
+/** Everything to remove at the end, in the order of creation. */
 type Undo = (() => void | Promise<void>)[];
 
 interface Stage {
@@ -47,7 +47,7 @@ interface Stage {
 
 const changeIntervalMs = 4000;
 
-/** Runs until the signal, or twice through all probes; everything is removed in either case. */
+/** Runs until the signal, or for two rounds of probes; removes everything in either case. */
 export async function runInside(input: InsideInput): Promise<number> {
   const undo: Undo = [];
   const screen = new Screen(process.stdout);
@@ -56,7 +56,7 @@ export async function runInside(input: InsideInput): Promise<number> {
     const stage = await setUp(input, screen, undo);
     isClean = await play(stage, input.once);
   } catch (error) {
-    // A stop in the middle of something shows as an error of that something.
+    // A stop in the middle of a step appears as an error of that step.
     if (!input.signal.aborted) {
       isClean = false;
       process.stderr.write(`vipward demo: ${error instanceof Error ? error.message : String(error)}\n`);
@@ -64,7 +64,7 @@ export async function runInside(input: InsideInput): Promise<number> {
   }
   for (const step of undo.reverse()) await step();
   screen.say('demo: everything is removed');
-  // A live demo ends by a signal, which is no failure; one that was to run to its end did not.
+  // A signal is the normal end of the live demo, but a failure with `once`.
   if (input.signal.aborted) return input.once ? 1 : 0;
   return isClean ? 0 : 1;
 }
@@ -91,7 +91,7 @@ async function setUp(input: InsideInput, screen: Screen, undo: Undo): Promise<St
   return stage;
 }
 
-/** A namespace with one interface, eth0, whose other end is here. */
+/** Creates a namespace with one interface, eth0, whose other end is in this namespace. */
 async function addPeer(
   kernel: Kernel,
   launcher: Launcher,
@@ -110,7 +110,7 @@ async function addPeer(
   return peer;
 }
 
-/** A node of Kubernetes forwards. These are the switches of this namespace, not of the machine. */
+/** A Kubernetes node forwards packets. These sysctls belong to this namespace, not to the machine. */
 function forwardPackets(): void {
   for (const path of ['ipv4/ip_forward', 'ipv6/conf/all/forwarding']) {
     if (existsSync(`/proc/sys/net/${path}`)) writeFileSync(`/proc/sys/net/${path}`, '1');
@@ -133,7 +133,7 @@ function startAgent(launcher: Launcher, services: DemoServices, undo: Undo): Pro
   return program;
 }
 
-/** Waits until every VIP is announced and committed. */
+/** Waits until every VIP is committed and announced. */
 async function settled({ programs, signal }: Stage): Promise<void> {
   await until(
     'every VIP to be served',
@@ -166,7 +166,7 @@ async function play(stage: Stage, once: boolean): Promise<boolean> {
   return isClean;
 }
 
-/** Opens or closes a port in the manifests, and follows it into the kernel. */
+/** Opens or closes a port in the manifests, and waits until the kernel has it. */
 async function change({ services, programs, signal }: Stage): Promise<Change> {
   const before = (await controllerStatus()).seq;
   const started = performance.now();
@@ -184,7 +184,7 @@ async function change({ services, programs, signal }: Stage): Promise<Change> {
   return { what, totalMs: performance.now() - started, lagMs: lagMs.value };
 }
 
-/** Lets the node follow as kube-proxy would, then tries everything from the client at once. */
+/** Updates NAT and listeners as kube-proxy would, then sends all probes from the client at once. */
 async function probeAll(stage: Stage): Promise<Outcome[]> {
   const { kernel, client, listeners, services } = stage;
   const plan = planOf(await controllerStatus(), services.declared);
@@ -202,7 +202,7 @@ async function tryOut(client: Peer, probe: Probe): Promise<Outcome> {
   if (sighting === undefined) throw new Error('the client did not say what it saw');
   const from = hosts.client[familyOf(endpoint.address) === 4 ? 0 : 1];
   const { rule, reason } = await explanation(endpoint, from);
-  // A refused connection is an answer too: the packet came through the filter.
+  // A refused connection is an answer too: the packet passed the filter.
   const isAsDeclared = expected === null ? sighting.words === 'no answer' : sighting.by === expected;
   return { probe, sighting, rule: rule ?? reason, isAsDeclared };
 }

@@ -1,4 +1,4 @@
-// What answers a probe: listeners that say their name, on the node and on the backend.
+// Listeners on the node and on the backend that answer a probe with their name.
 
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
@@ -8,8 +8,8 @@ import type { Endpoint } from './plan.ts';
 import { answerSctp } from './sctp.ts';
 
 /**
- * Listeners that stay until the process ends. Each is bound to one address: an answer over UDP then comes
- * from the address that was asked, which a wildcard socket would not see to.
+ * Listeners that stay until the process ends. Each is bound to one address, so that a UDP answer comes from
+ * the address that was asked; a wildcard socket would not ensure that.
  */
 export class Listeners {
   readonly #name: string;
@@ -19,10 +19,10 @@ export class Listeners {
     this.#name = name;
   }
 
-  /** Listens where nothing does yet. Rejects with the error of a bind that failed. */
+  /** Opens the missing listeners. Rejects with the error of a failed bind. */
   async ensure(endpoints: readonly Endpoint[]): Promise<void> {
     for (const endpoint of endpoints) {
-      // A raw socket hears every port of its address.
+      // A raw socket receives packets for every port of its address.
       const { protocol, address } = endpoint;
       const key = protocol === 'SCTP' ? `${address} SCTP` : JSON.stringify(endpoint);
       if (this.#open.has(key)) continue;
@@ -40,7 +40,7 @@ export class Listeners {
     });
     server.once('error', reject);
     server.listen({ port, host: address }, resolve);
-    // A listener serves as long as its process has something to do, and must not be what keeps it.
+    // A listener alone must not keep its process running.
     server.unref();
     return promise;
   }

@@ -1,5 +1,5 @@
-// The NAT table of the demo, as kube-proxy would write it: a DNAT for each forwarded port and for a NodePort,
-// and masquerade. It is a stranger's table to the agent, and is replaced as a whole at each change.
+// The NAT table of the demo, like kube-proxy's: a DNAT for each forwarded port and for a NodePort, and
+// masquerade. To the agent it is a foreign table; each change replaces it as a whole.
 
 import {
   ChainAttribute,
@@ -21,7 +21,7 @@ import { Writer } from '../../netlink/writer.ts';
 import { type Address, addressBytes, type Family, familyOf } from '../../state/address.ts';
 import { commitStep } from './network.ts';
 
-/** One port of an address of the node that goes to the backend. */
+/** One port of a node address that is forwarded to the backend. */
 export interface Forward {
   readonly address: Address;
   readonly protocol: 'TCP' | 'UDP';
@@ -36,7 +36,7 @@ const postrouting = { name: 'postrouting', hook: 4, priority: 100 };
 const NFT_NAT_DNAT = 1;
 const protocolNumbers = { TCP: 6, UDP: 17 } as const;
 
-/** Replaces the table of one family by one with these DNATs and a masquerade of what goes to `backend`. */
+/** Replaces the table of one family with these DNATs and a masquerade of packets to `backend`. */
 export async function replaceNat(
   kernel: Kernel,
   backend: Address,
@@ -146,7 +146,7 @@ class NatBatch {
   }
 }
 
-/** The expressions of a rule; everything is compared in register 1. */
+/** The expressions of a rule; all comparisons use register 1. */
 class Expressions {
   readonly #writer: Writer;
 
@@ -169,7 +169,7 @@ class Expressions {
     });
   }
 
-  /** Puts a constant into one of the sixteen-byte registers. */
+  /** Loads a constant into one of the sixteen-byte registers. */
   load(register: number, value: Uint8Array): void {
     this.add('immediate', (writer) => {
       writer.attributeU32Be(1, register);

@@ -1,5 +1,5 @@
-// The network of the demo over our own netlink: veths, addresses and routes. Only ever called inside
-// namespaces that the demo has made; inside.ts makes sure of that.
+// Creates the network of the demo over our own netlink: veths, addresses and routes. Only for namespaces that
+// the demo has created; inside.ts ensures that.
 
 import {
   AddressAttribute,
@@ -27,7 +27,7 @@ import { type Address, addressBytes, familyOf } from '../../state/address.ts';
 export interface Interface {
   readonly name: string;
   readonly addresses: readonly { readonly address: Address; readonly length: number }[];
-  /** Every address is on this link, as far as this namespace knows. */
+  /** The default route of this namespace is on-link on this interface. */
   readonly isDefault: boolean;
 }
 
@@ -42,7 +42,7 @@ const RTN_UNICAST = 1;
 const loopbackIndex = 1;
 const creating = NLM_F_CREATE | NLM_F_EXCL;
 
-/** Makes a pair of interfaces: one here, the other, named eth0, in the namespace of a process. */
+/** Creates a pair of interfaces: one here, the other, named eth0, in the namespace of a process. */
 export async function makeVeth(kernel: Kernel, name: string, peerPid: number): Promise<void> {
   await send(kernel, `veth ${name}`, (writer) => {
     message(writer, { type: Message.NEWLINK, flags: creating }, () => {
@@ -62,7 +62,7 @@ export async function makeVeth(kernel: Kernel, name: string, peerPid: number): P
   });
 }
 
-/** Puts an interface up, gives it its addresses and, where asked, the way to everywhere. */
+/** Sets an interface up and gives it its addresses and, if requested, the default route. */
 export async function configure(kernel: Kernel, { name, addresses, isDefault }: Interface): Promise<void> {
   const links = readLinks(await kernel.ask(linkDump()));
   const index = links.find((link) => link.name === name)?.index;
@@ -99,14 +99,14 @@ function newAddress(
     writer.u32(index);
     writer.attributeBytes(AddressAttribute.LOCAL, addressBytes(address));
     writer.attributeBytes(AddressAttribute.ADDRESS, addressBytes(address));
-    // Nobody else is on this link: an IPv6 address need not wait a second for a double to speak up.
+    // No other host is on this link, so IPv6 needs no duplicate address detection, which takes a second.
     writer.attributeU32(AddressAttribute.FLAGS, IFA_F_NODAD);
   });
 }
 
 function newRoute(writer: Writer, index: number, family: 4 | 6): void {
   message(writer, { type: Message.NEWROUTE, flags: creating }, () => {
-    // struct rtmsg, with a destination of no bits.
+    // struct rtmsg, with a destination of length 0.
     const afFamily = family === 4 ? AF_INET : AF_INET6;
     writer.raw(
       Uint8Array.of(afFamily, 0, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_LINK, RTN_UNICAST, 0, 0, 0, 0),
@@ -115,7 +115,7 @@ function newRoute(writer: Writer, index: number, family: 4 | 6): void {
   });
 }
 
-/** struct ifinfomsg: flags are set, and nothing else is changed. */
+/** struct ifinfomsg that sets flags and changes nothing else. */
 function linkHeader(writer: Writer, index: number, flags: number): void {
   writer.u32(0);
   writer.u32(index);
@@ -139,7 +139,7 @@ function nest(writer: Writer, type: number, body: () => void): void {
   writer.endNest(place);
 }
 
-/** Sends one rtnetlink message. Throws an Error that says what was refused, and why. */
+/** Sends one rtnetlink message. Throws an Error with the refused object and the reason. */
 async function send(kernel: Kernel, what: string, write: (writer: Writer) => void): Promise<void> {
   const writer = new Writer(256);
   write(writer);
@@ -150,7 +150,7 @@ async function send(kernel: Kernel, what: string, write: (writer: Writer) => voi
   });
 }
 
-/** Commits one step through a door. Throws an Error that says what was refused, and why. */
+/** Commits one step through a door. Throws an Error with the refused object and the reason. */
 export async function commitStep(
   kernel: Kernel,
   door: 'rtnetlink' | 'nfnetlink',

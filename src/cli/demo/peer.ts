@@ -1,5 +1,5 @@
-// The process that holds the namespace of the client or the backend and does there what the demo tells it
-// over IPC. It ends when the demo does.
+// The process that holds the namespace of the client or the backend, and executes the demo's orders there,
+// received over IPC. It ends with the demo.
 
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
@@ -14,10 +14,10 @@ import { probeSctp } from './sctp.ts';
 export type PeerOrder =
   | { readonly kind: 'configure'; readonly interface: Interface }
   | { readonly kind: 'serve'; readonly name: string; readonly endpoints: readonly Endpoint[] }
-  /** `isAnswered` where somebody should answer. */
+  /** `isAnswered` is true if a listener should answer. */
   | { readonly kind: 'probe'; readonly endpoint: Endpoint; readonly isAnswered: boolean };
 
-/** What came back to a probe: the name of who answered, or null and why. */
+/** The result of a probe: the name of the listener that answered, or null and the reason. */
 export interface Sighting {
   readonly by: string | null;
   readonly words: string;
@@ -30,10 +30,10 @@ export interface PeerReply {
   readonly error?: string;
 }
 
-/** An answer takes 0.1 ms here, more on a busy machine. Silence is waited out, and short for who watches. */
+/** An answer takes 0.1 ms, more on a busy machine. An expected silence is kept short for the user. */
 const [answerMs, silenceMs] = [10_000, 400];
 
-/** Serves orders until the demo goes away. */
+/** Executes orders until the demo ends. */
 export async function runPeer(): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>();
   using kernel = new Kernel(loadNative());
@@ -109,7 +109,7 @@ function probeUdp({ address, port }: Endpoint, timeoutMs: number): Promise<Seen>
   socket.on('error', (error: NodeJS.ErrnoException) => {
     resolve({ by: null, words: error.code ?? error.message });
   });
-  // A connected socket hears what ICMP says, and takes no answer from another address.
+  // A connected socket gets ICMP errors, and accepts no answer from another address.
   socket.connect(port, address, () => socket.send('probe'));
   return promise.finally(() => {
     clearTimeout(timer);

@@ -1,12 +1,12 @@
-// The addresses of the demo, and what its client tries: each declared port, and ports that nobody declared
-// although something would answer there.
+// The addresses of the demo and the probes of its client: every declared port, and undeclared ports that have
+// a listener.
 
 import { type Address, familyOf, parseAddress } from '../../state/address.ts';
 import type { ControllerStatus } from '../status-json.ts';
 import type { Forward } from './nat.ts';
 import { admits, type Declared } from './services.ts';
 
-/** One host of the demo in both families. */
+/** A host of the demo, or a VIP, in both families. */
 type Pair = readonly [ip4: Address, ip6: Address];
 
 function pair(ip4: string, ip6: string): Pair {
@@ -23,11 +23,11 @@ export const prefixLengths = [24, 64] as const;
 export const poolRanges = '10.87.0.16-10.87.0.79,fd87::16-fd87::79';
 export const poolPrefixes = ['10.87.0.0/24', 'fd87::/64'] as const;
 
-/** A listener of the node that no Service declares. */
+/** A listener on the node that no Service declares. */
 const strayPort = 9999;
-/** As kube-proxy opens it on every address of the node, VIPs included. */
+/** kube-proxy opens a NodePort on every address of the node, VIPs included. */
 const nodePort = 30080;
-/** What the live demo opens and closes. */
+/** The port that the live demo opens and closes. */
 export const togglePort = 8443;
 const backendPort = 8080;
 
@@ -39,14 +39,14 @@ export interface Endpoint {
 
 export interface Probe {
   readonly endpoint: Endpoint;
-  /** Who should answer; null if nobody should. */
+  /** The host that should answer; null if none should. */
   readonly expected: 'node' | 'backend' | null;
   readonly why: string;
 }
 
 export interface Plan {
   readonly probes: readonly Probe[];
-  /** What has to listen on the node for that. */
+  /** The listeners that the node needs for the probes. */
   readonly listeners: readonly Endpoint[];
   readonly forwards: readonly Forward[];
 }
@@ -58,7 +58,7 @@ export function backendEndpoints(): readonly Endpoint[] {
   ]);
 }
 
-/** What to try, given what the controller says of each VIP and what the manifests declare. */
+/** The probes, from the controller's status of each VIP and the ports that the manifests declare. */
 export function planOf(status: ControllerStatus, declared: ReadonlyMap<string, Declared>): Plan {
   const probes: Probe[] = [];
   const listeners: Endpoint[] = [];
@@ -81,7 +81,7 @@ export function planOf(status: ControllerStatus, declared: ReadonlyMap<string, D
       else listeners.push(endpoint);
     }
     forwards.push(forward(address, 'TCP', nodePort));
-    // A raw socket each, of which a process can have but so many.
+    // Each SCTP listener is a raw socket, and a process can have only so many.
     const hasSctp = open.some(({ endpoint }) => endpoint.protocol === 'SCTP');
     for (const [protocol, port] of [
       ['TCP', strayPort],
@@ -101,7 +101,7 @@ export function planOf(status: ControllerStatus, declared: ReadonlyMap<string, D
   return { probes, listeners, forwards };
 }
 
-/** The demo forwards no SCTP: such ports behind a backend are declared and not tried. */
+/** The demo forwards no SCTP, so it does not probe declared SCTP ports of a backend. */
 function declaredProbes(
   address: Address,
   ports: ControllerStatus['vips'][number]['services'][number]['ports'],

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { Environment } from '../settings.ts';
 import type { PeerOrder, PeerReply, Sighting } from './peer.ts';
 
-/** What the demo is given by main.ts. */
+/** The input of the demo from main.ts. */
 export interface DemoInput {
   readonly env: Environment;
   /** Aborted by the first SIGINT or SIGTERM; a second one changes nothing. */
@@ -16,31 +16,28 @@ export interface DemoInput {
   readonly program: readonly string[];
 }
 
-/** What every child is started with. */
+/** The common settings of all children. */
 export interface Launcher {
-  /** Where logs and records go. */
+  /** The folder for logs and records. */
   readonly folder: string;
   readonly program: readonly string[];
   readonly env: Environment;
 }
 
-/** The descriptor of a pipe to whoever started the demo: it ends when nobody of the demo has it any more. */
+/** The descriptor of a pipe to the outer half; the pipe closes when no process of the demo has it open. */
 export const lifeline = 4;
-/** How long a child may take to end by itself. */
+/** The time that a child gets to end by itself. */
 const patienceMs = 3000;
-/** The last lines of a log that are shown when its process failed. */
+/** The number of log lines shown after a process failed. */
 const shownLines = 8;
 
-/** A server of the demo; its log goes to a file of the demo's folder. */
+/** A server of the demo; its log is a file in the demo's folder. */
 export class Program {
   readonly name: string;
   readonly #child: ChildProcess;
   readonly #logPath: string;
 
-  /**
-   * Starts `program` with words. It gets a session of its own, so that Ctrl-C does not reach it before its
-   * turn.
-   */
+  /** Starts `program` with these arguments. Its own session keeps Ctrl-C from it until the demo stops it. */
   constructor({ folder, program, env }: Launcher, words: readonly string[]) {
     this.name = words[0] ?? '';
     this.#logPath = join(folder, `${this.name}.log`);
@@ -55,7 +52,7 @@ export class Program {
     this.#child.on('error', () => undefined);
   }
 
-  /** Throws with the end of its log if it is not running any more. */
+  /** Throws with the end of its log if it no longer runs. */
   check(): void {
     const { exitCode, signalCode, pid } = this.#child;
     if (pid !== undefined && exitCode === null && signalCode === null) return;
@@ -70,7 +67,7 @@ export class Program {
   }
 }
 
-/** A process in a network namespace of its own that does as it is told. */
+/** A process in a network namespace of its own that executes orders. */
 export class Peer {
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, (reply: PeerReply) => void>();
@@ -80,7 +77,7 @@ export class Peer {
     this.#child = child;
   }
 
-  /** Starts one; resolves once it lives in its namespace. */
+  /** Starts a peer; resolves once it runs in its namespace. */
   static async start({ program, env }: Launcher): Promise<Peer> {
     const child = spawn('unshare', ['-n', ...program, 'demo-peer'], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc', lifeline],
@@ -103,7 +100,7 @@ export class Peer {
     return this.#child.pid ?? 0;
   }
 
-  /** Rejects with the error that the other side met. */
+  /** Rejects with the error of the peer. */
   async tell(order: PeerOrder): Promise<Sighting | undefined> {
     const id = ++this.#id;
     const reply = this.#replyTo(id);
@@ -137,7 +134,7 @@ async function stopChild(child: ChildProcess): Promise<void> {
   clearTimeout(timer);
 }
 
-/** The user's own VIPWARD_* variables are about another vipward. */
+/** The user's own VIPWARD_* variables concern another vipward. */
 function withoutOurs(env: Environment): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('VIPWARD_')));
 }

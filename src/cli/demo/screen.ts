@@ -1,4 +1,4 @@
-// What the demo shows: every probe with who answered and by which rule, counters, and the latency of each
+// The demo's output: every probe with its answer and the deciding rule, counters, and the latency of each
 // change.
 
 import type { AgentStatus } from '../status-json.ts';
@@ -10,20 +10,20 @@ import type { Probe } from './plan.ts';
 export interface Outcome {
   readonly probe: Probe;
   readonly sighting: Sighting;
-  /** The rule that decided, in the words of the agent. */
+  /** The deciding rule in the agent's words. */
   readonly rule: string;
   readonly isAsDeclared: boolean;
 }
 
 export interface Change {
   readonly what: string;
-  /** From the rename of the file to the acknowledgement of the kernel, as the controller has seen it. */
+  /** From the rename of the file to the kernel's acknowledgement, as seen by the controller. */
   readonly totalMs: number;
-  /** From the publication by the controller, as it says itself. */
+  /** From the controller's publication, as it reports itself. */
   readonly lagMs: number | null;
 }
 
-/** How many changes are kept on the screen. */
+/** The number of changes that the screen keeps. */
 const shownChanges = 5;
 
 export class Screen {
@@ -45,7 +45,7 @@ export class Screen {
     if (!this.#isLive) this.say(changeText(change));
   }
 
-  /** Draws all outcomes: over the last picture on a terminal, as lines elsewhere. */
+  /** Draws all outcomes: over the previous picture on a terminal, otherwise as lines. */
   draw(outcomes: readonly Outcome[], agent: AgentStatus): void {
     const rows = outcomes.map((outcome) => rowOf(outcome, agent));
     const head = ['', 'ADDRESS', 'PORT', 'WHY', 'EXPECTED', 'SAW', 'PACKETS', 'RULE'];

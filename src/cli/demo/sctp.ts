@@ -1,5 +1,5 @@
-// SCTP in the demo. Node has none, so a bare INIT is sent and answered through raw sockets, without its
-// checksum: the filter judges ports, and nobody else reads it.
+// SCTP in the demo. Node.js has no SCTP, so raw sockets send and answer a bare INIT without a checksum: the
+// filter looks at ports only, and no other program reads the packet.
 
 import type { Native, Outcome } from '../../host/native.ts';
 import { checked } from '../../host/socket.ts';
@@ -9,9 +9,9 @@ import { hosts } from './plan.ts';
 
 const IPPROTO_SCTP = 132;
 const Chunk = { INIT: 1, INIT_ACK: 2 } as const;
-/** The common header, and the header of a chunk behind it (RFC 9260, 3). */
+/** The common header and the header of the first chunk (RFC 9260, 3). */
 const headerBytes = 16;
-/** The first port of those that clients use of themselves (RFC 6335, 6). */
+/** The first of the dynamic ports that clients use (RFC 6335, 6). */
 const firstDynamicPort = 49_152;
 
 interface Frame {
@@ -22,8 +22,7 @@ interface Frame {
 }
 
 /**
- * Answers every INIT that reaches an address of the node with a name, until the process ends. Throws
- * SystemCallError.
+ * Answers every INIT to an address of the node with a name, until the process ends. Throws SystemCallError.
  */
 export function answerSctp(native: Native, address: Address, name: string): void {
   const fd = openRaw(native, address);
@@ -38,7 +37,7 @@ export function answerSctp(native: Native, address: Address, name: string): void
 }
 
 /**
- * Sends an INIT from the client. Resolves to the name of who answers, or to undefined after `timeoutMs`.
+ * Sends an INIT from the client. Resolves to the name in the answer, or to undefined after `timeoutMs`.
  * Rejects with SystemCallError.
  */
 export async function probeSctp(
@@ -96,7 +95,7 @@ function bytesOf({ from, to, chunk, text }: Frame): Uint8Array {
   return bytes;
 }
 
-/** A raw socket of IPv4 is given the header of IP as well, one of IPv6 is not. */
+/** A raw IPv4 socket receives the IP header too; a raw IPv6 socket does not. */
 function readFrame(datagram: Outcome, address: Address): Frame | undefined {
   if (typeof datagram === 'number') return undefined;
   const start = familyOf(address) === 4 ? ((datagram[0] ?? 0) & 0xf) * 4 : 0;

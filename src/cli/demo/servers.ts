@@ -1,4 +1,4 @@
-// What the demo asks its own controller and agent, over HTTP as any verb does.
+// The demo's requests to its own controller and agent, over HTTP like any verb's.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Address } from '../../state/address.ts';
@@ -10,7 +10,7 @@ import type { Program } from './processes.ts';
 
 export type DemoStatus = ControllerStatus & { readonly seq: number; readonly synced: boolean };
 
-/** Beyond any time that a busy machine takes. */
+/** Longer than any request takes on a busy machine. */
 const timeoutMs = 10_000;
 const startMs = 20_000;
 
@@ -33,9 +33,7 @@ export async function explanation(endpoint: Endpoint, from: Address): Promise<Ex
   return json as Explanation;
 }
 
-/**
- * Waits until a question has the right answer; an Error names what was waited for. Programs must stay alive.
- */
+/** Waits until a request has the right answer; an Error names it. All programs must keep running. */
 export async function until<T>(
   what: string,
   question: () => Promise<T | undefined>,

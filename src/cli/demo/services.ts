@@ -1,4 +1,4 @@
-// The manifests of the demo: a copy that it may change, and what each Service declares, read from that copy.
+// The manifests of the demo: an editable copy, and the ports that each Service in it declares.
 
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { type Document, parseAllDocuments } from 'yaml';
@@ -6,7 +6,7 @@ import { type Address, familyOf, parseAddress, parsePrefix, prefixContains } fro
 
 export interface Declared {
   readonly isForwarded: boolean;
-  /** Prefixes that may come in; none is everybody. */
+  /** Source ranges of allowed clients; an empty list allows all. */
   readonly ranges: readonly string[];
 }
 
@@ -24,7 +24,7 @@ interface Manifest {
   };
 }
 
-/** The file of manifests that the demo serves and edits. */
+/** The manifest file that the demo serves and edits. */
 export class DemoServices {
   readonly path: string;
   readonly #documents: readonly Document.Parsed[];
@@ -48,7 +48,7 @@ export class DemoServices {
     return new Map(all);
   }
 
-  /** The addresses that Services ask for by themselves. */
+  /** The addresses that Services request explicitly. */
   get addresses(): readonly Address[] {
     return this.#manifests().flatMap(({ metadata, spec }) => {
       const text = metadata?.annotations?.['vipward.io/addresses'] ?? spec?.loadBalancerIP ?? '';
@@ -58,8 +58,8 @@ export class DemoServices {
   }
 
   /**
-   * Opens one more port on the first Service of the node itself, or closes it again. Says in words what it
-   * did.
+   * Opens one more port on the first Service of the node itself, or closes it again. Returns a description of
+   * the change.
    */
   toggle(port: number): string {
     const document = this.#documents.find((each) => {
@@ -89,7 +89,7 @@ export class DemoServices {
       .filter((each): each is Manifest => each?.kind === 'Service');
   }
 
-  /** A rename, so that nobody reads half a file. */
+  /** Replaces the file by a rename, so that no reader sees half a file. */
   #write(): void {
     const text = this.#documents.map((each) => each.toString({ directives: false })).join('---\n');
     writeFileSync(`${this.path}.new`, text);
@@ -97,9 +97,7 @@ export class DemoServices {
   }
 }
 
-/**
- * True if a list of source ranges lets an address in; one without a range of its family closes that family.
- */
+/** Whether source ranges admit an address; a list without a range of its family closes that family. */
 export function admits(ranges: readonly string[], client: Address): boolean {
   if (ranges.length === 0) return true;
   const own = ranges

@@ -1,4 +1,4 @@
-// Whether who asks for a VIP is answered: sysctls by which a kernel keeps silent about an address it has.
+// Checks whether the kernel answers for a VIP: sysctls that suppress answers for an address it has.
 
 import { addressDump, decode } from '../../dialects/addresses/decode.ts';
 import { linkDump, readLinks } from '../../dialects/addresses/links.ts';
@@ -12,12 +12,12 @@ export async function answerChecks(machine: Machine): Promise<Check[]> {
   return [arpCheck(machine), await pathCheck(machine), familyCheck(machine)];
 }
 
-/** Values of arp_ignore: nothing of scope host, which our addresses have, and nothing at all. */
+/** Values of arp_ignore: 3 ignores addresses of scope host, which ours have; 8 ignores all. */
 const [notOfHost, nothing] = [3, 8];
 
 /**
- * The kernel takes the greater one of `all` and of the interface. With route_localnet of either one scope
- * host counts as scope link.
+ * The kernel uses the greater value of `all` and the interface. With route_localnet on either one, scope host
+ * counts as scope link.
  */
 function arpCheck(machine: Machine): Check {
   const name = 'arp_ignore';
@@ -43,8 +43,8 @@ function arpCheck(machine: Machine): Check {
 }
 
 /**
- * A strict filter throws away what comes in where its answer would not go out. Asked only of interfaces with
- * a VIP: of the others it is not known whether anybody from elsewhere comes in there.
+ * A strict filter drops packets whose answer would leave by another interface. The check covers only
+ * interfaces with a VIP: for the others it is unknown whether packets from elsewhere arrive there.
  */
 async function pathCheck(machine: Machine): Promise<Check> {
   const name = 'rp_filter';
@@ -76,7 +76,7 @@ async function placesOfVips(machine: Machine): Promise<readonly AddressObject[]>
   return [...new Map(vips.map((vip) => [vip.interfaceIndex, vip])).values()];
 }
 
-/** That an IPv6 VIP is refused there is said by the agent; nobody has to want one. */
+/** Never fails: an agent reports an IPv6 VIP that it cannot add, and a cluster may have none. */
 function familyCheck(machine: Machine): Check {
   const name = 'disable_ipv6';
   const part = { name, how: `/proc/net/if_inet6, /proc/sys/net/ipv6/conf/*/${name}`, option: 'CONFIG_IPV6' };

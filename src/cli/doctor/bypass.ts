@@ -1,4 +1,4 @@
-// Ways past our rules: eBPF programs in front of them, and packets that become a VIP's behind them.
+// Checks for ways past our rules: eBPF programs before them, and VIP destinations set after them.
 
 import {
   LinkAttribute,
@@ -31,14 +31,14 @@ const RTM_GETTFILTER = 46;
 const TCA_KIND = 1;
 const TCA_OPTIONS = 2;
 const TCA_BPF_NAME = 7;
-/** Where filters see what comes in: of a clsact, and of an ingress qdisc (linux/pkt_sched.h). */
+/** The parents of ingress filters: of a clsact, and of an ingress qdisc (linux/pkt_sched.h). */
 const CLSACT_INGRESS = 0xfffffff2;
 const TC_H_INGRESS = 0xffff0000;
 const linkHeaderBytes = 16;
 /** struct tcmsg: family, interface at 4, handle, parent, info. */
 const tcHeaderBytes = 20;
 
-/** Interfaces that an eBPF data plane of a CNI makes. */
+/** The interfaces that a CNI's eBPF data plane creates. */
 const planes: readonly (readonly [name: string, pattern: RegExp])[] = [
   ['Cilium', /^cilium_|^lxc_health$/],
   ['Calico eBPF', /^bpf(in|out)\.cali$/],
@@ -81,7 +81,7 @@ function xdpCheck(links: readonly Link[]): Check {
   return warn({ ...part, found: `a program on ${names.join(', ')}`, next });
 }
 
-/** Programs attached by tcx or to a netkit are not told by rtnetlink: planeCheck() goes by names. */
+/** rtnetlink does not show programs attached by tcx or to a netkit; planeCheck() goes by interface names. */
 async function tcCheck(machine: Machine, links: readonly Link[]): Promise<Check> {
   const how = 'RTM_GETQDISC, RTM_GETTFILTER; what is attached by tcx is not told there';
   const part = { name: 'tc', how, option: null };
@@ -147,7 +147,7 @@ function ipvsCheck(machine: Machine, links: readonly Link[]): Check {
   return ok({ ...part, found });
 }
 
-/** IPv4 needs it of `all` and of the interface; IPv6 takes the greater one, and 0 means mobile hosts only. */
+/** IPv4 needs it on `all` and on the interface. IPv6 uses the greater value; 0 allows mobile hosts only. */
 function sourceRoutingCheck(machine: Machine): Check {
   const name = 'accept_source_route';
   const part = { name, how: `/proc/sys/net/{ipv4,ipv6}/conf/*/${name}`, option: null };

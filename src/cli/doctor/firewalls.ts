@@ -1,5 +1,5 @@
-// Which firewall this kernel has: nf_tables, or xtables with its raw table, the set match and ipset. Asked of
-// the kernel, which loads what it has for whoever asks.
+// Checks which firewall this kernel has: nf_tables, or xtables with raw, the set match and ipset. The
+// requests make the kernel load its modules.
 
 import { choose } from '../../dialects/choose.ts';
 import { probeStep, readCapabilities } from '../../dialects/nftables/probe.ts';
@@ -10,7 +10,7 @@ import { type Modules, moduleCheck, readModules, remedy } from './modules.ts';
 import { type Check, type DoctorReport, fail, nothingToDo, ok, warn } from './report.ts';
 import { askXtables, ipsetTypes, type Part } from './xtables.ts';
 
-/** What is known of one thing that a dialect needs. */
+/** The result for one feature that a dialect needs. */
 interface Finding {
   readonly works: boolean;
   readonly part: Pick<Check, 'name' | 'found' | 'how' | 'option'>;
@@ -24,7 +24,7 @@ export interface Firewalls {
   readonly checks: readonly Check[];
 }
 
-/** `mayAsk` false: the kernel answers EPERM, and nothing can be known. */
+/** `mayAsk` false: the kernel answers every request with EPERM, so the results are unknown. */
 export async function firewallChecks(machine: Machine, mayAsk: boolean): Promise<Firewalls> {
   const modules = readModules(machine);
   const nftables = await nftablesFinding(machine, modules);
@@ -37,7 +37,7 @@ export async function firewallChecks(machine: Machine, mayAsk: boolean): Promise
     );
     return { firewall: null, checks: [...unknown, moduleCheck(modules, true)] };
   }
-  // The agent's own choice, by the agent's own questions.
+  // The choice of the agent, by the agent's own questions.
   const choice = choose(
     'auto',
     nftables.works ? 0 : Errno.ENOENT,
@@ -99,7 +99,7 @@ async function xtablesFindings(machine: Machine, modules: Modules, spare: boolea
 
 const namesFiles = '/proc/net/ip_tables_names and ip6_tables_names';
 
-/** What is missing of several parts, in one line; the first that is missing says what to do. */
+/** The missing parts in one line; the first one decides the next step. */
 function finding(parts: readonly Part[], of: Pick<Check, 'name' | 'how'>, modules: Modules): Finding {
   const missing = parts.filter(({ lacks }) => lacks !== null);
   const [first] = missing;
@@ -108,7 +108,7 @@ function finding(parts: readonly Part[], of: Pick<Check, 'name' | 'how'>, module
     return { works: true, part: { ...of, found, option: parts[0]?.option ?? null }, next: nothingToDo };
   }
   const { option } = first;
-  // Whoever has CAP_NET_ADMIN is refused only the raw socket through which xtables are asked.
+  // A process with CAP_NET_ADMIN is refused only the raw socket for xtables requests.
   if (missing.some(({ isForbidden }) => isForbidden)) {
     const found = `not known: ${describeErrno(Errno.EPERM)}`;
     return { works: false, part: { ...of, found, option }, next: 'see CAP_NET_RAW' };

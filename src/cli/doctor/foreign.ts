@@ -1,5 +1,5 @@
-// What others have in this kernel: rules that would still drop what ours let through, the tool they are made
-// with, and flows that pass every rule by.
+// Checks what other programs have in this kernel: rules that would drop packets that ours accept, the tool
+// that wrote them, and flows that bypass all rules.
 
 import type { DumpRequest } from '../../dialects/dialect.ts';
 import { ChainAttribute, Message, tableName } from '../../dialects/nftables/constants.ts';
@@ -20,7 +20,7 @@ export interface Foreign {
   readonly rules: DoctorReport['rules'];
 }
 
-/** What kubelet and kubeadm leave for others to see which tool a host uses (iptables-wrappers). */
+/** Chains of kubelet and kubeadm that show which iptables tool the host uses (iptables-wrappers). */
 const hints = ['KUBE-IPTABLES-HINT', 'KUBE-KUBELET-CANARY'];
 const firstTables = ['filter', 'nat', 'mangle', 'raw', 'security'];
 const baseChains = ['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING'];
@@ -74,7 +74,7 @@ function listing({ family, table, chain }: ForeignChain, tool: 'nft' | 'iptables
   return `${family === 'ip' ? 'iptables' : 'ip6tables'}-legacy -t ${table} -S ${chain}`;
 }
 
-/** Tables that are there already; undefined if even their names cannot be read. */
+/** The existing tables; undefined if their names cannot be read. */
 async function readTables(machine: Machine): Promise<LegacyTable[] | undefined> {
   if (tableNames(machine, 4) === undefined) return undefined;
   const replies: Uint8Array[] = [];
@@ -82,7 +82,7 @@ async function readTables(machine: Machine): Promise<LegacyTable[] | undefined> 
   return readLegacy(replies);
 }
 
-/** Without nf_tables the kernel answers with another error, and there is nothing of others in it. */
+/** Without nf_tables the kernel returns another errno, and it then has no foreign rules. */
 function isRefused(answer: OrErrno<Uint8Array>): boolean {
   return errnoIn(answer) === Errno.EPERM;
 }
@@ -97,7 +97,7 @@ const tool = {
   option: null,
 } as const;
 
-/** Which tool the host's other software uses; both may be in use, and it makes no difference to ours. */
+/** The iptables tool of the host's other software. It may use both, which does not affect our rules. */
 function toolCheck(chains: Uint8Array, legacy: readonly LegacyTable[]): Check {
   const nft = new Set<string>();
   let hint: string | undefined;

@@ -1,5 +1,5 @@
-// What the doctor asks of this machine: netlink, socket options, files of /proc and the kernel's log. It
-// writes nothing and runs nothing.
+// The doctor's access to this machine: netlink, socket options, files of /proc and the kernel's log. It
+// writes nothing and starts nothing.
 
 import { closeSync, constants, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import { release } from 'node:os';
@@ -14,27 +14,27 @@ import { SystemCallError } from '../../host/socket.ts';
 import type { Receipt } from '../../netlink/ack.ts';
 import { AF_INET, AF_INET6, SOCK_RAW } from '../../netlink/message.ts';
 
-/** A positive errno where there is no answer. */
+/** A positive errno if there is no answer. */
 export type OrErrno<T> = T | number;
 
 export interface Machine {
-  /** As `uname -r` has it. */
+  /** The release that `uname -r` prints. */
   readonly release: string;
-  /** Everything the kernel answers to a request. */
+  /** The kernel's whole reply to a request. */
   ask(request: DumpRequest): Promise<OrErrno<Uint8Array>>;
-  /** For a batch without an end, which the kernel judges and drops. */
+  /** Sends a batch without an end message, which the kernel validates and discards. */
   judge<O>(transaction: Transaction<O>): Promise<OrErrno<Receipt<O>>>;
-  /** getsockopt at the level of IPv4 or IPv6 of a raw socket; `value` is in and out. */
+  /** getsockopt at the IPv4 or IPv6 level of a raw socket; `value` is input and output. */
   option(family: 4 | 6, name: number, value: Uint8Array): OrErrno<Uint8Array>;
-  /** What xtables and ipset say to the questions of an agent. Makes the tables that it would use. */
+  /** The answers of xtables and ipset to an agent's questions. Creates the tables that an agent uses. */
   askXtables(): Promise<readonly Answer[]>;
-  /** 0, or the errno of a raw socket. */
+  /** 0, or the errno of opening a raw socket. */
   rawSocket(family: 4 | 6): number;
-  /** The text of a file, or `ENOENT`, `EACCES` and so on. */
+  /** The text of a file, or a code such as `ENOENT` or `EACCES`. */
   read(path: string): { readonly text: string } | { readonly code: string };
-  /** The names in a folder, none if it cannot be read. */
+  /** The names in a folder; none if it cannot be read. */
   names(path: string): readonly string[];
-  /** Records of the kernel's log, the youngest last, or why it cannot be read. */
+  /** The records of the kernel's log, oldest first, or the reason why it cannot be read. */
   log(): readonly LogRecord[] | { readonly code: string };
   /** The process of the agent that runs here. */
   agent(): Promise<Peer | undefined>;
@@ -42,7 +42,7 @@ export interface Machine {
 
 export interface LogRecord {
   readonly text: string;
-  /** Since the machine was started. */
+  /** Since the boot of the machine. */
   readonly atSeconds: number;
 }
 
@@ -50,12 +50,12 @@ const IPPROTO_RAW = 255;
 const SOL_IP = 0;
 const SOL_IPV6 = 41;
 
-/** What was answered, nothing where an errno was. */
+/** The bytes of an answer; empty for an errno. */
 export function bytesOf(answer: OrErrno<Uint8Array>): Uint8Array {
   return typeof answer === 'number' ? new Uint8Array() : answer;
 }
 
-/** The text of a file, undefined where it cannot be read. */
+/** The text of a file; undefined if it cannot be read. */
 export function textAt(machine: Machine, path: string): string | undefined {
   const found = machine.read(path);
   return 'text' in found ? found.text : undefined;
@@ -116,7 +116,7 @@ function readLog(): LogRecord[] {
   try {
     for (;;) {
       const found = codeInstead(() => ({ length: readSync(fd, record) }));
-      // Records that were overwritten while we read are told by EPIPE; the next read goes on behind them.
+      // EPIPE means that records were overwritten during the read; the next read continues after them.
       if ('code' in found && found.code === 'EPIPE') continue;
       if ('code' in found || found.length === 0) return lines;
       const text = record.toString('utf8', 0, found.length);

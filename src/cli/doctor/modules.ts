@@ -1,14 +1,14 @@
-// Modules of the kernel: whether one that is missing could be loaded, and what to do about it.
+// Kernel modules: whether a missing one can be loaded, and what to do about it.
 
 import { type Machine, textAt } from './machine.ts';
 import { type Check, fail, ok, warn } from './report.ts';
 
 export interface Modules {
-  /** Why the kernel loads none by itself, or null if it does. */
+  /** The reason why the kernel loads no modules by itself; null if it does. */
   readonly noAutoload: string | null;
-  /** Whether a module is in the kernel already, loaded or built in. */
+  /** Whether the kernel has a module, loaded or built in. */
   has(name: string): boolean;
-  /** Whether this kernel came with a module; undefined where that cannot be seen from here. */
+  /** Whether this kernel was installed with a module; undefined if that cannot be seen from here. */
   comesWith(name: string): boolean | undefined;
 }
 
@@ -29,7 +29,7 @@ export function readModules(machine: Machine): Modules {
   };
 }
 
-/** What brings some modules that are missing. */
+/** The step that provides some missing modules. */
 export function remedy(modules: Modules, names: readonly string[], option: string): string {
   const absent = names.filter((name) => modules.comesWith(name) === false);
   if (absent.length > 0)
@@ -40,7 +40,7 @@ export function remedy(modules: Modules, names: readonly string[], option: strin
     : `name ${names.join(', ')} in /etc/modules-load.d/vipward.conf and boot again`;
 }
 
-/** It matters only as long as something is missing, but then nothing else can bring it. */
+/** Autoloading matters only while something is missing; then nothing else can load it. */
 export function moduleCheck(modules: Modules, served: boolean): Check {
   const part = {
     name: 'module loading',

@@ -1,31 +1,30 @@
-// What `vipward doctor` says: one check after the other, the firewall that would be written, and one next
-// step.
+// The report of `vipward doctor`: its checks, the firewall that an agent would use, and one next step.
 
 export interface Check {
-  /** Stable; `foreign chain` comes once for each chain. */
+  /** Stable; there is one `foreign chain` for each such chain. */
   readonly name: string;
   readonly result: 'ok' | 'warn' | 'fail';
   readonly found: string;
-  /** What was asked, or read. */
+  /** The request that was sent or the file that was read. */
   readonly how: string;
-  /** The option of the kernel that provides it, null where none does. */
+  /** The kernel option that provides the feature; null if none does. */
   readonly option: string | null;
   readonly next: string;
 }
 
 export interface DoctorReport {
   readonly kernel: string;
-  /** What `--firewall auto` would choose; null if the agent cannot start its job here. */
+  /** The choice of `--firewall auto`; null if the agent cannot work here. */
   readonly firewall: 'nftables' | 'xtables' | null;
   readonly checks: readonly Check[];
-  /** Rules of others, by which tool would list them; null where that could not be read. */
+  /** The number of foreign rules by the tool that lists them; null if it could not be read. */
   readonly rules: { readonly legacy: number | null; readonly nft: number | null };
   readonly next: string;
 }
 
 export const nothingToDo = 'nothing to do';
 
-/** A check with nothing left to do. */
+/** A check without a next step. */
 export function ok(part: Omit<Check, 'result' | 'next'>): Check {
   return { ...part, result: 'ok', next: nothingToDo };
 }
@@ -38,12 +37,12 @@ export function fail(part: Omit<Check, 'result'>): Check {
   return { ...part, result: 'fail' };
 }
 
-/** Names of checks about a dialect: while the other one serves there is no need to follow their advice. */
+/** Checks of one firewall; their advice can be ignored while the other firewall works. */
 const alternatives: ReadonlySet<string> = new Set(['nf_tables', 'xtables raw', 'set match', 'ipset']);
 
 /**
- * The step of the first failure, else of the first warning that is about what serves. Where both firewalls
- * are missing, the one that a command brings is nearer than another kernel.
+ * The step of the first failure, or else of the first warning about a firewall that works. If both firewalls
+ * are missing, the one that a command can load comes before the one that needs another kernel.
  */
 export function nextStep(checks: readonly Check[]): string {
   const failed = checks.filter(({ result }) => result === 'fail');

@@ -1,5 +1,5 @@
-// Whether this process may do what an agent does: by what the kernel answers, not by what the process was
-// given.
+// Checks whether this process has the rights of an agent: by the kernel's answers, not by the capabilities of
+// the process.
 
 import { AddressAttribute, Message as RtMessage } from '../../dialects/addresses/constants.ts';
 import type { DumpRequest } from '../../dialects/dialect.ts';
@@ -20,7 +20,7 @@ export async function rightChecks(machine: Machine): Promise<Check[]> {
   return [await adminCheck(machine), rawCheck(machine)];
 }
 
-/** The first errno in what the kernel answered, or that there was no answer. */
+/** The first errno in the kernel's reply, or the errno of the request itself. */
 export function errnoIn(answer: OrErrno<Uint8Array>): number {
   if (typeof answer === 'number') return answer;
   for (const message of messagesOf(answer)) {
@@ -59,7 +59,7 @@ function effective(machine: Machine): bigint {
   return BigInt(`0x${digits ?? '0'}`);
 }
 
-/** With the right to change addresses this is ENODEV. */
+/** With the right to change addresses the kernel answers ENODEV. */
 function addressNowhere(): DumpRequest {
   const nowhere = [0xfe, 0xff, 0xff, 0x7f];
   const writer = new Writer(64);

@@ -1,4 +1,4 @@
-// What this host is in the middle of: conntrack, what the kernel complained of, and an agent that runs or
+// Checks the current state of this host: conntrack, complaints in the kernel's log, and an agent that runs or
 // left its table.
 
 import { processOf } from '../../agent/lock.ts';
@@ -7,11 +7,11 @@ import { bytesOf, type Machine, textAt } from './machine.ts';
 import { type Check, ok, warn } from './report.ts';
 
 export async function stateChecks(machine: Machine): Promise<Check[]> {
-  // What is so now comes before what the log says was.
+  // Current conditions come before the log of past ones.
   return [conntrackCheck(machine), await agentCheck(machine), logCheck(machine)];
 }
 
-/** From here on a burst fills the table. */
+/** Above this share a burst can fill the table. */
 const nearlyFull = 0.9;
 
 function conntrackCheck(machine: Machine): Check {
@@ -27,7 +27,7 @@ function conntrackCheck(machine: Machine): Check {
 }
 
 const recentSeconds = 86_400;
-/** What a person would look for in dmesg, and what it means. */
+/** Kernel log messages and the step against each. */
 const complaints: readonly (readonly [RegExp, string])[] = [
   [/nf_conntrack: .*table full/, 'raise net.netfilter.nf_conntrack_max'],
   [

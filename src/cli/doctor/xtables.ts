@@ -1,5 +1,5 @@
-// Legacy xtables and ipset, as far as they can be asked without leaving a table behind: GET_INFO of a table
-// that is not there makes it, with its hooks.
+// Checks legacy xtables and ipset with requests that create no table: GET_INFO of a missing table creates it
+// with its hooks.
 
 import type { DumpRequest } from '../../dialects/dialect.ts';
 import {
@@ -17,30 +17,30 @@ import type { Machine } from './machine.ts';
 import type { Modules } from './modules.ts';
 import { errnoIn } from './rights.ts';
 
-/** One thing that xtables needs: what was found, and the modules that would bring it. */
+/** One part that xtables needs: the finding, and the modules that would provide it. */
 export interface Part {
   readonly found: string;
   readonly lacks: readonly string[] | null;
   readonly option: string;
-  /** The kernel lets this process not ask: whether anything is missing is not known. */
+  /** The kernel does not let this process ask, so it is unknown whether anything is missing. */
   readonly isForbidden?: boolean;
 }
 
 const SO_GET_INFO = 64;
 /** IPT_SO_GET_REVISION_MATCH and IP6T_SO_GET_REVISION_MATCH. */
 const revisionOption = { 4: 66, 6: 68 } as const;
-/** struct xt_get_revision: 29 bytes of name, one of revision. */
+/** struct xt_get_revision: 29 bytes of name, one byte of revision. */
 const revisionBytes = 30;
 const setRevision = 4;
 
-/** The names of tables that are there now; undefined where they cannot be read. */
+/** The names of the existing tables; undefined if they cannot be read. */
 export function tableNames(machine: Machine, family: 4 | 6): readonly string[] | undefined {
   const file = machine.read(`/proc/net/ip${family === 4 ? '' : '6'}_tables_names`);
   if ('text' in file) return file.text.split('\n').filter((name) => name !== '');
   return file.code === 'ENOENT' ? [] : undefined;
 }
 
-/** `spare`: another firewall serves, so no table is made just to know that it could be. */
+/** `spare`: another firewall works, so no table is created just for this check. */
 export function askXtables(
   machine: Machine,
   modules: Modules,
@@ -89,7 +89,7 @@ function forbidden(errno: number): Pick<Part, 'isForbidden'> {
   return { isForbidden: errno === Errno.EPERM };
 }
 
-/** The errno with which the kernel refuses a revision of a match, 0 if it has it. */
+/** The errno with which the kernel refuses a revision of a match; 0 if it has it. */
 function revisionOf(machine: Machine, family: 4 | 6, name: string, revision: number): number {
   const value = new Uint8Array(revisionBytes);
   value.set(new TextEncoder().encode(name));
@@ -103,7 +103,7 @@ export async function ipsetTypes(machine: Machine): Promise<Part> {
   const missing: string[] = [];
   for (const type of Object.keys(setTypes)) {
     const errno = errnoIn(await machine.ask(typeQuestion(type)));
-    // Without ip_set every command is a bad one; a type that is not there has an error of ipset's own.
+    // Without ip_set every command fails; with it, a missing type gives an errno of ipset's own.
     if (errno >= 4096) missing.push(type);
     else if (errno !== 0) return { found: `missing: ${describeErrno(errno)}`, lacks: ['ip_set'], option };
   }

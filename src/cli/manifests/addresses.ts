@@ -1,4 +1,4 @@
-// The addresses among the values of the chart, read as the programs that are given them read them. Pure.
+// Checks the addresses in the chart's values with the parsers of the programs that get them. Pure.
 
 import { parsePools } from '../../controller/allocation/pools.ts';
 import { UsageError } from '../../process/usage.ts';
@@ -6,9 +6,9 @@ import { parseList } from '../../process/values.ts';
 import { AddressError, parsePrefix } from '../../state/address.ts';
 import { isMap, type Values } from './values.ts';
 
-/** Checks `pools` and `allow`, whose types are those of the schema. Throws UsageError. */
+/** Checks `pools` and `allow`, whose types the schema has checked. Throws UsageError. */
 export function checkAddresses({ pools, allow }: Values): void {
-  // A template makes one flag of each, in which commas divide.
+  // A template puts each into one flag, whose parts are separated by commas.
   const named = Object.entries(isMap(pools) ? pools : {}).map(([name, ranges]) => `${name}=${ranges}`);
   parsePools(parseList(named), 'pools');
   for (const prefix of parseList([String(allow ?? '')])) checkPrefix(prefix);

@@ -1,5 +1,5 @@
-// The chart as it lies beside the program, rendered: which templates make up which part, and in what order
-// they are applied.
+// Renders the chart that is shipped with the program: the templates of each part, in the order in which they
+// are applied.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { parse } from 'yaml';
@@ -18,19 +18,19 @@ export interface RenderInput {
   readonly values: Values;
 }
 
-/** The defaults, as the chart has them. */
+/** The default values of the chart. */
 export function defaultValues(): Values {
   return parseValues(read('values.yaml'), 'values.yaml');
 }
 
-/** What values may be. Helm adds `global` by itself: nothing of ours reads it. */
+/** The schema of the values. Helm adds `global` by itself; no template of ours reads it. */
 export function valuesSchema(): Schema {
   const schema = JSON.parse(read('values.schema.json')) as Schema;
   const properties = Object.entries(schema.properties ?? {}).filter(([name]) => name !== 'global');
   return { ...schema, properties: Object.fromEntries(properties) };
 }
 
-/** The manifests of a part, as YAML in the order in which they can be applied. Throws TemplateError. */
+/** The manifests of a part as YAML, in an order in which they can be applied. Throws TemplateError. */
 export function renderChart({ part, namespace, values }: RenderInput): string {
   const roots = { Values: values, Release: { Namespace: namespace }, Chart: chartRoot() };
   const file = (path: string) => (existsSync(new URL(path, chart)) ? read(path) : undefined);
@@ -46,7 +46,7 @@ export function renderChart({ part, namespace, values }: RenderInput): string {
   return `${documents.join('\n---\n')}\n`;
 }
 
-/** What others are made in comes first, then what they are made of. */
+/** The namespace and the CRDs come before the objects that need them. */
 function templatesOf(part: Part): readonly string[] {
   const [namespace, crds] = ['namespace.yaml', 'crds.yaml'];
   const others = readdirSync(new URL('templates/', chart))
@@ -62,7 +62,7 @@ function templatesOf(part: Part): readonly string[] {
   }
 }
 
-/** `.Chart`, in the names that Helm gives the keys of Chart.yaml. */
+/** `.Chart`, with Helm's names for the keys of Chart.yaml. */
 function chartRoot(): object {
   const { name, version, appVersion } = parse(read('Chart.yaml')) as Record<string, string>;
   return { Name: name, Version: version, AppVersion: appVersion };

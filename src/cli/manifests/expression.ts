@@ -1,5 +1,5 @@
-// What stands between the braces of a template: operands, calls in prefix notation, and values passed on by
-// `|`. Pure; template.ts parses with it, render.ts evaluates.
+// Parses the expression between a template's braces: operands, calls in prefix notation, and pipelines. Pure;
+// template.ts uses it, and render.ts evaluates the result.
 
 export type Expression =
   | { readonly kind: 'literal'; readonly value: string | number }
@@ -7,7 +7,7 @@ export type Expression =
   | { readonly kind: 'path'; readonly root: string; readonly keys: readonly string[] }
   | { readonly kind: 'call'; readonly name: string; readonly args: readonly Expression[] };
 
-/** Throws a plain Error that says what was not understood. */
+/** Throws a plain Error that names the part that cannot be parsed. */
 export function parseExpression(words: string): Expression {
   const tokens = words.match(/"(?:[^"\\]|\\.)*"|[()|]|[^\s()|"]+/g) ?? [];
   const reader = new Reader(tokens);
@@ -27,7 +27,7 @@ class Reader {
     return this.#tokens[0];
   }
 
-  /** Each value becomes the last argument of the call behind it. */
+  /** Each value becomes the last argument of the next call. */
   pipeline(): Expression {
     let value = this.#call();
     while (this.next === '|') {

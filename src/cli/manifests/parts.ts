@@ -1,4 +1,4 @@
-// The parts of the manifests, by name; apart from what renders them, which no other verb loads.
+// The names of the manifests' parts. They are apart from the renderer, which other verbs do not load.
 
 export const parts = ['crds', 'agent', 'controller', 'all'] as const;
 export type Part = (typeof parts)[number];

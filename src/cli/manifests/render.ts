@@ -1,18 +1,18 @@
-// Renders a parsed template as Helm would, for the few functions the chart uses. Pure: values and files in,
-// text out.
+// Renders a parsed template as Helm does, for the few functions that the chart uses. Pure: values and files
+// in, text out.
 
 import { stringify } from 'yaml';
 import type { Expression } from './expression.ts';
 import { type Piece, parseTemplate, TemplateError } from './template.ts';
 
-/** What a template sees: `.Values` and the other roots, without their dots. */
+/** The inputs of a template: `.Values` and the other roots, without their dots. */
 export interface Scope {
   readonly roots: Readonly<Record<string, unknown>>;
-  /** What `.Files.Get` reads; undefined where there is none. */
+  /** Reads a file for `.Files.Get`; undefined if there is none. */
   readonly file: (path: string) => string | undefined;
 }
 
-/** The text of a template. Throws TemplateError with the line of what cannot be rendered. */
+/** The text of a template. Throws TemplateError with the line that cannot be rendered. */
 export function renderTemplate(text: string, { roots, file }: Scope): string {
   const variables = new Map(Object.entries(roots).map(([name, value]) => [`.${name}`, value]));
   return renderPieces(parseTemplate(text), { variables, file });
@@ -81,14 +81,14 @@ function evaluate(expression: Expression, names: Names): unknown {
   }
 }
 
-/** The functions of the chart; what is piped in comes last. */
+/** The functions of the chart; a piped value is the last argument. */
 const functions: Readonly<Record<string, (...args: readonly unknown[]) => unknown>> = {
   quote: (value) => JSON.stringify(textOf(value)),
   default: (fallback, value) => (isTrue(value) ? value : fallback),
   not: (value) => !isTrue(value),
   or: (...values) => values.find(isTrue) ?? values.at(-1),
   join: (separator, list) => (Array.isArray(list) ? list : [list]).map(textOf).join(String(separator)),
-  // As kubectl reads it, by YAML 1.1, in which a bare `yes` is no text.
+  // kubectl reads YAML 1.1, where a bare `yes` is not a text.
   toYaml: (value) => stringify(value, { version: '1.1', lineWidth: 0, sortMapEntries: true }).trimEnd(),
   nindent: (width, text) => `\n${String(text).replace(/^/gm, ' '.repeat(Number(width)))}`,
 };
@@ -97,7 +97,7 @@ function fieldOf(value: unknown, key: string): unknown {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined;
 }
 
-/** What is empty is false, as in Go's templates. */
+/** Empty values are false, as in Go's templates. */
 function isTrue(value: unknown): boolean {
   if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0;
   return Boolean(value);
@@ -107,7 +107,7 @@ function textOf(value: unknown): string {
   return value === undefined || value === null ? '' : String(value);
 }
 
-/** Pairs of key and value: a list in its order, a map by its keys. */
+/** Pairs of key and value: a list in its own order, a map sorted by key. */
 function entriesOf(value: unknown): readonly (readonly [unknown, unknown])[] {
   if (Array.isArray(value)) return [...value.entries()];
   return typeof value === 'object' && value !== null ? Object.entries(value).sort() : [];

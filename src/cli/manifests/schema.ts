@@ -1,5 +1,5 @@
-// Values against the chart's own schema, by which Helm refuses them too. Pure; it knows the keywords that the
-// schema has, and a test keeps that so.
+// Checks values against the chart's schema, as Helm does. Pure; it knows only the keywords that the schema
+// uses, and a test checks that there are no others.
 
 import { UsageError } from '../../process/usage.ts';
 import { isMap, type Values } from './values.ts';
@@ -13,7 +13,7 @@ export interface Schema {
   readonly items?: Schema;
 }
 
-/** All keywords that are looked at. */
+/** All keywords that are checked. */
 export const keywords: readonly string[] = [
   'type',
   'enum',
@@ -23,13 +23,13 @@ export const keywords: readonly string[] = [
   'items',
 ] satisfies readonly (keyof Schema)[];
 
-/** Where a value was given, and which one it is: `--set allow={a}` and `allow[0]`. */
+/** The origin of a value and its path: `--set allow={a}` and `allow[0]`. */
 export interface Place {
   readonly where: string;
   readonly path: string;
 }
 
-/** Throws UsageError for the first value that is not as the schema wants it. */
+/** Throws UsageError for the first value that does not match the schema. */
 export function checkValue(value: unknown, schema: Schema, { where, path }: Place): void {
   const types = schema.type === undefined ? [] : [schema.type].flat();
   if (types.length > 0 && !types.includes(typeOf(value))) {
@@ -57,7 +57,7 @@ function checkMembers(values: Values, schema: Schema, { where, path }: Place): v
       const names = Object.keys(properties).join(', ');
       throw new UsageError(`${where}: the chart has no value ${at.path}; here it has ${names}`);
     }
-    // Null takes a value away.
+    // Null removes a value.
     if (typeof own === 'object' && value !== null) checkValue(value, own, at);
   }
 }

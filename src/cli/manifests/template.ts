@@ -1,5 +1,5 @@
-// The part of Helm's template language that the chart keeps to, parsed: values, `if`, `range`. Pure; what it
-// means is in render.ts, and a test has Helm's own engine render the same.
+// Parses the part of Helm's template language that the chart uses: values, `if`, `range`. Pure; render.ts
+// evaluates it, and a test compares the result with Helm's own engine.
 
 import { type Expression, parseExpression } from './expression.ts';
 
@@ -15,14 +15,14 @@ export type Piece =
     }
   | {
       readonly kind: 'range';
-      /** The last name stands for the value, one before it for its key. */
+      /** The last name is the variable of the value; a name before it is that of the key. */
       readonly names: readonly string[];
       readonly over: Expression;
       readonly line: number;
       readonly body: readonly Piece[];
     };
 
-/** What is wrong with a template, and in which line. */
+/** An error in a template, with its line. */
 export class TemplateError extends Error {
   readonly code = 'Template';
 
@@ -47,7 +47,7 @@ export function parseTemplate(text: string): readonly Piece[] {
   return pieces;
 }
 
-/** Text and actions in turn; a dash inside the braces takes away the white space beside them. */
+/** Text and actions in turn; a dash inside the braces removes the adjacent white space. */
 function split(text: string): readonly Part[] {
   const parts: Part[] = [];
   let from = 0;
@@ -69,7 +69,7 @@ function split(text: string): readonly Part[] {
 
 interface Parsed {
   readonly pieces: readonly Piece[];
-  /** From the action on that ended them. */
+  /** The remaining parts, starting with the action that ended the pieces. */
   readonly rest: readonly [Action, ...Part[]] | readonly [];
 }
 

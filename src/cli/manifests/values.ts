@@ -1,4 +1,4 @@
-// The values of the chart: its defaults, then files of the user's, then `--set`, as Helm merges them.
+// The values of the chart: its defaults, then the user's files, then `--set`, merged as Helm merges them.
 // Pure.
 
 import { parse } from 'yaml';
@@ -6,13 +6,13 @@ import { UsageError } from '../../process/usage.ts';
 
 export type Values = Readonly<Record<string, unknown>>;
 
-/** One text of `--set`: `a.b=c`, several divided by commas, lists in braces. */
+/** One assignment of `--set`: `a.b=c`; several are separated by commas, and lists are in braces. */
 export interface Assignment {
   readonly path: readonly string[];
   readonly value: unknown;
 }
 
-/** `over` laid on `under`: maps are merged, null takes a value away, anything else replaces. */
+/** Merges `over` into `under`: maps are merged, null removes a value, anything else replaces it. */
 export function mergeValues(under: Values, over: Values): Values {
   const merged: Record<string, unknown> = { ...under };
   for (const [key, value] of Object.entries(over)) {
@@ -23,7 +23,7 @@ export function mergeValues(under: Values, over: Values): Values {
   return merged;
 }
 
-/** A file of values, read by YAML 1.1 as Helm does. Throws UsageError. */
+/** Parses a file of values as YAML 1.1, like Helm. Throws UsageError. */
 export function parseValues(text: string, where: string): Values {
   let value: unknown;
   try {
@@ -35,7 +35,7 @@ export function parseValues(text: string, where: string): Values {
   return value;
 }
 
-/** What `--set TEXT` sets. Throws UsageError. */
+/** The assignments in `--set TEXT`. Throws UsageError. */
 export function parseAssignments(text: string): readonly Assignment[] {
   return splitOutside(text).map((part) => {
     const [, name = '', word = ''] = /^([\w.-]+)=(.*)$/s.exec(part) ?? [];
@@ -44,13 +44,13 @@ export function parseAssignments(text: string): readonly Assignment[] {
   });
 }
 
-/** Values that hold one assignment. */
+/** Values with one assignment. */
 export function assigned({ path, value }: Assignment): Values {
   const [last = '', ...rest] = [...path].reverse();
   return rest.reduce<Values>((inner, key) => ({ [key]: inner }), { [last]: value });
 }
 
-/** Parts between commas, but not inside braces nor behind a backslash. */
+/** Splits at commas, except inside braces or after a backslash. */
 function splitOutside(text: string): readonly string[] {
   return [...text.matchAll(/(?:\{[^}]*\}|\\.|[^,{\\])+/gs)].map(([part]) => part);
 }
