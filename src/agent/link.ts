@@ -235,7 +235,7 @@ export class Connection implements Stream {
     this.#retry = setTimeout(() => this.#again(replacedAt, address), Math.random() * most);
   }
 
-  /** Two streams to one controller would replace each other for ever, so the replaced one goes dormant. */
+  /** Two streams to one controller would replace each other for ever: the replaced one sleeps, unlogged. */
   #again(replacedAt: string | undefined, address: string | undefined): void {
     const other = replacedAt === undefined ? undefined : this.#siblings.reaching(replacedAt, this);
     if (other === undefined && replacedAt !== undefined) this.#streamLog.failed(this.reason, address);

@@ -86,7 +86,7 @@ export class Loop implements Disposable {
     this.#kick();
   }
 
-  /** Resolves when nothing is under way. */
+  /** Resolves when no pass is running. */
   async idle(): Promise<void> {
     while (this.#running) await new Promise((resolve) => setImmediate(resolve));
   }
@@ -209,7 +209,7 @@ export class Loop implements Disposable {
     if (holder.isLeaving) this.#doubts.add('address');
   }
 
-  /** Compares all VIPs with a dump of the kernel and repairs the difference. */
+  /** Compares addresses, and rules unless all doubts are about addresses, with a dump and repairs them. */
   async #reconcile(): Promise<void> {
     const { ledger, rules, holder, onRepaired, onWell } = this.#parts;
     const reasons = [...this.#doubts];

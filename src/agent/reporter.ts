@@ -30,7 +30,7 @@ export interface ReporterParts {
 export class Reporter {
   /** Undefined at first; the hello of the session reports what happens before it is set. */
   session: Session | undefined;
-  /** Why the last pass of the loop failed; empty since the kernel was read without a failure. */
+  /** Why the last pass of the loop failed; empty once the kernel has been read again. */
   trouble = '';
   readonly acks: Acks;
   readonly #parts: ReporterParts;
@@ -67,7 +67,7 @@ export class Reporter {
     if (this.#parts.ledger.accept(table, key)) this.session?.send({ type: 'accepted', table, key });
   };
 
-  /** These addresses came or went: tells the ruling controller, if it does not know. */
+  /** These addresses came or went: tells the ruling controller, unless it knows. */
   held(addresses: Iterable<Address>): void {
     this.#heldUpdates.doubt(addresses);
     this.#vipLog.compare(addresses);

@@ -71,8 +71,8 @@ export class Announcer implements Disposable {
   }
 
   /**
-   * Announces held VIPs again that are placed again: neighbours may have heard another node meanwhile. Stops
-   * announcing a VIP that is about to go, or neighbours could hear this node after its new holder.
+   * Announces a held VIP again when it is placed again: neighbours may have heard another node meanwhile.
+   * Stops announcing a VIP that is about to go, or neighbours could hear this node after its new holder.
    */
   follow({ set, remove, quiet, isWhole }: PlacementChange, held: Ledger['held']): void {
     if (isWhole) this.#quiet.clear();

@@ -75,8 +75,8 @@ export class Places {
   }
 
   /**
-   * Where a VIP goes. Undefined while the prober asks for the address, and when the VIP is refused because it
-   * has no place. A held VIP stays on its interface while no interface is the right one.
+   * Where a VIP goes. Undefined while its address is being probed. Undefined too if it has no place: then it
+   * is refused. A held VIP stays on its interface while no interface is the right one.
    */
   placeFor(key: Address): HeldAddress | undefined {
     const place = this.#judge(key);
@@ -138,8 +138,8 @@ export class Places {
       return { code: 'AddressConflict', reason: `${conflict}; choose another address for the Service` };
     const at = ledger.held.get(key)?.interfaceIndex;
     const link = network.interfaceFor(key, at);
-    // A VIP is not taken where no neighbour would hear of it, since its present holder would then let it go.
-    // For a first claim the prober reports the missing carrier.
+    // Without carrier no neighbour would hear of the VIP, and the node that holds it now would let it go. For
+    // a first claim the prober reports the missing carrier.
     if (at === undefined && link?.carrier === false && !ledger.firstClaims.has(key))
       return { code: 'NoInterface', reason: `${link.name} has no carrier: nobody would find ${key} there` };
     const index = link?.index ?? at;
