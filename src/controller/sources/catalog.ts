@@ -192,10 +192,7 @@ export class Catalog {
   }
 }
 
-/**
- * What a Service asks for that is unknown or needs a cluster. It is served without that, so a problem says
- * so.
- */
+/** Names what a Service asks for that is unknown or needs a cluster: it is served without that. */
 function unfollowedOf({ trafficPolicy, unfollowed }: ServiceManifest): string {
   const all = unfollowed === undefined ? [] : [unfollowed];
   if (trafficPolicy === 'Local') {

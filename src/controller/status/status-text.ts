@@ -8,8 +8,8 @@ import { headOf, type StatusInput, statusLists } from './status.ts';
 const pieceLength = 32 * 1024;
 
 /**
- * What JSON.stringify would make of `statusOf`, indented by two spaces. Each entry is as of the turn that
- * makes it.
+ * Yields what JSON.stringify would make of `statusOf`, indented by two spaces. An entry is as of the time it
+ * is made.
  */
 export async function* statusText(input: StatusInput): AsyncGenerator<string, void> {
   let piece = membersOf(headOf(input));

@@ -92,8 +92,8 @@ export class Connection implements Wire {
   }
 
   /**
-   * Sends a tick, or ends a connection that is silent for too long. A late call restarts the silence: the
-   * controller itself may not have read its sockets.
+   * Sends a tick, or ends a connection that is silent for too long. A late call restarts the silence, since
+   * the controller may not have read its sockets.
    */
   tick(now: number, wasOnTime: boolean): void {
     if (!wasOnTime) this.#lastHeardMs = now;

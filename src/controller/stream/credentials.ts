@@ -50,7 +50,7 @@ export interface CredentialsInput {
   /** Null if there is no token file. */
   readonly tokens: () => Tokens | null;
   readonly takesCertificates: boolean;
-  /** The node of a ServiceAccount token. Null where the cluster's tokens are not accepted. */
+  /** Finds the node of a ServiceAccount token. Null where the cluster's tokens are not accepted. */
   readonly nodeOfToken: ((token: string) => string | null) | null;
 }
 

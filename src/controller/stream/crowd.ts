@@ -1,15 +1,18 @@
-// What connections may make a controller keep before it knows who speaks on them: how many one credential
-// has, and what is read of those without any before their hellos.
+// Limits connections: how many one credential may have, and how many bytes connections without a credential
+// may send before their hellos.
 
 import type { Duplex } from 'node:stream';
 import { heldFrameLimitBytes } from '../../protocol/messages.ts';
 import type { Closing } from '../sessions.ts';
 import type { Speaker } from './upgrade-policy.ts';
 
-/** Connections of one credential: its node has one, and leaves some behind where its network fails. */
+/** Most connections of one credential: its node uses one, and a network failure leaves some behind. */
 export const mostOfNode = 8;
 
-/** What is kept of all that need no credential, before their hellos: a few of the longest, or many others. */
+/**
+ * Most bytes read from all connections without a credential before their hellos: a few of the longest hellos,
+ * or many shorter ones.
+ */
 export const unheardLimitBytes: number = 4 * heldFrameLimitBytes;
 
 export const tooMuchUnheard: Closing = {
@@ -17,17 +20,17 @@ export const tooMuchUnheard: Closing = {
   reason: 'too much of too many that have said no hello',
 };
 
-/** A connection that came. */
+/** A new connection. */
 export interface Guest {
   readonly node: string | null;
   readonly wire: Duplex;
-  /** More is read of those who have said nothing than is kept for them. */
+  /** Called when connections without a hello have sent more than unheardLimitBytes together. */
   readonly onTooMuch: () => void;
 }
 
-/** What becomes of it. */
+/** Callbacks for the further life of a connection. */
 export interface Stay {
-  /** It has said who it is. */
+  /** The connection has said hello. */
   readonly heard: () => void;
   readonly left: () => void;
 }
@@ -36,7 +39,7 @@ export class Crowd {
   readonly #counts = new Map<string, number>();
   #unheardBytes = 0;
 
-  /** True if whoever speaks by a credential has as many connections as it may. */
+  /** True if the speaker's credential has as many connections as it may. */
   isFullFor(speaker: Speaker | null): boolean {
     const node = speaker?.node ?? null;
     return node !== null && (this.#counts.get(node) ?? 0) >= mostOfNode;
@@ -50,7 +53,7 @@ export class Crowd {
     let readBytes = 0;
     let isUnheard = true;
     const onData = (chunk: Buffer): void => {
-      // A listener that was taken off meanwhile is still called for the chunk that brought the hello.
+      // A listener that is removed meanwhile is still called for the chunk that brought the hello.
       if (!isUnheard) return;
       readBytes += chunk.length;
       this.#unheardBytes += chunk.length;

@@ -10,7 +10,7 @@ export interface Speaker {
   readonly node: string | null;
 }
 
-/** The state of the hub that decides over a request. */
+/** The hub's state, on which the decision depends. */
 export interface HubState {
   /** The request has a node's credential, or none is required. */
   readonly isKnown: boolean;
@@ -18,7 +18,7 @@ export interface HubState {
   readonly isOpen: boolean;
   /** The connection limit is reached. */
   readonly isFull: boolean;
-  /** As many are open by this credential as there may be. */
+  /** The credential has as many connections as it may. */
   readonly isFullForIt: boolean;
 }
 

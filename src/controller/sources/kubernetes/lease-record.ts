@@ -84,9 +84,8 @@ export function nextStep(seen: SeenLease | null, self: LeaseSelf, nowMs: number)
   }
   const { record, sinceMs } = seen;
   if (generation !== null) {
-    // A successor that has read our generation rules by a higher one. A lower one comes from a backup of
-    // etcd, or from a process that found the Lease deleted and had read none: agents that obeyed us do not
-    // obey it.
+    // A successor that has read our generation takes a higher one. A lower one comes from a backup of etcd,
+    // or from a process that found the Lease deleted and had read none: agents that obeyed us do not obey it.
     const isOlder = record.generation < generation;
     const isOurs = record.generation === generation && ['', self.identity].includes(record.holder);
     return isOlder || isOurs ? { kind: 'renew', generation } : { kind: 'deposed' };

@@ -48,10 +48,7 @@ export class Precedence {
     if (this.#isOver) this.#input.onOver();
   };
 
-  /**
-   * Every connected node has committed the rules, and every VIP is placed and, if its node is connected,
-   * held.
-   */
+  /** Every connected node has committed the rules and holds its VIPs, and every VIP is placed. */
   #areHeld(): boolean {
     const { owners, nodes } = this.#input.controller;
     if (!owners.isSettled) return false;

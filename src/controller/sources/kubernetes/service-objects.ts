@@ -1,4 +1,4 @@
-// The Services of a cluster that count, updated as objects come, change and go. Pure; an object that becomes
+// The accepted Services of a cluster, updated as objects come, change and go. Pure; an object that becomes
 // invalid stays as it was when it was last valid.
 
 import type { Address } from '../../../state/address.ts';
@@ -87,7 +87,7 @@ export class ServiceObjects {
   /** Services that are invalid, and have not been valid since the start. */
   readonly invalid: Map<ServiceKey, string> = new Map();
   readonly #services = new Map<ServiceKey, ServiceManifest>();
-  /** What is invalid or not followed in a Service. */
+  /** Why a Service is invalid or not followed in full. */
   readonly #otherwise = new Map<ServiceKey, string>();
   readonly #ignored = new Map<ServiceKey, string>();
   /** Services that have never been valid, and are served without their invalid part. */
@@ -129,7 +129,7 @@ export class ServiceObjects {
     return changes;
   }
 
-  /** What is invalid or not followed, with the API path of each object. */
+  /** Problems of Services, with the API path of each object. */
   problems(): Problem[] {
     return [...this.#otherwise].map(([key, message]) => {
       const [namespace, name] = key.split('/');
@@ -176,7 +176,7 @@ export class ServiceObjects {
     this.invalid.delete(key);
     this.#uids.set(key, entry.uid);
     if (known !== undefined && isSame(known, entry.service)) {
-      // Only the status differs: the known manifest stays, and is shared with all who hold it.
+      // Only the status differs: the known manifest stays, since other parts hold the same object.
       this.#record(key, entry.service);
       return;
     }

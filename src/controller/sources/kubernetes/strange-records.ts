@@ -6,7 +6,7 @@ import type { ObjectChanges } from './list-watch.ts';
 import { virtualIpName } from './service-status.ts';
 import { type VirtualIpRecord, virtualIpsPath } from './virtual-ip.ts';
 
-/** Most that are reported by name. */
+/** Most such records that are reported by name. */
 const mostTold = 10;
 
 export class StrangeRecords {

@@ -21,7 +21,7 @@ export interface TopologyInput {
   readonly onDeleted: (name: string) => void;
   /** A Node exists again under the name of a deleted one. */
   readonly onReturned: (name: string) => void;
-  /** The endpoints of these Services changed; null: those of all. */
+  /** The endpoints of these Services changed; null: of all Services. */
   readonly onEndpoints: (services: ReadonlySet<ServiceKey> | null) => void;
   readonly onState: () => void;
   /** How long slices are still watched after the last Service with policy Local. */

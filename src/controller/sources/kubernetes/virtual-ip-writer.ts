@@ -73,7 +73,7 @@ export class VirtualIpWriter {
     return this.#recordOf(address)?.services.some((service) => service.key === key) === true;
   }
 
-  /** Takes changes of the objects, by us or by another client, whose changes are put right. */
+  /** Takes changes of the objects. The writer corrects those that another client made. */
   changed({ set, remove }: ObjectChanges<VirtualIpRecord | null>): void {
     const { allocator } = this.#input.controller;
     for (const name of remove) {

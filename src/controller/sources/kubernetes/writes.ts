@@ -11,7 +11,7 @@ export type WriteKind = (typeof kinds)[number];
 
 /** Requests in flight: more would queue in the server's priority and fairness, with our Lease behind them. */
 export const mostInFlight = 16;
-/** Most in flight of other kinds than status: however slow those are, a status finds a slot. */
+/** Most in flight of kinds other than status: however slow these are, a status finds a slot. */
 export const mostBeside = 14;
 /** Most in flight of kinds with failing keys: the other kinds keep the rest, however long a failure takes. */
 const mostOfFailing = 12;
