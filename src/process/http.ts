@@ -28,7 +28,7 @@ export interface Route {
   readonly path: string;
   /** Returns a refusal or null, before the body is read. */
   readonly authorize?: (message: IncomingMessage) => Reply | null;
-  /** Served also when the server is busy: a kubelet restarts the container by this small reply. */
+  /** Served also when the server is busy: the reply is small, and a kubelet decides by it. */
   readonly isProbe?: true;
   readonly handle: (request: RouteRequest) => Reply | Promise<Reply>;
 }

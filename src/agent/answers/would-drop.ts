@@ -12,7 +12,7 @@ export interface WouldDropReport {
   readonly filter: AgentValues['filter'];
   /** The number of samples that the kernel keeps per address family; 0 if this firewall takes none. */
   readonly capacity: number;
-  /** There may be more packets than listed; `dropped` of `status` counts all of them. */
+  /** There may be more samples than listed; `dropped` of `status` counts all packets. */
   readonly full: boolean;
   readonly samples: readonly {
     readonly vip: Address;

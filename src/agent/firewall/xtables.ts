@@ -73,7 +73,7 @@ export async function xtablesRemains(kernel: Kernel): Promise<Remains> {
 }
 
 /**
- * Our sets and rules without elements. Reads only `tables`, since others may hold very many foreign rules.
+ * Our sets and rules without elements. Reads only `tables`: other tables may hold very many foreign rules.
  */
 async function constants(
   kernel: Pick<Kernel, 'dump'>,

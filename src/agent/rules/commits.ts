@@ -31,7 +31,7 @@ export interface CommitsParts {
   readonly refuse: (key: Address, services: readonly ServiceKey[], words: string) => void;
   /** The kernel now holds these VIPs as they were sent, or no longer holds them. */
   readonly committed: (keys: Iterable<Address>) => void;
-  /** The kernel refused what is no longer wanted of a VIP, which is neither in force nor refused. */
+  /** The kernel refused rules that are no longer wanted: the VIP is neither in force nor refused. */
   readonly overtaken: () => void;
 }
 
@@ -70,7 +70,7 @@ export class Commits {
     this.#needs = needs;
   }
 
-  /** Commits the VIPs of `keys`. Costs what they cost, whatever else is in the table. */
+  /** Commits the VIPs of `keys`. The cost does not depend on the size of the table. */
   commit(keys: ReadonlySet<Address>): Soon<Outcome> {
     const { census, ledger } = this.#parts;
     this.count(keys);

@@ -121,7 +121,7 @@ export class Rules {
     // Only an agent that knows everything the table has to hold may replace one of another layout.
     this.#isAnothers = !inSync && have.needs === null && firewall.replaces(delta);
     if (this.#isAnothers) return { outcome: 'committed', repaired: 0 };
-    // The filter is missing or incomplete. The agent cannot restore it for an address without a known VIP.
+    // Where the filter is missing or incomplete, an unguarded address without a known VIP has to go.
     const part = firewall.guardedInPart(have);
     if (have.needs === null || part !== null)
       await this.#parts.retain(
@@ -182,8 +182,8 @@ export class Rules {
   }
 
   /**
-   * Retries a refused repair VIP by VIP. First commits the table without the VIPs that the dump does not
-   * show, then those VIPs as new ones, so that the kernel can refuse each by itself.
+   * Retries a refused repair without the VIPs that the dump does not show. Then commits those as new ones, so
+   * that the kernel can refuse each by itself.
    */
   async #mendAround(
     receipt: Receipt<KernelObject>,

@@ -71,7 +71,7 @@ export class Acks {
     this.#placements.putBack();
   }
 
-  /** Another stream rules: its numbers are its own. */
+  /** Another stream rules, with sequence numbers of its own. */
   restart(): void {
     this.#rules = new Numbers();
     this.#placements = new Numbers();

@@ -79,7 +79,7 @@ export class Admission {
     this.#parts.onUnplaced(key);
   }
 
-  /** Retries a placement that was refused because a MAC answered: it belongs to a node of ours. */
+  /** Retries a placement that was refused because a MAC answered: a node of ours has had the address. */
   #forgive(key: Address): void {
     const { ledger } = this.#parts;
     if (ledger.refusal('placements', key)?.mac !== undefined) ledger.retry('placements', key);
