@@ -41,8 +41,8 @@ export function fail(part: Omit<Check, 'result'>): Check {
 const alternatives: ReadonlySet<string> = new Set(['nf_tables', 'xtables raw', 'set match', 'ipset']);
 
 /**
- * The step of the first failure, or else of the first warning about a firewall that works. If both firewalls
- * are missing, the one that a command can load comes before the one that needs another kernel.
+ * The step of the first failure, or else of the first warning that is not about the unused firewall. If both
+ * firewalls are missing, the one that a command can load comes before the one that needs another kernel.
  */
 export function nextStep(checks: readonly Check[]): string {
   const failed = checks.filter(({ result }) => result === 'fail');

@@ -90,9 +90,9 @@ function changeWhole(batch: Batch, plan: Plan, options: SetOptions): void {
 
 /**
  * Keeps the filter whole between batches: a VIP is in a gate only while all its ports are in force. The gate
- * of a removed VIP goes before its ports; the gate of a new VIP comes after the rules. Of other elements the
- * new ones come with or before the old ones' removal. A set that is replaced under its own name has a
- * stand-in: the stand-in is filled, the rules look into it, and meanwhile the new set is made and filled.
+ * of a removed VIP goes before its ports; the gate of a new VIP comes after the rules. Other elements are
+ * added before the old ones are removed, or in the same batch. A set that is replaced under its own name has
+ * a stand-in: it is filled, the rules look into it, and meanwhile the new set is made and filled.
  */
 function inPortions(plan: Plan, options: SetOptions): Write[] {
   const { newSets, newChains, replaced } = plan;

@@ -75,7 +75,7 @@ const answers: ReadonlySet<number> = new Set([
   ...[Errno.EPROTONOSUPPORT, Errno.EOPNOTSUPP, Errno.EAFNOSUPPORT],
 ]);
 
-/** The refusal that kept the kernel from validating the batch; the receipt then tells no abilities. */
+/** The refusal that kept the kernel from validating the batch, so that its abilities stay unknown. */
 export function disturbanceOf(receipt: Receipt<Question>): Refused<Question> | undefined {
   return receipt.find(({ errno }) => !answers.has(errno));
 }

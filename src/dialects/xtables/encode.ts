@@ -115,8 +115,8 @@ function isOfOneKind(one: SetObject | undefined, other: SetObject | undefined): 
 }
 
 /**
- * If egress leaves some VIPs to the table behind conntrack, the guard is written after that table. If the
- * guard takes them back, it is written first.
+ * If VIPs with egress move to the table after conntrack, the guard is written after that table; if they move
+ * back, before it.
  */
 function tablesOf(remove: readonly TableObject[], add: readonly TableObject[]): Plan['tables'] {
   const ids = new Set(add.map(({ id }) => id));
