@@ -6,6 +6,7 @@ import { nftables } from '../src/dialects/nftables/dialect.ts';
 import { Kernel } from '../src/host/kernel.ts';
 import { loadNative } from '../src/host/native.ts';
 import type { VirtualIp } from '../src/state/virtual-ip.ts';
+import { plain } from '../test/dialects/arbitraries.ts';
 import { Namespace, runIn } from '../test/namespaces.ts';
 import { batchesOf } from './floor.ts';
 import { LibNftables, whyNoLibNftables } from './libnftables.ts';
@@ -73,17 +74,9 @@ function whatIsMissing(name: string): string | null {
 
 /** The agent's own table, without an owner, so that nft may change it. */
 async function loadOurs(namespace: Namespace, table: readonly VirtualIp[]): Promise<void> {
-  const options = {
-    tableFlags: 0,
-    setExpressionFlag: true,
-    localAddresses: true,
-    counters: false,
-    echo: true,
-    observe: false,
-  };
   using kernel = new Kernel(loadNative());
   namespace.run(() => kernel.portId('nfnetlink'));
-  const { load } = batchesOf(nftables(options), { needs: needsOf(table), table, services: [] });
+  const { load } = batchesOf(nftables(plain), { needs: needsOf(table), table, services: [] });
   const receipt = await kernel.commit({ door: 'nfnetlink', steps: load });
   if (receipt.length > 0) throw new Error(`the table was refused: ${receipt[0]?.words}`);
 }

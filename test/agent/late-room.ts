@@ -1,4 +1,5 @@
 // A loop whose kernel answers when it is told to, and what it acknowledges.
+
 import { Allowed } from '../../src/agent/addresses/allowed.ts';
 import type { Announcer } from '../../src/agent/addresses/announce.ts';
 import type { Holder } from '../../src/agent/addresses/holder.ts';
@@ -21,6 +22,7 @@ import { type Address, parseAddress, parsePrefix } from '../../src/state/address
 import { parsePort } from '../../src/state/port.ts';
 import { parseServiceKey } from '../../src/state/service.ts';
 import type { VirtualIp } from '../../src/state/virtual-ip.ts';
+import { plain } from '../dialects/arbitraries.ts';
 import { logLines } from '../log-lines.ts';
 
 export const key: Address = parseAddress('10.77.0.100');
@@ -95,16 +97,8 @@ export class LateRoom {
   constructor({ isAnothers = false, intervalMs = 0, held = {} }: LateRoomOptions = {}) {
     const { ledger } = this;
     const { reporter } = this;
-    const options = {
-      tableFlags: 0,
-      setExpressionFlag: true,
-      localAddresses: true,
-      counters: false,
-      echo: true,
-      observe: false,
-    };
     const firewall = {
-      dialect: nftables(options),
+      dialect: nftables(plain),
       ...{ owned: false, atomic: true, replaces: () => isAnothers },
       guardedInPart: () => null,
       describe,

@@ -13,6 +13,12 @@ export const roomy: Capacities = {
   ...{ vips4: 1024, vips6: 1024, ports4: 4096, ports6: 4096, sources4: 4096, sources6: 4096 },
 };
 
+/** What a table has on a present kernel unless its owner says otherwise. */
+export const plain: NftOptions = {
+  ...{ tableFlags: 0, setExpressionFlag: true, localAddresses: true },
+  ...{ counters: false, echo: true, observe: false },
+};
+
 /** What an agent would say that these VIPs need. */
 export function needsOf(vips: readonly VirtualIp[], capacities: Capacities = roomy): Needs {
   const filtered = vips.filter((vip) => vip.filtered);

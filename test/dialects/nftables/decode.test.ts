@@ -10,17 +10,10 @@ import { NetlinkError } from '../../../src/netlink/reader.ts';
 import { fakePortId } from '../../fake-kernel/answers.ts';
 import { concat, message, put } from '../../fake-kernel/bytes.ts';
 import { type FakeKernel, fakeKernel } from '../../fake-kernel.ts';
-import { anyVips, deltaOf, nothing, stateOf } from '../arbitraries.ts';
+import { anyVips, deltaOf, nothing, plain, stateOf } from '../arbitraries.ts';
 
-const plain = {
-  tableFlags: 0,
-  setExpressionFlag: true,
-  localAddresses: true,
-  counters: true,
-  echo: true,
-  observe: false,
-};
-const dialect = nftables(plain);
+const counting = { ...plain, counters: true };
+const dialect = nftables(counting);
 const [vips] = fc.sample(anyVips(20), { numRuns: 1, seed: 7 });
 const want = dialect.render(stateOf(vips ?? []));
 
@@ -95,7 +88,7 @@ test('no table is no object', () => {
 });
 
 test('a table without an owner is claimed, without losing anything in it', () => {
-  const owned = nftables({ ...plain, tableFlags: 6 });
+  const owned = nftables({ ...counting, tableFlags: 6 });
   const kernel = fakeKernel();
   const wanted = owned.render(stateOf(vips ?? []));
   kernel.commit(owned.encode(deltaOf(nothing, wanted)));

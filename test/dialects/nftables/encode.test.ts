@@ -7,22 +7,12 @@ import { nftables } from '../../../src/dialects/nftables/dialect.ts';
 import { keyOf } from '../../../src/dialects/nftables/key.ts';
 import type { ElementObject } from '../../../src/dialects/nftables/objects.ts';
 import { batchElements } from '../../../src/dialects/nftables/portions.ts';
-import type { NftOptions } from '../../../src/dialects/nftables/ruleset.ts';
 import type { Needs } from '../../../src/state/desired-state.ts';
 import { parsePort } from '../../../src/state/port.ts';
 import { split } from '../../fake-kernel/bytes.ts';
 import { fakeKernel } from '../../fake-kernel.ts';
-import { anyOptions, anyVips, deltaOf, needsOf, nothing, stateOf } from '../arbitraries.ts';
+import { anyOptions, anyVips, deltaOf, needsOf, nothing, plain, stateOf } from '../arbitraries.ts';
 import { large, manyVips } from './many.ts';
-
-const plain: NftOptions = {
-  tableFlags: 0,
-  setExpressionFlag: true,
-  localAddresses: true,
-  counters: false,
-  echo: true,
-  observe: false,
-};
 
 test('from any state to any other, a kernel ends with what was wanted', () => {
   fc.assert(

@@ -4,19 +4,8 @@ import { test } from 'node:test';
 import { nftables } from '../../../src/dialects/nftables/dialect.ts';
 import { batchElements } from '../../../src/dialects/nftables/portions.ts';
 import { fakeKernel } from '../../fake-kernel.ts';
-import { deltaOf, needsOf, nothing, stateOf } from '../arbitraries.ts';
+import { deltaOf, needsOf, nothing, plain, stateOf } from '../arbitraries.ts';
 import { large, manyVips } from './many.ts';
-
-const plain = {
-  ...{
-    tableFlags: 0,
-    setExpressionFlag: true,
-    localAddresses: true,
-    counters: false,
-    echo: true,
-    observe: false,
-  },
-} as const;
 
 test('sets that are replaced by larger ones are filled in portions, others standing in for them', () => {
   const dialect = nftables(plain);

@@ -17,16 +17,8 @@ import {
 import { parsePort } from '../../../src/state/port.ts';
 import { parseServiceKey } from '../../../src/state/service.ts';
 import type { VipPort, VirtualIp } from '../../../src/state/virtual-ip.ts';
-import { anyVip, anyVips, needsOf, stateOf } from '../arbitraries.ts';
+import { anyVip, anyVips, needsOf, plain, stateOf } from '../arbitraries.ts';
 
-const plain = {
-  tableFlags: 0,
-  setExpressionFlag: true,
-  localAddresses: true,
-  counters: false,
-  echo: true,
-  observe: false,
-};
 const service = parseServiceKey('default/web');
 
 function elementsOf(...vips: readonly VirtualIp[]): string[] {
