@@ -124,7 +124,7 @@ export class Loop implements Disposable {
     void this.#run();
   }
 
-  /** Runs passes until no work is due. Stays synchronous as long as the kernel answers at once. */
+  /** Runs passes until no work is due. A pass that the kernel answers at once ends in the same turn. */
   async #run(): Promise<void> {
     try {
       if (this.#doubts.size === 0 && this.#dirty.size === 0) this.#finish();
