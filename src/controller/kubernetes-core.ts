@@ -152,7 +152,7 @@ function makeLife({ source, elector, identity, clients, onStart }: LifeParts): P
   };
 }
 
-interface SurroundingsParts {
+interface TopologyParts {
   readonly controller: Controller;
   readonly client: ApiClient;
   readonly which: WhichCluster;
@@ -163,7 +163,7 @@ interface SurroundingsParts {
 }
 
 /** Watches nodes and endpoints, and moves or withdraws the VIPs that they no longer allow. */
-function makeTopology({ controller, which, onBarred, input, ...more }: SurroundingsParts) {
+function makeTopology({ controller, which, onBarred, input, ...more }: TopologyParts) {
   const { log, signal, massRemovalWaitMs } = input;
   const topology: Topology = new Topology({
     ...{ ...more, signal, random: Math.random },

@@ -36,6 +36,28 @@ for (const [name, annotations, port] of [
   });
 }
 
+test('nor is one opened by a packet to a port that is declared', { skip }, async () => {
+  const [, vip] = vips;
+  const annotations = { delivery: 'host', egress: 'true' };
+  const service = { name: 'dns', addresses: vips, ports: ['UDP 53'], annotations };
+  await using node = await Node.start({ services: [service] });
+  await node.listen(node.node, 'udp', 53);
+  const closed = await bound(node.node, vip, 161);
+  const got: string[] = [];
+  closed.on('message', (message) => got.push(String(message)));
+  for (const [from, to] of [
+    [161, 53],
+    [53, 161],
+  ] as const)
+    sendRaw(node.client, IPPROTO_RAW, vip, forged(vip, vip, from, to));
+  await node.until('both are counted', async () => {
+    const { vips: counted } = await node.counted();
+    return (counted[1]?.dropped ?? 0) >= 2;
+  });
+  closed.close();
+  assert.deepEqual(got, []);
+});
+
 test('what comes from a VIP of another node passes', { skip }, async () => {
   const service = { name: 'dns', addresses: vips, ports: ['UDP 53'], annotations: { delivery: 'forward' } };
   await using node = await Node.start({ services: [service] });
@@ -52,11 +74,11 @@ test('what comes from a VIP of another node passes', { skip }, async () => {
 });
 
 /** A datagram from a port of the VIP, without a checksum in IPv4, where the kernel sums up the header. */
-function forged(from: string, to: string, port: number): Uint8Array {
+function forged(from: string, to: string, port: number, toPort = theirPort): Uint8Array {
   const [source, destination] = [addressBytes(parseAddress(from)), addressBytes(parseAddress(to))];
   const datagram = new Uint8Array(12);
   const view = new DataView(datagram.buffer);
-  for (const [index, word] of [port, theirPort, datagram.length].entries()) view.setUint16(index * 2, word);
+  for (const [index, word] of [port, toPort, datagram.length].entries()) view.setUint16(index * 2, word);
   if (source.length === 4) {
     const start = [0x45, 0, 0, 32, 0, 1, 0, 0, 64, 17, 0, 0];
     return Uint8Array.of(...start, ...source, ...destination, ...datagram);

@@ -75,9 +75,8 @@ export function ruleset(needs: Needs, options: NftOptions): NftObject[] {
   }
   const hook = { number: NF_INET_PRE_ROUTING, priority: PREROUTING_PRIORITY };
   const asksSource = options.localAddresses && !options.observe && (needs.forward || needs.egress);
-  objects.push(
-    chain('prerouting', hook, [...entryRules('vip', 'guard'), ...(asksSource ? [forgedRule()] : [])]),
-  );
+  const [loopback, ...gates] = entryRules('vip', 'guard');
+  objects.push(chain('prerouting', hook, [loopback, ...(asksSource ? [forgedRule()] : []), ...gates]));
   return objects;
 }
 
@@ -113,7 +112,7 @@ export function setShapes(needs: Needs, options: Pick<NftOptions, 'counters' | '
 }
 
 /** Accepts `iif lo`; sends a packet to an address of the set to the chain of its family. */
-function entryRules(set: string, chain: string): Rule[] {
+function entryRules(set: string, chain: string): [Rule, ...Rule[]] {
   const loopback = new Rule()
     .metaIif(0)
     .compareEqual(0, Uint8Array.of(1, 0, 0, 0))

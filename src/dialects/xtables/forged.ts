@@ -11,7 +11,6 @@ import type { Rule, RuleSpec } from './rule.ts';
 export function forgedRule(rule: Rule): RuleSpec {
   return rule
     .set(setName('vip', 6), ['src'])
-    .set(setName('vip', 6), ['dst'], { not: true })
     .sourceIsLocal()
     .set(setName('drop', 6), ['src'])
     .comment('vipward: forged, as if from a VIP')
