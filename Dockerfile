@@ -21,8 +21,7 @@ COPY --from=build /out /
 ENV NODE_ENV=production
 ENV MALLOC_ARENA_MAX=1
 WORKDIR /app
-# Node keeps the heap it once needed, and glibc a pool of memory for each thread. So it is half as much with
-# many VIPs, and only a first load a little slower. What that load keeps tells nothing of what later changes
-# do: docs/decisions/0008-a-bundle.md.
+# These flags and the one memory pool above halve the memory of an agent with many VIPs; the first load takes a
+# little longer: docs/decisions/0008-a-bundle.md.
 ENTRYPOINT ["/usr/bin/node", "--optimize-for-size", "--no-sparkplug", "--no-allocation-site-pretenuring", "/app/dist/cli/main.js"]
 CMD ["--help"]

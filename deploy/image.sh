@@ -1,6 +1,6 @@
 #!/bin/sh
-# Puts everything that the image is made of into the folder $1, from a checkout that is ready: the compiled
-# program, the chart, the licences, the pinned Node and the libraries that is linked with. No network.
+# Fills the folder $1 with the files of the image, from a checkout that is ready and without a network: the
+# compiled program, the chart, the licences, the pinned Node and its shared libraries.
 set -eu
 out=$1
 cd "$(dirname "$(dirname "$(readlink -f "$0")")")"
@@ -10,7 +10,7 @@ mkdir -p "$out/app/build" "$out/app/deploy" "$out/usr/bin" "$out/etc" "$out/tmp"
 chmod 1777 "$out/tmp"
 
 "$node" deploy/bundle.ts "$out/app/dist/cli"
-# For `kubectl exec`: there is no shell in the image that could start it.
+# `kubectl exec POD -- vipward` starts the program directly, since the image has no shell.
 main=$out/app/dist/cli/main.js
 printf '#!/usr/bin/node\n%s\n' "$(cat "$main")" > "$main"
 chmod 755 "$main"
@@ -19,7 +19,7 @@ cp build/syscalls.node "$out/app/build/"
 cp package.json "$out/app/"
 cp -R deploy/chart "$out/app/deploy/"
 
-# The libraries are in the bundle, their licences beside it. The headers are for compiling only.
+# The bundle contains the libraries; their licences are beside it. The headers only serve to compile.
 "$node" -p 'Object.entries(require("./package-lock.json").packages)
   .filter(([path, { dev, optional, devOptional }]) => path !== "" && !dev && !optional && !devOptional)
   .map(([path]) => path).filter((path) => !path.endsWith("node-api-headers")).join("\n")' |
@@ -33,5 +33,5 @@ strip "$out/usr/bin/node"
 for library in $(ldd "$node" | grep -o '/[^ ]*'); do
   cp -L --parents "$library" "$out"
 done
-# Without it the names of /etc/hosts would not be looked at.
+# Without this file Node does not look into /etc/hosts.
 echo 'hosts: files dns' > "$out/etc/nsswitch.conf"

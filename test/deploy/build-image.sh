@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the image by the Dockerfile with buildah, as root, on a base that debootstrap makes, and prints its
-# archive: about three minutes and a network the first time, less while the lockfile stays, an instant when
-# nothing changed. `build-image.sh -n` builds nothing.
+# Builds the image from the Dockerfile with buildah, as root, on a base by debootstrap, and prints the path of
+# its archive. The first build takes about three minutes and needs a network; later ones are shorter, and
+# without a change there is none. `build-image.sh -n` builds nothing.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
 
@@ -28,7 +28,7 @@ if [ ! -e "$archive" ]; then
     "${store[@]}" commit --quiet --rm "$container" "$base" >&2
     rm -rf "$cache/base"
   fi
-  # Behind a proxy that breaks TLS open the build needs its CA as much as we do.
+  # Behind a proxy that intercepts TLS the build needs the CA of the proxy too.
   proxy=()
   [ -z "${NODE_EXTRA_CA_CERTS:-}" ] ||
     proxy=(--build-arg NODE_EXTRA_CA_CERTS=/run/ca.crt --volume "$NODE_EXTRA_CA_CERTS:/run/ca.crt:ro")

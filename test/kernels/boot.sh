@@ -5,26 +5,26 @@
 #   boot.sh -f KERNEL       only fetches the kernel, for a run without a network later
 #
 #   KERNEL      a suite (bookworm, trixie, sid) for the kernel it installs, or the beginning of a version
-#   (5.10, 6.1,
-#               6.17.13) for the newest such kernel in any of $SUITES.
-#   -a PATH     copies a file or folder, and the shared libraries its programs need, to the same place in the
-#   guest.
-#               The command's own program is always copied. The guest starts in the folder you are in.
-#   -w MODULE   leaves a kernel module out, so that the guest behaves like a kernel built without it.
-#   -k          prints the guest's kernel log after the run.
+#               (5.10, 6.1, 6.17.13) for the newest such kernel in any of $SUITES
+#   -a PATH     copies a file or folder, and the shared libraries its programs need, to the same path in the
+#               guest. The program of COMMAND is always copied. The guest starts in the current folder.
+#   -w MODULE   leaves a kernel module out, so that the guest behaves like a kernel built without it
+#   -m MIB      memory of the guest (1024)
+#   -c CPUS     processors of the guest (1)
+#   -t SECONDS  longest time by the clock of this machine (300)
+#   -k          prints the guest's kernel log after the run
 #
 # The guest is an emulated machine with busybox, the modules below and what -a adds. It has no disk and no
-# network card, and a clock that counts its instructions. -t is on this machine's clock.
-# ACCEL=kvm uses hardware virtualisation. It is not the default: a /dev/kvm inside a virtual machine can open
-# and then hang.
+# network card, and a clock that counts its instructions.
+# ACCEL=kvm uses hardware virtualisation. It is not the default, because a /dev/kvm inside a virtual machine may
+# open and then hang.
 set -euo pipefail
 
 SUITES=${SUITES:-bullseye-security bookworm bookworm-security trixie trixie-backports sid}
 CACHE=${CACHE:-${TMPDIR:-/tmp}/kernels-$UID}
 
-# The guest gets these modules and whatever they depend on, and its kernel loads them on demand as a host's
-# would.
-# A name that a kernel does not have (built in, not born yet, merged into another) is skipped.
+# The guest gets these modules and their dependencies, and its kernel loads them on demand, as on a host.
+# Modules that a kernel does not have (built in, newer, or merged into another) are skipped.
 MODULES="nfnetlink nf_tables nft_counter nft_ct nft_log nft_limit nft_quota nft_objref nft_hash
   nft_numgen nft_reject_inet nft_fib_inet nft_nat nft_masq nft_redir nft_chain_nat nft_compat
   nfnetlink_log nfnetlink_queue nf_log_syslog nf_conntrack_netlink ip_tables ip6_tables
@@ -50,7 +50,7 @@ done
 shift $((OPTIND - 1))
 [ $# -ge 2 ] || { [ "$fetch" ] && [ $# = 1 ]; } || { sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 kernel=$1; shift
-# Without a network a kernel that was fetched before is found by its files alone.
+# Finds a kernel that was fetched before by its files, without a network.
 local_release() {
   find "$CACHE" -maxdepth 1 -name "$kernel[!0-9]*-cloud-amd64" -printf '%f\n' 2>/dev/null | sort -V | tail -1
 }
@@ -63,7 +63,7 @@ done
 ! ldd "$(command -v busybox)" >/dev/null 2>&1 || die "busybox is not static: install busybox-static"
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 
-# A private package state, one for each suite and one for all, leaves the machine's own package lists alone.
+# Each suite, and all of them together, have a private package state, so that the lists of this machine stay.
 case $kernel in
   [0-9]*) state=$CACHE/apt/all suites=$SUITES ;;
   *) state=$CACHE/apt/$kernel suites=$kernel ;;
@@ -98,7 +98,7 @@ find_release() { # Prints the full name of the wanted kernel, such as 6.1.0-56-c
     *) private apt-cache depends linux-image-cloud-amd64 | grep -oE 'linux-image-[0-9].*' ;;
   esac | sed 's/^linux-image-//' | sort -V | tail -1
 }
-unpack() { # Newer kernels come in several packages. The tree is moved into place when it is complete.
+unpack() { # Unpacks all packages of the kernel, and moves the tree into place when it is complete.
   local packages
   packages=$(private apt-cache pkgnames linux- | grep -xE "linux-(image|binary|modules)-${release//[.+]/[&]}")
   (cd "$work" && private apt-get download $packages >&2 && for deb in *.deb; do dpkg-deb -x "$deb" tree; done)
@@ -116,14 +116,14 @@ image=$(find "$tree" -name 'vmlinuz*' -type f | head -1)
 modules=$(find "$tree" -path "*/modules/$release/kernel" -type d | head -1)
 [ "$image" ] && [ "$modules" ] || die "the packages of $release hold no kernel image or no modules"
 
-# The guest's folders are laid out as Debian's are, so that whatever is copied finds itself where it was.
+# The guest has the folders of Debian, so that each copied file keeps its path.
 root=$work/root
 mkdir -p "$root"/{usr/bin,usr/sbin,usr/lib/modules/"$release",usr/lib64,proc,sys,dev,run,tmp,root,"$PWD"}
 for folder in bin sbin lib lib64; do ln -s usr/$folder "$root/$folder"; done
 cp "$(command -v busybox)" "$root/bin/busybox"
 
 find "$modules" -name '*.ko*' >"$work/modules"
-add_modules() { # NAME...: copies modules and what they need, uncompressed: busybox reads no other form.
+add_modules() { # NAME...: copies modules and their dependencies, uncompressed: busybox reads no other form.
   local name file target
   for name; do
     [[ " ${without[*]-} " != *" ${name//-/_} "* ]] || continue
@@ -137,9 +137,9 @@ add_modules() { # NAME...: copies modules and what they need, uncompressed: busy
 add_modules $MODULES
 busybox depmod -b "$root" "$release"
 
-# What is added is packed from where it is: to copy thousands of files first takes longer than to boot.
+# Added files are packed from their own paths: copying thousands of files first takes longer than booting.
 : >"$work/paths" >"$work/libraries"
-add() { # PATH...: adds files and folders, and the libraries that what is in them is linked with.
+add() { # PATH...: adds files and folders, and the shared libraries of the programs in them.
   local path
   for path; do
     [ -e "$path" ] || die "$path does not exist"
@@ -148,8 +148,8 @@ add() { # PATH...: adds files and folders, and the libraries that what is in the
       2>/dev/null || true; } | sed -nE 's/.*[[:space:]](\/[^ ]+) \(0x.*/\1/p' >>"$work/libraries"
   done
 }
-# Prints the folders above each path on standard input, for no kernel makes them by itself; the links that
-# Debian has are there.
+# Prints the folders above each path on standard input: the kernel does not make them by itself. Leaves out
+# /bin and the other links of Debian, which exist.
 folders() {
   awk -F/ '{ path = ""; for (i = 2; i < NF; i++) { path = path "/" $i; print path } }' |
     sed -E '\,^/(bin|sbin|lib|lib64)$,d'
@@ -157,7 +157,7 @@ folders() {
 pack() { # ARGUMENT...: an archive of the paths on standard input, by cpio.
   (cd / && LC_ALL=C sort -u | sed 's|^/||' | cpio -o -H newc --quiet "$@")
 }
-# A bare name that busybox knows is left to busybox. Any other program is brought along.
+# busybox runs the programs that it knows by a bare name. Any other program is copied into the guest.
 if [[ $1 == */* ]] || ! busybox --list | grep -qx -- "$1"; then
   program=$(command -v -- "$1") || die "$1: not found"
   program=$(realpath -s "$program"); shift; set -- "$program" "$@"
@@ -165,8 +165,8 @@ if [[ $1 == */* ]] || ! busybox --list | grep -qx -- "$1"; then
 fi
 [ ${#added[@]} = 0 ] || add "${added[@]}"
 
-# The first serial port carries the command's output, the second the kernel's log, the third "up" and then the
-# exit status.
+# The first serial port carries the output of the command, the second the kernel's log, the third "up" and
+# later the exit status.
 {
   echo '#!/bin/busybox sh'
   echo '/bin/busybox --install -s /bin 2>/dev/null'
@@ -186,11 +186,10 @@ chmod +x "$root/init"
   pack -L <"$work/libraries"
 } >"$work/initramfs"
 
-# Emulating several processors in several threads breaks a kernel that patches its own code, so they share one
-# thread. An emulated machine has a clock of its own: an instruction takes a nanosecond, and time in which
-# nothing is to be done is over at once. So what it does, and what it takes for late, is the same on a machine
-# that is busy as on one that is not, and waiting costs nothing. A kernel that believes that bytes are copied
-# fast one by one would do so, and each is an instruction here.
+# All emulated processors share one thread, because several threads break a kernel that patches its own code.
+# The guest has a clock of its own: an instruction takes a nanosecond, and idle time passes at once. So the load
+# of this machine does not change what the guest takes for late, and waiting costs nothing. Without erms and
+# fsrm the kernel does not copy memory byte by byte, which would take an emulated instruction for each byte.
 accel=${ACCEL:-tcg,thread=single} clock=()
 [[ $accel != tcg* ]] || clock=(-icount shift=0,sleep=off)
 boot() {
@@ -202,7 +201,7 @@ boot() {
     -serial file:"$work/log" -serial file:"$work/status" </dev/null ||
     { [ $? != 124 ] || echo "boot.sh: stopped after $seconds s" >&2; }
 }
-# A kernel that dies before it starts the command says nothing about the command, so it gets a second try.
+# A kernel that dies before it starts the command gets a second try.
 boot; grep -q up "$work/status" || boot
 status=$(sed -n '2{s/[^0-9]//g;p}' "$work/status")
 if [ "$log" ] || [ ! "$status" ]; then cat "$work/log" >&2; fi
