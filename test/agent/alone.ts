@@ -1,4 +1,4 @@
-// An agent process by itself: in a network namespace with nothing in it, without a controller.
+// An agent process alone in an empty network namespace, without a controller.
 import { type ChildProcess, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -18,10 +18,10 @@ export class Alone implements AsyncDisposable {
   readonly where: Namespace = Namespace.make();
   readonly folder: string = mkdtempSync(join(tmpdir(), 'vipward-alone-'));
   readonly #children: ChildProcess[] = [];
-  /** What comes before the words of an agent that is started, as a tracer does. */
+  /** Put before the command line of each agent, such as a tracer. */
   before: readonly string[] = [];
 
-  /** A process in this namespace that does not outlive the test. */
+  /** Starts a process in this namespace; it does not outlive the test. */
   spawn(...argv: readonly [string, ...string[]]): ChildProcess {
     const child = spawnIn(this.where, argv, { timeout: 60_000, killSignal: 'SIGKILL' });
     this.#children.push(child);
@@ -35,7 +35,7 @@ export class Alone implements AsyncDisposable {
     return new Started(this.spawn(...(argv as [string, ...string[]])));
   }
 
-  /** Runs a verb to its end: the exit code, and what it said. */
+  /** Runs a verb to its end and returns its exit code and output. */
   verb(...words: readonly string[]): { code: number | null; stdout: string; stderr: string } {
     const { status, stdout, stderr } = runIn(this.where, [process.execPath, program, ...words]);
     return { code: status, stdout, stderr };
@@ -71,7 +71,7 @@ export class Started {
     return this.child.pid ?? 0;
   }
 
-  /** Lines of its log with an event of this name. */
+  /** The lines of its log with this event. */
   events(name: string): Record<string, unknown>[] {
     const lines = this.#stdout.split('\n').slice(0, -1);
     return lines
@@ -79,7 +79,7 @@ export class Started {
       .filter(({ event }) => event === name);
   }
 
-  /** Resolves once it has logged so many of them, or has ended. */
+  /** Resolves once it has logged this event so many times; throws if it ends before that. */
   async says(name: string, times = 1): Promise<Record<string, unknown>> {
     const found = (): Record<string, unknown> | undefined => this.events(name)[times - 1];
     const words = (): string => `${this.#stdout}${this.stderr}`;
@@ -96,7 +96,7 @@ export class Started {
   }
 }
 
-/** Why no process can be made one of another user here, or false. */
+/** Why no process of another user can be started here, or false. */
 export function cannotChangeUser(): string | false {
   return spawnSync('setpriv', ['--reuid', '65534', 'true']).status === 0
     ? false

@@ -1,4 +1,4 @@
-// Anybody on the node may ask what happens to a packet, as often as he likes: no change waits for it.
+// Any process on the node may request /explain at any rate: no change of rules waits for that.
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -13,7 +13,7 @@ import type { Reply, RouteRequest } from '../../src/process/http.ts';
 const path = '/explain?address=10.0.0.1&port=80&protocol=TCP';
 const rulesAsked = Buffer.from(ruleDump().bytes).toString('hex');
 
-/** An agent whose kernel has nothing, and says so in the next turn. */
+/** An agent whose kernel answers each question with nothing, in the next turn of the event loop. */
 function fixture() {
   const asked: string[] = [];
   let [waiting, mostWaiting] = [0, 0];
@@ -39,7 +39,7 @@ function fixture() {
   return { asked, get, readings, mostWaiting: () => mostWaiting };
 }
 
-test('rules of others are read once for all who ask at once and soon after, then anew', async (t) => {
+test('/explain reads foreign rules once for all requests within two seconds, then again', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const { get, readings } = fixture();
   const replies = await Promise.all(Array.from({ length: 60 }, () => get()));
@@ -52,13 +52,13 @@ test('rules of others are read once for all who ask at once and soon after, then
   equal(readings(), 2);
 });
 
-test('the kernel is asked one question at a time, and none for those who have gone', async () => {
+test('/explain asks the kernel one question at a time, and none for a client that has gone', async () => {
   const { asked, get, mostWaiting } = fixture();
   const clients = Array.from({ length: 60 }, () => new AbortController());
   const answers = clients.map((client) => get(client));
   for (const client of clients.slice(1)) client.abort();
   const [first] = await Promise.all(answers);
   equal(first?.status, 200);
-  // Its packet, the chains of others and their rules.
+  // The packet, foreign chains and foreign rules.
   deepEqual([asked.length, mostWaiting()], [3, 1]);
 });

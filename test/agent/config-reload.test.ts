@@ -1,4 +1,4 @@
-// A config that is read anew while the kernel cannot be asked: what it changes is in force once it can.
+// A config that is reloaded while the kernel cannot be probed: its changes are in force once it can.
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { Allowed } from '../../src/agent/addresses/allowed.ts';
@@ -23,7 +23,7 @@ async function configOf(filter: 'observe' | 'enforce', more: readonly string[] =
   return agentConfig(values);
 }
 
-/** A reload whose kernel answers the probe with an errno, 0 for one that can all. */
+/** A reload whose kernel answers the probe with `errno`; with 0 it supports everything. */
 async function roomOf(t: TestContext) {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const config = await configOf('observe');
@@ -51,7 +51,7 @@ async function roomOf(t: TestContext) {
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-test('a filter that the kernel could not be asked for is in force as soon as it can', async (t) => {
+test('a new --filter takes effect as soon as the kernel can be probed for it', async (t) => {
   const room = await roomOf(t);
   const { reload, firewall, lines } = room;
   const before = firewall.dialect;
@@ -69,14 +69,14 @@ test('a filter that the kernel could not be asked for is in force as soon as it 
   await settled();
   equal(reload.config.values.filter, 'enforce');
   deepEqual([firewall.dialect === before, room.doubts, reload.trouble], [false, ['config'], '']);
-  // Said once, however often it was tried.
+  // Logged once, however often it was tried.
   deepEqual(
     lines.map(({ event }) => event),
     ['configPutOff', 'configRead'],
   );
 });
 
-test('what was put off is forgotten when another config comes, and no more is tried then', async (t) => {
+test('a later config replaces one that was put off, and the retries end', async (t) => {
   const room = await roomOf(t);
   const { reload, lines } = room;
   room.errno = Errno.EBUSY;
@@ -99,7 +99,7 @@ test('what was put off is forgotten when another config comes, and no more is tr
   );
 });
 
-test('what is put off while the agent ends is not tried again', async (t) => {
+test('a config that is put off while the agent ends is not retried', async (t) => {
   const room = await roomOf(t);
   const { reload, doubts } = room;
   room.errno = Errno.ENOMEM;

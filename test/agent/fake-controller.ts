@@ -1,4 +1,4 @@
-// A controller that says what a test tells it to, right or wrong, to a real agent.
+// A controller that sends a real agent the messages of a test, valid or not.
 import { hash } from 'node:crypto';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
@@ -35,7 +35,7 @@ export class Stream {
     );
   }
 
-  /** A text frame; what is not a text already is said as JSON. */
+  /** Sends a text frame; an object is sent as JSON. */
   say(frame: object | string): void {
     this.#socket.send(typeof frame === 'string' ? frame : JSON.stringify(frame));
   }
@@ -44,7 +44,7 @@ export class Stream {
     this.#socket.send(bytes);
   }
 
-  /** Past the framing of WebSocket. */
+  /** Writes bytes to the connection without a WebSocket frame. */
   raw(...bytes: readonly number[]): void {
     (this.#socket as unknown as { _socket: Socket })._socket.write(Uint8Array.from(bytes));
   }
@@ -54,13 +54,13 @@ export class Stream {
     this.say({ type: 'welcome', version: '0.0.0', features: [], cluster, generation, ruling: true, ...more });
   }
 
-  /** That a table is what the agent said it has. */
+  /** Says that a table is equal to the one of the hello. */
   synced(table: TableName, more: object = {}): void {
     const { count, digests } = this.hello[table];
     this.say({ type: 'synced', table, seq: 7, count, digest: digestOf(digests), ...more });
   }
 
-  /** All that a controller with nothing new says. */
+  /** Sends what a controller without changes sends. */
   begin(): void {
     this.welcome();
     this.synced('rules');
@@ -68,13 +68,13 @@ export class Stream {
   }
 }
 
-/** Of a table whose buckets have these; all others are empty. */
+/** The digest of a table with these buckets; all others are empty. */
 export function digestOf(digests: Hello['rules']['digests']): string {
   const buckets = Array.from({ length: 256 }, (_, bucket) => digests[bucket] ?? '0'.repeat(16));
   return hash('sha256', buckets.join('')).slice(0, 16);
 }
 
-/** Listens where a node's controller would; each connection that says hello goes to `onHello`. */
+/** Listens in place of a node's controller; each connection that says hello goes to `onHello`. */
 export class FakeController implements Disposable {
   onHello: (stream: Stream) => void = () => undefined;
   onPong: () => void = () => undefined;
@@ -102,12 +102,12 @@ export class FakeController implements Disposable {
     });
   }
 
-  /** Whoever is connected is asked for a sign of life. */
+  /** Pings every connected agent. */
   ping(): void {
     for (const client of this.#server.clients) client.ping();
   }
 
-  /** Takes the place of a node's real controller, which is ended. */
+  /** Ends a node's real controller and takes its place. */
   static async instead(node: Node): Promise<FakeController> {
     await node.killController('SIGTERM');
     return FakeController.listen(node.node, 9470);

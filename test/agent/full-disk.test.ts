@@ -1,4 +1,4 @@
-// A disk that takes no more: what is gone does not come back at the next start, and all is written as soon as
+// A full disk: a removed VIP does not come back at the next start, and the journal is written as soon as
 // there is room.
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -15,7 +15,7 @@ import { untilTrue } from '../patience.ts';
 const limit = { timeout: 60_000 };
 const nth = (n: number) => vip(`10.60.${n >> 8}.${n & 255}`, [port(80)]);
 
-/** A file system with room for 64 kB, or the reason why there is none. */
+/** A file system of 64 kB; where none can be mounted the test is skipped. */
 function smallDisk(t: TestContext): string | undefined {
   const path = mkdtempSync(join(tmpdir(), 'vipward-'));
   const words = ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', path];
@@ -25,11 +25,11 @@ function smallDisk(t: TestContext): string | undefined {
     rmdirSync(path);
   });
   if (status === 0) return path;
-  t.skip(`no small file system here: ${stderr.trim()}`);
+  t.skip(`no tmpfs can be mounted here: ${stderr.trim()}`);
   return undefined;
 }
 
-/** The words of the kernel once nothing more fits. */
+/** Fills the disk, and returns the error of the last write. */
 function fill(disk: string): string {
   try {
     for (;;) appendFileSync(join(disk, 'filler'), Buffer.alloc(1024));
@@ -52,13 +52,13 @@ function put(journal: Journal, from: number, to: number, there = true): void {
   for (let n = from; n < to; n++) journal.rule(nth(n).address, there ? nth(n) : undefined);
 }
 
-/** What a start would know. */
+/** What an agent would read at its start: the number of rules, the cluster, and the problem. */
 function known(disk: string): [number, string | null, string | null] {
   const { state, problem } = readJournal(disk);
   return [state.rules.size, state.cluster, problem];
 }
 
-test('deletions for which there is no room are in force at the next start', limit, async (t) => {
+test('VIPs that are removed while the disk is full are absent at the next start', limit, async (t) => {
   const disk = smallDisk(t);
   if (disk === undefined) return;
   const { journal, troubles } = open(disk);
@@ -66,7 +66,7 @@ test('deletions for which there is no room are in force at the next start', limi
   put(journal, 0, 200);
   await untilTrue(() => known(disk)[0] === 200);
   match(fill(disk), /ENOSPC/);
-  // Their lines need another page of memory, and so does a second file beside the first.
+  // The lines of the removals need another page of memory, and so does a second file beside the first.
   put(journal, 10, 200, false);
   await untilTrue(() => known(disk)[0] !== 200);
   await untilTrue(() => known(disk)[0] === 10);
@@ -76,30 +76,34 @@ test('deletions for which there is no room are in force at the next start', limi
   deepEqual(readdirSync(disk).sort(), [journalFile, 'filler']);
 });
 
-test('what does not fit at all is said, nothing stale is left, and room mends it', limit, async (t) => {
-  const disk = smallDisk(t);
-  if (disk === undefined) return;
-  const { journal, troubles } = open(disk);
-  journal.identity('c1', 3);
-  put(journal, 0, 20);
-  await untilTrue(() => known(disk)[0] === 20);
-  match(fill(disk), /ENOSPC/);
-  put(journal, 10, 20, false);
-  put(journal, 100, 400);
-  await untilTrue(() => journal.trouble !== '');
-  match(journal.trouble, /^agent\.jsonl: ENOSPC.*; make room in \/.*; tried every 5 s/);
-  deepEqual(known(disk), [0, 'c1', null]);
-  rmSync(join(disk, 'filler'));
-  put(journal, 150, 400, false);
-  await untilTrue(() => journal.trouble === '');
-  deepEqual(known(disk), [60, 'c1', null]);
-  equal(troubles.length, 2);
-  put(journal, 0, 1, false);
-  await journal.close();
-  deepEqual([known(disk)[0], existsSync(join(disk, `${journalFile}.new`))], [59, false]);
-});
+test(
+  'a journal that does not fit is reported, leaves no stale rule, and is written once there is room',
+  limit,
+  async (t) => {
+    const disk = smallDisk(t);
+    if (disk === undefined) return;
+    const { journal, troubles } = open(disk);
+    journal.identity('c1', 3);
+    put(journal, 0, 20);
+    await untilTrue(() => known(disk)[0] === 20);
+    match(fill(disk), /ENOSPC/);
+    put(journal, 10, 20, false);
+    put(journal, 100, 400);
+    await untilTrue(() => journal.trouble !== '');
+    match(journal.trouble, /^agent\.jsonl: ENOSPC.*; make room in \/.*; tried every 5 s/);
+    deepEqual(known(disk), [0, 'c1', null]);
+    rmSync(join(disk, 'filler'));
+    put(journal, 150, 400, false);
+    await untilTrue(() => journal.trouble === '');
+    deepEqual(known(disk), [60, 'c1', null]);
+    equal(troubles.length, 2);
+    put(journal, 0, 1, false);
+    await journal.close();
+    deepEqual([known(disk)[0], existsSync(join(disk, `${journalFile}.new`))], [59, false]);
+  },
+);
 
-test('a file that could not be read is no trouble any more once it is written anew', limit, async (t) => {
+test('the report of an unreadable journal ends once the journal is written anew', limit, async (t) => {
   const disk = smallDisk(t);
   if (disk === undefined) return;
   appendFileSync(join(disk, journalFile), '{"layout":1}\n{"cluster":"c1","generation":3}\n{"rule":');
@@ -110,7 +114,10 @@ test('a file that could not be read is no trouble any more once it is written an
   deepEqual([journal.trouble, troubles, known(disk)], ['', [''], [1, 'c1', null]]);
 });
 
-test('an agent with a full disk serves and says so until there is room', { ...limit, skip }, async (t) => {
+test('an agent with a full disk serves, and reports the disk in status until there is room', {
+  ...limit,
+  skip,
+}, async (t) => {
   const disk = smallDisk(t);
   if (disk === undefined) return;
   match(fill(disk), /ENOSPC/);
@@ -125,13 +132,13 @@ test('an agent with a full disk serves and says so until there is room', { ...li
   equal(known(disk)[0], 1);
 });
 
-test('an agent whose disk never answers ends all the same, and leaves the kernel as it is', {
+test('an agent whose disk does not answer ends on SIGTERM and leaves the VIP on its interface', {
   ...limit,
   skip,
 }, async (t) => {
   const disk = mkdtempSync(join(tmpdir(), 'vipward-'));
   t.after(() => rmSync(disk, { recursive: true }));
-  // To open a pipe that nobody reads takes for ever, as a server of files that is gone does.
+  // Opening a pipe without a reader blocks for ever, as a file server that is gone does.
   equal(spawnSync('mkfifo', [join(disk, `${journalFile}.new`)]).status, 0);
   const dns = { name: 'dns', addresses: ['10.77.0.100'], ports: ['UDP 53'] };
   await using node = await Node.start({ services: [dns], agentArgs: ['--state', disk] });

@@ -1,4 +1,4 @@
-// A loop whose kernel answers when it is told to, and what it acknowledges.
+// A loop whose kernel answers when a test says so, and the acknowledgements that it sends.
 
 import { Allowed } from '../../src/agent/addresses/allowed.ts';
 import type { Announcer } from '../../src/agent/addresses/announce.ts';
@@ -38,7 +38,7 @@ export function open(...ports: readonly number[]): VirtualIp {
 const ignore = (): void => {};
 const rest = { isWhole: false, receivedAtMs: 0, first: [], quiet: [] };
 
-/** A kernel that answers a commit when it is told to. */
+/** A kernel that answers a commit when a test says so. */
 function lateKernel() {
   const answers: ((errno: number) => void)[] = [];
   const kernel: ConstructorParameters<typeof Rules>[0]['kernel'] = {
@@ -59,7 +59,7 @@ function lateKernel() {
   return { kernel, answers, answer };
 }
 
-/** What the controller is told is put down in `said`, in order, and in `acked` the numbers it is told. */
+/** Records the types of the messages to the controller in `said`, and acknowledged numbers in `acked`. */
 function reporterOf({ ledger, said, acked }: Pick<LateRoom, 'ledger' | 'said' | 'acked'>): Reporter {
   const reporter = new Reporter({
     ...{ ledger, isUsable: () => true, now: () => 0 },
@@ -77,15 +77,15 @@ function reporterOf({ ledger, said, acked }: Pick<LateRoom, 'ledger' | 'said' | 
 }
 
 export interface LateRoomOptions {
-  /** What a dump shows is a table of another make. */
+  /** The kernel has a table of another layout. */
   readonly isAnothers?: boolean;
   /** The shortest time between commits, on a clock that stands still. */
   readonly intervalMs?: number;
-  /** What of addresses is a part of it. */
+  /** The parts of the holder that the test gives. */
   readonly held?: Partial<Holder>;
 }
 
-/** Addresses are no part of it, unless they are said to be. */
+/** Its holder does nothing but what the options give. */
 export class LateRoom {
   readonly ledger: Ledger = new Ledger();
   readonly acked: number[] = [];
@@ -124,7 +124,7 @@ export class LateRoom {
     });
   }
 
-  /** One that is in sync, with nothing under way. */
+  /** A room that is in sync, with no commit under way. */
   static async inSync(options: LateRoomOptions = {}): Promise<LateRoom> {
     const room = new LateRoom(options);
     room.loop.synced();
@@ -138,7 +138,7 @@ export class LateRoom {
     return this.#late.answers.length;
   }
 
-  /** Rules of a VIP; undefined for none any more of `key`. */
+  /** Receives the rules of a VIP; undefined removes those of `key`. */
   receive(seq: number, vip: VirtualIp | undefined): void {
     this.change(seq, vip === undefined ? [] : [vip], vip === undefined ? [key] : []);
   }
@@ -153,12 +153,12 @@ export class LateRoom {
     this.loop.receive({ table: 'placements', seq, set: placements, remove, ...rest });
   }
 
-  /** The kernel answers the oldest commit, if one waits, and all that follows from that is done. */
+  /** Answers the oldest commit, if one waits, and lets the loop do all that follows. */
   async answer(refuses = false): Promise<void> {
     await this.#late.answer(refuses ? Errno.ENFILE : 0);
   }
 
-  /** As if somebody had changed the table meanwhile. */
+  /** Answers as if another program had changed the table meanwhile. */
   async disturb(): Promise<void> {
     await this.#late.answer(Errno.EBUSY);
   }

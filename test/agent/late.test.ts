@@ -1,12 +1,12 @@
-// A kernel that keeps the agent waiting, as it does beside a long commit of others: what is received
-// meanwhile is neither lost nor taken for committed.
+// A kernel that keeps the agent waiting, as during a long commit of another program: changes that arrive
+// meanwhile are neither lost nor taken for committed.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseAddress } from '../../src/state/address.ts';
 import { key, LateRoom, type LateRoomOptions, open } from './late-room.ts';
 
 for (const [name, second] of Object.entries({ changed: open(80, 443), removed: undefined })) {
-  test(`a VIP that is ${name} while the kernel is busy is told again, both acknowledged`, async () => {
+  test(`a VIP that is ${name} during its commit is committed again, and both are acknowledged`, async () => {
     const room = await LateRoom.inSync();
     const { ledger, acked } = room;
     const first = open(80);
@@ -22,7 +22,7 @@ for (const [name, second] of Object.entries({ changed: open(80, 443), removed: u
   });
 }
 
-test('what came while the kernel was busy is not refused for what was', async () => {
+test('a refused commit does not refuse rules that arrived while it was under way', async () => {
   const room = await LateRoom.inSync();
   const { ledger, acked } = room;
   const second = open(443);
@@ -30,7 +30,7 @@ test('what came while the kernel was busy is not refused for what was', async ()
   room.receive(2, second);
   await room.answer(true);
   equal(ledger.refusal('rules', key), undefined);
-  // The first is neither in force nor refused by name.
+  // The first rules are neither in force nor refused by name.
   deepEqual(acked, []);
   await room.answer();
   await room.answer();
@@ -38,7 +38,7 @@ test('what came while the kernel was busy is not refused for what was', async ()
   deepEqual(acked, [2]);
 });
 
-test('what was refused is accepted when it is in force, and not when it is tried anew', async () => {
+test('a refused VIP is reported as accepted once it is in force, not when it is tried again', async () => {
   const room = await LateRoom.inSync();
   const { said } = room;
   room.receive(1, open(80));
@@ -57,7 +57,7 @@ test('what was refused is accepted when it is in force, and not when it is tried
   deepEqual(said, ['ack']);
 });
 
-test('what was refused is accepted when it is nobody’s wish any more', async () => {
+test('a refused VIP is reported as accepted once the controller has removed it', async () => {
   const room = await LateRoom.inSync();
   const { said } = room;
   room.receive(1, open(80));
@@ -67,7 +67,7 @@ test('what was refused is accepted when it is nobody’s wish any more', async (
   deepEqual(said, ['refused', 'ack', 'accepted', 'ack']);
 });
 
-test('rules over a table of another make are acknowledged once they are written, in sync', async () => {
+test('rules that replace a table of another layout are acknowledged once synced and committed', async () => {
   const room = new LateRoom({ isAnothers: true });
   room.loop.doubt('start');
   await room.loop.idle();
@@ -82,16 +82,16 @@ test('rules over a table of another make are acknowledged once they are written,
   deepEqual(room.acked, [1]);
 });
 
-/** A VIP of its own for each number. */
+/** A different VIP for each number. */
 const another = (n: number) => ({ ...open(80), address: parseAddress(`10.77.0.${n}`) });
 
-test('what is committed is acknowledged, though something else has come whenever a commit ends', async () => {
+test('each commit is acknowledged, even if another change has arrived whenever one ends', async () => {
   const room = await LateRoom.inSync();
   room.receive(1, another(1));
   for (let seq = 2; seq <= 20; seq++) {
     room.receive(seq, another(seq));
     await room.answer();
-    // The commit that ended is of all that had come when it began.
+    // The commit that ended has all changes that had arrived when it began.
     deepEqual(room.acked.splice(0), [seq - 1]);
     equal(room.ledger.committed.size, seq - 1);
   }
@@ -99,7 +99,7 @@ test('what is committed is acknowledged, though something else has come whenever
   deepEqual(room.acked, [20]);
 });
 
-test('of what comes while a commit is under way nothing is acknowledged with it', async () => {
+test('changes that arrive during a commit are not acknowledged with it', async () => {
   const room = await LateRoom.inSync();
   room.receive(1, another(1));
   for (const seq of [2, 3, 4]) room.receive(seq, another(seq));
@@ -109,7 +109,7 @@ test('of what comes while a commit is under way nothing is acknowledged with it'
   deepEqual(room.acked, [1, 4]);
 });
 
-test('a change without a VIP is acknowledged behind what came before it', async () => {
+test('a change without a VIP is acknowledged after the changes before it', async () => {
   const room = await LateRoom.inSync();
   room.receive(1, another(1));
   room.change(2, []);
@@ -120,7 +120,7 @@ test('a change without a VIP is acknowledged behind what came before it', async 
   deepEqual(room.acked, [2, 3]);
 });
 
-test('a commit that was disturbed acknowledges nothing until the kernel was read', async () => {
+test('a commit that fails with EBUSY is not acknowledged until the next one succeeds', async () => {
   const room = await LateRoom.inSync();
   room.receive(1, another(1));
   room.receive(2, another(2));
@@ -131,7 +131,7 @@ test('a commit that was disturbed acknowledges nothing until the kernel was read
   equal(room.ledger.committed.size, 2);
 });
 
-test('a number of one stream is not acknowledged on another', async () => {
+test('a sequence number of one stream is not acknowledged on another', async () => {
   const room = await LateRoom.inSync();
   room.receive(500, another(1));
   room.reporter.ofSession.onRuler([]);
@@ -142,7 +142,7 @@ test('a number of one stream is not acknowledged on another', async () => {
   deepEqual(room.acked, [7]);
 });
 
-test('what comes while an address is taken waits for no commit of others', async (t) => {
+test('a VIP that is unplaced while another is added is withdrawn without waiting for a commit', async (t) => {
   const [coming, going] = [another(1), another(2)].map(({ address }) => address);
   if (coming === undefined || going === undefined) throw new Error('two');
   const seen: string[] = [];

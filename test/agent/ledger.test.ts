@@ -1,4 +1,4 @@
-// What the kernel should hold of a VIP, by what is wanted, refused and held.
+// The rules that the kernel should have of a VIP, by what is wanted, refused and held.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Ledger } from '../../src/agent/ledger.ts';
@@ -14,7 +14,7 @@ function committed(): Ledger {
   return ledger;
 }
 
-test('rules that nobody wants any more stay until their address is let go', () => {
+test('the rules of a VIP that is no longer wanted stay until its address is removed', () => {
   const ledger = committed();
   ledger.held.set(key, { address: key, interfaceIndex: 2 });
   equal(ledger.target(key), before);
@@ -25,7 +25,7 @@ test('rules that nobody wants any more stay until their address is let go', () =
   equal(ledger.target(key), undefined);
 });
 
-test('an address that is placed here no more is held by its term until it is gone', () => {
+test('a VIP that is no longer placed here is held under its term until its address is gone', () => {
   const [ledger, term] = [committed(), { generation: 1, n: 7 }];
   ledger.place({ address: key, term }, false);
   equal(ledger.heldBy(key), undefined);
@@ -37,14 +37,14 @@ test('an address that is placed here no more is held by its term until it is gon
   }
   ledger.gone(key);
   deepEqual([ledger.heldBy(key), [...ledger.carried()]], [undefined, []]);
-  // So it is where it is let go though it is placed here.
+  // The same holds for an address that is let go while it is placed here.
   ledger.place({ address: key, term }, false);
   ledger.hold({ address: key, interfaceIndex: 2 });
   ledger.letGo(key);
   deepEqual([ledger.heldBy(key), [...ledger.carried()]], [term, [key]]);
 });
 
-test('a VIP that may not be here keeps its rules until its address is let go', () => {
+test('a forbidden VIP keeps its rules until its address is removed', () => {
   const ledger = committed();
   ledger.held.set(key, { address: key, interfaceIndex: 2 });
   ledger.refuse({ table: 'rules', key, services: [], code: 'Forbidden', reason: 'outside --allow' });
@@ -53,7 +53,7 @@ test('a VIP that may not be here keeps its rules until its address is let go', (
   equal(ledger.target(key), undefined);
 });
 
-test('a refused VIP keeps its last good state until it is accepted, though the kernel lose it', () => {
+test('a refused VIP keeps its committed rules until it is accepted, even if the kernel loses them', () => {
   const ledger = committed();
   ledger.wanted.set(key, after);
   ledger.refuse({ table: 'rules', key, services: [], code: 'KernelRefused', reason: 'ENFILE' });

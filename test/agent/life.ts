@@ -1,5 +1,5 @@
-// What tests of a living agent look through: datagrams that must not be lost, monitors of other programs, and
-// our own sockets in the node's namespace.
+// How tests observe a running agent: datagrams that must not be lost, monitors of other programs, and our own
+// sockets in the node's namespace.
 import { spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { addresses } from '../../src/dialects/addresses/dialect.ts';
@@ -14,21 +14,16 @@ import { bound } from '../kernel/traffic.ts';
 import { end, spawnIn } from '../namespaces.ts';
 import { patient, until } from '../patience.ts';
 
-/**
- * An answer that is not there by then is lost; between two namespaces it takes a few hundred microseconds.
- */
+/** A later answer counts as lost; between two namespaces an answer takes a few hundred microseconds. */
 const lostAfterMs = patient(3000);
 
 export interface Prober {
   readonly sent: number;
-  /** Ends the sending, waits for late answers, and says how many never came. */
+  /** Ends the sending, waits for late answers, and returns how many never came. */
   lost(): Promise<number>;
 }
 
-/**
- * Sends a numbered datagram from the client about every millisecond to a port that answers with what it is
- * sent.
- */
+/** Sends a numbered datagram from the client about every millisecond to a port that echoes it. */
 export async function prober(node: Node, host: string, port: number): Promise<Prober> {
   const socket = await bound(node.client, host.includes(':') ? '::' : '0.0.0.0', 0);
   const unanswered = new Set<number>();
@@ -54,13 +49,13 @@ export async function prober(node: Node, host: string, port: number): Promise<Pr
 }
 
 export interface Monitor extends AsyncDisposable {
-  /** What was printed since the start. */
+  /** Ends it, and returns what it printed since the start. */
   end(): Promise<string[]>;
 }
 
 /**
- * `ip monitor` or `nft monitor` on the node. It is known to listen, and to have said all, by a sign of our
- * own.
+ * `ip monitor` or `nft monitor` on the node. Once it prints a change of our own, it is known to listen, and
+ * at the end to have printed everything.
  */
 export async function monitor(node: Node, kind: 'ip' | 'nft'): Promise<Monitor> {
   const argv =
@@ -85,7 +80,7 @@ export async function monitor(node: Node, kind: 'ip' | 'nft'): Promise<Monitor> 
     return text.slice(before).includes(mark);
   };
   const sign = async (): Promise<void> => {
-    await until(`a sign of ours in ${kind} monitor`, isSeen);
+    await until(`our own change in ${kind} monitor`, isSeen);
     await sleep(50);
   };
   await sign();
@@ -96,7 +91,7 @@ export async function monitor(node: Node, kind: 'ip' | 'nft'): Promise<Monitor> 
     async end() {
       await sign();
       await kept.disposeAsync();
-      // Lines that go on begin with white space.
+      // Continued lines begin with white space.
       return text.split('\n').filter((line) => !/^$|^\s|192\.0\.2\.|sign\d|^# new generation/.test(line));
     },
   };
@@ -104,9 +99,9 @@ export async function monitor(node: Node, kind: 'ip' | 'nft'): Promise<Monitor> 
 
 export interface Sockets extends Disposable {
   readonly kernel: Kernel;
-  /** The number that each commit of anybody to nf_tables raises. */
+  /** The number that every commit to nf_tables raises, of any program. */
   generation(): Promise<number>;
-  /** When each address was made, in hundredths of a second since the machine started. */
+  /** When each address was added, in hundredths of a second since the machine started. */
   made(): Promise<Map<string, number>>;
 }
 
@@ -116,7 +111,7 @@ const NFT_MSG_GETGEN = 0xa10;
 const NFTA_GEN_ID = 1;
 
 /**
- * Our own netlink sockets in the node's namespace. One a process, for the addon has one place for late
+ * Our own netlink sockets in the node's namespace. One per process, because the addon has one place for late
  * results.
  */
 export function socketsOf(node: Node): Sockets {
@@ -155,24 +150,24 @@ export function socketsOf(node: Node): Sockets {
 }
 
 export interface Commits extends AsyncDisposable {
-  /** How many there have been since the start, once an agent that looks at its tables has done so again. */
+  /** How many there have been since the start, once an agent that polls its tables has done so again. */
   count(): Promise<number>;
 }
 
-/** raw and mangle of both families, of which a look reads those that are there. */
+/** raw and mangle of both families, of which a poll reads those that exist. */
 const mostTables = 4;
 
 /** Why commits cannot be counted here, or false. */
 export const uncounted: string | false = isXtables && lacks('strace');
 
-/** Commits to nf_tables are anybody's; legacy tables number none, and those of the node's agent are seen. */
+/** nf_tables counts the commits of all programs; legacy tables count none, so the agent's are traced. */
 export async function commitsOf(node: Node, sockets: Sockets): Promise<Commits> {
   if (isXtables) {
     const tracer = await attach(node, node.agentPid, writing);
     return {
       async count() {
         const before = readsIn(tracer.text());
-        await node.until('two looks are over', () => readsIn(tracer.text()) > before + 2 * mostTables);
+        await node.until('two polls are over', () => readsIn(tracer.text()) > before + 2 * mostTables);
         return writesIn(tracer.text());
       },
       [Symbol.asyncDispose]: () => tracer[Symbol.asyncDispose](),
@@ -185,8 +180,8 @@ export async function commitsOf(node: Node, sockets: Sockets): Promise<Commits> 
   };
 }
 
-/** Whether a program is there; false if so, as the `skip` option has it. */
+/** A skip reason if a program is not installed, else false. */
 export function lacks(program: string, word = '--version'): string | false {
   const { error } = spawnSync(program, [word]);
-  return error === undefined ? false : `${program} is not there to compare with`;
+  return error === undefined ? false : `${program} is not installed`;
 }

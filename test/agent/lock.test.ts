@@ -1,5 +1,5 @@
-// One agent a host, whoever else takes its name: a process of root or of our own user is believed, and no
-// other one.
+// One agent per host, even if another process holds its lock name: a holder of root or of our own user counts
+// as an agent, and no other one does.
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,7 +14,7 @@ import { lacks } from './life.ts';
 const asAnother = { ...limit, skip: limit.skip || cannotChangeUser() };
 const allNames = ['', '.1', '.2', '.3', '.4', '.5', '.6', '.7'];
 
-/** A process of another user that listens on names of ours, and says that there is an agent. */
+/** A process of another user that listens on lock names, and answers as an agent does. */
 async function squat(alone: Alone, suffixes: readonly string[]): Promise<number> {
   const program = `
     let left = ${suffixes.length};
@@ -28,7 +28,7 @@ async function squat(alone: Alone, suffixes: readonly string[]): Promise<number>
 }
 
 test(
-  'a process of another user is no agent: it is named, and the place beside it is taken',
+  'the agent logs a process of another user that holds its lock name, and takes the next name',
   asAnother,
   async () => {
     await using alone = new Alone();
@@ -49,7 +49,7 @@ test(
   },
 );
 
-test('who holds every name keeps no agent from its work', asAnother, async () => {
+test('an agent serves even if another user holds all lock names', asAnother, async () => {
   await using alone = new Alone();
   await squat(alone, allNames);
   const agent = alone.start();
@@ -60,14 +60,14 @@ test('who holds every name keeps no agent from its work', asAnother, async () =>
   assert.doesNotMatch(stdout, /runs here/);
 });
 
-test('cleanup is not kept from its work either', asAnother, async () => {
+test('cleanup runs even if another user holds the lock name', asAnother, async () => {
   await using alone = new Alone();
   await squat(alone, ['']);
   const { code, stdout } = alone.verb('cleanup', '--state', alone.folder);
   assert.deepEqual([code, stdout], [0, 'nothing of ours was here\n']);
 });
 
-/** A process of our own user that has the name of an agent, and takes few callers at a time. */
+/** A process of our own user that holds the lock name, with a backlog of one connection. */
 async function keeper(alone: Alone): Promise<ChildProcess> {
   const program = `
     require('node:net').createServer((socket) => socket.destroy())
@@ -78,7 +78,7 @@ async function keeper(alone: Alone): Promise<ChildProcess> {
   return child;
 }
 
-/** Calls at the name until nobody else can. */
+/** Connects to the lock name until its backlog is full. */
 async function crowd(alone: Alone): Promise<void> {
   const program = `
     import socket, time
@@ -96,7 +96,7 @@ async function crowd(alone: Alone): Promise<void> {
   if (child.stdout !== null) await once(child.stdout, 'data');
 }
 
-test('an agent that is too busy to answer for a moment is an agent all the same', {
+test('an agent that is too busy to answer for a moment still keeps a second one from starting', {
   ...limit,
   skip: limit.skip || lacks('strace'),
 }, async () => {
@@ -113,7 +113,7 @@ test('an agent that is too busy to answer for a moment is an agent all the same'
   assert.match(second.stderr, new RegExp(`another vipward agent runs here \\(pid ${first.pid}\\)`));
 });
 
-test('a name that is taken and not listened on is passed over', limit, async () => {
+test('the agent skips a lock name that is bound without a listener', limit, async () => {
   await using alone = new Alone();
   const program = `
     import socket, time

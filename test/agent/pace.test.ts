@@ -1,4 +1,4 @@
-// How often commits are allowed, on a clock of our own.
+// How often commits are allowed, on a fake clock.
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -14,7 +14,7 @@ function clock(): { now: () => number; pass: (ms: number) => void } {
   };
 }
 
-test('three commits go at once, the fourth waits for the rest of an interval', () => {
+test('three commits may start at once, and the fourth waits for the rest of the interval', () => {
   const { now, pass } = clock();
   const pace = new Pace(250, now);
   deepEqual([pace.take(), pace.take(), pace.take(), pace.take()], [0, 0, 0, 250]);
@@ -24,7 +24,7 @@ test('three commits go at once, the fourth waits for the rest of an interval', (
   deepEqual([pace.take(), pace.take()], [0, 250]);
 });
 
-test('a rest of any length gives three at once again, and no more', () => {
+test('after any idle time three commits may start at once again, and no more', () => {
   const { now, pass } = clock();
   const pace = new Pace(250, now);
   for (let n = 0; n < 3; n++) pace.take();
@@ -32,7 +32,7 @@ test('a rest of any length gives three at once again, and no more', () => {
   deepEqual([pace.take(), pace.take(), pace.take(), pace.take()], [0, 0, 0, 250]);
 });
 
-test('in any stretch of time there are no more commits than intervals and three', () => {
+test('in any period there are at most three commits more than intervals', () => {
   const steps = fc.array(fc.integer({ min: 0, max: 400 }), { maxLength: 200 });
   fc.assert(
     fc.property(steps, (waits) => {
@@ -52,7 +52,7 @@ test('in any stretch of time there are no more commits than intervals and three'
   );
 });
 
-test('who waits as long as was said is served', () => {
+test('a commit that waits as long as told may start', () => {
   fc.assert(
     fc.property(
       fc.double({ min: 1, max: 5000, noNaN: true }),
@@ -65,7 +65,7 @@ test('who waits as long as was said is served', () => {
           const waitMs = pace.take();
           if (waitMs === 0) continue;
           waits++;
-          // What a sum of fractions may lack.
+          // A sum of fractions may be too small by this.
           pass(waitMs + 1e-6);
           equal(pace.take(), 0);
         }
@@ -75,11 +75,11 @@ test('who waits as long as was said is served', () => {
   );
 });
 
-test('an interval of 0 never waits', () => {
+test('with an interval of 0 no commit waits', () => {
   const pace = new Pace(0, () => 0);
   for (let n = 0; n < 1000; n++) equal(pace.take(), 0);
 });
 
-test('the interval grows with the rules of others', () => {
+test('the commit interval grows with the number of foreign rules', () => {
   deepEqual([0, 2500, 30_000].map(commitIntervalMs), [250, 250, 3000]);
 });

@@ -1,5 +1,4 @@
-// A firewall that says nothing is looked at again and again, whatever keeps a look from its end or from a
-// clear answer.
+// A firewall without change events is polled, even if one poll does not end or has no clear result.
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Firewall, Glance, Steps } from '../../src/agent/firewall/firewall.ts';
@@ -19,7 +18,7 @@ function glanceOf(parts: { constants: Glance['constants']; found: string; wanted
   return { constants, printFound: async () => of(found), printWanted: () => of(wanted) };
 }
 
-/** A kernel of which a test says what a look at its rules finds, and an agent that has nothing to do. */
+/** A kernel whose rules a test gives, and an idle agent. */
 function polled(t: TestContext, constants: () => Promise<readonly KernelObject[]>) {
   t.mock.timers.enable({ apis: ['setInterval'] });
   const state = { isAtRest: true, commits: 0, looks: 0, doubts: 0 };
@@ -48,7 +47,7 @@ function polled(t: TestContext, constants: () => Promise<readonly KernelObject[]
     } as never,
   });
   t.after(() => poll[Symbol.dispose]());
-  /** Lets so many seconds pass, and whatever a look does in each. */
+  /** Lets this many seconds pass, with all that a poll does in each. */
   const pass = async (seconds: number): Promise<void> => {
     for (let second = 0; second < seconds; second++) {
       t.mock.timers.tick(1000);
@@ -58,13 +57,13 @@ function polled(t: TestContext, constants: () => Promise<readonly KernelObject[]
   return { state, pass };
 }
 
-test('what is as it should be is looked at every second, and is no doubt', async (t) => {
+test('the kernel is polled every second, and rules as wanted raise no doubt', async (t) => {
   const { state, pass } = polled(t, async () => [rule]);
   await pass(25);
   assert.deepEqual([state.looks, state.doubts], [25, 0]);
 });
 
-test('a look that never ends is given up, and the next one sees what is wrong', async (t) => {
+test('a poll that does not end is given up, and the next one detects a difference', async (t) => {
   let first = true;
   const { state, pass } = polled(t, () => {
     if (!first) return Promise.resolve([]);
@@ -77,7 +76,7 @@ test('a look that never ends is given up, and the next one sees what is wrong', 
   assert.deepEqual([state.looks, state.doubts], [2, 1]);
 });
 
-test('a kernel that cannot be read is read again a second later', async (t) => {
+test('a poll that fails is repeated a second later', async (t) => {
   let tries = 0;
   const { state, pass } = polled(t, async () => {
     if (tries++ < 3) throw new Error('EINTR');
@@ -87,7 +86,7 @@ test('a kernel that cannot be read is read again a second later', async (t) => {
   assert.deepEqual([state.looks, state.doubts], [4, 1]);
 });
 
-test('a commit may be the difference, but not always', async (t) => {
+test('a difference beside a commit raises a doubt only at the third poll in a row', async (t) => {
   const { state, pass } = polled(t, async () => {
     state.commits++;
     return [];
@@ -98,14 +97,14 @@ test('a commit may be the difference, but not always', async (t) => {
   assert.equal(state.doubts, 1);
 });
 
-test('while the loop is at work nobody looks', async (t) => {
+test('nothing is polled while the loop is at work', async (t) => {
   const { state, pass } = polled(t, async () => []);
   state.isAtRest = false;
   await pass(5);
   assert.equal(state.looks, 0);
 });
 
-test('where the rules are alike, elements differ by their print', async () => {
+test('if the rules are equal, the elements are compared by their fingerprint', async () => {
   const differ = (found: string, wanted: string): Promise<boolean> =>
     wholeDiffers({
       kernel: {} as never,

@@ -1,5 +1,5 @@
-// Whether an agent is alive while something is in its way: its stream and its /healthz are asked many times a
-// second, and it is told of changes.
+// Measures whether an agent stays responsive under load: its stream and its /healthz are asked many times a
+// second, and it is sent changes.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,10 +9,10 @@ import type { Node } from '../kernel/node.ts';
 import type { FakeController, Stream } from './fake-controller.ts';
 
 const askEveryMs = 20;
-/** So many VIPs come, each with a port that changes. */
+/** The number of VIPs that are sent, each with a port that changes. */
 const vips = 50;
 
-/** The longest pause between two beats, and the longest of what is left without waiting for a CPU. */
+/** The longest pause between two beats, and the longest one less the time spent waiting for a CPU. */
 class Pauses {
   readonly beatsAtMs: number[] = [];
   longestMs = 0;
@@ -82,14 +82,14 @@ export async function takePulse(
       answers.beat();
       const ownSilenceMs = Math.max(pongs.longestOwnMs, answers.longestOwnMs);
       const [silence, health, own] = [pongs.longestMs, answers.longestMs, ownSilenceMs].map(Math.round);
-      const words = `silence on the stream ${silence} ms, of /healthz ${health}, but for the CPU ${own}`;
+      const words = `silence of the stream ${silence} ms, of /healthz ${health} ms, less CPU wait ${own} ms`;
       const during = (span: Span) => [pongs.during(span), answers.during(span)] as const;
       return { words: `longest ${words}`, ownSilenceMs, during };
     },
   };
 }
 
-/** How long the main thread of a process could have run and was not let: the second word of schedstat, ns. */
+/** How long the main thread of a process waited for a CPU: the second word of schedstat, in ns. */
 function waitedMs(pid: number): number {
   const [, waitedNs] = readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ');
   return Number(waitedNs) / 1e6;
@@ -97,7 +97,7 @@ function waitedMs(pid: number): number {
 
 export interface Changes {
   readonly count: number;
-  /** The longest time from rules that were told to their acknowledgement, in which they were committed. */
+  /** The longest time from sending rules to their acknowledgement, in which they were committed. */
   longestCommit(): Span;
   areAcknowledged(): boolean;
   /** Fails unless each VIP is on the node, behind a rule for its last port. */
@@ -107,7 +107,7 @@ export interface Changes {
 export interface ChangeOptions {
   readonly forMs: number;
   readonly everyMs: number;
-  /** Goes on behind `forMs` until this holds, as long as that is not hopeless. */
+  /** Goes on after `forMs` until this holds, but at most for `hopelessMs`. */
   readonly until?: () => Promise<boolean>;
 }
 
@@ -115,8 +115,8 @@ const hopelessMs = 60_000;
 const always = async (): Promise<boolean> => true;
 
 /**
- * Tells of VIPs on the node, and then of other ports of theirs, on a stream that has begun. A test that
- * was not let run for seconds is rightly taken for lost: then all is told again on the next stream.
+ * Sends VIPs that are placed on the node, and then changes of their ports, on a stream that has begun. An
+ * agent rightly gives up a test that gets no CPU for seconds: then all is sent again on the next stream.
  */
 export async function change(
   controller: FakeController,
@@ -169,11 +169,11 @@ function longestOf(spans: readonly Span[]): Span {
   return spans.reduce(longer, { fromMs: 0, toMs: 0 });
 }
 
-/** Deltas of one stream behind its begin(). */
+/** The deltas of one stream after its begin(). */
 export class Telling {
   readonly #stream: Stream;
   readonly #seq: Record<TableName, number> = { rules: 7, placements: 7 };
-  /** Of rules, by their number. */
+  /** When each delta of rules was sent, by its number. */
   readonly #toldAtMs = new Map<number, number>();
 
   constructor(stream: Stream) {
@@ -186,7 +186,7 @@ export class Telling {
     this.#stream.say({ type: 'delta', table, from, to: from + 1, set: [resource], remove: [] });
   }
 
-  /** How long each acknowledgement of rules was waited for, while the agent was at nothing before them. */
+  /** From sending rules, or from the acknowledgement before if that was later, to their acknowledgement. */
   commits(): Span[] {
     let before = { seq: 7, atMs: 0 };
     const spans: Span[] = [];
@@ -207,7 +207,7 @@ export class Telling {
   }
 }
 
-/** A VIP with one port, as a delta tells of it. */
+/** A VIP with one port, as it stands in a delta. */
 export function rule(address: string, number: number): object {
   const port = { protocol: 'TCP', port: number, service: 'default/web', delivery: 'host', sources: null };
   return { address, filtered: true, egress: false, ports: [port] };

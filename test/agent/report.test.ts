@@ -1,11 +1,11 @@
-// What an agent says of its VIPs.
+// What an agent reports of its VIPs.
 import { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Ledger } from '../../src/agent/ledger.ts';
 import { vipReports } from '../../src/agent/report.ts';
 import { port, vip } from '../kernel/own-kernel.ts';
 
-test('a VIP is said to be filtered by what the kernel has of it, and else by what is wanted', () => {
+test('a VIP is reported as filtered by its committed rules, or by its wanted ones if it has none', () => {
   const ledger = new Ledger();
   const [closed, open] = [vip('10.77.0.100', [port(80)]), vip('10.77.0.101', [port(80)])];
   ledger.committed.set(closed.address, closed);
@@ -21,7 +21,7 @@ test('a VIP is said to be filtered by what the kernel has of it, and else by wha
   );
 });
 
-test('a VIP serves once others know it, and not when the kernel has it', () => {
+test('a held VIP is reported as pending until it is usable, and as serving from then on', () => {
   const ledger = new Ledger();
   const web = vip('10.77.0.100', [port(80)]);
   ledger.committed.set(web.address, web);

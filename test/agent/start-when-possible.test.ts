@@ -1,4 +1,4 @@
-// An agent without a firewall: it stays up, says why on /status, and starts when there is one.
+// An agent without a firewall stays up, says why on /status, and starts when there is one.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Agent } from '../../src/agent/agent.ts';
@@ -32,7 +32,7 @@ function fixture(start: () => Promise<Agent>) {
   return { parts, stop, answer };
 }
 
-test('what is missing is on /status until there is a firewall, and then the agent is there', async () => {
+test('/status names what is missing until there is a firewall, and then the agent starts', async () => {
   const agent = {} as Agent;
   let tries = 0;
   const { parts, answer } = fixture(async () => {
@@ -53,7 +53,7 @@ test('what is missing is on /status until there is a firewall, and then the agen
   assert.equal(await started, agent);
 });
 
-test('scrapers hear that an agent that waits is not in sync, and no more', async () => {
+test('an agent that waits for a firewall is not in sync in /metrics, and has no open /status', async () => {
   const { parts, stop, answer } = fixture(async () => {
     throw new NoFirewallError('nothing here');
   });
@@ -72,7 +72,7 @@ test('scrapers hear that an agent that waits is not in sync, and no more', async
   await started;
 });
 
-test('an agent that waits ends when it is told to, and any other error ends it at once', async () => {
+test('an agent that waits for a firewall ends when aborted, and other errors end it at once', async () => {
   const { parts, stop } = fixture(async () => {
     throw new NoFirewallError('nothing here');
   });

@@ -1,4 +1,4 @@
-// What keeps an agent from starting: it says so, touches nothing and ends.
+// An agent that cannot start names the reason, changes nothing and ends.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { type Namespace, runIn } from '../namespaces.ts';
 import { Alone, limit } from './alone.ts';
 
-/** The last words of an agent that does not start. */
+/** The error output of an agent that does not start. */
 async function refused(alone: Alone, more: readonly string[], code = 1): Promise<string> {
   const agent = alone.start(...more);
   assert.equal(await agent.ended(), code);
@@ -27,7 +27,7 @@ for (const [flag, port] of [
   ['--metrics-listen', 9472],
 ] as const) {
   test(
-    `a port of ${flag} that is in use is named with the remedy, the kernel left alone`,
+    `an agent whose ${flag} port is in use names it with the remedy, and makes no table`,
     limit,
     async (t) => {
       await using alone = new Alone();
@@ -41,7 +41,7 @@ for (const [flag, port] of [
 }
 
 test(
-  'an address that is not of this host, and a name that is none, are refused likewise',
+  'an agent refuses to listen on an address of another host or on a name that does not resolve',
   limit,
   async () => {
     await using alone = new Alone();
@@ -52,7 +52,7 @@ test(
   },
 );
 
-test('a state folder that cannot be made is wrong usage, named with the remedy', limit, async () => {
+test('a --state folder that cannot be made is wrong usage, named with the remedy', limit, async () => {
   await using alone = new Alone();
   const path = join(alone.folder, 'file');
   writeFileSync(path, '');

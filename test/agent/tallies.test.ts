@@ -1,9 +1,9 @@
-// Counters that others make, take away and begin anew, as one sum.
+// The sum of counters that are added, removed and reset from outside.
 import { equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Total } from '../../src/agent/tallies.ts';
 
-test('a sum of counters never falls, whether one goes, comes or begins anew', () => {
+test('the sum of counters never falls, whether a counter is removed, added or reset', () => {
   const total = new Total<string>();
   const after = (counters: Readonly<Record<string, number>>): number => {
     total.follow(new Map(Object.entries(counters)));
@@ -11,7 +11,7 @@ test('a sum of counters never falls, whether one goes, comes or begins anew', ()
   };
   equal(after({ a: 5, b: 2 }), 7);
   equal(after({ a: 6, b: 2 }), 8);
-  equal(after({ b: 2 }), 8, 'one that goes takes nothing with it');
-  equal(after({ a: 1, b: 2 }), 9, 'one that comes back counts from nothing');
-  equal(after({ a: 1, b: 1 }), 10, 'one that says less than before was made anew');
+  equal(after({ b: 2 }), 8, 'a removed counter stays in the sum');
+  equal(after({ a: 1, b: 2 }), 9, 'a counter that comes back counts from 0');
+  equal(after({ a: 1, b: 1 }), 10, 'a counter that has fallen was reset');
 });

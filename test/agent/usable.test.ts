@@ -1,4 +1,4 @@
-// When a controller hears that a VIP is held: not before the node answers for it, and never not at all.
+// The controller is told that a VIP is held once the node answers for it: never earlier, and in every case.
 import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Announcer } from '../../src/agent/addresses/announce.ts';
@@ -24,7 +24,7 @@ const term = { generation: 1, n: 1 };
 const whole = { set: [], remove: [], first: [], quiet: [], isWhole: true };
 const [one, other] = ['fd77::100', 'fd77::101'] as Address[] as [Address, Address];
 
-/** A holder whose kernel takes everything, and what its reporter says. */
+/** A holder whose kernel accepts everything by default, and the messages of its reporter. */
 class Room implements Disposable {
   readonly said: AgentMessage[] = [];
   readonly ledger = new Ledger();
@@ -36,13 +36,13 @@ class Room implements Disposable {
   index: number | null = 7;
   /** What happens while the kernel is asked for gateways, and while it takes addresses. */
   meanwhile = { asked: () => {}, taken: () => {} };
-  /** What the kernel says to each address; 0 is yes. */
+  /** What the kernel answers to each address; 0 accepts it. */
   errno = 0;
-  /** What the kernel was told of, by interface. */
+  /** Each address that was written to the kernel, with its interface. */
   readonly written: string[] = [];
-  /** What is known to be there. */
+  /** The addresses that the network knows. */
   readonly there: AddressObject[] = [];
-  /** What was spoken of on the link, and was not when the controller was told. */
+  /** The addresses announced on the link; `tooSoon` are those reported before their announcement. */
   readonly #spokenOf = new Set<string>();
   readonly tooSoon: Address[] = [];
 
@@ -103,7 +103,7 @@ class Room implements Disposable {
     });
   }
 
-  /** As if their rules were committed. */
+  /** Claims VIPs as if their rules were committed. */
   async claim(...all: readonly Address[]): Promise<void> {
     for (const address of all) {
       const rule = vip(address, [port(80)]);
@@ -129,7 +129,7 @@ class Room implements Disposable {
 
 const set = (address: Address) => ({ type: 'heldDelta', set: [{ address, term }], remove: [] });
 
-test('an address is told of when it answers, and not while the kernel still looks at it', async () => {
+test('an IPv6 VIP is reported as held once it is usable, and not while it is tentative', async () => {
   using room = new Room();
   room.reporter.ofSession.onRuler([heldDeltaFeature]);
   await room.claim(one);
@@ -143,7 +143,7 @@ test('an address is told of when it answers, and not while the kernel still look
   deepEqual(room.said, [set(other)]);
 });
 
-test('of many that are taken at once each is told of when it was announced', async (t) => {
+test('of 150 VIPs that are added at once, each is reported as held once it was announced', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   using room = new Room();
   room.reporter.ofSession.onRuler([heldDeltaFeature]);
@@ -165,7 +165,7 @@ test('of many that are taken at once each is told of when it was announced', asy
   deepEqual(room.tooSoon, []);
 });
 
-test('what the kernel does not have, or has for nobody, is not waited for', async () => {
+test('the agent does not wait for an address that the kernel lacks or whose claim failed', async () => {
   using room = new Room();
   const { arrivals } = room.holder;
   await room.claim(one);
@@ -181,7 +181,7 @@ test('what the kernel does not have, or has for nobody, is not waited for', asyn
   deepEqual([arrivals.begun, arrivals.over], [2, 2]);
 });
 
-test('what changes between a hello and its welcome is told behind the welcome', async () => {
+test('a VIP that becomes held between hello and welcome is reported after the welcome', async () => {
   using room = new Room();
   room.isRuled = false;
   await room.claim(one);
@@ -193,13 +193,13 @@ test('what changes between a hello and its welcome is told behind the welcome', 
   await room.claim(other);
   room.arrives(other);
   deepEqual(room.said.splice(0), [set(other)]);
-  // Another one, whose hello was said before that.
+  // Another controller, whose hello was sent before that.
   room.reporter.ofSession.onRuler([heldDeltaFeature]);
   const both = [one, other].map((address) => ({ address, term }));
   deepEqual(room.said, [{ type: 'held', vips: both }]);
 });
 
-test('each controller is told of what is refused, though another has heard it before', () => {
+test('each ruling controller is told of a refusal once, even if another was told before', () => {
   using room = new Room();
   const refusal = { table: 'rules', key: one, services: [], code: 'Forbidden', reason: 'no' } as const;
   room.reporter.refuse(refusal);
@@ -212,7 +212,7 @@ test('each controller is told of what is refused, though another has heard it be
   ]);
 });
 
-test('a VIP that goes while it moves goes from both places, and is held until then', async () => {
+test('a VIP that is withdrawn during its move leaves both interfaces, and is held until then', async () => {
   using room = new Room();
   room.reporter.ofSession.onRuler([heldDeltaFeature]);
   await room.claim(one);
@@ -227,8 +227,9 @@ test('a VIP that goes while it moves goes from both places, and is held until th
   deepEqual(room.said, [{ type: 'heldDelta', set: [], remove: [one] }]);
 });
 
+const moments = { asked: 'gateways are read', taken: 'addresses are added' } as const;
 for (const moment of ['asked', 'taken'] as const) {
-  test(`a VIP that goes elsewhere while addresses are ${moment} is not refused for ever`, async () => {
+  test(`a VIP that is unplaced while ${moments[moment]} is not refused`, async () => {
     using room = new Room();
     if (moment === 'asked') room.index = null;
     else room.errno = 19; // ENODEV

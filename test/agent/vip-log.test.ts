@@ -1,4 +1,4 @@
-// The VIPs that a node takes and lets go of, in a log that is asked for as much.
+// The log lines for VIPs that a node takes and lets go of, at level debug.
 import { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Ledger } from '../../src/agent/ledger.ts';
@@ -21,7 +21,7 @@ function reporting(level: 'debug' | 'info') {
   return { log, ledger, reporter, hold, said };
 }
 
-test('a VIP that is taken and let go is a line each, however often it is told of', () => {
+test('taking and letting go of a VIP is one log line each, however often it is reported', () => {
   const { ledger, reporter, hold, said } = reporting('debug');
   for (let times = 0; times < 2; times++) hold(address);
   hold(second);
@@ -30,7 +30,7 @@ test('a VIP that is taken and let go is a line each, however often it is told of
   deepEqual(said(), [`vipTaken ${address}`, `vipTaken ${second}`, `vipLetGo ${address}`]);
 });
 
-test('what was held before anybody asked is no news', () => {
+test('a VIP that was held before the level became debug is not logged as taken', () => {
   const { log, ledger, reporter, hold, said } = reporting('info');
   hold(address);
   log.level = 'debug';

@@ -1,5 +1,5 @@
-// How often the rules of others are counted: the longer that takes the more seldom, but for one count that
-// was held up.
+// How often foreign rules are counted: the longer a count takes the less often, except for a single count
+// that was held up.
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -8,7 +8,7 @@ import { watchForeignRules } from '../../src/agent/watch.ts';
 
 const heldUpMs = 100;
 
-/** Lets a second pass over and over, behind a commit each, and says how many counts there were. */
+/** Lets up to 200 seconds pass, each after a commit, and returns how many counts there were. */
 async function countsOf(t: TestContext, isHeldUp: (count: number) => boolean, most: number): Promise<number> {
   t.mock.timers.enable({ apis: ['setInterval'] });
   let [counts, commits, nowMs] = [0, 0, 0];
@@ -28,14 +28,14 @@ async function countsOf(t: TestContext, isHeldUp: (count: number) => boolean, mo
   return counts;
 }
 
-test('one count that is held up does not put off the next ones', async (t) => {
+test('a single slow count of foreign rules does not delay the next counts', async (t) => {
   assert.equal(await countsOf(t, (count) => count === 2, 6), 6);
 });
 
-test('nor does the first', async (t) => {
+test('a slow first count of foreign rules does not delay the next counts', async (t) => {
   assert.equal(await countsOf(t, (count) => count === 1, 6), 6);
 });
 
-test('where each takes long there are few', async (t) => {
+test('foreign rules are counted less often if every count is slow', async (t) => {
   assert.equal(await countsOf(t, () => true, 6), 2);
 });

@@ -1,4 +1,4 @@
-// However many prefixes --allow has: what is said of them is short, and of too many it is said at the start.
+// A long --allow is shortened in refusals, and one with too many prefixes is refused at the start.
 
 import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -29,7 +29,7 @@ function reasonOf(allow: readonly Prefix[]): string {
   return reasons[0] ?? '';
 }
 
-test('a refusal names few prefixes of --allow, and how many more there are', () => {
+test('a refusal names five prefixes of --allow, and how many more there are', () => {
   const five = '10.0.0.0/24,10.0.1.0/24,10.0.2.0/24,10.0.3.0/24,10.0.4.0/24';
   deepEqual(
     [prefixes(5), prefixes(6), prefixes(1000)].map(reasonOf),
@@ -39,7 +39,7 @@ test('a refusal names few prefixes of --allow, and how many more there are', () 
   );
 });
 
-test('more prefixes than a controller takes are wrong usage', async () => {
+test('more than 1,000 prefixes in --allow are wrong usage', async () => {
   const configOf = async (count: number) => {
     const words = ['--node', 'n1', '--controller', 'ws://127.0.0.1:9470'];
     const argv = [...words, '--allow', prefixes(count).join()];

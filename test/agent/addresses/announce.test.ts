@@ -1,4 +1,4 @@
-// What is said of VIPs that are many, and of those that are gone or elsewhere before it is said.
+// Announcements of many VIPs, and of VIPs that are gone or moved before their turn.
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { Announcer } from '../../../src/agent/addresses/announce.ts';
@@ -10,10 +10,10 @@ import { recordedNative } from '../../host/recorded-native.ts';
 const all = Array.from({ length: 100 }, (_, last) => parseAddress(`10.77.0.${last}`));
 const on = (interfaceIndex: number) => (address: (typeof all)[number]) => ({ address, interfaceIndex });
 
-/** Until all is out that goes in bursts, and before anything is said again. */
+/** Long enough for all bursts, and shorter than the time until an announcement is repeated. */
 const burstsMs = 500;
 
-/** An announcer on the clock of the test, and whom it has spoken of by ARP on each interface. */
+/** An announcer on the clock of the test, and the addresses that it has announced by ARP per interface. */
 function announcerOf(t: TestContext) {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const native = recordedNative();
@@ -29,7 +29,7 @@ function announcerOf(t: TestContext) {
   return { announcer, native, sent };
 }
 
-test('each is spoken of in both forms, and nobody who was let go meanwhile', (t) => {
+test('each VIP is announced by two ARP frames, and a VIP that was let go meanwhile by none', (t) => {
   const { announcer, sent } = announcerOf(t);
   announcer.announce(all.map(on(7)));
   // The first burst is out.
@@ -43,7 +43,7 @@ test('each is spoken of in both forms, and nobody who was let go meanwhile', (t)
   );
 });
 
-test('who is on another interface by its turn is spoken of there alone', (t) => {
+test('a VIP that has moved to another interface by its turn is announced there alone', (t) => {
   const { announcer, sent } = announcerOf(t);
   announcer.announce(all.map(on(7)));
   const last = all.slice(-1);
@@ -55,7 +55,7 @@ test('who is on another interface by its turn is spoken of there alone', (t) => 
   );
 });
 
-test('what is placed anew is spoken of anew where it is held, and what is about to go no more', (t) => {
+test('a VIP that is placed again is announced again where it is held, and a quiet VIP is not', (t) => {
   const { announcer, sent } = announcerOf(t);
   const [staying, going, elsewhere] = all.map(on(7));
   if (staying === undefined || going === undefined || elsewhere === undefined) throw new Error('three');
@@ -63,7 +63,7 @@ test('what is placed anew is spoken of anew where it is held, and what is about 
   announcer.announce([...held.values()]);
   const set = [staying, going, elsewhere].map(({ address }) => ({ address, term: { generation: 1, n: 1 } }));
   announcer.follow({ set, remove: [], quiet: [going.address], isWhole: false }, held);
-  // As where the carrier comes back meanwhile.
+  // As when the carrier comes back meanwhile.
   announcer.announce([going]);
   const twice = ({ address }: typeof staying) => Array(2).fill(`${address} on 7`);
   deepEqual(sent, [...twice(staying), ...twice(going), ...twice(staying)]);
@@ -72,7 +72,7 @@ test('what is placed anew is spoken of anew where it is held, and what is about 
   deepEqual(sent.slice(6), twice(staying));
   announcer.follow({ set, remove: [], quiet: [], isWhole: false }, held);
   deepEqual(sent.slice(8), [...twice(staying), ...twice(going)]);
-  // Another controller, which knows of no move and finds nothing to say.
+  // Another controller, which knows of no move and has no change to send.
   announcer.follow({ set: [], remove: [], quiet: [going.address], isWhole: false }, held);
   announcer.follow({ set: [], remove: [], quiet: [], isWhole: true }, held);
   announcer.announce([going]);
@@ -86,12 +86,12 @@ test('frames that the interface does not take are counted', (t) => {
   equal(announcer.unsent, 6);
 });
 
-test('who comes anew is spoken of before those that others have heard of', (t) => {
+test('a new VIP is announced before the repeated announcements of others', (t) => {
   const { announcer, sent } = announcerOf(t);
   announcer.announce(all.slice(1).map(on(7)));
   t.mock.timers.tick(burstsMs);
   sent.length = 0;
-  // They are spoken of again, some of them at once.
+  // They are announced again, some of them at once.
   t.mock.timers.tick(1000 - burstsMs);
   const again = sent.length;
   announcer.announce(all.slice(0, 1).map(on(8)));
@@ -100,7 +100,7 @@ test('who comes anew is spoken of before those that others have heard of', (t) =
   deepEqual(sent.slice(again, again + 2), [`${all[0]} on 8`, `${all[0]} on 8`]);
 });
 
-test('of whom nobody is to hear nobody waits to hear', (t) => {
+test('onSaid also reports a quiet VIP, which is not announced', (t) => {
   const { announcer } = announcerOf(t);
   const said: (typeof all)[number][] = [];
   announcer.onSaid = (some) => said.push(...some.map(({ address }) => address));

@@ -1,10 +1,10 @@
-// How many frames go out at once.
+// How many frames are sent at once.
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { BurstLimiter } from '../../../src/agent/addresses/burst-limiter.ts';
 import { untilTrue } from '../../patience.ts';
 
-test('one goes at once, and of many no more than 64 in one go, however they are added', async () => {
+test('one frame is sent at once, and many in bursts of at most 64, however they are added', async () => {
   const sent: number[] = [];
   const steps: number[] = [];
   let step = 0;
@@ -30,7 +30,7 @@ test('one goes at once, and of many no more than 64 in one go, however they are 
   );
 });
 
-test('what is urgent goes before what has waited longer, in its order', (t) => {
+test('urgent frames are sent before waiting ones, in their own order', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const sent: number[] = [];
   let now = 0;
@@ -50,7 +50,7 @@ for (const { heldUpMs, made } of [
   { heldUpMs: 17, made: [1, 1, 1, 5, 5] },
   { heldUpMs: 1000, made: [1, 1, 1, 1, 1, 5, 5] },
 ]) {
-  test(`after ${heldUpMs} ms in which nothing could be sent the pace is made up for, one by one`, (t) => {
+  test(`after ${heldUpMs} ms without a send the missed bursts follow one per millisecond`, (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
     let now = 0;
     const sent: number[] = [];

@@ -1,4 +1,4 @@
-// Whom a host asks for names, also where its programs ask a resolver of its own first.
+// The name servers of a host, also where its programs ask a local resolver first.
 import { deepEqual } from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { nameservers } from '../../../src/agent/addresses/nameservers.ts';
 
-test('name servers are those of every file that is there, each once', (t) => {
+test('the name servers are those of all files that exist, each once', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'vipward-names-'));
   t.after(() => rmSync(folder, { recursive: true }));
   const [stub, real, absent] = ['stub', 'real', 'absent'].map((name) => join(folder, name));

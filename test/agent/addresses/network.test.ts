@@ -1,4 +1,5 @@
-// Where a VIP goes, and what must never become one: rules over links, addresses and routes of a real kernel.
+// Which link a VIP goes on, and which addresses may not become VIPs, by the links, addresses and routes of a
+// real kernel.
 import { equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Network } from '../../../src/agent/addresses/network.ts';
@@ -13,7 +14,7 @@ import { cannotUnshare, runIn } from '../../namespaces.ts';
 const skip = cannotUnshare() || hasTool('ip', '-V');
 const nameserver = parseAddress('10.77.0.53');
 
-/** Two links: eth0 with a narrow and a wide prefix and the way to everywhere, eth1 with another. */
+/** Two links: eth0 with a narrow and a wide prefix and the default routes, eth1 with another prefix. */
 const links = [
   'link add eth0 type veth peer name peer0',
   'link add eth1 type veth peer name peer1',
@@ -47,22 +48,22 @@ const conflicts: readonly (readonly [name: string, line: string, address: string
   ['the gateway', '', '10.77.0.254', /gateway/],
   ['the IPv6 gateway', '', 'fd77::fe', /gateway/],
   ['a name server', '', '10.77.0.53', /name server/],
-  ['the own address', '', '10.77.0.1', /address of this node \(on eth0\)/],
-  ['the own IPv6 address', '', 'fd77::1', /address of this node/],
+  ['an address of the node', '', '10.77.0.1', /address of this node \(on eth0\)/],
+  ['an IPv6 address of the node', '', 'fd77::1', /address of this node/],
   ['a free address', '', '10.77.0.100', null],
   ['an address on lo', 'address add 10.77.0.100/32 dev lo', '10.77.0.100', null],
   ['another announcer’s host address', 'address add 10.77.0.100/32 dev eth0', '10.77.0.100', null],
-  ['a host address alone on its link', 'address add 10.99.0.1/32 dev peer1', '10.99.0.1', /on peer1/],
-  ['the host address that a route speaks from', `${hosts} src 10.99.0.1`, '10.99.0.1', /on eth1/],
-  ['a host address beside that', `${hosts} src 10.99.0.1`, '10.99.0.2', null],
-  ['a host address that the kernel has chosen to speak from', hosts, '10.99.0.1', null],
+  ['the only host address on a link', 'address add 10.99.0.1/32 dev peer1', '10.99.0.1', /on peer1/],
+  ['the host address that a route has as its source', `${hosts} src 10.99.0.1`, '10.99.0.1', /on eth1/],
+  ['a second host address beside that one', `${hosts} src 10.99.0.1`, '10.99.0.2', null],
+  ['a host address that the kernel has chosen as source', hosts, '10.99.0.1', null],
   ['an IPv6 host address', 'address add fd77::100/128 dev eth0 nodad', 'fd77::100', null],
   ['the broadcast address of a link', '', '10.77.0.255', /broadcast address of 10\.77\.0\.1\/24 on eth0/],
   ['the anycast address of a link', '', 'fd77::', /anycast address of fd77::1\/64 on eth0/],
 ];
 
 for (const [name, line, address, words] of conflicts) {
-  test(`${name} is ${words === null ? 'no conflict' : 'a conflict, named'}`, { skip }, async () => {
+  test(`${name} is ${words === null ? 'no conflict' : 'a conflict with its reason'}`, { skip }, async () => {
     using own = made(line === '' ? [] : [line]);
     const conflict = (await networkOf(own)).conflict(parseAddress(address));
     if (words === null) equal(conflict, undefined);
@@ -72,11 +73,11 @@ for (const [name, line, address, words] of conflicts) {
 
 const places: readonly (readonly [name: string, wanted: readonly string[], address: string, link: string])[] =
   [
-    ['the link whose prefix holds it', ['auto'], '10.88.9.9', 'eth1'],
-    ['the link that holds it most closely', ['auto'], '10.88.5.9', 'eth0'],
-    ['no link where none holds it', ['auto'], '192.0.2.9', 'none'],
-    ['the link that was named, though another holds it more closely', ['eth1'], '10.88.5.9', 'eth1'],
-    ['the first that was named where none holds it', ['eth1', 'eth0'], '192.0.2.9', 'eth1'],
+    ['the link whose prefix contains it', ['auto'], '10.88.9.9', 'eth1'],
+    ['the link with the longest prefix that contains it', ['auto'], '10.88.5.9', 'eth0'],
+    ['no link if no prefix contains it', ['auto'], '192.0.2.9', 'none'],
+    ['the named link, even if another has a longer prefix', ['eth1'], '10.88.5.9', 'eth1'],
+    ['the first named link if no prefix contains it', ['eth1', 'eth0'], '192.0.2.9', 'eth1'],
     ['the link of an IPv6 prefix', ['auto'], 'fd77::9', 'eth0'],
   ];
 
@@ -88,7 +89,7 @@ for (const [name, wanted, address, link] of places) {
   });
 }
 
-test('on-link are connected prefixes; with a named link all that is allowed too', { skip }, async () => {
+test('connected prefixes are on-link, and with a named link all allowed prefixes are', { skip }, async () => {
   using own = made();
   const allow = ['192.0.2.0/24', '10.88.5.128/25', 'fd77::/16'].map(parsePrefix);
   const auto = await networkOf(own);
@@ -98,7 +99,7 @@ test('on-link are connected prefixes; with a named link all that is allowed too'
   equal(texts(await networkOf(own, ['eth1'])), '10.88.0.0/16 10.88.5.128/25 192.0.2.0/24 fd77::/16');
 });
 
-test('an address that is IPv4 by another name puts nothing on its link', { skip }, async () => {
+test('the prefix of an IPv4-mapped IPv6 address is not on-link', { skip }, async () => {
   using own = made(['address add ::ffff:10.9.9.9/96 dev eth0 nodad']);
   const network = await networkOf(own);
   equal(network.onLink([parsePrefix('::/0')]).join(), 'fd77::/64');
@@ -108,12 +109,12 @@ test('an address that is IPv4 by another name puts nothing on its link', { skip 
 const nextHops: readonly (readonly [name: string, lines: string, addresses: readonly string[]])[] = [
   ['a default gateway', 'route replace default via 10.88.0.254', ['10.88.0.254']],
   [
-    'the gateway of a node that throws away what should not be on the Internet,',
+    'the gateway of a node with a blackhole route',
     'route add blackhole 192.0.2.0/24\nroute replace default via 10.88.0.252',
     ['10.88.0.252'],
   ],
   [
-    'the IPv6 gateway of such a node',
+    'the IPv6 gateway of a node with an unreachable route',
     'route add unreachable 2001:db8::/32\nroute replace default via fd77::fa',
     ['fd77::fa'],
   ],
@@ -131,7 +132,7 @@ const nextHops: readonly (readonly [name: string, lines: string, addresses: read
 ];
 
 for (const [name, lines, addresses] of nextHops) {
-  test(`${name} that comes later is a conflict once it is asked for`, { skip }, async () => {
+  test(`${name} that is added later is a conflict once gateways are read`, { skip }, async () => {
     using own = made();
     const network = await networkOf(own);
     const conflicts = () => addresses.map((address) => network.conflict(parseAddress(address)));
@@ -143,18 +144,20 @@ for (const [name, lines, addresses] of nextHops) {
   });
 }
 
-test('a VIP goes on no other link than its own while that is down, though another was named', {
+test('a VIP whose own link is down goes on no other link, even if another is named', {
   skip,
 }, async () => {
   using own = made(['link set eth1 down']);
   const network = await networkOf(own, ['eth0', 'eth1']);
   equal(network.interfaceFor(parseAddress('10.88.9.9')), undefined);
   equal(network.interfaceFor(parseAddress('192.0.2.9'))?.name, 'eth0');
-  // It comes up again: others know this node by both.
+  // The link will come up again: other hosts know this node by both MAC addresses.
   equal(network.macs().length, 2);
 });
 
-test('while it is read anew what was known holds, and what is heard meanwhile counts', { skip }, async () => {
+test('the known state holds during a refresh, and an event that arrives meanwhile counts', {
+  skip,
+}, async () => {
   using own = made(['address add 10.88.0.9/16 dev eth1']);
   const heard = [...messagesOf((await own.kernel.dump(addresses.dumps))[0] ?? new Uint8Array())].find(
     (message) => readAddress(message)?.address === '10.88.0.9',
@@ -171,14 +174,14 @@ test('while it is read anew what was known holds, and what is heard meanwhile co
   match(network.conflict(parseAddress('10.88.0.9')) ?? 'none', /address of this node/);
 });
 
-test('of two links that are as good a VIP stays where it is', { skip }, async () => {
+test('of two equally good links a VIP stays on the one that it is on', { skip }, async () => {
   using own = made(['address add 10.77.0.2/24 dev eth1']);
   const network = await networkOf(own);
   for (const index of [1, 2, 3, 4, 5].filter((one) => /^eth/.test(network.link(one)?.name ?? '')))
     equal(network.interfaceFor(parseAddress('10.77.0.100'), index)?.index, index);
 });
 
-test('of two links that are as good a VIP goes on the one that is up, and moves when that changes', {
+test('of two equally good links a VIP goes on the one that is up, and moves when that changes', {
   skip,
 }, async () => {
   using own = made(['address add 10.77.0.2/24 dev eth1', 'link set eth0 down']);
@@ -207,7 +210,7 @@ test('of two links that are as good a VIP goes on the one that is up, and moves 
   equal(await turn('eth1 address 02:00:00:00:00:07'), 'carrier');
 });
 
-test('a link without carrier is behind all that have one, but for a VIP that is there', {
+test('a link without carrier comes after all with one, except for a VIP that is on it', {
   skip,
 }, async () => {
   using own = made(['address add 10.77.0.2/25 dev eth1', 'link set peer1 down']);
@@ -221,7 +224,9 @@ test('a link without carrier is behind all that have one, but for a VIP that is 
   equal(named.interfaceFor(parseAddress('192.0.2.9'))?.name, 'eth0');
 });
 
-test('a carrier that came back while nobody listened is found by reading', { skip }, async () => {
+test('a refresh returns the links whose carrier came back or whose MAC address changed', {
+  skip,
+}, async () => {
   using own = made();
   const network = await networkOf(own);
   const after = async (...words: readonly string[]): Promise<string> => {

@@ -1,4 +1,4 @@
-// Which of several addresses that are one VIP's is taken for the one that is held.
+// Which of several addresses in the kernel is taken for the held address of a VIP.
 import { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
 import { candidates } from '../../../src/agent/addresses/places.ts';
@@ -11,7 +11,7 @@ function on(interfaceIndex: number, foreign: boolean, prefixLength = 32): Addres
   return addressObject({ address, prefixLength, interfaceIndex, scope: 0 }, foreign);
 }
 
-test('ours comes before a stranger’s, and where it is held before elsewhere, whatever their order', () => {
+test('our address comes before a foreign one, and the held interface first, in any order', () => {
   const [held, ours, theirs, elsewhere] = [on(3, false), on(2, false), on(3, true), on(9, true)];
   for (const found of [
     [held, ours, theirs, elsewhere],
@@ -22,7 +22,7 @@ test('ours comes before a stranger’s, and where it is held before elsewhere, w
   deepEqual(candidates([elsewhere, ours, theirs], undefined), [ours]);
 });
 
-test('a stranger’s is what is held only at the same place, and as the same address', () => {
+test('a foreign address counts as held only on the held interface and as a host address', () => {
   const at = { address, interfaceIndex: 3 };
   deepEqual(candidates([on(3, true)], at), [on(3, true)]);
   deepEqual(candidates([on(2, true)], at), []);

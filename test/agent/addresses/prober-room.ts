@@ -1,4 +1,4 @@
-// A prober between a link that a test makes and a network of its own, and what is heard behind each question.
+// A prober with a fake link and a fake network, and the frames that arrive after each probe.
 import { equal, ok } from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
 import type { Network } from '../../../src/agent/addresses/network.ts';
@@ -15,7 +15,7 @@ export const stranger = '02005e105712';
 export const own = '02005e100002';
 /** The descriptor that sends. */
 export const sending = 100;
-/** The first that hears. */
+/** The first descriptor that receives. */
 export const arp = 101;
 
 export const link: Link = {
@@ -27,7 +27,7 @@ export function answerOf(mac: string): Uint8Array {
   return hex(`02005e100001 ${mac} 0806 0001 0800 06 04 0002 ${mac} 0a320001 02005e100001 00000000`);
 }
 
-/** Of nobody's address: who sends it wants to take what he asks for. */
+/** A probe without a sender address: its sender wants to take the address that it asks for. */
 export function probeOf(mac: string): Uint8Array {
   return hex(`ffffffffffff ${mac} 0806 0001 0800 06 04 0001 ${mac} 00000000 000000000000 0a320001`);
 }
@@ -43,7 +43,7 @@ export class Room implements Disposable {
   readonly prober: Prober;
   readonly #found = new EventEmitter();
 
-  /** `heard` is what is heard behind each question, in order. */
+  /** `heard` has the frames that arrive after each probe, in order. */
   constructor(heard: readonly (readonly Uint8Array[])[], { failing = {}, on = link }: RoomOptions = {}) {
     this.link = on;
     this.native = recordedNative(undefined, failing);
@@ -62,7 +62,7 @@ export class Room implements Disposable {
     };
   }
 
-  /** What is found in the end. */
+  /** What the prober finds in the end. */
   async finds(): Promise<Finding> {
     const found = once(this.#found, 'found');
     equal(this.prober.find(held), 'asking');

@@ -1,4 +1,4 @@
-// What an agent makes of the answers to its questions, and of a link that gives none.
+// What an agent concludes from the answers to its ARP probes, and from a link that gives none.
 import { deepEqual, equal, ok, throws } from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
@@ -21,34 +21,34 @@ const cases = [
   { what: 'silence', heard: [], finding: 'free', asked: 2 },
   { what: 'two answers', heard: [answer, answer], finding: foreign, asked: 2 },
   {
-    what: 'one answer, lost on its way before',
+    what: 'two answers after a lost one',
     heard: [[], answer, answer],
     finding: foreign,
     asked: 3,
   },
-  { what: 'an answer that does not come again', heard: [answer], finding: 'free', asked: 3 },
+  { what: 'an answer that is not repeated', heard: [answer], finding: 'free', asked: 3 },
   {
-    what: 'what another interface of the node answers',
+    what: 'answers of another interface of the node',
     heard: [[answerOf(own)], [answerOf(own)]],
     finding: 'free',
     asked: 2,
   },
-  { what: 'one who asks too', heard: [[probeOf(stranger)]], finding: asking, asked: 1 },
-  { what: 'one who asks too, later', heard: [[], [probeOf(stranger)]], finding: asking, asked: 2 },
+  { what: 'the probe of another host', heard: [[probeOf(stranger)]], finding: asking, asked: 1 },
+  { what: 'a later probe of another host', heard: [[], [probeOf(stranger)]], finding: asking, asked: 2 },
   {
-    what: 'the question of the node itself, come round',
+    what: 'probes of the node itself',
     heard: [[probeOf(own)], [probeOf(own)]],
     finding: 'free',
     asked: 2,
   },
   {
-    what: 'two answers, and another who asks',
+    what: 'two answers and the probe of a third host',
     heard: [[answerOf(stranger), probeOf('02005e105713')], answer],
     finding: foreign,
     asked: 2,
   },
   {
-    what: 'one answer, and another who asks',
+    what: 'one answer and the probe of a third host',
     heard: [[probeOf('02005e105713'), answerOf(stranger)]],
     finding: other,
     asked: 2,
@@ -56,15 +56,15 @@ const cases = [
 ] as const;
 
 for (const { what, heard, finding, asked } of cases) {
-  const outcome = typeof finding === 'string' ? finding : 'a stranger';
-  test(`${what}: ${outcome} after ${asked} questions`, async () => {
+  const outcome = typeof finding === 'string' ? finding : 'taken';
+  test(`after ${what} and ${asked} probes the address is ${outcome}`, async () => {
     using room = new Room(heard);
     deepEqual(await room.finds(), finding);
     equal(room.sent, asked);
   });
 }
 
-test('that an address is free is told once, whenever that is, and asked for anew after that', async () => {
+test('the prober returns that an address is free once, however late, and then probes anew', async () => {
   using room = new Room([]);
   equal(room.prober.find(held), 'asking');
   await untilTrue(() => room.prober.asked.length === 0);
@@ -74,7 +74,7 @@ test('that an address is free is told once, whenever that is, and asked for anew
   equal(room.sent, 3);
 });
 
-test('what was found is of no use to who gets the address later', async () => {
+test('a forgotten finding is not returned, and the address is probed anew', async () => {
   using room = new Room([]);
   equal(room.prober.find(held), 'asking');
   await untilTrue(() => room.prober.asked.length === 0);
@@ -82,7 +82,7 @@ test('what was found is of no use to who gets the address later', async () => {
   equal(room.prober.find(held), 'asking');
 });
 
-test('a stranger is not asked again at once', async () => {
+test('an address that was found taken is not probed again at once', async () => {
   using room = new Room([answer, answer]);
   for (let n = 0; n < 3; n++) deepEqual(n === 0 ? await room.finds() : room.prober.find(held), foreign);
   equal(room.sent, 2);
@@ -90,14 +90,14 @@ test('a stranger is not asked again at once', async () => {
   equal(room.sent, 3);
 });
 
-test('a VIP that goes to another interface is asked for there', () => {
+test('a VIP that moves to another interface is probed there', () => {
   using room = new Room([]);
   equal(room.prober.find(held), 'asking');
   equal(room.prober.find({ address, interfaceIndex: 8 }), 'asking');
   equal(room.sent, 2);
 });
 
-test('an answer on another interface is none', async () => {
+test('an answer on another interface is ignored', async () => {
   using room = new Room([]);
   const found = room.finds();
   equal(room.prober.find({ address: parseAddress('10.50.0.2'), interfaceIndex: 8 }), 'asking');
@@ -111,14 +111,14 @@ test('an answer on another interface is none', async () => {
   clearInterval(timer);
 });
 
-test('answers are heard as long as something is asked', async (t) => {
+test('the prober receives while it probes, and closes its socket after that', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   using room = new Room([]);
   const found = room.finds();
   for (let question = 1; question <= 2; question++) {
     equal(room.sent, question);
     t.mock.timers.tick(300);
-    // Judged behind what has come meanwhile.
+    // The frames that have arrived meanwhile are judged first.
     await setImmediate();
   }
   equal(await found, 'free');
@@ -132,7 +132,7 @@ const deaf = 'nobody can be heard on lan';
 const silent: { what: string; reason: string; failing?: Record<string, number>; on?: Link }[] = [
   { what: 'that takes no frames', failing: { send: -100 }, reason: 'lan takes no frames (errno 100)' },
   {
-    what: 'for which no socket is to be had',
+    what: 'for which no socket can be opened',
     failing: { 'socket 17 3 0': -12 },
     reason: `${deaf} (socket(AF_PACKET): ENOMEM: Out of memory)`,
   },
@@ -151,7 +151,7 @@ const silent: { what: string; reason: string; failing?: Record<string, number>; 
 ];
 
 for (const { what, reason, failing = {}, on = link } of silent)
-  test(`on a link ${what} silence says nothing: it is asked again`, async () => {
+  test(`on a link ${what} silence is no finding, and the address is probed again`, async () => {
     const broken: Record<string, number> = {};
     using room = new Room([], { failing: broken, on });
     Object.assign(broken, failing);
@@ -169,10 +169,10 @@ for (const { what, reason, failing = {}, on = link } of silent)
     const watched = room.native.calls.filter((call) => call.startsWith('watch')).length;
     const closed = room.native.calls.filter((call) => call.startsWith('submit close')).length;
     const refused = 'socket 17 3 0' in failing ? 1 : 0;
-    ok(watched > 0 && opened - refused - closed <= 2, 'what was opened in vain is closed');
+    ok(watched > 0 && opened - refused - closed <= 2, 'sockets that were opened in vain are closed');
   });
 
-test('a link that loses its carrier after the question has said nothing either', async () => {
+test('silence of a link that lost its carrier after the probe is no finding either', async () => {
   using room = new Room([]);
   const found = room.finds();
   room.link = { ...link, carrier: false };
@@ -182,7 +182,7 @@ test('a link that loses its carrier after the question has said nothing either',
   equal(room.sent, 3);
 });
 
-test('on an interface where nobody else can be, nobody is asked', () => {
+test('on a loopback, dummy or non-Ethernet interface an address is free without a probe', () => {
   for (const on of [
     { ...link, loopback: true },
     { ...link, kind: 'dummy' },
@@ -194,6 +194,6 @@ test('on an interface where nobody else can be, nobody is asked', () => {
   }
 });
 
-test('a node that may send no frames is told so at once', () => {
+test('without CAP_NET_RAW the prober throws at once, and names the capability', () => {
   throws(() => new Room([], { failing: { 'socket 17 ': -1 } }), /socket\(AF_PACKET\): EPERM.*CAP_NET_RAW/);
 });

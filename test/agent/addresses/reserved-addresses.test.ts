@@ -1,4 +1,4 @@
-// Addresses that belong to a link and to no node on it: none of them becomes a VIP.
+// The broadcast and anycast addresses of a link: none of them may become a VIP.
 import { equal, match } from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Carried, ReservedAddresses } from '../../../src/agent/addresses/reserved-addresses.ts';
@@ -33,7 +33,7 @@ const rules: readonly (readonly [own: string, conflicts: readonly string[], free
 ];
 
 for (const [own, conflicts, free] of rules) {
-  test(`on the link of ${own} no VIP is ${conflicts.join() || 'kept from it'}`, () => {
+  test(`on the link of ${own} ${conflicts.join() || 'no address'} is reserved`, () => {
     const [knownBy, carried] = [new ReservedAddresses({} as Kernel), carrying(own)];
     const words = new RegExp(`(broadcast|anycast) address of ${own} on eth0$`);
     for (const address of conflicts) match(conflict(knownBy, address, carried), words);
@@ -41,7 +41,7 @@ for (const [own, conflicts, free] of rules) {
   });
 }
 
-test('a link whose prefix becomes another has another broadcast address', () => {
+test('a link whose prefix changes has another broadcast address', () => {
   const knownBy = new ReservedAddresses({} as Kernel);
   match(conflict(knownBy, '10.77.0.255', carrying('10.77.0.1/24')), /broadcast/);
   equal(conflict(knownBy, '10.77.0.255', carrying('10.77.0.1/16')), 'none');

@@ -1,4 +1,4 @@
-// What an agent asks its kernel for those who ask it over HTTP.
+// What an agent asks its kernel to answer HTTP requests.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -11,7 +11,7 @@ import type { Reply, Route } from '../../../src/process/http.ts';
 import type { Address } from '../../../src/state/address.ts';
 import { seriesValue } from '../../metrics-page.ts';
 
-/** An agent whose kernel is asked, and does not answer before it is told to. */
+/** An agent whose kernel answers when a test says so. */
 function fixture() {
   const asked: PromiseWithResolvers<never>[] = [];
   const ask = (): Promise<never> => {
@@ -39,7 +39,7 @@ function fixture() {
   return { asked, get, ledger, loop };
 }
 
-test('however many scrape at once, the counters are read once', async () => {
+test('concurrent scrapes read the counters once', async () => {
   const { asked, get } = fixture();
   const scrapes = [get('/metrics'), get('/metrics', 'open'), get('/metrics', 'open')];
   assert.equal(asked.length, 1);
@@ -47,13 +47,13 @@ test('however many scrape at once, the counters are read once', async () => {
   for (const { body } of await Promise.all(scrapes))
     assert.equal(seriesValue(String(body), 'vipward_dropped_packets_total'), 7);
   const next = get('/metrics');
-  assert.equal(asked.length, 2, 'what was read before is no answer to who asks later');
+  assert.equal(asked.length, 2, 'a later scrape reads the counters again');
   asked[1]?.resolve(new Map() as never);
   await next;
 });
 
 for (const path of ['/diff', '/would-drop']) {
-  test(`however many ask for ${path} at once, the kernel is read once`, async () => {
+  test(`concurrent requests for ${path} read the kernel once`, async () => {
     const { asked, get } = fixture();
     const answers = [get(path), get(path)];
     assert.equal(asked.length, 1);
@@ -66,7 +66,7 @@ for (const path of ['/diff', '/would-drop']) {
   });
 }
 
-test('a kernel that does not say is no mistake of ours, and its words are in the answer', async () => {
+test('an error of the kernel is answered with 503, SystemCall and its message', async () => {
   for (const path of ['/diff', '/would-drop', '/explain?address=10.0.0.1&port=80&protocol=TCP']) {
     const { asked, get } = fixture();
     const answer = get(path);
@@ -79,7 +79,7 @@ test('a kernel that does not say is no mistake of ours, and its words are in the
   }
 });
 
-test('what is no part of a question is named, with what was found there', async () => {
+test('/explain answers a wrong parameter with its name and value', async () => {
   for (const [query, code, message] of [
     ['', 'BadAddress', 'address: expected an IPv4 or IPv6 address, got ""'],
     ['address=web&port=80', 'BadAddress', 'address: expected an IPv4 or IPv6 address, got "web"'],
@@ -95,7 +95,7 @@ test('what is no part of a question is named, with what was found there', async 
   }
 });
 
-test('an agent is ready once something is in force, from its disk or by a controller', async () => {
+test('an agent is ready once rules of its disk are in force or it is in sync with a controller', async () => {
   const codeOf = async ({ get }: ReturnType<typeof fixture>) => {
     const { status, body } = await get('/readyz', 'open');
     return [status, (body as { error?: { code: string } }).error?.code];

@@ -1,4 +1,4 @@
-// The state on disk: what was written is read back, and a file that is not whole costs only what is missing.
+// The state on disk: what was written is read back, and a truncated file loses only what is missing.
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -38,7 +38,7 @@ async function written(context: TestContext): Promise<string> {
   return directory;
 }
 
-test('what was written is read back', async (t) => {
+test('the journal reads back the identity, rules and placements that were written', async (t) => {
   const { state, problem } = readJournal(await written(t));
   equal(problem, null);
   deepEqual([state.cluster, state.generation], ['c1', 3]);
@@ -46,13 +46,13 @@ test('what was written is read back', async (t) => {
   deepEqual([...state.placements.values()], [placed]);
 });
 
-test('lines that are appended later take back and replace', async (t) => {
+test('a later line of the journal removes or replaces what an earlier one set', async (t) => {
   const directory = await written(t);
   const journal = open(directory);
   journal.rule(dns.address, undefined);
   await settled(directory, (text) => !text.includes('fd00::1'));
   const text = readFileSync(join(directory, journalFile), 'utf8');
-  // Longer than changes are collected: without one nothing is written.
+  // Longer than changes are collected: without a change nothing is written.
   await sleep(200);
   equal(readFileSync(join(directory, journalFile), 'utf8'), text);
   const more = vip('10.50.0.1', [port(80), port(443)]);
@@ -64,7 +64,7 @@ test('lines that are appended later take back and replace', async (t) => {
   deepEqual([problem, [...state.rules.values()], state.placements.size], [null, [more], 0]);
 });
 
-test('a last line that was cut off costs that line alone, and the next write mends it', async (t) => {
+test('a truncated last line loses that line alone, and the next write repairs the file', async (t) => {
   const directory = await written(t);
   const path = join(directory, journalFile);
   const whole = readFileSync(path, 'utf8').trimEnd();
@@ -79,7 +79,7 @@ test('a last line that was cut off costs that line alone, and the next write men
   deepEqual([again.problem, again.state.placements.size], [null, 1]);
 });
 
-test('a file of another layout is not read, and says so', async (t) => {
+test('a journal of another layout is not read, and the problem names both layouts', async (t) => {
   const directory = await written(t);
   const path = join(directory, journalFile);
   writeFileSync(path, readFileSync(path, 'utf8').replace('"layout":1', '"layout":2'));
@@ -88,24 +88,24 @@ test('a file of another layout is not read, and says so', async (t) => {
   deepEqual([state.rules.size, state.placements.size, state.cluster], [0, 0, null]);
 });
 
-test('a value that no controller could have sent ends the reading with its path', (t) => {
+test('a value that no controller could have sent ends the reading, and the problem has its path', (t) => {
   const directory = folder(t);
   writeFileSync(join(directory, journalFile), '{"layout":1}\n{"rule":{"address":"010.0.0.1"}}\n');
   match(readJournal(directory).problem ?? '', /^agent\.jsonl:2: rule\.address/);
 });
 
-test('without a file there is nothing to say', (t) => {
+test('without a file the journal is empty and has no problem', (t) => {
   const { state, problem } = readJournal(folder(t));
   deepEqual([problem, state.rules.size, state.cluster, state.generation], [null, 0, null, 0]);
 });
 
-test('a file that grew by changes alone is written anew, for nobody but its owner to read', async (t) => {
+test('a journal that has grown by changes is written anew, readable for its owner alone', async (t) => {
   const directory = folder(t);
   const path = join(directory, journalFile);
   const journal = open(directory);
   let most = 0;
   for (let n = 1; n <= 60; n++) {
-    // Many keys at once, since of one key only the last state is ever written.
+    // Many keys at once, because of one key only the last state is ever written.
     for (let host = 0; host < 40; host++) {
       const one = vip(`10.60.0.${host}`, [port(n)]);
       journal.rule(one.address, one);
@@ -120,7 +120,7 @@ test('a file that grew by changes alone is written anew, for nobody but its owne
   deepEqual([state.rules.size, state.rules.get('10.60.0.39' as Address)?.ports[0]?.port], [40, 60]);
 });
 
-/** Waits until the file says it. */
+/** Waits until the file meets the condition. */
 async function settled(directory: string, condition: (text: string) => boolean): Promise<void> {
   const text = (): string => {
     try {

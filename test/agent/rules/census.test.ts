@@ -1,5 +1,5 @@
-// What the whole set of VIPs needs of the table: it grows before it is full, is never made smaller, and says
-// nothing new while nothing is.
+// What all VIPs together need of the table: a set grows before it is full and never shrinks, and needs that
+// do not change stay the same object.
 import { deepEqual, equal, notEqual } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -20,7 +20,7 @@ function put(census: Census, ...vips: readonly VirtualIp[]): void {
   for (const one of vips) census.set(one.address, one);
 }
 
-test('needs are those of the VIPs that are counted, whatever was counted before', () => {
+test('the census has the needs of its present VIPs, whatever it counted before', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(anyVip(), fc.boolean())), (steps) => {
       const census = new Census(64);
@@ -35,7 +35,7 @@ test('needs are those of the VIPs that are counted, whatever was counted before'
   );
 });
 
-test('the same needs are the same object, so that a diff need not look inside', () => {
+test('unchanged needs are the same object, so that a diff need not compare them', () => {
   const census = new Census();
   put(census, vip('10.50.0.1', [port(80)]));
   const before = census.needs();
@@ -45,7 +45,7 @@ test('the same needs are the same object, so that a diff need not look inside', 
   notEqual(census.needs(), before);
 });
 
-test('a set that would be too small becomes twice as large as needed, and does not shrink again', () => {
+test('a set that would be too small grows to at least twice the need, and does not shrink again', () => {
   const census = new Census();
   for (let n = 1; n <= 1024; n++) put(census, vip(nth(n), []));
   equal(census.needs().capacities.vips4, 1024);
@@ -55,7 +55,7 @@ test('a set that would be too small becomes twice as large as needed, and does n
   equal(census.needs().capacities.vips4, 4096);
 });
 
-test('sets that the kernel has already are not made smaller, whoever asked first', () => {
+test('a set that the kernel already has is not made smaller, before or after the needs were read', () => {
   for (const asksFirst of [false, true]) {
     const census = new Census();
     if (asksFirst) census.needs();
@@ -66,7 +66,7 @@ test('sets that the kernel has already are not made smaller, whoever asked first
   }
 });
 
-test('what the kernel serves is kept until release, then only what is needed', () => {
+test('the needs of the table in the kernel are kept until release, then only those of the VIPs', () => {
   const census = new Census();
   put(census, vip('10.50.0.1', [port(80, { delivery: 'host', ...sources('192.0.2.7/32') })]));
   census.keep(large);
@@ -80,14 +80,14 @@ test('what the kernel serves is kept until release, then only what is needed', (
   deepEqual([left.sourceLengths4, left.sourceLengths6, left.egress, left.forward], [[32], [], false, false]);
 });
 
-test('with a fixed size nothing grows', () => {
+test('with a fixed size no set grows', () => {
   const census = new Census(1);
   put(census, vip('10.50.0.1', [port(80)]), vip('10.50.0.2', [port(80)]));
   census.keep(large);
   equal(census.needs().capacities.vips4, 1);
 });
 
-test('an unfiltered VIP, a range of everything and one of the other family need nothing', () => {
+test('an unfiltered VIP, a /0 source and a source of the other family need nothing', () => {
   const census = new Census();
   put(census, vip('10.50.0.1', [port(80)], { filtered: false, egress: true }));
   put(census, vip('10.50.0.2', [port(80, { delivery: 'host', ...sources('0.0.0.0/0', 'fd00::/8') })]));

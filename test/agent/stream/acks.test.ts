@@ -1,5 +1,4 @@
-// When a controller hears that placements are done: when the VIPs that they brought have arrived, whatever is
-// on its way by then.
+// Placements are acknowledged once their VIPs have arrived, even if other VIPs are on their way by then.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Arrivals } from '../../../src/agent/addresses/arrivals.ts';
@@ -18,7 +17,7 @@ class Room implements Disposable {
   );
   readonly arrivals: Arrivals = new Arrivals((object) => this.say(object));
 
-  /** The kernel has taken the address of this placement, and has not said that it is usable. */
+  /** The kernel accepts the address of this placement, and has not reported it as usable yet. */
   takes(seq: number): AddressObject {
     const rest = { set: [], remove: [], first: [], quiet: [], isWhole: false, receivedAtMs: 0 };
     this.acks.add({ table: 'placements', seq, ...rest } as Change);
@@ -48,7 +47,7 @@ function on(last: number, interfaceIndex: number): AddressObject {
   return object;
 }
 
-test('placements are acknowledged though another VIP is always on its way', () => {
+test('placements are acknowledged even if another VIP is always on its way', () => {
   using room = new Room();
   let last = room.takes(1);
   for (let seq = 2; seq <= 20; seq++) {
@@ -62,7 +61,7 @@ test('placements are acknowledged though another VIP is always on its way', () =
   deepEqual(room.acked, [20]);
 });
 
-test('nothing is acknowledged before the VIPs that came with it or ahead of it', () => {
+test('placements are acknowledged only once their VIPs and all earlier ones have arrived', () => {
   using room = new Room();
   const [one, two, three] = [1, 2, 3].map((seq) => room.takes(seq));
   if (one === undefined || two === undefined || three === undefined) throw new Error('three');
@@ -73,7 +72,7 @@ test('nothing is acknowledged before the VIPs that came with it or ahead of it',
   deepEqual(room.acked, [3]);
 });
 
-test('of a VIP that is expected anew the former event and the former limit say nothing', (t) => {
+test('a VIP that moves to another interface ignores the event and the time limit of the first', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   using room = new Room();
   const here = room.takes(1);
@@ -88,7 +87,7 @@ test('of a VIP that is expected anew the former event and the former limit say n
   equal(room.arrivals.isAbsent(here.address), false);
 });
 
-test('a number waits no longer for what is not there any more', () => {
+test('placements are acknowledged without waiting for an address that is gone or forgotten', () => {
   using room = new Room();
   const [one, two] = [room.takes(1), room.takes(2)];
   room.arrivals.review((object) => object === two);

@@ -1,4 +1,5 @@
-// What an agent says of a controller that it cannot reach: the other side's own words, and what to do.
+// The reason that an agent gives for a controller that it cannot reach: the controller's words, and what to
+// do.
 import { equal, match } from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,7 +17,7 @@ import { type AgentSide, agentOf } from '../../protocol/agent-side.ts';
 const limit = { timeout: 60_000 };
 const tlsLimit = { ...limit, skip: noCertificates };
 
-/** The reason of a stream that was not let in. */
+/** The reason of a stream that was not opened. */
 async function reasonAt(t: TestContext, url: string, side: AgentSide = {}): Promise<string> {
   const { link } = agentOf(t, [url], side);
   const reason = () => link.streams[0]?.reason ?? '';
@@ -24,7 +25,7 @@ async function reasonAt(t: TestContext, url: string, side: AgentSide = {}): Prom
   return reason();
 }
 
-/** A server that answers an upgrade by this alone. */
+/** A server that answers every upgrade with this. */
 async function answering(t: TestContext, answer: Refusal | string): Promise<string> {
   const server = createServer().on('upgrade', (_request, socket) => {
     if (typeof answer === 'string') socket.end(answer);
@@ -41,7 +42,7 @@ for (const [status, reason, advice] of [
   [503, 'the Services have not been read whole yet', /^it is tried again by itself/],
   [418, 'short and stout', /^check that --controller names a controller/],
 ] as const) {
-  test(`an answer of ${status} is told in the controller's words`, limit, async (t) => {
+  test(`the reason of an answer of ${status} has the controller's words and the advice`, limit, async (t) => {
     const said = await reasonAt(t, await answering(t, { status, reason }));
     const [words, next] = said.split('; ');
     equal(words, `the controller answered ${status}: ${reason}`);
@@ -49,7 +50,7 @@ for (const [status, reason, advice] of [
   });
 }
 
-test('a controller that knows no such credential says which one it wants', limit, async (t) => {
+test('the reason of an answer of 401 says which credential the controller needs', limit, async (t) => {
   const tokens = join(folder(t), 'tokens');
   writeFileSync(tokens, 'n1 secret\n');
   const { url } = await runningController(t, { argv: ['--token-file', tokens] });
@@ -60,22 +61,26 @@ test('a controller that knows no such credential says which one it wants', limit
   );
 });
 
-test('a page for browsers is not told, and what never ends is not waited for', limit, async (t) => {
-  const head = 'HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\n';
-  const page = await reasonAt(t, await answering(t, `${head}\r\n<html>`));
-  match(page, /^the controller answered 502; check that/);
-  const text = 'HTTP/1.1 503 No\r\nContent-Type: text/plain\r\nContent-Length: 99\r\n\r\n';
-  const server = createServer().on('upgrade', (_request, socket) =>
-    socket.write(`${text}\u001b[31mred\nand`),
-  );
-  t.after(() => server.closeAllConnections());
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const never = await reasonAt(t, `ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
-  server.close();
-  match(never, /^the controller answered 503: \[31mred; it is tried again/);
-});
+test(
+  'the reason leaves out an HTML page, and an answer that does not end is not waited for',
+  limit,
+  async (t) => {
+    const head = 'HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\n';
+    const page = await reasonAt(t, await answering(t, `${head}\r\n<html>`));
+    match(page, /^the controller answered 502; check that/);
+    const text = 'HTTP/1.1 503 No\r\nContent-Type: text/plain\r\nContent-Length: 99\r\n\r\n';
+    const server = createServer().on('upgrade', (_request, socket) =>
+      socket.write(`${text}\u001b[31mred\nand`),
+    );
+    t.after(() => server.closeAllConnections());
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const never = await reasonAt(t, `ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    server.close();
+    match(never, /^the controller answered 503: \[31mred; it is tried again/);
+  },
+);
 
-test('a name that does not resolve, and a port that nobody listens on, are said so', limit, async (t) => {
+test('the reason names a host that does not resolve and a port without a listener', limit, async (t) => {
   match(await reasonAt(t, 'ws://no.such.invalid:9470'), /no\.such\.invalid; check the name in --controller/);
   match(await reasonAt(t, 'ws://127.0.0.1:1'), /ECONNREFUSED.*; check --controller, and that a controller/);
 });
@@ -92,7 +97,7 @@ async function withTls(t: TestContext, ...names: readonly string[]) {
   return { ...made, url: running.url.replace('https', 'wss') };
 }
 
-test('an unknown CA, another name and a port without TLS are told apart', tlsLimit, async (t) => {
+test('the reason distinguishes an unknown CA, a wrong name and a port without TLS', tlsLimit, async (t) => {
   const { url, certFile } = await withTls(t, 'DNS:elsewhere');
   match(await reasonAt(t, url), /; give the CA that signed the certificate of the server as --ca-file$/);
   const other = await reasonAt(t, url, trusting(certFile));
@@ -103,13 +108,13 @@ test('an unknown CA, another name and a port without TLS are told apart', tlsLim
   match(await reasonAt(t, plain.url.replace('http', 'wss')), mixed);
 });
 
-test('with its CA and its name a controller with TLS is spoken to', tlsLimit, async (t) => {
+test('an agent connects to a controller by TLS if its CA and its name are right', tlsLimit, async (t) => {
   const { url, certFile } = await withTls(t, 'DNS:localhost', 'IP:127.0.0.1');
   const { link } = agentOf(t, [url], trusting(certFile));
   await untilTrue(() => link.streams[0]?.state === 'open');
 });
 
-test('a CA that is replaced is believed at the next attempt', tlsLimit, async (t) => {
+test('a replaced --ca-file is used at the next attempt, and a missing one is named', tlsLimit, async (t) => {
   const { url, certFile } = await withTls(t, 'IP:127.0.0.1');
   const other = certificate(folder(t), ['IP:127.0.0.1']);
   const { link } = agentOf(t, [url], trusting(other.certFile));
@@ -121,7 +126,7 @@ test('a CA that is replaced is believed at the next attempt', tlsLimit, async (t
   await untilTrue(() => /ENOENT.*; check --token-file, --ca-file/.test(link.streams[0]?.reason ?? ''));
 });
 
-test('a file without one token is said so, and the controller is not blamed', limit, async (t) => {
+test('a --token-file that does not hold exactly one token is named with the remedy', limit, async (t) => {
   const { url } = await runningController(t, { files: { 'a.yaml': service('web') } });
   const tokenFile = join(folder(t), 'token');
   for (const [text, found] of [
@@ -140,7 +145,7 @@ test('a file without one token is said so, and the controller is not blamed', li
   }
 });
 
-test('a certificate that is none is said so', tlsLimit, async (t) => {
+test('the reason names a client certificate that is not PEM', tlsLimit, async (t) => {
   const { url } = await withTls(t, 'IP:127.0.0.1');
   const credentials = async () => ({ token: undefined, ca: undefined, cert: 'none', key: 'none' });
   match(await reasonAt(t, url, { credentials }), /; let --ca-file, --cert and --key be PEM/);

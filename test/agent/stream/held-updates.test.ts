@@ -1,5 +1,5 @@
-// What a controller is told of the VIPs that a node holds: whatever changes, it ends with what there is, and
-// a change among many is a short frame.
+// What a controller is told of the VIPs that a node holds: after any changes it knows them all, and one
+// change among many is a short frame.
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -19,7 +19,7 @@ class Pair {
     termOf: (address) => this.holds.get(address),
   });
 
-  /** Tells what there is to tell, and returns it. */
+  /** Sends the next message, if there is one, and returns it. */
   tell(): ReturnType<HeldUpdates['next']> {
     const message = this.updates.next();
     if (message?.type === 'held') this.knows.clear();
@@ -29,7 +29,7 @@ class Pair {
     return message;
   }
 
-  /** On another stream it is said what is held. */
+  /** Sends a hello with the held VIPs on another stream. */
   hello(): void {
     this.#said = new Map(this.holds);
   }
@@ -57,7 +57,7 @@ const step = fc.oneof(
   fc.record({ kind: fc.constant('welcome' as const), takesDeltas: fc.boolean() }),
 );
 
-test('whatever a node takes and lets go of, and whoever rules, the controller knows it in the end', () => {
+test('the ruling controller knows the held VIPs after any changes of them and of the ruler', () => {
   const property = fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
     const pair = new Pair();
     for (const one of steps) {
@@ -74,7 +74,7 @@ test('whatever a node takes and lets go of, and whoever rules, the controller kn
   fc.assert(property, { numRuns: 500 });
 });
 
-test('one VIP more among 10,000 is a frame of its own size, and nothing new is none', () => {
+test('one VIP more among 10,000 is a frame of less than 200 bytes, and no change is no frame', () => {
   const pair = new Pair();
   for (let index = 0; index < 10_000; index++) pair.holds.set(address(index), term(index));
   pair.welcome([heldDeltaFeature]);
@@ -88,7 +88,7 @@ test('one VIP more among 10,000 is a frame of its own size, and nothing new is n
   equal(pair.tell(), null);
 });
 
-test('a controller that does not know the message is told all of it', () => {
+test('a controller without heldDelta is sent all held VIPs at each change', () => {
   const pair = new Pair();
   pair.welcome([]);
   for (const index of [1, 2]) {

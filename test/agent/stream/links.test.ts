@@ -6,7 +6,7 @@ import { Links } from '../../../src/agent/stream/links.ts';
 import type { LinkParts } from '../../../src/agent/stream/stream.ts';
 import { untilTrue } from '../../patience.ts';
 
-/** How often a name is asked for, and the answer to that, which comes when the test says so. */
+/** Counts lookups of a name, and answers them when the test says so. */
 class Room {
   names = 0;
   readonly links: Links;
@@ -33,10 +33,10 @@ class Room {
 }
 
 for (const [what, lookAgainMs, names] of [
-  ['a stream', 60_000, 1],
-  ['a look for more addresses', 1, 2],
+  ['first lookup', 60_000, 1],
+  ['later lookup for more addresses', 1, 2],
 ] as const)
-  test(`no stream is opened for ${what} whose name is found out behind the end`, async () => {
+  test(`a ${what} that is answered after the links have ended opens no stream`, async () => {
     const room = new Room(lookAgainMs);
     await untilTrue(() => room.names >= names);
     room.links[Symbol.dispose]();

@@ -1,4 +1,4 @@
-// A table as it is received: whatever happens on the way, it ends as the controller's, or is left as it was.
+// A received table ends equal to the controller's, or is left unchanged if what arrived is wrong.
 import { deepEqual, equal, throws } from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
@@ -25,7 +25,7 @@ function digestsOf(vips: readonly VirtualIp[]): Digests {
   return digests;
 }
 
-/** What a controller with `truth` answers to somebody's digests: pages of at most `size`, then synced. */
+/** What a controller with `truth` answers to the digests of a table: pages of at most `size`, then synced. */
 function answer(
   truth: readonly VirtualIp[],
   table: ReceivedTable<'rules'>,
@@ -48,7 +48,7 @@ function held(table: ReceivedTable<'rules'>): string[] {
   return sorted(table.resources.values());
 }
 
-/** What a follower of changes alone would have. */
+/** The VIPs of `before` with only the change applied. */
 function followed(before: readonly VirtualIp[], change: Change): string[] {
   const map = new Map(before.map((vip) => [vip.address, vip]));
   for (const key of change.remove) map.delete(key);
@@ -58,7 +58,7 @@ function followed(before: readonly VirtualIp[], change: Change): string[] {
 
 const pageSize = fc.integer({ min: 1, max: 5 });
 
-test('from anything, the pages that differ lead to what the controller has, and the change says how', () => {
+test('the pages of differing buckets make any table equal to the controller’s, as its change says', () => {
   fc.assert(
     fc.property(anyVips(), anyVips(), pageSize, (before, truth, size) => {
       const table = tableOf(before);
@@ -72,7 +72,7 @@ test('from anything, the pages that differ lead to what the controller has, and 
   );
 });
 
-test('a VIP that is the same already is no change, though its bucket was sent', () => {
+test('an unchanged VIP is no change, even if its bucket was sent', () => {
   fc.assert(
     fc.property(anyVips(), (truth) => {
       const table = tableOf(truth);
@@ -86,7 +86,7 @@ test('a VIP that is the same already is no change, though its bucket was sent', 
   );
 });
 
-test('pages that do not add up leave the table as it was, and the right ones then mend it', () => {
+test('pages with a wrong digest or count leave the table unchanged, and right ones then apply', () => {
   fc.assert(
     fc.property(anyVips(), anyVips(), pageSize, (before, truth, size) => {
       const table = tableOf(before);
@@ -104,7 +104,7 @@ test('pages that do not add up leave the table as it was, and the right ones the
   );
 });
 
-test('pages of a stream that ended are forgotten', () => {
+test('the pages of a stream that ended are dropped', () => {
   fc.assert(
     fc.property(anyVips(), anyVips(), anyVips(), (before, lost, truth) => {
       const table = tableOf(before);
@@ -118,7 +118,7 @@ test('pages of a stream that ended are forgotten', () => {
   );
 });
 
-test('deltas lead from one truth to the next; one with a gap, or from before, changes nothing', () => {
+test('consecutive deltas are applied; one with a gap, a falling number or before synced is not', () => {
   fc.assert(
     fc.property(fc.array(anyVips(), { minLength: 1, maxLength: 5 }), (truths) => {
       const table = tableOf([]);
@@ -144,7 +144,7 @@ test('deltas lead from one truth to the next; one with a gap, or from before, ch
   );
 });
 
-test('digests worked out late are those that are kept up with every change', async () => {
+test('digests computed late are equal to digests updated with every change', async () => {
   const change = fc.record({ set: anyVips(), remove: anyVips(), asked: fc.boolean() });
   fc.assert(
     fc.property(fc.array(change, { maxLength: 8 }), (changes) => {
@@ -171,14 +171,14 @@ test('digests worked out late are those that are kept up with every change', asy
 
 const bare = { filtered: true, egress: false, ports: [] };
 
-test('pages without a synced are bounded, whatever they repeat, and a synced begins anew', () => {
+test('pages without a synced are limited, even if they repeat a VIP, and a synced resets the limit', () => {
   const table = tableOf([]);
   const bare = { address: parseAddress('10.9.0.1'), term: { generation: 1, n: 1 } };
   const placements = new ReceivedTable('placements', hash);
   const page = { type: 'page', table: 'placements', buckets: [1], set: Array(100_000).fill(bare) } as const;
   for (let n = 0; n < 5; n++) placements.page(page);
   throws(() => placements.page(page), FrameError);
-  // What was refused is not kept either.
+  // A refused page is not kept either.
   for (let n = 0; n < 5; n++) placements.page(page);
   const [pages, synced] = answer([], table, 5);
   for (const one of pages) table.page(one);

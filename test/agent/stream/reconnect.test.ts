@@ -1,4 +1,5 @@
-// How long an agent waits: quick at first, slow later, and ever longer for who says what must be refused.
+// How long an agent waits before it reconnects: briefly at first, longer later, and ever longer after refused
+// frames.
 import { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
 import { longestPauseMs } from '../../../src/agent/stream/reconnect.ts';
@@ -6,7 +7,7 @@ import { untilTrue } from '../../patience.ts';
 import { agentOf } from '../../protocol/agent-side.ts';
 import { Peer } from '../../protocol/peer.ts';
 
-test('who is lost is tried quickly for ten seconds, then slowly', () => {
+test('a lost controller is retried within 0.5 s for ten seconds, then within 5 s', () => {
   const pauses = [0, 9999, 10_000, 1e9].map((lostForMs) => longestPauseMs({ lostForMs, faults: 0 }));
   deepEqual(pauses, [500, 500, 5000, 5000]);
 });
@@ -16,7 +17,7 @@ test('each refused frame in a row doubles the pause, up to a minute', () => {
   deepEqual(pauses, [1000, 2000, 4000, 32_000, 60_000, 60_000]);
 });
 
-test('a controller that says nothing but what must be refused is tried ever more seldom', {
+test('a controller that sends only invalid frames is retried after ever longer pauses', {
   timeout: 60_000,
 }, async (t) => {
   const pauses: number[] = [];

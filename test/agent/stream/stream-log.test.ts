@@ -1,4 +1,4 @@
-// What the log has of streams: where they stand, each time that this is another, and not each attempt.
+// The log has the state of a stream each time that it changes, and not each attempt.
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
@@ -22,7 +22,7 @@ function logged() {
   return { lines, log, events };
 }
 
-test('a reason is said once, however often a stream is tried, and again when it is another', () => {
+test('a stream failure is logged once per reason, however often the stream is tried', () => {
   const { lines, log, events } = logged();
   const streamLog = new StreamLog({ url, log, now: () => 0 });
   for (const reason of ['nobody listens', 'nobody listens', 'no such token', 'no such token'])
@@ -37,7 +37,7 @@ test('a reason is said once, however often a stream is tried, and again when it 
   ]);
 });
 
-test('a stream that comes and goes fills no log, and the log is right a minute later', () => {
+test('a flapping stream does not fill the log, and its state is logged a minute later', () => {
   const { log, events } = logged();
   let nowMs = 0;
   const streamLog = new StreamLog({ url, log, now: () => nowMs });
@@ -52,7 +52,7 @@ test('a stream that comes and goes fills no log, and the log is right a minute l
   deepEqual(events().slice(4), ['streamFailed nobody listens']);
 });
 
-test('the log says of a controller that nobody reaches why, and when it is reached', limit, async (t) => {
+test('the log says why a controller cannot be reached, and when its stream opens', limit, async (t) => {
   const { url: http } = await runningController(t, { files: { 'a.yaml': service('web') } });
   const { log, lines, events } = logged();
   const tokenFile = join(folder(t), 'token');
@@ -72,7 +72,7 @@ test('the log says of a controller that nobody reaches why, and when it is reach
   ok(link.streams.every(({ state }) => state === 'open'));
 });
 
-test('two streams that meet at one controller are no failure', limit, async (t) => {
+test('two streams that meet at one controller are not logged as a failure', limit, async (t) => {
   const { url: http } = await runningController(t, { files: { 'a.yaml': service('web') } });
   const { log, events } = logged();
   const ws = http.replace('http', 'ws');
