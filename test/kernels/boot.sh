@@ -16,8 +16,8 @@
 #
 # The guest is an emulated machine with busybox, the modules below and what -a adds. It has no disk and no
 # network card, and a clock that counts its instructions.
-# ACCEL=kvm uses hardware virtualisation. It is not the default, because a /dev/kvm inside a virtual machine may
-# open and then hang.
+# ACCEL=kvm uses hardware virtualisation. It is not the default, because a /dev/kvm inside a virtual machine
+# may open and then hang.
 set -euo pipefail
 
 SUITES=${SUITES:-bullseye-security bookworm bookworm-security trixie trixie-backports sid}
@@ -187,9 +187,10 @@ chmod +x "$root/init"
 } >"$work/initramfs"
 
 # All emulated processors share one thread, because several threads break a kernel that patches its own code.
-# The guest has a clock of its own: an instruction takes a nanosecond, and idle time passes at once. So the load
-# of this machine does not change what the guest takes for late, and waiting costs nothing. Without erms and
-# fsrm the kernel does not copy memory byte by byte, which would take an emulated instruction for each byte.
+# The guest has a clock of its own: an instruction takes a nanosecond, and idle time passes at once. So the
+# load of this machine does not change what the guest takes for late, and waiting costs nothing. Without erms
+# and fsrm the kernel does not copy memory byte by byte, which would take an emulated instruction for each
+# byte.
 accel=${ACCEL:-tcg,thread=single} clock=()
 [[ $accel != tcg* ]] || clock=(-icount shift=0,sleep=off)
 boot() {
