@@ -181,7 +181,7 @@ test('a set grows in place: rules look into the larger one, with every element',
   const rules = saved(own);
   await commit(own, await found(own), next);
   assert.deepEqual(difference(await found(own), next), []);
-  assert.match(run(own, 'ipset list vipward-vip4'), /maxelem 4096[\s\S]*References: 2[\s\S]*10\.50\.0\.9/);
+  assert.match(run(own, 'ipset list vipward-vip4'), /maxelem 4096[\s\S]*References: 3[\s\S]*10\.50\.0\.9/);
   assert.equal(saved(own), rules);
 });
 

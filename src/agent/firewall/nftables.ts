@@ -74,7 +74,7 @@ export function nftablesFirewall(probed: Capabilities | undefined, options: Fire
 
 function shortfallsOf(probed: Capabilities | undefined): string[] {
   if (probed?.localAddresses !== false) return [];
-  const lack = 'expression fib: needs CONFIG_NFT_FIB_INET and CONFIG_NFT_FIB_IPV6 (modprobe nft_fib_inet)';
+  const lack = 'expression fib: needs CONFIG_NFT_FIB_INET with ..._IPV4 and ..._IPV6 (modprobe nft_fib_inet)';
   return [`${lack}: ${unasked}`];
 }
 

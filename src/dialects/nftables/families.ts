@@ -28,7 +28,7 @@ const family4: FamilyShape = {
   echoReply: 0,
 };
 
-export const family6: FamilyShape = {
+const family6: FamilyShape = {
   family: 6,
   nfproto: NFPROTO_IPV6,
   addressBytes: 16,

@@ -3,16 +3,17 @@
 
 import { NF_DROP, PayloadBase } from './constants.ts';
 import type { Rule } from './expressions.ts';
-import { family6, ruleOf } from './families.ts';
+import { type FamilyShape, ruleOf } from './families.ts';
 
 /**
  * The rule skips what the node itself sends from its VIPs, since that comes in through lo. IPv4 refuses such
- * a source by itself (fib_validate_source) unless accept_local is set. The rule counts by VIP.
+ * a source where it routes (fib_validate_source): not if accept_local is set, and no packet that a bridge
+ * shows to conntrack. The rule counts by VIP.
  */
-export function forgedRule(): Rule {
-  const { family, sourceOffset, addressBytes } = family6;
+export function forgedRule(shape: FamilyShape): Rule {
+  const { family, sourceOffset, addressBytes } = shape;
   const source = (rule: Rule): Rule =>
     rule.payload(PayloadBase.NETWORK_HEADER, sourceOffset, addressBytes, 0);
-  const ofOurs = source(ruleOf(family6)).lookup(`vip${family}`, 0).sourceIsLocal(0);
+  const ofOurs = source(ruleOf(shape)).lookup(`vip${family}`, 0).sourceIsLocal(0);
   return source(ofOurs).lookup(`drop${family}`, 0).verdict(NF_DROP);
 }

@@ -76,7 +76,8 @@ export function ruleset(needs: Needs, options: NftOptions): NftObject[] {
   const hook = { number: NF_INET_PRE_ROUTING, priority: PREROUTING_PRIORITY };
   const asksSource = options.localAddresses && !options.observe && (needs.forward || needs.egress);
   const [loopback, ...gates] = entryRules('vip', 'guard');
-  objects.push(chain('prerouting', hook, [loopback, ...(asksSource ? [forgedRule()] : []), ...gates]));
+  const forged = asksSource ? families.map(forgedRule) : [];
+  objects.push(chain('prerouting', hook, [loopback, ...forged, ...gates]));
   return objects;
 }
 

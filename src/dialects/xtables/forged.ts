@@ -2,17 +2,19 @@
 // an answer, and answers need no declared port.
 
 import { setName, Verdict } from './constants.ts';
-import type { Rule, RuleSpec } from './rule.ts';
+import type { FamilyShape } from './families.ts';
+import { Rule, type RuleSpec } from './rule.ts';
 
 /**
  * The rule skips what the node itself sends from its VIPs, since that comes in through lo. IPv4 refuses such
- * a source by itself (fib_validate_source) unless accept_local is set. The rule counts by VIP.
+ * a source where it routes (fib_validate_source): not if accept_local is set, and no packet that a bridge
+ * shows to conntrack. The rule counts by VIP.
  */
-export function forgedRule(rule: Rule): RuleSpec {
-  return rule
-    .set(setName('vip', 6), ['src'])
+export function forgedRule(shape: FamilyShape): RuleSpec {
+  return new Rule(shape)
+    .set(setName('vip', shape.family), ['src'])
     .sourceIsLocal()
-    .set(setName('drop', 6), ['src'])
+    .set(setName('drop', shape.family), ['src'])
     .comment('vipward: forged, as if from a VIP')
     .verdict(Verdict.DROP);
 }

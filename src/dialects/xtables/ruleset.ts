@@ -111,8 +111,8 @@ function guardChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chai
   const judged = needs.egress && options.places.egress !== null;
   const egress = judged ? [addressed(shape, 'egress').comment('vipward: judged behind conntrack')] : [];
   const [loopback, stranger] = gate(shape, 'vip');
-  const asksSource = shape.family === 6 && options.localAddresses && !options.observe;
-  const forged = asksSource && (needs.forward || needs.egress) ? [forgedRule(new Rule(shape))] : [];
+  const asksSource = options.localAddresses && !options.observe;
+  const forged = asksSource && (needs.forward || needs.egress) ? [forgedRule(shape)] : [];
   return chainsOf(shape, options, {
     names: [chainNames.guard, chainNames.guardPorts],
     gate: [loopback, ...forged, stranger, ...egress.map(returns)],
