@@ -301,10 +301,11 @@ static void *write_jobs(void *argument) {
     }
     pthread_mutex_unlock(&threads->lock);
     if (job) {
-      bool follows = threads->spins && now_nanos() - done_at < LINGER_MICROS * 1000;
+      /* A waiter that sleeps may need this processor to wake up on. */
+      bool lingers = job->polled && now_nanos() - done_at < LINGER_MICROS * 1000;
       operation_run(job, &scratch);
       done_at = now_nanos();
-      if (follows) atomic_store(&threads->ready_until, done_at + LINGER_MICROS * 1000);
+      if (lingers) atomic_store(&threads->ready_until, done_at + LINGER_MICROS * 1000);
       give_back(threads, job);
     } else if (stopping) {
       break;
@@ -377,6 +378,7 @@ bool threads_submit(struct threads *threads, struct job *job, int64_t wait_micro
   bool expected = threads->kept_from >= 0 && now_nanos() < atomic_load(&threads->ready_until);
   uint32_t waited_for = WAITED_FOR, number = 0;
   job->status = -EAGAIN;
+  job->polled = expected && wait_micros > 0;
   if (!start(threads, &threads->writer_started, write_jobs, "vipward-writer")) return true;
   atomic_store(&job->state, wait_micros > 0 ? WAITED_FOR : LATE);
   pthread_mutex_lock(&threads->lock);
@@ -394,7 +396,7 @@ bool threads_submit(struct threads *threads, struct job *job, int64_t wait_micro
   }
   notify(&threads->work);
   if (wait_micros <= 0) return false;
-  if (expected && answered(threads, job, number)) return true;
+  if (job->polled && answered(threads, job, number)) return true;
   for (;;) {
     uint32_t seen = atomic_load(&threads->finished.value);
     if (atomic_load(&job->state) == DONE) return true;

@@ -14,6 +14,7 @@ enum { MAX_WATCHES = 64, MAX_JOBS = 1024 };
 struct job {
   struct job *next;
   int32_t operation, fd, split, token;
+  bool polled;            /* The waiter stays awake, on another processor than the writer's. */
   int32_t status;         /* A result or -errno; with a reply, its length. */
   uint8_t *reply;
   _Atomic uint32_t state; /* WAITED_FOR, then DONE by the writer or LATE by the waiter, whichever is first. */
