@@ -106,7 +106,7 @@ export async function ask(server: Server, question: Question): Promise<Answer> {
       const leader = leaderOf(answer, origin);
       if (leader === null || asked.has(leader.origin.origin) || leaders++ >= mostLeaders) continue;
       const who = `${plain(leader.identity)} at ${leader.origin.host}`;
-      server.say(`${origin.host} stands by: asking ${who}, which rules`);
+      server.say(`${origin.host} is a standby: asking the leader, ${who}`);
       places.unshift({ origin: leader.origin, namedBy: origin });
     } catch (error) {
       if (error instanceof RefusedError || error instanceof NoAnswerError) throw error;
@@ -115,19 +115,19 @@ export async function ask(server: Server, question: Question): Promise<Answer> {
     }
   }
   if (standby !== undefined) {
-    if (failures.length > 0) server.say(`none that rules has answered: ${failures.join('; ')}`);
+    if (failures.length > 0) server.say(`no leader answered: ${failures.join('; ')}`);
     return checked(standby.answer, standby.url, question);
   }
   if (isThere) throw new NoAnswerError(failures.join('; '));
   const flag = server.role;
-  const hint = `is one running there? name it with --${flag} URL or VIPWARD_${flag.toUpperCase()}`;
+  const hint = `check that it runs there, or name another by --${flag} or VIPWARD_${flag.toUpperCase()}`;
   throw new NoAnswerError(`no answer from the ${flag} at ${failures.join('; ')}; ${hint}`);
 }
 
 function checked(answer: Answer, url: URL, question: Question): Answer {
   if (answer.status < 300) {
     if (answer.json !== undefined) return answer;
-    const why = `answered ${url.pathname} with something that is not JSON: it is no vipward server`;
+    const why = `answered ${url.pathname} with a body that is not JSON: it is not a vipward server`;
     throw unanswered(new Error(why), url, question);
   }
   const error = (answer.json as { readonly error?: Failure } | undefined)?.error;
@@ -155,16 +155,16 @@ interface Failure {
 function otherRole({ paths }: Failure): string | undefined {
   if (!Array.isArray(paths)) return undefined;
   if (paths.includes('/api/v1/status'))
-    return 'this is a controller: name an agent with --agent, or ask it by status --controller';
+    return 'this is a controller: name an agent with --agent, or use status --controller';
   if (paths.includes('/status'))
-    return 'this is an agent: name a controller with --controller, or ask it by status --agent';
+    return 'this is an agent: name a controller with --controller, or use status --agent';
   return undefined;
 }
 
 /** The error of a sent request. A change is not sent again, because it may have been done. */
 function unanswered(error: unknown, url: URL, { method }: Question): unknown {
   if (method === 'GET') return error;
-  const next = 'it may still be done: see vipward status';
+  const next = 'the controller may still do it: see vipward status';
   return new NoAnswerError(`${url.origin}: ${wordsOf(error)}; ${next}`, { cause: error });
 }
 
@@ -186,7 +186,7 @@ function exchange(
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   let isSent = false;
   const fail = (error: unknown) => {
-    const why = signal.aborted ? new Error(`silent for ${timeoutMs} ms`) : error;
+    const why = signal.aborted ? new Error(`no answer within ${timeoutMs} ms`) : error;
     reject(isSent ? unanswered(why, url, question) : why);
   };
   const alias = namedBy === null ? {} : { checkServerIdentity: identityOf(namedBy, ca !== undefined) };

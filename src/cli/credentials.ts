@@ -32,7 +32,7 @@ export function readCa({ path, where }: NamedFile): Buffer {
   try {
     new X509Certificate(ca);
   } catch (error) {
-    throw new UsageError(`${where} ${path}: expected a certificate, PEM, and found none`, { cause: error });
+    throw new UsageError(`${where} ${path}: expected a PEM certificate, found none`, { cause: error });
   }
   return ca;
 }

@@ -18,21 +18,26 @@ const demoOptions = [
   {
     name: 'once',
     kind: 'flag',
-    help: 'probe, change, probe again, and exit 0 only if all came out as declared',
+    help: 'probe, change, probe again, and exit 0 only if every result is as declared',
   },
-  { name: 'services', kind: 'text', placeholder: 'FILE', help: 'manifests (default examples/services.yaml)' },
+  {
+    name: 'services',
+    kind: 'text',
+    placeholder: 'FILE',
+    help: 'file of Service manifests (default examples/services.yaml)',
+  },
   {
     name: 'outside',
     kind: 'text',
     placeholder: 'NAME',
-    help: 'set by the demo itself: the namespace not to touch',
+    help: 'set by the demo itself: the namespace it must not change',
   },
   {
     name: 'folder',
     kind: 'text',
     default: '',
     placeholder: 'DIR',
-    help: 'set by the demo itself: its files',
+    help: 'set by the demo itself: the folder of its files',
   },
 ] as const;
 
@@ -40,7 +45,7 @@ const demoOptions = [
 const patienceMs = 10_000;
 
 const about = `Makes a node, a client and a backend in network namespaces, starts a controller and an
-agent on a copy of the manifests, and shows what the client can reach and which rule says so,
+agent on a copy of the manifests, and shows what the client can reach and which rule decides,
 until Ctrl-C removes everything. Needs no root where user namespaces are allowed.
 
 Examples:
@@ -126,7 +131,7 @@ function findForm(): string | undefined {
 /** The inner half changes the network, so it must not run in the namespace that the demo was started in. */
 function refuseOutside(name: string): void {
   if (ownNamespace() !== name) return;
-  throw new Error(`${name} is the network namespace the demo was started in: it changes only its own`);
+  throw new Error(`${name} is the network namespace the demo was started in: the demo changes only its own`);
 }
 
 function ownNamespace(): string {

@@ -66,7 +66,7 @@ const gone = new AbortController();
 let isUnwritten = false;
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') {
-    if (!isUnwritten) process.stderr.write(`vipward: what was asked for was not written: ${error.message}\n`);
+    if (!isUnwritten) process.stderr.write(`vipward: cannot write the output: ${error.message}\n`);
     isUnwritten = true;
     process.exitCode = 1;
   }

@@ -55,23 +55,23 @@ function standingText(status: ControllerStatus): string {
 /** A standby knows no VIPs and nodes, which must not look as if there were none. */
 function standbyText({ role, identity, leader = null }: ControllerStatus): string {
   if (role !== 'standby') return '';
-  if (leader === null) return 'standby: no controller that it knows of rules\n';
-  if (leader.identity === identity) return 'standby: it has the Lease, and could not renew it in time\n';
-  return `standby: ${plain(leader.identity)} rules, at ${plain(leader.address)}\n`;
+  if (leader === null) return 'standby: it knows no leader\n';
+  if (leader.identity === identity) return 'standby: it holds the Lease, but did not renew it in time\n';
+  return `standby: the leader is ${plain(leader.identity)} at ${plain(leader.address)}\n`;
 }
 
 function raisedText({ generationRaised }: ControllerStatus): string {
   if (generationRaised === undefined || generationRaised === null) return '';
   const { from, to, node, secondsAgo } = generationRaised;
-  const how = `${plain(node)} had heard of ${to - 1}; are the records of this controller from a backup?`;
+  const how = `${plain(node)} knew ${to - 1}; check whether the records of this controller are an old backup`;
   return `GenerationRaised: from ${from} to ${to}, ${secondsAgo} s ago, since ${how}\n`;
 }
 
 function followingText({ synced, reason, massRemoval }: ControllerStatus): string {
   const held = massRemoval ?? null;
   if (held !== null) {
-    const left = `believed in ${Math.ceil(held.secondsLeft)} s if a second reading agrees`;
-    return `MassRemoval: ${held.vips} VIPs would go at once; ${left}\n`;
+    const left = `accepted in ${Math.ceil(held.secondsLeft)} s if a second reading agrees`;
+    return `MassRemoval: ${held.vips} VIPs would be removed at once; ${left}\n`;
   }
   if (synced !== false && reason !== 'NotComplete') return '';
   const lists = typeof synced === 'object' ? Object.entries(synced) : [];

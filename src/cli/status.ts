@@ -74,7 +74,7 @@ async function askStatus(server: Server): Promise<Answer> {
   const { vips } = answer.json as { readonly vips?: unknown };
   if (Array.isArray(vips)) return answer;
   const where = server.origins.map((origin) => origin.origin).join(', ');
-  throw new NoAnswerError(`${where} answered ${path}, but without vips: it is no vipward ${server.role}`);
+  throw new NoAnswerError(`${where} answered ${path}, but without vips: it is not a vipward ${server.role}`);
 }
 
 async function agentBeside(flags: Flags, around: Surroundings): Promise<Beside | null> {

@@ -79,42 +79,48 @@ function joined(text: string, before?: string | true): string {
 }
 
 function addQuestions(program: Command, around: Surroundings, done: Done): void {
-  const status = verb(program, 'status', 'every VIP with its owner, state and why; every node with its lag', [
-    'vipward status',
-    'vipward status -o json | head',
-    'vipward status --agent http://127.0.0.1:9471 -o wide',
-    'vipward status --watch',
-    'vipward status --would-drop',
-  ]);
+  const status = verb(
+    program,
+    'status',
+    'show every VIP with its owner, state and reason; every node with its lag',
+    [
+      'vipward status',
+      'vipward status -o json | head',
+      'vipward status --agent http://127.0.0.1:9471 -o wide',
+      'vipward status --watch',
+      'vipward status --would-drop',
+    ],
+  );
   serverFlags(status, 'controller');
   const agent = new Option(
     '--agent [url]',
     `ask an agent for the view of its node, with counters; ${placeOf('agent')}`,
   );
   status.addOption(agent.argParser(joined).conflicts('controller'));
-  status.option('-w, --watch', 'print again every second');
-  const wouldDrop = new Option('--would-drop', 'what an agent with --filter observe lets in and would drop');
+  status.option('-w, --watch', 'print the status again every second');
+  const wouldDrop = new Option(
+    '--would-drop',
+    'show what an agent with --filter observe accepts but would drop',
+  );
   status.addOption(wouldDrop.conflicts('controller'));
   status.action(async (flags: Flags & { readonly watch?: boolean; readonly wouldDrop?: boolean }) => {
     done(await (await import('./status.ts')).runStatus(flags, around));
   });
-  const explain = verb(program, 'explain', 'would this packet pass here, and which rule says so', [
+  const explain = verb(program, 'explain', 'show whether a packet passes, and which rule decides', [
     'vipward explain 10.0.0.10:443',
     'vipward explain 10.0.0.10:53/udp --from 192.0.2.7',
     "vipward explain '[fd00::10]:80' -o json",
   ]);
-  explain.argument('<ip:port[/udp|/sctp]>', 'where the packet goes; IPv6 in brackets');
-  explain.option('--from <ip>', 'where it comes from');
+  explain.argument('<ip:port[/udp|/sctp]>', 'destination of the packet; IPv6 in brackets');
+  explain.option('--from <ip>', 'source address of the packet');
   serverFlags(explain, 'agent');
   explain.action(async (target: string, flags: Flags & { readonly from?: string }) => {
     done(await (await import('./explain.ts')).runExplain(target, flags, around));
   });
-  const diff = verb(
-    program,
-    'diff',
-    'what the kernel has against what it should have; exit 1 if they differ',
-    ['vipward diff', 'vipward diff --agent http://127.0.0.1:9471 -o json'],
-  );
+  const diff = verb(program, 'diff', 'compare the kernel with the desired state; exit 1 if they differ', [
+    'vipward diff',
+    'vipward diff --agent http://127.0.0.1:9471 -o json',
+  ]);
   serverFlags(diff, 'agent');
   diff.action(async (flags: Flags) => {
     done(await (await import('./diff.ts')).runDiff(flags, around));
@@ -122,11 +128,11 @@ function addQuestions(program: Command, around: Surroundings, done: Done): void 
 }
 
 function addChanges(program: Command, around: Surroundings, done: Done): void {
-  const move = verb(program, 'move', 'give a VIP to another node; returns once that node has announced it', [
+  const move = verb(program, 'move', 'move a VIP to another node; returns once that node has announced it', [
     'vipward move 10.0.0.10 node-b',
     'vipward move fd00::10 node-b --timeout 30s',
   ]);
-  move.argument('<vip>', 'one address').argument('<node>', 'the node that shall have it');
+  move.argument('<vip>', 'one address').argument('<node>', 'the node to move it to');
   serverFlags(move, 'controller');
   move.action(async (vip: string, node: string, flags: Flags) => {
     done(await (await import('./changes.ts')).runMove({ vip, node }, flags, around));
@@ -144,16 +150,16 @@ function addChanges(program: Command, around: Surroundings, done: Done): void {
 }
 
 function addManifests(program: Command, around: Surroundings, done: Done): void {
-  const manifests = verb(program, 'manifests', 'print what a cluster is told to run vipward', [
+  const manifests = verb(program, 'manifests', 'print the Kubernetes manifests of vipward', [
     'vipward manifests crds | kubectl apply --server-side -f -',
     "vipward manifests --set 'pools.lan={10.0.0.100-10.0.0.199}' --set 'allow={10.0.0.0/24}'",
     'vipward manifests agent --values mine.yaml -o json',
   ]);
-  manifests.addArgument(new Argument('[part]', 'what is printed').choices(parts).default('all'));
-  manifests.option('-n, --namespace <name>', 'where it runs (default: vipward-system)');
-  manifests.addOption(new Option('-o, --output <form>', 'how it is printed (default: yaml)').choices(forms));
-  manifests.option('--set <name=value>', 'a value of the chart, as Helm takes it; may be repeated', collect);
-  manifests.option('-f, --values <file>', 'YAML with values of the chart; may be repeated', collect);
+  manifests.addArgument(new Argument('[part]', 'part to print').choices(parts).default('all'));
+  manifests.option('-n, --namespace <name>', 'namespace of vipward (default: vipward-system)');
+  manifests.addOption(new Option('-o, --output <form>', 'output format (default: yaml)').choices(forms));
+  manifests.option('--set <name=value>', 'chart value, in the syntax of Helm; may be repeated', collect);
+  manifests.option('-f, --values <file>', 'YAML file of chart values; may be repeated', collect);
   manifests.action(async (part: Part, flags: ManifestsFlags) => {
     done((await import('./manifests.ts')).runManifests(part, flags, around));
   });
@@ -163,22 +169,22 @@ function addLocal(program: Command, around: Surroundings, done: Done): void {
   const cleanup = verb(
     program,
     'cleanup',
-    'take everything of ours out of this kernel, while no agent runs',
+    'remove everything of vipward from this kernel, while no agent runs',
     ['vipward cleanup', 'vipward cleanup --interface eth0,eth1'],
   );
   cleanup.option(
     '--state <dir>',
-    'where the agent keeps its records (VIPWARD_STATE; default: /var/lib/vipward)',
+    'folder of the records of the agent (VIPWARD_STATE; default: /var/lib/vipward)',
   );
   cleanup.option(
     '--interface <names>',
-    'take addresses off these interfaces only, with commas or repeated (VIPWARD_INTERFACE; default: all)',
+    'remove addresses from these interfaces only; commas, or repeated (VIPWARD_INTERFACE; default: all)',
     joined,
   );
   cleanup.action(async (flags: { readonly state?: string; readonly interface?: string }) => {
     done(await (await import('./cleanup.ts')).runCleanup(flags, around));
   });
-  const doctor = verb(program, 'doctor', 'can this kernel do it, and what is missing', [
+  const doctor = verb(program, 'doctor', 'check whether this kernel can run vipward; name what is missing', [
     'vipward doctor',
     'vipward doctor -o json',
   ]);
@@ -200,14 +206,14 @@ function addLocal(program: Command, around: Surroundings, done: Done): void {
     around.out.write((await import('./completion.ts')).completionScript(program, shell));
     done(0);
   });
-  const names = program.command('names', { hidden: true }).description('what completion scripts ask');
+  const names = program.command('names', { hidden: true }).description('print names for completion scripts');
   names.addArgument(names.createArgument('<kind>').choices([...nameKinds]));
   names.action(async (kind: NameKind) => {
     done(await (await import('./names.ts')).runNames(kind, around));
   });
-  verb(program, 'demo', 'the whole thing in namespaces of its own; npm start', ['vipward demo --once'])
-    .option('--once', 'probe, print, exit 0 only if every probe came out as declared')
-    .option('--services <file>', 'manifests to serve');
+  verb(program, 'demo', 'run vipward in network namespaces of its own; npm start', ['vipward demo --once'])
+    .option('--once', 'probe once, print, and exit 0 only if every result is as declared')
+    .option('--services <file>', 'file of Service manifests to serve');
 }
 
 function verb(program: Command, name: string, about: string, examples: readonly string[]): Command {
@@ -220,9 +226,12 @@ function serverFlags(command: Command, role: 'controller' | 'agent'): void {
   command.option(`--${role} <url>`, placeOf(role), joined);
   command.option(
     '--token-file <file>',
-    'token to show to a controller, and to no agent (VIPWARD_TOKEN_FILE)',
+    'file of the token for controllers; agents never get it (VIPWARD_TOKEN_FILE)',
   );
-  command.option('--ca-file <file>', 'CA that signed the certificate of the server, PEM (VIPWARD_CA_FILE)');
+  command.option(
+    '--ca-file <file>',
+    'PEM file of the CA that signed the certificate of the server (VIPWARD_CA_FILE)',
+  );
   command.option('--timeout <duration>', 'how long to wait for an answer (VIPWARD_TIMEOUT; default: 10s)');
   command.addOption(tableOutput());
 }
@@ -234,7 +243,5 @@ function placeOf(role: 'controller' | 'agent'): string {
 }
 
 function tableOutput(): Option {
-  return new Option('-o, --output <form>', 'how it is printed (VIPWARD_OUTPUT; default: table)').choices(
-    outputs,
-  );
+  return new Option('-o, --output <form>', 'output format (VIPWARD_OUTPUT; default: table)').choices(outputs);
 }

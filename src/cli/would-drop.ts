@@ -12,14 +12,15 @@ export async function wouldDropText(flags: Flags, output: Output, around: Surrou
 
 function samplesText({ filter, capacity, full, samples }: WouldDropReport): string {
   if (filter !== 'observe') {
-    return 'this agent enforces: nothing is sampled; start it with --filter observe\n';
+    return 'this agent drops packets and takes no samples; start it with --filter observe\n';
   }
-  if (capacity === 0) return 'this firewall takes no samples; WOULD DROP of status counts by VIP\n';
+  if (capacity === 0)
+    return 'this firewall takes no samples; see the counts by VIP under WOULD DROP of status\n';
   const rows = samples.map(({ vip, source, protocol, port, packets, lastSeen }) =>
     [vip, source, protocol, port === 0 ? '-' : port, packets, lastSeen].map(plain),
   );
   const more = full
-    ? `\nonly ${capacity} samples of a family are kept; WOULD DROP of status counts all\n`
+    ? `\nonly ${capacity} samples of a family are kept; see all counts under WOULD DROP of status\n`
     : '';
   return `${table(['VIP', 'SOURCE', 'PROTOCOL', 'PORT', 'PACKETS', 'LAST SEEN'], rows)}${more}`;
 }

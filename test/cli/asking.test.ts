@@ -62,7 +62,7 @@ test('what keeps a server from answering is said in its words, and no other is l
   }
   const other = await run(['status', '--agent', agent.url]);
   assert.equal(other.code, 3);
-  assert.match(other.err, /answered \/status with status 502; is one running there\?/);
+  assert.match(other.err, /answered \/status with status 502; check that it runs there/);
 });
 
 test('a diff that nobody has made is no difference', async () => {
@@ -88,13 +88,13 @@ test('a server of the other role is said to be one, by exit code 3 of every verb
   for (const words of [['diff'], ['explain', '10.77.0.100:80'], ['status', '--would-drop'], ['status']]) {
     const { code, out, err } = await run([...words, '--agent', controllerUrl]);
     assert.deepEqual([code, out], [3, ''], err);
-    assert.match(err, /this is a controller: name an agent with --agent, or ask it by status --controller/);
+    assert.match(err, /this is a controller: name an agent with --agent, or use status --controller/);
   }
   for (const words of [['status'], ['move', '10.77.0.100', 'a'], ['drain', 'a'], ['undrain', 'a']]) {
     const { code, out, err } = await run([...words, '--controller', agentUrl]);
     assert.deepEqual([code, out], [3, ''], err);
-    assert.match(err, /this is an agent: name a controller with --controller, or ask it by status --agent/);
-    assert.doesNotMatch(err, /it may still be done/);
+    assert.match(err, /this is an agent: name a controller with --controller, or use status --agent/);
+    assert.doesNotMatch(err, /the controller may still do it/);
   }
   const both = await run(['status', '--controller', `${agentUrl},${controllerUrl}`]);
   assert.equal(both.code, 0);
@@ -159,8 +159,8 @@ test('a file that is of no use is named, and a flag or variable by which place i
   const file = join(folder.path, 'odd');
   writeFileSync(file, 'two words\n');
   for (const [words, env, message] of [
-    [['--ca-file', file], {}, `--ca-file ${file}: expected a certificate, PEM, and found none`],
-    [[], { VIPWARD_CA_FILE: file }, `VIPWARD_CA_FILE ${file}: expected a certificate`],
+    [['--ca-file', file], {}, `--ca-file ${file}: expected a PEM certificate, found none`],
+    [[], { VIPWARD_CA_FILE: file }, `VIPWARD_CA_FILE ${file}: expected a PEM certificate`],
     [['--token-file', file], {}, `--token-file ${file}: expected one token`],
     [[], { VIPWARD_TOKEN_FILE: file }, `VIPWARD_TOKEN_FILE ${file}: expected one token`],
     [[], { VIPWARD_CA_FILE: '/nonexistent' }, 'VIPWARD_CA_FILE /nonexistent: ENOENT'],

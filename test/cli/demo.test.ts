@@ -150,7 +150,7 @@ test('the demo says which file is missing, and does not touch the namespace it w
   const link = spawnSync('readlink', ['/proc/self/ns/net'], { encoding: 'utf8' }).stdout.trim();
   const refused = of('--services', services, '--outside', link);
   assert.equal(refused.status, 1);
-  assert.match(refused.stderr, /it changes only its own/);
+  assert.match(refused.stderr, /the demo changes only its own/);
 });
 
 test('where unshare is refused the demo says so and what to do', () => {

@@ -57,6 +57,6 @@ test('that IPv6 is off is said, and is no trouble', async () => {
   );
   assert.deepEqual(await of({ '/proc/net/if_inet6': 'ENOENT' }), [
     'ok',
-    'this kernel has no IPv6: only IPv4 VIPs can be here',
+    'this kernel has no IPv6: this node can hold only IPv4 VIPs',
   ]);
 });

@@ -164,7 +164,7 @@ test('a table is not made just to know that it could be, unless it would be used
   const files = { '/proc/modules': 'x_tables 1 0 - Live 0x0\n' };
   const { of } = await checked({ option, files });
   assert.ok(!asked.includes(64));
-  assert.match(of('xtables raw').found, /not asked/);
+  assert.match(of('xtables raw').found, /not probed/);
   const alone = await checked({ ...withoutNftables, option, files });
   assert.ok(asked.includes(64));
   assert.match(alone.of('xtables raw').found, /the table answers/);

@@ -32,7 +32,7 @@ test('a move is asked of the leader that the standby names, and said so', limit,
   const { code, out, err } = await run([...move, aside.url]);
   assert.deepEqual([code, out], [0, '10.0.0.10 moved to b from a\n']);
   const { host: asked } = new URL(aside.url);
-  assert.equal(err, `vipward: ${asked} stands by: asking c2 at ${host}, which rules\n`);
+  assert.equal(err, `vipward: ${asked} is a standby: asking the leader, c2 at ${host}\n`);
   assert.deepEqual(ruling.asked[0]?.body, { vip: '10.0.0.10', node: 'b' });
 });
 
@@ -50,14 +50,14 @@ test('a status is that of the leader, in every form', limit, async () => {
   await using aside = await startStub(standby(new URL(ruling.url).host));
   const { out, err } = await run(['status', '-o', 'json', '--controller', aside.url]);
   assert.deepEqual(JSON.parse(out), active);
-  assert.match(err, /stands by: asking c2/);
+  assert.match(err, /is a standby: asking the leader, c2/);
 });
 
 test('a leader that cannot be reached is named, and the standby answers for itself', limit, async () => {
   await using aside = await startStub(standby('127.0.0.1:1'));
   const refused = await run([...move, aside.url]);
   assert.equal(refused.code, 1);
-  assert.match(refused.err, /none that rules has answered: http:\/\/127\.0\.0\.1:1: .*ECONNREFUSED/);
+  assert.match(refused.err, /no leader answered: http:\/\/127\.0\.0\.1:1: .*ECONNREFUSED/);
   assert.match(refused.err, /this controller stands by; c2 rules; ask it/);
   const { code, out } = await run(['status', '-o', 'json', '--controller', aside.url]);
   assert.deepEqual([code, JSON.parse(out).role], [0, 'standby']);
@@ -124,7 +124,7 @@ test('a change that was sent and not answered is sent to nobody else', limit, as
   const urls = `${aside.url},http://localhost:${port}`;
   const waited = await run([...move, urls, '--timeout', '2s']);
   assert.deepEqual([waited.code, silent.asked.length], [3, 1]);
-  assert.match(waited.err, /silent for 2000 ms; it may still be done: see vipward status/);
+  assert.match(waited.err, /no answer within 2000 ms; the controller may still do it: see vipward status/);
   let posts = 0;
   const resetting = createServer(({ socket }) => {
     posts++;
@@ -135,7 +135,7 @@ test('a change that was sent and not answered is sent to nobody else', limit, as
   const { port: other } = resetting.address() as AddressInfo;
   const reset = await run([...move, `http://127.0.0.1:${other},http://localhost:${other}`]);
   assert.deepEqual([reset.code, posts], [3, 1]);
-  assert.match(reset.err, /it may still be done/);
+  assert.match(reset.err, /the controller may still do it/);
   await using ruling = await startStub({ 'POST /api/v1/move': [200, moved] });
   assert.equal((await run([...move, `http://127.0.0.1:1,${ruling.url}`])).code, 0);
 });

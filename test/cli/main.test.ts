@@ -25,7 +25,7 @@ test('what could not be written is said, and is no success', (t) => {
       ...{ encoding: 'utf8', stdio: [...stdio] },
     });
     assert.equal(status, 1);
-    assert.match(stderr, /^vipward: what was asked for was not written: ENOSPC.*\n$/);
+    assert.match(stderr, /^vipward: cannot write the output: ENOSPC.*\n$/);
   }
 });
 

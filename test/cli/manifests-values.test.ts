@@ -18,8 +18,8 @@ const refused: readonly (readonly [set: string, message: RegExp])[] = [
   ['controller.replicas=1.5', /controller\.replicas: expected a whole number, got "1\.5"/],
   ['controller.replicas=-1', /controller\.replicas: expected 1 or more, got -1/],
   ['createNamespace=yes', /createNamespace: expected true or false, got "yes"/],
-  ['agent.tolerations={a}', /agent\.tolerations\[0\]: expected names with values, got "a"/],
-  ['pools={10.0.0.0/24}', /pools: expected names with values, got \["10\.0\.0\.0\/24"\]/],
+  ['agent.tolerations={a}', /agent\.tolerations\[0\]: expected a mapping, got "a"/],
+  ['pools={10.0.0.0/24}', /pools: expected a mapping, got \["10\.0\.0\.0\/24"\]/],
   ['pools.lan=7', /pools\.lan: expected a list or text, got 7/],
   ['pools.lan={1}', /pools\.lan\[0\]: expected text, got 1/],
   ['pools.lan=10.0.0.0/33', /pools lan=10\.0\.0\.0\/33: expected a prefix length of 0-32/],
@@ -40,7 +40,7 @@ test("a file of values is named by a refusal, and what is the API server's is le
   writeFileSync(file, 'pools: [{lan: [10.0.0.0/24]}]\n');
   const { code, err } = await run(['manifests', '--values', file]);
   assert.equal(code, 2);
-  assert.match(err, /--values \/.*values\.yaml: pools: expected names with values/);
+  assert.match(err, /--values \/.*values\.yaml: pools: expected a mapping/);
   const free = { resources: { limits: { any: [1] } }, updateStrategy: { a: 1 }, podAnnotations: { b: 'c' } };
   writeFileSync(file, JSON.stringify({ agent: { ...free, interface: null }, monitoring: null }));
   assert.equal((await run(['manifests', '--values', file])).code, 0);

@@ -104,8 +104,8 @@ test('what the chart does not have is refused by name', async () => {
       ['everything'],
       /'everything' is invalid for argument 'part'\. Allowed choices are crds, agent, controller, all/,
     ],
-    [['--set', 'agent.filtre=observe'], /the chart has no value agent\.filtre; here it has interface, /],
-    [['--set', 'agent=observe'], /agent has values of its own, such as interface/],
+    [['--set', 'agent.filtre=observe'], /the chart has no value agent\.filtre; use one of interface, /],
+    [['--set', 'agent=observe'], /agent: expected a mapping of values such as interface/],
     [['--set', 'allow'], /expected NAME=VALUE, got "allow"/],
     [['--values', '/nowhere'], /--values \/nowhere: ENOENT/],
     [['-o', 'table'], /--output <form>' argument 'table' is invalid\. Allowed choices are yaml, json/],
@@ -233,9 +233,15 @@ for (const [template, text] of rendered) {
 
 test('what a template may not say is refused, with its line', () => {
   const render = (text: string) => renderTemplate(text, { roots: { Values: {} }, file: () => undefined });
-  assert.throws(() => render('a\n{{ include "x" . }}'), /^Error: line 2: \. is not understood/);
-  assert.throws(() => render('a\n\n{{ upper "x" }}'), /line 3: upper is no function that the chart may use/);
+  assert.throws(
+    () => render('a\n{{ include "x" . }}'),
+    /^Error: line 2: \. is not a value, a path or a function/,
+  );
+  assert.throws(
+    () => render('a\n\n{{ upper "x" }}'),
+    /line 3: function upper is not supported: use one of quote, /,
+  );
   assert.throws(() => render('{{ if .Values.a }}'), /line 1: \{\{ if \.Values\.a \}\} has no \{\{ end \}\}/);
-  assert.throws(() => render('{{ end }}'), /line 1: \{\{ end \}\} closes nothing/);
-  assert.throws(() => render('{{ .Capabilities.Kube }}'), /line 1: \.Capabilities is not known here/);
+  assert.throws(() => render('{{ end }}'), /line 1: \{\{ end \}\} has no block to close/);
+  assert.throws(() => render('{{ .Capabilities.Kube }}'), /line 1: \.Capabilities is not defined here/);
 });

@@ -12,16 +12,13 @@ async function tableOf(status: object): Promise<string> {
 }
 
 test('a controller that stands by says so, and who rules', async () => {
-  match(
-    await tableOf({ ...standby, leader: null }),
-    /^standby: no controller that it knows of rules\n\nVIP /,
-  );
+  match(await tableOf({ ...standby, leader: null }), /^standby: it knows no leader\n\nVIP /);
   const other = { identity: 'c2', address: '127.0.0.1:1' };
-  match(await tableOf({ ...standby, leader: other }), /^standby: c2 rules, at 127\.0\.0\.1:1\n\nVIP /);
+  match(await tableOf({ ...standby, leader: other }), /^standby: the leader is c2 at 127\.0\.0\.1:1\n\nVIP /);
   const own = { identity: 'c1', address: null };
   match(
     await tableOf({ ...standby, reason: null, leader: own }),
-    /^standby: it has the Lease, and could not renew it in time\n\nVIP /,
+    /^standby: it holds the Lease, but did not renew it in time\n\nVIP /,
   );
   doesNotMatch(await tableOf({ ...standby, role: 'active', reason: null, leader: own }), /standby/);
 });

@@ -69,7 +69,7 @@ test('the tables name every refusal, problem and delay, each with what to do', l
   const held = await run(['status', '--controller', running.url]);
   match(
     held.out,
-    /^MassRemoval: 12 VIPs would go at once; believed in 3\d{3} s if a second reading agrees$/m,
+    /^MassRemoval: 12 VIPs would be removed at once; accepted in 3\d{3} s if a second reading agrees$/m,
   );
 });
 
@@ -77,7 +77,7 @@ test('a generation that was raised is said, with the node that had heard a highe
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   await agentOf(t, running, 'n2', { hello: { generation: 41 } }).synced();
   const { out } = await run(['status', '--controller', running.url]);
-  match(out, /^GenerationRaised: from 1 to 42, \d+ s ago, since n2 had heard of 41; .* from a backup\?$/m);
+  match(out, /^GenerationRaised: from 1 to 42, \d+ s ago, since n2 knew 41; check .* are an old backup$/m);
 });
 
 test('streams that ended, and connections that were turned away, are said with why', limit, async (t) => {

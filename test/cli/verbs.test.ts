@@ -136,14 +136,14 @@ test('no server, a silent one and one that is not ours exit 3 and name the place
   const gone = await run(['status', '--controller', nobody]);
   assert.equal(gone.code, 3);
   assert.match(gone.err, /no answer from the controller at http:\/\/127\.0\.0\.1:1: .*ECONNREFUSED/);
-  assert.match(gone.err, /is one running there\? name it with --controller URL or VIPWARD_CONTROLLER/);
+  assert.match(gone.err, /check that it runs there, or name another by --controller or VIPWARD_CONTROLLER/);
   await using silent = await startStub({});
   const waited = await run(['diff', '--agent', silent.url, '--timeout', '50ms']);
   assert.equal(waited.code, 3);
-  assert.match(waited.err, /silent for 50 ms;/);
+  assert.match(waited.err, /no answer within 50 ms;/);
   const asked = await run(['move', '10.0.0.1', 'n1', '--controller', silent.url, '--timeout', '2s']);
   assert.deepEqual([waited.code, asked.code], [3, 3]);
-  assert.match(asked.err, /silent for 2000 ms; it may still be done: see vipward status/);
+  assert.match(asked.err, /no answer within 2000 ms; the controller may still do it: see vipward status/);
   await using other = await startStub({ 'GET /api/v1/status': [200, '<html>'] });
   assert.equal((await run(['status', '--controller', other.url])).code, 3);
   await using stranger = await startStub({ 'GET /api/v1/status': [200, { ok: true }] });

@@ -89,7 +89,7 @@ test(
     assert.equal(isLost(), true);
     const said = check(node, 'rp_filter');
     assert.equal(said.result, 'warn');
-    assert.match(said.found, /strict on lan, which has 10\.77\.0\.100, while its answers .* go by pods/);
+    assert.match(said.found, /strict on lan, which has 10\.77\.0\.100, but its replies .* leave by pods/);
     follow(node, said);
     assert.deepEqual([isLost(), isWarned()], [false, false]);
   },

@@ -167,6 +167,6 @@ test('an agent that runs is seen, and so is the table of one that is gone', { sk
   const { result, found, next } = of('agent');
   assert.equal(report.next, next, 'whatever was in the log of the kernel a while ago');
   assert.equal(result, 'warn');
-  assert.match(found, /table inet vipward of an earlier one goes on/);
+  assert.match(found, /table inet vipward of an earlier one is in force/);
   assert.match(next, /vipward cleanup/);
 });

@@ -122,7 +122,7 @@ test('a standby hears agents, says who rules, and verbs go on to that one', { sk
   const said = text(undrain.stderr as NodeJS.ReadableStream);
   const [code] = await once(undrain, 'exit');
   assert.equal(code, 0, await said);
-  assert.match(await said, /127\.0\.0\.1:9472 stands by: asking c1 at 127\.0\.0\.1:9470, which rules/);
+  assert.match(await said, /127\.0\.0\.1:9472 is a standby: asking the leader, c1 at 127\.0\.0\.1:9470/);
 });
 
 test('the active is killed: the other rules in its place, and nothing moves', { skip }, async (t) => {

@@ -199,7 +199,7 @@ async function probeAll(stage: Stage): Promise<Outcome[]> {
 async function tryOut(client: Peer, probe: Probe): Promise<Outcome> {
   const { endpoint, expected } = probe;
   const sighting = await client.tell({ kind: 'probe', endpoint, isAnswered: expected !== null });
-  if (sighting === undefined) throw new Error('the client did not say what it saw');
+  if (sighting === undefined) throw new Error('the client reported no result of a probe');
   const from = hosts.client[familyOf(endpoint.address) === 4 ? 0 : 1];
   const { rule, reason } = await explanation(endpoint, from);
   // A refused connection is an answer too: the packet passed the filter.

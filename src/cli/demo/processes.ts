@@ -58,7 +58,7 @@ export class Program {
     if (pid !== undefined && exitCode === null && signalCode === null) return;
     const lines = readFileSync(this.#logPath, 'utf8').trimEnd().split('\n').slice(-shownLines);
     throw new Error(
-      `the ${this.name} ended with ${exitCode ?? signalCode}; its last words:\n${lines.join('\n')}`,
+      `the ${this.name} ended with ${exitCode ?? signalCode}; its last output:\n${lines.join('\n')}`,
     );
   }
 

@@ -31,14 +31,14 @@ function arpCheck(machine: Machine): Check {
   };
   const links = linksOf(ignored);
   const silent = links.filter(isSilent);
-  if (silent.length === 0) return ok({ ...part, found: 'who asks for an IPv4 VIP is answered' });
+  if (silent.length === 0) return ok({ ...part, found: 'ARP requests for an IPv4 VIP are answered' });
   const set = ['all', ...silent].filter((link) => (ignored?.get(link) ?? 0) >= notOfHost);
   const keys = set.map((link) => `net/ipv4/conf/${link}/${name}=1`);
   const places =
     `${set}` === 'all' && silent.length === links.length
       ? `${ignored?.get('all')} on all interfaces`
       : silent.map((link) => `${either(ignored, link)} on ${link}`).join(', ');
-  const found = `${places}: who asks there for an IPv4 VIP is not answered`;
+  const found = `${places}: ARP requests for an IPv4 VIP are not answered there`;
   return warn({ ...part, found, next: `sysctl -w ${keys.join(' ')}` });
 }
 
@@ -60,12 +60,12 @@ async function pathCheck(machine: Machine): Promise<Check> {
     const way = readOutgoing(bytesOf(await machine.ask(answerQuestion(address))));
     if (way === undefined || way === interfaceIndex) continue;
     found.push(
-      `strict on ${link}, which has ${address}, while its answers to elsewhere go by ${nameOf(way)}`,
+      `strict on ${link}, which has ${address}, but its replies to other networks leave by ${nameOf(way)}`,
     );
     keys.push(`net/ipv4/conf/${link}/${name}=2`);
   }
-  if (found.length === 0) return ok({ ...part, found: 'nobody who comes for a VIP here is thrown away' });
-  const next = `sysctl -w ${keys.join(' ')}, or a rule by which answers go out where the VIP is`;
+  if (found.length === 0) return ok({ ...part, found: 'drops no packet to a VIP of this node' });
+  const next = `sysctl -w ${keys.join(' ')}, or add a rule that routes replies out where the VIP is`;
   return warn({ ...part, found: found.join('; '), next });
 }
 
@@ -81,7 +81,7 @@ function familyCheck(machine: Machine): Check {
   const name = 'disable_ipv6';
   const part = { name, how: `/proc/net/if_inet6, /proc/sys/net/ipv6/conf/*/${name}`, option: 'CONFIG_IPV6' };
   if (textAt(machine, '/proc/net/if_inet6') === undefined)
-    return ok({ ...part, found: 'this kernel has no IPv6: only IPv4 VIPs can be here' });
+    return ok({ ...part, found: 'this kernel has no IPv6: this node can hold only IPv4 VIPs' });
   const values = settings(machine, 'ipv6', name);
   const off = linksOf(values).filter((link) => values.get(link) === 1);
   if (off.length === 0) return ok({ ...part, found: 'IPv6 is on' });

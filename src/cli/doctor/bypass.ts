@@ -77,13 +77,13 @@ function xdpCheck(links: readonly Link[]): Check {
   const part = { name: 'XDP', how: 'IFLA_XDP of RTM_GETLINK', option: null };
   const names = links.filter(({ xdp }) => xdp).map(({ name }) => name);
   if (names.length === 0) return ok({ ...part, found: 'no program on any interface' });
-  const next = 'see what it passes on or answers itself: it stands in front of every firewall of the kernel';
+  const next = 'check what it answers or forwards: it runs before every firewall of the kernel';
   return warn({ ...part, found: `a program on ${names.join(', ')}`, next });
 }
 
 /** rtnetlink does not show programs attached by tcx or to a netkit; planeCheck() goes by interface names. */
 async function tcCheck(machine: Machine, links: readonly Link[]): Promise<Check> {
-  const how = 'RTM_GETQDISC, RTM_GETTFILTER; what is attached by tcx is not told there';
+  const how = 'RTM_GETQDISC, RTM_GETTFILTER; these do not list filters attached by tcx';
   const part = { name: 'tc', how, option: null };
   const found: string[] = [];
   for (const { index, parent } of readIngress(await machine.ask(tcDump(RTM_GETQDISC, 0, 0)))) {
@@ -92,8 +92,8 @@ async function tcCheck(machine: Machine, links: readonly Link[]): Promise<Check>
     const filters = new Set(readFilters(answer));
     if (filters.size > 0) found.push(`${name}: ${[...filters].join(', ')}`);
   }
-  if (found.length === 0) return ok({ ...part, found: 'no filter on anything that comes in' });
-  const next = 'see where it sends packets to: a redirect there passes netfilter by';
+  if (found.length === 0) return ok({ ...part, found: 'no filter on incoming packets' });
+  const next = 'check where it redirects packets: a redirected packet bypasses netfilter';
   return warn({ ...part, found: found.join('; '), next });
 }
 
@@ -132,8 +132,8 @@ function planeCheck(links: readonly Link[]): Check {
     .map(([name]) => name);
   const netkits = links.filter(({ kind }) => kind === 'netkit').map(({ name }) => name);
   if (netkits.length > 0) found.push(`netkit ${netkits.join(', ')}`);
-  if (found.length === 0) return ok({ ...part, found: 'none that shows' });
-  const next = 'if it takes the place of kube-proxy it answers ahead of netfilter: let it leave VIPs alone';
+  if (found.length === 0) return ok({ ...part, found: 'no interface of one' });
+  const next = 'if it replaces kube-proxy, it handles packets before netfilter: exclude VIPs from it';
   return warn({ ...part, found: found.join('; '), next });
 }
 
@@ -143,7 +143,7 @@ function ipvsCheck(machine: Machine, links: readonly Link[]): Check {
   const isProxy = links.some(({ name }) => name === 'kube-ipvs0');
   if (!isProxy && services.length === 0) return ok({ ...part, found: 'not in use' });
   const proxy = isProxy ? ', kube-ipvs0' : '';
-  const found = `${services.length} services${proxy}: taken at input 98, behind our first guard`;
+  const found = `${services.length} services${proxy}: IPVS takes packets at input 98, after the first guard`;
   return ok({ ...part, found });
 }
 
@@ -161,7 +161,7 @@ function sourceRoutingCheck(machine: Machine): Check {
   ];
   if (found.length === 0) return ok({ ...part, found: 'off' });
   const command = `sysctl -w net.ipv4.conf.all.${name}=0 net.ipv6.conf.all.${name}=0`;
-  const next = `${command}: a packet may name a VIP as a later hop`;
+  const next = `${command}: a source route may name a VIP as a later hop`;
   return warn({ ...part, found: found.join(', '), next });
 }
 
@@ -173,7 +173,7 @@ function segmentCheck(machine: Machine): Check {
     .filter(([link, value]) => value === 1 && link !== 'default')
     .map(([link]) => link);
   if (links.length === 0 || values.get('all') !== 1) return ok({ ...part, found: 'off' });
-  const next = `sysctl -w net.ipv6.conf.all.${name}=0: the last segment may be a VIP, known behind our guard`;
+  const next = `sysctl -w net.ipv6.conf.all.${name}=0: its last segment may be a VIP, unread by the guard`;
   return warn({ ...part, found: `on: ${links.join(', ')}`, next });
 }
 
@@ -181,6 +181,6 @@ function vrfCheck(links: readonly Link[]): Check {
   const part = { name: 'VRF', how: 'kinds of interfaces (RTM_GETLINK)', option: null };
   const names = links.filter(({ kind }) => kind === 'vrf').map(({ name }) => name);
   if (names.length === 0) return ok({ ...part, found: 'none' });
-  const found = `${names.join(', ')}: what comes in there is judged and counted twice`;
+  const found = `${names.join(', ')}: packets that arrive there are filtered and counted twice`;
   return ok({ ...part, found });
 }

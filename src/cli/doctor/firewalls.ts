@@ -17,7 +17,7 @@ interface Finding {
   readonly next: string;
 }
 
-const asAgent = { name: 'xtables', how: 'every question that the agent asks', option: null } as const;
+const asAgent = { name: 'xtables', how: 'every probe of the agent', option: null } as const;
 
 export interface Firewalls {
   readonly firewall: DoctorReport['firewall'];
@@ -33,7 +33,7 @@ export async function firewallChecks(machine: Machine, mayAsk: boolean): Promise
   if (!mayAsk) {
     const next = 'see CAP_NET_ADMIN';
     const unknown = all.map(({ part }) =>
-      warn({ ...part, found: 'not known: the kernel does not say', next }),
+      warn({ ...part, found: 'not known: the kernel does not answer', next }),
     );
     return { firewall: null, checks: [...unknown, moduleCheck(modules, true)] };
   }
@@ -49,11 +49,17 @@ export async function firewallChecks(machine: Machine, mayAsk: boolean): Promise
     return firewall === null ? fail({ ...part, next }) : warn({ ...part, next });
   });
   if (choice.name === 'xtables' && choice.shortfalls.length > 0) {
-    const [found, next] = [choice.shortfalls.join('; '), 'load what it names, then start the agent again'];
+    const [found, next] = [
+      choice.shortfalls.join('; '),
+      'load the named modules, then start the agent again',
+    ];
     checks.push(warn({ ...asAgent, found, next }));
   }
   if (choice.name === null && xtables.every(({ works }) => works)) {
-    const [found, next] = [choice.missing.join('; '), 'load what it names, or use a kernel that has it'];
+    const [found, next] = [
+      choice.missing.join('; '),
+      'load the named modules, or use a kernel that has them',
+    ];
     checks.push(fail({ ...asAgent, found, next }));
   }
   return { firewall, checks: [...checks, moduleCheck(modules, firewall !== null)] };
@@ -73,8 +79,8 @@ async function nftablesFinding(machine: Machine, modules: Modules): Promise<Find
   }
   const guarded = probed?.ownerAndPersist === true;
   const found = guarded
-    ? 'works; others can be kept from changing our table (flags owner, persist)'
-    : 'works; others can change our table, and what they change is put back (no flags owner, persist)';
+    ? 'works; the agent can lock its table against other processes (flags owner, persist)'
+    : 'works; the agent repairs its table after changes by other processes (no flags owner, persist)';
   return { works: true, part: { ...part, found }, next: nothingToDo };
 }
 

@@ -40,7 +40,7 @@ export async function foreignChecks(machine: Machine): Promise<Foreign> {
   const how = 'NFT_MSG_GETCHAIN, NFT_MSG_GETRULE; GET_ENTRIES of the tables that are there';
   const none = {
     name: 'foreign chain',
-    found: 'no rule of others can drop what comes in',
+    found: 'no foreign rule can drop incoming packets',
     how,
     option: null,
   };
@@ -65,7 +65,7 @@ function chainCheck(chain: DroppingChain, tool: 'nft' | 'iptables-legacy'): Chec
     found: `${family} ${table} ${chain.chain} (${hook}, priority ${priority}, ${tool}): ${does.join(', ')}`,
     how: tool === 'nft' ? 'NFT_MSG_GETCHAIN, NFT_MSG_GETRULE' : 'GET_ENTRIES',
     option: null,
-    next: `see that it lets your VIPs in, for an accept of ours ends no other chain: ${listing(chain, tool)}`,
+    next: `check that it accepts your VIPs, as an accept by vipward does not end it: ${listing(chain, tool)}`,
   });
 }
 
@@ -88,7 +88,7 @@ function isRefused(answer: OrErrno<Uint8Array>): boolean {
 }
 
 function unknown(part: Pick<Check, 'name' | 'how' | 'option'>): Check {
-  return warn({ ...part, found: 'not known: the kernel does not say', next: 'see CAP_NET_ADMIN' });
+  return warn({ ...part, found: 'not known: the kernel does not answer', next: 'see CAP_NET_ADMIN' });
 }
 
 const tool = {
@@ -125,7 +125,7 @@ function toolCheck(chains: Uint8Array, legacy: readonly LegacyTable[]): Check {
   const tools = words.length === 0 ? 'neither iptables-nft nor iptables-legacy' : words.join(' and ');
   return ok({
     ...tool,
-    found: `${tools}; no matter which: our table stands in front of theirs, and only restricts`,
+    found: `${tools}; either works: the table of vipward runs first, and only restricts`,
   });
 }
 

@@ -13,7 +13,7 @@ export interface Modules {
 }
 
 const noModules = 'this kernel has no modules';
-const loadByHand = 'load what is needed by hand, at boot: /etc/modules-load.d/vipward.conf';
+const loadByHand = 'name the modules to load at boot in /etc/modules-load.d/vipward.conf';
 
 export function readModules(machine: Machine): Modules {
   const loaded = textAt(machine, '/proc/modules');
@@ -48,15 +48,15 @@ export function moduleCheck(modules: Modules, served: boolean): Check {
     option: 'CONFIG_MODULES',
   };
   if (modules.noAutoload === null) {
-    return ok({ ...part, found: 'the kernel loads what is asked for; ip_tables and ip6_tables never' });
+    return ok({ ...part, found: 'the kernel loads modules on demand, except ip_tables and ip6_tables' });
   }
   const found = `impossible: ${modules.noAutoload}`;
   if (!served) {
-    const next = 'what is missing above has to be there before the agent starts';
+    const next = 'load the modules missing above before the agent starts';
     return fail({ ...part, found, next });
   }
   return modules.noAutoload === noModules
-    ? ok({ ...part, found: `${found}, and what serves is built in` })
+    ? ok({ ...part, found: `${found}, but the firewall is built in` })
     : warn({ ...part, found, next: loadByHand });
 }
 

@@ -19,7 +19,7 @@ function conntrackCheck(machine: Machine): Check {
   const part = { name: 'conntrack', how: `${folder}count and max`, option: 'CONFIG_NF_CONNTRACK' };
   const [count, most] = ['count', 'max'].map((name) => textAt(machine, folder + name));
   if (count === undefined || most === undefined)
-    return ok({ ...part, found: 'not in use; ours needs it only where a port is forwarded' });
+    return ok({ ...part, found: 'not in use; vipward needs it only where a port is forwarded' });
   const found = `${Number(count)} of ${Number(most)} entries`;
   if (Number(count) < nearlyFull * Number(most)) return ok({ ...part, found });
   const next = 'new connections are dropped once it is full: raise net.netfilter.nf_conntrack_max';
@@ -41,7 +41,7 @@ const complaints: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /request_module: .*(nf|xt|ip_set|ipt|nft)[-_]/,
-    'the kernel wanted a module and got none: see module loading',
+    'the kernel requested a module and got none: see module loading',
   ],
 ];
 
@@ -67,13 +67,17 @@ async function agentCheck(machine: Machine): Promise<Check> {
   if (agent !== undefined) return ok({ ...part, found: `runs here (${processOf(agent)})` });
   if (owner === undefined) return ok({ ...part, found: 'none runs here, and none has left a table' });
   if (owner === 0) {
-    const next = 'start the agent, which takes it over; or `vipward cleanup`, which takes it away';
-    return warn({ ...part, found: 'none runs here, and table inet vipward of an earlier one goes on', next });
+    const next = 'start the agent, which takes it over; or remove it by `vipward cleanup`';
+    return warn({
+      ...part,
+      found: 'none runs here, but table inet vipward of an earlier one is in force',
+      next,
+    });
   }
-  const next = `end the process that owns it, which usually is ${owner}: an agent could not change it`;
+  const next = `end the process that owns it (usually PID ${owner}): no agent can change it until then`;
   return warn({
     ...part,
-    found: `table inet vipward belongs to netlink port ${owner}, which is no agent`,
+    found: `table inet vipward belongs to netlink port ${owner}, which is not an agent`,
     next,
   });
 }

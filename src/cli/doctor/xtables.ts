@@ -81,7 +81,7 @@ function rawPart(
   }
   const comes = modules.comesWith(name);
   if (comes === false) return { found: `this kernel comes without ${name}`, lacks: [name], option };
-  const found = 'not asked, since nf_tables serves and to ask makes the table';
+  const found = 'not probed: nf_tables works, and a probe creates the table';
   return { found: comes === true ? `${name} can be loaded` : found, ...there };
 }
 

@@ -33,7 +33,7 @@ class Reader {
     while (this.next === '|') {
       this.#tokens.shift();
       const then = this.#call();
-      if (then.kind !== 'call') throw new Error('expected a function behind |');
+      if (then.kind !== 'call') throw new Error('expected a function after |');
       value = { ...then, args: [...then.args, value] };
     }
     return value;
@@ -52,7 +52,7 @@ class Reader {
     if (token === undefined) throw new Error('expected a value');
     if (token === '(') {
       const inner = this.pipeline();
-      if (this.#tokens.shift() !== ')') throw new Error('a ( without its )');
+      if (this.#tokens.shift() !== ')') throw new Error('expected ) at the end of (');
       return inner;
     }
     if (token.startsWith('"')) return { kind: 'literal', value: JSON.parse(token) as string };
@@ -64,6 +64,6 @@ class Reader {
       return { kind: 'path', root, keys: keys.split('.').slice(1) };
     }
     if (/^[a-z]\w*$/i.test(token)) return { kind: 'call', name: token, args: [] };
-    throw new Error(`${token} is not understood`);
+    throw new Error(`${token} is not a value, a path or a function`);
   }
 }

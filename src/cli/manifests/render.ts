@@ -66,14 +66,17 @@ function evaluate(expression: Expression, names: Names): unknown {
       return expression.value;
     case 'path': {
       const { root, keys } = expression;
-      if (!names.variables.has(root)) throw new Error(`${root} is not known here`);
+      if (!names.variables.has(root)) throw new Error(`${root} is not defined here`);
       return keys.reduce(fieldOf, names.variables.get(root));
     }
     case 'call': {
       const args = expression.args.map((arg) => evaluate(arg, names));
       if (expression.name === '.Files.Get') return names.file(String(args[0])) ?? '';
       const call = functions[expression.name];
-      if (call === undefined) throw new Error(`${expression.name} is no function that the chart may use`);
+      if (call === undefined)
+        throw new Error(
+          `function ${expression.name} is not supported: use one of ${Object.keys(functions).join(', ')}`,
+        );
       return call(...args);
     }
     default:

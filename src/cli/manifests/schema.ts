@@ -35,7 +35,7 @@ export function checkValue(value: unknown, schema: Schema, { where, path }: Plac
   if (types.length > 0 && !types.includes(typeOf(value))) {
     const [first] = Object.keys(schema.properties ?? {});
     if (first !== undefined)
-      throw new UsageError(`${where}: ${path} has values of its own, such as ${first}`);
+      throw new UsageError(`${where}: ${path}: expected a mapping of values such as ${first}`);
     throw unlike(value, types.map((type) => typeWords[type] ?? type).join(' or '), { where, path });
   }
   if (schema.enum !== undefined && !schema.enum.some((one) => one === value))
@@ -55,7 +55,7 @@ function checkMembers(values: Values, schema: Schema, { where, path }: Place): v
     const own = Object.hasOwn(properties, key) ? properties[key] : additionalProperties;
     if (own === false) {
       const names = Object.keys(properties).join(', ');
-      throw new UsageError(`${where}: the chart has no value ${at.path}; here it has ${names}`);
+      throw new UsageError(`${where}: the chart has no value ${at.path}; use one of ${names}`);
     }
     // Null removes a value.
     if (typeof own === 'object' && value !== null) checkValue(value, own, at);
@@ -66,7 +66,7 @@ const typeWords: Readonly<Record<string, string>> = {
   array: 'a list',
   boolean: 'true or false',
   integer: 'a whole number',
-  object: 'names with values',
+  object: 'a mapping',
   string: 'text',
 };
 

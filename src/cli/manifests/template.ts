@@ -43,7 +43,7 @@ export function parseTemplate(text: string): readonly Piece[] {
   const parts = split(text);
   const { pieces, rest } = parsePieces(parts);
   const [left] = rest;
-  if (left !== undefined) throw new TemplateError(left.line, `{{ ${left.words} }} closes nothing`);
+  if (left !== undefined) throw new TemplateError(left.line, `{{ ${left.words} }} has no block to close`);
   return pieces;
 }
 
