@@ -65,21 +65,29 @@ function operatorOnly(principal: Principal | null): Reply | null {
   const next =
     'give --token-file with the token of the line `operator TOKEN`, or a certificate for vipward://operator';
   if (principal === null) {
-    const reply = failure(401, { code: 'Unauthorized', message: 'no credential, or a wrong one', next });
+    const reply = failure(401, {
+      code: 'Unauthorized',
+      message: 'the request has no valid credential',
+      next,
+    });
     return { ...reply, headers: { 'www-authenticate': 'Bearer' } };
   }
   return failure(403, {
     code: 'Forbidden',
-    message: `${principal.name} is a node: it may not change placements`,
+    message: `${principal.name} is a node: only an operator may change placements`,
     next,
   });
 }
 
 /** The refusal of a standby, which names the controller that rules. */
 function misdirected({ leader = null }: StatusHead): Reply {
-  const who = leader === null ? 'nobody that is known' : `${leader.identity} at ${leader.address ?? '?'}`;
-  const next = 'ask the controller that rules, at the address of `leader`';
-  const reply = failure(421, { code: 'Standby', message: `this controller stands by; ${who} rules`, next });
+  const who = leader === null ? 'not known' : `${leader.identity} at ${leader.address ?? '?'}`;
+  const next = 'ask the leader, at the address of `leader`';
+  const reply = failure(421, {
+    code: 'Standby',
+    message: `this controller is a standby; the leader is ${who}`,
+    next,
+  });
   return { ...reply, body: { ...(reply.body as object), leader } };
 }
 
@@ -89,7 +97,7 @@ function readiness({ synced, reason, problems }: StatusHead): Reply {
   const code = reason ?? 'NotSynced';
   const [problem] = problems;
   const message =
-    problem === undefined ? 'the Services were not read whole yet' : `${problem.file}: ${problem.message}`;
+    problem === undefined ? 'not all Services are read yet' : `${problem.file}: ${problem.message}`;
   return failure(503, { code, message, next: 'see problems and massRemoval of /api/v1/status' });
 }
 
@@ -99,7 +107,7 @@ function textOf(body: unknown, name: string): string | Reply {
     typeof body === 'object' && body !== null ? (body as Record<string, unknown>)[name] : undefined;
   const isText = typeof value === 'string';
   if (isText && value !== '' && value.length <= 253) return value;
-  const got = isText ? `one of ${value.length}` : value === undefined ? 'nothing' : 'something else';
+  const got = isText ? `one of ${value.length}` : value === undefined ? 'nothing' : 'another type';
   const message = `${name}: expected a text of 1-253 characters, got ${got}`;
   return failure(400, { code: 'BadRequest', message, next: `send {"${name}": "..."}` });
 }
@@ -117,7 +125,11 @@ async function move(input: Changing, body: unknown): Promise<Reply> {
     return failure(400, { code: 'BadRequest', message: `vip: ${error.message}`, next: 'see vipward status' });
   }
   if (controller.rules.get(address) === undefined || controller.owners.leaving.has(address)) {
-    return failure(404, { code: 'NoSuchVip', message: `${address} is no VIP`, next: 'see vipward status' });
+    return failure(404, {
+      code: 'NoSuchVip',
+      message: `${address} is not a VIP`,
+      next: 'see vipward status',
+    });
   }
   const node = controller.nodes.get(name);
   const why = whyNotOn(controller, address, { name, node });
@@ -156,7 +168,7 @@ async function drain(input: Changing, body: unknown): Promise<Reply> {
   if (first === undefined) return { status: 200, body: { node: name, moved: results.length } };
   const stay = `${failed.length} of its ${results.length} VIPs stay`;
   const why = `${first.address}: ${first.failed}`;
-  const message = `${name} is drained and is given no VIP any more, but ${stay}; ${why}`;
+  const message = `${name} is drained and gets no more VIPs, but ${stay}; ${why}`;
   const next = `vipward undrain ${name} undoes it; drain again once another node can have them`;
   return failure(409, { code: 'NoEligibleNode', message, next });
 }

@@ -105,8 +105,8 @@ function nameOf({ protocol, port, service }: VipPort): string {
 }
 
 const noRoom =
-  `the rules of all nodes hold at most ${stagedLimit} VIPs, ports and source ranges together, ` +
-  'and there is no room for all that it declares: declare fewer ports or ranges, here or elsewhere';
+  `all Services together may have at most ${stagedLimit} VIPs, ports and source ranges, ` +
+  'and its ports exceed that: declare fewer ports or ranges in this Service or in others';
 
 function withoutRoom({ protocol, port, service }: VipPort): PortRefusal {
   return { protocol, port, service, reason: RefusalReason.NotSupported, message: noRoom };
@@ -133,6 +133,6 @@ function whyTooLarge(address: Address, size: Room, left: Room): Why | null {
 }
 
 function whyTaken(address: Address, { protocol, port, service }: VipPort): Why {
-  const message = `${protocol} ${port} of ${address} belongs to ${service}, which was first: use another`;
+  const message = `${protocol} ${port} of ${address} already belongs to ${service}: use another`;
   return { reason: RefusalReason.PortTaken, message };
 }

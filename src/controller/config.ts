@@ -21,13 +21,13 @@ const ownOptions = [
     name: 'services',
     kind: 'text',
     placeholder: 'PATH',
-    help: 'file or folder of Service manifests, watched; this or --kubernetes is needed',
+    help: 'file or folder of Service manifests to watch; needed without --kubernetes',
   },
   {
     name: 'pool',
     kind: 'list',
     placeholder: 'NAME=RANGE[,RANGE...]',
-    help: 'addresses to give, as CIDR or FIRST-LAST; may be repeated',
+    help: 'addresses for VIPs, as CIDR or FIRST-LAST; may be repeated',
     check: (texts: readonly string[], where: string): void => void parsePools(texts, where),
   },
   {
@@ -35,14 +35,14 @@ const ownOptions = [
     kind: 'text',
     default: '127.0.0.1:9470',
     placeholder: 'HOST:PORT',
-    help: 'where to listen',
+    help: 'address and port to listen on',
     check: (texts: readonly string[], where: string): void => checkHostPort(texts, where),
   },
   {
     name: 'state',
     kind: 'text',
     placeholder: 'DIR',
-    help: 'where records are kept, without --kubernetes (default /var/lib/vipward)',
+    help: 'folder of the records, without --kubernetes (default /var/lib/vipward)',
   },
   {
     name: 'config',
@@ -50,36 +50,41 @@ const ownOptions = [
     placeholder: 'FILE',
     help: 'YAML with these flags as keys, read again on change and on SIGHUP',
   },
-  { name: 'token-file', kind: 'text', placeholder: 'FILE', help: 'lines `NODE TOKEN` and `operator TOKEN`' },
-  { name: 'tls-cert', kind: 'text', placeholder: 'FILE', help: 'certificate of this server, PEM' },
-  { name: 'tls-key', kind: 'text', placeholder: 'FILE', help: 'its key, PEM' },
+  {
+    name: 'token-file',
+    kind: 'text',
+    placeholder: 'FILE',
+    help: 'file of lines `NODE TOKEN` and `operator TOKEN`',
+  },
+  { name: 'tls-cert', kind: 'text', placeholder: 'FILE', help: 'PEM file of the certificate of this server' },
+  { name: 'tls-key', kind: 'text', placeholder: 'FILE', help: 'PEM file of its key' },
   {
     name: 'client-ca',
     kind: 'text',
     placeholder: 'FILE',
-    help: 'CA of agents with URI SAN vipward://node/NAME',
+    help: 'PEM file of the CA of agents, with URI SAN vipward://node/NAME',
   },
-  { name: 'insecure', kind: 'flag', help: 'listen beyond loopback, to anybody who comes' },
+  { name: 'insecure', kind: 'flag', help: 'listen beyond loopback without asking for credentials' },
   {
     name: 'mass-removal',
     kind: 'choice',
     choices: ['wait', 'now'],
     default: 'wait',
-    help: 'what to do when more than half (and 10) of the VIPs go at once',
+    help: 'wait for a second reading, or not, when more than half (and 10) of the VIPs go at once',
   },
   {
     name: 'only-allow-traffic-service-ports',
     kind: 'choice',
     choices: ['true', 'false'],
     default: 'true',
-    help: 'filter a VIP whose Services say nothing about it',
+    help: 'whether to filter a VIP whose Services do not say',
   },
   {
     name: 'log-level',
     kind: 'choice',
     choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
     default: 'info',
-    help: 'least severe line that is logged',
+    help: 'least severe level that is logged',
   },
 ] as const;
 
@@ -135,8 +140,8 @@ export function controllerConfig({ values, places }: ControllerOptions): Control
   const asksWho = takesTokens || tls?.clientCa !== undefined;
   if (!isLoopback(listen.host) && !asksWho && !values.insecure) {
     throw new UsageError(
-      `${places.listen} ${values.listen} is open to anybody: ` +
-        'give --agent-service-account, --client-ca or --token-file, or say --insecure',
+      `${places.listen} ${values.listen} accepts clients without credentials: ` +
+        'give --agent-service-account, --client-ca or --token-file, or allow this by --insecure',
     );
   }
   return {
@@ -160,7 +165,7 @@ function sourceConfig({ values, places }: ControllerOptions, listenPort: number)
   }
   if (path === undefined)
     throw new UsageError(
-      '--services PATH is missing: name a file or folder of Service manifests, or say --kubernetes',
+      '--services PATH is missing: name a file or folder of Service manifests, or give --kubernetes',
     );
   refuseWithoutCluster(values);
   return { kind: 'files', path, stateDir: state ?? '/var/lib/vipward' };
@@ -179,11 +184,11 @@ export function readTls({ cert, key, clientCa }: TlsFiles): { cert: Buffer; key:
     }
   };
   const pair = { cert: read('--tls-cert', cert), key: read('--tls-key', key) };
-  const remedy = 'give the certificate of this server, PEM, and the key that belongs to it';
+  const remedy = 'give the certificate of this server and its key, both PEM';
   usable(() => createSecureContext(pair), `--tls-cert ${cert} and --tls-key ${key}`, remedy);
   if (clientCa === undefined) return pair;
   const ca = read('--client-ca', clientCa);
-  usable(() => new X509Certificate(ca), `--client-ca ${clientCa}`, 'give a certificate, PEM');
+  usable(() => new X509Certificate(ca), `--client-ca ${clientCa}`, 'give a PEM certificate');
   return { ...pair, ca };
 }
 

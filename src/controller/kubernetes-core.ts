@@ -232,7 +232,8 @@ function makeElector({ given, namespace, client, which, input, ...parts }: Elect
       log.warn({}, 'restoredFromBackup');
       source.restored();
     },
-    onDeposed: () => onFatal(new DeposedError('another controller holds the Lease: start again to stand by')),
+    onDeposed: () =>
+      onFatal(new DeposedError('another controller holds the Lease: start this one again as a standby')),
     onProblem: (reason) => log.warn({ reason }, reason === null ? 'leaseRenewed' : 'leaseNotRenewed'),
   });
 }

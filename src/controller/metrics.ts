@@ -73,12 +73,10 @@ export async function scrape(input: MetricsInput): Promise<Scrape> {
       addresses.set({ ...labels, state: 'free' }, Math.max(0, size - used));
     }
   }
-  gauge('vipward_ruling', '1 while this controller rules').set(input.isRuling() ? 1 : 0);
-  gauge('vipward_synced', '1 once the Services were read whole and believed').set(
-    controller.isPublished ? 1 : 0,
-  );
+  gauge('vipward_ruling', '1 while this controller leads').set(input.isRuling() ? 1 : 0);
+  gauge('vipward_synced', '1 once all Services are read and accepted').set(controller.isPublished ? 1 : 0);
   gauge('vipward_connections', 'Open connections of agents').set(input.connections());
-  gauge('vipward_build_info', 'The version', 'version', 'nodejs').set(
+  gauge('vipward_build_info', 'Version of the controller', 'version', 'nodejs').set(
     { version: input.version, nodejs: process.version },
     1,
   );
@@ -134,12 +132,12 @@ function counters({ controller, logDestination }: MetricsInput): string {
     ...Object.entries(controller.owners.moves.completed).map(
       ([reason, count]) => `vipward_moves_total{reason="${reason}"} ${count}`,
     ),
-    '# HELP vipward_refused_streams_total Connections that became no stream of a node',
+    '# HELP vipward_refused_streams_total Connections of agents that were refused',
     '# TYPE vipward_refused_streams_total counter',
     ...[...controller.closedConnections.turnedAwayBy].map(
       ([code, count]) => `vipward_refused_streams_total{code="${code}"} ${count}`,
     ),
-    '# HELP vipward_address_conflicts_total VIPs found to be an address that somebody has',
+    '# HELP vipward_address_conflicts_total VIPs whose address another host already uses',
     '# TYPE vipward_address_conflicts_total counter',
     `vipward_address_conflicts_total ${controller.conflicts}`,
     droppedLinesText(logDestination),
@@ -147,8 +145,8 @@ function counters({ controller, logDestination }: MetricsInput): string {
 }
 
 function histograms({ controller, loopLag }: MetricsInput): string {
-  const update = "From publication to the acknowledgement of a node's kernel";
-  const lag = 'How late the event loop was with what was due';
+  const update = "Time from publication to the acknowledgement of a node's kernel";
+  const lag = 'Delay of the event loop in running what is due';
   return [
     controller.latency.seconds.text('vipward_update_latency_seconds', update),
     loopLag.seconds.text('vipward_event_loop_lag_seconds', lag),

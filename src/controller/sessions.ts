@@ -36,7 +36,7 @@ export const policyViolation = 1008;
 
 const tooMuchHeld: Closing = {
   code: policyViolation,
-  reason: `held: more than ${heldLimit} VIPs, with those of impossible terms: no node holds so many`,
+  reason: `held: expected at most ${heldLimit} VIPs, with those of impossible terms`,
 };
 
 export interface SessionEvents {
@@ -62,11 +62,11 @@ export class Sessions {
     const controller = this.#controller;
     const heard = controller.hearGeneration(hello);
     if (heard === 'impossible') {
-      const reason = `generation: ImpossibleTerm: ${hello.generation}, ours is ${controller.generation}`;
+      const reason = `generation: ImpossibleTerm: ${hello.generation}, here is ${controller.generation}`;
       return { code: policyViolation, reason };
     }
     if (heard === 'tooSoon') {
-      const reason = `generation: ours was raised less than ${raisePauseMs / 1000} s ago: come again later`;
+      const reason = `generation: raised less than ${raisePauseMs / 1000} s ago: try again later`;
       return { code: policyViolation, reason };
     }
     if (heard === 'raised') this.#events.generationRaised(controller.generation, hello.node);
@@ -132,7 +132,7 @@ export class Sessions {
     const { node } = session;
     switch (message.type) {
       case 'hello':
-        return { code: policyViolation, reason: 'type: hello was said on this connection already' };
+        return { code: policyViolation, reason: 'type: this connection has already sent hello' };
       case 'ack':
         return this.#acked(session, message);
       case 'refused':
@@ -202,7 +202,7 @@ export class Sessions {
     if (sent === null || seq > sent) {
       return {
         code: policyViolation,
-        reason: `seq: ack of ${table} ${seq}, which was never sent; ${sent ?? 'nothing'} was`,
+        reason: `seq: ack of ${table} ${seq}, but the last sent is ${sent ?? 'nothing'}`,
       };
     }
     const before = node.acked[table];

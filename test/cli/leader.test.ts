@@ -18,7 +18,11 @@ const move = ['move', '10.0.0.10', 'b', '--controller'];
 /** What one answers that stands by; the address is HOST:PORT, as --advertise has it. */
 function standby(address: string | null, identity = 'c2'): Answers {
   const leader = { identity, address };
-  const error = { code: 'Standby', message: `this controller stands by; ${identity} rules`, next: 'ask it' };
+  const error = {
+    code: 'Standby',
+    message: `this controller is a standby; the leader is ${identity}`,
+    next: 'ask it',
+  };
   return {
     'POST /api/v1/move': [421, { error, leader }],
     'GET /api/v1/status': [200, { role: 'standby', leader, vips: [], nodes: [] }],
@@ -58,7 +62,7 @@ test('a leader that cannot be reached is named, and the standby answers for itse
   const refused = await run([...move, aside.url]);
   assert.equal(refused.code, 1);
   assert.match(refused.err, /no leader answered: http:\/\/127\.0\.0\.1:1: .*ECONNREFUSED/);
-  assert.match(refused.err, /this controller stands by; c2 rules; ask it/);
+  assert.match(refused.err, /this controller is a standby; the leader is c2; ask it/);
   const { code, out } = await run(['status', '-o', 'json', '--controller', aside.url]);
   assert.deepEqual([code, JSON.parse(out).role], [0, 'standby']);
 });

@@ -63,7 +63,7 @@ const bads: readonly Bad[] = [
     text: service('bad', { annotations: asks('web.example.org') }),
     key: 'demo/bad',
     reason: 'NotSupported',
-    message: /"web\.example\.org" is no address: name one, or leave it out/,
+    message: /"web\.example\.org" is not an address: give an address, or remove it/,
   },
   {
     what: "another namespace's VIP",
@@ -133,5 +133,5 @@ test('a port that two Services want stays with the first, and the other is told'
       ['demo/zeta', [81], 'PortTaken'],
     ],
   );
-  match(services[1]?.message ?? '', /^TCP 80 of 10\.77\.0\.100 belongs to demo\/web, .*: use another/);
+  match(services[1]?.message ?? '', /^TCP 80 of 10\.77\.0\.100 already belongs to demo\/web: use another/);
 });

@@ -54,7 +54,7 @@ test('a link that leads nowhere takes nothing away until it is removed itself', 
   await untilStatus(running, ({ vips }) => vips.length === 1);
   renameSync(target, `${target}.old`);
   await running.readAgain();
-  const why = `a.yaml: it is a link to ${target}, which is not there: put that back, or remove the link`;
+  const why = `a.yaml: it is a link to ${target}, which does not exist: restore it, or remove the link`;
   await untilStatus(running, ({ problems }) => problems.length === 1);
   deepEqual(problemsOf(running.status()), [why]);
   equal(running.status().vips.length, 1);
@@ -64,7 +64,7 @@ test('a link that leads nowhere takes nothing away until it is removed itself', 
   symlinkSync('nowhere', join(services, 'new.yaml'));
   await untilStatus(running, ({ problems }) => problems.length === 1);
   deepEqual(problemsOf(running.status()), [
-    'new.yaml: it is a link to nowhere, which is not there: put that back, or remove the link',
+    'new.yaml: it is a link to nowhere, which does not exist: restore it, or remove the link',
   ]);
   rmSync(link);
   await untilStatus(running, ({ vips }) => vips.length === 0);

@@ -74,7 +74,7 @@ test('who says he holds more than any node may is closed, and what he said last 
     equal(say(many(0, 10)), null);
     const closing = say(many(heldLimit, 1), [vip]);
     equal(closing?.code, 1008);
-    match(closing?.reason ?? '', /^held: more than 100000 VIPs/);
+    match(closing?.reason ?? '', /^held: expected at most 100000 VIPs/);
     equal(node.held.size + node.impossible.size, heldLimit);
     const whole = one.sessions.message(session, { type: 'held', vips: held(many(heldLimit, 1), at) });
     equal(whole === null, at === term, 'a list takes the place of what was held, and of no impossible claim');

@@ -39,7 +39,7 @@ test(
       [ports(1, 500), ports(501, 700), [], [701]],
     );
     const said = (port: number, holder: string) =>
-      `TCP ${port} of 10.77.0.100 belongs to demo/${holder}, which was first: use another`;
+      `TCP ${port} of 10.77.0.100 already belongs to demo/${holder}: use another`;
     deepEqual(
       services.map(({ message }) => message),
       [

@@ -77,7 +77,7 @@ test('a move whose old owner never lets go is answered, and stays where it went'
   old.acks = false;
   const { status, body } = await post(running.url, 'move', { vip: first, node: 'n2' });
   equal(status, 409);
-  match(body.error?.message ?? '', /n2 has it, but n1 did not say within 3 s that it let go/);
+  match(body.error?.message ?? '', /n2 has it, but n1 did not confirm its release within 3 s/);
   deepEqual([running.status().vips[0]?.node, running.status().vips[0]?.state], ['n2', 'serving']);
 });
 

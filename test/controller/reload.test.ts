@@ -77,7 +77,7 @@ test('keys that wait for a restart are named as long as they do', limit, async (
   const { child, next } = startProcess(t, where);
   await next('synced');
   write({ defaultClass: false });
-  match((await next('configRefused')).reason ?? '', /^--default-class counts only with --kubernetes/);
+  match((await next('configRefused')).reason ?? '', /^--default-class applies only with --kubernetes/);
   const filter = { onlyAllowTrafficServicePorts: false };
   write({ ...filter, defaultClass: true, kubernetes: false, tokenFile: '/x', massRemoval: 'now' });
   deepEqual((await next('configWaiting')).waiting, ['tokenFile', 'onlyAllowTrafficServicePorts']);

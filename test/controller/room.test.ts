@@ -60,7 +60,10 @@ test('a Service for which no agent has room is refused by name, and costs nobody
   deepEqual(portsOf('late'), [[], 1]);
   const [refused] = controller.refusedPorts.values().next().value ?? [];
   equal(refused?.reason, 'NotSupported');
-  match(refused?.message ?? '', /at most 500000 VIPs, ports and source ranges together, .*: declare fewer/);
+  match(
+    refused?.message ?? '',
+    /^all Services together may have at most 500000 VIPs, ports and source ranges, .*: declare fewer/,
+  );
   // There is room for a small one, and none for more of one that is served.
   set(service('small', [80], null));
   deepEqual(portsOf('small'), [[80], 0]);

@@ -55,7 +55,7 @@ test('what counts only in a cluster is refused with files, wherever it was said'
     ['leader-elect-retry-period', 'VIPWARD_LEADER_ELECT_RETRY_PERIOD', 'leaderElectRetryPeriod', '1s'],
     ['agent-service-account', 'VIPWARD_AGENT_SERVICE_ACCOUNT', 'agentServiceAccount', 'a/b'],
   ] as const) {
-    const what = `--${flag} counts only with --kubernetes, and not with --services`;
+    const what = `--${flag} applies only with --kubernetes, not with --services`;
     const message = `${what}: remove --${flag}, ${env} or ${key} in the config file`;
     await rejects(source(value === 'true' ? [`--${flag}`] : [`--${flag}`, value]), {
       code: 'Usage',
@@ -68,7 +68,7 @@ test('what counts only in a cluster is refused with files, wherever it was said'
   equal(await source(['--allow-opt-out', 'any', '--default-class', 'true', '--no-kubernetes']), 'files');
   const { code, err } = await started(...where, '--allow-opt-out', 'none');
   deepEqual(code, 2, err);
-  match(err, /^vipward controller: --allow-opt-out counts only with --kubernetes, .*: remove .*\n$/);
+  match(err, /^vipward controller: --allow-opt-out applies only with --kubernetes, .*: remove .*\n$/);
 });
 
 test('certificates that cannot be used are wrong usage, and named', {
@@ -85,7 +85,7 @@ test('certificates that cannot be used are wrong usage, and named', {
     doesNotMatch(err, /\n./, 'one line');
     return err;
   };
-  const remedy = 'give the certificate of this server, PEM, and the key that belongs to it';
+  const remedy = 'give the certificate of this server and its key, both PEM';
   for (const [cert, key, why] of [
     [broken, one.keyFile, 'no start line'],
     [one.certFile, broken, ''],

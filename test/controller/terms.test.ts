@@ -39,7 +39,7 @@ test(
     const { from, to, node } = running.status().generationRaised ?? {};
     deepEqual([from, to, node], [1, 42, 'n2']);
     const flapper = agentOf(t, running, 'n3', { hello: { generation: 60 } });
-    match((await flapper.untilClosed()).reason, /^generation: ours was raised less than 10 s ago/);
+    match((await flapper.untilClosed()).reason, /^generation: raised less than 10 s ago: try again/);
     deepEqual([running.status().generation, restored.closed], [42, null]);
   },
 );

@@ -94,7 +94,7 @@ test('a file that asks for local traffic is served, and told that it is not had'
   await agent.until(({ placements }) => placements.has(first));
   const [problem] = running.status().problems;
   deepEqual([problem?.service, problem?.document], ['demo/web', 0]);
-  match(problem?.message ?? '', /^NotSupported: spec\.externalTrafficPolicy: Local is not followed/);
+  match(problem?.message ?? '', /^NotSupported: spec\.externalTrafficPolicy: Local is ignored: /);
   running.write('a.yaml', service('web'));
   await untilStatus(running, ({ problems }) => problems.length === 0);
 });
@@ -158,14 +158,14 @@ test(
   limit,
   async () => {
     const argv = ['--services', '/x', '--listen', '0.0.0.0:1'];
-    await rejects(configOf(argv), /--token-file, or say --insecure/);
+    await rejects(configOf(argv), /--token-file, or allow this by --insecure/);
     const tls = ['--tls-cert', 'c', '--tls-key', 'k'];
-    await rejects(configOf([...argv, ...tls]), /--token-file, or say --insecure/);
+    await rejects(configOf([...argv, ...tls]), /--token-file, or allow this by --insecure/);
     equal((await configOf([...argv, ...tls, '--client-ca', 'ca'])).listen.host, '0.0.0.0');
     equal((await configOf([...argv, '--insecure'])).listen.host, '0.0.0.0');
     await rejects(configOf(['--kubernetes', '--state', '/x']), /--state: .*the cluster keeps the records/);
     await rejects(configOf(['--kubernetes', '--services', '/x']), /give one of them/);
-    await rejects(configOf([]), /--services PATH is missing: .*, or say --kubernetes$/);
+    await rejects(configOf([]), /--services PATH is missing: .*, or give --kubernetes$/);
   },
 );
 

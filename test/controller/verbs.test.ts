@@ -21,11 +21,11 @@ test('a move to a node that cannot have the VIP is refused, and says why', limit
   const cases = [
     [{ vip: first, node: 'nobody' }, 409, /not connected/],
     [{ vip: first, node: 'far' }, 409, /not on its link/],
-    [{ vip: '10.77.0.250', node: 'n1' }, 404, /is no VIP/],
+    [{ vip: '10.77.0.250', node: 'n1' }, 404, /is not a VIP/],
     [{ vip: 'x', node: 'n1' }, 400, /expected an IPv4 or IPv6 address/],
     [{ vip: first }, 400, /^node: expected a text of 1-253 characters, got nothing$/],
     [{ vip: first, node: 'x'.repeat(254) }, 400, /^node: .* got one of 254$/],
-    [`{"vip":${'['.repeat(20_000)}${']'.repeat(20_000)},"node":"n1"}`, 400, /^vip: .* got something else$/],
+    [`{"vip":${'['.repeat(20_000)}${']'.repeat(20_000)},"node":"n1"}`, 400, /^vip: .* got another type$/],
     ['{', 400, /not JSON/],
   ] as const;
   for (const [body, status, message] of cases) {
@@ -71,8 +71,7 @@ test('drain without another eligible node is refused, and outlives a restart', l
   await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
   const { status, body } = await post(running.url, 'drain', { node: 'n1' });
   equal(status, 409);
-  const said =
-    /^n1 is drained and is given no VIP any more, but 1 of its 1 VIPs stay; 10\.77\.0\.100: no other/;
+  const said = /^n1 is drained and gets no more VIPs, but 1 of its 1 VIPs stay; 10\.77\.0\.100: no other/;
   match(body.error?.message ?? '', said);
   match(body.error?.next ?? '', /^vipward undrain n1 undoes it/);
   equal(running.status().vips[0]?.node, 'n1');

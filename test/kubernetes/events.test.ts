@@ -74,7 +74,7 @@ test('why a Service is not served is said once, by its reason', { skip }, async 
   await told('second', 'Normal Allocated', 'Warning PortTaken');
   assert.deepEqual(await ingress('second'), []);
   const lost = (await events('Service', 'second')).find(({ reason }) => reason === 'PortTaken');
-  assert.match(lost?.note ?? '', /belongs to default\/web.*its status leaves that address out/);
+  assert.match(lost?.note ?? '', /already belongs to default\/web.*its status omits that address/);
   for (let round = 0; round < 5; round++) {
     const labels = { round: String(round) };
     await all.apply('outside', { labels, annotations: { 'vipward.io/addresses': '192.0.2.1' } });
@@ -133,7 +133,7 @@ test('an address that we would take away and another manager has written stays, 
   await writeAsAnother('outside', { loadBalancer: { ingress: [{ ip: '192.0.2.7' }] } });
   await told('outside', 'Warning OutsidePool', 'Warning StatusOwnedByAnother');
   const notes = (await events('Service', 'outside')).map(({ note }) => note).join('\n');
-  assert.match(notes, /other-lb has written its status, where we would write nothing/);
+  assert.match(notes, /other-lb has written its status, and vipward would write nothing/);
   await writeAsAnother('outside', {});
   await all.until('the problem is over', async () => {
     return (await all.node.controllerStatus()).problems.length === 0;

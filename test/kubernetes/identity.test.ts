@@ -150,7 +150,7 @@ test('an agent changes nothing by a verb', { skip }, async () => {
       ...[...words, '--token-file', tokenFile, '--controller', 'http://127.0.0.1:9470'],
     ]);
     assert.equal(status, 1);
-    assert.match(stderr, /node1 is a node: it may not change placements/);
+    assert.match(stderr, /node1 is a node: only an operator may change placements/);
   }
   assert.deepEqual(await standing(), before);
 });

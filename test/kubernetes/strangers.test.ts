@@ -34,7 +34,7 @@ test('a VirtualIP in the place of a record is named, and the record comes when i
   await all.serves('10.77.0.100: TCP 80');
   await all.until('it is named', async () => {
     const [problem = ''] = await problemsAt(path);
-    return /not that of its address 10\.77\.0\.177.*kubectl delete vip 10\.77\.0\.100/.test(problem);
+    return /does not match its address 10\.77\.0\.177.*kubectl delete vip 10\.77\.0\.100/.test(problem);
   });
   all.cluster.kubectl(['delete', 'vip', '10.77.0.100']);
   await all.until('the record is there', async () => {

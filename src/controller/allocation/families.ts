@@ -43,7 +43,7 @@ export function whyNoPool({ pool }: ServiceManifest, all: readonly Pool[]): Serv
 /** Why these pools cannot give the address, or null. */
 export function whyNoVip(address: Address, pools: readonly Pool[]): ServiceRefusal | null {
   if (isNeverVip(address)) {
-    const message = `${address} is loopback, multicast or link-local: no VIP`;
+    const message = `${address} is loopback, multicast or link-local: it cannot be a VIP`;
     return { reason: RefusalReason.Forbidden, message };
   }
   if (poolOf(pools, address) !== undefined) return null;

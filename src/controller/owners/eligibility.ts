@@ -73,7 +73,7 @@ export class Eligibility {
       const missing = local.find(({ nodes }) => nodes?.has(node) !== true);
       if (missing === undefined) return null;
       const { key, nodes } = missing;
-      const what = nodes === null ? 'its endpoints were not read yet' : 'no ready endpoint of it is there';
+      const what = nodes === null ? 'its endpoints are not read yet' : 'it has no ready endpoint there';
       return { reason: 'NoLocalEndpoints', message: `${node}: ${key} is Local, and ${what}` };
     };
   };

@@ -69,7 +69,7 @@ export class Moves {
 
   /** Moves a VIP. `nextTerm` makes its term, and another one if the VIP has to go back. */
   begin(address: Address, { to, nextTerm, reason, deadlineMs }: MoveOrder): Promise<MoveResult> {
-    this.cancel(address, 'another move was asked for');
+    this.cancel(address, 'another move was requested');
     const { promise, resolve } = Promise.withResolvers<MoveResult>();
     const from = this.#input.ownerOf(address);
     const term = nextTerm();
@@ -128,7 +128,7 @@ export class Moves {
   gone(node: Node): void {
     for (const move of this.#moves.values()) {
       if (move.to === node && move.letGoSeq === null) {
-        move.finished({ failed: `${node.name} went away before it held the VIP` });
+        move.finished({ failed: `${node.name} disconnected before it held the VIP` });
       } else if (move.from?.node === node.name && move.letGoSeq !== null) {
         move.finished({ term: move.term });
       }
@@ -166,7 +166,7 @@ export class Moves {
     } else {
       this.#forget(address);
       move.answer({
-        failed: `${to.name} has it, but ${from?.node} did not say within ${after} that it let go`,
+        failed: `${to.name} has it, but ${from?.node} did not confirm its release within ${after}`,
       });
     }
   }

@@ -40,7 +40,7 @@ export async function takeLock(dir: string): Promise<Lock> {
       const [, pid, where] = pattern.exec(other) ?? [];
       const who = where === namespace ? `pid ${pid}` : 'in another PID namespace';
       const remedy = 'end it first, or give this one a folder of its own';
-      throw new StateError(`--state ${dir}: another vipward controller runs on it (${who}); ${remedy}`);
+      throw new StateError(`--state ${dir}: another vipward controller uses it (${who}); ${remedy}`);
     }
     await sleep(lookAgainMs);
   }

@@ -63,7 +63,7 @@ interface Unsupported {
 const unsupported: readonly Unsupported[] = [
   {
     prefix: 'kube-vip.io/egress',
-    why: 'vipward.io/egress: "true" lets answers to connections from the VIP come back, "false" does not',
+    why: 'use vipward.io/egress: "true" accepts replies to connections from the VIP, "false" does not',
     ours: 'vipward.io/egress',
   },
   {
@@ -171,7 +171,7 @@ function readAddresses(annotations: Annotations, loadBalancerIP: unknown): Asked
     const address = parsed(item);
     // kube-vip takes 0.0.0.0 for "ask DHCP", and a host name for "ask DNS".
     if (address === undefined || address === '0.0.0.0' || address === '::') {
-      const message = `${where}: ${JSON.stringify(item)} is no address: name one, or leave it out`;
+      const message = `${where}: ${JSON.stringify(item)} is not an address: give an address, or remove it`;
       return { addresses: [], refusal: { reason: 'NotSupported', message } };
     }
     addresses.add(address);
@@ -208,8 +208,8 @@ function unknownOf(annotations: Annotations): string | null {
   const names = annotations.keys().filter(isOurs);
   const [name, ...others] = names.filter((name) => !known.includes(name));
   if (name === undefined) return null;
-  const which = others.length === 0 ? 'is' : `and ${others.length} more are`;
-  return `${path(name.slice(0, 100))} ${which} not followed: the names of ours are ${known.join(', ')}`;
+  const which = others.length === 0 ? 'is unknown' : `and ${others.length} more are unknown`;
+  return `${path(name.slice(0, 100))} ${which}: known are ${known.join(', ')}`;
 }
 
 function isOurs(name: string): boolean {

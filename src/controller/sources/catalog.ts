@@ -196,8 +196,8 @@ export class Catalog {
 function unfollowedOf({ trafficPolicy, unfollowed }: ServiceManifest): string {
   const all = unfollowed === undefined ? [] : [unfollowed];
   if (trafficPolicy === 'Local') {
-    const why = 'files name no endpoints, so its VIP may be on any node';
-    all.push(`spec.externalTrafficPolicy: Local is not followed: ${why}; see vipward move`);
+    const why = 'manifests have no endpoints, so its VIP may be on any node';
+    all.push(`spec.externalTrafficPolicy: Local is ignored: ${why}; see vipward move`);
   }
   return all.length === 0 ? '' : `NotSupported: ${all.join('; ')}`;
 }

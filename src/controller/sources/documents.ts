@@ -91,7 +91,7 @@ function parsePart(part: string, isJson: boolean, index: number): DocumentFacts 
 function yamlValues(part: string, index: number): unknown[] {
   const lengthBytes = Buffer.byteLength(part);
   if (lengthBytes > documentLimitBytes) {
-    const most = `at most ${documentLimitBytes} are read of one document of YAML`;
+    const most = `at most ${documentLimitBytes} are allowed in one YAML document`;
     throw new DocumentError(index, `${lengthBytes} bytes; ${most}: split it by ---, or write it as .json`);
   }
   const lineCounter = new LineCounter();

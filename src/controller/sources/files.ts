@@ -212,5 +212,5 @@ function wordsOf(error: unknown): string {
 
 /** The link is still in the folder: nobody has removed its Services. */
 function danglingTo(target: string): string {
-  return `it is a link to ${target}, which is not there: put that back, or remove the link`;
+  return `it is a link to ${target}, which does not exist: restore it, or remove the link`;
 }

@@ -211,7 +211,7 @@ export function readWish(spec: Mapping, { isOfCluster }: Pick<ManifestRules, 'is
   if (named === 'SingleStack' && families.length === 2) {
     throw new FieldError(
       'spec.ipFamilyPolicy',
-      'SingleStack takes one of spec.ipFamilies, and two are named',
+      'SingleStack takes one family, but spec.ipFamilies names two',
     );
   }
   // Nothing would be forwarded for a family without a ClusterIP, even if both families are preferred.

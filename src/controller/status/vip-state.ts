@@ -26,7 +26,7 @@ export interface VipCondition {
 export function vipState(controller: Controller, address: Address): VipCondition {
   const { owners, nodes } = controller;
   if (owners.leaving.has(address)) {
-    return { state: 'released', reason: 'Released', message: 'no Service wants it; its node is letting go' };
+    return { state: 'released', reason: 'Released', message: 'no Service uses it; its node is releasing it' };
   }
   const owner = owners.ownerOf(address);
   if (owner === undefined) return unplaced(controller, address);
@@ -51,7 +51,7 @@ export function vipState(controller: Controller, address: Address): VipCondition
 
 /** Why no VIP is placed on a node that did not commit its rules in time. */
 export function latenessOf({ name }: Node): string {
-  const remedy = `look at what its agent says: "vipward status" on ${name}`;
+  const remedy = `read the problems of its agent: "vipward status" on ${name}`;
   return `${name} has committed nothing for ${lateAfterTicks} s, though it is connected; ${remedy}`;
 }
 
@@ -85,12 +85,16 @@ function unplaced(controller: Controller, address: Address): VipCondition {
   }
   const { nodes, owners } = controller;
   if (!owners.isSettled && nodes.connected().next().done === false) {
-    return { state: 'pending', reason: 'Allocated', message: 'nodes are asked first what they have' };
+    return {
+      state: 'pending',
+      reason: 'Allocated',
+      message: 'the controller first asks the nodes which VIPs they hold',
+    };
   }
   let bar: Bar | null = null;
   for (const node of nodes.connected()) {
     if (node.impossible.has(address)) {
-      const message = `${node.name} claims it by a term that was never issued, and nobody else can have it`;
+      const message = `${node.name} claims it by a term that no controller issued: no other node can have it`;
       return { state: 'pending', reason: 'ImpossibleTerm', message };
     }
     const refusal = node.refusalOf(address);
@@ -98,6 +102,6 @@ function unplaced(controller: Controller, address: Address): VipCondition {
     bar ??= node.bar(address);
   }
   if (bar !== null) return { state: 'pending', ...bar };
-  const message = 'no connected node has it on its link and in its --allow, and is not drained';
+  const message = 'no connected and undrained node has it on its link and in its --allow';
   return { state: 'pending', reason: 'NoEligibleNode', message };
 }

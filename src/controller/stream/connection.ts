@@ -40,7 +40,7 @@ const binaryFrame: Closing = { code: 1003, reason: 'binary frame: frames are JSO
 const long: ReadonlySet<string> = new Set<AgentMessage['type']>(['hello', 'held', 'heldDelta']);
 const tooLong: Closing = {
   code: 1009,
-  reason: `payload size: at most ${frameLimitBytes} bytes, but for ${[...long].join(', ')}`,
+  reason: `payload size: at most ${frameLimitBytes} bytes, except for ${[...long].join(', ')}`,
 };
 const tickFrame = frameOf('{"type":"tick"}');
 
@@ -159,7 +159,7 @@ export class Connection implements Wire {
 
   #failed(error: unknown): Closing {
     this.#input.onError(error);
-    return { code: 1011, reason: 'the controller failed at this frame; its log says how' };
+    return { code: 1011, reason: 'the controller failed on this frame; read its log' };
   }
 
   readonly #sent = (): void => {

@@ -38,7 +38,7 @@ export function readTokens(path: string): Tokens {
     }
     if (tokens.has(hashOf(token))) {
       throw new UsageError(
-        `--token-file ${path}: line ${index + 1}: the token of another line; each needs its own`,
+        `--token-file ${path}: line ${index + 1}: the token is that of another line; give each its own`,
       );
     }
     tokens.set(hashOf(token), name === 'operator' ? { kind: 'operator' } : { kind: 'node', name });

@@ -17,7 +17,7 @@ export const unheardLimitBytes: number = 4 * heldFrameLimitBytes;
 
 export const tooMuchUnheard: Closing = {
   code: 1009,
-  reason: 'too much of too many that have said no hello',
+  reason: 'too many bytes from connections without a hello',
 };
 
 /** A new connection. */

@@ -87,7 +87,7 @@ export class UpgradeHandler {
       act();
     } catch (error) {
       this.#input.onError(error);
-      refuse(socket, { status: 500, reason: 'a mistake of the controller: its log says which' });
+      refuse(socket, { status: 500, reason: 'the controller failed; read its log' });
     }
   }
 

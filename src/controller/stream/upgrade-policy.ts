@@ -23,15 +23,15 @@ export interface HubState {
 }
 
 /** The only refusal that a request waits out: it ends once the Services have been read. */
-export const notReadYet: Refusal = { status: 503, reason: 'the Services have not been read whole yet' };
+export const notReadYet: Refusal = { status: 503, reason: 'the controller has not read all Services yet' };
 
 /** Why a request may not open a stream; null if it may. */
 export function whyNoStream({ url, headers }: IncomingMessage, hub: HubState): Refusal | null {
   if (URL.parse(url ?? '', 'http://localhost')?.pathname !== '/agent') {
-    return { status: 404, reason: 'the stream is at /agent' };
+    return { status: 404, reason: 'the path of the stream is /agent' };
   }
   // A web page in a browser on this machine could otherwise connect like any local process.
-  if (headers.origin !== undefined) return { status: 403, reason: 'no web page opens a stream' };
+  if (headers.origin !== undefined) return { status: 403, reason: 'a web page may not open a stream' };
   if (!hub.isKnown) {
     return {
       status: 401,
@@ -50,7 +50,7 @@ export function whyNoStream({ url, headers }: IncomingMessage, hub: HubState): R
  * Why a peer may not speak for node `name`; null if it may. A valid credential permits its own node alone.
  */
 export function whyStranger(speaker: Speaker | null, name: string): Closing | null {
-  if (speaker === null) return { code: policyViolation, reason: 'the credential is not good any more' };
+  if (speaker === null) return { code: policyViolation, reason: 'the credential is no longer valid' };
   if (speaker.node === null || speaker.node === name) return null;
   const reason = `node: the credential is that of ${speaker.node}, not of ${name}`;
   return { code: policyViolation, reason };

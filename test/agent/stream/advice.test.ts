@@ -37,9 +37,9 @@ async function answering(t: TestContext, answer: Refusal | string): Promise<stri
 }
 
 for (const [status, reason, advice] of [
-  [403, 'no web page opens a stream', /^speak to the controller itself/],
-  [404, 'the stream is at /agent', /^give --controller as ws\[s\]:/],
-  [503, 'the Services have not been read whole yet', /^it is tried again by itself/],
+  [403, 'a web page may not open a stream', /^speak to the controller itself/],
+  [404, 'the path of the stream is /agent', /^give --controller as ws\[s\]:/],
+  [503, 'the controller has not read all Services yet', /^it is tried again by itself/],
   [418, 'short and stout', /^check that --controller names a controller/],
 ] as const) {
   test(`the reason of an answer of ${status} has the controller's words and the advice`, limit, async (t) => {

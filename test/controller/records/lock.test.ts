@@ -43,7 +43,7 @@ test('a second controller does not start on the records of one that runs', limit
     const second = start(t, dir);
     const [err, [code]] = await Promise.all([text(second.stderr), once(second, 'exit')]);
     equal(code, 1, err);
-    const who = `--state ${dir}: another vipward controller runs on it \\(pid ${first.pid}\\); end it first`;
+    const who = `--state ${dir}: another vipward controller uses it \\(pid ${first.pid}\\); end it first`;
     match(err, new RegExp(`^vipward controller: ${who}, .*\\n$`));
     equal(readFileSync(stateFile(dir), 'utf8'), before);
   };
@@ -92,7 +92,7 @@ test('a controller of another PID namespace is said to be in one', limit, async 
   const other = createServer().listen(join(dir, 'controller-1-1-ab.lock'));
   t.after(() => other.close());
   await once(other, 'listening');
-  await rejects(takeLock(dir), /another vipward controller runs on it \(in another PID namespace\); end it/);
+  await rejects(takeLock(dir), /another vipward controller uses it \(in another PID namespace\); end it/);
 });
 
 test('a folder with a long name is locked as any other', limit, async (t) => {

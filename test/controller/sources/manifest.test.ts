@@ -85,13 +85,10 @@ test('a name under our prefix that is none of ours is said by name, and the Serv
     return catalog.problems().map(({ service, message }) => `${service}: ${message}`);
   };
   const [said, ...others] = saidOf({ 'vipward.io/address': '10.77.0.9', 'vipward.io/pool': 'lan' });
-  match(
-    said ?? '',
-    /^demo\/web: NotSupported: metadata\.annotations\["vipward\.io\/address"\] is not followed/,
-  );
-  match(said ?? '', /the names of ours are vipward\.io\/addresses, .*, vipward\.io\/only-service-ports$/);
+  match(said ?? '', /^demo\/web: NotSupported: metadata\.annotations\["vipward\.io\/address"\] is unknown: /);
+  match(said ?? '', /is unknown: known are vipward\.io\/addresses, .*, vipward\.io\/only-service-ports$/);
   deepEqual(others, []);
-  match(saidOf({ 'vipward.io/a': '', 'vipward.io/b': '' })[0] ?? '', /\/a"\] and 1 more are not followed/);
+  match(saidOf({ 'vipward.io/a': '', 'vipward.io/b': '' })[0] ?? '', /\/a"\] and 1 more are unknown: /);
   deepEqual(saidOf({ 'vipward.io/pool': 'lan', 'vipward.io/sharing-key': 'a', 'vipward.io/egress': '' }), []);
   const more = { 'vipward.io/addresses': '', 'vipward.io/delivery': 'host' };
   deepEqual(saidOf({ ...more, 'vipward.io/only-service-ports': 'false' }), []);

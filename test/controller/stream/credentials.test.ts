@@ -60,7 +60,7 @@ test('a credential that is taken away ends the stream it opened, and no other', 
   );
   await Promise.all([gone?.synced(), stays?.synced()]);
   writeFileSync(tokens, 'n2 secret-2\n');
-  match((await gone?.untilClosed())?.reason ?? '', /credential is not good any more/);
+  match((await gone?.untilClosed())?.reason ?? '', /credential is no longer valid/);
   equal(stays?.closed, null);
 });
 
@@ -81,7 +81,7 @@ test('a stream without the subprotocol is refused with 400', limit, async (t) =>
 test('a line that names no one token of its own is wrong usage, and named by its number', (t) => {
   const path = join(folder(t), 'tokens');
   for (const [text, why] of [
-    ['n1 secret\n# n2\noperator secret\n', 'line 3: the token of another line; each needs its own'],
+    ['n1 secret\n# n2\noperator secret\n', 'line 3: the token is that of another line; give each its own'],
     ['n1 secret\n\nn2\n', 'line 3: expected NAME TOKEN'],
     ['n1 secret more\n', 'line 1: expected NAME TOKEN'],
   ] as const) {

@@ -94,7 +94,7 @@ test(
     await Promise.all(sockets);
     await untilStatus(running, ({ refusedStreams }) => refusedStreams.some(({ code }) => code === 1009));
     const refused = running.status().refusedStreams.find(({ code }) => code === 1009);
-    match(refused?.reason ?? '', /too much of too many/);
+    match(refused?.reason ?? '', /too many bytes from connections/);
     equal(witness.closed, null);
   },
 );

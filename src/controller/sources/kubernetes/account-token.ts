@@ -36,14 +36,14 @@ export function nodeOfToken(token: string, rules: TokenRules): TokenAnswer {
   try {
     const parts = token.split('.');
     const [head = '', body = '', signature = ''] = parts;
-    if (parts.length !== 3) return refused('it is no token of a ServiceAccount');
+    if (parts.length !== 3) return refused('it is not a ServiceAccount token');
     const { alg, kid } = decoded(head, 'header');
     const hash = hashes.get(textAt(alg, 'alg'));
-    if (hash === undefined) return refused(`it is signed by ${alg}`);
+    if (hash === undefined) return refused(`its algorithm ${alg} is not accepted`);
     const key = rules.keys.get(textAt(kid, 'kid'));
     if (key === undefined) return { kind: 'unknownKey' };
     const isElliptic = String(alg).startsWith('ES');
-    if ((key.asymmetricKeyType === 'ec') !== isElliptic) return refused('its key is of another kind');
+    if ((key.asymmetricKeyType === 'ec') !== isElliptic) return refused('its key does not fit its algorithm');
     const signed = Buffer.from(`${head}.${body}`);
     const options = isElliptic ? { key, dsaEncoding: 'ieee-p1363' as const } : { key };
     const isTrue = verify(hash, signed, options, Buffer.from(signature, 'base64url'));
@@ -59,11 +59,12 @@ function nodeOfClaims(claims: Mapping, { audience, account, nowMs }: TokenRules)
   const audiences: readonly unknown[] = Array.isArray(aud) ? aud : [aud];
   if (!audiences.includes(audience)) return refused(`its audience is ${audiences}, not ${audience}`);
   if (typeof exp !== 'number' || exp * 1000 + skewMs < nowMs) return refused('it has expired');
-  if (typeof nbf !== 'number' || nbf * 1000 - skewMs > nowMs) return refused('it is not good yet');
+  if (typeof nbf !== 'number' || nbf * 1000 - skewMs > nowMs) return refused('it is not valid yet');
   const [namespace, name] = account.split('/');
-  if (sub !== `system:serviceaccount:${namespace}:${name}`) return refused(`it is of ${sub}, no agent`);
+  if (sub !== `system:serviceaccount:${namespace}:${name}`)
+    return refused(`it is of ${sub}, not of the agents`);
   const bound = mapping(claims['kubernetes.io'] ?? {}, 'kubernetes.io');
-  if (bound['node'] === undefined) return refused('it names no node: is it bound to a Pod?');
+  if (bound['node'] === undefined) return refused('it names no node: bind it to a Pod');
   return { kind: 'node', node: textAt(mapping(bound['node'], 'node')['name'], 'node.name') };
 }
 

@@ -48,7 +48,7 @@ export class AgentTokens {
     const answer = nodeOfToken(token, { keys: this.#keys, audience, account, nowMs: Date.now() });
     if (answer.kind === 'node') return answer.node;
     if (answer.kind === 'unknownKey') this.#readSoon();
-    onRefused(answer.kind === 'refused' ? answer.reason : 'its key is none of the cluster');
+    onRefused(answer.kind === 'refused' ? answer.reason : 'its key is not a key of the cluster');
     return null;
   };
 

@@ -10,12 +10,12 @@ export function clusterEvent(
 ): EventDraft {
   switch (what.kind) {
     case 'generationRaised': {
-      const who = `${what.node} has obeyed a generation that was not ours`;
-      const note = `${who}: raised to ${what.generation}; was etcd restored?`;
+      const why = `${what.node} has obeyed a later one`;
+      const note = `generation raised to ${what.generation}: ${why}; check whether etcd was restored`;
       return { regarding: lease, type: 'Warning', reason: 'GenerationRaised', action: 'Rule', note };
     }
     case 'impossibleTerm': {
-      const note = `${what.node} claims ${what.address} by a term that was never issued, and is not given it`;
+      const note = `${what.node} claims ${what.address} by a term that no controller issued: it is refused`;
       const regarding = nodeReference(what.node);
       return { regarding, type: 'Warning', reason: 'ImpossibleTerm', action: 'Serve', note };
     }
@@ -32,6 +32,6 @@ export function barredEvent(lease: ObjectReference, barred: ReadonlyMap<string, 
 }
 
 export function massRemovalEvent(lease: ObjectReference, { vips, secondsLeft }: MassRemoval): EventDraft {
-  const note = `${vips} VIPs would go at once: believed if a second reading in ${secondsLeft} s agrees`;
+  const note = `${vips} VIPs would go at once: accepted if a second reading in ${secondsLeft} s agrees`;
   return { regarding: lease, type: 'Warning', reason: 'MassRemoval', action: 'Release', note };
 }

@@ -22,19 +22,19 @@ export const kubernetesOptions = [
     name: 'kubeconfig',
     kind: 'text',
     placeholder: 'FILE',
-    help: 'how to reach it (else KUBECONFIG, the Pod, ~/.kube/config)',
+    help: 'kubeconfig of the API server (else KUBECONFIG, the Pod, ~/.kube/config)',
   },
   {
     name: 'context',
     kind: 'text',
     placeholder: 'NAME',
-    help: 'context of the kubeconfig (else its current)',
+    help: 'context of the kubeconfig (else its current one)',
   },
   {
     name: 'namespace',
     kind: 'text',
     placeholder: 'NS',
-    help: 'where the Lease is (else that of the Pod or context, or vipward-system)',
+    help: 'namespace of the Lease (else that of the Pod or context, or vipward-system)',
   },
   {
     name: 'identity',
@@ -46,7 +46,7 @@ export const kubernetesOptions = [
     name: 'advertise',
     kind: 'text',
     placeholder: 'HOST[:PORT]',
-    help: 'where others reach this process; without a port at that of --listen',
+    help: 'address at which clients reach this process; the port of --listen if it has none',
   },
   {
     name: 'load-balancer-class',
@@ -60,13 +60,13 @@ export const kubernetesOptions = [
     kind: 'choice',
     choices: ['true', 'false'],
     default: 'true',
-    help: 'serve Services without a class too',
+    help: 'also serve Services without a class',
   },
   {
     name: 'watch-namespaces',
     kind: 'list',
     placeholder: 'NS[,NS...]',
-    help: 'only the Services of these namespaces (else all)',
+    help: 'serve only Services of these namespaces (else all)',
   },
   {
     name: 'allow-opt-out',
@@ -80,7 +80,7 @@ export const kubernetesOptions = [
     name: 'agent-service-account',
     kind: 'text',
     placeholder: 'NS/NAME',
-    help: 'let agents in by projected tokens of this ServiceAccount',
+    help: 'accept agents by projected tokens of this ServiceAccount',
     check: ([text]: readonly string[], where: string): void => void agentAccountOf(text, where),
   },
   {
@@ -88,33 +88,38 @@ export const kubernetesOptions = [
     kind: 'text',
     default: 'vipward',
     placeholder: 'NAME',
-    help: 'audience that such a token must have',
+    help: 'audience that these tokens must have',
   },
   {
     name: 'ignore-exclude-label',
     kind: 'flag',
-    help: 'let nodes have VIPs that are excluded from external load balancers',
+    help: 'place VIPs also on nodes excluded from external load balancers',
   },
   {
     name: 'leader-elect',
     kind: 'choice',
     choices: ['true', 'false'],
     default: 'true',
-    help: 'wait for the Lease before ruling; false takes it',
+    help: 'wait for the Lease before leading; false takes it at once',
   },
   {
     name: 'leader-elect-lease-duration',
     kind: 'duration',
     default: '15s',
-    help: 'how long others wait for us',
+    help: 'time after a renewal until a standby takes the Lease',
   },
   {
     name: 'leader-elect-renew-deadline',
     kind: 'duration',
     default: '10s',
-    help: 'how long we rule unrenewed',
+    help: 'time after a renewal until the leader stops leading',
   },
-  { name: 'leader-elect-retry-period', kind: 'duration', default: '2s', help: 'time between renewals' },
+  {
+    name: 'leader-elect-retry-period',
+    kind: 'duration',
+    default: '2s',
+    help: 'time between renewals of the Lease',
+  },
   {
     name: 'leader-elect-resource-name',
     kind: 'text',
@@ -212,7 +217,7 @@ export function refuseWithoutCluster(values: OptionValues<typeof kubernetesOptio
   const name = kubernetesOptions.map((option) => option.name).find((flag) => isAsked.has(camelCase(flag)));
   if (name === undefined) return;
   const places = `--${name}, ${envName(name)} or ${camelCase(name)} in the config file`;
-  throw new UsageError(`--${name} counts only with --kubernetes, and not with --services: remove ${places}`);
+  throw new UsageError(`--${name} applies only with --kubernetes, not with --services: remove ${places}`);
 }
 
 /** HOST:PORT as in a URL. An IPv6 address alone, as a Pod knows its own, needs no brackets. */
@@ -222,7 +227,7 @@ function advertisedAt(text: string, listenPort: number, where: string): string {
   const given = isAlone ? `[${text}]:${listenPort}` : hasPort ? text : `${text}:${listenPort}`;
   const { host } = parseHostPort(given, where);
   if (host !== undefined && (isIP(host) > 0 || /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/i.test(host))) return given;
-  throw new UsageError(`${where} ${text}: expected an address or a name, and a port if it is another`);
+  throw new UsageError(`${where} ${text}: expected an address or a host name, with or without a port`);
 }
 
 function agentAccountOf(text: string | undefined, where = '--agent-service-account'): string | null {

@@ -107,5 +107,5 @@ export class ServiceEvents {
 
 /** Says that the status leaves the address out, if it does. */
 function leftOut(key: ServiceKey, lost: readonly PortRefusal[]): string {
-  return isContestedFor(key, lost) ? '; until then its status leaves that address out' : '';
+  return isContestedFor(key, lost) ? '; until then its status omits that address' : '';
 }

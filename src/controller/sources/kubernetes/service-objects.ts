@@ -75,10 +75,10 @@ function mayNotOptOut({ namespace, onlyServicePorts, delivery }: ServiceManifest
     onlyServicePorts === false
       ? 'it opts out of the filter'
       : delivery === 'host'
-        ? 'it has its ports answered by the node itself (vipward.io/delivery: host)'
+        ? 'it opens its ports to listeners of the node (vipward.io/delivery: host)'
         : null;
   if (what === null) return null;
-  const message = `${what}, which --allow-opt-out does not let namespace ${namespace} do`;
+  const message = `${what}, which --allow-opt-out forbids to namespace ${namespace}`;
   return { reason: 'Forbidden', message };
 }
 

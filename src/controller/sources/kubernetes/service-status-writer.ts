@@ -222,7 +222,7 @@ export class ServiceStatusWriter {
   #conflict(key: ServiceKey, managers: readonly string[]): void {
     const who = managers.length === 0 ? 'another field manager' : managers.join(', ');
     const ours = this.#wanted(key).join(', ') || 'nothing';
-    const note = `StatusOwnedByAnother: ${who} has written its status, where we would write ${ours}`;
+    const note = `StatusOwnedByAnother: ${who} has written its status, and vipward would write ${ours}`;
     this.#conflicts.set(key, note);
     this.#input.serviceEvents.statusOwned(key, note);
   }

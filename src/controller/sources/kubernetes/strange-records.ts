@@ -32,7 +32,7 @@ export class StrangeRecords {
     const more = this.#wrong.size - told.length;
     return [
       ...told.flatMap(([name, wrong]) => problemAt(`${virtualIpsPath}/${name}`, wrong)),
-      ...problemAt(virtualIpsPath, more > 0 ? `${more} more that record no address of their name` : null),
+      ...problemAt(virtualIpsPath, more > 0 ? `${more} more whose address does not match their name` : null),
     ];
   }
 }
@@ -40,6 +40,6 @@ export class StrangeRecords {
 function whatIsWrong(name: string, record: VirtualIpRecord | null): string | null {
   if (record !== null && virtualIpName(record.address) === name) return null;
   const what =
-    record === null ? 'it says no address' : `its name is not that of its address ${record.address}`;
-  return `${what}, so that it records nothing: remove it by \`kubectl delete vip ${name}\``;
+    record === null ? 'it has no address' : `its name does not match its address ${record.address}`;
+  return `${what}, so it is ignored: remove it by \`kubectl delete vip ${name}\``;
 }

@@ -26,7 +26,7 @@ export function eventsOf({ before, status, services, uidOf }: VipChange): EventD
 
 /** The Event for a VIP that no node has any more, whose record is gone. */
 export function releasedEvent(address: Address, uid: string): EventDraft {
-  const note = 'no Service wants it, and every node has let go';
+  const note = 'no Service uses it, and every node has released it';
   const regarding = virtualIpReference(address, uid);
   return { regarding, type: 'Normal', reason: 'Released', action: 'Release', note };
 }

@@ -40,6 +40,6 @@ export class WhichCluster {
 }
 
 function wordsOf({ uid, was }: { readonly uid: string; readonly was: string }): string {
-  const next = 'correct where the kubeconfig leads; if it is meant, start the controller again';
-  return `another cluster: its UID is ${uid}, and was ${was}; it is not believed: ${next}`;
+  const next = 'correct the server of the kubeconfig; to use this cluster, start the controller again';
+  return `another cluster: its UID is ${uid}, and was ${was}; nothing is read from it: ${next}`;
 }

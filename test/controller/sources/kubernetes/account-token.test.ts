@@ -44,8 +44,8 @@ test('one that is not of an agent, not now, or for somebody else speaks for nobo
     [{ ...claims, aud: ['https://kubernetes.default'] }, /audience is https:/],
     [{ ...claims, exp: nowS - 60 }, /it has expired/],
     [{ ...claims, exp: 'never' }, /it has expired/],
-    [{ ...claims, nbf: nowS + 60 }, /not good yet/],
-    [{ ...claims, sub: 'system:serviceaccount:default:vipward-agent' }, /no agent/],
+    [{ ...claims, nbf: nowS + 60 }, /not valid yet/],
+    [{ ...claims, sub: 'system:serviceaccount:default:vipward-agent' }, /not of the agents/],
     [{ ...claims, 'kubernetes.io': {} }, /names no node/],
     [{ ...claims, 'kubernetes.io': { node: { name: 7 } } }, /node\.name/],
   ];
@@ -55,9 +55,12 @@ test('one that is not of an agent, not now, or for somebody else speaks for nobo
 test('a signature by another key, of another kind, or by nobody is none', () => {
   const other = generateKeyPairSync('rsa', { modulusLength: 2048 });
   match(why(token(claims, { alg: 'RS256', kid: 'rsa' }, other.privateKey)), /signature is wrong/);
-  match(why(token(claims, { alg: 'none', kid: 'rsa' }, rsa.privateKey)), /signed by none/);
+  match(
+    why(token(claims, { alg: 'none', kid: 'rsa' }, rsa.privateKey)),
+    /its algorithm none is not accepted/,
+  );
   match(why(token(claims, { alg: 'HS256', kid: 'rsa' }, rsa.privateKey)), /signed by HS256/);
-  match(why(token(claims, { alg: 'ES256', kid: 'rsa' }, ec.privateKey)), /key is of another kind/);
+  match(why(token(claims, { alg: 'ES256', kid: 'rsa' }, ec.privateKey)), /key does not fit its algorithm/);
   equal(why(token(claims, { alg: 'RS256', kid: 'new' }, other.privateKey)), 'unknownKey');
 });
 

@@ -116,7 +116,7 @@ test('an address that another manager has written too is told, until it is gone'
   controller.usePools([]);
   controller.publish({ set: [...catalog.services.values()], remove: [] });
   await untilTrue(() => owned.length > 0);
-  const note = 'StatusOwnedByAnother: metallb has written its status, where we would write nothing';
+  const note = 'StatusOwnedByAnother: metallb has written its status, and vipward would write nothing';
   deepEqual([owned, statusWriter.problems().map(({ message }) => message)], [[note], [note]]);
   seen();
   statusWriter.seen([web]);

@@ -21,13 +21,13 @@ test('one of another name than its address is told, until it is gone or right', 
   ]);
   equal(records.changed({ set: wrong, remove: [] }), true);
   equal(records.changed({ set: wrong, remove: [] }), false);
-  const next = (name: string) => `so that it records nothing: remove it by \`kubectl delete vip ${name}\``;
+  const next = (name: string) => `so it is ignored: remove it by \`kubectl delete vip ${name}\``;
   deepEqual(told(), [
     [
       `${virtualIpsPath}/10.77.0.101`,
-      `its name is not that of its address 10.77.0.102, ${next('10.77.0.101')}`,
+      `its name does not match its address 10.77.0.102, ${next('10.77.0.101')}`,
     ],
-    [`${virtualIpsPath}/10.77.0.103`, `it says no address, ${next('10.77.0.103')}`],
+    [`${virtualIpsPath}/10.77.0.103`, `it has no address, ${next('10.77.0.103')}`],
   ]);
   equal(records.changed({ set: new Map(), remove: ['10.77.0.103', '10.77.0.100'] }), true);
   equal(records.changed({ set: new Map([['10.77.0.101', object('10.77.0.101')]]), remove: [] }), true);
@@ -41,6 +41,6 @@ test('of very many the first are told, and how many there are', () => {
   const problems = records.problems();
   deepEqual(
     [problems.length, problems.at(-1)?.message],
-    [11, '490 more that record no address of their name'],
+    [11, '490 more whose address does not match their name'],
   );
 });
