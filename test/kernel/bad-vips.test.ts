@@ -1,5 +1,4 @@
-// VIPs that a node must not take, asked of real processes: each is refused alone and by name, the rest
-// serves.
+// VIPs that a node must not take, with real processes: each is refused by name, and the other VIP is served.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Node, type Service, skip } from './node.ts';
@@ -39,7 +38,7 @@ const bads: readonly Bad[] = [
 ];
 
 for (const { what, address, prepare, reason, message } of bads) {
-  test(`${what} is refused alone and by name, and its neighbour serves`, { skip }, async () => {
+  test(`the agent refuses ${what}, names it in status, and serves the other VIP`, { skip }, async () => {
     await using node = await Node.start({ services: [web], controllerArgs: ['--pool', 'far=10.99.0.0/24'] });
     await node.listen(node.node, 'tcp', 80);
     node.run(prepare);

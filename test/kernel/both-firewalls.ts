@@ -1,5 +1,5 @@
-// Both firewalls on a kernel of a test's own, in the hands of rules that know of nothing but what is wanted,
-// and how many elements their sets have.
+// Both firewalls on a test's own kernel, driven by Rules that know only the wanted VIPs, and counts of the
+// elements in their sets.
 import { equal } from 'node:assert/strict';
 import type { Firewall } from '../../src/agent/firewall/firewall.ts';
 import { nftablesFirewall } from '../../src/agent/firewall/nftables.ts';
@@ -26,7 +26,7 @@ export function withPorts(n: number, count: number, first = 80): VirtualIp {
   );
 }
 
-/** How many elements the sets have that the rules of these chains look into. */
+/** The number of elements in each set that the rules of these chains look up. */
 export function lookedInto(own: OwnKernel): number[] {
   const chains = ['prerouting', 'guard4', 'input4'].map((name) =>
     nft(own, ['list', 'chain', 'inet', 'vipward', name]),
@@ -49,11 +49,11 @@ const ordinary = { counters: false, echo: true, observe: false };
 export interface OfBoth {
   readonly firewall: Firewall;
   readonly skip: string | false;
-  /** How many elements the sets allow4, drop4, host4 and vip4 have. */
+  /** The number of elements in allow4, drop4, host4 and vip4. */
   readonly counts: (own: OwnKernel) => number[];
 }
 
-/** One of each, told what an agent can be told. */
+/** Both firewalls, with options of an agent. */
 export function firewallsWith(more: Partial<typeof ordinary>): OfBoth[] {
   const options = { ...ordinary, ...more, owner: false };
   const choice = { name: 'xtables', places, fragments, localAddresses, shortfalls: [] } as const;
@@ -75,7 +75,7 @@ export function firewallsWith(more: Partial<typeof ordinary>): OfBoth[] {
 
 export const bothFirewalls: readonly OfBoth[] = firewallsWith({});
 
-/** Rules that know of nothing but what is wanted. */
+/** Rules that know only the wanted VIPs. */
 export function rulesOn(
   { kernel }: OwnKernel,
   firewall: Firewall,

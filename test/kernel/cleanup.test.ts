@@ -12,7 +12,7 @@ import { hasTool } from './own-kernel.ts';
 const onLan: Service = { name: 'dns', addresses: ['10.77.0.100', 'fd77::100'], ports: ['UDP 53'] };
 const onPods: Service = { name: 'web', addresses: ['10.88.0.100'], ports: ['TCP 80'] };
 
-test('--interface takes the VIPs of one interface, and the filter stays in front of the others', {
+test('cleanup --interface removes the VIPs of one interface and keeps the filter for the others', {
   skip: skip || hasTool('nft', '--version'),
 }, async () => {
   await using node = await Node.start({
@@ -58,7 +58,7 @@ test('--interface takes the VIPs of one interface, and the filter stays in front
   assert.equal(cleanup().stdout, 'nothing of ours was here\n');
 });
 
-test('a last state that cannot be removed is named, and is no success', { skip }, (t) => {
+test('cleanup names a state file that it cannot remove, and exits with 1', { skip }, (t) => {
   using namespace = Namespace.make();
   const state = join(folder(t), 'agent');
   mkdirSync(join(state, 'agent.jsonl'), { recursive: true });

@@ -1,4 +1,4 @@
-// What `diff` says of the addresses of a node, where the agent cannot put them right.
+// What `diff` lists of the addresses of a node that the agent cannot repair.
 import { deepEqual, equal } from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ async function differences(node: Node): Promise<Differences> {
 
 const isAddress = (words: string): boolean => words.startsWith('address ');
 
-test('an address that nothing known wants is in the diff, like its rules, until somebody wants it', {
+test('diff lists the addresses that an agent without state finds until a controller places them', {
   skip,
 }, async () => {
   await using node = await Node.start({ services: [web] });
@@ -26,7 +26,7 @@ test('an address that nothing known wants is in the diff, like its rules, until 
   await node.killAgent('SIGTERM');
   rmSync(join(node.folder, 'agent'), { recursive: true });
   node.startAgent();
-  await node.until('it has looked', async () => (await node.status()).firewall !== 'none');
+  await node.until('the agent has read the kernel', async () => (await node.status()).firewall !== 'none');
   const { differs, remove, add } = await differences(node);
   equal(differs, true);
   deepEqual(remove.filter(isAddress).toSorted(), [
@@ -39,7 +39,7 @@ test('an address that nothing known wants is in the diff, like its rules, until 
   equal((await differences(node)).differs, false);
 });
 
-test('an address that the kernel does not take is in the diff, and comes out of it', { skip }, async () => {
+test('diff lists an address that the kernel refuses, until the kernel accepts it', { skip }, async () => {
   await using node = await Node.start({ services: [web], agentArgs: ['--interface', 'lan'] });
   node.run('sysctl -w net.ipv6.conf.lan.disable_ipv6=1');
   await node.until('it is refused', async () => (await node.status()).vips.some(({ held }) => !held));
@@ -53,7 +53,7 @@ test('an address that the kernel does not take is in the diff, and comes out of 
   await node.until('it is back', async () => !(await differences(node)).differs);
 });
 
-test('an address that a stranger on the link has is not missed', { skip }, async () => {
+test('diff does not list a VIP that another host on the link has', { skip }, async () => {
   await using node = await Node.start({ services: [web] });
   node.run('ip address add 10.77.0.101/24 dev lan0', { where: node.client });
   await node.setServices([web, { name: 'theirs', addresses: ['10.77.0.101'], ports: ['TCP 80'] }]);
@@ -62,7 +62,7 @@ test('an address that a stranger on the link has is not missed', { skip }, async
   equal((await differences(node)).differs, false);
 });
 
-test('what somebody else has put where a VIP goes is no difference', { skip }, async () => {
+test('diff does not list a VIP address that another program added', { skip }, async () => {
   await using node = await Node.start({ services: [web] });
   await node.killAgent('SIGTERM');
   for (const words of ['del 10.77.0.100/32', 'add 10.77.0.100/32']) node.run(`ip address ${words} dev lan`);

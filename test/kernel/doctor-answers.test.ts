@@ -1,5 +1,4 @@
-// Sysctls by which the real kernel leaves those unanswered who ask for a VIP, and what the doctor says of
-// them.
+// Sysctls that keep the real kernel from answering for a VIP, and what the doctor says about them.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -22,45 +21,45 @@ function check(node: Node, name: string): Check {
   return found;
 }
 
-/** What the doctor says to do, up to the comma behind which it says what else could be done. */
+/** Runs the next step that the doctor names, up to the comma; alternatives come after it. */
 function follow(node: Node, { next }: Check): void {
   node.run(next.split(',')[0] ?? '');
 }
 
-/** A VIP is announced for 4 s, and who asks in that time finds it by that alone. */
+/** A VIP is announced for 4 s; in that time a client learns of it from the announcements alone. */
 const announcedMs = 6000;
 
-/** True if somebody on the link who has forgotten where the VIP is finds it. */
+/** True if a client that has flushed its neighbour table resolves the VIP. */
 function isFound(node: Node): boolean {
   node.run('ip neigh flush dev lan0', { where: node.client });
   return runIn(node.client, ['ping', '-c', '1', '-W', '1', vip]).status === 0;
 }
 
-test(
-  'the doctor warns of the values of arp_ignore by which no VIP is found, and its step mends it',
-  tools,
-  async () => {
-    await using node = await Node.start({ services, agentArgs: ['--interface', 'lan'] });
-    await sleep(announcedMs);
-    for (const value of [1, 2, 3, 8]) {
-      node.run(`sysctl -w net.ipv4.conf.lan.arp_ignore=${value}`);
-      const said = check(node, 'arp_ignore');
-      assert.deepEqual([value, said.result === 'ok'], [value, isFound(node)]);
-      if (said.result !== 'ok') assert.match(said.found, new RegExp(`${value} on lan: `));
-    }
-    node.run('sysctl -w net.ipv4.conf.lan.arp_ignore=3');
-    node.run('sysctl -w net.ipv4.conf.all.arp_ignore=3');
-    follow(node, check(node, 'arp_ignore'));
-    assert.deepEqual([check(node, 'arp_ignore').result, isFound(node)], ['ok', true]);
-    node.run('sysctl -w net.ipv4.conf.all.arp_ignore=3');
-    node.run('sysctl -w net.ipv4.conf.lan.route_localnet=1');
-    const { result, found } = check(node, 'arp_ignore');
-    assert.equal(isFound(node), true);
-    assert.deepEqual([result, /on lan/.test(found)], ['warn', false], 'the other interface is still silent');
-  },
-);
+test('the doctor warns of arp_ignore values that hide a VIP, and its step repairs them', tools, async () => {
+  await using node = await Node.start({ services, agentArgs: ['--interface', 'lan'] });
+  await sleep(announcedMs);
+  for (const value of [1, 2, 3, 8]) {
+    node.run(`sysctl -w net.ipv4.conf.lan.arp_ignore=${value}`);
+    const said = check(node, 'arp_ignore');
+    assert.deepEqual([value, said.result === 'ok'], [value, isFound(node)]);
+    if (said.result !== 'ok') assert.match(said.found, new RegExp(`${value} on lan: `));
+  }
+  node.run('sysctl -w net.ipv4.conf.lan.arp_ignore=3');
+  node.run('sysctl -w net.ipv4.conf.all.arp_ignore=3');
+  follow(node, check(node, 'arp_ignore'));
+  assert.deepEqual([check(node, 'arp_ignore').result, isFound(node)], ['ok', true]);
+  node.run('sysctl -w net.ipv4.conf.all.arp_ignore=3');
+  node.run('sysctl -w net.ipv4.conf.lan.route_localnet=1');
+  const { result, found } = check(node, 'arp_ignore');
+  assert.equal(isFound(node), true);
+  assert.deepEqual(
+    [result, /on lan/.test(found)],
+    ['warn', false],
+    'lan answers, the other interface does not',
+  );
+});
 
-/** How many packets of the node a strict filter has thrown away. */
+/** The number of packets that a strict rp_filter of the node has dropped. */
 function thrownAway(node: Node): number {
   const text = node.node.run(() => readFileSync('/proc/thread-self/net/netstat', 'utf8'));
   const [names = [], values = []] = text
@@ -71,7 +70,7 @@ function thrownAway(node: Node): number {
 }
 
 test(
-  'the doctor warns where a strict rp_filter throws away who comes from elsewhere to a VIP',
+  'the doctor warns of a strict rp_filter that drops packets to a VIP, and its step repairs it',
   tools,
   async () => {
     await using node = await Node.start({ services, agentArgs: ['--interface', 'lan'] });
@@ -84,7 +83,7 @@ test(
     const isWarned = (): boolean => check(node, 'rp_filter').result === 'warn';
     node.run('ip route add default via 10.77.0.9');
     node.run('sysctl -w net.ipv4.conf.all.rp_filter=1');
-    assert.deepEqual([isLost(), isWarned()], [false, false], 'the answer goes out where the VIP is');
+    assert.deepEqual([isLost(), isWarned()], [false, false], 'the answer leaves by the interface of the VIP');
     node.run('ip route replace default via 10.88.0.2');
     assert.equal(isLost(), true);
     const said = check(node, 'rp_filter');

@@ -1,4 +1,5 @@
-// The doctor on the real kernel, run as a person would run it, in a network namespace made sick on purpose.
+// The doctor on the real kernel, run from the command line in a network namespace with faults made on
+// purpose.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
@@ -47,13 +48,13 @@ function nft(namespace: Namespace, text: string): void {
   assert.equal(status, 0, stderr);
 }
 
-/** Tables of xtables that are there, of both families. */
+/** The names of the xtables tables that exist, of both families. */
 function tables(namespace: Namespace): string {
   const files = ['ip_tables_names', 'ip6_tables_names'].map((name) => `/proc/thread-self/net/${name}`);
   return namespace.run(() => files.map((path) => readFileSync(path, 'utf8')).join(''));
 }
 
-test('a sound host has nothing that fails, and is left as it was', { skip }, () => {
+test('the doctor fails nothing on a sound host and creates no xtables table', { skip }, () => {
   using host = Namespace.make();
   const { code, report, of } = examine(host);
   assert.equal(code, 0);
@@ -63,10 +64,12 @@ test('a sound host has nothing that fails, and is left as it was', { skip }, () 
     assert.equal(of(name).result, 'ok', name);
   for (const { name, found, how, next } of report.checks)
     assert.ok(found !== '' && how !== '' && next !== '', name);
-  assert.equal(tables(host), '', 'no table was made by asking');
+  assert.equal(tables(host), '', 'the doctor creates no table');
 });
 
-test('without CAP_NET_ADMIN that fails, and it is the next step', { skip: skip || lacks('setpriv') }, () => {
+test('the doctor fails a missing CAP_NET_ADMIN and makes it the next step', {
+  skip: skip || lacks('setpriv'),
+}, () => {
   using host = Namespace.make();
   const { code, report, of } = examine(host, 'setpriv', '--bounding-set=-net_admin', '--inh-caps=-net_admin');
   assert.equal(code, 1);
@@ -75,7 +78,7 @@ test('without CAP_NET_ADMIN that fails, and it is the next step', { skip: skip |
   assert.match(report.next, /NET_ADMIN/);
 });
 
-test('a full set of capabilities in a user namespace that does not own the network does not count', {
+test('the doctor fails CAP_NET_ADMIN of a user namespace that does not own the network namespace', {
   skip: skip || lacks('unshare'),
 }, () => {
   using host = Namespace.make();
@@ -85,33 +88,37 @@ test('a full set of capabilities in a user namespace that does not own the netwo
   assert.match(of('CAP_NET_ADMIN').found, /EPERM.*another user namespace/);
 });
 
-test('rules of both tools are counted, and the chains that drop are named', withBoth, () => {
-  using host = Namespace.make();
-  run(host, 'iptables-legacy -w -N LATER');
-  run(host, 'iptables-legacy -w -A LATER -p tcp --dport 22 -j REJECT');
-  run(host, 'iptables-legacy -w -A INPUT -j LATER');
-  run(host, 'iptables-legacy -w -A FORWARD -m conntrack --ctstate INVALID -j DROP');
-  run(host, 'ip6tables-legacy -w -P FORWARD DROP');
-  run(host, 'iptables-legacy -w -t mangle -N KUBE-KUBELET-CANARY');
-  run(host, 'iptables-nft -A INPUT -p tcp --dport 23 -j DROP');
-  run(host, 'iptables-nft -A FORWARD -m conntrack --ctstate INVALID -j DROP');
-  const { code, report, all, of } = examine(host);
-  assert.equal(code, 0);
-  assert.deepEqual(report.rules, { legacy: 3, nft: 2 });
-  assert.match(of('iptables').found, /iptables-nft and iptables-legacy \(a hint of Kubernetes in mangle\)/);
-  assert.deepEqual(
-    all('foreign chain').map(({ found, result }) => `${result} ${found}`),
-    [
-      'warn ip filter INPUT (input, priority 0, nft): 1 rule drops',
-      'warn ip filter INPUT (input, priority 0, iptables-legacy): 1 rule drops',
-      'warn ip6 filter FORWARD (forward, priority 0, iptables-legacy): policy drop',
-    ],
-  );
-  assert.match(all('foreign chain')[1]?.next ?? '', /iptables-legacy -t filter -S INPUT/);
-});
+test(
+  'the doctor counts the rules of iptables-legacy and iptables-nft and names the chains that drop',
+  withBoth,
+  () => {
+    using host = Namespace.make();
+    run(host, 'iptables-legacy -w -N LATER');
+    run(host, 'iptables-legacy -w -A LATER -p tcp --dport 22 -j REJECT');
+    run(host, 'iptables-legacy -w -A INPUT -j LATER');
+    run(host, 'iptables-legacy -w -A FORWARD -m conntrack --ctstate INVALID -j DROP');
+    run(host, 'ip6tables-legacy -w -P FORWARD DROP');
+    run(host, 'iptables-legacy -w -t mangle -N KUBE-KUBELET-CANARY');
+    run(host, 'iptables-nft -A INPUT -p tcp --dport 23 -j DROP');
+    run(host, 'iptables-nft -A FORWARD -m conntrack --ctstate INVALID -j DROP');
+    const { code, report, all, of } = examine(host);
+    assert.equal(code, 0);
+    assert.deepEqual(report.rules, { legacy: 3, nft: 2 });
+    assert.match(of('iptables').found, /iptables-nft and iptables-legacy \(a hint of Kubernetes in mangle\)/);
+    assert.deepEqual(
+      all('foreign chain').map(({ found, result }) => `${result} ${found}`),
+      [
+        'warn ip filter INPUT (input, priority 0, nft): 1 rule drops',
+        'warn ip filter INPUT (input, priority 0, iptables-legacy): 1 rule drops',
+        'warn ip6 filter FORWARD (forward, priority 0, iptables-legacy): policy drop',
+      ],
+    );
+    assert.match(all('foreign chain')[1]?.next ?? '', /iptables-legacy -t filter -S INPUT/);
+  },
+);
 
 test(
-  'a chain of nftables is named if it drops by policy or where it jumps to, not for what is invalid',
+  'the doctor names nftables chains that drop by policy or by a jump, not drops of invalid packets',
   withNft,
   () => {
     using host = Namespace.make();
@@ -138,7 +145,7 @@ test(
   },
 );
 
-test('filters of tc on what comes in are named by interface and kind', {
+test('the doctor names ingress filters of tc by interface and kind', {
   skip: skip || lacks('tc', '-V') || hasTool('ip', '-V'),
 }, (t) => {
   using host = Namespace.make();
@@ -149,13 +156,15 @@ test('filters of tc on what comes in are named by interface and kind', {
   const { status, stderr } = runIn(host, [
     ...(['tc', 'filter', 'add', 'dev', 'outer', 'ingress', 'u32', 'match', 'u32', '0', '0'] as const),
   ]);
-  if (status !== 0) return t.skip(`this kernel has no filter to try: ${stderr}`);
+  if (status !== 0) return t.skip(`this kernel has no u32 filter: ${stderr}`);
   run(host, 'tc filter add dev inner parent ffff: u32 match u32 0 0');
   const { result, found } = examine(host).of('tc');
   assert.deepEqual([result, found.split('; ').sort()], ['warn', ['inner: u32', 'outer: u32']]);
 });
 
-test('an agent that runs is seen, and so is the table of one that is gone', { skip: noNode }, async () => {
+test('the doctor sees a running agent, and the table that a killed agent left', {
+  skip: noNode,
+}, async () => {
   await using node = await Node.start({
     services: [{ name: 'web', addresses: ['10.77.0.100'], ports: ['TCP 80'] }],
   });
@@ -165,7 +174,7 @@ test('an agent that runs is seen, and so is the table of one that is gone', { sk
   await node.killAgent('SIGKILL');
   const { report, of } = examine(node.node);
   const { result, found, next } = of('agent');
-  assert.equal(report.next, next, 'whatever was in the log of the kernel a while ago');
+  assert.equal(report.next, next, 'whatever the kernel log holds');
   assert.equal(result, 'warn');
   assert.match(found, /table inet vipward of an earlier one is in force/);
   assert.match(next, /vipward cleanup/);

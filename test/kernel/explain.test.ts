@@ -1,4 +1,4 @@
-// `explain` asks the kernel: what it holds of a packet, and which chains of others are still to be crossed.
+// `explain` asks the kernel which rule decides about a packet, and which foreign chains it must still cross.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Explanation } from '../../src/agent/answers/explain.ts';
@@ -25,7 +25,9 @@ function packet(address: string, protocol: number, number: number, from?: string
   return { address: parseAddress(address), protocol, port: number, from: source };
 }
 
-test('the elements in the kernel say whether a packet passes, and by which rule', { skip }, async () => {
+test('explain reads from nftables elements whether a packet passes, and by which rule', {
+  skip,
+}, async () => {
   using own = ownKernel();
   await commit(own, plain, nothing, nftables(plain).render(stateOf(everyFeature)));
   const of = async (asked: Packet): Promise<Trace> =>
@@ -62,7 +64,9 @@ test('the elements in the kernel say whether a packet passes, and by which rule'
   assert.deepEqual(await of(elsewhere), { guarded: false, open: null, host: false, rule: null });
 });
 
-test('the same is asked of ipset', { skip: skip || lacks('ipset') }, async (t) => {
+test('explain reads from ipset elements whether a packet passes, and by which rule', {
+  skip: skip || lacks('ipset'),
+}, async (t) => {
   using own = ownKernel();
   const { status, stderr } = runIn(
     own.namespace,
@@ -102,7 +106,7 @@ add vipward-src4 10.50.0.1,udp:53,192.0.2.0/24
   assert.match((await of(packet('10.50.0.1', udp, 443), true)).rule ?? '', /RETURN$/);
 });
 
-test('where the kernel and what it should hold differ, the kernel is believed and that is said', () => {
+test('explain believes the kernel where the wanted rules differ, and points to vipward diff', () => {
   const web = vip('10.50.0.1', [port(80), port(53, sources('192.0.2.0/24'))]);
   const asked = packet('10.50.0.1', tcp, 80);
   const of = (trace: Partial<Trace>, about: Packet = asked, known = true): Explanation =>
@@ -120,7 +124,7 @@ test('where the kernel and what it should hold differ, the kernel is believed an
   assert.deepEqual(of({ open: 'to all' }).services, ['default/web']);
 });
 
-test('chains of others that can drop are listed as a packet of the family meets them', {
+test('explain lists foreign chains that can drop in the order that a packet of the family meets them', {
   skip: skip || hasTool('nft', '--version') || lacks('iptables-legacy'),
 }, async () => {
   using own = ownKernel();
@@ -148,7 +152,7 @@ test('chains of others that can drop are listed as a packet of the family meets 
   assert.deepEqual(await of(6), ['ip6 six prerouting drop', 'inet late input drop']);
 });
 
-test('an agent explains what it guards, and what others would still do', {
+test('the agent explains a guarded port and lists the foreign chains that its packet still meets', {
   skip: noNode || hasTool('nft', '--version'),
 }, async () => {
   await using node = await Node.start({

@@ -1,5 +1,5 @@
-// The fake kernel beside the real one: the same batches, the same errors at the same places, the same state
-// afterwards.
+// The fake kernel beside the real one: the same batches give the same errors at the same places and the same
+// state.
 import assert from 'node:assert/strict';
 import { release } from 'node:os';
 import { test } from 'node:test';
@@ -25,7 +25,9 @@ const WAIT_MICROS = 10_000_000;
 
 type Exchange = (bytes: Uint8Array, splitAt?: number) => Uint8Array;
 
-test('random batches meet the same answers in both', { skip: skip || old }, () => {
+test('the fake and the real kernel answer random batches alike and hold the same state after them', {
+  skip: skip || old,
+}, () => {
   fc.assert(
     fc.property(fc.array(anyBatch(), { minLength: 1, maxLength: 12 }), (batches) => {
       const real = realKernel();
@@ -41,7 +43,7 @@ test('random batches meet the same answers in both', { skip: skip || old }, () =
   );
 });
 
-test('what the dialect commits is held alike by both', { skip }, () => {
+test('the fake and the real kernel hold the same state after commits of the dialect', { skip }, () => {
   fc.assert(
     fc.property(anyVips(), anyVips(), anyOptions(), (before, after, options) => {
       const real = realKernel();
@@ -62,7 +64,7 @@ test('what the dialect commits is held alike by both', { skip }, () => {
   );
 });
 
-test('a batch without its end leaves no trace in either', { skip }, () => {
+test('a batch without its end message changes neither the fake nor the real kernel', { skip }, () => {
   const bytes = concat([
     message({ type: 0x10, flags: 1, sequence: 1, family: 0, resource: 10 }),
     message({ type: 0xa00, flags: 0x401, sequence: 2 }, [put(1, 'a')]),
@@ -112,8 +114,8 @@ function batchOf(changes: readonly Change[]): Uint8Array {
 }
 
 /**
- * A table with two sets and two chains to begin with, or most batches would end at a name that is not
- * there.
+ * A table with two sets and two chains to begin with; without them most batches would end at an unknown
+ * name.
  */
 const furniture: readonly Change[] = [
   change(0, 0x400, put(1, 'a')),

@@ -1,26 +1,26 @@
-// The firewall that tests of a node run with, VIPWARD_FIREWALL as agents take it, and what is said of it.
+// The firewall that node tests run with (VIPWARD_FIREWALL, as agents read it), and what depends on it.
 import type { Node } from './node.ts';
 
 export const isXtables: boolean = process.env['VIPWARD_FIREWALL'] === 'xtables';
 
-/** Whether the table belongs to the agent makes a difference where a table can belong to somebody. */
+/** The values of --table-owner to test: only tables of nf_tables can have an owner. */
 export const owners: readonly string[] = isXtables ? ['off'] : ['on', 'off'];
 
-/** Why nothing is to be seen of owners here, or false. */
-export const ownerless: string | false = isXtables && 'no legacy table belongs to anybody';
+/** Why tests of table owners are skipped, or false. */
+export const ownerless: string | false = isXtables && 'legacy tables have no owner';
 
-/** Why what no firewall has a part in is not looked at twice, or false. */
-export const alike: string | false = isXtables && 'no firewall has a part in it';
+/** Why a test that no firewall takes part in is not run a second time, or false. */
+export const alike: string | false = isXtables && 'no firewall takes part in it';
 
 /** What `cleanup` calls all that is ours. */
 export const ours: string = isXtables ? 'chains and sets vipward-*' : 'table inet vipward';
 
-/** What strangers do to it, each with one program. */
+/** Commands of other programs that damage our rules. */
 export const harms: readonly string[] = isXtables
   ? ['iptables-legacy -w -t raw -F', 'ip6tables-legacy -w -t mangle -F', 'ipset flush vipward-allow4']
   : ['nft flush ruleset', 'nft delete table inet vipward', 'nft flush set inet vipward allow4'];
 
-/** Takes away all that is ours. */
+/** Removes all our rules and sets. */
 export function takeAll(node: Node): void {
   if (!isXtables) node.run('nft delete table inet vipward');
   for (const program of isXtables ? ['iptables-legacy', 'ip6tables-legacy'] : [])
@@ -47,7 +47,7 @@ export function openPort(address: string, protocol: 'tcp' | 'udp', port: number)
     : new RegExp(`\\b${RegExp.escape(address)} \\. (${protocol}|${number}) \\. ${port}\\b`);
 }
 
-/** Their words, whatever the order of a set. */
+/** The words of `rulesOf`, sorted, because a set has no order. */
 export function wordsOf(node: Node): string[] {
   return rulesOf(node)
     .split(/[\s,]+/)

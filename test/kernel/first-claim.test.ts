@@ -1,4 +1,4 @@
-// An address that nobody of ours has had: whoever answers for it on the link keeps it, and is named.
+// First claims: the agent probes the link, and a host that answers for a VIP keeps it and is named.
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -43,7 +43,7 @@ function macOf(node: Node, where: Namespace = node.client, link = 'lan0'): strin
   return mac;
 }
 
-test('who answers for a VIP keeps it and is named, the others are served, and it comes when he goes', {
+test('the agent names the MAC that answers for a VIP, serves the others, and takes the VIP when it is free', {
   skip,
 }, async () => {
   await using node = await Node.start({ services: [base] });
@@ -65,7 +65,7 @@ test('who answers for a VIP keeps it and is named, the others are served, and it
   for (const address of web.addresses) equal(await refusalOf(node, address), 'serving');
 });
 
-test('one answer is none: it has to come again', { skip }, async () => {
+test('one answer to three probes is no conflict, and the agent takes the VIP', { skip }, async () => {
   await using node = await Node.start({ services: [base] });
   const reaction = (times: number) => (times === 2 ? 'answers' : 'is silent');
   using offered = await offer(node, [base], (all) => [new Stranger(node.client, 'lan0', all, reaction)]);
@@ -73,7 +73,7 @@ test('one answer is none: it has to come again', { skip }, async () => {
   deepEqual(Object.values(offered.who[0]?.asked ?? {}), [3, 3]);
 });
 
-test('two answers of three are a stranger', { skip }, async () => {
+test('two answers to three probes are a conflict', { skip }, async () => {
   await using node = await Node.start({ services: [base] });
   const reaction = (times: number) => (times === 2 ? 'is silent' : 'answers');
   using offered = await offer(node, [base], (all) => [new Stranger(node.client, 'lan0', all, reaction)]);
@@ -82,7 +82,7 @@ test('two answers of three are a stranger', { skip }, async () => {
   for (const address of offered.service.addresses) match(await refusalOf(node, address), new RegExp(words));
 });
 
-test('two who ask for a VIP at one moment do not both get it: he is named, and the node asks again', {
+test('the agent refuses a VIP that another host probes too, names its MAC, and takes the VIP later', {
   skip,
 }, async () => {
   await using node = await Node.start({ services: [base, other] });
@@ -96,10 +96,10 @@ test('two who ask for a VIP at one moment do not both get it: he is named, and t
       new RegExp(`^AddressConflict ${offered.who[0]?.mac} is about to take ${address} on lan; `),
     );
   const all = vips(base, other, offered.service);
-  await node.until('they come', () => `${vipsOf(node)}` === `${all}`);
+  await node.until('the VIPs are taken', () => `${vipsOf(node)}` === `${all}`);
 });
 
-test('neither the question of the node, come back to it, nor who wants to talk to a VIP is a rival', {
+test('neither a probe of the agent that comes back nor the request of a client is a conflict', {
   skip,
 }, async () => {
   await using node = await Node.start({ services: [base] });
@@ -109,20 +109,20 @@ test('neither the question of the node, come back to it, nor who wants to talk t
   deepEqual(Object.values(offered.who[0]?.asked ?? {}), [2, 2]);
 });
 
-test('what goes to any group is let in as long as something is asked', { skip }, async (t) => {
+test('the link has allmulti set only while the agent probes', { skip }, async (t) => {
   await using node = await Node.start({ services: [base] });
   const allGroups = () => /allmulti (\d+)/.exec(node.run('ip -d link show lan'))?.[1];
-  if (allGroups() === undefined) return t.skip('this kernel tells nobody of it (IFLA_ALLMULTI)');
-  await node.until('nothing is asked', () => allGroups() === '0');
-  // Where somebody answers it is asked again and again.
+  if (allGroups() === undefined) return t.skip('this kernel does not report IFLA_ALLMULTI');
+  await node.until('no probe is under way', () => allGroups() === '0');
+  // The agent probes a VIP again and again while a host answers for it.
   stranger(node, 'add', web.addresses);
   node.writeServices([base, web]);
-  await node.until('they are let in for both families', () => allGroups() === '2');
+  await node.until('allmulti is set by both', () => allGroups() === '2');
   stranger(node, 'del', web.addresses);
-  await node.until('no longer', () => allGroups() === '0');
+  await node.until('allmulti is cleared', () => allGroups() === '0');
 });
 
-test('who is not on the link of a VIP keeps nobody from it', { skip }, async () => {
+test('answers from another link, or that a router forwarded, are no conflict', { skip }, async () => {
   await using node = await Node.start({ services: [base] });
   using offered = await offer(node, [base], (all) => [
     new Liar(node.backend, 'pods0', all),
@@ -131,13 +131,13 @@ test('who is not on the link of a VIP keeps nobody from it', { skip }, async () 
   deepEqual(vipsOf(node), vips(base, offered.service));
 });
 
-test('who is on the link of a VIP keeps it, whatever he was asked', { skip }, async () => {
+test('unasked answers from a host on the link of a VIP are a conflict', { skip }, async () => {
   await using node = await Node.start({ services: [base] });
   using _offered = await offer(node, [base], (all) => [new Liar(node.client, 'lan0', all)]);
   deepEqual(vipsOf(node), base.addresses);
 });
 
-test('a link without carrier answers no question: the VIP waits, and says why', { skip }, async () => {
+test('a first claim waits while its link has no carrier, and status says why', { skip }, async () => {
   await using node = await Node.start({ services: [base] });
   stranger(node, 'add', web.addresses);
   node.run('ip link set lan0 down', { where: node.client });
@@ -159,7 +159,7 @@ test('a link without carrier answers no question: the VIP waits, and says why', 
   deepEqual(vipsOf(node), vips(base, other));
 });
 
-test('a VIP that is free is taken though others’ rules wait for their commit', { skip }, async () => {
+test('the agent takes a free VIP while rules of another wait for their commit', { skip }, async () => {
   await using node = await Node.start({ services: [base], agentArgs: ['--commit-interval', '1m'] });
   let port = 1000;
   const change = () => node.writeServices([{ ...base, ports: [`TCP ${++port}`] }, web]);
@@ -168,7 +168,7 @@ test('a VIP that is free is taken though others’ rules wait for their commit',
   clearInterval(timer);
 });
 
-test('a node that is told to take its first claims asks nobody', { skip }, async () => {
+test('an agent with --first-claim take sends no probes and takes the VIPs', { skip }, async () => {
   await using node = await Node.start({ services: [base], agentArgs: ['--first-claim', 'take'] });
   using all = new Stranger(node.client, 'lan0', web.addresses, () => 'answers');
   await node.setServices([base, web]);
@@ -176,9 +176,7 @@ test('a node that is told to take its first claims asks nobody', { skip }, async
   deepEqual(all.asked, {});
 });
 
-test('by the word of a controller that a node had it, an address is taken whoever answers', {
-  skip,
-}, async () => {
+test('the agent probes only the VIPs that the controller names as first claims', { skip }, async () => {
   await using node = await Node.start({ services: [web] });
   using controller = await FakeController.instead(node);
   const stream = await controller.next();
@@ -211,7 +209,7 @@ test('by the word of a controller that a node had it, an address is taken whoeve
   await node.until('it is taken too', () => vipsOf(node).includes(`${first}`));
 });
 
-test('what a node finds on its disk it takes only where nobody answers', { skip }, async () => {
+test('without a controller the agent takes only the VIPs that no host answers for', { skip }, async () => {
   await using node = await Node.start({ services: [web, other] });
   await node.until('the controller has heard that it has them', async () =>
     (await node.controllerStatus()).vips.every(({ state }) => state === 'serving'),
@@ -222,19 +220,19 @@ test('what a node finds on its disk it takes only where nobody answers', { skip 
     node.run(`ip address del ${address}/${address.includes(':') ? 128 : 32} dev lan`);
   stranger(node, 'add', web.addresses);
   node.startAgent();
-  await node.until('nobody’s are taken', () => `${vipsOf(node)}` === `${other.addresses}`);
+  await node.until('the free VIPs are taken', () => `${vipsOf(node)}` === `${other.addresses}`);
   for (const address of web.addresses)
-    await node.until('the others are refused', async () =>
+    await node.until('the answered VIPs are refused', async () =>
       /^AddressConflict/.test(await refusalOf(node, address)),
     );
-  // It had them, by the records of the controller.
+  // By the records of the controller this node had them.
   node.startController();
   await node.settled([web, other]);
   deepEqual(vipsOf(node), vips(web, other));
   for (const address of web.addresses) equal(await refusalOf(node, address), 'serving');
 });
 
-test('what a controller says of a first claim holds across a restart of the node', { skip }, async () => {
+test('a restarted agent probes refused first claims, but no VIP that it has held', { skip }, async () => {
   await using node = await Node.start({ services: [web] });
   stranger(node, 'add', [...web.addresses, ...other.addresses]);
   await node.setServices([web, other]);

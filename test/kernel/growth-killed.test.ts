@@ -1,5 +1,4 @@
-// Sets that were being made larger when their writer was killed, and what the next one does not know of: no
-// address stays that nothing guards any more.
+// The agent is killed while it enlarges sets: the next one keeps no address that the kernel no longer guards.
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Ledger } from '../../src/agent/ledger.ts';
@@ -13,7 +12,7 @@ import { rulesOf } from './own-rules.ts';
 const skip = cannotUnshare() || hasTool('nft', '--version');
 const count = 1000;
 
-/** Makes all sets larger, and is killed behind so many steps. Returns how many there are. */
+/** Enlarges all sets, and is killed after `last` steps. Returns the number of all steps. */
 async function growingUntil(own: OwnKernel, last: number): Promise<number> {
   const ledger = new Ledger();
   let steps = 0;
@@ -35,7 +34,7 @@ async function growingUntil(own: OwnKernel, last: number): Promise<number> {
   return steps;
 }
 
-test('whichever step of it is the last, what stays held is guarded, and what was found is kept', {
+test('after a kill at any step of enlarging sets, exactly the addresses in the gate stay held', {
   skip,
 }, async () => {
   const kept: number[] = [];

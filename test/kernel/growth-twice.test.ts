@@ -1,5 +1,4 @@
-// More comes to be wanted while the kernel is at work on what was wanted before: a set that is replaced then
-// has all that was in it.
+// VIPs change while a commit that replaces a set is under way: the new set has all elements of the old one.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Firewall } from '../../src/agent/firewall/firewall.ts';
@@ -13,7 +12,7 @@ import { rulesOf } from './own-rules.ts';
 
 const served = 100;
 
-/** Rules that serve some VIPs; `whileBusy` is called once, behind the next commit. */
+/** Rules that serve some VIPs; `whileBusy` is called once, after the next commit. */
 async function serving(own: OwnKernel, firewall: Firewall) {
   const ledger = new Ledger();
   const once: { whileBusy: () => void } = { whileBusy: () => {} };
@@ -27,7 +26,7 @@ async function serving(own: OwnKernel, firewall: Firewall) {
   await rules.reconcile(true);
   for (let n = 0; n < served; n++) ledger.wanted.set(nth(n), withPorts(n, 10));
   equal(await rules.commit(new Set(ledger.wanted.keys())), 'committed');
-  /** Passes until all that is wanted is committed; then the kernel has that, and no more. */
+  /** Commits until all wanted VIPs are committed, and checks that the kernel holds exactly those. */
   const settle = async (): Promise<void> => {
     const left = () => new Set([...ledger.wanted.keys()].filter((key) => !ledger.isCommitted(key)));
     for (let keys = left(); keys.size > 0; keys = left()) equal(await rules.commit(keys), 'committed');
@@ -39,7 +38,7 @@ async function serving(own: OwnKernel, firewall: Firewall) {
 
 for (const { firewall, counts, skip } of bothFirewalls) {
   const { name } = firewall.dialect;
-  test(`${name}: a VIP that outgrows a set while that is made larger for it costs no other its ports`, {
+  test(`${name}: a VIP that grows again while its set is enlarged costs no other VIP its ports`, {
     skip,
   }, async () => {
     using own = ownKernel();
@@ -51,7 +50,7 @@ for (const { firewall, counts, skip } of bothFirewalls) {
     await settle();
   });
 
-  test(`${name}: VIPs that are to be guarded while others are on their way take no guard from those`, {
+  test(`${name}: VIPs that become filtered during a commit leave all other VIPs in the gate`, {
     skip,
   }, async () => {
     using own = ownKernel();

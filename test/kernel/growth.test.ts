@@ -1,5 +1,5 @@
-// Sets that become too small while many VIPs are served: no batch is large, and what a packet meets is whole
-// at any moment.
+// Sets become too small while many VIPs are served: no batch is large, and the sets in use are always
+// complete.
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Ledger } from '../../src/agent/ledger.ts';
@@ -14,7 +14,7 @@ import { difference, found, hasTool, ownKernel, plain } from './own-kernel.ts';
 import { rulesOf } from './own-rules.ts';
 
 const skip = cannotUnshare() || hasTool('nft', '--version');
-test('a table that grows is filled in portions, and lets neither more nor less in meanwhile', {
+test('larger sets are filled in portions, and the sets in use keep exactly their elements meanwhile', {
   skip,
 }, async () => {
   using own = ownKernel();
@@ -56,7 +56,7 @@ test('a table that grows is filled in portions, and lets neither more nor less i
 
 for (const { firewall, counts, skip: without } of bothFirewalls)
   for (const when of ['at a start', 'before the first sync'])
-    test(`${firewall.dialect.name} that grows ${when} keeps what only the kernel knows until then`, {
+    test(`${firewall.dialect.name}: sets that grow ${when} keep what only the kernel knows until the sync`, {
       skip: without,
     }, async () => {
       using own = ownKernel();

@@ -1,8 +1,8 @@
-// Somebody who holds the lock of legacy tables, and so keeps everybody else from writing them.
+// A process that holds the lock of legacy tables, so that no other program can write them.
 import { end, runIn, spawnIn } from '../namespaces.ts';
 import type { Node } from './node.ts';
 
-/** Longer than any test; who is not ended by its own goes by itself. */
+/** Longer than any test; a holder that its test does not end exits by itself. */
 const longestSeconds = 300;
 
 /** Holds a lock file from now on, until the result is disposed of. */

@@ -10,7 +10,7 @@ import { hasTool } from './own-kernel.ts';
 const page = readFileSync(new URL('../../docs/operating.md', import.meta.url), 'utf8');
 const web: Service = { name: 'web', addresses: ['10.77.0.100', 'fd77::100'], ports: ['TCP 80'] };
 
-/** What the page says that a command prints. */
+/** The output of a command by the page. */
 function example(command: string): unknown {
   const [, json] = page.split(`$ vipward ${command} -o json\n`, 2);
   ok(json !== undefined, `${command} is not in the page`);
@@ -30,7 +30,7 @@ function checkShape(real: unknown, wanted: unknown, at: string): void {
   }
 }
 
-test('the examples of -o json in the page are what the verbs print', {
+test('the verbs print JSON of the same shape as the examples in docs/operating.md', {
   skip: skip || hasTool('nft', '-v'),
 }, async () => {
   await using node = await Node.start({ services: [web], agentArgs: ['--counters', '--interface', 'lan'] });

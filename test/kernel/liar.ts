@@ -1,4 +1,4 @@
-// Somebody who says again and again that addresses are his, unasked, by frames that are made beforehand.
+// A host that announces addresses as its own again and again, unasked, with frames made beforehand.
 import { arpFrame, icmp6Frame } from '../../src/dialects/addresses/frames.ts';
 import { loadNative } from '../../src/host/native.ts';
 import { linkAddress } from '../../src/host/socket.ts';
@@ -20,7 +20,7 @@ export class Liar implements Disposable {
   readonly #timer: NodeJS.Timeout;
   readonly #rhythm = new Rhythm();
 
-  /** `hops` is what routers have left of the 255 of an advertisement. */
+  /** `hops` is the hop limit of an advertisement: 255 unless a router has forwarded it. */
   constructor(where: Namespace, link: string, addresses: readonly string[], hops = 255) {
     const index = indexOf(where, link);
     this.#fd = where.run(() => this.#native.socket(AF_PACKET, SOCK_RAW, 0));
@@ -34,7 +34,7 @@ export class Liar implements Disposable {
     }, everyMs).unref();
   }
 
-  /** For how long at most not all of his frames were taken by the kernel. */
+  /** The longest time in which the kernel did not accept all frames. */
   get longestGapMs(): number {
     return this.#rhythm.longestGapMs;
   }

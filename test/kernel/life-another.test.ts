@@ -1,5 +1,5 @@
-// An agent leaves what it did not put there, a table of other flags or a port, until both tables have synced,
-// and acknowledges no rules before.
+// An agent keeps what it does not know, a table with other flags or an open port, until both tables have
+// synced, and acknowledges no rules before.
 import assert from 'node:assert/strict';
 import { hash } from 'node:crypto';
 import { rmSync } from 'node:fs';
@@ -22,7 +22,7 @@ const declared: VirtualIp = {
   ports: [{ protocol: 'UDP', port: parsePort(53), service, delivery: 'host', sources: null }],
 };
 
-/** That port 54 is declared no more. */
+/** Sends rules that no longer declare port 54. */
 function sayRules(stream: Stream): void {
   const digest = hash('sha256', canonicalJson(declared)).slice(0, 16);
   const bucket = Number.parseInt(hash('sha256', address).slice(0, 2), 16);
@@ -37,7 +37,9 @@ async function untilKnown(node: Node): Promise<void> {
   });
 }
 
-test('rules over a table of other flags are acknowledged when it is replaced', { skip }, async () => {
+test('the agent acknowledges rules only after it has replaced a table with other flags', {
+  skip,
+}, async () => {
   await using node = await Node.start({ services: [dns], agentArgs: ['--table-owner', 'off'] });
   for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
   await node.killAgent('SIGTERM');
@@ -54,7 +56,7 @@ test('rules over a table of other flags are acknowledged when it is replaced', {
   assert.equal(await node.probe('udp', address, 53), 'open');
 });
 
-test('rules beside a port that is on no disk are acknowledged when it is closed', {
+test('the agent acknowledges rules only after it has closed an open port that its journal lacks', {
   skip: skip || hasTool('nft', '--version'),
 }, async () => {
   await using node = await Node.start({ services: [dns], agentArgs: ['--table-owner', 'off'] });

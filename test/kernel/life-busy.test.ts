@@ -1,5 +1,5 @@
-// A kernel that others keep busy: the agent waits for it without a word being lost, a question unanswered or
-// a change forgotten.
+// Other programs keep the kernel busy: the agent waits without losing a message, a packet or a change, and
+// goes on answering.
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,7 +17,7 @@ import { getText } from './traffic.ts';
 
 const dns: Service = { name: 'dns', addresses: ['10.77.0.100', 'fd77::100'], ports: ['UDP 53'] };
 const busyMs = 10_000;
-/** What the loads below put into the kernel again and again. */
+/** The numbers of rules and elements that the loads below write again and again. */
 const [iptablesRules, setElements, hogElements] = [50_000, 200_000, 10_000];
 const answerWithinMs = 2500;
 const unprivileged = 'setpriv --reuid 65534 --regid 65534 --clear-groups';
@@ -31,7 +31,7 @@ function some(count: number, each: (n: number) => string, between: string): stri
   return Array.from({ length: count }, (_, n) => each(n)).join(between);
 }
 
-/** A shell that does the same again and again with a file on descriptor 3, until it is killed. */
+/** A shell that repeats a command with a file on descriptor 3 until it is killed. */
 function loop(
   where: Namespace,
   folder: string,
@@ -71,7 +71,7 @@ class Load implements AsyncDisposable {
   }
 }
 
-/** One flush that takes seconds, and behind it a waiter, who has the lock of all namespaces meanwhile. */
+/** A flush that takes seconds, and a command that waits for it and holds the lock of all namespaces. */
 const mutexHog = `while read -r line; do echo "$line" | nft -f -; done </proc/self/fd/3
   nft flush set ip hog s & sleep 0.2; nft add table ip waits; wait`;
 const isRoot =
@@ -79,9 +79,9 @@ const isRoot =
 const asNobody = isRoot ? `${unprivileged} ` : '';
 
 /**
- * What keeps the kernel busy, and a bound in seconds that some commit of the agent then takes longer than, by
- * its own measure. One that has the kernel to itself takes less than a millisecond; legacy tables and sets
- * are locked for a part of a restore only.
+ * A load on the kernel, and a bound in seconds that some commit of the agent then exceeds, by its own
+ * measure. A commit on an idle kernel takes less than a millisecond; legacy tables and sets are locked for a
+ * part of a restore only.
  */
 interface Busy {
   readonly what: string;
@@ -95,11 +95,11 @@ const loads: readonly Busy[] = isXtables
       { what: 'iptables-nft-restore and nft -f', names: ['iptables', 'nft'], heldS: 0.1 },
       { what: 'an unprivileged user with a namespace of its own', names: ['hog'], heldS: 0.5 },
     ];
-/** What is under way when a commit begins may still arrive; who waits for the kernel gives no other sign. */
+/** A sign under way when a commit begins may still arrive; a thread that waits for the kernel gives none. */
 const straySigns = 1;
 
 for (const { what, names, heldS } of loads) {
-  test(`a busy kernel does no harm: ${what}`, {
+  test(`the agent loses no packet and no change beside ${what}`, {
     skip:
       skip ||
       hasTool('nft', '--version') ||
@@ -195,7 +195,7 @@ function startLoad(node: Node, name: LoadName): Load {
   }
 }
 
-/** Who may not raise the buffer of a socket adds no more than so many elements at once. */
+/** An unprivileged user cannot raise its socket buffer, so it adds at most 1000 elements at once. */
 function hogLines(): string {
   const lines = ['table ip hog { set s { type ipv4_addr . inet_service; flags interval; }; }'];
   for (let from = 0; from < hogElements; from += 1000) {

@@ -1,4 +1,4 @@
-// An agent whose config file changes while it runs: what can be followed is in force, the rest is named.
+// An agent whose config file changes while it runs applies what it can and names the rest.
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,13 +11,13 @@ import { isXtables, rulesOf } from './firewall.ts';
 import { holdLock } from './hold-lock.ts';
 import { Node, type Service, skip } from './node.ts';
 
-/** Of these tests alone, for it is held for long. */
+/** A lock of these tests alone, because it is held for long. */
 const lockFile = '/run/config.lock';
 if (isXtables) process.env['XTABLES_LOCKFILE'] = lockFile;
 
 const dns: Service = { name: 'dns', addresses: ['10.77.0.100', 'fd77::100'], ports: ['UDP 53'] };
 
-/** A node whose agent has nothing but a config file. */
+/** A node whose agent takes all options from a config file. */
 class Configured implements AsyncDisposable {
   readonly node: Node;
   readonly agent: Started;
@@ -40,7 +40,7 @@ class Configured implements AsyncDisposable {
     return made;
   }
 
-  /** Writes the file anew; what is not said is as at first. */
+  /** Writes the file anew; options that are not given have their first values. */
   write(more: object | string = {}): void {
     const first = {
       node: 'node1',
@@ -65,7 +65,7 @@ class Configured implements AsyncDisposable {
   }
 }
 
-test('a filter is put on watch and back without a restart, and no declared port loses a packet', {
+test('the filter changes to observe and back without a restart, and no declared port loses a packet', {
   skip,
 }, async () => {
   await using configured = await Configured.start();
@@ -81,7 +81,7 @@ test('a filter is put on watch and back without a restart, and no declared port 
     assert.deepEqual((await configured.follow({ filter }))['changed'], ['filter']);
     await node.until(`a filter on ${filter}`, async () => (await undeclared()) === meets);
     // Several tables change one after the other.
-    await node.until('all of it on that, and said', async () => {
+    await node.until('all tables and the status agree', async () => {
       const { filter: said, inSync, problems } = await node.status();
       assert.deepEqual([said, inSync, problems], [filter, true, []]);
       return true;
@@ -90,8 +90,8 @@ test('a filter is put on watch and back without a restart, and no declared port 
   assert.equal(await packets.lost(), 0);
 });
 
-test('a filter that cannot be changed for now guards as before, and what it guards is served', {
-  skip: skip || (!isXtables && 'nobody can keep a table of nf_tables from its owner'),
+test('while a held lock delays a filter change the old filter guards, and the VIPs are served', {
+  skip: skip || (!isXtables && 'no program can lock a table of nf_tables against its owner'),
 }, async () => {
   await using configured = await Configured.start();
   const { node } = configured;
@@ -99,7 +99,7 @@ test('a filter that cannot be changed for now guards as before, and what it guar
   await using lock = await holdLock(node, lockFile);
   const packets = await prober(node, '10.77.0.100', 53);
   await configured.follow({ filter: 'observe', echo: 'off' });
-  await node.until('it is told', async () => /lock/.test((await node.status()).problems.join()));
+  await node.until('the problem is reported', async () => /lock/.test((await node.status()).problems.join()));
   const { vips } = await node.status();
   assert.deepEqual(
     vips.map(({ state }) => state),
@@ -107,11 +107,16 @@ test('a filter that cannot be changed for now guards as before, and what it guar
   );
   assert.equal(await node.probe('udp', '10.77.0.100', 54), 'closed');
   await lock[Symbol.asyncDispose]();
-  await node.until('it is on watch', async () => (await node.probe('udp', '10.77.0.100', 54)) === 'open');
+  await node.until(
+    'the filter observes',
+    async () => (await node.probe('udp', '10.77.0.100', 54)) === 'open',
+  );
   assert.equal(await packets.lost(), 0);
 });
 
-test('a VIP that --allow names no more goes, and comes back with it', { skip }, async () => {
+test('the agent removes a VIP that --allow no longer covers, and takes it again when it does', {
+  skip,
+}, async () => {
   await using configured = await Configured.start();
   const { node } = configured;
   const stateOf = async (address: string): Promise<string> =>
@@ -131,7 +136,7 @@ test('a VIP that --allow names no more goes, and comes back with it', { skip }, 
   await node.until('it is back', async () => (await stateOf('10.77.0.100')) === 'serving');
 });
 
-test('VIPs move to the interface that is named, and back', { skip }, async () => {
+test('VIPs move to the interface that the config file names, and back', { skip }, async () => {
   await using configured = await Configured.start();
   const { node } = configured;
   const isOn = (link: string): boolean => node.run(`ip address show dev ${link}`).includes('10.77.0.100/32');
@@ -142,7 +147,9 @@ test('VIPs move to the interface that is named, and back', { skip }, async () =>
   await node.until('the VIP on lan', () => isOn('lan') && !isOn('pods'));
 });
 
-test('the log says as much as it is told to, and what needs a restart is named', { skip }, async () => {
+test('a new log level applies at once, and the log names the options that need a restart', {
+  skip,
+}, async () => {
   await using configured = await Configured.start();
   const { node, agent } = configured;
   await configured.follow({ logLevel: 'debug', listen: '127.0.0.1:9479', metricsListen: '127.0.0.1:9478' });
@@ -152,7 +159,9 @@ test('the log says as much as it is told to, and what needs a restart is named',
   assert.equal((await node.status()).node, 'node1');
 });
 
-test('a broken file changes nothing, and SIGHUP reads it again', { skip }, async () => {
+test('the agent refuses a broken config file and keeps its options, and SIGHUP reads the file again', {
+  skip,
+}, async () => {
   await using configured = await Configured.start();
   const { node, agent } = configured;
   const before = node.run('ip -o address');

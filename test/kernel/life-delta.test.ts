@@ -1,5 +1,5 @@
-// An agent that changes something: only that, in the order that keeps every port as it should be, and nothing
-// while there is nothing to do.
+// An agent writes only what has changed, in an order that keeps every port as declared; idle it writes
+// nothing.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,7 +14,7 @@ import { Node, type Service, skip } from './node.ts';
 
 const first: Service = { name: 'first', addresses: ['10.77.0.100', 'fd77::100'], ports: ['UDP 53'] };
 const second: Service = { name: 'second', addresses: ['10.77.0.101'], ports: ['TCP 80'] };
-/** What nf_tables calls a set that is full, and what ipset calls it. */
+/** The errors of nf_tables and of ipset for a full set. */
 const fullSet = /ENFILE|IPSET_ERR_HASH_FULL/;
 const changes = 1000;
 /** How long idle means idle; `VIPWARD_IDLE_S=60` makes it a minute. */
@@ -23,7 +23,7 @@ const idleMs = Number(process.env['VIPWARD_IDLE_S'] ?? 10) * 1000;
 const added: Packet = { address: parseAddress('10.77.0.100'), protocol: 17, port: 54, from: null };
 const tracer = isXtables ? xtablesTracer : nftablesTracer;
 
-/** Waits until the kernel has, or has no more, the port that comes and goes. */
+/** Waits until the kernel has, or no longer has, the added port. */
 async function isOpen({ kernel }: Sockets, wanted: boolean): Promise<void> {
   await until(`port 54 is ${wanted ? 'open' : 'shut'}`, async () => {
     const { open } = tracer.read(await kernel.ask(tracer.question(added)), added, false);
@@ -31,7 +31,7 @@ async function isOpen({ kernel }: Sockets, wanted: boolean): Promise<void> {
   });
 }
 
-test('a port change is a delta: no datagram to its neighbour is lost, no address is made anew', {
+test('a port change is one delta: no datagram to another port is lost, and no address is added again', {
   skip,
 }, async () => {
   await using node = await Node.start({ services: [first] });
@@ -51,7 +51,7 @@ test('a port change is a delta: no datagram to its neighbour is lost, no address
   assert.deepEqual(await sockets.made(), before);
 });
 
-test('a VIP whose filter the kernel refuses is not on the node, is named, and its neighbour serves', {
+test('the agent holds no VIP whose rules the kernel refuses, names its Service, and serves the others', {
   skip,
 }, async () => {
   await using node = await Node.start({ services: [first], agentArgs: ['--set-size', '1'] });
@@ -87,7 +87,7 @@ test('an idle agent commits nothing', { skip: skip || uncounted }, async () => {
   await using commits = await commitsOf(node, sockets);
   await sleep(idleMs);
   assert.equal(await commits.count(), 0);
-  // Else nothing may have been counted.
+  // Proves that commits are counted.
   await node.setServices([first]);
   assert.ok((await commits.count()) > 0);
 });

@@ -1,4 +1,4 @@
-// What others have on the node, while we live there, mend what is ours, and go.
+// What other programs have on a node, while the agent runs, repairs its own objects, and is cleaned up.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -13,7 +13,7 @@ const web: Service = { name: 'web', addresses: ['10.77.0.100', 'fd77::100'], por
 const dns: Service = { name: 'dns', addresses: ['10.77.0.101', 'fd77::101'], ports: ['UDP 53'] };
 const bystander: Service = { name: 'bystander', addresses: ['10.77.0.102'], ports: ['TCP 81'] };
 
-/** Tables of others in every family we write to, with a name that begins as ours does among them. */
+/** Foreign tables in every family that we write to; one has a name that begins like ours. */
 const foreignTables = `
 table inet vipward-of-another {
   set held { type ipv4_addr; size 9; elements = { 10.77.0.100, 192.0.2.7 }; }
@@ -73,8 +73,8 @@ function addForeign(node: Node): void {
 }
 
 /**
- * Everything but what is ours by its name or its VIP. The counters of whole legacy chains are left out: what
- * controller and agent say to each other passes there.
+ * Everything but what is ours by its name or its VIP. The counters of whole legacy chains are left out: the
+ * packets between controller and agent pass there.
  */
 function surroundings(node: Node): Surroundings {
   const tables = node
@@ -116,14 +116,14 @@ function stateOf(node: Node): string {
 }
 
 for (const owner of owners) {
-  test(`nothing foreign changes by life, repair and cleanup (table owner ${owner})`, {
+  test(`the agent, its repairs and cleanup leave foreign objects unchanged (table owner ${owner})`, {
     skip: skip || hasTool('nft', '--version'),
   }, async () => {
     await using node = await Node.start({ services: [bystander], agentArgs: ['--table-owner', owner] });
     const mine = `${wordsOf(node)}`;
     addForeign(node);
-    // iptables-legacy-restore takes out of its table whatever it is not told of, and what is ours with it.
-    await node.until('what it took is back', () => `${wordsOf(node)}` === mine);
+    // iptables-legacy-restore removes from its table all rules that it is not given, and ours with them.
+    await node.until('our rules are back', () => `${wordsOf(node)}` === mine);
     const before = surroundings(node);
     assert.match(before.nft, /vipward-of-another/);
     const unchanged = (): void => assert.deepEqual(surroundings(node), before);
@@ -137,7 +137,7 @@ for (const owner of owners) {
     await node.until('the address is back', absent);
     if (owner === 'off') {
       const differs = (): boolean => runIn(node.node, [process.execPath, program, 'diff']).status !== 0;
-      await node.until('what the others flushed is back', () => !differs());
+      await node.until('the flushed rules are back', () => !differs());
       const words = `${wordsOf(node)}`;
       node.run(harms[1] ?? '');
       await node.until('the rules are back', () => `${wordsOf(node)}` === words);
@@ -169,7 +169,7 @@ for (const owner of owners) {
   });
 }
 
-test('cleanup takes addresses off the interfaces it is told, and keeps the filter while one is left', {
+test('cleanup removes addresses from the named interfaces and keeps the filter while a VIP is left', {
   skip: skip || hasTool('nft', '--version'),
 }, async () => {
   await using node = await Node.start({

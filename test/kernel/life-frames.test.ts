@@ -1,4 +1,4 @@
-// What a controller must not say, said to a real agent: refused by name, and the kernel stays as it is.
+// Invalid messages to a real agent: it refuses each by name, and the kernel does not change.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -24,32 +24,47 @@ const port = { protocol: 'TCP', port: 70_000, service: 'a/b', delivery: 'host', 
 const placed = { address: '10.77.0.100', term: { generation: 2 ** 52, n: 1 } };
 const delta = { type: 'delta', from: 7, to: 8, set: [], remove: [] };
 
-/** Each is said on a stream that was good until then. */
+/** Each is sent on a stream that was in sync until then. */
 const badFrames: readonly Bad[] = [
-  { what: 'no JSON', say: (to) => to.say('hello?'), code: 1008, reason: /^not JSON: .*; upgrade/ },
-  { what: 'JSON, but no object', say: (to) => to.say('[1]'), code: 1008, reason: /^frame: expected an obj/ },
   {
-    what: 'binary',
+    what: 'a frame that is not JSON',
+    say: (to) => to.say('hello?'),
+    code: 1008,
+    reason: /^not JSON: .*; upgrade/,
+  },
+  {
+    what: 'JSON that is no object',
+    say: (to) => to.say('[1]'),
+    code: 1008,
+    reason: /^frame: expected an obj/,
+  },
+  {
+    what: 'a binary frame',
     say: (to) => to.binary(Uint8Array.of(1)),
     code: 1003,
     reason: /^a binary frame.*upgrade/,
   },
   {
-    what: 'over-long',
+    what: 'a frame over the size limit',
     say: (to) => to.say('x'.repeat(2 ** 22 + 1)),
     code: 1009,
     reason: /payload size.*upgr/,
   },
-  { what: 'no UTF-8', say: (to) => to.raw(0x81, 2, 0xc3, 0x28), code: 1007, reason: /UTF-8.*; upgrade/ },
-  { what: 'reserved bits', say: (to) => to.raw(0xf1, 0), code: 1002, reason: /RSV.*; upgrade/ },
   {
-    what: 'unknown',
+    what: 'a frame that is not UTF-8',
+    say: (to) => to.raw(0x81, 2, 0xc3, 0x28),
+    code: 1007,
+    reason: /UTF-8.*; upgrade/,
+  },
+  { what: 'a frame with reserved bits', say: (to) => to.raw(0xf1, 0), code: 1002, reason: /RSV.*; upgrade/ },
+  {
+    what: 'an unknown type',
     say: (to) => to.say({ type: 'lease' }),
     code: 1008,
     reason: /^type: expected welcome,.*lea/,
   },
   {
-    what: 'a long type',
+    what: 'a long unknown type',
     say: (to) => to.say({ type: '☃'.repeat(99) }),
     code: 1008,
     reason: /^type: .*; upgr/,
@@ -79,7 +94,7 @@ const badFrames: readonly Bad[] = [
     reason: /^generation: ImpossibleTerm: 4503599627370496, .*--state/,
   },
   {
-    what: 'a generation that is over',
+    what: 'a generation that has ended',
     say: (to) => to.welcome({ generation: to.hello.generation - 1 }),
     code: 1008,
     reason: /^generation: \d+ is older than \d+/,
@@ -92,7 +107,7 @@ const badFrames: readonly Bad[] = [
   },
 ];
 
-/** An agent in sync with a real controller, which then gives its place to a fake one. */
+/** An agent in sync with a real controller, which a fake one then replaces. */
 async function hostileNode(): Promise<{ node: Node; controller: FakeController; kept: () => Promise<void> }> {
   const node = await Node.start({ services: [dns] });
   const controller = await FakeController.instead(node);
@@ -111,7 +126,7 @@ async function streamOf(node: Node): Promise<{ state: string; reason: string }> 
   return { state: stream?.state ?? '', reason: stream?.reason ?? '' };
 }
 
-test('what a controller must not say is refused by name, and last good serves on', {
+test('the agent refuses an invalid message by name and goes on serving its last good state', {
   skip: toPrint,
 }, async (t) => {
   const { node, controller, kept } = await hostileNode();
@@ -123,7 +138,7 @@ test('what a controller must not say is refused by name, and last good serves on
       stream.begin();
       await node.until('a stream in sync', async () => (await node.status()).inSync);
       say(stream);
-      // What follows in the same breath changes nothing any more.
+      // Messages that follow at once change nothing.
       stream.say({ ...delta, table: 'rules', remove: ['10.77.0.100', 'fd77::100'] });
       stream.say({ ...delta, table: 'placements', remove: ['10.77.0.100', 'fd77::100'] });
       assert.equal((await stream.closed).code, code);
@@ -140,7 +155,7 @@ test('what a controller must not say is refused by name, and last good serves on
   assert.equal((await streamOf(node)).reason, '');
 });
 
-test('a gap, and a digest that is not met, ask for what differs and serve on', {
+test('after a gap or a wrong digest the agent asks for a resync and goes on serving', {
   skip: toPrint,
 }, async () => {
   const { node, controller, kept } = await hostileNode();
@@ -165,9 +180,7 @@ test('a gap, and a digest that is not met, ask for what differs and serve on', {
   await kept();
 });
 
-test('pages that do not end are refused by name, and nothing of them is kept', {
-  skip: toPrint,
-}, async () => {
+test('the agent refuses pages without end by name and keeps nothing of them', { skip: toPrint }, async () => {
   const { node, controller, kept } = await hostileNode();
   await using _node = node;
   using _controller = controller;
@@ -192,7 +205,7 @@ test('pages that do not end are refused by name, and nothing of them is kept', {
   await kept();
 });
 
-test('fields that the agent does not know are ignored', { skip: toPrint }, async () => {
+test('the agent ignores unknown fields', { skip: toPrint }, async () => {
   const { node, controller } = await hostileNode();
   await using _node = node;
   using _controller = controller;
@@ -209,7 +222,7 @@ test('fields that the agent does not know are ignored', { skip: toPrint }, async
   assert.match(rulesOf(node), /10\.77\.0\.101/);
 });
 
-test('servers that are no controllers are named in status', { skip: toPrint }, async (t) => {
+test('status says why a server is no usable controller', { skip: toPrint }, async (t) => {
   const { node, controller, kept } = await hostileNode();
   await using _node = node;
   using _controller = controller;

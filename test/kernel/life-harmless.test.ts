@@ -1,5 +1,5 @@
-// What an agent that has much to do costs others who write nf_tables: it commits so seldom that a rule of
-// theirs goes in, and their listing ends. How long both take beside it, and without it, is printed.
+// The cost of a busy agent for other programs that use nf_tables: it commits so seldom that their rules are
+// written and their listings end. The test prints how long both take beside a busy and an idle agent.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
@@ -17,13 +17,13 @@ const changesPerSecond = 4;
 /** Beside so many rules: 100 us for each, after a burst. */
 const commitIntervalMs = 5000;
 const burst = 3;
-/** Until the agent, which runs when the rules come, has counted them. */
+/** Commits until the agent, which runs when the foreign rules come, has counted those. */
 const uncounted = 12;
-/** By turns with and without changes, so that both see the same machine. */
+/** Rounds with and without changes alternate, so that both see the same machine. */
 const rounds = 2;
 const roundMs = 2500;
 const pauseMs = 100;
-/** Where a listing takes longer than the interval, as on a busy machine, it would not end. */
+/** Changes stop after this: on a busy machine a listing takes longer than the interval and would not end. */
 const mostBusyMs = 30_000;
 
 const many = Array.from({ length: foreignRules }, (_, n) => rule(n)).join('');
@@ -39,14 +39,14 @@ interface Program {
 const programs: readonly Program[] = [
   {
     argv: ['iptables-nft-restore', '--noflush'],
-    // To take a rule out all of them have to be read.
+    // To delete a rule the program has to read all of them.
     input: `*filter\n${one}${one.replace('-A', '-D')}COMMIT\n`,
     commits: 1,
   },
   { argv: ['nft', 'list', 'ruleset'], input: '', commits: 0 },
 ];
 
-test(`with ${changesPerSecond} changes a second the agent leaves others the time that they need`, {
+test(`at ${changesPerSecond} changes a second the agent commits no more often than its interval allows`, {
   skip: skip || hasTool('nft', '--version') || hasTool('iptables-nft-restore', '--version'),
 }, async () => {
   await using node = await Node.start({ services: [dns], paced: true });
@@ -57,7 +57,7 @@ test(`with ${changesPerSecond} changes a second the agent leaves others the time
   stream.begin();
   await node.until('a stream in sync', async () => (await node.status()).controllers[0]?.state === 'open');
   let telling = new Telling(stream);
-  // A test that was not let run for seconds is rightly taken for lost.
+  // The agent rightly gives up the stream of a test that did not run for seconds.
   controller.onHello = (next) => {
     next.begin();
     telling = new Telling(next);

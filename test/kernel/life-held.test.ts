@@ -1,4 +1,4 @@
-// What a real agent says of the VIPs that it holds, to controllers that know the shorter form and to others.
+// What a real agent reports about its held VIPs, to controllers with the feature held-delta and to others.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { HeldVip } from '../../src/protocol/messages.ts';
@@ -21,8 +21,8 @@ async function heldUntilAck(stream: Stream, seq: number): Promise<object[]> {
 }
 
 for (const features of [['held-delta'], []]) {
-  const form = features.length > 0 ? 'as what changed' : 'whole';
-  test(`what changed its term and what was let go is told ${form}, before the ack`, { skip }, async () => {
+  const form = features.length > 0 ? 'as a heldDelta' : 'as a whole list';
+  test(`the agent reports changed terms and released VIPs ${form} before the ack`, { skip }, async () => {
     await using node = await Node.start({ services: [...services] });
     using controller = await FakeController.instead(node);
     const stream = await controller.next();
@@ -33,7 +33,7 @@ for (const features of [['held-delta'], []]) {
     stream.synced('placements');
     const whole = (...vips: object[]) => ({ type: 'held', vips });
     const isShort = features.length > 0;
-    // A look at the kernel may have come between hello and here, after which all of it is told once more.
+    // The agent may have read the kernel since hello; it then reports the whole list once more.
     const first = await heldUntilAck(stream, 7);
     for (const said of first) assert.deepEqual(said, whole(one, two, three));
     const later = (vip: HeldVip) => ({ ...vip, term: { ...vip.term, n: vip.term.n + 50 } });
@@ -54,7 +54,7 @@ for (const features of [['held-delta'], []]) {
   });
 }
 
-test('what is placed elsewhere since an agent’s last life is told of as held until it is gone', {
+test('an agent that restarts reports a VIP without a placement as held until it has removed it', {
   skip,
 }, async () => {
   await using node = await Node.start({ services: [...services] });
@@ -65,11 +65,11 @@ test('what is placed elsewhere since an agent’s last life is told of as held u
   const { held } = stream.hello;
   assert.equal(held.length, 3);
   stream.welcome();
-  // All placements are gone, and of the rules nothing is said yet.
+  // No VIP is placed here any more, and no rules have been sent yet.
   const buckets = Object.keys(stream.hello.placements.digests).map(Number);
   stream.say({ type: 'page', table: 'placements', buckets, set: [] });
   stream.synced('placements', { count: 0, digest: digestOf({}) });
-  await node.until('it has heard', async () => {
+  await node.until('the agent knows the placements', async () => {
     return (await node.status()).vips.every((vip) => vip.held && vip.term === null);
   });
   assert.deepEqual(
@@ -88,7 +88,7 @@ test('what is placed elsewhere since an agent’s last life is told of as held u
   assert.deepEqual(last, { type: 'held', vips: [] });
 });
 
-test('a controller that comes later hears what is refused, and stands by it', { skip }, async () => {
+test('an agent reports its refusals again to a controller that restarts', { skip }, async () => {
   const own: Service = { name: 'own', addresses: ['10.77.0.150'], ports: ['TCP 80'] };
   await using node = await Node.start({ services: [...services] });
   node.run('ip address add 10.77.0.150/24 dev lan');
@@ -103,7 +103,7 @@ test('a controller that comes later hears what is refused, and stands by it', { 
   await node.until('it is known again', refused);
 });
 
-test('an agent that starts announces what it finds of its own', { skip }, async () => {
+test('an agent that starts announces the VIPs that it finds on the node', { skip }, async () => {
   await using node = await Node.start({ services: [...services] });
   await node.killAgent('SIGKILL');
   const [here, elsewhere] = ['lan', 'lan0'].map((link) => {

@@ -1,4 +1,4 @@
-// An agent that dies and comes back: the kernel serves on, and is told nothing that it knows.
+// An agent is killed and started again: the kernel goes on serving, and the agent writes nothing twice.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync, rmSync } from 'node:fs';
@@ -17,7 +17,7 @@ const dns: Service = { name: 'dns', addresses: ['10.77.0.100', 'fd77::100'], por
 const web: Service = { name: 'web', addresses: ['10.77.0.101'], ports: ['TCP 80'] };
 const toPrint = skip || hasTool('nft', '--version');
 
-/** However a test ends, what it started does not outlive it by long. */
+/** However a test ends, its children end soon after it. */
 const life = { timeout: 60_000, killSignal: 'SIGKILL' } as const;
 
 async function dropped(node: Node, vip: string): Promise<number> {
@@ -25,7 +25,7 @@ async function dropped(node: Node, vip: string): Promise<number> {
 }
 
 for (const owner of owners) {
-  test(`kill -9 loses nothing, a restart changes nothing, counters go on (table owner ${owner})`, {
+  test(`kill -9 and a restart lose no packet, change no object and keep counters (table owner ${owner})`, {
     skip: toPrint,
   }, async () => {
     await using node = await Node.start({ services: [dns, web], agentArgs: ['--table-owner', owner] });
@@ -44,7 +44,7 @@ for (const owner of owners) {
     await node.probe('udp', '10.77.0.100', 54);
     assert.equal(await dropped(node, '10.77.0.100'), 3);
     assert.deepEqual(await addresses.end(), []);
-    // Taking the table that lost its owner is a message about the table, and about nothing in it.
+    // To own the table again the agent sends a message about the table, and about nothing in it.
     const taken = owner === 'on' ? /^(add table inet vipward( \{.*\})?\n?)+$/ : /^$/;
     assert.match((await rules.end()).join('\n'), taken);
     for (const one of probers) assert.equal(await one.lost(), 0);
@@ -54,7 +54,7 @@ for (const owner of owners) {
   });
 }
 
-test('what went while the agent was down goes once a controller has synced, and not before', {
+test('a restarted agent removes a VIP that is gone only after a controller has synced', {
   skip,
 }, async () => {
   await using node = await Node.start({ services: [dns, web] });
@@ -80,21 +80,21 @@ test('what went while the agent was down goes once a controller has synced, and 
   assert.match(node.run('ip address'), /10\.77\.0\.100\/32/);
 });
 
-/** What nobody owns anybody may change; an agent may also end between a change and its record on disk. */
+/** Damage to a table without an owner, or left by an agent that ended between a change and its journal. */
 const losses: Readonly<Record<string, string>> = {
-  'a base chain': 'flush chain inet vipward input; delete chain inet vipward input',
-  'a chain with another policy': 'chain inet vipward input { policy drop; }',
-  'no chain but what is in it': 'flush chain inet vipward guard4',
+  'a missing base chain': 'flush chain inet vipward input; delete chain inet vipward input',
+  'a changed policy of a chain': 'chain inet vipward input { policy drop; }',
+  'an emptied chain': 'flush chain inet vipward guard4',
 };
 
-/** A chain that is made anew comes behind the others. */
+/** Sorted, because nft lists a chain that was added again after the others. */
 function linesOf(node: Node): string[] {
   return node.run('nft -s list table inet vipward').split('\n').sort();
 }
 
 for (const [what, words] of Object.entries(losses)) {
-  test(`a table without its owner is taken over and made whole where it lacks ${what}`, {
-    skip: toPrint || (isXtables && 'no legacy table belongs to anybody'),
+  test(`an agent takes over a table without an owner and repairs ${what}`, {
+    skip: toPrint || (isXtables && 'legacy tables have no owner'),
   }, async () => {
     await using node = await Node.start({ services: [dns] });
     const before = linesOf(node);
@@ -138,7 +138,9 @@ test('a second agent refuses to start, naming the first, and commits nothing', {
   assert.equal(writesIn(calls), 0);
 });
 
-test('no binary is run by an agent or a controller', { skip: skip || lacks('strace') }, async () => {
+test('neither the agent nor the controller runs another program', {
+  skip: skip || lacks('strace'),
+}, async () => {
   await using node = await Node.start({ services: [dns] });
   const pids = [node.controllerPid, node.agentPid];
   const commands = pids.map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1));
@@ -146,7 +148,7 @@ test('no binary is run by an agent or a controller', { skip: skip || lacks('stra
   await node.killController('SIGTERM');
   const traced = commands.map((command, index) => {
     const file = join(node.folder, `${index}.trace`);
-    // With -D it is the tracer that is the child's child, so that signals reach the program.
+    // With -D the tracer is the child of the program, so that signals reach the program.
     const strace = ['strace', '-D', '-f', '-q', '-e', 'trace=execve,execveat', '-o', file] as const;
     return { file, child: spawnIn(node.node, [...strace, ...command], { ...life, stdio: 'ignore' }) };
   });

@@ -1,4 +1,4 @@
-// A filter that is gone and cannot be put back: then the address goes too, and comes back behind it.
+// A filter is gone and cannot be restored: the agent releases the addresses until the filter is back.
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
@@ -25,11 +25,11 @@ function holds(node: Node): string[] {
 const firewallName = isXtables ? 'xtables' : 'nftables';
 const toPrint = skip || hasTool('nft', '--version');
 
-/** Of this file alone, for it is held for long. */
+/** A lock of this file alone, because it is held for long. */
 const lockFile = '/run/lost.lock';
 if (isXtables) process.env['XTABLES_LOCKFILE'] = lockFile;
 
-/** What the owner makes of our table, and how `nft` is told. */
+/** What a foreign owner makes of our table, in the words of `nft`. */
 const owned: Readonly<Record<string, (words: string) => string>> = {
   'an empty table': () => 'table inet vipward { flags owner; }',
   'our table with an empty gate': (words) =>
@@ -46,11 +46,13 @@ async function own(node: Node, what: string): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   stack.defer(() => end(owner));
   owner.stdin?.write(`delete table inet vipward; ${table}\n`);
-  await node.until('the table is another’s', () => /owner/.test(node.run('nft list table inet vipward')));
+  await node.until('another process owns the table', () =>
+    /owner/.test(node.run('nft list table inet vipward')),
+  );
   return stack.move();
 }
 
-/** Legacy tables have no owner, but a lock: whoever holds it keeps everybody else from writing them. */
+/** Legacy tables have a lock in place of an owner: only its holder can write them. */
 async function lock(node: Node): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   stack.use(await holdLock(node, lockFile));
@@ -61,7 +63,7 @@ async function lock(node: Node): Promise<AsyncDisposable> {
 const takings = isXtables ? ['a lock'] : Object.keys(owned);
 
 for (const what of takings) {
-  test(`behind ${what} that another process keeps from us no address is held, and it comes back`, {
+  test(`the agent releases its addresses while another process keeps ${what}, and takes them back`, {
     skip: toPrint,
   }, async () => {
     await using node = await Node.start({ services: [web], agentArgs: ['--table-owner', 'off'] });
@@ -86,7 +88,7 @@ for (const what of takings) {
   });
 }
 
-test('a stranger’s table in the place of ours gives way before any controller is heard', {
+test('an agent replaces foreign rules in place of its own before it has reached a controller', {
   skip: toPrint,
 }, async () => {
   await using node = await Node.start({ services: [web], agentArgs: ['--table-owner', 'off'] });
@@ -105,7 +107,7 @@ test('a stranger’s table in the place of ours gives way before any controller 
   equal(holds(node).length, 2);
 });
 
-test('an agent that finds its table to be another’s lets go of what it would leave open, and ends', {
+test('an agent whose table has a foreign owner removes its unguarded VIPs and exits', {
   skip: toPrint || ownerless,
 }, async () => {
   await using node = await Node.start({ services: [web], agentArgs: ['--table-owner', 'off'] });
@@ -113,9 +115,13 @@ test('an agent that finds its table to be another’s lets go of what it would l
   node.run('ip address add 10.77.0.101/32 dev lan');
   const owner = spawnIn(node.node, ['nft', '-i'], { stdio: ['pipe', 'ignore', 'inherit'] });
   owner.stdin?.write('delete table inet vipward; table inet vipward { flags owner; }\n');
-  await node.until('the table is another’s', () => /owner/.test(node.run('nft list table inet vipward')));
+  await node.until('another process owns the table', () =>
+    /owner/.test(node.run('nft list table inet vipward')),
+  );
   node.startAgent();
-  await node.until('it has ended', () => /vipward agent: table inet vipward belongs to/.test(node.log));
+  await node.until('the agent has exited', () =>
+    /vipward agent: table inet vipward belongs to/.test(node.log),
+  );
   deepEqual(holds(node), ['10.77.0.101']);
   match(node.log, /unguardedLetGo/);
   owner.stdin?.end();
@@ -125,8 +131,9 @@ test('an agent that finds its table to be another’s lets go of what it would l
   await node.settled([web]);
 });
 
-test('an agent lets go of nothing while whoever has its table is about to end', {
-  skip: skip || ownerless || (!capabilities.ownerAndPersist && 'no table has an owner here'),
+test('an agent keeps its addresses while it waits for the owner of its table to exit', {
+  skip:
+    skip || ownerless || (!capabilities.ownerAndPersist && 'this kernel has no table owners that persist'),
 }, async () => {
   await using node = await Node.start({ services: [web] });
   await node.killAgent('SIGKILL');
@@ -136,7 +143,9 @@ test('an agent lets go of nothing while whoever has its table is about to end', 
   const table = tableObject(NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST, layout, true);
   deepEqual(await sockets.kernel.commit(nftables(plain).encode({ remove: [], add: [table] })), []);
   node.startAgent();
-  await node.until('it waits', () => /"reason":"table inet vipward belongs.*"tableOwned"/.test(node.log));
+  await node.until('the agent waits', () =>
+    /"reason":"table inet vipward belongs.*"tableOwned"/.test(node.log),
+  );
   sockets[Symbol.dispose]();
   await node.settled([web]);
   deepEqual(holds(node), before);
@@ -146,7 +155,7 @@ test('an agent lets go of nothing while whoever has its table is about to end', 
   );
 });
 
-test('without its records an agent keeps what is guarded, and lets go of what is not', {
+test('an agent without its journal keeps guarded VIPs and removes unguarded ones', {
   skip: toPrint,
 }, async () => {
   await using node = await Node.start({ services: [web], agentArgs: ['--table-owner', 'off'] });
@@ -156,7 +165,10 @@ test('without its records an agent keeps what is guarded, and lets go of what is
     rmSync(join(node.folder, 'agent'), { recursive: true });
     more();
     node.startAgent();
-    await node.until('it has looked', async () => (await node.status()).firewall === firewallName);
+    await node.until(
+      'the agent has read the kernel',
+      async () => (await node.status()).firewall === firewallName,
+    );
   };
   await startWithout(() => {});
   equal(holds(node).length, 2);

@@ -1,4 +1,4 @@
-// A VIP that is the node's own address: a filter for it would cut the node off, so that there is none.
+// A VIP that is an address of the node: a filter for it would cut off the node, so the agent writes none.
 import { equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { rulesOf } from './firewall.ts';
@@ -27,7 +27,7 @@ async function stateOf(node: Node): Promise<string> {
   return `${vip?.state} ${vip?.reason} ${vip?.message}`;
 }
 
-test('a VIP that is an address of the node has no filter there, and is served when it is none', {
+test('the agent does not filter a VIP that is an address of the node, and serves it once it is not', {
   skip,
 }, async () => {
   await using node = await started([other]);
@@ -42,17 +42,17 @@ test('a VIP that is an address of the node has no filter there, and is served wh
   equal(await node.probe('tcp', address, 80), 'open');
 });
 
-test('a VIP that becomes an address of the node loses its filter at once', { skip }, async () => {
+test('the agent removes the filter of a VIP that becomes an address of the node', { skip }, async () => {
   await using node = await started([other, bad]);
   equal(await node.probe('tcp', address, 22), 'closed');
   node.run(take);
-  await node.until('the node is reached by it', () => isOpen(node));
+  await node.until('the node is reachable at its address', () => isOpen(node));
   ok(!node.run('ip address show dev lan').includes(`${address}/32`));
   node.run(give);
   await node.until('it is served', async () => (await stateOf(node)).startsWith('serving'));
 });
 
-test('what an agent finds of it from another life goes before it has heard of anybody', {
+test('an agent that starts removes the filter of a node address before it has reached a controller', {
   skip,
 }, async () => {
   await using node = await started([other, bad]);
@@ -62,7 +62,7 @@ test('what an agent finds of it from another life goes before it has heard of an
   node.run(take);
   equal(await node.probe('tcp', address, 22), 'closed');
   node.startAgent();
-  await node.until('the node is reached by it', () => isOpen(node));
+  await node.until('the node is reachable at its address', () => isOpen(node));
   ok(!node.run('ip address show dev lan').includes(`${address}/32`));
   ok(node.run('ip address show dev lan').includes('10.77.0.100/32'));
 });

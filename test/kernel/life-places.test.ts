@@ -1,5 +1,5 @@
-// Where VIPs are on a node, and whose they are: others put the same addresses there, interfaces and gateways
-// change, and the kernel refuses.
+// Where the agent puts VIPs: other programs add the same addresses, interfaces and gateways change, and the
+// kernel refuses.
 import { deepEqual, doesNotMatch, equal, match, ok } from 'node:assert/strict';
 import { hash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
@@ -24,7 +24,7 @@ async function reasonOf(node: Node, address: string): Promise<string> {
   return vip === undefined ? 'unknown' : `${vip.reason} ${vip.message}`;
 }
 
-test('an address that a stranger has put there is served, and left where it is when the VIP goes', {
+test('the agent serves a VIP address that another program added, and leaves it when the VIP goes', {
   skip,
 }, async () => {
   await using node = await Node.start({ services: [other] });
@@ -43,12 +43,12 @@ test('an address that a stranger has put there is served, and left where it is w
   deepEqual(theirs(), before);
   await node.setServices([other, web]);
   for (const address of ['10.77.0.100/32', 'fd77::100/128']) node.run(`ip address del ${address} dev lan`);
-  await node.until('what the stranger took away is ours now', () => addressesOn(node, 'lan').length === 3);
+  await node.until('the removed addresses are ours now', () => addressesOn(node, 'lan').length === 3);
   await node.setServices([other]);
   deepEqual(addressesOn(node, 'lan'), other.addresses);
 });
 
-test('a gateway that is there later is no VIP, and may be one when it is none any more', {
+test('the agent refuses a VIP that is a gateway of the node, and takes it once it is not', {
   skip,
 }, async () => {
   await using node = await Node.start({ services: [other] });
@@ -61,7 +61,7 @@ test('a gateway that is there later is no VIP, and may be one when it is none an
   await node.until('it is served', () => addressesOn(node, 'lan').includes('10.77.0.150'));
 });
 
-test('a VIP is not taken where nobody would find it, and is when the carrier is back', { skip }, async () => {
+test('the agent takes no VIP on a link until the link has carrier', { skip }, async () => {
   await using node = await Node.start({ services: [other, web] });
   await node.killAgent('SIGTERM');
   node.run('ip link set lan0 down', { where: node.client });
@@ -76,7 +76,7 @@ test('a VIP is not taken where nobody would find it, and is when the carrier is 
   await node.until('it is taken', () => addressesOn(node, 'lan').includes('10.77.0.100'));
 });
 
-test('a VIP stays where it is while a closer link has no carrier', { skip }, async () => {
+test('a VIP moves to a link with a longer prefix only once that link has carrier', { skip }, async () => {
   await using node = await Node.start({ services: [other, web] });
   node.run('ip link add near type veth peer name far');
   node.run('ip address add 10.77.0.102/30 dev near');
@@ -85,46 +85,48 @@ test('a VIP stays where it is while a closer link has no carrier', { skip }, asy
   await sleep(1000);
   ok(addressesOn(node, 'lan').includes('10.77.0.100'));
   node.run('ip link set far up');
-  await node.until('it is on the closer link', () => addressesOn(node, 'near').includes('10.77.0.100'));
+  await node.until('the VIP is on near', () => addressesOn(node, 'near').includes('10.77.0.100'));
   const went = (await heard.end()).findIndex((line) => /^Deleted.*10\.77\.0\.100\/32/.test(line));
   ok(went >= 0);
 });
 
-test('a VIP that has become an address of the node is let go', { skip }, async () => {
+test('the agent releases a VIP that becomes an address of the node', { skip }, async () => {
   await using node = await Node.start({ services: [web] });
   node.run('ip address add 10.77.0.100/24 dev lan');
   const isLetGo = (): boolean => !/10\.77\.0\.100\/32/.test(node.run('ip address show dev lan'));
-  await node.until('only the node’s is left', isLetGo);
+  await node.until('only the address of the node is left', isLetGo);
   match(await reasonOf(node, '10.77.0.100'), /^AddressConflict/);
   match(node.run('ip address show dev lan'), /10\.77\.0\.100\/24/);
 });
 
-test('the controller hears that an address is gone that has no place any more', { skip }, async () => {
+test('the agent reports that it holds no VIP after its interface has lost all addresses', {
+  skip,
+}, async () => {
   await using node = await Node.start({ services: [web, other] });
   using controller = await FakeController.instead(node);
   const stream = await controller.next();
   equal(stream.hello.held.length, 3);
   stream.begin();
   node.run('ip address flush dev lan');
-  await node.until('none is held by its word', () => {
+  await node.until('the agent reports none', () => {
     const last = stream.heard.findLast((message) => message.type === 'held');
     return last?.type === 'held' && last.vips.length === 0;
   });
 });
 
-test('an address goes at once, though its rules wait until a commit is due', { skip }, async () => {
+test('the agent removes an address at once while its rules wait for their commit', { skip }, async () => {
   await using node = await Node.start({ services: [web, other], agentArgs: ['--commit-interval', '100s'] });
   for (let port = 81; port <= 83; port++) {
     const { seq } = await node.controllerStatus();
     node.writeServices([{ ...web, ports: [`TCP ${port}`] }, other]);
-    await node.until('it was said', async () => (await node.controllerStatus()).seq > seq);
+    await node.until('the controller has sent it', async () => (await node.controllerStatus()).seq > seq);
   }
   node.writeServices([other]);
   await node.until('the address is gone', () => `${addressesOn(node, 'lan')}` === `${other.addresses}`);
   match(rulesOf(node), /10\.77\.0\.100/);
 });
 
-test('a VIP is not taken behind rules that are to be others, whatever is put right meanwhile', {
+test('the agent takes no VIP before its changed rules are committed, even during a repair', {
   skip,
 }, async () => {
   await using node = await Node.start({ services: [web, other], agentArgs: ['--commit-interval', '100s'] });
@@ -159,15 +161,15 @@ test('a VIP is not taken behind rules that are to be others, whatever is put rig
   ok(!addressesOn(node, 'lan').includes(address) || isInForce());
 });
 
-test('VIPs move to the interface that is named now, and are there before they leave', { skip }, async () => {
+test('after a change of --interface a VIP is on the new one before it leaves the old', { skip }, async () => {
   await using node = await Node.start({ services: [web, other] });
   const vips = [...other.addresses, ...web.addresses].sort();
   deepEqual(addressesOn(node, 'lan'), vips);
   await node.killAgent('SIGTERM');
   await using heard = await monitor(node, 'ip');
   node.startAgent(['--interface', 'pods']);
-  await node.until('they are on the other', () => `${addressesOn(node, 'pods')}` === `${vips}`);
-  await node.until('they are on no other', () => addressesOn(node, 'lan').length === 0);
+  await node.until('the VIPs are on pods', () => `${addressesOn(node, 'pods')}` === `${vips}`);
+  await node.until('no VIP is on lan', () => addressesOn(node, 'lan').length === 0);
   await node.settled([web, other]);
   const lines = await heard.end();
   for (const vip of vips) {
@@ -179,7 +181,7 @@ test('VIPs move to the interface that is named now, and are there before they le
   }
 });
 
-test('an interface that is named and not there, or down, is said so by its name', { skip }, async () => {
+test('status names the interfaces of --interface of which none is present and up', { skip }, async () => {
   await using node = await Node.start({ services: [other] });
   await node.killAgent('SIGTERM');
   node.run('ip address del 10.77.0.101/32 dev lan');
@@ -196,16 +198,16 @@ test('an interface that is named and not there, or down, is said so by its name'
   deepEqual((await node.status()).problems, []);
 });
 
-test('VIPs follow the prefix they belong to', { skip }, async () => {
+test('a VIP follows its prefix to another interface', { skip }, async () => {
   await using node = await Node.start({ services: [other] });
   node.run('ip address add 10.77.0.2/24 dev pods');
   node.run('ip address del 10.77.0.1/24 dev lan');
-  await node.until('it is there', () => `${addressesOn(node, 'pods')}` === `${other.addresses}`);
-  await node.until('it is not here', () => addressesOn(node, 'lan').length === 0);
+  await node.until('the VIP is on pods', () => `${addressesOn(node, 'pods')}` === `${other.addresses}`);
+  await node.until('no VIP is on lan', () => addressesOn(node, 'lan').length === 0);
   await node.settled([other]);
 });
 
-test('an address that the kernel refuses is named, and taken as soon as it lets us', { skip }, async () => {
+test('the agent names an address that the kernel refuses, and takes it once it can', { skip }, async () => {
   await using node = await Node.start({ services: [other], agentArgs: ['--interface', 'lan'] });
   const disable = (value: string): void =>
     node.node.run(() => writeFileSync('/proc/sys/net/ipv6/conf/lan/disable_ipv6', value));
@@ -218,9 +220,7 @@ test('an address that the kernel refuses is named, and taken as soon as it lets 
   await node.until('nothing is refused', async () => (await reasonOf(node, 'fd77::100')) === ' ');
 });
 
-test('what goes from the rules stays with its address until it is known what is placed here', {
-  skip,
-}, async () => {
+test('the agent keeps removed rules and addresses until the placements have synced', { skip }, async () => {
   await using node = await Node.start({ services: [web] });
   await node.killAgent('SIGKILL');
   using controller = await FakeController.instead(node);
@@ -230,7 +230,7 @@ test('what goes from the rules stays with its address until it is known what is 
   stream.welcome();
   stream.say({ type: 'page', table: 'rules', buckets: Array.from({ length: 256 }, (_, n) => n), set: [] });
   stream.synced('rules', { count: 0, digest: hash('sha256', '0'.repeat(16 * 256)).slice(0, 16) });
-  // A table that does not follow is asked for, when all before it has been dealt with.
+  // The agent answers a gap with a resync, after it has handled all messages before it.
   stream.say({ type: 'delta', table: 'rules', from: 99, to: 100, set: [], remove: [] });
   await node.until('all is read', () => stream.heard.some(({ type }) => type === 'resync'));
   deepEqual(addressesOn(node, 'lan'), web.addresses);
@@ -238,6 +238,6 @@ test('what goes from the rules stays with its address until it is known what is 
   ok(stream.heard.every(({ type }) => type !== 'ack'));
   stream.synced('placements');
   await node.until('both are gone', () => addressesOn(node, 'lan').length === 0);
-  await node.until('it is said', () => stream.heard.some(({ type }) => type === 'ack'));
+  await node.until('it is acknowledged', () => stream.heard.some(({ type }) => type === 'ack'));
   doesNotMatch(rulesOf(node), /10\.77\.0\.100/);
 });

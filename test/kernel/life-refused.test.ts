@@ -1,4 +1,4 @@
-// What the kernel has from a former life of the agent is in the way of nothing for good.
+// Elements that an earlier agent left in the kernel keep no VIP out for good.
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { Node, type Service, skip } from './node.ts';
 const gone: Service = { name: 'dns', addresses: ['10.77.0.100'], ports: ['UDP 53'] };
 const fresh: Service = { name: 'web', addresses: ['10.77.0.101'], ports: ['TCP 80'] };
 
-test('a VIP that did not fit beside what nobody wants any more is in force once that is gone', {
+test('a VIP that did not fit beside elements of an earlier agent is served once those are removed', {
   skip,
 }, async () => {
   await using node = await Node.start({ services: [gone], agentArgs: ['--set-size', '1'] });

@@ -1,4 +1,4 @@
-// Others who take away what is ours: it is put back at once, or they are not let.
+// Other programs remove what is ours: the agent restores it at once, or the kernel refuses the removal.
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { type Sockets, socketsOf } from '../agent/life.ts';
@@ -12,7 +12,7 @@ const dns: Service = { name: 'dns', addresses: vips, ports: ['UDP 53'] };
 const web: Service = { name: 'web', addresses: ['10.77.0.101'], ports: ['TCP 80'] };
 const toPrint = skip || hasTool('nft', '--version');
 
-/** Runs what harms, waits until all is well, and says how long that took. */
+/** Runs a harmful command, waits for the repair, and prints how long that took. */
 async function mended(
   t: TestContext,
   node: Node,
@@ -21,7 +21,7 @@ async function mended(
   const beganAtMs = performance.now();
   node.run(harm);
   const doneAtMs = performance.now();
-  await node.until(`it is mended: ${harm}`, isWell);
+  await node.until(`repaired: ${harm}`, isWell);
   const [all, since] = [beganAtMs, doneAtMs].map((atMs) => (performance.now() - atMs).toFixed(1));
   t.diagnostic(`${harm}: right again ${since} ms after it had ended, ${all} ms after it began`);
 }
@@ -42,7 +42,9 @@ async function answersAsDeclared(node: Node): Promise<void> {
   }
 }
 
-test('rules that others take away are put back, and the address stays', { skip: toPrint }, async (t) => {
+test('the agent restores rules that another program removes, and the addresses stay', {
+  skip: toPrint,
+}, async (t) => {
   await using node = await Node.start({ services: [dns, web], agentArgs: ['--table-owner', 'off'] });
   using sockets = socketsOf(node);
   for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
@@ -59,7 +61,7 @@ test('rules that others take away are put back, and the address stays', { skip: 
   assert.equal((await node.status()).inSync, true);
 });
 
-test('rules are put back though no controller has been heard since the start', {
+test('the agent restores rules before it has reached a controller since its start', {
   skip: toPrint,
 }, async () => {
   await using node = await Node.start({ services: [dns, web], agentArgs: ['--table-owner', 'off'] });
@@ -74,13 +76,15 @@ test('rules are put back though no controller has been heard since the start', {
   });
   for (const harm of [harms[0], harms[2]]) {
     node.run(`${harm}`);
-    await node.until(`it is mended: ${harm}`, () => `${wordsOf(node)}` === table);
+    await node.until(`repaired: ${harm}`, () => `${wordsOf(node)}` === table);
     await answersAsDeclared(node);
   }
   assert.equal((await node.status()).inSync, false);
 });
 
-test('a table with an owner is not taken away', { skip: toPrint || ownerless }, async () => {
+test('the kernel lets no other program remove a table with an owner', {
+  skip: toPrint || ownerless,
+}, async () => {
   await using node = await Node.start({ services: [dns, web] });
   using sockets = socketsOf(node);
   for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
@@ -94,7 +98,7 @@ test('a table with an owner is not taken away', { skip: toPrint || ownerless }, 
   await answersAsDeclared(node);
 });
 
-test('an address that others take away is put back', { skip }, async (t) => {
+test('the agent restores an address that another program removes', { skip }, async (t) => {
   await using node = await Node.start({ services: [dns] });
   using sockets = socketsOf(node);
   for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
@@ -106,13 +110,15 @@ test('an address that others take away is put back', { skip }, async (t) => {
   await node.settled([dns]);
 });
 
-test('addresses come back with a link that went down', { skip }, async (t) => {
+test('the agent restores its addresses when their link is up again', { skip }, async (t) => {
   await using node = await Node.start({ services: [dns], agentArgs: ['--interface', 'lan'] });
   using sockets = socketsOf(node);
   for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
   const isWell = (): Promise<boolean> => hasAll(sockets);
   node.run('ip link set lan down');
-  await node.until('it is told', async () => /VIPs on lan, which is down/.test(await problemsOf(node)));
+  await node.until('the problem is reported', async () =>
+    /VIPs on lan, which is down/.test(await problemsOf(node)),
+  );
   await mended(t, node, { harm: 'ip link set lan up', isWell });
   node.run('ip address add fd77::1/64 dev lan nodad');
   await node.until('all answers', async () => (await node.probe('udp', 'fd77::100', 53)) === 'open');
@@ -121,18 +127,18 @@ test('addresses come back with a link that went down', { skip }, async (t) => {
   assert.equal(await problemsOf(node), '');
 });
 
-test('a link that carries nothing is told, as long as VIPs are on it', { skip }, async () => {
+test('status names a link without carrier while VIPs are on it', { skip }, async () => {
   await using node = await Node.start({ services: [dns] });
   assert.equal(await problemsOf(node), '');
   node.run('ip link set lan0 down', { where: node.client });
   const isTold = async (): Promise<boolean> => /VIPs on lan, .*no carrier/.test(await problemsOf(node));
-  await node.until('it is told', isTold);
+  await node.until('the problem is reported', isTold);
   await node.setServices([]);
   assert.equal(await problemsOf(node), '');
   node.run('ip link set lan0 up', { where: node.client });
 });
 
-test('a VIP without a place comes up with the prefix it belongs to', { skip }, async (t) => {
+test('a VIP without an interface is served once an interface has its prefix', { skip }, async (t) => {
   await using node = await Node.start({ services: [dns] });
   using sockets = socketsOf(node);
   for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
@@ -141,7 +147,7 @@ test('a VIP without a place comes up with the prefix it belongs to', { skip }, a
     (await node.status()).vips.some(({ reason }) => reason === 'NoInterface');
   node.run('ip link set lan down');
   node.run('ip link set lan up');
-  await node.until('the VIP without a place is named', isNamed);
+  await node.until('NoInterface is reported', isNamed);
   await mended(t, node, { harm: 'ip address add fd77::1/64 dev lan nodad', isWell });
   await node.settled([dns]);
   // As at a boot: no controller yet, and no address.
@@ -149,14 +155,16 @@ test('a VIP without a place comes up with the prefix it belongs to', { skip }, a
   await node.killAgent('SIGTERM');
   node.run('ip address flush dev lan');
   node.startAgent();
-  await node.until('the VIPs without a place are named', isNamed);
+  await node.until('NoInterface is reported', isNamed);
   node.run('ip address add 10.77.0.1/24 dev lan');
   await mended(t, node, { harm: 'ip address add fd77::1/64 dev lan nodad', isWell });
   await node.until('all answers', async () => (await node.probe('udp', 'fd77::100', 53)) === 'open');
   await answersAsDeclared(node);
 });
 
-test('a node that had no prefix when it said hello is given VIPs once it has one', { skip }, async () => {
+test('the controller places VIPs on a node that had no prefix at hello once it has one', {
+  skip,
+}, async () => {
   await using node = await Node.start({ services: [web] });
   for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
   await node.killAgent('SIGTERM');
@@ -172,7 +180,9 @@ test('a node that had no prefix when it said hello is given VIPs once it has one
   await answersAsDeclared(node);
 });
 
-test('a VIP that is an address of the node comes up once it is none any more', { skip }, async (t) => {
+test('a VIP that is an address of the node is served once the node has lost that address', {
+  skip,
+}, async (t) => {
   await using node = await Node.start({ services: [web] });
   using sockets = socketsOf(node);
   for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
@@ -191,7 +201,9 @@ test('a VIP that is an address of the node comes up once it is none any more', {
   await answersAsDeclared(node);
 });
 
-test('addresses come back with an interface that was deleted and made anew', { skip }, async (t) => {
+test('the agent restores its addresses on an interface that was deleted and created again', {
+  skip,
+}, async (t) => {
   await using node = await Node.start({ services: [dns], agentArgs: ['--interface', 'lan'] });
   using sockets = socketsOf(node);
   const isWell = (): Promise<boolean> => hasAll(sockets);

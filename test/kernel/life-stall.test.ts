@@ -1,4 +1,4 @@
-// What a program writes to stops: the reader of its log, or the disk of its state. Nothing else does.
+// The reader of a program's log or the disk of its state stops, and nothing else does.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,7 +23,7 @@ const stalledMs = 10_000;
 const answerWithinMs = 2500;
 type Verb = 'agent' | 'controller';
 
-/** A program in the place of the node's own, and the reader of its log, who may stop. */
+/** A program in place of the node's own, and a reader of its log that can stop. */
 class Logged implements AsyncDisposable {
   readonly child: ChildProcess;
   readonly #reader: Readable;
@@ -65,7 +65,7 @@ class Logged implements AsyncDisposable {
     return this.child.pid ?? 0;
   }
 
-  /** Every whole line that was read. One that is not the JSON of a log ends the test. */
+  /** All complete lines so far. A line that is not JSON ends the test. */
   lines(): Record<string, unknown>[] {
     const whole = this.#text.split('\n').slice(0, -1);
     return whole.filter((line) => line !== '').map((line) => JSON.parse(line) as Record<string, unknown>);
@@ -75,7 +75,7 @@ class Logged implements AsyncDisposable {
     this.#reader.pause();
   }
 
-  /** Until nothing more fits in the pipe: what has stopped reads on until it has enough. */
+  /** Fills the pipe until nothing more fits; a reader that has stopped still reads for a while. */
   async fill(): Promise<void> {
     for (let went = 1; went > 0; await sleep(20)) {
       went = 0;
@@ -100,7 +100,7 @@ class Logged implements AsyncDisposable {
   }
 }
 
-/** What a metric without labels says. */
+/** The value of a metric without labels. */
 async function metric(node: Node, port: number, name: string): Promise<number> {
   const text = await getText(node.node, `http://127.0.0.1:${port}/metrics`);
   return Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1]);
@@ -109,7 +109,7 @@ async function metric(node: Node, port: number, name: string): Promise<number> {
 const droppedLines = 'vipward_log_lines_dropped_total';
 
 for (const kind of ['FIFO', 'socketpair'] as const) {
-  test(`nothing of an agent but its log stops when the reader of stdout does: a ${kind}`, {
+  test(`an agent stops nothing but its log when the reader of its stdout stops (${kind})`, {
     skip: skip || (kind === 'socketpair' && alike),
   }, async () => {
     await using node = await Node.start({ services: [dns], agentArgs: ['--log-level', 'debug'] });
@@ -118,12 +118,12 @@ for (const kind of ['FIFO', 'socketpair'] as const) {
     using controller = await FakeController.instead(node);
     const stream = await controller.next();
     stream.begin();
-    // From here on it has nothing to say but that, and which VIPs it takes.
+    // From here on it logs only acknowledgements and the VIPs that it takes.
     const times = (what: string): number => agent.lines().filter(({ event }) => event === what).length;
     await node.until('both streams are in the log', () => times('streamOpen') === 2);
     await node.until('an acknowledgement is', () => times('acknowledged') > 0);
     agent.stop();
-    // A slow machine would not write enough of it in a minute.
+    // A slow machine would not write enough to fill it in a minute.
     if (kind === 'FIFO') await agent.fill();
     const pulse = await takePulse(node, controller, agent.pid);
     // A machine that is busy with something else writes fewer lines in the time.
@@ -147,7 +147,7 @@ for (const kind of ['FIFO', 'socketpair'] as const) {
   });
 }
 
-test('nothing of a controller but its log stops when the reader of stdout does', {
+test('a controller stops nothing but its log when the reader of its stdout stops', {
   skip: skip || alike,
 }, async () => {
   await using node = await Node.start({ services: [dns] });
@@ -168,7 +168,7 @@ test('nothing of a controller but its log stops when the reader of stdout does',
 });
 
 for (const verb of ['agent', 'controller'] as const) {
-  test(`changes are in force and acknowledged while the disk of the ${verb} stands still`, {
+  test(`changes are committed and acknowledged while the disk of the ${verb} is stalled`, {
     skip: skip || lacks('strace') || (verb === 'controller' && alike),
   }, async () => {
     await using node = await Node.start({ services: [dns] });
@@ -177,7 +177,7 @@ for (const verb of ['agent', 'controller'] as const) {
     for (const port of ports) await node.setServices([dns, { ...web, ports: [`TCP ${port}`] }]);
     assert.match(rulesOf(node), openPort('10.77.0.101', 'tcp', 85));
     assert.equal(await getText(node.node, `http://127.0.0.1:${portOf[verb]}/healthz`), 'ok\n');
-    // The first write waits still, and nothing has waited for it.
+    // The first write still waits, and nothing has waited for it.
     assert.deepEqual(disk.calls(), { begun: 1, ended: 0 });
     await node.until('the write ends', () => disk.calls().ended > 0);
   });
@@ -185,7 +185,7 @@ for (const verb of ['agent', 'controller'] as const) {
 
 const portOf = { agent: 9471, controller: 9470 } as const;
 
-/** From now on each call that waits for the disk waits for ten seconds before it does. */
+/** From now on each fsync and fdatasync starts ten seconds late. */
 async function stopDisk(node: Node, pid: number) {
   const calls = ['-e', 'trace=fdatasync,fsync', '-e', `inject=fdatasync,fsync:delay_enter=${stalledMs}000`];
   const tracer = await attach(node, pid, calls);

@@ -1,5 +1,5 @@
-// A controller that does not know all there is takes nothing away: what agents serve goes on, and `status`
-// says why nothing else happens.
+// A controller with incomplete input removes nothing: agents go on serving, and `status` says why nothing
+// else happens.
 import assert from 'node:assert/strict';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ const more: readonly Service[] = Array.from({ length: 11 }, (_, index) => {
   return { name: `more${index}`, addresses: [`10.77.0.${110 + index}`], ports: ['TCP 80'] };
 });
 
-/** Traffic to both addresses of `dns`, and what must not change beneath it. */
+/** Traffic to both addresses of `dns`, and a check that no address and no rule has changed. */
 async function serving(
   node: Node,
 ): Promise<{ probers: Prober[]; stays: () => Promise<void> } & AsyncDisposable> {
@@ -35,14 +35,14 @@ async function serving(
   };
 }
 
-test('a controller that starts with a broken file beside it takes nothing away', {
+test('a controller that starts with a broken file removes nothing and turns agents away', {
   skip: skip || uncounted,
 }, async () => {
   await using node = await Node.start({ services: [dns, ...more] });
   await using life = await serving(node);
   await node.killController('SIGKILL');
   const folder = join(node.folder, 'services');
-  // All that is left to read is whole, and a part of the truth.
+  // All that is left to read is valid, but only a part of the truth.
   renameSync(join(folder, 'services.yaml'), join(node.folder, 'whole'));
   writeFileSync(join(folder, 'other.yaml'), 'apiVersion: v1\nkind: Service\nmetadata: {name: other\n');
   node.startController();
@@ -63,7 +63,7 @@ test('a controller that starts with a broken file beside it takes nothing away',
   await node.settled([dns, ...more]);
 });
 
-test('a folder that was emptied takes nothing away until a second reading agrees', {
+test('the controller holds back the removals of an emptied folder, even after a restart', {
   skip: skip || uncounted,
 }, async () => {
   await using node = await Node.start({ services: [dns, ...more] });
@@ -92,7 +92,7 @@ test('a folder that was emptied takes nothing away until a second reading agrees
   assert.equal((await node.controllerStatus()).massRemoval, null);
 });
 
-test('what was emptied on purpose goes', { skip }, async () => {
+test('with --mass-removal now the controller removes all VIPs of an emptied folder', { skip }, async () => {
   await using node = await Node.start({
     services: [dns, ...more],
     controllerArgs: ['--mass-removal', 'now'],
@@ -102,7 +102,7 @@ test('what was emptied on purpose goes', { skip }, async () => {
   assert.doesNotMatch(node.run('ip address'), /10\.77\.0\.1\d\d|fd77::100/);
 });
 
-test('a controller with other records is not obeyed, and both sides say so', {
+test('an agent refuses a controller with the records of another cluster and says why', {
   skip: skip || uncounted,
 }, async () => {
   await using node = await Node.start({ services: [dns, ...more] });

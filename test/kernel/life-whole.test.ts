@@ -1,5 +1,5 @@
-// The life of one node from its first VIP to its clean-up, each step on what the one before left: what the
-// other files take apart, in one piece that an emulated machine has the time for too.
+// The life of one node from its first VIP to its clean-up, each step on what the one before left. Other files
+// test the steps in detail; this one is short enough for an emulated machine too.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -45,7 +45,7 @@ test('a node from its first VIP to its clean-up', {
 
   await t.test('only declared ports answer', onlyDeclared);
 
-  await t.test('a NodePort is shut, and a forwarded port is the backend or nobody', async () => {
+  await t.test('a NodePort is closed at a VIP, and a forwarded port reaches only the backend', async () => {
     assert.equal(await node.probe('tcp', shell, 22), 'closed');
     node.run(nodePort ?? '');
     assert.equal(await node.probe('tcp', '10.77.0.1', 30080), 'open');
@@ -54,7 +54,7 @@ test('a node from its first VIP to its clean-up', {
     assert.equal(await node.probe('tcp', shell, 22), 'open');
   });
 
-  await t.test('a port that is closed is cut, and its neighbour goes on', async () => {
+  await t.test('closing a port cuts its connections, and those of another port go on', async () => {
     await node.setServices([wider, ssh]);
     const [kept, cut] = [await node.connect('10.77.0.100', 80), await node.connect('10.77.0.100', 81)];
     assert.ok((await echoes(kept, 'a')) && (await echoes(cut, 'a')));
@@ -63,9 +63,9 @@ test('a node from its first VIP to its clean-up', {
     assert.ok(await echoes(kept, 'b'));
   });
 
-  await t.test('what others take away comes back', async () => {
+  await t.test('the agent restores what another program removes', async () => {
     const words = `${wordsOf(node)}`;
-    // Where the kernel lets a table have an owner this is refused, and nothing is missing.
+    // A kernel with table owners refuses this, and nothing is missing.
     runIn(node.node, (harms[1] ?? '').split(' ') as [string]);
     node.run(`ip address del ${shell}/32 dev lan`);
     await node.until('the address is back', () => isThere(shell));
@@ -73,7 +73,7 @@ test('a node from its first VIP to its clean-up', {
     await onlyDeclared();
   });
 
-  await t.test('kill -9 changes nothing, and what went meanwhile goes after the next sync', async () => {
+  await t.test('kill -9 changes nothing, and a VIP removed meanwhile goes after the next sync', async () => {
     await node.killAgent('SIGKILL');
     await onlyDeclared();
     node.writeServices([web]);
@@ -83,7 +83,7 @@ test('a node from its first VIP to its clean-up', {
     await onlyDeclared();
   });
 
-  await t.test('cleanup leaves nothing of ours, and what is of others', async () => {
+  await t.test('cleanup removes all that is ours and nothing foreign', async () => {
     await node.killAgent('SIGTERM');
     await onlyDeclared();
     const state = join(node.folder, 'agent');

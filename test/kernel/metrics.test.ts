@@ -1,4 +1,4 @@
-// The metrics of a real agent: those that docs/operating.md promises, and a counter that never falls.
+// The metrics of a real agent: those that docs/operating.md lists, and a counter that never falls.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { checkMetrics, seriesValue } from '../metrics-page.ts';
@@ -8,7 +8,7 @@ import { getText } from './traffic.ts';
 const web: Service = { name: 'web', addresses: ['10.77.0.100'], ports: ['TCP 80'] };
 const dropped = 'vipward_dropped_packets_total';
 
-test('an agent has the metrics of the page, and forgets no packet with its VIP', { skip }, async () => {
+test('the agent serves the documented metrics, and its drop counter outlives a VIP', { skip }, async () => {
   await using node = await Node.start({ services: [web] });
   const scrape = () => getText(node.node, 'http://127.0.0.1:9471/metrics');
   const text = await scrape();
@@ -18,7 +18,7 @@ test('an agent has the metrics of the page, and forgets no packet with its VIP',
   assert.equal(seriesValue(text, dropped), 0);
   assert.equal(await node.probe('tcp', '10.77.0.100', 22), 'closed');
   const count = async (): Promise<number> => seriesValue(await scrape(), dropped);
-  // What a busy kernel does not tell soon is left for the next time.
+  // A count that a busy kernel does not deliver soon comes with a later scrape.
   await node.until('a count', async () => (await count()) > 0);
   const before = await count();
   await node.setServices([{ ...web, name: 'other', addresses: ['10.77.0.101'] }]);
@@ -28,7 +28,7 @@ test('an agent has the metrics of the page, and forgets no packet with its VIP',
   await node.until('more of them', async () => (await count()) > before);
 });
 
-test('VIPs are counted by state and family, and an address that the node has as a conflict', {
+test('metrics count VIPs by state and family, and a VIP that is an address of the node as a conflict', {
   skip,
 }, async () => {
   await using node = await Node.start({ services: [web] });

@@ -29,7 +29,7 @@ export interface NodeOptions {
   readonly agentArgs?: readonly string[];
   readonly controllerArgs?: readonly string[];
   readonly source?: (node: Node) => readonly string[];
-  /** Commits keep the distance that they keep on any node. */
+  /** Commits keep their usual interval. */
   readonly paced?: boolean;
   /** False where a test starts its controllers itself. */
   readonly hasController?: boolean;
@@ -57,7 +57,7 @@ export class Node implements AsyncDisposable {
     ({ node: this.node, client: this.client, backend: this.backend } = wire());
   }
 
-  /** A node whose Services are all in force: every VIP is there, or refused. */
+  /** A node whose Services are all in force: every VIP is served or refused. */
   static async start(options: NodeOptions): Promise<Node> {
     await using stack = new AsyncDisposableStack();
     const made = stack.use(new Node(options));
@@ -77,7 +77,7 @@ export class Node implements AsyncDisposable {
     return this.#controller?.pid ?? 0;
   }
 
-  /** A flag that comes twice counts as the last says. */
+  /** Of a flag that is given twice the last one counts. */
   startAgent(more: readonly string[] = []): void {
     const { agentArgs = [], paced = false } = this.#options;
     const pace = paced ? [] : ['--commit-interval', '0s'];
@@ -93,7 +93,7 @@ export class Node implements AsyncDisposable {
     this.#controller = this.#spawn('controller', [...source(this), '--pool', pool, ...controllerArgs]);
   }
 
-  /** Its exit code. */
+  /** Returns the exit code. */
   async killAgent(signal: NodeJS.Signals): Promise<number | null> {
     const agent = this.#agent;
     await this.#end(agent, signal);
@@ -139,7 +139,7 @@ export class Node implements AsyncDisposable {
     return (await this.#get(9471, '/status')) as NodeReport;
   }
 
-  /** A status with every count: those that a busy kernel does not tell soon are left out. */
+  /** A status with every count; `status` leaves out those that a busy kernel does not deliver soon. */
   async counted(): Promise<NodeReport> {
     let report = await this.status();
     await this.until('counts', async () => {
@@ -186,7 +186,7 @@ export class Node implements AsyncDisposable {
     return stdout;
   }
 
-  /** Waits for something to become true. What does not fails with the programs' own words. */
+  /** Waits until something is true, or fails with the logs and statuses of both programs. */
   async until(what: string, holds: Holds): Promise<void> {
     await until(what, holds, async () => {
       const status = await this.status().catch(String);
@@ -195,7 +195,7 @@ export class Node implements AsyncDisposable {
     });
   }
 
-  /** All of it, also where a part fails: what was made last goes first. */
+  /** Stops everything, the newest first, even if a part fails. */
   async stop(): Promise<void> {
     await using stack = new AsyncDisposableStack();
     for (const namespace of [this.node, this.client, this.backend]) stack.use(namespace);
@@ -221,7 +221,7 @@ export class Node implements AsyncDisposable {
     return child;
   }
 
-  /** Only a test kills it; by itself, and when it is asked to, it ends well. */
+  /** A program that the test does not kill by SIGKILL must exit with 0. */
   async #end(child: ChildProcess | undefined, signal: NodeJS.Signals): Promise<void> {
     if (child === undefined) return;
     const verb = child.spawnargs.slice(2, 3);

@@ -1,5 +1,5 @@
-// `--filter observe`: nothing is dropped, everything that would be is counted with its source and port, and
-// the way to enforce and back costs a declared port no packet.
+// `--filter observe` drops nothing and counts what enforce would drop by source and port; a change to enforce
+// and back costs a declared port no packet.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { WouldDropReport } from '../../src/agent/answers/would-drop.ts';
@@ -28,14 +28,17 @@ const closed = Array.from({ length: 30 }, (_, index) => {
   return { protocol: index % 2 === 0 ? ('tcp' as const) : ('udp' as const), port: 7000 + 13 * index, index };
 });
 
-test('60 probes of closed ports are answered as without us, each counted with its source and port', {
+test('observe answers 60 probes of closed ports as without a filter and counts each by source and port', {
   skip: skip || uncounted,
 }, async () => {
   await using node = await Node.start(observing);
   using sockets = socketsOf(node);
   await listen(node);
   const without = await probeAll(node, ['10.77.0.1', 'fd77::1']);
-  assert.ok(without.includes('open') && without.includes('refused'), 'a listener answers, and a stack');
+  assert.ok(
+    without.includes('open') && without.includes('refused'),
+    'some ports have a listener, and some refuse',
+  );
   await using commits = await commitsOf(node, sockets);
   assert.deepEqual(await probeAll(node, vips), without);
   await node.until('60 samples', async () => (await wouldDrop(node)).samples.length >= 60);
@@ -63,7 +66,7 @@ test('60 probes of closed ports are answered as without us, each counted with it
   assert.equal(await differs(node), false, 'a sample is no drift');
 });
 
-test('observe samples ICMP and protocols without ports, and what only the second guard would drop', {
+test('observe samples ICMP, protocols without ports, and packets that only the second guard would drop', {
   skip,
 }, async () => {
   await using node = await Node.start(observing);
@@ -89,7 +92,7 @@ test('observe samples ICMP and protocols without ports, and what only the second
   );
 });
 
-test('from observe to enforce and back is one transaction each, and no declared port loses a packet', {
+test('a change from observe to enforce or back is one transaction, and no declared port loses a packet', {
   skip,
 }, async () => {
   await using node = await Node.start(observing);

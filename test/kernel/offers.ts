@@ -1,12 +1,12 @@
-// A VIP that somebody else answers for, offered to a node while he does so in time: what he says counts
-// within 300 ms of its question, and the test in which he lives may not be let run for longer.
+// Offers a node a VIP that another host answers for. An answer counts within 300 ms of its probe, and the
+// test, in which that host runs, may be paused for longer.
 import type { Node, Service } from './node.ts';
 
-/** Far less than a question is open for. */
+/** Far less than the time in which an answer counts. */
 const mostGapMs = 100;
 const [firstHost, lastHost] = [120, 199];
 
-/** How long somebody has paused at most, in what he does again and again. */
+/** The longest pause between the beats of a host. */
 export class Rhythm {
   #lastMs: number = performance.now();
   #longestMs = 0;
@@ -31,9 +31,9 @@ export interface Offered<Who extends Present> extends Disposable {
 }
 
 /**
- * Offers a VIP of each family beside other Services, to somebody whom `meet` makes for their addresses, until
- * what the node finds is in force. Where he paused for too long meanwhile, all is done again with addresses
- * that nobody has had yet.
+ * Offers a VIP of each family beside other Services, with hosts on the link that `meet` makes for the
+ * addresses, until the result is in force. If a host paused for too long meanwhile, the offer is repeated
+ * with fresh addresses.
  */
 export async function offer<Who extends Present>(
   node: Node,
@@ -52,5 +52,5 @@ export async function offer<Who extends Present>(
     }
     await node.setServices(others);
   }
-  throw new Error(`whatever was offered, somebody did nothing for ${mostGapMs} ms`);
+  throw new Error(`in every offer a host paused for ${mostGapMs} ms`);
 }

@@ -1,5 +1,5 @@
-// An agent that starts with other options than the last one had: all that it serves is there behind the
-// change. And where the kernel does not let it write, or not to the end, what was there guards as it did.
+// An agent starts with other options than the one before: all ports are there after the change. If the kernel
+// refuses a write or a part of it, the old rules go on guarding.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Ledger } from '../../src/agent/ledger.ts';
@@ -18,7 +18,7 @@ const [before, after] = [{}, { observe: true, echo: false, counters: true }].map
 
 for (const options of [{ counters: true }, { observe: true }, { echo: false }])
   for (const [index, { firewall, skip }] of before?.entries() ?? [])
-    test(`${firewall.dialect.name}: every port is there when options become ${JSON.stringify(options)}`, {
+    test(`${firewall.dialect.name}: every port stays when options become ${JSON.stringify(options)}`, {
       skip,
     }, async () => {
       using own = ownKernel();
@@ -62,17 +62,19 @@ for (const [index, { firewall, skip }] of before?.entries() ?? []) {
       },
     });
     equal((await rules.reconcile(false)).outcome, 'unsure');
-    // And once more, from what that has left.
+    // Again, from what the first pass left.
     equal((await rules.reconcile(false)).outcome, 'unsure');
     return lost;
   };
 
   for (const steps of name === 'xtables' ? [0, 1, 2, 3, 4, 5] : [0])
-    test(`${name}: nothing is lost after ${steps} steps of a change of options`, { skip }, async () => {
+    test(`${name}: a change of options that stops after ${steps} steps withdraws no address`, {
+      skip,
+    }, async () => {
       deepEqual(await told(steps), []);
     });
 
-  test(`${name}: what no agent of ours would have there takes the addresses`, { skip }, async () => {
+  test(`${name}: a foreign accept rule in the guard withdraws all addresses`, { skip }, async () => {
     const harm =
       name === 'xtables'
         ? 'iptables-legacy -w -t raw -I vipward-guard -j ACCEPT'
@@ -81,7 +83,7 @@ for (const [index, { firewall, skip }] of before?.entries() ?? []) {
   });
 }
 
-/** A transaction that does not get any further: some steps, then some tables. */
+/** The beginning of a transaction: some steps, then some tables. */
 function firstOf<O>(transaction: Transaction<O>, count: number): Transaction<O> {
   const { steps, tables = [] } = transaction;
   const left = Math.max(0, count - steps.length);

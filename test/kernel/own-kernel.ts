@@ -112,7 +112,7 @@ export function nft({ namespace }: OwnKernel, words: readonly string[], input = 
 
 export function hasTool(...argv: [string, ...string[]]): string | false {
   using here = Namespace.current();
-  return runIn(here, argv).status === 0 ? false : `${argv[0]} is not there to compare with`;
+  return runIn(here, argv).status === 0 ? false : `${argv[0]} is not installed`;
 }
 
 export function vip(address: string, ports: readonly VipPort[], more: Partial<VirtualIp> = {}): VirtualIp {

@@ -1,11 +1,11 @@
-// Rules of an agent on a kernel of a test's own, with nobody around them.
+// The Rules of an agent on a test's own kernel, without the rest of the agent.
 
 import { nftablesFirewall } from '../../src/agent/firewall/nftables.ts';
 import { Census } from '../../src/agent/rules/census.ts';
 import { Rules, type RulesParts } from '../../src/agent/rules/rules.ts';
 import { capabilities, plain } from './own-kernel.ts';
 
-/** With nf_tables, and a census of usual size, unless told otherwise. */
+/** With nf_tables and a census of the usual size, unless `parts` says otherwise. */
 export function rulesOf(parts: Pick<RulesParts, 'kernel' | 'ledger'> & Partial<RulesParts>): Rules {
   const ignore = (): void => {};
   return new Rules({

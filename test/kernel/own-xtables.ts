@@ -1,4 +1,4 @@
-// What xtables tests share: a dialect with everything, the programs of others as oracles, and what is there.
+// Shared by the xtables tests: options, commits and dumps, and iptables and ipset as oracles.
 import assert from 'node:assert/strict';
 import type { KernelObjects } from '../../src/dialects/dialect.ts';
 import { describe } from '../../src/dialects/xtables/describe.ts';

@@ -1,4 +1,4 @@
-// VIPs that the kernel refuses, among many that it would take: each is named, and none keeps the others out.
+// VIPs that the kernel refuses, among many that it accepts: each is named, and none keeps the others out.
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Ledger } from '../../src/agent/ledger.ts';
@@ -55,7 +55,7 @@ function allNamed(ledger: Ledger): void {
   }
 }
 
-test('of forty VIPs that come at once the twenty that can be are committed, the others named', {
+test('of forty VIPs in one commit the twenty that fit are committed and the others are named', {
   skip,
 }, async () => {
   using own = ownKernel();
@@ -66,7 +66,9 @@ test('of forty VIPs that come at once the twenty that can be are committed, the 
   await holds(good);
 });
 
-test('of forty VIPs that a starting agent finds missing likewise', { skip }, async () => {
+test('of forty VIPs that are missing at a start the twenty that fit are committed, the others named', {
+  skip,
+}, async () => {
   using own = ownKernel();
   const { ledger, rules, want, holds } = fixture(own);
   want(mixed);
@@ -75,7 +77,9 @@ test('of forty VIPs that a starting agent finds missing likewise', { skip }, asy
   await holds(good);
 });
 
-test('the filter of a VIP that is mended beside refused ones is what was declared', { skip }, async () => {
+test('a repair beside refused VIPs restores the declared rules and withdraws only the unguarded address', {
+  skip,
+}, async () => {
   using own = ownKernel();
   const { ledger, rules, want, holds, withdrawn } = fixture(own);
   await rules.reconcile(true);
@@ -85,11 +89,11 @@ test('the filter of a VIP that is mended beside refused ones is what was declare
   equal((await rules.reconcile(true)).outcome, 'committed');
   allNamed(ledger);
   await holds(good);
-  equal(withdrawn.includes(nth(1)), true, 'while it was not guarded it was no address of the node');
-  equal(withdrawn.includes(nth(3)), false, 'its neighbour was guarded all the time');
+  equal(withdrawn.includes(nth(1)), true, 'the unguarded VIP is withdrawn');
+  equal(withdrawn.includes(nth(3)), false, 'a guarded VIP is not withdrawn');
 });
 
-test('what is good of a refused VIP comes back though the kernel has lost it meanwhile', {
+test('after a flush a VIP whose change was refused is committed as it was before the change', {
   skip,
 }, async () => {
   using own = ownKernel();
@@ -107,15 +111,13 @@ test('what is good of a refused VIP comes back though the kernel has lost it mea
   equal(ledger.committed.get(nth(1)), first);
 });
 
-test('of thousands of VIPs the one that is refused changes nothing for those behind it', {
-  skip,
-}, async () => {
+test('one refused VIP among thousands changes nothing for the VIPs after it', { skip }, async () => {
   using own = ownKernel();
   const { ledger, rules, want, holds } = fixture(own, 3000);
   await rules.reconcile(true);
   const many = Array.from({ length: 2400 }, (_, n) => vip(nth(n), [port(80, { delivery: 'host' })]));
-  // It is in the second thousand, and the third is made ready while the kernel says no: what the one alone
-  // needs of the table must not be in it, and what another needs must be.
+  // It is in the second thousand, and the third is prepared before the kernel refuses it: the table must have
+  // what another VIP needs of it, and nothing that only the refused one needs.
   const [large, forwarded] = [1500, 2200];
   many[large] = vip(nth(large), ports(1700), { egress: true });
   many[forwarded] = vip(nth(forwarded), [port(80)]);

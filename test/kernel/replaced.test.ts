@@ -1,5 +1,5 @@
-// More VIPs for a moment than there are before and after: those that go are in the kernel until those that
-// come are, and no set may be too small for both.
+// VIPs are replaced by others: the old ones are in the kernel until the new ones are, and every set has room
+// for both.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Firewall } from '../../src/agent/firewall/firewall.ts';
@@ -33,7 +33,7 @@ async function holds(own: OwnKernel, firewall: Firewall, rules: Rules): Promise<
 
 for (const { firewall, skip, counts } of bothFirewalls) {
   const { name } = firewall.dialect;
-  /** A life that ends with these in the kernel, and the next one, which does not know of them. */
+  /** An agent that leaves these VIPs in the kernel, and the next one, which does not know them. */
   const begun = async (own: OwnKernel, before: readonly VirtualIp[]) => {
     await rulesOn(own, firewall, before).reconcile(true);
     const ledger = new Ledger();
@@ -47,7 +47,7 @@ for (const { firewall, skip, counts } of bothFirewalls) {
     return { rules, want, commit };
   };
 
-  test(`${name}: VIPs that come before the first sync find room beside those of a former life`, {
+  test(`${name}: VIPs that come before the first sync fit beside those of an earlier agent`, {
     skip,
   }, async () => {
     using own = ownKernel();
@@ -62,7 +62,9 @@ for (const { firewall, skip, counts } of bothFirewalls) {
     await holds(own, firewall, rules);
   });
 
-  test(`${name}: a start with records finds room for what is only in the kernel`, { skip }, async () => {
+  test(`${name}: at a start with a journal the sets have room for VIPs that only the kernel has`, {
+    skip,
+  }, async () => {
     using own = ownKernel();
     const { rules, want } = await begun(own, gone);
     want(coming);
@@ -71,7 +73,7 @@ for (const { firewall, skip, counts } of bothFirewalls) {
     await holds(own, firewall, rules);
   });
 
-  test(`${name}: the first sync of an agent may replace them all`, { skip }, async () => {
+  test(`${name}: the first sync can replace all VIPs`, { skip }, async () => {
     using own = ownKernel();
     const { rules, want } = await begun(own, gone);
     want(coming);
@@ -80,7 +82,7 @@ for (const { firewall, skip, counts } of bothFirewalls) {
     await holds(own, firewall, rules);
   });
 
-  test(`${name}: one change may replace them all, and then their ports`, { skip }, async () => {
+  test(`${name}: one change can replace all VIPs, and the next one all their ports`, { skip }, async () => {
     using own = ownKernel();
     const { rules, want, commit } = await begun(own, gone);
     want(gone);
@@ -94,7 +96,7 @@ for (const { firewall, skip, counts } of bothFirewalls) {
     await holds(own, firewall, rules);
   });
 
-  test(`${name}: in a full set one VIP takes the place of another`, { skip }, async () => {
+  test(`${name}: one VIP can replace another in a full set`, { skip }, async () => {
     using own = ownKernel();
     const full = some(0, least);
     const { rules, want, commit } = await begun(own, full);
@@ -107,7 +109,9 @@ for (const { firewall, skip, counts } of bothFirewalls) {
     await holds(own, firewall, rules);
   });
 
-  test(`${name}: VIPs of a former life that are told of again need no more room`, { skip }, async () => {
+  test(`${name}: VIPs of an earlier agent that are wanted again do not enlarge the sets`, {
+    skip,
+  }, async () => {
     using own = ownKernel();
     const { rules, want, commit } = await begun(own, gone);
     await rules.reconcile(false);
@@ -116,6 +120,6 @@ for (const { firewall, skip, counts } of bothFirewalls) {
     equal(await holds(own, firewall, rules), least);
     await rules.reconcile(true);
     equal(await holds(own, firewall, rules), least);
-    equal(rules.commits, 1, 'there was nothing to commit at the sync');
+    equal(rules.commits, 1, 'the sync commits nothing');
   });
 }

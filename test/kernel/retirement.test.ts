@@ -1,5 +1,5 @@
-// After a switch of firewalls something keeps what the other one left: the new one serves all the same, and
-// takes it away when it can.
+// After a switch of firewalls something pins what the old one left: the new one serves all the same, and
+// removes it when it can.
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { test } from 'node:test';
 import { holdLock } from './hold-lock.ts';
@@ -8,15 +8,15 @@ import { skip } from './own-xtables.ts';
 
 const web: Service = { name: 'web', addresses: ['10.77.0.100', 'fd77::100'], ports: ['TCP 80'] };
 
-/** Of this file alone, for it is held for long. */
+/** A lock of this file alone, because it is held for long. */
 const lockFile = '/run/retirement.lock';
 process.env['XTABLES_LOCKFILE'] = lockFile;
 
 const rule = 'FORWARD -m set --match-set vipward-vip4 dst -j ACCEPT';
 
-/** Each begins to keep something, and returns what ends that. */
+/** Each begins to pin something, and returns a function that ends it. */
 const keepers: Readonly<Record<string, (node: Node) => Promise<() => Promise<void>>>> = {
-  'a rule of another that looks into a set': async (node) => {
+  'a foreign rule with our set': async (node) => {
     node.run(`iptables-legacy -w -A ${rule}`);
     return async () => {
       node.run(`iptables-legacy -w -D ${rule}`);
@@ -29,7 +29,9 @@ const keepers: Readonly<Record<string, (node: Node) => Promise<() => Promise<voi
 };
 
 for (const [what, begin] of Object.entries(keepers)) {
-  test(`${what} keeps no VIP from being served by the firewall that comes`, { skip }, async () => {
+  test(`the new firewall serves all VIPs while ${what} pins the old one, and then removes that`, {
+    skip,
+  }, async () => {
     await using node = await Node.start({ services: [web], agentArgs: ['--firewall', 'xtables'] });
     const end = await begin(node);
     await node.killAgent('SIGTERM');

@@ -1,4 +1,4 @@
-// A process that lacks a right says so, and takes what it may not read for nothing that it knows.
+// A process names the capability that it lacks, and does not take what it may not read for empty.
 import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,7 +17,7 @@ const source = (path: string): string => fileURLToPath(new URL(`../../src/${path
 const without = (right: string, ...words: readonly string[]) =>
   ['setpriv', '--bounding-set', `-${right}`, process.execPath, ...words] as const;
 
-test('an agent that may send no frames does not start, and says which right it lacks', { skip }, () => {
+test('an agent without CAP_NET_RAW does not start and names the missing capability', { skip }, () => {
   using own = ownKernel();
   const state = mkdtempSync(join(tmpdir(), 'vipward-rights-'));
   const flags = ['--node', 'node1', '--allow', '10.77.0.0/24', '--controller', 'ws://127.0.0.1:9470'];
@@ -29,14 +29,14 @@ test('an agent that may send no frames does not start, and says which right it l
   equal(nft(own, ['list', 'ruleset']), '');
 });
 
-test('a cleanup without the right to read says which one it lacks', { skip }, () => {
+test('cleanup without CAP_NET_ADMIN names the missing capability', { skip }, () => {
   using own = ownKernel();
   const { status, stderr } = runIn(own.namespace, without('net_admin', program, 'cleanup'));
   equal(status, 1);
   match(stderr, /^vipward cleanup: nfnetlink dump: EPERM.*; run it as root, or give it CAP_NET_ADMIN\n$/);
 });
 
-test('a cleanup that may take no address away names them, in one line', { skip }, () => {
+test('cleanup without CAP_NET_ADMIN names the addresses that it cannot remove in one line', { skip }, () => {
   using own = ownKernel();
   const mark = ['metric', '1986621559'];
   for (const last of [1, 2, 3, 4, 5, 6, 7, 8, 9]) {
@@ -51,7 +51,7 @@ test('a cleanup that may take no address away names them, in one line', { skip }
   equal(stderr.split('\n').length, 2);
 });
 
-test('a table that may not be read is no table that is empty', { skip }, () => {
+test('a dump without CAP_NET_ADMIN fails with EPERM', { skip }, () => {
   using own = ownKernel();
   const read = [
     `import { Kernel } from '${source('host/kernel.ts')}';`,
@@ -64,16 +64,14 @@ test('a table that may not be read is no table that is empty', { skip }, () => {
   match(stdout, /^Error: nfnetlink dump: EPERM/);
 });
 
-test('a kernel that could not judge what it can do is not taken for one without nf_tables', {
-  skip,
-}, async () => {
+test('a probe that fails with ENOMEM is an error, not a kernel without nf_tables', { skip }, async () => {
   using own = ownKernel();
   const kernel = Object.assign(own.kernel, { commit: () => [{ object: null, errno: 12, words: '' }] });
   const options = { ...plain, wish: 'auto', owner: false } as const;
   await rejects(openFirewall(kernel, options), { code: 'SystemCall', errno: 12 });
 });
 
-test('a reading that fails changes neither the kernel nor what is known', { skip }, async () => {
+test('a dump that fails changes neither the kernel nor the ledger', { skip }, async () => {
   using own = ownKernel();
   const ledger = new Ledger();
   const web = vip('10.50.0.1', [port(80)]);

@@ -1,4 +1,4 @@
-// What packets of a real client count: drops by VIP, accepts by port, each packet once.
+// The counters of packets from a real client: drops by VIP, accepts by port, each packet once.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { VipCounters } from '../../src/agent/firewall/firewall.ts';
@@ -108,7 +108,7 @@ for (const both of firewallsWith({ counters: true })) {
     assert.equal(await dropped(), 3);
   });
 
-  test(`${firewall.dialect.name}: what is not there has no count, and those behind it have theirs`, {
+  test(`${firewall.dialect.name}: a VIP or port that the kernel lacks has no count, the next one has`, {
     skip,
   }, async () => {
     using its = await fixture(both);
@@ -124,7 +124,7 @@ for (const both of firewallsWith({ counters: true })) {
 }
 
 for (const both of firewallsWith({})) {
-  test(`${both.firewall.dialect.name}: without --counters a port has no count, and not a count of 0`, {
+  test(`${both.firewall.dialect.name}: without --counters the count of a port is null`, {
     skip: both.skip || without,
   }, async () => {
     using its = await fixture(both);
@@ -146,7 +146,7 @@ for (const both of firewallsWith({ observe: true })) {
       .map((one) => `${one.vip} ${one.source} ${one.protocol} ${one.port}: ${one.packets}`)
       .sort();
 
-  test(`${firewall.dialect.name}: observe lets a packet in and counts it once as one it would drop`, {
+  test(`${firewall.dialect.name}: observe lets a packet pass and counts it once as one that it would drop`, {
     skip,
   }, async () => {
     using its = await fixture(both);
@@ -161,7 +161,7 @@ for (const both of firewallsWith({ observe: true })) {
     await untilTrue(() => heard.count === 7);
   });
 
-  test(`${firewall.dialect.name}: observe samples what would be dropped, by source, protocol and port`, {
+  test(`${firewall.dialect.name}: observe samples packets that it would drop by source, protocol and port`, {
     skip,
   }, async () => {
     using its = await fixture(both);
@@ -184,7 +184,7 @@ for (const both of firewallsWith({ observe: true })) {
     assert.deepEqual(drift, { remove: [], add: [] }, 'samples are no drift');
   });
 
-  test(`${firewall.dialect.name}: observe counts once what only the second guard would drop`, {
+  test(`${firewall.dialect.name}: observe counts a packet that only the second guard would drop once`, {
     skip,
   }, async () => {
     const vips = [vip(address, [port(53, { protocol: 'UDP', delivery: 'forward' })])];
@@ -195,7 +195,7 @@ for (const both of firewallsWith({ observe: true })) {
     assert.deepEqual(await sampled(its), ['10.50.0.1 10.50.0.9 17 53: 2', '10.50.0.1 10.50.0.9 17 9: 1']);
   });
 
-  test(`${firewall.dialect.name}: once the samples are full, packets go on and are counted by their VIP`, {
+  test(`${firewall.dialect.name}: when the samples are full, packets pass and are counted by their VIP`, {
     skip,
   }, async () => {
     using its = await fixture(both);
@@ -229,12 +229,12 @@ async function clientOf({ namespace }: OwnKernel): Promise<Namespace> {
     }
     ip(where, 'link', 'set', link, 'up');
   }
-  // Until then nothing of the node goes out.
+  // Before that the node sends nothing.
   await untilTrue(() => ip(namespace, 'link', 'show', 'node0').includes('state UP'));
   return client;
 }
 
-/** Who gets what is sent to a port of the node, at any address. */
+/** A listener on a port of the node, at any address. */
 async function listener({ node }: Fixture, number: number): Promise<{ count: number } & Disposable> {
   const socket = await bound(node.namespace, '::', number);
   const heard = { count: 0, [Symbol.dispose]: () => void socket.close() };
@@ -242,7 +242,7 @@ async function listener({ node }: Fixture, number: number): Promise<{ count: num
   return heard;
 }
 
-/** Datagrams one by one, from a program that knows nothing of us. */
+/** Sends datagrams one by one, from a shell. */
 function send(client: Namespace, to: string, number: number, times: number): void {
   const line = `for i in $(seq ${times}); do echo x > /dev/udp/${to}/${number}; done; sleep 0.05`;
   const { stderr } = runIn(client, ['bash', '-c', line]);

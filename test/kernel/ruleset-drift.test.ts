@@ -1,5 +1,5 @@
-// What a stranger can do to our rules with the tools of the firewall where nobody owns them, and one commit
-// that puts it right.
+// What another program can do to our rules with the tools of the firewall where they have no owner, and one
+// commit that repairs it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { diff } from '../../src/dialects/delta.ts';
@@ -9,7 +9,7 @@ import { bothFirewalls, type OfBoth } from './both-firewalls.ts';
 import { everyFeature, nft, type OwnKernel, ownKernel } from './own-kernel.ts';
 import { run } from './own-xtables.ts';
 
-/** What a stranger tells nft, line by line. */
+/** What another program tells nft, line by line. */
 const toNft: Readonly<Record<string, readonly string[]>> = {
   'an element added': ['add element inet vipward allow4 { 10.50.0.1 . tcp . 22 }'],
   'an element deleted': ['delete element inet vipward icmp6 { nd-neighbor-solicit }'],
@@ -17,50 +17,48 @@ const toNft: Readonly<Record<string, readonly string[]>> = {
   'a rule in front': ['insert rule inet vipward guard4 accept'],
   'a rule at the end': ['add rule inet vipward prerouting ip saddr 192.0.2.1 drop'],
   'a chain flushed': ['flush chain inet vipward guard4'],
-  'a base chain of theirs': [
+  'a foreign base chain': [
     'add chain inet vipward theirs { type filter hook forward priority 0; policy drop; }',
   ],
-  'a chain of theirs that ours goes to': [
+  'a foreign chain that ours goes to': [
     'add chain inet vipward theirs',
     'add rule inet vipward theirs counter',
     'insert rule inet vipward guard6 goto theirs',
   ],
-  'a set of theirs with elements': [
+  'a foreign set with elements': [
     'add set inet vipward theirs { type ipv4_addr; }',
     'add element inet vipward theirs { 192.0.2.1, 192.0.2.2 }',
   ],
-  'a rule with a set without a name': ['add rule inet vipward guard4 tcp dport { 22, 23 } accept'],
-  'a rule with a chain without a name': [
-    'insert rule inet vipward guard4 ip saddr 192.0.2.9 jump { counter; }',
-  ],
-  'a map of theirs that leads to a chain of theirs': [
+  'a rule with an anonymous set': ['add rule inet vipward guard4 tcp dport { 22, 23 } accept'],
+  'a rule with an anonymous chain': ['insert rule inet vipward guard4 ip saddr 192.0.2.9 jump { counter; }'],
+  'a foreign map that leads to a foreign chain': [
     'add chain inet vipward theirs',
     'add map inet vipward ways { type ipv4_addr : verdict; }',
     'add element inet vipward ways { 192.0.2.9 : jump theirs }',
   ],
-  'an element for every port that is not there': ['add element inet vipward allow4 { * }'],
-  'an element for every address': ['add element inet vipward vip6 { * }'],
+  'a catch-all element for ports': ['add element inet vipward allow4 { * }'],
+  'a catch-all element for addresses': ['add element inet vipward vip6 { * }'],
   'a policy that drops': [
     'add chain inet vipward prerouting { type filter hook prerouting priority -310; policy drop; }',
   ],
-  'a table asleep': ['add table inet vipward { flags dormant; }'],
-  'a table gone': ['delete table inet vipward'],
+  'a dormant table': ['add table inet vipward { flags dormant; }'],
+  'a table deleted': ['delete table inet vipward'],
 };
 
-/** The programs that a stranger runs one after the other. */
+/** The commands that another program runs one after the other. */
 const toLegacy: Readonly<Record<string, readonly string[]>> = {
   'an element added': ['ipset add vipward-allow4 10.50.0.1,tcp:22'],
   'an element deleted': ['ipset del vipward-src6 fd00::1,tcp:443,fd01::/64'],
   'a set flushed': ['ipset flush vipward-vip4'],
-  'a set in the place of ours': [
+  'another set in place of ours': [
     'ipset create theirs hash:ip maxelem 8 hashsize 64',
     'ipset swap theirs vipward-vip4',
   ],
-  'a set of whole nets in the place of ours': [
+  'a set of networks in place of ours': [
     'ipset create theirs hash:ip netmask 24 maxelem 1024',
     'ipset swap theirs vipward-vip4',
   ],
-  'a set of another kind in the place of ours': [
+  'a set of another type in place of ours': [
     ...['-t raw -F', '-t raw -X', '-t mangle -F', '-t mangle -X'].map(
       (words) => `iptables-legacy -w ${words}`,
     ),
@@ -71,16 +69,18 @@ const toLegacy: Readonly<Record<string, readonly string[]>> = {
   'a rule in front': ['iptables-legacy -w -t raw -I vipward-guard -j ACCEPT'],
   'a rule at the end': ['ip6tables-legacy -w -t raw -A vipward-guard -s fd99::1 -j DROP'],
   'a rule in front of our jump': ['iptables-legacy -w -t raw -I PREROUTING -s 192.0.2.1 -j ACCEPT'],
-  'our jump a second time': ['iptables-legacy -w -t mangle -A FORWARD -j vipward-input'],
-  'our jump gone': ['ip6tables-legacy -w -t mangle -D INPUT 1'],
+  'our jump added twice': ['iptables-legacy -w -t mangle -A FORWARD -j vipward-input'],
+  'our jump deleted': ['ip6tables-legacy -w -t mangle -D INPUT 1'],
   'a chain flushed': ['iptables-legacy -w -t mangle -F vipward-egress'],
-  'a chain of theirs that ours goes to': [
+  'a foreign chain that ours goes to': [
     'iptables-legacy -w -t raw -N theirs',
     'iptables-legacy -w -t raw -A theirs',
     'iptables-legacy -w -t raw -I vipward-guard -g theirs',
   ],
-  'a rule of ours as it was before': ['iptables-legacy -w -t raw -R vipward-guard 1 -i eth0 -j RETURN'],
-  'everything gone': [
+  'a rule of ours replaced by an older form': [
+    'iptables-legacy -w -t raw -R vipward-guard 1 -i eth0 -j RETURN',
+  ],
+  'everything deleted': [
     ...['iptables-legacy', 'ip6tables-legacy'].flatMap((program) =>
       ['raw', 'mangle'].flatMap((table) => [`${program} -w -t ${table} -F`, `${program} -w -t ${table} -X`]),
     ),
@@ -118,12 +118,12 @@ const strangers: Readonly<Record<string, Strangers>> = {
   },
 };
 
-/** Why no element can stand for all keys that are not there: kernels before 5.13 know none. */
+/** Why there are no catch-all elements (kernels before 5.13 have none), or false. */
 function noCatchAll(): string | false {
   using own = ownKernel();
   const set = 'table inet x {\nset s {\ntype ipv4_addr\nelements = { * }\n}\n}\n';
   const { status, stderr } = runIn(own.namespace, ['nft', '-f', '-'], set);
-  return status === 0 ? false : `no element for every key: ${stderr.split('\n')[0]}`;
+  return status === 0 ? false : `no catch-all element: ${stderr.split('\n')[0]}`;
 }
 
 async function found({ firewall }: OfBoth, { kernel }: OwnKernel) {
@@ -142,7 +142,7 @@ for (const both of bothFirewalls) {
 
   for (const [name, lines] of Object.entries(harms)) {
     const skip = both.skip || (lines.some((line) => line.includes('{ * }')) && noCatchAll());
-    test(`${dialect.name}: drift is seen and repaired by one commit: ${name}`, { skip }, async () => {
+    test(`${dialect.name}: a dump shows drift and one commit repairs it: ${name}`, { skip }, async () => {
       using own = ownKernel();
       await put(own, nothing);
       const before = listing(own);
@@ -155,7 +155,7 @@ for (const both of bothFirewalls) {
     });
   }
 
-  test(`${dialect.name}: what others have stays as it is when everything of ours goes`, {
+  test(`${dialect.name}: removing all that is ours leaves foreign objects unchanged`, {
     skip: both.skip,
   }, async () => {
     using own = ownKernel();

@@ -40,15 +40,19 @@ for (const [name, options, vips] of goldens) {
     assert.equal(plainText(nft(own, ['list', 'ruleset'])), plainText(golden(name)));
   });
 
-  test(`a table that nft made of golden/${name}.nft is the one that we would make`, withNft, async () => {
-    using own = ownKernel();
-    nft(own, ['-f', '-'], golden(name));
-    const want = nftables(options).render(stateOf(vips));
-    assert.deepEqual(difference(await found(own, options), want), []);
-  });
+  test(
+    `a table that nft loads from golden/${name}.nft is the one that the dialect renders`,
+    withNft,
+    async () => {
+      using own = ownKernel();
+      nft(own, ['-f', '-'], golden(name));
+      const want = nftables(options).render(stateOf(vips));
+      assert.deepEqual(difference(await found(own, options), want), []);
+    },
+  );
 }
 
-test('any state is read back as it was committed, and so is the one that follows it', { skip }, async () => {
+test('any state, and any state after it, is read back as it was committed', { skip }, async () => {
   await fc.assert(
     fc.asyncProperty(anyVips(), anyVips(), anyOptions(), async (before, after, some) => {
       const options = { ...plain, ...some };
@@ -67,7 +71,7 @@ test('any state is read back as it was committed, and so is the one that follows
   );
 });
 
-test('a table with owner and persist is read back, and is ours alone', withNft, async (t) => {
+test('a table with owner and persist is read back, and nft cannot change it', withNft, async (t) => {
   using own = ownKernel();
   const options = { ...plain, tableFlags: 6 };
   const want = nftables(options).render(stateOf(everyFeature));
@@ -90,14 +94,14 @@ test('a table with owner and persist is read back, and is ours alone', withNft, 
   assert.deepEqual(difference(await found(own, options), want), []);
 });
 
-test('the probe answers, and leaves no trace', withNft, async () => {
+test('the probe reads the capabilities and leaves no trace', withNft, async () => {
   using own = ownKernel();
   const before = nft(own, ['-a', 'list', 'ruleset']);
   const first = await capabilities(own);
   assert.equal(first.refusal, 0);
   assert.deepEqual(await capabilities(own), first);
   assert.equal(nft(own, ['-a', 'list', 'ruleset']), before);
-  // The same questions put one by one to nft, which knows the flags or is asked through what we can do.
+  // The kernel accepts a table with every flag that the probe found.
   const options = {
     ...plain,
     tableFlags: first.ownerAndPersist ? 6 : 0,
@@ -107,7 +111,7 @@ test('the probe answers, and leaves no trace', withNft, async () => {
   await commit(own, options, nothing, nftables(options).render(stateOf([])));
 });
 
-test('a full set names the element that did not fit, and its neighbours are not in either', {
+test('a full set refuses the whole batch, and the receipt names the element that did not fit', {
   skip,
 }, async () => {
   using own = ownKernel();
@@ -127,7 +131,7 @@ test('a full set names the element that did not fit, and its neighbours are not 
   assert.deepEqual(difference(await found(own, plain), empty), []);
 });
 
-test('20,000 elements are dumped whole', { skip }, async () => {
+test('a dump returns all of 20,000 elements', { skip }, async () => {
   using own = ownKernel();
   const dialect = nftables(plain);
   const vips = manyVips(5000, 2);
@@ -140,9 +144,7 @@ test('20,000 elements are dumped whole', { skip }, async () => {
   assert.deepEqual(difference(have, want), []);
 });
 
-test('sets that have grown are read back with their new size, and keep what they held', {
-  skip,
-}, async () => {
+test('sets that have grown are read back with their new size and all their elements', { skip }, async () => {
   using own = ownKernel();
   const dialect = nftables(counting);
   const vips = [...everyFeature, ...manyVips(50, 2)];
@@ -158,8 +160,8 @@ test('sets that have grown are read back with their new size, and keep what they
 
 async function capabilities({ kernel }: ReturnType<typeof ownKernel>) {
   const step = probeStep();
-  // Kernel.commit takes objects of a dialect; the probe's are questions, so the bytes go as two that are
-  // only asked.
+  // Kernel.commit takes objects of a dialect, and those of the probe are none, so its bytes go as two
+  // questions.
   const answers = await kernel.ask({ door: 'nfnetlink', bytes: step.bytes.subarray(0, step.split) });
   const barrier = await kernel.ask({ door: 'nfnetlink', bytes: step.bytes.subarray(step.split) });
   return readCapabilities(receiptOf(step, Buffer.concat([answers, barrier])));

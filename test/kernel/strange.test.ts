@@ -1,5 +1,5 @@
-// What strangers leave in our table where nobody owns it: what of it takes the guard of a VIP away, and what
-// does not.
+// Foreign objects in our table where it has no owner: which of them take the guard from a VIP, and which do
+// not.
 import { deepEqual, doesNotMatch, equal, match } from 'node:assert/strict';
 import { test } from 'node:test';
 import { nftablesFirewall } from '../../src/agent/firewall/nftables.ts';
@@ -15,12 +15,12 @@ const skip = cannotUnshare() || hasTool('nft', '--version');
 const web = vip('10.50.0.1', [port(80)]);
 const EBUSY = 16;
 
-/** What was replaced is listed behind the rest. */
+/** Sorted, because nft lists replaced objects last. */
 function inOrder(text: string): string[] {
   return text.split('\n').sort();
 }
 
-/** Rules that know of one VIP, and which of its addresses they let go. */
+/** Rules that know one VIP, and the addresses that they withdraw. */
 function ruling(own: OwnKernel, refuses: () => boolean) {
   const ledger = new Ledger();
   const gone: string[] = [];
@@ -56,7 +56,7 @@ function ruling(own: OwnKernel, refuses: () => boolean) {
 
 for (const [what, lines, lost] of [
   [
-    'a base chain, a map and a set of theirs do not',
+    'a foreign base chain, map and set withdraw no address',
     [
       'add chain inet vipward theirs { type filter hook input priority 0; }',
       'add set inet vipward their { type ipv4_addr; }',
@@ -65,10 +65,14 @@ for (const [what, lines, lost] of [
     ],
     [],
   ],
-  ['a rule among ours does', ['insert rule inet vipward guard4 accept'], [web.address]],
-  ['a rule of ours that is gone does', ['flush chain inet vipward input4'], [web.address]],
+  [
+    'a foreign rule among ours withdraws the address',
+    ['insert rule inet vipward guard4 accept'],
+    [web.address],
+  ],
+  ['a missing rule of ours withdraws the address', ['flush chain inet vipward input4'], [web.address]],
 ] as const)
-  test(`where the kernel takes no repair, ${what} take the address of a VIP`, { skip }, async () => {
+  test(`while the kernel refuses a repair, ${what}`, { skip }, async () => {
     using own = ownKernel();
     let refuses = false;
     const { rules, gone } = ruling(own, () => refuses);
@@ -82,9 +86,7 @@ for (const [what, lines, lost] of [
     doesNotMatch(nft(own, ['list', 'table', 'inet', 'vipward']), /their|led|ways/);
   });
 
-test('a table that was put to sleep guards nobody, and is put in again before the first sync', {
-  skip,
-}, async () => {
+test('an agent replaces a dormant table before the first sync', { skip }, async () => {
   using own = ownKernel();
   const { rules } = ruling(own, () => false);
   await rules.reconcile(true);
@@ -93,12 +95,12 @@ test('a table that was put to sleep guards nobody, and is put in again before th
   match(nft(own, ['list', 'table', 'inet', 'vipward']), /dormant/);
   const next = ruling(own, () => false);
   equal((await next.rules.reconcile(false)).outcome, 'committed');
-  // Its address was kept by the disk's word.
+  // Its address stays, because the VIP is wanted.
   deepEqual(next.gone, []);
   equal(nft(own, ['list', 'table', 'inet', 'vipward']), awake);
 });
 
-test('a chain of theirs that sees the first packet of a flow alone is no substitute for one of ours', {
+test('a nat chain in place of our filter chain sees only the first packet of a flow and guards no VIP', {
   skip,
 }, async () => {
   using own = ownKernel();
@@ -117,7 +119,7 @@ test('a chain of theirs that sees the first packet of a flow alone is no substit
   deepEqual(inOrder(nft(own, ['list', 'table', 'inet', 'vipward'])), inOrder(ours));
 });
 
-test('a set of theirs that has ranges in it, in the place of one of ours, opens none of them for long', {
+test('an interval set in place of one of ours guards no VIP, and the next repair restores ours', {
   skip,
 }, async (t) => {
   using own = ownKernel();
@@ -130,7 +132,8 @@ test('a set of theirs that has ranges in it, in the place of one of ours, opens 
     .replace(/set allow4 \{[^}]*?size/, (head) => head.replace('size', 'flags interval\n size'))
     .replace(/10\.50\.0\.1 \. tcp \. 80\b/, '10.50.0.1 . tcp . 80-90, 10.50.0.1 . tcp . 443');
   const { status, stderr } = runIn(own.namespace, ['nft', '-f', '-'], `delete table inet vipward\n${theirs}`);
-  if (stderr.includes('not supported')) return t.skip(`this kernel takes no such set of this nft: ${stderr}`);
+  if (stderr.includes('not supported'))
+    return t.skip(`this kernel refuses such a set of this nft: ${stderr}`);
   equal(status, 0, stderr);
   match(listed(), /flags interval[^}]*10\.50\.0\.1 \. tcp \. 80-90/);
   refuses = true;

@@ -1,4 +1,4 @@
-// Somebody on a link who answers or asks for addresses by frames of his own, as often as a test says.
+// A host on a link that answers or sends probes for addresses with frames of its own, as a test says.
 import { readFileSync } from 'node:fs';
 import { arpFrame, icmp6Frame } from '../../src/dialects/addresses/frames.ts';
 import { probeFrame } from '../../src/dialects/addresses/probe.ts';
@@ -20,14 +20,14 @@ const [ARP, IPV6] = [0x0806, 0x86dd];
 const beatEveryMs = 10;
 
 /**
- * What he does when he is asked: he may ask as well, send the question back as it came, or call for who has
- * the address as one who wants to talk to it.
+ * What the host does with a probe: it answers, probes as well, sends the probe back as it came, or asks for
+ * the address as a client does.
  */
 export type Reaction = 'answers' | 'asks' | 'echoes' | 'calls' | 'is silent';
 
 export class Stranger implements Disposable {
   readonly mac: string;
-  /** How often each address was asked for by nobody's address. */
+  /** The number of probes, which come from the unspecified address, for each address. */
   readonly asked: Record<string, number> = {};
   readonly #native = loadNative();
   readonly #fds: readonly number[];
@@ -35,11 +35,11 @@ export class Stranger implements Disposable {
   readonly #hardware: Buffer;
   readonly #addresses: readonly string[];
   readonly #reaction: (times: number) => Reaction;
-  /** Of the thread that hears what is asked. */
+  /** Beats of the thread that receives the probes. */
   readonly #rhythm = new Rhythm();
   readonly #timer: NodeJS.Timeout;
 
-  /** `reaction` says what becomes of the first, second and each later question for an address. */
+  /** `reaction` says what the host does with the first, second and each later probe for an address. */
   constructor(
     where: Namespace,
     link: string,
@@ -55,7 +55,7 @@ export class Stranger implements Disposable {
     this.#timer = setInterval(() => this.#rhythm.beat(), beatEveryMs).unref();
   }
 
-  /** For how long at most nothing could be heard, and answered. */
+  /** The longest time in which no probe could be received and answered. */
   get longestGapMs(): number {
     return this.#rhythm.longestGapMs;
   }
@@ -81,7 +81,7 @@ export class Stranger implements Disposable {
     return fd;
   }
 
-  /** What he says to a question. */
+  /** The reply to a probe. */
   #said(frame: Buffer, target: Uint8Array, answer: () => Buffer): Uint8Array | undefined {
     const address = formatAddress(target);
     if (!this.#addresses.includes(address)) return undefined;
@@ -136,7 +136,7 @@ export class Stranger implements Disposable {
   }
 }
 
-/** From an address of his own, and not from nobody's. */
+/** A request from an address of the host, and not from the unspecified one. */
 function call(address: Address, mac: Uint8Array): Uint8Array {
   const target = addressBytes(address);
   if (familyOf(address) === 4)

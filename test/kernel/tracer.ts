@@ -19,17 +19,17 @@ export function writesIn(trace: string): number {
   return trace.split('\n').filter((line) => change.test(line)).length;
 }
 
-/** How often a trace has somebody read a legacy table. */
+/** How often a legacy table is read in a trace. */
 export function readsIn(trace: string): number {
   return trace.match(/\bIP6?T_SO_GET_ENTRIES\b/g)?.length ?? 0;
 }
 
 export interface Tracer extends AsyncDisposable {
-  /** What it has said so far. */
+  /** The trace so far. */
   text(): string;
 }
 
-/** From now on; the words say which calls, and what becomes of them. */
+/** Traces a running program from now on; the words select the calls and what strace does to them. */
 export async function attach(node: Node, pid: number, words: readonly string[]): Promise<Tracer> {
   const path = join(node.folder, `${pid}.strace`);
   const strace = spawnIn(node.node, [...tracing(path, words), '-p', `${pid}`]);
@@ -43,7 +43,7 @@ export async function attach(node: Node, pid: number, words: readonly string[]):
   };
   await using stack = new AsyncDisposableStack();
   stack.use(tracer);
-  await node.until('the tracer is there', () => {
+  await node.until('strace is attached', () => {
     assert.equal(strace.exitCode, null, said);
     return /^TracerPid:\t[1-9]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
   });

@@ -1,4 +1,4 @@
-// What a change does to traffic that is under way: a closed port cuts its flows, everything else goes on.
+// What a change does to open connections: closing a port cuts its own, and all others go on.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Node, type Service, skip } from './node.ts';
@@ -12,13 +12,13 @@ function web(ports: readonly string[], delivery: 'host' | 'forward'): Service {
   return { name: 'web', addresses: vips, ports, annotations: { delivery } };
 }
 
-test('closing a port cuts its connections, and those of the port beside it go on', { skip }, async () => {
+test('closing a port cuts its connections, and those of another port go on', { skip }, async () => {
   await using node = await Node.start({ services: [web(['TCP 80', 'TCP 81'], 'host')] });
   for (const port of [80, 81]) await node.listen(node.node, 'tcp', port);
   await cutOnly(node, 'host');
 });
 
-test('closing a port cuts connections that NAT carries on to a backend', { skip: nft }, async () => {
+test('closing a port cuts connections that NAT forwards to a backend', { skip: nft }, async () => {
   await using node = await Node.start({ services: [web(['TCP 80', 'TCP 81'], 'forward')] });
   for (const port of [80, 81]) await node.listen(node.backend, 'tcp', port);
   const lines = [
@@ -31,7 +31,7 @@ test('closing a port cuts connections that NAT carries on to a backend', { skip:
   await cutOnly(node, 'forward');
 });
 
-test('an open port stays open while its Service changes beside it', { skip }, async () => {
+test('an open port and its connection survive changes of other ports of the Service', { skip }, async () => {
   await using node = await Node.start({ services: [web(['TCP 80'], 'host')] });
   await node.listen(node.node, 'tcp', 80);
   const flow = await node.connect('10.77.0.100', 80);

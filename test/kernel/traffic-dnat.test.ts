@@ -1,5 +1,5 @@
-// Ports and the NAT of others: a NodePort is not reached through a VIP, and a declared port belongs to its
-// Service, never to a listener of the node, unless the Service says so.
+// Ports and foreign NAT: a NodePort is closed at a VIP, and a declared port reaches its Service, never a
+// listener of the node, unless the Service says so.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Node, type Service, skip } from './node.ts';
@@ -39,14 +39,14 @@ const dnat = {
   },
 };
 
-// A VIP with egress is judged elsewhere: behind conntrack, and still ahead of NAT.
+// A VIP with egress is filtered after conntrack, and still before NAT.
 for (const [tool, egress, skipped] of [
   ['iptables-legacy', 'false', legacy],
   ['iptables-legacy', 'true', legacy],
   ['nft', 'false', nft],
   ['nft', 'true', nft],
 ] as const) {
-  test(`a NodePort by ${tool} is shut through a VIP, egress ${egress}; a declared port is open`, {
+  test(`at a VIP a NodePort of ${tool} is closed and a declared port is open (egress ${egress})`, {
     skip: skipped,
   }, async () => {
     const annotations = { ...forward.annotations, egress };
@@ -62,7 +62,7 @@ for (const [tool, egress, skipped] of [
   });
 }
 
-test('a forwarded port never falls on a listener of the node; one for the host does', {
+test('a port with delivery forward never reaches a listener of the node; one with delivery host does', {
   skip: nft,
 }, async () => {
   await using node = await Node.start({ services: [forward] });
@@ -77,9 +77,12 @@ test('a forwarded port never falls on a listener of the node; one for the host d
   for (const vip of vips) assert.equal(await node.probe('tcp', vip, 80), 'open', vip);
 });
 
-// It takes the first address of the interface that a packet came in by, which is that of the latest VIP.
+// REDIRECT takes the first address of the interface that a packet came in by, which is that of the latest
+// VIP.
 for (const delivery of ['host', 'forward']) {
-  test(`a REDIRECT of others goes on where a VIP is, delivery ${delivery}`, { skip: nft }, async () => {
+  test(`a foreign REDIRECT still works for a declared port of a VIP (delivery ${delivery})`, {
+    skip: nft,
+  }, async () => {
     await using node = await Node.start({ services: [{ ...forward, annotations: { delivery } }] });
     await node.listen(node.node, 'tcp', 8080);
     const input = [
@@ -97,7 +100,7 @@ for (const delivery of ['host', 'forward']) {
   });
 }
 
-test('a rule of others that drops a declared port still drops it', { skip: nft }, async () => {
+test('a foreign rule that drops a declared port still drops it', { skip: nft }, async () => {
   await using node = await Node.start({
     services: [{ ...forward, annotations: { delivery: 'host' } }],
   });

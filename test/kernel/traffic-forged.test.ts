@@ -1,5 +1,5 @@
-// Who says that it comes from a VIP: conntrack takes what then goes to that VIP for answers, and no port
-// is opened by that all the same.
+// Packets with a VIP as forged source: conntrack then takes packets to that VIP for replies, and still no
+// port opens.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
@@ -11,14 +11,14 @@ import { bound, probe, sendRaw } from './traffic.ts';
 const vips = ['10.77.0.100', 'fd77::100'] as const;
 const accomplices = { '10.77.0.100': '10.88.0.2', 'fd77::100': 'fd88::2' } as const;
 const theirPort = 4022;
-/** The header of IP is in what is sent. */
+/** The test writes the IP header itself. */
 const IPPROTO_RAW = 255;
 
 for (const [name, annotations, port] of [
-  ['with egress no undeclared one', { egress: 'true' }, 161],
-  ['forwarded, no listener of the node', { delivery: 'forward' }, 53],
+  ['an undeclared port of a VIP with egress', { egress: 'true' }, 161],
+  ['a forwarded port to a listener of the node', { delivery: 'forward' }, 53],
 ] as const) {
-  test(`a forged source opens no port of a VIP: ${name}`, { skip }, async () => {
+  test(`a forged source does not open ${name}`, { skip }, async () => {
     const service = { name: 'dns', addresses: vips, ports: ['UDP 53'], annotations };
     await using node = await Node.start({ services: [service] });
     await node.listen(node.node, 'udp', port);
@@ -35,7 +35,7 @@ for (const [name, annotations, port] of [
   });
 }
 
-test('nor is one opened by a packet to a port that is declared', { skip }, async () => {
+test('a forged packet to a declared port opens no undeclared port', { skip }, async () => {
   const [, vip] = vips;
   const annotations = { delivery: 'host', egress: 'true' };
   const service = { name: 'dns', addresses: vips, ports: ['UDP 53'], annotations };
@@ -57,9 +57,9 @@ test('nor is one opened by a packet to a port that is declared', { skip }, async
   assert.deepEqual(got, []);
 });
 
-// Conntrack sees it there, and nobody asks by which way such a source may come, as IPv4 does where it routes.
+// Conntrack sees bridged packets, and no check of their source follows, as IPv4 has one where it routes.
 const bridgeFilter = '/proc/sys/net/bridge/bridge-nf-call';
-test('nor by a packet that the node sends from one port of a bridge to another', {
+test('a forged packet that crosses a bridge of the node opens no undeclared port', {
   skip: skip || (!existsSync(`${bridgeFilter}-iptables`) && 'no br_netfilter'),
 }, async () => {
   const service = { name: 'dns', addresses: vips, ports: ['UDP 53'], annotations: { egress: 'true' } };
@@ -84,7 +84,7 @@ test('nor by a packet that the node sends from one port of a bridge to another',
     [vips[1], 'fd88::3', '/128 nodad'],
   ] as const) {
     const where = { where: node.backend };
-    // Nobody has this address, so that the bridge sends the packet to all ports.
+    // No host has this address, so the bridge floods the packet to all ports.
     node.run(`ip neighbour replace ${accomplice} lladdr 02:00:00:00:00:09 dev pods0`, where);
     sendRaw(node.backend, IPPROTO_RAW, accomplice, forged(vip, accomplice, 161));
     node.run(`ip neighbour delete ${accomplice} dev pods0`, where);
@@ -94,7 +94,7 @@ test('nor by a packet that the node sends from one port of a bridge to another',
   }
 });
 
-test('what comes from a VIP of another node passes', { skip }, async () => {
+test('packets from a VIP of another node pass', { skip }, async () => {
   const service = { name: 'dns', addresses: vips, ports: ['UDP 53'], annotations: { delivery: 'forward' } };
   await using node = await Node.start({ services: [service] });
   await node.killAgent('SIGKILL');

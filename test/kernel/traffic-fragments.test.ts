@@ -1,4 +1,4 @@
-// Datagrams in pieces: the first piece is judged by its port, those behind it are nothing without the first.
+// Fragmented datagrams: the first fragment is filtered by its port, and the others are useless without it.
 import assert from 'node:assert/strict';
 import type { Socket as Datagrams } from 'node:dgram';
 import { test } from 'node:test';
@@ -8,7 +8,7 @@ import { bound } from './traffic.ts';
 const vips = ['10.77.0.100', 'fd77::100'];
 const dns: Service = { name: 'dns', addresses: vips, ports: ['UDP 53'] };
 const [declared, undeclared] = [53, 54];
-/** Three pieces at an MTU of 1500. */
+/** Three fragments at an MTU of 1500. */
 const longBytes = 4000;
 
 // A rule that names `ct` switches defragmentation on, so that at -310 a datagram is whole again.
@@ -16,10 +16,10 @@ const tracked =
   'table inet others { chain c { type filter hook prerouting priority 0; ct state new accept; }; }';
 
 for (const [name, rules] of [
-  ['each piece is judged', ''],
-  ['they are put together first', tracked],
+  ['each fragment is filtered', ''],
+  ['the kernel reassembles it first', tracked],
 ] as const) {
-  test(`a datagram in pieces passes by its port and by no other: ${name}`, { skip }, async () => {
+  test(`a fragmented datagram passes at a declared port and at no other: ${name}`, { skip }, async () => {
     await using node = await Node.start({ services: [dns] });
     if (rules !== '') node.run('nft -f -', { input: rules });
     for (const vip of vips) {

@@ -1,4 +1,4 @@
-// What a network needs of an address beside its ports: an answer to ping, errors of a path, and neighbour
+// What a network needs of an address beside its ports: replies to ping, path errors, and neighbour
 // resolution.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -11,7 +11,7 @@ const vips = ['10.77.0.100', 'fd77::100'];
 const web: Service = { name: 'web', addresses: vips, ports: ['TCP 80', 'UDP 53'] };
 const ping = skip || hasTool('ping', '-V');
 
-test('a VIP answers ping, unless the node was told otherwise', { skip: ping }, async () => {
+test('a VIP answers ping unless the agent runs with --echo off', { skip: ping }, async () => {
   await using node = await Node.start({ services: [web] });
   for (const vip of vips) node.run(`ping -c 1 -W 5 ${vip}`, { where: node.client });
   await using silent = await Node.start({ services: [web], agentArgs: ['--echo', 'off'] });
@@ -21,7 +21,7 @@ test('a VIP answers ping, unless the node was told otherwise', { skip: ping }, a
   }
 });
 
-test('a path that is too narrow is heard of by the socket that sent', { skip }, async () => {
+test('a path MTU error about a datagram of a VIP lowers the MTU of its route', { skip }, async () => {
   await using node = await Node.start({ services: [web] });
   // A VIP's own socket: the error finds it only by the address and port it is bound to.
   for (const vip of vips) await node.listen(node.node, 'udp', 53, vip);
@@ -35,7 +35,7 @@ test('a path that is too narrow is heard of by the socket that sent', { skip }, 
   );
 });
 
-test('a redirect to a VIP is dropped', { skip }, async () => {
+test('an ICMP redirect to a VIP is dropped', { skip }, async () => {
   await using node = await Node.start({ services: [web] });
   const redirect4 = tooBig4();
   redirect4.set([5, 1, 0, 0, 10, 77, 0, 9]);
@@ -48,7 +48,7 @@ test('a redirect to a VIP is dropped', { skip }, async () => {
   });
 });
 
-test('a client that has forgotten where a VIP is finds it again', { skip }, async () => {
+test('a client that has flushed its neighbour table resolves a VIP again', { skip }, async () => {
   await using node = await Node.start({ services: [web] });
   await node.listen(node.node, 'tcp', 80);
   for (const vip of vips) {

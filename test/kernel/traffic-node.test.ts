@@ -1,5 +1,5 @@
-// The node's own traffic: it reaches its own VIPs, opens connections from them where allowed, and is never
-// mistaken for one of them, even when its own address goes and comes back.
+// The node's own traffic: it reaches its own VIPs, opens connections from them where egress allows it, and
+// never picks one as its source, even when its own address is removed and added again.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Node, type Service, skip } from './node.ts';
@@ -47,7 +47,9 @@ test('a node and its pods reach their own VIP through the NAT of kube-proxy', { 
   }
 });
 
-test('with egress a connection from a VIP gets its answer, and nobody else its port', { skip }, async () => {
+test('with egress a connection from a VIP gets its replies, and its port is closed to others', {
+  skip,
+}, async () => {
   await using node = await Node.start({ services: [web({ egress: 'true' })] });
   await node.listen(node.client, 'tcp', 9000);
   await node.listen(node.node, 'tcp', 80);
@@ -60,7 +62,7 @@ test('with egress a connection from a VIP gets its answer, and nobody else its p
   }
 });
 
-test('without egress a connection from a VIP gets no answer', { skip }, async () => {
+test('without egress a connection from a VIP gets no reply', { skip }, async () => {
   await using node = await Node.start({ services: [web({})] });
   await node.listen(node.client, 'tcp', 9000);
   for (const vip of [v4, v6] as const) {
@@ -87,7 +89,9 @@ const addressings = {
 } as const;
 
 for (const [name, { addresses, routes, agentArgs }] of Object.entries(addressings)) {
-  test(`a VIP is never a source: ${name} goes and comes back`, { skip: nft }, async () => {
+  test(`the node never picks a VIP as its source after ${name} is removed and added again`, {
+    skip: nft,
+  }, async () => {
     await using node = await Node.start({ services: [web({})], agentArgs });
     node.run('ip address add 192.0.2.1/32 dev lan0', { where: node.client });
     node.run('ip address add 2001:db8::1/128 dev lan0 nodad', { where: node.client });

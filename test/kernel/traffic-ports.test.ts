@@ -20,7 +20,7 @@ const undeclared = [
 ];
 
 for (const protocol of ['tcp', 'udp'] as const) {
-  test(`every declared port answers by ${protocol}, none of 50 others does`, { skip }, async () => {
+  test(`every declared ${protocol} port of a VIP answers, and none of 50 others does`, { skip }, async () => {
     await using node = await Node.start({ services: [{ name: 'web', addresses: vips, ports }] });
     for (const port of [...declared[protocol], 22, 81, 8444, 30080]) {
       await node.listen(node.node, protocol, port);
@@ -38,13 +38,13 @@ for (const protocol of ['tcp', 'udp'] as const) {
   });
 }
 
-test('the node itself keeps all its ports: only VIPs are filtered', { skip }, async () => {
+test('the agent filters only VIPs: a port of the addresses of the node stays open', { skip }, async () => {
   await using node = await Node.start({ services: [{ name: 'web', addresses: vips, ports }] });
   await node.listen(node.node, 'tcp', 22);
   for (const own of ['10.77.0.1', 'fd77::1']) assert.equal(await node.probe('tcp', own, 22), 'open');
 });
 
-test('SCTP is let in at its declared port and counted there, and dropped elsewhere', { skip }, async () => {
+test('SCTP passes and is counted at its declared port, and is dropped at others', { skip }, async () => {
   await using node = await Node.start({
     services: [{ name: 'web', addresses: vips, ports }],
     agentArgs: ['--counters'],
@@ -73,7 +73,7 @@ test('a protocol without ports does not reach a VIP', { skip }, async () => {
   });
 });
 
-/** An INIT without a checksum: the filter judges ports, and nobody behind it speaks SCTP. */
+/** An INIT without a checksum: the filter reads only ports, and nothing behind it speaks SCTP. */
 function sctpInit(port: number): Uint8Array {
   const packet = new DataView(new ArrayBuffer(32));
   packet.setUint16(0, 40000);

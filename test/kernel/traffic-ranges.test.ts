@@ -1,4 +1,4 @@
-// Who may come: loadBalancerSourceRanges of both families, and two Services that share one VIP.
+// loadBalancerSourceRanges of both families, and two Services that share one VIP.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Node, type Service, skip } from './node.ts';
@@ -10,7 +10,7 @@ const v4 = '10.77.0.100';
 const v6 = 'fd77::100';
 const web: Service = { name: 'web', addresses: [v4, v6], ports: ['TCP 80', 'UDP 80'] };
 
-test('a port with source ranges answers those inside them, in each family', { skip }, async () => {
+test('a port with source ranges answers only the sources inside them, in each family', { skip }, async () => {
   // Host bits, a range in another, and one twice: all are allowed.
   const sources = ['10.77.0.9/30', '10.77.0.9/32', '10.77.0.11/30', 'fd77::8/125', '192.0.2.0/24'];
   await using node = await Node.start({ services: [{ ...web, sources }] });
@@ -30,7 +30,7 @@ test('a port with source ranges answers those inside them, in each family', { sk
   }
 });
 
-test('ranges of one family alone close the other, and a range of length 0 opens its own', {
+test('source ranges of one family close the other, and a range of length 0 opens its own', {
   skip,
 }, async () => {
   await using node = await Node.start({ services: [{ ...web, sources: ['10.77.0.0/28'] }] });
@@ -44,7 +44,9 @@ test('ranges of one family alone close the other, and a range of length 0 opens 
   assert.equal(await node.probe('tcp', v4, 80), 'open');
 });
 
-test('Services that share a VIP are its union, and one that goes leaves the other', { skip }, async () => {
+test('a shared VIP has the ports of all its Services, and keeps those of one when another goes', {
+  skip,
+}, async () => {
   const annotations = { 'sharing-key': 'edge' };
   const first = { ...web, ports: ['TCP 80'], annotations };
   const second = { ...web, name: 'mail', ports: ['TCP 25'], annotations };
@@ -63,7 +65,7 @@ test('Services that share a VIP are its union, and one that goes leaves the othe
   }
 });
 
-test('a Service of another namespace is let onto a VIP by consent alone, and told whose it is', {
+test('a Service of another namespace shares a VIP only with its sharing key, else hears the owner', {
   skip,
 }, async () => {
   const annotations = { 'sharing-key': 'edge' };

@@ -10,7 +10,7 @@ import { addressBytes, parseAddress } from '../../src/state/address.ts';
 import type { Namespace } from '../namespaces.ts';
 import { patient } from '../patience.ts';
 
-/** `closed`: no answer at all. `refused`: the way was open, and nobody was there. */
+/** `closed`: no answer at all. `refused`: the packet passed, and nothing listened. */
 export type Probe = 'open' | 'closed' | 'refused';
 
 /** Far beyond what an answer takes between two namespaces. */

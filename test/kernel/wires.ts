@@ -10,7 +10,7 @@ export interface Wires {
   readonly backend: Namespace;
 }
 
-/** The node sends on what comes from one of the others to the other. */
+/** The node forwards between client and backend. */
 export function wire(): Wires {
   const wires = { node: Namespace.make(), client: Namespace.make(), backend: Namespace.make() };
   const { node, client, backend } = wires;
@@ -46,7 +46,7 @@ function set(where: Namespace, name: string, value: string): void {
   where.run(() => writeFileSync(`/proc/sys/net/${name}`, value));
 }
 
-/** One process for all of it, which is much less to wait for in an emulated machine. */
+/** One process for all lines, which is much faster in an emulated machine. */
 function ip(where: Namespace, lines: readonly string[]): void {
   const { status, stderr } = runIn(where, ['ip', '-batch', '-'], lines.join('\n'));
   assert.equal(status, 0, stderr);

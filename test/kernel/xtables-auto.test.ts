@@ -1,5 +1,5 @@
-// What the agent chooses on this kernel guards: only declared ports of a VIP answer. On one that lacks
-// something, named by VIPWARD_EXPECT_MISSING, it says what and chooses nothing.
+// The firewall that the agent chooses on this kernel guards: only declared ports of a VIP answer. On a kernel
+// that lacks what VIPWARD_EXPECT_MISSING names, it names that and chooses nothing.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NoFirewallError } from '../../src/agent/firewall/firewall.ts';
@@ -17,9 +17,7 @@ const addresses = ['10.50.0.1', 'fd00::1'];
 const guarded = addresses.map((address) => vip(address, [port(80, { delivery: 'host' })]));
 
 for (const wish of missing === undefined ? (['auto', 'xtables'] as const) : []) {
-  test(`with --firewall ${wish} a declared port answers and no other`, {
-    skip,
-  }, async () => {
+  test(`with --firewall ${wish} a declared port answers and no other`, { skip }, async () => {
     using own = ownKernel();
     using client = await clientOf(own.namespace);
     const closers = [];
@@ -47,7 +45,7 @@ for (const wish of missing === undefined ? (['auto', 'xtables'] as const) : []) 
 }
 
 if (missing !== undefined) {
-  test('what is missing is named', { skip }, async () => {
+  test('openFirewall names what the kernel lacks', { skip }, async () => {
     using own = ownKernel();
     await assert.rejects(openFirewall(own.kernel, { ...options, wish: 'auto' }), (error) => {
       assert.ok(error instanceof NoFirewallError);
@@ -75,7 +73,7 @@ async function clientOf(node: Namespace): Promise<Namespace> {
     ip(where, `address add fd00::${last}/64 dev ${link} nodad`);
     ip(where, `link set ${link} up`);
   }
-  // Until then nothing of the node goes out.
+  // Before that the node sends nothing.
   await untilTrue(() => ip(node, 'link show node0').includes('state UP'));
   return client;
 }

@@ -1,4 +1,4 @@
-// What a change does, who may come, what a network needs, and the node's own traffic, with xtables.
+// Changes of ports, source ranges, ICMP, and the node's own traffic, with xtables.
 process.env['VIPWARD_FIREWALL'] = 'xtables';
 await import('./traffic-change.test.ts');
 await import('./traffic-icmp.test.ts');

@@ -1,4 +1,4 @@
-// What a forged source does not open, with xtables.
+// Forged sources, with xtables.
 process.env['VIPWARD_FIREWALL'] = 'xtables';
 await import('./traffic-forged.test.ts');
 

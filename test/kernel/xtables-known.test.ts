@@ -1,4 +1,4 @@
-// Which legacy tables there are is read under a mutex of the kernel, and so not each time that one is read.
+// The list of legacy tables is read under a mutex of the kernel, and so not with each table.
 import { equal } from 'node:assert/strict';
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
@@ -25,7 +25,9 @@ function listings(t: TestContext): { count: number; list: string | undefined } {
   return listings;
 }
 
-test('that a table is there is read once, and anew when it is found gone', { skip }, async (t) => {
+test('the list of tables is read until a table is in it, and again when that is gone', {
+  skip,
+}, async (t) => {
   using own = ownKernel();
   const lists = listings(t);
   const [question] = tableDumps(['raw']);
@@ -40,7 +42,7 @@ test('that a table is there is read once, and anew when it is found gone', { ski
   run(own, 'iptables-legacy -w -t raw -S');
   for (let times = 0; times < 3; times++) equal((await lengthOf()) > 0, true);
   equal(lists.count, 3);
-  // As after its module was taken away.
+  // As after its module was unloaded.
   lists.list = 'filter\n';
   Object.assign(own.kernel.tables, { option: async () => -2 });
   equal(await lengthOf(), 0);

@@ -1,5 +1,5 @@
-// An agent with xtables among others that write the same tables: what they break is mended, nobody's change
-// is lost, and a switch of firewalls is seen by no packet.
+// An agent with xtables beside other writers of the same tables: it repairs damage, no change is lost, and a
+// switch of firewalls loses no packet.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ function save(node: Node): string {
   return node.run('iptables-legacy-save') + node.run('ip6tables-legacy-save');
 }
 
-/** What strangers do to what is ours. */
+/** Damage by other programs. */
 const strangers: Readonly<Record<string, readonly string[]>> = {
   'our jump gone': ['iptables-legacy -w -t raw -F PREROUTING'],
   'a rule in front of ours': ['ip6tables-legacy -w -t raw -I PREROUTING -s fd99::1 -j ACCEPT'],
@@ -40,12 +40,12 @@ const strangers: Readonly<Record<string, readonly string[]>> = {
   'a set emptied': ['ipset flush vipward-vip4'],
 };
 
-test('what a stranger changes of ours is put back, and theirs stays', { skip }, async () => {
+test('the agent repairs damage to its rules and sets, and foreign rules stay', { skip }, async () => {
   await using node = await Node.start({ services: [web], agentArgs });
   const [rules, sets] = [save(node), node.run('ipset save')];
   for (const [name, lines] of Object.entries(strangers)) {
     for (const line of lines) node.run(line);
-    await node.until(`mended: ${name}`, () => {
+    await node.until(`repaired: ${name}`, () => {
       const theirs = save(node).replaceAll(/^.*fd99::1.*\n/gm, '');
       return sorted(theirs) === sorted(rules) && sorted(node.run('ipset save')) === sorted(sets);
     });
@@ -58,9 +58,7 @@ test('what a stranger changes of ours is put back, and theirs stays', { skip }, 
   );
 });
 
-test('a switch of firewalls loses no packet of a declared port, and answers none of another', {
-  skip,
-}, async () => {
+test('a switch of firewalls loses no packet of a declared port and opens no other', { skip }, async () => {
   await using node = await Node.start({ services: [web] });
   for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
   const probers = await Promise.all(
@@ -84,7 +82,7 @@ test('a switch of firewalls loses no packet of a declared port, and answers none
   }
 });
 
-test('two writers of one table lose nothing of each other', { skip }, async () => {
+test('the agent and iptables write the same tables at once, and no change is lost', { skip }, async () => {
   await using node = await Node.start({ services: [web], agentArgs });
   const changes = 250;
   const script = `for i in $(seq ${changes}); do
@@ -106,9 +104,7 @@ test('two writers of one table lose nothing of each other', { skip }, async () =
   assert.doesNotMatch(save(node), /vipward-egress/);
 });
 
-test('while another holds the lock elements change, and rules wait without holding up anything', {
-  skip,
-}, async () => {
+test('while another process holds the lock elements change at once, and rules wait', { skip }, async () => {
   await using node = await Node.start({ services: [web], agentArgs });
   await using lock = await holdLock(node, '/run/xtables.lock');
   await node.listen(node.node, 'tcp', 81);
@@ -122,7 +118,7 @@ test('while another holds the lock elements change, and rules wait without holdi
   await node.until('egress is in the rules', () => /-j vipward-egress/.test(save(node)));
 });
 
-test('cleanup leaves nothing of ours, and everything of others', { skip }, async () => {
+test('cleanup removes all that is ours and keeps foreign rules', { skip }, async () => {
   await using node = await Node.start({ services: [web], agentArgs });
   node.run('iptables-legacy -w -t raw -A PREROUTING -s 192.0.2.1 -j DROP');
   await node.killAgent('SIGKILL');
@@ -145,7 +141,7 @@ function sorted(text: string): string {
     .join('\n');
 }
 
-/** A datagram a millisecond or so, until its end; each that is answered counts once. */
+/** Sends about a datagram a millisecond until its end, and counts the answers. */
 async function prober(from: Namespace, to: string, port: number) {
   const socket = await bound(from, to.includes(':') ? '::' : '0.0.0.0', 0);
   let [sent, answered] = [0, 0];

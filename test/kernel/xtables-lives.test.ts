@@ -1,4 +1,4 @@
-// A life of an agent, and what it explains, with xtables: changes, kills, repairs, and others on the node.
+// Explanations, changes, kills, repairs, and foreign objects on the node, with xtables.
 process.env['VIPWARD_FIREWALL'] = 'xtables';
 await import('./explain.test.ts');
 await import('./life-delta.test.ts');

@@ -1,4 +1,4 @@
-// A filter that is gone and cannot be put back, with xtables.
+// A filter that is gone and cannot be restored, with xtables.
 process.env['VIPWARD_FIREWALL'] = 'xtables';
 await import('./life-lost.test.ts');
 

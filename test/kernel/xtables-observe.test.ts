@@ -1,4 +1,4 @@
-// What would be dropped is counted with its source and port, and nothing is dropped, with xtables.
+// `--filter observe` with xtables.
 process.env['VIPWARD_FIREWALL'] = 'xtables';
 await import('./observe.test.ts');
 

@@ -1,4 +1,4 @@
-// Where VIPs are, what is said of them, and what is followed of a config file, with xtables.
+// Where VIPs are, what the agent reports of them, and changes of its config file, with xtables.
 process.env['VIPWARD_FIREWALL'] = 'xtables';
 await import('./life-config.test.ts');
 await import('./life-held.test.ts');

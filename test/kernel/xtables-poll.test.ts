@@ -1,4 +1,4 @@
-// The look at everything, which kernels without nf_tables make necessary: it sees what a stranger did to any
+// The poll of all rules and sets, which kernels without nf_tables need: it sees a foreign change of any
 // element, and other work of the thread gets its turn meanwhile.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -19,7 +19,7 @@ table.push(
   vip('fd50::1', [port(53, { protocol: 'UDP', sources: ['fd51::/64', 'fd52::1/128'].map(parsePrefix) })]),
 );
 
-test('of tables that have no rule of ours a look asks nothing, however long they are', { skip }, async () => {
+test('a poll reads only the tables that have rules of ours', { skip }, async () => {
   using own = ownKernel();
   const options = { wish: 'xtables', observe: false, counters: false, echo: true, owner: false } as const;
   const firewall = await openFirewall(own.kernel, options);
@@ -33,7 +33,7 @@ test('of tables that have no rule of ours a look asks nothing, however long they
   assert.deepEqual(asked.sort(), ['4 mangle', '4 raw', '6 mangle', '6 raw']);
 });
 
-test(`at ${size} Services a look at the whole takes turns with other work, and misses nothing`, {
+test(`at ${size} Services a whole poll takes turns with other work and finds every change`, {
   skip,
 }, async (t) => {
   using own = ownKernel();
@@ -42,7 +42,7 @@ test(`at ${size} Services a look at the whole takes turns with other work, and m
   const needs = needsOf(table, { ...roomy, vips4: 16_384, ports4: 32_768 });
   const want = firewall.dialect.render(stateOf(table, needs));
   let turns = 0;
-  /** Turns that others had while all of these were taken. */
+  /** The turns of other work while these elements were compared. */
   let between = 0;
   function* counted(elements: readonly KernelObject[]): Generator<Iterable<KernelObject>> {
     const before = turns;

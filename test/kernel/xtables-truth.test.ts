@@ -1,4 +1,4 @@
-// What a controller may say and may not, datagrams in pieces, and who holds an address, with xtables.
+// Invalid messages, controllers with incomplete input, and fragmented datagrams, with xtables.
 process.env['VIPWARD_FIREWALL'] = 'xtables';
 await import('./life-frames.test.ts');
 await import('./life-truth.test.ts');

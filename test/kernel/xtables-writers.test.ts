@@ -1,4 +1,4 @@
-// Two writers of the same legacy tables, each by the lock that iptables takes: nobody's change is lost.
+// Two writers of the same legacy tables, each with the lock of iptables: no change is lost.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
@@ -10,12 +10,12 @@ import { commit, difference, found, plain, run, skip } from './own-xtables.ts';
 
 const changes = 1000;
 
-test(`of ${changes} changes each of two writers none is lost`, { skip }, async () => {
+test(`two writers make ${changes} changes each to the same tables, and none is lost`, { skip }, async () => {
   using own = ownKernel();
   const withEgress = xtables(plain).render(stateOf(everyFeature));
   const without = xtables(plain).render(stateOf(everyFeature.map((one) => ({ ...one, egress: false }))));
   await commit(own, nothing, withEgress);
-  // Behind our jumps, for a rule in front of them is one that the agent would move.
+  // Behind our jumps, because the agent would move a rule in front of them.
   const script = `for i in $(seq ${changes / 4}); do
     address=192.0.$((i / 250)).$((i % 250))
     iptables-legacy -w -t mangle -A PREROUTING -s $address -j ACCEPT || exit 1

@@ -13,7 +13,7 @@ import { commit, difference, found, plain, run, saved, skip } from './own-xtable
 const want = xtables(plain).render(stateOf(everyFeature));
 
 /**
- * Every feature of others that a table can have: chains, jumps into them, rules without a target, policies.
+ * Foreign rules with every feature of a table: chains, jumps into them, rules without a target, policies.
  */
 const foreign = `*raw
 :PREROUTING ACCEPT [0:0]
@@ -53,7 +53,7 @@ const goldens = [
 ] as const;
 
 for (const [name, options] of goldens) {
-  test(`what others make of golden/${name}.xtables is what we would make`, { skip }, async () => {
+  test(`iptables and ipset load golden/${name}.xtables as the dialect renders it`, { skip }, async () => {
     using own = ownKernel();
     const sizes = { vips4: 64, vips6: 128, ports4: 256, ports6: 512, sources4: 1024, sources6: 2048 };
     const golden = readFileSync(new URL(`golden/${name}.xtables`, import.meta.url), 'utf8');
@@ -64,7 +64,7 @@ for (const [name, options] of goldens) {
   });
 }
 
-test('what is committed is what is read back', { skip }, async () => {
+test('rules and sets are read back as they were committed', { skip }, async () => {
   for (const options of [
     plain,
     { ...plain, observe: true, counters: true, echo: false },
@@ -80,7 +80,7 @@ test('what is committed is what is read back', { skip }, async () => {
   }
 });
 
-test('from any state to any other, what is read back is what was wanted', { skip }, async () => {
+test('any state, and any state after it, is read back as it was wanted', { skip }, async () => {
   const steady = { ...needsOf([]), egress: true, forward: true };
   await fc.assert(
     fc.asyncProperty(
@@ -102,7 +102,7 @@ test('from any state to any other, what is read back is what was wanted', { skip
   );
 });
 
-test('save and restore of iptables know every rule of ours, and write it as we do', { skip }, async () => {
+test('iptables-save and iptables-restore reproduce our rules unchanged', { skip }, async () => {
   using own = ownKernel();
   for (const options of [plain, { ...plain, observe: true }]) {
     const have = await found(own);
@@ -119,7 +119,7 @@ test('save and restore of iptables know every rule of ours, and write it as we d
   }
 });
 
-test('every line of ours says vipward, and the listing is readable', { skip }, async () => {
+test('every line of ours names vipward, and iptables -L shows its comments', { skip }, async () => {
   using own = ownKernel();
   addForeign(own);
   const before = saved(own).split('\n');
@@ -137,7 +137,7 @@ test('every line of ours says vipward, and the listing is readable', { skip }, a
   assert.match(listing, /DROP .* match-set vipward-drop4 dst \/\* vipward: dropped, counted by VIP \*\//);
 });
 
-test('tables of others keep their rules, policies and counters while ours come, change and go', {
+test('foreign rules, policies and counters stay while ours are added, changed and removed', {
   skip,
 }, async () => {
   using own = ownKernel();
@@ -161,7 +161,7 @@ test('tables of others keep their rules, policies and counters while ours come, 
   assert.equal(run(own, 'ipset save'), '');
 });
 
-test('more elements than one send takes are all there', { skip }, async () => {
+test('all elements are committed where they need more than one send', { skip }, async () => {
   using own = ownKernel();
   const many = Array.from({ length: 2000 }, (_, n) =>
     vip(`10.60.${n >> 8}.${n & 255}`, [port(80), port(81)]),
@@ -172,7 +172,9 @@ test('more elements than one send takes are all there', { skip }, async () => {
   assert.deepEqual(difference(await found(own), all), []);
 });
 
-test('a set grows in place: rules look into the larger one, with every element', { skip }, async () => {
+test('a set grows in place with all its elements, and the rules look up the larger one', {
+  skip,
+}, async () => {
   using own = ownKernel();
   await commit(own, nothing, want);
   const grown = { ...roomy, vips4: 4096, ports4: 16_384, sources6: 8192 };
@@ -185,7 +187,7 @@ test('a set grows in place: rules look into the larger one, with every element',
   assert.equal(saved(own), rules);
 });
 
-test('sets of others stay, those whose names begin as ours do among them', { skip }, async () => {
+test('foreign sets stay, even those whose names begin like ours', { skip }, async () => {
   using own = ownKernel();
   run(own, 'ipset create theirs hash:ip');
   run(own, 'ipset create vipward-of-another hash:net counters');
@@ -196,7 +198,7 @@ test('sets of others stay, those whose names begin as ours do among them', { ski
   assert.equal(run(own, 'ipset save'), before);
 });
 
-test('what an agent left half done is swept, and then done', { skip }, async () => {
+test('a commit sweeps the half-made sets of an earlier agent and completes', { skip }, async () => {
   using own = ownKernel();
   run(own, 'ipset create vipward-vip4-new hash:ip');
   run(own, 'ipset create vipward-allow4 hash:ip,port maxelem 8 hashsize 64');
@@ -206,7 +208,7 @@ test('what an agent left half done is swept, and then done', { skip }, async () 
   assert.doesNotMatch(run(own, 'ipset save'), /-new|10\.9\.9\.9/);
 });
 
-test('an element that the kernel refuses is named, and its neighbours go in', { skip }, async () => {
+test('the receipt names an element that the kernel refuses, and the others are added', { skip }, async () => {
   using own = ownKernel();
   const tight = needsOf(everyFeature, { ...roomy, ports4: 2 });
   const three = [vip('10.50.0.1', [port(80), port(81), port(82)])];
@@ -223,7 +225,7 @@ test('an element that the kernel refuses is named, and its neighbours go in', { 
   assert.match(run(own, 'ipset list vipward-allow4'), /10\.50\.0\.1,tcp:80/);
 });
 
-test('a port that is refused leaves the one whose place it was to take', { skip }, async () => {
+test('a refused port leaves the port that it was to replace', { skip }, async () => {
   using own = ownKernel();
   const tight = needsOf(everyFeature, { ...roomy, ports4: 1 });
   const dialect = xtables(plain);
@@ -239,7 +241,7 @@ test('a port that is refused leaves the one whose place it was to take', { skip 
   assert.match(run(own, 'ipset list vipward-allow4'), /10\.50\.0\.1,tcp:80/);
 });
 
-test('a table that is not there is not made by looking', { skip }, async () => {
+test('a dump does not create a missing table', { skip }, async () => {
   using own = ownKernel();
   await found(own);
   assert.equal(runIn(own.namespace, ['cat', '/proc/net/ip_tables_names']).stdout, '');
