@@ -1,4 +1,4 @@
-// Who gets which address and which port: pools, sharing by consent, refusals, and what stays as it is.
+// Which Service gets which address and port: pools, sharing by consent, refusals, and what stays the same.
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -35,7 +35,7 @@ const wants = (address: string, more: Record<string, string> = {}) => ({
   ...more,
 });
 
-test('addresses are given in order, and what is freed is given again', () => {
+test('addresses are assigned in order, and a freed address is assigned again', () => {
   const allocator = allocated(['a', 'b', 'c'].map((name) => manifest(name)));
   deepEqual(at(allocator, 'demo/b'), ['10.77.0.101']);
   allocator.apply({ set: [], remove: ['demo/a' as ServiceKey] });
@@ -43,14 +43,14 @@ test('addresses are given in order, and what is freed is given again', () => {
   deepEqual(at(allocator, 'demo/d'), ['10.77.0.100']);
 });
 
-test('an exhausted pool refuses the last, who gets the first address that comes free', () => {
+test('a Service that an exhausted pool refuses gets the first address that becomes free', () => {
   const allocator = allocated(['a', 'b', 'c', 'd', 'e'].map((name) => manifest(name)));
   equal(why(allocator, 'demo/e')?.reason, 'PoolExhausted');
   const touched = allocator.apply({ set: [], remove: ['demo/b' as ServiceKey] });
   deepEqual([at(allocator, 'demo/e'), [...touched]], [['10.77.0.101'], ['10.77.0.101']]);
 });
 
-test('an address that is asked for must lie in a pool, and be one that can be held', () => {
+test('a requested address outside all pools, or one that no node can hold, is refused', () => {
   const allocator = allocated([
     manifest('far', { annotations: wants('10.9.9.9') }),
     manifest('lo', { annotations: wants('127.0.0.1') }),
@@ -63,7 +63,7 @@ test('an address that is asked for must lie in a pool, and be one that can be he
   match(why(allocator, 'demo/other')?.message ?? '', /pool "q" is not one of: p/);
 });
 
-test('one namespace shares an address without a word, two need one key', () => {
+test('Services of one namespace share a requested address, and those of two need one sharing key', () => {
   const x = '10.77.0.102';
   const key = { 'vipward.io/sharing-key': 'k' };
   const same = allocated([
@@ -84,7 +84,7 @@ test('one namespace shares an address without a word, two need one key', () => {
   deepEqual(at(agreed, 'z/b'), [x]);
 });
 
-test('who was refused an address gets it when its holder goes', () => {
+test('a Service that was refused an address gets it when its holder is removed', () => {
   const x = '10.77.0.102';
   const allocator = allocated([
     manifest('a', { annotations: wants(x) }),
@@ -94,7 +94,7 @@ test('who was refused an address gets it when its holder goes', () => {
   deepEqual(at(allocator, 'z/b'), [x]);
 });
 
-test('who was refused an address gets it when its holder gives the key to share it', () => {
+test('a Service that was refused an address gets it when its holder sets the same sharing key', () => {
   const x = '10.77.0.102';
   const key = { 'vipward.io/sharing-key': 'k' };
   const allocator = allocated([
@@ -106,7 +106,7 @@ test('who was refused an address gets it when its holder gives the key to share 
   deepEqual([at(allocator, 'z/b'), [...touched]], [[x], [x]]);
 });
 
-test('a sharing key without an address finds the VIP of its key, unless a port collides', () => {
+test('a Service with a sharing key joins the VIP of that key, unless a port collides', () => {
   const key = { 'vipward.io/sharing-key': 'k' };
   const allocator = allocated([
     manifest('a', { annotations: key }),
@@ -119,7 +119,7 @@ test('a sharing key without an address finds the VIP of its key, unless a port c
   );
 });
 
-test('a port that two want goes to the first by age, then by name, and the other is told', () => {
+test('a port of two Services goes to the older one, then to the first by name, and not to the other', () => {
   const x = '10.77.0.102' as Address;
   const services = [
     manifest('b', { annotations: wants(x), ports: [80, 81] }),
@@ -143,7 +143,7 @@ test('a port that two want goes to the first by age, then by name, and the other
   );
 });
 
-test('a VIP is open only if all who share it ask for that', () => {
+test('a VIP is unfiltered only if all its Services ask for that', () => {
   const x = '10.77.0.102' as Address;
   const open = wants(x, { 'vipward.io/only-service-ports': 'false' });
   const filtered = (...services: ServiceManifest[]) => compileVip(x, services, true).vip.filtered;
@@ -154,7 +154,7 @@ test('a VIP is open only if all who share it ask for that', () => {
   );
 });
 
-test('families: one by default, both when asked, both or none when required', () => {
+test('a Service gets one family by default, both if preferred, and both or none if required', () => {
   const families = (name: string, spec: object) => at(allocated([manifest(name, { spec })]), `demo/${name}`);
   deepEqual(families('a', {}), ['10.77.0.100']);
   deepEqual(families('b', { ipFamilies: ['IPv6'] }), ['fd77::100']);
@@ -183,7 +183,7 @@ test('families: one by default, both when asked, both or none when required', ()
   );
 });
 
-test('who prefers both families and found one gets the other when it comes free', () => {
+test('a PreferDualStack Service with one family gets the other when it becomes free', () => {
   const both = { spec: { ipFamilyPolicy: 'PreferDualStack' } };
   const few = new Allocator(parsePools(['p=10.77.0.100-10.77.0.103', 'fd77::100']), new Map());
   const [first, second, third] = ['a', 'b', 'c'].map((name) => manifest(name, both));
@@ -193,7 +193,7 @@ test('who prefers both families and found one gets the other when it comes free'
   const touched = few.apply({ set: [], remove: [first.key] });
   deepEqual(at(few, 'demo/b'), ['10.77.0.101', 'fd77::100']);
   deepEqual([...touched].sort(), ['10.77.0.100', '10.77.0.101', 'fd77::100']);
-  // It is asked as it is by now, and not once it is gone.
+  // The Service is asked with its present spec, and not once it is removed.
   few.apply({ set: [manifest('c')], remove: [second.key] });
   deepEqual(at(few, 'demo/c'), ['10.77.0.102']);
   few.apply({ set: [third], remove: [] });

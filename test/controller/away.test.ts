@@ -1,5 +1,5 @@
-// A VIP that is let go while its node is away, and wanted again before that is back: its kernel may have it
-// still, and two nodes would answer for it.
+// A VIP that is removed while its node is away and wanted again before the node is back: the kernel of the
+// node may still have it, and two nodes would answer for it.
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -26,13 +26,13 @@ async function away(): Promise<Ruling & { readonly b: Session }> {
   return { ...one, b };
 }
 
-/** The same Service, which now asks for its address by name. */
+/** The same Service, which now requests its address. */
 function asking(): readonly ServiceManifest[] {
   const annotations = { 'vipward.io/addresses': vip };
   return readDocument(serviceObject('web-0', { annotations })).services;
 }
 
-/** What `b` has committed the rules of, it could be given at once. */
+/** `b` commits its rules, so that it could be given the VIP at once. */
 async function committed({ controller, sessions, b, ...one }: Awaited<ReturnType<typeof away>>) {
   const { seq } = controller.rules;
   equal(sessions.message(b, { type: 'ack', table: 'rules', seq, commitUs: 1 }), null);
@@ -41,7 +41,7 @@ async function committed({ controller, sessions, b, ...one }: Awaited<ReturnType
 
 const owner = ({ controller }: Ruling) => controller.owners.ownerOf(vip);
 
-test('a Service that is made anew for an address waits for the node that may have it', async () => {
+test('a Service that is made anew waits for the absent node that may have its address', async () => {
   const one = await away();
   one.controller.apply({ set: [], remove: [web] });
   equal(owner(one), undefined);
@@ -54,7 +54,7 @@ test('a Service that is made anew for an address waits for the node that may hav
   equal(vipState(one.controller, vip).state, 'serving');
 });
 
-test('so does one that was wrong for a while, and has its address again', async () => {
+test('a Service that was refused meanwhile waits for the absent node with its address', async () => {
   const one = await away();
   one.controller.apply({ set: servicesOf(1, { ports: [] }), remove: [] });
   deepEqual([owner(one), one.controller.allocator.refusals.size], [undefined, 1]);
@@ -63,7 +63,7 @@ test('so does one that was wrong for a while, and has its address again', async 
   deepEqual([owner(one), one.b.node.placements.get(vip)], [{ node: 'a', term }, undefined]);
 });
 
-test('a node that comes back without the VIP is given it', async () => {
+test('an absent node that comes back without the VIP is given it', async () => {
   const one = await away();
   one.controller.apply({ set: [], remove: [web] });
   one.controller.apply({ set: asking(), remove: [] });
@@ -72,7 +72,7 @@ test('a node that comes back without the VIP is given it', async () => {
   deepEqual([owner(one)?.node, a.node.placements.get(vip)?.address], ['a', vip]);
 });
 
-test('a VIP that was moved from a node that is away is not left to it', async () => {
+test('a VIP that was moved away from an absent node does not wait for that node', async () => {
   const one = await away();
   const { controller, sessions, b } = one;
   const { moves } = controller.owners;
@@ -93,7 +93,7 @@ test('a VIP that was moved from a node that is away is not left to it', async ()
   equal(owner(one)?.node, 'b');
 });
 
-test('nor is one that it was to let go, as no endpoint was there', async () => {
+test('a VIP that an absent node had lost for lack of endpoints does not wait for that node', async () => {
   const endpoints = new Set(['a']);
   const one = ruling({ endpoints });
   const { controller, eligibility, sessions } = one;
@@ -114,7 +114,7 @@ test('nor is one that it was to let go, as no endpoint was there', async () => {
   equal(owner(one)?.node, 'b');
 });
 
-test('nor is what it was drained of, nor anything once its Node is deleted', async () => {
+test('a VIP does not wait for an absent node that is drained or whose Node is deleted', async () => {
   for (const end of [
     ({ controller }: Ruling) => controller.setDrained('a', true),
     ({ controller }: Ruling) => controller.forget('a'),
@@ -128,7 +128,7 @@ test('nor is what it was drained of, nor anything once its Node is deleted', asy
   }
 });
 
-test('nor is what it was drained of, undrained before it is back, once another one has had it', async () => {
+test('a VIP that another node has had does not wait for an undrained absent node', async () => {
   const one = await away();
   const { controller, sessions, b } = one;
   controller.apply({ set: [], remove: [web] });

@@ -1,5 +1,5 @@
-// Manifests that are wrong, given to a controller that serves: each is refused alone and by name, with what
-// to do, and nothing else changes.
+// Invalid manifests given to a controller that serves: each is refused alone and by name, with the remedy,
+// and nothing else changes.
 
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -52,21 +52,21 @@ const bads: readonly Bad[] = [
     message: /^spec\.ports is empty: declare at least one port/,
   },
   {
-    what: 'a VIP in no pool',
+    what: 'a requested VIP in no pool',
     text: service('bad', { annotations: asks('10.77.0.1') }),
     key: 'demo/bad',
     reason: 'OutsidePool',
     message: /^10\.77\.0\.1 is in no range of p: widen --pool or ask for another/,
   },
   {
-    what: 'a VIP that is no address',
+    what: 'a requested VIP that is no address',
     text: service('bad', { annotations: asks('web.example.org') }),
     key: 'demo/bad',
     reason: 'NotSupported',
     message: /"web\.example\.org" is not an address: give an address, or remove it/,
   },
   {
-    what: "another namespace's VIP",
+    what: 'the VIP of another namespace',
     text: service('bad', { namespace: 'other', annotations: asks('10.77.0.100') }),
     key: 'other/bad',
     reason: 'AddressTaken',
@@ -75,7 +75,7 @@ const bads: readonly Bad[] = [
 ];
 
 for (const { what, text, key = null, reason, message } of bads) {
-  test(`${what} is refused alone and by name, and goes with its file`, limit, async (t) => {
+  test(`${what} is refused alone and by name, and the refusal ends with its file`, limit, async (t) => {
     const files = { 'a.yaml': service('one'), 'b.yaml': service('two') };
     const running = await runningController(t, { files, argv: ['--pool', `p=${pool}`] });
     const agent = agentOf(t, running, 'n1');
@@ -94,7 +94,7 @@ for (const { what, text, key = null, reason, message } of bads) {
     if (reason !== undefined) equal(complaints()[0]?.reason, reason);
     const { vips, seq, synced } = running.status();
     deepEqual([vips, seq, synced], [before.vips, before.seq, true]);
-    // Its neighbours go on being followed meanwhile.
+    // Changes of other files are still followed.
     running.write('b.yaml', service('two', { ports: [81] }));
     await agent.until(({ rules }) => rules.get(second ?? first ?? ('' as Address))?.ports[0]?.port === 81);
     running.write('c.yaml', '# nothing is wrong here\n');
@@ -103,7 +103,7 @@ for (const { what, text, key = null, reason, message } of bads) {
   });
 }
 
-test('who finds the pool exhausted is named, and gets the address that comes free', limit, async (t) => {
+test('a Service without a free address is named, and gets the next one that is freed', limit, async (t) => {
   const files = { 'a.yaml': service('one'), 'b.yaml': service('two') };
   const running = await runningController(t, { files, argv: ['--pool', `p=${pool}`] });
   const agent = agentOf(t, running, 'n1');
@@ -119,7 +119,7 @@ test('who finds the pool exhausted is named, and gets the address that comes fre
   await agent.until(({ rules }) => rules.get(first ?? ('' as Address))?.ports[0]?.service === 'demo/late');
 });
 
-test('a port that two Services want stays with the first, and the other is told', limit, async (t) => {
+test('a port of two Services stays with the first, and the other is refused it', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   agentOf(t, running, 'n1');
   await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');

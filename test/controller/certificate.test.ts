@@ -1,4 +1,4 @@
-// Certificates of our own making, as TLS itself takes and refuses them.
+// The certificates that the controller makes, as TLS accepts and refuses them.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
@@ -19,7 +19,7 @@ const serverFrom = (fromMs: number, days: number, by = authority): Pair => {
   return makeServerPair(by, names, { subject: 'vipward-controller', fromMs, days });
 };
 
-/** What a client that believes one authority says of a server; null: all is well. */
+/** The error of a client that trusts one authority; null if it accepts the server. */
 async function verdict(server: Pair, ca: string, servername: string): Promise<string | null> {
   const listener = createServer(server, (socket) => socket.end());
   listener.listen(0, '127.0.0.1');
@@ -37,35 +37,35 @@ async function verdict(server: Pair, ca: string, servername: string): Promise<st
   }
 }
 
-test('a client that has the authority believes the server by each of its names', async () => {
+test('a client that trusts the authority accepts the server by its names, and by no other', async () => {
   const server = serverFrom(nowMs, 90);
   for (const name of names) assert.equal(await verdict(server, authority.cert, name), null);
   assert.equal(await verdict(server, authority.cert, 'elsewhere.svc'), 'ERR_TLS_CERT_ALTNAME_INVALID');
 });
 
-test('another authority of the same name, and a time that is over, are refused', async () => {
+test('a client refuses another authority of the same name, and an expired certificate', async () => {
   const other = makeAuthority({ subject: 'vipward', fromMs: nowMs, days: 3650 });
   const name = names[0] ?? '';
   assert.notEqual(await verdict(serverFrom(nowMs, 90, other), authority.cert, name), null);
   assert.equal(await verdict(serverFrom(nowMs - 91 * dayMs, 90), authority.cert, name), 'CERT_HAS_EXPIRED');
 });
 
-test('its age is the share of its life that is behind it', () => {
+test('the age of a certificate is the share of its lifetime that has passed', () => {
   const { cert } = serverFrom(nowMs - 60 * dayMs, 90);
   assert.ok(Math.abs(ageOf(cert, nowMs) - 60 / 90) < 0.01);
   assert.ok(ageOf(cert, nowMs + 31 * dayMs) > 1);
 });
 
-test('the year may lie on either side of 2050, where the form of times changes', () => {
+test('a certificate may begin before or after 2050, where the encoding of times changes', () => {
   for (const year of [2049, 2051]) {
     const cert = new X509Certificate(serverFrom(Date.UTC(year, 5, 15, 12), 30).cert);
     assert.equal(new Date(cert.validFrom).toISOString(), `${year}-06-15T11:00:00.000Z`);
   }
 });
 
-const noOpenssl = spawnSync('openssl', ['version']).status === 0 ? false : 'openssl is missing';
+const noOpenssl = spawnSync('openssl', ['version']).status === 0 ? false : 'openssl is not installed';
 
-test('openssl verifies it strictly', { skip: noOpenssl }, () => {
+test('openssl verifies the certificate of a server', { skip: noOpenssl }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'vipward-certificate-'));
   try {
     const [ca, leaf] = [join(folder, 'ca.crt'), join(folder, 'tls.crt')];

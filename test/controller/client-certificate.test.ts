@@ -1,5 +1,5 @@
-// Who is let in by a client certificate, over real TLS: the node that it names, the operator, and nobody
-// whose certificate is of another CA.
+// What a client certificate allows, over real TLS: it admits the node that it names or the operator, and one
+// of another CA admits nobody.
 import { deepEqual, match } from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -23,7 +23,7 @@ function made(t: TestContext, name: string): Shown {
   return { cert, key: readFileSync(keyFile, 'utf8') };
 }
 
-/** A controller that believes these clients, each of which is its own CA. */
+/** A controller that trusts these clients, each of which is its own CA. */
 async function believing(t: TestContext, clients: readonly Shown[]) {
   const server = certificate(folder(t), ['IP:127.0.0.1']);
   const clientCa = join(folder(t), 'clients.pem');
@@ -48,14 +48,14 @@ function streamOf(t: TestContext, { url }: TestController, shown: Shown & { read
   return { reason: () => link.streams[0]?.reason ?? '' };
 }
 
-/** Why such a stream came about in vain. */
+/** Why such a stream was refused. */
 async function refusalOf(...of: Parameters<typeof streamOf>): Promise<string> {
   const { reason } = streamOf(...of);
   await untilTrue(() => !['not connected yet', ''].includes(reason()));
   return reason();
 }
 
-test('a certificate opens the stream of the node that it names, and no other', limit, async (t) => {
+test('a client certificate opens the stream of the node that it names, and no other', limit, async (t) => {
   const [n1, n2, operator] = ['node/n1', 'node/n2', 'operator'].map((who) => made(t, `URI:vipward://${who}`));
   if (n1 === undefined || n2 === undefined || operator === undefined) throw new Error('three were made');
   const { running, ca } = await believing(t, [n1, n2, operator]);
@@ -75,7 +75,7 @@ test('a certificate opens the stream of the node that it names, and no other', l
   );
 });
 
-test('placements are changed by a certificate of the operator, and by no other', limit, async (t) => {
+test('undrain needs the client certificate of the operator', limit, async (t) => {
   const [n1, operator, named] = ['URI:vipward://node/n1', 'URI:vipward://operator', 'DNS:operator'].map(
     (name) => made(t, name),
   );

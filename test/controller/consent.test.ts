@@ -1,4 +1,5 @@
-// Nobody comes to an address that others have unless it is named, in one namespace, or by one key.
+// A Service joins an address of other Services only if it requests it in the same namespace, or by one
+// sharing key.
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -24,7 +25,7 @@ function manifest(name: string, text: ServiceText = {}): ServiceManifest {
   return service;
 }
 
-/** `a` was refused what it had, `b` was given it, and then nothing speaks against `a` any more. */
+/** `a` was refused its address, `b` was given it, and then `a` is valid again. */
 function returned(annotations: Record<string, string>, ports: readonly number[]) {
   const allocator = new Allocator(pools, new Map());
   const apply = (service: ServiceManifest) => allocator.apply({ set: [service], remove: [] });
@@ -36,26 +37,26 @@ function returned(annotations: Record<string, string>, ports: readonly number[])
   return allocator;
 }
 
-test('who comes back to an address that a neighbour was given has another one', () => {
+test('a Service whose address was given to another meanwhile gets a different one', () => {
   for (const port of [80, 81]) {
     const allocator = returned({}, [port]);
     deepEqual([allocator.addressesOf(a), allocator.addressesOf(b)], [[second], [first]]);
   }
 });
 
-test('who comes back to an address by its key shares it again, if that takes no port', () => {
+test('a Service that comes back shares its address again by its key, unless a port collides', () => {
   deepEqual(returned(key, [81]).addressesOf(a), [first]);
   deepEqual(returned(key, [80]).addressesOf(a), [second]);
 });
 
-test('who comes back to an address that nobody has been given has it again', () => {
+test('a Service that comes back has its address again if no other was given it', () => {
   const allocator = new Allocator(pools, new Map());
   for (const annotations of [{}, typo, {}])
     allocator.apply({ set: [manifest('a', { annotations })], remove: [] });
   deepEqual(allocator.addressesOf(a), [first]);
 });
 
-test('those who shared an address by the status of both share it after every other record is lost', () => {
+test('Services whose status has the same address share it even if all other records are lost', () => {
   const recorded = [second];
   const allocator = new Allocator(pools, new Map());
   const both = [manifest('a'), manifest('b', { ports: [81] })].map((one) => ({ ...one, recorded }));
@@ -63,7 +64,7 @@ test('those who shared an address by the status of both share it after every oth
   deepEqual([allocator.addressesOf(a), allocator.addressesOf(b)], [[second], [second]]);
 });
 
-test('no address is given without consent, and a restart gives everybody the same', () => {
+test('no Service joins an address without consent, and a restart keeps all addresses', () => {
   const text = fc.record({
     name: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f', 'g'),
     namespace: fc.constantFrom('x', 'y'),
@@ -100,7 +101,7 @@ function usersBy(allocator: Allocator): Map<Address, ReadonlySet<ServiceKey>> {
   return new Map(taken.map((one) => [one, new Set(allocator.usersOf(one).map((service) => service.key))]));
 }
 
-/** Whoever is on an address now and was not before has it alone, or was let in by all who have it. */
+/** A Service that is new on an address has it alone, or with the consent of all others. */
 function checkConsent(allocator: Allocator, before: ReadonlyMap<Address, ReadonlySet<ServiceKey>>): void {
   for (const address of allocator.taken()) {
     const users = allocator.usersOf(address);
@@ -111,7 +112,7 @@ function checkConsent(allocator: Allocator, before: ReadonlyMap<Address, Readonl
     ok(users.length > 0 && (isOneNamespace || isOneKey), `${address}: ${users.map((user) => user.key)}`);
     const came = users.filter((user) => before.get(address)?.has(user.key) !== true);
     const uninvited = came.filter((user) => !isInvited(user, address, users));
-    // Of those who came together the first one needed nobody's consent.
+    // Of Services that came together the first one needed no consent.
     const allowed = came.length === users.length ? 1 : 0;
     ok(uninvited.length <= allowed, `${address}: ${uninvited.map((user) => user.key)}`);
   }

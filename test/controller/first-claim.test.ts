@@ -1,4 +1,4 @@
-// What a controller says of a placement that no node is known to have held before.
+// When a controller marks a placement as a first claim: no node is known to have held the VIP before.
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -13,7 +13,7 @@ import { twoNodes } from './two-nodes.ts';
 const vip = '10.77.0.100' as Address;
 const limit = { timeout: 10_000 };
 
-/** Which placements were said to be first claims, by each frame that says so of any that there are. */
+/** The first claims that were sent, by each frame with placements. */
 function said(agent: TestAgent): (readonly Address[])[] {
   const sets = (message: ControllerMessage): (readonly Address[])[] => {
     if ((message.type !== 'synced' && message.type !== 'delta') || message.table !== 'placements') return [];
@@ -27,10 +27,10 @@ async function move(running: TestController, node: string): Promise<number> {
   return (await post(running.url, 'move', { vip, node })).status;
 }
 
-test('the first placement of a VIP is a first claim, and that after a move is none', limit, async (t) => {
+test('the first placement of a VIP is a first claim, and the one after a move is not', limit, async (t) => {
   const { running, old, next } = await twoNodes(t);
   equal(await move(running, 'n2'), 200);
-  // Either is told twice: the old one to be silent, the new one to announce again.
+  // Each is sent it twice: the old one to be quiet, the new one to announce again.
   deepEqual(
     [said(old), said(next)],
     [
@@ -40,26 +40,22 @@ test('the first placement of a VIP is a first claim, and that after a move is no
   );
 });
 
-test(
-  'a placement that was never held is a first claim on any node, and on the next stream',
-  limit,
-  async (t) => {
-    const running = await runningController(t);
-    const one = agentOf(t, running, 'n1');
-    await one.synced();
-    one.refuses = 'AddressConflict';
-    running.write('a.yaml', service('web'));
-    await untilStatus(running, ({ vips }) => vips[0]?.state === 'refused');
-    const two = agentOf(t, running, 'n2', { acks: true });
-    await two.synced();
-    await one.close();
-    const again = agentOf(t, running, 'n1');
-    await again.synced();
-    deepEqual([said(one), said(again)], [[[vip]], [[vip]]]);
-  },
-);
+test('a placement that was never held is a first claim again on the next stream', limit, async (t) => {
+  const running = await runningController(t);
+  const one = agentOf(t, running, 'n1');
+  await one.synced();
+  one.refuses = 'AddressConflict';
+  running.write('a.yaml', service('web'));
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'refused');
+  const two = agentOf(t, running, 'n2', { acks: true });
+  await two.synced();
+  await one.close();
+  const again = agentOf(t, running, 'n1');
+  await again.synced();
+  deepEqual([said(one), said(again)], [[[vip]], [[vip]]]);
+});
 
-test('a VIP that is given up and comes again is a first claim again', limit, async (t) => {
+test('a VIP that is removed and added again is a first claim again', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const agent = agentOf(t, running, 'n1');
   await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
@@ -70,7 +66,7 @@ test('a VIP that is given up and comes again is a first claim again', limit, asy
   deepEqual(said(agent), [[vip], [vip]]);
 });
 
-test('what a node held by the records is no first claim after a restart', limit, async (t) => {
+test('a VIP that a node held by the records is no first claim after a restart', limit, async (t) => {
   const stateDir = folder(t);
   const setup = { stateDir, files: { 'a.yaml': service('web') } };
   const before = await runningController(t, setup);
@@ -83,7 +79,7 @@ test('what a node held by the records is no first claim after a restart', limit,
   deepEqual(said(agent), [[]]);
 });
 
-test('what nobody held by the records is a first claim after a restart too', limit, async (t) => {
+test('a VIP that no node held by the records is a first claim after a restart too', limit, async (t) => {
   const stateDir = folder(t);
   const setup = { stateDir, files: { 'a.yaml': service('web') } };
   const before = await runningController(t, setup);
@@ -95,7 +91,7 @@ test('what nobody held by the records is a first claim after a restart too', lim
   const agent = agentOf(t, after, 'n1');
   await agent.until(({ placements }) => placements.size === 1);
   deepEqual(said(agent), [[vip]]);
-  // It holds it by now, which the next restart knows.
+  // The node holds it by now, which the next restart knows.
   await untilStatus(after, ({ vips }) => vips[0]?.state === 'serving');
   await after.stop();
   const last = agentOf(t, await runningController(t, setup), 'n1');
@@ -103,7 +99,7 @@ test('what nobody held by the records is a first claim after a restart too', lim
   deepEqual(said(last), [[]]);
 });
 
-test('of the records of a cluster those are first claims that did not serve', () => {
+test('of the records of a cluster, pending and refused VIPs are first claims', () => {
   const states = ['serving', 'pending', 'moving', 'refused'];
   const records = states.map((state, n) => ({
     ...{ address: `10.77.0.${n}` as Address, uid: '', generation: 1, pool: '', services: [], node: null },
@@ -112,7 +108,7 @@ test('of the records of a cluster those are first claims that did not serve', ()
   deepEqual([...(recordsOf(records, () => '').unheld ?? [])], ['10.77.0.1', '10.77.0.3']);
 });
 
-test('a table that an agent has already is said to be of first claims, or of none', limit, async (t) => {
+test('synced names the first claims of placements that the agent already has', limit, async (t) => {
   const running = await runningController(t);
   const one = agentOf(t, running, 'n1');
   await one.synced();
@@ -127,7 +123,7 @@ test('a table that an agent has already is said to be of first claims, or of non
   deepEqual(said(again), [[vip]]);
 });
 
-test('of many at once each is named', limit, async (t) => {
+test('each of 600 new placements is named as a first claim', limit, async (t) => {
   const names = Array.from({ length: 600 }, (_, index) => `s${index}`);
   const running = await runningController(t, { argv: ['--pool', 'p=10.77.0.0/22'] });
   const range = ['10.77.0.0/22'] as const;
@@ -141,26 +137,22 @@ test('of many at once each is named', limit, async (t) => {
   deepEqual(first.toSorted(), [...agent.placements.keys()].toSorted());
 });
 
-test(
-  'an answer of one of our own nodes is no stranger’s: the VIP is taken all the same',
-  limit,
-  async (t) => {
-    const running = await runningController(t);
-    const mac = '02:00:5e:10:00:02';
-    const one = agentOf(t, running, 'n1');
-    const two = agentOf(t, running, 'n2', { hello: { macs: [mac], onLink: [] } });
-    await Promise.all([one.synced(), two.synced()]);
-    one.refuses = 'AddressConflict';
-    one.answeredBy = mac;
-    running.write('a.yaml', service('web'));
-    await one.until(({ placements }) => placements.has(vip));
-    one.refuses = null;
-    await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
-    deepEqual(said(one), [[vip], []]);
-  },
-);
+test('a VIP is taken even if another of our nodes answers for its address', limit, async (t) => {
+  const running = await runningController(t);
+  const mac = '02:00:5e:10:00:02';
+  const one = agentOf(t, running, 'n1');
+  const two = agentOf(t, running, 'n2', { hello: { macs: [mac], onLink: [] } });
+  await Promise.all([one.synced(), two.synced()]);
+  one.refuses = 'AddressConflict';
+  one.answeredBy = mac;
+  running.write('a.yaml', service('web'));
+  await one.until(({ placements }) => placements.has(vip));
+  one.refuses = null;
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+  deepEqual(said(one), [[vip], []]);
+});
 
-test('an answer of nobody we know is a stranger’s, and stays refused', limit, async (t) => {
+test('a VIP stays refused if an unknown host answers for its address', limit, async (t) => {
   const running = await runningController(t);
   const one = agentOf(t, running, 'n1', { hello: { macs: ['02:00:5e:10:00:01'] } });
   await one.synced();

@@ -1,4 +1,4 @@
-// A real controller on a free port, reading real files of a folder that goes with the test.
+// A real controller on a free port, which reads real files of a folder that is removed with the test.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +13,7 @@ import { until } from '../patience.ts';
 
 const endings = new WeakMap<TestContext, AsyncDisposableStack>();
 
-/** What a test began last is ended first: nobody writes to a folder any more when that goes. */
+/** What a test began last is ended first, so that no controller writes to a folder that is removed. */
 function ending(context: TestContext): AsyncDisposableStack {
   const known = endings.get(context);
   if (known !== undefined) return known;
@@ -23,7 +23,7 @@ function ending(context: TestContext): AsyncDisposableStack {
   return made;
 }
 
-/** A folder that goes with the test. */
+/** A folder that is removed with the test. */
 export function folder(context: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), 'vipward-'));
   ending(context).defer(() => rmSync(path, { recursive: true, force: true }));
@@ -125,7 +125,7 @@ export async function runningController(
   return { ...running, services, stateDir, write, stop };
 }
 
-/** Asks the status until it is as it should be. Rejects with the last one if that takes very long. */
+/** Waits until the status meets the condition. Rejects with the last status if that takes very long. */
 export async function untilStatus(
   running: Running,
   condition: (status: ReturnType<Running['status']>) => unknown,

@@ -1,4 +1,4 @@
-// Tables and streams without sockets: what is serialised once, what a slow agent costs.
+// Tables and streams without sockets: what is serialised once, and what a slow agent costs.
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -38,7 +38,7 @@ function publish(
     for (const stream of streams) stream.publish('rules', change);
 }
 
-test('a change is serialised once, and every agent is given the same bytes', () => {
+test('a change is serialised once, and every agent is sent the same bytes', () => {
   const rules = new Table('rules');
   const receivers = Array.from({ length: 3 }, () => receiver());
   const streams = receivers.map(({ wire }) => new AgentStream(wire, rules, new Table('placements')));
@@ -48,14 +48,14 @@ test('a change is serialised once, and every agent is given the same bytes', () 
   ok(first !== undefined && others.every((frame) => frame === first));
 });
 
-test('what did not change is not published', () => {
+test('a VIP that did not change is not published', () => {
   const rules = new Table('rules');
   equal([...rules.put({ set: [vip(1)], remove: [] })].length, 1);
   equal([...rules.put({ set: [vip(1)], remove: [vip(2).address] })].length, 0);
   equal(rules.seq, 1);
 });
 
-test('many changes are cut into frames that each fit', () => {
+test('many changes are split into frames below the limit', () => {
   const rules = new Table('rules');
   const many = [...rules.put({ set: Array.from({ length: 1200 }, (_, index) => vip(index)), remove: [] })];
   deepEqual(
@@ -67,7 +67,7 @@ test('many changes are cut into frames that each fit', () => {
   for (const { frame } of large) ok(frame.length < frameLimitBytes && frame.length > frameTargetBytes / 2);
 });
 
-test('pages hold at most 500 Services, and agents that come together share them', () => {
+test('pages hold at most 500 Services, and agents that connect together share them', () => {
   const rules = new Table('rules');
   for (const _ of rules.put({ set: Array.from({ length: 2000 }, (_, index) => vip(index)), remove: [] }));
   const [one, two] = [receiver(), receiver()];
@@ -85,7 +85,7 @@ test('pages hold at most 500 Services, and agents that come together share them'
   }
 });
 
-test('an agent that reads nothing costs its buffer, and is sent the latest when it reads again', () => {
+test('an agent that reads nothing costs one buffer, and is sent the latest VIPs when it reads again', () => {
   const rules = new Table('rules');
   const slow = receiver();
   const stream = new AgentStream(slow.wire, rules, new Table('placements'));
@@ -102,7 +102,7 @@ test('an agent that reads nothing costs its buffer, and is sent the latest when 
     deepEqual(JSON.parse(slow.state.get(vip(index).address) ?? ''), rules.get(vip(index).address));
 });
 
-test('placements wait until every rule has been sent', () => {
+test('placements are sent after all rules', () => {
   const rules = new Table('rules');
   for (const _ of rules.put({
     set: Array.from({ length: 3000 }, (_, index) => vip(index, 80, 20)),
@@ -125,7 +125,7 @@ test('placements wait until every rule has been sent', () => {
   ok(/^r+p+$/.test(tables), tables);
 });
 
-/** Resources are made once: a property asks for the same ones again and again. */
+/** VIPs are made once, because a property uses the same ones many times. */
 const choices: readonly (readonly VirtualIp[])[] = Array.from({ length: 4 }, (_, index) => [
   vip(index, 1),
   vip(index, 2),
@@ -146,10 +146,10 @@ const one = (choice: number | null, read: number, resync: Step['resync'] = 'none
   reads: [read, 0],
   resync,
 });
-/** The agent says what it has while a delta away from that is unread, and the way back is not sent yet. */
+/** The agent sends its digests while a delta is unread and the one that undoes it is not sent yet. */
 const goneThere = [one(0, 1), one(1, 1), one(0, 1), one(null, 0), one(0, 0, 'keeps')];
 
-test('whatever changes, is asked for again and is read late, an agent ends with the table', () => {
+test('after any changes, resyncs and late reads an agent ends with the table of the controller', () => {
   const property = fc.property(fc.array(step, { maxLength: 15 }), (steps) => {
     const rules = new Table('rules');
     const agent = receiver(400_000);
@@ -174,7 +174,10 @@ test('whatever changes, is asked for again and is read late, an agent ends with 
         stream.pump();
       }
       if (!agent.isWrong()) break;
-      ok(tries < 3 && steps.some(({ resync }) => resync === 'forgets'), 'what was sent does not add up');
+      ok(
+        tries < 3 && steps.some(({ resync }) => resync === 'forgets'),
+        'the digest is wrong though the agent forgot nothing',
+      );
       stream.resync('rules', agent.have());
     }
     deepEqual([...agent.state.keys()].sort(), [...rules.keys()].sort());

@@ -1,4 +1,4 @@
-// What the files of one folder take away when they go: together, or as links that lead nowhere.
+// Which VIPs go with the files of a folder: files that are removed together, and links without a target.
 
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { agentOf } from './test-agent.ts';
 
 const limit = { timeout: 30_000 };
 
-test('a folder that is emptied file by file is one removal', limit, async (t) => {
+test('a folder that is emptied file by file is one mass removal', limit, async (t) => {
   const names = Array.from({ length: 20 }, (_, index) => `${index}.yaml`);
   const files = Object.fromEntries(names.map((name, index) => [name, service(`s${index}`)]));
   const running = await runningController(t, { files });
@@ -26,7 +26,7 @@ test('a folder that is emptied file by file is one removal', limit, async (t) =>
   equal(agent.rules.size, 20);
 });
 
-test('a Service that moves to another file is not removed on the way', limit, async (t) => {
+test('a Service that moves to another file is not removed meanwhile', limit, async (t) => {
   const running = await runningController(t, {
     files: { 'a.yaml': service('web'), 'b.yaml': service('api') },
   });
@@ -45,7 +45,7 @@ test('a Service that moves to another file is not removed on the way', limit, as
 const problemsOf = ({ problems }: Status) =>
   problems.map(({ file, message }) => `${basename(file)}: ${message}`);
 
-test('a link that leads nowhere takes nothing away until it is removed itself', limit, async (t) => {
+test('a broken link removes no VIP until the link itself is removed, and is named', limit, async (t) => {
   const [services, elsewhere] = [folder(t), folder(t)];
   const [target, link] = [join(elsewhere, 'web.yaml'), join(services, 'a.yaml')];
   writeFileSync(target, service('web'));
@@ -70,7 +70,7 @@ test('a link that leads nowhere takes nothing away until it is removed itself', 
   await untilStatus(running, ({ vips }) => vips.length === 0);
 });
 
-test('a link that leads nowhere at the start keeps the reading from being whole', limit, async (t) => {
+test('a broken link at the start keeps the source from being synced', limit, async (t) => {
   const [services, stateDir, target] = [folder(t), folder(t), join(folder(t), 'web.yaml')];
   writeFileSync(target, service('web'));
   symlinkSync(target, join(services, 'a.yaml'));
@@ -85,7 +85,7 @@ test('a link that leads nowhere at the start keeps the reading from being whole'
   await untilStatus(again, ({ synced, vips }) => synced && vips.length === 2);
 });
 
-test('what a ConfigMap has no more goes, though its link goes after it', limit, async (t) => {
+test('a file that a ConfigMap drops is removed once its link is removed', limit, async (t) => {
   const services = folder(t);
   const mount = (name: string, files: Readonly<Record<string, string>>) => {
     mkdirSync(join(services, name));
@@ -105,7 +105,7 @@ test('what a ConfigMap has no more goes, though its link goes after it', limit, 
   equal(running.status().vips[0]?.services[0]?.ports[0]?.port, 81);
 });
 
-test('what is wrong with files is logged when it comes, once, and when it goes', limit, async (t) => {
+test('a problem of a file is logged once when it appears, and again when it ends', limit, async (t) => {
   const services = join(folder(t), 'later');
   const told: { readonly count: number; readonly problems: readonly string[] }[] = [];
   const write = (line: string) => {
@@ -113,7 +113,7 @@ test('what is wrong with files is logged when it comes, once, and when it goes',
     if (msg === 'sourceState') told.push(rest);
   };
   const running = await runningController(t, { services, log: pino({ base: null }, { write }) });
-  /** Whole at once: half of a file would be told of too. */
+  /** Written at once, because half of a file would be logged too. */
   const put = (file: string, ...documents: readonly string[]) => {
     writeFileSync(join(services, '.new'), documents.join('---\n'));
     renameSync(join(services, '.new'), join(services, file));

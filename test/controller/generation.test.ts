@@ -1,5 +1,5 @@
-// Whose generation it is that a node has obeyed: a controller that was restored from a backup may be given
-// the number of one that ruled after the backup was made.
+// The generation that a node has obeyed: a controller that was restored from a backup may get the number of
+// one that ruled after the backup was made.
 import { equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { highestHeard } from '../../src/state/term.ts';
@@ -10,7 +10,7 @@ import { agentOf } from './test-agent.ts';
 const limit = { timeout: 20_000 };
 
 test(
-  'a generation that a node has obeyed before we welcomed it by that is of another: ours is raised',
+  'a hello with our generation from a node that we have not welcomed raises our generation',
   limit,
   async (t) => {
     const running = await runningController(t, { files: { 'a.yaml': service('web') } });
@@ -27,7 +27,7 @@ test(
   },
 );
 
-test('no node raises the generation so high that a Lease could count no further', () => {
+test('a node cannot raise the generation so high that a Lease could count no further', () => {
   const far = { generation: highestHeard - 5, n: 1 };
   const { controller } = ruling({ term: far });
   const heard = (generation: number) => controller.hearGeneration({ node: 'liar', generation });
@@ -36,7 +36,7 @@ test('no node raises the generation so high that a Lease could count no further'
   equal(controller.generation, highestHeard + 1);
 });
 
-test('who may write nothing down raises no generation, and hears of it again when it may', () => {
+test('a controller that may not write records does not raise its generation until it may', () => {
   let mayRaise = false;
   const { controller } = ruling({ mayRaise: () => mayRaise });
   const { generation } = controller;

@@ -1,5 +1,5 @@
-// What a node that is gone again said it holds: what can be is given to nobody else, what nobody issued keeps
-// no address; and how much one may say.
+// VIPs that a node claimed before it went away: a possible claim reserves the address, one with a term that
+// no controller issued does not. The number of claims is limited.
 
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -9,7 +9,7 @@ import type { ServiceKey } from '../../src/state/service.ts';
 import type { Term } from '../../src/state/term.ts';
 import { hello, joined, type Ruling, ruling, servicesOf, term, vip } from './ruling.ts';
 
-/** The pool has so many addresses; the first is that of the one Service that there is. */
+/** All addresses of the pool; the first is that of the only Service. */
 const pool = Array.from({ length: 100 }, (_, index) => `10.77.0.${100 + index}` as Address);
 const impossible: Term = { generation: 1_000_000, n: 1 };
 
@@ -22,7 +22,7 @@ function begun(): Ruling {
   return one;
 }
 
-/** What one more Service is given. */
+/** The address that one more Service gets. */
 function nextAddress({ controller }: Ruling): readonly Address[] {
   controller.apply({ set: servicesOf(2).slice(1), remove: [] });
   return controller.allocator.addressesOf('demo/web-1' as ServiceKey);
@@ -30,7 +30,7 @@ function nextAddress({ controller }: Ruling): readonly Address[] {
 
 const held = (addresses: readonly Address[], at: Term) => addresses.map((address) => ({ address, term: at }));
 
-test('what a node claims by a term that nobody issued keeps no address when it is gone', () => {
+test('claims with a term that was never issued reserve no address once their node is gone', () => {
   for (const type of ['hello', 'held', 'heldDelta']) {
     const one = begun();
     const claims = held(pool, impossible);
@@ -43,14 +43,14 @@ test('what a node claims by a term that nobody issued keeps no address when it i
   }
 });
 
-test('so it is where the node was gone before the first Services were read', () => {
+test('such claims reserve no address even if the node went before the first Services were read', () => {
   const one = ruling();
   one.sessions.close(one.sessions.open(hello('liar', held(pool, impossible)), wire));
   one.controller.publish({ set: servicesOf(1), remove: [] });
   deepEqual(nextAddress(one), [pool[1]]);
 });
 
-test('what it may well hold is given to nobody else, though no record knows of it', () => {
+test('a possible claim of a node that is gone reserves the address, even without a record', () => {
   const one = begun();
   const [second, third] = pool.slice(1);
   const session = joined(one, hello('b', second === undefined ? [] : held([second], term)));
@@ -58,7 +58,7 @@ test('what it may well hold is given to nobody else, though no record knows of i
   deepEqual(nextAddress(one), [third]);
 });
 
-test('who says he holds more than any node may is closed, and what he said last counts for nothing', () => {
+test('a stream that claims more VIPs than allowed is closed, and its last message is ignored', () => {
   const many = (from: number, count: number) =>
     Array.from({ length: count }, (_, index) => {
       const n = from + index;
@@ -77,6 +77,6 @@ test('who says he holds more than any node may is closed, and what he said last 
     match(closing?.reason ?? '', /^held: expected at most 100000 VIPs/);
     equal(node.held.size + node.impossible.size, heldLimit);
     const whole = one.sessions.message(session, { type: 'held', vips: held(many(heldLimit, 1), at) });
-    equal(whole === null, at === term, 'a list takes the place of what was held, and of no impossible claim');
+    equal(whole === null, at === term, 'a whole list replaces held VIPs, but no impossible claims');
   }
 });

@@ -1,5 +1,5 @@
-// Frames and connections that are wrong: each ends its own connection, with a code and a reason, and changes
-// nothing.
+// Invalid frames and connections: each ends its own connection, with a code and a reason, and changes nothing
+// else.
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { once } from 'node:events';
@@ -15,7 +15,7 @@ const first = '10.77.0.100' as Address;
 const limit = { timeout: 20_000 };
 const longLimit = { timeout: 120_000 };
 
-/** A controller with one VIP, and an agent whose connection must outlive what another one does. */
+/** A controller with one VIP; tests connect a witness to it, which an invalid connection must not affect. */
 async function withWitness(t: TestContext, argv: readonly string[] = []) {
   const running = await runningController(t, { files: { 'a.yaml': service('web') }, argv });
   return running;
@@ -75,7 +75,7 @@ for (const [name, frame, code, reason] of badFrames) {
     await untilStatus(running, ({ refusedStreams }) => refusedStreams.length === 1);
     const [refused] = running.status().refusedStreams;
     deepEqual([refused?.node, refused?.code], [null, code]);
-    // Of a frame that is too long ws says more to us than to the other side.
+    // For a frame that is too long ws gives us more of a reason than the other side.
     match(refused?.reason ?? '', code === 1009 ? /payload size/ : reason);
     running.write('b.yaml', service('other'));
     await witness.until(({ rules }) => rules.size === 2);
@@ -96,7 +96,7 @@ test('text that is not UTF-8 closes with 1007, and a reserved bit with 1002', li
   }
 });
 
-test('an ack of what was never sent closes the connection', limit, async (t) => {
+test('an ack of a number that was never sent closes the connection', limit, async (t) => {
   const running = await withWitness(t);
   const agent = agentOf(t, running, 'n1');
   await agent.synced();
@@ -108,7 +108,7 @@ test('an ack of what was never sent closes the connection', limit, async (t) => 
   match(running.status().nodes[0]?.lastClosed?.reason ?? '', /^seq: ack of rules 99, but the last sent is /);
 });
 
-test('a wrong digest or a gap is answered by what differs, and nothing is closed', limit, async (t) => {
+test('a resync is answered with the buckets that differ', limit, async (t) => {
   const running = await withWitness(t);
   const agent = agentOf(t, running, 'n1');
   await agent.until(({ placements }) => placements.has(first));
@@ -119,11 +119,11 @@ test('a wrong digest or a gap is answered by what differs, and nothing is closed
   const page = agent.heard.findLast(({ type }) => type === 'page');
   ok(
     page?.type === 'page' && page.buckets.includes(3),
-    'the bucket that only the agent has is named, to be emptied',
+    'the bucket that only the agent has is named, so that it is emptied',
   );
 });
 
-test('what a node refuses that is no VIP is not kept', limit, async (t) => {
+test('a refusal of an address that is no VIP is not kept', limit, async (t) => {
   const running = await withWitness(t);
   const agent = agentOf(t, running, 'n1');
   await agent.until(({ placements }) => placements.has(first));
@@ -137,7 +137,7 @@ test('what a node refuses that is no VIP is not kept', limit, async (t) => {
   );
 });
 
-test('of a refusal nothing is kept that an agent could make large', limit, async (t) => {
+test('the Services of a refusal, which an agent could make large, are not kept', limit, async (t) => {
   const running = await withWitness(t);
   const agent = agentOf(t, running, 'n1');
   await agent.until(({ placements }) => placements.has(first));
@@ -160,33 +160,29 @@ test('a new hello of a node closes its older connection, with a reason', limit, 
   equal(running.status().nodes.length, 1);
 });
 
-test(
-  'clients that never finish their handshake and 500 connections at once do no harm',
-  longLimit,
-  async (t) => {
-    const running = await withWitness(t);
-    const witness = agentOf(t, running, 'witness');
-    await witness.until(({ placements }) => placements.has(first));
-    const port = Number(new URL(running.url).port);
-    const half = Array.from({ length: 50 }, () => {
-      const socket = connect(port, '127.0.0.1', () =>
-        socket.write('GET /agent HTTP/1.1\r\nHost: x\r\nUpgrade: webs'),
-      );
-      socket.on('error', () => undefined);
-      t.after(() => socket.destroy());
-      return socket;
-    });
-    const silent = await Promise.all(Array.from({ length: 50 }, () => openSocket(t, running)));
-    const agents = Array.from({ length: 500 }, (_, index) => agentOf(t, running, `n${index}`));
-    await Promise.all(agents.map((agent) => agent.synced()));
-    running.write('b.yaml', service('other'));
-    await Promise.all([witness, ...agents].map((agent) => agent.until(({ rules }) => rules.size === 2)));
-    equal(witness.closed, null);
-    deepEqual([half.length, silent.length], [50, 50]);
-  },
-);
+test('unfinished handshakes and silent connections do not delay 500 agents', longLimit, async (t) => {
+  const running = await withWitness(t);
+  const witness = agentOf(t, running, 'witness');
+  await witness.until(({ placements }) => placements.has(first));
+  const port = Number(new URL(running.url).port);
+  const half = Array.from({ length: 50 }, () => {
+    const socket = connect(port, '127.0.0.1', () =>
+      socket.write('GET /agent HTTP/1.1\r\nHost: x\r\nUpgrade: webs'),
+    );
+    socket.on('error', () => undefined);
+    t.after(() => socket.destroy());
+    return socket;
+  });
+  const silent = await Promise.all(Array.from({ length: 50 }, () => openSocket(t, running)));
+  const agents = Array.from({ length: 500 }, (_, index) => agentOf(t, running, `n${index}`));
+  await Promise.all(agents.map((agent) => agent.synced()));
+  running.write('b.yaml', service('other'));
+  await Promise.all([witness, ...agents].map((agent) => agent.until(({ rules }) => rules.size === 2)));
+  equal(witness.closed, null);
+  deepEqual([half.length, silent.length], [50, 50]);
+});
 
-test('a connection that says no hello is closed after its time', limit, async (t) => {
+test('a connection that sends no hello in time is closed', limit, async (t) => {
   const running = await runningController(t, {
     files: { 'a.yaml': service('web') },
     timing: { helloTimeoutMs: 1 },
@@ -197,7 +193,7 @@ test('a connection that says no hello is closed after its time', limit, async (t
   match(reason, /no hello/);
 });
 
-test('an agent that says nothing any more is taken for lost, and keeps its VIP', limit, async (t) => {
+test('an agent that falls silent counts as disconnected, and keeps its VIP', limit, async (t) => {
   const running = await withWitness(t);
   const agent = new TestAgent(running.url, 'n1');
   t.after(() => agent.socket.terminate());

@@ -1,4 +1,4 @@
-// Which connection is a node's: one, whether the controller rules or stands by, and the one that came last.
+// A node has one connection, the one that said hello last, whether the controller rules or stands by.
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { once } from 'node:events';
@@ -53,7 +53,7 @@ async function hubOf(context: TestContext, authenticate: HubInput['authenticate'
 
 for (const isRuling of [false, true]) {
   const who = isRuling ? 'that rules' : 'that stands by';
-  test(`a controller ${who} keeps one connection a node, the one that said hello last`, limit, async (t) => {
+  test(`a controller ${who} keeps one connection per node, that of the last hello`, limit, async (t) => {
     const { rule, ...one } = await hubOf(t);
     if (isRuling) rule();
     const welcomed = ({ heard }: { readonly heard: readonly unknown[] }) => heard.length > 0;
@@ -73,13 +73,13 @@ for (const isRuling of [false, true]) {
 }
 
 test(
-  'a node that comes again while a standby takes over is welcomed on its last connection',
+  'a node that reconnects while a standby takes over is welcomed on its last connection',
   limit,
   async (t) => {
     const { rule, ...one } = await hubOf(t);
     const older = agentOf(t, one, 'n1');
     await older.until(({ heard }) => heard.length > 0);
-    // It is told of the new rule on the connection it has, and answers on one of its own making.
+    // The node is told of the new ruler on the old connection, and answers on a new one.
     rule();
     const newer = agentOf(t, one, 'n1');
     await newer.synced();
@@ -88,7 +88,7 @@ test(
   },
 );
 
-test('a mistake of ours at the beginning of a stream ends that one alone', limit, async (t) => {
+test('an exception at the beginning of a stream ends that stream alone', limit, async (t) => {
   const { rule, ...one } = await hubOf(t);
   rule();
   const other = agentOf(t, one, 'n2');
@@ -105,7 +105,7 @@ test('a mistake of ours at the beginning of a stream ends that one alone', limit
   equal(other.closed, null);
 });
 
-test('a request that meets a mistake of ours is refused, and others are heard', limit, async (t) => {
+test('an exception during an upgrade answers 500, and the next request is admitted', limit, async (t) => {
   let asked = 0;
   const { url, errors } = await hubOf(t, () => {
     if (asked++ === 0) throw new TypeError('of no known kind');
@@ -119,7 +119,7 @@ test('a request that meets a mistake of ours is refused, and others are heard', 
   await agent.until(({ heard }) => heard.length > 0);
 });
 
-test('a hello that names as many VIPs as a node may hold, in many words, is taken', limit, async (t) => {
+test('a hello with as many VIPs as a node may hold, in their longest form, is accepted', limit, async (t) => {
   const { rule, controller, ...one } = await hubOf(t);
   rule();
   const most = Number.MAX_SAFE_INTEGER;
@@ -133,6 +133,6 @@ test('a hello that names as many VIPs as a node may hold, in many words, is take
   ok(JSON.stringify(held).length > 2 * frameLimitBytes);
   const agent = agentOf(t, one, 'n1', { hello: { held } });
   await agent.synced();
-  // Nobody can have issued these terms, and all of them were read.
+  // No controller can have issued these terms, and all of them were read.
   equal(controller.nodes.get('n1')?.impossible.size, heldLimit);
 });

@@ -1,4 +1,4 @@
-// A VIP goes into one frame, whole: what would make it larger than an agent takes is refused by name.
+// A VIP fits in one frame: Services that would make it larger than an agent accepts are refused by name.
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -27,7 +27,9 @@ function compiled(...objects: readonly object[]) {
   return { vip, refusedPorts, bytes: canonicalJson(vip).length };
 }
 
-test('two large Services on one VIP keep no change from the agents', { timeout: 120_000 }, async (t) => {
+test('of two Services too large for one VIP one is refused, and other changes arrive', {
+  timeout: 120_000,
+}, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const agent = agentOf(t, [running.url.replace('http', 'ws')]);
   const rules = () => agent.session.rules.resources;
@@ -50,7 +52,7 @@ test('two large Services on one VIP keep no change from the agents', { timeout: 
   match(refused?.message ?? '', /^10\.77\.0\.150 has over 3145728 bytes of ports, .*: declare fewer, or use/);
 });
 
-test('who comes behind what is too large for a VIP has what still fits', () => {
+test('a small Service after one that is too large for the VIP still gets its port', () => {
   const large = (name: string, first: number) =>
     serviceObject(name, { namespace: long, ports: portsFrom(first).slice(0, 12_000) });
   const { vip, refusedPorts, bytes } = compiled(
@@ -66,7 +68,7 @@ test('who comes behind what is too large for a VIP has what still fits', () => {
   ok(change !== undefined && change.frame.length < frameLimitBytes);
 });
 
-test('one Service with names and ranges as long as they may be fits into a frame', () => {
+test('a Service with the longest names and source ranges keeps to the size limit of a VIP', () => {
   const loadBalancerSourceRanges = Array.from({ length: 4 }, (_, index) => {
     return `${formatAddress(Uint8Array.of(...Array(15).fill(0xfd), index))}/128`;
   });
@@ -78,7 +80,7 @@ test('one Service with names and ranges as long as they may be fits into a frame
   ok(refusedPorts.length > 0 && bytes <= vipLimitBytes);
 });
 
-test('what a VIP adds up to is never less than its text', () => {
+test('the computed size of a VIP is never less than its JSON', () => {
   fc.assert(
     fc.property(anyVip(), (vip) => {
       const bytes = vip.ports.reduce((sum, port) => sum + bytesOfPort(port), 0);

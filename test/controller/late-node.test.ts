@@ -1,4 +1,4 @@
-// A node that is connected, says so every second, and commits nothing.
+// A node that is connected and sends ticks, but commits nothing.
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -10,12 +10,12 @@ import { agentOf, type TestAgent } from './test-agent.ts';
 const vip = '10.77.0.100' as Address;
 const limit = { timeout: 20_000 };
 
-/** As if so many seconds had passed; the controller counts those of the clock too. */
+/** Ticks as if so many seconds had passed; those of the real clock count too. */
 function pass(running: TestController, seconds: number): void {
   for (let count = 0; count < seconds; count++) running.controller.owners.tick();
 }
 
-test('a VIP goes elsewhere when the node that was chosen for it commits nothing', limit, async (t) => {
+test('a VIP goes to another node when the chosen one commits nothing for 10 s', limit, async (t) => {
   const running = await runningController(t);
   const agents = ['n1', 'n2'].map((name) => agentOf(t, running, name, { acks: false }));
   await Promise.all(agents.map((agent) => agent.synced()));
@@ -44,7 +44,7 @@ test('a VIP goes elsewhere when the node that was chosen for it commits nothing'
   equal((await move()).status, 200);
 });
 
-test('nodes that are all late share evenly, whoever is the first to commit', limit, async (t) => {
+test('nodes that are all late get equal shares of the VIPs, even if one commits first', limit, async (t) => {
   const running = await runningController(t);
   const { owners } = running.controller;
   const agents = ['n1', 'n2', 'n3'].map((name) => agentOf(t, running, name, { acks: false }));
@@ -72,7 +72,7 @@ test('nodes that are all late share evenly, whoever is the first to commit', lim
   );
 });
 
-test('a node that is behind is given what no other may have, and nothing else', limit, async (t) => {
+test('a late node is given only VIPs that no other node can have', limit, async (t) => {
   const running = await runningController(t);
   const { owners, nodes } = running.controller;
   const agents = ['n1', 'n2'].map((name) => agentOf(t, running, name, { acks: false }));
@@ -100,7 +100,7 @@ test('a node that is behind is given what no other may have, and nothing else', 
   await untilStatus(running, () => owners.nominations.get(last)?.name === stuck.name);
 });
 
-test('without another node it waits for the late one, and says so', limit, async (t) => {
+test('without another node a VIP waits for the late one, and its status says so', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const agent = agentOf(t, running, 'n1', { acks: false });
   await agent.synced();
@@ -113,18 +113,14 @@ test('without another node it waits for the late one, and says so', limit, async
   await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
 });
 
-test(
-  'a node that commits now and then is not late, however long the last of its VIPs takes',
-  limit,
-  async (t) => {
-    const running = await runningController(t, { files: { 'a.yaml': service('web') } });
-    const agent = agentOf(t, running, 'n1', { acks: false });
-    await agent.synced();
-    await untilStatus(running, () => running.controller.owners.nominations.get(vip)?.name === 'n1');
-    for (let count = 0; count < 3; count++) {
-      pass(running, lateAfterTicks - 3);
-      ok(running.status().nodes.every(({ late }) => !late));
-      running.controller.owners.acked(running.controller.nodes.at('n1'));
-    }
-  },
-);
+test('a node that commits now and then is not late, however long its last VIP takes', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const agent = agentOf(t, running, 'n1', { acks: false });
+  await agent.synced();
+  await untilStatus(running, () => running.controller.owners.nominations.get(vip)?.name === 'n1');
+  for (let count = 0; count < 3; count++) {
+    pass(running, lateAfterTicks - 3);
+    ok(running.status().nodes.every(({ late }) => !late));
+    running.controller.owners.acked(running.controller.nodes.at('n1'));
+  }
+});

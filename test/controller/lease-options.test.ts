@@ -1,5 +1,4 @@
-// What is wrong with the options of a cluster is blamed on the place where it was said: a flag, the
-// environment, the config file.
+// An invalid option names the place where it was given: a flag, the environment or the config file.
 import { rejects } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,7 +20,7 @@ for (const [name, value, message] of [
   ['leader-elect-renew-deadline', '20s', `${duration} (15000ms) must be longer than PLACE (20000ms)`],
   ['leader-elect-retry-period', '9s', `${deadline} (10000ms) must be over 1.2 times PLACE (9000ms)`],
 ] as const)
-  test(`${name} ${value} is blamed on where it was said`, async (t) => {
+  test(`an invalid --${name} ${value} names its flag, variable or file`, async (t) => {
     const config = join(folder(t), 'config.yaml');
     writeFileSync(config, JSON.stringify({ [camelCase(name)]: value }));
     for (const [place, argv, env] of [

@@ -1,5 +1,5 @@
-// A VIP that another node is given before the one that had it has let go: once it has, the new owner
-// announces again, for whoever has asked meanwhile may have heard the old one.
+// A VIP that is given to another node before the old one has let go: once that has, the new owner announces
+// again, because a host that asked meanwhile may have heard the old owner.
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
@@ -13,7 +13,7 @@ const first = '10.77.0.100' as Address;
 const limit = { timeout: 20_000 };
 const web = service('web', { spec: { externalTrafficPolicy: 'Local' } });
 
-/** How often an agent was told to take the VIP, or to announce it again, once its placements were whole. */
+/** How often an agent was sent the VIP, to take it or to announce it again, after its first synced. */
 function tolds({ heard }: TestAgent): number {
   return heard.filter(
     (message) =>
@@ -28,7 +28,7 @@ const isOn =
   ({ vips }: Status): boolean =>
     vips.some(({ address, node, state }) => address === first && node === name && state === 'serving');
 
-/** `n1` serves a Local VIP, and does from now on nothing that it is told; `n2` has the rules. */
+/** `n1` serves a Local VIP and commits nothing from now on; `n2` has the rules. */
 async function served(t: TestContext) {
   const running = await runningController(t, { files: { 'a.yaml': web } });
   let nodes: ReadonlySet<string> = new Set(['n1']);
@@ -46,7 +46,7 @@ async function served(t: TestContext) {
   return { running, old, next, endpointsOn };
 }
 
-/** It was withdrawn from `n1`, which has not let go, and `n2` announces it. */
+/** The VIP was withdrawn from `n1`, which has not let go, and `n2` announces it. */
 async function withdrawn(t: TestContext) {
   const all = await served(t);
   const { old, next, endpointsOn, running } = all;
@@ -58,26 +58,22 @@ async function withdrawn(t: TestContext) {
   return all;
 }
 
-test(
-  'what was withdrawn from a node and given away is announced again once it has let go',
-  limit,
-  async (t) => {
-    const { old, next } = await withdrawn(t);
-    const { placements } = next;
-    const given = placements.get(first);
-    old.commit('placements');
-    await next.until((agent) => tolds(agent) === 2);
-    deepEqual(placements.get(first), given);
-    // It lets go once, whatever it says after that.
-    old.send({ type: 'held', vips: [] });
-    old.send({ type: 'heldDelta', set: [], remove: [first] });
-    old.send({ type: 'ack', table: 'rules', seq: 99, commitUs: 1 });
-    await old.untilClosed();
-    equal(tolds(next), 2);
-  },
-);
+test('the new owner of a withdrawn VIP announces again once the old owner has let go', limit, async (t) => {
+  const { old, next } = await withdrawn(t);
+  const { placements } = next;
+  const given = placements.get(first);
+  old.commit('placements');
+  await next.until((agent) => tolds(agent) === 2);
+  deepEqual(placements.get(first), given);
+  // It lets go once, whatever it sends after that.
+  old.send({ type: 'held', vips: [] });
+  old.send({ type: 'heldDelta', set: [], remove: [first] });
+  old.send({ type: 'ack', table: 'rules', seq: 99, commitUs: 1 });
+  await old.untilClosed();
+  equal(tolds(next), 2);
+});
 
-test('so it is where the node was away when it let go', limit, async (t) => {
+test('the new owner announces again even if the old one was away when it let go', limit, async (t) => {
   const { running, old, next } = await withdrawn(t);
   await old.close();
   const back = agentOf(t, running, 'n1', { hello: { held: [] } });
@@ -85,7 +81,7 @@ test('so it is where the node was away when it let go', limit, async (t) => {
   await back.synced();
 });
 
-test('an owner that is away meanwhile announces again when it is back', limit, async (t) => {
+test('a new owner that was away when the old one let go announces when it is back', limit, async (t) => {
   const { running, old, next } = await withdrawn(t);
   await next.close();
   old.commit('placements');

@@ -1,4 +1,4 @@
-// What the status says of a Service that shares a VIP and does not get all the ports that it declares.
+// The status of a Service that shares a VIP and does not get all its ports.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { runningController, service, untilStatus } from './fixture.ts';
@@ -8,11 +8,11 @@ const limit = { timeout: 60_000 };
 const shared = { annotations: { 'vipward.io/addresses': '10.77.0.100' } };
 const ports = (first: number, last: number) =>
   Array.from({ length: last - first + 1 }, (_, index) => first + index);
-/** The time at which one of them was made, by which the others come behind it. */
+/** The time at which a Service was made; the older ones come first. */
 const created = (year: number) => ({ created: `${year}-01-01T00:00:00Z` });
 
 test(
-  'of many ports that are lost the first is named with its holder, and the others counted',
+  'the status names the first lost port of a Service with its holder, and counts the others',
   limit,
   async (t) => {
     const files = {

@@ -1,4 +1,4 @@
-// Empty truth: a reading, or a change of the pools, that takes most VIPs away is believed when it is seen
+// A mass removal: a reading, or a change of the pools, that removes most VIPs is accepted when it is seen
 // twice.
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
@@ -23,7 +23,7 @@ import { agentOf, type TestAgent } from './test-agent.ts';
 const limit = { timeout: 20_000 };
 const twenty = Array.from({ length: 20 }, (_, index) => service(`s${index}`));
 
-test('a reading that takes most VIPs away waits for a second one', limit, async (t) => {
+test('a reading that removes most VIPs waits for a second one, other changes do not', limit, async (t) => {
   const massRemovalWaitMs = 4900;
   const timing = { massRemovalWaitMs };
   const running = await runningController(t, { files: { 'a.yaml': twenty.join('---\n') }, timing });
@@ -34,7 +34,7 @@ test('a reading that takes most VIPs away waits for a second one', limit, async 
   await agent.until(({ rules }) => [...rules.values()].some(({ ports }) => ports[0]?.port === 81));
   const { massRemoval, reason } = running.status();
   deepEqual([massRemoval?.vips, reason], [19, 'MassRemoval']);
-  // A part of a second is said as a whole one.
+  // The status rounds up to a whole second.
   const leastMs = massRemovalWaitMs - (performance.now() - beganMs);
   const { secondsLeft = 0 } = massRemoval ?? {};
   ok(secondsLeft >= Math.ceil(leastMs / 1000) && secondsLeft <= 5, `${secondsLeft}`);
@@ -43,7 +43,7 @@ test('a reading that takes most VIPs away waits for a second one', limit, async 
   equal(running.status().massRemoval, null);
 });
 
-test('a mass removal that was a mistake removes nothing', limit, async (t) => {
+test('a mass removal that is undone in time removes no VIP', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': twenty.join('---\n') } });
   const agent = agentOf(t, running, 'n1');
   await agent.until(({ placements }) => placements.size === 20);
@@ -57,7 +57,7 @@ test('a mass removal that was a mistake removes nothing', limit, async (t) => {
   );
 });
 
-test('a restart with an emptied folder says no synced before a second reading agrees', limit, async (t) => {
+test('a restart with an emptied folder sends no synced before a second reading agrees', limit, async (t) => {
   const [services, stateDir] = [folder(t), folder(t)];
   const running = await runningController(t, {
     services,
@@ -82,7 +82,7 @@ test('a restart with an emptied folder says no synced before a second reading ag
   equal(back.rules.size, 0);
 });
 
-test('--mass-removal now believes at once', limit, async (t) => {
+test('--mass-removal now accepts a mass removal at once', limit, async (t) => {
   const argv = ['--mass-removal', 'now'];
   const running = await runningController(t, { files: { 'a.yaml': twenty.join('---\n') }, argv });
   const agent = agentOf(t, running, 'n1');
@@ -124,7 +124,7 @@ function hasRemoved({ heard }: TestAgent): boolean {
 }
 
 test(
-  'annotations that would cost most Services their VIPs wait, and others do not wait with them',
+  'annotations that would remove most VIPs wait for a second reading, and other changes do not',
   limit,
   async (t) => {
     const { running, agent } = await serving(t, { timing: { massRemovalWaitMs: 3000 } });
@@ -137,7 +137,7 @@ test(
   },
 );
 
-test('the files of a folder that are rewritten are one change', limit, async (t) => {
+test('rewriting all files of a folder one by one is one mass removal', limit, async (t) => {
   const files = Object.fromEntries(twenty.map((text, index) => [`s${index}.yaml`, text]));
   const { running, agent } = await serving(t, { files });
   for (const [index, text] of twentyElsewhere.entries()) running.write(`s${index}.yaml`, text);
@@ -145,14 +145,14 @@ test('the files of a folder that are rewritten are one change', limit, async (t)
   equal(hasRemoved(agent), false);
 });
 
-test('they are one change too where the second half is read long after the first', limit, async (t) => {
+test('rewriting all files is one mass removal even if half of them are read later', limit, async (t) => {
   const files = Object.fromEntries(twenty.map((text, index) => [`s${index}.yaml`, text]));
   const { running, agent } = await serving(t, { files });
   const half = twentyElsewhere.length / 2;
   for (const [index, text] of twentyElsewhere.entries()) {
     if (index === half) {
       await sleep(50);
-      // Files are read by as many threads.
+      // Files are read by four threads.
       for (let thread = 0; thread < 4; thread++) pbkdf2('', '', 1_000_000, 1, 'sha256', () => undefined);
     }
     running.write(`s${index}.yaml`, text);
@@ -161,7 +161,7 @@ test('they are one change too where the second half is read long after the first
   equal(hasRemoved(agent), false);
 });
 
-test('a file in which a Service asks for other addresses is looked at twice, for other ports once', () => {
+test('a file that takes addresses from a Service is read twice, one that changes its ports once', () => {
   const catalog = new Catalog();
   const read = (text: string) => [readDocument(JSON.parse(text))];
   catalog.update('a.yaml', read(service('web')));
@@ -178,7 +178,7 @@ test('a file in which a Service asks for other addresses is looked at twice, for
   );
 });
 
-test('annotations that were a mistake remove nothing', limit, async (t) => {
+test('annotations that are undone in time remove no VIP', limit, async (t) => {
   const { running, agent } = await serving(t);
   const before = addressesOf(running);
   running.write('a.yaml', ...twentyElsewhere);
@@ -189,7 +189,7 @@ test('annotations that were a mistake remove nothing', limit, async (t) => {
 });
 
 test(
-  'pools without most of the VIPs wait for a second reading, and pools put back remove nothing',
+  'pools without most of the VIPs wait for a second reading, and pools put back remove no VIP',
   limit,
   async (t) => {
     const { running, agent } = await serving(t, { timing: { massRemovalWaitMs: 3000 } });
@@ -210,7 +210,7 @@ test(
 );
 
 test(
-  'a start with pools that have none of the VIPs says nothing before a second reading agrees',
+  'a start with pools that have none of the VIPs is not synced before a second reading agrees',
   limit,
   async (t) => {
     const [services, stateDir] = [folder(t), folder(t)];
@@ -225,7 +225,7 @@ test(
   },
 );
 
-test('a Service that was refused is given its address again, also after a restart', limit, async (t) => {
+test('a Service that was refused gets its former address again, even after a restart', limit, async (t) => {
   const [services, stateDir] = [folder(t), folder(t)];
   const files = { 'a.yaml': service('a'), 'b.yaml': service('b') };
   const running = await runningController(t, { services, stateDir, files });

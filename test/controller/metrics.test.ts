@@ -1,4 +1,4 @@
-// The metrics of a controller: those that docs/operating.md promises, and each from its first scrape on.
+// A controller has the metrics of docs/operating.md, each from its first scrape on.
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { once } from 'node:events';
@@ -16,7 +16,7 @@ import { agentOf } from './test-agent.ts';
 const limit = { timeout: 20_000 };
 const scrape = async (url: string) => await (await fetch(`${url}/metrics`)).text();
 
-test('a controller has the metrics of the page, before anything has happened', limit, async (t) => {
+test('a fresh controller has all metrics of docs/operating.md, with refusals at 0', limit, async (t) => {
   const running = await runningController(t);
   const text = await scrape(running.url);
   checkMetrics(text, 'controller');
@@ -25,7 +25,7 @@ test('a controller has the metrics of the page, before anything has happened', l
   equal(seriesValue(text, 'vipward_vips{state="serving",filtered="false",ip_family="IPv6"}'), 0);
 });
 
-test('a controller that does not rule says so', limit, async (t) => {
+test('a controller that does not rule has vipward_ruling 0 and /readyz answers 503', limit, async (t) => {
   const kubeconfig = join(folder(t), 'kubeconfig');
   const cluster = { server: 'http://127.0.0.1:1' };
   const named = { contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }], 'current-context': 'x' };
@@ -61,7 +61,7 @@ test('a controller that does not rule says so', limit, async (t) => {
   deepEqual([ready.status, error.code], [503, 'NotComplete']);
 });
 
-test('what happens is counted where it belongs', limit, async (t) => {
+test('a refused VIP, a refused Service, a node and a used address are counted once', limit, async (t) => {
   const far = service('far', { annotations: { 'vipward.io/addresses': '192.0.2.1' } });
   const running = await runningController(t, { files: { 'a.yaml': service('web'), 'b.yaml': far } });
   const agent = agentOf(t, running, 'n1');
@@ -82,7 +82,7 @@ test('what happens is counted where it belongs', limit, async (t) => {
 });
 
 test(
-  'Services that the status lists as refused are counted, those too that cannot be read',
+  'vipward_refusals counts the refused Services of the status, even those that cannot be read',
   limit,
   async (t) => {
     const far = service('far', { annotations: { 'vipward.io/addresses': '192.0.2.1' } });
@@ -102,7 +102,7 @@ test(
 );
 
 test(
-  'an exhausted family of a pool is not hidden by the other, and one it has not is not told',
+  'the addresses of a pool are counted by IP family, and a family that it lacks has no series',
   limit,
   async (t) => {
     const argv = ['--pool', 'both=10.77.0.100,fd77::/64', '--pool', 'four=10.77.1.0/28'];
@@ -120,7 +120,7 @@ test(
   },
 );
 
-test('a probe for readiness looks at no VIP, however many there are', limit, async (t) => {
+test('/readyz looks up no VIP', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const { allocator } = running.controller;
   const { usersOf } = allocator;
@@ -135,7 +135,7 @@ test('a probe for readiness looks at no VIP, however many there are', limit, asy
   equal(looks, 1);
 });
 
-test('whoever is turned away before the upgrade is counted and named, each kind once', limit, async (t) => {
+test('refused upgrades are counted by code, and the status has each node and code once', limit, async (t) => {
   const tokenFile = join(folder(t), 'tokens');
   writeFileSync(tokenFile, 'n1 secret\n');
   const running = await runningController(t, { argv: ['--token-file', tokenFile] });
@@ -157,7 +157,7 @@ test('whoever is turned away before the upgrade is counted and named, each kind 
   equal(seriesValue(text, 'vipward_refused_streams_total{code="400"}'), 1);
 });
 
-test('an event loop that was busy is told of, by how long it heard nobody', limit, async (t) => {
+test('a busy event loop is counted in vipward_event_loop_lag_seconds', limit, async (t) => {
   const running = await runningController(t);
   const late = async () => {
     const text = await scrape(running.url);

@@ -1,4 +1,4 @@
-// The order of a move, and where a VIP goes, or stays, when a node does not take it.
+// The order of a move, and which node has the VIP if one does not take it.
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -11,7 +11,7 @@ import { twoNodes } from './two-nodes.ts';
 const first = '10.77.0.100' as Address;
 const limit = { timeout: 10_000 };
 
-/** What an agent was told of its placements once they were whole: what each delta set, and what it muted. */
+/** The deltas of placements that an agent was sent: the terms it set, and how many it removed and muted. */
 function told(agent: TestAgent) {
   return agent.heard.flatMap((message) => {
     if (message.type !== 'delta' || message.table !== 'placements') return [];
@@ -20,7 +20,7 @@ function told(agent: TestAgent) {
   });
 }
 
-test('in a move the new owner holds the VIP before the old one is told to let go', limit, async (t) => {
+test('in a move the new owner holds the VIP before the old owner is told to let go', limit, async (t) => {
   const { running, old, next } = await twoNodes(t);
   next.acks = false;
   const asked = post(running.url, 'move', { vip: first, node: 'n2' });
@@ -41,7 +41,7 @@ test('in a move the new owner holds the VIP before the old one is told to let go
   ok((terms[0] ?? 0) < (terms[1] ?? 0), 'the new owner has the higher term');
 });
 
-test('in a move the old owner is muted, and the new one announces again at last', limit, async (t) => {
+test('in a move the old owner is muted, and the new owner announces again at the end', limit, async (t) => {
   const { running, old, next } = await twoNodes(t);
   const asked = post(running.url, 'move', { vip: first, node: 'n2' });
   await next.until((agent) => told(agent).length === 2);
@@ -51,12 +51,12 @@ test('in a move the old owner is muted, and the new one announces again at last'
   const [given, muted, gone] = told(old);
   deepEqual(muted, { set: given?.set, gone: 0, quiet: 1 });
   deepEqual(gone, { set: [], gone: 1, quiet: 0 });
-  // It is muted for that one move: what it is given later it announces.
+  // It is muted for that one move, and announces a later placement.
   equal((await post(running.url, 'move', { vip: first, node: 'n1' })).status, 200);
   equal(told(old)[3]?.quiet, 0);
 });
 
-test('a move that the new owner never announces is given up, and the VIP stays', limit, async (t) => {
+test('a move that the new owner does not announce in time is undone', limit, async (t) => {
   const { running, old, next } = await twoNodes(t, { moveDeadlineMs: 300 });
   next.acks = false;
   const { status, body } = await post(running.url, 'move', { vip: first, node: 'n2' });
@@ -68,11 +68,11 @@ test('a move that the new owner never announces is given up, and the VIP stays',
   deepEqual(
     told(old).map(({ quiet }) => quiet),
     [0, 1, 0],
-    'it announces again',
+    'the old owner announces again',
   );
 });
 
-test('a move whose old owner never lets go is answered, and stays where it went', limit, async (t) => {
+test('a move whose old owner does not let go in time answers 409, and stays done', limit, async (t) => {
   const { running, old } = await twoNodes(t, { moveDeadlineMs: 3000 });
   old.acks = false;
   const { status, body } = await post(running.url, 'move', { vip: first, node: 'n2' });
@@ -81,7 +81,7 @@ test('a move whose old owner never lets go is answered, and stays where it went'
   deepEqual([running.status().vips[0]?.node, running.status().vips[0]?.state], ['n2', 'serving']);
 });
 
-test('a move that the new owner refuses leaves the VIP where it was', limit, async (t) => {
+test('a move that the new owner refuses leaves the VIP on the old owner', limit, async (t) => {
   const { running, old, next } = await twoNodes(t);
   next.refuses = 'AddressConflict';
   const { status, body } = await post(running.url, 'move', { vip: first, node: 'n2' });
@@ -92,7 +92,7 @@ test('a move that the new owner refuses leaves the VIP where it was', limit, asy
   ok(old.placements.has(first));
 });
 
-test('a VIP that its node refuses goes to one that has not', limit, async (t) => {
+test('a VIP that its node refuses goes to another node', limit, async (t) => {
   const running = await runningController(t);
   const agents = ['n1', 'n2'].map((name) => agentOf(t, running, name));
   await Promise.all(agents.map((agent) => agent.synced()));

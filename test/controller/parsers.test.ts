@@ -1,5 +1,4 @@
-// Whatever the texts and objects that a controller reads may hold, it ends in values or in an error of its
-// own.
+// Parsing the input of a controller ends in a value or in the error class of that parser, whatever the input.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -44,7 +43,7 @@ const full = {
 };
 const list = { apiVersion: 'v1', kind: 'List', items: [full, serviceObject('other')] };
 
-test('texts that are nearly YAML, or nearly JSON', async () => {
+test('garbled YAML or JSON ends in documents or a DocumentError', async () => {
   const yaml = garbled(stringify(full), `${stringify(full)}---\n${stringify(list)}`);
   const property = fc.asyncProperty(yaml, fc.boolean(), async (text, isJson) => {
     await endsWell(() => parseFile(text, isJson, new Map()), DocumentError);
@@ -56,14 +55,14 @@ test('texts that are nearly YAML, or nearly JSON', async () => {
   await fc.assert(json, runs);
 });
 
-test('documents that are nearly Services', async () => {
+test('changed Services end in documents or a DocumentError', async () => {
   const property = fc.asyncProperty(changed(full, list), async (value) => {
     await endsWell(() => parseFile(JSON.stringify(value), true, new Map()), DocumentError);
   });
   await fc.assert(property, runs);
 });
 
-test('annotations with any value, and any text for loadBalancerIP', async () => {
+test('any annotations and any loadBalancerIP end in values or a FieldError', async () => {
   const name = fc.constantFrom(
     ...['vipward.io/addresses', 'vipward.io/pool', 'vipward.io/sharing-key', 'vipward.io/delivery'],
     ...['vipward.io/egress', 'vipward.io/only-service-ports', 'kube-vip.io/ignore-service-security'],
@@ -77,7 +76,7 @@ test('annotations with any value, and any text for loadBalancerIP', async () => 
   await fc.assert(property, runs);
 });
 
-test('pools and config files', async (t: TestContext) => {
+test('garbled pools and config files end in a config or a UsageError', async (t: TestContext) => {
   const pool = garbled('p=10.0.0.0/24', 'fd00::/64', 'q=10.0.0.1-10.0.0.9', 'r=fd00::1-fd00::9');
   const pools = fc.asyncProperty(fc.array(pool, { maxLength: 3 }), async (items) => {
     await endsWell(() => parsePools(items), UsageError);
@@ -102,7 +101,7 @@ test('pools and config files', async (t: TestContext) => {
   await fc.assert(files, fewer);
 });
 
-test('token files', async (t: TestContext) => {
+test('a garbled token file ends in tokens or a UsageError', async (t: TestContext) => {
   const path = join(folder(t), 'tokens');
   const property = fc.asyncProperty(garbled('n1 secret-1\noperator secret-0\n# more\n'), async (text) => {
     writeFileSync(path, text);
@@ -111,7 +110,7 @@ test('token files', async (t: TestContext) => {
   await fc.assert(property, fewer);
 });
 
-test('records of an earlier run', async (t: TestContext) => {
+test('garbled records end in records or a StateError', async (t: TestContext) => {
   const dir = folder(t);
   const records = {
     ...{ cluster: 'c', generation: 7, drained: ['n2'] },
@@ -139,7 +138,7 @@ test('records of an earlier run', async (t: TestContext) => {
   await fc.assert(property, fewer);
 });
 
-test('objects of an API server', async () => {
+test('changed objects of an API server end in values, a FieldError or a SyntaxError', async () => {
   const metadata = { name: '10-0-0-1', uid: 'u', generation: 2, resourceVersion: '5' };
   const virtualIp = {
     metadata,

@@ -1,4 +1,4 @@
-// Which node a VIP goes to.
+// Which node gets a VIP.
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -9,7 +9,7 @@ import { type Address, parseAddress } from '../../src/state/address.ts';
 const candidate = (name: string, load: number): Candidate => ({ name, load, seed: seedOf(name) });
 const address = fc.oneof(fc.ipV4(), fc.ipV6()).map((text) => parseAddress(text));
 
-test('no node gets more than the others by more than one, whatever the addresses', () => {
+test('the numbers of VIPs of any two nodes differ by at most one, whatever the addresses', () => {
   fc.assert(
     fc.property(
       fc.uniqueArray(address, { maxLength: 80 }),
@@ -30,14 +30,14 @@ test('no node gets more than the others by more than one, whatever the addresses
   );
 });
 
-test('the choice does not depend on the order in which nodes are named', () => {
+test('the choice does not depend on the order of the nodes', () => {
   const nodes = ['a', 'b', 'c', 'd'].map((name) => candidate(name, 3));
   fc.assert(
     fc.property(address, (vip) => equal(chooseNode(vip, nodes), chooseNode(vip, [...nodes].reverse()))),
   );
 });
 
-test('a candidate that is preferred is chosen, and no other for it', () => {
+test('the preferred candidate is chosen whatever its load, and a missing one is not', () => {
   const vip = '10.0.0.1' as Address;
   const nodes = [candidate('full', 9), candidate('free', 0)];
   equal(chooseNode(vip, nodes, 'full'), 'full');
@@ -45,7 +45,7 @@ test('a candidate that is preferred is chosen, and no other for it', () => {
   equal(chooseNode(vip, [], 'full'), null);
 });
 
-test('no candidate is no choice, and a node that is full is none while another is not', () => {
+test('without candidates no node is chosen, and a loaded node is not chosen while another is free', () => {
   equal(chooseNode('10.0.0.1' as Address, []), null);
   const chosen = Array.from({ length: 50 }, (_, index) => {
     return chooseNode(`10.0.0.${index}` as Address, [candidate('full', 9), candidate('free', 0)]);

@@ -1,4 +1,4 @@
-// Asking a controller for a change over HTTP, as its verbs do.
+// Requests a change of a controller over HTTP, as the verbs do.
 
 export interface Answer {
   readonly status: number;

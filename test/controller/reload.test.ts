@@ -1,4 +1,4 @@
-// SIGHUP, to a real process: what can change without a restart is read again.
+// A real process reads its config file and its Services again, on SIGHUP or when they change.
 
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -40,7 +40,7 @@ function startProcess(
   return { child, next };
 }
 
-test('SIGHUP reads the config file and the Services again, and ends nothing', limit, async (t) => {
+test('SIGHUP reads the config file and the Services again, and the controller goes on', limit, async (t) => {
   const [services, state] = [folder(t), folder(t)];
   const config = join(folder(t), 'config.yaml');
   writeFileSync(join(services, 'a.yaml'), service('web'));
@@ -68,7 +68,7 @@ test('SIGHUP reads the config file and the Services again, and ends nothing', li
   deepEqual(await once(child, 'exit'), [0, null]);
 });
 
-test('keys that wait for a restart are named as long as they do', limit, async (t) => {
+test('configWaiting names the keys that need a restart, until the config has none', limit, async (t) => {
   const config = join(folder(t), 'config.yaml');
   const write = (more: object) =>
     writeFileSync(config, JSON.stringify({ pool: 'p=10.77.0.100', listen: '127.0.0.1:0', ...more }));
@@ -82,7 +82,7 @@ test('keys that wait for a restart are named as long as they do', limit, async (
   write({ ...filter, defaultClass: true, kubernetes: false, tokenFile: '/x', massRemoval: 'now' });
   deepEqual((await next('configWaiting')).waiting, ['tokenFile', 'onlyAllowTrafficServicePorts']);
   write({ massRemoval: 'now', pool: 'p=10.77.0.101' });
-  // Until one reading is followed by another, and nothing waits.
+  // Until two readings follow each other without a configWaiting.
   for (let event = ''; event !== 'configRead'; ) {
     await next('configRead');
     child.kill('SIGHUP');

@@ -1,4 +1,4 @@
-// A Service that asks for another address is reached by the old one until its node has the new one.
+// A Service that requests another address keeps the old one until the new one is served.
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -17,7 +17,7 @@ const [old, next] = ['10.77.0.100', '10.77.0.101'] as [Address, Address];
 const web = 'of-web/web' as ServiceKey;
 const wants = (address: Address) => ({ 'vipward.io/addresses': address });
 
-test('the old address is let go once the new one is served, and not before', limit, async (t) => {
+test('the old address of a Service is removed once the new one is served, not before', limit, async (t) => {
   const running = await runningController(t, {
     files: { 'a.yaml': service('web', { annotations: wants(old) }) },
   });
@@ -30,7 +30,7 @@ test('the old address is let go once the new one is served, and not before', lim
   agent.commit('rules');
   await agent.until(({ placements }) => placements.has(next));
   await sleep(200);
-  // Its ports are those of its Service as it is now.
+  // The old address has the present ports of the Service.
   const ports = agent.rules.get(old)?.ports.map(({ port }) => port);
   deepEqual([ports, agent.placements.has(old)], [[81], true]);
   agent.commit('placements');
@@ -40,7 +40,7 @@ test('the old address is let go once the new one is served, and not before', lim
   await agent.until(({ rules }) => !rules.has(old));
 });
 
-test('a removal that waits to be believed is not forgotten for it', limit, async (t) => {
+test('an address change during a pending mass removal does not cancel the removal', limit, async (t) => {
   const others = Array.from({ length: 12 }, (_, index) => service(`s${index}`)).join('---\n');
   const withWeb = (address: Address) => `${service('web', { annotations: wants(address) })}---\n${others}`;
   const [there, after] = ['10.77.0.150', '10.77.0.151'] as [Address, Address];
@@ -65,7 +65,7 @@ test('a removal that waits to be believed is not forgotten for it', limit, async
   await agent.until(({ rules }) => rules.size === 0);
 });
 
-test('a port that another Service has there is no new address', limit, async (t) => {
+test('a Service keeps the old address while another has its port on the new one', limit, async (t) => {
   const [there, shared] = ['10.77.0.150', '10.77.0.151'] as [Address, Address];
   const files = {
     'a.yaml': service('first', { annotations: wants(shared) }),
@@ -79,7 +79,7 @@ test('a port that another Service has there is no new address', limit, async (t)
   );
   running.write('b.yaml', service('web', { annotations: wants(shared) }));
   await untilStatus(running, () => running.controller.refusedPorts.has(shared));
-  // What its node says of a third one is when it is looked at.
+  // The message of the node about a third VIP starts the check.
   running.write('c.yaml', service('other'));
   await untilStatus(
     running,
@@ -96,7 +96,7 @@ test('a port that another Service has there is no new address', limit, async (t)
   await agent.until(({ placements }) => !placements.has(there));
 });
 
-/** The part of a controller that is asked, of one Service that has two families and asked for two others. */
+/** A fake controller with one Service of two families, which has requested two other addresses. */
 function twoFamilies(followMs: number) {
   const allocator = new Allocator(parsePools([`p=${pool}`, 'p=fd77::100-fd77::1ff']), new Map());
   const spec = { ipFamilyPolicy: 'RequireDualStack' };
@@ -121,7 +121,7 @@ function twoFamilies(followMs: number) {
   return { replacing, served, told, outgoing };
 }
 
-test('each family goes by itself, once it is told as well as served', limit, async () => {
+test('the old address of each family goes once the new one is served and told', limit, async () => {
   const { replacing, served, told, outgoing } = twoFamilies(0);
   served.add('10.77.0.101' as Address);
   replacing.progressed();
@@ -134,7 +134,7 @@ test('each family goes by itself, once it is told as well as served', limit, asy
   deepEqual(outgoing(), ['fd77::100']);
 });
 
-test('it stays while others may still have to follow', limit, async () => {
+test('the old addresses stay during the follow time', limit, async () => {
   const { replacing, served, told, outgoing } = twoFamilies(3_600_000);
   for (const address of ['10.77.0.101', 'fd77::101'] as Address[]) {
     served.add(address);

@@ -1,4 +1,5 @@
-// What a start makes of what was given before it: nobody loses what is his, and what is gone is forgotten.
+// How a start uses the recorded addresses: no Service loses its own, and those of removed Services are
+// forgotten.
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { rmSync } from 'node:fs';
@@ -16,7 +17,7 @@ import { agentOf } from './test-agent.ts';
 const pools = parsePools(['p=10.77.0.100-10.77.0.103']);
 const limit = { timeout: 20_000 };
 
-/** `a/old` is older than `b/young`, and would be the first to choose. */
+/** `a/old` is older than `b/young`, and is the first to get an address. */
 function manifest(namespace: 'a' | 'b', annotations: Record<string, string> = {}): ServiceManifest {
   const [name, year] = namespace === 'a' ? ['old', 2020] : ['young', 2021];
   const created = `${year}-01-01T00:00:00Z`;
@@ -28,7 +29,7 @@ function manifest(namespace: 'a' | 'b', annotations: Record<string, string> = {}
 const had = (lists: Record<string, string>) =>
   new Map(Object.entries(lists).map(([key, address]) => [key as ServiceKey, [address as Address]]));
 
-/** What both have after a start, and why the older one has nothing. */
+/** The addresses of both after a start, and why the older one has none. */
 function started(old: ServiceManifest, assigned: Record<string, string>, former = {}) {
   const allocator = new Allocator(pools, had(assigned), had(former));
   allocator.apply({ set: [old, manifest('b')], remove: [] });
@@ -38,25 +39,25 @@ function started(old: ServiceManifest, assigned: Record<string, string>, former 
 
 const x = '10.77.0.100';
 
-test('an older Service that asks for the address of another by a start does not get it', () => {
+test('an older Service that requests the address of another before a start does not get it', () => {
   const asks = manifest('a', { 'vipward.io/addresses': x });
   const { mine, other, why } = started(asks, { 'a/old': '10.77.0.103', 'b/young': x });
   deepEqual([mine, other], [[], [x]]);
   match(why ?? '', /belongs to b\/young/);
 });
 
-test('an older Service whose pool is gone by a start takes what is free, not what is remembered', () => {
+test('an older Service whose pool is gone at a start gets a free address, not one of another', () => {
   const { mine, other } = started(manifest('a'), { 'a/old': '10.9.9.9', 'b/young': x });
   deepEqual([mine, other], [['10.77.0.101'], [x]]);
 });
 
-test('an address that an older Service once had stays with who was given it since', () => {
+test('a former address of an older Service stays with the Service that has it now', () => {
   const { mine, other } = started(manifest('a'), { 'b/young': x }, { 'a/old': x });
   deepEqual([mine, other], [['10.77.0.101'], [x]]);
 });
 
 test(
-  'Services that went before a start are forgotten, and make no mass removal look small',
+  'Services that were removed before a start do not count when a mass removal is detected',
   limit,
   async (t) => {
     const [services, stateDir] = [folder(t), folder(t)];

@@ -1,4 +1,5 @@
-// No agent takes more of the rules than so much: the controller gives no more, and says whom it leaves out.
+// An agent accepts a limited size of the rules: the controller keeps to it, and names the Services it leaves
+// out.
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { parsePools } from '../../src/controller/allocation/pools.ts';
@@ -28,7 +29,7 @@ function service(
   return { ...read, sources };
 }
 
-/** A controller that begins with these. */
+/** A controller that begins with these Services. */
 function ruling(...set: readonly ServiceManifest[]): Controller {
   const made = new Controller({
     records: {
@@ -42,7 +43,7 @@ function ruling(...set: readonly ServiceManifest[]): Controller {
   return made;
 }
 
-test('a Service for which no agent has room is refused by name, and costs nobody who is served', async () => {
+test('a Service that exceeds the limit of the rules is refused, and no served port is lost', async () => {
   const controller = ruling();
   const { allocator, compilation, rules } = controller;
   const set = (...services: ServiceManifest[]) => controller.apply({ set: services, remove: [] });
@@ -64,7 +65,7 @@ test('a Service for which no agent has room is refused by name, and costs nobody
     refused?.message ?? '',
     /^all Services together may have at most 500000 VIPs, ports and source ranges, .*: declare fewer/,
   );
-  // There is room for a small one, and none for more of one that is served.
+  // There is room for a small Service, and none for another port of a served one.
   set(service('small', [80], null));
   deepEqual(portsOf('small'), [[80], 0]);
   set(service('big-0', [79, 80]));
@@ -90,13 +91,13 @@ test('a Service for which no agent has room is refused by name, and costs nobody
   for (const name of names.slice(2)) deepEqual(portsOf(name), [[80], 0]);
 });
 
-test('room that one gives up while others take more is for those who came too early for it', async () => {
+test('room that a Service gives up goes to one that was refused earlier in the same change', async () => {
   const bigs = Array.from({ length: 24 }, (_, index) => service(`big-${index}`, [80]));
   const controller = ruling(...bigs, service('a-grows', [80], null), service('b-early', [80], null));
   const { allocator, compilation, rules } = controller;
   const [early] = allocator.addressesOf(parseServiceKey('demo/b-early'));
   if (early === undefined) throw new TypeError('early');
-  // Each has its turn in the order of the names.
+  // The Services are compiled in the order of their names.
   const before = rules.items;
   const many = Array.from({ length: 100 }, (_, index) => index + 1);
   controller.apply({
@@ -113,7 +114,7 @@ test('room that one gives up while others take more is for those who came too ea
   equal(controller.refusedPorts.size, 0);
 });
 
-test('who finds no more room than before is not published anew', () => {
+test('a VIP that finds no more room than before is not published again', () => {
   const bigs = Array.from({ length: 24 }, (_, index) => service(`big-${index}`, [80]));
   const controller = ruling(...bigs, service('short', [80, 81], ranges.slice(0, 18_000)));
   const [short] = controller.allocator.addressesOf(parseServiceKey('demo/short'));
@@ -127,7 +128,7 @@ test('who finds no more room than before is not published anew', () => {
   deepEqual([published, compilation.refusedPorts.get(short)?.length], [[], 1]);
 });
 
-test('what the rules hold is counted as agents count it', () => {
+test('the controller counts VIPs, ports and source ranges as agents do', () => {
   const controller = ruling();
   const { rules } = controller;
   const items: number[] = [];
@@ -144,8 +145,8 @@ test('what the rules hold is counted as agents count it', () => {
 });
 
 for (const families of [['IPv4'], ['IPv4', 'IPv6']]) {
-  test(`a controller that begins with too much leaves out those who declare most: ${families}`, () => {
-    // All of these fill the rules to the last item, and come first by their names.
+  test(`a controller that starts above the limit leaves out one of the largest Services: ${families}`, () => {
+    // Together they fill the rules to the last item, and come first by their names.
     const few = Array.from({ length: 19_951 }, (_, index) => index + 1);
     const names = Array.from({ length: 24 / families.length }, (_, index) => `big-${index}`);
     const bigs = names.map((name) => service(name, [80], ranges, families));

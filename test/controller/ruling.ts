@@ -1,5 +1,5 @@
-// A controller that begins to rule over one VIP with what a cluster says of its nodes, and agents without a
-// socket.
+// A controller that begins to rule over VIPs, with endpoints as a cluster reports them, and agents without
+// sockets.
 
 import { equal } from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,10 +17,10 @@ import type { Term } from '../../src/state/term.ts';
 import { serviceObject } from './fixture.ts';
 
 export const vip = '10.77.0.100' as Address;
-/** By what term `a` has them all, where a test does not say. */
+/** The term under which `a` has all VIPs, unless a test gives another. */
 export const term: Term = { generation: 1, n: 1 };
 
-/** The Services that have the VIPs, in the order of these: the first one has `vip`. */
+/** The Services of the VIPs, in the same order: the first one has `vip`. */
 export function servicesOf(count: number, spec: object = {}): readonly ServiceManifest[] {
   const objects = Array.from({ length: count }, (_, index) => serviceObject(nameOf(index), { spec }));
   return objects.flatMap((object) => readDocument(object).services);
@@ -33,13 +33,13 @@ function nameOf(index: number): string {
 export interface RulingSetup {
   /** The nodes that have endpoints; null while that is not known. */
   readonly endpoints?: ReadonlySet<string> | null;
-  /** Where they are not the same for every Service. */
+  /** For endpoints that are not the same for every Service. */
   readonly endpointNodes?: EndpointNodes;
   /** How many VIPs there are. */
   readonly count?: number;
-  /** By what term `a` has them; the controller rules in the generation after it. */
+  /** The term under which `a` has them; the controller rules in the next generation. */
   readonly term?: Term;
-  /** Whether it may write down a generation. */
+  /** Whether it may write a generation to its records. */
   readonly mayRaise?: () => boolean;
 }
 
@@ -49,7 +49,7 @@ export interface Ruling {
   readonly sessions: Sessions;
 }
 
-/** A controller that begins to rule over VIPs which `a` has by the records. */
+/** A controller that begins to rule over VIPs that `a` has by the records. */
 export function ruling({ endpoints = null, count = 1, ...more }: RulingSetup = {}): Ruling {
   const held = more.term ?? term;
   const vips = Array.from({ length: count }, (_, index) => `10.77.0.${100 + index}` as Address);
@@ -81,7 +81,7 @@ export const hello = (node: string, held: Hello['held'] = []): Hello => ({
   ...{ rules: { count: 0, digests: {} }, placements: { count: 0, digests: {} } },
 });
 
-/** Connects a node, which commits the rules that there are. */
+/** Connects a node, which commits all rules. */
 export function joined({ controller, sessions }: Ruling, said: Hello): Session {
   const session = sessions.open(said, { send: () => undefined, bufferedAmount: 0 });
   sessions.begin(session);
@@ -90,7 +90,7 @@ export function joined({ controller, sessions }: Ruling, said: Hello): Session {
   return session;
 }
 
-/** Placement begins, and what nodes said before is gathered and looked at. */
+/** Begins placement, and waits until the messages of the nodes are processed. */
 export async function settled({ controller, eligibility }: Ruling): Promise<void> {
   controller.owners.settle();
   eligibility.progressed();

@@ -1,5 +1,5 @@
-// A record says who had a VIP when it was written: who has it really says so when it comes, and nobody is
-// told to take a VIP that another one serves.
+// A record names the owner of a VIP when it was written. The node that really has it claims it when it
+// connects, and no node is given a VIP that another one serves.
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
@@ -11,11 +11,11 @@ import { hello, joined, ruling, servicesOf, term, vip } from './ruling.ts';
 import { agentOf } from './test-agent.ts';
 
 const limit = { timeout: 20_000 };
-/** By what term `c` has the VIP, which was moved to it and not written down. */
+/** The term under which `c` has the VIP, which was moved to it without a record. */
 const later = { generation: term.generation, n: 9 };
 const claim = [{ address: vip, term: later }];
 
-/** A controller that rules, and by whose record `a` has the VIP. */
+/** A controller that rules, with a record that `a` has the VIP. */
 function begun() {
   const one = ruling();
   one.controller.publish({ set: servicesOf(1), remove: [] });
@@ -23,7 +23,7 @@ function begun() {
   return { ...one, owner, settle: () => one.controller.owners.settle() };
 }
 
-test('the node of a record that comes without its VIP is not told of it while others may claim it', () => {
+test('a recorded owner that connects without its VIP is not given it while other nodes may claim it', () => {
   const one = begun();
   const a = joined(one, hello('a'));
   equal(a.node.placements.get(vip), undefined);
@@ -33,7 +33,7 @@ test('the node of a record that comes without its VIP is not told of it while ot
   equal(a.node.placements.get(vip), undefined);
 });
 
-test('what nobody has claimed in time goes to the node of the record, by the same term', () => {
+test('a VIP that no node claims in time goes to its recorded owner under the same term', () => {
   const one = begun();
   const { node } = joined(one, hello('a'));
   equal(one.controller.owners.claims.areAll, false);
@@ -41,7 +41,7 @@ test('what nobody has claimed in time goes to the node of the record, by the sam
   deepEqual(node.placements.get(vip), { address: vip, term });
 });
 
-test('what a node has by an old record alone goes to one that comes late with a later term', () => {
+test('a VIP that a node has by an old record alone goes to a late node that claims a later term', () => {
   const one = begun();
   const a = joined(one, hello('a'));
   one.settle();
@@ -51,7 +51,7 @@ test('what a node has by an old record alone goes to one that comes late with a 
   equal(a.node.placements.get(vip), undefined);
 });
 
-test('of two that say they hold a VIP, while all are asked, the one with the later term has it', () => {
+test('of two nodes that claim a VIP before placement begins, the one with the later term gets it', () => {
   const one = begun();
   const a = joined(one, hello('a', [{ address: vip, term }]));
   deepEqual(a.node.placements.get(vip), { address: vip, term });
@@ -59,7 +59,7 @@ test('of two that say they hold a VIP, while all are asked, the one with the lat
   deepEqual([one.owner()?.node, a.node.placements.get(vip)], ['c', undefined]);
 });
 
-test('once that is over, what a node said it holds is not taken from it while it is here', () => {
+test('after placement has begun, a claimed VIP is not taken from a connected node', () => {
   const one = begun();
   joined(one, hello('a', [{ address: vip, term }]));
   one.settle();
@@ -67,7 +67,7 @@ test('once that is over, what a node said it holds is not taken from it while it
   equal(one.owner()?.node, 'a');
 });
 
-/** A state folder by whose records `a` has the VIPs of `web-0` and so on, by `term`. */
+/** A state folder with records that `a` has the VIPs of `web-0` and so on, under `term`. */
 async function recorded(t: TestContext, count: number): Promise<string> {
   const stateDir = folder(t);
   const vips = Array.from({ length: count }, (_, index) => `10.77.0.${100 + index}` as Address);
@@ -79,7 +79,7 @@ async function recorded(t: TestContext, count: number): Promise<string> {
   return stateDir;
 }
 
-test('of nodes that waited for the first reading all are believed before one is told', limit, async (t) => {
+test('claims before the first reading are compared before a placement is sent', limit, async (t) => {
   const stateDir = await recorded(t, 20);
   const manifests = Array.from({ length: 20 }, (_, index) => service(`web-${index}`));
   const running = await runningController(t, { stateDir, files: { 'a.yaml': manifests[0] ?? '' } });
@@ -105,7 +105,7 @@ test('of nodes that waited for the first reading all are believed before one is 
   );
 });
 
-test('a node that has not claimed a VIP keeps the placement on its disk meanwhile', limit, async (t) => {
+test('a node that has not claimed a VIP keeps its placement until placement begins', limit, async (t) => {
   const stateDir = await recorded(t, 1);
   const timing = { settleMs: 1, claimMs: 60_000 };
   const running = await runningController(t, { stateDir, files: { 'a.yaml': service('web-0') }, timing });
@@ -118,7 +118,7 @@ test('a node that has not claimed a VIP keeps the placement on its disk meanwhil
   ok(a.heard.every((message) => message.type !== 'page' || message.table === 'rules'));
 });
 
-test('VIPs are placed as soon as all of the records are claimed, and not before', limit, async (t) => {
+test('VIPs are placed as soon as all recorded VIPs are claimed, and not before', limit, async (t) => {
   const stateDir = await recorded(t, 1);
   const files = { 'a.yaml': service('web-0'), 'b.yaml': service('web-1') };
   const timing = { settleMs: 1, claimMs: 60_000 };

@@ -1,4 +1,4 @@
-// What keeps a controller from starting, said by a real process: which flag, why, and what to do.
+// A real process that cannot start names the flag, the reason and the remedy.
 
 import { deepEqual, doesNotMatch, equal, match, rejects } from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -26,7 +26,7 @@ async function started(...argv: readonly string[]): Promise<{ code: number | nul
   return { code: code as number | null, err };
 }
 
-test('a port that is taken ends it with who to ask', limit, async (t) => {
+test('a --listen port that is in use ends the controller with the remedy', limit, async (t) => {
   const other = createServer().listen(0, '127.0.0.1');
   t.after(() => other.close());
   await once(other, 'listening');
@@ -40,7 +40,7 @@ test('a port that is taken ends it with who to ask', limit, async (t) => {
   deepEqual(code, 1);
 });
 
-test('what counts only in a cluster is refused with files, wherever it was said', limit, async (t) => {
+test('an option of --kubernetes is refused with --services, wherever it was given', limit, async (t) => {
   const where = ['--services', folder(t), '--listen', '127.0.0.1:0'];
   const config = join(folder(t), 'config.yaml');
   const source = async (argv: readonly string[], env: Record<string, string> = {}) => {
@@ -71,7 +71,7 @@ test('what counts only in a cluster is refused with files, wherever it was said'
   match(err, /^vipward controller: --allow-opt-out applies only with --kubernetes, .*: remove .*\n$/);
 });
 
-test('certificates that cannot be used are wrong usage, and named', {
+test('certificates that cannot be used are wrong usage, and are named', {
   ...limit,
   skip: noCertificates,
 }, async (t) => {

@@ -1,4 +1,5 @@
-// Terms and generations that nodes claim: what can be is followed, once in a while; a liar wedges nothing.
+// Terms and generations that nodes claim: possible ones are followed at a limited rate, impossible ones are
+// ignored.
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -10,7 +11,7 @@ import { agentOf } from './test-agent.ts';
 const first = '10.77.0.100' as Address;
 const limit = { timeout: 20_000 };
 
-test('a term of 2^52 is not believed, and its node does not get the VIP', limit, async (t) => {
+test('a claim with a term of 2^52 is ignored, and another node gets the VIP', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const held = [{ address: first, term: { generation: 2 ** 52, n: 1 } }];
   const liar = agentOf(t, running, 'liar', { hello: { held } });
@@ -23,7 +24,7 @@ test('a term of 2^52 is not believed, and its node does not get the VIP', limit,
 });
 
 test(
-  'a generation of 2^52 is refused with ImpossibleTerm, one a little above ours raises ours',
+  'a generation of 2^52 is refused with ImpossibleTerm, and one a little above ours raises ours',
   limit,
   async (t) => {
     const running = await runningController(t, { files: { 'a.yaml': service('web') } });
@@ -44,7 +45,7 @@ test(
   },
 );
 
-test('a generation is raised once in 10 s, whatever nodes say', () => {
+test('nodes can raise the generation at most once in 10 s', () => {
   let nowMs = 1000;
   const records = { cluster: 'c', generation: 1, drained: [] };
   const none = { allocations: new Map(), former: new Map(), owners: new Map() };
@@ -61,7 +62,7 @@ test('a generation is raised once in 10 s, whatever nodes say', () => {
   deepEqual([hear(9), controller.generation], ['raised', 10]);
 });
 
-test('a claim does not take a VIP from a node that is there and holds it', limit, async (t) => {
+test('a claim does not take a VIP from a connected node that holds it', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const owner = agentOf(t, running, 'n1');
   await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');

@@ -1,4 +1,4 @@
-// An agent that speaks the protocol over a real socket, keeps what it is told and commits at once.
+// A test agent that speaks the protocol over a real socket, keeps what it is sent and commits at once.
 
 import { EventEmitter } from 'node:events';
 import type { TestContext } from 'node:test';
@@ -31,7 +31,7 @@ export class TestAgent {
   ticks = true;
   /** Placements are refused with this code, if set. */
   refuses: 'AddressConflict' | 'KernelRefused' | null = null;
-  /** Whose hardware address such a refusal names. */
+  /** The MAC address that such a refusal names. */
   answeredBy: string | null = null;
   closed: { readonly code: number; readonly reason: string } | null = null;
   readonly #hello: Partial<Hello>;
@@ -77,7 +77,7 @@ export class TestAgent {
     };
   }
 
-  /** What this agent has, as its hello says it. */
+  /** The digests of a table, as a hello has them. */
   digest(table: TableName): TableDigest {
     return this.digests(table).summary();
   }
@@ -97,7 +97,7 @@ export class TestAgent {
     if (table === 'placements') this.send({ type: 'held', vips: [...this.placements.values()] });
   }
 
-  /** Waits until the condition holds: asked again after every message, of which no state is missed. */
+  /** Waits until the condition holds. It is checked after every message, so that no state is missed. */
   async until(condition: (agent: this) => boolean): Promise<void> {
     const holds = (): boolean => {
       if (condition(this)) return true;

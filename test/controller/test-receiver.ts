@@ -1,4 +1,4 @@
-// The far end of a stream without a socket: a wire that is read when the test says so, and a table behind it.
+// The receiving end of a stream without a socket: a wire that is read when the test says so, and a table.
 
 import { equal } from 'node:assert/strict';
 import type { Wire } from '../../src/controller/stream/agent-stream.ts';
@@ -10,21 +10,21 @@ import type { VirtualIp } from '../../src/state/virtual-ip.ts';
 
 export interface Receiver {
   readonly wire: Wire;
-  /** The canonical JSON of what it has. */
+  /** The canonical JSON of each VIP that it has. */
   readonly state: Map<Address, string>;
   readonly frames: Buffer[];
   readonly queue: Buffer[];
-  /** True if the last `synced` did not add up. */
+  /** True if the count or digest of the last `synced` was wrong. */
   readonly isWrong: () => boolean;
   readonly have: () => TableDigest;
   readonly drain: (most?: number) => void;
-  /** Says resync: what is staged is dropped, and deltas are of no use until `synced`. */
+  /** Drops staged pages and ignores deltas until the next `synced`, as after a resync. */
   readonly forget: () => void;
 }
 
 /**
- * A wire that keeps what it is given until it is drained, and a receiver of rules behind it. A frame takes at
- * least `frameBytes` of the wire's buffer.
+ * A wire that keeps frames until it is drained, and a receiver of rules. A frame takes at least `frameBytes`
+ * of the wire's buffer.
  */
 export function receiver(frameBytes = 0): Receiver {
   const [queue, frames]: [Buffer[], Buffer[]] = [[], []];
@@ -78,7 +78,7 @@ export function receiver(frameBytes = 0): Receiver {
   return { wire, state, frames, queue, drain, forget, isWrong: () => isWrong, have };
 }
 
-/** What is behind the head of a frame. */
+/** The payload of a frame. */
 export function messageIn(frame: Buffer): string {
   const length = frame.readUInt8(1);
   return frame.toString('utf8', length < 126 ? 2 : length === 126 ? 4 : 10);

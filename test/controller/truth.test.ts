@@ -1,4 +1,5 @@
-// What is believed of a source: nothing before it was read whole, and of what is wrong what it said before.
+// What the controller accepts from its source: nothing before it was read completely, and of an invalid
+// document the last valid content.
 
 import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,7 +18,7 @@ async function get(url: string): Promise<{ status: number; text: string }> {
 }
 
 test(
-  'before the source was read whole nobody is ready, and agents are told to come back',
+  'before its source is read completely a controller is not ready and closes the streams of agents',
   limit,
   async (t) => {
     const running = await runningController(t, {
@@ -38,7 +39,7 @@ test(
   },
 );
 
-test('a file that breaks leaves what it said before, and its neighbours follow', limit, async (t) => {
+test('an invalid file keeps its last valid Services, and other files are followed', limit, async (t) => {
   const running = await runningController(t, {
     files: { 'a.yaml': service('web'), 'b.yaml': service('api') },
   });
@@ -54,7 +55,7 @@ test('a file that breaks leaves what it said before, and its neighbours follow',
   deepEqual(running.status().problems, []);
 });
 
-test('a Service that is wrong stays as it was, is named, and stops nobody else', limit, async (t) => {
+test('an invalid Service stays as it was and is named, and its file is followed', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const agent = agentOf(t, running, 'n1');
   await agent.until(({ placements }) => placements.has(first));
@@ -70,7 +71,7 @@ test('a Service that is wrong stays as it was, is named, and stops nobody else',
 });
 
 test(
-  'a Service that was served before the start and cannot be read now keeps the reading from being whole',
+  'an invalid Service that was served before the start keeps the source from being synced',
   limit,
   async (t) => {
     const [services, stateDir] = [folder(t), folder(t)];
@@ -87,7 +88,7 @@ test(
   },
 );
 
-test('a file that asks for local traffic is served, and told that it is not had', limit, async (t) => {
+test('externalTrafficPolicy Local in a file is reported as not followed', limit, async (t) => {
   const spec = { externalTrafficPolicy: 'Local' };
   const running = await runningController(t, { files: { 'a.yaml': service('web', { spec }) } });
   const agent = agentOf(t, running, 'n1');
@@ -99,7 +100,7 @@ test('a file that asks for local traffic is served, and told that it is not had'
   await untilStatus(running, ({ problems }) => problems.length === 0);
 });
 
-test('a file renamed into the folder is a change, and a hidden one is none', limit, async (t) => {
+test('a file that is renamed into the folder is read, and a hidden file is not', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const agent = agentOf(t, running, 'n1');
   await agent.synced();
@@ -111,7 +112,7 @@ test('a file renamed into the folder is a change, and a hidden one is none', lim
   equal(agent.rules.size, 1);
 });
 
-test('a file that is removed takes its Services with it', limit, async (t) => {
+test('removing a file removes its Services', limit, async (t) => {
   const running = await runningController(t, {
     files: { 'a.yaml': service('web'), 'b.yaml': service('api') },
   });
@@ -121,7 +122,7 @@ test('a file that is removed takes its Services with it', limit, async (t) => {
   await agent.until(({ rules }) => rules.size === 1);
 });
 
-test('a single file may be the source, and one that goes away leaves what it said', limit, async (t) => {
+test('--services may be a single file, and the Services stay if it is removed', limit, async (t) => {
   const path = join(folder(t), 'services.yaml');
   const running = await runningController(t, { services: path, files: {}, timing: {} });
   equal(running.status().synced, false);
@@ -134,27 +135,23 @@ test('a single file may be the source, and one that goes away leaves what it sai
   await untilStatus(running, ({ vips }) => vips[0]?.services[0]?.ports[0]?.port === 81);
 });
 
-test('a manifest of 20 MB is refused by its size, and what was there stays', limit, async (t) => {
+test('a manifest of 20 MB is refused for its size, and the Services of the file stay', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   running.write('a.yaml', `# ${'x'.repeat(20 * 1024 * 1024)}\n`);
   await untilStatus(running, ({ problems }) => /at most 16777216/.test(problems[0]?.message ?? ''));
   equal(running.status().vips.length, 1);
 });
 
-test(
-  'records of another layout, or no JSON, are a refusal to start that says what to do',
-  limit,
-  async (t) => {
-    for (const text of ['{"layout":99}', '{"layout":1', '']) {
-      const stateDir = folder(t);
-      writeFileSync(join(stateDir, 'controller.json'), text);
-      await rejects(runningController(t, { stateDir }), /controller\.json: .*restore it from a backup/);
-    }
-  },
-);
+test('records of another layout or invalid JSON end the start with the remedy', limit, async (t) => {
+  for (const text of ['{"layout":99}', '{"layout":1', '']) {
+    const stateDir = folder(t);
+    writeFileSync(join(stateDir, 'controller.json'), text);
+    await rejects(runningController(t, { stateDir }), /controller\.json: .*restore it from a backup/);
+  }
+});
 
 test(
-  'a controller listens beyond loopback only with a credential, or when told --insecure',
+  'a controller listens beyond loopback only with credentials for clients or with --insecure',
   limit,
   async () => {
     const argv = ['--services', '/x', '--listen', '0.0.0.0:1'];
@@ -169,7 +166,7 @@ test(
   },
 );
 
-test('a folder that does not exist yet is waited for', limit, async (t) => {
+test('a controller waits for a --services folder that does not exist yet', limit, async (t) => {
   const services = join(folder(t), 'later');
   const running = await runningController(t, { services });
   match(running.status().problems[0]?.message ?? '', /create it, or correct --services/);

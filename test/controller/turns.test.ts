@@ -1,4 +1,4 @@
-// Long work lets others have their turn, and what comes meanwhile is neither lost nor done too early.
+// Long work lets the event loop run, and a change that comes meanwhile is neither lost nor applied too early.
 
 import { deepEqual, equal, ok, throws } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
@@ -18,13 +18,13 @@ const busy = (ms: number): void => {
   while (performance.now() < endMs);
 };
 
-test('work that is done soon is done at once', () => {
+test('short work is finished at once', () => {
   const done: string[] = [];
   inTurns([undefined, undefined].values(), { done: () => done.push('all') });
   deepEqual(done, ['all']);
 });
 
-test('long work is left for others again and again', async () => {
+test('long work lets the event loop run at least five times', async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
   let isDone = false;
   function* steps(): Generator<void, void> {
@@ -41,7 +41,7 @@ test('long work is left for others again and again', async () => {
   ok(turns >= 5, `${turns} turns`);
 });
 
-test('of long steps a turn takes one, where that is asked for', async () => {
+test('with leastSteps 1 a turn takes one long step', async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
   let steps = 0;
   const stepsByTurn: number[] = [];
@@ -53,7 +53,7 @@ test('of long steps a turn takes one, where that is asked for', async () => {
   deepEqual(stepsByTurn, [0, 1, 2, 3]);
 });
 
-test('what is added to a queue while it is worked off is looked at once, and last', async () => {
+test('a key added to a busy queue is processed once, and after the earlier ones', async () => {
   const looks: number[] = [];
   const { promise, resolve } = Promise.withResolvers<void>();
   const turns: number[] = [];
@@ -65,13 +65,13 @@ test('what is added to a queue while it is worked off is looked at once, and las
   const keys = Array.from({ length: 100 }, (_, index) => index);
   queue.add(keys);
   queue.add([99, 100]);
-  ok(looks.length < 100, 'others had their turn');
+  ok(looks.length < 100, 'the event loop ran in between');
   await promise;
   deepEqual(looks, [...keys, 100]);
-  ok((turns[0] ?? 101) < 100, 'what follows from a turn does not wait for the last');
+  ok((turns[0] ?? 101) < 100, 'pause is called before the last turn');
 });
 
-test('of a queue that begins later nothing is looked at in the turn in which it is added', async () => {
+test('a queue with isLater processes no key in the turn in which it is added', async () => {
   const looks: number[] = [];
   const queue = new TurnQueue((key: number) => looks.push(key), { isLater: true });
   for (const key of [1, 2, 3]) queue.add([key]);
@@ -80,7 +80,7 @@ test('of a queue that begins later nothing is looked at in the turn in which it 
   deepEqual(looks, [1, 2, 3]);
 });
 
-test('a look that throws keeps a queue from nothing that comes after it', async () => {
+test('a queue goes on with the other keys after one that throws', async () => {
   const looks: number[] = [];
   const look = (key: number) => {
     if (key === 1) throw new RangeError('no such key');
@@ -92,7 +92,7 @@ test('a look that throws keeps a queue from nothing that comes after it', async 
   deepEqual(looks, [0, 2, 3]);
 });
 
-test('what the end of a turn throws does not end the work', async () => {
+test('an exception at the end of a turn does not end the work', async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
   let isFirst = true;
   const pause = () => {
@@ -136,10 +136,10 @@ function reading(t: TestContext) {
   return { controller, readings, read, published: published.promise };
 }
 
-test('what is read while a change is being applied is applied after it', async (t) => {
+test('a reading that arrives while a change is being applied is applied after it', async (t) => {
   const { controller, readings, read, published } = reading(t);
   readings.follow(read(many), true);
-  equal(controller.isPublished, false, 'others had their turn');
+  equal(controller.isPublished, false, 'the event loop ran in between');
   const last = keyOf(many - 1);
   readings.follow({ set: [], remove: [last, keyOf(0)] }, true);
   readings.follow({ set: read(many).set, remove: [] }, true);
@@ -148,7 +148,7 @@ test('what is read while a change is being applied is applied after it', async (
   equal(controller.rules.size, many - 2);
 });
 
-test('a large change begins in the next turn, and each has a few hundred Services of it', async (t) => {
+test('a large change begins in the next turn, and a turn applies at most 400 Services', async (t) => {
   const { controller, read } = reading(t);
   const { allocator } = controller;
   let isApplied = false;
@@ -164,7 +164,7 @@ test('a large change begins in the next turn, and each has a few hundred Service
   equal(allocator.assigned.size, many);
 });
 
-test('addresses that wait for their turn have it though the turn before them has thrown', async (t) => {
+test('addresses that wait for their turn are compiled even if the turn before them throws', async (t) => {
   const { controller, read } = reading(t);
   const { compilation } = controller;
   const follow = compilation.followAtOnce;
@@ -181,17 +181,17 @@ test('addresses that wait for their turn have it though the turn before them has
   equal(controller.rules.size, 1000);
 });
 
-test('a mass removal that is read while a change is being applied is seen for what it is', async (t) => {
+test('a mass removal that is read while a change is being applied is detected', async (t) => {
   const { controller, readings, read, published } = reading(t);
   readings.follow(read(many), true);
   readings.follow(read(1), true);
-  equal(controller.isPublished, false, 'others had their turn');
+  equal(controller.isPublished, false, 'the event loop ran in between');
   await published;
   equal(controller.rules.size, many);
   equal(readings.massRemoval?.vips, many - 1);
 });
 
-test('other pools that come while a change is being applied are used after it', async (t) => {
+test('pools that change while a change is being applied are used after it', async (t) => {
   const { controller, readings, read, published } = reading(t);
   readings.follow(read(many), true);
   const used = readings.usePools(parsePools(['p=10.64.0.0/16', 'q=10.80.0.0/16']));

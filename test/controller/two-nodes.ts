@@ -1,4 +1,4 @@
-// A VIP that the first of two nodes serves, and the second could take.
+// A VIP that the first of two nodes serves and the second could take.
 
 import type { TestContext } from 'node:test';
 import type { Timing } from '../../src/controller/run.ts';
@@ -9,7 +9,7 @@ export interface TwoNodes {
   readonly running: TestController;
   /** It serves 10.77.0.100. */
   readonly old: TestAgent;
-  /** It has the rules of it. */
+  /** It has the rules of that VIP. */
   readonly next: TestAgent;
 }
 

@@ -1,4 +1,5 @@
-// The verbs that change something: who may ask, what is refused and why, and what drained nodes keep.
+// The verbs that change placements: who may use them, what is refused and why, and which VIPs drained nodes
+// keep.
 
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
@@ -12,7 +13,7 @@ import { agentOf } from './test-agent.ts';
 const first = '10.77.0.100' as Address;
 const limit = { timeout: 10_000 };
 
-test('a move to a node that cannot have the VIP is refused, and says why', limit, async (t) => {
+test('an impossible or invalid move is refused with the reason', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   agentOf(t, running, 'n1');
   await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
@@ -36,7 +37,7 @@ test('a move to a node that cannot have the VIP is refused, and says why', limit
   equal((await post(running.url, 'move', { vip: first, node: 'n1' })).status, 200);
 });
 
-test('drain moves every VIP away, undrain moves nothing back', limit, async (t) => {
+test('drain moves every VIP away, and undrain moves none back', limit, async (t) => {
   const running = await runningController(t);
   const agents = ['n1', 'n2', 'n3'].map((name) => agentOf(t, running, name));
   await Promise.all(agents.map((agent) => agent.synced()));
@@ -64,7 +65,7 @@ test('drain moves every VIP away, undrain moves nothing back', limit, async (t) 
   await untilStatus(running, ({ vips }) => vips.some(({ node }) => node === 'n1'));
 });
 
-test('drain without another eligible node is refused, and outlives a restart', limit, async (t) => {
+test('drain without another eligible node answers 409, and outlives a restart', limit, async (t) => {
   const [services, stateDir] = [folder(t), folder(t)];
   const running = await runningController(t, { services, stateDir, files: { 'a.yaml': service('web') } });
   agentOf(t, running, 'n1');
@@ -80,7 +81,7 @@ test('drain without another eligible node is refused, and outlives a restart', l
   equal(again.status().nodes[0]?.drained, true);
 });
 
-test('changing verbs need the operator, never a node', limit, async (t) => {
+test('undrain needs the token of the operator, and not that of a node', limit, async (t) => {
   const tokens = join(folder(t), 'tokens');
   writeFileSync(tokens, 'n1 secret-1\noperator secret-0\n');
   const argv = ['--token-file', tokens];
@@ -94,7 +95,7 @@ test('changing verbs need the operator, never a node', limit, async (t) => {
   );
 });
 
-test('HTTP answers by method and path, and says what to do', limit, async (t) => {
+test('HTTP answers depend on method and path, and /metrics has the series of the VIP', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const ask = async (path: string, method: string) =>
     (await fetch(`${running.url}${path}`, { method })).status;

@@ -1,4 +1,5 @@
-// What a Service keeps beside what it has asked for, and who else may have it.
+// The outgoing addresses of a Service, which it keeps beside the one that it requests, and who else may have
+// them.
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -13,7 +14,7 @@ const [old, next, last] = ['10.77.0.100', '10.77.0.101', '10.77.0.102'] as [Addr
 const [web, other] = ['of-web/web', 'of-other/other'] as [ServiceKey, ServiceKey];
 const wants = (address: Address) => ({ 'vipward.io/addresses': address });
 
-/** An allocator by which one Service has asked for another address than it has. */
+/** An allocator in which a Service with an address has requested another one. */
 function changed() {
   const allocator = new Allocator(parsePools([`p=${pool}`]), new Map());
   const apply = (name: string, address: Address) => {
@@ -25,7 +26,7 @@ function changed() {
   return { allocator, apply };
 }
 
-test('what is let go later is nobody else’s until then', () => {
+test('an outgoing address is not given to another Service until it is let go', () => {
   const { allocator, apply } = changed();
   deepEqual([allocator.addressesOf(web), allocator.outgoing.get(web)], [[next], [old]]);
   apply('other', old);
@@ -34,7 +35,7 @@ test('what is let go later is nobody else’s until then', () => {
   deepEqual([allocator.outgoing.size, allocator.usersOf(old).map(({ key }) => key)], [0, [other]]);
 });
 
-test('who changes its mind again, goes back or goes away leaves nothing behind', () => {
+test('a Service that requests a third address, goes back or is removed leaves no address behind', () => {
   const again = changed();
   again.apply('web', last);
   deepEqual(again.allocator.outgoing.get(web), [next, old]);
@@ -52,23 +53,23 @@ test('who changes its mind again, goes back or goes away leaves nothing behind',
   deepEqual([[...refused.allocator.taken()], refused.allocator.outgoing.size], [[], 0]);
 });
 
-test('what nobody was ever reached by is not kept, and what it was reached by is', () => {
+test('a Service keeps an outgoing address that was served, and not one that never was', () => {
   const { allocator, apply } = changed();
   allocator.wasServed = (address) => address === old;
   apply('web', last);
   deepEqual([allocator.addressesOf(web), allocator.outgoing.get(web)], [[last], [old]]);
-  // Another word that changes nothing of it.
+  // A change of another annotation does not affect this.
   const annotations = { ...wants(last), 'vipward.io/sharing-key': 'k' };
   const manifest = serviceObject('web', { namespace: 'of-web', annotations });
   allocator.apply({ set: readDocument(manifest).services, remove: [] });
   deepEqual([allocator.addressesOf(web), allocator.outgoing.get(web)], [[last], [old]]);
-  // Without a wish it has again what it was reached by.
+  // Without a request it has the served address again.
   const free = serviceObject('web', { namespace: 'of-web' });
   allocator.apply({ set: readDocument(free).services, remove: [] });
   deepEqual([allocator.addressesOf(web), allocator.outgoing.size], [[old], 0]);
 });
 
-test('who was refused in between has again what it was reached by', () => {
+test('a Service that was refused meanwhile has its served address again', () => {
   const { allocator, apply } = changed();
   allocator.wasServed = (address) => address === old;
   apply('web', '192.0.2.1' as Address);
@@ -78,7 +79,7 @@ test('who was refused in between has again what it was reached by', () => {
   deepEqual(allocator.addressesOf(web), [old]);
 });
 
-test('who is about to leave takes no port from those who stay', () => {
+test('a Service that is leaving an address takes no port from the others on it', () => {
   const { allocator } = changed();
   const shared = { annotations: wants(old), namespace: 'of-web', ports: [443] };
   allocator.apply({ set: readDocument(serviceObject('stays', shared)).services, remove: [] });
@@ -88,7 +89,7 @@ test('who is about to leave takes no port from those who stay', () => {
   );
 });
 
-test('who begins anew with both knows which one goes, and keeps it until then', () => {
+test('a restart with both addresses keeps the new one and the outgoing one', () => {
   const { allocator } = changed();
   const anew = new Allocator(parsePools([`p=${pool}`]), allocator.held);
   deepEqual(anew.assigned.get(web), [next, old]);
@@ -100,7 +101,7 @@ test('who begins anew with both knows which one goes, and keeps it until then', 
   deepEqual([otherwise.addressesOf(web), otherwise.outgoing.get(web)], [[next], [old]]);
 });
 
-test('other pools are no request: nobody has two addresses for them', () => {
+test('an address change because of new pools leaves no outgoing address', () => {
   const manifest = serviceObject('web', { namespace: 'of-web' });
   const { services } = readDocument(manifest);
   const allocator = new Allocator(parsePools([`p=${old}`]), new Map());
@@ -110,7 +111,7 @@ test('other pools are no request: nobody has two addresses for them', () => {
   deepEqual([allocator.addressesOf(web), allocator.outgoing.size], [[next], 0]);
 });
 
-test('who takes back that an address is shared keeps it no longer than those it is shared with', () => {
+test('a Service that removes its sharing key leaves the shared address at once', () => {
   const allocator = new Allocator(parsePools([`p=${pool}`]), new Map());
   const apply = (name: string, key: string | null) => {
     const annotations = key === null ? {} : { 'vipward.io/sharing-key': key };
@@ -125,7 +126,7 @@ test('who takes back that an address is shared keeps it no longer than those it 
   deepEqual([allocator.addressesOf(web), allocator.outgoing.size], [[next], 0]);
 });
 
-test('who asks again and again takes no more than a few', () => {
+test('a Service that requests ten addresses in turn keeps at most five', () => {
   const { allocator, apply } = changed();
   for (let host = 110; host < 120; host++) apply('web', `10.77.0.${host}` as Address);
   deepEqual(

@@ -1,10 +1,10 @@
-// What --pool may say, and how much there is to give.
+// The values of --pool, and the sizes of pools.
 
 import { deepEqual, throws } from 'node:assert/strict';
 import { test } from 'node:test';
 import { parsePools, poolSizes } from '../../../src/controller/allocation/pools.ts';
 
-test('pools that cannot be meant are refused', () => {
+test('invalid or overlapping pools are wrong usage', () => {
   for (const items of [
     ['x'],
     ['p=10.0.0.0/33'],
@@ -17,7 +17,7 @@ test('pools that cannot be meant are refused', () => {
   }
 });
 
-test('a pool has a size of each family of which it has a range', () => {
+test('a pool has a size for each family that it has ranges of', () => {
   const pools = parsePools(['p=10.0.0.0/24', 'q=10.0.1.0/28', 'r=fd00::/64', '10.0.2.0/30', '10.0.3.1']);
   deepEqual(
     pools.map((pool) => Object.fromEntries(poolSizes(pool))),

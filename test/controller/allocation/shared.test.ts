@@ -1,4 +1,4 @@
-// What is shared under a key, for as long as a Service shares it.
+// The addresses that are shared under a key, for as long as a Service shares them.
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -11,7 +11,7 @@ const [first, second] = ['10.77.0.100' as Address, '10.77.0.101' as Address];
 const [a, b] = ['demo/a' as ServiceKey, 'demo/b' as ServiceKey];
 const freeOf = () => new FreeAddresses(parsePools(['p=10.77.0.100-10.77.0.103']), () => false);
 
-test('an address is shared until its last Service shares it no more', () => {
+test('an address is shared until its last Service stops sharing it', () => {
   const free = freeOf();
   free.share(a, 'k', [first]);
   free.share(b, 'k', [first]);
@@ -28,7 +28,7 @@ test('a Service that changes its key shares nothing under the former one', () =>
   deepEqual([free.sharedBy('k'), free.sharedBy('other'), free.sharedBy(null)], [[], [first], []]);
 });
 
-test('what stays shared keeps its place, and is no news', () => {
+test('an address that stays shared keeps its place, and takeBetter is false', () => {
   const free = freeOf();
   free.share(a, 'k', [first]);
   free.share(b, 'k', [second]);
@@ -39,7 +39,7 @@ test('what stays shared keeps its place, and is no news', () => {
   deepEqual([free.sharedBy('k'), free.takeBetter()], [[first, second], false]);
 });
 
-test('an address that comes back is news to those who wait for one', () => {
+test('takeBetter is true for an address that is shared again', () => {
   const free = freeOf();
   free.share(a, 'k', [first]);
   free.share(a, null, []);

@@ -1,5 +1,5 @@
-// What a node says it holds after a controller began to rule anew: terms are compared by generation first, so
-// that no number makes an older one the later.
+// The claims of nodes after a controller began to rule: terms are compared by generation first, so that no
+// number makes an older term the later one.
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -9,14 +9,14 @@ const most = Number.MAX_SAFE_INTEGER;
 /** The generation of the records; the controller's own is one above. */
 const recorded = 3;
 
-/** Rules in the generation after that of the record, by which `a` has the VIP. */
+/** A controller that rules in the generation after that of the record; by the record `a` has the VIP. */
 function begun() {
   const one = ruling({ term: { generation: recorded, n: 1 } });
   one.controller.publish({ set: servicesOf(1), remove: [] });
   return one;
 }
 
-test('a claim of an older generation than the record says outranks nobody, however high its number', () => {
+test('a claim of an older generation than the record is ignored, however high its number', () => {
   const one = begun();
   const claim = [{ address: vip, term: { generation: recorded - 1, n: most } }];
   const { node } = joined(one, hello('liar', claim));
@@ -28,25 +28,25 @@ test('a claim of an older generation than the record says outranks nobody, howev
   deepEqual(one.controller.owners.ownerOf(vip), owner);
 });
 
-test('a claim of the generation that rules now, by a number that was not issued yet, is impossible', () => {
+test('a claim of the present generation with a number that was not issued yet is impossible', () => {
   const one = begun();
   const { node } = joined(one, hello('liar', [{ address: vip, term: { generation: recorded + 1, n: 1 } }]));
   equal(node.impossible.has(vip), true);
   equal(one.controller.owners.ownerOf(vip)?.node, 'a');
 });
 
-test("a later claim of the record's own generation is of a move that was not written down in time", () => {
+test('a later claim of the recorded generation wins, as after a move that was not recorded in time', () => {
   const one = begun();
   const later = { generation: recorded, n: 2 };
   joined(one, hello('b', [{ address: vip, term: later }]));
   deepEqual(one.controller.owners.ownerOf(vip), { node: 'b', term: later });
-  // The node of the record comes with what it had: that is the older one now.
+  // The recorded owner connects with its term, which is the older one now.
   const { node } = joined(one, hello('a', [{ address: vip, term: { generation: recorded, n: 1 } }]));
   equal(one.controller.owners.ownerOf(vip)?.node, 'b');
   equal(node.placements.get(vip), undefined);
 });
 
-test('of two claims that no record speaks of, the one of the later generation counts', () => {
+test('of two claims without a record, the one of the later generation wins', () => {
   const one = ruling({ term: { generation: recorded, n: 1 } });
   const [other] = servicesOf(2).slice(1);
   if (other === undefined) throw new TypeError('no second Service');

@@ -1,4 +1,4 @@
-// Nodes that were deleted while no controller ruled lose their VIPs; nobody does by a list that may be none.
+// Nodes that were deleted while no controller ruled lose their VIPs. A list that may be wrong moves no VIP.
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -9,7 +9,7 @@ import { runningController } from '../fixture.ts';
 import { hello, joined, ruling, servicesOf, settled, term, vip } from '../ruling.ts';
 import { agentOf } from '../test-agent.ts';
 
-/** Longer than everything that is waited for here. */
+/** Longer than every wait of these tests. */
 const lookMs = 100;
 
 /** The Nodes of a cluster: `first` until they are listed again, `second` from then on. */
@@ -30,7 +30,7 @@ class Listed implements NodeList {
   }
 }
 
-/** Begins to rule where `b` is there with its rules and `a` has the VIPs by the records. */
+/** Begins to rule: `b` is connected and has the rules, `a` has the VIPs by the records. */
 async function begun(list: NodeList, count = 1) {
   const one = ruling({ count });
   const masses: number[] = [];
@@ -50,7 +50,7 @@ async function begun(list: NodeList, count = 1) {
   return { one, masses, at, gone };
 }
 
-test('a node without a Node that has not come back loses its VIPs, as one that was deleted', async () => {
+test('an absent node without a Node object loses its VIPs', async () => {
   const { one, at, gone } = await begun(new Listed(['b', 'c']));
   equal(at(), 'a');
   gone.progressed();
@@ -59,14 +59,14 @@ test('a node without a Node that has not come back loses its VIPs, as one that w
   equal(one.controller.nodes.get('a'), undefined);
 });
 
-test('a node that has a Node keeps its VIPs while it is away', async () => {
+test('an absent node with a Node object keeps its VIPs', async () => {
   const { at, gone } = await begun(new Listed(['a', 'b']));
   gone.progressed();
   await sleep(lookMs);
   equal(at(), 'a');
 });
 
-test('an agent outside the cluster keeps its VIPs by being there, and by having been', async () => {
+test('an agent outside the cluster keeps its VIPs after it was connected', async () => {
   const { one, at, gone } = await begun(new Listed(['b']));
   const a = joined(one, hello('a', [{ address: vip, term }]));
   one.sessions.close(a);
@@ -75,7 +75,7 @@ test('an agent outside the cluster keeps its VIPs by being there, and by having 
   equal(at(), 'a');
 });
 
-test('a node that comes back after all may have VIPs again', async () => {
+test('a node without a Node object that comes back later may have VIPs again', async () => {
   const { one, at, gone } = await begun(new Listed(['b']));
   gone.progressed();
   await sleep(lookMs);
@@ -84,7 +84,7 @@ test('a node that comes back after all may have VIPs again', async () => {
   equal(node.mayTake(vip), true);
 });
 
-test('a list without any Node, or a second one that has them, moves nothing', async () => {
+test('an empty list of Nodes, or a second list that differs, moves no VIP', async () => {
   for (const list of [new Listed([]), new Listed(['b'], []), new Listed(['b'], ['a', 'b'])]) {
     const { at, gone } = await begun(list);
     gone.progressed();
@@ -93,7 +93,7 @@ test('a list without any Node, or a second one that has them, moves nothing', as
   }
 });
 
-test('where most VIPs would move the second list is waited for', async () => {
+test('if most VIPs would move, the controller waits for a second list', async () => {
   const list = new Listed(['b'], ['a', 'b']);
   const { at, gone, masses } = await begun(list, 12);
   gone.progressed();
@@ -103,7 +103,7 @@ test('where most VIPs would move the second list is waited for', async () => {
   equal(at(), 'a');
 });
 
-/** Node `a` has the VIP, its agent is here, and its Node is deleted. */
+/** Node `a` has the VIP, its agent is connected, and its Node is deleted. */
 async function deletedWhileHere() {
   const one = ruling();
   one.controller.publish({ set: servicesOf(1), remove: [] });
@@ -114,20 +114,20 @@ async function deletedWhileHere() {
   return { ...one, session };
 }
 
-test('a Node that is deleted while its agent is here is forgotten when that goes', async () => {
+test('a node whose Node is deleted is forgotten when its agent disconnects', async () => {
   const { controller, sessions, session } = await deletedWhileHere();
   sessions.close(session);
   deepEqual([controller.nodes.get('a'), controller.nodes.isHeldByAbsent(vip)], [undefined, false]);
 });
 
-test('a Node that has come again by then is not', async () => {
+test('a node whose Node is made again is not forgotten when its agent disconnects', async () => {
   const { controller, sessions, session } = await deletedWhileHere();
   controller.nodes.returned('a');
   sessions.close(session);
   deepEqual([controller.nodes.get('a'), controller.nodes.isHeldByAbsent(vip)], [session.node, true]);
 });
 
-test('nothing is kept of the stream of a node that is forgotten as it ends', async (t) => {
+test('the controller keeps no closed connection of a node that was forgotten', async (t) => {
   const running = await runningController(t);
   const { controller } = running;
   for (const isGone of [false, true]) {

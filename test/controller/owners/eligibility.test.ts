@@ -1,4 +1,4 @@
-// What the cluster says of nodes and endpoints counts for a VIP whenever it was said.
+// The nodes and endpoints of the cluster decide which nodes may have a VIP, whenever they change.
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -7,7 +7,7 @@ import type { Address } from '../../../src/state/address.ts';
 import { serviceObject } from '../fixture.ts';
 import { hello, joined, type Ruling, ruling, servicesOf, settled, term, vip } from '../ruling.ts';
 
-test('a node that was barred before its VIPs were published loses them once all had their time', async () => {
+test('a node that was barred before its VIPs were published loses them when placement begins', async () => {
   const one = ruling();
   one.eligibility.barred = new Map([['a', 'its Node was deleted']]);
   one.controller.publish({ set: servicesOf(1), remove: [] });
@@ -20,7 +20,7 @@ test('a node that was barred before its VIPs were published loses them once all 
   equal(one.controller.owners.moves.completed.NoEligibleNode, 1);
 });
 
-test('a VIP whose last local endpoint went while nobody ruled does not stay on its node', async () => {
+test('a VIP whose local endpoint moved while no controller ruled follows it', async () => {
   const one = ruling({ endpoints: new Set(['b']) });
   one.controller.publish({ set: servicesOf(1, { externalTrafficPolicy: 'Local' }), remove: [] });
   const [a] = [joined(one, hello('a', [{ address: vip, term }])), joined(one, hello('b'))];
@@ -29,7 +29,7 @@ test('a VIP whose last local endpoint went while nobody ruled does not stay on i
   equal(one.controller.owners.ownerOf(vip)?.node, 'b');
 });
 
-test('a VIP that no node may have is placed as soon as one may', async () => {
+test('a VIP that no node may have is placed as soon as a node may', async () => {
   const one = ruling();
   one.eligibility.barred = new Map([['b', 'excluded']]);
   one.controller.publish({ set: servicesOf(2), remove: [] });
@@ -61,16 +61,16 @@ async function comesBack(endpoints: ReadonlySet<string> | null) {
   return { owner: one.controller.owners.ownerOf(vip)?.node, isTold: node.placements.get(vip) !== undefined };
 }
 
-test('a node that comes back with a VIP it may not have any more has to let go of it', async () => {
+test('a node that comes back with a VIP that it may no longer have has to let go of it', async () => {
   deepEqual(await comesBack(new Set()), { owner: undefined, isTold: false });
 });
 
-test('it keeps the VIP where it may have it, and where it is not known whether it may', async () => {
+test('a node that comes back keeps its VIP if it may have it or if that is not known', async () => {
   deepEqual(await comesBack(new Set(['a'])), { owner: 'a', isTold: true });
   deepEqual(await comesBack(null), { owner: 'a', isTold: true });
 });
 
-test('a deleted Node is in no list any more once its agent is gone, and its VIPs move', async () => {
+test('a deleted Node leaves all lists once its agent has gone, and its VIPs move', async () => {
   const one = ruling();
   one.controller.publish({ set: servicesOf(1), remove: [] });
   const a = joined(one, hello('a', [{ address: vip, term }]));
@@ -87,7 +87,7 @@ test('a deleted Node is in no list any more once its agent is gone, and its VIPs
   equal(one.controller.owners.ownerOf(vip)?.node, 'b');
 });
 
-/** Where the VIP may be that Services share: the first of them is first in their order. */
+/** The nodes that may have a VIP shared by these Services, which are in order. */
 function nodesOf(
   users: readonly { readonly port: number; readonly local?: readonly string[] | null }[],
   barred: readonly string[] = [],
@@ -110,7 +110,7 @@ function nodesOf(
   return ['a', 'b', 'c'].filter((node) => bar(node) === null);
 }
 
-test('a Local Service with no endpoint anywhere takes a shared VIP from nobody', () => {
+test('a Local Service without endpoints does not restrict the nodes of a shared VIP', () => {
   deepEqual(nodesOf([{ port: 80 }, { port: 81, local: [] }]), ['a', 'b', 'c']);
   deepEqual(nodesOf([{ port: 80, local: [] }, { port: 81 }]), ['a', 'b', 'c']);
   deepEqual(
@@ -121,7 +121,7 @@ test('a Local Service with no endpoint anywhere takes a shared VIP from nobody',
     ['b'],
   );
   deepEqual(nodesOf([{ port: 80, local: ['c'] }, { port: 81 }], ['c']), ['a', 'b']);
-  // Where nobody else has a node it is withdrawn.
+  // If no Service has an endpoint the VIP is withdrawn.
   deepEqual(
     nodesOf([
       { port: 80, local: [] },
@@ -131,7 +131,7 @@ test('a Local Service with no endpoint anywhere takes a shared VIP from nobody',
   );
 });
 
-test('a VIP is where all its Local Services have endpoints, else where the first of them have', () => {
+test('a VIP may be where all its Local Services have endpoints, else where the first ones have', () => {
   const common = [
     { port: 80, local: ['a', 'b'] },
     { port: 81, local: ['b', 'c'] },
@@ -141,7 +141,7 @@ test('a VIP is where all its Local Services have endpoints, else where the first
   deepEqual(nodesOf([{ port: 80, local: ['a'] }, { port: 81, local: ['c'] }, { port: 82 }]), ['a']);
 });
 
-test('a Local Service whose ports belong to others has no say in where they are', () => {
+test('a Local Service that has none of its ports does not restrict the nodes of a VIP', () => {
   deepEqual(nodesOf([{ port: 80 }, { port: 80, local: ['a'] }]), ['a', 'b', 'c']);
   deepEqual(
     nodesOf([
@@ -152,11 +152,11 @@ test('a Local Service whose ports belong to others has no say in where they are'
   );
 });
 
-test('a shared VIP waits for endpoints that were not read yet', () => {
+test('a shared VIP may be nowhere until its endpoints are read', () => {
   deepEqual(nodesOf([{ port: 80 }, { port: 81, local: null }]), []);
 });
 
-/** A VIP that two Services share, of which the second is Local and has endpoints on these nodes. */
+/** A VIP shared by two Services; the second one is Local and has endpoints on these nodes. */
 function shared(endpoints: Set<string>): Ruling {
   const one = ruling({ endpointNodes: () => endpoints });
   const annotations = { 'vipward.io/addresses': vip };
@@ -169,7 +169,7 @@ function shared(endpoints: Set<string>): Ruling {
   return one;
 }
 
-test('a shared VIP stays with its Local Service for a label, and goes once that can', async () => {
+test('a shared VIP leaves a barred node with its Local endpoint only once another node has one', async () => {
   const endpoints = new Set(['a']);
   const one = shared(endpoints);
   joined(one, hello('a', [{ address: vip, term }]));
@@ -184,7 +184,7 @@ test('a shared VIP stays with its Local Service for a label, and goes once that 
   equal(one.controller.owners.ownerOf(vip)?.node, 'b');
 });
 
-test('a shared VIP comes back to its Local Service once the node of that may have VIPs and can', async () => {
+test('a shared VIP returns to the node of its Local endpoint once that is free and connected', async () => {
   const one = shared(new Set(['a']));
   const barred = new Map([['a', 'excluded']]);
   one.eligibility.barred = barred;

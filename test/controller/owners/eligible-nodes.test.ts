@@ -1,4 +1,4 @@
-// Which nodes may be given a VIP is the same whether each is asked for it, or what they have in common is.
+// The same nodes may get a VIP whether each node is asked or their common properties are used.
 
 import { deepEqual, ok } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -19,7 +19,7 @@ interface Given {
   readonly isBehind: boolean;
   readonly impossible: readonly number[];
   readonly refused: readonly { readonly vip: number; readonly code: 'AddressConflict' | 'KernelRefused' }[];
-  /** Whether the cluster wants no VIP there, or not this one. */
+  /** Whether the cluster bars this node for all VIPs, or for one. */
   readonly barred: 'all' | 'none' | number;
 }
 
@@ -60,7 +60,7 @@ function nodesOf(all: readonly Given[]): Nodes {
   return nodes;
 }
 
-/** Asked one by one. */
+/** The nodes that may have a VIP, asked one by one. */
 function mayHave(nodes: Nodes, vip: Address): readonly Node[] {
   const here = [...nodes.connected()];
   return here.some((node) => node.objectsTo(vip)) ? [] : here.filter((node) => node.mayTake(vip));
@@ -69,7 +69,7 @@ function mayHave(nodes: Nodes, vip: Address): readonly Node[] {
 const names = (candidates: readonly { readonly name: string }[] | null) =>
   candidates?.map(({ name }) => name).sort();
 
-test('all that may have a VIP are found, and who is behind is not waited for', () => {
+test('all candidates of a VIP are found, and nodes that are behind are used only as a last resort', () => {
   fc.assert(
     fc.property(fc.array(given, { maxLength: 6 }), (all) => {
       const nodes = nodesOf(all);
@@ -86,7 +86,7 @@ test('all that may have a VIP are found, and who is behind is not waited for', (
   );
 });
 
-test('each turn sees what nodes are by then', () => {
+test('each turn uses the present state of the nodes', () => {
   const plain: Given = {
     ...{ isConnected: true, onLink: [0], isDrained: false, isBehind: false },
     ...{ impossible: [], refused: [], barred: 'none' },

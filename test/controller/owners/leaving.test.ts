@@ -1,4 +1,4 @@
-// The rules of a VIP that nobody wants any more go when the last node has let go of its address.
+// The rules of a removed VIP are dropped when the last node has let go of its address.
 
 import { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,7 +8,7 @@ import type { AgentStream } from '../../../src/controller/stream/agent-stream.ts
 import type { Address } from '../../../src/state/address.ts';
 import { hello, term, vip } from '../ruling.ts';
 
-/** Two nodes that have the VIP, and what of the rules was dropped. */
+/** Two nodes that have the VIP, and the rules that were dropped. */
 function leaving() {
   const dropped: Address[] = [];
   const all = new Leaving((addresses) => dropped.push(...addresses));
@@ -21,7 +21,7 @@ function leaving() {
   return { all, nodes, dropped };
 }
 
-test('rules go when each node that had the VIP has let go of it and has said so', () => {
+test('the rules of a VIP are dropped once each node has let go of it and acknowledged that', () => {
   const { all, nodes, dropped } = leaving();
   for (const node of nodes) {
     node.acked.placements = node.placements.seq;
@@ -37,7 +37,7 @@ test('rules go when each node that had the VIP has let go of it and has said so'
   deepEqual([dropped, all.has(vip)], [[vip], false]);
 });
 
-test('nobody waits for a node that is gone, and all for those that are left', () => {
+test('the rules of a VIP wait for connected nodes, and not for one that has gone', () => {
   const { all, nodes, dropped } = leaving();
   for (const node of nodes) {
     deepEqual([dropped, all.firstHolder(vip)], [[], node.name]);

@@ -1,4 +1,4 @@
-// VIPs that wait for a node: which one they wait for, and what makes them be asked again.
+// VIPs that wait for a node: which node they wait for, and when one is chosen again.
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -11,29 +11,25 @@ import { agentOf, type TestAgent } from '../test-agent.ts';
 const first = '10.77.0.100' as Address;
 const limit = { timeout: 20_000 };
 
-test(
-  'a VIP that waits for the rules of a node goes elsewhere when that node is drained',
-  limit,
-  async (t) => {
-    const running = await runningController(t, { files: {} });
-    const agents = [agentOf(t, running, 'n1', { acks: false }), agentOf(t, running, 'n2', { acks: false })];
-    await Promise.all(agents.map((agent) => agent.synced()));
-    await untilStatus(running, () => running.controller.owners.isSettled);
-    running.write('a.yaml', service('web'));
-    await Promise.all(agents.map((agent) => agent.until(({ rules }) => rules.size === 1)));
-    const chosen = running.controller.owners.nominations.get(first)?.name;
-    const of = (isChosen: boolean) => agents.find(({ name }) => (name === chosen) === isChosen) as TestAgent;
-    const body = JSON.stringify({ node: chosen });
-    equal((await fetch(`${running.url}/api/v1/drain`, { method: 'POST', body })).status, 200);
-    for (const agent of agents) agent.acks = true;
-    of(true).commit('rules');
-    of(false).commit('rules');
-    await of(false).until(({ placements }) => placements.has(first));
-    equal(of(true).placements.size, 0);
-  },
-);
+test('a VIP that waits for a node to commit goes to another when that node is drained', limit, async (t) => {
+  const running = await runningController(t, { files: {} });
+  const agents = [agentOf(t, running, 'n1', { acks: false }), agentOf(t, running, 'n2', { acks: false })];
+  await Promise.all(agents.map((agent) => agent.synced()));
+  await untilStatus(running, () => running.controller.owners.isSettled);
+  running.write('a.yaml', service('web'));
+  await Promise.all(agents.map((agent) => agent.until(({ rules }) => rules.size === 1)));
+  const chosen = running.controller.owners.nominations.get(first)?.name;
+  const of = (isChosen: boolean) => agents.find(({ name }) => (name === chosen) === isChosen) as TestAgent;
+  const body = JSON.stringify({ node: chosen });
+  equal((await fetch(`${running.url}/api/v1/drain`, { method: 'POST', body })).status, 200);
+  for (const agent of agents) agent.acks = true;
+  of(true).commit('rules');
+  of(false).commit('rules');
+  await of(false).until(({ placements }) => placements.has(first));
+  equal(of(true).placements.size, 0);
+});
 
-test('a node that takes back one refusal has that VIP asked again, and no other', limit, async (t) => {
+test('an accepted message makes the controller choose again for that VIP alone', limit, async (t) => {
   const running = await runningController(t, {
     files: { 'a.yaml': service('web') },
     timing: { settleMs: 1 },
@@ -64,7 +60,7 @@ test('a node that takes back one refusal has that VIP asked again, and no other'
   equal(asked, 1);
 });
 
-test('a node that comes has those VIPs asked again that found none, and no other', limit, async (t) => {
+test('a node that connects is nominated for a VIP without a node', limit, async (t) => {
   const running = await runningController(t, {
     files: { 'a.yaml': service('web') },
     timing: { settleMs: 1 },
@@ -80,7 +76,7 @@ test('a node that comes has those VIPs asked again that found none, and no other
   deepEqual(owners.nominations.for(nodes.at('n2')), [first]);
 });
 
-test('what no node was asked for yet is among all, and a node that comes asks for it no second time', () => {
+test('an expected VIP is among all nominations, and among those for a node only once it found none', () => {
   const nominations = new Nominations();
   const node = new Node('n1');
   nominations.expect(first);

@@ -1,5 +1,5 @@
-// Many VIPs that find their nodes at once: each node is told of all of its own together, and what was chosen
-// for one that is gone by then goes elsewhere.
+// Many VIPs that are placed at once: each node is sent its own together, and those of a node that has gone go
+// to another.
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
@@ -9,7 +9,7 @@ import { agentOf, type TestAgent } from '../test-agent.ts';
 const limit = { timeout: 20_000 };
 const count = 100;
 
-/** A controller that takes a while to choose, with two agents that have the rules of all VIPs. */
+/** A controller that chooses slowly, with two agents that have the rules of all VIPs. */
 async function beforeChoosing(t: TestContext) {
   const names = Array.from({ length: count }, (_, index) => `web-${index}`);
   const files = { 'a.yaml': names.map((name) => service(name)).join('---\n') };
@@ -39,7 +39,7 @@ function placedBy({ heard }: TestAgent): readonly number[] {
   );
 }
 
-test('each node is told together of all that it was chosen for', limit, async (t) => {
+test('each node is sent its 50 placements in at most two messages', limit, async (t) => {
   const { running, agents } = await beforeChoosing(t);
   await untilStatus(running, ({ vips }) => vips.every(({ state }) => state === 'serving'));
   for (const agent of agents) {
@@ -48,12 +48,12 @@ test('each node is told together of all that it was chosen for', limit, async (t
       placed.reduce((sum, some) => sum + some, 0),
       count / 2,
     );
-    // Whatever else this machine does, not a message for each turn of choosing.
+    // Even on a busy machine there is not one message per turn of choosing.
     ok(placed.length <= 2, `${placed}`);
   }
 });
 
-test('what was chosen for a node that went meanwhile goes to another', limit, async (t) => {
+test('VIPs that were chosen for a node that disconnects meanwhile go to another', limit, async (t) => {
   const { running, agents } = await beforeChoosing(t);
   const [stays, goes] = agents as [TestAgent, TestAgent];
   const { owners } = running.controller;
@@ -65,14 +65,14 @@ test('what was chosen for a node that went meanwhile goes to another', limit, as
   await stays.until(({ placements }) => placements.size === count);
 });
 
-test('a node that is drained meanwhile is chosen for no more of them', limit, async (t) => {
+test('a node that is drained meanwhile is chosen for no more VIPs', limit, async (t) => {
   const { running, agents } = await beforeChoosing(t);
   const { owners, nodes } = running.controller;
   const chosenFor = (name: string) =>
     owners.nominations.all().filter((vip) => owners.nominations.get(vip)?.name === name);
   const [{ name }] = agents as [TestAgent];
   await untilStatus(running, () => chosenFor(name).length > 0);
-  // Only said: whoever drains it has others chosen as well.
+  // Only the flag: the drain itself would also choose other nodes.
   nodes.at(name).isDrained = true;
   const before = chosenFor(name);
   ok(before.length < count / 2, `${before.length} were chosen already`);
@@ -83,7 +83,7 @@ test('a node that is drained meanwhile is chosen for no more of them', limit, as
   );
 });
 
-test('a node that is preferred is chosen where it may be', limit, async (t) => {
+test('the preferred node of a VIP is chosen if it is connected', limit, async (t) => {
   const running = await runningController(t, { files: {} });
   const agents = ['n1', 'n2'].map((name) => agentOf(t, running, name));
   await Promise.all(agents.map((agent) => agent.synced()));
@@ -100,7 +100,7 @@ test('a node that is preferred is chosen where it may be', limit, async (t) => {
     ({ vips }) => vips.length === 3 && vips.every(({ state }) => state === 'serving'),
   );
   const { vips } = running.status();
-  // The third goes where fewest are.
+  // The third goes to the node with fewest VIPs.
   deepEqual(
     vips.map(({ node }) => node),
     ['n2', 'n2', 'n1'],

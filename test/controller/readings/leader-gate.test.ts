@@ -1,4 +1,4 @@
-// While it is not known whether this process rules, nothing is given and nothing is taken away.
+// While the Lease is not held, the controller assigns and removes nothing.
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
@@ -47,7 +47,7 @@ function ruling(t: TestContext, count: number, isComplete = true) {
 
 const s0 = 'demo/s0' as ServiceKey;
 
-test('a cluster is ruled once it was read whole, and from then on whatever cannot be read', (t) => {
+test('a controller rules once the cluster was read completely, and goes on if a part cannot be read', (t) => {
   const { controller, gate, read, source } = ruling(t, 1, false);
   gate.follow(read(2));
   deepEqual([controller.cluster, controller.allocator.services.size], ['', 0]);
@@ -59,7 +59,7 @@ test('a cluster is ruled once it was read whole, and from then on whatever canno
   equal(controller.rules.size, 3);
 });
 
-test('other pools take no address from anybody before the Lease is held again', async (t) => {
+test('new pools take no address from a Service before the Lease is held again', async (t) => {
   const { controller, gate, lease } = ruling(t, 1);
   lease.isHeld = false;
   gate.usePools(parsePools(['q=10.88.0.1']));
@@ -70,7 +70,7 @@ test('other pools take no address from anybody before the Lease is held again', 
   deepEqual(controller.allocator.addressesOf(s0), ['10.88.0.1']);
 });
 
-test('a mass removal that was seen twice is not believed before the Lease is held again', async (t) => {
+test('a mass removal that was seen twice is not accepted before the Lease is held again', async (t) => {
   const { controller, readings, gate, lease, read } = ruling(t, 20);
   gate.follow(read(0));
   equal(readings.massRemoval?.vips, 20);
@@ -83,7 +83,7 @@ test('a mass removal that was seen twice is not believed before the Lease is hel
   equal(readings.massRemoval, null);
 });
 
-test('a Service that was deleted meanwhile is not given anything by other pools', async (t) => {
+test('a Service that was deleted while the Lease was lost gets no address of new pools', async (t) => {
   const { controller, gate, lease, read } = ruling(t, 3);
   lease.isHeld = false;
   gate.usePools(parsePools(['q=10.88.0.1-10.88.0.9']));
@@ -95,7 +95,7 @@ test('a Service that was deleted meanwhile is not given anything by other pools'
   deepEqual([...controller.rules.keys()], ['10.88.0.1']);
 });
 
-/** So many that they are taken in turns of the loop. */
+/** So many that they are applied in several turns of the event loop. */
 const many = 1500;
 
 test('a first reading whose turns outlast the Lease is published once it is held again', async (t) => {
@@ -109,7 +109,7 @@ test('a first reading whose turns outlast the Lease is published once it is held
   equal(controller.rules.size, many);
 });
 
-test('what was read during a large change waits for the Lease too, and so do other pools', async (t) => {
+test('readings and new pools that arrive during a large change wait for the Lease too', async (t) => {
   const { controller, gate, lease, read } = ruling(t, 1);
   gate.follow(read(many));
   gate.follow(read(many + 1));

@@ -1,4 +1,5 @@
-// Other pools, and large changes: decided as at once, and done in pieces between which the loop is free.
+// New pools and large changes: the result is that of one step, but the work is done in turns between which
+// the event loop is free.
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -25,7 +26,7 @@ function manifest(name: string, text: ServiceText = {}): ServiceManifest {
   return service;
 }
 
-/** A controller that has published these Services, and what it touched since, a call after the other. */
+/** A controller that has published these Services, and the addresses that it touched since, by call. */
 async function published(services: readonly ServiceManifest[], pools: readonly Pool[]) {
   const touched: ReadonlySet<Address>[] = [];
   const controller = new Controller({
@@ -45,7 +46,7 @@ async function published(services: readonly ServiceManifest[], pools: readonly P
   return { controller, readings, touched };
 }
 
-/** How everything stands: who has what, and who has nothing for which reason. */
+/** The addresses of all Services, and the refusals with their reasons. */
 function standing({ assigned, refusals }: Allocator): unknown {
   const reasons = [...refusals].map(([key, { reason, message }]) => [key, reason, message]);
   return {
@@ -69,7 +70,7 @@ const anyPools = fc
   })
   .map((items) => parsePools(items));
 
-test('other pools leave everybody with what they had if all were applied anew at once', async () => {
+test('new pools give each Service the same result as applying all Services again at once', async () => {
   const all = fc.array(anyService, { maxLength: 16 });
   const property = fc.asyncProperty(all, anyPools, anyPools, async (wishes, former, pools) => {
     const services = wishes.map(({ pool, key, address, policy, port, namespace }, index) => {
@@ -95,7 +96,7 @@ test('other pools leave everybody with what they had if all were applied anew at
 const many = Array.from({ length: 3000 }, (_, index) => manifest(`s${String(index).padStart(4, '0')}`));
 const [wide, elsewhere] = [parsePools(['p=10.64.0.0/14']), parsePools(['p=10.128.0.0/14'])];
 
-/** Counts the turns of the loop until everything stands where it should. */
+/** Counts the turns of the event loop until the condition holds. */
 async function turnsUntil(condition: () => boolean): Promise<number> {
   for (let turns = 0; ; turns++) {
     if (condition()) return turns;
@@ -103,18 +104,18 @@ async function turnsUntil(condition: () => boolean): Promise<number> {
   }
 }
 
-/** True if there are so many VIPs, and all of them there. */
+/** True if there are so many VIPs, and their addresses begin like this. */
 function isAllAt({ rules }: Controller, count: number, start: string): boolean {
   return rules.size === count && [...rules.keys()].every((address) => address.startsWith(start));
 }
 
-test('pools that change nothing for anybody touch nothing', async () => {
+test('new pools that change no Service touch no address', async () => {
   const { readings, touched } = await published(many, wide);
   await readings.usePools(parsePools(['p=10.64.0.0/14', 'q=10.128.0.0/14']));
   deepEqual(touched, []);
 });
 
-test('a pool that has another name is told of, though nobody moves', async () => {
+test('a pool with a new name touches its addresses, though no Service moves', async () => {
   const { readings, touched } = await published(many.slice(0, 3), wide);
   await readings.usePools(parsePools(['other=10.64.0.0/14']));
   deepEqual(
@@ -123,7 +124,7 @@ test('a pool that has another name is told of, though nobody moves', async () =>
   );
 });
 
-test('where everybody moves the loop is free in between, and all end up as at once', async () => {
+test('moving all Services takes many turns, and the result is that of one step', async () => {
   const { controller, readings, touched } = await published(many, wide);
   const moved = readings.usePools(elsewhere);
   const turns = await turnsUntil(() => isAllAt(controller, many.length, '10.128.'));
@@ -135,7 +136,7 @@ test('where everybody moves the loop is free in between, and all end up as at on
   deepEqual(standing(controller.allocator), standing(reference));
 });
 
-test('what is read meanwhile waits, and is decided by the pools that came', async () => {
+test('a reading during a change of pools waits, and uses the new pools', async () => {
   const { controller, readings } = await published(many, wide);
   const first = readings.usePools(parsePools(['p=10.200.0.0/16']));
   readings.follow({ set: [manifest('new')], remove: ['demo/s0000' as ServiceKey] }, true);
@@ -147,7 +148,7 @@ test('what is read meanwhile waits, and is decided by the pools that came', asyn
   equal(controller.allocator.assigned.has('demo/s0000' as ServiceKey), false);
 });
 
-test('a small change is followed at once, while a large one is under way', async () => {
+test('a small change is applied at once while a large one is under way', async () => {
   const { controller, touched } = await published([], wide);
   controller.apply({ set: many, remove: [] });
   const last = controller.allocator.addressesOf('demo/s2999' as ServiceKey)[0] as Address;

@@ -1,4 +1,4 @@
-// One controller a folder of records: a second process is told who runs on it and writes nothing.
+// One controller per folder of records: a second process names the first one and writes nothing.
 
 import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
@@ -25,7 +25,7 @@ function start(t: TestContext, dir: string): ChildProcessWithoutNullStreams {
   return child;
 }
 
-/** Resolves once it says that it listens. */
+/** Resolves once it has logged that it listens. */
 async function listening({ stdout }: ChildProcessWithoutNullStreams): Promise<void> {
   let said = '';
   stdout.on('data', (chunk) => {
@@ -64,7 +64,7 @@ test('a second controller does not start on the records of one that runs', limit
   deepEqual(locks(dir), []);
 });
 
-test('of those that start together one runs', limit, async (t) => {
+test('of three controllers that take the lock at once exactly one gets it', limit, async (t) => {
   for (let round = 0; round < 20; round++) {
     const dir = folder(t);
     const outcomes = await Promise.allSettled([takeLock(dir), takeLock(dir), takeLock(dir)]);
@@ -75,7 +75,7 @@ test('of those that start together one runs', limit, async (t) => {
   }
 });
 
-test('what is left of the dead keeps nobody out, nor does another file', limit, async (t) => {
+test('a stale lock file is removed, and another file is left alone', limit, async (t) => {
   const dir = folder(t);
   writeFileSync(join(dir, 'controller-1-1-ab.lock'), 'from a backup');
   writeFileSync(join(dir, 'mine.lock'), '');
@@ -87,7 +87,7 @@ test('what is left of the dead keeps nobody out, nor does another file', limit, 
   );
 });
 
-test('a controller of another PID namespace is said to be in one', limit, async (t) => {
+test('the refusal says that the other controller is in another PID namespace', limit, async (t) => {
   const dir = folder(t);
   const other = createServer().listen(join(dir, 'controller-1-1-ab.lock'));
   t.after(() => other.close());
@@ -95,7 +95,7 @@ test('a controller of another PID namespace is said to be in one', limit, async 
   await rejects(takeLock(dir), /another vipward controller uses it \(in another PID namespace\); end it/);
 });
 
-test('a folder with a long name is locked as any other', limit, async (t) => {
+test('a folder with a long path can be locked', limit, async (t) => {
   const dir = join(folder(t), 'a'.repeat(100), 'b');
   using lock = await takeLock(dir);
   equal(lock.problem, null);

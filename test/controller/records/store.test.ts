@@ -1,4 +1,4 @@
-// The records: what is written is read, whole or not at all, and in the background.
+// The records are written in the background, and read completely or not at all.
 
 import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -43,7 +43,7 @@ test('records of any size are read as they were written', async (t) => {
   }
 });
 
-test('records of before there were former addresses are read, and have none', async (t) => {
+test('records without former or unheld addresses are read as having none', async (t) => {
   const dir = folder(t);
   await writeRecords(dir, recordsOf(1));
   const text = readFileSync(stateFile(dir), 'utf8');
@@ -53,13 +53,13 @@ test('records of before there were former addresses are read, and have none', as
   deepEqual(await readRecords(dir), { ...recordsOf(1), unheld: new Set() });
 });
 
-test('a new folder is a new cluster, and two of them are two', async (t) => {
+test('each new folder is a new cluster', async (t) => {
   const [one, two] = [await readRecords(folder(t)), await readRecords(folder(t))];
   equal(one.generation, 0);
   equal(one.cluster === two.cluster, false);
 });
 
-test('whatever is wrong with the records, they are not taken for empty ones', async (t) => {
+test('damaged records are an error, and are not taken for empty ones', async (t) => {
   const dir = folder(t);
   await writeRecords(dir, recordsOf(1));
   const good = readFileSync(stateFile(dir), 'utf8');
@@ -76,7 +76,7 @@ test('whatever is wrong with the records, they are not taken for empty ones', as
   }
 });
 
-test('changes that come while records are written are written after them', async (t) => {
+test('a change during a write is written after it', async (t) => {
   const dir = folder(t);
   let records = recordsOf(3000);
   const store = new Store({
@@ -93,7 +93,7 @@ test('changes that come while records are written are written after them', async
   equal((await readRecords(dir)).generation, 8);
 });
 
-test('a disk that is full is named, and written when it has room', async (t) => {
+test('a full disk is reported once, and the records are written when it has room', async (t) => {
   const dir = folder(t);
   symlinkSync('/dev/full', `${stateFile(dir)}.new`);
   const troubles: (StateError | null)[] = [];
@@ -110,11 +110,11 @@ test('a disk that is full is named, and written when it has room', async (t) => 
   deepEqual(await readRecords(dir), recordsOf(1));
 });
 
-test('a place that takes no folder is named, and not tried for ever', limit, async () => {
+test('a --state folder that cannot be made is an error with the remedy', limit, async () => {
   await rejects(writeRecords('/proc/vipward/state', recordsOf(1)), /ENOENT.*; give --state a folder/);
 });
 
-test('a controller whose disk fills up serves on, and its status says so', limit, async (t) => {
+test('a controller with a full disk goes on serving, and its status says so', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const written = stateFile(running.stateDir);
   symlinkSync('/dev/full', `${written}.new`);
@@ -126,7 +126,7 @@ test('a controller whose disk fills up serves on, and its status says so', limit
   equal(running.status().synced, true);
 });
 
-test('a controller does not start on records it cannot read, and leaves them as they are', async (t) => {
+test('a controller does not start on records that it cannot read, and leaves them unchanged', async (t) => {
   const stateDir = folder(t);
   await writeRecords(stateDir, recordsOf(1));
   const good = readFileSync(stateFile(stateDir), 'utf8');
@@ -146,7 +146,7 @@ test('a controller does not start on records it cannot read, and leaves them as 
 });
 
 test(
-  'an address stays with its Service over a restart, whoever came and went meanwhile',
+  'Services keep their addresses over a restart, even if others come and go meanwhile',
   limit,
   async (t) => {
     const files = { 'b.yaml': service('b'), 'c.yaml': service('c') };

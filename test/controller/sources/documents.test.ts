@@ -1,4 +1,5 @@
-// Files as text: several documents, JSON, what is parsed once only, and what is refused whole.
+// The text of files: several documents, JSON, documents that are parsed only once, and files that are
+// refused.
 
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -18,20 +19,20 @@ const keys = async (text: string, isJson = false) => {
   return documents.flatMap(({ services }) => services.map(({ key }) => key));
 };
 
-test('documents are cut where YAML cuts them', () => {
+test('documents are split where YAML splits them', () => {
   equal(splitDocuments('a: 1\n--- # two\nb: 2\n---\nc: 3\n').length, 3);
   equal(splitDocuments('# a comment\n---\na: 1\n').length, 1);
   equal(splitDocuments('a: "x --- y"\nb: ---z\n').length, 1);
   equal(splitDocuments('%YAML 1.2\n---\na: 1\n').length, 1);
 });
 
-test('empty documents and comments are no Services and no mistakes', async () => {
+test('empty documents and comments are neither Services nor errors', async () => {
   deepEqual(await keys(`---\n---\n# only words\n---\n${service('web')}---\n`), ['demo/web']);
   deepEqual(await keys(''), []);
   deepEqual(await keys(`%YAML 1.2\n---\n${service('a')}...\n---\n${service('b')}`), ['demo/a', 'demo/b']);
 });
 
-test('a file that is no YAML, or no JSON, is refused whole, with the document that is wrong', async () => {
+test('a file with invalid YAML or JSON is refused whole, with the number of the document', async () => {
   for (const text of [
     `${service('web')}---\nkind: [\n`,
     `${service('web')}---\na: b: c\n`,
@@ -44,7 +45,7 @@ test('a file that is no YAML, or no JSON, is refused whole, with the document th
   await rejects(parseFile(`${service('web')}---\n- 1\n`, false, none), { document: 1 });
 });
 
-test('an alias bomb is refused, not expanded', async () => {
+test('an alias bomb is refused and not expanded', async () => {
   const bomb = [
     'a: &a [x,x,x,x,x,x,x,x,x]',
     ...'bcdefgh'.split('').map((name, index) => {
@@ -55,7 +56,7 @@ test('an alias bomb is refused, not expanded', async () => {
   await rejects(parseFile(`kind: List\nitems: []\n${bomb}\n`, false, none), DocumentError);
 });
 
-test('a key that is twice is refused by its line, also behind very many others', async () => {
+test('a duplicate key is refused with its line, even after 20,000 others', async () => {
   const many = Array.from({ length: 20_000 }, (_, n) => `  k${n}: x\n`).join('');
   const text = (more: string) =>
     `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n${many}${more}`;
@@ -65,7 +66,7 @@ test('a key that is twice is refused by its line, also behind very many others',
   await rejects(parseFile('kind: List\nitems: [{a: 1, b: 2, a: 3}]\n', false, none), /the key "a" is twice/);
 });
 
-test('a document of YAML that is too long is refused unparsed, and as JSON it is not', async () => {
+test('a YAML document that is too long is refused, and the same as JSON is accepted', async () => {
   const note = 'x'.repeat(documentLimitBytes);
   const long = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'a' }, data: { note } };
   const message = new RegExp(
@@ -80,7 +81,7 @@ test('a document of YAML that is too long is refused unparsed, and as JSON it is
   deepEqual(await keys(JSON.stringify(list), true), ['demo/web']);
 });
 
-test('a file that is too long is named with its size, and the others are followed', async (t) => {
+test('a file that is too long is named with its size, and other files are followed', async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const sizeBytes = fileLimitBytes + 1;
   running.write('big.yaml', '#'.repeat(sizeBytes));
@@ -94,7 +95,7 @@ test('a file that is too long is named with its size, and the others are followe
   );
 });
 
-test('a document that did not change is not parsed again', async () => {
+test('an unchanged document is not parsed again', async () => {
   const before = await parseFile([service('a'), service('b')].join('---\n'), false, none);
   const after = await parseFile(
     [service('a'), service('b', { ports: [81] })].join('---\n'),
@@ -105,7 +106,7 @@ test('a document that did not change is not parsed again', async () => {
   equal(after.documents[1] === before.documents[1], false);
 });
 
-test('a Service in two files is that of the first name, then that of the other', async () => {
+test('a Service in two files is read from the first by name, or the other if that is removed', async () => {
   const catalog = new Catalog();
   const facts = async (port: number) =>
     (await parseFile(service('web', { ports: [port] }), false, none)).documents;

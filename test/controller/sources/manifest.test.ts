@@ -1,4 +1,4 @@
-// Manifests as people write them, and as they should not: each mistake is named by its field.
+// Valid and invalid manifests: each error names its field.
 
 import { deepEqual, equal, match, ok, throws } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -15,7 +15,7 @@ const only = (value: unknown) => {
 };
 const complaint = (value: unknown) => readDocument(value).invalid[0]?.message ?? '';
 
-test('a Service without anything special has the defaults of Kubernetes and of files', () => {
+test('a plain Service has the defaults of Kubernetes and of files', () => {
   const { key, addresses, ports, sources, delivery, egress, onlyServicePorts, refusal } = only(
     serviceObject('web'),
   );
@@ -34,7 +34,7 @@ test('a Service without anything special has the defaults of Kubernetes and of f
   );
 });
 
-test('every field that is wrong is named, with what was expected', () => {
+test('every invalid field is named, with the expected value', () => {
   const cases: readonly (readonly [spec: object, message: RegExp])[] = [
     [{ ports: [{ port: 0 }] }, /^spec\.ports\[0\]\.port: expected 1-65535, got 0/],
     [{ ports: [{ port: 80 }, { port: 70_000 }] }, /^spec\.ports\[1\]\.port: expected 1-65535, got 70000/],
@@ -64,20 +64,20 @@ test('every field that is wrong is named, with what was expected', () => {
   for (const [spec, message] of cases) match(complaint(serviceObject('web', { spec })), message);
 });
 
-test('what another product means and cannot be had is refused by name', () => {
+test('an unsupported annotation or field of another product is refused', () => {
   const reasons = (annotations: Record<string, string>) =>
     only(serviceObject('web', { annotations })).refusal?.reason;
   equal(reasons({ 'kube-vip.io/loadbalancerIPs': '0.0.0.0' }), 'NotSupported');
   equal(reasons({ 'metallb.io/loadBalancerIPs': 'web.example.org' }), 'NotSupported');
   equal(reasons({ 'kube-vip.io/egress': 'true' }), 'NotSupported');
   equal(reasons({ 'kube-vip.io/egress': 'false' }), undefined);
-  // Who has said it in our terms too is on the way from there to here.
+  // A Service with our annotation too is being migrated.
   equal(reasons({ 'kube-vip.io/egress': 'true', 'vipward.io/egress': 'false' }), undefined);
   equal(only(serviceObject('web', { spec: { loadBalancerIP: 'dhcp' } })).refusal?.reason, 'NotSupported');
   equal(only(serviceObject('web', { ports: [] })).refusal?.reason, 'NoPorts');
 });
 
-test('a name under our prefix that is none of ours is said by name, and the Service is served', () => {
+test('an unknown vipward.io annotation is a problem by name, and the Service is served', () => {
   const saidOf = (annotations: Record<string, string>) => {
     const catalog = new Catalog();
     const { set } = catalog.update('a.yaml', [readDocument(serviceObject('web', { annotations }))]);
@@ -95,14 +95,14 @@ test('a name under our prefix that is none of ours is said by name, and the Serv
   deepEqual(saidOf({ 'example.org/vipward.io': '1', 'vipward.example/address': '1' }), []);
 });
 
-test('the first annotation that names addresses wins, and spec.loadBalancerIP comes last', () => {
+test('vipward.io/addresses comes before metallb.io/loadBalancerIPs and spec.loadBalancerIP', () => {
   const spec = { loadBalancerIP: '10.77.0.9' };
   const both = { 'metallb.io/loadBalancerIPs': '10.77.0.8', 'vipward.io/addresses': '10.77.0.7, fd77:0::7' };
   deepEqual(only(serviceObject('web', { spec, annotations: both })).addresses, ['10.77.0.7', 'fd77::7']);
   deepEqual(only(serviceObject('web', { spec })).addresses, ['10.77.0.9']);
 });
 
-test('a Service names a few addresses, and a text of a megabyte is refused as it stands', () => {
+test('a Service may name eight addresses, and longer texts are refused', () => {
   const names = (count: number, separator = ', ') =>
     Array.from(
       { length: count },
@@ -113,7 +113,7 @@ test('a Service names a few addresses, and a text of a megabyte is refused as it
   equal(annotated(names(9)).refusal?.reason, 'NotSupported');
   match(annotated(names(9)).refusal?.message ?? '', /purelb\.io\/addresses"\]: 9 addresses: name at most 8/);
   deepEqual([annotated(names(8)).addresses.length, annotated(names(8)).refusal], [8, null]);
-  // One that is named twice is one.
+  // An address that is named twice counts once.
   equal(annotated(`${names(8)}, ${names(8)}`).addresses.length, 8);
   const { addresses, refusal } = only(
     serviceObject('web', { spec: { loadBalancerIP: names(100_000, ',') } }),
@@ -126,7 +126,7 @@ test('a Service names a few addresses, and a text of a megabyte is refused as it
   equal(annotated(`${'0'.repeat(100_000)}, ${names(2)}`).refusal?.reason, 'NotSupported');
 });
 
-test('the opt-out of kube-vip means what it means there, and our own word comes before it', () => {
+test('the opt-out annotation of kube-vip is followed, and our own comes before it', () => {
   const theirs = { 'kube-vip.io/ignore-service-security': 'true' };
   equal(only(serviceObject('web', { annotations: theirs })).onlyServicePorts, false);
   const both = { ...theirs, 'vipward.io/only-service-ports': 'true' };
@@ -141,14 +141,14 @@ test('the opt-out of kube-vip means what it means there, and our own word comes 
   );
 });
 
-test('a source range is masked, an empty list lets everybody in', () => {
+test('a source range is masked, and an empty list admits every source', () => {
   const ranges = (list: string[]) =>
     only(serviceObject('web', { spec: { loadBalancerSourceRanges: list } })).sources;
   deepEqual(ranges(['10.1.2.3/8', ' 10.0.0.0/8', 'fd00::1/16']), ['10.0.0.0/8', 'fd00::/16']);
   equal(ranges([]), null);
 });
 
-test('other kinds, types and classes are counted and left alone', () => {
+test('other kinds, types and classes are listed as ignored', () => {
   const other = (spec: object) => readDocument(serviceObject('web', { spec })).ignored;
   deepEqual(readDocument({ kind: 'Deployment' }).ignored, ['Deployment']);
   deepEqual(other({ type: 'NodePort' }), ['Service of type NodePort']);
@@ -162,14 +162,14 @@ test('other kinds, types and classes are counted and left alone', () => {
   ]);
 });
 
-test('a List is its items, and a path leads through it', () => {
+test('a List is read as its items, and error paths begin with the item', () => {
   const items = [serviceObject('a'), { kind: 'ConfigMap' }, serviceObject('b', { ports: [0] })];
   const { services, invalid, ignored } = readDocument({ kind: 'List', items });
   deepEqual([services.map(({ key }) => key), ignored], [['demo/a'], ['ConfigMap']]);
   match(invalid[0]?.message ?? '', /^items\[2\]\.spec\.ports\[0\]\.port/);
 });
 
-test('a document whose Services nobody can name is refused whole', () => {
+test('a document that is no object or has no valid name is refused whole', () => {
   for (const value of [
     7,
     'text',
@@ -183,7 +183,7 @@ test('a document whose Services nobody can name is refused whole', () => {
   deepEqual(readDocument(null).services, []);
 });
 
-test('whatever a document holds, reading it ends in facts or in a FieldError', () => {
+test('reading any document ends in facts or a FieldError', () => {
   const word = fc.constantFrom(
     'kind',
     'Service',

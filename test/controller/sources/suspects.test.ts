@@ -1,10 +1,11 @@
-// Files that go one after another are believed together, and none before it has stayed away for a while.
+// Files that disappear one after another are confirmed together, and none before it has been absent for a
+// while.
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { Suspects } from '../../../src/controller/sources/suspects.ts';
 
-/** Suspects on a clock that stands still but for pass(), and all that was read again, with the time of it. */
+/** Suspects on a clock that only pass() moves, and the files that were read again, with the time. */
 function watched(t: TestContext, settle: () => Promise<void> = async () => undefined) {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   let now = 0;
@@ -27,14 +28,14 @@ function watched(t: TestContext, settle: () => Promise<void> = async () => undef
   return { suspects, pass, read };
 }
 
-test('one file is read again when it has stayed so for 100 ms', async (t) => {
+test('a suspect file is read again after 100 ms without a change', async (t) => {
   const { suspects, pass, read } = watched(t);
   equal(suspects.isConfirmed('a', 'gone'), false);
   await pass(1000);
   deepEqual(read, [{ atMs: 100, files: ['a'] }]);
 });
 
-test('files that go one after another go together', async (t) => {
+test('files that disappear one after another are read again together', async (t) => {
   for (const gapMs of [1, 49, 51, 70, 90]) {
     await t.test(`${gapMs} ms apart`, async (inner) => {
       const { suspects, pass, read } = watched(inner);
@@ -49,7 +50,7 @@ test('files that go one after another go together', async (t) => {
   }
 });
 
-test('whoever comes without end keeps nobody waiting for ever', async (t) => {
+test('an endless series of suspects delays the first one by at most 1.1 s', async (t) => {
   const { suspects, pass, read } = watched(t);
   suspects.isConfirmed('first', 'gone');
   for (let index = 0; index < 40; index++) {
@@ -63,7 +64,7 @@ test('whoever comes without end keeps nobody waiting for ever', async (t) => {
   equal(new Set(read.flatMap(({ files }) => files)).size, 41);
 });
 
-test('what is written changed again begins anew', async (t) => {
+test('a file that changes again starts its 100 ms again', async (t) => {
   const { suspects, pass, read } = watched(t);
   suspects.isConfirmed('a', 'half');
   await pass(60);
@@ -72,7 +73,7 @@ test('what is written changed again begins anew', async (t) => {
   deepEqual(read, [{ atMs: 160, files: ['a'] }]);
 });
 
-test('one that is read for another reason meanwhile is not believed for that', async (t) => {
+test('a file that is read for another reason meanwhile is not confirmed by that', async (t) => {
   const { suspects, pass, read } = watched(t);
   suspects.isConfirmed('a', 'gone');
   await pass(80);
@@ -82,7 +83,7 @@ test('one that is read for another reason meanwhile is not believed for that', a
   deepEqual(read, [{ atMs: 180, files: ['a', 'b'] }]);
 });
 
-test('one that is as it was before is not read again', async (t) => {
+test('a file that is as before is not read again', async (t) => {
   const { suspects, pass, read } = watched(t);
   suspects.isConfirmed('a', 'gone');
   await pass(50);
@@ -91,7 +92,7 @@ test('one that is as it was before is not read again', async (t) => {
   deepEqual(read, []);
 });
 
-test('those that are still being read are waited for, however long that takes', async (t) => {
+test('suspects wait for files that are still being read, however long that takes', async (t) => {
   const { promise, resolve } = Promise.withResolvers<void>();
   const { suspects, pass, read } = watched(t, () => promise);
   suspects.isConfirmed('a', 'gone');

@@ -1,4 +1,4 @@
-// What the log has of moves and drains that were asked for.
+// The log lines for requested moves and drains.
 import { deepEqual, match } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { folder, runningController, service, untilStatus } from '../fixture.ts';
 import { post } from '../post.ts';
 import { agentOf } from '../test-agent.ts';
 
-test('each move, drain and undrain is a line: who, what, from where, and what came of it', async (t) => {
+test('each move, drain and undrain logs the operator, its address, the request and the result', async (t) => {
   const tokens = join(folder(t), 'tokens');
   writeFileSync(tokens, 'operator secret\nn1 one\nn2 two\n');
   const { log, lines } = logLines();

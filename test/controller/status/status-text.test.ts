@@ -1,4 +1,4 @@
-// The status as text is what JSON.stringify would make of it, and others have their turn while it is made.
+// The text of the status equals that of JSON.stringify, and the event loop runs while it is made.
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -32,14 +32,14 @@ async function whole(input: StatusInput): Promise<string> {
   return text;
 }
 
-test('the status as text is that of JSON.stringify, whatever is in it', async () => {
+test('the text of a status equals that of JSON.stringify', async () => {
   for (const input of [standing(0), standing(3), standing(2, ['demo/a', 'demo/b'])]) {
     const value = statusOf(input);
     equal(await whole(input), `${JSON.stringify(value, null, 2)}\n`);
   }
 });
 
-test('others have their turn while a long status is made', async () => {
+test('the event loop runs while a long status is made', async () => {
   const input = standing(5000);
   let isMade = false;
   const made = whole(input).finally(() => {
@@ -52,7 +52,7 @@ test('others have their turn while a long status is made', async () => {
   equal((JSON.parse(text) as { vips: unknown[] }).vips.length, 5000);
 });
 
-test('a status that cannot be made is an error, and no text', async () => {
+test('an exception while a status is made is passed on', async () => {
   const input = standing(1);
   const { usersOf } = input.controller.allocator;
   input.controller.allocator.usersOf = () => {

@@ -1,4 +1,4 @@
-// What an agent is told, in which order: a real controller, agents over real sockets.
+// The messages that an agent is sent, and their order: a real controller, and agents over real sockets.
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -25,7 +25,7 @@ test('a Service in a file becomes a rule on every node and a placement on one', 
   equal(agents.filter(({ placements }) => placements.has(first)).length, 1);
 });
 
-test('a change of one port is one delta of one VIP', limit, async (t) => {
+test('a change of one port is one delta with one VIP', limit, async (t) => {
   const running = await runningController(t, {
     files: { 'a.yaml': service('web'), 'b.yaml': service('api') },
   });
@@ -43,7 +43,7 @@ test('a change of one port is one delta of one VIP', limit, async (t) => {
   equal(deltas[0]?.type === 'delta' && deltas[0].set.length, 1);
 });
 
-test('a VIP is placed only where its rules are committed', limit, async (t) => {
+test('a VIP is placed on a node only once its rules are committed there', limit, async (t) => {
   const running = await runningController(t);
   const agent = agentOf(t, running, 'n1', { acks: false });
   await agent.synced();
@@ -71,7 +71,7 @@ test('the rules of a VIP stay until its node has let go of it', limit, async (t)
   equal(running.status().vips.length, 0);
 });
 
-test('an agent that comes back up to date is sent nothing but synced', limit, async (t) => {
+test('an agent that comes back up to date is sent only welcome and synced', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const agent = agentOf(t, running, 'n1');
   await agent.until(({ placements }) => placements.has(first));
@@ -86,7 +86,7 @@ test('an agent that comes back up to date is sent nothing but synced', limit, as
   );
 });
 
-test('an agent that lacks one VIP is sent its bucket only', limit, async (t) => {
+test('an agent that lacks one VIP is sent the bucket of that VIP only', limit, async (t) => {
   const files = Object.fromEntries(
     Array.from({ length: 20 }, (_, index) => [`${index}.yaml`, service(`s${index}`)]),
   );
@@ -102,7 +102,7 @@ test('an agent that lacks one VIP is sent its bucket only', limit, async (t) => 
   ok(back.rules.size < 5, `${back.rules.size} VIPs were sent`);
 });
 
-test('a resync with what an agent has brings what differs', limit, async (t) => {
+test('a resync brings the VIPs that the agent lacks', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const agent = agentOf(t, running, 'n1');
   await agent.until(({ placements }) => placements.has(first));
@@ -112,7 +112,7 @@ test('a resync with what an agent has brings what differs', limit, async (t) => 
   equal(agent.closed, null);
 });
 
-test('synced names a digest that the agent computes from what it was sent', limit, async (t) => {
+test('the digest in synced equals the one that the agent computes', limit, async (t) => {
   const files = Object.fromEntries(
     Array.from({ length: 30 }, (_, index) => [`${index}.yaml`, service(`s${index}`)]),
   );
@@ -138,7 +138,7 @@ test('VIPs are spread evenly over nodes that start together', limit, async (t) =
   deepEqual(agents.map(({ placements }) => placements.size).sort(), [10, 10, 11]);
 });
 
-test('nothing moves because a node came or went', limit, async (t) => {
+test('no VIP moves because a node connects or disconnects', limit, async (t) => {
   const documents = Array.from({ length: 9 }, (_, index) => service(`s${index}`));
   const running = await runningController(t, { files: { 'all.yaml': documents.join('---\n') } });
   const one = agentOf(t, running, 'n1');
@@ -154,7 +154,7 @@ test('nothing moves because a node came or went', limit, async (t) => {
   deepEqual(terms(), before);
 });
 
-test('a new VIP goes to the node that has fewest', limit, async (t) => {
+test('a new VIP goes to the node with the fewest VIPs', limit, async (t) => {
   const running = await runningController(t, {
     files: { 'a.yaml': [service('a'), service('b')].join('---\n') },
   });
@@ -166,7 +166,7 @@ test('a new VIP goes to the node that has fewest', limit, async (t) => {
   await two.until(({ placements }) => placements.size === 1);
 });
 
-test('a restarted controller keeps every address, owner and term, and moves nothing', limit, async (t) => {
+test('a restarted controller keeps every address, owner and term, and moves no VIP', limit, async (t) => {
   const [services, stateDir] = [folder(t), folder(t)];
   const documents = Array.from({ length: 7 }, (_, index) => service(`s${index}`));
   const running = await runningController(t, {

@@ -1,4 +1,4 @@
-// When a connection is given up: for its own silence, and for none of ours.
+// A connection is closed for the silence of its agent, and not for delays of the controller.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -23,7 +23,7 @@ function connected() {
   return { connection, closed };
 }
 
-test('who says no hello in time is given up', () => {
+test('a connection without a hello in time is closed', () => {
   const { connection, closed } = connected();
   connection.tick(performance.now() + helloTimeoutMs / 2, true);
   deepEqual(closed, []);
@@ -31,7 +31,7 @@ test('who says no hello in time is given up', () => {
   deepEqual(closed, ['no hello within 1000 ms']);
 });
 
-test('a hello that may be waiting to be read is no late one', () => {
+test('a hello that may be waiting to be read does not count as late', () => {
   const { connection, closed } = connected();
   const now = performance.now();
   connection.tick(now + 2 * helloTimeoutMs, false);
@@ -41,7 +41,7 @@ test('a hello that may be waiting to be read is no late one', () => {
   deepEqual(closed, ['no hello within 1000 ms']);
 });
 
-test('a node is given up when it was silent for three heartbeats, by the last that was heard', async () => {
+test('a connection is closed after three heartbeats of silence since its last message', async () => {
   const { connection, closed } = connected();
   connection.standbyNode = 'n1';
   connection.greeted();

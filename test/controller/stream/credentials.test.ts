@@ -1,4 +1,4 @@
-// Who may open a stream and change something: credentials, web pages, the subprotocol.
+// What opening a stream and changing placements needs: credentials, no web page, and the subprotocol.
 
 import { equal, match, throws } from 'node:assert/strict';
 import { once } from 'node:events';
@@ -16,7 +16,7 @@ function started(t: TestContext, argv: readonly string[] = []): Promise<TestCont
   return runningController(t, { files: { 'a.yaml': service('web') }, argv });
 }
 
-/** Status code of an upgrade that is refused. */
+/** The status code of a refused upgrade. */
 async function refusal(
   url: string,
   protocols: string[],
@@ -29,7 +29,7 @@ async function refusal(
   return response.statusCode;
 }
 
-test('a credential of one node does not say hello for another', limit, async (t) => {
+test('a token of one node is refused in the hello of another', limit, async (t) => {
   const tokens = join(folder(t), 'tokens');
   writeFileSync(tokens, '# who\nn1 secret-1\nn2 secret-2\noperator secret-0\n');
   const running = await started(t, ['--token-file', tokens]);
@@ -41,7 +41,7 @@ test('a credential of one node does not say hello for another', limit, async (t)
   await honest.synced();
 });
 
-test('without a credential, or with a wrong one, the upgrade is refused with 401', limit, async (t) => {
+test('an upgrade without a valid token of a node is refused with 401', limit, async (t) => {
   const tokens = join(folder(t), 'tokens');
   writeFileSync(tokens, 'n1 secret-1\noperator secret-0\n');
   const running = await started(t, ['--token-file', tokens]);
@@ -51,7 +51,7 @@ test('without a credential, or with a wrong one, the upgrade is refused with 401
   equal(await refusal(running.url, ['chat'], { authorization: 'Bearer secret-1' }), 400);
 });
 
-test('a credential that is taken away ends the stream it opened, and no other', limit, async (t) => {
+test('removing a token closes the stream that it opened, and no other', limit, async (t) => {
   const tokens = join(folder(t), 'tokens');
   writeFileSync(tokens, 'n1 secret-1\nn2 secret-2\n');
   const running = await started(t, ['--token-file', tokens]);
@@ -64,7 +64,7 @@ test('a credential that is taken away ends the stream it opened, and no other', 
   equal(stays?.closed, null);
 });
 
-test('a page of the web opens no stream and changes nothing', limit, async (t) => {
+test('a request with the Origin of a web page opens no stream and changes nothing', limit, async (t) => {
   const running = await started(t);
   const headers = { origin: 'http://evil.example' };
   equal(await refusal(running.url, ['vipward.v1'], headers), 403);
@@ -72,13 +72,13 @@ test('a page of the web opens no stream and changes nothing', limit, async (t) =
   equal((await fetch(`${running.url}/api/v1/drain`, request)).status, 403);
 });
 
-test('a stream without the subprotocol is refused with 400', limit, async (t) => {
+test('an upgrade without the subprotocol is refused with 400', limit, async (t) => {
   const running = await started(t);
   equal(await refusal(running.url, ['vipward.v2']), 400);
   equal(await refusal(running.url, []), 400);
 });
 
-test('a line that names no one token of its own is wrong usage, and named by its number', (t) => {
+test('a line of a token file without a token of its own is wrong usage, named by its number', (t) => {
   const path = join(folder(t), 'tokens');
   for (const [text, why] of [
     ['n1 secret\n# n2\noperator secret\n', 'line 3: the token is that of another line; give each its own'],

@@ -1,4 +1,4 @@
-// What connections may make a controller keep before it knows who speaks on them.
+// Limits on connections that have not said hello yet.
 
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { once } from 'node:events';
@@ -18,7 +18,7 @@ import { agentOf } from '../test-agent.ts';
 const limit = { timeout: 60_000 };
 const mib = 1024 * 1024;
 
-/** Resolves to what became of a request for a stream: `open`, or the status it was refused by. */
+/** Requests a stream, and resolves to `open` or the error of the refusal. */
 async function asked(t: TestContext, url: string, token: string): Promise<readonly [string, WebSocket]> {
   const headers = { authorization: `Bearer ${token}` };
   const socket = new WebSocket(`${url.replace('http', 'ws')}/agent`, 'vipward.v1', { headers });
@@ -29,7 +29,7 @@ async function asked(t: TestContext, url: string, token: string): Promise<readon
   return [await promise, socket];
 }
 
-test('one credential has so many connections, and others are let in', limit, async (t) => {
+test('the connections of one credential are limited, and another one is admitted', limit, async (t) => {
   const tokens = join(folder(t), 'tokens');
   writeFileSync(tokens, 'n1 one\nn2 two\n');
   const running = await runningController(t, {
@@ -46,7 +46,7 @@ test('one credential has so many connections, and others are let in', limit, asy
   await untilTrue(async () => (await asked(t, running.url, 'one'))[0] === 'open');
 });
 
-test('what is read of those who say no hello is bounded, and whoever says one is no part of it', () => {
+test('bytes read before hello are limited in total, and do not count after a hello', () => {
   const crowd = new Crowd();
   const ended: string[] = [];
   const guest = (name: string) => {
@@ -71,7 +71,7 @@ test('what is read of those who say no hello is bounded, and whoever says one is
 });
 
 test(
-  'frames that never end are given up before they fill the memory, and an agent stays',
+  'endless frames are cut off before they fill the memory, and an agent stays connected',
   limit,
   async (t) => {
     const running = await runningController(t, { files: { 'a.yaml': service('web') } });
@@ -83,7 +83,7 @@ test(
       socket.on('error', () => undefined);
       await once(socket, 'open');
       const { _socket: raw } = socket as unknown as { _socket: Socket };
-      // A masked text frame of 11 MiB, of which 9 come.
+      // A masked text frame of 11 MiB, of which 9 are sent.
       const head = Buffer.alloc(14);
       head[0] = 0x81;
       head[1] = 0x80 | 127;
@@ -99,7 +99,7 @@ test(
   },
 );
 
-test('one address has no more connections than it may, and another one has its own', limit, async (t) => {
+test('the connections of one source address are limited, and another has its own limit', limit, async (t) => {
   const server = createServer();
   boundSources(server, 2);
   await once(server.listen(0, '127.0.0.1'), 'listening');

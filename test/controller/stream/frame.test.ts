@@ -1,4 +1,4 @@
-// A frame of ours is one that ws reads, whatever its length.
+// ws reads our frames, whatever their length.
 
 import { deepEqual } from 'node:assert/strict';
 import { once } from 'node:events';
@@ -8,13 +8,13 @@ import { test } from 'node:test';
 import { WebSocket, WebSocketServer } from 'ws';
 import { frameOf } from '../../../src/controller/stream/frame.ts';
 
-/** On both sides of where the head grows, in bytes; an umlaut has two. */
+/** Lengths on both sides of where the header grows, in bytes; an umlaut has two. */
 const messages = [
   ...['', 'x', 'ü', 'x'.repeat(125), 'x'.repeat(126), `${'x'.repeat(124)}ü`],
   ...['x'.repeat(65_535), 'x'.repeat(65_536), 'ü'.repeat(40_000), '{"last":true}'],
 ];
 
-test('ws reads what is framed, and its own frames between', { timeout: 10_000 }, async (t) => {
+test('ws reads our frames, and its own close frame after them', { timeout: 10_000 }, async (t) => {
   const server = createServer().listen(0, '127.0.0.1');
   const sockets = new WebSocketServer({ noServer: true });
   server.on('upgrade', (request, wire, head) => {

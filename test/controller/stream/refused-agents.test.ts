@@ -1,4 +1,4 @@
-// What the log has of connections that became no stream: enough to see who, and no more than that.
+// The log lines for refused connections: enough to see who connects, and no more.
 import { deepEqual, equal } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,7 +23,7 @@ function heard(t: TestContext): { readonly said: RefusedAgents[]; readonly log: 
   return { said, log: new RefusedAgentLog({ say: (refused) => said.push(refused), mostKinds: 3 }) };
 }
 
-test('the first from an address is said at once, and how many follow a minute later', (t) => {
+test('the first refusal of an address is logged at once, and the number of others a minute later', (t) => {
   const { said, log } = heard(t);
   for (let times = 0; times < 1000; times++) log.add({ ...one, reason: `${times}` });
   log.add({ ...one, peer: '192.0.2.2' });
@@ -40,7 +40,7 @@ test('the first from an address is said at once, and how many follow a minute la
   deepEqual(said.slice(3), [{ ...one, count: 1 }]);
 });
 
-test('many addresses make few lines: those that are too many are said together', (t) => {
+test('refusals of many addresses are logged one by one for three, then together', (t) => {
   const { said, log } = heard(t);
   for (let host = 0; host < 1000; host++) log.add({ ...one, peer: `2001:db8::${host.toString(16)}` });
   equal(said.length, 3);
@@ -48,7 +48,7 @@ test('many addresses make few lines: those that are too many are said together',
   deepEqual(said.slice(3), [{ ...one, peer: null, count: 997 }]);
 });
 
-test('a wrong token, and an agent that speaks for another, are in the log', limit, async (t) => {
+test('a wrong token and a hello for another node are logged as agentRefused', limit, async (t) => {
   const tokens = join(folder(t), 'tokens');
   writeFileSync(tokens, 'n1 secret\n');
   const { log, lines } = logLines();

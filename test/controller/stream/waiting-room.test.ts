@@ -1,4 +1,4 @@
-// Who comes before the source was read whole is answered when it was, or after a while.
+// A request before the source was read completely is answered once it was, or after a while.
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
@@ -8,7 +8,7 @@ import { WaitingRoom } from '../../../src/controller/stream/waiting-room.ts';
 
 const limit = { timeout: 10_000 };
 
-/** A room with callers in it, and what was answered so far: names, and whether the room was open. */
+/** A room with waiting requests, and the answers so far: names, and whether the room was open. */
 function roomOf(names: readonly string[]) {
   const state = { isOpen: false };
   const answered: (readonly [name: string, isOpen: boolean])[] = [];
@@ -28,7 +28,7 @@ function roomOf(names: readonly string[]) {
 
 type Room = ReturnType<typeof roomOf>;
 
-/** Such a room after a while that is too short for anybody to have waited in vain. */
+/** Such a room after a while in which no request has timed out. */
 async function roomAfter(ms: number, names: readonly string[], begin = (_: Room) => {}): Promise<Room> {
   for (;;) {
     const beganMs = performance.now();
@@ -40,7 +40,7 @@ async function roomAfter(ms: number, names: readonly string[], begin = (_: Room)
   }
 }
 
-test('all are answered once it is open, in the order in which they came', limit, async () => {
+test('waiting requests are answered in order once the room is open', limit, async () => {
   const { room, state, answered, all } = await roomAfter(100, ['a', 'b']);
   deepEqual([answered, room.size], [[], 2]);
   state.isOpen = true;
@@ -52,7 +52,7 @@ test('all are answered once it is open, in the order in which they came', limit,
   equal(room.size, 0);
 });
 
-test('who has waited in vain is answered all the same, and once', limit, async () => {
+test('a request that waits too long is answered once while the room is closed', limit, async () => {
   const { state, answered, all } = roomOf(['a']);
   await all;
   state.isOpen = true;
@@ -60,7 +60,7 @@ test('who has waited in vain is answered all the same, and once', limit, async (
   deepEqual(answered, [['a', false]]);
 });
 
-test('who is gone by then is not answered, and keeps nobody waiting', limit, async () => {
+test('a request whose client has gone is not answered, and does not hold up the next', limit, async () => {
   const goes = ({ sockets }: Room) => void sockets[0]?.destroy();
   const { state, answered, all } = await roomAfter(50, ['a', 'b'], goes);
   state.isOpen = true;
@@ -68,7 +68,7 @@ test('who is gone by then is not answered, and keeps nobody waiting', limit, asy
   deepEqual(answered, [['b', true]]);
 });
 
-test('at the end all are cut off, and nobody is answered', limit, async () => {
+test('terminate cuts off all waiting requests without an answer', limit, async () => {
   const { room, state, answered, sockets } = roomOf(['a', 'b']);
   room.terminate();
   state.isOpen = true;

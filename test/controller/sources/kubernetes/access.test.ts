@@ -1,4 +1,4 @@
-// Where the API server is found, and that a file which was named and is not there leads to no other cluster.
+// How the API server is found. A kubeconfig that was named and does not exist never leads to another cluster.
 import { equal, throws } from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -26,7 +26,7 @@ function hostOf(env: Record<string, string>, path?: string): string {
   return findAccess({ kubeconfig: given, context: undefined, env }).server.hostname;
 }
 
-test('a flag comes first, then the first file of KUBECONFIG that is there, then the usual one', (t) => {
+test('the flag comes first, then the first existing file of KUBECONFIG, then the default kubeconfig', (t) => {
   const [Home, other] = [home(t), folder(t)];
   const [one, two] = ['one', 'two'].map((host) => kubeconfig(join(other, host), host));
   const Kubeconfig = `:${join(other, 'none')}:${two}`;
@@ -36,7 +36,7 @@ test('a flag comes first, then the first file of KUBECONFIG that is there, then 
   equal(hostOf({ HOME: Home }), 'usual');
 });
 
-test('a KUBECONFIG of which nothing is there is wrong usage, and not the usual one', (t) => {
+test('a KUBECONFIG without an existing file is wrong usage', (t) => {
   const Home = home(t);
   const Kubeconfig = [1, 2].map((index) => join(Home, `${index}`)).join(':');
   const remedy = `correct the name, or unset it for ${join(Home, '.kube', 'config')}`;
@@ -44,7 +44,7 @@ test('a KUBECONFIG of which nothing is there is wrong usage, and not the usual o
   throws(() => hostOf({ HOME: Home, KUBECONFIG: Kubeconfig }), { code: 'Usage', message });
 });
 
-test('a kubeconfig that cannot be used is blamed on the place where it was named', (t) => {
+test('the error of an unusable kubeconfig names where its path was given', (t) => {
   const Home = home(t);
   const path = join(Home, '.kube', 'config');
   writeFileSync(path, '[]');

@@ -1,4 +1,4 @@
-// Tokens of ServiceAccounts: which node they speak for, and every way in which one speaks for none.
+// Tokens of ServiceAccounts: the node that they identify, and all the reasons to refuse one.
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { test } from 'node:test';
@@ -33,13 +33,13 @@ const why = (text: string) => {
   return answer.kind === 'refused' ? answer.reason : answer.kind;
 };
 
-test('a token of either kind of key speaks for the node of its Pod', () => {
+test('a token signed by RSA or EC identifies the node of its Pod', () => {
   deepEqual(nodeOfToken(ofRsa(claims), rules), { kind: 'node', node: 'node1' });
   const ofEc = token(claims, { alg: 'ES256', kid: 'ec' }, ec.privateKey);
   deepEqual(nodeOfToken(ofEc, rules), { kind: 'node', node: 'node1' });
 });
 
-test('one that is not of an agent, not now, or for somebody else speaks for nobody', () => {
+test('a token with a wrong audience, time, account or node is refused with the reason', () => {
   const refused: readonly [object, RegExp][] = [
     [{ ...claims, aud: ['https://kubernetes.default'] }, /audience is https:/],
     [{ ...claims, exp: nowS - 60 }, /it has expired/],
@@ -52,7 +52,7 @@ test('one that is not of an agent, not now, or for somebody else speaks for nobo
   for (const [body, reason] of refused) match(why(ofRsa(body)), reason);
 });
 
-test('a signature by another key, of another kind, or by nobody is none', () => {
+test('a token without a valid signature by the named key is refused', () => {
   const other = generateKeyPairSync('rsa', { modulusLength: 2048 });
   match(why(token(claims, { alg: 'RS256', kid: 'rsa' }, other.privateKey)), /signature is wrong/);
   match(
@@ -64,12 +64,12 @@ test('a signature by another key, of another kind, or by nobody is none', () => 
   equal(why(token(claims, { alg: 'RS256', kid: 'new' }, other.privateKey)), 'unknownKey');
 });
 
-test('an algorithm is one that was meant, whatever every object has', () => {
+test('an algorithm named like a property of every object is refused', () => {
   for (const alg of [...Object.getOwnPropertyNames(Object.prototype), 'rs256', ''])
     equal(nodeOfToken(token(claims, { alg, kid: 'rsa' }, rsa.privateKey), rules).kind, 'refused', alg);
 });
 
-test('what is no token speaks for nobody, whatever it is', () => {
+test('arbitrary text is refused as a token', () => {
   fc.assert(
     fc.property(fc.string(), fc.string(), fc.string(), (a, b, c) => {
       for (const text of [a, `${a}.${b}`, `${a}.${b}.${c}`]) equal(nodeOfToken(text, rules).kind, 'refused');

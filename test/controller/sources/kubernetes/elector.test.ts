@@ -1,5 +1,5 @@
-// Whoever holds the Lease and comes too late with it goes on where it was, of an API server that takes its
-// time. Real ones are in test/kubernetes.
+// The elector with a slow or failing API server: a holder that renews its Lease late resumes. Real API
+// servers are in test/kubernetes.
 import { deepEqual, equal } from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
@@ -14,17 +14,17 @@ import { untilTrue } from '../../../patience.ts';
 
 const limit = { timeout: 20_000 };
 
-/** What becomes of a write before it is answered: it waits, or fails. */
+/** What happens to a write before it is answered: it waits or fails. */
 type Delay = () => Promise<void>;
 
 interface Rig {
   readonly elector: Elector;
-  /** What was told, in order. */
+  /** The callbacks of the elector, in order. */
   readonly told: string[];
   delay: Delay;
-  /** What becomes of the answer to a write that was done. */
+  /** What happens to the answer of a write that was done. */
   answer: Delay;
-  /** Whether the server is the one it was. */
+  /** Throws if the server is that of another cluster. */
   confirm: Delay;
   /** Ends it, and resolves when it has. */
   readonly stop: () => Promise<void>;
@@ -32,7 +32,7 @@ interface Rig {
   lease: object | null;
 }
 
-/** An elector, and a server that keeps one Lease. */
+/** An elector and a server with one Lease. */
 function start(t: TestContext, { renewDeadlineMs = 15_000, lease = null as object | null }): Rig {
   let version = 0;
   const json = async ({ method = 'GET', body, signal }: ApiRequest): Promise<unknown> => {
@@ -86,7 +86,7 @@ const failing: Delay = async () => {
   throw new ApiError(500, 'made to fail', null);
 };
 
-test('a renewal that was begun in time and answered late is a resumption', limit, async (t) => {
+test('a renewal that began in time and was answered late resumes the rule', limit, async (t) => {
   const renewDeadlineMs = 400;
   const all = await ruling(t, renewDeadlineMs);
   const held = Promise.withResolvers<void>();
@@ -106,7 +106,7 @@ test('a renewal that was begun in time and answered late is a resumption', limit
   deepEqual([...new Set(all.told)], ['rules by 1', 'resumes: true']);
 });
 
-test('a Lease that is renewed in time is no news', limit, async (t) => {
+test('renewing the Lease in time calls back nothing', limit, async (t) => {
   const all = await ruling(t);
   let renewals = 0;
   all.delay = async () => void renewals++;
@@ -114,7 +114,7 @@ test('a Lease that is renewed in time is no news', limit, async (t) => {
   deepEqual(all.told, ['rules by 1']);
 });
 
-test('a Lease that is deleted is taken by a generation above what was read in it', limit, async (t) => {
+test('a deleted Lease is taken with a generation above the last one read from it', limit, async (t) => {
   const spec = { holderIdentity: 'c2', leaseDurationSeconds: 3600, leaseTransitions: 7 };
   const all = start(t, { lease: { metadata: { resourceVersion: '1' }, spec } });
   await untilTrue(() => all.elector.record !== null);
@@ -123,7 +123,7 @@ test('a Lease that is deleted is taken by a generation above what was read in it
   deepEqual(all.told, ['rules by 8']);
 });
 
-test('who finds that another one has taken the Lease rules no more, and never again', limit, async (t) => {
+test('a controller whose Lease was taken by another stops ruling for good', limit, async (t) => {
   const all = await ruling(t);
   const spec = { holderIdentity: 'c2', leaseDurationSeconds: 3600, leaseTransitions: 2 };
   all.lease = { metadata: { resourceVersion: '99' }, spec };
@@ -134,7 +134,7 @@ test('who finds that another one has taken the Lease rules no more, and never ag
   deepEqual([all.lease, all.told], [null, ['rules by 1', 'deposed']]);
 });
 
-test('who ends while a renewal is on its way gives the Lease away all the same', limit, async (t) => {
+test('a controller that ends during a renewal releases the Lease', limit, async (t) => {
   const all = await ruling(t);
   const written = Promise.withResolvers<void>();
   all.answer = () => {
@@ -148,7 +148,7 @@ test('who ends while a renewal is on its way gives the Lease away all the same',
   deepEqual([all.elector.record?.holder, all.elector.record?.generation, all.told], ['', 1, ['rules by 1']]);
 });
 
-test('who ends gives away no Lease that another one took meanwhile', limit, async (t) => {
+test('a controller that ends does not release a Lease that another has taken', limit, async (t) => {
   const all = await ruling(t);
   const begun = Promise.withResolvers<void>();
   all.delay = () => {
@@ -163,28 +163,24 @@ test('who ends gives away no Lease that another one took meanwhile', limit, asyn
   deepEqual(all.lease, { metadata: { resourceVersion: '99' }, spec });
 });
 
-test(
-  'no Lease is written where the server is another one, and it is again once it is not',
-  limit,
-  async (t) => {
-    const all = await ruling(t, 400);
-    const mine = all.lease;
-    let asked = 0;
-    all.confirm = async () => {
-      asked++;
-      throw new Error('another cluster');
-    };
-    all.lease = null;
-    // A renewal that finds the Lease gone looks, and then asks which cluster that is.
-    await untilTrue(() => asked > 1 && !all.elector.rules());
-    deepEqual([all.lease, all.elector.problem], [null, 'another cluster']);
-    all.lease = mine;
-    all.confirm = async () => undefined;
-    await untilTrue(() => all.elector.rules() && all.elector.problem === null);
-  },
-);
+test('no Lease is written to another cluster, and the rule resumes with the first one', limit, async (t) => {
+  const all = await ruling(t, 400);
+  const mine = all.lease;
+  let asked = 0;
+  all.confirm = async () => {
+    asked++;
+    throw new Error('another cluster');
+  };
+  all.lease = null;
+  // A renewal that finds no Lease reads it, and then asks which cluster this is.
+  await untilTrue(() => asked > 1 && !all.elector.rules());
+  deepEqual([all.lease, all.elector.problem], [null, 'another cluster']);
+  all.lease = mine;
+  all.confirm = async () => undefined;
+  await untilTrue(() => all.elector.rules() && all.elector.problem === null);
+});
 
-test('whoever begins to rule knows first which cluster that is', limit, async (t) => {
+test('a controller does not take the Lease before it has confirmed the cluster', limit, async (t) => {
   const all = start(t, {});
   let asked = 0;
   all.confirm = async () => {

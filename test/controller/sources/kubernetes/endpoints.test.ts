@@ -1,4 +1,4 @@
-// Where a Service has an endpoint to serve from: what is not said of one is what Kubernetes takes it for.
+// The nodes with an endpoint of a Service. Missing conditions have the meaning that Kubernetes gives them.
 import { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
 import { cutSlice, Endpoints } from '../../../../src/controller/sources/kubernetes/endpoints.ts';
@@ -20,11 +20,11 @@ function nodesOf(...conditions: readonly (object | undefined)[]): readonly strin
   return [...all.nodesOf(web, 4)].sort();
 }
 
-test('ready is what is not said to be otherwise', () => {
+test('an endpoint is ready unless its condition says false', () => {
   deepEqual(nodesOf(undefined, {}, { ready: true }, { ready: null }, { ready: false }), ['0', '1', '2', '3']);
 });
 
-test('where none is ready, those count that end and still serve, which is what is not said', () => {
+test('without a ready endpoint, terminating ones count unless serving is false', () => {
   const ending = { ready: false, terminating: true };
   deepEqual(nodesOf(ending, { ...ending, serving: true }, { ...ending, serving: null }), ['0', '1', '2']);
   deepEqual(nodesOf({ ...ending, serving: false }), []);

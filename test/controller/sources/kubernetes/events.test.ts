@@ -1,4 +1,4 @@
-// Events: one for each object and reason, counted when it is said again, and such as the API server takes.
+// Events: one per object and reason, counted when it repeats, and within the limits of the API server.
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
@@ -24,7 +24,7 @@ interface Rig {
   readonly events: Events;
   readonly asked: ApiRequest[];
   nowMs: number;
-  /** What the API server answers instead of taking it. */
+  /** The status with which the API server refuses a PATCH, or null. */
   fails: number | null;
   mayWrite: boolean;
 }
@@ -47,7 +47,7 @@ function rig(): Rig {
 
 const methods = ({ asked }: Rig): string => asked.map(({ method }) => method).join(' ');
 
-test('what is said again within five minutes is one Event, and then it is counted', async () => {
+test('a reason that repeats within five minutes is one Event, which counts the repetitions', async () => {
   const all = rig();
   for (let times = 0; times < 7; times++) all.events.say(draft('web'));
   all.events.say(draft('other'));
@@ -63,7 +63,7 @@ test('what is said again within five minutes is one Event, and then it is counte
   match(series.lastObservedTime, /\.\d{6}Z$/);
 });
 
-test('an Event that has expired is made anew', async () => {
+test('an Event that has expired is created again', async () => {
   const all = rig();
   all.events.say(draft('web'));
   await sleep(5);
@@ -79,21 +79,21 @@ interface Written {
   readonly series?: { readonly count: number };
 }
 
-/** What was written, as METHOD note or METHOD count. */
+/** The requests, as METHOD note or METHOD count. */
 const written = ({ asked }: Rig): string[] =>
   asked.map(({ method, body }) => {
     const { note, series } = body as Written;
     return `${method} ${note ?? series?.count}`;
   });
 
-/** Lets the time of all that was written pass, and what waits be looked at. */
+/** Lets the five minutes of all Events pass, and the waiting ones be written. */
 async function pass(t: TestContext, all: Rig): Promise<void> {
   all.nowMs += seriesMs;
   t.mock.timers.tick(lookMs);
   await turn();
 }
 
-test('what was said within five minutes of an Event is written after them, by itself', async (t) => {
+test('repetitions within five minutes of an Event are written after that time', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const all = rig();
   for (let times = 0; times < 3; times++) all.events.say(draft('web', 'n1 to n2'));
@@ -104,10 +104,10 @@ test('what was said within five minutes of an Event is written after them, by it
   await pass(t, all);
   deepEqual(written(all), ['POST n1 to n2', 'PATCH 3']);
   await pass(t, all);
-  equal(all.asked.length, 2, 'nothing was said since');
+  equal(all.asked.length, 2, 'nothing happened since');
 });
 
-test('of what else was said within five minutes the latest is an Event of its own', async (t) => {
+test('of other notes within five minutes the latest one becomes an Event of its own', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const all = rig();
   for (const note of ['n1 to n2', 'n2 to n3', 'n3 to n4', 'n3 to n4']) all.events.say(draft('web', note));
@@ -120,7 +120,7 @@ test('of what else was said within five minutes the latest is an Event of its ow
   deepEqual(written(all).at(-1), 'PATCH 3');
 });
 
-test('what could not be written yet is written as it was said last', async () => {
+test('an Event that could not be written yet is written with its latest note', async () => {
   const all = rig();
   all.mayWrite = false;
   for (const note of ['n1 to n2', 'n2 to n3']) all.events.say(draft('web', note));
@@ -130,7 +130,7 @@ test('what could not be written yet is written as it was said last', async () =>
   deepEqual(written(all), ['POST n2 to n3', 'POST why']);
 });
 
-test('a note is cut to the bytes that the API server takes, between two characters', async () => {
+test('a note is cut to 1024 bytes, between two characters', async () => {
   const all = rig();
   const notes = ['x'.repeat(5000), 'é'.repeat(600), `x${'😀'.repeat(300)}`, 'é'.repeat(512)];
   for (const [index, note] of notes.entries()) all.events.say(draft(`web${index}`, note));
@@ -140,7 +140,7 @@ test('a note is cut to the bytes that the API server takes, between two characte
   ok(cut.every((note) => Buffer.byteLength(note) <= 1024));
 });
 
-test('a name is cut to one that the API server takes', async () => {
+test('the name of an Event is cut to a valid length, and stays unique', async () => {
   const all = rig();
   const [cut, rest] = ['x'.repeat(199), 'x'.repeat(53)];
   for (const name of ['x'.repeat(253), `${cut}-${rest}`, `${cut}.${rest}`]) all.events.say(draft(name));

@@ -1,4 +1,4 @@
-// Plugins as kubectl runs them: where a command is, and what one that asks for it is told of the cluster.
+// Credential plugins as kubectl runs them: where the command is found, and what it is told of the cluster.
 import { deepEqual } from 'node:assert/strict';
 import { chmodSync, mkdtempDisposableSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,7 +17,7 @@ const cluster = {
   ],
 };
 
-/** What a plugin beside its kubeconfig was told. */
+/** The KUBERNETES_EXEC_INFO of a plugin beside its kubeconfig. */
 async function told(more: object): Promise<{ readonly spec: { readonly cluster?: object } }> {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-exec-'));
   const plugin = join(folder.path, 'bin-plugin');
@@ -38,14 +38,14 @@ async function told(more: object): Promise<{ readonly spec: { readonly cluster?:
   return JSON.parse(atob(authorization?.replace('Bearer ', '') ?? ''));
 }
 
-test('a command with a slash is beside the kubeconfig, and hears no more than it asks for', async () => {
+test('a command with a slash is relative to the kubeconfig, and is told no cluster by default', async () => {
   const { spec, ...info } = await told({});
   deepEqual(info, { apiVersion: exec.apiVersion, kind: 'ExecCredential' });
   deepEqual(spec, { interactive: false });
   deepEqual((await told({ provideClusterInfo: false })).spec, { interactive: false });
 });
 
-test('a plugin that asks for the cluster is told of it, with its CA and its extension', async () => {
+test('a plugin with provideClusterInfo is told the cluster, its CA and its extension', async () => {
   const { spec } = await told({ provideClusterInfo: true });
   deepEqual(spec.cluster, {
     ...{ server: cluster.server, 'tls-server-name': 'api', config },
@@ -53,7 +53,7 @@ test('a plugin that asks for the cluster is told of it, with its CA and its exte
   });
 });
 
-test('a command without a slash is looked for in PATH', async () => {
+test('a command without a slash is found in PATH', async () => {
   const script = 'printf \'{"status":{"token":"%s"}}\' "$(printf {} | base64)"';
   deepEqual(await told({ command: 'sh', args: ['-c', script] }), {});
 });

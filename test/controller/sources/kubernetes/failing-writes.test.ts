@@ -1,4 +1,4 @@
-// Writes that fail hold up no others, and are not tried more often than does any good.
+// Failing writes do not hold up others, and are not retried too often.
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -22,7 +22,7 @@ function writing(context: TestContext, restMs: number): Writes {
 
 const answer = (code: number) => new ApiError(code, `made to say ${code}`, null);
 
-test('however many fail for good, others of their kind and of any other are written', async (t) => {
+test('other writes of every kind are done, however many fail permanently', async (t) => {
   const writes = writing(t, 100);
   const fails = async () => {
     throw answer(500);
@@ -37,7 +37,7 @@ test('however many fail for good, others of their kind and of any other are writ
   equal(writes.waiting, 3 * mostInFlight);
 });
 
-test('those that fail slowly do not take all that may be in flight', async (t) => {
+test('slow retries take at most 12 of the writes in flight, and others are written', async (t) => {
   const writes = writing(t, 10);
   const gate = Promise.withResolvers<void>();
   t.after(() => gate.resolve());
@@ -58,7 +58,7 @@ test('those that fail slowly do not take all that may be in flight', async (t) =
 });
 
 for (const kind of ['record', 'event'] as const)
-  test(`a status is written though no ${kind} is answered at all`, async (t) => {
+  test(`statuses are written even if no ${kind} is answered`, async (t) => {
     const writes = writing(t, 10);
     const gate = Promise.withResolvers<void>();
     t.after(() => gate.resolve());
@@ -70,7 +70,7 @@ for (const kind of ['record', 'event'] as const)
     equal(writes.waiting, 2 * mostInFlight);
   });
 
-test('an Event that failed and was dropped takes nothing from the others', async (t) => {
+test('a failed Event that is dropped leaves its place to the others', async (t) => {
   const stopping = new AbortController();
   t.after(() => stopping.abort());
   const state = { mayWrite: true, inFlight: 0 };
@@ -97,7 +97,7 @@ test('an Event that failed and was dropped takes nothing from the others', async
 });
 
 for (const code of [403, 404, 422]) {
-  test(`after a ${code} a key rests whatever is put in line, and then the latest is written`, async (t) => {
+  test(`after a ${code} a key is not retried for its rest, and then the latest write is done`, async (t) => {
     const resting = writing(t, 60_000);
     let tries = 0;
     const fails = async () => {
@@ -124,7 +124,7 @@ for (const code of [403, 404, 422]) {
   });
 }
 
-test('a kind of which nothing goes through is tried little by little, and holds up no other', async (t) => {
+test('a kind whose writes all fail is retried little by little, and does not hold up another', async (t) => {
   const writes = writing(t, 60_000);
   let tries = 0;
   for (let index = 0; index < 500; index++)
@@ -137,12 +137,12 @@ test('a kind of which nothing goes through is tried little by little, and holds 
   writes.put('record', 'right', async () => void records++);
   await until('the other is written', () => records === 1);
   ok(tries < 300, String(tries));
-  // Nothing is forgotten by it.
+  // No write is forgotten.
   await until('more are tried', () => tries > 60);
 });
 
 for (const code of [403, 500]) {
-  test(`of a kind that fails with ${code} what has not failed yet goes before what has`, async (t) => {
+  test(`after failures with ${code}, new writes of the kind go before the failed ones`, async (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
     const writes = writing(t, 1000);
     const order: string[] = [];
@@ -170,7 +170,7 @@ for (const code of [403, 500]) {
   });
 }
 
-test('VIPs are not looked at in turn while their records cannot be read', async (t) => {
+test('VirtualIPs are not written until the records are listed', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
   const stopping = new AbortController();
   t.after(() => stopping.abort());

@@ -1,5 +1,5 @@
-// A server that speaks as the API server does of one resource, and can be made to fail in every way: lists in
-// pages, watches, 410, 429, resets, pages that end in the middle. The real one is in test/kubernetes.
+// A fake API server with one resource, which can be made to fail: lists in pages, watches, 410, 429, resets,
+// pages that end in the middle. The real one is in test/kubernetes.
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -9,13 +9,13 @@ export interface FakeObject {
   readonly data?: string;
 }
 
-/** What an object has beside its name, as a Node or a slice has it. */
+/** The fields of an object beside its name, such as those of a Node or a slice. */
 export interface MoreFields {
   readonly labels?: Readonly<Record<string, string>>;
   readonly [field: string]: unknown;
 }
 
-/** What becomes of a request: it goes on, or this was its end. */
+/** What happens to a request: it goes on, or it is done. */
 export type Fault = (request: IncomingMessage, response: ServerResponse) => 'go on' | 'done';
 
 interface Watch {
@@ -68,7 +68,7 @@ export class FakeApi implements AsyncDisposable {
     this.#tell('DELETED', { ...object, metadata });
   }
 
-  /** Forgets what happened before now: a watch from an older version gets 410, as after a compaction. */
+  /** Forgets earlier events: a watch from an older version gets 410, as after a compaction. */
   compact(): void {
     this.#oldest = this.#version;
   }

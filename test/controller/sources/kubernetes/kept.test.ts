@@ -1,4 +1,4 @@
-// What is kept of many objects is kept once, and what a status says is told apart from what was asked for.
+// Equal parts of many objects are kept once, and a change of status is not a change of the Service.
 import { deepEqual, equal, match, notEqual } from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -28,7 +28,7 @@ function serviceEntry(port: number, ...addresses: readonly string[]) {
   return cutService({ metadata, spec: { type: 'LoadBalancer', ports: [{ port }] }, status }, rules);
 }
 
-test('a status that says another address leaves its Service the same object', () => {
+test('a change of status leaves the Service the same object, and updates its recorded addresses', () => {
   const objects = new ServiceObjects();
   const follow = (...given: Parameters<typeof serviceEntry>) => {
     return objects.apply({ set: new Map([[web, serviceEntry(...given)]]), remove: [] }).set.length;
@@ -46,7 +46,7 @@ test('a status that says another address leaves its Service the same object', ()
   deepEqual(objects.recordedOf(web), []);
 });
 
-test('with a flag that cannot be read, a Service is what it was last, or one without flags', () => {
+test('a Service with an invalid flag stays as it was last, or has no flags if it is new', () => {
   const entry = (port: number, flags: Readonly<Record<string, string>>, uid = 'u') => {
     const annotations = { 'vipward.io/addresses': '10.0.0.9', ...flags };
     const metadata = { name: 'web', namespace: 'demo', uid, annotations };
@@ -68,19 +68,19 @@ test('with a flag that cannot be read, a Service is what it was last, or one wit
     [web],
   );
   equal(fresh.invalid.size, 0);
-  // One that never was right is followed on.
+  // Changes of a Service that never was valid are followed.
   deepEqual(follow(fresh, 82, wrong), [[82, true, 'forward', '10.0.0.9']]);
   deepEqual(follow(fresh, 80, open), [[80, false, 'host', '10.0.0.9']]);
   equal(fresh.whyOtherwise(web), undefined);
   deepEqual(follow(fresh, 81, wrong), []);
   equal(fresh.services.get(web)?.ports[0]?.port, 80);
   match(fresh.whyOtherwise(web) ?? '', /egress/);
-  // Another one of its name never was.
+  // Another Service of the same name never was valid.
   deepEqual(follow(fresh, 83, wrong, 'v'), [[83, true, 'forward', '10.0.0.9']]);
   deepEqual(follow(fresh, 84, wrong, 'v'), [[84, true, 'forward', '10.0.0.9']]);
 });
 
-test('it is known whether a Service is Local, by what it was last', () => {
+test('hasLocal follows the latest traffic policy', () => {
   const objects = new ServiceObjects();
   const follow = (externalTrafficPolicy: string) => {
     const spec = { type: 'LoadBalancer', ports: [{ port: 80 }], externalTrafficPolicy };
@@ -94,7 +94,7 @@ test('it is known whether a Service is Local, by what it was last', () => {
   equal(objects.hasLocal, false);
 });
 
-test('conditions that many records have are one object', () => {
+test('equal conditions of many records are one object', () => {
   const cut = sharingCut();
   const object = (name: string, reason: string) => ({
     metadata: { name, uid: name, generation: 1 },
@@ -109,7 +109,7 @@ test('conditions that many records have are one object', () => {
   deepEqual(third?.status['conditions'], [{ type: 'Ready', status: 'True', reason: 'Moved' }]);
 });
 
-test('records give a Service what is its own, and nothing that was released', () => {
+test('a Service gets the addresses of its own records, and no released one', () => {
   const given = (...records: readonly (readonly [uid: string, state: string])[]) => {
     const all = records.map(([uid, state], index): VirtualIpRecord => {
       const [address, services] = [`10.0.0.${index}` as Address, [{ key: web, uid }]];
@@ -124,11 +124,11 @@ test('records give a Service what is its own, and nothing that was released', ()
   deepEqual(given(['old', 'released'], ['new', 'serving']), ['10.0.0.1']);
   deepEqual(given(['old', 'serving'], ['new', 'serving']), ['10.0.0.1']);
   deepEqual(given(['new', 'released']), undefined);
-  // Whoever is made anew while nobody rules has what the one of its name had.
+  // A Service that is made anew while no controller rules has the address of the one before.
   deepEqual(given(['old', 'serving']), ['10.0.0.0']);
 });
 
-test('of more Services than a record may name the others have the VIP by their status', () => {
+test('Services beyond those that a record can name keep their VIP by their status', () => {
   const crds = readFileSync(new URL('../../../../deploy/chart/templates/crds.yaml', import.meta.url), 'utf8');
   equal(/ services:\n +type: array\n +maxItems: (\d+)/.exec(crds)?.[1], String(mostNamed));
   const address = '10.77.0.105' as Address;
@@ -156,7 +156,7 @@ test('of more Services than a record may name the others have the VIP by their s
   equal(allocator.usersOf(address).length, keys.length);
 });
 
-test('the Services on an address are known, whether one or many', () => {
+test('Users has the Services of an address, whether one or many', () => {
   const users = new Users();
   const vip = '10.0.0.1' as Address;
   users.add(vip, web);

@@ -1,4 +1,4 @@
-// Who rules, by the Lease alone: nobody by two clocks, nobody by a generation that somebody else has.
+// Which controller rules, by the Lease alone: it uses one clock, and no two controllers have one generation.
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -24,7 +24,7 @@ const record = (changes: Partial<LeaseRecord> = {}): LeaseRecord => ({
 });
 const seen = (changes: Partial<LeaseRecord> = {}) => ({ record: record(changes), sinceMs: 1000 });
 
-test('a Lease is waited for until it has not changed for its own duration, by our clock', () => {
+test('a Lease is taken once it has not changed for its own duration, by our clock', () => {
   deepEqual(nextStep(seen(), self, 4999), { kind: 'wait' });
   deepEqual(nextStep(seen(), self, 5000), { kind: 'take', generation: 8 });
   deepEqual(nextStep(seen({ durationMs: 60_000 }), self, 5000), { kind: 'wait' });
@@ -33,19 +33,19 @@ test('a Lease is waited for until it has not changed for its own duration, by ou
   equal(seeLease(again, record({ resourceVersion: '2' }), 3000).sinceMs, 3000);
 });
 
-test('a Lease that nobody holds, that is not there, or is of our own name is taken at once', () => {
+test('a Lease that is missing, released or held under our own name is taken at once', () => {
   deepEqual(nextStep(null, self, 0), { kind: 'take', generation: 1 });
   deepEqual(nextStep(seen({ holder: '' }), self, 1000), { kind: 'take', generation: 8 });
   deepEqual(nextStep(seen({ holder: 'c1' }), self, 1000), { kind: 'take', generation: 8 });
 });
 
-test('whoever takes a Lease is above every generation that was read in it, deleted or restored', () => {
+test('a taker has a generation above every one that it has read, even after a deletion or restore', () => {
   const before = { ...self, known: 7 };
   deepEqual(nextStep(null, before, 0), { kind: 'take', generation: 8 });
   deepEqual(nextStep(seen({ holder: '', generation: 3 }), before, 1000), { kind: 'take', generation: 8 });
 });
 
-test('a holder goes on while the Lease is its own, and is deposed by any other generation', () => {
+test('a holder renews while the Lease is its own or missing, and is deposed by a higher generation', () => {
   const holder = { ...self, generation: 7 };
   deepEqual(nextStep(seen({ holder: 'c1' }), holder, 9000), { kind: 'renew', generation: 7 });
   deepEqual(nextStep(seen({ holder: 'c1', generation: 3 }), holder, 0), { kind: 'renew', generation: 7 });
@@ -55,25 +55,25 @@ test('a holder goes on while the Lease is its own, and is deposed by any other g
   deepEqual(nextStep(seen({ holder: '', generation: 8 }), holder, 0), { kind: 'deposed' });
 });
 
-test('a holder goes on where an older Lease has come back with a backup, whoever held it', () => {
+test('a holder renews over an older Lease of a backup, whoever held that', () => {
   const holder = { ...self, generation: 7 };
   deepEqual(nextStep(seen({ generation: 6 }), holder, 0), { kind: 'renew', generation: 7 });
   deepEqual(nextStep(seen({ generation: 6, holder: '' }), holder, 0), { kind: 'renew', generation: 7 });
 });
 
-test('a Lease that is older than it was came back with a backup, and one of a new holder did not', () => {
+test('an older generation or renewal time of the same holder shows a restored backup', () => {
   const at = (second: number, changes: Partial<LeaseRecord> = {}) =>
     record({ renewTime: `2026-11-28T06:00:${second}.000000Z`, ...changes });
   ok(wentBack(at(20), at(18)));
-  ok(wentBack(at(20), at(30, { generation: 6 })), 'whenever it was renewed');
+  ok(wentBack(at(20), at(30, { generation: 6 })), 'an older generation with a later renewal');
   ok(!wentBack(at(20), at(20)));
   ok(!wentBack(at(20), at(22)));
-  ok(!wentBack(at(20), at(18, { holder: 'c1', generation: 8 })), 'its clock is behind');
-  ok(!wentBack(at(20), at(18, { holder: '' })), 'it was given away');
-  ok(!wentBack(record(), record({ resourceVersion: '2' })), 'it was never renewed');
+  ok(!wentBack(at(20), at(18, { holder: 'c1', generation: 8 })), 'a new holder whose clock is behind');
+  ok(!wentBack(at(20), at(18, { holder: '' })), 'a released Lease');
+  ok(!wentBack(record(), record({ resourceVersion: '2' })), 'a Lease that was never renewed');
 });
 
-test('whoever takes the Lease rules by a generation above every one before', () => {
+test('each taker of the Lease rules with a generation above all before, in any sequence', () => {
   const identities = fc.constantFrom('c1', 'c2', 'c3');
   const moves = fc.array(fc.record({ identity: identities, restarts: fc.boolean(), waitMs: fc.nat(9000) }));
   fc.assert(
@@ -99,7 +99,7 @@ test('whoever takes the Lease rules by a generation above every one before', () 
   );
 });
 
-test('the Lease that is written reads as what was meant, in times the API server takes', () => {
+test('a written Lease reads back equal, with its duration in whole seconds', () => {
   const text = { ...{ namespace: 'ns', name: 'l', self, generation: 8 }, wallMs: 1e12, takenWallMs: 1e12 };
   const read = readLease(leaseObject({ ...text, before: { uid: 'u', resourceVersion: '5' } }));
   deepEqual(read, {

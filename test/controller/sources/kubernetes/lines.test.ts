@@ -1,5 +1,4 @@
-// A watch is cut into chunks anywhere: in a line, in a character, before a newline. What it says stays the
-// same.
+// The chunks of a watch may end in a line, in a character or before a newline. The lines stay the same.
 import { deepEqual, equal, throws } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -14,7 +13,7 @@ function read(chunks: readonly Uint8Array[]): { lines: string[]; restBytes: numb
   return { lines, restBytes: reader.restBytes };
 }
 
-test('lines are the same wherever the stream is cut, and a cut line is none', () => {
+test('lines are the same wherever the stream is cut, and an incomplete line is not returned', () => {
   const stream = fc.record({ lines: fc.array(line), rest: line, cuts: fc.array(fc.nat()) });
   fc.assert(
     fc.property(stream, ({ lines, rest, cuts }) => {
@@ -28,13 +27,13 @@ test('lines are the same wherever the stream is cut, and a cut line is none', ()
   );
 });
 
-test('a stream of single bytes is read as one chunk is', () => {
+test('a stream of single bytes gives the same lines as one chunk', () => {
   const bytes = Buffer.from('{"é":"🙂"}\n{"b":2}\n{"cut":');
   const single = [...bytes].map((byte) => Uint8Array.of(byte));
   deepEqual(read(single), { lines: ['{"é":"🙂"}', '{"b":2}'], restBytes: 7 });
 });
 
-test('a chunk may be written over once it was taken', () => {
+test('a chunk may be overwritten after push', () => {
   const reader = new Lines();
   const chunk = Buffer.from('one');
   deepEqual([...reader.push(chunk)], []);
@@ -42,7 +41,7 @@ test('a chunk may be written over once it was taken', () => {
   deepEqual([...reader.push(Buffer.from('\n'))], ['one']);
 });
 
-test('a line without an end, and one that is no UTF-8, end the stream', () => {
+test('an endless line and invalid UTF-8 are a LineError', () => {
   const reader = new Lines();
   const chunk = new Uint8Array(1024 * 1024).fill(97);
   for (let sent = 0; sent < lineLimitBytes; sent += chunk.length) equal([...reader.push(chunk)].length, 0);

@@ -1,10 +1,10 @@
-// A list whose objects are so large that a usual page of them is not read.
+// A list whose objects are so large that a page of the usual size is not read.
 import { equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { untilTrue } from '../../../patience.ts';
 import { converged, watched } from './watched.ts';
 
-test('a page that is longer than is read comes in smaller ones', async (t) => {
+test('a list whose page is too long is read again in smaller pages', async (t) => {
   const long = 'x'.repeat(7 * 1024 * 1024);
   const all = await watched(t, {}, ['a']);
   await converged(all);

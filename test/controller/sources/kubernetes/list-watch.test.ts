@@ -1,5 +1,5 @@
-// A resource is kept up to date through everything an API server and the network can do, and nothing is
-// believed that was not read to its end.
+// A resource is kept up to date whatever the API server and the network do, and an incomplete list is never
+// used.
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ import { untilTrue } from '../../../patience.ts';
 import { refuse } from './fake-api.ts';
 import { converged, type Watched, watched } from './watched.ts';
 
-test('a list comes in pages and is told as one change, and then each event is', async (t) => {
+test('a list in pages is reported as one change, and then each watch event is followed', async (t) => {
   const all = await watched(t);
   await converged(all);
   equal(all.told(), 1);
@@ -19,7 +19,7 @@ test('a list comes in pages and is told as one change, and then each event is', 
   all.api.set('b', '2');
   all.api.remove('c');
   all.api.set('f', '1');
-  // What came and went in one chunk is not there.
+  // An object that came and went in one chunk is not there.
   all.api.set('g', '1');
   all.api.remove('g');
   await converged(all);
@@ -27,7 +27,7 @@ test('a list comes in pages and is told as one change, and then each event is', 
   equal(all.watch.lists, 1);
 });
 
-test('nothing comes next before what a list brought was followed', async (t) => {
+test('no further list and no watch starts before the change of a list was followed', async (t) => {
   const { promise, resolve } = Promise.withResolvers<void>();
   const { api, watch, told } = await watched(t, {}, ['a', 'b'], promise);
   await untilTrue(() => told() === 1);
@@ -44,14 +44,14 @@ test('nothing comes next before what a list brought was followed', async (t) => 
   await untilTrue(() => api.watches === 1);
 });
 
-test('a list that is cut off, in the middle of it or of a page, is never told', async (t) => {
+test('a list that is cut off, between or within pages, is never reported', async (t) => {
   const all = await watched(t);
   let faults = 0;
   all.api.fault = (request, response) => {
     if (request.url?.includes('continue=') !== true || ++faults > 6) return 'go on';
     if (faults % 3 === 0) return refuse(response, 500);
     response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' });
-    // Half a page: what there is of it parses as nothing.
+    // Half a page, which does not parse.
     response.write('{"metadata":{"resourceVersion":"1"},"items":[');
     setTimeout(() => response.socket?.destroy(), 5);
     return 'done';
@@ -62,7 +62,7 @@ test('a list that is cut off, in the middle of it or of a page, is never told', 
   deepEqual([all.told(), all.watch.isComplete, all.watch.problem], [1, true, null]);
 });
 
-test('of another cluster nothing is believed, listed or watched', async (t) => {
+test('lists and watches of another cluster are ignored', async (t) => {
   const all = await watched(t);
   await untilTrue(() => all.api.watches === 1);
   all.api.set('a', '2');
@@ -87,7 +87,7 @@ test('of another cluster nothing is believed, listed or watched', async (t) => {
   equal(all.watch.problem, null);
 });
 
-test('410 in the middle of a list begins it anew', async (t) => {
+test('a 410 in the middle of a list starts the list again', async (t) => {
   const all = await watched(t);
   let faults = 0;
   all.api.fault = (request, response) =>
@@ -96,7 +96,7 @@ test('410 in the middle of a list begins it anew', async (t) => {
   deepEqual([all.told(), all.api.count('limit=2'), all.watch.problem], [1, 5, null]);
 });
 
-test('what was missed behind a 410 in the stream is found by a new list, also what is gone', async (t) => {
+test('after a 410 of a watch a new list finds all missed changes and removals', async (t) => {
   const all = await watched(t);
   await untilTrue(() => all.api.watches === 1);
   all.api.fault = (_, response) => refuse(response, 503);
@@ -107,14 +107,14 @@ test('what was missed behind a 410 in the stream is found by a new list, also wh
   all.api.compact();
   const before = all.api.requests.length;
   await untilTrue(() => all.api.requests.length > before + 3);
-  deepEqual([all.known.get('a'), all.told()], ['1', 1], 'what was listed is served while the server is gone');
+  deepEqual([all.known.get('a'), all.told()], ['1', 1], 'the last list is kept while the server is away');
   match(all.watch.problem ?? '', /503 made to say 503/);
   all.api.fault = () => 'go on';
   await converged(all);
   deepEqual([all.watch.lists, all.told()], [2, 2]);
 });
 
-test('streams that are reset, ended, and full of nonsense lose no event', async (t) => {
+test('watches that are reset, ended or send invalid data lose no event', async (t) => {
   const all = await watched(t);
   const faults = [
     () => all.api.cut('reset'),
@@ -132,10 +132,10 @@ test('streams that are reset, ended, and full of nonsense lose no event', async 
     if (round % faults.length === 2) all.api.cut('reset');
   }
   await converged(all);
-  equal(all.watch.lists, 1, 'every stream went on from where the one before was');
+  equal(all.watch.lists, 1, 'every watch went on where the one before had ended');
 });
 
-test('a server that was away is listed anew: it may have come back with an older backup', async (t) => {
+test('a server that was away is listed again, as it may have come back with an older backup', async (t) => {
   const all = await watched(t);
   await untilTrue(() => all.api.watches === 1);
   const before = all.api.requests.length;
@@ -145,14 +145,14 @@ test('a server that was away is listed anew: it may have come back with an older
   };
   all.api.cut('reset');
   await untilTrue(() => all.api.requests.length > before + 3);
-  // No event will ever tell of this one.
+  // No event reports this removal.
   all.api.objects.delete('a');
   all.api.fault = () => 'go on';
   await converged(all);
   equal(all.watch.lists, 2);
 });
 
-test('a server that asks for time is given it', async (t) => {
+test('a 429 with Retry-After delays the next request', async (t) => {
   const all = await watched(t);
   const atMs: number[] = [];
   all.api.fault = (_, response) => {
@@ -166,7 +166,7 @@ test('a server that asks for time is given it', async (t) => {
   ok(second - first >= 900);
 });
 
-test('a bookmark moves the place from which the watch goes on', async (t) => {
+test('a watch goes on from the resourceVersion of the last bookmark', async (t) => {
   const all = await watched(t);
   await untilTrue(() => all.api.watches === 1);
   all.api.say('{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"4711"}}}\n');
@@ -176,7 +176,7 @@ test('a bookmark moves the place from which the watch goes on', async (t) => {
   equal(all.watch.lists, 1);
 });
 
-test('listing again is done when it is said to be, and tells only what differs', async (t) => {
+test('listAgain resolves once the list was read, and parallel calls are allowed', async (t) => {
   const all = await watched(t);
   await untilTrue(() => all.api.watches === 1);
   await all.watch.listAgain();
@@ -187,8 +187,8 @@ test('listing again is done when it is said to be, and tells only what differs',
 });
 
 const restorations: Readonly<Record<string, (all: Watched) => void>> = {
-  'is said to be restored': ({ watch }) => void watch.restored(),
-  'has not come as far as it had': ({ api }) => {
+  'is reported as restored': ({ watch }) => void watch.restored(),
+  'answers 504 to its resourceVersion': ({ api }) => {
     api.fault = (_, response) => {
       api.fault = () => 'go on';
       return refuse(response, 504);
@@ -197,7 +197,7 @@ const restorations: Readonly<Record<string, (all: Watched) => void>> = {
   },
 };
 for (const [what, restore] of Object.entries(restorations))
-  test(`of a server that ${what} no object is taken for a known one by its number`, async (t) => {
+  test(`a server that ${what} is listed again, even objects of a known resourceVersion`, async (t) => {
     const all = await watched(t);
     await untilTrue(() => all.api.watches === 1);
     const before = all.api.objects.get('a');
@@ -208,7 +208,7 @@ for (const [what, restore] of Object.entries(restorations))
     deepEqual([all.known.get('a'), all.watch.lists], ['restored', 2]);
   });
 
-test('a token that is rotated in its file is used with the next request', async (t) => {
+test('a token that is rotated in its file is used for the next watch', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'vipward-token-'));
   t.after(() => rmSync(folder, { recursive: true }));
   const tokenFile = join(folder, 'token');
@@ -221,7 +221,7 @@ test('a token that is rotated in its file is used with the next request', async 
   equal(all.api.authorizations[0], 'Bearer first');
 });
 
-test('a plugin is run for a token, and again when the server takes it no more', async (t) => {
+test('a plugin is run for a token, and again after a 401', async (t) => {
   const script = `printf '{"status":{"token":"%s"}}' "$(date +%s%N)"; cat > /dev/null`;
   const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: 'sh', args: ['-c', script] };
   const all = await watched(t, { exec });

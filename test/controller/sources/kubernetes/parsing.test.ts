@@ -1,4 +1,4 @@
-// What the API server and a kubeconfig say, and what is made of it: events, pages, waits, contexts.
+// Parsing of what the API server and a kubeconfig contain: events, pages, waits, contexts.
 import { deepEqual, equal, match, ok, rejects, throws } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -13,7 +13,7 @@ import { configOf } from '../../fixture.ts';
 const metadata = { name: 'web', namespace: 'demo', resourceVersion: '7' };
 const event = (type: string, object: object) => parseWatchEvent(JSON.stringify({ type, object }));
 
-test('who may open a VIP to every port, or to the node, is for --allow-opt-out to say', async () => {
+test('--allow-opt-out names the namespaces that may open all ports or use delivery host', async () => {
   const rules = { classes: [], takesUnclassed: true, delivery: 'forward', isOfCluster: true } as const;
   const out = { 'vipward.io/only-service-ports': 'false' };
   const spec = { type: 'LoadBalancer', ports: [{ port: 80 }] };
@@ -41,7 +41,7 @@ test('who may open a VIP to every port, or to the node, is for --allow-opt-out t
   await rejects(refusalIn('demo', 'any,other'), /--allow-opt-out any,other: expected any, none, or names/);
 });
 
-test('a Service gets no address of a family that has no ClusterIP, whatever it prefers', () => {
+test('a PreferDualStack Service with one IP family gets addresses of that family only', () => {
   const rules = { classes: [], takesUnclassed: true, delivery: 'forward', isOfCluster: true } as const;
   const wishOf = (ipFamilies: readonly string[]) => {
     const ports = [{ port: 80 }];
@@ -53,7 +53,7 @@ test('a Service gets no address of a family that has no ClusterIP, whatever it p
   deepEqual(wishOf(['IPv6', 'IPv4']), { families: [6, 4], policy: 'PreferDualStack' });
 });
 
-test('a Lease is not asked for more often than ten times a second', async () => {
+test('--leader-elect-retry-period is at least 100ms', async () => {
   const of = (period: string) =>
     configOf(['--kubernetes', '--pool', 'p=10.0.0.0/24', '--leader-elect-retry-period', period]);
   for (const period of ['0', '99ms'])
@@ -61,7 +61,7 @@ test('a Lease is not asked for more often than ten times a second', async () => 
   equal((await of('100ms')).source.kind, 'kubernetes');
 });
 
-test('where others reach a controller is told as a URL has it, by an address of either family', async () => {
+test('--advertise takes an address of either family or a name, with the port of --listen', async () => {
   const told = async (advertise: string, listen = '127.0.0.1:9470') => {
     const flags = ['--kubernetes', '--pool', 'p=10.0.0.0/24', '--listen', listen];
     const { source } = await configOf([...flags, `--advertise=${advertise}`]);
@@ -76,7 +76,7 @@ test('where others reach a controller is told as a URL has it, by an address of 
     await rejects(told(wrong), /--advertise/);
 });
 
-test('each type of watch event is told apart, and another one is an error', () => {
+test('each type of watch event is recognised, and an unknown type is an error', () => {
   deepEqual(event('ADDED', { metadata }), {
     ...{ kind: 'set', key: 'demo/web', resourceVersion: '7', object: { metadata } },
   });
@@ -92,7 +92,7 @@ test('each type of watch event is told apart, and another one is an error', () =
   throws(() => event('RENAMED', { metadata }), FieldError);
 });
 
-test('no text of any kind is taken for an event that it is not', () => {
+test('arbitrary JSON as a watch event ends in an event, a FieldError or a SyntaxError', () => {
   fc.assert(
     fc.property(fc.json(), (text) => {
       try {
@@ -104,7 +104,7 @@ test('no text of any kind is taken for an event that it is not', () => {
   );
 });
 
-test('a page without a list of items is no empty page', () => {
+test('a page without items or resourceVersion is an error, and not an empty page', () => {
   const page = { metadata: { resourceVersion: '5', continue: '' }, items: [{ metadata }] };
   deepEqual(parseListPage(page).next, null);
   equal(parseListPage({ ...page, metadata: { resourceVersion: '5', continue: 'x' } }).next, 'x');
@@ -113,7 +113,7 @@ test('a page without a list of items is no empty page', () => {
   throws(() => parseListPage({ kind: 'Status', status: 'Failure' }), FieldError);
 });
 
-test('waits grow to two seconds, are never the same for all, and follow Retry-After', () => {
+test('waits after failures are random between 25 ms and 2 s, and follow Retry-After up to a minute', () => {
   equal(backoffMs(1, 0), 25);
   equal(backoffMs(3, 0.5), 150);
   fc.assert(
@@ -159,7 +159,7 @@ test('a kubeconfig gives the server and the credential of its context', () => {
   deepEqual(asUser({ exec: plugin }).exec, { ...plugin, env: [] });
 });
 
-test('a kubeconfig that cannot be followed is refused by the field', () => {
+test('an invalid or unsupported kubeconfig is refused by the name of its field', () => {
   throws(() => read({}, 'z'), /contexts: no context is named "z"; there are: a, b/);
   throws(() => read({ users: [] }), /users: no user is named "u"; there are: none/);
   throws(() => read({ clusters: [{ name: 'c', cluster: { server: 'ftp://x' } }] }), /cluster\.server/);
@@ -168,7 +168,7 @@ test('a kubeconfig that cannot be followed is refused by the field', () => {
   throws(() => asUser({ as: 'root' }), /user\.as: not supported/);
 });
 
-test('an ExecCredential is read with its time', () => {
+test('an ExecCredential is read with its expiry time', () => {
   const status = { token: 'abc', expirationTimestamp: '2030-01-01T00:00:00Z' };
   const expiresMs = Date.UTC(2030, 0, 1);
   deepEqual(parseExecCredential({ status }), { token: 'abc', certificate: null, expiresMs });

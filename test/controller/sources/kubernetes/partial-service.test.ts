@@ -1,4 +1,4 @@
-// A Service of which something cannot be read is served with less than it says, and never with more.
+// A Service with an invalid field is served with less than it declares, and never with more.
 import { deepEqual, equal, match, throws } from 'node:assert/strict';
 import { test } from 'node:test';
 import { compileVip } from '../../../../src/controller/compile.ts';
@@ -18,7 +18,7 @@ function entryOf(spec: object, annotations: Readonly<Record<string, string>> = {
   return cutService({ ...object, metadata: { ...object.metadata, uid: 'u' } }, rules);
 }
 
-/** Who may come to which ports, and what of it could not be read. */
+/** The sources and ports of a Service, and the error of what could not be read. */
 function readingOf(...given: Parameters<typeof entryOf>) {
   const entry = entryOf(...given);
   if (entry.kind !== 'service') throw new TypeError(entry.kind);
@@ -26,13 +26,13 @@ function readingOf(...given: Parameters<typeof entryOf>) {
   return { sources: service.sources, ports: service.ports.map(({ port }) => port), service, wrong };
 }
 
-test('a source range is what Kubernetes takes it for, in the older forms too', () => {
+test('a source range is read as Kubernetes reads it, in the older forms too', () => {
   const older: Readonly<Record<string, string>> = {
     ...{ '10.1.2.3/8': '10.0.0.0/8', '010.0.0.0/8': '10.0.0.0/8', '10.00.000.0/08': '10.0.0.0/8' },
     ...{ '0.0.0.0/0': '0.0.0.0/0', '192.168.010.001/0032': '192.168.10.1/32' },
     ...{ '::ffff:10.0.0.0/104': '10.0.0.0/8', '::ffff:010.1.2.3/0128': '10.1.2.3/32' },
     ...{ '0:0:0:0:0:FFFF:0a01:0203/112': '10.1.0.0/16', '::ffff:0:0/96': '0.0.0.0/0' },
-    // With fewer bits the mark of IPv4 is masked away: what is left is IPv6.
+    // With fewer bits the IPv4-mapped prefix is masked away, and the range is IPv6.
     ...{ '::ffff:10.0.0.0/90': '::ffc0:0:0/90', '::/0': '::/0', 'fd00:00001::/064': 'fd00:1::/64' },
   };
   for (const [text, range] of Object.entries(older)) equal(parseLegacyPrefix(text), range, text);
@@ -44,7 +44,7 @@ test('a source range is what Kubernetes takes it for, in the older forms too', (
   deepEqual(readingOf({}, { [olderName]: '010.0.0.0/8, ::ffff:192.0.2.0/120' }).sources?.length, 2);
 });
 
-test('a Service of which it cannot be read who may come is shut, and keeps its address', () => {
+test('a Service with invalid source ranges admits no source, and keeps its address', () => {
   const open = { 'vipward.io/only-service-ports': 'false', 'vipward.io/addresses': '10.77.0.150' };
   const { sources, ports, service, wrong } = readingOf({ loadBalancerSourceRanges: ['10.0.0.0/99'] }, open);
   deepEqual([sources, ports, service.onlyServicePorts, service.refusal], [[], [80], true, null]);
@@ -56,7 +56,7 @@ test('a Service of which it cannot be read who may come is shut, and keeps its a
   deepEqual(readingOf({}, { [olderName]: '10.0.0.0' }).sources, []);
 });
 
-test('where VIPs have no filter by default, one of which something cannot be read has it', () => {
+test('a Service with an invalid field is filtered even if VIPs are not by default', () => {
   const compiled = (spec: object, annotations: Readonly<Record<string, string>> = {}) => {
     const { filtered, ports } = compileVip(vip, [readingOf(spec, annotations).service], false).vip;
     return [filtered, ports.map(({ sources }) => sources)];
@@ -73,17 +73,17 @@ test('where VIPs have no filter by default, one of which something cannot be rea
     deepEqual(compiled({ loadBalancerSourceRanges: [range] }, flags), [true, [[range]]]);
 });
 
-test('of words that no Kubernetes has yet a Service keeps what is known, and nobody may come', () => {
+test('a Service with unknown values keeps what is known, and admits no source', () => {
   const ports = [{ port: 80 }, { port: 90, protocol: 'DCCP' }, 7];
   const spec = { ports, ipFamilies: ['IPv9'], externalTrafficPolicy: 'Rack', loadBalancerIP: '10.77.0.151' };
   const { sources, service, wrong, ...more } = readingOf(spec);
   deepEqual([sources, more.ports, service.addresses, service.refusal], [[], [80], ['10.77.0.151'], null]);
   match(wrong ?? '', /^spec\.ports\[1\]\.protocol/);
-  // What is none of ours, or not there, does not become ours by it.
+  // A Service of another class does not become ours by it.
   equal(entryOf({ ports, loadBalancerClass: 'example.com/lb' }).kind, 'ignored');
 });
 
-test('each of its families and policies that is known stays, whatever else is not', () => {
+test('known IP families and policies of a Service stay, even if others are unknown', () => {
   const words = { ports: [{ port: 80 }, 7], ipFamilies: ['IPv6'], externalTrafficPolicy: 'Local' };
   const kept = (more: object) => {
     const { service, sources } = readingOf({ ...words, ...more });
@@ -102,7 +102,7 @@ test('each of its families and policies that is known stays, whatever else is no
   deepEqual(kept({ ipFamilies: both, ipFamilyPolicy: 'SingleStack' }), [[4, 6], 'RequireDualStack', 'Local']);
 });
 
-test('a Service that never could be read whole is told of, as one is that once could', () => {
+test('a Service with an invalid field gets one event, whether it was valid before or not', () => {
   const key = parseServiceKey('demo/web-0');
   const { controller } = ruling();
   const catalog = new ServiceObjects();
@@ -124,7 +124,7 @@ test('a Service that never could be read whole is told of, as one is that once c
   deepEqual(follow(wrong), [['10.0.0.0/9'], 'Warning NotSupported u']);
 });
 
-test('a misspelt name of ours is told of, and the Service is served as the rest of it says', () => {
+test('a misspelt vipward.io annotation gets one event, and the rest of the Service is served', () => {
   const key = parseServiceKey('demo/web-0');
   const { controller } = ruling();
   const catalog = new ServiceObjects();

@@ -1,4 +1,5 @@
-// Whoever begins to rule over many VIPs writes once agents hold them, or have had their time.
+// A controller that begins to rule over many VIPs writes to the API once agents hold them, or after a time
+// limit.
 import { equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { parsePools } from '../../../../src/controller/allocation/pools.ts';
@@ -61,27 +62,27 @@ const hello: Hello = {
   ...{ rules: { count: 0, digests: {} }, placements: { count: 0, digests: {} } },
 };
 
-test('a few VIPs keep nothing waiting', (t) => {
+test('a few VIPs do not delay writes', (t) => {
   const { precedence, publish } = ruling(t, fewVips);
   publish();
   equal(precedence.mayWrite, true);
 });
 
-test('many VIPs are held before anything is written, and then it is said once', async (t) => {
+test('writes wait until many VIPs are held, and then onOver is called once', async (t) => {
   const { controller, precedence, clock, pass, publish, connect, join } = ruling(t, fewVips + 1);
   equal(precedence.mayWrite, true, 'nothing was published');
   publish();
-  equal(precedence.mayWrite, false, 'nobody was asked yet');
+  equal(precedence.mayWrite, false, 'no agent is connected yet');
   const hold = join();
   await untilTrue(() => controller.owners.all.size > fewVips);
   equal(precedence.mayWrite, false);
   hold(fewVips);
   pass(1000);
-  equal(precedence.mayWrite, false, 'one is still to be held');
+  equal(precedence.mayWrite, false, 'one VIP is not held yet');
   hold(fewVips + 1);
   const { commit } = connect('late');
   pass(1000);
-  equal(precedence.mayWrite, false, 'one node is still given the rules');
+  equal(precedence.mayWrite, false, 'one node has not committed the rules yet');
   commit();
   equal(clock.overs, 0);
   pass(200);
@@ -90,7 +91,7 @@ test('many VIPs are held before anything is written, and then it is said once', 
   equal(clock.overs, 1);
 });
 
-test('a node that does not take its VIPs keeps the writes waiting for a while only', (t) => {
+test('a node that does not take its VIPs delays writes for a limited time', (t) => {
   const { precedence, clock, pass, publish, join } = ruling(t, fewVips + 1);
   publish();
   equal(precedence.mayWrite, false);

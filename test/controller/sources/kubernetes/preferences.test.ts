@@ -1,4 +1,5 @@
-// What a record says of its node: who says so counts, and not an event that is older than our own write.
+// spec.node of a VirtualIP: a value that was set by another counts, and an event older than our own write
+// does not.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import {
@@ -8,7 +9,7 @@ import {
 import type { VirtualIpRecord } from '../../../../src/controller/sources/kubernetes/virtual-ip.ts';
 import { hello, joined, ruling, servicesOf, settled, term, vip } from '../../ruling.ts';
 
-/** A controller by which `a` has the VIP, and `b` could; and what is to be written of it. */
+/** A controller with a VIP on `a` that `b` could have, and the writes about it. */
 async function twoNodes() {
   const all = ruling();
   all.controller.publish({ set: servicesOf(1), remove: [] });
@@ -39,7 +40,7 @@ async function twoNodes() {
   return { preferences, said, at, writes, failed, owners, answers };
 }
 
-test('a node that is set is moved to, once', async () => {
+test('a VIP moves once to the node in spec.node, and an event names an unconnected one', async () => {
   const { said, at, failed } = await twoNodes();
   said(null);
   deepEqual(at(), ['a', false]);
@@ -50,10 +51,10 @@ test('a node that is set is moved to, once', async () => {
   deepEqual(failed, ['spec.node nowhere: not connected; it stays on b']);
 });
 
-test('an event from before our own write says nothing', async () => {
+test('an event from before our own write of spec.node is ignored', async () => {
   const { preferences, said, at, writes, owners } = await twoNodes();
   said('b');
-  // It is on its way there, and somebody moves it to where it was.
+  // During that move another one moves it back.
   owners.moves.cancel(vip, 'test');
   preferences.moved({ address: vip, node: 'a' });
   equal(writes.length, 1);
@@ -66,10 +67,10 @@ test('an event from before our own write says nothing', async () => {
   deepEqual(at(), ['b', true]);
 });
 
-test('what was set after our own write is followed, though ours was never seen', async () => {
+test('a spec.node that was set after our own write is followed, even if ours was never seen', async () => {
   const metadata = { name: vip, uid: 'u', generation: 5 };
   const answer = { metadata, spec: { address: vip, pool: 'p', services: [], node: 'a' } };
-  // Read after the answer, or before it.
+  // The event is read after the answer, or before it.
   for (const isLate of [false, true]) {
     const { preferences, said, at, writes, answers } = await twoNodes();
     answers.push(answer);

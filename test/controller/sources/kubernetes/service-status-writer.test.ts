@@ -1,4 +1,4 @@
-// What the status of a Service is made to say when it is not served any more.
+// What is written to the status of a Service that is no longer served.
 import { deepEqual, equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { parsePools } from '../../../../src/controller/allocation/pools.ts';
@@ -19,8 +19,8 @@ const web = 'demo/web' as ServiceKey;
 const quiet = () => undefined;
 
 /**
- * A controller, and a Service whose status says this, to which the API server answers so; and what of it was
- * looked at, written and told.
+ * A controller, a Service with this address in its status, and an API server with this answer; and which keys
+ * were examined, written and reported.
  */
 function publishing(t: TestContext, ip: string, answer: object | Error = {}) {
   const abort = new AbortController();
@@ -60,7 +60,7 @@ function publishing(t: TestContext, ip: string, answer: object | Error = {}) {
   return { controller, catalog, statusWriter, written, asked, looked, owned, seen };
 }
 
-test('who is refused without an event of its own is told so, and its status says nothing more', async (t) => {
+test('a Service that new pools refuse is examined for an event, and its status is emptied', async (t) => {
   const { controller, catalog, written, looked } = publishing(t, '10.77.0.100');
   controller.publish({ set: [...catalog.services.values()], remove: [] });
   await untilTrue(() => looked.has(web));
@@ -80,15 +80,15 @@ const conflicts = new ApiError(
   'conflicts with "metallb" using v1:\n- .a\nconflicts with "it":\n- .b',
   null,
 );
-const answers = { 'stays as it is': theirs, 'is refused': conflict, 'is refused for two reasons': conflicts };
+const answers = { stays: theirs, 'is refused': conflict, 'is refused for two reasons': conflicts };
 
 for (const [what, answer] of Object.entries(answers))
-  test(`a status of another that ${what} is asked for once, and again after its event`, async (t) => {
+  test(`a write to a foreign status that ${what} is repeated only after an event`, async (t) => {
     const { controller, catalog, statusWriter, asked, looked } = publishing(t, '192.0.2.7', answer);
     controller.publish({ set: [...catalog.services.values()], remove: [] });
     await untilTrue(() => statusWriter.problems().length > 0);
     looked.clear();
-    // Its VIP is awaited, so that whatever an agent says makes it looked at.
+    // Its VIP is awaited, so that every message of an agent makes the writer examine it.
     statusWriter.progressed();
     await untilTrue(() => looked.has(web));
     equal(asked.length, 1);
@@ -97,7 +97,7 @@ for (const [what, answer] of Object.entries(answers))
     await untilTrue(() => asked.length > 1);
   });
 
-test("a status that was only changed in between is nobody else's, and asked for again", async (t) => {
+test('a write that fails as modified is repeated, and the status does not count as foreign', async (t) => {
   const modified = new ApiError(409, 'the object has been modified; please apply your changes again', null);
   const { controller, catalog, statusWriter, asked, owned } = publishing(t, '192.0.2.7', modified);
   controller.publish({ set: [...catalog.services.values()], remove: [] });
@@ -105,7 +105,7 @@ test("a status that was only changed in between is nobody else's, and asked for 
   deepEqual([statusWriter.problems(), owned], [[], []]);
 });
 
-test('an address that another manager has written too is told, until it is gone', async (t) => {
+test('an address that another field manager has written is a problem until it is gone', async (t) => {
   const status = { loadBalancer: { ingress: [{ ip: '192.0.2.7' }] } };
   const managedFields = [
     { manager: 'kube-controller-manager', fieldsV1: { 'f:metadata': { 'f:finalizers': {} } } },

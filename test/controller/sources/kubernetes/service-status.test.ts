@@ -1,4 +1,4 @@
-// Which addresses the status of a Service has, and the request that says so.
+// The addresses that the status of a Service has, and the request that writes them.
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -13,7 +13,7 @@ import { parseServiceKey } from '../../../../src/state/service.ts';
 
 const addresses = (...texts: string[]): Address[] => texts.map(parseAddress);
 
-test('a status has what was announced and what it had, as long as that is allocated', () => {
+test('a status has the announced addresses and those it had, as long as they are allocated', () => {
   const isAnnounced = (address: Address) => address === '10.0.0.2';
   const wanted = (allocated: Address[], recorded: Address[], outgoing: Address[] = []) =>
     wantedIngress({ allocated, outgoing, recorded, isAnnounced, isContested: () => false });
@@ -26,7 +26,7 @@ test('a status has what was announced and what it had, as long as that is alloca
   deepEqual(wanted(announced, old, old), [...announced, ...old]);
 });
 
-test('a status says no address on which another Service has a port of it', () => {
+test('a status has no address on which another Service has a port of this one', () => {
   const [free, contested, other] = addresses('10.0.0.1', '10.0.0.2', '10.0.0.3');
   const isContested = (address: Address) => address === contested || address === other;
   const facts = { allocated: addresses('10.0.0.1', '10.0.0.2'), outgoing: addresses('10.0.0.3') };
@@ -34,7 +34,7 @@ test('a status says no address on which another Service has a port of it', () =>
   deepEqual(wantedIngress({ ...facts, recorded, isAnnounced: () => true, isContested }), [free]);
 });
 
-test('who leaves a contested address keeps it in its status until another of its family is announced', () => {
+test('a status keeps a contested outgoing address until another of its family is announced', () => {
   const [old, old6, next, next6] = addresses('10.0.0.1', 'fd00::1', '10.0.0.2', 'fd00::2');
   const [allocated, outgoing] = [addresses('10.0.0.2', 'fd00::2'), addresses('10.0.0.1', 'fd00::1')];
   const wanted = (...announced: unknown[]) => {
@@ -47,7 +47,7 @@ test('who leaves a contested address keeps it in its status until another of its
   deepEqual(wanted(next, next6), [next, next6]);
 });
 
-test('a status is applied as ours, with ipMode only where that is known', () => {
+test('a status is applied with our field manager, and with ipMode only if the server knows it', () => {
   const key = parseServiceKey('demo/web');
   const { path, body } = statusPatch({ key, addresses: addresses('10.0.0.1'), hasIpMode: true });
   equal(path, '/api/v1/namespaces/demo/services/web/status?fieldManager=vipward');
@@ -59,7 +59,7 @@ test('a status is applied as ours, with ipMode only where that is known', () => 
   deepEqual(JSON.stringify(old.body).includes('ipMode'), false);
 });
 
-test('the name of a record is the address with every group written out, and no two are the same', () => {
+test('the name of a VirtualIP is its address with every group written out, and is unique', () => {
   equal(virtualIpName(parseAddress('fd77::100')), 'fd77-0-0-0-0-0-0-100');
   equal(virtualIpName(parseAddress('::1')), '0-0-0-0-0-0-0-1');
   equal(virtualIpName(parseAddress('10.77.0.100')), '10.77.0.100');

@@ -1,5 +1,5 @@
-// The certificate of a Secret that somebody else keeps, and gets wrong: what a server showed it goes on to
-// show, until the Secret is right.
+// The certificate of a Secret that another program maintains: while the Secret is invalid the server keeps
+// the certificate that it had.
 import { equal, match } from 'node:assert/strict';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -18,14 +18,14 @@ const authority = makeAuthority(life);
 const made = (): Pair => makeServerPair(authority, ['localhost'], life);
 
 interface Rig {
-  /** What the Secret holds. */
+  /** The content of the Secret. */
   kept: Pair;
-  /** How often that was read. */
+  /** How often it was read. */
   looks: number;
   readonly certificate: SharedCertificate;
-  /** Whether the API server is the one it was. */
+  /** Throws if the API server is that of another cluster. */
   confirm: () => Promise<void>;
-  /** The certificate that whoever connects is shown. */
+  /** The certificate that a client is shown. */
   readonly shown: () => Promise<string | undefined>;
 }
 
@@ -69,7 +69,7 @@ async function rig(t: TestContext, kept: Pair): Promise<Rig> {
   return all;
 }
 
-test('a pair that does not belong together is named until it does, and then taken', limit, async (t) => {
+test('a key that does not match its certificate is a problem until it does', limit, async (t) => {
   const [right, other] = [made(), made()];
   const all = await rig(t, { cert: right.cert, key: other.key });
   match(await problem(all), /^Secret vipward-tls: .* mismatch: put a certificate and its key there/);
@@ -81,7 +81,7 @@ test('a pair that does not belong together is named until it does, and then take
   equal(await all.shown(), right.cert);
 });
 
-test('a key that is replaced alone is looked at too, and what was shown stays', limit, async (t) => {
+test('a key that is replaced alone is a problem, and the former pair stays in use', limit, async (t) => {
   const right = made();
   const all = await rig(t, right);
   await untilTrue(() => all.certificate.pair.cert === right.cert);
@@ -95,7 +95,7 @@ async function problem({ certificate }: Rig): Promise<string> {
   return certificate.problems()[0]?.message ?? '';
 }
 
-test('the certificate of another cluster is not shown', limit, async (t) => {
+test('the certificate of another cluster is not used', limit, async (t) => {
   const [right, other] = [made(), made()];
   const all = await rig(t, right);
   await untilTrue(() => all.looks > 0);

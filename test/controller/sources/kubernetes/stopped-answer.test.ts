@@ -1,4 +1,5 @@
-// An answer of the API server that stops in the middle, on a connection that stays: nobody waits for ever.
+// An answer of the API server that stops in the middle while the connection stays: the request does not wait
+// for ever.
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,7 +11,7 @@ import { FakeApi } from './fake-api.ts';
 const limit = { timeout: 20_000 };
 const timeoutMs = 200;
 
-/** Asks one that answers with this status, and then with these parts of a body, each after a while. */
+/** Asks a server that answers with this status, and then with these parts of a body, each after a while. */
 async function asked(
   status: number,
   parts: readonly string[],
@@ -50,14 +51,14 @@ test('an answer that leaves HTTP is given up', limit, async () => {
   await rejects(asked(101, [], 0, headers), { message: 'the connection was closed without an answer' });
 });
 
-test('what was refused is told by its status, though its words never end', limit, async () => {
+test('a refusal is reported by its status even if its body does not end', limit, async () => {
   await rejects(asked(403, ['{"message":'], 1000), (error) => {
     equal((error as { code?: unknown }).code, 403);
     return true;
   });
 });
 
-test('one that goes on is read to its end, however long that takes', limit, async () => {
+test('an answer that goes on is read to its end, however long that takes', limit, async () => {
   const text = JSON.stringify({ items: ['a', 'b', 'c', 'd', 'e', 'f', 'g'] });
   const parts = text.match(/.{1,4}/g) ?? [];
   ok(parts.length > 8);

@@ -1,4 +1,4 @@
-// A VirtualIP that records no address is named, with what to do about it.
+// A VirtualIP whose name is not that of its address records nothing: it is reported with the remedy.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { StrangeRecords } from '../../../../src/controller/sources/kubernetes/strange-records.ts';
@@ -6,7 +6,7 @@ import { cutVirtualIp, virtualIpsPath } from '../../../../src/controller/sources
 
 const object = (address: string) => cutVirtualIp({ metadata: { uid: 'u' }, spec: { address, services: [] } });
 
-test('one of another name than its address is told, until it is gone or right', () => {
+test('a VirtualIP named differently from its address is a problem until it is removed or corrected', () => {
   const records = new StrangeRecords();
   const told = () => records.problems().map(({ file, message }) => [file, message]);
   const good = new Map([
@@ -34,7 +34,7 @@ test('one of another name than its address is told, until it is gone or right', 
   deepEqual(told(), []);
 });
 
-test('of very many the first are told, and how many there are', () => {
+test('of 500 such VirtualIPs ten are named, and the others counted', () => {
   const records = new StrangeRecords();
   const names = Array.from({ length: 500 }, (_, index) => `mine-${index}`);
   records.changed({ set: new Map(names.map((name) => [name, null])), remove: [] });

@@ -1,4 +1,4 @@
-// What strangers write in their tokens is neither said at length nor as often as they come.
+// Refused tokens are logged briefly and at a limited rate, whatever they contain.
 import { deepEqual, match, ok } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { ControllerConfig } from '../../../../src/controller/config.ts';
@@ -19,7 +19,7 @@ function heard(t: TestContext): { readonly said: RefusedTokens[]; readonly refus
   return { said, refusals: new TokenRefusals({ say: (refused) => said.push(refused) }) };
 }
 
-test('the first refusal is said at once, and those of a minute together', (t) => {
+test('the first refusal is logged at once, and those of the next minute together', (t) => {
   const { said, refusals } = heard(t);
   for (const reason of ['a', 'b', 'c']) refusals.add(reason);
   deepEqual(said, [{ count: 1, reason: 'a' }]);
@@ -31,7 +31,7 @@ test('the first refusal is said at once, and those of a minute together', (t) =>
   deepEqual(said.slice(2), [{ count: 1, reason: 'd' }]);
 });
 
-test('a token that nobody signed makes one short line, however often it comes', (t) => {
+test('1000 unsigned tokens with a long algorithm make one short line', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const lines: [RefusedTokens, string][] = [];
   const log = { warn: (...line: [RefusedTokens, string]) => lines.push(line) } as unknown as Log;

@@ -1,4 +1,4 @@
-// When the status of a Service says an address that others have already: not before its own ports are open.
+// The status of a Service gets an address that other Services have already once its own ports are open.
 import { deepEqual, equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { parsePools } from '../../../../src/controller/allocation/pools.ts';
@@ -18,7 +18,7 @@ import { hello, vip } from '../../ruling.ts';
 const rules = { classes: [], takesUnclassed: true, delivery: 'forward', isOfCluster: true } as const;
 const quiet = () => undefined;
 
-/** A controller with an agent, and what every status was made to say in turn. */
+/** A controller with an agent, and the statuses that were written, in order. */
 function publishing(t: TestContext) {
   const abort = new AbortController();
   t.after(() => abort.abort());
@@ -59,7 +59,7 @@ function publishing(t: TestContext) {
     else controller.publish(changes);
     statusWriter.seen([key]);
   };
-  /** Waits until this Service was looked at anew, and what came of that was written. */
+  /** Waits until this Service was examined again, and the result was written. */
   const isLookedAt = async (name: string) => {
     looked.length = 0;
     statusWriter.progressed();
@@ -69,7 +69,7 @@ function publishing(t: TestContext) {
   return { controller, sessions, said, apply, isLookedAt };
 }
 
-test('who comes to share an address is told of it once its own ports are in the kernel', async (t) => {
+test('a Service that joins an address gets it in its status once its own ports are committed', async (t) => {
   const { controller, sessions, said, apply, isLookedAt } = publishing(t);
   apply('web', [80]);
   const session = sessions.open(hello('a'), { send: quiet, bufferedAmount: 0 });
@@ -87,11 +87,11 @@ test('who comes to share an address is told of it once its own ports are in the 
   deepEqual(said, [`web ${told}`]);
   apply('dns', [53]);
   await isLookedAt('dns');
-  // What a status says already stays while the VIP changes.
+  // An address that is in a status stays while the VIP changes.
   await isLookedAt('web');
   deepEqual(said, [`web ${told}`]);
   const { seq } = controller.rules;
-  // What others change there in the meantime is not waited for.
+  // A later change of another Service is not waited for.
   apply('web', [80, 81]);
   equal(controller.rules.seq, seq + 1);
   await isLookedAt('web');
@@ -100,7 +100,7 @@ test('who comes to share an address is told of it once its own ports are in the 
   deepEqual(said, [`web ${told}`, `dns ${told}`]);
 });
 
-test('whose port belonged to another one is told once that port is open', async (t) => {
+test('a Service whose port another had gets the address in its status once the port is open', async (t) => {
   const { controller, sessions, said, apply, isLookedAt } = publishing(t);
   apply('web', [80]);
   const session = sessions.open(hello('a'), { send: quiet, bufferedAmount: 0 });

@@ -1,4 +1,4 @@
-// What is known of nodes and endpoints, and told of them, with an API server that speaks as the real one.
+// What the topology knows and reports of nodes and endpoints, with a fake API server.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,7 +12,7 @@ import { FakeApi } from './fake-api.ts';
 
 const limit = { timeout: 20_000 };
 
-/** The topology of a cluster, with what they told of, until the end of the test. */
+/** The topology of a cluster with its callbacks, until the end of the test. */
 async function rig(idleMs = 60_000): Promise<Rig> {
   await using stack = new AsyncDisposableStack();
   const api = stack.use(await new FakeApi().listen());
@@ -53,32 +53,28 @@ interface Rig extends AsyncDisposable {
   };
 }
 
-test(
-  'of Nodes that were deleted the latest are remembered, and none that is there again',
-  limit,
-  async () => {
-    await using all = await rig();
-    const { api, topology, told } = all;
-    const names = Array.from({ length: mostDeleted + 2 }, (_, index) => `node-${index}`);
-    const [oldest = '', next = '', third = ''] = names.map((name) => `demo/${name}`);
-    for (const name of names) api.set(name);
-    topology.start();
-    await untilTrue(() => topology.synced.nodes && api.watches > 0);
-    for (const name of names) api.remove(name);
-    await untilTrue(() => told.deleted.length >= names.length);
-    equal(topology.barred.size, mostDeleted);
-    deepEqual(
-      [oldest, next, third].map((name) => topology.barred.get(name)),
-      [undefined, undefined, 'its Node was deleted'],
-    );
-    api.set('node-2');
-    await untilTrue(() => !topology.barred.has(third));
-    equal(topology.barred.size, mostDeleted - 1);
-    deepEqual(told.returned, [third]);
-  },
-);
+test('the latest deleted Nodes are remembered until they return', limit, async () => {
+  await using all = await rig();
+  const { api, topology, told } = all;
+  const names = Array.from({ length: mostDeleted + 2 }, (_, index) => `node-${index}`);
+  const [oldest = '', next = '', third = ''] = names.map((name) => `demo/${name}`);
+  for (const name of names) api.set(name);
+  topology.start();
+  await untilTrue(() => topology.synced.nodes && api.watches > 0);
+  for (const name of names) api.remove(name);
+  await untilTrue(() => told.deleted.length >= names.length);
+  equal(topology.barred.size, mostDeleted);
+  deepEqual(
+    [oldest, next, third].map((name) => topology.barred.get(name)),
+    [undefined, undefined, 'its Node was deleted'],
+  );
+  api.set('node-2');
+  await untilTrue(() => !topology.barred.has(third));
+  equal(topology.barred.size, mostDeleted - 1);
+  deepEqual(told.returned, [third]);
+});
 
-test('a Node that only lives is no news, and one that is barred or free again is', limit, async () => {
+test('a heartbeat of a Node is not reported, and a change of its bar is', limit, async () => {
   await using all = await rig();
   const { api, topology, told } = all;
   const drained = { labels: { 'vipward.io/drain': '' } };
@@ -94,7 +90,7 @@ test('a Node that only lives is no news, and one that is barred or free again is
   deepEqual(told.nodes, [['demo/n1'], [], ['demo/n1']]);
 });
 
-test('a Node that is not as it should be keeps its VIPs, and the others are heard of', limit, async () => {
+test('an invalid Node is not barred, and other Nodes are followed', limit, async () => {
   await using all = await rig();
   const { api, topology, told } = all;
   topology.start();
@@ -112,7 +108,7 @@ function setSlice(api: FakeApi, name: string, service: string): void {
   api.set(name, '', { labels, addressType: 'IPv4', endpoints });
 }
 
-test('the first list of slices is about every Service, and a change about its own alone', limit, async () => {
+test('the first list of slices is reported for all Services, and a change for its own', limit, async () => {
   await using all = await rig();
   const { api, topology, told } = all;
   setSlice(api, 'web-1', 'web');
@@ -131,7 +127,7 @@ test('the first list of slices is about every Service, and a change about its ow
   equal(topology.nodesOf('demo/web' as ServiceKey, 4)?.size, 0);
 });
 
-test('until slices are listed anew it is not known where the endpoints are', limit, async () => {
+test('the nodes of endpoints are unknown until slices are listed again', limit, async () => {
   await using all = await rig();
   const { api, topology, told } = all;
   const web = 'demo/web' as ServiceKey;
@@ -147,7 +143,7 @@ test('until slices are listed anew it is not known where the endpoints are', lim
   deepEqual(told.endpoints, [null, null]);
 });
 
-test('slices are watched while a Service is Local, and a little longer', limit, async () => {
+test('slices are watched while a Service is Local, and for the idle time after that', limit, async () => {
   await using all = await rig(300);
   const { api, topology, told } = all;
   const web = 'demo/web' as ServiceKey;
@@ -173,7 +169,7 @@ test('slices are watched while a Service is Local, and a little longer', limit, 
   deepEqual([topology.nodesOf(web, 4)?.size, told.endpoints], [0, [null, null]]);
 });
 
-test('a slice that names no Service belongs to nobody, and the others are heard of', limit, async () => {
+test('a slice with an invalid Service name is ignored, and other slices are followed', limit, async () => {
   await using all = await rig();
   const { api, topology, told } = all;
   topology.start();

@@ -1,5 +1,5 @@
-// The record of a VIP that nobody wants and a node may still have: it stays until that node has let go,
-// whoever deletes it.
+// The VirtualIP of a removed VIP that an absent node may still have: it stays until the node has let go, even
+// if it is deleted by hand.
 import { deepEqual } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { ApiRequest } from '../../../../src/controller/sources/kubernetes/client.ts';
@@ -20,7 +20,7 @@ const limit = { timeout: 20_000 };
 const quiet = () => undefined;
 const released = { node: 'a', term, state: 'released' };
 
-/** A controller whose node `a` had a VIP, and is away; the Service is gone. And what was asked of the API. */
+/** A controller whose node `a` had a VIP and is away; the Service is gone. And the requests to the API. */
 async function recording(t: TestContext) {
   const abort = new AbortController();
   t.after(() => abort.abort());
@@ -34,7 +34,7 @@ async function recording(t: TestContext) {
   let last = '';
   const json = async ({ method, path, body }: ApiRequest) => {
     const request = [method, path.replace(/^.*virtualips\/?/, ''), body];
-    // What is not told of is asked again and again.
+    // A request is repeated until its event arrives.
     if (JSON.stringify(request) !== last) asked.push(request);
     last = JSON.stringify(request);
   };
@@ -43,14 +43,14 @@ async function recording(t: TestContext) {
     ...{ client: { json } as unknown as VirtualIpWriterInput['client'], isListed: () => true },
     writes: new Writes({ signal, random: () => 0, mayWrite: () => true, onRefused: quiet, restMs: 20 }),
   });
-  /** The API server tells of the record as it is. */
+  /** The API server reports the record. */
   const told = (uid: string, status: object, services: readonly object[] = []) => {
     const object = { metadata: { uid, generation: 1 }, spec: { address: vip, pool: 'p', services }, status };
     const record = cutVirtualIp(object) as VirtualIpRecord;
     vipWriter.changed({ set: new Map([[vip, record]]), remove: [] });
   };
   const deleted = () => vipWriter.changed({ set: new Map(), remove: [vip] });
-  /** What is asked next, and nothing else. */
+  /** Expects this request next, and no other. */
   const asks = async (...wanted: readonly unknown[]) => {
     await untilTrue(() => asked.length > 0);
     deepEqual(asked, [wanted]);
@@ -69,7 +69,7 @@ const made = {
   spec: { address: vip, pool: 'p', services: [] },
 };
 
-test('one that is deleted by hand while its node is away is made anew', limit, async (t) => {
+test('a VirtualIP that is deleted by hand while its node is away is created again', limit, async (t) => {
   const all = await recording(t);
   all.deleted();
   await all.asks('POST', '', made);
@@ -80,7 +80,7 @@ test('one that is deleted by hand while its node is away is made anew', limit, a
   await all.asks('DELETE', vip, { preconditions: { uid: 'r2' } });
 });
 
-test('one that is deleted when no node has it any more is not', limit, async (t) => {
+test('a VirtualIP of a VIP that no node has is deleted, and is not created again', limit, async (t) => {
   const all = await recording(t);
   all.controller.forget('a');
   await all.asks('DELETE', vip, { preconditions: { uid: 'r1' } });

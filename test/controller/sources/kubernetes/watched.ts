@@ -1,4 +1,4 @@
-// A ListWatch of a fake API server, and what its owner knows from it.
+// A ListWatch of a fake API server, and what the owner of the ListWatch knows.
 import type { TestContext } from 'node:test';
 import { ApiClient } from '../../../../src/controller/sources/kubernetes/client.ts';
 import { Credentials } from '../../../../src/controller/sources/kubernetes/credentials.ts';
@@ -10,11 +10,11 @@ import { FakeApi } from './fake-api.ts';
 export interface Watched {
   readonly api: FakeApi;
   readonly watch: ListWatch<string>;
-  /** What its owner knows from the changes it was told: name -> data. */
+  /** What the owner knows from the reported changes: name -> data. */
   readonly known: Map<string, string>;
-  /** How many changes it was told. */
+  /** How many changes were reported. */
   readonly told: () => number;
-  /** Whether the API server is the one it was. */
+  /** Throws if the API server is that of another cluster. */
   confirm: () => Promise<void>;
 }
 
@@ -57,7 +57,7 @@ export async function watched(
     client[Symbol.dispose]();
     await api[Symbol.asyncDispose]();
   });
-  // Faults that a test sets in its first turn are there before the first request.
+  // So a fault that a test sets in its first turn is in place before the first request.
   setImmediate(() => {
     ended.done = watch.run();
   });

@@ -1,4 +1,4 @@
-// Which cluster is read: the first that was, and no other one behind its address.
+// Only the cluster that was read first is accepted, and no other one behind its address.
 import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import {
@@ -6,7 +6,7 @@ import {
   WhichCluster,
 } from '../../../../src/controller/sources/kubernetes/which-cluster.ts';
 
-test('another cluster is told from the first, until the first is there again', async () => {
+test('a cluster with another UID is refused until the first cluster is back', async () => {
   const server = { uid: 'a', asked: [] as string[] };
   const json = async ({ path }: { readonly path: string }) => {
     server.asked.push(path);
@@ -21,7 +21,7 @@ test('another cluster is told from the first, until the first is there again', a
   await rejects(confirm(), AnotherClusterError);
   match(which.problem ?? '', /another cluster: its UID is b, and was a; .*start the controller again/);
   equal(which.uid, 'a');
-  // Whether one that says nothing is the first is not known: it stays as it was.
+  // A cluster without a UID may be the first one or not: the problem stays.
   server.uid = undefined as unknown as string;
   await rejects(confirm(), /metadata.uid/);
   match(which.problem ?? '', /its UID is b/);

@@ -1,4 +1,5 @@
-// Writes to an API server: few at a time, the urgent first, the latest of each key, again after a failure.
+// Writes to an API server: few at a time, urgent kinds first, the latest of each key, repeated after a
+// failure.
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -27,7 +28,7 @@ function rig(context: TestContext): Rig {
   return made;
 }
 
-test('no more than sixteen are in flight, and the urgent kinds go first', async (t) => {
+test('at most sixteen writes are in flight, and statuses go before records and Events', async (t) => {
   const { writes } = rig(t);
   const order: string[] = [];
   let [inFlight, most] = [0, 0];
@@ -53,7 +54,7 @@ test('no more than sixteen are in flight, and the urgent kinds go first', async 
   );
 });
 
-test('of what waits under one key the latest is written, and never two at once', async (t) => {
+test('of the waiting writes of one key only the latest is done, after the one in flight', async (t) => {
   const { writes } = rig(t);
   const written: number[] = [];
   const gate = Promise.withResolvers<void>();
@@ -68,7 +69,7 @@ test('of what waits under one key the latest is written, and never two at once',
   deepEqual(written, [0, 5]);
 });
 
-test('a server that has too much is left alone for as long as it asks, and nothing is lost', async (t) => {
+test('a 429 with Retry-After stops all writes for that long, and no write is lost', async (t) => {
   const { writes, refused } = rig(t);
   const atMs: number[] = [];
   writes.put('status', 'a', async () => {
@@ -86,7 +87,7 @@ test('a server that has too much is left alone for as long as it asks, and nothi
   deepEqual([atMs.length, other, refused], [3, 1, []]);
 });
 
-test('what the server refuses for good is told once, and does not hold up the rest', async (t) => {
+test('a permanently refused write is reported once, and does not hold up others', async (t) => {
   const { writes, refused } = rig(t);
   let other = 0;
   writes.put('status', 'a', async () => {
@@ -98,7 +99,7 @@ test('what the server refuses for good is told once, and does not hold up the re
   deepEqual([other, refused], [1, ['status a: invalid']]);
 });
 
-test('what is forbidden is tried again later: a right may be given at any time', async (t) => {
+test('a forbidden write is repeated, because the right may be granted at any time', async (t) => {
   const { writes, refused } = rig(t);
   let isAllowed = false;
   let written = 0;
@@ -112,7 +113,7 @@ test('what is forbidden is tried again later: a right may be given at any time',
   deepEqual([...writes.refused], []);
 });
 
-test('a refusal is told until the server takes such a write, or nothing is left to write', async (t) => {
+test('a refusal stays reported until a write of that key succeeds or is dropped', async (t) => {
   const { writes } = rig(t);
   const refusing = async (): Promise<void> => {
     throw new ApiError(422, 'invalid', null);
@@ -134,7 +135,7 @@ const failing = (...codes: number[]) => {
   };
 };
 
-test('what is gone by then is no refusal, even if it was forbidden while it went', limit, async (t) => {
+test('a 404 after a 403 ends the refusal of an Event', limit, async (t) => {
   const { writes, refused } = rig(t);
   writes.put('event', 'of a namespace that ends', failing(403, 404));
   await untilTrue(() => writes.refused.size === 1);
@@ -142,7 +143,7 @@ test('what is gone by then is no refusal, even if it was forbidden while it went
   deepEqual([writes.done, refused.length], [1, 1]);
 });
 
-test('what was refused and then told to come later is no refusal meanwhile', limit, async (t) => {
+test('a 429 after a 403 ends the refusal, and the write waits', limit, async (t) => {
   const { writes } = rig(t);
   let tries = 0;
   writes.put('event', 'a', async () => {
@@ -154,7 +155,7 @@ test('what was refused and then told to come later is no refusal meanwhile', lim
   deepEqual([writes.refused.size, writes.waiting], [0, 1]);
 });
 
-test('many Events that are refused hide no status that is', async (t) => {
+test('a refused status is reported even after 30 refused Events', async (t) => {
   const { writes } = rig(t);
   for (let index = 0; index < 30; index++) writes.put('event', `e${index}`, failing(422));
   await untilTrue(() => writes.waiting === 0);
@@ -163,7 +164,7 @@ test('many Events that are refused hide no status that is', async (t) => {
   deepEqual([writes.refused.size, writes.refused.get('status s')], [21, 'made to say 422']);
 });
 
-test('one who does not rule writes nothing, and everything once he does', async (t) => {
+test('a controller that may not write keeps its writes until it may', async (t) => {
   const all = rig(t);
   all.mayWrite = false;
   let written = 0;
@@ -176,7 +177,7 @@ test('one who does not rule writes nothing, and everything once he does', async 
   await untilTrue(() => written === 2);
 });
 
-test('events beyond what can wait are dropped and counted', (t) => {
+test('Events beyond the 5000 that can wait are dropped and counted', (t) => {
   const all = rig(t);
   all.mayWrite = false;
   for (let index = 0; index < 5200; index++) all.writes.put('event', `e${index}`, async () => undefined);
