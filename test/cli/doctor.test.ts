@@ -228,22 +228,18 @@ test('programs and interfaces that carry packets past the rules are named', asyn
 });
 
 test('ways past the rules that are files of /proc are seen', async () => {
-  const folder = '/proc/sys/net';
-  const { of } = await checked({
-    files: {
-      [`${folder}/ipv4/conf/all/accept_source_route`]: '1\n',
-      [`${folder}/ipv4/conf/eth0/accept_source_route`]: '1\n',
-      [`${folder}/ipv6/conf/all/seg6_enabled`]: '1\n',
-      [`${folder}/ipv6/conf/eth0/seg6_enabled`]: '1\n',
-      '/proc/net/ip_vs': 'IP Virtual Server\nTCP  0A000001:0050 rr\n',
-    },
-  });
+  const on = (link: string, ...names: readonly string[]) =>
+    Object.fromEntries(names.map((name) => [`/proc/sys/net/${name.replace('*', `conf/${link}`)}`, '1\n']));
+  const names = ['ipv4/*/accept_source_route', 'ipv6/*/seg6_enabled', 'ipv6/*/rpl_seg_enabled'];
+  const ipvs = { '/proc/net/ip_vs': 'IP Virtual Server\nTCP  0A000001:0050 rr\n' };
+  const { of } = await checked({ files: { ...on('all', ...names), ...on('eth0', ...names), ...ipvs } });
   assert.deepEqual(
-    ['accept_source_route', 'seg6_enabled', 'IPVS'].map((name) => of(name).result),
-    ['warn', 'warn', 'ok'],
+    ['accept_source_route', 'seg6_enabled', 'rpl_seg_enabled', 'IPVS'].map((name) => of(name).result),
+    ['warn', 'warn', 'warn', 'ok'],
   );
   assert.match(of('accept_source_route').found, /IPv4 on eth0/);
   assert.match(of('IPVS').found, /1 services/);
-  const off = await checked({ files: { [`${folder}/ipv4/conf/eth0/accept_source_route`]: '1\n' } });
-  assert.equal(off.of('accept_source_route').result, 'ok', 'of IPv4 both have to be on');
+  const off = await checked({ files: on('eth0', ...names) });
+  for (const name of ['accept_source_route', 'seg6_enabled', 'rpl_seg_enabled'])
+    assert.equal(off.of(name).result, 'ok', `${name} has to be on for all and for the interface`);
 });

@@ -52,7 +52,8 @@ export async function bypassChecks(machine: Machine): Promise<Check[]> {
     planeCheck(links),
     ipvsCheck(machine, links),
     sourceRoutingCheck(machine),
-    segmentCheck(machine),
+    segmentCheck(machine, 'seg6_enabled'),
+    segmentCheck(machine, 'rpl_seg_enabled'),
     vrfCheck(links),
   ];
 }
@@ -165,8 +166,8 @@ function sourceRoutingCheck(machine: Machine): Check {
   return warn({ ...part, found: found.join(', '), next });
 }
 
-function segmentCheck(machine: Machine): Check {
-  const name = 'seg6_enabled';
+/** Routing headers of type 4 (SRv6) and type 3 (RPL). The kernel needs it on `all` and on the interface. */
+function segmentCheck(machine: Machine, name: 'seg6_enabled' | 'rpl_seg_enabled'): Check {
   const part = { name, how: `/proc/sys/net/ipv6/conf/*/${name}`, option: null };
   const values = settings(machine, 'ipv6', name);
   const links = [...values]
