@@ -3,9 +3,9 @@
 
 import { hash } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
-import { mkdirSync } from 'node:fs';
 import { Kernel } from '../host/kernel.ts';
 import type { Native } from '../host/native.ts';
+import { makeFolder } from '../process/folder.ts';
 import type { Log, LogDestination } from '../process/log.ts';
 import { UsageError } from '../process/usage.ts';
 import type { Address } from '../state/address.ts';
@@ -76,7 +76,7 @@ export interface AgentParts {
 /** Throws NoFirewallError, TableOwnedError, SystemCallError, and UsageError about the state folder. */
 export async function startAgent(config: AgentConfig, parts: AgentParts): Promise<Agent> {
   const { values } = config;
-  makeFolder(values.state);
+  await makeStateFolder(values.state);
   const saved = readJournal(values.state);
   if (saved.problem !== null) parts.log.warn({ problem: saved.problem }, 'stateUnreadable');
   const kernel = new Kernel(parts.native, parts.lockFile === undefined ? {} : { lockFile: parts.lockFile });
@@ -134,9 +134,9 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   };
 }
 
-function makeFolder(path: string): void {
+async function makeStateFolder(path: string): Promise<void> {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    await makeFolder(path, 0o700);
   } catch (error) {
     const remedy = 'give --state a folder that this process may write, or make it one';
     throw new UsageError(`--state ${path}: ${(error as Error).message}; ${remedy}`, { cause: error });

@@ -56,6 +56,13 @@ test('a --state folder that cannot be made is wrong usage, named with the remedy
   await using alone = new Alone();
   const path = join(alone.folder, 'file');
   writeFileSync(path, '');
-  const words = await refused(alone, ['--state', join(path, 'state')], 2);
-  assert.match(words, /^vipward agent: --state \S*file\/state: ENOTDIR.*; give --state a folder .*\n$/);
+  for (const [folder, error] of [
+    [join(path, 'state'), 'ENOTDIR'],
+    [path, 'EEXIST'],
+    ['/proc/vipward/state', 'ENOENT'],
+  ] as const) {
+    const words = await refused(alone, ['--state', folder], 2);
+    const reason = `--state ${folder}: ${error}.*; give --state a folder`;
+    assert.match(words, new RegExp(`^vipward agent: ${reason} .*\n$`));
+  }
 });

@@ -8,7 +8,8 @@ import { open, readdir, rename, rm } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { makeFolder, StateError } from './records.ts';
+import { makeFolder } from '../../process/folder.ts';
+import { StateError } from './records.ts';
 
 /** Of controllers that start together, the first by name waits for the others to give up. */
 const lookAgainMs = 50;
@@ -50,7 +51,7 @@ export async function takeLock(dir: string): Promise<Lock> {
  * Listens before it renames the socket to its final name: a socket of that name that does not answer is dead.
  */
 async function announce(dir: string, name: string): Promise<Lock> {
-  await makeFolder(dir);
+  await makeFolder(dir, 0o755);
   await using folder = await open(dir, 'r');
   const server = createServer((socket) => {
     socket.on('error', () => undefined);

@@ -2,9 +2,10 @@
 // Reads and writes it whole; store.ts decides when.
 
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { open, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { makeFolder } from '../../process/folder.ts';
 import { type Address, parseAddress } from '../../state/address.ts';
 import { parseServiceKey } from '../../state/service.ts';
 import type { Term } from '../../state/term.ts';
@@ -118,7 +119,7 @@ export async function writeRecords(dir: string, records: Records): Promise<void>
 }
 
 async function replaceFile(dir: string, records: Records): Promise<void> {
-  await makeFolder(dir);
+  await makeFolder(dir, 0o755);
   const path = stateFile(dir);
   const file = await open(`${path}.new`, 'w', 0o600);
   try {
@@ -137,19 +138,6 @@ async function replaceFile(dir: string, records: Records): Promise<void> {
     await folder.sync();
   } finally {
     await folder.close();
-  }
-}
-
-/** Avoids mkdir's `recursive`, which never ends on a file system that takes no folders, such as /proc. */
-export async function makeFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path, 0o755);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return;
-    if (code !== 'ENOENT' || dirname(path) === path) throw error;
-    await makeFolder(dirname(path));
-    await mkdir(path, 0o755);
   }
 }
 
