@@ -48,6 +48,7 @@ export class InProcess {
         log,
         logDestination: { dropped: 0 },
         version: 'bench',
+        signal: new AbortController().signal,
       }),
     );
   }

@@ -69,18 +69,23 @@ export interface AgentParts {
   readonly log: Log;
   readonly logDestination: Pick<LogDestination, 'dropped'>;
   readonly version: string;
+  /** Ends the wait for a process that owns our table. */
+  readonly signal: AbortSignal;
   /** The lock file of legacy xtables, if it is not the default one. */
   readonly lockFile?: string | undefined;
 }
 
-/** Throws NoFirewallError, TableOwnedError, SystemCallError, and UsageError about the state folder. */
+/**
+ * Throws NoFirewallError, TableOwnedError, SystemCallError, UsageError about the state folder, and the reason
+ * of an aborted signal.
+ */
 export async function startAgent(config: AgentConfig, parts: AgentParts): Promise<Agent> {
   const { values } = config;
   await makeStateFolder(values.state);
   const saved = readJournal(values.state);
   if (saved.problem !== null) parts.log.warn({ problem: saved.problem }, 'stateUnreadable');
   const kernel = new Kernel(parts.native, parts.lockFile === undefined ? {} : { lockFile: parts.lockFile });
-  const opening = openFirewallAtStart(kernel, firewallOptions(values), parts.log);
+  const opening = openFirewallAtStart(kernel, firewallOptions(values), parts);
   const firewall = await opening.catch(async (error: unknown) => {
     using _ = kernel;
     if (error instanceof TableOwnedError) await letGo(kernel, parts.log);

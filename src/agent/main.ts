@@ -61,7 +61,8 @@ export async function runAgent(
     const lockFile = env['XTABLES_LOCKFILE'] || undefined;
     const agent = await startWhenPossible({
       ...{ config, version, log, signal },
-      start: () => startAgent(config, { native, log, logDestination: destination, version, lockFile }),
+      start: () =>
+        startAgent(config, { native, log, logDestination: destination, version, signal, lockFile }),
       show: servers.show,
     });
     if (agent !== undefined) {

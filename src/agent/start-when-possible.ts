@@ -34,6 +34,7 @@ export async function startWhenPossible(parts: StartParts): Promise<Agent | unde
     try {
       return await start();
     } catch (error) {
+      if (error === signal.reason) break;
       if (!(error instanceof NoFirewallError)) throw error;
       if (error.message !== reason) log.error({ reason: error.message }, 'noFirewall');
       reason = error.message;

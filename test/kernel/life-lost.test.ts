@@ -155,6 +155,25 @@ test('an agent keeps its addresses while it waits for the owner of its table to 
   );
 });
 
+test('an agent that waits for the owner of its table ends at SIGTERM and keeps its addresses', {
+  skip: skip || ownerless,
+}, async () => {
+  await using node = await Node.start({ services: [web], agentArgs: ['--table-owner', 'off'] });
+  await node.killAgent('SIGKILL');
+  const before = holds(node);
+  const owner = spawnIn(node.node, ['nft', '-i'], { stdio: ['pipe', 'ignore', 'inherit'] });
+  owner.stdin?.write('delete table inet vipward; table inet vipward { flags owner; }\n');
+  await node.until('another process owns the table', () =>
+    /owner/.test(node.run('nft list table inet vipward')),
+  );
+  node.startAgent();
+  await node.until('it waits', () => /"tableOwned"/.test(node.log));
+  const code = await node.killAgent('SIGTERM');
+  owner.stdin?.end();
+  await once(owner, 'exit');
+  deepEqual([code, holds(node)], [0, before]);
+});
+
 test('an agent without its journal keeps guarded VIPs and removes unguarded ones', {
   skip: toPrint,
 }, async () => {

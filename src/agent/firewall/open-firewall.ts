@@ -34,12 +34,13 @@ const ownerPatienceMs = 5000;
 
 /**
  * Like openFirewall, but waits for an owner of the table that is ending: an ending agent gives up its lock
- * before the kernel releases its table, which waits for other processes' commits.
+ * before the kernel releases its table, which waits for other processes' commits. Throws the signal's reason
+ * once it is aborted.
  */
 export async function openFirewallAtStart(
   kernel: Kernel,
   options: FirewallOptions,
-  log: Log,
+  { log, signal }: { readonly log: Log; readonly signal: AbortSignal },
 ): Promise<Firewall> {
   const untilMs = performance.now() + ownerPatienceMs;
   for (let looks = 0; ; looks++) {
@@ -49,7 +50,8 @@ export async function openFirewallAtStart(
       if (!(error instanceof TableOwnedError) || performance.now() >= untilMs) throw error;
       if (looks === 0) log.warn({ reason: error.message }, 'tableOwned');
     }
-    await sleep(lookAgainMs);
+    await sleep(lookAgainMs, undefined, { signal }).catch(() => undefined);
+    signal.throwIfAborted();
   }
 }
 
