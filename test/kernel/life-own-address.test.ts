@@ -1,8 +1,10 @@
 // A VIP that is an address of the node: a filter for it would cut off the node, so the agent writes none.
 import { equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Namespace } from '../namespaces.ts';
 import { rulesOf } from './firewall.ts';
 import { Node, type Service, skip } from './node.ts';
+import { hasTool } from './own-kernel.ts';
 
 const address = '10.77.0.150';
 const other: Service = { name: 'other', addresses: ['10.77.0.100'], ports: ['TCP 80'] };
@@ -21,9 +23,9 @@ async function isOpen(node: Node): Promise<boolean> {
   return (await node.probe('tcp', address, 22)) === 'open' && !rulesOf(node).includes(address);
 }
 
-async function stateOf(node: Node): Promise<string> {
+async function stateOf(node: Node, of = address): Promise<string> {
   const { vips } = await node.status();
-  const vip = vips.find((one) => one.address === address);
+  const vip = vips.find((one) => one.address === of);
   return `${vip?.state} ${vip?.reason} ${vip?.message}`;
 }
 
@@ -65,4 +67,23 @@ test('an agent that starts removes the filter of a node address before it has re
   await node.until('the node is reachable at its address', () => isOpen(node));
   ok(!node.run('ip address show dev lan').includes(`${address}/32`));
   ok(node.run('ip address show dev lan').includes('10.77.0.100/32'));
+});
+
+test('a VIP that another program added and that the kernel marked dadfailed is refused by name', {
+  skip: skip || hasTool('sysctl', '-V'),
+}, async () => {
+  const six = { name: 'six', addresses: ['fd77::150'], ports: ['TCP 80'] };
+  const change = (line: string, where: Namespace) => node.run(`ip address ${line}`, { where });
+  await using node = await Node.start({ services: [other], agentArgs: ['--first-claim', 'take'] });
+  node.run('sysctl -w net.ipv6.conf.lan.accept_dad=1');
+  change('add fd77::150/128 dev lan0 nodad', node.client);
+  change('add fd77::150/128 dev lan', node.node);
+  await node.until('it is a duplicate', () => /dadfailed/.test(node.run('ip address show dev lan')));
+  await node.setServices([other, six]);
+  const words =
+    /^refused AddressConflict .* another host with fd77::150 on lan \(dadfailed\); take the address/;
+  match(await stateOf(node, 'fd77::150'), words);
+  change('del fd77::150/128 dev lan0', node.client);
+  change('del fd77::150/128 dev lan', node.node);
+  await node.until('it is served', async () => (await stateOf(node, 'fd77::150')).startsWith('serving'));
 });

@@ -27,7 +27,7 @@ export type NetworkChange =
   | { readonly kind: 'address gone' | 'address usable'; readonly object: AddressObject }
   /** The interface now has carrier, or another MAC: its neighbours may have to learn VIPs again. */
   | { readonly kind: 'carrier'; readonly link: Link }
-  /** A new address of the node, or an interface that is new, renamed, or went up or down. */
+  /** A foreign address that is new or now a duplicate, or an interface that is new, renamed, up or down. */
   | { readonly kind: 'new'; readonly address: Address | null }
   | { readonly kind: 'other' };
 
@@ -115,9 +115,9 @@ export class Network implements Carried {
       this.#addresses.delete(object.id);
       return { kind: 'address gone', object };
     }
-    const isNew = !this.#addresses.has(object.id);
+    const isNews = this.#addresses.get(object.id)?.isDuplicate !== object.isDuplicate;
     this.#addresses.set(object.id, object);
-    if (object.foreign) return isNew ? { kind: 'new', address: object.address } : { kind: 'other' };
+    if (object.foreign) return isNews ? { kind: 'new', address: object.address } : { kind: 'other' };
     return isTentative(message) ? { kind: 'other' } : { kind: 'address usable', object };
   }
 

@@ -130,6 +130,17 @@ export class Places {
     return { code: 'AddressConflict', mac, reason: `${mac} ${what} ${address} on ${name}; ${remedy}` };
   }
 
+  /** The obstacle of an address that another program added and the kernel does not use there. */
+  #duplicate(key: Address, index: number): Obstacle | undefined {
+    const { network } = this.#parts;
+    const objects = network.strangers().get(key) ?? [];
+    if (!objects.some((object) => object.isDuplicate && object.interfaceIndex === index)) return undefined;
+    const name = network.nameOf(index);
+    const what = `the kernel found another host with ${key} on ${name} (dadfailed)`;
+    const remedy = `take the address from that host and from ${name}, or choose another for the Service`;
+    return { code: 'AddressConflict', reason: `${what}; ${remedy}` };
+  }
+
   /** The index of an interface, or why there is none. */
   #judge(key: Address): number | Obstacle {
     const { network, ledger } = this.#parts;
@@ -143,7 +154,7 @@ export class Places {
     if (at === undefined && link?.carrier === false && !ledger.firstClaims.has(key))
       return { code: 'NoInterface', reason: `${link.name} has no carrier: nobody would find ${key} there` };
     const index = link?.index ?? at;
-    if (index !== undefined) return index;
+    if (index !== undefined) return this.#duplicate(key, index) ?? index;
     const reason = `no interface that is up has a connected prefix with ${key}; name one with --interface`;
     return { code: 'NoInterface', reason: network.trouble || reason };
   }

@@ -37,6 +37,7 @@ export const RouteAttribute = {
 export const RTM_F_FIB_MATCH = 0x2000;
 
 export const IFA_F_NODAD = 0x02;
+export const IFA_F_DADFAILED = 0x08;
 export const IFA_F_TENTATIVE = 0x40;
 export const IFA_F_NOPREFIXROUTE = 0x200;
 export const IFF_UP = 0x1;

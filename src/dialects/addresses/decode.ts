@@ -5,7 +5,14 @@ import { attributesOf, messagesOf, type Message as NetlinkMessage, u32 } from '.
 import { Writer } from '../../netlink/writer.ts';
 import { formatAddress, isMapped } from '../../state/address.ts';
 import type { DumpRequest, KernelObjects } from '../dialect.ts';
-import { AddressAttribute, addressPriority, addressProtocol, IFA_F_TENTATIVE, Message } from './constants.ts';
+import {
+  AddressAttribute,
+  addressPriority,
+  addressProtocol,
+  IFA_F_DADFAILED,
+  IFA_F_TENTATIVE,
+  Message,
+} from './constants.ts';
 import { type AddressObject, addressObject } from './objects.ts';
 
 const headerBytes = 8;
@@ -43,11 +50,16 @@ export function readAddress({ type, payload }: NetlinkMessage): AddressObject | 
   return addressObject(
     { address: formatAddress(bytes), prefixLength, interfaceIndex: u32(payload, 4), scope },
     !ours,
+    (flagsOf(attributes) & IFA_F_DADFAILED) !== 0,
   );
 }
 
 /** True while duplicate address detection keeps an IPv6 address unusable. */
 export function isTentative({ payload }: NetlinkMessage): boolean {
-  const flags = attributesOf(payload, headerBytes).get(AddressAttribute.FLAGS);
-  return flags !== undefined && (u32(flags) & IFA_F_TENTATIVE) !== 0;
+  return (flagsOf(attributesOf(payload, headerBytes)) & IFA_F_TENTATIVE) !== 0;
+}
+
+function flagsOf(attributes: ReturnType<typeof attributesOf>): number {
+  const flags = attributes.get(AddressAttribute.FLAGS);
+  return flags === undefined ? 0 : u32(flags);
 }

@@ -9,6 +9,8 @@ export interface AddressObject extends KernelObject {
   readonly prefixLength: number;
   readonly interfaceIndex: number;
   readonly scope: number;
+  /** Duplicate address detection found another host with it (IFA_F_DADFAILED): the kernel does not use it. */
+  readonly isDuplicate: boolean;
 }
 
 export function addressObject(
@@ -19,12 +21,13 @@ export function addressObject(
     scope,
   }: Pick<AddressObject, 'address' | 'prefixLength' | 'interfaceIndex' | 'scope'>,
   foreign: boolean,
+  isDuplicate = false,
 ): AddressObject {
   return {
     kind: 'address',
     id: `${address}/${prefixLength} on ${interfaceIndex}`,
     content: `scope ${scope}`,
-    ...{ address, prefixLength, interfaceIndex, scope, foreign },
+    ...{ address, prefixLength, interfaceIndex, scope, foreign, isDuplicate },
     owner: address,
     service: null,
   };

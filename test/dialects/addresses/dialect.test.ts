@@ -156,6 +156,12 @@ test('a tentative address is told by its flags', () => {
   assert.deepEqual([tentative, usable], [true, false]);
 });
 
+test('an address that duplicate address detection found elsewhere is told by its flags', () => {
+  const head = '34000000 14000000 00000000 00000000 0a800000 01000000 14000100';
+  const of = (flags: string) => hex(`${head} fd770000 00000000 00000000 00000100 08000800 ${flags}`);
+  assert.deepEqual([read(of('c8000000'))?.isDuplicate, read(of('c0000000'))?.isDuplicate], [true, false]);
+});
+
 test('a dump that lies is a NetlinkError or some addresses', () => {
   const change = fc.tuple(fc.nat(addressDump.length - 1), fc.nat(255));
   fc.assert(
