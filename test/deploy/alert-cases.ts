@@ -1,6 +1,6 @@
-// Histories for `promtool test rules`: a cluster in which all is well, for each alert one in which it alone
-// fires, and what the dashboard makes of one. Series are given as they are scraped, values in the notation of
-// promtool. c1 rules, c2 stands by, and the agents of n1 and n2 count in their own way what c1 counts.
+// Histories for `promtool test rules`: a healthy cluster, for each alert one in which it alone fires, and
+// what the dashboard shows of the healthy one. Series are given as they are scraped, values in the notation
+// of promtool. c1 rules, c2 stands by, and the agents of n1 and n2 count in their own way what c1 counts.
 
 type Series = Readonly<Record<string, string>>;
 
@@ -41,7 +41,7 @@ const well: Series = {
   [update('n1', '+Inf')]: '0+1000x90',
 };
 
-/** By the alert that each of them makes fire: what differs from the cluster in which all is well. */
+/** By alert: what differs from the healthy cluster when it fires. */
 export const illnesses: Readonly<Record<string, Series>> = {
   VipwardNobodyRules: { 'vipward_ruling{instance="c1"}': '0x90' },
   VipwardNotSynced: { 'vipward_synced{instance="c1"}': '0x90' },
@@ -54,23 +54,23 @@ export const illnesses: Readonly<Record<string, Series>> = {
   VipwardUpdatesSlow: { [update('c1', '0.01')]: '0+9x90', [update('c1', '5')]: '0+10x90' },
 };
 
-/** What is told of an agent alone, and is no illness of the cluster. */
+/** Series of one agent or standby in which no alert fires. */
 const harmless: Readonly<Record<string, Series>> = {
-  'a node is refused what another has': {
+  'a node refuses a VIP that another node serves': {
     'vipward_vips{instance="n2",state="refused"}': '1x90',
     'vipward_refusals{instance="n1",reason="Forbidden"}': '1x90',
   },
-  'a standby was the last to count a pool that was full': {
+  'a standby saw a full pool last': {
     [pool('c2', 'IPv4', 'free')]: '0x90',
     [pool('c2', 'IPv4', 'used')]: '100x90',
   },
-  'a node commits late what it waited for in one frame': {
+  'only one node reports late commits': {
     [update('n1', '0.0005')]: '0x90',
     [update('n1', '10')]: '0+1000x90',
   },
 };
 
-/** By the title of a panel: what each query of it finds in the cluster in which all is well, by labels. */
+/** By the title of a panel: the result of each of its queries in the healthy cluster, by labels. */
 const shown: Readonly<Record<string, readonly Series[]>> = {
   'VIPs served': [{ '{}': '9' }],
   Refused: [{ '{}': '0' }],
@@ -98,10 +98,10 @@ export function ruleTests(rulesPath: string, panels: readonly Panel[]): string {
     rule_files: [rulesPath],
     evaluation_interval: '1m',
     tests: [
-      firing('all is well', [], {}),
+      firing('no alert fires in a healthy cluster', [], {}),
       ...Object.entries(harmless).map(([name, ill]) => firing(name, [], ill)),
       ...Object.entries(illnesses).map(([name, ill]) => firing(name, [name], ill)),
-      historyOf('the dashboard', {}, questions),
+      historyOf('the dashboard shows the healthy cluster', {}, questions),
     ],
   });
 }

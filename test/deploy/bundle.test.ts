@@ -1,4 +1,4 @@
-// The bundle of the image as a process: what is loaded on demand is there by the names it is asked for.
+// The bundle of the image as a process: modules that are loaded on demand are found by their names.
 
 import { equal } from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
@@ -32,7 +32,7 @@ async function urlOf(child: ChildProcess): Promise<string> {
   throw new Error('it ended');
 }
 
-test('the controller of the bundle reads its config file and has its metrics', async (t) => {
+test('the controller of the bundle reads its config file and serves its metrics', async (t) => {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-bundle-'));
   const config = join(folder.path, 'config.yaml');
   writeFileSync(config, 'pool: [p=10.77.0.100]\nlisten: 127.0.0.1:0\n');

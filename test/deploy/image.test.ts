@@ -100,7 +100,9 @@ async function serves(agent: Program): Promise<void> {
   );
 }
 
-test('the image runs both programs, and prints its manifests', { skip }, async (t) => {
+test('the image runs version, the help of the controller, and the manifests of the agent', {
+  skip,
+}, async (t) => {
   assert.match(podman.say(image, 'version'), /^\d+\.\d+\.\d+\n$/);
   assert.match(podman.say(image, 'controller', '--help'), /--kubernetes/);
   // As `kubectl exec` starts it.
@@ -115,7 +117,7 @@ const built = spawnSync(fileURLToPath(new URL('build-image.sh', import.meta.url)
 });
 const noArchive = built.status === 0 ? skip : built.stderr.trim();
 
-test('the Dockerfile, built by buildah, gives an image of the same files', { skip: noArchive }, () => {
+test('buildah makes an image with the same files from the Dockerfile', { skip: noArchive }, () => {
   podman.do(['load', '--quiet', '--input', built.stdout.trim()]);
   assert.match(podman.say('localhost/vipward:built', 'version'), /^\d+\.\d+\.\d+\n$/);
   const filesOf = (name: string): readonly string[] => {
@@ -136,7 +138,7 @@ test('the Dockerfile, built by buildah, gives an image of the same files', { ski
 });
 
 for (const name of ['NET_ADMIN', 'NET_RAW']) {
-  test(`without CAP_${name} the agent says that it is missing`, { skip }, async () => {
+  test(`an agent without CAP_${name} names the missing capability`, { skip }, async () => {
     await using agent = startPod(name);
     const isNamed = () => agent.words.includes(`CAP_${name}`);
     await until('it is named', isNamed, () => agent.words);
@@ -144,7 +146,7 @@ for (const name of ['NET_ADMIN', 'NET_RAW']) {
   });
 }
 
-test('a Pod that ends and one that starts 20 s later lose nothing and change no ARP entry', {
+test('a Pod that starts 20 s after another has ended loses no datagram and changes no ARP entry', {
   skip,
 }, async (t) => {
   const first = startPod();
@@ -159,14 +161,18 @@ test('a Pod that ends and one that starts 20 s later lose nothing and change no 
   await first.end('SIGTERM');
   await sleep(pauseMs);
   assert.ok(await echoes(connection, 'meanwhile'));
-  // The first controller of a cluster makes this file: until then an agent has what its disk knows.
+  // The first controller of a cluster makes this file; until then an agent serves from its journal.
   const authority = join(pod.volumes['ca'] ?? '', 'ca.crt');
   const certificate = readFileSync(authority);
   rmSync(authority);
   await using second = startPod();
   const reasons = async () => (await node.status()).controllers.map(({ reason }) => reason);
   const says = () => second.words;
-  await until('it misses the file', async () => /ENOENT.*--ca-file/.test(String(await reasons())), says);
+  await until(
+    'status names the missing file',
+    async () => /ENOENT.*--ca-file/.test(String(await reasons())),
+    says,
+  );
   assert.ok(await echoes(connection, 'from disk'));
   writeFileSync(authority, certificate);
   await serves(second);
@@ -178,7 +184,7 @@ test('a Pod that ends and one that starts 20 s later lose nothing and change no 
   await second.end('SIGTERM');
 });
 
-test('the Pod of examples/cleanup.yaml leaves nothing of it in the kernel', { skip }, async () => {
+test('the Pod of examples/cleanup.yaml removes the VIP and all rules from the kernel', { skip }, async () => {
   const example = readFileSync(new URL('../../examples/cleanup.yaml', import.meta.url), 'utf8');
   const { securityContext, initContainers } = parse(example).spec.template.spec;
   const [container] = initContainers;

@@ -1,5 +1,5 @@
-// The alerts and the dashboard of deploy/, against promtool and against what the two programs are scraped for
-// by Prometheus itself.
+// The alerts and the dashboard of deploy/, against promtool and against the metrics that Prometheus scrapes
+// from both programs.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -39,11 +39,11 @@ function promtool(words: readonly string[], input = ''): void {
   assert.equal(status, 0, `promtool ${words.join(' ')}: ${stdout}${stderr}`);
 }
 
-test('the alerts are rules that Prometheus takes', { skip: noPromtool }, () => {
+test('promtool accepts the alert rules', { skip: noPromtool }, () => {
   promtool(['check', 'rules', '--lint-fatal', alerts]);
 });
 
-test('each alert fires when it should, alone, and the dashboard counts nothing twice', {
+test('each alert fires alone in its case, and the dashboard counts nothing twice', {
   skip: noPromtool,
 }, () => {
   const { groups } = parse(readFileSync(alerts, 'utf8'));
@@ -65,7 +65,7 @@ interface Vector {
   readonly result: readonly { readonly value: readonly [number, string] }[];
 }
 
-/** What Prometheus found at both, once it has been there. */
+/** What Prometheus has scraped from both programs. */
 async function scraped(): Promise<{
   readonly names: readonly string[];
   readonly metadata: readonly Metadata[];
@@ -102,7 +102,7 @@ async function scraped(): Promise<{
   return { names: await ask('label/__name__/values'), metadata };
 }
 
-test('Prometheus scrapes both, and finds what the alerts and the dashboard ask for', { skip }, async (t) => {
+test('Prometheus scrapes every metric that the alerts and the dashboard query', { skip }, async (t) => {
   const { names, metadata } = await scraped();
   const ours = metadata.filter(({ metric }) => metric.startsWith('vipward_'));
   assert.ok(ours.length > 10);
@@ -123,7 +123,7 @@ test('Prometheus scrapes both, and finds what the alerts and the dashboard ask f
   t.diagnostic(`${found.size} metrics of ours, ${names.length} names, ${asked.size} asked for`);
 });
 
-test('names have units, and no series is of one Service', { skip }, async (t) => {
+test('metric names have units, and no series names a Service or a VIP', { skip }, async (t) => {
   for (const name of scrapers) {
     const text = await metricsOf(name);
     promtool(['check', 'metrics'], text);

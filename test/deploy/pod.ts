@@ -55,7 +55,7 @@ const overlayMagic = 0x794c7630;
 const oneVersion = 'mount -t cgroup2 none /sys/fs/cgroup; exec podman "$@"';
 const program = ['unshare', '-m', 'sh', '-c', oneVersion, 'podman'];
 
-const notRoot = process.getuid?.() === 0 ? false : 'podman is run as root here, and this is no root';
+const notRoot = process.getuid?.() === 0 ? false : 'podman needs root here';
 const missing = ['podman', 'crun', 'strip'].map((tool) => hasTool(tool, '--version'));
 
 /** Why there are no containers here, or false. */
@@ -77,7 +77,7 @@ export class Podman implements Disposable {
     ];
   }
 
-  /** Runs podman to its end, which must be a good one. */
+  /** Runs podman to its end; it must succeed. */
   do(words: readonly string[]): string {
     const [name = '', ...argv] = [...program, ...this.#flags, ...words];
     const { status, stdout, stderr } = spawnSync(name, argv, { encoding: 'utf8' });
@@ -85,7 +85,7 @@ export class Podman implements Disposable {
     return stdout;
   }
 
-  /** Ends what still runs, as a test that failed leaves it, and lets go of the storage. */
+  /** Removes the containers that a failed test left running, and frees the storage. */
   [Symbol.dispose](): void {
     this.do(['rm', '--all', '--force', '--time', '1']);
     this.do(['rmi', '--all', '--force']);
@@ -137,8 +137,8 @@ export interface PodInput {
 }
 
 /**
- * What `podman run` is told of a container: its mounts, rights, environment and arguments, and none but those
- * that a kubelet adds by itself.
+ * The flags of `podman run` for a container: its mounts, rights, environment and arguments. `more` has what a
+ * kubelet adds by itself.
  */
 export function containerFlags(
   container: Container,
@@ -168,7 +168,7 @@ export function containerFlags(
   ];
 }
 
-/** Writes what the Secrets and the ConfigMap of deploy/ would have, and says where. */
+/** Writes what the Secrets and the ConfigMap of deploy/ would have, and returns the paths. */
 export function writeVolumes(
   folder: string,
   given: { readonly ca: string; readonly token: string },
