@@ -1,5 +1,5 @@
-// The doctor on Debian's 6.1 with a part of the kernel left out: what it finds, what it says to do, and that
-// this helps.
+// The doctor on Debian's 6.1 with a part of the kernel left out: what it finds, its next step, and that the
+// step helps.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { DoctorReport } from '../../src/cli/doctor/report.ts';
@@ -12,7 +12,7 @@ interface Examined extends DoctorReport {
   readonly code: number;
 }
 
-/** What the doctor says in a guest without some modules, before and after each of the commands. */
+/** The reports of the doctor in a guest without some modules, before and after each of the commands. */
 async function examine(without: readonly string[], commands: readonly string[]): Promise<Examined[]> {
   const doctor = `${process.execPath} $VIPWARD_TEST_PROGRAM doctor -o json; echo "code $?"`;
   const script = [doctor, ...commands.flatMap((command) => [command, doctor])].join('; ');
@@ -36,7 +36,9 @@ function nextOf(report: DoctorReport | undefined, name: string): string {
 describe('doctor', () => {
   const skip = cannotBoot(kernel);
 
-  test('without nf_tables it says how xtables comes about, and then chooses it', { skip }, async () => {
+  test('without nf_tables the doctor names the modules of xtables, and chooses it once they are loaded', {
+    skip,
+  }, async () => {
     const [bare, loaded, locked] = await examine(
       ['nf_tables'],
       ['modprobe ip_tables && modprobe ip6_tables', 'echo 1 > /proc/sys/kernel/modules_disabled'],
@@ -50,7 +52,7 @@ describe('doctor', () => {
     assert.equal(resultOf(locked, 'module loading'), 'warn');
   });
 
-  test('without the raw table nftables serves, and that is a warning', { skip }, async () => {
+  test('without the raw table the doctor chooses nftables and warns', { skip }, async () => {
     const [, loaded] = await examine(['iptable_raw'], ['modprobe ip_tables && modprobe ip6_tables']);
     assert.deepEqual(
       [loaded?.code, loaded?.firewall, resultOf(loaded, 'xtables raw')],
@@ -60,7 +62,9 @@ describe('doctor', () => {
     assert.equal(resultOf(loaded, 'set match'), 'ok');
   });
 
-  test('without nf_tables and ipset, and with nothing loaded on demand, it fails', { skip }, async () => {
+  test('the doctor fails without nf_tables and ipset, and where no module is loaded on demand', {
+    skip,
+  }, async () => {
     const [bare, locked] = await examine(
       ['nf_tables', 'ip_set'],
       ['modprobe ip_tables && modprobe ip6_tables; echo > /proc/sys/kernel/modprobe'],

@@ -11,13 +11,13 @@ import { cachedDataVersionTag } from 'node:v8';
 export interface Guest {
   /** Such as `6.1`. */
   readonly kernel: string;
-  /** On this machine's clock, after which it is ended. */
+  /** The time limit on this machine's clock. */
   readonly seconds: number;
   /** Modules that it lacks. */
   readonly without?: readonly string[];
-  /** What it is given beside the product, by path: that is where it has it. */
+  /** Files that it gets beside the product, at the same paths. */
   readonly paths?: readonly string[];
-  /** What its shell does; VIPWARD_TEST_PROGRAM is our program there. */
+  /** The script of its shell; VIPWARD_TEST_PROGRAM is our program there. */
   readonly script: string;
 }
 
@@ -61,8 +61,8 @@ export async function runInGuest({
 }
 
 /**
- * Why a kernel is not tried here, or false; `programs` are what its tests take along. The run has no network,
- * so a kernel must have been fetched before.
+ * Why a kernel cannot be booted here, or false; `programs` are those that its tests need. The run has no
+ * network, so a kernel must have been fetched before.
  */
 export function cannotBoot(kernel: string, programs: readonly string[] = []): string | false {
   const needed = ['qemu-system-x86_64', 'busybox', 'cpio', 'xz', ...programs];
@@ -83,13 +83,13 @@ function bundle(): Folder {
 }
 
 /**
- * What this Node has compiled so far, with no flags, in a folder of its own, since others write to theirs
- * meanwhile: half a minute of each start would go into compiling. The guest adds to it.
+ * A copy of what this Node has compiled so far without flags, because other processes write to the original
+ * meanwhile. It saves half a minute of compiling at each start. The guest adds to it.
  */
 function compileCache(): Folder {
   const folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-compiled-'));
   const cache = process.env['NODE_COMPILE_CACHE'];
-  // A file that is being written just now is not in it, and is compiled there.
+  // A file that is being written now is left out, and compiled in the guest.
   const copy = 'cp -r "$0"/v*-"$2"-* "$1"; find "$1" -name "*.tmp*" -delete';
   const tag = cachedDataVersionTag().toString(16).padStart(8, '0');
   if (cache !== undefined && existsSync(cache)) spawnSync('sh', ['-c', copy, cache, folder.path, tag]);

@@ -8,9 +8,9 @@ import { cannotBoot, runInGuest } from './guest.ts';
 
 const kernels = ['5.10', '6.1', '6.12'];
 /**
- * What looks closest at the kernel: rules and what others do to them, refusals, rights, and a node's whole
- * life. An emulated machine takes fifteen to thirty times the processor time of this one, three to four
- * minutes for these; all others, an hour and a half, can be had by name, as
+ * The tests that depend most on the kernel: rules and foreign changes to them, refusals, rights, and a node's
+ * whole life. An emulated machine takes fifteen to thirty times the processor time of this one, three to four
+ * minutes for these; all others, an hour and a half, run by name, as
  * `VIPWARD_GUEST_TESTS='traffic-*'`.
  */
 const usual = '{fake-kernel,life-whole,refused,rights,ruleset*}';
@@ -19,7 +19,7 @@ const files = globSync(`test/kernel/${chosen}.test.ts`).sort();
 const seconds = chosen === usual ? 1800 : 7200;
 const timeoutMs = (seconds + 60) * 1000;
 
-/** The oracles, what takes rights away, and what nft reads the names of protocols from. */
+/** The oracles, the program that drops rights, and the file from which nft reads protocol names. */
 const programs = [
   '/usr/bin/bash',
   '/usr/bin/setpriv',

@@ -1,5 +1,5 @@
-// Debian's 6.1 without nf_tables: xtables is chosen and serves, and where more is missing it is named. Each
-// boot is emulated (boot.sh), and nothing here is timed.
+// Debian's 6.1 without nf_tables: the agent serves with xtables, or names what else is missing. Each boot is
+// emulated (boot.sh), and nothing here is timed.
 
 import assert from 'node:assert/strict';
 import { globSync } from 'node:fs';
@@ -17,7 +17,7 @@ const paths = [
   ...programs.map((name) => `/usr/sbin/${name}`),
 ];
 
-/** Those of the two files that are run where xtables serves. */
+/** The number of tests in the two files that run where xtables serves. */
 const servingTests = 13;
 
 /** What a guest lacks, what is loaded in it, and what the agent says is missing; null where it serves. */
@@ -34,7 +34,8 @@ const guests = [
 
 describe('on a kernel without nf_tables', () => {
   for (const { without, before, missing } of guests) {
-    const name = missing === null ? 'xtables serves' : `what is missing is named: ${missing}`;
+    const name =
+      missing === null ? 'the agent serves with xtables' : `the agent names what is missing: ${missing}`;
     const skip = cannotBoot(kernel, ['iptables-legacy', 'ipset']);
     test(`${name} (without ${without}; ${before})`, { skip, timeout: timeoutMs }, async () => {
       const files = missing === null ? ['xtables', 'xtables-auto'] : ['xtables-auto'];
