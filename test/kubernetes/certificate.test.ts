@@ -1,5 +1,5 @@
-// The certificate that the controllers of a cluster make themselves: kept in a Secret, told to agents by a
-// ConfigMap, renewed by the one that rules, and shown by all.
+// The certificate that the controllers of a cluster make themselves: they keep it in a Secret and publish its
+// CA in a ConfigMap, the active one renews it, and all of them serve it.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
@@ -48,7 +48,7 @@ function start(identity: string, port: number): Program {
   return new Program(cluster.namespace, [process.execPath, program, ...argv], log);
 }
 
-/** The authority as agents are told of it. */
+/** The CA certificate as agents get it. */
 async function authority(): Promise<string> {
   const { data } = await cluster.do('GET', `${core}/configmaps/vipward-ca`);
   return data['ca.crt'];
@@ -62,7 +62,7 @@ async function secret(): Promise<Readonly<Record<string, string>>> {
   return Object.fromEntries(texts);
 }
 
-/** Its status, asked as an agent would ask: by the name of the Service, believing that authority alone. */
+/** The status of a controller, asked by the name of the Service as an agent asks, with that CA alone. */
 async function statusOf(port: number, ca?: string): Promise<Status> {
   const socket = await connectIn(cluster.namespace, { host: '127.0.0.1', port });
   const believes = ca === undefined ? { rejectUnauthorized: false } : { ca };
@@ -78,10 +78,10 @@ async function statusOf(port: number, ca?: string): Promise<Status> {
 
 async function verified(port: number, controller: Program): Promise<void> {
   const isSo = async () => (await statusOf(port, await authority())).problems.length === 0;
-  await until(`${port} is believed`, isSo, () => controller.words);
+  await until(`the certificate at ${port} is trusted`, isSo, () => controller.words);
 }
 
-test('two controllers show the same one, by the name of their Service', { skip }, async () => {
+test('two controllers serve certificates of one CA for the name of their Service', { skip }, async () => {
   await using first = start('c1', 9470);
   await using second = start('c2', 9480);
   await verified(9470, first);
@@ -93,7 +93,7 @@ test('two controllers show the same one, by the name of their Service', { skip }
   await second.end('SIGTERM');
 });
 
-/** Puts one in the Secret that has two thirds of its life behind it. */
+/** Puts a certificate in the Secret that is past two thirds of its life. */
 async function makeOld(): Promise<string> {
   const kept = await secret();
   const pair = { cert: kept['ca.crt'] ?? '', key: kept['ca.key'] ?? '' };
@@ -105,12 +105,12 @@ async function makeOld(): Promise<string> {
 }
 const mergePatch = { type: 'application/merge-patch+json' };
 
-test('one that is old is renewed, and agents need hear of nothing', { skip }, async () => {
+test('the controller renews an old certificate and keeps its CA', { skip }, async () => {
   const before = await authority();
   const old = await makeOld();
   await using controller = start('c3', 9470);
   await until(
-    'another one is kept',
+    'the Secret has another certificate',
     async () => (await secret())['tls.crt'] !== old,
     () => controller.words,
   );
@@ -120,7 +120,7 @@ test('one that is old is renewed, and agents need hear of nothing', { skip }, as
   await controller.end('SIGTERM');
 });
 
-test('one that an administrator keeps is shown and never written', { skip }, async () => {
+test('the controller serves a certificate without its CA key and never writes it', { skip }, async () => {
   await makeOld();
   await cluster.do('PATCH', `${core}/secrets/vipward-tls`, { data: { 'ca.key': null } }, mergePatch);
   const version = async () =>
@@ -133,7 +133,7 @@ test('one that an administrator keeps is shown and never written', { skip }, asy
   await cluster.do('DELETE', `${core}/secrets/vipward-tls`);
 });
 
-/** Makes a controller use a right: what it has to make is not there, or what it has to change is wrong. */
+/** Makes a controller use a right: an object to create is missing, or one to update is wrong. */
 async function provoke({ resource, verb }: Right): Promise<void> {
   const path = resource === 'secrets' ? `${core}/secrets/vipward-tls` : `${core}/configmaps/vipward-ca`;
   if (verb === 'create') await cluster.ask('DELETE', path);
@@ -145,7 +145,7 @@ async function provoke({ resource, verb }: Right): Promise<void> {
 const tried = rights.filter(({ resource }) => ['secrets', 'configmaps'].includes(resource));
 
 for (const right of tried) {
-  test(`without the right to ${wordsOf(right)} its refusal is named in the status`, { skip }, async () => {
+  test(`without the right to ${wordsOf(right)} the status names the refusal`, { skip }, async () => {
     await using whole = start('whole', 9470);
     await verified(9470, whole);
     await whole.end('SIGTERM');

@@ -20,10 +20,10 @@ import { Program } from './processes.ts';
 
 const host = '10.99.0.1';
 const port = 6443;
-/** What the API server itself takes at most for what is no watch (--request-timeout), and a little. */
+/** A little more than the API server takes for a request that is no watch (--request-timeout). */
 const answerWithinMs = 70_000;
 
-/** A user of the token file: `admin` may do everything, and what others may do is for RBAC to say. */
+/** A user of the token file: `admin` may do everything, and RBAC decides for the others. */
 export type User = 'admin' | 'proxy' | 'stranger';
 const groups: Readonly<Record<User, string>> = { admin: 'system:masters', proxy: '', stranger: '' };
 const names: Readonly<Record<User, string>> = {
@@ -59,7 +59,7 @@ export class Cluster implements AsyncDisposable {
     this.#agent = this.newAgent(16);
   }
 
-  /** For requests of this process: a socket belongs to the namespace it is made in, which is another one. */
+  /** For requests of this process: its sockets must be made in the namespace of the cluster. */
   newAgent(maxSockets: number = Number.POSITIVE_INFINITY): Agent {
     const agent = new Agent({ keepAlive: true, maxSockets });
     return Object.assign(agent, { createConnection: this.#connect });
@@ -79,7 +79,7 @@ export class Cluster implements AsyncDisposable {
     }
   }
 
-  /** Where the API server is, for those in a namespace that was joined. */
+  /** The URL of the API server in a joined namespace. */
   get url(): string {
     return `https://${host}:${port}`;
   }
@@ -92,7 +92,7 @@ export class Cluster implements AsyncDisposable {
     return this.#tokens.get(user) ?? '';
   }
 
-  /** A way from another namespace to the API server. */
+  /** Connects another namespace to the API server. */
   join(where: Namespace): void {
     const link = this.#links++;
     const peer = `netns /proc/${process.pid}/fd/${where.fd}`;
@@ -111,7 +111,7 @@ export class Cluster implements AsyncDisposable {
     return path;
   }
 
-  /** At another place than its own the API server is known by a name of its certificate. */
+  /** At another URL than its own the API server is verified by a name in its certificate. */
   kubeconfigObject(user: object, server: string = this.url): object {
     const data = Buffer.from(this.ca).toString('base64');
     const name = server === this.url ? {} : { 'tls-server-name': 'kubernetes.default' };
@@ -144,7 +144,7 @@ export class Cluster implements AsyncDisposable {
     return answer.body;
   }
 
-  /** Runs kubectl as the administrator; its words are the failure. */
+  /** Runs kubectl as the administrator; it must succeed. */
   kubectl(words: readonly string[], input = ''): string {
     const config = this.kubeconfig('admin', this.token('admin'));
     const argv = [programPath('kubectl'), '--kubeconfig', config, ...words] as const;
@@ -153,7 +153,7 @@ export class Cluster implements AsyncDisposable {
     return stdout;
   }
 
-  /** What the API server was asked so far by some user, finished requests only. */
+  /** The finished requests of a user so far. */
   audit(username: string): AuditEvent[] {
     // The server begins another file when one has become large, and names the older ones by their time.
     const files = readdirSync(this.folder).filter((name) => /^audit(-.+)?\.log$/.test(name));

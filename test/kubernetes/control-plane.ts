@@ -28,7 +28,7 @@ export function programPath(program: Program): string {
   return join(folder, program);
 }
 
-/** Why a program is not there, for assets that somebody else put together, or false. */
+/** Why a program is missing in assets that were put together elsewhere, or false. */
 export function withoutProgram(program: Program): string | false {
   return existsSync(programPath(program)) ? false : `${folder} has no ${program}`;
 }

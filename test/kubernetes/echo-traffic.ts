@@ -2,7 +2,7 @@
 import { bound } from '../kernel/traffic.ts';
 import type { Namespace } from '../namespaces.ts';
 
-/** How long an answer may take that is not lost. */
+/** A datagram without an answer by then counts as lost. */
 const patienceMs = 1000;
 
 export class EchoTraffic implements Disposable {
@@ -25,7 +25,7 @@ export class EchoTraffic implements Disposable {
     return new EchoTraffic(await bound(from, target.address.includes(':') ? '::' : '0.0.0.0', 0), target);
   }
 
-  /** Ends it; how many were sent, and how many never came back. */
+  /** Stops sending, and returns how many were sent and how many never came back. */
   async stop(): Promise<{ readonly sent: number; readonly lost: number }> {
     clearInterval(this.#timer);
     const end = performance.now() + patienceMs;
@@ -35,7 +35,7 @@ export class EchoTraffic implements Disposable {
     return { sent: this.#sent, lost: this.#sent - this.#answered };
   }
 
-  /** Also where a test has failed: no process ends that has a timer. */
+  /** Needed after a failed test too: a timer keeps the process alive. */
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
     if (!this.#isEnded) this.#socket.close();

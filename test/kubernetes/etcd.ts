@@ -1,4 +1,4 @@
-// The etcd of a test's cluster: started, killed, compacted, and brought back to what it was.
+// The etcd of a test's cluster: started, killed, compacted, and restored from a backup.
 import { once } from 'node:events';
 import { cpSync, rmSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
@@ -35,7 +35,7 @@ export class Etcd {
     await this.#program?.end('SIGKILL');
   }
 
-  /** Copies its data as they are at this moment, and returns where. */
+  /** Copies its data and returns the path of the copy. */
   backUp(): string {
     const copy = join(this.#folder, 'etcd-backup');
     this.#program?.signal('SIGSTOP');
@@ -51,7 +51,7 @@ export class Etcd {
     this.start();
   }
 
-  /** Forgets every state of an object but the last. */
+  /** Compacts its history: only the last revision of an object stays. */
   async compact(): Promise<void> {
     const { header } = (await this.#ask('/v3/kv/range', { key: 'AA==' })) as { header: { revision: string } };
     await this.#ask('/v3/kv/compaction', { revision: header.revision, physical: true });

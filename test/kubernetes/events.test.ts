@@ -1,4 +1,4 @@
-// What a cluster is told of its Services: Events, one for each reason, and a status that is somebody else's.
+// What the controller writes about Services: one Event for each reason, and no status of another manager.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -35,10 +35,10 @@ interface EventObject {
   readonly regarding: { readonly kind: string; readonly name: string; readonly uid: string };
 }
 
-/** What was said by us of an object. */
+/** The Events of our controller about an object. */
 async function events(kind: string, name: string): Promise<EventObject[]> {
   const { items } = await all.cluster.do('GET', '/apis/events.k8s.io/v1/namespaces/default/events');
-  // The API server has its own to say of a Service, such as that its ClusterIP had to be written down anew.
+  // The API server writes Events about a Service too, such as that its ClusterIP was allocated again.
   return (items as EventObject[])
     .filter(({ reportingController }) => reportingController === 'vipward.io/controller')
     .filter(({ regarding }) => regarding.kind === kind && regarding.name === name);
@@ -53,9 +53,7 @@ async function told(name: string, ...wanted: readonly string[]): Promise<void> {
   });
 }
 
-test('a Service is told of once when it has an address, and once when that is announced', {
-  skip,
-}, async () => {
+test('a Service gets one Event for its address and one when that is announced', { skip }, async () => {
   await all.apply('web');
   await told('web', 'Normal Allocated', 'Normal Announced');
   const { metadata } = await all.cluster.do('GET', '/api/v1/namespaces/default/services/web');
@@ -67,7 +65,7 @@ test('a Service is told of once when it has an address, and once when that is an
   assert.match(described, /Normal +Announced .* vipward\.io\/controller.* 10\.77\.0\.100 by node1/);
 });
 
-test('why a Service is not served is said once, by its reason', { skip }, async () => {
+test('a Service that is not served gets one Event with the reason', { skip }, async () => {
   await all.apply('outside', { annotations: { 'vipward.io/addresses': '192.0.2.1' } });
   await all.apply('second', { annotations: { 'vipward.io/addresses': '10.77.0.100' } });
   await told('outside', 'Warning OutsidePool');
@@ -86,7 +84,7 @@ test('why a Service is not served is said once, by its reason', { skip }, async 
   assert.match(event?.note ?? '', /192\.0\.2\.1 is in no range of lan/);
 });
 
-test('a flag that cannot be read is said, and its Service is served without it', { skip }, async () => {
+test('an invalid annotation gets an Event, and its Service is served without it', { skip }, async () => {
   await all.apply('odd', { annotations: { 'vipward.io/only-service-ports': 'off' } });
   await told('odd', 'Normal Allocated', 'Normal Announced', 'Warning NotSupported');
   const notes = (await events('Service', 'odd')).map(({ note }) => note).join('\n');
@@ -94,7 +92,7 @@ test('a flag that cannot be read is said, and its Service is served without it',
   await all.remove('odd');
 });
 
-test('an address that its node cannot take is said so', { skip }, async () => {
+test('a Service whose node cannot take the address gets the Event AddressConflict', { skip }, async () => {
   await all.apply('taken', { annotations: { 'vipward.io/addresses': '10.77.0.1' } });
   await told('taken', 'Normal Allocated', 'Warning AddressConflict');
   await all.remove('taken');
@@ -113,7 +111,7 @@ async function ingress(name: string): Promise<string[]> {
   return (status.loadBalancer.ingress ?? []).map(({ ip }: { ip: string }) => ip);
 }
 
-test('a status that another manager has written stays, and is told by its name', { skip }, async () => {
+test('the controller keeps the status of another manager and names that manager', { skip }, async () => {
   await writeAsAnother('web', { loadBalancer: { ingress: [{ ip: '192.0.2.7' }] } });
   await told('web', 'Normal Allocated', 'Normal Announced', 'Warning StatusOwnedByAnother');
   assert.deepEqual(await ingress('web'), ['192.0.2.7']);
@@ -127,20 +125,21 @@ test('a status that another manager has written stays, and is told by its name',
   });
 });
 
-test('an address that we would take away and another manager has written stays, and is told', {
+test('the controller keeps the status of another manager where it would remove the address', {
   skip,
 }, async () => {
   await writeAsAnother('outside', { loadBalancer: { ingress: [{ ip: '192.0.2.7' }] } });
   await told('outside', 'Warning OutsidePool', 'Warning StatusOwnedByAnother');
   const notes = (await events('Service', 'outside')).map(({ note }) => note).join('\n');
   assert.match(notes, /other-lb has written its status, and vipward would write nothing/);
+  assert.deepEqual(await ingress('outside'), ['192.0.2.7']);
   await writeAsAnother('outside', {});
   await all.until('the problem is over', async () => {
     return (await all.node.controllerStatus()).problems.length === 0;
   });
 });
 
-test('the status says an address when its node has announced it, and not before', { skip }, async () => {
+test('the status lists an address only once its node has announced it', { skip }, async () => {
   process.kill(all.node.agentPid, 'SIGSTOP');
   try {
     await all.apply('late');
@@ -154,9 +153,7 @@ test('the status says an address when its node has announced it, and not before'
   assert.deepEqual(await ingress('late'), ['10.77.0.102']);
 });
 
-test('a status says the old address until another one that was asked for is announced', {
-  skip,
-}, async () => {
+test('the status lists the old address until the requested new one is announced', { skip }, async () => {
   const shown = await ingress('late');
   const goes = async (address: string): Promise<void> => {
     await all.apply('late', { annotations: { 'vipward.io/addresses': address } });
@@ -176,8 +173,10 @@ test('a status says the old address until another one that was asked for is anno
   assert.deepEqual(shown, ['10.77.0.102', '10.77.0.180', '10.77.0.102']);
 });
 
-test('an address that nobody has any more is said to be released, by its own name', { skip }, async () => {
-  // It was let go before, and came back: then there may have been another record, of which it was said too.
+test('the VirtualIP of an address that no node holds any more gets the Event Released', {
+  skip,
+}, async () => {
+  // The address was released before and came back, so an earlier record may have had that Event too.
   const path = '/apis/vipward.io/v1alpha1/virtualips/10.77.0.102';
   let uid = '';
   await all.until('it has a record', async () => {
@@ -193,11 +192,11 @@ test('an address that nobody has any more is said to be released, by its own nam
 
 interface Desk {
   readonly writes: Writes;
-  /** Says it, lets the time of its Event pass, and waits until it is written. */
+  /** Says a note, lets the time of its Event pass, and waits until it is written. */
   readonly say: (key: string, note: string) => Promise<void>;
 }
 
-/** What the controller does with news, by a clock that goes on by itself. */
+/** The Events of a controller, with a clock of their own. */
 function newsDesk(): Desk {
   let nowMs = 0;
   const json = async ({ method = 'GET', path, body, contentType: type }: ApiRequest) => {
@@ -221,7 +220,7 @@ function newsDesk(): Desk {
   return { writes, say };
 }
 
-test('the API server takes an Event that is cut, counts it, and takes another of another note', {
+test('the API server accepts a shortened Event, counts a repeated one, and accepts another note', {
   skip,
 }, async () => {
   const { writes, say } = newsDesk();
@@ -231,7 +230,7 @@ test('the API server takes an Event that is cut, counts it, and takes another of
   assert.deepEqual([told.sort(), [...writes.refused]], [['5 1', '511 2'], []]);
 });
 
-test('an Event about a Service whose namespace is gone is no trouble', { skip }, async () => {
+test('an Event about a Service in a deleted namespace counts as no refusal', { skip }, async () => {
   const { writes, say } = newsDesk();
   await say('was-deleted/web', 'too late');
   assert.deepEqual([writes.done, [...writes.refused]], [1, []]);

@@ -1,5 +1,5 @@
-// A real API server that is killed, slow, forgetful, restored from a backup, or another one: the node serves
-// on, and when all is well again the cluster and the node say the same.
+// A real API server is killed, answers errors, is compacted, restored from a backup, or replaced: the node
+// goes on serving, and after the recovery the cluster and the node agree.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,7 +15,7 @@ import { agree, converges, steady, unmoved } from './steady.ts';
 const skip = noCluster || noNode;
 const host = '127.0.0.1';
 const onHost = { 'vipward.io/delivery': 'host' };
-/** How long the API server is away: many times what the controller rules for unrenewed. */
+/** How long the API server is away: many times as long as the controller rules without a renewal. */
 const awayMs = 60_000;
 
 let all: NodeInCluster;
@@ -56,12 +56,12 @@ async function change(): Promise<void> {
   if (round > 1) await all.remove(`new-${round - 1}`);
 }
 
-test('the API server is killed: what it said last is served, and it is caught up with', {
+test('the node serves its last state while the API server is down, and the controller catches up', {
   skip,
 }, async (t) => {
   const sent = await steady(all, async () => {
     await all.cluster.killServer();
-    await all.until('the controller says why it rules no more', async () => {
+    await all.until('the controller stands by and says why', async () => {
       const { role, problems } = await replica.status;
       assert.match(problems.map(({ file }) => file).join(), /vipward-controller/);
       return role === 'standby';
@@ -75,7 +75,7 @@ test('the API server is killed: what it said last is served, and it is caught up
   t.diagnostic(`0 of ${sent} lost`);
 });
 
-test('etcd forgot what was missed: 410 in the stream, and nothing is lost', { skip }, async (t) => {
+test('after 410 Gone in a watch the controller catches up, and no datagram is lost', { skip }, async (t) => {
   const sent = await steady(all, async () => {
     proxy.fault = () => answer(503);
     proxy.reset();
@@ -91,7 +91,7 @@ test('etcd forgot what was missed: 410 in the stream, and nothing is lost', { sk
   t.diagnostic(`0 of ${sent} lost`);
 });
 
-test('429 with Retry-After and resets, of everything: nothing is lost', { skip }, async (t) => {
+test('the controller catches up after 429 and resets, and no datagram is lost', { skip }, async (t) => {
   const sent = await steady(all, async () => {
     let count = 0;
     proxy.fault = () => {
@@ -109,7 +109,7 @@ test('429 with Retry-After and resets, of everything: nothing is lost', { skip }
   t.diagnostic(`0 of ${sent} lost`);
 });
 
-/** Starts the controller anew where something is wrong; `problem` is what its status must say. */
+/** Restarts the controller under a fault; `problem` is what its status must say. */
 async function startsWith(fault: (path: string) => Fault | null, problem: RegExp): Promise<void> {
   const served = await all.served();
   await steady(all, async () => {
@@ -132,11 +132,11 @@ async function startsWith(fault: (path: string) => Fault | null, problem: RegExp
   assert.deepEqual(await all.served(), served);
 }
 
-test('started while no API server answers, it changes nothing and says so', { skip }, async () => {
+test('a controller that starts without an API server changes nothing and says so', { skip }, async () => {
   await startsWith(() => reset, /"\/api\/v1\/services","document":null,"service":null,"message":"\w/);
 });
 
-test('started without the right to one list, it changes nothing and names it', { skip }, async () => {
+test('a controller that lacks the right to a list changes nothing and names it', { skip }, async () => {
   await startsWith(
     (path) => (path.startsWith('/api/v1/services') ? answer(403) : null),
     /GET \/api\/v1\/services: 403 made to say 403/,
@@ -147,7 +147,7 @@ test('started without the right to one list, it changes nothing and names it', {
   );
 });
 
-test('started where lists are cut off in the middle, it believes no half of one', { skip }, async () => {
+test('a controller that starts with truncated lists uses no part of one', { skip }, async () => {
   proxy.rewrite = (path) => path.replace('limit=500', 'limit=2');
   const cut: Fault = { kind: 'cut', afterBytes: 400 };
   await startsWith(
@@ -163,7 +163,7 @@ test('started where lists are cut off in the middle, it believes no half of one'
   proxy.rewrite = (path) => path;
 });
 
-test('started against another cluster, an empty one, it is refused by the agent', { skip }, async () => {
+test('the agent refuses a controller that starts with another, empty cluster', { skip }, async () => {
   await using other = await Cluster.start();
   other.kubectl(['apply', '-f', crds]);
   await other.do('POST', '/api/v1/namespaces', { metadata: { name: systemNamespace } });
@@ -184,7 +184,7 @@ test('started against another cluster, an empty one, it is refused by the agent'
   });
 });
 
-test('started while the agent is away, it gives nothing of the agent to anybody', { skip }, async () => {
+test('a controller that starts while the agent is away moves none of its VIPs', { skip }, async () => {
   await replica.end('SIGKILL');
   await all.node.killAgent('SIGKILL');
   await start().becomes('active');
@@ -194,7 +194,7 @@ test('started while the agent is away, it gives nothing of the agent to anybody'
   await agree(all);
 });
 
-test('the definition of VirtualIP is deleted and applied again: all are back, nothing moves', {
+test('after the VirtualIP definition is deleted and applied again all records return, and no VIP moves', {
   skip,
 }, async (t) => {
   const sent = await steady(all, async () => {
@@ -213,7 +213,7 @@ async function restore(backup: string): Promise<void> {
   await all.cluster.startServer();
 }
 
-test('etcd is restored from a backup: the generation is above every one before, nothing moves', {
+test('after etcd is restored from a backup the generation exceeds all before, and no VIP moves', {
   skip,
 }, async (t) => {
   const backup = all.cluster.etcd.backUp();
@@ -237,10 +237,7 @@ test('etcd is restored from a backup: the generation is above every one before, 
     await replica.end('SIGKILL');
     await restore(backup);
     await start().becomes('active');
-    await all.until(
-      'it rules by a generation above',
-      async () => (await replica.status).generation > generation,
-    );
+    await all.until('its generation is higher', async () => (await replica.status).generation > generation);
     await agree(all);
     const raised = (await replica.status).generation;
     assert.match(replica.log, /GenerationRaised/);

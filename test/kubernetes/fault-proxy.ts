@@ -6,7 +6,7 @@ import { stay } from '../kernel/traffic.ts';
 import type { Cluster } from './cluster.ts';
 import type { Place } from './relay.ts';
 
-/** What becomes of a request instead of an answer. */
+/** What happens to a request in place of its answer. */
 export type Fault =
   | { readonly kind: 'reset' }
   | { readonly kind: 'answer'; readonly status: number; readonly headers?: Readonly<Record<string, string>> }
@@ -26,18 +26,18 @@ export interface Asked {
 }
 
 export class FaultProxy implements Disposable {
-  /** Asked of each request; null hands it on. */
+  /** Called for each request; null forwards it. */
   fault: (asked: Asked) => Fault | null = () => null;
-  /** What comes of an answer that is under way is handed on to nobody: the way was lost in silence. */
+  /** If true, the rest of an answer is dropped, as on a connection that is lost without a sign. */
   mutes: (asked: Asked) => boolean = () => false;
-  /** The path that is asked for instead. */
+  /** The path that is requested in place of the given one. */
   rewrite: (path: string) => string = (path) => path;
-  /** What was answered, as far as it may be of interest: the beginnings of pieces. */
+  /** The beginnings of all pieces that were answered. */
   said = '';
   readonly #server: Server;
   #agent: Agent;
   #cluster: Cluster;
-  /** By whom requests are, whoever sent them. */
+  /** The authorization of all requests; null keeps that of the sender. */
   #authorization: string | null = null;
 
   private constructor(cluster: Cluster) {
@@ -56,7 +56,9 @@ export class FaultProxy implements Disposable {
     return proxy;
   }
 
-  /** Leads to another cluster from now on, where whoever asks is the one of that token; null: who he is. */
+  /**
+   * Leads to another cluster from now on, with this token for all requests; null keeps that of the sender.
+   */
   leadTo(cluster: Cluster, token: string | null): void {
     this.reset();
     this.#agent.destroy();

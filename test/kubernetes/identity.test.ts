@@ -1,4 +1,4 @@
-// Which node an agent is, by the token of its Pod's ServiceAccount; and what a hostile one can do: nothing.
+// The controller learns the node of an agent from the token of its Pod, and a hostile agent changes nothing.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { rmSync, writeFileSync } from 'node:fs';
@@ -51,7 +51,7 @@ async function tokenOn(node: string, name = account, audience = 'vipward'): Prom
   return (await all.cluster.do('POST', path, { spec })).status.token;
 }
 
-/** What a request for a stream is answered with. */
+/** The status of the answer to a request for a stream. */
 async function upgraded(bearer: string | null): Promise<number> {
   const socket = await connectIn(all.node.node, { host: '127.0.0.1', port: 9470 });
   const headers = {
@@ -75,13 +75,13 @@ async function agent(name: string, setup: AgentSetup): Promise<TestAgent> {
   });
 }
 
-/** What nothing that a hostile agent does may change. */
+/** What no hostile agent may change. */
 async function standing(): Promise<unknown> {
   const { generation, vips, nodes } = await all.node.controllerStatus();
   return { generation, vips, nodes: nodes.map(({ name, connected }) => ({ name, connected })) };
 }
 
-test('an agent is let in by the token of its Pod, which the API server itself refuses', {
+test('the controller admits an agent by the token of its Pod, which the API server itself refuses', {
   skip,
 }, async () => {
   await all.apply('web');
@@ -89,7 +89,7 @@ test('an agent is let in by the token of its Pod, which the API server itself re
   assert.equal((await all.cluster.ask('GET', '/api/v1/pods', undefined, { token })).status, 401);
 });
 
-test('who has no token, or one that is not of an agent, is not let in', { skip }, async () => {
+test('the controller refuses a stream without a valid token of an agent', { skip }, async () => {
   const [head = '', body = '', signature = ''] = token.split('.');
   const claims = JSON.parse(Buffer.from(body, 'base64url').toString());
   claims['kubernetes.io'].node.name = 'node2';
@@ -107,7 +107,7 @@ test('who has no token, or one that is not of an agent, is not let in', { skip }
   assert.equal(await upgraded(token), 101);
 });
 
-test('a node speaks of itself alone: hello as another, or with its words, is refused', { skip }, async () => {
+test('the controller refuses a hello of another node than that of the token', { skip }, async () => {
   const before = await standing();
   const other = await agent('node2', { token });
   const closed = await other.untilClosed();
@@ -122,7 +122,9 @@ test('a node speaks of itself alone: hello as another, or with its words, is ref
   assert.deepEqual({ generation, vips }, { generation: 1, vips: (before as { vips: unknown }).vips });
 });
 
-test('a term that nobody issued is refused by name', { skip }, async () => {
+test('the controller refuses a generation that it never issued, and gives no VIP for such a term', {
+  skip,
+}, async () => {
   const before = await standing();
   const two = await tokenOn('node2');
   const liar = await agent('node2', { token: two, hello: { generation: 2 ** 52 } });
@@ -138,7 +140,7 @@ test('a term that nobody issued is refused by name', { skip }, async () => {
   });
 });
 
-test('an agent changes nothing by a verb', { skip }, async () => {
+test('the controller refuses move, drain and undrain with the token of an agent', { skip }, async () => {
   const before = await standing();
   for (const words of [
     ['move', '10.77.0.100', 'node2'],
@@ -155,11 +157,11 @@ test('an agent changes nothing by a verb', { skip }, async () => {
   assert.deepEqual(await standing(), before);
 });
 
-test('while the API server is away, agents come back by keys that are remembered', { skip }, async () => {
+test('while the API server is down the controller admits agents by cached keys', { skip }, async () => {
   await all.cluster.killServer();
   await all.node.killAgent('SIGKILL');
   all.node.startAgent();
-  await all.until('it is back', async () => {
+  await all.until('the agent is connected', async () => {
     const { nodes } = await all.node.controllerStatus();
     return nodes.find(({ name }) => name === 'node1')?.seq !== null && (await all.served()).length === 1;
   });

@@ -5,9 +5,9 @@ import { connect } from 'node:net';
 
 const [, , rate = '500', ...places] = process.argv;
 const intervalMs = 20;
-/** What a program that was held up makes up for: more at once would be no 500 a second. */
+/** The most connections at once after a delay: more would exceed the rate. */
 const mostAtOnce = 20;
-/** What is not answered by then is dropped on its way. */
+/** A connection without an answer by then counts as dropped. */
 const patienceMs = 400;
 
 const counts = { tried: 0, opened: 0, refused: 0, dropped: 0 };

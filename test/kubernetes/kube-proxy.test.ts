@@ -1,5 +1,5 @@
-// Services under a real kube-proxy, in nftables and then in iptables mode: declared ports are reached through
-// its DNAT, and no other way in is opened by it, nor by its absence.
+// Services under a real kube-proxy, in nftables and then in iptables mode: clients reach declared ports
+// through its DNAT, and neither its rules nor their absence open any other port.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
@@ -73,7 +73,7 @@ async function reached(host: string, port: number, proxy: Program): Promise<void
 }
 
 for (const mode of ['nftables', 'iptables'] as const) {
-  test(`kube-proxy in ${mode} mode: declared ports reach the Pod, and every other port is shut`, {
+  test(`with kube-proxy in ${mode} mode declared ports reach the Pod, and all others are closed`, {
     skip: skips[mode],
   }, async () => {
     const { node } = all;
@@ -107,7 +107,7 @@ for (const mode of ['nftables', 'iptables'] as const) {
   });
 }
 
-test('kube-proxy sends a port that two Services want to the first, and to the other once it is free', {
+test('kube-proxy forwards a port of two Services to the first, and to the other once the first is gone', {
   skip: skips.nftables,
 }, async () => {
   const annotations = { 'vipward.io/addresses': '10.77.0.150' };
@@ -115,7 +115,7 @@ test('kube-proxy sends a port that two Services want to the first, and to the ot
     const { status } = await all.cluster.do('GET', `/api/v1/namespaces/default/services/${name}`);
     return JSON.stringify(status.loadBalancer.ingress ?? []);
   };
-  // Of two that are both told to it, kube-proxy takes the last by name.
+  // If the status of both had the address, kube-proxy would take the last by name.
   for (const [name, port] of [['first', 8080] as const, ['other', 8081] as const]) {
     await all.apply(name, { annotations });
     await setEndpoints(all, name, [{ name: 'tcp-80', protocol: 'TCP', port }]);
@@ -124,18 +124,22 @@ test('kube-proxy sends a port that two Services want to the first, and to the ot
       return vips[0]?.services.some(({ key }) => key === `default/${name}`) === true;
     });
   }
-  await all.until('the first is told', async () => (await ingressOf('first')).includes('10.77.0.150'));
+  await all.until('the status of the first has the address', async () =>
+    (await ingressOf('first')).includes('10.77.0.150'),
+  );
   await using proxy = await startKubeProxy(all, 'nftables');
   await reached('10.77.0.150', 80, proxy);
   assert.equal(await ingressOf('other'), '[]');
-  // Whoever reaches the Pod from now on does so by way of the other.
+  // From now on a client reaches the Pod only through the other Service.
   await setEndpoints(all, 'first', [{ name: 'tcp-80', protocol: 'TCP', port: 8081 }]);
   await all.until('the first leads nowhere', async () => {
     return (await all.node.probe('tcp', '10.77.0.150', 80)) === 'refused';
   });
   await all.remove('first');
   await setEndpoints(all, 'other', [{ name: 'tcp-80', protocol: 'TCP', port: 8080 }]);
-  await all.until('the other is told', async () => (await ingressOf('other')).includes('10.77.0.150'));
+  await all.until('the status of the other has the address', async () =>
+    (await ingressOf('other')).includes('10.77.0.150'),
+  );
   await reached('10.77.0.150', 80, proxy);
   assert.match(await ingressOf('other'), /10\.77\.0\.150/);
   await proxy.end('SIGKILL');
@@ -144,7 +148,7 @@ test('kube-proxy sends a port that two Services want to the first, and to the ot
   await all.serves();
 });
 
-/** The node's own listener on 22, and who came to it. */
+/** The node's own listener on 22, and the addresses at which it was reached. */
 async function sshd(): Promise<{ readonly server: Server; readonly came: string[] }> {
   const came: string[] = [];
   const server = createServer((socket) => {
@@ -182,7 +186,7 @@ async function whileKnocking(places: readonly string[], during: () => Promise<vo
 }
 
 for (const mode of ['nftables', 'iptables'] as const) {
-  test(`a Service on port 22 beside ${mode} mode: nothing ever reaches the node's own listener`, {
+  test(`with kube-proxy in ${mode} mode port 22 of a VIP never reaches the node's own listener`, {
     skip: skips[mode],
   }, async (t) => {
     const { node } = all;
@@ -222,8 +226,8 @@ for (const mode of ['nftables', 'iptables'] as const) {
     });
     flushKubeProxy(all, mode);
     t.diagnostic(`${mode}: ${JSON.stringify(knocks)}`);
-    assert.ok(knocks.opened > 0, 'some of them went through kube-proxy to the Pod');
-    assert.ok(knocks.dropped > 0, 'some of them were dropped while kube-proxy had no rule');
+    assert.ok(knocks.opened > 0, 'some connections went through kube-proxy to the Pod');
+    assert.ok(knocks.dropped > 0, 'some connections were dropped while kube-proxy had no rule');
     assert.deepEqual(came, []);
     for (const address of own) assert.equal(await node.probe('tcp', address, 22), 'open');
     await all.until('both came', async () => came.length === 2);

@@ -33,9 +33,9 @@ export async function startKubeProxy(all: NodeInCluster, mode: Mode): Promise<Pr
   return new Program(node.node, [words[0], ...words.slice(1)], `${cluster.folder}/kube-proxy-${mode}.log`);
 }
 
-/** Takes every rule of kube-proxy away, as an administrator does who has lost patience. */
+/** Removes all rules of kube-proxy, as an administrator might do by hand. */
 export function flushKubeProxy({ node }: NodeInCluster, mode: Mode): void {
-  // A table that kube-proxy has not come to make is made first: of one that is not there none can be deleted.
+  // A table that kube-proxy has not made yet is added first, because nft cannot delete a missing table.
   const tables = ['ip kube-proxy', 'ip6 kube-proxy'].map(
     (name) => `add table ${name}\ndelete table ${name}\n`,
   );

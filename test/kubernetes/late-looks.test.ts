@@ -1,4 +1,4 @@
-// What the benchmark at scale says of a thread that was held up: how late it was, and what it did meanwhile.
+// What the scale benchmark reports of a blocked thread: how late it was, and what it did meanwhile.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempDisposableSync } from 'node:fs';
@@ -17,7 +17,7 @@ const program = `
   setTimeout(() => {}, 1500);
 `;
 
-test('a thread that was held up for 300 ms was late, by its own doing or waiting', () => {
+test('the scale benchmark reports a thread that was blocked for 300 ms as late', () => {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-late-'));
   const file = join(folder.path, 'looks');
   const fromMs = Date.now();

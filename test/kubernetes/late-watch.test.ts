@@ -1,5 +1,5 @@
-// A controller whose watches have told it nothing for a while, and that is the next to rule: what the one
-// before it has given and taken in that time stands.
+// A standby whose watches have been silent for a while becomes active: what the controller before it has
+// placed and removed in that time stands.
 import { after, before, test } from 'node:test';
 import { skip as noNode } from '../kernel/node.ts';
 import { skip as noCluster } from './control-plane.ts';
@@ -10,7 +10,7 @@ import { agree, unmoved } from './steady.ts';
 
 const skip = noCluster || noNode;
 const host = '127.0.0.1';
-/** Much longer than one that rules takes to tell agents of what it has read. */
+/** Much longer than an active controller takes to send agents what it has read. */
 const watchedMs = 5000;
 
 let all: NodeInCluster;
@@ -37,7 +37,7 @@ after(async () => {
   await all[Symbol.asyncDispose]();
 });
 
-test('who begins to rule has read what was written before it did, whatever its watches say', {
+test('a controller that becomes active has read all earlier writes, even if its watches are silent', {
   skip,
 }, async () => {
   for (const name of ['stays', 'goes']) await all.apply(name);

@@ -72,7 +72,7 @@ for (const [what, given] of [
   ['the defaults', { createNamespace: true }],
   ['everything that can be set', everything],
 ] as const) {
-  test(`the API server takes ${what}`, { skip }, () => {
+  test(`the API server accepts the manifests with ${what}`, { skip }, () => {
     const text = render(given);
     const apply = ['apply', '--server-side', '--dry-run=server', '--validate=strict', '-f', '-'];
     const lines = cluster.kubectl(apply, text).trim().split('\n');
@@ -80,7 +80,7 @@ for (const [what, given] of [
   });
 }
 
-test('the API server takes the examples that are for a cluster', { skip }, () => {
+test('the API server accepts the examples for a cluster', { skip }, () => {
   for (const name of ['cleanup', 'network-policy']) {
     const text = readFileSync(new URL(`../../examples/${name}.yaml`, import.meta.url), 'utf8');
     const apply = ['apply', '--server-side', '--dry-run=server', '--validate=strict', '-f', '-'];
@@ -90,10 +90,10 @@ test('the API server takes the examples that are for a cluster', { skip }, () =>
 
 const label = 'pod-security.kubernetes.io/enforce';
 const pods = `/api/v1/namespaces/${namespace}/pods?dryRun=All`;
-/** What is answered to a Pod that asks for nothing, and to one on the node's own network. */
+/** The answers to a Pod without demands, and to one on the node's own network. */
 const answers = { privileged: [201, 201], baseline: [201, 403], restricted: [403, 403] } as const;
 
-/** Waits until a level is in force: who lets Pods in reads the label a while after it was written. */
+/** Waits until a level is in force: admission reads the label a while after it was written. */
 async function enforces(level: keyof typeof answers): Promise<void> {
   await until(`${level} is enforced`, async () => {
     const statuses: number[] = [];
@@ -106,7 +106,7 @@ async function enforces(level: keyof typeof answers): Promise<void> {
   });
 }
 
-test('its Pods are let in where their namespace is labelled as ours, and baseline refuses the agent', {
+test('the API server admits the Pods under the namespace labels of the chart, not the agent under baseline', {
   skip,
 }, async () => {
   cluster.kubectl(['apply', '--server-side', '-f', '-'], render({ createNamespace: true }));
@@ -125,7 +125,7 @@ test('its Pods are let in where their namespace is labelled as ours, and baselin
   }
 });
 
-test('no right is given by a wildcard, and none to an agent', { skip }, async () => {
+test('the chart grants no right by a wildcard, and none to an agent', { skip }, async () => {
   const objects = objectsOf(render(everything));
   const rules = objects.filter(({ kind }) => kind.endsWith('Role')).flatMap(({ rules: all }) => all);
   assert.ok(rules.length > 4);
@@ -134,7 +134,7 @@ test('no right is given by a wildcard, and none to an agent', { skip }, async ()
   assert.deepEqual([...new Set(subjects)], ['vipward-controller']);
 });
 
-test('kubectl takes out all but the namespace, the definition and its records', { skip }, () => {
+test('kubectl delete by label leaves the namespace, the definition and its records', { skip }, () => {
   const text = render(everything);
   cluster.kubectl(['apply', '--server-side', '-f', '-'], text);
   const [apiVersion, kind] = ['vipward.io/v1alpha1', 'VirtualIP'];
@@ -152,7 +152,7 @@ test('kubectl takes out all but the namespace, the definition and its records', 
 
 const noHelm = skip || withoutProgram('helm-template');
 
-/** What Helm makes of the chart with these values. */
+/** Helm's rendering of the chart with these values. */
 function helm(given: object): {
   readonly status: number | null;
   readonly stdout: string;
@@ -176,7 +176,7 @@ for (const given of [{}, { createNamespace: true }, everything]) {
   });
 }
 
-test('Helm too refuses a value that the chart does not have', { skip: noHelm }, () => {
+test('Helm refuses a value that the chart does not have', { skip: noHelm }, () => {
   const { status, stderr } = helm({ agent: { filtre: 'observe' } });
   assert.equal(status, 1);
   assert.match(stderr, /Additional property filtre is not allowed/);

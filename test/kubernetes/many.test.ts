@@ -1,5 +1,5 @@
 // A thousand Services through a real API server into the kernel of a real node; and how long one change
-// takes, beside what the API server itself takes to tell of it.
+// takes, beside the time until a watch of the API server reports it.
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -61,7 +61,7 @@ function allowed(): Set<string> {
 /** Waits until kernel, status and records say that every Service has this port. */
 async function settles(port: (index: number) => number): Promise<string> {
   const startedMs = performance.now();
-  await all.until('all is in the kernel, and said', async () => {
+  await all.until('kernel, status and records agree', async () => {
     const given = await addresses();
     assert.equal(new Set(given.values()).size, count);
     const kernel = allowed();
@@ -78,7 +78,7 @@ async function settles(port: (index: number) => number): Promise<string> {
   return `${(performance.now() - startedMs).toFixed(0)} ms`;
 }
 
-/** How often each reason was told of a Service, at most and at least. */
+/** The least and the most Events with this reason that any of the Services has. */
 async function told(reason: string): Promise<readonly [number, number]> {
   const { items } = await all.cluster.do('GET', '/apis/events.k8s.io/v1/namespaces/default/events');
   const counts = new Map<string, number>(names.map((name) => [name, 0]));
@@ -89,7 +89,7 @@ async function told(reason: string): Promise<readonly [number, number]> {
   return [Math.min(...counts.values()), Math.max(...counts.values())];
 }
 
-test('a thousand Services are made: every port is in the kernel, and each is told of once', {
+test('every port of 1,000 new Services is in the kernel, and each Service gets each Event once', {
   skip,
 }, async (t) => {
   const startedMs = performance.now();
@@ -112,7 +112,7 @@ test('a thousand Services are made: every port is in the kernel, and each is tol
   }
 });
 
-test('labels of all of them change: not a frame goes to the agent', { skip }, async () => {
+test('label changes of 1,000 Services send no frame to the agent', { skip }, async () => {
   const { seq } = await all.node.controllerStatus();
   const metadata = { labels: { changed: 'yes' } };
   await each((name) => all.cluster.do('PATCH', `${services}/${name}`, { metadata }, mergePatch));
@@ -122,7 +122,7 @@ test('labels of all of them change: not a frame goes to the agent', { skip }, as
   await all.remove('marker');
 });
 
-test('the ports of all of them change', { skip }, async (t) => {
+test('port changes of 1,000 Services reach the kernel', { skip }, async (t) => {
   const patch = (index: number) => ({ spec: { ports: [{ name: 'p', port: 1000 + index }] } });
   await each((name, index) => all.cluster.do('PATCH', `${services}/${name}`, patch(index), mergePatch));
   t.diagnostic(`in force ${await settles((index) => 1000 + index)} after the last`);
@@ -142,7 +142,9 @@ function linesOf(input: NodeJS.ReadableStream): readonly Line[] {
   return lines;
 }
 
-/** What the API server tells of one Service: of a thousand it would rather end the watch than wait for us. */
+/**
+ * A watch of one Service: of a thousand the API server would end the watch before this process has read it.
+ */
 async function watchOf(agent: Agent, name: string): Promise<readonly Line[]> {
   const { hostname: host, port } = new URL(all.cluster.url);
   const headers = { authorization: `Bearer ${all.cluster.token('admin')}` };
@@ -155,7 +157,9 @@ async function watchOf(agent: Agent, name: string): Promise<readonly Line[]> {
   return seen;
 }
 
-test('a change is in the kernel soon after the API server tells of it', { skip }, async (t) => {
+test('each of 100 changes of a Service reaches the kernel, and the test prints the latency', {
+  skip,
+}, async (t) => {
   const monitor: ChildProcess = spawnIn(all.node.node, ['nft', 'monitor', 'elements'], { stdio: 'pipe' });
   t.after(() => monitor.kill());
   assert.ok(monitor.stdout !== null);
@@ -194,7 +198,7 @@ test('a change is in the kernel soon after the API server tells of it', { skip }
   assert.equal(allowed().size, count);
 });
 
-test('all of them are deleted: nothing of them is left', { skip }, async (t) => {
+test('deleting 1,000 Services leaves no record, port or address', { skip }, async (t) => {
   const startedMs = performance.now();
   await each((name) => all.cluster.do('DELETE', `${services}/${name}`));
   await all.until('nothing is left', async () => {

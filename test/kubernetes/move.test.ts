@@ -54,7 +54,7 @@ after(async () => {
   await all[Symbol.asyncDispose]();
 });
 
-/** Moves a VIP once no node is behind: one that was held up may be given none. */
+/** Moves a VIP once both nodes have all rules: a node that is behind may be given none. */
 async function move(vip: string, to: string): Promise<number> {
   await all.until('both nodes have all rules', async () => {
     const { nodes, seq } = await all.node.controllerStatus();
@@ -72,7 +72,7 @@ async function nodeOf(vip: string): Promise<string | null | undefined> {
   return (await all.node.controllerStatus()).vips.find(({ address }) => address === vip)?.node;
 }
 
-/** Datagrams that a program which was held up has let overflow, on both nodes and the client. */
+/** Datagrams lost in full socket buffers of delayed programs, on both nodes and the client. */
 function overflowed(): number {
   const places = [all.node.node, second.node, all.node.client];
   const texts = places.flatMap((where) =>
@@ -90,7 +90,7 @@ function receiveErrors(words: string): number {
   return Number(six ?? counts[names.indexOf('RcvbufErrors')] ?? 0);
 }
 
-/** How many of these were begun at each move, or before the next. */
+/** How many of these connections began between each move and the next. */
 function perMove(failed: readonly Failure[], begunMs: readonly number[]): number[] {
   return begunMs.map((from, index) => {
     const to = begunMs[index + 1] ?? Number.POSITIVE_INFINITY;
@@ -99,7 +99,7 @@ function perMove(failed: readonly Failure[], begunMs: readonly number[]): number
 }
 
 for (const vip of vips) {
-  test(`${moves} moves of ${vip} there and back lose no datagram, and a handshake each at most`, {
+  test(`${moves} moves of ${vip} between two nodes lose no datagram, and each at most one connection`, {
     skip,
   }, async (t) => {
     const before = overflowed();
@@ -135,7 +135,7 @@ for (const vip of vips) {
   });
 }
 
-test('a record says where a VIP is wanted: who says so there moves it, and a move says so there', {
+test('the verb move sets spec.node of a VirtualIP, and a change of spec.node moves the VIP', {
   skip,
 }, async () => {
   const [vip = ''] = vips;
@@ -156,7 +156,7 @@ test('a record says where a VIP is wanted: who says so there moves it, and a mov
   ]);
   await all.until('it is moved', async () => (await nodeOf(vip)) === here);
   all.cluster.kubectl(['patch', 'vip', vip, '--type', 'merge', '-p', '{"spec":{"node":"node9"}}']);
-  await all.until('why not is said', () => {
+  await all.until('the Event says why not', () => {
     const said = all.cluster.kubectl(['get', 'events', '--field-selector', 'reason=NoEligibleNode']);
     return Promise.resolve(said.includes(`spec.node node9: not connected; it stays on ${here}`));
   });

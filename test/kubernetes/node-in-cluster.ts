@@ -12,7 +12,7 @@ export const crds: string = fileURLToPath(new URL('../../deploy/chart/templates/
 export const account = 'vipward-controller';
 export const controllerUser: string = userOf(account);
 
-/** By what name the API server knows a ServiceAccount of ours. */
+/** The user name of a ServiceAccount of ours. */
 export function userOf(name: string): string {
   return `system:serviceaccount:${systemNamespace}:${name}`;
 }
@@ -75,7 +75,7 @@ export class NodeInCluster implements AsyncDisposable {
     return made;
   }
 
-  /** A kubeconfig of an account of its own that may do what a controller may. */
+  /** The kubeconfig of a separate account with the rights of a controller. */
   async account(name: string, server: string = this.cluster.url): Promise<string> {
     await makeTwin(this.cluster, name);
     return this.cluster.kubeconfig(name, await tokenOf(this.cluster, name), server);
@@ -135,7 +135,7 @@ export class NodeInCluster implements AsyncDisposable {
   }
 }
 
-/** How a controller is told of the cluster, with times of the Lease that a test can wait for. */
+/** The flags of a controller for the cluster, with times of the Lease that a test can wait for. */
 export function controllerFlags(identity: string, kubeconfig: string): readonly string[] {
   const flags = ['--kubernetes', '--kubeconfig', kubeconfig, '--namespace', systemNamespace];
   return [...flags, '--identity', identity, ...leaseFlags];

@@ -1,5 +1,5 @@
-// Where a VIP may be by what the cluster says of nodes and endpoints: a node with a real agent, and a second
-// one that does as it is told.
+// Where a VIP may be by the nodes and endpoints of the cluster: one node has a real agent, the others have
+// test agents.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -16,7 +16,7 @@ const excludeLabel = 'node.kubernetes.io/exclude-from-external-load-balancers';
 const mergePatch = { type: 'application/merge-patch+json' };
 
 let all: NodeInCluster;
-/** The agents that do as they are told, by their nodes. */
+/** The test agents by node. */
 const others = new Map<string, TestAgent>();
 before(async () => {
   if (skip !== false) return;
@@ -29,7 +29,7 @@ after(async () => {
   await all[Symbol.asyncDispose]();
 });
 
-/** Sets a label of a node, or takes it away. */
+/** Sets a label of a node, or removes it. */
 async function label(node: string, name: string, value: string | null): Promise<void> {
   const metadata = { labels: { [name]: value } };
   await all.cluster.do('PATCH', `${nodes}/${node}`, { metadata }, mergePatch);
@@ -44,7 +44,7 @@ async function reasons(namespace: string, name: string): Promise<string[]> {
     .map(({ reason }) => reason);
 }
 
-/** An agent on a node, which goes on from what one before it had. */
+/** A test agent on a node, with the rules and placements of the one before it. */
 async function join(name: string): Promise<void> {
   const before = others.get(name);
   const agent = await stay(all.node.node, async () => {
@@ -61,7 +61,7 @@ async function join(name: string): Promise<void> {
 /** Waits until a VIP is on that node, or has that reason not to be on any. */
 async function isAt(address: string, wanted: string): Promise<void> {
   await all.until(`${address} at ${wanted}`, async () => {
-    // This process may be held up for so long that the controller gives it up: a real agent comes again too.
+    // This process may be delayed so long that the controller closes its stream; a real agent reconnects too.
     for (const [name, { closed }] of others) if (closed !== null) await join(name);
     const { vips } = await all.node.controllerStatus();
     const vip = vips.find((one) => one.address === address);
@@ -92,13 +92,13 @@ async function slice(name: string, service: string, endpoints: readonly Endpoint
   await all.cluster.do('PATCH', `${slices}/${name}?fieldManager=test&force=true`, body, { type });
 }
 
-test('an excluded node is given no VIP, and one that has some keeps them while nobody else can', {
+test('an excluded node is given no VIP, and keeps its own while no other node can take them', {
   skip,
 }, async () => {
   await all.apply('web');
   await isAt('10.77.0.100', 'node1');
   await label('node1', excludeLabel, '');
-  await all.until('who is excluded is told', async () => {
+  await all.until('the exclusion has an Event', async () => {
     return (await reasons(systemNamespace, 'vipward-controller')).includes('NoEligibleNode');
   });
   await all.apply('other');
@@ -110,11 +110,11 @@ test('an excluded node is given no VIP, and one that has some keeps them while n
   await isAt('10.77.0.101', 'node1');
 });
 
-test('another node takes the VIPs of one that is excluded, and nothing comes back by itself', {
+test('another node takes the VIPs of an excluded node, and no VIP moves back by itself', {
   skip,
 }, async () => {
   await join('node2');
-  // What was never on record has not moved for anybody.
+  // A VIP that has no record yet gets no Event Moved.
   await all.until('its record says where it is', async () => {
     const { status } = await all.cluster.do('GET', '/apis/vipward.io/v1alpha1/virtualips/10.77.0.100');
     return status?.node === 'node1' && status.state === 'serving';
@@ -122,9 +122,13 @@ test('another node takes the VIPs of one that is excluded, and nothing comes bac
   await label('node1', excludeLabel, '');
   await isAt('10.77.0.100', 'node2');
   await isAt('10.77.0.101', 'node2');
-  await all.until('it is told', async () => (await reasons('default', 'web')).includes('Moved'));
-  await all.until('node1 let go', async () => !all.node.run('ip address show').includes('10.77.0.10'));
-  // Nodes and Services are told of apart: what can only be at node1 says that it is known to be back.
+  await all.until('the move has an Event', async () => (await reasons('default', 'web')).includes('Moved'));
+  await all.until(
+    'node1 has released both',
+    async () => !all.node.run('ip address show').includes('10.77.0.10'),
+  );
+  // Nodes and Services have separate watches: a VIP that only node1 can serve shows that node1 is known
+  // again.
   const annotations = { 'vipward.io/addresses': '10.77.0.190' };
   await all.apply('sign', { annotations, spec: { externalTrafficPolicy: 'Local' } });
   await slice('sign', 'sign', [{ nodeName: 'node1' }]);
@@ -137,7 +141,7 @@ test('another node takes the VIPs of one that is excluded, and nothing comes bac
   await isAt('10.77.0.100', 'node2');
 });
 
-test('a label drains a node, a cordon does not', { skip }, async () => {
+test('the drain label moves the VIPs of a node, a cordon does not', { skip }, async () => {
   await all.cluster.do('PATCH', `${nodes}/node2`, { spec: { unschedulable: true } }, mergePatch);
   await all.apply('fourth');
   await isAt('10.77.0.103', 'node1');
@@ -148,7 +152,7 @@ test('a label drains a node, a cordon does not', { skip }, async () => {
   await label('node2', 'vipward.io/drain', null);
 });
 
-test('a Local Service is where a ready endpoint is, or one that still serves, and else nowhere', {
+test('a Local Service is on a node with a ready endpoint, else with one that still serves, else on none', {
   skip,
 }, async () => {
   await all.apply('local', { spec: { externalTrafficPolicy: 'Local' } });
@@ -172,7 +176,7 @@ test('a Local Service is where a ready endpoint is, or one that still serves, an
   await all.until('it is told', async () => (await reasons('default', 'local')).includes('NoLocalEndpoints'));
 });
 
-test('the VIPs of a node that is out of service, or deleted, go at once', { skip }, async () => {
+test('the VIPs of a node with the out-of-service taint move to another node', { skip }, async () => {
   await label('node1', excludeLabel, '');
   await isAt('10.77.0.103', 'node2');
   await label('node1', excludeLabel, null);
@@ -184,7 +188,7 @@ test('the VIPs of a node that is out of service, or deleted, go at once', { skip
   for (const last of [100, 101, 102, 103]) await isAt(`10.77.0.${last}`, 'node1');
 });
 
-test('a Node that was deleted while no controller ran loses its VIPs, by a list that names others', {
+test('a Node that was deleted while no controller ran loses its VIPs once the controller lists Nodes', {
   skip,
 }, async () => {
   await all.cluster.do('PATCH', `${nodes}/node2`, { spec: { taints: null } }, mergePatch);

@@ -1,5 +1,5 @@
-// Behind the address of the API server there is another cluster, all of a sudden: nothing is believed of it
-// and nothing written there, and once the first one is back, what was missed is caught up with.
+// The address of the API server suddenly leads to another cluster: the controller believes and writes nothing
+// there, and catches up once the first cluster is back.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { skip as noNode } from '../kernel/node.ts';
@@ -35,7 +35,9 @@ after(async () => {
   await all[Symbol.asyncDispose]();
 });
 
-test('another cluster behind the same address is named, and nothing follows from it', { skip }, async () => {
+test('the controller names another cluster behind the same address, and neither obeys nor writes it', {
+  skip,
+}, async () => {
   await using other = await Cluster.start();
   applyChart(other);
   // It has a Service that would be served, and none of ours.

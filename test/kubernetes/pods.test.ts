@@ -1,5 +1,4 @@
-// Both Pods of deploy/ together, in a real cluster: what the chart says is all that they are given, and a
-// Service is served.
+// Both Pods of deploy/ in a real cluster: with nothing but what the chart gives them they serve a Service.
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -63,7 +62,7 @@ async function podToken(): Promise<string> {
   return (await all.cluster.do('POST', `${core}/serviceaccounts/vipward-agent/token`, asked)).status.token;
 }
 
-test('the Pods of the chart find and believe each other, and serve a Service', { skip }, async (t) => {
+test('the Pods of the chart find and trust each other, and serve a Service', { skip }, async (t) => {
   const { cluster, node } = all;
   await cluster.do('POST', '/api/v1/nodes', { metadata: { name: 'node1' } });
   const controller = podman.start(node.node, await controllerFlags(), 'controller');
@@ -72,7 +71,7 @@ test('the Pods of the chart find and believe each other, and serve a Service', {
     ca = (await cluster.do('GET', `${core}/configmaps/vipward-ca`)).data['ca.crt'];
     return ca !== '';
   };
-  await until('the authority is told', isTold, () => controller.words);
+  await until('the CA is published', isTold, () => controller.words);
   const volumes = writeVolumes(join(cluster.folder, 'volumes'), { ca, token: await podToken() });
   const fields = { 'spec.nodeName': 'node1', 'status.hostIP': '10.77.0.1' };
   const hosts = { [`vipward-controller.${systemNamespace}.svc`]: '127.0.0.1' };

@@ -8,7 +8,7 @@ import { type Namespace, spawnIn } from '../namespaces.ts';
 export class Program implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #log: string;
-  /** What comes before it in the log is of another one. */
+  /** Where its part of the log begins. */
   readonly #begin: number;
 
   constructor(where: Namespace, argv: readonly [string, ...string[]], log: string) {

@@ -24,7 +24,7 @@ export class Relay implements Disposable {
     this.#server = createServer((socket) => void this.#join(socket, to));
   }
 
-  /** Listens at one place, and connects to the other for whoever comes. */
+  /** Listens at one place, and connects each client to the other. */
   static async open(at: Place, to: Place): Promise<Relay> {
     const relay = new Relay(to);
     await stay(at.where, async () => {

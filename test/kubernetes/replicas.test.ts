@@ -1,5 +1,5 @@
-// Two controllers of a real cluster: one rules, the other hears the agents and waits. What the agents hear of
-// each of them comes through a relay that counts.
+// Two controllers of a real cluster: one rules, the other has the streams of the agents and stands by. Both
+// streams pass through a relay that counts.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
@@ -75,7 +75,7 @@ async function term(): Promise<unknown> {
   return (await all.node.status()).vips[0]?.term;
 }
 
-/** What must be the same, whatever becomes of the controllers. */
+/** The figures of one take-over. */
 interface TakeOver {
   readonly tookMs: number;
   readonly lost: number;
@@ -83,8 +83,8 @@ interface TakeOver {
 }
 
 /**
- * Does something to the one that rules, waits for the other, and looks at what the node has seen of it by the
- * end of what goes on meanwhile.
+ * Ends the active controller, waits for the other to rule, runs `meanwhile`, and checks what the node has
+ * seen of it.
  */
 async function takeOver(next: Name, end: () => void, meanwhile = async () => {}): Promise<TakeOver> {
   const { connections, said } = relays[next];
@@ -102,7 +102,7 @@ async function takeOver(next: Name, end: () => void, meanwhile = async () => {})
   await meanwhile();
   const { sent, lost } = await traffic.stop();
   assert.deepEqual(await term(), before);
-  assert.equal(relays[next].connections, connections, 'the agent came again');
+  assert.equal(relays[next].connections, connections, 'the agent reconnected');
   assert.doesNotMatch(relays[next].said.slice(said.length), /"type":"page"/);
   return { tookMs, sent, lost };
 }
@@ -111,7 +111,9 @@ function figures({ tookMs, sent, lost }: TakeOver): string {
   return `the other rules and has heard of every VIP after ${tookMs.toFixed(0)} ms; ${lost} of ${sent} lost`;
 }
 
-test('a standby hears agents, says who rules, and verbs go on to that one', { skip }, async () => {
+test('a standby welcomes agents and names the active controller, to which verbs go on', {
+  skip,
+}, async () => {
   const { role, leader, reason, generation } = await replicas.c2.status;
   assert.deepEqual([role, reason, generation], ['standby', 'Standby', 0]);
   assert.deepEqual(leader, { identity: 'c1', address: '127.0.0.1:9470' });
@@ -125,7 +127,7 @@ test('a standby hears agents, says who rules, and verbs go on to that one', { sk
   assert.match(await said, /127\.0\.0\.1:9472 is a standby: asking the leader, c1 at 127\.0\.0\.1:9470/);
 });
 
-test('the active is killed: the other rules in its place, and nothing moves', { skip }, async (t) => {
+test('after the active controller is killed the standby rules, and no VIP moves', { skip }, async (t) => {
   const found = await takeOver('c2', () => replicas.c1.signal('SIGKILL'));
   assert.equal(found.lost, 0);
   t.diagnostic(`SIGKILL: ${figures(found)}`);
@@ -134,7 +136,7 @@ test('the active is killed: the other rules in its place, and nothing moves', { 
   await all.serves('10.77.0.100: UDP 53, UDP 54');
 });
 
-test('the active is asked to end: the other rules at once, and nothing moves', { skip }, async (t) => {
+test('after SIGTERM to the active controller the standby rules, and no VIP moves', { skip }, async (t) => {
   relays.c1.said = '';
   await start('c1').becomes('standby');
   await agentIsAt('c1');
@@ -145,7 +147,7 @@ test('the active is asked to end: the other rules at once, and nothing moves', {
   await all.serves('10.77.0.100: UDP 53, UDP 55');
 });
 
-test('the active is stopped for longer than its Lease: it wakes to write nothing, and ends', {
+test('a controller that was stopped for longer than its Lease writes nothing afterwards and exits', {
   skip,
 }, async (t) => {
   relays.c2.said = '';
@@ -166,7 +168,7 @@ test('the active is stopped for longer than its Lease: it wakes to write nothing
   assert.equal(found.lost, 0);
   t.diagnostic(`SIGSTOP: ${figures(found)}`);
   const since = writes('c2').find(({ atMs }) => atMs > stoppedMs)?.atMs ?? Number.POSITIVE_INFINITY;
-  // It wakes without a way to learn that it was deposed: the agent tells by its generation.
+  // It wakes without a connection to the API server: the agent refuses it by its generation.
   toServer.cut();
   replicas.c1.signal('SIGCONT');
   await all.until('the agent refuses it', async () => {

@@ -1,5 +1,5 @@
-// The rights of deploy/, taken away one by one: each is needed, and what is refused without it is named in
-// the status, with the words of the API server.
+// The rights of deploy/, removed one by one: each is needed, and the status names the refusal without it in
+// the words of the API server.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type ApiClient, ApiError, type ApiRequest } from '../../src/controller/sources/kubernetes/client.ts';
@@ -13,9 +13,9 @@ import { grant, type Right, refusalOf, rights, wordsOf } from './rights.ts';
 
 const skip = noCluster || noNode;
 
-/** What only a server that others can reach asks for is in certificate.test.ts. */
+/** Only a controller that other nodes can reach needs these: certificate.test.ts. */
 const others = new Set(['secrets', 'configmaps']);
-/** An Event is counted five minutes after it was said: a clock of its own tells that by itself, below. */
+/** A repeated Event is counted five minutes later: the last test below has a clock for that. */
 const late = ({ resource, verb }: Right): boolean => resource === 'events' && verb === 'patch';
 const tried = rights.filter((right) => !others.has(right.resource) && !late(right));
 
@@ -29,7 +29,7 @@ after(async () => {
 
 let round = -1;
 
-/** Gives the controller something of every kind to write: what comes, what changes, and what goes. */
+/** Gives the controller something of every kind to create, change and delete. */
 async function stir(): Promise<void> {
   round++;
   const at = (last: number) => ({ 'vipward.io/addresses': `10.77.0.${last}` });
@@ -47,7 +47,7 @@ async function problems(): Promise<string> {
   return found.map(({ message }) => message).join('\n');
 }
 
-test('with all of them nothing is refused', { skip }, async () => {
+test('with all rights no request is refused', { skip }, async () => {
   await stir();
   await all.serves('10.77.0.100: TCP 80', '10.77.0.199: TCP 1000');
   await all.until('there is no problem', async () => {
@@ -58,7 +58,7 @@ test('with all of them nothing is refused', { skip }, async () => {
 
 for (const right of tried) {
   const { role, resource, verb } = right;
-  test(`without the right to ${wordsOf(right)} its refusal is named in the status`, { skip }, async () => {
+  test(`without the right to ${wordsOf(right)} the status names the refusal`, { skip }, async () => {
     await grant(all.cluster, role, right);
     if (verb === 'create' && resource === 'leases')
       await all.cluster.do(
@@ -69,7 +69,8 @@ for (const right of tried) {
     all.node.startController();
     let tries = 0;
     await all.until('it is named', async () => {
-      // What the last controller had not written is made by this one as it is now: then nothing is to change.
+      // An object that the last controller did not write is created whole by this one, which then changes
+      // nothing.
       if (tries++ % 100 === 0) await stir();
       assert.match(await problems(), refusalOf(right));
       return true;
@@ -78,7 +79,7 @@ for (const right of tried) {
   });
 }
 
-test('once all of them are back, everything is said', { skip }, async () => {
+test('with all rights back every Service is served and written', { skip }, async () => {
   const wanted = `10.77.0.199: TCP ${1000 + round}`;
   await all.until('all is served and written', async () => {
     const served = await all.served();
@@ -91,7 +92,7 @@ test('once all of them are back, everything is said', { skip }, async () => {
   });
 });
 
-/** What the controller does with news, by its own account and by a clock that a test moves. */
+/** The Events of a controller, with its own account and a clock that the test moves. */
 async function newsDesk(): Promise<{ nowMs: number; readonly writes: Writes; readonly say: () => void }> {
   const token = await tokenOf(all.cluster, account);
   const json = async ({ method = 'GET', path, body, contentType: type }: ApiRequest): Promise<unknown> => {
@@ -112,7 +113,7 @@ async function newsDesk(): Promise<{ nowMs: number; readonly writes: Writes; rea
 }
 
 for (const right of rights.filter(late)) {
-  test(`without the right to ${wordsOf(right)} what is said again is not counted`, { skip }, async () => {
+  test(`without the right to ${wordsOf(right)} a repeated Event is not counted`, { skip }, async () => {
     const desk = await newsDesk();
     desk.say();
     await all.until('it is said', async () => desk.writes.done === 1);

@@ -42,12 +42,12 @@ export function wordsOf({ rule, resource, verb }: Right): string {
   return `${verb} ${resource}${rule.apiGroups[0] === '' ? '' : `.${rule.apiGroups[0]}`}`;
 }
 
-/** What the API server says to one who lacks it. */
+/** The refusal of the API server without this right. */
 export function refusalOf({ resource, verb }: Right): RegExp {
   return new RegExp(`403.*cannot ${verb} resource "${resource}"`);
 }
 
-/** Writes a role without one right, or whole, and waits until the API server goes by it. */
+/** Writes a role without one right, or whole, and waits until the API server applies it. */
 export async function grant(cluster: Cluster, role: Role, without?: Right): Promise<void> {
   const space = role.kind === 'Role' ? `namespaces/${systemNamespace}/roles` : 'clusterroles';
   const path = `/apis/rbac.authorization.k8s.io/v1/${space}/vipward-controller`;

@@ -1,4 +1,4 @@
-// `npm run bench:scale`, so small that it says nothing of speed: what it counts adds up.
+// `npm run bench:scale` at a size too small to measure speed: its counts add up.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempDisposableSync, readFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ const skip = noCluster || noNode || hasTool('nft', '--version');
 const program = fileURLToPath(new URL('../../bench/scale.ts', import.meta.url));
 const size = { services: 20, agents: 5, rounds: 2 };
 
-test('the benchmark at scale measures what it says, with few agents and with more', { skip }, () => {
+test('the counts of the scale benchmark add up with one agent and with more', { skip }, () => {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-scale-'));
   const output = join(folder.path, 'scale.json');
   const flags = Object.entries(size).flatMap(([name, count]) => [`--${name}`, String(count)]);

@@ -21,7 +21,7 @@ export class SecondNode implements AsyncDisposable {
   static async start(all: NodeInCluster): Promise<SecondNode> {
     const made = new SecondNode();
     made.#wire(all.node.client);
-    // Neither passes on to the other what a client has sent to the wrong one.
+    // Neither node forwards to the other what a client has sent to the wrong one.
     for (const where of [made.node, all.node.node])
       for (const name of ['ipv4/ip_forward', 'ipv6/conf/all/forwarding'])
         where.run(() => writeFileSync(`/proc/sys/net/${name}`, '0'));

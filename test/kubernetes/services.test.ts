@@ -19,7 +19,7 @@ async function seq(): Promise<number> {
   return (await all.node.controllerStatus()).seq;
 }
 
-test('a Service that is made is served on the ports it declares, and on no other', { skip }, async () => {
+test('a new Service is served on its declared ports and on no other', { skip }, async () => {
   await all.node.listen(all.node.node, 'tcp', 80);
   await all.node.listen(all.node.node, 'tcp', 22);
   await all.apply('web', { annotations: { 'vipward.io/delivery': 'host' } });
@@ -29,7 +29,7 @@ test('a Service that is made is served on the ports it declares, and on no other
   assert.equal(await all.node.probe('tcp', '10.77.0.1', 22), 'open');
 });
 
-test('a change of its ports is in the kernel, and says how long that took', { skip }, async (t) => {
+test('the agent serves each change of ports, and the test prints the latency', { skip }, async (t) => {
   const took: number[] = [];
   for (let round = 0; round < 20; round++) {
     const startedMs = performance.now();
@@ -41,11 +41,11 @@ test('a change of its ports is in the kernel, and says how long that took', { sk
   t.diagnostic(`PATCH to committed, seen by polling: median ${took[10]?.toFixed(0)} ms of 20`);
 });
 
-test('delivery is forward unless a Service says host: no port falls on a listener', { skip }, async () => {
+test('delivery is forward by default: a port reaches no listener of the node', { skip }, async () => {
   assert.equal(await all.node.probe('tcp', '10.77.0.100', 80), 'closed');
 });
 
-test('both families are served where the Service asks for them', { skip }, async () => {
+test('a dual-stack Service is served in both families', { skip }, async () => {
   const both = { ipFamilyPolicy: 'RequireDualStack', ipFamilies: ['IPv4', 'IPv6'] };
   await all.apply('dual', { ports: ['UDP 53'], spec: both });
   await all.serves('10.77.0.100: TCP 80, TCP 1019', '10.77.0.101: UDP 53', 'fd77::100: UDP 53');
@@ -53,7 +53,7 @@ test('both families are served where the Service asks for them', { skip }, async
   await all.serves('10.77.0.100: TCP 80, TCP 1019');
 });
 
-test('labels and annotations that mean nothing to us send nothing to any agent', { skip }, async () => {
+test('changes of foreign labels and annotations send nothing to the agent', { skip }, async () => {
   await all.until('one VIP is left', async () => (await all.node.controllerStatus()).vips.length === 1);
   const before = await seq();
   for (let round = 0; round < 10; round++) {
@@ -69,7 +69,7 @@ test('labels and annotations that mean nothing to us send nothing to any agent',
   await all.serves('10.77.0.100: TCP 80, TCP 1019');
 });
 
-test('Services of other classes and types are left alone, also when they become so', { skip }, async () => {
+test('Services of other classes and types are ignored, also after a change to one', { skip }, async () => {
   await all.apply('other', { spec: { loadBalancerClass: 'example.com/lb' } });
   await all.apply('internal', { spec: { type: 'ClusterIP' } });
   await all.apply('classy', { spec: { loadBalancerClass: 'vipward.io/vip' } });
@@ -84,7 +84,7 @@ test('Services of other classes and types are left alone, also when they become 
   await all.serves('10.77.0.100: TCP 80, TCP 1019');
 });
 
-test('what other products write is followed, or refused by name', { skip }, async () => {
+test('annotations of other products are followed or refused by name', { skip }, async () => {
   await all.apply('metal', { annotations: { 'metallb.io/loadBalancerIPs': '10.77.0.150' } });
   await all.apply('dhcp', { annotations: { 'kube-vip.io/loadbalancerIPs': '0.0.0.0' } });
   await all.apply('outside', { annotations: { 'vipward.io/addresses': '192.0.2.1' } });
@@ -123,7 +123,7 @@ async function records(...wanted: readonly string[]): Promise<void> {
   });
 }
 
-test('status and VirtualIP say what is announced', { skip }, async () => {
+test('the status and the VirtualIP show an announced Service', { skip }, async () => {
   await all.until('both say so', async () => {
     const { ingress, record, uid } = await told();
     assert.deepEqual(ingress, [{ ip: '10.77.0.100', ipMode: 'VIP' }]);
@@ -136,8 +136,8 @@ test('status and VirtualIP say what is announced', { skip }, async () => {
   assert.match(shown, /10\.77\.0\.100 +node1 +serving +default\/web/);
 });
 
-test('a controller that starts anew moves nothing and gives nobody another address', { skip }, async (t) => {
-  // Without what the cluster remembers, the first free address would be the one of the Service that is gone.
+test('a controller that restarts moves no VIP and changes no address', { skip }, async (t) => {
+  // Without the records of the cluster the first free address would be that of the deleted Service.
   await all.apply('second');
   await all.serves('10.77.0.100: TCP 80, TCP 1019', '10.77.0.101: TCP 80');
   await all.apply('third');
@@ -150,7 +150,7 @@ test('a controller that starts anew moves nothing and gives nobody another addre
   await records('10.77.0.100', '10.77.0.102');
   await all.until('the node has let go', async () => (await all.node.status()).vips.length === 2);
   const before = await terms();
-  // What nobody can read of one Service keeps no controller from ruling over the others.
+  // An invalid field of one Service does not keep the controller from ruling.
   const older = ['010.77.0.0/016', '::ffff:192.0.2.0/120'];
   await all.apply('third', {
     annotations: { 'vipward.io/egress': 'yes' },
@@ -171,7 +171,7 @@ test('a controller that starts anew moves nothing and gives nobody another addre
   await records('10.77.0.100');
 });
 
-test('records that are lost, and the definition with them, come back, and nothing moves', {
+test('the controller writes deleted records again, even with their definition, and no VIP moves', {
   skip,
 }, async () => {
   const before = await seq();
@@ -184,7 +184,7 @@ test('records that are lost, and the definition with them, come back, and nothin
   assert.equal(await seq(), before);
 });
 
-test('a Service that is deleted leaves nothing behind', { skip }, async () => {
+test('a deleted Service leaves no record, address or rule', { skip }, async () => {
   await all.remove('web');
   await all.serves();
   await records();
@@ -195,7 +195,7 @@ test('a Service that is deleted leaves nothing behind', { skip }, async () => {
   });
 });
 
-test('an address that an absent node may still have is given to nobody else', { skip }, async () => {
+test('an address that an absent node may still hold is given to no other Service', { skip }, async () => {
   await all.apply('web');
   await all.serves('10.77.0.100: TCP 80');
   await records('10.77.0.100');
@@ -221,7 +221,7 @@ test('an address that an absent node may still have is given to nobody else', { 
   await records();
 });
 
-test('by the audit log it wrote what it has to, and nothing else', { skip }, () => {
+test('by the audit log the controller makes the writes that it needs, and no others', { skip }, () => {
   const writes = all.cluster
     .audit(controllerUser)
     .filter(({ verb }) => !['get', 'list', 'watch'].includes(verb))
@@ -237,7 +237,7 @@ test('by the audit log it wrote what it has to, and nothing else', { skip }, () 
     'patch /api/v1/namespaces/default/services/*/status',
     'create /apis/events.k8s.io/v1/namespaces/default/events',
   ];
-  // An address that goes from one Service to another before its record is deleted has it changed instead.
+  // If an address goes to another Service before its record is deleted, the record is changed instead.
   const allowed = new Set([...needed, `patch ${records}/*`]);
   assert.deepEqual(
     [...new Set(writes)].filter((line) => !allowed.has(line)),

@@ -28,7 +28,7 @@ export interface Fate {
 const [, , port = '80', ...addresses] = process.argv;
 const tickMs = 1;
 const connectEvery = 10;
-/** What a program that was held up makes up for: more at once would overflow the buffer of who answers. */
+/** The most datagrams at once after a delay: more would overflow the buffer of the server. */
 const mostAtOnce = 20;
 const patienceMs = 5000;
 

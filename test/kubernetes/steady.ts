@@ -1,5 +1,5 @@
-// What must hold whatever becomes of the API server: no datagram lost, no VIP moved, and afterwards the
-// cluster says what the node does.
+// What must hold under every fault of the API server: no datagram is lost, no VIP moves, and afterwards the
+// cluster and the node agree.
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EchoTraffic } from './echo-traffic.ts';

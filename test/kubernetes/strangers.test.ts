@@ -1,4 +1,4 @@
-// What others write beside us in a real cluster: objects that look like ours, and Services that are odd.
+// Objects of other writers in a real cluster that look like ours.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { skip as noNode } from '../kernel/node.ts';
@@ -22,7 +22,7 @@ async function problemsAt(path: string): Promise<readonly string[]> {
   return problems.filter(({ file }) => file === path).map(({ message }) => message);
 }
 
-test('a VirtualIP in the place of a record is named, and the record comes when it is gone', {
+test('status names a VirtualIP in the place of a record, and the record is written once that is deleted', {
   skip,
 }, async () => {
   const path = `${records}/10.77.0.100`;
