@@ -1,4 +1,4 @@
-// How verbs ask: whom they show the token, and what becomes of an answer that is none.
+// How verbs send requests: which servers get the token, and what happens to an invalid answer.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,7 +13,7 @@ import { runningController } from '../controller/fixture.ts';
 import { program } from '../program.ts';
 import { run, startStub } from './stub.ts';
 
-test('the token of the operator is shown to a controller, and to no agent', async () => {
+test('verbs send the token of the operator to a controller, and to no agent', async () => {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-cli-'));
   const tokenFile = join(folder.path, 'token');
   writeFileSync(tokenFile, 'secret\n');
@@ -44,7 +44,7 @@ test('the token of the operator is shown to a controller, and to no agent', asyn
   );
 });
 
-test('what keeps a server from answering is said in its words, and no other is looked for', async () => {
+test('a verb prints the error of a server that refuses, with exit code 3', async () => {
   const error = { code: 'NotStarted', message: 'no nf_tables: modprobe nf_tables', next: 'vipward doctor' };
   await using agent = await startStub({
     'GET /diff': [503, { error }],
@@ -65,7 +65,7 @@ test('what keeps a server from answering is said in its words, and no other is l
   assert.match(other.err, /answered \/status with status 502; check that it runs there/);
 });
 
-test('a diff that nobody has made is no difference', async () => {
+test('diff exits 3, not 1, if the server answers an error', async () => {
   const error = { code: 'NotFound', message: 'nothing is served at /diff', next: 'ask for /status' };
   for (const status of [400, 404, 503]) {
     await using agent = await startStub({ 'GET /diff': [status, { error }] });
@@ -75,7 +75,7 @@ test('a diff that nobody has made is no difference', async () => {
   }
 });
 
-test('a server of the other role is said to be one, by exit code 3 of every verb', async (t) => {
+test('every verb names a server of the other role and exits 3', async (t) => {
   const handle = () => ({ status: 200, body: { vips: [] } });
   const own = ['/status', '/explain', '/diff', '/metrics'].map(
     (path) => ({ method: 'GET', path, handle }) as const,
@@ -100,7 +100,7 @@ test('a server of the other role is said to be one, by exit code 3 of every verb
   assert.equal(both.code, 0);
 });
 
-test('servers are given with commas or in several flags, and the first that answers counts', async () => {
+test('servers may be given with commas or in several flags, and the first answer counts', async () => {
   const nobody = 'http://127.0.0.1:1';
   await using controller = await startStub({ 'GET /api/v1/status': [200, { vips: [], nodes: [] }] });
   await using agent = await startStub({ 'GET /status': [200, { vips: [] }], 'GET /diff': [200, {}] });
@@ -115,7 +115,7 @@ test('servers are given with commas or in several flags, and the first that answ
   assert.match(err, /127\.0\.0\.1:1: .*127\.0\.0\.1:2: /);
 });
 
-test('what a server says does nothing to a terminal', async () => {
+test('verbs replace control characters in answers by question marks', async () => {
   const said = 'a\u001b[2Jb\u009b2Jc\u007fd';
   const error = { message: said, next: said };
   await using controller = await startStub({
@@ -132,7 +132,7 @@ test('what a server says does nothing to a terminal', async () => {
   }
 });
 
-test('help of a process that reads its own flags has them', () => {
+test('help agent and help controller print the flags of the process', () => {
   const of = (...words: string[]) => spawnSync(process.execPath, [program, ...words], { encoding: 'utf8' });
   for (const verb of ['agent', 'controller']) {
     const { status, stdout } = of('help', verb);
@@ -144,7 +144,7 @@ test('help of a process that reads its own flags has them', () => {
   assert.match(of('help', 'diff').stdout, /--agent/);
 });
 
-test('help of what is no verb says so', async () => {
+test('help of an unknown verb exits 2 and suggests a verb', async () => {
   for (const words of [['help', 'stats'], ['stats']]) {
     const { code, err } = await run(words);
     assert.equal(code, 2);
@@ -154,7 +154,7 @@ test('help of what is no verb says so', async () => {
   assert.equal((await run(['help'])).out, (await run(['--help'])).out);
 });
 
-test('a file that is of no use is named, and a flag or variable by which place it was given', async () => {
+test('an invalid file or value is named with the flag or variable that gave it', async () => {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-cli-'));
   const file = join(folder.path, 'odd');
   writeFileSync(file, 'two words\n');

@@ -1,4 +1,4 @@
-// What a person sees who presses Tab, in the shells that are here.
+// What Tab completes, in the shells that are installed.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { run, startStub } from './stub.ts';
 
 type Shell = 'bash' | 'zsh' | 'fish';
 
-/** How each shell is asked what may stand in place of the last of some words: `$1` is the script. */
+/** How each shell is asked for completions of the last word: `$1` is the script. */
 const asks: Readonly<Record<Shell, readonly string[]>> = {
   bash: [
     '--norc',
@@ -39,7 +39,7 @@ const asks: Readonly<Record<Shell, readonly string[]>> = {
   ],
 };
 
-/** A shell in which completions are printed and not shown: Tab is pressed once. */
+/** A shell that prints completions as lines: Tab is pressed once. */
 const zshInside = `
 autoload -U compinit; compinit -u -d SCRIPT.dump
 . SCRIPT
@@ -55,7 +55,7 @@ comppostfuncs=(finish)
 print there
 `;
 
-/** What stands for the program when a script asks it. */
+/** A stand-in for the program, which completion scripts run. */
 const asked = `#!/bin/sh
 case "$*" in
   'names vips') printf '%s\\n' 10.0.0.10 10.0.0.11 fd00::10 fd00::11 ;;
@@ -66,7 +66,7 @@ esac
 `;
 
 interface Asked {
-  /** Words that end in what is completed. */
+  /** Completes the last of these words. */
   readonly complete: (...words: readonly string[]) => string[];
 }
 
@@ -93,7 +93,7 @@ function ask(t: TestContext, shell: Shell, script: string): Asked {
 
 function lacks(shell: Shell): string | false {
   const isHere = spawnSync(shell, ['--version']).error === undefined;
-  return isHere ? false : `${shell} is not here to complete`;
+  return isHere ? false : `${shell} is not installed`;
 }
 
 for (const shell of ['bash', 'zsh', 'fish'] as const) {
@@ -121,7 +121,7 @@ for (const shell of ['bash', 'zsh', 'fish'] as const) {
     assert.ok(!complete('').includes('names'));
   });
 
-  test(`${shell} completes names that a server knows`, { skip }, async (t) => {
+  test(`${shell} completes names of the default server, and none of another`, { skip }, async (t) => {
     const { out } = await run(['completion', shell]);
     const { complete } = ask(t, shell, out);
     assert.deepEqual(complete('move', '10.'), ['10.0.0.10', '10.0.0.11']);
@@ -131,11 +131,11 @@ for (const shell of ['bash', 'zsh', 'fish'] as const) {
     assert.deepEqual(complete('undrain', 'node-a'), ['node-a']);
     assert.deepEqual(complete('explain', '10'), ['10.0.0.10:80']);
     const other = complete('drain', '--controller', 'http://another', 'no');
-    assert.deepEqual(other, [], 'what another server is asked for, the usual one does not know');
+    assert.deepEqual(other, [], 'names of the default server are not those of another');
   });
 }
 
-test('bash is given what stands behind its last = or colon', { skip: lacks('bash') }, async (t) => {
+test('bash completes the part after the last = or colon', { skip: lacks('bash') }, async (t) => {
   const { complete } = ask(t, 'bash', (await run(['completion', 'bash'])).out);
   assert.deepEqual(complete('status', '--output=j'), ['json']);
   assert.deepEqual(complete('status', '--output='), ['json', 'table', 'wide']);
@@ -143,7 +143,7 @@ test('bash is given what stands behind its last = or colon', { skip: lacks('bash
   assert.deepEqual(complete('move', 'fd00::10', 'node-a'), ['node-a']);
 });
 
-test('names are those of the usual servers, and none that a shell might run', async () => {
+test('names prints the names of the default servers, and none with characters of a shell', async () => {
   const node = (name: string) => ({ name });
   await using controller = await startStub({
     'GET /api/v1/status': [

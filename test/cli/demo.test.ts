@@ -1,4 +1,4 @@
-// The demo as a user starts it: what it finds, and that nothing of it is left however it ends.
+// The demo as a user starts it: its probes are as declared, and it leaves nothing however it ends.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -23,7 +23,7 @@ interface Demo extends Disposable {
   readonly ended: Promise<number | null>;
 }
 
-/** Starts the demo with a temporary folder of its own, by which all that it leaves can be found. */
+/** Starts the demo with a temporary folder of its own, by which its processes and files are found. */
 function startDemo(...flags: string[]): Demo {
   const folder = mkdtempSync(join(tmpdir(), 'vipward-demo-test-'));
   const child = spawn(process.execPath, [program, 'demo', '--services', services, ...flags], {
@@ -40,7 +40,7 @@ function startDemo(...flags: string[]): Demo {
   const { promise: ended, resolve } = Promise.withResolvers<number | null>();
   child.on('close', resolve);
   const dispose = () => {
-    // Nobody, unless a test has failed.
+    // There is none, unless a test has failed.
     for (const pid of processesOf(folder)) process.kill(Number(pid), 'SIGKILL');
     rmSync(folder, { recursive: true, force: true });
   };
@@ -63,7 +63,7 @@ function wordsOf(pid: string): string[] {
   return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
 }
 
-/** As from a terminal. Who is through already is interrupted no more. */
+/** Interrupts the process group, as a terminal does. A process that has ended is no error. */
 function interrupt({ pid = 0 }: ChildProcess): void {
   try {
     process.kill(-pid, 'SIGINT');
@@ -96,7 +96,7 @@ test('demo --once finds every probe as declared, before, during and after a chan
 test('Ctrl-C twice ends a live demo with nothing left and exit code 0', { skip }, async () => {
   using demo = startDemo();
   await until('probes', () => demo.output().includes('all as declared'), demo.output);
-  // As from a terminal: the whole group gets it, and again before the first one is through.
+  // As a terminal does: the whole group gets it, and again before the first one is handled.
   process.kill(-(demo.child.pid ?? 0), 'SIGINT');
   await sleep(30);
   interrupt(demo.child);
@@ -105,7 +105,7 @@ test('Ctrl-C twice ends a live demo with nothing left and exit code 0', { skip }
   await nothingIsLeft(demo);
 });
 
-test('a demo that is killed takes everything along', { skip }, async () => {
+test('a demo that is killed leaves no process and no file', { skip }, async () => {
   using demo = startDemo();
   await until('probes', () => demo.output().includes('all as declared'), demo.output);
   demo.child.kill('SIGKILL');
@@ -113,7 +113,7 @@ test('a demo that is killed takes everything along', { skip }, async () => {
   await nothingIsLeft(demo);
 });
 
-test('a demo whose half inside is killed leaves nothing either', { skip }, async () => {
+test('a demo whose inner process is killed exits 1 and leaves no process and no file', { skip }, async () => {
   using demo = startDemo();
   await until('probes', () => demo.output().includes('all as declared'), demo.output);
   const of = (word: string) => {
@@ -124,12 +124,12 @@ test('a demo whose half inside is killed leaves nothing either', { skip }, async
   process.kill(of('--outside'), 'SIGKILL');
   setTimeout(() => process.kill(agent, 'SIGCONT'), 500);
   assert.equal(await demo.ended, 1, demo.output());
-  // Somebody who still writes would make anew what was removed.
+  // A process that still writes would make removed files again.
   assert.deepEqual(processesOf(demo.folder).map(wordsOf), []);
   await nothingIsLeft(demo);
 });
 
-test('a demo that is stopped while it starts leaves nothing', { skip }, async () => {
+test('a demo that is stopped while it starts leaves no process and no file', { skip }, async () => {
   using demo = startDemo();
   await until('a start', () => demo.output().includes('are starting'), demo.output);
   demo.child.kill('SIGTERM');
@@ -137,7 +137,7 @@ test('a demo that is stopped while it starts leaves nothing', { skip }, async ()
   await nothingIsLeft(demo);
 });
 
-test('the demo says which file is missing, and does not touch the namespace it was started in', () => {
+test('the demo names a missing file, and refuses to change the namespace that it was started in', () => {
   const of = (...words: string[]) => {
     return spawnSync(process.execPath, [program, 'demo', ...words], { encoding: 'utf8' });
   };
@@ -153,7 +153,7 @@ test('the demo says which file is missing, and does not touch the namespace it w
   assert.match(refused.stderr, /the demo changes only its own/);
 });
 
-test('where unshare is refused the demo says so and what to do', () => {
+test('without unshare the demo exits 1 with the reason and the remedy', () => {
   const folder = mkdtempSync(join(tmpdir(), 'vipward-demo-test-'));
   const words = [program, 'demo', '--once', '--services', services];
   const { status, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8', env: { PATH: folder } });

@@ -12,14 +12,14 @@ async function check(name: string, files: Readonly<Record<string, string>>): Pro
   return found;
 }
 
-/** Files of /proc by what comes behind `conf/`. */
+/** Files of /proc by their path after `conf/`. */
 function conf(version: 4 | 6, values: Readonly<Record<string, number>>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(values).map(([path, value]) => [`/proc/sys/net/ipv${version}/conf/${path}`, `${value}\n`]),
   );
 }
 
-test('a step names what has to be set, and lo and default count for nothing', async () => {
+test('the arp_ignore check names the sysctls to set, and ignores lo and default', async () => {
   const harmless = { 'all/arp_ignore': 1, 'lo/arp_ignore': 8, 'default/arp_ignore': 3, 'eth0/arp_ignore': 2 };
   assert.equal((await check('arp_ignore', conf(4, harmless))).result, 'ok');
   const { result, found, next } = await check(
@@ -36,13 +36,13 @@ test('a step names what has to be set, and lo and default count for nothing', as
   );
 });
 
-test('where all interfaces of many are silent by one value, they are not listed', async () => {
+test('the arp_ignore check lists no interfaces if one value applies to all', async () => {
   const links = Array.from({ length: 200 }, (_, at) => [`veth${at}/arp_ignore`, 0] as const);
   const { found } = await check('arp_ignore', conf(4, { ...Object.fromEntries(links), 'all/arp_ignore': 8 }));
   assert.match(found, /^8 on all interfaces: /);
 });
 
-test('that IPv6 is off is said, and is no trouble', async () => {
+test('the disable_ipv6 check names interfaces without IPv6, and is ok', async () => {
   const of = async (files: Readonly<Record<string, string>>): Promise<readonly string[]> => {
     const { result, found } = await check('disable_ipv6', files);
     return [result, found];

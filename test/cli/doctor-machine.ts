@@ -1,4 +1,4 @@
-// A machine whose answers are told, for the doctor: nothing of the real one is asked.
+// A machine with given answers, for the doctor: nothing of the real machine is read.
 import type { Machine } from '../../src/cli/doctor/machine.ts';
 import type { DumpRequest } from '../../src/dialects/dialect.ts';
 import { message, put } from '../fake-kernel/bytes.ts';
@@ -22,7 +22,7 @@ export const messages = {
 const EINVAL = 22;
 const ENODEV = 19;
 
-/** A host on which everything is as it should be, but for what is told otherwise. */
+/** A host on which everything is right, except for what is given. */
 export function machineOf({ errnos = {}, answers = {}, files = {}, ...rest }: Told = {}): Machine {
   const known: Readonly<Record<string, string>> = {
     '/proc/modules': 'nf_tables 1 0 - Live 0x0\niptable_raw 1 0 - Live 0x0\nip6table_raw 1 0 - Live 0x0\n',
@@ -68,7 +68,7 @@ export function machineOf({ errnos = {}, answers = {}, files = {}, ...rest }: To
   };
 }
 
-/** RTM_NEWLINK with the attributes that are looked at. */
+/** RTM_NEWLINK with the attributes that the doctor reads. */
 export function link(
   index: number,
   name: string,
@@ -85,7 +85,7 @@ export function link(
   return bytes;
 }
 
-/** What nf_tables refuses as a whole where it is missing. */
+/** The answers of a kernel without nf_tables. */
 export const withoutNftables: Told = {
   judge: async () => [{ object: null, errno: 95, words: '' }],
   errnos: { 2561: EINVAL, 2564: EINVAL, 2567: EINVAL, 2583: EINVAL, [messages.generation]: EINVAL },

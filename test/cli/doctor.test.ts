@@ -22,7 +22,7 @@ async function checked(told: Told) {
   return { report, of };
 }
 
-test('where nothing is wrong every check is ok, nftables is chosen, and there is nothing to do', async () => {
+test('on a good host every check is ok, nftables is chosen, and there is nothing to do', async () => {
   const { report } = await checked({});
   assert.deepEqual(
     report.checks.filter(({ result }) => result !== 'ok'),
@@ -81,7 +81,7 @@ test('EPERM of the kernel fails CAP_NET_ADMIN, whatever the effective set says',
   assert.deepEqual(report.rules, { legacy: null, nft: null });
 });
 
-test('without CAP_NET_RAW what cannot be asked is not said to be missing', async () => {
+test('without CAP_NET_RAW the set match is not known, and no module is reported as missing', async () => {
   for (const without of [{}, withoutNftables]) {
     const { report, of } = await checked({ ...without, rawSocket: () => EPERM, option: () => EPERM });
     assert.equal(of('CAP_NET_RAW').result, 'fail');
@@ -95,7 +95,7 @@ test('without CAP_NET_RAW what cannot be asked is not said to be missing', async
   }
 });
 
-test('without nf_tables xtables is chosen and the missing one is a warning', async () => {
+test('without nf_tables xtables is chosen, and nf_tables is a warning', async () => {
   const { report, of } = await checked(withoutNftables);
   assert.equal(report.firewall, 'xtables');
   const { result, option, next } = of('nf_tables');
@@ -104,7 +104,7 @@ test('without nf_tables xtables is chosen and the missing one is a warning', asy
   assert.equal(report.next, 'nothing to do');
 });
 
-test('what xtables lacks is a warning while nftables serves, with one step each', async () => {
+test('a missing part of xtables is a warning while nftables serves, with one step each', async () => {
   const noMatch = await checked({
     option: (_, name, value) => (setMatchOptions.includes(name) ? ENOENT : value),
   });
@@ -121,7 +121,7 @@ test('what xtables lacks is a warning while nftables serves, with one step each'
   assert.match(noTables.of('xtables raw').next, /modprobe ip_tables && modprobe ip6_tables/);
 });
 
-test('with neither firewall both fail, and the first of them says what to do next', async () => {
+test('without a firewall both checks fail, and the next step is that of the nearer one', async () => {
   const { report, of } = await checked({ ...withoutNftables, option: () => ENOPROTOOPT });
   assert.equal(report.firewall, null);
   assert.deepEqual([of('nf_tables').result, of('xtables raw').result], ['fail', 'fail']);
@@ -133,11 +133,11 @@ test('with neither firewall both fail, and the first of them says what to do nex
   assert.match(
     absent.report.next,
     /^modprobe ip_tables/,
-    'what a command brings is nearer than another kernel',
+    'a module that modprobe loads is nearer than another kernel',
   );
 });
 
-test('the firewall is the one that the agent would choose, by what the agent asks', async () => {
+test('the doctor chooses the firewall that the agent would choose', async () => {
   const answer = { family: 4, config: 'CONFIG_X', module: 'x', errno: ENOENT } as const;
   const mangle = { ...answer, subject: 'table mangle', errno: 0 };
   const noRaw = await checked({
@@ -155,7 +155,7 @@ test('the firewall is the one that the agent would choose, by what the agent ask
   assert.match(noMatch.of('xtables').found, /match conntrack/);
 });
 
-test('a table is not made just to know that it could be, unless it would be used', async () => {
+test('the raw tables are asked for only if xtables would be used', async () => {
   const asked: number[] = [];
   const option: Told['option'] = (_, name, value) => {
     asked.push(name);
@@ -174,7 +174,7 @@ test('a table is not made just to know that it could be, unless it would be used
   assert.match(absent.of('xtables raw').next, /comes without iptable_raw, ip6table_raw.*CONFIG_IP_NF_RAW/);
 });
 
-test('impossible module loading fails where something is missing, else it warns', async () => {
+test('impossible module loading fails if a module is missing, and else warns', async () => {
   const disabled = { '/proc/sys/kernel/modules_disabled': '1\n' };
   const served = await checked({ files: disabled });
   assert.equal(served.of('module loading').result, 'warn');
@@ -186,7 +186,7 @@ test('impossible module loading fails where something is missing, else it warns'
   assert.match(noHelper.of('module loading').found, /impossible: kernel\.modprobe is empty/);
 });
 
-test('a full table of conntrack and what the kernel complained of today are warnings', async () => {
+test('a full conntrack table and recent complaints in the kernel log are warnings', async () => {
   const folder = '/proc/sys/net/netfilter/nf_conntrack_';
   const full = await checked({ files: { [`${folder}count`]: '262000\n', [`${folder}max`]: '262144\n' } });
   assert.equal(full.of('conntrack').result, 'warn');
@@ -203,7 +203,7 @@ test('a full table of conntrack and what the kernel complained of today are warn
   assert.match((await checked({ log: () => ({ code: 'EPERM' }) })).of('kernel log').found, /EPERM/);
 });
 
-test('programs and interfaces that carry packets past the rules are named', async () => {
+test('programs and interfaces that bypass the rules are named', async () => {
   const links = [
     link(2, 'eth0', { xdp: true }),
     link(3, 'cilium_host', { kind: 'veth' }),
@@ -227,7 +227,7 @@ test('programs and interfaces that carry packets past the rules are named', asyn
   }
 });
 
-test('ways past the rules that are files of /proc are seen', async () => {
+test('sysctls that let packets bypass the rules are warnings', async () => {
   const on = (link: string, ...names: readonly string[]) =>
     Object.fromEntries(names.map((name) => [`/proc/sys/net/${name.replace('*', `conf/${link}`)}`, '1\n']));
   const names = ['ipv4/*/accept_source_route', 'ipv6/*/seg6_enabled', 'ipv6/*/rpl_seg_enabled'];

@@ -1,4 +1,4 @@
-// What --help of the two processes shows can be typed as it stands.
+// The examples in --help of the two processes can be typed as they stand.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
@@ -14,14 +14,14 @@ function helpOf(verb: string): string {
   return stdout;
 }
 
-/** Each without its verb, and what goes on in another line as one. */
+/** The arguments of each example, with continued lines joined. */
 function examples(help: string, verb: string): string[][] {
   const lines = help.replaceAll('\\\n', ' ').split('\n');
   const found = lines.filter((line) => line.startsWith(`  vipward ${verb} `));
   return found.map((line) => line.trim().split(/\s+/).slice(2));
 }
 
-test('the examples of agent and controller are what they take', async () => {
+test('the examples of agent and controller are valid arguments', async () => {
   const [agents, controllers] = ['agent', 'controller'].map((verb) => examples(helpOf(verb), verb));
   assert.deepEqual([agents?.length, controllers?.length], [2, 2]);
   for (const argv of agents ?? []) agentConfig((await readOptions(agentOptions, { argv, env: {} })).values);
@@ -29,14 +29,14 @@ test('the examples of agent and controller are what they take', async () => {
     controllerConfig(await readOptions(controllerOptions, { argv, env: {} }));
 });
 
-test('what is needed is said so, and a duration has its units', () => {
+test('help marks needed flags, and names the units of a duration', () => {
   const help = helpOf('agent');
   for (const flag of ['controller', 'node', 'allow'])
     assert.match(help, new RegExp(`^  --${flag} .*\\n? .*\\bneeded\\b`, 'm'), flag);
   for (const verb of ['agent', 'controller']) assert.match(helpOf(verb), /ms, s, m or h: 500ms, 1\.5s, 2m/);
 });
 
-test('the help of status says where an agent is, and that of all the exit codes', async () => {
+test('the help of status has the default agent, and the general help the exit codes', async () => {
   const { out } = await run(['status', '--help']);
   assert.match(
     out.replace(/\s+/g, ' '),

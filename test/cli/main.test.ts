@@ -1,4 +1,4 @@
-// The program itself: its exit code, and what becomes of its output.
+// The program itself: its exit code and its output.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,14 +9,14 @@ import { startStub } from './stub.ts';
 
 const nobody = 'http://127.0.0.1:1';
 
-test('the program itself passes the exit code on', () => {
+test('the program exits with the code of the verb', () => {
   const of = (...words: string[]) => spawnSync(process.execPath, [program, ...words], { encoding: 'utf8' });
   assert.equal(of('status', '--controller', nobody).status, 3);
   assert.match(of('version').stdout, /^\d+\.\d+\.\d+\n$/);
   assert.equal(of('controller', '--nonsense').status, 2);
 });
 
-test('what could not be written is said, and is no success', (t) => {
+test('the program exits 1 with the reason if its output cannot be written', (t) => {
   const full = openSync('/dev/full', 'w');
   t.after(() => closeSync(full));
   for (const words of [['version'], ['manifests']]) {
@@ -29,7 +29,7 @@ test('what could not be written is said, and is no success', (t) => {
   }
 });
 
-test('a reader that goes away does not make a yes of a no', async () => {
+test('the exit code of a verb stays the same if its reader goes away', async () => {
   const drop = { verdict: 'drop', rule: 'guard4', reason: 'closed', services: [], foreign: [] };
   const add = Array.from({ length: 100_000 }, (_, at) => `element ${at}`);
   await using agent = await startStub({

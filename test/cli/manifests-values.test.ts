@@ -1,4 +1,4 @@
-// Values of the chart that its schema forbids: refused by `vipward manifests` before anything is printed.
+// `vipward manifests` refuses values of the chart that its schema forbids, before it prints anything.
 
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -29,13 +29,13 @@ const refused: readonly (readonly [set: string, message: RegExp])[] = [
 ];
 
 for (const [set, message] of refused)
-  test(`${set} is refused, with what is expected there`, async () => {
+  test(`manifests refuses --set ${set} with the expected value`, async () => {
     const { code, out, err } = await run(['manifests', '--set', set]);
     assert.deepEqual([code, out], [2, ''], err);
     assert.match(err, message);
   });
 
-test("a file of values is named by a refusal, and what is the API server's is left to it", async (t) => {
+test('manifests names the file of an invalid value, and leaves fields of Kubernetes unchecked', async (t) => {
   const file = `${folder(t)}/values.yaml`;
   writeFileSync(file, 'pools: [{lan: [10.0.0.0/24]}]\n');
   const { code, err } = await run(['manifests', '--values', file]);
@@ -46,7 +46,7 @@ test("a file of values is named by a refusal, and what is the API server's is le
   assert.equal((await run(['manifests', '--values', file])).code, 0);
 });
 
-test('the schema has no keyword that is not checked, and the defaults are as it wants them', () => {
+test('every keyword of the schema is checked, and the defaults meet the schema', () => {
   const path = fileURLToPath(new URL('../../deploy/chart/values.schema.json', import.meta.url));
   const unchecked = (schema: object): string[] =>
     Object.entries(schema).flatMap(([keyword, value]) => {

@@ -1,4 +1,4 @@
-// What `vipward manifests` prints, and how its values are given: the chart rendered without Helm.
+// `vipward manifests` renders the chart without Helm: its output and its values.
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -40,14 +40,14 @@ function argsOf(workload: Manifest): readonly string[] {
   return workload['spec'].template.spec.containers[0].args;
 }
 
-test('deploy/install.yaml is what it prints, and what it prints is of this version', async () => {
+test('deploy/install.yaml is the output of manifests, with the image of this version', async () => {
   const { out } = await run(['manifests']);
   const path = fileURLToPath(new URL('../../deploy/install.yaml', import.meta.url));
   assert.equal(readFileSync(path, 'utf8'), out, 'run: vipward manifests > deploy/install.yaml');
   assert.match(out, new RegExp(`image: "vipward:${readVersion()}"`));
 });
 
-test('each part has what belongs to it, in an order in which it can be applied', async () => {
+test('each part has its objects, in an order in which they can be applied', async () => {
   const kinds = async (part: string) => (await manifests(part)).map(({ kind }) => kind);
   assert.deepEqual(await kinds('crds'), ['CustomResourceDefinition']);
   assert.deepEqual(await kinds('agent'), ['Namespace', 'ServiceAccount', 'DaemonSet']);
@@ -64,7 +64,7 @@ test('-o json is one List of the same objects', async () => {
   assert.deepEqual(JSON.parse(out), { apiVersion: 'v1', kind: 'List', items: await manifests() });
 });
 
-test('everything that has a namespace is in the one that was named', async () => {
+test('every namespaced object is in the namespace of --namespace', async () => {
   const items = await manifests('--namespace', 'elsewhere');
   const spaces = new Set(
     items.map(({ metadata }) => metadata.namespace).filter((name) => name !== undefined),
@@ -73,7 +73,7 @@ test('everything that has a namespace is in the one that was named', async () =>
   assert.doesNotMatch(JSON.stringify(items), /vipward-system/);
 });
 
-test('pools, prefixes and flags are given as Helm takes them', async () => {
+test('--set takes pools, prefixes and flags in the syntax of Helm', async () => {
   const set = ['--set', 'pools.lan={10.0.0.1-10.0.0.9,fd00::/120},allow={10.0.0.0/24}', '--set'];
   const items = [...set, 'controller.replicas=3,agent.extraArgs={--echo=off}'];
   const config = await one('ConfigMap', 'vipward-controller', ...items);
@@ -83,7 +83,7 @@ test('pools, prefixes and flags are given as Helm takes them', async () => {
   assert.ok(args.includes('--allow=10.0.0.0/24') && args.includes('--echo=off'), String(args));
 });
 
-test('a file of values counts more than the defaults, and --set more than the file', async () => {
+test('a file of --values overrides the defaults, and --set overrides the file', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'vipward-values-'));
   try {
     const file = join(folder, 'values.yaml');
@@ -98,7 +98,7 @@ test('a file of values counts more than the defaults, and --set more than the fi
   }
 });
 
-test('what the chart does not have is refused by name', async () => {
+test('unknown parts, values and flags are refused by name', async () => {
   for (const [words, message] of [
     [
       ['everything'],
@@ -121,7 +121,7 @@ interface Schema {
   readonly properties?: Readonly<Record<string, Schema>>;
 }
 
-test('the schema by which Helm refuses values names what the chart has, and nothing else', () => {
+test('the schema has exactly the values of the chart', () => {
   const { global: ofHelm, ...schemas } = propertiesOf(JSON.parse(readChart('values.schema.json')));
   assert.ok(ofHelm, 'Helm itself adds `global`');
   const compare = (values: Values, properties: Readonly<Record<string, Schema>>): void => {
@@ -141,7 +141,7 @@ function readChart(name: string): string {
   return readFileSync(fileURLToPath(new URL(`../../deploy/chart/${name}`, import.meta.url)), 'utf8');
 }
 
-test('every flag of the manifests is one that the programs take', async () => {
+test('every flag in the manifests is an option of its program', async () => {
   for (const [workload, options] of [
     [await one('DaemonSet', 'vipward-agent'), agentOptions],
     [await one('Deployment', 'vipward-controller'), controllerOptions],
@@ -158,7 +158,7 @@ test('every flag of the manifests is one that the programs take', async () => {
   }
 });
 
-test('the controller tells where it is by the address of its Pod, of either family', async () => {
+test('the controller advertises the IPv4 or IPv6 address of its Pod', async () => {
   const args = argsOf(await one('Deployment', 'vipward-controller'));
   const named = /^--(kubernetes$|listen=|advertise=|namespace=|agent-service-account=)/;
   const argv = args.filter((flag) => named.test(flag));
@@ -174,7 +174,7 @@ test('the controller tells where it is by the address of its Pod, of either fami
   }
 });
 
-test('the agent has two capabilities and nothing else, the controller none', async () => {
+test('the agent has two capabilities and no other right, and the controller has none', async () => {
   const { spec: agent } = (await one('DaemonSet', 'vipward-agent'))['spec'].template;
   assert.deepEqual(agent.containers[0].securityContext, {
     runAsUser: 0,
@@ -193,7 +193,7 @@ test('the agent has two capabilities and nothing else, the controller none', asy
   assert.equal(controller.securityContext.runAsNonRoot, true);
 });
 
-test('nothing of the Prometheus operator is there until it is asked for', async () => {
+test('objects of the Prometheus operator are rendered only on request', async () => {
   assert.doesNotMatch(JSON.stringify(await manifests()), /monitoring\.coreos\.com|grafana/);
   const set = [
     '--set',
@@ -231,7 +231,7 @@ for (const [template, text] of rendered) {
   });
 }
 
-test('what a template may not say is refused, with its line', () => {
+test('unsupported template syntax is refused with its line', () => {
   const render = (text: string) => renderTemplate(text, { roots: { Values: {} }, file: () => undefined });
   assert.throws(
     () => render('a\n{{ include "x" . }}'),

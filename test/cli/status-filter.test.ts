@@ -1,4 +1,4 @@
-// The tables of `status` where something is not filtered.
+// The tables of `status` if something is not filtered.
 import { doesNotMatch, match } from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -16,7 +16,7 @@ const agentStatus = { node: 'n1', firewall: 'nftables', inSync: true, vips: [vip
 const services = [{ key: 'demo/web', ports: [{ protocol: 'TCP', port: 80 }], state: 'serving', reason: '' }];
 const controllerStatus = { vips: [vip, open].map((one) => ({ ...one, node: 'n1', services })), nodes: [] };
 
-test('an agent that observes says that nothing is dropped, and what it counts', async () => {
+test('status of an observing agent says that nothing is dropped, and counts under WOULD DROP', async () => {
   await using agent = await startStub({ 'GET /status': [200, { ...agentStatus, filter: 'observe' }] });
   const { out } = await run(['status', '--agent', agent.url]);
   match(out, /^node n1, firewall nftables, in sync, observing: nothing is dropped$/m);
@@ -28,7 +28,7 @@ test('an agent that observes says that nothing is dropped, and what it counts', 
   match(other.out, / DROPPED$/m);
 });
 
-test('a VIP that is not filtered is marked in every table', async () => {
+test('a VIP that is not filtered is marked as unfiltered in every table', async () => {
   await using agent = await startStub({ 'GET /status': [200, agentStatus] });
   await using controller = await startStub({ 'GET /api/v1/status': [200, controllerStatus] });
   const where = ['--controller', controller.url];
@@ -39,14 +39,14 @@ test('a VIP that is not filtered is marked in every table', async () => {
   }
 });
 
-test('counts of an agent that observes are no drops in the table of a controller either', async () => {
+test('the table of a controller has counts of an observing agent under WOULD DROP too', async () => {
   await using agent = await startStub({ 'GET /status': [200, { ...agentStatus, filter: 'observe' }] });
   await using controller = await startStub({ 'GET /api/v1/status': [200, controllerStatus] });
   const { out } = await run(['status', '--controller', controller.url], { VIPWARD_AGENT: agent.url });
   match(out, /^VIP +NODE +STATE +REASON +PORTS +WOULD DROP +SERVICES$/m);
 });
 
-test('counts of the agent here are beside the VIPs of its node alone', async () => {
+test('the table of a controller has counts of the local agent only for VIPs of its node', async () => {
   const ports = [{ protocol: 'TCP', port: 80, packets: 12 }];
   const vips = ['10.0.0.10', '10.0.0.12', '10.0.0.13'].map((address) => ({ ...vip, address, ports }));
   await using agent = await startStub({ 'GET /status': [200, { ...agentStatus, vips }] });
@@ -58,7 +58,7 @@ test('counts of the agent here are beside the VIPs of its node alone', async () 
   match(out, /^10\.0\.0\.13 +- +serving +- +80\/tcp +- +demo\/web$/m);
 });
 
-test('an agent that is slow, with many VIPs or on a busy machine, has its counts shown', async () => {
+test('the counts of an agent that answers after a second are shown', async () => {
   await using agent = createServer(async (_request, response) => {
     await sleep(1000);
     response.end(JSON.stringify(agentStatus));

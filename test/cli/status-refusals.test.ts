@@ -1,4 +1,4 @@
-// What a controller has of refusals by nodes, and of what it leaves alone, in the tables for people.
+// Refusals by nodes, and ignored objects, in the tables of a controller.
 import { deepEqual, doesNotMatch, match } from 'node:assert/strict';
 import { test } from 'node:test';
 import { runningController, service, untilStatus } from '../controller/fixture.ts';
@@ -7,7 +7,7 @@ import { run, startStub } from './stub.ts';
 
 const limit = { timeout: 60_000 };
 
-test('what a node refuses is in the table, though it has the VIP from before', limit, async (t) => {
+test('the table has a refusal of a node even if the node serves the VIP', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const agent = agentOf(t, running, 'n1');
   await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
@@ -19,7 +19,7 @@ test('what a node refuses is in the table, though it has the VIP from before', l
   match(out, /^REFUSED VIP +BY NODE +REASON +MESSAGE\n10\.77\.0\.100 +n1 +KernelRefused +.*ENFILE: a set/m);
 });
 
-test('many refusals are some rows, and how many more there are', async () => {
+test('of 300 refusals the table has 20 rows, and the number of the others', async () => {
   const refusals = Array.from({ length: 300 }, (_, index) => {
     return { table: 'rules', key: `10.0.1.${index}`, code: 'Forbidden', reason: 'outside --allow' };
   });
@@ -30,7 +30,7 @@ test('many refusals are some rows, and how many more there are', async () => {
   match(out, /^and 280 more: -o json has all of them$/m);
 });
 
-test('the wide table says what was ignored', limit, async (t) => {
+test('the wide table counts ignored objects', limit, async (t) => {
   const files = {
     'a.yaml': service('web'),
     'b.yaml': service('inside', { spec: { type: 'ClusterIP' } }),

@@ -1,4 +1,4 @@
-// What a person reads first where the controller that answers is one of a cluster, and has nothing to show.
+// The first lines of `status` from a controller of a cluster that does not rule or is not synced.
 import { doesNotMatch, match } from 'node:assert/strict';
 import { test } from 'node:test';
 import { run, startStub } from './stub.ts';
@@ -11,7 +11,7 @@ async function tableOf(status: object): Promise<string> {
   return (await run(['status', '--controller', controller.url])).out;
 }
 
-test('a controller that stands by says so, and who rules', async () => {
+test('the table of a standby names the leader', async () => {
   match(await tableOf({ ...standby, leader: null }), /^standby: it knows no leader\n\nVIP /);
   const other = { identity: 'c2', address: '127.0.0.1:1' };
   match(await tableOf({ ...standby, leader: other }), /^standby: the leader is c2 at 127\.0\.0\.1:1\n\nVIP /);
@@ -23,7 +23,7 @@ test('a controller that stands by says so, and who rules', async () => {
   doesNotMatch(await tableOf({ ...standby, role: 'active', reason: null, leader: own }), /standby/);
 });
 
-test('lists of a cluster that were not read to their end are named', async () => {
+test('the table names the lists of a cluster that were not read completely', async () => {
   const said = { role: 'active', reason: 'NotComplete', leader: { identity: 'c1', address: null } };
   const synced = { ...lists, nodes: false, virtualIPs: false };
   match(

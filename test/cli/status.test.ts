@@ -1,4 +1,4 @@
-// `vipward status` against a real controller, and what an agent says in the tables for people.
+// `vipward status` against a real controller, and the tables of an agent.
 
 import { deepEqual, doesNotMatch, equal, match } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { run, startStub } from './stub.ts';
 
 const limit = { timeout: 60_000 };
 
-test('-o json has the members that others rely on, and the wide table the term', limit, async (t) => {
+test('-o json has the documented members, and the wide table the term', limit, async (t) => {
   const running = await runningController(t, {
     files: { 'a.yaml': service('web', { ports: [80, '53/UDP'] }) },
   });
@@ -44,7 +44,7 @@ test('-o json has the members that others rely on, and the wide table the term',
   match(wide.out, /^10\.77\.0\.100 +n1 +serving +Announced +80\/tcp 53\/udp +- +demo\/web +1\.1 +-$/m);
 });
 
-test('the tables name every refusal, problem and delay, each with what to do', limit, async (t) => {
+test('the tables name every refusal, problem and delay with the remedy', limit, async (t) => {
   const running = await runningController(t, {
     files: { 'a.yaml': service('web') },
     timing: { massRemovalWaitMs: 3_600_000 },
@@ -60,7 +60,7 @@ test('the tables name every refusal, problem and delay, each with what to do', l
   );
   const { out } = await run(['status', '--controller', running.url]);
   match(out, /^demo\/far +OutsidePool +192\.0\.2\.1 is in no range of p: widen --pool or ask for another$/m);
-  match(out, /^demo\/zeta +PortTaken +TCP 80 of 10\.77\.0\.100 belongs to demo\/web, which was first/m);
+  match(out, /^demo\/zeta +PortTaken +TCP 80 of 10\.77\.0\.100 already belongs to demo\/web: use another$/m);
   match(out, /^\S+\/d\.yaml +0 +- +not YAML: /m);
   for (let index = 0; index < 12; index++) running.write(`m${index}.yaml`, service(`m${index}`));
   await untilStatus(running, ({ vips }) => vips.length === 13);
@@ -73,14 +73,14 @@ test('the tables name every refusal, problem and delay, each with what to do', l
   );
 });
 
-test('a generation that was raised is said, with the node that had heard a higher one', limit, async (t) => {
+test('status reports a raised generation with the node that caused it', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   await agentOf(t, running, 'n2', { hello: { generation: 41 } }).synced();
   const { out } = await run(['status', '--controller', running.url]);
   match(out, /^GenerationRaised: from 1 to 42, \d+ s ago, since n2 knew 41; check .* are an old backup$/m);
 });
 
-test('streams that ended, and connections that were turned away, are said with why', limit, async (t) => {
+test('the wide table has closed streams and refused connections with the reason', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const agent = agentOf(t, running, 'n1');
   await agent.synced();
@@ -94,17 +94,17 @@ test('streams that ended, and connections that were turned away, are said with w
   );
   const { out } = await run(['status', '-o', 'wide', '--controller', running.url]);
   match(out, /^n1 +gone +nftables +.* +1008 type: expected hello, .*, got "goodnight", \d+ s ago$/m);
-  match(out, /^- +1008 generation: ImpossibleTerm: \d+, ours is 1, \d+ s ago$/m);
+  match(out, /^- +1008 generation: ImpossibleTerm: \d+, here is 1, \d+ s ago$/m);
 });
 
-test('a controller that could not read its Services says so first', limit, async (t) => {
+test('status begins with NotComplete if a controller could not read its Services', limit, async (t) => {
   const running = await runningController(t, { files: { 'd.yaml': 'kind: [Service\n' } });
   match((await run(['status', '--controller', running.url])).out, /^not synced: NotComplete\n/);
   writeFileSync(join(running.services, 'd.yaml'), service('web'));
   await untilStatus(running, ({ synced }) => synced);
 });
 
-test('an agent names the controllers it hears, what it refuses, and what is wrong with itself', async () => {
+test('the table of an agent has its controllers, refusals and problems', async () => {
   const message = '10.0.0.10 is outside --allow 10.1.0.0/16; add its prefix there';
   const answer = {
     ...{ node: 'a', firewall: 'nftables', inSync: false, problems: ['journal: disk full'] },
@@ -124,7 +124,7 @@ test('an agent names the controllers it hears, what it refuses, and what is wron
   match(out, / 2\.9 +10\.0\.0\.10 is outside/);
 });
 
-test('what waits for an answer is not said to be refused', async () => {
+test('a VIP that waits for a probe is listed under WAITS, and not as refused', async () => {
   const message = 'lan has no carrier: it is not known whether somebody has 10.0.0.10, so it waits';
   const vip = { address: '10.0.0.10', held: false, term: null, reason: '', ports: [], dropped: null };
   const answer = {
@@ -139,7 +139,7 @@ test('what waits for an answer is not said to be refused', async () => {
   doesNotMatch(out, /REFUSED/);
 });
 
-test('where neither is here, both are named', { skip: cannotUnshare() }, () => {
+test('status without a local controller and agent names both', { skip: cannotUnshare() }, () => {
   using host = Namespace.make();
   const { status, stdout, stderr } = runIn(host, [process.execPath, program, 'status']);
   deepEqual([status, stdout], [3, '']);

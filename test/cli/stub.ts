@@ -1,4 +1,4 @@
-// A stand-in for a controller or an agent: answers from a table, remembers what it was asked.
+// A stand-in for a controller or an agent: it answers from a table, and records its requests.
 import { createServer, type RequestListener } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';

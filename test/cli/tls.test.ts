@@ -24,7 +24,7 @@ async function secured(t: TestContext, ...names: readonly string[]): Promise<Sec
 }
 
 for (const scheme of ['https', 'wss']) {
-  test(`status and drain speak to a controller by ${scheme}`, limit, async (t) => {
+  test(`status and drain reach a controller by ${scheme}`, limit, async (t) => {
     const { url, certFile, tokenFile } = await secured(t, 'IP:127.0.0.1');
     const server = ['--controller', url.replace('https', scheme), '--ca-file', certFile];
     const words = [...server, '--token-file', tokenFile];
@@ -41,7 +41,7 @@ for (const scheme of ['https', 'wss']) {
   });
 }
 
-test('what is wrong with a certificate is said with what to do, and exits 3', limit, async (t) => {
+test('status exits 3 with the remedy if a certificate is not accepted', limit, async (t) => {
   const { url, certFile } = await secured(t, 'DNS:elsewhere');
   for (const [words, reason] of [
     [['--controller', url], /give the CA that signed the certificate of the server as --ca-file/],

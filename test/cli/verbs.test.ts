@@ -1,4 +1,4 @@
-// The verbs against stand-ins for the servers: what is asked, what is printed, and the exit code.
+// The verbs against stand-ins for the servers: the requests, the output and the exit code.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -40,7 +40,7 @@ const agentStatus = {
 };
 const nobody = 'http://127.0.0.1:1';
 
-test('status prints every VIP and node, with the counters of the agent beside it', async () => {
+test('status prints every VIP and node, with the counters of the local agent', async () => {
   await using controller = await startStub({ 'GET /api/v1/status': [200, controllerStatus] });
   await using agent = await startStub({ 'GET /status': [200, agentStatus] });
   const env = { VIPWARD_AGENT: agent.url };
@@ -50,7 +50,7 @@ test('status prints every VIP and node, with the counters of the agent beside it
   assert.match(out, /^a +connected +- +4 +0\.25 ms$/m);
 });
 
-test('status -o json prints what the controller sent, by a ws URL of the environment too', async () => {
+test('status -o json prints the answer of the controller, which may be given by a ws URL', async () => {
   await using controller = await startStub({ 'GET /api/v1/status': [200, controllerStatus] });
   const env = { VIPWARD_CONTROLLER: controller.url.replace('http', 'ws') };
   const { code, out } = await run(['status', '-o', 'json'], env);
@@ -68,13 +68,13 @@ test('status --agent prints the view of the node', async () => {
   assert.deepEqual(JSON.parse(json.out), agentStatus);
 });
 
-test('the second of two controllers answers where the first is gone', async () => {
+test('status asks the second controller if the first is gone', async () => {
   await using controller = await startStub({ 'GET /api/v1/status': [200, controllerStatus] });
   const { code } = await run(['status', '-o', 'json', '--controller', `${nobody},${controller.url}`]);
   assert.equal(code, 0);
 });
 
-test('explain exits 0 for accept, 1 for drop, 2 where the agent cannot tell', async () => {
+test('explain exits 0 for accept, 1 for drop, and 2 if the agent cannot tell', async () => {
   const foreign = [
     { family: 'ip', table: 'filter', chain: 'INPUT', hook: 'input', priority: 0, policy: 'drop' },
   ];
@@ -93,7 +93,7 @@ test('explain exits 0 for accept, 1 for drop, 2 where the agent cannot tell', as
   assert.equal((await of(409, { error: { message: 'not in sync', next: 'wait' } })).code, 2);
 });
 
-test('diff exits 1 exactly if something differs, and prints it', async () => {
+test('diff exits 0 without differences, and 1 with differences, which it prints', async () => {
   await using same = await startStub({ 'GET /diff': [200, { differs: false, remove: [], add: [] }] });
   assert.equal((await run(['diff', '--agent', same.url])).code, 0);
   await using other = await startStub({ 'GET /diff': [200, { differs: true, remove: ['x'], add: ['y'] }] });
@@ -102,7 +102,7 @@ test('diff exits 1 exactly if something differs, and prints it', async () => {
   assert.equal(out, '- x\n+ y\n');
 });
 
-test('move, drain and undrain send what they were told, with the token of the operator', async () => {
+test('move, drain and undrain send their arguments with the token of the operator', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'vipward-cli-'));
   const tokenFile = join(folder, 'tokens');
   writeFileSync(tokenFile, '# tokens\nnode-a aaa\noperator secret\n');
@@ -124,7 +124,7 @@ test('move, drain and undrain send what they were told, with the token of the op
   rmSync(folder, { recursive: true });
 });
 
-test('a refused move exits 1 and says why and what to do', async () => {
+test('a refused move exits 1 with the reason and the remedy', async () => {
   const error = { code: 'NotEligible', message: 'b: drained', next: 'vipward undrain b' };
   await using controller = await startStub({ 'POST /api/v1/move': [409, { error }] });
   const { code, err } = await run(['move', '10.0.0.10', 'b', '--controller', controller.url]);
@@ -132,7 +132,7 @@ test('a refused move exits 1 and says why and what to do', async () => {
   assert.match(err, /b: drained; vipward undrain b/);
 });
 
-test('no server, a silent one and one that is not ours exit 3 and name the place', async () => {
+test('verbs exit 3 if a server is missing, silent or not ours', async () => {
   const gone = await run(['status', '--controller', nobody]);
   assert.equal(gone.code, 3);
   assert.match(gone.err, /no answer from the controller at http:\/\/127\.0\.0\.1:1: .*ECONNREFUSED/);
@@ -171,7 +171,7 @@ for (const words of [
   ['manifests', 'everything'],
   [],
 ]) {
-  test(`wrong usage exits 2 and says so: ${JSON.stringify(words)}`, async () => {
+  test(`wrong usage exits 2 with a message: ${JSON.stringify(words)}`, async () => {
     const { code, out, err } = await run(words);
     assert.equal(code, 2);
     assert.equal(out, '');
@@ -179,7 +179,7 @@ for (const words of [
   });
 }
 
-test('every verb has a help with examples, and is in each completion script', async () => {
+test('every verb has help with examples, and is in each completion script', async () => {
   const scripts = await Promise.all(['bash', 'zsh', 'fish'].map((shell) => run(['completion', shell])));
   for (const verb of [
     'status',
@@ -201,7 +201,7 @@ test('every verb has a help with examples, and is in each completion script', as
   if (bash.error === undefined) assert.equal(bash.stderr, '');
 });
 
-test('every variable that a verb reads is in its help and in the page', async () => {
+test('every variable that a verb reads is in its help and in docs/operating.md', async () => {
   const page = readFileSync(fileURLToPath(new URL('../../docs/operating.md', import.meta.url)), 'utf8');
   const asking = ['TOKEN_FILE', 'CA_FILE', 'TIMEOUT', 'OUTPUT'];
   for (const [verb, names] of [

@@ -1,4 +1,5 @@
-// `vipward status --watch`: on a terminal and beside it, while its server fails, when its reader has gone.
+// `vipward status --watch`: with and without a terminal, while its server fails, and when its reader has
+// gone.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,7 +12,7 @@ const limit = { timeout: patient(30_000) };
 const clear = '\u001b[H\u001b[2J';
 const words = (url: string) => ['status', '--watch', '--agent', url, '--timeout', '5s'];
 
-/** A stub whose answers are these one after the other; what asks for more is to go. */
+/** A stub with these answers in order; the last one ends the verb. */
 async function answering(...answers: readonly (readonly [number, unknown])[]) {
   const gone = new AbortController();
   const left = [...answers];
@@ -31,7 +32,7 @@ async function answering(...answers: readonly (readonly [number, unknown])[]) {
   return { stub: await startStub(table), gone: gone.signal };
 }
 
-test('a terminal is cleared each time, and nothing else is', limit, async () => {
+test('status --watch clears a terminal each time, and no other output', limit, async () => {
   const status = [200, { node: 'a', firewall: 'nftables', inSync: true, vips: [] }] as const;
   for (const isTTY of [true, false]) {
     const { stub, gone } = await answering(status, status);
@@ -43,7 +44,7 @@ test('a terminal is cleared each time, and nothing else is', limit, async () => 
   }
 });
 
-test('samples are printed again and again, too', limit, async () => {
+test('status --watch --would-drop prints the samples each time', limit, async () => {
   const samples = [200, { filter: 'observe', capacity: 1024, full: false, samples: [] }] as const;
   const { stub, gone } = await answering(samples, samples, samples);
   await using agent = stub;
@@ -52,7 +53,7 @@ test('samples are printed again and again, too', limit, async () => {
   assert.equal(out.match(/^VIP +SOURCE/gm)?.length, 3);
 });
 
-test('a server that fails for a while is said so, and asked again', limit, async () => {
+test('status --watch reports a server that fails for a while, and asks it again', limit, async () => {
   const error = { code: 'Busy', message: 'too many', next: 'ask again' };
   const { stub, gone } = await answering([503, { error }], [403, { error }], [200, { node: 'a', vips: [] }]);
   await using agent = stub;
@@ -62,11 +63,11 @@ test('a server that fails for a while is said so, and asked again', limit, async
   assert.match(out, /^node a, /);
 });
 
-test('what is wrong usage ends it', limit, async () => {
+test('wrong usage ends status --watch', limit, async () => {
   assert.equal((await run(['status', '--watch', '--agent', 'ftp://x'])).code, 2);
 });
 
-test('it ends when its reader has gone', limit, async () => {
+test('status --watch ends when its reader has gone', limit, async () => {
   await using agent = await startStub({ 'GET /status': [200, { node: 'a', vips: [] }] });
   const child = spawn(process.execPath, [program, ...words(agent.url)], {
     stdio: ['ignore', 'pipe', 'inherit'],

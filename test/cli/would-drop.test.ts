@@ -8,7 +8,7 @@ const sample = { vip: '10.0.0.10', source: '192.0.2.7', protocol: 'TCP', port: 2
 const portless = { ...sample, protocol: 'ICMP', port: 0 };
 const report = { filter: 'observe', capacity: 1024, full: false, samples: [sample, portless] };
 
-test('status --would-drop prints every sample, and with -o json what the agent sent', async () => {
+test('status --would-drop prints every sample, and with -o json the answer of the agent', async () => {
   await using agent = await startStub({ 'GET /would-drop': [200, report] });
   const { code, out } = await run(['status', '--would-drop', '--agent', agent.url]);
   assert.equal(code, 0);
@@ -19,7 +19,7 @@ test('status --would-drop prints every sample, and with -o json what the agent s
   assert.deepEqual(JSON.parse(json.out), report);
 });
 
-test('status --would-drop says so where samples are missing, or nothing is sampled', async () => {
+test('status --would-drop says if samples are missing or nothing is sampled', async () => {
   const said = async (body: object): Promise<string> => {
     await using agent = await startStub({ 'GET /would-drop': [200, { ...report, ...body }] });
     return (await run(['status', '--would-drop', '--agent', agent.url])).out;
