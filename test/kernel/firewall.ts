@@ -1,13 +1,16 @@
 // The firewall that node tests run with (VIPWARD_FIREWALL, as agents read it), and what depends on it.
 import type { Node } from './node.ts';
+import { capabilities } from './own-kernel.ts';
 
 export const isXtables: boolean = process.env['VIPWARD_FIREWALL'] === 'xtables';
 
-/** The values of --table-owner to test: only tables of nf_tables can have an owner. */
-export const owners: readonly string[] = isXtables ? ['off'] : ['on', 'off'];
+/** Why tests of table owners are skipped, or false: the agent wants owners that persist. */
+export const ownerless: string | false = isXtables
+  ? 'legacy tables have no owner'
+  : !capabilities.ownerAndPersist && 'this kernel has no table owners that persist';
 
-/** Why tests of table owners are skipped, or false. */
-export const ownerless: string | false = isXtables && 'legacy tables have no owner';
+/** The values of --table-owner to test: without owners both mean the same. */
+export const owners: readonly string[] = ownerless === false ? ['on', 'off'] : ['off'];
 
 /** Why a test that no firewall takes part in is not run a second time, or false. */
 export const alike: string | false = isXtables && 'no firewall takes part in it';
