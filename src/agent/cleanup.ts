@@ -71,7 +71,7 @@ export async function cleanup({ stateDir, interfaces, lockFile }: CleanupOptions
   if (filter.code !== 0) return { code: filter.code, lines };
   const state = removeState(join(stateDir, journalFile));
   lines.push(...state.lines);
-  return { code: state.code, lines: lines.length === 0 ? ['nothing of ours was here'] : lines };
+  return { code: state.code, lines: lines.length === 0 ? ['found nothing of vipward'] : lines };
 }
 
 /** Removes the last state: from it the next agent would take its VIPs before it reaches a controller. */

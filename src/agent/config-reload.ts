@@ -80,7 +80,7 @@ export class ConfigReload implements Disposable {
 
   #putOff(reason: string): void {
     if (this.trouble === '') this.#parts.log.error({ reason }, 'configPutOff');
-    this.trouble = `the config that was read last is not in force, and tried again: ${reason}`;
+    this.trouble = `the config that was read last is not in force, and the agent retries: ${reason}`;
     if (!this.#isStopped) this.#later.wait();
   }
 }

@@ -14,21 +14,21 @@ export const agentOptions = [
     name: 'controller',
     kind: 'list',
     placeholder: 'ws[s]://HOST:PORT[,...]',
-    help: 'where controllers listen; a name stands for every address it has; needed',
+    help: 'URLs of controllers; a name stands for all its addresses; required',
     check: (texts: readonly string[], where: string): void => checkUrls(texts, where),
   },
   {
     name: 'node',
     kind: 'text',
     placeholder: 'NAME',
-    help: 'what this node is called, in a cluster as its Node; needed',
+    help: 'name of this node, in a cluster that of its Node; required',
     check: (texts: readonly string[], where: string): void => checkNode(texts, where),
   },
   {
     name: 'allow',
     kind: 'list',
     placeholder: 'CIDR[,CIDR...]',
-    help: 'where VIPs may lie; needed, may be repeated',
+    help: 'prefixes that VIPs may lie in; required, may be repeated',
     check: (texts: readonly string[], where: string): void => checkAllowed(texts, where),
   },
   {
@@ -36,28 +36,28 @@ export const agentOptions = [
     kind: 'text',
     default: '/var/lib/vipward',
     placeholder: 'DIR',
-    help: 'where the last state is kept',
+    help: 'folder of the last state',
   },
   {
     name: 'interface',
     kind: 'list',
     default: 'auto',
     placeholder: 'auto|IF[,IF...]',
-    help: 'where VIPs go; auto: on the link they belong to',
+    help: 'interfaces for VIPs; auto: the link that each VIP belongs to',
   },
   {
     name: 'listen',
     kind: 'text',
     default: '127.0.0.1:9471',
     placeholder: 'HOST:PORT',
-    help: 'status, metrics and health, to anybody who reaches it',
+    help: 'address of status, metrics and health, without credentials',
     check: (texts: readonly string[], where: string): void => checkHostPort(texts, where),
   },
   {
     name: 'metrics-listen',
     kind: 'text',
     placeholder: 'HOST:PORT',
-    help: 'metrics and health, without status',
+    help: 'address of metrics and health, without status',
     check: (texts: readonly string[], where: string): void => checkHostPort(texts, where),
   },
   {
@@ -65,14 +65,14 @@ export const agentOptions = [
     kind: 'choice',
     choices: ['auto', 'nftables', 'xtables'],
     default: 'auto',
-    help: 'which firewall of the kernel is written',
+    help: 'firewall of the kernel to use',
   },
   {
     name: 'filter',
     kind: 'choice',
     choices: ['enforce', 'observe'],
     default: 'enforce',
-    help: 'drop what is not declared, or only count it',
+    help: 'drop packets that no Service declares, or only count them',
   },
   { name: 'echo', kind: 'choice', choices: ['on', 'off'], default: 'on', help: 'whether a VIP answers ping' },
   {
@@ -80,7 +80,7 @@ export const agentOptions = [
     kind: 'choice',
     choices: ['ask', 'take'],
     default: 'ask',
-    help: 'ask the link who has an address that no node has had, or take it',
+    help: 'probe the link for an address that no node has held, or take it',
   },
   { name: 'counters', kind: 'flag', help: 'count accepted packets by port' },
   {
@@ -88,13 +88,13 @@ export const agentOptions = [
     kind: 'choice',
     choices: ['on', 'off'],
     default: 'on',
-    help: 'keep others from changing our table, where the kernel can (6.9)',
+    help: 'lock the nftables table against other processes, if the kernel can (6.9)',
   },
   {
     name: 'set-size',
     kind: 'count',
     placeholder: 'N',
-    help: 'size of every set, instead of growing with need',
+    help: 'fixed size of every set, instead of growing sets',
     check: (texts: readonly string[], where: string): void => checkSetSize(texts, where),
   },
   {
@@ -103,10 +103,10 @@ export const agentOptions = [
     placeholder: 'DURATION',
     help: 'shortest time between commits after a burst; default 250ms, more beside many foreign rules',
   },
-  { name: 'token-file', kind: 'text', placeholder: 'FILE', help: 'the token of this node' },
-  { name: 'ca-file', kind: 'text', placeholder: 'FILE', help: 'CA of the controller, PEM' },
-  { name: 'cert', kind: 'text', placeholder: 'FILE', help: 'certificate of this node, PEM' },
-  { name: 'key', kind: 'text', placeholder: 'FILE', help: 'its key, PEM' },
+  { name: 'token-file', kind: 'text', placeholder: 'FILE', help: 'file of the token of this node' },
+  { name: 'ca-file', kind: 'text', placeholder: 'FILE', help: 'PEM file of the CA of the controller' },
+  { name: 'cert', kind: 'text', placeholder: 'FILE', help: 'PEM file of the certificate of this node' },
+  { name: 'key', kind: 'text', placeholder: 'FILE', help: 'PEM file of its key' },
   {
     name: 'config',
     kind: 'text',
@@ -118,7 +118,7 @@ export const agentOptions = [
     kind: 'choice',
     choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
     default: 'info',
-    help: 'how much is logged',
+    help: 'least severe level that is logged',
   },
 ] as const;
 
@@ -140,7 +140,7 @@ export function agentConfig(values: AgentValues): AgentConfig {
   if (node === undefined) throw new UsageError(`--node is missing: ${nodeAdvice}`);
   if (allow.length === 0) throw new UsageError('--allow is missing: give the prefixes in which VIPs may lie');
   if ((values.cert === undefined) !== (values.key === undefined))
-    throw new UsageError('--cert and --key go together');
+    throw new UsageError('--cert and --key belong together: give both or neither');
   return {
     values,
     node,
@@ -167,7 +167,7 @@ function checkUrls(urls: readonly string[], where: string): void {
   const odd = urls.find((url) => !/^wss?:$/.test(URL.parse(url)?.protocol ?? ''));
   if (odd === undefined) return;
   const asStream = odd.replace(/^https:/i, 'wss:').replace(/^http:/i, 'ws:');
-  const next = asStream === odd ? '' : `; say ${asStream}, which the verbs take too`;
+  const next = asStream === odd ? '' : `; give ${asStream}, which all commands take`;
   throw new UsageError(
     `${where}: expected ws://HOST:PORT or wss://HOST:PORT, got ${JSON.stringify(odd)}${next}`,
   );
@@ -193,7 +193,7 @@ function checkAllowed(texts: readonly string[], where: string): void {
   const { length } = prefixesOf(texts, where);
   if (length <= limits.ofNode) return;
   const most = `at most ${limits.ofNode} prefixes, got ${length}`;
-  throw new UsageError(`${where}: expected ${most}; give shorter ones that hold them`);
+  throw new UsageError(`${where}: expected ${most}; give shorter prefixes that hold them`);
 }
 
 function prefixesOf(texts: readonly string[], where: string): readonly Prefix[] {

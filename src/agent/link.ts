@@ -99,7 +99,7 @@ export class Connection implements Stream {
     this.#ended = true;
     clearTimeout(this.#retry);
     this.#heartbeat?.stop();
-    this.#socket?.close(1000, 'agent ends');
+    this.#socket?.close(1000, 'the agent stops');
     this.#socket?.terminate();
   }
 
@@ -149,7 +149,7 @@ export class Connection implements Stream {
     socket.on('close', (code, reason) => {
       const said = reason.toString();
       const isReplaced = code === 1008 && said.startsWith(replacedReason);
-      const what = code === 1006 ? 'cut off, or silent' : `closed with ${code}`;
+      const what = code === 1006 ? 'the connection broke or was silent' : `closed with ${code}`;
       this.#closed(failure || said || what, isReplaced);
     });
   }
@@ -171,7 +171,7 @@ export class Connection implements Stream {
     if (socket.readyState !== WebSocket.OPEN) return;
     this.#heartbeat?.heard();
     if (isBinary) {
-      this.#refuse(socket, 1003, `a binary frame, where text is spoken; ${upgrade}`);
+      this.#refuse(socket, 1003, `a binary frame: frames are JSON text; ${upgrade}`);
       return;
     }
     try {

@@ -94,8 +94,8 @@ function isAgent(peer: Listener): peer is Peer {
 }
 
 function wordsFor(peer: Listener): string {
-  if (typeof peer === 'object') return `${processOf(peer)} of uid ${peer.uid}, which is no agent`;
-  return 'a process that does not answer, whom "ss -xap" names';
+  if (typeof peer === 'object') return `${processOf(peer)} of uid ${peer.uid}, which is not an agent`;
+  return 'a process that does not answer ("ss -xap" names it)';
 }
 
 /** Undefined if the name is taken. */

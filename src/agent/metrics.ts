@@ -40,20 +40,26 @@ export async function metricsText(
   const text = [
     await registry.metrics(),
     '\n',
-    counterText('drift_repairs_total', 'Kernel objects put right after others changed them', [
+    counterText('drift_repairs_total', 'Kernel objects repaired after foreign changes', [
       ...tallies.repairs.entries().map(([kind, count]) => [`{kind="${kind}"}`, count] as const),
     ]),
     counterText('dropped_packets_total', 'Packets dropped at VIPs, or only counted with --filter observe', [
       ['', tallies.dropped.sum],
     ]),
-    counterText('address_conflicts_total', 'VIPs found to be an address that somebody has', [
+    counterText('address_conflicts_total', 'VIPs whose address another host already uses', [
       ['', tallies.conflicts],
     ]),
-    counterText('unsent_announcements_total', 'Frames that an interface did not take', [
+    counterText('unsent_announcements_total', 'Announcements that an interface did not send', [
       ['', agent.announcer.unsent],
     ]),
-    tallies.commit.text('vipward_commit_duration_seconds', 'From a change sent to the kernel to its answer'),
-    tallies.update.text('vipward_update_latency_seconds', 'From a frame to everything in it committed'),
+    tallies.commit.text(
+      'vipward_commit_duration_seconds',
+      'Time from a change sent to the kernel to its answer',
+    ),
+    tallies.update.text(
+      'vipward_update_latency_seconds',
+      'Time from a frame to the commit of all its changes',
+    ),
     droppedLinesText(logDestination),
   ].join('');
   return { text, contentType: registry.contentType };
@@ -75,7 +81,7 @@ async function openRegistry({ version, inSync }: { readonly version: string; rea
   const gauge = (name: string, help: string, ...labelNames: string[]) =>
     new prom.Gauge({ name, help, labelNames, registers: [registry] });
   gauge('vipward_agent_in_sync', '1 while everything received is committed').set(inSync ? 1 : 0);
-  gauge('vipward_build_info', 'The version', 'version', 'nodejs').set(
+  gauge('vipward_build_info', 'Version of the agent', 'version', 'nodejs').set(
     { version, nodejs: process.version },
     1,
   );

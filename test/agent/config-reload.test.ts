@@ -59,7 +59,7 @@ test('a new --filter takes effect as soon as the kernel can be probed for it', a
   room.errno = Errno.ENOMEM;
   reload.follow(enforce);
   await settled();
-  match(reload.trouble, /not in force, and tried again: .*ENOMEM/);
+  match(reload.trouble, /not in force, and the agent retries: .*ENOMEM/);
   t.mock.timers.tick(1000);
   await settled();
   equal(firewall.dialect, before);

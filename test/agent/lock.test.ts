@@ -35,7 +35,7 @@ test(
     const pid = await squat(alone, ['']);
     const agent = alone.start();
     await agent.says('serving');
-    const reason = `@vipward-agent is held by pid ${pid} of uid 65534, which is no agent: end it`;
+    const reason = `@vipward-agent is held by pid ${pid} of uid 65534, which is not an agent: end it`;
     assert.deepEqual(
       agent.events('lockSquatted').map((line) => line['reason']),
       [reason],
@@ -64,7 +64,7 @@ test('cleanup runs even if another user holds the lock name', asAnother, async (
   await using alone = new Alone();
   await squat(alone, ['']);
   const { code, stdout } = alone.verb('cleanup', '--state', alone.folder);
-  assert.deepEqual([code, stdout], [0, 'nothing of ours was here\n']);
+  assert.deepEqual([code, stdout], [0, 'found nothing of vipward\n']);
 });
 
 /** A process of our own user that holds the lock name, with a backlog of one connection. */

@@ -32,7 +32,7 @@ test('the examples of agent and controller are valid arguments', async () => {
 test('help marks needed flags, and names the units of a duration', () => {
   const help = helpOf('agent');
   for (const flag of ['controller', 'node', 'allow'])
-    assert.match(help, new RegExp(`^  --${flag} .*\\n? .*\\bneeded\\b`, 'm'), flag);
+    assert.match(help, new RegExp(`^  --${flag} .*\\n? .*\\brequired\\b`, 'm'), flag);
   for (const verb of ['agent', 'controller']) assert.match(helpOf(verb), /ms, s, m or h: 500ms, 1\.5s, 2m/);
 });
 

@@ -125,7 +125,7 @@ test('the table of an agent has its controllers, refusals and problems', async (
 });
 
 test('a VIP that waits for a probe is listed under WAITS, and not as refused', async () => {
-  const message = 'lan has no carrier: it is not known whether somebody has 10.0.0.10, so it waits';
+  const message = 'lan has no carrier: the agent cannot ask whether another host has 10.0.0.10, and waits';
   const vip = { address: '10.0.0.10', held: false, term: null, reason: '', ports: [], dropped: null };
   const answer = {
     node: 'a',

@@ -55,7 +55,7 @@ test('cleanup --interface removes the VIPs of one interface and keeps the filter
   assert.equal(node.run('nft list tables'), '');
   assert.match(rest.stdout, new RegExp(`^removed ${RegExp.escape(join(state, 'agent.jsonl'))}$`, 'm'));
   assert.ok(!existsSync(join(state, 'agent.jsonl')));
-  assert.equal(cleanup().stdout, 'nothing of ours was here\n');
+  assert.equal(cleanup().stdout, 'found nothing of vipward\n');
 });
 
 test('cleanup names a state file that it cannot remove, and exits with 1', { skip }, (t) => {

@@ -119,7 +119,7 @@ test('explain believes the kernel where the wanted rules differ, and points to v
   assert.match(of({ open: 'to all' }, packet('10.50.0.1', tcp, 81)).reason, /vipward diff/);
   assert.match(of({}, packet('10.50.0.1', tcp, 53, '192.0.2.7')).reason, /vipward diff/);
   assert.match(of({}, packet('10.50.0.1', tcp, 53, '192.0.3.7')).reason, /in none of loadBalancerSource/);
-  assert.match(of({}, packet('10.50.0.1', tcp, 53)).reason, /open to 192\.0\.2\.0\/24 only; say --from/);
+  assert.match(of({}, packet('10.50.0.1', tcp, 53)).reason, /open to 192\.0\.2\.0\/24 only; add --from/);
   assert.match(of({ guarded: false }, asked, false).reason, /not guarded here/);
   assert.deepEqual(of({ open: 'to all' }).services, ['default/web']);
 });

@@ -196,5 +196,5 @@ test('cleanup removes addresses from the named interfaces and keeps the filter w
     rest.stdout.trim().split('\n'),
     ['address 10.88.0.100', ours, stateOf(node)].map((what) => `removed ${what}`),
   );
-  assert.equal(cleanup(node).stdout, 'nothing of ours was here\n');
+  assert.equal(cleanup(node).stdout, 'found nothing of vipward\n');
 });

@@ -168,14 +168,14 @@ test('after a gap or a wrong digest the agent asks for a resync and goes on serv
   await node.until('a resync', () => resyncs(first) === 1);
   const { inSync, problems } = await node.status();
   assert.equal(inSync, false);
-  assert.match(problems[0] ?? '', /^rules: a frame was missing/);
+  assert.match(problems[0] ?? '', /^rules: a frame was lost/);
   await kept();
   first.synced('rules');
   await node.until('in sync again', async () => (await node.status()).inSync);
   for (let times = 1; times <= 4; times++) first.synced('rules', { digest: '0123456789abcdef' });
   const { code, reason } = await first.closed;
   assert.equal(code, 1008);
-  assert.match(reason, /^rules: what was sent does not add up to its digest/);
+  assert.match(reason, /^rules: the resources sent do not match their digest/);
   assert.equal(resyncs(first), 4);
   await kept();
 });

@@ -185,7 +185,7 @@ test('status names the interfaces of --interface of which none is present and up
   await using node = await Node.start({ services: [other] });
   await node.killAgent('SIGTERM');
   node.run('ip address del 10.77.0.101/32 dev lan');
-  const said = 'none of --interface lann,spare is here and up: set it up, or name another';
+  const said = 'no interface of --interface lann,spare exists and is up: set it up, or name another';
   node.run('ip link add spare type veth peer name peer');
   node.startAgent(['--interface', 'lann,spare']);
   await node.until(

@@ -45,7 +45,7 @@ for (const [what, begin] of Object.entries(keepers)) {
     const { problems, inSync } = await node.status();
     match(
       problems.join(),
-      /^left by another .*: chains and sets vipward-\*: (IPSET_ERR_BUSY|EAGAIN: the lock)/,
+      /^cannot remove the rules of the other firewall, .*: chains and sets vipward-\*: (IPSET_ERR_BUSY|EAGAIN: the lock)/,
     );
     equal(inSync, true);
     match(node.run('ipset list -n'), /vipward-vip4/);

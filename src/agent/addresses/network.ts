@@ -59,7 +59,7 @@ export class Network implements Carried {
   get trouble(): string {
     if (this.#wanted.includes('auto') || this.#named().some(({ up }) => up)) return '';
     const names = this.#wanted.join(',') || 'without a name';
-    return `none of --interface ${names} is here and up: set it up, or name another`;
+    return `no interface of --interface ${names} exists and is up: set it up, or name another`;
   }
 
   /** Takes effect with the next pass. */

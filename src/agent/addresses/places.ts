@@ -53,8 +53,8 @@ export class Places {
     });
     if (mute.length === 0) return '';
     const names = mute.map((index) => network.nameOf(index)).join(', ');
-    const remedy = 'see to the link, or give its VIPs to another node by vipward move';
-    return `nobody reaches the VIPs on ${names}, which is down or has no carrier; ${remedy}`;
+    const remedy = 'repair the link, or move its VIPs to another node by vipward move';
+    return `no client reaches the VIPs on ${names}, which is down or has no carrier; ${remedy}`;
   }
 
   /** Whether an address is a wanted VIP, so that it matters whether the node has it for itself. */
@@ -126,7 +126,7 @@ export class Places {
   #conflict({ address, interfaceIndex }: HeldAddress, { mac, does }: Rival): Obstacle {
     const name = this.#parts.network.nameOf(interfaceIndex);
     const what = does === 'answer' ? 'answers for' : 'is about to take';
-    const remedy = 'take the address from whoever that is, or choose another for the Service';
+    const remedy = 'remove the address from that host, or choose another for the Service';
     return { code: 'AddressConflict', mac, reason: `${mac} ${what} ${address} on ${name}; ${remedy}` };
   }
 
@@ -152,7 +152,10 @@ export class Places {
     // Without carrier no neighbour would hear of the VIP, and the node that holds it now would let it go. For
     // a first claim the prober reports the missing carrier.
     if (at === undefined && link?.carrier === false && !ledger.firstClaims.has(key))
-      return { code: 'NoInterface', reason: `${link.name} has no carrier: nobody would find ${key} there` };
+      return {
+        code: 'NoInterface',
+        reason: `${link.name} has no carrier: no client would reach ${key} there`,
+      };
     const index = link?.index ?? at;
     if (index !== undefined) return this.#duplicate(key, index) ?? index;
     const reason = `no interface that is up has a connected prefix with ${key}; name one with --interface`;

@@ -79,7 +79,7 @@ export class Prober implements Disposable {
   /** Why the prober cannot find out whether another host has the address; empty if it can. */
   obstacle(address: Address): string {
     const { obstacle = '' } = this.#inquiries.get(address) ?? {};
-    return obstacle && `${obstacle}: it is not known whether somebody has ${address}, so it waits`;
+    return obstacle && `${obstacle}: the agent cannot ask whether another host has ${address}, and waits`;
   }
 
   /**
@@ -152,7 +152,7 @@ export class Prober implements Disposable {
     const frame = probeFrame(address, link.mac);
     const to = linkAddress(interfaceIndex, etherTypeOf(frame));
     const sent = this.#native.send(this.#fd, frame, MSG_DONTWAIT, to);
-    return sent < 0 ? `${link.name} takes no frames (${describeErrno(-sent)})` : '';
+    return sent < 0 ? `${link.name} does not send frames (${describeErrno(-sent)})` : '';
   }
 
   /**

@@ -40,7 +40,7 @@ export class RivalListener implements Disposable {
       return '';
     } catch (error) {
       if (!(error instanceof SystemCallError)) throw error;
-      return `nobody can be heard on ${link.name} (${error.message})`;
+      return `cannot listen for other hosts on ${link.name} (${error.message})`;
     }
   }
 

@@ -53,8 +53,8 @@ function ofKernel(path: string, answer: Route['handle']): Route {
       return await answer(request);
     } catch (error) {
       if (!(error instanceof SystemCallError)) throw error;
-      const next = 'ask again; if it stays so, run vipward doctor on this node';
-      return failure(503, { code: error.code, message: `the kernel does not say: ${error.message}`, next });
+      const next = 'ask again; if that fails too, run vipward doctor on this node';
+      return failure(503, { code: error.code, message: `cannot read the kernel: ${error.message}`, next });
     }
   };
   return { method: 'GET', path, handle };
@@ -65,8 +65,8 @@ function ready({ loop, ledger }: Agent): Reply {
   if (loop.inSync || ledger.committed.size > 0) return text(200, 'ok\n');
   return failure(503, {
     code: 'NotReady',
-    message: 'nothing is in force yet: no state on disk, and no controller has synced',
-    next: 'see /status for what the streams say',
+    message: 'no rules are in force yet: no state on disk, and no controller has synced',
+    next: 'see the state of the streams in /status',
   });
 }
 
@@ -103,7 +103,7 @@ function explaining(agent: Agent): Route['handle'] {
   return async ({ url, message, signal }) => {
     const hasGone = (): boolean => signal.aborted || message.socket.destroyed;
     const answer = await inTurn(hasGone, () => explained(agent, url.searchParams, foreign));
-    return answer ?? text(503, 'who asked has gone\n');
+    return answer ?? text(503, 'the client has disconnected\n');
   };
 }
 

@@ -31,7 +31,7 @@ const hookOrder = ['ingress', 'prerouting', 'input', 'forward'];
  * With more foreign rules than this only chains are read: reading all rules would delay a commit too long.
  */
 const mostRules = 20_000;
-const drift = 'the kernel holds something else than it should: see vipward diff';
+const drift = 'the kernel differs from the desired state: see vipward diff';
 
 /** What the rules in the kernel do with a packet. Throws SystemCallError. */
 export async function tracePacket(
@@ -110,7 +110,7 @@ function whyUnguarded({ address }: Packet, vip: VirtualIp | undefined): string {
 
 function whyShut({ sources }: VipPort, from: Packet['from']): string {
   if (sources === null) return drift;
-  if (from === null) return `open to ${sources.join(', ') || 'nobody'} only; say --from ADDRESS`;
+  if (from === null) return `open to ${sources.join(', ') || 'no source'} only; add --from ADDRESS`;
   const isIn = sources.some((prefix) => prefixContains(prefix, from));
   return isIn ? drift : `${from} is in none of loadBalancerSourceRanges`;
 }

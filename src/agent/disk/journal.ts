@@ -240,7 +240,7 @@ async function syncFolder(path: string): Promise<void> {
 }
 
 function remedyFor(directory: string): string {
-  const until = 'until then a start without a controller knows less';
+  const until = 'until then a start without a controller has an older state';
   return `make room in ${directory} and let the agent write there; tried every ${retryMs / 1000} s, ${until}`;
 }
 

@@ -43,8 +43,8 @@ export class Retirement implements Disposable {
       const reason = error instanceof Error ? error.message : String(error);
       if (this.trouble === '') log.warn({ reason }, 'notRetired');
       const what =
-        'left by another firewall of ours, which may drop what was declared since, and tried again';
-      this.trouble = `${what}: ${reason}; end who uses it`;
+        'cannot remove the rules of the other firewall, which may drop ports declared since; retrying';
+      this.trouble = `${what}: ${reason}; end the process that uses it`;
       if (!this.#isStopped) this.#later.wait();
     }
   }

@@ -49,16 +49,16 @@ function adviceForStatus(status: number | undefined): string {
     case 400:
       return upgrade;
     case 401:
-      return "let --token-file hold the token of this node's line in the controller's --token-file, \
+      return "put the token of this node's line in the controller's --token-file into --token-file, \
 or give a certificate for vipward://node/NAME as --cert and --key";
     case 403:
-      return 'speak to the controller itself: something on the way makes a web page of this stream';
+      return 'connect to the controller directly: a proxy on the way adds an Origin header';
     case 404:
-      return 'give --controller as ws[s]://HOST:PORT where a controller listens, not an agent or a proxy';
+      return 'give --controller the ws[s]://HOST:PORT of a controller, not of an agent or a proxy';
     case 503:
-      return 'it is tried again by itself; if this lasts, read the log of the controller';
+      return 'the agent tries again by itself; if this lasts, read the log of the controller';
     default:
-      return 'check that --controller names a controller of vipward, and what is on the way to it';
+      return 'check that --controller names a vipward controller, and the proxies on the way to it';
   }
 }
 
@@ -68,8 +68,9 @@ export const upgrade = 'upgrade the older of agent and controller';
 export function adviceForError({ code = '', syscall = '' }: NodeJS.ErrnoException): string {
   if (syscall === 'getaddrinfo') return 'check the name in --controller, and the name servers of this node';
   if (syscall === 'open') return 'check --token-file, --ca-file, --cert and --key';
-  if (code === 'BadToken') return 'let it hold the token of this node alone, without a name before it';
-  if (code.startsWith('ERR_OSSL_')) return 'let --ca-file, --cert and --key be PEM, the key that of --cert';
+  if (code === 'BadToken') return 'write only the token of this node into it, without a name before it';
+  if (code.startsWith('ERR_OSSL_'))
+    return 'give --ca-file, --cert and --key as PEM, and the key that belongs to --cert';
   return tlsAdvice(code) ?? 'check --controller, and that a controller listens there';
 }
 

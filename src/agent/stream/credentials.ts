@@ -34,7 +34,7 @@ function tokenOf(text: string, path: string | undefined): string {
   const token = text.trim();
   if (/^[!-~]+$/.test(token)) return token;
   const words = token === '' ? 0 : token.split(/\s+/).length;
-  const found = words === 1 ? 'one with letters that are not ASCII' : `${words} words`;
+  const found = words === 1 ? 'one with characters that are not ASCII' : `${words} words`;
   throw new TokenError(`--token-file ${path}: expected one token, got ${found}`);
 }
 

@@ -77,9 +77,7 @@ export class ReceivedTable<Name extends TableName> {
     if (this.#stagedItems > stagedLimit) {
       this.#forget();
       const most = `${stagedLimit} resources, ports and sources`;
-      throw new FrameError(
-        `page: the pages of ${this.name} hold more than ${most}, and no synced among them`,
-      );
+      throw new FrameError(`page: the pages of ${this.name} hold more than ${most} without a synced`);
     }
     for (const bucket of buckets) this.#buckets.add(bucket);
     for (const resource of set) this.#staged.set(resource.address, resource);

@@ -79,7 +79,7 @@ export class Session {
 
   /** Why the tables are incomplete, in words; empty if they are complete. */
   get problems(): string[] {
-    const why = 'a frame was missing or did not add up; asked for what differs, serving what is known';
+    const why = 'a frame was lost or the digest differs; the agent asks again, and serves what it has';
     return [...this.#awaited].map((table) => `${table}: ${why}`);
   }
 
@@ -101,12 +101,12 @@ export class Session {
   /** Says hello again if the node has prefixes or MACs that the last hello did not tell. */
   reintroduce(): void {
     const isKnown = this.#parts.ways().every((way) => this.#toldWays.has(way));
-    if (!isKnown) this.beginAnew('the links of the node have other addresses');
+    if (!isKnown) this.beginAnew('the prefixes or MACs of the node have changed');
   }
 
   /** Closes all streams because the last hello is no longer true. */
   beginAnew(why: string): void {
-    for (const stream of this.#streams) stream.refuse(`${why}: hello anew`);
+    for (const stream of this.#streams) stream.refuse(`${why}: reconnecting`);
   }
 
   /** Sends a message to the ruling controller, if there is one. */
@@ -123,7 +123,7 @@ export class Session {
     this.#ruler = undefined;
     // Other ruling controllers were ignored: a new hello tells them the generation that they must exceed.
     for (const other of this.#streams.difference(this.#standbys))
-      other.refuse('the controller that was obeyed is gone: hello anew');
+      other.refuse('the controller that the agent obeyed is gone: reconnecting');
   }
 
   /** Throws FrameError for a message that a controller must not send; the stream is closed with its text. */
@@ -193,7 +193,7 @@ export class Session {
     }
     if (generation > this.generation + generationLeap) {
       const why = `ImpossibleTerm: ${generation}, and this node has obeyed ${this.generation}`;
-      stream.refuse(`generation: ${why}; look at the controller's --state`);
+      stream.refuse(`generation: ${why}; check the controller's --state`);
       return;
     }
     // This welcome answers the hello of a promotion; the controller now sends what differs from that hello.
@@ -239,7 +239,7 @@ export class Session {
 
   #resync(stream: Stream, table: TableName): void {
     if (++this.#tries > resyncTries) {
-      stream.refuse(`${table}: what was sent does not add up to its digest`);
+      stream.refuse(`${table}: the resources sent do not match their digest`);
       return;
     }
     this.#awaited.add(table);

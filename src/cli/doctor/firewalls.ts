@@ -33,7 +33,7 @@ export async function firewallChecks(machine: Machine, mayAsk: boolean): Promise
   if (!mayAsk) {
     const next = 'see CAP_NET_ADMIN';
     const unknown = all.map(({ part }) =>
-      warn({ ...part, found: 'not known: the kernel does not answer', next }),
+      warn({ ...part, found: 'not known: the kernel refuses to answer', next }),
     );
     return { firewall: null, checks: [...unknown, moduleCheck(modules, true)] };
   }

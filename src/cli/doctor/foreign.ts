@@ -88,7 +88,7 @@ function isRefused(answer: OrErrno<Uint8Array>): boolean {
 }
 
 function unknown(part: Pick<Check, 'name' | 'how' | 'option'>): Check {
-  return warn({ ...part, found: 'not known: the kernel does not answer', next: 'see CAP_NET_ADMIN' });
+  return warn({ ...part, found: 'not known: the kernel refuses to answer', next: 'see CAP_NET_ADMIN' });
 }
 
 const tool = {

@@ -47,7 +47,7 @@ test('more than 1,000 prefixes in --allow are wrong usage', async () => {
   };
   equal((await configOf(1000)).allow.length, 1000);
   await rejects(configOf(1001), (error) => {
-    const words = '--allow: expected at most 1000 prefixes, got 1001; give shorter ones that hold them';
+    const words = '--allow: expected at most 1000 prefixes, got 1001; give shorter prefixes that hold them';
     return error instanceof UsageError && error.message === words;
   });
 });

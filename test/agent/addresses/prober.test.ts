@@ -128,9 +128,9 @@ test('the prober receives while it probes, and closes its socket after that', as
   deepEqual(ends(), [`watch ${arp}`, `unwatch ${arp}`, `submit close ${arp}`]);
 });
 
-const deaf = 'nobody can be heard on lan';
+const deaf = 'cannot listen for other hosts on lan';
 const silent: { what: string; reason: string; failing?: Record<string, number>; on?: Link }[] = [
-  { what: 'that takes no frames', failing: { send: -100 }, reason: 'lan takes no frames (errno 100)' },
+  { what: 'that takes no frames', failing: { send: -100 }, reason: 'lan does not send frames (errno 100)' },
   {
     what: 'for which no socket can be opened',
     failing: { 'socket 17 3 0': -12 },
@@ -158,7 +158,7 @@ for (const { what, reason, failing = {}, on = link } of silent)
     const found = room.finds();
     equal(
       room.prober.obstacle(address),
-      `${reason}: it is not known whether somebody has 10.50.0.1, so it waits`,
+      `${reason}: the agent cannot ask whether another host has 10.50.0.1, and waits`,
     );
     const before = room.sent;
     for (const call of Object.keys(broken)) delete broken[call];

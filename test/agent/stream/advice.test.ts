@@ -37,10 +37,10 @@ async function answering(t: TestContext, answer: Refusal | string): Promise<stri
 }
 
 for (const [status, reason, advice] of [
-  [403, 'a web page may not open a stream', /^speak to the controller itself/],
-  [404, 'the path of the stream is /agent', /^give --controller as ws\[s\]:/],
-  [503, 'the controller has not read all Services yet', /^it is tried again by itself/],
-  [418, 'short and stout', /^check that --controller names a controller/],
+  [403, 'a web page may not open a stream', /^connect to the controller directly/],
+  [404, 'the path of the stream is /agent', /^give --controller the ws\[s\]:/],
+  [503, 'the controller has not read all Services yet', /^the agent tries again by itself/],
+  [418, 'short and stout', /^check that --controller names a vipward controller/],
 ] as const) {
   test(`the reason of an answer of ${status} has the controller's words and the advice`, limit, async (t) => {
     const said = await reasonAt(t, await answering(t, { status, reason }));
@@ -57,7 +57,7 @@ test('the reason of an answer of 401 says which credential the controller needs'
   const said = await reasonAt(t, url.replace('http', 'ws'));
   match(
     said,
-    /^the controller answered 401: a client certificate or .* of a node is needed; let --token-file/,
+    /^the controller answered 401: a client certificate or .* of a node is needed; put the token of this /,
   );
 });
 
@@ -76,7 +76,7 @@ test(
     await once(server.listen(0, '127.0.0.1'), 'listening');
     const never = await reasonAt(t, `ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
     server.close();
-    match(never, /^the controller answered 503: \[31mred; it is tried again/);
+    match(never, /^the controller answered 503: \[31mred; the agent tries again/);
   },
 );
 
@@ -101,8 +101,8 @@ test('the reason distinguishes an unknown CA, a wrong name and a port without TL
   const { url, certFile } = await withTls(t, 'DNS:elsewhere');
   match(await reasonAt(t, url), /; give the CA that signed the certificate of the server as --ca-file$/);
   const other = await reasonAt(t, url, trusting(certFile));
-  match(other, /; call the server by a name that is in its certificate$/);
-  const mixed = /; wss and https are for a server with TLS, ws and http for one without$/;
+  match(other, /; use a name of the server that is in its certificate$/);
+  const mixed = /; use wss or https for a server with TLS, ws or http for one without$/;
   match(await reasonAt(t, url.replace('wss', 'ws')), mixed);
   const plain = await runningController(t);
   match(await reasonAt(t, plain.url.replace('http', 'wss')), mixed);
@@ -133,14 +133,14 @@ test('a --token-file that does not hold exactly one token is named with the reme
     ['n1 secret\n', '2 words'],
     ['n1 secret\nn2 other\n', '4 words'],
     ['\n', '0 words'],
-    ['sécret', 'one with letters that are not ASCII'],
+    ['sécret', 'one with characters that are not ASCII'],
   ]) {
     writeFileSync(tokenFile, text ?? '');
     const credentials = () => readCredentials({ ...files, tokenFile, caFile: undefined });
     equal(
       await reasonAt(t, url.replace('http', 'ws'), { credentials }),
       `--token-file ${tokenFile}: expected one token, got ${found}; ` +
-        'let it hold the token of this node alone, without a name before it',
+        'write only the token of this node into it, without a name before it',
     );
   }
 });
@@ -148,5 +148,5 @@ test('a --token-file that does not hold exactly one token is named with the reme
 test('the reason names a client certificate that is not PEM', tlsLimit, async (t) => {
   const { url } = await withTls(t, 'IP:127.0.0.1');
   const credentials = async () => ({ token: undefined, ca: undefined, cert: 'none', key: 'none' });
-  match(await reasonAt(t, url, { credentials }), /; let --ca-file, --cert and --key be PEM/);
+  match(await reasonAt(t, url, { credentials }), /; give --ca-file, --cert and --key as PEM/);
 });
