@@ -32,7 +32,7 @@ export type Choice =
 
 /** The consequence of a kernel whose rules cannot test whether a source is an address of the node. */
 export const unasked: string =
-  'who forges a VIP as the source, by IPv6 or in a bridge of this node, reaches listeners of the node';
+  'a packet with a VIP as its forged source, by IPv6 or in a bridge of this node, reaches its listeners';
 
 export type Wish = 'auto' | 'nftables' | 'xtables';
 

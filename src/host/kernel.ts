@@ -104,7 +104,11 @@ export class Kernel implements Disposable {
       if (end === 'whole') return answer;
       if (end !== 'torn') throw new SystemCallError(call, end);
     }
-    throw new SystemCallError(call, Errno.EINTR, ` (others changed it ${dumpTries} times while it was read)`);
+    throw new SystemCallError(
+      call,
+      Errno.EINTR,
+      ` (another process changed it ${dumpTries} times during the dump)`,
+    );
   }
 
   async #commitRest<O>(

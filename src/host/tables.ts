@@ -99,7 +99,7 @@ export class Tables implements Disposable {
   /** Reads, edits and writes one table under the lock. Throws SystemCallError and the errors of `edit`. */
   async rewrite<O>(step: TableStep<O>): Promise<Receipt<O>> {
     const lock = await this.#lock();
-    if (lock < 0) return refusal(step, -lock, `the lock ${this.#parts.lockFile} is not to be had`);
+    if (lock < 0) return refusal(step, -lock, `cannot take the lock ${this.#parts.lockFile}`);
     try {
       for (let tries = 1; ; tries++) {
         const errno = -(await this.#writeOnce(step));

@@ -21,7 +21,7 @@ export function helpText(specs: readonly OptionSpec[], { usage, about }: HelpHea
     lines.push(
       '',
       `Each flag is also an environment variable (${envName(specs[0]?.name ?? 'config')} and so on);`,
-      'a flag comes before the environment, the environment before --config, where keys are in camelCase.',
+      'a flag overrides the environment, the environment overrides --config, where keys are in camelCase.',
     );
   return `${lines.join('\n')}\n`;
 }

@@ -115,8 +115,8 @@ const internalError: ErrorBody = {
 const busy: Reply = {
   ...failure(503, {
     code: 'Busy',
-    message: 'too many requests are being answered at once',
-    next: 'ask again in a second; who asks so often?',
+    message: 'the server is answering too many requests',
+    next: 'ask again in a second; check which client asks so often',
   }),
   headers: { 'retry-after': '1', connection: 'close' },
 };
@@ -124,8 +124,8 @@ const busy: Reply = {
 /** A web page open in a browser on this machine can send requests like any local client. */
 const webPage: Reply = failure(403, {
   code: 'WebPage',
-  message: 'no web page changes anything here',
-  next: 'use the verbs, or send no Origin header',
+  message: 'a web page may not change anything here',
+  next: 'use the vipward commands, or send no Origin header',
 });
 
 async function answer(

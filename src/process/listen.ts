@@ -40,7 +40,7 @@ function remedyFor({ code }: NodeJS.ErrnoException, { port }: HostPort): string 
     case 'EADDRNOTAVAIL':
       return 'give an address of this host';
     case 'EAFNOSUPPORT':
-      return `this kernel has no IPv6: give an IPv4 address, or :${port} for all there are`;
+      return `this kernel has no IPv6: give an IPv4 address, or :${port} for all addresses`;
     case 'EACCES':
       return 'give a port above 1023, or CAP_NET_BIND_SERVICE';
     default:

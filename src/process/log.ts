@@ -31,7 +31,7 @@ export function createLog(level: LogLevel, destination: LogDestination, bindings
 /** The number of dropped lines, in the text format of Prometheus. */
 export function droppedLinesText({ dropped }: Pick<LogDestination, 'dropped'>): string {
   const name = 'vipward_log_lines_dropped_total';
-  const help = 'Log lines that found their reader stalled';
+  const help = 'Log lines dropped because their reader stalled';
   return `# HELP ${name} ${help}\n# TYPE ${name} counter\n${name} ${dropped}\n`;
 }
 

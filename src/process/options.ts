@@ -152,7 +152,7 @@ function firstSentence(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   const [, flag] = /^Option '(\S+)' argument is ambiguous/.exec(text) ?? [];
   if (flag !== undefined)
-    return `${flag}: its value is missing; one that begins with - is given as ${flag}=VALUE`;
+    return `${flag}: its value is missing; give a value that begins with - as ${flag}=VALUE`;
   return text.split('. ')[0]?.split('\n')[0] ?? text;
 }
 

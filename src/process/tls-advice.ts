@@ -14,7 +14,7 @@ export function tlsAdvice(code: string): string | undefined {
   if (unknownIssuer.has(code)) return 'give the CA that signed the certificate of the server as --ca-file';
   switch (code) {
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
-      return 'call the server by a name that is in its certificate';
+      return 'use a name of the server that is in its certificate';
     case 'CERT_HAS_EXPIRED':
       return 'renew the certificate of the server';
     case 'CERT_NOT_YET_VALID':
@@ -24,8 +24,8 @@ export function tlsAdvice(code: string): string | undefined {
     case 'EPROTO':
     case 'ECONNRESET':
     case 'HPE_INVALID_CONSTANT':
-      return 'wss and https are for a server with TLS, ws and http for one without';
+      return 'use wss or https for a server with TLS, ws or http for one without';
     default:
-      return code.includes('_ALERT_') ? 'give a certificate that the server takes' : undefined;
+      return code.includes('_ALERT_') ? 'give a certificate that the server accepts' : undefined;
   }
 }

@@ -45,8 +45,8 @@ test('status exits 3 with the remedy if a certificate is not accepted', limit, a
   const { url, certFile } = await secured(t, 'DNS:elsewhere');
   for (const [words, reason] of [
     [['--controller', url], /give the CA that signed the certificate of the server as --ca-file/],
-    [['--controller', url, '--ca-file', certFile], /call the server by a name that is in its certificate/],
-    [['--controller', url.replace('https', 'http')], /wss and https are for a server with TLS/],
+    [['--controller', url, '--ca-file', certFile], /use a name of the server that is in its certificate/],
+    [['--controller', url.replace('https', 'http')], /use wss or https for a server with TLS/],
   ] as const) {
     const { code, out, err } = await run(['status', ...words]);
     assert.deepEqual([code, out], [3, '']);

@@ -45,7 +45,7 @@ for (const [what, begin] of Object.entries(keepers)) {
     const { problems, inSync } = await node.status();
     match(
       problems.join(),
-      /^cannot remove the rules of the other firewall, .*: chains and sets vipward-\*: (IPSET_ERR_BUSY|EAGAIN: the lock)/,
+      /^cannot remove the .*: chains and sets vipward-\*: (IPSET_ERR_BUSY|EAGAIN: cannot take the lock)/,
     );
     equal(inSync, true);
     match(node.run('ipset list -n'), /vipward-vip4/);

@@ -16,13 +16,13 @@ for (const [specs, name, value, message] of [
     agentOptions,
     'controller',
     'http://a:1',
-    ': expected ws://HOST:PORT or wss://HOST:PORT, got "http://a:1"; give ws://a:1, which the other commands accept too',
+    ': expected ws://HOST:PORT or wss://HOST:PORT, got "http://a:1"; give ws://a:1, which all commands take',
   ],
   [
     agentOptions,
     'controller',
     'ws://b:1,HTTPS://a',
-    ': expected ws://HOST:PORT or wss://HOST:PORT, got "HTTPS://a"; give wss://a, which the other commands accept too',
+    ': expected ws://HOST:PORT or wss://HOST:PORT, got "HTTPS://a"; give wss://a, which all commands take',
   ],
   [agentOptions, 'controller', 'a:1', ': expected ws://HOST:PORT or wss://HOST:PORT, got "a:1"'],
   [agentOptions, 'node', 'A', ': give the name of this node, in lower case as Kubernetes has it, got "A"'],
@@ -54,6 +54,6 @@ test('a value that looks like a flag is said how to give', async () => {
     ['--set-size', '--counters'],
   ])
     await rejects(readOptions(agentOptions, { argv, env: {} }), {
-      message: /^--set-size: its value is missing; one that begins with - is given as --set-size=VALUE; /,
+      message: /^--set-size: its value is missing; give a value that begins with - as --set-size=VALUE; /,
     });
 });
