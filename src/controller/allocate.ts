@@ -1,9 +1,8 @@
-// Gives Services their VIPs. Pure: no clock, no machine. A change costs the Services it names, never all of
-// them.
+// Gives Services their VIPs. Pure: no clock, no machine. A change costs only the Services it names.
 
 import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
-import { assign, type Ground, objector } from './allocation/assign.ts';
+import { assign, type Ground, hasFree, objector } from './allocation/assign.ts';
 import type { Outcome } from './allocation/families.ts';
 import { FreeAddresses } from './allocation/free-addresses.ts';
 import { Outgoing } from './allocation/outgoing.ts';
@@ -37,7 +36,7 @@ export class Allocator {
   readonly #former: Map<ServiceKey, readonly Address[]>;
   readonly #outgoing = new Outgoing();
   readonly #users = new Users();
-  readonly #waiting = new Waiting();
+  readonly #waiting = new Waiting((family) => hasFree(family, this.#ground));
   readonly #free: FreeAddresses;
   readonly #ground: Ground;
 
@@ -237,13 +236,13 @@ export class Allocator {
 
   /** Services that lack an address: they ask again after one came free. */
   #asking(): ServiceManifest[] {
-    const keys = this.#waiting.all((family) => this.#free.has(family));
-    return [...keys].flatMap((key) => this.#services.get(key) ?? []);
+    return [...this.#waiting.all()].flatMap((key) => this.#services.get(key) ?? []);
   }
 
   /** False for a Service that has addresses and would get the same ones again. */
   readonly #gains = (service: ServiceManifest): boolean => {
     if (this.refusals.has(service.key)) return true;
+    if (!this.#waiting.mayGain(service.key)) return false;
     const outcome = this.outcomeOf(service);
     return 'refusal' in outcome || !this.hasExactly(service.key, outcome.addresses);
   };

@@ -44,6 +44,11 @@ export function assign(service: ServiceManifest, before: readonly Address[], gro
   return { addresses };
 }
 
+/** Whether a pool has a free address of the family. */
+export function hasFree(family: Family, { pools, free, users }: Ground): boolean {
+  return free.find(family, pools, (address) => users.has(address)) !== undefined;
+}
+
 function whyTaken(service: ServiceManifest, address: Address, ground: Ground): ServiceRefusal | null {
   const holder = objector(service, address, ground);
   if (holder === null) return null;

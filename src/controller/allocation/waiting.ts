@@ -4,11 +4,24 @@ import { type Address, type Family, familyOf } from '../../state/address.ts';
 import type { ServiceKey } from '../../state/service.ts';
 import { RefusalReason, type ServiceManifest, type ServiceRefusal } from '../service.ts';
 
+/** The family that a Service prefers to have too. */
+interface Lack {
+  readonly family: Family;
+  /** It may also get an address that other Services share with it. */
+  readonly shares: boolean;
+}
+
 export class Waiting {
+  /** Whether a pool has a free address of the family. */
+  readonly #isFree: (family: Family) => boolean;
   readonly #refusals = new Map<ServiceKey, ServiceRefusal>();
-  /** Services that prefer two families and have one, with the missing family. */
-  readonly #lacks = new Map<ServiceKey, Family>();
+  /** Services that prefer two families and have one. */
+  readonly #lacks = new Map<ServiceKey, Lack>();
   #refused = new Set<ServiceKey>();
+
+  constructor(isFree: (family: Family) => boolean) {
+    this.#isFree = isFree;
+  }
 
   get refusals(): ReadonlyMap<ServiceKey, ServiceRefusal> {
     return this.#refusals;
@@ -20,11 +33,12 @@ export class Waiting {
     this.#lacks.delete(key);
   }
 
-  given({ key, wish }: ServiceManifest, addresses: readonly Address[]): void {
+  given({ key, wish, sharingKey }: ServiceManifest, addresses: readonly Address[]): void {
     this.forget(key);
     if (wish.policy !== 'PreferDualStack') return;
     const [family, other] = new Set(addresses.map(familyOf));
-    if (family !== undefined && other === undefined) this.#lacks.set(key, family === 4 ? 6 : 4);
+    if (family === undefined || other !== undefined) return;
+    this.#lacks.set(key, { family: family === 4 ? 6 : 4, shares: sharingKey !== null });
   }
 
   forget(key: ServiceKey): void {
@@ -39,10 +53,17 @@ export class Waiting {
     return refused;
   }
 
-  /** Services without an address, and those that lack an address of a family in the pools. */
-  *all(has: (family: Family) => boolean): Generator<ServiceKey, void> {
+  /** Services without an address, and those that lack a family and may get it. */
+  *all(): Generator<ServiceKey, void> {
     for (const [key, { reason }] of this.#refusals)
       if (reason === RefusalReason.PoolExhausted || reason === RefusalReason.AddressTaken) yield key;
-    for (const [key, family] of this.#lacks) if (has(family)) yield key;
+    const free = ([4, 6] as const).filter(this.#isFree);
+    for (const [key, { family, shares }] of this.#lacks) if (shares || free.includes(family)) yield key;
+  }
+
+  /** False for a Service that lacks a family of which no address is free: there may be very many. */
+  mayGain(key: ServiceKey): boolean {
+    const lack = this.#lacks.get(key);
+    return lack === undefined || lack.shares || this.#isFree(lack.family);
   }
 }
