@@ -1,4 +1,4 @@
-// A config file that is followed, from the moment on at which it was read first.
+// A config file that is followed from its first reading on.
 import { deepEqual } from 'node:assert/strict';
 import { mkdtempDisposableSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,7 @@ import { controllerOptions as specs } from '../../src/controller/config.ts';
 import { watchConfig } from '../../src/process/config.ts';
 import { type OptionResult, readOptions } from '../../src/process/options.ts';
 
-test('what has changed before the file is watched is read, once, and what has not is not', async () => {
+test('a config file that changes before it is watched is read once, an unchanged one is not', async () => {
   for (const [second, expected] of [
     ['pool: p=10.0.0.2', ['p=10.0.0.2', 'p=10.0.0.3']],
     ['pool: p=10.0.0.1', ['p=10.0.0.3']],

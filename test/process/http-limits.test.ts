@@ -1,4 +1,4 @@
-// Clients that ask for much, or do not read what they asked for: they cost others nothing.
+// Clients that request much, or do not read the answers, do not hold up others.
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { once } from 'node:events';
@@ -40,7 +40,7 @@ function request(path: string): string {
   return `GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`;
 }
 
-test('who reads nothing of an answer is cut off, in one text or in pieces', limit, async (t) => {
+test('a client that does not read its answer is cut off, for a text and for pieces', limit, async (t) => {
   const text = 'x'.repeat(64 * 1024 * 1024);
   async function* pieces() {
     for (;;) yield text;
@@ -57,7 +57,7 @@ test('who reads nothing of an answer is cut off, in one text or in pieces', limi
   deepEqual(errors, []);
 });
 
-test('an answer that takes long to make is waited for', limit, async (t) => {
+test('an answer that takes longer than stalledMs to make is sent', limit, async (t) => {
   const handle = async (): Promise<Reply> => {
     await new Promise((resolve) => setTimeout(resolve, 200));
     return { status: 200, body: 'moved' };
@@ -67,7 +67,7 @@ test('an answer that takes long to make is waited for', limit, async (t) => {
   equal(await (await fetch(url)).text(), 'moved');
 });
 
-test('who comes when too much is asked is told to come again, and probes are answered', limit, async (t) => {
+test('requests above the limit get 503 and Retry-After, and probes get 200', limit, async (t) => {
   const waiting: ((reply: Reply) => void)[] = [];
   const wait = () => {
     const { promise, resolve } = Promise.withResolvers<Reply>();
@@ -93,7 +93,7 @@ test('who comes when too much is asked is told to come again, and probes are ans
   await until(() => waiting.length === 3);
   deepEqual(await of('/now'), [503, '1']);
   deepEqual(await of('/healthz'), [200, null]);
-  // One was being answered, the other waited behind it: neither is any more.
+  // One request was being answered, the other waited behind it: both have ended.
   gone.destroy();
   await until(async () => (await of('/now'))[0] === 200);
   const others = [fetch(url), fetch(url)];
@@ -104,7 +104,7 @@ test('who comes when too much is asked is told to come again, and probes are ans
   deepEqual(await of('/now'), [200, null]);
 });
 
-test('a body that is too large is refused before anything is done with it', limit, async (t) => {
+test('a body that is too large is refused with 413 and not handled', limit, async (t) => {
   const bodies: unknown[] = [];
   const handle = ({ body }: { readonly body: unknown }): Reply => {
     bodies.push(body);

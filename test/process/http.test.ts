@@ -1,4 +1,4 @@
-// Answers whose text comes in pieces: whole, cut off where a piece cannot be made, and given up by a client.
+// Answers whose text comes in pieces: complete, cut off by an exception, and abandoned by the client.
 
 import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { once } from 'node:events';
@@ -9,7 +9,7 @@ import { routeListener } from '../../src/process/http.ts';
 
 const limit = { timeout: 10_000 };
 
-/** A server of one route, and what it has said of itself. */
+/** A server with one route, and its errors. */
 async function serving(t: TestContext, body: () => AsyncIterable<string>) {
   const errors: string[] = [];
   const route = { method: 'GET', path: '/', handle: () => ({ status: 200, body: body() }) } as const;
@@ -22,7 +22,7 @@ async function serving(t: TestContext, body: () => AsyncIterable<string>) {
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, errors };
 }
 
-test('pieces arrive as one text, of which HEAD asks for none', limit, async (t) => {
+test('pieces arrive as one text, and HEAD makes none', limit, async (t) => {
   let made = 0;
   const { url, errors } = await serving(t, async function* () {
     for (let piece = 0; piece < 100; piece++) {
@@ -36,7 +36,7 @@ test('pieces arrive as one text, of which HEAD asks for none', limit, async (t) 
   deepEqual([text.length, text.slice(-4), errors], [290_000, ' 99 ', []]);
 });
 
-test('a piece that cannot be made ends the connection, and is told', limit, async (t) => {
+test('an exception while a piece is made ends the connection, and is reported', limit, async (t) => {
   const { url, errors } = await serving(t, async function* () {
     yield 'begun';
     throw new RangeError('no such VIP');
@@ -45,7 +45,7 @@ test('a piece that cannot be made ends the connection, and is told', limit, asyn
   deepEqual(errors, ['RangeError: no such VIP']);
 });
 
-test('for a client that has gone away no more is made, and nothing is told', limit, async (t) => {
+test('no more pieces are made for a client that has gone, and no error is reported', limit, async (t) => {
   const { promise: ended, resolve } = Promise.withResolvers<void>();
   const { url, errors } = await serving(t, async function* () {
     try {

@@ -1,4 +1,4 @@
-// Where a server listens: everywhere if nothing is said, and a remedy where it cannot.
+// Where a server listens: on all addresses by default. If it cannot listen the error has the remedy.
 import { equal, match, rejects } from 'node:assert/strict';
 import { createServer, type Server } from 'node:net';
 import { type TestContext, test } from 'node:test';
@@ -11,7 +11,7 @@ function server(t: TestContext): Server {
   return made;
 }
 
-/** A kernel that was started with ipv6.disable=1 makes no socket of it. */
+/** A kernel that was started with ipv6.disable=1 makes no IPv6 socket. */
 function withoutIpv6(made: Server): { readonly hosts: (string | undefined)[] } {
   const hosts: (string | undefined)[] = [];
   Object.assign(made, {
@@ -25,7 +25,7 @@ function withoutIpv6(made: Server): { readonly hosts: (string | undefined)[] } {
   return { hosts };
 }
 
-test('a host that is not said is left to node:net, which knows kernels without IPv6', async (t) => {
+test('an omitted host is left to node:net, which works on kernels without IPv6', async (t) => {
   const at: HostPort = { host: undefined, port: 0 };
   const real = server(t);
   await listen(real, { flag: '--listen', at });
@@ -38,7 +38,7 @@ test('a host that is not said is left to node:net, which knows kernels without I
   await rejects(refused, /--listen \[::\]:9470: .*give an IPv4 address, or :9470/);
 });
 
-test('a port that is taken is named with who to ask', async (t) => {
+test('a port that is in use is named with the remedy', async (t) => {
   const first = server(t);
   await listen(first, { flag: '--listen', at: { host: '127.0.0.1', port: 0 } });
   const { port } = first.address() as { port: number };

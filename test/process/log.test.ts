@@ -1,4 +1,4 @@
-// The log of a program whose reader has stopped: it is lost, and the program is not.
+// The log of a program whose reader has stopped: lines are dropped, and the program goes on.
 import { equal, ok } from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const log = fileURLToPath(new URL('../../src/process/log.ts', import.meta.url));
-/** Fills the socket until its reader has taken all that it takes, and says how many lines were given up. */
+/** Fills the socket of a reader that has stopped, and prints how many lines were dropped. */
 const program = `
   import { setTimeout as sleep } from 'node:timers/promises';
   const { openLogDestination } = await import(${JSON.stringify(log)});
@@ -16,7 +16,7 @@ const program = `
   process.stderr.write(String(destination.dropped));
 `;
 
-test('a program ends though nobody reads the socket of its log', { timeout: 60_000 }, async (t) => {
+test('a program whose log is not read drops lines and ends', { timeout: 60_000 }, async (t) => {
   const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: 'pipe' });
   t.after(() => child.kill('SIGKILL'));
   child.stdout.pause();

@@ -1,4 +1,4 @@
-// What is no value of an option is refused by the place where it was said: a flag, the environment, the file.
+// An invalid value of an option is refused with the place where it was given: flag, environment or file.
 
 import { equal, rejects } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
@@ -34,7 +34,7 @@ for (const [specs, name, value, message] of [
   [controllerOptions, 'allow-opt-out', 'any,a', ' any,a: expected any, none, or names of namespaces'],
   [controllerOptions, 'agent-service-account', 'a', ' a: expected NAMESPACE/NAME'],
 ] as const)
-  test(`${name} ${value} is refused by where it was said`, async (t) => {
+  test(`an invalid --${name} ${value} names its flag, variable or file`, async (t) => {
     const config = join(folder(t), 'config.yaml');
     writeFileSync(config, JSON.stringify({ [camelCase(name)]: value }));
     for (const [where, argv, env] of [
@@ -48,7 +48,7 @@ for (const [specs, name, value, message] of [
       });
   });
 
-test('a value that looks like a flag is said how to give', async () => {
+test('the error of a value that looks like a flag says how to give it', async () => {
   for (const argv of [
     ['--set-size', '-5'],
     ['--set-size', '--counters'],

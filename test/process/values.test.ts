@@ -1,9 +1,9 @@
-// The texts of flags as values.
+// Parsing of the values of flags.
 import { deepEqual, equal, throws } from 'node:assert/strict';
 import { test } from 'node:test';
 import { isLoopback, parseDuration, parseHostPort } from '../../src/process/values.ts';
 
-test('a duration is a whole number of milliseconds, and what is short is not nothing', () => {
+test('a duration is a whole number of milliseconds, and one above 0 is at least 1', () => {
   const ms = (text: string) => parseDuration(text, '--timeout');
   deepEqual(
     ['16.1s', '1.001s', '0.29s', '2m', '0.1h', '1.5ms', '0.5ms', '0.1ms'].map(ms),
@@ -13,7 +13,7 @@ test('a duration is a whole number of milliseconds, and what is short is not not
   throws(() => ms('1 s'), /--timeout: expected a duration such as 500ms, 1\.5s or 2m, got "1 s"/);
 });
 
-test('a host that is not said is no address of one family', () => {
+test('HOST:PORT without a host has no host, and does not count as loopback', () => {
   const of = (text: string) => parseHostPort(text, '--listen');
   deepEqual(of(':9470'), { host: undefined, port: 9470 });
   deepEqual(of('[::1]:1'), { host: '::1', port: 1 });
