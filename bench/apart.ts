@@ -1,5 +1,5 @@
 // One part of a benchmark at one size, in a process and namespaces of its own. Its arguments are PART SIZE
-// EFFORT OUTPUT, where EFFORT is JSON; what it found is written to OUTPUT as JSON.
+// EFFORT OUTPUT, where EFFORT is JSON; its figures are written to OUTPUT as JSON.
 
 import { writeFileSync } from 'node:fs';
 import { setLinkUp } from '../test/namespaces.ts';

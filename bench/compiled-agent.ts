@@ -1,4 +1,4 @@
-// The agent as it is shipped: compiled, a process of its own, started as in the image.
+// The agent as it is shipped: compiled, in a process of its own, started as in the image.
 
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -18,7 +18,7 @@ export class CompiledAgent implements AsyncDisposable {
     this.#child = child;
   }
 
-  /** Resolves when the agent says that it serves, which it does before it has a controller. */
+  /** Resolves when the agent logs that it serves, which it does before it has a controller. */
   static async start(namespace: Namespace, url: string, state: string): Promise<CompiledAgent> {
     const argv = ['--controller', url, '--node', 'bench', '--allow', '10.64.0.0/10', '--state', state];
     argv.push('--commit-interval', '0', '--listen', '127.0.0.1:0');

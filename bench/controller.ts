@@ -1,5 +1,5 @@
-// A controller as the product makes it, but for its source: Services are given to it here, and acks are
-// timed on arrival.
+// A controller as the product makes it, except for its source: this file gives it Services, and times acks
+// when they arrive.
 
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -19,7 +19,7 @@ export class BenchController implements Disposable {
   readonly #hub: Hub;
   readonly #server: Server = createServer();
   readonly #beat: NodeJS.Timeout;
-  /** Until then agents are turned away, and can be looked at as they are without a table. */
+  /** Until then agents are refused, so that an agent without a table can be measured. */
   isOpen = false;
 
   constructor(table: readonly VirtualIp[]) {
@@ -55,7 +55,7 @@ export class BenchController implements Disposable {
     this.#beat = setInterval(() => this.#hub.tick(), heartbeatMs).unref();
   }
 
-  /** Resolves to the URL for agents; to be called within the namespace that is to have the socket. */
+  /** Resolves to the URL for agents. Call it within the namespace that is to have the socket. */
   async listen(): Promise<string> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#server.once('error', reject);
@@ -64,7 +64,7 @@ export class BenchController implements Disposable {
     return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** Lets the agent in; milliseconds from the first frame of the table to its ack. */
+  /** Admits the agent, and returns the milliseconds from the first frame of the table to its ack. */
   async load(): Promise<number> {
     this.isOpen = true;
     await this.#sessions.heard(this.#controller.rules.seq, ackLimitMs);
@@ -72,7 +72,7 @@ export class BenchController implements Disposable {
     return this.#sessions.ackedAtMs - this.#sessions.beganAtMs;
   }
 
-  /** Puts one Service in, or takes it away; microseconds from there to its ack. */
+  /** Sets or removes one Service, and returns the microseconds until its ack. */
   async time(vip: VirtualIp, what: 'set' | 'remove'): Promise<number> {
     const { key, ...rest } = manifestOf(vip);
     const changes = what === 'set' ? { set: [{ key, ...rest }], remove: [] } : { set: [], remove: [key] };
@@ -93,7 +93,7 @@ export class BenchController implements Disposable {
   }
 }
 
-/** Takes the time when a table begins to be sent, and when it is acknowledged. */
+/** Records when the first frame of a table is sent, and when the table is acknowledged. */
 class TimedSessions extends Sessions {
   beganAtMs = 0;
   ackedAtMs = 0;

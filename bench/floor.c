@@ -1,7 +1,7 @@
-/* The floor: prebuilt nfnetlink batches, or messages of ipset, sent and answered by nothing but system calls.
+/* The floor: prebuilt nfnetlink batches, or messages of ipset, sent and answered with system calls alone.
  *
  * floor FILE reads "u32 steps, steps, u32 cycles, cycles of three steps", each step "u32 split, u32 length,
- * bytes". It sends the first steps once. Then each line "CYCLES PAUSE_MICROS" on standard input replays as
+ * bytes". It sends the first steps once. Then each line "CYCLES PAUSE_MICROS" on standard input replays that
  * many cycles, and is answered by one line with the nanoseconds of each step. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -56,7 +56,7 @@ static void open_socket(void) {
   if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) die("bind");
 }
 
-/* Sends the batch and, where it is not in it, the question behind it, and reads until nothing is left. */
+/* Sends the batch, and the barrier after it if that is sent separately, and reads until nothing is left. */
 static void exchange(const struct step *step) {
   if (send(fd, step->bytes, step->split, 0) < 0) die("send");
   uint32_t rest = step->length - step->split;

@@ -1,4 +1,4 @@
-// Builds the floor's program and its file of batches, the very bytes that the agent sends, and talks to it.
+// Builds the program of the floor and its file of batches, the same bytes that the agent sends, and runs it.
 
 import { type ChildProcess, execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ import type { Samples } from './statistics.ts';
 const source = fileURLToPath(new URL('floor.c', import.meta.url));
 const program = fileURLToPath(new URL('../build/bench-floor', import.meta.url));
 
-/** Compiles the program; the compiler's words are the failure. */
+/** Compiles the program; throws the output of the compiler if it fails. */
 export function buildFloor(): void {
   execFileSync('cc', ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-o', program, source]);
 }
@@ -50,16 +50,16 @@ export function batchesOf(dialect: Dialect<KernelObject>, { needs, table, servic
   return { load, cycles };
 }
 
-/** A change in one send, though the agent may wait for an answer in between: the floor need not. */
+/** A change in one send. The agent may wait for an answer in between; the floor need not. */
 function joined(steps: readonly Step<KernelObject>[]): Step<KernelObject> {
   const [first] = steps;
-  if (first === undefined) throw new Error('a change of nothing');
+  if (first === undefined) throw new Error('an empty change');
   if (steps.length === 1 && first.halved !== true) return first;
   const bytes = Buffer.concat(steps.map((step) => step.bytes));
   return { ...first, bytes, split: bytes.length };
 }
 
-/** The floor's process in a namespace of its own, with a table of its own. */
+/** The process of the floor in a namespace of its own, with a table of its own. */
 export class Floor implements Disposable {
   readonly #namespace = Namespace.make();
   readonly #child: ChildProcess;
@@ -96,7 +96,7 @@ export class Floor implements Disposable {
 
   async #line(): Promise<string> {
     const { value, done } = await this.#lines.next();
-    if (done === true) throw new Error('the floor has ended; its reason is above');
+    if (done === true) throw new Error('the floor has ended for the reason above');
     return value;
   }
 }

@@ -1,11 +1,11 @@
-// How the image starts a program, by its Dockerfile: what is measured is started in the same way.
+// How the image starts a program, by its Dockerfile: the benchmark starts programs in the same way.
 
 import { readFileSync } from 'node:fs';
 
 const dockerfile = readFileSync(new URL('../Dockerfile', import.meta.url), 'utf8');
 const [, entrypoint = '[]'] = /^ENTRYPOINT (\[.*\])$/m.exec(dockerfile) ?? [];
 
-/** Node's own, between it and the program. */
+/** The flags of Node, between it and the program. */
 export const nodeFlags: readonly string[] = (JSON.parse(entrypoint) as string[]).slice(1, -1);
 
 export const environment: Readonly<Record<string, string>> = Object.fromEntries(

@@ -1,4 +1,5 @@
-// The agent as startAgent() makes it, without a stream: typed messages go in, and each is timed to its ack.
+// The agent as startAgent() makes it, without a stream: it is given typed messages, and each is timed to its
+// ack.
 
 import { join } from 'node:path';
 import { type Agent, startAgent } from '../src/agent/agent.ts';
@@ -40,7 +41,7 @@ export class InProcess {
     const { values } = await readOptions(agentOptions, { argv, env: {} });
     const config = agentConfig(values);
     const log = createLog('error', openLogDestination(2), { component: 'agent' });
-    // No controller is looked for: what it would say is said below.
+    // The agent connects to no controller: the messages of one are given below.
     const alone = { ...config, values: { ...config.values, controller: [] } };
     return new InProcess(
       await startAgent(alone, {
@@ -90,7 +91,7 @@ export class InProcess {
     const delta: ControllerMessage = { type: 'delta', table: 'rules', from, to: this.#seq, set, remove };
     const beganAtMs = performance.now();
     this.#say(delta);
-    // A commit that the kernel took longer for than the agent waits is acknowledged in a later turn.
+    // A commit that takes the kernel longer than the agent waits is acknowledged in a later turn.
     while (this.#acked < this.#seq) await turn();
     return (this.#ackedAtMs - beganAtMs) * 1000;
   }

@@ -1,5 +1,5 @@
-// The same with xtables: the agent beside a floor of bare ipset messages, and what the first rules cost
-// beside a table of others, which has to be written anew with them in it.
+// The same with xtables: the agent beside a floor of bare ipset messages, and the cost of the first rules
+// beside a foreign table, which has to be rewritten with them.
 
 import { mkdtempDisposableSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,8 +14,8 @@ import { measureStraight, type StraightResult } from './straight.ts';
 export interface LegacyResult {
   readonly legacy: Omit<StraightResult, 'inProcessLoadMs'> & {
     /**
-     * One Service, its sets and all rules, beside as many rules of others in `raw` as the size says; null
-     * where `iptables-legacy-restore`, which puts those there, is not installed.
+     * One Service, its sets and all rules, beside `size` foreign rules in `raw`; null if
+     * `iptables-legacy-restore`, which makes those, is not installed.
      */
     readonly firstInstallMs: number | null;
   };
@@ -44,7 +44,7 @@ function run(argv: readonly [string, ...string[]], input = ''): void {
   if (status !== 0) throw error ?? new Error(`${argv.join(' ')}: ${stderr}`);
 }
 
-/** Addresses of nobody. */
+/** Addresses that no host uses. */
 function foreign(n: number): string {
   return `198.${18 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}`;
 }

@@ -1,10 +1,10 @@
-// libnftables in this process, as somebody would use it from Node: text in, an exit code and words out.
+// libnftables in this process, as a Node program would use it: text in, an exit code and messages out.
 
 import koffi from 'koffi';
 
 const file = 'libnftables.so.1';
 
-/** Why it cannot be had here, or null. */
+/** Why libnftables cannot be loaded here, or null. */
 export function whyNoLibNftables(): string | null {
   try {
     koffi.load(file).unload();
@@ -19,14 +19,14 @@ export class LibNftables implements Disposable {
   readonly #context: unknown;
   readonly #runCommand: (context: unknown, text: string) => number;
 
-  /** Stays in the network namespace that the thread is in now. */
+  /** Stays in the network namespace that the thread is in when it is made. */
   constructor() {
     this.#context = this.#library.func('void *nft_ctx_new(uint32_t flags)')(0);
     this.#library.func('int nft_ctx_buffer_error(void *context)')(this.#context);
     this.#runCommand = this.#library.func('int nft_run_cmd_from_buffer(void *context, const char *text)');
   }
 
-  /** Commands of nft, one a line; throws the library's words where it refuses one. */
+  /** Runs commands of nft, one per line; throws the message of the library if it refuses one. */
   run(text: string): void {
     if (this.#runCommand(this.#context, text) === 0) return;
     const words = this.#library.func('const char *nft_ctx_get_error_buffer(void *context)');

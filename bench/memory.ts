@@ -1,8 +1,8 @@
-// The resident memory of a process, as /proc has it.
+// The resident memory of a process, from /proc.
 
 import { readFileSync } from 'node:fs';
 
-/** What it has now, or the most it ever had. */
+/** Its present memory, or its peak. */
 export type Memory = 'VmRSS' | 'VmHWM';
 
 /** Megabytes, of 1,000,000 bytes. */

@@ -1,4 +1,4 @@
-// What the parts of a benchmark share: how often to measure, and the two rhythms in which it is done.
+// What the parts of a benchmark share: how often to measure, and the two rhythms of measuring.
 
 import type { Spreads } from './statistics.ts';
 
@@ -8,7 +8,7 @@ export interface Pair {
   readonly paced: Spreads;
 }
 
-/** Rounds in which the ways take turns, and cycles of add, change and remove in each. */
+/** Rounds in which the implementations alternate, and cycles of add, change and remove in each. */
 export interface Effort {
   readonly rounds: number;
   readonly cycles: number;

@@ -1,6 +1,6 @@
-// What others take for the same change: nft, libnftables and the iptables restores, each with a table of as
-// many Services in a namespace of its own. A Service of iptables is one multiport rule, which is less than it
-// would need.
+// How long other programs take for the same change: nft, libnftables and the iptables restores, each with a
+// table of the same number of Services in a namespace of its own. For iptables a Service is one multiport
+// rule, which is less than it would need.
 
 import { nftables } from '../src/dialects/nftables/dialect.ts';
 import { Kernel } from '../src/host/kernel.ts';
@@ -17,16 +17,16 @@ import { noSamples, type Spreads, spreads } from './statistics.ts';
 
 export interface PeersResult {
   readonly peers: Readonly<Record<string, Spreads>>;
-  /** What of a program is the start of a process. */
+  /** The part of a program's time that is the start of a process. */
   readonly emptyProcess: Spreads;
-  /** Who is not here to be measured, and what to do. */
+  /** The programs that cannot be measured here, with the remedy. */
   readonly leftOut: readonly string[];
 }
 
 type Argv = readonly [string, ...string[]];
-/** Tells the kernel by a text of commands. */
+/** Changes the kernel by a text of commands. */
 type Tell = (text: string) => void;
-/** The text that takes some Services away and puts others in. */
+/** The text that removes some Services and adds others. */
 type Say = (remove: readonly VirtualIp[], add: readonly VirtualIp[]) => string;
 
 const mostRuns = 15;
@@ -96,7 +96,7 @@ function replay(tell: Tell, say: Say, services: readonly Variant[]): Spreads {
   return spreads(samples);
 }
 
-/** Tells it by a program, from its start to its end. */
+/** Changes the kernel by a program, timed from its start to its end. */
 function program(namespace: Namespace, argv: Argv): Tell {
   return (text) => {
     const { status, stderr, error } = runIn(namespace, argv, text);
@@ -104,7 +104,7 @@ function program(namespace: Namespace, argv: Argv): Tell {
   };
 }
 
-/** As little as the agent itself sends: what stays is neither taken away nor put in again. */
+/** As little as the agent itself sends: elements that stay are neither deleted nor added again. */
 function nftText(remove: readonly VirtualIp[], add: readonly VirtualIp[]): string {
   const [have, want] = [elementsOf(remove), elementsOf(add)];
   return [

@@ -1,5 +1,5 @@
-// How long a controller of many Services keeps the loop to itself while its pools change, in CPU time:
-// `sh native/run.sh bench/pools.ts [SERVICES]`. Nothing of it needs a kernel.
+// How long a controller of many Services blocks the event loop while its pools change, in CPU time:
+// `sh native/run.sh bench/pools.ts [SERVICES]`. It needs no kernel.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parsePools } from '../src/controller/allocation/pools.ts';
@@ -10,7 +10,7 @@ import type { ServiceManifest } from '../src/controller/service.ts';
 import { readDocument } from '../src/controller/sources/manifest.ts';
 
 const count = Number(process.argv[2] ?? 50_000);
-/** As many turns in which next to nothing is done are the end of a change. */
+/** A change has ended after so many turns in which next to nothing was done. */
 const quietTurns = 300;
 const quietMs = 1.5;
 
@@ -35,12 +35,12 @@ const readings = new Readings({
 });
 
 await measure('the first reading', () => readings.follow({ set: services, remove: [] }, true));
-await measure('a pool more', () => usePools('p=10.64.0.0/14', 'q=10.0.0.0/16'));
-await measure('a pool less', () => usePools('p=10.64.0.0/14'));
+await measure('one more pool', () => usePools('p=10.64.0.0/14', 'q=10.0.0.0/16'));
+await measure('one pool less', () => usePools('p=10.64.0.0/14'));
 readings.mode = 'wait';
-await measure('another pool, which waits', () => usePools('p=10.128.0.0/14'));
+await measure('a new pool, which waits', () => usePools('p=10.128.0.0/14'));
 readings.mode = 'now';
-await measure('another pool', () => usePools('p=10.128.0.0/14'));
+await measure('a new pool', () => usePools('p=10.128.0.0/14'));
 
 function usePools(...items: readonly string[]): void {
   void readings.usePools(parsePools(items));
@@ -57,7 +57,7 @@ function serviceOf(index: number): ServiceManifest {
   return service;
 }
 
-/** Begins a change, and follows the turns of the loop until it is quiet again. */
+/** Begins a change, and measures the turns of the event loop until it is quiet again. */
 async function measure(what: string, begin: () => void): Promise<void> {
   const startedMs = cpuMs();
   let [lastMs, longestMs, quietFor] = [startedMs, 0, 0];

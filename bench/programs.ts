@@ -1,4 +1,4 @@
-// What every benchmark does first: builds the product as it is shipped, and finds how to have namespaces.
+// What every benchmark does first: builds the product as it is shipped, and finds a way to make namespaces.
 
 import { spawnSync } from 'node:child_process';
 import { cpus, release } from 'node:os';
@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 export const root: string = fileURLToPath(new URL('..', import.meta.url));
 
-// The machine's /run holds the xtables lock; here it is empty and ours to write to.
+// The xtables lock is in /run; the benchmark has an empty /run of its own that it can write to.
 const prepare = 'mount -t tmpfs tmpfs /run; exec "$@"';
 
 /** Where and when something was measured. */
@@ -30,7 +30,9 @@ export function buildProduct(): void {
   run(process.execPath, ['deploy/bundle.ts', 'dist/cli']);
 }
 
-/** How a program is started in namespaces of its own; undefined, with the remedy said, where it cannot be. */
+/**
+ * How a program is started in namespaces of its own; undefined, after the remedy was printed, if it cannot.
+ */
 export function findWrapper(): readonly string[] | undefined {
   const forms = process.getuid?.() === 0 ? ['-nm', '-Urnm'] : ['-Urnm'];
   for (const form of forms) {
@@ -38,17 +40,17 @@ export function findWrapper(): readonly string[] | undefined {
       return ['unshare', form, 'sh', '-c', prepare, 'sh'];
   }
   process.stderr.write(
-    'bench: no namespaces here: run with sudo, or sysctl kernel.apparmor_restrict_unprivileged_userns=0\n',
+    'bench: no namespaces: run with sudo, or sysctl kernel.apparmor_restrict_unprivileged_userns=0\n',
   );
   return undefined;
 }
 
-/** Whether there is no such program here. */
+/** Whether a program is not installed. */
 export function isMissing(program: string): boolean {
   return spawnSync(program, ['--version']).error !== undefined;
 }
 
-/** Runs a program to its end; anything but 0 is thrown. */
+/** Runs a program to its end; throws for any exit code but 0. */
 export function run(program: string, argv: readonly string[]): void {
   const { status, error } = spawnSync(program, argv, { stdio: ['ignore', 'inherit', 'inherit'] });
   if (status !== 0) throw error ?? new Error(`${program} ${argv.join(' ')}: exit code ${status}`);

@@ -1,5 +1,6 @@
-// `npm run bench [-- --quick] [SIZE...]`: each size in a process and in namespaces of its own, so that
-// nothing of this machine is read or changed. Prints a table, and writes the figures to bench/results/.
+// `npm run bench [-- --quick] [SIZE...]` measures each size in a process and in namespaces of its own, so
+// that it neither reads nor changes the network of this machine. It prints a table, and writes the figures to
+// bench/results/.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -52,7 +53,7 @@ function bench(): void {
   const machine = { ...thisMachine(), quick };
   process.stdout.write(tableOf(results) + verdictsOf(results));
   mkdirSync('bench/results', { recursive: true });
-  // A quick run is no result to keep.
+  // The result of a quick run is not kept.
   const path = join(quick ? 'build' : 'bench/results', `${machine.date}.json`);
   writeFileSync(path, `${JSON.stringify({ machine, results }, null, 2)}\n`);
   process.stdout.write(`\n${path}\n`);

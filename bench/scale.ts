@@ -1,5 +1,6 @@
-// `npm run bench:scale [-- --quick | --services N --agents N --rounds N --output FILE]`: the controller with
-// many Services and many agents, and a real API server. Prints a table, and writes bench/results/.
+// `npm run bench:scale [-- --quick | --services N --agents N --rounds N --output FILE]` measures the
+// controller with many Services and many agents, and a real API server. It prints a table, and writes
+// bench/results/.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -35,7 +36,7 @@ function bench(): void {
   }
   const { services, agents, rounds } = sizeOf();
   buildProduct();
-  // Memory is measured with few agents, and everything with all of them.
+  // Memory is measured with few agents, and everything else with all of them.
   const results = [0, agents].map((count) => measureApart(wrapper, { services, agents: count, rounds }));
   const machine = { ...thisMachine(), size: { services, agents, rounds } };
   process.stdout.write(scaleTable(results));
@@ -52,12 +53,12 @@ function sizeOf(): ScaleSize {
     const text = values[name];
     if (text === undefined) return usual[name];
     if (/^[1-9]\d*$/.test(text)) return Number(text);
-    throw new Error(`--${name}: expected a number from 1 on, got ${text}`);
+    throw new Error(`--${name}: expected a number of at least 1, got ${text}`);
   };
   return { services: number('services'), agents: number('agents'), rounds: number('rounds') };
 }
 
-/** In a process of its own: nothing of one measurement is left for the next. */
+/** Measures in a process of its own, so that nothing of one measurement is left for the next. */
 function measureApart(wrapper: readonly string[], size: ScaleSize): ScaleResult {
   process.stderr.write(`bench: ${size.services} Services, ${size.agents} agents beside a real one\n`);
   const output = join(root, 'build', 'bench-part.json');

@@ -1,4 +1,4 @@
-// The Services of a benchmark: one VIP each with two ports, and one more that comes, changes and goes.
+// The Services of a benchmark: one VIP each with two ports, and one more that is added, changed and removed.
 
 import { Census } from '../src/agent/rules/census.ts';
 import { sha256 } from '../src/controller/stream/table.ts';
@@ -11,11 +11,11 @@ import { parsePort } from '../src/state/port.ts';
 import { parseServiceKey } from '../src/state/service.ts';
 import type { VirtualIp } from '../src/state/virtual-ip.ts';
 
-/** What happens to the one Service, in this order, in each cycle. */
+/** The changes of that one Service, in this order, in each cycle. */
 export const operations = ['add', 'change', 'remove'] as const;
 export type Operation = (typeof operations)[number];
 
-/** As many different Services come and go, so that no two cycles in a row touch the same elements. */
+/** This many Services alternate, so that no two cycles in a row touch the same elements. */
 export const variantCount = 64;
 
 export interface Variant {
@@ -58,14 +58,14 @@ export function variants(size: number): Variant[] {
   }));
 }
 
-/** What the agent's own census says of the table: the same sizes of sets. */
+/** The needs of the table by the agent's own census, so that the sets have the same sizes. */
 export function needsOf(table: readonly VirtualIp[]): Needs {
   const census = new Census();
   for (const vip of table) census.set(vip.address, vip);
   return census.needs();
 }
 
-/** The frames with which a controller brings an empty agent to a table. */
+/** The frames with which a controller gives an empty agent a table. */
 export function firstSync(table: readonly VirtualIp[]): ControllerMessage[] {
   const digests = new Digests(sha256);
   for (const vip of table) digests.set(vip, canonicalJson(vip));

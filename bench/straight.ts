@@ -1,4 +1,4 @@
-// The agent in this process beside the floor: they take turns, so that what disturbs the machine disturbs
+// The agent in this process beside the floor: they alternate, so that a disturbance of the machine affects
 // both.
 
 import { mkdtempDisposableSync } from 'node:fs';
@@ -19,9 +19,9 @@ export interface StraightResult {
   readonly inProcessLoadMs: number;
 }
 
-/** Of each operation, as many are the first that a process does. */
+/** So many of each operation count as the first ones of a process. */
 const freshCycles = 100;
-/** After as many the optimizing compilers have nothing left to do, or nearly so. */
+/** After so many the optimizing compilers have nearly nothing left to do. */
 const warmUpCycles = 10_000;
 
 export async function measureStraight(

@@ -1,5 +1,5 @@
-// From the controller over a loopback WebSocket into the kernel and back, with a compiled agent; its cold
-// load and its memory as it starts, loads and idles.
+// From the controller over a loopback WebSocket into the kernel and back, with a compiled agent; and its cold
+// load and its memory when it starts, loads and idles.
 
 import { mkdtempDisposableSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,14 +15,14 @@ import { median, noSamples, type Samples, spreads } from './statistics.ts';
 
 export interface StreamResult {
   readonly overWebSocket: Pair;
-  /** The median of some agents, each new: from the first frame of the table to its ack. */
+  /** The median of several new agents, each from the first frame of the table to its ack. */
   readonly coldLoadMs: number;
   readonly memoryMb: MemoryMb;
 }
 
 /**
  * Resident memory of the agent: serving without a controller, with its table, ten seconds later, after
- * updates, and the most it ever was.
+ * updates, and its peak.
  */
 export interface MemoryMb {
   readonly started: number;

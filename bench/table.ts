@@ -1,4 +1,4 @@
-// The figures as text: one line for each way and size, and each aim beside what was measured.
+// The figures as text: one line for each implementation and size, and each aim beside the measured value.
 
 import type { LegacyResult } from './legacy.ts';
 import type { PeersResult } from './peers.ts';
@@ -7,7 +7,7 @@ import type { Spreads } from './statistics.ts';
 import type { StraightResult } from './straight.ts';
 import type { StreamResult } from './stream.ts';
 
-/** What is measured of one size; everything in microseconds but what says Ms or Mb. */
+/** The figures of one size, in microseconds except for names with Ms or Mb. */
 export interface SizeResult extends StraightResult, LegacyResult, StreamResult, PeersResult {
   readonly size: number;
 }
@@ -38,7 +38,7 @@ export function tableOf(results: readonly SizeResult[]): string {
   return `${align(spreads)}\n\n${align(costs)}\n\n${leftOut}`;
 }
 
-/** Each aim at each size, those of speed for each operation: what was found beside the most it may be. */
+/** Each aim at each size, and those of speed for each operation: the measured value beside its limit. */
 export function verdictsOf(results: readonly SizeResult[]): string {
   const lines = [['services', 'aim', 'found', 'at most']];
   const put = (size: number, aim: string, found: number, most: number): void => {

@@ -1,4 +1,4 @@
-// What the audit log of the API server says of the controller: its writes, how many at once, and its Lease.
+// The audit log of the API server shows the writes of the controller, how many at once, and its Lease.
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,9 +8,9 @@ import { controllerUser } from '../../test/kubernetes/node-in-cluster.ts';
 export interface WritesResult {
   readonly count: number;
   readonly mostInFlight: number;
-  /** A second, from the first to the last of them. */
+  /** Writes per second, from the first to the last of them. */
   readonly rate: number;
-  /** By what was written. */
+  /** By resource. */
   readonly kinds: Readonly<Record<string, number>>;
   /** Answers other than success, by code. */
   readonly failed: Readonly<Record<string, number>>;
@@ -20,13 +20,13 @@ export interface LeaseResult {
   readonly renewals: number;
   readonly longestGapMs: number;
   readonly holder: string;
-  /** How often it changed hands after it was first taken. */
+  /** How often it changed its holder after it was first taken. */
   readonly losses: number;
 }
 
-/** The end of the log that is looked at for the last write. */
+/** How much of the end of the log is searched for the last write. */
 const tailBytes = 256 * 1024;
-/** Whoever first takes a Lease counts as one who took it over. */
+/** leaseTransitions counts the first holder of a Lease too. */
 const firstTransition = 1;
 const writing = new Set(['create', 'update', 'patch', 'delete']);
 
@@ -67,7 +67,10 @@ export async function leaseIn(cluster: Cluster): Promise<LeaseResult> {
   };
 }
 
-/** How long ago the controller last wrote something, the Lease aside; null if not lately at all. */
+/**
+ * How long ago the controller last wrote something other than the Lease; null if that is not in the log's
+ * end.
+ */
 export function sinceLastWriteMs({ folder }: Cluster): number | null {
   const log = openSync(join(folder, 'audit.log'), 'r');
   const { size } = fstatSync(log);
@@ -91,14 +94,14 @@ function isOfLease({ requestURI }: AuditEvent): boolean {
   return requestURI.includes('/leases');
 }
 
-/** Such as `services/status`: the resource, without what it is called and where. */
+/** The resource without name and namespace, such as `services/status`. */
 function kindOf(uri: string): string {
   const words = (uri.split('?')[0] ?? '').split('/').slice(uri.startsWith('/api/') ? 3 : 4);
   const [resource = '', , ...rest] = words[0] === 'namespaces' ? words.slice(2) : words;
   return [resource, ...rest].join('/');
 }
 
-/** Both in order; the times are texts of one form, to the microsecond. */
+/** Both lists are in order; the times are texts of one form, to the microsecond. */
 function mostAtOnce(begins: readonly string[], ends: readonly string[]): number {
   let [most, ended] = [0, 0];
   for (const [index, at] of begins.entries()) {

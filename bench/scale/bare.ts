@@ -1,5 +1,5 @@
-// What a send costs with `ws` alone: a server that gives some bytes to all its connections, and counts the
-// answers. It runs as a process of its own, as the controller does.
+// What a send costs with `ws` alone: a server that sends some bytes to all its connections, and counts the
+// answers. It is a process of its own, as the controller is.
 
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';

@@ -1,5 +1,6 @@
-// One Service is changed, and all agents acknowledge it; then the bare server sends the same bytes to as many
-// connections of the same process. They take turns, so that what disturbs the machine disturbs both.
+// One Service is changed, and all agents acknowledge it; then the bare server sends the same bytes to the
+// same number of connections of the same process. They alternate, so that a disturbance of the machine
+// affects both.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Status } from '../../src/controller/status/status.ts';
@@ -12,7 +13,7 @@ import type { Asked } from './questions.ts';
 
 /** Milliseconds, the median of all rounds. */
 export interface Side {
-  /** From the first to the last ack, as the agents give them and as the server takes them. */
+  /** From the first to the last ack, as the agents send them and as the server receives them. */
   readonly given: number;
   readonly taken: number;
   /** From the first send to the last ack. */
@@ -40,7 +41,7 @@ export interface ChangesInput {
   readonly rounds: number;
 }
 
-/** What a round leaves behind is over by then. */
+/** Long enough for the effects of a round to be over. */
 const pauseMs = 150;
 const firstPort = 1000;
 

@@ -1,6 +1,6 @@
 // A WebSocket client for a process with a thousand of them (RFC 6455, unfragmented frames). On other machines
-// they would take nothing from the controller; here they share its processors, so that this one does as
-// little as it can: all read into one buffer, and what nobody wants is passed over without a copy.
+// they would take nothing from the controller. Here they share its processors, so that a client does as
+// little as it can: all read into one buffer, and unwanted messages are skipped without a copy.
 
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
@@ -10,11 +10,11 @@ export interface ClientInput {
   readonly url: string;
   readonly subprotocol?: string;
   readonly onOpen: () => void;
-  /** By the first `headBytes` of a message; what is not wanted is not given. */
+  /** Decides by the first `headBytes` of a message whether it is wanted. */
   readonly isWanted: (head: string) => boolean;
-  /** The bytes are good until it returns. */
+  /** The bytes are valid until it returns. */
   readonly onMessage: (data: Buffer) => void;
-  /** Once; the reason is that of the server's close frame, if there was one. */
+  /** Called once; the reason is that of the server's close frame, if there was one. */
   readonly onClosed: (reason: string) => void;
 }
 
@@ -24,21 +24,21 @@ interface Header {
   readonly length: number;
 }
 
-/** So much of a message says which it is. */
+/** So many bytes of a message show its type. */
 export const headBytes = 80;
 const [text, close] = [1, 8];
 const final = 0x80;
 const masked = 0x80;
 const none = Buffer.alloc(0);
 const readBuffer = Buffer.alloc(256 * 1024);
-/** One for all: no proxy is in between that it could protect. */
+/** One mask for all frames: there is no proxy in between that random masks would protect. */
 const mask = randomBytes(4);
 
 export class Client {
   readonly #input: ClientInput;
   readonly #socket: Socket;
   #isOpen = false;
-  /** Of a message that nobody wants: bytes that are still to come. */
+  /** The bytes still to come of an unwanted message. */
   #passing = 0;
   #rest: Buffer = none;
   #reason = '';
@@ -65,7 +65,7 @@ export class Client {
     return true;
   }
 
-  /** Returns how many bytes were taken. */
+  /** Returns how many bytes were used. */
   #shakeHands(bytes: Buffer): number {
     const end = bytes.indexOf('\r\n\r\n');
     if (end < 0) return 0;
@@ -121,7 +121,7 @@ function requestOf({ subprotocol }: ClientInput, host: string, path: string): st
   return `${lines.join('\r\n')}\r\n\r\n`;
 }
 
-/** Null until all of it is there. */
+/** Null until the whole frame head has arrived. */
 function headerAt(bytes: Buffer, at: number): Header | null {
   const left = bytes.length - at;
   if (left < 2) return null;

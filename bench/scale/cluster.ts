@@ -12,12 +12,12 @@ import { compiled } from '../compiled-agent.ts';
 import { environment, nodeFlags } from '../image.ts';
 import { lowerPrograms } from './priority.ts';
 
-/** On the link of the node; the pool is the lower half, where the node's own address is not. */
+/** On the link of the node; the pool is the lower half, which does not have the node's own address. */
 export const range = '10.64.0.0/16';
 const pool = 'scale=10.64.0.0/17';
 const nodeAddress = '10.64.255.254/16';
 
-/** As many as the controller itself has in flight. */
+/** As many requests as the controller itself has in flight. */
 const mostInFlight = 16;
 const services = '/api/v1/namespaces/default/services';
 
@@ -41,7 +41,7 @@ export class ScaleCluster implements AsyncDisposable {
     return new ScaleCluster(cluster);
   }
 
-  /** Makes the Services; returns how many a second. */
+  /** Makes the Services; returns how many per second. */
   async makeServices(count: number): Promise<number> {
     const startedMs = performance.now();
     let next = 0;
@@ -59,20 +59,20 @@ export class ScaleCluster implements AsyncDisposable {
     await this.cluster.do('PATCH', `${services}/${nameOf(service)}`, body, { type });
   }
 
-  /** The controller as the image runs it, under its own ServiceAccount. */
+  /** Starts the controller as the image runs it, under its own ServiceAccount. */
   async startController(): Promise<Program> {
     const config = this.cluster.kubeconfig('controller', await tokenOf(this.cluster, account));
     const where = ['--kubeconfig', config, '--namespace', systemNamespace, '--identity', 'scale'];
     return this.#program('controller', ['--kubernetes', ...where, '--pool', pool], watching(this.lateLooks));
   }
 
-  /** A real agent, into the kernel of the node. */
+  /** Starts a real agent, which writes to the kernel of the node. */
   startAgent(url: string): Program {
     const state = ['--state', join(this.cluster.folder, 'agent'), '--log-level', 'warn'];
     return this.#program('agent', ['--node', 'real', '--controller', url, '--allow', range, ...state]);
   }
 
-  /** Where the looks are that the controller was late for. */
+  /** The file of the controller's late looks. */
   get lateLooks(): string {
     return join(this.cluster.folder, 'late-looks');
   }
@@ -94,7 +94,7 @@ export class ScaleCluster implements AsyncDisposable {
   }
 }
 
-/** Node's own flags, and what is in the environment, beside those of the image. */
+/** Flags of Node and environment, in addition to those of the image. */
 interface Start {
   readonly flags: readonly string[];
   readonly variables: Readonly<Record<string, string>>;
@@ -102,7 +102,9 @@ interface Start {
 
 const asIs: Start = { flags: [], variables: {} };
 
-/** With late-looks.ts in it: without its types, for what reads types takes memory that is to be measured. */
+/**
+ * Loads late-looks.ts without its types, because Node's stripping of types takes memory, which is measured.
+ */
 function watching(file: string): Start {
   const source = readFileSync(new URL('late-looks.ts', import.meta.url), 'utf8');
   const code = Buffer.from(stripTypeScriptTypes(source)).toString('base64');

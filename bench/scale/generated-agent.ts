@@ -1,5 +1,5 @@
-// One agent of the load generator: it says hello, takes everything, acknowledges at once what is new, and
-// holds the VIPs that it is given.
+// One agent of the load generator: it says hello, accepts everything, acknowledges changes at once, and holds
+// the VIPs that are placed on it.
 
 import {
   type Ack,
@@ -18,9 +18,9 @@ export interface GeneratedAgentInput {
   readonly url: string;
   readonly name: string;
   readonly range: string;
-  /** Addresses of the rules, where they are kept: a thousand agents would keep them a thousand times. */
+  /** Addresses of the rules if this agent keeps them: a thousand agents would keep them a thousand times. */
   readonly table: Set<Address> | null;
-  /** A delta of the rules was acknowledged. */
+  /** Called when a delta of the rules was acknowledged. */
   readonly onDelta: (frame: Buffer) => void;
   readonly onClosed: (reason: string) => void;
 }
@@ -89,7 +89,7 @@ export class GeneratedAgent {
 
   #follow(message: ControllerMessage): void {
     if (message.type === 'welcome') {
-      // One that begins to rule welcomes again those that it heard while it stood by.
+      // A controller that begins to rule welcomes again the agents that connected while it stood by.
       if (message.ruling && this.#isStandby) this.#hello();
       this.#isStandby = !message.ruling;
       this.#isHeard = true;
@@ -125,7 +125,7 @@ export class GeneratedAgent {
   }
 }
 
-/** What a connection to the bare server does with the same bytes: as much as an agent does. */
+/** A connection to the bare server does the same work with the same bytes as an agent. */
 export function answerTo(data: Buffer): string {
   return ackOf('rules', seqOf(headOf(data)) ?? 0);
 }

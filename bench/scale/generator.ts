@@ -1,4 +1,4 @@
-// The load generator: a process with many agents, and as many connections to the bare server.
+// The load generator: a process with many agents, and the same number of connections to the bare server.
 
 import { heartbeatMs } from '../../src/protocol/messages.ts';
 import type { Address } from '../../src/state/address.ts';
@@ -7,7 +7,7 @@ import { answerTo, GeneratedAgent } from './generated-agent.ts';
 import { answerParent } from './questions.ts';
 import { type Span, SpanOf } from './span.ts';
 
-/** All agents say `tick` once in a heartbeat, a few at a time, as those of many hosts would. */
+/** All agents send `tick` once per heartbeat, a few at a time, as agents of many hosts would. */
 const tickGroups = 20;
 
 const agents: GeneratedAgent[] = [];
@@ -20,11 +20,11 @@ let bareRound: SpanOf | null = null;
 export interface GeneratorState {
   /** VIPs in the rules of the first agent. */
   readonly vips: number;
-  /** Agents that have acknowledged as much as the first one. */
+  /** Agents that have acknowledged the same version as the first one. */
   readonly level: number;
   /** VIPs that all of them hold together. */
   readonly held: number;
-  /** Why streams ended that had been welcomed. */
+  /** Why welcomed streams ended. */
   readonly closed: readonly string[];
 }
 
@@ -56,7 +56,7 @@ const answers = {
     return { vips: table.size, level: level.length, held, closed };
   },
 
-  /** Resolves when all agents have acknowledged the next delta of the rules, with that. */
+  /** Resolves to the span of their acks when all agents have acknowledged the next delta of the rules. */
   async nextDelta(): Promise<Span & { readonly frame: string }> {
     round = { span: new SpanOf(agents.length), frame: '' };
     const span = await round.span.whole;
@@ -65,7 +65,7 @@ const answers = {
     return { ...span, frame };
   },
 
-  /** As many connections to a server that only sends. Each answers as an agent does. */
+  /** The same number of connections to a server that only sends. Each answers as an agent does. */
   async startBare(url: string): Promise<void> {
     for (const _ of agents) {
       const { promise: opened, resolve: onOpen } = Promise.withResolvers<void>();

@@ -1,29 +1,29 @@
-// How late the event loop of the controller was, by the histogram of its metrics page; and how much of that
-// was its own doing, by late-looks.ts.
+// How late the event loop of the controller was, by the histogram in its metrics; and how much of that it
+// caused itself, by late-looks.ts.
 
 import { existsSync, readFileSync } from 'node:fs';
 
 export interface LagResult {
-  /** Looks at the clock, and those that were over the bound. */
+  /** The number of looks at the clock, and of those that were over the bound. */
   readonly looks: number;
   readonly over50ms: number;
-  /** The smallest bound of the histogram that none was over. */
+  /** The smallest bound of the histogram that no look was over. */
   readonly worstAtMostMs: number;
 }
 
-/** A look that was late, and what the main thread did since the one before it. */
+/** A late look, and what the main thread did since the look before it. */
 export interface LateLook {
   /** By the clock on the wall. */
   readonly atMs: number;
   readonly lateMs: number;
   readonly ranMs: number;
-  /** Ready to run, while others ran. */
+  /** Ready to run, while other threads ran. */
   readonly waitedMs: number;
 }
 
-/** What is late is ours as far as the thread was not waiting for a processor. */
+/** Lateness counts as our own as far as the thread was not waiting for a processor. */
 export interface OwnLag {
-  /** Looks that were over the bound without what was waited. */
+  /** Looks that were over the bound even without the waiting. */
   readonly over50ms: number;
   readonly worstMs: number;
   /** The latest, worst first. */
@@ -32,7 +32,7 @@ export interface OwnLag {
 
 const toldLooks = 5;
 
-/** Reads what late-looks.ts has written of looks that were due between two moments. */
+/** Reads from the file of late-looks.ts the looks that were due between two moments. */
 export function ownLag(file: string, fromMs: number, toMs: number): OwnLag {
   const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1) : [];
   const looks = lines
@@ -46,7 +46,7 @@ export function ownLag(file: string, fromMs: number, toMs: number): OwnLag {
   };
 }
 
-/** How many looks were at most so late, by the bound in seconds. */
+/** How many looks were at most this late, by the bound in seconds. */
 export type LagCounts = ReadonlyMap<number, number>;
 
 const series = /^vipward_event_loop_lag_seconds_bucket\{le="([^"]+)"\} (\d+)$/gm;
@@ -59,7 +59,7 @@ export function lagCounts(metrics: string): LagCounts {
   return counts;
 }
 
-/** What came between two scrapes. */
+/** The difference between two scrapes. */
 export function lagBetween(before: LagCounts, after: LagCounts): LagResult {
   const within = (bound: number): number => (after.get(bound) ?? 0) - (before.get(bound) ?? 0);
   const looks = within(Number.POSITIVE_INFINITY);

@@ -1,15 +1,15 @@
-// Loaded into the controller before it starts: looks at the clock as its own measure of lag does, and says of
-// each late look what the main thread did meanwhile. A line a look goes to the file that LATE_LOOKS names.
+// Loaded into the controller before it starts: looks at the clock as its own measure of lag does, and records
+// for each late look what the main thread did meanwhile, as one line in the file that LATE_LOOKS names.
 
 import { appendFileSync, readFileSync } from 'node:fs';
 import type { LateLook } from './lag.ts';
 
 const everyMs = 20;
-/** What is later than this is told. */
+/** Later looks are recorded. */
 const lateMs = 25;
 const writeEveryMs = 500;
 const { LATE_LOOKS: file = '' } = process.env;
-/** The first thread of a process has its number. */
+/** The first thread of a process has the number of the process. */
 const schedstat = `/proc/self/task/${process.pid}/schedstat`;
 
 let dueMs = performance.now() + everyMs;
@@ -35,7 +35,7 @@ function write(): void {
   lines = '';
 }
 
-/** How long the thread ran, and how long it was ready to run while others did. */
+/** How long the thread ran, and how long it was ready to run while others ran. */
 function times(): { readonly ranMs: number; readonly waitedMs: number } {
   const [ranNs, waitedNs] = readFileSync(schedstat, 'utf8').split(' ');
   return { ranMs: Number(ranNs) / 1e6, waitedMs: Number(waitedNs) / 1e6 };

@@ -24,19 +24,19 @@ import { Asked } from './questions.ts';
 import type { ScaleSize } from './size.ts';
 
 export interface ScaleResult extends ScaleSize {
-  /** How fast the API server took the Services, one by one. */
+  /** Services per second that the API server took. */
   readonly servicesMadeRate: number;
   /** From the start of the controller to its first list. */
   readonly toListMs: number;
-  /** From its first list: every list was read; and all of it committed by every agent. */
+  /** From its first list until every list was read, and until every agent had committed everything. */
   readonly toSyncedMs: number;
   readonly toCommittedMs: number;
   /** Elements of the set of allowed ports, and addresses, in the kernel of the node with the real agent. */
   readonly kernel: { readonly ports: number; readonly addresses: number };
-  /** Resident, of the controller: once everything was written, and the most it ever was. */
+  /** Resident memory of the controller once everything was written, and its peak. */
   readonly memoryMb: { readonly written: number; readonly most: number };
   readonly lag: { readonly load: LagResult; readonly changes: LagResult | null };
-  /** The same without what the controller waited for a processor. */
+  /** The same without the time that the controller waited for a processor. */
   readonly own: { readonly load: OwnLag; readonly changes: OwnLag | null };
   /** Seconds until everything was written, and how many of them the controller waited for a processor. */
   readonly loadSeconds: { readonly all: number; readonly waited: number };
@@ -50,7 +50,7 @@ export interface ScaleResult extends ScaleSize {
 const controllerUrl = 'http://127.0.0.1:9470';
 const agentUrl = 'http://127.0.0.1:9471';
 const pollMs = 200;
-/** Nothing more is to be written once nothing was for this long. */
+/** Everything is written once there was no write for this long. */
 const quietMs = 10_000;
 const deadlineMs = 15 * 60_000;
 
@@ -70,7 +70,7 @@ async function measure(size: ScaleSize): Promise<ScaleResult> {
   const committedMs = Date.now();
   const listedMs = firstListMs(scale.cluster);
   const syncedMs = eventMs(scale.logOf('controller'), 'synced');
-  // Before it listens it reads its own code, and there is nobody to be late for.
+  // Before it listens the controller reads its own code, and no client can find it late.
   const listeningMs = eventMs(scale.logOf('controller'), 'listening');
   await until('everything is written', programs, () => (sinceLastWriteMs(scale.cluster) ?? 0) > quietMs);
   const loadedMs = Date.now();
@@ -105,7 +105,7 @@ interface Programs {
   readonly controller: Program;
 }
 
-/** All rules are in the real kernel and with every generated agent, and each VIP is held by one of them. */
+/** The real kernel and every generated agent have all rules, and each VIP is held by one agent. */
 async function isCommitted(
   { scale, generator }: Programs,
   { services, agents }: ScaleSize,
@@ -129,13 +129,13 @@ function kernelOf({ node }: ScaleCluster): ScaleResult['kernel'] {
   return { ports: count(set, / \. tcp \. /g), addresses: count(addresses, /\/32\b/g) };
 }
 
-/** How long the main thread was ready to run and others ran: how late it was then says nothing of it. */
+/** How long the main thread was ready to run while others ran: it did not cause that lateness. */
 function waitedSeconds(pid: number): number {
   const [, waitedNs] = readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ');
   return Math.round(Number(waitedNs) / 1e8) / 10;
 }
 
-/** When the log first has an event. */
+/** The time of the first line of the log with an event. */
 function eventMs(log: string, event: string): number {
   const lines = readFileSync(log, 'utf8').split('\n').slice(0, -1);
   const line = lines.find((one) => one.includes(`"event":"${event}"`));

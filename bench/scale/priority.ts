@@ -1,5 +1,5 @@
 // In a real cluster the control plane has machines of its own. Here it shares two processors with the
-// controller, and would keep it waiting for them: so it is given them only where the others leave them.
+// controller, and would make it wait. So it gets only the time that the other programs leave.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';

@@ -1,10 +1,10 @@
-// Questions from one process of a benchmark to another, over the channel that node:child_process makes.
+// Requests from one process of a benchmark to another, over the channel of node:child_process.
 
 import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { type Namespace, spawnIn } from '../../test/namespaces.ts';
 
-/** What a process answers to, by the name of the question; each takes and gives what becomes JSON. */
+/** The questions that a process answers, by name; argument and answer are JSON. */
 export type Answers<Self> = {
   readonly [Name in keyof Self]: (given: never) => unknown;
 };
@@ -21,7 +21,7 @@ interface Reply {
   readonly failure?: string;
 }
 
-/** Answers what the parent asks, until that is gone. */
+/** Answers the questions of the parent until that is gone. */
 export function answerParent<Self extends Answers<Self>>(answers: Self): void {
   process.on('message', async ({ id, name, given }: Question) => {
     try {
@@ -33,7 +33,7 @@ export function answerParent<Self extends Answers<Self>>(answers: Self): void {
   process.once('disconnect', () => process.exit());
 }
 
-/** A program of the benchmark in a namespace, to be asked what it answers to. */
+/** A program of the benchmark in a namespace, which can be asked its questions. */
 export class Asked<Self extends Answers<Self>> implements Disposable {
   readonly #child: ChildProcess;
   readonly #open = new Map<number, PromiseWithResolvers<unknown>>();

@@ -1,6 +1,6 @@
-// When the first and the last of many did something, of those that all do it once.
+// The times at which the first and the last of many did something that each does once.
 
-/** Milliseconds by the clock of the process that saw it. */
+/** Milliseconds by the clock of the process that saw them. */
 export interface Span {
   readonly firstMs: number;
   readonly lastMs: number;

@@ -1,4 +1,4 @@
-// What was measured at scale, as text: each aim beside what was found.
+// The figures at scale as text: each aim beside the measured value.
 
 import { align } from '../table.ts';
 import type { OwnLag } from './lag.ts';
@@ -11,7 +11,7 @@ export function scaleTable(results: readonly ScaleResult[]): string {
     lines.push([String(agents + 1), aim, String(found), `${most}${found <= most ? '' : '  missed'}`]);
   };
   for (const { agents, lag, lease, writes, memoryMb, changes, ...rest } of results) {
-    put(agents, 'list to all committed, ms', rest.toCommittedMs, 10_000);
+    put(agents, 'first list to all committed, ms', rest.toCommittedMs, 10_000);
     if (agents === 0) put(agents, 'RSS at most, MB', memoryMb.most, 150);
     put(agents, 'event loop late at load, ms', lag.load.worstAtMostMs, 50);
     put(agents, 'API writes in flight', writes.mostInFlight, 16);
@@ -39,20 +39,20 @@ function factsOf({
   ...rest
 }: ScaleResult): string {
   const facts = [
-    `${services} Services, ${agents + 1} agents: made ${rest.servicesMadeRate} a second`,
+    `${services} Services, ${agents + 1} agents: ${rest.servicesMadeRate} made per second`,
     `first list ${rest.toListMs} ms after the start, all read ${rest.toSyncedMs} ms after that`,
     `RSS ${memoryMb.written} MB, at most ${memoryMb.most}`,
     `kernel of the real node: ${rest.kernel.ports} ports, ${rest.kernel.addresses} addresses`,
-    `event loop over 50 ms late: ${lag.load.over50ms} times of ${lag.load.looks}`,
-    `without what it waited for a processor: ${ownFacts(own.load)}`,
-    `it waited ${rest.loadSeconds.waited} s for a processor in ${rest.loadSeconds.all} s`,
-    `API writes: ${writes.count}, ${writes.rate} a second; failed ${JSON.stringify(writes.failed)}`,
+    `event loop over 50 ms late: ${lag.load.over50ms} of ${lag.load.looks} times`,
+    `without waiting for a processor: ${ownFacts(own.load)}`,
+    `it waited ${rest.loadSeconds.waited} of ${rest.loadSeconds.all} s for a processor`,
+    `API writes: ${writes.count}, ${writes.rate} per second; failed ${JSON.stringify(writes.failed)}`,
     `Lease: ${lease.renewals} renewals, at most ${lease.longestGapMs} ms apart, held by ${lease.holder}`,
   ];
   if (changes !== null) {
     const { controller, bare, rounds, frameBytes } = changes;
     facts.push(
-      ...(own.changes === null ? [] : [`lag of our own at changes and status: ${ownFacts(own.changes)}`]),
+      ...(own.changes === null ? [] : [`own lag at changes and status: ${ownFacts(own.changes)}`]),
       `a change of ${frameBytes} bytes, median ms of ${rounds}: first send to last ack ${controller.whole}`,
       `first to last ack ${controller.taken} by the server, ${controller.given} by the agents`,
       `bare ws: first send to last ack ${bare.whole}; first to last ${bare.taken}, ${bare.given}`,
