@@ -28,7 +28,7 @@ const NO_FD = 987_654;
 
 const native = loadNative();
 
-test('a netlink socket is bound to a port id that getsockname tells', () => {
+test('a netlink socket is bound to a port id that getsockname returns', () => {
   const fd = openRoute(native);
   const address = new Uint8Array(12);
   assert.equal(native.getsockname(fd, address), 12);
@@ -49,7 +49,7 @@ test('send and receive carry a dump on the JavaScript thread', () => {
   native.close(fd);
 });
 
-test('receive tells the real length of a datagram that did not fit', () => {
+test('receive returns the real length of a datagram that did not fit', () => {
   const fd = openRoute(native);
   native.send(fd, linkDump(1), 0);
   assert.ok(native.receive(fd, new Uint8Array(16), MSG_DONTWAIT | MSG_TRUNC) > 16);
@@ -81,7 +81,7 @@ test('send takes an address', () => {
   native.close(receiver);
 });
 
-test('what the kernel refuses comes back as -errno', () => {
+test('a system call that the kernel refuses returns -errno', () => {
   const file = openSync('/dev/null', 'r');
   const bytes = new Uint8Array(64);
   assert.equal(native.socket(9999, 0, 0), -97);
@@ -97,7 +97,7 @@ test('what the kernel refuses comes back as -errno', () => {
   closeSync(file);
 });
 
-test('an empty socket answers -EAGAIN and an oversized message -EMSGSIZE', () => {
+test('receive from an empty socket returns -EAGAIN, and send of an oversized message -EMSGSIZE', () => {
   const fd = openRoute(native);
   assert.equal(native.receive(fd, new Uint8Array(16), MSG_DONTWAIT), -EAGAIN);
   const wanted = new Uint8Array(16 << 20);
@@ -105,7 +105,7 @@ test('an empty socket answers -EAGAIN and an oversized message -EMSGSIZE', () =>
   native.close(fd);
 });
 
-test('arguments of a wrong type are -EINVAL and never crash', () => {
+test('a call with arguments of a wrong type returns -EINVAL and does not crash', () => {
   const loose = native as unknown as Record<keyof Native, (...words: unknown[]) => unknown>;
   const odd = [
     undefined,
@@ -129,7 +129,7 @@ test('arguments of a wrong type are -EINVAL and never crash', () => {
   }
 });
 
-test('empty and detached bytes never crash', () => {
+test('calls with empty or detached bytes do not crash', () => {
   const detached = new Uint8Array(8);
   structuredClone(detached.buffer, { transfer: [detached.buffer] });
   for (const bytes of [NOTHING, detached]) {

@@ -28,7 +28,7 @@ export function openRoute(native: Native, groups = 0): number {
   return fd;
 }
 
-/** struct sockaddr_nl of the kernel, and of whoever is in these groups. */
+/** struct sockaddr_nl of the kernel, and of the members of these groups. */
 export function groupAddress(groups: number): Uint8Array {
   const address = new Uint8Array(12);
   address[0] = AF_NETLINK;

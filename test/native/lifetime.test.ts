@@ -76,7 +76,7 @@ test('workers load the addon, use it, and end by themselves', async () => {
   }
 });
 
-test('a worker is ended while its writer is blocked and its reader busy, and the rest goes on', async () => {
+test('a worker terminates while its writer is blocked and its reader is busy', async () => {
   using gate = new Gate(native);
   for (let turn = 0; turn < 5; turn++) {
     const worker = start(
@@ -91,17 +91,17 @@ test('a worker is ended while its writer is blocked and its reader busy, and the
       gate.path,
     );
     await once(worker, 'message');
-    // Whoever waited for the writer would wait for ever: the gate is opened behind this.
+    // A terminate that waited for the writer would never return: the gate opens only after this.
     await worker.terminate();
     assert.equal(native.submit(Operation.close, 9999, NOTHING, 0, 0, 5_000_000), -9);
   }
   gate.open();
-  // The abandoned writers come out of the kernel now, with their environments long gone.
+  // The abandoned writers return from the kernel now, long after their environments have ended.
   await sleep(100);
   assert.equal(native.submit(Operation.close, 9999, NOTHING, 0, 0, 5_000_000), -9);
 });
 
-test('a worker that exits in its own callback takes nothing down', async () => {
+test('a worker that exits in its own callback does not crash the process', async () => {
   const worker = start(`
     const { fd, address } = udp();
     native.watch(fd, () => process.exit(5));

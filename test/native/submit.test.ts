@@ -37,27 +37,27 @@ const EXFULL = 54;
 const native = loadNative();
 
 // First in this file: the writer's buffer has not grown yet.
-test('a reply longer than the room for one is -EMSGSIZE, and the socket is empty afterwards', () => {
+test('a reply longer than the buffer is -EMSGSIZE, and the socket is empty afterwards', () => {
   const fd = openSelfSocket([new Uint8Array(180_000), new Uint8Array(8)]);
   assert.equal(native.submit(Operation.exchange, fd, NOTHING, 0, 0, LONG_WAIT_MICROS), -EMSGSIZE);
   assert.equal(native.receive(fd, new Uint8Array(8), MSG_DONTWAIT), -EAGAIN);
   native.close(fd);
 });
 
-test('datagrams stand one after the other, each padded with zeros to four bytes', () => {
+test('an exchange returns its datagrams in order, each padded with zeros to four bytes', () => {
   const fd = openSelfSocket([new Uint8Array([1, 2, 3, 4, 5]), new Uint8Array([6, 7, 8])]);
   const reply = native.submit(Operation.exchange, fd, NOTHING, 0, 0, LONG_WAIT_MICROS);
   assert.deepEqual(reply, new Uint8Array([1, 2, 3, 4, 5, 0, 0, 0, 6, 7, 8, 0]));
   native.close(fd);
 });
 
-test('an exchange without a reply yields no bytes rather than a number', () => {
+test('an exchange without a reply returns empty bytes', () => {
   const fd = openRoute(native);
   assert.deepEqual(native.submit(Operation.exchange, fd, NOTHING, 0, 0, LONG_WAIT_MICROS), NOTHING);
   native.close(fd);
 });
 
-test('preparing changes no answer, and ends by itself where nothing follows', async () => {
+test('prepare changes no answer, and the writer thread comes to rest if nothing follows', async () => {
   const fd = openRoute(native);
   for (let sequence = 1; sequence <= 500; sequence++) {
     if (sequence % 3 !== 0) assert.equal(native.prepare(), 0);
@@ -82,7 +82,7 @@ test('a split exchange sends two messages and gathers the replies to both', () =
   native.close(fd);
 });
 
-test('with a negative split a reply to the first message keeps the second back', () => {
+test('with a negative split a reply to the first message withholds the second', () => {
   const fd = openRoute(native);
   const noop = new Uint8Array(16);
   new DataView(noop.buffer).setUint32(0, noop.length, true);
@@ -115,18 +115,18 @@ test('replies lost to a full socket surface as -ENOBUFS, and the next exchange i
   native.close(fd);
 });
 
-test('an operation that does not come in time comes later, with its token', async () => {
+test('the result of an operation that is not in time comes later with its token', async () => {
   using gate = new Gate(native);
   const late = nextResults(1);
   const before = performance.now();
   assert.equal(native.submit(Operation.flock, gate.fd, NOTHING, LOCK_EX, 41, 2000), undefined);
-  // Nobody else could open the gate: who waits longer than was said waits for ever.
+  // Only this thread can open the gate, so a submit that waited longer would never return.
   assert.ok(performance.now() - before >= 2);
   gate.open();
   assert.deepEqual(await late, [[41, 0]]);
 });
 
-test('operations behind a blocked one wait for it, and results keep the order of submission', async () => {
+test('operations wait for a blocked one before them, and results keep the order of submission', async () => {
   using gate = new Gate(native);
   const fd = openRoute(native);
   const late = nextResults(4);
@@ -147,7 +147,7 @@ test('operations behind a blocked one wait for it, and results keep the order of
   assert.deepEqual([results[2]?.[1], results[3]?.[1]], [0, -EBADF]);
 });
 
-test('a result that is in time is returned although an earlier one came late', async () => {
+test('submit returns a result that is in time although an earlier one is late', async () => {
   using gate = new Gate(native);
   const late = nextResults(1);
   native.submit(Operation.flock, gate.fd, NOTHING, LOCK_EX, 7, 0);
@@ -156,7 +156,7 @@ test('a result that is in time is returned although an earlier one came late', a
   assert.deepEqual(await late, [[7, 0]]);
 });
 
-test('the queue has a limit and says so', async () => {
+test('submit returns -EXFULL when the queue is full', async () => {
   using gate = new Gate(native);
   const late = nextResults(MOST_WAITING + 1);
   assert.equal(native.submit(Operation.flock, gate.fd, NOTHING, LOCK_EX, 0, 1000), undefined);
@@ -172,7 +172,7 @@ test('the queue has a limit and says so', async () => {
   );
 });
 
-test('socket options go through the writer, and a get yields the value', () => {
+test('the writer thread sets socket options, and a get returns the value', () => {
   const fd = native.socket(AF_INET, SOCK_DGRAM, 0);
   const submit = (operation: Operation, bytes: Uint8Array, split = 0) =>
     native.submit(operation, fd, bytes, split, 0, LONG_WAIT_MICROS);
@@ -186,7 +186,7 @@ test('socket options go through the writer, and a get yields the value', () => {
   native.close(fd);
 });
 
-test('a value that holds a pointer reaches the memory behind it', () => {
+test('a pointer in an option value leads to the bytes behind it, and one outside is -EINVAL', () => {
   const fd = openSelfSocket([]);
   // struct sock_fprog { u16 len; struct sock_filter *filter } and one instruction: return 0, drop everything.
   const value = new Uint8Array(24);
@@ -207,7 +207,7 @@ test('a value that holds a pointer reaches the memory behind it', () => {
   native.close(fd);
 });
 
-test('an unknown operation or descriptor is refused', () => {
+test('submit refuses an unknown operation or descriptor', () => {
   const run = (operation: number) =>
     native.submit(operation as Operation, NO_FD, new Uint8Array(16), 1, 0, LONG_WAIT_MICROS);
   assert.deepEqual([-1, 0, 1, 2, 3, 4, 5].map(run), [-22, -9, -9, -22, -9, -9, -22]);
@@ -232,7 +232,7 @@ function getLoopback(sequence: number): Uint8Array {
   return bytes;
 }
 
-/** A netlink socket of user space that has been sent the datagrams by itself. */
+/** A netlink socket of user space that has sent the datagrams to itself. */
 function openSelfSocket(datagrams: readonly Uint8Array[]): number {
   const fd = native.socket(AF_NETLINK, SOCK_RAW, NETLINK_USERSOCK);
   native.bind(fd, new Uint8Array([AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));

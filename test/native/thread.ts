@@ -1,14 +1,14 @@
-// A thread of the addon as /proc has it: whether it stands still.
+// Whether a thread of the addon is at rest, by /proc.
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../patience.ts';
 
 export type ThreadName = 'vipward-reader' | 'vipward-writer';
 
-/** Long beside any round of a loop. */
+/** Much longer than any round of a loop. */
 const lookAgainMs = 200;
 
-/** Waits until a thread sleeps and nothing wakes it for a while: one that goes round never does. */
+/** Waits until a thread sleeps and nothing wakes it for a while: one that spins never does. */
 export async function standsStill(name: ThreadName): Promise<void> {
   await until(`${name} stands still`, async () => {
     const before = standing(name);

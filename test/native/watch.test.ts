@@ -28,7 +28,7 @@ const EEXIST = 17;
 const ENOENT = 2;
 const ENOSPC = 28;
 
-/** A part of the least that a kernel gives a socket. */
+/** A part of the smallest buffer that a kernel gives a socket. */
 const muchBytes = 100_000;
 const nobody = new Int32Array(new SharedArrayBuffer(4));
 
@@ -48,14 +48,14 @@ test('a link that comes up is an event on a watched socket', { skip }, async () 
   end(listener, speaker);
 });
 
-test('what another process sends to a group is no event', { skip }, async () => {
+test('a message that another process sends to a group is no event', { skip }, async () => {
   using namespace = Namespace.make({ loopback: 'down' });
   const { listener, speaker } = namespace.run(() => ({
     listener: openRoute(native, RTMGRP_LINK),
     speaker: openRoute(native),
   }));
   const events = collect(listener);
-  // Without NLM_F_REQUEST it means nothing to the kernel, which hears it too.
+  // Without NLM_F_REQUEST the kernel, which receives it too, ignores it.
   const forged = linkUp(1, true).with(6, 0);
   assert.equal(native.send(speaker, forged, 0, groupAddress(RTMGRP_LINK)), forged.length);
   native.send(speaker, linkUp(1, true), 0);
@@ -68,7 +68,9 @@ test('what another process sends to a group is no event', { skip }, async () => 
   end(listener, speaker);
 });
 
-test('none of 2,000 events is lost while JavaScript is busy, and their order is kept', { skip }, async () => {
+test('the reader thread loses none of 2,000 events while JavaScript is busy, and keeps their order', {
+  skip,
+}, async () => {
   using namespace = Namespace.make({ loopback: 'down' });
   const { listener, speaker } = namespace.run(() => ({
     listener: openRoute(native, RTMGRP_LINK),
@@ -77,7 +79,7 @@ test('none of 2,000 events is lost while JavaScript is busy, and their order is 
   native.setsockopt(listener, SOL_SOCKET, SO_RCVBUF, new Uint8Array([0, 0, 0x10, 0]));
   const events = collect(listener);
   for (let turn = 0; turn < 2000; turn++) {
-    // The thread that reads is let run behind others, as JavaScript is not.
+    // Lets the reader thread run, and JavaScript not.
     while (turn % 10 === 0 && waitingBytes(namespace) > muchBytes) Atomics.wait(nobody, 0, 0, 1);
     native.send(speaker, linkUp(1, turn % 2 === 0), 0);
   }
@@ -90,7 +92,7 @@ test('none of 2,000 events is lost while JavaScript is busy, and their order is 
   end(listener, speaker);
 });
 
-test('an overrun is one -ENOBUFS, and listening goes on', { skip }, async () => {
+test('an overrun is one -ENOBUFS, and later events are delivered', { skip }, async () => {
   using namespace = Namespace.make({ loopback: 'down' });
   const { listener, speaker } = namespace.run(() => ({
     listener: openRoute(native, RTMGRP_LINK),
@@ -109,7 +111,7 @@ test('an overrun is one -ENOBUFS, and listening goes on', { skip }, async () => 
   end(listener, speaker);
 });
 
-test('after unwatch nothing more is delivered and the descriptor may be used again', async () => {
+test('after unwatch nothing more is delivered, and the descriptor can be watched again', async () => {
   const { fd, address } = openUdp();
   const events = collect(fd);
   native.send(fd, new Uint8Array([1]), 0, address);
@@ -135,7 +137,7 @@ test('an empty datagram is an event of no bytes', async () => {
   end(fd);
 });
 
-test('a dead descriptor is told once and does not spin', async () => {
+test('a dead descriptor is reported once, and the reader thread does not spin', async () => {
   const file = openSync('/dev/null', 'r');
   const { fd: closed } = openUdp();
   native.close(closed);
@@ -148,7 +150,7 @@ test('a dead descriptor is told once and does not spin', async () => {
   closeSync(file);
 });
 
-test('a peer that hangs up is told once and does not spin', async () => {
+test('a peer that hangs up is reported at most once, and the reader thread does not spin', async () => {
   const server = createServer((socket) => socket.end());
   const port = await new Promise<number>((resolve) => {
     server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port));
@@ -187,7 +189,7 @@ test('a second watch of one descriptor, or a 65th watch, is refused', () => {
   end(fd, ...more);
 });
 
-/** What those who listen to links in a namespace have not read yet. */
+/** The bytes that the listeners to links in a namespace have not read yet. */
 function waitingBytes(namespace: Namespace): number {
   const rows = namespace.run(() => readFileSync('/proc/thread-self/net/netlink', 'utf8')).split('\n');
   const groups = `${RTMGRP_LINK}`.padStart(8, '0');
