@@ -1,4 +1,4 @@
-// What others do to the kernel, heard over a Native of the test and over the real one.
+// Changes of the kernel by other programs, received over a Native of the test and over the real one.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nftables } from '../../src/dialects/nftables/dialect.ts';
@@ -30,7 +30,7 @@ function ear(): Heard {
   };
 }
 
-test('each message of a datagram is heard, and a loss is told as one', () => {
+test('the listener gets each message of a datagram, and each loss', () => {
   const native = recordedNative();
   const heard = ear();
   using _listening = listen(native, 'nftables', heard);
@@ -43,7 +43,7 @@ test('each message of a datagram is heard, and a loss is told as one', () => {
   assert.equal(heard.losses, 1);
 });
 
-test('what cannot be read is a loss', () => {
+test('a datagram that cannot be read is a loss', () => {
   const native = recordedNative();
   const heard = ear();
   using _listening = listen(native, 'network', heard);
@@ -55,7 +55,7 @@ test('what cannot be read is a loss', () => {
   assert.equal(heard.losses, 2);
 });
 
-test('the groups are those of links and addresses, or of nftables', () => {
+test('listen joins the groups of links and addresses, or that of nftables', () => {
   const joined = (subject: 'network' | 'nftables'): string[] => {
     const native = recordedNative();
     using _listening = listen(native, subject, ear());
@@ -68,13 +68,13 @@ test('the groups are those of links and addresses, or of nftables', () => {
   assert.deepEqual(joined('nftables'), ['setsockopt 100 270 1 7']);
 });
 
-test('what cannot be listened to is an error, and its socket is closed', () => {
+test('listen throws if the watch fails, and closes its socket', () => {
   const native = recordedNative(undefined, { watch: -28 });
   assert.throws(() => listen(native, 'network', ear()), { code: 'SystemCall', errno: 28 });
   assert.deepEqual(native.calls.slice(-2), ['watch 100', 'submit close 100']);
 });
 
-test('the watch ends before the socket is closed, and the writer thread closes it', () => {
+test('the end of a listener unwatches its socket first, and the writer thread closes it', () => {
   const native = recordedNative();
   listen(native, 'network', ear())[Symbol.dispose]();
   assert.deepEqual(native.calls.slice(-2), ['unwatch 100', 'submit close 100']);
@@ -82,7 +82,7 @@ test('the watch ends before the socket is closed, and the writer thread closes i
 
 const skip = cannotUnshare() || hasTool('nft', '--version') || hasTool('ip', '-V');
 
-test('our own changes are told from those of others by their port id', { skip }, async () => {
+test('the port id tells our own changes from foreign ones', { skip }, async () => {
   using own = ownKernel();
   const heard = ear();
   using _listening = own.namespace.run(() => listen(loadNative(), 'nftables', heard));
@@ -96,7 +96,7 @@ test('our own changes are told from those of others by their port id', { skip },
   assert.ok(heard.messages.slice(before).every(({ portId }) => portId !== mine));
 });
 
-test('an address and a link are heard as they come and go', { skip }, async () => {
+test('the listener gets changes of addresses and links', { skip }, async () => {
   using own = ownKernel();
   const heard = ear();
   using _listening = own.namespace.run(() => listen(loadNative(), 'network', heard));

@@ -1,4 +1,4 @@
-// The order and the ends of commits and dumps, over a Native that answers what the test says.
+// The order and the results of commits and dumps, over a Native that answers what the test says.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { KernelObject, Transaction } from '../../src/dialects/dialect.ts';
@@ -24,7 +24,7 @@ function steps(count: number): Transaction {
   return { door: 'nfnetlink', steps: Array.from({ length: count }, one) };
 }
 
-test('steps are committed in order, each with its split, and an answer in time is no promise', () => {
+test('commit sends steps in order with their splits, and returns no promise for an answer in time', () => {
   const native = recordedNative(() => generation);
   const receipt = new Kernel(native).commit(steps(3));
   assert.deepEqual(receipt, []);
@@ -38,7 +38,7 @@ test('steps are committed in order, each with its split, and an answer in time i
   );
 });
 
-test('nothing is sent behind a step that was refused', async () => {
+test('commit sends nothing after a refused step', async () => {
   for (const late of [false, true]) {
     const native = recordedNative((_, index) => (late ? undefined : index === 1 ? setFull : generation));
     const pending = new Kernel(native).commit(steps(3));
@@ -57,7 +57,7 @@ test('nothing is sent behind a step that was refused', async () => {
   }
 });
 
-test('a commit that takes longer is a promise, and the rest of its steps follow it', async () => {
+test('a slow commit is a promise, and sends the rest of its steps after the answer', async () => {
   const native = recordedNative((_, index) => (index === 0 ? undefined : generation));
   const pending = new Kernel(native).commit(steps(3));
   assert.ok(pending instanceof Promise);
@@ -70,7 +70,7 @@ test('a commit that takes longer is a promise, and the rest of its steps follow 
   );
 });
 
-test('a result of nobody changes nothing', async () => {
+test('a result with an unknown token changes nothing', async () => {
   const native = recordedNative(() => undefined);
   const pending = new Kernel(native).commit(steps(1));
   native.late(12_345, setFull);
@@ -79,7 +79,7 @@ test('a result of nobody changes nothing', async () => {
   assert.deepEqual(await pending, []);
 });
 
-test('a system call that fails is an error, in time or late', async () => {
+test('a commit throws if its system call fails, in time or late', async () => {
   const failed = (error: unknown): boolean => error instanceof SystemCallError && error.errno === 105;
   assert.throws(() => new Kernel(recordedNative(() => -105)).commit(steps(1)), failed);
   const native = recordedNative(() => undefined);
@@ -88,13 +88,13 @@ test('a system call that fails is an error, in time or late', async () => {
   await assert.rejects(Promise.resolve(pending), failed);
 });
 
-test('no steps are no commit', () => {
+test('a transaction without steps sends nothing', () => {
   const native = recordedNative();
   assert.deepEqual(new Kernel(native).commit({ door: 'nfnetlink', steps: [] }), []);
   assert.deepEqual(native.submitted, []);
 });
 
-test('each door has one socket, made when it is first used, and closed on the writer thread', async () => {
+test('each door opens one socket at its first use, and the writer thread closes it', async () => {
   const native = recordedNative(() => generation);
   const kernel = new Kernel(native);
   for (const door of ['nfnetlink', 'nfnetlink', 'rtnetlink'] as const)
@@ -126,7 +126,7 @@ function control(type: 2 | 3, flags: number, value: number): Uint8Array {
 const done = control(3, 2, 0);
 const interrupted = concat([message({ type: 0xa06, flags: 0x12, sequence: 1 }), done]);
 
-test('a dump that was torn is asked for again, and is an error if it is torn four times', async () => {
+test('an inconsistent dump is requested again, and is an error after four times', async () => {
   const unfinished = message({ type: 0xa06, flags: 2, sequence: 1 });
   const late = control(3, 0x12, 0);
   for (const torn of [interrupted, unfinished, late, new Uint8Array()]) {
@@ -143,7 +143,7 @@ test('a dump that was torn is asked for again, and is an error if it is torn fou
   }
 });
 
-test('a dump that is refused is an error, and one of what is not there is empty', async () => {
+test('a dump refused by EPERM is an error, and one answered by ENOENT is not', async () => {
   for (const type of [2, 3] as const) {
     const native = recordedNative(() => control(type, type === 2 ? 0x110 : 2, -1));
     await assert.rejects(new Kernel(native).dump([dumpRequest]), /nfnetlink dump: EPERM/);
@@ -155,7 +155,7 @@ test('a dump that is refused is an error, and one of what is not there is empty'
   }
 });
 
-test('a dump of elements in which the generation changed is asked for again', async () => {
+test('a dump of elements is requested again if the generation changed within it', async () => {
   const elements = (resource: number) => message({ type: 0xa0c, flags: 2, sequence: 1, resource });
   const torn = concat([elements(7), elements(8), done]);
   const whole = concat([elements(8), elements(8), done]);

@@ -5,7 +5,7 @@ import { checked, linkAddress, openNetlink, openPacket, SystemCallError } from '
 import { hex } from '../netlink/captured.ts';
 import { recordedNative } from './recorded-native.ts';
 
-test('a netlink socket has its options, is bound, and only then joins its groups', () => {
+test('a netlink socket gets its options, is bound, and only then joins its groups', () => {
   const native = recordedNative();
   assert.deepEqual(openNetlink(native, 12, [7, 9]), { fd: 100, portId: 42 });
   const [send, receive] = [64 << 20, 8 << 20];
@@ -23,14 +23,14 @@ test('a netlink socket has its options, is bound, and only then joins its groups
   ]);
 });
 
-test('without the right to exceed the limits a socket takes what it may have', () => {
+test('without the right to exceed the limits a socket asks for buffers within them', () => {
   const native = recordedNative(undefined, { 'setsockopt 100 1 32': -1, 'setsockopt 100 1 33': -1 });
   openNetlink(native, 0);
   assert.ok(native.calls.includes(`setsockopt 100 1 7 ${64 << 20}`));
   assert.ok(native.calls.includes(`setsockopt 100 1 8 ${8 << 20}`));
 });
 
-test('a call that fails names itself, its errno and the words for it', () => {
+test('the error of a failed call names the call, its errno and the words for it', () => {
   for (const [call, words] of [
     ['socket', 'socket(AF_NETLINK, 12): EPERM: Operation not permitted'],
     ['bind', 'bind(AF_NETLINK): EPERM: Operation not permitted'],
@@ -45,28 +45,28 @@ test('a call that fails names itself, its errno and the words for it', () => {
   }
 });
 
-test('an option that an old kernel does not know is done without', () => {
+test('a socket opens without an option that an old kernel does not know', () => {
   const native = recordedNative(undefined, { 'setsockopt 100 270 1': -92 });
   assert.equal(openNetlink(native, 12).fd, 100);
 });
 
-test('a socket that could not be opened in full is closed', () => {
+test('a socket that cannot be bound is closed', () => {
   const native = recordedNative(undefined, { bind: -1 });
   assert.throws(() => openNetlink(native, 12));
   assert.ok(native.calls.some((call) => /^(submit )?close 100$/.test(call)));
 });
 
-test('a packet socket is asked for no protocol, so that it receives nothing', () => {
+test('a packet socket is opened for no protocol, so that it receives nothing', () => {
   const native = recordedNative();
   assert.equal(openPacket(native), 100);
   assert.deepEqual(native.calls, ['socket 17 3 0']);
 });
 
-test('a link address has its EtherType in network order and its interface in ours', () => {
+test('a link address has its EtherType in network order and its interface in host order', () => {
   assert.deepEqual(linkAddress(0x0102, 0x0806), hex('1100 0806 02010000 000000000000000000000000'));
 });
 
-test('a result that is no error is passed on', () => {
+test('checked returns a result that is no error', () => {
   assert.equal(checked('any', 0), 0);
   assert.equal(checked('any', 7), 7);
 });

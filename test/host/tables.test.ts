@@ -1,4 +1,4 @@
-// A table rewritten: under the lock, with the counters it had, and when a system call fails, not at all.
+// A legacy table is rewritten under the lock, with its counters, and not at all if a system call fails.
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempDisposableSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -54,7 +54,7 @@ function answerTo(call: string, { bytes }: Submitted): Outcome {
   return 0;
 }
 
-test('a table is read, written and counted on under the lock', async () => {
+test('a table is read and replaced with its counters under the lock', async () => {
   const { calls, native, receipt } = await rewriting(() => undefined);
   assert.deepEqual(receipt, []);
   assert.deepEqual(calls, ['flock', 'GET_INFO', 'GET_ENTRIES', 'sets', 'REPLACE', 'ADD_COUNTERS']);
@@ -73,7 +73,7 @@ for (const [call, errno, words] of [
   ['REPLACE', 40, /table raw/],
   ['flock', 38, /^cannot take the lock \S+$/],
 ] as const) {
-  test(`errno ${errno} of ${call} is the receipt, and nothing is written behind it`, async () => {
+  test(`errno ${errno} of ${call} is in the receipt, and no call follows it`, async () => {
     const { calls, receipt } = await rewriting((at) => (at === call ? -errno : undefined));
     const [refused, ...more] = receipt;
     assert.deepEqual([refused?.object, refused?.errno, more], [object, errno, []]);
@@ -83,7 +83,7 @@ for (const [call, errno, words] of [
   });
 }
 
-test('a table that was changed without the lock is read again, and then given up', async () => {
+test('a table that changed without the lock is read again, and in the end given up', async () => {
   const once = await rewriting((call, times) => (call === 'REPLACE' && times === 1 ? -11 : undefined));
   assert.deepEqual(once.receipt, []);
   assert.equal(once.calls.filter((call) => call === 'GET_INFO').length, 2);
@@ -94,7 +94,7 @@ test('a table that was changed without the lock is read again, and then given up
   );
 });
 
-test('a family that the kernel has not is an answer to every question', async () => {
+test('a family that the kernel lacks answers every question with its errno', async () => {
   const native = recordedNative(undefined, { 'socket 10 ': -97 });
   const { tables } = new Kernel(native);
   assert.deepEqual(await tables.option(4, 64, new Uint8Array(infoBytes)), new Uint8Array());
@@ -104,7 +104,7 @@ test('a family that the kernel has not is an answer to every question', async ()
   assert.throws(() => tables.open(), { code: 'SystemCall', errno: 97 });
 });
 
-test('a lock that is held is tried again', async () => {
+test('a rewrite tries a held lock again', async () => {
   const { calls, receipt } = await rewriting((call, times) =>
     call === 'flock' && times < 4 ? -11 : undefined,
   );
