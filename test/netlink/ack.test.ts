@@ -1,4 +1,4 @@
-// What a receipt says of the kernel's answers: captured ones, and ones made up to lie.
+// Receipts of the kernel's answers: captured ones, and corrupted ones.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -37,11 +37,11 @@ test('an acknowledgement alone is no commit, nor is the barrier of another step'
   assert.deepEqual(receiptOf(listStep, new Uint8Array()), expected);
 });
 
-test('an acknowledged barrier, as of rtnetlink, is an answer too', () => {
+test('an acknowledged barrier, as of rtnetlink, means a commit too', () => {
   assert.deepEqual(receiptOf(listStep, numbered(cappedAcknowledgement, 9)), []);
 });
 
-test('a full set names the eleventh element, with the whole message echoed', () => {
+test('the receipt of a full set names the eleventh element, with the whole message echoed', () => {
   const [refused, ...more] = receiptOf(listStep, join(setFull, barrier));
   assert.deepEqual(more, []);
   assert.equal(refused?.object, '10.0.0.11');
@@ -49,7 +49,7 @@ test('a full set names the eleventh element, with the whole message echoed', () 
   assert.match(refused?.words ?? '', /it is full/);
 });
 
-test('a full set names the same element where the echo is capped to the header', () => {
+test('the receipt of a full set names the same element where the echo is capped to the header', () => {
   const receipt = receiptOf(listStep, join(errorOf({ errno: ENFILE, offset: 208, capped: true }), barrier));
   assert.deepEqual(
     receipt.map(({ object }) => object),
@@ -57,7 +57,7 @@ test('a full set names the same element where the echo is capped to the header',
   );
 });
 
-test('every byte of an element leads to it, and no other byte does', () => {
+test('an error offset at any byte of an element names that element, and any other offset none', () => {
   for (let offset = 0; offset < first + 11 * stride + 40; offset++) {
     const [refused] = receiptOf(listStep, errorOf({ errno: ENFILE, offset, capped: true }));
     const index = Math.floor((offset - first) / stride);
@@ -65,7 +65,7 @@ test('every byte of an element leads to it, and no other byte does', () => {
   }
 });
 
-test('several errors of one batch name each its object, in order', () => {
+test('several errors of one batch name their objects in order', () => {
   const records = [1, 2, 3].map((sequence) => ({
     sequence,
     objects: [`object ${sequence}`],
@@ -79,7 +79,7 @@ test('several errors of one batch name each its object, in order', () => {
   ]);
 });
 
-test('an error of the beginning of a batch is about no object', () => {
+test('an error about the beginning of a batch names no object', () => {
   const receipt = receiptOf(listStep, join(errorOf({ errno: ERESTART, sequence: 0 }), barrier));
   assert.deepEqual(
     receipt.map(({ object, errno }) => [object, errno]),
@@ -87,7 +87,7 @@ test('an error of the beginning of a batch is about no object', () => {
   );
 });
 
-test('an error without a place names the object of a message about one, and none of a list', () => {
+test('an error without an offset names the object of a message about one, and none of a list', () => {
   const records = [
     { sequence: 1, objects: eleven, first, stride },
     { sequence: 2, objects: ['the only'], first, stride },
@@ -102,7 +102,7 @@ test('an error without a place names the object of a message about one, and none
   );
 });
 
-test("the kernel's own words go before those of libc, capped or not", () => {
+test("a receipt prefers the kernel's own words to those of libc, capped or not", () => {
   for (const capped of [true, false]) {
     const error = errorOf({ errno: EOPNOTSUPP, text: 'Not today', offset: 20, capped });
     assert.equal(receiptOf(listStep, error)[0]?.words, 'Not today');
@@ -111,14 +111,14 @@ test("the kernel's own words go before those of libc, capped or not", () => {
   assert.equal(receiptOf(listStep, errorOf({ errno: 777 }))[0]?.words, '');
 });
 
-test('without a barrier an error is still told as what it is', () => {
+test('without a barrier the receipt still has each error', () => {
   assert.deepEqual(
     receiptOf(listStep, twoErrors).map(({ errno }) => errno),
     [ENOENT, ENOENT],
   );
 });
 
-test('a bad errno is never taken for success, whatever its bytes', () => {
+test('no errno is taken for success', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 4095 }), fc.boolean(), (errno, capped) => {
       assert.equal(receiptOf(listStep, join(errorOf({ errno, capped }), barrier))[0]?.errno, errno);
@@ -127,7 +127,7 @@ test('a bad errno is never taken for success, whatever its bytes', () => {
   );
 });
 
-test('answers that lie are a NetlinkError or a refusal, and never a commit out of nothing', () => {
+test('corrupted answers are a NetlinkError or a refusal, and never a commit', () => {
   const change = fc.tuple(fc.nat(setFull.length - 1), fc.nat(255));
   fc.assert(
     fc.property(fc.array(change, { maxLength: 5 }), fc.nat(setFull.length), (changes, length) => {
@@ -144,7 +144,7 @@ test('answers that lie are a NetlinkError or a refusal, and never a commit out o
   );
 });
 
-test('errnoOf reads an error and nothing else', () => {
+test('errnoOf returns the errno of an error, and 0 for any other message', () => {
   const [error, other, success] = [...messagesOf(join(setFull, generation, cappedAcknowledgement))].map(
     errnoOf,
   );
@@ -152,7 +152,7 @@ test('errnoOf reads an error and nothing else', () => {
   assert.ok(other === 0 && success === 0);
 });
 
-test('an errno has its name and words, one we do not know its number', () => {
+test('describeErrno gives the name and words of an errno, or the number of an unknown one', () => {
   assert.equal(describeErrno(ENOENT), 'ENOENT: No such file or directory');
   assert.equal(describeErrno(ENOENT, 'gone'), 'ENOENT: gone');
   assert.equal(describeErrno(777), 'errno 777');

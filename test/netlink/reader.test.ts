@@ -1,4 +1,4 @@
-// The reader against bytes that lie: it never looks past its end, and says nothing but NetlinkError.
+// The reader against corrupted bytes: it never reads past its end, and throws nothing but NetlinkError.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -18,7 +18,7 @@ import { addressDump, elementDump, generation, hex, setFull, twoErrors } from '.
 
 const captured = [elementDump, setFull, twoErrors, generation, addressDump];
 
-test('messages of several datagrams are read in order, with their headers', () => {
+test('the reader gives the messages of several datagrams in order with their headers', () => {
   const read = [...messagesOf(elementDump)];
   assert.deepEqual(
     read.map(({ type, flags, sequence, portId, payload }) => [type, flags, sequence, portId, payload.length]),
@@ -43,7 +43,7 @@ test('attributes come in order, without their flag bits, and the last of a type 
   assert.deepEqual(attributesOf(bytes, 4).get(1), Uint8Array.of(9));
 });
 
-test('the elements of a dump of the kernel are found', () => {
+test('the reader finds the elements of a captured dump', () => {
   const keys = [...messagesOf(elementDump)].flatMap(({ type, payload }) =>
     type !== 0xa0c
       ? []
@@ -70,7 +70,7 @@ test('a string ends at its zero, or at the end of its attribute', () => {
   assert.equal(textOf(new Uint8Array()), '');
 });
 
-test('a length that is too small, or larger than what is there, is a NetlinkError', () => {
+test('a length that is too small, or larger than the input, is a NetlinkError', () => {
   const whole = hex('14000000 03000200 00000000 955b0000 00000000');
   for (let cut = 1; cut < whole.length; cut++) {
     assert.throws(() => [...messagesOf(whole.subarray(0, cut))], NetlinkError, `cut to ${cut}`);
@@ -85,7 +85,7 @@ test('a length that is too small, or larger than what is there, is a NetlinkErro
   }
 });
 
-test('hostile bytes end in values within the input, or in a NetlinkError', () => {
+test('hostile bytes give values within the input or a NetlinkError', () => {
   fc.assert(
     fc.property(
       hostileBytes(),

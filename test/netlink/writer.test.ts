@@ -8,7 +8,7 @@ import { attributeList, messagesOf, u32Be } from '../../src/netlink/reader.ts';
 import { NLA_F_NESTED, Writer } from '../../src/netlink/writer.ts';
 import { hex, ipAddAddress4, nftAddChain, nftAddElements, wireExample } from './captured.ts';
 
-test('the example of the wire format comes out byte for byte', () => {
+test('the writer makes the example of the wire format byte for byte', () => {
   const writer = new Writer(1);
   const begin = writer.beginMessage(NFNL_MSG_BATCH_BEGIN, 1, 1);
   nfgenmsg(writer, 0, NFNL_SUBSYS_NFTABLES);
@@ -26,7 +26,7 @@ test('the example of the wire format comes out byte for byte', () => {
   assert.deepEqual(writer.bytes, wireExample);
 });
 
-test('a batch of two elements is the one that nft sends', () => {
+test('a batch of two elements has the bytes that nft sends', () => {
   const writer = new Writer();
   beginBatch(writer, 0);
   const message = writer.beginMessage(0xa0c, 0x401, 1);
@@ -40,7 +40,7 @@ test('a batch of two elements is the one that nft sends', () => {
   assert.deepEqual(writer.bytes, nftAddElements);
 });
 
-test('a base chain with a negative priority is the one that nft sends', () => {
+test('a base chain with a negative priority has the bytes that nft sends', () => {
   const writer = new Writer();
   beginBatch(writer, 0);
   const message = writer.beginMessage(0xa03, 0x401, 1);
@@ -58,7 +58,7 @@ test('a base chain with a negative priority is the one that nft sends', () => {
   assert.deepEqual(writer.bytes, nftAddChain);
 });
 
-test('a host-endian message is the one that ip sends', () => {
+test('a host-endian message has the bytes that ip sends', () => {
   const writer = new Writer();
   const message = writer.beginMessage(20, 0x605, 0x6b05b0e9);
   for (const byte of [2, 32, 0, 254]) writer.u8(byte);
@@ -72,14 +72,14 @@ test('a host-endian message is the one that ip sends', () => {
   assert.deepEqual(writer.bytes, ipAddAddress4);
 });
 
-test('the buffer may have to grow at any byte of anything written', () => {
+test('the writer makes the same bytes wherever its buffer has to grow', () => {
   const wide = everything(new Writer(65_536));
   for (let capacity = 0; capacity <= wide.length + 1; capacity++) {
     assert.deepEqual(everything(new Writer(capacity)), wide, `capacity ${capacity}`);
     const writer = new Writer(capacity);
     writer.raw(hex('ffffff'));
     const taken = writer.take();
-    assert.deepEqual(everything(writer), wide, `capacity ${capacity}, behind another piece`);
+    assert.deepEqual(everything(writer), wide, `capacity ${capacity}, after another piece`);
     assert.deepEqual(taken, hex('ffffff'));
   }
 });
@@ -93,7 +93,7 @@ test('attributes are padded with zeroes', () => {
   assert.deepEqual(writer.bytes, hex('07000100 61620000 05000200 07000000 06000300 01020000 04000400'));
 });
 
-test('what was taken stays as it is, however much is written behind it', () => {
+test('bytes that were taken do not change when more is written', () => {
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ maxLength: 3000 })), fc.nat(8000), (pieces, capacity) => {
       const writer = new Writer(capacity);
@@ -107,7 +107,7 @@ test('what was taken stays as it is, however much is written behind it', () => {
   );
 });
 
-test('small pieces share buffers of the size that was asked for', () => {
+test('small pieces share buffers of the given capacity', () => {
   const writer = new Writer(4096);
   const buffers = new Set<ArrayBufferLike>();
   for (let piece = 0; piece < 1000; piece++) {
@@ -125,7 +125,7 @@ test('numbers of 64 bits are big-endian to the last bit', () => {
   assert.deepEqual(writer.bytes, hex('0c000100 0102030405060708 0c000200 ffffffffffffffff'));
 });
 
-test('the reader gives back what was written, whatever the attributes and the first capacity', () => {
+test('the reader gives back any attributes as they were written, at any first capacity', () => {
   const attribute = fc.tuple(fc.integer({ min: 0, max: 0x3fff }), fc.uint8Array({ maxLength: 70 }));
   fc.assert(
     fc.property(
@@ -156,7 +156,7 @@ test('the reader gives back what was written, whatever the attributes and the fi
   );
 });
 
-/** One of everything, each of an odd size where it can be, so that no boundary is spared. */
+/** One of everything, each of an odd size where possible, so that every boundary is met. */
 function everything(writer: Writer): Uint8Array {
   const message = writer.beginMessage(0x1234, 0x5678, 0x9abcdef0);
   writer.u8(1);
