@@ -8,7 +8,7 @@ import { addressBytes, parseAddress, parsePrefix, prefixesContain } from '../../
 const address = fc.oneof(fc.ipV4(), fc.ipV6()).map((text) => parseAddress(text));
 const bitsOf = (bytes: Uint8Array) => [...bytes].map((byte) => byte.toString(2).padStart(8, '0')).join('');
 
-test('a prefix contains what has its first bits, and nothing of the other family', () => {
+test('a prefix contains the addresses with its first bits, and none of the other family', () => {
   fc.assert(
     fc.property(address, address, fc.integer({ min: 0, max: 32 }), fc.boolean(), (a, b, length, isNear) => {
       const [first, other] = [addressBytes(a), addressBytes(b)];

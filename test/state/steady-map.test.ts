@@ -12,7 +12,7 @@ const step = fc.oneof(
   fc.record({ does: fc.constant('clear' as const) }),
 );
 
-test('it says what a map says, whatever was done to it', () => {
+test('a SteadyMap behaves as a Map after any operations', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
       const [steady, plain] = [new SteadyMap<number, object>(), new Map<number, object>()];
@@ -53,7 +53,7 @@ function same(steady: SteadyMap<number, object>, plain: ReadonlyMap<number, obje
   }
 }
 
-test('a key that comes and goes keeps its entry, and of many that go few entries stay', () => {
+test('a SteadyMap keeps the entry of a key that comes and goes, and few of many deleted ones', () => {
   const entries = (map: Map<string, object>): number => [...Map.prototype.keys.call(map)].length;
   const map = new SteadyMap<string, object>();
   for (let n = 0; n < 5000; n++) {
@@ -67,7 +67,7 @@ test('a key that comes and goes keeps its entry, and of many that go few entries
   assert.ok(entries(map) <= 2049, `${entries(map)} entries stay`);
 });
 
-test('what is deleted while somebody walks over it is not met any more', () => {
+test('an iterator skips an entry that is deleted during the iteration', () => {
   const walks = [
     (map: Map<string, object>) => map.keys(),
     (map: Map<string, object>) => map.values(),
