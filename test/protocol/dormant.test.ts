@@ -1,4 +1,4 @@
-// Two streams of one agent to one controller, which keeps one a node: they do not end each other for ever.
+// Two streams of one agent to one controller, which keeps one per node, do not end each other for ever.
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { once } from 'node:events';
@@ -11,7 +11,7 @@ import { Peer } from './peer.ts';
 
 const limit = { timeout: 60_000 };
 
-test('one stream goes on and the other is dormant until it ends', limit, async (t) => {
+test('of two streams to one controller one is dormant until the other ends', limit, async (t) => {
   const { url } = await runningController(t, { files: { 'a.yaml': service('web') } });
   const ws = url.replace('http', 'ws');
   const { link } = agentOf(t, [ws, `${ws}/`]);
@@ -21,7 +21,7 @@ test('one stream goes on and the other is dormant until it ends', limit, async (
     await untilTrue(() => `${states()}` === 'dormant,open');
     const [first, dormant] = [open(), link.streams.find(({ state }) => state === 'dormant')];
     match(dormant?.reason ?? '', /^reaches the controller of ws:.*; takes over when that stream ends$/);
-    // As long as it is there nothing changes, for longer than the pause before an attempt.
+    // Nothing changes for longer than the pause before an attempt.
     await new Promise((resolve) => setTimeout(resolve, 1000));
     deepEqual([open() === first, states()], [true, ['dormant', 'open']]);
     first?.refuse('to see the other one take over');
@@ -29,14 +29,14 @@ test('one stream goes on and the other is dormant until it ends', limit, async (
   }
 });
 
-test('a URL that is given twice is one stream', limit, async (t) => {
+test('a URL that is given twice gets one stream', limit, async (t) => {
   const peer = await Peer.listen(t, 1);
   const { link } = agentOf(t, [peer.url, peer.url]);
   await untilTrue(() => peer.heard.length > 0);
   equal(link.streams.length, 1);
 });
 
-test('who is replaced at one controller comes back, whatever others reach', limit, async (t) => {
+test('a replaced stream reconnects while a stream to another controller stays open', limit, async (t) => {
   const [replacing, other] = [await Peer.listen(t, 4), await Peer.listen(t, 4, false)];
   const { link } = agentOf(t, [replacing.url, other.url]);
   await untilTrue(
@@ -61,7 +61,7 @@ async function alsoAt(t: TestContext, host: string, port: number): Promise<void>
   t.after(() => server.close());
 }
 
-test('a dormant stream goes where its name leads by now, and the open one stays', limit, async (t) => {
+test('a dormant stream connects to a new address of its name, and the open one stays', limit, async (t) => {
   const { url, controller } = await runningController(t, { files: { 'a.yaml': service('web') } });
   const { port } = new URL(url);
   await alsoAt(t, '127.0.0.2', Number(port));
@@ -75,23 +75,23 @@ test('a dormant stream goes where its name leads by now, and the open one stays'
   const [open, dormant] = ['open', 'dormant'].map((wanted) =>
     link.streams.find(({ state }) => state === wanted),
   );
-  // A name that leads where it did rouses nobody.
+  // A lookup without a new address wakes no stream.
   await new Promise((resolve) => setTimeout(resolve, 1000));
   deepEqual([states(), dormant?.state], [['dormant', 'open'], 'dormant']);
   addresses = ['127.0.0.2', '127.0.0.1', '127.0.0.3'];
   await untilTrue(() => standby.types().includes('hello'));
   await untilTrue(() => dormant?.state === 'open');
-  // Of three addresses one reaches what another reaches: nobody goes there, however often it is looked at.
+  // Two of the three addresses reach one controller: no stream connects to the second, at any lookup.
   await new Promise((resolve) => setTimeout(resolve, 1000));
   deepEqual([open?.state, states(), standby.types()], ['open', ['open', 'open'], ['hello']]);
-  // Where the name leads as before, the stream that comes back from there is dormant as before.
+  // With the addresses as before, the stream that reconnects is dormant as before.
   addresses = ['127.0.0.2', '127.0.0.1'];
   standby.end();
   await untilTrue(() => dormant?.state === 'dormant');
   equal(open?.state, 'open');
 });
 
-test('a controller that comes is reached though no stream ends', limit, async (t) => {
+test('the agent connects to a new address of a name although no stream ends', limit, async (t) => {
   const ruling = await Peer.listen(t, 4);
   const { port } = new URL(ruling.url);
   let addresses = ['127.0.0.1'];

@@ -1,4 +1,4 @@
-// Frames that are nearly right: each ends in a message or in a FrameError that names a field, on both sides.
+// Frames that are nearly valid: each ends in a message or in a FrameError that names a field, on both sides.
 
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -71,7 +71,7 @@ for (const [side, parse, frames] of [
   ['an agent', parseAgentMessage, ofAgent],
   ['a controller', parseControllerMessage, ofController],
 ] as const) {
-  test(`whatever ${side} may send is a message, or is refused by its field`, async () => {
+  test(`any frame of ${side} is parsed or refused by a FrameError`, async () => {
     for (const frame of frames) parse(JSON.stringify(frame));
     const text = fc.oneof(
       changed(...frames).map((value) => JSON.stringify(value)),

@@ -1,4 +1,4 @@
-// Whatever an agent has to say of its node, its stream is not closed for the length of it.
+// No message of an agent is so long that its stream is closed for it.
 
 import { deepEqual, equal, match, throws } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -17,7 +17,7 @@ const refused: Refused = {
   reason: 'so '.repeat(5000),
 };
 
-test('a hello and a reason that are too long are cut to what a controller takes', () => {
+test('an agent shortens a hello and a reason to the limits of a controller', () => {
   const none = { count: 0, digests: {} };
   const hello: Hello = {
     ...{ type: 'hello', version: '0'.repeat(100), features: [], node: 'n1', firewall: 'nftables' },
@@ -34,7 +34,7 @@ test('a hello and a reason that are too long are cut to what a controller takes'
   match(reason, /^so so .*…$/);
 });
 
-test('a node is called what Kubernetes may call one, and nothing else', () => {
+test('a hello is accepted exactly with the node names that Kubernetes allows', () => {
   const none = { count: 0, digests: {} };
   const named = (node: unknown) => {
     const hello = {
@@ -64,12 +64,12 @@ test('a node is called what Kubernetes may call one, and nothing else', () => {
   for (const name of wrong) throws(() => named(name), /node: expected/);
 });
 
-test('what is within the limits is said as it is', () => {
+test('a message within the limits is sent unchanged', () => {
   const short: Refused = { ...refused, reason: 'x'.repeat(4096), mac: '02:00:5e:10:00:01' };
   deepEqual(parseAgentMessage(agentFrame(short)), short);
 });
 
-test('a reason that is too long ends no stream', { timeout: 60_000 }, async (t) => {
+test('a reason that is too long does not end the stream', { timeout: 60_000 }, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const agent = agentOf(t, [running.url.replace('http', 'ws')]);
   await untilTrue(() => agent.session.rules.resources.size === 1);

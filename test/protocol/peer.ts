@@ -1,4 +1,4 @@
-// A controller that says what a test tells it to, in a few lines.
+// A controller that sends what a test tells it to, in a few lines.
 
 import { hash } from 'node:crypto';
 import { once } from 'node:events';
@@ -16,14 +16,14 @@ const vip = (port: number) => ({
   ports: [{ protocol: 'TCP', port, service: 'a/b', delivery: 'host', sources: null }],
 });
 
-/** What a welcome says of a controller. */
+/** The fields of a welcome that a test chooses. */
 interface Said {
   readonly generation: number;
   readonly ruling: boolean;
   readonly cluster: string;
 }
 
-/** A controller that says what it is told to. */
+/** A controller that sends what it is told to. */
 export class Peer {
   readonly url: string;
   readonly heard: AgentMessage[] = [];

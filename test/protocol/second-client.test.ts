@@ -18,7 +18,7 @@ const portOf = ({ tables }: SecondClient, address: string): number | undefined =
   return rule?.ports[0]?.port;
 };
 
-test('it syncs, follows a change, and holds the VIP as status says', limit, async (t) => {
+test('the second client syncs, holds the VIP as status says, and follows a change', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const client = clientOf(t, running);
   await client.synced();
@@ -29,7 +29,7 @@ test('it syncs, follows a change, and holds the VIP as status says', limit, asyn
   await untilStatus(running, ({ nodes, seq }) => nodes[0]?.seq === seq);
 });
 
-test('it comes back without a snapshot, and gets only what it missed', limit, async (t) => {
+test('the second client reconnects without a snapshot and gets only what it missed', limit, async (t) => {
   const files = Object.fromEntries(Array.from({ length: 40 }, (_, at) => [`${at}.yaml`, service(`s${at}`)]));
   const running = await runningController(t, { files });
   const first = clientOf(t, running);
@@ -49,7 +49,7 @@ test('it comes back without a snapshot, and gets only what it missed', limit, as
   deepEqual(third.heard, ['welcome', 'page', 'synced', 'synced']);
 });
 
-test('it finds that its table is wrong by its own means, and asks for what differs', limit, async (t) => {
+test('the second client finds a wrong table by its digest and asks for what differs', limit, async (t) => {
   const running = await runningController(t, {
     files: { 'a.yaml': service('web'), 'b.yaml': service('api') },
   });

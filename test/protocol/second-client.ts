@@ -80,7 +80,7 @@ export class SecondTable {
   }
 }
 
-/** Any message of a controller: which members are there, its type says. */
+/** Any message of a controller; its type says which members it has. */
 interface Message {
   readonly type: string;
   readonly table: Name;
@@ -187,7 +187,7 @@ export class SecondClient {
       this.#took(name, table.delta(from, to, { set, remove }));
   }
 
-  /** Says that it is committed, or asks for what is missing. */
+  /** Acknowledges a whole table, or asks for what is missing. */
   #took(name: Name, isWhole: boolean): void {
     if (!isWhole) {
       this.resync(name);
@@ -199,7 +199,7 @@ export class SecondClient {
     this.#say({ type: 'ack', table: name, seq: table.seq, commitUs: 1 });
   }
 
-  /** All of it, or what changed, where the controller takes that. */
+  /** Sends the whole list, or the changes to a controller that supports them. */
   #sayHeld(vips: readonly Resource[]): void {
     const before = this.#told;
     this.#told = new Map(vips.map((vip) => [vip.address, JSON.stringify(vip)]));

@@ -1,5 +1,5 @@
-// One agent and several controllers: who is obeyed, and what the others hear. Link and session are the
-// agent's own, and there is no kernel behind them.
+// One agent and several controllers: which one it obeys, and what it sends to the others. Link and session
+// are the agent's own, and there is no kernel behind them.
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -9,7 +9,7 @@ import { Peer } from './peer.ts';
 
 const limit = { timeout: 60_000 };
 
-test('the ruling controller is obeyed, and a standby hears hello and ticks alone', limit, async (t) => {
+test('the agent obeys the ruling controller and sends a standby only hello and ticks', limit, async (t) => {
   const [ruling, standby] = [await Peer.listen(t, 4), await Peer.listen(t, 4, false)];
   const agent = agentOf(t, [ruling.url, standby.url]);
   await untilTrue(() => ruling.heard.length > 0 && standby.heard.length > 0);
@@ -25,7 +25,7 @@ test('the ruling controller is obeyed, and a standby hears hello and ticks alone
   );
 });
 
-test('a standby that begins to rule is obeyed from then on, and the former one no more', limit, async (t) => {
+test('the agent obeys a standby that begins to rule, and refuses the former controller', limit, async (t) => {
   const [former, next] = [await Peer.listen(t, 4), await Peer.listen(t, 4, false)];
   const agent = agentOf(t, [former.url, next.url]);
   await untilTrue(() => former.heard.length > 0 && next.heard.length > 0);
@@ -41,58 +41,50 @@ test('a standby that begins to rule is obeyed from then on, and the former one n
   deepEqual([former.closed[0]?.code, agent.port()], [1008, 81]);
   match(former.closed[0]?.reason ?? '', /^generation: 4 is older than 5/);
   ok(next.types().includes('ack'));
-  // What it holds by now is said once more, to one that was told of it while it stood by.
+  // The agent says hello once more, because the first one told a standby what it held then.
   equal(next.types().filter((type) => type === 'hello').length, 2);
 });
 
-test(
-  'of two that rule, the one of the higher generation is obeyed, whoever comes first',
-  limit,
-  async (t) => {
-    for (const order of [
-      [7, 6],
-      [6, 7],
-    ] as const) {
-      const peers = [await Peer.listen(t, order[0], false), await Peer.listen(t, order[1], false)];
-      const agent = agentOf(
-        t,
-        peers.map(({ url }) => url),
-      );
-      await untilTrue(() => peers.every(({ heard }) => heard.length > 0));
-      for (const peer of peers) {
-        peer.ruling = true;
-        peer.welcome();
-        peer.state(peer.generation);
-        await untilTrue(() => agent.port() === peer.generation || peer.closed.length > 0);
-      }
-      equal(agent.port(), 7);
-      equal(agent.session.generation, 7);
+test('of two ruling controllers the agent obeys the higher generation, in either order', limit, async (t) => {
+  for (const order of [
+    [7, 6],
+    [6, 7],
+  ] as const) {
+    const peers = [await Peer.listen(t, order[0], false), await Peer.listen(t, order[1], false)];
+    const agent = agentOf(
+      t,
+      peers.map(({ url }) => url),
+    );
+    await untilTrue(() => peers.every(({ heard }) => heard.length > 0));
+    for (const peer of peers) {
+      peer.ruling = true;
+      peer.welcome();
+      peer.state(peer.generation);
+      await untilTrue(() => agent.port() === peer.generation || peer.closed.length > 0);
     }
-  },
-);
+    equal(agent.port(), 7);
+    equal(agent.session.generation, 7);
+  }
+});
 
-test(
-  'when the ruling controller is gone the agent keeps what it has, and obeys the next',
-  limit,
-  async (t) => {
-    const [ruling, standby] = [await Peer.listen(t, 4), await Peer.listen(t, 4, false)];
-    const agent = agentOf(t, [ruling.url, standby.url]);
-    await untilTrue(() => ruling.heard.length > 0 && standby.heard.length > 0);
-    ruling.state(80);
-    await untilTrue(() => agent.port() === 80);
-    ruling.end();
-    await untilTrue(() => !agent.session.ruled);
-    equal(agent.port(), 80);
-    [standby.generation, standby.ruling] = [5, true];
-    standby.welcome();
-    standby.change(99, 9);
-    await untilTrue(() => standby.types().includes('resync'));
-    standby.state(81);
-    await untilTrue(() => agent.port() === 81);
-  },
-);
+test('without a ruling controller the agent keeps its rules, and then obeys the next', limit, async (t) => {
+  const [ruling, standby] = [await Peer.listen(t, 4), await Peer.listen(t, 4, false)];
+  const agent = agentOf(t, [ruling.url, standby.url]);
+  await untilTrue(() => ruling.heard.length > 0 && standby.heard.length > 0);
+  ruling.state(80);
+  await untilTrue(() => agent.port() === 80);
+  ruling.end();
+  await untilTrue(() => !agent.session.ruled);
+  equal(agent.port(), 80);
+  [standby.generation, standby.ruling] = [5, true];
+  standby.welcome();
+  standby.change(99, 9);
+  await untilTrue(() => standby.types().includes('resync'));
+  standby.state(81);
+  await untilTrue(() => agent.port() === 81);
+});
 
-test('what was received on another stream is not acknowledged on this one', limit, async (t) => {
+test('the agent does not acknowledge on a new stream what it has received on another', limit, async (t) => {
   const [former, next] = [await Peer.listen(t, 4), await Peer.listen(t, 4, false)];
   const agent = agentOf(t, [former.url, next.url], { acksAtOnce: false });
   await untilTrue(() => former.heard.length > 0 && next.heard.length > 0);
@@ -113,7 +105,7 @@ test('what was received on another stream is not acknowledged on this one', limi
   deepEqual(former.types(), ['hello']);
 });
 
-test('deltas that were on their way ask once for what is missing', limit, async (t) => {
+test('several deltas after a gap cause one resync', limit, async (t) => {
   const peer = await Peer.listen(t, 1);
   const agent = agentOf(t, [peer.url]);
   await untilTrue(() => peer.heard.length > 0);
@@ -127,7 +119,7 @@ test('deltas that were on their way ask once for what is missing', limit, async 
 });
 
 test(
-  'a name server that shuffles its answers keeps no stream from the controller that rules',
+  'the agent obeys the ruling controller although a name server shuffles its answers',
   limit,
   async (t) => {
     const standby = await Peer.listen(t, 4, false);
@@ -140,7 +132,7 @@ test(
     await untilTrue(() => ruling.heard.length > 0 && standby.heard.length > 0);
     ruling.state(80);
     await untilTrue(() => agent.port() === 80);
-    // Whichever ends comes back where no other is.
+    // A stream that ends reconnects to the address that no other stream has.
     standby.close(1001, 'for a while');
     await untilTrue(() => standby.types().filter((type) => type === 'hello').length === 2);
     const hellos = ruling.types().filter((type) => type === 'hello');

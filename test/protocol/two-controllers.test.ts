@@ -1,4 +1,4 @@
-// Two real controllers whose Services come from files, with one record between them, and an agent of both.
+// Two real controllers with Services from files and copies of the same records, and an agent of both.
 
 import { equal, ok } from 'node:assert/strict';
 import { copyFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { agentOf } from './agent-side.ts';
 const limit = { timeout: 60_000 };
 
 test(
-  'the controller of the highest generation is obeyed, and once it is gone the other one is',
+  'the agent obeys the controller of the highest generation, and the other once that is gone',
   limit,
   async (t) => {
     const stateDir = folder(t);

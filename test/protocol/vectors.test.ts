@@ -1,5 +1,5 @@
-// The vectors of docs/protocol.md against the code. They were made by other means than the code (Python's
-// json and hashlib).
+// The vectors of docs/protocol.md against the code. They were made independently of it (Python's json and
+// hashlib).
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { hash } from 'node:crypto';
@@ -75,7 +75,7 @@ test('the texts, buckets, hashes and digests of docs/protocol.md are those of th
   }
 });
 
-test('members in another order, spaces and unknown members change nothing in the canonical text', () => {
+test('the order of members, spaces and unknown members change nothing in the canonical text', () => {
   const text = vectors()[0]?.resources[2]?.text ?? '';
   const { address, ports, ...flags } = JSON.parse(text) as Record<string, unknown>;
   const reversed = (ports as object[]).map((port) =>
@@ -85,7 +85,7 @@ test('members in another order, spaces and unknown members change nothing in the
   equal(canonicalJson(resourceOf('rules', other)), text);
 });
 
-test('every type, close code and limit of the code stands in the page', async () => {
+test('docs/protocol.md names every message type and every refusal code', async () => {
   const source = readFileSync(new URL('../../src/protocol/parse.ts', import.meta.url), 'utf8');
   const types = [...source.matchAll(/^ {4}case '(\w+)':/gm)].map(([, type]) => type);
   equal(types.length, 14);
@@ -95,7 +95,7 @@ test('every type, close code and limit of the code stands in the page', async ()
     ok(page.includes(code), `${code} is not in docs/protocol.md`);
 });
 
-test('every status by which a stream is refused stands in the table of the page, and no other', () => {
+test('docs/protocol.md lists exactly the statuses that refuse a stream', () => {
   const read = (name: string) =>
     readFileSync(new URL(`../../src/controller/${name}`, import.meta.url), 'utf8');
   const refusals = `${read('stream/upgrade-policy.ts')}${read('stream/upgrade-handler.ts')}`.matchAll(
