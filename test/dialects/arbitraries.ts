@@ -1,4 +1,4 @@
-// Random desired states, and the needs and capacities that go with them as an agent would work them out.
+// Random desired states, and the needs and capacities that an agent would compute for them.
 import fc from 'fast-check';
 import { diff } from '../../src/dialects/delta.ts';
 import type { Delta, KernelObject, KernelObjects } from '../../src/dialects/dialect.ts';
@@ -13,13 +13,13 @@ export const roomy: Capacities = {
   ...{ vips4: 1024, vips6: 1024, ports4: 4096, ports6: 4096, sources4: 4096, sources6: 4096 },
 };
 
-/** What a table has on a present kernel unless its owner says otherwise. */
+/** The options of a table on a current kernel unless a test says otherwise. */
 export const plain: NftOptions = {
   ...{ tableFlags: 0, setExpressionFlag: true, localAddresses: true },
   ...{ counters: false, echo: true, observe: false },
 };
 
-/** What an agent would say that these VIPs need. */
+/** The needs of these VIPs as an agent computes them. */
 export function needsOf(vips: readonly VirtualIp[], capacities: Capacities = roomy): Needs {
   const filtered = vips.filter((vip) => vip.filtered);
   const ports = filtered.flatMap((vip) => vip.ports.map((port) => ({ port, family: familyOf(vip.address) })));

@@ -1,4 +1,4 @@
-// Which firewall is chosen, from what a kernel answers: nothing is asked here.
+// The choice of the firewall from the answers of a kernel, which are given here.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Answer, type Choice, choose } from '../../src/dialects/choose.ts';
@@ -29,13 +29,13 @@ function missing(choice: Choice): string {
   return choice.name === null ? choice.missing.join('\n') : '';
 }
 
-test('nf_tables is chosen wherever it answers, unless xtables was wished for', () => {
+test('choose takes nf_tables wherever it answers, unless xtables is wished for', () => {
   assert.deepEqual(choose('auto', 0, []), { name: 'nftables' });
   assert.deepEqual(choose('nftables', 0, []), { name: 'nftables' });
   assert.equal(choose('xtables', 0, answers()).name, 'xtables');
 });
 
-test('without nf_tables xtables is chosen, in the tables that are there', () => {
+test('without nf_tables choose takes xtables, in the tables that exist', () => {
   assert.deepEqual(choose('auto', EOPNOTSUPP, answers()), {
     ...{ name: 'xtables', fragments: true, localAddresses: true, shortfalls: [] },
     places: { guard: 'raw', input: 'mangle', egress: 'mangle' },
@@ -55,7 +55,7 @@ test('without nf_tables xtables is chosen, in the tables that are there', () => 
   assert.deepEqual(noMangle.name === 'xtables' && noMangle.fragments, false);
 });
 
-test('what is missing is named, with the command that brings it', () => {
+test('choose names what is missing and the command that loads it', () => {
   const cases: readonly [Readonly<Record<string, number>>, RegExp][] = [
     [
       { 'match set': ENOPROTOOPT, 'match icmp': ENOPROTOOPT },
@@ -78,7 +78,7 @@ test('what is missing is named, with the command that brings it', () => {
   assert.doesNotMatch(missing(choose('nftables', EOPNOTSUPP, [])), /tables:.*\n/);
 });
 
-test('a kernel without IPv6 cannot have xtables, and is said to have none', () => {
+test('choose refuses xtables on a kernel without IPv6 and says why', () => {
   const no6 = answers().map((answer) => ({ ...answer, errno: answer.family === 6 ? EAFNOSUPPORT : 0 }));
   const reason = 'xtables: no IPv6 in this kernel; boot without ipv6.disable=1, or use nf_tables';
   assert.equal(missing(choose('xtables', 0, no6)), reason);

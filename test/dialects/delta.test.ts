@@ -6,7 +6,7 @@ import { diff, isEmpty } from '../../src/dialects/delta.ts';
 import type { KernelObject, KernelObjects } from '../../src/dialects/dialect.ts';
 import { nothing } from './arbitraries.ts';
 
-test('nothing differs from itself', () => {
+test('objects do not differ from themselves in another order', () => {
   fc.assert(
     fc.property(anyObjects(), (objects) => {
       assert.ok(isEmpty(diff(objects, { ...objects })));
@@ -16,7 +16,7 @@ test('nothing differs from itself', () => {
   );
 });
 
-test('what is had, less what is removed, and what is added, is what is wanted', () => {
+test('the removals and additions turn the present objects into the wanted ones', () => {
   fc.assert(
     fc.property(anyObjects(), anyObjects(), (have, want) => {
       const { remove, add } = diff(have, want);
@@ -35,7 +35,7 @@ test('what is had, less what is removed, and what is added, is what is wanted', 
   );
 });
 
-test('an object that changes is taken away and put in', () => {
+test('an object that changes is removed and added', () => {
   const before = { ...nothing, elements: [object('a', 'old'), object('b', 'same')] };
   const after = { ...nothing, elements: [object('a', 'new'), object('b', 'same')] };
   assert.deepEqual(diff(before, after), { remove: [object('a', 'old')], add: [object('a', 'new')] });
@@ -48,7 +48,7 @@ test('a foreign object is neither removed, nor taken for one of ours', () => {
   assert.deepEqual(diff(have, { ...nothing, elements: [object('a', '')] }).add, [object('a', '')]);
 });
 
-test('additions keep the order of what is wanted', () => {
+test('additions keep the order of the wanted objects', () => {
   fc.assert(
     fc.property(anyObjects(), anyObjects(), (have, want) => {
       const { add } = diff(have, want);
@@ -61,7 +61,7 @@ test('additions keep the order of what is wanted', () => {
   );
 });
 
-test('constants that are one and the same array are not looked into', () => {
+test('constants that are the same array are not compared', () => {
   const constants = new Proxy<readonly KernelObject[]>([], {
     get: () => assert.fail('looked into'),
   });

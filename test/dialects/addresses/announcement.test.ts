@@ -1,4 +1,4 @@
-// Announcement frames against bytes written down by the RFCs, and a checksum reckoned in another way.
+// Announcement frames against bytes after the RFCs, and a checksum computed in another way.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -19,7 +19,7 @@ test('IPv4 is announced by a request and a reply (RFC 5227, RFC 5944 4.6), padde
   ]);
 });
 
-test('IPv6 is announced to all nodes, overriding, unsolicited, with the target link-layer address', () => {
+test('IPv6 is announced to all nodes, unsolicited and overriding, with the target link-layer address', () => {
   const frames = announcementFrames(parseAddress('fd00::1'), mac);
   // The words of pseudo-header and message sum up to 0x40371; folded 0x0375, inverted 0xfc8a. tcpdump -vv:
   // "icmp6 sum ok".
@@ -31,7 +31,7 @@ test('IPv6 is announced to all nodes, overriding, unsolicited, with the target l
   ]);
 });
 
-test('the checksum of an advertisement holds for every address and every hardware address', () => {
+test('the checksum of an advertisement is right for every address and hardware address', () => {
   const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
   fc.assert(
     fc.property(bytes(16), bytes(6), (address, hardware) => {

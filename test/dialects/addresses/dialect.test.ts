@@ -1,4 +1,4 @@
-// Addresses as rtnetlink is told them and tells them: against the bytes of ip, and back again.
+// Addresses to rtnetlink and from it: against the bytes of ip, and back again.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -36,7 +36,7 @@ function taken({ type, flags, bytes }: Pick<FakeMessage, 'type' | 'flags' | 'byt
   return { type, flags, header: Buffer.from(bytes.subarray(16, 24)).toString('hex'), attributes: found };
 }
 
-test('an address is what ip would say, with our protocol, and NODAD for both families', () => {
+test('an added address has the bytes of ip, with our protocol, and NODAD for both families', () => {
   for (const [address, theirs] of [
     ['10.50.0.1', ipAddAddress4],
     ['fd00::1', ipAddAddress6],
@@ -48,7 +48,7 @@ test('an address is what ip would say, with our protocol, and NODAD for both fam
   }
 });
 
-test('an address that goes names itself and its interface, and no lifetime', () => {
+test('a deletion names the address and its interface, and no lifetime', () => {
   const [step] = addresses.encode(deltaOf(render(held('10.50.0.1', 7)), nothing)).steps;
   const [message] = split(step?.bytes ?? new Uint8Array()).map(taken);
   assert.deepEqual(message, {
@@ -59,7 +59,7 @@ test('an address that goes names itself and its interface, and no lifetime', () 
   });
 });
 
-test('only the last message asks for an answer, which is the barrier', () => {
+test('only the last message asks for an acknowledgement, which is the barrier', () => {
   const transaction = addresses.encode(
     deltaOf(render(held('10.50.0.9')), render(held('10.50.0.1'), held('fd00::1'))),
   );
@@ -77,11 +77,11 @@ test('only the last message asks for an answer, which is the barrier', () => {
   assert.equal(step.barrier, 3);
 });
 
-test('nothing to do is no step', () => {
+test('an empty delta has no step', () => {
   assert.deepEqual(addresses.encode({ remove: [], add: [] }).steps, []);
 });
 
-test('an address that is there already is refused by its name, and the others are in', () => {
+test('the receipt names an address that exists already, and no other', () => {
   const [step] = addresses.encode(deltaOf(nothing, render(held('10.50.0.1'), held('10.50.0.2')))).steps;
   assert.ok(step);
   const exists = hex('24000000 02000001 01000000 00000000 efffffff 4c000000 14000506 01000000 00000000');
@@ -93,7 +93,7 @@ test('an address that is there already is refused by its name, and the others ar
   );
 });
 
-test('the addresses of an interface are read: ours by its priority, 127.0.0.1 as foreign', () => {
+test('decode tells our address by its priority, and 127.0.0.1 as foreign', () => {
   const found = addresses.decode([addressDump]).elements;
   assert.deepEqual(
     found.map(({ address, prefixLength, interfaceIndex, scope, foreign }) => ({
@@ -115,7 +115,7 @@ test('the addresses of an interface are read: ours by its priority, 127.0.0.1 as
   );
 });
 
-test('what was put in is what is read back, whatever the addresses', () => {
+test('any addresses are read back as they were added', () => {
   fc.assert(
     fc.property(anyHeld(), (list) => {
       const want = render(...list);
@@ -125,7 +125,7 @@ test('what was put in is what is read back, whatever the addresses', () => {
   );
 });
 
-test('an address without our marks is foreign; of another scope it is put right', () => {
+test('an address without our marks is foreign, and one of ours with another scope is replaced', () => {
   const [message] = messages(held('10.50.0.1'));
   assert.ok(message);
   const bytes = message.bytes.slice();
@@ -138,7 +138,7 @@ test('an address without our marks is foreign; of another scope it is put right'
   assert.equal(read(without(without(message.bytes, 9), 11))?.foreign, true);
 });
 
-test('other messages and addresses of other families are nobody', () => {
+test('other messages and malformed addresses give no address', () => {
   const other = hex('24000000 02000001 01000000 00000000 00000000 4c000000 14000506 01000000 00000000');
   assert.equal(read(other), undefined);
   assert.equal(read(hex('18000000 14000000 00000000 00000000 02200000 01000000')), undefined);
@@ -147,7 +147,7 @@ test('other messages and addresses of other families are nobody', () => {
   assert.equal(read(odd), undefined);
 });
 
-test('a tentative address is told by its flags', () => {
+test('isTentative reads the flags of an address', () => {
   const of = (flags: string) =>
     hex(`20000000 14000000 00000000 00000000 0a800000 01000000 08000800 ${flags}`);
   const [tentative, usable] = [of('40000000'), of('80020000')].map(
@@ -162,7 +162,7 @@ test('an address that duplicate address detection found elsewhere is told by its
   assert.deepEqual([read(of('c8000000'))?.isDuplicate, read(of('c0000000'))?.isDuplicate], [true, false]);
 });
 
-test('a dump that lies is a NetlinkError or some addresses', () => {
+test('a corrupted dump gives addresses or a NetlinkError', () => {
   const change = fc.tuple(fc.nat(addressDump.length - 1), fc.nat(255));
   fc.assert(
     fc.property(fc.array(change, { maxLength: 4 }), fc.nat(addressDump.length), (changes, length) => {
@@ -182,7 +182,7 @@ function read(bytes: Uint8Array) {
   return [...messagesOf(bytes)].map(readAddress)[0];
 }
 
-/** The message with an attribute's type changed to one that says nothing. */
+/** The message with the type of an attribute changed to an unknown one. */
 function without(bytes: Uint8Array, type: number): Uint8Array {
   const copy = bytes.slice();
   for (let place = 24; place < copy.length; place += ((copy[place] ?? 0) + 3) & ~3) {

@@ -1,4 +1,4 @@
-// Interfaces as rtnetlink tells them, from messages laid out by hand after linux/if_link.h.
+// Interfaces from rtnetlink messages that are laid out by hand after linux/if_link.h.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { linkDump, readLinks } from '../../../src/dialects/addresses/links.ts';
@@ -63,7 +63,7 @@ test('an interface is read with its name, hardware address, kind and state', () 
   );
 });
 
-test('what goes, what is a port of a bridge, and what is no interface, is not one', () => {
+test('a deleted interface, a report on a bridge port and a truncated message give no interface', () => {
   const gone = link(2, 1, ['eth0', ''], '02005e100001');
   gone[4] = 17;
   assert.deepEqual(readLinks(gone), []);
@@ -73,19 +73,19 @@ test('what goes, what is a port of a bridge, and what is no interface, is not on
   assert.deepEqual(readLinks(rtnetlink(16, [new Uint8Array(8)])), []);
 });
 
-test('what a wireless driver says, without a hardware address, is no interface', () => {
+test('the message of a wireless driver, without a hardware address, gives no interface', () => {
   const header = new Uint8Array(16);
   new DataView(header.buffer).setInt32(4, 2, true);
   const wireless = 11;
   assert.deepEqual(readLinks(rtnetlink(16, [header, put(3, 'wlan0'), put(wireless, hex('10000000'))])), []);
 });
 
-test('an interface without a hardware address has none', () => {
+test('an interface without a hardware address has an empty one', () => {
   const [tunnel] = readLinks(rtnetlink(16, [new Uint8Array(16), put(3, 'wg0')]));
   assert.deepEqual([tunnel?.name, tunnel?.mac], ['wg0', new Uint8Array()]);
 });
 
-test('the question for links is a dump', () => {
+test('the request for links is a dump', () => {
   const { bytes, door } = linkDump();
   assert.deepEqual(
     [door, bytes],

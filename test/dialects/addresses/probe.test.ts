@@ -1,4 +1,4 @@
-// Probes and what rivals say against bytes written down by the RFCs, and whatever else may come.
+// Probes and the frames of rivals, against bytes after the RFCs and against any others.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -15,7 +15,7 @@ import { hex } from '../../netlink/captured.ts';
 const mac = hex('02 00 5e 10 00 01');
 const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
 
-/** The reply to a probe, by RFC 826: to the hardware and the address of who asked, which was nobody's. */
+/** The reply to a probe, by RFC 826: to the hardware address of the prober, and the unspecified address. */
 const reply = hex(`02005e100001 02005e105712 0806
   0001 0800 06 04 0002 02005e105712 0a320001 02005e100001 00000000`);
 /** The answer by RFC 4861, to all nodes. Its words sum up to 0x45a82; folded 0x5a86, inverted 0xa579. */
@@ -25,7 +25,7 @@ const advertisement = hex(`333300000001 02005e105712 86dd
   88 00 a579 20000000 fd000000000000000000000000000001 02 01 02005e105712`);
 const icmpAt = 54;
 
-/** With a checksum that is right again: only what was changed is wrong. */
+/** The frame with a right checksum again, so that only the changed byte is wrong. */
 function summed(frame: Uint8Array): Uint8Array {
   const summed = Buffer.from(frame);
   summed.writeUInt16BE(0, icmpAt + 2);
@@ -37,7 +37,7 @@ function summed(frame: Uint8Array): Uint8Array {
   return Uint8Array.from(summed);
 }
 
-test('IPv4 is asked for by a request of nobody’s address (RFC 5227 2.1.1)', () => {
+test('an IPv4 probe is a request from the unspecified address (RFC 5227 2.1.1)', () => {
   assert.deepEqual(
     probeFrame(parseAddress('10.50.0.1'), mac),
     hex(`ffffffffffff 02005e100001 0806
@@ -45,7 +45,7 @@ test('IPv4 is asked for by a request of nobody’s address (RFC 5227 2.1.1)', ()
   );
 });
 
-test('IPv6 is asked for from nobody’s address, at its solicited-node group (RFC 4862 5.4.2)', () => {
+test('an IPv6 probe goes from the unspecified address to the solicited-node group (RFC 4862 5.4.2)', () => {
   // The words of pseudo-header and message sum up to 0x38260; folded 0x8263, inverted 0x7d9c.
   assert.deepEqual(
     probeFrame(parseAddress('fd00::1:2:3'), mac),
@@ -59,14 +59,14 @@ test('IPv6 is asked for from nobody’s address, at its solicited-node group (RF
 const stranger = '02:00:5e:10:57:12';
 const asker = hex('02005e105712');
 
-test('who answers is named by the hardware that the answer names', () => {
+test('an answer gives a rival with the hardware address that it names', () => {
   assert.deepEqual(readArpRival(reply), { address: '10.50.0.1', mac: stranger, does: 'answer' });
-  // With any flag but the one that it was solicited.
+  // With any flag but the solicited one.
   for (const frame of [advertisement, summed(advertisement.with(icmpAt + 4, 0xbf))])
     assert.deepEqual(readNeighborRival(frame), { address: 'fd00::1', mac: stranger, does: 'answer' });
 });
 
-test('who asks is named by his hardware, whatever the link has put behind his frame', () => {
+test('a probe gives a rival with its hardware address, whatever the link adds behind the frame', () => {
   const four = probeFrame(parseAddress('10.50.0.1'), asker);
   assert.deepEqual(readArpRival(four), { address: '10.50.0.1', mac: stranger, does: 'ask' });
   const six = probeFrame(parseAddress('fd00::1'), asker);
@@ -78,19 +78,19 @@ test('who asks is named by his hardware, whatever the link has put behind his fr
   assert.deepEqual(readNeighborRival(summed(nonced)), rival);
 });
 
-test('what tells of no rival is passed over', () => {
+test('announcements, other messages and damaged frames give no rival', () => {
   const [four, six] = ['10.50.0.1', 'fd00::1'].map((address) => probeFrame(parseAddress(address), asker));
   assert.ok(four !== undefined && six !== undefined);
   for (const frame of announcementFrames(parseAddress('10.50.0.1'), mac))
     assert.equal(readArpRival(frame), undefined);
-  // Byte 28 is of the sender: one who has an address asks for another's, to talk to it.
+  // Byte 28 is of the sender: a host with an address asks for another's to talk to it.
   for (const [frame, places] of [
     [reply, [12, 15, 17, 18, 19, 21, 41]],
     [four, [12, 15, 17, 18, 19, 21, 28]],
   ] as const)
     for (const place of places) assert.equal(readArpRival(frame.with(place, 7)), undefined, `byte ${place}`);
   for (const length of [0, 13, 41]) assert.equal(readArpRival(reply.subarray(0, length)), undefined);
-  // Another type, a code, an answer to somebody's own question, no option, and options that do not add up.
+  // Another type, a code, a solicited answer, no option, and options that do not add up.
   for (const [frame, place, value] of [
     [advertisement, icmpAt, 135],
     [advertisement, icmpAt + 1, 1],
@@ -115,7 +115,7 @@ test('what tells of no rival is passed over', () => {
     assert.equal(readNeighborRival(advertisement.subarray(0, length)), undefined);
 });
 
-test('an answer is read whatever its address, its hardware and the options before', () => {
+test('an answer is read with any address, any hardware address and any options before', () => {
   const options = fc.array(fc.tuple(fc.integer({ min: 3, max: 255 }), fc.integer({ min: 1, max: 4 })));
   fc.assert(
     fc.property(bytes(4), bytes(16), bytes(6), options, (four, six, hardware, before) => {
@@ -133,7 +133,7 @@ test('an answer is read whatever its address, its hardware and the options befor
   );
 });
 
-test('no bytes of a link make a reader throw or go round for ever', () => {
+test('no bytes of a link make a reader throw or loop', () => {
   const near = (start: Uint8Array) =>
     fc.tuple(fc.integer({ min: 0, max: 100 }), fc.uint8Array({ maxLength: 80 })).map(([length, rest]) => {
       return Uint8Array.from([...start.subarray(0, length), ...rest]);

@@ -1,4 +1,4 @@
-// The gateways in answers about a way, from messages laid out by hand after linux/rtnetlink.h.
+// The gateways in answers about routes, from messages laid out by hand after linux/rtnetlink.h.
 import { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
 import { gatewayQuestions, readGateways } from '../../../src/dialects/addresses/routes.ts';
@@ -14,7 +14,7 @@ function route(...more: readonly Uint8Array[]): Uint8Array {
   return bytes;
 }
 
-test('of each family it is asked for the way, and for the route that is behind it', () => {
+test('the questions ask each family for the way to an address, and for the route behind it', () => {
   const questions = gatewayQuestions().map(({ bytes }) => Buffer.from(bytes).toString('hex'));
   const of4 = (flags: string, address: string) =>
     hex(`24000000 1a000100 01000000 00000000 02200000 00000000 ${flags} 08000100 ${address}`);
@@ -32,7 +32,7 @@ test('of each family it is asked for the way, and for the route that is behind i
   );
 });
 
-test('a way has its gateway, one on the link has none, and no way is an error', () => {
+test('a route gives its gateway, one on the link gives none, and neither does an error', () => {
   deepEqual(readGateways(route(put(5, hex('0a320001')))), ['10.50.0.1']);
   deepEqual(readGateways(route(put(5, hex('fe80000000000000 0000000000000001')))), ['fe80::1']);
   deepEqual(readGateways(route(put(4, hex('02000000')))), []);
@@ -40,7 +40,7 @@ test('a way has its gateway, one on the link has none, and no way is an error', 
   deepEqual(readGateways(unreachable), []);
 });
 
-test('a gateway of the other family, and each of several next hops, is one', () => {
+test('a gateway of the other family and the gateway of each next hop are read', () => {
   deepEqual(readGateways(route(put(18, hex('0a00 fe80000000000000 0000000000000002')))), ['fe80::2']);
   const hops = [
     '1000 00 00 02000000 0800 0500 0a320001',

@@ -1,4 +1,4 @@
-// Dumps -> objects: what is in the table and is not as it should be, what is not ours, and bytes that lie.
+// Dumps -> objects: drift in our table, foreign tables, and corrupted bytes.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -17,7 +17,7 @@ const dialect = nftables(counting);
 const [vips] = fc.sample(anyVips(20), { numRuns: 1, seed: 7 });
 const want = dialect.render(stateOf(vips ?? []));
 
-/** What a stranger does to the table, or to another. */
+/** A change of another program to our table or to another. */
 type Meddling = readonly [type: number, flags: number, ...parts: Uint8Array[]];
 
 function meddled(...changes: readonly Meddling[]): FakeKernel {
@@ -30,7 +30,7 @@ function meddled(...changes: readonly Meddling[]): FakeKernel {
     ),
     message({ type: 0x11, flags: 1, sequence: 99, family: 0, resource: 10 }),
   ]);
-  assert.equal(kernel.exchange(batch).length, 0, 'the stranger was refused');
+  assert.equal(kernel.exchange(batch).length, 0, 'the foreign change was refused');
   return kernel;
 }
 
@@ -38,20 +38,20 @@ const ours = put(1, 'vipward');
 const key = (...bytes: number[]) => put(3, [put(1, [put(1, [put(1, Uint8Array.from(bytes))])])]);
 
 const strangers: Readonly<Record<string, readonly Meddling[]>> = {
-  'an element too many': [[12, 0x400, ours, put(2, 'vip4'), key(9, 9, 9, 9)]],
-  'an element too few': [[14, 0, ours, put(2, 'icmp4'), key(3)]],
-  'a rule too many': [[6, 0xc00, ours, put(2, 'guard4'), put(4, [])]],
-  'rules that are gone': [[8, 0, ours, put(2, 'guard6')]],
-  'a chain that is not of ours': [[3, 0x400, ours, put(3, 'stranger')]],
-  'a set that is not of ours': [[9, 0x400, ours, put(2, 'stranger'), put(4, 7), put(5, 4), put(10, 1)]],
+  'an extra element': [[12, 0x400, ours, put(2, 'vip4'), key(9, 9, 9, 9)]],
+  'a missing element': [[14, 0, ours, put(2, 'icmp4'), key(3)]],
+  'an extra rule': [[6, 0xc00, ours, put(2, 'guard4'), put(4, [])]],
+  'missing rules': [[8, 0, ours, put(2, 'guard6')]],
+  'a foreign chain': [[3, 0x400, ours, put(3, 'stranger')]],
+  'a foreign set': [[9, 0x400, ours, put(2, 'stranger'), put(4, 7), put(5, 4), put(10, 1)]],
   'a set of another size': [
     [9, 0x400, ours, put(2, 'vip4'), put(4, 7), put(5, 4), put(10, 1), put(9, [put(1, 5000)])],
   ],
-  'everything gone': [[2, 0, ours]],
+  'everything missing': [[2, 0, ours]],
 };
 
 for (const [name, changes] of Object.entries(strangers)) {
-  test(`drift is seen and repaired by one commit: ${name}`, () => {
+  test(`decode shows drift and one commit repairs it: ${name}`, () => {
     const kernel = meddled(...changes);
     const delta = deltaOf(dialect.decode(kernel.dump(dialect.dumps)), want);
     assert.ok(!isEmpty(delta));
@@ -60,7 +60,7 @@ for (const [name, changes] of Object.entries(strangers)) {
   });
 }
 
-test('a table of somebody else is not seen, and stays as it is', () => {
+test('decode ignores a foreign table, and a commit leaves it as it is', () => {
   const theirs = put(1, 'other');
   const kernel = meddled(
     [0, 0x400, theirs],
@@ -83,11 +83,11 @@ test('a table of our name in another family is not ours', () => {
   assert.equal(tableOwner(reply), undefined);
 });
 
-test('no table is no object', () => {
+test('without our table decode gives no object', () => {
   assert.deepEqual(dialect.decode(fakeKernel().dump(dialect.dumps)), nothing);
 });
 
-test('a table without an owner is claimed, without losing anything in it', () => {
+test('a table without an owner is claimed and keeps its content', () => {
   const owned = nftables({ ...counting, tableFlags: 6 });
   const kernel = fakeKernel();
   const wanted = owned.render(stateOf(vips ?? []));
@@ -103,7 +103,7 @@ test('a table without an owner is claimed, without losing anything in it', () =>
   assert.equal(kernel.text(), before);
 });
 
-test('a table of an unknown layout, or without a comment, is none that we patch', () => {
+test('a table of an unknown layout, or without a comment, is replaced as a whole', () => {
   for (const comment of ['vipward layout 2', 'vipward layout x', 'something', '']) {
     const kernel = meddled();
     const replies = [tableReply(0, comment), ...kernel.dump(dialect.dumps).slice(1)];
@@ -113,7 +113,7 @@ test('a table of an unknown layout, or without a comment, is none that we patch'
   }
 });
 
-test('bytes that lie are a NetlinkError or objects, and nothing else', () => {
+test('corrupted dumps give objects or a NetlinkError', () => {
   const replies = meddled().dump(dialect.dumps);
   const full = [...replies.keys()].filter((index) => (replies[index]?.length ?? 0) > 60);
   const change = fc.tuple(fc.constantFrom(...full), fc.nat(), fc.constantFrom(0, 1, 4, 5, 0x7f, 0xff));
@@ -134,7 +134,7 @@ test('bytes that lie are a NetlinkError or objects, and nothing else', () => {
   );
 });
 
-/** A table as GETTABLE tells of it, without NFTA_TABLE_OWNER. */
+/** A table as GETTABLE returns it, without NFTA_TABLE_OWNER. */
 function tableReply(flags: number, comment: string): Uint8Array {
   const text = new TextEncoder().encode(`${comment}\0`);
   const userdata = Uint8Array.of(0, text.length, ...text);

@@ -1,5 +1,4 @@
-// A delta -> batches -> a kernel: what is committed is what was wanted, and no half of anything is ever in
-// force.
+// A delta -> batches -> a kernel: it ends with the wanted state, and no half of a change is ever in force.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -14,7 +13,7 @@ import { fakeKernel } from '../../fake-kernel.ts';
 import { anyOptions, anyVips, deltaOf, needsOf, nothing, plain, stateOf } from '../arbitraries.ts';
 import { large, manyVips } from './many.ts';
 
-test('from any state to any other, a kernel ends with what was wanted', () => {
+test('one commit takes a kernel from any state to any other', () => {
   fc.assert(
     fc.property(anyVips(), anyVips(), anyOptions(), (before, after, options) => {
       const dialect = nftables({ ...plain, ...options });
@@ -49,7 +48,7 @@ test('decode reads back what encode committed, so that a restart changes nothing
   );
 });
 
-test('encode is a function of the delta: the same bytes again, and its records name every object', () => {
+test('encode gives the same bytes for the same delta, and its records name every element', () => {
   fc.assert(
     fc.property(anyVips(), anyVips(), (before, after) => {
       const dialect = nftables(plain);
@@ -67,7 +66,7 @@ test('encode is a function of the delta: the same bytes again, and its records n
   );
 });
 
-test('every message of a step has a number of its own, and the barrier comes alone behind the split', () => {
+test('every message of a step has its own sequence number, and only the barrier is behind the split', () => {
   const dialect = nftables(plain);
   const steps = dialect.encode(
     deltaOf(nothing, dialect.render(stateOf(manyVips(2000, 3), needsOf([], large)))),
@@ -84,7 +83,7 @@ test('every message of a step has a number of its own, and the barrier comes alo
   }
 });
 
-test('a cold load of many goes in steps: all ports, then rules and base chains, then every gate', () => {
+test('a large cold load commits all ports, then rules and base chains, then every gate', () => {
   const dialect = nftables(plain);
   const vips = manyVips(12_000, 3);
   const want = dialect.render(stateOf(vips, needsOf(vips, large)));
@@ -105,7 +104,7 @@ test('a cold load of many goes in steps: all ports, then rules and base chains, 
   assert.ok(before.length >= 9 && behind.length >= 2, `${before.length} and ${behind.length} portions`);
 });
 
-test('what a VIP gets is in the batch in which it loses something: a full set has room for one', () => {
+test('a changed VIP gets its new elements in the batch in which it loses the old ones', () => {
   const dialect = nftables(plain);
   const before = manyVips(3000, 2);
   const after = before.map((vip) => ({
@@ -125,7 +124,7 @@ test('what a VIP gets is in the batch in which it loses something: a full set ha
   assert.deepEqual(ownersOf(0xa0e), ownersOf(0xa0c));
 });
 
-test('no list of elements reaches the 16 bits of its length, and no message is longer than 64 KiB', () => {
+test('no message is longer than 64 KiB, and a long list of elements is committed whole', () => {
   const dialect = nftables(plain);
   const vips = manyVips(16_000, 1);
   const { steps } = dialect.encode(deltaOf(nothing, dialect.render(stateOf(vips, needsOf(vips, large)))));
@@ -137,7 +136,7 @@ test('no list of elements reaches the 16 bits of its length, and no message is l
   assert.equal(lines.filter((line) => /^ {4}10\./.test(line)).length, 3 * vips.length);
 });
 
-test('a table of other flags or of another layout is replaced in one batch', () => {
+test('a table with other flags is replaced in one batch', () => {
   const vips = manyVips(1500, 3);
   const old = nftables({ ...plain, tableFlags: 0 });
   const now = nftables({ ...plain, tableFlags: 6 });
@@ -152,7 +151,7 @@ test('a table of other flags or of another layout is replaced in one batch', () 
   assert.match(kernel.text(), /^table vipward flags 6 "vipward layout 1"\n/);
 });
 
-test('everything can be taken away again', () => {
+test('a delta to nothing removes everything', () => {
   fc.assert(
     fc.property(anyVips(), (vips) => {
       const dialect = nftables(plain);
@@ -165,7 +164,7 @@ test('everything can be taken away again', () => {
   );
 });
 
-test('a VIP that changes among many changes in one step', () => {
+test('each of many VIPs changes in one step', () => {
   const dialect = nftables(plain);
   const vips = manyVips(2000, 3);
   const needs = needsOf(vips, large);
@@ -185,14 +184,14 @@ test('a VIP that changes among many changes in one step', () => {
     assert.equal(steps.size, 1, `${owner} changes in ${steps.size} steps`);
 });
 
-test('a full set names the element that did not fit, and nothing of its step is in', () => {
-  // A list of one set that is longer than an attribute may be is said in two.
+test('the receipt of a full set names the element that did not fit, and nothing of its step is in', () => {
+  // A list of one set that is too long for an attribute is sent in two.
   for (const [vips, index] of [
     [manyVips(20, 3), 27],
     [manyVips(1, 4700), 3000],
   ] as const) {
     const dialect = nftables(plain);
-    // Whatever was encoded before is in the same buffer.
+    // Earlier encodings are in the same buffer.
     for (const before of vips.slice(0, 2))
       dialect.encode(deltaOf(nothing, dialect.render(stateOf([before]))));
     const want = dialect.render(stateOf(vips, needsOf(vips, large)));
@@ -210,8 +209,8 @@ test('a full set names the element that did not fit, and nothing of its step is 
 });
 
 /**
- * A set that is not there has no size to be read, and answers pass for a VIP with egress as for one that is
- * forwarded.
+ * The needs that a dump can show: a missing set has no size, and replies pass for a VIP with egress as for a
+ * forwarded one.
  */
 function legible(needs: Needs): Needs {
   const sources4 = needs.sourceLengths4.length > 0 ? needs.capacities.sources4 : 0;

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { Rule } from '../../../src/dialects/nftables/expressions.ts';
 import { hex, nftRuleExpressions } from '../../netlink/captured.ts';
 
-test('the rule of a port is the one that nft sends, in the form in which the kernel gives it back', () => {
+test('the rule of a port has the bytes that nft sends, in the form in which the kernel dumps them', () => {
   const rule = new Rule()
     .metaNfproto(0)
     .compareEqual(0, Uint8Array.of(2))

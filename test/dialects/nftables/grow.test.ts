@@ -1,4 +1,4 @@
-// Sets that are replaced by larger ones of their name: by others that stand in for them, portion by portion.
+// Sets are replaced by larger ones of the same name, while others stand in for them, portion by portion.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nftables } from '../../../src/dialects/nftables/dialect.ts';
@@ -7,7 +7,7 @@ import { fakeKernel } from '../../fake-kernel.ts';
 import { deltaOf, needsOf, nothing, plain, stateOf } from '../arbitraries.ts';
 import { large, manyVips } from './many.ts';
 
-test('sets that are replaced by larger ones are filled in portions, others standing in for them', () => {
+test('larger sets are filled in portions and end as if they had been made at once', () => {
   const dialect = nftables(plain);
   for (const [count, least] of [
     [500, 1],
@@ -31,7 +31,7 @@ test('sets that are replaced by larger ones are filled in portions, others stand
   }
 });
 
-test('whichever step of it is the last, what is found next is brought to the same end', () => {
+test('after any step of a growth the next commit reaches the same state', () => {
   const dialect = nftables(plain);
   const vips = manyVips(100, 52);
   const small = dialect.render(stateOf(vips, needsOf(vips, { ...large, ports4: 8192 })));
@@ -49,7 +49,7 @@ test('whichever step of it is the last, what is found next is brought to the sam
   }
 });
 
-test('while sets are replaced no VIP is guarded without its ports, nor loses one that stays', () => {
+test('while sets are replaced a VIP in the gate has its ports, and one that stays is in the gate', () => {
   const dialect = nftables(plain);
   const [all, sizes] = [manyVips(4000, 3), (ports4: number) => ({ ...large, ports4 })];
   const [before, after] = [all.slice(0, 3000), all.slice(1000)];
@@ -77,7 +77,7 @@ function elementsIn(text: string, name: string): Set<string> {
   return new Set(/^(?: {4}.*\n)*/.exec(block)?.[0].trim().split(/\n */));
 }
 
-/** The set that rules of a kernel's text look into, of this name or in its place. */
+/** The set that the rules of a kernel's text look up, of this name or in its place. */
 function lookedInto(text: string, name: string): string {
   return new RegExp(`@(${name})\\b`, 'i').exec(text)?.[1] ?? '';
 }

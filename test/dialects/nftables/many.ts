@@ -8,7 +8,7 @@ import { roomy } from '../arbitraries.ts';
 
 export const large: Capacities = { ...roomy, vips4: 16_384, vips6: 16_384, ports4: 32_768, ports6: 32_768 };
 
-/** 10.0.0.0 and up, each with some ports open to everybody. */
+/** 10.0.0.0 and up, each with some ports open to all sources. */
 export function manyVips(count: number, ports: number): VirtualIp[] {
   const service = parseServiceKey('default/many');
   return Array.from({ length: count }, (_, index) => ({

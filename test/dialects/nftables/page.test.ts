@@ -1,11 +1,11 @@
-// docs/ruleset.md against the table that nft prints: the rules stand in the page in the kernel's order.
+// docs/ruleset.md against the table that nft prints: the page has the rules in the kernel's order.
 import { deepEqual } from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
 
-/** The kinds of a rule, or of a row that tells of rules, in words that both have. */
+/** The kinds of a rule, or of a row about rules, in words that both have. */
 function kindsOf(text: string): string[] {
   if (/frag/.test(text)) return ['fragment'];
   const rules = text.includes('`') ? [...text.matchAll(/`([^`]+)`/g)].map(([, rule = '']) => rule) : [text];
@@ -15,7 +15,7 @@ function kindsOf(text: string): string[] {
 }
 
 for (const name of ['guard', 'input'])
-  test(`the rules of ${name}N are in the page, in the order in which the kernel has them`, () => {
+  test(`docs/ruleset.md lists the rules of ${name}N in the order of the kernel`, () => {
     const page = read('docs/ruleset.md');
     const start = page.search(new RegExp(`^### .*\`${name}N\``, 'm'));
     const rows = page.slice(start, page.indexOf('\n##', start)).matchAll(/^\| (.*?\w`?) +\| /gm);

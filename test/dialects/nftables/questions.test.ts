@@ -1,4 +1,4 @@
-// What is asked of the kernel besides its tables: counters of single elements, and what it can do.
+// Questions to the kernel beside its tables: counters of single elements, and its capabilities.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { counterQuestion, readCounters } from '../../../src/dialects/nftables/counters.ts';
@@ -25,7 +25,7 @@ import {
 import { fakeKernel } from '../../fake-kernel.ts';
 import { hex } from '../../netlink/captured.ts';
 
-test('each key is asked for by a message of its own, which is no dump', () => {
+test('the counter question has one message for each key, which is no dump', () => {
   const keys = [Uint8Array.of(10, 0, 0, 1), Uint8Array.of(10, 0, 0, 2)];
   const { door, bytes } = counterQuestion('drop4', keys);
   assert.equal(door, 'nfnetlink');
@@ -38,7 +38,7 @@ test('each key is asked for by a message of its own, which is no dump', () => {
   }
 });
 
-test('packets are read by the position of their key, and what has no counter has none', () => {
+test('packet counts are read by the position of their key, and an element without a counter has none', () => {
   const counter = (packets: string) =>
     put(7, [put(1, 'counter'), put(2, [put(1, new Uint8Array(8)), put(2, hex(packets))])]);
   const answer = (sequence: number, ...more: Uint8Array[]) =>
@@ -65,7 +65,7 @@ test('packets are read by the position of their key, and what has no counter has
 
 const all = { refusal: 0, ownerAndPersist: true, setExpressionFlag: true, localAddresses: true };
 
-test('the probe has no end, so that a kernel keeps nothing of it', () => {
+test('the probe is a batch without an end, so that the kernel keeps nothing of it', () => {
   const step = probeStep();
   const types = split(step.bytes).map(({ type }) => type);
   assert.deepEqual(types, [0x10, 0xa00, 0xa00, 0xa09, 0xa03, 0xa06, 0xa10]);
@@ -76,7 +76,7 @@ test('the probe has no end, so that a kernel keeps nothing of it', () => {
   assert.equal(kernel.generation, 1);
 });
 
-test('what a kernel refuses of the probe is what it cannot do', () => {
+test('each part of the probe that a kernel refuses is a missing capability', () => {
   const probed = (refuse: (type: number, name: string) => number | undefined) => {
     const step = probeStep();
     const kernel = fakeKernel(({ type, name }) => refuse(type, name));
@@ -97,14 +97,14 @@ test('what a kernel refuses of the probe is what it cannot do', () => {
   assert.equal(probed((type) => (type === 0xa00 ? 1 : undefined)).refusal, 1);
 });
 
-test('a kernel without nf_tables answers to the beginning, or not at all, and is refused', () => {
+test('an error at the beginning of the probe, or no answer at all, means no nf_tables', () => {
   const step = probeStep();
   const begin = hex('24000000 02000001 01000000 00000000 eaffffff 14000000 10000100 01000000 00000000');
   assert.equal(readCapabilities(receiptOf(step, begin)).refusal, 22);
   assert.notEqual(readCapabilities(receiptOf(step, new Uint8Array())).refusal, 0);
 });
 
-test('every object has the words that nft has for it', () => {
+test('describe gives every object in the words of nft', () => {
   const set = (name: string) => ({ name, version: name });
   const element = (name: string, key: string) => describe(elementObject(set(name), keyOf(hex(key)), null));
   assert.equal(element('vip4', '0a320001'), 'element vip4 { 10.50.0.1 }');
@@ -131,7 +131,7 @@ test('every object has the words that nft has for it', () => {
   assert.equal(describe(setObject(shape)), 'set vip4 (size 64)');
 });
 
-test('what a kernel refuses is an answer, and what it could not judge is none', () => {
+test('a refusal of the probe is an answer, and an error such as ENOMEM is a disturbance', () => {
   const receipt = (errno: number) => [{ object: 'nf_tables', errno, words: '' } as const];
   assert.equal(disturbanceOf([]), undefined);
   for (const errno of [1, 2, 22, 93, 95, 97]) assert.equal(disturbanceOf(receipt(errno)), undefined);

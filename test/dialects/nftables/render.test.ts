@@ -1,4 +1,4 @@
-// Desired state -> objects: each VIP its own elements, counted by a second way of working them out.
+// Desired state -> objects: each VIP has its own elements, checked against a second computation.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -50,18 +50,18 @@ test('a port of a VIP is an element of allow, and the VIP one of drop and of vip
   ]);
 });
 
-test('a VIP without a port is guarded all the same', () => {
+test('a VIP without a port is guarded too', () => {
   assert.deepEqual(elementsOf(vip('10.50.0.1', [])), [
     'element drop4 { 10.50.0.1 }',
     'element vip4 { 10.50.0.1 }',
   ]);
 });
 
-test('a VIP that has opted out has no element at all', () => {
+test('a VIP that is not filtered has no element', () => {
   assert.deepEqual(elementsOf(vip('10.50.0.1', [port(80)], { filtered: false, egress: true })), []);
 });
 
-test('delivery to the host and egress are elements of their own', () => {
+test('delivery to the host and egress have elements of their own', () => {
   assert.deepEqual(
     elementsOf(vip('10.50.0.1', [port(65535, { delivery: 'host', protocol: 'SCTP' })], { egress: true })),
     [
@@ -83,12 +83,12 @@ test('a source range goes into the set of its length, with its host bits masked'
   ]);
 });
 
-test('ranges that are the same once masked make one element', () => {
+test('ranges that are equal after masking make one element', () => {
   const doubled = sources('10.0.0.0/8', '10.9.9.9/8', '10.0.0.0/8');
   assert.equal(elementsOf(vip('10.50.0.1', [port(80, doubled)])).length, 3);
 });
 
-test('a range of length 0 is the port for everybody', () => {
+test('a range of length 0 opens the port to all sources of its family', () => {
   assert.deepEqual(elementsOf(vip('10.50.0.1', [port(80, sources('0.0.0.0/0', '10.0.0.0/8'))])).slice(0, 2), [
     'element allow4 { 10.50.0.1 . tcp . 80 }',
     'element src4_8 { 10.50.0.1 . tcp . 80 . 10.0.0.0 }',
@@ -108,7 +108,7 @@ test('a list that names no range of a family closes the port to that family', ()
   );
 });
 
-test('every VIP is rendered as a second reading of its declaration says, and belongs to itself', () => {
+test('every VIP has exactly the elements of a second computation, and owns them', () => {
   fc.assert(
     fc.property(anyVips(), (vips) => {
       const objects = nftables(plain).render(stateOf(vips)).elements;
@@ -141,7 +141,7 @@ test('the gate is the last element of each VIP', () => {
   );
 });
 
-test('a part of the state renders as it does in the whole', () => {
+test('a VIP renders alone as it does among others', () => {
   fc.assert(
     fc.property(anyVip(), anyVips(), (one, others) => {
       const rest = others.filter(({ address }) => address !== one.address);
@@ -163,7 +163,7 @@ test('constants are the same array while the needs are the same, and none is a f
   assert.ok(first.constants.every(({ foreign }) => !foreign));
 });
 
-test('conntrack is looked into only where a VIP needs it', () => {
+test('rules match on conntrack only where a VIP needs it', () => {
   const ct = (needs: Partial<ReturnType<typeof needsOf>>): number => {
     const constants = nftables(plain).render(stateOf([], { ...needsOf([]), ...needs })).constants;
     const rules = constants.flatMap((object: NftObject) => (object.kind === 'chain' ? object.rules : []));
@@ -174,7 +174,7 @@ test('conntrack is looked into only where a VIP needs it', () => {
   assert.equal(ct({ egress: true }), 6);
 });
 
-/** The elements of a VIP in words, worked out from the declaration without the code under test. */
+/** The elements of a VIP in words, computed from the declaration without the code under test. */
 function expectedOf({ address, filtered, egress, ports }: VirtualIp): string[] {
   if (!filtered) return [];
   const family = familyOf(address);

@@ -14,12 +14,12 @@ const plain: Omit<XtOptions, 'counters' | 'echo' | 'observe'> = {
   localAddresses: true,
 };
 
-/** All that is sent; tables are told by what they are about. */
+/** All that is sent; a table is given by its object. */
 function sent({ steps, tables = [], after = [] }: Transaction<XtObject>): unknown {
   return { steps, tables: tables.map(({ object }) => object), after };
 }
 
-test('what is sent for a change does not depend on what was encoded before', () => {
+test('an encoded change neither depends on an earlier one nor alters it', () => {
   fc.assert(
     fc.property(anyVips(), anyVips(), anyOptions(), (before, after, options) => {
       const used = xtables({ ...plain, ...options });

@@ -1,8 +1,8 @@
-// Tables of others, made at random and laid out by hand: no codec under test.
+// Foreign tables, made at random and laid out by hand: no codec under test.
 import fc from 'fast-check';
 import type { Blob } from '../../../src/dialects/xtables/blob.ts';
 
-/** A rule of others: some matches, and where it goes on. */
+/** A foreign rule: some matches and a target. */
 export interface ForeignRule {
   readonly matches: readonly { readonly name: string; readonly data: Uint8Array }[];
   readonly flags: number;
@@ -75,7 +75,7 @@ function anyRule(chains: number): fc.Arbitrary<ForeignRule> {
   });
 }
 
-/** The table as the kernel gives it out. */
+/** The table as the kernel returns it. */
 export function blobOfForeign(table: ForeignTable): Blob {
   const parts: { bytes: Uint8Array; rule: ForeignRule | null; target: number }[] = [];
   const push = (rule: ForeignRule): void => {

@@ -1,5 +1,5 @@
-// ipset has no transactions: after each single message of a change a packet may come. What the sets hold then
-// is worked out here from the bytes.
+// ipset has no transactions: a packet may come after each single message of a change. What the sets hold then
+// is computed here from the bytes.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -68,7 +68,7 @@ function* elements(before: Sets, now: Sets, after: Sets) {
   }
 }
 
-/** What holds behind each message, whatever comes next. */
+/** Checks what must hold after each message, whatever comes next. */
 function look(before: Sets, now: Sets, after: Sets): void {
   const all = [...elements(before, now, after)];
   const guarded = (of: 'was' | 'is' | 'will') =>
@@ -78,9 +78,9 @@ function look(before: Sets, now: Sets, after: Sets): void {
   for (const { name, key, vip, was, is, isReady, will } of all) {
     const what = `${key} of ${name}`;
     if (was && will) assert.ok(is, `${what} stays, and is gone for a moment`);
-    if (!was && !will) assert.ok(!is, `${what} is nobody's, and there for a moment`);
+    if (!was && !will) assert.ok(!is, `${what} belongs to neither state, and is there for a moment`);
     if (!isGuarded.has(vip) || isGate(name)) continue;
-    if (was && !willBeGuarded.has(vip)) assert.ok(is, `${what} goes before its VIP is let go`);
+    if (was && !willBeGuarded.has(vip)) assert.ok(is, `${what} goes before its VIP leaves the gate`);
     if (will && !wasGuarded.has(vip)) assert.ok(is, `${what} comes after its VIP is guarded`);
     if (will && lost.has(vip)) assert.ok(isReady, `${what} is not ready when something of its VIP goes`);
   }
@@ -89,7 +89,7 @@ function look(before: Sets, now: Sets, after: Sets): void {
 function change(have: KernelObjects<XtObject>, want: KernelObjects<XtObject>): void {
   const [before, now, after] = [whole(have), whole(have), whole(want)];
   const { remove, add } = deltaOf(have, want);
-  // A gate is the last of what goes and the first of what comes, so that the encoder has to see to the order.
+  // Gates are last among removals and first among additions here, so that the encoder must fix the order.
   for (const message of messages(dialect().encode({ remove, add: add.toReversed() }))) {
     apply(now, message);
     look(before, now, after);
@@ -104,26 +104,26 @@ type Ground = (
 ) => readonly [KernelObjects<XtObject>, KernelObjects<XtObject>];
 
 const grounds: Readonly<Record<string, Ground>> = {
-  'into sets as they are': (before, after) => {
+  'in sets that stay as they are': (before, after) => {
     const needs = needsOf([...before, ...after]);
     const { render } = dialect();
     return [render(stateOf(before, needs)), render(stateOf(after, needs))];
   },
-  'with all sets made larger': (before, after) => {
+  'while all sets grow': (before, after) => {
     const needs = needsOf([...before, ...after]);
     const capacities = Object.fromEntries(Object.entries(roomy).map(([name, room]) => [name, room * 2]));
     const larger = { ...needs, capacities: { ...roomy, ...capacities } };
     const { render } = dialect();
     return [render(stateOf(before, needs)), render(stateOf(after, larger))];
   },
-  'with whatever sets each needs': (before, after) => {
+  'with the sets that each state needs': (before, after) => {
     const { render } = dialect();
     return [render(stateOf(before)), render(stateOf(after))];
   },
 };
 
 for (const [how, ground] of Object.entries(grounds)) {
-  test(`at no moment of a change is a port open or shut that should not be, ${how}`, () => {
+  test(`no port is wrongly open or closed after any message of a change, ${how}`, () => {
     fc.assert(fc.property(anyVips(4), anyVips(4), (before, after) => change(...ground(before, after))));
   });
 }

@@ -1,4 +1,4 @@
-// The print of what sets hold: the same for the same elements however they come, another one for any others.
+// The print of the contents of sets: the same for the same elements in any order, another one for any others.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -50,7 +50,7 @@ function listed({ set, key }: ElementObject): Uint8Array {
   return writer.bytes.slice();
 }
 
-/** What is thrown is an error of netlink's. */
+/** The print, or the message of a NetlinkError; no other error may be thrown. */
 function printOrError(reply: Uint8Array): string {
   try {
     return found([reply]);
@@ -62,7 +62,7 @@ function printOrError(reply: Uint8Array): string {
 
 const anyElements = anyVips().map((vips) => render(stateOf(vips)).elements as readonly ElementObject[]);
 
-test('what was put in is found, in whatever order it comes', () => {
+test('the same elements have the same print in any order', () => {
   fc.assert(
     fc.property(anyElements, (elements) => {
       assert.deepEqual(
@@ -75,7 +75,7 @@ test('what was put in is found, in whatever order it comes', () => {
   );
 });
 
-test('one element too many, too few or of another kind makes another print', () => {
+test('an extra, missing or changed element makes another print', () => {
   const elements = anyElements.filter(({ length }) => length > 1);
   const other = parseAddress('10.50.1.1');
   const changes: ((one: ElementObject) => ElementObject)[] = [
@@ -104,7 +104,7 @@ test('one element too many, too few or of another kind makes another print', () 
   );
 });
 
-test('a reply that is cut off, or not from the kernel, is another print, or an error of netlink', () => {
+test('a truncated reply gives another print or a NetlinkError', () => {
   fc.assert(
     fc.property(anyElements, fc.nat(), fc.nat(255), (elements, at, byte) => {
       const reply = Buffer.concat(elements.map(listed));
