@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 /** Why no certificate can be made here, or false; printed once. */
 export const noCertificates: string | false =
-  spawnSync('openssl', ['version']).status === 0 ? false : 'openssl is not here to make certificates';
+  spawnSync('openssl', ['version']).status === 0 ? false : 'openssl is not installed';
 if (noCertificates !== false) process.stderr.write(`no TLS to test with: ${noCertificates}\n`);
 
 export interface Certificate {

@@ -7,13 +7,13 @@ import { fileURLToPath } from 'node:url';
 
 const read = (path: string) => readFileSync(fileURLToPath(new URL(`../${path}`, import.meta.url)), 'utf8');
 
-/** What a pattern captures in some files of src, whichever of its groups that is. */
+/** What any group of a pattern captures in some files of src. */
 function captured(pattern: RegExp, ...paths: readonly string[]): string[] {
   const found = paths.flatMap((path) => [...read(`src/${path}`).matchAll(pattern)]);
   return found.map(([, ...groups]) => groups.find((group) => group !== undefined) ?? '');
 }
 
-test('every code of an answer over HTTP is in the page, and no other', () => {
+test('docs/operating.md lists exactly the codes of answers over HTTP', () => {
   const answers = [
     'process/http.ts',
     'controller/api.ts',

@@ -16,7 +16,7 @@ const EINVAL = 22;
 export interface FakeKernel {
   /** What a socket answers to one send of `bytes` up to `split`, and a second of the rest. */
   exchange(bytes: Uint8Array, splitAt?: number): Uint8Array;
-  /** Commits the steps in order and stops behind the first that was refused, as host/kernel.ts does. */
+  /** Commits the steps in order and stops after the first that is refused, as host/kernel.ts does. */
   commit<O extends KernelObject>(transaction: Transaction<O>): Receipt<O>;
   dump(requests: readonly DumpRequest[]): Uint8Array[];
   /** Everything it holds, in words. */
@@ -26,8 +26,8 @@ export interface FakeKernel {
 }
 
 /**
- * `refuse` may answer an errno to any object or element, such as 23 (ENFILE) to what it wants to be full. It
- * is asked in the order in which the kernel would look.
+ * `refuse` may answer an errno to any object or element, such as 23 (ENFILE) for a set that is to be full. It
+ * is called in the order in which the kernel would look.
  */
 export function fakeKernel(refuse: Refuse = () => undefined): FakeKernel {
   let state: FakeState = new Map();

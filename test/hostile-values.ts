@@ -1,4 +1,4 @@
-// Values and texts that are nearly right, for whoever parses what others wrote.
+// Nearly valid values and texts, for tests of parsers of foreign input.
 
 import { ok } from 'node:assert/strict';
 import fc from 'fast-check';
@@ -43,7 +43,7 @@ function replaced(value: unknown, [key, ...rest]: Path, by: unknown): unknown {
   return Object.fromEntries(item === undefined ? entries : [...entries, [key, item]]);
 }
 
-/** A value like one of these, with up to three parts of it replaced or taken away. */
+/** A value like one of these, with up to three parts of it replaced or removed. */
 export function changed(...values: readonly unknown[]): fc.Arbitrary<unknown> {
   const change = fc.record({ at: fc.nat(), by: fc.option(odd, { nil: undefined }) });
   return fc
@@ -56,7 +56,7 @@ export function changed(...values: readonly unknown[]): fc.Arbitrary<unknown> {
     });
 }
 
-/** A text like one of these, with bits of it cut out, put in or said twice. */
+/** A text like one of these, with bits of it cut out, inserted or repeated. */
 export function garbled(...texts: readonly string[]): fc.Arbitrary<string> {
   const bit = fc.oneof(
     fc.string({ maxLength: 4, unit: 'binary' }),

@@ -1,4 +1,4 @@
-// The metrics that docs/operating.md promises, and those that a scrape has.
+// The metrics that docs/operating.md lists, and those that a scrape has.
 
 import { deepEqual, match, ok } from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

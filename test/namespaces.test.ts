@@ -1,4 +1,4 @@
-// What is a reason to skip the tests that need a namespace, and what is a failure of theirs.
+// Which errors skip the tests that need a namespace, and which fail them.
 import { equal, match, throws } from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
@@ -7,9 +7,9 @@ import { cannotUnshare } from './namespaces.ts';
 
 const source = fileURLToPath(new URL('namespaces.ts', import.meta.url));
 const skip =
-  cannotUnshare() || (spawnSync('setpriv', ['--version']).error !== undefined && 'setpriv is not there');
+  cannotUnshare() || (spawnSync('setpriv', ['--version']).error !== undefined && 'setpriv is not installed');
 
-/** What a process prints that has no rights, and hears this about namespaces. */
+/** The output of cannotUnshare in a process without rights, with this VIPWARD_TEST_NAMESPACES. */
 function unshareAsNobody(said: string): { status: number | null; stdout: string; stderr: string } {
   const code = `import { cannotUnshare } from '${source}'; console.log(cannotUnshare());`;
   const node = [process.execPath, '--input-type=module', '-e', code];
@@ -17,7 +17,7 @@ function unshareAsNobody(said: string): { status: number | null; stdout: string;
   return spawnSync('setpriv', ['--bounding-set', '-all', '--inh-caps', '-all', ...node], options);
 }
 
-test('an addon that is not there is no reason to skip', () => {
+test('a missing addon is no reason to skip', () => {
   const broken = () => {
     throw new Error('Cannot find module namespaces.node');
   };
@@ -25,7 +25,7 @@ test('an addon that is not there is no reason to skip', () => {
     throws(() => cannotUnshare({ make: broken, isProved }), /Cannot find/);
 });
 
-test('that the kernel refuses is a reason, unless it has made some before', { skip }, () => {
+test('a refusal of the kernel is a reason to skip, unless it has made namespaces before', { skip }, () => {
   const refused = unshareAsNobody('');
   equal(refused.status, 0, refused.stderr);
   match(refused.stdout, /^unshare\(CLONE_NEWNET\): errno 1 /);

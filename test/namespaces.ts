@@ -38,15 +38,15 @@ class RefusedError extends Error {
 }
 
 export interface UnshareOptions {
-  /** What is tried. */
+  /** The attempt to make a namespace. */
   readonly make?: () => void;
-  /** By the word of run.ts, which has made namespaces: then it is a failure that none can be made. */
+  /** True if run.ts has made namespaces: then a refusal is a failure. */
   readonly isProved?: boolean;
 }
 
 /**
  * Why the kernel lets this process make no network namespace, or false: fits the `skip` option of node:test.
- * Anything else that goes wrong is thrown, for no test is to be passed over because of it.
+ * Any other error is thrown, because no test may be skipped for it.
  */
 export function cannotUnshare({
   make = () => Namespace.make({ loopback: 'down' })[Symbol.dispose](),
@@ -150,7 +150,7 @@ export async function end(child: ChildProcess, signal: NodeJS.Signals = 'SIGKILL
 
 /** A table of 200,000 elements, as the oracles print it, is a tenth of this. */
 const mostOutputBytes = 64 << 20;
-/** Far beyond what an oracle takes; nothing of this process goes on meanwhile, its own limits included. */
+/** Far longer than an oracle takes; this process stands still meanwhile, and its own limits with it. */
 const limits = { maxBuffer: mostOutputBytes, timeout: patient(120_000) } as const;
 
 /** Runs a program inside the namespace to its end, for the oracles (`nft`, `ip`, `conntrack`). */

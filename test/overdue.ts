@@ -1,5 +1,5 @@
-// A file of tests that does not end would keep the whole run from its verdict: it is ended, and what it was
-// waiting for is said.
+// A test file that does not end would keep the whole run from its verdict: it is killed, and its processes
+// are named.
 import { readdirSync, readFileSync } from 'node:fs';
 
 const lookMs = 15_000;
@@ -14,7 +14,7 @@ interface Running {
 }
 
 /**
- * From now on ends each child of a process, with all that it started, once it has been there for so many
+ * From now on kills each child of a process, with all that it started, once it is older than so many
  * milliseconds; `say` is told what was running. Does not keep this process alive.
  */
 export function endOverdue(parent: number, longestMs: number, say: (text: string) => void): void {

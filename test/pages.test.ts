@@ -47,7 +47,7 @@ const program = makeProgram(
 const shown = program.createHelp().visibleCommands(program);
 const verbs = shown.filter((command) => !['agent', 'controller', 'help'].includes(command.name()));
 
-test('every verb, and every flag of both programs, is in the page, and no other', () => {
+test('docs/operating.md lists exactly the verbs, and every flag of both programs', () => {
   const commands = section('Commands');
   for (const verb of verbs) ok(commands.includes(verb.name()), `${verb.name()} is not in the page`);
   const named = [...commands.matchAll(/`vipward (\w+)/g)].map(([, verb]) => verb);
@@ -69,7 +69,7 @@ test('every verb, and every flag of both programs, is in the page, and no other'
   );
 });
 
-test('every flag that a page names is one of ours', () => {
+test('every flag that a page names exists', () => {
   const known = new Set<string>([
     'help',
     'version',
@@ -94,7 +94,7 @@ test('every flag that a page names is one of ours', () => {
   }
 });
 
-test('every state and reason of the code is in the page, and no other', () => {
+test('the pages list exactly the states and reasons of the code', () => {
   const states = firstColumn('States of a VIP');
   deepEqual(states.toSorted(), Object.values(VipState).toSorted());
   const code = sources('controller');
@@ -106,7 +106,7 @@ test('every state and reason of the code is in the page, and no other', () => {
     ok(new RegExp(`['\`]${reason}['\`:]`).test(code) || reason in RefusalCode, `${reason} is in no source`);
 });
 
-test('every reason that an Event can have is in the page', () => {
+test('docs/kubernetes.md lists every reason that an Event can have', () => {
   const others = ['controller/owners/eligibility.ts', 'controller/status/vip-state.ts'];
   const code = [sources('controller/sources/kubernetes'), ...others.map((path) => read(`src/${path}`))];
   const said = [...code.join('\n').matchAll(/reason: '([A-Z]\w+)'/g)].map(([, reason]) => reason ?? '');
@@ -115,7 +115,7 @@ test('every reason that an Event can have is in the page', () => {
     ok(page.includes(reason), `${reason} is in no row`);
 });
 
-test('every file that the architecture names is there', () => {
+test('every file that docs/ARCHITECTURE.md names exists', () => {
   const page = read('docs/ARCHITECTURE.md');
   const way = page.split('```')[1]?.match(/(?<=^.{26})[-\w*]+\/[-\w*/]+(?= )/gm) ?? [];
   const words = [...section('Words', page).matchAll(/`([a-z]+\/[-\w/]+)`/g)].map(([, word = '']) => word);
@@ -129,7 +129,7 @@ test('every file that the architecture names is there', () => {
     ok(globSync(`${root}/src/${name}{,.ts}`).length > 0, `${name} is not in src`);
 });
 
-test('what is so many lines long by a decision is no longer', () => {
+test('no folder has more lines than its decision allows', () => {
   const claims = readdirSync(`${root}/docs/decisions`).flatMap((name) => {
     const text = read(`docs/decisions/${name}`);
     return [...text.matchAll(/under (\d+) lines[^`]*`wc -l (src\/[\w/]+)\/\*\.ts`/gi)];
@@ -141,7 +141,7 @@ test('what is so many lines long by a decision is no longer', () => {
   }
 });
 
-/** The names of what the sources of a folder log. */
+/** The names of the log events in the sources of a folder. */
 function logEvents(code: string): Set<string> {
   const events = [
     ...code.matchAll(/log\.\w+\([^;]*?'([-\w]+)'\)/g),
@@ -152,7 +152,7 @@ function logEvents(code: string): Set<string> {
 }
 
 for (const program of ['agent', 'controller'])
-  test(`every log event of the ${program} is in the page, and no other`, () => {
+  test(`the pages list exactly the log events of the ${program}`, () => {
     const code = sources(program);
     const page = firstColumn(`Log events of the ${program}`);
     for (const name of logEvents(code))
@@ -160,21 +160,21 @@ for (const program of ['agent', 'controller'])
     for (const name of page) ok(code.includes(`'${name}'`), `${name} is in no source`);
   });
 
-test('a request that fails points to the event of either program', () => {
+test('the answer to a failed request names the log event of each program', () => {
   const [, words = ''] = /look for the event (.*) in its log/.exec(sources('process')) ?? [];
   const named = new Set(words.match(/[-\w]*failed/gi));
   for (const program of ['agent', 'controller'])
     equal(logEvents(sources(program)).intersection(named).size, 1, `${program}: ${words}`);
 });
 
-test('a log event that an alert names is one of the agent or the controller', () => {
+test('every log event that an alert names exists', () => {
   const known = ['agent', 'controller'].flatMap((program) => [...logEvents(sources(program))]);
   const named = [...read('deploy/chart/files/alerts.yaml').matchAll(/log\s+event\s+`([^`]+)`/g)];
   ok(named.length > 0);
   for (const [, name = ''] of named) ok(known.includes(name), `${name} is in no source`);
 });
 
-test('every annotation that is read is in the page, in the order in which names count, and no other', () => {
+test('docs/kubernetes.md lists exactly the annotations that are read, in their order of precedence', () => {
   const code = read('src/controller/sources/annotations.ts');
   const page = section('What a Service may ask for', kubernetes);
   const names = (text: string, quote: string): string[] => {
@@ -188,7 +188,7 @@ test('every annotation that is read is in the page, in the order in which names 
   for (const list of lists) ok(rows.includes(`${list}`), `in another order: ${list}`);
 });
 
-test('the figures of the README are those of the run that it names', () => {
+test('the README has the figures of the benchmark run that it names', () => {
   const [file = ''] = /bench\/results\/[-\d]+\.json/.exec(readme) ?? [];
   const { results } = JSON.parse(read(file)) as { results: readonly Result[] };
   for (const { size, floor, inProcess, overWebSocket, coldLoadMs, memoryMb } of results) {
@@ -236,7 +236,7 @@ function inMs(us: number): string {
   return ms < 1 ? ms.toFixed(2) : ms < 10 ? ms.toFixed(1) : String(Math.round(ms));
 }
 
-test('the Lease that is asked for by hand is the one that controllers have', () => {
+test('docs/kubernetes.md names the Lease that controllers hold by default', () => {
   const name = controllerOptions.find((option) => option.name === 'leader-elect-resource-name');
   ok(name?.kind === 'text' && name.default !== undefined);
   match(kubernetes, new RegExp(`get lease ${name.default} `));

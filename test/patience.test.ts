@@ -1,4 +1,4 @@
-// What a test waits for in vain ends it, and is named.
+// A wait in vain fails its test and is named.
 import { equal, match } from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
@@ -7,7 +7,7 @@ import { untilTrue } from './patience.ts';
 
 const source = fileURLToPath(new URL('patience.ts', import.meta.url));
 
-/** What a process without patience prints that waits. */
+/** The output of a process that waits without patience. */
 function waiting(call: string): { status: number | null; stderr: string } {
   const code = `import { until, untilTrue } from '${source}'; let rain = 0; await ${call};`;
   const env = { ...process.env, VIPWARD_TEST_PATIENCE: '0.001' };
@@ -15,7 +15,7 @@ function waiting(call: string): { status: number | null; stderr: string } {
   return spawnSync(process.execPath, argv, { encoding: 'utf8', env, timeout: 60_000 });
 }
 
-test('a wait in vain ends with its name, what was thrown last, and more words', () => {
+test('a wait in vain fails with its name, the last error, and more words', () => {
   const named = waiting("until('rain', () => { throw new Error('a clear sky'); }, () => 'and more')");
   match(named.stderr, /Error: waited for: rain\nError: a clear sky\nand more\n/);
   const own = waiting('untilTrue(() => rain > 5)');
@@ -23,7 +23,7 @@ test('a wait in vain ends with its name, what was thrown last, and more words', 
   for (const { status } of [named, own]) equal(status, 1);
 });
 
-test('what throws at first and holds later was not waited for in vain', async () => {
+test('a wait goes on after errors until its condition holds', async () => {
   let looks = 0;
   await untilTrue(async () => {
     if (++looks < 3) throw new Error('not yet');

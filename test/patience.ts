@@ -1,24 +1,24 @@
-// How long a test waits for what should come. An emulated machine is slower by a factor that
-// VIPWARD_TEST_PATIENCE says; nothing is ever asserted about the time itself.
+// How long a test waits for a condition. An emulated machine is slower by the factor VIPWARD_TEST_PATIENCE;
+// nothing is ever asserted about the time itself.
 import { type EventEmitter, once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const factor = Number(process.env['VIPWARD_TEST_PATIENCE'] ?? 1);
 
-/** Milliseconds that would do on this machine, as many as the one that runs the test may need. */
+/** Milliseconds that are enough here, scaled to the machine that runs the test. */
 export function patient(ms: number): number {
   return ms * factor;
 }
 
-/** Far beyond what anything takes that a test waits for. */
+/** Far longer than anything takes that a test waits for. */
 export const hopelessMs: number = patient(60_000);
 const mostBetweenMs = 20;
 
 export type Holds = () => Promise<boolean> | boolean;
 
 /**
- * Waits until something holds. What does not within a long while, or goes on to throw, fails with its name,
- * what it threw last, and `words`: a loop without an end would keep its process from ending.
+ * Waits until something holds. If it does not for a long while, or keeps throwing, the wait fails with its
+ * name, the last error and `words`: an endless loop would keep its process from ending.
  */
 export async function until(
   what: string,
@@ -35,7 +35,7 @@ export async function until(
     }
     const waitedMs = performance.now() - beganAtMs;
     if (waitedMs > hopelessMs) throw new Error(`waited for: ${what}\n${failure}${await words()}`);
-    // Soon there is often something to see, and later there is no hurry.
+    // Looks often at first, because most conditions hold soon.
     await sleep(Math.min(mostBetweenMs, Math.max(1, waitedMs / 20)));
   }
 }

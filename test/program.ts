@@ -1,4 +1,4 @@
-// What tests start as a process of its own.
+// The program that tests start as a process.
 
 import { fileURLToPath } from 'node:url';
 

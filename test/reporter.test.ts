@@ -1,4 +1,4 @@
-// What `npm test` says of files that are not as they should be, and how it ends then.
+// What `npm test` reports of faulty test files, and how it exits.
 import { equal, match } from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempDisposableSync, writeFileSync } from 'node:fs';
@@ -25,7 +25,7 @@ interface Case {
 
 const well = "test('well', () => {});";
 const cases: readonly Case[] = [
-  { what: 'all is well', body: well, says: [], counts: '1 passed, 0 failed, 0 skipped', status: 0 },
+  { what: 'all tests pass', body: well, says: [], counts: '1 passed, 0 failed, 0 skipped', status: 0 },
   {
     what: 'a suite throws before its tests are known',
     body: `${well} describe('broken', () => { throw new Error('no such table'); });`,
@@ -34,7 +34,7 @@ const cases: readonly Case[] = [
     status: 1,
   },
   {
-    what: 'a test of a suite fails, which is one failure',
+    what: 'a test of a suite fails',
     body: `describe('suite', () => { ${well} test('ill', () => { throw new Error('wrong'); }); });`,
     says: [/^FAIL \S+a\.test\.ts:2 ill$/m],
     counts: '1 passed, 1 failed, 0 skipped',
@@ -64,7 +64,7 @@ const cases: readonly Case[] = [
 ];
 
 for (const { what, body, says, counts, status } of cases) {
-  test(`${what}: ${counts}`, () => {
+  test(`the reporter says "${counts}" when ${what}`, () => {
     const { stdout, ...ended } = reported(body);
     for (const words of says) match(stdout, words);
     equal(stdout.split('\n').at(-2), counts, stdout);

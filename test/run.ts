@@ -21,14 +21,14 @@ if (given[0] === INSIDE) {
 } else {
   const wrapper = findWrapper();
   if (wrapper) {
-    // From here on no test that needs a namespace may be skipped for want of one.
+    // From here on no test may be skipped for lack of a namespace.
     process.env['VIPWARD_TEST_NAMESPACES'] = 'made';
     const self = [process.execPath, fileURLToPath(import.meta.url), INSIDE, ...given];
     follow([...wrapper, 'sh', '-c', PREPARE, 'sh', ...self]);
   } else runTests(given);
 }
 
-/** The first form of unshare that works here; where none does, its words are printed. */
+/** The first form of unshare that works here; the words of those that do not are printed. */
 function findWrapper(): readonly string[] | undefined {
   const forms = process.getuid?.() === 0 ? ['-nm', '-Urnm'] : ['-Urnm'];
   for (const form of forms) {

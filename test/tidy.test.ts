@@ -38,9 +38,9 @@ const files: readonly SourceFile[] = readdirSync(root, { withFileTypes: true })
 const source = files.filter(({ path }) => /^(src|test|bench|native|bin)\//.test(path) && SOURCE.test(path));
 const typed = source.filter(({ path }) => /^src\/.*\.ts$/.test(path));
 
-test('the type checker has nothing to say', () => runs('typescript/bin/tsc', '--noEmit'));
+test('the type checker reports nothing', () => runs('typescript/bin/tsc', '--noEmit'));
 
-test('the linter and the formatter have nothing to say', () =>
+test('the linter and the formatter report nothing', () =>
   runs('@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '--max-diagnostics=50', '.'));
 
 test('no line is wider than 110 columns', () => {
@@ -54,25 +54,25 @@ test('a file of TypeScript has at most 250 lines, one of C 500', () => {
   none(tooLong.map(({ path, lines }) => `${path}: ${lines.length} lines`));
 });
 
-test('nothing unfinished is on the main branch', () => {
+test('no source line is marked as unfinished', () => {
   none(placesWhere(source, (line) => UNFINISHED.test(line)));
 });
 
-test('every name says something', () => {
+test('no file or folder has a name without meaning, such as utils', () => {
   none(files.map(({ path }) => path).filter((path) => SAYS_NOTHING.test(path)));
 });
 
-test('no path of one machine is in the tree', () => {
+test('no file names a path of one machine', () => {
   const written = files.filter(({ path }) => path !== 'package-lock.json');
   none(placesWhere(written, (line) => MACHINE_PATH.test(line)));
 });
 
-test('the pure folders do not reach the machine around the linter', () => {
+test('the pure folders use neither globalThis nor dynamic imports', () => {
   const pure = typed.filter(({ path }) => PURE.test(path));
   none(placesWhere(pure, (line) => /\bglobalThis\b|\bimport\(['"]/.test(line)));
 });
 
-test('the product starts no program, except in the demo, and the one that a kubeconfig names', () => {
+test('the product starts no program, except in the demo and for the plugin that a kubeconfig names', () => {
   const plugin = 'src/controller/sources/kubernetes/exec-plugin.ts';
   const product = typed.filter(({ path }) => !/^src\/cli\/demo[./]/.test(path) && path !== plugin);
   none(placesWhere(product, (line) => /child_process/.test(line)));
@@ -92,7 +92,7 @@ test('folders of one process import each other in one direction only', () => {
   none([...new Set(mutual.map(([from, to]) => `${from} and ${to}`))]);
 });
 
-test('each file of src opens with at most three lines that say what it is', () => {
+test('each file of src opens with a comment of one to three lines', () => {
   const wrong = typed.filter(({ lines }) => {
     const header = headerLength(lines);
     return header < 1 || header > MOST_HEADER_LINES;
@@ -111,7 +111,7 @@ const ROOTS = ['src/agent/link.ts', 'src/controller/hub.ts', 'src/cli/main.ts'];
 const missing = ROOTS.filter((path) => !existsSync(join(root, path)));
 const early = missing.length > 0 && `${missing.join(', ')} not there yet`;
 
-test('every package we depend on is used', { skip: early }, () => {
+test('every package in package.json is used', { skip: early }, () => {
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     readonly dependencies: Record<string, string>;
     readonly devDependencies: Record<string, string>;
@@ -148,7 +148,7 @@ function headerLength(lines: readonly string[]): number {
   return lines.findIndex((line) => !line.startsWith('//'));
 }
 
-/** Runs the program of a package on this Node; its words are the failure. */
+/** Runs the program of a package on this Node; it must succeed. */
 function runs(program: string, ...words: string[]): void {
   const path = join(root, 'node_modules', program);
   assert.ok(existsSync(path), `${program} is missing: rm -r node_modules and run again`);
