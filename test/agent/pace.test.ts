@@ -52,7 +52,7 @@ test('in any period there are at most three commits more than intervals', () => 
   );
 });
 
-test('a commit that waits as long as told may start', () => {
+test('a commit may start after the wait that take() has returned', () => {
   fc.assert(
     fc.property(
       fc.double({ min: 1, max: 5000, noNaN: true }),

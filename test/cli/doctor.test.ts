@@ -137,7 +137,7 @@ test('without a firewall both checks fail, and the next step is that of the near
   );
 });
 
-test('the doctor chooses the firewall that the agent would choose', async () => {
+test('the doctor chooses xtables with mangle instead of raw, and not without match conntrack', async () => {
   const answer = { family: 4, config: 'CONFIG_X', module: 'x', errno: ENOENT } as const;
   const mangle = { ...answer, subject: 'table mangle', errno: 0 };
   const noRaw = await checked({

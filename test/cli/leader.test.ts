@@ -49,12 +49,13 @@ test('move prints the refusal of the leader', limit, async () => {
   assert.match(err, /b: drained; vipward undrain b/);
 });
 
-test('status -o json prints the status of the leader', limit, async () => {
+test('status prints the status of the leader, as a table and with -o json', limit, async () => {
   await using ruling = await startStub({ 'GET /api/v1/status': [200, active] });
   await using aside = await startStub(standby(new URL(ruling.url).host));
   const { out, err } = await run(['status', '-o', 'json', '--controller', aside.url]);
   assert.deepEqual(JSON.parse(out), active);
   assert.match(err, /is a standby: asking the leader, c2/);
+  assert.match((await run(['status', '--controller', aside.url])).out, /^a +connected +- +4 +0\.25 ms$/m);
 });
 
 test('an unreachable leader is named, and status is that of the standby', limit, async () => {

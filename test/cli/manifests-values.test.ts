@@ -29,7 +29,7 @@ const refused: readonly (readonly [set: string, message: RegExp])[] = [
 ];
 
 for (const [set, message] of refused)
-  test(`manifests refuses --set ${set} with the expected value`, async () => {
+  test(`manifests refuses --set ${set} with the reason`, async () => {
     const { code, out, err } = await run(['manifests', '--set', set]);
     assert.deepEqual([code, out], [2, ''], err);
     assert.match(err, message);

@@ -43,7 +43,7 @@ test('claims with a term that was never issued reserve no address once their nod
   }
 });
 
-test('such claims reserve no address even if the node went before the first Services were read', () => {
+test('claims with such a term reserve none either if their node went before the first reading', () => {
   const one = ruling();
   one.sessions.close(one.sessions.open(hello('liar', held(pool, impossible)), wire));
   one.controller.publish({ set: servicesOf(1), remove: [] });

@@ -108,7 +108,7 @@ test('an ack of a number that was never sent closes the connection', limit, asyn
   match(running.status().nodes[0]?.lastClosed?.reason ?? '', /^seq: ack of rules 99, but the last sent is /);
 });
 
-test('a resync is answered with the buckets that differ', limit, async (t) => {
+test('a resync is answered with the buckets that differ, and the stream stays open', limit, async (t) => {
   const running = await withWitness(t);
   const agent = agentOf(t, running, 'n1');
   await agent.until(({ placements }) => placements.has(first));
@@ -121,6 +121,7 @@ test('a resync is answered with the buckets that differ', limit, async (t) => {
     page?.type === 'page' && page.buckets.includes(3),
     'the bucket that only the agent has is named, so that it is emptied',
   );
+  equal(agent.closed, null);
 });
 
 test('a refusal of an address that is no VIP is not kept', limit, async (t) => {

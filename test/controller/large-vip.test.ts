@@ -68,7 +68,7 @@ test('a small Service after one that is too large for the VIP still gets its por
   ok(change !== undefined && change.frame.length < frameLimitBytes);
 });
 
-test('a Service with the longest names and source ranges keeps to the size limit of a VIP', () => {
+test('a Service with the longest names and ranges loses the ports beyond the size of a VIP', () => {
   const loadBalancerSourceRanges = Array.from({ length: 4 }, (_, index) => {
     return `${formatAddress(Uint8Array.of(...Array(15).fill(0xfd), index))}/128`;
   });

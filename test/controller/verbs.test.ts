@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Address } from '../../src/state/address.ts';
 import { folder, runningController, service, untilStatus } from './fixture.ts';
-import { post } from './post.ts';
+import { type Answer, post } from './post.ts';
 import { agentOf } from './test-agent.ts';
 
 const first = '10.77.0.100' as Address;
@@ -95,7 +95,7 @@ test('undrain needs the token of the operator, and not that of a node', limit, a
   );
 });
 
-test('HTTP answers depend on method and path, and /metrics has the series of the VIP', limit, async (t) => {
+test('HTTP answers an unknown path by 404 with the remedy, a wrong method by 405', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const ask = async (path: string, method: string) =>
     (await fetch(`${running.url}${path}`, { method })).status;
@@ -104,6 +104,8 @@ test('HTTP answers depend on method and path, and /metrics has the series of the
   equal(await ask('/healthz', 'DELETE'), 405);
   equal(await ask('/api/v1/move', 'GET'), 405);
   equal(await ask('/nothing', 'GET'), 404);
+  const nothing = (await (await fetch(`${running.url}/nothing`)).json()) as Answer['body'];
+  match(nothing.error?.next ?? '', /\w/);
   const metrics = await (await fetch(`${running.url}/metrics`)).text();
   match(metrics, /vipward_vips\{state="pending",filtered="true",ip_family="IPv4"\} 1/);
   match(metrics, /vipward_update_latency_seconds_bucket\{le="0.00005"\} 0/);

@@ -35,7 +35,7 @@ test('an outgoing address is not given to another Service until it is let go', (
   deepEqual([allocator.outgoing.size, allocator.usersOf(old).map(({ key }) => key)], [0, [other]]);
 });
 
-test('a Service that requests a third address, goes back or is removed leaves no address behind', () => {
+test('a Service keeps all its outgoing addresses until let go, and none once removed or refused', () => {
   const again = changed();
   again.apply('web', last);
   deepEqual(again.allocator.outgoing.get(web), [next, old]);

@@ -34,7 +34,7 @@ test('a VirtualIP named differently from its address is a problem until it is re
   deepEqual(told(), []);
 });
 
-test('of 500 such VirtualIPs ten are named, and the others counted', () => {
+test('of 500 VirtualIPs that record no address of their name ten are named, and the others counted', () => {
   const records = new StrangeRecords();
   const names = Array.from({ length: 500 }, (_, index) => `mine-${index}`);
   records.changed({ set: new Map(names.map((name) => [name, null])), remove: [] });
