@@ -1,4 +1,4 @@
-// A log whose lines a test can look at.
+// A log whose lines a test can read.
 
 import { createLog, type Log, type LogLevel } from '../src/process/log.ts';
 

@@ -75,7 +75,7 @@ export class Namespace implements Disposable {
     this.fd = fd;
   }
 
-  /** A new namespace, with its loopback up unless told otherwise. Throws where the kernel refuses. */
+  /** A new namespace, with its loopback up by default. Throws if the kernel refuses. */
   static make(options: { readonly loopback?: 'up' | 'down' } = {}): Namespace {
     const home = openCurrent();
     const outcome = calls().unshare(CLONE_NEWNET);

@@ -141,7 +141,7 @@ for (const name of ['NET_ADMIN', 'NET_RAW']) {
   test(`an agent without CAP_${name} names the missing capability`, { skip }, async () => {
     await using agent = startPod(name);
     const isNamed = () => agent.words.includes(`CAP_${name}`);
-    await until('it is named', isNamed, () => agent.words);
+    await until('the missing capability is named', isNamed, () => agent.words);
     await agent.end('SIGTERM');
   });
 }

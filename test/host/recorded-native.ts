@@ -1,4 +1,4 @@
-// A Native that opens nothing: it answers what it is told to, and remembers what it was asked.
+// A Native that opens nothing: it returns the answers of the test and records all calls.
 import type { Native, Operation, Outcome } from '../../src/host/native.ts';
 
 export interface Submitted {

@@ -206,7 +206,7 @@ test('the agent probes only the VIPs that the controller names as first claims',
     ['lan', 'pods'].map((link) => macOf(node, node.node, link)),
   );
   stream.say({ type: 'delta', table: 'placements', from: 8, to: 9, set: [placement(first, 3)], remove: [] });
-  await node.until('it is taken too', () => vipsOf(node).includes(`${first}`));
+  await node.until('the other is taken too', () => vipsOf(node).includes(`${first}`));
 });
 
 test('without a controller the agent takes only the VIPs that no host answers for', { skip }, async () => {

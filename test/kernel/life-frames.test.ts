@@ -151,7 +151,7 @@ test('the agent refuses an invalid message by name and goes on serving its last 
   }
   const stream = await controller.next();
   stream.begin();
-  await node.until('all is well again', async () => (await streamOf(node)).state === 'open');
+  await node.until('the stream is open again', async () => (await streamOf(node)).state === 'open');
   assert.equal((await streamOf(node)).reason, '');
 });
 

@@ -100,7 +100,7 @@ test('an agent reports its refusals again to a controller that restarts', { skip
   await node.until('it is refused', refused);
   await node.killController('SIGTERM');
   node.startController();
-  await node.until('it is known again', refused);
+  await node.until('the refusal is known again', refused);
 });
 
 test('an agent that starts announces the VIPs that it finds on the node', { skip }, async () => {

@@ -168,7 +168,7 @@ test('an agent that waits for the owner of its table ends at SIGTERM and keeps i
     /owner/.test(node.run('nft list table inet vipward')),
   );
   node.startAgent();
-  await node.until('it waits', () => /"tableOwned"/.test(node.log));
+  await node.until('the agent waits', () => /"tableOwned"/.test(node.log));
   const code = await node.killAgent('SIGTERM');
   owner.stdin?.end();
   await once(owner, 'exit');

@@ -78,7 +78,9 @@ test('a VIP that another program added and that the kernel marked dadfailed is r
   node.run('sysctl -w net.ipv6.conf.lan.accept_dad=1');
   change('add fd77::150/128 dev lan0 nodad', node.client);
   change('add fd77::150/128 dev lan', node.node);
-  await node.until('it is a duplicate', () => /dadfailed/.test(node.run('ip address show dev lan')));
+  await node.until('duplicate address detection has failed', () =>
+    /dadfailed/.test(node.run('ip address show dev lan')),
+  );
   await node.setServices([other, six]);
   const words =
     /^refused AddressConflict .* another host with fd77::150 on lan \(dadfailed\); take the address/;

@@ -232,7 +232,9 @@ test('the agent keeps removed rules and addresses until the placements have sync
   stream.synced('rules', { count: 0, digest: hash('sha256', '0'.repeat(16 * 256)).slice(0, 16) });
   // The agent answers a gap with a resync, after it has handled all messages before it.
   stream.say({ type: 'delta', table: 'rules', from: 99, to: 100, set: [], remove: [] });
-  await node.until('all is read', () => stream.heard.some(({ type }) => type === 'resync'));
+  await node.until('the agent has read all messages', () =>
+    stream.heard.some(({ type }) => type === 'resync'),
+  );
   deepEqual(addressesOn(node, 'lan'), web.addresses);
   match(rulesOf(node), /10\.77\.0\.100/);
   ok(stream.heard.every(({ type }) => type !== 'ack'));

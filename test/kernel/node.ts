@@ -163,7 +163,7 @@ export class Node implements AsyncDisposable {
     return probe(from, protocol, { host: address, port });
   }
 
-  /** A connection that is up, from the client unless told otherwise; data that comes is in its buffer. */
+  /** A connection that is up, from the client by default; received data is in its buffer. */
   connect(host: string, port: number, from: Namespace = this.client): Promise<Socket> {
     return this.connectFrom(from, { host, port });
   }
@@ -174,7 +174,7 @@ export class Node implements AsyncDisposable {
     return socket;
   }
 
-  /** Answers on a port with what it is sent, on all addresses unless told otherwise. */
+  /** Echoes what is sent to a port, on all addresses by default. */
   async listen(where: Namespace, protocol: 'tcp' | 'udp', port: number, host = '::'): Promise<void> {
     this.#closers.push(await listenIn(where, protocol, port, host));
   }

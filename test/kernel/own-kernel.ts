@@ -55,7 +55,7 @@ async function probed(): Promise<Capabilities> {
 
 /**
  * The addon has one callback for late results, and each Kernel counts its tokens from 1: of several in a
- * process, one would be given the results of another. Here tokens are told apart.
+ * process, one would get the results of another. Here tokens are unique.
  */
 function sharedNative(): Native {
   const native = loadNative();

@@ -1,4 +1,4 @@
-// VIPs are replaced by others: the old ones are in the kernel until the new ones are, and every set has room
+// VIPs replace each other: the old ones are in the kernel until the new ones are, and every set has room
 // for both.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';

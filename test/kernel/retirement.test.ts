@@ -37,11 +37,11 @@ for (const [what, begin] of Object.entries(keepers)) {
     await node.killAgent('SIGTERM');
     node.startAgent(['--firewall', 'nftables']);
     await node.listen(node.node, 'tcp', 81);
-    await node.until('it has started', async () => (await node.status()).firewall === 'nftables');
+    await node.until('the agent has started', async () => (await node.status()).firewall === 'nftables');
     const more: Service = { name: 'more', addresses: ['10.77.0.101'], ports: ['TCP 81'] };
     await node.setServices([web, more]);
     equal(await node.probe('tcp', '10.77.0.101', 81), 'open');
-    await node.until('the problem is told', async () => (await node.status()).problems.length > 0);
+    await node.until('the problem is reported', async () => (await node.status()).problems.length > 0);
     const { problems, inSync } = await node.status();
     match(
       problems.join(),
@@ -51,7 +51,7 @@ for (const [what, begin] of Object.entries(keepers)) {
     match(node.run('ipset list -n'), /vipward-vip4/);
     await end();
     await node.until('nothing is left', () => node.run('ipset list -n') === '');
-    await node.until('nothing is told', async () => (await node.status()).problems.length === 0);
+    await node.until('no problem is reported', async () => (await node.status()).problems.length === 0);
     const left = node.run('iptables-legacy-save') + node.run('ip6tables-legacy-save');
     deepEqual(left.match(/vipward/g), null);
   });

@@ -91,7 +91,7 @@ const toLegacy: Readonly<Record<string, readonly string[]>> = {
 interface Strangers {
   readonly harms: Readonly<Record<string, readonly string[]>>;
   tell(own: OwnKernel, lines: readonly string[]): void;
-  /** All that is ours, whatever the order of chains and sets. */
+  /** All that is ours, independent of the order of chains and sets. */
   listing(own: OwnKernel): string[];
 }
 

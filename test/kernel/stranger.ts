@@ -148,7 +148,7 @@ function call(address: Address, mac: Uint8Array): Uint8Array {
 
 /** The number of an interface. */
 export function indexOf(where: Namespace, link: string): number {
-  // sysfs shows the interfaces of the namespace it was mounted in, /proc/net those of whoever reads.
+  // sysfs shows the interfaces of the namespace it was mounted in, /proc/net those of the reader.
   const rows = where.run(() => readFileSync('/proc/thread-self/net/dev_mcast', 'utf8'));
   const [, index = '0'] = new RegExp(`^(\\d+)\\s+${link}\\s`, 'm').exec(rows) ?? [];
   return Number(index);

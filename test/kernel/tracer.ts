@@ -10,7 +10,7 @@ export function tracing(file: string, words: readonly string[]): readonly ['stra
   return ['strace', '-f', '-q', '-o', file, ...words];
 }
 
-/** The calls that tables and sets are changed by, among others that ask. */
+/** The calls that change tables and sets, and some that only read. */
 export const writing: readonly string[] = ['-e', 'trace=sendto,setsockopt,getsockopt'];
 
 /** How many of those in a trace change something; a send of many messages is one. */

@@ -12,7 +12,7 @@ const ports = [
   'SCTP 3868',
 ];
 
-/** 50 ports that nobody declared: neighbours of declared ones, well-known ones, and more from all over. */
+/** 50 undeclared ports: neighbours of declared ones, well-known ones, and more from the whole range. */
 const undeclared = [
   ...[1, 21, 22, 25, 52, 54, 79, 81, 111, 179, 442, 444, 2379, 2380, 3868, 6443, 8442, 8444, 9470, 9471],
   ...[10250, 10256, 30080, 32767, 65535],

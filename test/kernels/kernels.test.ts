@@ -27,7 +27,7 @@ const programs = [
 ];
 const paths = ['test', '/etc/protocols', ...programs];
 
-// A guest takes a whole core, and this file is the last to end: the third one begins with the others.
+// A guest takes a whole core, and this file is the last to end, so all three begin at once.
 describe('on older kernels', { concurrency: kernels.length, timeout: timeoutMs }, () => {
   for (const kernel of kernels) {
     test(`the kernel tests pass on ${kernel}`, { skip: cannotBoot(kernel), timeout: timeoutMs }, async () => {

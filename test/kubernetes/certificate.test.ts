@@ -157,7 +157,7 @@ for (const right of tried) {
       assert.match(problems.map(({ message }) => message).join('\n'), refusalOf(right));
       return true;
     };
-    await until('it is named', isNamed, () => controller.words);
+    await until('the status names the refusal', isNamed, () => controller.words);
     await grant(cluster, right.role);
     await verified(9470, controller);
     await controller.end('SIGTERM');

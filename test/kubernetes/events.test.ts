@@ -184,7 +184,7 @@ test('the VirtualIP of an address that no node holds any more gets the Event Rel
     return true;
   });
   await all.remove('late');
-  await all.until('it is said', async () => {
+  await all.until('Released is written', async () => {
     const found = (await events('VirtualIP', '10.77.0.102')).filter(({ regarding }) => regarding.uid === uid);
     return found.map(({ reason }) => reason).join() === 'Released';
   });

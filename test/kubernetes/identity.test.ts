@@ -134,7 +134,7 @@ test('the controller refuses a generation that it never issued, and gives no VIP
   await claimant.synced();
   assert.equal(claimant.placements.size, 0);
   await claimant.close();
-  await all.until('all is as before', async () => {
+  await all.until('the status is as before', async () => {
     assert.deepEqual(await standing(), before);
     return true;
   });

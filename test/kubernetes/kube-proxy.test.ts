@@ -230,6 +230,6 @@ for (const mode of ['nftables', 'iptables'] as const) {
     assert.ok(knocks.dropped > 0, 'some connections were dropped while kube-proxy had no rule');
     assert.deepEqual(came, []);
     for (const address of own) assert.equal(await node.probe('tcp', address, 22), 'open');
-    await all.until('both came', async () => came.length === 2);
+    await all.until('the listener was reached at both addresses', async () => came.length === 2);
   });
 }

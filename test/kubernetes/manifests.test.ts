@@ -1,4 +1,4 @@
-// What `vipward manifests` prints, given to a real API server: all of it is accepted, and the Pods are too.
+// The output of `vipward manifests` on a real API server, which accepts all of it, and its Pods.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';

@@ -105,7 +105,7 @@ test('every port of 1,000 new Services is in the kernel, and each Service gets e
   const madeMs = performance.now() - startedMs;
   t.diagnostic(`made within ${madeMs.toFixed(0)} ms, in force and said ${await settles(() => 80)} later`);
   for (const reason of ['Allocated', 'Announced']) {
-    await all.until(`${reason} is told`, async () => {
+    await all.until(`each Service has one ${reason}`, async () => {
       assert.deepEqual(await told(reason), [1, 1]);
       return true;
     });

@@ -154,7 +154,7 @@ test('the verb move sets spec.node of a VirtualIP, and a change of spec.node mov
     '-p',
     JSON.stringify({ spec: { node: here } }),
   ]);
-  await all.until('it is moved', async () => (await nodeOf(vip)) === here);
+  await all.until('the VIP has moved', async () => (await nodeOf(vip)) === here);
   all.cluster.kubectl(['patch', 'vip', vip, '--type', 'merge', '-p', '{"spec":{"node":"node9"}}']);
   await all.until('the Event says why not', () => {
     const said = all.cluster.kubectl(['get', 'events', '--field-selector', 'reason=NoEligibleNode']);

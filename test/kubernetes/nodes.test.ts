@@ -173,7 +173,9 @@ test('a Local Service is on a node with a ready endpoint, else with one that sti
   await isAt('10.77.0.104', 'NoLocalEndpoints');
   await all.until('withdrawn', async () => !all.node.run('ip address show').includes('10.77.0.104'));
   assert.deepEqual(await ingress('local'), ['10.77.0.104']);
-  await all.until('it is told', async () => (await reasons('default', 'local')).includes('NoLocalEndpoints'));
+  await all.until('NoLocalEndpoints has an Event', async () =>
+    (await reasons('default', 'local')).includes('NoLocalEndpoints'),
+  );
 });
 
 test('the VIPs of a node with the out-of-service taint move to another node', { skip }, async () => {

@@ -49,7 +49,7 @@ test('the controller names another cluster behind the same address, and neither 
     const named = problems.filter(({ message }) => /another cluster: its UID is .* start/.test(message));
     return named.some(({ file }) => file === 'vipward-controller') && named.length > 3 && role === 'standby';
   };
-  await until('it is named', isNamed, async () =>
+  await until('the other cluster is named', isNamed, async () =>
     JSON.stringify([(await replica.status).problems, replica.words]),
   );
   await all.remove('c');

@@ -177,7 +177,7 @@ test('a controller that was stopped for longer than its Lease writes nothing aft
   });
   assert.equal((await replicas.c1.status).generation, 3);
   toServer.isOpen = true;
-  await all.until('it ends', () => Promise.resolve(!replicas.c1.isRunning));
+  await all.until('the stopped controller exits', () => Promise.resolve(!replicas.c1.isRunning));
   assert.match(replicas.c1.log, /another controller holds the Lease/);
   assert.ok(since > stoppedMs && since < Date.now());
   const later = writes('c1').filter(({ atMs }) => atMs > since);

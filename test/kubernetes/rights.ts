@@ -59,7 +59,8 @@ export async function grant(cluster: Cluster, role: Role, without?: Right): Prom
     .map((rule) => (rule === without?.rule ? less(rule) : rule))
     .filter(({ verbs }) => verbs.length > 0);
   await cluster.do('PATCH', path, { rules }, { type: 'application/merge-patch+json' });
-  if (without !== undefined) await until('it is gone', async () => !(await isAllowed(cluster, without)));
+  if (without !== undefined)
+    await until('the right is gone', async () => !(await isAllowed(cluster, without)));
 }
 
 async function isAllowed(cluster: Cluster, { role, rule, resource: words, verb }: Right): Promise<boolean> {

@@ -124,7 +124,7 @@ async function records(...wanted: readonly string[]): Promise<void> {
 }
 
 test('the status and the VirtualIP show an announced Service', { skip }, async () => {
-  await all.until('both say so', async () => {
+  await all.until('status and VirtualIP show the address', async () => {
     const { ingress, record, uid } = await told();
     assert.deepEqual(ingress, [{ ip: '10.77.0.100', ipMode: 'VIP' }]);
     const services = [{ namespace: 'default', name: 'web', uid }];
@@ -162,7 +162,7 @@ test('a controller that restarts moves no VIP and changes no address', { skip },
   });
   await all.node.killController('SIGKILL');
   all.node.startController();
-  await all.until('it rules', async () => (await all.node.controllerStatus()).vips.length === 2);
+  await all.until('the controller rules', async () => (await all.node.controllerStatus()).vips.length === 2);
   await all.serves(...wanted);
   assert.deepEqual(await terms(), before);
   t.diagnostic(`generation ${(await all.node.controllerStatus()).generation}, terms as before`);
@@ -200,13 +200,13 @@ test('an address that an absent node may still hold is given to no other Service
   await all.serves('10.77.0.100: TCP 80');
   await records('10.77.0.100');
   await all.node.killAgent('SIGKILL');
-  await all.until('it is known to be away', async () => {
+  await all.until('the node is disconnected', async () => {
     return (await all.node.controllerStatus()).nodes[0]?.connected === false;
   });
   await all.remove('web');
   await all.apply('next');
   await records('10.77.0.100', '10.77.0.101');
-  await all.until('its record says so', async () => (await told()).record?.status?.state === 'released');
+  await all.until('its record is released', async () => (await told()).record?.status?.state === 'released');
   await all.node.killController('SIGKILL');
   all.node.startController();
   await all.apply('another');

@@ -32,7 +32,7 @@ test('status names a VirtualIP in the place of a record, and the record is writt
   });
   await all.apply('web');
   await all.serves('10.77.0.100: TCP 80');
-  await all.until('it is named', async () => {
+  await all.until('the VirtualIP is named', async () => {
     const [problem = ''] = await problemsAt(path);
     return /does not match its address 10\.77\.0\.177.*kubectl delete vip 10\.77\.0\.100/.test(problem);
   });

@@ -41,7 +41,7 @@ test('the agent obeys a standby that begins to rule, and refuses the former cont
   deepEqual([former.closed[0]?.code, agent.port()], [1008, 81]);
   match(former.closed[0]?.reason ?? '', /^generation: 4 is older than 5/);
   ok(next.types().includes('ack'));
-  // The agent says hello once more, because the first one told a standby what it held then.
+  // The agent says hello once more, because its held VIPs may have changed since the hello to the standby.
   equal(next.types().filter((type) => type === 'hello').length, 2);
 });
 

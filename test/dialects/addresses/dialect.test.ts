@@ -156,7 +156,7 @@ test('isTentative reads the flags of an address', () => {
   assert.deepEqual([tentative, usable], [true, false]);
 });
 
-test('an address that duplicate address detection found elsewhere is told by its flags', () => {
+test('readAddress tells by its flags that an address failed duplicate address detection', () => {
   const head = '34000000 14000000 00000000 00000000 0a800000 01000000 14000100';
   const of = (flags: string) => hex(`${head} fd770000 00000000 00000000 00000100 08000800 ${flags}`);
   assert.deepEqual([read(of('c8000000'))?.isDuplicate, read(of('c0000000'))?.isDuplicate], [true, false]);

@@ -54,7 +54,7 @@ function whole(objects: KernelObjects<XtObject>): Sets {
 
 const isGate = (name: string): boolean => /^vipward-vip[46]$/.test(name);
 
-/** Every element that any of the states has, of sets that rules look into before the change and after it. */
+/** Every element that any of the states has, of sets that rules look up before the change and after it. */
 function* elements(before: Sets, now: Sets, after: Sets) {
   for (const [name, was] of before) {
     const [is, will] = [now.get(name), after.get(name)];
