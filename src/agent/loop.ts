@@ -240,7 +240,7 @@ export class Loop implements Disposable {
     const { outcome, repaired } = await rules.reconcile(this.#inSync);
     if (outcome === 'committed') return repaired;
     this.#doubts.add('refused');
-    throw new Error(`the kernel was disturbed and is read again: ${rules.disturbance}`);
+    throw new Error(`a commit failed, and the agent reads the kernel again: ${rules.disturbance}`);
   }
 
   #again(delayMs: number): void {

@@ -19,7 +19,7 @@ import { TableOwnedError } from './firewall/firewall.ts';
 import { SecondAgentError, takeLock } from './lock.ts';
 import { startWhenPossible } from './start-when-possible.ts';
 
-const about = `Holds this node's VIPs and the filter in front of them, as a controller says. Needs
+const about = `Holds this node's VIPs and filters the packets to them, as a controller directs. Needs
 CAP_NET_ADMIN and CAP_NET_RAW, in the host's network namespace.
 
 Examples:

@@ -50,7 +50,7 @@ function reportText({ kernel, firewall, checks, rules, next }: DoctorReport, out
   return [
     `kernel ${plain(kernel)}, firewall ${firewall ?? 'none'}\n\n`,
     table(head, rows),
-    `\nrules of others: ${count(rules.nft)} in nf_tables, ${count(rules.legacy)} in xtables\n`,
+    `\nforeign rules: ${count(rules.nft)} in nf_tables, ${count(rules.legacy)} in xtables\n`,
     steps.length === 0 ? '' : `\n${steps.join('\n')}\n`,
     `\nnext: ${plain(next)}\n`,
   ].join('');

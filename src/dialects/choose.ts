@@ -89,9 +89,9 @@ function xtablesMissing(answers: readonly Answer[]): string[] {
 
 function shortfallsOf(answers: readonly Answer[]): string[] {
   const words: Readonly<Record<string, string>> = {
-    'table raw': 'VIPs are guarded in mangle, behind conntrack',
+    'table raw': 'VIPs are guarded in mangle, after conntrack',
     'table mangle': 'the second guard is in filter, and no VIP can have egress',
-    'match frag': 'later fragments of IPv6 are dropped unless conntrack puts them together',
+    'match frag': 'later fragments of IPv6 are dropped unless conntrack reassembles them',
     'match addrtype': unasked,
   };
   return answers.flatMap((answer) => {

@@ -89,7 +89,7 @@ export const errnoWords: Readonly<Record<number, string>> = {
   [Errno.EAFNOSUPPORT]: 'Address family not supported',
   [Errno.EADDRNOTAVAIL]: 'Cannot assign requested address',
   [Errno.ENOBUFS]: 'No buffer space available',
-  [Errno.IPSET_ERR_BUSY]: 'The set is in use, or somebody is reading it',
+  [Errno.IPSET_ERR_BUSY]: 'The set is in use, or a process reads it',
   [Errno.IPSET_ERR_FIND_TYPE]: 'No such type of set, or no such revision of it',
   [Errno.IPSET_ERR_TYPE_MISMATCH]: 'The sets are not of one type',
   [Errno.IPSET_ERR_HASH_FULL]: 'The set is full',

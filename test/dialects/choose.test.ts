@@ -44,7 +44,7 @@ test('without nf_tables choose takes xtables, in the tables that exist', () => {
   assert.deepEqual(noRaw.name === 'xtables' && noRaw.places.guard, 'mangle');
   assert.match(
     noRaw.name === 'xtables' ? noRaw.shortfalls.join() : '',
-    /IP_NF_RAW .*in mangle, behind conntrack/,
+    /IP_NF_RAW .*in mangle, after conntrack/,
   );
   const noMangle = choose('auto', EOPNOTSUPP, answers({ 'table mangle': ENOENT, 'match frag': ENOENT }));
   assert.deepEqual(noMangle.name === 'xtables' && noMangle.places, {

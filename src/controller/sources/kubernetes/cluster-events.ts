@@ -10,7 +10,7 @@ export function clusterEvent(
 ): EventDraft {
   switch (what.kind) {
     case 'generationRaised': {
-      const why = `${what.node} has obeyed a later one`;
+      const why = `${what.node} has obeyed one that this controller did not issue`;
       const note = `generation raised to ${what.generation}: ${why}; check whether etcd was restored`;
       return { regarding: lease, type: 'Warning', reason: 'GenerationRaised', action: 'Rule', note };
     }

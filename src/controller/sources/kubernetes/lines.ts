@@ -51,7 +51,7 @@ export class Lines {
     try {
       return this.#decoder.decode(bytes);
     } catch (error) {
-      throw new LineError(`a line that is no UTF-8: ${(error as Error).message}`);
+      throw new LineError(`a line that is not UTF-8: ${(error as Error).message}`);
     }
   }
 }

@@ -81,7 +81,7 @@ export class ServiceEvents {
   /** The status has these addresses now: their owners announce them. */
   announced(key: ServiceKey, addresses: readonly Address[]): void {
     const { owners } = this.#input.controller;
-    const words = addresses.map((address) => `${address} by ${owners.ownerOf(address)?.node ?? 'nobody'}`);
+    const words = addresses.map((address) => `${address} by ${owners.ownerOf(address)?.node ?? 'no node'}`);
     this.#say(key, { type: 'Normal', reason: 'Announced', action: 'Announce', note: words.join(', ') });
   }
 
