@@ -86,6 +86,7 @@ export class Hub {
     // If this process was stopped, silence means nothing: the agents' messages are still in the sockets.
     const wasOnTime = now - this.#tickedMs < heartbeatMs * 1.5;
     this.#tickedMs = now;
+    this.#input.sessions.tick();
     inTurns(this.#tickEach(now, wasOnTime));
   }
 

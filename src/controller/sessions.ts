@@ -4,6 +4,7 @@
 import { type AgentMessage, type HeldVip, type Hello, heldLimit } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import { type Controller, raisePauseMs } from './controller.ts';
+import { AbsentNodes } from './owners/absent-nodes.ts';
 import { isTooMuch } from './owners/claims.ts';
 import { type Node, refusalKey } from './owners/nodes.ts';
 import { AgentStream, type Wire } from './stream/agent-stream.ts';
@@ -51,9 +52,11 @@ export interface SessionEvents {
 export class Sessions {
   readonly #controller: Controller;
   readonly #events: SessionEvents;
+  readonly #absent: AbsentNodes;
 
   constructor(controller: Controller, events: SessionEvents) {
     this.#controller = controller;
+    this.#absent = new AbsentNodes(controller);
     this.#events = events;
   }
 
@@ -80,6 +83,7 @@ export class Sessions {
   open(hello: Hello, wire: Wire): Session {
     const { nodes, rules, owners } = this.#controller;
     const node = nodes.at(hello.node);
+    this.#absent.returned(node.name);
     const stream = new AgentStream(wire, rules, node.placements);
     const gone = node.connect(hello, stream);
     owners.claims.sift(node);
@@ -114,6 +118,11 @@ export class Sessions {
     stream.begin({ rules: node.hello.rules });
     if (!this.#controller.owners.claims.isSilentTo(node)) node.startPlacements();
     this.#events.progressed();
+  }
+
+  /** Called every second: nodes that are gone for good are forgotten. */
+  tick(): void {
+    this.#absent.tick();
   }
 
   close({ node, stream }: Session): void {
@@ -219,5 +228,6 @@ export class Sessions {
     node.disconnect();
     this.#controller.owners.gone(node);
     if (node.isDeleted) this.#controller.forget(node.name);
+    else this.#absent.left(node.name);
   }
 }

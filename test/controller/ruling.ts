@@ -41,6 +41,7 @@ export interface RulingSetup {
   readonly term?: Term;
   /** Whether it may write a generation to its records. */
   readonly mayRaise?: () => boolean;
+  readonly nowMs?: () => number;
 }
 
 export interface Ruling {
@@ -59,7 +60,8 @@ export function ruling({ endpoints = null, count = 1, ...more }: RulingSetup = {
       allocations: new Map(vips.map((address, index) => [`demo/${nameOf(index)}` as ServiceKey, [address]])),
       owners: new Map<Address, Owner>(vips.map((address) => [address, { node: 'a', term: held }])),
     },
-    ...{ pools: parsePools(['p=10.77.0.100-10.77.0.199']), filterByDefault: true, nowMs: () => 0 },
+    ...{ pools: parsePools(['p=10.77.0.100-10.77.0.199']), filterByDefault: true },
+    nowMs: more.nowMs ?? (() => 0),
     ...(more.mayRaise === undefined ? {} : { mayRaise: more.mayRaise }),
     onChange: () => undefined,
     onTouched: (addresses) => eligibility.review(addresses),
