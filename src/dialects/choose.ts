@@ -90,7 +90,7 @@ function xtablesMissing(answers: readonly Answer[]): string[] {
 function shortfallsOf(answers: readonly Answer[]): string[] {
   const words: Readonly<Record<string, string>> = {
     'table raw': 'VIPs are guarded in mangle, after conntrack',
-    'table mangle': 'the second guard is in filter, and no VIP can have egress',
+    'table mangle': `the second guard is in filter, no VIP can have egress, and ${unasked}`,
     'match frag': 'later fragments of IPv6 are dropped unless conntrack reassembles them',
     'match addrtype': unasked,
   };

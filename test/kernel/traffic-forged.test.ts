@@ -13,6 +13,8 @@ const accomplices = { '10.77.0.100': '10.88.0.2', 'fd77::100': 'fd88::2' } as co
 const theirPort = 4022;
 /** The test writes the IP header itself. */
 const IPPROTO_RAW = 255;
+const bridgeFilter = '/proc/sys/net/bridge/bridge-nf-call';
+const withBridge = { skip: skip || (!existsSync(`${bridgeFilter}-iptables`) && 'no br_netfilter') };
 
 for (const [name, annotations, port] of [
   ['an undeclared port of a VIP with egress', { egress: 'true' }, 161],
@@ -58,27 +60,18 @@ test('a forged packet to a declared port opens no undeclared port', { skip }, as
 });
 
 // Conntrack sees bridged packets, and no check of their source follows, as IPv4 has one where it routes.
-const bridgeFilter = '/proc/sys/net/bridge/bridge-nf-call';
-test('a forged packet that crosses a bridge of the node opens no undeclared port', {
-  skip: skip || (!existsSync(`${bridgeFilter}-iptables`) && 'no br_netfilter'),
-}, async () => {
+test('a forged packet that crosses a bridge of the node opens no undeclared port', withBridge, async () => {
   const service = { name: 'dns', addresses: vips, ports: ['UDP 53'], annotations: { egress: 'true' } };
   await using node = await Node.start({ services: [service] });
   await node.listen(node.node, 'udp', 161);
-  node.run('ip link add bridge type bridge');
   node.run('ip link add other type veth peer name other0');
-  for (const port of ['pods', 'other']) node.run(`ip link set ${port} master bridge`);
-  for (const link of ['bridge', 'other', 'other0']) node.run(`ip link set ${link} up`);
-  for (const own of ['10.88.0.1/24', 'fd88::1/64 nodad']) {
-    node.run(`ip address delete ${own.replace(' nodad', '')} dev pods`);
-    node.run(`ip address add ${own} dev bridge`);
-  }
+  node.run('ip link set other0 up');
+  bridge(node, 'cni', ['pods', 'other']);
+  for (const own of ['10.88.0.1/24', 'fd88::1/64']) carry(node, own, { from: 'pods', to: 'cni' });
   for (const port of ['pods', 'other'])
     await node.until('the bridge forwards', async () =>
       node.run(`ip -details link show ${port}`).includes(' state forwarding '),
     );
-  for (const name of ['iptables', 'ip6tables'])
-    node.node.run(() => writeFileSync(`${bridgeFilter}-${name}`, '1'));
   for (const [vip, accomplice, more] of [
     [vips[0], '10.88.0.3', '/32'],
     [vips[1], 'fd88::3', '/128 nodad'],
@@ -94,6 +87,30 @@ test('a forged packet that crosses a bridge of the node opens no undeclared port
   }
 });
 
+test(
+  'a VIP answers clients behind a second bridge, where its own packets come in again',
+  withBridge,
+  async () => {
+    const annotations = { delivery: 'host', egress: 'true' };
+    const service = { name: 'web', addresses: vips, ports: ['TCP 80'], annotations };
+    await using node = await Node.start({ services: [service] });
+    await node.listen(node.node, 'tcp', 80);
+    node.run('ip link add near type veth peer name far');
+    bridge(node, 'first', ['lan', 'near']);
+    bridge(node, 'second', ['far', 'pods']);
+    for (const own of ['10.77.0.1/24', 'fd77::1/64']) carry(node, own, { from: 'lan', to: 'first' });
+    for (const own of ['10.77.0.50/24', 'fd77::50/64 nodad'])
+      node.run(`ip address add ${own} dev pods0`, { where: node.backend });
+    for (const [host, localAddress] of [
+      [vips[0], '10.77.0.50'],
+      [vips[1], 'fd77::50'],
+    ] as const)
+      await node.until('the VIP answers', async () => {
+        return (await probe(node.backend, 'tcp', { host, port: 80, localAddress })) === 'open';
+      });
+  },
+);
+
 test('packets from a VIP of another node pass', { skip }, async () => {
   const service = { name: 'dns', addresses: vips, ports: ['UDP 53'], annotations: { delivery: 'forward' } };
   await using node = await Node.start({ services: [service] });
@@ -108,6 +125,20 @@ test('packets from a VIP of another node pass', { skip }, async () => {
     socket.close();
   }
 });
+
+/** Makes links ports of a bridge that shows netfilter what it forwards. */
+function bridge(node: Node, name: string, links: readonly string[]): void {
+  node.run(`ip link add ${name} type bridge`);
+  for (const link of links) node.run(`ip link set ${link} up master ${name}`);
+  node.run(`ip link set ${name} up`);
+  for (const family of ['iptables', 'ip6tables'])
+    node.node.run(() => writeFileSync(`${bridgeFilter}-${family}`, '1'));
+}
+
+function carry(node: Node, address: string, { from, to }: { from: string; to: string }): void {
+  node.run(`ip address delete ${address} dev ${from}`);
+  node.run(`ip address add ${address} dev ${to}${address.includes(':') ? ' nodad' : ''}`);
+}
 
 /** A datagram from a port of the VIP, without a checksum in IPv4, where the kernel sums up the header. */
 function forged(from: string, to: string, port: number, toPort = theirPort): Uint8Array {

@@ -82,6 +82,7 @@ export const CtAttribute = { DREG: 1, KEY: 2 } as const;
 export const NFT_CT_DIRECTION = 1;
 export const NFT_CT_STATUS = 2;
 export const IP_CT_DIR_REPLY = 1;
+export const IPS_CONFIRMED = 0x8;
 export const IPS_DST_NAT = 0x20;
 
 export const FibAttribute = { DREG: 1, RESULT: 2, FLAGS: 3 } as const;

@@ -18,6 +18,7 @@ import {
   FibAttribute,
   ImmediateAttribute,
   IP_CT_DIR_REPLY,
+  IPS_CONFIRMED,
   IPS_DST_NAT,
   LIST_ELEM,
   LookupAttribute,
@@ -152,6 +153,12 @@ export class Rule {
   ctStatusDnat(index: number): this {
     const masked = this.#ct(NFT_CT_STATUS, index).mask(index, Uint8Array.of(IPS_DST_NAT, 0, 0, 0));
     return masked.compareNotEqual(index, new Uint8Array(4));
+  }
+
+  /** Matches a packet that would begin a connection (not IPS_CONFIRMED). It switches conntrack on as well. */
+  ctUnconfirmed(index: number): this {
+    const masked = this.#ct(NFT_CT_STATUS, index).mask(index, Uint8Array.of(IPS_CONFIRMED, 0, 0, 0));
+    return masked.compareEqual(index, new Uint8Array(4));
   }
 
   /** Matches a source that is an address of this node. */

@@ -6,14 +6,14 @@ import type { Rule } from './expressions.ts';
 import { type FamilyShape, ruleOf } from './families.ts';
 
 /**
- * The rule skips what the node itself sends from its VIPs, since that comes in through lo. IPv4 refuses such
- * a source where it routes (fib_validate_source): not if accept_local is set, and no packet that a bridge
- * shows to conntrack. The rule counts by VIP.
+ * The rule stands behind conntrack. A packet that the node itself has sent may come in again, by a VRF, a
+ * second bridge or a multicast group: its entry is confirmed. IPv4 refuses such a source where it routes
+ * (fib_validate_source), but not with accept_local, and no packet of a bridge. The rule counts by VIP.
  */
 export function forgedRule(shape: FamilyShape): Rule {
   const { family, sourceOffset, addressBytes } = shape;
   const source = (rule: Rule): Rule =>
     rule.payload(PayloadBase.NETWORK_HEADER, sourceOffset, addressBytes, 0);
-  const ofOurs = source(ruleOf(shape)).lookup(`vip${family}`, 0).sourceIsLocal(0);
+  const ofOurs = source(ruleOf(shape)).lookup(`vip${family}`, 0).sourceIsLocal(0).ctUnconfirmed(0);
   return source(ofOurs).lookup(`drop${family}`, 0).verdict(NF_DROP);
 }

@@ -73,11 +73,12 @@ export function ruleset(needs: Needs, options: NftOptions): NftObject[] {
     const hook = { number: NF_INET_PRE_ROUTING, priority: EGRESS_PRIORITY };
     objects.push(chain('egress', hook, entryRules('egress', 'egress')));
   }
+  if (options.localAddresses && !options.observe && (needs.forward || needs.egress)) {
+    const hook = { number: NF_INET_PRE_ROUTING, priority: EGRESS_PRIORITY };
+    objects.push(chain('forged', hook, [loopbackRule(), ...families.map(forgedRule)]));
+  }
   const hook = { number: NF_INET_PRE_ROUTING, priority: PREROUTING_PRIORITY };
-  const asksSource = options.localAddresses && !options.observe && (needs.forward || needs.egress);
-  const [loopback, ...gates] = entryRules('vip', 'guard');
-  const forged = asksSource ? families.map(forgedRule) : [];
-  objects.push(chain('prerouting', hook, [loopback, ...forged, ...gates]));
+  objects.push(chain('prerouting', hook, entryRules('vip', 'guard')));
   return objects;
 }
 
@@ -113,17 +114,20 @@ export function setShapes(needs: Needs, options: Pick<NftOptions, 'counters' | '
 }
 
 /** Accepts `iif lo`; sends a packet to an address of the set to the chain of its family. */
-function entryRules(set: string, chain: string): [Rule, ...Rule[]] {
-  const loopback = new Rule()
-    .metaIif(0)
-    .compareEqual(0, Uint8Array.of(1, 0, 0, 0))
-    .verdict(NF_ACCEPT);
+function entryRules(set: string, chain: string): Rule[] {
   return [
-    loopback,
+    loopbackRule(),
     ...families.map((shape) =>
       address(shape, `${set}${shape.family}`).verdict(NFT_GOTO, `${chain}${shape.family}`),
     ),
   ];
+}
+
+function loopbackRule(): Rule {
+  return new Rule()
+    .metaIif(0)
+    .compareEqual(0, Uint8Array.of(1, 0, 0, 0))
+    .verdict(NF_ACCEPT);
 }
 
 function guardRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule[] {

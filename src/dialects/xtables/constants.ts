@@ -106,6 +106,7 @@ export type SetType = keyof typeof setTypes;
 export const chainNames = {
   egress: 'vipward-egress',
   egressPorts: 'vipward-egress-ports',
+  forged: 'vipward-forged',
   guard: 'vipward-guard',
   guardPorts: 'vipward-guard-ports',
   input: 'vipward-input',

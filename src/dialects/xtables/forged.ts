@@ -6,14 +6,15 @@ import type { FamilyShape } from './families.ts';
 import { Rule, type RuleSpec } from './rule.ts';
 
 /**
- * The rule skips what the node itself sends from its VIPs, since that comes in through lo. IPv4 refuses such
- * a source where it routes (fib_validate_source): not if accept_local is set, and no packet that a bridge
- * shows to conntrack. The rule counts by VIP.
+ * The rule stands behind conntrack. A packet that the node itself has sent may come in again, by a VRF, a
+ * second bridge or a multicast group: its entry is confirmed. IPv4 refuses such a source where it routes
+ * (fib_validate_source), but not with accept_local, and no packet of a bridge. The rule counts by VIP.
  */
 export function forgedRule(shape: FamilyShape): RuleSpec {
   return new Rule(shape)
     .set(setName('vip', shape.family), ['src'])
     .sourceIsLocal()
+    .unconfirmed()
     .set(setName('drop', shape.family), ['src'])
     .comment('vipward: forged, as if from a VIP')
     .verdict(Verdict.DROP);

@@ -33,6 +33,8 @@ const IP6T_FRAG_FST = 8;
 const XT_CONNTRACK_DIRECTION = 0x1000;
 const XT_CONNTRACK_STATE = 1;
 const XT_CONNTRACK_STATE_DNAT = 0x80;
+const XT_CONNTRACK_STATUS = 0x40;
+const IPS_CONFIRMED = 0x8;
 const XT_ADDRTYPE_LOCAL = 4;
 const SET_INVERT = 1;
 const SET_SKIP_COUNTER_UPDATE = 1 << 3;
@@ -110,6 +112,16 @@ export class Rule {
     const view = new DataView(data.buffer);
     view.setUint16(146, XT_CONNTRACK_STATE, true);
     view.setUint16(150, XT_CONNTRACK_STATE_DNAT, true);
+    return this.#match('conntrack', data);
+  }
+
+  /** `-m conntrack ! --ctstatus CONFIRMED`: the packet would begin a connection. */
+  unconfirmed(): this {
+    const data = new Uint8Array(164);
+    const view = new DataView(data.buffer);
+    view.setUint16(146, XT_CONNTRACK_STATUS, true);
+    view.setUint16(148, XT_CONNTRACK_STATUS, true);
+    view.setUint16(152, IPS_CONFIRMED, true);
     return this.#match('conntrack', data);
   }
 

@@ -94,6 +94,8 @@ function tableShapes(needs: Needs, options: XtOptions): TableShape[] {
     };
     const { guard, input, egress } = options.places;
     if (needs.egress && egress !== null) put(egress, NF_INET_PRE_ROUTING, egressChains(shape, options));
+    const asksSource = options.localAddresses && !options.observe && (needs.forward || needs.egress);
+    if (asksSource && egress !== null) put(egress, NF_INET_PRE_ROUTING, [forgedChain(shape)]);
     put(guard, NF_INET_PRE_ROUTING, guardChains(shape, needs, options));
     put(input, NF_INET_LOCAL_IN, inputChains(shape, needs, options));
     return [...parts].map(([table, { jumps, chains }]) => ({ family: shape.family, table, jumps, chains }));
@@ -101,6 +103,7 @@ function tableShapes(needs: Needs, options: XtOptions): TableShape[] {
 }
 
 const purposes: Readonly<Record<string, string>> = {
+  [chainNames.forged]: 'vipward: nobody else sends as a VIP',
   [chainNames.guard]: 'vipward: only declared ports of a VIP',
   [chainNames.egress]: 'vipward: VIPs that open connections',
   [chainNames.input]: 'vipward: what no DNAT took further',
@@ -110,14 +113,16 @@ function guardChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chai
   // A VIP with egress is filtered once, after conntrack, so that its counters count once.
   const judged = needs.egress && options.places.egress !== null;
   const egress = judged ? [addressed(shape, 'egress').comment('vipward: judged behind conntrack')] : [];
-  const [loopback, stranger] = gate(shape, 'vip');
-  const asksSource = options.localAddresses && !options.observe;
-  const forged = asksSource && (needs.forward || needs.egress) ? [forgedRule(shape)] : [];
   return chainsOf(shape, options, {
     names: [chainNames.guard, chainNames.guardPorts],
-    gate: [loopback, ...forged, stranger, ...egress.map(returns)],
+    gate: [...gate(shape, 'vip'), ...egress.map(returns)],
     rules: [...portRules(shape), ...icmpRules(shape, options), ...dropRules(shape, options)],
   });
+}
+
+function forgedChain(shape: FamilyShape): Chain {
+  const [loopback] = gate(shape, 'vip');
+  return { name: chainNames.forged, rules: [loopback, forgedRule(shape)] };
 }
 
 /** Filters VIPs with egress here: only after conntrack can an answer be told from a probe. */

@@ -170,8 +170,8 @@ test('rules match on conntrack only where a VIP needs it', () => {
     return rules.filter((rule) => Buffer.from(rule).includes('ct\0')).length;
   };
   assert.equal(ct({}), 0);
-  assert.equal(ct({ forward: true }), 4);
-  assert.equal(ct({ egress: true }), 6);
+  assert.equal(ct({ forward: true }), 6);
+  assert.equal(ct({ egress: true }), 8);
 });
 
 /** The elements of a VIP in words, computed from the declaration without the code under test. */

@@ -61,7 +61,7 @@ test('every foreign chain keeps its rules in their order, with their counters an
     fc.property(anyForeignTable(), fc.boolean(), (table, egress) => {
       const before = blobOfForeign(table);
       const within = edit(shapeOf(table.family), before, wantedIn(table, egress), index);
-      const ours = (line: string): boolean => /vipward-(guard|input|egress)/.test(line);
+      const ours = (line: string): boolean => /vipward-(guard|input|egress|forged)/.test(line);
       const left = described(table, within).filter((line) => !ours(line));
       assert.deepEqual(left.toSorted(byChain), described(table, before).toSorted(byChain));
       assert.deepEqual(within.entryCount, layoutOf(shapeOf(table.family), within).all.length);
@@ -79,7 +79,7 @@ test('the first rule of each wanted hook is our jump, and its policy stays last'
         const [first] = chain.rules;
         const target = first === undefined ? undefined : jumpTarget(layout, first);
         const isWanted = wanted.jumps.has(chain.hook ?? -1);
-        assert.equal(/^vipward-(guard|input)$/.test(target?.name ?? ''), isWanted);
+        assert.equal(/^vipward-(guard|input|forged)$/.test(target?.name ?? ''), isWanted);
         const policy = table.hooks.find(({ hook }) => hook === chain.hook)?.policy;
         assert.equal(chain.rules.at(-1)?.verdict, policy);
       }
