@@ -90,4 +90,10 @@ test('a new owner that was away when the old one let go announces when it is bac
   const back = agentOf(t, running, 'n2', { hello });
   await back.until((agent) => tolds(agent) === 1);
   equal(back.heard.filter(({ type }) => type === 'page').length, 0);
+  await back.close();
+  const later = agentOf(t, running, 'n2', { hello });
+  await later.synced();
+  running.write('b.yaml', service('api'));
+  await later.until(({ rules }) => rules.size > 0);
+  equal(tolds(later), 0);
 });

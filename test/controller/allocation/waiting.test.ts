@@ -4,8 +4,10 @@ import { test } from 'node:test';
 import { Allocator } from '../../../src/controller/allocate.ts';
 import type { Outcome } from '../../../src/controller/allocation/families.ts';
 import { parsePools } from '../../../src/controller/allocation/pools.ts';
+import { Waiting } from '../../../src/controller/allocation/waiting.ts';
 import type { ServiceManifest } from '../../../src/controller/service.ts';
 import { readDocument } from '../../../src/controller/sources/manifest.ts';
+import { parseAddress } from '../../../src/state/address.ts';
 import { serviceObject } from '../fixture.ts';
 
 class CountingAllocator extends Allocator {
@@ -39,4 +41,13 @@ test('a freed address asks only the Services that may get an address they lack',
   // Its IPv6 address goes to the first of the others, and then none is free.
   deepEqual(asked(first), ['demo/c', 'demo/f']);
   equal(allocator.addressesOf(manifest('c').key).at(1), 'fd77::100');
+});
+
+test('nothing is kept of a Service that is gone', () => {
+  const waiting = new Waiting(() => true);
+  const service = manifest('a');
+  waiting.given(service, [parseAddress('10.77.0.1')]);
+  deepEqual([...waiting.all()], [service.key]);
+  waiting.forget(service.key);
+  deepEqual([...waiting.all()], []);
 });
