@@ -22,7 +22,8 @@
 
 /* Threads sleep and wake on futexes. Waking a thread on an idle processor takes longer than most commits. So
  * with two processors or more, threads_prepare() wakes the writer ahead of its work; the writer and the
- * waiter for its result then poll for a short time before they sleep. An idle process polls nothing. */
+ * waiter for its result then poll for a short time before they sleep. An idle process polls nothing. Where
+ * the writer often comes too late, it works on the waiter's processor for a while: that one is awake. */
 enum {
   MAX_EVENTS = 4096,            /* Then the reader waits, and the kernel's queue overflows (ENOBUFS). */
   MAX_EVENT_BYTES = 16 << 20,
@@ -32,12 +33,14 @@ enum {
   MEMORY_WAIT_MILLIS = 10,
   STOP_WAIT_MICROS = 200000,
   LOOK_OUT_MICROS = 200,        /* A prepared writer stays awake this long. */
-  LINGER_MICROS = 80,           /* So does a writer after a job that followed the previous one as soon. */
+  FOLLOW_MICROS = 80,           /* A job that comes this soon after the previous one belongs to a burst. */
+  LINGER_MICROS = 500,          /* Then the writer stays awake, also while the caller collects garbage. */
   VAIN_WEIGHT = 4,              /* One preparation in vain counts as much as this many useful ones. */
   MAX_VAIN = 24,                /* At this sum preparing pauses. */
   BUSY_MICROS = 2000,           /* The length of the first pause. */
   MAX_BUSY_MICROS = 100000,
-  ANSWER_MICROS = 60,           /* A waiter stays awake this long; most commits take 10. */
+  START_MICROS = 20,            /* A writer that is awake takes a job within this time. */
+  ANSWER_MICROS = 200,          /* A waiter stays awake this long for a job that was taken. */
 };
 
 enum { WAITED_FOR, DONE, LATE };
@@ -54,11 +57,12 @@ struct threads {
   struct event_count work, finished, room;
   _Atomic int64_t ready_until; /* Nanoseconds of CLOCK_MONOTONIC. */
   _Atomic uint32_t taken;      /* Jobs since the start. */
+  _Atomic bool working;        /* The writer runs a job. */
   uint32_t submitted;
   int holders;
   pthread_t writer;
   cpu_set_t processors; /* The processors that this process may run on. */
-  int kept_from;
+  int kept_from, kept_on; /* Processors that the writer has to stay off, or on; -1 without. */
   int64_t busy_until, busy_micros, vain;
   bool spins, stopping, rung, reader_started, writer_started;
   bool (*ring)(void *context);
@@ -296,16 +300,18 @@ static void *write_jobs(void *argument) {
       if (!job->next) threads->last_job = &threads->first_job;
       job->next = NULL;
       threads->jobs--;
+      atomic_store(&threads->working, true);
       atomic_fetch_add(&threads->taken, 1);
       atomic_store(&threads->ready_until, 0);
     }
     pthread_mutex_unlock(&threads->lock);
     if (job) {
       /* A waiter that sleeps may need this processor to wake up on. */
-      bool lingers = job->polled && now_nanos() - done_at < LINGER_MICROS * 1000;
+      bool lingers = job->polled && now_nanos() - done_at < FOLLOW_MICROS * 1000;
       operation_run(job, &scratch);
       done_at = now_nanos();
       if (lingers) atomic_store(&threads->ready_until, done_at + LINGER_MICROS * 1000);
+      atomic_store(&threads->working, false);
       give_back(threads, job);
     } else if (stopping) {
       break;
@@ -324,23 +330,35 @@ static void keep_away(struct threads *threads, int processor) {
   if (threads->kept_from == processor) return;
   CPU_CLR(processor, &others);
   pthread_setaffinity_np(threads->writer, sizeof others, &others);
-  threads->kept_from = processor;
+  threads->kept_from = processor, threads->kept_on = -1;
 }
 
-/* Moves a writer that waits for another processor to this one, which is about to be free. */
-static void pull(struct threads *threads) {
+/* Keeps the writer on the waiting thread's processor, where it runs as soon as that thread sleeps. Moving a
+ * thread that runs in the kernel would wait for it. */
+static void keep_here(struct threads *threads) {
   cpu_set_t here;
+  int processor = sched_getcpu();
+  if (threads->kept_on == processor || atomic_load(&threads->working)) return;
   CPU_ZERO(&here);
-  CPU_SET(sched_getcpu(), &here);
+  CPU_SET(processor, &here);
   pthread_setaffinity_np(threads->writer, sizeof here, &here);
+  threads->kept_from = -1, threads->kept_on = processor;
+}
+
+/* A job that takes long must not compete with the thread that submitted it. */
+static void let_go(struct threads *threads) {
+  if (threads->kept_on < 0) return;
   pthread_setaffinity_np(threads->writer, sizeof threads->processors, &threads->processors);
-  threads->kept_from = -1;
+  threads->kept_on = -1;
 }
 
 void threads_prepare(struct threads *threads) {
   int64_t now = now_nanos();
-  if (!threads->spins || now < threads->busy_until) return;
-  if (!start(threads, &threads->writer_started, write_jobs, "vipward-writer")) return;
+  if (!threads->spins || !start(threads, &threads->writer_started, write_jobs, "vipward-writer")) return;
+  if (now < threads->busy_until) {
+    keep_here(threads);
+    return;
+  }
   keep_away(threads, sched_getcpu());
   atomic_store(&threads->ready_until, now + LOOK_OUT_MICROS * 1000);
   notify(&threads->work);
@@ -349,7 +367,8 @@ void threads_prepare(struct threads *threads) {
 /* The prepared writer has not started, because the other processors are busy or asleep: it moves to this
  * one. If that happens often, preparing pauses for a while, longer each time. */
 static void missed(struct threads *threads) {
-  pull(threads);
+  keep_here(threads);
+  let_go(threads);
   threads->vain += VAIN_WEIGHT;
   if (threads->vain < MAX_VAIN) return;
   threads->vain = MAX_VAIN;
@@ -359,18 +378,21 @@ static void missed(struct threads *threads) {
 
 /* Waits awake for a job that an awake writer is about to take. */
 static bool answered(struct threads *threads, const struct job *job, uint32_t number) {
-  int64_t until = now_nanos() + ANSWER_MICROS * 1000;
+  int64_t began = now_nanos();
   uint32_t seen;
-  do {
-    seen = atomic_load(&threads->finished.value);
-    if (atomic_load(&job->state) == DONE) {
-      threads->busy_micros -= (threads->busy_micros - BUSY_MICROS) / 16;
-      threads->vain -= threads->vain > 0;
-      return true;
-    }
-  } while (look_out(&threads->finished, seen, until));
-  if ((int32_t)(atomic_load(&threads->taken) - number) < 0) missed(threads);
-  return false;
+  for (int micros = START_MICROS;; micros = ANSWER_MICROS) {
+    do {
+      seen = atomic_load(&threads->finished.value);
+      if (atomic_load(&job->state) == DONE) {
+        threads->busy_micros -= (threads->busy_micros - BUSY_MICROS) / 16;
+        threads->vain -= threads->vain > 0;
+        return true;
+      }
+    } while (look_out(&threads->finished, seen, began + micros * 1000));
+    bool taken = (int32_t)(atomic_load(&threads->taken) - number) >= 0;
+    if (!taken && !atomic_load(&threads->working)) missed(threads);
+    if (!taken || micros == ANSWER_MICROS) return false;
+  }
 }
 
 bool threads_submit(struct threads *threads, struct job *job, int64_t wait_micros) {
@@ -395,13 +417,17 @@ bool threads_submit(struct threads *threads, struct job *job, int64_t wait_micro
     return true;
   }
   notify(&threads->work);
-  if (wait_micros <= 0) return false;
+  if (wait_micros <= 0) {
+    let_go(threads);
+    return false;
+  }
   if (job->polled && answered(threads, job, number)) return true;
   for (;;) {
     uint32_t seen = atomic_load(&threads->finished.value);
     if (atomic_load(&job->state) == DONE) return true;
-    if (!await(&threads->finished, seen, &deadline))
-      return !atomic_compare_exchange_strong(&job->state, &waited_for, LATE);
+    if (await(&threads->finished, seen, &deadline)) continue;
+    let_go(threads);
+    return !atomic_compare_exchange_strong(&job->state, &waited_for, LATE);
   }
 }
 
@@ -426,7 +452,7 @@ struct threads *threads_make(bool (*ring)(void *context), void *context) {
   pthread_mutex_init(&threads->watch_lock, NULL);
   threads->holders = 1;
   threads->ring = ring;
-  threads->kept_from = -1;
+  threads->kept_from = threads->kept_on = -1;
   threads->busy_micros = BUSY_MICROS;
   bool known = sched_getaffinity(0, sizeof threads->processors, &threads->processors) == 0;
   threads->spins = known && CPU_COUNT(&threads->processors) > 1;
