@@ -144,7 +144,10 @@ export class Ledger {
 
   /** Every VIP that is wanted, placed or committed. */
   keys(): Set<Address> {
-    return new Set([...this.wanted.keys(), ...this.committed.keys(), ...this.placed.keys()]);
+    const keys = new Set(this.wanted.keys());
+    for (const key of this.committed.keys()) keys.add(key);
+    for (const key of this.placed.keys()) keys.add(key);
+    return keys;
   }
 
   get refusals(): Refusal[] {

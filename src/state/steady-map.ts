@@ -42,7 +42,7 @@ export class SteadyMap<Key, Value extends object> extends Map<Key, Value> {
   }
 
   override keys(): MapIterator<Key> {
-    return this.entries().map(([key]) => key);
+    return super.keys().filter((key) => this.has(key));
   }
 
   override values(): MapIterator<Value> {

@@ -16,6 +16,7 @@ import type { Network } from './network.ts';
 import { candidates, Places } from './places.ts';
 import type { Prober } from './prober.ts';
 
+const nowhere: readonly AddressObject[] = [];
 /** Errors of a removal that mean that the kernel no longer has the address. */
 const gone: ReadonlySet<number> = new Set([Errno.EADDRNOTAVAIL, Errno.ENODEV]);
 
@@ -81,7 +82,7 @@ export class Holder implements Disposable {
     for (const { index } of await network.refresh(nameservers())) this.announce(index);
     const found = Map.groupBy(network.addresses, ({ address }) => address);
     for (const key of keys) {
-      const [object, second] = candidates(found.get(key) ?? [], ledger.held.get(key));
+      const [object, second] = candidates(found.get(key) ?? nowhere, ledger.held.get(key));
       this.#hasMoved ||= second?.foreign === false;
       if (object === undefined) announcer.stop(key);
       if (object === undefined) ledger.gone(key);

@@ -171,6 +171,7 @@ export function candidates(
   found: readonly AddressObject[],
   at: HeldAddress | undefined,
 ): readonly AddressObject[] {
+  if (found.length === 0) return found;
   const isHere = ({ interfaceIndex }: AddressObject): boolean => interfaceIndex === at?.interfaceIndex;
   const ours = found.filter(({ foreign }) => !foreign);
   const theirs = found.filter(

@@ -2,8 +2,8 @@
 
 import type { Address } from '../../state/address.ts';
 
-/** VIPs per commit: with two ports each, 4,000 elements. */
-export const sliceVips = 1000;
+/** VIPs per commit: with two ports each, 1,000 elements. What a slice allocates is garbage soon after it. */
+export const sliceVips = 250;
 
 export function* slices(keys: Iterable<Address>): Generator<Set<Address>> {
   let slice = new Set<Address>();
