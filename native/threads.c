@@ -39,7 +39,8 @@ enum {
   MAX_VAIN = 24,                /* At this sum preparing pauses. */
   BUSY_MICROS = 2000,           /* The length of the first pause. */
   MAX_BUSY_MICROS = 100000,
-  START_MICROS = 20,            /* A writer that is awake takes a job within this time. */
+  START_MICROS = 20,            /* A writer that was awake takes a job within this time, */
+  WAKE_MICROS = 60,             /* and one that had to be woken within this. */
   ANSWER_MICROS = 200,          /* A waiter stays awake this long for a job that was taken. */
 };
 
@@ -64,7 +65,7 @@ struct threads {
   cpu_set_t processors; /* The processors that this process may run on. */
   int kept_from, kept_on; /* Processors that the writer has to stay off, or on; -1 without. */
   int64_t busy_until, busy_micros, vain;
-  bool spins, stopping, rung, reader_started, writer_started;
+  bool spins, woken, stopping, rung, reader_started, writer_started;
   bool (*ring)(void *context);
   void *context;
   struct job *first_job, **last_job, *first_result, **last_result;
@@ -360,6 +361,7 @@ void threads_prepare(struct threads *threads) {
     return;
   }
   keep_away(threads, sched_getcpu());
+  threads->woken = atomic_load(&threads->work.sleepers) > 0;
   atomic_store(&threads->ready_until, now + LOOK_OUT_MICROS * 1000);
   notify(&threads->work);
 }
@@ -380,7 +382,7 @@ static void missed(struct threads *threads) {
 static bool answered(struct threads *threads, const struct job *job, uint32_t number) {
   int64_t began = now_nanos();
   uint32_t seen;
-  for (int micros = START_MICROS;; micros = ANSWER_MICROS) {
+  for (int micros = threads->woken ? WAKE_MICROS : START_MICROS;; micros = ANSWER_MICROS) {
     do {
       seen = atomic_load(&threads->finished.value);
       if (atomic_load(&job->state) == DONE) {
