@@ -146,7 +146,7 @@ test('a first claim waits while its link has no carrier, and status says why', {
     (await node.status()).vips.find((vip) => vip.address === address)?.message;
   for (const address of vips(web, other))
     await node.until(`${address} waits`, async () =>
-      /^lan has no carrier: .* so it waits$/.test((await waiting(address)) ?? ''),
+      /^lan has no carrier: .* and waits$/.test((await waiting(address)) ?? ''),
     );
   await sleep(1500);
   ok((await node.status()).inSync, 'all that was received is committed');
