@@ -83,7 +83,7 @@ for (const what of takings) {
       ],
     );
     equal(inSync, false);
-    match(problems.join(), isXtables ? /EAGAIN: the lock \/run\/lost\.lock/ : /EPERM/);
+    match(problems.join(), isXtables ? /EAGAIN: cannot take the lock \/run\/lost\.lock/ : /EPERM/);
     await taker[Symbol.asyncDispose]();
     await node.until('both are back', () => holds(node).length === 2);
     await node.settled([web]);

@@ -73,9 +73,11 @@ export function ruleset(needs: Needs, options: NftOptions): NftObject[] {
     const hook = { number: NF_INET_PRE_ROUTING, priority: EGRESS_PRIORITY };
     objects.push(chain('egress', hook, entryRules('egress', 'egress')));
   }
-  if (options.localAddresses && !options.observe && (needs.forward || needs.egress)) {
+  if (options.localAddresses && (needs.forward || needs.egress)) {
     const hook = { number: NF_INET_PRE_ROUTING, priority: EGRESS_PRIORITY };
-    objects.push(chain('forged', hook, [loopbackRule(), ...families.map(forgedRule)]));
+    // With observe the chain stays, without rules that drop: a change of the filter is then one transaction.
+    const rules = options.observe ? [] : families.map(forgedRule);
+    objects.push(chain('forged', hook, [loopbackRule(), ...rules]));
   }
   const hook = { number: NF_INET_PRE_ROUTING, priority: PREROUTING_PRIORITY };
   objects.push(chain('prerouting', hook, entryRules('vip', 'guard')));
