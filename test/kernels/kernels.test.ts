@@ -31,7 +31,7 @@ const others = [
   ...globSync('/usr/sbin/{conntrack,sysctl,tc,ip6tables-*,iptables-*,xtables-*}'),
   ...globSync('/usr/lib/*/xtables'),
 ];
-const paths = ['test', '/etc/protocols', ...programs, ...(chosen === usual ? [] : others)];
+const paths = ['test', '/etc/protocols', ...programs, ...(chosen === usual ? [] : ['docs', ...others])];
 /** An agent with xtables loads neither by itself. */
 const before = chosen === usual ? '' : 'modprobe ip_tables; modprobe ip6_tables; ';
 
