@@ -36,7 +36,7 @@ export class Allocator {
   readonly #former: Map<ServiceKey, readonly Address[]>;
   readonly #outgoing = new Outgoing();
   readonly #users = new Users();
-  readonly #waiting = new Waiting((family) => hasFree(family, this.#ground));
+  readonly #waiting = new Waiting((family, pool) => hasFree(family, pool, this.#ground));
   readonly #free: FreeAddresses;
   readonly #ground: Ground;
 
@@ -139,7 +139,8 @@ export class Allocator {
     for (const service of set) (this.#before(service).length > 0 ? known : fresh).push(service);
     yield;
     for (const list of [known, fresh]) yield* this.#setAll(list, touched);
-    if (this.#free.takeBetter()) yield* this.#setAll(this.#asking(), touched, this.#gains);
+    const released = this.#free.takeReleased();
+    if (released !== null) yield* this.#setAll(this.#asking(released), touched, this.#gains);
     return touched;
   }
 
@@ -194,7 +195,7 @@ export class Allocator {
     const before = this.#before(service);
     const outcome = this.outcomeOf(service);
     if ('refusal' in outcome) {
-      this.#waiting.refused(key, outcome.refusal);
+      this.#waiting.refused(service, outcome, before);
       this.#release(key, this.heldBy(key), touched);
       this.#outgoing.forget(key);
       this.#free.share(key, null, nothing);
@@ -234,15 +235,15 @@ export class Allocator {
     }
   }
 
-  /** Services that lack an address: they ask again after one came free. */
-  #asking(): ServiceManifest[] {
-    return [...this.#waiting.all()].flatMap((key) => this.#services.get(key) ?? []);
+  /** Services that lack an address and may get one now. */
+  #asking(released: ReadonlySet<Address>): ServiceManifest[] {
+    return [...this.#waiting.all(released)].flatMap((key) => this.#services.get(key) ?? []);
   }
 
   /** False for a Service that has addresses and would get the same ones again. */
   readonly #gains = (service: ServiceManifest): boolean => {
-    if (this.refusals.has(service.key)) return true;
     if (!this.#waiting.mayGain(service.key)) return false;
+    if (this.refusals.has(service.key)) return true;
     const outcome = this.outcomeOf(service);
     return 'refusal' in outcome || !this.hasExactly(service.key, outcome.addresses);
   };

@@ -20,7 +20,7 @@ export interface Ground {
 /** `before` are the addresses that the Service had: it gets them back if it may. */
 export function assign(service: ServiceManifest, before: readonly Address[], ground: Ground): Outcome {
   const { pools: all, free } = ground;
-  const pools = service.pool === null ? all : all.filter(({ name }) => name === service.pool);
+  const pools = poolsNamed(service.pool, all);
   if (pools.length === 0) return { refusal: whyNoPool(service, all) };
   for (const address of service.addresses) {
     const refusal = whyNoVip(address, pools) ?? whyTaken(service, address, ground);
@@ -44,9 +44,13 @@ export function assign(service: ServiceManifest, before: readonly Address[], gro
   return { addresses };
 }
 
-/** Whether a pool has a free address of the family. */
-export function hasFree(family: Family, { pools, free, users }: Ground): boolean {
-  return free.find(family, pools, (address) => users.has(address)) !== undefined;
+/** Whether the pool, or any if null, has a free address of the family. */
+export function hasFree(family: Family, pool: string | null, { pools, free, users }: Ground): boolean {
+  return free.find(family, poolsNamed(pool, pools), (address) => users.has(address)) !== undefined;
+}
+
+function poolsNamed(pool: string | null, all: readonly Pool[]): readonly Pool[] {
+  return pool === null ? all : all.filter(({ name }) => name === pool);
 }
 
 function whyTaken(service: ServiceManifest, address: Address, ground: Ground): ServiceRefusal | null {

@@ -5,8 +5,10 @@ import { RefusalReason, type ServiceManifest, type ServiceRefusal } from '../ser
 import type { FreeAddresses } from './free-addresses.ts';
 import { type Pool, poolOf } from './pools.ts';
 
-/** The addresses of a Service, or why it is refused. */
-export type Outcome = { readonly addresses: readonly Address[] } | { readonly refusal: ServiceRefusal };
+/** The addresses of a Service, or why it is refused; `lacks` is the family of which no address is free. */
+export type Outcome =
+  | { readonly addresses: readonly Address[] }
+  | { readonly refusal: ServiceRefusal; readonly lacks?: Family };
 
 export interface WantedFamilies {
   readonly required: readonly Family[];
@@ -28,7 +30,7 @@ export function wantedFamilies({ addresses, wish }: ServiceManifest, free: FreeA
 
 export function exhausted(family: Family, pools: readonly Pool[]): Outcome {
   const message = `no free IPv${family} address in ${namesOf(pools)}: widen --pool or remove a Service`;
-  return { refusal: { reason: RefusalReason.PoolExhausted, message } };
+  return { refusal: { reason: RefusalReason.PoolExhausted, message }, lacks: family };
 }
 
 /** Why a Service has no pool to choose from. */

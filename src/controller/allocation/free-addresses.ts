@@ -12,7 +12,8 @@ export class FreeAddresses {
   readonly #shared = new Shared();
   /** True for an address that an unreachable node may still have. */
   readonly #isHeld: (address: Address) => boolean;
-  #isBetter = false;
+  /** Addresses released since the last call of takeReleased(); null if none was, or newly shared. */
+  #released: Set<Address> | null = null;
 
   constructor(pools: readonly Pool[], isHeld: (address: Address) => boolean) {
     this.#isHeld = isHeld;
@@ -48,20 +49,24 @@ export class FreeAddresses {
   }
 
   release(address: Address): void {
-    this.#isBetter = true;
+    this.#released ??= new Set();
+    this.#released.add(address);
     for (const cursors of this.#cursors.values()) for (const cursor of cursors) cursor.release(address);
   }
 
-  /** True once after an address was released, or shared under another key. */
-  takeBetter(): boolean {
-    const isBetter = this.#isBetter;
-    this.#isBetter = false;
-    return isBetter;
+  /**
+   * The addresses released since the last call, perhaps none if one was shared under another key; null if
+   * neither happened.
+   */
+  takeReleased(): ReadonlySet<Address> | null {
+    const released = this.#released;
+    this.#released = null;
+    return released;
   }
 
   /** Notes the addresses of a Service, shared under its key if it has one. */
   share(service: ServiceKey, key: string | null, addresses: readonly Address[]): void {
-    if (this.#shared.put(service, key, addresses)) this.#isBetter = true;
+    if (this.#shared.put(service, key, addresses)) this.#released ??= new Set();
   }
 
   /** The addresses shared under the key. */

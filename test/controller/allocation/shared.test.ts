@@ -1,6 +1,6 @@
 // The addresses that are shared under a key, for as long as a Service shares them.
 
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
 import { FreeAddresses } from '../../../src/controller/allocation/free-addresses.ts';
 import { parsePools } from '../../../src/controller/allocation/pools.ts';
@@ -28,22 +28,24 @@ test('a Service that changes its key shares nothing under the former one', () =>
   deepEqual([free.sharedBy('k'), free.sharedBy('other'), free.sharedBy(null)], [[], [first], []]);
 });
 
-test('an address that stays shared keeps its place, and takeBetter is false', () => {
+test('an address that stays shared keeps its place, and takeReleased is null', () => {
   const free = freeOf();
   free.share(a, 'k', [first]);
   free.share(b, 'k', [second]);
-  equal(free.takeBetter(), true);
+  deepEqual(free.takeReleased(), new Set());
   free.share(a, 'k', [first]);
-  deepEqual([free.sharedBy('k'), free.takeBetter()], [[first, second], false]);
+  deepEqual([free.sharedBy('k'), free.takeReleased()], [[first, second], null]);
   free.share(a, 'k', [first, second]);
-  deepEqual([free.sharedBy('k'), free.takeBetter()], [[first, second], false]);
+  deepEqual([free.sharedBy('k'), free.takeReleased()], [[first, second], null]);
 });
 
-test('takeBetter is true for an address that is shared again', () => {
+test('takeReleased is not null for an address that is shared again, and names those released', () => {
   const free = freeOf();
   free.share(a, 'k', [first]);
   free.share(a, null, []);
-  free.takeBetter();
+  free.takeReleased();
   free.share(b, 'k', [first]);
-  equal(free.takeBetter(), true);
+  deepEqual(free.takeReleased(), new Set());
+  free.release(second);
+  deepEqual([free.takeReleased(), free.takeReleased()], [new Set([second]), null]);
 });

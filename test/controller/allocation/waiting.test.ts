@@ -1,4 +1,4 @@
-// Services that prefer two address families and have one cost nothing while no address of the other is free.
+// Services that lack an address, or the second of two, cost nothing while none that they may get is free.
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Allocator } from '../../../src/controller/allocate.ts';
@@ -19,8 +19,11 @@ class CountingAllocator extends Allocator {
   }
 }
 
-function manifest(name: string, annotations: Record<string, string> = {}): ServiceManifest {
-  const spec = { ipFamilyPolicy: 'PreferDualStack' };
+function manifest(
+  name: string,
+  annotations: Record<string, string> = {},
+  spec: object = { ipFamilyPolicy: 'PreferDualStack' },
+): ServiceManifest {
   const [service] = readDocument(serviceObject(name, { spec, annotations })).services;
   ok(service !== undefined);
   return service;
@@ -41,6 +44,46 @@ test('a freed address asks only the Services that may get an address they lack',
   // Its IPv6 address goes to the first of the others, and then none is free.
   deepEqual(asked(first), ['demo/c', 'demo/f']);
   equal(allocator.addressesOf(manifest('c').key).at(1), 'fd77::100');
+});
+
+test('a freed address asks only as many refused Services as it can serve, the oldest first', () => {
+  const few = parsePools(['p=10.77.0.100-10.77.0.101', 'q=10.78.0.100']);
+  const allocator = new CountingAllocator(few, new Map());
+  const single = (name: string, annotations: Record<string, string> = {}) => {
+    return manifest(name, annotations, { ipFamilyPolicy: 'SingleStack' });
+  };
+  const ofQ = { 'vipward.io/pool': 'q' };
+  const [a, b, c] = [single('a'), single('b'), single('c', ofQ)];
+  const waiting = [single('d'), single('e', ofQ), single('f'), single('g'), single('h', ofQ)];
+  allocator.apply({ set: [a, b, c, ...waiting], remove: [] });
+  equal(allocator.refusals.size, waiting.length);
+  const asked = (remove: ServiceManifest): readonly string[] => {
+    allocator.asked = [];
+    allocator.takeRefused();
+    allocator.apply({ set: [], remove: [remove.key] });
+    deepEqual([...allocator.takeRefused()], []);
+    return allocator.asked;
+  };
+  deepEqual(asked(b), ['demo/d']);
+  deepEqual(asked(c), ['demo/e']);
+  deepEqual(asked(a), ['demo/f']);
+  deepEqual([...allocator.refusals.keys()], ['demo/g', 'demo/h']);
+});
+
+test('a refused Service asks when the address that it had comes free, though an absent node has it', () => {
+  const allocator = new CountingAllocator(parsePools(['p=10.77.0.100-10.77.0.101']), new Map());
+  const wants = { 'vipward.io/addresses': '10.77.0.100' };
+  const [had, taker, other] = [manifest('b'), manifest('a', wants), manifest('c')];
+  allocator.apply({ set: [had, other], remove: [] });
+  // A Service that cannot be served now keeps a claim to its address, and loses it to another one.
+  const refusal = { reason: 'NoPorts', message: '' } as const;
+  allocator.apply({ set: [{ ...had, refusal }], remove: [] });
+  allocator.apply({ set: [taker], remove: [] });
+  allocator.apply({ set: [had], remove: [] });
+  equal(allocator.refusals.get(had.key)?.reason, 'PoolExhausted');
+  allocator.isHeld = (address) => address === '10.77.0.100';
+  allocator.apply({ set: [], remove: [taker.key] });
+  deepEqual(allocator.addressesOf(had.key), ['10.77.0.100']);
 });
 
 test('nothing is kept of a Service that is gone', () => {
