@@ -50,6 +50,8 @@ export class Controller {
   readonly latency: Latency;
   readonly closedConnections: ClosedConnections;
   readonly compilation: Compilation;
+  /** The ports that Services declare and do not get, by VIP. */
+  readonly refusedPorts: ReadonlyMap<Address, readonly PortRefusal[]>;
   readonly drained: Set<string>;
   /** True once a reading was believed: from then on agents are sent rules and placements. */
   isPublished = false;
@@ -85,11 +87,7 @@ export class Controller {
       publish: (vips) => this.#publish(vips, []),
       onTouched: (touched, refused) => input.onTouched?.(touched, refused),
     });
-  }
-
-  /** The ports that Services declare and do not get, by VIP. */
-  get refusedPorts(): ReadonlyMap<Address, readonly PortRefusal[]> {
-    return this.compilation.refusedPorts;
+    this.refusedPorts = this.compilation.refusedPorts;
   }
 
   get pools(): readonly Pool[] {
@@ -196,9 +194,11 @@ export class Controller {
 
   /** Removes a deleted node from all lists: where nodes come and go they would grow for ever. */
   forget(name: string): void {
+    const isObjecting = this.nodes.get(name)?.hasObjections === true;
     if (!this.nodes.forget(name)) return;
     this.closedConnections.forget(name);
     this.drained.delete(name);
+    if (isObjecting) this.owners.retry();
   }
 
   #hear(heard: number, node: string): Heard {

@@ -193,12 +193,14 @@ export class Sessions {
   }
 
   /**
-   * True if one of our nodes answers for the VIP without being known to hold it: no stranger has it. The VIP
-   * is marked served and withdrawn, so its next placement is taken without asking the link.
+   * True if one of our nodes answers for the VIP without being known to hold it, and does not say that the
+   * address is its own: no stranger has it. The VIP is marked served and withdrawn, so its next placement is
+   * taken without asking the link.
    */
   #isOurOwn({ name }: Node, { key, mac }: Extract<AgentMessage, { type: 'refused' }>): boolean {
     const { nodes, owners } = this.#controller;
-    if (mac === undefined || nodes.nodeOfMac(mac) === undefined) return false;
+    const answering = mac === undefined ? undefined : nodes.nodeOfMac(mac);
+    if (answering === undefined || answering.objectsTo(key)) return false;
     if (owners.ownerOf(key)?.node !== name || owners.moves.has(key)) return false;
     nodes.served.add(key);
     owners.withdraw(key);

@@ -152,6 +152,50 @@ test('a VIP is taken even if another of our nodes answers for its address', limi
   deepEqual(said(one), [[vip], []]);
 });
 
+test('no node takes an address of another node while the agent of that node is away', limit, async (t) => {
+  const running = await runningController(t);
+  const mac = '02:00:5e:10:00:02';
+  const owning = agentOf(t, running, 'n2', { hello: { macs: [mac] } });
+  const other = agentOf(t, running, 'n1', { acks: false });
+  await Promise.all([owning.synced(), other.synced()]);
+  running.write('a.yaml', service('web'));
+  await Promise.all([owning, other].map((agent) => agent.until(({ rules }) => rules.has(vip))));
+  const refusal = { code: 'AddressConflict', reason: 'it is an address of eth0' };
+  owning.send({ type: 'refused', table: 'rules', key: vip, services: ['demo/web'], ...refusal });
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'refused');
+  await owning.close();
+  await other.close();
+  const again = agentOf(t, running, 'n1');
+  await again.synced();
+  await again.close();
+  await untilStatus(running, ({ nodes }) => nodes.every(({ connected }) => !connected));
+  deepEqual(said(again), []);
+  const [{ state, message } = {}] = running.status().vips;
+  deepEqual([state, message], ['refused', refusal.reason]);
+  const last = agentOf(t, running, 'n1');
+  await untilStatus(running, ({ nodes }) => nodes.some(({ name, seq }) => name === 'n1' && seq === 1));
+  running.controller.forget('n2');
+  await last.until(({ placements }) => placements.has(vip));
+});
+
+test('a node of ours that has the address itself is no former holder', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const mac = '02:00:5e:10:00:02';
+  const one = agentOf(t, running, 'n1');
+  one.refuses = 'AddressConflict';
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'refused');
+  const owning = agentOf(t, running, 'n2', { hello: { macs: [mac] } });
+  await owning.until(({ rules }) => rules.has(vip));
+  const conflict = { type: 'refused', key: vip, services: ['demo/web'], code: 'AddressConflict' };
+  owning.send({ ...conflict, table: 'rules', reason: 'it is an address of eth0' });
+  await untilStatus(running, ({ nodes }) => nodes[1]?.refusals.length === 1);
+  one.send({ ...conflict, table: 'placements', reason: 'a host answers', mac });
+  await one.close();
+  await untilStatus(running, ({ nodes }) => nodes[0]?.connected === false);
+  equal(running.status().vips[0]?.node, 'n1');
+  equal(running.controller.nodes.served.has(vip), false);
+});
+
 test('a VIP stays refused if an unknown host answers for its address', limit, async (t) => {
   const running = await runningController(t);
   const one = agentOf(t, running, 'n1', { hello: { macs: ['02:00:5e:10:00:01'] } });

@@ -26,15 +26,13 @@ export class Candidates {
     this.#at(name).load += by;
   }
 
-  /**
-   * The connected nodes that may have the VIP and satisfy `isMeant`. None if a node has the address itself.
-   */
+  /** The connected nodes that may have the VIP and satisfy `isMeant`. None if a node objects to it. */
   for(address: Address, isMeant: (node: Node) => boolean = anyNode): readonly Candidate[] {
+    if (this.#nodes.objectorTo(address) !== undefined) return [];
     const bytes = addressBytes(address);
     const bar = this.#nodes.bar(address);
     const candidates: Candidate[] = [];
     for (const node of this.#nodes.connected()) {
-      if (node.objectsTo(address)) return [];
       if (!isMeant(node) || !node.isOpenTo(address)) continue;
       if (node.reaches(bytes) && bar(node.name) === null) candidates.push(this.#candidateOf(node));
     }

@@ -28,15 +28,18 @@ export class EligibleNodes {
   readonly #candidateOf: (node: Node) => Candidate;
   /** Most VIPs share one Barring. */
   readonly #byBarring = new WeakMap<Barring, Open>();
+  /** The few nodes with objections, connected or not. */
+  readonly #objecting: readonly Node[];
 
   constructor(nodes: Nodes, candidateOf: (node: Node) => Candidate) {
     this.#nodes = nodes;
     this.#candidateOf = candidateOf;
+    this.#objecting = [...nodes.all().filter(({ hasObjections }) => hasObjections)];
   }
 
   /**
    * The connected nodes that may have the VIP, without those that are behind if others are left. None if a
-   * node has the address itself.
+   * node objects to it.
    */
   awaited(address: Address): readonly Candidate[] {
     const groups = this.#groupsFor(address);
@@ -45,10 +48,10 @@ export class EligibleNodes {
   }
 
   #groupsFor(address: Address): readonly Group[] {
+    if (this.#objecting.some((node) => node.objectsTo(address))) return [];
     const barring = this.#nodes.bar(address);
     const bytes = addressBytes(address);
     const { groups, particular } = this.#open(barring);
-    if (particular.some((node) => node.objectsTo(address))) return [];
     const reached = [...groups.values().filter(({ first }) => first.reaches(bytes))];
     for (const node of particular)
       if (node.isOpenTo(address) && node.reaches(bytes) && barring(node.name) === null)

@@ -32,6 +32,8 @@ export class Node {
   isDrained = false;
   /** The cluster deleted its Node while its agent was connected: it is forgotten when its stream ends. */
   isDeleted = false;
+  /** Its onLink and allow prefixes as text: nodes with the same text reach the same addresses. */
+  range = '';
   /** VIPs that it still holds and another node is about to announce. */
   readonly moving: Set<Address> = new Set();
   /** VIPs have waited lateAfterTicks for it to commit their rules. */
@@ -46,7 +48,6 @@ export class Node {
   #hello: Hello | null = null;
   #allow = prefixesContainBytes([]);
   #onLink = prefixesContainBytes([]);
-  #range = '';
   /** Why the cluster keeps all VIPs, or this one, off the node, or null. */
   readonly bar: (address: Address) => Bar | null;
 
@@ -72,14 +73,12 @@ export class Node {
 
   /** Returns the VIPs that it held when it was last heard of and holds no more. */
   connect(hello: Hello, stream: AgentStream): readonly Address[] {
+    this.disconnect();
     this.#stream = stream;
     this.#hello = hello;
     this.#allow = prefixesContainBytes(hello.allow);
     this.#onLink = prefixesContainBytes(hello.onLink);
-    this.#range = `${hello.onLink} ${hello.allow}`;
-    this.acked.rules = null;
-    this.acked.placements = null;
-    this.lagMs = null;
+    this.range = `${hello.onLink} ${hello.allow}`;
     this.isLate = false;
     this.isBehind = false;
     this.refusals.clear();
@@ -138,33 +137,30 @@ export class Node {
     return this.refusals.size > 0 || this.impossible.size > 0;
   }
 
-  /** The node's onLink and allow prefixes as text: nodes with the same text reach the same addresses. */
-  get range(): string {
-    return this.#range;
-  }
-
   /** True if the address is on a link of the node and in its --allow. */
   reaches(address: Uint8Array): boolean {
     return this.#onLink(address) && this.#allow(address);
   }
 
   refusalOf(address: Address): KeptRefusal | undefined {
-    // This is asked for many nodes and VIPs, and most nodes refuse nothing.
-    if (this.refusals.size === 0) return undefined;
-    return (
-      this.refusals.get(refusalKey('placements', address)) ?? this.refusals.get(refusalKey('rules', address))
-    );
+    return this.#refusalIn('placements', address) ?? this.#refusalIn('rules', address);
   }
 
-  /** True if the node has the address itself, or uses it as gateway or name server. */
+  /** True if the address is the node's own, also while it is away, or if it hears another host's answer. */
   objectsTo(address: Address): boolean {
-    return this.refusalOf(address)?.code === 'AddressConflict';
+    const isConflict = (table: TableName) => this.#refusalIn(table, address)?.code === 'AddressConflict';
+    return isConflict('rules') || (this.isConnected && isConflict('placements'));
   }
 
   /** True if everything up to `seq` of the table is in this node's kernel. */
   hasAcked(table: TableName, seq: number): boolean {
     const acked = this.acked[table];
     return acked !== null && acked >= seq;
+  }
+
+  /** This is asked for many nodes and VIPs, and most nodes refuse nothing. */
+  #refusalIn(table: TableName, address: Address): KeptRefusal | undefined {
+    return this.refusals.size === 0 ? undefined : this.refusals.get(refusalKey(table, address));
   }
 }
 
@@ -217,6 +213,11 @@ export class Nodes {
   /** The node whose last hello names the MAC. */
   nodeOfMac(mac: string): Node | undefined {
     return this.#nodes.values().find(({ hello }) => hello?.macs?.includes(mac));
+  }
+
+  /** A node that objects to the VIP: no node may have it then. */
+  objectorTo(address: Address): Node | undefined {
+    return this.#nodes.values().find((node) => node.objectsTo(address));
   }
 
   /** A node that holds the VIP, or held it when it was last heard of. */

@@ -69,7 +69,7 @@ export function whyNotOn(
   const bar = node.bar(address);
   if (bar !== null) return `${bar.reason}: ${bar.message}`;
   if (!node.mayTake(address)) return `${address} is not on its link, or not in its --allow`;
-  const objector = controller.nodes.connected().find((other) => other.objectsTo(address));
+  const objector = controller.nodes.objectorTo(address);
   if (objector !== undefined) return `${objector.name} knows ${address} as no VIP`;
   const since = controller.rules.sinceSeq(address);
   if (since === undefined || !node.hasAcked('rules', since))
@@ -92,7 +92,8 @@ function unplaced(controller: Controller, address: Address): VipCondition {
     };
   }
   let bar: Bar | null = null;
-  for (const node of nodes.connected()) {
+  for (const node of nodes.all()) {
+    if (!node.isConnected && !node.objectsTo(address)) continue;
     if (node.impossible.has(address)) {
       const message = `${node.name} claims it by a term that no controller issued: no other node can have it`;
       return { state: 'pending', reason: 'ImpossibleTerm', message };

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { Candidates } from '../../../src/controller/owners/candidates.ts';
 import { type Bar, type Node, Nodes, refusalKey } from '../../../src/controller/owners/nodes.ts';
 import { Table } from '../../../src/controller/stream/table.ts';
-import type { Hello } from '../../../src/protocol/messages.ts';
+import type { Hello, TableName } from '../../../src/protocol/messages.ts';
 import { type Address, parseAddress, parsePrefix } from '../../../src/state/address.ts';
 
 const vips = ['10.0.0.1', '10.0.1.1', 'fd00::1'].map(parseAddress);
@@ -18,7 +18,11 @@ interface Given {
   readonly isDrained: boolean;
   readonly isBehind: boolean;
   readonly impossible: readonly number[];
-  readonly refused: readonly { readonly vip: number; readonly code: 'AddressConflict' | 'KernelRefused' }[];
+  readonly refused: readonly {
+    readonly vip: number;
+    readonly code: 'AddressConflict' | 'KernelRefused';
+    readonly table: TableName;
+  }[];
   /** Whether the cluster bars this node for all VIPs, or for one. */
   readonly barred: 'all' | 'none' | number;
 }
@@ -27,10 +31,13 @@ const some = fc.subarray([0, 1, 2]);
 const rarely = fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: some });
 const seldom = fc.integer({ min: 0, max: 3 }).map((one) => one === 0);
 const code = fc.constantFrom('AddressConflict' as const, 'KernelRefused' as const);
+const table = fc.constantFrom('rules' as const, 'placements' as const);
 const given: fc.Arbitrary<Given> = fc.record({
   ...{ isConnected: seldom.map((one) => !one), onLink: some, isDrained: seldom, isBehind: seldom },
   impossible: rarely,
-  refused: fc.tuple(rarely, code).map(([all, one]) => all.map((vip) => ({ vip, code: one }))),
+  refused: fc.tuple(rarely, code, table).map(([all, one, of]) => {
+    return all.map((vip) => ({ vip, code: one, table: of }));
+  }),
   barred: fc.constantFrom('none' as const, 'none' as const, 'all' as const, 0, 1, 2),
 });
 
@@ -52,9 +59,9 @@ function nodesOf(all: readonly Given[]): Nodes {
     node.isDrained = one.isDrained;
     node.isBehind = one.isBehind;
     for (const at of one.impossible) node.impossible.add(vips[at] as Address);
-    for (const { vip, code: why } of one.refused) {
+    for (const { vip, code: why, table: of } of one.refused) {
       const key = vips[vip] as Address;
-      node.refusals.set(refusalKey('rules', key), { table: 'rules', key, code: why, reason: '' });
+      node.refusals.set(refusalKey(of, key), { table: of, key, code: why, reason: '' });
     }
   }
   return nodes;
@@ -62,8 +69,8 @@ function nodesOf(all: readonly Given[]): Nodes {
 
 /** The nodes that may have a VIP, asked one by one. */
 function mayHave(nodes: Nodes, vip: Address): readonly Node[] {
-  const here = [...nodes.connected()];
-  return here.some((node) => node.objectsTo(vip)) ? [] : here.filter((node) => node.mayTake(vip));
+  const isObjecting = nodes.all().some((node) => node.objectsTo(vip));
+  return isObjecting ? [] : [...nodes.connected().filter((node) => node.mayTake(vip))];
 }
 
 const names = (candidates: readonly { readonly name: string }[] | null) =>
