@@ -24,7 +24,13 @@ export const tooMuchUnheard: Closing = {
 export interface Guest {
   readonly node: string | null;
   readonly wire: Duplex;
-  /** Called when connections without a hello have sent more than unheardLimitBytes together. */
+  /** Called to end it when connections without a hello have sent more than unheardLimitBytes together. */
+  readonly onTooMuch: () => void;
+}
+
+/** A connection without a credential that has not said hello. */
+interface Unheard {
+  readBytes: number;
   readonly onTooMuch: () => void;
 }
 
@@ -37,6 +43,8 @@ export interface Stay {
 
 export class Crowd {
   readonly #counts = new Map<string, number>();
+  /** The oldest first. */
+  readonly #unheard = new Set<Unheard>();
   #unheardBytes = 0;
 
   /** True if the speaker's credential has as many connections as it may. */
@@ -50,22 +58,35 @@ export class Crowd {
       this.#count(node, 1);
       return { heard: () => undefined, left: () => this.#count(node, -1) };
     }
-    let readBytes = 0;
-    let isUnheard = true;
+    const one: Unheard = { readBytes: 0, onTooMuch };
+    this.#unheard.add(one);
     const onData = (chunk: Buffer): void => {
       // A listener that is removed meanwhile is still called for the chunk that brought the hello.
-      if (!isUnheard) return;
-      readBytes += chunk.length;
+      if (!this.#unheard.has(one)) return;
+      one.readBytes += chunk.length;
       this.#unheardBytes += chunk.length;
-      if (this.#unheardBytes > unheardLimitBytes) onTooMuch();
+      this.#makeRoom();
     };
     const heard = (): void => {
-      if (isUnheard) this.#unheardBytes -= readBytes;
-      isUnheard = false;
+      this.#forget(one);
       wire.off('data', onData);
     };
     wire.on('data', onData);
     return { heard, left: heard };
+  }
+
+  /** Ends the oldest ones that have sent anything: those that are slow keep no newcomer out. */
+  #makeRoom(): void {
+    for (const one of this.#unheard) {
+      if (this.#unheardBytes <= unheardLimitBytes) return;
+      if (one.readBytes === 0) continue;
+      this.#forget(one);
+      one.onTooMuch();
+    }
+  }
+
+  #forget(one: Unheard): void {
+    if (this.#unheard.delete(one)) this.#unheardBytes -= one.readBytes;
   }
 
   #count(node: string, more: 1 | -1): void {

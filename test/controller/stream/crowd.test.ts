@@ -11,6 +11,7 @@ import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { boundSources } from '../../../src/controller/server.ts';
 import { Crowd, mostOfNode, unheardLimitBytes } from '../../../src/controller/stream/crowd.ts';
+import { heldFrameLimitBytes } from '../../../src/protocol/messages.ts';
 import { untilTrue } from '../../patience.ts';
 import { folder, runningController, service, untilStatus } from '../fixture.ts';
 import { agentOf } from '../test-agent.ts';
@@ -46,7 +47,8 @@ test('the connections of one credential are limited, and another one is admitted
   await untilTrue(async () => (await asked(t, running.url, 'one'))[0] === 'open');
 });
 
-test('bytes read before hello are limited in total, and do not count after a hello', () => {
+/** A crowd, and the names of its guests that were ended. */
+function crowdOf() {
   const crowd = new Crowd();
   const ended: string[] = [];
   const guest = (name: string) => {
@@ -54,20 +56,46 @@ test('bytes read before hello are limited in total, and do not count after a hel
     const stay = crowd.enter({ node: null, wire, onTooMuch: () => ended.push(name) });
     return { read: (bytes: number) => wire.emit('data', Buffer.alloc(bytes)), stay };
   };
+  return { ended, guest };
+}
+
+test('bytes read before hello are limited in total, and do not count after a hello', () => {
+  const { ended, guest } = crowdOf();
   const [a, b, c] = [guest('a'), guest('b'), guest('c')];
   a.read(unheardLimitBytes / 2);
   b.read(unheardLimitBytes / 2);
   deepEqual(ended, []);
   c.read(1);
-  deepEqual(ended, ['c']);
-  c.stay.left();
-  a.stay.heard();
-  a.stay.left();
+  deepEqual(ended, ['a']);
+  // It is ending, and counts no more.
   a.read(unheardLimitBytes);
-  b.read(unheardLimitBytes / 2);
-  deepEqual(ended, ['c']);
-  b.read(1);
-  deepEqual(ended, ['c', 'b']);
+  a.stay.left();
+  c.read(unheardLimitBytes / 2 - 1);
+  deepEqual(ended, ['a']);
+  b.stay.heard();
+  b.stay.left();
+  b.read(unheardLimitBytes);
+  c.read(unheardLimitBytes / 2);
+  deepEqual(ended, ['a']);
+  c.read(1);
+  deepEqual(ended, ['a', 'c']);
+});
+
+test('whoever fills the limit, few or many, gives way to a newcomer, oldest first', () => {
+  for (const holders of [4, 1500]) {
+    const { ended, guest } = crowdOf();
+    const idle = guest('idle');
+    const slow = Array.from({ length: holders }, (_, index) => guest(`slow ${index}`));
+    for (const one of slow) one.read(Math.floor(unheardLimitBytes / holders));
+    const newcomer = guest('newcomer');
+    newcomer.read(heldFrameLimitBytes - 1);
+    newcomer.stay.heard();
+    deepEqual(
+      ended,
+      slow.slice(0, holders / 4).map((_, index) => `slow ${index}`),
+    );
+    idle.stay.left();
+  }
 });
 
 test(
