@@ -78,11 +78,10 @@ export class Replacing {
 
   /** True if the node of the address holds it with its current rules, and the Service lost no port there. */
   #isServed(key: ServiceKey, address: Address): boolean {
-    const { owners, nodes, rules, refusedPorts } = this.#input.controller;
-    const owner = owners.ownerOf(address);
+    const { owners, rules, refusedPorts } = this.#input.controller;
     const changed = rules.changedSeq(address);
-    if (owner === undefined || changed === undefined || !owners.isServing(address)) return false;
+    if (changed === undefined || !owners.isServing(address)) return false;
     const isRefused = refusedPorts.get(address)?.some(({ service }) => service === key) === true;
-    return nodes.at(owner.node).hasAcked('rules', changed) && !isRefused;
+    return owners.nodeOf(address)?.hasAcked('rules', changed) === true && !isRefused;
   }
 }

@@ -109,8 +109,10 @@ function twoFamilies(followMs: number) {
   const controller = {
     allocator,
     compilation: { follow: () => undefined },
-    owners: { ownerOf: () => ({ node: 'n1' }), isServing: (address: Address) => served.has(address) },
-    nodes: { at: () => ({ hasAcked: () => true }) },
+    owners: {
+      nodeOf: () => ({ hasAcked: () => true }),
+      isServing: (address: Address) => served.has(address),
+    },
     rules: { changedSeq: () => 1 },
     refusedPorts: new Map(),
   } as unknown as ReplacingInput['controller'];

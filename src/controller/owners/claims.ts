@@ -23,7 +23,7 @@ export interface Said {
 }
 
 /** What a claim does: makes its node the owner, or confirms it as the recorded owner. */
-export type Verdict = 'owns' | 'confirmed' | 'nothing';
+type Verdict = 'owns' | 'confirmed' | 'nothing';
 
 export class Claims {
   readonly #input: ClaimsInput;

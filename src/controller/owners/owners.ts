@@ -5,28 +5,23 @@ import type { HeldVip } from '../../protocol/messages.ts';
 import type { Address } from '../../state/address.ts';
 import type { Term } from '../../state/term.ts';
 import type { Owner } from '../records/records.ts';
-import type { Table } from '../stream/table.ts';
 import { inTurns } from '../turns.ts';
 import { Candidates } from './candidates.ts';
-import { Claims, type Verdict } from './claims.ts';
+import { Claims, type ClaimsInput } from './claims.ts';
 import { Leaving } from './leaving.ts';
 import { Moves } from './moves.ts';
-import type { Node, Nodes } from './nodes.ts';
+import type { Node } from './nodes.ts';
 import type { Nominations } from './nominations.ts';
 import { Outbox } from './outbox.ts';
 import { Scheduler } from './scheduler.ts';
 
-export interface OwnersInput {
-  readonly nodes: Nodes;
-  readonly rules: Table<'rules'>;
+export interface OwnersInput extends ClaimsInput {
+  /** The owners by the records. */
   readonly owners: ReadonlyMap<Address, Owner>;
   /** A term above all that were issued. */
   readonly nextTerm: () => Term;
-  /** The highest term that was ever issued. */
-  readonly highestTerm: () => Term;
   /** Called when no node holds these VIPs any more: their rules may go. */
   readonly dropRules: (addresses: readonly Address[]) => void;
-  readonly onChange: () => void;
 }
 
 /** The placements of all VIPs. */
@@ -52,7 +47,7 @@ export class Owners {
       place: this.#place,
       flush: () => this.#outbox.flush(),
     });
-    for (const { node } of this.#owners.values()) this.candidates.count(input.nodes.at(node).name, 1);
+    for (const { node } of this.#owners.values()) this.candidates.count(node, 1);
     this.leaving = new Leaving(input.dropRules);
     this.moves = new Moves({
       ...{ nodes: input.nodes, outbox: this.#outbox, own: this.#own },
@@ -68,6 +63,12 @@ export class Owners {
     return this.#owners.get(address);
   }
 
+  /** The node of the owner; undefined also if it was forgotten. */
+  nodeOf(address: Address): Node | undefined {
+    const owner = this.#owners.get(address);
+    return owner === undefined ? undefined : this.#input.nodes.get(owner.node);
+  }
+
   /** VIPs without an owner, and the nodes that commit their rules first. */
   get nominations(): Nominations {
     return this.#scheduler.nominations;
@@ -75,10 +76,9 @@ export class Owners {
 
   /** True if the owner is connected, holds the VIP and has its rules in the kernel. */
   isServing(address: Address): boolean {
-    const owner = this.#owners.get(address);
-    if (owner === undefined || this.leaving.has(address) || this.moves.has(address)) return false;
-    const node = this.#input.nodes.at(owner.node);
-    return node.isConnected && node.held.has(address) && this.candidates.hasRules(node, address);
+    const node = this.nodeOf(address);
+    if (!node?.isConnected || this.leaving.has(address) || this.moves.has(address)) return false;
+    return node.held.has(address) && this.candidates.hasRules(node, address);
   }
 
   get isSettled(): boolean {
@@ -132,7 +132,7 @@ export class Owners {
     const claimed: Address[] = [];
     for (const [address, term] of node.held) {
       if (!this.claims.believes(node, { address, term }) || this.leaving.has(address)) continue;
-      if (this.#claim(node, { address, term }) === 'owns') claimed.push(address);
+      if (this.#claim(node, { address, term })) claimed.push(address);
     }
     this.#outbox.flush();
     if (claimed.length > 0) this.#input.nodes.claimed(claimed);
@@ -171,10 +171,10 @@ export class Owners {
   /** A node let go of VIPs: each owner announces again, for hosts that learned the former node's MAC. */
   letGo(former: Node, addresses: readonly Address[]): void {
     for (const address of addresses) {
-      const owner = this.#owners.get(address);
+      const node = this.nodeOf(address);
       // A move repeats the announcement itself.
-      if (owner === undefined || owner.node === former.name || this.moves.has(address)) continue;
-      this.#outbox.repeat(this.#input.nodes.at(owner.node), address);
+      if (node !== undefined && node !== former && !this.moves.has(address))
+        this.#outbox.repeat(node, address);
     }
     this.#outbox.flush();
   }
@@ -195,9 +195,9 @@ export class Owners {
 
   /** The owner has to let go of the VIP, even if no other node can have it. */
   withdraw(address: Address): void {
-    const owner = this.#owners.get(address);
-    if (owner !== undefined) this.#outbox.remove(this.#input.nodes.at(owner.node), address);
-    this.claims.taken(address, owner?.node);
+    const node = this.nodeOf(address);
+    if (node !== undefined) this.#outbox.remove(node, address);
+    this.claims.taken(address, node?.name);
     this.#disown(address);
     this.#scheduler.begin([address]);
     this.#outbox.flush();
@@ -234,15 +234,15 @@ export class Owners {
     this.#input.onChange();
   }
 
-  #claim(node: Node, held: HeldVip): Verdict {
+  /** True if the claim makes the node the owner. */
+  #claim(node: Node, held: HeldVip): boolean {
     const { address, term } = held;
-    const owner = this.#owners.get(address);
-    const verdict = this.claims.judge(node, held, owner);
+    const verdict = this.claims.judge(node, held, this.#owners.get(address));
     if (verdict === 'confirmed') this.#tell(address);
-    if (verdict !== 'owns') return verdict;
-    const former = owner === undefined ? node : this.#input.nodes.at(owner.node);
-    if (former !== node) this.#outbox.remove(former, address);
+    if (verdict !== 'owns') return false;
+    const former = this.nodeOf(address);
+    if (former !== undefined && former !== node) this.#outbox.remove(former, address);
     this.#own(address, { node: node.name, term });
-    return verdict;
+    return true;
   }
 }

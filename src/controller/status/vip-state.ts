@@ -24,17 +24,17 @@ export interface VipCondition {
 
 /** The state of a VIP and its reason. */
 export function vipState(controller: Controller, address: Address): VipCondition {
-  const { owners, nodes } = controller;
+  const { owners } = controller;
   if (owners.leaving.has(address)) {
     return { state: 'released', reason: 'Released', message: 'no Service uses it; its node is releasing it' };
   }
   const owner = owners.ownerOf(address);
   if (owner === undefined) return unplaced(controller, address);
-  const node = nodes.at(owner.node);
+  const node = owners.nodeOf(address);
   if (owners.moves.has(address)) {
     return { state: 'moving', reason: 'Moved', message: `${owner.node} is taking it over` };
   }
-  if (!node.isConnected) {
+  if (!node?.isConnected) {
     const message = `${owner.node} is not connected and keeps it: vipward move ${address} NODE`;
     return { state: 'unowned', reason: 'NoEligibleNode', message };
   }

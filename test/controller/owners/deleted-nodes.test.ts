@@ -4,6 +4,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DeletedNodes, type NodeList } from '../../../src/controller/owners/deleted-nodes.ts';
+import { vipState } from '../../../src/controller/status/vip-state.ts';
 import { untilTrue } from '../../patience.ts';
 import { runningController } from '../fixture.ts';
 import { hello, joined, ruling, servicesOf, settled, term, vip } from '../ruling.ts';
@@ -118,6 +119,15 @@ test('a node whose Node is deleted is forgotten when its agent disconnects', asy
   const { controller, sessions, session } = await deletedWhileHere();
   sessions.close(session);
   deepEqual([controller.nodes.get('a'), controller.nodes.isHeldByAbsent(vip)], [undefined, false]);
+});
+
+test('a look at a VIP does not bring back the deleted node that had it', async () => {
+  const one = await deletedWhileHere();
+  const { controller, sessions, session } = one;
+  sessions.close(session);
+  equal(vipState(controller, vip).state, 'unowned');
+  equal(controller.owners.isServing(vip), false);
+  equal(controller.nodes.get('a'), undefined);
 });
 
 test('a node whose Node is made again is not forgotten when its agent disconnects', async () => {

@@ -133,9 +133,7 @@ export class ServiceStatusWriter {
   }
 
   #isCommitted(address: Address, seq = 0): boolean {
-    const { owners, nodes } = this.#input.controller;
-    const owner = owners.ownerOf(address);
-    return owner !== undefined && nodes.at(owner.node).hasAcked('rules', seq);
+    return this.#input.controller.owners.nodeOf(address)?.hasAcked('rules', seq) === true;
   }
 
   #check(key: ServiceKey): void {

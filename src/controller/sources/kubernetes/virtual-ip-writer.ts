@@ -126,7 +126,7 @@ export class VirtualIpWriter {
     this.#publishedMs ??= performance.now();
     const isOver = performance.now() - this.#publishedMs > hearMs;
     this.#isHeard ||=
-      isOver || owners.all.values().every(({ node }) => nodes.at(node).acked.placements !== null);
+      isOver || owners.all.values().every(({ node }) => nodes.get(node)?.hasAcked('placements', 0));
     return this.#isHeard;
   }
 
