@@ -40,6 +40,7 @@ export function* messagesOf(bytes: Uint8Array): Generator<Message, void, undefin
 
 /** Masks off the flag bits of an attribute type. */
 const typeMask = 0x3fff;
+const empty = new Uint8Array();
 
 /**
  * Attribute values by type; the last one counts if a type occurs twice. Values are looked up on demand: a
@@ -60,6 +61,21 @@ export class Attributes {
     const bytes = this.#bytes;
     const found = this.#find(type);
     return found < 0 ? undefined : bytes.subarray(found + 4, found + u16(bytes, found));
+  }
+
+  /** A value; empty if the attribute is missing, so that a number read from it is 0. */
+  bytes(type: number): Uint8Array {
+    return this.get(type) ?? empty;
+  }
+
+  /** A string value; '' if the attribute is missing. */
+  text(type: number): string {
+    return textOf(this.bytes(type));
+  }
+
+  /** The attributes within a value; none if the attribute is missing. Throws NetlinkError. */
+  nest(type: number): Attributes {
+    return new Attributes(this.bytes(type), 0);
   }
 
   /**

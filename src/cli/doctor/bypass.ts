@@ -1,25 +1,13 @@
 // Checks for ways past our rules: eBPF programs before them, and VIP destinations set after them.
 
-import {
-  LinkAttribute,
-  LinkInfoAttribute,
-  Message as RtMessage,
-} from '../../dialects/addresses/constants.ts';
-import { linkDump } from '../../dialects/addresses/links.ts';
+import { LinkAttribute, Message as RtMessage } from '../../dialects/addresses/constants.ts';
+import { type Link, linkDump, readLinks } from '../../dialects/addresses/links.ts';
 import type { DumpRequest } from '../../dialects/dialect.ts';
 import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
-import { attributesOf, messagesOf, textOf, u32 } from '../../netlink/reader.ts';
+import { attributesOf, messagesOf, u32 } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
 import { bytesOf, type Machine, type OrErrno, settings, textAt } from './machine.ts';
 import { type Check, ok, warn } from './report.ts';
-
-interface Link {
-  readonly index: number;
-  readonly name: string;
-  /** `vrf`, `netkit`, `dummy` and so on; empty for hardware. */
-  readonly kind: string;
-  readonly xdp: boolean;
-}
 
 /** IFLA_XDP and IFLA_XDP_ATTACHED of linux/if_link.h. */
 const IFLA_XDP = 43;
@@ -45,9 +33,10 @@ const planes: readonly (readonly [name: string, pattern: RegExp])[] = [
 ];
 
 export async function bypassChecks(machine: Machine): Promise<Check[]> {
-  const links = readLinks(bytesOf(await machine.ask(linkDump())));
+  const reply = bytesOf(await machine.ask(linkDump()));
+  const links = readLinks(reply);
   return [
-    xdpCheck(links),
+    xdpCheck(reply),
     await tcCheck(machine, links),
     planeCheck(links),
     ipvsCheck(machine, links),
@@ -58,25 +47,14 @@ export async function bypassChecks(machine: Machine): Promise<Check[]> {
   ];
 }
 
-function readLinks(reply: Uint8Array): Link[] {
-  const links: Link[] = [];
-  for (const { type, payload } of messagesOf(reply)) {
-    if (type !== RtMessage.NEWLINK) continue;
-    const attributes = attributesOf(payload, linkHeaderBytes);
-    const nest = (attribute: number) => attributesOf(attributes.get(attribute) ?? new Uint8Array());
-    links.push({
-      index: u32(payload, 4),
-      name: textOf(attributes.get(LinkAttribute.IFNAME) ?? new Uint8Array()),
-      kind: textOf(nest(LinkAttribute.LINKINFO).get(LinkInfoAttribute.KIND) ?? new Uint8Array()),
-      xdp: (nest(IFLA_XDP).get(IFLA_XDP_ATTACHED)?.[0] ?? 0) !== 0,
-    });
-  }
-  return links;
-}
-
-function xdpCheck(links: readonly Link[]): Check {
+function xdpCheck(reply: Uint8Array): Check {
   const part = { name: 'XDP', how: 'IFLA_XDP of RTM_GETLINK', option: null };
-  const names = links.filter(({ xdp }) => xdp).map(({ name }) => name);
+  const names = [...messagesOf(reply)].flatMap(({ type, payload }) => {
+    if (type !== RtMessage.NEWLINK) return [];
+    const attributes = attributesOf(payload, linkHeaderBytes);
+    const attached = attributes.nest(IFLA_XDP).bytes(IFLA_XDP_ATTACHED)[0] ?? 0;
+    return attached === 0 ? [] : [attributes.text(LinkAttribute.IFNAME)];
+  });
   if (names.length === 0) return ok({ ...part, found: 'no program on any interface' });
   const next = 'check what it answers or forwards: it runs before every firewall of the kernel';
   return warn({ ...part, found: `a program on ${names.join(', ')}`, next });
@@ -101,7 +79,7 @@ async function tcCheck(machine: Machine, links: readonly Link[]): Promise<Check>
 function* readIngress(reply: OrErrno<Uint8Array>): Generator<{ index: number; parent: number }> {
   for (const { type, payload } of messagesOf(bytesOf(reply))) {
     if (type !== RTM_NEWQDISC) continue;
-    const kind = textOf(attributesOf(payload, tcHeaderBytes).get(TCA_KIND) ?? new Uint8Array());
+    const kind = attributesOf(payload, tcHeaderBytes).text(TCA_KIND);
     if (kind === 'clsact') yield { index: u32(payload, 4), parent: CLSACT_INGRESS };
     if (kind === 'ingress') yield { index: u32(payload, 4), parent: TC_H_INGRESS };
   }
@@ -111,9 +89,9 @@ function* readFilters(reply: OrErrno<Uint8Array>): Generator<string> {
   for (const { type, payload } of messagesOf(bytesOf(reply))) {
     if (type !== RTM_NEWTFILTER) continue;
     const attributes = attributesOf(payload, tcHeaderBytes);
-    const options = attributesOf(attributes.get(TCA_OPTIONS) ?? new Uint8Array());
-    const kind = textOf(attributes.get(TCA_KIND) ?? new Uint8Array());
-    const name = kind === 'bpf' ? textOf(options.get(TCA_BPF_NAME) ?? new Uint8Array()) : '';
+    const options = attributes.nest(TCA_OPTIONS);
+    const kind = attributes.text(TCA_KIND);
+    const name = kind === 'bpf' ? options.text(TCA_BPF_NAME) : '';
     yield name === '' ? kind : `${kind} ${name}`;
   }
 }

@@ -8,7 +8,7 @@ import { type DroppingChain, readDropping, ruleDump } from '../../dialects/nftab
 import { type LegacyTable, legacyDumps, readLegacy } from '../../dialects/xtables/foreign.ts';
 import { nfgenmsg } from '../../netlink/batch.ts';
 import { Errno, NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
-import { attributesOf, messagesOf, textOf } from '../../netlink/reader.ts';
+import { attributesOf, messagesOf } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
 import { bytesOf, type Machine, type OrErrno } from './machine.ts';
 import { type Check, type DoctorReport, ok, warn } from './report.ts';
@@ -104,12 +104,8 @@ function toolCheck(chains: Uint8Array, legacy: readonly LegacyTable[]): Check {
   for (const { type, payload } of messagesOf(chains)) {
     if (type !== Message.NEWCHAIN) continue;
     const attributes = attributesOf(payload, 4);
-    const text = (attribute: number): string => textOf(attributes.get(attribute) ?? new Uint8Array());
-    const [family, table, chain] = [
-      familyName(payload),
-      text(ChainAttribute.TABLE),
-      text(ChainAttribute.NAME),
-    ];
+    const family = familyName(payload);
+    const [table, chain] = [attributes.text(ChainAttribute.TABLE), attributes.text(ChainAttribute.NAME)];
     if (!/^ip6?$/.test(family) || !firstTables.includes(table)) continue;
     if (baseChains.includes(chain)) nft.add(`${family} ${table}`);
     if (table === 'mangle' && hints.includes(chain)) hint ??= `${chain} in ${family} mangle`;
@@ -140,7 +136,7 @@ async function flowtableCheck(machine: Machine): Promise<Check> {
   for (const { type, payload } of messagesOf(bytesOf(answer))) {
     if (type !== NFT_MSG_NEWFLOWTABLE) continue;
     const attributes = attributesOf(payload, 4);
-    const [table = '', name = ''] = [1, 2].map((at) => textOf(attributes.get(at) ?? new Uint8Array()));
+    const [table, name] = [attributes.text(1), attributes.text(2)];
     if (table !== tableName) found.push(`${familyName(payload)} ${table} ${name}`);
   }
   if (isRefused(answer)) return unknown(part);

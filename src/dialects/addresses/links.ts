@@ -1,13 +1,7 @@
 // Interfaces as rtnetlink reports them; an interface can carry a VIP.
 
 import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
-import {
-  attributesOf,
-  messagesOf,
-  type Message as NetlinkMessage,
-  textOf,
-  u32,
-} from '../../netlink/reader.ts';
+import { attributesOf, messagesOf, type Message as NetlinkMessage, u32 } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
 import type { DumpRequest } from '../dialect.ts';
 import {
@@ -60,15 +54,15 @@ export function readLink({ type, payload }: NetlinkMessage): Link | undefined {
   const attributes = attributesOf(payload, linkHeaderBytes);
   if (attributes.has(LinkAttribute.WIRELESS)) return undefined;
   const flags = u32(payload, 8);
-  const info = attributesOf(attributes.get(LinkAttribute.LINKINFO) ?? new Uint8Array());
+  const info = attributes.nest(LinkAttribute.LINKINFO);
   return {
     index: u32(payload, 4),
-    name: textOf(attributes.get(LinkAttribute.IFNAME) ?? new Uint8Array()),
-    mac: (attributes.get(LinkAttribute.ADDRESS) ?? new Uint8Array()).slice(),
+    name: attributes.text(LinkAttribute.IFNAME),
+    mac: attributes.bytes(LinkAttribute.ADDRESS).slice(),
     up: (flags & IFF_UP) !== 0,
     carrier: (flags & IFF_LOWER_UP) !== 0,
     loopback: (flags & IFF_LOOPBACK) !== 0,
-    kind: textOf(info.get(LinkInfoAttribute.KIND) ?? new Uint8Array()),
+    kind: info.text(LinkInfoAttribute.KIND),
   };
 }
 

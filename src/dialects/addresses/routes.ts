@@ -40,7 +40,7 @@ export function readGateways(reply: Uint8Array): Address[] {
     if (type !== Message.NEWROUTE) continue;
     const attributes = attributesOf(payload, routeHeaderBytes);
     gateways.push(...gatewayOf(attributes));
-    const hops = attributes.get(RouteAttribute.MULTIPATH) ?? new Uint8Array();
+    const hops = attributes.bytes(RouteAttribute.MULTIPATH);
     for (let place = 0; hops.length - place >= nextHopHeaderBytes; ) {
       const length = Math.max(nextHopHeaderBytes, u16(hops, place));
       gateways.push(...gatewayOf(attributesOf(hops.subarray(place, place + length), nextHopHeaderBytes)));

@@ -57,12 +57,9 @@ export function readCounters(reply: Uint8Array): Map<number, number> {
   const packets = new Map<number, number>();
   for (const { type, sequence, payload } of messagesOf(reply)) {
     if (type !== Message.NEWSETELEM) continue;
-    const list = attributesOf(payload, 4).get(ElementListAttribute.ELEMENTS) ?? new Uint8Array();
-    for (const [, item] of attributeList(list)) {
-      const expression = attributesOf(attributesOf(item).get(ElementAttribute.EXPR) ?? new Uint8Array());
-      const counter = attributesOf(expression.get(EXPR_DATA) ?? new Uint8Array()).get(
-        CounterAttribute.PACKETS,
-      );
+    for (const [, item] of attributeList(attributesOf(payload, 4).bytes(ElementListAttribute.ELEMENTS))) {
+      const expression = attributesOf(item).nest(ElementAttribute.EXPR);
+      const counter = expression.nest(EXPR_DATA).get(CounterAttribute.PACKETS);
       if (counter !== undefined) packets.set(sequence - 1, u64Be(counter));
     }
   }

@@ -9,7 +9,6 @@ import {
   attributesOf,
   messagesOf,
   type Message as NetlinkMessage,
-  textOf,
   u32Be,
 } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
@@ -109,15 +108,14 @@ export function decode(replies: readonly Uint8Array[], tableFlags: number): Kern
  * no table.
  */
 export function tableOwner(reply: Uint8Array): number | undefined {
-  for (const { attributes } of ours(reply))
-    return u32Be(attributes.get(TableAttribute.OWNER) ?? new Uint8Array(4));
+  for (const { attributes } of ours(reply)) return u32Be(attributes.bytes(TableAttribute.OWNER));
   return undefined;
 }
 
 /** Whether a message (a dump reply or an event) is about our table. */
 export function isOurs({ payload }: NetlinkMessage): boolean {
   if (payload[0] !== NFPROTO_INET) return false;
-  return textOf(attributesOf(payload, headerBytes).get(1) ?? new Uint8Array()) === tableName;
+  return attributesOf(payload, headerBytes).text(1) === tableName;
 }
 
 /** Attribute 1 is the table's name in every message type; in a table message it is the table's own name. */
@@ -133,7 +131,7 @@ function* ours(reply: Uint8Array): Generator<Entry, void, undefined> {
  * 5.13). A set with such an element is given size 0, so that it is replaced with all its elements.
  */
 function readElements(entries: readonly Entry[], sets: Map<string, SetObject>): ElementObject[] {
-  const name = textOf(entries[0]?.attributes.get(ElementListAttribute.SET) ?? new Uint8Array());
+  const name = entries[0]?.attributes.text(ElementListAttribute.SET) ?? '';
   const set = sets.get(name);
   if (set === undefined) return [];
   // The VIP is the first field of every key except an ICMP type.
@@ -142,8 +140,7 @@ function readElements(entries: readonly Entry[], sets: Map<string, SetObject>): 
   const elements: ElementObject[] = [];
   let hasCatchAll = false;
   for (const { attributes } of entries) {
-    const list = attributes.get(ElementListAttribute.ELEMENTS) ?? new Uint8Array();
-    for (const [, item] of attributeList(list)) {
+    for (const [, item] of attributeList(attributes.bytes(ElementListAttribute.ELEMENTS))) {
       const data = attributesOf(item).get(ElementAttribute.KEY);
       const key = data === undefined ? undefined : attributesOf(data).get(DATA_VALUE);
       const owner = key === undefined || ownerBytes === 0 ? null : formatAddress(key.subarray(0, ownerBytes));
@@ -182,8 +179,8 @@ function needsOf(sets: ReadonlyMap<string, SetObject>, rules: readonly Entry[]):
 }
 
 function usesConntrack(rule: Attributes): boolean {
-  for (const [, item] of attributeList(rule.get(RuleAttribute.EXPRESSIONS) ?? new Uint8Array())) {
-    if (textOf(attributesOf(item).get(EXPR_NAME) ?? new Uint8Array()) === 'ct') return true;
+  for (const [, item] of attributeList(rule.bytes(RuleAttribute.EXPRESSIONS))) {
+    if (attributesOf(item).text(EXPR_NAME) === 'ct') return true;
   }
   return false;
 }

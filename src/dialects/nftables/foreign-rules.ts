@@ -7,7 +7,6 @@ import {
   attributeList,
   attributesOf,
   messagesOf,
-  textOf,
   u16,
   u32,
   u32Be,
@@ -61,14 +60,14 @@ export function readDropping(
   for (const { type, payload } of messagesOf(rules)) {
     if (type !== Message.NEWRULE) continue;
     const attributes = attributesOf(payload, 4);
-    const table = textOf(attributes.get(RuleAttribute.TABLE) ?? new Uint8Array());
+    const table = attributes.text(RuleAttribute.TABLE);
     if (table === tableName) continue;
     count++;
     const place = `${familyName(payload)} ${table}`;
-    const key = `${place} ${textOf(attributes.get(RuleAttribute.CHAIN) ?? new Uint8Array())}`;
+    const key = `${place} ${attributes.text(RuleAttribute.CHAIN)}`;
     const facts = byChain.get(key) ?? { drops: 0, jumps: new Set() };
     byChain.set(key, facts);
-    const { drops, jump } = readRule(attributes.get(RuleAttribute.EXPRESSIONS) ?? new Uint8Array());
+    const { drops, jump } = readRule(attributes.bytes(RuleAttribute.EXPRESSIONS));
     if (drops) facts.drops++;
     if (jump !== null) facts.jumps.add(`${place} ${jump}`);
   }
@@ -96,16 +95,14 @@ function readRule(expressions: Uint8Array): { drops: boolean; jump: string | nul
   let states = false;
   for (const [, item] of attributeList(expressions)) {
     const expression = attributesOf(item);
-    const data = attributesOf(expression.get(EXPR_DATA) ?? new Uint8Array());
-    switch (textOf(expression.get(EXPR_NAME) ?? new Uint8Array())) {
+    const data = expression.nest(EXPR_DATA);
+    switch (expression.text(EXPR_NAME)) {
       case 'immediate': {
-        const verdict = attributesOf(
-          attributesOf(data.get(2) ?? new Uint8Array()).get(DATA_VERDICT) ?? new Uint8Array(),
-        );
+        const verdict = data.nest(2).nest(DATA_VERDICT);
         const code = verdict.get(1);
         if (code === undefined) break;
         if (u32Be(code) === NF_DROP) drops = true;
-        const name = textOf(verdict.get(2) ?? new Uint8Array());
+        const name = verdict.text(2);
         if ((u32Be(code) | 0) === NFT_JUMP || (u32Be(code) | 0) === NFT_GOTO) jump = name;
         break;
       }
@@ -113,7 +110,7 @@ function readRule(expressions: Uint8Array): { drops: boolean; jump: string | nul
         drops = true;
         break;
       case 'target':
-        if (['DROP', 'REJECT', 'TARPIT'].includes(textOf(data.get(1) ?? new Uint8Array()))) drops = true;
+        if (['DROP', 'REJECT', 'TARPIT'].includes(data.text(1))) drops = true;
         break;
       case 'ct':
         states = u32Be(data.get(2) ?? Uint8Array.of(0, 0, 0, 9)) === 0;
@@ -131,7 +128,7 @@ function readRule(expressions: Uint8Array): { drops: boolean; jump: string | nul
 
 /** `ct state` is masked with NF_CT_STATE_INVALID_BIT alone. */
 function isInvalid(bitwise: Attributes): boolean {
-  const mask = attributesOf(bitwise.get(4) ?? new Uint8Array()).get(DATA_VALUE);
+  const mask = bitwise.nest(4).get(DATA_VALUE);
   return mask !== undefined && u32(mask) === 1;
 }
 
@@ -140,6 +137,6 @@ function isInvalid(bitwise: Attributes): boolean {
  */
 function isInvalidMatch(match: Attributes): boolean {
   const info = match.get(3);
-  if (textOf(match.get(1) ?? new Uint8Array()) !== 'conntrack' || info === undefined) return false;
+  if (match.text(1) !== 'conntrack' || info === undefined) return false;
   return (u16(info, 146) & 1) === 1 && (u16(info, 148) & 1) === 0 && u16(info, 150) === 1;
 }

@@ -3,7 +3,7 @@
 
 import { nfgenmsg } from '../../netlink/batch.ts';
 import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
-import { type Attributes, attributesOf, messagesOf, textOf, u32Be } from '../../netlink/reader.ts';
+import { type Attributes, attributesOf, messagesOf, u32Be } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
 import type { DumpRequest } from '../dialect.ts';
 import { ChainAttribute, HookAttribute, Message, tableName } from './constants.ts';
@@ -49,8 +49,8 @@ export function readForeign(reply: Uint8Array): { chains: ForeignChain[]; rules:
   for (const { type, payload } of messagesOf(reply)) {
     if (type !== Message.NEWCHAIN) continue;
     const attributes = attributesOf(payload, 4);
-    if (textAt(attributes, ChainAttribute.TABLE) === tableName) continue;
-    const use = u32Be(attributes.get(ChainAttribute.USE) ?? new Uint8Array(4));
+    if (attributes.text(ChainAttribute.TABLE) === tableName) continue;
+    const use = u32Be(attributes.bytes(ChainAttribute.USE));
     rules += use;
     const chain = baseChain(familyName(payload), attributes);
     if (chain !== undefined && (use > 0 || chain.policy === 'drop')) chains.push(chain);
@@ -64,22 +64,18 @@ export function familyName(payload: Uint8Array): string {
 }
 
 function baseChain(family: string, attributes: Attributes): ForeignChain | undefined {
-  if (textAt(attributes, ChainAttribute.TYPE) !== 'filter') return undefined;
-  const hook = attributesOf(attributes.get(ChainAttribute.HOOK) ?? new Uint8Array());
+  if (attributes.text(ChainAttribute.TYPE) !== 'filter') return undefined;
+  const hook = attributes.nest(ChainAttribute.HOOK);
   const number = u32Be(hook.get(HookAttribute.HOOKNUM) ?? Uint8Array.of(0, 0, 0, 9));
   const hookName = (otherHookNames[family] ?? hookNames)[number] ?? '';
   if (hookName === '') return undefined;
   const drops = u32Be(attributes.get(ChainAttribute.POLICY) ?? Uint8Array.of(0, 0, 0, 1)) === 0;
   return {
     family,
-    table: textAt(attributes, ChainAttribute.TABLE),
-    chain: textAt(attributes, ChainAttribute.NAME),
+    table: attributes.text(ChainAttribute.TABLE),
+    chain: attributes.text(ChainAttribute.NAME),
     hook: hookName,
-    priority: u32Be(hook.get(HookAttribute.PRIORITY) ?? new Uint8Array(4)) | 0,
+    priority: u32Be(hook.bytes(HookAttribute.PRIORITY)) | 0,
     policy: drops ? 'drop' : 'accept',
   };
-}
-
-function textAt(attributes: Attributes, attribute: number): string {
-  return textOf(attributes.get(attribute) ?? new Uint8Array());
 }

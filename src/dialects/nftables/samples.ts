@@ -39,8 +39,8 @@ function readSamples(reply: Uint8Array | undefined, addressBytes: number): Sampl
   const found: Sample[] = [];
   for (const { type, payload } of messagesOf(reply ?? new Uint8Array())) {
     if (type !== Message.NEWSETELEM) continue;
-    const list = attributesOf(payload, 4).get(ElementListAttribute.ELEMENTS) ?? new Uint8Array();
-    for (const [, item] of attributeList(list)) found.push(...readSample(item, addressBytes));
+    for (const [, item] of attributeList(attributesOf(payload, 4).bytes(ElementListAttribute.ELEMENTS)))
+      found.push(...readSample(item, addressBytes));
   }
   return found;
 }
@@ -48,11 +48,9 @@ function readSamples(reply: Uint8Array | undefined, addressBytes: number): Sampl
 /** saddr . daddr . l4proto . dport, each padded to four bytes; the counter belongs to the element. */
 function readSample(item: Uint8Array, addressBytes: number): Sample[] {
   const element = attributesOf(item);
-  const key = attributesOf(element.get(ElementAttribute.KEY) ?? new Uint8Array()).get(DATA_VALUE);
+  const key = element.nest(ElementAttribute.KEY).get(DATA_VALUE);
   if (key === undefined || key.length !== addressBytes * 2 + 8) return [];
-  const counter = attributesOf(
-    attributesOf(element.get(ElementAttribute.EXPR) ?? new Uint8Array()).get(EXPR_DATA) ?? new Uint8Array(),
-  );
+  const counter = element.nest(ElementAttribute.EXPR).nest(EXPR_DATA);
   const left = element.get(ElementAttribute.EXPIRATION);
   return [
     {
@@ -60,7 +58,7 @@ function readSample(item: Uint8Array, addressBytes: number): Sample[] {
       vip: formatAddress(key.subarray(addressBytes, addressBytes * 2)),
       protocol: key[addressBytes * 2] ?? 0,
       port: u16Be(key, addressBytes * 2 + 4),
-      packets: u64Be(counter.get(CounterAttribute.PACKETS) ?? new Uint8Array(8)),
+      packets: u64Be(counter.bytes(CounterAttribute.PACKETS)),
       idleMs: left === undefined ? 0 : Math.max(0, sampleTimeoutMs - u64Be(left)),
     },
   ];

@@ -5,7 +5,6 @@ import {
   attributeList,
   attributesOf,
   messagesOf,
-  textOf,
   u16Be,
   u32Be,
 } from '../../netlink/reader.ts';
@@ -50,17 +49,17 @@ export function readSets(reply: Uint8Array): Map<string, SetObject> {
   for (const attributes of listed(reply)) {
     const name = nameOf(attributes);
     if (!known.has(name)) continue;
-    const data = attributesOf(attributes.get(SetAttribute.DATA) ?? nothing);
-    const flags = u32Be(data.get(DataAttribute.CADT_FLAGS) ?? new Uint8Array(4));
+    const data = attributes.nest(SetAttribute.DATA);
+    const flags = u32Be(data.bytes(DataAttribute.CADT_FLAGS));
     // A set with `netmask` or `bitmask` stores networks instead of the added addresses, so it is replaced.
     const isMasked = data.has(CreateAttribute.NETMASK) || data.has(CreateAttribute.BITMASK);
     const shape = {
       name,
-      type: textOf(attributes.get(SetAttribute.TYPENAME) ?? nothing) as SetType,
+      type: attributes.text(SetAttribute.TYPENAME) as SetType,
       family: attributes.get(SetAttribute.FAMILY)?.[0] === NFPROTO_IPV6 ? (6 as const) : (4 as const),
-      size: isMasked ? 0 : u32Be(data.get(DataAttribute.MAXELEM) ?? new Uint8Array(4)),
+      size: isMasked ? 0 : u32Be(data.bytes(DataAttribute.MAXELEM)),
       counters: (flags & WITH_COUNTERS) !== 0,
-      timeoutSeconds: u32Be(data.get(DataAttribute.TIMEOUT) ?? new Uint8Array(4)),
+      timeoutSeconds: u32Be(data.bytes(DataAttribute.TIMEOUT)),
     };
     sets.set(name, setObject(shape));
   }
@@ -71,7 +70,7 @@ export function readSets(reply: Uint8Array): Map<string, SetObject> {
 export function* listedElements(reply: Uint8Array): Generator<{ set: string; data: Attributes }> {
   for (const attributes of listed(reply)) {
     const set = nameOf(attributes);
-    for (const [, item] of attributeList(attributes.get(SetAttribute.ADT) ?? nothing)) {
+    for (const [, item] of attributeList(attributes.bytes(SetAttribute.ADT))) {
       yield { set, data: attributesOf(item) };
     }
   }
@@ -94,7 +93,7 @@ export function keyOf(data: Attributes): Key {
   return {
     address: addressIn(data.get(DataAttribute.IP)),
     protocol: data.get(DataAttribute.PROTO)?.[0] ?? 0,
-    port: u16Be(data.get(DataAttribute.PORT) ?? nothing),
+    port: u16Be(data.bytes(DataAttribute.PORT)),
     source: source === undefined ? null : addressIn(source),
     sourceLength: source === undefined ? 0 : (data.get(DataAttribute.CIDR2)?.[0] ?? bitsIn(source)),
   };
@@ -117,5 +116,5 @@ function* listed(reply: Uint8Array): Generator<Attributes> {
 }
 
 function nameOf(attributes: Attributes): string {
-  return textOf(attributes.get(SetAttribute.SETNAME) ?? nothing);
+  return attributes.text(SetAttribute.SETNAME);
 }

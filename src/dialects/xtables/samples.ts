@@ -29,7 +29,7 @@ function readSamples(seen: Uint8Array = nothing, last: Uint8Array = nothing): Sa
   const found = new Map<string, Sample>();
   for (const { data } of listedElements(last)) {
     const key = keyOf(data);
-    const left = u32Be(data.get(DataAttribute.TIMEOUT) ?? new Uint8Array(4));
+    const left = u32Be(data.bytes(DataAttribute.TIMEOUT));
     const idleMs = Math.max(0, sampleTimeoutSeconds - left) * 1000;
     const sample = sampleOf(key, packets.get(keyText(key)) ?? 1, idleMs);
     const text = `${sample.vip} ${sample.source} ${sample.protocol} ${sample.port}`;
