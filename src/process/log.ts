@@ -41,20 +41,21 @@ export function droppedLinesText({ dropped }: Pick<LogDestination, 'dropped'>): 
 export function openLogDestination(fd = 1): LogDestination {
   const stat = fstatSync(fd);
   if (stat.isSocket()) return socketDestination(fd);
-  return descriptorDestination(reopen(fd) ?? fd);
+  // A file does not block for long. Its place is shared with stderr and the shell, which would else write
+  // over the log.
+  return descriptorDestination(stat.isFile() ? fd : (reopen(fd) ?? fd));
 }
 
 /**
- * Opens the same pipe, terminal or file again with its own flags. Every process that shares the inherited
+ * Opens the same pipe or terminal again with its own flags. Every process that shares the inherited
  * description would see O_NONBLOCK on it: a shell would find its terminal non-blocking afterwards.
  */
 function reopen(fd: number): number | undefined {
-  const { O_WRONLY, O_NONBLOCK, O_APPEND, O_NOCTTY } = constants;
+  const { O_WRONLY, O_NONBLOCK, O_NOCTTY } = constants;
   try {
-    return openSync(`/proc/self/fd/${fd}`, O_WRONLY | O_NONBLOCK | O_APPEND | O_NOCTTY);
+    return openSync(`/proc/self/fd/${fd}`, O_WRONLY | O_NONBLOCK | O_NOCTTY);
   } catch {
-    // The file is another user's, or there is no /proc. Regular files do not block for long; a pipe stays as
-    // it was given.
+    // It is another user's, or there is no /proc: it stays as it was given.
     return undefined;
   }
 }

@@ -1,7 +1,10 @@
-// The log of a program whose reader has stopped: lines are dropped, and the program goes on.
+// The log of a program whose reader has stopped, and of one that writes to a file with its other output.
 import { equal, ok } from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
@@ -24,4 +27,20 @@ test('a program whose log is not read drops lines and ends', { timeout: 60_000 }
   const [said] = await once(child.stderr, 'data');
   ok(Number(`${said}`) > 5000, `${said} lines dropped`);
   equal((await exit)[0], 0);
+});
+
+test('a log in one file with the errors of its program overwrites none of them, nor they the log', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'vipward-log-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'log');
+  const fd = openSync(file, 'w');
+  const both = `
+    const { openLogDestination } = await import(${JSON.stringify(log)});
+    using destination = openLogDestination();
+    destination.write('first\\n');
+    process.stderr.write('error\\n');
+    destination.write('last\\n');
+  `;
+  spawnSync(process.execPath, ['--input-type=module', '-e', both], { stdio: ['ignore', fd, fd] });
+  equal(readFileSync(file, 'utf8'), 'first\nerror\nlast\n');
 });
