@@ -12,6 +12,7 @@ import { Compilation, type CompilationInput } from './compilation.ts';
 import type { PortRefusal } from './compile.ts';
 import { Nodes } from './owners/nodes.ts';
 import { Owners } from './owners/owners.ts';
+import { Welcomed } from './owners/welcomed.ts';
 import type { Records } from './records/records.ts';
 import { ClosedConnections } from './stream/closed-connections.ts';
 import { Latency } from './stream/latency.ts';
@@ -53,6 +54,8 @@ export class Controller {
   /** The ports that Services declare and do not get, by VIP. */
   readonly refusedPorts: ReadonlyMap<Address, readonly PortRefusal[]>;
   readonly drained: Set<string>;
+  /** The nodes that this generation has welcomed. */
+  readonly welcomed: Welcomed = new Welcomed((name) => this.nodes.get(name) !== undefined);
   /** True once a reading was believed: from then on agents are sent rules and placements. */
   isPublished = false;
   lastRaise: Raise | null = null;
@@ -65,8 +68,6 @@ export class Controller {
   #pools: readonly Pool[];
   #cluster: string;
   #generation: number;
-  /** The nodes that this generation has welcomed. */
-  readonly #welcomed = new Set<string>();
   #n = 0;
 
   constructor(input: ControllerInput) {
@@ -168,11 +169,6 @@ export class Controller {
     this.#input.onChange();
   }
 
-  /** Notes that the node is told our generation: its next hello may name it. */
-  welcomed(node: string): void {
-    this.#welcomed.add(node);
-  }
-
   /**
    * Compares the generation that a node has obeyed with ours. A higher one, or ours if the node was never
    * welcomed by it, is of a controller that ruled after our records (a backup) were made: ours is raised.
@@ -180,7 +176,7 @@ export class Controller {
   hearGeneration({ generation, node }: Pick<Hello, 'generation' | 'node'>): Heard {
     const heard = this.#hear(generation, node);
     if (heard === 'raised') this.#raise(generation + 1, node);
-    if (heard === 'raised' || heard === 'known') this.#welcomed.add(node);
+    if (heard === 'raised' || heard === 'known') this.welcomed.add(node);
     return heard;
   }
 
@@ -202,7 +198,7 @@ export class Controller {
   }
 
   #hear(heard: number, node: string): Heard {
-    const isOurs = heard === this.#generation && this.#welcomed.has(node);
+    const isOurs = heard === this.#generation && this.welcomed.has(node);
     if (heard < this.#generation || isOurs || this.#input.mayRaise?.() === false) return 'known';
     if (heard > Math.min(this.#generation + generationLeap, highestHeard)) return 'impossible';
     const isSoon = this.lastRaise !== null && this.nowMs() - this.lastRaise.atMs < raisePauseMs;
@@ -213,7 +209,7 @@ export class Controller {
     this.lastRaise = { from: this.#generation, to, node, atMs: this.nowMs() };
     this.#generation = to;
     this.#n = 0;
-    this.#welcomed.clear();
+    this.welcomed.clear();
     this.#input.onChange();
   }
 

@@ -93,7 +93,7 @@ export class Sessions {
 
   /** A node heard while this controller stood by is told that it rules now, and says hello next. */
   promote(node: string): void {
-    this.#controller.welcomed(node);
+    this.#controller.welcomed.add(node);
   }
 
   /** Believes the VIPs that the node holds, and starts to send what it lacks. */

@@ -2,6 +2,7 @@
 // one that ruled after the backup was made.
 import { equal } from 'node:assert/strict';
 import { test } from 'node:test';
+import { mostWelcomed } from '../../src/controller/owners/welcomed.ts';
 import { highestHeard } from '../../src/state/term.ts';
 import { runningController, service } from './fixture.ts';
 import { ruling } from './ruling.ts';
@@ -46,4 +47,17 @@ test('a controller that may not write records does not raise its generation unti
   mayRaise = true;
   equal(heard(), 'raised');
   equal(controller.generation, generation + 6);
+});
+
+test('of very many names that were welcomed those of nodes are kept, and the others that came last', () => {
+  const { controller } = ruling();
+  const { generation } = controller;
+  const heard = (node: string, obeyed: number) => controller.hearGeneration({ node, generation: obeyed });
+  controller.nodes.at('real');
+  heard('real', 0);
+  const names = Array.from({ length: mostWelcomed }, (_, index) => `made-up-${index}`);
+  for (const name of names) heard(name, 0);
+  for (const name of ['real', 'made-up-1', `made-up-${mostWelcomed - 1}`])
+    equal(heard(name, generation), 'known');
+  equal(heard('made-up-0', generation), 'raised');
 });

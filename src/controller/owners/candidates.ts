@@ -11,8 +11,10 @@ const anyNode = () => true;
 export class Candidates {
   readonly #nodes: Nodes;
   readonly #rules: Table<'rules'>;
-  /** All nodes that were ever candidates, with their present load. */
-  readonly #known = new Map<string, { readonly name: string; readonly seed: number; load: number }>();
+  /** How many VIPs each node has or is nominated for; without the nodes that have none. */
+  readonly #loads = new Map<string, number>();
+  /** Each is kept as long as its node. */
+  readonly #made = new WeakMap<Node, Omit<Candidate, 'load'> & { load: number }>();
   /** The nodes as they are in this turn of choosing. */
   #turn: EligibleNodes;
 
@@ -23,7 +25,11 @@ export class Candidates {
   }
 
   count(name: string, by: 1 | -1): void {
-    this.#at(name).load += by;
+    const load = (this.#loads.get(name) ?? 0) + by;
+    if (load === 0) this.#loads.delete(name);
+    else this.#loads.set(name, load);
+    const node = this.#nodes.get(name);
+    if (node !== undefined) this.#at(node).load = load;
   }
 
   /** The connected nodes that may have the VIP and satisfy `isMeant`. None if a node objects to it. */
@@ -71,13 +77,14 @@ export class Candidates {
     return since !== undefined && node.hasAcked('rules', since);
   }
 
-  #at(name: string) {
-    const known = this.#known.get(name);
+  #at(node: Node) {
+    const known = this.#made.get(node);
     if (known !== undefined) return known;
-    const made = { name, seed: seedOf(name), load: 0 };
-    this.#known.set(name, made);
+    const { name } = node;
+    const made = { name, seed: seedOf(name), load: this.#loads.get(name) ?? 0 };
+    this.#made.set(node, made);
     return made;
   }
 
-  readonly #candidateOf = (node: Node): Candidate => this.#at(node.name);
+  readonly #candidateOf = (node: Node): Candidate => this.#at(node);
 }

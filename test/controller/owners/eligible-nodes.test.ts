@@ -1,6 +1,6 @@
 // The same nodes may get a VIP whether each node is asked or their common properties are used.
 
-import { deepEqual, ok } from 'node:assert/strict';
+import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Candidates } from '../../../src/controller/owners/candidates.ts';
@@ -111,4 +111,25 @@ test('each turn uses the present state of the nodes', () => {
   nodes.at('1').disconnect();
   deepEqual(found(), []);
   ok(nodes.at('0').isConnected);
+});
+
+test('nothing is kept of a node that is forgotten, but how many VIPs it has', () => {
+  const plain: Given = {
+    ...{ isConnected: true, onLink: [0], isDrained: false, isBehind: false },
+    ...{ impossible: [], refused: [], barred: 'none' },
+  };
+  const [vip] = vips as [Address];
+  const nodes = nodesOf([plain]);
+  const candidates = new Candidates(nodes, new Table('rules'));
+  const [before] = candidates.for(vip);
+  candidates.count('0', 1);
+  equal(before?.load, 1);
+  nodes.at('0').disconnect();
+  nodes.forget('0');
+  nodes.at('0').connect({ onLink: prefixes, allow: prefixes, held: [] } as unknown as Hello, {} as never);
+  const [after] = candidates.for(vip);
+  notEqual(after, before);
+  equal(after?.load, 1);
+  candidates.count('0', -1);
+  equal(after?.load, 0);
 });
