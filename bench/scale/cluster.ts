@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
+import { transformSync } from 'esbuild';
 import { Cluster } from '../../test/kubernetes/cluster.ts';
 import { account, applyChart, systemNamespace, tokenOf } from '../../test/kubernetes/node-in-cluster.ts';
 import { Program } from '../../test/kubernetes/processes.ts';
@@ -107,8 +107,8 @@ const asIs: Start = { flags: [], variables: {} };
  */
 function watching(file: string): Start {
   const source = readFileSync(new URL('late-looks.ts', import.meta.url), 'utf8');
-  const code = Buffer.from(stripTypeScriptTypes(source)).toString('base64');
-  const flags = [`--import=data:text/javascript;base64,${code}`];
+  const { code } = transformSync(source, { loader: 'ts' });
+  const flags = [`--import=data:text/javascript;base64,${Buffer.from(code).toString('base64')}`];
   return { flags, variables: { LATE_LOOKS: file } };
 }
 
