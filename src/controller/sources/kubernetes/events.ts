@@ -17,8 +17,8 @@ export interface EventsInput {
 export const seriesMs: number = 5 * 60_000;
 /** How often waiting drafts are checked: an Event may be late by this. */
 export const lookMs: number = 10_000;
-/** Objects and reasons that are remembered; beyond these the oldest is forgotten. */
-const mostSeries = 10_000;
+/** Objects and reasons that are remembered, as in client-go; beyond these the oldest is forgotten. */
+export const mostSeries = 4096;
 const mergePatch = 'application/merge-patch+json';
 
 /** A draft and its time. */

@@ -11,7 +11,12 @@ import {
   type EventDraft,
   serviceReference,
 } from '../../../../src/controller/sources/kubernetes/event-object.ts';
-import { Events, lookMs, seriesMs } from '../../../../src/controller/sources/kubernetes/events.ts';
+import {
+  Events,
+  lookMs,
+  mostSeries,
+  seriesMs,
+} from '../../../../src/controller/sources/kubernetes/events.ts';
 import { Writes } from '../../../../src/controller/sources/kubernetes/writes.ts';
 import { parseServiceKey } from '../../../../src/state/service.ts';
 
@@ -128,6 +133,17 @@ test('an Event that could not be written yet is written with its latest note', a
   all.events.say(draft('other'));
   await sleep(5);
   deepEqual(written(all), ['POST n2 to n3', 'POST why']);
+});
+
+test('of more objects than are remembered, the first is told of as if new', async () => {
+  const all = rig();
+  for (let index = 0; index <= mostSeries; index++) all.events.say(draft(`web-${index}`));
+  await sleep(5);
+  all.nowMs += seriesMs;
+  const before = all.asked.length;
+  for (const index of [mostSeries, 0]) all.events.say(draft(`web-${index}`));
+  await sleep(5);
+  deepEqual([before, methods(all).slice(-'PATCH POST'.length)], [mostSeries + 1, 'PATCH POST']);
 });
 
 test('a note is cut to 1024 bytes, between two characters', async () => {
