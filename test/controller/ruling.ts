@@ -42,6 +42,8 @@ export interface RulingSetup {
   /** Whether it may write a generation to its records. */
   readonly mayRaise?: () => boolean;
   readonly nowMs?: () => number;
+  /** Nodes that the records have as drained. */
+  readonly drained?: readonly string[];
 }
 
 export interface Ruling {
@@ -56,7 +58,8 @@ export function ruling({ endpoints = null, count = 1, ...more }: RulingSetup = {
   const vips = Array.from({ length: count }, (_, index) => `10.77.0.${100 + index}` as Address);
   const controller: Controller = new Controller({
     records: {
-      ...{ cluster: 'c', generation: held.generation + 1, former: new Map(), drained: [] },
+      ...{ cluster: 'c', generation: held.generation + 1, former: new Map() },
+      drained: more.drained ?? [],
       allocations: new Map(vips.map((address, index) => [`demo/${nameOf(index)}` as ServiceKey, [address]])),
       owners: new Map<Address, Owner>(vips.map((address) => [address, { node: 'a', term: held }])),
     },

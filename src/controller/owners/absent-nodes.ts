@@ -14,8 +14,10 @@ export class AbsentNodes {
   /** When each node left, the longest absent first. */
   readonly #leftMs = new Map<string, number>();
 
+  /** Drained nodes are in the records, and may have left before this controller started. */
   constructor(controller: Controller) {
     this.#controller = controller;
+    for (const name of controller.drained) this.left(name);
   }
 
   left(name: string): void {

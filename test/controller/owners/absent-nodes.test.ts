@@ -33,6 +33,18 @@ test('a node is forgotten after a day away, unless it has VIPs or is drained or 
   deepEqual(names(one), ['a', 'back']);
 });
 
+test('a drained node of the records is forgotten a day after the start, once it is undrained', () => {
+  let nowMs = 0;
+  const one = published({ nowMs: () => nowMs, drained: ['gone', 'stays'] });
+  one.controller.setDrained('gone', false);
+  nowMs = keptForMs - 1;
+  one.sessions.tick();
+  deepEqual(names(one), ['gone', 'stays', 'a']);
+  nowMs = keptForMs;
+  one.sessions.tick();
+  deepEqual(names(one), ['stays', 'a']);
+});
+
 test('of very many nodes that are away those that left last are kept', () => {
   const one = published();
   const made = Array.from({ length: mostAbsent + 2 }, (_, index) => `made-up-${index}`);
