@@ -139,17 +139,17 @@ static bool is_stopping(struct threads *threads) {
   return stopping;
 }
 
-/* Without memory or room the reader waits; ENOBUFS then reports what the kernel had to drop. */
-static struct event *event_of(struct threads *threads, size_t length) {
-  struct event *event;
-  while (!(event = malloc(sizeof *event + length)) && !is_stopping(threads))
-    poll(NULL, 0, MEMORY_WAIT_MILLIS);
-  return event;
+/* Without memory or room the reader waits; ENOBUFS then reports what the kernel had to drop. NULL only when
+ * it is told to stop. */
+static void *memory_of(struct threads *threads, size_t length) {
+  void *memory;
+  while (!(memory = malloc(length)) && !is_stopping(threads)) poll(NULL, 0, MEMORY_WAIT_MILLIS);
+  return memory;
 }
 
 static void queue_event(struct threads *threads, uint64_t watch, const uint8_t *bytes, int32_t status) {
   size_t length = status > 0 ? (size_t)status : 0;
-  struct event *event = event_of(threads, length);
+  struct event *event = memory_of(threads, sizeof *event + length);
   if (!event) return;
   *event = (struct event){.watch = watch, .status = status};
   memcpy(event->bytes, bytes, length);
@@ -214,7 +214,7 @@ static void *read_events(void *argument) {
   struct threads *threads = argument;
   struct pollfd polled[MAX_WATCHES + 1];
   uint64_t ids[MAX_WATCHES + 1], count;
-  uint8_t *buffer = malloc(EVENT_ROOM_BYTES);
+  uint8_t *buffer = memory_of(threads, EVENT_ROOM_BYTES);
   while (buffer) {
     nfds_t length = 0;
     polled[length++] = (struct pollfd){.fd = threads->wake, .events = POLLIN};
