@@ -62,10 +62,9 @@ struct threads {
   uint32_t submitted;
   int holders;
   pthread_t writer;
-  cpu_set_t processors; /* The processors that this process may run on. */
   int kept_from, kept_on; /* Processors that the writer has to stay off, or on; -1 without. */
   int64_t busy_until, busy_micros, vain;
-  bool spins, woken, stopping, rung, reader_started, writer_started;
+  bool woken, stopping, rung, reader_started, writer_started;
   bool (*ring)(void *context);
   void *context;
   struct job *first_job, **last_job, *first_result, **last_result;
@@ -325,13 +324,19 @@ static void *write_jobs(void *argument) {
   return NULL;
 }
 
-/* Keeps the writer off the waiting thread's processor, where it could only run in turns with it. */
-static void keep_away(struct threads *threads, int processor) {
-  cpu_set_t others = threads->processors;
-  if (threads->kept_from == processor) return;
+/* Keeps the writer off the waiting thread's processor, where it could only run in turns with it. False if
+ * there is no other. The processors of the waiting thread are asked for each time: an administrator or a
+ * kubelet may change those of the process. */
+static bool keep_away(struct threads *threads) {
+  cpu_set_t others;
+  int processor = sched_getcpu();
+  if (threads->kept_from == processor) return true;
+  threads->kept_from = -1;
+  if (sched_getaffinity(0, sizeof others, &others)) return false;
   CPU_CLR(processor, &others);
-  pthread_setaffinity_np(threads->writer, sizeof others, &others);
+  if (pthread_setaffinity_np(threads->writer, sizeof others, &others)) return false;
   threads->kept_from = processor, threads->kept_on = -1;
+  return true;
 }
 
 /* Keeps the writer on the waiting thread's processor, where it runs as soon as that thread sleeps. Moving a
@@ -348,19 +353,20 @@ static void keep_here(struct threads *threads) {
 
 /* A job that takes long must not compete with the thread that submitted it. */
 static void let_go(struct threads *threads) {
-  if (threads->kept_on < 0) return;
-  pthread_setaffinity_np(threads->writer, sizeof threads->processors, &threads->processors);
+  cpu_set_t all;
+  if (threads->kept_on < 0 || sched_getaffinity(0, sizeof all, &all)) return;
+  pthread_setaffinity_np(threads->writer, sizeof all, &all);
   threads->kept_on = -1;
 }
 
 void threads_prepare(struct threads *threads) {
   int64_t now = now_nanos();
-  if (!threads->spins || !start(threads, &threads->writer_started, write_jobs, "vipward-writer")) return;
+  if (!start(threads, &threads->writer_started, write_jobs, "vipward-writer")) return;
   if (now < threads->busy_until) {
     keep_here(threads);
     return;
   }
-  keep_away(threads, sched_getcpu());
+  if (!keep_away(threads)) return;
   threads->woken = atomic_load(&threads->work.sleepers) > 0;
   atomic_store(&threads->ready_until, now + LOOK_OUT_MICROS * 1000);
   notify(&threads->work);
@@ -456,8 +462,6 @@ struct threads *threads_make(bool (*ring)(void *context), void *context) {
   threads->ring = ring;
   threads->kept_from = threads->kept_on = -1;
   threads->busy_micros = BUSY_MICROS;
-  bool known = sched_getaffinity(0, sizeof threads->processors, &threads->processors) == 0;
-  threads->spins = known && CPU_COUNT(&threads->processors) > 1;
   threads->context = context;
   threads->last_job = &threads->first_job;
   threads->last_result = &threads->first_result;

@@ -26,6 +26,23 @@ const PRELUDE = `
   const lock = (path) => native.submit(Operation.flock, openSync(path, 'r'), nothing, 2, 1, 0);
 `;
 
+// For children that look at the processors that a thread may run on.
+const PROCESSORS = `
+  import { spawnSync } from 'node:child_process';
+  import { readdirSync, readFileSync } from 'node:fs';
+  const allowed = (task) => {
+    const [, list] = /^Cpus_allowed_list:\\t(.*)$/m.exec(readFileSync(task + '/status', 'utf8'));
+    return list.split(',').flatMap((range) => {
+      const [first, last = first] = range.split('-').map(Number);
+      return Array.from({ length: last - first + 1 }, (_, index) => String(first + index));
+    });
+  };
+  const tasks = () => readdirSync('/proc/self/task').map((id) => '/proc/self/task/' + id);
+  const isWriter = (task) => readFileSync(task + '/comm', 'utf8') === 'vipward-writer\\n';
+  const allowedToWriter = () => allowed(tasks().find(isWriter));
+  const own = allowed('/proc/thread-self');
+`;
+
 test('a watch and a finished operation do not keep the process alive', async () => {
   const child = run(`
     native.watch(udp().fd, () => {});
@@ -109,6 +126,27 @@ test('a worker that exits in its own callback does not crash the process', async
     setInterval(() => {}, 1000);
   `);
   assert.equal(await once(worker, 'exit'), 5);
+});
+
+test('a prepared writer thread is kept off the processor of its caller, where there is another', async () => {
+  const child = run(`
+    ${PROCESSORS}
+    native.prepare();
+    const left = new Set(allowedToWriter());
+    console.log(left.isSubsetOf(new Set(own)), own.length === 1 || left.size === own.length - 1);
+  `);
+  assert.deepEqual(await child.end, { code: 0, output: 'true true\n' });
+});
+
+test('the writer thread keeps to the processors that its process is left with', async () => {
+  const child = run(`
+    ${PROCESSORS}
+    native.submit(Operation.close, 9999, nothing, 0, 0, 5000000);
+    spawnSync('taskset', ['-acp', own.at(-1), process.pid]);
+    native.prepare();
+    console.log(allowedToWriter().join() === own.at(-1));
+  `);
+  assert.deepEqual(await child.end, { code: 0, output: 'true\n' });
 });
 
 function run(
