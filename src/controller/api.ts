@@ -5,8 +5,7 @@ import { failure, type Reply, type Route } from '../process/http.ts';
 import { type Address, AddressError, parseAddress } from '../state/address.ts';
 import type { Controller } from './controller.ts';
 import type { CoreEvent } from './core.ts';
-import { type MoveOrder, MoveReason, type MoveResult } from './owners/moves.ts';
-import type { Node } from './owners/nodes.ts';
+import { MoveReason, type MoveResult } from './owners/moves.ts';
 import { chooseNode } from './place.ts';
 import { type AuditInput, audited } from './status/audit-log.ts';
 import type { StatusHead } from './status/status.ts';
@@ -137,11 +136,12 @@ async function move(input: Changing, body: unknown): Promise<Reply> {
     const next = 'see nodes of vipward status for one that is connected and not drained';
     return failure(409, { code: 'NotEligible', message: `${name}: ${why ?? 'unknown'}`, next });
   }
-  const from = controller.owners.ownerOf(address)?.node ?? null;
-  const isThere = from === name && node.held.has(address) && !controller.owners.moves.has(address);
-  const result: MoveResult = isThere
-    ? { term: controller.owners.ownerOf(address)?.term ?? controller.nextTerm() }
-    : await controller.owners.moves.begin(address, orderOf(input, node, MoveReason.Asked));
+  const { owners } = controller;
+  const owner = owners.ownerOf(address);
+  const isThere = node.held.has(address) && !owners.moves.has(address);
+  const order = { to: node, reason: MoveReason.Asked, deadlineMs: input.moveDeadlineMs };
+  const result: MoveResult =
+    owner?.node === name && isThere ? { term: owner.term } : await owners.moves.begin(address, order);
   if ('failed' in result) {
     return failure(409, {
       code: 'MoveFailed',
@@ -150,7 +150,7 @@ async function move(input: Changing, body: unknown): Promise<Reply> {
     });
   }
   input.happened({ kind: 'moved', address, node: name });
-  return { status: 200, body: { vip: address, node: name, from, term: result.term } };
+  return { status: 200, body: { vip: address, node: name, from: owner?.node ?? null, term: result.term } };
 }
 
 async function drain(input: Changing, body: unknown): Promise<Reply> {
@@ -177,13 +177,9 @@ async function moveAway(input: Changing, address: Address, name: string) {
   const { owners, nodes } = input.controller;
   const chosen = chooseNode(address, owners.candidates.ready(address, name), nodes.preferred(address));
   if (chosen === null) return { address, failed: 'no other node is eligible' };
-  const order = orderOf(input, nodes.at(chosen), MoveReason.Drained);
+  const order = { to: nodes.at(chosen), reason: MoveReason.Drained, deadlineMs: input.moveDeadlineMs };
   const result = await owners.moves.begin(address, order);
   return { address, failed: 'failed' in result ? result.failed : null };
-}
-
-function orderOf({ controller, moveDeadlineMs }: Changing, to: Node, reason: MoveReason): MoveOrder {
-  return { to, nextTerm: controller.nextTerm, reason, deadlineMs: moveDeadlineMs };
 }
 
 function undrain(controller: Controller, body: unknown): Reply {

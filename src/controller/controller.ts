@@ -124,7 +124,7 @@ export class Controller {
     if (own !== generation) this.#input.onChange();
   }
 
-  readonly nextTerm = (): Term => ({ generation: this.#generation, n: ++this.#n });
+  readonly #nextTerm = (): Term => ({ generation: this.#generation, n: ++this.#n });
 
   /** The state that store.ts writes. */
   records(): Records {
@@ -226,7 +226,7 @@ export class Controller {
       if (unheld?.has(address) !== true) this.nodes.served.add(address);
     }
     return new Owners({
-      ...{ nodes: this.nodes, rules: this.rules, owners, nextTerm: this.nextTerm },
+      ...{ nodes: this.nodes, rules: this.rules, owners, nextTerm: this.#nextTerm },
       highestTerm: () => ({ generation: this.#generation, n: this.#n }),
       dropRules: (addresses) => {
         for (const address of addresses) this.nodes.served.delete(address);

@@ -76,7 +76,7 @@ test('a VIP that was moved away from an absent node does not wait for that node'
   const one = await away();
   const { controller, sessions, b } = one;
   const { moves } = controller.owners;
-  const order = { to: b.node, nextTerm: controller.nextTerm, reason: MoveReason.Asked, deadlineMs: 60_000 };
+  const order = { to: b.node, reason: MoveReason.Asked, deadlineMs: 60_000 };
   const moved = moves.begin(vip, order);
   const placed = b.node.placements.get(vip);
   const set = placed === undefined ? [] : [placed];

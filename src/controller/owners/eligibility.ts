@@ -203,8 +203,8 @@ export class Eligibility {
   }
 
   async #move(address: Address, to: string, reason: Bar['reason']): Promise<void> {
-    const { owners, nodes, nextTerm } = this.#input.controller;
-    const order = { to: nodes.at(to), nextTerm, reason, deadlineMs: unaskedMoveDeadlineMs };
+    const { owners, nodes } = this.#input.controller;
+    const order = { to: nodes.at(to), reason, deadlineMs: unaskedMoveDeadlineMs };
     const result = await owners.moves.begin(address, order);
     if ('failed' in result) this.#waiting.add(address);
   }

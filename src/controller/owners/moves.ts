@@ -25,7 +25,6 @@ export const moveDeadlineMs = 60_000;
 /** A move to begin. */
 export interface MoveOrder {
   readonly to: Node;
-  readonly nextTerm: () => Term;
   readonly reason: MoveReason;
   /** When the move is given up: the nodes that it waits for may never answer. */
   readonly deadlineMs: number;
@@ -49,6 +48,7 @@ export interface MovesInput {
   readonly outbox: Outbox;
   readonly own: (address: Address, owner: Owner) => void;
   readonly ownerOf: (address: Address) => Owner | undefined;
+  readonly nextTerm: () => Term;
 }
 
 export class Moves {
@@ -67,18 +67,18 @@ export class Moves {
     return this.#moves.has(address);
   }
 
-  /** Moves a VIP. `nextTerm` makes its term, and another one if the VIP has to go back. */
-  begin(address: Address, { to, nextTerm, reason, deadlineMs }: MoveOrder): Promise<MoveResult> {
+  /** Moves a VIP by a new term, and by another one if it has to go back. */
+  begin(address: Address, { to, reason, deadlineMs }: MoveOrder): Promise<MoveResult> {
     this.cancel(address, 'another move was requested');
     const { promise, resolve } = Promise.withResolvers<MoveResult>();
-    const from = this.#input.ownerOf(address);
+    const { nodes, outbox, own, ownerOf, nextTerm } = this.#input;
+    const from = ownerOf(address);
     const term = nextTerm();
     const timer = setTimeout(() => this.#expire(address, `${deadlineMs / 1000} s`), deadlineMs).unref();
     const answer = (result: MoveResult) => {
       clearTimeout(timer);
       resolve(result);
     };
-    const { nodes, outbox, own } = this.#input;
     const old = from === undefined ? undefined : nodes.get(from.node);
     const finished = (result: MoveResult) => {
       this.#forget(address);

@@ -50,7 +50,7 @@ export class Owners {
     for (const { node } of this.#owners.values()) this.candidates.count(node, 1);
     this.leaving = new Leaving(input.dropRules);
     this.moves = new Moves({
-      ...{ nodes: input.nodes, outbox: this.#outbox, own: this.#own },
+      ...{ nodes: input.nodes, outbox: this.#outbox, own: this.#own, nextTerm: input.nextTerm },
       ownerOf: (vip) => this.#owners.get(vip),
     });
   }

@@ -95,7 +95,7 @@ export class Preferences {
 
   async #follow({ address, uid }: VirtualIpRecord, name: string): Promise<void> {
     const { controller, mayMove, say } = this.#input;
-    const { owners, nodes, nextTerm } = controller;
+    const { owners, nodes } = controller;
     const owner = owners.ownerOf(address)?.node;
     // A node that is read before the first publication was set before this process ruled.
     if (!controller.isPublished || !mayMove() || owner === undefined || owner === name) return;
@@ -104,9 +104,7 @@ export class Preferences {
     const result =
       to === undefined || why !== null
         ? { failed: why ?? 'not connected' }
-        : await owners.moves.begin(address, {
-            ...{ to, nextTerm, reason: MoveReason.Asked, deadlineMs: moveDeadlineMs },
-          });
+        : await owners.moves.begin(address, { to, reason: MoveReason.Asked, deadlineMs: moveDeadlineMs });
     if (!('failed' in result)) return;
     const note = `spec.node ${name}: ${result.failed}; it stays on ${owner}`;
     const regarding = virtualIpReference(address, uid);
