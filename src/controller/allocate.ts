@@ -9,12 +9,12 @@ import { Outgoing } from './allocation/outgoing.ts';
 import type { Pool } from './allocation/pools.ts';
 import { Users } from './allocation/users.ts';
 import { Waiting } from './allocation/waiting.ts';
-import { compareServices, type ServiceManifest, type ServiceRefusal } from './service.ts';
-
-export interface ServiceChanges {
-  readonly set: readonly ServiceManifest[];
-  readonly remove: readonly ServiceKey[];
-}
+import {
+  compareServices,
+  type ServiceChanges,
+  type ServiceManifest,
+  type ServiceRefusal,
+} from './service.ts';
 
 /** The addresses that each Service has, or had. */
 export type Allocations = ReadonlyMap<ServiceKey, readonly Address[]>;

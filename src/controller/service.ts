@@ -59,6 +59,12 @@ export interface ServiceManifest {
   readonly refusal: ServiceRefusal | null;
 }
 
+/** The Services that are new or changed, and the keys of those that are gone. */
+export interface ServiceChanges {
+  readonly set: readonly ServiceManifest[];
+  readonly remove: readonly ServiceKey[];
+}
+
 /** Orders Services that compete for an address or port: creationTimestamp, then name. */
 export function compareServices(a: ServiceManifest, b: ServiceManifest): number {
   if (a.createdMs !== b.createdMs) return a.createdMs < b.createdMs ? -1 : 1;

@@ -3,8 +3,7 @@
 import type { Pool } from '../allocation/pools.ts';
 import type { Controller } from '../controller.ts';
 import type { Records } from '../records/records.ts';
-import type { ServiceManifest, SourceReading } from '../service.ts';
-import type { ReadingChanges } from '../sources/catalog.ts';
+import type { ServiceChanges, ServiceManifest, SourceReading } from '../service.ts';
 import type { Readings } from './readings.ts';
 
 /** A cluster as read so far. Its name is null until it is known. */
@@ -47,7 +46,7 @@ export class LeaderGate {
     this.follow({ set: [], remove: [] });
   };
 
-  follow(changes: ReadingChanges): void {
+  follow(changes: ServiceChanges): void {
     const { controller, source, readings, mayRule } = this.#input;
     if (this.#generation === null || source.cluster === null || !mayRule()) {
       this.#isBehind = true;
@@ -69,7 +68,7 @@ export class LeaderGate {
 }
 
 /** All differences between the controller and the cluster. */
-function missed({ allocator }: Controller, { catalog }: Source): ReadingChanges {
+function missed({ allocator }: Controller, { catalog }: Source): ServiceChanges {
   const isNew = (service: ServiceManifest) => allocator.services.get(service.key) !== service;
   return {
     set: [...catalog.services.values()].filter(isNew),

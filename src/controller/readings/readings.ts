@@ -2,10 +2,9 @@
 // removes most VIPs must be seen twice.
 
 import type { ServiceKey } from '../../state/service.ts';
-import type { ServiceChanges } from '../allocate.ts';
 import type { Pool } from '../allocation/pools.ts';
 import type { Controller } from '../controller.ts';
-import type { ServiceManifest, SourceReading } from '../service.ts';
+import type { ServiceChanges, ServiceManifest, SourceReading } from '../service.ts';
 import {
   addressesAfter,
   isMassRemoval,

@@ -2,14 +2,8 @@
 // file alone.
 
 import type { ServiceKey } from '../../state/service.ts';
-import { asksOtherwise, type Problem, type ServiceManifest } from '../service.ts';
+import { asksOtherwise, type Problem, type ServiceChanges, type ServiceManifest } from '../service.ts';
 import type { DocumentFacts } from './manifest.ts';
-
-/** The Services that are new or changed, and the keys of those that are gone. */
-export interface ReadingChanges {
-  readonly set: readonly ServiceManifest[];
-  readonly remove: readonly ServiceKey[];
-}
 
 /**
  * A Service as one file declares it; `service` is null if it is invalid. `message` says what is invalid or
@@ -80,7 +74,7 @@ export class Catalog {
   }
 
   /** Takes a complete reading of a file. */
-  update(file: string, documents: readonly DocumentFacts[]): ReadingChanges {
+  update(file: string, documents: readonly DocumentFacts[]): ServiceChanges {
     const entries = new Map<ServiceKey, Entry>();
     const twice: Problem[] = [];
     const ignored: string[] = [];
@@ -112,7 +106,7 @@ export class Catalog {
   }
 
   /** Removes a file and its Services. */
-  remove(file: string): ReadingChanges {
+  remove(file: string): ServiceChanges {
     const changes = this.#replace(file, unread);
     this.#files.delete(file);
     return changes;
@@ -142,7 +136,7 @@ export class Catalog {
     return Object.fromEntries(counts);
   }
 
-  #replace(file: string, state: FileState): ReadingChanges {
+  #replace(file: string, state: FileState): ServiceChanges {
     const { entries: before, problem, twice } = this.#files.get(file) ?? unread;
     this.#files.set(file, state);
     if (problem !== null || twice.length > 0 || state.twice.length > 0) this.problemsSeq++;

@@ -5,8 +5,8 @@ import { type FSWatcher, watch } from 'node:fs';
 import { readdir, readlink, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { ServiceKey } from '../../state/service.ts';
-import type { ServiceManifest } from '../service.ts';
-import { Catalog, type ReadingChanges } from './catalog.ts';
+import type { ServiceChanges, ServiceManifest } from '../service.ts';
+import { Catalog } from './catalog.ts';
 import { type DocumentCache, DocumentError, parseFile } from './documents.ts';
 import { readStable } from './stable-file.ts';
 import { Suspects } from './suspects.ts';
@@ -14,7 +14,7 @@ import { Suspects } from './suspects.ts';
 export interface FileSourceInput {
   readonly path: string;
   /** Called when a reading ends; `isComplete` is true once every file was read completely. */
-  readonly onReading: (changes: ReadingChanges, isComplete: boolean) => void;
+  readonly onReading: (changes: ServiceChanges, isComplete: boolean) => void;
   readonly onError: (error: unknown) => void;
   readonly signal: AbortSignal;
 }
@@ -102,7 +102,7 @@ export class FileSource {
     }
   }
 
-  #follow({ set, remove }: ReadingChanges): void {
+  #follow({ set, remove }: ServiceChanges): void {
     this.#found.set.push(...set);
     this.#found.remove.push(...remove);
   }

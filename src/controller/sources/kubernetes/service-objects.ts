@@ -3,8 +3,7 @@
 
 import type { Address } from '../../../state/address.ts';
 import { parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../state/service.ts';
-import type { Problem, ServiceManifest, ServiceRefusal } from '../../service.ts';
-import type { ReadingChanges } from '../catalog.ts';
+import type { Problem, ServiceChanges, ServiceManifest, ServiceRefusal } from '../../service.ts';
 import { FieldError, type Mapping, mapping } from '../fields.ts';
 import { type ManifestRules, readDocument } from '../manifest.ts';
 import type { ObjectChanges } from './list-watch.ts';
@@ -122,7 +121,7 @@ export class ServiceObjects {
   }
 
   /** Applies changes and returns those that matter. */
-  apply({ set, remove }: ObjectChanges<ServiceEntry>): ReadingChanges {
+  apply({ set, remove }: ObjectChanges<ServiceEntry>): ServiceChanges {
     const changes: { set: ServiceManifest[]; remove: ServiceKey[] } = { set: [], remove: [] };
     for (const name of remove) this.#drop(parseServiceKey(name), changes);
     for (const [name, entry] of set) this.#set(parseServiceKey(name), entry, changes);

@@ -2,8 +2,7 @@
 
 import { setImmediate as othersTurn, setTimeout as sleep } from 'node:timers/promises';
 import { parseServiceKey, type ServiceKey } from '../../../state/service.ts';
-import { type Problem, problemAt } from '../../service.ts';
-import type { ReadingChanges } from '../catalog.ts';
+import { type Problem, problemAt, type ServiceChanges } from '../../service.ts';
 import { mapping } from '../fields.ts';
 import type { ManifestRules } from '../manifest.ts';
 import { backoffMs } from './backoff.ts';
@@ -24,7 +23,7 @@ export interface KubernetesSourceInput {
   readonly signal: AbortSignal;
   readonly random: () => number;
   /** Something changed, or a list became complete. */
-  readonly onReading: (changes: ReadingChanges) => void;
+  readonly onReading: (changes: ServiceChanges) => void;
   /** Takes changes of the records of allocations. */
   readonly onRecords: (changes: ObjectChanges<VirtualIpRecord | null>) => void;
   /** The API server sent these Services, whether or not they changed for us. */
@@ -44,7 +43,7 @@ export interface SyncedLists {
 
 /** A change of type arrives as DELETED, so only Services of type LoadBalancer need be sent. */
 const fieldSelector = 'spec.type=LoadBalancer';
-const nothing: ReadingChanges = { set: [], remove: [] };
+const nothing: ServiceChanges = { set: [], remove: [] };
 const atOnceServices = 1000;
 
 export class KubernetesSource {
