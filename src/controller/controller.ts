@@ -2,9 +2,8 @@
 // Its callers own files, sockets and timers (core.ts, kubernetes-core.ts, run.ts).
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Hello } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
-import { generationLeap, highestHeard, type Term } from '../state/term.ts';
+import { generationLeap } from '../state/term.ts';
 import type { VirtualIp } from '../state/virtual-ip.ts';
 import { type Allocations, Allocator } from './allocate.ts';
 import type { Pool } from './allocation/pools.ts';
@@ -18,48 +17,28 @@ import type { ServiceChanges } from './service.ts';
 import { ClosedConnections } from './stream/closed-connections.ts';
 import { Latency } from './stream/latency.ts';
 import { Table } from './stream/table.ts';
+import { Terms, type TermsInput } from './terms.ts';
 
-export interface ControllerInput {
+export interface ControllerInput extends TermsInput {
   /** The records as they were read, with the generation of this run. */
   readonly records: Records;
   readonly pools: readonly Pool[];
   readonly filterByDefault: boolean;
-  /** Called when something that the records hold has changed. */
-  readonly onChange: () => void;
   readonly onTouched?: CompilationInput['onTouched'];
-  /** False while another controller may rule by a higher generation: ours is not raised then. */
-  readonly mayRaise?: () => boolean;
-  readonly nowMs: () => number;
-}
-
-/** How a generation that a node reports compares with ours. */
-export type Heard = 'known' | 'raised' | 'tooSoon' | 'impossible';
-
-/** A raise closes the streams of all nodes: for this long, no node can cause another. */
-export const raisePauseMs = 10_000;
-
-/** The last raise of our generation above one that a node had heard. */
-export interface Raise {
-  readonly from: number;
-  readonly to: number;
-  readonly node: string;
-  readonly atMs: number;
 }
 
 export class Controller {
   readonly rules: Table<'rules'> = new Table('rules');
   readonly nodes: Nodes = new Nodes();
+  readonly terms: Terms;
   readonly latency: Latency;
   readonly closedConnections: ClosedConnections;
   readonly compilation: Compilation;
   /** The ports that Services declare and do not get, by VIP. */
   readonly refusedPorts: ReadonlyMap<Address, readonly PortRefusal[]>;
   readonly drained: Set<string>;
-  /** The nodes that this generation has welcomed. */
-  readonly welcomed: Welcomed = new Welcomed((name) => this.nodes.get(name) !== undefined);
   /** True once a reading was believed: from then on agents are sent rules and placements. */
   isPublished = false;
-  lastRaise: Raise | null = null;
   /** How often a node refused a VIP because another host has the address. */
   conflicts = 0;
   readonly nowMs: () => number;
@@ -68,15 +47,14 @@ export class Controller {
   #owners: Owners;
   #pools: readonly Pool[];
   #cluster: string;
-  #generation: number;
-  #n = 0;
 
   constructor(input: ControllerInput) {
     const { records, pools } = input;
     this.#input = input;
     this.nowMs = input.nowMs;
     this.#cluster = records.cluster;
-    this.#generation = records.generation;
+    const isKnown = (name: string) => this.nodes.get(name) !== undefined;
+    this.terms = new Terms(records.generation, new Welcomed(isKnown), input);
     this.drained = new Set(records.drained);
     for (const name of this.drained) this.nodes.at(name).isDrained = true;
     this.latency = new Latency(input.nowMs);
@@ -110,7 +88,7 @@ export class Controller {
   }
 
   get generation(): number {
-    return this.#generation;
+    return this.terms.generation;
   }
 
   /** Takes over the records of a source that reads them after construction. Nothing was published before. */
@@ -119,19 +97,17 @@ export class Controller {
     // Recorded terms are below this generation, unless the Lease was restored from an older backup.
     const possible = [...owners].filter(([, { term }]) => term.generation <= generation + generationLeap);
     const own = possible.reduce((most, [, { term }]) => Math.max(most, term.generation + 1), generation);
-    this.#generation = own;
+    this.terms.rule(own);
     this.#allocator = this.#makeAllocator(allocations);
     this.#owners = this.#makeOwners(new Map(possible), unheld);
     if (own !== generation) this.#input.onChange();
   }
 
-  readonly #nextTerm = (): Term => ({ generation: this.#generation, n: ++this.#n });
-
   /** The state that store.ts writes. */
   records(): Records {
     return {
       cluster: this.cluster,
-      generation: this.#generation,
+      generation: this.generation,
       allocations: this.allocator.held,
       former: this.allocator.former,
       owners: this.owners.all,
@@ -170,17 +146,6 @@ export class Controller {
     this.#input.onChange();
   }
 
-  /**
-   * Compares the generation that a node has obeyed with ours. A higher one, or ours if the node was never
-   * welcomed by it, is of a controller that ruled after our records (a backup) were made: ours is raised.
-   */
-  hearGeneration({ generation, node }: Pick<Hello, 'generation' | 'node'>): Heard {
-    const heard = this.#hear(generation, node);
-    if (heard === 'raised') this.#raise(generation + 1, node);
-    if (heard === 'raised' || heard === 'known') this.welcomed.add(node);
-    return heard;
-  }
-
   setDrained(name: string, isDrained: boolean): void {
     this.nodes.at(name).isDrained = isDrained;
     if (isDrained) this.drained.add(name);
@@ -198,22 +163,6 @@ export class Controller {
     if (isObjecting) this.owners.retry();
   }
 
-  #hear(heard: number, node: string): Heard {
-    const isOurs = heard === this.#generation && this.welcomed.has(node);
-    if (heard < this.#generation || isOurs || this.#input.mayRaise?.() === false) return 'known';
-    if (heard > Math.min(this.#generation + generationLeap, highestHeard)) return 'impossible';
-    const isSoon = this.lastRaise !== null && this.nowMs() - this.lastRaise.atMs < raisePauseMs;
-    return isSoon ? 'tooSoon' : 'raised';
-  }
-
-  #raise(to: number, node: string): void {
-    this.lastRaise = { from: this.#generation, to, node, atMs: this.nowMs() };
-    this.#generation = to;
-    this.#n = 0;
-    this.welcomed.clear();
-    this.#input.onChange();
-  }
-
   #makeAllocator(allocations: Allocations, former?: Allocations): Allocator {
     const allocator = new Allocator(this.#pools, allocations, former);
     allocator.isHeld = (address) => this.nodes.isHeldByAbsent(address);
@@ -227,8 +176,8 @@ export class Controller {
       if (unheld?.has(address) !== true) this.nodes.served.add(address);
     }
     return new Owners({
-      ...{ nodes: this.nodes, rules: this.rules, owners, nextTerm: this.#nextTerm },
-      highestTerm: () => ({ generation: this.#generation, n: this.#n }),
+      ...{ nodes: this.nodes, rules: this.rules, owners },
+      ...{ nextTerm: this.terms.next, highestTerm: this.terms.highest },
       dropRules: (addresses) => {
         for (const address of addresses) this.nodes.served.delete(address);
         this.#publish([], addresses);

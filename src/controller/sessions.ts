@@ -3,11 +3,12 @@
 
 import { type AgentMessage, type HeldVip, type Hello, heldLimit } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
-import { type Controller, raisePauseMs } from './controller.ts';
+import type { Controller } from './controller.ts';
 import { AbsentNodes } from './owners/absent-nodes.ts';
 import { isTooMuch } from './owners/claims.ts';
 import { type Node, refusalKey } from './owners/nodes.ts';
 import { AgentStream, type Wire } from './stream/agent-stream.ts';
+import { raisePauseMs } from './terms.ts';
 
 /** A connection that has said hello. */
 export interface Session {
@@ -63,7 +64,7 @@ export class Sessions {
   /** Compares a hello's generation with ours, and may raise ours. Returns a Closing if it is refused. */
   hear(hello: Hello): Closing | null {
     const controller = this.#controller;
-    const heard = controller.hearGeneration(hello);
+    const heard = controller.terms.hear(hello);
     if (heard === 'impossible') {
       const reason = `generation: ImpossibleTerm: ${hello.generation}, here is ${controller.generation}`;
       return { code: policyViolation, reason };
@@ -93,7 +94,7 @@ export class Sessions {
 
   /** A node heard while this controller stood by is told that it rules now, and says hello next. */
   promote(node: string): void {
-    this.#controller.welcomed.add(node);
+    this.#controller.terms.welcomed.add(node);
   }
 
   /** Believes the VIPs that the node holds, and starts to send what it lacks. */

@@ -31,7 +31,7 @@ test(
 test('a node cannot raise the generation so high that a Lease could count no further', () => {
   const far = { generation: highestHeard - 5, n: 1 };
   const { controller } = ruling({ term: far });
-  const heard = (generation: number) => controller.hearGeneration({ node: 'liar', generation });
+  const heard = (generation: number) => controller.terms.hear({ node: 'liar', generation });
   equal(heard(highestHeard + 1), 'impossible');
   equal(heard(highestHeard), 'raised');
   equal(controller.generation, highestHeard + 1);
@@ -41,7 +41,7 @@ test('a controller that may not write records does not raise its generation unti
   let mayRaise = false;
   const { controller } = ruling({ mayRaise: () => mayRaise });
   const { generation } = controller;
-  const heard = () => controller.hearGeneration({ node: 'n1', generation: generation + 5 });
+  const heard = () => controller.terms.hear({ node: 'n1', generation: generation + 5 });
   equal(heard(), 'known');
   equal(controller.generation, generation);
   mayRaise = true;
@@ -52,7 +52,7 @@ test('a controller that may not write records does not raise its generation unti
 test('of very many names that were welcomed those of nodes are kept, and the others that came last', () => {
   const { controller } = ruling();
   const { generation } = controller;
-  const heard = (node: string, obeyed: number) => controller.hearGeneration({ node, generation: obeyed });
+  const heard = (node: string, obeyed: number) => controller.terms.hear({ node, generation: obeyed });
   controller.nodes.at('real');
   heard('real', 0);
   const names = Array.from({ length: mostWelcomed }, (_, index) => `made-up-${index}`);

@@ -3,7 +3,8 @@
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
-import { Controller, raisePauseMs } from '../../src/controller/controller.ts';
+import { Controller } from '../../src/controller/controller.ts';
+import { raisePauseMs } from '../../src/controller/terms.ts';
 import type { Address } from '../../src/state/address.ts';
 import { runningController, service, untilStatus } from './fixture.ts';
 import { agentOf } from './test-agent.ts';
@@ -53,7 +54,7 @@ test('nodes can raise the generation at most once in 10 s', () => {
     ...{ records: { ...records, ...none }, pools: [], filterByDefault: true },
     ...{ onChange: () => undefined, nowMs: () => nowMs },
   });
-  const hear = (generation: number) => controller.hearGeneration({ generation, node: 'n1' });
+  const hear = (generation: number) => controller.terms.hear({ generation, node: 'n1' });
   deepEqual(
     [hear(0), hear(7), hear(8), hear(9), controller.generation],
     ['known', 'raised', 'known', 'tooSoon', 8],

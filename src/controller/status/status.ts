@@ -155,7 +155,7 @@ export function statusLists({ controller, invalid }: StatusInput): {
   };
 }
 
-function raiseStatus({ lastRaise, nowMs }: Controller): RaiseStatus | null {
+function raiseStatus({ terms: { lastRaise }, nowMs }: Controller): RaiseStatus | null {
   if (lastRaise === null) return null;
   const { from, to, node, atMs } = lastRaise;
   return { from, to, node, secondsAgo: Math.floor((nowMs() - atMs) / 1000) };
