@@ -56,6 +56,23 @@ test('in a move the old owner is muted, and the new owner announces again at the
   equal(told(old)[3]?.quiet, 0);
 });
 
+test('an old owner that connects again during a move is muted again', limit, async (t) => {
+  const { running, old, next } = await twoNodes(t);
+  next.acks = false;
+  const asked = post(running.url, 'move', { vip: first, node: 'n2' });
+  await old.until((agent) => told(agent).at(-1)?.quiet === 1);
+  const held = [...old.placements.values()];
+  // It has the placement: no page has to name it.
+  const hello = { held, rules: old.digest('rules'), placements: old.digest('placements') };
+  const again = agentOf(t, running, 'n1', { hello });
+  await again.until((agent) => told(agent).length > 0);
+  deepEqual(told(again), [{ set: held.map(({ term }) => term.n), gone: 0, quiet: 1 }]);
+  next.acks = true;
+  next.commit('placements');
+  equal((await asked).status, 200);
+  equal(told(again).at(-1)?.gone, 1);
+});
+
 test('a move that the new owner does not announce in time is undone', limit, async (t) => {
   const { running, old, next } = await twoNodes(t, { moveDeadlineMs: 300 });
   next.acks = false;

@@ -97,7 +97,8 @@ export class Node {
   startPlacements(): void {
     if (this.#hello === null || this.#stream === null) return;
     this.#stream.begin({ placements: this.#hello.placements });
-    const again = new Set(this.#unheard);
+    // Its agent may have been started since it was told to fall silent.
+    const again = this.#unheard.union(this.moving);
     this.#unheard.clear();
     this.tell({ set: [...again].flatMap((key) => this.placements.get(key) ?? []), remove: [], again });
   }
