@@ -15,9 +15,14 @@ import { untilTrue } from '../patience.ts';
 import { agentOf } from './test-agent.ts';
 
 const limit = { timeout: 20_000 };
+const connectionLimit = 8;
 
 /** A hub on a free port; it stands by until it is told to rule. */
-async function hubOf(context: TestContext, authenticate: HubInput['authenticate'] = () => ({ node: null })) {
+async function hubOf(
+  context: TestContext,
+  authenticate: HubInput['authenticate'] = () => ({ node: null }),
+  isOpen = () => true,
+) {
   const records = { cluster: 'c', generation: 1, drained: [] };
   const none = { allocations: new Map(), former: new Map(), owners: new Map() };
   const quiet = () => undefined;
@@ -26,14 +31,15 @@ async function hubOf(context: TestContext, authenticate: HubInput['authenticate'
     ...{ onChange: quiet, nowMs: () => performance.now() },
   });
   const quietly = { generationRaised: quiet, refused: quiet, impossibleTerm: quiet, progressed: quiet };
-  const [events, errors, role] = [[] as HubEvent[], [] as string[], { ruling: false }];
+  const [events, errors, turnedAway] = [[] as HubEvent[], [] as string[], [] as string[]];
+  const role = { ruling: false };
   const hub = new Hub({
     sessions: new Sessions(controller, quietly),
-    ...{ authenticate, isOpen: () => true, onTurnedAway: quiet },
+    ...{ authenticate, isOpen, onTurnedAway: ({ reason }) => turnedAway.push(reason) },
     onError: (error) => errors.push(String(error)),
     self: () => ({ version: '0', cluster: 'c', generation: 1, ruling: role.ruling }),
     onEvent: (event) => events.push(event),
-    ...{ connectionLimit: 8, helloTimeoutMs: 5000 },
+    ...{ connectionLimit, helloTimeoutMs: 5000 },
   });
   const server = createServer();
   hub.attach(server);
@@ -48,7 +54,7 @@ async function hubOf(context: TestContext, authenticate: HubInput['authenticate'
     controller.publish({ set: [], remove: [] });
     hub.begin();
   };
-  return { url, hub, controller, events, errors, rule };
+  return { url, hub, controller, events, errors, turnedAway, rule };
 }
 
 for (const isRuling of [false, true]) {
@@ -117,6 +123,27 @@ test('an exception during an upgrade answers 500, and the next request is admitt
   deepEqual(errors, ['TypeError: of no known kind']);
   const agent = agentOf(t, { url }, 'n1');
   await agent.until(({ heard }) => heard.length > 0);
+});
+
+test('requests that wait for the first reading count as connections', limit, async (t) => {
+  const role = { isOpen: false };
+  const one = await hubOf(t, undefined, () => role.isOpen);
+  const asked = async (): Promise<string> => {
+    const socket = new WebSocket(`${one.url.replace('http', 'ws')}/agent`, 'vipward.v1');
+    t.after(() => socket.terminate());
+    const { promise, resolve } = Promise.withResolvers<string>();
+    socket.on('open', () => resolve('open'));
+    socket.on('error', ({ message }) => resolve(message));
+    return await promise;
+  };
+  const all = await Promise.all(Array.from({ length: connectionLimit + 1 }, asked));
+  // All wait in vain for the reading, but for the one that finds no room.
+  equal(all.filter((what) => what.endsWith('503')).length, all.length);
+  equal(one.turnedAway.filter((reason) => reason === 'too many connections').length, 1);
+  role.isOpen = true;
+  const opened = await Promise.all(Array.from({ length: connectionLimit }, asked));
+  deepEqual(new Set(opened), new Set(['open']));
+  match(await asked(), /503/);
 });
 
 test('a hello with as many VIPs as a node may hold, in their longest form, is accepted', limit, async (t) => {
