@@ -2,7 +2,8 @@
 
 import { Message } from '../dialects/nftables/constants.ts';
 import { isOurs } from '../dialects/nftables/decode.ts';
-import { chainDump, readForeign } from '../dialects/nftables/foreign.ts';
+import { chainDump } from '../dialects/nftables/dumps.ts';
+import { readForeign } from '../dialects/nftables/foreign.ts';
 import { listen } from '../host/events.ts';
 import type { Kernel } from '../host/kernel.ts';
 import type { Native } from '../host/native.ts';

@@ -7,7 +7,7 @@ import type { Agent } from '../../src/agent/agent.ts';
 import { agentRoutes } from '../../src/agent/answers/api.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
 import type { DumpRequest } from '../../src/dialects/dialect.ts';
-import { ruleDump } from '../../src/dialects/nftables/foreign-rules.ts';
+import { ruleDump } from '../../src/dialects/nftables/dumps.ts';
 import type { Reply, RouteRequest } from '../../src/process/http.ts';
 
 const path = '/explain?address=10.0.0.1&port=80&protocol=TCP';

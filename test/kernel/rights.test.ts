@@ -56,7 +56,7 @@ test('a dump without CAP_NET_ADMIN fails with EPERM', { skip }, () => {
   const read = [
     `import { Kernel } from '${source('host/kernel.ts')}';`,
     `import { loadNative } from '${source('host/native.ts')}';`,
-    `import { dumpRequests } from '${source('dialects/nftables/decode.ts')}';`,
+    `import { dumpRequests } from '${source('dialects/nftables/dumps.ts')}';`,
     "await new Kernel(loadNative()).dump(dumpRequests()).then(() => console.log('read'), String)",
     '  .then((words) => console.log(words));',
   ];

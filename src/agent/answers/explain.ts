@@ -2,8 +2,9 @@
 
 import { accessSync, constants } from 'node:fs';
 import type { Dialect, Packet, Trace, Tracer } from '../../dialects/dialect.ts';
-import { chainDump, type ForeignChain, readForeign } from '../../dialects/nftables/foreign.ts';
-import { readDropping, ruleDump } from '../../dialects/nftables/foreign-rules.ts';
+import { chainDump, ruleDump } from '../../dialects/nftables/dumps.ts';
+import { type ForeignChain, readForeign } from '../../dialects/nftables/foreign.ts';
+import { readDropping } from '../../dialects/nftables/foreign-rules.ts';
 import { tracer as nftablesTracer } from '../../dialects/nftables/trace.ts';
 import { legacyDumps, readLegacy } from '../../dialects/xtables/foreign.ts';
 import { tracer as xtablesTracer } from '../../dialects/xtables/trace.ts';

@@ -4,10 +4,11 @@ import { unasked } from '../../dialects/choose.ts';
 import type { KernelObject, KernelObjects } from '../../dialects/dialect.ts';
 import { NFT_TABLE_F_OWNER, NFT_TABLE_F_PERSIST } from '../../dialects/nftables/constants.ts';
 import { counterQuestion, readCounters } from '../../dialects/nftables/counters.ts';
-import { decode, dumpRequests, tableOwner } from '../../dialects/nftables/decode.ts';
+import { decode, tableOwner } from '../../dialects/nftables/decode.ts';
 import { describe } from '../../dialects/nftables/describe.ts';
 import { nftables } from '../../dialects/nftables/dialect.ts';
-import { isStandIn } from '../../dialects/nftables/encode.ts';
+import { tableDump } from '../../dialects/nftables/dumps.ts';
+import { encoder, isStandIn } from '../../dialects/nftables/encode.ts';
 import {
   type ElementObject,
   inSetsOf,
@@ -39,9 +40,8 @@ import {
 
 /** Throws TableOwnedError, SystemCallError. */
 export async function probeNftables(kernel: Kernel): Promise<Capabilities> {
-  const [tables] = dumpRequests();
   // Reading the owner takes no lock. Trying to take the table from an owner would disturb every other writer.
-  const owner = tables === undefined ? undefined : tableOwner(await kernel.ask(tables));
+  const owner = tableOwner(await kernel.ask(tableDump()));
   if (owner !== undefined && owner !== 0 && owner !== kernel.portId('nfnetlink'))
     throw new TableOwnedError(owner);
   const receipt = await kernel.commit({ door: 'nfnetlink', steps: [probeStep()] });
@@ -105,12 +105,13 @@ function isOfOurMake(table: TableObject | undefined): boolean {
 
 /** Throws SystemCallError. */
 export async function nftablesRemains(kernel: Kernel): Promise<Remains> {
-  const options = { ...plain, setExpressionFlag: true, localAddresses: true };
-  const dialect = nftables(options);
-  const tables = await kernel.dump(dialect.dumps.slice(0, 1)).catch(noneWithoutNftables);
-  const table = decode(tables, options.tableFlags).constants.filter((object) => object.kind === 'table');
-  const transaction = table.length === 0 ? null : dialect.encode({ remove: table, add: [] });
-  return { transaction, words: 'table inet vipward' };
+  const tables = await kernel.dump([tableDump()]).catch(noneWithoutNftables);
+  const remove = decode(tables, 0).constants.filter(({ kind }) => kind === 'table');
+  const encode = encoder({ setExpressionFlag: true });
+  return {
+    transaction: remove.length === 0 ? null : encode({ remove, add: [] }),
+    words: 'table inet vipward',
+  };
 }
 
 /** Without nf_tables the kernel answers EINVAL, and there is no table. */
@@ -118,8 +119,6 @@ function noneWithoutNftables(error: unknown): Uint8Array[] {
   if (error instanceof SystemCallError && error.errno === Errno.EINVAL) return [];
   throw error;
 }
-
-const plain = { tableFlags: 0, counters: false, echo: true, observe: false } as const;
 
 /** Keys per question: the answers must fit the socket's buffer. */
 const questionKeys = 256;
@@ -145,6 +144,7 @@ async function vipCounters(
   }
   return counters;
 }
+
 async function readKeys(
   kernel: Kernel,
   set: string,

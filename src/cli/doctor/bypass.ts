@@ -3,9 +3,9 @@
 import { LinkAttribute, Message as RtMessage } from '../../dialects/addresses/constants.ts';
 import { type Link, linkDump, readLinks } from '../../dialects/addresses/links.ts';
 import type { DumpRequest } from '../../dialects/dialect.ts';
-import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { NLM_F_DUMP } from '../../netlink/message.ts';
 import { attributesOf, messagesOf, u32 } from '../../netlink/reader.ts';
-import { Writer } from '../../netlink/writer.ts';
+import { request } from '../../netlink/request.ts';
 import { bytesOf, type Machine, type OrErrno, settings, textAt } from './machine.ts';
 import { type Check, ok, warn } from './report.ts';
 
@@ -97,11 +97,10 @@ function* readFilters(reply: OrErrno<Uint8Array>): Generator<string> {
 }
 
 function tcDump(type: number, index: number, parent: number): DumpRequest {
-  const writer = new Writer(64);
-  const place = writer.beginMessage(type, NLM_F_REQUEST | NLM_F_DUMP, 1);
-  for (const word of [0, index, 0, parent, 0]) writer.u32(word);
-  writer.endMessage(place);
-  return { door: 'rtnetlink', bytes: writer.bytes.slice() };
+  const bytes = request(type, NLM_F_DUMP, (writer) => {
+    for (const word of [0, index, 0, parent, 0]) writer.u32(word);
+  });
+  return { door: 'rtnetlink', bytes };
 }
 
 function planeCheck(links: readonly Link[]): Check {

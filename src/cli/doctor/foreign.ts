@@ -1,15 +1,13 @@
 // Checks what other programs have in this kernel: rules that would drop packets that ours accept, the tool
 // that wrote them, and flows that bypass all rules.
 
-import type { DumpRequest } from '../../dialects/dialect.ts';
 import { ChainAttribute, Message, tableName } from '../../dialects/nftables/constants.ts';
-import { chainDump, type ForeignChain, familyName } from '../../dialects/nftables/foreign.ts';
-import { type DroppingChain, readDropping, ruleDump } from '../../dialects/nftables/foreign-rules.ts';
+import { chainDump, dump, ruleDump } from '../../dialects/nftables/dumps.ts';
+import { type ForeignChain, familyName } from '../../dialects/nftables/foreign.ts';
+import { type DroppingChain, readDropping } from '../../dialects/nftables/foreign-rules.ts';
 import { type LegacyTable, legacyDumps, readLegacy } from '../../dialects/xtables/foreign.ts';
-import { nfgenmsg } from '../../netlink/batch.ts';
-import { Errno, NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { Errno } from '../../netlink/message.ts';
 import { attributesOf, messagesOf } from '../../netlink/reader.ts';
-import { Writer } from '../../netlink/writer.ts';
 import { bytesOf, type Machine, type OrErrno } from './machine.ts';
 import { type Check, type DoctorReport, ok, warn } from './report.ts';
 import { errnoIn } from './rights.ts';
@@ -131,7 +129,7 @@ function isHint(name: string): boolean {
 
 async function flowtableCheck(machine: Machine): Promise<Check> {
   const part = { name: 'flowtable', how: 'NFT_MSG_GETFLOWTABLE', option: null };
-  const answer = await machine.ask(flowtableDump());
+  const answer = await machine.ask(dump(NFT_MSG_GETFLOWTABLE, 0));
   const found: string[] = [];
   for (const { type, payload } of messagesOf(bytesOf(answer))) {
     if (type !== NFT_MSG_NEWFLOWTABLE) continue;
@@ -143,12 +141,4 @@ async function flowtableCheck(machine: Machine): Promise<Check> {
   if (found.length === 0) return ok({ ...part, found: 'none' });
   const next = 'an offloaded flow goes on after its port is closed: keep VIPs out of the `flow add` rules';
   return warn({ ...part, found: found.join(', '), next });
-}
-
-function flowtableDump(): DumpRequest {
-  const writer = new Writer(32);
-  const place = writer.beginMessage(NFT_MSG_GETFLOWTABLE, NLM_F_REQUEST | NLM_F_DUMP, 1);
-  nfgenmsg(writer, 0);
-  writer.endMessage(place);
-  return { door: 'nfnetlink', bytes: writer.bytes.slice() };
 }

@@ -6,9 +6,9 @@ import type { DumpRequest } from '../../dialects/dialect.ts';
 import { Message } from '../../dialects/nftables/constants.ts';
 import { describeErrno, errnoOf } from '../../netlink/ack.ts';
 import { nfgenmsg } from '../../netlink/batch.ts';
-import { AF_INET, Errno, NLM_F_ACK, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { AF_INET, Errno, NLM_F_ACK } from '../../netlink/message.ts';
 import { messagesOf } from '../../netlink/reader.ts';
-import { Writer } from '../../netlink/writer.ts';
+import { request } from '../../netlink/request.ts';
 import { type Machine, type OrErrno, textAt } from './machine.ts';
 import { type Check, fail, ok } from './report.ts';
 
@@ -62,18 +62,13 @@ function effective(machine: Machine): bigint {
 /** With the right to change addresses the kernel answers ENODEV. */
 function addressNowhere(): DumpRequest {
   const nowhere = [0xfe, 0xff, 0xff, 0x7f];
-  const writer = new Writer(64);
-  const place = writer.beginMessage(RtMessage.DELADDR, NLM_F_REQUEST | NLM_F_ACK, 1);
-  writer.raw(Uint8Array.of(AF_INET, 32, 0, 0, ...nowhere));
-  writer.attributeBytes(AddressAttribute.LOCAL, Uint8Array.of(192, 0, 2, 1));
-  writer.endMessage(place);
-  return { door: 'rtnetlink', bytes: writer.bytes.slice() };
+  const bytes = request(RtMessage.DELADDR, NLM_F_ACK, (writer) => {
+    writer.raw(Uint8Array.of(AF_INET, 32, 0, 0, ...nowhere));
+    writer.attributeBytes(AddressAttribute.LOCAL, Uint8Array.of(192, 0, 2, 1));
+  });
+  return { door: 'rtnetlink', bytes };
 }
 
 function generationQuestion(): DumpRequest {
-  const writer = new Writer(32);
-  const place = writer.beginMessage(Message.GETGEN, NLM_F_REQUEST, 1);
-  nfgenmsg(writer, 0);
-  writer.endMessage(place);
-  return { door: 'nfnetlink', bytes: writer.bytes.slice() };
+  return { door: 'nfnetlink', bytes: request(Message.GETGEN, 0, (writer) => nfgenmsg(writer, 0)) };
 }

@@ -2,7 +2,8 @@
 // left its table.
 
 import { processOf } from '../../agent/lock.ts';
-import { dumpRequests, tableOwner } from '../../dialects/nftables/decode.ts';
+import { tableOwner } from '../../dialects/nftables/decode.ts';
+import { tableDump } from '../../dialects/nftables/dumps.ts';
 import { bytesOf, type Machine, textAt } from './machine.ts';
 import { type Check, ok, warn } from './report.ts';
 
@@ -62,8 +63,7 @@ function logCheck(machine: Machine): Check {
 async function agentCheck(machine: Machine): Promise<Check> {
   const part = { name: 'agent', how: 'the place of an agent, NFT_MSG_GETTABLE', option: null };
   const agent = await machine.agent();
-  const [tables] = dumpRequests();
-  const owner = tableOwner(bytesOf(tables === undefined ? 0 : await machine.ask(tables)));
+  const owner = tableOwner(bytesOf(await machine.ask(tableDump())));
   if (agent !== undefined) return ok({ ...part, found: `runs here (${processOf(agent)})` });
   if (owner === undefined) return ok({ ...part, found: 'none runs here, and none has left a table' });
   if (owner === 0) {

@@ -1,8 +1,8 @@
 // Replies to an address dump -> our addresses and the node's other ones, in the shape that render() makes.
 
-import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { NLM_F_DUMP } from '../../netlink/message.ts';
 import { attributesOf, messagesOf, type Message as NetlinkMessage, u32 } from '../../netlink/reader.ts';
-import { Writer } from '../../netlink/writer.ts';
+import { request } from '../../netlink/request.ts';
 import { formatAddress, isMapped } from '../../state/address.ts';
 import type { DumpRequest, KernelObjects } from '../dialect.ts';
 import {
@@ -18,11 +18,8 @@ import { type AddressObject, addressObject } from './objects.ts';
 const headerBytes = 8;
 
 export function addressDump(): DumpRequest {
-  const writer = new Writer(32);
-  const place = writer.beginMessage(Message.GETADDR, NLM_F_REQUEST | NLM_F_DUMP, 1);
-  writer.raw(new Uint8Array(headerBytes));
-  writer.endMessage(place);
-  return { door: 'rtnetlink', bytes: writer.bytes.slice() };
+  const bytes = request(Message.GETADDR, NLM_F_DUMP, (writer) => writer.raw(new Uint8Array(headerBytes)));
+  return { door: 'rtnetlink', bytes };
 }
 
 export function decode(replies: readonly Uint8Array[]): KernelObjects<AddressObject> {

@@ -1,8 +1,8 @@
 // Interfaces as rtnetlink reports them; an interface can carry a VIP.
 
-import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { NLM_F_DUMP } from '../../netlink/message.ts';
 import { attributesOf, messagesOf, type Message as NetlinkMessage, u32 } from '../../netlink/reader.ts';
-import { Writer } from '../../netlink/writer.ts';
+import { request } from '../../netlink/request.ts';
 import type { DumpRequest } from '../dialect.ts';
 import {
   AF_UNSPEC,
@@ -30,11 +30,8 @@ export interface Link {
 const linkHeaderBytes = 16;
 
 export function linkDump(): DumpRequest {
-  const writer = new Writer(64);
-  const place = writer.beginMessage(Message.GETLINK, NLM_F_REQUEST | NLM_F_DUMP, 1);
-  writer.raw(new Uint8Array(linkHeaderBytes));
-  writer.endMessage(place);
-  return { door: 'rtnetlink', bytes: writer.bytes.slice() };
+  const bytes = request(Message.GETLINK, NLM_F_DUMP, (writer) => writer.raw(new Uint8Array(linkHeaderBytes)));
+  return { door: 'rtnetlink', bytes };
 }
 
 export function readLinks(reply: Uint8Array): Link[] {

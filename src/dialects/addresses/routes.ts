@@ -1,8 +1,8 @@
 // The gateways of a node, from the routes that packets to the Internet would take.
 
-import { AF_INET, AF_INET6, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { AF_INET, AF_INET6 } from '../../netlink/message.ts';
 import { type Attributes, attributesOf, messagesOf, u16, u32 } from '../../netlink/reader.ts';
-import { Writer } from '../../netlink/writer.ts';
+import { request } from '../../netlink/request.ts';
 import { type Address, addressBytes, familyOf, formatAddress, parseAddress } from '../../state/address.ts';
 import type { DumpRequest } from '../dialect.ts';
 import { Message, RouteAttribute, RTM_F_FIB_MATCH } from './constants.ts';
@@ -87,14 +87,14 @@ function gatewayOf(attributes: Attributes): Address[] {
 }
 
 function routeQuestion(destination: Address, flags: number, source?: Address): DumpRequest {
-  const writer = new Writer(64);
   const of4 = familyOf(destination) === 4;
   const bits = of4 ? 32 : 128;
-  const place = writer.beginMessage(Message.GETROUTE, NLM_F_REQUEST, 1);
-  writer.raw(Uint8Array.of(of4 ? AF_INET : AF_INET6, bits, source === undefined ? 0 : bits, 0, 0, 0, 0, 0));
-  writer.u32(flags);
-  writer.attributeBytes(RouteAttribute.DST, addressBytes(destination));
-  if (source !== undefined) writer.attributeBytes(RouteAttribute.SRC, addressBytes(source));
-  writer.endMessage(place);
-  return { door: 'rtnetlink', bytes: writer.bytes.slice() };
+  const from = source === undefined ? 0 : bits;
+  const bytes = request(Message.GETROUTE, 0, (writer) => {
+    writer.raw(Uint8Array.of(of4 ? AF_INET : AF_INET6, bits, from, 0, 0, 0, 0, 0));
+    writer.u32(flags);
+    writer.attributeBytes(RouteAttribute.DST, addressBytes(destination));
+    if (source !== undefined) writer.attributeBytes(RouteAttribute.SRC, addressBytes(source));
+  });
+  return { door: 'rtnetlink', bytes };
 }

@@ -1,8 +1,6 @@
 // Replies to dumps -> the objects in the table, in the shape that render() makes, so that a diff can compare
 // them.
 
-import { nfgenmsg } from '../../netlink/batch.ts';
-import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
 import {
   type Attributes,
   attributeList,
@@ -11,10 +9,9 @@ import {
   type Message as NetlinkMessage,
   u32Be,
 } from '../../netlink/reader.ts';
-import { Writer } from '../../netlink/writer.ts';
 import { formatAddress } from '../../state/address.ts';
 import type { Needs } from '../../state/desired-state.ts';
-import type { DumpRequest, KernelObjects } from '../dialect.ts';
+import type { KernelObjects } from '../dialect.ts';
 import {
   DATA_VALUE,
   ElementAttribute,
@@ -27,6 +24,7 @@ import {
   TableAttribute,
   tableName,
 } from './constants.ts';
+import { setNames } from './dumps.ts';
 import { keyOf } from './key.ts';
 import {
   addressLength,
@@ -52,30 +50,7 @@ const answers: ReadonlySet<number> = new Set([
 /** struct nfgenmsg precedes the attributes of every message. */
 const headerBytes = 4;
 
-/** The sets whose elements are read. Sample sets (which the kernel fills) and stand-ins are left out. */
-const setNames: readonly string[] = [4, 6].flatMap((family) => [
-  ...['vip', 'drop', 'allow', 'host', 'icmp', 'egress'].map((name) => `${name}${family}`),
-  ...Array.from({ length: family === 4 ? 32 : 128 }, (_, index) => `src${family}_${index + 1}`),
-]);
-
 const ourSets: ReadonlySet<string> = new Set([...setNames, 'seen4', 'seen6']);
-
-/** The table, its sets, chains and rules, then the elements of every set. */
-export function dumpRequests(): DumpRequest[] {
-  const table = (writer: Writer): void => writer.attributeText(1, tableName);
-  return [
-    dump(Message.GETTABLE, () => {}),
-    dump(Message.GETSET, table),
-    dump(Message.GETCHAIN, table),
-    dump(Message.GETRULE, table),
-    ...setNames.map((name) =>
-      dump(Message.GETSETELEM, (writer) => {
-        table(writer);
-        writer.attributeText(ElementListAttribute.SET, name);
-      }),
-    ),
-  ];
-}
 
 /**
  * The objects in the table. A table with other flags or another layout is returned alone: it is replaced as a
@@ -104,7 +79,7 @@ export function decode(replies: readonly Uint8Array[], tableFlags: number): Kern
 }
 
 /**
- * The owner of the table from a reply to the first dump: a netlink port id, 0 for none, undefined if there is
+ * The owner of the table from a reply to tableDump(): a netlink port id, 0 for none, undefined if there is
  * no table.
  */
 export function tableOwner(reply: Uint8Array): number | undefined {
@@ -183,13 +158,4 @@ function usesConntrack(rule: Attributes): boolean {
     if (attributesOf(item).text(EXPR_NAME) === 'ct') return true;
   }
   return false;
-}
-
-function dump(type: number, body: (writer: Writer) => void): DumpRequest {
-  const writer = new Writer(64);
-  const place = writer.beginMessage(type, NLM_F_REQUEST | NLM_F_DUMP, 1);
-  nfgenmsg(writer, NFPROTO_INET);
-  body(writer);
-  writer.endMessage(place);
-  return { door: 'nfnetlink', bytes: writer.bytes.slice() };
 }

@@ -1,7 +1,8 @@
 // nftables as a dialect: one inet table of constant rules and plain hash sets.
 
 import type { Dialect } from '../dialect.ts';
-import { decode, dumpRequests } from './decode.ts';
+import { decode } from './decode.ts';
+import { dumpRequests } from './dumps.ts';
 import { encoder } from './encode.ts';
 import type { NftObject } from './objects.ts';
 import { renderer } from './render.ts';

@@ -1,7 +1,5 @@
 // Reads foreign rules for one question: which foreign base chains can drop a packet that our rules accept.
 
-import { nfgenmsg } from '../../netlink/batch.ts';
-import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
 import {
   type Attributes,
   attributeList,
@@ -11,8 +9,6 @@ import {
   u32,
   u32Be,
 } from '../../netlink/reader.ts';
-import { Writer } from '../../netlink/writer.ts';
-import type { DumpRequest } from '../dialect.ts';
 import {
   DATA_VALUE,
   DATA_VERDICT,
@@ -35,15 +31,6 @@ export interface DroppingChain extends ForeignChain {
 interface RuleFacts {
   drops: number;
   readonly jumps: Set<string>;
-}
-
-/** Requests every rule of every table. It takes 31 ms for 10,000 foreign rules, 0.7 s for 50,000. */
-export function ruleDump(): DumpRequest {
-  const writer = new Writer(32);
-  const place = writer.beginMessage(Message.GETRULE, NLM_F_REQUEST | NLM_F_DUMP, 1);
-  nfgenmsg(writer, 0);
-  writer.endMessage(place);
-  return { door: 'nfnetlink', bytes: writer.bytes.slice() };
 }
 
 /**

@@ -1,11 +1,7 @@
 // Foreign base chains and their number of rules: they can drop packets that we accept, and they set how long
 // foreign commits take.
 
-import { nfgenmsg } from '../../netlink/batch.ts';
-import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
 import { type Attributes, attributesOf, messagesOf, u32Be } from '../../netlink/reader.ts';
-import { Writer } from '../../netlink/writer.ts';
-import type { DumpRequest } from '../dialect.ts';
 import { ChainAttribute, HookAttribute, Message, tableName } from './constants.ts';
 
 export interface ForeignChain {
@@ -30,17 +26,8 @@ const familyNames: Readonly<Record<number, string>> = {
 const hookNames: readonly string[] = ['prerouting', 'input', 'forward', '', '', 'ingress'];
 const otherHookNames: Readonly<Record<string, readonly string[]>> = { arp: ['input'], netdev: ['ingress'] };
 
-/** Requests every chain of every table, without rules. */
-export function chainDump(): DumpRequest {
-  const writer = new Writer(32);
-  const place = writer.beginMessage(Message.GETCHAIN, NLM_F_REQUEST | NLM_F_DUMP, 1);
-  nfgenmsg(writer, 0);
-  writer.endMessage(place);
-  return { door: 'nfnetlink', bytes: writer.bytes.slice() };
-}
-
 /**
- * The foreign base chains of type filter at ingress, prerouting, input and forward that have a rule or the
+ * From the reply to chainDump(): the foreign base chains of type filter at ingress, prerouting, input and forward that have a rule or the
  * policy drop. `rules` is the sum of NFTA_CHAIN_USE over all foreign chains.
  */
 export function readForeign(reply: Uint8Array): { chains: ForeignChain[]; rules: number } {

@@ -1,11 +1,8 @@
 // Samples of packets that `--filter observe` let through, read from the sets that observe.ts fills.
 
-import { nfgenmsg } from '../../netlink/batch.ts';
-import { NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
 import { attributeList, attributesOf, messagesOf, u16Be, u64Be } from '../../netlink/reader.ts';
-import { Writer } from '../../netlink/writer.ts';
 import { formatAddress } from '../../state/address.ts';
-import type { DumpRequest, Sample, Sampler } from '../dialect.ts';
+import type { Sample, Sampler } from '../dialect.ts';
 import {
   CounterAttribute,
   DATA_VALUE,
@@ -13,27 +10,16 @@ import {
   ElementListAttribute,
   EXPR_DATA,
   Message,
-  NFPROTO_INET,
-  tableName,
 } from './constants.ts';
+import { elementsDump } from './dumps.ts';
 import { families } from './families.ts';
 import { samples, sampleTimeoutMs } from './observe.ts';
 
 export const sampler: Sampler = {
   capacity: samples,
-  dumps: families.map(({ family }) => sampleDump(`seen${family}`)),
+  dumps: families.map(({ family }) => elementsDump(`seen${family}`)),
   read: (replies) => families.flatMap(({ addressBytes }, index) => readSamples(replies[index], addressBytes)),
 };
-
-function sampleDump(set: string): DumpRequest {
-  const writer = new Writer(64);
-  const place = writer.beginMessage(Message.GETSETELEM, NLM_F_REQUEST | NLM_F_DUMP, 1);
-  nfgenmsg(writer, NFPROTO_INET);
-  writer.attributeText(ElementListAttribute.TABLE, tableName);
-  writer.attributeText(ElementListAttribute.SET, set);
-  writer.endMessage(place);
-  return { door: 'nfnetlink', bytes: writer.bytes.slice() };
-}
 
 function readSamples(reply: Uint8Array | undefined, addressBytes: number): Sample[] {
   const found: Sample[] = [];
