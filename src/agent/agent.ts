@@ -84,7 +84,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   await makeStateFolder(values.state);
   const saved = readJournal(values.state);
   if (saved.problem !== null) parts.log.warn({ problem: saved.problem }, 'stateUnreadable');
-  const kernel = new Kernel(parts.native, parts.lockFile === undefined ? {} : { lockFile: parts.lockFile });
+  const kernel = new Kernel(parts.native, parts);
   const opening = openFirewallAtStart(kernel, firewallOptions(values), parts);
   const firewall = await opening.catch(async (error: unknown) => {
     using _ = kernel;

@@ -45,7 +45,7 @@ export async function cleanup({ stateDir, interfaces, lockFile }: CleanupOptions
   const holder = await lockHolder(native);
   if (holder !== undefined)
     return { code: 1, lines: [`an agent runs here (${processOf(holder)}); end it first`] };
-  using kernel = new Kernel(native, lockFile === undefined ? {} : { lockFile });
+  using kernel = new Kernel(native, { lockFile });
   const links = readLinks(await kernel.ask(linkDump()));
   const unknown = interfaces?.names.filter((name) => !links.some((link) => link.name === name)) ?? [];
   if (unknown.length > 0) {

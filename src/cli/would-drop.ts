@@ -14,8 +14,6 @@ function samplesText({ filter, capacity, full, samples }: WouldDropReport): stri
   if (filter !== 'observe') {
     return 'this agent drops packets and takes no samples; start it with --filter observe\n';
   }
-  if (capacity === 0)
-    return 'this firewall takes no samples; see the counts by VIP under WOULD DROP of status\n';
   const rows = samples.map(({ vip, source, protocol, port, packets, lastSeen }) =>
     [vip, source, protocol, port === 0 ? '-' : port, packets, lastSeen].map(plain),
   );

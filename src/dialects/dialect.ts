@@ -40,8 +40,7 @@ export interface Delta<O extends KernelObject = KernelObject> {
 }
 
 /** The socket for a transaction or a request. An xtables request is the family and the name of a table. */
-export const Door = { nfnetlink: 'nfnetlink', rtnetlink: 'rtnetlink', xtables: 'xtables' } as const;
-export type Door = (typeof Door)[keyof typeof Door];
+export type Door = 'nfnetlink' | 'rtnetlink' | 'xtables';
 
 /**
  * A change of the kernel as data. Steps are committed in order; each is all or nothing where the kernel

@@ -30,7 +30,10 @@ export class Kernel implements Disposable {
   readonly #waiting = new Map<number, (outcome: Outcome) => void>();
   #token = 0;
 
-  constructor(native: Native, { lockFile = defaultLockFile }: { readonly lockFile?: string } = {}) {
+  constructor(
+    native: Native,
+    { lockFile = defaultLockFile }: { readonly lockFile?: string | undefined } = {},
+  ) {
     this.#native = native;
     this.tables = new Tables({
       ...{ native, lockFile },

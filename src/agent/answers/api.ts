@@ -12,7 +12,7 @@ import { metricsText } from '../metrics.ts';
 import { controllerReports, type NodeReport, vipReports } from '../report.ts';
 import { coalesced, oneByOne } from './coalesced.ts';
 import { differences } from './differences.ts';
-import { crossedBy, explain, foreignChains, tracePacket } from './explain.ts';
+import { crossedBy, explain, foreignChains } from './explain.ts';
 import { wouldDrop } from './would-drop.ts';
 
 /** A kernel that is busy with another process's commit answers late: the report then has no counters. */
@@ -108,7 +108,7 @@ function explaining(agent: Agent): Route['handle'] {
 }
 
 async function explained(
-  { kernel, firewall, ledger, config }: Agent,
+  { kernel, firewall: { tracer }, ledger, config }: Agent,
   query: URLSearchParams,
   readForeign: () => Promise<readonly ForeignChain[]>,
 ): Promise<Reply> {
@@ -116,7 +116,7 @@ async function explained(
     const packet = packetOf(query);
     const { address } = packet;
     const observe = config.values.filter === 'observe';
-    const trace = await tracePacket(kernel, packet, { name: firewall.dialect.name, observe });
+    const trace = tracer.read(await kernel.ask(tracer.question(packet)), packet, observe);
     const foreign = crossedBy(await readForeign(), familyOf(address));
     const vip = ledger.committed.get(address);
     return { status: 200, body: explain(packet, { trace, vip, observe, foreign }) };

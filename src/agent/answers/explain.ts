@@ -1,13 +1,11 @@
 // Says whether a packet would pass and which rule decides: what the kernel holds, beside what it should hold.
 
 import { accessSync, constants } from 'node:fs';
-import type { Dialect, Packet, Trace, Tracer } from '../../dialects/dialect.ts';
+import type { Packet, Trace } from '../../dialects/dialect.ts';
 import { chainDump, ruleDump } from '../../dialects/nftables/dumps.ts';
 import { type ForeignChain, readForeign } from '../../dialects/nftables/foreign.ts';
 import { readDropping } from '../../dialects/nftables/foreign-rules.ts';
-import { tracer as nftablesTracer } from '../../dialects/nftables/trace.ts';
 import { legacyDumps, readLegacy } from '../../dialects/xtables/foreign.ts';
-import { tracer as xtablesTracer } from '../../dialects/xtables/trace.ts';
 import type { Kernel } from '../../host/kernel.ts';
 import { prefixContains } from '../../state/address.ts';
 import { protocolNumbers } from '../../state/port.ts';
@@ -23,26 +21,12 @@ export interface Explanation {
   readonly foreign: readonly ForeignChain[];
 }
 
-const tracers: Readonly<Record<Exclude<Dialect['name'], 'addresses'>, Tracer>> = {
-  nftables: nftablesTracer,
-  xtables: xtablesTracer,
-};
 const hookOrder = ['ingress', 'prerouting', 'input', 'forward'];
 /**
  * With more foreign rules than this only chains are read: reading all rules would delay a commit too long.
  */
 const mostRules = 20_000;
 const drift = 'the kernel differs from the desired state: see vipward diff';
-
-/** What the rules in the kernel do with a packet. Throws SystemCallError. */
-export async function tracePacket(
-  kernel: Kernel,
-  packet: Packet,
-  { name, observe }: { readonly name: Dialect['name']; readonly observe: boolean },
-): Promise<Trace> {
-  const tracer = tracers[name === 'addresses' ? 'nftables' : name];
-  return tracer.read(await kernel.ask(tracer.question(packet)), packet, observe);
-}
 
 /** Foreign chains that can drop a packet. Throws SystemCallError. */
 export async function foreignChains(kernel: Kernel): Promise<ForeignChain[]> {

@@ -10,7 +10,7 @@ import type { Firewall } from '../firewall/firewall.ts';
 
 export interface WouldDropReport {
   readonly filter: AgentValues['filter'];
-  /** The number of samples that the kernel keeps per address family; 0 if this firewall takes none. */
+  /** The number of samples that the kernel keeps per address family. */
   readonly capacity: number;
   /** There may be more samples than listed; `dropped` of `status` counts all packets. */
   readonly full: boolean;
@@ -44,7 +44,7 @@ export async function wouldDrop(
   return {
     filter,
     capacity: sampler.capacity,
-    full: sampler.capacity > 0 && Math.max(of(4), of(6)) >= sampler.capacity,
+    full: Math.max(of(4), of(6)) >= sampler.capacity,
     samples: found.sort(compare).map(({ vip, source, protocol, port, packets, idleMs }) => ({
       ...{ vip, source, protocol: names.get(protocol) ?? String(protocol), port, packets },
       lastSeen: new Date(nowMs - idleMs).toISOString(),

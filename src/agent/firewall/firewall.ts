@@ -7,6 +7,7 @@ import type {
   KernelObject,
   KernelObjects,
   Sampler,
+  Tracer,
   Transaction,
 } from '../../dialects/dialect.ts';
 import type { Kernel } from '../../host/kernel.ts';
@@ -34,6 +35,7 @@ export interface Firewall {
   /** A refused step changes nothing. */
   readonly atomic: boolean;
   readonly sampler: Sampler;
+  readonly tracer: Tracer;
   /** What this kernel lacks, and what works less well for it. */
   readonly shortfalls: readonly string[];
   describe(object: KernelObject): string;

@@ -23,6 +23,7 @@ import {
   readCapabilities,
 } from '../../dialects/nftables/probe.ts';
 import { sampler } from '../../dialects/nftables/samples.ts';
+import { tracer } from '../../dialects/nftables/trace.ts';
 import type { Kernel } from '../../host/kernel.ts';
 import { SystemCallError } from '../../host/socket.ts';
 import { Errno } from '../../netlink/message.ts';
@@ -60,7 +61,7 @@ export function nftablesFirewall(probed: Capabilities | undefined, options: Fire
   const dialect = nftables({ ...options, ...ofKernel });
   return {
     siblings: () => withAllOptions((told) => nftables({ ...told, ...ofKernel })),
-    ...{ dialect, owned, atomic: true, sampler, shortfalls: shortfallsOf(probed), glance: null },
+    ...{ dialect, owned, atomic: true, sampler, tracer, shortfalls: shortfallsOf(probed), glance: null },
     describe: (object) => describe(object as NftObject),
     setOf: (object) => setOf(object as NftObject),
     inSetsOf: (constants, elements) =>

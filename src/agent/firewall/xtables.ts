@@ -13,6 +13,7 @@ import { errnoIn, type Question, questions, tableQuestions } from '../../dialect
 import { readSets } from '../../dialects/xtables/read-sets.ts';
 import { readTables } from '../../dialects/xtables/read-table.ts';
 import { sampler } from '../../dialects/xtables/samples.ts';
+import { tracer } from '../../dialects/xtables/trace.ts';
 import type { Kernel } from '../../host/kernel.ts';
 import { Errno } from '../../netlink/message.ts';
 import { type Address, familyOf } from '../../state/address.ts';
@@ -46,7 +47,7 @@ export function xtablesFirewall(
   return {
     dialect: xtables({ ...ofKernel, ...options }),
     siblings: () => withAllOptions((told) => xtables({ ...ofKernel, ...told })),
-    ...{ owned: false, atomic: false, sampler, shortfalls },
+    ...{ owned: false, atomic: false, sampler, tracer, shortfalls },
     describe: (object) => describe(object as XtObject),
     setOf: (object) => setOf(object as XtObject),
     inSetsOf: (constants, elements) =>

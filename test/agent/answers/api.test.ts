@@ -6,6 +6,7 @@ import type { Agent } from '../../../src/agent/agent.ts';
 import { agentRoutes } from '../../../src/agent/answers/api.ts';
 import { Ledger } from '../../../src/agent/ledger.ts';
 import { Tallies } from '../../../src/agent/tallies.ts';
+import { tracer } from '../../../src/dialects/nftables/trace.ts';
 import { SystemCallError } from '../../../src/host/socket.ts';
 import type { Reply, Route } from '../../../src/process/http.ts';
 import type { Address } from '../../../src/state/address.ts';
@@ -24,7 +25,7 @@ function fixture() {
     ...{ version: '0', ledger, tallies: new Tallies(), announcer: { unsent: 0 } },
     ...{ loop, session: { problems: [] }, logDestination: { dropped: 0 } },
     kernel: { dump: ask, ask },
-    firewall: { dialect: { name: 'nftables', dumps: [] }, counters: ask, sampler: { dumps: [] } },
+    firewall: { dialect: { dumps: [] }, counters: ask, sampler: { dumps: [] }, tracer },
     config: { values: { filter: 'observe' } },
   } as unknown as Agent;
   const routes = agentRoutes(agent);
