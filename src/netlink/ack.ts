@@ -84,6 +84,15 @@ export function errnoOf(message: Message): number {
   return message.type === NLMSG_ERROR ? -(u32(message.payload) | 0) : 0;
 }
 
+/** The first errno in a reply; 0 if it has none. */
+export function firstErrno(reply: Uint8Array): number {
+  for (const message of messagesOf(reply)) {
+    const errno = errnoOf(message);
+    if (errno !== 0) return errno;
+  }
+  return 0;
+}
+
 /** `ENFILE: Too many open files in system (of a set: it is full)`. */
 export function describeErrno(errno: number, words: string = errnoWords[errno] ?? ''): string {
   return words === '' ? errnoName(errno) : `${errnoName(errno)}: ${words}`;

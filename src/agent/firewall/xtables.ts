@@ -9,12 +9,13 @@ import { elementsDump, headers, setNames, tableDumps, tableNames } from '../../d
 import { encoder } from '../../dialects/xtables/encode.ts';
 import { type ElementObject, inSetsOf, setOf, type XtObject } from '../../dialects/xtables/objects.ts';
 import { printFound, printWanted } from '../../dialects/xtables/prints.ts';
-import { errnoIn, type Question, questions, tableQuestions } from '../../dialects/xtables/probe.ts';
+import { type Question, questions, tableQuestions } from '../../dialects/xtables/probe.ts';
 import { readSets } from '../../dialects/xtables/read-sets.ts';
 import { readTables } from '../../dialects/xtables/read-table.ts';
 import { sampler } from '../../dialects/xtables/samples.ts';
 import { tracer } from '../../dialects/xtables/trace.ts';
 import type { Kernel } from '../../host/kernel.ts';
+import { firstErrno } from '../../netlink/ack.ts';
 import { Errno } from '../../netlink/message.ts';
 import { type Address, familyOf } from '../../state/address.ts';
 import { protocolNumbers } from '../../state/port.ts';
@@ -93,7 +94,7 @@ async function askAll(kernel: Kernel, list: readonly Question[]): Promise<Answer
 }
 
 async function errnoOf(kernel: Kernel, family: 4 | 6, ask: Question['ask']): Promise<number> {
-  if ('message' in ask) return errnoIn(await kernel.ask({ door: 'nfnetlink', bytes: ask.message }));
+  if ('message' in ask) return firstErrno(await kernel.ask({ door: 'nfnetlink', bytes: ask.message }));
   const outcome = await kernel.tables.option(family, ask.option, ask.value);
   return typeof outcome === 'number' ? Math.max(0, -outcome) : 0;
 }

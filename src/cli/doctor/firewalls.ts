@@ -86,7 +86,7 @@ async function nftablesFinding(machine: Machine, modules: Modules): Promise<Find
 
 async function xtablesFindings(machine: Machine, modules: Modules, spare: boolean): Promise<Finding[]> {
   const families = textAt(machine, '/proc/net/if_inet6') === undefined ? ([4] as const) : ([4, 6] as const);
-  const asked = families.map((family) => askXtables(machine, modules, { family, spare }));
+  const asked = await Promise.all(families.map((family) => askXtables(machine, modules, { family, spare })));
   const types = await ipsetTypes(machine);
   return [
     finding(

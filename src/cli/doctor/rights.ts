@@ -4,10 +4,9 @@
 import { AddressAttribute, Message as RtMessage } from '../../dialects/addresses/constants.ts';
 import type { DumpRequest } from '../../dialects/dialect.ts';
 import { Message } from '../../dialects/nftables/constants.ts';
-import { describeErrno, errnoOf } from '../../netlink/ack.ts';
+import { describeErrno, firstErrno } from '../../netlink/ack.ts';
 import { nfgenmsg } from '../../netlink/batch.ts';
 import { AF_INET, Errno, NLM_F_ACK } from '../../netlink/message.ts';
-import { messagesOf } from '../../netlink/reader.ts';
 import { request } from '../../netlink/request.ts';
 import { type Machine, type OrErrno, textAt } from './machine.ts';
 import { type Check, fail, ok } from './report.ts';
@@ -22,12 +21,7 @@ export async function rightChecks(machine: Machine): Promise<Check[]> {
 
 /** The first errno in the kernel's reply, or the errno of the request itself. */
 export function errnoIn(answer: OrErrno<Uint8Array>): number {
-  if (typeof answer === 'number') return answer;
-  for (const message of messagesOf(answer)) {
-    const errno = errnoOf(message);
-    if (errno !== 0) return errno;
-  }
-  return 0;
+  return typeof answer === 'number' ? answer : firstErrno(answer);
 }
 
 async function adminCheck(machine: Machine): Promise<Check> {

@@ -1,18 +1,15 @@
-// Checks legacy xtables and ipset with requests that create no table: GET_INFO of a missing table creates it
-// with its hooks.
+// Checks legacy xtables and ipset with those questions of an agent that create no table: GET_INFO of a missing
+// table creates it with its hooks.
 
-import type { DumpRequest } from '../../dialects/dialect.ts';
+import { matchRevisions, type SetType, setTypes } from '../../dialects/xtables/constants.ts';
 import {
-  Command,
-  INFO_BYTES,
-  ipsetProtocol,
-  SetAttribute,
-  setTypes,
-} from '../../dialects/xtables/constants.ts';
+  type Question,
+  setMatchQuestion,
+  tableQuestion,
+  typeQuestion,
+} from '../../dialects/xtables/probe.ts';
 import { describeErrno } from '../../netlink/ack.ts';
-import { nfgenmsg } from '../../netlink/batch.ts';
-import { Errno, NLM_F_REQUEST } from '../../netlink/message.ts';
-import { Writer } from '../../netlink/writer.ts';
+import { Errno } from '../../netlink/message.ts';
 import type { Machine } from './machine.ts';
 import type { Modules } from './modules.ts';
 import { errnoIn } from './rights.ts';
@@ -26,13 +23,6 @@ export interface Part {
   readonly isForbidden?: boolean;
 }
 
-const SO_GET_INFO = 64;
-/** IPT_SO_GET_REVISION_MATCH and IP6T_SO_GET_REVISION_MATCH. */
-const revisionOption = { 4: 66, 6: 68 } as const;
-/** struct xt_get_revision: 29 bytes of name, one byte of revision. */
-const revisionBytes = 30;
-const setRevision = 4;
-
 /** The names of the existing tables; undefined if they cannot be read. */
 export function tableNames(machine: Machine, family: 4 | 6): readonly string[] | undefined {
   const file = machine.read(`/proc/net/ip${family === 4 ? '' : '6'}_tables_names`);
@@ -41,87 +31,76 @@ export function tableNames(machine: Machine, family: 4 | 6): readonly string[] |
 }
 
 /** `spare`: another firewall works, so no table is created just for this check. */
-export function askXtables(
+export async function askXtables(
   machine: Machine,
   modules: Modules,
   { family, spare }: { readonly family: 4 | 6; readonly spare: boolean },
-): { raw: Part; setMatch: Part } {
-  const ip = family === 4 ? 'ip' : 'ip6';
-  const answer = revisionOf(machine, family, 'set', setRevision);
-  const base = { option: 'CONFIG_IP_NF_IPTABLES', lacks: [`${ip}_tables`] };
-  if (answer === Errno.ENOPROTOOPT) {
-    const found = `${ip}_tables is not loaded, and never loads by itself`;
-    return { raw: { found, ...base }, setMatch: { found, ...base } };
+): Promise<{ raw: Part; setMatch: Part }> {
+  const question = setMatchQuestion(family);
+  const errno = await errnoOf(machine, question);
+  if (errno === Errno.ENOPROTOOPT) {
+    const name = `ip${family === 4 ? '' : '6'}_tables`;
+    const found = `${name} is not loaded, and never loads by itself`;
+    const part = { found, option: 'CONFIG_IP_NF_IPTABLES', lacks: [name] };
+    return { raw: part, setMatch: part };
   }
-  const option = 'CONFIG_NETFILTER_XT_SET';
   const setMatch =
-    answer === 0
-      ? { found: `revision ${setRevision}`, lacks: null, option }
-      : { found: `IPv${family}: ${describeErrno(answer)}`, lacks: ['xt_set'], option, ...forbidden(answer) };
-  return { raw: rawPart(machine, modules, { family, spare }), setMatch };
+    errno === 0
+      ? { found: `revision ${matchRevisions.set}`, lacks: null, option: question.config }
+      : missing(question, errno, `IPv${family}`);
+  return { raw: await rawPart(machine, modules, { family, spare }), setMatch };
 }
 
-function rawPart(
+async function rawPart(
   machine: Machine,
   modules: Modules,
   { family, spare }: { readonly family: 4 | 6; readonly spare: boolean },
-): Part {
-  const name = family === 4 ? 'iptable_raw' : 'ip6table_raw';
-  const option = family === 4 ? 'CONFIG_IP_NF_RAW' : 'CONFIG_IP6_NF_RAW';
+): Promise<Part> {
+  const question = tableQuestion(family, 'raw');
+  const { module, config: option } = question;
   const there = { lacks: null, option };
   if (tableNames(machine, family)?.includes('raw') === true) return { found: 'the table is there', ...there };
-  if (modules.has(name)) return { found: `${name} is in the kernel`, ...there };
+  if (modules.has(module)) return { found: `${module} is in the kernel`, ...there };
   if (!spare) {
-    const value = new Uint8Array(INFO_BYTES);
-    value.set(new TextEncoder().encode('raw'));
-    const answer = machine.option(family, SO_GET_INFO, value);
-    if (typeof answer !== 'number') return { found: 'the table answers', ...there };
-    const found = `IPv${family}: no raw table: ${describeErrno(answer)}`;
-    return { found, lacks: [name], option, ...forbidden(answer) };
+    const errno = await errnoOf(machine, question);
+    return errno === 0
+      ? { found: 'the table answers', ...there }
+      : missing(question, errno, `IPv${family}: no raw table`);
   }
-  const comes = modules.comesWith(name);
-  if (comes === false) return { found: `this kernel comes without ${name}`, lacks: [name], option };
+  const comes = modules.comesWith(module);
+  if (comes === false) return { found: `this kernel comes without ${module}`, lacks: [module], option };
   const found = 'not probed: nf_tables works, and a probe creates the table';
-  return { found: comes === true ? `${name} can be loaded` : found, ...there };
+  return { found: comes === true ? `${module} can be loaded` : found, ...there };
 }
 
-function forbidden(errno: number): Pick<Part, 'isForbidden'> {
-  return { isForbidden: errno === Errno.EPERM };
-}
-
-/** The errno with which the kernel refuses a revision of a match; 0 if it has it. */
-function revisionOf(machine: Machine, family: 4 | 6, name: string, revision: number): number {
-  const value = new Uint8Array(revisionBytes);
-  value.set(new TextEncoder().encode(name));
-  value[revisionBytes - 1] = revision;
-  const answer = machine.option(family, revisionOption[family], value);
-  return typeof answer === 'number' ? answer : 0;
+function missing({ module, config }: Question, errno: number, what: string): Part {
+  const isForbidden = errno === Errno.EPERM;
+  return { found: `${what}: ${describeErrno(errno)}`, lacks: [module], option: config, isForbidden };
 }
 
 export async function ipsetTypes(machine: Machine): Promise<Part> {
   const option = 'CONFIG_IP_SET';
-  const missing: string[] = [];
-  for (const type of Object.keys(setTypes)) {
-    const errno = errnoIn(await machine.ask(typeQuestion(type)));
+  const types = Object.keys(setTypes) as SetType[];
+  const lacking: { readonly type: SetType; readonly question: Question }[] = [];
+  for (const type of types) {
+    const question = typeQuestion(4, type);
+    const errno = await errnoOf(machine, question);
     // Without ip_set every command fails; with it, a missing type gives an errno of ipset's own.
-    if (errno >= 4096) missing.push(type);
+    if (errno >= 4096) lacking.push({ type, question });
     else if (errno !== 0) return { found: `missing: ${describeErrno(errno)}`, lacks: ['ip_set'], option };
   }
-  if (missing.length === 0) return { found: Object.keys(setTypes).join(', '), lacks: null, option };
+  const [first] = lacking;
+  if (first === undefined) return { found: types.join(', '), lacks: null, option };
   return {
-    found: `without ${missing.join(', ')}`,
-    lacks: missing.map((type) => `ip_set_${type.replace(':', '_').replaceAll(',', '')}`),
-    option: `CONFIG_IP_SET_${(missing[0] ?? '').replace(':', '_').replaceAll(',', '').toUpperCase()}`,
+    found: `without ${lacking.map(({ type }) => type).join(', ')}`,
+    lacks: lacking.map(({ question }) => question.module),
+    option: first.question.config,
   };
 }
 
-function typeQuestion(type: string): DumpRequest {
-  const writer = new Writer(64);
-  const place = writer.beginMessage(Command.TYPE, NLM_F_REQUEST, 1);
-  nfgenmsg(writer, 0);
-  writer.attributeU8(SetAttribute.PROTOCOL, ipsetProtocol);
-  writer.attributeText(SetAttribute.TYPENAME, type);
-  writer.attributeU8(SetAttribute.FAMILY, 2);
-  writer.endMessage(place);
-  return { door: 'nfnetlink', bytes: writer.bytes.slice() };
+/** The errno with which the kernel refuses a question; 0 if it has the part. */
+async function errnoOf(machine: Machine, { family, ask }: Question): Promise<number> {
+  if ('message' in ask) return errnoIn(await machine.ask({ door: 'nfnetlink', bytes: ask.message }));
+  const answer = machine.option(family, ask.option, ask.value);
+  return typeof answer === 'number' ? answer : 0;
 }

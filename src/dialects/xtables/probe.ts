@@ -1,7 +1,5 @@
 // Probes the abilities of this kernel's xtables and ipset: one request per feature, answered with an errno.
 
-import { errnoOf } from '../../netlink/ack.ts';
-import { messagesOf } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
 import {
   Command,
@@ -36,7 +34,7 @@ export function questions(): Question[] {
   return families.flatMap(({ family, icmpMatch }) => {
     const suffix = family === 6 ? '6' : '';
     const matches = [
-      matchQuestion(family, 'set', { config: 'CONFIG_NETFILTER_XT_SET', module: 'xt_set' }),
+      setMatchQuestion(family),
       matchQuestion(family, 'comment', {
         config: 'CONFIG_NETFILTER_XT_MATCH_COMMENT',
         module: 'xt_comment',
@@ -59,28 +57,27 @@ export function questions(): Question[] {
 }
 
 /** Requests for a table. The request creates the table, so it is sent only for tables that we will use. */
-export function tableQuestions(table: 'raw' | 'mangle' | 'filter'): Question[] {
-  return families.map(({ family }) => {
-    const value = new Uint8Array(INFO_BYTES);
-    value.set(new TextEncoder().encode(table));
-    const of6 = family === 6 ? '6' : '';
-    return {
-      family,
-      subject: `table ${table}`,
-      ask: { option: SO_GET_INFO, value },
-      config: `CONFIG_IP${of6}_NF_${table.toUpperCase()}`,
-      module: `ip${of6}table_${table}`,
-    };
-  });
+export function tableQuestions(table: TableName): Question[] {
+  return families.map(({ family }) => tableQuestion(family, table));
 }
 
-/** The errno in the reply to an ipset message; 0 if the kernel answered. */
-export function errnoIn(reply: Uint8Array): number {
-  for (const message of messagesOf(reply)) {
-    const errno = errnoOf(message);
-    if (errno !== 0) return errno;
-  }
-  return 0;
+type TableName = 'raw' | 'mangle' | 'filter';
+
+export function tableQuestion(family: 4 | 6, table: TableName): Question {
+  const value = new Uint8Array(INFO_BYTES);
+  value.set(new TextEncoder().encode(table));
+  const of6 = family === 6 ? '6' : '';
+  return {
+    family,
+    subject: `table ${table}`,
+    ask: { option: SO_GET_INFO, value },
+    config: `CONFIG_IP${of6}_NF_${table.toUpperCase()}`,
+    module: `ip${of6}table_${table}`,
+  };
+}
+
+export function setMatchQuestion(family: 4 | 6): Question {
+  return matchQuestion(family, 'set', { config: 'CONFIG_NETFILTER_XT_SET', module: 'xt_set' });
 }
 
 function matchQuestion(
@@ -94,7 +91,7 @@ function matchQuestion(
   return { family, subject: `match ${name}`, ask: { option: revisionOption[family], value }, ...cure };
 }
 
-function typeQuestion(family: 4 | 6, type: SetType): Question {
+export function typeQuestion(family: 4 | 6, type: SetType): Question {
   const writer = new Writer(64);
   command(writer, Command.TYPE, { sequence: 1 }, () => {
     writer.attributeText(SetAttribute.TYPENAME, type);
