@@ -86,11 +86,7 @@ export function errnoOf(message: Message): number {
 
 /** The first errno in a reply; 0 if it has none. */
 export function firstErrno(reply: Uint8Array): number {
-  for (const message of messagesOf(reply)) {
-    const errno = errnoOf(message);
-    if (errno !== 0) return errno;
-  }
-  return 0;
+  return [...messagesOf(reply)].map(errnoOf).find((errno) => errno !== 0) ?? 0;
 }
 
 /** `ENFILE: Too many open files in system (of a set: it is full)`. */

@@ -120,11 +120,6 @@ export class Writer {
     this.#bytes[place] = value;
   }
 
-  u16(value: number): void {
-    const place = this.#claimRaw(2);
-    this.#view.setUint16(place, value, true);
-  }
-
   u16Be(value: number): void {
     const place = this.#claimRaw(2);
     this.#view.setUint16(place, value, false);

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { beginBatch, endBatch, nfgenmsg } from '../../src/netlink/batch.ts';
 import { NFNL_MSG_BATCH_BEGIN, NFNL_SUBSYS_NFTABLES } from '../../src/netlink/message.ts';
 import { attributeList, messagesOf, u32Be } from '../../src/netlink/reader.ts';
+import { beginBatch, endBatch, nfgenmsg } from '../../src/netlink/request.ts';
 import { NLA_F_NESTED, Writer } from '../../src/netlink/writer.ts';
 import { hex, ipAddAddress4, nftAddChain, nftAddElements, wireExample } from './captured.ts';
 
@@ -160,10 +160,10 @@ test('the reader gives back any attributes as they were written, at any first ca
 function everything(writer: Writer): Uint8Array {
   const message = writer.beginMessage(0x1234, 0x5678, 0x9abcdef0);
   writer.u8(1);
-  writer.u16(0x0203);
   writer.u16Be(0x0203);
   writer.u8(4);
-  writer.u16(5);
+  writer.u16Be(0x0607);
+  writer.u16Be(5);
   writer.u32(0x06070809);
   const outer = writer.beginNest(1 | NLA_F_NESTED);
   writer.attributeU8(2, 0x11);

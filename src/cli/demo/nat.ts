@@ -15,8 +15,8 @@ import {
   TableAttribute,
 } from '../../dialects/nftables/constants.ts';
 import type { Kernel } from '../../host/kernel.ts';
-import { beginBatch, endBatch, nfgenmsg } from '../../netlink/batch.ts';
 import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { beginBatch, endBatch, nfgenmsg } from '../../netlink/request.ts';
 import { Writer } from '../../netlink/writer.ts';
 import { type Address, addressBytes, type Family, familyOf } from '../../state/address.ts';
 import { commitStep } from './network.ts';

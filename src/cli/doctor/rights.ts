@@ -5,9 +5,8 @@ import { AddressAttribute, Message as RtMessage } from '../../dialects/addresses
 import type { DumpRequest } from '../../dialects/dialect.ts';
 import { Message } from '../../dialects/nftables/constants.ts';
 import { describeErrno, firstErrno } from '../../netlink/ack.ts';
-import { nfgenmsg } from '../../netlink/batch.ts';
 import { AF_INET, Errno, NLM_F_ACK } from '../../netlink/message.ts';
-import { request } from '../../netlink/request.ts';
+import { nfgenmsg, request } from '../../netlink/request.ts';
 import { type Machine, type OrErrno, textAt } from './machine.ts';
 import { type Check, fail, ok } from './report.ts';
 

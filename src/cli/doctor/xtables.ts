@@ -1,5 +1,5 @@
-// Checks legacy xtables and ipset with those questions of an agent that create no table: GET_INFO of a missing
-// table creates it with its hooks.
+// Checks legacy xtables and ipset with those questions of an agent that create no table: GET_INFO of a
+// missing table creates it with its hooks.
 
 import { matchRevisions, type SetType, setTypes } from '../../dialects/xtables/constants.ts';
 import {

@@ -1,8 +1,8 @@
 // One nf_tables batch under construction. It records which objects each message is about.
 
 import type { MessageRecord, Step } from '../../netlink/ack.ts';
-import { beginBatch, endBatch, nfgenmsg } from '../../netlink/batch.ts';
 import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_NONREC, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { beginBatch, endBatch, nfgenmsg } from '../../netlink/request.ts';
 import type { Writer } from '../../netlink/writer.ts';
 
 import {

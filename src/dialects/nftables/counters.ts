@@ -1,8 +1,8 @@
 // Counters of single elements: a request for a few keys instead of a dump of the set.
 
-import { nfgenmsg } from '../../netlink/batch.ts';
 import { NLM_F_REQUEST } from '../../netlink/message.ts';
 import { attributeList, attributesOf, messagesOf, u64Be } from '../../netlink/reader.ts';
+import { nfgenmsg } from '../../netlink/request.ts';
 import { Writer } from '../../netlink/writer.ts';
 import type { DumpRequest } from '../dialect.ts';
 import {

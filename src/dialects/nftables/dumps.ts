@@ -1,8 +1,7 @@
 // The requests whose replies decode() reads, and those for the chains and rules of other programs.
 
-import { nfgenmsg } from '../../netlink/batch.ts';
 import { NLM_F_DUMP } from '../../netlink/message.ts';
-import { request } from '../../netlink/request.ts';
+import { nfgenmsg, request } from '../../netlink/request.ts';
 import type { DumpRequest } from '../dialect.ts';
 import { Message, NFPROTO_INET, tableName } from './constants.ts';
 

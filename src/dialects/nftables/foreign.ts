@@ -27,8 +27,8 @@ const hookNames: readonly string[] = ['prerouting', 'input', 'forward', '', '', 
 const otherHookNames: Readonly<Record<string, readonly string[]>> = { arp: ['input'], netdev: ['ingress'] };
 
 /**
- * From the reply to chainDump(): the foreign base chains of type filter at ingress, prerouting, input and forward that have a rule or the
- * policy drop. `rules` is the sum of NFTA_CHAIN_USE over all foreign chains.
+ * From the reply to chainDump(): the foreign base chains of type filter at ingress, prerouting, input and
+ * forward that have a rule or the policy drop. `rules` is the sum of NFTA_CHAIN_USE over all foreign chains.
  */
 export function readForeign(reply: Uint8Array): { chains: ForeignChain[]; rules: number } {
   const chains: ForeignChain[] = [];

@@ -2,8 +2,8 @@
 // every message and commits none.
 
 import type { Receipt, Refused, Step } from '../../netlink/ack.ts';
-import { beginBatch, nfgenmsg } from '../../netlink/batch.ts';
 import { Errno, NLM_F_CREATE, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { beginBatch, nfgenmsg } from '../../netlink/request.ts';
 import { Writer } from '../../netlink/writer.ts';
 import {
   ChainAttribute,

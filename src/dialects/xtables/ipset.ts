@@ -1,7 +1,7 @@
 // Messages of ipset (linux/netfilter/ipset/ip_set.h): sets, single elements, and LIST requests.
 
-import { nfgenmsg } from '../../netlink/batch.ts';
 import { NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST } from '../../netlink/message.ts';
+import { nfgenmsg } from '../../netlink/request.ts';
 import { NLA_F_NESTED, type Writer } from '../../netlink/writer.ts';
 import { addressBytes } from '../../state/address.ts';
 import {
