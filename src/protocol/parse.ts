@@ -50,11 +50,6 @@ export interface OpenFrame {
   readonly body: Fields;
 }
 
-/** Parses a frame that an agent sent. Throws FrameError. */
-export function parseAgentMessage(frame: string): AgentMessage {
-  return readAgentMessage(openFrame(frame));
-}
-
 /** Reads the fields of an agent's frame. Throws FrameError. */
 export function readAgentMessage({ type, body }: OpenFrame): AgentMessage {
   switch (type) {

@@ -44,7 +44,7 @@ export function readVirtualIp(value: unknown, path: Path): VirtualIp {
     address: readAddress(address, under(path, '.address')),
     filtered: flag(filtered, under(path, '.filtered')),
     egress: flag(egress, under(path, '.egress')),
-    ports: list(ports, under(path, '.ports'), readVipPort, 65_535 * 3),
+    ports: list(ports, under(path, '.ports'), readVipPort),
   };
   for (let index = 1; index < vip.ports.length; index++) {
     const [before, after] = [vip.ports[index - 1], vip.ports[index]];

@@ -2,7 +2,7 @@
 
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { parseAgentMessage, parseControllerMessage } from '../../src/protocol/parse.ts';
+import { openFrame, parseControllerMessage, readAgentMessage } from '../../src/protocol/parse.ts';
 import { FrameError } from '../../src/protocol/shape.ts';
 import { changed, endsWell, garbled } from '../hostile-values.ts';
 
@@ -68,7 +68,7 @@ const ofController = [
 ];
 
 for (const [side, parse, frames] of [
-  ['an agent', parseAgentMessage, ofAgent],
+  ['an agent', (frame: string) => readAgentMessage(openFrame(frame)), ofAgent],
   ['a controller', parseControllerMessage, ofController],
 ] as const) {
   test(`any frame of ${side} is parsed or refused by a FrameError`, async () => {
