@@ -11,7 +11,7 @@ import { type Records, readRecords, stateFile, writeRecords } from './records/re
 import { Store } from './records/store.ts';
 import type { ReplacingInput } from './replacing.ts';
 import type { ChangingPair } from './server.ts';
-import { type Problem, problemAt } from './service.ts';
+import { problemAt } from './service.ts';
 import type { Catalog } from './sources/catalog.ts';
 import { FileSource } from './sources/files.ts';
 import type { StatusInput } from './status/status.ts';
@@ -101,20 +101,20 @@ export async function makeFileCore(
   const readAgain = () => source.readAgain();
   const mayBelieve = () => true;
   const readings = makeReadings({ controller, truth: catalog, readAgain, mayBelieve }, config, input);
-  const statusInput = () => {
-    const [problems, ignored] = [
-      [...catalog.problems(), ...recordsProblem(stateDir, store)],
-      catalog.ignored(),
-    ];
-    const reason = controller.isPublished ? null : 'NotComplete';
-    const { massRemoval: held } = readings;
-    return { controller, massRemoval: held, problems, invalid: catalog.invalid, ignored, reason };
-  };
-  const [progressed, happened] = [() => undefined, () => undefined];
+  const statusInput = () => ({
+    controller,
+    massRemoval: readings.massRemoval,
+    problems: [...catalog.problems(), ...problemAt(stateFile(stateDir), store.trouble?.message ?? null)],
+    invalid: catalog.invalid,
+    ignored: catalog.ignored(),
+    reason: controller.isPublished ? null : 'NotComplete',
+  });
   return {
-    // Nobody reads addresses back from files.
+    ...{ controller, readings, statusInput, nodeOfToken: null, certificate: null },
+    // Nobody reads addresses back from files, and no cluster wants to know what happens.
     replaces: { isTold: () => true, followMs: 0 },
-    ...{ nodeOfToken: null, certificate: null, controller, readings, statusInput, progressed, happened },
+    progressed: () => undefined,
+    happened: () => undefined,
     usePools: (changed) => void readings.usePools(changed),
     isOpen: () => readings.wasReadWhole,
     self: () => ({ cluster: controller.cluster, generation: controller.generation, ruling: true }),
@@ -182,9 +182,4 @@ export function makeReadings(
 
 export function nowMs(): number {
   return performance.now();
-}
-
-/** A controller that cannot write its records goes on serving, and would know less after a restart. */
-function recordsProblem(stateDir: string, { trouble }: Store): Problem[] {
-  return problemAt(stateFile(stateDir), trouble?.message ?? null);
 }

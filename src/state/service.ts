@@ -12,6 +12,12 @@ export type ServiceKey = string & { readonly [serviceKeyBrand]: true };
 export const Delivery = { host: 'host', forward: 'forward' } as const;
 export type Delivery = (typeof Delivery)[keyof typeof Delivery];
 
+/** The namespace and the name of a Service. */
+export function namesOf(key: ServiceKey): { readonly namespace: string; readonly name: string } {
+  const slash = key.indexOf('/');
+  return { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
+}
+
 const twoNames = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 
 export class ServiceKeyError extends Error {

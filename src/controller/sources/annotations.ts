@@ -3,7 +3,7 @@
 
 import { type Address, AddressError, parseAddress } from '../../state/address.ts';
 import { Delivery } from '../../state/service.ts';
-import type { ServiceRefusal } from '../service.ts';
+import { RefusalReason, type ServiceRefusal } from '../service.ts';
 import { FieldError, mapping, textAt } from './fields.ts';
 
 const addressNames = [
@@ -172,7 +172,7 @@ function readAddresses(annotations: Annotations, loadBalancerIP: unknown): Asked
     // kube-vip takes 0.0.0.0 for "ask DHCP", and a host name for "ask DNS".
     if (address === undefined || address === '0.0.0.0' || address === '::') {
       const message = `${where}: ${JSON.stringify(item)} is not an address: give an address, or remove it`;
-      return { addresses: [], refusal: { reason: 'NotSupported', message } };
+      return { addresses: [], refusal: { reason: RefusalReason.NotSupported, message } };
     }
     addresses.add(address);
   }
@@ -182,7 +182,7 @@ function readAddresses(annotations: Annotations, loadBalancerIP: unknown): Asked
 
 function refused(what: string): Asked {
   const message = `${what}: name at most ${mostAddresses} addresses, in at most ${addressesLimit} characters`;
-  return { addresses: [], refusal: { reason: 'NotSupported', message } };
+  return { addresses: [], refusal: { reason: RefusalReason.NotSupported, message } };
 }
 
 function parsed(text: string): Address | undefined {
@@ -198,7 +198,7 @@ function refusalOf(annotations: Annotations): ServiceRefusal | null {
   for (const [name, value] of annotations) {
     const found = unsupported.find(({ prefix }) => name.startsWith(prefix));
     if (found === undefined || value === 'false' || value === '' || annotations.has(found.ours)) continue;
-    return { reason: 'NotSupported', message: `${path(name)} is not supported; ${found.why}` };
+    return { reason: RefusalReason.NotSupported, message: `${path(name)} is not supported; ${found.why}` };
   }
   return null;
 }

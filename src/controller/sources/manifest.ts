@@ -9,8 +9,14 @@ import {
   parseLegacyPrefix,
   parsePrefix,
 } from '../../state/address.ts';
-import { Delivery, parseServiceKey, type ServiceKey } from '../../state/service.ts';
-import type { FamilyWish, ServiceManifest, ServicePort, ServiceRefusal } from '../service.ts';
+import { Delivery, namesOf, parseServiceKey, type ServiceKey } from '../../state/service.ts';
+import {
+  type FamilyWish,
+  RefusalReason,
+  type ServiceManifest,
+  type ServicePort,
+  type ServiceRefusal,
+} from '../service.ts';
 import { type AnnotationFacts, readAnnotations } from './annotations.ts';
 import { choiceAt, FieldError, fieldAt, type Mapping, mapping, sequence, textAt } from './fields.ts';
 import { portSourceLimit, readPorts, readSources } from './traffic.ts';
@@ -121,7 +127,7 @@ function readService(object: Mapping, key: ServiceKey, rules: ManifestRules): Se
   const sources = readSources(spec['loadBalancerSourceRanges'], facts.sourceRanges, parseRange);
   return {
     key,
-    namespace: key.slice(0, key.indexOf('/')),
+    namespace: namesOf(key).namespace,
     createdMs: readCreated(metadata['creationTimestamp']),
     ...(rules.isOfCluster ? { recorded: readIngress(object['status']) } : {}),
     addresses: facts.addresses,
@@ -146,11 +152,11 @@ function refusalOf(
 ): ServiceRefusal | null {
   if (facts.refusal !== null) return facts.refusal;
   if (ports.length === 0)
-    return { reason: 'NoPorts', message: 'spec.ports is empty: declare at least one port' };
+    return { reason: RefusalReason.NoPorts, message: 'spec.ports is empty: declare at least one port' };
   const size = ports.length * Math.max(1, sources?.length ?? 0);
   if (size <= portSourceLimit) return null;
   const message = `${size} pairs of port and source range; at most ${portSourceLimit}: split the Service`;
-  return { reason: 'NotSupported', message };
+  return { reason: RefusalReason.NotSupported, message };
 }
 
 function readCreated(value: unknown): number {

@@ -1,15 +1,14 @@
 // The body of `/api/v1/status`, made on request: every VIP with its owner, state and reason, every Service on
 // it, every node.
 
-import type { TableName } from '../../protocol/messages.ts';
 import type { Address } from '../../state/address.ts';
 import type { ServiceKey } from '../../state/service.ts';
 import type { Term } from '../../state/term.ts';
 import type { PortRefusal } from '../compile.ts';
 import type { Controller } from '../controller.ts';
-import type { Node } from '../owners/nodes.ts';
+import type { KeptRefusal, Node } from '../owners/nodes.ts';
 import type { MassRemoval } from '../readings/mass-removal.ts';
-import type { Problem, ServiceManifest, ServicePort } from '../service.ts';
+import { type Problem, RefusalReason, type ServiceManifest, type ServicePort } from '../service.ts';
 import type { EndedStatus } from '../stream/closed-connections.ts';
 import { type VipCondition, type VipState, vipState } from './vip-state.ts';
 
@@ -47,12 +46,7 @@ export interface NodeStatus {
   readonly lagMs: number | null;
   /** How its last ended stream ended; it may have a new one. */
   readonly lastClosed: EndedStatus | null;
-  readonly refusals: readonly {
-    readonly table: TableName;
-    readonly key: Address;
-    readonly code: string;
-    readonly reason: string;
-  }[];
+  readonly refusals: readonly KeptRefusal[];
 }
 
 export interface RefusedService {
@@ -147,7 +141,7 @@ export function statusLists({ controller, invalid }: StatusInput): {
   for (const { node } of owners.all.values()) owned.set(node, (owned.get(node) ?? 0) + 1);
   const refused: RefusedService[] = [];
   for (const [key, refusal] of allocator.refusals) refused.push({ key, ...refusal });
-  for (const [key, message] of invalid) refused.push({ key, reason: 'NotSupported', message });
+  for (const [key, message] of invalid) refused.push({ key, reason: RefusalReason.NotSupported, message });
   return {
     vips: rules.keys().map((address) => vipStatus(controller, address)),
     nodes: nodes.all().map((node) => nodeStatus(controller, node, owned.get(node.name) ?? 0)),
@@ -217,6 +211,6 @@ function nodeStatus({ closedConnections, latency, rules }: Controller, node: Nod
     seq: acked.rules,
     lagMs: behindMs ?? node.lagMs,
     lastClosed: closedConnections.lastOf(name),
-    refusals: [...refusals.values()].map(({ table, key, code, reason }) => ({ table, key, code, reason })),
+    refusals: [...refusals.values()],
   };
 }

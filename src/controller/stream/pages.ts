@@ -4,7 +4,6 @@ import { pageServices, type TableName } from '../../protocol/messages.ts';
 import { frameOf } from './frame.ts';
 
 export interface PageItem {
-  readonly key: string;
   readonly json: string;
   readonly bucket: number;
   readonly services: number;

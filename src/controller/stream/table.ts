@@ -161,9 +161,9 @@ export class Table<Name extends TableName> {
     const wanted = new Set(buckets);
     const items: PageItem[] = [];
     if (wanted.size > 0) {
-      for (const [key, { bucket, json, resource }] of this.#rows) {
+      for (const { bucket, json, resource } of this.#rows.values()) {
         if (!wanted.has(bucket)) continue;
-        items.push({ key, json, bucket, services: weight(resource) });
+        items.push({ json, bucket, services: weight(resource) });
       }
     }
     const pages = new Pages({ table: this.name, seq: this.#seq, buckets, items });

@@ -41,6 +41,7 @@ export interface ApiRequest {
   /** With its query. */
   readonly path: string;
   readonly body?: object;
+  /** Media type of the body; the usual one is a merge patch for PATCH, an object for other methods. */
   readonly contentType?: string;
   /** Media type of the answer, if it is no API object. */
   readonly accept?: string;
@@ -87,7 +88,7 @@ export class ApiClient implements Disposable {
     method = 'GET',
     path,
     body,
-    contentType,
+    contentType = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json',
     accept = 'application/json',
     signal,
     timeoutMs,
@@ -117,7 +118,7 @@ export class ApiClient implements Disposable {
     this.#agent?.destroy();
   }
 
-  #headers({ authorization }: Identity, payload: string | null, contentType = 'application/json') {
+  #headers({ authorization }: Identity, payload: string | null, contentType: string) {
     return {
       'user-agent': this.#userAgent,
       ...(authorization === null ? {} : { authorization }),

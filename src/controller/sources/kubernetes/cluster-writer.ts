@@ -59,7 +59,6 @@ export function makeClusterWriter({
   const say = (draft: EventDraft): void => events.say(draft);
   const vipWriter = new VirtualIpWriter({
     ...{ controller, client, writes, signal, say },
-    pools: () => controller.pools,
     isListed: () => source.hasRecords,
     uidOf: (key) => catalog.uidOf(key),
   });

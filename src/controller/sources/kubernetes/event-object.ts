@@ -2,7 +2,7 @@
 // Pure.
 
 import type { Address } from '../../../state/address.ts';
-import type { ServiceKey } from '../../../state/service.ts';
+import { namesOf, type ServiceKey } from '../../../state/service.ts';
 import { microTime } from './lease-record.ts';
 import { virtualIpName } from './service-status.ts';
 
@@ -70,8 +70,7 @@ export function seriesPatch(count: number, wallMs: number): object {
 }
 
 export function serviceReference(key: ServiceKey, uid: string): ObjectReference {
-  const [namespace = '', name = ''] = key.split('/');
-  return { apiVersion: 'v1', kind: 'Service', namespace, name, ...(uid === '' ? {} : { uid }) };
+  return { apiVersion: 'v1', kind: 'Service', ...namesOf(key), ...(uid === '' ? {} : { uid }) };
 }
 
 export function virtualIpReference(address: Address, uid: string): ObjectReference {

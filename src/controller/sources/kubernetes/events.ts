@@ -19,7 +19,6 @@ export const seriesMs: number = 5 * 60_000;
 export const lookMs: number = 10_000;
 /** Objects and reasons that are remembered, as in client-go; beyond these the oldest is forgotten. */
 export const mostSeries = 4096;
-const mergePatch = 'application/merge-patch+json';
 
 /** A draft and its time. */
 interface DraftEvent {
@@ -133,7 +132,7 @@ export class Events {
     const path = `${eventsPath(draft.regarding)}/${name}`;
     const body = seriesPatch(count, wallMs);
     try {
-      await this.#input.client.json({ method: 'PATCH', path, body, contentType: mergePatch, signal });
+      await this.#input.client.json({ method: 'PATCH', path, body, signal });
       return true;
     } catch (error) {
       if (!(error instanceof ApiError) || error.code !== 404) throw error;

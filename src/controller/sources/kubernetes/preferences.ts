@@ -67,12 +67,11 @@ export class Preferences {
     if (this.#nodes.get(name) === node) return;
     this.#nodes.set(name, node);
     const [path, body] = [`${virtualIpsPath}/${name}`, { spec: { node } }];
-    const contentType = 'application/merge-patch+json';
     const written: Written = { node, made: null, passed: null };
     this.#written.set(name, written);
     writes.put('preference', address, async (signal) => {
       try {
-        const answer = await client.json({ method: 'PATCH', path, body, contentType, signal });
+        const answer = await client.json({ method: 'PATCH', path, body, signal });
         written.made = isMapping(answer) ? cutVirtualIp(answer) : null;
       } catch (error) {
         if (this.#written.get(name) === written) this.#written.delete(name);

@@ -2,8 +2,14 @@
 // invalid stays as it was when it was last valid.
 
 import type { Address } from '../../../state/address.ts';
-import { parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../state/service.ts';
-import type { Problem, ServiceChanges, ServiceManifest, ServiceRefusal } from '../../service.ts';
+import { namesOf, parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../state/service.ts';
+import {
+  type Problem,
+  RefusalReason,
+  type ServiceChanges,
+  type ServiceManifest,
+  type ServiceRefusal,
+} from '../../service.ts';
 import { FieldError, type Mapping, mapping } from '../fields.ts';
 import { type ManifestRules, readDocument } from '../manifest.ts';
 import type { ObjectChanges } from './list-watch.ts';
@@ -78,7 +84,13 @@ function mayNotOptOut({ namespace, onlyServicePorts, delivery }: ServiceManifest
         : null;
   if (what === null) return null;
   const message = `${what}, which --allow-opt-out forbids to namespace ${namespace}`;
-  return { reason: 'Forbidden', message };
+  return { reason: RefusalReason.Forbidden, message };
+}
+
+/** The API path of a Service. */
+export function servicePath(key: ServiceKey): string {
+  const { namespace, name } = namesOf(key);
+  return `/api/v1/namespaces/${namespace}/services/${name}`;
 }
 
 export class ServiceObjects {
@@ -130,10 +142,8 @@ export class ServiceObjects {
 
   /** Problems of Services, with the API path of each object. */
   problems(): Problem[] {
-    return [...this.#otherwise].map(([key, message]) => {
-      const [namespace, name] = key.split('/');
-      const file = `/api/v1/namespaces/${namespace}/services/${name}`;
-      return { file, document: null, service: key, message };
+    return [...this.#otherwise].map(([service, message]) => {
+      return { file: servicePath(service), document: null, service, message };
     });
   }
 

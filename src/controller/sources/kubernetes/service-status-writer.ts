@@ -8,7 +8,7 @@ import type { Problem } from '../../service.ts';
 import { inTurns } from '../../turns.ts';
 import { type ApiClient, ApiError } from './client.ts';
 import type { ServiceEvents } from './service-events.ts';
-import type { ServiceObjects } from './service-objects.ts';
+import { type ServiceObjects, servicePath } from './service-objects.ts';
 import { isContestedFor, leftIn, otherManagersOf, statusPatch, wantedIngress } from './service-status.ts';
 import type { Writes } from './writes.ts';
 
@@ -72,9 +72,7 @@ export class ServiceStatusWriter {
   /** Services whose status another manager owns. */
   problems(): Problem[] {
     return [...this.#conflicts].map(([service, message]) => {
-      const [namespace, name] = service.split('/');
-      const file = `/api/v1/namespaces/${namespace}/services/${name}/status`;
-      return { file, document: null, service, message };
+      return { file: `${servicePath(service)}/status`, document: null, service, message };
     });
   }
 

@@ -2,10 +2,11 @@
 // forced: another field manager's status stays.
 
 import { type Address, familyOf } from '../../../state/address.ts';
-import type { ServiceKey } from '../../../state/service.ts';
+import { namesOf, type ServiceKey } from '../../../state/service.ts';
 import type { PortRefusal } from '../../compile.ts';
 import { RefusalReason } from '../../service.ts';
 import { isMapping } from '../fields.ts';
+import { servicePath } from './service-objects.ts';
 
 /** Our name in the API server's record of which manager owns which field. */
 export const fieldManager = 'vipward';
@@ -53,12 +54,11 @@ export interface StatusText {
 
 /** The path and body of the request. An empty list removes the addresses that we applied before. */
 export function statusPatch({ key, addresses, hasIpMode }: StatusText): { path: string; body: object } {
-  const [namespace = '', name = ''] = key.split('/');
   const ingress = addresses.map((ip) => (hasIpMode ? { ip, ipMode: 'VIP' } : { ip }));
   return {
-    path: `/api/v1/namespaces/${namespace}/services/${name}/status?fieldManager=${fieldManager}`,
+    path: `${servicePath(key)}/status?fieldManager=${fieldManager}`,
     body: {
-      ...{ apiVersion: 'v1', kind: 'Service', metadata: { namespace, name } },
+      ...{ apiVersion: 'v1', kind: 'Service', metadata: namesOf(key) },
       status: { loadBalancer: ingress.length === 0 ? {} : { ingress } },
     },
   };

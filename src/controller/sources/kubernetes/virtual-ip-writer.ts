@@ -3,7 +3,7 @@
 
 import type { Address } from '../../../state/address.ts';
 import type { ServiceKey } from '../../../state/service.ts';
-import { type Pool, poolOf } from '../../allocation/pools.ts';
+import { poolOf } from '../../allocation/pools.ts';
 import type { Controller } from '../../controller.ts';
 import { vipStatus } from '../../status/status.ts';
 import { TurnQueue } from '../../turns.ts';
@@ -24,7 +24,6 @@ import type { Writes } from './writes.ts';
 
 export interface VirtualIpWriterInput {
   readonly controller: Controller;
-  readonly pools: () => readonly Pool[];
   readonly uidOf: (key: ServiceKey) => string;
   readonly say: (events: EventDraft) => void;
   /** False while the records cannot be read: then writes fail too, or nobody sees them. */
@@ -41,7 +40,6 @@ type Write = Omit<ApiRequest, 'signal'> & { readonly events: readonly EventDraft
 const gatherMs = 200;
 /** How long a controller that begins to rule waits for the owners' hello. */
 const hearMs = 5000;
-const mergePatch = 'application/merge-patch+json';
 
 export class VirtualIpWriter {
   readonly #input: VirtualIpWriterInput;
@@ -187,7 +185,7 @@ export class VirtualIpWriter {
     if (!this.#input.controller.allocator.isUsed(address)) return null;
     const path = `${virtualIpsPath}/${virtualIpName(address)}`;
     const body = { spec: this.#spec(address) };
-    return { method: 'PATCH', path, body, contentType: mergePatch, events: [] };
+    return { method: 'PATCH', path, body, events: [] };
   }
 
   #say(address: Address, before: VirtualIpRecord): Write | null {
@@ -197,7 +195,7 @@ export class VirtualIpWriter {
     const status = this.#status(address, before);
     const services = controller.allocator.usersOf(address).map(({ key }) => key);
     const events = eventsOf({ before, status, services, uidOf });
-    return { method: 'PATCH', path, body: { status }, contentType: mergePatch, events };
+    return { method: 'PATCH', path, body: { status }, events };
   }
 
   /** Names the node that has to let go, for the next controller that rules. */
@@ -207,7 +205,7 @@ export class VirtualIpWriter {
     if (allocator.isUsed(address) || holder === undefined) return null;
     const status = { node: holder.name, term: holder.held.get(address), state: 'released' };
     const path = `${virtualIpsPath}/${virtualIpName(address)}/status`;
-    return { method: 'PATCH', path, body: { status }, contentType: mergePatch, events: [] };
+    return { method: 'PATCH', path, body: { status }, events: [] };
   }
 
   #remove(address: Address): Write | null {
@@ -229,9 +227,9 @@ export class VirtualIpWriter {
   }
 
   #spec(address: Address): object {
-    const { controller, pools, uidOf } = this.#input;
+    const { controller, uidOf } = this.#input;
     const services = controller.allocator.usersOf(address).map(({ key }) => ({ key, uid: uidOf(key) }));
-    return virtualIpSpec({ address, pool: poolOf(pools(), address)?.name ?? '', services });
+    return virtualIpSpec({ address, pool: poolOf(controller.pools, address)?.name ?? '', services });
   }
 
   #status(address: Address, record: VirtualIpRecord) {

@@ -1,7 +1,7 @@
 // Reads and writes VirtualIP objects, the records of which Services have an address. Pure.
 
 import { type Address, AddressError, parseAddress } from '../../../state/address.ts';
-import { parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../state/service.ts';
+import { namesOf, parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../state/service.ts';
 import type { Term } from '../../../state/term.ts';
 import type { Owner, Records } from '../../records/records.ts';
 import type { VipState } from '../../status/vip-state.ts';
@@ -160,8 +160,7 @@ export interface VirtualIpSpec {
  */
 export function virtualIpSpec({ address, pool, services }: VirtualIpSpec): object {
   const named = services.slice(0, mostNamed).map(({ key, uid }) => {
-    const [namespace, name] = key.split('/');
-    return uid === '' ? { namespace, name } : { namespace, name, uid };
+    return { ...namesOf(key), ...(uid === '' ? {} : { uid }) };
   });
   return { address, pool, services: named };
 }

@@ -186,7 +186,7 @@ test('VirtualIPs are not written until the records are listed', async (t) => {
   const state = { isListed: false, puts: 0 };
   const writes = { put: () => void state.puts++, drop: () => undefined } as unknown as Writes;
   new VirtualIpWriter({
-    ...{ controller, writes, pools: () => controller.pools, uidOf: () => '', say: () => undefined },
+    ...{ controller, writes, uidOf: () => '', say: () => undefined },
     ...{ isListed: () => state.isListed, client: null as never, signal: stopping.signal },
   });
   const look = () => {

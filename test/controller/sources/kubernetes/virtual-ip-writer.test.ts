@@ -39,7 +39,7 @@ async function recording(t: TestContext) {
     last = JSON.stringify(request);
   };
   const vipWriter = new VirtualIpWriter({
-    ...{ controller, signal, pools: () => controller.pools, uidOf: () => '', say: quiet },
+    ...{ controller, signal, uidOf: () => '', say: quiet },
     ...{ client: { json } as unknown as VirtualIpWriterInput['client'], isListed: () => true },
     writes: new Writes({ signal, random: () => 0, mayWrite: () => true, onRefused: quiet, restMs: 20 }),
   });
