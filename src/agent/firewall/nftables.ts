@@ -41,6 +41,9 @@ import {
 
 /** Throws TableOwnedError, SystemCallError. */
 export async function probeNftables(kernel: Kernel): Promise<Capabilities> {
+  const unreachable = refusalOfSocket(kernel);
+  if (unreachable !== 0)
+    return { refusal: unreachable, ownerAndPersist: false, setExpressionFlag: false, localAddresses: false };
   // Reading the owner takes no lock. Trying to take the table from an owner would disturb every other writer.
   const owner = tableOwner(await kernel.ask(tableDump()));
   if (owner !== undefined && owner !== 0 && owner !== kernel.portId('nfnetlink'))
@@ -49,6 +52,17 @@ export async function probeNftables(kernel: Kernel): Promise<Capabilities> {
   const disturbed = disturbanceOf(receipt);
   if (disturbed !== undefined) throw new SystemCallError('probe of nf_tables', disturbed.errno);
   return readCapabilities(receipt);
+}
+
+/** EPROTONOSUPPORT where the kernel has no nfnetlink and loads no module by itself; 0 if it has a socket. */
+function refusalOfSocket(kernel: Kernel): number {
+  try {
+    kernel.portId('nfnetlink');
+    return 0;
+  } catch (error) {
+    if (error instanceof SystemCallError && error.errno === Errno.EPROTONOSUPPORT) return error.errno;
+    throw error;
+  }
 }
 
 export function nftablesFirewall(probed: Capabilities | undefined, options: FirewallOptions): Firewall {
@@ -115,9 +129,11 @@ export async function nftablesRemains(kernel: Kernel): Promise<Remains> {
   };
 }
 
-/** Without nf_tables the kernel answers EINVAL, and there is no table. */
+/** The errnos of a kernel without nf_tables, and of one without nfnetlink: there is no table. */
+const absences: ReadonlySet<number> = new Set([Errno.EINVAL, Errno.EPROTONOSUPPORT]);
+
 function noneWithoutNftables(error: unknown): Uint8Array[] {
-  if (error instanceof SystemCallError && error.errno === Errno.EINVAL) return [];
+  if (error instanceof SystemCallError && absences.has(error.errno)) return [];
   throw error;
 }
 

@@ -15,6 +15,7 @@ import { readTables } from '../../dialects/xtables/read-table.ts';
 import { sampler } from '../../dialects/xtables/samples.ts';
 import { tracer } from '../../dialects/xtables/trace.ts';
 import type { Kernel } from '../../host/kernel.ts';
+import { SystemCallError } from '../../host/socket.ts';
 import { firstErrno } from '../../netlink/ack.ts';
 import { Errno } from '../../netlink/message.ts';
 import { type Address, familyOf } from '../../state/address.ts';
@@ -94,9 +95,16 @@ async function askAll(kernel: Kernel, list: readonly Question[]): Promise<Answer
 }
 
 async function errnoOf(kernel: Kernel, family: 4 | 6, ask: Question['ask']): Promise<number> {
-  if ('message' in ask) return firstErrno(await kernel.ask({ door: 'nfnetlink', bytes: ask.message }));
-  const outcome = await kernel.tables.option(family, ask.option, ask.value);
-  return typeof outcome === 'number' ? Math.max(0, -outcome) : 0;
+  if ('option' in ask) {
+    const outcome = await kernel.tables.option(family, ask.option, ask.value);
+    return typeof outcome === 'number' ? Math.max(0, -outcome) : 0;
+  }
+  try {
+    return firstErrno(await kernel.ask({ door: 'nfnetlink', bytes: ask.message }));
+  } catch (error) {
+    if (error instanceof SystemCallError) return error.errno;
+    throw error;
+  }
 }
 
 async function vipCounters(
