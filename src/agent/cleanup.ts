@@ -40,12 +40,21 @@ interface Result {
  * Removes addresses first, then the filter. The filter stays while another interface still has an address of
  * ours. Resolves to exit code 0 and what was removed, or 1 and why something was not.
  */
-export async function cleanup({ stateDir, interfaces, lockFile }: CleanupOptions): Promise<Result> {
+export async function cleanup(options: CleanupOptions): Promise<Result> {
   const native = loadNative();
   const holder = await lockHolder(native);
   if (holder !== undefined)
     return { code: 1, lines: [`an agent runs here (${processOf(holder)}); end it first`] };
-  using kernel = new Kernel(native, { lockFile });
+  using kernel = new Kernel(native, options);
+  try {
+    return await removeAll(kernel, options);
+  } catch (error) {
+    if (!(error instanceof SystemCallError)) throw error;
+    return { code: 1, lines: [withRemedy(error.message, error.errno)] };
+  }
+}
+
+async function removeAll(kernel: Kernel, { stateDir, interfaces }: CleanupOptions): Promise<Result> {
   const links = readLinks(await kernel.ask(linkDump()));
   const unknown = interfaces?.names.filter((name) => !links.some((link) => link.name === name)) ?? [];
   if (unknown.length > 0) {

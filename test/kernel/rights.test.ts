@@ -51,6 +51,21 @@ test('cleanup without CAP_NET_ADMIN names the addresses that it cannot remove in
   equal(stderr.split('\n').length, 2);
 });
 
+test('cleanup without CAP_NET_ADMIN of an interface without VIPs names the missing capability', {
+  skip,
+}, () => {
+  using own = ownKernel();
+  for (const words of [
+    ['link', 'add', 'lan', 'type', 'veth', 'peer', 'name', 'far'],
+    ['address', 'add', '10.88.0.1/32', 'dev', 'lan', 'metric', '1986621559'],
+  ])
+    equal(runIn(own.namespace, ['ip', ...words]).status, 0);
+  const argv = [program, 'cleanup', '--interface', 'far'];
+  const { status, stderr } = runIn(own.namespace, without('net_admin', ...argv));
+  equal(status, 1);
+  match(stderr, /^vipward cleanup: nfnetlink dump: EPERM.*; run it as root, or give it CAP_NET_ADMIN\n$/);
+});
+
 test('a dump without CAP_NET_ADMIN fails with EPERM', { skip }, () => {
   using own = ownKernel();
   const read = [
