@@ -177,7 +177,8 @@ function assemble(
     reason === '' ? log.info('stateWritten') : log.error({ reason }, 'stateUnwritable'),
   );
   const isUsable = (address: Address): boolean => holder.isUsable(address);
-  const reporter = new Reporter({ ledger, journal, tallies, log, announcer, isUsable, now });
+  const isDown = (address: Address): boolean => holder.places.isDown(address);
+  const reporter = new Reporter({ ledger, journal, tallies, log, announcer, isUsable, isDown, now });
   const { acks, refuse } = reporter;
   const retirement = new Retirement({ retire: () => retireOthers(kernel, firewall.dialect.name), log });
   const rules = new Rules({

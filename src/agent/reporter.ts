@@ -3,7 +3,6 @@
 import type { Log } from '../process/log.ts';
 import type { Ack, HeldVip, Refusal, TableName } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
-import type { Term } from '../state/term.ts';
 import type { Announcer } from './addresses/announce.ts';
 import type { Journal } from './disk/journal.ts';
 import type { Ledger } from './ledger.ts';
@@ -24,6 +23,8 @@ export interface ReporterParts {
   readonly announcer: Announcer;
   /** Whether a held address is usable and announced. */
   readonly isUsable: (address: Address) => boolean;
+  /** Whether a held address is on a link that is down or has no carrier. */
+  readonly isDown: (address: Address) => boolean;
   readonly now: () => number;
 }
 
@@ -41,9 +42,11 @@ export class Reporter {
 
   constructor(parts: ReporterParts) {
     this.#parts = parts;
-    const termOf = (address: Address) => this.#termOf(address);
     this.#vipLog = new VipLog(parts.ledger, parts.log);
-    this.#heldUpdates = new HeldUpdates({ held: () => this.heldVips(), termOf });
+    this.#heldUpdates = new HeldUpdates({
+      held: () => this.heldVips(),
+      of: (address) => this.#heldAt(address),
+    });
     this.acks = new Acks((ack) => this.#ack(ack), parts.now);
   }
 
@@ -78,10 +81,7 @@ export class Reporter {
 
   /** The usable VIPs that the node holds, with the term of their placement. */
   heldVips(): HeldVip[] {
-    return [...this.#parts.ledger.carried()].flatMap((address) => {
-      const term = this.#termOf(address);
-      return term === undefined ? [] : [{ address, term }];
-    });
+    return [...this.#parts.ledger.carried()].flatMap((address) => this.#heldAt(address) ?? []);
   }
 
   /**
@@ -94,8 +94,11 @@ export class Reporter {
     return [...(this.session?.placements.resources.values() ?? [])];
   }
 
-  #termOf(address: Address): Term | undefined {
-    return this.#parts.isUsable(address) ? this.#parts.ledger.heldBy(address) : undefined;
+  #heldAt(address: Address): HeldVip | undefined {
+    const { ledger, isUsable, isDown } = this.#parts;
+    const term = isUsable(address) ? ledger.heldBy(address) : undefined;
+    if (term === undefined) return undefined;
+    return isDown(address) ? { address, term, down: true } : { address, term };
   }
 
   get ofRules(): Pick<RulesParts, 'refuse' | 'committed' | 'overtaken' | 'observe'> {

@@ -63,6 +63,10 @@ function onNetwork(
       session.reintroduce();
       if (places.areUnsettled || places.areOn(change.link.index)) loop.doubt('link');
       break;
+    case 'down':
+      session.reintroduce();
+      if (places.areUnsettled || places.areOn(change.link.index)) loop.doubt('link');
+      break;
     case 'address gone':
       if (holder.isHeldAt(change.object)) loop.doubt('address');
       else if (change.object.foreign) matter(change.object.address);

@@ -6,6 +6,7 @@ import type { Address } from '../state/address.ts';
 import type { Controller } from './controller.ts';
 import { AbsentNodes } from './owners/absent-nodes.ts';
 import { isTooMuch } from './owners/claims.ts';
+import { changeHeld, setHeld } from './owners/held.ts';
 import { type Node, refusalKey } from './owners/nodes.ts';
 import { AgentStream, type Wire } from './stream/agent-stream.ts';
 import { raisePauseMs } from './terms.ts';
@@ -154,11 +155,11 @@ export class Sessions {
         return null;
       case 'held':
         if (isTooMuch(node, { set: message.vips, remove: node.held.keys() })) return tooMuchHeld;
-        this.#held(node, message.vips, node.setHeld(message.vips));
+        this.#held(node, message.vips, setHeld(node, message.vips));
         return null;
       case 'heldDelta':
         if (isTooMuch(node, message)) return tooMuchHeld;
-        this.#held(node, message.set, node.changeHeld(message));
+        this.#held(node, message.set, changeHeld(node, message));
         return null;
       case 'resync':
         if (this.#controller.isPublished) session.stream.resync(message.table, message.have);

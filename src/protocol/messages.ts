@@ -79,6 +79,8 @@ export type RefusalCode = (typeof RefusalCode)[keyof typeof RefusalCode];
 export interface HeldVip {
   readonly address: Address;
   readonly term: Term;
+  /** Its link is down or has no carrier: no client reaches it there. */
+  readonly down?: true;
 }
 
 /** A resource that the agent could not put in force; `services` names the affected Services. */

@@ -220,5 +220,6 @@ function readHeld(value: unknown, path: Path): HeldVip {
   return {
     address: readAddress(body['address'], under(path, '.address')),
     term: readTerm(body['term'], under(path, '.term')),
+    ...(body['down'] !== undefined && flag(body['down'], under(path, '.down')) ? { down: true } : {}),
   };
 }

@@ -62,7 +62,7 @@ function lateKernel() {
 /** Records the types of the messages to the controller in `said`, and acknowledged numbers in `acked`. */
 function reporterOf({ ledger, said, acked }: Pick<LateRoom, 'ledger' | 'said' | 'acked'>): Reporter {
   const reporter = new Reporter({
-    ...{ ledger, isUsable: () => true, now: () => 0 },
+    ...{ ledger, isUsable: () => true, isDown: () => false, now: () => 0 },
     journal: { rule: ignore } as Partial<Journal> as Journal,
     tallies: { commit: { observe: ignore }, update: { observe: ignore } } as unknown as Tallies,
     log: logLines('silent').log,

@@ -9,6 +9,7 @@ import { Reporter } from '../../src/agent/reporter.ts';
 import type { Session } from '../../src/agent/stream/session.ts';
 import { Tallies } from '../../src/agent/tallies.ts';
 import { addresses } from '../../src/dialects/addresses/dialect.ts';
+import type { Link } from '../../src/dialects/addresses/links.ts';
 import type { AddressObject } from '../../src/dialects/addresses/objects.ts';
 import type { Transaction } from '../../src/dialects/dialect.ts';
 import { Kernel } from '../../src/host/kernel.ts';
@@ -30,6 +31,8 @@ export class Room implements Disposable {
   readonly reporter: Reporter;
   readonly #kernel = new Kernel(recordedNative());
   isRuled = true;
+  /** The state of the interfaces. */
+  link: Pick<Link, 'up' | 'carrier'> = { up: true, carrier: true };
   /** The interface that VIPs go on, if there is one. */
   index: number | null = 7;
   /** What happens while the kernel is asked for gateways, and while it takes addresses. */
@@ -72,16 +75,26 @@ export class Room implements Disposable {
       refresh: async () => [],
       find: (id: string) => this.there.find((object) => object.id === id),
       interfaceFor: () => (this.index === null ? undefined : { index: this.index }),
-      link: (index: number) => ({ index, loopback: false, mac: new Uint8Array(6) }),
+      link: (index: number) => ({ ...this.link, index, loopback: false, mac: new Uint8Array(6) }),
     });
     Object.defineProperty(network, 'addresses', { value: this.there });
     const log = createLog('silent', { write: () => {}, dropped: 0, [Symbol.dispose]: () => {} });
     const kept = { state: { cluster: null, generation: 0, rules: new Map(), placements: new Map() } };
     const journal = new Journal('/nonexistent', { ...kept, problem: null }, () => {});
+    const isDown = (key: Address): boolean => this.holder.places.isDown(key);
     const isUsable = (key: Address): boolean => this.holder.isUsable(key);
     const announcer = new Announcer(native, network);
     const tallies = new Tallies();
-    this.reporter = new Reporter({ ledger, journal, log, announcer, isUsable, tallies, now: () => 0 });
+    this.reporter = new Reporter({
+      ledger,
+      journal,
+      log,
+      announcer,
+      isUsable,
+      isDown,
+      tallies,
+      now: () => 0,
+    });
     const isRuled = (): boolean => this.isRuled;
     const placements = (): Room['placements'] => this.placements;
     const session = {

@@ -94,6 +94,28 @@ test('each ruling controller is told of a refusal once, even if another was told
   ]);
 });
 
+test('a VIP is reported as held on a link that is down or without carrier, and when that ends', async () => {
+  using room = new Room();
+  room.reporter.ofSession.onRuler([heldDeltaFeature]);
+  await room.claim(one);
+  room.arrives(one);
+  const { reporter } = room;
+  for (const link of [
+    { up: true, carrier: false },
+    { up: false, carrier: true },
+  ]) {
+    room.said.length = 0;
+    room.link = link;
+    reporter.held([one, other]);
+    deepEqual(reporter.heldVips(), [{ address: one, term, down: true }]);
+    reporter.held([one]);
+    room.link = { up: true, carrier: true };
+    reporter.held([one]);
+    const down = { type: 'heldDelta', set: [{ address: one, term, down: true }], remove: [] };
+    deepEqual(room.said, [down, set(one)]);
+  }
+});
+
 test('all VIPs are announced with the first whole table, and later only those that are set', async () => {
   using room = new Room();
   await room.claim('10.77.0.100' as Address, '10.77.0.101' as Address);

@@ -1,6 +1,7 @@
 // Other programs remove what is ours: the agent restores it at once, or the kernel refuses the removal.
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { type Sockets, socketsOf } from '../agent/life.ts';
 import { runIn } from '../namespaces.ts';
 import { harms, isXtables, ownerless, wordsOf } from './firewall.ts';
@@ -132,6 +133,26 @@ test('status names a link without carrier while VIPs are on it', { skip }, async
   assert.equal(await problemsOf(node), '');
   node.run('ip link set lan0 down', { where: node.client });
   const isTold = async (): Promise<boolean> => /VIPs on lan, .*no carrier/.test(await problemsOf(node));
+  await node.until('the problem is reported', isTold);
+  const stateOf = async (): Promise<string[]> => {
+    const said = (await node.controllerStatus()).vips.map(({ state, reason }) => `${state} ${reason}`);
+    return [...new Set(said)];
+  };
+  await node.until('the controller reports it', async () => {
+    return isDeepStrictEqual(await stateOf(), ['unowned NoInterface']);
+  });
+  // A new stream reports it too.
+  await node.killAgent('SIGTERM');
+  node.startAgent();
+  await node.until('the controller reports it again', async () => {
+    const { nodes } = await node.controllerStatus();
+    return nodes[0]?.seq === 1 && isDeepStrictEqual(await stateOf(), ['unowned NoInterface']);
+  });
+  node.run('ip link set lan0 up', { where: node.client });
+  await node.until('the controller reports its end', async () => {
+    return isDeepStrictEqual(await stateOf(), ['serving Announced']);
+  });
+  node.run('ip link set lan0 down', { where: node.client });
   await node.until('the problem is reported', isTold);
   await node.setServices([]);
   assert.equal(await problemsOf(node), '');

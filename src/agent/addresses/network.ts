@@ -5,7 +5,7 @@ import { Message } from '../../dialects/addresses/constants.ts';
 import { isTentative, readAddress } from '../../dialects/addresses/decode.ts';
 import { addresses } from '../../dialects/addresses/dialect.ts';
 import type { Link } from '../../dialects/addresses/links.ts';
-import { hasRisen, linkDump, macsOf, readLink, readLinks } from '../../dialects/addresses/links.ts';
+import { hasRisen, isDown, linkDump, macsOf, readLink, readLinks } from '../../dialects/addresses/links.ts';
 import type { AddressObject } from '../../dialects/addresses/objects.ts';
 import { macText } from '../../dialects/addresses/probe.ts';
 import type { Kernel } from '../../host/kernel.ts';
@@ -27,6 +27,8 @@ export type NetworkChange =
   | { readonly kind: 'address gone' | 'address usable'; readonly object: AddressObject }
   /** The interface now has carrier, or another MAC: its neighbours may have to learn VIPs again. */
   | { readonly kind: 'carrier'; readonly link: Link }
+  /** The interface went down or lost its carrier. */
+  | { readonly kind: 'down'; readonly link: Link }
   /** A foreign address that is new or now a duplicate, or an interface that is new, renamed, up or down. */
   | { readonly kind: 'new'; readonly address: Address | null }
   | { readonly kind: 'other' };
@@ -130,6 +132,7 @@ export class Network implements Carried {
     }
     this.#links.set(link.index, link);
     if (hasRisen(link, before)) return { kind: 'carrier', link };
+    if (before !== undefined && !isDown(before) && isDown(link)) return { kind: 'down', link };
     const isKnown = before?.name === link.name && before.up === link.up;
     return isKnown ? { kind: 'other' } : { kind: 'new', address: null };
   }

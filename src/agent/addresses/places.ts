@@ -1,6 +1,7 @@
 // Decides which interface a VIP goes on, and refuses VIPs that have no place on this node for now.
 
 import { addresses } from '../../dialects/addresses/dialect.ts';
+import { isDown } from '../../dialects/addresses/links.ts';
 import type { AddressObject } from '../../dialects/addresses/objects.ts';
 import type { Rival } from '../../dialects/addresses/probe.ts';
 import type { KernelObjects } from '../../dialects/dialect.ts';
@@ -47,14 +48,17 @@ export class Places {
   get trouble(): string {
     const { ledger, network } = this.#parts;
     const indexes = new Set(ledger.held.values().map(({ interfaceIndex }) => interfaceIndex));
-    const mute = [...indexes].filter((index) => {
-      const { up = true, carrier = true } = network.link(index) ?? {};
-      return !up || !carrier;
-    });
-    if (mute.length === 0) return '';
-    const names = mute.map((index) => network.nameOf(index)).join(', ');
+    const down = [...indexes].filter((index) => this.#isDown(index));
+    if (down.length === 0) return '';
+    const names = down.map((index) => network.nameOf(index)).join(', ');
     const remedy = 'repair the link, or move its VIPs to another node by vipward move';
     return `no client reaches the VIPs on ${names}, which is down or has no carrier; ${remedy}`;
+  }
+
+  /** Whether a VIP is held on a link that is down or has no carrier. */
+  isDown(address: Address): boolean {
+    const held = this.#parts.ledger.held.get(address);
+    return held !== undefined && this.#isDown(held.interfaceIndex);
   }
 
   /** Whether an address is a wanted VIP, so that it matters whether the node has it for itself. */
@@ -121,6 +125,11 @@ export class Places {
       ...{ table: 'placements', key, ...obstacle },
       services: vip === undefined ? [] : servicesOf(vip),
     });
+  }
+
+  #isDown(index: number): boolean {
+    const link = this.#parts.network.link(index);
+    return link !== undefined && isDown(link);
   }
 
   #conflict({ address, interfaceIndex }: HeldAddress, { mac, does }: Rival): Obstacle {

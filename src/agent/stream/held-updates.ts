@@ -2,19 +2,19 @@
 
 import { type Held, type HeldDelta, type HeldVip, heldDeltaFeature } from '../../protocol/messages.ts';
 import type { Address } from '../../state/address.ts';
-import { compareTerms, type Term } from '../../state/term.ts';
+import { compareTerms } from '../../state/term.ts';
 
 export interface HeldUpdatesParts {
   /** All VIPs that the node holds now. */
   readonly held: () => readonly HeldVip[];
-  /** The term by which the node holds an address; undefined if it does not. */
-  readonly termOf: (address: Address) => Term | undefined;
+  /** How the node holds an address; undefined if it does not. */
+  readonly of: (address: Address) => HeldVip | undefined;
 }
 
 export class HeldUpdates {
   readonly #parts: HeldUpdatesParts;
-  /** The terms last sent; null until all were sent once. */
-  #terms: Map<Address, Term> | null = null;
+  /** The VIPs as they were last sent; null until all were sent once. */
+  #told: Map<Address, HeldVip> | null = null;
   #takesDeltas = false;
   /** VIPs that may have changed since the last message. */
   readonly #doubtful = new Set<Address>();
@@ -26,10 +26,10 @@ export class HeldUpdates {
   /** Another stream rules. Changes since its hello went to other streams, so the next message is whole. */
   restart(features: readonly string[]): void {
     this.#takesDeltas = features.includes(heldDeltaFeature);
-    this.#terms = null;
+    this.#told = null;
   }
 
-  /** The node may hold these addresses no more, or by another term. */
+  /** The node may hold these addresses no more, by another term, or on a link with another state. */
   doubt(addresses: Iterable<Address>): void {
     for (const address of addresses) this.#doubtful.add(address);
   }
@@ -40,19 +40,19 @@ export class HeldUpdates {
   next(): Held | HeldDelta | null {
     const changed = [...this.#doubtful];
     this.#doubtful.clear();
-    if (this.#terms === null) return this.#whole();
+    if (this.#told === null) return this.#whole();
     if (changed.length === 0) return null;
     if (!this.#takesDeltas) return this.#whole();
     const set: HeldVip[] = [];
     const remove: Address[] = [];
     for (const address of changed) {
-      const before = this.#terms.get(address);
-      const term = this.#parts.termOf(address);
-      if (term === undefined) {
-        if (this.#terms.delete(address)) remove.push(address);
-      } else if (before === undefined || compareTerms(before, term) !== 0) {
-        this.#terms.set(address, term);
-        set.push({ address, term });
+      const before = this.#told.get(address);
+      const now = this.#parts.of(address);
+      if (now === undefined) {
+        if (this.#told.delete(address)) remove.push(address);
+      } else if (before === undefined || !isSame(before, now)) {
+        this.#told.set(address, now);
+        set.push(now);
       }
     }
     return set.length + remove.length === 0 ? null : { type: 'heldDelta', set, remove };
@@ -60,7 +60,11 @@ export class HeldUpdates {
 
   #whole(): Held {
     const vips = this.#parts.held();
-    this.#terms = new Map(vips.map(({ address, term }) => [address, term]));
+    this.#told = new Map(vips.map((vip) => [vip.address, vip]));
     return { type: 'held', vips };
   }
+}
+
+function isSame(one: HeldVip, other: HeldVip): boolean {
+  return one.down === other.down && compareTerms(one.term, other.term) === 0;
 }

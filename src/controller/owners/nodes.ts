@@ -1,12 +1,13 @@
 // Every node that has said hello or is named in the records: what it can do, what it holds and what it was
 // told.
 
-import type { HeldDelta, HeldVip, Hello, Refusal, TableName } from '../../protocol/messages.ts';
+import type { Hello, Refusal, TableName } from '../../protocol/messages.ts';
 import { type Address, addressBytes, prefixesContainBytes } from '../../state/address.ts';
 import type { Term } from '../../state/term.ts';
 import type { Placement } from '../../state/virtual-ip.ts';
 import type { AgentStream } from '../stream/agent-stream.ts';
 import { Table, type TableChanges } from '../stream/table.ts';
+import { setHeld } from './held.ts';
 
 export interface Bar {
   readonly reason: 'NoEligibleNode' | 'NoLocalEndpoints';
@@ -23,6 +24,8 @@ export class Node {
   /** The version of each table in the node's kernel; null until the first ack of this connection. */
   readonly acked: Record<TableName, number | null> = { rules: null, placements: null };
   readonly held: Map<Address, Term> = new Map();
+  /** Held VIPs that no client reaches there: their link is down or has no carrier. */
+  readonly down: Set<Address> = new Set();
   /** Held VIPs that the node was to let go of, or that another node was given since. */
   readonly outdone: Set<Address> = new Set();
   /** What the node refused, by `TABLE KEY`. */
@@ -83,7 +86,7 @@ export class Node {
     this.isBehind = false;
     this.refusals.clear();
     this.impossible.clear();
-    return this.setHeld(hello.held);
+    return setHeld(this, hello.held);
   }
 
   disconnect(): void {
@@ -108,19 +111,6 @@ export class Node {
     for (const change of this.placements.put({ set, remove, again }))
       if (this.#stream?.publish('placements', change) !== true)
         for (const key of change.keys) if (again.has(key)) this.#unheard.add(key);
-  }
-
-  /** Returns the VIPs that the node holds no more. */
-  setHeld(vips: readonly HeldVip[]): readonly Address[] {
-    return this.changeHeld({ set: vips, remove: [...this.held.keys()] });
-  }
-
-  /** Returns the VIPs that the node holds no more. */
-  changeHeld({ set, remove }: Omit<HeldDelta, 'type'>): readonly Address[] {
-    const gone = remove.filter((address) => this.held.delete(address));
-    for (const address of remove) this.outdone.delete(address);
-    for (const { address, term } of set) this.held.set(address, term);
-    return gone.filter((address) => !this.held.has(address));
   }
 
   /** True if the VIP is on a link of the node and in its --allow, and neither node nor cluster objects. */

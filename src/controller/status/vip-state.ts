@@ -42,11 +42,18 @@ export function vipState(controller: Controller, address: Address): VipCondition
   if (refusal !== undefined && !node.held.has(address))
     return { state: 'refused', reason: refusal.code, message: refusal.reason };
   if (owners.isServing(address)) {
+    if (node.down.has(address)) return stranded(address, owner.node);
     const message =
       refusal === undefined ? '' : `the last change was refused: ${refusal.code}: ${refusal.reason}`;
     return { state: 'serving', reason: refusal === undefined ? 'Announced' : refusal.code, message };
   }
   return { state: 'pending', reason: 'Allocated', message: `${owner.node} has not announced it yet` };
+}
+
+function stranded(address: Address, node: string): VipCondition {
+  const what = `no client reaches it on ${node}, which keeps it: its link there is down or has no carrier`;
+  const message = `${what}; repair the link, or vipward move ${address} NODE`;
+  return { state: 'unowned', reason: 'NoInterface', message };
 }
 
 /** Why no VIP is placed on a node that did not commit its rules in time. */

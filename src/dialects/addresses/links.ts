@@ -69,6 +69,11 @@ export function hasRisen({ up, carrier, mac }: Link, before: Link | undefined): 
   return !(before?.up === true && before.carrier) || macText(before.mac) !== macText(mac);
 }
 
+/** No frame goes out or comes in: the interface is down or has no carrier. */
+export function isDown({ up, carrier }: Link): boolean {
+  return !up || !carrier;
+}
+
 /** The distinct hardware addresses of the links that have an Ethernet address. */
 export function macsOf(links: readonly Link[]): string[] {
   return [...new Set(links.map(({ mac }) => macText(mac)))].filter((mac) => mac.length === 17);

@@ -187,9 +187,8 @@ test('of two equally good links a VIP goes on the one that is up, and moves when
   using own = made(['address add 10.77.0.2/24 dev eth1', 'link set eth0 down']);
   const network = await networkOf(own);
   equal(network.interfaceFor(parseAddress('10.88.5.9'))?.name, 'eth1');
-  const turn = async (words: string): Promise<string> => {
+  const turn = async (words: string, name = words.split(' ')[0]): Promise<string> => {
     equal(runIn(own.namespace, ['ip', 'link', 'set', ...words.split(' ')]).status, 0);
-    const [name = ''] = words.split(' ');
     const events = [...messagesOf((await own.kernel.dump([linkDump()]))[0] ?? new Uint8Array())];
     const event = events.find((message) => readLink(message)?.name === name);
     ok(event !== undefined);
@@ -199,15 +198,18 @@ test('of two equally good links a VIP goes on the one that is up, and moves when
   equal(place(), 'eth1');
   equal(await turn('eth0 up'), 'carrier');
   equal(place(), 'eth0');
-  equal(await turn('eth0 down'), 'new');
+  equal(await turn('eth0 down'), 'down');
   equal(place(), 'eth1');
   equal(await turn('peer0 down'), 'new');
   equal(await turn('eth0 up'), 'new');
-  equal(await turn('eth1 down'), 'new');
+  equal(await turn('eth1 down'), 'down');
   equal(place(), 'eth0');
   equal(await turn('eth0 mtu 1400'), 'other');
   equal(await turn('eth1 up'), 'carrier');
   equal(await turn('eth1 address 02:00:00:00:00:07'), 'carrier');
+  equal(await turn('peer1 down', 'eth1'), 'down');
+  equal(await turn('eth1 mtu 1400'), 'other');
+  equal(await turn('peer1 up', 'eth1'), 'carrier');
 });
 
 test('a link without carrier comes after all with one, except for a VIP that is on it', {

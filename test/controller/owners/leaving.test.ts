@@ -2,6 +2,7 @@
 
 import { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
+import { setHeld } from '../../../src/controller/owners/held.ts';
 import { Leaving } from '../../../src/controller/owners/leaving.ts';
 import { Node } from '../../../src/controller/owners/nodes.ts';
 import type { AgentStream } from '../../../src/controller/stream/agent-stream.ts';
@@ -27,7 +28,7 @@ test('the rules of a VIP are dropped once each node has let go of it and acknowl
     node.acked.placements = node.placements.seq;
     all.check(node);
     deepEqual(dropped, []);
-    node.setHeld([]);
+    setHeld(node, []);
     node.acked.placements = null;
     all.check(node);
     deepEqual(dropped, []);
