@@ -48,7 +48,8 @@ export class BenchController implements Disposable {
       self: () => ({ version: 'bench', cluster: 'bench', generation: 1, ruling: true }),
       onError: () => undefined,
       onTurnedAway: () => undefined,
-      onEvent: () => {},
+      onGreeted: () => undefined,
+      onClosed: () => undefined,
       ...{ connectionLimit: 8, helloTimeoutMs: 5000 },
     });
     this.#hub.attach(this.#server);

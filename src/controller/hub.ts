@@ -13,7 +13,7 @@ import {
   replacedReason,
   subprotocol,
 } from '../protocol/messages.ts';
-import { type Closing, type HubEvent, policyViolation, type Session, type Sessions } from './sessions.ts';
+import { type Closing, policyViolation, type Session, type Sessions } from './sessions.ts';
 import { Connection, type Socket } from './stream/connection.ts';
 import { Crowd, tooMuchUnheard } from './stream/crowd.ts';
 import {
@@ -29,7 +29,10 @@ import { inTurns, TurnQueue } from './turns.ts';
 export interface HubInput extends UpgradeHandlerInput {
   readonly sessions: Sessions;
   readonly self: () => Self;
-  readonly onEvent: (event: HubEvent) => void;
+  /** The hello of a node was accepted. */
+  readonly onGreeted: (node: string) => void;
+  /** A connection ended that was a node's stream; if it never was, onTurnedAway is called instead. */
+  readonly onClosed: (node: string, how: Closing) => void;
   readonly helloTimeoutMs: number;
 }
 
@@ -183,7 +186,7 @@ export class Hub {
   }
 
   #greet(connection: Connection, hello: Hello): Closing | null {
-    const { self, sessions, onEvent, authenticate } = this.#input;
+    const { self, sessions, onGreeted, authenticate } = this.#input;
     // An agent heard during standby keeps its connection, though its token may have expired since.
     const isKnown = connection.standbyNode === hello.node;
     const stranger = whyStranger(authenticate(connection.request), hello.node);
@@ -197,7 +200,7 @@ export class Hub {
     else connection.standbyNode = hello.node;
     connection.send(welcomeFrame(self()));
     if (connection.session !== null) this.#beginners.add([connection.session]);
-    onEvent({ event: ruling ? 'agentConnected' : 'agentHeard', node: hello.node });
+    onGreeted(hello.node);
     return null;
   }
 
@@ -219,14 +222,11 @@ export class Hub {
     const { session, closing, node } = connection;
     this.#unname(connection);
     if (session !== null) this.#input.sessions.close(session);
-    const reason = closing?.reason ?? (session?.isLeaving === true ? 'bye' : 'the connection ended');
-    this.#input.onEvent({
-      ...(node === null ? { event: 'agentRefused', peer: from.peer } : { event: 'agentClosed' }),
-      // Named by the credential of its upgrade: a closed socket has no certificate any more.
-      node: node ?? from.node,
-      code: closing?.code ?? code,
-      reason,
-    });
+    const reason = session?.isLeaving === true ? 'bye' : 'the connection ended';
+    const how = closing ?? { code, reason };
+    if (node !== null) this.#input.onClosed(node, how);
+    // Named by the credential of its upgrade: a closed socket has no certificate any more.
+    else this.#input.onTurnedAway({ ...from, ...how });
   }
 }
 

@@ -24,7 +24,7 @@ import { Sessions } from './sessions.ts';
 import { headOf, type Status, statusOf } from './status/status.ts';
 import { statusText } from './status/status-text.ts';
 import { type Principal, principalOf, readTokens, type Tokens } from './stream/credentials.ts';
-import { type RefusedAgent, RefusedAgentLog } from './stream/refused-agents.ts';
+import { RefusedAgentLog } from './stream/refused-agents.ts';
 
 /** Times that tests shorten. */
 export interface Timing {
@@ -181,25 +181,23 @@ function makeHub(
   const settling = new Settling({ ...timing, controller, onSettled: progressed });
   signal.addEventListener('abort', () => settling.dispose(), { once: true });
   const refusals = new RefusedAgentLog({ say: (refused) => log.warn(refused, 'agentRefused') });
-  const turnedAway = ({ peer, ...ended }: RefusedAgent) => {
-    controller.closedConnections.turnedAway(ended);
-    refusals.add({ peer, ...ended });
-  };
   const hub: Hub = new Hub({
     sessions,
     authenticate: (request) => nodeOf(whoIs(request)),
     isOpen,
     self: () => ({ version, ...self() }),
-    onEvent: ({ event, ...rest }) => {
-      const { node, code = 1000, reason = '', peer = null } = rest;
-      if (event === 'agentRefused') turnedAway({ node, code, reason, peer });
-      else log.info(rest, event);
+    onGreeted: (node) => log.info({ node }, self().ruling ? 'agentConnected' : 'agentHeard'),
+    onClosed: (node, how) => {
+      log.info({ node, ...how }, 'agentClosed');
       // A node whose Node was deleted is forgotten when its stream ends.
-      const isKnown = node !== null && (controller.nodes.get(node) !== undefined || !controller.isPublished);
-      if (event === 'agentClosed' && isKnown)
-        controller.closedConnections.ended(node, { node, code, reason });
+      const isKnown = controller.nodes.get(node) !== undefined || !controller.isPublished;
+      if (isKnown) controller.closedConnections.ended(node, { node, ...how });
     },
-    onTurnedAway: ({ status, reason }, from) => turnedAway({ ...from, code: status, reason }),
+    onTurnedAway: (refused) => {
+      const { peer: _, ...ended } = refused;
+      controller.closedConnections.turnedAway(ended);
+      refusals.add(refused);
+    },
     onError: (error) => log.error({ reason: String(error) }, 'frameFailed'),
     connectionLimit,
     helloTimeoutMs: timing.helloTimeoutMs,

@@ -25,16 +25,6 @@ export interface Closing {
   readonly reason: string;
 }
 
-/** An event of a connection, for the log; `agentHeard` is a hello to a standby controller. */
-export interface HubEvent {
-  readonly event: 'agentConnected' | 'agentHeard' | 'agentClosed' | 'agentRefused';
-  readonly node: string | null;
-  readonly code?: number;
-  readonly reason?: string;
-  /** The source address of a refused connection. */
-  readonly peer?: string | null;
-}
-
 export const policyViolation = 1008;
 
 const tooMuchHeld: Closing = {

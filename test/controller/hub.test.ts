@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { Controller } from '../../src/controller/controller.ts';
 import { Hub, type HubInput } from '../../src/controller/hub.ts';
-import { type HubEvent, Sessions } from '../../src/controller/sessions.ts';
+import { type Closing, Sessions } from '../../src/controller/sessions.ts';
 import { frameLimitBytes, heldLimit } from '../../src/protocol/messages.ts';
 import type { Address } from '../../src/state/address.ts';
 import { untilTrue } from '../patience.ts';
@@ -31,14 +31,16 @@ async function hubOf(
     ...{ onChange: quiet, nowMs: () => performance.now() },
   });
   const quietly = { generationRaised: quiet, refused: quiet, impossibleTerm: quiet, progressed: quiet };
-  const [events, errors, turnedAway] = [[] as HubEvent[], [] as string[], [] as string[]];
+  const closed: ({ readonly node: string } & Closing)[] = [];
+  const [errors, turnedAway] = [[] as string[], [] as string[]];
   const role = { ruling: false };
   const hub = new Hub({
     sessions: new Sessions(controller, quietly),
     ...{ authenticate, isOpen, onTurnedAway: ({ reason }) => turnedAway.push(reason) },
     onError: (error) => errors.push(String(error)),
     self: () => ({ version: '0', cluster: 'c', generation: 1, ruling: role.ruling }),
-    onEvent: (event) => events.push(event),
+    onGreeted: quiet,
+    onClosed: (node, how) => closed.push({ node, ...how }),
     ...{ connectionLimit, helloTimeoutMs: 5000 },
   });
   const server = createServer();
@@ -54,7 +56,7 @@ async function hubOf(
     controller.publish({ set: [], remove: [] });
     hub.begin();
   };
-  return { url, hub, controller, events, errors, turnedAway, rule };
+  return { url, hub, controller, closed, errors, turnedAway, rule };
 }
 
 for (const isRuling of [false, true]) {
@@ -70,10 +72,7 @@ for (const isRuling of [false, true]) {
     deepEqual(await older.untilClosed(), { code: 1008, reason: 'another connection said hello as n1' });
     await untilTrue(() => one.hub.size <= 2);
     deepEqual([newer.closed, other.closed], [null, null]);
-    deepEqual(one.events.at(-1), {
-      ...{ event: 'agentClosed', node: 'n1' },
-      ...{ code: 1008, reason: 'another connection said hello as n1' },
-    });
+    deepEqual(one.closed, [{ node: 'n1', code: 1008, reason: 'another connection said hello as n1' }]);
     equal(one.controller.nodes.get('n1')?.isConnected ?? false, isRuling);
   });
 }

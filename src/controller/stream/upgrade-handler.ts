@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Crowd } from './crowd.ts';
 import { type Refusal, refuse } from './refuse.ts';
+import type { RefusedAgent } from './refused-agents.ts';
 import { notReadYet, type Speaker, whyNoStream } from './upgrade-policy.ts';
 import { WaitingRoom } from './waiting-room.ts';
 
@@ -12,8 +13,8 @@ export interface UpgradeHandlerInput {
   readonly authenticate: (request: IncomingMessage) => Speaker | null;
   /** False until the source has been read completely once. */
   readonly isOpen: () => boolean;
-  /** Takes a request that opened no stream; strangers can send any number of them. */
-  readonly onTurnedAway: (refusal: Refusal, from: Origin) => void;
+  /** Takes a request or connection that became no stream; strangers can make any number of them. */
+  readonly onTurnedAway: (refused: RefusedAgent) => void;
   /** Takes an internal error that a request or a frame caused. It ends that connection and no other. */
   readonly onError: (error: unknown) => void;
   /** Most connections that may be open at once, including those that have not said hello. */
@@ -21,10 +22,7 @@ export interface UpgradeHandlerInput {
 }
 
 /** The node that a request's credential names, and its peer address; null where unknown. */
-export interface Origin {
-  readonly node: string | null;
-  readonly peer: string | null;
-}
+export type Origin = Pick<RefusedAgent, 'node' | 'peer'>;
 
 /** An accepted upgrade request. */
 export interface Opening {
@@ -77,7 +75,8 @@ export class UpgradeHandler {
   }
 
   #turnAway(socket: Duplex, refusal: Refusal, from: Origin): void {
-    this.#input.onTurnedAway(refusal, from);
+    const { status: code, reason } = refusal;
+    this.#input.onTurnedAway({ ...from, code, reason });
     refuse(socket, refusal);
   }
 
