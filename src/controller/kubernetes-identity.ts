@@ -6,7 +6,8 @@ import type { Problem } from './service.ts';
 import { AgentTokens } from './sources/kubernetes/agent-tokens.ts';
 import type { KubernetesConfig } from './sources/kubernetes/config.ts';
 import { SharedCertificate, type SharedCertificateInput } from './sources/kubernetes/shared-certificate.ts';
-import { TokenRefusals } from './sources/kubernetes/token-refusals.ts';
+import { RefusalLog } from './stream/refusal-log.ts';
+import { shortReason } from './stream/refuse.ts';
 
 export interface ClusterIdentity {
   /** Null if no tokens of the cluster are accepted. */
@@ -26,12 +27,17 @@ export function makeIdentity(
   { log, ...parts }: IdentityParts,
 ): ClusterIdentity {
   const { client, confirm, signal } = parts;
-  const refusals = new TokenRefusals({ say: (refused) => log.warn(refused, 'agentTokenRefused') });
+  const refusals = new RefusalLog<{ readonly reason: string }>({
+    say: (refused) => log.warn(refused, 'agentTokenRefused'),
+    kindOf: () => 'token',
+    ofAnyKind: (refused) => refused,
+  });
+  const onRefused = (reason: string) => refusals.add({ reason: shortReason(reason) });
   const onProblem = (reason: string | null) => {
     log.warn({ reason }, reason === null ? 'certificateKept' : 'certificateNotKept');
   };
   const random = Math.random;
-  const told = { signal, random, confirm, onRefused: refusals.add };
+  const told = { signal, random, confirm, onRefused };
   const tokens = account === null ? null : new AgentTokens({ ...told, client, account, audience });
   const certificate = keepsCertificate ? new SharedCertificate({ ...parts, random, onProblem }) : null;
   return {

@@ -23,8 +23,9 @@ import { connectionLimit, listenOn, makeServer } from './server.ts';
 import { Sessions } from './sessions.ts';
 import { headOf, type Status, statusOf } from './status/status.ts';
 import { statusText } from './status/status-text.ts';
+import type { RefusedAgent } from './stream/closed-connections.ts';
 import { type Principal, principalOf, readTokens, type Tokens } from './stream/credentials.ts';
-import { RefusedAgentLog } from './stream/refused-agents.ts';
+import { RefusalLog } from './stream/refusal-log.ts';
 
 /** Times that tests shorten. */
 export interface Timing {
@@ -180,7 +181,11 @@ function makeHub(
   const replacing = new Replacing({ controller, readings, ...replaces });
   const settling = new Settling({ ...timing, controller, onSettled: progressed });
   signal.addEventListener('abort', () => settling.dispose(), { once: true });
-  const refusals = new RefusedAgentLog({ say: (refused) => log.warn(refused, 'agentRefused') });
+  const refusals = new RefusalLog<RefusedAgent>({
+    say: (refused) => log.warn(refused, 'agentRefused'),
+    kindOf: ({ code, peer }) => `${code} ${peer}`,
+    ofAnyKind: (refused) => ({ ...refused, node: null, peer: null }),
+  });
   const hub: Hub = new Hub({
     sessions,
     authenticate: (request) => nodeOf(whoIs(request)),

@@ -11,6 +11,11 @@ export interface Ended {
   readonly reason: string;
 }
 
+/** A connection that was turned away, and its peer address, if known. */
+export interface RefusedAgent extends Ended {
+  readonly peer: string | null;
+}
+
 export interface EndedStatus extends Ended {
   readonly secondsAgo: number;
 }

@@ -2,9 +2,9 @@
 
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { RefusedAgent } from './closed-connections.ts';
 import type { Crowd } from './crowd.ts';
 import { type Refusal, refuse } from './refuse.ts';
-import type { RefusedAgent } from './refused-agents.ts';
 import { notReadYet, type Speaker, whyNoStream } from './upgrade-policy.ts';
 import { WaitingRoom } from './waiting-room.ts';
 

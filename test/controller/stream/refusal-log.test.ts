@@ -3,11 +3,8 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import {
-  type RefusedAgent,
-  RefusedAgentLog,
-  type RefusedAgents,
-} from '../../../src/controller/stream/refused-agents.ts';
+import type { RefusedAgent } from '../../../src/controller/stream/closed-connections.ts';
+import { RefusalLog } from '../../../src/controller/stream/refusal-log.ts';
 import { logLines } from '../../log-lines.ts';
 import { untilTrue } from '../../patience.ts';
 import { folder, runningController } from '../fixture.ts';
@@ -17,10 +14,16 @@ const limit = { timeout: 60_000 };
 const minuteMs = 60_000;
 const one: RefusedAgent = { node: null, code: 401, reason: 'no credential', peer: '192.0.2.1' };
 
-function heard(t: TestContext): { readonly said: RefusedAgents[]; readonly log: RefusedAgentLog } {
+function heard(t: TestContext) {
   t.mock.timers.enable({ apis: ['setTimeout'] });
-  const said: RefusedAgents[] = [];
-  return { said, log: new RefusedAgentLog({ say: (refused) => said.push(refused), mostKinds: 3 }) };
+  const said: (RefusedAgent & { readonly count: number })[] = [];
+  const log = new RefusalLog<RefusedAgent>({
+    say: (refused) => said.push(refused),
+    kindOf: ({ code, peer }) => `${code} ${peer}`,
+    ofAnyKind: (refused) => ({ ...refused, peer: null }),
+    mostKinds: 3,
+  });
+  return { said, log };
 }
 
 test('the first refusal of an address is logged at once, and the number of others a minute later', (t) => {
