@@ -32,7 +32,7 @@ export type Choice =
 
 /** The consequence of a kernel whose rules cannot test whether a source is an address of the node. */
 export const unasked: string =
-  'a packet with a VIP as its forged source, by IPv6 or in a bridge of this node, reaches its listeners';
+  'a packet with a VIP as its forged source, by IPv6 or in a bridge, opens ports that the VIP sends from';
 
 export type Wish = 'auto' | 'nftables' | 'xtables';
 
@@ -90,7 +90,7 @@ function xtablesMissing(answers: readonly Answer[]): string[] {
 function shortfallsOf(answers: readonly Answer[]): string[] {
   const words: Readonly<Record<string, string>> = {
     'table raw': 'VIPs are guarded in mangle, after conntrack',
-    'table mangle': `the second guard is in filter, no VIP can have egress, and ${unasked}`,
+    'table mangle': 'the second guard is in filter, and no VIP can have egress',
     'match frag': 'later fragments of IPv6 are dropped unless conntrack reassembles them',
     'match addrtype': unasked,
   };

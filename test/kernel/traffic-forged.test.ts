@@ -6,14 +6,18 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { addressBytes, parseAddress } from '../../src/state/address.ts';
 import { Node, skip } from './node.ts';
-import { bound, probe, sendRaw } from './traffic.ts';
+import { hasTool } from './own-kernel.ts';
+import { bound, packetOf, probe, sendRaw } from './traffic.ts';
 
 const vips = ['10.77.0.100', 'fd77::100'] as const;
+const others = ['10.77.0.101', 'fd77::101'];
 const accomplices = { '10.77.0.100': '10.88.0.2', 'fd77::100': 'fd88::2' } as const;
+/** The node's own addresses. */
+const gates = { '10.77.0.100': '10.77.0.1', 'fd77::100': 'fd77::1' } as const;
 const theirPort = 4022;
-/** The test writes the IP header itself. */
 const IPPROTO_RAW = 255;
 const bridgeFilter = '/proc/sys/net/bridge/bridge-nf-call';
+const withNft = skip || hasTool('nft', '--version');
 const withBridge = { skip: skip || (!existsSync(`${bridgeFilter}-iptables`) && 'no br_netfilter') };
 
 for (const [name, annotations, port] of [
@@ -50,7 +54,7 @@ test('a forged packet to a declared port opens no undeclared port', { skip }, as
     [161, 53],
     [53, 161],
   ] as const)
-    sendRaw(node.client, IPPROTO_RAW, vip, forged(vip, vip, from, to));
+    sendRaw(node.client, IPPROTO_RAW, vip, forged(vip, vip, from, { toPort: to }));
   await node.until('both are counted', async () => {
     const { vips: counted } = await node.counted();
     return (counted[1]?.dropped ?? 0) >= 2;
@@ -111,6 +115,47 @@ test(
   },
 );
 
+// The packet that made the entry passed rightly: the VIP was another node's.
+for (const [name, annotations, port, way] of [
+  ['an undeclared port of a VIP with egress', { egress: 'true' }, 161, ''],
+  ['a forwarded port to a listener of the node', { delivery: 'forward' }, 53, ''],
+  ['an undeclared port of a VIP with egress', { egress: 'true' }, 161, ' by a NodePort'],
+  ['a forwarded port to a listener of the node', { delivery: 'forward' }, 53, ' by a NodePort'],
+] as const) {
+  test(`a packet that passed${way} as if from a VIP, before the VIP came, does not open ${name}`, {
+    skip: way === '' ? skip : withNft,
+  }, async () => {
+    const service = { name: 'dns', addresses: vips, ports: ['UDP 53', 'TCP 53'], annotations };
+    const other = { name: 'other', addresses: others, ports: ['TCP 80'], annotations: { egress: 'true' } };
+    await using node = await Node.start({ services: [other] });
+    for (const protocol of ['udp', 'tcp'] as const) await node.listen(node.node, protocol, port);
+    const probes = vips.flatMap((vip) => (['udp', 'tcp'] as const).map((protocol) => ({ vip, protocol })));
+    const late = { '10.77.0.100': '10.88.0.3', 'fd77::100': 'fd88::3' } as const;
+    if (way !== '') node.run('nft -f -', { input: nodePort(late) });
+    for (const vip of vips) {
+      // No host has this hardware address, so that nobody answers the packets.
+      node.run(`ip neighbour replace ${late[vip]} lladdr 02:00:00:00:00:09 dev pods`);
+      const [to, toPort] = way === '' ? [late[vip], theirPort] : [gates[vip], 30_080];
+      for (const protocol of ['udp', 'tcp'] as const)
+        sendRaw(node.client, IPPROTO_RAW, to, forged(vip, to, port, { protocol, toPort }));
+      node.run(`ip neighbour delete ${late[vip]} dev pods`);
+      const prefix = vip.includes(':') ? '/128 nodad' : '/32';
+      node.run(`ip address add ${late[vip]}${prefix} dev pods0`, { where: node.backend });
+    }
+    await node.setServices([other, service]);
+    for (const { vip, protocol } of probes) {
+      const to = { host: vip, port, localAddress: late[vip], localPort: theirPort };
+      assert.equal(await probe(node.backend, protocol, to), 'closed', `${vip} ${protocol}`);
+    }
+    await node.until('every probe is counted', async () => {
+      const { vips: counted } = await node.counted();
+      return counted
+        .filter(({ address }) => vips.some((vip) => vip === address))
+        .every(({ dropped }) => (dropped ?? 0) >= 2);
+    });
+  });
+}
+
 test('packets from a VIP of another node pass', { skip }, async () => {
   const service = { name: 'dns', addresses: vips, ports: ['UDP 53'], annotations: { delivery: 'forward' } };
   await using node = await Node.start({ services: [service] });
@@ -126,6 +171,16 @@ test('packets from a VIP of another node pass', { skip }, async () => {
   }
 });
 
+/** Rules that take port 30080 of the node to a port of an accomplice. */
+function nodePort(to: Readonly<Record<(typeof vips)[number], string>>): string {
+  const dnat = (family: string, address: string): string =>
+    `meta nfproto ip${family} meta l4proto { tcp, udp } th dport 30080 dnat ${address}:${theirPort}`;
+  return `table inet kube { chain pre { type nat hook prerouting priority dstnat;
+    ${dnat('v4', `ip to ${to[vips[0]]}`)}
+    ${dnat('v6', `ip6 to [${to[vips[1]]}]`)}
+  }; }`;
+}
+
 /** Makes links ports of a bridge that shows netfilter what it forwards. */
 function bridge(node: Node, name: string, links: readonly string[]): void {
   node.run(`ip link add ${name} type bridge`);
@@ -140,20 +195,24 @@ function carry(node: Node, address: string, { from, to }: { from: string; to: st
   node.run(`ip address add ${address} dev ${to}${address.includes(':') ? ' nodad' : ''}`);
 }
 
-/** A datagram from a port of the VIP, without a checksum in IPv4, where the kernel sums up the header. */
-function forged(from: string, to: string, port: number, toPort = theirPort): Uint8Array {
-  const [source, destination] = [addressBytes(parseAddress(from)), addressBytes(parseAddress(to))];
-  const datagram = new Uint8Array(12);
-  const view = new DataView(datagram.buffer);
-  for (const [index, word] of [port, toPort, datagram.length].entries()) view.setUint16(index * 2, word);
-  if (source.length === 4) {
-    const start = [0x45, 0, 0, 32, 0, 1, 0, 0, 64, 17, 0, 0];
-    return Uint8Array.of(...start, ...source, ...destination, ...datagram);
-  }
-  const summed = [...source, ...destination, ...datagram];
-  let sum = datagram.length + 17;
-  for (const [place, byte] of summed.entries()) sum += place % 2 === 0 ? byte << 8 : byte;
+/** A datagram, or the first packet of a connection, from a port of the VIP. */
+function forged(
+  from: string,
+  to: string,
+  port: number,
+  { toPort = theirPort, protocol = 'udp' }: { toPort?: number; protocol?: 'tcp' | 'udp' } = {},
+): Uint8Array {
+  const ends = [from, to].flatMap((end) => [...addressBytes(parseAddress(end))]);
+  const number = protocol === 'udp' ? 17 : 6;
+  const segment = new Uint8Array(protocol === 'udp' ? 12 : 20);
+  const view = new DataView(segment.buffer);
+  for (const [index, word] of [port, toPort].entries()) view.setUint16(index * 2, word);
+  if (protocol === 'udp') view.setUint16(4, segment.length);
+  // Five words of header, and SYN.
+  else view.setUint16(12, 0x5002);
+  let sum = segment.length + number;
+  for (const [place, byte] of [...ends, ...segment].entries()) sum += place % 2 === 0 ? byte << 8 : byte;
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
-  view.setUint16(6, ~sum & 0xffff);
-  return Uint8Array.of(0x60, 0, 0, 0, 0, datagram.length, 17, 64, ...source, ...destination, ...datagram);
+  view.setUint16(protocol === 'udp' ? 6 : 16, ~sum & 0xffff);
+  return packetOf(from, to, number, segment);
 }

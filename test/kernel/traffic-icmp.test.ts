@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { runIn } from '../namespaces.ts';
 import { Node, type Service, skip } from './node.ts';
 import { hasTool } from './own-kernel.ts';
-import { sendRaw } from './traffic.ts';
+import { probe, sendRaw } from './traffic.ts';
 
 const vips = ['10.77.0.100', 'fd77::100'];
 const web: Service = { name: 'web', addresses: vips, ports: ['TCP 80', 'UDP 53'] };
@@ -35,18 +35,25 @@ test('a path MTU error about a datagram of a VIP lowers the MTU of its route', {
   );
 });
 
-test('an ICMP redirect to a VIP is dropped', { skip }, async () => {
-  await using node = await Node.start({ services: [web] });
-  const redirect4 = tooBig4();
-  redirect4.set([5, 1, 0, 0, 10, 77, 0, 9]);
-  sendRaw(node.client, 1, '10.77.0.100', withChecksum(redirect4));
-  const redirect6 = tooBig6();
-  redirect6.set([137, 0]);
-  sendRaw(node.client, 58, 'fd77::100', redirect6);
-  await node.until('the drops are counted', async () => {
-    return (await node.status()).vips.every(({ dropped }) => dropped === 1);
+// With egress the redirect is about a datagram of the VIP, which conntrack knows.
+for (const egress of ['false', 'true'])
+  test(`an ICMP redirect to a VIP is dropped (egress ${egress})`, { skip }, async () => {
+    await using node = await Node.start({ services: [{ ...web, annotations: { egress } }] });
+    for (const [vip, host] of [
+      ['10.77.0.100', '10.77.0.9'],
+      ['fd77::100', 'fd77::9'],
+    ] as const)
+      await probe(node.node, 'udp', { host, port: 5353, localAddress: vip, localPort: 53 });
+    const redirect4 = tooBig4();
+    redirect4.set([5, 1, 0, 0, 10, 77, 0, 9]);
+    sendRaw(node.client, 1, '10.77.0.100', withChecksum(redirect4));
+    const redirect6 = tooBig6();
+    redirect6.set([137, 0]);
+    sendRaw(node.client, 58, 'fd77::100', redirect6);
+    await node.until('the drops are counted', async () => {
+      return (await node.status()).vips.every(({ dropped }) => dropped === 1);
+    });
   });
-});
 
 test('a client that has flushed its neighbour table resolves a VIP again', { skip }, async () => {
   await using node = await Node.start({ services: [web] });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Node, type Service, skip } from './node.ts';
 import { hasTool } from './own-kernel.ts';
-import { echoes, probe } from './traffic.ts';
+import { echoes, packetOf, probe, sendRaw } from './traffic.ts';
 
 const v4 = '10.77.0.100';
 const v6 = 'fd77::100';
@@ -60,6 +60,30 @@ test('with egress a connection from a VIP gets its replies, and its port is clos
     assert.equal(await node.probe('tcp', vip, 22), 'closed');
     assert.equal(await node.probe('tcp', vip, 80), 'open');
   }
+});
+
+test('with egress datagrams, pings and packets without ports from a VIP get their answers', {
+  skip: skip || hasTool('ping', '-V'),
+}, async () => {
+  await using node = await Node.start({ services: [web({ egress: 'true' })] });
+  await node.listen(node.client, 'udp', 9000);
+  const dropped = (count: number): Promise<void> =>
+    node.until(`${count} drops`, async () =>
+      (await node.counted()).vips.every((vip) => (vip.dropped ?? 0) === count),
+    );
+  // Of two protocols that nobody has, the node sends by one.
+  const [sent, other, withHeader] = [253, 254, 255];
+  const payload = new Uint8Array(8);
+  for (const vip of [v4, v6] as const) sendRaw(node.client, sent, vip, payload);
+  await dropped(1);
+  for (const vip of [v4, v6] as const) {
+    const host = outsiders[vip];
+    assert.equal(await probe(node.node, 'udp', { host, port: 9000, localAddress: vip }), 'open', vip);
+    node.run(`ping -c 1 -W 5 -I ${vip} ${host}`);
+    sendRaw(node.node, withHeader, host, packetOf(vip, host, sent, payload));
+    for (const protocol of [sent, other]) sendRaw(node.client, protocol, vip, payload);
+  }
+  await dropped(2);
 });
 
 test('without egress a connection from a VIP gets no reply', { skip }, async () => {

@@ -168,3 +168,16 @@ export function sendRaw(from: Namespace, protocol: number, to: string, bytes: Ui
   native.close(fd);
   if (sent !== bytes.length) throw new Error(`raw packet to ${to}: ${fd} ${sent}`);
 }
+
+/**
+ * A packet with its header, to be sent with IPPROTO_RAW (255); the kernel writes the checksum of a header of
+ * IPv4.
+ */
+export function packetOf(from: string, to: string, protocol: number, payload: Uint8Array): Uint8Array {
+  const [source, destination] = [addressBytes(parseAddress(from)), addressBytes(parseAddress(to))];
+  const start =
+    source.length === 4
+      ? [0x45, 0, 0, 20 + payload.length, 0, 1, 0, 0, 64, protocol, 0, 0]
+      : [0x60, 0, 0, 0, 0, payload.length, protocol, 64];
+  return Uint8Array.of(...start, ...source, ...destination, ...payload);
+}

@@ -79,10 +79,15 @@ export const ImmediateAttribute = { DREG: 1, DATA: 2 } as const;
 export const DynsetAttribute = { SET_NAME: 1, OP: 3, SREG_KEY: 4, TIMEOUT: 6, EXPR: 7, FLAGS: 9 } as const;
 export const NFT_DYNSET_OP_UPDATE = 1;
 export const CtAttribute = { DREG: 1, KEY: 2 } as const;
+export const NFT_CT_STATE = 0;
 export const NFT_CT_DIRECTION = 1;
 export const NFT_CT_STATUS = 2;
+export const IP_CT_DIR_ORIGINAL = 0;
 export const IP_CT_DIR_REPLY = 1;
+/** NF_CT_STATE_BIT(IP_CT_ESTABLISHED). */
+export const STATE_ESTABLISHED = 2;
 export const IPS_CONFIRMED = 0x8;
+export const IPS_SRC_NAT = 0x10;
 export const IPS_DST_NAT = 0x20;
 
 export const FibAttribute = { DREG: 1, RESULT: 2, FLAGS: 3 } as const;
@@ -98,6 +103,7 @@ export const NFT_SET_EXPR = 0x100;
 
 export const NF_INET_PRE_ROUTING = 0;
 export const NF_INET_LOCAL_IN = 1;
+export const NF_INET_LOCAL_OUT = 3;
 
 export const NF_DROP = 0;
 export const NF_ACCEPT = 1;
@@ -136,3 +142,5 @@ export const PREROUTING_PRIORITY = -310;
 export const EGRESS_PRIORITY = -190;
 /** After every DNAT, and after IPVS, which takes its packets at LOCAL_IN priorities 98-100. */
 export const INPUT_PRIORITY = 150;
+/** NF_IP_PRI_FILTER: any would do, as the source is translated later. */
+export const OUTPUT_PRIORITY = 0;

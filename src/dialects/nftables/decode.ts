@@ -50,7 +50,7 @@ const answers: ReadonlySet<number> = new Set([
 /** struct nfgenmsg precedes the attributes of every message. */
 const headerBytes = 4;
 
-const ourSets: ReadonlySet<string> = new Set([...setNames, 'seen4', 'seen6']);
+const ourSets: ReadonlySet<string> = new Set([...setNames, 'seen4', 'seen6', 'sent4', 'sent6']);
 
 /**
  * The objects in the table. A table with other flags or another layout is returned alone: it is replaced as a

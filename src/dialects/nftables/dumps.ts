@@ -5,7 +5,7 @@ import { nfgenmsg, request } from '../../netlink/request.ts';
 import type { DumpRequest } from '../dialect.ts';
 import { Message, NFPROTO_INET, tableName } from './constants.ts';
 
-/** The sets whose elements are read. Sample sets (which the kernel fills) and stand-ins are left out. */
+/** The sets whose elements are read. Sets that the rules fill, and stand-ins, are left out. */
 export const setNames: readonly string[] = [4, 6].flatMap((family) => [
   ...['vip', 'drop', 'allow', 'host', 'icmp', 'egress'].map((name) => `${name}${family}`),
   ...Array.from({ length: family === 4 ? 32 : 128 }, (_, index) => `src${family}_${index + 1}`),

@@ -5,7 +5,7 @@ import { Writer } from '../../netlink/writer.ts';
 import type { Delta, Transaction } from '../dialect.ts';
 import { Batch, type SetOptions } from './batch.ts';
 import { Message } from './constants.ts';
-import { lookingInto } from './expressions.ts';
+import { lookingInto } from './looking-into.ts';
 import type { ChainObject, ElementObject, NftObject } from './objects.ts';
 import { setObject } from './objects.ts';
 import { type Plan, planOf, sameChain } from './plan.ts';

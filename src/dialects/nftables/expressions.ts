@@ -1,7 +1,6 @@
 // Rule expressions in canonical form: the same bytes that the kernel dumps, so that `have` and `want` compare
 // bytewise.
 
-import { attributeList, attributesOf, textOf } from '../../netlink/reader.ts';
 import { Writer } from '../../netlink/writer.ts';
 import {
   BitwiseAttribute,
@@ -17,15 +16,18 @@ import {
   ExthdrAttribute,
   FibAttribute,
   ImmediateAttribute,
+  IP_CT_DIR_ORIGINAL,
   IP_CT_DIR_REPLY,
   IPS_CONFIRMED,
   IPS_DST_NAT,
+  IPS_SRC_NAT,
   LIST_ELEM,
   LookupAttribute,
   MetaAttribute,
   MetaKey,
   NFT_BITWISE_BOOL,
   NFT_CT_DIRECTION,
+  NFT_CT_STATE,
   NFT_CT_STATUS,
   NFT_DYNSET_OP_UPDATE,
   NFT_EXTHDR_OP_IPV6,
@@ -35,6 +37,7 @@ import {
   type PayloadBase,
   REG_VERDICT,
   RTN_LOCAL,
+  STATE_ESTABLISHED,
   VerdictAttribute,
 } from './constants.ts';
 
@@ -124,41 +127,43 @@ export class Rule {
   }
 
   /**
-   * Adds the key to a set, or renews its element, and counts the packet there. If the set is full, the rule
-   * does not match.
+   * Adds the key to a set, or renews its element, and counts the packet there if `counts` is true. If the set
+   * is full, the rule does not match.
    */
-  update(set: string, index: number): this {
+  update(set: string, index: number, { counts }: { readonly counts: boolean }): this {
     return this.#expression('dynset', (writer) => {
       writer.attributeU32Be(DynsetAttribute.SREG_KEY, register(index));
       writer.attributeU32Be(DynsetAttribute.OP, NFT_DYNSET_OP_UPDATE);
       writer.attributeText(DynsetAttribute.SET_NAME, set);
       writer.attributeU64Be(DynsetAttribute.TIMEOUT, 0n);
-      const expression = writer.beginNest(DynsetAttribute.EXPR);
-      writer.attributeText(EXPR_NAME, 'counter');
-      const counter = writer.beginNest(EXPR_DATA);
-      writer.attributeU64Be(CounterAttribute.BYTES, 0n);
-      writer.attributeU64Be(CounterAttribute.PACKETS, 0n);
-      writer.endNest(counter);
-      writer.endNest(expression);
+      if (counts) this.#counter(DynsetAttribute.EXPR);
       writer.attributeU32Be(DynsetAttribute.FLAGS, 0);
     });
   }
 
-  /** This expression switches conntrack on in the network namespace. */
-  ctDirectionReply(index: number): this {
-    return this.#ct(NFT_CT_DIRECTION, index).compareEqual(index, Uint8Array.of(IP_CT_DIR_REPLY));
+  /**
+   * Matches an answer, but no ICMP error about one (RELATED). Every expression with `ct` switches conntrack
+   * on in the network namespace.
+   */
+  ctReply(index: number): this {
+    const established = this.#ctBits(NFT_CT_STATE, STATE_ESTABLISHED, index);
+    return established.compareNotEqual(index, new Uint8Array(4)).#ctDirection(IP_CT_DIR_REPLY, index);
   }
 
-  /** Matches a connection with a translated destination (IPS_DST_NAT). It switches conntrack on as well. */
-  ctStatusDnat(index: number): this {
-    const masked = this.#ct(NFT_CT_STATUS, index).mask(index, Uint8Array.of(IPS_DST_NAT, 0, 0, 0));
-    return masked.compareNotEqual(index, new Uint8Array(4));
+  /** Matches a connection with a translated source. */
+  ctStatusSnat(index: number): this {
+    return this.#ctBits(NFT_CT_STATUS, IPS_SRC_NAT, index).compareNotEqual(index, new Uint8Array(4));
   }
 
-  /** Matches a packet that would begin a connection (not IPS_CONFIRMED). It switches conntrack on as well. */
+  /** Matches a packet of which the destination was translated; its answers have a translated source. */
+  ctDnat(index: number): this {
+    const translated = this.#ctBits(NFT_CT_STATUS, IPS_DST_NAT, index);
+    return translated.compareNotEqual(index, new Uint8Array(4)).#ctDirection(IP_CT_DIR_ORIGINAL, index);
+  }
+
+  /** Matches a packet that would begin a connection. */
   ctUnconfirmed(index: number): this {
-    const masked = this.#ct(NFT_CT_STATUS, index).mask(index, Uint8Array.of(IPS_CONFIRMED, 0, 0, 0));
-    return masked.compareEqual(index, new Uint8Array(4));
+    return this.#ctBits(NFT_CT_STATUS, IPS_CONFIRMED, index).compareEqual(index, new Uint8Array(4));
   }
 
   /** Matches a source that is an address of this node. */
@@ -182,6 +187,24 @@ export class Rule {
       writer.endNest(verdict);
       writer.endNest(data);
     });
+  }
+
+  #counter(type: number): void {
+    const expression = this.#writer.beginNest(type);
+    this.#writer.attributeText(EXPR_NAME, 'counter');
+    const counter = this.#writer.beginNest(EXPR_DATA);
+    this.#writer.attributeU64Be(CounterAttribute.BYTES, 0n);
+    this.#writer.attributeU64Be(CounterAttribute.PACKETS, 0n);
+    this.#writer.endNest(counter);
+    this.#writer.endNest(expression);
+  }
+
+  #ctDirection(direction: number, index: number): this {
+    return this.#ct(NFT_CT_DIRECTION, index).compareEqual(index, Uint8Array.of(direction));
+  }
+
+  #ctBits(key: number, bits: number, index: number): this {
+    return this.#ct(key, index).mask(index, Uint8Array.of(bits, 0, 0, 0));
   }
 
   #ct(key: number, index: number): this {
@@ -221,25 +244,4 @@ export class Rule {
     this.#writer.endNest(item);
     return this;
   }
-}
-
-/** Copies a rule with the names of other sets, which must have the same length. Throws NetlinkError. */
-export function lookingInto(rule: Uint8Array, nameOf: (set: string) => string): Uint8Array {
-  const other = rule.slice();
-  for (const [, expression] of attributeList(other)) {
-    const { name = '', set } = setIn(expression);
-    if (set === undefined || (name !== 'lookup' && name !== 'dynset')) continue;
-    const text = nameOf(textOf(set));
-    for (let index = 0; index < text.length; index++) set[index] = text.charCodeAt(index);
-  }
-  return other;
-}
-
-/** Both set expressions, `lookup` and `dynset`, have the set's name as attribute 1. */
-function setIn(expression: Uint8Array): { name?: string; set?: Uint8Array | undefined } {
-  const attributes = attributesOf(expression);
-  const name = attributes.get(EXPR_NAME);
-  const data = attributes.get(EXPR_DATA);
-  if (name === undefined || data === undefined) return {};
-  return { name: textOf(name), set: attributesOf(data).get(LookupAttribute.SET) };
 }

@@ -45,9 +45,9 @@ export function observeRules(shape: FamilyShape): Rule[] {
     ...protocols.map((protocol) =>
       key(ruleOf(shape).metaL4proto(0).compareEqual(0, Uint8Array.of(protocol)))
         .payload(PayloadBase.TRANSPORT_HEADER, 2, 2, portPlace)
-        .update(set, 0),
+        .update(set, 0, { counts: true }),
     ),
-    key(portless).value(portPlace, Uint8Array.of(0, 0)).update(set, 0),
+    key(portless).value(portPlace, Uint8Array.of(0, 0)).update(set, 0, { counts: true }),
     address(shape, `drop${shape.family}`).verdict(NF_ACCEPT),
     new Rule().verdict(NF_ACCEPT),
   ];

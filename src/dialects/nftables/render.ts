@@ -21,7 +21,8 @@ import {
   setHandle,
   setObject,
 } from './objects.ts';
-import { type NftOptions, ruleset, setShapes } from './ruleset.ts';
+import { type NftOptions, ruleset } from './ruleset.ts';
+import { setShapes } from './set-shapes.ts';
 
 /**
  * A render() that keeps the constant part while the needs stay the same, so that a diff can skip it by

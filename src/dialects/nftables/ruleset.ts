@@ -3,16 +3,18 @@
 
 import { maskBytes } from '../../state/address.ts';
 import type { Needs } from '../../state/desired-state.ts';
+import { answerRules, sentRules } from './answers.ts';
 import {
   EGRESS_PRIORITY,
   INPUT_PRIORITY,
-  KeyType,
   layout,
   NF_ACCEPT,
   NF_DROP,
   NF_INET_LOCAL_IN,
+  NF_INET_LOCAL_OUT,
   NF_INET_PRE_ROUTING,
   NFT_GOTO,
+  OUTPUT_PRIORITY,
   PayloadBase,
   PREROUTING_PRIORITY,
 } from './constants.ts';
@@ -25,12 +27,12 @@ import {
   type Hook,
   type NftObject,
   type SetObject,
-  type SetShape,
   setHandle,
   setObject,
   tableObject,
 } from './objects.ts';
-import { observeRules, seenShape } from './observe.ts';
+import { observeRules } from './observe.ts';
+import { setShapes } from './set-shapes.ts';
 
 /** The agent's settings and the kernel's abilities; fixed for the life of a dialect. */
 export interface NftOptions {
@@ -72,6 +74,8 @@ export function ruleset(needs: Needs, options: NftOptions): NftObject[] {
   if (needs.egress) {
     const hook = { number: NF_INET_PRE_ROUTING, priority: EGRESS_PRIORITY };
     objects.push(chain('egress', hook, entryRules('egress', 'egress')));
+    const output = { number: NF_INET_LOCAL_OUT, priority: OUTPUT_PRIORITY };
+    objects.push(chain('sent', output, families.flatMap(sentRules)));
   }
   if (options.localAddresses && (needs.forward || needs.egress)) {
     const hook = { number: NF_INET_PRE_ROUTING, priority: EGRESS_PRIORITY };
@@ -82,37 +86,6 @@ export function ruleset(needs: Needs, options: NftOptions): NftObject[] {
   const hook = { number: NF_INET_PRE_ROUTING, priority: PREROUTING_PRIORITY };
   objects.push(chain('prerouting', hook, entryRules('vip', 'guard')));
   return objects;
-}
-
-/** Every set that these needs require. */
-export function setShapes(needs: Needs, options: Pick<NftOptions, 'counters' | 'observe'>): SetShape[] {
-  const { capacities } = needs;
-  return families.flatMap((shape) => {
-    const { family, addressBytes } = shape;
-    const of4 = family === 4;
-    const vips = of4 ? capacities.vips4 : capacities.vips6;
-    const ports = of4 ? capacities.ports4 : capacities.ports6;
-    const sources = of4 ? capacities.sources4 : capacities.sources6;
-    const key = (keyType: number, keyLengthBytes: number) => ({ keyType, keyLengthBytes, timeoutMs: 0 });
-    const address = key(of4 ? KeyType.address4 : KeyType.address6, addressBytes);
-    const port = key(of4 ? KeyType.port4 : KeyType.port6, addressBytes + 8);
-    const source = key(of4 ? KeyType.source4 : KeyType.source6, addressBytes * 2 + 8);
-    const icmp = key(of4 ? KeyType.icmp4 : KeyType.icmp6, 1);
-    const lengths = of4 ? needs.sourceLengths4 : needs.sourceLengths6;
-    const shapes: SetShape[] = [
-      { name: `vip${family}`, ...address, size: vips, counter: false },
-      { name: `drop${family}`, ...address, size: vips, counter: true },
-      { name: `allow${family}`, ...port, size: ports, counter: options.counters },
-      { name: `host${family}`, ...port, size: ports, counter: false },
-      { name: `icmp${family}`, ...icmp, size: 16, counter: false },
-    ];
-    for (const length of lengths) {
-      shapes.push({ name: `src${family}_${length}`, ...source, size: sources, counter: options.counters });
-    }
-    if (needs.egress) shapes.push({ name: `egress${family}`, ...address, size: vips, counter: false });
-    if (options.observe) shapes.push(seenShape(shape));
-    return shapes;
-  });
 }
 
 /** Accepts `iif lo`; sends a packet to an address of the set to the chain of its family. */
@@ -149,12 +122,14 @@ function inputRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule
   const fragments = family === 6 ? [laterFragment(shape)] : [];
   const host = portKey(shape).lookup(`host${family}`, 0).verdict(NF_ACCEPT);
   const tracked = needs.forward || needs.egress;
-  const nat = tracked ? [new Rule().ctStatusDnat(0), new Rule().ctDirectionReply(0)] : [];
+  const nat = tracked ? [new Rule().ctDnat(0), new Rule().ctReply(0).ctStatusSnat(0)] : [];
+  const answers = needs.egress ? answerRules(shape) : [];
   const declared = passes(shape, needs).map((rule) =>
     options.observe ? rule.verdict(NFT_GOTO, `observe${family}`) : counted(shape, rule).verdict(NF_DROP),
   );
   const drops = tracked && !options.observe ? dropRules(shape, options) : declared;
-  return [...fragments, host, icmpRule(shape), ...nat.map((rule) => rule.verdict(NF_ACCEPT)), ...drops];
+  const translated = nat.map((rule) => rule.verdict(NF_ACCEPT));
+  return [...fragments, host, icmpRule(shape), ...translated, ...answers, ...drops];
 }
 
 /** Filters VIPs with egress here and not at -310: only after conntrack can an answer be told from a probe. */
@@ -165,7 +140,7 @@ function egressRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rul
     .payload(PayloadBase.TRANSPORT_HEADER, 0, 1, 0)
     .compareEqual(0, Uint8Array.of(shape.echoReply))
     .verdict(NF_ACCEPT);
-  const replies = new Rule().ctDirectionReply(0).verdict(NF_ACCEPT);
+  const replies = new Rule().ctReply(0).verdict(NF_ACCEPT);
   return [replies, ...portRules(shape, needs), icmpRule(shape), echoReply, ...dropRules(shape, options)];
 }
 

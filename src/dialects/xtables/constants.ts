@@ -5,6 +5,7 @@ export const SO_GET_INFO = 64;
 
 export const NF_INET_PRE_ROUTING = 0;
 export const NF_INET_LOCAL_IN = 1;
+export const NF_INET_LOCAL_OUT = 3;
 export const NF_INET_NUMHOOKS = 5;
 
 /** Verdicts of a standard target. A verdict of 0 or more is the offset of the next entry. */
@@ -31,9 +32,22 @@ export const matchRevisions = {
   set: 4,
   icmp: 0,
   icmp6: 0,
+  tcp: 0,
   frag: 0,
   conntrack: 3,
   addrtype: 1,
+} as const;
+
+/** Flags of the match conntrack, its bits of a state, and IPS_CONFIRMED. */
+export const Conntrack = {
+  STATE: 1,
+  STATUS: 0x40,
+  DIRECTION: 0x1000,
+  /** XT_CONNTRACK_STATE_BIT(IP_CT_ESTABLISHED). */
+  ESTABLISHED: 2,
+  SNAT: 0x40,
+  DNAT: 0x80,
+  CONFIRMED: 0x8,
 } as const;
 
 /** NFNL_SUBSYS_IPSET in the high byte. */
@@ -111,6 +125,7 @@ export const chainNames = {
   guardPorts: 'vipward-guard-ports',
   input: 'vipward-input',
   inputPorts: 'vipward-input-ports',
+  sent: 'vipward-sent',
 } as const;
 export type ChainName = (typeof chainNames)[keyof typeof chainNames];
 
@@ -120,7 +135,9 @@ export const ourChains: ReadonlySet<string> = new Set(Object.values(chainNames))
 export const setKinds = ['allow', 'src', 'host', 'egress', 'drop', 'vip'] as const;
 /** Sets that rules fill with samples; diffs ignore them. */
 export const sampleKinds = ['seen', 'last'] as const;
-export type SetKind = (typeof setKinds)[number] | (typeof sampleKinds)[number];
+/** Also filled by rules: the ports that VIPs with egress have sent from. */
+export const sentKind = 'sent';
+export type SetKind = (typeof setKinds)[number] | (typeof sampleKinds)[number] | typeof sentKind;
 
 /** The suffix of a new set until it is filled and swapped for the old one. */
 export const swapSuffix = '-new';

@@ -2,7 +2,7 @@
 
 import { Writer } from '../../netlink/writer.ts';
 import type { DumpRequest } from '../dialect.ts';
-import { sampleKinds, setKinds, setName } from './constants.ts';
+import { sampleKinds, sentKind, setKinds, setName } from './constants.ts';
 import { type FamilyShape, families } from './families.ts';
 import { list } from './ipset.ts';
 
@@ -23,6 +23,8 @@ export const setNames: readonly string[] = families.flatMap(({ family }) =>
 export const sampleSetNames: readonly string[] = families.flatMap(({ family }) =>
   sampleKinds.map((kind) => setName(kind, family)),
 );
+/** The sets of ports that VIPs have sent from, which are never dumped. */
+export const sentSetNames: readonly string[] = families.map(({ family }) => setName(sentKind, family));
 
 /** The headers of all sets, the elements of our sets, then the tables that exist. */
 export function dumpRequests(): DumpRequest[] {

@@ -19,7 +19,7 @@ import {
   swapSuffix,
   WITH_COUNTERS,
 } from './constants.ts';
-import { sampleSetNames, setNames } from './dumps.ts';
+import { sampleSetNames, sentSetNames, setNames } from './dumps.ts';
 import {
   type ElementObject,
   elementObject,
@@ -30,7 +30,7 @@ import {
 } from './objects.ts';
 
 const known: ReadonlySet<string> = new Set(
-  [...setNames, ...sampleSetNames].flatMap((name) => [name, name + swapSuffix]),
+  [...setNames, ...sampleSetNames, ...sentSetNames].flatMap((name) => [name, name + swapSuffix]),
 );
 const nothing = new Uint8Array();
 

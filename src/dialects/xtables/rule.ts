@@ -1,6 +1,7 @@
 // One rule under construction: an entry with its matches and its target, byte for byte as iptables writes it.
 
 import {
+  Conntrack,
   ERROR_TARGET,
   ERROR_TARGET_BYTES,
   MATCH_HEADER_BYTES,
@@ -30,12 +31,10 @@ const encoder = new TextEncoder();
 const IPT_F_FRAG = 1;
 const IP6T_F_PROTO = 1;
 const IP6T_FRAG_FST = 8;
-const XT_CONNTRACK_DIRECTION = 0x1000;
-const XT_CONNTRACK_STATE = 1;
-const XT_CONNTRACK_STATE_DNAT = 0x80;
-const XT_CONNTRACK_STATUS = 0x40;
-const IPS_CONFIRMED = 0x8;
 const XT_ADDRTYPE_LOCAL = 4;
+const IPPROTO_TCP = 6;
+const XT_TCP_INV_FLAGS = 4;
+const [SYN, ACK] = [0x02, 0x10];
 const SET_INVERT = 1;
 const SET_SKIP_COUNTER_UPDATE = 1 << 3;
 const IPSET_FLAG_EXIST = 1;
@@ -90,39 +89,40 @@ export class Rule {
     return this.#match('set', data);
   }
 
+  /** `-p NUMBER`. */
+  protocol(number: number): this {
+    this.#header[this.#shape.entry.protocol] = number;
+    if (this.#shape.family === 6) this.#flag(IP6T_F_PROTO);
+    return this;
+  }
+
   /** `-p icmp -m icmp --icmp-type TYPE`, any code. */
   icmp(type: number): this {
-    this.#header[this.#shape.entry.protocol] = this.#shape.icmpProtocol;
-    if (this.#shape.family === 6) this.#flag(IP6T_F_PROTO);
+    this.protocol(this.#shape.icmpProtocol);
     return this.#match(this.#shape.icmpMatch, Uint8Array.of(type, 0, 0xff, 0));
   }
 
-  /** `-m conntrack --ctdir REPLY`. */
-  reply(): this {
-    const data = new Uint8Array(164);
-    const view = new DataView(data.buffer);
-    view.setUint16(146, XT_CONNTRACK_DIRECTION, true);
-    view.setUint16(148, XT_CONNTRACK_DIRECTION, true);
-    return this.#match('conntrack', data);
+  /** `-p tcp -m tcp ! --tcp-flags SYN,ACK SYN`: a packet of TCP that would not begin a connection. */
+  notSyn(): this {
+    const ports = [0, 0, 0xff, 0xff];
+    const flags = [0, SYN | ACK, SYN, XT_TCP_INV_FLAGS];
+    return this.protocol(IPPROTO_TCP).#match('tcp', Uint8Array.of(...ports, ...ports, ...flags));
   }
 
-  /** `-m conntrack --ctstate DNAT`: the connection's destination was translated. */
+  /** `-m conntrack --ctstate STATE --ctdir REPLY`: an answer. An ICMP error about one is RELATED. */
+  reply(state: 'ESTABLISHED' | 'SNAT' = 'ESTABLISHED'): this {
+    const inverted = Conntrack.DIRECTION;
+    return this.#conntrack(Conntrack.STATE | Conntrack.DIRECTION, { inverted, state: Conntrack[state] });
+  }
+
+  /** `-m conntrack --ctstate DNAT --ctdir ORIGINAL`: the packet's destination was translated. */
   dnat(): this {
-    const data = new Uint8Array(164);
-    const view = new DataView(data.buffer);
-    view.setUint16(146, XT_CONNTRACK_STATE, true);
-    view.setUint16(150, XT_CONNTRACK_STATE_DNAT, true);
-    return this.#match('conntrack', data);
+    return this.#conntrack(Conntrack.STATE | Conntrack.DIRECTION, { state: Conntrack.DNAT });
   }
 
   /** `-m conntrack ! --ctstatus CONFIRMED`: the packet would begin a connection. */
   unconfirmed(): this {
-    const data = new Uint8Array(164);
-    const view = new DataView(data.buffer);
-    view.setUint16(146, XT_CONNTRACK_STATUS, true);
-    view.setUint16(148, XT_CONNTRACK_STATUS, true);
-    view.setUint16(152, IPS_CONFIRMED, true);
-    return this.#match('conntrack', data);
+    return this.#conntrack(Conntrack.STATUS, { inverted: Conntrack.STATUS, status: Conntrack.CONFIRMED });
   }
 
   /** `-m addrtype --src-type LOCAL`: the source is an address of this node. */
@@ -171,6 +171,18 @@ export class Rule {
   #flag(flag: number): void {
     const place = this.#shape.entry.flags;
     this.#header[place] = (this.#header[place] ?? 0) | flag;
+  }
+
+  /** struct xt_conntrack_mtinfo3. The reply direction is the inverted original one. */
+  #conntrack(
+    flags: number,
+    { inverted = 0, state = 0, status = 0 }: { inverted?: number; state?: number; status?: number },
+  ): this {
+    const data = new Uint8Array(164);
+    const view = new DataView(data.buffer);
+    for (const [index, word] of [flags, inverted, state, status].entries())
+      view.setUint16(146 + index * 2, word, true);
+    return this.#match('conntrack', data);
   }
 
   #match(name: keyof typeof matchRevisions, data: Uint8Array): this {

@@ -1,10 +1,12 @@
 // The constant part: the sets, and the rules of each table that look packets up in them (docs/ruleset.md).
 
 import type { Needs } from '../../state/desired-state.ts';
+import { answerRules, sentChain, sentShape } from './answers.ts';
 import {
   type ChainName,
   chainNames,
   NF_INET_LOCAL_IN,
+  NF_INET_LOCAL_OUT,
   NF_INET_PRE_ROUTING,
   type SetKind,
   setName,
@@ -69,7 +71,7 @@ export function setShapes(needs: Needs, options: Pick<XtOptions, 'counters' | 'o
       shape('allow', 'hash:ip,port', ports, options.counters),
       shape('src', 'hash:ip,port,net', sources, options.counters),
       shape('host', 'hash:ip,port', ports),
-      ...(needs.egress ? [shape('egress', 'hash:ip', vips)] : []),
+      ...(needs.egress ? [shape('egress', 'hash:ip', vips), sentShape(family)] : []),
       shape('drop', 'hash:ip', vips, true),
       shape('vip', 'hash:ip', vips),
       ...(options.observe ? sampleShapes(family) : []),
@@ -98,6 +100,7 @@ function tableShapes(needs: Needs, options: XtOptions): TableShape[] {
     if (asksSource && egress !== null) put(egress, NF_INET_PRE_ROUTING, [forgedChain(shape)]);
     put(guard, NF_INET_PRE_ROUTING, guardChains(shape, needs, options));
     put(input, NF_INET_LOCAL_IN, inputChains(shape, needs, options));
+    if (needs.egress && egress !== null) put(egress, NF_INET_LOCAL_OUT, [sentChain(shape)]);
     return [...parts].map(([table, { jumps, chains }]) => ({ family: shape.family, table, jumps, chains }));
   });
 }
@@ -107,6 +110,7 @@ const purposes: Readonly<Record<string, string>> = {
   [chainNames.guard]: 'vipward: only declared ports of a VIP',
   [chainNames.egress]: 'vipward: VIPs that open connections',
   [chainNames.input]: 'vipward: what no DNAT took further',
+  [chainNames.sent]: 'vipward: what may be answered',
 };
 
 function guardChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chain[] {
@@ -144,7 +148,8 @@ function egressChains(shape: FamilyShape, options: XtOptions): Chain[] {
 function inputChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chain[] {
   const host = returns(ported(shape, 'host').comment('vipward: the node answers'));
   const dnat = new Rule(shape).dnat().comment('vipward: brought here by NAT');
-  const reply = new Rule(shape).reply().comment('vipward: an answer to the node itself');
+  const snat = new Rule(shape).reply('SNAT').comment('vipward: an answer, brought here by NAT');
+  const answers = needs.egress && options.places.egress !== null ? answerRules(shape) : [];
   const tracked = needs.forward || needs.egress;
   const drops = tracked ? dropRules(shape, options) : declaredAtInput(shape);
   return chainsOf(shape, options, {
@@ -153,7 +158,8 @@ function inputChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chai
     rules: [
       host,
       ...icmpRules(shape, options),
-      ...(tracked ? [returns(dnat), returns(reply)] : []),
+      ...(tracked ? [returns(dnat), returns(snat)] : []),
+      ...answers,
       ...(options.observe ? observedAtInput(shape) : drops),
     ],
   });

@@ -171,7 +171,7 @@ test('rules match on conntrack only where a VIP needs it', () => {
   };
   assert.equal(ct({}), 0);
   assert.equal(ct({ forward: true }), 6);
-  assert.equal(ct({ egress: true }), 8);
+  assert.equal(ct({ egress: true }), 14);
 });
 
 /** The elements of a VIP in words, computed from the declaration without the code under test. */

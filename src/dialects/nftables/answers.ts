@@ -1,0 +1,89 @@
+// What the second guard takes for an answer. Conntrack alone cannot tell: a packet that passed this node as
+// if from a VIP, before the VIP came here, has left an entry that makes an answer of every probe behind it.
+
+import { protocolNumbers } from '../../state/port.ts';
+import { KeyType, NF_ACCEPT, PayloadBase } from './constants.ts';
+import { Rule } from './expressions.ts';
+import { type FamilyShape, ruleOf } from './families.ts';
+import type { SetShape } from './objects.ts';
+
+/** The most ports per family that VIPs send from; at any further port they get no answer. */
+const mostPorts = 65_536;
+/** Longer than conntrack by default keeps any entry but those of TCP. */
+const lifetimeMs = 3_600_000;
+
+const { TCP, UDP, SCTP } = protocolNumbers;
+const [SYN, ACK] = [0x02, 0x10];
+
+/** The set of ports that VIPs have sent from, filled by sentRules(). A protocol without ports has port 0. */
+export function sentShape({ family, addressBytes }: FamilyShape): SetShape {
+  return {
+    name: `sent${family}`,
+    keyType: family === 4 ? KeyType.port4 : KeyType.port6,
+    keyLengthBytes: addressBytes + 8,
+    size: mostPorts,
+    counter: false,
+    timeoutMs: lifetimeMs,
+  };
+}
+
+/** At the hook output: what the node itself sends from a VIP with egress may be answered. */
+export function sentRules(shape: FamilyShape): Rule[] {
+  const { family, sourceOffset, addressBytes } = shape;
+  const sends = (): Rule =>
+    ruleOf(shape)
+      .payload(PayloadBase.NETWORK_HEADER, sourceOffset, addressBytes, 0)
+      .lookup(`egress${family}`, 0);
+  const from = { address: sourceOffset, port: 0 };
+  const portless = sends();
+  for (const protocol of [TCP, UDP, SCTP])
+    portless.metaL4proto(0).compareNotEqual(0, Uint8Array.of(protocol));
+  return [
+    ...[UDP, SCTP].map((protocol) => {
+      const ported = sends().metaL4proto(0).compareEqual(0, Uint8Array.of(protocol));
+      return updated(shape, keyed(ported, shape, { ...from, ported: true }));
+    }),
+    updated(shape, keyed(portless, shape, { ...from, ported: false })),
+  ];
+}
+
+/**
+ * Accepts answers to what the node has sent from a VIP. Of TCP that is all that would not begin a connection.
+ * Any other packet may begin one, so it needs a port that the VIP has sent from, and keeps that port open.
+ */
+export function answerRules(shape: FamilyShape): Rule[] {
+  const stream = new Rule()
+    .ctReply(0)
+    .metaL4proto(0)
+    .compareEqual(0, Uint8Array.of(TCP))
+    .payload(PayloadBase.TRANSPORT_HEADER, 13, 1, 0)
+    .mask(0, Uint8Array.of(SYN | ACK))
+    .compareNotEqual(0, Uint8Array.of(SYN));
+  const others = [true, false].map((ported) => {
+    const end = { address: shape.destinationOffset, port: 2, ported };
+    const known = keyed(ruleOf(shape), shape, end).lookup(`sent${shape.family}`, 0).ctReply(0);
+    return updated(shape, keyed(known, shape, end));
+  });
+  return [stream, ...others].map((rule) => rule.verdict(NF_ACCEPT));
+}
+
+/** Offsets in the headers of the packet. */
+interface End {
+  readonly address: number;
+  readonly port: number;
+  readonly ported: boolean;
+}
+
+/** address . l4proto . port in adjacent registers; the port is masked away where the protocol has none. */
+function keyed(rule: Rule, { addressBytes }: FamilyShape, { address, port, ported }: End): Rule {
+  const words = addressBytes / 4;
+  const key = rule
+    .payload(PayloadBase.NETWORK_HEADER, address, addressBytes, 0)
+    .metaL4proto(words)
+    .payload(PayloadBase.TRANSPORT_HEADER, port, 2, words + 1);
+  return ported ? key : key.mask(words + 1, Uint8Array.of(0, 0));
+}
+
+function updated({ family }: FamilyShape, rule: Rule): Rule {
+  return rule.update(`sent${family}`, 0, { counts: false });
+}
