@@ -81,6 +81,36 @@ test('drain without another eligible node answers 409, and outlives a restart', 
   equal(again.status().nodes[0]?.drained, true);
 });
 
+test(
+  'a node that left for good with its VIPs is drained, undrained, and gone at the next start',
+  limit,
+  async (t) => {
+    const [services, stateDir] = [folder(t), folder(t)];
+    const running = await runningController(t, { services, stateDir, files: { 'a.yaml': service('web') } });
+    const gone = agentOf(t, running, 'n1');
+    await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+    const other = agentOf(t, running, 'n2');
+    await other.until(({ rules }) => rules.has(first));
+    await untilStatus(running, ({ nodes }) => nodes.every(({ seq }) => seq === 1));
+    await gone.close();
+    await untilStatus(running, ({ vips }) => vips[0]?.state === 'unowned');
+    const drained = await post(running.url, 'drain', { node: 'n1' });
+    deepEqual(drained, { status: 200, body: { node: 'n1', moved: 1 } });
+    await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving' && vips[0].node === 'n2');
+    equal((await post(running.url, 'undrain', { node: 'n1' })).status, 200);
+    deepEqual(
+      running.status().nodes.map(({ name }) => name),
+      ['n1', 'n2'],
+    );
+    await running.stop();
+    const again = await runningController(t, { services, stateDir });
+    deepEqual(
+      again.status().nodes.map(({ name }) => name),
+      ['n2'],
+    );
+  },
+);
+
 test('undrain needs the token of the operator, and not that of a node', limit, async (t) => {
   const tokens = join(folder(t), 'tokens');
   writeFileSync(tokens, 'n1 secret-1\noperator secret-0\n');
