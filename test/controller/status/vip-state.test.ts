@@ -1,10 +1,25 @@
 // The states of a VIP that its node holds and no client reaches.
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Mapping } from '../../../src/controller/sources/fields.ts';
+import { eventsOf } from '../../../src/controller/sources/kubernetes/vip-events.ts';
+import {
+  recordsOf,
+  type VirtualIpRecord,
+  virtualIpStatus,
+} from '../../../src/controller/sources/kubernetes/virtual-ip.ts';
+import { vipStatus } from '../../../src/controller/status/status.ts';
 import { vipState } from '../../../src/controller/status/vip-state.ts';
+import type { ServiceKey } from '../../../src/state/service.ts';
 import { hello, joined, ruling, servicesOf, settled, term, vip } from '../ruling.ts';
 
 const held = { address: vip, term };
+const web = 'demo/web-0' as ServiceKey;
+
+/** A record with this status. */
+const recordOf = (status: Mapping): VirtualIpRecord => ({
+  ...{ address: vip, uid: 'u', generation: 1, pool: 'p', services: [], node: null, status },
+});
 
 test('a VIP whose link is down or without carrier is unowned, and stays where it is', async () => {
   const one = ruling();
@@ -40,4 +55,36 @@ test('a VIP whose link is down or without carrier is unowned, and stays where it
   equal(controller.owners.ownerOf(vip)?.node, 'a');
   sessions.message(again, { type: 'heldDelta', set: [], remove: [vip] });
   equal(said(), 'pending Allocated');
+});
+
+test('the record of a VIP whose link is down is not ready, an Event says so, and it was held', async () => {
+  const one = ruling();
+  const { controller, sessions } = one;
+  controller.publish({ set: servicesOf(1), remove: [] });
+  const a = joined(one, hello('a', [held]));
+  await settled(one);
+  /** The status that is written after `before`, with its condition and Events. */
+  const written = (before: VirtualIpRecord) => {
+    const status = virtualIpStatus(vipStatus(controller, vip), [web], before, 'now');
+    const events = eventsOf({ before, status, services: [web], uidOf: () => 's' });
+    const [{ type, status: is, reason } = {}] = status.conditions;
+    const record = recordOf({ ...status });
+    return {
+      record,
+      condition: [type, is, reason],
+      events: events.map((event) => [event.type, event.reason]),
+    };
+  };
+  const served = written(recordOf({}));
+  deepEqual([served.condition, served.events], [['Ready', 'True', 'Announced'], []]);
+  sessions.message(a, { type: 'heldDelta', set: [{ ...held, down: true }], remove: [] });
+  const down = written(served.record);
+  deepEqual(down.condition, ['Ready', 'False', 'NoInterface']);
+  deepEqual(down.events, [['Warning', 'NoInterface']]);
+  // The next controller does not take it for a first claim, and asks for its node.
+  const { owners, unheld } = recordsOf([down.record], () => '');
+  deepEqual([owners.get(vip)?.node, unheld], ['a', new Set()]);
+  sessions.message(a, { type: 'heldDelta', set: [held], remove: [] });
+  const again = written(down.record);
+  deepEqual([again.condition, again.events], [['Ready', 'True', 'Announced'], []]);
 });
