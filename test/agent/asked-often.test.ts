@@ -8,6 +8,7 @@ import { agentRoutes } from '../../src/agent/answers/api.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
 import type { DumpRequest } from '../../src/dialects/dialect.ts';
 import { ruleDump } from '../../src/dialects/nftables/dumps.ts';
+import { tracer } from '../../src/dialects/nftables/trace.ts';
 import type { Reply, RouteRequest } from '../../src/process/http.ts';
 
 const path = '/explain?address=10.0.0.1&port=80&protocol=TCP';
@@ -27,7 +28,7 @@ function fixture() {
   const dump = (requests: readonly DumpRequest[]) => Promise.all(requests.map(() => new Uint8Array()));
   const agent = {
     ...{ kernel: { ask, dump }, ledger: new Ledger(), config: { values: { filter: 'enforce' } } },
-    firewall: { dialect: { name: 'nftables', dumps: [] } },
+    firewall: { dialect: { name: 'nftables', dumps: [] }, tracer },
   } as unknown as Agent;
   const route = agentRoutes(agent).own.find((one) => one.path === '/explain');
   const get = async (client = new AbortController()): Promise<Reply | undefined> => {
