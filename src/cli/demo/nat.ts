@@ -1,19 +1,18 @@
 // The NAT table of the demo, like kube-proxy's: a DNAT for each forwarded port and for a NodePort, and
 // masquerade. To the agent it is a foreign table; each change replaces it as a whole.
 
+import { askGeneration } from '../../dialects/nftables/batch.ts';
 import {
   ChainAttribute,
-  DATA_VALUE,
-  EXPR_DATA,
-  EXPR_NAME,
   HookAttribute,
-  LIST_ELEM,
   Message,
   NFPROTO_IPV4,
   NFPROTO_IPV6,
+  PayloadBase,
   RuleAttribute,
   TableAttribute,
 } from '../../dialects/nftables/constants.ts';
+import { Rule } from '../../dialects/nftables/expressions.ts';
 import type { Kernel } from '../../host/kernel.ts';
 import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST } from '../../netlink/message.ts';
 import { beginBatch, endBatch, nfgenmsg } from '../../netlink/request.ts';
@@ -82,40 +81,34 @@ class NatBatch {
   }
 
   dnat({ address, protocol, port, to, toPort }: Forward): void {
-    this.#rule(prerouting.name, (rule) => {
-      this.#destination(rule, address);
-      rule.add('meta', (writer) => {
-        writer.attributeU32Be(2, 16);
-        writer.attributeU32Be(1, 1);
-      });
-      rule.equals(Uint8Array.of(protocolNumbers[protocol]));
-      rule.payload(2, 2, 2);
-      rule.equals(portBytes(port));
-      rule.load(1, addressBytes(to));
-      rule.load(2, portBytes(toPort));
-      rule.add('nat', (writer) => {
+    const rule = this.#to(address)
+      .metaL4proto(0)
+      .compareEqual(0, Uint8Array.of(protocolNumbers[protocol]))
+      .payload(PayloadBase.TRANSPORT_HEADER, 2, 2, 0)
+      .compareEqual(0, portBytes(port))
+      .value(0, addressBytes(to))
+      .value(4, portBytes(toPort))
+      .expression('nat', (writer) => {
         writer.attributeU32Be(1, NFT_NAT_DNAT);
         writer.attributeU32Be(2, this.#protocolFamily);
         writer.attributeU32Be(3, 1);
         writer.attributeU32Be(5, 2);
       });
-    });
+    this.#rule(prerouting.name, rule);
   }
 
   masquerade(backend: Address): void {
-    this.#rule(postrouting.name, (rule) => {
-      this.#destination(rule, backend);
-      rule.add('masq', () => undefined);
-    });
+    this.#rule(
+      postrouting.name,
+      this.#to(backend).expression('masq', () => undefined),
+    );
   }
 
   close() {
     endBatch(this.#writer, ++this.#sequence);
     const split = this.#writer.length;
     const barrier = ++this.#sequence;
-    const place = this.#writer.beginMessage(Message.GETGEN, NLM_F_REQUEST, barrier);
-    nfgenmsg(this.#writer, 0);
-    this.#writer.endMessage(place);
+    askGeneration(this.#writer, barrier);
     return { bytes: this.#writer.bytes.slice(), split, barrier, records: [] };
   }
 
@@ -123,17 +116,20 @@ class NatBatch {
     return this.#family === 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
   }
 
-  #destination(rule: Expressions, address: Address): void {
-    rule.payload(1, this.#family === 4 ? 16 : 24, this.#family === 4 ? 4 : 16);
-    rule.equals(addressBytes(address));
+  /** Matches a destination. */
+  #to(address: Address): Rule {
+    const [offset, length] = this.#family === 4 ? [16, 4] : [24, 16];
+    return new Rule()
+      .payload(PayloadBase.NETWORK_HEADER, offset, length, 0)
+      .compareEqual(0, addressBytes(address));
   }
 
-  #rule(chain: string, write: (rule: Expressions) => void): void {
+  #rule(chain: string, rule: Rule): void {
     this.#message(Message.NEWRULE, NLM_F_CREATE | NLM_F_APPEND, (writer) => {
       writer.attributeText(RuleAttribute.TABLE, table);
       writer.attributeText(RuleAttribute.CHAIN, chain);
       const nest = writer.beginNest(RuleAttribute.EXPRESSIONS);
-      write(new Expressions(writer));
+      writer.raw(rule.bytes);
       writer.endNest(nest);
     });
   }
@@ -143,53 +139,6 @@ class NatBatch {
     nfgenmsg(this.#writer, this.#protocolFamily);
     body(this.#writer);
     this.#writer.endMessage(place);
-  }
-}
-
-/** The expressions of a rule; all comparisons use register 1. */
-class Expressions {
-  readonly #writer: Writer;
-
-  constructor(writer: Writer) {
-    this.#writer = writer;
-  }
-
-  payload(base: number, offset: number, length: number): void {
-    this.add('payload', (writer) => {
-      for (const [index, value] of [1, base, offset, length].entries())
-        writer.attributeU32Be(index + 1, value);
-    });
-  }
-
-  equals(value: Uint8Array): void {
-    this.add('cmp', (writer) => {
-      writer.attributeU32Be(1, 1);
-      writer.attributeU32Be(2, 0);
-      this.#data(3, value);
-    });
-  }
-
-  /** Loads a constant into one of the sixteen-byte registers. */
-  load(register: number, value: Uint8Array): void {
-    this.add('immediate', (writer) => {
-      writer.attributeU32Be(1, register);
-      this.#data(2, value);
-    });
-  }
-
-  add(name: string, write: (writer: Writer) => void): void {
-    const item = this.#writer.beginNest(LIST_ELEM);
-    this.#writer.attributeText(EXPR_NAME, name);
-    const data = this.#writer.beginNest(EXPR_DATA);
-    write(this.#writer);
-    this.#writer.endNest(data);
-    this.#writer.endNest(item);
-  }
-
-  #data(type: number, value: Uint8Array): void {
-    const nest = this.#writer.beginNest(type);
-    this.#writer.attributeBytes(DATA_VALUE, value);
-    this.#writer.endNest(nest);
   }
 }
 

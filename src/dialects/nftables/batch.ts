@@ -64,15 +64,13 @@ export class Batch {
     beginBatch(this.#writer, this.#sequence);
   }
 
-  /** Ends the batch and adds the barrier: a request that the kernel answers after all errors of the batch. */
+  /** Ends the batch and adds the barrier. */
   close(): Step<NftObject> {
     const writer = this.#writer;
     endBatch(writer, ++this.#sequence);
     const split = writer.length;
     const barrier = ++this.#sequence;
-    const place = writer.beginMessage(Message.GETGEN, NLM_F_REQUEST, barrier);
-    nfgenmsg(writer, 0);
-    writer.endMessage(place);
+    askGeneration(writer, barrier);
     return { bytes: writer.take(), split, barrier, records: this.#records };
   }
 
@@ -214,6 +212,13 @@ export class Batch {
     this.#writer.endNest(this.#writer.beginNest(EXPR_DATA));
     this.#writer.endNest(expression);
   }
+}
+
+/** A request that the kernel answers after all errors of the batch before it. */
+export function askGeneration(writer: Writer, sequence: number): void {
+  const place = writer.beginMessage(Message.GETGEN, NLM_F_REQUEST, sequence);
+  nfgenmsg(writer, 0);
+  writer.endMessage(place);
 }
 
 /** A comment in nft's format: type 0, length, zero-terminated text. It carries the layout number. */

@@ -70,7 +70,7 @@ export class Rule {
   }
 
   payload(base: PayloadBase, offset: number, length: number, index: number): this {
-    return this.#expression('payload', (writer) => {
+    return this.expression('payload', (writer) => {
       writer.attributeU32Be(PayloadAttribute.DREG, register(index));
       writer.attributeU32Be(PayloadAttribute.BASE, base);
       writer.attributeU32Be(PayloadAttribute.OFFSET, offset);
@@ -80,7 +80,7 @@ export class Rule {
 
   /** Loads a field of an IPv6 extension header. The rule does not match a packet without such a header. */
   extensionHeader(type: number, offset: number, length: number, index: number): this {
-    return this.#expression('exthdr', (writer) => {
+    return this.expression('exthdr', (writer) => {
       writer.attributeU32Be(ExthdrAttribute.DREG, register(index));
       writer.attributeU8(ExthdrAttribute.TYPE, type);
       writer.attributeU32Be(ExthdrAttribute.OFFSET, offset);
@@ -100,7 +100,7 @@ export class Rule {
 
   /** Masks the register in place. */
   mask(index: number, mask: Uint8Array): this {
-    return this.#expression('bitwise', (writer) => {
+    return this.expression('bitwise', (writer) => {
       writer.attributeU32Be(BitwiseAttribute.SREG, register(index));
       writer.attributeU32Be(BitwiseAttribute.DREG, register(index));
       writer.attributeU32Be(BitwiseAttribute.LEN, mask.length);
@@ -111,7 +111,7 @@ export class Rule {
   }
 
   lookup(set: string, index: number): this {
-    return this.#expression('lookup', (writer) => {
+    return this.expression('lookup', (writer) => {
       writer.attributeText(LookupAttribute.SET, set);
       writer.attributeU32Be(LookupAttribute.SREG, register(index));
       writer.attributeU32Be(LookupAttribute.FLAGS, 0);
@@ -120,7 +120,7 @@ export class Rule {
 
   /** Loads a constant instead of a packet field. */
   value(index: number, value: Uint8Array): this {
-    return this.#expression('immediate', (writer) => {
+    return this.expression('immediate', (writer) => {
       writer.attributeU32Be(ImmediateAttribute.DREG, register(index));
       this.#data(ImmediateAttribute.DATA, value);
     });
@@ -131,7 +131,7 @@ export class Rule {
    * is full, the rule does not match.
    */
   update(set: string, index: number, { counts }: { readonly counts: boolean }): this {
-    return this.#expression('dynset', (writer) => {
+    return this.expression('dynset', (writer) => {
       writer.attributeU32Be(DynsetAttribute.SREG_KEY, register(index));
       writer.attributeU32Be(DynsetAttribute.OP, NFT_DYNSET_OP_UPDATE);
       writer.attributeText(DynsetAttribute.SET_NAME, set);
@@ -168,7 +168,7 @@ export class Rule {
 
   /** Matches a source that is an address of this node. */
   sourceIsLocal(index: number): this {
-    this.#expression('fib', (writer) => {
+    this.expression('fib', (writer) => {
       writer.attributeU32Be(FibAttribute.DREG, register(index));
       writer.attributeU32Be(FibAttribute.RESULT, NFT_FIB_RESULT_ADDRTYPE);
       writer.attributeU32Be(FibAttribute.FLAGS, NFTA_FIB_F_SADDR);
@@ -178,7 +178,7 @@ export class Rule {
 
   /** A verdict of constants.ts; `chain` is the target of a goto. */
   verdict(code: number, chain?: string): this {
-    return this.#expression('immediate', (writer) => {
+    return this.expression('immediate', (writer) => {
       writer.attributeU32Be(ImmediateAttribute.DREG, REG_VERDICT);
       const data = writer.beginNest(ImmediateAttribute.DATA);
       const verdict = writer.beginNest(DATA_VERDICT);
@@ -187,6 +187,17 @@ export class Rule {
       writer.endNest(verdict);
       writer.endNest(data);
     });
+  }
+
+  /** An expression by its name in the kernel, with its attributes. */
+  expression(name: string, write: (writer: Writer) => void): this {
+    const item = this.#writer.beginNest(LIST_ELEM);
+    this.#writer.attributeText(EXPR_NAME, name);
+    const data = this.#writer.beginNest(EXPR_DATA);
+    write(this.#writer);
+    this.#writer.endNest(data);
+    this.#writer.endNest(item);
+    return this;
   }
 
   #counter(type: number): void {
@@ -208,21 +219,21 @@ export class Rule {
   }
 
   #ct(key: number, index: number): this {
-    return this.#expression('ct', (writer) => {
+    return this.expression('ct', (writer) => {
       writer.attributeU32Be(CtAttribute.DREG, register(index));
       writer.attributeU32Be(CtAttribute.KEY, key);
     });
   }
 
   #meta(key: number, index: number): this {
-    return this.#expression('meta', (writer) => {
+    return this.expression('meta', (writer) => {
       writer.attributeU32Be(MetaAttribute.KEY, key);
       writer.attributeU32Be(MetaAttribute.DREG, register(index));
     });
   }
 
   #compare(index: number, operator: number, value: Uint8Array): this {
-    return this.#expression('cmp', (writer) => {
+    return this.expression('cmp', (writer) => {
       writer.attributeU32Be(CmpAttribute.SREG, register(index));
       writer.attributeU32Be(CmpAttribute.OP, operator);
       this.#data(CmpAttribute.DATA, value);
@@ -233,15 +244,5 @@ export class Rule {
     const nest = this.#writer.beginNest(type);
     this.#writer.attributeBytes(DATA_VALUE, value);
     this.#writer.endNest(nest);
-  }
-
-  #expression(name: string, write: (writer: Writer) => void): this {
-    const item = this.#writer.beginNest(LIST_ELEM);
-    this.#writer.attributeText(EXPR_NAME, name);
-    const data = this.#writer.beginNest(EXPR_DATA);
-    write(this.#writer);
-    this.#writer.endNest(data);
-    this.#writer.endNest(item);
-    return this;
   }
 }

@@ -5,6 +5,7 @@ import type { Receipt, Refused, Step } from '../../netlink/ack.ts';
 import { Errno, NLM_F_CREATE, NLM_F_REQUEST } from '../../netlink/message.ts';
 import { beginBatch, nfgenmsg } from '../../netlink/request.ts';
 import { Writer } from '../../netlink/writer.ts';
+import { askGeneration } from './batch.ts';
 import {
   ChainAttribute,
   EXPR_DATA,
@@ -46,9 +47,7 @@ export function probeStep(): Step<Question> {
   newChain(writer, 5);
   newRule(writer, 6);
   const split = writer.length;
-  const place = writer.beginMessage(Message.GETGEN, NLM_F_REQUEST, 7);
-  nfgenmsg(writer, 0);
-  writer.endMessage(place);
+  askGeneration(writer, 7);
   // The chain exists only for the rule; its refusal counts as the rule's.
   const records = [...questions, 'expression fib' as const].map((question, index) => ({
     sequence: index + 2,
