@@ -136,8 +136,9 @@ export function agentText(status: AgentStatus, output: Output): string {
   const parts = [agentLine(status), table(head, rows)];
   const streams = controllers.map(({ url, state, reason }) => [url, state, reason].map(plain));
   if (streams.length > 0) parts.push(table(['CONTROLLER', 'STATE', 'REASON'], streams));
-  const [refused = [], waiting = []] = [true, false].map((is) =>
-    vips.filter(({ state, message = '' }) => message !== '' && (state === 'refused') === is),
+  const told = vips.filter(({ message = '' }) => message !== '');
+  const { refused = [], waiting = [] } = Object.groupBy(told, ({ state }) =>
+    state === 'refused' ? 'refused' : 'waiting',
   );
   const lines = refused.map(({ address, reason, message }) => [address, reason, message].map(plain));
   if (lines.length > 0) parts.push(table(['REFUSED', 'REASON', 'MESSAGE'], lines));

@@ -59,15 +59,14 @@ export class Announcer implements Disposable {
    */
   announce(all: readonly HeldAddress[]): void {
     for (const held of all) this.stop(held.address);
-    const [loud, quiet] = [false, true].map((is) =>
-      all.filter(({ address }) => this.#quiet.has(address) === is),
-    );
-    for (const held of loud ?? []) {
+    const isQuiet = ({ address }: HeldAddress): boolean => this.#quiet.has(address);
+    const { loud = [], quiet = [] } = Object.groupBy(all, (held) => (isQuiet(held) ? 'quiet' : 'loud'));
+    for (const held of loud) {
       const again = (delayMs: number) => setTimeout(() => this.#frames.add([held]), delayMs).unref();
       this.#announced.set(held.address, { held, timers: repeatAtMs.map(again) });
     }
-    this.#frames.add(loud ?? [], true);
-    if (quiet !== undefined && quiet.length > 0) this.onSaid(quiet);
+    this.#frames.add(loud, true);
+    if (quiet.length > 0) this.onSaid(quiet);
   }
 
   /**

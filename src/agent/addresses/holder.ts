@@ -118,18 +118,17 @@ export class Holder implements Disposable {
   async withdraw(keys: Iterable<Address>): Promise<void> {
     const { ledger, announcer, onHeld } = this.#parts;
     const held = [...keys].flatMap((key) => ledger.held.get(key) ?? []);
-    const [borrowed, own] = [true, false].map((is) =>
-      held.filter(({ address }) => this.#borrowed.has(address) === is),
-    );
-    for (const object of this.#objects(borrowed ?? [])) {
+    const ofWhom = ({ address }: HeldAddress) => (this.#borrowed.has(address) ? 'borrowed' : 'own');
+    const { borrowed = [], own = [] } = Object.groupBy(held, ofWhom);
+    for (const object of this.#objects(borrowed)) {
       ledger.gone(object.address);
       this.#borrowed.delete(object.address);
       announcer.stop(object.address);
       this.arrivals.forget(object);
     }
-    const others = this.#hasMoved ? this.#otherPlaces(own ?? []) : [];
-    await this.#write([...this.#objects(own ?? []), ...others], []);
-    onHeld((borrowed ?? []).map(({ address }) => address));
+    const others = this.#hasMoved ? this.#otherPlaces(own) : [];
+    await this.#write([...this.#objects(own), ...others], []);
+    onHeld(borrowed.map(({ address }) => address));
   }
 
   /**

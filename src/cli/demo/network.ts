@@ -13,15 +13,9 @@ import {
 import { linkDump, readLinks } from '../../dialects/addresses/links.ts';
 import type { Kernel } from '../../host/kernel.ts';
 import { describeErrno, type Step } from '../../netlink/ack.ts';
-import {
-  AF_INET,
-  AF_INET6,
-  NLM_F_ACK,
-  NLM_F_CREATE,
-  NLM_F_EXCL,
-  NLM_F_REQUEST,
-} from '../../netlink/message.ts';
-import { NLA_F_NESTED, Writer } from '../../netlink/writer.ts';
+import { AF_INET, AF_INET6, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL } from '../../netlink/message.ts';
+import { request } from '../../netlink/request.ts';
+import { NLA_F_NESTED, type Writer } from '../../netlink/writer.ts';
 import { type Address, addressBytes, familyOf } from '../../state/address.ts';
 
 export interface Interface {
@@ -40,26 +34,25 @@ const RTPROT_STATIC = 4;
 const RT_SCOPE_LINK = 253;
 const RTN_UNICAST = 1;
 const loopbackIndex = 1;
-const creating = NLM_F_CREATE | NLM_F_EXCL;
+const creating = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
 
 /** Creates a pair of interfaces: one here, the other, named eth0, in the namespace of a process. */
 export async function makeVeth(kernel: Kernel, name: string, peerPid: number): Promise<void> {
-  await send(kernel, `veth ${name}`, (writer) => {
-    message(writer, { type: Message.NEWLINK, flags: creating }, () => {
-      linkHeader(writer, 0, 0);
-      writer.attributeText(LinkAttribute.IFNAME, name);
-      nest(writer, LinkAttribute.LINKINFO, () => {
-        writer.attributeText(LinkInfoAttribute.KIND, 'veth');
-        nest(writer, IFLA_INFO_DATA, () =>
-          nest(writer, VETH_INFO_PEER, () => {
-            linkHeader(writer, 0, 0);
-            writer.attributeText(LinkAttribute.IFNAME, 'eth0');
-            writer.attributeU32(IFLA_NET_NS_PID, peerPid);
-          }),
-        );
-      });
+  const pair = request(Message.NEWLINK, creating, (writer) => {
+    linkHeader(writer, 0, 0);
+    writer.attributeText(LinkAttribute.IFNAME, name);
+    nest(writer, LinkAttribute.LINKINFO, () => {
+      writer.attributeText(LinkInfoAttribute.KIND, 'veth');
+      nest(writer, IFLA_INFO_DATA, () =>
+        nest(writer, VETH_INFO_PEER, () => {
+          linkHeader(writer, 0, 0);
+          writer.attributeText(LinkAttribute.IFNAME, 'eth0');
+          writer.attributeU32(IFLA_NET_NS_PID, peerPid);
+        }),
+      );
     });
   });
+  await send(kernel, `veth ${name}`, pair);
 }
 
 /** Sets an interface up and gives it its addresses and, if requested, the default route. */
@@ -69,12 +62,12 @@ export async function configure(kernel: Kernel, { name, addresses, isDefault }: 
   if (index === undefined) throw new Error(`demo network: there is no interface ${name} in this namespace`);
   await setUp(kernel, index);
   for (const { address, length } of addresses) {
-    await send(kernel, `address ${address}`, (writer) => newAddress(writer, index, { address, length }));
+    await send(kernel, `address ${address}`, newAddress(index, { address, length }));
   }
   if (!isDefault) return;
   const families = new Set(addresses.map(({ address }) => familyOf(address)));
   for (const family of families) {
-    await send(kernel, `default route of IPv${family}`, (writer) => newRoute(writer, index, family));
+    await send(kernel, `default route of IPv${family}`, newRoute(index, family));
   }
 }
 
@@ -83,17 +76,15 @@ export async function setLoopbackUp(kernel: Kernel): Promise<void> {
 }
 
 async function setUp(kernel: Kernel, index: number): Promise<void> {
-  await send(kernel, `interface ${index} up`, (writer) => {
-    message(writer, { type: Message.NEWLINK, flags: 0 }, () => linkHeader(writer, index, IFF_UP));
-  });
+  const up = request(Message.NEWLINK, NLM_F_ACK, (writer) => linkHeader(writer, index, IFF_UP));
+  await send(kernel, `interface ${index} up`, up);
 }
 
 function newAddress(
-  writer: Writer,
   index: number,
   { address, length }: { readonly address: Address; readonly length: number },
-): void {
-  message(writer, { type: Message.NEWADDR, flags: creating }, () => {
+): Uint8Array {
+  return request(Message.NEWADDR, creating, (writer) => {
     // struct ifaddrmsg
     writer.raw(Uint8Array.of(familyOf(address) === 4 ? AF_INET : AF_INET6, length, 0, 0));
     writer.u32(index);
@@ -104,8 +95,8 @@ function newAddress(
   });
 }
 
-function newRoute(writer: Writer, index: number, family: 4 | 6): void {
-  message(writer, { type: Message.NEWROUTE, flags: creating }, () => {
+function newRoute(index: number, family: 4 | 6): Uint8Array {
+  return request(Message.NEWROUTE, creating, (writer) => {
     // struct rtmsg, with a destination of length 0.
     const afFamily = family === 4 ? AF_INET : AF_INET6;
     writer.raw(
@@ -123,16 +114,6 @@ function linkHeader(writer: Writer, index: number, flags: number): void {
   writer.u32(flags);
 }
 
-function message(
-  writer: Writer,
-  { type, flags }: { readonly type: number; readonly flags: number },
-  body: () => void,
-): void {
-  const place = writer.beginMessage(type, NLM_F_REQUEST | NLM_F_ACK | flags, 1);
-  body();
-  writer.endMessage(place);
-}
-
 function nest(writer: Writer, type: number, body: () => void): void {
   const place = writer.beginNest(type | NLA_F_NESTED);
   body();
@@ -140,10 +121,7 @@ function nest(writer: Writer, type: number, body: () => void): void {
 }
 
 /** Sends one rtnetlink message. Throws an Error with the refused object and the reason. */
-async function send(kernel: Kernel, what: string, write: (writer: Writer) => void): Promise<void> {
-  const writer = new Writer(256);
-  write(writer);
-  const bytes = writer.bytes.slice();
+async function send(kernel: Kernel, what: string, bytes: Uint8Array): Promise<void> {
   await commitStep(kernel, 'rtnetlink', {
     what,
     step: { bytes, split: bytes.length, barrier: 1, records: [] },

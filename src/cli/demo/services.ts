@@ -2,7 +2,7 @@
 
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { type Document, parseAllDocuments } from 'yaml';
-import { type Address, familyOf, parseAddress, parsePrefix, prefixContains } from '../../state/address.ts';
+import { type Address, parseAddress, parsePrefix, prefixContains } from '../../state/address.ts';
 
 export interface Declared {
   readonly isForwarded: boolean;
@@ -28,7 +28,6 @@ interface Manifest {
 export class DemoServices {
   readonly path: string;
   readonly #documents: readonly Document.Parsed[];
-  #opened: number | undefined;
 
   /** Copies `from` to `path`. Throws Error if `from` cannot be read. */
   constructor(from: string, path: string) {
@@ -73,14 +72,8 @@ export class DemoServices {
     const before = ports.findIndex((each) => each.port === port);
     if (before >= 0) document.deleteIn(['spec', 'ports', before]);
     else document.addIn(['spec', 'ports'], { name: 'demo', port, protocol: 'TCP' });
-    this.#opened = before >= 0 ? undefined : port;
     this.#write();
     return `${metadata?.name} ${before >= 0 ? 'closes' : 'opens'} ${port}/tcp`;
-  }
-
-  /** The port that `toggle` has opened and not closed. */
-  get opened(): number | undefined {
-    return this.#opened;
   }
 
   #manifests(): readonly Manifest[] {
@@ -99,9 +92,5 @@ export class DemoServices {
 
 /** Whether source ranges admit an address; a list without a range of its family closes that family. */
 export function admits(ranges: readonly string[], client: Address): boolean {
-  if (ranges.length === 0) return true;
-  const own = ranges
-    .map((range) => parsePrefix(range))
-    .filter((range) => familyOf(range) === familyOf(client));
-  return own.some((range) => prefixContains(range, client));
+  return ranges.length === 0 || ranges.some((range) => prefixContains(parsePrefix(range), client));
 }
