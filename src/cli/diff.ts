@@ -1,20 +1,15 @@
 // `vipward diff`: the kernel's objects against the wanted ones, as read by the agent of this node.
 
+import type { Differences } from '../agent/answers/differences.ts';
 import { type Answer, ask, NoAnswerError, RefusedError, type Server } from './client.ts';
 import { type Flags, outputOf, type Surroundings, serverOf } from './settings.ts';
 import { plain } from './table.ts';
-
-interface Difference {
-  readonly differs: boolean;
-  readonly remove: readonly string[];
-  readonly add: readonly string[];
-}
 
 /** Prints the objects to remove and to add. Exit code 1 if there are any. */
 export async function runDiff(flags: Flags, around: Surroundings): Promise<number> {
   const output = outputOf(flags, around.env);
   const answer = await compared(serverOf('agent', flags, around));
-  const { differs, remove = [], add = [] } = answer.json as Difference;
+  const { differs, remove = [], add = [] } = answer.json as Differences;
   if (output === 'json') around.out.write(answer.text);
   else if (differs) {
     const lines = [...remove.map((text) => `- ${plain(text)}`), ...add.map((text) => `+ ${plain(text)}`)];

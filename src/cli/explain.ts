@@ -1,25 +1,11 @@
 // `vipward explain`: the verdict on one packet, from the agent of this node.
 
+import type { Explanation } from '../agent/answers/explain.ts';
 import { UsageError } from '../process/usage.ts';
 import { type Address, AddressError, familyOf, parseAddress } from '../state/address.ts';
 import { ask, RefusedError } from './client.ts';
 import { type Flags, outputOf, type Surroundings, serverOf } from './settings.ts';
 import { plain } from './table.ts';
-
-export interface Explanation {
-  readonly verdict: 'accept' | 'drop';
-  readonly rule: string | null;
-  readonly reason: string;
-  readonly services: readonly string[];
-  readonly foreign: readonly {
-    readonly family: string;
-    readonly table: string;
-    readonly chain: string;
-    readonly hook: string;
-    readonly priority: number;
-    readonly policy: string;
-  }[];
-}
 
 export interface Target {
   readonly address: Address;

@@ -55,7 +55,7 @@ export class Rules {
 
   constructor(parts: RulesParts) {
     this.#parts = parts;
-    this.#sender = new Sender(parts, parts.firewall.dialect);
+    this.#sender = new Sender(parts);
     this.#commits = new Commits(parts, this.#sender);
   }
 

@@ -1,25 +1,26 @@
 // Sends deltas to the kernel, counts the commits and measures their time.
 
 import { isEmpty } from '../../dialects/delta.ts';
-import type { Delta, Dialect, KernelObject, Transaction } from '../../dialects/dialect.ts';
+import type { Delta, KernelObject, Transaction } from '../../dialects/dialect.ts';
 import type { Kernel, Soon } from '../../host/kernel.ts';
 import type { Receipt } from '../../netlink/ack.ts';
+import type { Firewall } from '../firewall/firewall.ts';
 
 export interface SenderParts {
   readonly kernel: Pick<Kernel, 'commit'>;
+  /** Its dialect may change with the config. */
+  readonly firewall: Firewall;
   /** Called with the duration of each commit, in microseconds. */
   readonly observe: (micros: number) => void;
 }
 
 export class Sender {
   readonly #parts: SenderParts;
-  readonly #dialect: Dialect;
   /** The number of commits tried. */
   tried = 0;
 
-  constructor(parts: SenderParts, dialect: Dialect) {
+  constructor(parts: SenderParts) {
     this.#parts = parts;
-    this.#dialect = dialect;
   }
 
   send(delta: Delta): Soon<Receipt<KernelObject>> {
@@ -28,7 +29,7 @@ export class Sender {
 
   /** Null if the delta is empty. */
   encode(delta: Delta): Transaction<KernelObject> | null {
-    return isEmpty(delta) ? null : this.#dialect.encode(delta);
+    return isEmpty(delta) ? null : this.#parts.firewall.dialect.encode(delta);
   }
 
   transmit(transaction: Transaction<KernelObject> | null): Soon<Receipt<KernelObject>> {

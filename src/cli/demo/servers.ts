@@ -1,9 +1,10 @@
 // The demo's requests to its own controller and agent, over HTTP like any verb's.
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Explanation } from '../../agent/answers/explain.ts';
 import type { Address } from '../../state/address.ts';
 import { ask, defaultOrigin, type Server } from '../client.ts';
-import { type Explanation, explainPath } from '../explain.ts';
+import { explainPath } from '../explain.ts';
 import type { AgentStatus, ControllerStatus } from '../status-json.ts';
 import type { Endpoint } from './plan.ts';
 import type { Program } from './processes.ts';
