@@ -60,7 +60,7 @@ export class Announcer implements Disposable {
   announce(all: readonly HeldAddress[]): void {
     for (const held of all) this.stop(held.address);
     const isQuiet = ({ address }: HeldAddress): boolean => this.#quiet.has(address);
-    const { loud = [], quiet = [] } = Object.groupBy(all, (held) => (isQuiet(held) ? 'quiet' : 'loud'));
+    const [loud, quiet] = [all.filter((held) => !isQuiet(held)), all.filter(isQuiet)];
     for (const held of loud) {
       const again = (delayMs: number) => setTimeout(() => this.#frames.add([held]), delayMs).unref();
       this.#announced.set(held.address, { held, timers: repeatAtMs.map(again) });

@@ -118,8 +118,8 @@ export class Holder implements Disposable {
   async withdraw(keys: Iterable<Address>): Promise<void> {
     const { ledger, announcer, onHeld } = this.#parts;
     const held = [...keys].flatMap((key) => ledger.held.get(key) ?? []);
-    const ofWhom = ({ address }: HeldAddress) => (this.#borrowed.has(address) ? 'borrowed' : 'own');
-    const { borrowed = [], own = [] } = Object.groupBy(held, ofWhom);
+    const isBorrowed = ({ address }: HeldAddress): boolean => this.#borrowed.has(address);
+    const [borrowed, own] = [held.filter(isBorrowed), held.filter((one) => !isBorrowed(one))];
     for (const object of this.#objects(borrowed)) {
       ledger.gone(object.address);
       this.#borrowed.delete(object.address);
