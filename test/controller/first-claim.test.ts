@@ -155,7 +155,7 @@ test('a VIP is taken even if another of our nodes answers for its address', limi
 test('no node takes an address of another node while the agent of that node is away', limit, async (t) => {
   const running = await runningController(t);
   const mac = '02:00:5e:10:00:02';
-  const owning = agentOf(t, running, 'n2', { hello: { macs: [mac] } });
+  const owning = agentOf(t, running, 'n2', { acks: false, hello: { macs: [mac] } });
   const other = agentOf(t, running, 'n1', { acks: false });
   await Promise.all([owning.synced(), other.synced()]);
   running.write('a.yaml', service('web'));
