@@ -35,7 +35,7 @@ static int32_t drain(int fd, struct scratch *scratch) {
     if (length == 0 || (length < 0 && errno == EAGAIN)) return failure ? failure : (int32_t)used;
     if (length < 0 && errno != ENOBUFS) return -errno;
     if (length < 0) failure = -ENOBUFS;
-    else if ((size_t)length > room) failure = failure ? failure : -EMSGSIZE;
+    else if ((size_t)length > room) failure = -EMSGSIZE;
     else if (!failure)
       for (used += length; used & 3;) scratch->data[used++] = 0;
   }
@@ -59,7 +59,7 @@ static void exchange(struct job *job, struct scratch *scratch) {
   size_t wanted = job->split < 0 ? -(size_t)job->split : (size_t)job->split;
   size_t split = wanted < job->length ? wanted : job->length;
   int32_t failure = send_all(job->fd, job->bytes, split), drained = 0;
-  if (!failure && job->split < 0) drained = drain(job->fd, scratch);
+  if (job->split < 0) drained = drain(job->fd, scratch);
   bool answered = drained != 0;
   if (!failure && !answered) failure = send_all(job->fd, job->bytes + split, job->length - split);
   if (!answered) drained = drain(job->fd, scratch);

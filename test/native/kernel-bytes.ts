@@ -10,6 +10,7 @@ export const MSG_TRUNC = 0x20;
 export const RTMGRP_LINK = 1;
 export const RTM_NEWLINK = 16;
 export const NLMSG_DONE = 3;
+const NETLINK_USERSOCK = 2;
 
 export const EBADF = 9;
 export const EAGAIN = 11;
@@ -70,6 +71,34 @@ export function optionBytes(level: number, name: number, value: Uint8Array): Uin
   view.setInt32(4, name, true);
   bytes.set(value, 8);
   return bytes;
+}
+
+/** RTM_GETLINK of index 1, one reply. */
+export function getLoopback(sequence: number): Uint8Array {
+  const bytes = linkDump(sequence);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(6, 1, true);
+  view.setInt32(20, 1, true);
+  return bytes;
+}
+
+/** A netlink socket of user space that has sent the datagrams to itself. */
+export function openSelfSocket(native: Native, datagrams: readonly Uint8Array[] = []): number {
+  const fd = native.socket(AF_NETLINK, SOCK_RAW, NETLINK_USERSOCK);
+  native.bind(fd, groupAddress(0));
+  for (const datagram of datagrams) sendToSelf(native, fd, datagram);
+  return fd;
+}
+
+export function sendToSelf(native: Native, fd: number, datagram: Uint8Array): void {
+  native.send(fd, datagram, 0, addressOf(native, fd));
+}
+
+/** The struct sockaddr_nl of a socket. */
+export function addressOf(native: Native, fd: number): Uint8Array {
+  const address = new Uint8Array(12);
+  native.getsockname(fd, address);
+  return address;
 }
 
 function message(type: number, flags: number, sequence: number, body: Uint8Array): Uint8Array {

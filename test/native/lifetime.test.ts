@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { loadNative, Operation } from '../../src/host/native.ts';
+import { untilTrue } from '../patience.ts';
 import { Gate } from './gate.ts';
 import { NOTHING } from './kernel-bytes.ts';
 
@@ -95,6 +96,7 @@ test('workers load the addon, use it, and end by themselves', async () => {
 
 test('a worker terminates while its writer is blocked and its reader is busy', async () => {
   using gate = new Gate(native);
+  const queued: number[] = [];
   for (let turn = 0; turn < 5; turn++) {
     const worker = start(
       `
@@ -102,19 +104,21 @@ test('a worker terminates while its writer is blocked and its reader is busy', a
       native.watch(fd, () => native.send(fd, nothing, 0, address));
       native.send(fd, nothing, 0, address);
       lock(workerData);
-      parentPort.postMessage('blocked');
+      const last = udp().fd;
+      native.submit(Operation.close, last, nothing, 0, 2, 0);
+      parentPort.postMessage(last);
       setInterval(() => {}, 1000);
       `,
       gate.path,
     );
-    await once(worker, 'message');
+    queued.push((await once(worker, 'message')) as number);
     // A terminate that waited for the writer would never return: the gate opens only after this.
     await worker.terminate();
     assert.equal(native.submit(Operation.close, 9999, NOTHING, 0, 0, 5_000_000), -9);
   }
   gate.open();
-  // The abandoned writers return from the kernel now, long after their environments have ended.
-  await sleep(100);
+  // The abandoned writers return from the kernel now, long after their environments have ended, and close.
+  await untilTrue(() => queued.every((fd) => native.getsockname(fd, new Uint8Array(16)) === -9));
   assert.equal(native.submit(Operation.close, 9999, NOTHING, 0, 0, 5_000_000), -9);
 });
 
@@ -134,6 +138,21 @@ test('a prepared writer thread is kept off the processor of its caller, where th
     native.prepare();
     const left = new Set(allowedToWriter());
     console.log(left.isSubsetOf(new Set(own)), own.length === 1 || left.size === own.length - 1);
+  `);
+  assert.deepEqual(await child.end, { code: 0, output: 'true true\n' });
+});
+
+test('the threads take no signals', async () => {
+  const child = run(`
+    ${PROCESSORS}
+    native.watch(udp().fd, () => {});
+    native.prepare();
+    const names = ['vipward-reader', 'vipward-writer'];
+    const ours = tasks().filter((task) => names.includes(readFileSync(task + '/comm', 'utf8').trim()));
+    const blocked = ours.map((task) => /^SigBlk:\\t(.*)$/m.exec(readFileSync(task + '/status', 'utf8'))[1]);
+    // SIGHUP, SIGINT, SIGUSR2, SIGPIPE and SIGTERM.
+    const all = (1n << 0n) | (1n << 1n) | (1n << 11n) | (1n << 12n) | (1n << 14n);
+    console.log(...blocked.map((mask) => (BigInt('0x' + mask) & all) === all));
   `);
   assert.deepEqual(await child.end, { code: 0, output: 'true true\n' });
 });

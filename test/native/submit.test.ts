@@ -5,26 +5,22 @@ import { loadNative, Operation, type Outcome } from '../../src/host/native.ts';
 import { Gate, LOCK_EX } from './gate.ts';
 import {
   AF_INET,
-  AF_NETLINK,
   EAGAIN,
   EBADF,
   EINVAL,
-  EMSGSIZE,
-  ENOBUFS,
+  getLoopback,
   headers,
   linkDump,
   MSG_DONTWAIT,
   NOTHING,
   openRoute,
+  openSelfSocket,
   optionBytes,
-  RTM_NEWLINK,
   SOCK_DGRAM,
-  SOCK_RAW,
+  sendToSelf,
 } from './kernel-bytes.ts';
 import { standsStill } from './thread.ts';
 
-const NETLINK_USERSOCK = 2;
-const NLMSG_NOOP = 1;
 const SOL_SOCKET = 1;
 const SO_TYPE = 3;
 const SO_RCVBUF = 8;
@@ -35,27 +31,6 @@ const MOST_WAITING = 1024;
 const EXFULL = 54;
 
 const native = loadNative();
-
-// First in this file: the writer's buffer has not grown yet.
-test('a reply longer than the buffer is -EMSGSIZE, and the socket is empty afterwards', () => {
-  const fd = openSelfSocket([new Uint8Array(180_000), new Uint8Array(8)]);
-  assert.equal(native.submit(Operation.exchange, fd, NOTHING, 0, 0, LONG_WAIT_MICROS), -EMSGSIZE);
-  assert.equal(native.receive(fd, new Uint8Array(8), MSG_DONTWAIT), -EAGAIN);
-  native.close(fd);
-});
-
-test('an exchange returns its datagrams in order, each padded with zeros to four bytes', () => {
-  const fd = openSelfSocket([new Uint8Array([1, 2, 3, 4, 5]), new Uint8Array([6, 7, 8])]);
-  const reply = native.submit(Operation.exchange, fd, NOTHING, 0, 0, LONG_WAIT_MICROS);
-  assert.deepEqual(reply, new Uint8Array([1, 2, 3, 4, 5, 0, 0, 0, 6, 7, 8, 0]));
-  native.close(fd);
-});
-
-test('an exchange without a reply returns empty bytes', () => {
-  const fd = openRoute(native);
-  assert.deepEqual(native.submit(Operation.exchange, fd, NOTHING, 0, 0, LONG_WAIT_MICROS), NOTHING);
-  native.close(fd);
-});
 
 test('prepare changes no answer, and the writer thread comes to rest if nothing follows', async () => {
   const fd = openRoute(native);
@@ -69,50 +44,6 @@ test('prepare changes no answer, and the writer thread comes to rest if nothing 
   native.close(fd);
   native.prepare();
   await standsStill('vipward-writer');
-});
-
-test('a split exchange sends two messages and gathers the replies to both', () => {
-  const fd = openRoute(native);
-  const first = getLoopback(11);
-  const bytes = new Uint8Array([...first, ...linkDump(12)]);
-  const reply = native.submit(Operation.exchange, fd, bytes, first.length, 0, LONG_WAIT_MICROS);
-  assert.ok(reply instanceof Uint8Array);
-  const sequences = new Set(headers(reply).map((header) => header.sequence));
-  assert.deepEqual([...sequences], [11, 12]);
-  native.close(fd);
-});
-
-test('with a negative split a reply to the first message withholds the second', () => {
-  const fd = openRoute(native);
-  const noop = new Uint8Array(16);
-  new DataView(noop.buffer).setUint32(0, noop.length, true);
-  new DataView(noop.buffer).setUint16(4, NLMSG_NOOP, true);
-  for (const [first, expected] of [
-    [getLoopback(11), [11]],
-    [noop, [12]],
-  ] as const) {
-    const bytes = new Uint8Array([...first, ...getLoopback(12)]);
-    const reply = native.submit(Operation.exchange, fd, bytes, -first.length, 0, LONG_WAIT_MICROS);
-    assert.ok(reply instanceof Uint8Array);
-    assert.deepEqual(
-      headers(reply).map(({ sequence }) => sequence),
-      expected,
-    );
-  }
-  native.close(fd);
-});
-
-test('replies lost to a full socket surface as -ENOBUFS, and the next exchange is clean', () => {
-  const fd = openRoute(native);
-  native.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, new Uint8Array(4));
-  const request = getLoopback(1);
-  const many = new Uint8Array(request.length * 200);
-  for (let index = 0; index < 200; index++) many.set(request, index * request.length);
-  assert.equal(native.submit(Operation.exchange, fd, many, 0, 0, LONG_WAIT_MICROS), -ENOBUFS);
-  const reply = native.submit(Operation.exchange, fd, getLoopback(2), 0, 0, LONG_WAIT_MICROS);
-  assert.ok(reply instanceof Uint8Array);
-  assert.deepEqual(headers(reply), [{ type: RTM_NEWLINK, sequence: 2 }]);
-  native.close(fd);
 });
 
 test('the result of an operation that is not in time comes later with its token', async () => {
@@ -187,7 +118,7 @@ test('the writer thread sets socket options, and a get returns the value', () =>
 });
 
 test('a pointer in an option value leads to the bytes behind it, and one outside is -EINVAL', () => {
-  const fd = openSelfSocket([]);
+  const fd = openSelfSocket(native);
   // struct sock_fprog { u16 len; struct sock_filter *filter } and one instruction: return 0, drop everything.
   const value = new Uint8Array(24);
   const view = new DataView(value.buffer);
@@ -197,7 +128,7 @@ test('a pointer in an option value leads to the bytes behind it, and one outside
   const bytes = optionBytes(SOL_SOCKET, SO_ATTACH_FILTER, value);
   const result = native.submit(Operation.setsockopt, fd, bytes, 8, 0, LONG_WAIT_MICROS);
   assert.deepEqual(result, value.subarray(16));
-  sendToSelf(fd, new Uint8Array(8));
+  sendToSelf(native, fd, new Uint8Array(8));
   assert.equal(native.receive(fd, new Uint8Array(8), MSG_DONTWAIT), -EAGAIN);
   for (const end of [15n, 25n, 2n ** 63n]) {
     view.setBigUint64(8, end, true);
@@ -211,6 +142,9 @@ test('submit refuses an unknown operation or descriptor', () => {
   const run = (operation: number) =>
     native.submit(operation as Operation, NO_FD, new Uint8Array(16), 1, 0, LONG_WAIT_MICROS);
   assert.deepEqual([-1, 0, 1, 2, 3, 4, 5].map(run), [-22, -9, -9, -22, -9, -9, -22]);
+  assert.equal(native.submit(Operation.exchange, NO_FD, NOTHING, 0, 0, LONG_WAIT_MICROS), -EBADF);
+  const bytes = optionBytes(SOL_SOCKET, SO_ATTACH_FILTER, new Uint8Array(24).with(8, 16));
+  assert.equal(native.submit(Operation.setsockopt, NO_FD, bytes, 8, 0, LONG_WAIT_MICROS), -EBADF);
 });
 
 function nextResults(count: number): Promise<readonly (readonly [number, Outcome])[]> {
@@ -221,27 +155,4 @@ function nextResults(count: number): Promise<readonly (readonly [number, Outcome
       if (results.length === count) resolve(results);
     });
   });
-}
-
-/** RTM_GETLINK of index 1, one reply. */
-function getLoopback(sequence: number): Uint8Array {
-  const bytes = linkDump(sequence);
-  const view = new DataView(bytes.buffer);
-  view.setUint16(6, 1, true);
-  view.setInt32(20, 1, true);
-  return bytes;
-}
-
-/** A netlink socket of user space that has sent the datagrams to itself. */
-function openSelfSocket(datagrams: readonly Uint8Array[]): number {
-  const fd = native.socket(AF_NETLINK, SOCK_RAW, NETLINK_USERSOCK);
-  native.bind(fd, new Uint8Array([AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
-  for (const datagram of datagrams) sendToSelf(fd, datagram);
-  return fd;
-}
-
-function sendToSelf(fd: number, datagram: Uint8Array): void {
-  const address = new Uint8Array(12);
-  native.getsockname(fd, address);
-  native.send(fd, datagram, 0, address);
 }
