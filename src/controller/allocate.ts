@@ -46,8 +46,7 @@ export class Allocator {
     this.#assigned = new Map(remembered);
     this.#former = new Map(former);
     this.#free = new FreeAddresses(pools, (address) => this.isHeld(address));
-    const usersOf = (address: Address) => this.usersOf(address);
-    this.#ground = { pools, users: this.#users, free: this.#free, usersOf };
+    this.#ground = { pools, users: this.#users, free: this.#free, usersOf: (one) => this.usersOf(one) };
     // A remembered address is taken before its Service is read, so that no other Service gets it meanwhile.
     for (const [key, addresses] of remembered) for (const address of addresses) this.#users.add(address, key);
   }
@@ -70,9 +69,8 @@ export class Allocator {
   /** All addresses that Services have, outgoing ones included, for the records. */
   get held(): Allocations {
     if (this.outgoing.size === 0) return this.#assigned;
-    const held = new Map(this.#assigned);
-    for (const key of this.outgoing.keys()) held.set(key, this.heldBy(key));
-    return held;
+    const more = this.outgoing.keys().map((key) => [key, this.heldBy(key)] as const);
+    return new Map([...this.#assigned, ...more]);
   }
 
   /** The addresses of a Service, outgoing ones included. */
@@ -118,10 +116,9 @@ export class Allocator {
   /** Applies a change and returns every address whose VIP may have changed, in use or not. */
   apply(changes: ServiceChanges): ReadonlySet<Address> {
     const steps = this.applying(changes);
-    for (;;) {
-      const step = steps.next();
-      if (step.done === true) return step.value;
-    }
+    let step = steps.next();
+    while (step.done !== true) step = steps.next();
+    return step.value;
   }
 
   /** apply() in steps: nothing else may be applied before the last step. */
@@ -139,9 +136,17 @@ export class Allocator {
     for (const service of set) (this.#before(service).length > 0 ? known : fresh).push(service);
     yield;
     for (const list of [known, fresh]) yield* this.#setAll(list, touched);
-    const released = this.#free.takeReleased();
-    if (released !== null) yield* this.#setAll(this.#asking(released), touched, this.#gains);
+    const keys = [...this.#waiting.all(this.#free.takeReleased())];
+    const asking = keys.flatMap((key) => this.#services.get(key) ?? []);
+    yield* this.#setAll(asking, touched, this.#gains);
     return touched;
+  }
+
+  /** A node that had these is not away any more. True if any is free: the next change offers it. */
+  freed(addresses: readonly Address[]): boolean {
+    const free = addresses.filter((address) => !this.isUsed(address));
+    for (const address of free) this.#free.release(address);
+    return free.length > 0;
   }
 
   /** Releases outgoing addresses once their replacements are served. Returns what apply() returns. */
@@ -233,11 +238,6 @@ export class Allocator {
       if (isDue(service)) this.#set(service, touched);
       if ((index + 1) % stepServices === 0) yield;
     }
-  }
-
-  /** Services that lack an address and may get one now. */
-  #asking(released: ReadonlySet<Address>): ServiceManifest[] {
-    return [...this.#waiting.all(released)].flatMap((key) => this.#services.get(key) ?? []);
   }
 
   /** False for a Service that has addresses and would get the same ones again. */

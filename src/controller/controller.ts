@@ -41,6 +41,8 @@ export class Controller {
   isPublished = false;
   /** How often a node refused a VIP because another host has the address. */
   conflicts = 0;
+  /** Called when addresses came free without a change of Services. */
+  onFreed: () => void = () => undefined;
   readonly nowMs: () => number;
   readonly #input: ControllerInput;
   #allocator: Allocator;
@@ -154,10 +156,17 @@ export class Controller {
     this.owners.retry();
   }
 
+  /** A node that had these addresses is not away any more: Services that wait may get those that are free. */
+  freed(addresses: readonly Address[]): void {
+    if (this.allocator.freed(addresses)) this.onFreed();
+  }
+
   /** Removes a deleted node from all lists: where nodes come and go they would grow for ever. */
   forget(name: string): void {
     const isObjecting = this.nodes.get(name)?.hasObjections === true;
+    const held = [...(this.nodes.get(name)?.held.keys() ?? [])];
     if (!this.nodes.forget(name)) return;
+    this.freed(held);
     this.closedConnections.forget(name);
     this.drained.delete(name);
     if (isObjecting) this.owners.retry();

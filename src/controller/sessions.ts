@@ -76,10 +76,12 @@ export class Sessions {
     const { nodes, rules, owners } = this.#controller;
     const node = nodes.at(hello.node);
     this.#absent.returned(node.name);
+    const before = node.isConnected ? [] : [...node.held.keys()];
     const stream = new AgentStream(wire, rules, node.placements);
     const gone = node.connect(hello, stream);
     owners.claims.sift(node);
     owners.letGo(node, gone);
+    this.#controller.freed(before);
     return { node, stream, isLeaving: false };
   }
 

@@ -9,9 +9,11 @@ import type { Session } from '../../src/controller/sessions.ts';
 import { readDocument } from '../../src/controller/sources/manifest.ts';
 import { vipState } from '../../src/controller/status/vip-state.ts';
 import type { ServiceKey } from '../../src/state/service.ts';
-import { serviceObject } from './fixture.ts';
+import { runningController, service, serviceObject, untilStatus } from './fixture.ts';
 import { hello, joined, type Ruling, ruling, servicesOf, settled, term, vip } from './ruling.ts';
+import { agentOf } from './test-agent.ts';
 
+const limit = { timeout: 10_000 };
 const web = 'demo/web-0' as ServiceKey;
 const held = [{ address: vip, term }];
 
@@ -147,3 +149,21 @@ test('a VIP that another node has had does not wait for an undrained absent node
   await committed(one);
   equal(owner(one)?.node, 'b');
 });
+
+const ways = { 'is back': true, 'is forgotten': false };
+for (const [way, isBack] of Object.entries(ways)) {
+  test(`a Service that waits for an address gets that of an absent node that ${way}`, limit, async (t) => {
+    const argv = ['--pool', `p=${vip}`];
+    const running = await runningController(t, { files: { 'a.yaml': service('web') }, argv });
+    const a = agentOf(t, running, 'a');
+    await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+    const kept = [...a.placements.values()];
+    await a.close();
+    running.write('a.yaml', service('next'));
+    await untilStatus(running, ({ refused }) => refused[0]?.reason === 'PoolExhausted');
+    agentOf(t, running, isBack ? 'a' : 'b', isBack ? { hello: { held: kept } } : {});
+    if (!isBack) running.controller.forget('a');
+    await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+    deepEqual(running.status().vips[0]?.services[0]?.key, 'demo/next');
+  });
+}

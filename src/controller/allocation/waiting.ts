@@ -72,8 +72,12 @@ export class Waiting {
     return refused;
   }
 
-  /** Begins a round of asking, after these addresses came free: the Services that may get one they lack. */
-  *all(released: ReadonlySet<Address> = none): Generator<ServiceKey, void> {
+  /**
+   * Begins a round of asking, after these addresses came free: the Services that may get one they lack. None
+   * after null.
+   */
+  *all(released: ReadonlySet<Address> | null = none): Generator<ServiceKey, void> {
+    if (released === null) return;
     this.#doubt();
     this.#released = released;
     for (const [key, { reason }] of this.#refusals) if (reason === RefusalReason.AddressTaken) yield key;

@@ -49,6 +49,8 @@ export class Readings {
   #timer: NodeJS.Timeout | undefined;
   #mode: 'wait' | 'now';
   #lost = 0;
+  /** Addresses came free since the last change was applied. */
+  #isOffer = false;
   /** The source was read whole once: agents may connect, and are sent nothing before it is believed. */
   wasReadWhole = false;
   #isComplete = false;
@@ -57,6 +59,7 @@ export class Readings {
     this.#input = input;
     this.#poolChange = new PoolChange(input.controller);
     this.#mode = input.massRemoval;
+    input.controller.onFreed = () => this.#offer();
   }
 
   /** The removal that waits, for the status. */
@@ -177,6 +180,12 @@ export class Readings {
     return new Map([...pending].filter(loses));
   }
 
+  /** An address came free: Services that wait for one are asked now, or with the next change. */
+  #offer(): void {
+    this.#isOffer = true;
+    if (this.#input.controller.isPublished && !this.#isBusy && this.#input.mayBelieve()) this.#apply([]);
+  }
+
   #wait(): void {
     if (this.#deadlineMs !== null) return;
     this.#deadlineMs = this.#input.nowMs() + this.#input.massRemovalWaitMs;
@@ -212,7 +221,8 @@ export class Readings {
   }
 
   #apply(changes: readonly (readonly [ServiceKey, ServiceManifest | null])[]): void {
-    if (changes.length === 0) return;
+    if (changes.length === 0 && !this.#isOffer) return;
+    this.#isOffer = false;
     const what = {
       set: changes.flatMap(([, service]) => (service === null ? [] : [service])),
       remove: changes.flatMap(([key, service]) => (service === null ? [key] : [])),
