@@ -9,13 +9,18 @@ import { comparePorts, type Placement, type VipPort, type VirtualIp } from '../s
 import { at, fail, fields, flag, list, oneOf, type Path, text, under, whole } from './shape.ts';
 
 export function readAddress(value: unknown, path: Path): Address {
-  const parsed = at(path, () => parseAddress(text(value, path, 64)));
-  return parsed === value ? parsed : fail(path, `canonical text (${parsed})`, value);
+  return canonical(value, path, parseAddress);
 }
 
 export function readPrefix(value: unknown, path: Path): Prefix {
-  const parsed = at(path, () => parsePrefix(text(value, path, 64)));
-  return parsed === value ? parsed : fail(path, `canonical text (${parsed})`, value);
+  return canonical(value, path, parsePrefix);
+}
+
+/** Reads a text that has one form only. */
+function canonical<T extends string>(value: unknown, path: Path, parse: (given: string) => T): T {
+  const given = text(value, path, 64);
+  const parsed = at(path, () => parse(given));
+  return parsed === given ? parsed : fail(path, `canonical text (${parsed})`, given);
 }
 
 export function readServiceKey(value: unknown, path: Path): ServiceKey {
