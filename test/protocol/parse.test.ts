@@ -71,6 +71,9 @@ test('a frame at its limits is read as it is, without members that nobody knows'
   for (const frame of [...agents, ...controllers]) deepEqual(read(frame, { ...frame, later: 1 }), frame);
   deepEqual(ofAgent({ ...hello, cluster: null }), { ...hello, cluster: null });
   deepEqual([ofAgent(tick), ofController(tick)], [tick, tick]);
+  const down = { ...held, vips: [{ ...placement, down: true }] };
+  deepEqual(ofAgent(down), down);
+  deepEqual(ofAgent({ ...held, vips: [{ ...placement, down: false }] }), held);
   const placements = { ...page, table: 'placements', set: [placement] };
   deepEqual(ofController(placements), placements);
 });
@@ -113,6 +116,7 @@ const wrong: readonly (readonly [base: object, change: object, message: string])
   [hello, { placements: { count: 0 } }, 'placements.digests: expected an object, got undefined'],
   [hello, { placements: { digests: {} } }, `placements.count: expected ${whole}, got undefined`],
   [hello, { held: [placement, { term }] }, `held[1].address: expected ${text(64)}, got undefined`],
+  [hello, { held: [{ ...placement, down: 1 }] }, 'held[0].down: expected true or false, got 1'],
   [hello, { held: [{ ...placement, term: null }] }, 'held[0].term: expected an object, got null'],
   [
     hello,
