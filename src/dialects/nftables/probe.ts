@@ -36,18 +36,26 @@ export interface Capabilities {
 
 export function probeStep(): Step<Question> {
   const writer = new Writer(512);
-  beginBatch(writer, 1);
-  newTable(writer, { sequence: 2, name: 'vipward-probe', flags: 0 });
-  newTable(writer, {
-    sequence: 3,
-    name: 'vipward-probe-owner',
-    flags: NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST,
+  let sequence = 1;
+  beginBatch(writer, sequence);
+  const create = (type: number, body: () => void): void => {
+    const place = writer.beginMessage(type, NLM_F_REQUEST | NLM_F_CREATE, ++sequence);
+    nfgenmsg(writer, NFPROTO_INET);
+    body();
+    writer.endMessage(place);
+  };
+  create(Message.NEWTABLE, () => tableBody(writer, table, 0));
+  const ownerFlags = NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST;
+  create(Message.NEWTABLE, () => tableBody(writer, `${table}-owner`, ownerFlags));
+  create(Message.NEWSET, () => countingSetBody(writer));
+  create(Message.NEWCHAIN, () => {
+    writer.attributeText(ChainAttribute.TABLE, table);
+    writer.attributeText(ChainAttribute.NAME, 'probe');
   });
-  newCountingSet(writer, 4);
-  newChain(writer, 5);
-  newRule(writer, 6);
+  create(Message.NEWRULE, () => ruleBody(writer));
   const split = writer.length;
-  askGeneration(writer, 7);
+  const barrier = ++sequence;
+  askGeneration(writer, barrier);
   // The chain exists only for the rule; its refusal counts as the rule's.
   const records = [...questions, 'expression fib' as const].map((question, index) => ({
     sequence: index + 2,
@@ -55,7 +63,7 @@ export function probeStep(): Step<Question> {
     first: 0,
     stride: 0,
   }));
-  return { bytes: writer.bytes.slice(), split, barrier: 7, records };
+  return { bytes: writer.bytes.slice(), split, barrier, records };
 }
 
 export function readCapabilities(receipt: Receipt<Question>): Capabilities {
@@ -79,21 +87,15 @@ export function disturbanceOf(receipt: Receipt<Question>): Refused<Question> | u
   return receipt.find(({ errno }) => !answers.has(errno));
 }
 
-function newTable(
-  writer: Writer,
-  { sequence, name, flags }: { sequence: number; name: string; flags: number },
-): void {
-  const place = writer.beginMessage(Message.NEWTABLE, NLM_F_REQUEST | NLM_F_CREATE, sequence);
-  nfgenmsg(writer, NFPROTO_INET);
+const table = 'vipward-probe';
+
+function tableBody(writer: Writer, name: string, flags: number): void {
   writer.attributeText(TableAttribute.NAME, name);
   writer.attributeU32Be(TableAttribute.FLAGS, flags);
-  writer.endMessage(place);
 }
 
-function newCountingSet(writer: Writer, sequence: number): void {
-  const place = writer.beginMessage(Message.NEWSET, NLM_F_REQUEST | NLM_F_CREATE, sequence);
-  nfgenmsg(writer, NFPROTO_INET);
-  writer.attributeText(SetAttribute.TABLE, 'vipward-probe');
+function countingSetBody(writer: Writer): void {
+  writer.attributeText(SetAttribute.TABLE, table);
   writer.attributeText(SetAttribute.NAME, 'probe');
   writer.attributeU32Be(SetAttribute.FLAGS, NFT_SET_EXPR);
   writer.attributeU32Be(SetAttribute.KEY_TYPE, KeyType.address4);
@@ -103,24 +105,12 @@ function newCountingSet(writer: Writer, sequence: number): void {
   writer.attributeText(EXPR_NAME, 'counter');
   writer.endNest(writer.beginNest(EXPR_DATA));
   writer.endNest(expression);
-  writer.endMessage(place);
 }
 
-function newChain(writer: Writer, sequence: number): void {
-  const place = writer.beginMessage(Message.NEWCHAIN, NLM_F_REQUEST | NLM_F_CREATE, sequence);
-  nfgenmsg(writer, NFPROTO_INET);
-  writer.attributeText(ChainAttribute.TABLE, 'vipward-probe');
-  writer.attributeText(ChainAttribute.NAME, 'probe');
-  writer.endMessage(place);
-}
-
-function newRule(writer: Writer, sequence: number): void {
-  const place = writer.beginMessage(Message.NEWRULE, NLM_F_REQUEST | NLM_F_CREATE, sequence);
-  nfgenmsg(writer, NFPROTO_INET);
-  writer.attributeText(RuleAttribute.TABLE, 'vipward-probe');
+function ruleBody(writer: Writer): void {
+  writer.attributeText(RuleAttribute.TABLE, table);
   writer.attributeText(RuleAttribute.CHAIN, 'probe');
   const expressions = writer.beginNest(RuleAttribute.EXPRESSIONS);
   writer.raw(new Rule().sourceIsLocal(0).bytes);
   writer.endNest(expressions);
-  writer.endMessage(place);
 }
