@@ -210,6 +210,7 @@ test('of two equally good links a VIP goes on the one that is up, and moves when
   equal(await turn('peer1 down', 'eth1'), 'down');
   equal(await turn('eth1 mtu 1400'), 'other');
   equal(await turn('peer1 up', 'eth1'), 'carrier');
+  equal(await turn('peer1 name other', 'other'), 'new');
 });
 
 test('a link without carrier comes after all with one, except for a VIP that is on it', {
