@@ -72,6 +72,12 @@ test('placements are acknowledged only once their VIPs and all earlier ones have
   deepEqual(room.acked, [3]);
 });
 
+test('of the placements whose VIPs have not arrived only the first and the last wait to be acked', () => {
+  using room = new Room();
+  for (const object of [1, 2, 3].map((seq) => room.takes(seq))) room.arrivals.usable(object);
+  deepEqual(room.acked, [1, 3]);
+});
+
 test('a VIP that moves to another interface ignores the event and the time limit of the first', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   using room = new Room();

@@ -50,6 +50,9 @@ test('a flapping stream does not fill the log, and its state is logged a minute 
   nowMs = 60_000;
   for (let times = 0; times < 2; times++) streamLog.failed('nobody listens', address);
   deepEqual(events().slice(4), ['streamFailed nobody listens']);
+  nowMs = 600_000;
+  streamLog.failed('nobody listens', address);
+  deepEqual(events().slice(5), [], 'the state has not changed since');
 });
 
 test('the log says why a controller cannot be reached, and when its stream opens', limit, async (t) => {
