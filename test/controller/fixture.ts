@@ -14,7 +14,7 @@ import { until } from '../patience.ts';
 const endings = new WeakMap<TestContext, AsyncDisposableStack>();
 
 /** What a test began last is ended first, so that no controller writes to a folder that is removed. */
-function ending(context: TestContext): AsyncDisposableStack {
+export function ending(context: TestContext): AsyncDisposableStack {
   const known = endings.get(context);
   if (known !== undefined) return known;
   const made = new AsyncDisposableStack();

@@ -3,12 +3,12 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
 import { program } from '../program.ts';
-import { folder, service } from './fixture.ts';
+import { ending, folder, service } from './fixture.ts';
 
 const limit = { timeout: 60_000 };
 
@@ -27,7 +27,11 @@ function startProcess(
   const child = spawn(process.execPath, [program, 'controller', ...argv], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  t.after(() => child.kill('SIGKILL'));
+  const ended = once(child, 'exit');
+  ending(t).defer(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const next = async (...events: string[]): Promise<Line> => {
     for (;;) {
@@ -69,9 +73,12 @@ test('SIGHUP reads the config file and the Services again, and the controller go
 });
 
 test('configWaiting names the keys that need a restart, until the config has none', limit, async (t) => {
-  const config = join(folder(t), 'config.yaml');
-  const write = (more: object) =>
-    writeFileSync(config, JSON.stringify({ pool: 'p=10.77.0.100', listen: '127.0.0.1:0', ...more }));
+  const [draft, config] = [folder(t), folder(t)].map((path) => join(path, 'config.yaml')) as [string, string];
+  const write = (more: object) => {
+    writeFileSync(draft, JSON.stringify({ pool: 'p=10.77.0.100', listen: '127.0.0.1:0', ...more }));
+    // A file that is written in place may be read half.
+    renameSync(draft, config);
+  };
   write({});
   const where = ['--services', folder(t), '--state', folder(t), '--config', config];
   const { child, next } = startProcess(t, where);

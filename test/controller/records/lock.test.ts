@@ -12,7 +12,7 @@ import { type Lock, takeLock } from '../../../src/controller/records/lock.ts';
 import { stateFile } from '../../../src/controller/records/records.ts';
 import { patient, until } from '../../patience.ts';
 import { program } from '../../program.ts';
-import { folder } from '../fixture.ts';
+import { ending, folder } from '../fixture.ts';
 
 const limit = { timeout: patient(60_000) };
 
@@ -21,7 +21,11 @@ const locks = (dir: string) => readdirSync(dir).filter((name) => name.endsWith('
 function start(t: TestContext, dir: string): ChildProcessWithoutNullStreams {
   const where = ['--services', dir, '--state', dir, '--pool', 'p=10.77.0.100', '--listen', '127.0.0.1:0'];
   const child = spawn(process.execPath, [program, 'controller', ...where], { stdio: 'pipe' });
-  t.after(() => child.kill('SIGKILL'));
+  const ended = once(child, 'exit');
+  ending(t).defer(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
   return child;
 }
 
