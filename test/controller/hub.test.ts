@@ -11,6 +11,7 @@ import { Hub, type HubInput } from '../../src/controller/hub.ts';
 import { type Closing, Sessions } from '../../src/controller/sessions.ts';
 import { frameLimitBytes, heldLimit } from '../../src/protocol/messages.ts';
 import type { Address } from '../../src/state/address.ts';
+import { generationLeap, highestHeard } from '../../src/state/term.ts';
 import { untilTrue } from '../patience.ts';
 import { agentOf } from './test-agent.ts';
 
@@ -148,17 +149,18 @@ test('requests that wait for the first reading count as connections', limit, asy
 test('a hello with as many VIPs as a node may hold, in their longest form, is accepted', limit, async (t) => {
   const { rule, controller, ...one } = await hubOf(t);
   rule();
-  const most = Number.MAX_SAFE_INTEGER;
   const held = Array.from({ length: heldLimit }, (_, index) => {
     const last = `${(0x1000 + (index >> 12)).toString(16)}:${(0x1000 + (index & 0xfff)).toString(16)}`;
     return {
       address: `fd77:1111:2222:3333:4444:5555:${last}` as Address,
-      term: { generation: most, n: most },
+      // Of generations above this one no agent hears.
+      term: { generation: highestHeard + generationLeap, n: Number.MAX_SAFE_INTEGER },
+      down: true as const,
     };
   });
   ok(JSON.stringify(held).length > 2 * frameLimitBytes);
   const agent = agentOf(t, one, 'n1', { hello: { held } });
   await agent.synced();
-  // No controller can have issued these terms, and all of them were read.
+  // This controller has not issued these terms, and all of them were read.
   equal(controller.nodes.get('n1')?.impossible.size, heldLimit);
 });
