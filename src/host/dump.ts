@@ -4,9 +4,6 @@ import { errnoOf } from '../netlink/ack.ts';
 import { Errno, NFNL_SUBSYS_NFTABLES, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR } from '../netlink/message.ts';
 import { messagesOf, u16Be, u32 } from '../netlink/reader.ts';
 
-/** Lower message types are netlink's own (NLMSG_MIN_TYPE). */
-const firstType = 16;
-
 export type DumpEnd = 'whole' | 'torn' | number;
 
 /**
@@ -28,7 +25,7 @@ export function endOfDump(answer: Uint8Array): DumpEnd {
       if (errno > 0 && errno !== Errno.ENOENT) return errno;
       end = 'whole';
     }
-    if (type < firstType || type >> 8 !== NFNL_SUBSYS_NFTABLES) continue;
+    if (type >> 8 !== NFNL_SUBSYS_NFTABLES) continue;
     const read = u16Be(payload, 2);
     if (generation !== undefined && read !== generation) isTorn = true;
     generation = read;

@@ -5,7 +5,7 @@ import { type Receipt, receiptOf } from '../netlink/ack.ts';
 import { Errno, NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/message.ts';
 import { endOfDump } from './dump.ts';
 import { type Native, Operation, type Outcome } from './native.ts';
-import { checked, type NetlinkSocket, openNetlink, SystemCallError } from './socket.ts';
+import { type NetlinkSocket, openNetlink, SystemCallError } from './socket.ts';
 import { defaultLockFile, Tables } from './tables.ts';
 
 /** A value, or a promise of it if the kernel takes longer than `patienceUs`. */
@@ -154,6 +154,5 @@ export class Kernel implements Disposable {
 
 function replies(outcome: Outcome): Uint8Array {
   if (typeof outcome !== 'number') return outcome;
-  checked('netlink exchange', outcome);
-  throw new SystemCallError('netlink exchange', 0);
+  throw new SystemCallError('netlink exchange', -outcome);
 }

@@ -53,6 +53,8 @@ test('a datagram that cannot be read is a loss', () => {
   const attribute = [200, 0, 3, 0];
   native.deliver(100, Uint8Array.of(20, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ...attribute));
   assert.equal(heard.losses, 2);
+  heard.onMessage = () => assert.fail('a bug of the listener');
+  assert.throws(() => native.deliver(100, elementDump), /a bug of the listener/);
 });
 
 test('listen joins the groups of links and addresses, or that of nftables', () => {

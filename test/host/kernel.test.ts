@@ -26,14 +26,23 @@ function steps(count: number): Transaction {
 
 test('commit sends steps in order with their splits, and returns no promise for an answer in time', () => {
   const native = recordedNative(() => generation);
-  const receipt = new Kernel(native).commit(steps(3));
-  assert.deepEqual(receipt, []);
+  const { door, steps: all } = steps(3);
+  const halved = all.map((step, index) => ({ ...step, halved: index === 2 }));
+  const kernel = new Kernel(native);
+  kernel.prepare();
+  assert.equal(native.calls.at(-1), 'prepare');
+  assert.deepEqual(kernel.commit({ door, steps: halved }), []);
   assert.deepEqual(
-    native.submitted.map(({ operation, bytes, split }) => [operation, bytes[0], split]),
+    native.submitted.map(({ operation, bytes, split, waitMicros }) => [
+      operation,
+      bytes[0],
+      split,
+      waitMicros,
+    ]),
     [
-      [Operation.exchange, 0, 1],
-      [Operation.exchange, 1, 1],
-      [Operation.exchange, 2, 1],
+      [Operation.exchange, 0, 1, 1000],
+      [Operation.exchange, 1, 1, 1000],
+      [Operation.exchange, 2, -1, 1000],
     ],
   );
 });
@@ -158,7 +167,8 @@ test('a dump refused by EPERM is an error, and one answered by ENOENT is not', a
 test('a dump of elements is requested again if the generation changed within it', async () => {
   const elements = (resource: number) => message({ type: 0xa0c, flags: 2, sequence: 1, resource });
   const torn = concat([elements(7), elements(8), done]);
-  const whole = concat([elements(8), elements(8), done]);
+  const ofAnother = message({ type: 0x60c, flags: 2, sequence: 1, resource: 7 });
+  const whole = concat([elements(8), elements(8), ofAnother, done]);
   const native = recordedNative((_, index) => (index === 0 ? torn : whole));
   const [answer] = await new Kernel(native).dump([dumpRequest]);
   assert.equal(answer, whole);

@@ -7,6 +7,7 @@ export interface Submitted {
   readonly bytes: Uint8Array;
   readonly split: number;
   readonly token: number;
+  readonly waitMicros: number;
 }
 
 export interface RecordedNative extends Native {
@@ -60,13 +61,13 @@ export function recordedNative(
       watchers.delete(fd);
       return say(`unwatch ${fd}`);
     },
-    submit(...[operation, fd, bytes, split, token]) {
-      const one = { operation, fd, bytes: bytes.slice(), split, token };
+    submit(...[operation, fd, bytes, split, token, waitMicros]) {
+      const one = { operation, fd, bytes: bytes.slice(), split, token, waitMicros };
       submitted.push(one);
       if (operation === 1) say(`submit close ${fd}`);
       return answers(one, submitted.length - 1);
     },
-    prepare: () => 0,
+    prepare: () => say('prepare'),
     onResult(callback) {
       onResult = callback;
       return 0;

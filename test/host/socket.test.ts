@@ -1,7 +1,14 @@
 // How sockets are opened: which options, in which order, and what a refusal becomes.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { checked, linkAddress, openNetlink, openPacket, SystemCallError } from '../../src/host/socket.ts';
+import {
+  checked,
+  linkAddress,
+  openHearing,
+  openNetlink,
+  openPacket,
+  SystemCallError,
+} from '../../src/host/socket.ts';
 import { hex } from '../netlink/captured.ts';
 import { recordedNative } from './recorded-native.ts';
 
@@ -60,6 +67,36 @@ test('a packet socket is opened for no protocol, so that it receives nothing', (
   const native = recordedNative();
   assert.equal(openPacket(native), 100);
   assert.deepEqual(native.calls, ['socket 17 3 0']);
+});
+
+test('a packet socket without the right to open it names the capability', () => {
+  const native = recordedNative(undefined, { socket: -1 });
+  assert.throws(() => openPacket(native), /^Error: socket\(AF_PACKET\): EPERM: .*without CAP_NET_RAW/);
+});
+
+test('a hearing socket filters before it is bound, and the writer thread has it hear all groups', () => {
+  const native = recordedNative();
+  const hearing = { protocol: 0x0806, filter: hex('0600 0000 00000000') };
+  assert.equal(openHearing(native, hearing, { index: 7, name: 'eth0' }), 100);
+  assert.deepEqual(native.calls, [
+    'socket 17 3 0',
+    'attachFilter 100 0600000000000000',
+    'bind 100 1100080607000000000000000000000000000000',
+  ]);
+  const [{ bytes, waitMicros } = { bytes: hex(''), waitMicros: -1 }] = native.submitted;
+  assert.deepEqual([bytes, waitMicros], [hex('07010000 01000000 07000000 0200 00000000000000000000'), 0]);
+});
+
+test('a hearing socket that cannot be filtered or bound is closed', () => {
+  for (const [call, name] of [
+    ['attachFilter', 'setsockopt(SO_ATTACH_FILTER)'],
+    ['bind', 'bind(eth0)'],
+  ] as const) {
+    const native = recordedNative(undefined, { [call]: -19 });
+    const hearing = { protocol: 0x0806, filter: hex('0600 0000 00000000') };
+    assert.throws(() => openHearing(native, hearing, { index: 7, name: 'eth0' }), { call: name, errno: 19 });
+    assert.equal(native.calls.at(-1), 'submit close 100');
+  }
 });
 
 test('a link address has its EtherType in network order and its interface in host order', () => {

@@ -1,21 +1,27 @@
 // A legacy table is rewritten under the lock, with its counters, and not at all if a system call fails.
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempDisposableSync } from 'node:fs';
+import { existsSync, fstatSync, mkdtempDisposableSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TableStep, Transaction } from '../../src/dialects/dialect.ts';
 import { Kernel } from '../../src/host/kernel.ts';
 import { Operation, type Outcome } from '../../src/host/native.ts';
+import { generation, setFull } from '../netlink/captured.ts';
 import { recordedNative, type Submitted } from './recorded-native.ts';
 
-const [infoBytes, entries] = [84, 2];
+const [infoBytes, entries, replaceBytes] = [84, 2, 96 + 8];
+/** What struct ipt_replace begins with: the name, and all up to the pointer to the counters. */
+const replaced = Array.from({ length: 88 }, (_, index) => index + 1);
 const object = {} as Transaction['steps'][number]['records'][number]['objects'][number];
 
 const step: TableStep<typeof object> = {
   ...{ object, family: 4, table: 'raw' },
   sets: { door: 'nfnetlink', bytes: new Uint8Array(4) },
-  edit: () => ({ replace: new Uint8Array(96 + 8), origins: [-1, 1, 0] }),
+  edit: ({ info, entries: found, sets }) => {
+    assert.deepEqual([info.length, found.length, sets], [infoBytes, 8, Uint8Array.of(7)]);
+    return { replace: Uint8Array.from([...replaced, ...new Array(16).fill(0)]), origins: [-1, 1, 0] };
+  },
 };
 
 /** Answers as the kernel would, but for the call that fails. */
@@ -31,7 +37,12 @@ async function rewriting(fails: (call: string, times: number) => number | undefi
   const kernel = new Kernel(native, { lockFile });
   const receipt = await kernel.commit({ door: 'nfnetlink', steps: [], tables: [step] });
   assert.ok(existsSync(lockFile));
-  return { calls, native, receipt };
+  const lock = native.submitted.find(({ operation }) => operation === Operation.flock)?.fd ?? 0;
+  assert.throws(() => fstatSync(lock), { code: 'EBADF' });
+  const did = { calls: [...calls], submitted: [...native.submitted], receipt };
+  kernel[Symbol.dispose]();
+  assert.equal(native.calls.includes('close 101'), native.calls.includes('socket 2 3 255'));
+  return did;
 }
 
 function nameOf({ operation, bytes }: Submitted): string {
@@ -43,22 +54,34 @@ function nameOf({ operation, bytes }: Submitted): string {
 
 function answerTo(call: string, { bytes }: Submitted): Outcome {
   if (call === 'GET_INFO') {
-    const info = new Uint8Array(infoBytes);
+    const info = bytes.slice(8);
     new DataView(info.buffer).setUint32(76, entries, true);
     new DataView(info.buffer).setUint32(80, 8, true);
     return info;
   }
   if (call === 'GET_ENTRIES') return bytes.slice(8);
-  if (call === 'sets') return new Uint8Array();
+  if (call === 'sets') return Uint8Array.of(7);
   if (call === 'REPLACE') return Uint8Array.from({ length: entries * 16 }, (_, index) => index + 1);
   return 0;
 }
 
 test('a table is read and replaced with its counters under the lock', async () => {
-  const { calls, native, receipt } = await rewriting(() => undefined);
+  const { calls, submitted, receipt } = await rewriting(() => undefined);
   assert.deepEqual(receipt, []);
   assert.deepEqual(calls, ['flock', 'GET_INFO', 'GET_ENTRIES', 'sets', 'REPLACE', 'ADD_COUNTERS']);
-  const counters = native.submitted.at(-1)?.bytes.subarray(8 + 40) ?? new Uint8Array();
+  const [, getInfo, getEntries, , replace, addCounters] = submitted.map(({ bytes }) => bytes.slice(8));
+  const name = [...new TextEncoder().encode('raw'), 0];
+  assert.deepEqual([...(getInfo ?? [])], [...name, ...new Array(infoBytes - 4).fill(0)]);
+  assert.deepEqual([...(getEntries ?? [])], [...name, ...new Array(28).fill(0), 8, ...new Array(15).fill(0)]);
+  const pointer = [replaceBytes, 0, 0, 0, 0, 0, 0, 0];
+  const after = replaceBytes - 96 + entries * 16;
+  assert.deepEqual([...(replace ?? [])], [...replaced, ...pointer, ...new Array(after).fill(0)]);
+  assert.equal(submitted.at(-2)?.split, 88);
+  assert.deepEqual(
+    [...(addCounters?.subarray(0, 40) ?? [])],
+    [...replaced.slice(0, 32), 3, 0, 0, 0, 0, 0, 0, 0],
+  );
+  const counters = addCounters?.subarray(40) ?? new Uint8Array();
   const old = Array.from({ length: entries * 16 }, (_, index) => index + 1);
   assert.deepEqual([...counters], [...new Array(16).fill(0), ...old.slice(16), ...old.slice(0, 16)]);
 });
@@ -92,6 +115,7 @@ test('a table that changed without the lock is read again, and in the end given 
     always.receipt.map(({ errno }) => errno),
     [11],
   );
+  assert.equal(always.calls.filter((call) => call === 'REPLACE').length, 4);
 });
 
 test('a family that the kernel lacks answers every question with its errno', async () => {
@@ -104,10 +128,23 @@ test('a family that the kernel lacks answers every question with its errno', asy
   assert.throws(() => tables.open(), { code: 'SystemCall', errno: 97 });
 });
 
-test('a rewrite tries a held lock again', async () => {
+test('a rewrite tries a held lock again, also after a signal', async () => {
   const { calls, receipt } = await rewriting((call, times) =>
-    call === 'flock' && times < 4 ? -11 : undefined,
+    call === 'flock' && times < 4 ? (times === 1 ? -4 : -11) : undefined,
   );
   assert.deepEqual(receipt, []);
   assert.equal(calls.filter((call) => call === 'flock').length, 4);
+});
+
+test('no table is written after a refused step, and the last steps follow the tables', async () => {
+  const records = [{ sequence: 1, objects: [object], first: 0, stride: 0 }];
+  const one = (byte: number) => ({ bytes: Uint8Array.of(byte), split: 1, barrier: 0, records });
+  const door = 'nfnetlink';
+  const sent = async (answer: Uint8Array) => {
+    const native = recordedNative(() => answer);
+    const receipt = await new Kernel(native).commit({ door, steps: [one(1)], tables: [], after: [one(2)] });
+    return [receipt.length, ...native.submitted.map(({ bytes }) => bytes[0])];
+  };
+  assert.deepEqual(await sent(generation), [0, 1, 2]);
+  assert.deepEqual(await sent(setFull), [1, 1]);
 });
