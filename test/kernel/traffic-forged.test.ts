@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { addressBytes, parseAddress } from '../../src/state/address.ts';
+import { runIn } from '../namespaces.ts';
 import { Node, skip } from './node.ts';
 import { hasTool } from './own-kernel.ts';
 import { bound, packetOf, probe, sendRaw } from './traffic.ts';
@@ -64,32 +65,45 @@ test('a forged packet to a declared port opens no undeclared port', { skip }, as
 });
 
 // Conntrack sees bridged packets, and no check of their source follows, as IPv4 has one where it routes.
-test('a forged packet that crosses a bridge of the node opens no undeclared port', withBridge, async () => {
-  const service = { name: 'dns', addresses: vips, ports: ['UDP 53'], annotations: { egress: 'true' } };
-  await using node = await Node.start({ services: [service] });
-  await node.listen(node.node, 'udp', 161);
-  node.run('ip link add other type veth peer name other0');
-  node.run('ip link set other0 up');
-  bridge(node, 'cni', ['pods', 'other']);
-  for (const own of ['10.88.0.1/24', 'fd88::1/64']) carry(node, own, { from: 'pods', to: 'cni' });
-  for (const port of ['pods', 'other'])
-    await node.until('the bridge forwards', async () =>
-      node.run(`ip -details link show ${port}`).includes(' state forwarding '),
-    );
-  for (const [vip, accomplice, more] of [
-    [vips[0], '10.88.0.3', '/32'],
-    [vips[1], 'fd88::3', '/128 nodad'],
-  ] as const) {
-    const where = { where: node.backend };
-    // No host has this address, so the bridge floods the packet to all ports.
-    node.run(`ip neighbour replace ${accomplice} lladdr 02:00:00:00:00:09 dev pods0`, where);
-    sendRaw(node.backend, IPPROTO_RAW, accomplice, forged(vip, accomplice, 161));
-    node.run(`ip neighbour delete ${accomplice} dev pods0`, where);
-    node.run(`ip address add ${accomplice}${more} dev pods0`, where);
-    const to = { host: vip, port: 161, localAddress: accomplice, localPort: theirPort };
-    assert.equal(await probe(node.backend, 'udp', to), 'closed', vip);
-  }
-});
+for (const [by, when] of [
+  ['br_netfilter', withBridge],
+  ['a foreign table of the family bridge', { skip: withNft }],
+] as const)
+  test(
+    `a forged packet that crosses a bridge of the node opens no undeclared port (${by})`,
+    when,
+    async (t) => {
+      const service = { name: 'dns', addresses: vips, ports: ['UDP 53'], annotations: { egress: 'true' } };
+      await using node = await Node.start({ services: [service] });
+      // Our rules never see what this table tracks.
+      const input =
+        'table bridge theirs { chain all { type filter hook forward priority 0; ct state new; }; }';
+      if (when !== withBridge && runIn(node.node, ['nft', '-f', '-'], input).status !== 0)
+        return t.skip('this kernel does not track bridged packets');
+      await node.listen(node.node, 'udp', 161);
+      node.run('ip link add other type veth peer name other0');
+      node.run('ip link set other0 up');
+      bridge(node, 'cni', ['pods', 'other'], { shows: when === withBridge });
+      for (const own of ['10.88.0.1/24', 'fd88::1/64']) carry(node, own, { from: 'pods', to: 'cni' });
+      for (const port of ['pods', 'other'])
+        await node.until('the bridge forwards', async () =>
+          node.run(`ip -details link show ${port}`).includes(' state forwarding '),
+        );
+      for (const [vip, accomplice, more] of [
+        [vips[0], '10.88.0.3', '/32'],
+        [vips[1], 'fd88::3', '/128 nodad'],
+      ] as const) {
+        const where = { where: node.backend };
+        // No host has this address, so the bridge floods the packet to all ports.
+        node.run(`ip neighbour replace ${accomplice} lladdr 02:00:00:00:00:09 dev pods0`, where);
+        sendRaw(node.backend, IPPROTO_RAW, accomplice, forged(vip, accomplice, 161));
+        node.run(`ip neighbour delete ${accomplice} dev pods0`, where);
+        node.run(`ip address add ${accomplice}${more} dev pods0`, where);
+        const to = { host: vip, port: 161, localAddress: accomplice, localPort: theirPort };
+        assert.equal(await probe(node.backend, 'udp', to), 'closed', vip);
+      }
+    },
+  );
 
 test(
   'a VIP answers clients behind a second bridge, where its own packets come in again',
@@ -181,12 +195,12 @@ function nodePort(to: Readonly<Record<(typeof vips)[number], string>>): string {
   }; }`;
 }
 
-/** Makes links ports of a bridge that shows netfilter what it forwards. */
-function bridge(node: Node, name: string, links: readonly string[]): void {
+/** Makes links ports of a bridge, which shows netfilter what it forwards unless `shows` is false. */
+function bridge(node: Node, name: string, links: readonly string[], { shows = true } = {}): void {
   node.run(`ip link add ${name} type bridge`);
   for (const link of links) node.run(`ip link set ${link} up master ${name}`);
   node.run(`ip link set ${name} up`);
-  for (const family of ['iptables', 'ip6tables'])
+  for (const family of shows ? ['iptables', 'ip6tables'] : [])
     node.node.run(() => writeFileSync(`${bridgeFilter}-${family}`, '1'));
 }
 
