@@ -7,8 +7,11 @@ import { Rule } from './expressions.ts';
 import { type FamilyShape, ruleOf } from './families.ts';
 import type { SetShape } from './objects.ts';
 
-/** The most ports per family that VIPs send from; at any further port they get no answer. */
-const mostPorts = 65_536;
+/**
+ * The most ports per family that VIPs send from, as many as nine addresses can choose from by default; at any
+ * further port they get no answer.
+ */
+const mostPorts = 262_144;
 /** Longer than conntrack by default keeps any entry but those of TCP. */
 const lifetimeMs = 3_600_000;
 
