@@ -1,19 +1,22 @@
-// Answers whose text comes in pieces: complete, cut off by an exception, and abandoned by the client.
+// Answers in one piece and in many: complete, refused, cut off by an exception, abandoned by the client.
 
 import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { routeListener } from '../../src/process/http.ts';
+import { bodyLimitBytes, type Route, routeListener } from '../../src/process/http.ts';
 
 const limit = { timeout: 10_000 };
 
 /** A server with one route, and its errors. */
 async function serving(t: TestContext, body: () => AsyncIterable<string>) {
+  return await servingAll(t, [{ method: 'GET', path: '/', handle: () => ({ status: 200, body: body() }) }]);
+}
+
+async function servingAll(t: TestContext, routes: readonly Route[]) {
   const errors: string[] = [];
-  const route = { method: 'GET', path: '/', handle: () => ({ status: 200, body: body() }) } as const;
-  const server = createServer(routeListener([route], (error) => errors.push(String(error))));
+  const server = createServer(routeListener(routes, (error) => errors.push(String(error))));
   t.after(() => {
     server.closeAllConnections();
     server.close();
@@ -58,6 +61,57 @@ test('no more pieces are made for a client that has gone, and no error is report
   const response = await fetch(url, { signal: gone.signal });
   equal(response.status, 200);
   gone.abort();
+  await ended;
+  deepEqual(errors, []);
+});
+
+test('an answer is kept by no cache, and HEAD has its length alone', limit, async (t) => {
+  const handle = () => ({ status: 200, body: 'text' });
+  const { url } = await servingAll(t, [{ method: 'GET', path: '/', handle }]);
+  for (const method of ['GET', 'HEAD']) {
+    const { status, headers } = await fetch(url, { method });
+    const found = ['cache-control', 'content-length'].map((name) => headers.get(name));
+    deepEqual([status, ...found], [200, 'no-store', '4']);
+  }
+  const nowhere = await fetch(`${url}${'x'.repeat(1000)}`);
+  deepEqual([nowhere.status, (await nowhere.text()).includes('x'.repeat(200))], [404, false]);
+});
+
+test(
+  'a body may be missing, and one that is too long, no JSON or of a web page is refused',
+  limit,
+  async (t) => {
+    const handle: Route['handle'] = ({ body }) => ({ status: 200, body: { got: body ?? 'nothing' } });
+    const { url, errors } = await servingAll(t, [{ method: 'POST', path: '/', handle }]);
+    const full = `"${'x'.repeat(bodyLimitBytes - 2)}"`;
+    for (const [body, headers, status, connection] of [
+      ['', {}, 200, 'keep-alive'],
+      [full, {}, 200, 'keep-alive'],
+      [`${full} `, {}, 413, 'close'],
+      ['{', {}, 400, 'keep-alive'],
+      ['1', { origin: 'http://a' }, 403, 'keep-alive'],
+    ] as const) {
+      const sent = request(url, { method: 'POST', headers });
+      sent.end(body);
+      const [answer] = (await once(sent, 'response')) as [IncomingMessage];
+      answer.resume();
+      deepEqual([answer.statusCode, answer.headers.connection], [status, connection]);
+    }
+    deepEqual(errors, []);
+  },
+);
+
+test('the signal of a request is aborted once its client has gone', limit, async (t) => {
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  const handle: Route['handle'] = async ({ signal }) => {
+    gone.abort();
+    await once(signal, 'abort');
+    resolve();
+    return { status: 200, body: '' };
+  };
+  const { url, errors } = await servingAll(t, [{ method: 'GET', path: '/', handle }]);
+  const gone = new AbortController();
+  await rejects(fetch(url, { signal: gone.signal }));
   await ended;
   deepEqual(errors, []);
 });

@@ -1,6 +1,6 @@
 // An invalid value of an option is refused with the place where it was given: flag, environment or file.
 
-import { equal, rejects } from 'node:assert/strict';
+import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -56,4 +56,38 @@ test('the error of a value that looks like a flag says how to give it', async ()
     await rejects(readOptions(agentOptions, { argv, env: {} }), {
       message: /^--set-size: its value is missing; give a value that begins with - as --set-size=VALUE; /,
     });
+});
+
+test('an empty variable, an empty key and an empty file give no value, and --help checks none', async (t) => {
+  const config = join(folder(t), 'config.yaml');
+  const nodeIn = async (text: string, env = {}) => {
+    writeFileSync(config, text);
+    return (await readOptions(agentOptions, { argv: ['--config', config], env })).values.node;
+  };
+  deepEqual(
+    [await nodeIn(''), await nodeIn('node:\n'), await nodeIn('node: a\n', { VIPWARD_NODE: '' })],
+    [undefined, undefined, 'a'],
+  );
+  const argv = ['--help', 'word', '--config', '/nowhere', '--set-size', '0'];
+  const { help, values } = await readOptions(agentOptions, { argv, env: {} });
+  deepEqual([help, values.setSize], [true, undefined]);
+});
+
+test('a word, an unknown key and a key of another shape are refused by name', async (t) => {
+  const config = join(folder(t), 'config.yaml');
+  for (const [text, argv, message] of [
+    ['', ['word'], /^"word" is not expected here; see --help$/],
+    ['nodes: a\n', [], /: unknown key "nodes"; known are controller, node, /],
+    ['- a\n', [], /: expected lines of the form `key: value`$/],
+    ['node:\n  a: 1\n', [], /: node: expected a value or a list of values, got \{"a":1\}$/],
+  ] as const) {
+    writeFileSync(config, text);
+    await rejects(readOptions(agentOptions, { argv: ['--config', config, ...argv], env: {} }), { message });
+  }
+});
+
+test('--no-FLAG overrides the environment, and a list has no empty items', async () => {
+  const env = { VIPWARD_COUNTERS: 'true', VIPWARD_INTERFACE: 'eth0, ,eth1,' };
+  const { values } = await readOptions(agentOptions, { argv: ['--no-counters'], env });
+  deepEqual([values.counters, values.interface], [false, ['eth0', 'eth1']]);
 });

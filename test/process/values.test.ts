@@ -1,7 +1,7 @@
 // Parsing of the values of flags.
 import { deepEqual, equal, throws } from 'node:assert/strict';
 import { test } from 'node:test';
-import { isLoopback, parseDuration, parseHostPort } from '../../src/process/values.ts';
+import { isLoopback, parseCount, parseDuration, parseHostPort } from '../../src/process/values.ts';
 
 test('a duration is a whole number of milliseconds, and one above 0 is at least 1', () => {
   const ms = (text: string) => parseDuration(text, '--timeout');
@@ -11,6 +11,11 @@ test('a duration is a whole number of milliseconds, and one above 0 is at least 
   );
   deepEqual(['0', '0s', '0.0ms'].map(ms), [0, 0, 0]);
   throws(() => ms('1 s'), /--timeout: expected a duration such as 500ms, 1\.5s or 2m, got "1 s"/);
+});
+
+test('a count has at most 15 digits, so that it is exact', () => {
+  equal(parseCount('999999999999999', '--set-size'), 999_999_999_999_999);
+  for (const text of ['1000000000000000', '-1', '1.5', '']) throws(() => parseCount(text, '--set-size'));
 });
 
 test('HOST:PORT without a host has no host, and does not count as loopback', () => {
