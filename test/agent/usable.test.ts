@@ -2,6 +2,7 @@
 import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import { addresses } from '../../src/dialects/addresses/dialect.ts';
+import { Errno } from '../../src/netlink/message.ts';
 import { heldDeltaFeature } from '../../src/protocol/messages.ts';
 import type { Address } from '../../src/state/address.ts';
 import { Room, term } from './usable-room.ts';
@@ -61,6 +62,13 @@ test('the agent does not wait for an address that the kernel lacks or whose clai
   room.arrives(other);
   await room.holder.refresh([]);
   deepEqual([arrivals.begun, arrivals.over], [2, 2]);
+});
+
+test('an IPv6 address that was there already is reported as held at once, as it brings no event', async () => {
+  using room = new Room();
+  room.errno = Errno.EEXIST;
+  await room.claim(one);
+  deepEqual(room.reporter.heldVips(), [{ address: one, term }]);
 });
 
 test('a VIP that becomes held between hello and welcome is reported after the welcome', async () => {
