@@ -12,6 +12,15 @@ export type Protocol = (typeof Protocol)[keyof typeof Protocol];
 /** The IP protocol number of each transport (IANA; IPPROTO_* of netinet/in.h). */
 export const protocolNumbers: Readonly<Record<Protocol, number>> = { TCP: 6, UDP: 17, SCTP: 132 };
 
+const protocolNames: ReadonlyMap<number, string> = new Map(
+  Object.entries(protocolNumbers).map(([name, number]) => [number, name.toLowerCase()]),
+);
+
+/** `tcp`, `udp` or `sctp`, as nft and ipset write them; another protocol by its number. */
+export function protocolText(number: number): string {
+  return protocolNames.get(number) ?? String(number);
+}
+
 export class PortError extends Error {
   readonly code = 'BadPort';
 }

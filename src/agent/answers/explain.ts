@@ -8,7 +8,7 @@ import { readDropping } from '../../dialects/nftables/foreign-rules.ts';
 import { legacyDumps, readLegacy } from '../../dialects/xtables/foreign.ts';
 import type { Kernel } from '../../host/kernel.ts';
 import { prefixContains } from '../../state/address.ts';
-import { protocolNumbers } from '../../state/port.ts';
+import { protocolNumbers, protocolText } from '../../state/port.ts';
 import type { VipPort, VirtualIp } from '../../state/virtual-ip.ts';
 
 export interface Explanation {
@@ -84,8 +84,7 @@ export function explain(
 }
 
 function keyText({ address, protocol, port }: Packet): string {
-  const name = Object.entries(protocolNumbers).find(([, number]) => number === protocol)?.[0];
-  return `${address} . ${(name ?? String(protocol)).toLowerCase()} . ${port}`;
+  return `${address} . ${protocolText(protocol)} . ${port}`;
 }
 
 function whyUnguarded({ address }: Packet, vip: VirtualIp | undefined): string {

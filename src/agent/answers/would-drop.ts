@@ -4,7 +4,7 @@
 import type { Sample } from '../../dialects/dialect.ts';
 import type { Kernel } from '../../host/kernel.ts';
 import { type Address, compareAddresses, familyOf } from '../../state/address.ts';
-import { protocolNumbers } from '../../state/port.ts';
+import { protocolText } from '../../state/port.ts';
 import type { AgentValues } from '../config.ts';
 import type { Firewall } from '../firewall/firewall.ts';
 
@@ -27,11 +27,8 @@ export interface WouldDropReport {
   }[];
 }
 
-const names: ReadonlyMap<number, string> = new Map([
-  ...Object.entries(protocolNumbers).map(([name, number]) => [number, name] as const),
-  [1, 'ICMP'],
-  [58, 'ICMPv6'],
-]);
+/** Protocols that no Service declares, by number. */
+const names: Readonly<Record<number, string>> = { 1: 'ICMP', 58: 'ICMPv6' };
 
 /** Sorted by VIP, then by packets, most first. Throws SystemCallError. */
 export async function wouldDrop(
@@ -46,10 +43,14 @@ export async function wouldDrop(
     capacity: sampler.capacity,
     full: Math.max(of(4), of(6)) >= sampler.capacity,
     samples: found.sort(compare).map(({ vip, source, protocol, port, packets, idleMs }) => ({
-      ...{ vip, source, protocol: names.get(protocol) ?? String(protocol), port, packets },
+      ...{ vip, source, protocol: nameOf(protocol), port, packets },
       lastSeen: new Date(nowMs - idleMs).toISOString(),
     })),
   };
+}
+
+function nameOf(protocol: number): string {
+  return names[protocol] ?? protocolText(protocol).toUpperCase();
 }
 
 function compare(a: Sample, b: Sample): number {

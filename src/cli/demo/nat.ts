@@ -18,6 +18,7 @@ import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST } from '../../netlink/message
 import { beginBatch, endBatch, nfgenmsg } from '../../netlink/request.ts';
 import { Writer } from '../../netlink/writer.ts';
 import { type Address, addressBytes, type Family, familyOf } from '../../state/address.ts';
+import { protocolNumbers } from '../../state/port.ts';
 import { commitStep } from './network.ts';
 
 /** One port of a node address that is forwarded to the backend. */
@@ -33,7 +34,6 @@ const table = 'kube-proxy';
 const prerouting = { name: 'prerouting', hook: 0, priority: -100 };
 const postrouting = { name: 'postrouting', hook: 4, priority: 100 };
 const NFT_NAT_DNAT = 1;
-const protocolNumbers = { TCP: 6, UDP: 17 } as const;
 
 /** Replaces the table of one family with these DNATs and a masquerade of packets to `backend`. */
 export async function replaceNat(

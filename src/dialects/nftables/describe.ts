@@ -2,10 +2,9 @@
 
 import { u16Be } from '../../netlink/reader.ts';
 import { formatAddress } from '../../state/address.ts';
+import { protocolText } from '../../state/port.ts';
 import { bytesOfKey } from './key.ts';
 import { addressLength, type NftObject } from './objects.ts';
-
-const protocolNames: Readonly<Record<number, string>> = { 6: 'tcp', 17: 'udp', 132: 'sctp' };
 
 export function describe(object: NftObject): string {
   switch (object.kind) {
@@ -27,7 +26,6 @@ export function describeKey(key: Uint8Array, size: 4 | 16): string {
   if (key.length < size) return key.join(' ');
   const address = formatAddress(key.subarray(0, size));
   if (key.length === size) return address;
-  const protocol = protocolNames[key[size] ?? 0] ?? String(key[size]);
-  const text = `${address} . ${protocol} . ${u16Be(key, size + 4)}`;
+  const text = `${address} . ${protocolText(key[size] ?? 0)} . ${u16Be(key, size + 4)}`;
   return key.length === size + 8 ? text : `${text} . ${formatAddress(key.subarray(size + 8))}`;
 }

@@ -2,6 +2,7 @@
 // table.
 
 import type { Address } from '../../state/address.ts';
+import { protocolText } from '../../state/port.ts';
 import type { ServiceKey } from '../../state/service.ts';
 import type { KernelObject } from '../dialect.ts';
 import type { SetType } from './constants.ts';
@@ -110,8 +111,7 @@ export function setOf(object: XtObject): string {
 /** The key in ipset syntax: `10.0.0.1,tcp:80,10.0.0.0/8`. */
 export function keyText({ address, protocol, port, source, sourceLength }: Key): string {
   if (protocol === 0) return address;
-  const name = protocolNames[protocol] ?? String(protocol);
-  const text = `${address},${name}:${port}`;
+  const text = `${address},${protocolText(protocol)}:${port}`;
   return source === null ? text : `${text},${source}/${sourceLength}`;
 }
 
@@ -119,5 +119,4 @@ export function addressKey(address: Address): Key {
   return { address, protocol: 0, port: 0, source: null, sourceLength: 0 };
 }
 
-const protocolNames: Readonly<Record<number, string>> = { 6: 'tcp', 17: 'udp', 132: 'sctp' };
 const constant = { owner: null, service: null, foreign: false } as const;
