@@ -33,12 +33,11 @@ export function dumpRequests(): DumpRequest[] {
 
 /** Dumps of our rules only: other programs may change them, so the agent checks them more often than sets. */
 export function tableDumps(tables: readonly string[] = tableNames): DumpRequest[] {
-  return placesIn(tables).map(({ shape, table }) => {
-    return {
-      door: 'xtables',
-      bytes: Uint8Array.of(shape.family, ...[...table].map((one) => one.charCodeAt(0))),
-    };
-  });
+  return placesIn(tables).map(({ shape, table }) => tableDump(shape.family, table));
+}
+
+export function tableDump(family: 4 | 6, table: string): DumpRequest {
+  return { door: 'xtables', bytes: Uint8Array.of(family, ...new TextEncoder().encode(table)) };
 }
 
 export function headers(): DumpRequest {

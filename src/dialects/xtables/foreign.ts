@@ -5,6 +5,7 @@ import { textOf, u16 } from '../../netlink/reader.ts';
 import type { DumpRequest } from '../dialect.ts';
 import { blobOf, type Entry, layoutOf, matchesOf } from './blob.ts';
 import { INFO_BYTES, MATCH_HEADER_BYTES, MATCH_NAME, ourChains, Verdict } from './constants.ts';
+import { tableDump } from './dumps.ts';
 import { jumpsToOurs, jumpTarget } from './edit.ts';
 import { type FamilyShape, families } from './families.ts';
 
@@ -41,10 +42,7 @@ const places = families.flatMap((shape) =>
 
 /** Requests every table of both families. A missing table gives an empty reply and is not created. */
 export function legacyDumps(): DumpRequest[] {
-  return places.map(({ shape, table }) => {
-    const name = [...table].map((one) => one.charCodeAt(0));
-    return { door: 'xtables', bytes: Uint8Array.of(shape.family, ...name) };
-  });
+  return places.map(({ shape, table }) => tableDump(shape.family, table));
 }
 
 /** The existing tables, from the replies to legacyDumps(). Throws NetlinkError on malformed bytes. */
