@@ -64,7 +64,7 @@ test('the agent does not wait for an address that the kernel lacks or whose clai
   deepEqual([arrivals.begun, arrivals.over], [2, 2]);
 });
 
-test('an IPv6 address that was there already is reported as held at once, as it brings no event', async () => {
+test('an IPv6 address that was there already is reported as held without an event', async () => {
   using room = new Room();
   room.errno = Errno.EEXIST;
   await room.claim(one);
