@@ -23,6 +23,16 @@ export function familyOf(value: Address | Prefix): Family {
   return value.includes(':') ? 6 : 4;
 }
 
+/** The prefix length of a single address: 32 or 128. */
+export function hostLength(address: Address): number {
+  return familyOf(address) === 4 ? 32 : 128;
+}
+
+/** fe80::/10 (RFC 4291 2.5.6). */
+export function isLinkLocal(address: Address): boolean {
+  return /^fe[89ab]/.test(address);
+}
+
 /** Parses an IPv4 or IPv6 address. It refuses zone identifiers and leading zeros. Throws AddressError. */
 export function parseAddress(text: string): Address {
   const bytes = bytesOf(text);
@@ -44,7 +54,7 @@ export function isMapped(bytes: Uint8Array): boolean {
 export function parsePrefix(text: string): Prefix {
   const slash = text.indexOf('/');
   const address = parseAddress(slash < 0 ? text : text.slice(0, slash));
-  const most = familyOf(address) === 4 ? 32 : 128;
+  const most = hostLength(address);
   const suffix = slash < 0 ? String(most) : text.slice(slash + 1);
   if (!/^(0|[1-9]\d{0,2})$/.test(suffix) || Number(suffix) > most) {
     throw new AddressError(`expected a prefix length of 0-${most}, got ${quote(text)}`);
@@ -98,6 +108,11 @@ export function prefixesContainBytes(prefixes: readonly Prefix[]): (bytes: Uint8
   return (bytes) => {
     return ranges.some(({ first, bits }) => first.length === bytes.length && agree(first, bytes, bits));
   };
+}
+
+/** Whether the prefixes have an address in common. */
+export function prefixesOverlap(one: Prefix, other: Prefix): boolean {
+  return prefixContains(one, prefixAddress(other)) || prefixContains(other, prefixAddress(one));
 }
 
 /** Whether the first `bits` bits of two addresses of one family are equal. */
@@ -224,19 +239,4 @@ function format6(bytes: Uint8Array): string {
 
 function quote(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
-}
-
-/** Whether the prefixes have an address in common. */
-export function prefixesOverlap(one: Prefix, other: Prefix): boolean {
-  return prefixContains(one, prefixAddress(other)) || prefixContains(other, prefixAddress(one));
-}
-
-/** The prefix length of a single address: 32 or 128. */
-export function hostLength(address: Address): number {
-  return familyOf(address) === 4 ? 32 : 128;
-}
-
-/** fe80::/10 (RFC 4291 2.5.6). */
-export function isLinkLocal(address: Address): boolean {
-  return /^fe[89ab]/.test(address);
 }
