@@ -232,14 +232,17 @@ test('sysctls that let packets bypass the rules are warnings', async () => {
     Object.fromEntries(names.map((name) => [`/proc/sys/net/${name.replace('*', `conf/${link}`)}`, '1\n']));
   const names = ['ipv4/*/accept_source_route', 'ipv6/*/seg6_enabled', 'ipv6/*/rpl_seg_enabled'];
   const ipvs = { '/proc/net/ip_vs': 'IP Virtual Server\nTCP  0A000001:0050 rr\n' };
-  const { of } = await checked({ files: { ...on('all', ...names), ...on('eth0', ...names), ...ipvs } });
+  const files = { ...on('all', ...names), ...on('eth0', ...names, 'mpls/*/input'), ...ipvs };
+  const { of } = await checked({ files });
   assert.deepEqual(
-    ['accept_source_route', 'seg6_enabled', 'rpl_seg_enabled', 'IPVS'].map((name) => of(name).result),
-    ['warn', 'warn', 'warn', 'ok'],
+    ['accept_source_route', 'seg6_enabled', 'rpl_seg_enabled', 'MPLS', 'IPVS'].map((name) => of(name).result),
+    ['warn', 'warn', 'warn', 'warn', 'ok'],
   );
+  assert.equal(of('MPLS').found, 'on: eth0');
   assert.match(of('accept_source_route').found, /IPv4 on eth0/);
   assert.match(of('IPVS').found, /1 services/);
   const off = await checked({ files: on('eth0', ...names) });
+  assert.equal(off.of('MPLS').result, 'ok');
   for (const name of ['accept_source_route', 'seg6_enabled', 'rpl_seg_enabled'])
     assert.equal(off.of(name).result, 'ok', `${name} has to be on for all and for the interface`);
 });

@@ -43,6 +43,7 @@ export async function bypassChecks(machine: Machine): Promise<Check[]> {
     sourceRoutingCheck(machine),
     segmentCheck(machine, 'seg6_enabled'),
     segmentCheck(machine, 'rpl_seg_enabled'),
+    mplsCheck(machine),
     vrfCheck(links),
   ];
 }
@@ -152,6 +153,15 @@ function segmentCheck(machine: Machine, name: 'seg6_enabled' | 'rpl_seg_enabled'
     .map(([link]) => link);
   if (links.length === 0 || values.get('all') !== 1) return ok({ ...part, found: 'off' });
   const next = `sysctl -w net.ipv6.conf.all.${name}=0: its last segment may be a VIP, unread by the guard`;
+  return warn({ ...part, found: `on: ${links.join(', ')}`, next });
+}
+
+/** A packet whose label ends at lo comes in again by lo, where both guards let everything pass. */
+function mplsCheck(machine: Machine): Check {
+  const part = { name: 'MPLS', how: '/proc/sys/net/mpls/conf/*/input', option: null };
+  const links = [...settings(machine, 'mpls', 'input')].filter(([, on]) => on === 1).map(([link]) => link);
+  if (links.length === 0) return ok({ ...part, found: 'off' });
+  const next = 'check ip -f mpls route: a packet whose label ends at lo reaches a VIP, unread by the guard';
   return warn({ ...part, found: `on: ${links.join(', ')}`, next });
 }
 

@@ -61,9 +61,13 @@ export function textAt(machine: Machine, path: string): string | undefined {
   return 'text' in found ? found.text : undefined;
 }
 
-/** A sysctl of every interface, and of `all` and `default`. */
-export function settings(machine: Machine, version: 'ipv4' | 'ipv6', name: string): Map<string, number> {
-  const folder = `/proc/sys/net/${version}/conf`;
+/** A sysctl of every interface; of IP also that of `all` and `default`. */
+export function settings(
+  machine: Machine,
+  protocol: 'ipv4' | 'ipv6' | 'mpls',
+  name: string,
+): Map<string, number> {
+  const folder = `/proc/sys/net/${protocol}/conf`;
   return new Map(
     machine.names(folder).map((link) => {
       return [link, Number(textAt(machine, `${folder}/${link}/${name}`) ?? '0')] as const;
