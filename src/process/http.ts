@@ -207,17 +207,17 @@ async function send(reply: Reply, message: IncomingMessage, response: ServerResp
     'cache-control': 'no-store',
     ...reply.headers,
   };
-  const isHead = message.method === 'HEAD';
   if (areParts(body)) {
     response.writeHead(status, headers);
-    return await pipeline(isHead ? [] : body, response).catch((error: NodeJS.ErrnoException) => {
+    const parts = message.method === 'HEAD' ? [] : body;
+    return await pipeline(parts, response).catch((error: NodeJS.ErrnoException) => {
       // The client has disconnected: nothing is lost.
       if (error.code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
     });
   }
   const bytes = Buffer.from(isText ? body : `${JSON.stringify(body, null, 2)}\n`);
   response.writeHead(status, { ...headers, 'content-length': bytes.length });
-  response.end(isHead ? undefined : bytes);
+  response.end(bytes);
 }
 
 function areParts(body: unknown): body is AsyncIterable<string> {

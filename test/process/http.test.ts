@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { bodyLimitBytes, type Route, routeListener } from '../../src/process/http.ts';
 
 const limit = { timeout: 10_000 };
@@ -62,6 +63,7 @@ test('no more pieces are made for a client that has gone, and no error is report
   equal(response.status, 200);
   gone.abort();
   await ended;
+  await sleep(50);
   deepEqual(errors, []);
 });
 
