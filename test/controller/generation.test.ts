@@ -32,6 +32,8 @@ test('a node cannot raise the generation so high that a Lease could count no fur
   const far = { generation: highestHeard - 5, n: 1 };
   const { controller } = ruling({ term: far });
   const heard = (generation: number) => controller.terms.hear({ node: 'liar', generation });
+  // As docs/protocol.md says.
+  equal(highestHeard, 2 ** 31 - 1_000_001);
   equal(heard(highestHeard + 1), 'impossible');
   equal(heard(highestHeard), 'raised');
   equal(controller.generation, highestHeard + 1);

@@ -4,11 +4,9 @@
 /** A field whose value is not allowed there. */
 export class FieldError extends Error {
   readonly code = 'BadField';
-  readonly field: string;
 
   constructor(field: string, message: string) {
     super(`${field}: ${message}`);
-    this.field = field;
   }
 }
 
