@@ -250,7 +250,8 @@ static void call(napi_env env, napi_ref reference, size_t count, const napi_valu
 }
 
 static void deliver_result(napi_env env, struct addon *addon, struct job *job) {
-  napi_value values[2] = {number(env, job->token), take_result(env, job)};
+  napi_value values[2] = {number(env, job->token)};
+  values[1] = take_result(env, job); /* frees the job */
   if (--addon->outstanding == 0) napi_unref_threadsafe_function(env, addon->doorbell);
   call(env, addon->on_result, 2, values);
 }
