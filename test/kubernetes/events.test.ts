@@ -199,8 +199,8 @@ interface Desk {
 /** The Events of a controller, with a clock of their own. */
 function newsDesk(): Desk {
   let nowMs = 0;
-  const json = async ({ method = 'GET', path, body, contentType: type }: ApiRequest) => {
-    const more = type === undefined ? {} : { type };
+  const json = async ({ method = 'GET', path, body }: ApiRequest) => {
+    const more = method === 'PATCH' ? { type: 'application/merge-patch+json' } : {};
     const { status, body: said } = await all.cluster.ask(method, path, body, more);
     if (status >= 300) throw new ApiError(status, JSON.stringify(said), null);
     return said;

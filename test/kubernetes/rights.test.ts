@@ -95,8 +95,8 @@ test('with all rights back every Service is served and written', { skip }, async
 /** The Events of a controller, with its own account and a clock that the test moves. */
 async function newsDesk(): Promise<{ nowMs: number; readonly writes: Writes; readonly say: () => void }> {
   const token = await tokenOf(all.cluster, account);
-  const json = async ({ method = 'GET', path, body, contentType: type }: ApiRequest): Promise<unknown> => {
-    const more = type === undefined ? { token } : { token, type };
+  const json = async ({ method = 'GET', path, body }: ApiRequest): Promise<unknown> => {
+    const more = method === 'PATCH' ? { token, type: 'application/merge-patch+json' } : { token };
     const { status, body: said } = await all.cluster.ask(method, path, body, more);
     if (status >= 300) throw new ApiError(status, `${path}: ${status} ${said.message}`, null);
     return said;
