@@ -24,11 +24,17 @@ export class BenchController implements Disposable {
 
   constructor(table: readonly VirtualIp[]) {
     const records = {
-      ...{ cluster: 'bench', generation: 1, drained: [] },
-      ...{ allocations: new Map(), former: new Map(), owners: new Map() },
+      cluster: 'bench',
+      generation: 1,
+      drained: [],
+      allocations: new Map(),
+      former: new Map(),
+      owners: new Map(),
     };
     this.#controller = new Controller({
-      ...{ records, pools: parsePools(['bench=10.64.0.0/10']), filterByDefault: true },
+      records,
+      pools: parsePools(['bench=10.64.0.0/10']),
+      filterByDefault: true,
       onChange: () => {},
       nowMs: () => performance.now(),
     });
@@ -50,7 +56,8 @@ export class BenchController implements Disposable {
       onTurnedAway: () => undefined,
       onGreeted: () => undefined,
       onClosed: () => undefined,
-      ...{ connectionLimit: 8, helloTimeoutMs: 5000 },
+      connectionLimit: 8,
+      helloTimeoutMs: 5000,
     });
     this.#hub.attach(this.#server);
     this.#beat = setInterval(() => this.#hub.tick(), heartbeatMs).unref();
@@ -131,11 +138,19 @@ function manifestOf({ address, ports }: VirtualIp): ServiceManifest {
   const [first] = ports;
   if (first === undefined) throw new Error(`${address} has no port`);
   return {
-    ...{ key: first.service, namespace: 'bench', createdMs: 0 },
-    ...{ addresses: [address], pool: null, sharingKey: null },
+    key: first.service,
+    namespace: 'bench',
+    createdMs: 0,
+    addresses: [address],
+    pool: null,
+    sharingKey: null,
     wish: { families: [], policy: null },
     ports: ports.map(({ protocol, port }) => ({ protocol, port })),
-    ...{ sources: null, delivery: 'forward', egress: false, onlyServicePorts: null },
-    ...{ trafficPolicy: 'Cluster', refusal: null },
+    sources: null,
+    delivery: 'forward',
+    egress: false,
+    onlyServicePorts: null,
+    trafficPolicy: 'Cluster',
+    refusal: null,
   };
 }

@@ -27,7 +27,9 @@ export class InProcess {
   private constructor(agent: Agent) {
     this.agent = agent;
     this.#stream = {
-      ...{ url: 'bench', state: 'open', reason: '' },
+      url: 'bench',
+      state: 'open',
+      reason: '',
       send: (message: AgentMessage) => this.#heard(message),
       refuse: (reason: string) => {
         throw new Error(`the agent refused the stream: ${reason}`);

@@ -18,14 +18,18 @@ const quiet = (): void => undefined;
 const records = { allocations: new Map(), former: new Map(), owners: new Map(), drained: [] };
 const controller = new Controller({
   records: { cluster: 'bench', generation: 1, ...records },
-  ...{ pools: parsePools(['p=10.64.0.0/14']), filterByDefault: true },
-  ...{ onChange: quiet, nowMs: () => performance.now() },
+  pools: parsePools(['p=10.64.0.0/14']),
+  filterByDefault: true,
+  onChange: quiet,
+  nowMs: () => performance.now(),
 });
 const services = Array.from({ length: count }, (_, index) => serviceOf(index));
 const readings = new Readings({
   controller,
   truth: { services: new Map(services.map((service) => [service.key, service])), invalid: new Map() },
-  ...{ massRemoval: 'now', massRemovalWaitMs, mayBelieve: () => true },
+  massRemoval: 'now',
+  massRemovalWaitMs,
+  mayBelieve: () => true,
   ...{
     readAgain: async () => undefined,
     onPublished: quiet,
@@ -49,7 +53,8 @@ function usePools(...items: readonly string[]): void {
 function serviceOf(index: number): ServiceManifest {
   const created = new Date(1e12 + index * 1000).toISOString();
   const [service] = readDocument({
-    ...{ apiVersion: 'v1', kind: 'Service' },
+    apiVersion: 'v1',
+    kind: 'Service',
     metadata: { name: `s${index}`, namespace: 'bench', creationTimestamp: created },
     spec: { type: 'LoadBalancer', ports: [{ port: 80, protocol: 'TCP' }] },
   }).services;

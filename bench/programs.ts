@@ -20,8 +20,11 @@ export interface Machine {
 
 export function thisMachine(): Machine {
   return {
-    ...{ date: new Date().toISOString().slice(0, 10), kernel: release(), node: process.version },
-    ...{ cpus: cpus().length, cpu: cpus()[0]?.model ?? '' },
+    date: new Date().toISOString().slice(0, 10),
+    kernel: release(),
+    node: process.version,
+    cpus: cpus().length,
+    cpu: cpus()[0]?.model ?? '',
   };
 }
 

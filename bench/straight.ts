@@ -53,7 +53,9 @@ export async function measureStraight(
   const pair = (hot: Samples, paced: Samples): Pair => ({ hot: spreads(hot), paced: spreads(paced) });
   return {
     fresh: spreads(fresh),
-    ...{ floor: pair(floorHot, floorPaced), inProcess: pair(oursHot, oursPaced) },
-    ...{ floorLoadMs, inProcessLoadMs },
+    floor: pair(floorHot, floorPaced),
+    inProcess: pair(oursHot, oursPaced),
+    floorLoadMs,
+    inProcessLoadMs,
   };
 }

@@ -53,8 +53,11 @@ export async function measureStream(size: number, effort: Effort): Promise<Strea
     const idle = agent.memoryMb('VmRSS');
     const overWebSocket = await update(controller, size, effort);
     const memoryMb = {
-      ...{ started, loaded, idle },
-      ...{ updated: agent.memoryMb('VmRSS'), most: agent.memoryMb('VmHWM') },
+      started,
+      loaded,
+      idle,
+      updated: agent.memoryMb('VmRSS'),
+      most: agent.memoryMb('VmHWM'),
     };
     return { overWebSocket, coldLoadMs: median(loads), memoryMb };
   });

@@ -11,11 +11,17 @@ await build({
   absWorkingDir: fileURLToPath(new URL('..', import.meta.url)),
   entryPoints: ['src/cli/main.ts'],
   outdir: folder,
-  ...{ bundle: true, platform: 'node', format: 'esm', target: 'node24' },
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node24',
   // Each command stays a file of its own, so that an agent carries nothing of the others.
   splitting: true,
   // Names stay as they are written: a stack in a log is there to be read.
-  ...{ minifySyntax: true, minifyWhitespace: true, legalComments: 'none', logLevel: 'warning' },
+  minifySyntax: true,
+  minifyWhitespace: true,
+  legalComments: 'none',
+  logLevel: 'warning',
   // Libraries that are not modules ask for Node's own by require.
   banner: { js: "const require = process.getBuiltinModule('module').createRequire(import.meta.url);" },
 });

@@ -49,7 +49,10 @@ export function writesIn(cluster: Cluster): WritesResult {
   const ends = events.map(({ stageTimestamp }) => stageTimestamp).sort();
   const seconds = (Date.parse(ends.at(-1) ?? '') - Date.parse(begins[0] ?? '')) / 1000;
   return {
-    ...{ count: events.length, mostInFlight: mostAtOnce(begins, ends), kinds, failed },
+    count: events.length,
+    mostInFlight: mostAtOnce(begins, ends),
+    kinds,
+    failed,
     rate: events.length === 0 ? 0 : Math.round(events.length / seconds),
   };
 }
@@ -62,8 +65,10 @@ export async function leaseIn(cluster: Cluster): Promise<LeaseResult> {
   const path = '/apis/coordination.k8s.io/v1/namespaces/vipward-system/leases/vipward-controller';
   const { spec } = await cluster.do('GET', path);
   return {
-    ...{ renewals: renewed.length, longestGapMs: Math.max(0, ...gaps) },
-    ...{ holder: spec.holderIdentity, losses: spec.leaseTransitions - firstTransition },
+    renewals: renewed.length,
+    longestGapMs: Math.max(0, ...gaps),
+    holder: spec.holderIdentity,
+    losses: spec.leaseTransitions - firstTransition,
   };
 }
 

@@ -121,7 +121,9 @@ function manifest(service: number): object {
   return {
     metadata: { name: nameOf(service) },
     spec: {
-      ...{ type: 'LoadBalancer', allocateLoadBalancerNodePorts: false, ...families },
+      type: 'LoadBalancer',
+      allocateLoadBalancerNodePorts: false,
+      ...families,
       ports: [{ name: 'web', port: 80 }],
     },
   };

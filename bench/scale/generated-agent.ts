@@ -51,7 +51,8 @@ export class GeneratedAgent {
 
   #connect(): void {
     this.#client = new Client({
-      ...{ url: `${this.#input.url}/agent`, subprotocol },
+      url: `${this.#input.url}/agent`,
+      subprotocol,
       onOpen: () => this.#hello(),
       isWanted: (head) => head !== tick && (this.#input.table !== null || !head.startsWith(rulesPage)),
       onMessage: (data) => this.#heard(data),
@@ -70,9 +71,18 @@ export class GeneratedAgent {
   #hello(): void {
     const range = [this.#input.range] as Prefix[];
     const hello: Hello = {
-      ...{ type: 'hello', version: 'bench', features, node: this.#input.name, firewall: 'nftables' },
-      ...{ allow: range, onLink: range, cluster: null, generation: 0 },
-      ...{ rules: nothing, placements: nothing, held: [...this.held.values()] },
+      type: 'hello',
+      version: 'bench',
+      features,
+      node: this.#input.name,
+      firewall: 'nftables',
+      allow: range,
+      onLink: range,
+      cluster: null,
+      generation: 0,
+      rules: nothing,
+      placements: nothing,
+      held: [...this.held.values()],
     };
     this.#send(hello);
   }

@@ -32,7 +32,10 @@ const answers = {
   start({ url, count, range }: { url: string; count: number; range: string }): void {
     for (let index = 0; index < count; index++) {
       const agent = new GeneratedAgent({
-        ...{ url, range, name: `generated-${index}`, table: index === 0 ? table : null },
+        url,
+        range,
+        name: `generated-${index}`,
+        table: index === 0 ? table : null,
         onDelta: (frame) => {
           if (round === null) return;
           if (round.frame === '') round.frame = String(frame);
@@ -70,7 +73,10 @@ const answers = {
     for (const _ of agents) {
       const { promise: opened, resolve: onOpen } = Promise.withResolvers<void>();
       const client: Client = new Client({
-        ...{ url, onOpen, isWanted: () => true, onClosed: () => undefined },
+        url,
+        onOpen,
+        isWanted: () => true,
+        onClosed: () => undefined,
         onMessage: (data) => {
           client.send(answerTo(data));
           bareRound?.arrived();

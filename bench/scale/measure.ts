@@ -81,9 +81,15 @@ async function measure(size: ScaleSize): Promise<ScaleResult> {
   const input = { scale, generator, bare, controllerUrl, rounds };
   const changes = agents === 0 ? null : await measureChanges(input);
   return {
-    ...{ services, agents, rounds, servicesMadeRate, toListMs: listedMs - startedMs },
-    ...{ toSyncedMs: syncedMs - listedMs, toCommittedMs: committedMs - listedMs },
-    ...{ kernel: kernelOf(scale), loadSeconds },
+    services,
+    agents,
+    rounds,
+    servicesMadeRate,
+    toListMs: listedMs - startedMs,
+    toSyncedMs: syncedMs - listedMs,
+    toCommittedMs: committedMs - listedMs,
+    kernel: kernelOf(scale),
+    loadSeconds,
     memoryMb: { written, most: memoryMb(controller.pid, 'VmHWM') },
     lag: {
       load: lagBetween(new Map(), loaded),
@@ -93,7 +99,9 @@ async function measure(size: ScaleSize): Promise<ScaleResult> {
       load: ownLag(scale.lateLooks, listeningMs, loadedMs),
       changes: changes === null ? null : ownLag(scale.lateLooks, loadedMs, Date.now()),
     },
-    ...{ writes: writesIn(scale.cluster), lease: await leaseIn(scale.cluster), changes },
+    writes: writesIn(scale.cluster),
+    lease: await leaseIn(scale.cluster),
+    changes,
     closed: (await generator.ask('state')).closed,
   };
 }

@@ -60,7 +60,10 @@ export async function runAgent(
     const version = readVersion();
     const lockFile = env['XTABLES_LOCKFILE'] || undefined;
     const agent = await startWhenPossible({
-      ...{ config, version, log, signal },
+      config,
+      version,
+      log,
+      signal,
       start: () =>
         startAgent(config, { native, log, logDestination: destination, version, signal, lockFile }),
       show: servers.show,

@@ -72,8 +72,16 @@ function openRoutes(version: string, reason: () => string): Route[] {
 
 function statusRoute({ config, version }: StartParts, reason: () => string): Route {
   const report = (): NodeReport => ({
-    ...{ node: config.node, version, firewall: 'none', filter: config.values.filter, inSync: false },
-    ...{ cluster: null, generation: 0, controllers: [], problems: [reason()], vips: [] },
+    node: config.node,
+    version,
+    firewall: 'none',
+    filter: config.values.filter,
+    inSync: false,
+    cluster: null,
+    generation: 0,
+    controllers: [],
+    problems: [reason()],
+    vips: [],
   });
   return { method: 'GET', path: '/status', handle: () => ({ status: 200, body: report() }) };
 }

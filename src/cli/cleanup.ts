@@ -18,7 +18,8 @@ export async function runCleanup(flags: CleanupFlags, around: Surroundings): Pro
   const stateDir = flags.state ?? (around.env['VIPWARD_STATE'] || defaultStateDir);
   const { cleanup } = await import('../agent/cleanup.ts');
   const { code, lines } = await cleanup({
-    ...{ stateDir, interfaces },
+    stateDir,
+    interfaces,
     lockFile: around.env['XTABLES_LOCKFILE'] || undefined,
   });
   for (const line of lines) {

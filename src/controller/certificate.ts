@@ -92,8 +92,19 @@ function signed(
 }
 
 const tag = {
-  ...{ boolean: 0x01, integer: 0x02, bitString: 0x03, octetString: 0x04, oid: 0x06, utf8: 0x0c },
-  ...{ utcTime: 0x17, time: 0x18, sequence: 0x30, set: 0x31, dnsName: 0x82, version: 0xa0, extensions: 0xa3 },
+  boolean: 0x01,
+  integer: 0x02,
+  bitString: 0x03,
+  octetString: 0x04,
+  oid: 0x06,
+  utf8: 0x0c,
+  utcTime: 0x17,
+  time: 0x18,
+  sequence: 0x30,
+  set: 0x31,
+  dnsName: 0x82,
+  version: 0xa0,
+  extensions: 0xa3,
 } as const;
 
 const oid = {

@@ -65,7 +65,9 @@ export class Controller {
     this.#allocator = this.#makeAllocator(records.allocations, records.former);
     this.#owners = this.#makeOwners(records.owners, records.unheld);
     this.compilation = new Compilation({
-      ...{ controller: this, filterByDefault: input.filterByDefault, onChange: input.onChange },
+      controller: this,
+      filterByDefault: input.filterByDefault,
+      onChange: input.onChange,
       publish: (vips) => this.#publish(vips, []),
       onTouched: (touched, refused) => input.onTouched?.(touched, refused),
     });
@@ -185,8 +187,11 @@ export class Controller {
       if (unheld?.has(address) !== true) this.nodes.served.add(address);
     }
     return new Owners({
-      ...{ nodes: this.nodes, rules: this.rules, owners },
-      ...{ nextTerm: this.terms.next, highestTerm: this.terms.highest },
+      nodes: this.nodes,
+      rules: this.rules,
+      owners,
+      nextTerm: this.terms.next,
+      highestTerm: this.terms.highest,
       dropRules: (addresses) => {
         for (const address of addresses) this.nodes.served.delete(address);
         this.#publish([], addresses);

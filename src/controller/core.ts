@@ -110,7 +110,11 @@ export async function makeFileCore(
     reason: controller.isPublished ? null : 'NotComplete',
   });
   return {
-    ...{ controller, readings, statusInput, nodeOfToken: null, certificate: null },
+    controller,
+    readings,
+    statusInput,
+    nodeOfToken: null,
+    certificate: null,
     // Nobody reads addresses back from files, and no cluster wants to know what happens.
     replaces: { isTold: () => true, followMs: 0 },
     progressed: () => undefined,

@@ -155,7 +155,10 @@ export class Hub {
   #accept(socket: WebSocket, { request, socket: wire, from }: Opening): void {
     const { sessions, helloTimeoutMs, onError } = this.#input;
     const connection: Connection = new Connection({
-      ...{ socket: socketOf(socket, wire), request, helloTimeoutMs, onError },
+      socket: socketOf(socket, wire),
+      request,
+      helloTimeoutMs,
+      onError,
       follow: (message) => this.#follow(connection, message),
       onEnding: () => connection.session !== null && sessions.close(connection.session),
     });

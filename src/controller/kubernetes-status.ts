@@ -57,7 +57,9 @@ export function statusInputOf({
   const lease = problemAt(given.lease.name, elector.problem);
   const refused = [...clusterWriter.writes.refused].flatMap(([name, message]) => problemAt(name, message));
   return {
-    ...{ controller, massRemoval: readings.massRemoval, role },
+    controller,
+    massRemoval: readings.massRemoval,
+    role,
     problems: [
       ...lease,
       ...source.problems(),

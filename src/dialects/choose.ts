@@ -50,8 +50,11 @@ export function choose(wish: Wish, nftables: number, xtables: readonly Answer[])
   const input = has(xtables, 'table mangle') ? 'mangle' : 'filter';
   const egress = has(xtables, 'table mangle') ? 'mangle' : null;
   return {
-    ...{ name: 'xtables', places: { guard, input, egress }, shortfalls: shortfallsOf(xtables) },
-    ...{ fragments: has(xtables, 'match frag'), localAddresses: has(xtables, 'match addrtype') },
+    name: 'xtables',
+    places: { guard, input, egress },
+    shortfalls: shortfallsOf(xtables),
+    fragments: has(xtables, 'match frag'),
+    localAddresses: has(xtables, 'match addrtype'),
   };
 }
 

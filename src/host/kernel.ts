@@ -36,7 +36,8 @@ export class Kernel implements Disposable {
   ) {
     this.#native = native;
     this.tables = new Tables({
-      ...{ native, lockFile },
+      native,
+      lockFile,
       run: async (...job) => await this.#submit(...job),
       ask: (request) => this.ask(request),
     });

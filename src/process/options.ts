@@ -98,8 +98,11 @@ export async function readOptions<const Specs extends readonly OptionSpec[]>(
     places[camelCase(spec.name)] = found?.where ?? `--${spec.name}`;
   }
   return {
-    ...{ values: values as OptionValues<Specs>, places: places as OptionPlaces<Specs> },
-    ...{ words, help, configPath },
+    values: values as OptionValues<Specs>,
+    places: places as OptionPlaces<Specs>,
+    words,
+    help,
+    configPath,
   };
 }
 

@@ -27,7 +27,9 @@ function fixture() {
   };
   const dump = (requests: readonly DumpRequest[]) => Promise.all(requests.map(() => new Uint8Array()));
   const agent = {
-    ...{ kernel: { ask, dump }, ledger: new Ledger(), config: { values: { filter: 'enforce' } } },
+    kernel: { ask, dump },
+    ledger: new Ledger(),
+    config: { values: { filter: 'enforce' } },
     firewall: { dialect: { name: 'nftables', dumps: [] }, tracer },
   } as unknown as Agent;
   const route = agentRoutes(agent).own.find((one) => one.path === '/explain');

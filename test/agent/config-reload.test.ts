@@ -38,7 +38,10 @@ async function roomOf(t: TestContext) {
   } as Partial<Kernel> as Kernel;
   const reload = new ConfigReload(
     {
-      ...{ kernel, firewall, log, allowed: new Allowed(config.allow) },
+      kernel,
+      firewall,
+      log,
+      allowed: new Allowed(config.allow),
       network: {} as Network,
       session: {} as Session,
       loop: { doubt: (reason: string) => void doubts.push(reason) } as Partial<Loop> as Loop,

@@ -62,7 +62,10 @@ function lateKernel() {
 /** Records the types of the messages to the controller in `said`, and acknowledged numbers in `acked`. */
 function reporterOf({ ledger, said, acked }: Pick<LateRoom, 'ledger' | 'said' | 'acked'>): Reporter {
   const reporter = new Reporter({
-    ...{ ledger, isUsable: () => true, isDown: () => false, now: () => 0 },
+    ledger,
+    isUsable: () => true,
+    isDown: () => false,
+    now: () => 0,
     journal: { rule: ignore } as Partial<Journal> as Journal,
     tallies: { commit: { observe: ignore }, update: { observe: ignore } } as unknown as Tallies,
     log: logLines('silent').log,
@@ -99,28 +102,47 @@ export class LateRoom {
     const { reporter } = this;
     const firewall = {
       dialect: nftables(plain),
-      ...{ owned: false, atomic: true, replaces: () => isAnothers },
+      owned: false,
+      atomic: true,
+      replaces: () => isAnothers,
       guardedInPart: () => null,
       describe,
     } as Partial<Firewall> as Firewall;
     const rules = new Rules({
       isOwn: () => false,
-      ...{ kernel: this.#late.kernel, firewall, ledger, census: new Census(), ...reporter.ofRules },
-      ...{ onComplete: () => {}, withdraw: async () => {}, retain: async () => {} },
+      kernel: this.#late.kernel,
+      firewall,
+      ledger,
+      census: new Census(),
+      ...reporter.ofRules,
+      onComplete: () => {},
+      withdraw: async () => {},
+      retain: async () => {},
     });
     const places = { areLacking: false, forget: ignore };
     const nothing = { refresh: async () => {}, sweep: async () => {}, claim: async () => 0 };
     const holder = {
-      ...{ arrivals: { begun: 0, over: 0 }, lacks: () => false, excess: () => [], places },
+      arrivals: { begun: 0, over: 0 },
+      lacks: () => false,
+      excess: () => [],
+      places,
       ...nothing,
       ...held,
     } as unknown as Holder;
     const allow = new Allowed([parsePrefix('10.77.0.0/24')]);
     this.loop = new Loop({
-      ...{ ledger, rules, holder, allow, pace: new Pace(intervalMs, () => 0), acks: reporter.acks },
-      ...{ onRefused: reporter.refuse, accept: reporter.accept },
+      ledger,
+      rules,
+      holder,
+      allow,
+      pace: new Pace(intervalMs, () => 0),
+      acks: reporter.acks,
+      onRefused: reporter.refuse,
+      accept: reporter.accept,
       network: { ownAddress: () => undefined, strangers: () => new Map() },
-      ...{ onRepaired: ignore, onTrouble: ignore, onWell: ignore },
+      onRepaired: ignore,
+      onTrouble: ignore,
+      onWell: ignore,
     });
   }
 

@@ -6,7 +6,11 @@ import { pollKernel, wholeDiffers } from '../../src/agent/poll.ts';
 import type { KernelObject } from '../../src/dialects/dialect.ts';
 
 const rule: KernelObject = {
-  ...{ id: 'table ip raw', content: 'ours', owner: null, service: null, foreign: false },
+  id: 'table ip raw',
+  content: 'ours',
+  owner: null,
+  service: null,
+  foreign: false,
 };
 
 function glanceOf(parts: { constants: Glance['constants']; found: string; wanted: string }): Glance {

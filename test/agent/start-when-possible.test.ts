@@ -20,7 +20,10 @@ function fixture(start: () => Promise<Agent>) {
   const stop = new AbortController();
   const parts: StartParts = {
     config: { node: 'node1', values: { filter: 'enforce' } } as unknown as AgentConfig,
-    ...{ version: '0', signal: stop.signal, log: { error() {} } as unknown as Log, start },
+    version: '0',
+    signal: stop.signal,
+    log: { error() {} } as unknown as Log,
+    start,
     show: (own, open) => {
       routes = { own, open };
     },

@@ -83,7 +83,10 @@ function ask(t: TestContext, shell: Shell, script: string): Asked {
       const first = shell === 'zsh' ? [file, inside] : [file];
       const argv = [...asks[shell], ...first, 'vipward', ...words];
       const { stdout, stderr } = spawnSync(shell, argv, {
-        ...{ encoding: 'utf8', timeout: 20_000, cwd: folder, env },
+        encoding: 'utf8',
+        timeout: 20_000,
+        cwd: folder,
+        env,
       });
       assert.equal(stderr, '');
       return [...new Set([...stdout.matchAll(/<([^<>\n]+)>/g)].map(([, word = '']) => word))].sort();

@@ -22,7 +22,8 @@ test('the program exits 1 with the reason if its output cannot be written', (t) 
   for (const words of [['version'], ['manifests']]) {
     const stdio = ['ignore', full, 'pipe'] as const;
     const { status, stderr } = spawnSync(process.execPath, [program, ...words], {
-      ...{ encoding: 'utf8', stdio: [...stdio] },
+      encoding: 'utf8',
+      stdio: [...stdio],
     });
     assert.equal(status, 1);
     assert.match(stderr, /^vipward: cannot write the output: ENOSPC.*\n$/);

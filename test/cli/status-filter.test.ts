@@ -8,8 +8,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { run, startStub } from './stub.ts';
 
 const vip = {
-  ...{ address: '10.0.0.10', held: true, term: { generation: 1, n: 1 }, state: 'serving', reason: '' },
-  ...{ ports: [{ protocol: 'TCP', port: 80, packets: null }], dropped: 5 },
+  address: '10.0.0.10',
+  held: true,
+  term: { generation: 1, n: 1 },
+  state: 'serving',
+  reason: '',
+  ports: [{ protocol: 'TCP', port: 80, packets: null }],
+  dropped: 5,
 };
 const open = { ...vip, address: '10.0.0.11', filtered: false, dropped: null };
 const agentStatus = { node: 'n1', firewall: 'nftables', inSync: true, vips: [vip, open] };

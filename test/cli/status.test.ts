@@ -107,12 +107,21 @@ test('status begins with NotComplete if a controller could not read its Services
 test('the table of an agent has its controllers, refusals and problems', async () => {
   const message = '10.0.0.10 is outside --allow 10.1.0.0/16; add its prefix there';
   const answer = {
-    ...{ node: 'a', firewall: 'nftables', inSync: false, problems: ['journal: disk full'] },
+    node: 'a',
+    firewall: 'nftables',
+    inSync: false,
+    problems: ['journal: disk full'],
     controllers: [{ url: 'ws://c:9470', state: 'refused', reason: 'cluster: another' }],
     vips: [
       {
-        ...{ address: '10.0.0.10', held: false, term: { generation: 2, n: 9 }, state: 'refused' },
-        ...{ reason: 'Forbidden', message, ports: [], dropped: null },
+        address: '10.0.0.10',
+        held: false,
+        term: { generation: 2, n: 9 },
+        state: 'refused',
+        reason: 'Forbidden',
+        message,
+        ports: [],
+        dropped: null,
       },
     ],
   };

@@ -102,7 +102,12 @@ test('a VIP that no node held by the records is a first claim after a restart to
 test('of the records of a cluster, pending and refused VIPs are first claims', () => {
   const states = ['serving', 'pending', 'moving', 'refused'];
   const records = states.map((state, n) => ({
-    ...{ address: `10.77.0.${n}` as Address, uid: '', generation: 1, pool: '', services: [], node: null },
+    address: `10.77.0.${n}` as Address,
+    uid: '',
+    generation: 1,
+    pool: '',
+    services: [],
+    node: null,
     status: { state, node: 'n1', term: { generation: 1, n } },
   }));
   deepEqual([...(recordsOf(records, () => '').unheld ?? [])], ['10.77.0.1', '10.77.0.3']);

@@ -28,8 +28,11 @@ async function hubOf(
   const none = { allocations: new Map(), former: new Map(), owners: new Map() };
   const quiet = () => undefined;
   const controller = new Controller({
-    ...{ records: { ...records, ...none }, pools: [], filterByDefault: true },
-    ...{ onChange: quiet, nowMs: () => performance.now() },
+    records: { ...records, ...none },
+    pools: [],
+    filterByDefault: true,
+    onChange: quiet,
+    nowMs: () => performance.now(),
   });
   const quietly = { generationRaised: quiet, refused: quiet, impossibleTerm: quiet, progressed: quiet };
   const closed: ({ readonly node: string } & Closing)[] = [];
@@ -37,12 +40,15 @@ async function hubOf(
   const role = { ruling: false };
   const hub = new Hub({
     sessions: new Sessions(controller, quietly),
-    ...{ authenticate, isOpen, onTurnedAway: ({ reason }) => turnedAway.push(reason) },
+    authenticate,
+    isOpen,
+    onTurnedAway: ({ reason }) => turnedAway.push(reason),
     onError: (error) => errors.push(String(error)),
     self: () => ({ version: '0', cluster: 'c', generation: 1, ruling: role.ruling }),
     onGreeted: quiet,
     onClosed: (node, how) => closed.push({ node, ...how }),
-    ...{ connectionLimit, helloTimeoutMs: 5000 },
+    connectionLimit,
+    helloTimeoutMs: 5000,
   });
   const server = createServer();
   hub.attach(server);

@@ -36,7 +36,9 @@ const full = {
         ipFamilies: ['IPv4', 'IPv6'],
         ipFamilyPolicy: 'PreferDualStack',
       },
-      ...{ externalTrafficPolicy: 'Local', loadBalancerClass: 'vipward.io/vip', loadBalancerIP: '10.77.0.9' },
+      externalTrafficPolicy: 'Local',
+      loadBalancerClass: 'vipward.io/vip',
+      loadBalancerIP: '10.77.0.9',
     },
   }),
   status: { loadBalancer: { ingress: [{ ip: '10.77.0.100', ipMode: 'VIP' }, { hostname: 'x' }] } },
@@ -113,7 +115,9 @@ test('a garbled token file ends in tokens or a UsageError', async (t: TestContex
 test('garbled records end in records or a StateError', async (t: TestContext) => {
   const dir = folder(t);
   const records = {
-    ...{ cluster: 'c', generation: 7, drained: ['n2'] },
+    cluster: 'c',
+    generation: 7,
+    drained: ['n2'],
     allocations: new Map([['demo/web' as ServiceKey, ['10.0.0.1' as Address]]]),
     former: new Map([['demo/api' as ServiceKey, ['fd00::1' as Address]]]),
     owners: new Map([['10.0.0.1' as Address, { node: 'n1', term: { generation: 7, n: 1 } }]]),
@@ -121,7 +125,11 @@ test('garbled records end in records or a StateError', async (t: TestContext) =>
   await writeRecords(dir, records);
   const path = stateFile(dir);
   const text = JSON.stringify({
-    ...{ layout: 1, cluster: 'c', generation: 7, drained: ['n2'], former: {} },
+    layout: 1,
+    cluster: 'c',
+    generation: 7,
+    drained: ['n2'],
+    former: {},
     ...{
       allocations: { 'demo/web': ['10.0.0.1'] },
       owners: { '10.0.0.1': { node: 'n1', generation: 7, n: 1 } },

@@ -33,10 +33,16 @@ function service(
 function ruling(...set: readonly ServiceManifest[]): Controller {
   const made = new Controller({
     records: {
-      ...{ cluster: 'c', generation: 1, drained: [] },
-      ...{ allocations: new Map(), former: new Map(), owners: new Map() },
+      cluster: 'c',
+      generation: 1,
+      drained: [],
+      allocations: new Map(),
+      former: new Map(),
+      owners: new Map(),
     },
-    ...{ pools: parsePools(['p=10.77.0.0/24', 'fd77::/120']), filterByDefault: true, nowMs: () => 0 },
+    pools: parsePools(['p=10.77.0.0/24', 'fd77::/120']),
+    filterByDefault: true,
+    nowMs: () => 0,
     onChange: () => undefined,
   });
   made.publish({ set, remove: [] });
@@ -121,7 +127,10 @@ test('a VIP that finds no more room than before is not published again', () => {
   if (short === undefined) throw new TypeError('short');
   const published: VirtualIp[] = [];
   const compilation = new Compilation({
-    ...{ controller, filterByDefault: true, onChange: () => undefined, onTouched: () => undefined },
+    controller,
+    filterByDefault: true,
+    onChange: () => undefined,
+    onTouched: () => undefined,
     publish: (vips) => void published.push(...vips),
   });
   compilation.followAtOnce(new Set([short]));

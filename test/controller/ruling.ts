@@ -58,12 +58,15 @@ export function ruling({ endpoints = null, count = 1, ...more }: RulingSetup = {
   const vips = Array.from({ length: count }, (_, index) => `10.77.0.${100 + index}` as Address);
   const controller: Controller = new Controller({
     records: {
-      ...{ cluster: 'c', generation: held.generation + 1, former: new Map() },
+      cluster: 'c',
+      generation: held.generation + 1,
+      former: new Map(),
       drained: more.drained ?? [],
       allocations: new Map(vips.map((address, index) => [`demo/${nameOf(index)}` as ServiceKey, [address]])),
       owners: new Map<Address, Owner>(vips.map((address) => [address, { node: 'a', term: held }])),
     },
-    ...{ pools: parsePools(['p=10.77.0.100-10.77.0.199']), filterByDefault: true },
+    pools: parsePools(['p=10.77.0.100-10.77.0.199']),
+    filterByDefault: true,
     nowMs: more.nowMs ?? (() => 0),
     ...(more.mayRaise === undefined ? {} : { mayRaise: more.mayRaise }),
     onChange: () => undefined,
@@ -73,7 +76,9 @@ export function ruling({ endpoints = null, count = 1, ...more }: RulingSetup = {
   const eligibility: Eligibility = new Eligibility({ controller, endpointNodes });
   const quiet = () => undefined;
   const sessions = new Sessions(controller, {
-    ...{ generationRaised: quiet, refused: quiet, impossibleTerm: quiet },
+    generationRaised: quiet,
+    refused: quiet,
+    impossibleTerm: quiet,
     progressed: () => eligibility.progressed(),
   });
   return { controller, eligibility, sessions };
@@ -81,9 +86,18 @@ export function ruling({ endpoints = null, count = 1, ...more }: RulingSetup = {
 
 /** The hello of a node that is on the link of the VIPs. */
 export const hello = (node: string, held: Hello['held'] = []): Hello => ({
-  ...{ type: 'hello', version: '0', features: [], node, firewall: 'nftables', cluster: 'c', generation: 1 },
-  ...{ allow: [parsePrefix('10.77.0.0/24')], onLink: [parsePrefix('10.77.0.0/24')], held },
-  ...{ rules: { count: 0, digests: {} }, placements: { count: 0, digests: {} } },
+  type: 'hello',
+  version: '0',
+  features: [],
+  node,
+  firewall: 'nftables',
+  cluster: 'c',
+  generation: 1,
+  allow: [parsePrefix('10.77.0.0/24')],
+  onLink: [parsePrefix('10.77.0.0/24')],
+  held,
+  rules: { count: 0, digests: {} },
+  placements: { count: 0, digests: {} },
 });
 
 /** Connects a node, which commits all rules. */

@@ -72,7 +72,10 @@ async function recorded(t: TestContext, count: number): Promise<string> {
   const stateDir = folder(t);
   const vips = Array.from({ length: count }, (_, index) => `10.77.0.${100 + index}` as Address);
   await writeRecords(stateDir, {
-    ...{ cluster: 'c', generation: term.generation, former: new Map(), drained: [] },
+    cluster: 'c',
+    generation: term.generation,
+    former: new Map(),
+    drained: [],
     allocations: new Map(vips.map((address, index) => [`demo/web-${index}` as ServiceKey, [address]])),
     owners: new Map<Address, Owner>(vips.map((address) => [address, { node: 'a', term }])),
   });

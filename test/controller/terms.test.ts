@@ -51,8 +51,11 @@ test('nodes can raise the generation at most once in 10 s', () => {
   const records = { cluster: 'c', generation: 1, drained: [] };
   const none = { allocations: new Map(), former: new Map(), owners: new Map() };
   const controller = new Controller({
-    ...{ records: { ...records, ...none }, pools: [], filterByDefault: true },
-    ...{ onChange: () => undefined, nowMs: () => nowMs },
+    records: { ...records, ...none },
+    pools: [],
+    filterByDefault: true,
+    onChange: () => undefined,
+    nowMs: () => nowMs,
   });
   const hear = (generation: number) => controller.terms.hear({ generation, node: 'n1' });
   deepEqual(

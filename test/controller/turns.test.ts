@@ -117,7 +117,11 @@ function reading(t: TestContext) {
   const [quiet, nowMs] = [() => undefined, () => performance.now()];
   const pools = parsePools(['p=10.64.0.0/16']);
   const controller = new Controller({
-    ...{ records: { ...records, ...remembered }, pools, filterByDefault: true, onChange: quiet, nowMs },
+    records: { ...records, ...remembered },
+    pools,
+    filterByDefault: true,
+    onChange: quiet,
+    nowMs,
   });
   const catalog = new Catalog();
   const read = (count: number, ports: readonly number[] = [80]) => {
@@ -129,8 +133,15 @@ function reading(t: TestContext) {
   };
   const published = Promise.withResolvers<void>();
   const readings = new Readings({
-    ...{ controller, truth: catalog, massRemoval: 'wait', massRemovalWaitMs, mayBelieve: () => true, nowMs },
-    ...{ readAgain: async () => undefined, onPublished: published.resolve, onMassRemoval: quiet },
+    controller,
+    truth: catalog,
+    massRemoval: 'wait',
+    massRemovalWaitMs,
+    mayBelieve: () => true,
+    nowMs,
+    readAgain: async () => undefined,
+    onPublished: published.resolve,
+    onMassRemoval: quiet,
   });
   t.after(() => readings.dispose());
   return { controller, readings, read, published: published.promise };

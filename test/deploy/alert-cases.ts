@@ -114,10 +114,12 @@ interface Question {
 
 function historyOf(name: string, ill: Series, questions: readonly Question[]) {
   return {
-    ...{ name, interval: '1m' },
+    name,
+    interval: '1m',
     input_series: Object.entries({ ...well, ...ill }).map(([series, values]) => ({ series, values })),
     promql_expr_test: questions.map(({ expr, samples }) => ({
-      ...{ expr, eval_time: '89m' },
+      expr,
+      eval_time: '89m',
       exp_samples: Object.entries(samples).map(([labels, value]) => ({ labels, value: Number(value) })),
     })),
   };

@@ -74,7 +74,8 @@ async function scraped(): Promise<{
     global: { scrape_interval: '1s' },
     rule_files: [alerts],
     scrape_configs: scrapers.map((name) => ({
-      ...{ job_name: name, static_configs: [{ targets: [`127.0.0.1:${ports[name]}`] }] },
+      job_name: name,
+      static_configs: [{ targets: [`127.0.0.1:${ports[name]}`] }],
     })),
   };
   const path = join(folder, 'prometheus.yml');

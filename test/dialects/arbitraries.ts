@@ -10,13 +10,22 @@ import { parseServiceKey } from '../../src/state/service.ts';
 import { comparePorts, type VipPort, type VirtualIp } from '../../src/state/virtual-ip.ts';
 
 export const roomy: Capacities = {
-  ...{ vips4: 1024, vips6: 1024, ports4: 4096, ports6: 4096, sources4: 4096, sources6: 4096 },
+  vips4: 1024,
+  vips6: 1024,
+  ports4: 4096,
+  ports6: 4096,
+  sources4: 4096,
+  sources6: 4096,
 };
 
 /** The options of a table on a current kernel unless a test says otherwise. */
 export const plain: NftOptions = {
-  ...{ tableFlags: 0, setExpressionFlag: true, localAddresses: true },
-  ...{ counters: false, echo: true, observe: false },
+  tableFlags: 0,
+  setExpressionFlag: true,
+  localAddresses: true,
+  counters: false,
+  echo: true,
+  observe: false,
 };
 
 /** The needs of these VIPs as an agent computes them. */

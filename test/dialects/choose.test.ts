@@ -37,7 +37,10 @@ test('choose takes nf_tables wherever it answers, unless xtables is wished for',
 
 test('without nf_tables choose takes xtables, in the tables that exist', () => {
   assert.deepEqual(choose('auto', EOPNOTSUPP, answers()), {
-    ...{ name: 'xtables', fragments: true, localAddresses: true, shortfalls: [] },
+    name: 'xtables',
+    fragments: true,
+    localAddresses: true,
+    shortfalls: [],
     places: { guard: 'raw', input: 'mangle', egress: 'mangle' },
   });
   const noRaw = choose('auto', EOPNOTSUPP, answers({ 'table raw': ENOENT }));

@@ -16,7 +16,9 @@ const replaced = Array.from({ length: 88 }, (_, index) => index + 1);
 const object = {} as Transaction['steps'][number]['records'][number]['objects'][number];
 
 const step: TableStep<typeof object> = {
-  ...{ object, family: 4, table: 'raw' },
+  object,
+  family: 4,
+  table: 'raw',
   sets: { door: 'nfnetlink', bytes: new Uint8Array(4) },
   edit: ({ info, entries: found, sets }) => {
     assert.deepEqual([info.length, found.length, sets], [infoBytes, 8, Uint8Array.of(7)]);

@@ -60,7 +60,8 @@ export function firewallsWith(more: Partial<typeof ordinary>): OfBoth[] {
   return [
     {
       firewall: nftablesFirewall(capabilities, { ...options, wish: 'nftables' }),
-      ...{ skip, counts: lookedInto },
+      skip,
+      counts: lookedInto,
     },
     {
       firewall: xtablesFirewall(choice, { ...options, wish: 'xtables' }),

@@ -44,7 +44,8 @@ test('diff lists an address that the kernel refuses, until the kernel accepts it
   node.run('sysctl -w net.ipv6.conf.lan.disable_ipv6=1');
   await node.until('it is refused', async () => (await node.status()).vips.some(({ held }) => !held));
   deepEqual(await differences(node), {
-    ...{ differs: true, remove: [] },
+    differs: true,
+    remove: [],
     add: ['address fd77::100/128 on lan'],
   });
   const { status, stdout } = runIn(node.node, [process.execPath, program, 'diff']);

@@ -112,7 +112,9 @@ test('explain believes the kernel where the wanted rules differ, and points to v
   const of = (trace: Partial<Trace>, about: Packet = asked, known = true): Explanation =>
     explain(about, {
       trace: { guarded: true, open: null, host: false, rule: 'rule', ...trace },
-      ...{ vip: known ? web : undefined, observe: false, foreign: [] },
+      vip: known ? web : undefined,
+      observe: false,
+      foreign: [],
     });
   assert.deepEqual([of({}).verdict, /vipward diff/.test(of({}).reason)], ['drop', true]);
   assert.match(of({ guarded: false, rule: null }).reason, /vipward diff/);

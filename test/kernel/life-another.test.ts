@@ -19,7 +19,9 @@ const address = parseAddress('10.77.0.100');
 const dns: Service = { name: 'dns', addresses: [address], ports: ['UDP 53', 'UDP 54'] };
 const service = parseServiceKey('default/dns');
 const declared: VirtualIp = {
-  ...{ address, filtered: true, egress: false },
+  address,
+  filtered: true,
+  egress: false,
   ports: [{ protocol: 'UDP', port: parsePort(53), service, delivery: 'host', sources: null }],
 };
 

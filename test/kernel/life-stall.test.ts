@@ -46,7 +46,8 @@ class Logged implements AsyncDisposable {
     const start = (stdout: number | 'pipe'): ChildProcess =>
       spawnIn(node.node, argv as [string], {
         stdio: ['ignore', stdout, 'inherit'],
-        ...{ timeout: 120_000, killSignal: 'SIGKILL' },
+        timeout: 120_000,
+        killSignal: 'SIGKILL',
       });
     if (kind === 'socketpair') {
       const child = start('pipe');

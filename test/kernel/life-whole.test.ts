@@ -15,7 +15,9 @@ const shell = '10.77.0.101';
 const web: Service = { name: 'web', addresses: vips, ports: ['TCP 80', 'UDP 53'] };
 const wider: Service = { ...web, ports: [...web.ports, 'TCP 81'] };
 const ssh: Service = {
-  ...{ name: 'ssh', addresses: [shell], ports: ['TCP 22'] },
+  name: 'ssh',
+  addresses: [shell],
+  ports: ['TCP 22'],
   annotations: { delivery: 'forward' },
 };
 const chain = 'ip kube pre { type nat hook prerouting priority dstnat; }';

@@ -22,9 +22,11 @@ export function manifest({
 }: Service): object {
   const named = Object.entries(annotations).map(([key, value]) => [`vipward.io/${key}`, value]);
   return {
-    ...{ apiVersion: 'v1', kind: 'Service' },
+    apiVersion: 'v1',
+    kind: 'Service',
     metadata: {
-      ...{ name, namespace },
+      name,
+      namespace,
       annotations: { 'vipward.io/addresses': addresses.join(','), ...Object.fromEntries(named) },
     },
     spec: {

@@ -54,8 +54,14 @@ for (const [index, { firewall, skip }] of before?.entries() ?? []) {
         },
         dump: (requests) => own.kernel.dump(requests),
       },
-      ...{ firewall: next.firewall, ledger, census: new Census() },
-      ...{ refuse: ignore, committed: ignore, overtaken: ignore, observe: ignore, onComplete: ignore },
+      firewall: next.firewall,
+      ledger,
+      census: new Census(),
+      refuse: ignore,
+      committed: ignore,
+      overtaken: ignore,
+      observe: ignore,
+      onComplete: ignore,
       retain: async () => {},
       withdraw: async (keys) => {
         lost.push(...keys);

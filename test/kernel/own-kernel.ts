@@ -23,7 +23,10 @@ let lastToken = 0;
 export const capabilities: Capabilities = await probed();
 
 export const plain: NftOptions = {
-  ...{ tableFlags: 0, counters: false, echo: true, observe: false },
+  tableFlags: 0,
+  counters: false,
+  echo: true,
+  observe: false,
   setExpressionFlag: capabilities.setExpressionFlag,
   localAddresses: capabilities.localAddresses,
 };

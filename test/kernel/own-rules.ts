@@ -11,8 +11,14 @@ export function rulesOf(parts: Pick<RulesParts, 'kernel' | 'ledger'> & Partial<R
   return new Rules({
     isOwn: () => false,
     firewall: nftablesFirewall(capabilities, { ...plain, wish: 'nftables', owner: false }),
-    ...{ census: new Census(), refuse: ignore, committed: ignore, overtaken: ignore, observe: ignore },
-    ...{ onComplete: ignore, withdraw: async () => {}, retain: async () => {} },
+    census: new Census(),
+    refuse: ignore,
+    committed: ignore,
+    overtaken: ignore,
+    observe: ignore,
+    onComplete: ignore,
+    withdraw: async () => {},
+    retain: async () => {},
     ...parts,
   });
 }

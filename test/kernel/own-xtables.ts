@@ -17,7 +17,11 @@ export const skip: string | false =
 
 export const plain: XtOptions = {
   places: { guard: 'raw', input: 'mangle', egress: 'mangle' },
-  ...{ fragments: true, localAddresses: true, counters: false, echo: true, observe: false },
+  fragments: true,
+  localAddresses: true,
+  counters: false,
+  echo: true,
+  observe: false,
 };
 
 /** Commits what turns `have` into `want`, of which nothing may be refused. */

@@ -23,7 +23,9 @@ function fixture(own: OwnKernel, size = setSize) {
   const ledger = new Ledger();
   const withdrawn: Address[] = [];
   const rules = rulesOf({
-    ...{ kernel: own.kernel, ledger, census: new Census(size) },
+    kernel: own.kernel,
+    ledger,
+    census: new Census(size),
     refuse: (key, services, reason) =>
       ledger.refuse({ table: 'rules', key, services, reason, code: 'KernelRefused' }),
     withdraw: async (keys) => {

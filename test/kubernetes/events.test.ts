@@ -207,7 +207,9 @@ function newsDesk(): Desk {
   };
   const client = { json } as unknown as ApiClient;
   const writes = new Writes({
-    ...{ signal: new AbortController().signal, random: () => 0, mayWrite: () => true },
+    signal: new AbortController().signal,
+    random: () => 0,
+    mayWrite: () => true,
     onRefused: () => undefined,
   });
   const told = new Events({ client, writes, identity: 'ü'.repeat(100), nowMs: () => nowMs });

@@ -55,8 +55,11 @@ async function tokenOn(node: string, name = account, audience = 'vipward'): Prom
 async function upgraded(bearer: string | null): Promise<number> {
   const socket = await connectIn(all.node.node, { host: '127.0.0.1', port: 9470 });
   const headers = {
-    ...{ connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' },
-    ...{ 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==', 'sec-websocket-protocol': 'vipward.v1' },
+    connection: 'Upgrade',
+    upgrade: 'websocket',
+    'sec-websocket-version': '13',
+    'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
+    'sec-websocket-protocol': 'vipward.v1',
     ...(bearer === null ? {} : { authorization: `Bearer ${bearer}` }),
   };
   const sent = request({ path: '/agent', headers, createConnection: () => socket });

@@ -65,7 +65,10 @@ export async function setEndpoints(
       'PATCH',
       `/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/${name}?fieldManager=test&force=true`,
       {
-        ...{ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', addressType, ports },
+        apiVersion: 'discovery.k8s.io/v1',
+        kind: 'EndpointSlice',
+        addressType,
+        ports,
         metadata: { name, namespace: 'default', labels },
         endpoints: [{ addresses: [address], conditions: { ready: true }, nodeName: 'node1' }],
       },

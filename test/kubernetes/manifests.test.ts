@@ -45,13 +45,18 @@ function definitionOf(kind: string): object {
   const plural = `${kind.toLowerCase()}s`;
   const spec = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
   return {
-    ...{ apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition' },
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
     metadata: { name: `${plural}.monitoring.coreos.com` },
     spec: {
-      ...{ group: 'monitoring.coreos.com', scope: 'Namespaced', names: { kind, plural } },
+      group: 'monitoring.coreos.com',
+      scope: 'Namespaced',
+      names: { kind, plural },
       versions: [
         {
-          ...{ name: 'v1', served: true, storage: true },
+          name: 'v1',
+          served: true,
+          storage: true,
           schema: { openAPIV3Schema: { type: 'object', properties: { spec } } },
         },
       ],

@@ -97,8 +97,11 @@ test('every port of 1,000 new Services is in the kernel, and each Service gets e
     all.cluster.do('POST', services, {
       metadata: { name, annotations: { 'vipward.io/pool': 'many' } },
       spec: {
-        ...{ type: 'LoadBalancer', ports: [{ name: 'p', port: 80 }], allocateLoadBalancerNodePorts: false },
-        ...{ ipFamilies: ['IPv6'], ipFamilyPolicy: 'SingleStack' },
+        type: 'LoadBalancer',
+        ports: [{ name: 'p', port: 80 }],
+        allocateLoadBalancerNodePorts: false,
+        ipFamilies: ['IPv6'],
+        ipFamilyPolicy: 'SingleStack',
       },
     }),
   );

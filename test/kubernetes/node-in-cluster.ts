@@ -93,7 +93,9 @@ export class NodeInCluster implements AsyncDisposable {
       'PATCH',
       `/api/v1/namespaces/${namespace}/services/${name}?fieldManager=test&force=true`,
       {
-        ...{ apiVersion: 'v1', kind: 'Service', metadata: { name, namespace, annotations, labels } },
+        apiVersion: 'v1',
+        kind: 'Service',
+        metadata: { name, namespace, annotations, labels },
         spec: { type: 'LoadBalancer', selector: { app: name }, ports: list, ...spec },
       },
       { type: 'application/apply-patch+yaml' },

@@ -83,7 +83,9 @@ interface Endpoint {
 /** Writes an EndpointSlice of a Service. */
 async function slice(name: string, service: string, endpoints: readonly Endpoint[]): Promise<void> {
   const body = {
-    ...{ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', addressType: 'IPv4' },
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    addressType: 'IPv4',
     metadata: { name, labels: { 'kubernetes.io/service-name': service } },
     endpoints: endpoints.map((endpoint, index) => ({ addresses: [`10.244.0.${index + 1}`], ...endpoint })),
     ports: [{ port: 80 }],

@@ -66,7 +66,11 @@ export async function grant(cluster: Cluster, role: Role, without?: Right): Prom
 async function isAllowed(cluster: Cluster, { role, rule, resource: words, verb }: Right): Promise<boolean> {
   const [resource, subresource] = words.split('/');
   const resourceAttributes = {
-    ...{ group: rule.apiGroups[0], resource, subresource, verb, name: rule.resourceNames?.[0] },
+    group: rule.apiGroups[0],
+    resource,
+    subresource,
+    verb,
+    name: rule.resourceNames?.[0],
     ...(role.kind === 'Role' ? { namespace: systemNamespace } : {}),
   };
   const review = { spec: { user: controllerUser, resourceAttributes } };

@@ -84,9 +84,13 @@ class Target {
   fate(lastedMs: number): Fate {
     this.#socket.close();
     return {
-      ...{ datagrams: this.#sent, perSecond: Math.round((1000 * this.#sent) / lastedMs) },
-      ...{ lost: [...this.#open], answeredBy: this.#answeredBy },
-      ...{ connections: this.#connections, failed: this.#failed, slowestMs: Math.round(this.#slowestMs) },
+      datagrams: this.#sent,
+      perSecond: Math.round((1000 * this.#sent) / lastedMs),
+      lost: [...this.#open],
+      answeredBy: this.#answeredBy,
+      connections: this.#connections,
+      failed: this.#failed,
+      slowestMs: Math.round(this.#slowestMs),
     };
   }
 }

@@ -27,7 +27,9 @@ test('status names a VirtualIP in the place of a record, and the record is writt
 }, async () => {
   const path = `${records}/10.77.0.100`;
   await all.cluster.do('POST', records, {
-    ...{ apiVersion: 'vipward.io/v1alpha1', kind: 'VirtualIP', metadata: { name: '10.77.0.100' } },
+    apiVersion: 'vipward.io/v1alpha1',
+    kind: 'VirtualIP',
+    metadata: { name: '10.77.0.100' },
     spec: { address: '10.77.0.177' },
   });
   await all.apply('web');

@@ -37,7 +37,8 @@ test('the reader thread delivers every event once it gets memory', () => {
     equal(built.stderr, '');
     const { status, stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
       env: { ...process.env, LD_PRELOAD: library },
-      ...{ encoding: 'utf8', timeout: 20_000 },
+      encoding: 'utf8',
+      timeout: 20_000,
     });
     deepEqual([status, stdout], [0, '1 2 3\n']);
   } finally {

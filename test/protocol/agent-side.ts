@@ -42,7 +42,11 @@ export function agentOf(
   };
   const session: Session = new Session(
     {
-      ...{ node: 'n1', version: '0', firewall: 'nftables', allow: new Allowed([]), hash: sha },
+      node: 'n1',
+      version: '0',
+      firewall: 'nftables',
+      allow: new Allowed([]),
+      hash: sha,
       ...{
         links: () => ({ onLink: [], macs: [] }),
         ways: () => [],
@@ -58,7 +62,10 @@ export function agentOf(
     { cluster: null, generation: 0 },
   );
   const link = new Links({
-    ...{ urls, credentials, lookup, log: more.log ?? pino({ level: 'silent' }) },
+    urls,
+    credentials,
+    lookup,
+    log: more.log ?? pino({ level: 'silent' }),
     lookAgainMs: more.lookAgainMs ?? usualLookAgainMs,
     hello: () => session.hello(),
     onMessage: (stream, message) => session.onMessage(stream, message),

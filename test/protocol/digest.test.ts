@@ -23,7 +23,8 @@ function hash(text: string): string {
 }
 
 const place = (host: number, n: number): Placement => ({
-  ...{ address: `10.0.0.${host}` as Address, term: { generation: 1, n } },
+  address: `10.0.0.${host}` as Address,
+  term: { generation: 1, n },
 });
 const step = fc.record({ host: fc.integer({ min: 0, max: 12 }), n: fc.nat(3), isGone: fc.boolean() });
 

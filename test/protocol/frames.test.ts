@@ -9,7 +9,9 @@ import { changed, endsWell, garbled } from '../hostile-values.ts';
 const have = { count: 1, digests: { 96: '03cab92429bcd23b' } };
 const placement = { address: '10.77.0.100', term: { generation: 1, n: 7 } };
 const rule = {
-  ...{ address: 'fd77::1', filtered: true, egress: false },
+  address: 'fd77::1',
+  filtered: true,
+  egress: false,
   ports: [{ protocol: 'TCP', port: 80, service: 'demo/web', delivery: 'host', sources: ['10.0.0.0/8'] }],
 };
 const refused = { key: '10.0.0.1', services: ['demo/web'], code: 'Forbidden', reason: 'x' };
@@ -50,7 +52,11 @@ const ofController = [
   { type: 'page', table: 'placements', buckets: [0], set: [placement] },
   { type: 'synced', table: 'rules', seq: 1, count: 1, digest: '03cab92429bcd23b' },
   {
-    ...{ type: 'synced', table: 'placements', seq: 1, count: 1, digest: '03cab92429bcd23b' },
+    type: 'synced',
+    table: 'placements',
+    seq: 1,
+    count: 1,
+    digest: '03cab92429bcd23b',
     first: ['10.77.0.100'],
   },
   { type: 'delta', table: 'rules', from: 1, to: 2, set: [rule], remove: ['10.0.0.1'] },

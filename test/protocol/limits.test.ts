@@ -13,17 +13,30 @@ import { agentOf } from './agent-side.ts';
 const many = Array.from({ length: 1500 }, (_, index) => index);
 const prefixes = many.map((index) => `10.${index >> 8}.${index & 255}.0/24` as Prefix);
 const refused: Refused = {
-  ...{ type: 'refused', table: 'rules', key: '10.77.0.100' as Address, services: [], code: 'KernelRefused' },
+  type: 'refused',
+  table: 'rules',
+  key: '10.77.0.100' as Address,
+  services: [],
+  code: 'KernelRefused',
   reason: 'so '.repeat(5000),
 };
 
 test('an agent shortens a hello and a reason to the limits of a controller', () => {
   const none = { count: 0, digests: {} };
   const hello: Hello = {
-    ...{ type: 'hello', version: '0'.repeat(100), features: [], node: 'n1', firewall: 'nftables' },
-    ...{ allow: prefixes, onLink: prefixes, cluster: null, generation: 0, held: [] },
+    type: 'hello',
+    version: '0'.repeat(100),
+    features: [],
+    node: 'n1',
+    firewall: 'nftables',
+    allow: prefixes,
+    onLink: prefixes,
+    cluster: null,
+    generation: 0,
+    held: [],
     macs: many.map((index) => `02:00:5e:10:${(index >> 8).toString(16).padStart(2, '0')}:00`),
-    ...{ rules: none, placements: none },
+    rules: none,
+    placements: none,
   };
   const said = readAgentMessage(openFrame(agentFrame(hello))) as Hello;
   const first = prefixes.slice(0, 1000);
@@ -38,8 +51,18 @@ test('a hello is accepted exactly with the node names that Kubernetes allows', (
   const none = { count: 0, digests: {} };
   const named = (node: unknown) => {
     const hello = {
-      ...{ type: 'hello', version: '0', features: [], node, firewall: 'nftables', cluster: null },
-      ...{ allow: [], onLink: [], generation: 0, rules: none, placements: none, held: [] },
+      type: 'hello',
+      version: '0',
+      features: [],
+      node,
+      firewall: 'nftables',
+      cluster: null,
+      allow: [],
+      onLink: [],
+      generation: 0,
+      rules: none,
+      placements: none,
+      held: [],
     };
     return (readAgentMessage(openFrame(JSON.stringify(hello))) as Hello).node;
   };

@@ -12,7 +12,10 @@ const rule = { address: 'fd77::1', filtered: true, egress: false, ports: [port] 
 const most = Number.MAX_SAFE_INTEGER;
 
 const hello = {
-  ...{ type: 'hello', version: 'v'.repeat(64), features: Array(100).fill('f'.repeat(1024)), node: 'n1' },
+  type: 'hello',
+  version: 'v'.repeat(64),
+  features: Array(100).fill('f'.repeat(1024)),
+  node: 'n1',
   ...{
     firewall: 'f'.repeat(64),
     allow: Array(1000).fill('10.0.0.0/8'),
@@ -28,8 +31,13 @@ const hello = {
   },
 };
 const refused = {
-  ...{ type: 'refused', table: 'placements', key: '10.0.0.1', services: ['demo/web'], code: 'Forbidden' },
-  ...{ reason: 'r'.repeat(4096), mac: '02:00:5e:10:00:01' },
+  type: 'refused',
+  table: 'placements',
+  key: '10.0.0.1',
+  services: ['demo/web'],
+  code: 'Forbidden',
+  reason: 'r'.repeat(4096),
+  mac: '02:00:5e:10:00:01',
 };
 const welcome = {
   type: 'welcome',
@@ -49,8 +57,14 @@ const synced = {
   first: ['10.0.0.1'],
 };
 const delta = {
-  ...{ type: 'delta', table: 'placements', from: 0, to: 1, set: [placement], remove: ['10.0.0.1'] },
-  ...{ first: ['10.77.0.100'], quiet: ['10.77.0.100'] },
+  type: 'delta',
+  table: 'placements',
+  from: 0,
+  to: 1,
+  set: [placement],
+  remove: ['10.0.0.1'],
+  first: ['10.77.0.100'],
+  quiet: ['10.77.0.100'],
 };
 const ack = { type: 'ack', table: 'rules', seq: 0, commitUs: most };
 const accepted = { type: 'accepted', table: 'rules', key: '10.0.0.1' };

@@ -166,7 +166,10 @@ export class SecondClient {
         allow: range,
         onLink: range,
       },
-      ...{ cluster: null, generation: 0, rules: rules.have(), placements: placements.have() },
+      cluster: null,
+      generation: 0,
+      rules: rules.have(),
+      placements: placements.have(),
       held,
     });
   }

@@ -122,7 +122,9 @@ export class Places {
     if (!ledger.isPlaced(key)) return;
     const vip = ledger.wanted.get(key);
     refuse({
-      ...{ table: 'placements', key, ...obstacle },
+      table: 'placements',
+      key,
+      ...obstacle,
       services: vip === undefined ? [] : servicesOf(vip),
     });
   }

@@ -95,8 +95,14 @@ export class Prober implements Disposable {
     if (known !== undefined) this.#end(known);
     if (this.#policy === 'take' || isAlone(this.#network.link(held.interfaceIndex))) return 'free';
     const inquiry: Inquiry = {
-      ...{ held, finding: 'asking', answered: 0, unanswered: 0 },
-      ...{ answer: null, probe: null, obstacle: '', timer: undefined },
+      held,
+      finding: 'asking',
+      answered: 0,
+      unanswered: 0,
+      answer: null,
+      probe: null,
+      obstacle: '',
+      timer: undefined,
     };
     this.#inquiries.set(held.address, inquiry);
     this.#questions.add([inquiry]);

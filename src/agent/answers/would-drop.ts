@@ -43,7 +43,11 @@ export async function wouldDrop(
     capacity: sampler.capacity,
     full: Math.max(of(4), of(6)) >= sampler.capacity,
     samples: found.sort(compare).map(({ vip, source, protocol, port, packets, idleMs }) => ({
-      ...{ vip, source, protocol: nameOf(protocol), port, packets },
+      vip,
+      source,
+      protocol: nameOf(protocol),
+      port,
+      packets,
       lastSeen: new Date(nowMs - idleMs).toISOString(),
     })),
   };

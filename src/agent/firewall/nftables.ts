@@ -75,7 +75,13 @@ export function nftablesFirewall(probed: Capabilities | undefined, options: Fire
   const dialect = nftables({ ...options, ...ofKernel });
   return {
     siblings: () => withAllOptions((told) => nftables({ ...told, ...ofKernel })),
-    ...{ dialect, owned, atomic: true, sampler, tracer, shortfalls: shortfallsOf(probed), glance: null },
+    dialect,
+    owned,
+    atomic: true,
+    sampler,
+    tracer,
+    shortfalls: shortfallsOf(probed),
+    glance: null,
     describe: (object) => describe(object as NftObject),
     setOf: (object) => setOf(object as NftObject),
     inSetsOf: (constants, elements) =>

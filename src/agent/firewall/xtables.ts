@@ -49,7 +49,11 @@ export function xtablesFirewall(
   return {
     dialect: xtables({ ...ofKernel, ...options }),
     siblings: () => withAllOptions((told) => xtables({ ...ofKernel, ...told })),
-    ...{ owned: false, atomic: false, sampler, tracer, shortfalls },
+    owned: false,
+    atomic: false,
+    sampler,
+    tracer,
+    shortfalls,
     describe: (object) => describe(object as XtObject),
     setOf: (object) => setOf(object as XtObject),
     inSetsOf: (constants, elements) =>

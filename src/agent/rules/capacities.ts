@@ -15,8 +15,12 @@ export const noCapacities: Capacities = {
 
 /** The capacity that sizes each kind of set. */
 const sizes: Readonly<Record<string, 'vips' | 'ports' | 'sources'>> = {
-  ...{ vip: 'vips', drop: 'vips', egress: 'vips' },
-  ...{ allow: 'ports', host: 'ports', src: 'sources' },
+  vip: 'vips',
+  drop: 'vips',
+  egress: 'vips',
+  allow: 'ports',
+  host: 'ports',
+  src: 'sources',
 };
 
 /** The capacities for these elements. Where sets share a capacity, the fullest counts. */

@@ -56,7 +56,10 @@ export class Moves {
   readonly #moves = new Map<Address, Move>();
   /** Completed moves since the start. */
   readonly completed: Record<MoveReason, number> = {
-    ...{ Asked: 0, Drained: 0, NoEligibleNode: 0, NoLocalEndpoints: 0 },
+    Asked: 0,
+    Drained: 0,
+    NoEligibleNode: 0,
+    NoLocalEndpoints: 0,
   };
 
   constructor(input: MovesInput) {

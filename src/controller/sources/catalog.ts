@@ -84,7 +84,9 @@ export class Catalog {
       else
         twice.push(
           twiceProblem({
-            ...{ file: this.#pathOf(file), key, document: entry.document },
+            file: this.#pathOf(file),
+            key,
+            document: entry.document,
             other: `document ${other.document}`,
           }),
         );

@@ -27,7 +27,12 @@ export function addressObject(
     kind: 'address',
     id: `${address}/${prefixLength} on ${interfaceIndex}`,
     content: `scope ${scope}`,
-    ...{ address, prefixLength, interfaceIndex, scope, foreign, isDuplicate },
+    address,
+    prefixLength,
+    interfaceIndex,
+    scope,
+    foreign,
+    isDuplicate,
     owner: address,
     service: null,
   };

@@ -70,7 +70,12 @@ export function setObject(shape: SetShape): SetObject {
     kind: 'set',
     id: `set ${name}`,
     content: `${keyType} ${keyLengthBytes} ${size} ${counter} ${timeoutMs}`,
-    ...{ name, keyType, keyLengthBytes, size, counter, timeoutMs },
+    name,
+    keyType,
+    keyLengthBytes,
+    size,
+    counter,
+    timeoutMs,
     ...constant,
   };
 }

@@ -50,8 +50,12 @@ function setsOf(needs: Needs, options: XtOptions): Sets {
       return handle;
     };
     return {
-      ...{ egress: named('egress'), drop: named('drop'), vip: named('vip') },
-      ...{ allow: named('allow'), host: named('host'), src: named('src') },
+      egress: named('egress'),
+      drop: named('drop'),
+      vip: named('vip'),
+      allow: named('allow'),
+      host: named('host'),
+      src: named('src'),
     };
   };
   return { 4: of(4), 6: of(6) };

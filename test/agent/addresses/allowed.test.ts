@@ -19,10 +19,12 @@ const prefixes = (count: number): Prefix[] => {
 function reasonOf(allow: readonly Prefix[]): string {
   const reasons: string[] = [];
   const admission = new Admission({
-    ...{ ledger: new Ledger(), allow: new Allowed(allow) },
+    ledger: new Ledger(),
+    allow: new Allowed(allow),
     network: { ownAddress: () => undefined, strangers: () => new Map() },
     onRefused: ({ reason }) => void reasons.push(reason),
-    ...{ accept: () => undefined, onUnplaced: () => undefined },
+    accept: () => undefined,
+    onUnplaced: () => undefined,
   });
   admission.enter({ table: 'rules', set: [outside], remove: [], first: [], isWhole: false });
   equal(reasons.length, 1);

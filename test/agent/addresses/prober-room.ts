@@ -19,8 +19,13 @@ export const sending = 100;
 export const arp = 101;
 
 export const link: Link = {
-  ...{ index: 7, name: 'lan', mac: hex('02005e100001'), kind: '' },
-  ...{ up: true, carrier: true, loopback: false },
+  index: 7,
+  name: 'lan',
+  mac: hex('02005e100001'),
+  kind: '',
+  up: true,
+  carrier: true,
+  loopback: false,
 };
 
 export function answerOf(mac: string): Uint8Array {

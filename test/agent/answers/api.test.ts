@@ -22,8 +22,13 @@ function fixture() {
   };
   const [ledger, loop] = [new Ledger(), { settled: true, inSync: false }];
   const agent = {
-    ...{ version: '0', ledger, tallies: new Tallies(), announcer: { unsent: 0 } },
-    ...{ loop, session: { problems: [] }, logDestination: { dropped: 0 } },
+    version: '0',
+    ledger,
+    tallies: new Tallies(),
+    announcer: { unsent: 0 },
+    loop,
+    session: { problems: [] },
+    logDestination: { dropped: 0 },
     kernel: { dump: ask, ask },
     firewall: { dialect: { dumps: [] }, counters: ask, sampler: { dumps: [] }, tracer },
     config: { values: { filter: 'observe' } },

@@ -12,7 +12,10 @@ import { port, sources, vip } from '../../kernel/own-kernel.ts';
 
 const nth = (n: number): Address => formatAddress(Uint8Array.of(10, 50, n >> 8, n & 255));
 const large: Needs = {
-  ...{ sourceLengths4: [24], sourceLengths6: [64], egress: true, forward: true },
+  sourceLengths4: [24],
+  sourceLengths6: [64],
+  egress: true,
+  forward: true,
   capacities: { ...roomy, vips4: 4096 },
 };
 

@@ -17,8 +17,13 @@ class Room {
       throw new Error('no stream was opened');
     };
     this.links = new Links({
-      ...{ urls: ['ws://controllers.test:9470'], lookAgainMs, now: () => performance.now() },
-      ...{ hello: unused, onMessage: unused, onClose: () => undefined, log: {} as LinkParts['log'] },
+      urls: ['ws://controllers.test:9470'],
+      lookAgainMs,
+      now: () => performance.now(),
+      hello: unused,
+      onMessage: unused,
+      onClose: () => undefined,
+      log: {} as LinkParts['log'],
       lookup: () => {
         this.names++;
         return new Promise((resolve) => {

@@ -36,7 +36,10 @@ async function begun(list: NodeList, count = 1) {
   const one = ruling({ count });
   const masses: number[] = [];
   const gone = new DeletedNodes({
-    ...{ controller: one.controller, list, returnMs: lookMs / 10, massRemovalWaitMs: lookMs },
+    controller: one.controller,
+    list,
+    returnMs: lookMs / 10,
+    massRemovalWaitMs: lookMs,
     onMass: (vips) => masses.push(vips),
     onGone: (nodes) => {
       for (const name of nodes) one.controller.forget(name);

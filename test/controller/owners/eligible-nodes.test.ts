@@ -33,7 +33,10 @@ const seldom = fc.integer({ min: 0, max: 3 }).map((one) => one === 0);
 const code = fc.constantFrom('AddressConflict' as const, 'KernelRefused' as const);
 const table = fc.constantFrom('rules' as const, 'placements' as const);
 const given: fc.Arbitrary<Given> = fc.record({
-  ...{ isConnected: seldom.map((one) => !one), onLink: some, isDrained: seldom, isBehind: seldom },
+  isConnected: seldom.map((one) => !one),
+  onLink: some,
+  isDrained: seldom,
+  isBehind: seldom,
   impossible: rarely,
   refused: fc.tuple(rarely, code, table).map(([all, one, of]) => {
     return all.map((vip) => ({ vip, code: one, table: of }));
@@ -95,8 +98,13 @@ test('all candidates of a VIP are found, and nodes that are behind are used only
 
 test('each turn uses the present state of the nodes', () => {
   const plain: Given = {
-    ...{ isConnected: true, onLink: [0], isDrained: false, isBehind: false },
-    ...{ impossible: [], refused: [], barred: 'none' },
+    isConnected: true,
+    onLink: [0],
+    isDrained: false,
+    isBehind: false,
+    impossible: [],
+    refused: [],
+    barred: 'none',
   };
   const [vip] = vips as [Address];
   const nodes = nodesOf([plain, plain]);
@@ -115,8 +123,13 @@ test('each turn uses the present state of the nodes', () => {
 
 test('nothing is kept of a node that is forgotten, but how many VIPs it has', () => {
   const plain: Given = {
-    ...{ isConnected: true, onLink: [0], isDrained: false, isBehind: false },
-    ...{ impossible: [], refused: [], barred: 'none' },
+    isConnected: true,
+    onLink: [0],
+    isDrained: false,
+    isBehind: false,
+    impossible: [],
+    refused: [],
+    barred: 'none',
   };
   const [vip] = vips as [Address];
   const nodes = nodesOf([plain]);

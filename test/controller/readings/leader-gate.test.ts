@@ -34,8 +34,15 @@ function ruling(t: TestContext, count: number, isComplete = true) {
   };
   const mayRule = () => lease.isHeld;
   const readings = new Readings({
-    ...{ controller, truth: catalog, massRemoval: 'wait', massRemovalWaitMs, mayBelieve: mayRule, nowMs },
-    ...{ readAgain: async () => undefined, onPublished: quiet, onMassRemoval: quiet },
+    controller,
+    truth: catalog,
+    massRemoval: 'wait',
+    massRemovalWaitMs,
+    mayBelieve: mayRule,
+    nowMs,
+    readAgain: async () => undefined,
+    onPublished: quiet,
+    onMassRemoval: quiet,
   });
   t.after(() => readings.dispose());
   const source = { catalog, cluster: 'c', isComplete };

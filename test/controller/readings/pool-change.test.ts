@@ -30,15 +30,25 @@ function manifest(name: string, text: ServiceText = {}): ServiceManifest {
 async function published(services: readonly ServiceManifest[], pools: readonly Pool[]) {
   const touched: ReadonlySet<Address>[] = [];
   const controller = new Controller({
-    ...{ records: { ...none, cluster: 'c', generation: 1 }, pools, filterByDefault: true, nowMs: () => 0 },
+    records: { ...none, cluster: 'c', generation: 1 },
+    pools,
+    filterByDefault: true,
+    nowMs: () => 0,
     onChange: () => undefined,
     onTouched: (addresses) => touched.push(addresses),
   });
   const truth = { services: new Map(services.map((one) => [one.key, one])), invalid: new Map() };
   const quiet = () => undefined;
   const readings = new Readings({
-    ...{ controller, truth, massRemoval: 'now', massRemovalWaitMs, mayBelieve: () => true },
-    ...{ readAgain: async () => undefined, onPublished: quiet, onMassRemoval: quiet, nowMs: () => 0 },
+    controller,
+    truth,
+    massRemoval: 'now',
+    massRemovalWaitMs,
+    mayBelieve: () => true,
+    readAgain: async () => undefined,
+    onPublished: quiet,
+    onMassRemoval: quiet,
+    nowMs: () => 0,
   });
   readings.follow({ set: services, remove: [] }, true);
   await untilTrue(() => controller.isPublished);

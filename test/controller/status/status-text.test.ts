@@ -14,14 +14,21 @@ import { serviceObject } from '../fixture.ts';
 function standing(services: number, invalid: readonly string[] = []): StatusInput {
   const records = { cluster: 'c', generation: 1, drained: ['n1'], allocations: new Map(), former: new Map() };
   const controller = new Controller({
-    ...{ records: { ...records, owners: new Map() }, pools: parsePools(['p=10.64.0.0/16']) },
-    ...{ filterByDefault: true, onChange: () => undefined, nowMs: () => 0 },
+    records: { ...records, owners: new Map() },
+    pools: parsePools(['p=10.64.0.0/16']),
+    filterByDefault: true,
+    onChange: () => undefined,
+    nowMs: () => 0,
   });
   const names = Array.from({ length: services }, (_, index) => `s${index}`);
   const set = names.flatMap((name) => readDocument(serviceObject(name)).services);
   controller.publish({ set, remove: [] });
   return {
-    ...{ controller, massRemoval: null, problems: [], ignored: { Secret: 2 }, reason: null },
+    controller,
+    massRemoval: null,
+    problems: [],
+    ignored: { Secret: 2 },
+    reason: null,
     invalid: new Map(invalid.map((key) => [key as ServiceKey, 'no ports']) as [ServiceKey, string][]),
   };
 }

@@ -18,7 +18,13 @@ const web = 'demo/web-0' as ServiceKey;
 
 /** A record with this status. */
 const recordOf = (status: Mapping): VirtualIpRecord => ({
-  ...{ address: vip, uid: 'u', generation: 1, pool: 'p', services: [], node: null, status },
+  address: vip,
+  uid: 'u',
+  generation: 1,
+  pool: 'p',
+  services: [],
+  node: null,
+  status,
 });
 
 test('a VIP whose link is down or without carrier is unowned, and stays where it is', async () => {

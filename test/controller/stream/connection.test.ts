@@ -17,8 +17,12 @@ function connected() {
     terminate: () => undefined,
   };
   const connection = new Connection({
-    ...{ socket, helloTimeoutMs, request: {} as never },
-    ...{ follow: () => null, onEnding: () => undefined, onError: () => undefined },
+    socket,
+    helloTimeoutMs,
+    request: {} as never,
+    follow: () => null,
+    onEnding: () => undefined,
+    onError: () => undefined,
   });
   return { connection, closed };
 }

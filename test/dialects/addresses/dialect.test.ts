@@ -97,7 +97,11 @@ test('decode tells our address by its priority, and 127.0.0.1 as foreign', () =>
   const found = addresses.decode([addressDump]).elements;
   assert.deepEqual(
     found.map(({ address, prefixLength, interfaceIndex, scope, foreign }) => ({
-      ...{ address, prefixLength, interfaceIndex, scope, foreign },
+      address,
+      prefixLength,
+      interfaceIndex,
+      scope,
+      foreign,
     })),
     [
       { address: '127.0.0.1', prefixLength: 8, interfaceIndex: 1, scope: 254, foreign: true },

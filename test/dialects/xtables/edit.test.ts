@@ -13,7 +13,11 @@ import { anyForeignTable, blobOfForeign, type ForeignTable } from './foreign-tab
 
 const options: XtOptions = {
   places: { guard: 'raw', input: 'mangle', egress: 'mangle' },
-  ...{ fragments: true, localAddresses: true, counters: false, echo: true, observe: false },
+  fragments: true,
+  localAddresses: true,
+  counters: false,
+  echo: true,
+  observe: false,
 };
 
 /** Our wanted rules of a table, with egress or without. */

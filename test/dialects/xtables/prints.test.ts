@@ -14,7 +14,11 @@ import { addressBytes, parseAddress } from '../../../src/state/address.ts';
 import { anyVips, stateOf } from '../arbitraries.ts';
 
 const { render } = xtables({
-  ...{ counters: false, echo: true, observe: false, fragments: true, localAddresses: true },
+  counters: false,
+  echo: true,
+  observe: false,
+  fragments: true,
+  localAddresses: true,
   places: { guard: 'raw', input: 'mangle', egress: 'mangle' },
 });
 

@@ -26,8 +26,12 @@ const skewMs = 30_000;
 /** Accepted signature algorithms; `none` and shared secrets are not among them. */
 const hashes: ReadonlyMap<string, string> = new Map(
   Object.entries({
-    ...{ RS256: 'sha256', RS384: 'sha384', RS512: 'sha512' },
-    ...{ ES256: 'sha256', ES384: 'sha384', ES512: 'sha512' },
+    RS256: 'sha256',
+    RS384: 'sha384',
+    RS512: 'sha512',
+    ES256: 'sha256',
+    ES384: 'sha384',
+    ES512: 'sha512',
   }),
 );
 

@@ -52,19 +52,29 @@ export function makeClusterWriter({
   const nowMs = () => performance.now();
   const precedence = new Precedence({ controller, signal, nowMs, onOver: () => writes.wake() });
   const writes: Writes = new Writes({
-    ...{ signal, random: Math.random, mayWrite: () => mayWrite() && precedence.mayWrite },
+    signal,
+    random: Math.random,
+    mayWrite: () => mayWrite() && precedence.mayWrite,
     onRefused: (kind, key, { message: reason }) => log.warn({ kind, key, reason }, 'writeRefused'),
   });
   const events = new Events({ client, writes, identity, nowMs });
   const say = (draft: EventDraft): void => events.say(draft);
   const vipWriter = new VirtualIpWriter({
-    ...{ controller, client, writes, signal, say },
+    controller,
+    client,
+    writes,
+    signal,
+    say,
     isListed: () => source.hasRecords,
     uidOf: (key) => catalog.uidOf(key),
   });
   const isRecorded: VirtualIpWriter['has'] = (address, key) => vipWriter.has(address, key);
   const statusWriter = new ServiceStatusWriter({
-    ...{ controller, catalog, client, writes, signal },
+    controller,
+    catalog,
+    client,
+    writes,
+    signal,
     hasIpMode: () => source.hasIpMode,
     serviceEvents: new ServiceEvents({ controller, catalog, say, isRecorded }),
     onVipsTouched: (addresses) => vipWriter.touched(addresses),

@@ -174,11 +174,16 @@ export function kubernetesConfig(options: KubernetesOptions, listenPort: number)
   const advertise =
     values.advertise === undefined ? null : advertisedAt(values.advertise, listenPort, places.advertise);
   return {
-    ...{ kubeconfig, context, namespace, advertise, lease: leaseConfig(options) },
+    kubeconfig,
+    context,
+    namespace,
+    advertise,
+    lease: leaseConfig(options),
     // Two processes on one machine need different names.
     identity: values.identity ?? `${hostname()}_${randomBytes(4).toString('hex')}`,
     classes: values.loadBalancerClass,
-    ...{ agentAccount: agentAccountOf(values.agentServiceAccount), agentAudience: values.agentAudience },
+    agentAccount: agentAccountOf(values.agentServiceAccount),
+    agentAudience: values.agentAudience,
     mayOptOut: optOutOf(values.allowOptOut),
     ignoresExclude: values.ignoreExcludeLabel,
     takesUnclassed: values.defaultClass === 'true',

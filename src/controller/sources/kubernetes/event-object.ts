@@ -58,8 +58,13 @@ export function eventObject({ draft, name, identity, wallMs }: EventText): objec
     kind: 'Event',
     metadata: { name, namespace: regarding.namespace ?? 'default' },
     eventTime: microTime(wallMs),
-    ...{ reportingController, reportingInstance: shortened(identity, instanceLimitBytes) },
-    ...{ type, reason, action, note: shortened(note, noteLimitBytes), regarding },
+    reportingController,
+    reportingInstance: shortened(identity, instanceLimitBytes),
+    type,
+    reason,
+    action,
+    note: shortened(note, noteLimitBytes),
+    regarding,
     ...(related === undefined ? {} : { related }),
   };
 }

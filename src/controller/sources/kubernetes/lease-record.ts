@@ -116,7 +116,8 @@ export function leaseObject({ namespace, name, self, generation, ...more }: Leas
     apiVersion: 'coordination.k8s.io/v1',
     kind: 'Lease',
     metadata: {
-      ...{ namespace, name },
+      namespace,
+      name,
       // Without its UID a PUT would create the Lease where there is none, as in another cluster.
       ...(before === null ? {} : { uid: before.uid, resourceVersion: before.resourceVersion }),
       annotations: self.address === null ? {} : { [addressAnnotation]: self.address },

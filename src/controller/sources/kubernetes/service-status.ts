@@ -58,7 +58,9 @@ export function statusPatch({ key, addresses, hasIpMode }: StatusText): { path: 
   return {
     path: `${servicePath(key)}/status?fieldManager=${fieldManager}`,
     body: {
-      ...{ apiVersion: 'v1', kind: 'Service', metadata: namesOf(key) },
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: namesOf(key),
       status: { loadBalancer: ingress.length === 0 ? {} : { ingress } },
     },
   };

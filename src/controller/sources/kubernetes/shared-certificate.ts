@@ -155,11 +155,15 @@ export class SharedCertificate {
     const { namespace } = this.#input;
     const version = resourceVersion === undefined ? {} : { resourceVersion };
     return {
-      ...{ apiVersion: 'v1', kind: 'Secret', type: 'kubernetes.io/tls' },
+      apiVersion: 'v1',
+      kind: 'Secret',
+      type: 'kubernetes.io/tls',
       metadata: { name: secretName, namespace, ...version },
       stringData: {
-        ...{ 'ca.crt': authority.cert, 'ca.key': authority.key },
-        ...{ 'tls.crt': server.cert, 'tls.key': server.key },
+        'ca.crt': authority.cert,
+        'ca.key': authority.key,
+        'tls.crt': server.cert,
+        'tls.key': server.key,
       },
     };
   }

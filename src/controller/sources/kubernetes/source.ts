@@ -62,14 +62,24 @@ export class KubernetesSource {
     const paths = namespaces.map((namespace) => `/api/v1/namespaces/${namespace}/services`);
     this.#services = (paths.length > 0 ? paths : ['/api/v1/services']).map((path) => {
       return new ListWatch({
-        ...{ client, confirm, path, fieldSelector, signal, random },
+        client,
+        confirm,
+        path,
+        fieldSelector,
+        signal,
+        random,
         cut: (object) => cutService(object, rules, mayOptOut),
         onChange: (changes) => this.#changed(changes),
         onState: () => this.#state(),
       });
     });
     this.#virtualIps = new ListWatch({
-      ...{ client, confirm, path: virtualIpsPath, signal, random, cut: sharingCut() },
+      client,
+      confirm,
+      path: virtualIpsPath,
+      signal,
+      random,
+      cut: sharingCut(),
       onChange: (changes) => input.onRecords(changes),
       onState: () => this.#state(),
     });

@@ -54,7 +54,11 @@ export class Topology {
     const { client, confirm, ignoresExclude, signal, random, onState } = input;
     this.#nodes = new ListWatch({
       ...(confirm && { confirm }),
-      ...{ client, path: nodesPath, signal, random, onState },
+      client,
+      path: nodesPath,
+      signal,
+      random,
+      onState,
       cut: (object) => cutNode(object, { ignoresExclude }),
       onChange: (changes) => this.#nodesChanged(changes),
     });
@@ -129,7 +133,12 @@ export class Topology {
     const signal = AbortSignal.any([this.#input.signal, this.#endSlices.signal]);
     this.#slices = new ListWatch({
       ...(confirm && { confirm }),
-      ...{ client, path: endpointSlicesPath, signal, random, cut: cutSlice, onState },
+      client,
+      path: endpointSlicesPath,
+      signal,
+      random,
+      cut: cutSlice,
+      onState,
       onChange: (changes) => {
         const touched = this.#endpoints.apply(changes);
         const wereKnown = this.#areSlicesKnown;

@@ -175,7 +175,9 @@ export class VirtualIpWriter {
     const isGiven = controller.allocator.isUsed(address) || this.#isMissed(address);
     if (!isGiven || this.#recordOf(address) !== undefined) return null;
     const body = {
-      ...{ apiVersion: 'vipward.io/v1alpha1', kind: 'VirtualIP', metadata: { name: virtualIpName(address) } },
+      apiVersion: 'vipward.io/v1alpha1',
+      kind: 'VirtualIP',
+      metadata: { name: virtualIpName(address) },
       spec: this.#spec(address),
     };
     return { method: 'POST', path: virtualIpsPath, body, events: [] };

@@ -185,14 +185,20 @@ export function virtualIpStatus(
     const status = isTrue ? 'True' : 'False';
     const known = conditionsBefore.find((other) => other.type === type && other.status === status);
     return {
-      ...{ type, status, observedGeneration: before.generation },
+      type,
+      status,
+      observedGeneration: before.generation,
       lastTransitionTime: known?.lastTransitionTime ?? nowText,
-      ...{ reason, message },
+      reason,
+      message,
     };
   };
   const isConflict = reason === 'AddressConflict';
   return {
-    ...{ node, term, state, services: textOf(services) },
+    node,
+    term,
+    state,
+    services: textOf(services),
     conditions: [condition('Ready', state === 'serving'), condition('Conflict', isConflict)],
   };
 }

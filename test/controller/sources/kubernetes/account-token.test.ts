@@ -16,7 +16,10 @@ const nowS = nowMs / 1000;
 const rules = { keys, audience: 'vipward', account: 'vipward-system/vipward-agent', nowMs };
 
 const claims = {
-  ...{ aud: ['vipward'], exp: nowS + 600, nbf: nowS - 600, iss: 'https://kubernetes.default' },
+  aud: ['vipward'],
+  exp: nowS + 600,
+  nbf: nowS - 600,
+  iss: 'https://kubernetes.default',
   sub: 'system:serviceaccount:vipward-system:vipward-agent',
   'kubernetes.io': { namespace: 'vipward-system', node: { name: 'node1', uid: 'u' } },
 };

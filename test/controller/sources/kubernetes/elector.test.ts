@@ -51,13 +51,23 @@ function start(t: TestContext, { renewDeadlineMs = 15_000, lease = null as objec
   const stopping = new AbortController();
   const told: string[] = [];
   const elector = new Elector({
-    ...{ client: { json } as unknown as ApiClient, signal: stopping.signal, random: () => 0 },
-    ...{ namespace: 'n', name: 'l', identity: 'c1', address: null, waits: true },
-    ...{ durationMs: 20_000, renewDeadlineMs, retryPeriodMs: 20 },
+    client: { json } as unknown as ApiClient,
+    signal: stopping.signal,
+    random: () => 0,
+    namespace: 'n',
+    name: 'l',
+    identity: 'c1',
+    address: null,
+    waits: true,
+    durationMs: 20_000,
+    renewDeadlineMs,
+    retryPeriodMs: 20,
     confirm: () => made.confirm(),
     onRule: (generation) => told.push(`rules by ${generation}`),
     onResume: () => told.push(`resumes: ${elector.rules()}`),
-    ...{ onRestored: () => undefined, onDeposed: () => told.push('deposed'), onProblem: () => undefined },
+    onRestored: () => undefined,
+    onDeposed: () => told.push('deposed'),
+    onProblem: () => undefined,
   });
   const at = async () => undefined;
   const stop = () => {

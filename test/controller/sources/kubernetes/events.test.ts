@@ -22,7 +22,10 @@ import { parseServiceKey } from '../../../../src/state/service.ts';
 
 const draft = (name: string, note = 'why'): EventDraft => ({
   regarding: serviceReference(parseServiceKey(`demo/${name}`), 'u1'),
-  ...{ type: 'Warning', reason: 'OutsidePool', action: 'Allocate', note },
+  type: 'Warning',
+  reason: 'OutsidePool',
+  action: 'Allocate',
+  note,
 });
 
 interface Rig {

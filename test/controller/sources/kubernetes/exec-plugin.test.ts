@@ -10,7 +10,9 @@ import { Credentials } from '../../../../src/controller/sources/kubernetes/crede
 const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: './bin-plugin' };
 const config = { audience: 'vipward' };
 const cluster = {
-  ...{ server: 'https://10.0.0.1:6443', 'tls-server-name': 'api', 'certificate-authority': 'ca.pem' },
+  server: 'https://10.0.0.1:6443',
+  'tls-server-name': 'api',
+  'certificate-authority': 'ca.pem',
   extensions: [
     { name: 'another', extension: {} },
     { name: 'client.authentication.k8s.io/exec', extension: config },
@@ -48,7 +50,9 @@ test('a command with a slash is relative to the kubeconfig, and is told no clust
 test('a plugin with provideClusterInfo is told the cluster, its CA and its extension', async () => {
   const { spec } = await told({ provideClusterInfo: true });
   deepEqual(spec.cluster, {
-    ...{ server: cluster.server, 'tls-server-name': 'api', config },
+    server: cluster.server,
+    'tls-server-name': 'api',
+    config,
     'certificate-authority-data': btoa('CA'),
   });
 });

@@ -15,7 +15,10 @@ function writing(context: TestContext, restMs: number): Writes {
   const stopping = new AbortController();
   context.after(() => stopping.abort());
   return new Writes({
-    ...{ signal: stopping.signal, random: () => 0, restMs, mayWrite: () => true },
+    signal: stopping.signal,
+    random: () => 0,
+    restMs,
+    mayWrite: () => true,
     onRefused: () => undefined,
   });
 }
@@ -75,8 +78,11 @@ test('a failed Event that is dropped leaves its place to the others', async (t) 
   t.after(() => stopping.abort());
   const state = { mayWrite: true, inFlight: 0 };
   const writes = new Writes({
-    ...{ signal: stopping.signal, random: () => 0, restMs: 20 },
-    ...{ mayWrite: () => state.mayWrite, onRefused: () => undefined },
+    signal: stopping.signal,
+    random: () => 0,
+    restMs: 20,
+    mayWrite: () => state.mayWrite,
+    onRefused: () => undefined,
   });
   writes.put('event', 'wrong', async () => {
     throw answer(500);
@@ -175,19 +181,31 @@ test('VirtualIPs are not written until the records are listed', async (t) => {
   const stopping = new AbortController();
   t.after(() => stopping.abort());
   const records = {
-    ...{ cluster: 'c', generation: 1, drained: [] },
-    ...{ allocations: new Map(), former: new Map(), owners: new Map() },
+    cluster: 'c',
+    generation: 1,
+    drained: [],
+    allocations: new Map(),
+    former: new Map(),
+    owners: new Map(),
   };
   const controller = new Controller({
-    ...{ records, pools: parsePools(['p=10.77.0.0/24']), filterByDefault: true, nowMs: () => 0 },
+    records,
+    pools: parsePools(['p=10.77.0.0/24']),
+    filterByDefault: true,
+    nowMs: () => 0,
     onChange: () => undefined,
   });
   controller.publish({ set: readDocument(serviceObject('web')).services, remove: [] });
   const state = { isListed: false, puts: 0 };
   const writes = { put: () => void state.puts++, drop: () => undefined } as unknown as Writes;
   new VirtualIpWriter({
-    ...{ controller, writes, uidOf: () => '', say: () => undefined },
-    ...{ isListed: () => state.isListed, client: null as never, signal: stopping.signal },
+    controller,
+    writes,
+    uidOf: () => '',
+    say: () => undefined,
+    isListed: () => state.isListed,
+    client: null as never,
+    signal: stopping.signal,
   });
   const look = () => {
     t.mock.timers.tick(1000);

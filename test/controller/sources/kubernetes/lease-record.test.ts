@@ -14,12 +14,20 @@ import {
 } from '../../../../src/controller/sources/kubernetes/lease-record.ts';
 
 const self: LeaseSelf = {
-  ...{ identity: 'c1', address: '10.0.0.1:9470', durationMs: 4000 },
-  ...{ generation: null, known: 0 },
+  identity: 'c1',
+  address: '10.0.0.1:9470',
+  durationMs: 4000,
+  generation: null,
+  known: 0,
 };
 const record = (changes: Partial<LeaseRecord> = {}): LeaseRecord => ({
-  ...{ holder: 'c2', generation: 7, durationMs: 4000, renewTime: '', address: null },
-  ...{ uid: 'u', resourceVersion: '1' },
+  holder: 'c2',
+  generation: 7,
+  durationMs: 4000,
+  renewTime: '',
+  address: null,
+  uid: 'u',
+  resourceVersion: '1',
   ...changes,
 });
 const seen = (changes: Partial<LeaseRecord> = {}) => ({ record: record(changes), sinceMs: 1000 });
@@ -103,8 +111,12 @@ test('a written Lease reads back equal, with its duration in whole seconds', () 
   const text = { ...{ namespace: 'ns', name: 'l', self, generation: 8 }, wallMs: 1e12, takenWallMs: 1e12 };
   const read = readLease(leaseObject({ ...text, before: { uid: 'u', resourceVersion: '5' } }));
   deepEqual(read, {
-    ...{ holder: 'c1', generation: 8, durationMs: 4000, address: '10.0.0.1:9470' },
-    ...{ uid: 'u', resourceVersion: '5' },
+    holder: 'c1',
+    generation: 8,
+    durationMs: 4000,
+    address: '10.0.0.1:9470',
+    uid: 'u',
+    resourceVersion: '5',
     renewTime: microTime(1e12),
   });
   match(microTime(1e12), /^2001-09-09T01:46:40\.000000Z$/);

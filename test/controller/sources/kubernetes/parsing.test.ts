@@ -78,7 +78,10 @@ test('--advertise takes an address of either family or a name, with the port of 
 
 test('each type of watch event is recognised, and an unknown type is an error', () => {
   deepEqual(event('ADDED', { metadata }), {
-    ...{ kind: 'set', key: 'demo/web', resourceVersion: '7', object: { metadata } },
+    kind: 'set',
+    key: 'demo/web',
+    resourceVersion: '7',
+    object: { metadata },
   });
   equal(event('MODIFIED', { metadata }).kind, 'set');
   equal(event('DELETED', { metadata: { name: 'node1', resourceVersion: '8' } }).kind, 'remove');
@@ -87,7 +90,9 @@ test('each type of watch event is recognised, and an unknown type is an error', 
     resourceVersion: '9',
   });
   deepEqual(event('ERROR', { kind: 'Status', code: 410, reason: 'Expired', message: 'too old' }), {
-    ...{ kind: 'error', code: 410, message: 'too old' },
+    kind: 'error',
+    code: 410,
+    message: 'too old',
   });
   throws(() => event('RENAMED', { metadata }), FieldError);
 });

@@ -21,12 +21,18 @@ function ruling(t: TestContext, count: number) {
   const clock = { nowMs: 0, overs: 0 };
   const records = { cluster: 'c', generation: 1, drained: [], allocations: new Map(), former: new Map() };
   const controller = new Controller({
-    ...{ records: { ...records, owners: new Map() }, pools: parsePools(['p=10.64.0.0/16']) },
-    ...{ filterByDefault: true, onChange: quiet, nowMs: () => clock.nowMs },
+    records: { ...records, owners: new Map() },
+    pools: parsePools(['p=10.64.0.0/16']),
+    filterByDefault: true,
+    onChange: quiet,
+    nowMs: () => clock.nowMs,
   });
   const onOver = () => clock.overs++;
   const precedence = new Precedence({
-    ...{ controller, signal: abort.signal, nowMs: () => clock.nowMs, onOver },
+    controller,
+    signal: abort.signal,
+    nowMs: () => clock.nowMs,
+    onOver,
   });
   const pass = (ms: number) => {
     clock.nowMs += ms;
@@ -57,9 +63,18 @@ function ruling(t: TestContext, count: number) {
 }
 
 const hello: Hello = {
-  ...{ type: 'hello', version: '0', features: [], node: 'a', firewall: 'nftables', cluster: 'c' },
-  ...{ allow: [parsePrefix('10.64.0.0/16')], onLink: [parsePrefix('10.64.0.0/16')], held: [], generation: 0 },
-  ...{ rules: { count: 0, digests: {} }, placements: { count: 0, digests: {} } },
+  type: 'hello',
+  version: '0',
+  features: [],
+  node: 'a',
+  firewall: 'nftables',
+  cluster: 'c',
+  allow: [parsePrefix('10.64.0.0/16')],
+  onLink: [parsePrefix('10.64.0.0/16')],
+  held: [],
+  generation: 0,
+  rules: { count: 0, digests: {} },
+  placements: { count: 0, digests: {} },
 };
 
 test('a few VIPs do not delay writes', (t) => {

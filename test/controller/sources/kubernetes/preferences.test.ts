@@ -31,7 +31,13 @@ async function twoNodes() {
   });
   const said = (node: string | null, generation = 1) => {
     const record: VirtualIpRecord = {
-      ...{ address: vip, uid: 'u', generation, pool: 'p', services: [], node, status: {} },
+      address: vip,
+      uid: 'u',
+      generation,
+      pool: 'p',
+      services: [],
+      node,
+      status: {},
     };
     preferences.changed({ set: new Map([[vip, record]]), remove: [] });
   };

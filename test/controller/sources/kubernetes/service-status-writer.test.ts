@@ -28,8 +28,11 @@ function publishing(t: TestContext, ip: string, answer: object | Error = {}) {
   const { signal } = abort;
   const records = { cluster: 'c', generation: 1, drained: [], allocations: new Map(), former: new Map() };
   const controller: Controller = new Controller({
-    ...{ records: { ...records, owners: new Map() }, pools: parsePools(['p=10.77.0.100']) },
-    ...{ filterByDefault: true, onChange: quiet, nowMs: () => 0 },
+    records: { ...records, owners: new Map() },
+    pools: parsePools(['p=10.77.0.100']),
+    filterByDefault: true,
+    onChange: quiet,
+    nowMs: () => 0,
     onTouched: (addresses, refused) => statusWriter.touched(addresses, refused),
   });
   const catalog = new ServiceObjects();
@@ -43,7 +46,11 @@ function publishing(t: TestContext, ip: string, answer: object | Error = {}) {
   const owned: string[] = [];
   const asked: string[] = [];
   const statusWriter: ServiceStatusWriter = new ServiceStatusWriter({
-    ...{ controller, catalog, signal, hasIpMode: () => true, onVipsTouched: quiet },
+    controller,
+    catalog,
+    signal,
+    hasIpMode: () => true,
+    onVipsTouched: quiet,
     writes: new Writes({ signal, random: Math.random, mayWrite: () => true, onRefused: quiet }),
     client: {
       json: ({ path, body }: { path: string; body: { status: unknown } }) => {

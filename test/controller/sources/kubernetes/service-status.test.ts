@@ -52,7 +52,9 @@ test('a status is applied with our field manager, and with ipMode only if the se
   const { path, body } = statusPatch({ key, addresses: addresses('10.0.0.1'), hasIpMode: true });
   equal(path, '/api/v1/namespaces/demo/services/web/status?fieldManager=vipward');
   deepEqual(body, {
-    ...{ apiVersion: 'v1', kind: 'Service', metadata: { namespace: 'demo', name: 'web' } },
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { namespace: 'demo', name: 'web' },
     status: { loadBalancer: { ingress: [{ ip: '10.0.0.1', ipMode: 'VIP' }] } },
   });
   const old = statusPatch({ key, addresses: addresses('10.0.0.1'), hasIpMode: false });

@@ -43,8 +43,14 @@ async function rig(t: TestContext, kept: Pair): Promise<Rig> {
   const { signal } = stopping;
   const client = { json } as unknown as ApiClient;
   const certificate = new SharedCertificate({
-    ...{ client, namespace: 'n', signal, random: () => 0, lookMs: 20 },
-    ...{ mayWrite: () => true, onProblem: () => undefined, confirm: () => all.confirm() },
+    client,
+    namespace: 'n',
+    signal,
+    random: () => 0,
+    lookMs: 20,
+    mayWrite: () => true,
+    onProblem: () => undefined,
+    confirm: () => all.confirm(),
   });
   const listener = () => undefined;
   const config = { tls: undefined } as unknown as ControllerConfig;

@@ -25,8 +25,11 @@ function publishing(t: TestContext) {
   const { signal } = abort;
   const records = { cluster: 'c', generation: 1, drained: [], allocations: new Map(), former: new Map() };
   const controller: Controller = new Controller({
-    ...{ records: { ...records, owners: new Map() }, pools: parsePools([`p=${vip}`]) },
-    ...{ filterByDefault: true, onChange: quiet, nowMs: () => 0 },
+    records: { ...records, owners: new Map() },
+    pools: parsePools([`p=${vip}`]),
+    filterByDefault: true,
+    onChange: quiet,
+    nowMs: () => 0,
     onTouched: (addresses, refused) => statusWriter.touched(addresses, refused),
   });
   const catalog = new ServiceObjects();
@@ -38,7 +41,11 @@ function publishing(t: TestContext) {
     return Promise.resolve({});
   };
   const statusWriter: ServiceStatusWriter = new ServiceStatusWriter({
-    ...{ controller, catalog, signal, hasIpMode: () => false, onVipsTouched: quiet },
+    controller,
+    catalog,
+    signal,
+    hasIpMode: () => false,
+    onVipsTouched: quiet,
     writes: new Writes({ signal, random: Math.random, mayWrite: () => true, onRefused: quiet }),
     client: { json: answer } as unknown as ServiceStatusWriterInput['client'],
     serviceEvents: {
@@ -47,7 +54,9 @@ function publishing(t: TestContext) {
     } as unknown as ServiceStatusWriterInput['serviceEvents'],
   });
   const sessions = new Sessions(controller, {
-    ...{ generationRaised: quiet, refused: quiet, impossibleTerm: quiet },
+    generationRaised: quiet,
+    refused: quiet,
+    impossibleTerm: quiet,
     progressed: () => statusWriter.progressed(),
   });
   const apply = (name: string, ports: readonly number[]) => {

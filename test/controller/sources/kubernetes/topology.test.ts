@@ -29,7 +29,11 @@ async function rig(idleMs = 60_000): Promise<Rig> {
   const nodes: string[][] = [];
   const endpoints: (readonly string[] | null)[] = [];
   const topology = new Topology({
-    ...{ client, ignoresExclude: false, signal: stopping.signal, random: Math.random, idleMs },
+    client,
+    ignoresExclude: false,
+    signal: stopping.signal,
+    random: Math.random,
+    idleMs,
     onNodes: (barred) => nodes.push([...barred.keys()]),
     onState: () => undefined,
     onDeleted: (name) => deleted.push(name),

@@ -39,8 +39,12 @@ async function recording(t: TestContext) {
     last = JSON.stringify(request);
   };
   const vipWriter = new VirtualIpWriter({
-    ...{ controller, signal, uidOf: () => '', say: quiet },
-    ...{ client: { json } as unknown as VirtualIpWriterInput['client'], isListed: () => true },
+    controller,
+    signal,
+    uidOf: () => '',
+    say: quiet,
+    client: { json } as unknown as VirtualIpWriterInput['client'],
+    isListed: () => true,
     writes: new Writes({ signal, random: () => 0, mayWrite: () => true, onRefused: quiet, restMs: 20 }),
   });
   /** The API server reports the record. */
@@ -65,7 +69,9 @@ async function recording(t: TestContext) {
 }
 
 const made = {
-  ...{ apiVersion: 'vipward.io/v1alpha1', kind: 'VirtualIP', metadata: { name: vip } },
+  apiVersion: 'vipward.io/v1alpha1',
+  kind: 'VirtualIP',
+  metadata: { name: vip },
   spec: { address: vip, pool: 'p', services: [] },
 };
 

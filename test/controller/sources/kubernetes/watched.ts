@@ -39,7 +39,11 @@ export async function watched(
   const known = new Map<string, string>();
   let told = 0;
   const watch = new ListWatch<string>({
-    ...{ client, path: '/api/v1/things', signal: stopping.signal, random: Math.random, pageItems: 2 },
+    client,
+    path: '/api/v1/things',
+    signal: stopping.signal,
+    random: Math.random,
+    pageItems: 2,
     cut: (object) => String(object['data']),
     confirm: () => made.confirm(),
     onChange: ({ set, remove }) => {

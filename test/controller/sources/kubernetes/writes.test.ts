@@ -18,9 +18,12 @@ function rig(context: TestContext): Rig {
   context.after(() => stopping.abort());
   const refused: string[] = [];
   const made: Rig = {
-    ...{ refused, mayWrite: true },
+    refused,
+    mayWrite: true,
     writes: new Writes({
-      ...{ signal: stopping.signal, random: () => 0, restMs: 20 },
+      signal: stopping.signal,
+      random: () => 0,
+      restMs: 20,
       mayWrite: () => made.mayWrite,
       onRefused: (kind, key, error) => refused.push(`${kind} ${key}: ${error.message}`),
     }),
