@@ -15,6 +15,8 @@ const others = ['10.77.0.101', 'fd77::101'];
 const accomplices = { '10.77.0.100': '10.88.0.2', 'fd77::100': 'fd88::2' } as const;
 /** The node's own addresses. */
 const gates = { '10.77.0.100': '10.77.0.1', 'fd77::100': 'fd77::1' } as const;
+/** The network of the client. */
+const clients = ['10.77.0.0/24', 'fd77::/64'];
 const theirPort = 4022;
 const IPPROTO_RAW = 255;
 const bridgeFilter = '/proc/sys/net/bridge/bridge-nf-call';
@@ -132,6 +134,7 @@ test(
 // The packet that made the entry passed rightly: the VIP was another node's.
 for (const [name, annotations, port, way] of [
   ['an undeclared port of a VIP with egress', { egress: 'true' }, 161, ''],
+  ['a port of a VIP with egress to other sources', { egress: 'true', delivery: 'host' }, 53, ''],
   ['a forwarded port to a listener of the node', { delivery: 'forward' }, 53, ''],
   ['an undeclared port of a VIP with egress', { egress: 'true' }, 161, ' by a NodePort'],
   ['a forwarded port to a listener of the node', { delivery: 'forward' }, 53, ' by a NodePort'],
@@ -139,7 +142,9 @@ for (const [name, annotations, port, way] of [
   test(`a packet that passed${way} as if from a VIP, before the VIP came, does not open ${name}`, {
     skip: way === '' ? skip : withNft,
   }, async () => {
-    const service = { name: 'dns', addresses: vips, ports: ['UDP 53', 'TCP 53'], annotations };
+    const ports = ['UDP 53', 'TCP 53'];
+    const sources = 'delivery' in annotations && 'egress' in annotations ? clients : [];
+    const service = { name: 'dns', addresses: vips, ports, annotations, sources };
     const other = { name: 'other', addresses: others, ports: ['TCP 80'], annotations: { egress: 'true' } };
     await using node = await Node.start({ services: [other] });
     for (const protocol of ['udp', 'tcp'] as const) await node.listen(node.node, protocol, port);
@@ -157,6 +162,10 @@ for (const [name, annotations, port, way] of [
       node.run(`ip address add ${late[vip]}${prefix} dev pods0`, { where: node.backend });
     }
     await node.setServices([other, service]);
+    // What the VIP answers to a client that may ask opens nothing to others.
+    if (sources.length > 0)
+      for (const { vip, protocol } of probes)
+        assert.equal(await probe(node.client, protocol, { host: vip, port }), 'open', `${vip} ${protocol}`);
     for (const { vip, protocol } of probes) {
       const to = { host: vip, port, localAddress: late[vip], localPort: theirPort };
       assert.equal(await probe(node.backend, protocol, to), 'closed', `${vip} ${protocol}`);

@@ -30,13 +30,17 @@ export function sentShape({ family, addressBytes }: FamilyShape): SetShape {
   };
 }
 
-/** At the hook output: what the node itself sends from a VIP with egress may be answered. */
+/**
+ * At the hook output: what the node asks from a VIP with egress may be answered. What it answers itself opens
+ * nothing: a port that it serves may be declared for some sources only.
+ */
 export function sentRules(shape: FamilyShape): Rule[] {
   const { family, sourceOffset, addressBytes } = shape;
   const sends = (): Rule =>
     ruleOf(shape)
       .payload(PayloadBase.NETWORK_HEADER, sourceOffset, addressBytes, 0)
-      .lookup(`egress${family}`, 0);
+      .lookup(`egress${family}`, 0)
+      .ctOriginal(0);
   const from = { address: sourceOffset, port: 0 };
   const portless = sends();
   for (const protocol of [TCP, UDP, SCTP])

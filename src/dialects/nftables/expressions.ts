@@ -126,10 +126,7 @@ export class Rule {
     });
   }
 
-  /**
-   * Adds the key to a set, or renews its element, and counts the packet there if `counts` is true. If the set
-   * is full, the rule does not match.
-   */
+  /** Adds or renews a key in a set, and counts there if `counts`. A full set is no match. */
   update(set: string, index: number, { counts }: { readonly counts: boolean }): this {
     return this.expression('dynset', (writer) => {
       writer.attributeU32Be(DynsetAttribute.SREG_KEY, register(index));
@@ -148,6 +145,11 @@ export class Rule {
   ctReply(index: number): this {
     const established = this.#ctBits(NFT_CT_STATE, STATE_ESTABLISHED, index);
     return established.compareNotEqual(index, new Uint8Array(4)).#ctDirection(IP_CT_DIR_REPLY, index);
+  }
+
+  /** Matches a packet of the one that began the connection. */
+  ctOriginal(index: number): this {
+    return this.#ctDirection(IP_CT_DIR_ORIGINAL, index);
   }
 
   /** Matches a connection with a translated source. */

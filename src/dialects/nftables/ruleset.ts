@@ -122,14 +122,14 @@ function inputRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule
   const fragments = family === 6 ? [laterFragment(shape)] : [];
   const host = portKey(shape).lookup(`host${family}`, 0).verdict(NF_ACCEPT);
   const tracked = needs.forward || needs.egress;
-  const nat = tracked ? [new Rule().ctDnat(0), new Rule().ctReply(0).ctStatusSnat(0)] : [];
+  const nat = tracked ? [new Rule().ctDnat(0), translated()] : [];
   const answers = needs.egress ? answerRules(shape) : [];
   const declared = passes(shape, needs).map((rule) =>
     options.observe ? rule.verdict(NFT_GOTO, `observe${family}`) : counted(shape, rule).verdict(NF_DROP),
   );
   const drops = tracked && !options.observe ? dropRules(shape, options) : declared;
-  const translated = nat.map((rule) => rule.verdict(NF_ACCEPT));
-  return [...fragments, host, icmpRule(shape), ...translated, ...answers, ...drops];
+  const natted = nat.map((rule) => rule.verdict(NF_ACCEPT));
+  return [...fragments, host, icmpRule(shape), ...natted, ...answers, ...drops];
 }
 
 /** Filters VIPs with egress here and not at -310: only after conntrack can an answer be told from a probe. */
@@ -140,8 +140,13 @@ function egressRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rul
     .payload(PayloadBase.TRANSPORT_HEADER, 0, 1, 0)
     .compareEqual(0, Uint8Array.of(shape.echoReply))
     .verdict(NF_ACCEPT);
-  const replies = new Rule().ctReply(0).verdict(NF_ACCEPT);
-  return [replies, ...portRules(shape, needs), icmpRule(shape), echoReply, ...dropRules(shape, options)];
+  const answers = [translated().verdict(NF_ACCEPT), ...answerRules(shape)];
+  return [...answers, ...portRules(shape, needs), icmpRule(shape), echoReply, ...dropRules(shape, options)];
+}
+
+/** An answer that NAT translates back. */
+function translated(): Rule {
+  return new Rule().ctReply(0).ctStatusSnat(0);
 }
 
 function portRules(shape: FamilyShape, needs: Needs): Rule[] {

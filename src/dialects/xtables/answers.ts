@@ -23,7 +23,10 @@ export function sentShape(family: 4 | 6): SetShape {
   return { ...shape, counters: false, timeoutSeconds: lifetimeSeconds };
 }
 
-/** At the hook OUTPUT: what the node itself sends from a VIP with egress may be answered. */
+/**
+ * At the hook OUTPUT: what the node asks from a VIP with egress may be answered. What it answers itself opens
+ * nothing: a port that it serves may be declared for some sources only.
+ */
 export function sentChain(shape: FamilyShape): Chain {
   const stranger = new Rule(shape).set(setName('egress', shape.family), ['src'], { not: true });
   return {
@@ -31,7 +34,7 @@ export function sentChain(shape: FamilyShape): Chain {
     rules: [
       stranger.comment('vipward: not from such a VIP').verdict(Verdict.RETURN),
       new Rule(shape).protocol(TCP).comment('vipward: known by its flags').verdict(Verdict.RETURN),
-      sends(shape, new Rule(shape), ['src', 'src']),
+      sends(shape, new Rule(shape).original(), ['src', 'src']),
     ],
   };
 }

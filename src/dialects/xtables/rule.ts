@@ -115,6 +115,11 @@ export class Rule {
     return this.#conntrack(Conntrack.STATE | Conntrack.DIRECTION, { inverted, state: Conntrack[state] });
   }
 
+  /** `-m conntrack --ctdir ORIGINAL`: a packet of the one that began the connection. */
+  original(): this {
+    return this.#conntrack(Conntrack.DIRECTION, {});
+  }
+
   /** `-m conntrack --ctstate DNAT --ctdir ORIGINAL`: the packet's destination was translated. */
   dnat(): this {
     return this.#conntrack(Conntrack.STATE | Conntrack.DIRECTION, { state: Conntrack.DNAT });

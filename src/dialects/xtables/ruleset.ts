@@ -131,13 +131,17 @@ function forgedChain(shape: FamilyShape): Chain {
 
 /** Filters VIPs with egress here: only after conntrack can an answer be told from a probe. */
 function egressChains(shape: FamilyShape, options: XtOptions): Chain[] {
-  const reply = returns(new Rule(shape).reply().comment('vipward: an answer'));
   const echo = returns(new Rule(shape).icmp(shape.echoReply).comment('vipward: an answer to a ping'));
   return chainsOf(shape, options, {
     names: [chainNames.egress, chainNames.egressPorts],
-    gate: [...gate(shape, 'egress'), reply],
+    gate: [...gate(shape, 'egress'), translated(shape), ...answerRules(shape)],
     rules: [...portRules(shape), ...icmpRules(shape, options), echo, ...dropRules(shape, options)],
   });
+}
+
+/** An answer that NAT translates back. */
+function translated(shape: FamilyShape): RuleSpec {
+  return returns(new Rule(shape).reply('SNAT').comment('vipward: an answer, brought here by NAT'));
 }
 
 /**
@@ -148,7 +152,6 @@ function egressChains(shape: FamilyShape, options: XtOptions): Chain[] {
 function inputChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chain[] {
   const host = returns(ported(shape, 'host').comment('vipward: the node answers'));
   const dnat = new Rule(shape).dnat().comment('vipward: brought here by NAT');
-  const snat = new Rule(shape).reply('SNAT').comment('vipward: an answer, brought here by NAT');
   const answers = needs.egress && options.places.egress !== null ? answerRules(shape) : [];
   const tracked = needs.forward || needs.egress;
   const drops = tracked ? dropRules(shape, options) : declaredAtInput(shape);
@@ -158,7 +161,7 @@ function inputChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chai
     rules: [
       host,
       ...icmpRules(shape, options),
-      ...(tracked ? [returns(dnat), returns(snat)] : []),
+      ...(tracked ? [returns(dnat), translated(shape)] : []),
       ...answers,
       ...(options.observe ? observedAtInput(shape) : drops),
     ],
