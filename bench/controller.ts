@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { parsePools } from '../src/controller/allocation/pools.ts';
 import { Controller } from '../src/controller/controller.ts';
 import { Hub } from '../src/controller/hub.ts';
+import { noRecords } from '../src/controller/records/records.ts';
 import type { ServiceManifest } from '../src/controller/service.ts';
 import { type Closing, type Session, Sessions } from '../src/controller/sessions.ts';
 import { type AgentMessage, heartbeatMs } from '../src/protocol/messages.ts';
@@ -23,16 +24,8 @@ export class BenchController implements Disposable {
   isOpen = false;
 
   constructor(table: readonly VirtualIp[]) {
-    const records = {
-      cluster: 'bench',
-      generation: 1,
-      drained: [],
-      allocations: new Map(),
-      former: new Map(),
-      owners: new Map(),
-    };
     this.#controller = new Controller({
-      records,
+      records: { ...noRecords, cluster: 'bench', generation: 1 },
       pools: parsePools(['bench=10.64.0.0/10']),
       filterByDefault: true,
       onChange: () => {},

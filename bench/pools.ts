@@ -6,6 +6,7 @@ import { parsePools } from '../src/controller/allocation/pools.ts';
 import { Controller } from '../src/controller/controller.ts';
 import { massRemovalWaitMs } from '../src/controller/readings/mass-removal.ts';
 import { Readings } from '../src/controller/readings/readings.ts';
+import { noRecords } from '../src/controller/records/records.ts';
 import type { ServiceManifest } from '../src/controller/service.ts';
 import { readDocument } from '../src/controller/sources/manifest.ts';
 
@@ -15,9 +16,8 @@ const quietTurns = 300;
 const quietMs = 1.5;
 
 const quiet = (): void => undefined;
-const records = { allocations: new Map(), former: new Map(), owners: new Map(), drained: [] };
 const controller = new Controller({
-  records: { cluster: 'bench', generation: 1, ...records },
+  records: { ...noRecords, cluster: 'bench', generation: 1 },
   pools: parsePools(['p=10.64.0.0/14']),
   filterByDefault: true,
   onChange: quiet,

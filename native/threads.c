@@ -325,8 +325,8 @@ static void *write_jobs(void *argument) {
 }
 
 /* Keeps the writer off the waiting thread's processor, where it could only run in turns with it. False if
- * there is no other. The processors of the waiting thread are asked for each time: an administrator or a
- * kubelet may change those of the process. */
+ * there is no other. The processors of the waiting thread are asked for whenever the writer moves: an
+ * administrator or a kubelet may change those of the process. */
 static bool keep_away(struct threads *threads) {
   cpu_set_t others;
   int processor = sched_getcpu();

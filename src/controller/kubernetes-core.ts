@@ -12,7 +12,7 @@ import { DeletedNodes, usualReturnMs } from './owners/deleted-nodes.ts';
 import { Eligibility, type EndpointNodes } from './owners/eligibility.ts';
 import { LeaderGate } from './readings/leader-gate.ts';
 import type { MassRemoval } from './readings/mass-removal.ts';
-import type { Records } from './records/records.ts';
+import { noRecords } from './records/records.ts';
 import { findAccess } from './sources/kubernetes/access.ts';
 import { ApiClient } from './sources/kubernetes/client.ts';
 import { barredEvent, clusterEvent, massRemovalEvent } from './sources/kubernetes/cluster-events.ts';
@@ -31,15 +31,6 @@ import type { Writes } from './sources/kubernetes/writes.ts';
 export class DeposedError extends Error {
   readonly code = 'Deposed';
 }
-
-const noRecords: Records = {
-  cluster: '',
-  generation: 0,
-  allocations: new Map(),
-  former: new Map(),
-  owners: new Map(),
-  drained: [],
-};
 
 /** kube-proxy follows a status within a second or two; other readers may take longer. */
 const followMs = 5000;

@@ -8,6 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { Controller } from '../../src/controller/controller.ts';
 import { Hub, type HubInput } from '../../src/controller/hub.ts';
+import { noRecords } from '../../src/controller/records/records.ts';
 import { type Closing, Sessions } from '../../src/controller/sessions.ts';
 import { frameLimitBytes, heldLimit } from '../../src/protocol/messages.ts';
 import type { Address } from '../../src/state/address.ts';
@@ -24,11 +25,9 @@ async function hubOf(
   authenticate: HubInput['authenticate'] = () => ({ node: null }),
   isOpen = () => true,
 ) {
-  const records = { cluster: 'c', generation: 1, drained: [] };
-  const none = { allocations: new Map(), former: new Map(), owners: new Map() };
   const quiet = () => undefined;
   const controller = new Controller({
-    records: { ...records, ...none },
+    records: { ...noRecords, cluster: 'c', generation: 1 },
     pools: [],
     filterByDefault: true,
     onChange: quiet,

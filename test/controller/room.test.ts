@@ -1,10 +1,12 @@
 // An agent accepts a limited size of the rules: the controller keeps to it, and names the Services it leaves
 // out.
+
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { parsePools } from '../../src/controller/allocation/pools.ts';
 import { Compilation } from '../../src/controller/compilation.ts';
 import { Controller } from '../../src/controller/controller.ts';
+import { noRecords } from '../../src/controller/records/records.ts';
 import type { ServiceManifest } from '../../src/controller/service.ts';
 import { readDocument } from '../../src/controller/sources/manifest.ts';
 import { stagedLimit } from '../../src/protocol/messages.ts';
@@ -32,14 +34,7 @@ function service(
 /** A controller that begins with these Services. */
 function ruling(...set: readonly ServiceManifest[]): Controller {
   const made = new Controller({
-    records: {
-      cluster: 'c',
-      generation: 1,
-      drained: [],
-      allocations: new Map(),
-      former: new Map(),
-      owners: new Map(),
-    },
+    records: { ...noRecords, cluster: 'c', generation: 1 },
     pools: parsePools(['p=10.77.0.0/24', 'fd77::/120']),
     filterByDefault: true,
     nowMs: () => 0,

@@ -4,6 +4,7 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Controller } from '../../src/controller/controller.ts';
+import { noRecords } from '../../src/controller/records/records.ts';
 import { raisePauseMs } from '../../src/controller/terms.ts';
 import type { Address } from '../../src/state/address.ts';
 import { runningController, service, untilStatus } from './fixture.ts';
@@ -48,10 +49,8 @@ test(
 
 test('nodes can raise the generation at most once in 10 s', () => {
   let nowMs = 1000;
-  const records = { cluster: 'c', generation: 1, drained: [] };
-  const none = { allocations: new Map(), former: new Map(), owners: new Map() };
   const controller = new Controller({
-    records: { ...records, ...none },
+    records: { ...noRecords, cluster: 'c', generation: 1 },
     pools: [],
     filterByDefault: true,
     onChange: () => undefined,

@@ -7,6 +7,7 @@ import { parsePools } from '../../src/controller/allocation/pools.ts';
 import { Controller } from '../../src/controller/controller.ts';
 import { massRemovalWaitMs } from '../../src/controller/readings/mass-removal.ts';
 import { Readings } from '../../src/controller/readings/readings.ts';
+import { noRecords } from '../../src/controller/records/records.ts';
 import { Catalog } from '../../src/controller/sources/catalog.ts';
 import { readDocument } from '../../src/controller/sources/manifest.ts';
 import { inTurns, TurnQueue } from '../../src/controller/turns.ts';
@@ -112,12 +113,10 @@ const keyOf = (index: number): ServiceKey => `demo/s${index}` as ServiceKey;
 
 /** A controller that reads so many Services that it takes turns. */
 function reading(t: TestContext) {
-  const records = { cluster: 'c', generation: 1, drained: [] };
-  const remembered = { allocations: new Map(), former: new Map(), owners: new Map() };
   const [quiet, nowMs] = [() => undefined, () => performance.now()];
   const pools = parsePools(['p=10.64.0.0/16']);
   const controller = new Controller({
-    records: { ...records, ...remembered },
+    records: { ...noRecords, cluster: 'c', generation: 1 },
     pools,
     filterByDefault: true,
     onChange: quiet,

@@ -3,13 +3,12 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Ledger } from '../../src/agent/ledger.ts';
-import { Census } from '../../src/agent/rules/census.ts';
-import { Rules } from '../../src/agent/rules/rules.ts';
 import { diff } from '../../src/dialects/delta.ts';
 import type { Transaction } from '../../src/dialects/dialect.ts';
 import type { Receipt } from '../../src/netlink/ack.ts';
 import { firewallsWith, rulesOn, withPorts } from './both-firewalls.ts';
 import { nft, ownKernel } from './own-kernel.ts';
+import { rulesOf } from './own-rules.ts';
 import { run } from './own-xtables.ts';
 
 const EAGAIN = 11;
@@ -44,9 +43,9 @@ for (const [index, { firewall, skip }] of before?.entries() ?? []) {
     const ledger = new Ledger();
     for (const vip of vips) ledger.wanted.set(vip.address, vip);
     const lost: string[] = [];
-    const ignore = (): void => {};
-    const rules = new Rules({
-      isOwn: () => false,
+    const rules = rulesOf({
+      firewall: next.firewall,
+      ledger,
       kernel: {
         commit: async <O>(transaction: Transaction<O>): Promise<Receipt<O>> => {
           const refused = { object: null, errno: EAGAIN, words: 'the lock is held' };
@@ -54,15 +53,6 @@ for (const [index, { firewall, skip }] of before?.entries() ?? []) {
         },
         dump: (requests) => own.kernel.dump(requests),
       },
-      firewall: next.firewall,
-      ledger,
-      census: new Census(),
-      refuse: ignore,
-      committed: ignore,
-      overtaken: ignore,
-      observe: ignore,
-      onComplete: ignore,
-      retain: async () => {},
       withdraw: async (keys) => {
         lost.push(...keys);
       },

@@ -2,14 +2,12 @@
 // not.
 import { deepEqual, doesNotMatch, equal, match } from 'node:assert/strict';
 import { test } from 'node:test';
-import { nftablesFirewall } from '../../src/agent/firewall/nftables.ts';
 import { Ledger } from '../../src/agent/ledger.ts';
-import { Census } from '../../src/agent/rules/census.ts';
-import { Rules } from '../../src/agent/rules/rules.ts';
 import type { Transaction } from '../../src/dialects/dialect.ts';
 import type { Receipt } from '../../src/netlink/ack.ts';
 import { cannotUnshare, runIn } from '../namespaces.ts';
-import { capabilities, hasTool, nft, type OwnKernel, ownKernel, plain, port, vip } from './own-kernel.ts';
+import { hasTool, nft, type OwnKernel, ownKernel, port, vip } from './own-kernel.ts';
+import { rulesOf } from './own-rules.ts';
 
 const skip = cannotUnshare() || hasTool('nft', '--version');
 const web = vip('10.50.0.1', [port(80)]);
@@ -24,25 +22,14 @@ function inOrder(text: string): string[] {
 function ruling(own: OwnKernel, refuses: () => boolean) {
   const ledger = new Ledger();
   const gone: string[] = [];
-  const ignore = (): void => {};
   const refused = [{ object: null, errno: EBUSY, words: '' }];
-  const rules = new Rules({
-    isOwn: () => false,
+  const rules = rulesOf({
+    ledger,
     kernel: {
       commit: <O>(transaction: Transaction<O>): Promise<Receipt<O>> | Receipt<O> =>
         refuses() ? refused : own.kernel.commit(transaction),
       dump: (requests) => own.kernel.dump(requests),
     },
-    ...{
-      ledger,
-      census: new Census(),
-      refuse: ignore,
-      committed: ignore,
-      overtaken: ignore,
-      observe: ignore,
-    },
-    firewall: nftablesFirewall(capabilities, { ...plain, wish: 'nftables', owner: false }),
-    onComplete: ignore,
     retain: async (isGuarded) => {
       if (!isGuarded(web.address)) gone.push(web.address);
     },

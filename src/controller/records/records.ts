@@ -32,6 +32,16 @@ export interface Records {
   readonly drained: readonly string[];
 }
 
+/** What is known before the records of a cluster are read. */
+export const noRecords: Records = {
+  cluster: '',
+  generation: 0,
+  allocations: new Map(),
+  former: new Map(),
+  owners: new Map(),
+  drained: [],
+};
+
 /** The records cannot be used. The controller does not start then: a guess would move addresses. */
 export class StateError extends Error {
   readonly code = 'BadState';
@@ -53,7 +63,8 @@ export async function readRecords(dir: string): Promise<Records> {
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return newRecords();
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
+      return { ...noRecords, cluster: randomUUID(), unheld: new Set() };
     throw new StateError(`${path}: ${(error as Error).message}; ${remedy}`);
   }
   try {
@@ -64,18 +75,6 @@ export async function readRecords(dir: string): Promise<Records> {
       'restore it from a backup, or move it away to start a new cluster (agents then need `vipward cleanup`)';
     throw new StateError(`${path}: ${why}; ${next}`, { cause: error });
   }
-}
-
-function newRecords(): Records {
-  return {
-    cluster: randomUUID(),
-    generation: 0,
-    allocations: new Map(),
-    former: new Map(),
-    owners: new Map(),
-    unheld: new Set(),
-    drained: [],
-  };
 }
 
 function parseRecords(value: unknown): Records {

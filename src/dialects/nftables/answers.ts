@@ -12,7 +12,7 @@ import type { SetShape } from './objects.ts';
  * further port they get no answer.
  */
 const mostPorts = 262_144;
-/** Longer than conntrack by default keeps any entry but those of TCP. */
+/** Longer than conntrack by default keeps any entry but those of TCP and SCTP. */
 const lifetimeMs = 3_600_000;
 
 const { TCP, UDP, SCTP } = protocolNumbers;

@@ -96,16 +96,18 @@ test('all candidates of a VIP are found, and nodes that are behind are used only
   );
 });
 
+/** A node that may have every VIP. */
+const plain: Given = {
+  isConnected: true,
+  onLink: [0],
+  isDrained: false,
+  isBehind: false,
+  impossible: [],
+  refused: [],
+  barred: 'none',
+};
+
 test('each turn uses the present state of the nodes', () => {
-  const plain: Given = {
-    isConnected: true,
-    onLink: [0],
-    isDrained: false,
-    isBehind: false,
-    impossible: [],
-    refused: [],
-    barred: 'none',
-  };
   const [vip] = vips as [Address];
   const nodes = nodesOf([plain, plain]);
   const candidates = new Candidates(nodes, new Table('rules'));
@@ -122,15 +124,6 @@ test('each turn uses the present state of the nodes', () => {
 });
 
 test('nothing is kept of a node that is forgotten, but how many VIPs it has', () => {
-  const plain: Given = {
-    isConnected: true,
-    onLink: [0],
-    isDrained: false,
-    isBehind: false,
-    impossible: [],
-    refused: [],
-    barred: 'none',
-  };
   const [vip] = vips as [Address];
   const nodes = nodesOf([plain]);
   const candidates = new Candidates(nodes, new Table('rules'));

@@ -7,13 +7,13 @@ import { parsePools } from '../../../src/controller/allocation/pools.ts';
 import { Controller } from '../../../src/controller/controller.ts';
 import { LeaderGate } from '../../../src/controller/readings/leader-gate.ts';
 import { Readings } from '../../../src/controller/readings/readings.ts';
+import { noRecords } from '../../../src/controller/records/records.ts';
 import { Catalog } from '../../../src/controller/sources/catalog.ts';
 import { readDocument } from '../../../src/controller/sources/manifest.ts';
 import type { ServiceKey } from '../../../src/state/service.ts';
 import { untilTrue } from '../../patience.ts';
 import { serviceObject } from '../fixture.ts';
 
-const none = { allocations: new Map(), former: new Map(), owners: new Map() };
 const nothing = { set: [], remove: [] };
 const massRemovalWaitMs = 20;
 
@@ -21,9 +21,14 @@ const massRemovalWaitMs = 20;
 function ruling(t: TestContext, count: number, isComplete = true) {
   const lease = { isHeld: true };
   const [quiet, nowMs] = [() => undefined, () => performance.now()];
-  const records = { cluster: '', generation: 0, drained: [], ...none };
   const pools = parsePools(['p=10.77.0.100-10.77.9.199']);
-  const controller = new Controller({ records, pools, filterByDefault: true, onChange: quiet, nowMs });
+  const controller = new Controller({
+    records: noRecords,
+    pools,
+    filterByDefault: true,
+    onChange: quiet,
+    nowMs,
+  });
   const catalog = new Catalog();
   const read = (total: number) => {
     const names = Array.from({ length: total }, (_, index) => `s${index}`);
@@ -46,7 +51,8 @@ function ruling(t: TestContext, count: number, isComplete = true) {
   });
   t.after(() => readings.dispose());
   const source = { catalog, cluster: 'c', isComplete };
-  const gate = new LeaderGate({ controller, source, readings, mayRule, remembered: () => none });
+  const { cluster: _, generation: __, ...remembered } = noRecords;
+  const gate = new LeaderGate({ controller, source, readings, mayRule, remembered: () => remembered });
   read(count);
   gate.open(1);
   return { controller, readings, gate, lease, read, source };

@@ -11,14 +11,13 @@ import { turnAddresses } from '../../../src/controller/compilation.ts';
 import { Controller } from '../../../src/controller/controller.ts';
 import { massRemovalWaitMs } from '../../../src/controller/readings/mass-removal.ts';
 import { Readings } from '../../../src/controller/readings/readings.ts';
+import { noRecords } from '../../../src/controller/records/records.ts';
 import type { ServiceManifest } from '../../../src/controller/service.ts';
 import { readDocument } from '../../../src/controller/sources/manifest.ts';
 import type { Address } from '../../../src/state/address.ts';
 import type { ServiceKey } from '../../../src/state/service.ts';
 import { untilTrue } from '../../patience.ts';
 import { type ServiceText, serviceObject } from '../fixture.ts';
-
-const none = { allocations: new Map(), former: new Map(), owners: new Map(), drained: [] };
 
 function manifest(name: string, text: ServiceText = {}): ServiceManifest {
   const [service] = readDocument(serviceObject(name, text)).services;
@@ -30,7 +29,7 @@ function manifest(name: string, text: ServiceText = {}): ServiceManifest {
 async function published(services: readonly ServiceManifest[], pools: readonly Pool[]) {
   const touched: ReadonlySet<Address>[] = [];
   const controller = new Controller({
-    records: { ...none, cluster: 'c', generation: 1 },
+    records: { ...noRecords, cluster: 'c', generation: 1 },
     pools,
     filterByDefault: true,
     nowMs: () => 0,

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { parsePools } from '../../../src/controller/allocation/pools.ts';
 import { Controller } from '../../../src/controller/controller.ts';
+import { noRecords } from '../../../src/controller/records/records.ts';
 import { readDocument } from '../../../src/controller/sources/manifest.ts';
 import { type StatusInput, statusOf } from '../../../src/controller/status/status.ts';
 import { statusText } from '../../../src/controller/status/status-text.ts';
@@ -12,9 +13,8 @@ import type { ServiceKey } from '../../../src/state/service.ts';
 import { serviceObject } from '../fixture.ts';
 
 function standing(services: number, invalid: readonly string[] = []): StatusInput {
-  const records = { cluster: 'c', generation: 1, drained: ['n1'], allocations: new Map(), former: new Map() };
   const controller = new Controller({
-    records: { ...records, owners: new Map() },
+    records: { ...noRecords, cluster: 'c', generation: 1, drained: ['n1'] },
     pools: parsePools(['p=10.64.0.0/16']),
     filterByDefault: true,
     onChange: () => undefined,

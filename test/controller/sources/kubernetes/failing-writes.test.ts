@@ -1,9 +1,11 @@
 // Failing writes do not hold up others, and are not retried too often.
+
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { parsePools } from '../../../../src/controller/allocation/pools.ts';
 import { Controller } from '../../../../src/controller/controller.ts';
+import { noRecords } from '../../../../src/controller/records/records.ts';
 import { ApiError } from '../../../../src/controller/sources/kubernetes/client.ts';
 import { VirtualIpWriter } from '../../../../src/controller/sources/kubernetes/virtual-ip-writer.ts';
 import { mostBeside, mostInFlight, Writes } from '../../../../src/controller/sources/kubernetes/writes.ts';
@@ -180,16 +182,8 @@ test('VirtualIPs are not written until the records are listed', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
   const stopping = new AbortController();
   t.after(() => stopping.abort());
-  const records = {
-    cluster: 'c',
-    generation: 1,
-    drained: [],
-    allocations: new Map(),
-    former: new Map(),
-    owners: new Map(),
-  };
   const controller = new Controller({
-    records,
+    records: { ...noRecords, cluster: 'c', generation: 1 },
     pools: parsePools(['p=10.77.0.0/24']),
     filterByDefault: true,
     nowMs: () => 0,

@@ -1,9 +1,11 @@
 // A controller that begins to rule over many VIPs writes to the API once agents hold them, or after a time
 // limit.
+
 import { equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { parsePools } from '../../../../src/controller/allocation/pools.ts';
 import { Controller } from '../../../../src/controller/controller.ts';
+import { noRecords } from '../../../../src/controller/records/records.ts';
 import { Sessions } from '../../../../src/controller/sessions.ts';
 import { fewVips, mostWaitMs, Precedence } from '../../../../src/controller/sources/kubernetes/precedence.ts';
 import type { Hello } from '../../../../src/protocol/messages.ts';
@@ -19,9 +21,8 @@ function ruling(t: TestContext, count: number) {
   t.after(() => abort.abort());
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const clock = { nowMs: 0, overs: 0 };
-  const records = { cluster: 'c', generation: 1, drained: [], allocations: new Map(), former: new Map() };
   const controller = new Controller({
-    records: { ...records, owners: new Map() },
+    records: { ...noRecords, cluster: 'c', generation: 1 },
     pools: parsePools(['p=10.64.0.0/16']),
     filterByDefault: true,
     onChange: quiet,

@@ -1,8 +1,10 @@
 // What is written to the status of a Service that is no longer served.
+
 import { deepEqual, equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { parsePools } from '../../../../src/controller/allocation/pools.ts';
 import { Controller } from '../../../../src/controller/controller.ts';
+import { noRecords } from '../../../../src/controller/records/records.ts';
 import { ApiError } from '../../../../src/controller/sources/kubernetes/client.ts';
 import { cutService, ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
 import {
@@ -26,9 +28,8 @@ function publishing(t: TestContext, ip: string, answer: object | Error = {}) {
   const abort = new AbortController();
   t.after(() => abort.abort());
   const { signal } = abort;
-  const records = { cluster: 'c', generation: 1, drained: [], allocations: new Map(), former: new Map() };
   const controller: Controller = new Controller({
-    records: { ...records, owners: new Map() },
+    records: { ...noRecords, cluster: 'c', generation: 1 },
     pools: parsePools(['p=10.77.0.100']),
     filterByDefault: true,
     onChange: quiet,

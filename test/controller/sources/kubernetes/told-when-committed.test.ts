@@ -1,8 +1,10 @@
 // The status of a Service gets an address that other Services have already once its own ports are open.
+
 import { deepEqual, equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { parsePools } from '../../../../src/controller/allocation/pools.ts';
 import { Controller } from '../../../../src/controller/controller.ts';
+import { noRecords } from '../../../../src/controller/records/records.ts';
 import { Sessions } from '../../../../src/controller/sessions.ts';
 import { cutService, ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
 import {
@@ -23,9 +25,8 @@ function publishing(t: TestContext) {
   const abort = new AbortController();
   t.after(() => abort.abort());
   const { signal } = abort;
-  const records = { cluster: 'c', generation: 1, drained: [], allocations: new Map(), former: new Map() };
   const controller: Controller = new Controller({
-    records: { ...records, owners: new Map() },
+    records: { ...noRecords, cluster: 'c', generation: 1 },
     pools: parsePools([`p=${vip}`]),
     filterByDefault: true,
     onChange: quiet,
