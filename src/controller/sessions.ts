@@ -7,7 +7,7 @@ import type { Controller } from './controller.ts';
 import { AbsentNodes } from './owners/absent-nodes.ts';
 import { isTooMuch } from './owners/claims.ts';
 import { changeHeld, setHeld } from './owners/held.ts';
-import { type Node, refusalKey } from './owners/nodes.ts';
+import type { Node } from './owners/nodes.ts';
 import { AgentStream, type Wire } from './stream/agent-stream.ts';
 import { raisePauseMs } from './terms.ts';
 
@@ -96,10 +96,12 @@ export class Sessions {
     this.start(session);
   }
 
-  /** Applies the VIPs in a node's hello. With many nodes, all are believed before the first is started. */
+  /** Applies what the node holds and refuses. Of many nodes, all are believed before the first is started. */
   believe({ node }: Session): void {
     if (!this.#controller.isPublished || node.hello === null) return;
-    this.#controller.owners.connected(node);
+    const { owners } = this.#controller;
+    owners.connected(node);
+    for (const { key } of node.refusals.values()) owners.refused(node, key);
     for (const address of node.impossible) this.#events.impossibleTerm(node.name, address);
   }
 
@@ -142,8 +144,8 @@ export class Sessions {
         this.#refused(node, message);
         return null;
       case 'accepted':
-        node.refusals.delete(refusalKey(message.table, message.key));
-        this.#controller.owners.accepted(message.key);
+        node.refusals.delete(message.table, message.key);
+        this.#controller.owners.accepted([message.key]);
         return null;
       case 'held':
         if (isTooMuch(node, { set: message.vips, remove: node.held.keys() })) return tooMuchHeld;
@@ -176,27 +178,30 @@ export class Sessions {
     const { table, key, code, reason } = message;
     // A refusal of a VIP that the node was not told of is dropped: it would be kept for nothing.
     if (!this.#isTold(node, key) || this.#isOurOwn(node, message)) return;
-    node.refusals.set(refusalKey(table, key), { table, key, code, reason });
+    node.refusals.add({ table, key, code, reason });
     if (code === 'AddressConflict') this.#controller.conflicts++;
     this.#events.refused(node.name, message);
-    this.#controller.owners.refused(node, key);
+    if (this.#controller.isPublished) this.#controller.owners.refused(node, key);
   }
 
   #isTold(node: Node, key: Address): boolean {
-    return this.#controller.rules.get(key) !== undefined || node.placements.get(key) !== undefined;
+    const { rules, allocator, isPublished } = this.#controller;
+    // An agent knows VIPs of its last controller, which this one has in its records before it has read them.
+    if (!isPublished && allocator.isUsed(key)) return true;
+    return rules.get(key) !== undefined || node.placements.get(key) !== undefined;
   }
 
   /**
    * True if one of our nodes answers for the VIP without being known to hold it, and does not say that the
-   * address is its own: no stranger has it. The VIP is marked served and withdrawn, so its next placement is
-   * taken without asking the link.
+   * address is its own: no stranger has it. The VIP is withdrawn, and marked served once that node has its
+   * rules and can say no other: the next placement is then taken without asking the link.
    */
   #isOurOwn({ name }: Node, { key, mac }: Extract<AgentMessage, { type: 'refused' }>): boolean {
-    const { nodes, owners } = this.#controller;
+    const { nodes, owners, isPublished } = this.#controller;
     const answering = mac === undefined ? undefined : nodes.nodeOfMac(mac);
-    if (answering === undefined || answering.objectsTo(key)) return false;
+    if (!isPublished || !answering?.isConnected || answering.objectsTo(key)) return false;
     if (owners.ownerOf(key)?.node !== name || owners.moves.has(key)) return false;
-    nodes.served.add(key);
+    if (owners.candidates.hasRules(answering, key)) nodes.served.add(key);
     owners.withdraw(key);
     return true;
   }
@@ -216,7 +221,9 @@ export class Sessions {
     // The first ack of a connection measures how long the agent was away, not how fast it is.
     if (table === 'rules' && before !== null)
       node.lagMs = this.#controller.latency.acknowledged(seq) ?? node.lagMs;
-    this.#controller.owners.acked(node);
+    const { owners } = this.#controller;
+    if (table === 'rules') owners.accepted(node.refusals.confirm());
+    owners.acked(node);
     return null;
   }
 

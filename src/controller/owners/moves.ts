@@ -117,15 +117,15 @@ export class Moves {
     for (const move of this.#moves.values()) this.#step(move, node);
   }
 
-  /** The node refused the VIP. True if that ended a move. */
-  refused(node: Node, address: Address): boolean {
+  /** The node refused the VIP, which ends a move to it. If the address is its own, it ends any move. */
+  refused(node: Node, address: Address): void {
     const move = this.#moves.get(address);
-    if (move === undefined || move.to !== node || move.letGoSeq !== null) return false;
+    if (move === undefined || move.letGoSeq !== null) return;
+    if (move.to !== node && !node.hasItself(address)) return;
     const refusal = node.refusalOf(address);
     move.finished({
       failed: `${node.name} refused it: ${refusal?.code ?? 'Forbidden'}: ${refusal?.reason ?? ''}`,
     });
-    return true;
   }
 
   gone(node: Node): void {

@@ -1,21 +1,19 @@
 // Every node that has said hello or is named in the records: what it can do, what it holds and what it was
 // told.
 
-import type { Hello, Refusal, TableName } from '../../protocol/messages.ts';
+import type { Hello, TableName } from '../../protocol/messages.ts';
 import { type Address, addressBytes, prefixesContainBytes } from '../../state/address.ts';
 import type { Term } from '../../state/term.ts';
 import type { Placement } from '../../state/virtual-ip.ts';
 import type { AgentStream } from '../stream/agent-stream.ts';
 import { Table, type TableChanges } from '../stream/table.ts';
 import { setHeld } from './held.ts';
+import { isOwn, type KeptRefusal, Refusals } from './refusals.ts';
 
 export interface Bar {
   readonly reason: 'NoEligibleNode' | 'NoLocalEndpoints';
   readonly message: string;
 }
-
-/** What is kept of a refusal. `services` is not: the controller knows them, and a liar sends a megabyte. */
-export type KeptRefusal = Pick<Refusal, 'table' | 'key' | 'code' | 'reason'>;
 
 /** One node. It outlives its connections: an agent that comes back finds its placements. */
 export class Node {
@@ -28,8 +26,7 @@ export class Node {
   readonly down: Set<Address> = new Set();
   /** Held VIPs that the node was to let go of, or that another node was given since. */
   readonly outdone: Set<Address> = new Set();
-  /** What the node refused, by `TABLE KEY`. */
-  readonly refusals: Map<string, KeptRefusal> = new Map();
+  readonly refusals: Refusals = new Refusals();
   /** VIPs it claimed by a term that was never issued: it is not given these. */
   readonly impossible: Set<Address> = new Set();
   isDrained = false;
@@ -84,7 +81,7 @@ export class Node {
     this.range = `${hello.onLink} ${hello.allow}`;
     this.isLate = false;
     this.isBehind = false;
-    this.refusals.clear();
+    this.refusals.begin();
     this.impossible.clear();
     return setHeld(this, hello.held);
   }
@@ -134,13 +131,18 @@ export class Node {
   }
 
   refusalOf(address: Address): KeptRefusal | undefined {
-    return this.#refusalIn('placements', address) ?? this.#refusalIn('rules', address);
+    return this.refusals.of('placements', address) ?? this.refusals.of('rules', address);
   }
 
   /** True if the address is the node's own, also while it is away, or if it hears another host's answer. */
   objectsTo(address: Address): boolean {
-    const isConflict = (table: TableName) => this.#refusalIn(table, address)?.code === 'AddressConflict';
-    return isConflict('rules') || (this.isConnected && isConflict('placements'));
+    if (this.hasItself(address)) return true;
+    return this.isConnected && this.refusals.of('placements', address)?.code === 'AddressConflict';
+  }
+
+  /** True if the address is the node's own, by its word. */
+  hasItself(address: Address): boolean {
+    return isOwn(this.refusals.of('rules', address));
   }
 
   /** True if everything up to `seq` of the table is in this node's kernel. */
@@ -148,15 +150,6 @@ export class Node {
     const acked = this.acked[table];
     return acked !== null && acked >= seq;
   }
-
-  /** This is asked for many nodes and VIPs, and most nodes refuse nothing. */
-  #refusalIn(table: TableName, address: Address): KeptRefusal | undefined {
-    return this.refusals.size === 0 ? undefined : this.refusals.get(refusalKey(table, address));
-  }
-}
-
-export function refusalKey(table: TableName, address: Address): string {
-  return `${table} ${address}`;
 }
 
 const noBar = (): null => null;

@@ -179,18 +179,20 @@ export class Owners {
     this.#outbox.flush();
   }
 
-  /** A node refused a VIP. If it never held the VIP, an eligible node that has not refused it gets it. */
+  /** A node refused a VIP. If its owner does not hold it, it goes to a node that may have it, or to none. */
   refused(node: Node, address: Address): void {
-    const owner = this.moves.refused(node, address) ? undefined : this.#owners.get(address);
-    if (this.nominations.get(address) === node) this.retry([address]);
-    const isElsewhere = owner?.node === node.name && !node.held.has(address);
-    if (isElsewhere && this.candidates.for(address).length > 0) this.withdraw(address);
-    this.#outbox.flush();
+    const isOwn = node.hasItself(address);
+    this.moves.refused(node, address);
+    if (this.nominations.get(address) === node || isOwn) this.#scheduler.again(address);
+    const owner = this.nodeOf(address);
+    const isLost = owner === node ? this.candidates.for(address).length > 0 : isOwn;
+    if (owner?.held.has(address) === false && isLost) this.withdraw(address);
   }
 
-  /** A node takes back its refusal: a VIP without a nominated node is tried again. */
-  accepted(address: Address): void {
-    if (this.nominations.get(address) === null) this.retry([address]);
+  /** A node takes back its refusals: VIPs without a nominated node are tried again. */
+  accepted(addresses: readonly Address[]): void {
+    const open = addresses.filter((address) => this.nominations.get(address) === null);
+    if (open.length > 0) this.retry(open);
   }
 
   /** The owner has to let go of the VIP, even if no other node can have it. */

@@ -51,6 +51,13 @@ export class Scheduler {
     if (node !== null) this.#input.candidates.count(node.name, -1);
   }
 
+  /** The nominated node, if any, may not have the VIP any more. */
+  again(address: Address): void {
+    if (!this.nominations.get(address)) return;
+    this.end(address);
+    this.begin([address]);
+  }
+
   /** Chooses again for those of these VIPs that have no nominated node, or one that may not have them. */
   retry(addresses: Iterable<Address> = this.nominations.all()): void {
     if (this.#input.isSettled()) this.#asked.add(addresses);

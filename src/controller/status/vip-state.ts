@@ -4,6 +4,7 @@ import type { Address } from '../../state/address.ts';
 import type { Controller } from '../controller.ts';
 import type { Bar, Node } from '../owners/nodes.ts';
 import { lateAfterTicks } from '../owners/nominations.ts';
+import type { KeptRefusal } from '../owners/refusals.ts';
 
 export const VipState = {
   pending: 'pending',
@@ -84,6 +85,11 @@ export function whyNotOn(
   return null;
 }
 
+function whoRefuses({ name, isConnected }: Node, { reason }: KeptRefusal): string {
+  if (isConnected) return `${name}: ${reason}`;
+  return `${name}, which is away: ${reason}; if that node is gone for good, start the controller again`;
+}
+
 function unplaced(controller: Controller, address: Address): VipCondition {
   const chosen = controller.owners.nominations.get(address);
   if (chosen?.isLate) return { state: 'pending', reason: 'NoEligibleNode', message: latenessOf(chosen) };
@@ -106,7 +112,8 @@ function unplaced(controller: Controller, address: Address): VipCondition {
       return { state: 'pending', reason: 'ImpossibleTerm', message };
     }
     const refusal = node.refusalOf(address);
-    if (refusal !== undefined) return { state: 'refused', reason: refusal.code, message: refusal.reason };
+    if (refusal !== undefined)
+      return { state: 'refused', reason: refusal.code, message: whoRefuses(node, refusal) };
     bar ??= node.bar(address);
   }
   if (bar !== null) return { state: 'pending', ...bar };

@@ -4,7 +4,7 @@ import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Candidates } from '../../../src/controller/owners/candidates.ts';
-import { type Bar, type Node, Nodes, refusalKey } from '../../../src/controller/owners/nodes.ts';
+import { type Bar, type Node, Nodes } from '../../../src/controller/owners/nodes.ts';
 import { Table } from '../../../src/controller/stream/table.ts';
 import type { Hello, TableName } from '../../../src/protocol/messages.ts';
 import { type Address, parseAddress, parsePrefix } from '../../../src/state/address.ts';
@@ -64,7 +64,7 @@ function nodesOf(all: readonly Given[]): Nodes {
     for (const at of one.impossible) node.impossible.add(vips[at] as Address);
     for (const { vip, code: why, table: of } of one.refused) {
       const key = vips[vip] as Address;
-      node.refusals.set(refusalKey(of, key), { table: of, key, code: why, reason: '' });
+      node.refusals.add({ table: of, key, code: why, reason: '' });
     }
   }
   return nodes;
