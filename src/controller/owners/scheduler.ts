@@ -97,6 +97,9 @@ export class Scheduler {
 
   readonly #place = (address: Address): void => {
     const node = this.nominations.get(address);
-    if (node?.isConnected && this.#input.candidates.hasRules(node, address)) this.#input.place(address, node);
+    if (!node?.isConnected || !this.#input.candidates.hasRules(node, address)) return;
+    // Since it was chosen it may have been drained, or have claimed the VIP by an impossible term.
+    if (node.isOpenTo(address)) this.#input.place(address, node);
+    else this.retry([address]);
   };
 }

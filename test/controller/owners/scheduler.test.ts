@@ -76,11 +76,25 @@ test('a node that is drained meanwhile is chosen for no more VIPs', limit, async
   nodes.at(name).isDrained = true;
   const before = chosenFor(name);
   ok(before.length < count / 2, `${before.length} were chosen already`);
+  const chosen = new Set(before);
+  await untilStatus(running, () => {
+    for (const vip of chosenFor(name)) chosen.add(vip);
+    return owners.all.size === count;
+  });
+  deepEqual([...chosen], before);
+  ok(owners.all.values().every(({ node }) => node === 'n2'));
+});
+
+test('a node that is drained before it has committed is placed no VIP', limit, async (t) => {
+  const { running, agents } = await beforeChoosing(t);
+  const { owners, nodes } = running.controller;
+  const [{ name }] = agents as [TestAgent];
+  const isBegun = () => owners.nominations.all().some((vip) => owners.nominations.get(vip)?.name === name);
+  await untilStatus(running, isBegun);
+  running.controller.setDrained(name, true);
+  owners.acked(nodes.at(name));
   await untilStatus(running, () => owners.all.size === count);
-  deepEqual(
-    [...owners.all].filter(([, { node }]) => node === name).map(([vip]) => vip),
-    before,
-  );
+  deepEqual(new Set([...owners.all.values()].map(({ node }) => node)), new Set(['n2']));
 });
 
 test('the preferred node of a VIP is chosen if it is connected', limit, async (t) => {
