@@ -32,16 +32,21 @@ export class AbsentNodes {
   tick(): void {
     const { nodes, nowMs } = this.#controller;
     const dueMs = nowMs() - keptForMs;
+    const stays = (name: string): boolean => this.#isNeeded(nodes.get(name));
+    let excess = this.#leftMs.size - mostAbsent;
+    // Nodes that have to stay push no other out. They are counted only if there are that many.
+    if (excess > 0) excess -= [...this.#leftMs.keys()].filter(stays).length;
     for (const [name, leftMs] of this.#leftMs) {
-      if (this.#leftMs.size <= mostAbsent && leftMs > dueMs) return;
-      const node = nodes.get(name);
-      if (node !== undefined && this.#isNeeded(node)) continue;
+      if (excess <= 0 && leftMs > dueMs) return;
+      if (stays(name)) continue;
+      excess--;
       this.#leftMs.delete(name);
       this.#controller.forget(name);
     }
   }
 
-  #isNeeded(node: Node): boolean {
+  #isNeeded(node: Node | undefined): boolean {
+    if (node === undefined) return false;
     const { nominations } = this.#controller.owners;
     const hasVips = node.held.size + node.placements.size + nominations.on(node).length > 0;
     return hasVips || node.isDrained;

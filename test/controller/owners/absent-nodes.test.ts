@@ -53,3 +53,12 @@ test('of very many nodes that are away those that left last are kept', () => {
   deepEqual(names(one), ['a', ...made.slice(2)]);
   equal(one.controller.nodes.get('made-up-0'), undefined);
 });
+
+test('nodes that have to stay push no other out', () => {
+  const drained = Array.from({ length: mostAbsent }, (_, index) => `drained-${index}`);
+  const one = published({ drained });
+  const made = Array.from({ length: mostAbsent + 2 }, (_, index) => `made-up-${index}`);
+  for (const name of made) one.sessions.close(joined(one, hello(name)));
+  one.sessions.tick();
+  deepEqual(names(one), [...drained, 'a', ...made.slice(2)]);
+});
