@@ -2,7 +2,7 @@
 
 import type { Address } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
-import { assign, type Ground, hasFree, objector } from './allocation/assign.ts';
+import { assign, type Ground, objector } from './allocation/assign.ts';
 import type { Outcome } from './allocation/families.ts';
 import { FreeAddresses } from './allocation/free-addresses.ts';
 import { Outgoing } from './allocation/outgoing.ts';
@@ -27,6 +27,9 @@ const stepServices = 200;
 /** Keeps the allocation as Services come, change and go. store.ts writes it to the records. */
 export class Allocator {
   readonly services: ReadonlyMap<ServiceKey, ServiceManifest>;
+  readonly refusals: ReadonlyMap<ServiceKey, ServiceRefusal>;
+  /** Addresses that Services had before they asked for others: theirs until letGo() is called. */
+  readonly outgoing: Allocations;
   /** True for an address that an unreachable node may still have. */
   isHeld: (address: Address) => boolean = () => false;
   /** True for an address that a node has answered for. */
@@ -36,17 +39,20 @@ export class Allocator {
   readonly #former: Map<ServiceKey, readonly Address[]>;
   readonly #outgoing = new Outgoing();
   readonly #users = new Users();
-  readonly #waiting = new Waiting((family, pool) => hasFree(family, pool, this.#ground));
+  readonly #waiting: Waiting;
   readonly #free: FreeAddresses;
   readonly #ground: Ground;
 
   /** `remembered` and `former` are from an earlier run: a Service that comes back gets its own addresses. */
   constructor(pools: readonly Pool[], remembered: Allocations, former: Allocations = new Map()) {
     this.services = this.#services;
+    this.outgoing = this.#outgoing.all;
     this.#assigned = new Map(remembered);
     this.#former = new Map(former);
     this.#free = new FreeAddresses(pools, (address) => this.isHeld(address));
     this.#ground = { pools, users: this.#users, free: this.#free, usersOf: (one) => this.usersOf(one) };
+    this.#waiting = new Waiting(this.#ground);
+    this.refusals = this.#waiting.refusals;
     // A remembered address is taken before its Service is read, so that no other Service gets it meanwhile.
     for (const [key, addresses] of remembered) for (const address of addresses) this.#users.add(address, key);
   }
@@ -61,11 +67,6 @@ export class Allocator {
     return this.#former;
   }
 
-  /** Addresses that Services had before they asked for others: theirs until letGo() is called. */
-  get outgoing(): Allocations {
-    return this.#outgoing.all;
-  }
-
   /** All addresses that Services have, outgoing ones included, for the records. */
   get held(): Allocations {
     if (this.outgoing.size === 0) return this.#assigned;
@@ -76,10 +77,6 @@ export class Allocator {
   /** The addresses of a Service, outgoing ones included. */
   heldBy(key: ServiceKey): readonly Address[] {
     return [...(this.#assigned.get(key) ?? nothing), ...this.#outgoing.of(key)];
-  }
-
-  get refusals(): ReadonlyMap<ServiceKey, ServiceRefusal> {
-    return this.#waiting.refusals;
   }
 
   /** Returns the Services refused since the last call: no touched address names them. */
@@ -126,7 +123,9 @@ export class Allocator {
     const touched = new Set<Address>();
     for (const key of remove) this.#remove(key, touched);
     for (const service of set) {
-      if (this.#assigned.has(service.key)) this.#outgoing.asked(this.#services.get(service.key), service);
+      const known = this.#services.get(service.key);
+      if (this.#assigned.has(service.key)) this.#outgoing.asked(known, service);
+      if (known?.sharingKey !== service.sharingKey) this.#waiting.loosen(this.heldBy(service.key));
       // A Service may object to sharing its address before its own turn comes.
       this.#services.set(service.key, service);
     }
@@ -225,6 +224,7 @@ export class Allocator {
   }
 
   #release(key: ServiceKey, addresses: readonly Address[], touched: Set<Address>): void {
+    this.#waiting.loosen(addresses);
     for (const address of addresses) {
       if (!this.#users.remove(address, key)) continue;
       touched.add(address);

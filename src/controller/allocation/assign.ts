@@ -23,8 +23,10 @@ export function assign(service: ServiceManifest, before: readonly Address[], gro
   const pools = poolsNamed(service.pool, all);
   if (pools.length === 0) return { refusal: whyNoPool(service, all) };
   for (const address of service.addresses) {
-    const refusal = whyNoVip(address, pools) ?? whyTaken(service, address, ground);
+    const refusal = whyNoVip(address, pools);
     if (refusal !== null) return { refusal };
+    const holder = objector(service, address, ground);
+    if (holder !== null) return { refusal: whyTaken(address, holder), taken: address };
   }
   const { required, optional } = wantedFamilies(service, free);
   const foreign = service.addresses.find(
@@ -53,9 +55,7 @@ function poolsNamed(pool: string | null, all: readonly Pool[]): readonly Pool[] 
   return pool === null ? all : all.filter(({ name }) => name === pool);
 }
 
-function whyTaken(service: ServiceManifest, address: Address, ground: Ground): ServiceRefusal | null {
-  const holder = objector(service, address, ground);
-  if (holder === null) return null;
+function whyTaken(address: Address, holder: ServiceManifest): ServiceRefusal {
   const message = `${address} belongs to ${holder.key}: give both one vipward.io/sharing-key`;
   return { reason: RefusalReason.AddressTaken, message };
 }

@@ -5,10 +5,13 @@ import { RefusalReason, type ServiceManifest, type ServiceRefusal } from '../ser
 import type { FreeAddresses } from './free-addresses.ts';
 import { type Pool, poolOf } from './pools.ts';
 
-/** The addresses of a Service, or why it is refused; `lacks` is the family of which no address is free. */
+/**
+ * The addresses of a Service, or why it is refused: `lacks` is the family of which no address is free,
+ * `taken` the address that other Services have.
+ */
 export type Outcome =
   | { readonly addresses: readonly Address[] }
-  | { readonly refusal: ServiceRefusal; readonly lacks?: Family };
+  | { readonly refusal: ServiceRefusal; readonly lacks?: Family; readonly taken?: Address };
 
 export interface WantedFamilies {
   readonly required: readonly Family[];

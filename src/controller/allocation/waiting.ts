@@ -3,15 +3,16 @@
 
 import { type Address, type Family, familyOf } from '../../state/address.ts';
 import type { ServiceKey } from '../../state/service.ts';
-import { RefusalReason, type ServiceManifest, type ServiceRefusal } from '../service.ts';
+import type { ServiceManifest, ServiceRefusal } from '../service.ts';
+import { type Ground, hasFree } from './assign.ts';
 import type { Outcome } from './families.ts';
 
 /** What a Service waits for: an address of this family, of the pool or, if null, of any. */
 interface Lack {
   readonly family: Family;
   readonly pool: string | null;
-  /** It may also get an address that other Services share with it. */
-  readonly shares: boolean;
+  /** It may also get an address that other Services share under this key. */
+  readonly sharingKey: string | null;
   /** Addresses that it had: it may get one back that is not free to others. */
   readonly had: readonly Address[];
 }
@@ -20,19 +21,24 @@ const nothing: readonly Address[] = [];
 const none: ReadonlySet<Address> = new Set();
 
 export class Waiting {
-  /** Whether the pool, or any if null, has a free address of the family. */
-  readonly #hasFree: (family: Family, pool: string | null) => boolean;
+  readonly #ground: Ground;
   readonly #refusals = new Map<ServiceKey, ServiceRefusal>();
   /** Services that are refused since no address is free, or that prefer two families and have one. */
   readonly #lacks = new Map<ServiceKey, Lack>();
+  /** The Services that are refused since other Services have an address that they ask for, by address. */
+  readonly #rivals = new Map<Address, Set<ServiceKey>>();
+  /** The address that each of them is refused for. */
+  readonly #taken = new Map<ServiceKey, Address>();
+  /** Addresses with rivals that a Service has left or shares otherwise, since the last round of asking. */
+  readonly #loose = new Set<Address>();
   #refused = new Set<ServiceKey>();
-  /** The answers of #hasFree by pool. They hold until a Service is given an address. */
+  /** The answers of hasFree by pool. They hold until a Service is given an address. */
   readonly #free: Readonly<Record<Family, Map<string | null, boolean>>> = { 4: new Map(), 6: new Map() };
   /** The addresses that came free before this round of asking. */
   #released = none;
 
-  constructor(hasFree: (family: Family, pool: string | null) => boolean) {
-    this.#hasFree = hasFree;
+  constructor(ground: Ground) {
+    this.#ground = ground;
   }
 
   get refusals(): ReadonlyMap<ServiceKey, ServiceRefusal> {
@@ -42,13 +48,17 @@ export class Waiting {
   /** `had` are the addresses that the Service had before. */
   refused(
     { key, pool, sharingKey }: ServiceManifest,
-    { refusal, lacks }: Extract<Outcome, { readonly refusal: ServiceRefusal }>,
+    { refusal, lacks, taken }: Extract<Outcome, { readonly refusal: ServiceRefusal }>,
     had: readonly Address[],
   ): void {
     this.#refusals.set(key, refusal);
     this.#refused.add(key);
     if (lacks === undefined) this.#lacks.delete(key);
-    else this.#lacks.set(key, { family: lacks, pool, shares: sharingKey !== null, had });
+    else this.#lacks.set(key, { family: lacks, pool, sharingKey, had });
+    this.#giveUp(key);
+    if (taken === undefined) return;
+    this.#taken.set(key, taken);
+    this.#rivals.set(taken, (this.#rivals.get(taken) ?? new Set()).add(key));
   }
 
   given({ key, pool, wish, sharingKey }: ServiceManifest, addresses: readonly Address[]): void {
@@ -57,12 +67,18 @@ export class Waiting {
     if (wish.policy !== 'PreferDualStack') return;
     const [family, other] = new Set(addresses.map(familyOf));
     if (family === undefined || other !== undefined) return;
-    this.#lacks.set(key, { family: family === 4 ? 6 : 4, pool, shares: sharingKey !== null, had: nothing });
+    this.#lacks.set(key, { family: family === 4 ? 6 : 4, pool, sharingKey, had: nothing });
   }
 
   forget(key: ServiceKey): void {
     this.#refusals.delete(key);
     this.#lacks.delete(key);
+    this.#giveUp(key);
+  }
+
+  /** A Service leaves these addresses, or shares them otherwise: those that are refused for one ask again. */
+  loosen(addresses: readonly Address[]): void {
+    for (const address of addresses) if (this.#rivals.has(address)) this.#loose.add(address);
   }
 
   /** Returns the Services refused since the last call. */
@@ -73,28 +89,40 @@ export class Waiting {
   }
 
   /**
-   * Begins a round of asking, after these addresses came free: the Services that may get one they lack. None
-   * after null.
+   * Begins a round of asking, after these addresses came free: the Services that may get one they lack. After
+   * null, only those that are refused for a loose address.
    */
   *all(released: ReadonlySet<Address> | null = none): Generator<ServiceKey, void> {
+    for (const address of this.#loose) yield* this.#rivals.get(address) ?? [];
+    this.#loose.clear();
     if (released === null) return;
     this.#doubt();
     this.#released = released;
-    for (const [key, { reason }] of this.#refusals) if (reason === RefusalReason.AddressTaken) yield key;
     for (const key of this.#lacks.keys()) if (this.mayGain(key)) yield key;
   }
 
   /** False for a Service that lacks an address and cannot get one any more in this round. */
   mayGain(key: ServiceKey): boolean {
     const lack = this.#lacks.get(key);
-    if (lack === undefined || lack.shares) return true;
-    return this.#isFree(lack) || lack.had.some((address) => this.#released.has(address));
+    if (lack === undefined || this.#isFree(lack)) return true;
+    if (lack.had.some((address) => this.#released.has(address))) return true;
+    return this.#ground.free.sharedBy(lack.sharingKey).some((address) => familyOf(address) === lack.family);
+  }
+
+  /** The Service is no rival any more for the address that it was refused for. */
+  #giveUp(key: ServiceKey): void {
+    const taken = this.#taken.get(key);
+    if (taken === undefined) return;
+    this.#taken.delete(key);
+    const rivals = this.#rivals.get(taken);
+    rivals?.delete(key);
+    if (rivals?.size === 0) this.#rivals.delete(taken);
   }
 
   #isFree({ family, pool }: Lack): boolean {
     const known = this.#free[family].get(pool);
     if (known !== undefined) return known;
-    const isFree = this.#hasFree(family, pool);
+    const isFree = hasFree(family, pool, this.#ground);
     this.#free[family].set(pool, isFree);
     return isFree;
   }

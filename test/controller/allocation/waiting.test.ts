@@ -3,11 +3,14 @@ import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Allocator } from '../../../src/controller/allocate.ts';
 import type { Outcome } from '../../../src/controller/allocation/families.ts';
+import { FreeAddresses } from '../../../src/controller/allocation/free-addresses.ts';
 import { parsePools } from '../../../src/controller/allocation/pools.ts';
+import { Users } from '../../../src/controller/allocation/users.ts';
 import { Waiting } from '../../../src/controller/allocation/waiting.ts';
 import type { ServiceManifest } from '../../../src/controller/service.ts';
 import { readDocument } from '../../../src/controller/sources/manifest.ts';
-import { parseAddress } from '../../../src/state/address.ts';
+import { type Address, parseAddress } from '../../../src/state/address.ts';
+import type { ServiceKey } from '../../../src/state/service.ts';
 import { serviceObject } from '../fixture.ts';
 
 class CountingAllocator extends Allocator {
@@ -32,7 +35,9 @@ function manifest(
 test('a freed address asks only the Services that may get an address they lack', () => {
   const allocator = new CountingAllocator(parsePools(['p=10.77.0.0/24', 'fd77::100']), new Map());
   const [first, second, ...others] = ['a', 'b', 'c', 'd', 'e'].map((name) => manifest(name));
-  const sharing = manifest('f', { 'vipward.io/sharing-key': 'k' });
+  const sharingKey = { 'vipward.io/sharing-key': 'k' };
+  const dualStack = (port: number) => ({ ipFamilyPolicy: 'PreferDualStack', ports: [{ port }] });
+  const sharing = manifest('f', sharingKey, dualStack(80));
   ok(first !== undefined && second !== undefined);
   allocator.apply({ set: [first, second, ...others, sharing], remove: [] });
   const asked = (remove: ServiceManifest): readonly string[] => {
@@ -40,10 +45,12 @@ test('a freed address asks only the Services that may get an address they lack',
     allocator.apply({ set: [], remove: [remove.key] });
     return [...new Set(allocator.asked)];
   };
-  deepEqual(asked(second), ['demo/f']);
+  deepEqual(asked(second), []);
   // Its IPv6 address goes to the first of the others, and then none is free.
-  deepEqual(asked(first), ['demo/c', 'demo/f']);
+  deepEqual(asked(first), ['demo/c']);
   equal(allocator.addressesOf(manifest('c').key).at(1), 'fd77::100');
+  allocator.apply({ set: [manifest('c', sharingKey, dualStack(81))], remove: [] });
+  equal(allocator.addressesOf(sharing.key).at(1), 'fd77::100');
 });
 
 test('a freed address asks only as many refused Services as it can serve, the oldest first', () => {
@@ -86,11 +93,84 @@ test('a refused Service asks when the address that it had comes free, though an 
   deepEqual(allocator.addressesOf(had.key), ['10.77.0.100']);
 });
 
+/** A Service of its own namespace that asks for an address. */
+function asking(name: string, address: string, key?: string): ServiceManifest {
+  const annotations = { 'vipward.io/addresses': address, ...(key && { 'vipward.io/sharing-key': key }) };
+  const [service] = readDocument(serviceObject(name, { namespace: name, annotations })).services;
+  ok(service !== undefined);
+  return service;
+}
+
+test('a freed address asks only the Services that are refused for that address', () => {
+  const allocator = new CountingAllocator(parsePools(['p=10.77.0.0/24']), new Map());
+  const [one, two] = ['10.77.0.1', '10.77.0.2'];
+  const set = [asking('a', one), asking('b', two), asking('c', one), asking('d', one), asking('e', two)];
+  allocator.apply({ set, remove: [] });
+  deepEqual([...allocator.refusals.keys()], ['c/c', 'd/d', 'e/e']);
+  const asked = (...remove: string[]): readonly string[] => {
+    allocator.asked = [];
+    allocator.apply({ set: [], remove: remove as ServiceKey[] });
+    return [...new Set(allocator.asked)];
+  };
+  deepEqual(asked('b/b'), ['e/e']);
+  deepEqual(asked('a/a'), ['c/c', 'd/d']);
+  deepEqual(asked('e/e'), []);
+  deepEqual([...allocator.refusals.keys()], ['d/d']);
+});
+
+test('a Service is asked when those that do not share its address leave, or share it', () => {
+  const allocator = new CountingAllocator(parsePools(['p=10.77.0.0/24']), new Map());
+  const set = (...services: ServiceManifest[]) => allocator.apply({ set: services, remove: [] });
+  const [mine, theirs, joins] = ['a', 'b', 'c'].map((name) => asking(name, '10.77.0.1', 'k'));
+  ok(mine !== undefined && theirs !== undefined && joins !== undefined);
+  const bare = { ...joins, namespace: mine.namespace, sharingKey: null };
+  set(mine, theirs, bare);
+  equal(allocator.refusals.get(bare.key)?.reason, 'AddressTaken');
+  // Another Service has the address still: it does not come free.
+  allocator.apply({ set: [], remove: [theirs.key] });
+  equal(allocator.refusals.size, 0);
+  set(theirs);
+  equal(allocator.refusals.get(theirs.key)?.reason, 'AddressTaken');
+  set(joins);
+  equal(allocator.refusals.size, 0);
+});
+
+function waitingFor(): Waiting {
+  const pools = parsePools(['p=fd77::/120']);
+  const free = new FreeAddresses(pools, () => false);
+  return new Waiting({ pools, free, users: new Users(), usersOf: () => [] });
+}
+
+const refusal = { reason: 'AddressTaken', message: '' } as const;
+const [one, two] = ['fd77::1', 'fd77::2'].map(parseAddress) as [Address, Address];
+
+test('a Service waits for what it was refused for last', () => {
+  const waiting = waitingFor();
+  const service = manifest('a');
+  const due = () => {
+    waiting.loosen([one, two]);
+    return [...waiting.all(null)];
+  };
+  waiting.refused(service, { refusal, lacks: 6 }, []);
+  deepEqual([due(), [...waiting.all()]], [[], [service.key]]);
+  waiting.refused(service, { refusal, taken: one }, []);
+  deepEqual([due(), [...waiting.all()]], [[service.key], []]);
+  waiting.refused(service, { refusal, taken: two }, []);
+  waiting.loosen([one]);
+  deepEqual([[...waiting.all(null)], due()], [[], [service.key]]);
+  waiting.refused(service, { refusal, lacks: 6 }, []);
+  deepEqual([due(), [...waiting.all()]], [[], [service.key]]);
+});
+
 test('nothing is kept of a Service that is gone', () => {
-  const waiting = new Waiting(() => true);
+  const waiting = waitingFor();
   const service = manifest('a');
   waiting.given(service, [parseAddress('10.77.0.1')]);
   deepEqual([...waiting.all()], [service.key]);
   waiting.forget(service.key);
   deepEqual([...waiting.all()], []);
+  waiting.refused(service, { refusal, taken: one }, []);
+  waiting.forget(service.key);
+  waiting.loosen([one]);
+  deepEqual([[...waiting.all()], waiting.refusals.size], [[], 0]);
 });
