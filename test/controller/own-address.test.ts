@@ -78,6 +78,12 @@ test('an agent that is back and commits the rules of a VIP objects to it no more
   await other.until(({ placements }) => placements.has(vip));
 });
 
+test('a move to a node is refused with what another node said of the address', limit, async (t) => {
+  const { running, other } = await opposed(t);
+  const { status, body } = await post(running.url, 'move', { vip, node: other.name });
+  deepEqual([status, body.error?.message], [409, `n1: refused by n2: ${reason}`]);
+});
+
 test('no node gets a VIP that another finds to be its own before it has the rules', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });
   const other = agentOf(t, running, 'n1', { acks: false });

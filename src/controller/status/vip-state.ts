@@ -78,7 +78,7 @@ export function whyNotOn(
   if (bar !== null) return `${bar.reason}: ${bar.message}`;
   if (!node.mayTake(address)) return `${address} is not on its link, or not in its --allow`;
   const objector = controller.nodes.objectorTo(address);
-  if (objector !== undefined) return `${objector.name} knows ${address} as no VIP`;
+  if (objector !== undefined) return `refused by ${objector.name}: ${objector.refusalOf(address)?.reason}`;
   const since = controller.rules.sinceSeq(address);
   if (since === undefined || !node.hasAcked('rules', since))
     return `has not committed the rules of ${address} yet`;
