@@ -11,7 +11,6 @@ import { agentOf, type TestAgent } from './test-agent.ts';
 import { twoNodes } from './two-nodes.ts';
 
 const vip = '10.77.0.100' as Address;
-const bare = (name: string): string => service(name);
 const mac = '02:00:5e:10:00:02';
 const reason = 'it is an address of eth0';
 const limit = { timeout: 20_000 };
@@ -134,23 +133,56 @@ test('a move ends if a third node finds the VIP to be its own', limit, async (t)
   ok(old.placements.has(vip));
 });
 
-test('what nodes say of their addresses before the first reading is believed counts', limit, async (t) => {
-  const setup = { stateDir: folder(t), services: folder(t) };
+/** A controller that restarts and reads one of its 20 Services: it asks again whether the others are gone. */
+async function restarted(context: TestContext, meet: (before: TestController) => Promise<void>) {
+  const setup = { stateDir: folder(context), services: folder(context) };
   const names = Array.from({ length: 20 }, (_, index) => `s${index}`);
-  const before = await runningController(t, { ...setup, files: { 'b.yaml': names.map(bare).join('---\n') } });
+  const files = { 'b.yaml': names.map((name) => service(name)).join('---\n') };
+  const before = await runningController(context, { ...setup, files });
   await untilStatus(before, ({ vips }) => vips.length === names.length);
+  await meet(before);
   await before.stop();
   writeFileSync(join(setup.services, 'b.yaml'), '');
   const timing = { massRemovalWaitMs: 1500 };
-  const running = await runningController(t, { ...setup, files: { 'a.yaml': service('s0') }, timing });
+  return await runningController(context, { ...setup, files: { 'a.yaml': service('s0') }, timing });
+}
+
+const welcomed = (agent: TestAgent): Promise<void> =>
+  agent.until(({ heard }) => heard.some(({ type }) => type === 'welcome'));
+
+test('what nodes say of their addresses before the first reading is believed counts', limit, async (t) => {
+  const running = await restarted(t, async () => undefined);
   const owning = owningOf(t, running);
-  await owning.until(({ heard }) => heard.some(({ type }) => type === 'welcome'));
+  await welcomed(owning);
   objects(owning);
   const other = agentOf(t, running, 'n1');
   await other.synced();
   await refusedBy(running);
   await caughtUp(running, other);
   equal(other.placements.has(vip), false);
+});
+
+test('a VIP that its node refuses before the first reading is believed goes to another', limit, async (t) => {
+  const running = await restarted(t, async (before) => {
+    agentOf(t, before, 'n1').refuses = 'KernelRefused';
+    await untilStatus(before, ({ vips }) =>
+      vips.every(({ node, state }) => node === 'n1' && state === 'refused'),
+    );
+  });
+  const refusing = agentOf(t, running, 'n1', { acks: false });
+  await welcomed(refusing);
+  for (const key of [vip, '10.77.0.101', '10.77.0.119'])
+    refusing.send({
+      type: 'refused',
+      table: 'placements',
+      key,
+      services: [],
+      code: 'KernelRefused',
+      reason: '',
+    });
+  const other = agentOf(t, running, 'n2');
+  await other.until(({ placements }) => placements.has(vip));
+  deepEqual(running.controller.owners.nominations.all(), []);
 });
 
 test('a node of ours that answers for a VIP may still say that it is its own address', limit, async (t) => {
@@ -167,4 +199,18 @@ test('a node of ours that answers for a VIP may still say that it is its own add
   objects(owning);
   await refusedBy(running);
   equal(running.controller.nodes.served.has(vip), false);
+});
+
+test('a VIP stays refused if a node of ours answers for it whose agent is away', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const owning = owningOf(t, running);
+  await owning.until(({ rules }) => rules.has(vip));
+  owning.commit('rules');
+  await owning.close();
+  await untilStatus(running, ({ nodes }) => nodes[0]?.connected === false);
+  const other = agentOf(t, running, 'n1');
+  other.refuses = 'AddressConflict';
+  other.answeredBy = mac;
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'refused');
+  deepEqual([running.status().vips[0]?.node, running.controller.nodes.served.has(vip)], ['n1', false]);
 });
