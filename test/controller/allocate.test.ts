@@ -43,6 +43,19 @@ test('addresses are assigned in order, and a freed address is assigned again', (
   deepEqual(at(allocator, 'demo/d'), ['10.77.0.100']);
 });
 
+test('an address that an absent node may have is looked at once, and again when it is freed', () => {
+  const allocator = allocated([]);
+  const looks: string[] = [];
+  let held: readonly string[] = ['10.77.0.100', '10.77.0.101'];
+  allocator.isHeld = (address) => looks.push(address) > 0 && held.includes(address);
+  for (const name of ['a', 'b']) allocator.apply({ set: [manifest(name)], remove: [] });
+  deepEqual(looks, ['10.77.0.100', '10.77.0.101', '10.77.0.102', '10.77.0.103']);
+  held = ['10.77.0.100'];
+  equal(allocator.freed(['10.77.0.101' as Address, '10.77.0.102' as Address]), true);
+  allocator.apply({ set: [manifest('c')], remove: [] });
+  deepEqual(at(allocator, 'demo/c'), ['10.77.0.101']);
+});
+
 test('a Service that an exhausted pool refuses gets the first address that becomes free', () => {
   const allocator = allocated(['a', 'b', 'c', 'd', 'e'].map((name) => manifest(name)));
   equal(why(allocator, 'demo/e')?.reason, 'PoolExhausted');

@@ -31,20 +31,15 @@ export class FreeAddresses {
     return this.#families.has(family);
   }
 
-  /** The first address that no Service has and no unreachable node may still have. */
+  /**
+   * The first address that no Service has and no unreachable node may still have. What a node may have is not
+   * looked at again before release() is called for it.
+   */
   find(family: Family, pools: readonly Pool[], isTaken: (address: Address) => boolean): Address | undefined {
-    const held: Address[] = [];
-    const isGone = (address: Address): boolean => {
-      if (isTaken(address)) return true;
-      if (!this.#isHeld(address)) return false;
-      held.push(address);
-      return true;
-    };
+    const isGone = (address: Address): boolean => isTaken(address) || this.#isHeld(address);
     const cursors = pools.flatMap(({ name }) => this.#cursors.get(name) ?? []);
     let found: Address | undefined;
     for (const cursor of cursors) if (cursor.family === family) found ??= cursor.find(isGone);
-    // A node lets go without a call of release(): the next search looks at these addresses again.
-    for (const address of held) for (const cursor of cursors) cursor.release(address);
     return found;
   }
 
