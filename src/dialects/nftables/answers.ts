@@ -2,9 +2,9 @@
 // if from a VIP, before the VIP came here, has left an entry that makes an answer of every probe behind it.
 
 import { protocolNumbers } from '../../state/port.ts';
-import { KeyType, NF_ACCEPT, PayloadBase } from './constants.ts';
+import { KeyType, NF_ACCEPT, NFT_GOTO, PayloadBase } from './constants.ts';
 import { Rule } from './expressions.ts';
-import { type FamilyShape, ruleOf } from './families.ts';
+import { type FamilyShape, families, ruleOf } from './families.ts';
 import type { SetShape } from './objects.ts';
 
 /**
@@ -31,27 +31,34 @@ export function sentShape({ family, addressBytes }: FamilyShape): SetShape {
 }
 
 /**
- * At the hook output: what the node asks from a VIP with egress may be answered. What it answers itself opens
- * nothing: a port that it serves may be declared for some sources only.
+ * At the hook output: sends what a VIP with egress sends, except by TCP, to the chain of its family. Each
+ * packet of the node comes by here, so the cheap test is first: answers of TCP are known by their flags.
+ */
+export function outputRules(): Rule[] {
+  const stream = new Rule().metaL4proto(0).compareEqual(0, Uint8Array.of(TCP)).verdict(NF_ACCEPT);
+  const others = families.map((shape) =>
+    ruleOf(shape)
+      .payload(PayloadBase.NETWORK_HEADER, shape.sourceOffset, shape.addressBytes, 0)
+      .lookup(`egress${shape.family}`, 0)
+      .verdict(NFT_GOTO, `sent${shape.family}`),
+  );
+  return [stream, ...others];
+}
+
+/**
+ * What the node asks from a VIP may be answered. What it answers itself opens nothing: a port that it serves
+ * may be declared for some sources only.
  */
 export function sentRules(shape: FamilyShape): Rule[] {
-  const { family, sourceOffset, addressBytes } = shape;
-  const sends = (): Rule =>
-    ruleOf(shape)
-      .payload(PayloadBase.NETWORK_HEADER, sourceOffset, addressBytes, 0)
-      .lookup(`egress${family}`, 0)
-      .ctOriginal(0);
-  const from = { address: sourceOffset, port: 0 };
-  const portless = sends();
-  for (const protocol of [TCP, UDP, SCTP])
-    portless.metaL4proto(0).compareNotEqual(0, Uint8Array.of(protocol));
-  return [
-    ...[UDP, SCTP].map((protocol) => {
-      const ported = sends().metaL4proto(0).compareEqual(0, Uint8Array.of(protocol));
-      return updated(shape, keyed(ported, shape, { ...from, ported: true }));
-    }),
-    updated(shape, keyed(portless, shape, { ...from, ported: false })),
-  ];
+  const asks = (): Rule => new Rule().ctOriginal(0);
+  const noted = (rule: Rule, ported: boolean): Rule =>
+    updated(shape, keyed(rule, shape, { address: shape.sourceOffset, port: 0, ported }));
+  const portless = asks();
+  for (const protocol of [UDP, SCTP]) portless.metaL4proto(0).compareNotEqual(0, Uint8Array.of(protocol));
+  const ported = [UDP, SCTP].map((protocol) =>
+    noted(ofFamily(asks(), shape).metaL4proto(0).compareEqual(0, Uint8Array.of(protocol)), true),
+  );
+  return [...ported, noted(ofFamily(portless, shape), false)];
 }
 
 /**
@@ -72,6 +79,11 @@ export function answerRules(shape: FamilyShape): Rule[] {
     return updated(shape, keyed(known, shape, end));
   });
   return [stream, ...others].map((rule) => rule.verdict(NF_ACCEPT));
+}
+
+/** The test of the family, where nft looks for it. */
+function ofFamily(rule: Rule, { nfproto }: FamilyShape): Rule {
+  return rule.metaNfproto(0).compareEqual(0, Uint8Array.of(nfproto));
 }
 
 /** Offsets in the headers of the packet. */

@@ -3,7 +3,7 @@
 
 import { maskBytes } from '../../state/address.ts';
 import type { Needs } from '../../state/desired-state.ts';
-import { answerRules, sentRules } from './answers.ts';
+import { answerRules, outputRules, sentRules } from './answers.ts';
 import {
   EGRESS_PRIORITY,
   INPUT_PRIORITY,
@@ -66,7 +66,10 @@ export function ruleset(needs: Needs, options: NftOptions): NftObject[] {
     if (options.observe) objects.push(chain(`observe${shape.family}`, null, observeRules(shape)));
     objects.push(chain(`guard${shape.family}`, null, guardRules(shape, needs, options)));
     objects.push(chain(`input${shape.family}`, null, inputRules(shape, needs, options)));
-    if (needs.egress) objects.push(chain(`egress${shape.family}`, null, egressRules(shape, needs, options)));
+    if (needs.egress) {
+      objects.push(chain(`egress${shape.family}`, null, egressRules(shape, needs, options)));
+      objects.push(chain(`sent${shape.family}`, null, sentRules(shape)));
+    }
   }
   objects.push(
     chain('input', { number: NF_INET_LOCAL_IN, priority: INPUT_PRIORITY }, entryRules('vip', 'input')),
@@ -75,7 +78,7 @@ export function ruleset(needs: Needs, options: NftOptions): NftObject[] {
     const hook = { number: NF_INET_PRE_ROUTING, priority: EGRESS_PRIORITY };
     objects.push(chain('egress', hook, entryRules('egress', 'egress')));
     const output = { number: NF_INET_LOCAL_OUT, priority: OUTPUT_PRIORITY };
-    objects.push(chain('sent', output, families.flatMap(sentRules)));
+    objects.push(chain('sent', output, outputRules()));
   }
   if (options.localAddresses && (needs.forward || needs.egress)) {
     const hook = { number: NF_INET_PRE_ROUTING, priority: EGRESS_PRIORITY };

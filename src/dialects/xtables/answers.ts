@@ -32,8 +32,8 @@ export function sentChain(shape: FamilyShape): Chain {
   return {
     name: chainNames.sent,
     rules: [
-      stranger.comment('vipward: not from such a VIP').verdict(Verdict.RETURN),
       new Rule(shape).protocol(TCP).comment('vipward: known by its flags').verdict(Verdict.RETURN),
+      stranger.comment('vipward: not from such a VIP').verdict(Verdict.RETURN),
       sends(shape, new Rule(shape).original(), ['src', 'src']),
     ],
   };
