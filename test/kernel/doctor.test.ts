@@ -91,6 +91,23 @@ test('the doctor fails CAP_NET_ADMIN of a user namespace that does not own the n
   assert.match(of('CAP_NET_ADMIN').found, /EPERM.*another user namespace/);
 });
 
+test('the doctor names routes of SRv6 that unpack packets for the node', {
+  skip: skip || lacks('ip'),
+}, (t) => {
+  using host = Namespace.make();
+  run(host, 'ip link add one type veth peer name two');
+  run(host, 'ip link set one up');
+  const add = (to: string, action: string): number | null =>
+    runIn(host, `ip -6 route add ${to} encap seg6local action ${action} dev one`.split(' ') as [string])
+      .status;
+  if (add('fc00::1', 'End') !== 0) return t.skip('no seg6local');
+  assert.equal(examine(host).of('seg6local').result, 'ok');
+  assert.equal(add('fc00:1::/64', 'End.DT6 table 255'), 0);
+  assert.equal(add('fc00::2', 'End.DX4 nh4 0.0.0.0'), 0);
+  const { result, found } = examine(host).of('seg6local');
+  assert.deepEqual([result, found], ['warn', 'End.DX4 at fc00::2/128, End.DT6 at fc00:1::/64']);
+});
+
 test(
   'the doctor counts the rules of iptables-legacy and iptables-nft and names the chains that drop',
   withBoth,

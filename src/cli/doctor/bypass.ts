@@ -1,11 +1,12 @@
 // Checks for ways past our rules: eBPF programs before them, and VIP destinations set after them.
 
-import { LinkAttribute, Message as RtMessage } from '../../dialects/addresses/constants.ts';
+import { LinkAttribute, RouteAttribute, Message as RtMessage } from '../../dialects/addresses/constants.ts';
 import { type Link, linkDump, readLinks } from '../../dialects/addresses/links.ts';
 import type { DumpRequest } from '../../dialects/dialect.ts';
-import { NLM_F_DUMP } from '../../netlink/message.ts';
-import { attributesOf, messagesOf, u32 } from '../../netlink/reader.ts';
+import { AF_INET6, NLM_F_DUMP } from '../../netlink/message.ts';
+import { attributesOf, messagesOf, u16, u32 } from '../../netlink/reader.ts';
 import { request } from '../../netlink/request.ts';
+import { formatAddress } from '../../state/address.ts';
 import { bytesOf, type Machine, type OrErrno, settings, textAt } from './machine.ts';
 import { type Check, ok, warn } from './report.ts';
 
@@ -22,9 +23,18 @@ const TCA_BPF_NAME = 7;
 /** The parents of ingress filters: of a clsact, and of an ingress qdisc (linux/pkt_sched.h). */
 const CLSACT_INGRESS = 0xfffffff2;
 const TC_H_INGRESS = 0xffff0000;
+/** RTA_ENCAP_TYPE and RTA_ENCAP of linux/rtnetlink.h. */
+const RTA_ENCAP_TYPE = 21;
+const RTA_ENCAP = 22;
+const LWTUNNEL_ENCAP_SEG6_LOCAL = 7;
+const SEG6_LOCAL_ACTION = 1;
 const linkHeaderBytes = 16;
+const routeHeaderBytes = 12;
 /** struct tcmsg: family, interface at 4, handle, parent, info. */
 const tcHeaderBytes = 20;
+
+/** The actions of linux/seg6_local.h that deliver what they unpack to the node itself. */
+const unpacking: Readonly<Record<number, string>> = { 6: 'DX4', 7: 'DT6', 8: 'DT4', 16: 'DT46' };
 
 /** The interfaces that a CNI's eBPF data plane creates. */
 const planes: readonly (readonly [name: string, pattern: RegExp])[] = [
@@ -43,6 +53,7 @@ export async function bypassChecks(machine: Machine): Promise<Check[]> {
     sourceRoutingCheck(machine),
     segmentCheck(machine, 'seg6_enabled'),
     segmentCheck(machine, 'rpl_seg_enabled'),
+    await unpackingCheck(machine),
     mplsCheck(machine),
     vrfCheck(links),
   ];
@@ -154,6 +165,30 @@ function segmentCheck(machine: Machine, name: 'seg6_enabled' | 'rpl_seg_enabled'
   if (links.length === 0 || values.get('all') !== 1) return ok({ ...part, found: 'off' });
   const next = `sysctl -w net.ipv6.conf.all.${name}=0: its last segment may be a VIP, unread by the guard`;
   return warn({ ...part, found: `on: ${links.join(', ')}`, next });
+}
+
+/** Such a route needs no seg6_enabled: what it unpacks has no routing header of its own. */
+async function unpackingCheck(machine: Machine): Promise<Check> {
+  const part = { name: 'seg6local', how: 'RTA_ENCAP of RTM_GETROUTE', option: null };
+  const bytes = request(RtMessage.GETROUTE, NLM_F_DUMP, (writer) => {
+    writer.raw(Uint8Array.of(AF_INET6, ...new Uint8Array(routeHeaderBytes - 1)));
+  });
+  const found = [...readUnpacking(await machine.ask({ door: 'rtnetlink', bytes }))];
+  if (found.length === 0) return ok({ ...part, found: 'no route that unpacks for this node' });
+  const next =
+    'check its table or next hop: a VIP there is reached by packets that the first guard never read';
+  return warn({ ...part, found: found.join(', '), next });
+}
+
+function* readUnpacking(reply: OrErrno<Uint8Array>): Generator<string> {
+  for (const { type, payload } of messagesOf(bytesOf(reply))) {
+    if (type !== RtMessage.NEWROUTE) continue;
+    const attributes = attributesOf(payload, routeHeaderBytes);
+    if (u16(attributes.bytes(RTA_ENCAP_TYPE)) !== LWTUNNEL_ENCAP_SEG6_LOCAL) continue;
+    const action = unpacking[u32(attributes.nest(RTA_ENCAP).bytes(SEG6_LOCAL_ACTION))];
+    const to = attributes.get(RouteAttribute.DST);
+    if (action !== undefined && to !== undefined) yield `End.${action} at ${formatAddress(to)}/${payload[1]}`;
+  }
 }
 
 /** A packet whose label ends at lo comes in again by lo, where both guards let everything pass. */
