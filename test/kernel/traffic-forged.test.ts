@@ -4,11 +4,10 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { addressBytes, parseAddress } from '../../src/state/address.ts';
 import { runIn } from '../namespaces.ts';
 import { Node, skip } from './node.ts';
 import { hasTool } from './own-kernel.ts';
-import { bound, packetOf, probe, sendRaw } from './traffic.ts';
+import { bound, forged, IPPROTO_RAW, probe, sendRaw } from './traffic.ts';
 
 const vips = ['10.77.0.100', 'fd77::100'] as const;
 const others = ['10.77.0.101', 'fd77::101'];
@@ -18,13 +17,13 @@ const gates = { '10.77.0.100': '10.77.0.1', 'fd77::100': 'fd77::1' } as const;
 /** The network of the client. */
 const clients = ['10.77.0.0/24', 'fd77::/64'];
 const theirPort = 4022;
-const IPPROTO_RAW = 255;
 const bridgeFilter = '/proc/sys/net/bridge/bridge-nf-call';
 const withNft = skip || hasTool('nft', '--version');
 const withBridge = { skip: skip || (!existsSync(`${bridgeFilter}-iptables`) && 'no br_netfilter') };
 
 for (const [name, annotations, port] of [
   ['an undeclared port of a VIP with egress', { egress: 'true' }, 161],
+  ['a port that a VIP with egress asks from', { egress: 'true' }, 5353],
   ['a forwarded port to a listener of the node', { delivery: 'forward' }, 53],
 ] as const) {
   test(`a forged source does not open ${name}`, { skip }, async () => {
@@ -33,6 +32,8 @@ for (const [name, annotations, port] of [
     await node.listen(node.node, 'udp', port);
     for (const vip of vips) {
       const accomplice = accomplices[vip];
+      if (port === 5353)
+        sendRaw(node.node, IPPROTO_RAW, accomplice, forged(vip, accomplice, port, { toPort: 9000 }));
       sendRaw(node.client, IPPROTO_RAW, accomplice, forged(vip, accomplice, port));
       const to = { host: vip, port, localPort: theirPort };
       assert.equal(await probe(node.backend, 'udp', to), 'closed', vip);
@@ -216,26 +217,4 @@ function bridge(node: Node, name: string, links: readonly string[], { shows = tr
 function carry(node: Node, address: string, { from, to }: { from: string; to: string }): void {
   node.run(`ip address delete ${address} dev ${from}`);
   node.run(`ip address add ${address} dev ${to}${address.includes(':') ? ' nodad' : ''}`);
-}
-
-/** A datagram, or the first packet of a connection, from a port of the VIP. */
-function forged(
-  from: string,
-  to: string,
-  port: number,
-  { toPort = theirPort, protocol = 'udp' }: { toPort?: number; protocol?: 'tcp' | 'udp' } = {},
-): Uint8Array {
-  const ends = [from, to].flatMap((end) => [...addressBytes(parseAddress(end))]);
-  const number = protocol === 'udp' ? 17 : 6;
-  const segment = new Uint8Array(protocol === 'udp' ? 12 : 20);
-  const view = new DataView(segment.buffer);
-  for (const [index, word] of [port, toPort].entries()) view.setUint16(index * 2, word);
-  if (protocol === 'udp') view.setUint16(4, segment.length);
-  // Five words of header, and SYN.
-  else view.setUint16(12, 0x5002);
-  let sum = segment.length + number;
-  for (const [place, byte] of [...ends, ...segment].entries()) sum += place % 2 === 0 ? byte << 8 : byte;
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
-  view.setUint16(protocol === 'udp' ? 6 : 16, ~sum & 0xffff);
-  return packetOf(from, to, number, segment);
 }

@@ -13,6 +13,9 @@ import { patient } from '../patience.ts';
 /** `closed`: no answer at all. `refused`: the packet passed, and nothing listened. */
 export type Probe = 'open' | 'closed' | 'refused';
 
+/** The protocol of packets that are sent with their header. */
+export const IPPROTO_RAW = 255;
+
 /** Far beyond what an answer takes between two namespaces. */
 const patienceMs = patient(400);
 const connectWithinMs = patient(30_000);
@@ -180,4 +183,26 @@ export function packetOf(from: string, to: string, protocol: number, payload: Ui
       ? [0x45, 0, 0, 20 + payload.length, 0, 1, 0, 0, 64, protocol, 0, 0]
       : [0x60, 0, 0, 0, 0, payload.length, protocol, 64];
   return Uint8Array.of(...start, ...source, ...destination, ...payload);
+}
+
+/** A datagram, or the first packet of a connection, as of any source; to be sent with IPPROTO_RAW. */
+export function forged(
+  from: string,
+  to: string,
+  port: number,
+  { toPort = 4022, protocol = 'udp' }: { toPort?: number; protocol?: 'tcp' | 'udp' } = {},
+): Uint8Array {
+  const ends = [from, to].flatMap((end) => [...addressBytes(parseAddress(end))]);
+  const number = protocol === 'udp' ? 17 : 6;
+  const segment = new Uint8Array(protocol === 'udp' ? 12 : 20);
+  const view = new DataView(segment.buffer);
+  for (const [index, word] of [port, toPort].entries()) view.setUint16(index * 2, word);
+  if (protocol === 'udp') view.setUint16(4, segment.length);
+  // Five words of header, and SYN.
+  else view.setUint16(12, 0x5002);
+  let sum = segment.length + number;
+  for (const [place, byte] of [...ends, ...segment].entries()) sum += place % 2 === 0 ? byte << 8 : byte;
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
+  view.setUint16(protocol === 'udp' ? 6 : 16, ~sum & 0xffff);
+  return packetOf(from, to, number, segment);
 }
