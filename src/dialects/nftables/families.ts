@@ -12,7 +12,6 @@ export interface FamilyShape {
   readonly icmpProtocol: number;
   readonly errorTypes: readonly number[];
   readonly echoRequest: number;
-  readonly echoReply: number;
 }
 
 const family4: FamilyShape = {
@@ -25,7 +24,6 @@ const family4: FamilyShape = {
   // Destination unreachable (including fragmentation needed), time exceeded, parameter problem.
   errorTypes: [3, 11, 12],
   echoRequest: 8,
-  echoReply: 0,
 };
 
 const family6: FamilyShape = {
@@ -38,7 +36,6 @@ const family6: FamilyShape = {
   // The errors (including packet too big), and router and neighbour discovery.
   errorTypes: [1, 2, 3, 4, 133, 134, 135, 136],
   echoRequest: 128,
-  echoReply: 129,
 };
 
 export const families: readonly FamilyShape[] = [family4, family6];

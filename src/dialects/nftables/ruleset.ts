@@ -137,14 +137,8 @@ function inputRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule
 
 /** Filters VIPs with egress here and not at -310: only after conntrack can an answer be told from a probe. */
 function egressRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule[] {
-  const echoReply = ruleOf(shape)
-    .metaL4proto(0)
-    .compareEqual(0, Uint8Array.of(shape.icmpProtocol))
-    .payload(PayloadBase.TRANSPORT_HEADER, 0, 1, 0)
-    .compareEqual(0, Uint8Array.of(shape.echoReply))
-    .verdict(NF_ACCEPT);
   const answers = [translated().verdict(NF_ACCEPT), ...answerRules(shape)];
-  return [...answers, ...portRules(shape, needs), icmpRule(shape), echoReply, ...dropRules(shape, options)];
+  return [...answers, ...portRules(shape, needs), icmpRule(shape), ...dropRules(shape, options)];
 }
 
 /** An answer that NAT translates back. */

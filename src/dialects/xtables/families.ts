@@ -26,7 +26,6 @@ export interface FamilyShape {
   readonly icmpMatch: 'icmp' | 'icmp6';
   readonly errorTypes: readonly number[];
   readonly echoRequest: number;
-  readonly echoReply: number;
 }
 
 export const family4: FamilyShape = {
@@ -50,7 +49,6 @@ export const family4: FamilyShape = {
   // Destination unreachable (including fragmentation needed), time exceeded, parameter problem.
   errorTypes: [3, 11, 12],
   echoRequest: 8,
-  echoReply: 0,
 };
 
 const family6: FamilyShape = {
@@ -74,7 +72,6 @@ const family6: FamilyShape = {
   // The errors (including packet too big), and router and neighbour discovery.
   errorTypes: [1, 2, 3, 4, 133, 134, 135, 136],
   echoRequest: 128,
-  echoReply: 129,
 };
 
 export const families: readonly FamilyShape[] = [family4, family6];

@@ -131,11 +131,10 @@ function forgedChain(shape: FamilyShape): Chain {
 
 /** Filters VIPs with egress here: only after conntrack can an answer be told from a probe. */
 function egressChains(shape: FamilyShape, options: XtOptions): Chain[] {
-  const echo = returns(new Rule(shape).icmp(shape.echoReply).comment('vipward: an answer to a ping'));
   return chainsOf(shape, options, {
     names: [chainNames.egress, chainNames.egressPorts],
     gate: [...gate(shape, 'egress'), translated(shape), ...answerRules(shape)],
-    rules: [...portRules(shape), ...icmpRules(shape, options), echo, ...dropRules(shape, options)],
+    rules: [...portRules(shape), ...icmpRules(shape, options), ...dropRules(shape, options)],
   });
 }
 
