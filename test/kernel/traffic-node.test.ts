@@ -22,30 +22,38 @@ test('a node reaches its own VIP', { skip }, async () => {
   for (const vip of vips) assert.equal(await node.probe('tcp', vip, 80, node.node), 'open', vip);
 });
 
-test('a node and its pods reach their own VIP through the NAT of kube-proxy', { skip: nft }, async () => {
-  await using node = await Node.start({ services: [web({ delivery: 'forward' })] });
-  await node.listen(node.backend, 'tcp', 8080);
-  const lines = [
-    'add table inet kube',
-    'add chain inet kube post { type nat hook postrouting priority srcnat; }',
-  ];
-  lines.push('add rule inet kube post oif "pods" ct status dnat masquerade');
-  for (const [hook, chain] of [
-    ['output', 'out'],
-    ['prerouting', 'pre'],
-  ]) {
-    lines.push(`add chain inet kube ${chain} { type nat hook ${hook} priority -100; }`);
-    lines.push(`add rule inet kube ${chain} ip daddr ${v4} tcp dport 80 dnat ip to 10.88.0.2:8080`);
-    lines.push(`add rule inet kube ${chain} ip6 daddr ${v6} tcp dport 80 dnat ip6 to [fd88::2]:8080`);
-  }
-  node.run('nft -f -', { input: `${lines.join('\n')}\n` });
-  for (const vip of vips) {
-    for (const from of [node.node, node.client, node.backend]) {
-      assert.equal(await node.probe('tcp', vip, 80, from), 'open', vip);
+for (const egress of ['false', 'true'])
+  test(`a node and its pods reach their own VIP through the NAT of kube-proxy (egress ${egress})`, {
+    skip: nft,
+  }, async () => {
+    const ports = ['TCP 80', 'UDP 80'];
+    await using node = await Node.start({ services: [{ ...web({ delivery: 'forward', egress }), ports }] });
+    const lines = [
+      'add table inet kube',
+      'add chain inet kube post { type nat hook postrouting priority srcnat; }',
+      'add rule inet kube post oif "pods" ct status dnat masquerade',
+    ];
+    for (const [hook, chain] of [
+      ['output', 'out'],
+      ['prerouting', 'pre'],
+    ]) {
+      lines.push(`add chain inet kube ${chain} { type nat hook ${hook} priority -100; }`);
+      for (const protocol of ['tcp', 'udp']) {
+        const rule = `add rule inet kube ${chain} ${protocol} dport 80`;
+        lines.push(`${rule} ip daddr ${v4} dnat ip to 10.88.0.2:8080`);
+        lines.push(`${rule} ip6 daddr ${v6} dnat ip6 to [fd88::2]:8080`);
+      }
     }
-    assert.ok(await echoes(await node.connect(vip, 80, node.node), 'data goes both ways'));
-  }
-});
+    node.run('nft -f -', { input: `${lines.join('\n')}\n` });
+    for (const protocol of ['tcp', 'udp'] as const) {
+      await node.listen(node.backend, protocol, 8080);
+      for (const vip of vips)
+        for (const from of [node.node, node.client, node.backend])
+          assert.equal(await node.probe(protocol, vip, 80, from), 'open', `${vip} ${protocol}`);
+    }
+    for (const vip of vips)
+      assert.ok(await echoes(await node.connect(vip, 80, node.node), 'data goes both ways'));
+  });
 
 test('with egress a connection from a VIP gets its replies, and its port is closed to others', {
   skip,

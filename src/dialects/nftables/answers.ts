@@ -66,19 +66,38 @@ export function sentRules(shape: FamilyShape): Rule[] {
  * Any other packet may begin one, so it needs a port that the VIP has sent from, and keeps that port open.
  */
 export function answerRules(shape: FamilyShape): Rule[] {
-  const stream = new Rule()
+  const others = [true, false].map((ported) => {
+    const end = { address: shape.destinationOffset, port: 2, ported };
+    const known = keyed(ruleOf(shape), shape, end).lookup(`sent${shape.family}`, 0).ctReply(0);
+    return updated(shape, keyed(known, shape, end));
+  });
+  return [streamAnswer(), ...others].map((rule) => rule.verdict(NF_ACCEPT));
+}
+
+/**
+ * Accepts answers that NAT has translated back, so that the port is the VIP's own. NAT proves nothing: it
+ * takes any source. TCP and VIPs with egress need as much as answerRules() asks; of other VIPs no ports are
+ * noted.
+ */
+export function translatedRules(shape: FamilyShape, egress: boolean): Rule[] {
+  const other = new Rule().metaL4proto(0).compareNotEqual(0, Uint8Array.of(TCP)).ctReply(0).ctStatusSnat(0);
+  if (egress)
+    ofFamily(other, shape)
+      .payload(PayloadBase.NETWORK_HEADER, shape.destinationOffset, shape.addressBytes, 0)
+      .lookup(`egress${shape.family}`, 0, { not: true });
+  const streams = egress ? [] : [streamAnswer().ctStatusSnat(0)];
+  return [other, ...streams].map((rule) => rule.verdict(NF_ACCEPT));
+}
+
+/** A packet of TCP in the direction of answers that does not begin a connection. */
+function streamAnswer(): Rule {
+  return new Rule()
     .ctReply(0)
     .metaL4proto(0)
     .compareEqual(0, Uint8Array.of(TCP))
     .payload(PayloadBase.TRANSPORT_HEADER, 13, 1, 0)
     .mask(0, Uint8Array.of(SYN | ACK))
     .compareNotEqual(0, Uint8Array.of(SYN));
-  const others = [true, false].map((ported) => {
-    const end = { address: shape.destinationOffset, port: 2, ported };
-    const known = keyed(ruleOf(shape), shape, end).lookup(`sent${shape.family}`, 0).ctReply(0);
-    return updated(shape, keyed(known, shape, end));
-  });
-  return [stream, ...others].map((rule) => rule.verdict(NF_ACCEPT));
 }
 
 /** The test of the family, where nft looks for it. */

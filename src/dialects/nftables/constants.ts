@@ -75,6 +75,7 @@ export const CmpOperator = { EQ: 0, NEQ: 1 } as const;
 export const BitwiseAttribute = { SREG: 1, DREG: 2, LEN: 3, MASK: 4, XOR: 5, OP: 6 } as const;
 export const NFT_BITWISE_BOOL = 0;
 export const LookupAttribute = { SET: 1, SREG: 2, FLAGS: 5 } as const;
+export const NFT_LOOKUP_F_INV = 1;
 export const ImmediateAttribute = { DREG: 1, DATA: 2 } as const;
 export const DynsetAttribute = { SET_NAME: 1, OP: 3, SREG_KEY: 4, TIMEOUT: 6, EXPR: 7, FLAGS: 9 } as const;
 export const NFT_DYNSET_OP_UPDATE = 1;

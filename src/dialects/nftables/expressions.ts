@@ -32,6 +32,7 @@ import {
   NFT_DYNSET_OP_UPDATE,
   NFT_EXTHDR_OP_IPV6,
   NFT_FIB_RESULT_ADDRTYPE,
+  NFT_LOOKUP_F_INV,
   NFTA_FIB_F_SADDR,
   PayloadAttribute,
   type PayloadBase,
@@ -110,11 +111,11 @@ export class Rule {
     });
   }
 
-  lookup(set: string, index: number): this {
+  lookup(set: string, index: number, { not = false }: { readonly not?: boolean } = {}): this {
     return this.expression('lookup', (writer) => {
       writer.attributeText(LookupAttribute.SET, set);
       writer.attributeU32Be(LookupAttribute.SREG, register(index));
-      writer.attributeU32Be(LookupAttribute.FLAGS, 0);
+      writer.attributeU32Be(LookupAttribute.FLAGS, not ? NFT_LOOKUP_F_INV : 0);
     });
   }
 
@@ -170,12 +171,11 @@ export class Rule {
 
   /** Matches a source that is an address of this node. */
   sourceIsLocal(index: number): this {
-    this.expression('fib', (writer) => {
+    return this.expression('fib', (writer) => {
       writer.attributeU32Be(FibAttribute.DREG, register(index));
       writer.attributeU32Be(FibAttribute.RESULT, NFT_FIB_RESULT_ADDRTYPE);
       writer.attributeU32Be(FibAttribute.FLAGS, NFTA_FIB_F_SADDR);
-    });
-    return this.compareEqual(index, Uint8Array.of(RTN_LOCAL, 0, 0, 0));
+    }).compareEqual(index, Uint8Array.of(RTN_LOCAL, 0, 0, 0));
   }
 
   /** A verdict of constants.ts; `chain` is the target of a goto. */

@@ -3,7 +3,7 @@
 
 import { maskBytes } from '../../state/address.ts';
 import type { Needs } from '../../state/desired-state.ts';
-import { answerRules, outputRules, sentRules } from './answers.ts';
+import { answerRules, outputRules, sentRules, translatedRules } from './answers.ts';
 import {
   EGRESS_PRIORITY,
   INPUT_PRIORITY,
@@ -125,25 +125,30 @@ function inputRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule
   const fragments = family === 6 ? [laterFragment(shape)] : [];
   const host = portKey(shape).lookup(`host${family}`, 0).verdict(NF_ACCEPT);
   const tracked = needs.forward || needs.egress;
-  const nat = tracked ? [new Rule().ctDnat(0), translated()] : [];
+  const nat = tracked
+    ? [new Rule().ctDnat(0).verdict(NF_ACCEPT), ...translatedRules(shape, needs.egress)]
+    : [];
   const answers = needs.egress ? answerRules(shape) : [];
   const declared = passes(shape, needs).map((rule) =>
     options.observe ? rule.verdict(NFT_GOTO, `observe${family}`) : counted(shape, rule).verdict(NF_DROP),
   );
   const drops = tracked && !options.observe ? dropRules(shape, options) : declared;
-  const natted = nat.map((rule) => rule.verdict(NF_ACCEPT));
-  return [...fragments, host, icmpRule(shape), ...natted, ...answers, ...drops];
+  return [...fragments, host, icmpRule(shape), ...nat, ...answers, ...drops];
 }
 
-/** Filters VIPs with egress here and not at -310: only after conntrack can an answer be told from a probe. */
+/**
+ * Filters VIPs with egress here and not at -310: only after conntrack can an answer be told from a probe. One
+ * that NAT has yet to translate back passes: its port is not the VIP's own, and `input` judges what is.
+ */
 function egressRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule[] {
-  const answers = [translated().verdict(NF_ACCEPT), ...answerRules(shape)];
-  return [...answers, ...portRules(shape, needs), icmpRule(shape), ...dropRules(shape, options)];
-}
-
-/** An answer that NAT translates back. */
-function translated(): Rule {
-  return new Rule().ctReply(0).ctStatusSnat(0);
+  const translated = new Rule().ctReply(0).ctStatusSnat(0).verdict(NF_ACCEPT);
+  return [
+    translated,
+    ...answerRules(shape),
+    ...portRules(shape, needs),
+    icmpRule(shape),
+    ...dropRules(shape, options),
+  ];
 }
 
 function portRules(shape: FamilyShape, needs: Needs): Rule[] {

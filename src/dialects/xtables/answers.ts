@@ -56,6 +56,26 @@ export function answerRules(shape: FamilyShape): RuleSpec[] {
   ];
 }
 
+/** An answer that NAT translates back. One match cannot ask for both states. */
+export function translated(rule: Rule): RuleSpec {
+  return rule
+    .reply()
+    .reply('SNAT')
+    .comment('vipward: an answer, brought here by NAT')
+    .verdict(Verdict.RETURN);
+}
+
+/**
+ * Accepts answers that NAT has translated back, so that the port is the VIP's own. NAT proves nothing: it
+ * takes any source. TCP and VIPs with egress need as much as answerRules() asks; of other VIPs no ports are
+ * noted.
+ */
+export function translatedRules(shape: FamilyShape, egress: boolean): RuleSpec[] {
+  const other = new Rule(shape).protocol(TCP, { not: true });
+  if (egress) other.set(setName('egress', shape.family), ['dst'], { not: true });
+  return [translated(other), ...(egress ? [] : [translated(new Rule(shape).notSyn())])];
+}
+
 function sends({ family }: FamilyShape, rule: Rule, directions: readonly Direction[]): RuleSpec {
   return rule.comment('vipward: a port that a VIP sends from').adds(setName('sent', family), directions);
 }

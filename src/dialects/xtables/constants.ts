@@ -38,6 +38,9 @@ export const matchRevisions = {
   addrtype: 1,
 } as const;
 
+/** IPT_INV_PROTO and IP6T_INV_PROTO. */
+export const XT_INV_PROTO = 0x40;
+
 /** Flags of the match conntrack, its bits of a state, and IPS_CONFIRMED. */
 export const Conntrack = {
   STATE: 1,

@@ -9,6 +9,7 @@ export interface EntryLayout {
   readonly inMask: number;
   readonly protocol: number;
   readonly flags: number;
+  readonly inverted: number;
   readonly cache: number;
   readonly targetOffset: number;
   readonly nextOffset: number;
@@ -37,6 +38,7 @@ export const family4: FamilyShape = {
     inMask: 48,
     protocol: 80,
     flags: 82,
+    inverted: 83,
     cache: 84,
     targetOffset: 88,
     nextOffset: 90,
@@ -60,6 +62,7 @@ const family6: FamilyShape = {
     inMask: 96,
     protocol: 128,
     flags: 131,
+    inverted: 132,
     cache: 136,
     targetOffset: 140,
     nextOffset: 142,

@@ -11,6 +11,7 @@ import {
   STANDARD_TARGET_BYTES,
   setTargetRevision,
   type Verdict,
+  XT_INV_PROTO,
 } from './constants.ts';
 import type { FamilyShape } from './families.ts';
 
@@ -32,9 +33,8 @@ const IPT_F_FRAG = 1;
 const IP6T_F_PROTO = 1;
 const IP6T_FRAG_FST = 8;
 const XT_ADDRTYPE_LOCAL = 4;
-const IPPROTO_TCP = 6;
 const XT_TCP_INV_FLAGS = 4;
-const [SYN, ACK] = [0x02, 0x10];
+const [TCP, SYN, ACK] = [6, 0x02, 0x10];
 const SET_INVERT = 1;
 const SET_SKIP_COUNTER_UPDATE = 1 << 3;
 const IPSET_FLAG_EXIST = 1;
@@ -89,9 +89,10 @@ export class Rule {
     return this.#match('set', data);
   }
 
-  /** `-p NUMBER`. */
-  protocol(number: number): this {
+  /** `[!] -p NUMBER`. */
+  protocol(number: number, { not = false }: { readonly not?: boolean } = {}): this {
     this.#header[this.#shape.entry.protocol] = number;
+    if (not) this.#header[this.#shape.entry.inverted] = XT_INV_PROTO;
     if (this.#shape.family === 6) this.#flag(IP6T_F_PROTO);
     return this;
   }
@@ -106,7 +107,7 @@ export class Rule {
   notSyn(): this {
     const ports = [0, 0, 0xff, 0xff];
     const flags = [0, SYN | ACK, SYN, XT_TCP_INV_FLAGS];
-    return this.protocol(IPPROTO_TCP).#match('tcp', Uint8Array.of(...ports, ...ports, ...flags));
+    return this.protocol(TCP).#match('tcp', Uint8Array.of(...ports, ...ports, ...flags));
   }
 
   /** `-m conntrack --ctstate STATE --ctdir REPLY`: an answer. An ICMP error about one is RELATED. */

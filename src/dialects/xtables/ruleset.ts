@@ -1,7 +1,7 @@
 // The constant part: the sets, and the rules of each table that look packets up in them (docs/ruleset.md).
 
 import type { Needs } from '../../state/desired-state.ts';
-import { answerRules, sentChain, sentShape } from './answers.ts';
+import { answerRules, sentChain, sentShape, translated, translatedRules } from './answers.ts';
 import {
   type ChainName,
   chainNames,
@@ -133,14 +133,9 @@ function forgedChain(shape: FamilyShape): Chain {
 function egressChains(shape: FamilyShape, options: XtOptions): Chain[] {
   return chainsOf(shape, options, {
     names: [chainNames.egress, chainNames.egressPorts],
-    gate: [...gate(shape, 'egress'), translated(shape), ...answerRules(shape)],
+    gate: [...gate(shape, 'egress'), translated(new Rule(shape)), ...answerRules(shape)],
     rules: [...portRules(shape), ...icmpRules(shape, options), ...dropRules(shape, options)],
   });
-}
-
-/** An answer that NAT translates back. */
-function translated(shape: FamilyShape): RuleSpec {
-  return returns(new Rule(shape).reply('SNAT').comment('vipward: an answer, brought here by NAT'));
 }
 
 /**
@@ -151,7 +146,7 @@ function translated(shape: FamilyShape): RuleSpec {
 function inputChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chain[] {
   const host = returns(ported(shape, 'host').comment('vipward: the node answers'));
   const dnat = new Rule(shape).dnat().comment('vipward: brought here by NAT');
-  const answers = needs.egress && options.places.egress !== null ? answerRules(shape) : [];
+  const egress = needs.egress && options.places.egress !== null;
   const tracked = needs.forward || needs.egress;
   const drops = tracked ? dropRules(shape, options) : declaredAtInput(shape);
   return chainsOf(shape, options, {
@@ -160,8 +155,8 @@ function inputChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chai
     rules: [
       host,
       ...icmpRules(shape, options),
-      ...(tracked ? [returns(dnat), translated(shape)] : []),
-      ...answers,
+      ...(tracked ? [returns(dnat), ...translatedRules(shape, egress)] : []),
+      ...(egress ? answerRules(shape) : []),
       ...(options.observe ? observedAtInput(shape) : drops),
     ],
   });
