@@ -197,6 +197,8 @@ test('a full conntrack table and recent complaints in the kernel log are warning
   assert.deepEqual([drops.result, drops.next], ['warn', 'raise net.netfilter.nf_conntrack_max']);
   assert.match(drops.found, /table full.*100 s ago/);
   assert.equal((await said('xt_set: Unknown symbol ip_set_test (err -2)')).result, 'warn');
+  for (const [set, next] of Object.entries({ allow4: /--set-size/, sent6: /egress/, seen4: /nothing/ }))
+    assert.match((await said(`Set vipward-${set} is full, maxelem 1024 reached`)).next, next);
   assert.equal((await said('eth0: link becomes ready')).result, 'ok');
   assert.equal((await said('nfs: server x failed')).result, 'ok');
   assert.equal((await said('nf_conntrack: table full', -90_000)).result, 'ok');

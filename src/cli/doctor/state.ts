@@ -35,7 +35,12 @@ const complaints: readonly (readonly [RegExp, string])[] = [
     /neighbou?r(: \w+)?: .*overflow|[Nn]eighbour table overflow/,
     'raise net.ipv4.neigh.default.gc_thresh3 (and ipv6)',
   ],
-  [/Set \S+ is full, maxelem/, 'raise --set-size, or leave it out so that sets grow'],
+  [
+    /Set vipward-sent\d is full, maxelem/,
+    'VIPs with egress get no answers at further ports: give egress to fewer, or spread them over nodes',
+  ],
+  // The sets of samples (--filter observe) have one size, and may be full.
+  [/Set vipward-(?!seen|last)\S+ is full, maxelem/, 'raise --set-size, or leave it out so that sets grow'],
   [
     /\b(ip_set|\w+_tables|(xt|nft?)_\w+).*(nknown symbol|not found|cannot|ailed|disagrees)/,
     'a module of netfilter does not load: install the modules of the kernel that runs',
