@@ -25,7 +25,7 @@ export class Ledger {
     rules: new Map(),
     placements: new Map(),
   };
-  /** Keys whose refusal was dropped for a retry that has no result yet. */
+  /** Keys whose refusal was dropped for a retry and not taken back yet. */
   readonly #retried: { readonly [Name in TableName]: Set<Address> } = {
     rules: new Set(),
     placements: new Set(),
@@ -36,7 +36,6 @@ export class Ledger {
     const { table, key } = refusal;
     const known = this.#refusals[table].get(key);
     this.#refusals[table].set(key, refusal);
-    this.#retried[table].delete(key);
     return known?.reason !== refusal.reason;
   }
 

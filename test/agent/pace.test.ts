@@ -22,6 +22,19 @@ test('three commits may start at once, and the fourth waits for the rest of the 
   equal(pace.take(), 150);
   pass(150);
   deepEqual([pace.take(), pace.take()], [0, 250]);
+  // What is left of an interval counts for the next one.
+  pass(375);
+  deepEqual([pace.take(), pace.take()], [0, 125]);
+});
+
+test('another interval holds from the next commit on', () => {
+  const { now, pass } = clock();
+  const pace = new Pace(250, now);
+  for (let n = 0; n < 3; n++) pace.take();
+  pace.intervalMs = 3000;
+  equal(pace.intervalMs, 3000);
+  pass(250);
+  equal(pace.take(), 2750);
 });
 
 test('after any idle time three commits may start at once again, and no more', () => {

@@ -22,15 +22,15 @@ function glanceOf(parts: { constants: Glance['constants']; found: string; wanted
   return { constants, printFound: async () => of(found), printWanted: () => of(wanted) };
 }
 
-/** A kernel whose rules a test gives, and an idle agent. */
-function polled(t: TestContext, constants: () => Promise<readonly KernelObject[]>) {
+/** A kernel whose rules and elements a test gives, and an idle agent. */
+function polled(t: TestContext, constants: () => Promise<readonly KernelObject[]>, found = '') {
   t.mock.timers.enable({ apis: ['setInterval'] });
   const state = { isAtRest: true, commits: 0, looks: 0, doubts: 0 };
   const look = (): Promise<readonly KernelObject[]> => {
     state.looks++;
     return constants();
   };
-  const glance = glanceOf({ constants: look, found: '', wanted: '' });
+  const glance = glanceOf({ constants: look, found, wanted: '' });
   const poll = pollKernel({
     kernel: {} as never,
     firewall: { glance } as unknown as Firewall,
@@ -67,6 +67,16 @@ test('the kernel is polled every second, and rules as wanted raise no doubt', as
   assert.deepEqual([state.looks, state.doubts], [25, 0]);
 });
 
+test('elements are compared at every tenth poll', async (t) => {
+  const { state, pass } = polled(t, async () => [rule], 'others');
+  for (const doubts of [0, 1, 2]) {
+    assert.equal(state.doubts, doubts);
+    await pass(9);
+    assert.equal(state.doubts, doubts);
+    await pass(1);
+  }
+});
+
 test('a poll that does not end is given up, and the next one detects a difference', async (t) => {
   let first = true;
   const { state, pass } = polled(t, () => {
@@ -90,15 +100,34 @@ test('a poll that fails is repeated a second later', async (t) => {
   assert.deepEqual([state.looks, state.doubts], [4, 1]);
 });
 
-test('a difference beside a commit raises a doubt only at the third poll in a row', async (t) => {
-  const { state, pass } = polled(t, async () => {
-    state.commits++;
-    return [];
+test('a poll that was given up and ends late does not let a third one run beside the second', async (t) => {
+  const first = Promise.withResolvers<readonly KernelObject[]>();
+  const { state, pass } = polled(t, () => {
+    return state.looks === 1 ? first.promise : new Promise(() => undefined);
   });
-  await pass(2);
-  assert.equal(state.doubts, 0);
+  await pass(31);
+  assert.equal(state.looks, 2);
+  first.resolve([rule]);
+  await pass(29);
+  assert.equal(state.looks, 2);
   await pass(1);
-  assert.equal(state.doubts, 1);
+  assert.equal(state.looks, 3);
+});
+
+test('a difference beside a commit raises a doubt only at the third poll in a row', async (t) => {
+  let differs = false;
+  const { state, pass } = polled(t, async () => {
+    if (differs) state.commits++;
+    return differs ? [] : [rule];
+  });
+  await pass(1);
+  differs = true;
+  for (const doubts of [0, 1, 2]) {
+    await pass(2);
+    assert.equal(state.doubts, doubts);
+    await pass(1);
+    assert.equal(state.doubts, doubts + 1);
+  }
 });
 
 test('nothing is polled while the loop is at work', async (t) => {
@@ -117,4 +146,32 @@ test('if the rules are equal, the elements are compared by their fingerprint', a
     });
   assert.equal(await differ('2 of these', '2 of these'), false);
   assert.equal(await differ('2 of these', '2 of others'), true);
+});
+
+test('if the rules differ, the elements are not read', async () => {
+  const printFound = (): never => assert.fail('read');
+  const constants = async (): Promise<readonly KernelObject[]> => [];
+  const glance: Glance = { constants, printFound, printWanted: printFound };
+  const rules = { constants: () => [rule], elements: printFound };
+  assert.equal(await wholeDiffers({ kernel: {} as never, firewall: { glance } as never, rules }), true);
+});
+
+test('other work runs while elements are compared', async () => {
+  let hasRun = false;
+  function* longWork(): Steps<string> {
+    setImmediate(() => {
+      hasRun = true;
+    });
+    const untilMs = performance.now() + 1000;
+    while (!hasRun && performance.now() < untilMs) yield;
+    return '';
+  }
+  const glance: Glance = {
+    constants: async () => [],
+    printFound: async () => longWork(),
+    printWanted: longWork,
+  };
+  const rules = { constants: () => [], elements: () => [] };
+  await wholeDiffers({ kernel: {} as never, firewall: { glance } as never, rules });
+  assert.ok(hasRun);
 });

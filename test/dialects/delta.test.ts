@@ -18,7 +18,7 @@ test('objects do not differ from themselves in another order', () => {
 
 test('the removals and additions turn the present objects into the wanted ones', () => {
   fc.assert(
-    fc.property(anyObjects(), anyObjects(), (have, want) => {
+    fc.property(anyChange(), ([have, want]) => {
       const { remove, add } = diff(have, want);
       const model = new Map([...have.constants, ...have.elements].map(({ id, content }) => [id, content]));
       for (const { id, content } of remove) {
@@ -32,7 +32,17 @@ test('the removals and additions turn the present objects into the wanted ones',
       const expected = new Map([...want.constants, ...want.elements].map(({ id, content }) => [id, content]));
       assert.deepEqual(model, expected);
     }),
+    { numRuns: 1000 },
   );
+});
+
+test('a delta with a removal or an addition alone is not empty', () => {
+  const one = { ...nothing, elements: [object('a', '')] };
+  assert.deepEqual([diff(one, nothing), diff(nothing, one), diff(one, one)].map(isEmpty), [
+    false,
+    false,
+    true,
+  ]);
 });
 
 test('an object that changes is removed and added', () => {
@@ -70,6 +80,15 @@ test('constants that are the same array are not compared', () => {
 
 function object(id: string, content: string): KernelObject {
   return { id, content, owner: null, service: null, foreign: false };
+}
+
+/** Any two sets of objects, or one and what is left of it when some of its elements go or change places. */
+function anyChange(): fc.Arbitrary<readonly [KernelObjects, KernelObjects]> {
+  const edited = anyObjects().chain((have) =>
+    fc.shuffledSubarray([...have.elements]).map((elements) => [have, { ...have, elements }] as const),
+  );
+  const both = fc.oneof(edited, fc.tuple(anyObjects(), anyObjects()));
+  return fc.tuple(both, fc.boolean()).map(([[one, other], turned]) => (turned ? [other, one] : [one, other]));
 }
 
 function anyObjects(): fc.Arbitrary<KernelObjects> {

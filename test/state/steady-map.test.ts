@@ -65,6 +65,25 @@ test('a SteadyMap keeps the entry of a key that comes and goes, and few of many 
   for (let n = 0; n < 10_000; n++) map.delete(`once ${n}`);
   assert.equal(map.size, 0);
   assert.ok(entries(map) <= 2049, `${entries(map)} entries stay`);
+  // So it is if one of them flaps, and fewer than are remembered go in between.
+  for (let n = 0; n < 5000; n++) {
+    map.set(`again ${n}`, {});
+    map.delete(`again ${n}`);
+    for (let flaps = 0; flaps < 2; flaps++) map.set('flaps', {}).delete('flaps');
+  }
+  assert.ok(entries(map) <= 2049, `${entries(map)} entries stay`);
+});
+
+test('a key that has returned stays in its place, however many others come and go', () => {
+  const map = new SteadyMap<string, object>();
+  for (const one of ['a', 'flaps', 'b']) map.set(one, {});
+  for (let n = 0; n < 5000; n++) {
+    map.delete('flaps');
+    map.set('flaps', {});
+  }
+  assert.deepEqual([...map.keys()], ['a', 'flaps', 'b']);
+  for (let n = 0; n < 5000; n++) map.set(`once ${n}`, {}).delete(`once ${n}`);
+  assert.deepEqual([[...map.keys()], map.size], [['a', 'flaps', 'b'], 3]);
 });
 
 test('an iterator skips an entry that is deleted during the iteration', () => {

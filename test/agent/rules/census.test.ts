@@ -58,6 +58,118 @@ test('a set that would be too small grows to at least twice the need, and does n
   equal(census.needs().capacities.vips4, 4096);
 });
 
+/** A VIP with so many ports, or with so many ranges of one port. */
+const withPorts = (family: 4 | 6, count: number, from = 1): VirtualIp =>
+  vip(
+    family === 4 ? '10.50.0.1' : 'fd00::1',
+    Array.from({ length: count }, (_, n) => port(from + n)),
+  );
+const withSources = (family: 4 | 6, count: number): VirtualIp => {
+  const range = (n: number) =>
+    family === 4 ? `192.${n >> 8}.${n & 255}.0/24` : `fd00:${n.toString(16)}::/64`;
+  return vip(withPorts(family, 0).address, [
+    port(80, sources(...Array.from({ length: count }, (_, n) => range(n)))),
+  ]);
+};
+const least = { vips4: 1024, vips6: 1024, ports4: 1024, ports6: 1024, sources4: 1024, sources6: 1024 };
+const none = { vips4: 0, vips6: 0, ports4: 0, ports6: 0, sources4: 0, sources6: 0 };
+
+test('each set has the size of what it holds, before and after the needs were read', () => {
+  for (const family of [4, 6] as const)
+    for (const [kind, holds] of Object.entries({ ports: withPorts, sources: withSources }))
+      for (const asksFirst of [false, true])
+        for (const [count, size] of [
+          [1024, 1024],
+          [1025, 4096],
+          [1400, 4096],
+        ] as const) {
+          const census = new Census();
+          if (asksFirst) census.needs();
+          put(census, holds(family, count));
+          deepEqual(census.needs().capacities, { ...least, [`${kind}${family}`]: size });
+        }
+});
+
+test('the former elements of a VIP have room beside its new ones until the kernel has removed them', () => {
+  for (const family of [4, 6] as const) {
+    const changed = (settles: boolean, ...vips: readonly VirtualIp[]) => {
+      const census = new Census();
+      put(census, ...vips.slice(0, 1));
+      census.needs();
+      put(census, ...vips.slice(1));
+      if (settles) census.settle();
+      return census.needs().capacities;
+    };
+    const [before, after] = [withPorts(family, 800), withPorts(family, 800, 1000)];
+    deepEqual(changed(false, before, after), { ...least, [`ports${family}`]: 4096 });
+    deepEqual(changed(true, before, after), least);
+    deepEqual(changed(false, before, before), least);
+    deepEqual(changed(false, { ...before, filtered: false }, after), least);
+    deepEqual(changed(false, withSources(family, 800), withSources(family, 700)), {
+      ...least,
+      [`sources${family}`]: 4096,
+    });
+  }
+});
+
+test('the address of a VIP needs room twice only if the VIP goes or is not filtered any more', () => {
+  const changed = (to: (one: VirtualIp) => VirtualIp | undefined): number => {
+    const census = new Census();
+    const all = Array.from({ length: 1024 }, (_, n) => vip(nth(n + 1), []));
+    put(census, ...all);
+    census.needs();
+    for (const one of all) census.set(one.address, to(one));
+    put(census, vip(nth(2000), []));
+    return census.needs().capacities.vips4;
+  };
+  const goes = () => undefined;
+  const opens = (one: VirtualIp) => ({ ...one, filtered: false });
+  const oneGoes = (one: VirtualIp) => (one.address === nth(1) ? undefined : { ...one });
+  deepEqual([goes, opens, oneGoes].map(changed), [4096, 4096, 4096]);
+  const stays = new Census();
+  for (let round = 0; round < 3; round++)
+    for (let n = 1; n <= 1024; n++) put(stays, vip(nth(n), [], { egress: round === 1 }));
+  equal(stays.needs().capacities.vips4, 1024);
+});
+
+test('what is reserved has room beside the VIPs until the next reservation', () => {
+  for (const size of Object.keys(none)) {
+    const census = new Census();
+    census.needs();
+    census.reserve({ ...none, [size]: 1025 });
+    deepEqual(census.needs().capacities, { ...least, [size]: 4096 });
+    const other = new Census();
+    other.reserve({ ...none, [size]: 1025 });
+    other.reserve(none);
+    deepEqual(other.needs().capacities, least);
+  }
+  const census = new Census();
+  put(census, withPorts(4, 400));
+  put(census, withPorts(4, 400, 1000));
+  equal(census.needs().capacities.ports4, 1024);
+  census.reserve({ ...none, ports4: 225 });
+  equal(census.needs().capacities.ports4, 4096);
+});
+
+test('needs follow every change of a VIP after they were read', () => {
+  const census = new Census();
+  const said = (one: VirtualIp) => {
+    put(census, one);
+    const { sourceLengths4, egress, forward } = census.needs();
+    return [sourceLengths4, egress, forward];
+  };
+  const toHost = (...ranges: string[]) => port(80, { delivery: 'host', ...sources(...ranges) });
+  const bare = vip('10.50.0.1', []);
+  deepEqual(said(bare), [[], false, false]);
+  deepEqual(said({ ...bare, egress: true }), [[], true, false]);
+  deepEqual(said({ ...bare, ports: [port(80), port(81)] }), [[], false, true]);
+  deepEqual(said({ ...bare, ports: [port(80)] }), [[], false, true]);
+  deepEqual(said({ ...bare, ports: [toHost('192.0.2.0/24')] }), [[24], false, false]);
+  deepEqual(said({ ...bare, ports: [toHost('192.0.2.0/25')] }), [[25], false, false]);
+  deepEqual(said({ ...bare, ports: [toHost('192.0.2.0/25', '198.51.0.0/16')] }), [[16, 25], false, false]);
+  deepEqual(said(bare), [[], false, false]);
+});
+
 test('a set that the kernel already has is not made smaller, before or after the needs were read', () => {
   for (const asksFirst of [false, true]) {
     const census = new Census();
@@ -67,6 +179,13 @@ test('a set that the kernel already has is not made smaller, before or after the
     census.release();
     equal(census.needs().capacities.vips4, 4096);
   }
+});
+
+test('a release without needs of the kernel changes nothing', () => {
+  const census = new Census();
+  const before = census.needs();
+  census.release();
+  equal(census.needs(), before);
 });
 
 test('the needs of the table in the kernel are kept until release, then only those of the VIPs', () => {
