@@ -27,7 +27,7 @@ const step: TableStep<typeof object> = {
 };
 
 /** Answers as the kernel would, but for the call that fails. */
-async function rewriting(fails: (call: string, times: number) => number | undefined) {
+async function rewriting(fails: (call: string, times: number) => number | undefined, family: 4 | 6 = 4) {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-lock-'));
   const lockFile = join(folder.path, 'lock');
   const calls: string[] = [];
@@ -37,13 +37,16 @@ async function rewriting(fails: (call: string, times: number) => number | undefi
     return fails(call, calls.filter((other) => other === call).length) ?? answerTo(call, one);
   });
   const kernel = new Kernel(native, { lockFile });
-  const receipt = await kernel.commit({ door: 'nfnetlink', steps: [], tables: [step] });
+  const receipt = await kernel.commit({ door: 'nfnetlink', steps: [], tables: [{ ...step, family }] });
   assert.ok(existsSync(lockFile));
   const lock = native.submitted.find(({ operation }) => operation === Operation.flock)?.fd ?? 0;
   assert.throws(() => fstatSync(lock), { code: 'EBADF' });
   const did = { calls: [...calls], submitted: [...native.submitted], receipt };
   kernel[Symbol.dispose]();
-  assert.equal(native.calls.includes('close 101'), native.calls.includes('socket 2 3 255'));
+  assert.equal(
+    native.calls.includes('close 101'),
+    native.calls.includes(`socket ${family === 4 ? 2 : 10} 3 255`),
+  );
   return did;
 }
 
@@ -67,6 +70,27 @@ function answerTo(call: string, { bytes }: Submitted): Outcome {
   return 0;
 }
 
+test('the calls name the options of their family as the kernel does', async () => {
+  for (const [family, level] of [
+    [4, 0],
+    [6, 41],
+  ] as const) {
+    const { submitted } = await rewriting(() => undefined, family);
+    const options = submitted.flatMap(({ operation, bytes }) => {
+      const { getsockopt, setsockopt } = Operation;
+      if (operation !== getsockopt && operation !== setsockopt) return [];
+      const view = new DataView(bytes.buffer);
+      return [[operation, view.getInt32(0, true), view.getInt32(4, true)]];
+    });
+    assert.deepEqual(options, [
+      [Operation.getsockopt, level, 64],
+      [Operation.getsockopt, level, 65],
+      [Operation.setsockopt, level, 64],
+      [Operation.setsockopt, level, 65],
+    ]);
+  }
+});
+
 test('a table is read and replaced with its counters under the lock', async () => {
   const { calls, submitted, receipt } = await rewriting(() => undefined);
   assert.deepEqual(receipt, []);
@@ -89,13 +113,13 @@ test('a table is read and replaced with its counters under the lock', async () =
 });
 
 for (const [call, errno, words] of [
-  ['GET_INFO', 92, /^$|table raw/],
-  ['GET_INFO', 2, /No such file or directory \(table raw\)/],
-  ['GET_ENTRIES', 1, /Operation not permitted \(table raw\)/],
-  ['REPLACE', 2, /No such file or directory \(table raw\)/],
-  ['REPLACE', 1, /Operation not permitted/],
-  ['REPLACE', 22, /Invalid argument/],
-  ['REPLACE', 40, /table raw/],
+  ['GET_INFO', 92, /^table raw$/],
+  ['GET_INFO', 2, /^No such file or directory \(table raw\)$/],
+  ['GET_ENTRIES', 1, /^Operation not permitted \(table raw\)$/],
+  ['REPLACE', 2, /^No such file or directory \(table raw\)$/],
+  ['REPLACE', 1, /^Operation not permitted \(table raw\)$/],
+  ['REPLACE', 22, /^Invalid argument \(table raw\)$/],
+  ['REPLACE', 40, /^table raw$/],
   ['flock', 38, /^cannot take the lock \S+$/],
 ] as const) {
   test(`errno ${errno} of ${call} is in the receipt, and no call follows it`, async () => {
@@ -136,6 +160,21 @@ test('a rewrite tries a held lock again, also after a signal', async () => {
   );
   assert.deepEqual(receipt, []);
   assert.equal(calls.filter((call) => call === 'flock').length, 4);
+});
+
+test('a lock that another process holds is given up after ten seconds', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let isOver = false;
+  const rewritten = rewriting((call) => (call === 'flock' ? -11 : undefined)).finally(() => {
+    isOver = true;
+  });
+  for (let tries = 0; !isOver && tries < 1000; tries++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    t.mock.timers.tick(20);
+  }
+  const { calls, receipt } = await rewritten;
+  assert.deepEqual([calls.length, new Set(calls)], [501, new Set(['flock'])]);
+  assert.match(receipt[0]?.words ?? '', /^cannot take the lock \S+$/);
 });
 
 test('no table is written after a refused step, and the last steps follow the tables', async () => {

@@ -1,5 +1,6 @@
-// The list of legacy tables is read under a mutex of the kernel, and so not with each table.
-import { equal } from 'node:assert/strict';
+// How often legacy tables are read: again if one changes meanwhile. Their list is read under a mutex of the
+// kernel, and so not with each table.
+import { deepEqual, equal, rejects } from 'node:assert/strict';
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { type TestContext, test } from 'node:test';
@@ -47,4 +48,26 @@ test('the list of tables is read until a table is in it, and again when that is 
   Object.assign(own.kernel.tables, { option: async () => -2 });
   equal(await lengthOf(), 0);
   equal(lists.count, 4);
+});
+
+test('a table that changes while it is read is read again, up to four times', { skip }, async () => {
+  using own = ownKernel();
+  run(own, 'iptables-legacy -w -t raw -S');
+  const { tables } = own.kernel;
+  const option = tables.option.bind(tables);
+  /** The answers to all questions of one dump, of which the first ones fail. */
+  const asked = async (errno: number, failures: number) => {
+    let questions = 0;
+    const answer: typeof option = async (...question) =>
+      questions++ < failures ? -errno : await option(...question);
+    Object.assign(tables, { option: answer });
+    const [bytes] = await own.kernel.dump(tableDumps(['raw']).slice(0, 1));
+    return { isRead: (bytes?.length ?? 0) > 0, questions };
+  };
+  const whole = (await asked(0, 0)).questions;
+  for (const errno of [2, 11]) {
+    deepEqual(await asked(errno, 4), { isRead: true, questions: whole + 4 });
+    await rejects(asked(errno, 5), { code: 'SystemCall', errno });
+  }
+  await rejects(asked(1, 1), { code: 'SystemCall', errno: 1 });
 });
