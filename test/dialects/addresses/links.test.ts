@@ -1,7 +1,14 @@
 // Interfaces from rtnetlink messages that are laid out by hand after linux/if_link.h.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { linkDump, readLinks } from '../../../src/dialects/addresses/links.ts';
+import {
+  hasRisen,
+  isDown,
+  type Link,
+  linkDump,
+  macsOf,
+  readLinks,
+} from '../../../src/dialects/addresses/links.ts';
 import { put } from '../../fake-kernel/bytes.ts';
 import { hex } from '../../netlink/captured.ts';
 
@@ -83,6 +90,31 @@ test('the message of a wireless driver, without a hardware address, gives no int
 test('an interface without a hardware address has an empty one', () => {
   const [tunnel] = readLinks(rtnetlink(16, [new Uint8Array(16), put(3, 'wg0')]));
   assert.deepEqual([tunnel?.name, tunnel?.mac], ['wg0', new Uint8Array()]);
+});
+
+/** An interface in short: u for up, c for carrier, and the last digit of its hardware address. */
+function short(words: string): Link {
+  const mac = hex(`02005e10000${words.at(-1)}`);
+  const [up, carrier] = [words.includes('u'), words.includes('c')];
+  return { index: 2, name: 'eth0', mac, up, carrier, loopback: false, kind: '' };
+}
+
+test('an interface is down without carrier too, and rises by carrier or by another hardware address', () => {
+  assert.deepEqual(
+    ['1', 'u1', 'c1', 'uc1'].map((words) => isDown(short(words))),
+    [true, true, true, false],
+  );
+  const rises = (from: string, to: string) => hasRisen(short(to), short(from));
+  for (const from of ['1', 'u1', 'c1', 'uc2']) assert.ok(rises(from, 'uc1'), from);
+  for (const to of ['1', 'u1', 'c1', 'u2', 'c2']) assert.ok(!rises('uc1', to), to);
+  assert.ok(!rises('uc1', 'uc1'));
+  assert.ok(hasRisen(short('uc1'), undefined));
+});
+
+test('each hardware address of an Ethernet interface is named once', () => {
+  const others = [hex('0a000001'), new Uint8Array()].map((mac) => ({ ...short('uc1'), mac }));
+  const macs = ['02:00:5e:10:00:02', '02:00:5e:10:00:01'];
+  assert.deepEqual(macsOf([short('uc2'), ...others, short('1'), short('uc2')]), macs);
 });
 
 test('the request for links is a dump', () => {
