@@ -177,8 +177,9 @@ test('the known state holds during a refresh, and an event that arrives meanwhil
 test('of two equally good links a VIP stays on the one that it is on', { skip }, async () => {
   using own = made(['address add 10.77.0.2/24 dev eth1']);
   const network = await networkOf(own);
-  for (const index of [1, 2, 3, 4, 5].filter((one) => /^eth/.test(network.link(one)?.name ?? '')))
-    equal(network.interfaceFor(parseAddress('10.77.0.100'), index)?.index, index);
+  const links = [1, 2, 3, 4, 5].filter((one) => /^eth/.test(network.link(one)?.name ?? ''));
+  equal(links.length, 2);
+  for (const index of links) equal(network.interfaceFor(parseAddress('10.77.0.100'), index)?.index, index);
 });
 
 test('of two equally good links a VIP goes on the one that is up, and moves when that changes', {

@@ -29,6 +29,7 @@ test('the counter question has one message for each key, which is no dump', () =
   const keys = [Uint8Array.of(10, 0, 0, 1), Uint8Array.of(10, 0, 0, 2)];
   const { door, bytes } = counterQuestion('drop4', keys);
   assert.equal(door, 'nfnetlink');
+  assert.equal(split(bytes).length, keys.length);
   for (const [index, one] of split(bytes).entries()) {
     assert.deepEqual([one.type, one.flags, one.sequence], [0xa0d, 1, index + 1]);
     const list = attributes(one.bytes, headerBytes);
