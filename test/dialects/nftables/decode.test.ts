@@ -6,11 +6,12 @@ import { isEmpty } from '../../../src/dialects/delta.ts';
 import { tableOwner } from '../../../src/dialects/nftables/decode.ts';
 import { describe } from '../../../src/dialects/nftables/describe.ts';
 import { nftables } from '../../../src/dialects/nftables/dialect.ts';
+import { tableObject } from '../../../src/dialects/nftables/objects.ts';
 import { NetlinkError } from '../../../src/netlink/reader.ts';
 import { fakePortId } from '../../fake-kernel/answers.ts';
 import { concat, message, put } from '../../fake-kernel/bytes.ts';
 import { type FakeKernel, fakeKernel } from '../../fake-kernel.ts';
-import { anyVips, deltaOf, nothing, plain, stateOf } from '../arbitraries.ts';
+import { anyVips, deltaOf, needsOf, nothing, plain, stateOf } from '../arbitraries.ts';
 
 const counting = { ...plain, counters: true };
 const dialect = nftables(counting);
@@ -101,6 +102,21 @@ test('a table without an owner is claimed and keeps its content', () => {
   const before = kernel.text();
   assert.deepEqual(kernel.commit(owned.encode(delta)), []);
   assert.equal(kernel.text(), before);
+});
+
+test('a claimed table gets and loses base chains in a batch after that which claims it', () => {
+  const owned = nftables({ ...counting, tableFlags: 6 });
+  const rendered = (egress: boolean, ...sourceLengths4: readonly number[]) =>
+    owned.render(stateOf([], { ...needsOf([]), egress, sourceLengths4 }));
+  const stepsOf = (have: ReturnType<typeof rendered>, want: ReturnType<typeof rendered>) => {
+    const constants = have.constants.map((one) => (one.kind === 'table' ? tableObject(6, 1, false) : one));
+    const { steps } = owned.encode(deltaOf({ ...have, constants }, want));
+    return steps.map(({ records }) => records.some(({ objects }) => objects[0]?.kind === 'table'));
+  };
+  assert.deepEqual(stepsOf(rendered(false), rendered(true)), [true, false]);
+  assert.deepEqual(stepsOf(rendered(true), rendered(false)), [true, false]);
+  assert.deepEqual(stepsOf(rendered(false), rendered(false, 24)), [true]);
+  assert.deepEqual(stepsOf(rendered(true), rendered(true)), [true]);
 });
 
 test('a table of an unknown layout, or without a comment, is replaced as a whole', () => {

@@ -184,6 +184,22 @@ test('each of many VIPs changes in one step', () => {
     assert.equal(steps.size, 1, `${owner} changes in ${steps.size} steps`);
 });
 
+test('many VIPs are removed in portions, each from its gate before its ports', () => {
+  const dialect = nftables(plain);
+  const vips = manyVips(3000, 3);
+  const needs = needsOf(vips, large);
+  const { remove, add } = deltaOf(
+    dialect.render(stateOf(vips, needs)),
+    dialect.render(stateOf(vips.slice(-1), needs)),
+  );
+  const sets = dialect.encode({ remove, add }).steps.map(({ records }) => {
+    const elements = records.flatMap(({ objects }) => objects) as ElementObject[];
+    assert.ok(elements.length < batchElements + 5, `${elements.length} elements in one batch`);
+    return [...new Set(elements.map(({ set }) => set.startsWith('vip')))];
+  });
+  assert.deepEqual(sets.flat(), [true, false, false, false]);
+});
+
 test('the receipt of a full set names the element that did not fit, and nothing of its step is in', () => {
   // A list of one set that is too long for an attribute is sent in two.
   for (const [vips, index] of [
