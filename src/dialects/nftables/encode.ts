@@ -2,6 +2,7 @@
 
 import type { Step } from '../../netlink/ack.ts';
 import { Writer } from '../../netlink/writer.ts';
+import type { Address } from '../../state/address.ts';
 import type { Delta, Transaction } from '../dialect.ts';
 import { Batch, type SetOptions } from './batch.ts';
 import { Message } from './constants.ts';
@@ -103,10 +104,12 @@ function inPortions(plan: Plan, options: SetOptions): Write[] {
   const fresh = newSets.filter(({ name }) => !replaced.has(name));
   // An element in a set that no rule looks into yet cannot replace an element that goes.
   const unused = new Set([...fresh.map(({ name }) => name), ...replaced]);
-  const waiting = new Set(plan.added.flatMap(({ set, owner }) => (unused.has(set) ? [owner] : [])));
+  const waiting = ownersOf(plan.added.filter(({ set }) => unused.has(set)));
   const isLateGate = ({ set }: ElementObject): boolean => isGate(set) && !replaced.has(set);
   const [gates, others] = parted(plan.dropped, ({ set }) => isGate(set));
-  const [left, dropped] = parted(others, ({ owner }) => waiting.has(owner));
+  // A VIP that goes stays in the old gate until the rules look into its stand-in.
+  const staying = larger.some(({ name }) => isGate(name)) ? ownersOf(plan.added) : null;
+  const [left, dropped] = parted(others, ({ owner }) => waiting.has(owner) || staying?.has(owner) === false);
   const [lateGates, added] = parted(plan.added, isLateGate);
   const inTheirPlace: Write[] = [
     (batch) => declareSets(batch, { newTables: [], newSets: larger }, options),
@@ -137,6 +140,10 @@ function changing(elements: Portion, nameOf?: (set: string) => string): Write[] 
         batch.elements(Message.NEWSETELEM, added, nameOf);
       },
   );
+}
+
+function ownersOf(elements: readonly ElementObject[]): Set<Address | null> {
+  return new Set(elements.map(({ owner }) => owner));
 }
 
 /** The elements for which `is` is true, and the rest. */

@@ -200,6 +200,20 @@ test('many VIPs are removed in portions, each from its gate before its ports', (
   assert.deepEqual(sets.flat(), [true, false, false, false]);
 });
 
+test('a port of a VIP changes in a set that has room for no other', () => {
+  const dialect = nftables(plain);
+  const kernel = fakeKernel();
+  const states = [80, 443].map((port) => {
+    const vips = manyVips(1, 1).map((vip) => ({
+      ...vip,
+      ports: vip.ports.map((one) => ({ ...one, port: parsePort(port) })),
+    }));
+    return dialect.render(stateOf(vips, needsOf(vips, { ...large, ports4: 1 })));
+  });
+  for (const [index, want] of states.entries())
+    assert.deepEqual(kernel.commit(dialect.encode(deltaOf(states[index - 1] ?? nothing, want))), []);
+});
+
 test('the receipt of a full set names the element that did not fit, and nothing of its step is in', () => {
   // A list of one set that is too long for an attribute is sent in two.
   for (const [vips, index] of [
