@@ -1,7 +1,7 @@
-// The sum of counters that are added, removed and reset from outside.
-import { equal } from 'node:assert/strict';
+// The sum of counters that are added, removed and reset from outside, and what counts as drift.
+import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
-import { Total } from '../../src/agent/tallies.ts';
+import { Tallies, Total } from '../../src/agent/tallies.ts';
 
 test('the sum of counters never falls, whether a counter is removed, added or reset', () => {
   const total = new Total<string>();
@@ -14,4 +14,18 @@ test('the sum of counters never falls, whether a counter is removed, added or re
   equal(after({ b: 2 }), 8, 'a removed counter stays in the sum');
   equal(after({ a: 1, b: 2 }), 9, 'a counter that comes back counts from 0');
   equal(after({ a: 1, b: 1 }), 10, 'a counter that has fallen was reset');
+});
+
+test('every kind of drift is counted from 0, and what a start or other options add is none', () => {
+  const tallies = new Tallies();
+  const kinds = ['address', 'events-lost', 'link', 'network', 'refused', 'rules', 'trouble'];
+  deepEqual(
+    [...tallies.repairs],
+    kinds.map((kind) => [kind, 0]),
+  );
+  for (const kind of [...kinds, 'rules', 'start', 'first-sync', 'config']) tallies.repair(kind, 3);
+  deepEqual(
+    [...tallies.repairs],
+    kinds.map((kind) => [kind, kind === 'rules' ? 6 : 3]),
+  );
 });
