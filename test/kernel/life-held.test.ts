@@ -70,7 +70,8 @@ test('an agent that restarts reports a VIP without a placement as held until it 
   stream.say({ type: 'page', table: 'placements', buckets, set: [] });
   stream.synced('placements', { count: 0, digest: digestOf({}) });
   await node.until('the agent knows the placements', async () => {
-    return (await node.status()).vips.every((vip) => vip.held && vip.term === null);
+    const { vips } = await node.status();
+    return vips.length === 3 && vips.every((vip) => vip.held && vip.term === null);
   });
   assert.deepEqual(
     stream.heard.filter(({ type }) => type === 'ack' || type === 'heldDelta'),
