@@ -38,6 +38,21 @@ function meddled(...changes: readonly Meddling[]): FakeKernel {
 const ours = put(1, 'vipward');
 const key = (...bytes: number[]) => put(3, [put(1, [put(1, [put(1, Uint8Array.from(bytes))])])]);
 
+/** The first base chain, made anew at another place. */
+const guardAt = (hook: number, priority: number): readonly Meddling[] => [
+  [8, 0, ours, put(2, 'prerouting')],
+  [5, 0, ours, put(3, 'prerouting')],
+  [
+    3,
+    0x400,
+    ours,
+    put(3, 'prerouting'),
+    put(4, [put(1, hook), put(2, priority)]),
+    put(5, 1),
+    put(7, 'filter'),
+  ],
+];
+
 const strangers: Readonly<Record<string, readonly Meddling[]>> = {
   'an extra element': [[12, 0x400, ours, put(2, 'vip4'), key(9, 9, 9, 9)]],
   'a missing element': [[14, 0, ours, put(2, 'icmp4'), key(3)]],
@@ -48,6 +63,8 @@ const strangers: Readonly<Record<string, readonly Meddling[]>> = {
   'a set of another size': [
     [9, 0x400, ours, put(2, 'vip4'), put(4, 7), put(5, 4), put(10, 1), put(9, [put(1, 5000)])],
   ],
+  'a base chain at another priority': guardAt(0, -300),
+  'a base chain at another hook': guardAt(1, -310),
   'everything missing': [[2, 0, ours]],
 };
 

@@ -5,7 +5,6 @@ import fc from 'fast-check';
 import { nftables } from '../../../src/dialects/nftables/dialect.ts';
 import { keyOf } from '../../../src/dialects/nftables/key.ts';
 import type { ElementObject } from '../../../src/dialects/nftables/objects.ts';
-import { batchElements } from '../../../src/dialects/nftables/portions.ts';
 import type { Needs } from '../../../src/state/desired-state.ts';
 import { parsePort } from '../../../src/state/port.ts';
 import { split } from '../../fake-kernel/bytes.ts';
@@ -83,47 +82,6 @@ test('every message of a step has its own sequence number, and only the barrier 
   }
 });
 
-test('a large cold load commits all ports, then rules and base chains, then every gate', () => {
-  const dialect = nftables(plain);
-  const vips = manyVips(12_000, 3);
-  const want = dialect.render(stateOf(vips, needsOf(vips, large)));
-  const { steps } = dialect.encode(deltaOf(nothing, want));
-  const kinds = steps.map(({ records }) => {
-    const objects = records.flatMap((record) => record.objects);
-    const elements = objects.filter((object) => object.kind === 'element');
-    assert.ok(elements.length < batchElements + 5, `${elements.length} elements in one batch`);
-    const sets = elements.map(({ set }) => (set.startsWith('vip') ? 'gates' : 'ports'));
-    return [...new Set([...objects.map(({ kind }) => kind), ...sets])].filter((kind) => kind !== 'element');
-  });
-  const rules = kinds.findIndex((of) => of.includes('chain'));
-  const [before, behind] = [kinds.slice(1, rules), kinds.slice(rules + 1)];
-  assert.deepEqual(kinds[0], ['table', 'set']);
-  assert.deepEqual(new Set(before.flat()), new Set(['ports']));
-  assert.deepEqual(kinds[rules], ['chain']);
-  assert.deepEqual(new Set(behind.flat()), new Set(['gates']));
-  assert.ok(before.length >= 9 && behind.length >= 2, `${before.length} and ${behind.length} portions`);
-});
-
-test('a changed VIP gets its new elements in the batch in which it loses the old ones', () => {
-  const dialect = nftables(plain);
-  const before = manyVips(3000, 2);
-  const after = before.map((vip) => ({
-    ...vip,
-    ports: vip.ports.map((port) => ({ ...port, port: parsePort(port.port + 100) })),
-  }));
-  const [have, want] = [before, after].map((vips) => dialect.render(stateOf(vips, needsOf(before, large))));
-  assert.ok(have !== undefined && want !== undefined);
-  const { steps } = dialect.encode(deltaOf(have, want));
-  const ownersOf = (type: number) =>
-    steps.map(({ bytes, records }) => {
-      const of = new Set(split(bytes).flatMap((one) => (one.type === type ? [one.sequence] : [])));
-      const objects = records.flatMap((record) => (of.has(record.sequence) ? record.objects : []));
-      return new Set(objects.map(({ owner }) => owner));
-    });
-  assert.ok(steps.length > 2, `${steps.length} steps`);
-  assert.deepEqual(ownersOf(0xa0e), ownersOf(0xa0c));
-});
-
 test('no message is longer than 64 KiB, and a long list of elements is committed whole', () => {
   const dialect = nftables(plain);
   const vips = manyVips(16_000, 1);
@@ -162,42 +120,6 @@ test('a delta to nothing removes everything', () => {
       assert.equal(kernel.text(), '\n');
     }),
   );
-});
-
-test('each of many VIPs changes in one step', () => {
-  const dialect = nftables(plain);
-  const vips = manyVips(2000, 3);
-  const needs = needsOf(vips, large);
-  const moved = vips.map((vip) => ({
-    ...vip,
-    ports: vip.ports.map((one) => ({ ...one, port: parsePort(one.port + 1) })),
-  }));
-  const delta = deltaOf(dialect.render(stateOf(vips, needs)), dialect.render(stateOf(moved, needs)));
-  const stepsOf = new Map<string, Set<number>>();
-  for (const [index, { records }] of dialect.encode(delta).steps.entries()) {
-    for (const { owner } of records.flatMap(({ objects }) => objects)) {
-      if (owner !== null) stepsOf.set(owner, (stepsOf.get(owner) ?? new Set()).add(index));
-    }
-  }
-  assert.equal(stepsOf.size, vips.length);
-  for (const [owner, steps] of stepsOf)
-    assert.equal(steps.size, 1, `${owner} changes in ${steps.size} steps`);
-});
-
-test('many VIPs are removed in portions, each from its gate before its ports', () => {
-  const dialect = nftables(plain);
-  const vips = manyVips(3000, 3);
-  const needs = needsOf(vips, large);
-  const { remove, add } = deltaOf(
-    dialect.render(stateOf(vips, needs)),
-    dialect.render(stateOf(vips.slice(-1), needs)),
-  );
-  const sets = dialect.encode({ remove, add }).steps.map(({ records }) => {
-    const elements = records.flatMap(({ objects }) => objects) as ElementObject[];
-    assert.ok(elements.length < batchElements + 5, `${elements.length} elements in one batch`);
-    return [...new Set(elements.map(({ set }) => set.startsWith('vip')))];
-  });
-  assert.deepEqual(sets.flat(), [true, false, false, false]);
 });
 
 test('a port of a VIP changes in a set that has room for no other', () => {
