@@ -6,7 +6,20 @@ import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { canonicalJson, Digests } from '../../src/protocol/digest.ts';
-import type { TableDigest } from '../../src/protocol/messages.ts';
+import {
+  features,
+  frameLimitBytes,
+  heartbeatMs,
+  heldFrameLimitBytes,
+  heldLimit,
+  limits,
+  pageServices,
+  replacedReason,
+  stagedLimit,
+  subprotocol,
+  type TableDigest,
+  vipLimitBytes,
+} from '../../src/protocol/messages.ts';
 import { parseControllerMessage } from '../../src/protocol/parse.ts';
 
 const page = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
@@ -83,6 +96,35 @@ test('the order of members, spaces and unknown members change nothing in the can
   );
   const other = JSON.stringify({ ports: reversed, more: {}, ...flags, address }, null, 2);
   equal(canonicalJson(resourceOf('rules', other)), text);
+});
+
+test('the numbers and names of docs/protocol.md are those of the code', () => {
+  const told = (words: RegExp): string[] =>
+    words
+      .exec(page)
+      ?.slice(1)
+      .map((one) => one.replaceAll(',', '')) ?? [];
+  const mib = (bytes: number): number => bytes / 2 ** 20;
+  const { name, nodeName, reason, ofNode } = limits;
+  for (const [words, ...expected] of [
+    [
+      /A frame has at most (\d+) MiB; a frame\s.*\sat most (\d+) MiB: room for ([\d,]+) VIPs/,
+      mib(frameLimitBytes),
+      mib(heldFrameLimitBytes),
+      heldLimit,
+    ],
+    [/`firewall` and `cluster` (\d+), `node`\s(\d+), `reason` ([\d,]+)/, name, nodeName, reason],
+    [/`onLink` and `macs`\s([\d,]+);/, ofNode],
+    [/canonical JSON of a resource has at most (\d+) MiB/, mib(vipLimitBytes)],
+    [/hold at most ([\d,]+) resources, ports and sources/, stagedLimit],
+    [/At most (\d+) Services a page/, pageServices],
+    [/would hold more than ([\d,]+) VIPs/, heldLimit],
+    [/sends `tick` every (second)/, heartbeatMs === 1000 ? 'second' : heartbeatMs],
+    [/`\/agent` of the controller with\ssubprotocol `(.*)`/, subprotocol],
+    [/a reason that begins\s`(.*)`/, replacedReason],
+    [/There is one: with `(.*)` a controller/, ...features],
+  ] as const)
+    deepEqual(told(words), expected.map(String));
 });
 
 test('docs/protocol.md names every message type and every refusal code', async () => {
