@@ -41,8 +41,12 @@ const rest = { isWhole: false, receivedAtMs: 0, first: [], quiet: [] };
 /** A kernel that answers a commit when a test says so. */
 function lateKernel() {
   const answers: ((errno: number) => void)[] = [];
+  const counts = { reads: 0 };
   const kernel: ConstructorParameters<typeof Rules>[0]['kernel'] = {
-    dump: async () => [],
+    dump: async () => {
+      counts.reads++;
+      return [];
+    },
     commit: (transaction) =>
       new Promise((resolve) => {
         const [object] = transaction.steps.flatMap(({ records }) =>
@@ -56,7 +60,7 @@ function lateKernel() {
     answers.shift()?.(errno);
     await new Promise((resolve) => setImmediate(resolve));
   };
-  return { kernel, answers, answer };
+  return { kernel, answers, answer, counts };
 }
 
 /** Records the types of the messages to the controller in `said`, and acknowledged numbers in `acked`. */
@@ -88,11 +92,42 @@ export interface LateRoomOptions {
   readonly held?: Partial<Holder>;
 }
 
+export interface Recorded {
+  readonly seen: string[];
+  readonly held: Partial<Holder>;
+}
+
+/** A holder that records what the loop asks of it. */
+export function recording(more: Partial<Holder> = {}): Recorded {
+  const seen: string[] = [];
+  const held: Partial<Holder> = {
+    refresh: async () => void seen.push('refresh'),
+    sweep: async () => void seen.push('sweep'),
+    claim: async (keys) => {
+      seen.push(`claim ${[...keys].join()}`.trim());
+      return 0;
+    },
+    withdraw: async (keys) => void seen.push(`withdraw ${[...keys].join()}`),
+    ...more,
+  };
+  return { seen, held };
+}
+
+/** Lets the loop do all that it can. */
+export async function turns(): Promise<void> {
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
 /** Its holder does nothing but what the options give. */
 export class LateRoom {
   readonly ledger: Ledger = new Ledger();
   readonly acked: number[] = [];
   readonly said: string[] = [];
+  /** Doubts that ended in repairs, with how many objects were repaired. */
+  readonly repaired: (readonly [kind: string, objects: number])[] = [];
+  readonly troubles: unknown[] = [];
+  /** The last reading of the kernel succeeded. */
+  isWell = false;
   readonly reporter: Reporter = reporterOf(this);
   readonly loop: Loop;
   readonly #late = lateKernel();
@@ -121,14 +156,15 @@ export class LateRoom {
     });
     const places = { areLacking: false, forget: ignore };
     const nothing = { refresh: async () => {}, sweep: async () => {}, claim: async () => 0 };
-    const holder = {
+    const none = {
       arrivals: { begun: 0, over: 0 },
       lacks: () => false,
       excess: () => [],
       places,
       ...nothing,
-      ...held,
-    } as unknown as Holder;
+    };
+    // With the getters of the options, and not with what they return now.
+    const holder = Object.defineProperties(none, Object.getOwnPropertyDescriptors(held)) as unknown as Holder;
     const allow = new Allowed([parsePrefix('10.77.0.0/24')]);
     this.loop = new Loop({
       ledger,
@@ -140,9 +176,14 @@ export class LateRoom {
       onRefused: reporter.refuse,
       accept: reporter.accept,
       network: { ownAddress: () => undefined, strangers: () => new Map() },
-      onRepaired: ignore,
-      onTrouble: ignore,
-      onWell: ignore,
+      onRepaired: (...one) => void this.repaired.push(one),
+      onTrouble: (error) => {
+        this.isWell = false;
+        this.troubles.push(error);
+      },
+      onWell: () => {
+        this.isWell = true;
+      },
     });
   }
 
@@ -158,6 +199,11 @@ export class LateRoom {
   /** How many commits wait for an answer. */
   get waiting(): number {
     return this.#late.answers.length;
+  }
+
+  /** How often the rules in the kernel were read. */
+  get reads(): number {
+    return this.#late.counts.reads;
   }
 
   /** Receives the rules of a VIP; undefined removes those of `key`. */
