@@ -1,7 +1,6 @@
-// Starts an agent: puts its parts together, adopts the kernel's state, applies the last state from disk, and
-// opens the streams to the controllers.
+// Starts an agent: opens the kernel, adopts its state, applies the last state from disk, and opens the
+// streams to the controllers.
 
-import { hash } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { Kernel } from '../host/kernel.ts';
 import type { Native } from '../host/native.ts';
@@ -9,33 +8,25 @@ import { makeFolder } from '../process/folder.ts';
 import type { Log, LogDestination } from '../process/log.ts';
 import { UsageError } from '../process/usage.ts';
 import type { Address } from '../state/address.ts';
-import { Allowed } from './addresses/allowed.ts';
-import { Announcer } from './addresses/announce.ts';
-import { Holder } from './addresses/holder.ts';
-import { nameservers } from './addresses/nameservers.ts';
-import { Network } from './addresses/network.ts';
+import type { Announcer } from './addresses/announce.ts';
 import { ownAddresses, takeAway } from './addresses/own-addresses.ts';
 import type { Places } from './addresses/places.ts';
-import { Prober } from './addresses/prober.ts';
-import { type AgentConfig, firewallOptions } from './config.ts';
+import type { Prober } from './addresses/prober.ts';
+import { type AgentConfig, type AgentValues, firewallOptions } from './config.ts';
 import { ConfigReload } from './config-reload.ts';
-import { Journal } from './disk/journal.ts';
-import { readJournal, type SavedJournal } from './disk/journal-file.ts';
+import { readJournal } from './disk/journal-file.ts';
 import { type Firewall, TableOwnedError } from './firewall/firewall.ts';
-import { openFirewallAtStart, retireOthers } from './firewall/open-firewall.ts';
-import { Retirement } from './firewall/retirement.ts';
-import { Ledger } from './ledger.ts';
-import { Loop } from './loop.ts';
-import { commitIntervalMs, Pace } from './pace.ts';
+import { openFirewallAtStart } from './firewall/open-firewall.ts';
+import type { Ledger } from './ledger.ts';
+import type { Loop } from './loop.ts';
+import { Parts } from './parts.ts';
 import { pollKernel } from './poll.ts';
-import { Reporter } from './reporter.ts';
-import { Census } from './rules/census.ts';
-import { Rules } from './rules/rules.ts';
+import type { Rules } from './rules/rules.ts';
 import { readCredentials } from './stream/credentials.ts';
 import { Links } from './stream/links.ts';
 import { usualLookAgainMs } from './stream/reconnect.ts';
-import { Session } from './stream/session.ts';
-import { Tallies } from './tallies.ts';
+import type { Session } from './stream/session.ts';
+import type { Tallies } from './tallies.ts';
 import { watchForeignRules, watchKernel } from './watch.ts';
 
 /** The parts of a running agent that `/status`, `/metrics` and the other routes read. */
@@ -64,7 +55,7 @@ export interface Agent {
   stop(): Promise<boolean>;
 }
 
-export interface AgentParts {
+export interface AgentInput {
   readonly native: Native;
   readonly log: Log;
   readonly logDestination: Pick<LogDestination, 'dropped'>;
@@ -79,57 +70,45 @@ export interface AgentParts {
  * Throws NoFirewallError, TableOwnedError, SystemCallError, UsageError about the state folder, and the reason
  * of an aborted signal.
  */
-export async function startAgent(config: AgentConfig, parts: AgentParts): Promise<Agent> {
+export async function startAgent(config: AgentConfig, input: AgentInput): Promise<Agent> {
+  const { native, log, logDestination, version } = input;
   const { values } = config;
   await makeStateFolder(values.state);
   const saved = readJournal(values.state);
-  if (saved.problem !== null) parts.log.warn({ problem: saved.problem }, 'stateUnreadable');
-  const kernel = new Kernel(parts.native, parts);
-  const opening = openFirewallAtStart(kernel, firewallOptions(values), parts);
-  const firewall = await opening.catch(async (error: unknown) => {
-    using _ = kernel;
-    if (error instanceof TableOwnedError) await letGo(kernel, parts.log);
-    throw error;
-  });
-  const made = assemble(config, parts, { kernel, firewall, saved });
-  const { announcer, holder, journal, ledger, loop, pace, prober, reporter } = made;
-  const { network, retirement, rules, session, tallies } = made;
-  const watches = watchKernel({ native: parts.native, ...made });
-  if (values.commitInterval === undefined)
-    watches.push(await watchForeignRules(kernel, pace, () => rules.commits));
-  watches.push(pollKernel(made));
+  if (saved.problem !== null) log.warn({ problem: saved.problem }, 'stateUnreadable');
+  const { kernel, firewall } = await openKernel(values, input);
+  const parts = new Parts({ config, version, native, log, kernel, firewall, saved });
+  const { announcer, holder, journal, ledger, loop, network, prober } = parts;
+  const { reporter, retirement, rules, session, tallies } = parts;
+  const watches = await watch(parts, { native, values });
   loop.doubt('start');
   await loop.idle();
-  const link = new Links({
-    urls: values.controller,
-    lookup: (host) => lookup(host, { all: true }),
-    lookAgainMs: usualLookAgainMs,
-    credentials: () => readCredentials(values),
-    hello: () => session.hello(),
-    onMessage: (stream, message) => session.onMessage(stream, message),
-    onClose: (stream) => session.onClose(stream),
-    log: parts.log,
-    now: () => performance.now(),
-  });
-  link.start();
-  const configReload = new ConfigReload({ ...made, log: parts.log }, config);
+  const link = connect(session, { log, values });
+  const configReload = new ConfigReload({ ...parts, log }, config);
   return {
     get config() {
       return configReload.config;
     },
-    follow: (next) => configReload.follow(next),
-    ...{ version: parts.version, firewall, kernel, ledger, loop, announcer, prober, rules, session },
-    ...{ link, tallies },
+    version,
+    logDestination,
+    kernel,
+    firewall,
+    ledger,
+    tallies,
+    announcer,
+    prober,
+    rules,
+    loop,
+    session,
+    link,
     places: holder.places,
     isUsable: (key) => holder.isUsable(key),
-    logDestination: parts.logDestination,
-    problems: () =>
-      [
-        ...[journal, reporter, retirement, configReload, network, holder.places].map(
-          ({ trouble }) => trouble,
-        ),
-        ...[...session.problems, ...firewall.shortfalls],
-      ].filter((text) => text !== ''),
+    problems() {
+      const troubled = [journal, reporter, retirement, configReload, network, holder.places];
+      const troubles = troubled.map(({ trouble }) => trouble);
+      return [...troubles, ...session.problems, ...firewall.shortfalls].filter((text) => text !== '');
+    },
+    follow: (next) => configReload.follow(next),
     async stop() {
       session.send({ type: 'bye' });
       for (const part of [loop, holder, announcer, prober, retirement, configReload, link, ...watches])
@@ -148,6 +127,22 @@ async function makeStateFolder(path: string): Promise<void> {
   }
 }
 
+interface Opened {
+  readonly kernel: Kernel;
+  readonly firewall: Firewall;
+}
+
+async function openKernel(values: AgentValues, input: AgentInput): Promise<Opened> {
+  const kernel = new Kernel(input.native, input);
+  try {
+    return { kernel, firewall: await openFirewallAtStart(kernel, firewallOptions(values), input) };
+  } catch (error) {
+    using _ = kernel;
+    if (error instanceof TableOwnedError) await letGo(kernel, input.log);
+    throw error;
+  }
+}
+
 /**
  * Removes our addresses because another process owns our nftables table. That process is no agent, so it does
  * not guard our VIPs, and an address must not stay without its filter.
@@ -158,77 +153,34 @@ async function letGo(kernel: Kernel, log: Log): Promise<void> {
   if (left.length > 0) log.error({ addresses: left.length, refused: refused.length }, 'unguardedLetGo');
 }
 
-/** Makes the parts of an agent and wires them together; nothing runs yet. */
-function assemble(
-  { values, node, allow }: AgentConfig,
-  { native, log, version }: AgentParts,
-  { kernel, firewall, saved }: { kernel: Kernel; firewall: Firewall; saved: SavedJournal },
-) {
-  const now = (): number => performance.now();
-  const allowed = new Allowed(allow);
-  const ledger = new Ledger();
-  const tallies = new Tallies();
-  const census = new Census(values.setSize);
-  const network = new Network(kernel, values.interface);
-  const announcer = new Announcer(native, network);
-  const prober = new Prober(native, network, values.firstClaim, (found) => loop.revisit(found));
-  const { state } = saved;
-  const journal = new Journal(values.state, saved, (reason) =>
-    reason === '' ? log.info('stateWritten') : log.error({ reason }, 'stateUnwritable'),
-  );
-  const isUsable = (address: Address): boolean => holder.isUsable(address);
-  const isDown = (address: Address): boolean => holder.places.isDown(address);
-  const reporter = new Reporter({ ledger, journal, tallies, log, announcer, isUsable, isDown, now });
-  const { acks, refuse } = reporter;
-  const retirement = new Retirement({ retire: () => retireOthers(kernel, firewall.dialect.name), log });
-  const rules = new Rules({
-    ...{ kernel, firewall, ledger, census, ...reporter.ofRules },
-    isOwn: (key) => network.ownAddress(key) !== undefined,
-    withdraw: (keys) => holder.withdraw(keys),
-    retain: (isGuarded) => holder.retain(isGuarded),
-    onComplete: () => retirement.begin(),
+interface Given {
+  readonly native: Native;
+  readonly log: Log;
+  readonly values: AgentValues;
+}
+
+/** Watches what other programs change in the kernel. */
+async function watch(parts: Parts, { native, values }: Omit<Given, 'log'>): Promise<Disposable[]> {
+  const { kernel, pace, rules } = parts;
+  const watches = watchKernel({ native, ...parts });
+  if (values.commitInterval === undefined)
+    watches.push(await watchForeignRules(kernel, pace, () => rules.commits));
+  watches.push(pollKernel(parts));
+  return watches;
+}
+
+function connect(session: Session, { log, values }: Omit<Given, 'native'>): Links {
+  const links = new Links({
+    urls: values.controller,
+    lookup: (host) => lookup(host, { all: true }),
+    lookAgainMs: usualLookAgainMs,
+    credentials: () => readCredentials(values),
+    hello: () => session.hello(),
+    onMessage: (stream, message) => session.onMessage(stream, message),
+    onClose: (stream) => session.onClose(stream),
+    log,
+    now: () => performance.now(),
   });
-  const onHeld = (addresses: Iterable<Address>): void => {
-    reporter.held(addresses);
-    loop.wake();
-  };
-  const accept = (key: Address): void => reporter.accept('placements', key);
-  const holder: Holder = new Holder({
-    ...{ kernel, ledger, network, announcer, prober, nameservers, refuse, accept, onHeld },
-  });
-  const pace = new Pace(values.commitInterval ?? commitIntervalMs(0), now);
-  const loop: Loop = new Loop({
-    ledger,
-    rules,
-    holder,
-    pace,
-    acks,
-    allow: allowed,
-    network,
-    ...reporter.ofLoop,
-  });
-  const session = new Session(
-    {
-      ...{ node, version, allow: allowed, loop, now },
-      firewall: firewall.dialect.name,
-      held: () => reporter.heldVips(),
-      prepare: () => kernel.prepare(),
-      hash: (text) => hash('sha256', text),
-      links: () => ({ onLink: network.onLink(allowed.prefixes), macs: network.macs() }),
-      ways: () => network.ways(allowed.prefixes),
-      ...reporter.ofSession,
-    },
-    state,
-  );
-  reporter.session = session;
-  session.rules.restore(state.rules.values());
-  session.placements.restore(state.placements.values());
-  loop.enter({ table: 'rules', set: [...state.rules.values()], remove: [], first: [], isWhole: false });
-  // No controller has confirmed these placements yet, so the agent probes them like first claims.
-  const first = [...state.placements.keys()];
-  loop.enter({ table: 'placements', set: [...state.placements.values()], remove: [], first, isWhole: false });
-  return {
-    ...{ kernel, firewall, ledger, tallies, network, allowed, announcer, prober },
-    ...{ journal, reporter, retirement, rules, holder, pace, loop, session },
-  };
+  links.start();
+  return links;
 }
