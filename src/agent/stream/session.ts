@@ -12,11 +12,9 @@ import type {
   Welcome,
 } from '../../protocol/messages.ts';
 import { features as ownFeatures } from '../../protocol/messages.ts';
-import { FrameError } from '../../protocol/shape.ts';
-import { generationLeap } from '../../state/term.ts';
-import type { Placement } from '../../state/virtual-ip.ts';
 import type { Allowed } from '../addresses/allowed.ts';
 import type { Loop } from '../loop.ts';
+import { checkTerms, objectionTo } from './generation.ts';
 import { type Change, ReceivedTable } from './received-table.ts';
 import type { Stream } from './stream.ts';
 
@@ -88,7 +86,11 @@ export class Session {
     this.#toldWays = new Set(this.#parts.ways());
     return {
       type: 'hello',
-      ...{ version, features: ownFeatures, node, firewall, allow: allow.prefixes },
+      version,
+      features: ownFeatures,
+      node,
+      firewall,
+      allow: allow.prefixes,
       ...links(),
       cluster: this.cluster,
       generation: this.generation,
@@ -140,7 +142,7 @@ export class Session {
       case 'page':
         if (message.table === 'rules') this.rules.page(message);
         else {
-          this.#checkTerms(message.set);
+          checkTerms(message.set, this.generation);
           this.placements.page(message);
         }
         break;
@@ -158,7 +160,7 @@ export class Session {
         break;
       }
       case 'delta': {
-        if (message.table === 'placements') this.#checkTerms(message.set);
+        if (message.table === 'placements') checkTerms(message.set, this.generation);
         // The controller sent the delta before it saw the resync request, whose answer includes it.
         if (this.#awaited.has(message.table)) break;
         const change =
@@ -187,13 +189,9 @@ export class Session {
       this.#standbys.add(stream);
       return;
     }
-    if (generation < this.generation) {
-      stream.refuse(`generation: ${generation} is older than ${this.generation}, which this node has obeyed`);
-      return;
-    }
-    if (generation > this.generation + generationLeap) {
-      const why = `ImpossibleTerm: ${generation}, and this node has obeyed ${this.generation}`;
-      stream.refuse(`generation: ${why}; check the controller's --state`);
+    const objection = objectionTo(generation, { obeyed: this.generation });
+    if (objection !== undefined) {
+      stream.refuse(objection);
       return;
     }
     // This welcome answers the hello of a promotion; the controller now sends what differs from that hello.
@@ -211,15 +209,6 @@ export class Session {
     // The hello that the controller got while it stood by is out of date.
     if (isPromoted) stream.send(this.hello());
     this.#parts.onRuler(features);
-  }
-
-  /** A controller may place by its own generation and by earlier ones. Throws FrameError. */
-  #checkTerms(placements: readonly Placement[]): void {
-    for (const [index, { term }] of placements.entries()) {
-      if (term.generation <= this.generation) continue;
-      const got = `${term.generation} is above the controller's own, ${this.generation}`;
-      throw new FrameError(`set[${index}].term.generation: ImpossibleTerm: ${got}`);
-    }
   }
 
   #apply(change: Change): void {
