@@ -10,9 +10,9 @@ import { readOptions } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';
 import { readVersion } from '../process/version.ts';
 import { controllerConfig, controllerOptions, waitingKeys } from './config.ts';
-import { DeposedError } from './kubernetes-core.ts';
 import { StateError } from './records/records.ts';
 import { startController } from './run.ts';
+import { DeposedError } from './sources/kubernetes/elector.ts';
 
 const about = `Reads Services from manifests or an API server, gives each a VIP from a pool, places
 each VIP on a node, and streams the result to the agents.

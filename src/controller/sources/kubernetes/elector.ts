@@ -46,6 +46,15 @@ export interface ElectorInput {
   readonly onProblem: (message: string | null) => void;
 }
 
+/** Another process rules: this one cannot trust its state any more, and ends. */
+export class DeposedError extends Error {
+  readonly code = 'Deposed';
+
+  constructor() {
+    super('another controller holds the Lease: start this one again as a standby');
+  }
+}
+
 export class Elector {
   readonly #input: ElectorInput;
   #seen: SeenLease | null = null;
