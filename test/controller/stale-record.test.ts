@@ -36,7 +36,7 @@ test('a recorded owner that connects without its VIP is not given it while other
 test('a VIP that no node claims in time goes to its recorded owner under the same term', () => {
   const one = begun();
   const { node } = joined(one, hello('a'));
-  equal(one.controller.owners.claims.areAll, false);
+  equal(one.controller.owners.claims.areComplete, false);
   one.settle();
   deepEqual(node.placements.get(vip), { address: vip, term });
 });

@@ -47,7 +47,8 @@ export class Claims {
     return this.#unclaimed.keys();
   }
 
-  get areAll(): boolean {
+  /** Every recorded VIP has been claimed. */
+  get areComplete(): boolean {
     return this.#unclaimed.size === 0;
   }
 

@@ -46,8 +46,10 @@ interface Move {
 export interface MovesInput {
   readonly nodes: Nodes;
   readonly outbox: Outbox;
+  /** Makes a node the owner of a VIP, and tells it. */
   readonly own: (address: Address, owner: Owner) => void;
-  readonly ownerOf: (address: Address) => Owner | undefined;
+  /** The present owners. */
+  readonly owners: ReadonlyMap<Address, Owner>;
   readonly nextTerm: () => Term;
 }
 
@@ -74,8 +76,8 @@ export class Moves {
   begin(address: Address, { to, reason, deadlineMs }: MoveOrder): Promise<MoveResult> {
     this.cancel(address, 'another move was requested');
     const { promise, resolve } = Promise.withResolvers<MoveResult>();
-    const { nodes, outbox, own, ownerOf, nextTerm } = this.#input;
-    const from = ownerOf(address);
+    const { nodes, outbox, own, owners, nextTerm } = this.#input;
+    const from = owners.get(address);
     const term = nextTerm();
     const timer = setTimeout(() => this.#expire(address, `${deadlineMs / 1000} s`), deadlineMs).unref();
     const answer = (result: MoveResult) => {

@@ -28,31 +28,30 @@ export interface OwnersInput extends ClaimsInput {
 export class Owners {
   readonly moves: Moves;
   readonly candidates: Candidates;
+  readonly claims: Claims;
   /** VIPs without Services, until their holders have let go. */
   readonly leaving: Leaving;
   readonly #input: OwnersInput;
   readonly #owners: Map<Address, Owner>;
-  readonly claims: Claims;
   readonly #outbox: Outbox = new Outbox();
   readonly #scheduler: Scheduler;
 
   constructor(input: OwnersInput) {
+    const { nodes, rules, owners, nextTerm, dropRules } = input;
     this.#input = input;
-    this.#owners = new Map(input.owners);
-    this.claims = new Claims(input, input.owners);
-    this.candidates = new Candidates(input.nodes, input.rules);
+    this.#owners = new Map(owners);
+    this.claims = new Claims(input, owners);
+    this.candidates = new Candidates(nodes, rules);
     this.#scheduler = new Scheduler({
-      ...{ nodes: input.nodes, candidates: this.candidates },
+      nodes,
+      candidates: this.candidates,
       isSettled: () => this.isSettled,
       place: this.#place,
       flush: () => this.#outbox.flush(),
     });
     for (const { node } of this.#owners.values()) this.candidates.count(node, 1);
-    this.leaving = new Leaving(input.dropRules);
-    this.moves = new Moves({
-      ...{ nodes: input.nodes, outbox: this.#outbox, own: this.#own, nextTerm: input.nextTerm },
-      ownerOf: (vip) => this.#owners.get(vip),
-    });
+    this.leaving = new Leaving(dropRules);
+    this.moves = new Moves({ nodes, nextTerm, outbox: this.#outbox, own: this.#own, owners: this.#owners });
   }
 
   get all(): ReadonlyMap<Address, Owner> {

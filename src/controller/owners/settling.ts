@@ -27,7 +27,7 @@ export class Settling {
     if (!isPublished || owners.isSettled) return;
     if (this.#timers.length === 0)
       this.#timers = [setTimeout(this.#due, settleMs), setTimeout(this.#settle, claimMs)];
-    else if (this.#isDue && owners.claims.areAll) this.#settle();
+    else if (this.#isDue && owners.claims.areComplete) this.#settle();
   }
 
   dispose(): void {

@@ -8,6 +8,7 @@ import { Pause } from './pause.ts';
 /** In order of urgency. */
 const kinds = ['status', 'preference', 'record', 'event'] as const;
 export type WriteKind = (typeof kinds)[number];
+type ByKind<T> = Readonly<Record<WriteKind, T>>;
 
 /** Requests in flight: more would queue in the server's priority and fairness, with our Lease behind them. */
 export const mostInFlight = 16;
@@ -53,17 +54,13 @@ export interface WritesInput {
 
 export class Writes {
   readonly #input: WritesInput;
-  readonly #waiting: Readonly<Record<WriteKind, Map<string, Write>>> = {
-    ...{ status: new Map(), preference: new Map(), record: new Map(), event: new Map() },
-  };
-  readonly #inFlight = new Set<string>();
+  readonly #waiting: ByKind<Map<string, Write>> = eachKind(() => new Map());
+  readonly #inFlight: ByKind<Set<string>> = eachKind(() => new Set());
   readonly #refused = new Map<string, string>();
   readonly #resting = new Map<string, Rest>();
   readonly #restingKinds = new Set<WriteKind>();
   /** How often in a row the server answered each key with an error; 0 if it was forbidden. */
-  readonly #failing: Readonly<Record<WriteKind, Map<string, number>>> = {
-    ...{ status: new Map(), preference: new Map(), record: new Map(), event: new Map() },
-  };
+  readonly #failing: ByKind<Map<string, number>> = eachKind(() => new Map());
   /** Bad answers in a row, by kind. */
   readonly #badAnswers = { status: 0, preference: 0, record: 0, event: 0 };
   readonly #pause = new Pause(() => this.wake());
@@ -93,7 +90,7 @@ export class Writes {
 
   get waiting(): number {
     const resting = this.#resting.values().reduce((sum, { entry }) => sum + Number(entry !== null), 0);
-    return kinds.reduce((sum, kind) => sum + this.#waiting[kind].size, this.#inFlight.size + resting);
+    return kinds.reduce((sum, kind) => sum + this.#waiting[kind].size, this.#inFlightOf(kinds) + resting);
   }
 
   /** Queues a write in place of one that waits under the same key. */
@@ -118,7 +115,7 @@ export class Writes {
 
   /** Starts the writes that may go now. */
   wake(): void {
-    while (this.#inFlight.size < mostInFlight && this.#mayGo()) {
+    while (this.#inFlightOf(kinds) < mostInFlight && this.#mayGo()) {
       const next = this.#next();
       if (next === null) return;
       void this.#run(next);
@@ -135,7 +132,7 @@ export class Writes {
     for (const kind of kinds) {
       if (this.#restingKinds.has(kind) || !this.#hasSlot(kind)) continue;
       const waiting = this.#waiting[kind];
-      const isFree = (key: string) => !this.#inFlight.has(`${kind} ${key}`);
+      const isFree = (key: string) => !this.#inFlight[kind].has(key);
       const isWell = (key: string) => !this.#failing[kind].has(key) && isFree(key);
       // Keys that keep failing come last, or their kind would rest before the other keys have their turn.
       const well = this.#badAnswers[kind] > 0 ? waiting.keys().find(isWell) : undefined;
@@ -149,20 +146,19 @@ export class Writes {
   }
 
   #hasSlot(kind: WriteKind): boolean {
-    if (kind !== 'status' && this.#inFlightOf((other) => other !== 'status') >= mostBeside) return false;
+    const beside = kinds.filter((other) => other !== 'status');
+    if (kind !== 'status' && this.#inFlightOf(beside) >= mostBeside) return false;
     if (this.#failing[kind].size === 0) return true;
-    return this.#inFlightOf((other) => this.#failing[other].size > 0) < mostOfFailing;
+    return this.#inFlightOf(kinds.filter((other) => this.#failing[other].size > 0)) < mostOfFailing;
   }
 
-  #inFlightOf(isMeant: (kind: WriteKind) => boolean): number {
-    const meant = kinds.filter(isMeant);
-    return [...this.#inFlight].filter((name) => meant.some((kind) => name.startsWith(`${kind} `))).length;
+  #inFlightOf(some: readonly WriteKind[]): number {
+    return some.reduce((sum, kind) => sum + this.#inFlight[kind].size, 0);
   }
 
   async #run(entry: Entry): Promise<void> {
     const { kind, key, write } = entry;
-    const name = `${kind} ${key}`;
-    this.#inFlight.add(name);
+    this.#inFlight[kind].add(key);
     try {
       await write(this.#input.signal);
       this.#badAnswers[kind] = 0;
@@ -172,7 +168,7 @@ export class Writes {
       if (error instanceof ApiError && error.isOfRequest) this.#answered(entry, error);
       else this.#again(entry, error);
     } finally {
-      this.#inFlight.delete(name);
+      this.#inFlight[kind].delete(key);
       this.wake();
     }
   }
@@ -247,4 +243,8 @@ export class Writes {
     const asked = error instanceof ApiError ? error.retryAfterMs : null;
     this.#pause.lengthen(asked ?? backoffMs(this.#failures, this.#input.random()));
   }
+}
+
+function eachKind<T>(make: () => T): ByKind<T> {
+  return { status: make(), preference: make(), record: make(), event: make() };
 }
