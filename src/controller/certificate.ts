@@ -80,9 +80,12 @@ function signed(
   serial[0] = ((serial[0] ?? 0) & 0x3f) | 0x40;
   const body = sequence(
     der(tag.version, der(tag.integer, Buffer.of(2))),
-    ...[der(tag.integer, serial), algorithm, nameOf(issuer)],
+    der(tag.integer, serial),
+    algorithm,
+    nameOf(issuer),
     sequence(timeOf(fromMs - backdatedMs), timeOf(fromMs + days * dayMs)),
-    ...[nameOf(subject), publicKey.export({ type: 'spki', format: 'der' })],
+    nameOf(subject),
+    publicKey.export({ type: 'spki', format: 'der' }),
     der(tag.extensions, sequence(...extensions)),
   );
   const signature = sign('sha256', body, privateKey);

@@ -5,7 +5,7 @@ import { type Receipt, receiptOf } from '../netlink/ack.ts';
 import { Errno, NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/message.ts';
 import { endOfDump } from './dump.ts';
 import { type Native, Operation, type Outcome } from './native.ts';
-import { type NetlinkSocket, openNetlink, SystemCallError } from './socket.ts';
+import { closeLater, type NetlinkSocket, openNetlink, SystemCallError } from './socket.ts';
 import { defaultLockFile, Tables } from './tables.ts';
 
 /** A value, or a promise of it if the kernel takes longer than `patienceUs`. */
@@ -91,11 +91,8 @@ export class Kernel implements Disposable {
     return replies(await this.#submit(Operation.exchange, this.#socket(door).fd, bytes, bytes.length));
   }
 
-  /** The writer thread closes the sockets, since close may wait for the kernel as a commit does. */
   [Symbol.dispose](): void {
-    for (const { fd } of this.#sockets.values()) {
-      this.#native.submit(Operation.close, fd, new Uint8Array(0), 0, ++this.#token, 0);
-    }
+    for (const { fd } of this.#sockets.values()) closeLater(this.#native, fd);
     this.#sockets.clear();
     this.tables[Symbol.dispose]();
   }

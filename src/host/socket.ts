@@ -58,7 +58,7 @@ const receiveBufferBytes = 8 * 1024 * 1024;
 export function openNetlink(native: Native, protocol: number, groups: readonly number[] = []): NetlinkSocket {
   const fd = checked(`socket(AF_NETLINK, ${protocol})`, native.socket(AF_NETLINK, SOCK_RAW, protocol));
   try {
-    return { fd, portId: prepare(native, fd, groups) };
+    return { fd, portId: setUp(native, fd, groups) };
   } catch (error) {
     native.close(fd);
     throw error;
@@ -66,7 +66,7 @@ export function openNetlink(native: Native, protocol: number, groups: readonly n
 }
 
 /** Sizes and binds the socket and joins the groups. Returns the port id that the kernel assigned. */
-function prepare(native: Native, fd: number, groups: readonly number[]): number {
+function setUp(native: Native, fd: number, groups: readonly number[]): number {
   for (const option of [NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK]) {
     native.setsockopt(fd, SOL_NETLINK, option, int32(1));
   }
@@ -128,7 +128,10 @@ export function openHearing(
   return fd;
 }
 
-/** Closes a socket on the writer thread, since closing a packet socket waits for an RCU grace period. */
+/**
+ * Closes a socket on the writer thread. Closing a netlink socket may wait for the kernel as a commit does;
+ * closing a packet socket waits for an RCU grace period.
+ */
 export function closeLater(native: Native, fd: number): void {
   native.submit(Operation.close, fd, new Uint8Array(0), 0, 0, 0);
 }

@@ -20,7 +20,7 @@ const decisive = 2;
 /** A probe that could not be sent or answered is repeated after this. */
 const askAgainMs = 1000;
 /** How long a found rival is believed to be there; after that the address may be probed again. */
-const strangerMs = 3000;
+const rivalMs = 3000;
 const MSG_DONTWAIT = 0x40;
 
 /** The state of an address on its link: still probed, free, or taken or probed by a rival. */
@@ -179,7 +179,7 @@ export class Prober implements Disposable {
       this.#questions.add([inquiry], inquiry.obstacle === '');
       return false;
     }
-    if (inquiry.finding !== 'free') inquiry.timer = setTimeout(() => this.#end(inquiry), strangerMs).unref();
+    if (inquiry.finding !== 'free') inquiry.timer = setTimeout(() => this.#end(inquiry), rivalMs).unref();
     return true;
   }
 

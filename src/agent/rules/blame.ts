@@ -14,8 +14,16 @@ import type { Ledger } from '../ledger.ts';
  * expected, or something disturbed the commit.
  */
 const disturbances: ReadonlySet<number> = new Set([
-  ...[Errno.EPERM, Errno.ENOENT, Errno.EINTR, Errno.EAGAIN, Errno.ENOMEM],
-  ...[Errno.EBUSY, Errno.EEXIST, Errno.ERESTART, Errno.ENOBUFS, Errno.IPSET_ERR_BUSY],
+  Errno.EPERM,
+  Errno.ENOENT,
+  Errno.EINTR,
+  Errno.EAGAIN,
+  Errno.ENOMEM,
+  Errno.EBUSY,
+  Errno.EEXIST,
+  Errno.ERESTART,
+  Errno.ENOBUFS,
+  Errno.IPSET_ERR_BUSY,
 ]);
 
 /** The state of each VIP that was sent to the kernel; undefined for a removed VIP. */

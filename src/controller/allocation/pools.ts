@@ -57,7 +57,7 @@ export function parsePools(items: readonly string[], where = '--pool'): readonly
   return [...pools].map(([name, list]) => ({ name, ranges: list }));
 }
 
-export function numberOf(address: Address): bigint {
+function numberOf(address: Address): bigint {
   const { buffer, byteOffset, length } = addressBytes(address);
   const view = new DataView(buffer, byteOffset, length);
   if (length === 4) return BigInt(view.getUint32(0));

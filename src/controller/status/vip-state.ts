@@ -58,7 +58,7 @@ function stranded(address: Address, node: string): VipCondition {
 }
 
 /** Why no VIP is placed on a node that did not commit its rules in time. */
-export function latenessOf({ name }: Node): string {
+function latenessOf({ name }: Node): string {
   const remedy = `read the problems of its agent: "vipward status" on ${name}`;
   return `${name} has committed nothing for ${lateAfterTicks} s, though it is connected; ${remedy}`;
 }

@@ -78,8 +78,12 @@ export function readCapabilities(receipt: Receipt<Question>): Capabilities {
 
 /** The errnos by which a kernel says that it lacks a feature or denies it to us. */
 const answers: ReadonlySet<number> = new Set([
-  ...[Errno.EPERM, Errno.ENOENT, Errno.EINVAL],
-  ...[Errno.EPROTONOSUPPORT, Errno.EOPNOTSUPP, Errno.EAFNOSUPPORT],
+  Errno.EPERM,
+  Errno.ENOENT,
+  Errno.EINVAL,
+  Errno.EPROTONOSUPPORT,
+  Errno.EOPNOTSUPP,
+  Errno.EAFNOSUPPORT,
 ]);
 
 /** The refusal that kept the kernel from validating the batch, so that its abilities stay unknown. */

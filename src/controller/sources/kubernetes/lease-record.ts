@@ -4,7 +4,7 @@
 import { type Mapping, mapping, textAt, wholeAt } from '../fields.ts';
 
 /** Annotation with the address of the ruling controller, from --advertise. */
-export const addressAnnotation = 'vipward.io/address';
+const addressAnnotation = 'vipward.io/address';
 
 export interface LeaseRecord {
   readonly holder: string;
