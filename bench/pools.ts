@@ -30,12 +30,10 @@ const readings = new Readings({
   massRemoval: 'now',
   massRemovalWaitMs,
   mayBelieve: () => true,
-  ...{
-    readAgain: async () => undefined,
-    onPublished: quiet,
-    onMassRemoval: quiet,
-    nowMs: () => performance.now(),
-  },
+  readAgain: async () => undefined,
+  onPublished: quiet,
+  onMassRemoval: quiet,
+  nowMs: () => performance.now(),
 });
 
 await measure('the first reading', () => readings.follow({ set: services, remove: [] }, true));

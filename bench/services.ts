@@ -35,13 +35,11 @@ export function vipAt(index: number, ports: readonly number[] = [80, 443]): Virt
     filtered: true,
     egress: false,
     ports: ports.map((port) => ({
-      ...{
-        protocol: 'TCP' as const,
-        port: parsePort(port),
-        service,
-        delivery: 'forward' as const,
-        sources: null,
-      },
+      protocol: 'TCP' as const,
+      port: parsePort(port),
+      service,
+      delivery: 'forward' as const,
+      sources: null,
     })),
   };
 }

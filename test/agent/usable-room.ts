@@ -85,16 +85,8 @@ export class Room implements Disposable {
     const isUsable = (key: Address): boolean => this.holder.isUsable(key);
     const announcer = new Announcer(native, network);
     const tallies = new Tallies();
-    this.reporter = new Reporter({
-      ledger,
-      journal,
-      log,
-      announcer,
-      isUsable,
-      isDown,
-      tallies,
-      now: () => 0,
-    });
+    const now = (): number => 0;
+    this.reporter = new Reporter({ ledger, journal, log, announcer, isUsable, isDown, tallies, now });
     const isRuled = (): boolean => this.isRuled;
     const placements = (): Room['placements'] => this.placements;
     const session = {
@@ -114,7 +106,11 @@ export class Room implements Disposable {
     };
     this.reporter.session = session as unknown as Session;
     this.holder = new Holder({
-      ...{ kernel, ledger, network, announcer, nameservers: () => [] },
+      kernel,
+      ledger,
+      network,
+      announcer,
+      nameservers: () => [],
       prober: new Prober(native, network, 'ask', () => {}),
       refuse: this.reporter.refuse,
       accept: () => {},

@@ -42,12 +42,10 @@ test('a controller that does not rule has vipward_ruling 0 and /readyz answers 5
     'p=10.0.0.1',
   ];
   const running = await startController(await configOf(where), {
-    ...{
-      log: pino({ level: 'silent' }),
-      signal: stopping.signal,
-      version: '0',
-      logDestination: { dropped: 0 },
-    },
+    log: pino({ level: 'silent' }),
+    signal: stopping.signal,
+    version: '0',
+    logDestination: { dropped: 0 },
   });
   t.after(() => {
     stopping.abort();

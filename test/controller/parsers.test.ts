@@ -31,11 +31,9 @@ const full = {
     annotations: { 'vipward.io/addresses': '10.77.0.100,fd77::100', 'vipward.io/egress': 'true' },
     created: '2026-01-01T00:00:00Z',
     spec: {
-      ...{
-        loadBalancerSourceRanges: ['10.0.0.0/8'],
-        ipFamilies: ['IPv4', 'IPv6'],
-        ipFamilyPolicy: 'PreferDualStack',
-      },
+      loadBalancerSourceRanges: ['10.0.0.0/8'],
+      ipFamilies: ['IPv4', 'IPv6'],
+      ipFamilyPolicy: 'PreferDualStack',
       externalTrafficPolicy: 'Local',
       loadBalancerClass: 'vipward.io/vip',
       loadBalancerIP: '10.77.0.9',
@@ -130,10 +128,8 @@ test('garbled records end in records or a StateError', async (t: TestContext) =>
     generation: 7,
     drained: ['n2'],
     former: {},
-    ...{
-      allocations: { 'demo/web': ['10.0.0.1'] },
-      owners: { '10.0.0.1': { node: 'n1', generation: 7, n: 1 } },
-    },
+    allocations: { 'demo/web': ['10.0.0.1'] },
+    owners: { '10.0.0.1': { node: 'n1', generation: 7, n: 1 } },
   });
   const content = fc.oneof(
     garbled(text),

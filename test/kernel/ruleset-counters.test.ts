@@ -31,7 +31,8 @@ async function fixture({ firewall }: OfBoth, vips: readonly VirtualIp[] = guarde
   const client = await clientOf(node);
   await put(node, firewall, nothing, wantedOf(firewall, vips));
   return {
-    ...{ node, client },
+    node,
+    client,
     [Symbol.dispose]() {
       client[Symbol.dispose]();
       node[Symbol.dispose]();
@@ -223,10 +224,8 @@ async function clientOf({ namespace }: OwnKernel): Promise<Namespace> {
     [namespace, 'node0', [`${address}/24`, `${address6}/64`]],
     [client, 'client0', ['10.50.0.9/24', 'fd00::9/64']],
   ] as const) {
-    for (const one of addresses) {
-      const flags = one.includes(':') ? ['nodad'] : [];
-      ip(where, 'address', 'add', one, 'dev', link, ...flags);
-    }
+    for (const one of addresses)
+      ip(where, 'address', 'add', one, 'dev', link, ...(one.includes(':') ? ['nodad'] : []));
     ip(where, 'link', 'set', link, 'up');
   }
   // Before that the node sends nothing.

@@ -45,7 +45,11 @@ function addForeign(own: OwnKernel): void {
 
 const inMangle: XtOptions = {
   places: { guard: 'mangle', input: 'filter', egress: 'mangle' },
-  ...{ fragments: false, localAddresses: false, counters: true, echo: false, observe: true },
+  fragments: false,
+  localAddresses: false,
+  counters: true,
+  echo: false,
+  observe: true,
 };
 const goldens = [
   ['every-feature', plain],
@@ -212,11 +216,9 @@ test('the receipt names an element that the kernel refuses, and the others are a
   using own = ownKernel();
   const tight = needsOf(everyFeature, { ...roomy, ports4: 2 });
   const three = [vip('10.50.0.1', [port(80), port(81), port(82)])];
-  await commit(own, nothing, xtables(plain).render(stateOf([], tight)));
-  const delta = deltaOf(
-    xtables(plain).render(stateOf([], tight)),
-    xtables(plain).render(stateOf(three, tight)),
-  );
+  const before = xtables(plain).render(stateOf([], tight));
+  await commit(own, nothing, before);
+  const delta = deltaOf(before, xtables(plain).render(stateOf(three, tight)));
   const receipt = await own.kernel.commit(xtables(plain).encode({ ...delta, remove: [] }));
   assert.deepEqual(
     receipt.map(({ object, errno }) => [object?.kind === 'element' && object.key.port, errno]),

@@ -27,7 +27,9 @@ const answerWithinMs = 70_000;
 export type User = 'admin' | 'proxy' | 'stranger';
 const groups: Readonly<Record<User, string>> = { admin: 'system:masters', proxy: '', stranger: '' };
 const names: Readonly<Record<User, string>> = {
-  ...{ admin: 'admin', proxy: 'system:kube-proxy', stranger: 'stranger' },
+  admin: 'admin',
+  proxy: 'system:kube-proxy',
+  stranger: 'stranger',
 };
 
 export interface Answer {
@@ -104,24 +106,24 @@ export class Cluster implements AsyncDisposable {
     ip(where, `route add ${host}/32 via 10.98.${link}.1`);
   }
 
-  /** Writes a kubeconfig for a token and returns its path. */
+  /**
+   * Writes a kubeconfig for a token and returns its path. At another URL than its own the API server is
+   * verified by a name in its certificate.
+   */
   kubeconfig(name: string, token: string, server: string = this.url): string {
-    const path = join(this.folder, `${name}.kubeconfig`);
-    writeFileSync(path, JSON.stringify(this.kubeconfigObject({ token }, server)), { mode: 0o600 });
-    return path;
-  }
-
-  /** At another URL than its own the API server is verified by a name in its certificate. */
-  kubeconfigObject(user: object, server: string = this.url): object {
     const data = Buffer.from(this.ca).toString('base64');
-    const name = server === this.url ? {} : { 'tls-server-name': 'kubernetes.default' };
-    const cluster = { server, 'certificate-authority-data': data, ...name };
-    return {
-      ...{ apiVersion: 'v1', kind: 'Config', 'current-context': 'test' },
-      clusters: [{ name: 'test', cluster }],
-      users: [{ name: 'test', user }],
+    const verified = server === this.url ? {} : { 'tls-server-name': 'kubernetes.default' };
+    const content = {
+      apiVersion: 'v1',
+      kind: 'Config',
+      'current-context': 'test',
+      clusters: [{ name: 'test', cluster: { server, 'certificate-authority-data': data, ...verified } }],
+      users: [{ name: 'test', user: { token } }],
       contexts: [{ name: 'test', context: { cluster: 'test', user: 'test' } }],
     };
+    const path = join(this.folder, `${name}.kubeconfig`);
+    writeFileSync(path, JSON.stringify(content), { mode: 0o600 });
+    return path;
   }
 
   /** One request of an administrator, or of the holder of another token. */

@@ -56,11 +56,10 @@ test('a dual-stack Service is served in both families', { skip }, async () => {
 test('changes of foreign labels and annotations send nothing to the agent', { skip }, async () => {
   await all.until('one VIP is left', async () => (await all.node.controllerStatus()).vips.length === 1);
   const before = await seq();
+  const ports = ['TCP 80', 'TCP 1019'];
   for (let round = 0; round < 10; round++) {
-    await all.apply('web', {
-      ports: ['TCP 80', 'TCP 1019'],
-      ...{ labels: { round: String(round) }, annotations: { 'example.com/round': String(round) } },
-    });
+    const annotations = { 'example.com/round': String(round) };
+    await all.apply('web', { ports, labels: { round: String(round) }, annotations });
   }
   await all.apply('marker', {});
   await all.serves('10.77.0.100: TCP 80, TCP 1019', '10.77.0.101: TCP 80');

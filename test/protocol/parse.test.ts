@@ -16,19 +16,15 @@ const hello = {
   version: 'v'.repeat(64),
   features: Array(100).fill('f'.repeat(1024)),
   node: 'n1',
-  ...{
-    firewall: 'f'.repeat(64),
-    allow: Array(1000).fill('10.0.0.0/8'),
-    onLink: ['fd77::/64'],
-    generation: most,
-  },
-  ...{
-    cluster: 'c'.repeat(64),
-    rules: have,
-    placements: have,
-    held: [placement],
-    macs: ['02:00:5e:10:00:01'],
-  },
+  firewall: 'f'.repeat(64),
+  allow: Array(1000).fill('10.0.0.0/8'),
+  onLink: ['fd77::/64'],
+  generation: most,
+  cluster: 'c'.repeat(64),
+  rules: have,
+  placements: have,
+  held: [placement],
+  macs: ['02:00:5e:10:00:01'],
 };
 const refused = {
   type: 'refused',

@@ -157,15 +157,13 @@ export class SecondClient {
     this.#told = new Map(held.map((vip) => [vip.address, JSON.stringify(vip)]));
     const range = ['10.77.0.0/24'];
     this.#say({
-      ...{
-        type: 'hello',
-        version: '2.0.0',
-        features: [],
-        node,
-        firewall: 'none',
-        allow: range,
-        onLink: range,
-      },
+      type: 'hello',
+      version: '2.0.0',
+      features: [],
+      node,
+      firewall: 'none',
+      allow: range,
+      onLink: range,
       cluster: null,
       generation: 0,
       rules: rules.have(),

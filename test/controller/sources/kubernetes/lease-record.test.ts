@@ -108,7 +108,7 @@ test('each taker of the Lease rules with a generation above all before, in any s
 });
 
 test('a written Lease reads back equal, with its duration in whole seconds', () => {
-  const text = { ...{ namespace: 'ns', name: 'l', self, generation: 8 }, wallMs: 1e12, takenWallMs: 1e12 };
+  const text = { namespace: 'ns', name: 'l', self, generation: 8, wallMs: 1e12, takenWallMs: 1e12 };
   const read = readLease(leaseObject({ ...text, before: { uid: 'u', resourceVersion: '5' } }));
   deepEqual(read, {
     holder: 'c1',
