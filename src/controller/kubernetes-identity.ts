@@ -1,13 +1,13 @@
 // How a cluster's processes prove who they are: agents by Pod tokens, controllers by a certificate.
 
 import type { Log } from '../process/log.ts';
+import { shortReason } from '../protocol/write.ts';
 import type { ControllerConfig } from './config.ts';
 import type { Problem } from './service.ts';
 import { AgentTokens } from './sources/kubernetes/agent-tokens.ts';
 import type { KubernetesConfig } from './sources/kubernetes/config.ts';
 import { SharedCertificate, type SharedCertificateInput } from './sources/kubernetes/shared-certificate.ts';
 import { RefusalLog } from './stream/refusal-log.ts';
-import { shortReason } from './stream/refuse.ts';
 
 export interface ClusterIdentity {
   /** Null if no tokens of the cluster are accepted. */

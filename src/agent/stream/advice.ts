@@ -73,8 +73,3 @@ export function adviceForError({ code = '', syscall = '' }: NodeJS.ErrnoExceptio
     return 'give --ca-file, --cert and --key as PEM, and the key that belongs to --cert';
   return tlsAdvice(code) ?? 'check --controller, and that a controller listens there';
 }
-
-/** A close frame has room for 123 bytes; a character cut in two becomes one of 3 bytes. */
-export function shortReason(reason: string): string {
-  return Buffer.from(reason).subarray(0, 120).toString();
-}

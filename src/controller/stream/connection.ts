@@ -5,10 +5,11 @@ import type { IncomingMessage } from 'node:http';
 import { type AgentMessage, frameLimitBytes, heartbeatMs } from '../../protocol/messages.ts';
 import { openFrame, readAgentMessage } from '../../protocol/parse.ts';
 import { FrameError } from '../../protocol/shape.ts';
+import { shortReason } from '../../protocol/write.ts';
 import { type Closing, policyViolation, type Session } from '../sessions.ts';
 import { bufferLimitBytes, type Wire } from './agent-stream.ts';
 import { frameOf } from './frame.ts';
-import { codeOfFraming, shortReason } from './refuse.ts';
+import { codeOfFraming } from './refuse.ts';
 
 /** The part of a WebSocket that a connection uses. */
 export interface Socket {

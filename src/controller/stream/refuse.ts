@@ -1,5 +1,4 @@
-// Turns a connection away: by an HTTP answer before the upgrade, by a short reason in the close frame after
-// it.
+// Turns a connection away: by an HTTP answer before the upgrade, by a close code for a frame that ws rejects.
 
 import type { Duplex } from 'node:stream';
 
@@ -35,11 +34,4 @@ export function refuse(socket: Duplex, { status, reason }: Refusal): void {
 export function codeOfFraming({ code }: NodeJS.ErrnoException): number {
   if (code === 'WS_ERR_INVALID_UTF8') return 1007;
   return code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH' ? 1009 : 1002;
-}
-
-/** A close frame has room for 123 bytes of reason. */
-export function shortReason(reason: string): string {
-  const bytes = Buffer.from(reason);
-  if (bytes.length <= 123) return reason;
-  return bytes.subarray(0, 120).toString('utf8').replace(/�+$/, '');
 }
