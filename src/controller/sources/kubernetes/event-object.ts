@@ -4,7 +4,7 @@
 import type { Address } from '../../../state/address.ts';
 import { namesOf, type ServiceKey } from '../../../state/service.ts';
 import { microTime } from './lease-record.ts';
-import { virtualIpName } from './service-status.ts';
+import { virtualIpName } from './virtual-ip.ts';
 
 /** The object that an Event is about. */
 export interface ObjectReference {

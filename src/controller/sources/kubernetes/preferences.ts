@@ -9,8 +9,7 @@ import { isMapping } from '../fields.ts';
 import type { ApiClient } from './client.ts';
 import { type EventDraft, virtualIpReference } from './event-object.ts';
 import type { ObjectChanges } from './list-watch.ts';
-import { virtualIpName } from './service-status.ts';
-import { cutVirtualIp, type VirtualIpRecord, virtualIpsPath } from './virtual-ip.ts';
+import { cutVirtualIp, type VirtualIpRecord, virtualIpName, virtualIpsPath } from './virtual-ip.ts';
 import type { Writes } from './writes.ts';
 
 export interface PreferencesInput {

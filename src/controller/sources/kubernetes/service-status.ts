@@ -86,13 +86,3 @@ export function otherManagersOf(object: unknown): readonly string[] {
 function memberAt(value: unknown, path: readonly string[]): unknown {
   return path.reduce<unknown>((part, name) => (isMapping(part) ? part[name] : undefined), value);
 }
-
-/** The name of the VirtualIP of an address: names must not have colons, so IPv6 is written out. */
-export function virtualIpName(address: Address): string {
-  if (familyOf(address) === 4) return address;
-  const [head = '', tail] = address.split('::');
-  const groups = (text: string | undefined) => (text ?? '').split(':').filter((group) => group !== '');
-  const [before, after] = [groups(head), groups(tail)];
-  const zeros = Array<string>(8 - before.length - after.length).fill('0');
-  return [...before, ...zeros, ...after].join('-');
-}

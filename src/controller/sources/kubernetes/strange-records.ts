@@ -3,8 +3,7 @@
 
 import { type Problem, problemAt } from '../../service.ts';
 import type { ObjectChanges } from './list-watch.ts';
-import { virtualIpName } from './service-status.ts';
-import { type VirtualIpRecord, virtualIpsPath } from './virtual-ip.ts';
+import { type VirtualIpRecord, virtualIpName, virtualIpsPath } from './virtual-ip.ts';
 
 /** Most such records that are reported by name. */
 const mostTold = 10;

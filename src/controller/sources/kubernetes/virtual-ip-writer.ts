@@ -10,12 +10,12 @@ import { TurnQueue } from '../../turns.ts';
 import { type ApiClient, ApiError, type ApiRequest } from './client.ts';
 import type { EventDraft } from './event-object.ts';
 import type { ObjectChanges } from './list-watch.ts';
-import { virtualIpName } from './service-status.ts';
 import { sweep } from './sweep.ts';
 import { eventsOf, releasedEvent } from './vip-events.ts';
 import {
   saysAlready,
   type VirtualIpRecord,
+  virtualIpName,
   virtualIpSpec,
   virtualIpStatus,
   virtualIpsPath,

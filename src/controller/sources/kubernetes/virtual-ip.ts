@@ -1,6 +1,6 @@
 // Reads and writes VirtualIP objects, the records of which Services have an address. Pure.
 
-import { type Address, AddressError, parseAddress } from '../../../state/address.ts';
+import { type Address, AddressError, familyOf, parseAddress } from '../../../state/address.ts';
 import { namesOf, parseServiceKey, type ServiceKey, ServiceKeyError } from '../../../state/service.ts';
 import type { Term } from '../../../state/term.ts';
 import type { Owner, Records } from '../../records/records.ts';
@@ -49,6 +49,16 @@ export interface RecordedService {
   readonly key: ServiceKey;
   /** Empty if unknown. */
   readonly uid: string;
+}
+
+/** The name of the VirtualIP of an address: names must not have colons, so IPv6 is written out. */
+export function virtualIpName(address: Address): string {
+  if (familyOf(address) === 4) return address;
+  const [head = '', tail] = address.split('::');
+  const groups = (text: string | undefined) => (text ?? '').split(':').filter((group) => group !== '');
+  const [before, after] = [groups(head), groups(tail)];
+  const zeros = Array<string>(8 - before.length - after.length).fill('0');
+  return [...before, ...zeros, ...after].join('-');
 }
 
 /** Reads an object; null if it is no valid record, whoever made it. */

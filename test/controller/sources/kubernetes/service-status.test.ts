@@ -2,13 +2,8 @@
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
-import {
-  statusPatch,
-  virtualIpName,
-  wantedIngress,
-} from '../../../../src/controller/sources/kubernetes/service-status.ts';
-import { type Address, formatAddress, parseAddress } from '../../../../src/state/address.ts';
+import { statusPatch, wantedIngress } from '../../../../src/controller/sources/kubernetes/service-status.ts';
+import { type Address, parseAddress } from '../../../../src/state/address.ts';
 import { parseServiceKey } from '../../../../src/state/service.ts';
 
 const addresses = (...texts: string[]): Address[] => texts.map(parseAddress);
@@ -59,16 +54,4 @@ test('a status is applied with our field manager, and with ipMode only if the se
   });
   const old = statusPatch({ key, addresses: addresses('10.0.0.1'), hasIpMode: false });
   deepEqual(JSON.stringify(old.body).includes('ipMode'), false);
-});
-
-test('the name of a VirtualIP is its address with every group written out, and is unique', () => {
-  equal(virtualIpName(parseAddress('fd77::100')), 'fd77-0-0-0-0-0-0-100');
-  equal(virtualIpName(parseAddress('::1')), '0-0-0-0-0-0-0-1');
-  equal(virtualIpName(parseAddress('10.77.0.100')), '10.77.0.100');
-  fc.assert(
-    fc.property(fc.uint8Array({ minLength: 16, maxLength: 16 }), (bytes) => {
-      const name = virtualIpName(formatAddress(bytes));
-      equal(parseAddress(name.replaceAll('-', ':')), formatAddress(bytes));
-    }),
-  );
 });
