@@ -1,5 +1,5 @@
 // The agent's options from flags, environment and config file, checked at the start and whenever the file
-// changes. main.ts is the only caller.
+// changes.
 
 import type { OptionValues } from '../process/options.ts';
 import { UsageError } from '../process/usage.ts';

@@ -1,5 +1,4 @@
-// The options of `--kubernetes` and the checks on their values. Pure; config.ts of the controller is the
-// caller.
+// The options of `--kubernetes` and the checks on their values; config.ts of the controller has the others.
 
 import { randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';

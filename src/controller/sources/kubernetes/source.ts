@@ -148,14 +148,16 @@ export class KubernetesSource {
   }
 
   problems(): Problem[] {
-    const problems = this.#services.flatMap(({ path, problem }) => problemAt(path, problem));
+    const services = this.#services.flatMap(({ path, problem }) => problemAt(path, problem));
     const { problem } = this.#virtualIps;
     const next = 'apply the CRDs by `vipward manifests crds | kubectl apply -f -`';
     const records = problem?.includes(': 404 ') === true ? `${problem}: ${next}` : problem;
     return [
       ...problemAt(identityPath, this.#input.which.problem ?? this.#identityProblem),
       ...problemAt(virtualIpsPath, records),
-      ...[...problems, ...this.#input.topology.problems(), ...this.catalog.problems()],
+      ...services,
+      ...this.#input.topology.problems(),
+      ...this.catalog.problems(),
     ];
   }
 
