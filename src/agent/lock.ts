@@ -31,6 +31,7 @@ export interface Lock extends Disposable {
   readonly squatters: readonly string[];
 }
 
+/** The process, in words for a message. */
 export function processOf({ pid }: Peer): string {
   return pid === 0 ? 'in another PID namespace' : `pid ${pid}`;
 }

@@ -9,6 +9,7 @@ import type { VipCounters } from './firewall/firewall.ts';
 import type { Ledger } from './ledger.ts';
 import type { Stream } from './stream/stream.ts';
 
+/** The state of a VIP on this node; docs/operating.md says what each means. */
 export const VipState = {
   pending: 'pending',
   serving: 'serving',

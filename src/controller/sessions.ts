@@ -25,6 +25,7 @@ export interface Closing {
   readonly reason: string;
 }
 
+/** The close code for a frame or a node that breaks the rules of docs/protocol.md. */
 export const policyViolation = 1008;
 
 const tooMuchHeld: Closing = {

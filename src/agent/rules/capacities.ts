@@ -65,3 +65,14 @@ export function addCapacities(a: Capacities, b: Capacities): Capacities {
     sources6: a.sources6 + b.sources6,
   };
 }
+
+export function sameCapacities(a: Capacities, b: Capacities): boolean {
+  return (
+    a.vips4 === b.vips4 &&
+    a.vips6 === b.vips6 &&
+    a.ports4 === b.ports4 &&
+    a.ports6 === b.ports6 &&
+    a.sources4 === b.sources4 &&
+    a.sources6 === b.sources6
+  );
+}

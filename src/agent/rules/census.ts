@@ -4,7 +4,7 @@ import { type Address, familyOf, prefixLength } from '../../state/address.ts';
 import type { Capacities, Needs } from '../../state/desired-state.ts';
 import { SteadyMap } from '../../state/steady-map.ts';
 import type { VirtualIp } from '../../state/virtual-ip.ts';
-import { addCapacities, noCapacities } from './capacities.ts';
+import { addCapacities, noCapacities, sameCapacities } from './capacities.ts';
 
 const leastCapacity = 1024;
 
@@ -190,17 +190,6 @@ function sameNeeds(a: Needs, b: Needs): boolean {
     sameLengths(a.sourceLengths4, b.sourceLengths4) &&
     sameLengths(a.sourceLengths6, b.sourceLengths6) &&
     sameCapacities(a.capacities, b.capacities)
-  );
-}
-
-export function sameCapacities(a: Capacities, b: Capacities): boolean {
-  return (
-    a.vips4 === b.vips4 &&
-    a.vips6 === b.vips6 &&
-    a.ports4 === b.ports4 &&
-    a.ports6 === b.ports6 &&
-    a.sources4 === b.sources4 &&
-    a.sources6 === b.sources6
   );
 }
 

@@ -64,6 +64,7 @@ export function vipsLost(
   return { lost: all.difference(kept).size, all: all.size };
 }
 
+/** More than half of the VIPs, and more than a few. */
 export function isMassRemoval({ lost, all }: { readonly lost: number; readonly all: number }): boolean {
   return lost > massRemovalFew && lost * 2 > all;
 }

@@ -6,6 +6,7 @@ import type { Bar, Node } from '../owners/nodes.ts';
 import { lateAfterTicks } from '../owners/nominations.ts';
 import type { KeptRefusal } from '../owners/refusals.ts';
 
+/** The state of a VIP in the cluster; docs/operating.md says what each means. */
 export const VipState = {
   pending: 'pending',
   serving: 'serving',
