@@ -102,6 +102,8 @@ test('the doctor names routes of SRv6 that unpack packets for the node', {
       .status;
   if (add('fc00::1', 'End') !== 0) return t.skip('no seg6local');
   assert.equal(examine(host).of('seg6local').result, 'ok');
+  // Its first attribute has the bytes of End.DT6.
+  run(host, `ip -6 route add fc00::3 encap ip6 id ${7n << 56n} dst fc00::4 dev one`);
   assert.equal(add('fc00:1::/64', 'End.DT6 table 255'), 0);
   assert.equal(add('fc00::2', 'End.DX4 nh4 0.0.0.0'), 0);
   const { result, found } = examine(host).of('seg6local');
