@@ -1,5 +1,5 @@
 // The state of a ruling controller: Services in, rules and placements out. It splits large work over turns.
-// Its callers own files, sockets and timers (core.ts, kubernetes-core.ts, run.ts).
+// Its callers own files, sockets and timers (file-core.ts, kubernetes-core.ts, run.ts).
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Address } from '../state/address.ts';

@@ -1,5 +1,5 @@
 // A controller without its server, in a cluster: Services from the API server, the generation from the Lease,
-// no files. core.ts does the same for files.
+// no files. file-core.ts does the same for files.
 
 import type { ControllerConfig } from './config.ts';
 import type { Core, CoreInput } from './core.ts';

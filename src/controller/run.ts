@@ -4,13 +4,13 @@ import type { IncomingMessage } from 'node:http';
 import { aborted } from '../process/aborted.ts';
 import { routeListener } from '../process/http.ts';
 import type { Log, LogDestination } from '../process/log.ts';
-import { watchFile } from '../process/watch.ts';
 import { heartbeatMs } from '../protocol/messages.ts';
 import type { Pool } from './allocation/pools.ts';
 import { apiRoutes } from './api.ts';
 import type { ControllerConfig } from './config.ts';
 import type { Controller } from './controller.ts';
-import { type Core, type CoreInput, makeFileCore } from './core.ts';
+import type { Core, CoreInput } from './core.ts';
+import { makeFileCore } from './file-core.ts';
 import { Hub } from './hub.ts';
 import { makeKubernetesCore } from './kubernetes-core.ts';
 import { LoopLag } from './loop-lag.ts';
@@ -24,7 +24,7 @@ import { Sessions } from './sessions.ts';
 import { headOf, type Status, statusOf } from './status/status.ts';
 import { statusText } from './status/status-text.ts';
 import type { RefusedAgent } from './stream/closed-connections.ts';
-import { type Principal, principalOf, readTokens, type Tokens } from './stream/credentials.ts';
+import { type Principal, principalOf, watchTokens } from './stream/credentials.ts';
 import { RefusalLog } from './stream/refusal-log.ts';
 
 /** Times that tests shorten. */
@@ -82,36 +82,36 @@ export async function startController(config: ControllerConfig, given: RunInput)
   const fatal = new AbortController();
   const signal = AbortSignal.any([given.signal, fatal.signal]);
   const input = { ...given, signal };
-  const tokens = watchedTokens(config.tokenFile, { log, signal, onRead: () => hub.recheck() });
+  const tokens = watchTokens(config.tokenFile, { log, signal, onRead: () => hub.recheck() });
   const { massRemovalWaitMs, moveDeadlineMs } = timing;
   const onPublished = () => hub.begin();
   const onFatal = (error: Error) => fatal.abort(error);
   const core = await makeCore(config, { log, signal, env, version, massRemovalWaitMs, onPublished, onFatal });
   const { controller, nodeOfToken } = core;
-  const status = () => statusOf(core.statusInput());
-  const head = () => headOf(core.statusInput());
   const takesCertificates = config.tls?.clientCa !== undefined;
   const credentials = { tokens, takesCertificates, nodeOfToken };
   const whoIs = (request: IncomingMessage) => principalOf(request, credentials);
   const hub = makeHub(core, { ...input, timing, whoIs });
-  let { pools } = config;
+  const { pools, follow, readAgain } = makeReload(core, config, log);
   const isRuling = () => core.self().ruling;
   const connections = () => hub.size;
   const loopLag = new LoopLag();
-  const metrics = () => scrape({ ...input, ...core, pools: () => pools, connections, isRuling, loopLag });
-  const text = () => statusText(core.statusInput());
-  const said = { status: text, head, metrics };
-  const changing = { log, principalOf: whoIs, moveDeadlineMs, rules: isRuling, happened: core.happened };
-  const routes = apiRoutes({ controller, ...said, ...changing });
+  const routes = apiRoutes({
+    controller,
+    log,
+    moveDeadlineMs,
+    status: () => statusText(core.statusInput()),
+    head: () => headOf(core.statusInput()),
+    metrics: () => scrape({ ...input, ...core, pools, connections, isRuling, loopLag }),
+    principalOf: whoIs,
+    rules: isRuling,
+    happened: core.happened,
+  });
   const failed = (error: unknown) => log.error({ reason: String(error) }, 'requestFailed');
   const onError = (error: Error) => log.error({ reason: error.message }, 'certificateRefused');
   const { certificate } = core;
-  const server = makeServer(config, {
-    listener: routeListener(routes, failed),
-    signal,
-    onError,
-    certificate,
-  });
+  const listener = routeListener(routes, failed);
+  const server = makeServer(config, { listener, signal, onError, certificate });
   hub.attach(server);
   const url = await listenOn(server, config);
   const ticker = setInterval(() => {
@@ -132,16 +132,7 @@ export async function startController(config: ControllerConfig, given: RunInput)
   });
   done.catch(() => undefined);
   await core.start();
-  const follow = (changed: ControllerConfig) => {
-    core.readings.mode = changed.massRemoval;
-    if (samePools(changed.pools, pools)) return;
-    pools = changed.pools;
-    core.usePools(pools);
-  };
-  const readAgain = async () => {
-    await core.readings.readAgain();
-    log.info('sourceRead');
-  };
+  const status = () => statusOf(core.statusInput());
   return { url, controller, status, done, follow, readAgain };
 }
 
@@ -216,25 +207,20 @@ function nodeOf(principal: Principal | null): { readonly node: string | null } |
   return principal?.kind === 'node' ? { node: principal.name } : null;
 }
 
-/** The tokens of the file. If a changed file cannot be read, the old tokens stay in force. */
-function watchedTokens(
-  path: string | undefined,
-  { log, signal, onRead }: Pick<RunInput, 'log' | 'signal'> & { readonly onRead: () => void },
-): () => Tokens | null {
-  if (path === undefined) return () => null;
-  let tokens = readTokens(path);
-  const onError = (error: Error) => log.error({ reason: error.message }, 'tokensRefused');
-  const onChange = () => {
-    try {
-      tokens = readTokens(path);
-      log.info({ tokens: tokens.size }, 'tokensRead');
-      onRead();
-    } catch (error) {
-      onError(error as Error);
-    }
+/** What changes without a restart, and the pools of the last config: a standby does not use them yet. */
+function makeReload(core: Core, config: ControllerConfig, log: Log) {
+  let { pools } = config;
+  const follow = (changed: ControllerConfig) => {
+    core.readings.mode = changed.massRemoval;
+    if (samePools(changed.pools, pools)) return;
+    pools = changed.pools;
+    core.usePools(pools);
   };
-  watchFile({ path, onChange, onError, signal });
-  return () => tokens;
+  const readAgain = async () => {
+    await core.readings.readAgain();
+    log.info('sourceRead');
+  };
+  return { pools: () => pools, follow, readAgain };
 }
 
 function samePools(a: readonly Pool[], b: readonly Pool[]): boolean {

@@ -6,7 +6,9 @@ import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import type { PeerCertificate, TLSSocket } from 'node:tls';
 import { bearerToken } from '../../process/http.ts';
+import type { Log } from '../../process/log.ts';
 import { UsageError } from '../../process/usage.ts';
+import { watchFile } from '../../process/watch.ts';
 
 export type Principal =
   | { readonly kind: 'node'; readonly name: string }
@@ -44,6 +46,37 @@ export function readTokens(path: string): Tokens {
     tokens.set(hashOf(token), name === 'operator' ? { kind: 'operator' } : { kind: 'node', name });
   }
   return tokens;
+}
+
+export interface TokensWatcher {
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  /** Called when the tokens have changed. */
+  readonly onRead: () => void;
+}
+
+/**
+ * The tokens of a file, which is watched; null without a file. If a changed file cannot be read, the old
+ * tokens stay in force. Throws UsageError if it cannot be read at first.
+ */
+export function watchTokens(
+  path: string | undefined,
+  { log, signal, onRead }: TokensWatcher,
+): () => Tokens | null {
+  if (path === undefined) return () => null;
+  let tokens = readTokens(path);
+  const onError = (error: Error) => log.error({ reason: error.message }, 'tokensRefused');
+  const onChange = () => {
+    try {
+      tokens = readTokens(path);
+      log.info({ tokens: tokens.size }, 'tokensRead');
+      onRead();
+    } catch (error) {
+      onError(error as Error);
+    }
+  };
+  watchFile({ path, onChange, onError, signal });
+  return () => tokens;
 }
 
 export interface CredentialsInput {
