@@ -37,8 +37,10 @@ export function makeIdentity(
     log.warn({ reason }, reason === null ? 'certificateKept' : 'certificateNotKept');
   };
   const random = Math.random;
-  const told = { signal, random, confirm, onRefused };
-  const tokens = account === null ? null : new AgentTokens({ ...told, client, account, audience });
+  const tokens =
+    account === null
+      ? null
+      : new AgentTokens({ client, confirm, audience, account, signal, random, onRefused });
   const certificate = keepsCertificate ? new SharedCertificate({ ...parts, random, onProblem }) : null;
   return {
     nodeOfToken: tokens?.nodeOf ?? null,

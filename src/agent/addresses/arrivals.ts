@@ -48,8 +48,14 @@ export class Arrivals implements Disposable {
     const { address } = object;
     const isMoving = isHeld && !this.isAbsent(address);
     this.#end(address);
-    const state = { isTaken: false, isUsable: familyOf(address) === 4, timer: undefined };
-    this.#coming.set(address, { object, number: ++this.begun, isMoving, ...state });
+    this.#coming.set(address, {
+      object,
+      number: ++this.begun,
+      isMoving,
+      isTaken: false,
+      isUsable: familyOf(address) === 4,
+      timer: undefined,
+    });
   }
 
   /** The kernel has added the address, or had it already. Returns whether to announce it now. */

@@ -143,8 +143,13 @@ function parseRange(text: string, where: string): Range {
         `expected FIRST-LAST in ascending order and of one family, got ${JSON.stringify(text)}`,
       );
     }
-    const bounds = { first: numberOf(first), last: numberOf(last) };
-    return { family: familyOf(first), ...bounds, skipFirst: false, skipLast: false };
+    return {
+      family: familyOf(first),
+      first: numberOf(first),
+      last: numberOf(last),
+      skipFirst: false,
+      skipLast: false,
+    };
   } catch (error) {
     if (!(error instanceof AddressError)) throw error;
     throw new UsageError(`${where}: ${error.message}`, { cause: error });
