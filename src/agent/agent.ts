@@ -23,9 +23,9 @@ import { Parts } from './parts.ts';
 import { pollKernel } from './poll.ts';
 import type { Rules } from './rules/rules.ts';
 import { readCredentials } from './stream/credentials.ts';
-import { Links } from './stream/links.ts';
 import { usualLookAgainMs } from './stream/reconnect.ts';
 import type { Session } from './stream/session.ts';
+import { Streams } from './stream/streams.ts';
 import type { Tallies } from './tallies.ts';
 import { watchForeignRules, watchKernel } from './watch.ts';
 
@@ -44,7 +44,7 @@ export interface Agent {
   readonly prober: Prober;
   readonly rules: Rules;
   readonly session: Session;
-  readonly link: Links;
+  readonly streams: Streams;
   readonly tallies: Tallies;
   readonly logDestination: Pick<LogDestination, 'dropped'>;
   /** Problems that concern the whole agent and no single VIP. */
@@ -83,7 +83,7 @@ export async function startAgent(config: AgentConfig, input: AgentInput): Promis
   const watches = await watch(parts, { native, values });
   loop.doubt('start');
   await loop.idle();
-  const link = connect(session, { log, values });
+  const streams = connect(session, { log, values });
   const configReload = new ConfigReload({ ...parts, log }, config);
   return {
     get config() {
@@ -100,7 +100,7 @@ export async function startAgent(config: AgentConfig, input: AgentInput): Promis
     rules,
     loop,
     session,
-    link,
+    streams,
     places: holder.places,
     isUsable: (key) => holder.isUsable(key),
     problems() {
@@ -111,7 +111,7 @@ export async function startAgent(config: AgentConfig, input: AgentInput): Promis
     follow: (next) => configReload.follow(next),
     async stop() {
       session.send({ type: 'bye' });
-      for (const part of [loop, holder, announcer, prober, retirement, configReload, link, ...watches])
+      for (const part of [loop, holder, announcer, prober, retirement, configReload, streams, ...watches])
         part[Symbol.dispose]();
       return await journal.close();
     },
@@ -169,8 +169,8 @@ async function watch(parts: Parts, { native, values }: Omit<Given, 'log'>): Prom
   return watches;
 }
 
-function connect(session: Session, { log, values }: Omit<Given, 'native'>): Links {
-  const links = new Links({
+function connect(session: Session, { log, values }: Omit<Given, 'native'>): Streams {
+  const streams = new Streams({
     urls: values.controller,
     lookup: (host) => lookup(host, { all: true }),
     lookAgainMs: usualLookAgainMs,
@@ -181,6 +181,6 @@ function connect(session: Session, { log, values }: Omit<Given, 'native'>): Link
     log,
     now: () => performance.now(),
   });
-  links.start();
-  return links;
+  streams.start();
+  return streams;
 }

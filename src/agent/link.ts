@@ -11,7 +11,7 @@ import { adviceForError, readAnswer, upgrade } from './stream/advice.ts';
 import { shownAs } from './stream/credentials.ts';
 import { Heartbeat } from './stream/heartbeat.ts';
 import { longestPauseMs, quickMs } from './stream/reconnect.ts';
-import { hostOf, type LinkParts, type Stream } from './stream/stream.ts';
+import { hostOf, type Stream, type StreamsParts } from './stream/stream.ts';
 import { StreamLog } from './stream/stream-log.ts';
 
 /** Limit for the upgrade, and again for the welcome after it. */
@@ -40,7 +40,7 @@ export class Connection implements Stream {
   address: string | undefined;
   /** An address of this stream's host at which it meets a controller that another stream already reaches. */
   avoids: string | undefined;
-  readonly #parts: LinkParts;
+  readonly #parts: StreamsParts;
   readonly #siblings: Siblings;
   readonly #streamLog: StreamLog;
   /** The stream that reaches the same controller as this one: a controller keeps one stream per node. */
@@ -57,7 +57,7 @@ export class Connection implements Stream {
   #faults = 0;
   #ended = false;
 
-  constructor(parts: LinkParts, url: string, siblings: Siblings) {
+  constructor(parts: StreamsParts, url: string, siblings: Siblings) {
     this.#parts = parts;
     this.url = url;
     this.#siblings = siblings;

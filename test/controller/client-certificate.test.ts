@@ -44,8 +44,8 @@ async function undrain({ url }: TestController, options: RequestOptions): Promis
 /** The stream of a node that calls itself n1 and shows a certificate. */
 function streamOf(t: TestContext, { url }: TestController, shown: Shown & { readonly ca: string }) {
   const credentials = async () => ({ token: undefined, ...shown });
-  const { link } = agentOf(t, [url.replace('https', 'wss')], { credentials });
-  return { reason: () => link.streams[0]?.reason ?? '' };
+  const { streams } = agentOf(t, [url.replace('https', 'wss')], { credentials });
+  return { reason: () => streams.all[0]?.reason ?? '' };
 }
 
 /** Why such a stream was refused. */

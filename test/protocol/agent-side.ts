@@ -1,4 +1,4 @@
-// The agent's side of the stream without a kernel behind it: link and session are the agent's own.
+// The agent's side of the stream without a kernel behind it: streams and session are the agent's own.
 
 import { lookup as dnsLookup } from 'node:dns/promises';
 import type { TestContext } from 'node:test';
@@ -6,16 +6,16 @@ import { pino } from 'pino';
 import { Allowed } from '../../src/agent/addresses/allowed.ts';
 import type { Loop } from '../../src/agent/loop.ts';
 import type { Credentials } from '../../src/agent/stream/credentials.ts';
-import { Links } from '../../src/agent/stream/links.ts';
 import type { Change } from '../../src/agent/stream/received-table.ts';
 import { usualLookAgainMs } from '../../src/agent/stream/reconnect.ts';
 import { Session } from '../../src/agent/stream/session.ts';
-import type { LinkParts } from '../../src/agent/stream/stream.ts';
+import type { StreamsParts } from '../../src/agent/stream/stream.ts';
+import { Streams } from '../../src/agent/stream/streams.ts';
 import { sha } from './peer.ts';
 
 export interface TestedAgent {
   readonly session: Session;
-  readonly link: Links;
+  readonly streams: Streams;
   readonly port: () => number | undefined;
   readonly ack: (seq: number) => void;
 }
@@ -23,9 +23,9 @@ export interface TestedAgent {
 export interface AgentSide {
   readonly acksAtOnce?: boolean;
   readonly credentials?: () => Promise<Credentials>;
-  readonly lookup?: LinkParts['lookup'];
+  readonly lookup?: StreamsParts['lookup'];
   readonly lookAgainMs?: number;
-  readonly log?: LinkParts['log'];
+  readonly log?: StreamsParts['log'];
 }
 
 const everyAddress = (host: string) => dnsLookup(host, { all: true });
@@ -59,7 +59,7 @@ export function agentOf(
     },
     { cluster: null, generation: 0 },
   );
-  const link = new Links({
+  const streams = new Streams({
     urls,
     credentials,
     lookup,
@@ -70,8 +70,8 @@ export function agentOf(
     onClose: (stream) => session.onClose(stream),
     now: () => performance.now(),
   });
-  t.after(() => link[Symbol.dispose]());
-  link.start();
+  t.after(() => streams[Symbol.dispose]());
+  streams.start();
   const port = () => [...session.rules.resources.values()][0]?.ports[0]?.port;
-  return { session, link, port, ack };
+  return { session, streams, port, ack };
 }

@@ -14,12 +14,12 @@ const limit = { timeout: 60_000 };
 test('of two streams to one controller one is dormant until the other ends', limit, async (t) => {
   const { url } = await runningController(t, { files: { 'a.yaml': service('web') } });
   const ws = url.replace('http', 'ws');
-  const { link } = agentOf(t, [ws, `${ws}/`]);
-  const states = () => link.streams.map(({ state }) => state).sort();
-  const open = () => link.streams.find(({ state }) => state === 'open');
+  const { streams } = agentOf(t, [ws, `${ws}/`]);
+  const states = () => streams.all.map(({ state }) => state).sort();
+  const open = () => streams.all.find(({ state }) => state === 'open');
   for (let round = 0; round < 3; round++) {
     await untilTrue(() => `${states()}` === 'dormant,open');
-    const [first, dormant] = [open(), link.streams.find(({ state }) => state === 'dormant')];
+    const [first, dormant] = [open(), streams.all.find(({ state }) => state === 'dormant')];
     match(dormant?.reason ?? '', /^reaches the controller of ws:.*; takes over when that stream ends$/);
     // Nothing changes for longer than the pause before an attempt.
     await new Promise((resolve) => setTimeout(resolve, 1000));
@@ -31,17 +31,15 @@ test('of two streams to one controller one is dormant until the other ends', lim
 
 test('a URL that is given twice gets one stream', limit, async (t) => {
   const peer = await Peer.listen(t, 1);
-  const { link } = agentOf(t, [peer.url, peer.url]);
+  const { streams } = agentOf(t, [peer.url, peer.url]);
   await untilTrue(() => peer.heard.length > 0);
-  equal(link.streams.length, 1);
+  equal(streams.all.length, 1);
 });
 
 test('a replaced stream reconnects while a stream to another controller stays open', limit, async (t) => {
   const [replacing, other] = [await Peer.listen(t, 4), await Peer.listen(t, 4, false)];
-  const { link } = agentOf(t, [replacing.url, other.url]);
-  await untilTrue(
-    () => link.streams.every(({ state }) => state === 'open') && replacing.types().length === 1,
-  );
+  const { streams } = agentOf(t, [replacing.url, other.url]);
+  await untilTrue(() => streams.all.every(({ state }) => state === 'open') && replacing.types().length === 1);
   replacing.close(1008, 'another connection said hello as n1');
   await untilTrue(() => replacing.types().filter((type) => type === 'hello').length === 2);
   equal(other.types().length, 1);
@@ -69,11 +67,11 @@ test('a dormant stream connects to a new address of its name, and the open one s
   const standby = await Peer.listen(t, 1, false, at);
   let addresses = ['127.0.0.1', '127.0.0.2'];
   const lookup = async () => addresses.map((address) => ({ address, family: 4 }));
-  const { link } = agentOf(t, [`ws://controllers.invalid:${port}`], { lookup, lookAgainMs: 200 });
-  const states = () => link.streams.map(({ state }) => state).sort();
+  const { streams } = agentOf(t, [`ws://controllers.invalid:${port}`], { lookup, lookAgainMs: 200 });
+  const states = () => streams.all.map(({ state }) => state).sort();
   await untilTrue(() => `${states()}` === 'dormant,open');
   const [open, dormant] = ['open', 'dormant'].map((wanted) =>
-    link.streams.find(({ state }) => state === wanted),
+    streams.all.find(({ state }) => state === wanted),
   );
   // A lookup without a new address wakes no stream.
   for (let looks = 0; looks < 100; looks++) {
@@ -98,10 +96,10 @@ test('the agent connects to a new address of a name although no stream ends', li
   const { port } = new URL(ruling.url);
   let addresses = ['127.0.0.1'];
   const lookup = async () => addresses.map((address) => ({ address, family: 4 }));
-  const { link } = agentOf(t, [`ws://controllers.invalid:${port}`], { lookup, lookAgainMs: 50 });
+  const { streams } = agentOf(t, [`ws://controllers.invalid:${port}`], { lookup, lookAgainMs: 50 });
   await untilTrue(() => ruling.types().includes('hello'));
   const standby = await Peer.listen(t, 4, false, { host: '127.0.0.2', port: Number(port) });
   addresses = ['127.0.0.2', '127.0.0.1'];
   await untilTrue(() => standby.types().includes('hello'));
-  ok(link.streams.length === 2 && ruling.closed.length === 0);
+  ok(streams.all.length === 2 && ruling.closed.length === 0);
 });

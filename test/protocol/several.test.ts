@@ -20,7 +20,7 @@ test('the agent obeys the ruling controller and sends a standby only hello and t
   deepEqual(standby.types(), ['hello']);
   equal(agent.port(), 80);
   deepEqual(
-    agent.link.streams.map(({ state }) => state),
+    agent.streams.all.map(({ state }) => state),
     ['open', 'open'],
   );
 });

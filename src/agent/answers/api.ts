@@ -71,7 +71,7 @@ function ready({ loop, ledger }: Agent): Reply {
 }
 
 function nodeReport(agent: Agent, counters: Counters): NodeReport {
-  const { config, firewall, loop, prober, session, link, version } = agent;
+  const { config, firewall, loop, prober, session, streams, version } = agent;
   return {
     node: config.node,
     version,
@@ -80,7 +80,7 @@ function nodeReport(agent: Agent, counters: Counters): NodeReport {
     inSync: loop.settled && session.problems.length === 0,
     cluster: session.cluster,
     generation: session.generation,
-    controllers: controllerReports(link.streams),
+    controllers: controllerReports(streams.all),
     problems: agent.problems(),
     vips: vipReports(agent, counters, (key) => prober.obstacle(key)),
   };

@@ -1,4 +1,4 @@
-// A stream to a controller as the rest of the agent sees it, and what links.ts needs to open streams.
+// A stream to a controller as the rest of the agent sees it, and what streams.ts needs to open streams.
 
 import type { LookupAddress } from 'node:dns';
 import type { Log } from '../../process/log.ts';
@@ -18,7 +18,7 @@ export interface Stream {
   refuse(reason: string): void;
 }
 
-export interface LinkParts {
+export interface StreamsParts {
   readonly urls: readonly string[];
   /** Resolves a name, at each attempt. */
   readonly lookup: (host: string) => Promise<readonly LookupAddress[]>;

@@ -19,8 +19,8 @@ const tlsLimit = { ...limit, skip: noCertificates };
 
 /** The reason of a stream that was not opened. */
 async function reasonAt(t: TestContext, url: string, side: AgentSide = {}): Promise<string> {
-  const { link } = agentOf(t, [url], side);
-  const reason = () => link.streams[0]?.reason ?? '';
+  const { streams } = agentOf(t, [url], side);
+  const reason = () => streams.all[0]?.reason ?? '';
   await untilTrue(() => !['not connected yet', ''].includes(reason()));
   return reason();
 }
@@ -110,20 +110,20 @@ test('the reason distinguishes an unknown CA, a wrong name and a port without TL
 
 test('an agent connects to a controller by TLS if its CA and its name are right', tlsLimit, async (t) => {
   const { url, certFile } = await withTls(t, 'DNS:localhost', 'IP:127.0.0.1');
-  const { link } = agentOf(t, [url], trusting(certFile));
-  await untilTrue(() => link.streams[0]?.state === 'open');
+  const { streams } = agentOf(t, [url], trusting(certFile));
+  await untilTrue(() => streams.all[0]?.state === 'open');
 });
 
 test('a replaced --ca-file is used at the next attempt, and a missing one is named', tlsLimit, async (t) => {
   const { url, certFile } = await withTls(t, 'IP:127.0.0.1');
   const other = certificate(folder(t), ['IP:127.0.0.1']);
-  const { link } = agentOf(t, [url], trusting(other.certFile));
-  await untilTrue(() => /--ca-file$/.test(link.streams[0]?.reason ?? ''));
+  const { streams } = agentOf(t, [url], trusting(other.certFile));
+  await untilTrue(() => /--ca-file$/.test(streams.all[0]?.reason ?? ''));
   writeFileSync(other.certFile, readFileSync(certFile));
-  await untilTrue(() => link.streams[0]?.state === 'open');
+  await untilTrue(() => streams.all[0]?.state === 'open');
   rmSync(other.certFile);
-  link.streams[0]?.refuse('to see the file missing');
-  await untilTrue(() => /ENOENT.*; check --token-file, --ca-file/.test(link.streams[0]?.reason ?? ''));
+  streams.all[0]?.refuse('to see the file missing');
+  await untilTrue(() => /ENOENT.*; check --token-file, --ca-file/.test(streams.all[0]?.reason ?? ''));
 });
 
 test('a --token-file that does not hold exactly one token is named with the remedy', limit, async (t) => {

@@ -65,22 +65,22 @@ test('the log says why a controller cannot be reached, and when its stream opens
     return readCredentials({ tokenFile, caFile: undefined, cert: undefined, key: undefined });
   };
   const ws = http.replace('http', 'ws');
-  const { link } = agentOf(t, [ws], { log, credentials });
+  const { streams } = agentOf(t, [ws], { log, credentials });
   await untilTrue(() => tries > 3);
   equal(lines.length, 1);
   match(events()[0] ?? '', /^streamFailed ENOENT: .*; check --token-file/);
   writeFileSync(tokenFile, 'secret\n');
   await untilTrue(() => lines.length > 1);
   deepEqual([lines[1]?.event, lines[1]?.url], ['streamOpen', ws]);
-  ok(link.streams.every(({ state }) => state === 'open'));
+  ok(streams.all.every(({ state }) => state === 'open'));
 });
 
 test('two streams that meet at one controller are not logged as a failure', limit, async (t) => {
   const { url: http } = await runningController(t, { files: { 'a.yaml': service('web') } });
   const { log, events } = logged();
   const ws = http.replace('http', 'ws');
-  const { link } = agentOf(t, [ws, `${ws}/`], { log });
-  await untilTrue(() => link.streams.some(({ state }) => state === 'dormant'));
+  const { streams } = agentOf(t, [ws, `${ws}/`], { log });
+  await untilTrue(() => streams.all.some(({ state }) => state === 'dormant'));
   await sleep(1000);
   ok(events().length > 0 && events().every((event) => event === 'streamOpen'), `${events()}`);
 });

@@ -3,22 +3,22 @@
 
 import type { LookupAddress } from 'node:dns';
 import { Connection, type Siblings } from '../link.ts';
-import { hostOf, type LinkParts, type Stream } from './stream.ts';
+import { hostOf, type Stream, type StreamsParts } from './stream.ts';
 
 /** The most streams an agent keeps to the addresses of one name. */
 const streamsPerName = 3;
 
-export class Links implements Disposable, Siblings {
-  readonly #parts: LinkParts;
+export class Streams implements Disposable, Siblings {
+  readonly #parts: StreamsParts;
   readonly #streams: Connection[] = [];
   #timer: NodeJS.Timeout | undefined;
   #ended = false;
 
-  constructor(parts: LinkParts) {
+  constructor(parts: StreamsParts) {
     this.#parts = parts;
   }
 
-  get streams(): readonly Stream[] {
+  get all(): readonly Stream[] {
     return this.#streams;
   }
 

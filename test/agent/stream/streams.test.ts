@@ -2,28 +2,28 @@
 import { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Links } from '../../../src/agent/stream/links.ts';
-import type { LinkParts } from '../../../src/agent/stream/stream.ts';
+import type { StreamsParts } from '../../../src/agent/stream/stream.ts';
+import { Streams } from '../../../src/agent/stream/streams.ts';
 import { untilTrue } from '../../patience.ts';
 
 /** Counts lookups of a name, and answers them when the test says so. */
 class Room {
   names = 0;
-  readonly links: Links;
+  readonly streams: Streams;
   answer: () => void = () => undefined;
 
   constructor(lookAgainMs: number) {
     const unused = () => {
       throw new Error('no stream was opened');
     };
-    this.links = new Links({
+    this.streams = new Streams({
       urls: ['ws://controllers.test:9470'],
       lookAgainMs,
       now: () => performance.now(),
       hello: unused,
       onMessage: unused,
       onClose: () => undefined,
-      log: {} as LinkParts['log'],
+      log: {} as StreamsParts['log'],
       lookup: () => {
         this.names++;
         return new Promise((resolve) => {
@@ -33,7 +33,7 @@ class Room {
       },
       credentials: async () => ({ token: undefined, ca: undefined, cert: undefined, key: undefined }),
     });
-    this.links.start();
+    this.streams.start();
   }
 }
 
@@ -41,11 +41,11 @@ for (const [what, lookAgainMs, names] of [
   ['first lookup', 60_000, 1],
   ['later lookup for more addresses', 1, 2],
 ] as const)
-  test(`a ${what} that is answered after the links have ended opens no stream`, async () => {
+  test(`a ${what} that is answered after the streams have ended opens no stream`, async () => {
     const room = new Room(lookAgainMs);
     await untilTrue(() => room.names >= names);
-    room.links[Symbol.dispose]();
+    room.streams[Symbol.dispose]();
     room.answer();
     await sleep(50);
-    deepEqual([room.links.streams.length, room.names], [1, names]);
+    deepEqual([room.streams.all.length, room.names], [1, names]);
   });
