@@ -80,10 +80,10 @@ export async function startAgent(config: AgentConfig, input: AgentInput): Promis
   const parts = new Parts({ config, version, native, log, kernel, firewall, saved });
   const { announcer, holder, journal, ledger, loop, network, prober } = parts;
   const { reporter, retirement, rules, session, tallies } = parts;
-  const watches = await watch(parts, { native, values });
+  const watches = await watch(parts, native, values);
   loop.doubt('start');
   await loop.idle();
-  const streams = connect(session, { log, values });
+  const streams = connect(session, log, values);
   const configReload = new ConfigReload({ ...parts, log }, config);
   return {
     get config() {
@@ -132,6 +132,7 @@ interface Opened {
   readonly firewall: Firewall;
 }
 
+/** Leaves no address of ours unguarded if another process has our table. */
 async function openKernel(values: AgentValues, input: AgentInput): Promise<Opened> {
   const kernel = new Kernel(input.native, input);
   try {
@@ -153,14 +154,8 @@ async function letGo(kernel: Kernel, log: Log): Promise<void> {
   if (left.length > 0) log.error({ addresses: left.length, refused: refused.length }, 'unguardedLetGo');
 }
 
-interface Given {
-  readonly native: Native;
-  readonly log: Log;
-  readonly values: AgentValues;
-}
-
 /** Watches what other programs change in the kernel. */
-async function watch(parts: Parts, { native, values }: Omit<Given, 'log'>): Promise<Disposable[]> {
+async function watch(parts: Parts, native: Native, values: AgentValues): Promise<Disposable[]> {
   const { kernel, pace, rules } = parts;
   const watches = watchKernel({ native, ...parts });
   if (values.commitInterval === undefined)
@@ -169,7 +164,7 @@ async function watch(parts: Parts, { native, values }: Omit<Given, 'log'>): Prom
   return watches;
 }
 
-function connect(session: Session, { log, values }: Omit<Given, 'native'>): Streams {
+function connect(session: Session, log: Log, values: AgentValues): Streams {
   const streams = new Streams({
     urls: values.controller,
     lookup: (host) => lookup(host, { all: true }),
