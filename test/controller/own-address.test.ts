@@ -170,7 +170,8 @@ test('a VIP that its node refuses before the first reading is believed goes to a
     );
   });
   const refusing = agentOf(t, running, 'n1', { acks: false });
-  await welcomed(refusing);
+  const other = agentOf(t, running, 'n2');
+  await Promise.all([welcomed(refusing), welcomed(other)]);
   for (const key of [vip, '10.77.0.101', '10.77.0.119'])
     refusing.send({
       type: 'refused',
@@ -180,7 +181,6 @@ test('a VIP that its node refuses before the first reading is believed goes to a
       code: 'KernelRefused',
       reason: '',
     });
-  const other = agentOf(t, running, 'n2');
   await other.until(({ placements }) => placements.has(vip));
   deepEqual(running.controller.owners.nominations.all(), []);
 });
