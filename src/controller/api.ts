@@ -11,6 +11,7 @@ import { type AuditInput, audited } from './status/audit-log.ts';
 import type { StatusHead } from './status/status.ts';
 import { whyNotOn } from './status/vip-state.ts';
 import type { Principal } from './stream/credentials.ts';
+import { inTurns } from './turns.ts';
 
 export interface ApiInput extends AuditInput {
   readonly controller: Controller;
@@ -159,10 +160,9 @@ async function drain(input: Changing, body: unknown): Promise<Reply> {
   if (typeof name !== 'string') return name;
   if (controller.nodes.get(name) === undefined) return noSuchNode(name);
   controller.setDrained(name, true);
-  const results: Promise<{ readonly address: Address; readonly failed: string | null }>[] = [];
-  for (const [address, owner] of [...controller.owners.all]) {
-    if (owner.node === name) results.push(moveAway(input, address, name));
-  }
+  const results: ReturnType<typeof moveAway>[] = [];
+  const moves = movesAway(input, name, results);
+  await new Promise<void>((done) => inTurns(moves, { done, leastSteps: 1 }));
   const failed = (await Promise.all(results)).filter((result) => result.failed !== null);
   const [first] = failed;
   if (first === undefined) return { status: 200, body: { node: name, moved: results.length } };
@@ -171,6 +171,16 @@ async function drain(input: Changing, body: unknown): Promise<Reply> {
   const message = `${name} is drained and gets no more VIPs, but ${stay}; ${why}`;
   const next = `vipward undrain ${name} undoes it; drain again once another node can have them`;
   return failure(409, { code: 'NoEligibleNode', message, next });
+}
+
+/** Begins to move the VIPs of a node, one a step: for each, all nodes are asked whether they may have it. */
+function* movesAway(input: Changing, name: string, results: ReturnType<typeof moveAway>[]) {
+  const { owners } = input.controller;
+  const isThere = (address: Address): boolean => owners.ownerOf(address)?.node === name;
+  for (const address of [...owners.all.keys()].filter(isThere)) {
+    if (isThere(address)) results.push(moveAway(input, address, name));
+    yield;
+  }
 }
 
 async function moveAway(input: Changing, address: Address, name: string) {

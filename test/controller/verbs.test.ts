@@ -1,10 +1,11 @@
 // The verbs that change placements: who may use them, what is refused and why, and which VIPs drained nodes
 // keep.
 
-import { deepEqual, equal, match } from 'node:assert/strict';
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Address } from '../../src/state/address.ts';
 import { folder, runningController, service, untilStatus } from './fixture.ts';
 import { type Answer, post } from './post.ts';
@@ -35,6 +36,34 @@ test('an impossible or invalid move is refused with the reason', limit, async (t
     match(answer.body.error?.message ?? '', message);
   }
   equal((await post(running.url, 'move', { vip: first, node: 'n1' })).status, 200);
+});
+
+test('a drain of many VIPs chooses their nodes in many turns', limit, async (t) => {
+  const names = Array.from({ length: 60 }, (_, index) => `s${index}`);
+  const running = await runningController(t, {
+    files: { 'a.yaml': names.map((name) => service(name)).join('---\n') },
+  });
+  agentOf(t, running, 'n1');
+  const isServing = ({ vips }: ReturnType<typeof running.status>) =>
+    vips.every(({ state }) => state === 'serving');
+  await untilStatus(running, isServing);
+  await agentOf(t, running, 'n2').until(({ rules }) => rules.size === names.length);
+  await untilStatus(running, ({ nodes, seq }) => nodes[1]?.seq === seq);
+  const { candidates } = running.controller.owners;
+  const { ready } = candidates;
+  let [isDrained, chosen, most] = [false, 0, 0];
+  candidates.ready = (...asked) => {
+    const endMs = performance.now() + 1;
+    while (performance.now() < endMs);
+    chosen++;
+    return ready.apply(candidates, asked);
+  };
+  const drained = post(running.url, 'drain', { node: 'n1' }).finally(() => {
+    isDrained = true;
+  });
+  for (; !isDrained; chosen = 0, await turn()) most = Math.max(most, chosen);
+  deepEqual((await drained).body, { node: 'n1', moved: names.length });
+  ok(most <= 10, `${most} in one turn`);
 });
 
 test('drain moves every VIP away, and undrain moves none back', limit, async (t) => {
