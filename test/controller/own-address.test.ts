@@ -170,17 +170,17 @@ test('a VIP that its node refuses before the first reading is believed goes to a
     );
   });
   const refusing = agentOf(t, running, 'n1', { acks: false });
-  const other = agentOf(t, running, 'n2');
+  const other = agentOf(t, running, 'n2', { hello: { macs: [mac] } });
   await Promise.all([welcomed(refusing), welcomed(other)]);
-  for (const key of [vip, '10.77.0.101', '10.77.0.119'])
-    refusing.send({
-      type: 'refused',
-      table: 'placements',
-      key,
-      services: [],
-      code: 'KernelRefused',
-      reason: '',
-    });
+  const refusal = { type: 'refused', table: 'placements', services: [], code: 'KernelRefused', reason: '' };
+  const known = [vip, '10.77.0.119'];
+  for (const key of [...known, '10.77.0.120']) refusing.send({ ...refusal, key });
+  refusing.send({ ...refusal, key: '10.77.0.118', code: 'AddressConflict', mac });
+  await untilStatus(running, ({ nodes }) => nodes[0]?.refusals.length === 3);
+  deepEqual(
+    running.status().nodes[0]?.refusals.map(({ key }) => key),
+    [...known, '10.77.0.118'],
+  );
   await other.until(({ placements }) => placements.has(vip));
   deepEqual(running.controller.owners.nominations.all(), []);
 });
