@@ -10,6 +10,7 @@ import { changeHeld, setHeld } from './owners/held.ts';
 import type { Node } from './owners/nodes.ts';
 import { AgentStream, type Wire } from './stream/agent-stream.ts';
 import { raisePauseMs } from './terms.ts';
+import { inTurns } from './turns.ts';
 
 /** A connection that has said hello. */
 export interface Session {
@@ -102,8 +103,16 @@ export class Sessions {
     if (!this.#controller.isPublished || node.hello === null) return;
     const { owners } = this.#controller;
     owners.connected(node);
-    for (const { key } of node.refusals.values()) owners.refused(node, key);
+    inTurns(this.#refusedBefore(node), { leastSteps: 1 });
     for (const address of node.impossible) this.#events.impossibleTerm(node.name, address);
+  }
+
+  /** Applies the refusals of a node, one a step: for each, all nodes may be asked about the VIP. */
+  *#refusedBefore(node: Node): Generator<void, void> {
+    for (const { key } of [...node.refusals.values()]) {
+      if (node.refusalOf(key) !== undefined) this.#controller.owners.refused(node, key);
+      yield;
+    }
   }
 
   /**
