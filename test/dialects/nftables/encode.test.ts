@@ -7,7 +7,7 @@ import { keyOf } from '../../../src/dialects/nftables/key.ts';
 import type { ElementObject } from '../../../src/dialects/nftables/objects.ts';
 import type { Needs } from '../../../src/state/desired-state.ts';
 import { parsePort } from '../../../src/state/port.ts';
-import { split } from '../../fake-kernel/bytes.ts';
+import { attributes, find, headerBytes, number, split } from '../../fake-kernel/bytes.ts';
 import { fakeKernel } from '../../fake-kernel.ts';
 import { anyOptions, anyVips, deltaOf, needsOf, nothing, plain, stateOf } from '../arbitraries.ts';
 import { large, manyVips } from './many.ts';
@@ -107,6 +107,21 @@ test('a table with other flags is replaced in one batch', () => {
   assert.equal(steps.length, 1);
   assert.deepEqual(kernel.commit(now.encode(deltaOf(found, want))), []);
   assert.match(kernel.text(), /^table vipward flags 6 "vipward layout 1"\n/);
+});
+
+test('a set with counters is flagged as such exactly where the kernel knows the flag', () => {
+  for (const setExpressionFlag of [true, false]) {
+    const dialect = nftables({ ...plain, counters: true, setExpressionFlag });
+    const { steps } = dialect.encode(deltaOf(nothing, dialect.render(stateOf([]))));
+    const sets = steps.flatMap(({ bytes }) => split(bytes).filter(({ type }) => type === 0xa09));
+    const told = sets.map(({ bytes }) => {
+      const list = attributes(bytes, headerBytes);
+      // NFTA_SET_FLAGS with NFT_SET_EXPR, and NFTA_SET_EXPR.
+      return [(number(find(list, 3)) & 0x100) !== 0, find(list, 17) !== undefined];
+    });
+    assert.ok(told.some(([, counts]) => counts) && told.some(([, counts]) => !counts));
+    for (const [isFlagged, counts] of told) assert.equal(isFlagged, counts && setExpressionFlag);
+  }
 });
 
 test('a delta to nothing removes everything', () => {
