@@ -94,7 +94,7 @@ function assemble({ shape, blob, layout, items, hooks, indexOf }: Parts): Edited
     else if (item.startsChain !== null) starts.set(item.startsChain, size);
     size += (item.kind === 'old' ? item.entry : item.spec).bytes.length;
   }
-  // A jump to a removed entry goes to the next entry that is kept.
+  // A rule before a removed entry goes on to the next entry that is kept.
   let behind = size;
   for (const { offset } of layout.all.toReversed()) {
     behind = movedTo.get(offset) ?? behind;
@@ -105,11 +105,10 @@ function assemble({ shape, blob, layout, items, hooks, indexOf }: Parts): Edited
   for (const [index, item] of items.entries()) {
     const at = offsets[index] ?? 0;
     if (item.kind === 'old') {
-      const { bytes, verdict, offset } = item.entry;
+      const { bytes, verdict } = item.entry;
       entries.set(bytes, at);
       if (verdict === undefined || verdict < 0) continue;
-      const through = verdict === offset + bytes.length;
-      const to = through ? at + bytes.length : movedTo.get(verdict);
+      const to = movedTo.get(verdict);
       if (to === undefined) throw new NetlinkError(`a jump to ${verdict}, where no entry begins`);
       view.setInt32(at + verdictPlace(shape, bytes), to, true);
     } else {

@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Blob, layoutOf } from '../../../src/dialects/xtables/blob.ts';
+import { type Blob, layoutOf, verdictPlace } from '../../../src/dialects/xtables/blob.ts';
 import { edit, jumpTarget } from '../../../src/dialects/xtables/edit.ts';
 import { shapeOf } from '../../../src/dialects/xtables/families.ts';
 import type { TableObject } from '../../../src/dialects/xtables/objects.ts';
 import { ruleset, type XtOptions } from '../../../src/dialects/xtables/ruleset.ts';
 import { NetlinkError } from '../../../src/netlink/reader.ts';
 import { needsOf } from '../arbitraries.ts';
-import { anyForeignTable, blobOfForeign, type ForeignTable } from './foreign-table.ts';
+import { anyForeignTable, blobOfForeign, type ForeignRule, type ForeignTable } from './foreign-table.ts';
 
 const options: XtOptions = {
   places: { guard: 'raw', input: 'mangle', egress: 'mangle' },
@@ -89,6 +89,49 @@ test('the first rule of each wanted hook is our jump, and its policy stays last'
       }
     }),
   );
+});
+
+test('our chains stand together, where iptables would sort the first of them', () => {
+  fc.assert(
+    fc.property(anyForeignTable(), fc.boolean(), (table, egress) => {
+      const shape = shapeOf(table.family);
+      const wanted = wantedIn(table, egress);
+      const layout = layoutOf(shape, edit(shape, blobOfForeign(table), wanted, index));
+      const names = layout.chains.flatMap(({ hook, name }) => (hook === null ? [name] : []));
+      const ours = wanted.chains.map(({ name }) => name);
+      const first = ours[0] ?? '';
+      const foreign = names.filter((name) => !ours.includes(name));
+      const [before, behind] = [true, false].map((is) => foreign.filter((name) => name < first === is));
+      assert.deepEqual(names, [...(before ?? []), ...ours, ...(behind ?? [])]);
+    }),
+  );
+});
+
+const bareRule = (target: ForeignRule['target']): ForeignRule => {
+  return { matches: [], flags: 0, counters: [0n, 0n], target };
+};
+const through = bareRule({ kind: 'through' });
+
+test('a rule in front of our jump goes on behind it once the jump is gone', () => {
+  const last = bareRule({ kind: 'verdict', verdict: -1 });
+  const ours = bareRule({ kind: 'chain', chain: 0 });
+  const table = (rules: readonly ForeignRule[], ...names: readonly string[]): Blob => {
+    const chains = names.map((name) => ({ name, rules: [] }));
+    return blobOfForeign({ family: 4, hooks: [{ hook: 0, rules, policy: -2 }], chains });
+  };
+  const within = table([through, ours, ours, last], 'vipward-guard');
+  assert.deepEqual(bare(edit(shapeOf(4), within, null, index)), table([through, last]));
+});
+
+test('a jump to where no entry begins is a NetlinkError', () => {
+  const hooks = [{ hook: 0, rules: [through], policy: -2 }];
+  const blob = blobOfForeign({ family: 4, hooks, chains: [] });
+  const shape = shapeOf(4);
+  const [entry] = layoutOf(shape, blob).all;
+  assert.ok(entry !== undefined);
+  const entries = blob.entries.slice();
+  new DataView(entries.buffer).setInt32(verdictPlace(shape, entry.bytes), entry.bytes.length + 8, true);
+  assert.throws(() => edit(shape, { ...blob, entries }, null, index), NetlinkError);
 });
 
 test('the origins lead every entry to the old one whose counters it keeps', () => {

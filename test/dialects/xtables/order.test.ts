@@ -7,8 +7,10 @@ import type { KernelObjects, Transaction } from '../../../src/dialects/dialect.t
 import { xtables } from '../../../src/dialects/xtables/dialect.ts';
 import type { XtObject } from '../../../src/dialects/xtables/objects.ts';
 import { attributesOf, type Message, messagesOf, textOf } from '../../../src/netlink/reader.ts';
+import { parsePort } from '../../../src/state/port.ts';
 import type { VirtualIp } from '../../../src/state/virtual-ip.ts';
 import { anyVips, deltaOf, needsOf, nothing, roomy, stateOf } from '../arbitraries.ts';
+import { large, manyVips } from '../nftables/many.ts';
 
 const dialect = () => {
   const places = { guard: 'raw', input: 'mangle', egress: 'mangle' } as const;
@@ -90,9 +92,14 @@ function change(have: KernelObjects<XtObject>, want: KernelObjects<XtObject>): v
   const [before, now, after] = [whole(have), whole(have), whole(want)];
   const { remove, add } = deltaOf(have, want);
   // Gates are last among removals and first among additions here, so that the encoder must fix the order.
-  for (const message of messages(dialect().encode({ remove, add: add.toReversed() }))) {
+  const transaction = dialect().encode({ remove, add: add.toReversed() });
+  const untilTables = new Set(messages({ ...transaction, after: [] }).keys());
+  for (const [index, message] of messages(transaction).entries()) {
+    const [had, tables] = [new Set(now.keys()), transaction.tables ?? []];
     apply(now, message);
     look(before, now, after);
+    const isInUse = tables.length > 0 && untilTables.has(index);
+    for (const name of had) assert.ok(!isInUse || now.has(name) || !before.has(name), `${name} is in use`);
   }
   const names = (sets: Sets) => [...sets].map(([name, set]) => [name, [...set.keys()].sort()]).sort();
   assert.deepEqual(names(now), names(after));
@@ -127,3 +134,16 @@ for (const [how, ground] of Object.entries(grounds)) {
     fc.assert(fc.property(anyVips(4), anyVips(4), (before, after) => change(...ground(before, after))));
   });
 }
+
+test('no port is wrongly open or closed after any message of a change of many VIPs', () => {
+  const { render } = dialect();
+  const vips = manyVips(40, 3);
+  const moved = vips.slice(10).map((vip) => ({
+    ...vip,
+    ports: vip.ports.map((one) => ({ ...one, port: parsePort(one.port + 1) })),
+  }));
+  const needs = needsOf(vips, large);
+  const [before, after] = [vips.slice(0, 35), moved].map((some) => render(stateOf(some, needs)));
+  assert.ok(before !== undefined && after !== undefined);
+  change(before, after);
+});
