@@ -5,8 +5,13 @@ import fc from 'fast-check';
 import type { Transaction } from '../../../src/dialects/dialect.ts';
 import { xtables } from '../../../src/dialects/xtables/dialect.ts';
 import type { XtObject } from '../../../src/dialects/xtables/objects.ts';
+import { replaceBytes } from '../../../src/dialects/xtables/replace.ts';
 import type { XtOptions } from '../../../src/dialects/xtables/ruleset.ts';
-import { anyOptions, anyVips, deltaOf, nothing, stateOf } from '../arbitraries.ts';
+import { messagesOf } from '../../../src/netlink/reader.ts';
+import { parsePort } from '../../../src/state/port.ts';
+import type { VirtualIp } from '../../../src/state/virtual-ip.ts';
+import { anyOptions, anyVips, deltaOf, needsOf, nothing, stateOf } from '../arbitraries.ts';
+import { manyVips } from '../nftables/many.ts';
 
 const plain: Omit<XtOptions, 'counters' | 'echo' | 'observe'> = {
   places: { guard: 'raw', input: 'mangle', egress: 'mangle' },
@@ -33,4 +38,37 @@ test('an encoded change neither depends on an earlier one nor alters it', () => 
       assert.deepEqual(sent(first), kept);
     }),
   );
+});
+
+const options = { ...plain, counters: false, echo: true, observe: false };
+const [types, needs] = [{ add: 0x609, del: 0x60a, last: 0x601 }, needsOf([])];
+const [vip, another] = manyVips(2, 1);
+assert.ok(vip !== undefined && another !== undefined);
+const moved = { ...vip, ports: vip.ports.map((port) => ({ ...port, port: parsePort(443) })) };
+
+test('an old port is deleted only if its successor was accepted, and no later change is halved by it', () => {
+  const { encode, render } = xtables(options);
+  const change = (from: readonly VirtualIp[], to: readonly VirtualIp[]) =>
+    encode(deltaOf(render(stateOf(from, needs)), render(stateOf(to, needs)))).steps.map((step) => {
+      const halves = [step.bytes.subarray(0, step.split), step.bytes.subarray(step.split)];
+      return [step.halved, ...halves.map((half) => [...messagesOf(half)].map(({ type }) => type))];
+    });
+  assert.deepEqual(change([vip], [moved]), [[true, [types.add], [types.del, types.last]]]);
+  assert.deepEqual(change([vip], [vip, another]), [
+    [false, [types.add, types.add, types.add, types.last], []],
+  ]);
+  assert.deepEqual(change([vip], [vip]), []);
+});
+
+test('a rewritten table is struct ipt_replace, and the entries behind it', () => {
+  const [hookEntry, underflow] = [
+    [10, 11, 12, 13, 14],
+    [20, 21, 22, 23, 24],
+  ];
+  const entries = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
+  const edited = { validHooks: 9, hookEntry, underflow, entryCount: 5, entries, origins: [] };
+  const bytes = replaceBytes('mangle', edited, 3);
+  const words = [9, 5, 8, ...hookEntry, ...underflow, 3, 0, 0];
+  const name = new TextEncoder().encode('mangle'.padEnd(32, '\0'));
+  assert.deepEqual([...bytes], [...name, ...new Uint8Array(Uint32Array.from(words).buffer), ...entries]);
 });
