@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Transaction } from '../../../src/dialects/dialect.ts';
+import type { KernelObjects, Transaction } from '../../../src/dialects/dialect.ts';
 import { xtables } from '../../../src/dialects/xtables/dialect.ts';
 import type { XtObject } from '../../../src/dialects/xtables/objects.ts';
 import { replaceBytes } from '../../../src/dialects/xtables/replace.ts';
@@ -58,6 +58,31 @@ test('an old port is deleted only if its successor was accepted, and no later ch
     [false, [types.add, types.add, types.add, types.last], []],
   ]);
   assert.deepEqual(change([vip], [vip]), []);
+});
+
+test('what may not fit is sent before anything goes, in a step of its own', () => {
+  const { encode, render } = xtables(options);
+  const before = manyVips(40, 3);
+  const after = before.map((one) => ({
+    ...one,
+    ports: one.ports.map((port) => ({ ...port, port: parsePort(port.port + 100) })),
+  }));
+  const larger = { ...needs, capacities: { ...needs.capacities, ports4: 16_384 } };
+  const [create, destroy, swap] = [0x602, 0x603, 0x606];
+  const typesOf = (from: KernelObjects<XtObject>, to: KernelObjects<XtObject>) =>
+    encode(deltaOf(from, to)).steps.map(({ bytes }) => [
+      ...new Set([...messagesOf(bytes)].map(({ type }) => type)),
+    ]);
+  const have = render(stateOf(before, needs));
+  const { add, del, last } = types;
+  assert.deepEqual(typesOf(have, render(stateOf(after, needs))), [
+    [add, last],
+    [del, last],
+  ]);
+  assert.deepEqual(typesOf(have, render(stateOf(before, larger))), [
+    [create, add, last],
+    [swap, destroy, last],
+  ]);
 });
 
 test('a rewritten table is struct ipt_replace, and the entries behind it', () => {
