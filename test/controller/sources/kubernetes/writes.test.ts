@@ -57,6 +57,21 @@ test('at most sixteen writes are in flight, and statuses go before records and E
   );
 });
 
+test('other kinds have every slot that statuses leave free', async (t) => {
+  const { writes } = rig(t);
+  const gate = Promise.withResolvers<void>();
+  let inFlight = 0;
+  const slow = async () => {
+    inFlight++;
+    await gate.promise;
+  };
+  for (let index = 0; index < mostBeside; index++) writes.put('status', `s${index}`, slow);
+  for (let index = 0; index < mostInFlight; index++) writes.put('record', `r${index}`, slow);
+  equal(inFlight, mostInFlight);
+  gate.resolve();
+  await untilTrue(() => writes.waiting === 0);
+});
+
 test('of the waiting writes of one key only the latest is done, after the one in flight', async (t) => {
   const { writes } = rig(t);
   const written: number[] = [];
