@@ -193,7 +193,7 @@ export class Controller {
       nextTerm: this.terms.next,
       highestTerm: this.terms.highest,
       dropRules: (addresses) => {
-        this.nodes.ended(addresses);
+        for (const address of addresses) this.nodes.served.delete(address);
         this.#publish([], addresses);
         this.compilation.hasRoom();
       },

@@ -138,24 +138,6 @@ test('a refusal of an address that is no VIP is not kept', limit, async (t) => {
   );
 });
 
-test(
-  'a refusal is not kept when its VIP is gone, though the agent does not take it back',
-  limit,
-  async (t) => {
-    const running = await withWitness(t);
-    const agent = agentOf(t, running, 'n1');
-    const last = '10.77.0.101' as Address;
-    running.write('b.yaml', service('b'));
-    await agent.until(({ rules }) => rules.has(last));
-    for (const table of ['rules', 'placements'])
-      agent.send({ type: 'refused', table, key: last, services: [], code: 'AddressConflict', reason: 'x' });
-    await untilStatus(running, ({ nodes }) => nodes[0]?.refusals.length === 2);
-    running.write('b.yaml', '');
-    await agent.until(({ rules }) => !rules.has(last));
-    deepEqual(running.status().nodes[0]?.refusals, []);
-  },
-);
-
 test('the Services of a refusal, which an agent could make large, are not kept', limit, async (t) => {
   const running = await withWitness(t);
   const agent = agentOf(t, running, 'n1');

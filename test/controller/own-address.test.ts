@@ -77,6 +77,24 @@ test('an agent that is back and commits the rules of a VIP objects to it no more
   await other.until(({ placements }) => placements.has(vip));
 });
 
+test('a refusal stays until its agent takes it back, though the VIP was gone meanwhile', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const owning = owningOf(t, running);
+  await owning.until(({ rules }) => rules.has(vip));
+  objects(owning);
+  await refusedBy(running);
+  const other = agentOf(t, running, 'n1');
+  await other.until(({ rules }) => rules.has(vip));
+  running.write('a.yaml', '');
+  await other.until(({ rules }) => !rules.has(vip));
+  running.write('a.yaml', service('web'));
+  await other.until(({ rules }) => rules.has(vip));
+  await caughtUp(running, other);
+  equal(other.placements.has(vip), false);
+  owning.send({ type: 'accepted', table: 'rules', key: vip });
+  await other.until(({ placements }) => placements.has(vip));
+});
+
 test('a move to a node is refused with what another node said of the address', limit, async (t) => {
   const { running, other } = await opposed(t);
   const { status, body } = await post(running.url, 'move', { vip, node: other.name });

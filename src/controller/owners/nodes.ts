@@ -214,16 +214,6 @@ export class Nodes {
     return this.#nodes.values().some((node) => !node.isConnected && node.held.has(address));
   }
 
-  /** These are VIPs no more. What an absent node has for itself it still has. */
-  ended(addresses: readonly Address[]): void {
-    for (const address of addresses) this.served.delete(address);
-    for (const { refusals } of this.connected()) {
-      if (refusals.size === 0) continue;
-      for (const address of addresses)
-        for (const table of ['rules', 'placements'] as const) refusals.delete(table, address);
-    }
-  }
-
   /** Forgets a node that will not come back. False if it is connected: then its disconnect does it. */
   forget(name: string): boolean {
     const node = this.#nodes.get(name);
