@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { loadNative, type Native } from '../../src/host/native.ts';
+import { loadNative, type Native, Operation } from '../../src/host/native.ts';
 import {
   AF_INET,
   AF_NETLINK,
@@ -25,6 +25,7 @@ const SOL_SOCKET = 1;
 const SO_TYPE = 3;
 const SO_RCVBUF = 8;
 const NO_FD = 987_654;
+const O_CLOEXEC = 0o2000000;
 
 const native = loadNative();
 
@@ -127,6 +128,47 @@ test('a call with arguments of a wrong type returns -EINVAL and does not crash',
       assert.equal(loose[name](word, word, word, word, word, word), -EINVAL, name);
     }
   }
+});
+
+test('bytes of another kind of array return -EINVAL wherever they stand', () => {
+  const fd = openRoute(native);
+  const wide = new Uint16Array(8) as unknown as Uint8Array;
+  const results = [
+    native.bind(fd, wide),
+    native.connect(fd, wide),
+    native.getsockname(fd, wide),
+    native.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, wide),
+    native.getsockopt(fd, SOL_SOCKET, SO_TYPE, wide),
+    native.attachFilter(fd, wide),
+    native.send(fd, wide, MSG_DONTWAIT),
+    native.send(fd, NOTHING, MSG_DONTWAIT, wide),
+    native.receive(fd, wide, MSG_DONTWAIT),
+    native.submit(0, fd, wide, 0, 0, 1000),
+  ];
+  assert.deepEqual(new Set(results), new Set([-EINVAL]));
+  native.close(fd);
+});
+
+test('an operation that does not exist returns -EINVAL', () => {
+  const operations = Object.values(Operation);
+  for (const unknown of [-1, Math.max(...operations) + 1])
+    assert.equal(native.submit(unknown as Operation, NO_FD, new Uint8Array(16), 0, 0, 1_000_000), -EINVAL);
+});
+
+test('a socket is not passed on to programs', () => {
+  const fd = openRoute(native);
+  const flags = /^flags:\s+([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1] ?? '';
+  assert.equal(Number.parseInt(flags, 8) & O_CLOEXEC, O_CLOEXEC);
+  native.close(fd);
+});
+
+test('a filter is attached with all its instructions', () => {
+  const fd = openRoute(native);
+  // BPF_LD | BPF_IMM, then BPF_RET | BPF_A: the first alone would have no end.
+  const program = Uint8Array.of(0, 0, 0, 0, 1, 0, 0, 0, 0x16, 0, 0, 0, 0, 0, 0, 0);
+  assert.equal(native.attachFilter(fd, program), 0);
+  assert.equal(native.attachFilter(fd, program.subarray(0, 8)), -EINVAL);
+  native.close(fd);
 });
 
 test('calls with empty or detached bytes do not crash', () => {
