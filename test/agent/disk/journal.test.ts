@@ -1,6 +1,6 @@
 // The state on disk: what was written is read back, and a truncated file loses only what is missing.
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -119,6 +119,22 @@ test('a journal that has grown by changes is written anew, readable for its owne
   const { state } = readJournal(directory);
   deepEqual([state.rules.size, state.rules.get('10.60.0.39' as Address)?.ports[0]?.port], [40, 60]);
 });
+
+for (const isEnd of [false, true])
+  test(`changes during a write are written after it${isEnd ? ' as the process ends' : ''}`, async (t) => {
+    const directory = folder(t);
+    const journal = open(directory);
+    const many = Array.from({ length: 30_000 }, (_, n) => vip(`10.70.${n >> 8}.${n & 255}`, [port(80)]));
+    for (const one of many) journal.rule(one.address, one);
+    const path = join(directory, journalFile);
+    while (!existsSync(`${path}.new`) && !existsSync(path)) await sleep(1);
+    journal.rule('10.70.0.0' as Address, undefined);
+    journal.placement(web.address, placed);
+    if (!isEnd) await settled(directory, (text) => text.includes('"noRule":"10.70.0.0"'));
+    await journal.close();
+    const { state, problem } = readJournal(directory);
+    deepEqual([problem, state.rules.size, state.placements.size], [null, many.length - 1, 1]);
+  });
 
 /** Waits until the file meets the condition. */
 async function settled(directory: string, condition: (text: string) => boolean): Promise<void> {
