@@ -90,11 +90,7 @@ export class Allocator {
 
   /** The Services on an address, oldest first. */
   usersOf(address: Address): readonly ServiceManifest[] {
-    const users: ServiceManifest[] = [];
-    for (const key of this.#users.of(address)) {
-      const service = this.#services.get(key);
-      if (service !== undefined) users.push(service);
-    }
+    const users = [...this.#users.of(address)].flatMap((key) => this.#services.get(key) ?? []);
     if (users.length < 2) return users;
     // A Service that is leaving takes nothing from those that stay.
     const leaves = ({ key }: ServiceManifest) => Number(this.outgoing.get(key)?.includes(address) === true);
@@ -125,7 +121,7 @@ export class Allocator {
     for (const service of set) {
       const known = this.#services.get(service.key);
       if (this.#assigned.has(service.key)) this.#outgoing.asked(known, service);
-      if (known?.sharingKey !== service.sharingKey) this.#waiting.loosen(this.heldBy(service.key));
+      if (known !== undefined) this.#waiting.changed(known, service, this.heldBy(service.key));
       // A Service may object to sharing its address before its own turn comes.
       this.#services.set(service.key, service);
     }
@@ -135,10 +131,12 @@ export class Allocator {
     for (const service of set) (this.#before(service).length > 0 ? known : fresh).push(service);
     yield;
     for (const list of [known, fresh]) yield* this.#setAll(list, touched);
-    const keys = [...this.#waiting.all(this.#free.takeReleased())];
-    const asking = keys.flatMap((key) => this.#services.get(key) ?? []);
-    yield* this.#setAll(asking, touched, this.#gains);
-    return touched;
+    for (;;) {
+      const keys = this.#waiting.all(this.#free.takeReleased());
+      const asking = [...keys].flatMap((key) => this.#services.get(key) ?? []);
+      if (asking.length === 0) return touched;
+      yield* this.#setAll(asking, touched, this.#gains);
+    }
   }
 
   /** A node that had these is not away any more. True if any is free: the next change offers it. */
@@ -173,8 +171,7 @@ export class Allocator {
 
   /** True if the Service has exactly these addresses. */
   hasExactly(key: ServiceKey, addresses: readonly Address[]): boolean {
-    const has = this.addressesOf(key);
-    return has.length === addresses.length && addresses.every((address, index) => address === has[index]);
+    return `${this.addressesOf(key)}` === `${addresses}`;
   }
 
   #before({ key, recorded }: ServiceManifest): readonly Address[] {

@@ -31,6 +31,8 @@ export class Waiting {
   readonly #taken = new Map<ServiceKey, Address>();
   /** Addresses with rivals that a Service has left or shares otherwise, since the last round of asking. */
   readonly #loose = new Set<Address>();
+  /** Any address was: Services that lack one may share it now. */
+  #hasRoom = false;
   #refused = new Set<ServiceKey>();
   /** The answers of hasFree by pool. They hold until a Service is given an address. */
   readonly #free: Readonly<Record<Family, Map<string | null, boolean>>> = { 4: new Map(), 6: new Map() };
@@ -76,9 +78,19 @@ export class Waiting {
     this.#giveUp(key);
   }
 
-  /** A Service leaves these addresses, or shares them otherwise: those that are refused for one ask again. */
+  /** A Service leaves these addresses, or shares them otherwise: those that could not have one ask again. */
   loosen(addresses: readonly Address[]): void {
+    this.#hasRoom ||= addresses.length > 0;
     for (const address of addresses) if (this.#rivals.has(address)) this.#loose.add(address);
+  }
+
+  /** A Service with these addresses is changed: it may leave others a port of one that they could share. */
+  changed(before: ServiceManifest, now: ServiceManifest, addresses: readonly Address[]): void {
+    const shared = ({ sharingKey, ports }: ServiceManifest) => JSON.stringify([sharingKey, ports]);
+    if (shared(before) === shared(now)) return;
+    const { users } = this.#ground;
+    const isKeyed = before.sharingKey !== null || now.sharingKey !== null;
+    this.loosen(addresses.filter((address) => isKeyed || !users.hasNoneBut(address, now.key)));
   }
 
   /** Returns the Services refused since the last call. */
@@ -89,15 +101,17 @@ export class Waiting {
   }
 
   /**
-   * Begins a round of asking, after these addresses came free: the Services that may get one they lack. After
-   * null, only those that are refused for a loose address.
+   * Begins a round of asking, after these addresses came free: the Services that may get one they lack. None
+   * after null, unless an address was loosened.
    */
   *all(released: ReadonlySet<Address> | null = none): Generator<ServiceKey, void> {
+    const isIdle = released === null && !this.#hasRoom;
+    this.#hasRoom = false;
+    if (isIdle) return;
     for (const address of this.#loose) yield* this.#rivals.get(address) ?? [];
     this.#loose.clear();
-    if (released === null) return;
     this.#doubt();
-    this.#released = released;
+    this.#released = released ?? none;
     for (const key of this.#lacks.keys()) if (this.mayGain(key)) yield key;
   }
 

@@ -135,8 +135,38 @@ test('a Service is asked when those that do not share its address leave, or shar
   equal(allocator.refusals.size, 0);
 });
 
-function waitingFor(): Waiting {
-  const pools = parsePools(['p=fd77::/120']);
+test('a Service gets an address that it may share once another has left it a port', () => {
+  const allocator = new Allocator(parsePools(['p=10.77.0.1']), new Map());
+  const set = (...services: ServiceManifest[]) => allocator.apply({ set: services, remove: [] });
+  const of = (name: string, port: number, key: string | null = 'k') => {
+    const annotations =
+      key === null ? { 'vipward.io/addresses': '10.77.0.1' } : { 'vipward.io/sharing-key': key };
+    return manifest(name, annotations, { ports: [{ port }] });
+  };
+  set(of('keyed', 80));
+  set(of('bare', 81, null), of('waits', 80), of('other', 81));
+  deepEqual([...allocator.refusals.keys()], ['demo/other', 'demo/waits']);
+  set(of('keyed', 443));
+  deepEqual([...allocator.refusals.keys()], ['demo/other']);
+  set(of('bare', 82, null));
+  equal(allocator.refusals.size, 0);
+});
+
+test('an address that a waiting Service gets is at once shared with those that wait to share it', () => {
+  const allocator = new Allocator(parsePools(['p=10.77.0.1']), new Map());
+  const holder = asking('a', '10.77.0.1');
+  const shares = asking('b', '10.77.0.1', 'k');
+  const waits = { ...asking('c', '10.77.0.1', 'k'), addresses: [], ports: [] };
+  allocator.apply({ set: [holder, shares, waits], remove: [] });
+  equal(allocator.refusals.size, 2);
+  // Unasked it is given to none.
+  allocator.isHeld = () => true;
+  allocator.apply({ set: [], remove: [holder.key] });
+  deepEqual(allocator.addressesOf(waits.key), ['10.77.0.1']);
+});
+
+function waitingFor(pool: string): Waiting {
+  const pools = parsePools([`p=${pool}`]);
   const free = new FreeAddresses(pools, () => false);
   return new Waiting({ pools, free, users: new Users(), usersOf: () => [] });
 }
@@ -145,25 +175,24 @@ const refusal = { reason: 'AddressTaken', message: '' } as const;
 const [one, two] = ['fd77::1', 'fd77::2'].map(parseAddress) as [Address, Address];
 
 test('a Service waits for what it was refused for last', () => {
-  const waiting = waitingFor();
+  const waiting = waitingFor('10.77.0.0/24');
   const service = manifest('a');
-  const due = () => {
-    waiting.loosen([one, two]);
+  const due = (...loose: Address[]) => {
+    waiting.loosen(loose);
     return [...waiting.all(null)];
   };
-  waiting.refused(service, { refusal, lacks: 6 }, []);
-  deepEqual([due(), [...waiting.all()]], [[], [service.key]]);
+  waiting.refused(service, { refusal, lacks: 4 }, []);
+  deepEqual([[...waiting.all()], due()], [[service.key], []]);
   waiting.refused(service, { refusal, taken: one }, []);
-  deepEqual([due(), [...waiting.all()]], [[service.key], []]);
+  deepEqual([[...waiting.all()], due(one), due()], [[], [service.key], []]);
   waiting.refused(service, { refusal, taken: two }, []);
-  waiting.loosen([one]);
-  deepEqual([[...waiting.all(null)], due()], [[], [service.key]]);
+  deepEqual([due(one), due(two)], [[], [service.key]]);
   waiting.refused(service, { refusal, lacks: 6 }, []);
-  deepEqual([due(), [...waiting.all()]], [[], [service.key]]);
+  deepEqual(due(one, two), []);
 });
 
 test('nothing is kept of a Service that is gone', () => {
-  const waiting = waitingFor();
+  const waiting = waitingFor('fd77::/120');
   const service = manifest('a');
   waiting.given(service, [parseAddress('10.77.0.1')]);
   deepEqual([...waiting.all()], [service.key]);
