@@ -130,7 +130,8 @@ export class Loop implements Disposable {
       if (this.#doubts.size === 0 && this.#dirty.size === 0) this.#finish();
       while (this.#doubts.size > 0 || this.#dirty.size > 0) {
         if (this.#doubts.size > 0) await this.#reconcile();
-        const waitMs = this.#dirty.size === 0 ? 0 : await this.#pass();
+        const passing = this.#dirty.size === 0 ? 0 : this.#pass();
+        const waitMs = passing instanceof Promise ? await passing : passing;
         if (waitMs > 0 && this.#doubts.size === 0) return this.#again(waitMs);
       }
     } catch (error) {
