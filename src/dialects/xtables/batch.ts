@@ -55,35 +55,32 @@ export class Batch {
   }
 
   create(set: SetObject, name: string = set.name): void {
-    const { writer, sequence } = this.#next(set);
-    createSet(writer, sequence, name, set);
+    createSet(this.#writer, this.#next(set), name, set);
   }
 
   destroy(set: SetObject, name: string = set.name): void {
-    const { writer, sequence } = this.#next(set);
-    command(writer, Command.DESTROY, { sequence, name });
+    command(this.#writer, Command.DESTROY, { sequence: this.#next(set), name });
   }
 
   swap(set: SetObject, other: string): void {
-    const { writer, sequence } = this.#next(set);
-    swapSets(writer, sequence, set.name, other);
+    swapSets(this.#writer, this.#next(set), set.name, other);
   }
 
   /** Adds an element to, or deletes it from, its own set or the set of the given name. */
   element(type: number, object: ElementObject, set: string = object.set): void {
-    const { writer, sequence } = this.#next(object);
+    const sequence = this.#next(object);
     if (object.key.address !== this.#address) {
       this.#address = object.key.address;
       this.#addressBytes = addressBytes(object.key.address);
     }
-    element(writer, type, sequence, { set, key: object.key, address: this.#addressBytes });
+    element(this.#writer, type, sequence, { set, key: object.key, address: this.#addressBytes });
   }
 
-  /** The place of the next message, in a new step if this one is full. */
-  #next(object: XtObject): { writer: Writer; sequence: number } {
+  /** The sequence number of the next message, in a new step if this one is full. */
+  #next(object: XtObject): number {
     if (this.#records.length === mostMessages) this.cut();
     const sequence = ++this.#sequence;
     this.#records.push({ sequence, objects: [object], first: 0, stride: 0 });
-    return { writer: this.#writer, sequence };
+    return sequence;
   }
 }

@@ -34,17 +34,24 @@ export function encoder(): (delta: Delta<XtObject>) => Transaction<XtObject> {
 
 /** Nearly every delta has few elements only, so no sets have to be ordered. */
 function changeFew(batch: Batch, remove: readonly ElementObject[], add: readonly ElementObject[]): void {
-  const isChanged = ({ owner }: ElementObject): boolean => add.some((other) => other.owner === owner);
-  const old = remove.filter(isChanged);
-  letGo(batch, old.length === 0 ? remove : remove.filter((element) => !isChanged(element)));
+  const old: ElementObject[] = [];
+  const gone: ElementObject[] = [];
+  for (const element of remove) (isOwned(element.owner, add) ? old : gone).push(element);
+  letGo(batch, gone);
   for (const element of add) if (!gates.has(element.set)) batch.element(Command.ADD, element);
   if (old.length > 0) batch.halve();
   for (const element of add) if (gates.has(element.set)) batch.element(Command.ADD, element);
   letGo(batch, old);
 }
 
+function isOwned(owner: ElementObject['owner'], elements: readonly ElementObject[]): boolean {
+  for (const element of elements) if (element.owner === owner) return true;
+  return false;
+}
+
 function areElements(objects: readonly XtObject[]): objects is readonly ElementObject[] {
-  return objects.every(({ kind }) => kind === 'element');
+  for (const { kind } of objects) if (kind !== 'element') return false;
+  return true;
 }
 
 function encode(plan: Plan, batch: Batch): Transaction<XtObject> {

@@ -81,14 +81,13 @@ function portElements(
   const family = familyOf(address);
   const { allow, src, host } = sets[family];
   const key: Key = { address, protocol: protocolNumbers[protocol], port, source: null, sourceLength: 0 };
-  const ranges = sources === null ? [] : [...new Set(sources)].filter((one) => familyOf(one) === family);
-  if (sources === null || ranges.some((one) => prefixLength(one) === 0))
-    out.push(elementObject(allow, key, service));
-  for (const prefix of ranges) {
-    const sourceLength = prefixLength(prefix);
-    if (sourceLength === 0) continue;
-    const ranged = { ...key, source: prefixAddress(prefix), sourceLength };
-    out.push(elementObject(src, ranged, service));
-  }
+  if (sources === null) out.push(elementObject(allow, key, service));
+  else
+    for (const prefix of new Set(sources)) {
+      if (familyOf(prefix) !== family) continue;
+      const sourceLength = prefixLength(prefix);
+      const ranged = { ...key, source: prefixAddress(prefix), sourceLength };
+      out.push(sourceLength === 0 ? elementObject(allow, key, service) : elementObject(src, ranged, service));
+    }
   if (delivery === 'host') out.push(elementObject(host, key, service));
 }
