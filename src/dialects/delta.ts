@@ -31,7 +31,10 @@ function compare<O extends KernelObject>(have: readonly O[], want: readonly O[])
   let tail = 0;
   while (tail < shorter - head && isEqual(have.at(-1 - tail), want.at(-1 - tail))) tail++;
   const left = new Map<string, O>();
-  for (const object of have.slice(head, have.length - tail)) if (!object.foreign) left.set(object.id, object);
+  for (let index = head; index < have.length - tail; index++) {
+    const object = have[index];
+    if (object?.foreign === false) left.set(object.id, object);
+  }
   const remove: O[] = [];
   const add: O[] = [];
   for (const object of want.slice(head, want.length - tail)) {

@@ -24,14 +24,19 @@ export function encoder(options: SetOptions): (delta: Delta<NftObject>) => Trans
 function encode(delta: Delta<NftObject>, options: SetOptions, batch: Batch): Transaction<NftObject> {
   const { remove, add } = delta;
   if (remove.length + add.length === 0) return { door: 'nfnetlink', steps: [] };
+  if (remove.length + add.length > batchElements || !areElements(remove) || !areElements(add))
+    return encodeWhole(delta, options, batch);
+  batch.open();
+  changeElements(batch, remove, add);
+  return { door: 'nfnetlink', steps: [batch.close()] };
+}
+
+function encodeWhole(delta: Delta<NftObject>, options: SetOptions, batch: Batch): Transaction<NftObject> {
   const step = (write: Write): Step<NftObject> => {
     batch.open();
     write(batch);
     return batch.close();
   };
-  if (remove.length + add.length <= batchElements && areElements(remove) && areElements(add)) {
-    return { door: 'nfnetlink', steps: [step(() => changeElements(batch, remove, add))] };
-  }
   const plan = planOf(delta);
   if (isTakenOver(delta, plan) && changesHooks(plan)) {
     const steps = parts(delta).flatMap((part) => encode(part, options, batch).steps);
