@@ -5,7 +5,7 @@ import { SteadyMap } from '../state/steady-map.ts';
 import type { Placement, VipPort, VirtualIp } from '../state/virtual-ip.ts';
 import type { TableDigest } from './messages.ts';
 
-export const bucketCount = 256;
+const bucketCount = 256;
 
 /** SHA-256 of a UTF-8 text in lower-case hex. The caller passes it in, because this folder does no I/O. */
 export type Hash = (text: string) => string;

@@ -11,7 +11,7 @@ export type Fields = Readonly<Record<string, unknown>>;
 export type Path = string;
 
 /** Stands for a path that is not built: a long list is parsed without paths, and with them after an error. */
-export const unsaid: Path = '';
+const unsaid: Path = '';
 
 export function under(path: Path, name: string): Path {
   return path === unsaid ? unsaid : path + name;

@@ -31,11 +31,6 @@ export class Lines {
     if (from < chunk.length) this.#add(new Uint8Array(chunk.subarray(from)));
   }
 
-  /** Bytes that wait for the end of their line. */
-  get restBytes(): number {
-    return this.#lengthBytes;
-  }
-
   #add(part: Uint8Array): void {
     this.#lengthBytes += part.length;
     if (this.#lengthBytes > lineLimitBytes) throw new LineError(`a line of over ${lineLimitBytes} bytes`);
