@@ -7,6 +7,7 @@ import { untilTrue } from '../patience.ts';
 import {
   AF_INET,
   EBADF,
+  EMSGSIZE,
   ENOBUFS,
   groupAddress,
   headers,
@@ -20,7 +21,9 @@ import { collect, end, native, openUdp } from './watched.ts';
 
 const skip = cannotUnshare();
 const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
+const AF_UNIX = 1;
 const EEXIST = 17;
 const ENOENT = 2;
 const ENOSPC = 28;
@@ -134,6 +137,43 @@ test('an empty datagram is an event of no bytes', async () => {
   await untilTrue(() => events.length === 1);
   assert.deepEqual(events, [new Uint8Array(0)]);
   end(fd);
+});
+
+/** A socket that can be sent datagrams of more than the room of the reader, 256 KiB, and one to send them. */
+function openUnix(): { readonly fd: number; readonly sender: number; readonly address: Uint8Array } {
+  const [fd, sender] = [native.socket(AF_UNIX, SOCK_DGRAM, 0), native.socket(AF_UNIX, SOCK_DGRAM, 0)];
+  // The kernel gives a name to a socket that is bound to the family alone.
+  assert.equal(native.bind(fd, new Uint8Array([AF_UNIX, 0])), 0);
+  const address = new Uint8Array(8);
+  assert.equal(native.getsockname(fd, address), address.length);
+  native.setsockopt(sender, SOL_SOCKET, SO_SNDBUF, new Uint8Array([0, 0, 0x10, 0]));
+  return { fd, sender, address };
+}
+
+test('a datagram longer than the room for one is -EMSGSIZE, and later ones are delivered', async () => {
+  const { fd, sender, address } = openUnix();
+  const events = collect(fd);
+  const [most, more] = [new Uint8Array(256 << 10).fill(7), new Uint8Array((256 << 10) + 1)];
+  for (const bytes of [more, most, Uint8Array.of(1)])
+    assert.equal(native.send(sender, bytes, 0, address), bytes.length);
+  await untilTrue(() => events.length >= 3);
+  assert.deepEqual(events, [-EMSGSIZE, most, Uint8Array.of(1)]);
+  end(fd, sender);
+});
+
+test('a watched socket is read on after any number of bytes', async () => {
+  const { fd, sender, address } = openUnix();
+  let count = 0;
+  native.watch(fd, () => {
+    count++;
+  });
+  // More than the reader queues before it waits for JavaScript: 16 MiB.
+  const bytes = new Uint8Array(200_000);
+  for (let sent = 1; sent <= 100; sent++) {
+    native.send(sender, bytes, 0, address);
+    await untilTrue(() => count === sent);
+  }
+  end(fd, sender);
 });
 
 test('a second watch of one descriptor, or a 65th watch, is refused', () => {
