@@ -135,6 +135,21 @@ test('a node that holds a VIP keeps it if another finds it to be its own', limit
   deepEqual([old.placements.has(vip), running.status().vips[0]?.state], [true, 'serving']);
 });
 
+test(
+  'a node that comes back without a VIP does not get it if another finds it to be its own',
+  limit,
+  async (t) => {
+    const { running, old, next } = await twoNodes(t);
+    objects(next);
+    await untilStatus(running, ({ nodes }) => nodes[1]?.refusals.length === 1);
+    await old.close();
+    const back = agentOf(t, running, 'n1');
+    await back.synced();
+    await refusedBy(running);
+    equal(back.placements.has(vip), false);
+  },
+);
+
 test('a move ends if a third node finds the VIP to be its own', limit, async (t) => {
   const { running, old, next } = await twoNodes(t);
   const third = agentOf(t, running, 'n3', { acks: false });

@@ -204,6 +204,11 @@ export class Nodes {
     return this.#nodes.values().find((node) => node.objectsTo(address));
   }
 
+  /** The few nodes that refuse VIPs or claim them by impossible terms, connected or not. */
+  objecting(): readonly Node[] {
+    return [...this.#nodes.values().filter(({ hasObjections }) => hasObjections)];
+  }
+
   /** A node that holds the VIP, or held it when it was last heard of. */
   holderOf(address: Address): Node | undefined {
     return this.#nodes.values().find(({ held }) => held.has(address));

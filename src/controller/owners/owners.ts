@@ -26,6 +26,9 @@ export interface OwnersInput extends ClaimsInput {
 
 /** The placements of all VIPs. */
 export class Owners {
+  readonly all: ReadonlyMap<Address, Owner>;
+  /** VIPs without an owner, and the nodes that commit their rules first. */
+  readonly nominations: Nominations;
   readonly moves: Moves;
   readonly candidates: Candidates;
   readonly claims: Claims;
@@ -40,6 +43,7 @@ export class Owners {
     const { nodes, rules, owners, nextTerm, dropRules } = input;
     this.#input = input;
     this.#owners = new Map(owners);
+    this.all = this.#owners;
     this.claims = new Claims(input, owners);
     this.candidates = new Candidates(nodes, rules);
     this.#scheduler = new Scheduler({
@@ -49,13 +53,10 @@ export class Owners {
       place: this.#place,
       flush: () => this.#outbox.flush(),
     });
+    this.nominations = this.#scheduler.nominations;
     for (const { node } of this.#owners.values()) this.candidates.count(node, 1);
     this.leaving = new Leaving(dropRules);
     this.moves = new Moves({ nodes, nextTerm, outbox: this.#outbox, own: this.#own, owners: this.#owners });
-  }
-
-  get all(): ReadonlyMap<Address, Owner> {
-    return this.#owners;
   }
 
   ownerOf(address: Address): Owner | undefined {
@@ -66,11 +67,6 @@ export class Owners {
   nodeOf(address: Address): Node | undefined {
     const owner = this.#owners.get(address);
     return owner === undefined ? undefined : this.#input.nodes.get(owner.node);
-  }
-
-  /** VIPs without an owner, and the nodes that commit their rules first. */
-  get nominations(): Nominations {
-    return this.#scheduler.nominations;
   }
 
   /** True if the owner is connected, holds the VIP and has its rules in the kernel. */
@@ -167,13 +163,18 @@ export class Owners {
     this.#outbox.flush();
   }
 
-  /** A node let go of VIPs: each owner announces again, for hosts that learned the former node's MAC. */
+  /**
+   * A node let go of VIPs: each owner announces again, for hosts that learned the former node's MAC. A node
+   * does not get back what another has for itself.
+   */
   letGo(former: Node, addresses: readonly Address[]): void {
+    const objecting = this.#input.nodes.objecting();
     for (const address of addresses) {
       const node = this.nodeOf(address);
       // A move repeats the announcement itself.
-      if (node !== undefined && node !== former && !this.moves.has(address))
-        this.#outbox.repeat(node, address);
+      if (node === undefined || this.moves.has(address)) continue;
+      if (node !== former) this.#outbox.repeat(node, address);
+      else if (objecting.some((other) => other.hasItself(address))) this.withdraw(address);
     }
     this.#outbox.flush();
   }
