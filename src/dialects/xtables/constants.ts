@@ -77,7 +77,6 @@ export const SetAttribute = {
   FLAGS: 6,
   DATA: 7,
   ADT: 8,
-  LINENO: 9,
   INDEX: 11,
 } as const;
 
