@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { loadNative, type Native, Operation } from '../../src/host/native.ts';
+import { loadNative, type Native, Operation, type Outcome } from '../../src/host/native.ts';
 import {
   AF_INET,
   AF_NETLINK,
@@ -153,6 +153,24 @@ test('an operation that does not exist returns -EINVAL', () => {
   const operations = Object.values(Operation);
   for (const unknown of [-1, Math.max(...operations) + 1])
     assert.equal(native.submit(unknown as Operation, NO_FD, new Uint8Array(16), 0, 0, 1_000_000), -EINVAL);
+});
+
+test('an option whose parts do not fit in its bytes returns -EINVAL', () => {
+  const set = (length: number, pointer: number, end: number): Outcome | undefined => {
+    // int32 level, int32 name, and the value; at its `pointer` is where it ends.
+    const bytes = new Uint8Array(length);
+    if (pointer + 16 <= length) new DataView(bytes.buffer).setBigUint64(8 + pointer, BigInt(end), true);
+    return native.submit(Operation.setsockopt, NO_FD, bytes, pointer, 0, 1_000_000);
+  };
+  assert.equal(set(40, 8, 24), -EBADF);
+  for (const [length, pointer, end] of [
+    [7, 0, 0],
+    [40, 25, 0],
+    [40, 8, 15],
+    [40, 8, 33],
+    [40, 8, 2 ** 40],
+  ] as const)
+    assert.equal(set(length, pointer, end), -EINVAL, `${length} ${pointer} ${end}`);
 });
 
 test('a socket is not passed on to programs', () => {
