@@ -1,6 +1,15 @@
 // The state on disk: what was written is read back, and a truncated file loses only what is missing.
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -113,11 +122,37 @@ test('a journal that has grown by changes is written anew, readable for its owne
     await settled(directory, (text) => text.includes(`"port":${n},`));
     most = Math.max(most, readFileSync(path, 'utf8').split('\n').length);
   }
+  equal(openFiles(path), 1);
   await journal.close();
+  equal(openFiles(path), 0);
   ok(most < 40 * 2 + 1000 + 100, `${most} lines for 40 VIPs`);
   equal(statSync(path).mode & 0o777, 0o600);
   const { state } = readJournal(directory);
   deepEqual([state.rules.size, state.rules.get('10.60.0.39' as Address)?.ports[0]?.port], [40, 60]);
+});
+
+test('another generation alone is appended, and so is a placement alone, each once', async (t) => {
+  const directory = await written(t);
+  const journal = open(directory);
+  const text = (): string => readFileSync(join(directory, journalFile), 'utf8');
+  journal.identity('c1', 4);
+  await settled(directory, (now) => now.includes('"generation":4'));
+  const before = text();
+  journal.identity('c2', 9);
+  await settled(directory, (now) => now.includes('"generation":9'));
+  const other = { ...placed, term: { generation: 9, n: 1 } };
+  journal.placement(web.address, other);
+  await settled(directory, (now) => now.includes('"generation":9,"n":1'));
+  journal.placement(web.address, other);
+  // Longer than changes are collected.
+  await sleep(200);
+  const lines = [{ cluster: 'c2', generation: 9 }, { placement: other }].map((line) => JSON.stringify(line));
+  equal(text(), `${before}${lines.join('\n')}\n`);
+  journal.identity('c2', 10);
+  await journal.close();
+  const { state, problem } = readJournal(directory);
+  deepEqual([problem, state.cluster, state.generation], [null, 'c2', 10]);
+  deepEqual([...state.placements.values()], [other]);
 });
 
 for (const isEnd of [false, true])
@@ -135,6 +170,18 @@ for (const isEnd of [false, true])
     const { state, problem } = readJournal(directory);
     deepEqual([problem, state.rules.size, state.placements.size], [null, many.length - 1, 1]);
   });
+
+/** How many descriptors of this process are open at a path, or were before it was replaced. */
+function openFiles(path: string): number {
+  const targets = readdirSync('/proc/self/fd').map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return '';
+    }
+  });
+  return targets.filter((target) => target.startsWith(path)).length;
+}
 
 /** Waits until the file meets the condition. */
 async function settled(directory: string, condition: (text: string) => boolean): Promise<void> {
