@@ -4,6 +4,7 @@
 import { type Address, familyOf } from '../state/address.ts';
 import type { ServiceKey } from '../state/service.ts';
 import type { Controller } from './controller.ts';
+import { isServing } from './owners/serving.ts';
 import type { Readings } from './readings/readings.ts';
 
 export interface ReplacingInput {
@@ -80,7 +81,7 @@ export class Replacing {
   #isServed(key: ServiceKey, address: Address): boolean {
     const { owners, rules, refusedPorts } = this.#input.controller;
     const changed = rules.changedSeq(address);
-    if (changed === undefined || !owners.isServing(address)) return false;
+    if (changed === undefined || !isServing(owners, address)) return false;
     const isRefused = refusedPorts.get(address)?.some(({ service }) => service === key) === true;
     return owners.nodeOf(address)?.hasAcked('rules', changed) === true && !isRefused;
   }

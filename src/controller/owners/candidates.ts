@@ -32,6 +32,11 @@ export class Candidates {
     if (node !== undefined) this.#at(node).load = load;
   }
 
+  /** True if the node has VIPs or is nominated for one. */
+  isLoaded({ name }: Node): boolean {
+    return this.#loads.has(name);
+  }
+
   /** The connected nodes that may have the VIP and satisfy `isMeant`. None if a node objects to it. */
   for(address: Address, isMeant: (node: Node) => boolean = anyNode): readonly Candidate[] {
     if (this.#nodes.objectorTo(address) !== undefined) return [];

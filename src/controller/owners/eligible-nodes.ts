@@ -34,7 +34,7 @@ export class EligibleNodes {
   constructor(nodes: Nodes, candidateOf: (node: Node) => Candidate) {
     this.#nodes = nodes;
     this.#candidateOf = candidateOf;
-    this.#objecting = nodes.objecting();
+    this.#objecting = [...nodes.all().filter(({ hasObjections }) => hasObjections)];
   }
 
   /**

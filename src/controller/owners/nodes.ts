@@ -204,9 +204,10 @@ export class Nodes {
     return this.#nodes.values().find((node) => node.objectsTo(address));
   }
 
-  /** The few nodes that refuse VIPs or claim them by impossible terms, connected or not. */
-  objecting(): readonly Node[] {
-    return [...this.#nodes.values().filter(({ hasObjections }) => hasObjections)];
+  /** Whether a node has an address for itself, as it is now; for many addresses. */
+  opposition(): (address: Address) => boolean {
+    const objecting = [...this.#nodes.values().filter(({ hasObjections }) => hasObjections)];
+    return (address) => objecting.some((node) => node.hasItself(address));
   }
 
   /** A node that holds the VIP, or held it when it was last heard of. */

@@ -27,7 +27,6 @@ export interface OwnersInput extends ClaimsInput {
 /** The placements of all VIPs. */
 export class Owners {
   readonly all: ReadonlyMap<Address, Owner>;
-  /** VIPs without an owner, and the nodes that commit their rules first. */
   readonly nominations: Nominations;
   readonly moves: Moves;
   readonly candidates: Candidates;
@@ -69,13 +68,6 @@ export class Owners {
     return owner === undefined ? undefined : this.#input.nodes.get(owner.node);
   }
 
-  /** True if the owner is connected, holds the VIP and has its rules in the kernel. */
-  isServing(address: Address): boolean {
-    const node = this.nodeOf(address);
-    if (!node?.isConnected || this.leaving.has(address) || this.moves.has(address)) return false;
-    return node.held.has(address) && this.candidates.hasRules(node, address);
-  }
-
   get isSettled(): boolean {
     return this.claims.isSettled;
   }
@@ -111,7 +103,7 @@ export class Owners {
   /** Ends the time for claims: an unclaimed VIP goes to its recorded owner, others to a nominated node. */
   settle(): void {
     this.claims.isSettled = true;
-    for (const address of this.claims.unclaimed) this.#tell(address);
+    this.#tellOwners(this.claims.unclaimed);
     this.#outbox.flush();
     inTurns(this.#input.nodes.startPlacements());
     this.retry();
@@ -129,6 +121,9 @@ export class Owners {
       if (!this.claims.believes(node, { address, term }) || this.leaving.has(address)) continue;
       if (this.#claim(node, { address, term })) claimed.push(address);
     }
+    // It may have been forgotten, with what it had been told.
+    if (this.isSettled && node.placements.size === 0 && this.candidates.isLoaded(node))
+      this.#tellOwners([...this.#owners.keys()].filter((address) => this.nodeOf(address) === node));
     this.#outbox.flush();
     if (claimed.length > 0) this.#input.nodes.claimed(claimed);
     this.retry(this.nominations.for(node));
@@ -163,18 +158,15 @@ export class Owners {
     this.#outbox.flush();
   }
 
-  /**
-   * A node let go of VIPs: each owner announces again, for hosts that learned the former node's MAC. A node
-   * does not get back what another has for itself.
-   */
+  /** A node let go of VIPs: each owner announces again, for hosts that learned the former node's MAC. */
   letGo(former: Node, addresses: readonly Address[]): void {
-    const objecting = this.#input.nodes.objecting();
+    const isOpposed = this.#input.nodes.opposition();
     for (const address of addresses) {
       const node = this.nodeOf(address);
       // A move repeats the announcement itself.
       if (node === undefined || this.moves.has(address)) continue;
       if (node !== former) this.#outbox.repeat(node, address);
-      else if (objecting.some((other) => other.hasItself(address))) this.withdraw(address);
+      else if (isOpposed(address)) this.withdraw(address);
     }
     this.#outbox.flush();
   }
@@ -201,7 +193,7 @@ export class Owners {
     if (node !== undefined) this.#outbox.remove(node, address);
     this.claims.taken(address, node?.name);
     this.#disown(address);
-    this.#scheduler.begin([address]);
+    if (this.#input.rules.get(address) !== undefined) this.#scheduler.begin([address]);
     this.#outbox.flush();
   }
 
@@ -225,6 +217,14 @@ export class Owners {
     const owner = this.#owners.get(address);
     if (owner !== undefined)
       this.#outbox.set(this.#input.nodes.at(owner.node), { address, term: owner.term });
+  }
+
+  /** An owner that does not hold its VIP loses it if another node has the address for itself. */
+  #tellOwners(addresses: Iterable<Address>): void {
+    const isOpposed = this.#input.nodes.opposition();
+    for (const address of addresses)
+      if (isOpposed(address) && !this.nodeOf(address)?.held.has(address)) this.withdraw(address);
+      else this.#tell(address);
   }
 
   #disown(address: Address): void {

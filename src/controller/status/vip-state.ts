@@ -5,6 +5,7 @@ import type { Controller } from '../controller.ts';
 import type { Bar, Node } from '../owners/nodes.ts';
 import { lateAfterTicks } from '../owners/nominations.ts';
 import type { KeptRefusal } from '../owners/refusals.ts';
+import { isServing } from '../owners/serving.ts';
 
 /** The state of a VIP in the cluster; docs/operating.md says what each means. */
 export const VipState = {
@@ -43,7 +44,7 @@ export function vipState(controller: Controller, address: Address): VipCondition
   const refusal = node.refusalOf(address);
   if (refusal !== undefined && !node.held.has(address))
     return { state: 'refused', reason: refusal.code, message: refusal.reason };
-  if (owners.isServing(address)) {
+  if (isServing(owners, address)) {
     if (node.down.has(address)) return stranded(address, owner.node);
     const message =
       refusal === undefined ? '' : `the last change was refused: ${refusal.code}: ${refusal.reason}`;

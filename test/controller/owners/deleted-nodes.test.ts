@@ -4,6 +4,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DeletedNodes, type NodeList } from '../../../src/controller/owners/deleted-nodes.ts';
+import { isServing } from '../../../src/controller/owners/serving.ts';
 import { vipState } from '../../../src/controller/status/vip-state.ts';
 import { untilTrue } from '../../patience.ts';
 import { runningController } from '../fixture.ts';
@@ -129,7 +130,7 @@ test('a look at a VIP does not bring back the deleted node that had it', async (
   const { controller, sessions, session } = one;
   sessions.close(session);
   equal(vipState(controller, vip).state, 'unowned');
-  equal(controller.owners.isServing(vip), false);
+  equal(isServing(controller.owners, vip), false);
   equal(controller.nodes.get('a'), undefined);
 });
 

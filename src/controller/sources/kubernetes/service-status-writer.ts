@@ -4,6 +4,7 @@
 import type { Address } from '../../../state/address.ts';
 import type { ServiceKey } from '../../../state/service.ts';
 import type { Controller } from '../../controller.ts';
+import { isServing } from '../../owners/serving.ts';
 import type { Problem } from '../../service.ts';
 import { inTurns } from '../../turns.ts';
 import { type ApiClient, ApiError } from './client.ts';
@@ -125,7 +126,7 @@ export class ServiceStatusWriter {
       return false;
     }
     // This runs for every awaited VIP whenever an agent sends a message.
-    if (!controller.owners.isServing(address)) return true;
+    if (!isServing(controller.owners, address)) return true;
     this.#announced.add(address);
     return !this.#isCommitted(address, controller.rules.changedSeq(address));
   }
