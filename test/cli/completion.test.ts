@@ -39,7 +39,7 @@ const asks: Readonly<Record<Shell, readonly string[]>> = {
   ],
 };
 
-/** A shell that prints completions as lines: Tab is pressed once. */
+/** A shell that prints completions as lines: Tab is pressed once, when the line editor reads keys. */
 const zshInside = `
 autoload -U compinit; compinit -u -d SCRIPT.dump
 . SCRIPT
@@ -52,7 +52,8 @@ compadd() {
 }
 finish() { print -r -- '=end=' }
 comppostfuncs=(finish)
-print there
+zle-line-init() { print there }
+zle -N zle-line-init
 `;
 
 /** A stand-in for the program, which completion scripts run. */
@@ -82,13 +83,13 @@ function ask(t: TestContext, shell: Shell, script: string): Asked {
     complete(...words) {
       const first = shell === 'zsh' ? [file, inside] : [file];
       const argv = [...asks[shell], ...first, 'vipward', ...words];
-      const { stdout, stderr } = spawnSync(shell, argv, {
+      const { stdout, stderr, signal } = spawnSync(shell, argv, {
         encoding: 'utf8',
         timeout: 20_000,
         cwd: folder,
         env,
       });
-      assert.equal(stderr, '');
+      assert.deepEqual({ stderr, signal }, { stderr: '', signal: null });
       return [...new Set([...stdout.matchAll(/<([^<>\n]+)>/g)].map(([, word = '']) => word))].sort();
     },
   };
