@@ -202,14 +202,14 @@ export class Sessions {
   }
 
   /**
-   * True if one of our nodes answers for the VIP without being known to hold it, and does not say that the
-   * address is its own: no stranger has it. The VIP is withdrawn, and marked served once that node has its
-   * rules and can say no other: the next placement is then taken without asking the link.
+   * True if one of our nodes answers for the VIP without being known to hold it: no stranger has it. The VIP
+   * is withdrawn, and marked served if that node has its rules and so has not said that the address is its
+   * own: the next placement is then taken without asking the link.
    */
   #isOurOwn({ name }: Node, { key, mac }: Extract<AgentMessage, { type: 'refused' }>): boolean {
     const { nodes, owners, isPublished } = this.#controller;
     const answering = mac === undefined ? undefined : nodes.nodeOfMac(mac);
-    if (!isPublished || !answering?.isConnected || answering.objectsTo(key)) return false;
+    if (!isPublished || !answering?.isConnected) return false;
     if (owners.ownerOf(key)?.node !== name || owners.moves.has(key)) return false;
     if (owners.candidates.hasRules(answering, key)) nodes.served.add(key);
     owners.withdraw(key);

@@ -194,12 +194,14 @@ test('a node of ours that has the address itself is no former holder', limit, as
   const conflict = { type: 'refused', key: vip, services: ['demo/web'], code: 'AddressConflict' };
   owning.send({ ...conflict, table: 'rules', reason: 'it is an address of eth0' });
   await untilStatus(running, ({ nodes }) => nodes[1]?.refusals.length === 1);
-  one.send({ type: 'held', vips: [] });
   one.send({ ...conflict, table: 'placements', reason: 'a host answers', mac });
-  await untilStatus(running, ({ nodes }) => nodes[0]?.refusals.length === 1);
+  one.send({ type: 'held', vips: [] });
+  await one.until(({ placements }) => !placements.has(vip));
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'refused');
   await one.close();
   await untilStatus(running, ({ nodes }) => nodes[0]?.connected === false);
-  equal(running.status().vips[0]?.node, 'n1');
+  const [{ node, message } = {}] = running.status().vips;
+  deepEqual([node, message, said(one)], [null, 'n2: it is an address of eth0', [[vip]]]);
 });
 
 test('a VIP stays refused if an unknown host answers for its address', limit, async (t) => {
