@@ -60,7 +60,7 @@ for (const [family, program, wanted, others] of [
     arpFilter(7),
     [reply, probe4],
     [
-      ...[request4, reply4, reply.with(21, 3)],
+      ...[request4, reply4, reply.with(21, 3), probe4.with(21, 3)],
       ...[38, 39, 40, 41].map((byte) => reply.with(byte, 1)),
       ...[28, 29, 30, 31].map((byte) => probe4.with(byte, 1)),
     ],
@@ -72,6 +72,7 @@ for (const [family, program, wanted, others] of [
     [
       advertisement.with(58, 0x60),
       advertisement.with(54, 134),
+      probe6.with(54, 133),
       ...[advertisement, probe6].flatMap((frame) => [frame.with(21, 254), frame.with(20, 17)]),
       ...Array.from({ length: 16 }, (_, byte) => probe6.with(22 + byte, 1)),
     ],
