@@ -137,6 +137,20 @@ test('nothing is polled while the loop is at work', async (t) => {
   assert.equal(state.looks, 0);
 });
 
+test('a firewall that sends events of changes is not polled', async (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  const doubts: string[] = [];
+  using _ = pollKernel({
+    kernel: {} as never,
+    firewall: { glance: null } as unknown as Firewall,
+    loop: { isAtRest: true, doubt: (kind: string) => doubts.push(kind) } as never,
+    rules: { commits: 0, constants: () => [rule], elements: () => [] } as never,
+  });
+  t.mock.timers.tick(20_000);
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(doubts, []);
+});
+
 test('if the rules are equal, the elements are compared by their fingerprint', async () => {
   const differ = (found: string, wanted: string): Promise<boolean> =>
     wholeDiffers({

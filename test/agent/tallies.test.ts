@@ -29,3 +29,11 @@ test('every kind of drift is counted from 0, and what a start or other options a
     kinds.map((kind) => [kind, kind === 'rules' ? 6 : 3]),
   );
 });
+
+test('latencies are counted from 50 us on, and up to ten seconds', () => {
+  const { commit, update } = new Tallies();
+  for (const histogram of [commit, update]) {
+    const bounds = [...histogram.text('name', 'help').matchAll(/le="(.*)"/g)].map(([, bound]) => bound);
+    deepEqual([bounds.length, bounds[0], ...bounds.slice(-2)], [14, '0.00005', '10', '+Inf']);
+  }
+});
