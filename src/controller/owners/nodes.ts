@@ -204,10 +204,11 @@ export class Nodes {
     return this.#nodes.values().find((node) => node.objectsTo(address));
   }
 
-  /** Whether a node has an address for itself, as it is now; for many addresses. */
-  opposition(): (address: Address) => boolean {
+  /** Whether an owner loses its VIP: it does not hold it, and another node has the address for itself. */
+  losses(): (address: Address, owner: Node | undefined) => boolean {
     const objecting = [...this.#nodes.values().filter(({ hasObjections }) => hasObjections)];
-    return (address) => objecting.some((node) => node.hasItself(address));
+    return (address, owner) =>
+      !owner?.held.has(address) && objecting.some((node) => node !== owner && node.hasItself(address));
   }
 
   /** A node that holds the VIP, or held it when it was last heard of. */

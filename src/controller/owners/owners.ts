@@ -160,13 +160,13 @@ export class Owners {
 
   /** A node let go of VIPs: each owner announces again, for hosts that learned the former node's MAC. */
   letGo(former: Node, addresses: readonly Address[]): void {
-    const isOpposed = this.#input.nodes.opposition();
+    const isLost = this.#input.nodes.losses();
     for (const address of addresses) {
       const node = this.nodeOf(address);
       // A move repeats the announcement itself.
       if (node === undefined || this.moves.has(address)) continue;
       if (node !== former) this.#outbox.repeat(node, address);
-      else if (isOpposed(address)) this.withdraw(address);
+      else if (isLost(address, node)) this.withdraw(address);
     }
     this.#outbox.flush();
   }
@@ -221,9 +221,9 @@ export class Owners {
 
   /** An owner that does not hold its VIP loses it if another node has the address for itself. */
   #tellOwners(addresses: Iterable<Address>): void {
-    const isOpposed = this.#input.nodes.opposition();
+    const isLost = this.#input.nodes.losses();
     for (const address of addresses)
-      if (isOpposed(address) && !this.nodeOf(address)?.held.has(address)) this.withdraw(address);
+      if (isLost(address, this.nodeOf(address))) this.withdraw(address);
       else this.#tell(address);
   }
 
