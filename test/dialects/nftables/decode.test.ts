@@ -9,7 +9,7 @@ import { nftables } from '../../../src/dialects/nftables/dialect.ts';
 import { tableObject } from '../../../src/dialects/nftables/objects.ts';
 import { NetlinkError } from '../../../src/netlink/reader.ts';
 import { fakePortId } from '../../fake-kernel/answers.ts';
-import { concat, message, put } from '../../fake-kernel/bytes.ts';
+import { attributes, concat, find, headerBytes, message, put, split, text } from '../../fake-kernel/bytes.ts';
 import { type FakeKernel, fakeKernel } from '../../fake-kernel.ts';
 import { anyVips, deltaOf, needsOf, nothing, plain, stateOf } from '../arbitraries.ts';
 
@@ -137,13 +137,74 @@ test('a claimed table gets and loses base chains in a batch after that which cla
 });
 
 test('a table of an unknown layout, or without a comment, is replaced as a whole', () => {
-  for (const comment of ['vipward layout 2', 'vipward layout x', 'something', '']) {
+  for (const comment of [
+    'vipward layout 2',
+    'vipward layout x',
+    'a vipward layout 1',
+    'vipward layout 1 ',
+    '',
+  ]) {
     const kernel = meddled();
     const replies = [tableReply(0, comment), ...kernel.dump(dialect.dumps).slice(1)];
     const delta = deltaOf(dialect.decode(replies), want);
     assert.equal(delta.remove.length, 1);
     assert.equal(delta.add.length, want.constants.length + want.elements.length);
   }
+});
+
+/** The dumps of our table with a value changed in the message of a type that has this name. */
+function dumpsWith(type: number, name: readonly [number, string], value: readonly [number, Uint8Array]) {
+  let changes = 0;
+  const replies = meddled()
+    .dump(dialect.dumps)
+    .map((reply) => {
+      const copy = reply.slice();
+      for (const one of split(copy)) {
+        if (one.type !== 0xa00 + type) continue;
+        const list = attributes(one.bytes, headerBytes);
+        if (text(find(list, name[0])) !== name[1]) continue;
+        find(list, value[0])?.value.set(value[1]);
+        changes++;
+      }
+      return copy;
+    });
+  assert.equal(changes, 1);
+  return replies;
+}
+
+test('a dormant table, a set of ranges and a chain that drops or is of another type are not ours', () => {
+  const removed = (...of: Parameters<typeof dumpsWith>): string[] =>
+    deltaOf(dialect.decode(dumpsWith(...of)), want).remove.map(describe);
+  const word = (number: number) => Uint8Array.of(0, 0, 0, number);
+  assert.deepEqual(removed(0, [1, 'vipward'], [2, word(0)]), []);
+  assert.deepEqual(removed(0, [1, 'vipward'], [2, word(1)]), ['table inet vipward (flags 1)']);
+  const ranges = removed(9, [2, 'vip4'], [3, word(4)]);
+  assert.ok(ranges.includes('set vip4 (size 0)'), ranges.join());
+  const route = new TextEncoder().encode('route\0\0');
+  for (const value of [
+    [5, word(0)],
+    [7, route],
+  ] as const)
+    assert.match(removed(3, [3, 'prerouting'], value).join(), /^chain prerouting /);
+});
+
+test('an anonymous set is no object, and a set with an element for every absent key is replaced', () => {
+  const replies = meddled().dump(dialect.dumps);
+  const set = (name: string) => [put(1, 'vipward'), put(2, name)];
+  const removed = (place: number, type: number, parts: readonly Uint8Array[]): string[] => {
+    const extra = message({ type: 0xa00 + type, flags: 2, sequence: 1 }, parts);
+    const more = replies.map((reply, index) => (index === place ? concat([extra, reply]) : reply));
+    return deltaOf(dialect.decode(more), want).remove.map(describe);
+  };
+  const anonymous = [...set('__set0'), put(3, 1), put(4, 7), put(5, 4), put(9, [put(1, 8)])];
+  assert.deepEqual(removed(1, 9, anonymous), []);
+  const vip4 = replies.findIndex((reply) =>
+    split(reply).some(
+      (one) => one.type === 0xa0c && text(find(attributes(one.bytes, headerBytes), 2)) === 'vip4',
+    ),
+  );
+  const every = removed(vip4, 12, [...set('vip4'), put(3, [put(1, [put(3, 2)])])]);
+  assert.ok(every.includes('set vip4 (size 0)'), every.join());
 });
 
 test('corrupted dumps give objects or a NetlinkError', () => {
