@@ -211,6 +211,11 @@ export class Nodes {
       !owner?.held.has(address) && objecting.some((node) => node !== owner && node.hasItself(address));
   }
 
+  /** True if a node that was to let go of a VIP may have it again. */
+  mayReturn(former: Node | undefined, address: Address): former is Node {
+    return former?.isConnected === true && former.mayTake(address) && !this.losses()(address, former);
+  }
+
   /** A node that holds the VIP, or held it when it was last heard of. */
   holderOf(address: Address): Node | undefined {
     return this.#nodes.values().find(({ held }) => held.has(address));

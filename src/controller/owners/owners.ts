@@ -80,7 +80,7 @@ export class Owners {
       if (this.claims.isAwaited(address)) continue;
       const owner = this.#owners.get(address) ?? this.claims.of(address);
       if (owner !== undefined) this.#own(address, owner);
-      else if (former?.isConnected === true && former.mayTake(address)) this.#place(address, former);
+      else if (this.#input.nodes.mayReturn(former, address)) this.#place(address, former);
       else fresh.push(address);
     }
     this.#outbox.flush();

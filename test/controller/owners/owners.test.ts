@@ -48,6 +48,20 @@ test('an address that a node has found to be its own is not given to its owner o
   deepEqual([controller.owners.ownerOf(vip)?.node, placedOn(one, 'a')], ['a', true]);
 });
 
+test('a VIP that is wanted again is not given back to its node if another has the address itself', () => {
+  const one = ruling();
+  const { controller, sessions } = one;
+  const set = servicesOf(1);
+  controller.publish({ set, remove: [] });
+  sessions.begin(sessions.open(hello('a'), wire));
+  controller.owners.settle();
+  equal(placedOn(one, 'a'), true);
+  controller.apply({ set: [], remove: set.map(({ key }) => key) });
+  objects(one, 'b', vip);
+  controller.apply({ set, remove: [] });
+  deepEqual([placedOn(one, 'a'), controller.owners.nominations.get(vip)], [false, null]);
+});
+
 test('a VIP that is withdrawn before the first reading and then gone needs no node', () => {
   const one = ruling({ count: 2 });
   const { controller, sessions } = one;
