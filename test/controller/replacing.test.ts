@@ -110,8 +110,10 @@ function twoFamilies(followMs: number) {
     allocator,
     compilation: { follow: () => undefined },
     owners: {
-      nodeOf: () => ({ hasAcked: () => true }),
-      isServing: (address: Address) => served.has(address),
+      nodeOf: () => ({ isConnected: true, held: served, hasAcked: () => true }),
+      leaving: new Set(),
+      moves: new Set(),
+      candidates: { hasRules: () => true },
     },
     rules: { changedSeq: () => 1 },
     refusedPorts: new Map(),
