@@ -68,7 +68,7 @@ export function makeClusterWriter({
     isListed: () => source.hasRecords,
     uidOf: (key) => catalog.uidOf(key),
   });
-  const isRecorded: VirtualIpWriter['has'] = (address, key) => vipWriter.has(address, key);
+  const wasRecorded: VirtualIpWriter['had'] = (address, key) => vipWriter.had(address, key);
   const statusWriter = new ServiceStatusWriter({
     controller,
     catalog,
@@ -76,7 +76,7 @@ export function makeClusterWriter({
     writes,
     signal,
     hasIpMode: () => source.hasIpMode,
-    serviceEvents: new ServiceEvents({ controller, catalog, say, isRecorded }),
+    serviceEvents: new ServiceEvents({ controller, catalog, say, wasRecorded }),
     onVipsTouched: (addresses) => vipWriter.touched(addresses),
   });
   const preferences = new Preferences({ controller, client, writes, say, mayMove: mayWrite });

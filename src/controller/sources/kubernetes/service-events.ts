@@ -12,8 +12,8 @@ import { isContestedFor } from './service-status.ts';
 export interface ServiceEventsInput {
   readonly controller: Controller;
   readonly catalog: ServiceObjects;
-  /** True if the cluster has recorded the address as the Service's. */
-  readonly isRecorded: (address: Address, key: ServiceKey) => boolean;
+  /** True if the cluster had recorded the address as the Service's before this controller wrote that. */
+  readonly wasRecorded: (address: Address, key: ServiceKey) => boolean;
   readonly say: (draft: EventDraft) => void;
 }
 
@@ -90,11 +90,14 @@ export class ServiceEvents {
     this.#say(key, { type: 'Warning', reason: 'StatusOwnedByAnother', action: 'WriteStatus', note });
   }
 
-  /** An address that the cluster already records, from an earlier controller, is no news. */
+  /**
+   * An address that the cluster already records, from an earlier controller, is no news. What this controller
+   * records may be there before the Service is looked at.
+   */
   #allocated(key: ServiceKey, addresses: readonly Address[]): void {
-    const { catalog, isRecorded } = this.#input;
+    const { catalog, wasRecorded } = this.#input;
     const recorded = catalog.recordedOf(key);
-    const fresh = addresses.filter((address) => !recorded.includes(address) && !isRecorded(address, key));
+    const fresh = addresses.filter((address) => !recorded.includes(address) && !wasRecorded(address, key));
     if (fresh.length === 0) return;
     this.#say(key, { type: 'Normal', reason: 'Allocated', action: 'Allocate', note: fresh.join(', ') });
   }

@@ -45,6 +45,8 @@ export class VirtualIpWriter {
   readonly #input: VirtualIpWriterInput;
   /** The records, by name of their object. */
   readonly #records = new Map<string, VirtualIpRecord>();
+  /** Addresses whose record this controller has made, or has given other Services. */
+  readonly #written = new Set<Address>();
   readonly #dirty = new Set<Address>();
   readonly #looks = new TurnQueue<Address>((address) => this.#check(address), { done: () => this.#arm() });
   #timer: NodeJS.Timeout | undefined;
@@ -66,8 +68,9 @@ export class VirtualIpWriter {
     return this.#records.values();
   }
 
-  /** True if the record of the address names the Service. */
-  has(address: Address, key: ServiceKey): boolean {
+  /** True if the record of the address named the Service before this controller wrote it. */
+  had(address: Address, key: ServiceKey): boolean {
+    if (this.#written.has(address)) return false;
     return this.#recordOf(address)?.services.some((service) => service.key === key) === true;
   }
 
@@ -78,6 +81,7 @@ export class VirtualIpWriter {
       const record = this.#records.get(name);
       if (record === undefined) continue;
       this.#records.delete(name);
+      this.#written.delete(record.address);
       this.#dirty.add(record.address);
       if (!allocator.isUsed(record.address) && this.#isHeld(record.address)) this.#missed.add(record.address);
     }
@@ -174,6 +178,7 @@ export class VirtualIpWriter {
     const { controller } = this.#input;
     const isGiven = controller.allocator.isUsed(address) || this.#isMissed(address);
     if (!isGiven || this.#recordOf(address) !== undefined) return null;
+    this.#written.add(address);
     const body = {
       apiVersion: 'vipward.io/v1alpha1',
       kind: 'VirtualIP',
@@ -185,6 +190,7 @@ export class VirtualIpWriter {
 
   #change(address: Address): Write | null {
     if (!this.#input.controller.allocator.isUsed(address)) return null;
+    this.#written.add(address);
     const path = `${virtualIpsPath}/${virtualIpName(address)}`;
     const body = { spec: this.#spec(address) };
     return { method: 'PATCH', path, body, events: [] };

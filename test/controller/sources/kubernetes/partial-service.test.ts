@@ -115,7 +115,7 @@ test('a Service with an invalid field gets one event, whether it was valid befor
   const catalog = new ServiceObjects();
   const said: EventDraft[] = [];
   const say = (serviceEvents: EventDraft) => void said.push(serviceEvents);
-  const serviceEvents = new ServiceEvents({ controller, catalog, say, isRecorded: () => true });
+  const serviceEvents = new ServiceEvents({ controller, catalog, say, wasRecorded: () => true });
   const follow = (spec: object) => {
     const changes = catalog.apply({ set: new Map([[key, entryOf(spec)]]), remove: [] });
     if (controller.isPublished) controller.apply(changes);
@@ -137,7 +137,7 @@ test('a misspelt vipward.io annotation gets one event, and the rest of the Servi
   const catalog = new ServiceObjects();
   const said: EventDraft[] = [];
   const say = (serviceEvents: EventDraft) => void said.push(serviceEvents);
-  const serviceEvents = new ServiceEvents({ controller, catalog, say, isRecorded: () => true });
+  const serviceEvents = new ServiceEvents({ controller, catalog, say, wasRecorded: () => true });
   controller.publish({ set: [], remove: [] });
   const follow = (annotations: Readonly<Record<string, string>>) => {
     controller.apply(catalog.apply({ set: new Map([[key, entryOf({}, annotations)]]), remove: [] }));

@@ -1,7 +1,8 @@
 // The VirtualIP of a removed VIP that an absent node may still have: it stays until the node has let go, even
-// if it is deleted by hand.
-import { deepEqual } from 'node:assert/strict';
+// if it is deleted by hand. And which records were there before this controller wrote them.
+import { deepEqual, equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import type { Controller } from '../../../../src/controller/controller.ts';
 import type { ApiRequest } from '../../../../src/controller/sources/kubernetes/client.ts';
 import {
   cutVirtualIp,
@@ -18,18 +19,15 @@ import { hello, joined, ruling, servicesOf, settled, term, vip } from '../../rul
 
 const limit = { timeout: 20_000 };
 const quiet = () => undefined;
+const key = 'demo/web-0' as ServiceKey;
+const ofService = { namespace: 'demo', name: 'web-0' };
 const released = { node: 'a', term, state: 'released' };
 
-/** A controller whose node `a` had a VIP and is away; the Service is gone. And the requests to the API. */
-async function recording(t: TestContext) {
+/** The writer of a controller's records, and the requests to the API. */
+function writing(t: TestContext, controller: Controller) {
   const abort = new AbortController();
   t.after(() => abort.abort());
   const { signal } = abort;
-  const one = ruling();
-  const { controller, sessions } = one;
-  controller.publish({ set: servicesOf(1), remove: [] });
-  const session = joined(one, hello('a', [{ address: vip, term }]));
-  await settled(one);
   const asked: unknown[] = [];
   let last = '';
   const json = async ({ method, path, body }: ApiRequest) => {
@@ -60,9 +58,20 @@ async function recording(t: TestContext) {
     deepEqual(asked, [wanted]);
     asked.length = 0;
   };
+  return { vipWriter, told, deleted, asks };
+}
+
+/** A controller whose node `a` had a VIP and is away; the Service is gone. And the requests to the API. */
+async function recording(t: TestContext) {
+  const one = ruling();
+  const { controller, sessions } = one;
+  controller.publish({ set: servicesOf(1), remove: [] });
+  const session = joined(one, hello('a', [{ address: vip, term }]));
+  await settled(one);
+  const { told, deleted, asks } = writing(t, controller);
   sessions.close(session);
-  controller.apply({ set: [], remove: ['demo/web-0' as ServiceKey] });
-  told('r1', { ...released, state: 'serving' }, [{ namespace: 'demo', name: 'web-0' }]);
+  controller.apply({ set: [], remove: [key] });
+  told('r1', { ...released, state: 'serving' }, [ofService]);
   await asks('PATCH', `${vip}/status`, { status: released });
   told('r1', released);
   return { ...one, told, deleted, asks };
@@ -93,4 +102,19 @@ test('a VirtualIP of a VIP that no node has is deleted, and is not created again
   all.deleted();
   all.told('r3', {});
   await all.asks('DELETE', vip, { preconditions: { uid: 'r3' } });
+});
+
+test('a record counts as there before only until this controller has written it', limit, async (t) => {
+  const one = ruling();
+  one.controller.publish({ set: servicesOf(1), remove: [] });
+  joined(one, hello('a', [{ address: vip, term }]));
+  await settled(one);
+  const { vipWriter, told, deleted, asks } = writing(t, one.controller);
+  const spec = { ...made.spec, services: [ofService] };
+  told('r1', {}, [ofService]);
+  equal(vipWriter.had(vip, key), true);
+  deleted();
+  await asks('POST', '', { ...made, spec });
+  told('r2', {}, [ofService]);
+  equal(vipWriter.had(vip, key), false);
 });
