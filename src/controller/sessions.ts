@@ -5,6 +5,7 @@ import { type AgentMessage, type HeldVip, type Hello, heldLimit } from '../proto
 import type { Address } from '../state/address.ts';
 import type { Controller } from './controller.ts';
 import { AbsentNodes } from './owners/absent-nodes.ts';
+import { Answering } from './owners/answering.ts';
 import { isTooMuch } from './owners/claims.ts';
 import { changeHeld, setHeld } from './owners/held.ts';
 import type { Node } from './owners/nodes.ts';
@@ -47,10 +48,12 @@ export class Sessions {
   readonly #controller: Controller;
   readonly #events: SessionEvents;
   readonly #absent: AbsentNodes;
+  readonly #answering: Answering;
 
   constructor(controller: Controller, events: SessionEvents) {
     this.#controller = controller;
     this.#absent = new AbsentNodes(controller);
+    this.#answering = new Answering(controller);
     this.#events = events;
   }
 
@@ -187,8 +190,10 @@ export class Sessions {
   #refused(node: Node, message: Extract<AgentMessage, { type: 'refused' }>): void {
     const { table, key, code, reason } = message;
     // A refusal of a VIP that the node was not told of is dropped: it would be kept for nothing.
-    if (!this.#isTold(node, key) || this.#isOurOwn(node, message)) return;
-    node.refusals.add({ table, key, code, reason });
+    if (!this.#isTold(node, key)) return;
+    const refusal = { table, key, code, reason };
+    if (this.#answering.excuses(node, refusal, message.mac)) return;
+    node.refusals.add(refusal);
     if (code === 'AddressConflict') this.#controller.conflicts++;
     this.#events.refused(node.name, message);
     if (this.#controller.isPublished) this.#controller.owners.refused(node, key);
@@ -199,21 +204,6 @@ export class Sessions {
     // An agent knows VIPs of its last controller, which this one has in its records before it has read them.
     if (!isPublished && allocator.isUsed(key)) return true;
     return rules.get(key) !== undefined || node.placements.get(key) !== undefined;
-  }
-
-  /**
-   * True if one of our nodes answers for the VIP without being known to hold it: no stranger has it. The VIP
-   * is withdrawn, and marked served if that node has its rules and so has not said that the address is its
-   * own: the next placement is then taken without asking the link.
-   */
-  #isOurOwn({ name }: Node, { key, mac }: Extract<AgentMessage, { type: 'refused' }>): boolean {
-    const { nodes, owners, isPublished } = this.#controller;
-    const answering = mac === undefined ? undefined : nodes.nodeOfMac(mac);
-    if (!isPublished || !answering?.isConnected) return false;
-    if (owners.ownerOf(key)?.node !== name || owners.moves.has(key)) return false;
-    if (owners.candidates.hasRules(answering, key)) nodes.served.add(key);
-    owners.withdraw(key);
-    return true;
   }
 
   #acked({ node, stream }: Session, message: Extract<AgentMessage, { type: 'ack' }>): Closing | null {
@@ -232,7 +222,10 @@ export class Sessions {
     if (table === 'rules' && before !== null)
       node.lagMs = this.#controller.latency.acknowledged(seq) ?? node.lagMs;
     const { owners } = this.#controller;
-    if (table === 'rules') owners.accepted(node.refusals.confirm());
+    if (table === 'rules') {
+      owners.accepted(node.refusals.confirm());
+      this.#answering.acked(node);
+    }
     owners.acked(node);
     return null;
   }

@@ -217,33 +217,3 @@ test('a VIP that its node refuses before the first reading is believed goes to a
   await other.until(({ placements }) => placements.has(vip));
   deepEqual(running.controller.owners.nominations.all(), []);
 });
-
-test('a node of ours that answers for a VIP may still say that it is its own address', limit, async (t) => {
-  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
-  const other = agentOf(t, running, 'n1', { acks: false });
-  await other.synced();
-  other.commit('rules');
-  await other.until(({ placements }) => placements.has(vip));
-  const owning = owningOf(t, running);
-  await owning.until(({ rules }) => rules.has(vip));
-  const conflict = { type: 'refused', table: 'placements', key: vip, services: [], code: 'AddressConflict' };
-  other.send({ ...conflict, reason: 'a host answers', mac });
-  await other.until(({ heard }) => heard.filter(({ type }) => type === 'delta').length > 1);
-  objects(owning);
-  await refusedBy(running);
-  equal(running.controller.nodes.served.has(vip), false);
-});
-
-test('a VIP stays refused if a node of ours answers for it whose agent is away', limit, async (t) => {
-  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
-  const owning = owningOf(t, running);
-  await owning.until(({ rules }) => rules.has(vip));
-  owning.commit('rules');
-  await owning.close();
-  await untilStatus(running, ({ nodes }) => nodes[0]?.connected === false);
-  const other = agentOf(t, running, 'n1');
-  other.refuses = 'AddressConflict';
-  other.answeredBy = mac;
-  await untilStatus(running, ({ vips }) => vips[0]?.state === 'refused');
-  deepEqual([running.status().vips[0]?.node, running.controller.nodes.served.has(vip)], ['n1', false]);
-});
