@@ -231,8 +231,11 @@ export class Sessions {
   }
 
   #disconnect(node: Node): void {
+    const { owners } = this.#controller;
     node.disconnect();
-    this.#controller.owners.gone(node);
+    owners.gone(node);
+    // What it has heard of other hosts counts no more.
+    owners.accepted([...node.refusals.values()].map(({ key }) => key));
     if (node.isDeleted) this.#controller.forget(node.name);
     else this.#absent.left(node.name);
   }

@@ -217,3 +217,20 @@ test('a VIP that its node refuses before the first reading is believed goes to a
   await other.until(({ placements }) => placements.has(vip));
   deepEqual(running.controller.owners.nominations.all(), []);
 });
+
+test('a VIP of which a node heard elsewhere is tried again when that node is gone', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const hearing = agentOf(t, running, 'n1');
+  hearing.refuses = 'AddressConflict';
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'refused');
+  hearing.acks = false;
+  const other = agentOf(t, running, 'n2');
+  await other.synced();
+  running.write('a.yaml', '');
+  await hearing.until(({ placements }) => !placements.has(vip));
+  running.write('a.yaml', service('web'));
+  await untilStatus(running, ({ vips }) => vips[0]?.node === null && vips[0].state === 'refused');
+  equal(other.placements.has(vip), false);
+  await hearing.close();
+  await other.until(({ placements }) => placements.has(vip));
+});
