@@ -183,7 +183,7 @@ export class Sessions {
 
   #held(node: Node, set: readonly HeldVip[], gone: readonly Address[]): void {
     const { owners } = this.#controller;
-    owners.letGo(node, gone);
+    if (gone.length > 0) owners.letGo(node, gone);
     owners.heldChanged(node, set);
   }
 
