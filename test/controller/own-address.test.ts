@@ -36,13 +36,19 @@ async function caughtUp(running: TestController, agent: TestAgent): Promise<void
   await agent.until(({ placements }) => !placements.has('10.77.0.199' as Address));
 }
 
-/** A VIP that n2 has for itself and n1 could take. */
-async function opposed(context: TestContext): Promise<{ running: TestController; other: TestAgent }> {
+/** A VIP that n2 has for itself. */
+async function owned(context: TestContext): Promise<{ running: TestController; owning: TestAgent }> {
   const running = await runningController(context, { files: { 'a.yaml': service('web') } });
   const owning = owningOf(context, running);
   await owning.until(({ rules }) => rules.has(vip));
   objects(owning);
   await refusedBy(running);
+  return { running, owning };
+}
+
+/** A VIP that n2, which is away, has for itself and n1 could take. */
+async function opposed(context: TestContext): Promise<{ running: TestController; other: TestAgent }> {
+  const { running, owning } = await owned(context);
   const other = agentOf(context, running, 'n1');
   await untilStatus(running, ({ nodes }) => nodes[1]?.seq === 1);
   await owning.close();
@@ -78,11 +84,7 @@ test('an agent that is back and commits the rules of a VIP objects to it no more
 });
 
 test('a refusal stays until its agent takes it back, though the VIP was gone meanwhile', limit, async (t) => {
-  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
-  const owning = owningOf(t, running);
-  await owning.until(({ rules }) => rules.has(vip));
-  objects(owning);
-  await refusedBy(running);
+  const { running, owning } = await owned(t);
   const other = agentOf(t, running, 'n1');
   await other.until(({ rules }) => rules.has(vip));
   running.write('a.yaml', '');
