@@ -173,9 +173,9 @@ export class Hub {
       if (connection.node !== null) stay.heard();
     });
     socket.on('error', (error) => connection.broke(error));
-    socket.on('close', (code) => {
+    socket.on('close', (code, said) => {
       stay.left();
-      this.#closed(connection, { code, from });
+      this.#closed(connection, code, said.toString(), from);
     });
   }
 
@@ -220,12 +220,13 @@ export class Hub {
     if (node !== null && this.#speakers.get(node) === connection) this.#speakers.delete(node);
   }
 
-  #closed(connection: Connection, { code, from }: { code: number; from: Origin }): void {
+  /** `said` is the peer's reason: only that of a node is believed. */
+  #closed(connection: Connection, code: number, said: string, from: Origin): void {
     this.#connections.delete(connection);
     const { session, closing, node } = connection;
     this.#unname(connection);
     if (session !== null) this.#input.sessions.close(session);
-    const reason = session?.isLeaving === true ? 'bye' : 'the connection ended';
+    const reason = session?.isLeaving === true ? 'bye' : (node !== null && said) || 'the connection ended';
     const how = closing ?? { code, reason };
     if (node !== null) this.#input.onClosed(node, how);
     // Named by the credential of its upgrade: a closed socket has no certificate any more.

@@ -108,6 +108,16 @@ test('an ack of a number that was never sent closes the connection', limit, asyn
   match(running.status().nodes[0]?.lastClosed?.reason ?? '', /^seq: ack of rules 99, but the last sent is /);
 });
 
+test('the status has the reason with which an agent closed its stream', limit, async (t) => {
+  const running = await withWitness(t);
+  const agent = agentOf(t, running, 'n1');
+  await agent.synced();
+  agent.socket.close(1008, 'cluster: this node belongs to another');
+  await untilStatus(running, ({ nodes }) => nodes[0]?.lastClosed !== null);
+  const { code, reason } = running.status().nodes[0]?.lastClosed ?? {};
+  deepEqual({ code, reason }, { code: 1008, reason: 'cluster: this node belongs to another' });
+});
+
 test('a resync is answered with the buckets that differ, and the stream stays open', limit, async (t) => {
   const running = await withWitness(t);
   const agent = agentOf(t, running, 'n1');
