@@ -53,7 +53,7 @@ export class Connection implements Stream {
   #isRefused = false;
   /** A tick or `synced` has followed the welcome: the peer is a working controller. */
   #isProven = false;
-  /** Messages that could not be parsed or applied since the last `synced`. */
+  /** Messages that could not be parsed or applied, and refusals for good, since the last `synced`. */
   #faults = 0;
   #ended = false;
 
@@ -91,7 +91,8 @@ export class Connection implements Stream {
     else socket.send(agentFrame(message));
   }
 
-  refuse(reason: string): void {
+  refuse(reason: string, isForGood = false): void {
+    if (isForGood) this.#faults++;
     if (this.#socket !== undefined) this.#refuse(this.#socket, 1008, reason);
   }
 
@@ -230,8 +231,7 @@ export class Connection implements Stream {
     if (this.state !== 'refused' && replacedAt === undefined) this.#streamLog.failed(reason, address);
     this.#parts.onClose(this);
     this.#siblings.closed(this);
-    const lostForMs = this.#parts.now() - this.#lostAtMs;
-    const most = longestPauseMs({ lostForMs, faults: this.#faults });
+    const most = longestPauseMs({ lostForMs: this.#parts.now() - this.#lostAtMs, faults: this.#faults });
     this.#retry = setTimeout(() => this.#again(replacedAt, address), Math.random() * most);
   }
 

@@ -21,6 +21,8 @@ export interface TestedAgent {
 }
 
 export interface AgentSide {
+  /** The cluster that the node belongs to. */
+  readonly cluster?: string | null;
   readonly acksAtOnce?: boolean;
   readonly credentials?: () => Promise<Credentials>;
   readonly lookup?: StreamsParts['lookup'];
@@ -57,7 +59,7 @@ export function agentOf(
       onRuler: () => undefined,
       onChange: () => undefined,
     },
-    { cluster: null, generation: 0 },
+    { cluster: more.cluster ?? null, generation: 0 },
   );
   const streams = new Streams({
     urls,

@@ -21,6 +21,9 @@ import type { Stream } from './stream.ts';
 /** After this many resyncs without a valid `synced` the agent closes the stream. */
 const resyncTries = 3;
 
+const clusterRemedy =
+  'run "vipward cleanup" on the node to let it join that one, or correct --controller, or its --state';
+
 export interface SessionParts {
   readonly node: string;
   readonly version: string;
@@ -178,8 +181,8 @@ export class Session {
 
   #welcome(stream: Stream, { cluster, features, generation, ruling }: Welcome): void {
     if (this.cluster !== null && cluster !== this.cluster) {
-      const remedy = 'run "vipward cleanup" on the node to let it join another';
-      stream.refuse(`cluster: this node belongs to ${this.cluster}, the controller to ${cluster}; ${remedy}`);
+      const why = `this node belongs to ${this.cluster}, the controller to ${cluster}`;
+      stream.refuse(`cluster: ${why}; ${clusterRemedy}`, true);
       return;
     }
     const isPromoted = this.#standbys.delete(stream);

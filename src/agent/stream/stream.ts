@@ -14,8 +14,11 @@ export interface Stream {
   readonly state: 'connecting' | 'open' | 'refused' | 'dormant';
   readonly reason: string;
   send(message: AgentMessage): void;
-  /** Closes with a reason that both sides can read; another attempt follows. */
-  refuse(reason: string): void;
+  /**
+   * Closes with a reason that both sides can read; another attempt follows. Attempts at a controller that is
+   * the wrong one for good come ever later.
+   */
+  refuse(reason: string, isForGood?: boolean): void;
 }
 
 export interface StreamsParts {

@@ -1,7 +1,7 @@
 // How long an agent waits before it reconnects: briefly at first, longer later, and ever longer after refused
 // frames.
 import { deepEqual } from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { longestPauseMs } from '../../../src/agent/stream/reconnect.ts';
 import { untilTrue } from '../../patience.ts';
 import { agentOf } from '../../protocol/agent-side.ts';
@@ -17,9 +17,11 @@ test('each refused frame in a row doubles the pause, up to a minute', () => {
   deepEqual(pauses, [1000, 2000, 4000, 32_000, 60_000, 60_000]);
 });
 
-test('a controller that sends only invalid frames is retried after ever longer pauses', {
-  timeout: 60_000,
-}, async (t) => {
+/** The pauses of an agent between its attempts at a controller to whose hellos the test answers. */
+async function pausesOf(
+  t: TestContext,
+  { cluster, answer }: { readonly cluster: string | null; readonly answer: (peer: Peer) => void },
+): Promise<readonly number[]> {
   const pauses: number[] = [];
   const real = globalThis.setTimeout;
   t.mock.method(Math, 'random', () => 1);
@@ -28,15 +30,23 @@ test('a controller that sends only invalid frames is retried after ever longer p
     return real(then, ms / 100);
   });
   const peer = await Peer.listen(t, 1);
-  agentOf(t, [peer.url]);
+  agentOf(t, [peer.url], { cluster });
   const hellos = (): number => peer.types().filter((type) => type === 'hello').length;
   for (let round = 1; round <= 7; round++) {
     await untilTrue(() => hellos() >= round);
-    peer.say({ type: 'nonsense' });
+    answer(peer);
   }
-  const seen = [2000, 4000, 8000, 16_000, 32_000];
-  deepEqual(
-    pauses.filter((ms) => seen.includes(ms)),
-    seen,
-  );
+  return pauses.filter((ms) => doubled.includes(ms));
+}
+
+const doubled = [2000, 4000, 8000, 16_000, 32_000];
+
+test('a controller that sends only invalid frames is retried after ever longer pauses', {
+  timeout: 60_000,
+}, async (t) => {
+  deepEqual(await pausesOf(t, { cluster: null, answer: (peer) => peer.say({ type: 'nonsense' }) }), doubled);
+});
+
+test('a controller of another cluster is retried after ever longer pauses', { timeout: 60_000 }, async (t) => {
+  deepEqual(await pausesOf(t, { cluster: 'mine', answer: () => undefined }), doubled);
 });
