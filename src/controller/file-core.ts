@@ -101,8 +101,9 @@ function problemTeller(catalog: Catalog, log: Log): () => void {
   return () => {
     if (catalog.problemsSeq === seq) return;
     seq = catalog.problemsSeq;
-    const problems = catalog.problems().map(({ file, service, message }) => {
-      return `${file}: ${service === null ? '' : `${service}: `}${message}`;
+    const problems = catalog.problems().map(({ file, document, service, message }) => {
+      const part = service ?? (document === null ? null : `document ${document}`);
+      return `${file}: ${part === null ? '' : `${part}: `}${message}`;
     });
     const text = problems.join('\n');
     if (text === told) return;

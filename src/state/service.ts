@@ -27,5 +27,6 @@ export class ServiceKeyError extends Error {
 /** Takes `NAMESPACE/NAME`, both in the form that Kubernetes allows. Throws ServiceKeyError. */
 export function parseServiceKey(value: unknown): ServiceKey {
   if (typeof value === 'string' && twoNames.test(value)) return value as ServiceKey;
-  throw new ServiceKeyError(`expected NAMESPACE/NAME, got ${JSON.stringify(value)}`);
+  const form = 'NAMESPACE/NAME in lower case letters, digits, - and .';
+  throw new ServiceKeyError(`expected ${form}, got ${JSON.stringify(value)}`);
 }

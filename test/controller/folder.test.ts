@@ -130,7 +130,9 @@ test('a problem of a file is logged once when it appears, and again when it ends
   mkdirSync(services);
   await said();
   put('a.yaml', '{');
-  await said(/\/a\.yaml: not YAML: /);
+  await said(/\/a\.yaml: document 0: not YAML: /);
+  put('a.yaml', service('web'), 'kind: Service\nmetadata: { name: API, namespace: demo }\n');
+  await said(/\/a\.yaml: document 1: metadata: expected .* lower case .*, got "demo\/API"$/);
   put('a.yaml', service('web', { ports: [0] }), service('api'));
   await said(/\/a\.yaml: demo\/web: spec\.ports\[0\]\.port: expected 1-65535, got 0/);
   put('b.yaml', service('api'));

@@ -92,6 +92,7 @@ const text = (length: number) => `a text of at most ${length} characters`;
 const long = (length: number) => 'x'.repeat(length + 1);
 const cut = `"${'x'.repeat(79)}…`;
 const whole = `a whole number of 0-${most}`;
+const serviceForm = 'NAMESPACE/NAME in lower case letters, digits, - and .';
 const address = 'an IPv4 or IPv6 address';
 const onPort = (change: object) => ({ set: [rule, { ...rule, ports: [{ ...port, ...change }] }] });
 const agentTypes = 'hello, ack, refused, accepted, held, heldDelta, resync, tick or bye';
@@ -139,7 +140,7 @@ const wrong: readonly (readonly [base: object, change: object, message: string])
   [refused, { key: '10.0.0' }, `key: expected ${address}, got "10.0.0"`],
   [refused, { key: long(64) }, `key: expected ${text(64)}, got "${long(64)}"`],
   [refused, { key: 'fd77:0::1' }, 'key: expected canonical text (fd77::1), got "fd77:0::1"'],
-  [refused, { services: ['web'] }, 'services[0]: expected NAMESPACE/NAME, got "web"'],
+  [refused, { services: ['web'] }, `services[0]: expected ${serviceForm}, got "web"`],
   [
     refused,
     { code: 'x' },
@@ -188,7 +189,7 @@ const wrong: readonly (readonly [base: object, change: object, message: string])
   [page, onPort({ port: 0 }), `${on}.port: expected 1-65535, got 0`],
   [page, onPort({ port: 65_536 }), `${on}.port: expected 1-65535, got 65536`],
   [page, onPort({ port: 1.5 }), `${on}.port: expected 1-65535, got 1.5`],
-  [page, onPort({ service: 1 }), `${on}.service: expected NAMESPACE/NAME, got 1`],
+  [page, onPort({ service: 1 }), `${on}.service: expected ${serviceForm}, got 1`],
   [page, onPort({ delivery: 'none' }), `${on}.delivery: expected host or forward, got "none"`],
   [page, onPort({ sources: undefined }), `${on}.sources: expected a list, got undefined`],
   [
