@@ -47,6 +47,8 @@ test('a controller that sends only invalid frames is retried after ever longer p
   deepEqual(await pausesOf(t, { cluster: null, answer: (peer) => peer.say({ type: 'nonsense' }) }), doubled);
 });
 
-test('a controller of another cluster is retried after ever longer pauses', { timeout: 60_000 }, async (t) => {
+test('a controller of another cluster is retried after ever longer pauses', {
+  timeout: 60_000,
+}, async (t) => {
   deepEqual(await pausesOf(t, { cluster: 'mine', answer: () => undefined }), doubled);
 });
