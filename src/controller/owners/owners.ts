@@ -3,7 +3,6 @@
 
 import type { HeldVip } from '../../protocol/messages.ts';
 import type { Address } from '../../state/address.ts';
-import type { Term } from '../../state/term.ts';
 import type { Owner } from '../records/records.ts';
 import { inTurns } from '../turns.ts';
 import { Candidates } from './candidates.ts';
@@ -13,13 +12,10 @@ import { Moves } from './moves.ts';
 import type { Node } from './nodes.ts';
 import type { Nominations } from './nominations.ts';
 import { Outbox } from './outbox.ts';
+import { Ownership, type OwnershipInput } from './ownership.ts';
 import { Scheduler } from './scheduler.ts';
 
-export interface OwnersInput extends ClaimsInput {
-  /** The owners by the records. */
-  readonly owners: ReadonlyMap<Address, Owner>;
-  /** A term above all that were issued. */
-  readonly nextTerm: () => Term;
+export interface OwnersInput extends ClaimsInput, Pick<OwnershipInput, 'owners' | 'nextTerm'> {
   /** Called when no node holds these VIPs any more: their rules may go. */
   readonly dropRules: (addresses: readonly Address[]) => void;
 }
@@ -34,38 +30,46 @@ export class Owners {
   /** VIPs without Services, until their holders have let go. */
   readonly leaving: Leaving;
   readonly #input: OwnersInput;
-  readonly #owners: Map<Address, Owner>;
+  readonly #ownership: Ownership;
   readonly #outbox: Outbox = new Outbox();
   readonly #scheduler: Scheduler;
 
   constructor(input: OwnersInput) {
-    const { nodes, rules, owners, nextTerm, dropRules } = input;
+    const { nodes, rules, owners, nextTerm, onChange, dropRules } = input;
     this.#input = input;
-    this.#owners = new Map(owners);
-    this.all = this.#owners;
     this.claims = new Claims(input, owners);
     this.candidates = new Candidates(nodes, rules);
+    this.#ownership = new Ownership({
+      nodes,
+      claims: this.claims,
+      candidates: this.candidates,
+      outbox: this.#outbox,
+      owners,
+      nextTerm,
+      onChange,
+      onOwned: (address) => this.#scheduler.end(address),
+    });
+    this.all = this.#ownership.all;
     this.#scheduler = new Scheduler({
       nodes,
       candidates: this.candidates,
       isSettled: () => this.isSettled,
-      place: this.#place,
+      place: this.#ownership.place,
       flush: () => this.#outbox.flush(),
     });
     this.nominations = this.#scheduler.nominations;
-    for (const { node } of this.#owners.values()) this.candidates.count(node, 1);
     this.leaving = new Leaving(dropRules);
-    this.moves = new Moves({ nodes, nextTerm, outbox: this.#outbox, own: this.#own, owners: this.#owners });
+    const { own } = this.#ownership;
+    this.moves = new Moves({ nodes, nextTerm, outbox: this.#outbox, own, owners: this.all });
   }
 
   ownerOf(address: Address): Owner | undefined {
-    return this.#owners.get(address);
+    return this.all.get(address);
   }
 
   /** The node of the owner; undefined also if it was forgotten. */
   nodeOf(address: Address): Node | undefined {
-    const owner = this.#owners.get(address);
-    return owner === undefined ? undefined : this.#input.nodes.get(owner.node);
+    return this.#ownership.nodeOf(address);
   }
 
   get isSettled(): boolean {
@@ -78,9 +82,9 @@ export class Owners {
     for (const address of addresses) {
       const former = this.leaving.cancel(address);
       if (this.claims.isAwaited(address)) continue;
-      const owner = this.#owners.get(address) ?? this.claims.of(address);
-      if (owner !== undefined) this.#own(address, owner);
-      else if (this.#input.nodes.mayReturn(former, address)) this.#place(address, former);
+      const owner = this.all.get(address) ?? this.claims.of(address);
+      if (owner !== undefined) this.#ownership.own(address, owner);
+      else if (this.#input.nodes.mayReturn(former, address)) this.#ownership.place(address, former);
       else fresh.push(address);
     }
     this.#outbox.flush();
@@ -93,7 +97,7 @@ export class Owners {
     for (const address of addresses) {
       this.moves.cancel(address, 'its Services were removed');
       this.#scheduler.end(address);
-      this.#disown(address);
+      this.#ownership.disown(address);
       holders.set(address, this.#outbox.removeFromAll(this.#input.nodes, address));
     }
     this.#outbox.flush();
@@ -123,7 +127,7 @@ export class Owners {
     }
     // It may have been forgotten, with what it had been told.
     if (this.isSettled && node.placements.size === 0 && this.candidates.isLoaded(node))
-      this.#tellOwners([...this.#owners.keys()].filter((address) => this.nodeOf(address) === node));
+      this.#tellOwners([...this.all.keys()].filter((address) => this.nodeOf(address) === node));
     this.#outbox.flush();
     if (claimed.length > 0) this.#input.nodes.claimed(claimed);
     this.retry(this.nominations.for(node));
@@ -192,31 +196,9 @@ export class Owners {
     const node = this.nodeOf(address);
     if (node !== undefined) this.#outbox.remove(node, address);
     this.claims.taken(address, node?.name);
-    this.#disown(address);
+    this.#ownership.disown(address);
     if (this.#input.rules.get(address) !== undefined) this.#scheduler.begin([address]);
     this.#outbox.flush();
-  }
-
-  /** Gives the VIP, by a new term, to a node that has its rules. */
-  readonly #place = (address: Address, node: Node): void => {
-    this.#own(address, { node: node.name, term: this.#input.nextTerm() });
-  };
-
-  /** Records an owner and tells its node. The former owner is told nothing by this. */
-  readonly #own = (address: Address, owner: Owner): void => {
-    this.#scheduler.end(address);
-    this.claims.given(address, { from: this.#owners.get(address)?.node, to: owner.node });
-    this.#disown(address);
-    this.#owners.set(address, owner);
-    this.candidates.count(owner.node, 1);
-    this.#tell(address);
-    this.#input.onChange();
-  };
-
-  #tell(address: Address): void {
-    const owner = this.#owners.get(address);
-    if (owner !== undefined)
-      this.#outbox.set(this.#input.nodes.at(owner.node), { address, term: owner.term });
   }
 
   /** An owner that does not hold its VIP loses it if another node has the address for itself. */
@@ -224,27 +206,16 @@ export class Owners {
     const isLost = this.#input.nodes.losses();
     for (const address of addresses)
       if (isLost(address, this.nodeOf(address))) this.withdraw(address);
-      else this.#tell(address);
-  }
-
-  #disown(address: Address): void {
-    const owner = this.#owners.get(address);
-    if (owner === undefined) return;
-    this.#owners.delete(address);
-    this.claims.confirm(address);
-    this.candidates.count(owner.node, -1);
-    this.#input.onChange();
+      else this.#ownership.tell(address);
   }
 
   /** True if the claim makes the node the owner. */
   #claim(node: Node, held: HeldVip): boolean {
     const { address, term } = held;
-    const verdict = this.claims.judge(node, held, this.#owners.get(address));
-    if (verdict === 'confirmed') this.#tell(address);
+    const verdict = this.claims.judge(node, held, this.all.get(address));
+    if (verdict === 'confirmed') this.#ownership.tell(address);
     if (verdict !== 'owns') return false;
-    const former = this.nodeOf(address);
-    if (former !== undefined && former !== node) this.#outbox.remove(former, address);
-    this.#own(address, { node: node.name, term });
+    this.#ownership.take(address, { node: node.name, term });
     return true;
   }
 }
