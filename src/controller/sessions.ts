@@ -5,10 +5,10 @@ import { type AgentMessage, type HeldVip, type Hello, heldLimit } from '../proto
 import type { Address } from '../state/address.ts';
 import type { Controller } from './controller.ts';
 import { AbsentNodes } from './owners/absent-nodes.ts';
-import { Answering } from './owners/answering.ts';
 import { isTooMuch } from './owners/claims.ts';
 import { changeHeld, setHeld } from './owners/held.ts';
 import type { Node } from './owners/nodes.ts';
+import { Refusing } from './owners/refusing.ts';
 import { AgentStream, type Wire } from './stream/agent-stream.ts';
 import { raisePauseMs } from './terms.ts';
 import { inTurns } from './turns.ts';
@@ -48,12 +48,12 @@ export class Sessions {
   readonly #controller: Controller;
   readonly #events: SessionEvents;
   readonly #absent: AbsentNodes;
-  readonly #answering: Answering;
+  readonly #refusing: Refusing;
 
   constructor(controller: Controller, events: SessionEvents) {
     this.#controller = controller;
     this.#absent = new AbsentNodes(controller);
-    this.#answering = new Answering(controller);
+    this.#refusing = new Refusing(controller, (node, message) => events.refused(node, message));
     this.#events = events;
   }
 
@@ -106,16 +106,8 @@ export class Sessions {
     if (!this.#controller.isPublished || node.hello === null) return;
     const { owners } = this.#controller;
     owners.connected(node);
-    inTurns(this.#refusedBefore(node), { leastSteps: 1 });
+    inTurns(this.#refusing.before(node), { leastSteps: 1 });
     for (const address of node.impossible) this.#events.impossibleTerm(node.name, address);
-  }
-
-  /** Applies the refusals of a node, one a step: for each, all nodes may be asked about the VIP. */
-  *#refusedBefore(node: Node): Generator<void, void> {
-    for (const { key } of [...node.refusals.values()]) {
-      if (node.refusalOf(key) !== undefined) this.#controller.owners.refused(node, key);
-      yield;
-    }
   }
 
   /**
@@ -154,11 +146,10 @@ export class Sessions {
       case 'ack':
         return this.#acked(session, message);
       case 'refused':
-        this.#refused(node, message);
+        this.#refusing.refused(node, message);
         return null;
       case 'accepted':
-        node.refusals.delete(message.table, message.key);
-        this.#controller.owners.accepted([message.key]);
+        this.#refusing.accepted(node, message);
         return null;
       case 'held':
         if (isTooMuch(node, { set: message.vips, remove: node.held.keys() })) return tooMuchHeld;
@@ -187,25 +178,6 @@ export class Sessions {
     owners.heldChanged(node, set);
   }
 
-  #refused(node: Node, message: Extract<AgentMessage, { type: 'refused' }>): void {
-    const { table, key, code, reason } = message;
-    // A refusal of a VIP that the node was not told of is dropped: it would be kept for nothing.
-    if (!this.#isTold(node, key)) return;
-    const refusal = { table, key, code, reason };
-    if (this.#answering.excuses(node, refusal, message.mac)) return;
-    node.refusals.add(refusal);
-    if (code === 'AddressConflict') this.#controller.conflicts++;
-    this.#events.refused(node.name, message);
-    if (this.#controller.isPublished) this.#controller.owners.refused(node, key);
-  }
-
-  #isTold(node: Node, key: Address): boolean {
-    const { rules, allocator, isPublished } = this.#controller;
-    // An agent knows VIPs of its last controller, which this one has in its records before it has read them.
-    if (!isPublished && allocator.isUsed(key)) return true;
-    return rules.get(key) !== undefined || node.placements.get(key) !== undefined;
-  }
-
   #acked({ node, stream }: Session, message: Extract<AgentMessage, { type: 'ack' }>): Closing | null {
     const { table, seq } = message;
     const sent = stream.sentSeq(table);
@@ -222,10 +194,7 @@ export class Sessions {
     if (table === 'rules' && before !== null)
       node.lagMs = this.#controller.latency.acknowledged(seq) ?? node.lagMs;
     const { owners } = this.#controller;
-    if (table === 'rules') {
-      owners.accepted(node.refusals.confirm());
-      this.#answering.acked(node);
-    }
+    if (table === 'rules') this.#refusing.acked(node);
     owners.acked(node);
     return null;
   }
@@ -234,8 +203,7 @@ export class Sessions {
     const { owners } = this.#controller;
     node.disconnect();
     owners.gone(node);
-    // What it has heard of other hosts counts no more.
-    owners.accepted([...node.refusals.values()].map(({ key }) => key));
+    this.#refusing.gone(node);
     if (node.isDeleted) this.#controller.forget(node.name);
     else this.#absent.left(node.name);
   }

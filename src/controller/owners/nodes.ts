@@ -115,14 +115,15 @@ export class Node {
     return this.isOpenTo(address) && this.reaches(addressBytes(address)) && this.bar(address) === null;
   }
 
-  /** True if the node is not drained, has not refused the VIP, and made no impossible claim to it. */
+  /** True if the node is not drained, has not refused the VIP of late, and made no impossible claim to it. */
   isOpenTo(address: Address): boolean {
-    return !this.isDrained && !this.impossible.has(address) && this.refusalOf(address) === undefined;
+    if (this.isDrained || this.impossible.has(address)) return false;
+    return this.refusalOf(address) === undefined && this.refusals.passed(address) === undefined;
   }
 
-  /** True if the node has refused any VIP, or claimed one by an impossible term. */
+  /** True if the node has refused any VIP of late, or claimed one by an impossible term. */
   get hasObjections(): boolean {
-    return this.refusals.size > 0 || this.impossible.size > 0;
+    return !this.refusals.areNone || this.impossible.size > 0;
   }
 
   /** True if the address is on a link of the node and in its --allow. */

@@ -141,9 +141,13 @@ export class Owners {
     this.#outbox.flush();
   }
 
-  /** Called every second: VIPs that wait for a node that is behind go to a node that has their rules. */
+  /**
+   * Called every second: VIPs that wait for a node that is behind go to a node that has their rules, and
+   * nodes that refused a VIP may be chosen for it again.
+   */
   tick(): void {
     this.#scheduler.tick();
+    this.#retryOpen([...this.#input.nodes.all()].flatMap(({ refusals }) => refusals.tick()));
   }
 
   /** A node committed something: what waited for it goes on. */
@@ -156,7 +160,10 @@ export class Owners {
 
   /** The VIPs that a node holds changed; `set` are the new ones and those with a new term. */
   heldChanged(node: Node, set: readonly HeldVip[]): void {
-    for (const held of set) this.claims.believes(node, held);
+    for (const held of set) {
+      this.claims.believes(node, held);
+      if (this.nodeOf(held.address) === node) this.#review(held.address);
+    }
     this.moves.check(node);
     this.leaving.check(node);
     this.#outbox.flush();
@@ -171,24 +178,25 @@ export class Owners {
       if (node === undefined || this.moves.has(address)) continue;
       if (node !== former) this.#outbox.repeat(node, address);
       else if (isLost(address, node)) this.withdraw(address);
+      else this.#review(address);
     }
     this.#outbox.flush();
   }
 
-  /** A node refused a VIP. If its owner does not hold it, it goes to a node that may have it, or to none. */
+  /** A node refused a VIP: it does not get it, nor does another if the address is the node's own. */
   refused(node: Node, address: Address): void {
     const isOwn = node.hasItself(address);
     this.moves.refused(node, address);
     if (this.nominations.get(address) === node || isOwn) this.#scheduler.again(address);
     const owner = this.nodeOf(address);
-    const isLost = owner === node ? this.candidates.for(address).length > 0 : isOwn;
-    if (owner?.held.has(address) === false && isLost) this.withdraw(address);
+    if (owner === node) this.#review(address);
+    else if (owner?.held.has(address) === false && isOwn) this.withdraw(address);
   }
 
-  /** A node takes back its refusals: VIPs without a nominated node are tried again. */
-  accepted(addresses: readonly Address[]): void {
-    const open = addresses.filter((address) => this.nominations.get(address) === null);
-    if (open.length > 0) this.retry(open);
+  /** A node takes back its refusals, or is gone with them: VIPs without a nominated node are tried again. */
+  accepted(node: Node, addresses: readonly Address[]): void {
+    for (const address of addresses) if (this.nodeOf(address) === node) this.#review(address);
+    this.#retryOpen(addresses);
   }
 
   /** The owner has to let go of the VIP, even if no other node can have it. */
@@ -199,6 +207,24 @@ export class Owners {
     this.#ownership.disown(address);
     if (this.#input.rules.get(address) !== undefined) this.#scheduler.begin([address]);
     this.#outbox.flush();
+  }
+
+  /** Chooses again for those of these VIPs for which no node was eligible. */
+  #retryOpen(addresses: readonly Address[]): void {
+    const open = addresses.filter((address) => this.nominations.get(address) === null);
+    if (open.length > 0) this.retry(open);
+  }
+
+  /**
+   * An owner that refuses its VIP and does not hold it keeps it only until another node has the rules. While
+   * it is away it may take the VIP unheard, and keeps it.
+   */
+  #review(address: Address): void {
+    const owner = this.nodeOf(address);
+    if (owner === undefined || this.moves.has(address)) return;
+    const isRefused = owner.refusalOf(address) !== undefined && !owner.held.has(address);
+    if (!isRefused || !owner.isConnected) this.#scheduler.end(address);
+    else if (this.nominations.get(address) === undefined) this.#scheduler.begin([address]);
   }
 
   /** An owner that does not hold its VIP loses it if another node has the address for itself. */

@@ -7,6 +7,14 @@ import type { Address } from '../../state/address.ts';
 /** What is kept of a refusal. `services` is not: the controller knows them, and a liar sends a megabyte. */
 export type KeptRefusal = Pick<Refusal, 'table' | 'key' | 'code' | 'reason'>;
 
+/** For so many seconds a node that refused a VIP is not chosen for it again, once another node has it. */
+export const passedTicks = 60;
+
+interface Passed {
+  readonly refusal: KeptRefusal;
+  ticksLeft: number;
+}
+
 const none: readonly Address[] = [];
 
 export class Refusals {
@@ -14,9 +22,11 @@ export class Refusals {
   readonly #all = new Map<string, KeptRefusal>();
   /** Those of former connections that this one has not repeated. */
   readonly #former = new Set<string>();
+  /** VIPs that were taken from the node since it refused them. */
+  readonly #passed = new Map<Address, Passed>();
 
-  get size(): number {
-    return this.#all.size;
+  get areNone(): boolean {
+    return this.#all.size === 0 && this.#passed.size === 0;
   }
 
   values(): MapIterator<KeptRefusal> {
@@ -40,8 +50,28 @@ export class Refusals {
     this.#former.delete(name);
   }
 
+  /** The node takes back its refusal of a placement, since the VIP was taken from it. */
+  pass(address: Address): void {
+    const refusal = this.of('placements', address);
+    if (refusal !== undefined) this.#passed.set(address, { refusal, ticksLeft: passedTicks });
+    this.delete('placements', address);
+  }
+
+  passed(address: Address): KeptRefusal | undefined {
+    return this.#passed.get(address)?.refusal;
+  }
+
+  /** Counts one second. Returns the VIPs for which the node may be chosen again. */
+  tick(): readonly Address[] {
+    if (this.#passed.size === 0) return none;
+    const over = [...this.#passed].filter(([, passed]) => --passed.ticksLeft <= 0).map(([key]) => key);
+    for (const key of over) this.#passed.delete(key);
+    return over;
+  }
+
   /** The node has connected: it repeats the refusals that hold before it acknowledges the rules. */
   begin(): void {
+    this.#passed.clear();
     for (const [name, refusal] of this.#all) {
       if (isOwn(refusal)) this.#former.add(name);
       else this.#all.delete(name);

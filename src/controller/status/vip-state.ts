@@ -1,6 +1,6 @@
 // The state of a VIP and its reason, from the controller's decisions and the nodes' reports.
 
-import type { Address } from '../../state/address.ts';
+import { type Address, addressBytes } from '../../state/address.ts';
 import type { Controller } from '../controller.ts';
 import type { Bar, Node } from '../owners/nodes.ts';
 import { lateAfterTicks } from '../owners/nominations.ts';
@@ -78,7 +78,8 @@ export function whyNotOn(
   if (refusal !== undefined) return `refused ${address}: ${refusal.code}: ${refusal.reason}`;
   const bar = node.bar(address);
   if (bar !== null) return `${bar.reason}: ${bar.message}`;
-  if (!node.mayTake(address)) return `${address} is not on its link, or not in its --allow`;
+  if (node.impossible.has(address)) return `claims ${address} by a term that no controller issued`;
+  if (!node.reaches(addressBytes(address))) return `${address} is not on its link, or not in its --allow`;
   const objector = controller.nodes.objectorTo(address);
   if (objector !== undefined) return `refused by ${objector.name}: ${objector.refusalOf(address)?.reason}`;
   const since = controller.rules.sinceSeq(address);
@@ -113,7 +114,7 @@ function unplaced(controller: Controller, address: Address): VipCondition {
       const message = `${node.name} claims it by a term that no controller issued: no other node can have it`;
       return { state: 'pending', reason: 'ImpossibleTerm', message };
     }
-    const refusal = node.refusalOf(address);
+    const refusal = node.refusalOf(address) ?? node.refusals.passed(address);
     if (refusal !== undefined)
       return { state: 'refused', reason: refusal.code, message: whoRefuses(node, refusal) };
     bar ??= node.bar(address);

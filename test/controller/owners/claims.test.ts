@@ -3,6 +3,7 @@
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
+import { whyNotOn } from '../../../src/controller/status/vip-state.ts';
 import { hello, joined, ruling, servicesOf, vip } from '../ruling.ts';
 
 const most = Number.MAX_SAFE_INTEGER;
@@ -33,6 +34,10 @@ test('a claim of the present generation with a number that was not issued yet is
   const { node } = joined(one, hello('liar', [{ address: vip, term: { generation: recorded + 1, n: 1 } }]));
   equal(node.impossible.has(vip), true);
   equal(one.controller.owners.ownerOf(vip)?.node, 'a');
+  equal(
+    whyNotOn(one.controller, vip, { name: 'liar', node }),
+    `claims ${vip} by a term that no controller issued`,
+  );
 });
 
 test('a later claim of the recorded generation wins, as after a move that was not recorded in time', () => {

@@ -24,7 +24,7 @@ test('only refusals of own addresses outlast the connection', () => {
   const all = refusals(own, refusal(one, 'placements'), refusal(two, 'rules', 'KernelRefused'));
   all.begin();
   deepEqual([...all.values()], [own]);
-  equal(all.size, 1);
+  equal(all.areNone, false);
 });
 
 test('of refusals of own addresses those end that are not repeated', () => {
@@ -42,5 +42,5 @@ test('a refusal that is taken back is not confirmed', () => {
   const all = refusals(refusal(one));
   all.begin();
   all.delete('rules', one);
-  deepEqual([all.confirm(), all.size, all.of('rules', one)], [[], 0, undefined]);
+  deepEqual([all.confirm(), all.areNone, all.of('rules', one)], [[], true, undefined]);
 });

@@ -1,0 +1,109 @@
+// Which node has a VIP that nodes refuse.
+
+import { deepEqual, equal } from 'node:assert/strict';
+import { test } from 'node:test';
+import { passedTicks } from '../../../src/controller/owners/refusals.ts';
+import { vipState, whyNotOn } from '../../../src/controller/status/vip-state.ts';
+import { type Ruling, ruling, servicesOf, vip } from '../ruling.ts';
+import { Machine } from './machine.ts';
+
+/** Nodes that refuse the VIP and do all else that they are told; the first one has it by the records. */
+function refusing(...names: readonly string[]) {
+  const ruled = ruling();
+  ruled.controller.publish({ set: servicesOf(1), remove: [] });
+  const machines = names.map((name) => broken(ruled, name));
+  ruled.controller.owners.settle();
+  // Each lets go of the VIP, and takes its refusal back, before another refuses it.
+  obey(...machines.flatMap((machine) => [machine, machine]));
+  return { ...ruled, ruled, machines };
+}
+
+function started(ruled: Ruling, name: string): Machine {
+  const machine = new Machine(name, ruled);
+  machine.connect();
+  return machine;
+}
+
+function broken(ruled: Ruling, name: string): Machine {
+  const machine = started(ruled, name);
+  machine.breaks(vip);
+  return machine;
+}
+
+/** The machines do what they are told, in turn. */
+function obey(...machines: readonly Machine[]): void {
+  for (let round = 0; round < 10; round++)
+    for (const machine of machines) {
+      machine.ackRules();
+      machine.ackPlacements();
+    }
+}
+
+const ownerOf = ({ controller }: Ruling): string | undefined => controller.owners.ownerOf(vip)?.node;
+
+test('a VIP that its only node refuses goes to one that connects later', () => {
+  const { ruled, machines } = refusing('a');
+  equal(ownerOf(ruled), 'a');
+  const other = started(ruled, 'b');
+  obey(...machines, other);
+  deepEqual([ownerOf(ruled), [...other.kernel.keys()]], ['b', [vip]]);
+  deepEqual(ruled.controller.nodes.get('a')?.placements.get(vip), undefined);
+});
+
+test('a VIP that its node refuses goes to one that is undrained', () => {
+  const { ruled, controller, machines } = refusing('a');
+  controller.nodes.at('b').isDrained = true;
+  const other = started(ruled, 'b');
+  obey(...machines, other);
+  equal(ownerOf(ruled), 'a');
+  controller.setDrained('b', false);
+  obey(...machines, other);
+  deepEqual([ownerOf(ruled), [...other.kernel.keys()]], ['b', [vip]]);
+});
+
+test('a VIP that its node refuses and then lets go of goes to another', () => {
+  const ruled = ruling();
+  ruled.controller.publish({ set: servicesOf(1), remove: [] });
+  const machines = ['a', 'b'].map((name) => started(ruled, name));
+  ruled.controller.owners.settle();
+  obey(...machines);
+  const [one, other] = machines;
+  deepEqual([ownerOf(ruled), [...(one?.kernel.keys() ?? [])]], ['a', [vip]]);
+  one?.breaks(vip);
+  obey(...machines);
+  deepEqual([ownerOf(ruled), [...(other?.kernel.keys() ?? [])]], ['b', [vip]]);
+});
+
+test('nodes that refuse a VIP are asked again once a minute', () => {
+  const { ruled, controller, machines } = refusing('a', 'b');
+  const [one, other] = machines as [Machine, Machine];
+  const inTurn = [one, one, other, other];
+  const terms = (): number => controller.terms.highest().n;
+  for (let tick = 0; tick < passedTicks; tick++) {
+    equal(terms(), 1);
+    controller.owners.tick();
+    obey(...inTurn);
+  }
+  equal(terms(), 2);
+  equal(ownerOf(ruled), 'a');
+  one.broken.delete(vip);
+  obey(...inTurn);
+  deepEqual([ownerOf(ruled), [...one.kernel.keys()]], ['a', [vip]]);
+});
+
+test('a VIP that all nodes have refused lately waits, and an operator may move it to one of them', () => {
+  const { ruled, controller, machines } = refusing('a', 'b');
+  controller.owners.withdraw(vip);
+  obey(...machines);
+  equal(ownerOf(ruled), undefined);
+  deepEqual(vipState(controller, vip), { state: 'refused', reason: 'KernelRefused', message: 'a: ' });
+  equal(whyNotOn(controller, vip, { name: 'a', node: controller.nodes.get('a') }), null);
+});
+
+test('a VIP that its node refuses stays there while the node is away', () => {
+  const { ruled, machines } = refusing('a');
+  const other = started(ruled, 'b');
+  machines[0]?.disconnect();
+  obey(other);
+  deepEqual([ownerOf(ruled), [...other.kernel.keys()]], ['a', []]);
+});
