@@ -6,6 +6,7 @@ import { compareTerms, type Term } from '../../state/term.ts';
 import type { Owner } from '../records/records.ts';
 import type { Node, Nodes } from './nodes.ts';
 import type { Outbox } from './outbox.ts';
+import { Unacked } from './unacked.ts';
 
 /** Why VIPs are moved: the verbs, a node that may have no VIP, or endpoints on another node. */
 export const MoveReason = {
@@ -56,6 +57,8 @@ export interface MovesInput {
 export class Moves {
   readonly #input: MovesInput;
   readonly #moves = new Map<Address, Move>();
+  /** What old owners were told to let go of. */
+  readonly #unacked = new Unacked();
   /** Completed moves since the start. */
   readonly completed: Record<MoveReason, number> = {
     Asked: 0,
@@ -114,9 +117,15 @@ export class Moves {
     else move.finished({ failed: why });
   }
 
-  /** A node committed something or holds other VIPs: moves that waited for this go on. */
-  check(node: Node): void {
-    for (const move of this.#moves.values()) this.#step(move, node);
+  /** A node took a VIP or let go of it: its move goes on if it waited for this. */
+  heldChanged(node: Node, address: Address): void {
+    const move = this.#moves.get(address);
+    if (move !== undefined) this.#step(move, node);
+  }
+
+  /** A node committed something: moves that waited for this go on. */
+  acked(node: Node): void {
+    for (const address of this.#unacked.take(node)) this.heldChanged(node, address);
   }
 
   /** The node refused the VIP, which ends a move to it. If the address is its own, it ends any move. */
@@ -152,7 +161,7 @@ export class Moves {
       }
       this.#input.outbox.remove(old, address);
       this.#input.outbox.flush();
-      move.letGoSeq = old.placements.seq;
+      move.letGoSeq = this.#unacked.add(old, address);
       // A disconnected node cannot be waited for: it is told when it comes back.
       if (!old.isConnected) move.finished({ term });
     } else if (node.name === from?.node && move.letGoSeq !== null) {

@@ -124,6 +124,7 @@ export class Owners {
     for (const [address, term] of node.held) {
       if (!this.claims.believes(node, { address, term }) || this.leaving.has(address)) continue;
       if (this.#claim(node, { address, term })) claimed.push(address);
+      this.moves.heldChanged(node, address);
     }
     // It may have been forgotten, with what it had been told.
     if (this.isSettled && node.placements.size === 0 && this.candidates.isLoaded(node))
@@ -137,7 +138,7 @@ export class Owners {
   gone(node: Node): void {
     this.retry(this.nominations.on(node));
     this.moves.gone(node);
-    this.leaving.check(node);
+    this.leaving.gone(node);
     this.#outbox.flush();
   }
 
@@ -153,8 +154,8 @@ export class Owners {
   /** A node committed something: what waited for it goes on. */
   acked(node: Node): void {
     this.#scheduler.acked(node);
-    this.moves.check(node);
-    this.leaving.check(node);
+    this.moves.acked(node);
+    this.leaving.acked(node);
     this.#outbox.flush();
   }
 
@@ -163,9 +164,8 @@ export class Owners {
     for (const held of set) {
       this.claims.believes(node, held);
       if (this.nodeOf(held.address) === node) this.#review(held.address);
+      this.moves.heldChanged(node, held.address);
     }
-    this.moves.check(node);
-    this.leaving.check(node);
     this.#outbox.flush();
   }
 
@@ -175,11 +175,13 @@ export class Owners {
     for (const address of addresses) {
       const node = this.nodeOf(address);
       // A move repeats the announcement itself.
-      if (node === undefined || this.moves.has(address)) continue;
-      if (node !== former) this.#outbox.repeat(node, address);
+      if (this.moves.has(address)) this.moves.heldChanged(former, address);
+      else if (node === undefined) continue;
+      else if (node !== former) this.#outbox.repeat(node, address);
       else if (isLost(address, node)) this.withdraw(address);
       else this.#review(address);
     }
+    this.leaving.letGo(former, addresses);
     this.#outbox.flush();
   }
 

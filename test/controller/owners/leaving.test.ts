@@ -22,28 +22,31 @@ function leaving() {
   return { all, nodes, dropped };
 }
 
-test('the rules of a VIP are dropped once each node has let go of it and acknowledged that', () => {
-  const { all, nodes, dropped } = leaving();
-  for (const node of nodes) {
-    node.acked.placements = node.placements.seq;
-    all.check(node);
-    deepEqual(dropped, []);
-    setHeld(node, []);
-    node.acked.placements = null;
-    all.check(node);
-    deepEqual(dropped, []);
-    node.acked.placements = node.placements.seq;
-    all.check(node);
-  }
-  deepEqual([dropped, all.has(vip)], [[vip], false]);
-});
+for (const isAckFirst of [true, false])
+  test(`rules go once each node has let go and acknowledged that ${isAckFirst ? 'first' : 'last'}`, () => {
+    const { all, nodes, dropped } = leaving();
+    for (const node of nodes) {
+      if (isAckFirst) {
+        node.acked.placements = node.placements.seq;
+        all.acked(node);
+      }
+      deepEqual(dropped, []);
+      all.letGo(node, setHeld(node, []));
+      if (isAckFirst) continue;
+      all.acked(node);
+      deepEqual(dropped, []);
+      node.acked.placements = node.placements.seq;
+      all.acked(node);
+    }
+    deepEqual([dropped, all.has(vip)], [[vip], false]);
+  });
 
 test('the rules of a VIP wait for connected nodes, and not for one that has gone', () => {
   const { all, nodes, dropped } = leaving();
   for (const node of nodes) {
     deepEqual([dropped, all.firstHolder(vip)], [[], node.name]);
     node.disconnect();
-    all.check(node);
+    all.gone(node);
   }
   deepEqual(dropped, [vip]);
 });

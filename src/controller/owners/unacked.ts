@@ -1,0 +1,30 @@
+// VIPs that nodes were told to let go of and have not acknowledged. An ack costs as many looks as it ends
+// waits, however many other VIPs wait.
+
+import type { Address } from '../../state/address.ts';
+import type { Node } from './nodes.ts';
+
+export class Unacked {
+  /** With the placements version that the node must acknowledge, the lowest first. */
+  readonly #waiting = new WeakMap<Node, Map<Address, number>>();
+
+  /** The node has just been told to let go of the VIP. Returns the version that says so. */
+  add(node: Node, address: Address): number {
+    const { seq } = node.placements;
+    const waiting = this.#waiting.get(node) ?? new Map<Address, number>();
+    waiting.delete(address);
+    this.#waiting.set(node, waiting.set(address, seq));
+    return seq;
+  }
+
+  /** Takes out the VIPs that the node has acknowledged. It may still hold one of them. */
+  take(node: Node): readonly Address[] {
+    const acked: Address[] = [];
+    for (const [address, seq] of this.#waiting.get(node) ?? []) {
+      if (!node.hasAcked('placements', seq)) break;
+      acked.push(address);
+    }
+    for (const address of acked) this.#waiting.get(node)?.delete(address);
+    return acked;
+  }
+}
