@@ -1,8 +1,17 @@
 // Receipts of the kernel's answers: captured ones, and corrupted ones.
 import assert from 'node:assert/strict';
+import { constants } from 'node:os';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { describeErrno, errnoOf, type Receipt, receiptOf, type Step } from '../../src/netlink/ack.ts';
+import {
+  describeErrno,
+  errnoOf,
+  firstErrno,
+  type Receipt,
+  receiptOf,
+  type Step,
+} from '../../src/netlink/ack.ts';
+import { Errno } from '../../src/netlink/message.ts';
 import { messagesOf, NetlinkError } from '../../src/netlink/reader.ts';
 import { cappedAcknowledgement, generation, hex, setFull, twoErrors } from './captured.ts';
 
@@ -27,6 +36,15 @@ const barrier = numbered(generation, 9);
 
 test('the barrier alone means that everything is committed', () => {
   assert.deepEqual(receiptOf(listStep, barrier), []);
+});
+
+test('what comes after the barrier is read too', () => {
+  const [refused, ...more] = receiptOf(listStep, join(barrier, errorOf({ errno: EPERM, offset: first })));
+  assert.deepEqual([refused?.object, refused?.errno, more], ['10.0.0.1', EPERM, []]);
+});
+
+test('a barrier shorter than a header is a NetlinkError', () => {
+  assert.throws(() => receiptOf(listStep, hex('0c000000 00000000 09000000')), NetlinkError);
 });
 
 test('an acknowledgement alone is no commit, nor is the barrier of another step', () => {
@@ -150,6 +168,18 @@ test('errnoOf returns the errno of an error, and 0 for any other message', () =>
   );
   assert.equal(error, ENFILE);
   assert.ok(other === 0 && success === 0);
+});
+
+test('firstErrno returns the errno of the first error among all messages, and 0 without one', () => {
+  assert.equal(firstErrno(join(generation, cappedAcknowledgement, setFull, twoErrors)), ENFILE);
+  assert.equal(firstErrno(join(generation, cappedAcknowledgement)), 0);
+  assert.equal(firstErrno(new Uint8Array()), 0);
+});
+
+test('the numbers of errnos are those of libc', () => {
+  const ofLibc: Readonly<Record<string, number>> = constants.errno;
+  for (const [name, errno] of Object.entries(Errno))
+    if (!name.startsWith('IPSET_') && name !== 'ERESTART') assert.equal(errno, ofLibc[name], name);
 });
 
 test('describeErrno gives the name and words of an errno, or the number of an unknown one', () => {

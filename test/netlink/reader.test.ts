@@ -43,6 +43,26 @@ test('attributes come in order, without their flag bits, and the last of a type 
   assert.deepEqual(attributesOf(bytes, 4).get(1), Uint8Array.of(9));
 });
 
+test('a value is found by its type, and a missing one is empty', () => {
+  const found = attributesOf(hex('0800 0200 76660000 0c00 0480 0500 0100 07000000 0400 0300'));
+  assert.deepEqual([found.text(2), found.nest(4).bytes(1), found.bytes(3)], ['vf', hex('07'), hex('')]);
+  assert.deepEqual([found.text(5), found.nest(5).has(1), found.bytes(5)], ['', false, hex('')]);
+  assert.deepEqual(
+    [1, 2, 3, 4, 5].map((type) => found.has(type)),
+    [false, true, true, true, false],
+  );
+  assert.equal(found.get(5), undefined);
+});
+
+test('a value is copied without its first bytes, as far as there is room', () => {
+  const found = attributesOf(hex('0800 0200 01020304 0400 0300'));
+  const target = new Uint8Array(6);
+  const counts = [found.copy(2, target, 0), found.copy(2, target, 3, 2), found.copy(2, target, 5, 1)];
+  assert.deepEqual([counts, target], [[4, 2, 1], hex('01 02 03 03 04 02')]);
+  const none = [found.copy(2, target, 6), found.copy(2, target, 0, 5), found.copy(3, target, 0)];
+  assert.deepEqual([none, found.copy(4, target, 0), target], [[0, 0, 0], 0, hex('01 02 03 03 04 02')]);
+});
+
 test('the reader finds the elements of a captured dump', () => {
   const keys = [...messagesOf(elementDump)].flatMap(({ type, payload }) =>
     type !== 0xa0c
@@ -80,8 +100,10 @@ test('a length that is too small, or larger than the input, is a NetlinkError', 
     new DataView(lying.buffer).setUint32(0, length, true);
     assert.throws(() => [...messagesOf(lying)], NetlinkError, `length ${length}`);
   }
+  assert.throws(() => attributesOf(hex('0400 0100 0300 0100')), NetlinkError, 'the last four bytes');
   for (const length of ['0000', '0300', '0900', 'ffff']) {
     assert.throws(() => [...attributeList(hex(`${length} 0100 00000000`))], NetlinkError, length);
+    assert.throws(() => attributesOf(hex(`${length} 0100 00000000`)), NetlinkError, length);
   }
 });
 
