@@ -54,7 +54,6 @@ export class Writer {
     this.#view.setUint16(place + 4, type, true);
     this.#view.setUint16(place + 6, flags, true);
     this.#view.setUint32(place + 8, sequence, true);
-    this.#view.setUint32(place + 12, 0, true);
     return place;
   }
 
@@ -110,9 +109,7 @@ export class Writer {
 
   /** A zero-terminated ASCII string. */
   attributeText(type: number, value: string): void {
-    const place = this.#attribute(type, value.length + 1);
-    this.#characters(place, value);
-    this.#bytes[place + value.length] = 0;
+    this.#characters(this.#attribute(type, value.length + 1), value);
   }
 
   u8(value: number): void {
@@ -148,8 +145,8 @@ export class Writer {
   }
 
   /**
-   * Claims `size` bytes and their padding to a multiple of four (NLMSG_ALIGN, NLA_ALIGN). The padding is
-   * zero, since no byte of a buffer is written twice.
+   * Claims `size` bytes and their padding to a multiple of four (NLMSG_ALIGN, NLA_ALIGN). What is not
+   * written is zero, as the padding, since no byte of a buffer is claimed twice.
    */
   #claim(size: number): number {
     return this.#claimRaw((size + 3) & ~3);

@@ -80,6 +80,7 @@ test('numbers are read in both byte orders, missing bytes as zero, 64 bits round
     [u16(bytes), u16Be(bytes), u32(bytes), u32Be(bytes), u32(bytes, 4), u32Be(bytes, 6)],
     [0x0201, 0x0102, 0x04030201, 0x01020304, 0xff070605, 0x07ff0000],
   );
+  assert.deepEqual([u16(bytes, 7), u16(bytes, 8), u32(bytes, 6)], [0xff, 0, 0xff07]);
   assert.equal(u64Be(hex('0000000100000002')), 2 ** 32 + 2);
   assert.equal(u64Be(hex('ffffffffffffffff')), 2 ** 64);
 });
@@ -100,10 +101,19 @@ test('a length that is too small, or larger than the input, is a NetlinkError', 
     new DataView(lying.buffer).setUint32(0, length, true);
     assert.throws(() => [...messagesOf(lying)], NetlinkError, `length ${length}`);
   }
+  const two = hex('10000000 03000200 00000000 955b0000 14000000 03000200 00000000 955b0000 00000000');
+  assert.deepEqual(
+    [...messagesOf(two)].map(({ payload }) => payload.length),
+    [0, 4],
+  );
+  for (let cut = 17; cut < two.length; cut++) {
+    assert.throws(() => [...messagesOf(two.subarray(0, cut))], NetlinkError, `the second cut to ${cut}`);
+  }
   assert.throws(() => attributesOf(hex('0400 0100 0300 0100')), NetlinkError, 'the last four bytes');
   for (const length of ['0000', '0300', '0900', 'ffff']) {
     assert.throws(() => [...attributeList(hex(`${length} 0100 00000000`))], NetlinkError, length);
     assert.throws(() => attributesOf(hex(`${length} 0100 00000000`)), NetlinkError, length);
+    assert.throws(() => attributesOf(hex(`0400 0100 ${length} 0100 00000000`)), NetlinkError, length);
   }
 });
 

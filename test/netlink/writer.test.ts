@@ -118,6 +118,14 @@ test('small pieces share buffers of the given capacity', () => {
   for (const { byteLength } of buffers) assert.equal(byteLength, 4096);
 });
 
+test('a large piece shares its buffer with no later one', () => {
+  const writer = new Writer(4096);
+  writer.raw(new Uint8Array(1025));
+  const { buffer } = writer.take();
+  writer.raw(new Uint8Array(1));
+  assert.notEqual(writer.take().buffer, buffer);
+});
+
 test('numbers of 64 bits are big-endian to the last bit', () => {
   const writer = new Writer(4);
   writer.attributeU64Be(1, 0x0102030405060708n);

@@ -47,6 +47,8 @@ test('the digests of a table depend on what is in it, and not on how it came the
           const one = place(host, n);
           if (isGone) digests.delete(one.address);
           else digests.set(one);
+          // What was read of the digests before the next change must not stay.
+          digests.summary();
           if (isGone) content.delete(one.address);
           else content.set(one.address, one);
         }

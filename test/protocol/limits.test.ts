@@ -28,7 +28,7 @@ test('an agent shortens a hello and a reason to the limits of a controller', () 
     version: '0'.repeat(100),
     features: [],
     node: 'n1',
-    firewall: 'nftables',
+    firewall: 'f'.repeat(100),
     allow: prefixes,
     onLink: prefixes,
     cluster: null,
@@ -41,7 +41,9 @@ test('an agent shortens a hello and a reason to the limits of a controller', () 
   const said = readAgentMessage(openFrame(agentFrame(hello))) as Hello;
   const first = prefixes.slice(0, 1000);
   deepEqual([said.allow, said.onLink, said.macs?.length], [first, first, 1000]);
-  equal(said.version, `${'0'.repeat(63)}…`);
+  deepEqual([said.version, said.firewall], [`${'0'.repeat(63)}…`, `${'f'.repeat(63)}…`]);
+  const { macs: _, ...others } = hello;
+  equal((readAgentMessage(openFrame(agentFrame(others))) as Hello).macs, undefined);
   const { reason } = readAgentMessage(openFrame(agentFrame(refused))) as Refused;
   equal(reason.length, 4096);
   match(reason, /^so so .*…$/);

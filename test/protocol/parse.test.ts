@@ -86,6 +86,8 @@ test('a frame at its limits is read as it is, without members that nobody knows'
   deepEqual(ofAgent({ ...held, vips: [{ ...placement, down: false }] }), held);
   const placements = { ...page, table: 'placements', set: [placement] };
   deepEqual(ofController(placements), placements);
+  const rules = { ...delta, table: 'rules', set: [rule] };
+  deepEqual(ofController(rules), rules);
 });
 
 const text = (length: number) => `a text of at most ${length} characters`;
@@ -104,7 +106,8 @@ const wrong: readonly (readonly [base: object, change: object, message: string])
   [hello, { version: [1, 2] }, `version: expected ${text(64)}, got a list of 2`],
   [hello, { version: {} }, `version: expected ${text(64)}, got an object`],
   [hello, { version: null }, `version: expected ${text(64)}, got null`],
-  [hello, { features: 'x' }, 'features: expected a list, got "x"'],
+  [hello, { features: 'x'.repeat(78) }, `features: expected a list, got "${'x'.repeat(78)}"`],
+  [hello, { features: 'x'.repeat(79) }, `features: expected a list, got ${cut}`],
   [hello, { features: Array(101).fill('') }, 'features: expected at most 100 items, got 101'],
   [hello, { features: ['', long(1024)] }, `features[1]: expected ${text(1024)}, got ${cut}`],
   [hello, { node: 'N' }, 'node: expected lower case letters, digits, - and . between them, got "N"'],
@@ -125,6 +128,11 @@ const wrong: readonly (readonly [base: object, change: object, message: string])
   [hello, { generation: most + 1 }, `generation: expected ${whole}, got ${most + 1}`],
   [hello, { rules: [] }, 'rules: expected an object, got a list of 0'],
   [hello, { placements: { count: 0 } }, 'placements.digests: expected an object, got undefined'],
+  [
+    hello,
+    { rules: { count: 0, digests: { '1234567890': '' } } },
+    'rules.digests.12345678: expected a bucket of 0-255, got "1234567890"',
+  ],
   [hello, { placements: { digests: {} } }, `placements.count: expected ${whole}, got undefined`],
   [hello, { held: [placement, { term }] }, `held[1].address: expected ${text(64)}, got undefined`],
   [hello, { held: [{ ...placement, down: 1 }] }, 'held[0].down: expected true or false, got 1'],
@@ -167,6 +175,7 @@ const wrong: readonly (readonly [base: object, change: object, message: string])
   [page, { buckets: Array(257).fill(0) }, 'buckets: expected at most 256 items, got 257'],
   [page, { set: [placement] }, 'set[0].filtered: expected true or false, got undefined'],
   [page, { table: 'placements' }, 'set[0].term: expected an object, got undefined'],
+  [page, { set: [{ ...rule, address: 'x' }] }, `set[0].address: expected ${address}, got "x"`],
   [page, { set: [{ ...rule, egress: 0 }] }, 'set[0].egress: expected true or false, got 0'],
   [page, { set: [{ ...rule, ports: null }] }, 'set[0].ports: expected a list, got null'],
   [
