@@ -1,6 +1,5 @@
 // Tells how a dump ended. Only a whole dump of one kernel state shows what exists and what does not.
 
-import { errnoOf } from '../netlink/ack.ts';
 import { Errno, NFNL_SUBSYS_NFTABLES, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR } from '../netlink/message.ts';
 import { messagesOf, u16Be, u32 } from '../netlink/reader.ts';
 
@@ -15,13 +14,12 @@ export function endOfDump(answer: Uint8Array): DumpEnd {
   let generation: number | undefined;
   let end: DumpEnd = 'torn';
   let isTorn = false;
-  for (const message of messagesOf(answer)) {
-    const { type, flags, payload } = message;
+  for (const { type, flags, payload } of messagesOf(answer)) {
     // Error messages define flags of their own.
     if (type !== NLMSG_ERROR && (flags & NLM_F_DUMP_INTR) !== 0) isTorn = true;
     if (type === NLMSG_ERROR || type === NLMSG_DONE) {
-      const errno = type === NLMSG_ERROR ? errnoOf(message) : -(u32(payload) | 0);
-      // ENOENT is an answer: the requested object does not exist.
+      const errno = -(u32(payload) | 0);
+      // Both begin with an errno. ENOENT is an answer: the requested object does not exist.
       if (errno > 0 && errno !== Errno.ENOENT) return errno;
       end = 'whole';
     }

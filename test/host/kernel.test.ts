@@ -67,15 +67,31 @@ test('commit sends nothing after a refused step', async () => {
 });
 
 test('a slow commit is a promise, and sends the rest of its steps after the answer', async () => {
-  const native = recordedNative((_, index) => (index === 0 ? undefined : generation));
-  const pending = new Kernel(native).commit(steps(3));
-  assert.ok(pending instanceof Promise);
-  assert.equal(native.submitted.length, 1);
-  native.late(native.submitted[0]?.token ?? 0, generation);
-  assert.deepEqual(await pending, []);
+  for (const slow of [0, 1, 2]) {
+    const native = recordedNative((_, index) => (index === slow ? undefined : generation));
+    const pending = new Kernel(native).commit(steps(3));
+    assert.ok(pending instanceof Promise);
+    assert.equal(native.submitted.length, slow + 1);
+    native.late(native.submitted[slow]?.token ?? 0, generation);
+    assert.deepEqual(await pending, []);
+    assert.deepEqual(
+      native.submitted.map(({ bytes, fd }) => [bytes[0], fd]),
+      [0, 1, 2].map((step) => [step, 100]),
+    );
+  }
+});
+
+test('each of several slow commits gets its own answer', async () => {
+  const native = recordedNative(() => undefined);
+  const kernel = new Kernel(native);
+  const pending = [kernel.commit(steps(1)), kernel.commit(steps(1))];
+  const [first, second] = native.submitted.map(({ token }) => token);
+  native.late(second ?? 0, setFull);
+  native.late(first ?? 0, generation);
+  const receipts = await Promise.all(pending);
   assert.deepEqual(
-    native.submitted.map(({ bytes }) => bytes[0]),
-    [0, 1, 2],
+    receipts.map(({ length }) => length),
+    [0, 1],
   );
 });
 
@@ -166,10 +182,26 @@ test('a dump refused by EPERM is an error, and one answered by ENOENT is not', a
 
 test('a dump of elements is requested again if the generation changed within it', async () => {
   const elements = (resource: number) => message({ type: 0xa0c, flags: 2, sequence: 1, resource });
-  const torn = concat([elements(7), elements(8), done]);
   const ofAnother = message({ type: 0x60c, flags: 2, sequence: 1, resource: 7 });
   const whole = concat([elements(8), elements(8), ofAnother, done]);
-  const native = recordedNative((_, index) => (index === 0 ? torn : whole));
-  const [answer] = await new Kernel(native).dump([dumpRequest]);
-  assert.equal(answer, whole);
+  for (const earlier of [7, 0x0108]) {
+    const torn = concat([elements(earlier), elements(8), done]);
+    const native = recordedNative((_, index) => (index === 0 ? torn : whole));
+    const [answer] = await new Kernel(native).dump([dumpRequest]);
+    assert.equal(answer, whole);
+  }
+});
+
+test('the answers of dumps come in the order of their requests', async () => {
+  const kernel = new Kernel(recordedNative(({ bytes }) => (bytes[0] === 1 ? done : control(3, 2, 7))));
+  const two = [dumpRequest, { ...dumpRequest, bytes: Uint8Array.of(2) }];
+  assert.deepEqual(await kernel.dump(two), [done, control(3, 2, 7)]);
+});
+
+test('a table that does not exist is empty, and not asked for through netlink', async () => {
+  const native = recordedNative(({ operation }) =>
+    operation === Operation.exchange ? generation : new Uint8Array(),
+  );
+  const bytes = Uint8Array.of(4, ...Buffer.from('none'));
+  assert.deepEqual(await new Kernel(native).dump([{ door: 'xtables', bytes }]), [new Uint8Array()]);
 });

@@ -189,3 +189,17 @@ test('no table is written after a refused step, and the last steps follow the ta
   assert.deepEqual(await sent(generation), [0, 1, 2]);
   assert.deepEqual(await sent(setFull), [1, 1]);
 });
+
+test('every table of a transaction is written before its last steps', async () => {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-lock-'));
+  const native = recordedNative((one) => (one.bytes.length === 1 ? generation : answerTo(nameOf(one), one)));
+  const kernel = new Kernel(native, { lockFile: join(folder.path, 'lock') });
+  const last = { bytes: Uint8Array.of(1), split: 1, barrier: 0, records: [] };
+  const tables = [step, { ...step, family: 6 as const }];
+  assert.deepEqual(await kernel.commit({ door: 'nfnetlink', steps: [last], tables, after: [last] }), []);
+  const written = ['flock', 'GET_INFO', 'GET_ENTRIES', 'sets', 'REPLACE', 'ADD_COUNTERS'];
+  const called = native.submitted.map((one) => (one.bytes.length === 1 ? 'step' : nameOf(one)));
+  assert.deepEqual(called, ['step', ...written, ...written, 'step']);
+  assert.equal(native.calls.filter((call) => call.startsWith('socket 16')).length, 1);
+  kernel[Symbol.dispose]();
+});
