@@ -1,6 +1,7 @@
 // How sockets are opened: which options, in which order, and what a refusal becomes.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Operation } from '../../src/host/native.ts';
 import {
   checked,
   linkAddress,
@@ -72,6 +73,10 @@ test('a packet socket is opened for no protocol, so that it receives nothing', (
 test('a packet socket without the right to open it names the capability', () => {
   const native = recordedNative(undefined, { socket: -1 });
   assert.throws(() => openPacket(native), /^Error: socket\(AF_PACKET\): EPERM: .*without CAP_NET_RAW/);
+  const full = recordedNative(undefined, { socket: -24 });
+  assert.throws(() => openPacket(full), { call: 'socket(AF_PACKET)', errno: 24 });
+  const hearing = { protocol: 0x0806, filter: hex('') };
+  assert.throws(() => openHearing(full, hearing, { index: 7, name: 'eth0' }), { call: 'socket(AF_PACKET)' });
 });
 
 test('a hearing socket filters before it is bound, and the writer thread has it hear all groups', () => {
@@ -83,8 +88,15 @@ test('a hearing socket filters before it is bound, and the writer thread has it 
     'attachFilter 100 0600000000000000',
     'bind 100 1100080607000000000000000000000000000000',
   ]);
-  const [{ bytes, waitMicros } = { bytes: hex(''), waitMicros: -1 }] = native.submitted;
-  assert.deepEqual([bytes, waitMicros], [hex('07010000 01000000 07000000 0200 00000000000000000000'), 0]);
+  const everyGroup = {
+    operation: Operation.setsockopt,
+    fd: 100,
+    bytes: hex('07010000 01000000 07000000 0200 00000000000000000000'),
+    split: 0,
+    token: 0,
+    waitMicros: 0,
+  };
+  assert.deepEqual(native.submitted, [everyGroup]);
 });
 
 test('a hearing socket that cannot be filtered or bound is closed', () => {
@@ -96,6 +108,8 @@ test('a hearing socket that cannot be filtered or bound is closed', () => {
     const hearing = { protocol: 0x0806, filter: hex('0600 0000 00000000') };
     assert.throws(() => openHearing(native, hearing, { index: 7, name: 'eth0' }), { call: name, errno: 19 });
     assert.equal(native.calls.at(-1), 'submit close 100');
+    const close = { operation: Operation.close, fd: 100, bytes: hex(''), split: 0, token: 0, waitMicros: 0 };
+    assert.deepEqual(native.submitted, [close]);
   }
 });
 
