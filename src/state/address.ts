@@ -1,6 +1,8 @@
 // IP addresses and prefixes as values: parsed once, stored in one canonical text, converted to bytes where
 // needed.
 
+import { bytesOf, textOf } from './address-text.ts';
+
 declare const addressBrand: unique symbol;
 declare const prefixBrand: unique symbol;
 
@@ -45,7 +47,8 @@ export function parseAddress(text: string): Address {
 
 /** `::ffff:A.B.C.D` (RFC 4291 2.5.5.2): an IPv4 address in IPv6 form, which no IPv6 rule ever matches. */
 export function isMapped(bytes: Uint8Array): boolean {
-  return bytes.length === 16 && bytes.every((byte, index) => index > 11 || byte === (index > 9 ? 0xff : 0));
+  if (bytes.length !== 16 || bytes[10] !== 0xff || bytes[11] !== 0xff) return false;
+  return bytes.every((byte, index) => index > 9 || byte === 0);
 }
 
 /**
@@ -133,8 +136,7 @@ export function addressBytes(address: Address): Uint8Array {
 
 /** The canonical text of 4 or 16 bytes in network order. */
 export function formatAddress(bytes: Uint8Array): Address {
-  if (bytes.length === 4) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}` as Address;
-  return format6(bytes) as Address;
+  return textOf(bytes) as Address;
 }
 
 /** A copy of the bytes with everything after the first `length` bits cleared. */
@@ -152,89 +154,6 @@ export function compareAddresses(a: Address, b: Address): number {
     if (difference !== 0) return difference;
   }
   return 0;
-}
-
-function bytesOf(text: string): Uint8Array | undefined {
-  return text.includes(':') ? bytesOf6(text) : bytesOf4(text);
-}
-
-/** Parses character by character, since every change passes through here. */
-function bytesOf4(text: string): Uint8Array | undefined {
-  const bytes = new Uint8Array(4);
-  let part = 0;
-  let digits = 0;
-  let value = 0;
-  for (let index = 0; index <= text.length; index++) {
-    const code = index === text.length ? dot : text.charCodeAt(index);
-    if (code === dot) {
-      if (digits === 0 || part === 4) return undefined;
-      bytes[part++] = value;
-      digits = 0;
-      value = 0;
-      continue;
-    }
-    const digit = code - zero;
-    // Some parsers read a leading zero as octal and others as decimal, so it is refused.
-    if (digit < 0 || digit > 9 || (digits > 0 && value === 0)) return undefined;
-    value = value * 10 + digit;
-    digits++;
-    if (value > 255) return undefined;
-  }
-  return part === 4 ? bytes : undefined;
-}
-
-const dot = 46;
-const zero = 48;
-
-function bytesOf6(text: string): Uint8Array | undefined {
-  const halves = text.split('::');
-  if (halves.length > 2) return undefined;
-  const head = groupsOf(halves[0] ?? '', halves.length === 1);
-  const tail = halves.length === 2 ? groupsOf(halves[1] ?? '', true) : [];
-  if (head === undefined || tail === undefined) return undefined;
-  const gap = 8 - head.length - tail.length;
-  if (halves.length === 1 ? gap !== 0 : gap < 1) return undefined;
-  const groups = [...head, ...new Array<number>(gap).fill(0), ...tail];
-  const bytes = new Uint8Array(16);
-  for (const [index, group] of groups.entries()) {
-    bytes[index * 2] = group >> 8;
-    bytes[index * 2 + 1] = group & 0xff;
-  }
-  return bytes;
-}
-
-/** The 16-bit groups on one side of `::`; an embedded IPv4 tail counts as two. */
-function groupsOf(text: string, mayEndIn4: boolean): number[] | undefined {
-  if (text === '') return [];
-  const groups: number[] = [];
-  const parts = text.split(':');
-  for (const [index, part] of parts.entries()) {
-    if (part.includes('.')) {
-      const quad = mayEndIn4 && index === parts.length - 1 ? bytesOf4(part) : undefined;
-      if (quad === undefined) return undefined;
-      groups.push(((quad[0] ?? 0) << 8) | (quad[1] ?? 0), ((quad[2] ?? 0) << 8) | (quad[3] ?? 0));
-    } else {
-      if (!/^[0-9a-fA-F]{1,4}$/.test(part)) return undefined;
-      groups.push(Number.parseInt(part, 16));
-    }
-  }
-  return groups;
-}
-
-/** RFC 5952: lower case, the first longest run of two or more zero groups shortened. */
-function format6(bytes: Uint8Array): string {
-  const groups: number[] = [];
-  for (let index = 0; index < 16; index += 2)
-    groups.push(((bytes[index] ?? 0) << 8) | (bytes[index + 1] ?? 0));
-  let best = { start: 0, length: 1 };
-  for (let start = 0; start < 8; start++) {
-    let length = 0;
-    while (start + length < 8 && groups[start + length] === 0) length++;
-    if (length > best.length) best = { start, length };
-  }
-  const hex = groups.map((group) => group.toString(16));
-  if (best.length < 2) return hex.join(':');
-  return `${hex.slice(0, best.start).join(':')}::${hex.slice(best.start + best.length).join(':')}`;
 }
 
 function quote(text: string): string {

@@ -74,6 +74,11 @@ test('a text that is no address is refused, and so is an IPv4 address in the for
   wrong.push(
     '12345::',
     'g::',
+    ':1::2',
+    '1::2:',
+    '1:2:3:4:5:6:7:1.2.3.4',
+    '1:2:3:4:5:1.2.3.4',
+    '1:2::3:4:5:6:1.2.3.4',
     '::1.2.3',
     '1.2.3.4::',
     '::1.2.3.4:5',
