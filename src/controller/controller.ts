@@ -60,7 +60,7 @@ export class Controller {
     this.drained = new Set(records.drained);
     for (const name of this.drained) this.nodes.at(name).isDrained = true;
     this.latency = new Latency(input.nowMs);
-    this.closedConnections = new ClosedConnections(input.nowMs);
+    this.closedConnections = new ClosedConnections({ nowMs: input.nowMs, isKnown });
     this.#pools = pools;
     this.#allocator = this.#makeAllocator(records.allocations, records.former);
     this.#owners = this.#makeOwners(records.owners, records.unheld);

@@ -185,9 +185,7 @@ function makeHub(
     onGreeted: (node) => log.info({ node }, self().ruling ? 'agentConnected' : 'agentHeard'),
     onClosed: (node, how) => {
       log.info({ node, ...how }, 'agentClosed');
-      // A node whose Node was deleted is forgotten when its stream ends.
-      const isKnown = controller.nodes.get(node) !== undefined || !controller.isPublished;
-      if (isKnown) controller.closedConnections.ended(node, { node, ...how });
+      controller.closedConnections.ended(node, { node, ...how });
     },
     onTurnedAway: (refused) => {
       const { peer: _, ...ended } = refused;

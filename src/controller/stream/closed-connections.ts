@@ -28,8 +28,14 @@ const countedCodes: readonly number[] = [400, 401, 403, 404, 503, 1002, 1003, 10
 /** Turned-away connections that are remembered: enough to find an agent that is set up wrongly. */
 const mostTurnedAway = 10;
 
+export interface ClosedConnectionsInput {
+  readonly nowMs: () => number;
+  /** False for a node that is forgotten, and for a name that a host has made up for a standby. */
+  readonly isKnown: (node: string) => boolean;
+}
+
 export class ClosedConnections {
-  readonly #nowMs: () => number;
+  readonly #input: ClosedConnectionsInput;
   /** How many connections were turned away, by code; a close code that the peer made up counts as `other`. */
   readonly turnedAwayBy: Map<string, number> = new Map(
     [...countedCodes, 'other'].map((code) => [String(code), 0]),
@@ -37,13 +43,13 @@ export class ClosedConnections {
   readonly #ofNodes = new Map<string, Remembered>();
   #turnedAway: readonly Remembered[] = [];
 
-  constructor(nowMs: () => number) {
-    this.#nowMs = nowMs;
+  constructor(input: ClosedConnectionsInput) {
+    this.#input = input;
   }
 
-  /** The stream of a node ended. */
+  /** The stream of a node ended. Nothing is kept of one that is not known, or it would be kept for ever. */
   ended(node: string, ended: Ended): void {
-    this.#ofNodes.set(node, { ...ended, atMs: this.#nowMs() });
+    if (this.#input.isKnown(node)) this.#ofNodes.set(node, { ...ended, atMs: this.#input.nowMs() });
   }
 
   /** Forgets a node that is gone for good. */
@@ -59,7 +65,7 @@ export class ClosedConnections {
     const code = countedCodes.includes(ended.code) ? String(ended.code) : 'other';
     this.turnedAwayBy.set(code, (this.turnedAwayBy.get(code) ?? 0) + 1);
     const others = this.#turnedAway.filter((one) => !isSame(one, ended));
-    this.#turnedAway = [...others, { ...ended, atMs: this.#nowMs() }].slice(-mostTurnedAway);
+    this.#turnedAway = [...others, { ...ended, atMs: this.#input.nowMs() }].slice(-mostTurnedAway);
   }
 
   /** How the node's last ended stream ended. */
@@ -74,7 +80,7 @@ export class ClosedConnections {
   }
 
   #aged({ atMs, ...ended }: Remembered): EndedStatus {
-    return { ...ended, secondsAgo: Math.floor((this.#nowMs() - atMs) / 1000) };
+    return { ...ended, secondsAgo: Math.floor((this.#input.nowMs() - atMs) / 1000) };
   }
 }
 

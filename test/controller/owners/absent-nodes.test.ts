@@ -62,3 +62,13 @@ test('nodes that have to stay push no other out', () => {
   one.sessions.tick();
   deepEqual(names(one), [...drained, 'a', ...made.slice(2)]);
 });
+
+test('nothing is kept of the stream of a name that is no node, as a standby hears it', () => {
+  const { controller } = ruling();
+  const { closedConnections } = controller;
+  for (const name of ['a', 'made-up']) closedConnections.ended(name, { node: name, code: 1000, reason: '' });
+  deepEqual(
+    ['a', 'made-up'].map((name) => closedConnections.lastOf(name)?.code),
+    [1000, undefined],
+  );
+});
