@@ -166,9 +166,12 @@ async function drain(input: Changing, body: unknown): Promise<Reply> {
   const failed = (await Promise.all(results)).filter((result) => result.failed !== null);
   const [first] = failed;
   if (first === undefined) return { status: 200, body: { node: name, moved: results.length } };
-  const stay = `${failed.length} of its ${results.length} VIPs stay`;
-  const why = `${first.address}: ${first.failed}`;
-  const message = `${name} is drained and gets no more VIPs, but ${stay}; ${why}`;
+  const stay = `${failed.length} of its ${results.length} VIPs stay; ${first.address}: ${first.failed}`;
+  if (!controller.drained.has(name)) {
+    const message = `${name} was undrained meanwhile, and ${stay}`;
+    return failure(409, { code: 'MoveFailed', message, next: `vipward drain ${name} moves them` });
+  }
+  const message = `${name} is drained and gets no more VIPs, but ${stay}`;
   const next = `vipward undrain ${name} undoes it; drain again once another node can have them`;
   return failure(409, { code: 'NoEligibleNode', message, next });
 }
@@ -184,7 +187,8 @@ function* movesAway(input: Changing, name: string, results: ReturnType<typeof mo
 }
 
 async function moveAway(input: Changing, address: Address, name: string) {
-  const { owners, nodes } = input.controller;
+  const { owners, nodes, drained } = input.controller;
+  if (!drained.has(name)) return { address, failed: 'its move had not begun' };
   const chosen = chooseNode(address, owners.candidates.ready(address, name), nodes.preferred(address));
   if (chosen === null) return { address, failed: 'no other node is eligible' };
   const order = { to: nodes.at(chosen), reason: MoveReason.Drained, deadlineMs: input.moveDeadlineMs };

@@ -4,10 +4,10 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Address } from '../../src/state/address.ts';
-import { folder, runningController, service, untilStatus } from './fixture.ts';
+import { folder, runningController, service, type TestController, untilStatus } from './fixture.ts';
 import { type Answer, post } from './post.ts';
 import { agentOf } from './test-agent.ts';
 
@@ -38,7 +38,8 @@ test('an impossible or invalid move is refused with the reason', limit, async (t
   equal((await post(running.url, 'move', { vip: first, node: 'n1' })).status, 200);
 });
 
-test('a drain of many VIPs chooses their nodes in many turns', limit, async (t) => {
+/** Drains a node with many VIPs; `onChoice` is called before another node is chosen for each of them. */
+async function drainOfMany(t: TestContext, onChoice: (running: TestController) => void) {
   const names = Array.from({ length: 60 }, (_, index) => `s${index}`);
   const running = await runningController(t, {
     files: { 'a.yaml': names.map((name) => service(name)).join('---\n') },
@@ -51,19 +52,36 @@ test('a drain of many VIPs chooses their nodes in many turns', limit, async (t) 
   await untilStatus(running, ({ nodes, seq }) => nodes[1]?.seq === seq);
   const { candidates } = running.controller.owners;
   const { ready } = candidates;
-  let [isDrained, chosen, most] = [false, 0, 0];
   candidates.ready = (...asked) => {
+    onChoice(running);
     const endMs = performance.now() + 1;
     while (performance.now() < endMs);
-    chosen++;
     return ready.apply(candidates, asked);
   };
-  const drained = post(running.url, 'drain', { node: 'n1' }).finally(() => {
+  return { running, vips: names.length, drained: post(running.url, 'drain', { node: 'n1' }) };
+}
+
+test('a drain of many VIPs chooses their nodes in many turns', limit, async (t) => {
+  let [isDrained, chosen, most] = [false, 0, 0];
+  const { vips, drained } = await drainOfMany(t, () => chosen++);
+  void drained.finally(() => {
     isDrained = true;
   });
   for (; !isDrained; chosen = 0, await turn()) most = Math.max(most, chosen);
-  deepEqual((await drained).body, { node: 'n1', moved: names.length });
+  deepEqual((await drained).body, { node: 'n1', moved: vips });
   ok(most <= 10, `${most} in one turn`);
+});
+
+test('a node that is undrained in the middle of its drain keeps the rest of its VIPs', limit, async (t) => {
+  let chosen = 0;
+  const { running, vips, drained } = await drainOfMany(t, ({ controller }) => {
+    if (++chosen === 5) controller.setDrained('n1', false);
+  });
+  const { status, body } = await drained;
+  deepEqual([status, body.error?.code, chosen], [409, 'MoveFailed', 5]);
+  match(body.error?.message ?? '', /^n1 was undrained meanwhile, and 55 of its 60 VIPs stay; /);
+  const kept = running.status().vips.filter(({ node }) => node === 'n1');
+  equal(kept.length, vips - 5);
 });
 
 test('drain moves every VIP away, and undrain moves none back', limit, async (t) => {
