@@ -7,7 +7,7 @@ import type { AgentMessage, ControllerMessage, Welcome } from '../protocol/messa
 import { frameLimitBytes, replacedReason, subprotocol } from '../protocol/messages.ts';
 import { parseControllerMessage } from '../protocol/parse.ts';
 import { agentFrame, shortReason } from '../protocol/write.ts';
-import { adviceForError, readAnswer, upgrade } from './stream/advice.ts';
+import { readAnswer, reasonOf, upgrade } from './stream/advice.ts';
 import { shownAs } from './stream/credentials.ts';
 import { Heartbeat } from './stream/heartbeat.ts';
 import { longestPauseMs, quickMs } from './stream/reconnect.ts';
@@ -66,9 +66,7 @@ export class Connection implements Stream {
   }
 
   start(): void {
-    this.#connect().catch((error: NodeJS.ErrnoException) =>
-      this.#closed(`${error.message}; ${adviceForError(error)}`),
-    );
+    this.#connect().catch((error: NodeJS.ErrnoException) => this.#closed(reasonOf(error)));
   }
 
   /** Another stream has ended; this one reconnects if it waited for that one. */
@@ -143,7 +141,7 @@ export class Connection implements Stream {
       });
     });
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      failure ||= `${error.message}; ${adviceForError(error)}`;
+      failure ||= reasonOf(error);
       // ws itself has rejected a frame (too long, no UTF-8, no valid frame) and closed the socket.
       if (error.code?.startsWith('WS_ERR_')) this.#note(`${error.message}; ${upgrade}`);
     });

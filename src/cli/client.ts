@@ -3,7 +3,7 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
-import { tlsAdvice } from '../process/tls-advice.ts';
+import { ownWords, tlsAdvice } from '../process/tls-advice.ts';
 import { UsageError } from '../process/usage.ts';
 import { leaderOf, standsBy } from './leader.ts';
 import { plain } from './table.ts';
@@ -241,5 +241,5 @@ function wordsOf(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(wordsOf).join(', ');
   if (!(error instanceof Error)) return String(error);
   const advice = tlsAdvice((error as NodeJS.ErrnoException).code ?? '');
-  return advice === undefined ? error.message : `${error.message} (${advice})`;
+  return advice === undefined ? error.message : `${ownWords(error)} (${advice})`;
 }

@@ -9,6 +9,11 @@ const unknownIssuer: ReadonlySet<string> = new Set([
   'CERT_SIGNATURE_FAILURE',
 ]);
 
+/** The message of an error, without the advice of Node to start it with a flag that vipward does not have. */
+export function ownWords({ message }: Error): string {
+  return message.replace(/; if the root CA is installed locally, .*$/, '');
+}
+
 /** The advice for an error code; undefined if it is not a TLS error. */
 export function tlsAdvice(code: string): string | undefined {
   if (unknownIssuer.has(code)) return 'give the CA that signed the certificate of the server as --ca-file';
@@ -16,7 +21,7 @@ export function tlsAdvice(code: string): string | undefined {
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
       return 'use a name of the server that is in its certificate';
     case 'CERT_HAS_EXPIRED':
-      return 'renew the certificate of the server';
+      return 'renew the certificate of the server, or set the clocks of both hosts';
     case 'CERT_NOT_YET_VALID':
       return 'set the clocks of both hosts';
     case 'ERR_SSL_WRONG_VERSION_NUMBER':

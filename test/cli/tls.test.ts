@@ -44,7 +44,7 @@ for (const scheme of ['https', 'wss']) {
 test('status exits 3 with the remedy if a certificate is not accepted', limit, async (t) => {
   const { url, certFile } = await secured(t, 'DNS:elsewhere');
   for (const [words, reason] of [
-    [['--controller', url], /give the CA that signed the certificate of the server as --ca-file/],
+    [['--controller', url], /: self-signed certificate \(give the CA that signed the .* as --ca-file\);/],
     [['--controller', url, '--ca-file', certFile], /use a name of the server that is in its certificate/],
     [['--controller', url.replace('https', 'http')], /use wss or https for a server with TLS/],
   ] as const) {

@@ -1,7 +1,7 @@
 // What an operator should do about a controller that is unreachable or refuses this node.
 
 import type { IncomingMessage } from 'node:http';
-import { tlsAdvice } from '../../process/tls-advice.ts';
+import { ownWords, tlsAdvice } from '../../process/tls-advice.ts';
 
 /** The most that is read of a body, and the most that is reported of it. */
 const bodyBytes = 2048;
@@ -64,8 +64,12 @@ or give a certificate for vipward://node/NAME as --cert and --key";
 
 export const upgrade = 'upgrade the older of agent and controller';
 
-/** What to do about an attempt that got no HTTP answer. */
-export function adviceForError({ code = '', syscall = '' }: NodeJS.ErrnoException): string {
+/** Why an attempt got no HTTP answer, and what to do. */
+export function reasonOf(error: NodeJS.ErrnoException): string {
+  return `${ownWords(error)}; ${adviceForError(error)}`;
+}
+
+function adviceForError({ code = '', syscall = '' }: NodeJS.ErrnoException): string {
   if (syscall === 'getaddrinfo') return 'check the name in --controller, and the name servers of this node';
   if (syscall === 'open') return 'check --token-file, --ca-file, --cert and --key';
   if (code === 'BadToken') return 'write only the token of this node into it, without a name before it';
