@@ -229,7 +229,9 @@ export class Connection implements Stream {
     if (this.state !== 'refused' && replacedAt === undefined) this.#streamLog.failed(reason, address);
     this.#parts.onClose(this);
     this.#siblings.closed(this);
-    const most = longestPauseMs({ lostForMs: this.#parts.now() - this.#lostAtMs, faults: this.#faults });
+    // Another host has the name of this node, or another stream is to be found: neither is a matter of haste.
+    const lostForMs = isReplaced ? Number.POSITIVE_INFINITY : this.#parts.now() - this.#lostAtMs;
+    const most = longestPauseMs({ lostForMs, faults: this.#faults });
     this.#retry = setTimeout(() => this.#again(replacedAt, address), Math.random() * most);
   }
 

@@ -10,11 +10,10 @@ import {
   type Hello,
   heartbeatMs,
   heldFrameLimitBytes,
-  replacedReason,
   subprotocol,
 } from '../protocol/messages.ts';
 import { type Closing, policyViolation, type Session, type Sessions } from './sessions.ts';
-import { Connection, type Socket } from './stream/connection.ts';
+import { Connection, replacedBy, type Socket } from './stream/connection.ts';
 import { Crowd, tooMuchUnheard } from './stream/crowd.ts';
 import {
   type Opening,
@@ -212,7 +211,7 @@ export class Hub {
     this.#unname(connection);
     const before = this.#speakers.get(node);
     this.#speakers.set(node, connection);
-    before?.close({ code: policyViolation, reason: `${replacedReason} as ${node}` });
+    before?.close(replacedBy(connection, node));
   }
 
   #unname(connection: Connection): void {

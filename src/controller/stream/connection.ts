@@ -2,7 +2,7 @@
 // decides what a message means for its node.
 
 import type { IncomingMessage } from 'node:http';
-import { type AgentMessage, frameLimitBytes, heartbeatMs } from '../../protocol/messages.ts';
+import { type AgentMessage, frameLimitBytes, heartbeatMs, replacedReason } from '../../protocol/messages.ts';
 import { openFrame, readAgentMessage } from '../../protocol/parse.ts';
 import { FrameError } from '../../protocol/shape.ts';
 import { shortReason } from '../../protocol/write.ts';
@@ -44,6 +44,13 @@ const tooLong: Closing = {
   reason: `payload size: at most ${frameLimitBytes} bytes, except for ${[...long].join(', ')}`,
 };
 const tickFrame = frameOf('{"type":"tick"}');
+
+/** The end of a node's connection when a newer one says hello. Names where that one is from. */
+export function replacedBy({ request }: Connection, node: string): Closing {
+  const where = `from ${request.socket.remoteAddress}`;
+  const reason = `${replacedReason} as ${node}, ${where}; if that is another node, change its --node`;
+  return { code: policyViolation, reason };
+}
 
 export class Connection implements Wire {
   readonly request: IncomingMessage;

@@ -36,19 +36,30 @@ async function pausesOf(
     await untilTrue(() => hellos() >= round);
     answer(peer);
   }
-  return pauses.filter((ms) => doubled.includes(ms));
+  return pauses;
 }
 
 const doubled = [2000, 4000, 8000, 16_000, 32_000];
+const ofDoubled = (pauses: readonly number[]) => pauses.filter((ms) => doubled.includes(ms));
 
 test('a controller that sends only invalid frames is retried after ever longer pauses', {
   timeout: 60_000,
 }, async (t) => {
-  deepEqual(await pausesOf(t, { cluster: null, answer: (peer) => peer.say({ type: 'nonsense' }) }), doubled);
+  const answer = (peer: Peer) => peer.say({ type: 'nonsense' });
+  deepEqual(ofDoubled(await pausesOf(t, { cluster: null, answer })), doubled);
 });
 
 test('a controller of another cluster is retried after ever longer pauses', {
   timeout: 60_000,
 }, async (t) => {
-  deepEqual(await pausesOf(t, { cluster: 'mine', answer: () => undefined }), doubled);
+  deepEqual(ofDoubled(await pausesOf(t, { cluster: 'mine', answer: () => undefined })), doubled);
+});
+
+test('an agent that another one with its name replaces comes back within 5 s, not at once', {
+  timeout: 60_000,
+}, async (t) => {
+  const answer = (peer: Peer) => peer.close(1008, 'another connection said hello as n1, from 10.0.0.9');
+  const pauses = await pausesOf(t, { cluster: null, answer });
+  const ofAttempts = pauses.filter((ms) => ms === 500 || ms === 5000);
+  deepEqual(ofAttempts.slice(0, 6), [5000, 5000, 5000, 5000, 5000, 5000]);
 });
