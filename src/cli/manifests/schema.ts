@@ -8,6 +8,9 @@ export interface Schema {
   readonly type?: string | readonly string[];
   readonly enum?: readonly string[];
   readonly minimum?: number;
+  readonly maximum?: number;
+  readonly minItems?: number;
+  readonly pattern?: string;
   readonly properties?: Readonly<Record<string, Schema>>;
   readonly additionalProperties?: boolean | Schema;
   readonly items?: Schema;
@@ -18,6 +21,9 @@ export const keywords: readonly string[] = [
   'type',
   'enum',
   'minimum',
+  'maximum',
+  'minItems',
+  'pattern',
   'properties',
   'additionalProperties',
   'items',
@@ -40,12 +46,25 @@ export function checkValue(value: unknown, schema: Schema, { where, path }: Plac
   }
   if (schema.enum !== undefined && !schema.enum.some((one) => one === value))
     throw unlike(value, schema.enum.join(' or '), { where, path });
-  if (schema.minimum !== undefined && typeof value === 'number' && value < schema.minimum)
-    throw unlike(value, `${schema.minimum} or more`, { where, path });
+  const limit = limitOf(value, schema);
+  if (limit !== undefined) throw unlike(value, limit, { where, path });
   if (isMap(value)) checkMembers(value, schema, { where, path });
   if (!Array.isArray(value) || schema.items === undefined) return;
   for (const [index, item] of value.entries())
     checkValue(item, schema.items, { where, path: `${path}[${index}]` });
+}
+
+/** What a value of the right type lacks, or undefined. */
+function limitOf(value: unknown, { minimum, maximum, minItems, pattern }: Schema): string | undefined {
+  if (typeof value === 'number') {
+    if (minimum !== undefined && value < minimum) return `${minimum} or more`;
+    if (maximum !== undefined && value > maximum) return `${maximum} or less`;
+  }
+  if (Array.isArray(value) && minItems !== undefined && value.length < minItems)
+    return `a list of ${minItems} or more`;
+  if (typeof value === 'string' && pattern !== undefined && !new RegExp(pattern, 'u').test(value))
+    return `text that matches ${pattern}`;
+  return undefined;
 }
 
 function checkMembers(values: Values, schema: Schema, { where, path }: Place): void {
