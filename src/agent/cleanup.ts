@@ -79,8 +79,10 @@ async function removeAll(kernel: Kernel, { stateDir, interfaces }: CleanupOption
   lines.push(...filter.lines);
   if (filter.code !== 0) return { code: filter.code, lines };
   const state = removeState(join(stateDir, journalFile));
-  lines.push(...state.lines);
-  return { code: state.code, lines: lines.length === 0 ? ['found nothing of vipward'] : lines };
+  if (state.lines.length > 0) return { code: state.code, lines: [...lines, ...state.lines] };
+  if (lines.length === 0) return { code: 0, lines: ['found nothing of vipward'] };
+  const next = 'if the agent had another --state, run this again with that one';
+  return { code: 0, lines: [...lines, `found no last state in ${stateDir}: ${next}`] };
 }
 
 /** Removes the last state: from it the next agent would take its VIPs before it reaches a controller. */

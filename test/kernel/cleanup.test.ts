@@ -67,3 +67,17 @@ test('cleanup names a state file that it cannot remove, and exits with 1', { ski
   const path = RegExp.escape(join(state, 'agent.jsonl'));
   assert.match(stderr, new RegExp(`^vipward cleanup: could not remove ${path}: .*; remove it by hand`));
 });
+
+test('cleanup that finds a filter and no last state says where it looked for that', {
+  skip: skip || hasTool('nft', '--version'),
+}, (t) => {
+  using namespace = Namespace.make();
+  runIn(namespace, ['nft', 'add table inet vipward']);
+  const state = folder(t);
+  const { status, stdout } = runIn(namespace, [process.execPath, program, 'cleanup', '--state', state]);
+  assert.equal(status, 0);
+  assert.deepEqual(stdout.trimEnd().split('\n'), [
+    'removed table inet vipward',
+    `found no last state in ${state}: if the agent had another --state, run this again with that one`,
+  ]);
+});

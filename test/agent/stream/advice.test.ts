@@ -99,7 +99,8 @@ async function withTls(t: TestContext, ...names: readonly string[]) {
 
 test('the reason distinguishes an unknown CA, a wrong name and a port without TLS', tlsLimit, async (t) => {
   const { url, certFile } = await withTls(t, 'DNS:elsewhere');
-  const unknown = 'self-signed certificate; give the CA that signed the certificate of the server as --ca-file';
+  const unknown =
+    'self-signed certificate; give the CA that signed the certificate of the server as --ca-file';
   equal(await reasonAt(t, url), unknown);
   const other = await reasonAt(t, url, trusting(certFile));
   match(other, /; use a name of the server that is in its certificate$/);
