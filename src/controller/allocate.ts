@@ -10,8 +10,8 @@ import type { Pool } from './allocation/pools.ts';
 import { Users } from './allocation/users.ts';
 import { Waiting } from './allocation/waiting.ts';
 import {
+  type AllocationChanges,
   compareServices,
-  type ServiceChanges,
   type ServiceManifest,
   type ServiceRefusal,
 } from './service.ts';
@@ -20,6 +20,7 @@ import {
 export type Allocations = ReadonlyMap<ServiceKey, readonly Address[]>;
 
 const nothing: readonly Address[] = [];
+const none: Allocations = new Map();
 const always = (_: ServiceManifest): boolean => true;
 /** Services applied in one step: a few milliseconds. */
 const stepServices = 200;
@@ -107,7 +108,7 @@ export class Allocator {
   }
 
   /** Applies a change and returns every address whose VIP may have changed, in use or not. */
-  apply(changes: ServiceChanges): ReadonlySet<Address> {
+  apply(changes: AllocationChanges): ReadonlySet<Address> {
     const steps = this.applying(changes);
     let step = steps.next();
     while (step.done !== true) step = steps.next();
@@ -115,8 +116,13 @@ export class Allocator {
   }
 
   /** apply() in steps: nothing else may be applied before the last step. */
-  *applying({ set, remove }: ServiceChanges): Generator<void, ReadonlySet<Address>> {
+  *applying({ set, remove, gone = none }: AllocationChanges): Generator<void, ReadonlySet<Address>> {
     const touched = new Set<Address>();
+    for (const [key, addresses] of gone) {
+      this.#outgoing.drop(key, addresses);
+      this.#release(key, addresses, touched);
+      for (const address of this.addressesOf(key)) touched.add(address);
+    }
     for (const key of remove) this.#remove(key, touched);
     for (const service of set) {
       const known = this.#services.get(service.key);
@@ -146,15 +152,11 @@ export class Allocator {
     return free.length > 0;
   }
 
-  /** Releases outgoing addresses once their replacements are served. Returns what apply() returns. */
-  letGo(gone: Allocations): ReadonlySet<Address> {
-    const touched = new Set<Address>();
-    for (const [key, addresses] of gone) {
-      this.#outgoing.drop(key, addresses);
-      this.#release(key, addresses, touched);
-      for (const address of this.addressesOf(key)) touched.add(address);
-    }
-    return touched.union(this.apply({ set: [], remove: [] }));
+  /** How many Services a change concerns: those that it names, and those that wait for their addresses. */
+  extentOf({ set, remove, gone = none }: AllocationChanges): number {
+    const keys = [...set.map(({ key }) => key), ...remove, ...gone.keys()];
+    const addresses = new Set(keys.flatMap((key) => this.heldBy(key)));
+    return keys.length + this.#waiting.rivalsOf(addresses);
   }
 
   /** Uses these pools from the next change on. A Service keeps its addresses until it is applied again. */

@@ -13,7 +13,7 @@ import { Nodes } from './owners/nodes.ts';
 import { Owners } from './owners/owners.ts';
 import { Welcomed } from './owners/welcomed.ts';
 import type { Records } from './records/records.ts';
-import type { ServiceChanges } from './service.ts';
+import type { AllocationChanges, ServiceChanges } from './service.ts';
 import { ClosedConnections } from './stream/closed-connections.ts';
 import { Latency } from './stream/latency.ts';
 import { Table } from './stream/table.ts';
@@ -121,12 +121,12 @@ export class Controller {
   }
 
   /** Applies a change of Services. The cost grows with the Services it names. */
-  apply(changes: ServiceChanges): void {
+  apply(changes: AllocationChanges): void {
     this.compilation.follow(this.allocator.apply(changes));
   }
 
   /** Applies a large change, one piece a turn. Nothing else may be applied before it resolves. */
-  async applyInTurns(changes: ServiceChanges): Promise<void> {
+  async applyInTurns(changes: AllocationChanges): Promise<void> {
     const steps = this.allocator.applying(changes);
     for (;;) {
       await nextTurn();

@@ -9,7 +9,7 @@ import type { Readings } from './readings/readings.ts';
 
 export interface ReplacingInput {
   readonly controller: Controller;
-  readonly readings: Pick<Readings, 'isUndisputed'>;
+  readonly readings: Pick<Readings, 'isUndisputed' | 'letGo'>;
   /** True if the source names the address for the Service by now, or never named the one before. */
   readonly isTold: (key: ServiceKey, address: Address, before: Address) => boolean;
   /** How long clients may take to follow the address in the source. */
@@ -41,16 +41,16 @@ export class Replacing {
 
   #look(): void {
     this.#timer = undefined;
-    const { allocator, compilation } = this.#input.controller;
+    const { controller, readings } = this.#input;
     const gone = new Map<ServiceKey, readonly Address[]>();
     const waits = new Set<string>();
-    for (const [key, outgoing] of allocator.outgoing) {
+    for (const [key, outgoing] of controller.allocator.outgoing) {
       const over = outgoing.filter((address) => this.#isOver(key, address));
       if (over.length > 0) gone.set(key, over);
       for (const address of outgoing) waits.add(`${key} ${address}`);
     }
     for (const name of this.#made.keys()) if (!waits.has(name)) this.#made.delete(name);
-    if (gone.size > 0) compilation.follow(allocator.letGo(gone));
+    if (gone.size > 0) readings.letGo(gone);
     this.#lookIn(againMs);
   }
 

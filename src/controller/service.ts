@@ -65,6 +65,12 @@ export interface ServiceChanges {
   readonly remove: readonly ServiceKey[];
 }
 
+/** A change of Services, or of the outgoing addresses that they have. */
+export interface AllocationChanges extends ServiceChanges {
+  /** Addresses that Services let go of, as their replacements are served. */
+  readonly gone?: ReadonlyMap<ServiceKey, readonly Address[]>;
+}
+
 /** Orders Services that compete for an address or port: creationTimestamp, then name. */
 export function compareServices(a: ServiceManifest, b: ServiceManifest): number {
   if (a.createdMs !== b.createdMs) return a.createdMs < b.createdMs ? -1 : 1;

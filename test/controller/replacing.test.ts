@@ -108,7 +108,6 @@ function twoFamilies(followMs: number) {
   const [served, told] = [new Set<Address>(), new Set<Address>()];
   const controller = {
     allocator,
-    compilation: { follow: () => undefined },
     owners: {
       nodeOf: () => ({ isConnected: true, held: served, hasAcked: () => true }),
       leaving: new Set(),
@@ -118,7 +117,10 @@ function twoFamilies(followMs: number) {
     rules: { changedSeq: () => 1 },
     refusedPorts: new Map(),
   } as unknown as ReplacingInput['controller'];
-  const readings = { isUndisputed: () => true };
+  const readings: ReplacingInput['readings'] = {
+    isUndisputed: () => true,
+    letGo: (gone) => void allocator.apply({ set: [], remove: [], gone }),
+  };
   const isTold = (_: ServiceKey, address: Address) => told.has(address);
   const replacing = new Replacing({ controller, readings, isTold, followMs });
   const outgoing = () => allocator.outgoing.get(web) ?? [];

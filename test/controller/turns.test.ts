@@ -143,7 +143,7 @@ function reading(t: TestContext) {
     onMassRemoval: quiet,
   });
   t.after(() => readings.dispose());
-  return { controller, readings, read, published: published.promise };
+  return { controller, readings, catalog, read, published: published.promise };
 }
 
 test('a reading that arrives while a change is being applied is applied after it', async (t) => {
@@ -189,6 +189,26 @@ test('addresses that wait for their turn are compiled even if the turn before th
   equal(controller.rules.size, 200);
   await compilation.done();
   equal(controller.rules.size, 1000);
+});
+
+test('an address for which thousands of Services wait is given in many turns', async (t) => {
+  const { controller, readings, catalog, published } = reading(t);
+  const { allocator } = controller;
+  const names = Array.from({ length: many }, (_, index) => `n${index}`);
+  const annotations = { 'vipward.io/addresses': '10.64.0.9' };
+  const all = names.map((namespace) => readDocument(serviceObject('web', { namespace, annotations })));
+  readings.follow(catalog.update('all', all), true);
+  await published;
+  const [holder, ...others] = allocator.assigned.keys();
+  deepEqual([others, allocator.refusals.size], [[], many - 1]);
+  const left = all.filter(({ services }) => services[0]?.key !== holder);
+  readings.follow(catalog.update('all', left), true);
+  let turns = 0;
+  const isNews = ({ message }: { readonly message: string }) => !message.includes(` ${holder}:`);
+  for (; ![...allocator.refusals.values()].every(isNews) || allocator.assigned.size !== 1; turns++)
+    await turn();
+  ok(turns > 10, `${turns} turns`);
+  equal(allocator.refusals.size, many - 2);
 });
 
 test('a mass removal that is read while a change is being applied is detected', async (t) => {

@@ -78,6 +78,13 @@ export class Waiting {
     this.#giveUp(key);
   }
 
+  /** How many Services are refused since others have these addresses. */
+  rivalsOf(addresses: Iterable<Address>): number {
+    let count = 0;
+    for (const address of addresses) count += this.#rivals.get(address)?.size ?? 0;
+    return count;
+  }
+
   /** A Service leaves these addresses, or shares them otherwise: those that could not have one ask again. */
   loosen(addresses: readonly Address[]): void {
     this.#hasRoom ||= addresses.length > 0;

@@ -2,9 +2,11 @@
 // removes most VIPs must be seen twice.
 
 import type { ServiceKey } from '../../state/service.ts';
+import type { Allocations } from '../allocate.ts';
 import type { Pool } from '../allocation/pools.ts';
 import type { Controller } from '../controller.ts';
 import type { ServiceChanges, ServiceManifest, SourceReading } from '../service.ts';
+import { Application } from './application.ts';
 import {
   addressesAfter,
   isMassRemoval,
@@ -31,9 +33,6 @@ export interface ReadingsInput {
   readonly nowMs: () => number;
 }
 
-/** A change of more Services is applied in turns: agents and probes need the event loop too. */
-const atOnceServices = 1000;
-
 export class Readings {
   readonly #input: ReadingsInput;
   /** Changes that are not believed yet, of Services that would lose addresses; null for one that is gone. */
@@ -43,8 +42,7 @@ export class Readings {
   readonly #poolChange: PoolChange;
   /** Changes that were read while a large one is under way. */
   readonly #queued = new Map<ServiceKey, ServiceManifest | null>();
-  /** Resolves when a large change is applied. */
-  #applying: Promise<void> | null = null;
+  readonly #application: Application;
   #deadlineMs: number | null = null;
   #timer: NodeJS.Timeout | undefined;
   #mode: 'wait' | 'now';
@@ -58,6 +56,7 @@ export class Readings {
   constructor(input: ReadingsInput) {
     this.#input = input;
     this.#poolChange = new PoolChange(input.controller);
+    this.#application = new Application(input.controller, () => this.#applied());
     this.#mode = input.massRemoval;
     input.controller.onFreed = () => this.#offer();
   }
@@ -105,11 +104,16 @@ export class Readings {
       this.#first(this.#isComplete);
       return;
     }
-    while (this.#applying !== null) await this.#applying;
+    while (this.#application.underWay !== null) await this.#application.underWay;
     const outcomes = await this.#poolChange.use(pools);
     if (outcomes === null) return;
     for (const service of outcomes.keys()) this.#others.set(service.key, service);
     this.#settle(outcomes);
+  }
+
+  /** Services let go of addresses that were replaced. None of them may be disputed. */
+  letGo(gone: Allocations): void {
+    this.#application.apply({ set: [], remove: [], gone });
   }
 
   /** Reads the source again, changed or not. */
@@ -143,7 +147,7 @@ export class Readings {
 
   /** True while a change of many Services or of the pools is under way: no other begins then. */
   get #isBusy(): boolean {
-    return this.#applying !== null || this.#poolChange.isUnderWay;
+    return this.#application.underWay !== null || this.#poolChange.isUnderWay;
   }
 
   /** Applies the changes that may be believed at once, held ones included, and holds the rest. */
@@ -211,7 +215,7 @@ export class Readings {
       return;
     }
     const first = { set: [...truth.services.values()], remove: this.#gone() };
-    if (first.set.length > atOnceServices) this.#applying = this.#applyInTurns(first);
+    if (this.#application.isLarge(first)) this.#application.begin(first);
     else this.#publish(first);
   }
 
@@ -223,19 +227,15 @@ export class Readings {
   #apply(changes: readonly (readonly [ServiceKey, ServiceManifest | null])[]): void {
     if (changes.length === 0 && !this.#isOffer) return;
     this.#isOffer = false;
-    const what = {
+    this.#application.apply({
       set: changes.flatMap(([, service]) => (service === null ? [] : [service])),
       remove: changes.flatMap(([key, service]) => (service === null ? [key] : [])),
-    };
-    if (changes.length > atOnceServices) this.#applying = this.#applyInTurns(what);
-    else this.#input.controller.apply(what);
+    });
   }
 
-  async #applyInTurns(changes: ServiceChanges): Promise<void> {
+  /** A large change is applied: those that were read meanwhile are next. */
+  #applied(): void {
     const { controller, mayBelieve } = this.#input;
-    await controller.applyInTurns(changes);
-    if (!controller.isPublished) await controller.compilation.done();
-    this.#applying = null;
     if (!controller.isPublished && mayBelieve()) this.#publish({ set: [], remove: [] });
     this.#settle();
   }

@@ -61,7 +61,7 @@ test('no Service stays refused that could have addresses, and each refusal names
         const services = set.flatMap(([one, how]) => manifest(one, how));
         const kept = new Set(services.map((one) => one.key));
         allocator.apply({ set: services, remove: remove.map(keyOf).filter((one) => !kept.has(one)) });
-        if (letGo) allocator.letGo(new Map(allocator.outgoing));
+        if (letGo) allocator.apply({ set: [], remove: [], gone: new Map(allocator.outgoing) });
         for (const [one, { reason, message }] of allocator.refusals) {
           const service = allocator.services.get(one);
           ok(service !== undefined && 'refusal' in allocator.outcomeOf(service), `${one}: ${message}`);

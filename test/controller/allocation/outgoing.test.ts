@@ -31,7 +31,7 @@ test('an outgoing address is not given to another Service until it is let go', (
   deepEqual([allocator.addressesOf(web), allocator.outgoing.get(web)], [[next], [old]]);
   apply('other', old);
   equal(allocator.refusals.get(other)?.reason, 'AddressTaken');
-  deepEqual(allocator.letGo(new Map([[web, [old]]])), new Set([old, next]));
+  deepEqual(allocator.apply({ set: [], remove: [], gone: new Map([[web, [old]]]) }), new Set([old, next]));
   deepEqual([allocator.outgoing.size, allocator.usersOf(old).map(({ key }) => key)], [0, [other]]);
 });
 
@@ -39,7 +39,7 @@ test('a Service keeps all its outgoing addresses until let go, and none once rem
   const again = changed();
   again.apply('web', last);
   deepEqual(again.allocator.outgoing.get(web), [next, old]);
-  again.allocator.letGo(new Map([[web, [next, old]]]));
+  again.allocator.apply({ set: [], remove: [], gone: new Map([[web, [next, old]]]) });
   deepEqual([...again.allocator.taken()], [last]);
   const back = changed();
   back.apply('web', old);
