@@ -164,6 +164,8 @@ export class Moves {
       move.letGoSeq = this.#unacked.add(old, address);
       // A disconnected node cannot be waited for: it is told when it comes back.
       if (!old.isConnected) move.finished({ term });
+      // It may never have been told of the VIP, and has nothing to acknowledge then.
+      else this.#step(move, old);
     } else if (node.name === from?.node && move.letGoSeq !== null) {
       if (node.hasAcked('placements', move.letGoSeq) && !node.held.has(address)) move.finished({ term });
     }

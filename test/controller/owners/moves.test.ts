@@ -6,7 +6,7 @@ import { MoveReason } from '../../../src/controller/owners/moves.ts';
 import type { Session } from '../../../src/controller/sessions.ts';
 import type { AgentMessage } from '../../../src/protocol/messages.ts';
 import type { Address } from '../../../src/state/address.ts';
-import { hello, joined, ruling, servicesOf, term } from '../ruling.ts';
+import { hello, joined, ruling, servicesOf, term, vip } from '../ruling.ts';
 
 const count = 50;
 const vips = Array.from({ length: count }, (_, index) => `10.77.0.${100 + index}` as Address);
@@ -67,4 +67,22 @@ test('a move ends once the old owner has let go and acknowledged that, in either
     (await Promise.all(results.slice(0, 2))).map((result) => 'term' in result),
     [true, true],
   );
+});
+
+test('a move ends once the new owner has the VIP if the old one was never told of it', async () => {
+  const one = ruling();
+  const { controller, sessions } = one;
+  controller.publish({ set: servicesOf(1), remove: [] });
+  // Before the time for claims is over, an owner of the records is told of nothing that it does not claim.
+  const [from, to] = [hello('a'), hello('b')].map((said) => joined(one, said)) as [Session, Session];
+  from.node.startPlacements();
+  const seq = from.stream.sentSeq('placements') ?? 0;
+  equal(sessions.message(from, { type: 'ack', table: 'placements', seq, commitUs: 1 }), null);
+  const order = { to: to.node, reason: MoveReason.Asked, deadlineMs: 60_000 };
+  const result = controller.owners.moves.begin(vip, order);
+  const placed = to.node.placements.get(vip);
+  ok(placed !== undefined);
+  equal(sessions.message(to, { type: 'heldDelta', set: [placed], remove: [] }), null);
+  equal(controller.owners.moves.has(vip), false);
+  deepEqual(await result, { term: placed.term });
 });
