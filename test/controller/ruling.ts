@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parsePools } from '../../src/controller/allocation/pools.ts';
 import { Controller } from '../../src/controller/controller.ts';
 import { Eligibility, type EndpointNodes, gatherMs } from '../../src/controller/owners/eligibility.ts';
-import type { Owner } from '../../src/controller/records/records.ts';
+import type { Owner, Records } from '../../src/controller/records/records.ts';
 import type { ServiceManifest } from '../../src/controller/service.ts';
 import { type Session, Sessions } from '../../src/controller/sessions.ts';
 import { readDocument } from '../../src/controller/sources/manifest.ts';
@@ -44,6 +44,8 @@ export interface RulingSetup {
   readonly nowMs?: () => number;
   /** Nodes that the records have as drained. */
   readonly drained?: readonly string[];
+  /** The records of an earlier controller, instead of all the above that is of records. */
+  readonly records?: Records;
 }
 
 export interface Ruling {
@@ -57,7 +59,7 @@ export function ruling({ endpoints = null, count = 1, ...more }: RulingSetup = {
   const held = more.term ?? term;
   const vips = Array.from({ length: count }, (_, index) => `10.77.0.${100 + index}` as Address);
   const controller: Controller = new Controller({
-    records: {
+    records: more.records ?? {
       cluster: 'c',
       generation: held.generation + 1,
       former: new Map(),

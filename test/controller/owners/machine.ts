@@ -12,7 +12,7 @@ const wire = { send: () => undefined, bufferedAmount: 0 };
 
 export class Machine {
   readonly name: string;
-  readonly #ruling: Ruling;
+  #ruling: Ruling;
   readonly kernel: Map<Address, Term> = new Map();
   readonly own: Set<Address> = new Set();
   readonly broken: Set<Address> = new Set();
@@ -25,8 +25,15 @@ export class Machine {
     this.#ruling = ruled;
   }
 
+  /** Another controller begins to rule: its streams of the former one are gone. */
+  follow(ruled: Ruling): void {
+    this.#ruling = ruled;
+    this.session = null;
+  }
+
   connect(): void {
     const { sessions } = this.#ruling;
+    this.disconnect();
     this.session = sessions.open(hello(this.name, this.#held), wire);
     for (const key of this.own) this.#refuse('rules', key);
     for (const key of this.#refused.keys()) this.#refuse('placements', key);
