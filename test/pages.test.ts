@@ -1,5 +1,4 @@
 // The pages for users against the code: what they name exists, and what exists is named.
-
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { globSync, readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -67,6 +66,14 @@ test('docs/operating.md lists exactly the verbs, and every flag of both programs
     ['kubernetes', ...flags],
     kubernetesOptions.map(({ name }) => name),
   );
+});
+
+test('docs/operating.md has the default of every flag in its row', () => {
+  for (const option of [...agentOptions, ...controllerOptions]) {
+    const rows = operating.split('\n').filter((line) => line.startsWith(`| \`--${option.name} `));
+    if (rows.length > 0 && 'default' in option)
+      match(rows.join('\n'), new RegExp(`default \`?${RegExp.escape(option.default)}(?![-\\w])`));
+  }
 });
 
 test('every flag that a page names exists', () => {
