@@ -65,10 +65,11 @@ export class Ownership {
     this.take(address, { node: node.name, term: this.#input.nextTerm() });
   };
 
+  /** A node that was forgotten is told nothing until it is back, and then of all its VIPs. */
   tell(address: Address): void {
-    const owner = this.#owners.get(address);
-    if (owner !== undefined)
-      this.#input.outbox.set(this.#input.nodes.at(owner.node), { address, term: owner.term });
+    const [owner, node] = [this.#owners.get(address), this.nodeOf(address)];
+    if (owner !== undefined && node !== undefined)
+      this.#input.outbox.set(node, { address, term: owner.term });
   }
 
   disown(address: Address): void {

@@ -2,6 +2,7 @@
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
+import { MoveReason } from '../../../src/controller/owners/moves.ts';
 import type { Hello } from '../../../src/protocol/messages.ts';
 import type { Address } from '../../../src/state/address.ts';
 import { hello, joined, type Ruling, ruling, servicesOf, settled, term, vip } from '../ruling.ts';
@@ -33,6 +34,25 @@ for (const held of [[{ address: vip, term }], []] satisfies Hello['held'][])
     deepEqual([one.controller.owners.ownerOf(vip)?.node, placedOn(one, 'a')], ['a', true]);
     deepEqual(one.controller.nodes.get('a')?.placements.get(vip)?.term, term);
   });
+
+test('a forgotten node that is back has all its VIPs again, though a move of one has failed', async () => {
+  const one = ruling({ count: 2 });
+  const { controller, sessions } = one;
+  controller.publish({ set: servicesOf(2), remove: [] });
+  const held = [vip, other].map((address) => ({ address, term }));
+  const session = joined(one, hello('a', held));
+  await settled(one);
+  controller.forget('a');
+  sessions.close(session);
+  const next = joined(one, hello('b'));
+  const order = { to: next.node, reason: MoveReason.Asked, deadlineMs: 60_000 };
+  const moved = controller.owners.moves.begin(vip, order);
+  const why = { services: [], code: 'NoInterface', reason: 'it has none' } as const;
+  sessions.message(next, { type: 'refused', table: 'placements', key: vip, ...why });
+  deepEqual(await moved, { failed: 'b refused it: NoInterface: it has none' });
+  joined(one, hello('a', held));
+  deepEqual([placedOn(one, 'a', vip), placedOn(one, 'a', other)], [true, true]);
+});
 
 test('an address that a node has found to be its own is not given to its owner of the records', async () => {
   const one = ruling();
