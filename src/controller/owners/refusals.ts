@@ -22,7 +22,7 @@ export class Refusals {
   readonly #all = new Map<string, KeptRefusal>();
   /** Those of former connections that this one has not repeated. */
   readonly #former = new Set<string>();
-  /** VIPs that were taken from the node since it refused them. */
+  /** VIPs that other nodes have, since this one refused them. */
   readonly #passed = new Map<Address, Passed>();
 
   get areNone(): boolean {
@@ -50,7 +50,7 @@ export class Refusals {
     this.#former.delete(name);
   }
 
-  /** The node takes back its refusal of a placement, since the VIP was taken from it. */
+  /** The node takes back its refusal of a placement, since another node has the VIP now. */
   pass(address: Address): void {
     const refusal = this.of('placements', address);
     if (refusal !== undefined) this.#passed.set(address, { refusal, ticksLeft: passedTicks });

@@ -30,10 +30,9 @@ export class Refusing {
   }
 
   accepted(node: Node, { table, key }: Accepted): void {
-    const { owners, rules } = this.#controller;
+    const { owners } = this.#controller;
     const isTaken = table === 'placements' && node.placements.get(key) === undefined;
-    const isWanted = rules.get(key) !== undefined && !owners.leaving.has(key);
-    if (isTaken && isWanted) node.refusals.pass(key);
+    if (isTaken && owners.ownerOf(key) !== undefined) node.refusals.pass(key);
     else node.refusals.delete(table, key);
     owners.accepted(node, [key]);
   }

@@ -91,13 +91,22 @@ test('nodes that refuse a VIP are asked again once a minute', () => {
   deepEqual([ownerOf(ruled), [...one.kernel.keys()]], ['a', [vip]]);
 });
 
-test('a VIP that all nodes have refused lately waits, and an operator may move it to one of them', () => {
+test('a VIP that a node has refused lately waits, and an operator may move it there', () => {
   const { ruled, controller, machines } = refusing('a', 'b');
+  controller.setDrained('b', true);
   controller.owners.withdraw(vip);
   obey(...machines);
   equal(ownerOf(ruled), undefined);
   deepEqual(vipState(controller, vip), { state: 'refused', reason: 'KernelRefused', message: 'a: ' });
   equal(whyNotOn(controller, vip, { name: 'a', node: controller.nodes.get('a') }), null);
+});
+
+test('a VIP that is removed and wanted again is tried on the node that has refused it', () => {
+  const { ruled, controller, machines } = refusing('a');
+  controller.apply({ set: [], remove: servicesOf(1).map(({ key }) => key) });
+  controller.apply({ set: servicesOf(1), remove: [] });
+  obey(...machines);
+  equal(ownerOf(ruled), 'a');
 });
 
 test('a VIP that its node refuses stays there while the node is away', () => {
