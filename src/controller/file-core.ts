@@ -11,11 +11,9 @@ import { Store } from './records/store.ts';
 import { problemAt } from './service.ts';
 import type { Catalog } from './sources/catalog.ts';
 import { FileSource } from './sources/files.ts';
+import { problemLog } from './sources/problem-log.ts';
 
 type FileConfig = Extract<SourceConfig, { kind: 'files' }>;
-
-/** Problems in one log line; the status lists all. */
-const mostLogged = 10;
 
 /** Reads the records and begins a new generation of terms. Throws StateError. */
 export async function makeFileCore(
@@ -95,19 +93,13 @@ async function begin(stateDir: string): Promise<{ readonly records: Records; rea
   }
 }
 
-/** Logs the problems of the files whenever they change, and when the last one is gone. */
+/** Looks at the problems of the files only when they may have changed: that costs a look at every Service. */
 function problemTeller(catalog: Catalog, log: Log): () => void {
-  let [seq, told] = [catalog.problemsSeq, ''];
+  const tell = problemLog(log);
+  let seq = catalog.problemsSeq;
   return () => {
     if (catalog.problemsSeq === seq) return;
     seq = catalog.problemsSeq;
-    const problems = catalog.problems().map(({ file, document, service, message }) => {
-      const part = service ?? (document === null ? null : `document ${document}`);
-      return `${file}: ${part === null ? '' : `${part}: `}${message}`;
-    });
-    const text = problems.join('\n');
-    if (text === told) return;
-    told = text;
-    log.warn({ count: problems.length, problems: problems.slice(0, mostLogged) }, 'sourceState');
+    tell(catalog.problems());
   };
 }

@@ -24,6 +24,7 @@ import { KubernetesSource } from './sources/kubernetes/source.ts';
 import { Topology } from './sources/kubernetes/topology.ts';
 import { recordsOf } from './sources/kubernetes/virtual-ip.ts';
 import { WhichCluster } from './sources/kubernetes/which-cluster.ts';
+import { problemLog } from './sources/problem-log.ts';
 
 /** Clients of the API server: reads, writes and the Lease have connections of their own. */
 export interface Clients {
@@ -151,7 +152,7 @@ export class KubernetesParts {
       onReading: (changes) => this.gate.follow(changes),
       onRecords: (changes) => this.clusterWriter.recorded(changes),
       onSeen: (keys) => this.clusterWriter.statusWriter.seen(keys),
-      onState: (problems) => log.warn({ problems: problems.map(({ message }) => message) }, 'sourceState'),
+      onState: problemLog(log),
     });
   }
 

@@ -29,7 +29,7 @@ export interface KubernetesSourceInput {
   /** The API server sent these Services, whether or not they changed for us. */
   readonly onSeen: (keys: readonly ServiceKey[]) => void;
   readonly topology: Topology;
-  /** A problem came or went. */
+  /** A problem of a list may have come or gone. */
   readonly onState: (problems: readonly Problem[]) => void;
 }
 
@@ -148,6 +148,11 @@ export class KubernetesSource {
   }
 
   problems(): Problem[] {
+    return [...this.#listProblems(), ...this.catalog.problems()];
+  }
+
+  /** What keeps the cluster from being read; Events tell of Services. */
+  #listProblems(): Problem[] {
     const services = this.#services.flatMap(({ path, problem }) => problemAt(path, problem));
     const { problem } = this.#virtualIps;
     const next = 'apply the CRDs by `vipward manifests crds | kubectl apply -f -`';
@@ -157,7 +162,6 @@ export class KubernetesSource {
       ...problemAt(virtualIpsPath, records),
       ...services,
       ...this.#input.topology.problems(),
-      ...this.catalog.problems(),
     ];
   }
 
@@ -195,7 +199,7 @@ export class KubernetesSource {
   }
 
   #state(): void {
-    this.#input.onState(this.problems());
+    this.#input.onState(this.#listProblems());
     this.#input.onReading(nothing);
   }
 }
