@@ -207,6 +207,8 @@ async function readConfig(path: string, specs: readonly OptionSpec[]): Promise<C
 }
 
 function typedValue(spec: OptionSpec, found: Found | undefined): unknown {
+  if (spec.kind !== 'list' && found?.texts[0] === '')
+    throw new UsageError(`${found.where}: its value is empty; give one, or leave it out`);
   if (found !== undefined)
     spec.check?.(spec.kind === 'list' ? parseList(found.texts) : found.texts, found.where);
   if (spec.kind === 'list')

@@ -73,6 +73,19 @@ test('an empty variable, an empty key and an empty file give no value, and --hel
   deepEqual([help, values.setSize], [true, undefined]);
 });
 
+test('an empty flag is refused by name, as is an empty text in the config file', async (t) => {
+  const config = join(folder(t), 'config.yaml');
+  writeFileSync(config, 'identity: ""\n');
+  for (const [argv, where] of [
+    [['--identity', ''], '--identity'],
+    [['--leader-elect-retry-period='], '--leader-elect-retry-period'],
+    [['--config', config], `${config}: identity`],
+  ] as const) {
+    const message = `${where}: its value is empty; give one, or leave it out`;
+    await rejects(readOptions(controllerOptions, { argv, env: {} }), { message });
+  }
+});
+
 test('a word, an unknown key and a key of another shape are refused by name', async (t) => {
   const config = join(folder(t), 'config.yaml');
   for (const [text, argv, message] of [
