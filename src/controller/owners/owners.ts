@@ -223,7 +223,8 @@ export class Owners {
    */
   #review(address: Address): void {
     const owner = this.nodeOf(address);
-    if (owner === undefined || this.moves.has(address)) return;
+    const isWanted = this.#input.rules.get(address) !== undefined;
+    if (owner === undefined || !isWanted || this.moves.has(address)) return;
     const isRefused = owner.refusalOf(address) !== undefined && !owner.held.has(address);
     if (!isRefused || !owner.isConnected) this.#scheduler.end(address);
     else if (this.nominations.get(address) === undefined) this.#scheduler.begin([address]);

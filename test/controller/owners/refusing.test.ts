@@ -4,7 +4,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { passedTicks } from '../../../src/controller/owners/refusals.ts';
 import { vipState, whyNotOn } from '../../../src/controller/status/vip-state.ts';
-import { type Ruling, ruling, servicesOf, vip } from '../ruling.ts';
+import { type Ruling, ruling, servicesOf, term, vip } from '../ruling.ts';
 import { Machine } from './machine.ts';
 
 /** Nodes that refuse the VIP and do all else that they are told; the first one has it by the records. */
@@ -115,4 +115,14 @@ test('a VIP that its node refuses stays there while the node is away', () => {
   machines[0]?.disconnect();
   obey(other);
   deepEqual([ownerOf(ruled), [...other.kernel.keys()]], ['a', []]);
+});
+
+test('a VIP that its node refuses and lets go of before the first reading needs no other node yet', () => {
+  const ruled = ruling();
+  const machine = new Machine('a', ruled);
+  machine.kernel.set(vip, term);
+  machine.connect();
+  machine.breaks(vip);
+  equal(machine.session?.node.refusals.areNone, false);
+  equal(ruled.controller.owners.nominations.get(vip), undefined);
 });
