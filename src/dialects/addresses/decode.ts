@@ -31,8 +31,7 @@ export function decode(replies: readonly Uint8Array[]): KernelObjects<AddressObj
 
 /** The address of an RTM_NEWADDR or RTM_DELADDR message; undefined for other messages. */
 export function readAddress({ type, payload }: NetlinkMessage): AddressObject | undefined {
-  if ((type !== Message.NEWADDR && type !== Message.DELADDR) || payload.length < headerBytes)
-    return undefined;
+  if (type !== Message.NEWADDR && type !== Message.DELADDR) return undefined;
   const attributes = attributesOf(payload, headerBytes);
   // IPv4 has the address in LOCAL and its peer in ADDRESS; IPv6 may have only ADDRESS.
   const bytes = attributes.get(AddressAttribute.LOCAL) ?? attributes.get(AddressAttribute.ADDRESS);

@@ -31,6 +31,12 @@ test('IPv6 is announced to all nodes, unsolicited and overriding, with the targe
   ]);
 });
 
+test('a checksum is folded until it has no carry', () => {
+  // The words sum up to 0x4fffc; folded 0x10000, folded again 1, inverted 0xfffe.
+  const [frame] = announcementFrames(parseAddress('fd00::1'), hex('0200 ff10 5b8c'));
+  assert.deepEqual(frame?.subarray(56, 58), hex('fffe'));
+});
+
 test('the checksum of an advertisement is right for every address and hardware address', () => {
   const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
   fc.assert(

@@ -78,7 +78,12 @@ test('only the last message asks for an acknowledgement, which is the barrier', 
 });
 
 test('an empty delta has no step', () => {
-  assert.deepEqual(addresses.encode({ remove: [], add: [] }).steps, []);
+  assert.deepEqual(addresses.encode({ remove: [], add: [] }), { door: 'rtnetlink', steps: [] });
+});
+
+test('the request for addresses is a dump', () => {
+  const bytes = hex('18000000 16000103 01000000 00000000 00000000 00000000');
+  assert.deepEqual(addresses.dumps, [{ door: 'rtnetlink', bytes }]);
 });
 
 test('the receipt names an address that exists already, and no other', () => {
@@ -124,7 +129,7 @@ test('any addresses are read back as they were added', () => {
     fc.property(anyHeld(), (list) => {
       const want = render(...list);
       const replies = addresses.encode(deltaOf(nothing, want)).steps.map(({ bytes }) => bytes);
-      assert.deepEqual(deltaOf(addresses.decode(replies), want), { remove: [], add: [] });
+      assert.deepEqual(addresses.decode(replies), want);
     }),
   );
 });
@@ -140,6 +145,16 @@ test('an address without our marks is foreign, and one of ours with another scop
   assert.equal(read(without(message.bytes, 11))?.foreign, false);
   assert.equal(read(without(message.bytes, 9))?.foreign, false);
   assert.equal(read(without(without(message.bytes, 9), 11))?.foreign, true);
+  const head = '28000000 14000000 00000000 00000000 02200000 01000000 08000200 0a320001 08000900';
+  const foreign = ['77706976', '00040000'].map((priority) => read(hex(`${head} ${priority}`))?.foreign);
+  assert.deepEqual(foreign, [false, true]);
+});
+
+test('the event of a deleted address names it, and an address that IPv4 is mapped to gives none', () => {
+  const of6 = (type: string, bytes: string) =>
+    read(hex(`2c000000 ${type} 00000000 00000000 0a800000 01000000 14000100 00000000 00000000 ${bytes}`));
+  assert.equal(of6('15000000', '0001ffff 0a320001')?.address, '::1:ffff:a32:1');
+  assert.equal(of6('14000000', '0000ffff 0a320001'), undefined);
 });
 
 test('other messages and malformed addresses give no address', () => {

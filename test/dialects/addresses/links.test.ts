@@ -7,8 +7,10 @@ import {
   type Link,
   linkDump,
   macsOf,
+  readLink,
   readLinks,
 } from '../../../src/dialects/addresses/links.ts';
+import { messagesOf } from '../../../src/netlink/reader.ts';
 import { put } from '../../fake-kernel/bytes.ts';
 import { hex } from '../../netlink/captured.ts';
 
@@ -78,6 +80,12 @@ test('a deleted interface, a report on a bridge port and a truncated message giv
   port[16] = 7;
   assert.deepEqual(readLinks(port), []);
   assert.deepEqual(readLinks(rtnetlink(16, [new Uint8Array(8)])), []);
+});
+
+test('an event of a deleted interface names it, and one of another type gives none', () => {
+  const event = link(2, 1, ['eth0', ''], '02005e100001');
+  const read = (type: number) => [...messagesOf(event.with(4, type))].map(readLink)[0]?.name;
+  assert.deepEqual([16, 17, 18, 20].map(read), ['eth0', 'eth0', undefined, undefined]);
 });
 
 test('the message of a wireless driver, without a hardware address, gives no interface', () => {

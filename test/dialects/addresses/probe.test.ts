@@ -61,6 +61,8 @@ const asker = hex('02005e105712');
 
 test('an answer gives a rival with the hardware address that it names', () => {
   assert.deepEqual(readArpRival(reply), { address: '10.50.0.1', mac: stranger, does: 'answer' });
+  const odd = summed(Uint8Array.of(...advertisement, 7).with(19, 33));
+  assert.deepEqual(readNeighborRival(odd), readNeighborRival(advertisement));
   // With any flag but the solicited one.
   for (const frame of [advertisement, summed(advertisement.with(icmpAt + 4, 0xbf))])
     assert.deepEqual(readNeighborRival(frame), { address: 'fd00::1', mac: stranger, does: 'answer' });
@@ -101,6 +103,7 @@ test('announcements, other messages and damaged frames give no rival', () => {
     [advertisement, 12, 8],
     [advertisement, 20, 6],
     [six, icmpAt, 136],
+    [six, icmpAt, 143],
     [six, icmpAt + 1, 1],
     [six, 22, 0xfd],
     [six, 37, 1],
@@ -109,6 +112,7 @@ test('announcements, other messages and damaged frames give no rival', () => {
     assert.equal(readNeighborRival(changed), undefined, `byte ${place} as ${value}`);
   }
   assert.equal(readNeighborRival(advertisement.with(icmpAt + 2, 0)), undefined, 'damaged');
+  assert.equal(readNeighborRival(advertisement.with(19, 33)), undefined, 'longer than its frame');
   const short = summed(six.slice(0, icmpAt + 23).with(19, 23));
   assert.equal(readNeighborRival(short), undefined, 'a byte of its address is missing');
   for (const length of [0, 53, 57, icmpAt + 23, icmpAt + 31])
