@@ -1,7 +1,14 @@
 // The gateways in answers about routes, from messages laid out by hand after linux/rtnetlink.h.
 import { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
-import { gatewayQuestions, readGateways } from '../../../src/dialects/addresses/routes.ts';
+import {
+  answerQuestion,
+  gatewayQuestions,
+  readGateways,
+  readOutgoing,
+  readSources,
+} from '../../../src/dialects/addresses/routes.ts';
+import { parseAddress } from '../../../src/state/address.ts';
 import { put } from '../../fake-kernel/bytes.ts';
 import { hex } from '../../netlink/captured.ts';
 
@@ -13,6 +20,8 @@ function route(...more: readonly Uint8Array[]): Uint8Array {
   bytes.set(body, 16);
   return bytes;
 }
+
+const unreachable = hex('24000000 02000001 01000000 00000000 9bffffff 24000000 1a000100 01000000 00000000');
 
 test('the questions ask each family for the way to an address, and for the route behind it', () => {
   const questions = gatewayQuestions().map(({ bytes }) => Buffer.from(bytes).toString('hex'));
@@ -30,14 +39,42 @@ test('the questions ask each family for the way to an address, and for the route
       ...both(of6, '20010503 ba3e0000 00000000 00020030'),
     ].map((bytes) => Buffer.from(bytes).toString('hex')),
   );
+  const [ways, routes] = [false, true].map((isForRoute) =>
+    gatewayQuestions().flatMap((question, index) => (question.isForRoute === isForRoute ? [index] : [])),
+  );
+  deepEqual(
+    [ways, routes],
+    [
+      [0, 2, 4, 6],
+      [1, 3, 5, 7],
+    ],
+  );
+});
+
+test('the question about an answer has its source, and only its route tells the interface', () => {
+  const bytes = hex('2c000000 1a000100 01000000 00000000 02202000 00000000 00000000');
+  const attributes = hex('08000100 c6290004 08000200 0a320009');
+  deepEqual(answerQuestion(parseAddress('10.50.0.9')), {
+    door: 'rtnetlink',
+    bytes: Uint8Array.of(...bytes, ...attributes),
+  });
+  deepEqual(readOutgoing(Buffer.concat([unreachable, route(), route(put(4, hex('02010000')))])), 0x0102);
+  deepEqual(readOutgoing(Buffer.concat([unreachable, route()])), undefined);
+});
+
+test('a route gives the source that it prefers, and an error gives none', () => {
+  const six = 'fd77000000000000 0000000000000001';
+  const preferring = [route(put(7, hex('0a320001'))), route(put(7, hex(six)))];
+  deepEqual(readSources(Buffer.concat([unreachable, route(), ...preferring])), ['10.50.0.1', 'fd77::1']);
+  deepEqual(readSources(route(put(7, hex('0a3200')))), []);
 });
 
 test('a route gives its gateway, one on the link gives none, and neither does an error', () => {
   deepEqual(readGateways(route(put(5, hex('0a320001')))), ['10.50.0.1']);
   deepEqual(readGateways(route(put(5, hex('fe80000000000000 0000000000000001')))), ['fe80::1']);
   deepEqual(readGateways(route(put(4, hex('02000000')))), []);
-  const unreachable = hex('24000000 02000001 01000000 00000000 9bffffff 24000000 1a000100 01000000 00000000');
   deepEqual(readGateways(unreachable), []);
+  deepEqual(readGateways(route(put(5, hex('0a3200')))), []);
 });
 
 test('a gateway of the other family and the gateway of each next hop are read', () => {
@@ -45,6 +82,7 @@ test('a gateway of the other family and the gateway of each next hop are read', 
   const hops = [
     '1000 00 00 02000000 0800 0500 0a320001',
     '1000 00 00 03000000 0800 0500 0a320002',
+    '0800 00 00 03000000',
     '1e00 00 00 03000000 1600 1200 0a00 fe80000000000000 0000000000000003 0000',
   ];
   deepEqual(readGateways(route(put(9, hex(hops.join(' '))))), ['10.50.0.1', '10.50.0.2', 'fe80::3']);
