@@ -36,7 +36,8 @@ export async function examine(machine: Machine): Promise<DoctorReport> {
   return { kernel: machine.release, firewall, checks: all, rules: foreign.rules, next: nextStep(all) };
 }
 
-function reportText({ kernel, firewall, checks, rules, next }: DoctorReport, output: string): string {
+/** The report for people; `wide` has the options of the kernel and how each answer was got. */
+export function reportText({ kernel, firewall, checks, rules, next }: DoctorReport, output: string): string {
   const wide = output === 'wide';
   const rows = checks.map((check) => {
     const { name, result, found, how, option } = check;

@@ -1,5 +1,8 @@
 // A machine with given answers, for the doctor: nothing of the real machine is read.
+import assert from 'node:assert/strict';
 import type { Machine } from '../../src/cli/doctor/machine.ts';
+import type { Check, DoctorReport } from '../../src/cli/doctor/report.ts';
+import { examine } from '../../src/cli/doctor.ts';
 import type { DumpRequest } from '../../src/dialects/dialect.ts';
 import { message, put } from '../fake-kernel/bytes.ts';
 
@@ -68,21 +71,43 @@ export function machineOf({ errnos = {}, answers = {}, files = {}, ...rest }: To
   };
 }
 
+/** The report on such a machine, in which every check is whole, and its checks by name. */
+export async function checked(told: Told): Promise<{ report: DoctorReport; of(name: string): Check }> {
+  const report = await examine(machineOf(told));
+  for (const check of report.checks) {
+    const { name, result, found, how, option, next } = check;
+    assert.deepEqual(Object.keys(check), ['name', 'result', 'found', 'how', 'option', 'next'], name);
+    for (const text of [name, found, how, next]) assert.ok(text, name);
+    assert.ok(option === null || option.startsWith('CONFIG_'), name);
+    assert.equal(result === 'ok', next === 'nothing to do', name);
+  }
+  const of = (name: string): Check => {
+    const found = report.checks.find((check) => check.name === name);
+    assert.ok(found, `no check ${name}`);
+    return found;
+  };
+  return { report, of };
+}
+
+/** A message of rtnetlink: its header after struct nlmsghdr, and its attributes. */
+export function rtMessage(type: number, header: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = Uint8Array.of(...new Uint8Array(16), ...header, ...parts.flatMap((part) => [...part]));
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, bytes.length, true);
+  view.setUint16(4, type, true);
+  return bytes;
+}
+
 /** RTM_NEWLINK with the attributes that the doctor reads. */
 export function link(
   index: number,
   name: string,
   { kind = '', xdp = false }: { readonly kind?: string; readonly xdp?: boolean } = {},
 ): Uint8Array {
-  const header = new Uint8Array(32);
-  const [newLink, ifindexPlace] = [16, 20];
+  const header = new Uint8Array(16);
+  new DataView(header.buffer).setUint32(4, index, true);
   const parts = [put(3, name), put(18, [put(1, kind)]), put(43, [put(2, Uint8Array.of(xdp ? 1 : 0))])];
-  const bytes = Uint8Array.of(...header, ...parts.flatMap((part) => [...part]));
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, bytes.length, true);
-  view.setUint16(4, newLink, true);
-  view.setUint32(ifindexPlace, index, true);
-  return bytes;
+  return rtMessage(16, header, parts);
 }
 
 /** The answers of a kernel without nf_tables. */

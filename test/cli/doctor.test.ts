@@ -1,52 +1,13 @@
 // What the doctor makes of what a machine answers; test/kernel/doctor.test.ts asks real ones.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Check } from '../../src/cli/doctor/report.ts';
-import { examine } from '../../src/cli/doctor.ts';
-import { concat, message, put } from '../fake-kernel/bytes.ts';
-import { link, machineOf, messages, type Told, withoutNftables } from './doctor-machine.ts';
+import { checked, messages, type Told, withoutNftables } from './doctor-machine.ts';
 
 const EPERM = 1;
 const ENOENT = 2;
 const ENOPROTOOPT = 92;
 const IPSET_ERR_FIND_TYPE = 4098;
 const setMatchOptions = [66, 68];
-
-async function checked(told: Told) {
-  const report = await examine(machineOf(told));
-  const of = (name: string): Check => {
-    const found = report.checks.find((check) => check.name === name);
-    assert.ok(found, `no check ${name}`);
-    return found;
-  };
-  return { report, of };
-}
-
-test('on a good host every check is ok, nftables is chosen, and there is nothing to do', async () => {
-  const { report } = await checked({});
-  assert.deepEqual(
-    report.checks.filter(({ result }) => result !== 'ok'),
-    [],
-  );
-  assert.deepEqual(
-    [report.kernel, report.firewall, report.rules, report.next],
-    ['6.1.0-test', 'nftables', { legacy: 0, nft: 0 }, 'nothing to do'],
-  );
-  for (const check of report.checks)
-    assert.deepEqual(Object.keys(check), ['name', 'result', 'found', 'how', 'option', 'next'], check.name);
-  for (const name of [
-    'CAP_NET_ADMIN',
-    'nf_tables',
-    'xtables raw',
-    'ipset',
-    'module loading',
-    'foreign chain',
-  ])
-    assert.ok(
-      report.checks.some((check) => check.name === name),
-      name,
-    );
-});
 
 test('EPERM of the kernel fails CAP_NET_ADMIN, whatever the effective set says', async () => {
   const refused = [
@@ -203,48 +164,4 @@ test('a full conntrack table and recent complaints in the kernel log are warning
   assert.equal((await said('nfs: server x failed')).result, 'ok');
   assert.equal((await said('nf_conntrack: table full', -90_000)).result, 'ok');
   assert.match((await checked({ log: () => ({ code: 'EPERM' }) })).of('kernel log').found, /EPERM/);
-});
-
-test('programs and interfaces that bypass the rules are named', async () => {
-  const links = [
-    link(2, 'eth0', { xdp: true }),
-    link(3, 'cilium_host', { kind: 'veth' }),
-    link(4, 'pod1', { kind: 'netkit' }),
-    link(5, 'blue', { kind: 'vrf' }),
-    link(6, 'kube-ipvs0', { kind: 'dummy' }),
-  ];
-  const flowtable = message({ type: 0xa16, sequence: 1 }, [put(1, 'fw'), put(2, 'fast')]);
-  const { of } = await checked({
-    answers: { [messages.links]: concat(links), [messages.flowtables]: flowtable },
-  });
-  for (const [name, result, found] of [
-    ['XDP', 'warn', /eth0/],
-    ['eBPF data plane', 'warn', /Cilium; netkit pod1/],
-    ['VRF', 'ok', /blue/],
-    ['IPVS', 'ok', /kube-ipvs0/],
-    ['flowtable', 'warn', /inet fw fast/],
-  ] as const) {
-    assert.equal(of(name).result, result, name);
-    assert.match(of(name).found, found);
-  }
-});
-
-test('sysctls that let packets bypass the rules are warnings', async () => {
-  const on = (link: string, ...names: readonly string[]) =>
-    Object.fromEntries(names.map((name) => [`/proc/sys/net/${name.replace('*', `conf/${link}`)}`, '1\n']));
-  const names = ['ipv4/*/accept_source_route', 'ipv6/*/seg6_enabled', 'ipv6/*/rpl_seg_enabled'];
-  const ipvs = { '/proc/net/ip_vs': 'IP Virtual Server\nTCP  0A000001:0050 rr\n' };
-  const files = { ...on('all', ...names), ...on('eth0', ...names, 'mpls/*/input'), ...ipvs };
-  const { of } = await checked({ files });
-  assert.deepEqual(
-    ['accept_source_route', 'seg6_enabled', 'rpl_seg_enabled', 'MPLS', 'IPVS'].map((name) => of(name).result),
-    ['warn', 'warn', 'warn', 'warn', 'ok'],
-  );
-  assert.equal(of('MPLS').found, 'on: eth0');
-  assert.match(of('accept_source_route').found, /IPv4 on eth0/);
-  assert.match(of('IPVS').found, /1 services/);
-  const off = await checked({ files: on('eth0', ...names) });
-  assert.equal(off.of('MPLS').result, 'ok');
-  for (const name of ['accept_source_route', 'seg6_enabled', 'rpl_seg_enabled'])
-    assert.equal(off.of(name).result, 'ok', `${name} has to be on for all and for the interface`);
 });

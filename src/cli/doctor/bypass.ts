@@ -137,34 +137,32 @@ function ipvsCheck(machine: Machine, links: readonly Link[]): Check {
   return ok({ ...part, found });
 }
 
-/** IPv4 needs it on `all` and on the interface. IPv6 uses the greater value; 0 allows mobile hosts only. */
+/** No kernel follows source routes of IPv6 (type 0), whatever the sysctl of the same name says. */
 function sourceRoutingCheck(machine: Machine): Check {
   const name = 'accept_source_route';
-  const part = { name, how: `/proc/sys/net/{ipv4,ipv6}/conf/*/${name}`, option: null };
-  const of = (version: 'ipv4' | 'ipv6') => settings(machine, version, name);
-  const four = of('ipv4');
-  const on4 = four.get('all') === 1 ? [...four].filter(([link, value]) => link !== 'all' && value === 1) : [];
-  const on6 = [...of('ipv6')].filter(([, value]) => value > 0);
-  const found = [
-    ...on4.filter(([link]) => link !== 'default').map(([link]) => `IPv4 on ${link}`),
-    ...on6.filter(([link]) => link !== 'default').map(([link]) => `IPv6 on ${link}`),
-  ];
-  if (found.length === 0) return ok({ ...part, found: 'off' });
-  const command = `sysctl -w net.ipv4.conf.all.${name}=0 net.ipv6.conf.all.${name}=0`;
-  const next = `${command}: a source route may name a VIP as a later hop`;
-  return warn({ ...part, found: found.join(', '), next });
+  const part = { name, how: `/proc/sys/net/ipv4/conf/*/${name}`, option: null };
+  const links = linksWith(machine, 'ipv4', name);
+  if (links.length === 0) return ok({ ...part, found: 'off' });
+  const next = `sysctl -w net.ipv4.conf.all.${name}=0: a source route may name a VIP as a later hop`;
+  return warn({ ...part, found: `on: ${links.join(', ')}`, next });
 }
 
-/** Routing headers of type 4 (SRv6) and type 3 (RPL). The kernel needs it on `all` and on the interface. */
+/** Routing headers of type 4 (SRv6) and type 3 (RPL). */
 function segmentCheck(machine: Machine, name: 'seg6_enabled' | 'rpl_seg_enabled'): Check {
   const part = { name, how: `/proc/sys/net/ipv6/conf/*/${name}`, option: null };
-  const values = settings(machine, 'ipv6', name);
-  const links = [...values]
-    .filter(([link, value]) => value === 1 && link !== 'default')
-    .map(([link]) => link);
-  if (links.length === 0 || values.get('all') !== 1) return ok({ ...part, found: 'off' });
+  const links = linksWith(machine, 'ipv6', name);
+  if (links.length === 0) return ok({ ...part, found: 'off' });
   const next = `sysctl -w net.ipv6.conf.all.${name}=0: its last segment may be a VIP, unread by the guard`;
   return warn({ ...part, found: `on: ${links.join(', ')}`, next });
+}
+
+/** The interfaces with a sysctl that the kernel needs on `all` and on the interface. */
+function linksWith(machine: Machine, version: 'ipv4' | 'ipv6', name: string): string[] {
+  const values = settings(machine, version, name);
+  if (values.get('all') !== 1) return [];
+  return [...values].flatMap(([link, value]) => {
+    return value === 1 && link !== 'all' && link !== 'default' ? [link] : [];
+  });
 }
 
 /** Such a route needs no seg6_enabled: what it unpacks has no routing header of its own. */
