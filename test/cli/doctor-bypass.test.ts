@@ -94,7 +94,7 @@ function tcHeader(index: number): Uint8Array {
   return header;
 }
 
-test('filters on incoming packets are named by interface, and asked for where there may be some', async () => {
+test('filters on incoming packets are asked for where they may be, and named by interface', async () => {
   const qdisc = (index: number, kind: string) => rtMessage(rt.NEWQDISC, tcHeader(index), [put(1, kind)]);
   const bpf = (name: string) =>
     rtMessage(rt.NEWTFILTER, tcHeader(2), [put(1, 'bpf'), put(2, [put(7, name)])]);

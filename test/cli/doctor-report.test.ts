@@ -4,6 +4,8 @@ import { test } from 'node:test';
 import { reportText } from '../../src/cli/doctor.ts';
 import { checked } from './doctor-machine.ts';
 
+const eitherWorks = 'either works: the table of vipward runs first, and only restricts';
+
 /** Name, what was found, how, and the option of the kernel. */
 const good: readonly (readonly [string, string, string, string | null])[] = [
   [
@@ -46,7 +48,7 @@ const good: readonly (readonly [string, string, string, string | null])[] = [
   ],
   [
     'iptables',
-    'neither iptables-nft nor iptables-legacy; either works: the table of vipward runs first, and only restricts',
+    `neither iptables-nft nor iptables-legacy; ${eitherWorks}`,
     'base chains and KUBE-IPTABLES-HINT, KUBE-KUBELET-CANARY in nf_tables and in the tables of xtables',
     null,
   ],

@@ -18,7 +18,7 @@ const nothing = { set: [], remove: [] };
 const massRemovalWaitMs = 20;
 
 /** A controller that has read `count` Services, and rules while `lease.isHeld`. */
-function ruling(t: TestContext, count: number, isComplete = true) {
+function ruling(t: TestContext, count: number, isComplete = true, isOpen = true) {
   const lease = { isHeld: true };
   const [quiet, nowMs] = [() => undefined, () => performance.now()];
   const pools = parsePools(['p=10.77.0.100-10.77.9.199']);
@@ -50,11 +50,11 @@ function ruling(t: TestContext, count: number, isComplete = true) {
     onMassRemoval: quiet,
   });
   t.after(() => readings.dispose());
-  const source = { catalog, cluster: 'c', isComplete };
+  const source = { catalog, cluster: 'c' as string | null, isComplete };
   const { cluster: _, generation: __, ...remembered } = noRecords;
   const gate = new LeaderGate({ controller, source, readings, mayRule, remembered: () => remembered });
   read(count);
-  gate.open(1);
+  if (isOpen) gate.open(1);
   return { controller, readings, gate, lease, read, source };
 }
 
@@ -70,6 +70,36 @@ test('a controller rules once the cluster was read completely, and goes on if a 
   source.isComplete = false;
   gate.follow(read(3));
   equal(controller.rules.size, 3);
+});
+
+test('a controller rules once the Lease is held and the name of the cluster is known', (t) => {
+  const { controller, gate, lease, source } = ruling(t, 1, true, false);
+  const cluster = () => controller.cluster;
+  gate.follow(nothing);
+  equal(cluster(), '');
+  lease.isHeld = false;
+  gate.open(7);
+  equal(cluster(), '');
+  source.cluster = null;
+  lease.isHeld = true;
+  gate.follow(nothing);
+  equal(cluster(), '');
+  source.cluster = 'c';
+  gate.follow(nothing);
+  deepEqual([cluster(), controller.generation, controller.rules.size], ['c', 7, 1]);
+});
+
+test('what changed while the Lease was lost is applied once it is held again', async (t) => {
+  const { controller, gate, lease, read } = ruling(t, 2);
+  lease.isHeld = false;
+  gate.follow(read(3));
+  equal(controller.rules.size, 2);
+  lease.isHeld = true;
+  gate.follow(nothing);
+  equal(controller.rules.size, 3);
+  gate.usePools(parsePools(['q=10.88.0.1-10.88.0.9']));
+  await nextTurn();
+  deepEqual(controller.allocator.addressesOf(s0), ['10.88.0.1']);
 });
 
 test('new pools take no address from a Service before the Lease is held again', async (t) => {

@@ -1,78 +1,12 @@
 // Which readings are believed at once, which wait for a second one and for how long, by a clock of the test.
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { test } from 'node:test';
 import type { Allocations } from '../../../src/controller/allocate.ts';
 import { parsePools } from '../../../src/controller/allocation/pools.ts';
-import { Controller } from '../../../src/controller/controller.ts';
-import type { MassRemoval } from '../../../src/controller/readings/mass-removal.ts';
-import { Readings } from '../../../src/controller/readings/readings.ts';
-import { noRecords } from '../../../src/controller/records/records.ts';
-import type { ServiceManifest } from '../../../src/controller/service.ts';
-import { readDocument } from '../../../src/controller/sources/manifest.ts';
+import { isMassRemoval, vipsLost } from '../../../src/controller/readings/mass-removal.ts';
 import type { Address } from '../../../src/state/address.ts';
-import type { ServiceKey } from '../../../src/state/service.ts';
-import { type ServiceText, serviceObject } from '../fixture.ts';
-
-const massRemovalWaitMs = 30_000;
-const keyOf = (index: number) => `demo/s${index}` as ServiceKey;
-
-function manifest(name: string, text: ServiceText): ServiceManifest {
-  const [service] = readDocument(serviceObject(name, text)).services;
-  ok(service !== undefined);
-  return service;
-}
-
-/** Readings of a source that the test changes, with recorded addresses. */
-function readingsOf(allocations: Allocations = new Map()) {
-  const did = { readAgain: 0, published: 0, told: [] as (MassRemoval | null)[] };
-  const state = { nowMs: 0, mayBelieve: true, onReadAgain: () => {} };
-  const controller = new Controller({
-    records: { ...noRecords, cluster: 'c', generation: 1, allocations },
-    pools: parsePools(['p=10.77.0.100-10.77.0.199']),
-    filterByDefault: true,
-    nowMs: () => state.nowMs,
-    onChange: () => undefined,
-  });
-  const truth = { services: new Map<ServiceKey, ServiceManifest>(), invalid: new Map<ServiceKey, string>() };
-  const readings = new Readings({
-    controller,
-    truth,
-    massRemoval: 'wait',
-    massRemovalWaitMs,
-    mayBelieve: () => state.mayBelieve,
-    readAgain: async () => {
-      did.readAgain++;
-      state.onReadAgain();
-    },
-    onPublished: () => did.published++,
-    onMassRemoval: (held) => did.told.push(held),
-    nowMs: () => state.nowMs,
-  });
-  /** From now on the source has these Services, and no others. */
-  const become = (names: readonly string[], text: ServiceText = {}, isComplete = true) => {
-    const set = names.map((name) => manifest(name, text));
-    const remove = [...truth.services.keys()].filter((key) => set.every((one) => one.key !== key));
-    for (const key of remove) truth.services.delete(key);
-    for (const one of set) truth.services.set(one.key, one);
-    readings.follow({ set, remove }, isComplete);
-  };
-  return { controller, readings, truth, did, state, become };
-}
-
-type Read = ReturnType<typeof readingsOf>;
-
-const names = (count: number) => Array.from({ length: count }, (_, index) => `s${index}`);
-
-function startClock(t: TestContext): (read: Read, ms: number) => Promise<void> {
-  t.mock.timers.enable({ apis: ['setTimeout'] });
-  return async ({ state }, ms) => {
-    state.nowMs += ms;
-    t.mock.timers.tick(ms);
-    for (let turn = 0; turn < 3; turn++) await nextTurn();
-  };
-}
+import { keyOf, massRemovalWaitMs, names, readingsOf, startClock } from './read.ts';
 
 test('a removal waits if it is of more than ten VIPs and of more than half of them', (t) => {
   startClock(t);
@@ -227,6 +161,54 @@ test('a Service is disputed while a change of it waits, and every one is while n
   deepEqual(are(), [false, true]);
   state.mayBelieve = false;
   deepEqual(are(), [false, false]);
+});
+
+test('pools without most VIPs wait for a second reading, and pools put back remove none', async (t) => {
+  startClock(t);
+  const { controller, readings, become } = readingsOf();
+  become(names(20));
+  const assigned = new Map(controller.allocator.assigned);
+  await readings.usePools(parsePools(['p=10.77.0.110-10.77.0.199']));
+  deepEqual([readings.massRemoval, controller.rules.size], [null, 20]);
+  ok(controller.allocator.addressesOf(keyOf(0))[0]?.startsWith('10.77.0.12'));
+  await readings.usePools(parsePools(['p=10.88.0.0/16']));
+  equal(readings.massRemoval?.vips, 20);
+  await readings.usePools(parsePools(['p=10.77.0.110-10.77.0.199']));
+  deepEqual([readings.massRemoval, controller.rules.size], [null, 20]);
+  await readings.usePools(parsePools(['p=10.77.0.100-10.77.0.199']));
+  equal(controller.allocator.assigned.size, assigned.size);
+});
+
+test('a VIP is lost if no Service has it any more', () => {
+  const [one, two, three] = ['10.77.0.1', '10.77.0.2', '10.77.0.3'] as Address[];
+  ok(one !== undefined && two !== undefined && three !== undefined);
+  const assigned = new Map([
+    [keyOf(0), [one, two]],
+    [keyOf(1), [two, three]],
+  ]);
+  const lost = (after: Allocations) => vipsLost(after, assigned);
+  deepEqual(lost(new Map()), { lost: 0, all: 3 });
+  deepEqual(lost(new Map([[keyOf(0), []]])), { lost: 1, all: 3 });
+  deepEqual(
+    lost(
+      new Map([
+        [keyOf(0), [two]],
+        [keyOf(1), []],
+      ]),
+    ),
+    { lost: 2, all: 3 },
+  );
+  deepEqual(
+    lost(
+      new Map([
+        [keyOf(0), []],
+        [keyOf(2), [one]],
+      ]),
+    ),
+    { lost: 0, all: 3 },
+  );
+  const isMass = (few: number, all: number) => isMassRemoval({ lost: few, all });
+  deepEqual([isMass(10, 10), isMass(11, 11), isMass(11, 21), isMass(11, 22)], [false, true, true, false]);
 });
 
 test('the source is not read again after the end', async (t) => {
