@@ -30,9 +30,10 @@ export type Choice =
     }
   | { readonly name: null; readonly missing: readonly string[] };
 
-/** The consequence of a kernel whose rules cannot test whether a source is an address of the node. */
+/** The consequences of a kernel whose rules cannot test whether an address is one of the node. */
 export const unasked: string =
-  'a packet with a VIP as its forged source, by IPv6 or in a bridge, opens ports that the VIP sends from';
+  'a packet with a VIP as its forged source, by IPv6 or in a bridge, opens ports that the VIP sends from, ' +
+  'and datagrams that answer a VIP of another node are dropped';
 
 export type Wish = 'auto' | 'nftables' | 'xtables';
 

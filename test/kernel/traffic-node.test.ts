@@ -10,6 +10,7 @@ const v4 = '10.77.0.100';
 const v6 = 'fd77::100';
 const vips = [v4, v6];
 const outsiders = { [v4]: '10.77.0.9', [v6]: 'fd77::9' } as const;
+const pods = { [v4]: '10.88.0.2', [v6]: 'fd88::2' } as const;
 const nft = skip || hasTool('nft', '--version');
 
 function web(annotations: Readonly<Record<string, string>>): Service {
@@ -92,6 +93,27 @@ test('with egress datagrams, pings and packets without ports from a VIP get thei
     for (const protocol of [sent, other]) sendRaw(node.client, protocol, vip, payload);
   }
   await dropped(2);
+});
+
+test('with egress the VIP of another node gets its answers through this node', {
+  skip: skip || hasTool('ping', '-V'),
+}, async () => {
+  await using node = await Node.start({ services: [web({ egress: 'true' })] });
+  const protocols = ['tcp', 'udp'] as const;
+  for (const protocol of protocols) await node.listen(node.backend, protocol, 9000);
+  await node.killAgent('SIGKILL');
+  for (const vip of [v4, v6] as const) {
+    node.run(`ip address delete ${vip} dev lan`);
+    const prefix = vip === v6 ? '/128 nodad' : '/32';
+    node.run(`ip address add ${vip}${prefix} dev lan0`, { where: node.client });
+    const to = { host: pods[vip], port: 9000, localAddress: vip };
+    for (const protocol of protocols)
+      await node.until(`${protocol} from ${vip}`, async () => {
+        return (await probe(node.client, protocol, to)) === 'open';
+      });
+    node.run(`ping -c 1 -W 5 -I ${vip} ${pods[vip]}`, { where: node.client });
+    assert.equal(await node.probe('tcp', vip, 22, node.backend), 'closed', vip);
+  }
 });
 
 test('without egress a connection from a VIP gets no reply', { skip }, async () => {

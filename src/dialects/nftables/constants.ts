@@ -94,6 +94,7 @@ export const IPS_DST_NAT = 0x20;
 export const FibAttribute = { DREG: 1, RESULT: 2, FLAGS: 3 } as const;
 export const NFT_FIB_RESULT_ADDRTYPE = 3;
 export const NFTA_FIB_F_SADDR = 1;
+export const NFTA_FIB_F_DADDR = 2;
 export const RTN_LOCAL = 2;
 
 export const NFT_SET_ANONYMOUS = 0x1;

@@ -14,7 +14,6 @@ import {
   EXPR_DATA,
   EXPR_NAME,
   ExthdrAttribute,
-  FibAttribute,
   ImmediateAttribute,
   IP_CT_DIR_ORIGINAL,
   IP_CT_DIR_REPLY,
@@ -31,13 +30,10 @@ import {
   NFT_CT_STATUS,
   NFT_DYNSET_OP_UPDATE,
   NFT_EXTHDR_OP_IPV6,
-  NFT_FIB_RESULT_ADDRTYPE,
   NFT_LOOKUP_F_INV,
-  NFTA_FIB_F_SADDR,
   PayloadAttribute,
   type PayloadBase,
   REG_VERDICT,
-  RTN_LOCAL,
   STATE_ESTABLISHED,
   VerdictAttribute,
 } from './constants.ts';
@@ -45,7 +41,7 @@ import {
 /**
  * The number of a four-byte register as the kernel dumps it: NFT_REG32_00 becomes 1, NFT_REG32_04 becomes 2.
  */
-function register(index: number): number {
+export function register(index: number): number {
   return index % 4 === 0 ? index / 4 + 1 : index + 8;
 }
 
@@ -167,15 +163,6 @@ export class Rule {
   /** Matches a packet that would begin a connection. */
   ctUnconfirmed(index: number): this {
     return this.#ctBits(NFT_CT_STATUS, IPS_CONFIRMED, index).compareEqual(index, new Uint8Array(4));
-  }
-
-  /** Matches a source that is an address of this node. */
-  sourceIsLocal(index: number): this {
-    return this.expression('fib', (writer) => {
-      writer.attributeU32Be(FibAttribute.DREG, register(index));
-      writer.attributeU32Be(FibAttribute.RESULT, NFT_FIB_RESULT_ADDRTYPE);
-      writer.attributeU32Be(FibAttribute.FLAGS, NFTA_FIB_F_SADDR);
-    }).compareEqual(index, Uint8Array.of(RTN_LOCAL, 0, 0, 0));
   }
 
   /** A verdict of constants.ts; `chain` is the target of a goto. */

@@ -4,6 +4,7 @@
 import { NF_DROP, PayloadBase } from './constants.ts';
 import type { Rule } from './expressions.ts';
 import { type FamilyShape, ruleOf } from './families.ts';
+import { fromHere } from './local.ts';
 
 /**
  * The rule stands behind conntrack. A packet that the node itself has sent may come in again, by a VRF, a
@@ -14,6 +15,6 @@ export function forgedRule(shape: FamilyShape): Rule {
   const { family, sourceOffset, addressBytes } = shape;
   const source = (rule: Rule): Rule =>
     rule.payload(PayloadBase.NETWORK_HEADER, sourceOffset, addressBytes, 0);
-  const ofOurs = source(ruleOf(shape)).lookup(`vip${family}`, 0).sourceIsLocal(0).ctUnconfirmed(0);
+  const ofOurs = fromHere(source(ruleOf(shape)).lookup(`vip${family}`, 0)).ctUnconfirmed(0);
   return source(ofOurs).lookup(`drop${family}`, 0).verdict(NF_DROP);
 }

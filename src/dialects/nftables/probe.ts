@@ -21,6 +21,7 @@ import {
   TableAttribute,
 } from './constants.ts';
 import { Rule } from './expressions.ts';
+import { fromHere } from './local.ts';
 
 const questions = ['nf_tables', 'table flags owner and persist', 'set flag expr', 'expression fib'] as const;
 type Question = (typeof questions)[number];
@@ -115,6 +116,6 @@ function ruleBody(writer: Writer): void {
   writer.attributeText(RuleAttribute.TABLE, table);
   writer.attributeText(RuleAttribute.CHAIN, 'probe');
   const expressions = writer.beginNest(RuleAttribute.EXPRESSIONS);
-  writer.raw(new Rule().sourceIsLocal(0).bytes);
+  writer.raw(fromHere(new Rule()).bytes);
   writer.endNest(expressions);
 }

@@ -21,6 +21,7 @@ import {
 import { Rule } from './expressions.ts';
 import { address, type FamilyShape, families, ruleOf } from './families.ts';
 import { forgedRule } from './forged.ts';
+import { toElsewhere } from './local.ts';
 import {
   chainObject,
   elementObject,
@@ -138,13 +139,15 @@ function inputRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule
 
 /**
  * Filters VIPs with egress here and not at -310: only after conntrack can an answer be told from a probe. One
- * that NAT has yet to translate back passes: its port is not the VIP's own, and `input` judges what is.
+ * that NAT has yet to translate back passes: its port is not the VIP's own, and `input` judges what is. So
+ * does one that goes on to the VIP of another node, which judges it: only that node knows what it has sent.
  */
 function egressRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule[] {
   const translated = new Rule().ctReply(0).ctStatusSnat(0).verdict(NF_ACCEPT);
   return [
     translated,
     ...answerRules(shape),
+    ...(options.localAddresses ? [toElsewhere(new Rule().ctReply(0)).verdict(NF_ACCEPT)] : []),
     ...portRules(shape, needs),
     icmpRule(shape),
     ...dropRules(shape, options),

@@ -56,6 +56,12 @@ export function answerRules(shape: FamilyShape): RuleSpec[] {
   ];
 }
 
+/** An answer to the VIP of another node, which judges it: only that node knows what it has sent. */
+export function toElsewhere(shape: FamilyShape): RuleSpec {
+  const rule = new Rule(shape).reply().toElsewhere();
+  return rule.comment('vipward: an answer to another node').verdict(Verdict.RETURN);
+}
+
 /** An answer that NAT translates back. One match cannot ask for both states. */
 export function translated(rule: Rule): RuleSpec {
   return rule

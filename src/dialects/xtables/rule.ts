@@ -29,15 +29,10 @@ export interface RuleSpec {
 export type Direction = 'src' | 'dst';
 
 const encoder = new TextEncoder();
-const IPT_F_FRAG = 1;
-const IP6T_F_PROTO = 1;
-const IP6T_FRAG_FST = 8;
-const XT_ADDRTYPE_LOCAL = 4;
-const XT_TCP_INV_FLAGS = 4;
-const [TCP, SYN, ACK] = [6, 0x02, 0x10];
-const SET_INVERT = 1;
-const SET_SKIP_COUNTER_UPDATE = 1 << 3;
-const IPSET_FLAG_EXIST = 1;
+const [IPT_F_FRAG, IP6T_F_PROTO, IP6T_FRAG_FST] = [1, 1, 8];
+const [XT_ADDRTYPE_LOCAL, INVERT_DEST] = [4, 2];
+const [XT_TCP_INV_FLAGS, TCP, SYN, ACK] = [4, 6, 0x02, 0x10];
+const [SET_INVERT, SET_SKIP_COUNTER_UPDATE, IPSET_FLAG_EXIST] = [1, 1 << 3, 1];
 /** IPSET_INVALID_ID. */
 const NO_SET = 0xffff;
 
@@ -134,6 +129,11 @@ export class Rule {
   /** `-m addrtype --src-type LOCAL`: the source is an address of this node. */
   sourceIsLocal(): this {
     return this.#match('addrtype', Uint8Array.of(XT_ADDRTYPE_LOCAL, 0, 0, 0, 0, 0, 0, 0));
+  }
+
+  /** `-m addrtype ! --dst-type LOCAL`: the destination is no address of this node. */
+  toElsewhere(): this {
+    return this.#match('addrtype', Uint8Array.of(0, 0, XT_ADDRTYPE_LOCAL, 0, INVERT_DEST, 0, 0, 0));
   }
 
   /** `-m comment --comment TEXT`. */

@@ -1,7 +1,7 @@
 // The constant part: the sets, and the rules of each table that look packets up in them (docs/ruleset.md).
 
 import type { Needs } from '../../state/desired-state.ts';
-import { answerRules, sentChain, sentShape, translated, translatedRules } from './answers.ts';
+import { answerRules, sentChain, sentShape, toElsewhere, translated, translatedRules } from './answers.ts';
 import {
   type ChainName,
   chainNames,
@@ -131,9 +131,10 @@ function forgedChain(shape: FamilyShape): Chain {
 
 /** Filters VIPs with egress here: only after conntrack can an answer be told from a probe. */
 function egressChains(shape: FamilyShape, options: XtOptions): Chain[] {
+  const elsewhere = options.localAddresses ? [toElsewhere(shape)] : [];
   return chainsOf(shape, options, {
     names: [chainNames.egress, chainNames.egressPorts],
-    gate: [...gate(shape, 'egress'), translated(new Rule(shape)), ...answerRules(shape)],
+    gate: [...gate(shape, 'egress'), translated(new Rule(shape)), ...answerRules(shape), ...elsewhere],
     rules: [...portRules(shape), ...icmpRules(shape, options), ...dropRules(shape, options)],
   });
 }

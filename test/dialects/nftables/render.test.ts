@@ -165,8 +165,8 @@ test('constants are the same array while the needs are the same, and none is a f
 
 test('rules match on conntrack only where a VIP needs it; without egress only NAT makes an answer', () => {
   /** The keys of enum nft_ct_keys that each rule with `ct` reads. */
-  const keysOf = (needs: Partial<ReturnType<typeof needsOf>>): number[][] => {
-    const constants = nftables(plain).render(stateOf([], { ...needsOf([]), ...needs })).constants;
+  const keysOf = (needs: Partial<ReturnType<typeof needsOf>>, options = plain): number[][] => {
+    const constants = nftables(options).render(stateOf([], { ...needsOf([]), ...needs })).constants;
     const rules = constants.flatMap((object: NftObject) => (object.kind === 'chain' ? object.rules : []));
     return rules.flatMap((rule) => {
       const found = Buffer.from(rule)
@@ -182,10 +182,12 @@ test('rules match on conntrack only where a VIP needs it; without egress only NA
   const forward = keysOf({ forward: true });
   assert.equal(forward.length, 8);
   assert.ok(forward.every((keys) => keys.includes(status)));
-  // Of each family five at input, four at -190, three at output and one against forged sources.
+  // Of each family five at input, five at -190, three at output and one against forged sources.
   const egress = keysOf({ egress: true });
-  assert.equal(egress.length, 26);
+  assert.equal(egress.length, 28);
   assert.ok(!egress.every((keys) => keys.includes(status)));
+  // Without the expression fib two less: none against forged sources, and none about other nodes at -190.
+  assert.equal(keysOf({ egress: true }, { ...plain, localAddresses: false }).length, 24);
 });
 
 /** The elements of a VIP in words, computed from the declaration without the code under test. */
