@@ -124,7 +124,6 @@ export class Owners {
     for (const [address, term] of node.held) {
       if (!this.claims.believes(node, { address, term }) || this.leaving.has(address)) continue;
       if (this.#claim(node, { address, term })) claimed.push(address);
-      this.moves.heldChanged(node, address);
     }
     // It may have been forgotten, with what it had been told.
     if (this.isSettled && node.placements.size === 0 && this.candidates.isLoaded(node))
