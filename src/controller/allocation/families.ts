@@ -3,7 +3,7 @@
 import { type Address, type Family, familyOf } from '../../state/address.ts';
 import { RefusalReason, type ServiceManifest, type ServiceRefusal } from '../service.ts';
 import type { FreeAddresses } from './free-addresses.ts';
-import { type Pool, poolOf } from './pools.ts';
+import { isNeverVip, type Pool, poolOf } from './pools.ts';
 
 /**
  * The addresses of a Service, or why it is refused: `lacks` is the family of which no address is free,
@@ -58,10 +58,4 @@ export function whyNoVip(address: Address, pools: readonly Pool[]): ServiceRefus
 
 function namesOf(pools: readonly Pool[]): string {
   return pools.map(({ name }) => name).join(', ') || 'none';
-}
-
-/** Addresses that no network can deliver to one node: they are never given, whatever the pools say. */
-function isNeverVip(address: Address): boolean {
-  if (familyOf(address) === 6) return /^(::1?$|ff|fe[89ab])/.test(address);
-  return /^(0|127|169\.254|22[4-9]|23\d|255)\./.test(address);
 }

@@ -28,6 +28,23 @@ export interface Pool {
   readonly ranges: readonly Range[];
 }
 
+/** Addresses that no network can deliver to one node: loopback, multicast, link-local and the like. */
+const never: readonly Range[] = [
+  ['0.0.0.0', '0.255.255.255'],
+  ['127.0.0.0', '127.255.255.255'],
+  ['169.254.0.0', '169.254.255.255'],
+  ['224.0.0.0', '239.255.255.255'],
+  ['255.0.0.0', '255.255.255.255'],
+  ['::', '::1'],
+  ['fe80::', 'febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff'],
+  ['ff00::', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'],
+].map(([first = '', last = '']) => between(parseAddress(first), parseAddress(last)));
+
+export function isNeverVip(address: Address): boolean {
+  const [family, value] = [familyOf(address), numberOf(address)];
+  return never.some((range) => holds(range, family, value));
+}
+
 /**
  * Parses the items of `--pool`: `NAME=RANGE`, then further RANGEs of the same pool until the next NAME=.
  * Throws UsageError that names `where`, also for overlapping ranges: an address would be in two pools.
@@ -132,7 +149,16 @@ function end(range: Range): bigint {
   return range.skipLast ? range.last - 1n : range.last;
 }
 
+/** Throws UsageError, also for a range with addresses that can never be VIPs: a pool gives all that it has. */
 function parseRange(text: string, where: string): Range {
+  const range = readRange(text, where);
+  const wrong = never.find((one) => overlap(one, range));
+  if (wrong === undefined) return range;
+  const what = `no VIP can be in ${show(wrong)} (loopback, multicast, link-local)`;
+  throw new UsageError(`${where}: ${what}: leave it out`);
+}
+
+function readRange(text: string, where: string): Range {
   try {
     if (text.includes('/')) return prefixRange(text);
     const dash = text.indexOf('-');
@@ -143,17 +169,16 @@ function parseRange(text: string, where: string): Range {
         `expected FIRST-LAST in ascending order and of one family, got ${JSON.stringify(text)}`,
       );
     }
-    return {
-      family: familyOf(first),
-      first: numberOf(first),
-      last: numberOf(last),
-      skipFirst: false,
-      skipLast: false,
-    };
+    return between(first, last);
   } catch (error) {
     if (!(error instanceof AddressError)) throw error;
     throw new UsageError(`${where}: ${error.message}`, { cause: error });
   }
+}
+
+function between(first: Address, last: Address): Range {
+  const [from, to] = [numberOf(first), numberOf(last)];
+  return { family: familyOf(first), first: from, last: to, skipFirst: false, skipLast: false };
 }
 
 /**
