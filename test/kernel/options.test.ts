@@ -3,6 +3,7 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Ledger } from '../../src/agent/ledger.ts';
+import { Census } from '../../src/agent/rules/census.ts';
 import { diff } from '../../src/dialects/delta.ts';
 import type { Transaction } from '../../src/dialects/dialect.ts';
 import type { Receipt } from '../../src/netlink/ack.ts';
@@ -29,6 +30,29 @@ for (const options of [{ counters: true }, { observe: true }, { echo: false }])
         deepEqual(diff(have, rules.whole()), { remove: [], add: [] });
         equal(have.elements.length, 2 * (2 * 2 + 2));
       }
+    });
+
+for (const [size, kept] of [
+  [4, 4],
+  [1, 1024],
+] as const)
+  for (const { firewall, skip } of before ?? [])
+    test(`${firewall.dialect.name}: every port stays when sets of 1024 are to have the size ${size}`, {
+      skip,
+    }, async () => {
+      using own = ownKernel();
+      await rulesOn(own, firewall, vips).reconcile(true);
+      const ledger = new Ledger();
+      for (const vip of vips) ledger.wanted.set(vip.address, vip);
+      const refused: string[] = [];
+      const refuse = (key: string) => refused.push(key);
+      const { kernel } = own;
+      const rules = rulesOf({ kernel, firewall, ledger, refuse, census: new Census(size) });
+      equal((await rules.reconcile(true)).outcome, 'committed');
+      equal(await rules.commit(new Set(vips.map(({ address }) => address))), 'committed');
+      const have = firewall.dialect.decode(await kernel.dump(firewall.dialect.dumps));
+      deepEqual(diff(have, rules.whole()), { remove: [], add: [] });
+      deepEqual([have.elements.length, have.needs?.capacities.ports4, refused], [12, kept, []]);
     });
 
 for (const [index, { firewall, skip }] of before?.entries() ?? []) {

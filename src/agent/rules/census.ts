@@ -29,6 +29,8 @@ export class Census {
   #forward = 0;
   #floor: Needs | null = null;
   #known: Needs | undefined;
+  /** The fixed size is too small for what is in the kernel: sets that are larger there stay. */
+  #keepsLarger = false;
   /** Something other than the number of addresses or ports may differ from `#known`. */
   #changed = true;
 
@@ -69,6 +71,18 @@ export class Census {
   keep(found: Needs | null): void {
     this.#floor = found;
     this.#changed = true;
+  }
+
+  /**
+   * Lets sets of the kernel stay that are larger than the fixed size. Returns whether that changes anything:
+   * the kernel has refused the smaller ones.
+   */
+  keepLarger({ capacities }: Needs): boolean {
+    const fixed = this.#fixed ?? Number.POSITIVE_INFINITY;
+    if (this.#keepsLarger || !Object.values(capacities).some((size) => size > fixed)) return false;
+    this.#keepsLarger = true;
+    this.#changed = true;
+    return true;
   }
 
   /** Keeps only the set sizes of what `keep` was given. */
@@ -125,7 +139,7 @@ export class Census {
 
   /** A full set grows to at least twice the elements needed, so that growing stays rare. */
   #capacity(count: number, known: number): number {
-    if (this.#fixed !== undefined) return this.#fixed;
+    if (this.#fixed !== undefined) return this.#keepsLarger ? Math.max(known, this.#fixed) : this.#fixed;
     const least = Math.max(known, leastCapacity);
     return count <= least ? least : 2 ** Math.ceil(Math.log2(count * 2));
   }

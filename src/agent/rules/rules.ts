@@ -129,7 +129,10 @@ export class Rules {
       );
     const reading = { have, found, targets, inSync };
     const receipt = await this.#mend(delta, reading);
-    if (receipt.length > 0) return await this.#mendAround(receipt, reading);
+    if (receipt.length > 0) {
+      if (have.needs !== null && census.keepLarger(have.needs)) return await this.reconcile(inSync);
+      return await this.#mendAround(receipt, reading);
+    }
     this.#commits.serve(needs);
     this.#commits.settle(targets, needs);
     this.#exact = !this.#commits.hasOrphans;

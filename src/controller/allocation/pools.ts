@@ -149,7 +149,7 @@ function end(range: Range): bigint {
   return range.skipLast ? range.last - 1n : range.last;
 }
 
-/** Throws UsageError, also for a range with addresses that can never be VIPs: a pool gives all that it has. */
+/** Throws UsageError, also for a range with an address that can never be a VIP: a pool gives all it has. */
 function parseRange(text: string, where: string): Range {
   const range = readRange(text, where);
   const wrong = never.find((one) => overlap(one, range));

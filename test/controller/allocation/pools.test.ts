@@ -28,7 +28,8 @@ test('a pool has no address that can never be a VIP, since it would be given una
     ['fe80::/64', 'fe80::-febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff'],
     ['ff02::1', 'ff00::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'],
   ] as const) {
-    const message = `--pool p=${range}: no VIP can be in ${found} (loopback, multicast, link-local): leave it out`;
+    const why = `no VIP can be in ${found} (loopback, multicast, link-local)`;
+    const message = `--pool p=${range}: ${why}: leave it out`;
     throws(() => parsePools([`p=${range}`]), { message });
   }
   const besides = ['1.0.0.0-126.255.255.255', '128.0.0.0-169.253.255.255', '169.255.0.0-223.255.255.255'];
