@@ -191,25 +191,31 @@ test('addresses that wait for their turn are compiled even if the turn before th
   equal(controller.rules.size, 1000);
 });
 
-test('an address for which thousands of Services wait is given in many turns', async (t) => {
-  const { controller, readings, catalog, published } = reading(t);
-  const { allocator } = controller;
-  const names = Array.from({ length: many }, (_, index) => `n${index}`);
-  const annotations = { 'vipward.io/addresses': '10.64.0.9' };
-  const all = names.map((namespace) => readDocument(serviceObject('web', { namespace, annotations })));
-  readings.follow(catalog.update('all', all), true);
-  await published;
-  const [holder, ...others] = allocator.assigned.keys();
-  deepEqual([others, allocator.refusals.size], [[], many - 1]);
-  const left = all.filter(({ services }) => services[0]?.key !== holder);
-  readings.follow(catalog.update('all', left), true);
-  let turns = 0;
-  const isNews = ({ message }: { readonly message: string }) => !message.includes(` ${holder}:`);
-  for (; ![...allocator.refusals.values()].every(isNews) || allocator.assigned.size !== 1; turns++)
-    await turn();
-  ok(turns > 10, `${turns} turns`);
-  equal(allocator.refusals.size, many - 2);
-});
+for (const isReplaced of [false, true])
+  test(`thousands of Services ask for a ${isReplaced ? 'replaced' : 'free'} address in turns`, async (t) => {
+    const { controller, readings, catalog, published } = reading(t);
+    const { allocator, nodes } = controller;
+    const annotated = (addresses: string) => ({ 'vipward.io/addresses': addresses });
+    const webOf = (namespace: string, annotations = annotated('10.64.0.9')) =>
+      readDocument(serviceObject('web', { namespace, annotations }));
+    const all = Array.from({ length: many }, (_, index) => webOf(`n${index}`));
+    readings.follow(catalog.update('all', all), true);
+    await published;
+    const holder = 'n0/web' as ServiceKey;
+    const [address] = allocator.addressesOf(holder);
+    ok(address !== undefined);
+    deepEqual([allocator.assigned.size, allocator.refusals.size], [1, many - 1]);
+    if (isReplaced) {
+      nodes.served.add(address);
+      readings.follow(catalog.update('all', [webOf('n0', annotated('10.64.0.10')), ...all.slice(1)]), true);
+      readings.letGo(new Map([[holder, [address]]]));
+    } else readings.follow(catalog.update('all', all.slice(1)), true);
+    let turns = 0;
+    const isNews = ({ message }: { readonly message: string }) => !message.includes(` ${holder}:`);
+    for (; ![...allocator.refusals.values()].every(isNews); turns++) await turn();
+    ok(turns > 10, `${turns} turns`);
+    deepEqual([allocator.usersOf(address).length, allocator.refusals.size], [1, many - 2]);
+  });
 
 test('a mass removal that is read while a change is being applied is detected', async (t) => {
   const { controller, readings, read, published } = reading(t);

@@ -191,7 +191,8 @@ function checkEnd({ controller, machines, keys, barred }: World): void {
     if (!isPossible) continue;
     if (owner === undefined) ok(nodes.losses()(key, undefined), `${key} has no node`);
     else {
-      ok(!barred.has(owner.node), `${key} is on ${owner.node}, which may have no VIP`);
+      const isAllowed = !barred.has(owner.node) || nodes.objectorTo(key) !== undefined;
+      ok(isAllowed, `${key} is on ${owner.node}, which may have no VIP`);
       ok(!node?.isConnected || isServing(owners, key), `${owner.node} does not serve ${key}`);
     }
   }

@@ -2,7 +2,9 @@
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Node } from '../../../src/controller/owners/nodes.ts';
 import { passedTicks } from '../../../src/controller/owners/refusals.ts';
+import type { Session } from '../../../src/controller/sessions.ts';
 import { vipState, whyNotOn } from '../../../src/controller/status/vip-state.ts';
 import { type Ruling, ruling, servicesOf, term, vip } from '../ruling.ts';
 import { Machine } from './machine.ts';
@@ -125,4 +127,44 @@ test('a VIP that its node refuses and lets go of before the first reading needs 
   machine.breaks(vip);
   equal(machine.session?.node.refusals.areNone, false);
   equal(ruled.controller.owners.nominations.get(vip), undefined);
+});
+
+test('a node that connects again may be chosen at once for a VIP that it had refused', () => {
+  const { ruled, machines } = refusing('a', 'b');
+  equal(ownerOf(ruled), 'b');
+  const [one] = machines as [Machine];
+  one.broken.clear();
+  one.disconnect();
+  one.connect();
+  obey(...machines);
+  deepEqual([ownerOf(ruled), [...one.kernel.keys()]], ['a', [vip]]);
+});
+
+test('a VIP that its node holds stays there, though the node refuses new rules of it', () => {
+  const { ruled, sessions, machines } = refusing('a');
+  const [one] = machines as [Machine];
+  const session = one.session as Session;
+  const why = { services: [], code: 'KernelRefused', reason: '' } as const;
+  const refuse = () => sessions.message(session, { type: 'refused', table: 'rules', key: vip, ...why });
+  refuse();
+  one.broken.clear();
+  obey(one);
+  const other = started(ruled, 'b');
+  obey(one, other);
+  refuse();
+  obey(one, other);
+  deepEqual([ownerOf(ruled), [...one.kernel.keys()]], ['a', [vip]]);
+});
+
+test('a VIP that is refused again while another node commits its rules is counted there once', () => {
+  const { ruled, controller, machines } = refusing('a');
+  const other = started(ruled, 'b');
+  const [one] = machines as [Machine];
+  controller.owners.refused(one.session?.node as Node, vip);
+  obey(one, other);
+  equal(ownerOf(ruled), 'b');
+  deepEqual(
+    controller.owners.candidates.for(vip).map(({ name, load }) => [name, load]),
+    [['b', 1]],
+  );
 });
