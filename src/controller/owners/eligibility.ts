@@ -34,7 +34,7 @@ export class Eligibility {
   /** The nodes barred at the last call: the map belongs to the caller, which changes it. */
   #told: ReadonlySet<string> = new Set();
   #gone: ReadonlySet<string> = new Set();
-  /** VIPs to review again: no other node could take them, or the time for claims was not over. */
+  /** VIPs to review again: they move, no other node could take them, or the time for claims was not over. */
   readonly #waiting = new Set<Address>();
   readonly #reviews = new TurnQueue<Address>((address) => this.#look(address));
   #timer: NodeJS.Timeout | undefined;
@@ -178,9 +178,14 @@ export class Eligibility {
   #look(address: Address): void {
     const { owners } = this.#input.controller;
     this.#waiting.delete(address);
+    // The node that it ends up on is not known before the move is over.
+    if (owners.moves.has(address)) {
+      this.#waiting.add(address);
+      return;
+    }
     const owner = owners.ownerOf(address);
     const bar = owner === undefined ? null : this.bar(address)(owner.node);
-    if (owner === undefined || bar === null || owners.moves.has(address)) return;
+    if (owner === undefined || bar === null) return;
     // Until its EndpointSlices are read to the end, a Service moves no VIP.
     if (bar.reason === 'NoLocalEndpoints' && this.#localOn(address).some(({ nodes }) => nodes === null))
       return;

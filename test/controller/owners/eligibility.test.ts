@@ -2,6 +2,7 @@
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
+import { MoveReason } from '../../../src/controller/owners/moves.ts';
 import { readDocument } from '../../../src/controller/sources/manifest.ts';
 import type { Address } from '../../../src/state/address.ts';
 import { serviceObject } from '../fixture.ts';
@@ -85,6 +86,24 @@ test('a deleted Node leaves all lists once its agent has gone, and its VIPs move
   equal(one.controller.nodes.get('a'), undefined);
   equal(one.controller.closedConnections.lastOf('a'), null);
   equal(one.controller.owners.ownerOf(vip)?.node, 'b');
+});
+
+test('a VIP leaves a node that was barred while it was taking it over', async () => {
+  const one = ruling();
+  one.controller.publish({ set: servicesOf(1), remove: [] });
+  const { owners } = one.controller;
+  const [a, b] = [joined(one, hello('a', [{ address: vip, term }])), joined(one, hello('b'))];
+  await settled(one);
+  void owners.moves.begin(vip, { to: b.node, reason: MoveReason.Asked, deadlineMs: 60_000 });
+  one.eligibility.barred = new Map([['b', 'excluded']]);
+  const placed = b.node.placements.get(vip);
+  one.sessions.message(b, { type: 'held', vips: placed === undefined ? [] : [placed] });
+  one.sessions.message(a, { type: 'held', vips: [] });
+  const seq = a.stream.sentSeq('placements') ?? 0;
+  one.sessions.message(a, { type: 'ack', table: 'placements', seq, commitUs: 1 });
+  deepEqual([owners.moves.has(vip), owners.ownerOf(vip)?.node], [false, 'b']);
+  await settled(one);
+  equal(owners.ownerOf(vip)?.node, 'a');
 });
 
 /** The nodes that may have a VIP shared by these Services, which are in order. */
