@@ -3,12 +3,14 @@
 
 /**
  * Aborts on the first SIGTERM or SIGINT; later ones change nothing. A process of the demo also aborts when
- * its IPC channel closes, so that it stops with the demo, however that ended.
+ * its IPC channel closes, so that it stops with the demo, however that ended. SIGUSR1 changes nothing: Node
+ * would open a debugger to every user of this host, and other programs print their state at that signal.
  */
 function rootSignal(): AbortSignal {
   const root = new AbortController();
   const stop = () => root.abort();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, stop);
+  process.on('SIGUSR1', () => undefined);
   process.on('disconnect', stop);
   process.channel?.unref();
   return root.signal;

@@ -1,9 +1,10 @@
 // A real process reads its config file and its Services again, on SIGHUP or when they change.
 
-import { deepEqual, equal, match } from 'node:assert/strict';
+import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { renameSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
@@ -95,4 +96,18 @@ test('configWaiting names the keys that need a restart, until the config has non
     child.kill('SIGHUP');
     ({ event } = await next('configRead', 'configWaiting'));
   }
+});
+
+test('SIGUSR1, by which other programs print their state, opens no debugger', limit, async (t) => {
+  const [services, state] = [folder(t), folder(t)];
+  const where = ['--services', services, '--state', state, '--listen', '127.0.0.1:0'];
+  const { child, next } = startProcess(t, where);
+  await next('synced');
+  child.kill('SIGUSR1');
+  child.kill('SIGHUP');
+  await next('sourceRead');
+  // Node opens the debugger in a thread of its own.
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const attempt = connect({ host: '127.0.0.1', port: 9229 });
+  await rejects(once(attempt, 'connect'), { code: 'ECONNREFUSED' });
 });
