@@ -1,6 +1,7 @@
 // Which VIPs go with the files of a folder: files that are removed together, and links without a target.
 
 import { deepEqual, equal, match } from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
@@ -84,6 +85,23 @@ test('a broken link at the start keeps the source from being synced', limit, asy
   await again.readAgain();
   await untilStatus(again, ({ synced, vips }) => synced && vips.length === 2);
 });
+
+test(
+  'a pipe, a device and a folder among the files are named, and keep no other file waiting',
+  limit,
+  async (t) => {
+    const services = folder(t);
+    spawnSync('mkfifo', [join(services, 'a.yaml')]);
+    symlinkSync('/dev/zero', join(services, 'b.yaml'));
+    mkdirSync(join(services, 'c.yaml'));
+    const running = await runningController(t, { services, files: { 'd.yaml': service('web') } });
+    await untilStatus(running, ({ problems }) => problems.length === 3);
+    const why = 'it is no regular file: remove it';
+    deepEqual(problemsOf(running.status()), [`a.yaml: ${why}`, `b.yaml: ${why}`, `c.yaml: ${why}`]);
+    for (const name of ['a.yaml', 'b.yaml', 'c.yaml']) rmSync(join(services, name), { recursive: true });
+    await untilStatus(running, ({ synced, vips }) => synced && vips.length === 1);
+  },
+);
 
 test('a file that a ConfigMap drops is removed once its link is removed', limit, async (t) => {
   const services = folder(t);

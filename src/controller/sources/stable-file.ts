@@ -1,5 +1,6 @@
 // Reads a file as it was at one moment, while other processes may write it.
 
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { DocumentError, fileLimitBytes } from './documents.ts';
 
@@ -14,9 +15,11 @@ export async function readStable(
   path: string,
   stamp: string | undefined,
 ): Promise<{ text: string; stamp: string } | null> {
-  await using file = await open(path, 'r');
+  // A pipe without a writer would keep the opening waiting, and all other files with it.
+  await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   for (;;) {
     const before = await file.stat();
+    if (!before.isFile()) throw new DocumentError(null, 'it is no regular file: remove it');
     // A second write within one tick of the file system's clock does not change the stamp: a file written
     // just now is read again.
     if (stampOf(before) === stamp && Date.now() - before.mtimeMs > clockTickMs) return null;
