@@ -7,6 +7,7 @@ import type { Announcer } from './addresses/announce.ts';
 import type { Journal } from './disk/journal.ts';
 import type { Ledger } from './ledger.ts';
 import type { LoopParts } from './loop.ts';
+import { RepairLog } from './repair-log.ts';
 import type { RulesParts } from './rules/rules.ts';
 import { Acks } from './stream/acks.ts';
 import { HeldUpdates } from './stream/held-updates.ts';
@@ -37,12 +38,14 @@ export class Reporter {
   readonly #parts: ReporterParts;
   readonly #heldUpdates: HeldUpdates;
   readonly #vipLog: VipLog;
+  readonly #repairLog: RepairLog;
   /** The VIPs that the agent held at its start have been announced. */
   #isIntroduced = false;
 
   constructor(parts: ReporterParts) {
     this.#parts = parts;
     this.#vipLog = new VipLog(parts.ledger, parts.log);
+    this.#repairLog = new RepairLog(parts.log);
     this.#heldUpdates = new HeldUpdates({
       held: () => this.heldVips(),
       of: (address) => this.#heldAt(address),
@@ -124,11 +127,12 @@ export class Reporter {
       accept: this.accept,
       onRepaired: (kind, objects) => {
         tallies.repair(kind, objects);
-        log.info({ kind, objects }, 'reconciled');
+        this.#repairLog.add(kind, objects);
       },
       onTrouble: (error) => {
-        this.trouble = error instanceof Error ? error.message : String(error);
-        log.error({ reason: this.trouble }, 'kernelTrouble');
+        const reason = error instanceof Error ? error.message : String(error);
+        if (reason !== this.trouble) log.error({ reason }, 'kernelTrouble');
+        this.trouble = reason;
       },
       onWell: () => {
         this.trouble = '';
