@@ -39,9 +39,12 @@ export class Scheduler {
     this.#placing = new TurnQueue(this.#place, { done: input.flush, pause: input.flush });
   }
 
-  /** These VIPs need a node. */
+  /** These VIPs need a node, and another one than they may have been nominated to. */
   begin(addresses: readonly Address[]): void {
-    for (const address of addresses) this.nominations.expect(address);
+    for (const address of addresses) {
+      this.end(address);
+      this.nominations.expect(address);
+    }
     this.retry(addresses);
   }
 
@@ -53,9 +56,7 @@ export class Scheduler {
 
   /** The nominated node, if any, may not have the VIP any more. */
   again(address: Address): void {
-    if (!this.nominations.get(address)) return;
-    this.end(address);
-    this.begin([address]);
+    if (this.nominations.get(address)) this.begin([address]);
   }
 
   /** Chooses again for those of these VIPs that have no nominated node, or one that may not have them. */

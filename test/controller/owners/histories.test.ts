@@ -142,8 +142,23 @@ const acts: Readonly<Record<string, Act>> = {
   restart,
 };
 
+/** Each node is counted with the VIPs that it owns or is nominated for, and with no others. */
+function checkLoads({ owners, nodes }: Controller, after: string): void {
+  const { nominations, candidates } = owners;
+  for (const node of nodes.all()) {
+    const nominated = nominations.on(node);
+    ok(
+      nominated.every((key) => nominations.get(key) === node),
+      `${node.name} is nominated for ${nominated} after ${after}`,
+    );
+    const isOwner = [...owners.all.values()].some(({ node: name }) => name === node.name);
+    equal(candidates.isLoaded(node), isOwner || nominated.length > 0, `${node.name} after ${after}`);
+  }
+}
+
 function check({ controller, keys }: World, after: string): void {
   const { owners, nodes, rules } = controller;
+  checkLoads(controller, after);
   for (const key of keys) {
     if (rules.get(key) === undefined) equal(owners.nominations.get(key), undefined, `${key} after ${after}`);
     const told = [...nodes.all()].filter(({ placements }) => placements.get(key) !== undefined);

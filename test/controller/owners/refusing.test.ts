@@ -2,7 +2,6 @@
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Node } from '../../../src/controller/owners/nodes.ts';
 import { passedTicks } from '../../../src/controller/owners/refusals.ts';
 import type { Session } from '../../../src/controller/sessions.ts';
 import { vipState, whyNotOn } from '../../../src/controller/status/vip-state.ts';
@@ -156,15 +155,16 @@ test('a VIP that its node holds stays there, though the node refuses new rules o
   deepEqual([ownerOf(ruled), [...one.kernel.keys()]], ['a', [vip]]);
 });
 
-test('a VIP that is refused again while another node commits its rules is counted there once', () => {
-  const { ruled, controller, machines } = refusing('a');
-  const other = started(ruled, 'b');
-  const [one] = machines as [Machine];
-  controller.owners.refused(one.session?.node as Node, vip);
-  obey(one, other);
-  equal(ownerOf(ruled), 'b');
-  deepEqual(
-    controller.owners.candidates.for(vip).map(({ name, load }) => [name, load]),
-    [['b', 1]],
-  );
-});
+for (const what of ['refused again', 'withdrawn'])
+  test(`a VIP that is ${what} while another node commits its rules is counted there once`, () => {
+    const { ruled, controller, machines } = refusing('a');
+    const { owners, nodes } = controller;
+    const other = started(ruled, 'b');
+    const [one] = machines as [Machine];
+    if (what === 'withdrawn') owners.withdraw(vip);
+    else owners.refused(nodes.at('a'), vip);
+    obey(one, other);
+    equal(ownerOf(ruled), 'b');
+    const loads = owners.candidates.for(vip).filter(({ name }) => name === 'b');
+    deepEqual([loads.map(({ load }) => load), owners.nominations.on(nodes.at('b'))], [[1], []]);
+  });
