@@ -179,7 +179,9 @@ async function drain(input: Changing, body: unknown): Promise<Reply> {
 /** Begins to move the VIPs of a node, one a step: for each, all nodes are asked whether they may have it. */
 function* movesAway(input: Changing, name: string, results: ReturnType<typeof moveAway>[]) {
   const { owners } = input.controller;
-  const isThere = (address: Address): boolean => owners.ownerOf(address)?.node === name;
+  // A VIP that is on its way from the node may come back.
+  const isThere = (address: Address): boolean =>
+    owners.ownerOf(address)?.node === name || owners.moves.awayFrom(name, address) !== undefined;
   for (const address of [...owners.all.keys()].filter(isThere)) {
     if (isThere(address)) results.push(moveAway(input, address, name));
     yield;
@@ -188,6 +190,12 @@ function* movesAway(input: Changing, name: string, results: ReturnType<typeof mo
 
 async function moveAway(input: Changing, address: Address, name: string) {
   const { owners, nodes, drained } = input.controller;
+  const earlier = owners.moves.awayFrom(name, address);
+  if (earlier !== undefined) {
+    const ended = await earlier;
+    const isBack = owners.ownerOf(address)?.node === name;
+    if (!isBack) return { address, failed: 'failed' in ended ? ended.failed : null };
+  }
   if (!drained.has(name)) return { address, failed: 'its move had not begun' };
   const chosen = chooseNode(address, owners.candidates.ready(address, name), nodes.preferred(address));
   if (chosen === null) return { address, failed: 'no other node is eligible' };

@@ -10,6 +10,7 @@ import type { Address } from '../../src/state/address.ts';
 import { folder, runningController, service, type TestController, untilStatus } from './fixture.ts';
 import { type Answer, post } from './post.ts';
 import { agentOf } from './test-agent.ts';
+import { twoNodes } from './two-nodes.ts';
 
 const first = '10.77.0.100' as Address;
 const limit = { timeout: 10_000 };
@@ -110,6 +111,20 @@ test('drain moves every VIP away, and undrain moves none back', limit, async (t)
   );
   running.write('b.yaml', service('new'));
   await untilStatus(running, ({ vips }) => vips.some(({ node }) => node === 'n1'));
+});
+
+test('a drain moves a VIP that was on its way from the node and comes back', limit, async (t) => {
+  const { running, old, next } = await twoNodes(t, { moveDeadlineMs: 500 });
+  next.acks = false;
+  const moved = post(running.url, 'move', { vip: first, node: 'n2' });
+  await next.until(({ placements }) => placements.has(first));
+  const drained = post(running.url, 'drain', { node: 'n1' });
+  equal((await moved).status, 409);
+  next.acks = true;
+  next.commit('placements');
+  deepEqual(await drained, { status: 200, body: { node: 'n1', moved: 1 } });
+  equal(running.status().vips[0]?.node, 'n2');
+  equal(old.placements.has(first), false);
 });
 
 test('drain without another eligible node answers 409, and outlives a restart', limit, async (t) => {

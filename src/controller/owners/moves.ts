@@ -38,6 +38,7 @@ interface Move {
   readonly term: Term;
   /** Set once the new owner holds the VIP: the placements version with which the old owner lets go. */
   letGoSeq: number | null;
+  readonly result: Promise<MoveResult>;
   /** Ends the move. A failed move gives the VIP back to its owner. */
   readonly finished: (result: MoveResult) => void;
   /** Answers the caller, and does nothing else. */
@@ -75,6 +76,12 @@ export class Moves {
     return this.#moves.has(address);
   }
 
+  /** How the move of a VIP from this node ends; undefined if there is none. */
+  awayFrom(node: string, address: Address): Promise<MoveResult> | undefined {
+    const move = this.#moves.get(address);
+    return move?.from?.node === node ? move.result : undefined;
+  }
+
   /** Moves a VIP by a new term, and by another one if it has to go back. */
   begin(address: Address, { to, reason, deadlineMs }: MoveOrder): Promise<MoveResult> {
     this.cancel(address, 'another move was requested');
@@ -98,7 +105,8 @@ export class Moves {
       }
       answer(result);
     };
-    this.#moves.set(address, { address, from, to, term, letGoSeq: null, finished, answer });
+    const move = { address, from, to, term, letGoSeq: null, result: promise, finished, answer };
+    this.#moves.set(address, move);
     if (old !== undefined) {
       old.moving.add(address);
       outbox.repeat(old, address);
