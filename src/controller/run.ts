@@ -4,7 +4,8 @@ import type { IncomingMessage } from 'node:http';
 import { aborted } from '../process/aborted.ts';
 import { routeListener } from '../process/http.ts';
 import type { Log, LogDestination } from '../process/log.ts';
-import { heartbeatMs } from '../protocol/messages.ts';
+import { heartbeatMs, type Refused } from '../protocol/messages.ts';
+import type { Address } from '../state/address.ts';
 import type { Pool } from './allocation/pools.ts';
 import { apiRoutes } from './api.ts';
 import type { ControllerConfig } from './config.ts';
@@ -142,6 +143,12 @@ function makeCore(config: ControllerConfig, input: CoreInput): Promise<Core> | C
   return makeKubernetesCore(config, source, input);
 }
 
+/** What a node refuses; `node` and `key` are null for many refusals together. */
+interface RefusedVip extends Pick<Refused, 'table' | 'code' | 'reason'> {
+  readonly node: string | null;
+  readonly key: Address | null;
+}
+
 interface HubParts extends RunInput {
   readonly timing: Timing;
   readonly whoIs: (request: IncomingMessage) => Principal | null;
@@ -158,7 +165,7 @@ function makeHub(
       // The other agents were told the old generation: they must say hello again.
       hub.closeAll({ code: 1012, reason: `GenerationRaised: ${generation}` });
     },
-    refused: (node, { table, key, code, reason }) => log.warn({ node, table, key, code, reason }, 'refused'),
+    refused: (node, { table, key, code, reason }) => refused.add({ node, table, key, code, reason }),
     impossibleTerm: (node, address) => {
       log.warn({ node, address }, 'ImpossibleTerm');
       happened({ kind: 'impossibleTerm', node, address });
@@ -172,6 +179,11 @@ function makeHub(
   const replacing = new Replacing({ controller, readings, ...replaces });
   const settling = new Settling({ ...timing, controller, onSettled: progressed });
   signal.addEventListener('abort', () => settling.dispose(), { once: true });
+  const refused = new RefusalLog<RefusedVip>({
+    say: (vip) => log.warn(vip, 'refused'),
+    kindOf: ({ node, table, key, code }) => `${node} ${table} ${key} ${code}`,
+    ofAnyKind: (vip) => ({ ...vip, node: null, key: null }),
+  });
   const refusals = new RefusalLog<RefusedAgent>({
     say: (refused) => log.warn(refused, 'agentRefused'),
     kindOf: ({ code, peer }) => `${code} ${peer}`,

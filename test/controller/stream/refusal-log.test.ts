@@ -7,7 +7,7 @@ import type { RefusedAgent } from '../../../src/controller/stream/closed-connect
 import { RefusalLog } from '../../../src/controller/stream/refusal-log.ts';
 import { logLines } from '../../log-lines.ts';
 import { untilTrue } from '../../patience.ts';
-import { folder, runningController } from '../fixture.ts';
+import { folder, runningController, service, untilStatus } from '../fixture.ts';
 import { agentOf } from '../test-agent.ts';
 
 const limit = { timeout: 60_000 };
@@ -67,5 +67,21 @@ test('a wrong token and a hello for another node are logged as agentRefused', li
       [40, null, 401, '127.0.0.1', 1],
       [40, 'n1', 1008, '127.0.0.1', 1],
     ],
+  );
+});
+
+test('however often a node refuses a VIP, that is logged once in a minute', limit, async (t) => {
+  const { log, lines } = logLines();
+  const running = await runningController(t, { log, files: { 'a.yaml': service('web') } });
+  const agent = agentOf(t, running, 'n1', { hello: { features: ['held-delta'] } });
+  await agent.synced();
+  const [key] = agent.rules.keys();
+  const refusal = { type: 'refused', table: 'rules', key, services: [], code: 'KernelRefused' };
+  for (let times = 0; times < 1000; times++) agent.send({ ...refusal, reason: `${times}` });
+  await untilStatus(running, ({ nodes }) => nodes[0]?.refusals[0]?.reason === '999');
+  const said = lines.filter(({ event }) => event === 'refused');
+  deepEqual(
+    said.map(({ node, key: of, code, reason, count }) => [node, of, code, reason, count]),
+    [['n1', key, 'KernelRefused', '0', 1]],
   );
 });
