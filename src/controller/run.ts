@@ -167,7 +167,7 @@ function makeHub(
     },
     refused: (node, { table, key, code, reason }) => refused.add({ node, table, key, code, reason }),
     impossibleTerm: (node, address) => {
-      log.warn({ node, address }, 'ImpossibleTerm');
+      impossible.add({ node, address });
       happened({ kind: 'impossibleTerm', node, address });
     },
     progressed: () => {
@@ -179,6 +179,11 @@ function makeHub(
   const replacing = new Replacing({ controller, readings, ...replaces });
   const settling = new Settling({ ...timing, controller, onSettled: progressed });
   signal.addEventListener('abort', () => settling.dispose(), { once: true });
+  const impossible = new RefusalLog<{ readonly node: string | null; readonly address: string | null }>({
+    say: (claim) => log.warn(claim, 'ImpossibleTerm'),
+    kindOf: ({ node, address }) => `${node} ${address}`,
+    ofAnyKind: () => ({ node: null, address: null }),
+  });
   const refused = new RefusalLog<RefusedVip>({
     say: (vip) => log.warn(vip, 'refused'),
     kindOf: ({ node, table, key, code }) => `${node} ${table} ${key} ${code}`,

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { RefusedAgent } from '../../../src/controller/stream/closed-connections.ts';
 import { RefusalLog } from '../../../src/controller/stream/refusal-log.ts';
+import type { Hello } from '../../../src/protocol/messages.ts';
 import { logLines } from '../../log-lines.ts';
 import { untilTrue } from '../../patience.ts';
 import { folder, runningController, service, untilStatus } from '../fixture.ts';
@@ -84,4 +85,15 @@ test('however often a node refuses a VIP, that is logged once in a minute', limi
     said.map(({ node, key: of, code, reason, count }) => [node, of, code, reason, count]),
     [['n1', key, 'KernelRefused', '0', 1]],
   );
+});
+
+test('a hello with many impossible terms is logged in a hundred lines', limit, async (t) => {
+  const { log, lines } = logLines();
+  const running = await runningController(t, { log, files: { 'a.yaml': service('web') } });
+  const term = { generation: 5_000_000, n: 1 };
+  const held = Array.from({ length: 1000 }, (_, n) => ({ address: `10.77.${n >> 8}.${n & 255}`, term }));
+  const agent = agentOf(t, running, 'n1', { hello: { held } as unknown as Partial<Hello> });
+  await agent.synced();
+  const said = lines.filter(({ event }) => event === 'ImpossibleTerm');
+  deepEqual([said.length, said[0]?.['node'], said[0]?.['address']], [100, 'n1', '10.77.0.0']);
 });
