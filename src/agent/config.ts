@@ -44,6 +44,7 @@ export const agentOptions = [
     default: 'auto',
     placeholder: 'auto|IF[,IF...]',
     help: 'interfaces for VIPs; auto: the link that each VIP belongs to',
+    check: (texts: readonly string[], where: string): void => checkInterfaces(texts, where),
   },
   {
     name: 'listen',
@@ -178,6 +179,11 @@ const nodeAdvice = 'give the name of this node, in lower case as Kubernetes has 
 function checkNode([text = '']: readonly string[], where: string): void {
   if (isNodeName(text)) return;
   throw new UsageError(`${where}: ${nodeAdvice}, got ${JSON.stringify(text)}`);
+}
+
+/** Without a name no VIP has a place. */
+function checkInterfaces(names: readonly string[], where: string): void {
+  if (names.length === 0) throw new UsageError(`${where}: expected auto or names of interfaces, got nothing`);
 }
 
 /** The kernel allocates memory by the size of a set: far larger sizes end in ENOMEM. */

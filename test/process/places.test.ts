@@ -27,6 +27,7 @@ for (const [specs, name, value, message] of [
   [agentOptions, 'controller', 'a:1', ': expected ws://HOST:PORT or wss://HOST:PORT, got "a:1"'],
   [agentOptions, 'node', 'A', ': give the name of this node, in lower case as Kubernetes has it, got "A"'],
   [agentOptions, 'metrics-listen', '9', ': expected HOST:PORT such as 127.0.0.1:9470 or [::1]:9470, got "9"'],
+  [agentOptions, 'interface', ' , ', ': expected auto or names of interfaces, got nothing'],
   [agentOptions, 'set-size', '0', ': give at least 1'],
   [agentOptions, 'set-size', '10000001', ': give at most 10000000, got 10000001'],
   [controllerOptions, 'pool', 'p=10.0.0.0/33', ' p=10.0.0.0/33: expected a prefix length of 0-32'],

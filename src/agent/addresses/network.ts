@@ -60,7 +60,7 @@ export class Network implements Carried {
   /** Why no VIP at all can be held here; empty if some could. */
   get trouble(): string {
     if (this.#wanted.includes('auto') || this.#named().some(({ up }) => up)) return '';
-    const names = this.#wanted.join(',') || 'without a name';
+    const names = this.#wanted.join(',');
     return `no interface of --interface ${names} exists and is up: set it up, or name another`;
   }
 
