@@ -32,7 +32,8 @@ export function controllerText(status: ControllerStatus, output: Output, beside:
   const head = ['VIP', 'NODE', 'STATE', 'REASON', 'PORTS', droppedHead(beside ?? {}), 'SERVICES', ...wide];
   const nodeRows = nodes.map((node) => {
     const here = node.drained === true ? 'drained' : node.late === true ? 'late' : 'connected';
-    const state = node.connected ? here : 'gone';
+    const away = node.drained === true ? 'drained, gone' : 'gone';
+    const state = node.connected ? here : away;
     const cells = [node.name, state, node.firewall, node.seq, lagText(node.lagMs)];
     if (output === 'wide') cells.push(endedText(node.lastClosed ?? null));
     return cells.map(plain);

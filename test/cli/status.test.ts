@@ -97,6 +97,20 @@ test('the wide table has closed streams and refused connections with the reason'
   match(out, /^- +1008 generation: ImpossibleTerm: \d+, here is 1, \d+ s ago$/m);
 });
 
+test('a node that is gone and still drained is shown as both', async () => {
+  const node = { connected: false, drained: true, late: false, firewall: 'nftables', seq: null, lagMs: null };
+  const nodes = [
+    { ...node, name: 'n1' },
+    { ...node, name: 'n2', drained: false },
+  ];
+  await using controller = await startStub({
+    'GET /api/v1/status': [200, { synced: true, vips: [], nodes }],
+  });
+  const { out } = await run(['status', '--controller', controller.url]);
+  match(out, /^n1 +drained, gone +nftables/m);
+  match(out, /^n2 +gone +nftables/m);
+});
+
 test('status begins with NotComplete if a controller could not read its Services', limit, async (t) => {
   const running = await runningController(t, { files: { 'd.yaml': 'kind: [Service\n' } });
   match((await run(['status', '--controller', running.url])).out, /^not synced: NotComplete\n/);
