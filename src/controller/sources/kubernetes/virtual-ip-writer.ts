@@ -68,10 +68,11 @@ export class VirtualIpWriter {
     return this.#records.values();
   }
 
-  /** True if the record of the address named the Service before this controller wrote it. */
+  /** True if the record named the Service, and no former one of its name, before this process wrote it. */
   had(address: Address, key: ServiceKey): boolean {
     if (this.#written.has(address)) return false;
-    return this.#recordOf(address)?.services.some((service) => service.key === key) === true;
+    const named = this.#recordOf(address)?.services.find((service) => service.key === key);
+    return named !== undefined && (named.uid === '' || named.uid === this.#input.uidOf(key));
   }
 
   /** Takes changes of the objects. The writer corrects those that another client made. */

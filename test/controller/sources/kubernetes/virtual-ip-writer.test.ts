@@ -24,7 +24,7 @@ const ofService = { namespace: 'demo', name: 'web-0' };
 const released = { node: 'a', term, state: 'released' };
 
 /** The writer of a controller's records, and the requests to the API. */
-function writing(t: TestContext, controller: Controller) {
+function writing(t: TestContext, controller: Controller, uidOfService = '') {
   const abort = new AbortController();
   t.after(() => abort.abort());
   const { signal } = abort;
@@ -39,7 +39,7 @@ function writing(t: TestContext, controller: Controller) {
   const vipWriter = new VirtualIpWriter({
     controller,
     signal,
-    uidOf: () => '',
+    uidOf: () => uidOfService,
     say: quiet,
     client: { json } as unknown as VirtualIpWriterInput['client'],
     isListed: () => true,
@@ -117,4 +117,16 @@ test('a record counts as there before only until this controller has written it'
   await asks('POST', '', { ...made, spec });
   told('r2', {}, [ofService]);
   equal(vipWriter.had(vip, key), false);
+});
+
+test('a record counts as there before only for the Service that it names, not for a later one', (t) => {
+  const { vipWriter, told } = writing(t, ruling().controller, 'later');
+  for (const [uid, wasThere] of [
+    ['former', false],
+    ['later', true],
+    ['', true],
+  ] as const) {
+    told('r1', {}, [{ ...ofService, uid }]);
+    equal(vipWriter.had(vip, key), wasThere, uid);
+  }
 });
