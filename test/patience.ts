@@ -10,6 +10,11 @@ export function patient(ms: number): number {
   return ms * factor;
 }
 
+/** So many random runs of a property, or fewer on an emulated machine. */
+export function runs(most: number): { readonly numRuns: number } {
+  return { numRuns: Math.ceil(most / factor) };
+}
+
 /** Far longer than anything takes that a test waits for. */
 export const hopelessMs: number = patient(60_000);
 const mostBetweenMs = 20;

@@ -12,8 +12,8 @@ const longestFileMs = (process.env['VIPWARD_GUEST_TESTS'] === undefined ? 45 : 7
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /**
- * Everything. The runner sorts files by their paths, so an absolute one comes first: the emulated kernels take
- * what processor time the other files leave over, and that is most while those run.
+ * Everything. The runner sorts files by their paths, so an absolute one comes first: emulated kernels take the
+ * processor time that other files leave over, which is most of it.
  */
 const allFiles = [join(root, 'test/kernels/*.test.ts'), 'test/!(kernels)/**/*.test.ts', 'test/*.test.ts'];
 

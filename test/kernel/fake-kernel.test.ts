@@ -12,6 +12,7 @@ import { concat, message, put, split } from '../fake-kernel/bytes.ts';
 import { stateText } from '../fake-kernel/text.ts';
 import { fakeKernel } from '../fake-kernel.ts';
 import { cannotUnshare, Namespace } from '../namespaces.ts';
+import { runs } from '../patience.ts';
 import { capabilities } from './own-kernel.ts';
 
 const skip = cannotUnshare();
@@ -39,7 +40,7 @@ test('the fake and the real kernel answer random batches alike and hold the same
         assert.equal(fake.text(), stateText(real));
       }
     }),
-    { numRuns: 100 },
+    runs(100),
   );
 });
 
@@ -60,7 +61,7 @@ test('the fake and the real kernel hold the same state after commits of the dial
         have = want;
       }
     }),
-    { numRuns: 25 },
+    runs(25),
   );
 });
 

@@ -12,6 +12,7 @@ import { receiptOf } from '../../src/netlink/ack.ts';
 import { formatAddress } from '../../src/state/address.ts';
 import { anyOptions, anyVips, deltaOf, needsOf, nothing, roomy, stateOf } from '../dialects/arbitraries.ts';
 import { cannotUnshare, runIn } from '../namespaces.ts';
+import { runs } from '../patience.ts';
 import {
   commit,
   difference,
@@ -67,7 +68,7 @@ test('any state, and any state after it, is read back as it was committed', { sk
         assert.deepEqual(difference(have, want), []);
       }
     }),
-    { numRuns: 25 },
+    runs(25),
   );
 });
 
