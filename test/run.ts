@@ -1,6 +1,6 @@
 // `npm test`: one `node --test` of everything (or of the files and flags given), in a network and a mount
 // namespace of its own, so that no test can need the network and none can reach the machine's firewall.
-import { spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setLinkUp } from './namespaces.ts';
@@ -12,8 +12,8 @@ const longestFileMs = (process.env['VIPWARD_GUEST_TESTS'] === undefined ? 45 : 7
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /**
- * Everything. The runner sorts files by their paths, so an absolute one comes first: emulated kernels take the
- * processor time that other files leave over, which is most of it.
+ * Everything. The runner sorts files by their paths, so an absolute one comes first: emulated kernels take
+ * the processor time that other files leave over, which is most of it.
  */
 const allFiles = [join(root, 'test/kernels/*.test.ts'), 'test/!(kernels)/**/*.test.ts', 'test/*.test.ts'];
 
@@ -35,6 +35,16 @@ if (given[0] === INSIDE) {
   } else runTests(given);
 }
 
+/**
+ * Tests start the program as it is shipped, bundled; its sources take twice the processor time to load. A
+ * bundle stays where it is, since what Node has compiled is known by its path.
+ */
+function bundleProgram(): void {
+  const folder = join(root, 'build/tested');
+  execFileSync(process.execPath, ['deploy/bundle.ts', folder]);
+  process.env['VIPWARD_TEST_PROGRAM'] = join(folder, 'main.js');
+}
+
 /** The first form of unshare that works here; the words of those that do not are printed. */
 function findWrapper(): readonly string[] | undefined {
   const forms = process.getuid?.() === 0 ? ['-nm', '-Urnm'] : ['-Urnm'];
@@ -51,6 +61,7 @@ function findWrapper(): readonly string[] | undefined {
 }
 
 function runTests(given: readonly string[]): void {
+  bundleProgram();
   const files = given.filter((word) => !word.startsWith('-'));
   const flags = given.filter((word) => word.startsWith('-'));
   // The compile cache gives coverage the wrong lines.

@@ -7,7 +7,6 @@ import { xtables } from '../../src/dialects/xtables/dialect.ts';
 import type { XtOptions } from '../../src/dialects/xtables/ruleset.ts';
 import { anyOptions, anyVips, deltaOf, needsOf, nothing, roomy, stateOf } from '../dialects/arbitraries.ts';
 import { runIn } from '../namespaces.ts';
-import { runs } from '../patience.ts';
 import { everyFeature, type OwnKernel, ownKernel, port, vip } from './own-kernel.ts';
 import { commit, difference, found, plain, run, saved, skip } from './own-xtables.ts';
 
@@ -103,7 +102,7 @@ test('any state, and any state after it, is read back as it was wanted', { skip 
         }
       },
     ),
-    runs(15),
+    { numRuns: 15 },
   );
 });
 
