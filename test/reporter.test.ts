@@ -6,13 +6,16 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 /** The files lie in the checkout, whose types are stripped and whose packages are found. */
-function reported(body: string): { status: number | null; stdout: string } {
+function reported(...bodies: readonly string[]): { status: number | null; stdout: string } {
   using folder = mkdtempDisposableSync(join('build', 'reporter-'));
-  const path = join(folder.path, 'a.test.ts');
-  writeFileSync(path, `import { describe, test } from 'node:test';\n${body}\n`);
+  const paths = bodies.map((body, index) => {
+    const path = join(folder.path, `${'abc'[index]}.test.ts`);
+    writeFileSync(path, `import { describe, test } from 'node:test';\n${body}\n`);
+    return path;
+  });
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-  const argv = ['--test', '--test-reporter=./test/reporter.ts', '--test-reporter-destination=stdout', path];
-  return spawnSync(process.execPath, argv, { encoding: 'utf8', env });
+  const argv = ['--test', '--test-reporter=./test/reporter.ts', '--test-reporter-destination=stdout'];
+  return spawnSync(process.execPath, [...argv, '--test-concurrency=3', ...paths], { encoding: 'utf8', env });
 }
 
 interface Case {
@@ -61,6 +64,27 @@ const cases: readonly Case[] = [
     counts: '1 passed, 1 failed, 0 skipped',
     status: 1,
   },
+  {
+    what: 'the only suite is skipped with a reason',
+    body: `describe('far', { skip: 'no kernel' }, () => { ${well} });`,
+    says: [/^skip \S+ far: no kernel$/m, /^pass \S+ \(0 tests/m],
+    counts: '0 passed, 0 failed, 1 skipped',
+    status: 1,
+  },
+  {
+    what: 'a file holds no test',
+    body: '',
+    says: [/^FAIL \S+a\.test\.ts:1 /m, /the file holds no test/],
+    counts: '0 passed, 1 failed, 0 skipped',
+    status: 1,
+  },
+  {
+    what: 'a file ends by itself after its tests',
+    body: `${well} process.on('exit', () => { process.exitCode = 3; });`,
+    says: [/^FAIL \S+a\.test\.ts \(1 tests, /m, /test failed/],
+    counts: '1 passed, 1 failed, 0 skipped',
+    status: 1,
+  },
 ];
 
 for (const { what, body, says, counts, status } of cases) {
@@ -71,3 +95,13 @@ for (const { what, body, says, counts, status } of cases) {
     equal(ended.status, status);
   });
 }
+
+test('the reporter prints the results of a file while those before it are still running', () => {
+  const slow = "test('slow', () => new Promise((resolve) => setTimeout(resolve, 3000)));";
+  const { stdout, status } = reported(slow, "test('ill', () => { throw new Error('wrong'); });");
+  match(
+    stdout,
+    /^FAIL \S+b\.test\.ts:2 ill$(?:.|\n)*^FAIL \S+b\.test\.ts \((?:.|\n)*^pass \S+a\.test\.ts \(/m,
+  );
+  equal(status, 1);
+});

@@ -1,5 +1,6 @@
 // The reporter of `npm test`: a line a file, every failure and every skip with its reason, and last
-// `N passed, N failed, N skipped`. It counts what the runner by itself would let pass.
+// `N passed, N failed, N skipped`. It counts what the runner by itself would let pass, and prints each result
+// at once: the runner holds back a file's other events until all files before it have ended.
 import { relative, resolve } from 'node:path';
 import type { TestEvent } from 'node:test/reporters';
 import { inspect } from 'node:util';
@@ -8,18 +9,19 @@ interface Counts {
   passed: number;
   failed: number;
   skipped: number;
+  /** Tests so far of each file that has not ended and has had a result, if only of a suite. */
+  readonly inFile: Map<string, number>;
 }
 
-type Result = Extract<TestEvent, { type: 'test:pass' | 'test:fail' }>;
+type Result = Extract<TestEvent, { type: 'test:complete' }>['data'];
 
 /** What node --test calls with its stream of events. */
 export default async function* report(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
-  const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
+  const counts: Counts = { passed: 0, failed: 0, skipped: 0, inFile: new Map() };
   for await (const event of source) {
     switch (event.type) {
-      case 'test:pass':
-      case 'test:fail':
-        yield countResult(counts, event);
+      case 'test:complete':
+        yield isFile(event.data) ? countFile(counts, event.data) : countResult(counts, event.data);
         break;
       case 'test:stdout':
       case 'test:stderr':
@@ -29,9 +31,6 @@ export default async function* report(source: AsyncIterable<TestEvent>): AsyncGe
         // Else a missed coverage threshold would exit 1 in silence.
         if (event.data.level === 'error') yield `${event.data.message}\n`;
         break;
-      case 'test:summary':
-        if (event.data.file !== undefined) yield fileLine(event.data.file, event.data);
-        break;
       default:
     }
   }
@@ -40,30 +39,57 @@ export default async function* report(source: AsyncIterable<TestEvent>): AsyncGe
   yield `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`;
 }
 
-function countResult(counts: Counts, { type, data }: Result): string {
-  const isSuite = data.details.type === 'suite';
-  const where = data.file === undefined ? '' : `${relative('.', data.file)}:${data.line ?? 1} `;
-  const failed = (why: string) => {
-    counts.failed++;
-    return `FAIL ${where}${data.name}\n${why.replace(/^/gm, '     ')}\n`;
-  };
-  const reason = data.skip ?? data.todo;
+/** The result of a whole file, which comes after those of its tests. */
+function isFile({ name, file, nesting }: Result): boolean {
+  return file !== undefined && nesting === 0 && resolve(name) === resolve(file);
+}
+
+function countFile(counts: Counts, result: Result): string {
+  const { name, details } = result;
+  const tests = counts.inFile.get(resolve(name));
+  counts.inFile.delete(resolve(name));
+  if (tests === undefined && details.passed)
+    return isFiltered() ? '' : failed(counts, result, 'the file holds no test');
+  const verdict = details.passed ? 'pass' : 'FAIL';
+  const tookMs = Math.round(details.duration_ms);
+  const line = `${verdict} ${relative('.', name)} (${tests ?? 0} tests, ${tookMs} ms)\n`;
+  return details.passed || haveSubtestsFailed(result)
+    ? line
+    : failed(counts, result, describeFailure(details.error)) + line;
+}
+
+function countResult(counts: Counts, result: Result): string {
+  const { details } = result;
+  const entry = resolve(entryOf(result));
+  const isSuite = details.type === 'suite';
+  counts.inFile.set(entry, (counts.inFile.get(entry) ?? 0) + (isSuite ? 0 : 1));
+  const reason = result.skip ?? result.todo;
   if (reason !== undefined && reason !== false) {
-    if (typeof reason !== 'string' || reason === '') return failed('skipped without a reason');
+    if (typeof reason !== 'string' || reason === '')
+      return failed(counts, result, 'skipped without a reason');
     counts.skipped++;
-    return `skip ${where}${data.name}: ${reason}\n`;
+    return `skip ${where(result)}${result.name}: ${reason}\n`;
   }
-  if (type === 'test:fail') {
-    if (isSuite && failureTypeOf(data.details.error) === 'subtestsFailed') return '';
-    return failed(describeFailure(data.details.error));
-  }
-  if (isSuite) return '';
-  // A file in which nothing was tested is reported as one passed test of the file's name.
-  if (data.file !== undefined && data.nesting === 0 && resolve(data.name) === resolve(data.file)) {
-    return isFiltered() ? '' : failed('the file holds no test');
-  }
-  counts.passed++;
+  if (!details.passed)
+    return isSuite && haveSubtestsFailed(result)
+      ? ''
+      : failed(counts, result, describeFailure(details.error));
+  if (!isSuite) counts.passed++;
   return '';
+}
+
+function failed(counts: Counts, result: Result, why: string): string {
+  counts.failed++;
+  return `FAIL ${where(result)}${result.name}\n${why.replace(/^/gm, '     ')}\n`;
+}
+
+function where({ file, line }: Result): string {
+  return file === undefined ? '' : `${relative('.', file)}:${line ?? 1} `;
+}
+
+/** The file that was run; a test may stand in another one, which that file imports. */
+function entryOf(result: Result): string {
+  return (result as { readonly entryFile?: string }).entryFile ?? result.file ?? '';
 }
 
 /** With a name pattern, a file without a matching test is nothing to complain of. */
@@ -71,9 +97,9 @@ function isFiltered(): boolean {
   return process.execArgv.some((word) => /^--test-(name-pattern|skip-pattern|only)/.test(word));
 }
 
-/** `subtestsFailed` of a suite that has nothing to say beside what failed in it. */
-function failureTypeOf(error: unknown): unknown {
-  return error instanceof Error && 'failureType' in error ? error.failureType : undefined;
+/** Nothing is to be said of a file or a suite beside what failed in it. */
+function haveSubtestsFailed({ details: { error } }: Result): boolean {
+  return error instanceof Error && 'failureType' in error && error.failureType === 'subtestsFailed';
 }
 
 function describeFailure(error: unknown): string {
@@ -83,10 +109,4 @@ function describeFailure(error: unknown): string {
   return cause instanceof Error && cause.name === 'AssertionError'
     ? `${cause.stack}`
     : inspect(cause, { depth: 4 });
-}
-
-function fileLine(file: string, summary: Extract<TestEvent, { type: 'test:summary' }>['data']): string {
-  const verdict = summary.success ? 'pass' : 'FAIL';
-  const tookMs = Math.round(summary.duration_ms);
-  return `${verdict} ${relative('.', file)} (${summary.counts.tests} tests, ${tookMs} ms)\n`;
 }
