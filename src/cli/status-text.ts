@@ -13,6 +13,8 @@ import { plain, table } from './table.ts';
 
 /** The most rows of a table of problems, which many nodes or manifests can have. */
 const mostRows = 20;
+/** The most ports or Services in a cell. */
+const mostInCell = 8;
 
 /** A controller's status: VIPs and nodes, then everything that is not as requested. */
 export function controllerText(status: ControllerStatus, output: Output, beside: Beside | null): string {
@@ -24,7 +26,7 @@ export function controllerText(status: ControllerStatus, output: Output, beside:
     const ports = vip.services.flatMap((service) => service.ports);
     const cells = [vip.address, vip.node, vip.state, vip.reason, portsText(ports, counted?.ports)];
     cells.push(droppedText(vip, counted?.dropped));
-    cells.push(vip.services.map((service) => service.key).join(','));
+    cells.push(cellOf(vip.services, ({ key }) => key, ','));
     if (output === 'wide') cells.push(termText(vip.term), vip.message ?? null);
     return cells.map(plain);
   });
@@ -176,12 +178,19 @@ function termText(term: TermStatus | null): string {
 
 /** `80/tcp 53/udp=1200`: the number is a count of packets, if there is one. */
 function portsText(ports: readonly PortStatus[], counted: readonly PortStatus[] = []): string {
-  const texts = ports.map(({ protocol, port }) => {
+  const textOf = ({ protocol, port }: PortStatus) => {
     const found = counted.find((other) => other.protocol === protocol && other.port === port);
     const name = `${port}/${protocol.toLowerCase()}`;
     return typeof found?.packets === 'number' ? `${name}=${found.packets}` : name;
-  });
-  return texts.join(' ');
+  };
+  return cellOf(ports, textOf, ' ');
+}
+
+/** The first items, and the number of the others: the widest cell of a column pads all rows. */
+function cellOf<T>(items: readonly T[], textOf: (item: T) => string, separator: string): string {
+  const more = items.length - mostInCell;
+  const texts = items.slice(0, mostInCell).map(textOf);
+  return [...texts, ...(more > 0 ? [`+${more}`] : [])].join(separator);
 }
 
 export function lagText(lagMs: number | null): string {

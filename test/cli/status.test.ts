@@ -97,6 +97,19 @@ test('the wide table has closed streams and refused connections with the reason'
   match(out, /^- +1008 generation: ImpossibleTerm: \d+, here is 1, \d+ s ago$/m);
 });
 
+test('a VIP with many ports or Services does not widen all rows', async () => {
+  const ports = Array.from({ length: 20_000 }, (_, index) => ({ protocol: 'TCP', port: index + 1 }));
+  const services = Array.from({ length: 9 }, (_, index) => ({
+    key: `a/s${index}`,
+    ports: index === 0 ? ports : [],
+  }));
+  const vip = { address: '10.0.0.10', node: 'n1', state: 'serving', reason: 'Announced', filtered: true };
+  const answer = { synced: true, vips: [{ ...vip, services }], nodes: [] };
+  await using controller = await startStub({ 'GET /api/v1/status': [200, answer] });
+  const { out } = await run(['status', '--controller', controller.url]);
+  match(out, / 1\/tcp 2\/tcp .* 8\/tcp \+19992 .* a\/s0,a\/s1,.*,a\/s7,\+1$/m);
+});
+
 test('a node that is gone and still drained is shown as both', async () => {
   const node = { connected: false, drained: true, late: false, firewall: 'nftables', seq: null, lagMs: null };
   const nodes = [
