@@ -95,7 +95,7 @@ export function readAnnotations(value: unknown, loadBalancerIP: unknown): Annota
   const delivery = annotations.get('vipward.io/delivery') ?? null;
   if (delivery !== null && delivery !== 'host' && delivery !== 'forward') {
     throw new FieldError(
-      path('vipward.io/delivery'),
+      annotationPath('vipward.io/delivery'),
       `expected host or forward, got ${JSON.stringify(delivery)}`,
     );
   }
@@ -119,14 +119,18 @@ function texts(value: unknown): Annotations {
   if (value === undefined || value === null) return annotations;
   for (const [name, text] of Object.entries(mapping(value, 'metadata.annotations'))) {
     if (typeof text !== 'string') {
-      throw new FieldError(path(name), `expected text, got ${JSON.stringify(text)}: put it in quotes`);
+      throw new FieldError(
+        annotationPath(name),
+        `expected text, got ${JSON.stringify(text)}: put it in quotes`,
+      );
     }
     annotations.set(name, text);
   }
   return annotations;
 }
 
-function path(name: string): string {
+/** How an error names an annotation. */
+export function annotationPath(name: string): string {
   return `metadata.annotations[${JSON.stringify(name)}]`;
 }
 
@@ -142,7 +146,7 @@ function readFlag(annotations: Annotations, name: string): boolean | null {
   const value = annotations.get(name);
   if (value === undefined || value === '') return null;
   if (value === 'true' || value === 'false') return value === 'true';
-  throw new FieldError(path(name), `expected "true" or "false", got ${JSON.stringify(value)}`);
+  throw new FieldError(annotationPath(name), `expected "true" or "false", got ${JSON.stringify(value)}`);
 }
 
 /** Most addresses that one Service may name; other products take one or two of a family. */
@@ -161,7 +165,7 @@ function readAddresses(annotations: Annotations, loadBalancerIP: unknown): Asked
     loadBalancerIP === undefined || loadBalancerIP === null
       ? ''
       : textAt(loadBalancerIP, 'spec.loadBalancerIP');
-  const where = named === undefined ? 'spec.loadBalancerIP' : path(named.name);
+  const where = named === undefined ? 'spec.loadBalancerIP' : annotationPath(named.name);
   const text = named?.value ?? spec;
   // A user who may write Services may write a megabyte here: a text that is too long is not split.
   if (text.length > addressesLimit) return refused(`${where}: ${text.length} characters`);
@@ -198,7 +202,10 @@ function refusalOf(annotations: Annotations): ServiceRefusal | null {
   for (const [name, value] of annotations) {
     const found = unsupported.find(({ prefix }) => name.startsWith(prefix));
     if (found === undefined || value === 'false' || value === '' || annotations.has(found.ours)) continue;
-    return { reason: RefusalReason.NotSupported, message: `${path(name)} is not supported; ${found.why}` };
+    return {
+      reason: RefusalReason.NotSupported,
+      message: `${annotationPath(name)} is not supported; ${found.why}`,
+    };
   }
   return null;
 }
@@ -209,7 +216,7 @@ function unknownOf(annotations: Annotations): string | null {
   const [name, ...others] = names.filter((name) => !known.includes(name));
   if (name === undefined) return null;
   const which = others.length === 0 ? 'is unknown' : `and ${others.length} more are unknown`;
-  return `${path(name.slice(0, 100))} ${which}: known are ${known.join(', ')}`;
+  return `${annotationPath(name.slice(0, 100))} ${which}: known are ${known.join(', ')}`;
 }
 
 function isOurs(name: string): boolean {

@@ -3,6 +3,7 @@
 import type { Prefix } from '../../state/address.ts';
 import { parsePort, parseProtocol } from '../../state/port.ts';
 import type { ServicePort } from '../service.ts';
+import { annotationPath, sourceRangesName } from './annotations.ts';
 import { FieldError, fieldAt, mapping, sequence, textAt } from './fields.ts';
 
 /** Most ports times source ranges of one Service: its rules must fit into a frame of the stream. */
@@ -36,11 +37,11 @@ export function readSources(
   annotation: string | null,
   parse: (text: string) => Prefix,
 ): readonly Prefix[] | null {
-  const field = 'spec.loadBalancerSourceRanges';
   const fromAnnotation = annotation?.split(',').filter((item) => item.trim() !== '') ?? [];
-  const listed = sequence(value, field);
+  const listed = sequence(value, 'spec.loadBalancerSourceRanges');
   const items = listed.length > 0 ? listed : fromAnnotation;
   if (items.length === 0) return null;
+  const field = listed.length > 0 ? 'spec.loadBalancerSourceRanges' : annotationPath(sourceRangesName);
   const prefixes = items.map((item, index) => {
     return fieldAt(`${field}[${index}]`, () => {
       const text = textAt(item, 'range').trim();

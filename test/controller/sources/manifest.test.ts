@@ -95,6 +95,17 @@ test('an unknown vipward.io annotation is a problem by name, and the Service is 
   deepEqual(saidOf({ 'example.org/vipward.io': '1', 'vipward.example/address': '1' }), []);
 });
 
+test('a source range that cannot be read is named where it stands: in the field or in the annotation', () => {
+  const name = 'service.beta.kubernetes.io/load-balancer-source-ranges';
+  const annotations = { [name]: '10.0.0.0/8,10.0.0.0' };
+  const why = (spec: object) =>
+    readDocument(serviceObject('web', { annotations, spec })).invalid[0]?.message ?? '';
+  const wanted = 'expected ADDRESS/LENGTH, got';
+  equal(why({}), `metadata.annotations["${name}"][1]: ${wanted} "10.0.0.0"`);
+  const field = ['fd00::'];
+  equal(why({ loadBalancerSourceRanges: field }), `spec.loadBalancerSourceRanges[0]: ${wanted} "fd00::"`);
+});
+
 test('vipward.io/addresses comes before metallb.io/loadBalancerIPs and spec.loadBalancerIP', () => {
   const spec = { loadBalancerIP: '10.77.0.9' };
   const both = { 'metallb.io/loadBalancerIPs': '10.77.0.8', 'vipward.io/addresses': '10.77.0.7, fd77:0::7' };
