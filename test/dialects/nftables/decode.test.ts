@@ -192,7 +192,7 @@ test('a dormant table, a set of ranges and a chain that drops or is of another t
     assert.match(removed(3, [3, 'prerouting'], value).join(), /^chain prerouting /);
 });
 
-test('an anonymous set is no object, and a set with an element for every absent key is replaced', () => {
+test('an anonymous set or chain is no object; a set with an element for every absent key is replaced', () => {
   const replies = meddled().dump(dialect.dumps);
   const set = (name: string) => [put(1, 'vipward'), put(2, name)];
   const removed = (place: number, type: number, parts: readonly Uint8Array[]): string[] => {
@@ -202,6 +202,9 @@ test('an anonymous set is no object, and a set with an element for every absent 
   };
   const anonymous = [...set('__set0'), put(3, 1), put(4, 7), put(5, 4), put(9, [put(1, 8)])];
   assert.deepEqual(removed(1, 9, anonymous), []);
+  const [bound, plainChain] = [put(10, 4), put(10, 0)].map((flags) => [ours, put(3, '__chain1'), flags]);
+  assert.deepEqual(removed(2, 3, bound ?? []), []);
+  assert.equal(removed(2, 3, plainChain ?? []).length, 1);
   const vip4 = replies.findIndex((reply) =>
     split(reply).some(
       (one) => one.type === 0xa0c && text(find(attributes(one.bytes, headerBytes), 2)) === 'vip4',
