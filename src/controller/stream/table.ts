@@ -199,7 +199,6 @@ export class Table<Name extends TableName> {
 
   #step(keys: readonly Address[]): Change {
     const from = this.#seq++;
-    this.#pages = undefined;
     return { from, to: this.#seq, keys, frame: this.delta(from, keys) };
   }
 }

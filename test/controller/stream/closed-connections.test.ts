@@ -74,6 +74,9 @@ test('the latency of an ack is the time since its publication, for the last 4096
     text,
     /_bucket\{le="0\.0025"\} 0\n.*_bucket\{le="0\.005"\} 1\n(?:.*\n)*lag_sum 0\.005\nlag_count 1\n/,
   );
+  const bounds = [...text.matchAll(/le="([\d.]+)"/g)].map(([, bound]) => Number(bound));
+  const sub = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5];
+  deepEqual(bounds, [...sub, 1, 2.5, 5, 10]);
   nowMs = 20;
   for (let seq = 3; seq <= 4097; seq++) latency.published(seq);
   nowMs = 21;

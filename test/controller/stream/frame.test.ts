@@ -31,3 +31,8 @@ test('ws reads our frames, and its own close frame after them', { timeout: 10_00
   const [code, reason] = await once(client, 'close');
   deepEqual([heard, code, String(reason)], [messages, 1000, 'that was all']);
 });
+
+test('a frame has the shortest head for its length (RFC 6455 5.2)', () => {
+  const heads = [0, 125, 126, 0xffff, 0x10000].map((length) => frameOf('x'.repeat(length)).length - length);
+  deepEqual(heads, [2, 2, 4, 4, 10]);
+});

@@ -89,17 +89,57 @@ test('a step and a page have at most so many Services and bytes, but one resourc
     const inPages: number[] = [];
     for (let page = 0; pages.page(page) !== undefined; page++)
       inPages.push(said(pages.page(page)).set.length);
-    return [steps, inPages.reduce((sum, one) => sum + one, 0), Math.max(...inPages)];
+    return [steps, inPages];
   };
   const single = Array.from({ length: 2 * pageServices + 1 }, (_, index) => vip(index));
-  deepEqual(sizes(single), [[pageServices, pageServices, 1], single.length, pageServices]);
-  deepEqual(sizes([services(1, pageServices + 1), vip(2)]), [[1, 1], 2, 1]);
-  deepEqual(sizes([services(1, pageServices), vip(2)]), [[1, 1], 2, 1]);
-  deepEqual(sizes([services(1, pageServices - 1), vip(2)]), [[2], 2, 2]);
+  deepEqual(sizes(single), Array(2).fill([pageServices, pageServices, 1]));
+  deepEqual(sizes([services(1, pageServices + 1), vip(2)]), [
+    [1, 1],
+    [1, 1],
+  ]);
+  deepEqual(sizes([services(1, pageServices), vip(2)]), [
+    [1, 1],
+    [1, 1],
+  ]);
+  deepEqual(sizes([services(1, pageServices - 1), vip(2)]), [[2], [2]]);
+  const ports = Array.from({ length: pageServices + 1 }, (_, index) => port('demo/a', index + 1));
+  deepEqual(sizes([vip(1, ports), vip(2)]), [[2], [2]]);
   const wide = (index: number) => vip(index, Array(7000).fill(port('demo/a', 80)));
   const bytes = Buffer.byteLength(JSON.stringify(wide(1)));
   ok(bytes < frameTargetBytes && 2 * bytes > frameTargetBytes);
-  deepEqual(sizes([wide(1), wide(2)]), [[1, 1], 2, 1]);
+  deepEqual(sizes([wide(1), wide(2), wide(3)]), Array(2).fill([1, 1, 1]));
+  const placements = single.map((_, index) => place(index));
+  const steps = [...new Table('placements').put({ set: placements, remove: [] })];
+  deepEqual(
+    steps.map(({ keys }) => keys.length),
+    [pageServices, pageServices, 1],
+  );
+});
+
+test('the digest of a table is that of its content, however it came there', () => {
+  const digestOf = (table: Table<'placements'>) => said(table.synced())['digest'];
+  const put = (table: Table<'placements'>, set: readonly Placement[], remove: readonly Address[] = []) => {
+    for (const _ of table.put({ set, remove }));
+    return table;
+  };
+  const one = put(new Table('placements'), [place(1), place(2)]);
+  const other = put(
+    put(new Table('placements'), [place(2, 9), place(3)]),
+    [place(2), place(1)],
+    [addressOf(3)],
+  );
+  equal(digestOf(one), digestOf(other));
+  deepEqual(
+    one.differing({ count: 0, digests: {} }),
+    [1, 2]
+      .map(addressOf)
+      .map((key) => one.bucketOf(key))
+      .sort((a, b) => a - b),
+  );
+  const empty = new Table('placements');
+  ok(digestOf(one) !== digestOf(empty));
+  equal(digestOf(put(one, [], [addressOf(1), addressOf(2)])), digestOf(empty));
+  equal(empty.bucketOf(addressOf(1)), other.bucketOf(addressOf(1)));
 });
 
 test('a delta is large if it has too many keys, or too many bytes', () => {

@@ -6,7 +6,7 @@ import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { codeOfFraming, refuse } from '../../../src/controller/stream/refuse.ts';
-import { notReadYet, whyNoStream, whyStranger } from '../../../src/controller/stream/upgrade-policy.ts';
+import { whyNoStream, whyStranger } from '../../../src/controller/stream/upgrade-policy.ts';
 
 const headers = { 'sec-websocket-protocol': 'x, vipward.v1' };
 const open = { isKnown: true, isOpen: true, isFull: false, isFullForIt: false };
@@ -38,7 +38,7 @@ test('a request opens a stream by its path and subprotocol, with a credential an
   deepEqual(asked({}, { ...closed, isKnown: true }), [503, 'too many connections']);
   const byIt = 'too many connections by this credential';
   deepEqual(asked({}, { isFullForIt: true, isOpen: false }), [503, byIt]);
-  deepEqual(asked({}, { isOpen: false }), [503, notReadYet.reason]);
+  deepEqual(asked({}, { isOpen: false }), [503, 'the controller has not read all Services yet']);
 });
 
 test('a credential of a node speaks for that node alone', () => {
@@ -60,7 +60,7 @@ test('a refusal is a whole HTTP answer, after which the socket is closed', async
     [500, 'Internal Server Error', ''],
     [503, 'Service Unavailable', 'Retry-After: 1\r\n'],
   ] as const) {
-    const socket = new PassThrough();
+    const socket = new PassThrough({ autoDestroy: false });
     const sent = text(socket);
     refuse(socket, { status, reason: 'so é' });
     const head = `HTTP/1.1 ${status} ${words}\r\nConnection: close\r\nContent-Type: text/plain\r\n${more}`;
