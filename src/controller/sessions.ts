@@ -121,9 +121,10 @@ export class Sessions {
     this.#events.progressed();
   }
 
-  /** Called every second: nodes that are gone for good are forgotten. */
+  /** Called every second: forgets nodes that are gone for good, and asks those again that refused a VIP. */
   tick(): void {
     this.#absent.tick();
+    if (this.#refusing.tick()) this.#events.progressed();
   }
 
   close({ node, stream }: Session): void {

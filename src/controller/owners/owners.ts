@@ -141,13 +141,9 @@ export class Owners {
     this.#outbox.flush();
   }
 
-  /**
-   * Called every second: VIPs that wait for a node that is behind go to a node that has their rules, and
-   * nodes that refused a VIP may be chosen for it again.
-   */
+  /** Called every second: VIPs that wait for a node that is behind go to a node that has their rules. */
   tick(): void {
     this.#scheduler.tick();
-    this.#retryOpen([...this.#input.nodes.all()].flatMap(({ refusals }) => refusals.tick()));
   }
 
   /** A node committed something: what waited for it goes on. */
@@ -197,7 +193,8 @@ export class Owners {
   /** A node takes back its refusals, or is gone with them: VIPs without a nominated node are tried again. */
   accepted(node: Node, addresses: readonly Address[]): void {
     for (const address of addresses) if (this.nodeOf(address) === node) this.#review(address);
-    this.#retryOpen(addresses);
+    const open = addresses.filter((address) => this.nominations.get(address) === null);
+    if (open.length > 0) this.retry(open);
   }
 
   /** The owner has to let go of the VIP, even if no other node can have it. */
@@ -208,12 +205,6 @@ export class Owners {
     this.#ownership.disown(address);
     if (this.#input.rules.get(address) !== undefined) this.#scheduler.begin([address]);
     this.#outbox.flush();
-  }
-
-  /** Chooses again for those of these VIPs for which no node was eligible. */
-  #retryOpen(addresses: readonly Address[]): void {
-    const open = addresses.filter((address) => this.nominations.get(address) === null);
-    if (open.length > 0) this.retry(open);
   }
 
   /**

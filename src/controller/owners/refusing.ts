@@ -51,6 +51,19 @@ export class Refusing {
     );
   }
 
+  /** Called every second. True if a node may be chosen again for a VIP that it had refused. */
+  tick(): boolean {
+    const { nodes, owners } = this.#controller;
+    let isAny = false;
+    for (const node of nodes.all()) {
+      const over = node.refusals.tick();
+      if (over.length === 0) continue;
+      owners.accepted(node, over);
+      isAny = true;
+    }
+    return isAny;
+  }
+
   /** Applies the refusals of a node, one a step: for each, all nodes may be asked about the VIP. */
   *before(node: Node): Generator<void, void> {
     for (const { key } of [...node.refusals.values()]) {

@@ -2,7 +2,10 @@
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { gatherMs } from '../../../src/controller/owners/eligibility.ts';
 import { MoveReason } from '../../../src/controller/owners/moves.ts';
+import { passedTicks } from '../../../src/controller/owners/refusals.ts';
 import { readDocument } from '../../../src/controller/sources/manifest.ts';
 import type { Address } from '../../../src/state/address.ts';
 import { serviceObject } from '../fixture.ts';
@@ -104,6 +107,25 @@ test('a VIP leaves a node that was barred while it was taking it over', async ()
   deepEqual([owners.moves.has(vip), owners.ownerOf(vip)?.node], [false, 'b']);
   await settled(one);
   equal(owners.ownerOf(vip)?.node, 'a');
+});
+
+test('a VIP leaves a barred node for one that has refused it, a minute later', async () => {
+  const one = ruling();
+  const { controller, eligibility, sessions } = one;
+  controller.publish({ set: servicesOf(1), remove: [] });
+  joined(one, hello('a', [{ address: vip, term }]));
+  const b = joined(one, hello('b'));
+  await settled(one);
+  eligibility.barred = new Map([['a', 'excluded']]);
+  equal(controller.owners.ownerOf(vip)?.node, 'b');
+  const refused = { type: 'refused', services: [], code: 'KernelRefused', reason: '' } as const;
+  sessions.message(b, { ...refused, table: 'placements', key: vip });
+  sessions.message(b, { type: 'accepted', table: 'placements', key: vip });
+  await settled(one);
+  equal(controller.owners.ownerOf(vip)?.node, 'a');
+  for (let tick = 0; tick < passedTicks; tick++) sessions.tick();
+  await sleep(2 * gatherMs);
+  equal(controller.owners.ownerOf(vip)?.node, 'b');
 });
 
 /** The nodes that may have a VIP shared by these Services, which are in order. */

@@ -138,7 +138,10 @@ const acts: Readonly<Record<string, Act>> = {
   publish,
   settle: ({ controller }) => controller.isPublished && controller.owners.settle(),
   review: ({ ruled: { eligibility }, keys }) => eligibility.review(keys),
-  tick: ({ controller }) => controller.owners.tick(),
+  tick: ({ controller, ruled }) => {
+    controller.owners.tick();
+    ruled.sessions.tick();
+  },
   restart,
 };
 
@@ -184,14 +187,19 @@ function heal(world: World, isMended: boolean): void {
       if (isMended) machine.broken.delete(key);
     }
   }
-  for (let tick = 0; tick < passedTicks; tick++) controller.owners.tick();
+  obey(world);
+  for (let tick = 0; tick < passedTicks; tick++) ruled.sessions.tick();
+  obey(world);
+}
+
+function obey(world: World): void {
   for (let round = 0; round < 4 * names.length; round++) {
     for (const machine of world.machines) {
       machine.ackRules();
       machine.ackPlacements();
     }
     letGo(world);
-    ruled.eligibility.review(world.keys);
+    world.ruled.eligibility.review(world.keys);
   }
 }
 

@@ -82,7 +82,7 @@ test('nodes that refuse a VIP are asked again once a minute', () => {
   const terms = (): number => controller.terms.highest().n;
   for (let tick = 0; tick < passedTicks; tick++) {
     equal(terms(), 1);
-    controller.owners.tick();
+    ruled.sessions.tick();
     obey(...inTurn);
   }
   equal(terms(), 2);
