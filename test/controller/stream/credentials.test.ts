@@ -1,12 +1,13 @@
 // What opening a stream and changing placements needs: credentials, no web page, and the subprotocol.
 
-import { equal, match, throws } from 'node:assert/strict';
+import { deepEqual, equal, match, throws } from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
-import { readTokens } from '../../../src/controller/stream/credentials.ts';
+import { principalOf, readTokens } from '../../../src/controller/stream/credentials.ts';
 import { folder, runningController, service, type TestController } from '../fixture.ts';
 import { agentOf } from '../test-agent.ts';
 
@@ -88,6 +89,52 @@ test('a line of a token file without a token of its own is wrong usage, named by
     writeFileSync(path, text);
     throws(() => readTokens(path), { code: 'Usage', message: `--token-file ${path}: ${why}` });
   }
-  writeFileSync(path, '# who\n n1  secret-1 \r\noperator secret-0\noperator secret-2\n');
-  equal(readTokens(path).size, 3);
+  writeFileSync(path, '# who\n#n9 secret-9\n n1  secret-1 \r\noperator secret-0\noperator secret-2\n');
+  const operator = { kind: 'operator' };
+  deepEqual([...readTokens(path).values()], [{ kind: 'node', name: 'n1' }, operator, operator]);
+  throws(() => readTokens(`${path}s`), { code: 'Usage', message: /^--token-file \S+tokenss: ENOENT/ });
+});
+
+test('a token, one of a ServiceAccount or a certificate names the principal, and a wrong token none', (t) => {
+  const path = join(folder(t), 'tokens');
+  writeFileSync(path, 'n1 secret-1\noperator secret-0\n');
+  const tokens = readTokens(path);
+  const request = (token: string | null, names?: string, authorized = true) =>
+    ({
+      headers: token === null ? {} : { authorization: `Bearer ${token}` },
+      socket: {
+        authorized,
+        getPeerCertificate: () => (names === undefined ? null : { subjectaltname: names }),
+      },
+    }) as unknown as IncomingMessage;
+  const by = (
+    one: IncomingMessage,
+    takesCertificates = true,
+    nodeOfToken: ((token: string) => string | null) | null = null,
+  ) => principalOf(one, { tokens: () => tokens, takesCertificates, nodeOfToken });
+  const none = { tokens: () => null, takesCertificates: false, nodeOfToken: null };
+  const [operator, n1] = [{ kind: 'operator' }, { kind: 'node', name: 'n1' }];
+  deepEqual(principalOf(request('any'), none), { kind: 'anyone' });
+  for (const more of [{ tokens: () => tokens }, { takesCertificates: true }, { nodeOfToken: () => null }])
+    equal(principalOf(request('any'), { ...none, ...more }), null);
+  deepEqual([by(request('secret-1')), by(request('secret-0'))], [n1, operator]);
+  const ofCluster = (token: string) => (token === 'jwt' ? 'n1' : null);
+  deepEqual([by(request('jwt'), true, ofCluster), by(request('x'), true, ofCluster)], [n1, null]);
+  const named = 'DNS:a, URI:vipward://node/n1, URI:vipward://operator';
+  deepEqual(by(request(null, named)), n1);
+  deepEqual(by(request(null, 'URI:vipward://operator')), operator);
+  equal(by(request('wrong', named)), null);
+  equal(by(request(null, named, false)), null);
+  equal(by(request(null, named), false), null);
+  for (const names of [
+    undefined,
+    '',
+    'URI:vipward://node/',
+    'URI:vipward://node/-n',
+    'URI:vipward://node/N',
+    'URI:vipward://operators',
+  ])
+    equal(by(request(null, names)), null, names);
+  for (const names of ['xURI:vipward://operator', 'URI:vipward://node/n1/x'])
+    equal(by(request(null, names)), null, names);
 });

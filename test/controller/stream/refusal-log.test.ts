@@ -37,11 +37,27 @@ test('the first refusal of an address is logged at once, and the number of other
   ]);
   t.mock.timers.tick(minuteMs);
   deepEqual(said.slice(2), [{ ...one, reason: '999', count: 999 }]);
-  t.mock.timers.tick(minuteMs);
-  t.mock.timers.tick(minuteMs);
-  equal(said.length, 3);
   log.add(one);
+  equal(said.length, 3);
+  t.mock.timers.tick(minuteMs);
   deepEqual(said.slice(3), [{ ...one, count: 1 }]);
+  t.mock.timers.tick(minuteMs);
+  t.mock.timers.tick(minuteMs);
+  equal(said.length, 4);
+  log.add(one);
+  deepEqual(said.slice(4), [{ ...one, count: 1 }]);
+});
+
+test('refusals that never end are logged a minute after the first, not after the last', (t) => {
+  const { said, log } = heard(t);
+  for (let seconds = 0; seconds < 60; seconds++) {
+    log.add({ ...one, reason: `${seconds}` });
+    t.mock.timers.tick(1000);
+  }
+  deepEqual(said, [
+    { ...one, reason: '0', count: 1 },
+    { ...one, reason: '59', count: 59 },
+  ]);
 });
 
 test('refusals of many addresses are logged one by one for three, then together', (t) => {
@@ -50,6 +66,11 @@ test('refusals of many addresses are logged one by one for three, then together'
   equal(said.length, 3);
   t.mock.timers.tick(minuteMs);
   deepEqual(said.slice(3), [{ ...one, peer: null, count: 997 }]);
+  for (let host = 0; host < 4; host++) log.add({ ...one, peer: `2001:db9::${host}` });
+  deepEqual(
+    said.slice(4).map(({ peer }) => peer),
+    ['2001:db9::0', '2001:db9::1', '2001:db9::2'],
+  );
 });
 
 test('a wrong token and a hello for another node are logged as agentRefused', limit, async (t) => {
