@@ -1,6 +1,7 @@
 // Refusals by nodes, and ignored objects, in the tables of a controller.
-import { deepEqual, doesNotMatch, match } from 'node:assert/strict';
+import { deepEqual, doesNotMatch, equal, match } from 'node:assert/strict';
 import { test } from 'node:test';
+import { controllerText } from '../../src/cli/status-text.ts';
 import { runningController, service, untilStatus } from '../controller/fixture.ts';
 import { agentOf } from '../controller/test-agent.ts';
 import { run, startStub } from './stub.ts';
@@ -41,4 +42,14 @@ test('the wide table counts ignored objects', limit, async (t) => {
   const { out } = await run(['status', '-o', 'wide', '--controller', url]);
   match(out, /^ignored: Service of type ClusterIP \(2\), Secret \(1\)$/m);
   doesNotMatch((await run(['status', '--controller', url])).out, /ignored/);
+});
+
+test('one refusal and one kind that is ignored are shown, and nothing where there is none', () => {
+  const text = (more: object) => controllerText({ vips: [], nodes: [], ...more }, 'wide', null);
+  const bare = text({});
+  equal(text({ ignored: {} }), bare);
+  equal(text({ ignored: { Ingress: 3 } }), `${bare}\nignored: Ingress (3)\n`);
+  const node = { name: 'n1', connected: true, seq: 1, lagMs: 1 };
+  const refusal = { key: '10.0.0.1', code: 'Forbidden', reason: 'no' };
+  match(text({ nodes: [{ ...node, refusals: [refusal] }] }), /\n10\.0\.0\.1 +n1 +Forbidden +no\n$/);
 });

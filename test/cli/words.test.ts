@@ -85,6 +85,8 @@ test('explain prints the verdict, its rule, its Services and what may still drop
       ].join('\n'),
     ],
   );
+  const single = await explained('10.0.0.1:80', 200, { ...verdict, services: ['demo/a'] });
+  assert.equal(single.out, `${bare}services: demo/a\n`);
   const json = await explained('10.0.0.1:80', 200, verdict, '-o', 'json');
   assert.deepEqual([json.code, JSON.parse(json.out)], [1, verdict]);
 });
@@ -96,6 +98,7 @@ test('an agent that gives no verdict, or refuses, cannot tell', async () => {
   const refused = await explained('10.0.0.1:80', 409, { error: { message: 'not yet' } });
   assert.equal(refused.code, 2);
   assert.match(refused.err, /^vipward explain: 127\.0\.0\.1:\d+: not yet\n$/);
+  assert.equal((await run(['explain', '10.0.0.1:80', '--agent', 'http://127.0.0.1:1'])).code, 3);
 });
 
 test('a target is an address with a port, and with a protocol or TCP', async () => {
@@ -108,7 +111,14 @@ test('a target is an address with a port, and with a protocol or TCP', async () 
     `/explain?address=10.0.0.1&port=${port}&protocol=${protocol}`;
   assert.equal(await asked('10.0.0.1:1'), url(1, 'TCP'));
   assert.equal(await asked('10.0.0.1:65535/sctp'), url(65_535, 'SCTP'));
-  for (const wrong of ['10.0.0.1:0', '10.0.0.1:65536', '10.0.0.1:100000', 'x10.0.0.1:80/icmp', '[fd00::1:80'])
+  for (const wrong of [
+    '10.0.0.1:0',
+    '10.0.0.1:65536',
+    '10.0.0.1:100000',
+    '10.0.0.1:80/icmp',
+    'x[fd00::1]:80',
+    '[fd00::1:80',
+  ])
     assert.equal(await asked(wrong), undefined, wrong);
   const { code, err } = await run(['explain', '10.0.0.1']);
   const expected = 'expected IP:PORT as 10.0.0.10:443, 10.0.0.10:53/udp or [fd00::10]:80, got "10.0.0.1"';
