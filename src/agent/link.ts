@@ -38,7 +38,7 @@ export class Connection implements Stream {
   controller: string | undefined;
   /** The address that this stream is connected or connecting to. */
   address: string | undefined;
-  /** An address of this stream's host at which it meets a controller that another stream already reaches. */
+  /** An address of this stream's host at which it meets another cluster, or another stream's controller. */
   avoids: string | undefined;
   readonly #parts: StreamsParts;
   readonly #siblings: Siblings;
@@ -53,7 +53,7 @@ export class Connection implements Stream {
   #isRefused = false;
   /** A tick or `synced` has followed the welcome: the peer is a working controller. */
   #isProven = false;
-  /** Messages that could not be parsed or applied, and refusals for good, since the last `synced`. */
+  /** Unusable messages and refusals for good since the last `synced`, or the last welcome of a standby. */
   #faults = 0;
   #ended = false;
 
@@ -91,6 +91,7 @@ export class Connection implements Stream {
 
   refuse(reason: string, isForGood = false): void {
     if (isForGood) this.#faults++;
+    if (isForGood && this.#waitsFor === undefined) this.avoids = this.address;
     if (this.#socket !== undefined) this.#refuse(this.#socket, 1008, reason);
   }
 
@@ -185,16 +186,16 @@ export class Connection implements Stream {
   }
 
   #welcomed({ cluster, generation, ruling }: Welcome): void {
-    this.#isWelcomed = true;
-    this.controller = `${cluster} ${generation} ${ruling}`;
+    [this.#isWelcomed, this.controller] = [true, `${cluster} ${generation} ${ruling}`];
+    if (!this.#isRefused && !ruling) this.#faults = 0;
+    if (!this.#isRefused && this.#waitsFor === undefined) this.avoids = undefined;
   }
 
   /** Pages and deltas prove nothing: they may be the first half of a table that is then refused. */
   #prove(type: ControllerMessage['type']): void {
     if (type !== 'tick' && type !== 'synced') return;
     if (type === 'synced') this.#faults = 0;
-    this.#isProven = true;
-    [this.state, this.reason] = ['open', ''];
+    [this.#isProven, this.state, this.reason] = [true, 'open', ''];
     this.#streamLog.open(this.address);
   }
 
@@ -207,8 +208,7 @@ export class Connection implements Stream {
   #note(reason: string): void {
     if (this.state !== 'refused' || this.reason !== reason)
       this.#parts.log.warn({ url: this.url, reason }, 'frameRefused');
-    this.#isRefused = true;
-    [this.state, this.reason] = ['refused', reason];
+    [this.#isRefused, this.state, this.reason] = [true, 'refused', reason];
     this.#streamLog.refused(reason);
   }
 

@@ -103,3 +103,18 @@ test('the agent connects to a new address of a name although no stream ends', li
   await untilTrue(() => standby.types().includes('hello'));
   ok(streams.all.length === 2 && ruling.closed.length === 0);
 });
+
+test('a name with an address of another cluster leads back to the right one', limit, async (t) => {
+  const right = await Peer.listen(t, 4);
+  const port = Number(new URL(right.url).port);
+  const wrong = await Peer.listen(t, 9, true, { host: '127.0.0.2', port, cluster: 'other' });
+  const lookup = async () => ['127.0.0.2', '127.0.0.1'].map((address) => ({ address, family: 4 }));
+  agentOf(t, [`ws://controllers.invalid:${port}`], { cluster: 'c', lookup });
+  const hellos = () => right.types().filter((type) => type === 'hello').length;
+  for (let round = 1; round <= 2; round++) {
+    await untilTrue(() => hellos() === round && wrong.closed.length > 0);
+    right.close(1012, 'it restarts');
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    equal(hellos(), round + 1);
+  }
+});

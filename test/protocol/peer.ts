@@ -30,13 +30,13 @@ export class Peer {
   readonly closed: { readonly code: number; readonly reason: string }[] = [];
   generation: number;
   ruling: boolean;
-  readonly #cluster: string;
+  cluster: string;
   readonly #server: WebSocketServer;
   #socket: WebSocket | undefined;
 
   private constructor(server: WebSocketServer, { generation, ruling, cluster }: Said) {
     this.#server = server;
-    this.#cluster = cluster;
+    this.cluster = cluster;
     this.generation = generation;
     this.ruling = ruling;
     this.url = `ws://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -68,8 +68,8 @@ export class Peer {
   }
 
   welcome(): void {
-    const { generation, ruling } = this;
-    this.say({ type: 'welcome', version: '0', features: [], cluster: this.#cluster, generation, ruling });
+    const { cluster, generation, ruling } = this;
+    this.say({ type: 'welcome', version: '0', features: [], cluster, generation, ruling });
   }
 
   /** Both tables whole: one VIP with this port. */

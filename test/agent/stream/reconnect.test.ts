@@ -20,7 +20,10 @@ test('each refused frame in a row doubles the pause, up to a minute', () => {
 /** The pauses of an agent between its attempts at a controller to whose hellos the test answers. */
 async function pausesOf(
   t: TestContext,
-  { cluster, answer }: { readonly cluster: string | null; readonly answer: (peer: Peer) => void },
+  {
+    cluster,
+    answer,
+  }: { readonly cluster: string | null; readonly answer: (peer: Peer, round: number) => void },
 ): Promise<readonly number[]> {
   const pauses: number[] = [];
   const real = globalThis.setTimeout;
@@ -34,7 +37,7 @@ async function pausesOf(
   const hellos = (): number => peer.types().filter((type) => type === 'hello').length;
   for (let round = 1; round <= 7; round++) {
     await untilTrue(() => hellos() >= round);
-    answer(peer);
+    answer(peer, round);
   }
   return pauses;
 }
@@ -53,6 +56,18 @@ test('a controller of another cluster is retried after ever longer pauses', {
   timeout: 60_000,
 }, async (t) => {
   deepEqual(ofDoubled(await pausesOf(t, { cluster: 'mine', answer: () => undefined })), doubled);
+});
+
+test('a controller whose cluster was corrected is retried in haste, also if it stands by', {
+  timeout: 60_000,
+}, async (t) => {
+  const answer = (peer: Peer, round: number) => {
+    if (round < 5) return;
+    [peer.cluster, peer.ruling] = ['mine', false];
+    if (round > 5) peer.close(1012, 'it restarts');
+  };
+  const pauses = await pausesOf(t, { cluster: 'mine', answer });
+  deepEqual(ofDoubled(pauses), [2000, 4000, 8000, 16_000]);
 });
 
 test('an agent that another one with its name replaces comes back within 5 s, not at once', {
