@@ -152,11 +152,12 @@ export class Allocator {
     return free.length > 0;
   }
 
-  /** How many Services a change concerns: those that it names, and those that wait for their addresses. */
+  /** How many Services a change concerns: those that it names, and those that ask for what comes free. */
   extentOf({ set, remove, gone = none }: AllocationChanges): number {
     const keys = [...set.map(({ key }) => key), ...remove, ...gone.keys()];
     const addresses = new Set(keys.flatMap((key) => this.heldBy(key)));
-    return keys.length + this.#waiting.rivalsOf(addresses);
+    const isAnyLeft = this.#free.isAnyReleased || (remove.length + gone.size > 0 && addresses.size > 0);
+    return keys.length + this.#waiting.extentOf(addresses, isAnyLeft);
   }
 
   /** Uses these pools from the next change on. A Service keeps its addresses until it is applied again. */

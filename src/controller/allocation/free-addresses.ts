@@ -49,6 +49,11 @@ export class FreeAddresses {
     for (const cursors of this.#cursors.values()) for (const cursor of cursors) cursor.release(address);
   }
 
+  /** An address was released, or newly shared, since the last call of takeReleased(). */
+  get isAnyReleased(): boolean {
+    return this.#released !== null;
+  }
+
   /**
    * The addresses released since the last call, perhaps none if one was shared under another key; null if
    * neither happened.

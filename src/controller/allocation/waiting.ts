@@ -78,9 +78,9 @@ export class Waiting {
     this.#giveUp(key);
   }
 
-  /** How many Services are refused since others have these addresses. */
-  rivalsOf(addresses: Iterable<Address>): number {
-    let count = 0;
+  /** How many Services are refused since others have these addresses, or lack any address if one is left. */
+  extentOf(addresses: Iterable<Address>, isAnyLeft: boolean): number {
+    let count = isAnyLeft ? this.#lacks.size : 0;
     for (const address of addresses) count += this.#rivals.get(address)?.size ?? 0;
     return count;
   }

@@ -2,10 +2,11 @@
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Allocations } from '../../../src/controller/allocate.ts';
 import { parsePools } from '../../../src/controller/allocation/pools.ts';
 import { isMassRemoval, vipsLost } from '../../../src/controller/readings/mass-removal.ts';
-import type { Address } from '../../../src/state/address.ts';
+import { type Address, parseAddress } from '../../../src/state/address.ts';
 import { keyOf, massRemovalWaitMs, names, readingsOf, startClock } from './read.ts';
 
 test('a removal waits if it is of more than ten VIPs and of more than half of them', (t) => {
@@ -221,3 +222,20 @@ test('the source is not read again after the end', async (t) => {
   await pass(read, massRemovalWaitMs);
   equal(read.did.readAgain, 1);
 });
+
+for (const who of ['a Service', 'a node'])
+  test(`thousands of Services ask a full pool in turns once ${who} frees an address`, async () => {
+    const { controller, readings, did, become } = readingsOf();
+    const { allocator } = controller;
+    const last = parseAddress('10.77.0.199');
+    allocator.isHeld = (address) => who === 'a node' && address === last;
+    become(names(4000));
+    while (did.published === 0) await nextTurn();
+    allocator.isHeld = () => false;
+    if (who === 'a node') controller.freed([last]);
+    else readings.follow({ set: [], remove: [keyOf(0)] }, true);
+    let turns = 0;
+    for (; !readings.isUndisputed(keyOf(1)); turns++) await nextTurn();
+    ok(turns > 10, `${turns} turns`);
+    equal(allocator.assigned.size, 100);
+  });
