@@ -4,6 +4,7 @@ import { mkdtempDisposableSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { chosenRole, outputOf } from '../../src/cli/settings.ts';
 import { type Ran, run, startStub } from './stub.ts';
 
 const [ESC, shown] = ['\u001b', '?'];
@@ -155,7 +156,7 @@ test('the token is the only word of its file, or that of the operator', async ()
     const { err } = await run(['undrain', 'a', '--controller', controller.url, '--token-file', file]);
     return controller.asked[0]?.authorization ?? err;
   };
-  for (const text of ['t1', '\n  t1 \n# one t2\n', 'n1 t0\n operator \t t1\nn2 t2\n', 'operator t1\n'])
+  for (const text of ['t1', '\n  t1 \n#one t2\n', 'n1 t0\n operator \t t1\nn2 t2\n', 'operator t1\n'])
     assert.equal(await sent(text), 'Bearer t1', text);
   const none = `vipward undrain: --token-file ${file}: expected one token, or a line \`operator TOKEN\`\n`;
   for (const text of ['', '# t1\n', 't1\nt2\n', 'n1 t1\n', 'operator t1 t2\n', 'operators t1\n'])
@@ -194,4 +195,23 @@ test('a flag counts before its variable, an empty variable as none, and errors n
     assert.deepEqual([code, err], [2, `vipward diff: ${message}\n`]);
   }
   assert.equal((await run(['diff', ...server, '--timeout', '2147483.647s'])).code, 0);
+});
+
+test('the server of a status is chosen by a flag, then by a variable, the controller first', () => {
+  const [controller, agent] = [{ VIPWARD_CONTROLLER: 'x' }, { VIPWARD_AGENT: 'y' }];
+  for (const [flags, env, role] of [
+    [{}, {}, undefined],
+    [{}, { VIPWARD_CONTROLLER: '', VIPWARD_AGENT: '' }, undefined],
+    [{ agent: true }, controller, 'agent'],
+    [{ agent: 'y', controller: 'x' }, {}, 'agent'],
+    [{ controller: 'x' }, agent, 'controller'],
+    [{}, { ...controller, ...agent }, 'controller'],
+    [{}, agent, 'agent'],
+  ] as const)
+    assert.equal(chosenRole(flags, env), role);
+  assert.deepEqual([outputOf({}, {}), outputOf({ output: 'wide' }, {})], ['table', 'wide']);
+  assert.equal(outputOf({}, { VIPWARD_OUTPUT: 'wide' }), 'wide');
+  assert.throws(() => outputOf({ output: 'yaml' }, {}), {
+    message: /^--output: expected table, wide or json/,
+  });
 });
