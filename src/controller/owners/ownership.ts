@@ -53,10 +53,10 @@ export class Ownership {
     onChange();
   };
 
-  /** Like own(), and the former owner has to let go. */
+  /** Like own(), and a former owner has to let go. */
   take(address: Address, owner: Owner): void {
     const former = this.nodeOf(address);
-    if (former !== undefined && former.name !== owner.node) this.#input.outbox.remove(former, address);
+    if (former !== undefined) this.#input.outbox.remove(former, address);
     this.own(address, owner);
   }
 
