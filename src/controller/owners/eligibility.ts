@@ -34,7 +34,7 @@ export class Eligibility {
   /** The nodes barred at the last call: the map belongs to the caller, which changes it. */
   #told: ReadonlySet<string> = new Set();
   #gone: ReadonlySet<string> = new Set();
-  /** VIPs to review again: they move, no other node could take them, or the time for claims was not over. */
+  /** VIPs to review again: they moved, no other node could take them, or the time for claims was not over. */
   readonly #waiting = new Set<Address>();
   readonly #reviews = new TurnQueue<Address>((address) => this.#look(address));
   #timer: NodeJS.Timeout | undefined;
@@ -89,7 +89,7 @@ export class Eligibility {
     this.#input.controller.owners.retry(reviewed);
   }
 
-  /** A node connected or committed, or the time for claims ended: waiting VIPs may find a node. */
+  /** A node connected or committed, or a wait ended: waiting VIPs may find a node. */
   progressed(): void {
     if (this.#waiting.size === 0 || this.#isEarly()) return;
     this.#timer ??= setTimeout(this.#again, gatherMs).unref();
@@ -179,8 +179,12 @@ export class Eligibility {
     const { owners } = this.#input.controller;
     this.#waiting.delete(address);
     // The node that it ends up on is not known before the move is over.
-    if (owners.moves.has(address)) {
-      this.#waiting.add(address);
+    const moved = owners.moves.resultOf(address);
+    if (moved !== undefined) {
+      void moved.then(() => {
+        this.#waiting.add(address);
+        this.progressed();
+      });
       return;
     }
     const owner = owners.ownerOf(address);

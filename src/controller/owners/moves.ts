@@ -76,6 +76,11 @@ export class Moves {
     return this.#moves.has(address);
   }
 
+  /** How the move of a VIP ends; undefined if there is none. */
+  resultOf(address: Address): Promise<MoveResult> | undefined {
+    return this.#moves.get(address)?.result;
+  }
+
   /** How the move of a VIP from this node ends; undefined if there is none. */
   awayFrom(node: string, address: Address): Promise<MoveResult> | undefined {
     const move = this.#moves.get(address);

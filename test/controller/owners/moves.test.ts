@@ -1,12 +1,14 @@
 // Planned moves of many VIPs at a time.
 
-import { deepEqual, equal, ok } from 'node:assert/strict';
+import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { gatherMs } from '../../../src/controller/owners/eligibility.ts';
 import { MoveReason } from '../../../src/controller/owners/moves.ts';
 import type { Session } from '../../../src/controller/sessions.ts';
 import type { AgentMessage } from '../../../src/protocol/messages.ts';
 import type { Address } from '../../../src/state/address.ts';
-import { hello, joined, ruling, servicesOf, term, vip } from '../ruling.ts';
+import { hello, joined, ruling, servicesOf, settled, term, vip } from '../ruling.ts';
 
 const count = 50;
 const vips = Array.from({ length: count }, (_, index) => `10.77.0.${100 + index}` as Address);
@@ -85,4 +87,23 @@ test('a move ends once the new owner has the VIP if the old one was never told o
   equal(sessions.message(to, { type: 'heldDelta', set: [placed], remove: [] }), null);
   equal(controller.owners.moves.has(vip), false);
   deepEqual(await result, { term: placed.term });
+});
+
+test('a VIP leaves a node that was barred during a move that its old owner never confirms', async () => {
+  const one = ruling();
+  one.controller.publish({ set: servicesOf(1), remove: [] });
+  const { owners } = one.controller;
+  const [, to] = [hello('a', [{ address: vip, term }]), hello('b'), hello('c')].map((said) =>
+    joined(one, said),
+  );
+  await settled(one);
+  ok(to !== undefined);
+  const moved = owners.moves.begin(vip, { to: to.node, reason: MoveReason.Asked, deadlineMs: 4 * gatherMs });
+  one.eligibility.barred = new Map([['b', 'excluded']]);
+  const placed = to.node.placements.get(vip);
+  ok(placed !== undefined);
+  one.sessions.message(to, { type: 'held', vips: [placed] });
+  equal('failed' in (await moved), true);
+  await sleep(2 * gatherMs);
+  notEqual(owners.ownerOf(vip)?.node, 'b');
 });
