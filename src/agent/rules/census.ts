@@ -81,7 +81,6 @@ export class Census {
     const fixed = this.#fixed ?? Number.POSITIVE_INFINITY;
     if (this.#keepsLarger || !Object.values(capacities).some((size) => size > fixed)) return false;
     this.#keepsLarger = true;
-    this.#changed = true;
     return true;
   }
 
