@@ -28,11 +28,15 @@ let toServer: Relay;
 const relays = {} as Record<Name, Relay>;
 const kubeconfigs = {} as Record<Name, string>;
 const replicas = {} as Record<Name, Replica>;
+/** Every replica that was started: one that a failed test left running would keep this file from its end. */
+const started: Replica[] = [];
 
 function start(identity: Name): Replica {
   const { port } = places[identity];
-  replicas[identity] = new Replica(all, { identity, port, kubeconfig: kubeconfigs[identity] });
-  return replicas[identity];
+  const replica = new Replica(all, { identity, port, kubeconfig: kubeconfigs[identity] });
+  started.push(replica);
+  replicas[identity] = replica;
+  return replica;
 }
 
 before(async () => {
@@ -59,7 +63,7 @@ before(async () => {
 after(async () => {
   if (skip !== false) return;
   for (const relay of [toServer, ...Object.values(relays)]) relay[Symbol.dispose]();
-  for (const replica of Object.values(replicas)) await replica.end('SIGKILL');
+  for (const replica of started) await replica.end('SIGKILL');
   await all[Symbol.asyncDispose]();
 });
 
