@@ -10,7 +10,7 @@ import { agentFrame, shortReason } from '../protocol/write.ts';
 import { readAnswer, reasonOf, upgrade } from './stream/advice.ts';
 import { shownAs } from './stream/credentials.ts';
 import { Heartbeat } from './stream/heartbeat.ts';
-import { longestPauseMs, quickMs } from './stream/reconnect.ts';
+import { longestPauseMs, quickMs, slowMs } from './stream/reconnect.ts';
 import { hostOf, type Stream, type StreamsParts } from './stream/stream.ts';
 import { StreamLog } from './stream/stream-log.ts';
 
@@ -229,9 +229,7 @@ export class Connection implements Stream {
     if (this.state !== 'refused' && replacedAt === undefined) this.#streamLog.failed(reason, address);
     this.#parts.onClose(this);
     this.#siblings.closed(this);
-    // Another host has the name of this node, or another stream is to be found: neither is a matter of haste.
-    const lostForMs = isReplaced ? Number.POSITIVE_INFINITY : this.#parts.now() - this.#lostAtMs;
-    const most = longestPauseMs({ lostForMs, faults: this.#faults });
+    const most = longestPauseMs({ lostForMs: this.#parts.now() - this.#lostAtMs, faults: this.#faults });
     this.#retry = setTimeout(() => this.#again(replacedAt, address), Math.random() * most);
   }
 
@@ -239,7 +237,9 @@ export class Connection implements Stream {
   #again(replacedAt: string | undefined, address: string | undefined): void {
     const other = replacedAt === undefined ? undefined : this.#siblings.reaching(replacedAt, this);
     if (other === undefined && replacedAt !== undefined) this.#streamLog.failed(this.reason, address);
-    if (other === undefined) this.start();
+    // Another host has the name of this node then, which is no matter of haste.
+    const most = replacedAt === undefined ? 0 : slowMs;
+    if (other === undefined) this.#retry = setTimeout(() => this.start(), Math.random() * most);
     else this.#sleep(other, address);
   }
 

@@ -3,7 +3,7 @@
 /** Backoff: short pauses in the first ten seconds, then long ones. Full jitter spreads a fleet out. */
 export const quickMs = 500;
 const quickForMs = 10_000;
-const slowMs = 5000;
+export const slowMs = 5000;
 /** The pause doubles with each refused frame in a row, up to this. */
 const faultyMs = 60_000;
 
