@@ -1,7 +1,6 @@
 // One WebSocket stream to a controller: connects, sends hello, passes messages on, reconnects with jitter.
 // The only user of `ws` in the agent.
 
-import type { LookupAddress } from 'node:dns';
 import { WebSocket } from 'ws';
 import type { AgentMessage, ControllerMessage, Welcome } from '../protocol/messages.ts';
 import { frameLimitBytes, replacedReason, subprotocol } from '../protocol/messages.ts';
@@ -11,7 +10,7 @@ import { readAnswer, reasonOf, upgrade } from './stream/advice.ts';
 import { shownAs } from './stream/credentials.ts';
 import { Heartbeat } from './stream/heartbeat.ts';
 import { longestPauseMs, quickMs, slowMs } from './stream/reconnect.ts';
-import { hostOf, type Stream, type StreamsParts } from './stream/stream.ts';
+import { hostOf, type Sibling, type Siblings, type Stream, type StreamsParts } from './stream/stream.ts';
 import { StreamLog } from './stream/stream-log.ts';
 
 /** Limit for the upgrade, and again for the welcome after it. */
@@ -21,30 +20,18 @@ const closeMs = 1000;
 /** A stream is terminated when more than this waits for a controller that does not read. */
 const backlogBytes = 16 * 1024 * 1024;
 
-/** What one stream asks of and tells the other streams of this agent. */
-export interface Siblings {
-  /** Chooses the address that this stream connects to, among those its host name resolves to. */
-  addressFor(stream: Connection, addresses: readonly LookupAddress[]): LookupAddress | undefined;
-  /** Finds another stream that this controller has welcomed. */
-  reaching(controller: string, except: Connection): Connection | undefined;
-  closed(stream: Connection): void;
-}
-
-export class Connection implements Stream {
+export class Connection implements Sibling {
   readonly url: string;
   state: Stream['state'] = 'connecting';
   reason = 'not connected yet';
-  /** Identifies the controller that welcomed this connection; undefined before the welcome. */
   controller: string | undefined;
-  /** The address that this stream is connected or connecting to. */
   address: string | undefined;
-  /** An address of this stream's host at which it meets another cluster, or another stream's controller. */
   avoids: string | undefined;
   readonly #parts: StreamsParts;
   readonly #siblings: Siblings;
   readonly #streamLog: StreamLog;
   /** The stream that reaches the same controller as this one: a controller keeps one stream per node. */
-  #waitsFor: Connection | undefined;
+  #waitsFor: Sibling | undefined;
   #socket: WebSocket | undefined;
   #retry: NodeJS.Timeout | undefined;
   #heartbeat: Heartbeat | undefined;
@@ -70,7 +57,7 @@ export class Connection implements Stream {
   }
 
   /** Another stream has ended; this one reconnects if it waited for that one. */
-  wake(ended: Connection): void {
+  wake(ended: Sibling): void {
     if (this.#waitsFor !== ended) return;
     [this.#waitsFor, this.avoids] = [undefined, undefined];
     if (this.state === 'dormant') this.rouse();
@@ -90,8 +77,10 @@ export class Connection implements Stream {
   }
 
   refuse(reason: string, isForGood = false): void {
-    if (isForGood) this.#faults++;
-    if (isForGood && this.#waitsFor === undefined) this.avoids = this.address;
+    if (isForGood) {
+      this.#faults++;
+      if (this.#waitsFor === undefined) this.avoids = this.address;
+    }
     if (this.#socket !== undefined) this.#refuse(this.#socket, 1008, reason);
   }
 
@@ -186,16 +175,19 @@ export class Connection implements Stream {
   }
 
   #welcomed({ cluster, generation, ruling }: Welcome): void {
-    [this.#isWelcomed, this.controller] = [true, `${cluster} ${generation} ${ruling}`];
-    if (!this.#isRefused && !ruling) this.#faults = 0;
-    if (!this.#isRefused && this.#waitsFor === undefined) this.avoids = undefined;
+    this.#isWelcomed = true;
+    this.controller = `${cluster} ${generation} ${ruling}`;
+    if (this.#isRefused) return;
+    if (!ruling) this.#faults = 0;
+    if (this.#waitsFor === undefined) this.avoids = undefined;
   }
 
   /** Pages and deltas prove nothing: they may be the first half of a table that is then refused. */
   #prove(type: ControllerMessage['type']): void {
     if (type !== 'tick' && type !== 'synced') return;
     if (type === 'synced') this.#faults = 0;
-    [this.#isProven, this.state, this.reason] = [true, 'open', ''];
+    this.#isProven = true;
+    [this.state, this.reason] = ['open', ''];
     this.#streamLog.open(this.address);
   }
 
@@ -208,7 +200,8 @@ export class Connection implements Stream {
   #note(reason: string): void {
     if (this.state !== 'refused' || this.reason !== reason)
       this.#parts.log.warn({ url: this.url, reason }, 'frameRefused');
-    [this.#isRefused, this.state, this.reason] = [true, 'refused', reason];
+    this.#isRefused = true;
+    [this.state, this.reason] = ['refused', reason];
     this.#streamLog.refused(reason);
   }
 
@@ -229,21 +222,25 @@ export class Connection implements Stream {
     if (this.state !== 'refused' && replacedAt === undefined) this.#streamLog.failed(reason, address);
     this.#parts.onClose(this);
     this.#siblings.closed(this);
-    const most = longestPauseMs({ lostForMs: this.#parts.now() - this.#lostAtMs, faults: this.#faults });
+    const lostForMs = this.#parts.now() - this.#lostAtMs;
+    // A replaced stream looks soon which other has its controller: later a standby may look like that one.
+    const most = isReplaced ? quickMs : longestPauseMs({ lostForMs, faults: this.#faults });
     this.#retry = setTimeout(() => this.#again(replacedAt, address), Math.random() * most);
   }
 
   /** Two streams to one controller would replace each other for ever: the replaced one sleeps, unlogged. */
   #again(replacedAt: string | undefined, address: string | undefined): void {
     const other = replacedAt === undefined ? undefined : this.#siblings.reaching(replacedAt, this);
-    if (other === undefined && replacedAt !== undefined) this.#streamLog.failed(this.reason, address);
-    // Another host has the name of this node then, which is no matter of haste.
-    const most = replacedAt === undefined ? 0 : slowMs;
-    if (other === undefined) this.#retry = setTimeout(() => this.start(), Math.random() * most);
-    else this.#sleep(other, address);
+    if (other !== undefined) this.#sleep(other, address);
+    else if (replacedAt === undefined) this.start();
+    else {
+      this.#streamLog.failed(this.reason, address);
+      // Another host has the name of this node, which is no matter of haste.
+      this.#retry = setTimeout(() => this.start(), Math.random() * slowMs);
+    }
   }
 
-  #sleep(other: Connection, address: string | undefined): void {
+  #sleep(other: Sibling, address: string | undefined): void {
     [this.#waitsFor, this.avoids, this.state] = [other, address, 'dormant'];
     this.reason = `reaches the controller of ${other.url}; takes over when that stream ends`;
   }

@@ -21,6 +21,25 @@ export interface Stream {
   refuse(reason: string, isForGood?: boolean): void;
 }
 
+/** A stream as the others of this agent see it. */
+export interface Sibling extends Stream {
+  /** Identifies the controller that welcomed this connection; undefined before the welcome. */
+  readonly controller: string | undefined;
+  /** The address that this stream is connected or connecting to. */
+  readonly address: string | undefined;
+  /** An address of this stream's host at which it meets another cluster, or another stream's controller. */
+  readonly avoids: string | undefined;
+}
+
+/** What one stream asks of and tells the others. */
+export interface Siblings {
+  /** Chooses the address that this stream connects to, among those its host name resolves to. */
+  addressFor(stream: Sibling, addresses: readonly LookupAddress[]): LookupAddress | undefined;
+  /** Finds another stream that this controller has welcomed. */
+  reaching(controller: string, except: Sibling): Sibling | undefined;
+  closed(stream: Sibling): void;
+}
+
 export interface StreamsParts {
   readonly urls: readonly string[];
   /** Resolves a name, at each attempt. */

@@ -2,8 +2,8 @@
 // same controller.
 
 import type { LookupAddress } from 'node:dns';
-import { Connection, type Siblings } from '../link.ts';
-import { hostOf, type Stream, type StreamsParts } from './stream.ts';
+import { Connection } from '../link.ts';
+import { hostOf, type Sibling, type Siblings, type Stream, type StreamsParts } from './stream.ts';
 
 /** The most streams an agent keeps to the addresses of one name. */
 const streamsPerName = 3;
@@ -31,7 +31,7 @@ export class Streams implements Disposable, Siblings {
    * An address that no other stream of the name uses, whatever the order of the DNS answer. Opens more
    * streams if the name has more addresses than streams.
    */
-  addressFor(stream: Connection, addresses: readonly LookupAddress[]): LookupAddress | undefined {
+  addressFor(stream: Sibling, addresses: readonly LookupAddress[]): LookupAddress | undefined {
     const { url } = stream;
     this.#openFor(url, addresses);
     const others = new Set(this.#of(url).flatMap((other) => (other === stream ? [] : placesOf(other))));
@@ -39,11 +39,11 @@ export class Streams implements Disposable, Siblings {
     return free.find(({ address }) => address !== stream.avoids) ?? free[0] ?? addresses[0];
   }
 
-  reaching(controller: string, except: Connection): Connection | undefined {
+  reaching(controller: string, except: Sibling): Sibling | undefined {
     return this.#streams.find((stream) => stream !== except && stream.controller === controller);
   }
 
-  closed(stream: Connection): void {
+  closed(stream: Sibling): void {
     for (const other of this.#streams) other.wake(stream);
   }
 
@@ -100,6 +100,6 @@ export class Streams implements Disposable, Siblings {
 }
 
 /** The address of a stream, and the one where it would reach another stream's controller. */
-function placesOf({ address, avoids }: Connection): string[] {
+function placesOf({ address, avoids }: Sibling): string[] {
   return [address, avoids].filter((place) => place !== undefined);
 }
