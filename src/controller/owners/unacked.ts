@@ -4,6 +4,8 @@
 import type { Address } from '../../state/address.ts';
 import type { Node } from './nodes.ts';
 
+const none: readonly Address[] = [];
+
 export class Unacked {
   /** With the placements version that the node must acknowledge, the lowest first. */
   readonly #waiting = new WeakMap<Node, Map<Address, number>>();
@@ -19,12 +21,14 @@ export class Unacked {
 
   /** Takes out the VIPs that the node has acknowledged. It may still hold one of them. */
   take(node: Node): readonly Address[] {
+    const waiting = this.#waiting.get(node);
+    if (waiting === undefined || waiting.size === 0) return none;
     const acked: Address[] = [];
-    for (const [address, seq] of this.#waiting.get(node) ?? []) {
+    for (const [address, seq] of waiting) {
       if (!node.hasAcked('placements', seq)) break;
       acked.push(address);
     }
-    for (const address of acked) this.#waiting.get(node)?.delete(address);
+    for (const address of acked) waiting.delete(address);
     return acked;
   }
 }
