@@ -41,6 +41,22 @@ export const matchRevisions = {
 /** IPT_INV_PROTO and IP6T_INV_PROTO. */
 export const XT_INV_PROTO = 0x40;
 
+/** Flags of an entry (ip_tables.h, ip6_tables.h), of the matches of our rules, and of ipset's target. */
+export const Flag = {
+  IPT_F_FRAG: 1,
+  IP6T_F_PROTO: 1,
+  IP6T_FRAG_FST: 8,
+  XT_ADDRTYPE_LOCAL: 4,
+  XT_ADDRTYPE_INVERT_DEST: 2,
+  XT_TCP_INV_FLAGS: 4,
+  IPSET_INV_MATCH: 1,
+  IPSET_FLAG_SKIP_COUNTER_UPDATE: 8,
+  IPSET_FLAG_EXIST: 1,
+} as const;
+
+/** No set, where a match or a target may have several. */
+export const IPSET_INVALID_ID = 0xffff;
+
 /** Flags of the match conntrack, its bits of a state, and IPS_CONFIRMED. */
 export const Conntrack = {
   STATE: 1,

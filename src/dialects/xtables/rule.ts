@@ -4,6 +4,8 @@ import {
   Conntrack,
   ERROR_TARGET,
   ERROR_TARGET_BYTES,
+  Flag,
+  IPSET_INVALID_ID,
   MATCH_HEADER_BYTES,
   MATCH_NAME,
   MATCH_REVISION,
@@ -29,12 +31,7 @@ export interface RuleSpec {
 export type Direction = 'src' | 'dst';
 
 const encoder = new TextEncoder();
-const [IPT_F_FRAG, IP6T_F_PROTO, IP6T_FRAG_FST] = [1, 1, 8];
-const [XT_ADDRTYPE_LOCAL, INVERT_DEST] = [4, 2];
-const [XT_TCP_INV_FLAGS, TCP, SYN, ACK] = [4, 6, 0x02, 0x10];
-const [SET_INVERT, SET_SKIP_COUNTER_UPDATE, IPSET_FLAG_EXIST] = [1, 1 << 3, 1];
-/** IPSET_INVALID_ID. */
-const NO_SET = 0xffff;
+const [TCP, SYN, ACK] = [6, 0x02, 0x10];
 
 export class Rule {
   readonly #shape: FamilyShape;
@@ -58,7 +55,7 @@ export class Rule {
 
   /** `-f`: IPv4 fragments behind the first. */
   laterFragment(): this {
-    this.#flag(IPT_F_FRAG);
+    this.#flag(Flag.IPT_F_FRAG);
     return this;
   }
 
@@ -66,7 +63,7 @@ export class Rule {
   fragment(first: boolean): this {
     const data = new Uint8Array(16);
     data.fill(0xff, 4, 8);
-    data[12] = first ? IP6T_FRAG_FST : 0;
+    data[12] = first ? Flag.IP6T_FRAG_FST : 0;
     return this.#match('frag', data);
   }
 
@@ -78,8 +75,8 @@ export class Rule {
   ): this {
     const data = new Uint8Array(48);
     data[2] = directions.length;
-    data[3] = sourceFlags(directions) | (not ? SET_INVERT : 0);
-    if (!count) data[40] = SET_SKIP_COUNTER_UPDATE;
+    data[3] = sourceFlags(directions) | (not ? Flag.IPSET_INV_MATCH : 0);
+    if (!count) data[40] = Flag.IPSET_FLAG_SKIP_COUNTER_UPDATE;
     this.#sets.push({ place: this.#length + MATCH_HEADER_BYTES, name });
     return this.#match('set', data);
   }
@@ -88,7 +85,7 @@ export class Rule {
   protocol(number: number, { not = false }: { readonly not?: boolean } = {}): this {
     this.#header[this.#shape.entry.protocol] = number;
     if (not) this.#header[this.#shape.entry.inverted] = XT_INV_PROTO;
-    if (this.#shape.family === 6) this.#flag(IP6T_F_PROTO);
+    if (this.#shape.family === 6) this.#flag(Flag.IP6T_F_PROTO);
     return this;
   }
 
@@ -101,7 +98,7 @@ export class Rule {
   /** `-p tcp -m tcp ! --tcp-flags SYN,ACK SYN`: a packet of TCP that would not begin a connection. */
   notSyn(): this {
     const ports = [0, 0, 0xff, 0xff];
-    const flags = [0, SYN | ACK, SYN, XT_TCP_INV_FLAGS];
+    const flags = [0, SYN | ACK, SYN, Flag.XT_TCP_INV_FLAGS];
     return this.protocol(TCP).#match('tcp', Uint8Array.of(...ports, ...ports, ...flags));
   }
 
@@ -128,12 +125,13 @@ export class Rule {
 
   /** `-m addrtype --src-type LOCAL`: the source is an address of this node. */
   sourceIsLocal(): this {
-    return this.#match('addrtype', Uint8Array.of(XT_ADDRTYPE_LOCAL, 0, 0, 0, 0, 0, 0, 0));
+    return this.#match('addrtype', Uint8Array.of(Flag.XT_ADDRTYPE_LOCAL, 0, 0, 0, 0, 0, 0, 0));
   }
 
   /** `-m addrtype ! --dst-type LOCAL`: the destination is no address of this node. */
   toElsewhere(): this {
-    return this.#match('addrtype', Uint8Array.of(0, 0, XT_ADDRTYPE_LOCAL, 0, INVERT_DEST, 0, 0, 0));
+    const local = Flag.XT_ADDRTYPE_LOCAL;
+    return this.#match('addrtype', Uint8Array.of(0, 0, local, 0, Flag.XT_ADDRTYPE_INVERT_DEST, 0, 0, 0));
   }
 
   /** `-m comment --comment TEXT`. */
@@ -153,8 +151,8 @@ export class Rule {
     const view = new DataView(data.buffer);
     data.set([directions.length, sourceFlags(directions)], 2);
     // No set to delete from, and no set to map with.
-    for (const place of [4, 8]) view.setUint16(place, NO_SET, true);
-    view.setUint32(12, IPSET_FLAG_EXIST, true);
+    for (const place of [4, 8]) view.setUint16(place, IPSET_INVALID_ID, true);
+    view.setUint32(12, Flag.IPSET_FLAG_EXIST, true);
     // The default timeout of the set.
     view.setUint32(16, 0xffffffff, true);
     const target = header('SET', MATCH_HEADER_BYTES + data.length, setTargetRevision);
