@@ -15,7 +15,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
  * Everything. The runner sorts files by their paths, so an absolute one comes first: emulated kernels take
  * the processor time that other files leave over, which is most of it.
  */
-const allFiles = [join(root, 'test/kernels/*.test.ts'), 'test/!(kernels)/**/*.test.ts', 'test/*.test.ts'];
+const allFiles = [join(root, 'test/kernels/**/*.test.ts'), 'test/!(kernels)/**/*.test.ts', 'test/*.test.ts'];
 
 // The machine's /run holds the xtables lock and named namespaces; here it is empty and ours to write to.
 const PREPARE = 'mount -t tmpfs tmpfs /run; exec "$@"';
