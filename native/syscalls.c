@@ -53,7 +53,7 @@ static bool span_of(napi_env env, napi_value value, struct span *span) {
 
 /* Reads the arguments by a shape: i int32, b Uint8Array, o Uint8Array or undefined, f function. */
 static bool arguments(napi_env env, napi_callback_info info, const char *shape, ...) {
-  napi_value values[6];
+  napi_value values[7];
   napi_valuetype type;
   size_t count = strlen(shape);
   if (napi_get_cb_info(env, info, &count, values, NULL, NULL) != napi_ok) return false;
@@ -61,11 +61,11 @@ static bool arguments(napi_env env, napi_callback_info info, const char *shape, 
   va_start(out, shape);
   bool good = true;
   for (size_t i = 0; good && shape[i]; i++) {
-    good = napi_typeof(env, values[i], &type) == napi_ok;
-    if (!good) break;
     if (shape[i] == 'i') good = napi_get_value_int32(env, values[i], va_arg(out, int32_t *)) == napi_ok;
+    else if (shape[i] == 'b') good = span_of(env, values[i], va_arg(out, struct span *));
+    else if (!(good = napi_typeof(env, values[i], &type) == napi_ok)) break;
     else if (shape[i] == 'f') *va_arg(out, napi_value *) = values[i], good = type == napi_function;
-    else if (shape[i] == 'o' && type == napi_undefined) *va_arg(out, struct span *) = (struct span){NULL, 0};
+    else if (type == napi_undefined) *va_arg(out, struct span *) = (struct span){NULL, 0};
     else good = span_of(env, values[i], va_arg(out, struct span *));
   }
   va_end(out);
@@ -198,9 +198,13 @@ static napi_value js_unwatch(napi_env env, napi_callback_info info) {
   return number(env, status);
 }
 
-static napi_value take_result(napi_env env, struct job *job) {
+/* A reply that fits goes into the caller's bytes; making new ones takes as long as a small commit. */
+static napi_value take_result(napi_env env, struct job *job, struct span out) {
+  bool replied = job->reply && job->status >= 0;
+  bool fits = replied && out.data && (size_t)job->status <= out.length;
+  if (fits) memcpy(out.data, job->reply, job->status);
   napi_value result =
-      job->reply && job->status >= 0 ? bytes_value(env, job->reply, job->status) : number(env, job->status);
+      replied && !fits ? bytes_value(env, job->reply, job->status) : number(env, job->status);
   job_free(job);
   return result;
 }
@@ -208,8 +212,8 @@ static napi_value take_result(napi_env env, struct job *job) {
 static napi_value js_submit(napi_env env, napi_callback_info info) {
   struct addon *addon = addon_of(env);
   int32_t operation, fd, split, token, micros;
-  struct span bytes;
-  if (!arguments(env, info, "iibiii", &operation, &fd, &bytes, &split, &token, &micros))
+  struct span bytes, out;
+  if (!arguments(env, info, "iibiiio", &operation, &fd, &bytes, &split, &token, &micros, &out))
     return number(env, -EINVAL);
   if (operation < 0 || operation >= OPERATIONS) return number(env, -EINVAL);
   struct job *job = malloc(sizeof *job + bytes.length);
@@ -217,7 +221,7 @@ static napi_value js_submit(napi_env env, napi_callback_info info) {
   *job = (struct job){.operation = operation, .fd = fd, .split = split, .token = token};
   job->length = bytes.length;
   if (bytes.length) memcpy(job->bytes, bytes.data, bytes.length);
-  if (threads_submit(addon->threads, job, micros)) return take_result(env, job);
+  if (threads_submit(addon->threads, job, micros)) return take_result(env, job, out);
   /* A pending operation keeps the process alive until its result is delivered. */
   if (addon->outstanding++ == 0) napi_ref_threadsafe_function(env, addon->doorbell);
   return NULL;
@@ -251,7 +255,7 @@ static void call(napi_env env, napi_ref reference, size_t count, const napi_valu
 
 static void deliver_result(napi_env env, struct addon *addon, struct job *job) {
   napi_value values[2] = {number(env, job->token)};
-  values[1] = take_result(env, job); /* frees the job */
+  values[1] = take_result(env, job, (struct span){NULL, 0}); /* frees the job */
   if (--addon->outstanding == 0) napi_unref_threadsafe_function(env, addon->doorbell);
   call(env, addon->on_result, 2, values);
 }

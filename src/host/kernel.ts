@@ -1,7 +1,7 @@
 // The only writer to the kernel: hands a transaction to the writer thread and returns the receipt.
 
 import type { DumpRequest, Transaction } from '../dialects/dialect.ts';
-import { type Receipt, receiptOf } from '../netlink/ack.ts';
+import { type Receipt, receiptOf, type Step } from '../netlink/ack.ts';
 import { Errno, NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/message.ts';
 import { endOfDump } from './dump.ts';
 import { type Native, Operation, type Outcome } from './native.ts';
@@ -13,6 +13,8 @@ export type Soon<T> = T | Promise<T>;
 
 /** How long the JavaScript thread waits for a commit before it does other work. */
 const patienceUs = 1000;
+/** Room for the reply to a commit that the kernel accepts, or for a few refusals. */
+const replyBytes = 4096;
 /** How many times a dump is requested if other writers change it while it is read. */
 const dumpTries = 4;
 
@@ -28,6 +30,8 @@ export class Kernel implements Disposable {
   readonly #native: Native;
   readonly #sockets = new Map<Door, NetlinkSocket>();
   readonly #waiting = new Map<number, (outcome: Outcome) => void>();
+  /** Each commit reads its reply here before the next one is submitted. */
+  readonly #reply = new Uint8Array(replyBytes);
   #token = 0;
 
   constructor(
@@ -64,11 +68,11 @@ export class Kernel implements Disposable {
     const { fd } = this.#socket(transaction.door);
     let index = 0;
     for (const step of transaction.steps) {
-      const split = step.halved === true ? -step.split : step.split;
-      const outcome = this.#submit(Operation.exchange, fd, step.bytes, split);
+      const outcome = this.#send(fd, step);
       if (outcome instanceof Promise) return this.#commitRest(transaction, index, outcome);
       index++;
-      const receipt = receiptOf(step, replies(outcome));
+      const isWritten = typeof outcome === 'number' && outcome >= 0;
+      const receipt = receiptOf(step, isWritten ? this.#reply.subarray(0, outcome) : replies(outcome));
       if (receipt.length > 0) return receipt;
     }
     return [];
@@ -132,12 +136,26 @@ export class Kernel implements Disposable {
     return await this.commit({ door, steps: after });
   }
 
+  /** Sends a step; what is replied at once is in `#reply`, if it fits. */
+  #send(fd: number, { bytes, split, halved }: Step<unknown>): Soon<Outcome> {
+    const place = halved === true ? -split : split;
+    return this.#soon(
+      this.#native.submit(Operation.exchange, fd, bytes, place, this.#nextToken(), patienceUs, this.#reply),
+    );
+  }
+
   #submit(operation: Operation, fd: number, bytes: Uint8Array, split: number): Soon<Outcome> {
+    return this.#soon(this.#native.submit(operation, fd, bytes, split, this.#nextToken(), patienceUs));
+  }
+
+  #nextToken(): number {
     this.#token = (this.#token + 1) & 0x3fffffff;
-    const token = this.#token;
-    const outcome = this.#native.submit(operation, fd, bytes, split, token, patienceUs);
-    if (outcome !== undefined) return outcome;
-    return new Promise((resolve) => this.#waiting.set(token, resolve));
+    return this.#token;
+  }
+
+  /** The outcome of what was submitted last. */
+  #soon(outcome: Outcome | undefined): Soon<Outcome> {
+    return outcome ?? new Promise((resolve) => this.#waiting.set(this.#token, resolve));
   }
 
   #socket(door: Door): NetlinkSocket {

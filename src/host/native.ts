@@ -71,7 +71,8 @@ export interface Native {
    * Hands one operation to the writer thread and waits at most `waitMicros` for it. Undefined: the operation
    * goes on, its result comes to the `onResult` callback with `token` (int32), and until then the process
    * stays alive. The bytes are copied. Operations run one at a time in the order submitted. -EXFULL (-54):
-   * 1,024 operations are waiting already.
+   * 1,024 operations are waiting already. With `reply`, a result in time that fits is written there, and
+   * its length is returned instead: no bytes are made for it.
    */
   submit(
     operation: Operation,
@@ -80,6 +81,7 @@ export interface Native {
     split: number,
     token: number,
     waitMicros: number,
+    reply?: Uint8Array,
   ): Outcome | undefined;
   /**
    * Announces a `submit` that follows at once: wakes the writer thread and keeps it awake for 200 us. Does

@@ -61,11 +61,15 @@ export function recordedNative(
       watchers.delete(fd);
       return say(`unwatch ${fd}`);
     },
-    submit(...[operation, fd, bytes, split, token, waitMicros]) {
+    submit(...[operation, fd, bytes, split, token, waitMicros, reply]) {
       const one = { operation, fd, bytes: bytes.slice(), split, token, waitMicros };
       submitted.push(one);
       if (operation === 1) say(`submit close ${fd}`);
-      return answers(one, submitted.length - 1);
+      const answer = answers(one, submitted.length - 1);
+      if (!(answer instanceof Uint8Array) || reply === undefined || answer.length > reply.length)
+        return answer;
+      reply.set(answer);
+      return answer.length;
     },
     prepare: () => say('prepare'),
     onResult(callback) {

@@ -5,6 +5,7 @@ import { loadNative, Operation } from '../../src/host/native.ts';
 import {
   addressOf,
   EAGAIN,
+  EINVAL,
   EMSGSIZE,
   ENOBUFS,
   getLoopback,
@@ -68,9 +69,33 @@ test('a send that fails is the result, and what the socket had received is gone'
   native.close(fd);
 });
 
-test('an exchange without a reply returns empty bytes', () => {
+test('a reply in time that fits is written to the bytes given for it, and only its length is returned', () => {
+  const datagram = new Uint8Array([1, 2, 3, 4, 5]);
+  const padded = new Uint8Array([1, 2, 3, 4, 5, 0, 0, 0]);
+  const exchanged = (reply: Uint8Array | undefined) => {
+    const fd = openSelfSocket(native, [datagram]);
+    const outcome = native.submit(Operation.exchange, fd, NOTHING, 0, 0, LONG_WAIT_MICROS, reply);
+    native.close(fd);
+    return outcome;
+  };
+  const room = new Uint8Array(9).fill(9);
+  assert.equal(exchanged(room), 8);
+  assert.deepEqual(room, new Uint8Array([...padded, 9]));
+  const exact = new Uint8Array(8);
+  assert.equal(exchanged(exact), 8);
+  assert.deepEqual(exact, padded);
+  const small = new Uint8Array(7).fill(9);
+  assert.deepEqual(exchanged(small), padded);
+  assert.deepEqual(small, new Uint8Array(7).fill(9));
+  assert.deepEqual(exchanged(undefined), padded);
+  assert.equal(exchanged(8 as never), -EINVAL);
+});
+
+test('an exchange without a reply returns empty bytes, or the length 0', () => {
   const fd = openRoute(native);
   assert.deepEqual(native.submit(Operation.exchange, fd, NOTHING, 0, 0, LONG_WAIT_MICROS), NOTHING);
+  const room = new Uint8Array(8);
+  assert.equal(native.submit(Operation.exchange, fd, NOTHING, 0, 0, LONG_WAIT_MICROS, room), 0);
   native.close(fd);
 });
 
