@@ -22,22 +22,26 @@ export function isEmpty(delta: Delta): boolean {
 }
 
 function compare<O extends KernelObject>(have: readonly O[], want: readonly O[]): Delta<O> {
-  if (have.length === 0) return { remove: nothing, add: want };
-  if (want.length === 0) return { remove: have.filter(({ foreign }) => !foreign), add: nothing };
   // A render keeps the order of a VIP's elements, so most elements of a changed VIP match from either end.
   const shorter = Math.min(have.length, want.length);
   let head = 0;
   while (head < shorter && isEqual(have[head], want[head])) head++;
   let tail = 0;
   while (tail < shorter - head && isEqual(have.at(-1 - tail), want.at(-1 - tail))) tail++;
+  if (head + tail === 0) return compareUnlike(have, want);
+  return compareUnlike(have.slice(head, have.length - tail), want.slice(head, want.length - tail));
+}
+
+/** Neither the first objects are equal nor the last. */
+function compareUnlike<O extends KernelObject>(have: readonly O[], want: readonly O[]): Delta<O> {
+  const isOneEach = have.length === 1 && want.length === 1;
+  if (isOneEach || have.length === 0 || want.length === 0)
+    return { remove: have.some(isForeign) ? have.filter(isOwn) : have, add: want };
   const left = new Map<string, O>();
-  for (let index = head; index < have.length - tail; index++) {
-    const object = have[index];
-    if (object?.foreign === false) left.set(object.id, object);
-  }
+  for (const object of have) if (isOwn(object)) left.set(object.id, object);
   const remove: O[] = [];
   const add: O[] = [];
-  for (const object of want.slice(head, want.length - tail)) {
+  for (const object of want) {
     const known = left.get(object.id);
     left.delete(object.id);
     if (known !== undefined && known.content === object.content) continue;
@@ -48,8 +52,15 @@ function compare<O extends KernelObject>(have: readonly O[], want: readonly O[])
   return { remove, add };
 }
 
-const nothing: readonly never[] = [];
+function isForeign({ foreign }: KernelObject): boolean {
+  return foreign;
+}
+
+function isOwn({ foreign }: KernelObject): boolean {
+  return !foreign;
+}
 
 function isEqual(had: KernelObject | undefined, wanted: KernelObject | undefined): boolean {
-  return had?.foreign === false && had.id === wanted?.id && had.content === wanted.content;
+  if (had === undefined || wanted === undefined || had.foreign) return false;
+  return had.equals?.(wanted) ?? (had.id === wanted.id && had.content === wanted.content);
 }

@@ -12,6 +12,8 @@ import type { ServiceKey } from '../state/service.ts';
 export interface KernelObject {
   readonly id: string;
   readonly content: string;
+  /** Compares ids and contents for an object that has to make its id first. */
+  equals?(other: KernelObject): boolean;
   /** The VIP it belongs to; null for the constant part. */
   readonly owner: Address | null;
   /** The Service that asked for it, if exactly one did. */

@@ -5,7 +5,7 @@ import { attributesOf, type Message, messagesOf, textOf, u16, u32 } from './read
 
 /**
  * One message of a step. If the kernel reports an offset in it, the object is the one at `(offset - first) /
- * stride`; a message about one object has stride 0.
+ * stride`. With stride 0 each object has a message of its own, and `sequence` is that of the first.
  */
 export interface MessageRecord<O> {
   readonly sequence: number;
@@ -54,8 +54,8 @@ export function receiptOf<O>(step: Step<O>, replies: Uint8Array): Receipt<O> {
     if (message.sequence === step.barrier) processed = true;
     if (message.type !== NLMSG_ERROR || u32(message.payload) === 0) continue;
     const { errno, offset, words } = readError(message);
-    const record = step.records.find(({ sequence }) => sequence === message.sequence);
-    refused.push({ object: objectAt(record, offset), errno, words });
+    const record = step.records.findLast(({ sequence }) => sequence <= message.sequence);
+    refused.push({ object: objectAt(record, message.sequence, offset), errno, words });
   }
   if (!processed && refused.length === 0) {
     refused.push({
@@ -94,9 +94,11 @@ export function describeErrno(errno: number, words: string = errnoWords[errno] ?
   return words === '' ? errnoName(errno) : `${errnoName(errno)}: ${words}`;
 }
 
-function objectAt<O>(record: MessageRecord<O> | undefined, offset: number): O | null {
+function objectAt<O>(record: MessageRecord<O> | undefined, number: number, offset: number): O | null {
   if (record === undefined) return null;
-  const { objects, first, stride } = record;
+  const { sequence, objects, first, stride } = record;
+  if (stride === 0) return objects[number - sequence] ?? null;
+  if (number !== sequence) return null;
   return objects[objects.length === 1 ? 0 : Math.floor((offset - first) / stride)] ?? null;
 }
 

@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { diff, isEmpty } from '../../src/dialects/delta.ts';
-import type { KernelObject, KernelObjects } from '../../src/dialects/dialect.ts';
-import { nothing } from './arbitraries.ts';
+import type { Dialect, KernelObject, KernelObjects } from '../../src/dialects/dialect.ts';
+import { nftables } from '../../src/dialects/nftables/dialect.ts';
+import { xtables } from '../../src/dialects/xtables/dialect.ts';
+import { anyVips, needsOf, nothing, plain, stateOf } from './arbitraries.ts';
 
 test('objects do not differ from themselves in another order', () => {
   fc.assert(
@@ -100,3 +102,19 @@ function anyObjects(): fc.Arbitrary<KernelObjects> {
       .map((list) => list.map(([id, content]) => object(`${prefix}${id}`, content)));
   return fc.record({ constants: some('c'), elements: some('e'), needs: fc.constant(null) });
 }
+
+test('an element equals another exactly if its id is the same', () => {
+  const places = { guard: 'raw', input: 'mangle', egress: 'mangle' } as const;
+  const dialects: Dialect[] = [nftables(plain), xtables({ ...plain, places, fragments: true })];
+  for (const { render } of dialects)
+    fc.assert(
+      fc.property(anyVips(3), anyVips(3), (one, other) => {
+        const needs = needsOf([...one, ...other]);
+        const elements = [one, other].flatMap((vips) => render(stateOf(vips, needs)).elements);
+        const larger = { ...needs, capacities: { ...needs.capacities, ports4: 1 << 20, ports6: 1 << 20 } };
+        elements.push(...render(stateOf(one, larger)).elements);
+        for (const a of elements)
+          for (const b of elements) assert.equal(a.equals?.(b), a.id === b.id, `${a.id} ${b.id}`);
+      }),
+    );
+});

@@ -84,25 +84,27 @@ test('an error offset at any byte of an element names that element, and any othe
 });
 
 test('several errors of one batch name their objects in order', () => {
-  const records = [1, 2, 3].map((sequence) => ({
-    sequence,
-    objects: [`object ${sequence}`],
-    first: 0,
-    stride: 0,
-  }));
-  const receipt = receiptOf(step(records), join(twoErrors, barrier));
-  assert.deepEqual(receipt, [
-    { object: 'object 1', errno: ENOENT, words: 'No such file or directory' },
-    { object: 'object 3', errno: ENOENT, words: 'No such file or directory' },
-  ]);
+  const names = ['object 1', 'object 2', 'object 3'];
+  const apart = names.map((name, index) => ({ sequence: index + 1, objects: [name], first: 0, stride: 0 }));
+  for (const records of [apart, [{ sequence: 1, objects: names, first: 0, stride: 0 }]]) {
+    const receipt = receiptOf(step(records), join(twoErrors, barrier));
+    assert.deepEqual(receipt, [
+      { object: 'object 1', errno: ENOENT, words: 'No such file or directory' },
+      { object: 'object 3', errno: ENOENT, words: 'No such file or directory' },
+    ]);
+  }
 });
 
-test('an error about the beginning of a batch names no object', () => {
-  const receipt = receiptOf(listStep, join(errorOf({ errno: ERESTART, sequence: 0 }), barrier));
-  assert.deepEqual(
-    receipt.map(({ object, errno }) => [object, errno]),
-    [[null, ERESTART]],
-  );
+test('an error about the beginning or the end of a batch names no object', () => {
+  const single = step([{ sequence: 1, objects: ['the only'], first: 0, stride: 0 }]);
+  for (const one of [listStep, single])
+    for (const sequence of [0, 2]) {
+      const receipt = receiptOf(one, join(errorOf({ errno: ERESTART, sequence, offset: first }), barrier));
+      assert.deepEqual(
+        receipt.map(({ object, errno }) => [object, errno]),
+        [[null, ERESTART]],
+      );
+    }
 });
 
 test('an error without an offset names the object of a message about one, and none of a list', () => {

@@ -142,6 +142,10 @@ class Element implements ElementObject {
   get id(): string {
     return `${this.version}:${this.key}`;
   }
+
+  equals(other: KernelObject): boolean {
+    return other instanceof Element && this.key === other.key && this.version === other.version;
+  }
 }
 
 /** The same elements, attached to the sets of the same name among these constants. */

@@ -1,6 +1,6 @@
 // ipset messages in one or more sends under construction. It records which object each message is about.
 
-import type { MessageRecord, Step } from '../../netlink/ack.ts';
+import type { Step } from '../../netlink/ack.ts';
 import type { Writer } from '../../netlink/writer.ts';
 import { type Address, addressBytes } from '../../state/address.ts';
 import { Command } from './constants.ts';
@@ -14,12 +14,13 @@ const mostMessages = 5000;
 export class Batch {
   #done: Step<XtObject>[] = [];
   readonly #writer: Writer;
-  #records: MessageRecord<XtObject>[] = [];
-  #sequence = 0;
+  /** What the messages of the current step are about; message number n about object n - 1. */
+  #objects: XtObject[] = [];
   /** The offset of the second half, which is sent only if the first draws no error; 0 if there is none. */
   #half = 0;
   #address: Address | undefined;
   #addressBytes: Uint8Array = new Uint8Array();
+  readonly #room = new Uint8Array(4);
 
   /** The caller writes nothing else to `writer` until it takes the steps. */
   constructor(writer: Writer) {
@@ -28,16 +29,17 @@ export class Batch {
 
   /** Ends the current step. The next step is sent only if every message of this one was accepted. */
   cut(): void {
-    if (this.#records.length === 0) return;
+    const objects = this.#objects;
+    if (objects.length === 0) return;
     // A request that the kernel answers after it has processed all messages before it.
-    const barrier = ++this.#sequence;
+    const barrier = objects.length + 1;
     command(this.#writer, Command.PROTOCOL, { sequence: barrier });
     const bytes = this.#writer.take();
     const halved = this.#half > 0;
     const split = halved ? this.#half : bytes.length;
-    this.#done.push({ bytes, split, halved, barrier, records: this.#records });
-    this.#records = [];
-    this.#sequence = 0;
+    const records = [{ sequence: 1, objects, first: 0, stride: 0 }];
+    this.#done.push({ bytes, split, halved, barrier, records });
+    this.#objects = [];
     this.#half = 0;
   }
 
@@ -71,16 +73,14 @@ export class Batch {
     const sequence = this.#next(object);
     if (object.key.address !== this.#address) {
       this.#address = object.key.address;
-      this.#addressBytes = addressBytes(object.key.address);
+      this.#addressBytes = addressBytes(object.key.address, this.#room);
     }
     element(this.#writer, type, sequence, { set, key: object.key, address: this.#addressBytes });
   }
 
   /** The sequence number of the next message, in a new step if this one is full. */
   #next(object: XtObject): number {
-    if (this.#records.length === mostMessages) this.cut();
-    const sequence = ++this.#sequence;
-    this.#records.push({ sequence, objects: [object], first: 0, stride: 0 });
-    return sequence;
+    if (this.#objects.length === mostMessages) this.cut();
+    return this.#objects.push(object);
   }
 }

@@ -34,14 +34,12 @@ export function encoder(): (delta: Delta<XtObject>) => Transaction<XtObject> {
 
 /** Nearly every delta has few elements only, so no sets have to be ordered. */
 function changeFew(batch: Batch, remove: readonly ElementObject[], add: readonly ElementObject[]): void {
-  const old: ElementObject[] = [];
-  const gone: ElementObject[] = [];
-  for (const element of remove) (isOwned(element.owner, add) ? old : gone).push(element);
-  letGo(batch, gone);
+  const stays = ({ owner }: ElementObject): boolean => isOwned(owner, add);
+  letGo(batch, remove, (element) => !stays(element));
   for (const element of add) if (!gates.has(element.set)) batch.element(Command.ADD, element);
-  if (old.length > 0) batch.halve();
+  if (remove.some(stays)) batch.halve();
   for (const element of add) if (gates.has(element.set)) batch.element(Command.ADD, element);
-  letGo(batch, old);
+  letGo(batch, remove, stays);
 }
 
 function isOwned(owner: ElementObject['owner'], elements: readonly ElementObject[]): boolean {
@@ -135,9 +133,13 @@ function tablesOf(remove: readonly TableObject[], add: readonly TableObject[]): 
 }
 
 /** Deletes a VIP from its gate before it deletes the VIP's ports. */
-function letGo(batch: Batch, elements: readonly ElementObject[]): void {
-  for (const element of elements) if (gates.has(element.set)) batch.element(Command.DEL, element);
-  for (const element of elements) if (!gates.has(element.set)) batch.element(Command.DEL, element);
+function letGo(batch: Batch, elements: readonly ElementObject[], goes = everyOne): void {
+  for (const one of elements) if (gates.has(one.set) && goes(one)) batch.element(Command.DEL, one);
+  for (const one of elements) if (!gates.has(one.set) && goes(one)) batch.element(Command.DEL, one);
+}
+
+function everyOne(_element: ElementObject): boolean {
+  return true;
 }
 
 /** Creates sets and adds every element except gate elements of sets in force. */

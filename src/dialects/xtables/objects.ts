@@ -84,9 +84,37 @@ export function setHandle({ name, content }: SetObject): SetHandle {
 }
 
 export function elementObject(set: SetHandle, key: Key, service: ServiceKey | null = null): ElementObject {
-  const id = `${set.version}:${keyText(key)}`;
-  const owner = key.address;
-  return { kind: 'element', id, content: '', set: set.name, key, owner, service, foreign: false };
+  return new Element(set, key, service);
+}
+
+/** Only a diff of elements needs ids, so an id is made when it is read. */
+class Element implements ElementObject {
+  readonly kind = 'element';
+  readonly content = '';
+  readonly foreign = false;
+  readonly set: string;
+  readonly version: string;
+  readonly key: Key;
+  readonly service: ServiceKey | null;
+
+  constructor(set: SetHandle, key: Key, service: ServiceKey | null) {
+    this.set = set.name;
+    this.version = set.version;
+    this.key = key;
+    this.service = service;
+  }
+
+  get owner(): Address {
+    return this.key.address;
+  }
+
+  get id(): string {
+    return `${this.version}:${keyText(this.key)}`;
+  }
+
+  equals(other: KernelObject): boolean {
+    return other instanceof Element && this.version === other.version && isSameKey(this.key, other.key);
+  }
 }
 
 /** The same elements, attached to the sets of the same name among these constants. */
@@ -113,6 +141,12 @@ export function keyText({ address, protocol, port, source, sourceLength }: Key):
   if (protocol === 0) return address;
   const text = `${address},${protocolText(protocol)}:${port}`;
   return source === null ? text : `${text},${source}/${sourceLength}`;
+}
+
+function isSameKey(one: Key, other: Key): boolean {
+  if (one.port !== other.port || one.protocol !== other.protocol || one.address !== other.address)
+    return false;
+  return one.source === other.source && one.sourceLength === other.sourceLength;
 }
 
 export function addressKey(address: Address): Key {
