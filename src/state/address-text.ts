@@ -5,9 +5,9 @@ const dot = 46;
 const zero = 48;
 const colon = 58;
 
-/** The 4 or 16 bytes that a text means; undefined if it is no address. */
-export function bytesOf(text: string): Uint8Array | undefined {
-  return text.includes(':') ? bytesOf6(text) : bytesOf4(text);
+/** The 4 or 16 bytes that a text means, 4 of them in `room`; undefined if it is no address. */
+export function bytesOf(text: string, room: Uint8Array = new Uint8Array(4)): Uint8Array | undefined {
+  return text.includes(':') ? bytesOf6(text) : bytesOf4(text, room);
 }
 
 /** Dotted quad, or RFC 5952: lower case, the first longest run of two or more zero groups shortened. */
@@ -31,8 +31,7 @@ export function textOf(bytes: Uint8Array): string {
   return text;
 }
 
-function bytesOf4(text: string): Uint8Array | undefined {
-  const bytes = new Uint8Array(4);
+function bytesOf4(text: string, bytes: Uint8Array): Uint8Array | undefined {
   let part = 0;
   let digits = 0;
   let value = 0;
@@ -70,7 +69,7 @@ function bytesOf6(text: string): Uint8Array | undefined {
       index++;
     }
     if (text.charCodeAt(index) === dot) {
-      const tail = bytesOf4(text.slice(start));
+      const tail = bytesOf4(text.slice(start), new Uint8Array(4));
       if (tail === undefined || length > 12) return undefined;
       bytes.set(tail, length);
       length += 4;

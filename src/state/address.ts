@@ -127,9 +127,9 @@ function agree(a: Uint8Array, b: Uint8Array, bits: number): boolean {
   return true;
 }
 
-/** The 4 or 16 bytes of an address in network order. */
-export function addressBytes(address: Address): Uint8Array {
-  const bytes = bytesOf(address);
+/** The 4 or 16 bytes of an address in network order. The 4 of IPv4 are in `room`, if it is given. */
+export function addressBytes(address: Address, room?: Uint8Array): Uint8Array {
+  const bytes = bytesOf(address, room);
   if (bytes === undefined) throw new AddressError(`not an address: ${quote(address)}`);
   return bytes;
 }

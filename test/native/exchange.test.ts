@@ -69,7 +69,7 @@ test('a send that fails is the result, and what the socket had received is gone'
   native.close(fd);
 });
 
-test('a reply in time that fits is written to the bytes given for it, and only its length is returned', () => {
+test('a reply in time that fits is written to the bytes given for it, and its length is returned', () => {
   const datagram = new Uint8Array([1, 2, 3, 4, 5]);
   const padded = new Uint8Array([1, 2, 3, 4, 5, 0, 0, 0]);
   const exchanged = (reply: Uint8Array | undefined) => {

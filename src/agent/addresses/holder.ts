@@ -73,7 +73,9 @@ export class Holder implements Disposable {
   /** The VIPs among these that are held and should not be. */
   excess(keys: Iterable<Address>): Address[] {
     const { ledger } = this.#parts;
-    return [...keys].filter((key) => ledger.held.has(key) && !ledger.isPlaced(key));
+    const excess: Address[] = [];
+    for (const key of keys) if (ledger.held.has(key) && !ledger.isPlaced(key)) excess.push(key);
+    return excess;
   }
 
   /** Reads interfaces and addresses, and updates which of these VIPs are held. Throws SystemCallError. */

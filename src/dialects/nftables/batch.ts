@@ -25,13 +25,13 @@ import {
   TableAttribute,
   tableName,
 } from './constants.ts';
+import { ListRecord, nextOf } from './list-record.ts';
 import {
   type ChainObject,
   type ElementObject,
   type NftObject,
   type SetObject,
   setFlags,
-  setOf,
   type TableObject,
 } from './objects.ts';
 
@@ -52,6 +52,8 @@ export class Batch {
   readonly #writer: Writer;
   #records: MessageRecord<NftObject>[] = [];
   #sequence = 0;
+  /** The sets of the elements that are being written. */
+  readonly #sets: string[] = [];
 
   constructor(writer: Writer) {
     this.#writer = writer;
@@ -161,36 +163,42 @@ export class Batch {
   elements(
     type: number,
     elements: readonly ElementObject[],
-    nameOf: (set: string) => string = (set) => set,
+    nameOf: (set: string) => string = ownName,
   ): void {
-    for (const [set, list] of Map.groupBy(elements, setOf)) {
-      const stride = 12 + (((list[0]?.key.length ?? 0) + 3) & ~3);
-      const most = Math.floor(listLimitBytes / stride);
-      for (let start = 0; start < list.length; start += most) {
-        const part = list.length <= most ? list : list.slice(start, start + most);
-        this.#elementList(type, nameOf(set), part, stride);
-      }
+    const sets = this.#sets;
+    sets.length = 0;
+    for (const { set } of elements) if (!sets.includes(set)) sets.push(set);
+    for (const set of sets) {
+      let from = nextOf(set, elements, 0);
+      while (from < elements.length) from = this.#elementList(type, nameOf(set), elements, from);
     }
   }
 
-  #elementList(type: number, set: string, elements: readonly ElementObject[], stride: number): void {
+  /** The elements of one set, beginning with the one at `from`. Returns where the next message begins. */
+  #elementList(type: number, name: string, elements: readonly ElementObject[], from: number): number {
     const writer = this.#writer;
     const before = writer.length;
     const message = this.#openMessage(type, type === Message.NEWSETELEM ? NLM_F_CREATE : 0);
     writer.attributeText(ElementListAttribute.TABLE, tableName);
-    writer.attributeText(ElementListAttribute.SET, set);
+    writer.attributeText(ElementListAttribute.SET, name);
     const list = writer.beginNest(ElementListAttribute.ELEMENTS);
     const first = writer.length - before;
-    for (const element of elements) {
+    const set = elements[from]?.set ?? '';
+    const stride = 12 + (((elements[from]?.key.length ?? 0) + 3) & ~3);
+    let left = Math.floor(listLimitBytes / stride);
+    let end = from;
+    for (; end < elements.length && left > 0; end = nextOf(set, elements, end + 1)) {
       const item = writer.beginNest(LIST_ELEM);
       const key = writer.beginNest(ElementAttribute.KEY);
-      writer.attributeLatin1(DATA_VALUE, element.key);
+      writer.attributeLatin1(DATA_VALUE, elements[end]?.key ?? '');
       writer.endNest(key);
       writer.endNest(item);
+      left--;
     }
     writer.endNest(list);
     writer.endMessage(message);
-    this.#records.push({ sequence: this.#sequence, objects: elements, first, stride });
+    this.#records.push(new ListRecord({ sequence: this.#sequence, first, stride, elements, from, end }));
+    return end;
   }
 
   #message(type: number, flags: number, object: NftObject, body: () => void): void {
@@ -212,6 +220,10 @@ export class Batch {
     this.#writer.endNest(this.#writer.beginNest(EXPR_DATA));
     this.#writer.endNest(expression);
   }
+}
+
+function ownName(set: string): string {
+  return set;
 }
 
 /** A request that the kernel answers after all errors of the batch before it. */

@@ -5,6 +5,8 @@
 const mostArguments = 1024;
 
 export function keyOf(bytes: Uint8Array): string {
+  const [a = 0, b = 0, c = 0, d = 0] = bytes;
+  if (bytes.length === 4) return String.fromCharCode(a, b, c, d);
   if (bytes.length > mostArguments)
     return keyOf(bytes.subarray(0, mostArguments)) + keyOf(bytes.subarray(mostArguments));
   // A string concatenated byte by byte would be a V8 rope that keeps all its pieces alive.

@@ -30,11 +30,12 @@ import { setShapes } from './set-shapes.ts';
  */
 export function renderer(options: NftOptions): (state: DesiredState) => KernelObjects<NftObject> {
   let known: { needs: Needs; constants: readonly NftObject[]; sets: Record<Family, FamilySets> } | undefined;
+  const room = new Uint8Array(4);
   return ({ needs, vips }) => {
     if (known?.needs !== needs)
       known = { needs, constants: ruleset(needs, options), sets: setsOf(needs, options) };
     const elements: ElementObject[] = [];
-    for (const vip of vips) vipElements(vip, known.sets, elements);
+    for (const vip of vips) vipElements(vip, keyOf(addressBytes(vip.address, room)), known.sets, elements);
     return { constants: known.constants, elements, needs: null };
   };
 }
@@ -74,10 +75,14 @@ function setsOf(needs: Needs, options: NftOptions): Record<Family, FamilySets> {
  * The gate comes last: when elements are added one after another, a VIP is filtered only once its ports are
  * in.
  */
-function vipElements(vip: VirtualIp, families: Record<Family, FamilySets>, out: ElementObject[]): void {
+function vipElements(
+  vip: VirtualIp,
+  key: string,
+  families: Record<Family, FamilySets>,
+  out: ElementObject[],
+): void {
   if (!vip.filtered) return;
   const sets = families[familyOf(vip.address)];
-  const key = keyOf(addressBytes(vip.address));
   for (const port of vip.ports) portElements(port, { address: vip.address, key }, sets, out);
   if (vip.egress) out.push(elementObject(sets.egress, key, vip.address));
   out.push(elementObject(sets.drop, key, vip.address));
