@@ -48,7 +48,7 @@ static int32_t send_all(int fd, const uint8_t *bytes, size_t length) {
 }
 
 static void reply(struct job *job, const uint8_t *bytes, size_t length) {
-  job->reply = malloc(length ? length : 1);
+  job->reply = length <= ROOM_BYTES ? job->room : malloc(length);
   job->status = job->reply ? (int32_t)length : -ENOMEM;
   if (job->reply && length) memcpy(job->reply, bytes, length);
 }

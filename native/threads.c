@@ -81,7 +81,7 @@ struct threads {
 };
 
 void job_free(struct job *job) {
-  free(job->reply);
+  if (job->reply != job->room) free(job->reply);
   free(job);
 }
 

@@ -9,16 +9,17 @@
 /* The numbers of Operation in src/host/native.ts. */
 enum operation { EXCHANGE, CLOSE, SETSOCKOPT, GETSOCKOPT, FLOCK, OPERATIONS };
 
-enum { MAX_WATCHES = 64, MAX_JOBS = 1024 };
+enum { MAX_WATCHES = 64, MAX_JOBS = 1024, ROOM_BYTES = 128 };
 
 struct job {
   struct job *next;
   int32_t operation, fd, split, token;
   bool polled;            /* The waiter stays awake, on another processor than the writer's. */
   int32_t status;         /* A result or -errno; with a reply, its length. */
-  uint8_t *reply;
+  uint8_t *reply;         /* `room`, or memory of its own. */
   _Atomic uint32_t state; /* WAITED_FOR, then DONE by the writer or LATE by the waiter, whichever is first. */
   size_t length;
+  uint8_t room[ROOM_BYTES]; /* For nearly every reply: what one thread allocates and another frees is slow. */
   _Alignas(8) uint8_t bytes[]; /* A copy, so that the caller may reuse its buffer while the result is late. */
 };
 

@@ -69,6 +69,15 @@ test('a send that fails is the result, and what the socket had received is gone'
   native.close(fd);
 });
 
+test('a reply of any length is returned whole', () => {
+  for (const length of [0, 4, 124, 128, 132, 65_532, 65_536, 65_540]) {
+    const datagram = Uint8Array.from({ length }, (_, index) => index % 251);
+    const fd = openSelfSocket(native, length === 0 ? [] : [datagram]);
+    assert.deepEqual(native.submit(Operation.exchange, fd, NOTHING, 0, 0, LONG_WAIT_MICROS), datagram);
+    native.close(fd);
+  }
+});
+
 test('a reply in time that fits is written to the bytes given for it, and its length is returned', () => {
   const datagram = new Uint8Array([1, 2, 3, 4, 5]);
   const padded = new Uint8Array([1, 2, 3, 4, 5, 0, 0, 0]);
