@@ -8,6 +8,7 @@ import { nftables } from '../../src/dialects/nftables/dialect.ts';
 import { tracer as nftablesTracer } from '../../src/dialects/nftables/trace.ts';
 import { tracer as xtablesTracer } from '../../src/dialects/xtables/trace.ts';
 import { parseAddress } from '../../src/state/address.ts';
+import type { VirtualIp } from '../../src/state/virtual-ip.ts';
 import { lacks } from '../agent/life.ts';
 import { nothing, stateOf } from '../dialects/arbitraries.ts';
 import { cannotUnshare, runIn } from '../namespaces.ts';
@@ -109,10 +110,10 @@ add vipward-src4 10.50.0.1,udp:53,192.0.2.0/24
 test('explain believes the kernel where the wanted rules differ, and points to vipward diff', () => {
   const web = vip('10.50.0.1', [port(80), port(53, sources('192.0.2.0/24'))]);
   const asked = packet('10.50.0.1', tcp, 80);
-  const of = (trace: Partial<Trace>, about: Packet = asked, known = true): Explanation =>
+  const of = (trace: Partial<Trace>, about: Packet = asked, known: VirtualIp | null = web): Explanation =>
     explain(about, {
       trace: { guarded: true, open: null, host: false, rule: 'rule', ...trace },
-      vip: known ? web : undefined,
+      vip: known ?? undefined,
       observe: false,
       foreign: [],
     });
@@ -122,7 +123,13 @@ test('explain believes the kernel where the wanted rules differ, and points to v
   assert.match(of({}, packet('10.50.0.1', tcp, 53, '192.0.2.7')).reason, /vipward diff/);
   assert.match(of({}, packet('10.50.0.1', tcp, 53, '192.0.3.7')).reason, /in none of loadBalancerSource/);
   assert.match(of({}, packet('10.50.0.1', tcp, 53)).reason, /open to 192\.0\.2\.0\/24 only; add --from/);
-  assert.match(of({ guarded: false }, asked, false).reason, /not guarded here/);
+  assert.match(of({ guarded: false }, asked, null).reason, /not guarded here/);
+  const onlyIPv4 = { vip: vip('fd50::1', [port(53, sources('192.0.2.0/24'))]), from: ['fd50::7', undefined] };
+  for (const from of onlyIPv4.from)
+    assert.match(
+      of({}, packet('fd50::1', tcp, 53, from), onlyIPv4.vip).reason,
+      /^loadBalancerSourceRanges names no range of IPv6, which closes the port to it$/,
+    );
   assert.deepEqual(of({ open: 'to all' }).services, ['default/web']);
 });
 

@@ -7,7 +7,7 @@ import { type ForeignChain, readForeign } from '../../dialects/nftables/foreign.
 import { readDropping } from '../../dialects/nftables/foreign-rules.ts';
 import { legacyDumps, readLegacy } from '../../dialects/xtables/foreign.ts';
 import type { Kernel } from '../../host/kernel.ts';
-import { prefixContains } from '../../state/address.ts';
+import { familyOf, prefixContains } from '../../state/address.ts';
 import { protocolNumbers, protocolText } from '../../state/port.ts';
 import type { VipPort, VirtualIp } from '../../state/virtual-ip.ts';
 
@@ -63,7 +63,7 @@ export function explain(
     readonly foreign: readonly ForeignChain[];
   },
 ): Explanation {
-  const { protocol, port: number, from } = packet;
+  const { protocol, port: number } = packet;
   const declared = vip?.ports.find(
     (port) => port.port === number && protocolNumbers[port.protocol] === protocol,
   );
@@ -78,7 +78,7 @@ export function explain(
     return { verdict: 'accept', rule: trace.rule, reason, services, foreign };
   }
   const why =
-    declared === undefined ? `${keyText(packet)} is declared by no Service` : whyShut(declared, from);
+    declared === undefined ? `${keyText(packet)} is declared by no Service` : whyShut(declared, packet);
   const reason = observe ? `${why}; counted only (--filter observe)` : why;
   return { verdict: observe ? 'accept' : 'drop', rule: trace.rule, reason, services, foreign };
 }
@@ -92,9 +92,12 @@ function whyUnguarded({ address }: Packet, vip: VirtualIp | undefined): string {
   return vip.filtered ? drift : `the Services on ${address} have opted out of filtering`;
 }
 
-function whyShut({ sources }: VipPort, from: Packet['from']): string {
+function whyShut({ sources }: VipPort, { address, from }: Packet): string {
   if (sources === null) return drift;
-  if (from === null) return `open to ${sources.join(', ') || 'no source'} only; add --from ADDRESS`;
+  const family = familyOf(address);
+  if (sources.every((prefix) => familyOf(prefix) !== family))
+    return `loadBalancerSourceRanges names no range of IPv${family}, which closes the port to it`;
+  if (from === null) return `open to ${sources.join(', ')} only; add --from ADDRESS`;
   const isIn = sources.some((prefix) => prefixContains(prefix, from));
   return isIn ? drift : `${from} is in none of loadBalancerSourceRanges`;
 }

@@ -1,6 +1,7 @@
 // The state of a VIP and its reason, from the controller's decisions and the nodes' reports.
 
-import { type Address, addressBytes } from '../../state/address.ts';
+import { type Address, addressBytes, familyOf } from '../../state/address.ts';
+import type { VipPort, VirtualIp } from '../../state/virtual-ip.ts';
 import type { Controller } from '../controller.ts';
 import type { Bar, Node } from '../owners/nodes.ts';
 import { lateAfterTicks } from '../owners/nominations.ts';
@@ -47,10 +48,25 @@ export function vipState(controller: Controller, address: Address): VipCondition
   if (isServing(owners, address)) {
     if (node.down.has(address)) return stranded(address, owner.node);
     const message =
-      refusal === undefined ? '' : `the last change was refused: ${refusal.code}: ${refusal.reason}`;
+      refusal === undefined
+        ? whoAdmitsNobody(controller.rules.get(address))
+        : `the last change was refused: ${refusal.code}: ${refusal.reason}`;
     return { state: 'serving', reason: refusal === undefined ? 'Announced' : refusal.code, message };
   }
   return { state: 'pending', reason: 'Allocated', message: `${owner.node} has not announced it yet` };
+}
+
+/** Names the Services that admit no client of the VIP's family; empty if there are none. */
+function whoAdmitsNobody(vip: VirtualIp | undefined): string {
+  if (vip?.filtered !== true) return '';
+  const family = familyOf(vip.address);
+  const isClosed = ({ sources }: VipPort): boolean =>
+    sources?.every((prefix) => familyOf(prefix) !== family) === true;
+  const [first, ...others] = new Set(vip.ports.filter(isClosed).map(({ service }) => service));
+  if (first === undefined) return '';
+  const who = others.length === 0 ? first : `${first} and ${others.length} more Services`;
+  const what = `the source ranges of ${who} name none of IPv${family}`;
+  return `${what}, so no client reaches its ports on ${vip.address}`;
 }
 
 function stranded(address: Address, node: string): VipCondition {

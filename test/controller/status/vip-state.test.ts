@@ -94,3 +94,17 @@ test('the record of a VIP whose link is down is not ready, an Event says so, and
   const again = written(down.record);
   deepEqual([again.condition, again.events], [['Ready', 'True', 'Announced'], []]);
 });
+
+test('a VIP that no source range is of the family of says so, and is served', async () => {
+  for (const [ranges, message] of [
+    [['192.0.2.0/24', 'fd00::/8'], ''],
+    [['fd00::/8'], `the source ranges of ${web} name none of IPv4, so no client reaches its ports on ${vip}`],
+  ] as const) {
+    const one = ruling();
+    one.controller.publish({ set: servicesOf(1, { loadBalancerSourceRanges: ranges }), remove: [] });
+    joined(one, hello('a', [{ address: vip, term }]));
+    await settled(one);
+    deepEqual(vipState(one.controller, vip), { state: 'serving', reason: 'Announced', message });
+    equal(vipStatus(one.controller, vip).services[0]?.message, message);
+  }
+});
