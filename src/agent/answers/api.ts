@@ -32,7 +32,7 @@ export function agentRoutes(agent: Agent): { readonly own: Route[]; readonly ope
   const sampling = coalesced(() => observed(agent));
   const open: Route[] = [
     { method: 'GET', path: '/healthz', isProbe: true, handle: () => text(200, 'ok\n') },
-    { method: 'GET', path: '/readyz', isProbe: true, handle: () => ready(agent) },
+    { method: 'GET', path: '/readyz', isProbe: true, handle: readiness(agent) },
     { method: 'GET', path: '/metrics', handle: async () => metrics(agent, await counters()) },
   ];
   const status = async () => nodeReport(agent, await counters());
@@ -60,14 +60,18 @@ function ofKernel(path: string, answer: Route['handle']): Route {
   return { method: 'GET', path, handle };
 }
 
-/** Ready once rules are in force, from disk or from a controller. */
-function ready({ loop, ledger }: Agent): Reply {
-  if (loop.inSync || ledger.committed.size > 0) return text(200, 'ok\n');
-  return failure(503, {
-    code: 'NotReady',
-    message: 'no rules are in force yet: no state on disk, and no controller has synced',
-    next: 'see the state of the streams in /status',
-  });
+/** Ready once rules are in force since the start, from disk or from a controller, and from then on. */
+function readiness({ loop, ledger }: Agent): () => Reply {
+  let isReady = false;
+  return () => {
+    isReady ||= loop.settled || ledger.committed.size > 0;
+    if (isReady) return text(200, 'ok\n');
+    return failure(503, {
+      code: 'NotReady',
+      message: 'no rules are in force yet, from the state on disk or from a controller',
+      next: 'see the problems and the state of the streams in /status',
+    });
+  };
 }
 
 function nodeReport(agent: Agent, counters: Counters): NodeReport {

@@ -20,7 +20,7 @@ function fixture() {
     asked.push(answer);
     return answer.promise;
   };
-  const [ledger, loop] = [new Ledger(), { settled: true, inSync: false }];
+  const [ledger, loop] = [new Ledger(), { settled: false, inSync: false }];
   const agent = {
     version: '0',
     ledger,
@@ -101,7 +101,7 @@ test('/explain answers a wrong parameter with its name and value', async () => {
   }
 });
 
-test('an agent is ready once rules of its disk are in force or it is in sync with a controller', async () => {
+test('an agent is ready once rules of its disk or a controller are in force, and stays ready', async () => {
   const codeOf = async ({ get }: ReturnType<typeof fixture>) => {
     const { status, body } = await get('/readyz', 'open');
     return [status, (body as { error?: { code: string } }).error?.code];
@@ -109,7 +109,12 @@ test('an agent is ready once rules of its disk are in force or it is in sync wit
   const [fresh, fromDisk, synced] = [fixture(), fixture(), fixture()];
   const address = '10.0.0.1' as Address;
   fromDisk.ledger.committed.set(address, { address, filtered: true, egress: false, ports: [] });
+  // A controller has sent its tables, and the kernel has not taken them yet.
   synced.loop.inSync = true;
-  assert.deepEqual(await codeOf(fresh), [503, 'NotReady']);
+  for (const agent of [fresh, synced]) assert.deepEqual(await codeOf(agent), [503, 'NotReady']);
+  synced.loop.settled = true;
+  for (const agent of [fromDisk, synced]) assert.deepEqual(await codeOf(agent), [200, undefined]);
+  fromDisk.ledger.committed.clear();
+  synced.loop.settled = false;
   for (const agent of [fromDisk, synced]) assert.deepEqual(await codeOf(agent), [200, undefined]);
 });
