@@ -4,7 +4,7 @@ import { mkdtempDisposableSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { chosenRole, outputOf } from '../../src/cli/settings.ts';
+import { chosenRole, outputOf, serverOf } from '../../src/cli/settings.ts';
 import { type Ran, run, startStub } from './stub.ts';
 
 const [ESC, shown] = ['\u001b', '?'];
@@ -214,4 +214,15 @@ test('the server of a status is chosen by a flag, then by a variable, the contro
   assert.throws(() => outputOf({ output: 'yaml' }, {}), {
     message: /^--output: expected table, wide or json/,
   });
+});
+
+test('without flags and variables a verb asks the servers of this machine, for ten seconds', () => {
+  for (const [role, url] of [
+    ['controller', 'http://127.0.0.1:9470'],
+    ['agent', 'http://127.0.0.1:9471'],
+  ] as const) {
+    const { origins, timeoutMs, token, ca } = serverOf(role, {}, { env: {}, err: { write: () => true } });
+    assert.deepEqual([origins.map(({ origin }) => origin), timeoutMs], [[url], 10_000]);
+    assert.deepEqual([token, ca], [undefined, undefined]);
+  }
 });

@@ -1,5 +1,5 @@
-// Streams that end while a name server is being asked.
-import { deepEqual } from 'node:assert/strict';
+// How many streams there are, also while a name server is being asked.
+import assert, { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { StreamsParts } from '../../../src/agent/stream/stream.ts';
@@ -49,3 +49,24 @@ for (const [what, lookAgainMs, names] of [
     await sleep(50);
     deepEqual([room.streams.all.length, room.names], [1, names]);
   });
+
+test('an agent keeps streams to three addresses of a name at most', async (t) => {
+  const found = [1, 2, 3, 4, 5].map((last) => ({ address: `127.0.0.${last}`, family: 4 }));
+  const streams = new Streams({
+    urls: ['ws://controllers.test:1', 'ws://others.test:1'],
+    lookAgainMs: 1,
+    now: () => performance.now(),
+    hello: () => assert.fail('nobody listens'),
+    onMessage: () => undefined,
+    onClose: () => undefined,
+    log: { warn: () => undefined } as unknown as StreamsParts['log'],
+    lookup: async (host) => (host === 'others.test' ? found.slice(0, 2) : found),
+    credentials: async () => ({ token: undefined, ca: undefined, cert: undefined, key: undefined }),
+  });
+  t.after(() => streams[Symbol.dispose]());
+  streams.start();
+  const of = (name: string) => streams.all.filter(({ url }) => url === `ws://${name}.test:1`);
+  await untilTrue(() => of('controllers').length === 3 && of('others').length === 2);
+  await sleep(100);
+  deepEqual([of('controllers').length, of('others').length], [3, 2]);
+});

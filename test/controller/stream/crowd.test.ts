@@ -158,3 +158,23 @@ test('the connections of one source address are limited, and another has its own
   });
   deepEqual([few[1]?.isClosed, other.isClosed], [false, false]);
 });
+
+test('a controller keeps 1,500 connections of one address, and serves another address', limit, async (t) => {
+  const { url } = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const { port } = new URL(url);
+  let closed = 0;
+  const from = async (localAddress: string): Promise<Socket> => {
+    const socket = connect({ port: Number(port), host: '127.0.0.1', localAddress });
+    t.after(() => socket.destroy());
+    socket.on('error', () => undefined).on('close', () => closed++);
+    await once(socket, 'connect');
+    return socket;
+  };
+  const many = Array.from({ length: 1501 }, () => from('127.0.0.1'));
+  await Promise.all(many);
+  await untilTrue(() => closed > 0);
+  const other = await from('127.0.0.2');
+  other.write('GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n');
+  match(String(await once(other, 'data')), /^HTTP\/1.1 200/);
+  equal(closed, 1);
+});
