@@ -109,7 +109,10 @@ test('each taker of the Lease rules with a generation above all before, in any s
 
 test('a written Lease reads back equal, with its duration in whole seconds', () => {
   const text = { namespace: 'ns', name: 'l', self, generation: 8, wallMs: 1e12, takenWallMs: 1e12 };
-  const read = readLease(leaseObject({ ...text, before: { uid: 'u', resourceVersion: '5' } }));
+  const written = leaseObject({ ...text, before: { uid: 'u', resourceVersion: '5' } });
+  const { metadata } = written as { metadata: { annotations: object } };
+  deepEqual(metadata.annotations, { 'vipward.io/address': '10.0.0.1:9470' });
+  const read = readLease(written);
   deepEqual(read, {
     holder: 'c1',
     generation: 8,
