@@ -1,0 +1,158 @@
+// What the flags of `--kubernetes` change at the API server, and what a controller says that cannot read all.
+import { deepEqual, equal, match } from 'node:assert/strict';
+import { hostname } from 'node:os';
+import { type TestContext, test } from 'node:test';
+import { untilTrue } from '../../../patience.ts';
+import { configOf, serviceObject, untilStatus } from '../../fixture.ts';
+import { controllerOf, FakeCluster } from './fake-cluster.ts';
+
+const limit = { timeout: 20_000 };
+const virtualIps = '/apis/vipward.io/v1alpha1/virtualips';
+
+function service(name: string, spec: object = {}, namespace = 'demo'): object {
+  const object = serviceObject(name, { namespace, spec }) as { readonly metadata: object };
+  return { ...object, metadata: { ...object.metadata, uid: name, resourceVersion: '1' } };
+}
+
+async function clusterOf(t: TestContext, ...services: readonly object[]): Promise<FakeCluster> {
+  const cluster = await new FakeCluster().listen(t);
+  cluster.objects.set('/api/v1/services', services);
+  return cluster;
+}
+
+test(
+  'a controller serves the classes that it is given, and Services without one unless told not to',
+  limit,
+  async (t) => {
+    const classed = (name: string) => service(name, { loadBalancerClass: `example.com/${name}` });
+    const cluster = await clusterOf(t, service('plain'), ...['a', 'b', 'c'].map(classed));
+    const served = async (...flags: readonly string[]) => {
+      const running = await controllerOf(t, cluster, '--leader-elect', 'false', ...flags);
+      await untilStatus(running, ({ reason }) => reason === null);
+      const { vips, ignored } = running.status();
+      return [vips.flatMap(({ services }) => services.map(({ key }) => key)).toSorted(), ignored];
+    };
+    const others = (...names: readonly string[]) =>
+      Object.fromEntries(names.map((name) => [`Service of class example.com/${name}`, 1]));
+    deepEqual(await served(), [['demo/plain'], others('a', 'b', 'c')]);
+    const flags = ['--load-balancer-class', 'example.com/a,example.com/b', '--default-class', 'false'];
+    deepEqual(await served(...flags), [
+      ['demo/a', 'demo/b'],
+      { ...others('c'), 'Service without a class': 1 },
+    ]);
+  },
+);
+
+test('--watch-namespaces lists Services of these namespaces and of no other', limit, async (t) => {
+  const cluster = await clusterOf(t, service('plain'));
+  for (const name of ['x', 'y'])
+    cluster.objects.set(`/api/v1/namespaces/${name}/services`, [service('web', {}, name)]);
+  const running = await controllerOf(t, cluster, '--watch-namespaces', 'x,y');
+  await untilStatus(running, ({ vips }) => vips.length === 2);
+  deepEqual(
+    running
+      .status()
+      .vips.flatMap(({ services }) => services.map(({ key }) => key))
+      .toSorted(),
+    ['x/web', 'y/web'],
+  );
+  equal(cluster.read.includes('/api/v1/services'), false);
+});
+
+/** The Lease that a controller with these flags writes first, and its path. */
+async function leaseOf(t: TestContext, ...flags: readonly string[]) {
+  const cluster = await clusterOf(t);
+  const running = await controllerOf(t, cluster, ...flags);
+  await untilTrue(() => cluster.written.length > 0);
+  const [{ path, body } = { path: '', body: {} }] = cluster.written;
+  const { metadata, spec } = body;
+  return { path, running, name: metadata.name, annotations: metadata.annotations, ...spec };
+}
+
+test(
+  'the Lease is in the namespace and under the name of the flags, and names its holder',
+  limit,
+  async (t) => {
+    const usual = await leaseOf(t);
+    equal(usual.path, '/apis/coordination.k8s.io/v1/namespaces/of-context/leases');
+    deepEqual([usual.name, usual.leaseDurationSeconds, usual.annotations], ['vipward-controller', 15, {}]);
+    match(usual.holderIdentity, new RegExp(`^${RegExp.escape(hostname())}_[0-9a-f]{8}$`));
+    const names = ['--namespace', 'ns', '--leader-elect-resource-name', 'other', '--identity', 'me'];
+    const more = ['--advertise', 'c1.example:9443', '--leader-elect-lease-duration', '30s'];
+    const named = await leaseOf(t, ...names, ...more);
+    equal(named.path, '/apis/coordination.k8s.io/v1/namespaces/ns/leases');
+    deepEqual([named.name, named.holderIdentity, named.leaseDurationSeconds], ['other', 'me', 30]);
+    deepEqual(named.annotations, { 'vipward.io/address': 'c1.example:9443' });
+    await untilStatus(named.running, ({ role, reason }) => role === 'active' && reason === null);
+    const { identity, leader, generation } = named.running.status();
+    deepEqual([identity, generation], ['me', 1]);
+    deepEqual(leader, { identity: 'me', address: 'c1.example:9443' });
+  },
+);
+
+test(
+  '--leader-elect false takes the Lease of another controller, a standby waits and names it',
+  limit,
+  async (t) => {
+    const cluster = await clusterOf(t, service('web'));
+    const spec = { holderIdentity: 'other', leaseDurationSeconds: 3600, leaseTransitions: 6 };
+    const metadata = { annotations: { 'vipward.io/address': 'c2:9470' }, uid: 'l', resourceVersion: '0' };
+    cluster.lease = { metadata, spec: { ...spec, renewTime: new Date().toISOString() } };
+    const standby = await controllerOf(t, cluster);
+    await untilStatus(standby, ({ reason }) => reason === 'Standby');
+    const { role, leader, vips } = standby.status();
+    deepEqual([role, leader, vips], ['standby', { identity: 'other', address: 'c2:9470' }, []]);
+    equal((await fetch(`${standby.url}/readyz`)).status, 200);
+    const body = JSON.stringify({ vip: '10.77.0.100', node: 'n1' });
+    const moved = await fetch(`${standby.url}/api/v1/move`, { method: 'POST', body });
+    deepEqual([moved.status, ((await moved.json()) as { leader: unknown }).leader], [421, leader]);
+    deepEqual(cluster.written, []);
+    const running = await controllerOf(t, cluster, '--leader-elect', 'false');
+    await untilStatus(running, ({ vips: given }) => given.length === 1);
+    equal(running.status().generation, 7);
+  },
+);
+
+test(
+  'without the definition of VirtualIPs a controller is not ready, and says which command applies it',
+  limit,
+  async (t) => {
+    const cluster = await clusterOf(t, service('web'));
+    cluster.refused.set(virtualIps, 404);
+    const running = await controllerOf(t, cluster);
+    const readyz = async () => {
+      const answer = await fetch(`${running.url}/readyz`);
+      return [answer.status, await answer.text()] as const;
+    };
+    const synced = { services: true, nodes: true, endpointSlices: true, virtualIPs: false };
+    await untilStatus(running, (status) => JSON.stringify(status.synced) === JSON.stringify(synced));
+    const [status, text] = await readyz();
+    equal(status, 503);
+    match(text, /virtualips: .*404.*: apply the CRDs by `vipward manifests crds \| kubectl apply -f -`/);
+    deepEqual(running.status().vips, []);
+    cluster.refused.delete(virtualIps);
+    await untilStatus(running, ({ vips }) => vips.length === 1);
+    deepEqual(await readyz(), [200, 'ok\n']);
+  },
+);
+
+test(
+  'a controller that cannot read EndpointSlices is not ready, and serves all but Local Services',
+  limit,
+  async (t) => {
+    const cluster = await clusterOf(t, service('web'), service('local', { externalTrafficPolicy: 'Local' }));
+    cluster.refused.set('/apis/discovery.k8s.io/v1/endpointslices', 403);
+    const running = await controllerOf(t, cluster);
+    await untilStatus(running, ({ vips, reason }) => reason === null && vips.length === 2);
+    const answer = await fetch(`${running.url}/readyz`);
+    equal(answer.status, 503);
+    match(await answer.text(), /endpointslices: .*403/);
+  },
+);
+
+test('the audience and the account of the agents are those of the flags', async () => {
+  const flags = ['--agent-service-account', 'ns/agents', '--agent-audience', 'ours'];
+  const { source } = await configOf(['--kubernetes', ...flags]);
+  const { agentAccount, agentAudience } = source.kind === 'kubernetes' ? source : {};
+  deepEqual([agentAccount, agentAudience], ['ns/agents', 'ours']);
+});
