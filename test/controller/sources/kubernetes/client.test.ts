@@ -1,0 +1,58 @@
+// The connections to the API server: a rotated CA counts for the next one.
+import { equal, rejects } from 'node:assert/strict';
+import { once } from 'node:events';
+import { copyFileSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { ApiClient } from '../../../../src/controller/sources/kubernetes/client.ts';
+import { Credentials } from '../../../../src/controller/sources/kubernetes/credentials.ts';
+import { readKubeconfig } from '../../../../src/controller/sources/kubernetes/kubeconfig.ts';
+import { type Certificate, certificate, noCertificates } from '../../../certificates.ts';
+import { ending, folder } from '../../fixture.ts';
+
+const pairOf = ({ pem, keyFile }: Certificate) => ({ cert: pem, key: readFileSync(keyFile) });
+
+/** A server with that certificate, and the path of a client to it that trusts a CA file. */
+async function rig(t: TestContext, pair: Certificate) {
+  const server = createServer(pairOf(pair), (_, response) => response.end('{}'));
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  ending(t).defer(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  const ca = join(folder(t), 'ca.pem');
+  const cluster = { server: `https://127.0.0.1:${port}`, 'certificate-authority': ca };
+  const value = {
+    'current-context': 'x',
+    contexts: [{ name: 'x', context: { cluster: 'x' } }],
+    clusters: [{ name: 'x', cluster }],
+  };
+  const access = readKubeconfig({ value, context: null, resolve: (path) => path });
+  const client = new ApiClient(access, new Credentials(access, {}), 'test');
+  ending(t).defer(() => client[Symbol.dispose]());
+  const ask = () => client.json({ path: '/', signal: AbortSignal.timeout(10_000) });
+  return { server, ca, ask };
+}
+
+test('a CA that is replaced in its file is trusted from the next request on', {
+  skip: noCertificates,
+}, async (t) => {
+  const [first, second] = [
+    certificate(folder(t), ['IP:127.0.0.1']),
+    certificate(folder(t), ['IP:127.0.0.1']),
+  ];
+  const { server, ca, ask } = await rig(t, first);
+  copyFileSync(first.certFile, ca);
+  await ask();
+  server.setSecureContext(pairOf(second));
+  server.closeAllConnections();
+  await rejects(ask(), { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
+  copyFileSync(second.certFile, ca);
+  await ask();
+  copyFileSync(first.certFile, ca);
+  await rejects(ask(), { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' }, 'a former connection is not used');
+  equal(server.listening, true);
+});
