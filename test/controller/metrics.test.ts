@@ -11,7 +11,9 @@ import { WebSocket } from 'ws';
 import { startController } from '../../src/controller/run.ts';
 import { checkMetrics, seriesValue } from '../metrics-page.ts';
 import { configOf, folder, runningController, service, untilStatus } from './fixture.ts';
+import { post } from './post.ts';
 import { agentOf } from './test-agent.ts';
+import { twoNodes } from './two-nodes.ts';
 
 const limit = { timeout: 20_000 };
 const scrape = async (url: string) => await (await fetch(`${url}/metrics`)).text();
@@ -117,6 +119,22 @@ test(
     });
   },
 );
+
+test('vipward_moves_total counts each completed move under its reason', limit, async (t) => {
+  const { running } = await twoNodes(t);
+  const vip = '10.77.0.100';
+  equal((await post(running.url, 'move', { vip, node: 'n2' })).status, 200);
+  equal((await post(running.url, 'drain', { node: 'n2' })).status, 200);
+  equal((await post(running.url, 'move', { vip, node: 'n2' })).status, 409);
+  const text = await scrape(running.url);
+  const counted = [...text.matchAll(/^vipward_moves_total\{reason="(\w+)"\} (\d+)$/gm)];
+  deepEqual(Object.fromEntries(counted.map(([, reason, count]) => [reason, Number(count)])), {
+    Asked: 1,
+    Drained: 1,
+    NoEligibleNode: 0,
+    NoLocalEndpoints: 0,
+  });
+});
 
 test('/readyz looks up no VIP', limit, async (t) => {
   const running = await runningController(t, { files: { 'a.yaml': service('web') } });

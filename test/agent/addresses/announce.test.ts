@@ -43,6 +43,16 @@ test('each VIP is announced by two ARP frames, and a VIP that was let go meanwhi
   );
 });
 
+test('a VIP is announced at once, again after 1, 2 and 4 seconds, and then no more', (t) => {
+  const { announcer, sent } = announcerOf(t);
+  announcer.announce(all.slice(0, 1).map(on(7)));
+  const countAfter = (ms: number) => {
+    t.mock.timers.tick(ms);
+    return sent.length;
+  };
+  deepEqual([0, 999, 1, 999, 1, 1999, 1, 60_000].map(countAfter), [2, 2, 4, 4, 6, 6, 8, 8]);
+});
+
 test('a VIP that has moved to another interface by its turn is announced there alone', (t) => {
   const { announcer, sent } = announcerOf(t);
   announcer.announce(all.map(on(7)));
