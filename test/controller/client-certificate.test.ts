@@ -1,9 +1,10 @@
 // What a client certificate allows, over real TLS: it admits the node that it names or the operator, and one
 // of another CA admits nobody.
-import { deepEqual, match } from 'node:assert/strict';
+import { deepEqual, match, ok } from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { type RequestOptions, request } from 'node:https';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { certificate, noCertificates } from '../certificates.ts';
@@ -89,3 +90,17 @@ test('undrain needs the client certificate of the operator', limit, async (t) =>
     codes.push(await undrain(running, { ca, ...shown }));
   deepEqual(codes, [401, 401, 401, 403, 200]);
 });
+
+test(
+  'a client that does not finish its TLS handshake is disconnected after five seconds',
+  limit,
+  async (t) => {
+    const { running } = await believing(t, [made(t, 'URI:vipward://node/n1')]);
+    const beganMs = performance.now();
+    const socket = connect(Number(new URL(running.url).port), '127.0.0.1').on('error', () => undefined);
+    t.after(() => socket.destroy());
+    await once(socket, 'close');
+    const tookMs = performance.now() - beganMs;
+    ok(tookMs > 4000 && tookMs < 30_000, `${tookMs}`);
+  },
+);

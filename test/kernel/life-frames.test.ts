@@ -82,6 +82,12 @@ const badFrames: readonly Bad[] = [
     reason: /^set\[0\]\.term\.generation: ImpossibleTerm: 4503599627370496 is above/,
   },
   {
+    what: 'a page with a term of 2^52',
+    say: (to) => to.say({ type: 'page', table: 'placements', buckets: [96], set: [placed] }),
+    code: 1008,
+    reason: /^set\[0\]\.term\.generation: ImpossibleTerm: 4503599627370496 is above/,
+  },
+  {
     what: 'a welcome of another cluster',
     say: (to) => to.welcome({ cluster: 'b9a6' }),
     code: 1008,

@@ -28,6 +28,8 @@ export class Peer {
   readonly url: string;
   readonly heard: AgentMessage[] = [];
   readonly closed: { readonly code: number; readonly reason: string }[] = [];
+  /** What the last agent offered to extend the framing by. */
+  extensions: string | undefined;
   generation: number;
   ruling: boolean;
   cluster: string;
@@ -40,7 +42,10 @@ export class Peer {
     this.generation = generation;
     this.ruling = ruling;
     this.url = `ws://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    server.on('connection', (socket) => this.#accept(socket));
+    server.on('connection', (socket, { headers }) => {
+      this.extensions = headers['sec-websocket-extensions'];
+      this.#accept(socket);
+    });
   }
 
   static async listen(

@@ -19,6 +19,8 @@ test('the agent obeys the ruling controller and sends a standby only hello and t
   await untilTrue(() => standby.heard.some(({ type }) => type === 'tick'));
   deepEqual(standby.types(), ['hello']);
   equal(agent.port(), 80);
+  // Compression would cost more than it saves: it is not even offered.
+  equal(ruling.extensions, undefined);
   deepEqual(
     agent.streams.all.map(({ state }) => state),
     ['open', 'open'],

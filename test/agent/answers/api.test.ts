@@ -42,8 +42,15 @@ function fixture() {
     const request = { url, signal, message: { socket: { destroyed: false } } };
     return await route.handle(request as Parameters<Route['handle']>[0]);
   };
-  return { asked, get, ledger, loop };
+  return { asked, get, ledger, loop, routes };
 }
+
+test('scrapers get metrics and health, and nothing that says more of this host', () => {
+  const paths = ({ path }: Route): string => path;
+  const { own, open } = fixture().routes;
+  assert.deepEqual(open.map(paths), ['/healthz', '/readyz', '/metrics']);
+  assert.deepEqual(own.slice(open.length).map(paths), ['/status', '/explain', '/diff', '/would-drop']);
+});
 
 test('concurrent scrapes read the counters once', async () => {
   const { asked, get } = fixture();

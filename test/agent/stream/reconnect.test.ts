@@ -20,11 +20,15 @@ test('each refused frame in a row doubles the pause, up to a minute', () => {
 /** The pauses of an agent between its attempts at a controller to whose hellos the test answers. */
 async function pausesOf(
   t: TestContext,
-  { answer, ...agent }: AgentSide & { readonly answer: (peer: Peer, round: number) => void },
+  {
+    answer,
+    share = 1,
+    ...agent
+  }: AgentSide & { readonly answer: (peer: Peer, round: number) => void; readonly share?: number },
 ): Promise<readonly number[]> {
   const pauses: number[] = [];
   const real = globalThis.setTimeout;
-  t.mock.method(Math, 'random', () => 1);
+  t.mock.method(Math, 'random', () => share);
   t.mock.method(globalThis, 'setTimeout', (then: () => void, ms: number) => {
     pauses.push(ms);
     return real(then, ms / 100);
@@ -47,6 +51,12 @@ test('a controller that sends only invalid frames is retried after ever longer p
 }, async (t) => {
   const answer = (peer: Peer) => peer.say({ type: 'nonsense' });
   deepEqual(ofDoubled(await pausesOf(t, { answer })), doubled);
+});
+
+test('a pause is a random share of the longest one', { timeout: 60_000 }, async (t) => {
+  const answer = (peer: Peer) => peer.say({ type: 'nonsense' });
+  const pauses = await pausesOf(t, { answer, share: 0.25 });
+  deepEqual(ofDoubled(pauses), [2000, 4000, 8000]);
 });
 
 test('a controller of another cluster is retried after ever longer pauses', {

@@ -9,11 +9,11 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
-import { boundSources } from '../../../src/controller/server.ts';
+import { boundSources, connectionLimit, makeServer } from '../../../src/controller/server.ts';
 import { Crowd, mostOfNode, unheardLimitBytes } from '../../../src/controller/stream/crowd.ts';
 import { heldFrameLimitBytes } from '../../../src/protocol/messages.ts';
 import { untilTrue } from '../../patience.ts';
-import { folder, runningController, service, untilStatus } from '../fixture.ts';
+import { configOf, folder, runningController, service, untilStatus } from '../fixture.ts';
 import { agentOf } from '../test-agent.ts';
 
 const limit = { timeout: 60_000 };
@@ -42,7 +42,9 @@ test('the connections of one credential are limited, and another one is admitted
   deepEqual(new Set(opened.map(([what]) => what)), new Set(['open']));
   match((await asked(t, running.url, 'one'))[0], /503/);
   match(running.status().refusedStreams.at(-1)?.reason ?? '', /too many connections by this credential/);
-  equal((await asked(t, running.url, 'two'))[0], 'open');
+  const [what, socket] = await asked(t, running.url, 'two');
+  // The client offers compression, and the controller takes no part in it.
+  deepEqual([what, socket.extensions], ['open', '']);
   opened[0]?.[1].terminate();
   await untilTrue(async () => (await asked(t, running.url, 'one'))[0] === 'open');
 });
@@ -177,4 +179,12 @@ test('a controller keeps 1,500 connections of one address, and serves another ad
   other.write('GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n');
   match(String(await once(other, 'data')), /^HTTP\/1.1 200/);
   equal(closed, 1);
+});
+
+test('the server of a controller limits its connections, whoever makes them', async () => {
+  const config = await configOf(['--services', '.', '--pool', 'p=10.77.0.0/24']);
+  const { signal } = new AbortController();
+  const ignore = () => undefined;
+  const server = makeServer(config, { listener: ignore, signal, onError: ignore, certificate: null });
+  equal(server.maxConnections, connectionLimit);
 });
