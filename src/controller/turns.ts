@@ -58,7 +58,7 @@ export class TurnQueue<Key> {
 
   add(keys: Iterable<Key>): void {
     for (const key of keys) this.#waiting.add(key);
-    if (this.#isRunning) return;
+    if (this.#isRunning || this.#waiting.size === 0) return;
     this.#isRunning = true;
     if (this.#isLater) setImmediate(() => inTurns(this.#steps(), this.#turns));
     else inTurns(this.#steps(), this.#turns);
