@@ -149,6 +149,11 @@ export class Ledger {
     return keys;
   }
 
+  /** True for a VIP outside --allow that is not placed here: it is for nodes with other ranges. */
+  isElsewhere({ code, key }: Refusal): boolean {
+    return code === 'Forbidden' && !this.placed.has(key);
+  }
+
   get refusals(): Refusal[] {
     return [...this.#refusals.rules.values(), ...this.#refusals.placements.values()];
   }

@@ -36,7 +36,8 @@ export async function metricsText(
   if (counters.size > 0) tallies.dropped.follow(dropped);
   const refusals = gauge('vipward_refusals', 'Resources that are refused now', 'reason');
   for (const reason of Object.values(RefusalCode)) refusals.set({ reason }, 0);
-  for (const { code } of ledger.refusals) refusals.inc({ reason: code });
+  for (const refusal of ledger.refusals)
+    if (!ledger.isElsewhere(refusal)) refusals.inc({ reason: refusal.code });
   const text = [
     await registry.metrics(),
     '\n',

@@ -62,9 +62,11 @@ export class Reporter {
   }
 
   readonly refuse = (refusal: Refusal): void => {
-    if (!this.#parts.ledger.refuse(refusal)) return;
-    if (refusal.code === 'AddressConflict') this.#parts.tallies.conflicts++;
-    this.#parts.log.warn({ ...refusal }, 'refused');
+    const { ledger, tallies, log } = this.#parts;
+    if (!ledger.refuse(refusal)) return;
+    if (refusal.code === 'AddressConflict') tallies.conflicts++;
+    if (ledger.isElsewhere(refusal)) log.debug({ ...refusal }, 'refused');
+    else log.warn({ ...refusal }, 'refused');
     this.session?.send({ type: 'refused', ...refusal });
   };
 

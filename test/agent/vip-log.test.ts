@@ -1,8 +1,10 @@
-// The log lines for VIPs that a node takes and lets go of, at level debug.
+// The log lines for VIPs that a node takes, lets go of and refuses.
 import { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Ledger } from '../../src/agent/ledger.ts';
 import { Reporter, type ReporterParts } from '../../src/agent/reporter.ts';
+import { Tallies } from '../../src/agent/tallies.ts';
+import type { RefusalCode } from '../../src/protocol/messages.ts';
 import type { Address } from '../../src/state/address.ts';
 import { logLines } from '../log-lines.ts';
 
@@ -12,12 +14,13 @@ const second = '10.77.0.101' as Address;
 function reporting(level: 'debug' | 'info') {
   const { log, lines } = logLines(level);
   const ledger = new Ledger();
-  const reporter = new Reporter({ ledger, log, isUsable: () => true } as unknown as ReporterParts);
+  const tallies = new Tallies();
+  const reporter = new Reporter({ ledger, log, tallies, isUsable: () => true } as unknown as ReporterParts);
   const hold = (key: Address) => {
     ledger.hold({ address: key, interfaceIndex: 2 });
     reporter.held([key]);
   };
-  const said = () => lines.map(({ event, address: of }) => `${event} ${of}`);
+  const said = () => lines.map(({ event, address: of, key }) => `${event} ${of ?? key}`);
   return { log, ledger, reporter, hold, said };
 }
 
@@ -39,4 +42,18 @@ test('a VIP that was held before the level became debug is not logged as taken',
   ledger.gone(address);
   reporter.held([address]);
   deepEqual(said(), [`vipLetGo ${address}`]);
+});
+
+test('a VIP outside --allow is logged as refused once it is placed here, before only at level debug', () => {
+  for (const level of ['info', 'debug'] as const) {
+    const { ledger, reporter, said } = reporting(level);
+    const refuse = (key: Address, code: RefusalCode, reason: string) =>
+      reporter.refuse({ table: 'rules', key, services: [], code, reason });
+    refuse(address, 'Forbidden', 'outside');
+    deepEqual(said(), level === 'info' ? [] : [`refused ${address}`]);
+    ledger.place({ address, term: { generation: 1, n: 1 } }, false);
+    refuse(address, 'Forbidden', 'outside now');
+    refuse(second, 'KernelRefused', 'full');
+    deepEqual(said().slice(-2), [`refused ${address}`, `refused ${second}`]);
+  }
 });

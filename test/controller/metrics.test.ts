@@ -9,10 +9,12 @@ import { setTimeout } from 'node:timers/promises';
 import { pino } from 'pino';
 import { WebSocket } from 'ws';
 import { startController } from '../../src/controller/run.ts';
+import type { NodeStatus } from '../../src/controller/status/status.ts';
+import type { Prefix } from '../../src/state/address.ts';
 import { checkMetrics, seriesValue } from '../metrics-page.ts';
 import { configOf, folder, runningController, service, untilStatus } from './fixture.ts';
 import { post } from './post.ts';
-import { agentOf } from './test-agent.ts';
+import { agentOf, type TestAgent } from './test-agent.ts';
 import { twoNodes } from './two-nodes.ts';
 
 const limit = { timeout: 20_000 };
@@ -79,6 +81,28 @@ test('a refused VIP, a refused Service, a node and a used address are counted on
     ].map((series) => seriesValue(text, series)),
     [1, 1, 1, 1, 1, 1],
   );
+});
+
+test('a VIP outside --allow of a node is a refusal unless another node has it', limit, async (t) => {
+  const running = await runningController(t, { files: { 'a.yaml': service('web') } });
+  const forbidden = async () =>
+    seriesValue(await scrape(running.url), 'vipward_refusals{reason="Forbidden"}');
+  const refuse = async (agent: TestAgent) => {
+    const key = running.status().vips[0]?.address;
+    agent.send({ type: 'refused', table: 'rules', key, services: [], code: 'Forbidden', reason: 'no' });
+    const isRefused = (node: NodeStatus) => node.name === agent.name && node.refusals.length === 1;
+    await untilStatus(running, ({ nodes }) => nodes.some(isRefused));
+  };
+  const far = agentOf(t, running, 'far', { hello: { allow: ['192.0.2.0/24' as Prefix] } });
+  await far.synced();
+  await refuse(far);
+  equal(await forbidden(), 1);
+  const near = agentOf(t, running, 'near');
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+  equal(await forbidden(), 0);
+  near.send({ type: 'held', vips: [] });
+  await refuse(near);
+  equal(await forbidden(), 1);
 });
 
 test(

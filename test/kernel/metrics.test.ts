@@ -31,16 +31,19 @@ test('the agent serves the documented metrics, and its drop counter outlives a V
 test('metrics count VIPs by state and family, and a VIP that is an address of the node as a conflict', {
   skip,
 }, async () => {
-  await using node = await Node.start({ services: [web] });
+  await using node = await Node.start({ services: [web], controllerArgs: ['--pool', 'far=10.99.0.0/24'] });
   node.run('ip address add 10.77.0.120/24 dev lan');
   const six = { ...web, name: 'six', addresses: ['fd77::100'] };
-  await node.setServices([web, six, { ...web, name: 'own', addresses: ['10.77.0.120'] }]);
+  const far = { ...web, name: 'far', addresses: ['10.99.0.150'] };
+  await node.setServices([web, six, far, { ...web, name: 'own', addresses: ['10.77.0.120'] }]);
   const text = await getText(node.node, 'http://127.0.0.1:9471/metrics');
   assert.equal(seriesValue(text, 'vipward_address_conflicts_total'), 1);
   assert.equal(seriesValue(text, 'vipward_refusals{reason="AddressConflict"}'), 1);
+  // A VIP outside --allow is for other nodes.
+  assert.equal(seriesValue(text, 'vipward_refusals{reason="Forbidden"}'), 0);
   const vips = (state: string, family: string): number =>
     seriesValue(text, `vipward_vips{state="${state}",filtered="true",ip_family="${family}"}`);
-  assert.deepEqual([vips('serving', 'IPv4'), vips('refused', 'IPv4')], [1, 1]);
+  assert.deepEqual([vips('serving', 'IPv4'), vips('refused', 'IPv4')], [1, 2]);
   assert.deepEqual([vips('serving', 'IPv6'), vips('refused', 'IPv6')], [1, 0]);
   assert.deepEqual([vips('pending', 'IPv4'), vips('released', 'IPv4')], [0, 0]);
 });
