@@ -48,6 +48,9 @@ export function readTokens(path: string): Tokens {
   return tokens;
 }
 
+const noToken =
+  'no token in it: the former tokens stay valid; to revoke them all, write one line with a new token';
+
 export interface TokensWatcher {
   readonly log: Log;
   readonly signal: AbortSignal;
@@ -56,8 +59,9 @@ export interface TokensWatcher {
 }
 
 /**
- * The tokens of a file, which is watched; null without a file. If a changed file cannot be read, the old
- * tokens stay in force. Throws UsageError if it cannot be read at first.
+ * The tokens of a file, which is watched; null without a file. If a changed file cannot be read or has no
+ * token, as while it is rewritten, the old tokens stay in force. Throws UsageError if it cannot be read at
+ * first.
  */
 export function watchTokens(
   path: string | undefined,
@@ -68,7 +72,9 @@ export function watchTokens(
   const onError = (error: Error) => log.error({ reason: error.message }, 'tokensRefused');
   const onChange = () => {
     try {
-      tokens = readTokens(path);
+      const read = readTokens(path);
+      if (read.size === 0 && tokens.size > 0) throw new UsageError(`--token-file ${path}: ${noToken}`);
+      tokens = read;
       log.info({ tokens: tokens.size }, 'tokensRead');
       onRead();
     } catch (error) {
