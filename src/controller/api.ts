@@ -1,7 +1,7 @@
 // The HTTP API of the controller: status, health, metrics, and the verbs that change something.
 
 import type { IncomingMessage } from 'node:http';
-import { failure, type Reply, type Route } from '../process/http.ts';
+import { bearerToken, failure, type Reply, type Route } from '../process/http.ts';
 import { type Address, AddressError, parseAddress } from '../state/address.ts';
 import type { Controller } from './controller.ts';
 import type { CoreEvent } from './core.ts';
@@ -33,7 +33,7 @@ type Changing = Pick<ApiInput, 'controller' | 'moveDeadlineMs' | 'happened'>;
 export function apiRoutes(input: ApiInput): readonly Route[] {
   const { controller, status, head, metrics, principalOf, rules } = input;
   const authorize = (message: IncomingMessage) => {
-    return operatorOnly(principalOf(message)) ?? (rules() ? null : misdirected(head()));
+    return operatorOnly(principalOf(message), message) ?? (rules() ? null : misdirected(head()));
   };
   const changing = (verb: string, handle: Route['handle']): Route => {
     return audited(verb, { method: 'POST', path: `/api/v1/${verb}`, authorize, handle }, input);
@@ -60,16 +60,16 @@ export function apiRoutes(input: ApiInput): readonly Route[] {
   ];
 }
 
-function operatorOnly(principal: Principal | null): Reply | null {
+function operatorOnly(principal: Principal | null, request: IncomingMessage): Reply | null {
   if (principal?.kind === 'anyone' || principal?.kind === 'operator') return null;
   const next =
     'give --token-file with the token of the line `operator TOKEN`, or a certificate for vipward://operator';
   if (principal === null) {
-    const reply = failure(401, {
-      code: 'Unauthorized',
-      message: 'the request has no valid credential',
-      next,
-    });
+    const message =
+      bearerToken(request) === null
+        ? 'the request has no token, and no valid certificate'
+        : 'the token of the request is not valid';
+    const reply = failure(401, { code: 'Unauthorized', message, next });
     return { ...reply, headers: { 'www-authenticate': 'Bearer' } };
   }
   return failure(403, {

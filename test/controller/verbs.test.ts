@@ -180,10 +180,18 @@ test('undrain needs the token of the operator, and not that of a node', limit, a
   const running = await runningController(t, { files: { 'a.yaml': service('web') }, argv });
   agentOf(t, running, 'n1', { token: 'secret-1' });
   await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
-  const ask = async (token?: string) => (await post(running.url, 'undrain', { node: 'n1' }, token)).status;
+  const ask = async (token?: string) => {
+    const { status, body } = await post(running.url, 'undrain', { node: 'n1' }, token);
+    return [status, body.error?.message];
+  };
   deepEqual(
     [await ask(), await ask('wrong'), await ask('secret-1'), await ask('secret-0')],
-    [401, 401, 403, 200],
+    [
+      [401, 'the request has no token, and no valid certificate'],
+      [401, 'the token of the request is not valid'],
+      [403, 'n1 is a node: only an operator may change placements'],
+      [200, undefined],
+    ],
   );
 });
 

@@ -1,6 +1,7 @@
 // Decides which request may open a stream, and for which node its connection may speak. Pure.
 
 import type { IncomingMessage } from 'node:http';
+import { bearerToken } from '../../process/http.ts';
 import { subprotocol } from '../../protocol/messages.ts';
 import { type Closing, policyViolation } from '../sessions.ts';
 import type { Refusal } from './refuse.ts';
@@ -25,18 +26,19 @@ export interface HubState {
 /** The only refusal that a request waits out: it ends once the Services have been read. */
 export const notReadYet: Refusal = { status: 503, reason: 'the controller has not read all Services yet' };
 
+const noToken = 'there is no token: a client certificate or Authorization: Bearer TOKEN of a node is needed';
+
 /** Why a request may not open a stream; null if it may. */
-export function whyNoStream({ url, headers }: IncomingMessage, hub: HubState): Refusal | null {
+export function whyNoStream(request: IncomingMessage, hub: HubState): Refusal | null {
+  const { url, headers } = request;
   if (URL.parse(url ?? '', 'http://localhost')?.pathname !== '/agent') {
     return { status: 404, reason: 'the path of the stream is /agent' };
   }
   // A web page in a browser on this machine could otherwise connect like any local process.
   if (headers.origin !== undefined) return { status: 403, reason: 'a web page may not open a stream' };
   if (!hub.isKnown) {
-    return {
-      status: 401,
-      reason: 'a client certificate or Authorization: Bearer TOKEN of a node is needed',
-    };
+    const reason = bearerToken(request) === null ? noToken : 'the token is not that of a node';
+    return { status: 401, reason };
   }
   const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
   if (!offered.includes(subprotocol))

@@ -50,15 +50,18 @@ for (const [status, reason, advice] of [
   });
 }
 
-test('the reason of an answer of 401 says which credential the controller needs', limit, async (t) => {
+test('the reason of an answer of 401 says whether a token is missing or wrong', limit, async (t) => {
   const tokens = join(folder(t), 'tokens');
   writeFileSync(tokens, 'n1 secret\n');
   const { url } = await runningController(t, { argv: ['--token-file', tokens] });
-  const said = await reasonAt(t, url.replace('http', 'ws'));
-  match(
-    said,
-    /^the controller answered 401: a client certificate or .* of a node is needed; put the token of this /,
-  );
+  const at = url.replace('http', 'ws');
+  const said = 'the controller answered 401: there is no token: a client certificate or ';
+  const missing = await reasonAt(t, at);
+  equal(missing.slice(0, said.length), said);
+  match(missing, / of a node is needed; put the token of this /);
+  const wrong = { token: 'wrong', ca: undefined, cert: undefined, key: undefined };
+  const next = await reasonAt(t, at, { credentials: async () => wrong });
+  match(next, /^the controller answered 401: the token is not that of a node; put the token of this /);
 });
 
 test(

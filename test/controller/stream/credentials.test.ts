@@ -67,24 +67,28 @@ test('removing a token closes the stream that it opened, and no other', limit, a
   equal(stays?.closed, null);
 });
 
-test('an emptied token file revokes nothing and is named; one line with a new token does', limit, async (t) => {
-  const tokens = join(folder(t), 'tokens');
-  writeFileSync(tokens, 'n1 secret-1\n');
-  const { log, lines } = logLines();
-  const running = await runningController(t, { argv: ['--token-file', tokens], log });
-  const agent = agentOf(t, running, 'n1', { token: 'secret-1' });
-  await agent.synced();
-  const refused = () => lines.filter(({ event }) => event === 'tokensRefused').map(({ reason }) => reason);
-  for (const [index, text] of ['', '# n1 secret-1\n'].entries()) {
-    writeFileSync(tokens, text);
-    await until('a refused file', () => refused().length > index);
-  }
-  const remedy = 'the former tokens stay valid; to revoke them all, write one line with a new token';
-  deepEqual(new Set(refused()), new Set([`--token-file ${tokens}: no token in it: ${remedy}`]));
-  equal(agent.closed, null);
-  writeFileSync(tokens, 'operator secret-2\n');
-  match((await agent.untilClosed()).reason, /credential is no longer valid/);
-});
+test(
+  'an emptied token file revokes nothing and is named; one line with a new token does',
+  limit,
+  async (t) => {
+    const tokens = join(folder(t), 'tokens');
+    writeFileSync(tokens, 'n1 secret-1\n');
+    const { log, lines } = logLines();
+    const running = await runningController(t, { argv: ['--token-file', tokens], log });
+    const agent = agentOf(t, running, 'n1', { token: 'secret-1' });
+    await agent.synced();
+    const refused = () => lines.filter(({ event }) => event === 'tokensRefused').map(({ reason }) => reason);
+    for (const [index, text] of ['', '# n1 secret-1\n'].entries()) {
+      writeFileSync(tokens, text);
+      await until('a refused file', () => refused().length > index);
+    }
+    const remedy = 'the former tokens stay valid; to revoke them all, write one line with a new token';
+    deepEqual(new Set(refused()), new Set([`--token-file ${tokens}: no token in it: ${remedy}`]));
+    equal(agent.closed, null);
+    writeFileSync(tokens, 'operator secret-2\n');
+    match((await agent.untilClosed()).reason, /credential is no longer valid/);
+  },
+);
 
 test('a request with the Origin of a web page opens no stream and changes nothing', limit, async (t) => {
   const running = await started(t);

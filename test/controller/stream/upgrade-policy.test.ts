@@ -28,8 +28,10 @@ test('a request opens a stream by its path and subprotocol, with a credential an
   const closed = { isKnown: false, isFull: true, isFullForIt: true, isOpen: false };
   deepEqual(asked({ headers: {} }, closed), [
     401,
-    'a client certificate or Authorization: Bearer TOKEN of a node is needed',
+    'there is no token: a client certificate or Authorization: Bearer TOKEN of a node is needed',
   ]);
+  const wrong = { headers: { authorization: 'Bearer wrong' } };
+  deepEqual(asked(wrong, closed), [401, 'the token is not that of a node']);
   for (const offered of [undefined, '', 'vipward.v2', 'xvipward.v1'])
     deepEqual(asked({ headers: { 'sec-websocket-protocol': offered } }, { ...closed, isKnown: true }), [
       400,
