@@ -123,6 +123,43 @@ test('a file that a ConfigMap drops is removed once its link is removed', limit,
   equal(running.status().vips[0]?.services[0]?.ports[0]?.port, 81);
 });
 
+for (const file of ['', 'a.yaml']) {
+  const what = file === '' ? 'of Services' : 'of the file of Services';
+  test(`another folder ${what} is followed at once, by a link or by a rename`, limit, async (t) => {
+    // The files are looked at when something has changed, and at no other time.
+    t.mock.timers.enable({ apis: ['setInterval'] });
+    const root = folder(t);
+    const path = join(root, 'now');
+    const put = (name: string, port: number) =>
+      writeFileSync(join(root, name, 'a.yaml'), service('web', { ports: [port] }));
+    const make = (name: string, port: number) => {
+      mkdirSync(join(root, name));
+      put(name, port);
+    };
+    make('v1', 81);
+    symlinkSync('v1', path);
+    const running = await runningController(t, { services: join(path, file) });
+    const serves = (port: number) =>
+      untilStatus(running, ({ vips }) => vips[0]?.services[0]?.ports[0]?.port === port);
+    await serves(81);
+    make('v2', 82);
+    symlinkSync('v2', join(root, 'next'));
+    renameSync(join(root, 'next'), path);
+    await serves(82);
+    put('v2', 83);
+    await serves(83);
+    rmSync(path);
+    make('now', 84);
+    await serves(84);
+    make('v3', 85);
+    renameSync(path, join(root, 'old'));
+    renameSync(join(root, 'v3'), path);
+    await serves(85);
+    put('now', 86);
+    await serves(86);
+  });
+}
+
 test('a problem of a file is logged once when it appears, and again when it ends', limit, async (t) => {
   const services = join(folder(t), 'later');
   const told: { readonly count: number; readonly problems: readonly string[] }[] = [];

@@ -3,7 +3,7 @@
 
 import { type FSWatcher, watch } from 'node:fs';
 import { readdir, readlink, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { ServiceKey } from '../../state/service.ts';
 import type { ServiceChanges, ServiceManifest } from '../service.ts';
 import { Catalog } from './catalog.ts';
@@ -19,7 +19,7 @@ export interface FileSourceInput {
   readonly signal: AbortSignal;
 }
 
-/** inotify can lose events when very many come at once: every file is checked again this often. */
+/** inotify can lose events when very many come at once, and sees no link further up: all is checked again. */
 const rescanMs = 10_000;
 
 const visible = /^[^.].*\.(ya?ml|json)$/;
@@ -47,7 +47,9 @@ export class FileSource {
   #found: { readonly set: ServiceManifest[]; readonly remove: ServiceKey[] } = { set: [], remove: [] };
   #rescanDue = true;
   #running: Promise<void> | undefined;
-  #watcher: FSWatcher | undefined;
+  readonly #watchers: FSWatcher[] = [];
+  /** The watched folder: its path and inode. */
+  #watched = '';
   #isFolder = false;
   /** True once all files of a scan were tried; until then the reading is partial. */
   #wasScanned = false;
@@ -93,7 +95,7 @@ export class FileSource {
         for (const file of files) await this.#read(file);
         // A reading without changes is reported too, so that the caller learns that it is complete.
         if (!this.#rescanDue && this.#due.size === 0) {
-          this.#wasScanned = this.#watcher !== undefined;
+          this.#wasScanned = this.#watched !== '';
           this.#report();
         }
       } catch (error) {
@@ -122,7 +124,7 @@ export class FileSource {
     const { path } = this.#input;
     try {
       this.#isFolder = (await stat(path)).isDirectory();
-      this.#watch();
+      await this.#watch();
       const found = this.#isFolder
         ? (await readdir(path)).filter((name) => visible.test(name))
         : [basename(path)];
@@ -131,24 +133,45 @@ export class FileSource {
     } catch (error) {
       const message = `${(error as Error).message}: create it, or correct --services`;
       this.catalog.fail(basename(path), { file: path, document: null, service: null, message });
-      this.#watcher?.close();
-      this.#watcher = undefined;
+      this.#unwatch();
       setTimeout(() => void this.readAll(), 500).unref();
     }
   }
 
-  /** Watches a file through its folder, to see another file renamed into its place. */
-  #watch(): void {
-    if (this.#watcher !== undefined) return;
-    const { path, signal } = this.#input;
-    const folder = this.#isFolder ? path : dirname(path);
-    const watcher = watch(folder, { signal, persistent: false });
-    watcher.on('change', (_, name) => this.#changed(String(name)));
+  /**
+   * Watches a file through its folder, to see another file renamed into its place. A folder is followed too:
+   * by a rename or a link another one may be at its path.
+   */
+  async #watch(): Promise<void> {
+    const folder = resolve(this.#isFolder ? this.#input.path : dirname(this.#input.path));
+    const { dev, ino } = await stat(folder);
+    const found = `${folder} ${dev} ${ino}`;
+    if (this.#watched === found) return;
+    this.#unwatch();
+    try {
+      this.#listen(dirname(folder), (name) => {
+        if (name === basename(folder)) void this.readAll();
+      });
+    } catch {
+      // This user may not read that folder: then the regular rescan finds the other one.
+    }
+    this.#listen(folder, (name) => this.#changed(name));
+    this.#watched = found;
+  }
+
+  #listen(folder: string, changed: (name: string) => void): void {
+    const watcher = watch(folder, { signal: this.#input.signal, persistent: false });
+    watcher.on('change', (_, name) => changed(String(name)));
     watcher.on('error', () => {
-      this.#watcher = undefined;
+      this.#unwatch();
       void this.readAll();
     });
-    this.#watcher = watcher;
+    this.#watchers.push(watcher);
+  }
+
+  #unwatch(): void {
+    for (const watcher of this.#watchers.splice(0)) watcher.close();
+    this.#watched = '';
   }
 
   #changed(name: string): void {
