@@ -7,7 +7,7 @@ import type { Problem } from './service.ts';
 import { AgentTokens } from './sources/kubernetes/agent-tokens.ts';
 import type { KubernetesConfig } from './sources/kubernetes/config.ts';
 import { SharedCertificate, type SharedCertificateInput } from './sources/kubernetes/shared-certificate.ts';
-import { RefusalLog } from './stream/refusal-log.ts';
+import { LimitedLog } from './stream/limited-log.ts';
 
 export interface ClusterIdentity {
   /** Null if no tokens of the cluster are accepted. */
@@ -27,7 +27,7 @@ export function makeIdentity(
   { log, ...parts }: IdentityParts,
 ): ClusterIdentity {
   const { client, confirm, signal } = parts;
-  const refusals = new RefusalLog<{ readonly reason: string }>({
+  const refusals = new LimitedLog<{ readonly reason: string }>({
     say: (refused) => log.warn(refused, 'agentTokenRefused'),
     kindOf: () => 'token',
     ofAnyKind: (refused) => refused,

@@ -4,8 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { aborted } from '../process/aborted.ts';
 import { routeListener } from '../process/http.ts';
 import type { Log, LogDestination } from '../process/log.ts';
-import { heartbeatMs, type Refused } from '../protocol/messages.ts';
-import type { Address } from '../state/address.ts';
+import { heartbeatMs } from '../protocol/messages.ts';
 import type { Pool } from './allocation/pools.ts';
 import { apiRoutes } from './api.ts';
 import type { ControllerConfig } from './config.ts';
@@ -24,9 +23,8 @@ import { connectionLimit, listenOn, makeServer } from './server.ts';
 import { Sessions } from './sessions.ts';
 import { headOf, type Status, statusOf } from './status/status.ts';
 import { statusText } from './status/status-text.ts';
-import type { RefusedAgent } from './stream/closed-connections.ts';
+import { AgentLog } from './stream/agent-log.ts';
 import { type Principal, principalOf, watchTokens } from './stream/credentials.ts';
-import { RefusalLog } from './stream/refusal-log.ts';
 
 /** Times that tests shorten. */
 export interface Timing {
@@ -143,12 +141,6 @@ function makeCore(config: ControllerConfig, input: CoreInput): Promise<Core> | C
   return makeKubernetesCore(config, source, input);
 }
 
-/** What a node refuses; `node` and `key` are null for many refusals together. */
-interface RefusedVip extends Pick<Refused, 'table' | 'code' | 'reason'> {
-  readonly node: string | null;
-  readonly key: Address | null;
-}
-
 interface HubParts extends RunInput {
   readonly timing: Timing;
   readonly whoIs: (request: IncomingMessage) => Principal | null;
@@ -158,6 +150,7 @@ function makeHub(
   { controller, readings, replaces, progressed, happened, isOpen, self }: Core,
   { log, timing, version, whoIs, signal }: HubParts,
 ): Hub {
+  const agentLog = new AgentLog(log);
   const sessions = new Sessions(controller, {
     generationRaised: (generation, node) => {
       log.warn({ generation, node }, 'GenerationRaised');
@@ -165,9 +158,9 @@ function makeHub(
       // The other agents were told the old generation: they must say hello again.
       hub.closeAll({ code: 1012, reason: `GenerationRaised: ${generation}` });
     },
-    refused: (node, { table, key, code, reason }) => refused.add({ node, table, key, code, reason }),
+    refused: (node, { table, key, code, reason }) => agentLog.refused.add({ node, table, key, code, reason }),
     impossibleTerm: (node, address) => {
-      impossible.add({ node, address });
+      agentLog.impossible.add({ node, address });
       happened({ kind: 'impossibleTerm', node, address });
     },
     progressed: () => {
@@ -179,35 +172,20 @@ function makeHub(
   const replacing = new Replacing({ controller, readings, ...replaces });
   const settling = new Settling({ ...timing, controller, onSettled: progressed });
   signal.addEventListener('abort', () => settling.dispose(), { once: true });
-  const impossible = new RefusalLog<{ readonly node: string | null; readonly address: string | null }>({
-    say: (claim) => log.warn(claim, 'ImpossibleTerm'),
-    kindOf: ({ node, address }) => `${node} ${address}`,
-    ofAnyKind: () => ({ node: null, address: null }),
-  });
-  const refused = new RefusalLog<RefusedVip>({
-    say: (vip) => log.warn(vip, 'refused'),
-    kindOf: ({ node, table, key, code }) => `${node} ${table} ${key} ${code}`,
-    ofAnyKind: (vip) => ({ ...vip, node: null, key: null }),
-  });
-  const refusals = new RefusalLog<RefusedAgent>({
-    say: (refused) => log.warn(refused, 'agentRefused'),
-    kindOf: ({ code, peer }) => `${code} ${peer}`,
-    ofAnyKind: (refused) => ({ ...refused, node: null, peer: null }),
-  });
   const hub: Hub = new Hub({
     sessions,
     authenticate: (request) => nodeOf(whoIs(request)),
     isOpen,
     self: () => ({ version, ...self() }),
-    onGreeted: (node) => log.info({ node }, self().ruling ? 'agentConnected' : 'agentHeard'),
+    onGreeted: (node) => agentLog[self().ruling ? 'connected' : 'heard'].add({ node }),
     onClosed: (node, how) => {
-      log.info({ node, ...how }, 'agentClosed');
+      agentLog.closed.add({ node, ...how });
       controller.closedConnections.ended(node, { node, ...how });
     },
     onTurnedAway: (refused) => {
       const { peer: _, ...ended } = refused;
       controller.closedConnections.turnedAway(ended);
-      refusals.add(refused);
+      agentLog.turnedAway.add(refused);
     },
     onError: (error) => log.error({ reason: String(error) }, 'frameFailed'),
     connectionLimit,

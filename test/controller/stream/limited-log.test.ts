@@ -1,10 +1,10 @@
-// The log lines for refused connections: enough to see who connects, and no more.
+// The log lines that agents and strangers cause: enough to see who connects, and no more.
 import { deepEqual, equal } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { RefusedAgent } from '../../../src/controller/stream/closed-connections.ts';
-import { RefusalLog } from '../../../src/controller/stream/refusal-log.ts';
+import { LimitedLog } from '../../../src/controller/stream/limited-log.ts';
 import type { Hello } from '../../../src/protocol/messages.ts';
 import { logLines } from '../../log-lines.ts';
 import { untilTrue } from '../../patience.ts';
@@ -18,7 +18,7 @@ const one: RefusedAgent = { node: null, code: 401, reason: 'no credential', peer
 function heard(t: TestContext) {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const said: (RefusedAgent & { readonly count: number })[] = [];
-  const log = new RefusalLog<RefusedAgent>({
+  const log = new LimitedLog<RefusedAgent>({
     say: (refused) => said.push(refused),
     kindOf: ({ code, peer }) => `${code} ${peer}`,
     ofAnyKind: (refused) => ({ ...refused, peer: null }),
@@ -88,6 +88,27 @@ test('a wrong token and a hello for another node are logged as agentRefused', li
     [
       [40, null, 401, '127.0.0.1', 1],
       [40, 'n1', 1008, '127.0.0.1', 1],
+    ],
+  );
+});
+
+test('however often a node connects, that is logged once in a minute', limit, async (t) => {
+  const { log, lines } = logLines();
+  const running = await runningController(t, { log });
+  for (const name of ['n1', 'n1', 'n1', 'n1', 'n2']) {
+    const agent = agentOf(t, running, name);
+    await agent.synced();
+    await agent.close();
+  }
+  const said = () => lines.filter(({ event }) => /^agent(Connected|Closed)$/.test(event));
+  await untilTrue(() => said().some(({ event, node }) => event === 'agentClosed' && node === 'n2'));
+  deepEqual(
+    said().map(({ event, node, count, code }) => [event, node, count, code]),
+    [
+      ['agentConnected', 'n1', 1, undefined],
+      ['agentClosed', 'n1', 1, 1005],
+      ['agentConnected', 'n2', 1, undefined],
+      ['agentClosed', 'n2', 1, 1005],
     ],
   );
 });
