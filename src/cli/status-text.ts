@@ -96,9 +96,13 @@ function troubles(status: ControllerStatus): string[] {
   );
   const lines = [...refused, ...inPart].map(({ key, reason, message }) => [key, reason, message].map(plain));
   if (lines.length > 0) tables.push(table(['REFUSED', 'REASON', 'MESSAGE'], lines));
-  const byNodes = nodes.flatMap(({ name, refusals = [] }) =>
-    refusals.map(({ key, code, reason }) => [key, name, code, reason].map(plain)),
-  );
+  const owners = new Map(vips.map(({ address, node }) => [address, node]));
+  const byNodes = nodes.flatMap(({ name, refusals = [] }) => {
+    // A VIP outside --allow of the node is as requested while another node has it.
+    const isHere = (key: string) => [name, null, undefined].includes(owners.get(key));
+    const shown = refusals.filter(({ key, code }) => code !== 'Forbidden' || isHere(key));
+    return shown.map(({ key, code, reason }) => [key, name, code, reason].map(plain));
+  });
   if (byNodes.length > 0) {
     const shown = table(['REFUSED VIP', 'BY NODE', 'REASON', 'MESSAGE'], byNodes.slice(0, mostRows));
     tables.push(shown + moreText(byNodes.length));

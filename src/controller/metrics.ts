@@ -6,8 +6,6 @@ import { familyOf } from '../state/address.ts';
 import { type Pool, poolOf, poolSizes } from './allocation/pools.ts';
 import type { Controller } from './controller.ts';
 import type { LoopLag } from './loop-lag.ts';
-import type { Node } from './owners/nodes.ts';
-import type { KeptRefusal } from './owners/refusals.ts';
 import { RefusalReason } from './service.ts';
 import type { StatusInput } from './status/status.ts';
 import { VipState, vipState } from './status/vip-state.ts';
@@ -64,7 +62,7 @@ export async function scrape(input: MetricsInput): Promise<Scrape> {
     for (const { reason } of list) refusals.inc({ reason });
   for (const node of all)
     for (const refusal of node.refusals.values())
-      if (!isElsewhere(controller, node, refusal)) refusals.inc({ reason: refusal.code });
+      if (!controller.owners.isElsewhere(node, refusal)) refusals.inc({ reason: refusal.code });
   const addresses = gauge('vipward_pool_addresses', 'Addresses of the pools', 'pool', 'state', 'ip_family');
   const pools = input.pools();
   const taken = new Map<string, number>();
@@ -99,12 +97,6 @@ function allOf(steps: Iterator<void, void>): Promise<void> {
     }
   };
   return new Promise((done, failed) => inTurns({ next: () => next(failed) }, { done }));
-}
-
-/** True for a VIP outside --allow of the node that another node has: nodes may have different ranges. */
-function isElsewhere({ owners }: Controller, { name }: Node, { code, key }: KeptRefusal): boolean {
-  const owner = owners.ownerOf(key);
-  return code === 'Forbidden' && owner !== undefined && owner.node !== name;
 }
 
 /** Counts VIPs by `STATE FILTERED FAMILY`. */

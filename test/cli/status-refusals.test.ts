@@ -53,3 +53,24 @@ test('one refusal and one kind that is ignored are shown, and nothing where ther
   const refusal = { key: '10.0.0.1', code: 'Forbidden', reason: 'no' };
   match(text({ nodes: [{ ...node, refusals: [refusal] }] }), /\n10\.0\.0\.1 +n1 +Forbidden +no\n$/);
 });
+
+test('a VIP outside --allow of a node is no row while another node has it', () => {
+  const refusal = { key: '10.0.0.1', code: 'Forbidden', reason: 'no' };
+  const node = {
+    connected: true,
+    seq: 1,
+    lagMs: 1,
+    refusals: [refusal, { ...refusal, code: 'KernelRefused' }],
+  };
+  const nodes = [
+    { name: 'n1', ...node },
+    { name: 'n2', ...node },
+  ];
+  const vip = { address: '10.0.0.1', term: null, state: 'serving', reason: '', services: [] };
+  const rows = (of: string | null) => {
+    const out = controllerText({ vips: [{ ...vip, node: of }], nodes }, 'table', null);
+    return [...out.matchAll(/^10\.0\.0\.1 +(\S+) +(\S+) +no$/gm)].map(([, name, code]) => `${name} ${code}`);
+  };
+  deepEqual(rows(null), ['n1 Forbidden', 'n1 KernelRefused', 'n2 Forbidden', 'n2 KernelRefused']);
+  deepEqual(rows('n2'), ['n1 KernelRefused', 'n2 Forbidden', 'n2 KernelRefused']);
+});

@@ -103,19 +103,21 @@ test(
   },
 );
 
+/** Writes the next version of a mounted ConfigMap, as a kubelet does. */
+function mount(services: string, version: string, files: Readonly<Record<string, string>>): void {
+  mkdirSync(join(services, version));
+  for (const [file, text] of Object.entries(files)) writeFileSync(join(services, version, file), text);
+  symlinkSync(version, join(services, '..data_tmp'));
+  renameSync(join(services, '..data_tmp'), join(services, '..data'));
+}
+
 test('a file that a ConfigMap drops is removed once its link is removed', limit, async (t) => {
   const services = folder(t);
-  const mount = (name: string, files: Readonly<Record<string, string>>) => {
-    mkdirSync(join(services, name));
-    for (const [file, text] of Object.entries(files)) writeFileSync(join(services, name, file), text);
-    symlinkSync(name, join(services, '..data_tmp'));
-    renameSync(join(services, '..data_tmp'), join(services, '..data'));
-  };
   for (const file of ['a.yaml', 'b.yaml']) symlinkSync(`..data/${file}`, join(services, file));
-  mount('..1', { 'a.yaml': service('web'), 'b.yaml': service('api') });
+  mount(services, '..1', { 'a.yaml': service('web'), 'b.yaml': service('api') });
   const running = await runningController(t, { services });
   await untilStatus(running, ({ vips }) => vips.length === 2);
-  mount('..2', { 'a.yaml': service('web', { ports: [81] }) });
+  mount(services, '..2', { 'a.yaml': service('web', { ports: [81] }) });
   await untilStatus(running, ({ problems }) => problems.length === 1);
   equal(running.status().vips.length, 2);
   rmSync(join(services, 'b.yaml'));
@@ -124,7 +126,7 @@ test('a file that a ConfigMap drops is removed once its link is removed', limit,
 });
 
 for (const file of ['', 'a.yaml']) {
-  const what = file === '' ? 'of Services' : 'of the file of Services';
+  const what = file === '' ? 'of Services' : 'of a file of Services';
   test(`another folder ${what} is followed at once, by a link or by a rename`, limit, async (t) => {
     // The files are looked at when something has changed, and at no other time.
     t.mock.timers.enable({ apis: ['setInterval'] });
@@ -158,6 +160,23 @@ for (const file of ['', 'a.yaml']) {
     put('now', 86);
     await serves(86);
   });
+
+  test(
+    `the next version of a ConfigMap as a ${file === '' ? 'folder' : 'file'} is read at once`,
+    limit,
+    async (t) => {
+      t.mock.timers.enable({ apis: ['setInterval'] });
+      const services = folder(t);
+      symlinkSync('..data/a.yaml', join(services, 'a.yaml'));
+      mount(services, '..1', { 'a.yaml': service('web') });
+      const running = await runningController(t, { services: join(services, file) });
+      await untilStatus(running, ({ vips }) => vips.length === 1);
+      for (const port of [81, 82]) {
+        mount(services, `..${port}`, { 'a.yaml': service('web', { ports: [port] }) });
+        await untilStatus(running, ({ vips }) => vips[0]?.services[0]?.ports[0]?.port === port);
+      }
+    },
+  );
 }
 
 test('a problem of a file is logged once when it appears, and again when it ends', limit, async (t) => {

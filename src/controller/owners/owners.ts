@@ -13,6 +13,7 @@ import type { Node } from './nodes.ts';
 import type { Nominations } from './nominations.ts';
 import { Outbox } from './outbox.ts';
 import { Ownership, type OwnershipInput } from './ownership.ts';
+import type { KeptRefusal } from './refusals.ts';
 import { Scheduler } from './scheduler.ts';
 
 export interface OwnersInput extends ClaimsInput, Pick<OwnershipInput, 'owners' | 'nextTerm'> {
@@ -188,6 +189,12 @@ export class Owners {
     const owner = this.nodeOf(address);
     if (owner === node) this.#review(address);
     else if (owner?.held.has(address) === false && isOwn) this.withdraw(address);
+  }
+
+  /** True for a VIP outside --allow of the node that another node has: nodes may have different ranges. */
+  isElsewhere(node: Node, { code, key }: KeptRefusal): boolean {
+    const owner = this.ownerOf(key);
+    return code === 'Forbidden' && owner !== undefined && owner.node !== node.name;
   }
 
   /** A node takes back its refusals, or is gone with them: VIPs without a nominated node are tried again. */

@@ -25,8 +25,9 @@ export class Refusing {
     if (this.#answering.excuses(node, refusal, message.mac)) return;
     node.refusals.add(refusal);
     if (code === 'AddressConflict') this.#controller.conflicts++;
-    this.#onRefused(node.name, message);
-    if (this.#controller.isPublished) this.#controller.owners.refused(node, key);
+    const { owners, isPublished } = this.#controller;
+    if (!owners.isElsewhere(node, refusal)) this.#onRefused(node.name, message);
+    if (isPublished) owners.refused(node, key);
   }
 
   accepted(node: Node, { table, key }: Accepted): void {

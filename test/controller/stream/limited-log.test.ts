@@ -3,6 +3,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import type { NodeStatus } from '../../../src/controller/status/status.ts';
 import type { RefusedAgent } from '../../../src/controller/stream/closed-connections.ts';
 import { LimitedLog } from '../../../src/controller/stream/limited-log.ts';
 import type { Hello } from '../../../src/protocol/messages.ts';
@@ -126,6 +127,25 @@ test('however often a node refuses a VIP, that is logged once in a minute', limi
   deepEqual(
     said.map(({ node, key: of, code, reason, count }) => [node, of, code, reason, count]),
     [['n1', key, 'KernelRefused', '0', 1]],
+  );
+});
+
+test('a VIP outside --allow of a node is logged unless another node has it', limit, async (t) => {
+  const { log, lines } = logLines();
+  const running = await runningController(t, { log, files: { 'a.yaml': service('web') } });
+  const [near, far] = [agentOf(t, running, 'near'), agentOf(t, running, 'far')];
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+  const [key, node] = [running.status().vips[0]?.address, running.status().vips[0]?.node];
+  const [owner, other] = node === 'near' ? [near, far] : [far, near];
+  const refusal = { type: 'refused', table: 'rules', key, services: [], code: 'Forbidden', reason: 'no' };
+  for (const agent of [other, owner]) {
+    agent.send(refusal);
+    const isRefused = (one: NodeStatus) => one.name === agent.name && one.refusals.length === 1;
+    await untilStatus(running, ({ nodes }) => nodes.some(isRefused));
+  }
+  deepEqual(
+    lines.filter(({ event }) => event === 'refused').map(({ node: by }) => by),
+    [owner.name],
   );
 });
 
