@@ -73,6 +73,7 @@ function adviceForError({ code = '', syscall = '' }: NodeJS.ErrnoException): str
   if (syscall === 'getaddrinfo') return 'check the name in --controller, and the name servers of this node';
   if (syscall === 'open') return 'check --token-file, --ca-file, --cert and --key';
   if (code === 'BadToken') return 'write only the token of this node into it, without a name before it';
+  if (code === 'BadCa') return 'write that of the CA of the controller into it';
   if (code.startsWith('ERR_OSSL_'))
     return 'give --ca-file, --cert and --key as PEM, and the key that belongs to --cert';
   return tlsAdvice(code) ?? 'check --controller, and that a controller listens there';

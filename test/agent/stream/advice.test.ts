@@ -150,6 +150,23 @@ test('a --token-file that does not hold exactly one token is named with the reme
   }
 });
 
+test(
+  'a --ca-file without a certificate is named, and no other CA is trusted instead',
+  tlsLimit,
+  async (t) => {
+    const { url } = await withTls(t, 'IP:127.0.0.1');
+    const caFile = join(folder(t), 'ca.crt');
+    for (const text of ['', 'none']) {
+      writeFileSync(caFile, text);
+      equal(
+        await reasonAt(t, url, trusting(caFile)),
+        `--ca-file ${caFile}: expected a PEM certificate, found none; ` +
+          'write that of the CA of the controller into it',
+      );
+    }
+  },
+);
+
 test('the reason names a client certificate that is not PEM', tlsLimit, async (t) => {
   const { url } = await withTls(t, 'IP:127.0.0.1');
   const credentials = async () => ({ token: undefined, ca: undefined, cert: 'none', key: 'none' });
