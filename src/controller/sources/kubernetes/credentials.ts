@@ -27,7 +27,7 @@ export class Credentials {
     this.#env = env;
   }
 
-  /** Rejects if a file cannot be read or the plugin fails. */
+  /** Rejects if a file cannot be read, the CA is empty or the plugin fails. */
   async current(): Promise<Identity> {
     const { ca, token, certificate, basic, exec } = this.#access;
     const given = exec === null ? null : await this.#give();
@@ -35,7 +35,7 @@ export class Credentials {
     const login = basic === null ? null : btoa(`${basic.username}:${basic.password}`);
     return {
       authorization: bearer !== null ? `Bearer ${bearer}` : login !== null ? `Basic ${login}` : null,
-      ca: ca === null ? null : await textOf(ca),
+      ca: ca === null ? null : await caOf(ca),
       cert: given?.certificate?.cert ?? (certificate === null ? null : await textOf(certificate.cert)),
       key: given?.certificate?.key ?? (certificate === null ? null : await textOf(certificate.key)),
     };
@@ -63,6 +63,14 @@ export class Credentials {
     const asksForIt = exec.cluster !== undefined && ca !== null;
     return await runExecPlugin(exec, this.#env, asksForIt ? await textOf(ca) : null);
   }
+}
+
+/** With an empty CA, TLS would trust every public one. */
+async function caOf(material: Material): Promise<string> {
+  const text = await textOf(material);
+  if (text === '' && 'file' in material)
+    throw new Error(`${material.file}: expected a PEM certificate, found nothing`);
+  return text;
 }
 
 async function textOf(material: Material): Promise<string> {
