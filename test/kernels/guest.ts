@@ -12,6 +12,7 @@ export interface Guest {
   readonly kernel: string;
   /** The time limit on this machine's clock. */
   readonly seconds: number;
+  readonly memoryMib?: number;
   /** Modules that it lacks. */
   readonly without?: readonly string[];
   /** Files that it gets beside the product, at the same paths. */
@@ -36,6 +37,7 @@ const product = [
 export async function runInGuest({
   kernel,
   seconds,
+  memoryMib = 2048,
   without = [],
   paths = [],
   tests,
@@ -46,7 +48,7 @@ export async function runInGuest({
   const brought = [...product, program.path, compiled.path, ...paths].filter(existsSync);
   const main = resolve(program.path, 'main.js');
   const argv = [
-    ...['-m', '2048', '-t', String(seconds)],
+    ...['-m', String(memoryMib), '-t', String(seconds)],
     ...without.flatMap((module) => ['-w', module]),
     ...brought.flatMap((path) => ['-a', path]),
     ...[kernel, 'sh', '-c'],

@@ -20,7 +20,8 @@ const processes =
     : // Some set the firewall of their process for tests that others run with nftables.
       Object.values(Object.groupBy(filesNamed(chosen), (file) => String(file.includes('xtables-'))));
 const tests = processes.flatMap((files = []) => files);
-const seconds = chosen === undefined ? 2400 : 7200;
+// The programs that disturb the node in life-busy take more than two gigabytes.
+const [seconds, memoryMib] = chosen === undefined ? [2400, 2048] : [7200, 6144];
 const timeoutMs = (seconds + 60) * 1000;
 
 /** An agent with xtables loads neither by itself; one with nftables is tested without them. */
@@ -47,7 +48,7 @@ describe('on older kernels', { concurrency: kernels.length, timeout: timeoutMs }
     const skip = cannotBoot(kernel, ['iptables-legacy', 'ipset']);
     test(`the kernel tests pass on ${kernel}`, { skip, timeout: timeoutMs }, async () => {
       const script = ['export VIPWARD_TEST_PATIENCE=3', ...commands].join('; ');
-      const output = await runInGuest({ kernel, seconds, paths, tests, script });
+      const output = await runInGuest({ kernel, seconds, memoryMib, paths, tests, script });
       const counts = (what: string): number[] =>
         [...output.matchAll(new RegExp(`^ℹ ${what} (\\d+)$`, 'gm'))].map(([, count]) => Number(count));
       const none = processes.map(() => 0);
