@@ -7,7 +7,7 @@ import { UsageError } from '../../../process/usage.ts';
 import { type ClusterAccess, readKubeconfig } from './kubeconfig.ts';
 
 /** The folder in which the kubelet mounts a Pod's credentials for the API server. */
-const podFolder = '/var/run/secrets/kubernetes.io/serviceaccount';
+const usualPodFolder = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 /** A kubeconfig, and the option or variable that names it, for messages. */
 export interface GivenFile {
@@ -19,16 +19,23 @@ export interface AccessInput {
   readonly kubeconfig: GivenFile | undefined;
   readonly context: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
+  readonly podFolder?: string;
 }
 
 /** Throws UsageError that names the four places, or the fault of the file that was found. */
-export function findAccess({ kubeconfig, context, env }: AccessInput): ClusterAccess {
+export function findAccess({ podFolder = usualPodFolder, ...input }: AccessInput): ClusterAccess {
+  const access = findServer({ podFolder, ...input });
+  // A controller is at home in the namespace of its Pod, whatever its kubeconfig names.
+  return { ...access, namespace: namespaceOfPod(podFolder) ?? access.namespace };
+}
+
+function findServer({ kubeconfig, context, env, podFolder }: Required<AccessInput>): ClusterAccess {
   if (kubeconfig !== undefined) return fromFile(kubeconfig, context);
   const listed = (env['KUBECONFIG'] ?? '').split(':').filter((path) => path !== '');
   const first = listed.find((path) => existsSync(path));
   if (first !== undefined) return fromFile({ path: first, where: 'KUBECONFIG' }, context);
   if (env['KUBERNETES_SERVICE_HOST'] !== undefined && existsSync(join(podFolder, 'token')))
-    return fromPod(env);
+    return fromPod(env, podFolder);
   const usual = join(env['HOME'] ?? '/root', '.kube', 'config');
   // A KUBECONFIG that names a missing file means that file's cluster: no other cluster is used instead.
   if (listed.length > 0) {
@@ -57,10 +64,9 @@ function fromFile({ path, where }: GivenFile, context: string | undefined): Clus
   }
 }
 
-function fromPod(env: AccessInput['env']): ClusterAccess {
+function fromPod(env: AccessInput['env'], podFolder: string): ClusterAccess {
   const host = env['KUBERNETES_SERVICE_HOST'] ?? '';
   const port = env['KUBERNETES_SERVICE_PORT'] ?? '443';
-  const file = join(podFolder, 'namespace');
   return {
     server: new URL(`https://${host.includes(':') ? `[${host}]` : host}:${port}`),
     ca: { file: join(podFolder, 'ca.crt') },
@@ -70,6 +76,11 @@ function fromPod(env: AccessInput['env']): ClusterAccess {
     certificate: null,
     basic: null,
     exec: null,
-    namespace: existsSync(file) ? readFileSync(file, 'utf8').trim() : null,
+    namespace: null,
   };
+}
+
+function namespaceOfPod(podFolder: string): string | null {
+  const file = join(podFolder, 'namespace');
+  return existsSync(file) ? readFileSync(file, 'utf8').trim() || null : null;
 }
