@@ -47,6 +47,8 @@ export interface Core {
   readonly self: () => Omit<Self, 'version'>;
   /** Reports an event to the operator; the log has it already. */
   readonly happened: (what: CoreEvent) => void;
+  /** How many Events about the cluster were dropped because too many waited. */
+  readonly droppedEvents: () => number;
   /** Called after each message of a node: what waits for nodes is checked again. */
   readonly progressed: () => void;
   /** Returns the node of an agent's ServiceAccount token, or null. Null itself where no tokens are taken. */

@@ -67,6 +67,7 @@ export async function makeFileCore(
     replaces: { isTold: () => true, followMs: 0 },
     progressed: () => undefined,
     happened: () => undefined,
+    droppedEvents: () => 0,
     usePools: (changed) => void readings.usePools(changed),
     isOpen: () => readings.wasReadWhole,
     self: () => ({ cluster: controller.cluster, generation: controller.generation, ruling: true }),

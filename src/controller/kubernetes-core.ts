@@ -34,6 +34,7 @@ export function makeKubernetesCore(
     self: () => selfOf(parts),
     happened: (what) =>
       what.kind === 'moved' ? clusterWriter.moved(what) : clusterWriter.say(clusterEvent(lease, what)),
+    droppedEvents: () => clusterWriter.writes.dropped,
     progressed() {
       parts.deletedNodes.progressed();
       parts.eligibility.progressed();

@@ -18,6 +18,7 @@ export interface MetricsInput {
   readonly version: string;
   readonly logDestination: Pick<LogDestination, 'dropped'>;
   readonly connections: () => number;
+  readonly droppedEvents: () => number;
   readonly isRuling: () => boolean;
   readonly loopLag: LoopLag;
 }
@@ -127,7 +128,7 @@ function countOne(counts: Map<string, number>, key: string): void {
 }
 
 /** Totals that were counted before prom-client was loaded, which it cannot be given. */
-function counters({ controller, logDestination }: MetricsInput): string {
+function counters({ controller, droppedEvents, logDestination }: MetricsInput): string {
   return [
     '# HELP vipward_moves_total VIPs that were moved to another node',
     '# TYPE vipward_moves_total counter',
@@ -142,6 +143,9 @@ function counters({ controller, logDestination }: MetricsInput): string {
     '# HELP vipward_address_conflicts_total VIPs whose address another host already uses',
     '# TYPE vipward_address_conflicts_total counter',
     `vipward_address_conflicts_total ${controller.conflicts}`,
+    '# HELP vipward_events_dropped_total Events that were not written because too many waited',
+    '# TYPE vipward_events_dropped_total counter',
+    `vipward_events_dropped_total ${droppedEvents()}`,
     droppedLinesText(logDestination),
   ].join('\n');
 }

@@ -8,12 +8,15 @@ import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { pino } from 'pino';
 import { WebSocket } from 'ws';
+import { LoopLag } from '../../src/controller/loop-lag.ts';
+import { scrape as scrapeOf } from '../../src/controller/metrics.ts';
 import { startController } from '../../src/controller/run.ts';
 import type { NodeStatus } from '../../src/controller/status/status.ts';
 import type { Prefix } from '../../src/state/address.ts';
 import { checkMetrics, seriesValue } from '../metrics-page.ts';
 import { configOf, folder, runningController, service, untilStatus } from './fixture.ts';
 import { post } from './post.ts';
+import { ruling } from './ruling.ts';
 import { agentOf, type TestAgent } from './test-agent.ts';
 import { twoNodes } from './two-nodes.ts';
 
@@ -158,6 +161,29 @@ test('vipward_moves_total counts each completed move under its reason', limit, a
     NoEligibleNode: 0,
     NoLocalEndpoints: 0,
   });
+});
+
+test('Events that were dropped are counted', limit, async (t) => {
+  const { controller } = ruling();
+  const loopLag = new LoopLag();
+  t.after(() => loopLag[Symbol.dispose]());
+  const { text } = await scrapeOf({
+    controller,
+    loopLag,
+    pools: () => [],
+    statusInput: () => ({ invalid: new Map() }),
+    version: '0',
+    logDestination: { dropped: 3 },
+    connections: () => 0,
+    isRuling: () => true,
+    droppedEvents: () => 7,
+  });
+  deepEqual(
+    ['vipward_events_dropped_total', 'vipward_log_lines_dropped_total'].map((name) =>
+      seriesValue(text, name),
+    ),
+    [7, 3],
+  );
 });
 
 test('/readyz looks up no VIP', limit, async (t) => {
