@@ -1,15 +1,72 @@
-// The credentials for the API server, which are read from their files for each request.
-import { equal, rejects } from 'node:assert/strict';
-import { mkdtempDisposableSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+// The credential that each request to the API server has, by what the kubeconfig names.
+import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Credentials } from '../../../../src/controller/sources/kubernetes/credentials.ts';
 import { readKubeconfig } from '../../../../src/controller/sources/kubernetes/kubeconfig.ts';
+import { folder } from '../../fixture.ts';
 
-test('an empty CA file is named, and no other CA is trusted instead', async () => {
-  using folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-credentials-'));
-  const file = join(folder.path, 'ca.crt');
+/** The credentials of a user. */
+function credentialsOf(user: object, at = '/'): Credentials {
+  const value = {
+    'current-context': 'a',
+    contexts: [{ name: 'a', context: { cluster: 'c', user: 'u' } }],
+    clusters: [
+      { name: 'c', cluster: { server: 'https://10.0.0.1', 'certificate-authority-data': btoa('CA') } },
+    ],
+    users: [{ name: 'u', user }],
+  };
+  const access = readKubeconfig({ value, context: null, resolve: (path) => join(at, path) });
+  return new Credentials(access, process.env);
+}
+
+/** A plugin that prints this status; `$N` in it is another number each time. */
+function plugin(status: object): Credentials {
+  const text = JSON.stringify({ status }).replaceAll('"', '\\"');
+  const args = ['-c', `N=$(date +%s%N); printf '%s' "${text}"`];
+  return credentialsOf({ exec: { apiVersion: 'client.authentication.k8s.io/v1', command: 'sh', args } });
+}
+
+test('a token comes before a password, and without either a request has no authorization', async () => {
+  const of = async (user: object) => (await credentialsOf(user).current()).authorization;
+  equal(await of({ token: 't', username: 'me', password: 'p' }), 'Bearer t');
+  equal(await of({ username: 'me', password: 'p' }), `Basic ${btoa('me:p')}`);
+  equal(await of({}), null);
+  const { ca } = await credentialsOf({}).current();
+  equal(ca, 'CA');
+});
+
+test('a certificate and its key are read again from their files for each request', async (t) => {
+  const at = folder(t);
+  const credentials = credentialsOf({ 'client-certificate': 'cert', 'client-key': 'key' }, at);
+  for (const version of ['1', '2']) {
+    for (const name of ['cert', 'key']) writeFileSync(join(at, name), `${name} ${version}`);
+    const { cert, key } = await credentials.current();
+    deepEqual([cert, key], [`cert ${version}`, `key ${version}`]);
+  }
+});
+
+test('the credential of a plugin is kept until ten seconds before it expires', async () => {
+  const asked = async (expiresInS: number | null) => {
+    const expirationTimestamp =
+      expiresInS === null ? undefined : new Date(Date.now() + expiresInS * 1000).toISOString();
+    const credentials = plugin({ token: '$N', expirationTimestamp });
+    const given: (string | null)[] = [];
+    for (let times = 0; times < 3; times++) given.push((await credentials.current()).authorization);
+    return new Set(given).size;
+  };
+  deepEqual([await asked(null), await asked(600), await asked(9)], [1, 1, 3]);
+});
+
+test('the certificate of a plugin is used', async () => {
+  const credentials = plugin({ clientCertificateData: 'CERT', clientKeyData: 'KEY' });
+  const { authorization, cert, key } = await credentials.current();
+  deepEqual([authorization, cert, key], [null, 'CERT', 'KEY']);
+});
+
+test('an empty CA file is named, and no other CA is trusted instead', async (t) => {
+  const file = join(folder(t), 'ca.crt');
   const cluster = { server: 'https://10.0.0.1:6443', 'certificate-authority': file };
   const value = {
     'current-context': 'a',

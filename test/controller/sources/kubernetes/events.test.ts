@@ -56,6 +56,7 @@ function rig(): Rig {
 const methods = ({ asked }: Rig): string => asked.map(({ method }) => method).join(' ');
 
 test('a reason that repeats within five minutes is one Event, which counts the repetitions', async () => {
+  equal(seriesMs, 300_000);
   const all = rig();
   for (let times = 0; times < 7; times++) all.events.say(draft('web'));
   all.events.say(draft('other'));

@@ -26,8 +26,11 @@ export class FakeCluster {
   /** Collections that answer with this HTTP status. */
   readonly refused: Map<string, number> = new Map();
   lease: object | null = null;
+  minor = '34';
   readonly read: string[] = [];
   readonly written: Written[] = [];
+  /** The connections on which each path was asked, by the client's port. */
+  readonly connections: Map<string, Set<number | undefined>> = new Map();
   readonly #watches = new Set<ServerResponse>();
 
   async listen(context: TestContext): Promise<this> {
@@ -50,7 +53,8 @@ export class FakeCluster {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname: path, searchParams } = new URL(request.url ?? '', this.url);
-    const { method = '' } = request;
+    const { method = '', socket } = request;
+    this.connections.set(path, (this.connections.get(path) ?? new Set()).add(socket.remotePort));
     response.setHeader('content-type', 'application/json');
     if (method !== 'GET') {
       const body = await json(request);
@@ -77,7 +81,7 @@ export class FakeCluster {
 
   #get(path: string): unknown {
     if (path.includes('/leases/')) return this.lease;
-    if (path === '/version') return { major: '1', minor: '34' };
+    if (path === '/version') return { major: '1', minor: this.minor };
     if (path.endsWith('/namespaces/kube-system')) return { metadata: { uid: 'the-cluster' } };
     return { metadata: { resourceVersion: '1' }, items: this.objects.get(path) ?? [] };
   }

@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { type TestContext, test } from 'node:test';
 import { untilTrue } from '../../../patience.ts';
 import { configOf, serviceObject, untilStatus } from '../../fixture.ts';
+import { agentOf } from '../../test-agent.ts';
 import { controllerOf, FakeCluster } from './fake-cluster.ts';
 
 const limit = { timeout: 20_000 };
@@ -149,6 +150,58 @@ test(
     match(await answer.text(), /endpointslices: .*403/);
   },
 );
+
+test('--ignore-exclude-label gives VIPs to excluded nodes', limit, async (t) => {
+  const cluster = await clusterOf(t, service('web'));
+  const labels = { 'node.kubernetes.io/exclude-from-external-load-balancers': '' };
+  cluster.objects.set('/api/v1/nodes', [{ metadata: { name: 'n1', labels, resourceVersion: '1' } }]);
+  const running = await controllerOf(t, cluster);
+  await untilStatus(running, ({ reason }) => reason === null);
+  agentOf(t, running, 'n1');
+  await untilStatus(running, ({ vips }) => vips[0]?.message.includes('--ignore-exclude-label lifts that'));
+  const ignoring = await controllerOf(t, cluster, '--leader-elect', 'false', '--ignore-exclude-label');
+  await untilStatus(ignoring, ({ reason }) => reason === null);
+  agentOf(t, ignoring, 'n1');
+  await untilStatus(ignoring, ({ vips }) => vips[0]?.state === 'serving');
+});
+
+for (const [minor, entry] of [
+  ['29', { ip: '10.77.0.100' }],
+  ['30+', { ip: '10.77.0.100', ipMode: 'VIP' }],
+] as const)
+  test(`the status at version 1.${minor} has ${Object.keys(entry).join(' and ')}`, limit, async (t) => {
+    const cluster = await clusterOf(t, service('web'));
+    cluster.minor = minor;
+    const running = await controllerOf(t, cluster);
+    await untilStatus(running, ({ reason }) => reason === null);
+    const agent = agentOf(t, running, 'n1');
+    const statuses = () => cluster.written.filter(({ path }) => path.endsWith('/services/web/status'));
+    await untilTrue(() => statuses().length > 0);
+    deepEqual(statuses()[0]?.body.status, { loadBalancer: { ingress: [entry] } });
+    deepEqual(
+      [...agent.rules.values()].flatMap(({ ports }) => ports.map(({ delivery }) => delivery)),
+      ['forward'],
+    );
+  });
+
+test('the Lease has a connection of its own, and so have reads and writes', limit, async (t) => {
+  const cluster = await clusterOf(t, service('web'));
+  const running = await controllerOf(t, cluster, '--leader-elect-retry-period', '100ms');
+  await untilStatus(running, ({ reason }) => reason === null);
+  agentOf(t, running, 'n1');
+  const renewals = () => cluster.written.filter(({ path }) => path.includes('/leases/')).length;
+  await untilTrue(() => cluster.written.some(({ path }) => path.endsWith('/web/status')) && renewals() > 3);
+  const portsOf = (isIt: (path: string) => boolean) =>
+    new Set([...cluster.connections].flatMap(([path, ports]) => (isIt(path) ? [...ports] : [])));
+  const lease = portsOf((path) => path.includes('/leases'));
+  const writes = portsOf((path) => /events$|virtualips$|\/status$/.test(path) && path !== virtualIps);
+  const reads = portsOf((path) => ['/api/v1/services', '/api/v1/nodes', '/version'].includes(path));
+  deepEqual(
+    [lease.intersection(writes), lease.intersection(reads), writes.intersection(reads)],
+    [new Set(), new Set(), new Set()],
+  );
+  deepEqual([lease.size > 0, writes.size > 0, reads.size > 0], [true, true, true]);
+});
 
 test('the audience and the account of the agents are those of the flags', async () => {
   const flags = ['--agent-service-account', 'ns/agents', '--agent-audience', 'ours'];

@@ -1,9 +1,11 @@
 // The certificate of a Secret that another program maintains: while the Secret is invalid the server keeps
 // the certificate that it had.
 import { equal, match } from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { makeAuthority, makeServerPair, type Pair } from '../../../../src/controller/certificate.ts';
 import type { ControllerConfig } from '../../../../src/controller/config.ts';
@@ -22,6 +24,8 @@ interface Rig {
   kept: Pair;
   /** How often it was read. */
   looks: number;
+  /** The controller is the leader. */
+  rules: boolean;
   readonly certificate: SharedCertificate;
   /** Throws if the API server is that of another cluster. */
   confirm: () => Promise<void>;
@@ -29,13 +33,17 @@ interface Rig {
   readonly shown: () => Promise<string | undefined>;
 }
 
-async function rig(t: TestContext, kept: Pair): Promise<Rig> {
+async function rig(t: TestContext, kept: Pair, { isOurs = false, rules = true } = {}): Promise<Rig> {
   const base64 = (text: string) => Buffer.from(text).toString('base64');
-  const json = async ({ path }: ApiRequest): Promise<unknown> => {
+  const json = async ({ method, path, body }: ApiRequest): Promise<unknown> => {
     if (path.includes('/configmaps/')) return { data: { 'ca.crt': authority.cert } };
-    all.looks++;
+    if (method === 'PUT') {
+      const { stringData } = body as { stringData: Readonly<Record<string, string>> };
+      all.kept = { cert: stringData['tls.crt'] ?? '', key: stringData['tls.key'] ?? '' };
+    } else all.looks++;
     const { cert, key } = all.kept;
-    const data = { 'ca.crt': authority.cert, 'tls.crt': cert, 'tls.key': key };
+    const ofAuthority = isOurs ? { 'ca.key': authority.key } : {};
+    const data = { 'ca.crt': authority.cert, ...ofAuthority, 'tls.crt': cert, 'tls.key': key };
     const texts = Object.entries(data).map(([name, text]) => [name, base64(text)]);
     return { metadata: { resourceVersion: '1' }, data: Object.fromEntries(texts) };
   };
@@ -48,7 +56,7 @@ async function rig(t: TestContext, kept: Pair): Promise<Rig> {
     signal,
     random: () => 0,
     lookMs: 20,
-    mayWrite: () => true,
+    mayWrite: () => all.rules,
     onProblem: () => undefined,
     confirm: () => all.confirm(),
   });
@@ -65,7 +73,7 @@ async function rig(t: TestContext, kept: Pair): Promise<Rig> {
     socket.destroy();
     return found;
   };
-  const all: Rig = { kept, looks: 0, certificate, shown, confirm: async () => undefined };
+  const all: Rig = { kept, looks: 0, rules, certificate, shown, confirm: async () => undefined };
   const running = certificate.run();
   t.after(() => {
     stopping.abort();
@@ -117,3 +125,40 @@ test('the certificate of another cluster is not used', limit, async (t) => {
   all.confirm = async () => undefined;
   await untilTrue(async () => (await all.shown()) === other.cert);
 });
+
+/** A pair of 90 days that is so old. */
+function aged(days: number): Pair {
+  const fromMs = Date.now() - days * 24 * 60 * 60 * 1000;
+  return makeServerPair(authority, ['localhost'], { subject: 'old', fromMs, days: 90 });
+}
+
+/** Waits until the Secret was read a few times more. */
+async function lookedAt(all: Rig): Promise<void> {
+  const { looks } = all;
+  await untilTrue(() => all.looks >= looks + 3);
+}
+
+test('the leader renews the certificate after two thirds of its life, and not before', limit, async (t) => {
+  const young = await rig(t, aged(59), { isOurs: true });
+  await lookedAt(young);
+  match(subjectOf(young.kept), /CN=old/);
+  const old = await rig(t, aged(61), { isOurs: true });
+  await untilTrue(() => subjectOf(old.kept).includes('CN=vipward-controller'));
+  await untilTrue(async () => (await old.shown()) === old.kept.cert);
+  const foreign = await rig(t, aged(61));
+  await lookedAt(foreign);
+  match(subjectOf(foreign.kept), /CN=old/, 'without the key of the authority it is of somebody else');
+});
+
+test('a standby renews no certificate before it leads', limit, async (t) => {
+  const all = await rig(t, aged(61), { isOurs: true, rules: false });
+  await untilTrue(() => all.looks > 0);
+  await sleep(100);
+  match(subjectOf(all.kept), /CN=old/);
+  all.rules = true;
+  await untilTrue(() => subjectOf(all.kept).includes('CN=vipward-controller'));
+});
+
+function subjectOf({ cert }: Pair): string {
+  return new X509Certificate(cert).subject;
+}
