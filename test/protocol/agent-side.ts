@@ -55,7 +55,7 @@ export function agentOf(
       held: () => [],
       prepare: () => undefined,
       now: () => performance.now(),
-      loop: { receive, synced: () => undefined } as unknown as Loop,
+      loop: { receive, enter: () => undefined, synced: () => undefined } as unknown as Loop,
       onIdentity: () => undefined,
       onRuler: () => undefined,
       onChange: () => undefined,

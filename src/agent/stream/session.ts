@@ -126,9 +126,16 @@ export class Session {
     this.#standbys.delete(stream);
     if (this.#ruler !== stream) return;
     this.#ruler = undefined;
+    this.#claimAlone();
     // Other ruling controllers were ignored: a new hello tells them the generation that they must exceed.
     for (const other of this.#streams.difference(this.#standbys))
       other.refuse('the controller that the agent obeyed is gone: reconnecting');
+  }
+
+  /** Another node may now be given a VIP unheard: those not held yet are probed, as after a start. */
+  #claimAlone(): void {
+    const first = [...this.placements.resources.keys()];
+    this.#parts.loop.enter({ table: 'placements', set: [], remove: [], first, isWhole: true });
   }
 
   /** Throws FrameError for a message that a controller must not send; the stream is closed with its text. */
