@@ -17,11 +17,11 @@ const limit = { timeout: 10_000 };
 const web = 'demo/web-0' as ServiceKey;
 const held = [{ address: vip, term }];
 
-/** `a` has the VIP and `b` its rules, and may have it as well; `a` is away by now. */
-async function away(): Promise<Ruling & { readonly b: Session }> {
+/** `a` owns the VIP and `b` has its rules, and may have it as well; `a` is away by now. */
+async function away(heldByOwner = held): Promise<Ruling & { readonly b: Session }> {
   const one = ruling();
   one.controller.publish({ set: servicesOf(1), remove: [] });
-  const a = joined(one, hello('a', held));
+  const a = joined(one, hello('a', heldByOwner));
   const b = joined(one, hello('b'));
   await settled(one);
   one.sessions.close(a);
@@ -54,6 +54,14 @@ test('a Service that is made anew waits for the absent node that may have its ad
   const a = joined(one, hello('a', held));
   deepEqual([owner(one), a.node.placements.get(vip)], [{ node: 'a', term }, held[0]]);
   equal(vipState(one.controller, vip).state, 'serving');
+});
+
+test('a Service that is made anew waits for the absent node that may take its address unheard', async () => {
+  const one = await away([]);
+  one.controller.apply({ set: [], remove: [web] });
+  one.controller.apply({ set: asking(), remove: [] });
+  await committed(one);
+  deepEqual([owner(one), one.b.node.placements.get(vip)], [{ node: 'a', term }, undefined]);
 });
 
 test('a Service that was refused meanwhile waits for the absent node with its address', async () => {

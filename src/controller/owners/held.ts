@@ -3,6 +3,7 @@
 import type { HeldDelta, HeldVip } from '../../protocol/messages.ts';
 import type { Address } from '../../state/address.ts';
 import type { Term } from '../../state/term.ts';
+import type { Table } from '../stream/table.ts';
 
 /** The part of a node that a report of its VIPs changes. */
 interface Holder {
@@ -15,6 +16,14 @@ interface Holder {
 export function setHeld(node: Holder, vips: readonly HeldVip[]): readonly Address[] {
   node.down.clear();
   return changeHeld(node, { set: vips, remove: [...node.held.keys()] });
+}
+
+/** The stream of the node is over: it may take unheard what it was told of. */
+export function assumeHeld({ held }: Pick<Holder, 'held'>, placements: Table<'placements'>): void {
+  for (const address of placements.keys()) {
+    const placed = placements.get(address);
+    if (placed !== undefined && !held.has(address)) held.set(address, placed.term);
+  }
 }
 
 /** Returns the VIPs that the node holds no more. */

@@ -7,7 +7,7 @@ import type { Term } from '../../state/term.ts';
 import type { Placement } from '../../state/virtual-ip.ts';
 import type { AgentStream } from '../stream/agent-stream.ts';
 import { Table, type TableChanges } from '../stream/table.ts';
-import { setHeld } from './held.ts';
+import { assumeHeld, setHeld } from './held.ts';
 import { isOwn, type KeptRefusal, Refusals } from './refusals.ts';
 
 export interface Bar {
@@ -87,6 +87,7 @@ export class Node {
   }
 
   disconnect(): void {
+    if (this.#stream !== null) assumeHeld(this, this.placements);
     this.#stream = null;
     this.acked.rules = null;
     this.acked.placements = null;
