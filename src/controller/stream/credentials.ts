@@ -73,7 +73,7 @@ export function watchTokens(
   const onChange = () => {
     try {
       const read = readTokens(path);
-      if (read.size === 0 && tokens.size > 0) throw new UsageError(`--token-file ${path}: ${noToken}`);
+      if (read.size === 0) throw new UsageError(`--token-file ${path}: ${noToken}`);
       tokens = read;
       log.info({ tokens: tokens.size }, 'tokensRead');
       onRead();

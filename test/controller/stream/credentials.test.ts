@@ -90,6 +90,21 @@ test(
   },
 );
 
+test(
+  'a controller that starts with an empty token file admits nobody until it has a token',
+  limit,
+  async (t) => {
+    const tokens = join(folder(t), 'tokens');
+    writeFileSync(tokens, '');
+    const running = await started(t, ['--token-file', tokens]);
+    for (const headers of [{}, { authorization: 'Bearer secret-1' }])
+      equal(await refusal(running.url, ['vipward.v1'], headers), 401);
+    writeFileSync(tokens, 'n1 secret-1\n');
+    const code = () => refusal(running.url, ['x'], { authorization: 'Bearer secret-1' });
+    await until('the token is valid', async () => (await code()) === 400);
+  },
+);
+
 test('a request with the Origin of a web page opens no stream and changes nothing', limit, async (t) => {
   const running = await started(t);
   const headers = { origin: 'http://evil.example' };
