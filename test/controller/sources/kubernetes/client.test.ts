@@ -1,4 +1,4 @@
-// The connections to the API server: a rotated CA counts for the next one.
+// The connections to the API server: which certificates they trust.
 import { equal, rejects } from 'node:assert/strict';
 import { once } from 'node:events';
 import { copyFileSync, readFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ import { ending, folder } from '../../fixture.ts';
 const pairOf = ({ pem, keyFile }: Certificate) => ({ cert: pem, key: readFileSync(keyFile) });
 
 /** A server with that certificate, and the path of a client to it that trusts a CA file. */
-async function rig(t: TestContext, pair: Certificate) {
+async function rig(t: TestContext, pair: Certificate, more: object = {}) {
   const server = createServer(pairOf(pair), (_, response) => response.end('{}'));
   await once(server.listen(0, '127.0.0.1'), 'listening');
   ending(t).defer(() => {
@@ -24,7 +24,7 @@ async function rig(t: TestContext, pair: Certificate) {
   });
   const { port } = server.address() as AddressInfo;
   const ca = join(folder(t), 'ca.pem');
-  const cluster = { server: `https://127.0.0.1:${port}`, 'certificate-authority': ca };
+  const cluster = { server: `https://127.0.0.1:${port}`, 'certificate-authority': ca, ...more };
   const value = {
     'current-context': 'x',
     contexts: [{ name: 'x', context: { cluster: 'x' } }],
@@ -55,4 +55,18 @@ test('a CA that is replaced in its file is trusted from the next request on', {
   copyFileSync(first.certFile, ca);
   await rejects(ask(), { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' }, 'a former connection is not used');
   equal(server.listening, true);
+});
+
+test('tls-server-name is the name that the certificate must have', { skip: noCertificates }, async (t) => {
+  const pair = certificate(folder(t), ['DNS:api.example']);
+  for (const [name, code] of [
+    ['api.example', null],
+    ['other.example', 'ERR_TLS_CERT_ALTNAME_INVALID'],
+    [undefined, 'ERR_TLS_CERT_ALTNAME_INVALID'],
+  ] as const) {
+    const { ca, ask } = await rig(t, pair, { 'tls-server-name': name });
+    copyFileSync(pair.certFile, ca);
+    if (code === null) await ask();
+    else await rejects(ask(), { code });
+  }
 });

@@ -1,8 +1,9 @@
 // A controller that begins to rule over many VIPs writes to the API once agents hold them, or after a time
 // limit.
 
-import { equal } from 'node:assert/strict';
+import { deepEqual, equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parsePools } from '../../../../src/controller/allocation/pools.ts';
 import { Controller } from '../../../../src/controller/controller.ts';
 import { noRecords } from '../../../../src/controller/records/records.ts';
@@ -11,7 +12,10 @@ import { fewVips, mostWaitMs, Precedence } from '../../../../src/controller/sour
 import type { Hello } from '../../../../src/protocol/messages.ts';
 import { parsePrefix } from '../../../../src/state/address.ts';
 import { untilTrue } from '../../../patience.ts';
+import { serviceObject, untilStatus } from '../../fixture.ts';
 import { servicesOf } from '../../ruling.ts';
+import { agentOf } from '../../test-agent.ts';
+import { controllerOf, FakeCluster } from './fake-cluster.ts';
 
 const quiet = () => undefined;
 
@@ -117,4 +121,24 @@ test('a node that does not take its VIPs delays writes for a limited time', (t) 
   pass(201);
   equal(precedence.mayWrite, true);
   equal(clock.overs, 1);
+});
+
+test('a controller of many VIPs writes to the API server once its agent holds them', async (t) => {
+  const cluster = await new FakeCluster().listen(t);
+  const services = Array.from({ length: fewVips + 1 }, (_, index) => {
+    const object = serviceObject(`web-${index}`) as { readonly metadata: object };
+    return { ...object, metadata: { ...object.metadata, uid: 'u', resourceVersion: '1' } };
+  });
+  cluster.objects.set('/api/v1/services', services);
+  const running = await controllerOf(t, cluster, '--pool', 'q=10.64.0.0/16');
+  await untilStatus(running, ({ reason }) => reason === null);
+  const { allow, onLink } = hello;
+  const agent = agentOf(t, running, 'a', { acks: false, hello: { allow, onLink } });
+  await agent.synced();
+  await sleep(500);
+  const written = () => cluster.written.filter(({ path }) => !path.includes('/leases'));
+  deepEqual(written(), []);
+  agent.acks = true;
+  agent.commit('rules');
+  await untilTrue(() => written().length > fewVips);
 });

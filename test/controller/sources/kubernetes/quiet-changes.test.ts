@@ -1,8 +1,9 @@
-// Changes of a Service that its records do not have: nothing is written to the API server for them.
-import { deepEqual, equal } from 'node:assert/strict';
+// What is written to the API server when nothing changed but ports or labels, and when a node has gone.
+import { deepEqual, equal, match } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Address } from '../../../../src/state/address.ts';
+import { untilTrue } from '../../../patience.ts';
 import { serviceObject, untilStatus } from '../../fixture.ts';
 import { agentOf } from '../../test-agent.ts';
 import { controllerOf, FakeCluster } from './fake-cluster.ts';
@@ -77,3 +78,21 @@ test('a change of labels sends nothing to agents and writes nothing', limit, asy
   equal(running.status().seq, seq);
   deepEqual([agent.heard.slice(heard).filter(({ type }) => type !== 'tick'), written()], [[], []]);
 });
+
+test(
+  'the record of a VIP says so when its node has gone, and the status of the Service stays',
+  limit,
+  async (t) => {
+    const { agent, written } = await restarted(t);
+    await sleep(gatheredMs);
+    await agent.close();
+    await untilTrue(() => written().some(({ path }) => path.endsWith(`/virtualips/${address}/status`)));
+    const [{ body: { status } = {} } = {}] = written().filter(({ path }) => path.endsWith('/status'));
+    deepEqual([status.node, status.term, status.state], ['n1', term, 'unowned']);
+    match(status.conditions[0].message, /^n1 is not connected and keeps it: vipward move /);
+    equal(
+      written().some(({ path }) => path.includes('/services/')),
+      false,
+    );
+  },
+);
