@@ -120,15 +120,3 @@ test('onSaid also reports a quiet VIP, which is not announced', (t) => {
   announcer.announce([one, other]);
   deepEqual(said, [one.address, other.address]);
 });
-
-test('a VIP is announced at once and after one, two and four seconds, and no more', (t) => {
-  const { announcer, sent } = announcerOf(t);
-  announcer.announce(all.slice(0, 1).map(on(7)));
-  const times: number[] = [];
-  for (let ms = 0; ms <= 20_000; ms += 100) {
-    // Two frames each time.
-    while (times.length < sent.length / 2) times.push(ms);
-    t.mock.timers.tick(100);
-  }
-  deepEqual(times, [0, 1000, 2000, 4000]);
-});
