@@ -2,7 +2,7 @@
 // forgotten.
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Allocator } from '../../src/controller/allocate.ts';
@@ -74,5 +74,23 @@ test(
     again.write('a.yaml', '# oops\n');
     await untilStatus(again, ({ massRemoval }) => massRemoval?.vips === 12);
     equal(agent.rules.size, 12);
+  },
+);
+
+test(
+  'each start has a higher generation, which is on the disk before an agent hears it',
+  limit,
+  async (t) => {
+    const [services, stateDir] = [folder(t), folder(t)];
+    for (const generation of [1, 2, 3]) {
+      const running = await runningController(t, { services, stateDir });
+      const written = JSON.parse(readFileSync(join(stateDir, 'controller.json'), 'utf8'));
+      equal(written.generation, generation);
+      const agent = agentOf(t, running, 'n1');
+      const welcome = () => agent.heard.find((message) => message.type === 'welcome');
+      await agent.until(() => welcome() !== undefined);
+      equal(welcome()?.generation, generation);
+      await running.stop();
+    }
   },
 );

@@ -1,6 +1,6 @@
 // Clients that request much, or do not read the answers, do not hold up others.
 
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, ok } from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
@@ -11,6 +11,7 @@ import {
   type Reply,
   type Route,
   routeListener,
+  serverLimits,
 } from '../../src/process/http.ts';
 import { patient } from '../patience.ts';
 
@@ -125,4 +126,20 @@ test('a body that is too large is refused with 413 and not handled', limit, asyn
     [413, 'TooLarge'],
   ]);
   deepEqual([bodies.length, errors], [1, []]);
+});
+
+test('a client that does not finish its request is cut off after five seconds', limit, async (t) => {
+  const server = createServer(
+    serverLimits,
+    routeListener([], () => undefined),
+  );
+  t.after(() => server.close());
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const beganMs = performance.now();
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1').on('error', () => undefined);
+  t.after(() => socket.destroy());
+  socket.write('GET / HTTP/1.1\r\nhost: ');
+  await once(socket.resume(), 'close');
+  const tookMs = performance.now() - beganMs;
+  ok(tookMs > 4000 && tookMs < 15_000, `${tookMs}`);
 });

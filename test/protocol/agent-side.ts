@@ -18,6 +18,8 @@ export interface TestedAgent {
   readonly streams: Streams;
   readonly port: () => number | undefined;
   readonly ack: (seq: number) => void;
+  /** How often the loop was told that both tables are whole. */
+  readonly syncs: () => number;
 }
 
 export interface AgentSide {
@@ -39,6 +41,7 @@ export function agentOf(
   urls: readonly string[],
   { acksAtOnce = true, credentials = async () => none, lookup = everyAddress, ...more }: AgentSide = {},
 ): TestedAgent {
+  let syncs = 0;
   const ack = (seq: number) => session.send({ type: 'ack', table: 'rules', seq, commitUs: 1 });
   const receive = ({ table, seq }: Change) => {
     if (acksAtOnce && table === 'rules') ack(seq);
@@ -55,7 +58,7 @@ export function agentOf(
       held: () => [],
       prepare: () => undefined,
       now: () => performance.now(),
-      loop: { receive, enter: () => undefined, synced: () => undefined } as unknown as Loop,
+      loop: { receive, enter: () => undefined, synced: () => syncs++ } as unknown as Loop,
       onIdentity: () => undefined,
       onRuler: () => undefined,
       onChange: () => undefined,
@@ -76,5 +79,5 @@ export function agentOf(
   t.after(() => streams[Symbol.dispose]());
   streams.start();
   const port = () => [...session.rules.resources.values()][0]?.ports[0]?.port;
-  return { session, streams, port, ack };
+  return { session, streams, port, ack, syncs: () => syncs };
 }

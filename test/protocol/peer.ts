@@ -79,6 +79,11 @@ export class Peer {
 
   /** Both tables whole: one VIP with this port. */
   state(port: number): void {
+    this.stateOfRules(port);
+    this.say({ type: 'synced', table: 'placements', seq: 0, count: 0, digest: emptyDigest });
+  }
+
+  stateOfRules(port: number): void {
     const text = JSON.stringify(vip(port));
     const bucket = Number.parseInt(sha('10.0.0.1').slice(0, 2), 16);
     const digests = Array.from({ length: 256 }, (_, at) =>
@@ -87,7 +92,6 @@ export class Peer {
     const digest = sha(digests.join('')).slice(0, 16);
     this.say({ type: 'page', table: 'rules', buckets: [bucket], set: [vip(port)] });
     this.say({ type: 'synced', table: 'rules', seq: 9, count: 1, digest });
-    this.say({ type: 'synced', table: 'placements', seq: 0, count: 0, digest: emptyDigest });
   }
 
   change(port: number, from: number): void {

@@ -141,3 +141,19 @@ test(
     deepEqual([ruling.closed, agent.port(), hellos], [[], 80, ['hello']]);
   },
 );
+
+test(
+  'the agent may remove something, and belongs to a cluster, once both tables are whole',
+  limit,
+  async (t) => {
+    const peer = await Peer.listen(t, 1);
+    const agent = agentOf(t, [peer.url]);
+    await untilTrue(() => peer.heard.length > 0);
+    peer.stateOfRules(80);
+    await untilTrue(() => agent.port() === 80);
+    deepEqual([agent.syncs(), agent.session.cluster], [0, null]);
+    peer.state(80);
+    await untilTrue(() => agent.syncs() > 0);
+    equal(agent.session.cluster, 'c');
+  },
+);

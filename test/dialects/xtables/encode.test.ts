@@ -103,3 +103,14 @@ test('a rewritten table is struct ipt_replace, and the entries behind it', () =>
   const name = new TextEncoder().encode('mangle'.padEnd(32, '\0'));
   assert.deepEqual([...bytes], [...name, ...new Uint8Array(Uint32Array.from(words).buffer), ...entries]);
 });
+
+test('a VIP that gets or loses egress is judged in one table before the other lets it by', () => {
+  const { encode, render } = xtables(options);
+  const egress = { ...needs, egress: true };
+  const tablesOf = (from: typeof needs, to: typeof needs) =>
+    (encode(deltaOf(render(stateOf([vip], from)), render(stateOf([vip], to)))).tables ?? [])
+      .filter(({ family }) => family === 4)
+      .map(({ table }) => table);
+  assert.deepEqual(tablesOf(needs, egress), ['mangle', 'raw']);
+  assert.deepEqual(tablesOf(egress, needs), ['raw', 'mangle']);
+});
