@@ -1,5 +1,6 @@
 // The whole report of the doctor: what each check says on a good host, and its text for people.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { reportText } from '../../src/cli/doctor.ts';
 import { checked } from './doctor-machine.ts';
@@ -102,6 +103,15 @@ test('on a good host every check is ok, nftables is chosen, and there is nothing
     [report.kernel, report.firewall, report.rules, report.next],
     ['6.1.0-test', 'nftables', { legacy: 0, nft: 0 }, 'nothing to do'],
   );
+});
+
+test('docs/operating.md lists exactly the checks', () => {
+  const page = readFileSync(new URL('../../docs/operating.md', import.meta.url), 'utf8');
+  const [, table = ''] = /^\| check .*\n\| -.*\n((?:\| .*\n)*)/m.exec(page) ?? [];
+  const cells = [...table.matchAll(/^\| (`.*?) +\|/gm)].map(([, cell = '']) => cell);
+  const listed = cells.flatMap((cell) => [...cell.matchAll(/`(.*?)`/g)].map(([, name]) => name));
+  // The check of all xtables is made only where something of it is missing.
+  assert.deepEqual(listed.toSorted(), ['xtables', ...good.map(([name]) => name)].toSorted());
 });
 
 test('the report for people has a table, the step against each finding, and the next one', () => {
