@@ -96,6 +96,11 @@ export class Ledger {
     return [...former];
   }
 
+  /** A placed VIP that the kernel does not carry becomes a first claim. */
+  claimLost(address: Address): void {
+    if (this.placed.has(address) && !this.held.has(address)) this.firstClaims.add(address);
+  }
+
   /** If the kernel still carries the address, it counts as held under its last term until it is gone. */
   unplace(address: Address): void {
     const known = this.placed.get(address);

@@ -63,6 +63,8 @@ export class Reporter {
 
   readonly refuse = (refusal: Refusal): void => {
     const { ledger, tallies, log } = this.#parts;
+    // Another node may be given the VIP unheard, before this one takes it after all.
+    if (this.session?.ruled !== true) ledger.claimLost(refusal.key);
     if (!ledger.refuse(refusal)) return;
     if (refusal.code === 'AddressConflict') tallies.conflicts++;
     if (ledger.isElsewhere(refusal)) log.debug({ ...refusal }, 'refused');

@@ -118,6 +118,19 @@ const found: [boolean, History][] = [
       ['mends', 0],
     ],
   ],
+  // It was away, lost the VIP, and took it again from another node, which was given it by another controller.
+  [
+    true,
+    [
+      ['leave', 0],
+      ['remove', 0],
+      ['breaks', 0],
+      ['replace', 0],
+      ['settle', 0],
+      ['join', 1],
+      ['mends', 0],
+    ],
+  ],
   // The owner read only after its stream was lost that it was given the VIP.
   [
     false,
