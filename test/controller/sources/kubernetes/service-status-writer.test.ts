@@ -12,6 +12,7 @@ import {
   type ServiceStatusWriterInput,
 } from '../../../../src/controller/sources/kubernetes/service-status-writer.ts';
 import { Writes } from '../../../../src/controller/sources/kubernetes/writes.ts';
+import type { Address } from '../../../../src/state/address.ts';
 import type { ServiceKey } from '../../../../src/state/service.ts';
 import { untilTrue } from '../../../patience.ts';
 import { serviceObject } from '../../fixture.ts';
@@ -130,4 +131,17 @@ test('an address that another field manager has written is a problem until it is
   statusWriter.seen([web]);
   await untilTrue(() => statusWriter.problems().length === 0);
   equal(owned.length, 1);
+});
+
+test('a new address counts as told once the API server names it, or the old one no longer', (t) => {
+  const { statusWriter, seen } = publishing(t, '10.77.0.100');
+  const [before, next] = ['10.77.0.100', '10.77.0.101'] as [Address, Address];
+  const isTold = () => statusWriter.isTold(web, next, before);
+  equal(isTold(), false);
+  seen({ ip: next }, { ip: before });
+  equal(isTold(), true);
+  seen({ ip: before });
+  equal(isTold(), false);
+  seen();
+  equal(isTold(), true);
 });
