@@ -27,6 +27,8 @@ export class FakeCluster {
   readonly refused: Map<string, number> = new Map();
   lease: object | null = null;
   minor = '34';
+  /** Writes of the Lease are answered with 500. */
+  failsLease = false;
   readonly read: string[] = [];
   readonly written: Written[] = [];
   /** The connections on which each path was asked, by the client's port. */
@@ -58,6 +60,7 @@ export class FakeCluster {
     response.setHeader('content-type', 'application/json');
     if (method !== 'GET') {
       const body = await json(request);
+      if (this.failsLease && path.includes('/leases')) return void refuse(response, 500);
       this.written.push({ method, path, body: body as object });
       response.end(JSON.stringify(this.#write(path, body as object)));
       return;
