@@ -89,7 +89,13 @@ export class Places {
       return undefined;
     }
     const held = { address: key, interfaceIndex: place };
-    const finding = this.#parts.ledger.firstClaims.has(key) ? this.#parts.prober.find(held) : 'free';
+    const { ledger, prober } = this.#parts;
+    if (!ledger.firstClaims.has(key)) {
+      // The VIP may become a first claim again, when what was found before it was taken is out of date.
+      prober.forget(key);
+      return held;
+    }
+    const finding = prober.find(held);
     if (typeof finding !== 'string') this.refuse(key, this.#conflict(held, finding));
     return finding === 'free' ? held : undefined;
   }

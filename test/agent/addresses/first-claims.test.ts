@@ -1,0 +1,29 @@
+// Which first claims are probed, and when a finding no longer counts.
+import { deepEqual, equal } from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Network } from '../../../src/agent/addresses/network.ts';
+import { Places } from '../../../src/agent/addresses/places.ts';
+import { Ledger } from '../../../src/agent/ledger.ts';
+import { untilTrue } from '../../patience.ts';
+import { address, held, link, Room } from './prober-room.ts';
+
+test('a finding is dropped when the VIP is a first claim no more', async () => {
+  using room = new Room([]);
+  const ledger = new Ledger();
+  const network = { conflict: () => undefined, interfaceFor: () => link, strangers: () => new Map() };
+  const places = new Places({
+    ledger,
+    network: network as Partial<Network> as Network,
+    prober: room.prober,
+    refuse: () => undefined,
+  });
+  ledger.place({ address, term: { generation: 1, n: 1 } }, true);
+  equal(places.placeFor(address), undefined);
+  // The controller is back, and some node has had the VIP.
+  ledger.claimFirst(new Set());
+  deepEqual(places.placeFor(address), held);
+  await untilTrue(() => room.prober.asked.length === 0);
+  // The node loses the VIP, and its controller.
+  ledger.claimFirst(new Set([address]));
+  equal(places.placeFor(address), undefined);
+});
