@@ -5,7 +5,17 @@ import { test } from 'node:test';
 
 const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
 /** Numbers that a page spells out. */
-const spelled: Readonly<Record<string, number>> = { half: 0.5, second: 1, day: 1, three: 3, eight: 8 };
+const spelled: Readonly<Record<string, number>> = {
+  half: 0.5,
+  second: 1,
+  minute: 1,
+  day: 1,
+  three: 3,
+  five: 5,
+  eight: 8,
+  ten: 10,
+  Ten: 10,
+};
 
 /** The value of a constant or a member, which may be written as a product. */
 function inCode(path: string, name: string): number {
@@ -16,13 +26,15 @@ function inCode(path: string, name: string): number {
 }
 
 const second = 1000;
-const day = 24 * 60 * 60 * second;
+const minute = 60 * second;
+const day = 24 * 60 * minute;
 const kib = 1024;
 const mib = 1024 * kib;
 const httpServer = 'process/http.ts';
 const server = 'controller/server.ts';
 const files = 'controller/sources/documents.ts';
 const massRemoval = 'controller/readings/mass-removal.ts';
+const cluster = 'controller/sources/kubernetes';
 
 /** What the page says, and for each number in it the file, the name and the unit of the value in the code. */
 type Saying = readonly [RegExp, ...(readonly [path: string, name: string, unit?: number])[]];
@@ -48,6 +60,8 @@ const operating: readonly Saying[] = [
     [server, 'sourceLimit'],
     ['controller/stream/crowd.ts', 'mostOfNode'],
   ],
+  [/A cell has (\w+) ports or Services/, ['cli/status-text.ts', 'mostInCell']],
+  [/of refusals by nodes (\d+) rows/, ['cli/status-text.ts', 'mostRows']],
   [/released it, or after (\d+) s/, ['controller/owners/moves.ts', 'moveDeadlineMs', second]],
   [/wait, (\d+) s at most/, ['controller/owners/moves.ts', 'moveDeadlineMs', second]],
   [/forgets a node that has been away for a (day),/, ['controller/owners/absent-nodes.ts', 'keptForMs', day]],
@@ -74,6 +88,14 @@ const ruleset: readonly Saying[] = [
 ];
 
 const protocol: readonly Saying[] = [
+  [
+    /A frame has at most (\d+) MiB; .* has at most (\d+) MiB: room for ([\d,]+) VIPs/,
+    ['protocol/messages.ts', 'frameLimitBytes', mib],
+    ['protocol/messages.ts', 'heldFrameLimitBytes', mib],
+    ['protocol/messages.ts', 'heldLimit'],
+  ],
+  [/sends `tick` every (second)/, ['protocol/messages.ts', 'heartbeatMs', second]],
+  [/At most (\d+) Services a page/, ['protocol/messages.ts', 'pageServices']],
   [/still incomplete a (second) later/, ['controller/stream/waiting-room.ts', 'patienceMs', second]],
   [/in all or by this credential, which may have (\w+)/, ['controller/stream/crowd.ts', 'mostOfNode']],
   [/first frame is `hello`, within (\d+) s/, ['controller/run.ts', 'helloTimeoutMs', second]],
@@ -95,6 +117,28 @@ const protocol: readonly Saying[] = [
 ];
 
 const kubernetes: readonly Saying[] = [
+  [
+    /At most (\d+) requests are in flight, .* at most (\d+) of them are not for a status/,
+    [`${cluster}/writes.ts`, 'mostInFlight'],
+    [`${cluster}/writes.ts`, 'mostBeside'],
+  ],
+  [/the failed write alone waits, for up to (\w+) seconds/, [`${cluster}/writes.ts`, 'usualRestMs', second]],
+  [/uses it within (\w+) seconds/, [`${cluster}/writes.ts`, 'usualRestMs', second]],
+  [/names at most ([\d,]+) of its Services/, [`${cluster}/virtual-ip.ts`, 'mostNamed']],
+  [/(\w+) minutes later a count of repeats/, [`${cluster}/events.ts`, 'seriesMs', minute]],
+  [/the status has named it for (\w+) seconds/, ['controller/kubernetes-core.ts', 'followMs', second]],
+  [
+    /(\w+) seconds after a controller begins/,
+    ['controller/owners/deleted-nodes.ts', 'usualReturnMs', second],
+  ],
+  [/it waits (\d+) s before the second list/, [massRemoval, 'massRemovalWaitMs', second]],
+  [/at most (\d+) addresses separated by commas/, ['controller/sources/annotations.ts', 'mostAddresses']],
+  [
+    /after two thirds of its (\d+) days. .* valid for (\w+) years; .* read it every (minute)/,
+    [`${cluster}/shared-certificate.ts`, 'serverDays'],
+    [`${cluster}/shared-certificate.ts`, 'authorityDays', 365],
+    [`${cluster}/shared-certificate.ts`, 'usualLookMs', minute],
+  ],
   [/has at most ([\d,]+) VIPs, ports and source ranges together/, ['protocol/messages.ts', 'stagedLimit']],
   [/at most ([\d,]+) pairs of port and range/, ['controller/sources/traffic.ts', 'portSourceLimit']],
   [

@@ -12,9 +12,9 @@ import type {
 import { plain, table } from './table.ts';
 
 /** The most rows of a table of problems, which many nodes or manifests can have. */
-export const mostRows = 20;
+const mostRows = 20;
 /** The most ports or Services in a cell. */
-export const mostInCell = 8;
+const mostInCell = 8;
 
 /** A controller's status: VIPs and nodes, then everything that is not as requested. */
 export function controllerText(status: ControllerStatus, output: Output, beside: Beside | null): string {

@@ -9,7 +9,7 @@ import { clusterEvent } from './sources/kubernetes/cluster-events.ts';
 import type { KubernetesConfig } from './sources/kubernetes/config.ts';
 
 /** kube-proxy follows a status within a second or two; other readers may take longer. */
-export const followMs = 5000;
+const followMs = 5000;
 
 /** Throws UsageError if no API server is known. */
 export function makeKubernetesCore(

@@ -13,7 +13,7 @@ import { type ControllerConfig, readTls, type TlsFiles } from './config.ts';
 export const connectionLimit = 2000;
 
 /** Connections open at once from one address, so that no client takes the whole limit. */
-export const sourceLimit = 1500;
+const sourceLimit = 1500;
 
 const handshake = { handshakeTimeout: 5000 };
 

@@ -64,7 +64,7 @@ export interface AnswerLimits {
   readonly stalledMs: number;
 }
 
-export const usualAnswerLimits: AnswerLimits = { atOnce: 64, stalledMs: 30_000 };
+const usualAnswerLimits: AnswerLimits = { atOnce: 64, stalledMs: 30_000 };
 
 export function failure(status: number, error: ErrorBody): Reply {
   return { status, body: { error } };
