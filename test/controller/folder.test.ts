@@ -1,11 +1,13 @@
 // Which VIPs go with the files of a folder: files that are removed together, and links without a target.
 
-import { deepEqual, equal, match } from 'node:assert/strict';
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
+import { FileSource } from '../../src/controller/sources/files.ts';
 import type { Status } from '../../src/controller/status/status.ts';
 import { untilTrue } from '../patience.ts';
 import { folder, runningController, service, untilStatus } from './fixture.ts';
@@ -219,4 +221,25 @@ test('a problem of a file is logged once when it appears, and again when it ends
   await untilStatus(running, ({ vips }) => vips[0]?.services[0]?.ports[0]?.port === 81);
   put('b.yaml', service('api', { ports: [-1] }));
   await said(/\/b\.yaml: demo\/api: spec\.ports\[0\]\.port: expected 1-65535, got -1/);
+});
+
+test('a missing path is looked for twice a second, however often it was asked for', limit, async (t) => {
+  const ending = new AbortController();
+  t.after(() => ending.abort());
+  let readings = 0;
+  const source = new FileSource({
+    path: join(folder(t), 'missing'),
+    onReading: () => readings++,
+    onError: (error) => {
+      throw error;
+    },
+    signal: ending.signal,
+  });
+  for (let times = 0; times < 20; times++) {
+    await source.readAll();
+    await sleep(5);
+  }
+  readings = 0;
+  await sleep(1100);
+  ok(readings >= 1 && readings <= 2, `${readings} readings`);
 });

@@ -21,6 +21,8 @@ export interface FileSourceInput {
 
 /** inotify can lose events when very many come at once, and sees no link further up: all is checked again. */
 const rescanMs = 10_000;
+/** A missing path is looked for this often. */
+const missingMs = 500;
 
 const visible = /^[^.].*\.(ya?ml|json)$/;
 
@@ -47,6 +49,7 @@ export class FileSource {
   #found: { readonly set: ServiceManifest[]; readonly remove: ServiceKey[] } = { set: [], remove: [] };
   #rescanDue = true;
   #running: Promise<void> | undefined;
+  #retry: NodeJS.Timeout | undefined;
   readonly #watchers: FSWatcher[] = [];
   /** The watched folder: its path and inode. */
   #watched = '';
@@ -134,7 +137,8 @@ export class FileSource {
       const message = `${(error as Error).message}: create it, or correct --services`;
       this.catalog.fail(basename(path), { file: path, document: null, service: null, message });
       this.#unwatch();
-      setTimeout(() => void this.readAll(), 500).unref();
+      clearTimeout(this.#retry);
+      this.#retry = setTimeout(() => void this.readAll(), missingMs).unref();
     }
   }
 
