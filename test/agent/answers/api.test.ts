@@ -11,6 +11,9 @@ import { SystemCallError } from '../../../src/host/socket.ts';
 import type { Reply, Route } from '../../../src/process/http.ts';
 import type { Address } from '../../../src/state/address.ts';
 import { seriesValue } from '../../metrics-page.ts';
+import { patient } from '../../patience.ts';
+
+const limit = { timeout: patient(20_000) };
 
 /** An agent whose kernel answers when a test says so. */
 function fixture() {
@@ -63,6 +66,20 @@ test('concurrent scrapes read the counters once', async () => {
   assert.equal(asked.length, 2, 'a later scrape reads the counters again');
   asked[1]?.resolve(new Map() as never);
   await next;
+});
+
+test('a kernel that does not answer costs a scrape its counters, and 0.3 s', limit, async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { get } = fixture();
+  let isAnswered = false;
+  const scrape = get('/metrics').finally(() => {
+    isAnswered = true;
+  });
+  t.mock.timers.tick(299);
+  await nextTurn();
+  assert.equal(isAnswered, false);
+  t.mock.timers.tick(1);
+  assert.equal(seriesValue(String((await scrape).body), 'vipward_dropped_packets_total'), 0);
 });
 
 for (const path of ['/diff', '/would-drop']) {

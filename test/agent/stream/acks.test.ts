@@ -104,3 +104,13 @@ test('placements are acknowledged without waiting for an address that is gone or
   room.acks.arrive(room.arrivals.over);
   deepEqual(room.acked, [1, 2]);
 });
+
+test('an address that the kernel has accepted and never reports counts as usable after a second', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  using room = new Room();
+  room.takes(1);
+  t.mock.timers.tick(999);
+  deepEqual(room.acked, []);
+  t.mock.timers.tick(1);
+  deepEqual(room.acked, [1]);
+});
