@@ -41,6 +41,12 @@ test(
       ['demo/a', 'demo/b'],
       { ...others('c'), 'Service without a class': 1 },
     ]);
+    const told = () =>
+      new Set(
+        cluster.written.flatMap(({ path, body }) => (path.endsWith('/events') ? [body.regarding.name] : [])),
+      );
+    await untilTrue(() => told().has('b'));
+    equal(told().has('c'), false, 'a Service of another class gets no Event');
   },
 );
 
