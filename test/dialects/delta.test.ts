@@ -6,7 +6,9 @@ import { diff, isEmpty } from '../../src/dialects/delta.ts';
 import type { Dialect, KernelObject, KernelObjects } from '../../src/dialects/dialect.ts';
 import { nftables } from '../../src/dialects/nftables/dialect.ts';
 import { xtables } from '../../src/dialects/xtables/dialect.ts';
+import { parsePrefix } from '../../src/state/address.ts';
 import { anyVips, needsOf, nothing, plain, stateOf } from './arbitraries.ts';
+import { manyVips } from './nftables/many.ts';
 
 test('objects do not differ from themselves in another order', () => {
   fc.assert(
@@ -106,11 +108,16 @@ function anyObjects(): fc.Arbitrary<KernelObjects> {
 test('an element equals another exactly if its id is the same', () => {
   const places = { guard: 'raw', input: 'mangle', egress: 'mangle' } as const;
   const dialects: Dialect[] = [nftables(plain), xtables({ ...plain, places, fragments: true })];
+  const sources = ['10.0.0.0/8', '10.0.0.0/16'].map(parsePrefix);
+  const ranged = manyVips(1, 1).map((vip) => ({
+    ...vip,
+    ports: vip.ports.map((port) => ({ ...port, sources })),
+  }));
   for (const { render } of dialects)
     fc.assert(
       fc.property(anyVips(3), anyVips(3), (one, other) => {
-        const needs = needsOf([...one, ...other]);
-        const elements = [one, other].flatMap((vips) => render(stateOf(vips, needs)).elements);
+        const needs = needsOf([...one, ...other, ...ranged]);
+        const elements = [one, other, ranged].flatMap((vips) => render(stateOf(vips, needs)).elements);
         const larger = { ...needs, capacities: { ...needs.capacities, ports4: 1 << 20, ports6: 1 << 20 } };
         elements.push(...render(stateOf(one, larger)).elements);
         for (const a of elements)

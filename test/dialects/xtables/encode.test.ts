@@ -63,6 +63,10 @@ test('an old port is deleted only if its successor was accepted, and no later ch
   assert.deepEqual(change([vip], [vip, another]), [
     [false, [types.add, types.add, types.add, types.last], []],
   ]);
+  const gone = [types.del, types.del, types.del];
+  assert.deepEqual(change([vip], [another]), [
+    [false, [...gone, types.add, types.add, types.add, types.last], []],
+  ]);
   assert.deepEqual(change([vip], [vip]), []);
 });
 
