@@ -83,19 +83,17 @@ export class Places {
    * is refused. A held VIP stays on its interface while no interface is the right one.
    */
   placeFor(key: Address): HeldAddress | undefined {
+    const { ledger, prober } = this.#parts;
+    const isFirst = ledger.firstClaims.has(key);
+    // The VIP may become a first claim again, when what was found before is out of date.
+    if (!isFirst) prober.forget(key);
     const place = this.#judge(key);
     if (typeof place !== 'number') {
       this.refuse(key, place);
       return undefined;
     }
     const held = { address: key, interfaceIndex: place };
-    const { ledger, prober } = this.#parts;
-    if (!ledger.firstClaims.has(key)) {
-      // The VIP may become a first claim again, when what was found before it was taken is out of date.
-      prober.forget(key);
-      return held;
-    }
-    const finding = prober.find(held);
+    const finding = isFirst ? prober.find(held) : 'free';
     if (typeof finding !== 'string') this.refuse(key, this.#conflict(held, finding));
     return finding === 'free' ? held : undefined;
   }
