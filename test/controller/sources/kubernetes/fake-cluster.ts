@@ -59,10 +59,12 @@ export class FakeCluster {
     this.connections.set(path, (this.connections.get(path) ?? new Set()).add(socket.remotePort));
     response.setHeader('content-type', 'application/json');
     if (method !== 'GET') {
-      const body = await json(request);
+      const body = (await json(request)) as object;
       if (this.failsLease && path.includes('/leases')) return void refuse(response, 500);
-      this.written.push({ method, path, body: body as object });
-      response.end(JSON.stringify(this.#write(path, body as object)));
+      const isOther = path.includes('/leases/') && versionOf(body) !== versionOf(this.lease);
+      if (isOther) return void refuse(response, 409);
+      this.written.push({ method, path, body });
+      response.end(JSON.stringify(this.#write(path, body)));
       return;
     }
     this.read.push(path);
@@ -88,6 +90,11 @@ export class FakeCluster {
     if (path.endsWith('/namespaces/kube-system')) return { metadata: { uid: 'the-cluster' } };
     return { metadata: { resourceVersion: '1' }, items: this.objects.get(path) ?? [] };
   }
+}
+
+function versionOf(object: object | null): unknown {
+  const { metadata } = (object ?? {}) as { readonly metadata?: { readonly resourceVersion?: string } };
+  return metadata?.resourceVersion;
 }
 
 /** A controller of that cluster, which ends with the test. */

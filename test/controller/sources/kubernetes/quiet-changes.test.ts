@@ -1,4 +1,5 @@
-// What is written to the API server when nothing changed but ports or labels, and when a node has gone.
+// What is written to the API server when nothing changed but ports or labels, when a node has gone, and after
+// a restore of etcd.
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -36,13 +37,13 @@ function record(): object {
 }
 
 /** A controller after a restart, and the agent of n1, which has held the VIP all the time. */
-async function restarted(t: TestContext) {
+async function restarted(t: TestContext, ...flags: readonly string[]) {
   const cluster = await new FakeCluster().listen(t);
   const metadata = { uid: 'l', resourceVersion: '0' };
   cluster.lease = { metadata, spec: { holderIdentity: '', leaseTransitions: term.generation } };
   cluster.objects.set('/api/v1/services', [service(1, 80)]);
   cluster.objects.set('/apis/vipward.io/v1alpha1/virtualips', [record()]);
-  const running = await controllerOf(t, cluster);
+  const running = await controllerOf(t, cluster, ...flags);
   await untilStatus(running, ({ reason }) => reason === null);
   const held = [{ address, term }];
   const agent = agentOf(t, running, 'n1', { hello: { generation: term.generation, held } });
@@ -96,3 +97,19 @@ test(
     );
   },
 );
+
+test('after a restore of etcd all is listed anew, the records return and nothing moves', limit, async (t) => {
+  const { cluster, running, agent, written } = await restarted(t, '--leader-elect-retry-period', '100ms');
+  // No watch tells of what went back, and the version of the Service is that of another content.
+  cluster.objects.set('/api/v1/services', [service(1, 443)]);
+  cluster.objects.set('/apis/vipward.io/v1alpha1/virtualips', []);
+  const spec = { holderIdentity: '', leaseTransitions: term.generation };
+  cluster.lease = { metadata: { uid: 'l', resourceVersion: 'backup' }, spec };
+  await agent.until(({ rules }) => rules.get(address)?.ports[0]?.port === 443);
+  await untilTrue(() =>
+    written().some(({ method, path }) => method === 'POST' && path.endsWith('/virtualips')),
+  );
+  await untilTrue(() => JSON.stringify(cluster.lease).includes(`"leaseTransitions":${term.generation + 1}`));
+  const [vip] = running.status().vips;
+  deepEqual([vip?.node, vip?.term, agent.closed], ['n1', term, null]);
+});
