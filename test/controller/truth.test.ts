@@ -174,3 +174,14 @@ test('a controller waits for a --services folder that does not exist yet', limit
   writeFileSync(join(services, 'a.yaml'), service('web'));
   await untilStatus(running, ({ synced, vips }) => synced && vips.length === 1);
 });
+
+test('the records of a controller are in /var/lib/vipward unless --state says otherwise', async () => {
+  const argv = ['--services', '.', '--pool', 'p=10.77.0.100'];
+  for (const [more, stateDir] of [
+    [[], '/var/lib/vipward'],
+    [['--state', '/elsewhere'], '/elsewhere'],
+  ] as const) {
+    const { source } = await configOf([...argv, ...more]);
+    deepEqual(source, { kind: 'files', path: '.', stateDir });
+  }
+});
