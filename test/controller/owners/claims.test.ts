@@ -29,6 +29,13 @@ test('a claim of an older generation than the record is ignored, however high it
   deepEqual(one.controller.owners.ownerOf(vip), owner);
 });
 
+test('a claim by the term of the recorded owner does not take the VIP from that node', () => {
+  const one = begun();
+  const term = { generation: recorded, n: 1 };
+  const { node } = joined(one, hello('liar', [{ address: vip, term }]));
+  deepEqual([one.controller.owners.ownerOf(vip), node.placements.get(vip)], [{ node: 'a', term }, undefined]);
+});
+
 test('a claim of the present generation with a number that was not issued yet is impossible', () => {
   const one = begun();
   const { node } = joined(one, hello('liar', [{ address: vip, term: { generation: recorded + 1, n: 1 } }]));

@@ -34,7 +34,7 @@ function moving() {
   };
   const letsGo = (vip: Address): void => say(from, { type: 'heldDelta', set: [], remove: [vip] });
   const areMoving = (): number => vips.filter((vip) => controller.owners.moves.has(vip)).length;
-  return { from, ack, takes, letsGo, areMoving, results };
+  return { from, to, say, ack, takes, letsGo, areMoving, results };
 }
 
 test('a message of the old owner costs no look at the other VIPs that move from it', () => {
@@ -69,6 +69,16 @@ test('a move ends once the old owner has let go and acknowledged that, in either
     (await Promise.all(results.slice(0, 2))).map((result) => 'term' in result),
     [true, true],
   );
+});
+
+test('the old owner lets go only once the new one has the VIP by the term of the move', () => {
+  const { from, to, say, takes } = moving();
+  const isTold = (): boolean => from.node.placements.get(vip) === undefined;
+  // The new owner had the VIP before, and has to let go of that.
+  say(to, { type: 'heldDelta', set: [{ address: vip, term }], remove: [] });
+  equal(isTold(), false);
+  takes(vip);
+  equal(isTold(), true);
 });
 
 test('a move ends once the new owner has the VIP if the old one was never told of it', async () => {
