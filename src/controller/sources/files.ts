@@ -51,7 +51,7 @@ export class FileSource {
   #running: Promise<void> | undefined;
   #retry: NodeJS.Timeout | undefined;
   readonly #watchers: FSWatcher[] = [];
-  /** The watched folder: its path and inode. */
+  /** The watched folder: its path and inode, which another folder may get once it is free. */
   #watched = '';
   #isFolder = false;
   /** True once all files of a scan were tried; until then the reading is partial. */
@@ -148,8 +148,8 @@ export class FileSource {
    */
   async #watch(): Promise<void> {
     const folder = resolve(this.#isFolder ? this.#input.path : dirname(this.#input.path));
-    const { dev, ino } = await stat(folder);
-    const found = `${folder} ${dev} ${ino}`;
+    const { dev, ino, birthtimeMs } = await stat(folder);
+    const found = `${folder} ${dev} ${ino} ${birthtimeMs}`;
     if (this.#watched === found) return;
     this.#unwatch();
     try {
