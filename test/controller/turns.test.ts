@@ -81,6 +81,15 @@ test('a queue with isLater processes no key in the turn in which it is added', a
   deepEqual(looks, [1, 2, 3]);
 });
 
+test('a queue that is given nothing runs no turn', () => {
+  let turns = 0;
+  const queue = new TurnQueue(() => undefined, { begin: () => turns++ });
+  queue.add([]);
+  equal(turns, 0);
+  queue.add([1]);
+  equal(turns, 1);
+});
+
 test('a queue goes on with the other keys after one that throws', async () => {
   const looks: number[] = [];
   const look = (key: number) => {

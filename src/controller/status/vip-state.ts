@@ -64,7 +64,7 @@ function whoAdmitsNobody(vip: VirtualIp | undefined): string {
     sources?.every((prefix) => familyOf(prefix) !== family) === true;
   const [first, ...others] = new Set(vip.ports.filter(isClosed).map(({ service }) => service));
   if (first === undefined) return '';
-  const who = others.length === 0 ? first : `${first} and ${others.length} more Services`;
+  const who = others.length === 0 ? first : `${first} and ${others.length} more`;
   const what = `the source ranges of ${who} name none of IPv${family}`;
   return `${what}, so no client reaches its ports on ${vip.address}`;
 }

@@ -8,9 +8,11 @@ import {
   type VirtualIpRecord,
   virtualIpStatus,
 } from '../../../src/controller/sources/kubernetes/virtual-ip.ts';
+import { readDocument } from '../../../src/controller/sources/manifest.ts';
 import { vipStatus } from '../../../src/controller/status/status.ts';
 import { vipState } from '../../../src/controller/status/vip-state.ts';
 import type { ServiceKey } from '../../../src/state/service.ts';
+import { serviceObject } from '../fixture.ts';
 import { hello, joined, ruling, servicesOf, settled, term, vip } from '../ruling.ts';
 
 const held = { address: vip, term };
@@ -106,5 +108,26 @@ test('a VIP that no source range is of the family of says so, and is served', as
     await settled(one);
     deepEqual(vipState(one.controller, vip), { state: 'serving', reason: 'Announced', message });
     equal(vipStatus(one.controller, vip).services[0]?.message, message);
+  }
+});
+
+test('a VIP names one Service of those that admit nobody, and none if it is open', async () => {
+  const open = { 'vipward.io/only-service-ports': 'false' };
+  for (const [annotations, message] of [
+    [
+      {},
+      `the source ranges of demo/a and 1 more name none of IPv4, so no client reaches its ports on ${vip}`,
+    ],
+    [open, ''],
+  ] as const) {
+    const spec = { loadBalancerIP: vip, loadBalancerSourceRanges: ['fd00::/8'] };
+    const objects = ['a', 'b'].map((name, index) =>
+      serviceObject(name, { annotations, spec, ports: [80 + index] }),
+    );
+    const one = ruling();
+    one.controller.publish({ set: objects.flatMap((object) => readDocument(object).services), remove: [] });
+    joined(one, hello('a', [{ address: vip, term }]));
+    await settled(one);
+    deepEqual(vipState(one.controller, vip), { state: 'serving', reason: 'Announced', message });
   }
 });
