@@ -66,6 +66,20 @@ test('commit sends nothing after a refused step', async () => {
   }
 });
 
+test('a commit that draws no reply is not taken for done, in time or late', async () => {
+  for (const late of [false, true]) {
+    const native = recordedNative(() => (late ? undefined : new Uint8Array()));
+    const pending = new Kernel(native).commit(steps(2));
+    if (late) native.late(native.submitted[0]?.token ?? 0, new Uint8Array());
+    const receipt = await pending;
+    assert.deepEqual(
+      receipt.map(({ object, words }) => [object, words]),
+      [[null, 'the kernel did not answer the whole transaction']],
+    );
+    assert.equal(native.submitted.length, 1);
+  }
+});
+
 test('a slow commit is a promise, and sends the rest of its steps after the answer', async () => {
   for (const slow of [0, 1, 2]) {
     const native = recordedNative((_, index) => (index === slow ? undefined : generation));
