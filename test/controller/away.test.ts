@@ -64,6 +64,28 @@ test('a Service that is made anew waits for the absent node that may take its ad
   deepEqual([owner(one), one.b.node.placements.get(vip)], [{ node: 'a', term }, undefined]);
 });
 
+test('a VIP that is wanted again goes to a connected node that holds it, before an absent one', async () => {
+  const one = await away();
+  const older = { generation: 1, n: 0 };
+  equal(one.sessions.message(one.b, { type: 'held', vips: [{ address: vip, term: older }] }), null);
+  one.controller.apply({ set: [], remove: [web] });
+  one.controller.apply({ set: asking(), remove: [] });
+  deepEqual(owner(one), { node: 'b', term: older });
+});
+
+test('a VIP waits for an absent node that was given it again before it had let go', () => {
+  const one = ruling();
+  one.controller.publish({ set: servicesOf(1), remove: [] });
+  const a = joined(one, hello('a', held));
+  one.controller.owners.settle();
+  one.controller.owners.withdraw(vip);
+  equal(owner(one)?.node, 'a');
+  one.sessions.close(a);
+  one.controller.apply({ set: [], remove: [web] });
+  one.controller.apply({ set: asking(), remove: [] });
+  deepEqual(owner(one), { node: 'a', term });
+});
+
 test('a Service that was refused meanwhile waits for the absent node with its address', async () => {
   const one = await away();
   one.controller.apply({ set: servicesOf(1, { ports: [] }), remove: [] });
