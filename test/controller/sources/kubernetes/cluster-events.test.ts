@@ -4,10 +4,10 @@ import { type TestContext, test } from 'node:test';
 import { untilTrue } from '../../../patience.ts';
 import { serviceObject, untilStatus } from '../../fixture.ts';
 import { agentOf } from '../../test-agent.ts';
-import { controllerOf, FakeCluster } from './fake-cluster.ts';
+import { controllerOf, FakeCluster, ownNamespace } from './fake-cluster.ts';
 
 const limit = { timeout: 20_000 };
-const lease = { kind: 'Lease', namespace: 'of-context', name: 'vipward-controller' };
+const lease = { kind: 'Lease', namespace: ownNamespace, name: 'vipward-controller' };
 
 function services(count: number): object[] {
   return Array.from({ length: count }, (_, index) => {
@@ -49,7 +49,7 @@ test(
     const gone = [{ key: 'node.kubernetes.io/out-of-service' }];
     const { cluster } = await ruling(t, [node('n1', excluded), node('n2', {}, gone), node('n3', {})]);
     const { path, about, type, note } = await eventOf(cluster, 'NoEligibleNode');
-    equal(path, '/apis/events.k8s.io/v1/namespaces/of-context/events');
+    equal(path, `/apis/events.k8s.io/v1/namespaces/${ownNamespace}/events`);
     deepEqual([about, type], [lease, 'Normal']);
     match(note, /^2 nodes may have no VIP: n1: label .* excludes it; .*; n2: taint .*out-of-service$/);
   },

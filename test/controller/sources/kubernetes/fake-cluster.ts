@@ -1,7 +1,7 @@
 // A fake API server with all that a controller asks for, and a controller that reads it. It keeps each write,
 // and no object but the Lease changes by one. The real one is in test/kubernetes.
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -11,6 +11,13 @@ import { pino } from 'pino';
 import { type Running, startController, usualTiming } from '../../../../src/controller/run.ts';
 import { configOf, ending, folder } from '../../fixture.ts';
 import { refuse } from './fake-api.ts';
+
+const podNamespace = '/var/run/secrets/kubernetes.io/serviceaccount/namespace';
+
+/** Where the controller keeps its own objects: the context's namespace, unless the tests run in a Pod. */
+export const ownNamespace: string = existsSync(podNamespace)
+  ? readFileSync(podNamespace, 'utf8').trim()
+  : 'of-context';
 
 export interface Written {
   readonly method: string;

@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test';
 import { untilTrue } from '../../../patience.ts';
 import { configOf, serviceObject, untilStatus } from '../../fixture.ts';
 import { agentOf } from '../../test-agent.ts';
-import { controllerOf, FakeCluster } from './fake-cluster.ts';
+import { controllerOf, FakeCluster, ownNamespace } from './fake-cluster.ts';
 
 const limit = { timeout: 20_000 };
 const virtualIps = '/apis/vipward.io/v1alpha1/virtualips';
@@ -81,7 +81,7 @@ test(
   limit,
   async (t) => {
     const usual = await leaseOf(t);
-    equal(usual.path, '/apis/coordination.k8s.io/v1/namespaces/of-context/leases');
+    equal(usual.path, `/apis/coordination.k8s.io/v1/namespaces/${ownNamespace}/leases`);
     deepEqual([usual.name, usual.leaseDurationSeconds, usual.annotations], ['vipward-controller', 15, {}]);
     match(usual.holderIdentity, new RegExp(`^${RegExp.escape(hostname())}_[0-9a-f]{8}$`));
     const names = ['--namespace', 'ns', '--leader-elect-resource-name', 'other', '--identity', 'me'];
