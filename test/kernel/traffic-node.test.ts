@@ -131,12 +131,12 @@ test('without egress a connection from a VIP gets no reply', { skip }, async () 
  */
 const addressings = {
   'a prefix': {
-    addresses: ['10.77.0.1/24', 'fd77::1/64'],
+    addresses: ['10.77.0.1/24', 'fd77::1/64 nodad'],
     routes: ['default via 10.77.0.9', 'default via fd77::9'],
     agentArgs: [],
   },
   'a host address': {
-    addresses: ['10.77.0.1/32', 'fd77::1/128'],
+    addresses: ['10.77.0.1/32', 'fd77::1/128 nodad'],
     routes: ['default via 10.77.0.9 dev lan onlink', 'default via fd77::9 dev lan onlink'],
     agentArgs: ['--interface', 'lan'],
   },
