@@ -14,7 +14,7 @@ const newline = 0x0a;
  * Joins chunks into lines. Bytes after the last newline are no line: a stream that ends there was cut off.
  */
 export class Lines {
-  readonly #decoder = new TextDecoder('utf-8', { fatal: true });
+  readonly #decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   #parts: Uint8Array[] = [];
   #lengthBytes = 0;
 
