@@ -1,6 +1,7 @@
 // What a network needs of an address beside its ports: replies to ping, path errors, and neighbour
 // resolution.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { runIn } from '../namespaces.ts';
 import { Node, type Service, skip } from './node.ts';
@@ -55,6 +56,24 @@ for (const egress of ['false', 'true'])
     });
   });
 
+test('an ICMP redirect to an address that is to be a VIP makes it no gateway of the node', {
+  skip,
+}, async () => {
+  await using node = await Node.start({ services: [web] });
+  node.node.run(() => writeFileSync('/proc/sys/net/ipv4/ip_forward', '0'));
+  node.run('ip route add default via 10.77.0.9');
+  // A host that the node can resolve, such as the node that has the VIP now.
+  node.run('ip address add 10.77.0.101/32 dev lan0', { where: node.client });
+  await node.until('the node follows the redirect', () => {
+    sendRaw(node.client, 1, '10.77.0.1', redirect4());
+    return node.run('ip route get 198.41.0.4').includes('via 10.77.0.101');
+  });
+  node.run('ip address delete 10.77.0.101/32 dev lan0', { where: node.client });
+  await node.setServices([web, { name: 'other', addresses: ['10.77.0.101'], ports: ['TCP 80'] }]);
+  const vip = (await node.status()).vips.find(({ address }) => address === '10.77.0.101');
+  assert.deepEqual([vip?.state, vip?.message], ['serving', '']);
+});
+
 test('a client that has flushed its neighbour table resolves a VIP again', { skip }, async () => {
   await using node = await Node.start({ services: [web] });
   await node.listen(node.node, 'tcp', 80);
@@ -72,6 +91,12 @@ test('a client that has flushed its neighbour table resolves a VIP again', { ski
 function tooBig4(): Uint8Array {
   const ip = [0x45, 0, 5, 0xdc, 0, 1, 0x40, 0, 64, 17, 0, 0, 10, 77, 0, 100, 10, 77, 0, 9];
   return withChecksum(Uint8Array.from([3, 4, 0, 0, 0, 0, 3, 0xe8, ...ip, ...datagram]));
+}
+
+/** From the gateway, to go to 10.77.0.101 instead, about an echo reply of the node to 198.41.0.4. */
+function redirect4(): Uint8Array {
+  const ip = [0x45, 0, 0, 28, 0, 1, 0, 0, 64, 1, 0, 0, 10, 77, 0, 1, 198, 41, 0, 4];
+  return withChecksum(Uint8Array.from([5, 1, 0, 0, 10, 77, 0, 101, ...ip, ...new Array(8).fill(0)]));
 }
 
 /** Packet too big, MTU 1400; the kernel writes its checksum. */

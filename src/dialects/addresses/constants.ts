@@ -35,6 +35,8 @@ export const RouteAttribute = {
 } as const;
 /** The kernel answers with the matching route as configured, with all its next hops. */
 export const RTM_F_FIB_MATCH = 0x2000;
+/** The gateway is not that of the route: an ICMP redirect has named it (linux/in_route.h). */
+export const RTCF_REDIRECTED = 0x0004_0000;
 
 export const IFA_F_NODAD = 0x02;
 export const IFA_F_DADFAILED = 0x08;

@@ -5,7 +5,7 @@ import { type Attributes, attributesOf, messagesOf, u16, u32 } from '../../netli
 import { request } from '../../netlink/request.ts';
 import { type Address, addressBytes, familyOf, formatAddress, parseAddress } from '../../state/address.ts';
 import type { DumpRequest } from '../dialect.ts';
-import { Message, RouteAttribute, RTM_F_FIB_MATCH } from './constants.ts';
+import { Message, RouteAttribute, RTCF_REDIRECTED, RTM_F_FIB_MATCH } from './constants.ts';
 
 /**
  * Destinations whose route is the default route. A node that discards bogons has its own route for the
@@ -19,6 +19,8 @@ const elsewhere: readonly Address[] = ['192.0.2.1', '198.41.0.4', '2001:db8::1',
 const farAway = parseAddress('198.41.0.4');
 
 const routeHeaderBytes = 12;
+/** rtm_flags of struct rtmsg. */
+const flagsOffset = 8;
 /** struct rtnexthop. */
 const nextHopHeaderBytes = 8;
 
@@ -33,11 +35,14 @@ export function gatewayQuestions(): (DumpRequest & { readonly isForRoute: boolea
   ]);
 }
 
-/** Every gateway in the reply to one of these requests; none if there is no route. Throws NetlinkError. */
+/**
+ * Every gateway in the reply to one of these requests; none if there is no route. An ICMP redirect makes no
+ * gateway: any neighbour can send one that names a VIP. Throws NetlinkError.
+ */
 export function readGateways(reply: Uint8Array): Address[] {
   const gateways: Address[] = [];
   for (const { type, payload } of messagesOf(reply)) {
-    if (type !== Message.NEWROUTE) continue;
+    if (type !== Message.NEWROUTE || (u32(payload, flagsOffset) & RTCF_REDIRECTED) !== 0) continue;
     const attributes = attributesOf(payload, routeHeaderBytes);
     gateways.push(...gatewayOf(attributes));
     const hops = attributes.bytes(RouteAttribute.MULTIPATH);

@@ -77,6 +77,12 @@ test('a route gives its gateway, one on the link gives none, and neither does an
   deepEqual(readGateways(route(put(5, hex('0a3200')))), []);
 });
 
+test('a gateway that an ICMP redirect has named is none', () => {
+  const redirected = route(put(5, hex('0a320001')));
+  redirected.set(hex('00020400'), 24);
+  deepEqual(readGateways(Buffer.concat([redirected, route(put(5, hex('0a320002')))])), ['10.50.0.2']);
+});
+
 test('a gateway of the other family and the gateway of each next hop are read', () => {
   deepEqual(readGateways(route(put(18, hex('0a00 fe80000000000000 0000000000000002')))), ['fe80::2']);
   const hops = [
