@@ -1,8 +1,9 @@
 // A verb's request to a controller or an agent: one request, a deadline, and errors with the exit code.
 
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
+import { nodeHttp } from '../process/node-http.ts';
 import { ownWords, tlsAdvice } from '../process/tls-advice.ts';
 import { UsageError } from '../process/usage.ts';
 import { leaderOf, standsBy } from './leader.ts';
@@ -195,7 +196,7 @@ function exchange(
     readAnswer(message).then(resolve, fail);
   };
   const outgoing =
-    url.protocol === 'https:' ? httpsRequest(url, options, take) : httpRequest(url, options, take);
+    url.protocol === 'https:' ? httpsRequest(url, options, take) : nodeHttp.request(url, options, take);
   outgoing.on('error', fail);
   outgoing.on('socket', (socket) => {
     socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => {

@@ -1,10 +1,11 @@
 // The one server of a controller, with or without TLS: HTTP and the stream's upgrade share its port.
 
-import { createServer, type RequestListener, type Server } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { serverLimits } from '../process/http.ts';
 import { listen } from '../process/listen.ts';
+import { nodeHttp } from '../process/node-http.ts';
 import { watchFile } from '../process/watch.ts';
 import type { Pair } from './certificate.ts';
 import { type ControllerConfig, readTls, type TlsFiles } from './config.ts';
@@ -63,7 +64,7 @@ export function boundSources(server: Server, most: number): void {
 function serverFor(tls: TlsFiles | undefined, input: ServerInput): Server {
   if (tls !== undefined) return tlsServer(tls, input);
   const { certificate, listener } = input;
-  if (certificate === null) return createServer(serverLimits, listener);
+  if (certificate === null) return nodeHttp.createServer(serverLimits, listener);
   const server = createTlsServer({ ...serverLimits, ...handshake, ...certificate.pair }, listener);
   certificate.onChange = (pair) => server.setSecureContext(pair);
   return server as unknown as Server;

@@ -2,6 +2,7 @@
 
 import { type Route, routeListener, serverLimits } from './http.ts';
 import { type ListenInput, listen } from './listen.ts';
+import { nodeHttp } from './node-http.ts';
 
 export interface Served extends Disposable {
   /** Answers requests by these routes from now on. */
@@ -20,10 +21,8 @@ const connectionLimit = 128;
 
 /** Listens, and answers 404 to everything until `show`. Rejects with ListenError. */
 export async function serve({ flag, at, onError }: ServeInput): Promise<Served> {
-  // An import would load all exports of node:http, such as a second HTTP client: 3 MB resident.
-  const { createServer } = process.getBuiltinModule('node:http');
   let listener = routeListener([], onError);
-  const server = createServer(serverLimits, (request, response) => listener(request, response));
+  const server = nodeHttp.createServer(serverLimits, (request, response) => listener(request, response));
   server.maxConnections = connectionLimit;
   await listen(server, { flag, at });
   // Such as EMFILE at a new connection.

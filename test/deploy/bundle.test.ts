@@ -1,7 +1,7 @@
 // The bundle of the image as a process: modules that are loaded on demand are found by their names.
 
-import { equal } from 'node:assert/strict';
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { equal, ok } from 'node:assert/strict';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempDisposableSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -46,4 +46,27 @@ test('the controller of the bundle reads its config file and serves its metrics'
   checkMetrics(await answer.text(), 'controller');
   child.kill('SIGTERM');
   equal((await once(child, 'exit'))[0], 0);
+});
+
+/** Node's own modules that a command has loaded at its end. */
+function loadedBy(...argv: string[]): readonly string[] {
+  const tell = "process.on('exit', () => console.log(process.moduleLoadList.join()))";
+  const flags = ['--import', `data:text/javascript,${tell}`];
+  const { stdout } = spawnSync(process.execPath, [...flags, join(bundle, 'main.js'), ...argv], {
+    encoding: 'utf8',
+  });
+  return stdout.trim().split('\n').at(-1)?.split(',') ?? [];
+}
+
+test('no program loads the HTTP client of fetch, and an agent without TLS no TLS', () => {
+  const nowhere = ['--listen', '192.0.2.1:1', '--state', join(bundle, 'state')];
+  const agent = loadedBy('agent', '--controller', 'ws://127.0.0.1:1', '--allow', '10.0.0.0/8', ...nowhere);
+  const controller = loadedBy('controller', '--services', bundle, ...nowhere);
+  const verb = loadedBy('status', '--controller', 'http://127.0.0.1:1');
+  for (const loaded of [agent, controller, verb]) {
+    ok(loaded.includes('NativeModule _http_client'), `${loaded}`);
+    ok(!loaded.includes('NativeModule internal/deps/undici/undici'));
+  }
+  ok(controller.includes('NativeModule tls'));
+  ok(!agent.includes('NativeModule tls'));
 });

@@ -1,14 +1,10 @@
 // Sends requests to the API server over node:https. Handles connections, credentials and errors, and knows no
 // resource.
 
-import {
-  type ClientRequest,
-  Agent as HttpAgent,
-  type IncomingMessage,
-  request as requestHttp,
-} from 'node:http';
+import type { ClientRequest, Agent as HttpAgent, IncomingMessage } from 'node:http';
 import { Agent, request as requestHttps } from 'node:https';
 import type { Socket } from 'node:net';
+import { nodeHttp } from '../../../process/node-http.ts';
 import { retryAfterMs } from './backoff.ts';
 import type { Credentials, Identity } from './credentials.ts';
 import type { ClusterAccess } from './kubeconfig.ts';
@@ -96,7 +92,7 @@ export class ApiClient implements Disposable {
     const identity = await this.#credentials.current();
     const { server } = this.#access;
     const payload = body === undefined ? null : JSON.stringify(body);
-    const sent = (server.protocol === 'https:' ? requestHttps : requestHttp)(
+    const sent = (server.protocol === 'https:' ? requestHttps : nodeHttp.request)(
       new URL(server.pathname.replace(/\/$/, '') + path, server),
       {
         method,
@@ -138,7 +134,7 @@ export class ApiClient implements Disposable {
     this.#madeWith = { ca, cert, key };
     this.#agent =
       server.protocol === 'http:'
-        ? new HttpAgent(common)
+        ? new nodeHttp.Agent(common)
         : new Agent({
             ...common,
             ...(ca === null ? {} : { ca }),

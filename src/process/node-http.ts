@@ -1,0 +1,6 @@
+// Node's HTTP. An import of it as a module reads all of its exports, and one of them loads Node's other HTTP
+// client: 3 MB resident, and a fifth of the time in which a verb starts.
+
+import type * as NodeHttp from 'node:http';
+
+export const nodeHttp: typeof NodeHttp = process.getBuiltinModule('node:http');
