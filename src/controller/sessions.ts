@@ -69,7 +69,10 @@ export class Sessions {
       const reason = `generation: raised less than ${raisePauseMs / 1000} s ago: try again later`;
       return { code: policyViolation, reason };
     }
-    if (heard === 'raised') this.#events.generationRaised(controller.generation, hello.node);
+    if (heard === 'raised') {
+      controller.owners.claims.doubtRecords();
+      this.#events.generationRaised(controller.generation, hello.node);
+    }
     return null;
   }
 

@@ -62,6 +62,11 @@ export class Claims {
     return !this.isSettled && (this.#counts.get(node.name) ?? 0) > 0;
   }
 
+  /** A controller has ruled after the records were made: other nodes may have the VIPs by now. */
+  doubtRecords(): void {
+    for (const address of this.#unclaimed.keys()) this.#input.nodes.served.delete(address);
+  }
+
   /** Marks the owner as known from more than the records. False if it was so before. */
   confirm(address: Address): boolean {
     const node = this.#unclaimed.get(address);

@@ -53,10 +53,10 @@ function settle({ controller }: World): void {
   controller.owners.settle();
 }
 
-/** Another controller begins to rule, by the same records. */
-function replace(world: World): void {
+/** Another controller begins to rule, by the records of this one, or by those of a backup. */
+function replace(world: World, saved = world.controller.records()): void {
   for (const agent of world.agents) agent.lose();
-  const records = structuredClone(world.controller.records());
+  const records = structuredClone(saved);
   world.ruled = made({ records: { ...records, generation: records.generation + 1 } });
   world.controller.publish(added);
 }
@@ -89,7 +89,7 @@ const acts: Readonly<Record<string, Act>> = {
   resume: (_, agent) => agent.resume(),
   remove: ({ controller }) => controller.isPublished && controller.apply(removed),
   add: ({ controller }) => controller.isPublished && controller.apply(added),
-  replace,
+  replace: (world) => replace(world),
 };
 
 function play(world: World, history: Readonly<History>): void {
@@ -168,4 +168,31 @@ test('a node that is away does not take a VIP that was to move to it, and went b
     ['leave', 1],
   ]);
   deepEqual(holders(world), ['a']);
+});
+
+test('a node takes no VIP that it has by a backup of the records from one that is away', () => {
+  const world = new World();
+  play(world, opening);
+  const backup = structuredClone(world.controller.records());
+  const moved: History = [
+    ['remove', 0],
+    ['obey', 0],
+    ['leave', 0],
+    ['join', 1],
+    ['add', 1],
+    ['obey', 1],
+  ];
+  const replaced: History = [
+    ['replace', 0],
+    ['join', 0],
+    ['join', 1],
+    ['leave', 1],
+  ];
+  play(world, [...moved, ...replaced]);
+  replace(world, backup);
+  play(world, [
+    ['join', 0],
+    ['settle', 0],
+  ]);
+  deepEqual(holders(world), ['b']);
 });
