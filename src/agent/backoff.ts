@@ -11,6 +11,7 @@ export class Backoff implements Disposable {
   readonly #again: () => void;
   #timer: NodeJS.Timeout | undefined;
   #waits = 0;
+  #isOver = false;
 
   constructor(times: BackoffTimes, again: () => void) {
     this.#times = times;
@@ -19,7 +20,7 @@ export class Backoff implements Disposable {
 
   /** Schedules one call of `again`; does nothing while one is scheduled. */
   wait(): void {
-    if (this.#timer !== undefined) return;
+    if (this.#timer !== undefined || this.#isOver) return;
     const { firstMs, limitMs } = this.#times;
     const again = (): void => {
       this.#timer = undefined;
@@ -31,10 +32,16 @@ export class Backoff implements Disposable {
   /** The action has succeeded: cancels the retry, and the next wait is `firstMs` again. */
   reset(): void {
     this.#waits = 0;
-    this[Symbol.dispose]();
+    this.#cancel();
   }
 
+  /** Nothing is scheduled any more. */
   [Symbol.dispose](): void {
+    this.#isOver = true;
+    this.#cancel();
+  }
+
+  #cancel(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }

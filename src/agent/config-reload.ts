@@ -34,7 +34,6 @@ export class ConfigReload implements Disposable {
   #config: AgentConfig;
   #newest: AgentConfig;
   #last: Promise<void> = Promise.resolve();
-  #isStopped = false;
 
   constructor(parts: ConfigReloadParts, config: AgentConfig) {
     this.#parts = parts;
@@ -57,7 +56,6 @@ export class ConfigReload implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#isStopped = true;
     this.#later[Symbol.dispose]();
   }
 
@@ -81,7 +79,7 @@ export class ConfigReload implements Disposable {
   #putOff(reason: string): void {
     if (this.trouble === '') this.#parts.log.error({ reason }, 'configPutOff');
     this.trouble = `the config that was read last is not in force, and the agent retries: ${reason}`;
-    if (!this.#isStopped) this.#later.wait();
+    this.#later.wait();
   }
 }
 

@@ -1,6 +1,7 @@
 // Polls a firewall that sends no events when other programs change it: its rules every second, its set
 // elements too every tenth time.
 
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { diff, isEmpty } from '../dialects/delta.ts';
 import type { KernelObject } from '../dialects/dialect.ts';
 import type { Kernel } from '../host/kernel.ts';
@@ -86,7 +87,7 @@ async function inPieces<T>(steps: Steps<T>): Promise<T> {
     const step = steps.next();
     if (step.done === true) return step.value;
     if (performance.now() - beganAtMs < pieceMs) continue;
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
     beganAtMs = performance.now();
   }
 }

@@ -3,7 +3,7 @@
 
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Address } from '../../state/address.ts';
 import type { Placement, VirtualIp } from '../../state/virtual-ip.ts';
 import { journalFile, layout, type SavedJournal, type SavedState } from './journal-file.ts';
@@ -136,7 +136,7 @@ export class Journal {
     const lines: string[] = [];
     for (const line of texts) {
       lines.push(line);
-      if (lines.length % sliceLines === 0) await breath();
+      if (lines.length % sliceLines === 0) await nextTurn();
     }
     this.#lines += lines.length;
     try {
@@ -176,7 +176,7 @@ export class Journal {
       for (const text of texts) {
         lines += text.split('\n').length;
         await fresh.appendFile(`${text}\n`);
-        await breath();
+        await nextTurn();
       }
       await fresh.datasync();
       await rename(`${path}.new`, path);
@@ -242,8 +242,4 @@ async function syncFolder(path: string): Promise<void> {
 function remedyFor(directory: string): string {
   const until = 'until then a start without a controller has an older state';
   return `make room in ${directory} and let the agent write there; tried every ${retryMs / 1000} s, ${until}`;
-}
-
-function breath(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -16,7 +16,6 @@ export class Retirement implements Disposable {
   readonly #parts: RetirementParts;
   readonly #later = new Backoff({ firstMs: 1000, limitMs: 60_000 }, () => void this.#try());
   #begun = false;
-  #isStopped = false;
 
   constructor(parts: RetirementParts) {
     this.#parts = parts;
@@ -30,7 +29,6 @@ export class Retirement implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#isStopped = true;
     this.#later[Symbol.dispose]();
   }
 
@@ -45,7 +43,7 @@ export class Retirement implements Disposable {
       const what =
         'cannot remove the rules of the other firewall, which may drop ports declared since; retrying';
       this.trouble = `${what}: ${reason}; end the process that uses it`;
-      if (!this.#isStopped) this.#later.wait();
+      this.#later.wait();
     }
   }
 }
