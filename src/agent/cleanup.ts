@@ -9,6 +9,7 @@ import { loadNative } from '../host/native.ts';
 import { SystemCallError } from '../host/socket.ts';
 import { describeErrno, type Receipt } from '../netlink/ack.ts';
 import { Errno } from '../netlink/message.ts';
+import { messageOf } from '../process/message-of.ts';
 import { ownAddresses, takeAway } from './addresses/own-addresses.ts';
 import { journalFile } from './disk/journal-file.ts';
 import { remainsBeside, retireOthers } from './firewall/open-firewall.ts';
@@ -117,7 +118,7 @@ async function removeFilters(kernel: Kernel): Promise<Result> {
     const words = await retireOthers(kernel, null);
     return { code: 0, lines: words.map((what) => `removed ${what}`) };
   } catch (error) {
-    const words = error instanceof Error ? error.message : String(error);
+    const words = messageOf(error);
     return { code: 1, lines: [error instanceof SystemCallError ? withRemedy(words, error.errno) : words] };
   }
 }

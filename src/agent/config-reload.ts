@@ -3,6 +3,7 @@
 import type { Kernel } from '../host/kernel.ts';
 import { differingKeys } from '../process/config.ts';
 import type { Log } from '../process/log.ts';
+import { messageOf } from '../process/message-of.ts';
 import type { Allowed } from './addresses/allowed.ts';
 import type { Network } from './addresses/network.ts';
 import { Backoff } from './backoff.ts';
@@ -65,7 +66,7 @@ export class ConfigReload implements Disposable {
     try {
       await bringInForce(this.#parts, { config, changed });
     } catch (error) {
-      this.#putOff(error instanceof Error ? error.message : String(error));
+      this.#putOff(messageOf(error));
       return;
     }
     this.#config = config;

@@ -1,6 +1,7 @@
 // Passes the events of the agent on to the controller, the disk, the log and the tallies.
 
 import type { Log } from '../process/log.ts';
+import { messageOf } from '../process/message-of.ts';
 import type { Ack, HeldVip, Refusal, TableName } from '../protocol/messages.ts';
 import type { Address } from '../state/address.ts';
 import type { Announcer } from './addresses/announce.ts';
@@ -134,7 +135,7 @@ export class Reporter {
         this.#repairLog.add(kind, objects);
       },
       onTrouble: (error) => {
-        const reason = error instanceof Error ? error.message : String(error);
+        const reason = messageOf(error);
         if (reason !== this.trouble) log.error({ reason }, 'kernelTrouble');
         this.trouble = reason;
       },

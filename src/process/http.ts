@@ -4,6 +4,7 @@
 import type { IncomingMessage, RequestListener, ServerOptions, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { InFlight } from './in-flight.ts';
+import { messageOf } from './message-of.ts';
 
 /** A handler's reply: a value that becomes JSON, or text with its type. */
 export interface Reply {
@@ -186,7 +187,7 @@ async function readJson(message: IncomingMessage): Promise<{ value: unknown } | 
   try {
     return { value: JSON.parse(Buffer.concat(parts).toString('utf8')) };
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     return {
       refusal: failure(400, {
         code: 'BadJson',

@@ -3,6 +3,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { messageOf } from './message-of.ts';
 import { UsageError } from './usage.ts';
 import { parseCount, parseDuration, parseFlag, parseList } from './values.ts';
 
@@ -152,7 +153,7 @@ function parseFlags(specs: readonly OptionSpec[], { argv, words: most = 0 }: Opt
 
 /** Cuts the advice of util.parseArgs about `--`, which is wrong here. */
 function firstSentence(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = messageOf(error);
   const [, flag] = /^Option '(\S+)' argument is ambiguous/.exec(text) ?? [];
   if (flag !== undefined)
     return `${flag}: its value is missing; give a value that begins with - as ${flag}=VALUE`;
@@ -190,7 +191,7 @@ async function readConfig(path: string, specs: readonly OptionSpec[]): Promise<C
     const [{ default: yaml }, text] = await Promise.all([import('yaml'), readFile(path, 'utf8')]);
     value = yaml.parse(text, { logLevel: 'error' }) ?? {};
   } catch (error) {
-    const why = error instanceof Error ? error.message.split('\n')[0] : String(error);
+    const why = messageOf(error).split('\n')[0];
     throw new UsageError(`--config ${path}: ${why}`, { cause: error });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {

@@ -2,6 +2,7 @@
 // background and retries until nothing is left.
 
 import type { Log } from '../../process/log.ts';
+import { messageOf } from '../../process/message-of.ts';
 import { Backoff } from '../backoff.ts';
 
 export interface RetirementParts {
@@ -38,7 +39,7 @@ export class Retirement implements Disposable {
       for (const words of await retire()) log.info({ words }, 'retired');
       this.trouble = '';
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       if (this.trouble === '') log.warn({ reason }, 'notRetired');
       const what =
         'cannot remove the rules of the other firewall, which may drop ports declared since; retrying';

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Kernel } from '../../host/kernel.ts';
 import { loadNative } from '../../host/native.ts';
+import { messageOf } from '../../process/message-of.ts';
 import { familyOf } from '../../state/address.ts';
 import { Listeners } from './listeners.ts';
 import { replaceNat } from './nat.ts';
@@ -59,7 +60,7 @@ export async function runInside(input: InsideInput): Promise<number> {
     // A stop in the middle of a step appears as an error of that step.
     if (!input.signal.aborted) {
       isClean = false;
-      process.stderr.write(`vipward demo: ${error instanceof Error ? error.message : String(error)}\n`);
+      process.stderr.write(`vipward demo: ${messageOf(error)}\n`);
     }
   }
   for (const step of undo.reverse()) await step();

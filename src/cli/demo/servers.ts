@@ -2,6 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Explanation } from '../../agent/answers/explain.ts';
+import { messageOf } from '../../process/message-of.ts';
 import type { Address } from '../../state/address.ts';
 import { ask, defaultOrigin, type Server } from '../client.ts';
 import { explainPath } from '../explain.ts';
@@ -45,7 +46,7 @@ export async function until<T>(
   while (performance.now() < deadline) {
     for (const program of programs) program.check();
     const answer = await question().catch((error: unknown) => {
-      last = `: ${error instanceof Error ? error.message : String(error)}`;
+      last = `: ${messageOf(error)}`;
       return undefined;
     });
     if (answer !== undefined) return answer;

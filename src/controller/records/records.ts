@@ -6,6 +6,7 @@ import { open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { makeFolder } from '../../process/folder.ts';
+import { messageOf } from '../../process/message-of.ts';
 import { type Address, parseAddress } from '../../state/address.ts';
 import { parseServiceKey } from '../../state/service.ts';
 import type { Term } from '../../state/term.ts';
@@ -70,7 +71,7 @@ export async function readRecords(dir: string): Promise<Records> {
   try {
     return parseRecords(JSON.parse(text));
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     const next =
       'restore it from a backup, or move it away to start a new cluster (agents then need `vipward cleanup`)';
     throw new StateError(`${path}: ${why}; ${next}`, { cause: error });

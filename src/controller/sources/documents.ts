@@ -3,6 +3,7 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Document, isMap, isScalar, LineCounter, parseAllDocuments, visit } from 'yaml';
+import { messageOf } from '../../process/message-of.ts';
 import { FieldError } from './fields.ts';
 import { type DocumentFacts, readDocument } from './manifest.ts';
 
@@ -106,7 +107,7 @@ function yamlValues(part: string, index: number): unknown[] {
       checkKeys(document, lineCounter);
       return document.toJS({ maxAliasCount: 100 }) as unknown;
     } catch (cause) {
-      throw new DocumentError(index, `not YAML: ${cause instanceof Error ? cause.message : String(cause)}`);
+      throw new DocumentError(index, `not YAML: ${messageOf(cause)}`);
     }
   });
 }

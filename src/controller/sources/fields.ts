@@ -1,6 +1,8 @@
 // Reads fields of values that others wrote: manifests, API objects, kubeconfigs, records. Each function
 // throws a FieldError with the field's path.
 
+import { messageOf } from '../../process/message-of.ts';
+
 /** A field whose value is not allowed there. */
 export class FieldError extends Error {
   readonly code = 'BadField';
@@ -50,7 +52,7 @@ export function fieldAt<T>(field: string, parse: () => T): T {
   try {
     return parse();
   } catch (error) {
-    throw new FieldError(field, error instanceof Error ? error.message : String(error));
+    throw new FieldError(field, messageOf(error));
   }
 }
 

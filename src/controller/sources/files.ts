@@ -4,6 +4,7 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { readdir, readlink, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { messageOf } from '../../process/message-of.ts';
 import type { ServiceKey } from '../../state/service.ts';
 import type { ServiceChanges, ServiceManifest } from '../service.ts';
 import { Catalog } from './catalog.ts';
@@ -225,16 +226,12 @@ export class FileSource {
     if (target !== null && this.#wasScanned && !this.#suspects.isConfirmed(file, 'dangling')) return;
     this.#suspects.delete(file);
     const document = error instanceof DocumentError ? error.document : null;
-    const message = target === null ? wordsOf(error) : danglingTo(target);
+    const message = target === null ? messageOf(error) : danglingTo(target);
     this.catalog.fail(file, { file: path, document, service: null, message });
     // Keeps the cache for the next reading but not the stamp: the same bytes are checked again.
     const cache = this.#known.get(file)?.cache;
     if (cache !== undefined) this.#known.set(file, { stamp: '', cache });
   }
-}
-
-function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** The link is still in the folder: nobody has removed its Services. */
