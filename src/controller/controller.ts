@@ -184,7 +184,7 @@ export class Controller {
   #makeOwners(owners: Records['owners'], unheld: Records['unheld']): Owners {
     for (const [address, { node, term }] of owners) {
       this.nodes.at(node).held.set(address, term);
-      if (unheld?.has(address) !== true) this.nodes.served.add(address);
+      if (!unheld.has(address)) this.nodes.served.add(address);
     }
     return new Owners({
       nodes: this.nodes,

@@ -209,8 +209,9 @@ function readDigest(value: unknown, path: Path): TableDigest {
     const name = `${path}.digests.${bucket.slice(0, 8)}`;
     if (!/^(0|[1-9]\d{0,2})$/.test(bucket) || Number(bucket) > 255)
       return fail(name, 'a bucket of 0-255', bucket);
-    if (!/^[0-9a-f]{16}$/.test(text(digest, name, 16))) return fail(name, '16 hexadecimal digits', digest);
-    digests[bucket] = text(digest, name, 16);
+    const digits = text(digest, name, 16);
+    if (!/^[0-9a-f]{16}$/.test(digits)) return fail(name, '16 hexadecimal digits', digest);
+    digests[bucket] = digits;
   }
   return { count: whole(body['count'], `${path}.count`), digests };
 }

@@ -110,7 +110,7 @@ test('of the records of a cluster, pending and refused VIPs are first claims', (
     node: null,
     status: { state, node: 'n1', term: { generation: 1, n } },
   }));
-  deepEqual([...(recordsOf(records, () => '').unheld ?? [])], ['10.77.0.1', '10.77.0.3']);
+  deepEqual([...recordsOf(records, () => '').unheld], ['10.77.0.1', '10.77.0.3']);
 });
 
 test('synced names the first claims of placements that the agent already has', limit, async (t) => {

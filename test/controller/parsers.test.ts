@@ -119,6 +119,7 @@ test('garbled records end in records or a StateError', async (t: TestContext) =>
     allocations: new Map([['demo/web' as ServiceKey, ['10.0.0.1' as Address]]]),
     former: new Map([['demo/api' as ServiceKey, ['fd00::1' as Address]]]),
     owners: new Map([['10.0.0.1' as Address, { node: 'n1', term: { generation: 7, n: 1 } }]]),
+    unheld: new Set<Address>(),
   };
   await writeRecords(dir, records);
   const path = stateFile(dir);

@@ -63,6 +63,7 @@ export function ruling({ endpoints = null, count = 1, ...more }: RulingSetup = {
       cluster: 'c',
       generation: held.generation + 1,
       former: new Map(),
+      unheld: new Set(),
       drained: more.drained ?? [],
       allocations: new Map(vips.map((address, index) => [`demo/${nameOf(index)}` as ServiceKey, [address]])),
       owners: new Map<Address, Owner>(vips.map((address) => [address, { node: 'a', term: held }])),

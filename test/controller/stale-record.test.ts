@@ -75,6 +75,7 @@ async function recorded(t: TestContext, count: number): Promise<string> {
     cluster: 'c',
     generation: term.generation,
     former: new Map(),
+    unheld: new Set(),
     drained: [],
     allocations: new Map(vips.map((address, index) => [`demo/web-${index}` as ServiceKey, [address]])),
     owners: new Map<Address, Owner>(vips.map((address) => [address, { node: 'a', term }])),

@@ -29,7 +29,7 @@ export interface Records {
   readonly former: Allocations;
   readonly owners: ReadonlyMap<Address, Owner>;
   /** Owned addresses that no node is known to have held. */
-  readonly unheld?: ReadonlySet<Address>;
+  readonly unheld: ReadonlySet<Address>;
   readonly drained: readonly string[];
 }
 
@@ -40,6 +40,7 @@ export const noRecords: Records = {
   allocations: new Map(),
   former: new Map(),
   owners: new Map(),
+  unheld: new Set(),
   drained: [],
 };
 
@@ -64,8 +65,7 @@ export async function readRecords(dir: string): Promise<Records> {
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
-      return { ...noRecords, cluster: randomUUID(), unheld: new Set() };
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { ...noRecords, cluster: randomUUID() };
     throw new StateError(`${path}: ${(error as Error).message}; ${remedy}`);
   }
   try {
@@ -133,12 +133,8 @@ async function replaceFile(dir: string, records: Records): Promise<void> {
     await file.close();
   }
   await rename(`${path}.new`, path);
-  const folder = await open(dir, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await using folder = await open(dir, 'r');
+  await folder.sync();
 }
 
 /** The JSON text in pieces. Each entry is consistent when it is read; a later change causes another write. */
@@ -148,7 +144,7 @@ function* slices({
   allocations,
   former,
   owners,
-  unheld = new Set(),
+  unheld,
   drained,
 }: Records): Generator<string, void> {
   yield `{"layout":${layout},"cluster":${JSON.stringify(cluster)},"generation":${generation},`;

@@ -4,7 +4,7 @@
 import { type Address, AddressError, parseAddress } from '../../state/address.ts';
 import { Delivery } from '../../state/service.ts';
 import { RefusalReason, type ServiceRefusal } from '../service.ts';
-import { FieldError, mapping, textAt } from './fields.ts';
+import { choiceAt, FieldError, mapping, textAt } from './fields.ts';
 
 const addressNames = [
   'vipward.io/addresses',
@@ -30,12 +30,14 @@ const sharingNames = [
   'lbipam.cilium.io/sharing-key',
 ] as const;
 
+const deliveryName = 'vipward.io/delivery';
+
 /**
  * The annotations that open something for one Service. A Service that is read without them has the filter,
  * whatever the controller's default.
  */
 export const flagNames: readonly string[] = [
-  'vipward.io/delivery',
+  deliveryName,
   'vipward.io/egress',
   'vipward.io/only-service-ports',
   'kube-vip.io/ignore-service-security',
@@ -92,19 +94,12 @@ type Annotations = ReadonlyMap<string, string>;
 export function readAnnotations(value: unknown, loadBalancerIP: unknown): AnnotationFacts {
   const annotations = texts(value);
   const asked = readAddresses(annotations, loadBalancerIP);
-  const delivery = annotations.get('vipward.io/delivery') ?? null;
-  if (delivery !== null && delivery !== 'host' && delivery !== 'forward') {
-    throw new FieldError(
-      annotationPath('vipward.io/delivery'),
-      `expected host or forward, got ${JSON.stringify(delivery)}`,
-    );
-  }
   const ignore = readFlag(annotations, 'kube-vip.io/ignore-service-security');
   return {
     addresses: asked.addresses,
     pool: first(annotations, poolNames)?.value ?? null,
     sharingKey: first(annotations, sharingNames)?.value ?? null,
-    delivery: delivery === null ? null : Delivery[delivery],
+    delivery: readDelivery(annotations.get(deliveryName)),
     egress: readFlag(annotations, 'vipward.io/egress') ?? false,
     onlyServicePorts:
       readFlag(annotations, 'vipward.io/only-service-ports') ?? (ignore === null ? null : !ignore),
@@ -142,6 +137,10 @@ function first(annotations: Annotations, names: readonly string[]) {
   return undefined;
 }
 
+function readDelivery(value: string | undefined): Delivery | null {
+  return value === undefined ? null : choiceAt(value, annotationPath(deliveryName), Object.values(Delivery));
+}
+
 function readFlag(annotations: Annotations, name: string): boolean | null {
   const value = annotations.get(name);
   if (value === undefined || value === '') return null;
@@ -161,10 +160,7 @@ interface Asked {
 
 function readAddresses(annotations: Annotations, loadBalancerIP: unknown): Asked {
   const named = first(annotations, addressNames);
-  const spec =
-    loadBalancerIP === undefined || loadBalancerIP === null
-      ? ''
-      : textAt(loadBalancerIP, 'spec.loadBalancerIP');
+  const spec = textAt(loadBalancerIP ?? '', 'spec.loadBalancerIP');
   const where = named === undefined ? 'spec.loadBalancerIP' : annotationPath(named.name);
   const text = named?.value ?? spec;
   // A user who may write Services may write a megabyte here: a text that is too long is not split.

@@ -18,6 +18,11 @@ export function isMapping(value: unknown): value is Mapping {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** The member that a path leads to; undefined where the path leaves the mappings. */
+export function memberAt(value: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>((part, name) => (isMapping(part) ? part[name] : undefined), value);
+}
+
 export function mapping(value: unknown, field: string): Mapping {
   if (isMapping(value)) return value;
   throw new FieldError(field, `expected a mapping, got ${shown(value)}`);

@@ -18,7 +18,16 @@ import {
   type ServiceRefusal,
 } from '../service.ts';
 import { type AnnotationFacts, readAnnotations } from './annotations.ts';
-import { choiceAt, FieldError, fieldAt, type Mapping, mapping, sequence, textAt } from './fields.ts';
+import {
+  choiceAt,
+  FieldError,
+  fieldAt,
+  type Mapping,
+  mapping,
+  memberAt,
+  sequence,
+  textAt,
+} from './fields.ts';
 import { portSourceLimit, readPorts, readSources } from './traffic.ts';
 
 /** The class of Services that vipward serves; from files it also serves those without a class. */
@@ -173,7 +182,7 @@ function readCreated(value: unknown): number {
  * out.
  */
 function readIngress(value: unknown): readonly Address[] {
-  const ingress = memberOf(memberOf(value, 'loadBalancer'), 'ingress');
+  const ingress = memberAt(value, ['loadBalancer', 'ingress']);
   if (!Array.isArray(ingress)) return nothing;
   // A copy has no spare room; a list that grew has room for sixteen more entries.
   return ingress
@@ -183,17 +192,13 @@ function readIngress(value: unknown): readonly Address[] {
 }
 
 function readIngressAddress(entry: unknown): Address | null {
-  const ip = memberOf(entry, 'ip');
+  const ip = memberAt(entry, ['ip']);
   try {
     return typeof ip === 'string' ? parseAddress(ip) : null;
   } catch (error) {
     if (error instanceof AddressError) return null;
     throw error;
   }
-}
-
-function memberOf(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Mapping)[name] : undefined;
 }
 
 /** Throws FieldError. */

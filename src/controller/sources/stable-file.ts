@@ -1,6 +1,6 @@
 // Reads a file as it was at one moment, while other processes may write it.
 
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { DocumentError, fileLimitBytes } from './documents.ts';
 
@@ -35,17 +35,7 @@ export async function readStable(
   }
 }
 
-function stampOf({
-  ino,
-  size,
-  mtimeMs,
-  ctimeMs,
-}: {
-  ino: number;
-  size: number;
-  mtimeMs: number;
-  ctimeMs: number;
-}): string {
+function stampOf({ ino, size, mtimeMs, ctimeMs }: Stats): string {
   return `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
 }
 

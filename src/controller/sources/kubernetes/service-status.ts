@@ -5,7 +5,7 @@ import { type Address, familyOf } from '../../../state/address.ts';
 import { namesOf, type ServiceKey } from '../../../state/service.ts';
 import type { PortRefusal } from '../../compile.ts';
 import { RefusalReason } from '../../service.ts';
-import { isMapping } from '../fields.ts';
+import { memberAt } from '../fields.ts';
 import { servicePath } from './service-objects.ts';
 
 /** Our name in the API server's record of which manager owns which field. */
@@ -81,8 +81,4 @@ export function otherManagersOf(object: unknown): readonly string[] {
   });
   const names = owners.map((entry) => String(memberAt(entry, ['manager'])));
   return [...new Set(names)].filter((name) => name !== fieldManager);
-}
-
-function memberAt(value: unknown, path: readonly string[]): unknown {
-  return path.reduce<unknown>((part, name) => (isMapping(part) ? part[name] : undefined), value);
 }
