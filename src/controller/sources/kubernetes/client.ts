@@ -27,6 +27,11 @@ export class ApiError extends Error {
   }
 }
 
+/** True if the API server refused a request with this HTTP status. */
+export function hasCode(error: unknown, code: number): error is ApiError {
+  return error instanceof ApiError && error.code === code;
+}
+
 /** An answer was too long to be read to its end. */
 export class AnswerTooLongError extends Error {
   readonly code = 'AnswerTooLong';

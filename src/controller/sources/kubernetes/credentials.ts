@@ -30,7 +30,7 @@ export class Credentials {
   /** Rejects if a file cannot be read, the CA is empty or the plugin fails. */
   async current(): Promise<Identity> {
     const { ca, token, certificate, basic, exec } = this.#access;
-    const given = exec === null ? null : await this.#give();
+    const given = exec === null ? null : await this.#give(exec);
     const bearer = given?.token ?? (token === null ? null : (await textOf(token)).trim());
     const login = basic === null ? null : btoa(`${basic.username}:${basic.password}`);
     return {
@@ -46,11 +46,9 @@ export class Credentials {
     this.#given = null;
   }
 
-  async #give(): Promise<ExecCredential> {
-    const { exec } = this.#access;
+  async #give(exec: ExecPlugin): Promise<ExecCredential> {
     const given = this.#given;
     if (given !== null && (given.expiresMs ?? Infinity) - renewBeforeMs > Date.now()) return given;
-    if (exec === null) throw new TypeError('no exec plugin is configured');
     this.#asking ??= this.#run(exec).finally(() => {
       this.#asking = null;
     });

@@ -2,7 +2,7 @@
 // decide or write anything.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ApiClient, ApiError } from './client.ts';
+import { type ApiClient, hasCode } from './client.ts';
 import {
   type LeaseRecord,
   type LeaseSelf,
@@ -168,7 +168,7 @@ export class Elector {
       const found = await client.json({ path: `${this.#path}/${name}`, signal, timeoutMs });
       this.#saw(seeLease(this.#seen, readLease(found), performance.now()));
     } catch (error) {
-      if (!(error instanceof ApiError) || error.code !== 404) throw error;
+      if (!hasCode(error, 404)) throw error;
       this.#saw(null);
     }
     this.#isKnown = true;

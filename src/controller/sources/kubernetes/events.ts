@@ -2,7 +2,7 @@
 // other notes the latest is written once that time is over.
 
 import { randomBytes } from 'node:crypto';
-import { type ApiClient, ApiError } from './client.ts';
+import { type ApiClient, hasCode } from './client.ts';
 import { type EventDraft, eventKey, eventObject, eventsPath, seriesPatch } from './event-object.ts';
 import type { Writes } from './writes.ts';
 
@@ -135,7 +135,7 @@ export class Events {
       await this.#input.client.json({ method: 'PATCH', path, body, signal });
       return true;
     } catch (error) {
-      if (!(error instanceof ApiError) || error.code !== 404) throw error;
+      if (!hasCode(error, 404)) throw error;
       return false;
     }
   }

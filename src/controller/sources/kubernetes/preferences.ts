@@ -9,7 +9,7 @@ import { isMapping } from '../fields.ts';
 import type { ApiClient } from './client.ts';
 import { type EventDraft, virtualIpReference } from './event-object.ts';
 import type { ObjectChanges } from './list-watch.ts';
-import { cutVirtualIp, type VirtualIpRecord, virtualIpName, virtualIpsPath } from './virtual-ip.ts';
+import { cutVirtualIp, type VirtualIpRecord, virtualIpName, virtualIpPath } from './virtual-ip.ts';
 import type { Writes } from './writes.ts';
 
 export interface PreferencesInput {
@@ -65,7 +65,7 @@ export class Preferences {
     const name = virtualIpName(address);
     if (this.#nodes.get(name) === node) return;
     this.#nodes.set(name, node);
-    const [path, body] = [`${virtualIpsPath}/${name}`, { spec: { node } }];
+    const [path, body] = [virtualIpPath(address), { spec: { node } }];
     const written: Written = { node, made: null, passed: null };
     this.#written.set(name, written);
     writes.put('preference', address, async (signal) => {

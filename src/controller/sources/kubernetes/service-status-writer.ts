@@ -7,7 +7,7 @@ import type { Controller } from '../../controller.ts';
 import { isServing } from '../../owners/serving.ts';
 import type { Problem } from '../../service.ts';
 import { inTurns } from '../../turns.ts';
-import { type ApiClient, ApiError } from './client.ts';
+import { type ApiClient, type ApiError, hasCode } from './client.ts';
 import type { ServiceEvents } from './service-events.ts';
 import { type ServiceObjects, servicePath } from './service-objects.ts';
 import { isContestedFor, leftIn, otherManagersOf, statusPatch, wantedIngress } from './service-status.ts';
@@ -203,7 +203,7 @@ export class ServiceStatusWriter {
       this.#agreed(key);
       if (addresses.some((address) => !recorded.includes(address))) serviceEvents.announced(key, addresses);
     } catch (error) {
-      const managers = error instanceof ApiError && error.code === 409 ? managersIn(error) : [];
+      const managers = hasCode(error, 409) ? managersIn(error) : [];
       if (managers.length > 0) return this.#conflict(key, managers);
       this.#refused.delete(key);
       throw error;

@@ -6,7 +6,7 @@ import { ageOf, makeAuthority, makeServerPair, type Pair } from '../../certifica
 import { type Problem, problemAt } from '../../service.ts';
 import { type Mapping, mapping, textAt } from '../fields.ts';
 import { backoffMs } from './backoff.ts';
-import { type ApiClient, ApiError } from './client.ts';
+import { type ApiClient, hasCode } from './client.ts';
 
 export interface SharedCertificateInput {
   /** Rejects if the API server belongs to another cluster than before: its certificate does not count. */
@@ -174,7 +174,7 @@ export class SharedCertificate {
       const path = `/api/v1/namespaces/${namespace}/${resource}/${name}`;
       return mapping(await client.json({ path, signal }), name);
     } catch (error) {
-      if (error instanceof ApiError && error.code === 404) return null;
+      if (hasCode(error, 404)) return null;
       throw error;
     }
   }

@@ -7,7 +7,7 @@ import { poolOf } from '../../allocation/pools.ts';
 import type { Controller } from '../../controller.ts';
 import { vipStatus } from '../../status/status.ts';
 import { TurnQueue } from '../../turns.ts';
-import { type ApiClient, ApiError, type ApiRequest } from './client.ts';
+import { type ApiClient, type ApiRequest, hasCode } from './client.ts';
 import type { EventDraft } from './event-object.ts';
 import type { ObjectChanges } from './list-watch.ts';
 import { sweep } from './sweep.ts';
@@ -16,6 +16,7 @@ import {
   saysAlready,
   type VirtualIpRecord,
   virtualIpName,
+  virtualIpPath,
   virtualIpSpec,
   virtualIpStatus,
   virtualIpsPath,
@@ -170,7 +171,7 @@ export class VirtualIpWriter {
         for (const one of events) say(one);
       } catch (error) {
         // The object exists or has changed: the watch reports it, and it is checked again.
-        if (!(error instanceof ApiError) || error.code !== 409) throw error;
+        if (!hasCode(error, 409)) throw error;
       }
     });
   }
@@ -192,15 +193,14 @@ export class VirtualIpWriter {
   #change(address: Address): Write | null {
     if (!this.#input.controller.allocator.isUsed(address)) return null;
     this.#written.add(address);
-    const path = `${virtualIpsPath}/${virtualIpName(address)}`;
     const body = { spec: this.#spec(address) };
-    return { method: 'PATCH', path, body, events: [] };
+    return { method: 'PATCH', path: virtualIpPath(address), body, events: [] };
   }
 
   #say(address: Address, before: VirtualIpRecord): Write | null {
     const { controller, uidOf } = this.#input;
     if (!controller.allocator.isUsed(address)) return null;
-    const path = `${virtualIpsPath}/${virtualIpName(address)}/status`;
+    const path = `${virtualIpPath(address)}/status`;
     const status = this.#status(address, before);
     const services = controller.allocator.usersOf(address).map(({ key }) => key);
     const events = eventsOf({ before, status, services, uidOf });
@@ -213,7 +213,7 @@ export class VirtualIpWriter {
     const holder = nodes.holderOf(address);
     if (allocator.isUsed(address) || holder === undefined) return null;
     const status = { node: holder.name, term: holder.held.get(address), state: 'released' };
-    const path = `${virtualIpsPath}/${virtualIpName(address)}/status`;
+    const path = `${virtualIpPath(address)}/status`;
     return { method: 'PATCH', path, body: { status }, events: [] };
   }
 
@@ -223,7 +223,7 @@ export class VirtualIpWriter {
     if (record === undefined || controller.allocator.isUsed(address) || this.#isHeld(address)) return null;
     const body = { preconditions: { uid: record.uid } };
     const events = [releasedEvent(address, record.uid)];
-    return { method: 'DELETE', path: `${virtualIpsPath}/${virtualIpName(address)}`, body, events };
+    return { method: 'DELETE', path: virtualIpPath(address), body, events };
   }
 
   #isMissed(address: Address): boolean {

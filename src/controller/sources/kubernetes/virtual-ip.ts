@@ -9,6 +9,10 @@ import { FieldError, type Mapping, mapping, sequence, textAt, wholeAt } from '..
 
 export const virtualIpsPath = '/apis/vipward.io/v1alpha1/virtualips';
 
+export function virtualIpPath(address: Address): string {
+  return `${virtualIpsPath}/${virtualIpName(address)}`;
+}
+
 /** Most Services that a record names: the CRD of VirtualIP takes no more. */
 export const mostNamed = 1024;
 /**
