@@ -27,7 +27,7 @@ export function selfOf({
   source,
   readings,
   elector,
-}: Omit<StatusParts, 'given' | 'clusterWriter' | 'identity'>): Omit<Self, 'version'> {
+}: Pick<StatusParts, 'controller' | 'source' | 'readings' | 'elector'>): Omit<Self, 'version'> {
   const { wasReadWhole: ruling } = readings;
   const { cluster, generation } = ruling
     ? controller

@@ -8,13 +8,16 @@ import type { Node, Nodes } from './nodes.ts';
 
 const anyNode = () => true;
 
+/** A candidate whose load is kept up to date. */
+type Counted = Omit<Candidate, 'load'> & { load: number };
+
 export class Candidates {
   readonly #nodes: Nodes;
   readonly #rules: Table<'rules'>;
   /** How many VIPs each node has or is nominated for; without the nodes that have none. */
   readonly #loads = new Map<string, number>();
   /** Each is kept as long as its node. */
-  readonly #made = new WeakMap<Node, Omit<Candidate, 'load'> & { load: number }>();
+  readonly #made = new WeakMap<Node, Counted>();
   /** The nodes as they are in this turn of choosing. */
   #turn: EligibleNodes;
 
@@ -29,7 +32,7 @@ export class Candidates {
     if (load === 0) this.#loads.delete(name);
     else this.#loads.set(name, load);
     const node = this.#nodes.get(name);
-    if (node !== undefined) this.#at(node).load = load;
+    if (node !== undefined) this.#candidateOf(node).load = load;
   }
 
   /** True if the node has VIPs or is nominated for one. */
@@ -82,14 +85,12 @@ export class Candidates {
     return since !== undefined && node.hasAcked('rules', since);
   }
 
-  #at(node: Node) {
+  readonly #candidateOf = (node: Node): Counted => {
     const known = this.#made.get(node);
     if (known !== undefined) return known;
     const { name } = node;
     const made = { name, seed: seedOf(name), load: this.#loads.get(name) ?? 0 };
     this.#made.set(node, made);
     return made;
-  }
-
-  readonly #candidateOf = (node: Node): Candidate => this.#at(node);
+  };
 }

@@ -29,7 +29,7 @@ export class Nominations {
   set(address: Address, node: Node | null): void {
     this.#chosen.set(address, node);
     if (node === null) this.#open.add(address);
-    if (node !== null) this.#on.set(node, (this.#on.get(node) ?? new Set()).add(address));
+    else this.#on.set(node, (this.#on.get(node) ?? new Set()).add(address));
   }
 
   /** Returns the nominated node, if any. */

@@ -48,22 +48,18 @@ export class LeaderGate {
 
   follow(changes: ServiceChanges): void {
     const { controller, source, readings, mayRule } = this.#input;
-    if (this.#generation === null || source.cluster === null || !mayRule()) {
+    const [{ cluster, isComplete }, generation] = [source, this.#generation];
+    const isKnown = isComplete || controller.isPublished;
+    if (generation === null || cluster === null || !mayRule() || !isKnown) {
       this.#isBehind = true;
       return;
     }
-    if (!source.isComplete && !controller.isPublished) {
-      this.#isBehind = true;
-      return;
-    }
-    const { cluster } = source;
-    if (controller.cluster === '')
-      controller.rule({ cluster, generation: this.#generation, ...this.#input.remembered() });
+    if (controller.cluster === '') controller.rule({ cluster, generation, ...this.#input.remembered() });
     if (this.#pools !== null) void readings.usePools(this.#pools);
     this.#pools = null;
     const all = this.#isBehind ? missed(controller, source) : changes;
     this.#isBehind = false;
-    readings.follow(all, source.isComplete);
+    readings.follow(all, isComplete);
   }
 }
 

@@ -98,10 +98,8 @@ export function whyNotOn(
   if (!node.reaches(addressBytes(address))) return `${address} is not on its link, or not in its --allow`;
   const objector = controller.nodes.objectorTo(address);
   if (objector !== undefined) return `refused by ${objector.name}: ${objector.refusalOf(address)?.reason}`;
-  const since = controller.rules.sinceSeq(address);
-  if (since === undefined || !node.hasAcked('rules', since))
-    return `has not committed the rules of ${address} yet`;
-  return null;
+  const hasRules = controller.owners.candidates.hasRules(node, address);
+  return hasRules ? null : `has not committed the rules of ${address} yet`;
 }
 
 function whoRefuses({ name, isConnected }: Node, { reason }: KeptRefusal): string {
