@@ -17,6 +17,7 @@ import { checkMetrics, seriesValue } from '../metrics-page.ts';
 import { configOf, folder, runningController, service, untilStatus } from './fixture.ts';
 import { post } from './post.ts';
 import { ruling } from './ruling.ts';
+import { kubeconfigOf } from './sources/kubernetes/client-of.ts';
 import { agentOf, type TestAgent } from './test-agent.ts';
 import { twoNodes } from './two-nodes.ts';
 
@@ -34,10 +35,7 @@ test('a fresh controller has all metrics of docs/operating.md, with refusals at 
 
 test('a controller that does not rule has vipward_ruling 0 and /readyz answers 503', limit, async (t) => {
   const kubeconfig = join(folder(t), 'kubeconfig');
-  const cluster = { server: 'http://127.0.0.1:1' };
-  const named = { contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }], 'current-context': 'x' };
-  const rest = { clusters: [{ name: 'c', cluster }], users: [{ name: 'u', user: {} }] };
-  writeFileSync(kubeconfig, JSON.stringify({ apiVersion: 'v1', kind: 'Config', ...named, ...rest }));
+  writeFileSync(kubeconfig, JSON.stringify(kubeconfigOf({ server: 'http://127.0.0.1:1' })));
   const stopping = new AbortController();
   const where = [
     '--kubernetes',

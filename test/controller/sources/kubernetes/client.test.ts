@@ -6,11 +6,9 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { ApiClient } from '../../../../src/controller/sources/kubernetes/client.ts';
-import { Credentials } from '../../../../src/controller/sources/kubernetes/credentials.ts';
-import { readKubeconfig } from '../../../../src/controller/sources/kubernetes/kubeconfig.ts';
 import { type Certificate, certificate, noCertificates } from '../../../certificates.ts';
 import { ending, folder } from '../../fixture.ts';
+import { clientOf } from './client-of.ts';
 
 const pairOf = ({ pem, keyFile }: Certificate) => ({ cert: pem, key: readFileSync(keyFile) });
 
@@ -25,13 +23,7 @@ async function rig(t: TestContext, pair: Certificate, more: object = {}) {
   const { port } = server.address() as AddressInfo;
   const ca = join(folder(t), 'ca.pem');
   const cluster = { server: `https://127.0.0.1:${port}`, 'certificate-authority': ca, ...more };
-  const value = {
-    'current-context': 'x',
-    contexts: [{ name: 'x', context: { cluster: 'x' } }],
-    clusters: [{ name: 'x', cluster }],
-  };
-  const access = readKubeconfig({ value, context: null, resolve: (path) => path });
-  const client = new ApiClient(access, new Credentials(access, {}), 'test');
+  const client = clientOf(cluster);
   ending(t).defer(() => client[Symbol.dispose]());
   const ask = () => client.json({ path: '/', signal: AbortSignal.timeout(10_000) });
   return { server, ca, ask };

@@ -4,21 +4,13 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Credentials } from '../../../../src/controller/sources/kubernetes/credentials.ts';
-import { readKubeconfig } from '../../../../src/controller/sources/kubernetes/kubeconfig.ts';
 import { folder } from '../../fixture.ts';
+import { accessOf } from './client-of.ts';
 
 /** The credentials of a user. */
 function credentialsOf(user: object, at = '/'): Credentials {
-  const value = {
-    'current-context': 'a',
-    contexts: [{ name: 'a', context: { cluster: 'c', user: 'u' } }],
-    clusters: [
-      { name: 'c', cluster: { server: 'https://10.0.0.1', 'certificate-authority-data': btoa('CA') } },
-    ],
-    users: [{ name: 'u', user }],
-  };
-  const access = readKubeconfig({ value, context: null, resolve: (path) => join(at, path) });
-  return new Credentials(access, process.env);
+  const cluster = { server: 'https://10.0.0.1', 'certificate-authority-data': btoa('CA') };
+  return new Credentials(accessOf(cluster, user, at), process.env);
 }
 
 /** A plugin that prints this status; `$N` in it is another number each time. */
@@ -68,14 +60,7 @@ test('the certificate of a plugin is used', async () => {
 test('an empty CA file is named, and no other CA is trusted instead', async (t) => {
   const file = join(folder(t), 'ca.crt');
   const cluster = { server: 'https://10.0.0.1:6443', 'certificate-authority': file };
-  const value = {
-    'current-context': 'a',
-    contexts: [{ name: 'a', context: { cluster: 'c', user: 'u' } }],
-    clusters: [{ name: 'c', cluster }],
-    users: [{ name: 'u', user: { token: 'secret' } }],
-  };
-  const access = readKubeconfig({ value, context: null, resolve: (path) => path });
-  const credentials = new Credentials(access, {});
+  const credentials = new Credentials(accessOf(cluster, { token: 'secret' }), {});
   writeFileSync(file, '');
   await rejects(credentials.current(), { message: `${file}: expected a PEM certificate, found nothing` });
   writeFileSync(file, 'CA');

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { findAccess } from '../../../../src/controller/sources/kubernetes/access.ts';
 import { Credentials } from '../../../../src/controller/sources/kubernetes/credentials.ts';
+import { kubeconfigOf } from './client-of.ts';
 
 const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: './bin-plugin' };
 const config = { audience: 'vipward' };
@@ -28,12 +29,7 @@ async function told(more: object): Promise<{ readonly spec: { readonly cluster?:
   chmodSync(plugin, 0o700);
   writeFileSync(join(folder.path, 'ca.pem'), 'CA');
   const path = join(folder.path, 'config');
-  const kubeconfig = {
-    'current-context': 'a',
-    contexts: [{ name: 'a', context: { cluster: 'c', user: 'u' } }],
-    clusters: [{ name: 'c', cluster }],
-    users: [{ name: 'u', user: { exec: { ...exec, ...more } } }],
-  };
+  const kubeconfig = kubeconfigOf(cluster, { exec: { ...exec, ...more } });
   writeFileSync(path, JSON.stringify(kubeconfig));
   const access = findAccess({ kubeconfig: { path, where: '--kubeconfig' }, context: undefined, env: {} });
   const { authorization } = await new Credentials(access, process.env).current();

@@ -10,6 +10,7 @@ import { pino } from 'pino';
 import { startController } from '../../../../src/controller/run.ts';
 import { untilTrue } from '../../../patience.ts';
 import { configOf, ending, folder } from '../../fixture.ts';
+import { kubeconfigOf } from './client-of.ts';
 
 test('the problems of lists are logged with their paths when they change, and not at each attempt', {
   timeout: 60_000,
@@ -24,9 +25,7 @@ test('the problems of lists are logged with their paths when they change, and no
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const kubeconfig = join(folder(t), 'kubeconfig');
   const cluster = { server: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
-  const context = { contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }], 'current-context': 'x' };
-  const rest = { clusters: [{ name: 'c', cluster }], users: [{ name: 'u', user: {} }] };
-  writeFileSync(kubeconfig, JSON.stringify({ apiVersion: 'v1', kind: 'Config', ...context, ...rest }));
+  writeFileSync(kubeconfig, JSON.stringify(kubeconfigOf(cluster)));
   const told: { readonly count: number; readonly problems: readonly string[] }[] = [];
   const write = (line: string) => {
     const { msg, count, problems } = JSON.parse(line);

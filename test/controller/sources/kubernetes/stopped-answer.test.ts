@@ -3,9 +3,7 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ApiClient } from '../../../../src/controller/sources/kubernetes/client.ts';
-import { Credentials } from '../../../../src/controller/sources/kubernetes/credentials.ts';
-import { readKubeconfig } from '../../../../src/controller/sources/kubernetes/kubeconfig.ts';
+import { clientOf } from './client-of.ts';
 import { FakeApi } from './fake-api.ts';
 
 const limit = { timeout: 20_000 };
@@ -30,14 +28,7 @@ async function asked(
     })();
     return 'done';
   };
-  const value = {
-    'current-context': 'x',
-    contexts: [{ name: 'x', context: { cluster: 'x', user: 'x' } }],
-    clusters: [{ name: 'x', cluster: { server: api.url } }],
-    users: [{ name: 'x', user: {} }],
-  };
-  const access = readKubeconfig({ value, context: null, resolve: (path) => path });
-  using client = new ApiClient(access, new Credentials(access, {}), 'test');
+  using client = clientOf({ server: api.url });
   return await client.json({ path: '/api/v1/things', signal: new AbortController().signal, timeoutMs });
 }
 

@@ -2,12 +2,10 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ApiClient } from '../../../../src/controller/sources/kubernetes/client.ts';
-import { Credentials } from '../../../../src/controller/sources/kubernetes/credentials.ts';
-import { readKubeconfig } from '../../../../src/controller/sources/kubernetes/kubeconfig.ts';
 import { mostDeleted, Topology } from '../../../../src/controller/sources/kubernetes/topology.ts';
 import type { ServiceKey } from '../../../../src/state/service.ts';
 import { untilTrue } from '../../../patience.ts';
+import { clientOf } from './client-of.ts';
 import { FakeApi } from './fake-api.ts';
 
 const limit = { timeout: 20_000 };
@@ -16,14 +14,7 @@ const limit = { timeout: 20_000 };
 async function rig(idleMs = 60_000): Promise<Rig> {
   await using stack = new AsyncDisposableStack();
   const api = stack.use(await new FakeApi().listen());
-  const value = {
-    'current-context': 'x',
-    contexts: [{ name: 'x', context: { cluster: 'x', user: 'x' } }],
-    clusters: [{ name: 'x', cluster: { server: api.url } }],
-    users: [{ name: 'x', user: {} }],
-  };
-  const access = readKubeconfig({ value, context: null, resolve: (path) => path });
-  const client = stack.use(new ApiClient(access, new Credentials(access, {}), 'test'));
+  const client = stack.use(clientOf({ server: api.url }));
   const stopping = new AbortController();
   const [deleted, returned]: [string[], string[]] = [[], []];
   const nodes: string[][] = [];

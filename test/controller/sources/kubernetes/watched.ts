@@ -1,10 +1,8 @@
 // A ListWatch of a fake API server, and what the owner of the ListWatch knows.
 import type { TestContext } from 'node:test';
-import { ApiClient } from '../../../../src/controller/sources/kubernetes/client.ts';
-import { Credentials } from '../../../../src/controller/sources/kubernetes/credentials.ts';
-import { readKubeconfig } from '../../../../src/controller/sources/kubernetes/kubeconfig.ts';
 import { ListWatch } from '../../../../src/controller/sources/kubernetes/list-watch.ts';
 import { untilTrue } from '../../../patience.ts';
+import { clientOf } from './client-of.ts';
 import { FakeApi } from './fake-api.ts';
 
 export interface Watched {
@@ -27,14 +25,7 @@ export async function watched(
 ): Promise<Watched> {
   const api = await new FakeApi().listen();
   for (const name of names) api.set(name, '1');
-  const value = {
-    'current-context': 'x',
-    contexts: [{ name: 'x', context: { cluster: 'x', user: 'x' } }],
-    clusters: [{ name: 'x', cluster: { server: api.url } }],
-    users: [{ name: 'x', user }],
-  };
-  const access = readKubeconfig({ value, context: null, resolve: (path) => path });
-  const client = new ApiClient(access, new Credentials(access, process.env), 'test');
+  const client = clientOf({ server: api.url }, user);
   const stopping = new AbortController();
   const known = new Map<string, string>();
   let told = 0;
