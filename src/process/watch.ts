@@ -2,6 +2,7 @@
 // settled.
 
 import { type FSWatcher, watch } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 
 export interface WatchedFile {
@@ -13,6 +14,8 @@ export interface WatchedFile {
 
 /** How long a file must stay unchanged before it is reported: an editor writes in several steps. */
 const settleMs = 50;
+/** inotify has a limit of watches, and sees no link further up: the file is looked at this often. */
+const lookMs = 10_000;
 
 /**
  * Watches the folder: an editor and a mounted Secret replace the file, and a watch of the file would keep the
@@ -23,9 +26,15 @@ export function watchFile({ path, onChange, onError, signal }: WatchedFile): voi
   const [folder, name] = [resolve(dirname(path)), basename(path)];
   let timer: NodeJS.Timeout | undefined;
   let watcher: FSWatcher | undefined;
+  let known = stampOf(path);
+  const report = async () => {
+    known = stampOf(path);
+    await known;
+    if (!signal.aborted) onChange();
+  };
   const settled = () => {
     clearTimeout(timer);
-    timer = setTimeout(onChange, settleMs).unref();
+    timer = setTimeout(() => void report(), settleMs).unref();
   };
   const follow = () => {
     watcher?.close();
@@ -34,17 +43,33 @@ export function watchFile({ path, onChange, onError, signal }: WatchedFile): voi
     });
     watcher.on('error', onError);
   };
-  signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
+  const again = () => {
+    attempt(follow);
+    settled();
+  };
+  const look = async () => {
+    if ((await stampOf(path)) !== (await known) && !signal.aborted) again();
+  };
+  const looking = setInterval(() => void look(), lookMs).unref();
+  const end = () => {
+    clearTimeout(timer);
+    clearInterval(looking);
+  };
+  signal.addEventListener('abort', end, { once: true });
   // A folder that is missing for a moment is followed when it is back; the folder above may be unreadable.
   attempt(() => {
     const above = watch(dirname(folder), { signal, persistent: false }, (_, changed) => {
-      if (changed !== basename(folder)) return;
-      attempt(follow);
-      settled();
+      if (changed === basename(folder)) again();
     });
     above.on('error', onError);
   });
   attempt(follow, onError);
+}
+
+/** What differs once the file was written or another one is at its path; empty if there is none. */
+async function stampOf(path: string): Promise<string> {
+  const found = await stat(path, { bigint: true }).catch(() => null);
+  return found === null ? '' : [found.dev, found.ino, found.size, found.mtimeNs].join(' ');
 }
 
 function attempt(act: () => void, onError?: (error: Error) => void): void {

@@ -1,5 +1,5 @@
 // A watched file: which changes of its folder are reported, and how often.
-import { equal } from 'node:assert/strict';
+import { deepEqual, equal } from 'node:assert/strict';
 import {
   existsSync,
   mkdirSync,
@@ -83,4 +83,39 @@ test('a file is reported when another folder comes to its path, and when it chan
   writeFileSync(at('now', 'token'), 'unread');
   await sleep(longMs);
   equal(read.length, length);
+});
+
+test('a link further up is followed within ten seconds, and a file that was reported is not again', async (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  using root = mkdtempDisposableSync(join(tmpdir(), 'vipward-watch-'));
+  const at = (...names: readonly string[]) => join(root.path, ...names);
+  for (const name of ['1', '2']) {
+    mkdirSync(at(name, 'etc'), { recursive: true });
+    writeFileSync(at(name, 'etc', 'token'), name);
+  }
+  const path = at('now', 'etc', 'token');
+  const ending = new AbortController();
+  const read: string[] = [];
+  const onChange = () => read.push(readFileSync(path, 'utf8'));
+  const onError = (error: Error) => {
+    throw error;
+  };
+  symlinkSync('1', at('now'));
+  watchFile({ path, onChange, onError, signal: ending.signal });
+  await sleep(longMs);
+  symlinkSync('2', at('next'));
+  renameSync(at('next'), at('now'));
+  await sleep(longMs);
+  t.mock.timers.tick(10_000);
+  await untilTrue(() => read.length > 0);
+  writeFileSync(path, 'written');
+  await untilTrue(() => read.length > 1);
+  t.mock.timers.tick(10_000);
+  await sleep(longMs);
+  deepEqual(read, ['2', 'written']);
+  ending.abort();
+  writeFileSync(path, 'unread');
+  t.mock.timers.tick(10_000);
+  await sleep(longMs);
+  equal(read.length, 2);
 });
