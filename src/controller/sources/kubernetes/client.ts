@@ -5,6 +5,7 @@ import type { ClientRequest, Agent as HttpAgent, IncomingMessage } from 'node:ht
 import { Agent, request as requestHttps } from 'node:https';
 import type { Socket } from 'node:net';
 import { nodeHttp } from '../../../process/node-http.ts';
+import type { Mapping } from '../fields.ts';
 import { retryAfterMs } from './backoff.ts';
 import type { Credentials, Identity } from './credentials.ts';
 import type { ClusterAccess } from './kubeconfig.ts';
@@ -14,11 +15,19 @@ export class ApiError extends Error {
   readonly code: number;
   /** How long the server wants no further request, or null. */
   readonly retryAfterMs: number | null;
+  readonly #causes: readonly unknown[];
 
-  constructor(code: number, message: string, retryAfter: number | null) {
+  /** `causes` are the reasons of the causes that the server names. */
+  constructor(code: number, message: string, retryAfter: number | null, causes: readonly unknown[] = []) {
     super(message);
     this.code = code;
     this.retryAfterMs = retryAfter;
+    this.#causes = causes;
+  }
+
+  /** True if the object is gone, or if its namespace is being deleted and takes no new objects. */
+  get isNeedless(): boolean {
+    return this.code === 404 || this.#causes.includes('NamespaceTerminating');
   }
 
   /** False for 401 and 429, which would meet any other request too. */
@@ -110,9 +119,9 @@ export class ApiClient implements Disposable {
     const { statusCode: status = 0, headers } = response;
     if (status >= 200 && status < 300) return response;
     if (status === 401) this.#credentials.refused();
-    const said = messageOf(await readWhole(response, timeoutMs).catch(() => ''));
+    const { said, causes } = statusIn(await readWhole(response, timeoutMs).catch(() => ''));
     const message = `${method} ${path.split('?')[0]}: ${status} ${said || (response.statusMessage ?? '')}`;
-    throw new ApiError(status, message, retryAfterMs(headers['retry-after'], Date.now()));
+    throw new ApiError(status, message, retryAfterMs(headers['retry-after'], Date.now()), causes);
   }
 
   [Symbol.dispose](): void {
@@ -212,13 +221,15 @@ function readWhole(response: IncomingMessage, silenceMs: number = answerTimeoutM
   return promise;
 }
 
-/** The message of a Status, or the beginning of a proxy's text. */
-function messageOf(text: string): string {
+/** The message of a Status and the reasons of its causes, or the beginning of a proxy's text. */
+function statusIn(text: string): { readonly said: string; readonly causes: readonly unknown[] } {
   try {
-    const { message } = JSON.parse(text) as { message?: unknown };
-    if (typeof message === 'string') return message;
+    const { message: said, details } = JSON.parse(text) as { message?: unknown; details?: Mapping };
+    const causes = Array.isArray(details?.['causes']) ? details['causes'] : [];
+    if (typeof said === 'string')
+      return { said, causes: causes.map((cause: Mapping | null) => cause?.['reason']) };
   } catch {
     // Text that is not JSON is shown as it came.
   }
-  return text.slice(0, 200).trim();
+  return { said: text.slice(0, 200).trim(), causes: [] };
 }

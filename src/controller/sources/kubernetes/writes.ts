@@ -25,8 +25,8 @@ const usualRestMs = 10_000;
 const mostRefused = 20;
 
 /**
- * Makes the request. If it rejects with 409, 429, 5xx or without an answer, it is repeated; 404 means that it
- * is no longer needed; any other error is a refusal. After an answer with an error its key rests for a while.
+ * Makes the request. If it rejects with 409, 429, 5xx or without an answer, it is repeated; if the object is
+ * gone it is not needed; any other error is a refusal. After an error as the answer its key rests a while.
  */
 export type Write = (signal: AbortSignal) => Promise<void>;
 
@@ -188,16 +188,16 @@ export class Writes {
     // 409: the object changed in between. For an Event it means that the Event exists already.
     const isOvertaken = error.code === 409 && kind !== 'event';
     const isFailure = error.code >= 500 || isOvertaken;
-    if (error.code === 404) this.#settled(entry);
+    if (error.isNeedless) this.#settled(entry);
     else if (isFailure) this.#refused.delete(`${kind} ${key}`);
     else this.#refuse(entry, error);
     // 403: the missing right may be given at any time, and no event reports that.
-    const again = isFailure || error.code === 403 ? entry : null;
+    const again = isFailure || (error.code === 403 && !error.isNeedless) ? entry : null;
     if (again === null) this.#failing[kind].delete(key);
     else this.#failing[kind].set(key, isFailure ? failures : 0);
     const growingMs = Math.max(error.retryAfterMs ?? 0, backoffMs(failures, random(), restMs));
-    // 404: an object of the same name may be made again soon.
-    const refusedMs = error.code === 404 ? Math.min(restMs, backoffMostMs) : restMs;
+    // An object of the same name may be made again soon.
+    const refusedMs = error.isNeedless ? Math.min(restMs, backoffMostMs) : restMs;
     this.#rest(entry, again, isFailure ? growingMs : refusedMs);
     const tooMany = ++this.#badAnswers[kind] - badAnswers;
     if (tooMany >= 0) this.#restKind(kind, backoffMs(tooMany + 1, random()));

@@ -1,14 +1,16 @@
-// The connections to the API server: which certificates they trust.
-import { equal, rejects } from 'node:assert/strict';
+// The connections to the API server: which certificates they trust, and what an error says.
+import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { once } from 'node:events';
 import { copyFileSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { ApiError } from '../../../../src/controller/sources/kubernetes/client.ts';
 import { type Certificate, certificate, noCertificates } from '../../../certificates.ts';
 import { ending, folder } from '../../fixture.ts';
 import { clientOf } from './client-of.ts';
+import { FakeApi } from './fake-api.ts';
 
 const pairOf = ({ pem, keyFile }: Certificate) => ({ cert: pem, key: readFileSync(keyFile) });
 
@@ -61,4 +63,24 @@ test('tls-server-name is the name that the certificate must have', { skip: noCer
     if (code === null) await ask();
     else await rejects(ask(), { code });
   }
+});
+
+test('an error has the words of the server, and says whether the object or its namespace goes', async (t) => {
+  await using api = await new FakeApi().listen();
+  using client = clientOf({ server: api.url });
+  const errorOf = async (code: number, answer: unknown) => {
+    api.fault = (_, response) => {
+      response.writeHead(code).end(typeof answer === 'string' ? answer : JSON.stringify(answer));
+      return 'done';
+    };
+    const error = await client.json({ path: '/a', signal: t.signal }).catch((reason: unknown) => reason);
+    return error instanceof ApiError ? [error.message, error.isNeedless] : error;
+  };
+  const message = 'not now';
+  const causes = [{ reason: 'NamespaceTerminating', field: 'metadata.namespace' }];
+  deepEqual(await errorOf(403, { message, details: { causes } }), ['GET /a: 403 not now', true]);
+  deepEqual(await errorOf(403, { message, details: { causes: [null] } }), ['GET /a: 403 not now', false]);
+  deepEqual(await errorOf(403, { message }), ['GET /a: 403 not now', false]);
+  deepEqual(await errorOf(404, ' no such page '), ['GET /a: 404 no such page', true]);
+  deepEqual(await errorOf(500, ''), ['GET /a: 500 Internal Server Error', false]);
 });

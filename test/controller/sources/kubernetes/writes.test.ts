@@ -161,6 +161,18 @@ test('a 404 after a 403 ends the refusal of an Event', limit, async (t) => {
   deepEqual([writes.done, refused.length], [1, 1]);
 });
 
+test('a new object in a namespace that is being deleted is given up, and is no refusal', limit, async (t) => {
+  const { writes, refused } = rig(t);
+  let tries = 0;
+  writes.put('event', 'of a namespace that ends', async () => {
+    tries++;
+    throw new ApiError(403, 'forbidden', null, ['NamespaceTerminating']);
+  });
+  await untilTrue(() => writes.waiting === 0);
+  await sleep(100);
+  deepEqual([tries, writes.done, [...writes.refused], refused], [1, 1, [], []]);
+});
+
 test('a 429 after a 403 ends the refusal, and the write waits', limit, async (t) => {
   const { writes } = rig(t);
   let tries = 0;
