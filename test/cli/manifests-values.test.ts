@@ -53,6 +53,22 @@ test('manifests names the file of an invalid value, and leaves fields of Kuberne
   assert.equal((await run(['manifests', '--values', file])).code, 0);
 });
 
+test('manifests leaves out a default that null removes, such as the limits of an agent', async () => {
+  const removed = ['resources', 'nodeSelector', 'tolerations'];
+  const set = removed.map((name) => `agent.${name}=null`).join(',');
+  const { code, out, err } = await run(['manifests', 'agent', '-o', 'json', '--set', set]);
+  assert.equal(code, 0, err);
+  const { items } = JSON.parse(out) as { items: { kind: string; spec: { template: { spec: Pod } } }[] };
+  const pod = items.find(({ kind }) => kind === 'DaemonSet')?.spec.template.spec;
+  assert.deepEqual([pod?.nodeSelector, pod?.tolerations, pod?.containers[0]?.resources], [null, null, null]);
+});
+
+interface Pod {
+  readonly nodeSelector: unknown;
+  readonly tolerations: unknown;
+  readonly containers: readonly { readonly resources: unknown }[];
+}
+
 test('every keyword of the schema is checked, and the defaults meet the schema', () => {
   const path = fileURLToPath(new URL('../../deploy/chart/values.schema.json', import.meta.url));
   const unchecked = (schema: object): string[] =>

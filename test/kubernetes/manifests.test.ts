@@ -27,6 +27,12 @@ const everything = {
   monitoring: { podMonitor: true, prometheusRule: true, dashboard: true, labels: { release: 'x' } },
 };
 
+/** Removes defaults that an administrator may not want. */
+const removing = {
+  agent: { resources: null, nodeSelector: null, updateStrategy: null },
+  controller: { resources: null, nodeSelector: null, tolerations: null, priorityClassName: null },
+};
+
 let cluster: Cluster;
 before(async () => {
   if (skip !== false) return;
@@ -76,6 +82,7 @@ function objectsOf(text: string): any[] {
 for (const [what, given] of [
   ['the defaults', { createNamespace: true }],
   ['everything that can be set', everything],
+  ['defaults that are removed', removing],
 ] as const) {
   test(`the API server accepts the manifests with ${what}`, { skip }, () => {
     const text = render(given);
@@ -168,7 +175,7 @@ function helm(given: object): {
   return spawnSync(programPath('helm-template'), [chart, namespace], { input, encoding: 'utf8' });
 }
 
-for (const given of [{}, { createNamespace: true }, everything]) {
+for (const given of [{}, { createNamespace: true }, everything, removing]) {
   const what = Object.keys(given).join(', ') || 'no values';
   test(`Helm's own engine renders the same objects, with ${what}`, { skip: noHelm }, () => {
     const { status, stdout, stderr } = helm(given);

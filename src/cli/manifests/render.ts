@@ -86,13 +86,14 @@ function evaluate(expression: Expression, names: Names): unknown {
 
 /** The functions of the chart; a piped value is the last argument. */
 const functions: Readonly<Record<string, (...args: readonly unknown[]) => unknown>> = {
-  quote: (value) => JSON.stringify(textOf(value)),
+  quote: (value) => (value === undefined || value === null ? '' : JSON.stringify(textOf(value))),
   default: (fallback, value) => (isTrue(value) ? value : fallback),
   not: (value) => !isTrue(value),
   or: (...values) => values.find(isTrue) ?? values.at(-1),
   join: (separator, list) => (Array.isArray(list) ? list : [list]).map(textOf).join(String(separator)),
   // kubectl reads YAML 1.1, where a bare `yes` is not a text.
-  toYaml: (value) => stringify(value, { version: '1.1', lineWidth: 0, sortMapEntries: true }).trimEnd(),
+  toYaml: (value) =>
+    stringify(value ?? null, { version: '1.1', lineWidth: 0, sortMapEntries: true }).trimEnd(),
   nindent: (width, text) => `\n${String(text).replace(/^/gm, ' '.repeat(Number(width)))}`,
 };
 
