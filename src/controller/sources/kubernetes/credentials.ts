@@ -66,9 +66,9 @@ export class Credentials {
 /** With an empty CA, TLS would trust every public one. */
 async function caOf(material: Material): Promise<string> {
   const text = await textOf(material);
-  if (text === '' && 'file' in material)
-    throw new Error(`${material.file}: expected a PEM certificate, found nothing`);
-  return text;
+  if (text !== '') return text;
+  const where = 'file' in material ? material.file : 'certificate-authority-data';
+  throw new Error(`${where}: expected a PEM certificate, found nothing`);
 }
 
 async function textOf(material: Material): Promise<string> {

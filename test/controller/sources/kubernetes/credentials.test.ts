@@ -57,10 +57,17 @@ test('the certificate of a plugin is used', async () => {
   deepEqual([authorization, cert, key], [null, 'CERT', 'KEY']);
 });
 
-test('an empty CA file is named, and no other CA is trusted instead', async (t) => {
+test('an empty CA is named, and no other CA is trusted instead', async (t) => {
   const file = join(folder(t), 'ca.crt');
-  const cluster = { server: 'https://10.0.0.1:6443', 'certificate-authority': file };
-  const credentials = new Credentials(accessOf(cluster, { token: 'secret' }), {});
+  const credentialsFor = (authority: object) => {
+    const cluster = { server: 'https://10.0.0.1:6443', ...authority };
+    return new Credentials(accessOf(cluster, { token: 'secret' }), {});
+  };
+  const inline = 'certificate-authority-data';
+  await rejects(credentialsFor({ [inline]: ' ' }).current(), {
+    message: `${inline}: expected a PEM certificate, found nothing`,
+  });
+  const credentials = credentialsFor({ 'certificate-authority': file });
   writeFileSync(file, '');
   await rejects(credentials.current(), { message: `${file}: expected a PEM certificate, found nothing` });
   writeFileSync(file, 'CA');
