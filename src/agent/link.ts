@@ -15,8 +15,6 @@ import { StreamLog } from './stream/stream-log.ts';
 
 /** Limit for the upgrade, and again for the welcome after it. */
 const handshakeMs = 5000;
-/** How long a peer may take to answer a close frame before the socket is terminated. */
-const closeMs = 1000;
 /** A stream is terminated when more than this waits for a controller that does not read. */
 const backlogBytes = 16 * 1024 * 1024;
 
@@ -191,10 +189,10 @@ export class Connection implements Sibling {
     this.#streamLog.open(this.address);
   }
 
+  /** What comes now is not heard: the heartbeat ends a stream whose peer does not close it. */
   #refuse(socket: WebSocket, code: number, reason: string): void {
     this.#note(reason);
     socket.close(code, shortReason(reason));
-    setTimeout(() => socket.terminate(), closeMs).unref();
   }
 
   #note(reason: string): void {

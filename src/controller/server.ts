@@ -37,7 +37,6 @@ export function makeServer({ tls }: ControllerConfig, input: ServerInput): Serve
   const server = serverFor(tls, input);
   server.maxConnections = connectionLimit;
   boundSources(server, sourceLimit);
-  server.on('clientError', (_, socket) => socket.destroy());
   return server;
 }
 

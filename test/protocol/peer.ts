@@ -68,6 +68,11 @@ export class Peer {
     this.#socket?.send(JSON.stringify(frame));
   }
 
+  /** Reads no more, and so answers no close frame. */
+  fallDeaf(): void {
+    this.#socket?.pause();
+  }
+
   close(code: number, reason: string): void {
     this.#socket?.close(code, reason);
   }

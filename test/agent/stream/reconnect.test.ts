@@ -89,3 +89,16 @@ test('an agent that another one with its name replaces comes back within 5 s, no
   // First it looks whether another stream of its own is meant.
   deepEqual(ofAttempts.slice(0, 6), [500, 5000, 500, 5000, 500, 5000]);
 });
+
+test('a controller that answers no close frame is left like a silent one, though it sends ticks', {
+  timeout: 20_000,
+}, async (t) => {
+  const peer = await Peer.listen(t, 1);
+  agentOf(t, [peer.url]);
+  const hellos = (): number => peer.types().filter((type) => type === 'hello').length;
+  await untilTrue(() => hellos() === 1);
+  peer.fallDeaf();
+  peer.say({ type: 'nonsense' });
+  // Left to itself, the library waits for 30 s.
+  await untilTrue(() => hellos() === 2);
+});
