@@ -13,7 +13,8 @@ import {
   routeListener,
   serverLimits,
 } from '../../src/process/http.ts';
-import { patient } from '../patience.ts';
+import { serve } from '../../src/process/serve.ts';
+import { patient, untilTrue } from '../patience.ts';
 
 const limit = { timeout: patient(20_000) };
 
@@ -143,3 +144,38 @@ test('a client that does not finish its request is cut off after five seconds', 
   const tookMs = performance.now() - beganMs;
   ok(tookMs > 4000 && tookMs < 15_000, `${tookMs}`);
 });
+
+test('a server has at most 128 connections, and accepts others as those end', limit, async (t) => {
+  const port = await freePort();
+  using server = await serve({ flag: '--listen', at: { host: '127.0.0.1', port }, onError: () => undefined });
+  server.show([{ method: 'GET', path: '/', handle: () => ({ status: 200, body: 'ok' }) }]);
+  const open = async (): Promise<Socket> => {
+    const socket = connect(port, '127.0.0.1').on('error', () => undefined);
+    t.after(() => socket.destroy());
+    await once(socket, 'connect');
+    return socket;
+  };
+  const [first, ...others] = await Promise.all(Array.from({ length: 128 }, open));
+  // An idle connection is closed too, but not before its request was answered.
+  const answered = async (socket: Socket) => {
+    let text = '';
+    socket.on('data', (bytes) => {
+      text += bytes;
+    });
+    socket.write(request('/').replace('\r\n\r\n', '\r\nconnection: close\r\n\r\n'));
+    await new Promise((resolve) => socket.once('close', resolve));
+    return text.split('\r\n')[0];
+  };
+  equal(await answered(await open()), '');
+  equal(await answered(others[0] ?? (await open())), 'HTTP/1.1 200 OK');
+  first?.destroy();
+  await untilTrue(async () => (await fetch(`http://127.0.0.1:${port}`)).ok);
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
+}

@@ -24,11 +24,10 @@ export interface TopologyInput {
   /** The endpoints of these Services changed; null: of all Services. */
   readonly onEndpoints: (services: ReadonlySet<ServiceKey> | null) => void;
   readonly onState: () => void;
-  /** How long slices are still watched after the last Service with policy Local. */
-  readonly idleMs?: number;
 }
 
-const usualIdleMs = 60_000;
+/** How long slices are still watched after the last Service with policy Local. */
+const idleMs = 60_000;
 /** Deleted Nodes that are remembered: the agent of an older one is gone with it. */
 export const mostDeleted = 1000;
 
@@ -96,7 +95,6 @@ export class Topology {
 
   /** Starts the watch of slices if a Service has policy Local, else ends it after idleMs. */
   needSlices(isNeeded: boolean): void {
-    const { idleMs = usualIdleMs } = this.#input;
     if (!isNeeded) {
       if (this.#slices !== null) this.#idle ??= setTimeout(() => this.#forgetSlices(), idleMs).unref();
       return;

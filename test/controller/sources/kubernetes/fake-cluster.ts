@@ -9,6 +9,7 @@ import { json } from 'node:stream/consumers';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
 import { type Running, startController, usualTiming } from '../../../../src/controller/run.ts';
+import type { Log } from '../../../../src/process/log.ts';
 import { configOf, ending, folder } from '../../fixture.ts';
 import { refuse } from './fake-api.ts';
 
@@ -107,7 +108,7 @@ function versionOf(object: object | null): unknown {
 /** A controller of that cluster, which ends with the test. */
 export async function controllerOf(
   context: TestContext,
-  { url }: Pick<FakeCluster, 'url'>,
+  { url, log = pino({ level: 'silent' }) }: Pick<FakeCluster, 'url'> & { readonly log?: Log },
   ...more: readonly string[]
 ): Promise<Running> {
   const kubeconfig = join(folder(context), 'kubeconfig');
@@ -126,7 +127,7 @@ export async function controllerOf(
   const argv = [...where, '--listen', '127.0.0.1:0', '--pool', 'p=10.77.0.100-10.77.0.199', ...more];
   const stopping = new AbortController();
   const running = await startController(await configOf(argv), {
-    log: pino({ level: 'silent' }),
+    log,
     signal: stopping.signal,
     version: '0',
     logDestination: { dropped: 0 },

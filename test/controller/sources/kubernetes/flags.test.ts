@@ -2,6 +2,7 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { hostname } from 'node:os';
 import { type TestContext, test } from 'node:test';
+import { logLines } from '../../../log-lines.ts';
 import { untilTrue } from '../../../patience.ts';
 import { configOf, serviceObject, untilStatus } from '../../fixture.ts';
 import { agentOf } from '../../test-agent.ts';
@@ -105,8 +106,16 @@ test(
     const spec = { holderIdentity: 'other', leaseDurationSeconds: 3600, leaseTransitions: 6 };
     const metadata = { annotations: { 'vipward.io/address': 'c2:9470' }, uid: 'l', resourceVersion: '0' };
     cluster.lease = { metadata, spec: { ...spec, renewTime: new Date().toISOString() } };
-    const standby = await controllerOf(t, cluster);
+    const { log, lines } = logLines();
+    const standby = await controllerOf(t, { url: cluster.url, log });
     await untilStatus(standby, ({ reason }) => reason === 'Standby');
+    const agent = agentOf(t, standby, 'n1');
+    await agent.until(({ heard }) => heard.length > 0);
+    deepEqual(
+      lines.flatMap(({ event, node }) => (event.startsWith('agent') ? [[event, node]] : [])),
+      [['agentHeard', 'n1']],
+    );
+    await agent.close();
     const { role, leader, vips } = standby.status();
     deepEqual([role, leader, vips], ['standby', { identity: 'other', address: 'c2:9470' }, []]);
     equal((await fetch(`${standby.url}/readyz`)).status, 200);

@@ -53,3 +53,23 @@ test(
     deepEqual(statusOf('next')[0]?.body.status.loadBalancer.ingress[0].ip, '10.77.0.101');
   },
 );
+
+test('what waited for the Lease is written once that is renewed', limit, async (t) => {
+  const cluster = await new FakeCluster().listen(t);
+  cluster.objects.set('/api/v1/services', [service('web')]);
+  const running = await controllerOf(t, cluster, ...quick);
+  await untilStatus(running, ({ reason }) => reason === null);
+  // Records that cannot be listed are not looked at each second, which would let waiting writes go.
+  cluster.refused.set('/apis/vipward.io/v1alpha1/virtualips', 403);
+  cluster.listAgain();
+  await untilStatus(running, ({ problems }) => problems.length > 0);
+  cluster.failsLease = true;
+  await untilStatus(running, ({ role }) => role === 'standby');
+  agentOf(t, running, 'n1');
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+  await sleep(500);
+  const isTold = () => cluster.written.some(({ path }) => path.endsWith('/web/status'));
+  equal(isTold(), false);
+  cluster.failsLease = false;
+  await untilTrue(isTold);
+});

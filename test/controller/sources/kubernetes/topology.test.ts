@@ -11,7 +11,7 @@ import { FakeApi } from './fake-api.ts';
 const limit = { timeout: 20_000 };
 
 /** The topology of a cluster with its callbacks, until the end of the test. */
-async function rig(idleMs = 60_000): Promise<Rig> {
+async function rig(): Promise<Rig> {
   await using stack = new AsyncDisposableStack();
   const api = stack.use(await new FakeApi().listen());
   const client = stack.use(clientOf({ server: api.url }));
@@ -24,7 +24,6 @@ async function rig(idleMs = 60_000): Promise<Rig> {
     ignoresExclude: false,
     signal: stopping.signal,
     random: Math.random,
-    idleMs,
     onNodes: (barred) => nodes.push([...barred.keys()]),
     onState: () => undefined,
     onDeleted: (name) => deleted.push(name),
@@ -138,8 +137,12 @@ test('the nodes of endpoints are unknown until slices are listed again', limit, 
   deepEqual(told.endpoints, [null, null]);
 });
 
-test('slices are watched while a Service is Local, and for the idle time after that', limit, async () => {
-  await using all = await rig(300);
+test('slices are watched while a Service is Local, and for a minute after that', limit, async (t) => {
+  const real = globalThis.setTimeout;
+  t.mock.method(globalThis, 'setTimeout', (then: () => void, ms: number) => {
+    return real(then, ms === 60_000 ? 300 : ms);
+  });
+  await using all = await rig();
   const { api, topology, told } = all;
   const web = 'demo/web' as ServiceKey;
   setSlice(api, 'web-1', 'web');
