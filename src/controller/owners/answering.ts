@@ -41,10 +41,10 @@ export class Answering {
     if (waiting === undefined) return;
     for (const [key, heard] of waiting) {
       const { refusing, refusal } = heard;
-      if (!this.#hasRules(answering, refusal)) continue;
-      waiting.delete(key);
       // The refusal may have been taken back or repeated since; one that was repeated was judged again.
       const isSame = refusing.isConnected && refusing.refusals.of(refusal.table, key) === refusal;
+      if (isSame && !this.#hasRules(answering, refusal)) continue;
+      waiting.delete(key);
       if (!isSame || !this.#isOfOwner(heard)) continue;
       refusing.refusals.delete(refusal.table, key);
       this.#placeAgain(key);

@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import { passedTicks } from '../../../src/controller/owners/refusals.ts';
 import type { Session } from '../../../src/controller/sessions.ts';
 import { vipState, whyNotOn } from '../../../src/controller/status/vip-state.ts';
-import { type Ruling, ruling, servicesOf, term, vip } from '../ruling.ts';
+import type { TableName } from '../../../src/protocol/messages.ts';
+import { hello, joined, type Ruling, ruling, servicesOf, term, vip } from '../ruling.ts';
 import { Machine } from './machine.ts';
 
 /** Nodes that refuse the VIP and do all else that they are told; the first one has it by the records. */
@@ -168,3 +169,32 @@ for (const what of ['refused again', 'withdrawn'])
     const loads = owners.candidates.for(vip).filter(({ name }) => name === 'b');
     deepEqual([loads.map(({ load }) => load), owners.nominations.on(nodes.at('b'))], [[1], []]);
   });
+
+test('an ack costs no look at a VIP that another node had refused and that is gone', (t) => {
+  const ruled = ruling();
+  const { controller, sessions } = ruled;
+  controller.publish({ set: servicesOf(1), remove: [] });
+  const mac = '02:00:5e:10:00:02';
+  const answering = sessions.open(
+    { ...hello('b'), macs: [mac] },
+    { send: () => undefined, bufferedAmount: 0 },
+  );
+  sessions.begin(answering);
+  const refusing = joined(ruled, hello('a'));
+  controller.owners.settle();
+  const why = { services: [], code: 'AddressConflict', reason: '', mac } as const;
+  sessions.message(refusing, { type: 'refused', table: 'placements', key: vip, ...why });
+  controller.apply({ set: [], remove: servicesOf(1).map(({ key }) => key) });
+  sessions.message(refusing, { type: 'accepted', table: 'placements', key: vip });
+  const ack = (session: Session, table: TableName, { seq }: { seq: number }) =>
+    equal(sessions.message(session, { type: 'ack', table, seq, commitUs: 1 }), null);
+  ack(refusing, 'placements', refusing.node.placements);
+  ack(answering, 'rules', controller.rules);
+  controller.apply({ set: servicesOf(2).slice(1), remove: [] });
+  const looks = t.mock.method(controller.owners.candidates, 'hasRules');
+  ack(answering, 'rules', controller.rules);
+  deepEqual(
+    looks.mock.calls.filter(({ arguments: [, address] }) => address === vip),
+    [],
+  );
+});
