@@ -120,6 +120,18 @@ test('several deltas after a gap cause one resync', limit, async (t) => {
   equal(peer.closed.length, 0);
 });
 
+test('the agent asks again three times on each stream', limit, async (t) => {
+  const peer = await Peer.listen(t, 1);
+  agentOf(t, [peer.url]);
+  for (const stream of [1, 2]) {
+    await untilTrue(() => peer.types().filter((type) => type === 'hello').length === stream);
+    const wrong = { type: 'synced', table: 'rules', seq: 0, count: 1, digest: '0'.repeat(16) };
+    for (let tries = 0; tries < 4; tries++) peer.say(wrong);
+    await untilTrue(() => peer.closed.length === stream);
+    equal(peer.types().filter((type) => type === 'resync').length, 3 * stream);
+  }
+});
+
 test(
   'the agent obeys the ruling controller although a name server shuffles its answers',
   limit,

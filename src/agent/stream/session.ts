@@ -46,24 +46,29 @@ export interface SessionParts {
   readonly onChange: (change: Change) => void;
 }
 
+/** The controller that the agent obeys. */
+interface Ruler {
+  readonly stream: Stream;
+  /** Pinned once both tables are in. */
+  readonly cluster: string;
+  readonly synced: Set<TableName>;
+  /** Tables that missed a frame and await a resync. */
+  readonly awaited: Set<TableName>;
+  /** Resyncs since the last valid `synced`. */
+  tries: number;
+}
+
 export class Session {
   readonly rules: ReceivedTable<'rules'>;
   readonly placements: ReceivedTable<'placements'>;
   cluster: string | null;
   generation: number;
   readonly #parts: SessionParts;
-  readonly #synced = new Set<TableName>();
-  /** Tables that missed a frame and await a resync. */
-  readonly #awaited = new Set<TableName>();
-  /** Streams whose hello was answered, and those of them whose controller stood by at that time. */
-  readonly #streams = new Set<Stream>();
-  readonly #standbys = new Set<Stream>();
+  /** Streams whose hello was answered, each with whether its controller ruled at that time. */
+  readonly #streams = new Map<Stream, boolean>();
   /** The prefixes and MACs of the last hello. */
   #toldWays: ReadonlySet<string> = new Set();
-  #ruler: Stream | undefined;
-  #tries = 0;
-  /** The ruling controller's cluster, pinned once both tables are in. */
-  #pendingCluster: string | null = null;
+  #ruler: Ruler | undefined;
 
   constructor(parts: SessionParts, identity: { cluster: string | null; generation: number }) {
     this.#parts = parts;
@@ -81,7 +86,7 @@ export class Session {
   /** Why the tables are incomplete, in words; empty if they are complete. */
   get problems(): string[] {
     const why = 'a frame was lost or the digest differs; the agent asks again, and serves what it has';
-    return [...this.#awaited].map((table) => `${table}: ${why}`);
+    return [...(this.#ruler?.awaited ?? [])].map((table) => `${table}: ${why}`);
   }
 
   hello(): Hello {
@@ -111,25 +116,24 @@ export class Session {
 
   /** Closes all streams because the last hello is no longer true. */
   beginAnew(why: string): void {
-    for (const stream of this.#streams) stream.refuse(`${why}: reconnecting`);
+    for (const stream of this.#streams.keys()) stream.refuse(`${why}: reconnecting`);
   }
 
   /** Sends a message to the ruling controller, if there is one. */
   send(message: AgentMessage): void {
     // A sequence number of another stream means nothing on this one.
-    if (message.type === 'ack' && !this.#synced.has(message.table)) return;
-    this.#ruler?.send(message);
+    if (message.type === 'ack' && this.#ruler?.synced.has(message.table) !== true) return;
+    this.#ruler?.stream.send(message);
   }
 
   onClose(stream: Stream): void {
     this.#streams.delete(stream);
-    this.#standbys.delete(stream);
-    if (this.#ruler !== stream) return;
+    if (this.#ruler?.stream !== stream) return;
     this.#ruler = undefined;
     this.#claimAlone();
     // Other ruling controllers were ignored: a new hello tells them the generation that they must exceed.
-    for (const other of this.#streams.difference(this.#standbys))
-      other.refuse('the controller that the agent obeyed is gone: reconnecting');
+    for (const [other, ruling] of this.#streams)
+      if (ruling) other.refuse('the controller that the agent obeyed is gone: reconnecting');
   }
 
   /** Another node may now be given a VIP unheard: those not held yet are probed, as after a start. */
@@ -141,43 +145,40 @@ export class Session {
   /** Throws FrameError for a message that a controller must not send; the stream is closed with its text. */
   onMessage(stream: Stream, message: ControllerMessage): void {
     if (message.type === 'welcome') this.#welcome(stream, message);
-    else if (message.type !== 'tick' && stream === this.#ruler) this.#state(stream, message);
+    else if (message.type !== 'tick' && stream === this.#ruler?.stream) this.#state(this.#ruler, message);
   }
 
-  #state(stream: Stream, message: Exclude<ControllerMessage, Welcome | Tick>): void {
+  #state(ruler: Ruler, message: Exclude<ControllerMessage, Welcome | Tick>): void {
     const { prepare, now } = this.#parts;
     if (message.type === 'delta') prepare();
     const receivedAtMs = now();
+    if (message.type !== 'synced' && message.table === 'placements') checkTerms(message.set, this.generation);
     switch (message.type) {
       case 'page':
         if (message.table === 'rules') this.rules.page(message);
-        else {
-          checkTerms(message.set, this.generation);
-          this.placements.page(message);
-        }
+        else this.placements.page(message);
         break;
       case 'synced': {
         const change = this[message.table].synced(message, receivedAtMs);
         if (change === undefined) {
-          this.#resync(stream, message.table);
+          this.#resync(ruler, message.table);
           break;
         }
-        this.#tries = 0;
-        this.#awaited.delete(message.table);
-        this.#synced.add(message.table);
+        ruler.tries = 0;
+        ruler.awaited.delete(message.table);
+        ruler.synced.add(message.table);
         this.#apply(change);
-        this.#complete();
+        this.#complete(ruler);
         break;
       }
       case 'delta': {
-        if (message.table === 'placements') checkTerms(message.set, this.generation);
         // The controller sent the delta before it saw the resync request, whose answer includes it.
-        if (this.#awaited.has(message.table)) break;
+        if (ruler.awaited.has(message.table)) break;
         const change =
           message.table === 'rules'
             ? this.rules.delta(message, receivedAtMs)
             : this.placements.delta(message, receivedAtMs);
-        if (change === undefined) this.#resync(stream, message.table);
+        if (change === undefined) this.#resync(ruler, message.table);
         else this.#apply(change);
         break;
       }
@@ -192,30 +193,24 @@ export class Session {
       stream.refuse(`cluster: ${why}; ${clusterRemedy}`, true);
       return;
     }
-    const isPromoted = this.#standbys.delete(stream);
-    this.#streams.add(stream);
+    const isPromoted = this.#streams.get(stream) === false;
+    this.#streams.set(stream, ruling);
     this.reintroduce();
-    if (!ruling) {
-      this.#standbys.add(stream);
-      return;
-    }
+    if (!ruling) return;
     const objection = objectionTo(generation, { obeyed: this.generation });
     if (objection !== undefined) {
       stream.refuse(objection);
       return;
     }
     // This welcome answers the hello of a promotion; the controller now sends what differs from that hello.
-    if (stream === this.#ruler && generation === this.generation) return;
-    this.#ruler = stream;
+    if (stream === this.#ruler?.stream && generation === this.generation) return;
+    this.#ruler = { stream, cluster, synced: new Set(), awaited: new Set(), tries: 0 };
     this.rules.restart();
     this.placements.restart();
-    this.#synced.clear();
-    this.#awaited.clear();
     if (generation !== this.generation) {
       this.generation = generation;
       this.#parts.onIdentity(this.cluster, generation);
     }
-    this.#pendingCluster = cluster;
     // The hello that the controller got while it stood by is out of date.
     if (isPromoted) stream.send(this.hello());
     this.#parts.onRuler(features);
@@ -227,22 +222,22 @@ export class Session {
   }
 
   /** The first sync of both tables pins the cluster. */
-  #complete(): void {
-    if (this.#synced.size < 2) return;
+  #complete({ synced, cluster }: Ruler): void {
+    if (synced.size < 2) return;
     if (this.cluster === null) {
-      this.cluster = this.#pendingCluster;
+      this.cluster = cluster;
       this.#parts.onIdentity(this.cluster, this.generation);
     }
     this.#parts.loop.synced();
   }
 
-  #resync(stream: Stream, table: TableName): void {
-    if (++this.#tries > resyncTries) {
-      stream.refuse(`${table}: the resources sent do not match their digest`);
+  #resync(ruler: Ruler, table: TableName): void {
+    if (++ruler.tries > resyncTries) {
+      ruler.stream.refuse(`${table}: the resources sent do not match their digest`);
       return;
     }
-    this.#awaited.add(table);
+    ruler.awaited.add(table);
     this[table].restart();
-    stream.send({ type: 'resync', table, have: this[table].summary });
+    ruler.stream.send({ type: 'resync', table, have: this[table].summary });
   }
 }
