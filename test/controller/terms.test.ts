@@ -49,18 +49,23 @@ test(
 
 test('nodes can raise the generation at most once in 10 s', () => {
   let nowMs = 1000;
+  let changes = 0;
   const controller = new Controller({
     records: { ...noRecords, cluster: 'c', generation: 1 },
     pools: [],
     filterByDefault: true,
-    onChange: () => undefined,
+    onChange: () => changes++,
     nowMs: () => nowMs,
   });
-  const hear = (generation: number) => controller.terms.hear({ generation, node: 'n1' });
+  const { terms } = controller;
+  const hear = (generation: number, node = 'n1') => terms.hear({ generation, node });
+  deepEqual([hear(0, 'n2'), hear(0), terms.next(), changes], ['known', 'known', { generation: 1, n: 1 }, 0]);
   deepEqual(
-    [hear(0), hear(7), hear(8), hear(9), controller.generation],
-    ['known', 'raised', 'known', 'tooSoon', 8],
+    [hear(7), hear(8), hear(9), controller.generation, changes],
+    ['raised', 'known', 'tooSoon', 8, 1],
   );
+  // The new generation has issued no term, and has not welcomed a node that the former one had.
+  deepEqual([terms.highest(), hear(8, 'n2'), hear(8, 'n2')], [{ generation: 8, n: 0 }, 'tooSoon', 'tooSoon']);
   nowMs += raisePauseMs;
   deepEqual([hear(9), controller.generation], ['raised', 10]);
 });
