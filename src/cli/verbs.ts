@@ -4,6 +4,7 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { UsageError } from '../process/usage.ts';
 import { readVersion } from '../process/version.ts';
+import type { CleanupFlags } from './cleanup.ts';
 import { NoAnswerError, RefusedError } from './client.ts';
 import { type Shell, shells } from './completion.ts';
 import { forms, type Part, parts } from './manifests/parts.ts';
@@ -181,7 +182,7 @@ function addLocal(program: Command, around: Surroundings, done: Done): void {
     'remove addresses from these interfaces only; commas, or repeated (VIPWARD_INTERFACE; default: all)',
     joined,
   );
-  cleanup.action(async (flags: { readonly state?: string; readonly interface?: string }) => {
+  cleanup.action(async (flags: CleanupFlags) => {
     done(await (await import('./cleanup.ts')).runCleanup(flags, around));
   });
   const doctor = verb(program, 'doctor', 'check whether this kernel can run vipward; name what is missing', [

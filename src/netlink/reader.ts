@@ -40,7 +40,8 @@ export function* messagesOf(bytes: Uint8Array): Generator<Message, void, undefin
 
 /** Masks off the flag bits of an attribute type. */
 const typeMask = 0x3fff;
-const empty = new Uint8Array();
+/** What an absent answer or value reads as. */
+export const noBytes: Uint8Array = new Uint8Array();
 
 /**
  * Attribute values by type; the last one counts if a type occurs twice. Values are looked up on demand: a
@@ -65,7 +66,7 @@ export class Attributes {
 
   /** A value; empty if the attribute is missing, so that a number read from it is 0. */
   bytes(type: number): Uint8Array {
-    return this.get(type) ?? empty;
+    return this.get(type) ?? noBytes;
   }
 
   /** A string value; '' if the attribute is missing. */

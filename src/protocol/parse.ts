@@ -1,17 +1,18 @@
 // Parses frames of the other side: unknown -> typed message, or a FrameError that names the bad field.
 
 import type { Address } from '../state/address.ts';
-import type {
-  AgentMessage,
-  ControllerMessage,
-  DeltaMessage,
-  HeldVip,
-  Page,
-  TableDigest,
-  TableName,
-  Tables,
+import {
+  type AgentMessage,
+  type ControllerMessage,
+  type DeltaMessage,
+  type HeldVip,
+  limits,
+  type Page,
+  RefusalCode,
+  type TableDigest,
+  type TableName,
+  type Tables,
 } from './messages.ts';
-import { limits, RefusalCode } from './messages.ts';
 import {
   readAddress,
   readPlacement,

@@ -198,13 +198,13 @@ export class Rules {
     this.#commits.countBack(targets.keys());
     const needs = census.needs();
     const known = this.#commits.renderBeside(found, needs, ledger.committed.values());
-    const { remove, add } = diff(have, known);
-    if ((await this.#sender.send({ remove, add })).length > 0) return unsure;
+    const delta = diff(have, known);
+    if ((await this.#sender.send(delta)).length > 0) return unsure;
     this.#commits.serve(needs);
     const rest = [...targets].filter(([, vip]) => inSync || vip !== undefined);
     const outcome = await this.#commits.commit(new Set(rest.map(([key]) => key)));
     if (outcome === 'committed' && inSync) this.#parts.onComplete();
-    return { outcome, repaired: remove.length + add.length };
+    return { outcome, repaired: delta.remove.length + delta.add.length };
   }
 
   /**

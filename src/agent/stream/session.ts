@@ -2,16 +2,16 @@
 // and applies its frames.
 
 import type { Hash } from '../../protocol/digest.ts';
-import type {
-  AgentMessage,
-  ControllerMessage,
-  HeldVip,
-  Hello,
-  TableName,
-  Tick,
-  Welcome,
+import {
+  type AgentMessage,
+  type ControllerMessage,
+  type HeldVip,
+  type Hello,
+  features as ownFeatures,
+  type TableName,
+  type Tick,
+  type Welcome,
 } from '../../protocol/messages.ts';
-import { features as ownFeatures } from '../../protocol/messages.ts';
 import type { Allowed } from '../addresses/allowed.ts';
 import type { Loop } from '../loop.ts';
 import { checkTerms, objectionTo } from './generation.ts';

@@ -71,10 +71,9 @@ export async function runInside(input: InsideInput): Promise<number> {
 }
 
 async function setUp(input: InsideInput, screen: Screen, undo: Undo): Promise<Stage> {
-  const { signal } = input;
-  const { folder } = input;
+  const { folder, program, env, signal } = input;
   undo.push(() => rmSync(folder, { recursive: true, force: true }));
-  const launcher: Launcher = { folder, program: input.program, env: input.env };
+  const launcher: Launcher = { folder, program, env };
   const services = new DemoServices(input.services, join(folder, 'services.yaml'));
   const kernel = new Kernel(loadNative());
   undo.push(() => kernel[Symbol.dispose]());

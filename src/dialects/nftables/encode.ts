@@ -7,8 +7,7 @@ import type { Delta, Transaction } from '../dialect.ts';
 import { Batch, type SetOptions } from './batch.ts';
 import { Message } from './constants.ts';
 import { lookingInto } from './looking-into.ts';
-import type { ChainObject, ElementObject, NftObject } from './objects.ts';
-import { setObject } from './objects.ts';
+import { type ChainObject, type ElementObject, type NftObject, setObject } from './objects.ts';
 import { type Plan, planOf, sameChain } from './plan.ts';
 import { batchElements, type Portion, portions } from './portions.ts';
 

@@ -1,6 +1,7 @@
 // Replies to dumps -> our sets, elements and tables, in the shape that render() makes, so that a diff can
 // compare them.
 
+import { noBytes } from '../../netlink/reader.ts';
 import type { Needs } from '../../state/desired-state.ts';
 import type { KernelObjects } from '../dialect.ts';
 import { matchesOf } from './blob.ts';
@@ -11,12 +12,10 @@ import type { SetObject, TableObject, XtObject } from './objects.ts';
 import { readElements, readSets } from './read-sets.ts';
 import { readTables } from './read-table.ts';
 
-const nothing = new Uint8Array();
-
 export function decode(replies: readonly Uint8Array[]): KernelObjects<XtObject> {
-  const [heads = nothing, ...rest] = replies;
+  const [heads = noBytes, ...rest] = replies;
   const sets = readSets(heads);
-  const elements = setNames.flatMap((_, index) => [...readElements(rest[index] ?? nothing, sets)]);
+  const elements = setNames.flatMap((_, index) => [...readElements(rest[index] ?? noBytes, sets)]);
   const tables = readTables(heads, rest.slice(setNames.length));
   return { constants: [...sets.values(), ...tables], elements, needs: needsOf(sets, tables) };
 }

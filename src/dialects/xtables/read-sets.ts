@@ -5,6 +5,7 @@ import {
   attributeList,
   attributesOf,
   messagesOf,
+  noBytes,
   u16Be,
   u32Be,
 } from '../../netlink/reader.ts';
@@ -32,8 +33,6 @@ import {
 const known: ReadonlySet<string> = new Set(
   [...setNames, ...sampleSetNames, ...sentSetNames].flatMap((name) => [name, name + swapSuffix]),
 );
-const nothing = new Uint8Array();
-
 /** Every set's index, by which rules refer to it. */
 export function readIndexes(reply: Uint8Array): Map<string, number> {
   const indexes = new Map<string, number>();
@@ -100,7 +99,7 @@ export function keyOf(data: Attributes): Key {
 }
 
 /** An address is nested, as an IPv4 or an IPv6 attribute. */
-function addressIn(nest: Uint8Array = nothing): Address {
+function addressIn(nest: Uint8Array = noBytes): Address {
   for (const [, value] of attributeList(nest)) return formatAddress(value);
   return formatAddress(new Uint8Array(4));
 }

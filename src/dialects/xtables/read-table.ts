@@ -1,6 +1,6 @@
 // A table of the kernel -> our part of it, in the shape that render() makes.
 
-import { u16 } from '../../netlink/reader.ts';
+import { noBytes, u16 } from '../../netlink/reader.ts';
 import {
   blobOf,
   type Entry,
@@ -18,8 +18,6 @@ import { type Chain, type TableObject, tableObject } from './objects.ts';
 import { readIndexes } from './read-sets.ts';
 import { type RuleSpec, ruleText } from './rule.ts';
 
-const nothing = new Uint8Array();
-
 /** Our tables only, from the headers of the sets and the replies to `tableDumps(tables)`. */
 export function readTables(
   heads: Uint8Array,
@@ -28,7 +26,7 @@ export function readTables(
 ): TableObject[] {
   const names = new Map([...readIndexes(heads)].map(([name, index]) => [index, name]));
   return placesIn(tables).flatMap(({ shape, table }, index) => {
-    const reply = replies[index] ?? nothing;
+    const reply = replies[index] ?? noBytes;
     if (reply.length === 0) return [];
     const blob = blobOf(reply.subarray(0, INFO_BYTES), reply.subarray(INFO_BYTES));
     const found = readTable(shape, table, { layout: layoutOf(shape, blob), names });

@@ -1,6 +1,6 @@
 // Samples of packets that `--filter observe` let through, read from the sets that observe.ts fills.
 
-import { u32Be, u64Be } from '../../netlink/reader.ts';
+import { noBytes, u32Be, u64Be } from '../../netlink/reader.ts';
 import type { Sample, Sampler } from '../dialect.ts';
 import { DataAttribute } from './constants.ts';
 import { elementsDump, sampleSetNames } from './dumps.ts';
@@ -8,8 +8,6 @@ import { families } from './families.ts';
 import { type Key, keyText } from './objects.ts';
 import { samples, sampleTimeoutSeconds } from './observe.ts';
 import { keyOf, listedElements } from './read-sets.ts';
-
-const nothing = new Uint8Array();
 
 export const sampler: Sampler = {
   capacity: samples,
@@ -20,7 +18,7 @@ export const sampler: Sampler = {
 };
 
 /** One sample per element that has not expired, joined from both sets. */
-function readSamples(seen: Uint8Array = nothing, last: Uint8Array = nothing): Sample[] {
+function readSamples(seen: Uint8Array = noBytes, last: Uint8Array = noBytes): Sample[] {
   const packets = new Map<string, number>();
   for (const { data } of listedElements(seen)) {
     const counted = data.get(DataAttribute.PACKETS);
