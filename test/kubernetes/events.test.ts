@@ -242,5 +242,5 @@ test('an Event about a Service whose namespace is deleted, or is being deleted, 
   // No controller of namespaces runs, so that it stays for ever in this state.
   await all.cluster.do('DELETE', '/api/v1/namespaces/ending');
   await say('ending/web', 'too late');
-  assert.deepEqual([writes.done, [...writes.refused]], [2, []]);
+  assert.deepEqual([writes.waiting, [...writes.refused]], [0, []]);
 });

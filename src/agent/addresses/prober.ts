@@ -69,13 +69,6 @@ export class Prober implements Disposable {
     this.#fd = openPacket(native);
   }
 
-  /** The addresses that are being probed. */
-  get asked(): Address[] {
-    return [...this.#inquiries.values()]
-      .filter(({ finding }) => finding === 'asking')
-      .map(({ held }) => held.address);
-  }
-
   /** Why the prober cannot find out whether another host has the address; empty if it can. */
   obstacle(address: Address): string {
     const { obstacle = '' } = this.#inquiries.get(address) ?? {};

@@ -67,7 +67,7 @@ for (const { what, heard, finding, asked } of cases) {
 test('the prober returns that an address is free once, however late, and then probes anew', async () => {
   using room = new Room([]);
   equal(room.prober.find(held), 'asking');
-  await untilTrue(() => room.prober.asked.length === 0);
+  await room.found();
   await sleep(1200);
   equal(room.prober.find(held), 'free');
   equal(room.prober.find(held), 'asking');
@@ -77,7 +77,7 @@ test('the prober returns that an address is free once, however late, and then pr
 test('a forgotten finding is not returned, and the address is probed anew', async () => {
   using room = new Room([]);
   equal(room.prober.find(held), 'asking');
-  await untilTrue(() => room.prober.asked.length === 0);
+  await room.found();
   room.prober.forget(address);
   equal(room.prober.find(held), 'asking');
 });

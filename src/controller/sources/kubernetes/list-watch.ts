@@ -56,7 +56,6 @@ export class ListWatch<Value> {
   #failures = 0;
   /** Requests in a row without an answer. */
   #unanswered = 0;
-  #lists = 0;
   /** Aborts the list, the watch or the wait in progress. */
   #turn = new AbortController();
   readonly #waiting: (() => void)[] = [];
@@ -82,11 +81,6 @@ export class ListWatch<Value> {
   /** The objects read so far. */
   get objects(): Pick<ReadonlyMap<string, unknown>, 'size' | 'has'> {
     return this.#held;
-  }
-
-  /** How often everything was listed. */
-  get lists(): number {
-    return this.#lists;
   }
 
   /** Lists and watches until the signal is aborted. */
@@ -141,7 +135,6 @@ export class ListWatch<Value> {
     this.#held = found;
     this.#version = version;
     this.#isComplete = true;
-    this.#lists++;
     await this.#input.onChange({ set, remove });
     // A listAgain() during this list asked for another one.
     turn.throwIfAborted();

@@ -69,10 +69,6 @@ export class Topology {
     return { nodes: this.#nodes.isComplete, endpointSlices };
   }
 
-  get barred(): ReadonlyMap<string, string> {
-    return this.#barred;
-  }
-
   /** The Nodes, by name. */
   get nodes(): Pick<ReadonlyMap<string, unknown>, 'size' | 'has'> {
     return this.#nodes.objects;

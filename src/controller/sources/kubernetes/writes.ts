@@ -66,7 +66,6 @@ export class Writes {
   readonly #pause = new Pause(() => this.wake());
   #failures = 0;
   #dropped = 0;
-  #done = 0;
 
   constructor(input: WritesInput) {
     this.#input = input;
@@ -76,11 +75,6 @@ export class Writes {
   /** Events that were dropped because too many waited. */
   get dropped(): number {
     return this.#dropped;
-  }
-
-  /** Writes that succeeded. */
-  get done(): number {
-    return this.#done;
   }
 
   /** Refusals that no later success has cleared: kind and key, and the server's message. */
@@ -175,7 +169,6 @@ export class Writes {
 
   #settled({ kind, key }: Entry): void {
     this.#failures = 0;
-    this.#done++;
     this.#failing[kind].delete(key);
     this.#refused.delete(`${kind} ${key}`);
   }

@@ -26,6 +26,8 @@ export class FakeApi implements AsyncDisposable {
   readonly objects: Map<string, FakeObject> = new Map();
   /** The path and query of each request, in order. */
   readonly requests: string[] = [];
+  /** How many lists were answered to their end. */
+  lists = 0;
   readonly authorizations: (string | undefined)[] = [];
   fault: Fault = () => 'go on';
   readonly #server: Server = createServer((request, response) => this.#answer(request, response));
@@ -108,6 +110,7 @@ export class FakeApi implements AsyncDisposable {
     const end = start < 0 ? names.length : start + limit;
     const items = start < 0 ? [] : names.slice(start, end).map((name) => this.objects.get(name));
     const metadata = { resourceVersion: String(this.#version), continue: names[end] ?? '' };
+    if (end >= names.length) this.lists++;
     response.setHeader('content-type', 'application/json');
     response.end(JSON.stringify({ kind: 'ThingList', metadata, items }));
   }

@@ -17,7 +17,7 @@ test('a list whose page is too long is read again in smaller pages', async (t) =
   };
   for (const name of ['b', 'c', 'd']) all.api.set(name, '1');
   void all.watch.restored();
-  await untilTrue(() => all.watch.lists === 2);
+  await untilTrue(() => all.api.lists === 2);
   await converged(all);
   equal(all.api.count('limit=1'), 4);
 });

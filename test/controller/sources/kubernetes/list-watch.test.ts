@@ -24,7 +24,7 @@ test('a list in pages is reported as one change, and then each watch event is fo
   all.api.remove('g');
   await converged(all);
   deepEqual([...all.known.keys()].sort(), ['a', 'b', 'd', 'e', 'f']);
-  equal(all.watch.lists, 1);
+  equal(all.api.lists, 1);
 });
 
 test('no further list and no watch starts before the change of a list was followed', async (t) => {
@@ -40,7 +40,7 @@ test('no further list and no watch starts before the change of a list was follow
   resolve();
   await again;
   // The first list was under way before the second was asked for.
-  deepEqual([told(), watch.lists], [2, 2]);
+  deepEqual([told(), api.lists], [2, 2]);
   await untilTrue(() => api.watches === 1);
 });
 
@@ -111,7 +111,7 @@ test('after a 410 of a watch a new list finds all missed changes and removals', 
   match(all.watch.problem ?? '', /503 made to say 503/);
   all.api.fault = () => 'go on';
   await converged(all);
-  deepEqual([all.watch.lists, all.told()], [2, 2]);
+  deepEqual([all.api.lists, all.told()], [2, 2]);
 });
 
 test('watches that are reset, ended or send invalid data lose no event', async (t) => {
@@ -132,7 +132,7 @@ test('watches that are reset, ended or send invalid data lose no event', async (
     if (round % faults.length === 2) all.api.cut('reset');
   }
   await converged(all);
-  equal(all.watch.lists, 1, 'every watch went on where the one before had ended');
+  equal(all.api.lists, 1, 'every watch went on where the one before had ended');
 });
 
 test('a server that was away is listed again, as it may have come back with an older backup', async (t) => {
@@ -149,7 +149,7 @@ test('a server that was away is listed again, as it may have come back with an o
   all.api.objects.delete('a');
   all.api.fault = () => 'go on';
   await converged(all);
-  equal(all.watch.lists, 2);
+  equal(all.api.lists, 2);
 });
 
 test('a 429 with Retry-After delays the next request', async (t) => {
@@ -173,14 +173,14 @@ test('a watch goes on from the resourceVersion of the last bookmark', async (t) 
   await sleep(20);
   all.api.cut('end');
   await untilTrue(() => all.api.count('resourceVersion=4711') > 0);
-  equal(all.watch.lists, 1);
+  equal(all.api.lists, 1);
 });
 
 test('listAgain resolves once the list was read, and parallel calls are allowed', async (t) => {
   const all = await watched(t);
   await untilTrue(() => all.api.watches === 1);
   await all.watch.listAgain();
-  equal(all.watch.lists, 2);
+  equal(all.api.lists, 2);
   equal(all.told(), 2);
   await Promise.all([all.watch.listAgain(), all.watch.listAgain()]);
   await converged(all);
@@ -205,7 +205,7 @@ for (const [what, restore] of Object.entries(restorations))
     all.api.objects.set('a', { ...before, data: 'restored' });
     restore(all);
     await converged(all);
-    deepEqual([all.known.get('a'), all.watch.lists], ['restored', 2]);
+    deepEqual([all.known.get('a'), all.api.lists], ['restored', 2]);
   });
 
 test('a token that is rotated in its file is used for the next watch', async (t) => {

@@ -16,5 +16,5 @@ test('a watch of which nothing is heard for 90 s is begun anew, without another 
   deepEqual([watches(), all.watch.problem], [1, null]);
   t.mock.timers.tick(1);
   await untilTrue(() => watches() === 2 && all.watch.problem === null);
-  equal(all.watch.lists, 1);
+  equal(all.api.lists, 1);
 });

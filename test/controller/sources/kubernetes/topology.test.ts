@@ -17,14 +17,14 @@ async function rig(): Promise<Rig> {
   const client = stack.use(clientOf({ server: api.url }));
   const stopping = new AbortController();
   const [deleted, returned]: [string[], string[]] = [[], []];
-  const nodes: string[][] = [];
+  const nodes: ReadonlyMap<string, string>[] = [];
   const endpoints: (readonly string[] | null)[] = [];
   const topology = new Topology({
     client,
     ignoresExclude: false,
     signal: stopping.signal,
     random: Math.random,
-    onNodes: (barred) => nodes.push([...barred.keys()]),
+    onNodes: (barred) => nodes.push(new Map(barred)),
     onState: () => undefined,
     onDeleted: (name) => deleted.push(name),
     onReturned: (name) => returned.push(name),
@@ -36,13 +36,18 @@ async function rig(): Promise<Rig> {
   return { api, topology, told, [Symbol.asyncDispose]: () => end.disposeAsync() };
 }
 
+function namesOf(nodes: readonly ReadonlyMap<string, string>[]): string[][] {
+  return nodes.map((barred) => [...barred.keys()]);
+}
+
 interface Rig extends AsyncDisposable {
   readonly api: FakeApi;
   readonly topology: Topology;
   readonly told: {
     readonly deleted: readonly string[];
     readonly returned: readonly string[];
-    readonly nodes: readonly (readonly string[])[];
+    /** The barred nodes at each change. */
+    readonly nodes: readonly ReadonlyMap<string, string>[];
     readonly endpoints: readonly (readonly string[] | null)[];
   };
 }
@@ -57,14 +62,15 @@ test('the latest deleted Nodes are remembered until they return', limit, async (
   await untilTrue(() => topology.synced.nodes && api.watches > 0);
   for (const name of names) api.remove(name);
   await untilTrue(() => told.deleted.length >= names.length);
-  equal(topology.barred.size, mostDeleted);
+  const barred = () => told.nodes.at(-1);
+  await untilTrue(() => barred()?.size === mostDeleted);
   deepEqual(
-    [oldest, next, third].map((name) => topology.barred.get(name)),
+    [oldest, next, third].map((name) => barred()?.get(name)),
     [undefined, undefined, 'its Node was deleted'],
   );
   api.set('node-2');
-  await untilTrue(() => !topology.barred.has(third));
-  equal(topology.barred.size, mostDeleted - 1);
+  await untilTrue(() => barred()?.has(third) === false);
+  equal(barred()?.size, mostDeleted - 1);
   deepEqual(told.returned, [third]);
 });
 
@@ -81,7 +87,7 @@ test('a heartbeat of a Node is not reported, and a change of its bar is', limit,
     api.set(`after-${step}`);
     await untilTrue(() => topology.nodes.has(`demo/after-${step}`));
   }
-  deepEqual(told.nodes, [['demo/n1'], [], ['demo/n1']]);
+  deepEqual(namesOf(told.nodes), [['demo/n1'], [], ['demo/n1']]);
 });
 
 test('an invalid Node is not barred, and other Nodes are followed', limit, async () => {
@@ -92,7 +98,7 @@ test('an invalid Node is not barred, and other Nodes are followed', limit, async
   api.set('odd', '', { spec: { taints: 'none' } });
   api.set('n1', '', { labels: { 'vipward.io/drain': '' } });
   await untilTrue(() => told.nodes.length > 0);
-  deepEqual([told.nodes, topology.nodes.has('demo/odd')], [[['demo/n1']], true]);
+  deepEqual([namesOf(told.nodes), topology.nodes.has('demo/odd')], [[['demo/n1']], true]);
   equal(api.count('nodes?watch'), 1);
 });
 
