@@ -195,8 +195,16 @@ export class Eligibility {
       return;
     const to = this.#ready(address, owner.node);
     if (to !== null) void this.#move(address, to, bar.reason);
-    else if (bar.reason === 'NoLocalEndpoints') owners.withdraw(address);
+    else if (bar.reason === 'NoLocalEndpoints' || this.#isIdle(address, owner.node)) owners.withdraw(address);
     else this.#waiting.add(address);
+  }
+
+  /** True if no client of the VIP reaches anything on the node: all Services are Local, without endpoints. */
+  #isIdle(address: Address, node: string): boolean {
+    const users = this.#input.controller.allocator.usersOf(address);
+    const lacks = ({ key }: { readonly key: ServiceKey }) =>
+      this.#input.endpointNodes(key, familyOf(address))?.has(node) === false;
+    return users.every((user) => user.trafficPolicy === 'Local' && lacks(user));
   }
 
   /** The node that a VIP can move to. It must serve each Local Service that the present node still serves. */

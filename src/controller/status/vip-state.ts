@@ -131,7 +131,9 @@ function unplaced(controller: Controller, address: Address): VipCondition {
     const refusal = node.refusalOf(address) ?? node.refusals.passed(address);
     if (refusal !== undefined)
       return { state: 'refused', reason: refusal.code, message: whoRefuses(node, refusal) };
-    bar ??= node.bar(address);
+    const found = node.bar(address);
+    // A node that may have no VIP at all says nothing of the endpoints that the others lack.
+    if (bar === null || (found?.reason === 'NoLocalEndpoints' && bar.reason !== found.reason)) bar = found;
   }
   if (bar !== null) return { state: 'pending', ...bar };
   const message = 'no connected and undrained node has it on its link and in its --allow';

@@ -131,3 +131,49 @@ test('a VIP names one Service of those that admit nobody, and none if it is open
     deepEqual(vipState(one.controller, vip), { state: 'serving', reason: 'Announced', message });
   }
 });
+
+test('a Local VIP without endpoints is withdrawn and says so, also if a node is excluded', async () => {
+  for (const [barred, other] of [
+    ['a', 'b'],
+    ['b', 'a'],
+  ] as const) {
+    const endpoints = new Set(['a']);
+    const one = ruling({ endpointNodes: () => endpoints });
+    const said = () => vipState(one.controller, vip);
+    one.controller.publish({ set: servicesOf(1, { externalTrafficPolicy: 'Local' }), remove: [] });
+    for (const name of ['a', 'b']) joined(one, hello(name, name === 'a' ? [held] : []));
+    await settled(one);
+    one.eligibility.barred = new Map([[barred, 'excluded']]);
+    await settled(one);
+    equal(said().state, 'serving');
+    endpoints.clear();
+    one.eligibility.review([vip]);
+    await settled(one);
+    const message = `${other}: ${web} is Local, and it has no ready endpoint there`;
+    deepEqual(said(), { state: 'pending', reason: 'NoLocalEndpoints', message });
+    one.eligibility.barred = new Map(['a', 'b'].map((name) => [name, 'excluded']));
+    deepEqual(said(), { state: 'pending', reason: 'NoEligibleNode', message: 'a: excluded' });
+  }
+});
+
+test('a VIP stays on an excluded node while any of its Services is reached there', async () => {
+  for (const [isLocal, endpoints] of [
+    [true, null],
+    [true, new Set(['a'])],
+    [false, new Set<string>()],
+  ] as const) {
+    const one = ruling({ endpointNodes: (key) => (key === web ? new Set() : endpoints) });
+    const objects = ['web-0', 'web-1'].map((name, index) => {
+      const externalTrafficPolicy = isLocal || name === 'web-0' ? 'Local' : 'Cluster';
+      return serviceObject(name, {
+        spec: { loadBalancerIP: vip, externalTrafficPolicy },
+        ports: [80 + index],
+      });
+    });
+    one.controller.publish({ set: objects.flatMap((object) => readDocument(object).services), remove: [] });
+    joined(one, hello('a', [held]));
+    one.eligibility.barred = new Map([['a', 'excluded']]);
+    await settled(one);
+    equal(one.controller.owners.ownerOf(vip)?.node, 'a');
+  }
+});
