@@ -25,6 +25,7 @@ for (const [name, rules] of [
     for (const vip of vips) {
       const arrived = await arrivals(node, vip);
       const client = await bound(node.client, vip.includes(':') ? '::' : '0.0.0.0', 0);
+      client.unref();
       for (const port of [undeclared, declared]) client.send(Buffer.alloc(longBytes), port, vip);
       await node.until('the long datagram is there', () => arrived.includes(`${declared}: ${longBytes}`));
       assert.deepEqual(arrived, [`${declared}: ${longBytes}`], vip);

@@ -17,11 +17,21 @@ function web(annotations: Readonly<Record<string, string>>): Service {
   return { name: 'web', addresses: vips, ports: ['TCP 80'], annotations };
 }
 
-test('a node reaches its own VIP', { skip }, async () => {
-  await using node = await Node.start({ services: [web({ delivery: 'host' })] });
-  await node.listen(node.node, 'tcp', 80);
-  for (const vip of vips) assert.equal(await node.probe('tcp', vip, 80, node.node), 'open', vip);
-});
+// A forwarded port, of whichever VIP, has the second guard judge every packet to a VIP.
+for (const [name, more] of [
+  ['', []],
+  [
+    ' beside a forwarded port',
+    [{ ...web({ delivery: 'forward' }), name: 'other', addresses: ['10.77.0.101'] }],
+  ],
+] as const)
+  test(`a node reaches its own VIP${name}`, { skip }, async () => {
+    await using node = await Node.start({ services: [web({ delivery: 'host' }), ...more] });
+    for (const port of [80, 81]) await node.listen(node.node, 'tcp', port);
+    for (const vip of vips)
+      for (const port of [80, 81])
+        assert.equal(await node.probe('tcp', vip, port, node.node), 'open', `${vip}:${port}`);
+  });
 
 for (const egress of ['false', 'true'])
   test(`a node and its pods reach their own VIP through the NAT of kube-proxy (egress ${egress})`, {
