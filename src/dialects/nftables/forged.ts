@@ -12,9 +12,25 @@ import { fromHere } from './local.ts';
  * (fib_validate_source), but not with accept_local, and no packet of a bridge. The rule counts by VIP.
  */
 export function forgedRule(shape: FamilyShape): Rule {
-  const { family, sourceOffset, addressBytes } = shape;
-  const source = (rule: Rule): Rule =>
-    rule.payload(PayloadBase.NETWORK_HEADER, sourceOffset, addressBytes, 0);
-  const ofOurs = fromHere(source(ruleOf(shape)).lookup(`vip${family}`, 0)).ctUnconfirmed(0);
-  return source(ofOurs).lookup(`drop${family}`, 0).verdict(NF_DROP);
+  return dropped(shape, asFromHere(shape).ctUnconfirmed(0));
+}
+
+/**
+ * For the guard of a node that tracks no connections. What a declared port answers to such a packet would go
+ * through lo to any port of the VIP. The node's own packets to its VIPs come in by lo alone.
+ */
+export function reflectedRule(shape: FamilyShape): Rule {
+  return dropped(shape, asFromHere(shape));
+}
+
+function asFromHere(shape: FamilyShape): Rule {
+  return fromHere(source(ruleOf(shape), shape).lookup(`vip${shape.family}`, 0));
+}
+
+function dropped(shape: FamilyShape, rule: Rule): Rule {
+  return source(rule, shape).lookup(`drop${shape.family}`, 0).verdict(NF_DROP);
+}
+
+function source(rule: Rule, { sourceOffset, addressBytes }: FamilyShape): Rule {
+  return rule.payload(PayloadBase.NETWORK_HEADER, sourceOffset, addressBytes, 0);
 }

@@ -20,7 +20,7 @@ import {
 } from './constants.ts';
 import { Rule } from './expressions.ts';
 import { address, type FamilyShape, families, ruleOf } from './families.ts';
-import { forgedRule } from './forged.ts';
+import { forgedRule, reflectedRule } from './forged.ts';
 import { toElsewhere } from './local.ts';
 import {
   chainObject,
@@ -112,7 +112,9 @@ function loopbackRule(): Rule {
 function guardRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule[] {
   // A VIP with egress is filtered once, at -190, so that its counters count once.
   const egress = needs.egress ? [address(shape, `egress${shape.family}`).verdict(NF_ACCEPT)] : [];
-  return [...egress, ...portRules(shape, needs), icmpRule(shape), ...dropRules(shape, options)];
+  const isTracked = needs.forward || needs.egress;
+  const forged = isTracked || options.observe || !options.localAddresses ? [] : [reflectedRule(shape)];
+  return [...forged, ...egress, ...portRules(shape, needs), icmpRule(shape), ...dropRules(shape, options)];
 }
 
 /**

@@ -13,7 +13,7 @@ import {
   Verdict,
 } from './constants.ts';
 import { type FamilyShape, families } from './families.ts';
-import { forgedRule } from './forged.ts';
+import { forgedRule, reflectedRule } from './forged.ts';
 import {
   type Chain,
   type SetShape,
@@ -117,9 +117,11 @@ function guardChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chai
   // A VIP with egress is filtered once, after conntrack, so that its counters count once.
   const judged = needs.egress && options.places.egress !== null;
   const egress = judged ? [addressed(shape, 'egress').comment('vipward: judged behind conntrack')] : [];
+  const isTracked = needs.forward || needs.egress;
+  const forged = isTracked || options.observe || !options.localAddresses ? [] : [reflectedRule(shape)];
   return chainsOf(shape, options, {
     names: [chainNames.guard, chainNames.guardPorts],
-    gate: [...gate(shape, 'vip'), ...egress.map(returns)],
+    gate: [...gate(shape, 'vip'), ...forged, ...egress.map(returns)],
     rules: [...portRules(shape), ...icmpRules(shape, options), ...dropRules(shape, options)],
   });
 }
