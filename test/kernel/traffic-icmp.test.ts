@@ -87,6 +87,22 @@ test('a client that has flushed its neighbour table resolves a VIP again', { ski
   }
 });
 
+test('a VIP resolves a client that knows it, and answers a client that asks the VIP alone', {
+  skip,
+}, async () => {
+  await using node = await Node.start({ services: [web] });
+  await node.listen(node.node, 'tcp', 80);
+  for (const vip of vips) {
+    assert.equal(await node.probe('tcp', vip, 80), 'open', vip);
+    node.run('ip neighbour flush dev lan');
+    assert.equal(await node.probe('tcp', vip, 80), 'open', vip);
+    node.run(`ip neighbour change ${vip} dev lan0 nud probe`, { where: node.client });
+    const known = (): string => node.run(`ip neighbour show ${vip}`, { where: node.client });
+    await node.until('the question is answered', () => !known().includes('PROBE'));
+    assert.match(known(), /REACHABLE/);
+  }
+});
+
 /** Fragmentation needed, MTU 1000, about a datagram from port 53 of the VIP to the client. */
 function tooBig4(): Uint8Array {
   const ip = [0x45, 0, 5, 0xdc, 0, 1, 0x40, 0, 64, 17, 0, 0, 10, 77, 0, 100, 10, 77, 0, 9];
