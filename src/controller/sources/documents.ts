@@ -47,7 +47,9 @@ export async function parseFile(text: string, isJson: boolean, cache: DocumentCa
   for (const part of parts) {
     let facts = parsed.get(part) ?? cache.get(part);
     if (facts === undefined) {
-      facts = parsePart(part, isJson, documents.length);
+      const index = documents.length;
+      const linesBefore = () => linesBeforeLast(parts.slice(index), text);
+      facts = parsePart(part, isJson, { index, linesBefore });
       if (performance.now() - startedMs > sliceMs) {
         await nextTurn();
         startedMs = performance.now();
@@ -71,9 +73,21 @@ export function splitDocuments(text: string): string[] {
   return parts;
 }
 
-function parsePart(part: string, isJson: boolean, index: number): DocumentFacts {
+/** The number of lines of the text before its last parts. */
+function linesBeforeLast(parts: readonly string[], text: string): number {
+  const length = parts.join('---').length;
+  return text.slice(0, text.length - length).split('\n').length - 1;
+}
+
+/** Where a document is in its file; the lines before it are counted only for an error. */
+interface Place {
+  readonly index: number;
+  readonly linesBefore: () => number;
+}
+
+function parsePart(part: string, isJson: boolean, place: Place): DocumentFacts {
   try {
-    const facts = (isJson ? [JSON.parse(part) as unknown] : yamlValues(part, index)).map((value) =>
+    const facts = (isJson ? [JSON.parse(part) as unknown] : yamlValues(part, place)).map((value) =>
       readDocument(value),
     );
     if (facts.length === 1 && facts[0] !== undefined) return facts[0];
@@ -83,13 +97,13 @@ function parsePart(part: string, isJson: boolean, index: number): DocumentFacts 
       ignored: facts.flatMap(({ ignored }) => ignored),
     };
   } catch (error) {
-    if (error instanceof FieldError) throw new DocumentError(index, error.message);
+    if (error instanceof FieldError) throw new DocumentError(place.index, error.message);
     if (error instanceof SyntaxError) throw new DocumentError(null, `not JSON: ${error.message}`);
     throw error;
   }
 }
 
-function yamlValues(part: string, index: number): unknown[] {
+function yamlValues(part: string, { index, linesBefore }: Place): unknown[] {
   const lengthBytes = Buffer.byteLength(part);
   if (lengthBytes > documentLimitBytes) {
     const most = `at most ${documentLimitBytes} are allowed in one YAML document`;
@@ -97,14 +111,19 @@ function yamlValues(part: string, index: number): unknown[] {
   }
   const lineCounter = new LineCounter();
   // The parser's own check (uniqueKeys) compares each key with all other keys of its mapping.
-  const options = { prettyErrors: true, logLevel: 'error', uniqueKeys: false, lineCounter } as const;
+  const options = { prettyErrors: false, logLevel: 'error', uniqueKeys: false, lineCounter } as const;
+  const placeOf = (offset: number) => {
+    const { line, col } = lineCounter.linePos(offset);
+    return `at line ${linesBefore() + line}, column ${col}`;
+  };
   const documents = parseAllDocuments(part, options);
   if (!Array.isArray(documents)) return [];
   return documents.map((document) => {
     const error = document.errors[0];
-    if (error !== undefined) throw new DocumentError(index, `not YAML: ${error.message.split('\n')[0]}`);
+    if (error !== undefined)
+      throw new DocumentError(index, `not YAML: ${error.message.split('\n')[0]} ${placeOf(error.pos[0])}`);
     try {
-      checkKeys(document, lineCounter);
+      checkKeys(document, placeOf);
       return document.toJS({ maxAliasCount: 100 }) as unknown;
     } catch (cause) {
       throw new DocumentError(index, `not YAML: ${messageOf(cause)}`);
@@ -113,15 +132,15 @@ function yamlValues(part: string, index: number): unknown[] {
 }
 
 /** Throws SyntaxError for a mapping that has a key twice. */
-function checkKeys(document: Document, lineCounter: LineCounter): void {
+function checkKeys(document: Document, placeOf: (offset: number) => string): void {
   visit(document, (_, node) => {
     if (!isMap(node)) return;
     const known = new Set<unknown>();
     for (const { key } of node.items) {
       if (!isScalar(key)) continue;
       if (known.has(key.value)) {
-        const { line } = lineCounter.linePos(key.range?.[0] ?? 0);
-        throw new SyntaxError(`the key ${JSON.stringify(key.value)} is twice in a mapping, at line ${line}`);
+        const place = placeOf(key.range?.[0] ?? 0);
+        throw new SyntaxError(`the key ${JSON.stringify(key.value)} is twice in a mapping, ${place}`);
       }
       known.add(key.value);
     }

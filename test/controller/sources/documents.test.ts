@@ -45,6 +45,25 @@ test('a file with invalid YAML or JSON is refused whole, with the number of the 
   await rejects(parseFile(`${service('web')}---\n- 1\n`, false, none), { document: 1 });
 });
 
+test('an error in YAML is at the line of the file, whatever documents and comments come before it', async () => {
+  const before = `# of the web team\n---\n${service('web')}---\n${service('other')}`;
+  const line = before.split('\n').length;
+  const wrong = {
+    document: 2,
+    message: `not YAML: Tabs are not allowed as indentation at line ${line + 2}, column 1`,
+  };
+  await rejects(
+    parseFile(`${before}---\nkind: Service\n\tbad: 1\n---\n${service('last')}`, false, none),
+    wrong,
+  );
+  const twice = {
+    document: 2,
+    message: `not YAML: the key "a" is twice in a mapping, at line ${line + 2}, column 1`,
+  };
+  await rejects(parseFile(`${before}---\na: 1\na: 2\n---\n${service('last')}`, false, none), twice);
+  await rejects(parseFile(`%YAML 1.2\n---\na: 1\n...\n---\n\tb: 1\n`, false, none), / at line 6, column 1$/);
+});
+
 test('an alias bomb is refused and not expanded', async () => {
   const bomb = [
     'a: &a [x,x,x,x,x,x,x,x,x]',
@@ -61,7 +80,10 @@ test('a duplicate key is refused with its line, even after 20,000 others', async
   const text = (more: string) =>
     `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n${many}${more}`;
   deepEqual(await keys(text('')), []);
-  const refused = { document: 0, message: 'not YAML: the key "k7" is twice in a mapping, at line 20005' };
+  const refused = {
+    document: 0,
+    message: 'not YAML: the key "k7" is twice in a mapping, at line 20005, column 3',
+  };
   await rejects(parseFile(text('  k7: y\n'), false, none), refused);
   await rejects(parseFile('kind: List\nitems: [{a: 1, b: 2, a: 3}]\n', false, none), /the key "a" is twice/);
 });
