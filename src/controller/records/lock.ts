@@ -4,7 +4,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { readlinkSync, rmSync } from 'node:fs';
-import { open, readdir, rename, rm } from 'node:fs/promises';
+import { open, readdir, rename } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -71,7 +71,7 @@ async function announce(dir: string, name: string): Promise<Lock> {
   return { problem: null, [Symbol.dispose]: dispose };
 }
 
-/** The next start removes a socket that is left behind. */
+/** A socket that stays, as on a read-only disk, is dead; the next start removes it. */
 function forget(path: string): void {
   try {
     rmSync(path, { force: true });
@@ -86,10 +86,11 @@ function notAnnounced({ message }: Error): Lock {
 async function otherIn(dir: string, mine: string): Promise<string | undefined> {
   await using folder = await open(dir, 'r').catch(() => null);
   if (folder === null) return undefined;
-  const others = (await readdir(dir)).filter((name) => pattern.test(name) && name !== mine);
+  const names = await readdir(dir).catch(() => []);
+  const others = names.filter((name) => pattern.test(name) && name !== mine);
   for (const name of others.sort()) {
     if (await lives(`/proc/self/fd/${folder.fd}/${name}`)) return name;
-    await rm(join(dir, name), { force: true });
+    forget(join(dir, name));
   }
   return undefined;
 }

@@ -3,7 +3,7 @@
 import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -89,6 +89,27 @@ test('a stale lock file is removed, and another file is left alone', limit, asyn
     locks(dir).filter((name) => !name.includes(`-${process.pid}-`)),
     ['mine.lock'],
   );
+});
+
+test(
+  'a stale lock that cannot be removed, as on a read-only disk, keeps no controller out',
+  limit,
+  async (t) => {
+    const dir = folder(t);
+    mkdirSync(join(dir, 'controller-1-1-ab.lock'));
+    using lock = await takeLock(dir);
+    equal(lock.problem, null);
+  },
+);
+
+test('the records report that --state is no folder, and what to do', limit, async (t) => {
+  const file = join(folder(t), 'file');
+  writeFileSync(file, '');
+  const child = start(t, file);
+  const [err, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
+  const why = `${stateFile(file)}: ENOTDIR: .*; give --state a folder this process may write, with room`;
+  match(err, new RegExp(`^vipward controller: ${why}\\n$`));
+  equal(code, 1);
 });
 
 test('the refusal says that the other controller is in another PID namespace', limit, async (t) => {
