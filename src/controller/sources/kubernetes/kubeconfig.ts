@@ -78,8 +78,11 @@ function named(config: Mapping, list: string, { name, key }: { name: string; key
   const entries = sequence(config[list], list).map((entry, index) => mapping(entry, `${list}[${index}]`));
   const found = entries.find((entry) => entry['name'] === name);
   if (found !== undefined) return mapping(found[key] ?? {}, `${list}[${name}].${key}`);
-  const names = entries.map((entry) => String(entry['name'])).join(', ') || 'none';
-  throw new FieldError(list, `no ${key} is named ${JSON.stringify(name)}; there are: ${names}`);
+  const names = entries.map((entry) => entry['name']).filter((one) => typeof one === 'string');
+  throw new FieldError(
+    list,
+    `no ${key} is named ${JSON.stringify(name)}; there are: ${names.join(', ') || 'none'}`,
+  );
 }
 
 function optional(from: Mapping, field: string): string | null {
@@ -89,13 +92,18 @@ function optional(from: Mapping, field: string): string | null {
 
 function materialAt(from: Mapping, field: string, resolve: (path: string) => string): Material | null {
   const data = optional(from, `${field}-data`);
-  if (data !== null) return { text: new TextDecoder().decode(Uint8Array.from(atob(data), code)) };
+  if (data !== null) return { text: new TextDecoder().decode(bytesAt(data, `${field}-data`)) };
   const file = optional(from, field);
   return file === null ? null : { file: resolve(file) };
 }
 
-function code(letter: string): number {
-  return letter.charCodeAt(0);
+function bytesAt(base64: string, field: string): Uint8Array {
+  try {
+    return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  } catch (cause) {
+    if (!(cause instanceof DOMException)) throw cause;
+    throw new FieldError(field, 'expected base64');
+  }
 }
 
 function serverAt(cluster: Mapping): URL {

@@ -8,6 +8,7 @@ import { parseExecCredential } from '../../../../src/controller/sources/kubernet
 import { readKubeconfig } from '../../../../src/controller/sources/kubernetes/kubeconfig.ts';
 import { cutService } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
 import { parseListPage, parseWatchEvent } from '../../../../src/controller/sources/kubernetes/watch-event.ts';
+import { changed, endsWell } from '../../../hostile-values.ts';
 import { configOf } from '../../fixture.ts';
 
 const metadata = { name: 'web', namespace: 'demo', resourceVersion: '7' };
@@ -107,6 +108,38 @@ test('arbitrary JSON as a watch event ends in an event, a FieldError or a Syntax
       }
     }),
   );
+});
+
+test('a changed kubeconfig ends in the access to a cluster or a FieldError', async () => {
+  const user = {
+    'client-certificate-data': 'QUJD',
+    'client-key-data': 'QUJD',
+    token: 't',
+    exec: {
+      apiVersion: 'client.authentication.k8s.io/v1',
+      command: 'login',
+      args: ['--quiet'],
+      env: [{ name: 'A', value: 'b' }],
+      provideClusterInfo: true,
+    },
+  };
+  const cluster = {
+    server: 'https://10.0.0.1:6443',
+    'certificate-authority-data': 'QUJD',
+    extensions: [{ name: 'client.authentication.k8s.io/exec', extension: { audience: 'a' } }],
+  };
+  const config = {
+    'current-context': 'c',
+    contexts: [{ name: 'c', context: { cluster: 'k', user: 'u', namespace: 'n' } }],
+    clusters: [{ name: 'k', cluster }],
+    users: [{ name: 'u', user }],
+  };
+  const access = (value: unknown) => readKubeconfig({ value, context: null, resolve: (path) => path });
+  const property = fc.asyncProperty(changed(config), (value) => endsWell(() => access(value), FieldError));
+  await fc.assert(property, { numRuns: 1000 });
+  const spoilt = { ...user, 'client-key-data': '-----BEGIN' };
+  const message = 'client-key-data: expected base64';
+  throws(() => access({ ...config, users: [{ name: 'u', user: spoilt }] }), { code: 'BadField', message });
 });
 
 test('a page without items or resourceVersion is an error, and not an empty page', () => {
