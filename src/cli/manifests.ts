@@ -34,7 +34,10 @@ export function runManifests(part: Part, flags: ManifestsFlags, { out }: Pick<Su
 /** The defaults, overridden by the given values. Helm creates the namespace itself; kubectl does not. */
 function valuesOf({ set = [], values: files = [] }: ManifestsFlags): Values {
   const given = [
-    ...files.map((path) => ({ where: `--values ${path}`, values: parseValues(readFile(path), path) })),
+    ...files.map((path) => {
+      const where = `--values ${path}`;
+      return { where, values: parseValues(readFile(path), where) };
+    }),
     ...set.flatMap((text) =>
       parseAssignments(text).map((one) => ({ where: `--set ${text}`, values: assigned(one) })),
     ),

@@ -191,7 +191,7 @@ async function readConfig(path: string, specs: readonly OptionSpec[]): Promise<C
     const [{ default: yaml }, text] = await Promise.all([import('yaml'), readFile(path, 'utf8')]);
     value = yaml.parse(text, { logLevel: 'error' }) ?? {};
   } catch (error) {
-    const why = messageOf(error).split('\n')[0];
+    const why = messageOf(error).split(/:?\n/)[0];
     throw new UsageError(`--config ${path}: ${why}`, { cause: error });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {

@@ -48,6 +48,10 @@ test('manifests names the file of an invalid value, and leaves fields of Kuberne
   const { code, err } = await run(['manifests', '--values', file]);
   assert.equal(code, 2);
   assert.match(err, /--values \/.*values\.yaml: pools: expected a mapping/);
+  writeFileSync(file, 'pools:\n\tlan: a\n');
+  const why = 'Tabs are not allowed as indentation at line 2, column 1';
+  const broken = `vipward manifests: --values ${file}: ${why}\n`;
+  assert.deepEqual(await run(['manifests', '--values', file]), { code: 2, out: '', err: broken });
   const free = { resources: { limits: { any: [1] } }, updateStrategy: { a: 1 }, podAnnotations: { b: 'c' } };
   writeFileSync(file, JSON.stringify({ agent: { ...free, interface: null }, monitoring: null }));
   assert.equal((await run(['manifests', '--values', file])).code, 0);

@@ -49,6 +49,14 @@ for (const [specs, name, value, message] of [
       });
   });
 
+test('the error of a config file that is not YAML names the file, the line and the column', async (t) => {
+  const config = join(folder(t), 'config.yaml');
+  writeFileSync(config, 'node: n1\n\tallow: 10.0.0.0/8\n');
+  await rejects(readOptions(agentOptions, { argv: ['--config', config], env: {} }), {
+    message: `--config ${config}: Tabs are not allowed as indentation at line 2, column 1`,
+  });
+});
+
 test('the error of a value that looks like a flag says how to give it', async () => {
   for (const argv of [
     ['--set-size', '-5'],

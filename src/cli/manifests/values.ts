@@ -29,7 +29,7 @@ export function parseValues(text: string, where: string): Values {
   try {
     value = parse(text, { version: '1.1', logLevel: 'error' }) ?? {};
   } catch (error) {
-    throw new UsageError(`${where}: ${(error as Error).message.split('\n')[0]}`, { cause: error });
+    throw new UsageError(`${where}: ${(error as Error).message.split(/:?\n/)[0]}`, { cause: error });
   }
   if (!isMap(value)) throw new UsageError(`${where}: expected lines of the form \`name: value\``);
   return value;

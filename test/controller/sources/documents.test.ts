@@ -45,7 +45,7 @@ test('a file with invalid YAML or JSON is refused whole, with the number of the 
   await rejects(parseFile(`${service('web')}---\n- 1\n`, false, none), { document: 1 });
 });
 
-test('an error in YAML is at the line of the file, whatever documents and comments come before it', async () => {
+test('an error in YAML names the line of the file, whatever comes before its document', async () => {
   const before = `# of the web team\n---\n${service('web')}---\n${service('other')}`;
   const line = before.split('\n').length;
   const wrong = {

@@ -58,7 +58,7 @@ function fromFile({ path, where }: GivenFile, context: string | undefined): Clus
       resolve: (file) => resolve(folder, file),
     });
   } catch (error) {
-    throw new UsageError(`${where} ${path}: ${(error as Error).message.split('\n')[0]}`, {
+    throw new UsageError(`${where} ${path}: ${(error as Error).message.split(/:?\n/)[0]}`, {
       cause: error,
     });
   }

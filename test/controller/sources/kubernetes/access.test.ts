@@ -102,4 +102,7 @@ test('the error of an unusable kubeconfig names where its path was given', (t) =
     ['the usual kubeconfig', { HOME: Home }, undefined],
   ] as const)
     throws(() => hostOf({ ...env }, flag), { code: 'Usage', message: new RegExp(`^${where} ${path}: `) });
+  writeFileSync(path, 'clusters:\n\ta: b\n');
+  const message = `--kubeconfig ${path}: Tabs are not allowed as indentation at line 2, column 1`;
+  throws(() => hostOf({}, path), { code: 'Usage', message });
 });
