@@ -159,9 +159,11 @@ function checkLoads({ owners, nodes }: Controller, after: string): void {
   }
 }
 
-function check({ controller, keys }: World, after: string): void {
-  const { owners, nodes, rules } = controller;
+function check({ controller, keys, wanted }: World, after: string): void {
+  const { allocator, isPublished, owners, nodes, rules } = controller;
   checkLoads(controller, after);
+  const asked = isPublished ? [...wanted].flatMap(({ key }) => allocator.addressesOf(key)) : [];
+  for (const key of asked) ok(rules.get(key) !== undefined, `${key} has no rules after ${after}`);
   for (const key of keys) {
     if (rules.get(key) === undefined) equal(owners.nominations.get(key), undefined, `${key} after ${after}`);
     const told = [...nodes.all()].filter(({ placements }) => placements.get(key) !== undefined);

@@ -9,10 +9,10 @@ import type { AgentStream } from '../../../src/controller/stream/agent-stream.ts
 import type { Address } from '../../../src/state/address.ts';
 import { hello, term, vip } from '../ruling.ts';
 
-/** Two nodes that have the VIP, and the rules that were dropped. */
+/** Two nodes that have the VIP, and the rules that were dropped, each time that any were. */
 function leaving() {
-  const dropped: Address[] = [];
-  const all = new Leaving((addresses) => dropped.push(...addresses));
+  const dropped: (readonly Address[])[] = [];
+  const all = new Leaving((addresses) => dropped.push(addresses));
   const nodes = ['a', 'b'].map((name) => {
     const node = new Node(name);
     node.connect(hello(name, [{ address: vip, term }]), {} as AgentStream);
@@ -38,7 +38,7 @@ for (const isAckFirst of [true, false])
       node.acked.placements = node.placements.seq;
       all.acked(node);
     }
-    deepEqual([dropped, all.has(vip)], [[vip], false]);
+    deepEqual([dropped, all.has(vip)], [[[vip]], false]);
   });
 
 test('the rules of a VIP wait for connected nodes, and not for one that has gone', () => {
@@ -48,5 +48,15 @@ test('the rules of a VIP wait for connected nodes, and not for one that has gone
     node.disconnect();
     all.gone(node);
   }
-  deepEqual(dropped, [vip]);
+  deepEqual(dropped, [[vip]]);
+});
+
+test('the rules of a VIP that is wanted again stay when its former node lets go of it', () => {
+  const { all, nodes, dropped } = leaving();
+  deepEqual(all.cancel(vip), nodes[0]);
+  for (const node of nodes) {
+    node.disconnect();
+    all.gone(node);
+  }
+  deepEqual([dropped, all.has(vip)], [[], false]);
 });
