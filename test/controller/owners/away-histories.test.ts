@@ -53,6 +53,19 @@ function settle({ controller }: World): void {
   controller.owners.settle();
 }
 
+/** A move is ordered, and given up if the new owner is stuck; what both are sent for it arrives. */
+function move({ controller: { nodes, owners, rules }, agents }: World, { name }: RealAgent): void {
+  const [from, to] = [owners.nodeOf(vip), nodes.get(name)];
+  const isPossible = rules.get(vip) !== undefined && from !== to && from?.isConnected && to?.isConnected;
+  if (!isPossible || !owners.isSettled || owners.leaving.has(vip)) return;
+  if (!owners.candidates.hasRules(to, vip)) return;
+  agents.find((agent) => agent.name === from.name)?.resume();
+  void owners.moves.begin(vip, { to, reason: MoveReason.Asked, deadlineMs: 60_000 });
+  while (agents.map(obey).includes(true));
+  owners.moves.cancel(vip, 'it is given up');
+  while (agents.map(obey).includes(true));
+}
+
 /** Another controller begins to rule, by the records of this one, or by those of a backup. */
 function replace(world: World, saved = world.controller.records()): void {
   for (const agent of world.agents) agent.lose();
@@ -90,6 +103,7 @@ const acts: Readonly<Record<string, Act>> = {
   remove: ({ controller }) => controller.isPublished && controller.apply(removed),
   add: ({ controller }) => controller.isPublished && controller.apply(added),
   replace: (world) => replace(world),
+  move,
 };
 
 function play(world: World, history: Readonly<History>): void {
