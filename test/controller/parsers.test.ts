@@ -12,7 +12,6 @@ import { DocumentError, parseFile } from '../../src/controller/sources/documents
 import type { Mapping } from '../../src/controller/sources/fields.ts';
 import { FieldError } from '../../src/controller/sources/fields.ts';
 import { readLease } from '../../src/controller/sources/kubernetes/lease-record.ts';
-import { cutService } from '../../src/controller/sources/kubernetes/service-objects.ts';
 import { cutVirtualIp, recordsOf } from '../../src/controller/sources/kubernetes/virtual-ip.ts';
 import { parseListPage, parseWatchEvent } from '../../src/controller/sources/kubernetes/watch-event.ts';
 import { readTokens } from '../../src/controller/stream/credentials.ts';
@@ -21,6 +20,7 @@ import type { Address } from '../../src/state/address.ts';
 import type { ServiceKey } from '../../src/state/service.ts';
 import { changed, endsWell, garbled } from '../hostile-values.ts';
 import { configOf, folder, serviceObject } from './fixture.ts';
+import { cutService } from './sources/kubernetes/cut-service.ts';
 
 const runs = { numRuns: 1000 };
 const fewer = { numRuns: 150 };
@@ -156,20 +156,19 @@ test('changed objects of an API server end in values, a FieldError or a SyntaxEr
   };
   const page = { metadata: { resourceVersion: '5', continue: '' }, items: [full, virtualIp] };
   const event = { type: 'ADDED', object: { ...full, metadata } };
-  const rules = { classes: [], takesUnclassed: true, delivery: 'forward', isOfCluster: true } as const;
   const isObject = (value: unknown): value is Mapping => typeof value === 'object' && value !== null;
   const property = fc.asyncProperty(changed(full, virtualIp, lease, page, event), async (value) => {
     await endsWell(() => parseWatchEvent(JSON.stringify(value)), FieldError, SyntaxError);
     await endsWell(() => parseListPage(value), FieldError);
     await endsWell(() => readLease(value), FieldError);
     if (!isObject(value)) return;
-    await endsWell(() => cutService(value, rules), FieldError);
+    await endsWell(() => cutService(value), FieldError);
     const record = cutVirtualIp(value);
     if (record !== null) await endsWell(() => recordsOf([record], () => ''));
   });
   await fc.assert(property, { numRuns: 3000 });
   const statuses = fc.asyncProperty(changed(full.status), async (status) => {
-    await endsWell(() => cutService({ ...full, status }, rules));
+    await endsWell(() => cutService({ ...full, status }));
   });
   await fc.assert(statuses, runs);
 });

@@ -34,7 +34,7 @@ export type ServiceEntry =
 export function cutService(
   object: Mapping,
   rules: ManifestRules,
-  mayOptOut: (namespace: string) => boolean = () => true,
+  mayOptOut: (namespace: string) => boolean,
 ): ServiceEntry {
   const entry = cut(object, rules, mayOptOut);
   if (entry.kind !== 'invalid') return entry;

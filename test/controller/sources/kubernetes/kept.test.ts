@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { Allocator } from '../../../../src/controller/allocate.ts';
 import { parsePools } from '../../../../src/controller/allocation/pools.ts';
 import { Users } from '../../../../src/controller/allocation/users.ts';
-import { cutService, ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
+import { ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
 import {
   cutVirtualIp,
   mostNamed,
@@ -17,15 +17,15 @@ import {
 } from '../../../../src/controller/sources/kubernetes/virtual-ip.ts';
 import type { Address } from '../../../../src/state/address.ts';
 import type { ServiceKey } from '../../../../src/state/service.ts';
+import { cutService } from './cut-service.ts';
 
-const rules = { classes: [], takesUnclassed: true, delivery: 'forward', isOfCluster: true } as const;
 const [web, api, dns] = ['demo/web', 'demo/api', 'demo/dns'] as ServiceKey[];
 if (web === undefined || api === undefined || dns === undefined) throw new TypeError('three Services');
 
 function serviceEntry(port: number, ...addresses: readonly string[]) {
   const metadata = { name: 'web', namespace: 'demo', uid: 'u' };
   const status = { loadBalancer: { ingress: addresses.map((ip) => ({ ip })) } };
-  return cutService({ metadata, spec: { type: 'LoadBalancer', ports: [{ port }] }, status }, rules);
+  return cutService({ metadata, spec: { type: 'LoadBalancer', ports: [{ port }] }, status });
 }
 
 test('a change of status leaves the Service the same object, and updates its recorded addresses', () => {
@@ -50,7 +50,7 @@ test('a Service with an invalid flag stays as it was last, or has no flags if it
   const entry = (port: number, flags: Readonly<Record<string, string>>, uid = 'u') => {
     const annotations = { 'vipward.io/addresses': '10.0.0.9', ...flags };
     const metadata = { name: 'web', namespace: 'demo', uid, annotations };
-    return cutService({ metadata, spec: { type: 'LoadBalancer', ports: [{ port }] } }, rules);
+    return cutService({ metadata, spec: { type: 'LoadBalancer', ports: [{ port }] } });
   };
   const open = { 'vipward.io/only-service-ports': 'false', 'vipward.io/delivery': 'host' };
   const wrong = { ...open, 'vipward.io/egress': 'yes' };
@@ -84,7 +84,7 @@ test('hasLocal follows the latest traffic policy', () => {
   const objects = new ServiceObjects();
   const follow = (externalTrafficPolicy: string) => {
     const spec = { type: 'LoadBalancer', ports: [{ port: 80 }], externalTrafficPolicy };
-    const entry = cutService({ metadata: { name: 'web', namespace: 'demo', uid: 'u' }, spec }, rules);
+    const entry = cutService({ metadata: { name: 'web', namespace: 'demo', uid: 'u' }, spec });
     objects.apply({ set: new Map([[web, entry]]), remove: [] });
     return objects.hasLocal;
   };
@@ -148,7 +148,7 @@ test('Services beyond those that a record can name keep their VIP by their statu
     const metadata = { name, namespace, uid: 'u', annotations: { 'vipward.io/sharing-key': 'k' } };
     const spec = { type: 'LoadBalancer', ports: [{ port: 1 + index }] };
     const status = { loadBalancer: { ingress: [{ ip: address }] } };
-    const entry = cutService({ metadata, spec, status }, rules);
+    const entry = cutService({ metadata, spec, status });
     return entry.kind === 'service' ? [entry.service] : [];
   });
   allocator.apply({ set, remove: [] });

@@ -6,16 +6,15 @@ import { FieldError } from '../../../../src/controller/sources/fields.ts';
 import { backoffMs, retryAfterMs } from '../../../../src/controller/sources/kubernetes/backoff.ts';
 import { parseExecCredential } from '../../../../src/controller/sources/kubernetes/exec-plugin.ts';
 import { readKubeconfig } from '../../../../src/controller/sources/kubernetes/kubeconfig.ts';
-import { cutService } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
 import { parseListPage, parseWatchEvent } from '../../../../src/controller/sources/kubernetes/watch-event.ts';
 import { changed, endsWell } from '../../../hostile-values.ts';
 import { configOf } from '../../fixture.ts';
+import { cutService } from './cut-service.ts';
 
 const metadata = { name: 'web', namespace: 'demo', resourceVersion: '7' };
 const event = (type: string, object: object) => parseWatchEvent(JSON.stringify({ type, object }));
 
 test('--allow-opt-out names the namespaces that may open all ports or use delivery host', async () => {
-  const rules = { classes: [], takesUnclassed: true, delivery: 'forward', isOfCluster: true } as const;
   const out = { 'vipward.io/only-service-ports': 'false' };
   const spec = { type: 'LoadBalancer', ports: [{ port: 80 }] };
   const refusalIn = async (namespace: string, allowed: string, annotations: object = out) => {
@@ -23,7 +22,7 @@ test('--allow-opt-out names the namespaces that may open all ports or use delive
     const { source } = await configOf(flags);
     if (source.kind !== 'kubernetes') throw new TypeError(source.kind);
     const object = { metadata: { name: 'web', namespace, annotations }, spec };
-    const entry = cutService(object, rules, source.mayOptOut);
+    const entry = cutService(object, source.mayOptOut);
     return entry.kind === 'service' ? (entry.service.refusal?.reason ?? 'served') : entry.kind;
   };
   deepEqual(
@@ -43,11 +42,10 @@ test('--allow-opt-out names the namespaces that may open all ports or use delive
 });
 
 test('a PreferDualStack Service with one IP family gets addresses of that family only', () => {
-  const rules = { classes: [], takesUnclassed: true, delivery: 'forward', isOfCluster: true } as const;
   const wishOf = (ipFamilies: readonly string[]) => {
     const ports = [{ port: 80 }];
     const spec = { type: 'LoadBalancer', ipFamilyPolicy: 'PreferDualStack', ipFamilies, ports };
-    const entry = cutService({ metadata, spec }, rules);
+    const entry = cutService({ metadata, spec });
     return entry.kind === 'service' ? entry.service.wish : entry.kind;
   };
   deepEqual(wishOf(['IPv4']), { families: [4], policy: 'SingleStack' });

@@ -4,18 +4,18 @@ import { test } from 'node:test';
 import { compileVip } from '../../../../src/controller/compile.ts';
 import type { EventDraft } from '../../../../src/controller/sources/kubernetes/event-object.ts';
 import { ServiceEvents } from '../../../../src/controller/sources/kubernetes/service-events.ts';
-import { cutService, ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
+import { ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
 import { AddressError, parseLegacyPrefix } from '../../../../src/state/address.ts';
 import { parseServiceKey } from '../../../../src/state/service.ts';
 import { serviceObject } from '../../fixture.ts';
 import { ruling, vip } from '../../ruling.ts';
+import { cutService } from './cut-service.ts';
 
-const rules = { classes: [], takesUnclassed: true, delivery: 'forward', isOfCluster: true } as const;
 const olderName = 'service.beta.kubernetes.io/load-balancer-source-ranges';
 
 function entryOf(spec: object, annotations: Readonly<Record<string, string>> = {}) {
   const object = serviceObject('web-0', { spec, annotations }) as { metadata: object };
-  return cutService({ ...object, metadata: { ...object.metadata, uid: 'u' } }, rules);
+  return cutService({ ...object, metadata: { ...object.metadata, uid: 'u' } });
 }
 
 /** The sources and ports of a Service, and the error of what could not be read. */

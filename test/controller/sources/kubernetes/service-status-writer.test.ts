@@ -6,7 +6,7 @@ import { parsePools } from '../../../../src/controller/allocation/pools.ts';
 import { Controller } from '../../../../src/controller/controller.ts';
 import { noRecords } from '../../../../src/controller/records/records.ts';
 import { ApiError } from '../../../../src/controller/sources/kubernetes/client.ts';
-import { cutService, ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
+import { ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
 import {
   ServiceStatusWriter,
   type ServiceStatusWriterInput,
@@ -16,8 +16,8 @@ import type { Address } from '../../../../src/state/address.ts';
 import type { ServiceKey } from '../../../../src/state/service.ts';
 import { untilTrue } from '../../../patience.ts';
 import { serviceObject } from '../../fixture.ts';
+import { cutService } from './cut-service.ts';
 
-const rules = { classes: [], takesUnclassed: true, delivery: 'forward', isOfCluster: true } as const;
 const web = 'demo/web' as ServiceKey;
 const quiet = () => undefined;
 
@@ -39,7 +39,7 @@ function publishing(t: TestContext, ip: string, answer: object | Error = {}) {
   });
   const catalog = new ServiceObjects();
   const seen = (...ingress: readonly object[]) => {
-    const entry = cutService({ ...serviceObject('web'), status: { loadBalancer: { ingress } } }, rules);
+    const entry = cutService({ ...serviceObject('web'), status: { loadBalancer: { ingress } } });
     catalog.apply({ set: new Map([[web, entry]]), remove: [] });
   };
   seen({ ip });

@@ -6,7 +6,7 @@ import { parsePools } from '../../../../src/controller/allocation/pools.ts';
 import { Controller } from '../../../../src/controller/controller.ts';
 import { noRecords } from '../../../../src/controller/records/records.ts';
 import { Sessions } from '../../../../src/controller/sessions.ts';
-import { cutService, ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
+import { ServiceObjects } from '../../../../src/controller/sources/kubernetes/service-objects.ts';
 import {
   ServiceStatusWriter,
   type ServiceStatusWriterInput,
@@ -16,8 +16,8 @@ import type { ServiceKey } from '../../../../src/state/service.ts';
 import { untilTrue } from '../../../patience.ts';
 import { serviceObject } from '../../fixture.ts';
 import { hello, vip } from '../../ruling.ts';
+import { cutService } from './cut-service.ts';
 
-const rules = { classes: [], takesUnclassed: true, delivery: 'forward', isOfCluster: true } as const;
 const quiet = () => undefined;
 
 /** A controller with an agent, and the statuses that were written, in order. */
@@ -62,7 +62,7 @@ function publishing(t: TestContext) {
   });
   const apply = (name: string, ports: readonly number[]) => {
     const annotations = { 'vipward.io/addresses': vip };
-    const entry = cutService(serviceObject(name, { ports, annotations }) as Record<string, unknown>, rules);
+    const entry = cutService(serviceObject(name, { ports, annotations }));
     const key = `demo/${name}` as ServiceKey;
     const changes = catalog.apply({ set: new Map([[key, entry]]), remove: [] });
     if (controller.isPublished) controller.apply(changes);
