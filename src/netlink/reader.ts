@@ -121,14 +121,10 @@ function paddedLength(bytes: Uint8Array, place: number): number {
 }
 
 /** The attributes in order, for lists where a type occurs several times, such as elements or rules. */
-export function* attributeList(
-  payload: Uint8Array,
-  offset = 0,
-): Generator<readonly [number, Uint8Array], void, undefined> {
-  let place = offset;
-  while (payload.length - place >= 4) {
-    const next = place + paddedLength(payload, place);
-    yield [u16(payload, place + 2) & typeMask, payload.subarray(place + 4, place + u16(payload, place))];
+export function* attributeList(list: Uint8Array): Generator<readonly [number, Uint8Array], void, undefined> {
+  for (let place = 0; list.length - place >= 4; ) {
+    const next = place + paddedLength(list, place);
+    yield [u16(list, place + 2) & typeMask, list.subarray(place + 4, place + u16(list, place))];
     place = next;
   }
 }
@@ -150,8 +146,8 @@ export function u32Be(bytes: Uint8Array, place = 0): number {
 }
 
 /** Counters have 64 bits; a value above 2^53 is rounded. */
-export function u64Be(bytes: Uint8Array, place = 0): number {
-  return u32Be(bytes, place) * 2 ** 32 + u32Be(bytes, place + 4);
+export function u64Be(bytes: Uint8Array): number {
+  return u32Be(bytes) * 2 ** 32 + u32Be(bytes, 4);
 }
 
 /** A string up to its first zero byte. */

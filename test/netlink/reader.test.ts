@@ -33,7 +33,7 @@ test('the reader gives the messages of several datagrams in order with their hea
 test('attributes come in order, without their flag bits, and the last of a type wins', () => {
   const bytes = hex('ffffffff 0800 0180 00000001 0500 0140 09000000 0400 0300');
   assert.deepEqual(
-    [...attributeList(bytes, 4)].map(([type, value]) => [type, [...value]]),
+    [...attributeList(bytes.subarray(4))].map(([type, value]) => [type, [...value]]),
     [
       [1, [0, 0, 0, 1]],
       [1, [9]],
@@ -164,7 +164,7 @@ function readAll(bytes: Uint8Array, offset: number): unknown[] {
 }
 
 function list(bytes: Uint8Array, offset: number, found: unknown[], depth: number): void {
-  for (const [type, value] of attributeList(bytes, offset)) {
+  for (const [type, value] of attributeList(bytes.subarray(offset))) {
     found.push([type, [...value]]);
     within(bytes, value);
     if (depth > 0) attempt(found, () => list(value, 0, found, depth - 1));

@@ -149,7 +149,9 @@ test('the reader gives back any attributes as they were written, at any first ca
         }
         const read = [...messagesOf(writer.bytes)];
         assert.deepEqual(
-          read.map(({ payload }) => [...attributeList(payload, 4)].map(([type, value]) => [type, value])),
+          read.map(({ payload }) =>
+            [...attributeList(payload.subarray(4))].map(([type, value]) => [type, value]),
+          ),
           messages,
         );
         assert.deepEqual(

@@ -123,8 +123,8 @@ export class Table<Name extends TableName> {
     if (keys.length > 0) yield this.#step(keys);
   }
 
-  /** The delta that brings an agent at `from` to `to`, if `keys` are all the keys that changed since. */
-  delta(from: number, keys: Iterable<Address>, to: number = this.#seq): Buffer {
+  /** The delta that brings an agent at `from` up to date, if `keys` are all the keys that changed since. */
+  delta(from: number, keys: Iterable<Address>): Buffer {
     const set: string[] = [];
     const remove: string[] = [];
     const asked = [...keys];
@@ -135,7 +135,7 @@ export class Table<Name extends TableName> {
     }
     const remarks = `${this.#remark('first', asked)}${this.#remark('quiet', asked)}`;
     const what = `"set":[${set}],"remove":[${remove}]${remarks}`;
-    return frameOf(`{"type":"delta","table":"${this.name}","from":${from},"to":${to},${what}}`);
+    return frameOf(`{"type":"delta","table":"${this.name}","from":${from},"to":${this.#seq},${what}}`);
   }
 
   /** Whether a delta of these keys has too many keys or bytes for one frame: it is sent as pages instead. */

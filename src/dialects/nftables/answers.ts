@@ -50,7 +50,7 @@ export function outputRules(): Rule[] {
  * may be declared for some sources only.
  */
 export function sentRules(shape: FamilyShape): Rule[] {
-  const asks = (): Rule => new Rule().ctOriginal(0);
+  const asks = (): Rule => new Rule().ctOriginal();
   const noted = (rule: Rule, ported: boolean): Rule =>
     updated(shape, keyed(rule, shape, { address: shape.sourceOffset, port: 0, ported }));
   const portless = asks();
@@ -68,7 +68,7 @@ export function sentRules(shape: FamilyShape): Rule[] {
 export function answerRules(shape: FamilyShape): Rule[] {
   const others = [true, false].map((ported) => {
     const end = { address: shape.destinationOffset, port: 2, ported };
-    const known = keyed(ruleOf(shape), shape, end).lookup(`sent${shape.family}`, 0).ctReply(0);
+    const known = keyed(ruleOf(shape), shape, end).lookup(`sent${shape.family}`, 0).ctReply();
     return updated(shape, keyed(known, shape, end));
   });
   return [streamAnswer(), ...others].map((rule) => rule.verdict(NF_ACCEPT));
@@ -80,19 +80,19 @@ export function answerRules(shape: FamilyShape): Rule[] {
  * noted.
  */
 export function translatedRules(shape: FamilyShape, egress: boolean): Rule[] {
-  const other = new Rule().metaL4proto(0).compareNotEqual(0, Uint8Array.of(TCP)).ctReply(0).ctStatusSnat(0);
+  const other = new Rule().metaL4proto(0).compareNotEqual(0, Uint8Array.of(TCP)).ctReply().ctStatusSnat();
   if (egress)
     ofFamily(other, shape)
       .payload(PayloadBase.NETWORK_HEADER, shape.destinationOffset, shape.addressBytes, 0)
       .lookup(`egress${shape.family}`, 0, { not: true });
-  const streams = egress ? [] : [streamAnswer().ctStatusSnat(0)];
+  const streams = egress ? [] : [streamAnswer().ctStatusSnat()];
   return [other, ...streams].map((rule) => rule.verdict(NF_ACCEPT));
 }
 
 /** A packet of TCP in the direction of answers that does not begin a connection. */
 function streamAnswer(): Rule {
   return new Rule()
-    .ctReply(0)
+    .ctReply()
     .metaL4proto(0)
     .compareEqual(0, Uint8Array.of(TCP))
     .payload(PayloadBase.TRANSPORT_HEADER, 13, 1, 0)

@@ -137,32 +137,32 @@ export class Rule {
 
   /**
    * Matches an answer, but no ICMP error about one (RELATED). Every expression with `ct` switches conntrack
-   * on in the network namespace.
+   * on in the network namespace, and uses the first register.
    */
-  ctReply(index: number): this {
-    const established = this.#ctBits(NFT_CT_STATE, STATE_ESTABLISHED, index);
-    return established.compareNotEqual(index, new Uint8Array(4)).#ctDirection(IP_CT_DIR_REPLY, index);
+  ctReply(): this {
+    const established = this.#ctBits(NFT_CT_STATE, STATE_ESTABLISHED);
+    return established.compareNotEqual(0, new Uint8Array(4)).#ctDirection(IP_CT_DIR_REPLY);
   }
 
   /** Matches a packet of the one that began the connection. */
-  ctOriginal(index: number): this {
-    return this.#ctDirection(IP_CT_DIR_ORIGINAL, index);
+  ctOriginal(): this {
+    return this.#ctDirection(IP_CT_DIR_ORIGINAL);
   }
 
   /** Matches a connection with a translated source. */
-  ctStatusSnat(index: number): this {
-    return this.#ctBits(NFT_CT_STATUS, IPS_SRC_NAT, index).compareNotEqual(index, new Uint8Array(4));
+  ctStatusSnat(): this {
+    return this.#ctBits(NFT_CT_STATUS, IPS_SRC_NAT).compareNotEqual(0, new Uint8Array(4));
   }
 
   /** Matches a packet of which the destination was translated; its answers have a translated source. */
-  ctDnat(index: number): this {
-    const translated = this.#ctBits(NFT_CT_STATUS, IPS_DST_NAT, index);
-    return translated.compareNotEqual(index, new Uint8Array(4)).#ctDirection(IP_CT_DIR_ORIGINAL, index);
+  ctDnat(): this {
+    const translated = this.#ctBits(NFT_CT_STATUS, IPS_DST_NAT);
+    return translated.compareNotEqual(0, new Uint8Array(4)).#ctDirection(IP_CT_DIR_ORIGINAL);
   }
 
   /** Matches a packet that would begin a connection. */
-  ctUnconfirmed(index: number): this {
-    return this.#ctBits(NFT_CT_STATUS, IPS_CONFIRMED, index).compareEqual(index, new Uint8Array(4));
+  ctUnconfirmed(): this {
+    return this.#ctBits(NFT_CT_STATUS, IPS_CONFIRMED).compareEqual(0, new Uint8Array(4));
   }
 
   /** A verdict of constants.ts; `chain` is the target of a goto. */
@@ -199,17 +199,17 @@ export class Rule {
     this.#writer.endNest(expression);
   }
 
-  #ctDirection(direction: number, index: number): this {
-    return this.#ct(NFT_CT_DIRECTION, index).compareEqual(index, Uint8Array.of(direction));
+  #ctDirection(direction: number): this {
+    return this.#ct(NFT_CT_DIRECTION).compareEqual(0, Uint8Array.of(direction));
   }
 
-  #ctBits(key: number, bits: number, index: number): this {
-    return this.#ct(key, index).mask(index, Uint8Array.of(bits, 0, 0, 0));
+  #ctBits(key: number, bits: number): this {
+    return this.#ct(key).mask(0, Uint8Array.of(bits, 0, 0, 0));
   }
 
-  #ct(key: number, index: number): this {
+  #ct(key: number): this {
     return this.expression('ct', (writer) => {
-      writer.attributeU32Be(CtAttribute.DREG, register(index));
+      writer.attributeU32Be(CtAttribute.DREG, register(0));
       writer.attributeU32Be(CtAttribute.KEY, key);
     });
   }

@@ -12,7 +12,7 @@ import { fromHere } from './local.ts';
  * (fib_validate_source), but not with accept_local, and no packet of a bridge. The rule counts by VIP.
  */
 export function forgedRule(shape: FamilyShape): Rule {
-  return dropped(shape, asFromHere(shape).ctUnconfirmed(0));
+  return dropped(shape, asFromHere(shape).ctUnconfirmed());
 }
 
 /**

@@ -129,7 +129,7 @@ function inputRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule
   const host = portKey(shape).lookup(`host${family}`, 0).verdict(NF_ACCEPT);
   const tracked = needs.forward || needs.egress;
   const nat = tracked
-    ? [new Rule().ctDnat(0).verdict(NF_ACCEPT), ...translatedRules(shape, needs.egress)]
+    ? [new Rule().ctDnat().verdict(NF_ACCEPT), ...translatedRules(shape, needs.egress)]
     : [];
   const answers = needs.egress ? answerRules(shape) : [];
   const declared = passes(shape, needs).map((rule) =>
@@ -145,11 +145,11 @@ function inputRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule
  * does one that goes on to the VIP of another node, which judges it: only that node knows what it has sent.
  */
 function egressRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule[] {
-  const translated = new Rule().ctReply(0).ctStatusSnat(0).verdict(NF_ACCEPT);
+  const translated = new Rule().ctReply().ctStatusSnat().verdict(NF_ACCEPT);
   return [
     translated,
     ...answerRules(shape),
-    ...(options.localAddresses ? [toElsewhere(new Rule().ctReply(0)).verdict(NF_ACCEPT)] : []),
+    ...(options.localAddresses ? [toElsewhere(new Rule().ctReply()).verdict(NF_ACCEPT)] : []),
     ...portRules(shape, needs),
     icmpRule(shape),
     ...dropRules(shape, options),
