@@ -122,6 +122,7 @@ function unplaced(controller: Controller, address: Address): VipCondition {
     };
   }
   let bar: Bar | null = null;
+  let isOpen = false;
   for (const node of nodes.all()) {
     if (!node.isConnected && !node.objectsTo(address)) continue;
     if (node.impossible.has(address)) {
@@ -132,10 +133,12 @@ function unplaced(controller: Controller, address: Address): VipCondition {
     if (refusal !== undefined)
       return { state: 'refused', reason: refusal.code, message: whoRefuses(node, refusal) };
     const found = node.bar(address);
+    isOpen ||= found === null && !node.isDrained;
     // A node that may have no VIP at all says nothing of the endpoints that the others lack.
     if (bar === null || (found?.reason === 'NoLocalEndpoints' && bar.reason !== found.reason)) bar = found;
   }
-  if (bar !== null) return { state: 'pending', ...bar };
+  // Where a node may have it as the cluster says, the cluster is not what to change.
+  if (bar !== null && !isOpen) return { state: 'pending', ...bar };
   const message = 'no connected and undrained node has it on its link and in its --allow';
   return { state: 'pending', reason: 'NoEligibleNode', message };
 }

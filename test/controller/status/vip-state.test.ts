@@ -11,6 +11,7 @@ import {
 import { readDocument } from '../../../src/controller/sources/manifest.ts';
 import { vipStatus } from '../../../src/controller/status/status.ts';
 import { vipState } from '../../../src/controller/status/vip-state.ts';
+import type { Address } from '../../../src/state/address.ts';
 import type { ServiceKey } from '../../../src/state/service.ts';
 import { serviceObject } from '../fixture.ts';
 import { hello, joined, ruling, servicesOf, settled, term, vip } from '../ruling.ts';
@@ -175,5 +176,23 @@ test('a VIP stays on an excluded node while any of its Services is reached there
     one.eligibility.barred = new Map([['a', 'excluded']]);
     await settled(one);
     equal(one.controller.owners.ownerOf(vip)?.node, 'a');
+  }
+});
+
+test('a VIP that open nodes cannot reach says that, and not what keeps it off an excluded node', async () => {
+  for (const local of [null, new Set(['b'])]) {
+    const one = ruling({ endpoints: local });
+    const spec = local === null ? {} : { externalTrafficPolicy: 'Local' };
+    one.controller.publish({ set: servicesOf(2, spec), remove: [] });
+    one.eligibility.barred = new Map(local === null ? [['a', 'excluded']] : []);
+    joined(one, hello('a'));
+    const b = joined(one, { ...hello('b'), onLink: [], allow: [] });
+    await settled(one);
+    const said = () => vipState(one.controller, '10.77.0.101' as Address);
+    const message = 'no connected and undrained node has it on its link and in its --allow';
+    deepEqual(said(), { state: 'pending', reason: 'NoEligibleNode', message });
+    one.controller.setDrained('b', true);
+    equal(said().message.startsWith('a: '), true, said().message);
+    equal(b.node.isConnected, true);
   }
 });
