@@ -101,6 +101,29 @@ test('garbled pools and config files end in a config or a UsageError', async (t:
   await fc.assert(files, fewer);
 });
 
+test('any flags of a controller end in a config or a UsageError', async () => {
+  const words = [
+    ...[
+      '--services',
+      'x',
+      '--kubernetes',
+      '--pool',
+      'a=10.0.0.0/24',
+      '--listen',
+      '127.0.0.1:1',
+      '--identity',
+    ],
+    ...['--advertise', 'x:1', '--allow-opt-out', 'none', '--agent-service-account', 'a/b', '--insecure'],
+    ...['--watch-namespaces=a,b', '--load-balancer-class', 'x/y', '--leader-elect-lease-duration', '15s'],
+    ...['--only-allow-traffic-service-ports=true', '--leader-elect-resource-name', '--mass-removal', 'now'],
+  ];
+  const word = fc.oneof(garbled(...words), fc.constantFrom(...words, '--', '-', '--=', ''));
+  const property = fc.asyncProperty(fc.array(word, { maxLength: 6 }), (argv) =>
+    endsWell(() => configOf(argv), UsageError),
+  );
+  await fc.assert(property, { numRuns: 2000 });
+});
+
 test('a garbled token file ends in tokens or a UsageError', async (t: TestContext) => {
   const path = join(folder(t), 'tokens');
   const property = fc.asyncProperty(garbled('n1 secret-1\noperator secret-0\n# more\n'), async (text) => {
