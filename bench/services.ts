@@ -16,7 +16,7 @@ export const operations = ['add', 'change', 'remove'] as const;
 export type Operation = (typeof operations)[number];
 
 /** This many Services alternate, so that no two cycles in a row touch the same elements. */
-export const variantCount = 64;
+const variantCount = 64;
 
 export interface Variant {
   readonly added: VirtualIp;
@@ -24,11 +24,11 @@ export interface Variant {
 }
 
 /** Service number `index`: 10.64.0.0/10 holds four million of them. */
-export function addressAt(index: number): Address {
+function addressAt(index: number): Address {
   return parseAddress(`10.${64 + (index >> 16)}.${(index >> 8) & 255}.${index & 255}`);
 }
 
-export function vipAt(index: number, ports: readonly number[] = [80, 443]): VirtualIp {
+function vipAt(index: number, ports: readonly number[] = [80, 443]): VirtualIp {
   const service = parseServiceKey(`bench/service-${index}`);
   return {
     address: addressAt(index),

@@ -7,7 +7,7 @@ export interface Spread {
 }
 
 /** Rounded to a tenth of the unit of the measurements. */
-export function spread(samples: readonly number[]): Spread {
+function spread(samples: readonly number[]): Spread {
   const sorted = Float64Array.from(samples).sort();
   return { p50: quantile(sorted, 0.5), p99: quantile(sorted, 0.99), samples: sorted.length };
 }

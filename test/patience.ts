@@ -16,7 +16,7 @@ export function runs(most: number): { readonly numRuns: number } {
 }
 
 /** Far longer than anything takes that a test waits for. */
-export const hopelessMs: number = patient(60_000);
+const hopelessMs: number = patient(60_000);
 const mostBetweenMs = 20;
 
 export type Holds = () => Promise<boolean> | boolean;

@@ -16,7 +16,7 @@ export interface FakeAttribute {
   readonly place: number;
 }
 
-export const nlmsgBytes = 16;
+const nlmsgBytes = 16;
 /** struct nlmsghdr and struct nfgenmsg. */
 export const headerBytes = 20;
 
@@ -75,7 +75,7 @@ export function number(attribute: FakeAttribute | undefined): number {
   return attribute === undefined ? 0 : viewOf(attribute.value).getUint32(0, false);
 }
 
-export function bytesOf(value: string | number | Uint8Array | readonly Uint8Array[]): Uint8Array {
+function bytesOf(value: string | number | Uint8Array | readonly Uint8Array[]): Uint8Array {
   if (typeof value === 'string') return new TextEncoder().encode(`${value}\0`);
   if (value instanceof Uint8Array) return value;
   if (typeof value !== 'number') return concat(value);

@@ -84,7 +84,7 @@ function keyOf(bytes: Uint8Array, item: FakeAttribute): Uint8Array {
 }
 
 /** A key field by field, as its type of six bits a field tells: an address, a protocol, a port, a number. */
-export function keyText(key: Uint8Array, keyType: number): string {
+function keyText(key: Uint8Array, keyType: number): string {
   const types: number[] = [];
   for (let rest = keyType; rest > 0; rest = Math.floor(rest / 64)) types.unshift(rest % 64);
   let place = 0;

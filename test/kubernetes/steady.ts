@@ -12,7 +12,7 @@ interface ServiceObject {
 }
 
 /** The VIPs of a node with the terms by which it has them. */
-export async function terms(all: NodeInCluster): Promise<ReadonlyMap<string, string>> {
+async function terms(all: NodeInCluster): Promise<ReadonlyMap<string, string>> {
   const { vips } = await all.node.status();
   return new Map(vips.map(({ address, term }) => [address, JSON.stringify(term)]));
 }

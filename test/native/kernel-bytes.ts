@@ -4,7 +4,7 @@ import type { Native } from '../../src/host/native.ts';
 export const AF_INET = 2;
 export const AF_NETLINK = 16;
 export const SOCK_DGRAM = 2;
-export const SOCK_RAW = 3;
+const SOCK_RAW = 3;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_TRUNC = 0x20;
 export const RTMGRP_LINK = 1;

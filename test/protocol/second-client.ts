@@ -17,7 +17,7 @@ const sha256 = (text: string) => createHash('sha256').update(text, 'utf8').diges
 const bucketOf = (address: string) => Number.parseInt(sha256(address).slice(0, 2), 16);
 
 /** One table as the page describes it. */
-export class SecondTable {
+class SecondTable {
   readonly resources: Map<string, Resource> = new Map();
   seq: number | null = null;
   #pages: { buckets: number[]; set: Resource[] } = { buckets: [], set: [] };

@@ -14,7 +14,7 @@ export const held: HeldAddress = { address, interfaceIndex: 7 };
 export const stranger = '02005e105712';
 export const own = '02005e100002';
 /** The descriptor that sends. */
-export const sending = 100;
+const sending = 100;
 /** The first descriptor that receives. */
 export const arp = 101;
 

@@ -60,10 +60,6 @@ export class RealAgent {
     this.start();
   }
 
-  get isAway(): boolean {
-    return this.#lines.every(({ session }) => session === null);
-  }
-
   start(): void {
     if (this.process !== null) return;
     this.process = new AgentProcess(this.name, this.#mac, this.#disk);
