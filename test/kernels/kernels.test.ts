@@ -9,14 +9,14 @@ import { cannotBoot, runInGuest } from './guest.ts';
 const kernels = ['5.10', '6.1', '6.12'];
 const chosen = process.env['VIPWARD_GUEST_TESTS'];
 /**
- * The files of each process. By default those that depend most on the kernel: refusals, rights, a node's
- * whole life, and then rules, foreign changes to them and changes of options with both firewalls. An emulated
- * machine takes fifteen to thirty times the processor time of this one; all others, an hour and a half, run
- * by name, as `VIPWARD_GUEST_TESTS='traffic-*'`.
+ * The files of each process. By default those that depend most on the kernel: refusals, rights, SCTP, a
+ * node's whole life, and then rules, foreign changes to them and changes of options with both firewalls. An
+ * emulated machine takes fifteen to thirty times the processor time of this one; all others, an hour and a
+ * half, run by name, as `VIPWARD_GUEST_TESTS='traffic-*'`.
  */
 const processes =
   chosen === undefined
-    ? ['{fake-kernel,life-whole,refused,rights,ruleset}', '{options,ruleset-*}'].map(filesNamed)
+    ? ['{fake-kernel,life-whole,refused,rights,ruleset,traffic-sctp}', '{options,ruleset-*}'].map(filesNamed)
     : // Some set the firewall of their process for tests that others run with nftables.
       Object.values(Object.groupBy(filesNamed(chosen), (file) => String(file.includes('xtables-'))));
 const tests = processes.flatMap((files = []) => files);
